@@ -1,0 +1,220 @@
+//! Parsed names: an app, a key, a channel. Parse once at the edge, then trust the type.
+//!
+//! Knows the syntax of names and their length limits (protocol.md § 7.3, § 11.1, § 16.1), nothing of what they name.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{APP_ID_MAX_BYTES, CHANNEL_NAME_MAX_BYTES};
+
+/// The id of an app: `[A-Za-z0-9_-]+`, at most [`APP_ID_MAX_BYTES`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AppId(Rc<str>);
+
+impl AppId {
+    /// Fails with 40005 when the text is not an app id.
+    pub fn parse(text: &str) -> Result<AppId, ErrorInfo> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        if text.is_empty() || text.len() > APP_ID_MAX_BYTES || !text.bytes().all(plain) {
+            return Err(Code::BadKey.because("an app id has letters, digits, '-' and '_' only"));
+        }
+        Ok(AppId(text.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for AppId {
+    type Error = ErrorInfo;
+
+    fn try_from(text: String) -> Result<AppId, ErrorInfo> {
+        AppId::parse(&text)
+    }
+}
+
+/// A channel's name as it travels and as it routes: `[?rewind=1]scores` is the channel `scores` with a parameter.
+///
+/// Equality is that of the whole text, because a client addresses each attachment by the text it used.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ChannelName {
+    text: Rc<str>,
+    /// Where the plain name starts, behind a qualifier.
+    plain_from: usize,
+}
+
+/// What stands in brackets before a channel's plain name (protocol.md § 16.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Qualifier<'a> {
+    None,
+    /// `[?a=b&c=d]name`: channel parameters as a query string.
+    Params(&'a str),
+    /// `[meta]name`: a channel about channels.
+    Meta,
+}
+
+impl ChannelName {
+    /// Fails with 40010 when the name is empty, too long, starts with `:`, holds a control character, or starts with a
+    /// qualifier that is unknown.
+    pub fn parse(text: &str) -> Result<ChannelName, ErrorInfo> {
+        if text.len() > CHANNEL_NAME_MAX_BYTES {
+            return Err(Code::BadChannelName.because(format!("a channel name has at most {CHANNEL_NAME_MAX_BYTES} bytes")));
+        }
+        let plain_from = qualifier_length(text).ok_or_else(|| invalid("its qualifier is unknown or not closed"))?;
+        let plain = &text[plain_from..];
+        if plain.is_empty() {
+            return Err(invalid("it is empty"));
+        }
+        if plain.starts_with(':') {
+            return Err(invalid("it starts with ':'"));
+        }
+        if plain.starts_with('[') {
+            return Err(invalid("it has more than one qualifier"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(invalid("it holds a control character"));
+        }
+        Ok(ChannelName { text: text.into(), plain_from })
+    }
+
+    /// The whole name, as the client wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The name of the channel itself, without a qualifier: what the object that owns it is called.
+    pub fn plain(&self) -> &str {
+        &self.text[self.plain_from..]
+    }
+
+    /// The channel that all attachments under differently qualified names share. A metachannel stays its own.
+    pub fn owner(&self) -> ChannelName {
+        match self.qualifier() {
+            Qualifier::Params(_) => ChannelName { text: self.plain().into(), plain_from: 0 },
+            Qualifier::None | Qualifier::Meta => self.clone(),
+        }
+    }
+
+    pub fn qualifier(&self) -> Qualifier<'_> {
+        match self.text[..self.plain_from].trim_matches(['[', ']']) {
+            "" => Qualifier::None,
+            "meta" => Qualifier::Meta,
+            params => Qualifier::Params(params.trim_start_matches('?')),
+        }
+    }
+
+    /// The part before the first `:`, if there is one: the namespace whose rules apply.
+    pub fn namespace(&self) -> Option<&str> {
+        self.plain().split_once(':').map(|(namespace, _)| namespace)
+    }
+}
+
+/// The length of the leading `[…]`, 0 without one, `None` for one that no server knows.
+fn qualifier_length(text: &str) -> Option<usize> {
+    let Some(rest) = text.strip_prefix('[') else { return Some(0) };
+    let inside = &rest[..rest.find(']')?];
+    (inside == "meta" || (inside.starts_with('?') && inside.len() > 1)).then_some(inside.len() + 2)
+}
+
+fn invalid(why: &str) -> ErrorInfo {
+    Code::BadChannelName.because(format!("invalid channel name: {why}"))
+}
+
+impl PartialEq for ChannelName {
+    fn eq(&self, other: &ChannelName) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for ChannelName {}
+
+impl std::hash::Hash for ChannelName {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+/// Lets maps keyed by name be asked with the text of a frame.
+impl Borrow<str> for ChannelName {
+    fn borrow(&self) -> &str {
+        &self.text
+    }
+}
+
+impl PartialOrd for ChannelName {
+    fn partial_cmp(&self, other: &ChannelName) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ChannelName {
+    fn cmp(&self, other: &ChannelName) -> std::cmp::Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+
+impl TryFrom<String> for ChannelName {
+    type Error = ErrorInfo;
+
+    fn try_from(text: String) -> Result<ChannelName, ErrorInfo> {
+        ChannelName::parse(&text)
+    }
+}
+
+impl From<ChannelName> for String {
+    fn from(name: ChannelName) -> String {
+        name.text.to_string()
+    }
+}
+
+impl fmt::Display for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_names_are_any_text() {
+        for name in ["scores", "a:b:c", "ünïcode ☃", "with/slash", "%2e%2e/", "a]b", &"x".repeat(CHANNEL_NAME_MAX_BYTES)] {
+            let parsed = ChannelName::parse(name).unwrap();
+            assert_eq!((parsed.as_str(), parsed.plain(), parsed.qualifier()), (name, name, Qualifier::None));
+        }
+    }
+
+    #[test]
+    fn qualifiers_are_told_from_the_name() {
+        let params = ChannelName::parse("[?rewind=1]ns:scores").unwrap();
+        assert_eq!(params.qualifier(), Qualifier::Params("rewind=1"));
+        assert_eq!((params.plain(), params.namespace()), ("ns:scores", Some("ns")));
+        assert_eq!(params.owner().as_str(), "ns:scores");
+        let meta = ChannelName::parse("[meta]log").unwrap();
+        assert_eq!((meta.qualifier(), meta.owner().as_str()), (Qualifier::Meta, "[meta]log"));
+    }
+
+    #[test]
+    fn bad_names_are_refused_with_their_code() {
+        let long = "x".repeat(CHANNEL_NAME_MAX_BYTES + 1);
+        for name in ["", ":hell", "a\nb", "a\0b", "[", "[]x", "[?]x", "[what]x", "[meta]", "[?a=b]:x", "[meta][meta]x", &long] {
+            assert!(ChannelName::parse(name).unwrap_err().is(Code::BadChannelName), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn app_ids_are_plain() {
+        assert_eq!(AppId::parse("demo-1_A").unwrap().as_str(), "demo-1_A");
+        for text in ["", "a.b", "a/b", "a b", "ü", &"x".repeat(APP_ID_MAX_BYTES + 1)] {
+            assert!(AppId::parse(text).is_err(), "{text:?}");
+        }
+    }
+}
