@@ -90,7 +90,12 @@ impl Code {
 
     /// The error with a text that says what exactly is wrong here.
     pub fn because(self, message: impl Into<String>) -> ErrorInfo {
-        ErrorInfo { code: self.number(), status_code: self.status(), message: message.into(), href: href(self.number()) }
+        ErrorInfo {
+            code: self.number(),
+            status_code: self.status(),
+            message: message.into(),
+            href: href(self.number()),
+        }
     }
 }
 

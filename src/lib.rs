@@ -3,6 +3,10 @@
 //! The core is pure: no clock, no randomness, no async, no platform. It takes `now` and an input and returns effects. The
 //! shell (`wasm32` only) performs them. In reading order:
 
+pub mod call;
+pub mod channel;
 pub mod error;
 pub mod limits;
 pub mod name;
+pub mod serial;
+pub mod wire;

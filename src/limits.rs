@@ -22,3 +22,76 @@ pub const PUBLISH_MAX_MESSAGES: usize = 1_000;
 pub const NESTING_MAX: usize = 100;
 
 const _: () = assert!(MESSAGE_MAX_BYTES * 2 < FRAME_MAX_BYTES, "base64 and field names fit around the largest message");
+
+// The log of a channel.
+
+/// How long messages can be read from history and resumed from, in a namespace that doesn't persist.
+pub const RETENTION_MS: u64 = 2 * 60 * 1_000;
+
+/// The same in a persisted namespace.
+pub const RETENTION_PERSISTED_MS: u64 = 72 * 60 * 60 * 1_000;
+
+/// How much longer rows are kept than they can be read, so that rows go many at a time and a serial given out at the
+/// very end of the retention still resumes.
+pub const RETENTION_SLACK_MS: u64 = 30 * 1_000;
+
+/// Messages in a channel's log; beyond, the oldest go. 72 hours at almost four a second.
+pub const LOG_MAX_MESSAGES: u64 = 1_000_000;
+
+/// Bytes in a channel's log; beyond, the oldest go. A tenth of what the platform lets an object store.
+pub const LOG_MAX_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// Bytes of entries in one log row. The platform allows rows of 2 MB, and a row is read as a whole.
+pub const ROW_MAX_BYTES: usize = 512 * 1024;
+
+/// Bytes of recent entries that a channel keeps in memory, so that feeding relays reads no rows.
+pub const TAIL_MAX_BYTES: usize = 512 * 1024;
+
+/// Bytes of publishes that wait for one commit. At 64 KiB a publish this is 64 of them, at 100 bytes thousands.
+pub const COMMIT_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long a repeated publish is known (protocol.md § 8.2 asks for two minutes).
+pub const DEDUP_WINDOW_MS: u64 = RETENTION_MS + RETENTION_SLACK_MS;
+
+/// Publishes with an id of their own that are remembered per channel. An object handles about 1,000 requests a second, so
+/// 150 s of them fit; 2^17 times 24 bytes is 3 MB.
+pub const DEDUP_MAX_IDS: usize = 1 << 18;
+
+/// Connections whose last msgSerial is remembered per channel: twice the sockets that an object can hold; 2^16 times
+/// about 60 bytes is 4 MB.
+pub const DEDUP_MAX_CONNECTIONS: usize = 1 << 16;
+
+/// Bytes of entries in one delivery to a relay.
+pub const DELIVERY_MAX_BYTES: usize = 256 * 1024;
+
+/// How long a channel waits for a relay's answer before it sends again; also how soon a channel that lost its memory in
+/// between is awake again to go on.
+pub const DELIVERY_TIMEOUT_MS: u64 = 5 * 1_000;
+
+/// The longest pause between two tries to reach a relay. Never given up: a relay that lost its sockets answers that
+/// nobody listens, and only that answer may end a subscription.
+pub const DELIVERY_RETRY_MAX_MS: u64 = 30 * 1_000;
+
+/// Bytes of entries in one page of replay, which becomes one frame: base64 and escapes keep it below a frame's maximum.
+pub const REPLAY_PAGE_BYTES: usize = 128 * 1024;
+
+/// Bytes that one attachment may have replayed; a longer absence is told to read history (90004). The runtime queues
+/// frames for slow sockets in memory.
+pub const REPLAY_MAX_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Messages that `rewind` may ask for by count (protocol.md § 7.1).
+pub const REWIND_MAX_MESSAGES: usize = 100;
+
+/// Messages in a page of history.
+pub const HISTORY_MAX_LIMIT: usize = 1_000;
+
+/// Bytes of entries in a page of history; a page ends early, with a link to the next.
+pub const HISTORY_PAGE_BYTES: usize = 1024 * 1024;
+
+const _: () =
+    assert!(ROW_MAX_BYTES + MESSAGE_MAX_BYTES * 2 < 2_000_000, "a row that ends with the largest publish fits");
+const _: () =
+    assert!(DEDUP_WINDOW_MS <= RETENTION_MS + RETENTION_SLACK_MS, "what is known as repeated is still in the log");
+const _: () =
+    assert!(DEDUP_MAX_IDS as u64 > DEDUP_WINDOW_MS / 1_000 * 1_000, "a request a millisecond fits the window");
+const _: () = assert!(REPLAY_PAGE_BYTES + MESSAGE_MAX_BYTES * 2 < FRAME_MAX_BYTES, "a page of replay fits a frame");

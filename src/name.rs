@@ -65,7 +65,9 @@ impl ChannelName {
     /// qualifier that is unknown.
     pub fn parse(text: &str) -> Result<ChannelName, ErrorInfo> {
         if text.len() > CHANNEL_NAME_MAX_BYTES {
-            return Err(Code::BadChannelName.because(format!("a channel name has at most {CHANNEL_NAME_MAX_BYTES} bytes")));
+            return Err(
+                Code::BadChannelName.because(format!("a channel name has at most {CHANNEL_NAME_MAX_BYTES} bytes"))
+            );
         }
         let plain_from = qualifier_length(text).ok_or_else(|| invalid("its qualifier is unknown or not closed"))?;
         let plain = &text[plain_from..];
@@ -186,7 +188,9 @@ mod tests {
 
     #[test]
     fn plain_names_are_any_text() {
-        for name in ["scores", "a:b:c", "ünïcode ☃", "with/slash", "%2e%2e/", "a]b", &"x".repeat(CHANNEL_NAME_MAX_BYTES)] {
+        for name in
+            ["scores", "a:b:c", "ünïcode ☃", "with/slash", "%2e%2e/", "a]b", &"x".repeat(CHANNEL_NAME_MAX_BYTES)]
+        {
             let parsed = ChannelName::parse(name).unwrap();
             assert_eq!((parsed.as_str(), parsed.plain(), parsed.qualifier()), (name, name, Qualifier::None));
         }
@@ -205,7 +209,9 @@ mod tests {
     #[test]
     fn bad_names_are_refused_with_their_code() {
         let long = "x".repeat(CHANNEL_NAME_MAX_BYTES + 1);
-        for name in ["", ":hell", "a\nb", "a\0b", "[", "[]x", "[?]x", "[what]x", "[meta]", "[?a=b]:x", "[meta][meta]x", &long] {
+        for name in
+            ["", ":hell", "a\nb", "a\0b", "[", "[]x", "[?]x", "[what]x", "[meta]", "[?a=b]:x", "[meta][meta]x", &long]
+        {
             assert!(ChannelName::parse(name).unwrap_err().is(Code::BadChannelName), "{name:?}");
         }
     }

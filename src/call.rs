@@ -1,0 +1,278 @@
+//! The typed calls between objects, and what objects are called. A pinned format: objects of two deploys talk to each
+//! other for a while, so the encoding starts with a version and an unknown one is refused, to be tried again.
+
+use std::fmt;
+use std::rc::Rc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Code, ErrorInfo};
+use crate::name::{AppId, ChannelName};
+use crate::serial::Position;
+use crate::wire::message::Message;
+use crate::wire::packed::Packed;
+
+/// The format of everything in this file. Raise it when a change is not an added last field with a default.
+const VERSION: u8 = 1;
+
+/// A channel's object: one per app and plain channel name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Address {
+    pub app: AppId,
+    pub channel: ChannelName,
+}
+
+impl Address {
+    /// The object's name. Unambiguous: an app id holds no `/`.
+    pub fn object_name(&self) -> String {
+        format!("{}/{}", self.app.as_str(), self.channel)
+    }
+}
+
+/// Who is fed by a channel: a relay's object, or the channel's own object for the sockets it holds itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RelayName(Rc<str>);
+
+impl RelayName {
+    /// The relay of an app's shard. One shard per app for now.
+    pub fn shard(app: &AppId, shard: u16) -> RelayName {
+        RelayName(format!("{}/{shard}", app.as_str()).into())
+    }
+
+    /// The channel's own object.
+    pub fn own() -> RelayName {
+        RelayName("".into())
+    }
+
+    pub fn is_own(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for RelayName {
+    fn from(name: String) -> RelayName {
+        RelayName(name.into())
+    }
+}
+
+impl fmt::Display for RelayName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What an app's namespaces say of a channel. Sent along with calls, so that no channel reads configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    pub retention_ms: u64,
+}
+
+/// A request to a channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChannelCall {
+    pub to: Address,
+    pub rules: Rules,
+    pub request: Request,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// Answered by [`Published`].
+    Publish(Vec<Publish>),
+    /// Feed this relay from now on. Answered by [`Subscribed`].
+    Subscribe(RelayName),
+    /// What an attachment needs before it goes live. Answered by [`Backlog`].
+    Read(ReadFrom),
+    /// A page of history. Answered by [`HistoryPage`].
+    History(HistoryQuery),
+}
+
+/// One publish: messages that stay together under one place in the order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Publish {
+    pub key: PublishKey,
+    pub connection_id: Option<String>,
+    pub messages: Vec<Message>,
+}
+
+/// By what a repeated publish is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum PublishKey {
+    /// By its place on its connection; `connection_id` must be set.
+    Serial(u64),
+    /// By the id of its first message, which the publisher chose.
+    Id(String),
+    /// By an id that this server made for a REST request, so that its own retries are known.
+    Request(String),
+}
+
+impl Publish {
+    /// The id of the protocol message (protocol.md § 3).
+    pub fn id(&self) -> String {
+        match &self.key {
+            PublishKey::Serial(serial) => format!("{}:{serial}", self.connection_id.as_deref().unwrap_or_default()),
+            PublishKey::Id(id) => id.strip_suffix(":0").unwrap_or(id).to_owned(),
+            PublishKey::Request(id) => id.clone(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Published {
+    pub series: String,
+    /// One for each publish, in order.
+    pub outcomes: Vec<Outcome>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// In the log, durable when this is read; a repeated publish gets its first place.
+    Accepted {
+        position: Position,
+        count: usize,
+    },
+    Refused(ErrorInfo),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Subscribed {
+    pub series: String,
+    /// Everything after this position will be delivered.
+    pub position: Position,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ReadFrom {
+    /// Everything after a channelSerial.
+    After { position: Position, series: String },
+    /// The last messages.
+    Last { messages: usize },
+    /// What came since a time, at most so many of the last messages.
+    Since { time_ms: u64, messages: usize },
+}
+
+/// A piece of the log that ends at `through`; with `more`, another call continues from there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Backlog {
+    pub series: String,
+    /// Where to continue, or why the place asked for can't be continued from; then there are no entries, and `through`
+    /// is the present.
+    pub lost: Option<ErrorInfo>,
+    pub entries: Packed,
+    pub through: Position,
+    pub more: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryQuery {
+    pub start_ms: Option<u64>,
+    pub end_ms: Option<u64>,
+    pub forwards: bool,
+    pub limit: usize,
+    /// Continue behind this message, in the direction of the query.
+    pub after: Option<(Position, usize)>,
+    /// Only what came up to here (`untilAttach`).
+    pub until: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryPage {
+    pub series: String,
+    /// In the direction of the query.
+    pub entries: Packed,
+    /// Which messages of each entry belong to the page: from, to (exclusive).
+    pub slices: Vec<(usize, usize)>,
+    /// The last message of the page, when more follow.
+    pub next: Option<(Position, usize)>,
+}
+
+/// What a channel sends a relay: everything after `prior`, through `through`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    pub channel: ChannelName,
+    pub series: String,
+    pub prior: Position,
+    pub through: Position,
+    /// The log no longer has what follows the relay's position; readers must be told.
+    pub gap: bool,
+    pub entries: Packed,
+}
+
+/// What the relay makes of a [`Delivery`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Delivered {
+    /// The relay stands here now. Behind what was sent: it needs what lies between.
+    At(Position),
+    /// Nobody listens here any more; take the relay off the list.
+    Unsubscribed,
+}
+
+/// An answer, or the coded error instead.
+pub type Answer<T> = Result<T, ErrorInfo>;
+
+pub fn encode(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    rmp_serde::encode::write(&mut bytes, value).expect("calls encode to memory");
+    bytes
+}
+
+/// Fails with 50000, to be tried again, for another deploy's format and for bytes that are no call.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ErrorInfo> {
+    match bytes.split_first() {
+        Some((&VERSION, body)) => {
+            rmp_serde::from_slice(body).map_err(|_| Code::Internal.because("a call between objects is damaged"))
+        }
+        _ => Err(Code::Internal.because("a call between objects has another version's format")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_pinned() {
+        let to = Address { app: AppId::parse("demo").unwrap(), channel: ChannelName::parse("c").unwrap() };
+        let call = ChannelCall {
+            to,
+            rules: Rules { retention_ms: 5 },
+            request: Request::Subscribe(RelayName::from("demo/0".to_owned())),
+        };
+        let bytes = encode(&call);
+        assert_eq!(bytes, b"\x01\x93\x92\xa4demo\xa1c\x91\x05\x81\xa9Subscribe\xa6demo/0");
+        assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
+    }
+
+    #[test]
+    fn a_delivery_is_pinned() {
+        let channel = ChannelName::parse("c").unwrap();
+        let (prior, through) = (Position(1), Position(2));
+        let delivery = Delivery { channel, series: "s".into(), prior, through, gap: false, entries: Packed::default() };
+        let bytes = encode(&delivery);
+        assert_eq!(bytes, b"\x01\x96\xa1c\xa1s\x01\x02\xc2\xc4\x00");
+        assert_eq!(decode::<Delivery>(&bytes).unwrap(), delivery);
+    }
+
+    #[test]
+    fn object_names_keep_apps_apart() {
+        let address = |app: &str, channel: &str| Address {
+            app: AppId::parse(app).unwrap(),
+            channel: ChannelName::parse(channel).unwrap(),
+        };
+        assert_eq!(address("demo", "a/b").object_name(), "demo/a/b");
+        assert_ne!(address("a", "b/c").object_name(), address("a-b", "c").object_name());
+    }
+
+    #[test]
+    fn other_versions_and_damage_are_refused() {
+        for bytes in [&[][..], &[2, 0xc0], &[VERSION], &[VERSION, 0xff]] {
+            assert!(decode::<Delivered>(bytes).unwrap_err().is(Code::Internal));
+        }
+    }
+}

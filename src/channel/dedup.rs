@@ -1,0 +1,168 @@
+//! Which publishes were seen before: the idempotency window (protocol.md § 5, § 8.2).
+//!
+//! A connection's publishes reach a channel in the order of their msgSerials, so one mark per connection tells new from
+//! possibly repeated; ids that publishers chose are kept as hashes. Both only say where to look: the log decides, so that
+//! neither a collision nor a mark of a refused publish can swallow a message. The keys of a commit stand beside its row,
+//! and a channel that lost its memory reads those of the window, not the messages.
+
+use std::collections::HashMap;
+
+use crate::call::{Publish, PublishKey};
+use crate::limits::{DEDUP_MAX_CONNECTIONS, DEDUP_MAX_IDS, DEDUP_WINDOW_MS};
+use crate::serial::Position;
+
+#[derive(Debug, Default)]
+pub struct Window {
+    connections: HashMap<String, Mark>,
+    ids: HashMap<u64, Position>,
+}
+
+/// The last publish of a connection on this channel.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    serial: u64,
+    position: Position,
+}
+
+/// Where a repeated publish would be, if it is one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Suspicion {
+    New,
+    /// At this position or before it.
+    UpTo(Position),
+    /// At this position, or the hash met another's.
+    At(Position),
+}
+
+impl Window {
+    /// The window of a channel that lost its memory, from what [`super::store::Store::keys_after`] says.
+    pub fn restore(keys: &str) -> Window {
+        let mut window = Window::default();
+        let mut position = Position::ZERO;
+        for token in keys.split(' ') {
+            match token.split_at_checked(1) {
+                Some(("#", hash)) => {
+                    u64::from_str_radix(hash, 16).ok().map(|hash| window.ids.insert(hash, position));
+                }
+                Some(("@", mark)) => {
+                    if let Some((connection, serial)) = mark.split_once(':') {
+                        serial.parse().ok().map(|serial| window.mark(connection, serial, position));
+                    }
+                }
+                _ => position = token.parse().map_or(position, Position),
+            }
+        }
+        window
+    }
+
+    pub fn suspect(&self, publish: &Publish) -> Suspicion {
+        match (&publish.key, &publish.connection_id) {
+            (PublishKey::Serial(serial), Some(connection)) => match self.connections.get(connection) {
+                Some(mark) if *serial <= mark.serial => Suspicion::UpTo(mark.position),
+                _ => Suspicion::New,
+            },
+            (PublishKey::Serial(_), None) => Suspicion::New,
+            (PublishKey::Id(id) | PublishKey::Request(id), _) => {
+                self.ids.get(&hash(id)).map_or(Suspicion::New, |position| Suspicion::At(*position))
+            }
+        }
+    }
+
+    /// Whether another publish can be remembered; when not, it must be refused, since its repeat would not be known.
+    pub fn has_room(&self) -> bool {
+        self.ids.len() < DEDUP_MAX_IDS && self.connections.len() < DEDUP_MAX_CONNECTIONS
+    }
+
+    /// Remembers a publish, and gives the key to store with its row.
+    pub fn remember(&mut self, publish: &Publish, position: Position) -> String {
+        match (&publish.key, &publish.connection_id) {
+            (PublishKey::Serial(serial), Some(connection)) => {
+                self.mark(connection, *serial, position);
+                format!("@{connection}:{serial}")
+            }
+            (PublishKey::Serial(_), None) => String::new(),
+            (PublishKey::Id(id) | PublishKey::Request(id), _) => {
+                self.ids.insert(hash(id), position);
+                format!("#{:x}", hash(id))
+            }
+        }
+    }
+
+    /// Drops what the window no longer covers.
+    pub fn forget_before(&mut self, now_ms: u64) {
+        let cutoff = Position::at(now_ms.saturating_sub(DEDUP_WINDOW_MS));
+        self.ids.retain(|_, position| *position >= cutoff);
+        self.connections.retain(|_, mark| mark.position >= cutoff);
+    }
+
+    fn mark(&mut self, connection: &str, serial: u64, position: Position) {
+        match self.connections.get_mut(connection) {
+            // A serial below the mark was never logged and is now: the mark stays, since it bounds what was seen.
+            Some(mark) => *mark = Mark { serial: mark.serial.max(serial), position: mark.position.max(position) },
+            None => {
+                self.connections.insert(connection.to_owned(), Mark { serial, position });
+            }
+        }
+    }
+}
+
+/// FNV-1a: stable across builds, as stored keys need. Collisions are harmless, since the log decides.
+fn hash(id: &str) -> u64 {
+    id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publish(key: PublishKey, connection: Option<&str>) -> Publish {
+        Publish { key, connection_id: connection.map(str::to_owned), messages: vec![] }
+    }
+
+    #[test]
+    fn a_connections_serials_are_known_up_to_the_last() {
+        let mut window = Window::default();
+        window.remember(&publish(PublishKey::Serial(4), Some("a")), Position(10));
+        assert_eq!(window.suspect(&publish(PublishKey::Serial(4), Some("a"))), Suspicion::UpTo(Position(10)));
+        assert_eq!(window.suspect(&publish(PublishKey::Serial(0), Some("a"))), Suspicion::UpTo(Position(10)));
+        assert_eq!(window.suspect(&publish(PublishKey::Serial(5), Some("a"))), Suspicion::New);
+        assert_eq!(window.suspect(&publish(PublishKey::Serial(4), Some("b"))), Suspicion::New);
+    }
+
+    #[test]
+    fn stored_keys_restore_the_window() {
+        let mut window = Window::default();
+        let published = [
+            (publish(PublishKey::Serial(4), Some("a")), Position(10)),
+            (publish(PublishKey::Id("x y:0".into()), None), Position(11)),
+            (publish(PublishKey::Serial(2), Some("a")), Position(12)),
+        ];
+        let keys: Vec<String> = published
+            .iter()
+            .map(|(publish, position)| format!("{} {}", position.0, window.remember(publish, *position)))
+            .collect();
+        let restored = Window::restore(&keys.join(" "));
+        for (publish, _) in &published {
+            assert_ne!(window.suspect(publish), Suspicion::New);
+            assert_eq!(restored.suspect(publish), window.suspect(publish));
+        }
+        assert_eq!(restored.suspect(&publish(PublishKey::Serial(4), Some("a"))), Suspicion::UpTo(Position(12)));
+    }
+
+    #[test]
+    fn the_window_ends() {
+        let mut window = Window::default();
+        window.remember(&publish(PublishKey::Id("x".into()), None), Position::at(1_000));
+        window.remember(&publish(PublishKey::Serial(0), Some("a")), Position::at(2_000));
+        window.forget_before(1_500 + DEDUP_WINDOW_MS);
+        assert_eq!(window.suspect(&publish(PublishKey::Id("x".into()), None)), Suspicion::New);
+        assert_ne!(window.suspect(&publish(PublishKey::Serial(0), Some("a"))), Suspicion::New);
+    }
+
+    #[test]
+    fn damaged_keys_are_no_panic() {
+        for keys in ["", " ", "#", "#zz", "@", "@a", "@a:b", "x # @", "é"] {
+            Window::restore(keys);
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The log: what a channel published, in rows of what was committed together, and a tail of it in memory.
+//!
+//! Ephemeral publishes take a place in the order and pass through the tail to those who listen now, but no row holds them.
+
+use std::collections::VecDeque;
+
+use super::Meta;
+use super::dedup::Suspicion;
+use super::store::{Row, Store, StoreError, Stored, Totals};
+use crate::call::{Backlog, Publish, PublishKey, ReadFrom, Rules};
+use crate::error::Code;
+use crate::limits::{
+    LOG_MAX_BYTES, LOG_MAX_MESSAGES, REPLAY_MAX_BYTES, REPLAY_PAGE_BYTES, RETENTION_MS, RETENTION_SLACK_MS,
+    ROW_MAX_BYTES, TAIL_MAX_BYTES,
+};
+use crate::serial::Position;
+use crate::wire::message::Entry;
+use crate::wire::packed::Packed;
+
+/// Rows read at a time when looking for something.
+const ROWS_PER_READ: usize = 32;
+
+#[derive(Debug)]
+pub struct Log {
+    tip: Position,
+    newest: Option<(Position, Totals)>,
+    oldest: Option<(Position, Totals)>,
+    tail: VecDeque<Placed>,
+    tail_bytes: usize,
+    /// The tail holds everything after this.
+    tail_from: Position,
+}
+
+/// A publish at its place, encoded.
+#[derive(Clone, Debug)]
+struct Placed {
+    position: Position,
+    entry: Packed,
+    messages: usize,
+    ephemeral: bool,
+    key: String,
+}
+
+/// A piece of the log in memory.
+pub struct Piece {
+    pub entries: Packed,
+    pub through: Position,
+}
+
+/// What one commit will append.
+pub struct Batch {
+    tip: Position,
+    placed: Vec<Placed>,
+    publishes: Vec<(PublishKey, Option<String>, Position)>,
+}
+
+impl Batch {
+    pub fn new(tip: Position) -> Batch {
+        Batch { tip, placed: Vec::new(), publishes: Vec::new() }
+    }
+
+    pub fn tip(&self) -> Position {
+        self.tip
+    }
+
+    pub fn push(&mut self, publish: &Publish, position: Position, key: String) {
+        let (id, connection_id, messages) = (publish.id(), publish.connection_id.clone(), publish.messages.clone());
+        let entry = Entry { position, id, connection_id, messages };
+        self.tip = position;
+        self.publishes.push((publish.key.clone(), publish.connection_id.clone(), position));
+        let (messages, ephemeral) = (entry.messages.len(), entry.is_ephemeral());
+        self.placed.push(Placed { position, entry: Packed::one(&entry), messages, ephemeral, key });
+    }
+
+    /// Where this batch already placed the same publish.
+    pub fn find(&self, publish: &Publish) -> Option<Position> {
+        let same = |known: &&(PublishKey, Option<String>, Position)| match publish.key {
+            PublishKey::Serial(_) => known.0 == publish.key && known.1 == publish.connection_id,
+            _ => known.0 == publish.key,
+        };
+        self.publishes.iter().find(same).map(|(_, _, position)| *position)
+    }
+}
+
+impl Log {
+    /// The log as stored; `at_least` bounds the tip from below when there are no rows.
+    pub fn new(stored: &Stored, at_least: Position) -> Log {
+        let tip = stored.newest.map_or(at_least, |(position, _)| position.max(at_least));
+        Log { tip, newest: stored.newest, oldest: stored.oldest, tail: VecDeque::new(), tail_bytes: 0, tail_from: tip }
+    }
+
+    pub fn tip(&self) -> Position {
+        self.tip
+    }
+
+    /// Writes a batch, as few rows as its size allows. Memory changes only when all are written.
+    pub fn append(&mut self, store: &mut impl Store, batch: Batch) -> Result<(), StoreError> {
+        let mut totals = self.newest.map_or(Totals::default(), |(_, totals)| totals);
+        let mut rest = batch.placed.as_slice();
+        while !rest.is_empty() {
+            let (chunk, later) = rest.split_at(row_length(rest));
+            let row = row(chunk, &mut totals);
+            store.append(&row)?;
+            self.oldest = self.oldest.or(Some((row.position, row.totals)));
+            self.newest = Some((row.position, row.totals));
+            rest = later;
+        }
+        self.tip = batch.tip;
+        batch.placed.into_iter().for_each(|placed| self.push_tail(placed));
+        Ok(())
+    }
+
+    fn push_tail(&mut self, placed: Placed) {
+        self.tail_bytes += placed.entry.len();
+        self.tail.push_back(placed);
+        while self.tail_bytes > TAIL_MAX_BYTES {
+            let Some(oldest) = self.tail.pop_front() else { return };
+            self.tail_bytes -= oldest.entry.len();
+            self.tail_from = oldest.position;
+        }
+    }
+
+    /// What follows a position, for a relay that is fed: from memory with what is ephemeral, else from rows.
+    pub fn live_after(&self, store: &mut impl Store, after: Position, max_bytes: usize) -> Result<Piece, StoreError> {
+        self.after(store, after, max_bytes, true)
+    }
+
+    fn after(
+        &self,
+        store: &mut impl Store,
+        after: Position,
+        max_bytes: usize,
+        ephemeral: bool,
+    ) -> Result<Piece, StoreError> {
+        if after >= self.tail_from {
+            return Ok(self.from_tail(after, max_bytes, ephemeral));
+        }
+        self.from_rows(store, after, max_bytes)
+    }
+
+    fn from_tail(&self, after: Position, max_bytes: usize, ephemeral: bool) -> Piece {
+        let mut piece = Piece { entries: Packed::default(), through: self.tip };
+        let start = self.tail.partition_point(|placed| placed.position <= after);
+        for placed in self.tail.range(start..).filter(|placed| ephemeral || !placed.ephemeral) {
+            if !piece.entries.is_empty() && piece.entries.len() + placed.entry.len() > max_bytes {
+                return piece;
+            }
+            piece.entries.append(&placed.entry);
+            piece.through = placed.position;
+        }
+        piece.through = self.tip;
+        piece
+    }
+
+    fn from_rows(&self, store: &mut impl Store, after: Position, max_bytes: usize) -> Result<Piece, StoreError> {
+        let mut piece = Piece { entries: Packed::default(), through: after };
+        loop {
+            let rows = store.rows_after(piece.through, ROWS_PER_READ)?;
+            if rows.is_empty() {
+                piece.through = self.tip;
+                return Ok(piece);
+            }
+            for (position, row) in rows {
+                for entry in decoded(&row)?.into_iter().filter(|entry| entry.position > after) {
+                    let packed = Packed::one(&entry);
+                    if !piece.entries.is_empty() && piece.entries.len() + packed.len() > max_bytes {
+                        return Ok(piece);
+                    }
+                    piece.entries.append(&packed);
+                    piece.through = entry.position;
+                }
+                piece.through = position;
+            }
+        }
+    }
+
+    /// What an attachment needs before it goes live, a page at a time.
+    pub(super) fn backlog(
+        &self,
+        store: &mut impl Store,
+        meta: &Meta,
+        from: &ReadFrom,
+        now_ms: u64,
+    ) -> Result<Backlog, StoreError> {
+        let after = match from {
+            ReadFrom::After { position, series } => match self.continuity(store, meta, *position, series)? {
+                None => *position,
+                Some(code) => return Ok(self.lost(meta, code)),
+            },
+            ReadFrom::Last { messages } => {
+                self.start_of_last(store, meta, *messages, visible_from(&meta.rules, now_ms))?
+            }
+            ReadFrom::Since { time_ms, messages } => {
+                let since = Position::at(*time_ms).max(visible_from(&meta.rules, now_ms));
+                self.start_of_last(store, meta, *messages, since)?
+            }
+        };
+        let piece = self.after(store, after, REPLAY_PAGE_BYTES, false)?;
+        let more = piece.through < self.tip;
+        Ok(Backlog { series: meta.series.clone(), lost: None, entries: piece.entries, through: piece.through, more })
+    }
+
+    fn lost(&self, meta: &Meta, code: Code) -> Backlog {
+        let (series, through) = (meta.series.clone(), self.tip);
+        Backlog { series, lost: Some(code.into()), entries: Packed::default(), through, more: false }
+    }
+
+    /// Why the log cannot continue from a serial, if it cannot.
+    fn continuity(
+        &self,
+        store: &mut impl Store,
+        meta: &Meta,
+        position: Position,
+        series: &str,
+    ) -> Result<Option<Code>, StoreError> {
+        if series != meta.series || position > self.tip || position < meta.floor {
+            return Ok(Some(Code::ContinuityUnknown));
+        }
+        if position >= self.tail_from {
+            return Ok(None);
+        }
+        let newest = self.newest.map_or(0, |(_, totals)| totals.bytes);
+        let from = store.totals_after(position, 1)?.first().map_or(newest, |(_, totals)| totals.bytes);
+        Ok((newest - from > REPLAY_MAX_BYTES).then_some(Code::BacklogTooLarge))
+    }
+
+    /// The position before the last so many messages, though not before `since`.
+    fn start_of_last(
+        &self,
+        store: &mut impl Store,
+        meta: &Meta,
+        messages: usize,
+        since: Position,
+    ) -> Result<Position, StoreError> {
+        let mut start = self.tip;
+        let mut found = 0;
+        let mut at = self.tip;
+        while found < messages {
+            let rows = store.rows_before(at, ROWS_PER_READ)?;
+            let Some((last_row, _)) = rows.last() else { break };
+            at = Position(last_row.0 - 1);
+            for (_, row) in &rows {
+                for entry in decoded(row)?.into_iter().rev() {
+                    if found >= messages || entry.position < since || entry.position <= meta.floor {
+                        return Ok(start);
+                    }
+                    found += entry.messages.len();
+                    start = Position(entry.position.0 - 1);
+                }
+            }
+        }
+        Ok(start)
+    }
+
+    /// Where a suspected publish is, if it is in the log.
+    pub fn find(
+        &self,
+        store: &mut impl Store,
+        publish: &Publish,
+        suspicion: Suspicion,
+        cutoff: Position,
+    ) -> Result<Option<Position>, StoreError> {
+        let (last, only) = match suspicion {
+            Suspicion::New => return Ok(None),
+            Suspicion::At(position) => (position, true),
+            Suspicion::UpTo(position) => (position, false),
+        };
+        if let Some(position) = self.find_in_tail(publish, last)? {
+            return Ok(Some(position));
+        }
+        let mut rows = store.rows_after(Position(last.0 - 1), 1)?;
+        while let Some((oldest_row, _)) = rows.last() {
+            let before = Position(oldest_row.0 - 1);
+            for (_, row) in &rows {
+                if let Some(entry) = decoded(row)?.iter().find(|entry| is_same(entry, publish)) {
+                    return Ok(Some(entry.position));
+                }
+            }
+            if only || before < cutoff {
+                return Ok(None);
+            }
+            rows = store.rows_before(before, ROWS_PER_READ)?;
+        }
+        Ok(None)
+    }
+
+    fn find_in_tail(&self, publish: &Publish, last: Position) -> Result<Option<Position>, StoreError> {
+        for placed in self.tail.iter().rev().skip_while(|placed| placed.position > last) {
+            if decoded(&placed.entry)?.iter().any(|entry| is_same(entry, publish)) {
+                return Ok(Some(placed.position));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets go of rows that are past their time or over the log's bounds, always keeping the newest: it holds the tip.
+    /// Gives the position up to which nothing is left, if that changed.
+    pub fn trim(&mut self, store: &mut impl Store, rules: &Rules, now_ms: u64) -> Result<Option<Position>, StoreError> {
+        let Some((newest, _)) = self.newest else { return Ok(None) };
+        let expired = Position::at(now_ms.saturating_sub(kept_ms(rules)));
+        let through = expired.max(self.over_bounds(store)?).min(Position(newest.0 - 1));
+        let Some((floor, _)) = store.rows_before(through, 1)?.pop() else { return Ok(None) };
+        store.trim(floor)?;
+        self.oldest = store.totals_after(floor, 1)?.pop();
+        Ok(Some(floor))
+    }
+
+    /// The last row that must go so that the log is within its bounds.
+    fn over_bounds(&self, store: &mut impl Store) -> Result<Position, StoreError> {
+        let mut through = Position::ZERO;
+        while self.excess(through, store)? {
+            match store.totals_after(through, ROWS_PER_READ)?.pop() {
+                Some((position, _)) => through = position,
+                None => break,
+            }
+        }
+        Ok(through)
+    }
+
+    fn excess(&self, without: Position, store: &mut impl Store) -> Result<bool, StoreError> {
+        let Some((_, newest)) = self.newest else { return Ok(false) };
+        let Some((_, oldest)) = store.totals_after(without, 1)?.pop() else { return Ok(false) };
+        Ok(is_over(newest, oldest))
+    }
+
+    /// When [`Log::trim`] next has rows to let go.
+    pub fn deadline(&self, rules: &Rules) -> Option<u64> {
+        let ((newest_at, newest), (oldest_at, oldest)) = (self.newest?, self.oldest?);
+        if is_over(newest, oldest) {
+            return Some(0);
+        }
+        (newest_at > oldest_at).then(|| oldest_at.time_ms() + kept_ms(rules) + RETENTION_SLACK_MS)
+    }
+}
+
+fn is_over(newest: Totals, oldest: Totals) -> bool {
+    newest.messages - oldest.messages > LOG_MAX_MESSAGES || newest.bytes - oldest.bytes > LOG_MAX_BYTES
+}
+
+/// Rows stay a little longer than they can be read.
+fn kept_ms(rules: &Rules) -> u64 {
+    rules.retention_ms.max(RETENTION_MS) + RETENTION_SLACK_MS
+}
+
+/// The oldest position that readers of history may see.
+pub fn visible_from(rules: &Rules, now_ms: u64) -> Position {
+    Position::at(now_ms.saturating_sub(rules.retention_ms))
+}
+
+pub fn decoded(packed: &Packed) -> Result<Vec<Entry>, StoreError> {
+    packed.entries().map_err(|_| StoreError("a stored row is damaged".to_owned()))
+}
+
+fn row_length(placed: &[Placed]) -> usize {
+    let mut bytes = 0;
+    let fits = |next: &&Placed| {
+        bytes += next.entry.len();
+        bytes <= ROW_MAX_BYTES
+    };
+    placed.iter().take_while(fits).count().max(1)
+}
+
+fn row(chunk: &[Placed], totals: &mut Totals) -> Row {
+    let mut entries = Packed::default();
+    let mut keys = String::new();
+    for placed in chunk.iter().filter(|placed| !placed.ephemeral) {
+        entries.append(&placed.entry);
+        totals.messages += placed.messages as u64;
+        totals.bytes += placed.entry.len() as u64;
+        if !keys.is_empty() {
+            keys.push(' ');
+        }
+        keys.push_str(&placed.key);
+    }
+    let position = chunk.last().map_or(Position::ZERO, |last| last.position);
+    Row { position, totals: *totals, keys, entries }
+}
+
+fn is_same(entry: &Entry, publish: &Publish) -> bool {
+    match &publish.key {
+        PublishKey::Serial(_) => entry.id == publish.id() && entry.connection_id == publish.connection_id,
+        PublishKey::Id(id) => entry.messages.first().is_some_and(|message| message.id.as_ref() == Some(id)),
+        PublishKey::Request(id) => entry.id == *id,
+    }
+}

@@ -1,0 +1,316 @@
+//! One channel: its order, its log, its idempotency window and the relays that it feeds.
+//!
+//! [`Channel`] is pure but for its [`Store`]: calls come in by [`Channel::publish`] and friends, time as `now_ms`, and out
+//! come [`Effect`]s for the shell to perform. It never talks to a client.
+//!
+//! Why an acknowledgement can be trusted: [`Channel::commit`] writes first and only then yields replies and deliveries,
+//! and the platform holds those back until the write is durable. When a write fails, memory is dropped and read again, so
+//! that nothing is believed that may not be stored; every waiting publisher is told to try again, and the window knows
+//! the publish if the write was kept after all.
+
+pub mod dedup;
+pub mod feed;
+pub mod history;
+mod log;
+pub mod store;
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::{
+    Address, Answer, Backlog, Delivered, Delivery, HistoryPage, HistoryQuery, Outcome, Publish, Published, ReadFrom,
+    RelayName, Rules, Subscribed,
+};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::COMMIT_MAX_BYTES;
+use crate::serial::Position;
+use dedup::{Suspicion, Window};
+use feed::Feeds;
+use log::{Batch, Log};
+use store::{Store, StoreError};
+
+/// Names a waiting caller to the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// What the shell is to do, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Answer a waiting publish.
+    Reply(Ticket, Answer<Published>),
+    /// Call a relay and hand its answer, or the failure, to [`Channel::delivered`] with the same attempt.
+    Deliver { relay: RelayName, attempt: u64, delivery: Delivery },
+}
+
+/// What a channel must remember besides its log. Pinned: stored as a msgpack array.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Meta {
+    address: Address,
+    /// Names this life of the channel's storage.
+    series: String,
+    /// Everything up to here is gone from the log, or was never in it.
+    floor: Position,
+    rules: Rules,
+}
+
+#[derive(Debug)]
+pub struct Channel {
+    meta: Meta,
+    log: Log,
+    /// Read from storage by the first publish after waking: readers don't need it.
+    window: Option<Window>,
+    feeds: Feeds,
+    pending: Vec<(Ticket, Vec<Publish>)>,
+    pending_bytes: usize,
+    /// A write failed, and what is stored hasn't been read since.
+    stale: bool,
+}
+
+impl Channel {
+    /// Wakes a channel, or begins one. `fresh_series` is random and names a new life, if there is none yet.
+    ///
+    /// `address` and `rules` may be absent when an alarm wakes it: then there is a channel only if one is stored.
+    pub fn wake(
+        store: &mut impl Store,
+        call: Option<(&Address, Rules)>,
+        fresh_series: &str,
+        now_ms: u64,
+    ) -> Result<Option<Channel>, StoreError> {
+        let stored = store.load()?;
+        let known = stored.meta.as_deref().and_then(|bytes| rmp_serde::from_slice::<Meta>(bytes).ok());
+        let meta = match (known, call) {
+            (Some(meta), _) => meta,
+            (None, None) => return Ok(None),
+            (None, Some((address, rules))) => {
+                let floor = stored.newest.map_or(Position::ZERO, |(position, _)| position).next(now_ms);
+                Meta { address: address.clone(), series: fresh_series.to_owned(), floor, rules }
+            }
+        };
+        let log = Log::new(&stored, meta.floor);
+        let feeds = Feeds::restore(stored.relays, log.tip());
+        let mut channel =
+            Channel { meta, log, window: None, feeds, pending: Vec::new(), pending_bytes: 0, stale: false };
+        if stored.meta.is_none() {
+            channel.save_meta(store)?;
+        }
+        Ok(Some(channel))
+    }
+
+    pub fn address(&self) -> &Address {
+        &self.meta.address
+    }
+
+    pub fn series(&self) -> &str {
+        &self.meta.series
+    }
+
+    /// The last position given out.
+    pub fn tip(&self) -> Position {
+        self.log.tip()
+    }
+
+    /// Takes the rules that calls bring along; they change when the app's configuration does.
+    pub fn set_rules(&mut self, store: &mut impl Store, rules: Rules) -> Result<(), StoreError> {
+        if self.meta.rules == rules {
+            return Ok(());
+        }
+        self.meta.rules = rules;
+        self.save_meta(store)
+    }
+
+    /// Queues publishes for the next [`Channel::commit`]. Fails with 42911 when too much waits already.
+    pub fn publish(&mut self, ticket: Ticket, publishes: Vec<Publish>) -> Result<(), ErrorInfo> {
+        let bytes: usize = publishes.iter().flat_map(|publish| &publish.messages).map(|message| message.size()).sum();
+        if self.pending_bytes + bytes > COMMIT_MAX_BYTES && !self.pending.is_empty() {
+            return Err(Code::ChannelRateLimited.because("too much is being published on this channel; try again"));
+        }
+        self.pending_bytes += bytes;
+        self.pending.push((ticket, publishes));
+        Ok(())
+    }
+
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Group commit: everything that waits becomes one write, then replies and deliveries.
+    pub fn commit(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
+        let pending = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        match self.write(store, &pending, now_ms) {
+            Ok(answers) => {
+                let tickets = pending.into_iter().map(|(ticket, _)| ticket);
+                let mut effects: Vec<Effect> =
+                    tickets.zip(answers).map(|(ticket, answer)| Effect::Reply(ticket, Ok(answer))).collect();
+                effects.extend(self.feed(store, now_ms));
+                effects
+            }
+            Err(error) => {
+                self.forget(store);
+                let refusal = Code::InternalChannel.because(format!("the channel could not store this: {}", error.0));
+                pending.into_iter().map(|(ticket, _)| Effect::Reply(ticket, Err(refusal.clone()))).collect()
+            }
+        }
+    }
+
+    /// Feeds a relay from now on.
+    pub fn subscribe(&mut self, store: &mut impl Store, relay: RelayName) -> Answer<Subscribed> {
+        if !self.feeds.contains(&relay) {
+            store.add_relay(&relay).map_err(storage_failed)?;
+        }
+        self.feeds.subscribe(relay, self.log.tip());
+        Ok(Subscribed { series: self.meta.series.clone(), position: self.log.tip() })
+    }
+
+    /// What an attachment needs before it goes live.
+    pub fn read(&mut self, store: &mut impl Store, from: &ReadFrom, now_ms: u64) -> Answer<Backlog> {
+        self.log.backlog(store, &self.meta, from, now_ms).map_err(storage_failed)
+    }
+
+    pub fn history(&mut self, store: &mut impl Store, query: &HistoryQuery, now_ms: u64) -> Answer<HistoryPage> {
+        history::page(store, &self.meta, self.log.tip(), query, now_ms)
+    }
+
+    /// A relay's answer to [`Effect::Deliver`], or that it gave none.
+    pub fn delivered(
+        &mut self,
+        store: &mut impl Store,
+        relay: &RelayName,
+        attempt: u64,
+        answer: Option<Delivered>,
+        now_ms: u64,
+    ) -> Vec<Effect> {
+        if self.feeds.answered(relay, attempt, answer, self.log.tip(), now_ms) {
+            // If this write fails the relay stays listed, and says so again when it is next fed.
+            let _ = store.remove_relay(relay);
+        }
+        self.feed(store, now_ms)
+    }
+
+    /// Does what is due: feeds relays that failed to answer, and lets old rows go.
+    pub fn tick(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
+        if let Some(window) = &mut self.window {
+            window.forget_before(now_ms);
+        }
+        match self.log.trim(store, &self.meta.rules, now_ms) {
+            Ok(Some(floor)) => {
+                self.meta.floor = floor;
+                let _ = self.save_meta(store);
+            }
+            Ok(None) => {}
+            Err(_) => self.forget(store),
+        }
+        self.feeds.tick(now_ms);
+        self.feed(store, now_ms)
+    }
+
+    /// When [`Channel::tick`] is next needed.
+    pub fn deadline(&self) -> Option<u64> {
+        [self.feeds.deadline(), self.log.deadline(&self.meta.rules)].into_iter().flatten().min()
+    }
+
+    fn write(
+        &mut self,
+        store: &mut impl Store,
+        pending: &[(Ticket, Vec<Publish>)],
+        now_ms: u64,
+    ) -> Result<Vec<Published>, StoreError> {
+        self.reload(store)?;
+        let mut batch = Batch::new(self.log.tip());
+        let mut answers = Vec::with_capacity(pending.len());
+        for (_, publishes) in pending {
+            let place = |publish| self.place(store, &mut batch, publish, now_ms);
+            let outcomes = publishes.iter().map(place).collect::<Result<_, _>>()?;
+            answers.push(Published { series: self.meta.series.clone(), outcomes });
+        }
+        self.log.append(store, batch)?;
+        Ok(answers)
+    }
+
+    /// Gives a publish its place: the one it already has, or the next.
+    fn place(
+        &mut self,
+        store: &mut impl Store,
+        batch: &mut Batch,
+        publish: &Publish,
+        now_ms: u64,
+    ) -> Result<Outcome, StoreError> {
+        let window = self.window(store, now_ms)?;
+        let (suspicion, has_room) = (window.suspect(publish), window.has_room());
+        if let Some(position) = self.find(store, batch, publish, suspicion, now_ms)? {
+            return Ok(Outcome::Accepted { position, count: publish.messages.len() });
+        }
+        if !has_room {
+            let refusal = "more publishes than can be remembered in two minutes; try again later";
+            return Ok(Outcome::Refused(Code::ChannelRateLimited.because(refusal)));
+        }
+        let position = batch.tip().next(now_ms);
+        let key = self.window(store, now_ms)?.remember(publish, position);
+        batch.push(publish, position, key);
+        Ok(Outcome::Accepted { position, count: publish.messages.len() })
+    }
+
+    fn find(
+        &mut self,
+        store: &mut impl Store,
+        batch: &Batch,
+        publish: &Publish,
+        suspicion: Suspicion,
+        now_ms: u64,
+    ) -> Result<Option<Position>, StoreError> {
+        if suspicion == Suspicion::New {
+            return Ok(None);
+        }
+        match batch.find(publish) {
+            Some(position) => Ok(Some(position)),
+            None => self.log.find(store, publish, suspicion, dedup_cutoff(now_ms)),
+        }
+    }
+
+    fn window(&mut self, store: &mut impl Store, now_ms: u64) -> Result<&mut Window, StoreError> {
+        if self.window.is_none() {
+            self.window = Some(Window::restore(&store.keys_after(dedup_cutoff(now_ms))?));
+        }
+        let window = self.window.as_mut().expect("set above");
+        if !window.has_room() {
+            window.forget_before(now_ms);
+        }
+        Ok(window)
+    }
+
+    fn feed(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
+        match self.feeds.pump(store, &mut self.log, &self.meta, now_ms) {
+            Ok(effects) => effects,
+            // Nothing was sent, so nothing is lost: the guard's tick tries again.
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Drops what a failed write may have made untrue. Reading it again waits until it succeeds: see [`Channel::reload`].
+    fn forget(&mut self, store: &mut impl Store) {
+        self.window = None;
+        self.stale = true;
+        let _ = self.reload(store);
+    }
+
+    /// After a failed write nothing is written before the stored tip is known: a position that was kept, though its write
+    /// failed, must not be given out again.
+    fn reload(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
+        if self.stale {
+            self.log = Log::new(&store.load()?, self.log.tip());
+            self.stale = false;
+        }
+        Ok(())
+    }
+
+    fn save_meta(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
+        store.save_meta(&rmp_serde::to_vec(&self.meta).expect("meta encodes to memory"))
+    }
+}
+
+fn dedup_cutoff(now_ms: u64) -> Position {
+    Position::at(now_ms.saturating_sub(crate::limits::DEDUP_WINDOW_MS))
+}
+
+fn storage_failed(error: StoreError) -> ErrorInfo {
+    Code::InternalChannel.because(format!("the channel's storage failed: {}", error.0))
+}

@@ -1,0 +1,220 @@
+//! A message's payload: text or bytes, opaque but for the outermost `base64` that JSON needs to carry bytes.
+//!
+//! (protocol.md § 8.5)
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::{Serialize, Serializer};
+
+use crate::error::{Code, ErrorInfo};
+
+/// A payload as the channel keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Data {
+    #[default]
+    Absent,
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+impl Data {
+    pub fn len(&self) -> usize {
+        match self {
+            Data::Absent => 0,
+            Data::Text(text) => text.len(),
+            Data::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    pub fn is_absent(&self) -> bool {
+        *self == Data::Absent
+    }
+}
+
+impl Serialize for Data {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Data::Absent => serializer.serialize_unit(),
+            Data::Text(text) => serializer.serialize_str(text),
+            Data::Binary(bytes) => serializer.serialize_bytes(bytes),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Data {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Data, D::Error> {
+        match Payload::deserialize(deserializer)? {
+            Payload::Plain(data) => Ok(data),
+            Payload::Structured(_) | Payload::Scalar => Err(de::Error::custom("data is neither text nor bytes")),
+        }
+    }
+}
+
+/// A payload as a client sends it: SDKs send text and bytes; people with curl send JSON values too.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Payload {
+    Plain(Data),
+    /// An object or array, as JSON text.
+    Structured(String),
+    /// A number or a boolean, which the protocol doesn't carry.
+    Scalar,
+}
+
+impl Default for Payload {
+    fn default() -> Payload {
+        Payload::Plain(Data::Absent)
+    }
+}
+
+impl Payload {
+    /// The payload and encoding to keep: structure becomes JSON text, and an outermost `base64` becomes bytes.
+    ///
+    /// What claims to be base64 and isn't is kept as it came: its readers will say so. Fails with 40013 for a scalar.
+    pub fn normalize(self, encoding: Option<String>) -> Result<(Data, Option<String>), ErrorInfo> {
+        match self {
+            Payload::Scalar => Err(Code::BadData.because("data must be a string, bytes, an object or an array")),
+            Payload::Structured(json) => Ok((Data::Text(json), Some(push(encoding, "json")))),
+            Payload::Plain(Data::Text(text)) => Ok(unwrap_base64(text, encoding)),
+            Payload::Plain(data) => Ok((data, encoding)),
+        }
+    }
+}
+
+fn unwrap_base64(text: String, encoding: Option<String>) -> (Data, Option<String>) {
+    let inner = match encoding.as_deref() {
+        Some("base64") => None,
+        Some(chain) => match chain.strip_suffix("/base64") {
+            Some(inner) => Some(inner.to_owned()),
+            None => return (Data::Text(text), encoding),
+        },
+        None => return (Data::Text(text), encoding),
+    };
+    match BASE64.decode(&text) {
+        Ok(bytes) => (Data::Binary(bytes), inner),
+        Err(_) => (Data::Text(text), encoding),
+    }
+}
+
+fn push(encoding: Option<String>, outer: &str) -> String {
+    encoding.map_or_else(|| outer.to_owned(), |inner| format!("{inner}/{outer}"))
+}
+
+/// Bytes as JSON carries them, with the encoding that says so.
+pub fn to_base64(bytes: &[u8], encoding: Option<&str>) -> (String, String) {
+    (BASE64.encode(bytes), push(encoding.map(str::to_owned), "base64"))
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Payload, D::Error> {
+        deserializer.deserialize_any(PayloadVisitor)
+    }
+}
+
+struct PayloadVisitor;
+
+impl<'de> Visitor<'de> for PayloadVisitor {
+    type Value = Payload;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("message data")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Payload, E> {
+        Ok(Payload::Plain(Data::Text(text.to_owned())))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Payload, E> {
+        Ok(Payload::Plain(Data::Text(text)))
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Payload, E> {
+        Ok(Payload::Plain(Data::Binary(bytes.to_vec())))
+    }
+
+    fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Payload, E> {
+        Ok(Payload::Plain(Data::Binary(bytes)))
+    }
+
+    fn visit_unit<E>(self) -> Result<Payload, E> {
+        Ok(Payload::default())
+    }
+
+    fn visit_none<E>(self) -> Result<Payload, E> {
+        Ok(Payload::default())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Payload, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Payload, E> {
+        Ok(Payload::Scalar)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Payload, E> {
+        Ok(Payload::Scalar)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Payload, E> {
+        Ok(Payload::Scalar)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Payload, E> {
+        Ok(Payload::Scalar)
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Payload, A::Error> {
+        structured(de::value::MapAccessDeserializer::new(map))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<Payload, A::Error> {
+        structured(de::value::SeqAccessDeserializer::new(seq))
+    }
+}
+
+fn structured<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Payload, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(Payload::Structured(value.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_json(json: &str, encoding: Option<&str>) -> Result<(Data, Option<String>), ErrorInfo> {
+        serde_json::from_str::<Payload>(json).unwrap().normalize(encoding.map(str::to_owned))
+    }
+
+    #[test]
+    fn base64_is_the_transports_and_nothing_else_is() {
+        let bytes = |encoding: Option<&str>| (Data::Binary(vec![1, 2, 3]), encoding.map(str::to_owned));
+        let text = |text: &str, encoding: &str| (Data::Text(text.into()), Some(encoding.to_owned()));
+        assert_eq!(from_json(r#""AQID""#, Some("base64")).unwrap(), bytes(None));
+        assert_eq!(
+            from_json(r#""AQID""#, Some("utf-8/cipher+aes-128-cbc/base64")).unwrap(),
+            bytes(Some("utf-8/cipher+aes-128-cbc"))
+        );
+        assert_eq!(from_json(r#""A!""#, Some("json/base64")).unwrap(), text("A!", "json/base64"));
+        assert_eq!(from_json(r#""{bad""#, Some("json")).unwrap(), text("{bad", "json"));
+        assert_eq!(from_json(r#""x""#, Some("xbase64")).unwrap(), text("x", "xbase64"));
+    }
+
+    #[test]
+    fn json_values_become_text_and_scalars_are_refused() {
+        assert_eq!(from_json(r#"{"a":[1]}"#, None).unwrap(), (Data::Text(r#"{"a":[1]}"#.into()), Some("json".into())));
+        assert_eq!(from_json("null", None).unwrap(), (Data::Absent, None));
+        assert!(from_json("1", None).unwrap_err().is(Code::BadData));
+        assert!(from_json("true", None).unwrap_err().is(Code::BadData));
+    }
+
+    #[test]
+    fn keeps_itself_in_msgpack() {
+        for data in [Data::Absent, Data::Text("ü".into()), Data::Binary(vec![0, 255])] {
+            let bytes = rmp_serde::to_vec(&data).unwrap();
+            assert_eq!(rmp_serde::from_slice::<Data>(&bytes).unwrap(), data);
+        }
+    }
+}

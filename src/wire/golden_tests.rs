@@ -1,0 +1,100 @@
+//! What clients see, pinned byte for byte.
+
+use serde_json::json;
+
+use super::data::Data;
+use super::message::{Entry, Message};
+use super::outbound::{Outbound, PublishResult, message_frame, page_message, serials};
+use super::*;
+use crate::error::Code;
+use crate::serial::Position;
+
+fn entry(counter: u64, data: Data) -> Entry {
+    let message = Message {
+        name: Some("greet".into()),
+        data,
+        encoding: Some("json".into()),
+        client_id: Some("bob".into()),
+        ..Message::default()
+    };
+    let position = Position(1_795_492_559_948_000 + counter);
+    Entry { position, id: format!("Ht1R:{counter}"), connection_id: Some("Ht1R".into()), messages: vec![message] }
+}
+
+fn text(encoded: Encoded) -> String {
+    match encoded {
+        Encoded::Text(text) => text,
+        Encoded::Binary(_) => panic!("binary"),
+    }
+}
+
+#[test]
+fn a_lone_publish_is_its_own_frame() {
+    let entry = entry(0, Data::Text("{\"a\":1}".into()));
+    let frame = message_frame("room", "Oaya", &[&entry], Format::Json).unwrap();
+    assert_eq!(
+        text(frame),
+        concat!(
+            r#"{"action":15,"id":"Ht1R:0","channel":"room","channelSerial":"01795492559948-000@Oaya","connectionId":"Ht1R","#,
+            r#""timestamp":1795492559948,"messages":[{"id":"Ht1R:0:0","name":"greet","data":"{\"a\":1}","encoding":"json","#,
+            r#""clientId":"bob","action":0,"serial":"01795492559948-000@Oaya:000"}]}"#
+        )
+    );
+}
+
+#[test]
+fn merged_publishes_carry_their_own_connection_and_time() {
+    let (first, second) = (entry(0, Data::Text("1".into())), entry(1_000, Data::Absent));
+    let frame = message_frame("room", "Oaya", &[&first, &second], Format::Json).unwrap();
+    assert_eq!(
+        text(frame),
+        concat!(
+            r#"{"action":15,"channel":"room","channelSerial":"01795492559949-000@Oaya","timestamp":1795492559949,"messages":["#,
+            r#"{"id":"Ht1R:0:0","name":"greet","data":"1","encoding":"json","clientId":"bob","connectionId":"Ht1R","#,
+            r#""timestamp":1795492559948,"action":0,"serial":"01795492559948-000@Oaya:000"},"#,
+            r#"{"id":"Ht1R:1000:0","name":"greet","encoding":"json","clientId":"bob","connectionId":"Ht1R","#,
+            r#""timestamp":1795492559949,"action":0,"serial":"01795492559949-000@Oaya:000"}]}"#
+        )
+    );
+    assert_eq!(message_frame("room", "Oaya", &[], Format::Json), None);
+}
+
+#[test]
+fn bytes_are_base64_in_json_and_bytes_in_msgpack() {
+    let entry = entry(0, Data::Binary(vec![1, 2, 3]));
+    let json = serde_json::to_value(page_message(&entry, 0, "Oaya", Format::Json)).unwrap();
+    assert_eq!((&json["data"], &json["encoding"]), (&json!("AQID"), &json!("json/base64")));
+    assert_eq!(json["version"], json!({"serial": "01795492559948-000@Oaya:000", "timestamp": 1_795_492_559_948_u64}));
+    let Encoded::Binary(packed) = encode(&page_message(&entry, 0, "Oaya", Format::Msgpack), Format::Msgpack) else {
+        panic!()
+    };
+    let key_then_bin = [b"\xa4data".as_slice(), b"\xc4\x03\x01\x02\x03", b"\xa8encoding", b"\xa4json"].concat();
+    assert!(packed.windows(key_then_bin.len()).any(|window| window == key_then_bin));
+}
+
+#[test]
+fn acknowledgements_carry_serials() {
+    let res = [serials(Position(5_001), "s", 2), PublishResult::default()];
+    let ack =
+        Outbound { action: action::ACK, msg_serial: Some(0), count: Some(2), res: Some(&res), ..Outbound::default() };
+    let expected = r#"{"action":1,"msgSerial":0,"count":2,"res":[{"serials":["00000000000005-001@s:000","00000000000005-001@s:001"]},{"serials":[]}]}"#;
+    assert_eq!(text(ack.encode(Format::Json)), expected);
+}
+
+#[test]
+fn errors_are_spelled_as_clients_read_them() {
+    let error = Code::NotPermitted.because("no");
+    let frame = Outbound { action: action::ERROR, channel: Some("c"), error: Some(&error), ..Outbound::default() };
+    let expected = r#"{"action":9,"channel":"c","error":{"code":40160,"statusCode":401,"message":"no","href":"https://help.ably.io/error/40160"}}"#;
+    assert_eq!(text(frame.encode(Format::Json)), expected);
+}
+
+#[test]
+fn stored_entries_are_pinned() {
+    let entry = entry(0, Data::Text("x".into()));
+    let bytes = rmp_serde::to_vec(&entry).unwrap();
+    let expected =
+        b"\x94\xcf\x00\x06\x60\xfd\xb0\x3b\x88\xe0\xa6Ht1R:0\xa4Ht1R\x91\x96\xc0\xa5greet\xa1x\xa4json\xa3bob\xc0";
+    assert_eq!(bytes, expected);
+    assert_eq!(rmp_serde::from_slice::<Entry>(&bytes).unwrap(), entry);
+}

@@ -1,0 +1,82 @@
+//! The protocol's frames and messages, and their two encodings.
+//!
+//! [`inbound`] parses what clients send, [`outbound`] renders what they get, [`message`] is what lies between: a message
+//! as the channel keeps it, independent of format. Owns field names, numbers of actions and bits of flags (protocol.md
+//! §§ 3, 8); holds no state and decides nothing.
+
+pub mod data;
+pub mod flags;
+pub mod inbound;
+pub mod message;
+pub mod outbound;
+pub mod packed;
+
+#[cfg(test)]
+mod golden_tests;
+
+use serde::{Deserialize, Serialize};
+
+/// How frames to a connection, or bodies of a REST response, are encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Format {
+    #[default]
+    Json,
+    Msgpack,
+}
+
+/// One encoded frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encoded {
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+impl Encoded {
+    pub fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes().is_empty()
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Encoded::Text(text) => text.as_bytes(),
+            Encoded::Binary(bytes) => bytes,
+        }
+    }
+}
+
+/// A frame's action (protocol.md § 3).
+pub mod action {
+    pub const HEARTBEAT: u8 = 0;
+    pub const ACK: u8 = 1;
+    pub const NACK: u8 = 2;
+    pub const CONNECTED: u8 = 4;
+    pub const DISCONNECT: u8 = 5;
+    pub const DISCONNECTED: u8 = 6;
+    pub const CLOSE: u8 = 7;
+    pub const CLOSED: u8 = 8;
+    pub const ERROR: u8 = 9;
+    pub const ATTACH: u8 = 10;
+    pub const ATTACHED: u8 = 11;
+    pub const DETACH: u8 = 12;
+    pub const DETACHED: u8 = 13;
+    pub const PRESENCE: u8 = 14;
+    pub const MESSAGE: u8 = 15;
+    pub const SYNC: u8 = 16;
+    pub const AUTH: u8 = 17;
+    pub const OBJECT: u8 = 19;
+    pub const ANNOTATION: u8 = 21;
+}
+
+/// Encodes a value in a format, with named fields.
+///
+/// Cannot fail: the values are our own structs with text keys, written to memory.
+pub fn encode(value: &impl Serialize, format: Format) -> Encoded {
+    match format {
+        Format::Json => Encoded::Text(serde_json::to_string(value).expect("frames have text keys")),
+        Format::Msgpack => Encoded::Binary(rmp_serde::to_vec_named(value).expect("frames have known lengths")),
+    }
+}

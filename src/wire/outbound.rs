@@ -1,0 +1,223 @@
+//! What clients get: frames and messages, rendered in their format.
+//!
+//! An entry is rendered once per variant of its readers, never once per reader: see [`message_frame`].
+
+use serde::{Serialize, Serializer};
+
+use crate::error::ErrorInfo;
+use crate::serial::Position;
+use crate::wire::data::{Data, to_base64};
+use crate::wire::inbound::Params;
+use crate::wire::message::{Entry, Extras, Message};
+use crate::wire::{Encoded, Format, action, encode};
+
+/// A frame to a client. Absent fields stay off the wire.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outbound<'a> {
+    pub action: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel_serial: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_details: Option<ConnectionDetails<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub msg_serial: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub params: Option<&'a Params>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<Vec<OutboundMessage<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub res: Option<&'a [PublishResult]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'a ErrorInfo>,
+}
+
+impl Outbound<'_> {
+    pub fn encode(&self, format: Format) -> Encoded {
+        encode(self, format)
+    }
+}
+
+/// The serials of one acknowledged publish.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct PublishResult {
+    pub serials: Vec<String>,
+}
+
+/// What a client learns of its connection (protocol.md § 4.1).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionDetails<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<&'a str>,
+    pub connection_key: &'a str,
+    pub connection_state_ttl: u64,
+    pub max_idle_interval: u64,
+    pub max_message_size: usize,
+    pub max_frame_size: usize,
+    pub max_inbound_rate: u32,
+    pub max_outbound_rate: u32,
+    pub server_id: &'a str,
+    pub site_code: &'a str,
+    #[serde(rename = "objectsGCGracePeriod")]
+    pub objects_gc_grace_period: u64,
+}
+
+/// A message as readers get it, in a frame or in a REST page.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboundMessage<'a> {
+    pub id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
+    #[serde(skip_serializing_if = "OutboundData::is_absent")]
+    pub data: OutboundData<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extras: Option<&'a Extras>,
+    pub action: u8,
+    pub serial: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Version {
+    pub serial: String,
+    pub timestamp: u64,
+}
+
+/// A payload in the form that its format carries.
+#[derive(Debug)]
+pub enum OutboundData<'a> {
+    Absent,
+    Text(&'a str),
+    Base64(String),
+    Bytes(&'a [u8]),
+}
+
+impl OutboundData<'_> {
+    fn is_absent(&self) -> bool {
+        matches!(self, OutboundData::Absent)
+    }
+}
+
+impl Serialize for OutboundData<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            OutboundData::Absent => serializer.serialize_unit(),
+            OutboundData::Text(text) => serializer.serialize_str(text),
+            OutboundData::Base64(text) => serializer.serialize_str(text),
+            OutboundData::Bytes(bytes) => serializer.serialize_bytes(bytes),
+        }
+    }
+}
+
+/// How much of a message is said again that its frame says, or that clients derive.
+#[derive(Clone, Copy, PartialEq)]
+enum Detail {
+    /// The frame carries connection and time.
+    Framed,
+    /// The frame holds messages of several publishers.
+    Merged,
+    /// A REST page: there is no frame, and the version is spelled out.
+    Page,
+}
+
+/// The MESSAGE frame for consecutive entries. `None` when there is nothing to say.
+///
+/// One entry makes the frame of its publish; several travel as one frame whose messages each carry their own connection
+/// and time, since the runtime's cost is per frame.
+pub fn message_frame(channel: &str, series: &str, entries: &[&Entry], format: Format) -> Option<Encoded> {
+    let last = entries.last()?;
+    let serial = last.position.serial(series);
+    let detail = if entries.len() == 1 { Detail::Framed } else { Detail::Merged };
+    let single = (detail == Detail::Framed).then_some(*last);
+    let frame = Outbound {
+        action: action::MESSAGE,
+        channel: Some(channel),
+        channel_serial: Some(&serial),
+        id: single.map(|entry| entry.id.as_str()),
+        connection_id: single.and_then(|entry| entry.connection_id.as_deref()),
+        timestamp: Some(last.position.time_ms()),
+        messages: Some(entries.iter().flat_map(|entry| render_all(entry, series, format, detail)).collect()),
+        ..Outbound::default()
+    };
+    Some(frame.encode(format))
+}
+
+fn render_all<'a>(
+    entry: &'a Entry,
+    series: &'a str,
+    format: Format,
+    detail: Detail,
+) -> impl Iterator<Item = OutboundMessage<'a>> {
+    (0..entry.messages.len()).map(move |index| render(entry, index, series, format, detail))
+}
+
+/// One message of a REST page.
+pub fn page_message<'a>(entry: &'a Entry, index: usize, series: &str, format: Format) -> OutboundMessage<'a> {
+    render(entry, index, series, format, Detail::Page)
+}
+
+fn render<'a>(entry: &'a Entry, index: usize, series: &str, format: Format, detail: Detail) -> OutboundMessage<'a> {
+    let message = &entry.messages[index];
+    let (data, encoding) = render_data(message, format);
+    let serial = entry.position.message_serial(series, index);
+    let timestamp = entry.position.time_ms();
+    OutboundMessage {
+        id: message_id(entry, index),
+        name: message.name.as_deref(),
+        data,
+        encoding,
+        client_id: message.client_id.as_deref(),
+        connection_id: if detail == Detail::Framed { None } else { entry.connection_id.as_deref() },
+        timestamp: (detail != Detail::Framed).then_some(timestamp),
+        extras: message.extras.as_ref(),
+        action: 0,
+        version: (detail == Detail::Page).then(|| Version { serial: serial.clone(), timestamp }),
+        serial,
+    }
+}
+
+/// The publisher's own id, or the one that its place in the publish gives it.
+pub fn message_id(entry: &Entry, index: usize) -> String {
+    entry.messages[index].id.clone().unwrap_or_else(|| format!("{}:{index}", entry.id))
+}
+
+fn render_data(message: &Message, format: Format) -> (OutboundData<'_>, Option<String>) {
+    let encoding = message.encoding.as_deref();
+    match (&message.data, format) {
+        (Data::Absent, _) => (OutboundData::Absent, encoding.map(str::to_owned)),
+        (Data::Text(text), _) => (OutboundData::Text(text), encoding.map(str::to_owned)),
+        (Data::Binary(bytes), Format::Msgpack) => (OutboundData::Bytes(bytes), encoding.map(str::to_owned)),
+        (Data::Binary(bytes), Format::Json) => {
+            let (text, encoding) = to_base64(bytes, encoding);
+            (OutboundData::Base64(text), Some(encoding))
+        }
+    }
+}
+
+/// The serials of the messages of one publish, as an ACK or a REST reply gives them.
+pub fn serials(position: Position, series: &str, count: usize) -> PublishResult {
+    PublishResult { serials: (0..count).map(|index| position.message_serial(series, index)).collect() }
+}
