@@ -3,6 +3,7 @@
 //! The core is pure: no clock, no randomness, no async, no platform. It takes `now` and an input and returns effects. The
 //! shell (`wasm32` only) performs them. In reading order:
 
+pub mod auth;
 pub mod error;
 pub mod limits;
 pub mod name;
