@@ -1,1 +1,2 @@
+mod apps;
 mod capability;
