@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Capability, Identity, KeyName, Operations};
+use super::{Capability, Identity, Key, KeyName, Operations};
+use crate::error::{Code, ErrorInfo};
 use crate::name::{AppId, ChannelName};
 
 /// Serializes as a tuple in msgpack, below [`GRANT_MAX_BYTES`](crate::limits::GRANT_MAX_BYTES): it is a part of calls
@@ -44,5 +45,47 @@ impl Grant {
 
     pub fn is_expired(&self, now_ms: u64) -> bool {
         self.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= now_ms)
+    }
+}
+
+/// What a token or JWT says, once its signature is known to be right.
+pub(super) struct Claims {
+    /// Absent: all that the key allows.
+    pub capability: Option<Capability>,
+    pub client_id: Identity,
+    pub issued_at_ms: u64,
+    pub expires_at_ms: u64,
+    pub revocation_key: Option<Rc<str>>,
+}
+
+impl Grant {
+    pub(super) fn of_key(key: &Key) -> Grant {
+        Grant {
+            key_name: key.name.clone(),
+            capability: key.capability.clone(),
+            client_id: Identity::Wildcard,
+            basic: true,
+            issued_at_ms: None,
+            expires_at_ms: None,
+            revocation_key: None,
+        }
+    }
+
+    /// Never more than the key allows now: narrowing a key narrows the tokens that it signed before. Fails with 40142 when
+    /// the token has expired, with 40160 when the key allows nothing of it.
+    pub(super) fn of_token(key: &Key, claims: Claims, now_ms: u64) -> Result<Grant, ErrorInfo> {
+        let longest_ms = if key.revocable_tokens { key.token_max_ttl_ms() } else { u64::MAX };
+        let grant = Grant {
+            key_name: key.name.clone(),
+            capability: claims
+                .capability
+                .map_or(Ok(key.capability.clone()), |named| key.capability.intersect(&named))?,
+            client_id: claims.client_id,
+            basic: false,
+            issued_at_ms: Some(claims.issued_at_ms),
+            expires_at_ms: Some(claims.expires_at_ms.min(claims.issued_at_ms.saturating_add(longest_ms))),
+            revocation_key: claims.revocation_key,
+        };
+        if grant.is_expired(now_ms) { Err(Code::TokenExpired.into()) } else { Ok(grant) }
     }
 }
