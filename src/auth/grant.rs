@@ -75,7 +75,11 @@ impl Grant {
     /// the token has expired, with 40160 when the key allows nothing of it.
     pub(super) fn of_token(key: &Key, claims: Claims, now_ms: u64) -> Result<Grant, ErrorInfo> {
         let longest_ms = if key.revocable_tokens { key.token_max_ttl_ms() } else { u64::MAX };
-        let grant = Grant {
+        let expires_at_ms = claims.expires_at_ms.min(claims.issued_at_ms.saturating_add(longest_ms));
+        if expires_at_ms <= now_ms {
+            return Err(Code::TokenExpired.into());
+        }
+        Ok(Grant {
             key_name: key.name.clone(),
             capability: claims
                 .capability
@@ -83,9 +87,8 @@ impl Grant {
             client_id: claims.client_id,
             basic: false,
             issued_at_ms: Some(claims.issued_at_ms),
-            expires_at_ms: Some(claims.expires_at_ms.min(claims.issued_at_ms.saturating_add(longest_ms))),
+            expires_at_ms: Some(expires_at_ms),
             revocation_key: claims.revocation_key,
-        };
-        if grant.is_expired(now_ms) { Err(Code::TokenExpired.into()) } else { Ok(grant) }
+        })
     }
 }

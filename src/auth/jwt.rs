@@ -109,11 +109,9 @@ impl PresentedJwt {
     }
 
     fn text(&self, name: &str) -> Result<Option<&str>, ErrorInfo> {
-        let text = |value: &'_ Value| value.as_str().map(str::len);
-        match self.claim(name) {
-            Some(value) if text(value).is_none() => Err(invalid("an x-ably claim is not a string")),
-            value => Ok(value.and_then(Value::as_str)),
-        }
+        let text =
+            self.claim(name).map(|value| value.as_str().ok_or_else(|| invalid("an x-ably claim is not a string")));
+        text.transpose()
     }
 
     fn claim(&self, name: &str) -> Option<&Value> {

@@ -193,9 +193,7 @@ impl Revocations {
 
     /// Takes one into force, as when they are read from storage. Fails with 42910 when there are too many.
     pub fn insert(&mut self, revocation: Revocation) -> Result<(), ErrorInfo> {
-        if self.len() >= REVOCATIONS_MAX {
-            return Err(Code::RateLimited.because(format!("at most {REVOCATIONS_MAX} revocations are in force")));
-        }
+        let is_full = self.len() >= REVOCATIONS_MAX;
         let mark = Mark::of(&revocation);
         let marks = self.by_key.entry(revocation.key_name).or_default();
         let (map, value) = match revocation.target {
@@ -203,7 +201,11 @@ impl Revocations {
             Target::RevocationKey(value) => (&mut marks.revocation_keys, value),
             Target::Channel(value) => (&mut marks.channels, value),
         };
-        map.entry(value).and_modify(|known| *known = known.merged(mark)).or_insert(mark);
+        match map.get_mut(&value) {
+            Some(known) => *known = known.merged(mark),
+            None if is_full => return Err(too_many()),
+            None => drop(map.insert(value, mark)),
+        }
         Ok(())
     }
 
@@ -212,7 +214,7 @@ impl Revocations {
     pub fn void_at_ms(&self, grant: &Grant) -> Option<u64> {
         let marks = self.by_key.get(&grant.key_name)?;
         let issued_at_ms = grant.issued_at_ms.filter(|_| !grant.basic)?;
-        let client_id = grant.client_id.name().and_then(|name| marks.client_ids.get(name));
+        let client_id = grant.client_id.as_str().and_then(|name| marks.client_ids.get(name));
         let revocation_key = grant.revocation_key.as_deref().and_then(|key| marks.revocation_keys.get(key));
         let channels = grant.capability.resources().filter_map(|resource| marks.channels.get(resource));
         let hits = channels.chain(client_id).chain(revocation_key).filter(|mark| issued_at_ms < mark.issued_before_ms);
@@ -258,6 +260,10 @@ impl RevokeRequest {
             }
         }
     }
+}
+
+fn too_many() -> ErrorInfo {
+    Code::RateLimited.because(format!("at most {REVOCATIONS_MAX} revocations are in force"))
 }
 
 impl Marks {
