@@ -3,10 +3,12 @@
 //! The core is pure: no clock, no randomness, no async, no platform. It takes `now` and an input and returns effects. The
 //! shell (`wasm32` only) performs them. In reading order:
 
-pub mod call;
-pub mod channel;
-pub mod error;
 pub mod limits;
+pub mod error;
 pub mod name;
 pub mod serial;
 pub mod wire;
+pub mod auth;
+pub mod publish;
+pub mod call;
+pub mod channel;

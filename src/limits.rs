@@ -95,3 +95,105 @@ const _: () =
 const _: () =
     assert!(DEDUP_MAX_IDS as u64 > DEDUP_WINDOW_MS / 1_000 * 1_000, "a request a millisecond fits the window");
 const _: () = assert!(REPLAY_PAGE_BYTES + MESSAGE_MAX_BYTES * 2 < FRAME_MAX_BYTES, "a page of replay fits a frame");
+// --- Credentials (protocol.md § 11, § 22) ---
+
+/// Bytes in a key's id, the part behind the app's id.
+pub const KEY_ID_MAX_BYTES: usize = 64;
+
+/// Bytes in a key's secret. A shorter one could be guessed from a single token, offline.
+pub const SECRET_MIN_BYTES: usize = 8;
+pub const SECRET_MAX_BYTES: usize = 256;
+
+/// Bytes in the text of a capability: about 80 resources with names of 30 bytes. It is a part of every socket's attachment.
+pub const CAPABILITY_MAX_BYTES: usize = 4 * 1024;
+
+/// Resources in a capability. Intersecting two looks at each pair: 10,000 comparisons of short texts.
+pub const CAPABILITY_MAX_RESOURCES: usize = 100;
+
+/// Bytes in the revocation key that a JWT names.
+pub const REVOCATION_KEY_MAX_BYTES: usize = 255;
+
+/// Bytes in a token or JWT. Ours stay below 343 with a small capability; a JWT carries claims that are not ours.
+pub const TOKEN_MAX_BYTES: usize = 16 * 1024;
+
+/// What a token lives when its request names no time, and at most. Those of a key with revocable tokens live an hour, so
+/// that a revocation can be forgotten after one.
+pub const TOKEN_DEFAULT_TTL_MS: u64 = 60 * 60 * 1000;
+pub const TOKEN_MAX_TTL_MS: u64 = 24 * 60 * 60 * 1000;
+pub const REVOCABLE_TOKEN_MAX_TTL_MS: u64 = 60 * 60 * 1000;
+
+/// How far a client's clock may be from ours in what it signs.
+pub const CLOCK_SKEW_MAX_MS: u64 = 2 * 60 * 1000;
+
+/// Characters in a nonce at least, bytes at most. One is kept for twice the clock skew.
+pub const NONCE_MIN_CHARS: usize = 16;
+pub const NONCE_MAX_BYTES: usize = 255;
+
+/// Targets in one request to revoke tokens.
+pub const REVOKE_MAX_TARGETS: usize = 100;
+
+/// Revocations in force in one app: at most 10,000 × (2 KiB target + 100 B) = 21 MB, and 1 MB with usual names.
+pub const REVOCATIONS_MAX: usize = 10_000;
+
+/// How long clients may renew their token before a revocation with a margin closes their connection.
+pub const REAUTH_MARGIN_MS: u64 = 30 * 1000;
+
+/// Bytes in the configuration of all apps. A deployed secret has at most 5 KiB; a local file may have more.
+pub const APPS_MAX_BYTES: usize = 256 * 1024;
+pub const APPS_MAX: usize = 1_000;
+pub const KEYS_PER_APP_MAX: usize = 100;
+pub const NAMESPACES_PER_APP_MAX: usize = 100;
+
+/// Bytes of a verified grant when it is encoded: capability, two ids, three short fields and their headers.
+pub const GRANT_MAX_BYTES: usize =
+    CAPABILITY_MAX_BYTES + APP_ID_MAX_BYTES + KEY_ID_MAX_BYTES + CLIENT_ID_MAX_BYTES + REVOCATION_KEY_MAX_BYTES + 64;
+
+/// Bytes that the platform keeps with a hibernating socket.
+pub const SOCKET_ATTACHMENT_MAX_BYTES: usize = 16 * 1024;
+
+const _: () = assert!(GRANT_MAX_BYTES * 3 < SOCKET_ATTACHMENT_MAX_BYTES, "two thirds are left for the session");
+const _: () = assert!((GRANT_MAX_BYTES + 64) * 4 / 3 < TOKEN_MAX_BYTES, "any token that we issue is accepted back");
+
+// A relay and its connections.
+
+/// Attachments of one connection (protocol.md § 22).
+pub const CHANNELS_PER_CONNECTION_MAX: usize = 200;
+
+/// Bytes of the record that a socket carries for a rebuilt object: the platform allows 16,384. Attaching more channels,
+/// or longer names and parameters, than fit is refused with 90010. 200 channels of 50 bytes fit beside a usual grant.
+pub const SESSION_RECORD_MAX_BYTES: usize = 16_000;
+
+/// Bytes of an attachment's parameters.
+pub const ATTACH_PARAMS_MAX_BYTES: usize = 1_024;
+
+/// How long a connection without a transport may be resumed.
+pub const CONNECTION_STATE_TTL_MS: u64 = 120 * 1_000;
+
+/// Connections without a transport that a relay remembers, to refuse keys that were used up. One that is forgotten early
+/// can still resume.
+pub const PARTED_CONNECTIONS_MAX: usize = 32_768;
+
+/// How often a client hears from the server, unless it asks otherwise.
+pub const HEARTBEAT_INTERVAL_MS: u64 = 15 * 1_000;
+
+/// What a client may ask for instead (protocol.md § 2).
+pub const HEARTBEAT_INTERVAL_MIN_MS: u64 = 5 * 1_000;
+pub const HEARTBEAT_INTERVAL_MAX_MS: u64 = 30 * 60 * 1_000;
+
+/// How long before a token expires its client is asked for another.
+pub const TOKEN_RENEWAL_MARGIN_MS: u64 = 30 * 1_000;
+
+/// Bytes of publishes in one call to a channel.
+pub const PUBLISH_CALL_MAX_BYTES: usize = 1024 * 1024;
+
+/// Bytes of publishes that wait in a relay, over all its connections.
+pub const PUBLISH_QUEUE_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long a relay tries to reach a channel with a publish, before it refuses it.
+pub const PUBLISH_TRY_MS: u64 = 20 * 1_000;
+
+/// Publishes of one connection that wait for their acknowledgement.
+pub const UNACKNOWLEDGED_MAX: usize = 10_000;
+
+const _: () = assert!(PUBLISH_CALL_MAX_BYTES + MESSAGE_MAX_BYTES <= COMMIT_MAX_BYTES, "a full call fits a commit");
+const _: () = assert!(SESSION_RECORD_MAX_BYTES < 16_384, "the platform's bound on what a socket carries");

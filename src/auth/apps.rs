@@ -1,0 +1,166 @@
+//! Apps: keys and namespaces. Owns the format of the `APPS` secret, in which apps made at run time are stored too:
+//!
+//! ```json
+//! {"apps": [{
+//!   "id": "demo",
+//!   "keys": [{"name": "key1", "secret": "local-only", "capability": {"*": ["*"]}, "revocableTokens": false}],
+//!   "namespaces": [{"id": "chat", "persisted": true}]
+//! }]}
+//! ```
+//!
+//! Here a client's key is `demo.key1:local-only`. A capability is an object, or the text of one, and `{"*":["*"]}` without
+//! one. Namespaces take the flags `persisted`, `persistLast`, `authenticated`, `tlsOnly`, `pushEnabled`, `mutableMessages`,
+//! `batchingEnabled`, `conflationEnabled`, and `batchingInterval`, `conflationInterval` (ms), `conflationKey`.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::fields::Fields;
+use super::{Capability, Key, KeyName, Namespace, Rules, Secret};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{APPS_MAX, APPS_MAX_BYTES, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX};
+use crate::name::{AppId, ChannelName};
+
+/// One app: nothing of it is visible to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub struct App {
+    id: AppId,
+    keys: Vec<Key>,
+    namespaces: Vec<Namespace>,
+}
+
+impl App {
+    /// Fails with 40000 when two keys or namespaces have one name, a key is another app's, or there are too many.
+    pub fn new(id: AppId, keys: Vec<Key>, namespaces: Vec<Namespace>) -> Result<App, ErrorInfo> {
+        let invalid = |why: &str| Code::BadRequest.because(format!("app {}: {why}", id.as_str()));
+        if keys.iter().any(|key| *key.name.app() != id) {
+            return Err(invalid("a key is named for another app"));
+        }
+        if repeated(keys.iter().map(|key| key.name.id())) {
+            return Err(invalid("two keys have one name"));
+        }
+        if repeated(namespaces.iter().map(|namespace| namespace.id.as_str())) {
+            return Err(invalid("two namespaces have one id"));
+        }
+        if keys.len() > KEYS_PER_APP_MAX || namespaces.len() > NAMESPACES_PER_APP_MAX {
+            return Err(invalid("there are too many keys or namespaces"));
+        }
+        Ok(App { id, keys, namespaces })
+    }
+
+    pub fn id(&self) -> &AppId {
+        &self.id
+    }
+
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
+    pub fn namespaces(&self) -> &[Namespace] {
+        &self.namespaces
+    }
+
+    pub fn key(&self, name: &KeyName) -> Option<&Key> {
+        self.keys.iter().find(|key| key.name == *name)
+    }
+
+    /// The rules of a channel: those of its namespace, else of the namespace `*`, else none.
+    pub fn rules(&self, channel: &ChannelName) -> &Rules {
+        let id = channel.namespace().unwrap_or(channel.plain());
+        let named = |id: &str| self.namespaces.iter().find(|namespace| namespace.id == id);
+        named(id).or_else(|| named("*")).map_or(Rules::NONE, |namespace| &namespace.rules)
+    }
+
+    /// As it stands in the configuration, secrets included: to store it, or to show it to the one who made it.
+    pub fn to_json(&self) -> Value {
+        let namespaces: Vec<Value> = self.namespaces.iter().map(Namespace::to_json).collect();
+        let keys: Vec<Value> = self.keys.iter().map(key_to_json).collect();
+        json!({ "id": self.id.as_str(), "keys": keys, "namespaces": namespaces })
+    }
+
+    fn read(value: &Value, path: &str) -> Result<App, ErrorInfo> {
+        let fields = Fields::of(value, path, &["id", "keys", "namespaces"])?;
+        let id = fields.parsed("id", AppId::parse)?;
+        let keys = fields.list("keys", KEYS_PER_APP_MAX, |key, path| read_key(&id, key, path))?;
+        let namespaces = fields.list("namespaces", NAMESPACES_PER_APP_MAX, Namespace::read)?;
+        App::new(id, keys, namespaces)
+    }
+}
+
+fn read_key(app: &AppId, value: &Value, path: &str) -> Result<Key, ErrorInfo> {
+    let fields = Fields::of(value, path, &["name", "secret", "capability", "revocableTokens"])?;
+    let name = fields.parsed("name", |name| KeyName::new(app.clone(), name))?;
+    let secret = fields.parsed("secret", Secret::parse)?;
+    let capability = match fields.optional("capability") {
+        None => Capability::full(),
+        Some(value) => Capability::from_value(value).map_err(|error| fields.wrong("capability", &error.message))?,
+    };
+    Ok(Key { name, secret, capability, revocable_tokens: fields.flag("revocableTokens")? })
+}
+
+fn key_to_json(key: &Key) -> Value {
+    json!({
+        "name": key.name.id(),
+        "secret": key.secret.expose(),
+        "capability": key.capability.text(),
+        "revocableTokens": key.revocable_tokens,
+    })
+}
+
+fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> bool {
+    let mut sorted: Vec<&str> = names.collect();
+    sorted.sort_unstable();
+    sorted.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+impl TryFrom<Value> for App {
+    type Error = ErrorInfo;
+
+    fn try_from(value: Value) -> Result<App, ErrorInfo> {
+        App::read(&value, "")
+    }
+}
+
+impl From<App> for Value {
+    fn from(app: App) -> Value {
+        app.to_json()
+    }
+}
+
+/// The apps of the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Apps(BTreeMap<AppId, Rc<App>>);
+
+impl Apps {
+    /// Fails with 40000, saying where and what, at the first thing that is wrong.
+    pub fn parse(text: &str) -> Result<Apps, ErrorInfo> {
+        if text.len() > APPS_MAX_BYTES {
+            return Err(Code::BadRequest.because(format!("apps: the text has more than {APPS_MAX_BYTES} bytes")));
+        }
+        let value: Value = serde_json::from_str(text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Code::BadRequest.because(format!("apps: the text is not JSON at line {line}, column {column}"))
+        })?;
+        let apps = Fields::of(&value, "", &["apps"])?.list("apps", APPS_MAX, App::read)?;
+        if repeated(apps.iter().map(|app| app.id.as_str())) {
+            return Err(Code::BadRequest.because("apps: two apps have one id"));
+        }
+        Ok(Apps(apps.into_iter().map(|app| (app.id.clone(), Rc::new(app))).collect()))
+    }
+
+    pub fn get(&self, id: &AppId) -> Option<&Rc<App>> {
+        self.0.get(id)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<App>> {
+        self.0.values()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

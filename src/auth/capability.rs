@@ -1,0 +1,190 @@
+//! What credentials allow on which channels (protocol.md § 11.3). Owns parsing, the canonical text and intersection.
+//!
+//! A channel may match several resources: their operations add up. That is why an intersection looks at every pair of
+//! resources, and why its result allows on any channel exactly what both sides allow there.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::operations::Operations;
+use super::resource::Resource;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{CAPABILITY_MAX_BYTES, CAPABILITY_MAX_RESOURCES};
+use crate::name::ChannelName;
+
+/// Operations by resource: never empty, and no resource without an operation.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Capability(Rc<BTreeMap<Resource, Operations>>);
+
+impl Capability {
+    /// Everything everywhere, what `{"*":["*"]}` says to a key's owner: any operation on any plain channel.
+    pub fn full() -> Capability {
+        Capability(Rc::new(BTreeMap::from([(Resource::everything(), Operations::ALL)])))
+    }
+
+    /// From JSON text. Fails with 40000 when it is no object of lists of operations, or is too large.
+    pub fn parse(text: &str) -> Result<Capability, ErrorInfo> {
+        if text.len() > CAPABILITY_MAX_BYTES {
+            return Err(invalid(&format!("it has more than {CAPABILITY_MAX_BYTES} bytes")));
+        }
+        let listed = serde_json::from_str(text).map_err(|_| invalid("it is no JSON object of lists of operations"))?;
+        Capability::from_lists(listed)
+    }
+
+    /// From JSON that is an object, or a string that holds the text of one.
+    pub fn from_value(value: &serde_json::Value) -> Result<Capability, ErrorInfo> {
+        match value {
+            serde_json::Value::String(text) => Capability::parse(text),
+            other => Capability::parse(&other.to_string()),
+        }
+    }
+
+    fn from_lists(lists: BTreeMap<String, Vec<String>>) -> Result<Capability, ErrorInfo> {
+        let parse = |(resource, names): (&String, &Vec<String>)| Ok((Resource::parse(resource)?, operations(names)?));
+        let entries = lists.iter().map(parse).collect::<Result<BTreeMap<_, _>, ErrorInfo>>()?;
+        if entries.is_empty() {
+            return Err(invalid("it names no resource"));
+        }
+        bounded(Capability(Rc::new(entries)))
+    }
+
+    /// What both allow. Fails with 40160 when that is nothing, and with 40000 when the overlap of many patterns is too
+    /// large to keep.
+    pub fn intersect(&self, other: &Capability) -> Result<Capability, ErrorInfo> {
+        if self == other {
+            return Ok(self.clone());
+        }
+        let both = self.pairs(other);
+        if both.is_empty() {
+            return Err(Code::NotPermitted.because("the credentials leave nothing of the requested capability"));
+        }
+        let needed = |resource: &Resource| self.0.contains_key(resource) && other.0.contains_key(resource);
+        bounded(Capability(Rc::new(without_implied(both, needed))))
+    }
+
+    fn pairs(&self, other: &Capability) -> BTreeMap<Resource, Operations> {
+        let mut both = BTreeMap::new();
+        for (ours, allowed) in self.0.iter() {
+            for (theirs, wanted) in other.0.iter().filter(|(_, wanted)| wanted.intersects(*allowed)) {
+                if let Some(resource) = ours.narrow(theirs) {
+                    *both.entry(resource).or_insert(Operations::NONE) |= *allowed & *wanted;
+                }
+            }
+        }
+        both
+    }
+
+    /// Everything allowed on a channel.
+    pub fn operations(&self, channel: &ChannelName) -> Operations {
+        self.sum(|resource| resource.matches(channel))
+    }
+
+    /// Everything allowed on the app as a whole, such as reading its statistics.
+    pub fn app_operations(&self) -> Operations {
+        self.sum(Resource::is_everything)
+    }
+
+    fn sum(&self, applies: impl Fn(&Resource) -> bool) -> Operations {
+        let applying = self.0.iter().filter(|(resource, _)| applies(resource));
+        applying.fold(Operations::NONE, |sum, (_, operations)| sum | *operations)
+    }
+
+    /// The texts of its resources, sorted.
+    pub fn resources(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(Resource::as_str)
+    }
+
+    /// The canonical text: sorted keys, sorted operations, no white space.
+    pub fn text(&self) -> String {
+        let lists: BTreeMap<&str, Vec<&str>> =
+            self.0.iter().map(|(resource, operations)| (resource.as_str(), operations.names().collect())).collect();
+        serde_json::to_string(&lists).expect("maps of lists of strings are JSON")
+    }
+}
+
+/// A list is names of operations, or `*` alone.
+fn operations(names: &[String]) -> Result<Operations, ErrorInfo> {
+    let mut sum = Operations::NONE;
+    for name in names {
+        sum |= Operations::named(name).ok_or_else(|| invalid("it names an unknown operation"))?;
+    }
+    match (sum == Operations::ALL, names.len()) {
+        (_, 0) => Err(invalid("a resource has no operation")),
+        (true, 2..) => Err(invalid("'*' stands with other operations")),
+        _ => Ok(sum),
+    }
+}
+
+/// Drops what a wider resource allows anyway, unless both sides spelled it out.
+fn without_implied(
+    both: BTreeMap<Resource, Operations>,
+    needed: impl Fn(&Resource) -> bool,
+) -> BTreeMap<Resource, Operations> {
+    let implied = |resource: &Resource, operations: Operations| {
+        let mut others = both.iter().filter(|(other, granted)| *other != resource && granted.contains(operations));
+        others.any(|(other, _)| other.covers(resource))
+    };
+    // Past the bound the result is refused anyway, and comparing all pairs would take too long.
+    let few = both.len() <= CAPABILITY_MAX_RESOURCES * 4;
+    let keep = |(resource, operations): &(&Resource, &Operations)| {
+        !few || needed(resource) || !implied(resource, **operations)
+    };
+    both.iter().filter(keep).map(|(resource, operations)| (resource.clone(), *operations)).collect()
+}
+
+fn bounded(capability: Capability) -> Result<Capability, ErrorInfo> {
+    if capability.0.len() > CAPABILITY_MAX_RESOURCES {
+        return Err(invalid(&format!("it has more than {CAPABILITY_MAX_RESOURCES} resources")));
+    }
+    if capability.text().len() > CAPABILITY_MAX_BYTES {
+        return Err(invalid(&format!("it has more than {CAPABILITY_MAX_BYTES} bytes")));
+    }
+    Ok(capability)
+}
+
+fn invalid(why: &str) -> ErrorInfo {
+    Code::BadRequest.because(format!("invalid capability: {why}"))
+}
+
+impl fmt::Debug for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+/// Travels as its text: short, and the form in which clients see it.
+impl Serialize for Capability {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text())
+    }
+}
+
+/// Reads the text, or the object itself.
+impl<'de> Deserialize<'de> for Capability {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Capability, D::Error> {
+        deserializer.deserialize_any(TextOrObject)
+    }
+}
+
+struct TextOrObject;
+
+impl<'de> Visitor<'de> for TextOrObject {
+    type Value = Capability;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a capability")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Capability, E> {
+        Capability::parse(text).map_err(E::custom)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Capability, A::Error> {
+        let lists = BTreeMap::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+        Capability::from_lists(lists).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,179 @@
+//! What a client presents, and whether it is right. Owns where credentials stand in a request, and which code each failure gets
+//! (protocol.md § 11.5): it differs by surface, because an SDK's realtime client ends on one code and renews on another.
+
+use super::encoding::text_from_base64;
+use super::jwt::{DecodedJwt, PresentedJwt};
+use super::key::PresentedKey;
+use super::token::PresentedToken;
+use super::{App, Grant, Key, KeyName};
+use crate::error::{Code, ErrorInfo};
+use crate::name::AppId;
+
+/// Where credentials are presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface {
+    /// A connection: WebSocket, or HTTP that stands for one. Its `clientId` parameter is who the client wants to be.
+    Realtime,
+    /// One request. Its `clientId` parameter may mean something else; the header `X-Ably-ClientId` says who asks.
+    Rest,
+}
+
+/// The parts of a request that may hold credentials.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Presented<'a> {
+    /// The header `Authorization`.
+    pub authorization: Option<&'a str>,
+    /// The header `X-Ably-ClientId`.
+    pub client_id: Option<&'a str>,
+    /// The query, decoded.
+    pub query: &'a [(String, String)],
+}
+
+impl<'a> Presented<'a> {
+    /// A parameter that is there and not empty.
+    fn parameter(&self, name: &str) -> Option<&'a str> {
+        self.query.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    fn requested_client_id(&self, surface: Surface) -> Result<Option<String>, ErrorInfo> {
+        let parameter = self.parameter("clientId").filter(|_| surface == Surface::Realtime);
+        match (parameter, self.client_id) {
+            (Some(name), _) => Ok(Some(name.to_owned())),
+            (None, None) => Ok(None),
+            (None, Some(encoded)) => {
+                let decoded = text_from_base64(encoded);
+                decoded.map(Some).ok_or_else(|| Code::BadClientId.because("X-Ably-ClientId is not base64"))
+            }
+        }
+    }
+}
+
+/// Credentials that are well formed, and who the client wants to be.
+#[derive(Clone)]
+pub struct Credentials {
+    proof: Proof,
+    client_id: Option<String>,
+    surface: Surface,
+}
+
+#[derive(Clone)]
+enum Proof {
+    Key(PresentedKey),
+    Token(PresentedToken),
+    Jwt(PresentedJwt),
+}
+
+impl Credentials {
+    /// From a request: the header first, then `key`, `access_token` or `accessToken`. Fails with 40106 when there are none,
+    /// with 40102 when the query holds two, with 40101 when they are malformed, with 40144 for a JWT that cannot be ours.
+    pub fn parse(presented: &Presented<'_>, surface: Surface) -> Result<Credentials, ErrorInfo> {
+        let client_id = presented.requested_client_id(surface)?;
+        let token = presented.parameter("access_token").or_else(|| presented.parameter("accessToken"));
+        let proof = match (presented.authorization, presented.parameter("key"), token) {
+            (Some(header), _, _) => Proof::from_header(header, surface)?,
+            (None, Some(_), Some(_)) => return Err(Code::IncompatibleCredentials.because("both a key and a token")),
+            (None, Some(key), None) => Proof::from_key(key)?,
+            (None, None, Some(token)) => Proof::from_token(token, surface)?,
+            (None, None, None) => return Err(Code::NoCredentials.into()),
+        };
+        Ok(Credentials { proof, client_id, surface })
+    }
+
+    /// From the token that a client sends over its connection, whose clientId it must fit. Fails like [`Credentials::parse`].
+    pub fn renewed(token: &str, client_id: Option<&str>) -> Result<Credentials, ErrorInfo> {
+        let proof = Proof::from_token(token, Surface::Realtime)?;
+        Ok(Credentials { proof, client_id: client_id.map(str::to_owned), surface: Surface::Realtime })
+    }
+
+    /// Whose app to ask for, before verifying.
+    pub fn app_id(&self) -> &AppId {
+        self.key_name().app()
+    }
+
+    fn key_name(&self) -> &KeyName {
+        match &self.proof {
+            Proof::Key(key) => &key.name,
+            Proof::Token(token) => &token.key_name,
+            Proof::Jwt(jwt) => &jwt.key_name,
+        }
+    }
+
+    /// What they allow. `app` is that of [`Credentials::app_id`], `None` when there is no such app.
+    ///
+    /// Fails with 40101 for a wrong secret, or for a key or app that does not exist (on REST, 40400 for the key); 40142 when
+    /// expired; 40143 for a token that the app's keys did not sign; 40144 for such a JWT; 40160 when the key allows nothing
+    /// of what it says; 40102 when the client may not be who it wants to be.
+    pub fn verify(&self, app: Option<&App>, now_ms: u64) -> Result<Grant, ErrorInfo> {
+        let app = app.filter(|app| app.id() == self.app_id());
+        let key = app.and_then(|app| app.key(self.key_name()));
+        let grant = match (&self.proof, key) {
+            (Proof::Key(presented), Some(key)) => verify_secret(presented, key)?,
+            (Proof::Token(token), Some(key)) => token.verify(key, now_ms)?,
+            (Proof::Jwt(jwt), Some(key)) => jwt.verify(key, now_ms)?,
+            (proof, None) => return Err(self.unknown_key(proof, app.is_some())),
+        };
+        Ok(Grant { client_id: grant.client_id.for_connection(self.client_id.as_deref())?, ..grant })
+    }
+
+    fn unknown_key(&self, proof: &Proof, app_is_known: bool) -> ErrorInfo {
+        match (proof, self.surface) {
+            // REST says that the key was not found, and still that the credentials are at fault.
+            (Proof::Key(_), Surface::Rest) if app_is_known => ErrorInfo { status_code: 401, ..unknown(Code::NotFound) },
+            (Proof::Jwt(_), Surface::Rest) => unknown(Code::NotFound),
+            // The key may have been replaced: its clients should ask for a token by the new one.
+            (Proof::Token(_), _) if app_is_known => Code::TokenUnrecognized.into(),
+            _ => unknown(Code::BadCredentials),
+        }
+    }
+}
+
+impl Proof {
+    fn from_header(header: &str, surface: Surface) -> Result<Proof, ErrorInfo> {
+        let (scheme, value) = header.trim().split_once(' ').ok_or_else(malformed)?;
+        let value = value.trim();
+        if scheme.eq_ignore_ascii_case("Basic") {
+            return Proof::from_key(&text_from_base64(value).ok_or_else(malformed)?);
+        }
+        if !scheme.eq_ignore_ascii_case("Bearer") {
+            return Err(malformed());
+        }
+        // No base64 has a point, and every token has one.
+        let decoded = if value.contains('.') { None } else { text_from_base64(value) };
+        Proof::from_token(decoded.as_deref().unwrap_or(value), surface)
+    }
+
+    fn from_key(text: &str) -> Result<Proof, ErrorInfo> {
+        PresentedKey::parse(text).map(Proof::Key).map_err(|_| malformed())
+    }
+
+    fn from_token(text: &str, surface: Surface) -> Result<Proof, ErrorInfo> {
+        if text.matches('.').count() < 2 {
+            return PresentedToken::parse(text).map(Proof::Token).ok_or_else(malformed);
+        }
+        let jwt = DecodedJwt::parse(text).ok_or_else(|| unreadable_jwt(surface))?;
+        match jwt.embedded_token() {
+            Some(token) => PresentedToken::parse(token).map(Proof::Token).ok_or_else(malformed),
+            None => jwt.signed_by_key().map(Proof::Jwt),
+        }
+    }
+}
+
+fn verify_secret(presented: &PresentedKey, key: &Key) -> Result<Grant, ErrorInfo> {
+    if key.secret.matches(&presented.secret) { Ok(Grant::of_key(key)) } else { Err(Code::BadCredentials.into()) }
+}
+
+/// On a connection a code of 4014x would make the client renew and try again, for ever; this one ends it.
+fn unreadable_jwt(surface: Surface) -> ErrorInfo {
+    match surface {
+        Surface::Realtime => malformed(),
+        Surface::Rest => Code::BadJwt.into(),
+    }
+}
+
+fn malformed() -> ErrorInfo {
+    Code::BadCredentials.because("the credentials are malformed")
+}
+
+fn unknown(code: Code) -> ErrorInfo {
+    code.because("the credentials name an app or key that does not exist")
+}

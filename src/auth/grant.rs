@@ -1,0 +1,94 @@
+//! What verified credentials allow: the one thing that the rest of the server knows about them.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Capability, Identity, Key, KeyName, Operations};
+use crate::error::{Code, ErrorInfo};
+use crate::name::{AppId, ChannelName};
+
+/// Serializes as a tuple in msgpack, below [`GRANT_MAX_BYTES`](crate::limits::GRANT_MAX_BYTES): it is a part of calls
+/// between objects and of every socket's attachment. The order of the fields is that format.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    pub key_name: KeyName,
+    pub capability: Capability,
+    /// Who the connection or request is, after it said who it wants to be.
+    pub client_id: Identity,
+    /// Whether an API key was presented, not a token.
+    pub basic: bool,
+    /// Absent for an API key.
+    pub issued_at_ms: Option<u64>,
+    pub expires_at_ms: Option<u64>,
+    /// What else the token can be revoked by.
+    pub revocation_key: Option<Rc<str>>,
+}
+
+impl Grant {
+    pub fn app(&self) -> &AppId {
+        self.key_name.app()
+    }
+
+    /// Whether all of `operations` are allowed on the channel.
+    pub fn permits(&self, channel: &ChannelName, operations: Operations) -> bool {
+        self.capability.operations(channel).contains(operations)
+    }
+
+    /// The clientId that CONNECTED tells the client: none for an API key that names none, though it may claim any.
+    pub fn connection_client_id(&self) -> Option<&str> {
+        match self.client_id {
+            Identity::Wildcard if self.basic => None,
+            _ => self.client_id.as_str(),
+        }
+    }
+
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= now_ms)
+    }
+}
+
+/// What a token or JWT says, once its signature is known to be right.
+pub(super) struct Claims {
+    /// Absent: all that the key allows.
+    pub capability: Option<Capability>,
+    pub client_id: Identity,
+    pub issued_at_ms: u64,
+    pub expires_at_ms: u64,
+    pub revocation_key: Option<Rc<str>>,
+}
+
+impl Grant {
+    pub(super) fn of_key(key: &Key) -> Grant {
+        Grant {
+            key_name: key.name.clone(),
+            capability: key.capability.clone(),
+            client_id: Identity::Wildcard,
+            basic: true,
+            issued_at_ms: None,
+            expires_at_ms: None,
+            revocation_key: None,
+        }
+    }
+
+    /// Never more than the key allows now: narrowing a key narrows the tokens that it signed before. Fails with 40142 when
+    /// the token has expired, with 40160 when the key allows nothing of it.
+    pub(super) fn of_token(key: &Key, claims: Claims, now_ms: u64) -> Result<Grant, ErrorInfo> {
+        let longest_ms = if key.revocable_tokens { key.token_max_ttl_ms() } else { u64::MAX };
+        let expires_at_ms = claims.expires_at_ms.min(claims.issued_at_ms.saturating_add(longest_ms));
+        if expires_at_ms <= now_ms {
+            return Err(Code::TokenExpired.into());
+        }
+        Ok(Grant {
+            key_name: key.name.clone(),
+            capability: claims
+                .capability
+                .map_or(Ok(key.capability.clone()), |named| key.capability.intersect(&named))?,
+            client_id: claims.client_id,
+            basic: false,
+            issued_at_ms: Some(claims.issued_at_ms),
+            expires_at_ms: Some(expires_at_ms),
+            revocation_key: claims.revocation_key,
+        })
+    }
+}

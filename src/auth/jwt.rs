@@ -1,0 +1,128 @@
+//! JWTs signed by a key's secret with HS256 (protocol.md § 11.4). Owns what of them is accepted: one algorithm, a key that the
+//! header names, and both times.
+
+use std::rc::Rc;
+
+use base64::Engine;
+use serde_json::{Map, Value};
+
+use super::encoding::URL;
+use super::grant::{Claims, Grant};
+use super::{Capability, Identity, Key, KeyName};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{CLOCK_SKEW_MAX_MS, REVOCATION_KEY_MAX_BYTES, TOKEN_MAX_BYTES};
+
+/// A JWT whose parts could be read; nothing says yet who signed it.
+#[derive(Clone)]
+pub(super) struct DecodedJwt {
+    header: Map<String, Value>,
+    claims: Map<String, Value>,
+    signed: String,
+    tag: Vec<u8>,
+}
+
+impl DecodedJwt {
+    /// `None` for a text that never was a signed JWT: not three parts, or not objects in base64url.
+    pub fn parse(text: &str) -> Option<DecodedJwt> {
+        let (signed, tag) = text.rsplit_once('.').filter(|_| text.len() <= TOKEN_MAX_BYTES)?;
+        let (header, claims) = signed.split_once('.')?;
+        Some(DecodedJwt {
+            header: object(header)?,
+            claims: object(claims)?,
+            signed: signed.to_owned(),
+            tag: URL.decode(tag).ok()?,
+        })
+    }
+
+    /// The token of ours that it wraps. Whoever wrapped it, only the token inside counts.
+    pub fn embedded_token(&self) -> Option<&str> {
+        let named = |part: &Map<String, Value>| part.contains_key("x-ably-token");
+        let part = if named(&self.header) { &self.header } else { &self.claims };
+        part.get("x-ably-token").and_then(Value::as_str)
+    }
+
+    /// Fails with 40144 when it is not for us to verify: another algorithm, extensions that must be understood, no key.
+    pub fn signed_by_key(self) -> Result<PresentedJwt, ErrorInfo> {
+        if self.header.get("alg").and_then(Value::as_str) != Some("HS256") {
+            return Err(invalid("its algorithm is not HS256"));
+        }
+        if self.header.contains_key("crit") {
+            return Err(invalid("it has critical extensions"));
+        }
+        let kid = self.header.get("kid").and_then(Value::as_str).ok_or_else(|| invalid("its header has no kid"))?;
+        let key_name = KeyName::parse(kid).map_err(|_| invalid("its kid is not appId.keyId"))?;
+        Ok(PresentedJwt { key_name, decoded: self })
+    }
+}
+
+/// A JWT that says which key signed it.
+#[derive(Clone)]
+pub(super) struct PresentedJwt {
+    pub key_name: KeyName,
+    decoded: DecodedJwt,
+}
+
+impl PresentedJwt {
+    /// Fails with 40144 when the key did not sign it or a claim is wrong, with 40104 when it is of the future, and as a grant
+    /// of a token does.
+    pub fn verify(&self, key: &Key, now_ms: u64) -> Result<Grant, ErrorInfo> {
+        if !key.secret.verifies(self.decoded.signed.as_bytes(), &self.decoded.tag) {
+            return Err(invalid("its signature is not the key's"));
+        }
+        let issued_at_ms = self.time("iat")?.ok_or_else(|| invalid("it has no iat"))?;
+        let latest_ms = now_ms.saturating_add(CLOCK_SKEW_MAX_MS);
+        if issued_at_ms > latest_ms || self.time("nbf")?.is_some_and(|not_before_ms| not_before_ms > latest_ms) {
+            return Err(Code::BadTimestamp.because("the JWT is not valid yet"));
+        }
+        let claims = Claims {
+            capability: self.capability()?,
+            client_id: self.client_id()?,
+            issued_at_ms,
+            expires_at_ms: self.time("exp")?.ok_or_else(|| invalid("it has no exp"))?,
+            revocation_key: self.revocation_key()?,
+        };
+        Grant::of_token(key, claims, now_ms)
+    }
+
+    /// In milliseconds; the claim is in seconds, and may have a fraction.
+    fn time(&self, name: &str) -> Result<Option<u64>, ErrorInfo> {
+        let Some(value) = self.claim(name) else { return Ok(None) };
+        let whole = value.as_u64().and_then(|seconds| seconds.checked_mul(1000));
+        let fraction = || value.as_f64().filter(|seconds| *seconds >= 0.0).map(|seconds| (seconds * 1000.0) as u64);
+        whole.or_else(fraction).map(Some).ok_or_else(|| invalid("a time is not a number of seconds"))
+    }
+
+    fn capability(&self) -> Result<Option<Capability>, ErrorInfo> {
+        let parse = |value| Capability::from_value(value).map_err(|error| Code::BadJwt.because(error.message));
+        self.claim("x-ably-capability").map(parse).transpose()
+    }
+
+    fn client_id(&self) -> Result<Identity, ErrorInfo> {
+        Identity::parse(self.text("x-ably-clientId")?)
+    }
+
+    fn revocation_key(&self) -> Result<Option<Rc<str>>, ErrorInfo> {
+        match self.text("x-ably-revocation-key")? {
+            Some(text) if text.len() > REVOCATION_KEY_MAX_BYTES => Err(invalid("its revocation key is too long")),
+            text => Ok(text.map(Rc::from)),
+        }
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&str>, ErrorInfo> {
+        let text =
+            self.claim(name).map(|value| value.as_str().ok_or_else(|| invalid("an x-ably claim is not a string")));
+        text.transpose()
+    }
+
+    fn claim(&self, name: &str) -> Option<&Value> {
+        self.decoded.claims.get(name).filter(|value| !value.is_null())
+    }
+}
+
+fn object(part: &str) -> Option<Map<String, Value>> {
+    serde_json::from_slice(&URL.decode(part).ok()?).ok()
+}
+
+fn invalid(why: &str) -> ErrorInfo {
+    Code::BadJwt.because(format!("invalid JWT: {why}"))
+}

@@ -1,0 +1,123 @@
+//! API keys: `appId.keyId:secret` (protocol.md § 11.1). Owns their syntax and what each allows.
+
+use std::fmt;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Capability, Secret};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{KEY_ID_MAX_BYTES, REVOCABLE_TOKEN_MAX_TTL_MS, TOKEN_MAX_TTL_MS};
+use crate::name::AppId;
+
+/// What names a key everywhere: `appId.keyId`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyName {
+    app: AppId,
+    id: Rc<str>,
+}
+
+impl KeyName {
+    /// Fails with 40005 when the id has other characters than an app's id has.
+    pub fn new(app: AppId, id: &str) -> Result<KeyName, ErrorInfo> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        if id.is_empty() || id.len() > KEY_ID_MAX_BYTES || !id.bytes().all(plain) {
+            return Err(Code::BadKey.because("a key's id has letters, digits, '-' and '_' only"));
+        }
+        Ok(KeyName { app, id: id.into() })
+    }
+
+    /// Fails with 40005 when the text is not `appId.keyId`.
+    pub fn parse(text: &str) -> Result<KeyName, ErrorInfo> {
+        let (app, id) = text.split_once('.').ok_or_else(|| Code::BadKey.because("a key name is appId.keyId"))?;
+        KeyName::new(AppId::parse(app)?, id)
+    }
+
+    pub fn app(&self) -> &AppId {
+        &self.app
+    }
+
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.app.as_str(), self.id)
+    }
+}
+
+impl TryFrom<String> for KeyName {
+    type Error = ErrorInfo;
+
+    fn try_from(text: String) -> Result<KeyName, ErrorInfo> {
+        KeyName::parse(&text)
+    }
+}
+
+impl From<KeyName> for String {
+    fn from(name: KeyName) -> String {
+        name.to_string()
+    }
+}
+
+/// One key of an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    pub name: KeyName,
+    pub secret: Secret,
+    pub capability: Capability,
+    /// Whether its tokens can be revoked. They live shorter then.
+    pub revocable_tokens: bool,
+}
+
+impl Key {
+    /// What a client is configured with: the name and the secret. Only for the one who made the key.
+    pub fn expose(&self) -> String {
+        format!("{}:{}", self.name, self.secret.expose())
+    }
+
+    /// The longest life of a token of this key.
+    pub fn token_max_ttl_ms(&self) -> u64 {
+        if self.revocable_tokens { REVOCABLE_TOKEN_MAX_TTL_MS } else { TOKEN_MAX_TTL_MS }
+    }
+}
+
+/// A key string as a client presents it; nothing says yet that it is right.
+#[derive(Clone, Debug)]
+pub(super) struct PresentedKey {
+    pub name: KeyName,
+    pub secret: Secret,
+}
+
+impl PresentedKey {
+    /// Fails with 40005 when the text is not `appId.keyId:secret`.
+    pub fn parse(text: &str) -> Result<PresentedKey, ErrorInfo> {
+        let (name, secret) = text.split_once(':').ok_or_else(|| Code::BadKey.because("a key is appId.keyId:secret"))?;
+        Ok(PresentedKey { name: KeyName::parse(name)?, secret: Secret::presented(secret) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_names_have_two_plain_parts() {
+        let name = KeyName::parse("demo.key-1_A").unwrap();
+        assert_eq!((name.app().as_str(), name.id(), name.to_string().as_str()), ("demo", "key-1_A", "demo.key-1_A"));
+        for text in ["", "demo", ".", "demo.", ".key", "a.b.c", "a b.c", "a.b:c", &format!("a.{}", "x".repeat(65))] {
+            assert!(KeyName::parse(text).unwrap_err().is(Code::BadKey), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn presented_keys_hide_their_secret() {
+        let key = PresentedKey::parse("demo.key1:local-only").unwrap();
+        assert!(!format!("{key:?}").contains("local"));
+        assert_eq!(key.secret.expose(), "local-only");
+        assert!(PresentedKey::parse("demo.key1").unwrap_err().is(Code::BadKey));
+    }
+}

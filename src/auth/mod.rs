@@ -1,0 +1,41 @@
+//! From credentials to a [`Grant`]: the only thing that the rest of the server knows about who asks. Pure: the time, random
+//! bytes and the app come from the caller. In reading order:
+//!
+//! - `identity`: who a client may say that it is; `operations`, `resource`, `capability`: what it may do where
+//! - `secret`, `key`: API keys; `namespace`, `apps` (read by `fields`): the configuration
+//! - `credentials`: what a request presents; `grant`: what that allows; `token`, `jwt`: the signed forms
+//! - `request`: a new token; `revocation`: the end of one
+//!
+//! A request is answered in two steps, because the app may have to be fetched: [`Credentials::parse`], then
+//! [`Credentials::verify`] with the app of [`Credentials::app_id`].
+
+mod apps;
+mod capability;
+mod credentials;
+mod encoding;
+mod fields;
+mod grant;
+mod identity;
+mod jwt;
+mod key;
+mod namespace;
+mod operations;
+mod request;
+mod resource;
+mod revocation;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use apps::{App, Apps};
+pub use capability::Capability;
+pub use credentials::{Credentials, Presented, Surface};
+pub use grant::Grant;
+pub use identity::Identity;
+pub use key::{Key, KeyName};
+pub use namespace::{Namespace, Rules};
+pub use operations::Operations;
+pub use request::{ApprovedToken, NonceUse, TokenDetails, TokenRequest};
+pub use revocation::{Revocation, Revocations, RevokeReport, RevokeRequest, RevokeResult, Target};
+pub use secret::Secret;

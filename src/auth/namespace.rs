@@ -1,0 +1,122 @@
+//! Namespaces: the rules of groups of channels (protocol.md § 17). Owns which rules exist and which of them this server
+//! obeys yet; what they do is the channel's affair.
+
+use serde_json::{Map, Value, json};
+
+use super::fields::Fields;
+use crate::error::ErrorInfo;
+use crate::limits::CHANNEL_NAME_MAX_BYTES;
+
+/// The rules that change what this server does. The others are kept and shown, and nothing more.
+const EFFECTIVE: &[&str] = &["persisted"];
+
+/// Declares [`Rules`]: a flag each, with its name in JSON.
+macro_rules! flags {
+    ($($(#[$doc:meta])* $field:ident = $name:literal;)*) => {
+        /// What holds for the channels of a namespace. Nothing, by default.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Rules {
+            $($(#[$doc])* pub $field: bool,)*
+            /// Between two batches.
+            pub batching_interval_ms: Option<u64>,
+            /// Between two conflated messages.
+            pub conflation_interval_ms: Option<u64>,
+            /// What tells messages of one conflated series from those of another.
+            pub conflation_key: Option<String>,
+        }
+
+        const FLAGS: &[&str] = &[$($name),*];
+
+        impl Rules {
+            /// No rule at all.
+            pub const NONE: &Rules = &Rules {
+                $($field: false,)*
+                batching_interval_ms: None,
+                conflation_interval_ms: None,
+                conflation_key: None,
+            };
+
+            fn read_flags(fields: &Fields<'_>) -> Result<Rules, ErrorInfo> {
+                Ok(Rules { $($field: fields.flag($name)?,)* ..Rules::default() })
+            }
+
+            fn flags(&self) -> [(&'static str, bool); FLAGS.len()] {
+                [$(($name, self.$field)),*]
+            }
+        }
+    };
+}
+
+flags! {
+    /// History outlives the two minutes that every channel keeps.
+    persisted = "persisted";
+    /// The last message is kept for a year.
+    persist_last = "persistLast";
+    /// Anonymous clients are refused.
+    authenticated = "authenticated";
+    /// Connections without TLS are refused.
+    tls_only = "tlsOnly";
+    /// `extras.push` is honoured.
+    push_enabled = "pushEnabled";
+    /// Messages can be updated, deleted and annotated.
+    mutable_messages = "mutableMessages";
+    /// Messages are delivered in batches.
+    batching_enabled = "batchingEnabled";
+    /// Only the latest message of each key is delivered.
+    conflation_enabled = "conflationEnabled";
+}
+
+const TIMED: [&str; 3] = ["batchingInterval", "conflationInterval", "conflationKey"];
+
+/// A namespace: the channels whose first segment, or whole name, is `id`. `*` holds for all channels without one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    pub id: String,
+    pub rules: Rules,
+}
+
+impl Namespace {
+    pub(super) fn read(value: &Value, path: &str) -> Result<Namespace, ErrorInfo> {
+        let known: Vec<&str> = ["id"].iter().chain(FLAGS).chain(&TIMED).copied().collect();
+        let fields = Fields::of(value, path, &known)?;
+        let id = fields.text("id")?;
+        if id.is_empty()
+            || id.len() > CHANNEL_NAME_MAX_BYTES
+            || id.contains([':', '['])
+            || id.contains(char::is_control)
+        {
+            return Err(fields.wrong("id", "must be the part of a channel name before its first ':'"));
+        }
+        let rules = Rules {
+            batching_interval_ms: fields.milliseconds("batchingInterval")?,
+            conflation_interval_ms: fields.milliseconds("conflationInterval")?,
+            conflation_key: fields.optional_text("conflationKey")?.map(str::to_owned),
+            ..Rules::read_flags(&fields)?
+        };
+        Ok(Namespace { id: id.to_owned(), rules })
+    }
+
+    /// As it stands in the configuration, every flag spelled out.
+    pub fn to_json(&self) -> Value {
+        let mut object = Map::from_iter([("id".to_owned(), json!(self.id))]);
+        object.extend(self.rules.flags().map(|(name, set)| (name.to_owned(), json!(set))));
+        object.extend(
+            self.rules.timed().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)),
+        );
+        Value::Object(object)
+    }
+
+    /// The rules that are set here and change nothing yet.
+    pub fn not_effective(&self) -> Vec<&'static str> {
+        let flags = self.rules.flags().into_iter().filter(|(_, set)| *set).map(|(name, _)| name);
+        let timed = self.rules.timed().filter(|(_, value)| !value.is_null()).map(|(name, _)| name);
+        flags.chain(timed).filter(|name| !EFFECTIVE.contains(name)).collect()
+    }
+}
+
+impl Rules {
+    fn timed(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let values = [json!(self.batching_interval_ms), json!(self.conflation_interval_ms), json!(self.conflation_key)];
+        TIMED.into_iter().zip(values)
+    }
+}

@@ -1,0 +1,237 @@
+//! `POST /keys/<keyName>/requestToken`: from a token request to a token (protocol.md § 11.2). Owns the request's syntax, its
+//! signature and its bounds. Remembering nonces needs storage, which is the caller's: see [`NonceUse`].
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::encoding::from_base64;
+use super::token::{self, Terms};
+use super::{App, Capability, Grant, Identity, Key, KeyName};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{CLOCK_SKEW_MAX_MS, NONCE_MAX_BYTES, NONCE_MIN_CHARS, TOKEN_DEFAULT_TTL_MS};
+
+/// A request for a token. Absent fields are empty texts: so they are signed.
+#[derive(Clone)]
+pub struct TokenRequest {
+    key_name: KeyName,
+    ttl: WholeNumber,
+    capability: String,
+    client_id: String,
+    timestamp: WholeNumber,
+    nonce: String,
+    mac: String,
+}
+
+/// A number with the digits that the client signed.
+#[derive(Clone, Default)]
+struct WholeNumber {
+    digits: String,
+    value: u64,
+}
+
+impl TokenRequest {
+    /// From a body, whose fields may be null, and numbers strings of digits. Fails with 40001 when it is no object, with 40003
+    /// for a field of another type or a number that is negative, has a fraction or is no number, with 40005 for a bad key name.
+    pub fn from_value(body: &Value) -> Result<TokenRequest, ErrorInfo> {
+        let body = body.as_object().ok_or_else(|| Code::BadBody.because("a token request is an object"))?;
+        Ok(TokenRequest {
+            key_name: KeyName::parse(&text(body, "keyName")?)?,
+            ttl: whole_number(body, "ttl")?,
+            capability: capability_text(body)?,
+            client_id: text(body, "clientId")?,
+            timestamp: whole_number(body, "timestamp")?,
+            nonce: text(body, "nonce")?,
+            mac: text(body, "mac")?,
+        })
+    }
+
+    /// From a decoded query, which GET uses. Fails like [`TokenRequest::from_value`].
+    pub fn from_query(query: &[(String, String)]) -> Result<TokenRequest, ErrorInfo> {
+        let fields = query.iter().map(|(name, value)| (name.clone(), Value::String(value.clone())));
+        TokenRequest::from_value(&Value::Object(fields.collect()))
+    }
+
+    /// Decides about the request that came to the path of `key_name`. `app` is that key's, `None` when there is no such app;
+    /// `authority` is what the HTTP request's own credentials allow, which an unsigned token request needs.
+    ///
+    /// Fails with 40400 for an unknown key; 40101 for a wrong MAC, or a key that is not the path's; 40104 for a timestamp
+    /// that is not of now; 40106 or 40162 without a signature or the key itself; 40003 for a short nonce or a long life;
+    /// 40000 for an invalid capability; 40160 for one of which the key allows nothing; 40012 for a clientId too long.
+    pub fn approve(
+        &self,
+        key_name: &KeyName,
+        app: Option<&App>,
+        authority: Option<&Grant>,
+        now_ms: u64,
+    ) -> Result<ApprovedToken, ErrorInfo> {
+        let key = app.and_then(|app| app.key(key_name)).ok_or_else(|| Code::NotFound.because("no such key"))?;
+        if self.key_name != *key_name {
+            return Err(Code::BadCredentials.because("the token request is for another key"));
+        }
+        let nonce =
+            if self.mac.is_empty() { self.check_authority(authority)? } else { Some(self.check_mac(key, now_ms)?) };
+        let capability = self.capability(key)?;
+        let client_id = Identity::parse(Some(&self.client_id))?;
+        Ok(ApprovedToken {
+            key: key.clone(),
+            capability,
+            client_id,
+            issued_at_ms: now_ms,
+            ttl_ms: self.ttl_ms(key)?,
+            nonce,
+        })
+    }
+
+    fn check_mac(&self, key: &Key, now_ms: u64) -> Result<NonceUse, ErrorInfo> {
+        let tag = from_base64(&self.mac).filter(|tag| key.secret.verifies(self.signed_text().as_bytes(), tag));
+        if tag.is_none() {
+            return Err(Code::BadCredentials.because("the token request's mac is wrong"));
+        }
+        if self.timestamp.value.abs_diff(now_ms) > CLOCK_SKEW_MAX_MS {
+            return Err(Code::BadTimestamp.into());
+        }
+        if self.nonce.chars().count() < NONCE_MIN_CHARS || self.nonce.len() > NONCE_MAX_BYTES {
+            let bounds =
+                format!("a nonce has {NONCE_MIN_CHARS} characters at least and {NONCE_MAX_BYTES} bytes at most");
+            return Err(Code::BadParameter.because(bounds));
+        }
+        Ok(NonceUse::of(self))
+    }
+
+    fn signed_text(&self) -> String {
+        let key_name = self.key_name.to_string();
+        let fields =
+            [&key_name, &self.ttl.digits, &self.capability, &self.client_id, &self.timestamp.digits, &self.nonce];
+        fields.iter().fold(String::new(), |text, field| text + field + "\n")
+    }
+
+    /// Who presents the key itself needs no signature, and repeats nothing that others could.
+    fn check_authority(&self, authority: Option<&Grant>) -> Result<Option<NonceUse>, ErrorInfo> {
+        match authority {
+            None => Err(Code::NoCredentials.because("the token request is not signed")),
+            Some(grant) if !grant.basic => Err(Code::BasicRequired.into()),
+            Some(grant) if grant.key_name != self.key_name => {
+                Err(Code::BadCredentials.because("the token request is for another key"))
+            }
+            Some(_) => Ok(None),
+        }
+    }
+
+    /// Absent when it is all that the key allows: the token is shorter then.
+    fn capability(&self, key: &Key) -> Result<Option<Capability>, ErrorInfo> {
+        if self.capability.is_empty() {
+            return Ok(None);
+        }
+        let allowed = key.capability.intersect(&Capability::parse(&self.capability)?)?;
+        Ok(Some(allowed).filter(|allowed| *allowed != key.capability))
+    }
+
+    /// Zero is absent, as SDKs sign it.
+    fn ttl_ms(&self, key: &Key) -> Result<u64, ErrorInfo> {
+        match self.ttl.value {
+            0 => Ok(TOKEN_DEFAULT_TTL_MS.min(key.token_max_ttl_ms())),
+            ttl_ms if ttl_ms <= key.token_max_ttl_ms() => Ok(ttl_ms),
+            _ => Err(Code::BadParameter.because(format!("a token lives at most {} ms", key.token_max_ttl_ms()))),
+        }
+    }
+}
+
+/// That a signed request was used. The caller remembers `key` until `forget_at_ms`, and answers the second use with 40105;
+/// later the timestamp alone refuses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NonceUse {
+    pub key: String,
+    pub forget_at_ms: u64,
+}
+
+impl NonceUse {
+    /// The timestamp is a part of the key, because clients may use a constant nonce.
+    fn of(request: &TokenRequest) -> NonceUse {
+        NonceUse {
+            key: format!("{} {} {}", request.key_name, request.timestamp.value, request.nonce),
+            forget_at_ms: request.timestamp.value.saturating_add(CLOCK_SKEW_MAX_MS + 1),
+        }
+    }
+}
+
+/// A token that may be issued, once its nonce is known to be new.
+#[derive(Clone, Debug)]
+pub struct ApprovedToken {
+    key: Key,
+    capability: Option<Capability>,
+    client_id: Identity,
+    issued_at_ms: u64,
+    ttl_ms: u64,
+    /// Absent when the request needed no signature.
+    pub nonce: Option<NonceUse>,
+}
+
+impl ApprovedToken {
+    /// Signs it. `random` only keeps two tokens from being the same.
+    pub fn issue(self, random: [u8; 8]) -> TokenDetails {
+        let capability = self.capability.as_ref().unwrap_or(&self.key.capability).text();
+        let client_id = self.client_id.as_str().map(str::to_owned);
+        let (issued, expires) = (self.issued_at_ms, self.issued_at_ms.saturating_add(self.ttl_ms));
+        let terms = Terms {
+            capability: self.capability,
+            client_id: self.client_id,
+            issued_at_ms: self.issued_at_ms,
+            ttl_ms: self.ttl_ms,
+        };
+        let token = token::sign(&self.key, terms, random);
+        TokenDetails { token, key_name: self.key.name.to_string(), issued, expires, capability, client_id }
+    }
+}
+
+/// The answer; clients tell it from a request by its `token`. Times in milliseconds.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenDetails {
+    pub token: String,
+    pub key_name: String,
+    pub issued: u64,
+    pub expires: u64,
+    /// Canonical JSON text.
+    pub capability: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+}
+
+/// A text, empty when absent.
+fn text(body: &Map<String, Value>, name: &str) -> Result<String, ErrorInfo> {
+    match body.get(name) {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(_) => Err(Code::BadParameter.because(format!("{name} must be a string"))),
+    }
+}
+
+/// The text that is signed. An object, which documentation shows for unsigned requests, stands for its canonical text.
+fn capability_text(body: &Map<String, Value>) -> Result<String, ErrorInfo> {
+    match body.get("capability") {
+        Some(object @ Value::Object(_)) => Capability::from_value(object).map(|capability| capability.text()),
+        _ => text(body, "capability"),
+    }
+}
+
+fn whole_number(body: &Map<String, Value>, name: &str) -> Result<WholeNumber, ErrorInfo> {
+    let digits = match body.get(name) {
+        None | Some(Value::Null) => return Ok(WholeNumber::default()),
+        Some(Value::String(text)) if text.is_empty() => return Ok(WholeNumber::default()),
+        Some(Value::String(text)) => text.clone(),
+        Some(number) => digits(number).unwrap_or_default(),
+    };
+    let only_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    match digits.parse().ok().filter(|_| only_digits) {
+        // Signed as an empty text, because clients write `ttl || ""`.
+        Some(0) => Ok(WholeNumber::default()),
+        Some(value) => Ok(WholeNumber { digits, value }),
+        None => Err(Code::BadParameter.because(format!("{name} must be a whole number of milliseconds"))),
+    }
+}
+
+/// The digits of a whole number, which msgpack may carry as a float.
+fn digits(value: &Value) -> Option<String> {
+    let float = || value.as_f64().filter(|float| float.fract() == 0.0 && (0.0..9e15).contains(float));
+    value.as_u64().or_else(|| float().map(|float| float as u64)).map(|number| number.to_string())
+}

@@ -1,0 +1,202 @@
+//! The left side of a capability: a pattern of channel names (protocol.md § 11.3). Owns matching and narrowing.
+//!
+//! ```text
+//! scores       that channel            ns:*      any deeper name          [meta]*   metachannels
+//! *            any plain channel       a:*:c     exactly one segment      [*]*      every channel
+//! foo*         the channel "foo*"      [*]x      x under any qualifier    [filter]x filtered views of x
+//! ```
+
+use crate::error::{Code, ErrorInfo};
+use crate::limits::CHANNEL_NAME_MAX_BYTES;
+use crate::name::{ChannelName, Qualifier};
+
+/// The qualifiers that a resource may name; `*` is any, or none.
+const QUALIFIERS: [&str; 4] = ["*", "filter", "meta", "queue"];
+
+/// A pattern of channel names, ordered by its text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Resource(String);
+
+impl Resource {
+    /// Fails with 40000 when the text names no channel, or a qualifier that is unknown.
+    pub fn parse(text: &str) -> Result<Resource, ErrorInfo> {
+        let (qualifier, plain) = split(text).ok_or_else(|| invalid("has a '[' that is not closed"))?;
+        if qualifier.is_some_and(|qualifier| !QUALIFIERS.contains(&qualifier)) {
+            return Err(invalid("has an unknown qualifier"));
+        }
+        if plain.is_empty() || text.len() > CHANNEL_NAME_MAX_BYTES || text.chars().any(char::is_control) {
+            return Err(invalid("is empty, too long, or holds a control character"));
+        }
+        Ok(Resource(text.to_owned()))
+    }
+
+    /// `*`: any plain channel.
+    pub fn everything() -> Resource {
+        Resource("*".to_owned())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn matches(&self, channel: &ChannelName) -> bool {
+        let pattern = Pattern::of(self);
+        let qualified = match channel.qualifier() {
+            Qualifier::None | Qualifier::Params(_) => None,
+            Qualifier::Meta => Some("meta"),
+        };
+        let qualifier_fits = pattern.qualifier == Some("*") || pattern.qualifier == qualified;
+        qualifier_fits && pattern.matches(channel.plain())
+    }
+
+    /// Whether it stands for the app as a whole, as statistics ask for.
+    pub fn is_everything(&self) -> bool {
+        matches!(self.0.as_str(), "*" | "[*]*")
+    }
+
+    /// The pattern of exactly those names that both match; `None` when there are none, or none short enough to exist.
+    pub fn narrow(&self, other: &Resource) -> Option<Resource> {
+        let narrower = Pattern::of(self).narrow(&Pattern::of(other))?.to_resource();
+        (narrower.0.len() <= CHANNEL_NAME_MAX_BYTES).then_some(narrower)
+    }
+
+    /// Whether every name that `other` matches matches here too.
+    pub fn covers(&self, other: &Resource) -> bool {
+        self.narrow(other).as_ref() == Some(other)
+    }
+}
+
+/// The qualifier and the rest; `None` when a qualifier is not closed.
+fn split(text: &str) -> Option<(Option<&str>, &str)> {
+    match text.strip_prefix('[') {
+        None => Some((None, text)),
+        Some(rest) => rest.split_once(']').map(|(qualifier, plain)| (Some(qualifier), plain)),
+    }
+}
+
+fn invalid(why: &str) -> ErrorInfo {
+    Code::BadRequest.because(format!("invalid capability: a resource {why}"))
+}
+
+/// A resource taken apart. A `*` among the segments stands for one; `open` says that any deeper name follows.
+struct Pattern<'a> {
+    qualifier: Option<&'a str>,
+    segments: Vec<&'a str>,
+    open: bool,
+}
+
+impl<'a> Pattern<'a> {
+    fn of(resource: &'a Resource) -> Pattern<'a> {
+        let (qualifier, plain) = split(&resource.0).unwrap_or((None, &resource.0));
+        let (closed, open) = match plain.strip_suffix('*') {
+            Some("") => (None, true),
+            Some(before) if before.ends_with(':') => (Some(&before[..before.len() - 1]), true),
+            _ => (Some(plain), false),
+        };
+        Pattern { qualifier, segments: closed.map(|text| text.split(':').collect()).unwrap_or_default(), open }
+    }
+
+    fn matches(&self, plain: &str) -> bool {
+        let mut names = plain.split(':');
+        let begins =
+            self.segments.iter().all(|segment| names.next().is_some_and(|name| *segment == "*" || *segment == name));
+        begins && names.next().is_some() == self.open
+    }
+
+    fn narrow(&self, other: &Pattern<'a>) -> Option<Pattern<'a>> {
+        let (long, short) = if self.segments.len() < other.segments.len() { (other, self) } else { (self, other) };
+        let longer = long.segments.len() > short.segments.len();
+        let lengths_meet = if short.open { long.open || longer } else { !long.open && !longer };
+        if !lengths_meet {
+            return None;
+        }
+        let qualifier = narrow_part(self.qualifier, other.qualifier, Some("*"))?;
+        let begin = long.segments.iter().zip(&short.segments).map(|(a, b)| narrow_part(*a, *b, "*"));
+        let rest = long.segments[short.segments.len()..].iter().map(|segment| Some(*segment));
+        Some(Pattern { qualifier, segments: begin.chain(rest).collect::<Option<_>>()?, open: long.open && short.open })
+    }
+
+    fn to_resource(&self) -> Resource {
+        let qualifier = self.qualifier.map(|qualifier| format!("[{qualifier}]")).unwrap_or_default();
+        let rest = if self.open { Some("*") } else { None };
+        let segments: Vec<&str> = self.segments.iter().copied().chain(rest).collect();
+        Resource(qualifier + &segments.join(":"))
+    }
+}
+
+/// The part that both allow, when `any` allows every one.
+fn narrow_part<T: PartialEq>(a: T, b: T, any: T) -> Option<T> {
+    if a == any {
+        return Some(b);
+    }
+    (b == any || a == b).then_some(a)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resource(text: &str) -> Resource {
+        Resource::parse(text).unwrap()
+    }
+
+    #[test]
+    fn patterns_match_as_the_table_says() {
+        let cases: &[(&str, &[&str], &[&str])] = &[
+            ("name", &["name", "[?rewind=1]name"], &["name2", "Name", "name:x", "[meta]name"]),
+            ("*", &["a", "a:b:c", "[?rewind=1]a", "*"], &["[meta]a"]),
+            ("ns:*", &["ns:a", "ns:a:b", "ns:", "ns:*"], &["ns", "nsx:a", "xns:a", "[meta]ns:a"]),
+            ("a:*:c", &["a:b:c", "a::c"], &["a:c", "a:b:b:c", "a:b:c:d", "a:b"]),
+            ("a:*:*", &["a:b:c", "a:b:c:d"], &["a:b", "a"]),
+            ("*:c", &["b:c"], &["c", "a:b:c"]),
+            ("foo*", &["foo*"], &["foo", "foobar"]),
+            ("a:foo*", &["a:foo*"], &["a:foobar"]),
+            ("**", &["**"], &["a"]),
+            ("[meta]*", &["[meta]log", "[meta]a:b"], &["log", "[?a=b]log"]),
+            ("[meta]log", &["[meta]log"], &["[meta]log:push", "log"]),
+            ("[queue]*", &[], &["a", "[meta]a"]),
+            ("[filter]x", &[], &["x", "[meta]x", "[?a=b]x"]),
+            ("[*]x", &["x", "[meta]x", "[?a=b]x"], &["y", "[meta]y"]),
+            ("[*]*", &["x", "a:b", "[meta]x", "[?a=b]x"], &[]),
+            ("[*]ns:*", &["ns:x", "[meta]ns:x"], &["ns", "x"]),
+        ];
+        for (pattern, yes, no) in cases {
+            let matches = |name: &&&str| resource(pattern).matches(&ChannelName::parse(name).unwrap());
+            assert!(yes.iter().all(|name| matches(&name)), "{pattern} must match {yes:?}");
+            assert!(!no.iter().any(|name| matches(&name)), "{pattern} must not match {no:?}");
+        }
+    }
+
+    #[test]
+    fn the_narrower_pattern_wins() {
+        let cases = [
+            ("*", "ns:*", Some("ns:*")),
+            ("ns:*", "ns:x", Some("ns:x")),
+            ("ns:*", "ns", None),
+            ("a:*:c", "a:b:*", Some("a:b:c")),
+            ("a:*:c", "*:b:c", Some("a:b:c")),
+            ("a:*:*", "a:*", Some("a:*:*")),
+            ("a:b", "a:b:*", None),
+            ("a:b", "a:c", None),
+            ("[*]*", "[meta]log", Some("[meta]log")),
+            ("[*]x", "x", Some("x")),
+            ("[*]x", "*", Some("x")),
+            ("[meta]*", "*", None),
+            ("[meta]*", "[queue]*", None),
+        ];
+        for (a, b, expected) in cases {
+            let expected = expected.map(resource);
+            assert_eq!(resource(a).narrow(&resource(b)), expected, "{a} ∩ {b}");
+            assert_eq!(resource(b).narrow(&resource(a)), expected, "{b} ∩ {a}");
+        }
+    }
+
+    #[test]
+    fn malformed_resources_are_refused() {
+        for text in
+            ["", "[meta]", "[", "[meta", "[what]x", "[]x", "[?a=b]x", "a\nb", &"x".repeat(CHANNEL_NAME_MAX_BYTES + 1)]
+        {
+            assert!(Resource::parse(text).unwrap_err().is(Code::BadRequest), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Secrets, and the keyed hashes made with them. Owns the rule that a secret is never printed and never compared byte by
+//! byte. Knows nothing of what is signed.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{SECRET_MAX_BYTES, SECRET_MIN_BYTES};
+
+/// Bytes in a MAC: HMAC-SHA256, never truncated.
+pub(super) const MAC_BYTES: usize = 32;
+
+/// The secret of a key. Its text shows only where [`Secret::expose`] is called.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Fails with 40005 when the text cannot be the last part of a key string: clients split there, and refuse `:`, `.` and
+    /// white space (protocol.md § 11.1).
+    pub fn parse(text: &str) -> Result<Secret, ErrorInfo> {
+        if !(SECRET_MIN_BYTES..=SECRET_MAX_BYTES).contains(&text.len()) {
+            return Err(Code::BadKey.because(format!("a secret has {SECRET_MIN_BYTES} to {SECRET_MAX_BYTES} bytes")));
+        }
+        if text.contains(|c: char| c == ':' || c == '.' || c.is_whitespace() || c.is_control()) {
+            return Err(Code::BadKey.because("a secret holds no ':', '.' or white space"));
+        }
+        Ok(Secret(text.to_owned()))
+    }
+
+    /// What a client presents as one: any text, because only comparing says whether it is right.
+    pub(super) fn presented(text: &str) -> Secret {
+        Secret(text.to_owned())
+    }
+
+    /// The text itself: to store the key, or to show it to the one who made it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `presented` is this secret. Takes the same time however much of it is right, because it compares MACs.
+    pub fn matches(&self, presented: &Secret) -> bool {
+        self.verifies(presented.0.as_bytes(), &self.mac(self.0.as_bytes()))
+    }
+
+    pub fn mac(&self, message: &[u8]) -> [u8; MAC_BYTES] {
+        mac(self.0.as_bytes(), message)
+    }
+
+    pub fn verifies(&self, message: &[u8], tag: &[u8]) -> bool {
+        verifies(self.0.as_bytes(), message, tag)
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Secret) -> bool {
+        self.matches(other)
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// HMAC-SHA256 of the message.
+pub(super) fn mac(key: &[u8], message: &[u8]) -> [u8; MAC_BYTES] {
+    keyed(key, message).finalize().into_bytes().into()
+}
+
+/// Whether the tag is the message's MAC, in constant time.
+pub(super) fn verifies(key: &[u8], message: &[u8], tag: &[u8]) -> bool {
+    keyed(key, message).verify_slice(tag).is_ok()
+}
+
+fn keyed(key: &[u8], message: &[u8]) -> Hmac<Sha256> {
+    let mut hmac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    hmac.update(message);
+    hmac
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_compare_whole() {
+        let secret = Secret::parse("local-only").unwrap();
+        assert!(secret.matches(&Secret::presented("local-only")));
+        for wrong in ["", "local-onl", "local-only2", "Local-only"] {
+            assert!(!secret.matches(&Secret::presented(wrong)), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_that_clients_would_split_are_refused() {
+        for text in
+            ["", "short", "with:colon", "with.point", "with space", "with\ttab", &"x".repeat(SECRET_MAX_BYTES + 1)]
+        {
+            assert!(Secret::parse(text).unwrap_err().is(Code::BadKey), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        assert_eq!(format!("{:?}", Secret::parse("local-only").unwrap()), "Secret(…)");
+    }
+
+    #[test]
+    fn the_mac_is_the_published_one() {
+        // RFC 4231, test case 2.
+        let tag = mac(b"Jefe", b"what do ya want for nothing?");
+        assert_eq!(tag[..4], [0x5b, 0xdc, 0xc1, 0x46]);
+        assert!(verifies(b"Jefe", b"what do ya want for nothing?", &tag));
+        assert!(!verifies(b"Jefe", b"what do ya want for nothing?", &tag[..16]), "no shorter tag passes");
+    }
+}

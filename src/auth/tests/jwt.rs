@@ -1,0 +1,150 @@
+use base64::Engine;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{NOW_MS, SECRET, jwt, present, present_token, token};
+use crate::auth::{Identity, Surface};
+use crate::error::Code;
+use crate::limits::{REVOCABLE_TOKEN_MAX_TTL_MS, TOKEN_MAX_BYTES};
+
+const NOW_S: u64 = NOW_MS / 1000;
+
+fn header() -> Value {
+    json!({"alg": "HS256", "typ": "JWT", "kid": "demo.chat"})
+}
+
+/// Claims that pass, and `more`.
+fn claims(more: Value) -> Value {
+    let mut claims = json!({"iat": NOW_S, "exp": NOW_S + 60});
+    claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    claims
+}
+
+#[test]
+fn a_jwt_grants_what_it_claims_and_its_key_allows() {
+    let more = json!({
+        "x-ably-capability": r#"{"*":["publish","history"]}"#,
+        "x-ably-clientId": "ann",
+        "x-ably-revocation-key": "group-1",
+        "ably.channel.chat": "a claim that is not ours",
+    });
+    let grant = present_token(&jwt(header(), claims(more))).unwrap();
+    assert_eq!(grant.capability.text(), r#"{"chat:*":["publish"]}"#);
+    assert_eq!(grant.client_id, Identity::Named("ann".into()));
+    assert_eq!(grant.revocation_key.as_deref(), Some("group-1"));
+    assert_eq!((grant.issued_at_ms, grant.expires_at_ms), (Some(NOW_MS), Some(NOW_MS + 60_000)));
+}
+
+#[test]
+fn absent_claims_leave_the_keys_capability_and_no_name() {
+    let grant = present_token(&jwt(header(), claims(json!({"x-ably-clientId": null})))).unwrap();
+    assert_eq!(grant.capability.text(), r#"{"chat:*":["publish","subscribe"]}"#);
+    assert_eq!((grant.client_id, grant.revocation_key), (Identity::Anonymous, None));
+}
+
+#[test]
+fn headers_that_are_not_ours_are_refused() {
+    let cases = [
+        json!({"alg": "none", "kid": "demo.chat"}),
+        json!({"alg": "RS256", "kid": "demo.chat"}),
+        json!({"alg": "hs256", "kid": "demo.chat"}),
+        json!({"kid": "demo.chat"}),
+        json!({"alg": "HS256"}),
+        json!({"alg": "HS256", "kid": 7}),
+        json!({"alg": "HS256", "kid": "demo"}),
+        json!({"alg": "HS256", "kid": "demo.chat", "crit": ["exp"]}),
+    ];
+    for bad in cases {
+        for surface in [Surface::Realtime, Surface::Rest] {
+            let error = present("accessToken", &jwt(bad.clone(), claims(json!({}))), surface).unwrap_err();
+            assert_eq!((error.code, error.status_code), (40144, 401), "{bad}");
+        }
+    }
+}
+
+#[test]
+fn a_signature_must_be_the_keys() {
+    let good = jwt(header(), claims(json!({})));
+    let (signed, _) = good.rsplit_once('.').unwrap();
+    let other = super::URL.encode(super::mac(b"another secret", signed.as_bytes()));
+    let forged = [format!("{signed}."), format!("{signed}.{other}"), good[..good.len() - 4].to_owned()];
+    for text in forged {
+        let error = present_token(&text).unwrap_err();
+        assert!(error.is(Code::BadJwt) && !error.message.contains(SECRET), "{error}");
+    }
+}
+
+#[test]
+fn bad_claims_are_refused() {
+    let cases = [
+        (claims(json!({"exp": NOW_S})), Code::TokenExpired),
+        (claims(json!({"exp": NOW_S - 100})), Code::TokenExpired),
+        (claims(json!({"exp": null})), Code::BadJwt),
+        (claims(json!({"iat": null})), Code::BadJwt),
+        (claims(json!({"iat": "soon"})), Code::BadJwt),
+        (claims(json!({"exp": -1})), Code::BadJwt),
+        (claims(json!({"iat": NOW_S + 600})), Code::BadTimestamp),
+        (claims(json!({"nbf": NOW_S + 600})), Code::BadTimestamp),
+        (claims(json!({"x-ably-capability": r#"{"a":["what"]}"#})), Code::BadJwt),
+        (claims(json!({"x-ably-capability": r#"{"b":["publish"]}"#})), Code::NotPermitted),
+        (claims(json!({"x-ably-clientId": 7})), Code::BadJwt),
+        (claims(json!({"x-ably-clientId": "x".repeat(256)})), Code::BadClientId),
+        (claims(json!({"x-ably-revocation-key": "x".repeat(256)})), Code::BadJwt),
+    ];
+    for (bad, expected) in cases {
+        let error = present_token(&jwt(header(), bad.clone())).unwrap_err();
+        assert!(error.is(expected), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn times_may_have_fractions_and_huge_values() {
+    let expires =
+        |exp: Value| present_token(&jwt(header(), claims(json!({"exp": exp})))).map(|grant| grant.expires_at_ms);
+    assert_eq!(expires(json!(NOW_S as f64 + 0.5)).unwrap(), Some(NOW_MS + 500));
+    for huge in [json!(u64::MAX), json!(1e300)] {
+        assert!(expires(huge).unwrap().is_some());
+    }
+}
+
+#[test]
+fn a_jwt_that_can_be_revoked_lives_an_hour() {
+    let header = json!({"alg": "HS256", "kid": "demo.brief"});
+    let grant = present_token(&jwt(header.clone(), claims(json!({"exp": NOW_S + 999_999})))).unwrap();
+    assert_eq!(grant.expires_at_ms, Some(NOW_MS + REVOCABLE_TOKEN_MAX_TTL_MS));
+    let old = claims(json!({"iat": NOW_S - 3600, "exp": NOW_S + 999_999}));
+    assert!(present_token(&jwt(header, old)).unwrap_err().is(Code::TokenExpired));
+}
+
+#[test]
+fn an_embedded_token_counts_whoever_wrapped_it() {
+    let inner = token("demo.full", json!({"clientId": "ann"}));
+    let wrapped = [
+        jwt(json!({"alg": "RS256", "x-ably-token": inner}), json!({})),
+        jwt(json!({"alg": "HS256"}), json!({"x-ably-token": inner})),
+    ];
+    for text in wrapped {
+        assert_eq!(present_token(&text).unwrap().client_id, Identity::Named("ann".into()));
+    }
+    let error = present_token(&jwt(json!({"x-ably-token": "demo.forged"}), json!({}))).unwrap_err();
+    assert!(error.is(Code::BadCredentials));
+}
+
+#[test]
+fn large_and_deep_jwts_are_refused() {
+    let deep = super::URL.encode(format!(r#"{{"a":{}{}}}"#, "[".repeat(1_000), "]".repeat(1_000)));
+    let large = jwt(header(), claims(json!({"a": "x".repeat(TOKEN_MAX_BYTES)})));
+    for text in [format!("{deep}.{deep}.{deep}"), large, format!("a.{}.c", "x".repeat(1 << 20))] {
+        assert!(present_token(&text).unwrap_err().is(Code::BadCredentials));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_jwt_panics(head in "[\\[\\]{}:,\"a-z0-9]{0,60}", body in ".{0,80}", tag in "[A-Za-z0-9_-]{0,50}") {
+        let encode = |text: &str| super::URL.encode(text);
+        let _ = present_token(&format!("{}.{}.{tag}", encode(&head), encode(&body)));
+        let _ = present_token(&format!("{}.{}.{tag}", encode(&header().to_string()), encode(&body)));
+        let _ = present_token(&jwt(header(), claims(json!({"x-ably-capability": body, "exp": head}))));
+    }
+}

@@ -1,0 +1,144 @@
+//! What a publish must be, whichever way it comes in: sizes, ids, identities (protocol.md §§ 8.2–8.6).
+
+use crate::auth::Identity;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::wire::inbound::{InboundMessage, Params};
+use crate::wire::message::Message;
+
+/// A publish that may go to its channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    pub messages: Vec<Message>,
+    /// The first message's id, when the publisher chose the ids.
+    pub id: Option<String>,
+    pub bytes: usize,
+}
+
+/// Checks the messages of one publish and makes them what the channel keeps.
+///
+/// Fails with 40000 (no messages, or an action other than create), 40034 (too many), 40009 (too large), 40012 (clientId),
+/// 40013 (data), 40031 (ids), 40032 (extras), and with 40099 when `_forceNack` asks for it.
+pub fn check(messages: Vec<InboundMessage>, params: &Params, identity: &Identity) -> Result<Checked, ErrorInfo> {
+    if params.get("_forceNack").is_some_and(|value| value == "true") {
+        return Err(Code::ForcedNack.into());
+    }
+    if messages.is_empty() {
+        return Err(Code::BadRequest.because("a publish needs a message"));
+    }
+    if messages.len() > PUBLISH_MAX_MESSAGES {
+        return Err(Code::TooManyMessages.because(format!("a publish has at most {PUBLISH_MAX_MESSAGES} messages")));
+    }
+    let ephemeral = params.get("ephemeral").is_some_and(|value| value == "true");
+    let messages =
+        messages.into_iter().map(|message| identified(message, identity, ephemeral)).collect::<Result<Vec<_>, _>>()?;
+    all_or_none_ephemeral(&messages)?;
+    let bytes = messages.iter().map(Message::size).sum();
+    if bytes > MESSAGE_MAX_BYTES {
+        return Err(
+            Code::TooLarge.because(format!("a publish has at most {MESSAGE_MAX_BYTES} bytes, this one has {bytes}"))
+        );
+    }
+    Ok(Checked { id: chosen_id(&messages)?, messages, bytes })
+}
+
+fn identified(message: InboundMessage, identity: &Identity, ephemeral: bool) -> Result<Message, ErrorInfo> {
+    let client_id = identity.for_message(message.client_id.as_deref())?;
+    let mut message = message.into_message()?;
+    if ephemeral {
+        message.extras.get_or_insert_default().insert("ephemeral".to_owned(), true.into());
+    }
+    Ok(Message { client_id, ..message })
+}
+
+fn all_or_none_ephemeral(messages: &[Message]) -> Result<(), ErrorInfo> {
+    let first = messages[0].is_ephemeral();
+    match messages.iter().all(|message| message.is_ephemeral() == first) {
+        true => Ok(()),
+        false => Err(Code::BadExtras.because("either all messages of a publish are ephemeral or none")),
+    }
+}
+
+/// Ids that publishers choose identify the whole publish, so each must be the same base with the message's index. A lone
+/// message may have any id.
+fn chosen_id(messages: &[Message]) -> Result<Option<String>, ErrorInfo> {
+    let [first, rest @ ..] = messages else { return Ok(None) };
+    if rest.is_empty() {
+        return Ok(first.id.clone());
+    }
+    let Some(first_id) = &first.id else {
+        return if rest.iter().all(|message| message.id.is_none()) { Ok(None) } else { Err(bad_ids()) };
+    };
+    let base = first_id.strip_suffix(":0").ok_or_else(bad_ids)?;
+    let follows = |(index, message): (usize, &Message)| message.id.as_deref() == Some(&format!("{base}:{index}"));
+    if messages.iter().enumerate().all(follows) { Ok(Some(first_id.clone())) } else { Err(bad_ids()) }
+}
+
+fn bad_ids() -> ErrorInfo {
+    Code::BadMessageId.because("the ids of a publish of several messages must be <base>:<index> with one base")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::data::{Data, Payload};
+
+    fn with_id(id: Option<&str>) -> InboundMessage {
+        InboundMessage { id: id.map(str::to_owned), ..InboundMessage::default() }
+    }
+
+    fn checked(ids: &[Option<&str>]) -> Result<Option<String>, ErrorInfo> {
+        let messages = ids.iter().map(|id| with_id(*id)).collect();
+        check(messages, &Params::new(), &Identity::Anonymous).map(|checked| checked.id)
+    }
+
+    #[test]
+    fn ids_have_one_base_and_their_index() {
+        assert_eq!(checked(&[Some("any")]).unwrap(), Some("any".into()));
+        assert_eq!(checked(&[Some("b:0"), Some("b:1")]).unwrap(), Some("b:0".into()));
+        assert_eq!(checked(&[None, None]).unwrap(), None);
+        for bad in [
+            &[Some("b:0"), Some("b:2")][..],
+            &[Some("b:1"), Some("b:0")],
+            &[Some("a:0"), Some("b:1")],
+            &[Some("b:0"), None],
+            &[None, Some("b:1")],
+            &[Some("b"), Some("b")],
+        ] {
+            assert!(checked(bad).unwrap_err().is(Code::BadMessageId), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        let of = |bytes: usize| InboundMessage {
+            data: Payload::Plain(Data::Text("x".repeat(bytes))),
+            ..InboundMessage::default()
+        };
+        assert_eq!(
+            check(vec![of(MESSAGE_MAX_BYTES)], &Params::new(), &Identity::Anonymous).unwrap().bytes,
+            MESSAGE_MAX_BYTES
+        );
+        let over = check(vec![of(MESSAGE_MAX_BYTES), of(1)], &Params::new(), &Identity::Anonymous);
+        assert!(over.unwrap_err().is(Code::TooLarge));
+        let many = check(vec![of(0); PUBLISH_MAX_MESSAGES + 1], &Params::new(), &Identity::Anonymous);
+        assert!(many.unwrap_err().is(Code::TooManyMessages));
+        assert!(check(vec![], &Params::new(), &Identity::Anonymous).unwrap_err().is(Code::BadRequest));
+    }
+
+    #[test]
+    fn a_publish_may_ask_to_be_refused() {
+        let params = Params::from([("_forceNack".to_owned(), "true".to_owned())]);
+        assert!(check(vec![with_id(None)], &params, &Identity::Anonymous).unwrap_err().is(Code::ForcedNack));
+    }
+
+    #[test]
+    fn ephemeral_is_all_or_none() {
+        let ephemeral =
+            InboundMessage { extras: Some(serde_json::json!({"ephemeral": true})), ..InboundMessage::default() };
+        let mixed = check(vec![ephemeral, with_id(None)], &Params::new(), &Identity::Anonymous);
+        assert!(mixed.unwrap_err().is(Code::BadExtras));
+        let params = Params::from([("ephemeral".to_owned(), "true".to_owned())]);
+        assert!(check(vec![with_id(None)], &params, &Identity::Anonymous).unwrap().messages[0].is_ephemeral());
+    }
+}
