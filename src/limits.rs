@@ -104,7 +104,8 @@ pub const KEY_ID_MAX_BYTES: usize = 64;
 pub const SECRET_MIN_BYTES: usize = 8;
 pub const SECRET_MAX_BYTES: usize = 256;
 
-/// Bytes in the text of a capability: about 80 resources with names of 30 bytes. It is a part of every socket's attachment.
+/// Bytes in the text of a capability: about 80 resources with names of 30 bytes. It is a part of every socket's
+/// attachment.
 pub const CAPABILITY_MAX_BYTES: usize = 4 * 1024;
 
 /// Resources in a capability. Intersecting two looks at each pair: 10,000 comparisons of short texts.
@@ -116,8 +117,8 @@ pub const REVOCATION_KEY_MAX_BYTES: usize = 255;
 /// Bytes in a token or JWT. Ours stay below 343 with a small capability; a JWT carries claims that are not ours.
 pub const TOKEN_MAX_BYTES: usize = 16 * 1024;
 
-/// What a token lives when its request names no time, and at most. Those of a key with revocable tokens live an hour, so
-/// that a revocation can be forgotten after one.
+/// What a token lives when its request names no time, and at most. Those of a key with revocable tokens live an hour,
+/// so that a revocation can be forgotten after one.
 pub const TOKEN_DEFAULT_TTL_MS: u64 = 60 * 60 * 1000;
 pub const TOKEN_MAX_TTL_MS: u64 = 24 * 60 * 60 * 1000;
 pub const REVOCABLE_TOKEN_MAX_TTL_MS: u64 = 60 * 60 * 1000;

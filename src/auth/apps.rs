@@ -8,9 +8,10 @@
 //! }]}
 //! ```
 //!
-//! Here a client's key is `demo.key1:local-only`. A capability is an object, or the text of one, and `{"*":["*"]}` without
-//! one. Namespaces take the flags `persisted`, `persistLast`, `authenticated`, `tlsOnly`, `pushEnabled`, `mutableMessages`,
-//! `batchingEnabled`, `conflationEnabled`, and `batchingInterval`, `conflationInterval` (ms), `conflationKey`.
+//! Here a client's key is `demo.key1:local-only`. A capability is an object, or the text of one, and `{"*":["*"]}`
+//! without one. Namespaces take the flags `persisted`, `persistLast`, `authenticated`, `tlsOnly`, `pushEnabled`,
+//! `mutableMessages`, `batchingEnabled`, `conflationEnabled`, and `batchingInterval`, `conflationInterval` (ms),
+//! `conflationKey`.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -129,7 +129,7 @@ fn without_implied(
         others.any(|(other, _)| other.covers(resource))
     };
     // Past the bound the result is refused anyway, and comparing all pairs would take too long.
-    let few = both.len() <= CAPABILITY_MAX_RESOURCES * 4;
+    let few = both.len() <= CAPABILITY_MAX_RESOURCES * 2;
     let keep = |(resource, operations): &(&Resource, &Operations)| {
         !few || needed(resource) || !implied(resource, **operations)
     };

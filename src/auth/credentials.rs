@@ -1,5 +1,6 @@
-//! What a client presents, and whether it is right. Owns where credentials stand in a request, and which code each failure gets
-//! (protocol.md § 11.5): it differs by surface, because an SDK's realtime client ends on one code and renews on another.
+//! What a client presents, and whether it is right. Owns where credentials stand in a request, and which code each
+//! failure gets (protocol.md § 11.5): it differs by surface, because an SDK's realtime client ends on one code and
+//! renews on another.
 
 use super::encoding::text_from_base64;
 use super::jwt::{DecodedJwt, PresentedJwt};
@@ -64,8 +65,9 @@ enum Proof {
 }
 
 impl Credentials {
-    /// From a request: the header first, then `key`, `access_token` or `accessToken`. Fails with 40106 when there are none,
-    /// with 40102 when the query holds two, with 40101 when they are malformed, with 40144 for a JWT that cannot be ours.
+    /// From a request: the header first, then `key`, `access_token` or `accessToken`. Fails with 40106 when there are
+    /// none, with 40102 when the query holds two, with 40101 when they are malformed, with 40144 for a JWT that cannot
+    /// be ours.
     pub fn parse(presented: &Presented<'_>, surface: Surface) -> Result<Credentials, ErrorInfo> {
         let client_id = presented.requested_client_id(surface)?;
         let token = presented.parameter("access_token").or_else(|| presented.parameter("accessToken"));
@@ -79,7 +81,8 @@ impl Credentials {
         Ok(Credentials { proof, client_id, surface })
     }
 
-    /// From the token that a client sends over its connection, whose clientId it must fit. Fails like [`Credentials::parse`].
+    /// From the token that a client sends over its connection, whose clientId it must fit. Fails like
+    /// [`Credentials::parse`].
     pub fn renewed(token: &str, client_id: Option<&str>) -> Result<Credentials, ErrorInfo> {
         let proof = Proof::from_token(token, Surface::Realtime)?;
         Ok(Credentials { proof, client_id: client_id.map(str::to_owned), surface: Surface::Realtime })
@@ -100,9 +103,9 @@ impl Credentials {
 
     /// What they allow. `app` is that of [`Credentials::app_id`], `None` when there is no such app.
     ///
-    /// Fails with 40101 for a wrong secret, or for a key or app that does not exist (on REST, 40400 for the key); 40142 when
-    /// expired; 40143 for a token that the app's keys did not sign; 40144 for such a JWT; 40160 when the key allows nothing
-    /// of what it says; 40102 when the client may not be who it wants to be.
+    /// Fails with 40101 for a wrong secret, or for a key or app that does not exist (on REST, 40400 for the key); 40142
+    /// when expired; 40143 for a token that the app's keys did not sign; 40144 for such a JWT; 40160 when the key
+    /// allows nothing of what it says; 40102 when the client may not be who it wants to be.
     pub fn verify(&self, app: Option<&App>, now_ms: u64) -> Result<Grant, ErrorInfo> {
         let app = app.filter(|app| app.id() == self.app_id());
         let key = app.and_then(|app| app.key(self.key_name()));

@@ -1,5 +1,5 @@
-//! Reading an operator's JSON field by field, so that each error says where and what, and never shows a value: it may be a
-//! secret in the wrong place.
+//! Reading an operator's JSON field by field, so that each error says where and what, and never shows a value: it may
+//! be a secret in the wrong place.
 
 use serde_json::{Map, Value};
 

@@ -71,8 +71,8 @@ impl Grant {
         }
     }
 
-    /// Never more than the key allows now: narrowing a key narrows the tokens that it signed before. Fails with 40142 when
-    /// the token has expired, with 40160 when the key allows nothing of it.
+    /// Never more than the key allows now: narrowing a key narrows the tokens that it signed before. Fails with 40142
+    /// when the token has expired, with 40160 when the key allows nothing of it.
     pub(super) fn of_token(key: &Key, claims: Claims, now_ms: u64) -> Result<Grant, ErrorInfo> {
         let longest_ms = if key.revocable_tokens { key.token_max_ttl_ms() } else { u64::MAX };
         let expires_at_ms = claims.expires_at_ms.min(claims.issued_at_ms.saturating_add(longest_ms));

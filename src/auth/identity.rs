@@ -46,8 +46,8 @@ impl Identity {
         }
     }
 
-    /// The identity of a connection or request that asks to be `requested`. Fails with 40102 when the credentials do not
-    /// allow it, with 40012 when no client could be called that.
+    /// The identity of a connection or request that asks to be `requested`. Fails with 40102 when the credentials do
+    /// not allow it, with 40012 when no client could be called that.
     pub fn for_connection(&self, requested: Option<&str>) -> Result<Identity, ErrorInfo> {
         let requested = Identity::parse(requested)?;
         match (self, &requested) {

@@ -1,5 +1,5 @@
-//! JWTs signed by a key's secret with HS256 (protocol.md § 11.4). Owns what of them is accepted: one algorithm, a key that the
-//! header names, and both times.
+//! JWTs signed by a key's secret with HS256 (protocol.md § 11.4). Owns what of them is accepted: one algorithm, a key
+//! that the header names, and both times.
 
 use std::rc::Rc;
 
@@ -63,8 +63,8 @@ pub(super) struct PresentedJwt {
 }
 
 impl PresentedJwt {
-    /// Fails with 40144 when the key did not sign it or a claim is wrong, with 40104 when it is of the future, and as a grant
-    /// of a token does.
+    /// Fails with 40144 when the key did not sign it or a claim is wrong, with 40104 when it is of the future, and as a
+    /// grant of a token does.
     pub fn verify(&self, key: &Key, now_ms: u64) -> Result<Grant, ErrorInfo> {
         if !key.secret.verifies(self.decoded.signed.as_bytes(), &self.decoded.tag) {
             return Err(invalid("its signature is not the key's"));

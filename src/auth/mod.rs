@@ -1,5 +1,5 @@
-//! From credentials to a [`Grant`]: the only thing that the rest of the server knows about who asks. Pure: the time, random
-//! bytes and the app come from the caller. In reading order:
+//! From credentials to a [`Grant`]: the only thing that the rest of the server knows about who asks. Pure: the time,
+//! random bytes and the app come from the caller. In reading order:
 //!
 //! - `identity`: who a client may say that it is; `operations`, `resource`, `capability`: what it may do where
 //! - `secret`, `key`: API keys; `namespace`, `apps` (read by `fields`): the configuration

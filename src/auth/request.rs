@@ -1,5 +1,5 @@
-//! `POST /keys/<keyName>/requestToken`: from a token request to a token (protocol.md § 11.2). Owns the request's syntax, its
-//! signature and its bounds. Remembering nonces needs storage, which is the caller's: see [`NonceUse`].
+//! `POST /keys/<keyName>/requestToken`: from a token request to a token (protocol.md § 11.2). Owns the request's
+//! syntax, its signature and its bounds. Remembering nonces needs storage, which is the caller's: see [`NonceUse`].
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -30,8 +30,9 @@ struct WholeNumber {
 }
 
 impl TokenRequest {
-    /// From a body, whose fields may be null, and numbers strings of digits. Fails with 40001 when it is no object, with 40003
-    /// for a field of another type or a number that is negative, has a fraction or is no number, with 40005 for a bad key name.
+    /// From a body, whose fields may be null, and numbers strings of digits. Fails with 40001 when it is no object,
+    /// with 40003 for a field of another type or a number that is negative, has a fraction or is no number, with 40005
+    /// for a bad key name.
     pub fn from_value(body: &Value) -> Result<TokenRequest, ErrorInfo> {
         let body = body.as_object().ok_or_else(|| Code::BadBody.because("a token request is an object"))?;
         Ok(TokenRequest {
@@ -51,12 +52,13 @@ impl TokenRequest {
         TokenRequest::from_value(&Value::Object(fields.collect()))
     }
 
-    /// Decides about the request that came to the path of `key_name`. `app` is that key's, `None` when there is no such app;
-    /// `authority` is what the HTTP request's own credentials allow, which an unsigned token request needs.
+    /// Decides about the request that came to the path of `key_name`. `app` is that key's, `None` when there is no such
+    /// app; `authority` is what the HTTP request's own credentials allow, which an unsigned token request needs.
     ///
-    /// Fails with 40400 for an unknown key; 40101 for a wrong MAC, or a key that is not the path's; 40104 for a timestamp
-    /// that is not of now; 40106 or 40162 without a signature or the key itself; 40003 for a short nonce or a long life;
-    /// 40000 for an invalid capability; 40160 for one of which the key allows nothing; 40012 for a clientId too long.
+    /// Fails with 40400 for an unknown key; 40101 for a wrong MAC, or a key that is not the path's; 40104 for a
+    /// timestamp that is not of now; 40106 or 40162 without a signature or the key itself; 40003 for a short nonce or a
+    /// long life; 40000 for an invalid capability; 40160 for one of which the key allows nothing; 40012 for a clientId
+    /// too long.
     pub fn approve(
         &self,
         key_name: &KeyName,
@@ -136,8 +138,8 @@ impl TokenRequest {
     }
 }
 
-/// That a signed request was used. The caller remembers `key` until `forget_at_ms`, and answers the second use with 40105;
-/// later the timestamp alone refuses it.
+/// That a signed request was used. The caller remembers `key` until `forget_at_ms`, and answers the second use with
+/// 40105; later the timestamp alone refuses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NonceUse {
     pub key: String,

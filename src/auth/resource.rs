@@ -6,6 +6,8 @@
 //! foo*         the channel "foo*"      [*]x      x under any qualifier    [filter]x filtered views of x
 //! ```
 
+use std::cmp::Ordering;
+
 use crate::error::{Code, ErrorInfo};
 use crate::limits::CHANNEL_NAME_MAX_BYTES;
 use crate::name::{ChannelName, Qualifier};
@@ -56,7 +58,7 @@ impl Resource {
 
     /// The pattern of exactly those names that both match; `None` when there are none, or none short enough to exist.
     pub fn narrow(&self, other: &Resource) -> Option<Resource> {
-        let narrower = Pattern::of(self).narrow(&Pattern::of(other))?.to_resource();
+        let narrower = Pattern::of(self).narrow(&Pattern::of(other))?;
         (narrower.0.len() <= CHANNEL_NAME_MAX_BYTES).then_some(narrower)
     }
 
@@ -81,7 +83,8 @@ fn invalid(why: &str) -> ErrorInfo {
 /// A resource taken apart. A `*` among the segments stands for one; `open` says that any deeper name follows.
 struct Pattern<'a> {
     qualifier: Option<&'a str>,
-    segments: Vec<&'a str>,
+    /// The segments in one text; `None` when there are none.
+    closed: Option<&'a str>,
     open: bool,
 }
 
@@ -93,34 +96,33 @@ impl<'a> Pattern<'a> {
             Some(before) if before.ends_with(':') => (Some(&before[..before.len() - 1]), true),
             _ => (Some(plain), false),
         };
-        Pattern { qualifier, segments: closed.map(|text| text.split(':').collect()).unwrap_or_default(), open }
+        Pattern { qualifier, closed, open }
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &'a str> {
+        self.closed.into_iter().flat_map(|closed| closed.split(':'))
     }
 
     fn matches(&self, plain: &str) -> bool {
         let mut names = plain.split(':');
-        let begins =
-            self.segments.iter().all(|segment| names.next().is_some_and(|name| *segment == "*" || *segment == name));
+        let begins = self.segments().all(|segment| names.next().is_some_and(|name| segment == "*" || segment == name));
         begins && names.next().is_some() == self.open
     }
 
-    fn narrow(&self, other: &Pattern<'a>) -> Option<Pattern<'a>> {
-        let (long, short) = if self.segments.len() < other.segments.len() { (other, self) } else { (self, other) };
-        let longer = long.segments.len() > short.segments.len();
-        let lengths_meet = if short.open { long.open || longer } else { !long.open && !longer };
-        if !lengths_meet {
-            return None;
-        }
+    fn narrow(&self, other: &Pattern<'a>) -> Option<Resource> {
         let qualifier = narrow_part(self.qualifier, other.qualifier, Some("*"))?;
-        let begin = long.segments.iter().zip(&short.segments).map(|(a, b)| narrow_part(*a, *b, "*"));
-        let rest = long.segments[short.segments.len()..].iter().map(|segment| Some(*segment));
-        Some(Pattern { qualifier, segments: begin.chain(rest).collect::<Option<_>>()?, open: long.open && short.open })
-    }
-
-    fn to_resource(&self) -> Resource {
-        let qualifier = self.qualifier.map(|qualifier| format!("[{qualifier}]")).unwrap_or_default();
-        let rest = if self.open { Some("*") } else { None };
-        let segments: Vec<&str> = self.segments.iter().copied().chain(rest).collect();
-        Resource(qualifier + &segments.join(":"))
+        let (ours, theirs): (Vec<_>, Vec<_>) = (self.segments().collect(), other.segments().collect());
+        let lengths_meet = match ours.len().cmp(&theirs.len()) {
+            Ordering::Equal => self.open == other.open,
+            Ordering::Less => self.open,
+            Ordering::Greater => other.open,
+        };
+        let longer = if ours.len() > theirs.len() { &ours } else { &theirs };
+        let rest = longer[ours.len().min(theirs.len())..].iter().map(|segment| Some(*segment));
+        let begin = ours.iter().zip(&theirs).map(|(ours, theirs)| narrow_part(*ours, *theirs, "*"));
+        let open = (self.open && other.open).then_some(Some("*"));
+        let segments = begin.chain(rest).chain(open).collect::<Option<Vec<_>>>().filter(|_| lengths_meet)?;
+        Some(Resource(qualifier.map(|qualifier| format!("[{qualifier}]")).unwrap_or_default() + &segments.join(":")))
     }
 }
 

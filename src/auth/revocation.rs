@@ -1,7 +1,7 @@
 //! Ending tokens before they expire (protocol.md § 11.7). Owns the request to revoke, and the revocations in force.
 //!
-//! A revocation ends the tokens that one key issued before a time and that have its target. Only keys with revocable tokens
-//! have any, and those live an hour: so a revocation can be forgotten after one, and the set stays bounded.
+//! A revocation ends the tokens that one key issued before a time and that have its target. Only keys with revocable
+//! tokens have any, and those live an hour: so a revocation can be forgotten after one, and the set stays bounded.
 
 use std::collections::HashMap;
 
@@ -85,8 +85,8 @@ pub struct RevokeRequest {
 }
 
 impl RevokeRequest {
-    /// From a body. A target that is wrong fails alone; the whole fails with 40001 when there is no list of texts, with 40003
-    /// for too many targets, or a time that is no number or of the future.
+    /// From a body. A target that is wrong fails alone; the whole fails with 40001 when there is no list of texts, with
+    /// 40003 for too many targets, or a time that is no number or of the future.
     pub fn from_value(body: &Value, now_ms: u64) -> Result<RevokeRequest, ErrorInfo> {
         let no_list = || Code::BadBody.because("targets must be a list of strings");
         let listed = body.get("targets").and_then(Value::as_array).ok_or_else(no_list)?;
@@ -100,8 +100,8 @@ impl RevokeRequest {
         Ok(RevokeRequest { targets, issued_before_ms, applies_at_ms: now_ms.saturating_add(margin_ms) })
     }
 
-    /// Whether `authority` may revoke the tokens of `key_name`, whose app is `app`. Fails with 40162 for a token, 40101 for
-    /// another key, 40400 for an unknown one, 40163 when the key's tokens cannot be revoked.
+    /// Whether `authority` may revoke the tokens of `key_name`, whose app is `app`. Fails with 40162 for a token, 40101
+    /// for another key, 40400 for an unknown one, 40163 when the key's tokens cannot be revoked.
     pub fn authorize(key_name: &KeyName, app: Option<&App>, authority: &Grant) -> Result<(), ErrorInfo> {
         if !authority.basic {
             return Err(Code::BasicRequired.into());
@@ -209,8 +209,8 @@ impl Revocations {
         Ok(())
     }
 
-    /// From when on the grant is void: connections that hold it end then with 40141. `None` when it is not revoked. Takes one
-    /// look for each of its own ids and resources, however many revocations there are.
+    /// From when on the grant is void: connections that hold it end then with 40141. `None` when it is not revoked.
+    /// Takes one look for each of its own ids and resources, however many revocations there are.
     pub fn void_at_ms(&self, grant: &Grant) -> Option<u64> {
         let marks = self.by_key.get(&grant.key_name)?;
         let issued_at_ms = grant.issued_at_ms.filter(|_| !grant.basic)?;

@@ -1,5 +1,5 @@
-//! Secrets, and the keyed hashes made with them. Owns the rule that a secret is never printed and never compared byte by
-//! byte. Knows nothing of what is signed.
+//! Secrets, and the keyed hashes made with them. Owns the rule that a secret is never printed and never compared byte
+//! by byte. Knows nothing of what is signed.
 
 use std::fmt;
 
@@ -17,8 +17,8 @@ pub(super) const MAC_BYTES: usize = 32;
 pub struct Secret(String);
 
 impl Secret {
-    /// Fails with 40005 when the text cannot be the last part of a key string: clients split there, and refuse `:`, `.` and
-    /// white space (protocol.md § 11.1).
+    /// Fails with 40005 when the text cannot be the last part of a key string: clients split there, and refuse `:`, `.`
+    /// and white space (protocol.md § 11.1).
     pub fn parse(text: &str) -> Result<Secret, ErrorInfo> {
         if !(SECRET_MIN_BYTES..=SECRET_MAX_BYTES).contains(&text.len()) {
             return Err(Code::BadKey.because(format!("a secret has {SECRET_MIN_BYTES} to {SECRET_MAX_BYTES} bytes")));

@@ -1,8 +1,8 @@
 //! Our own tokens: `<appId>.<base64url of msgpack and its MAC>`. Owns their format.
 //!
-//! A token carries all that it allows, so verifying it needs nothing but the key that signed it. The MAC's key is derived from
-//! the key's secret: there is no other secret to keep, changing or deleting a key ends its tokens, and nothing that the secret
-//! signs elsewhere (token requests, JWTs) can pass for a token.
+//! A token carries all that it allows, so verifying it needs nothing but the key that signed it. The MAC's key is
+//! derived from the key's secret: there is no other secret to keep, changing or deleting a key ends its tokens, and
+//! nothing that the secret signs elsewhere (token requests, JWTs) can pass for a token.
 
 use base64::Engine;
 use serde::{Deserialize, Serialize};
@@ -82,7 +82,8 @@ impl PresentedToken {
         (body.version == VERSION).then_some(PresentedToken { key_name, body, signed, tag })
     }
 
-    /// Fails with 40143 when the key did not sign it, so that a client asks for another one, and as a grant of a token does.
+    /// Fails with 40143 when the key did not sign it, so that a client asks for another one, and as a grant of a token
+    /// does.
     pub fn verify(&self, key: &Key, now_ms: u64) -> Result<Grant, ErrorInfo> {
         if !verifies(&signing_key(key), &self.signed, &self.tag) {
             return Err(Code::TokenUnrecognized.into());
