@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, ErrorInfo};
+use crate::limits::{RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::{AppId, ChannelName};
 use crate::serial::Position;
 use crate::wire::message::Message;
@@ -83,14 +84,23 @@ pub struct ChannelCall {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
-    /// Answered by [`Published`].
+    /// Answered by [`Response::Published`].
     Publish(Vec<Publish>),
-    /// Feed this relay from now on. Answered by [`Subscribed`].
+    /// Feed this relay from now on. Answered by [`Response::Subscribed`].
     Subscribe(RelayName),
-    /// What an attachment needs before it goes live. Answered by [`Backlog`].
+    /// What an attachment needs before it goes live. Answered by [`Response::Backlog`].
     Read(ReadFrom),
-    /// A page of history. Answered by [`HistoryPage`].
+    /// A page of history. Answered by [`Response::History`].
     History(HistoryQuery),
+}
+
+/// A channel's answer, by the request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Response {
+    Published(Published),
+    Subscribed(Subscribed),
+    Backlog(Backlog),
+    History(HistoryPage),
 }
 
 /// One publish: messages that stay together under one place in the order.
@@ -161,9 +171,10 @@ pub enum ReadFrom {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Backlog {
     pub series: String,
-    /// Where to continue, or why the place asked for can't be continued from; then there are no entries, and `through`
-    /// is the present.
+    /// Why the place asked for can't be continued from; then there are no entries, and `through` is the present.
     pub lost: Option<ErrorInfo>,
+    /// The entries follow this position.
+    pub after: Position,
     pub entries: Packed,
     pub through: Position,
     pub more: bool,
@@ -211,6 +222,13 @@ pub enum Delivered {
     At(Position),
     /// Nobody listens here any more; take the relay off the list.
     Unsubscribed,
+}
+
+impl Rules {
+    /// What an app's rules come to.
+    pub fn of(rules: &crate::auth::Rules) -> Rules {
+        Rules { retention_ms: if rules.persisted { RETENTION_PERSISTED_MS } else { RETENTION_MS } }
+    }
 }
 
 /// An answer, or the coded error instead.

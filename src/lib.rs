@@ -12,3 +12,4 @@ pub mod auth;
 pub mod publish;
 pub mod call;
 pub mod channel;
+pub mod relay;

@@ -197,12 +197,19 @@ impl Log {
         };
         let piece = self.after(store, after, REPLAY_PAGE_BYTES, false)?;
         let more = piece.through < self.tip;
-        Ok(Backlog { series: meta.series.clone(), lost: None, entries: piece.entries, through: piece.through, more })
+        Ok(Backlog {
+            series: meta.series.clone(),
+            lost: None,
+            after,
+            entries: piece.entries,
+            through: piece.through,
+            more,
+        })
     }
 
     fn lost(&self, meta: &Meta, code: Code) -> Backlog {
         let (series, through) = (meta.series.clone(), self.tip);
-        Backlog { series, lost: Some(code.into()), entries: Packed::default(), through, more: false }
+        Backlog { series, lost: Some(code.into()), after: through, entries: Packed::default(), through, more: false }
     }
 
     /// Why the log cannot continue from a serial, if it cannot.

@@ -1,0 +1,353 @@
+//! Attachments begin, catch up and end (protocol.md § 6, § 7).
+
+use super::attachment::{Attachment, Rewind, Start, State};
+use super::feed::Feed;
+use super::{Pending, Relay, SocketId, session};
+use crate::call::{Backlog, ReadFrom, Request, Subscribed};
+use crate::channel::Ticket;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{CHANNELS_PER_CONNECTION_MAX, SESSION_RECORD_MAX_BYTES};
+use crate::name::ChannelName;
+use crate::serial::Position;
+use crate::wire::action;
+use crate::wire::flags::{HAS_BACKLOG, RESUMED};
+use crate::wire::inbound::Params;
+use crate::wire::message::Entry;
+use crate::wire::outbound::Outbound;
+
+/// A read of the log, and the attachments that wait for it: those that resume together from one serial share one.
+#[derive(Debug)]
+pub struct Read {
+    owner: ChannelName,
+    from: ReadFrom,
+    readers: Vec<(SocketId, ChannelName)>,
+}
+
+/// What an ATTACHED says besides the granted modes.
+struct Announcement<'a> {
+    series: &'a str,
+    position: Position,
+    flags: u32,
+    error: Option<&'a ErrorInfo>,
+}
+
+impl Relay {
+    pub(super) fn attach(
+        &mut self,
+        socket: SocketId,
+        channel: &str,
+        serial: Option<&str>,
+        flags: u32,
+        params: Params,
+        now_ms: u64,
+    ) {
+        match self.admit_attachment(socket, channel, serial, flags, params) {
+            Ok(name) => self.start(socket, &name, now_ms),
+            Err(error) => self.channel_error(socket, channel, &error, now_ms),
+        }
+    }
+
+    /// Fails with 40010 (name), 40160 (capability), 40003 (parameters), 90010 (too many channels).
+    fn admit_attachment(
+        &mut self,
+        socket: SocketId,
+        channel: &str,
+        serial: Option<&str>,
+        flags: u32,
+        params: Params,
+    ) -> Result<ChannelName, ErrorInfo> {
+        let name = ChannelName::parse(channel)?;
+        let Some(session) = self.sessions.get_mut(&socket) else { return Ok(name) };
+        if session.grant.capability.operations(&name).is_empty() {
+            return Err(Code::NotPermitted.because("the capability allows nothing on this channel"));
+        }
+        let attachment = Attachment::parse(&name, serial, flags, params)?;
+        let previous = session.attachments.insert(name.clone(), attachment);
+        let fits = session.attachments.len() <= CHANNELS_PER_CONNECTION_MAX
+            && session.record(|_| Some(longest_witness())).encode().len() <= SESSION_RECORD_MAX_BYTES;
+        if !fits {
+            match previous {
+                Some(previous) => session.attachments.insert(name, previous),
+                None => session.attachments.remove(&name),
+            };
+            return Err(Code::TooManyChannels.into());
+        }
+        self.feeds.entry(name.owner()).or_default().members.insert((socket, name.clone()));
+        self.replace_witness(socket, &name);
+        self.touch(socket);
+        Ok(name)
+    }
+
+    /// Takes an attachment on from Waiting, as soon as the relay is fed.
+    fn start(&mut self, socket: SocketId, name: &ChannelName, now_ms: u64) {
+        let owner = name.owner();
+        let Some(feed) = self.feeds.get(&owner) else { return };
+        let Some(position) = feed.position() else { return self.subscribe(&owner) };
+        let series = feed.series().to_owned();
+        match self.waiting(socket, name) {
+            None => {}
+            Some(Start::Now) => self.announce_live(socket, name, &series, position, 0, None, now_ms),
+            Some(Start::Unknown) => {
+                let error = Code::ContinuityUnknown.into();
+                self.announce_live(socket, name, &series, position, 0, Some(&error), now_ms);
+            }
+            Some(Start::After(serial)) if serial.series == series && serial.position == position => {
+                self.announce_live(socket, name, &series, position, RESUMED, None, now_ms);
+            }
+            Some(Start::After(serial)) => {
+                let from = ReadFrom::After { position: serial.position, series: serial.series };
+                self.read(socket, name, from, true, false);
+            }
+            Some(Start::Rewind(rewind)) => self.read(socket, name, rewind_from(rewind, now_ms), false, false),
+        }
+    }
+
+    fn waiting(&self, socket: SocketId, name: &ChannelName) -> Option<Start> {
+        match &self.sessions.get(&socket)?.attachments.get(name)?.state {
+            State::Waiting(start) => Some(start.clone()),
+            State::Reading { .. } | State::Live { .. } => None,
+        }
+    }
+
+    fn subscribe(&mut self, owner: &ChannelName) {
+        let asked =
+            self.pending.values().any(|pending| matches!(pending, Pending::Subscribe(channel) if channel == owner));
+        if !asked {
+            let request = Request::Subscribe(self.name.clone());
+            self.call(owner, Pending::Subscribe(owner.clone()), request);
+        }
+    }
+
+    pub(super) fn subscribed(&mut self, owner: &ChannelName, subscribed: &Subscribed, now_ms: u64) {
+        let Some(feed) = self.feeds.get_mut(owner) else { return };
+        feed.reach(&subscribed.series, subscribed.position);
+        let members: Vec<_> = feed.members.iter().cloned().collect();
+        members.iter().for_each(|(socket, name)| self.start(*socket, name, now_ms));
+    }
+
+    pub(super) fn subscribe_failed(&mut self, owner: &ChannelName, error: &ErrorInfo, now_ms: u64) {
+        let members: Vec<_> = self.feeds.get(owner).into_iter().flat_map(|feed| feed.members.iter().cloned()).collect();
+        members.iter().for_each(|(socket, name)| self.give_up(*socket, name, error, now_ms));
+    }
+
+    /// An attachment that could not be completed: the client will ask again.
+    fn give_up(&mut self, socket: SocketId, name: &ChannelName, error: &ErrorInfo, now_ms: u64) {
+        self.remove_attachment(socket, name);
+        let frame = Outbound {
+            action: action::DETACHED,
+            channel: Some(name.as_str()),
+            error: Some(error),
+            ..Outbound::default()
+        };
+        self.send(socket, &frame, now_ms);
+    }
+
+    fn read(&mut self, socket: SocketId, name: &ChannelName, from: ReadFrom, resumes: bool, announced: bool) {
+        let owner = name.owner();
+        let same = |pending: &&mut (Ticket, &mut Read)| pending.1.owner == owner && pending.1.from == from;
+        let reads = self.pending.iter_mut().filter_map(|(ticket, pending)| match pending {
+            Pending::Read(read) => Some((*ticket, read)),
+            Pending::Publish(_) | Pending::Subscribe(_) => None,
+        });
+        let shared = reads.into_iter().find_map(|mut pending| same(&&mut pending).then_some(pending));
+        let read = match shared {
+            Some((ticket, read)) => {
+                read.readers.push((socket, name.clone()));
+                ticket
+            }
+            None => {
+                let read = Read { owner: owner.clone(), from: from.clone(), readers: vec![(socket, name.clone())] };
+                self.call(&owner, Pending::Read(read), Request::Read(from))
+            }
+        };
+        if let Some(attachment) = self.attachment(socket, name) {
+            attachment.state = State::Reading { read, resumes, announced };
+        }
+    }
+
+    pub(super) fn backlog(&mut self, ticket: Ticket, read: &Read, backlog: &Backlog, now_ms: u64) {
+        let Ok(entries) = backlog.entries.entries() else {
+            let error = Code::InternalChannel.because("the channel's log could not be read");
+            return self.read_failed(ticket, read, &error, now_ms);
+        };
+        for (socket, name) in &read.readers {
+            if let Some((resumes, announced)) = self.reading(*socket, name, ticket) {
+                self.catch_up(*socket, name, backlog, &entries, resumes, announced, now_ms);
+            }
+        }
+    }
+
+    fn reading(&mut self, socket: SocketId, name: &ChannelName, ticket: Ticket) -> Option<(bool, bool)> {
+        match self.attachment(socket, name)?.state {
+            State::Reading { read, resumes, announced } if read == ticket => Some((resumes, announced)),
+            _ => None,
+        }
+    }
+
+    /// One page for one attachment: ATTACHED before the first, live after the last.
+    #[allow(clippy::too_many_arguments, reason = "one page, one reader and its state, which belong together here only")]
+    fn catch_up(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        backlog: &Backlog,
+        entries: &[Entry],
+        resumes: bool,
+        announced: bool,
+        now_ms: u64,
+    ) {
+        let Some(position) = self.feeds.get(&name.owner()).and_then(Feed::position) else { return };
+        if let Some(error) = &backlog.lost {
+            let flags = 0;
+            return self.announce_live(
+                socket,
+                name,
+                &backlog.series,
+                backlog.through.max(position),
+                flags,
+                Some(error),
+                now_ms,
+            );
+        }
+        let entries = self.for_reader(socket, name, entries);
+        if !announced {
+            // The serial of the place it goes on from, not of the present: should the transport be lost during the
+            // replay, the client comes back with what it really has.
+            let flags =
+                if resumes { RESUMED } else { 0 } | if entries.is_empty() && !backlog.more { 0 } else { HAS_BACKLOG };
+            self.announce(
+                socket,
+                name,
+                &Announcement { series: &backlog.series, position: backlog.after, flags, error: None },
+                now_ms,
+            );
+        }
+        self.send_entries(socket, name, &backlog.series, &entries, now_ms);
+        if backlog.more || backlog.through < position {
+            let from = ReadFrom::After { position: backlog.through, series: backlog.series.clone() };
+            return self.read(socket, name, from, resumes, true);
+        }
+        self.go_live(socket, name, backlog.through);
+    }
+
+    pub(super) fn read_failed(&mut self, ticket: Ticket, read: &Read, error: &ErrorInfo, now_ms: u64) {
+        for (socket, name) in &read.readers {
+            if self.reading(*socket, name, ticket).is_some() {
+                self.give_up(*socket, name, error, now_ms);
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what ATTACHED says, spelled out at each of its few uses")]
+    fn announce_live(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        series: &str,
+        position: Position,
+        flags: u32,
+        error: Option<&ErrorInfo>,
+        now_ms: u64,
+    ) {
+        self.announce(socket, name, &Announcement { series, position, flags, error }, now_ms);
+        self.go_live(socket, name, position);
+    }
+
+    fn go_live(&mut self, socket: SocketId, name: &ChannelName, after: Position) {
+        if let Some(attachment) = self.attachment(socket, name) {
+            attachment.state = State::Live { after };
+        }
+        if let Some(feed) = self.feeds.get_mut(&name.owner()) {
+            feed.witness.get_or_insert_with(|| (socket, name.clone()));
+        }
+        self.touch(socket);
+    }
+
+    fn announce(&mut self, socket: SocketId, name: &ChannelName, what: &Announcement<'_>, now_ms: u64) {
+        let Some(session) = self.sessions.get(&socket) else { return };
+        let Some(attachment) = session.attachments.get(name) else { return };
+        let modes = attachment.granted(session.grant.capability.operations(name));
+        let (serial, params) = (what.position.serial(what.series), attachment.params.accepted.clone());
+        let frame = Outbound {
+            action: action::ATTACHED,
+            channel: Some(name.as_str()),
+            channel_serial: Some(&serial),
+            flags: Some(what.flags | modes.bits()),
+            params: Some(&params),
+            error: what.error,
+            ..Outbound::default()
+        };
+        self.send(socket, &frame, now_ms);
+    }
+
+    /// Continuity is lost for everyone on the channel: say so, and go on from `position`.
+    pub(super) fn announce_gap(&mut self, owner: &ChannelName, series: &str, position: Position, now_ms: u64) {
+        let error = Code::ContinuityUnknown.into();
+        let members: Vec<_> = self.feeds.get(owner).into_iter().flat_map(|feed| feed.members.iter().cloned()).collect();
+        for (socket, name) in members {
+            if self.attachment(socket, &name).is_some_and(|attachment| attachment.is_live()) {
+                self.announce_live(socket, &name, series, position, 0, Some(&error), now_ms);
+            }
+        }
+    }
+
+    pub(super) fn detach(&mut self, socket: SocketId, channel: &str, now_ms: u64) {
+        if let Ok(name) = ChannelName::parse(channel) {
+            self.remove_attachment(socket, &name);
+        }
+        self.send(
+            socket,
+            &Outbound { action: action::DETACHED, channel: Some(channel), ..Outbound::default() },
+            now_ms,
+        );
+    }
+
+    /// The channel isn't told: it learns that nobody listens from the answer to its next delivery.
+    pub(super) fn remove_attachment(&mut self, socket: SocketId, name: &ChannelName) {
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        if session.attachments.remove(name).is_none() {
+            return;
+        }
+        let owner = name.owner();
+        let Some(feed) = self.feeds.get_mut(&owner) else { return };
+        feed.members.remove(&(socket, name.clone()));
+        if feed.members.is_empty() {
+            self.feeds.remove(&owner);
+        }
+        self.replace_witness(socket, name);
+        self.touch(socket);
+    }
+
+    /// If this attachment was its channel's witness, another live one becomes it.
+    fn replace_witness(&mut self, socket: SocketId, name: &ChannelName) {
+        let Some(feed) = self.feeds.get_mut(&name.owner()) else { return };
+        if feed.witness.as_ref().is_none_or(|(witness, as_name)| *witness != socket || as_name != name) {
+            return;
+        }
+        let sessions = &self.sessions;
+        let live = |(socket, name): &&(SocketId, ChannelName)| {
+            let attachment = sessions.get(socket).and_then(|session| session.attachments.get(name));
+            attachment.is_some_and(Attachment::is_live)
+        };
+        feed.witness = feed.members.iter().find(live).cloned();
+        if let Some((witness, _)) = feed.witness {
+            self.touch(witness);
+        }
+    }
+
+    pub(super) fn attachment(&mut self, socket: SocketId, name: &ChannelName) -> Option<&mut Attachment> {
+        self.sessions.get_mut(&socket)?.attachments.get_mut(name)
+    }
+}
+
+fn rewind_from(rewind: Rewind, now_ms: u64) -> ReadFrom {
+    match rewind {
+        Rewind::Messages(messages) => ReadFrom::Last { messages },
+        Rewind::Time { ms, messages } => ReadFrom::Since { time_ms: now_ms.saturating_sub(ms), messages },
+    }
+}
+
+/// What any attachment's record may come to hold besides what it has now.
+fn longest_witness() -> session::Witness {
+    session::Witness { series: "x".repeat(16), position: Position(u64::MAX) }
+}

@@ -1,0 +1,225 @@
+//! One connection's attachment to one channel: what it asked for, and how far it is.
+//!
+//! ```text
+//!  ATTACH ──▶ Waiting ──▶ Reading ⟲ ──▶ Live      Waiting: the relay isn't fed yet
+//!                │       (a page each)   ▲         Reading: what was missed comes from the log
+//!                └───────────────────────┘         Live: takes part in fan-out
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::auth::Operations;
+use crate::channel::Ticket;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{ATTACH_PARAMS_MAX_BYTES, HISTORY_MAX_LIMIT, REWIND_MAX_MESSAGES};
+use crate::name::{ChannelName, Qualifier};
+use crate::serial::{ChannelSerial, Position};
+use crate::wire::flags::{ATTACH_RESUME, Modes};
+use crate::wire::inbound::Params;
+
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// The modes asked for; those granted are what the capability leaves of them, at any time.
+    pub requested: Modes,
+    pub params: AttachParams,
+    pub state: State,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    Waiting(Start),
+    Reading {
+        read: Ticket,
+        resumes: bool,
+        announced: bool,
+    },
+    /// Ahead of the relay until its deliveries pass `after`.
+    Live {
+        after: Position,
+    },
+}
+
+/// Where an attachment begins.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Start {
+    /// With what comes next.
+    Now,
+    /// Behind a serial that the client had.
+    After(ChannelSerial),
+    /// The client named a serial that no channel here ever gave.
+    Unknown,
+    Rewind(Rewind),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rewind {
+    Messages(usize),
+    Time { ms: u64, messages: usize },
+}
+
+/// Parameters of an ATTACH (protocol.md § 7.1).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AttachParams {
+    /// Those that this server knows, as the client wrote them: echoed in ATTACHED.
+    pub accepted: Params,
+    /// `echo=false`: not the connection's own messages.
+    pub no_echo: bool,
+}
+
+impl Attachment {
+    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong.
+    pub fn parse(
+        name: &ChannelName,
+        serial: Option<&str>,
+        flags: u32,
+        params: Params,
+    ) -> Result<Attachment, ErrorInfo> {
+        let params = with_qualifier(name, params)?;
+        let accepted = accepted(params);
+        let requested = requested_modes(&accepted, flags)?;
+        let rewind =
+            accepted.get("rewind").map(|text| parse_rewind(text, accepted.get("rewindLimit"))).transpose()?.flatten();
+        let start = match (serial.filter(|serial| !serial.is_empty()), rewind) {
+            (Some(serial), _) => ChannelSerial::parse(serial).map_or(Start::Unknown, Start::After),
+            (None, Some(rewind)) if flags & ATTACH_RESUME == 0 => Start::Rewind(rewind),
+            (None, _) => Start::Now,
+        };
+        let no_echo = accepted.get("echo").is_some_and(|echo| echo == "false");
+        Ok(Attachment { requested, params: AttachParams { accepted, no_echo }, state: State::Waiting(start) })
+    }
+
+    pub fn granted(&self, operations: Operations) -> Modes {
+        self.requested.intersection(modes_of(operations))
+    }
+
+    pub fn is_live(&self) -> bool {
+        matches!(self.state, State::Live { .. })
+    }
+}
+
+/// The modes that a capability makes possible.
+fn modes_of(operations: Operations) -> Modes {
+    let pairs = [
+        (Operations::PUBLISH, Modes::PUBLISH),
+        (Operations::SUBSCRIBE, Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE)),
+        (Operations::PRESENCE, Modes::PRESENCE),
+        (Operations::ANNOTATION_PUBLISH, Modes::ANNOTATION_PUBLISH),
+        (Operations::ANNOTATION_SUBSCRIBE, Modes::ANNOTATION_SUBSCRIBE),
+        (Operations::OBJECT_SUBSCRIBE, Modes::OBJECT_SUBSCRIBE),
+        (Operations::OBJECT_PUBLISH, Modes::OBJECT_PUBLISH),
+    ];
+    let allowed = pairs.iter().filter(|(operation, _)| operations.contains(*operation));
+    allowed.fold(Modes::NONE, |all, (_, mode)| all.union(*mode))
+}
+
+fn requested_modes(params: &Params, flags: u32) -> Result<Modes, ErrorInfo> {
+    if let Some(names) = params.get("modes") {
+        return Modes::from_names(names).ok_or_else(|| bad_parameter("modes", "an unknown mode"));
+    }
+    let modes = Modes::from_flags(flags);
+    Ok(if modes.is_empty() { Modes::DEFAULT } else { modes })
+}
+
+/// Parameters may stand in the name, as in `[?rewind=1]scores`; those of the frame win.
+fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInfo> {
+    let mut all = match name.qualifier() {
+        Qualifier::Params(query) => query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
+        Qualifier::None | Qualifier::Meta => Params::new(),
+    };
+    all.extend(params);
+    let bytes: usize = all.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > ATTACH_PARAMS_MAX_BYTES {
+        return Err(
+            Code::BadParameter.because(format!("a channel's parameters have at most {ATTACH_PARAMS_MAX_BYTES} bytes"))
+        );
+    }
+    Ok(all)
+}
+
+fn accepted(params: Params) -> Params {
+    const KNOWN: [&str; 4] = ["echo", "modes", "rewind", "rewindLimit"];
+    params.into_iter().filter(|(name, _)| KNOWN.contains(&name.as_str())).collect()
+}
+
+/// `N` messages, or `Ns` or `Nm` of time with at most `limit` messages. None for nothing.
+fn parse_rewind(text: &str, limit: Option<&String>) -> Result<Option<Rewind>, ErrorInfo> {
+    let number = |digits: &str| -> Result<u64, ErrorInfo> {
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        plain
+            .then(|| digits.parse().ok())
+            .flatten()
+            .ok_or_else(|| bad_parameter("rewind", "a number, of messages or with 's' or 'm'"))
+    };
+    let messages = match limit {
+        None => REWIND_MAX_MESSAGES,
+        Some(limit) => limit.parse().map_err(|_| bad_parameter("rewindLimit", "a number"))?,
+    };
+    let time = |ms| Rewind::Time { ms, messages: messages.min(HISTORY_MAX_LIMIT) };
+    let rewind = match text.as_bytes().last() {
+        Some(b's') => time(number(&text[..text.len() - 1])?.saturating_mul(1_000)),
+        Some(b'm') => time(number(&text[..text.len() - 1])?.saturating_mul(60_000)),
+        _ => Rewind::Messages(number(text)?.min(REWIND_MAX_MESSAGES as u64) as usize),
+    };
+    Ok((rewind != Rewind::Messages(0)).then_some(rewind))
+}
+
+fn bad_parameter(name: &str, wanted: &str) -> ErrorInfo {
+    Code::BadParameter.because(format!("the channel parameter '{name}' must be {wanted}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(name: &str, serial: Option<&str>, flags: u32, params: &[(&str, &str)]) -> Result<Attachment, ErrorInfo> {
+        let params = params.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        Attachment::parse(&ChannelName::parse(name).unwrap(), serial, flags, params)
+    }
+
+    fn start(name: &str, flags: u32, params: &[(&str, &str)]) -> Start {
+        match parse(name, None, flags, params).unwrap().state {
+            State::Waiting(start) => start,
+            state => panic!("{state:?}"),
+        }
+    }
+
+    #[test]
+    fn modes_come_from_the_parameter_then_the_flags_then_the_default() {
+        let requested = |flags, params: &[(&str, &str)]| parse("c", None, flags, params).unwrap().requested;
+        assert_eq!(requested(0, &[]), Modes::DEFAULT);
+        assert_eq!(requested(Modes::PUBLISH.bits(), &[]), Modes::PUBLISH);
+        assert_eq!(requested(Modes::PUBLISH.bits(), &[("modes", "subscribe")]), Modes::SUBSCRIBE);
+        assert!(parse("c", None, 0, &[("modes", "fly")]).unwrap_err().is(Code::BadParameter));
+    }
+
+    #[test]
+    fn only_known_parameters_are_echoed() {
+        let attachment = parse("c", None, 0, &[("rewind", "1"), ("what", "ever"), ("agent", "x")]).unwrap();
+        assert_eq!(attachment.params.accepted, Params::from([("rewind".into(), "1".into())]));
+    }
+
+    #[test]
+    fn rewind_is_by_count_or_time() {
+        assert_eq!(start("c", 0, &[("rewind", "5")]), Start::Rewind(Rewind::Messages(5)));
+        assert_eq!(start("c", 0, &[("rewind", "500")]), Start::Rewind(Rewind::Messages(100)));
+        assert_eq!(start("c", 0, &[("rewind", "15s")]), Start::Rewind(Rewind::Time { ms: 15_000, messages: 100 }));
+        let limited = start("[?rewind=2m&rewindLimit=7]c", 0, &[]);
+        assert_eq!(limited, Start::Rewind(Rewind::Time { ms: 120_000, messages: 7 }));
+        assert_eq!(start("c", 0, &[("rewind", "0")]), Start::Now);
+        assert_eq!(start("c", ATTACH_RESUME, &[("rewind", "5")]), Start::Now);
+        for bad in ["", "x", "-1", "1h", "s", "1.5", "+1"] {
+            assert!(parse("c", None, 0, &[("rewind", bad)]).unwrap_err().is(Code::BadParameter), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_serial_wins_over_rewind() {
+        let attachment = parse("c", Some("00000000000005-001@s"), 0, &[("rewind", "5")]).unwrap();
+        assert!(matches!(attachment.state, State::Waiting(Start::After(_))));
+        assert_eq!(parse("c", Some("nonsense"), 0, &[]).unwrap().state, State::Waiting(Start::Unknown));
+    }
+}

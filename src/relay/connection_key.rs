@@ -1,0 +1,93 @@
+//! Connection keys: who holds one may resume its connection (protocol.md § 6).
+//!
+//! `<connectionId>!<shard>-<generation>-<mac>`, all of it safe in a path. The mac is made with a secret of the relay, so a
+//! key can't be guessed and proves itself even to a relay that lost its memory; it also covers the clientId, so that
+//! nobody resumes as somebody else. Each resume makes the next generation.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// Bytes of the mac that are kept: 128 bits.
+const MAC_BYTES: usize = 16;
+
+/// What a key says, before or after it is proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionKey {
+    pub connection_id: String,
+    pub shard: u16,
+    pub generation: u32,
+}
+
+impl ConnectionKey {
+    /// The key as text, signed for a clientId.
+    pub fn sign(&self, secret: &[u8], client_id: Option<&str>) -> String {
+        format!("{}-{}", self.body(), BASE64URL.encode(self.mac(secret, client_id)))
+    }
+
+    /// What a key claims to be, without proof: enough to find its relay.
+    pub fn claimed(text: &str) -> Option<ConnectionKey> {
+        let (connection_id, rest) = text.split_once('!')?;
+        let mut parts = rest.splitn(3, '-');
+        let (shard, generation) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let plain = !connection_id.is_empty() && connection_id.bytes().all(|b| b.is_ascii_alphanumeric());
+        plain.then(|| ConnectionKey { connection_id: connection_id.to_owned(), shard, generation })
+    }
+
+    /// The key, if it was signed with this secret for this clientId.
+    pub fn verify(text: &str, secret: &[u8], client_id: Option<&str>) -> Option<ConnectionKey> {
+        let key = ConnectionKey::claimed(text)?;
+        let mac = BASE64URL.decode(text.strip_prefix(&key.body())?.strip_prefix('-')?).ok()?;
+        let proved = mac.len() == MAC_BYTES && key.hmac(secret, client_id).verify_truncated_left(&mac).is_ok();
+        proved.then_some(key)
+    }
+
+    fn body(&self) -> String {
+        format!("{}!{}-{}", self.connection_id, self.shard, self.generation)
+    }
+
+    fn mac(&self, secret: &[u8], client_id: Option<&str>) -> Vec<u8> {
+        self.hmac(secret, client_id).finalize().into_bytes()[..MAC_BYTES].to_vec()
+    }
+
+    fn hmac(&self, secret: &[u8], client_id: Option<&str>) -> Hmac<Sha256> {
+        let mut hmac = Hmac::<Sha256>::new_from_slice(secret).expect("any length will do");
+        hmac.update(self.body().as_bytes());
+        // Absent and empty differ, and no text can be taken for the other part.
+        hmac.update(&[u8::from(client_id.is_some())]);
+        hmac.update(client_id.unwrap_or_default().as_bytes());
+        hmac
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> ConnectionKey {
+        ConnectionKey { connection_id: "Ht1RaHhHJ5XM".into(), shard: 0, generation: 3 }
+    }
+
+    #[test]
+    fn a_key_proves_itself() {
+        let text = key().sign(b"secret", Some("bob"));
+        assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_!-".contains(&b)), "{text}");
+        assert_eq!(ConnectionKey::verify(&text, b"secret", Some("bob")), Some(key()));
+        assert_eq!(ConnectionKey::claimed(&text), Some(key()));
+    }
+
+    #[test]
+    fn nothing_else_does() {
+        let text = key().sign(b"secret", Some("bob"));
+        assert_eq!(ConnectionKey::verify(&text, b"other", Some("bob")), None);
+        assert_eq!(ConnectionKey::verify(&text, b"secret", Some("eve")), None);
+        assert_eq!(ConnectionKey::verify(&text, b"secret", None), None);
+        for forged in [text.replace("-3-", "-4-"), text[..text.len() - 1].to_owned(), text.replace("Ht1R", "Xt1R")] {
+            assert_eq!(ConnectionKey::verify(&forged, b"secret", Some("bob")), None, "{forged}");
+        }
+        for malformed in ["", "!", "a!0-1-", "a!0-1", "a!x-1-y", "_____!ablyjs_test_fake-key____", "a b!0-1-xx"] {
+            assert_eq!(ConnectionKey::verify(malformed, b"secret", None), None, "{malformed}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! How connections begin, go on elsewhere, and end (protocol.md §§ 4, 6, 11.7).
+
+use super::connection_key::ConnectionKey;
+use super::session::{Opening, Record, Session};
+use super::{Effect, Relay, SocketId};
+use crate::auth::Credentials;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
+use crate::name::ChannelName;
+use crate::wire::action;
+use crate::wire::outbound::Outbound;
+
+/// A connection without a transport. It need not be known to be resumed: the key proves itself, and channels know the
+/// rest. What is known here only refuses keys that are used up.
+#[derive(Debug)]
+pub struct Parted {
+    until_ms: u64,
+    generation: u32,
+    closed: bool,
+}
+
+impl Relay {
+    /// A socket whose credentials were checked. `fresh_id` is random and names the connection, unless it resumes another.
+    pub fn open(&mut self, socket: SocketId, opening: Opening, fresh_id: String, now_ms: u64) -> Vec<Effect> {
+        let resumed = opening.resume.clone().map(|key| self.resume(&key, &opening, now_ms));
+        let (key, error) = match resumed {
+            Some(Ok(key)) => (ConnectionKey { generation: key.generation + 1, ..key }, None),
+            Some(Err(error)) => (self.fresh_key(fresh_id), Some(error)),
+            None => (self.fresh_key(fresh_id), None),
+        };
+        let session = Session::new(opening, key, now_ms);
+        let connected = session.connected(&self.secret, error.as_ref());
+        self.connections.insert(session.connection_id().to_owned(), socket);
+        self.lower_due(session.due_ms());
+        self.sessions.insert(socket, session);
+        self.touch(socket);
+        self.send_encoded(socket, connected, now_ms);
+        self.finish()
+    }
+
+    fn fresh_key(&self, connection_id: String) -> ConnectionKey {
+        ConnectionKey { connection_id, shard: self.shard, generation: 0 }
+    }
+
+    /// Ends whatever the connection was bound to before, if its key is good. Fails with 80018 for a key that never was or
+    /// is used up, 80008 when its time is over, 80017 when it was closed.
+    fn resume(&mut self, text: &str, opening: &Opening, now_ms: u64) -> Result<ConnectionKey, ErrorInfo> {
+        let client_id = opening.grant.client_id.as_str();
+        let key =
+            ConnectionKey::verify(text, &self.secret, client_id).ok_or_else(|| ErrorInfo::from(Code::BadResumeKey))?;
+        if let Some(socket) = self.connections.get(&key.connection_id).copied() {
+            self.supersede(socket, &key, now_ms)?;
+        }
+        match self.parted.remove(&key.connection_id) {
+            Some(parted) if parted.closed => Err(Code::ConnectionClosed.into()),
+            Some(parted) if parted.until_ms <= now_ms => Err(Code::ConnectionExpired.into()),
+            Some(parted) if parted.generation > key.generation + 1 => Err(Code::BadResumeKey.into()),
+            _ => Ok(key),
+        }
+    }
+
+    /// Ends the transport that the connection still has. Not for a key that its client has already seen replaced: two
+    /// transports would take the connection from each other for ever.
+    fn supersede(&mut self, socket: SocketId, key: &ConnectionKey, now_ms: u64) -> Result<(), ErrorInfo> {
+        let Some(session) = self.sessions.get(&socket) else { return Ok(()) };
+        let current = session.key.generation;
+        let unproved = key.generation + 1 == current && !session.proved;
+        if key.generation != current && !unproved {
+            return Err(Code::BadResumeKey.because("the connection goes on elsewhere, this key is used up"));
+        }
+        self.disconnect(socket, &Code::Superseded.into(), now_ms);
+        Ok(())
+    }
+
+    /// A socket that outlived the memory of its relay.
+    pub fn restore(&mut self, socket: SocketId, record: &[u8], now_ms: u64) -> Vec<Effect> {
+        let Some(record) = Record::decode(record) else {
+            self.effects.push(Effect::Close { socket });
+            return self.finish();
+        };
+        let busy = record.busy;
+        let witnesses: Vec<_> = record.attachments.iter().map(|one| (one.name.clone(), one.witness.clone())).collect();
+        let session = record.into_session();
+        self.connections.insert(session.connection_id().to_owned(), socket);
+        self.lower_due(session.due_ms());
+        self.sessions.insert(socket, session);
+        for (name, witness) in witnesses {
+            let feed = self.feeds.entry(name.owner()).or_default();
+            feed.members.insert((socket, name.clone()));
+            if witness.is_some() {
+                (feed.reached, feed.witness) = (witness, Some((socket, name)));
+            }
+        }
+        if busy {
+            self.disconnect(socket, &interrupted(), now_ms);
+        }
+        self.finish()
+    }
+
+    /// All sockets were restored. Where nobody remembers how far a channel's deliveries are, its clients must come back:
+    /// they know what they have.
+    pub fn restored(&mut self, now_ms: u64) -> Vec<Effect> {
+        let lost = self.feeds.values().filter(|feed| feed.reached.is_none());
+        let sockets: Vec<SocketId> = lost.flat_map(|feed| feed.members.iter().map(|(socket, _)| *socket)).collect();
+        sockets.into_iter().for_each(|socket| self.disconnect(socket, &interrupted(), now_ms));
+        self.finish()
+    }
+
+    /// The socket is gone. Its connection may be resumed for a while.
+    pub fn lost(&mut self, socket: SocketId, now_ms: u64) -> Vec<Effect> {
+        self.forget(socket, false, now_ms);
+        self.finish()
+    }
+
+    pub(super) fn heartbeat(&mut self, socket: SocketId, id: Option<&str>, now_ms: u64) {
+        // Only what asks for an answer gets one: two servers' worth of politeness would never end.
+        if id.is_some() {
+            self.send(socket, &Outbound { action: action::HEARTBEAT, id, ..Outbound::default() }, now_ms);
+        }
+    }
+
+    /// CLOSE: the connection ends for good.
+    pub(super) fn close(&mut self, socket: SocketId, now_ms: u64) {
+        self.send(socket, &Outbound { action: action::CLOSED, ..Outbound::default() }, now_ms);
+        self.forget(socket, true, now_ms);
+        self.effects.push(Effect::Close { socket });
+    }
+
+    /// DISCONNECT: the transport ends, the connection may be resumed.
+    pub(super) fn part(&mut self, socket: SocketId, now_ms: u64) {
+        self.forget(socket, false, now_ms);
+        self.effects.push(Effect::Close { socket });
+    }
+
+    /// The client is told to come back.
+    pub(super) fn disconnect(&mut self, socket: SocketId, error: &ErrorInfo, now_ms: u64) {
+        let frame = Outbound { action: action::DISCONNECTED, error: Some(error), ..Outbound::default() };
+        self.send(socket, &frame, now_ms);
+        if self.sessions.contains_key(&socket) {
+            self.part(socket, now_ms);
+        }
+    }
+
+    /// The connection ends with an error that the client cannot mend by coming back.
+    pub(super) fn fail(&mut self, socket: SocketId, error: &ErrorInfo, now_ms: u64) {
+        self.send(socket, &Outbound { action: action::ERROR, error: Some(error), ..Outbound::default() }, now_ms);
+        self.forget(socket, true, now_ms);
+        self.effects.push(Effect::Close { socket });
+    }
+
+    /// AUTH: another token for a connection that goes on.
+    pub(super) fn renew(&mut self, socket: SocketId, token: &str, now_ms: u64) {
+        let Some(session) = self.sessions.get(&socket) else { return };
+        let client_id = session.grant.client_id.name().map(str::to_owned);
+        let verified = Credentials::renewed(token, client_id.as_deref())
+            .and_then(|credentials| credentials.verify(Some(&self.app), now_ms));
+        match verified {
+            Err(error) => self.fail(socket, &error, now_ms),
+            Ok(grant) => {
+                let Some(session) = self.sessions.get_mut(&socket) else { return };
+                session.prompted = grant.expires_at_ms.is_some_and(|at_ms| at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS);
+                session.grant = grant;
+                let (due_ms, connected) = (session.due_ms(), session.connected(&self.secret, None));
+                self.lower_due(due_ms);
+                self.touch(socket);
+                self.send_encoded(socket, connected, now_ms);
+                self.requalify(socket, now_ms);
+            }
+        }
+    }
+
+    /// Ends the attachments that the capability no longer allows.
+    fn requalify(&mut self, socket: SocketId, now_ms: u64) {
+        let Some(session) = self.sessions.get(&socket) else { return };
+        let denied = |name: &&ChannelName| session.grant.capability.operations(name).is_empty();
+        let denied: Vec<ChannelName> = session.attachments.keys().filter(denied).cloned().collect();
+        for name in denied {
+            self.remove_attachment(socket, &name);
+            self.channel_error(socket, name.as_str(), &Code::NotPermitted.into(), now_ms);
+        }
+    }
+
+    fn forget(&mut self, socket: SocketId, closed: bool, now_ms: u64) {
+        let Some(session) = self.sessions.get(&socket) else { return };
+        let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
+        names.iter().for_each(|name| self.remove_attachment(socket, name));
+        let Some(session) = self.sessions.remove(&socket) else { return };
+        if self.connections.get(session.connection_id()) == Some(&socket) {
+            self.connections.remove(session.connection_id());
+            if self.parted.len() < PARTED_CONNECTIONS_MAX {
+                let until_ms = now_ms + CONNECTION_STATE_TTL_MS;
+                let parted = Parted { until_ms, generation: session.key.generation, closed };
+                self.parted.insert(session.key.connection_id, parted);
+            }
+        }
+    }
+
+    pub(super) fn lower_due(&mut self, due_ms: u64) {
+        self.sessions_due_ms = Some(self.sessions_due_ms.map_or(due_ms, |known| known.min(due_ms)));
+    }
+
+    pub(super) fn tick_sessions(&mut self, now_ms: u64) {
+        if self.sessions_due_ms.is_none_or(|due_ms| due_ms > now_ms) {
+            return;
+        }
+        // Longer than the connection may be resumed, so that its end is still known when it is asked for.
+        self.parted.retain(|_, parted| parted.until_ms + CONNECTION_STATE_TTL_MS > now_ms);
+        let sockets: Vec<SocketId> = self.sessions.keys().copied().collect();
+        sockets.into_iter().for_each(|socket| self.tick_token(socket, now_ms));
+        self.send_heartbeats(now_ms);
+        self.sessions_due_ms = self.sessions.values().map(Session::due_ms).min();
+    }
+
+    fn tick_token(&mut self, socket: SocketId, now_ms: u64) {
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let Some(expires_at_ms) = session.grant.expires_at_ms else { return };
+        if expires_at_ms <= now_ms {
+            self.disconnect(socket, &Code::TokenExpired.into(), now_ms);
+        } else if !session.prompted && expires_at_ms <= now_ms + TOKEN_RENEWAL_MARGIN_MS {
+            session.prompted = true;
+            self.touch(socket);
+            self.send(socket, &Outbound { action: action::AUTH, ..Outbound::default() }, now_ms);
+        }
+    }
+
+    fn send_heartbeats(&mut self, now_ms: u64) {
+        for format in [crate::wire::Format::Json, crate::wire::Format::Msgpack] {
+            let wants = |session: &&mut Session| session.format == format && session.wants_heartbeat(now_ms);
+            let mut sockets = Vec::new();
+            for (socket, session) in &mut self.sessions {
+                if wants(&session) {
+                    session.last_sent_ms = now_ms;
+                    sockets.push(*socket);
+                }
+            }
+            if !sockets.is_empty() {
+                let frame = Outbound { action: action::HEARTBEAT, ..Outbound::default() }.encode(format);
+                self.effects.push(Effect::Send { sockets, frame });
+            }
+        }
+    }
+}
+
+fn interrupted() -> ErrorInfo {
+    Code::Disconnected.because("the server was interrupted; reconnect and resume")
+}

@@ -1,0 +1,42 @@
+//! One channel as a relay sees it: where its deliveries are, and whom they are for.
+
+use std::collections::BTreeSet;
+
+use super::SocketId;
+use super::session::Witness;
+use crate::name::ChannelName;
+use crate::serial::Position;
+
+#[derive(Debug, Default)]
+pub struct Feed {
+    /// Everything up to here was fanned out. Not known before the channel has answered that it feeds this relay.
+    pub reached: Option<Witness>,
+    /// Attachments of any state; a socket can attach to one channel under several names.
+    pub members: BTreeSet<(SocketId, ChannelName)>,
+    /// The live attachment whose socket remembers `reached` for a relay that loses its memory.
+    pub witness: Option<(SocketId, ChannelName)>,
+}
+
+impl Feed {
+    pub fn position(&self) -> Option<Position> {
+        self.reached.as_ref().map(|reached| reached.position)
+    }
+
+    pub fn series(&self) -> &str {
+        self.reached.as_ref().map_or("", |reached| &reached.series)
+    }
+
+    /// Takes note that everything up to `position` was fanned out, or need not be.
+    pub fn reach(&mut self, series: &str, position: Position) {
+        match &mut self.reached {
+            Some(reached) if reached.series == series => reached.position = reached.position.max(position),
+            reached => *reached = Some(Witness { series: series.to_owned(), position }),
+        }
+    }
+
+    /// What this attachment's socket is to remember.
+    pub fn witnessed_by(&self, socket: SocketId, name: &ChannelName) -> Option<Witness> {
+        let is_witness = self.witness.as_ref().is_some_and(|(witness, as_name)| *witness == socket && as_name == name);
+        if is_witness { self.reached.clone() } else { None }
+    }
+}

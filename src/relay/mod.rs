@@ -1,0 +1,255 @@
+//! Many connections: their sessions, attachments and acknowledgements, and the fan-out of what channels deliver.
+//!
+//! [`Relay`] is pure: frames, answers and deliveries come in with `now_ms`, and out come [`Effect`]s. It never orders
+//! messages: that is the channel's, which it knows by calls alone. Both the relay objects and a channel's own object,
+//! for the sockets that it holds itself, run this code.
+//!
+//! Why nothing is missed or repeated: every channel's deliveries name the position they follow, and the relay takes only
+//! what follows where it stands ([`feed`]). An attachment that resumes reads the log up to where the relay stands, or
+//! beyond, and then lets pass what it already has ([`attachment`]). A relay that lost its memory finds what it must know
+//! with the sockets ([`session::Record`]); a connection that was in the middle of something is told to come back, since
+//! its client alone knows what it has and what it still waits for.
+//!
+//! `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out, `connections` begins and ends.
+
+mod attach;
+pub mod attachment;
+pub mod connection_key;
+mod connections;
+mod fanout;
+mod feed;
+mod outbox;
+mod publisher;
+mod publishing;
+pub mod session;
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::auth::App;
+use crate::call::{Address, Answer, ChannelCall, RelayName, Request, Response, Rules};
+use crate::channel::Ticket;
+use crate::error::{Code, ErrorInfo};
+use crate::name::ChannelName;
+use crate::wire::inbound::{self, Inbound};
+use crate::wire::outbound::Outbound;
+use crate::wire::{Encoded, Format, action};
+use attach::Read;
+use connections::Parted;
+use feed::Feed;
+use publisher::Publisher;
+use session::Session;
+
+/// Names a socket to the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SocketId(pub u32);
+
+/// What the shell is to do, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Keep this with the socket, for a rebuilt object.
+    Save { socket: SocketId, record: Vec<u8> },
+    /// One frame, the same for all.
+    Send { sockets: Vec<SocketId>, frame: Encoded },
+    /// Close with status 1000. The relay has forgotten the socket.
+    Close { socket: SocketId },
+    /// Call a channel and hand its answer, or the failure, to [`Relay::answered`].
+    Call { ticket: Ticket, call: ChannelCall },
+}
+
+/// What a call in flight was for.
+#[derive(Debug)]
+enum Pending {
+    Publish(ChannelName),
+    Subscribe(ChannelName),
+    Read(Read),
+}
+
+pub struct Relay {
+    name: RelayName,
+    shard: u16,
+    app: Rc<App>,
+    /// Signs connection keys. Lasts longer than the relay's memory.
+    secret: Vec<u8>,
+    sessions: HashMap<SocketId, Session>,
+    connections: HashMap<String, SocketId>,
+    parted: HashMap<String, Parted>,
+    feeds: HashMap<ChannelName, Feed>,
+    publishers: BTreeMap<ChannelName, Publisher>,
+    queued_bytes: usize,
+    pending: BTreeMap<Ticket, Pending>,
+    last_ticket: u64,
+    sessions_due_ms: Option<u64>,
+    dirty: Vec<SocketId>,
+    effects: Vec<Effect>,
+}
+
+impl Relay {
+    /// An empty relay. `name` is what channels call it by.
+    pub fn new(name: RelayName, shard: u16, app: Rc<App>, secret: Vec<u8>) -> Relay {
+        Relay {
+            name,
+            shard,
+            app,
+            secret,
+            sessions: HashMap::new(),
+            connections: HashMap::new(),
+            parted: HashMap::new(),
+            feeds: HashMap::new(),
+            publishers: BTreeMap::new(),
+            queued_bytes: 0,
+            pending: BTreeMap::new(),
+            last_ticket: 0,
+            sessions_due_ms: None,
+            dirty: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    pub fn connection_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// A frame from a client.
+    pub fn frame(&mut self, socket: SocketId, bytes: &[u8], format: Format, now_ms: u64) -> Vec<Effect> {
+        if let Some(session) = self.sessions.get_mut(&socket) {
+            session.proved = true;
+            match inbound::decode(bytes, format) {
+                Ok(frame) => self.dispatch(socket, frame, now_ms),
+                Err(error) => self.fail(socket, &error, now_ms),
+            }
+        }
+        self.finish()
+    }
+
+    fn dispatch(&mut self, socket: SocketId, frame: Inbound, now_ms: u64) {
+        match frame {
+            Inbound::Heartbeat { id } => self.heartbeat(socket, id.as_deref(), now_ms),
+            Inbound::Attach { channel, serial, flags, params } => {
+                self.attach(socket, &channel, serial.as_deref(), flags, params, now_ms);
+            }
+            Inbound::Detach { channel } => self.detach(socket, &channel, now_ms),
+            Inbound::Publish(frame) => self.publish(socket, frame, now_ms),
+            Inbound::Refused { msg_serial, error } => self.refuse(socket, msg_serial, error, now_ms),
+            Inbound::Presence { msg_serial, .. } => {
+                let error = Code::BadRequest.because("this server has no presence yet");
+                self.refuse(socket, msg_serial, error, now_ms);
+            }
+            Inbound::Auth { token } => self.renew(socket, &token, now_ms),
+            Inbound::Disconnect => self.part(socket, now_ms),
+            Inbound::Close => self.close(socket, now_ms),
+            Inbound::Sync { .. } | Inbound::Unknown => {}
+        }
+    }
+
+    /// The answer to [`Effect::Call`], or `None` when the call failed without one.
+    pub fn answered(&mut self, ticket: Ticket, answer: Option<Answer<Response>>, now_ms: u64) -> Vec<Effect> {
+        let unreachable = || Err(Code::TimedOut.because("the channel could not be reached"));
+        let answer = answer.unwrap_or_else(unreachable);
+        match (self.pending.remove(&ticket), answer) {
+            (Some(Pending::Publish(channel)), answer) => self.published(ticket, channel, answer, now_ms),
+            (Some(Pending::Subscribe(channel)), Ok(Response::Subscribed(subscribed))) => {
+                self.subscribed(&channel, &subscribed, now_ms);
+            }
+            (Some(Pending::Read(read)), Ok(Response::Backlog(backlog))) => {
+                self.backlog(ticket, &read, &backlog, now_ms)
+            }
+            (Some(Pending::Subscribe(channel)), answer) => self.subscribe_failed(&channel, &failure(answer), now_ms),
+            (Some(Pending::Read(read)), answer) => self.read_failed(ticket, &read, &failure(answer), now_ms),
+            (None, _) => {}
+        }
+        self.finish()
+    }
+
+    /// Does what is due: heartbeats, token renewals and expiries, repeated calls.
+    pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
+        self.tick_sessions(now_ms);
+        let due = |(name, publisher): (&ChannelName, &Publisher)| {
+            publisher.due_ms().filter(|due| *due <= now_ms).map(|_| name.clone())
+        };
+        let channels: Vec<ChannelName> = self.publishers.iter().filter_map(due).collect();
+        channels.into_iter().for_each(|channel| self.send_publishes(&channel, now_ms));
+        self.finish()
+    }
+
+    /// When [`Relay::tick`] is next needed.
+    pub fn deadline(&self) -> Option<u64> {
+        let publishers = self.publishers.values().filter_map(Publisher::due_ms).min();
+        [publishers, self.sessions_due_ms].into_iter().flatten().min()
+    }
+
+    fn call(&mut self, channel: &ChannelName, pending: Pending, request: Request) -> Ticket {
+        let ticket = self.next_ticket();
+        self.call_as(ticket, channel, pending, request);
+        ticket
+    }
+
+    fn next_ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        Ticket(self.last_ticket)
+    }
+
+    fn call_as(&mut self, ticket: Ticket, channel: &ChannelName, pending: Pending, request: Request) {
+        let to = Address { app: self.app.id().clone(), channel: channel.clone() };
+        let rules = Rules::of(self.app.rules(channel));
+        self.pending.insert(ticket, pending);
+        self.effects.push(Effect::Call { ticket, call: ChannelCall { to, rules, request } });
+    }
+
+    fn send(&mut self, socket: SocketId, frame: &Outbound<'_>, now_ms: u64) {
+        if let Some(session) = self.sessions.get(&socket) {
+            let frame = frame.encode(session.format);
+            self.send_encoded(socket, frame, now_ms);
+        }
+    }
+
+    fn send_encoded(&mut self, socket: SocketId, frame: Encoded, now_ms: u64) {
+        if let Some(session) = self.sessions.get_mut(&socket) {
+            session.last_sent_ms = now_ms;
+            self.effects.push(Effect::Send { sockets: vec![socket], frame });
+        }
+    }
+
+    fn channel_error(&mut self, socket: SocketId, channel: &str, error: &ErrorInfo, now_ms: u64) {
+        let frame =
+            Outbound { action: action::ERROR, channel: Some(channel), error: Some(error), ..Outbound::default() };
+        self.send(socket, &frame, now_ms);
+    }
+
+    /// The socket's record has to be written again.
+    fn touch(&mut self, socket: SocketId) {
+        if let Some(session) = self.sessions.get_mut(&socket)
+            && !std::mem::replace(&mut session.dirty, true)
+        {
+            self.dirty.push(socket);
+        }
+    }
+
+    /// The effects of an input. Records come first: what a frame says is in the socket's record before it is sent, so a
+    /// relay that loses its memory in between says at worst too little again, and never the same twice.
+    fn finish(&mut self) -> Vec<Effect> {
+        let mut effects: Vec<Effect> = Vec::with_capacity(self.dirty.len() + self.effects.len());
+        for socket in std::mem::take(&mut self.dirty) {
+            if let Some(record) = self.record(socket) {
+                effects.push(Effect::Save { socket, record });
+            }
+        }
+        effects.append(&mut self.effects);
+        effects
+    }
+
+    fn record(&mut self, socket: SocketId) -> Option<Vec<u8>> {
+        let session = self.sessions.get_mut(&socket)?;
+        session.dirty = false;
+        let feeds = &self.feeds;
+        let witnessed = |name: &ChannelName| feeds.get(&name.owner()).and_then(|feed| feed.witnessed_by(socket, name));
+        Some(session.record(witnessed).encode())
+    }
+}
+
+/// The error of an answer that isn't what was asked for.
+fn failure(answer: Answer<Response>) -> ErrorInfo {
+    answer.err().unwrap_or_else(|| Code::InternalChannel.because("the channel gave another answer than was asked for"))
+}

@@ -1,0 +1,143 @@
+//! Messages come in: checked here, ordered by their channel, acknowledged here (protocol.md § 5).
+
+use super::publisher::Item;
+use super::{Pending, Relay, SocketId, failure};
+use crate::auth::Operations;
+use crate::call::{Answer, Outcome, Publish, PublishKey, Published, Request, Response};
+use crate::channel::Ticket;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, PUBLISH_TRY_MS, UNACKNOWLEDGED_MAX};
+use crate::name::{ChannelName, Qualifier};
+use crate::publish;
+use crate::wire::flags::Modes;
+use crate::wire::inbound::PublishFrame;
+use crate::wire::outbound::serials;
+
+impl Relay {
+    pub(super) fn publish(&mut self, socket: SocketId, frame: PublishFrame, now_ms: u64) {
+        let msg_serial = frame.msg_serial;
+        match self.admit_publish(socket, frame) {
+            Ok((channel, item)) => {
+                self.expect(socket, msg_serial);
+                self.queued_bytes += item.bytes;
+                self.publishers.entry(channel.clone()).or_default().push(item);
+                self.send_publishes(&channel, now_ms);
+            }
+            Err(error) => self.refuse(socket, msg_serial, error, now_ms),
+        }
+    }
+
+    /// Refuses a publish in its turn; the connection goes on.
+    pub(super) fn refuse(&mut self, socket: SocketId, msg_serial: u64, error: ErrorInfo, now_ms: u64) {
+        self.expect(socket, msg_serial);
+        self.resolve(socket, msg_serial, Err(error), now_ms);
+    }
+
+    fn admit_publish(&mut self, socket: SocketId, frame: PublishFrame) -> Result<(ChannelName, Item), ErrorInfo> {
+        let name = ChannelName::parse(&frame.channel)?;
+        let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
+        if name.qualifier() == Qualifier::Meta || !session.grant.permits(&name, Operations::PUBLISH) {
+            return Err(Code::NotPermitted.because("the capability does not allow to publish on this channel"));
+        }
+        let modes = session.attachments.get(&name).map(|attachment| attachment.requested);
+        if modes.is_some_and(|modes| !modes.contains(Modes::PUBLISH)) {
+            return Err(Code::ModeNotGranted.because("the channel was attached without the mode to publish"));
+        }
+        let checked = publish::check(frame.messages, &frame.params, &session.grant.client_id)?;
+        if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + checked.bytes > PUBLISH_QUEUE_MAX_BYTES {
+            return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
+        }
+        let connection_id = session.connection_id().to_owned();
+        let key = checked.id.map_or(PublishKey::Serial(frame.msg_serial), PublishKey::Id);
+        let publish = Publish { key, connection_id: Some(connection_id.clone()), messages: checked.messages };
+        Ok((name.owner(), Item { socket, connection_id, msg_serial: frame.msg_serial, publish, bytes: checked.bytes }))
+    }
+
+    /// The next call to a channel, if there is something to publish and none is in flight.
+    pub(super) fn send_publishes(&mut self, channel: &ChannelName, now_ms: u64) {
+        let ticket = self.next_ticket();
+        let Some(publisher) = self.publishers.get_mut(channel) else { return };
+        match publisher.next(ticket, now_ms) {
+            Some(publishes) => {
+                self.call_as(ticket, channel, Pending::Publish(channel.clone()), Request::Publish(publishes))
+            }
+            None if publisher.is_done() => {
+                self.publishers.remove(channel);
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn published(&mut self, ticket: Ticket, channel: ChannelName, answer: Answer<Response>, now_ms: u64) {
+        let Some(publisher) = self.publishers.get_mut(&channel) else { return };
+        match answer {
+            Ok(Response::Published(published)) => {
+                let items = publisher.answered(ticket);
+                self.acknowledge(items, published, now_ms);
+            }
+            other => {
+                let error = failure(other);
+                // What the channel refused it will refuse again; what failed on the way may yet succeed.
+                let try_ms = if error.status_code < 500 { 0 } else { PUBLISH_TRY_MS };
+                let items = publisher.failed(ticket, now_ms, try_ms);
+                self.tell(items, |_| Err(error.clone()), now_ms);
+            }
+        }
+        self.send_publishes(&channel, now_ms);
+    }
+
+    fn acknowledge(&mut self, items: Vec<Item>, published: Published, now_ms: u64) {
+        let mut outcomes = published.outcomes.into_iter();
+        let missing = || Code::InternalChannel.because("the channel left a publish unanswered");
+        let outcome = |_: &Item| match outcomes.next() {
+            Some(Outcome::Accepted { position, count }) => Ok(serials(position, &published.series, count)),
+            Some(Outcome::Refused(error)) => Err(error),
+            None => Err(missing()),
+        };
+        self.tell(items, outcome, now_ms);
+    }
+
+    fn tell(&mut self, items: Vec<Item>, mut outcome: impl FnMut(&Item) -> super::outbox::Outcome, now_ms: u64) {
+        let mut sockets = Vec::new();
+        for item in items {
+            self.queued_bytes -= item.bytes;
+            let outcome = outcome(&item);
+            // The socket may be gone and its number given to another.
+            let owner =
+                self.sessions.get_mut(&item.socket).filter(|session| session.connection_id() == item.connection_id);
+            if let Some(session) = owner {
+                session.outbox.resolve(item.msg_serial, outcome);
+                if sockets.last() != Some(&item.socket) {
+                    sockets.push(item.socket);
+                }
+            }
+        }
+        sockets.into_iter().for_each(|socket| self.send_acknowledgements(socket, now_ms));
+    }
+
+    fn expect(&mut self, socket: SocketId, msg_serial: u64) {
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let was_idle = session.outbox.is_empty();
+        session.outbox.expect(msg_serial);
+        if was_idle {
+            self.touch(socket);
+        }
+    }
+
+    fn resolve(&mut self, socket: SocketId, msg_serial: u64, outcome: super::outbox::Outcome, now_ms: u64) {
+        if let Some(session) = self.sessions.get_mut(&socket) {
+            session.outbox.resolve(msg_serial, outcome);
+            self.send_acknowledgements(socket, now_ms);
+        }
+    }
+
+    fn send_acknowledgements(&mut self, socket: SocketId, now_ms: u64) {
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let frames = session.outbox.drain(session.format);
+        let is_idle = session.outbox.is_empty();
+        frames.into_iter().for_each(|frame| self.send_encoded(socket, frame, now_ms));
+        if is_idle {
+            self.touch(socket);
+        }
+    }
+}

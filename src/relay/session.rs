@@ -1,0 +1,219 @@
+//! One connection: who it is, how it is spoken to, what it is attached to and what it is owed.
+//!
+//! What a rebuilt object must know of it is a [`Record`] that the runtime keeps with the socket: memory that lives exactly
+//! as long as the socket does, so that nothing needs to be stored.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::attachment::{AttachParams, Attachment, State};
+use super::connection_key::ConnectionKey;
+use super::outbox::Outbox;
+use crate::auth::Grant;
+use crate::error::ErrorInfo;
+use crate::limits::{
+    CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS,
+    HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
+};
+use crate::name::ChannelName;
+use crate::serial::Position;
+use crate::wire::flags::Modes;
+use crate::wire::outbound::{ConnectionDetails, Outbound};
+use crate::wire::{Encoded, Format, action};
+
+/// How a connection begins: what the router made of its URL and credentials. Travels to the object that takes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Opening {
+    pub grant: Grant,
+    pub format: Format,
+    pub echo: bool,
+    pub heartbeat_interval_ms: u64,
+    /// The key of the connection to go on with (`resume` or `recover`).
+    pub resume: Option<String>,
+}
+
+impl Opening {
+    /// From the parameters of the URL (protocol.md § 2). What is malformed is as if it weren't there.
+    pub fn from_query(grant: Grant, query: &[(String, String)]) -> Opening {
+        let value = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let interval = value("heartbeatInterval").and_then(|text| text.parse().ok()).unwrap_or(HEARTBEAT_INTERVAL_MS);
+        Opening {
+            grant,
+            format: if value("format") == Some("msgpack") { Format::Msgpack } else { Format::Json },
+            echo: value("echo") != Some("false"),
+            heartbeat_interval_ms: interval.clamp(HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS),
+            resume: value("resume").or(value("recover")).filter(|key| !key.is_empty()).map(str::to_owned),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Session {
+    pub key: ConnectionKey,
+    pub grant: Grant,
+    pub format: Format,
+    pub echo: bool,
+    pub heartbeat_interval_ms: u64,
+    pub attachments: BTreeMap<ChannelName, Attachment>,
+    pub outbox: Outbox,
+    /// The client was heard since CONNECTED, so it has the current key and an older one is used up.
+    pub proved: bool,
+    pub last_sent_ms: u64,
+    /// The client was asked to renew its token, or was connected too late for that.
+    pub prompted: bool,
+    /// The record that the socket carries is out of date.
+    pub dirty: bool,
+}
+
+impl Session {
+    pub fn new(opening: Opening, key: ConnectionKey, now_ms: u64) -> Session {
+        let expires_at_ms = opening.grant.expires_at_ms;
+        Session {
+            key,
+            format: opening.format,
+            echo: opening.echo,
+            heartbeat_interval_ms: opening.heartbeat_interval_ms,
+            attachments: BTreeMap::new(),
+            outbox: Outbox::default(),
+            proved: false,
+            last_sent_ms: now_ms,
+            prompted: expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS),
+            dirty: false,
+            grant: opening.grant,
+        }
+    }
+
+    pub fn connection_id(&self) -> &str {
+        &self.key.connection_id
+    }
+
+    pub fn connected(&self, secret: &[u8], error: Option<&ErrorInfo>) -> Encoded {
+        let connection_key = self.key.sign(secret, self.grant.client_id.as_str());
+        let details = ConnectionDetails {
+            client_id: self.grant.connection_client_id(),
+            connection_key: &connection_key,
+            connection_state_ttl: CONNECTION_STATE_TTL_MS,
+            max_idle_interval: self.heartbeat_interval_ms,
+            max_message_size: MESSAGE_MAX_BYTES,
+            max_frame_size: FRAME_MAX_BYTES,
+            max_inbound_rate: 250,
+            max_outbound_rate: 250,
+            server_id: "courtside",
+            site_code: "main",
+            objects_gc_grace_period: 24 * 60 * 60 * 1_000,
+        };
+        let connection_id = Some(self.connection_id());
+        let frame = Outbound {
+            action: action::CONNECTED,
+            connection_id,
+            connection_details: Some(details),
+            error,
+            ..Outbound::default()
+        };
+        frame.encode(self.format)
+    }
+
+    /// Whether something was begun that a rebuilt object would know nothing of.
+    fn is_busy(&self) -> bool {
+        !self.outbox.is_empty() || !self.attachments.values().all(Attachment::is_live)
+    }
+
+    /// When something is due for it: a heartbeat, a renewal of its token, its end.
+    pub fn due_ms(&self) -> u64 {
+        let heartbeat = self.last_sent_ms + self.heartbeat_interval_ms * 4 / 5;
+        let margin = if self.prompted { 0 } else { TOKEN_RENEWAL_MARGIN_MS };
+        self.grant
+            .expires_at_ms
+            .map_or(heartbeat, |expires_at_ms| heartbeat.min(expires_at_ms - margin.min(expires_at_ms)))
+    }
+
+    /// Whether to send a heartbeat when others get theirs: half the interval has passed in silence.
+    pub fn wants_heartbeat(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.last_sent_ms) >= self.heartbeat_interval_ms / 2
+    }
+
+    pub fn record(&self, witnessed: impl Fn(&ChannelName) -> Option<Witness>) -> Record {
+        let attachment = |(name, attachment): (&ChannelName, &Attachment)| AttachmentRecord {
+            name: name.clone(),
+            requested: attachment.requested,
+            params: attachment.params.clone(),
+            witness: witnessed(name),
+        };
+        Record {
+            connection_id: self.key.connection_id.clone(),
+            shard: self.key.shard,
+            generation: self.key.generation,
+            grant: self.grant.clone(),
+            format: self.format,
+            echo: self.echo,
+            heartbeat_interval_ms: self.heartbeat_interval_ms,
+            prompted: self.prompted,
+            busy: self.is_busy(),
+            attachments: self.attachments.iter().map(attachment).collect(),
+        }
+    }
+}
+
+/// A session as its socket carries it. Pinned: a msgpack array.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    connection_id: String,
+    shard: u16,
+    generation: u32,
+    grant: Grant,
+    format: Format,
+    echo: bool,
+    heartbeat_interval_ms: u64,
+    prompted: bool,
+    /// It waited for something when this was written. If the object is then lost, only the client knows what is open.
+    pub busy: bool,
+    pub attachments: Vec<AttachmentRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttachmentRecord {
+    pub name: ChannelName,
+    requested: Modes,
+    params: AttachParams,
+    /// One attachment of each channel remembers for the relay how far its deliveries are.
+    pub witness: Option<Witness>,
+}
+
+/// Where a relay stands on a channel, as one of its sockets remembers it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Witness {
+    pub series: String,
+    pub position: Position,
+}
+
+impl Record {
+    pub fn encode(&self) -> Vec<u8> {
+        rmp_serde::to_vec(self).expect("records encode to memory")
+    }
+
+    pub fn decode(bytes: &[u8]) -> Option<Record> {
+        rmp_serde::from_slice(bytes).ok()
+    }
+
+    /// The session again. Nothing was sent since, as far as it knows, so a heartbeat is due.
+    pub fn into_session(self) -> Session {
+        let live = |record: AttachmentRecord| {
+            let state = State::Live { after: Position::ZERO };
+            (record.name, Attachment { requested: record.requested, params: record.params, state })
+        };
+        Session {
+            key: ConnectionKey { connection_id: self.connection_id, shard: self.shard, generation: self.generation },
+            grant: self.grant,
+            format: self.format,
+            echo: self.echo,
+            heartbeat_interval_ms: self.heartbeat_interval_ms,
+            attachments: self.attachments.into_iter().map(live).collect(),
+            outbox: Outbox::default(),
+            proved: true,
+            last_sent_ms: 0,
+            prompted: self.prompted,
+            dirty: false,
+        }
+    }
+}
