@@ -8,12 +8,16 @@ use serde::de::{self, Deserializer, IgnoredAny, Visitor};
 use serde_json::Value;
 
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{FRAME_MAX_BYTES, NESTING_MAX};
+use crate::limits::{FRAME_MAX_BYTES, NESTING_MAX, PUBLISH_MAX_MESSAGES};
 use crate::wire::data::Payload;
 use crate::wire::message::{Extras, Message};
+use crate::wire::several::{Record, Several};
 use crate::wire::{Format, action};
 
 pub type Params = BTreeMap<String, String>;
+
+/// The messages of one publish, as a client sends them.
+pub type InboundMessages = Several<Record<InboundMessage>, PUBLISH_MAX_MESSAGES>;
 
 /// A frame from a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +113,7 @@ struct RawFrame {
     msg_serial: Option<u64>,
     #[serde(deserialize_with = "optional_integer", default)]
     flags: Option<u64>,
-    messages: Option<Vec<InboundMessage>>,
+    messages: Option<InboundMessages>,
     params: Option<BTreeMap<String, Value>>,
     auth: Option<RawAuth>,
 }
@@ -208,7 +212,7 @@ fn interpret_numbered(action: u8, msg_serial: u64, frame: RawFrame) -> Inbound {
         action::MESSAGE => Inbound::Publish(PublishFrame {
             channel,
             msg_serial,
-            messages: frame.messages.unwrap_or_default(),
+            messages: frame.messages.unwrap_or_default().into_records(),
             params: text_params(frame.params),
         }),
         action::PRESENCE => Inbound::Presence { channel, msg_serial },
@@ -327,6 +331,13 @@ mod tests {
         assert!(decode(&vec![b' '; FRAME_MAX_BYTES + 1], Format::Json).unwrap_err().is(Code::TooLarge));
         let trailing = [&rmp_serde::to_vec_named(&BTreeMap::from([("action", 7)])).unwrap()[..], &[0]].concat();
         assert!(decode(&trailing, Format::Msgpack).unwrap_err().is(Code::BadBody));
+    }
+
+    #[test]
+    fn messages_beyond_the_bound_take_no_memory() {
+        let frame = format!(r#"{{"action":15,"msgSerial":1,"messages":[{}{{}}]}}"#, "{},".repeat(100_000));
+        let Inbound::Publish(frame) = json(&frame).unwrap() else { panic!("not a publish") };
+        assert_eq!(frame.messages.len(), PUBLISH_MAX_MESSAGES + 1);
     }
 
     #[test]
