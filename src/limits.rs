@@ -18,6 +18,14 @@ pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
 /// Messages in one publish.
 pub const PUBLISH_MAX_MESSAGES: usize = 1_000;
 
+/// Bytes in the id that a publisher chooses for a message, and in its encoding. The size of a message does not count them
+/// (protocol.md § 8.4), yet a row holds them.
+pub const MESSAGE_ID_MAX_BYTES: usize = 255;
+pub const ENCODING_MAX_BYTES: usize = 255;
+
+/// Bytes of a decoding error's text that are told: decoders quote what they could not read, whole.
+pub const DECODE_ERROR_MAX_BYTES: usize = 200;
+
 /// Nesting of a decoded frame. Decoders recurse, so this bounds their stack.
 pub const NESTING_MAX: usize = 100;
 
@@ -88,8 +96,11 @@ pub const HISTORY_MAX_LIMIT: usize = 1_000;
 /// Bytes of entries in a page of history; a page ends early, with a link to the next.
 pub const HISTORY_PAGE_BYTES: usize = 1024 * 1024;
 
-const _: () =
-    assert!(ROW_MAX_BYTES + MESSAGE_MAX_BYTES * 2 < 2_000_000, "a row that ends with the largest publish fits");
+/// Bytes of the largest entry: what its messages count, and what each has besides: id, encoding, msgpack's headers.
+const ENTRY_MAX_BYTES: usize =
+    MESSAGE_MAX_BYTES * 2 + PUBLISH_MAX_MESSAGES * (MESSAGE_ID_MAX_BYTES + ENCODING_MAX_BYTES + 32);
+
+const _: () = assert!(ROW_MAX_BYTES + ENTRY_MAX_BYTES < 2_000_000, "a row that ends with the largest publish fits");
 const _: () =
     assert!(DEDUP_WINDOW_MS <= RETENTION_MS + RETENTION_SLACK_MS, "what is known as repeated is still in the log");
 const _: () =
