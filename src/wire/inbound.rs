@@ -8,7 +8,7 @@ use serde::de::{self, Deserializer, IgnoredAny, Visitor};
 use serde_json::Value;
 
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{FRAME_MAX_BYTES, NESTING_MAX, PUBLISH_MAX_MESSAGES};
+use crate::limits::{DECODE_ERROR_MAX_BYTES, FRAME_MAX_BYTES, NESTING_MAX, PUBLISH_MAX_MESSAGES};
 use crate::wire::data::Payload;
 use crate::wire::message::{Extras, Message};
 use crate::wire::several::{Record, Several};
@@ -153,8 +153,7 @@ pub fn decode(bytes: &[u8], format: Format) -> Result<Inbound, ErrorInfo> {
 /// Decodes any value of the protocol. Fails with 40001 and says at what.
 pub fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8], format: Format) -> Result<T, ErrorInfo> {
     match format {
-        Format::Json => serde_json::from_slice(bytes)
-            .map_err(|error| Code::BadBody.because(format!("not valid JSON here: {error}"))),
+        Format::Json => serde_json::from_slice(bytes).map_err(|error| undecodable("JSON", &error)),
         Format::Msgpack => from_msgpack(bytes),
     }
 }
@@ -162,10 +161,16 @@ pub fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8], format: Format) -> Re
 fn from_msgpack<'a, T: Deserialize<'a>>(mut bytes: &'a [u8]) -> Result<T, ErrorInfo> {
     let mut deserializer = rmp_serde::Deserializer::new(&mut bytes);
     deserializer.set_max_depth(NESTING_MAX);
-    let value = T::deserialize(&mut deserializer)
-        .map_err(|error| Code::BadBody.because(format!("not valid msgpack here: {error}")))?;
+    let value = T::deserialize(&mut deserializer).map_err(|error| undecodable("msgpack", &error))?;
     drop(deserializer);
     if bytes.is_empty() { Ok(value) } else { Err(Code::BadBody.because("bytes follow the msgpack value")) }
+}
+
+/// A decoder quotes the value that is wrong, which may be most of the frame.
+fn undecodable(format: &str, error: &impl fmt::Display) -> ErrorInfo {
+    let mut text = format!("not valid {format} here: {error}");
+    text.truncate(text.floor_char_boundary(DECODE_ERROR_MAX_BYTES));
+    Code::BadBody.because(text)
 }
 
 fn refuse(bytes: &[u8], format: Format, error: ErrorInfo) -> Result<Inbound, ErrorInfo> {
@@ -331,6 +336,12 @@ mod tests {
         assert!(decode(&vec![b' '; FRAME_MAX_BYTES + 1], Format::Json).unwrap_err().is(Code::TooLarge));
         let trailing = [&rmp_serde::to_vec_named(&BTreeMap::from([("action", 7)])).unwrap()[..], &[0]].concat();
         assert!(decode(&trailing, Format::Msgpack).unwrap_err().is(Code::BadBody));
+    }
+
+    #[test]
+    fn errors_do_not_repeat_what_was_sent() {
+        let error = json(&format!(r#"{{"action":"{}"}}"#, "ü".repeat(100_000))).unwrap_err();
+        assert!(error.is(Code::BadBody) && error.message.len() <= DECODE_ERROR_MAX_BYTES);
     }
 
     #[test]
