@@ -13,3 +13,4 @@ pub mod publish;
 pub mod call;
 pub mod channel;
 pub mod relay;
+pub mod rest;

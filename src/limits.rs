@@ -209,3 +209,29 @@ pub const UNACKNOWLEDGED_MAX: usize = 10_000;
 
 const _: () = assert!(PUBLISH_CALL_MAX_BYTES + MESSAGE_MAX_BYTES <= COMMIT_MAX_BYTES, "a full call fits a commit");
 const _: () = assert!(SESSION_RECORD_MAX_BYTES < 16_384, "the platform's bound on what a socket carries");
+
+// REST.
+
+/// Bytes of a request's body: what a frame may have, since both carry one publish.
+pub const BODY_MAX_BYTES: usize = FRAME_MAX_BYTES;
+
+/// Bytes of a batch's body (protocol.md § 22).
+pub const BATCH_BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// Channels in a batch, over all its parts, and messages (protocol.md § 22). Decoding keeps at most 101 parts of 1,001
+/// messages of 270 bytes, 27 MB, before it counts them.
+pub const BATCH_MAX_CHANNELS: usize = 100;
+pub const BATCH_MAX_MESSAGES: usize = 1_000;
+
+/// Messages in a page of history when the request doesn't say.
+pub const HISTORY_DEFAULT_LIMIT: usize = 100;
+
+/// The last time that a serial can have: a thousand positions each, in the 53 bits that JavaScript keeps exact.
+pub const TIME_MAX_MS: u64 = (1 << 53) / 1_000;
+
+/// Bytes of an error's message in a header.
+pub const ERROR_HEADER_MAX_BYTES: usize = 200;
+
+const _: () = assert!(BATCH_MAX_CHANNELS * MESSAGE_MAX_BYTES < 8 * 1024 * 1024, "a batch's copies fit in memory");
+const _: () = assert!(BODY_MAX_BYTES < BATCH_BODY_MAX_BYTES, "the shell reads no more than the longest body");
+const _: () = assert!(HISTORY_DEFAULT_LIMIT <= HISTORY_MAX_LIMIT, "the default is a limit that may be asked for");
