@@ -17,8 +17,12 @@ pub(super) fn begin(
     form: Form,
     context: &Context<'_>,
 ) -> Result<Step, ErrorInfo> {
-    let token_request = token_request(request)?;
     let app = context.apps.get(key_name.app()).map(|app| &**app);
+    if app.and_then(|app| app.key(key_name)).is_none() {
+        // Before the request is read: whatever is wrong with it, there is no such path.
+        return Err(Code::NotFound.because("no such key"));
+    }
+    let token_request = token_request(request)?;
     let authority = authority(request, context);
     let known = authority.as_ref().ok().and_then(Option::as_ref);
     let mut approved = match token_request.approve(key_name, app, known, context.now_ms) {
