@@ -233,5 +233,6 @@ pub const TIME_MAX_MS: u64 = (1 << 53) / 1_000;
 pub const ERROR_HEADER_MAX_BYTES: usize = 200;
 
 const _: () = assert!(BATCH_MAX_CHANNELS * MESSAGE_MAX_BYTES < 8 * 1024 * 1024, "a batch's copies fit in memory");
+const _: () = assert!(BATCH_BODY_MAX_BYTES <= COMMIT_MAX_BYTES, "all that a batch says to one channel fits a commit");
 const _: () = assert!(BODY_MAX_BYTES < BATCH_BODY_MAX_BYTES, "the shell reads no more than the longest body");
 const _: () = assert!(HISTORY_DEFAULT_LIMIT <= HISTORY_MAX_LIMIT, "the default is a limit that may be asked for");

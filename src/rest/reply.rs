@@ -1,7 +1,8 @@
 //! What is sent back: status, headers and body of every kind of answer (protocol.md § 12.1).
 //!
 //! The content type is one of two texts, without parameters: SDKs compare it whole. Errors stand in the body and in
-//! headers, since some clients read only one of them. Any page may read any answer: credentials are never cookies.
+//! headers, since some clients read only one of them. Any page may read any answer, because credentials are never
+//! cookies; and none is kept, because it is a token, or true for a moment.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +35,7 @@ pub fn preflight() -> Reply {
         ("Access-Control-Allow-Headers", ALLOWED_HEADERS.to_owned()),
         ("Access-Control-Max-Age", PREFLIGHT_MAX_AGE_S.to_owned()),
     ];
-    with_cors(204, headers, Vec::new())
+    complete(204, headers, Vec::new())
 }
 
 impl Form {
@@ -72,8 +73,8 @@ impl Form {
         let content_type = ("Content-Type", media_type(self.format).to_owned());
         let headers: Vec<_> = [content_type.clone()].into_iter().chain(extra).collect();
         match self.enveloped {
-            false => with_cors(status, headers, body),
-            true => with_cors(200, vec![content_type], envelope(status, &headers, &body, self.format)),
+            false => complete(status, headers, body),
+            true => complete(200, vec![content_type], envelope(status, &headers, &body, self.format)),
         }
     }
 }
@@ -97,7 +98,8 @@ fn bytes(value: &impl Serialize, format: Format) -> Vec<u8> {
     }
 }
 
-fn with_cors(status: u16, mut headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Reply {
+fn complete(status: u16, mut headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Reply {
+    headers.push(("Cache-Control", "no-store".to_owned()));
     headers.push(("Access-Control-Allow-Origin", "*".to_owned()));
     headers.push(("Access-Control-Expose-Headers", EXPOSED_HEADERS.to_owned()));
     Reply { status, headers, body }
@@ -147,6 +149,7 @@ mod tests {
         let reply = JSON.ok(&[1]);
         let expected = [
             ("Content-Type", "application/json"),
+            ("Cache-Control", "no-store"),
             ("Access-Control-Allow-Origin", "*"),
             ("Access-Control-Expose-Headers", EXPOSED_HEADERS),
         ];
