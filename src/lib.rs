@@ -6,3 +6,6 @@
 pub mod error;
 pub mod limits;
 pub mod name;
+
+#[cfg(target_arch = "wasm32")]
+mod shell;
