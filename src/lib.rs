@@ -13,3 +13,5 @@ pub mod publish;
 pub mod call;
 pub mod channel;
 pub mod relay;
+#[cfg(target_arch = "wasm32")]
+mod shell;
