@@ -1,37 +1,13 @@
 //! The shell: the only code that knows the platform. It performs and never decides.
+//!
+//! `router` is the Worker; `objects` are the Durable Object classes, each a `host` that drives the cores; `calls`,
+//! `sockets`, `storage` and `config` are what the hosts use; `platform` is what they all stand on.
 
-use worker::{Context, DurableObject, Env, Request, Response, Result, State, durable_object, event};
-
-#[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
-    if request.headers().get("upgrade")?.is_some() || request.path() != "/" {
-        return Response::error("Not here yet", 404);
-    }
-    env.assets("ASSETS")?.fetch_request(request).await
-}
-
-#[durable_object]
-pub struct Channel;
-
-impl DurableObject for Channel {
-    fn new(_state: State, _env: Env) -> Self {
-        Self
-    }
-
-    async fn fetch(&self, _request: Request) -> Result<Response> {
-        Response::ok("channel")
-    }
-}
-
-#[durable_object]
-pub struct Relay;
-
-impl DurableObject for Relay {
-    fn new(_state: State, _env: Env) -> Self {
-        Self
-    }
-
-    async fn fetch(&self, _request: Request) -> Result<Response> {
-        Response::ok("relay")
-    }
-}
+mod calls;
+mod config;
+mod host;
+mod objects;
+mod platform;
+mod router;
+mod sockets;
+mod storage;
