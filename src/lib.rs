@@ -14,3 +14,5 @@ pub mod call;
 pub mod channel;
 pub mod relay;
 pub mod rest;
+#[cfg(target_arch = "wasm32")]
+mod shell;

@@ -16,7 +16,7 @@ use crate::limits::{
     CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS,
     HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
 };
-use crate::name::ChannelName;
+use crate::name::{AppId, ChannelName};
 use crate::serial::Position;
 use crate::wire::flags::Modes;
 use crate::wire::outbound::{ConnectionDetails, Outbound};
@@ -188,6 +188,10 @@ pub struct Witness {
 }
 
 impl Record {
+    pub fn app(&self) -> &AppId {
+        self.grant.app()
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         rmp_serde::to_vec(self).expect("records encode to memory")
     }
