@@ -13,7 +13,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { judge } from './lib/aims.mjs';
-import { Cell } from './lib/figures.mjs';
+import { Cell, spread } from './lib/figures.mjs';
 import { buildLoad, runLoad } from './lib/load.mjs';
 import { allPeers } from './lib/peer.mjs';
 import { barChart } from './lib/plot.mjs';
@@ -154,9 +154,10 @@ function progress(runs, planned) {
 function report(out, runs, cases, contestants) {
   const table = scenario === 'resume'
     ? resumeTable(runs, cases[0], contestants) : fanoutTable(runs, cases, contestants, asked.baseline);
-  const { machine, versions } = surroundings();
-  const said = `${machine}; ${versions}. Medians of ${asked.repeats} runs (lowest–highest); × is against ${asked.baseline}, `
-    + 'run by run. A generator near 1.0 cores was itself the limit.';
+  const { machine, versions } = surroundings(out);
+  const load = `${asked.publishers} publishing${Number(asked.rate) > 0 ? `, at most ${asked.rate} messages/s` : ''}`;
+  const said = `${machine}; ${versions}. ${load}. Medians of ${asked.repeats} runs (lowest–highest); × is against `
+    + `${asked.baseline}, run by run. A generator near 1.0 cores was itself the limit.`;
   const text = [table, said, ...scenario === 'fanout' ? judge(runs, contestants).map((line) => `- ${line}`) : []].join('\n\n');
   console.log(`\n${text}`);
   write(out, 'table.md', `${text}\n`);
@@ -171,7 +172,8 @@ function report(out, runs, cases, contestants) {
  * @param {Contestant[]} contestants
  */
 function plots(out, runs, cases, contestants) {
-  const groups = cases.map(({ subscribers, bytes, inFlight }) => `${subscribers} × ${bytes} B, ${inFlight} in flight`);
+  const groups = cases.map(({ subscribers, bytes, inFlight }) => [
+    `${subscribers} × ${bytes} B`, `${inFlight} in flight`]);
   const series = contestants.map(({ title }) => title);
   const chart = (/** @type {string} */ title, /** @type {string} */ figure) => barChart(title, groups, series,
     (group, index) => new Cell(runs, cases[group], contestants[index].name).spread(figure), short);
@@ -184,13 +186,29 @@ function write(out, file, content) {
   fs.writeFileSync(path.join(out, `${scenario === 'resume' ? 'resume-' : ''}${file}`), content);
 }
 
-/** What a figure means nothing without. */
-function surroundings() {
+/** What a figure means nothing without. @param {string} out */
+function surroundings(out) {
   const cpus = os.cpus();
   const commit = execFileSync('git', ['describe', '--always', '--dirty'], { cwd: import.meta.dirname, encoding: 'utf8' }).trim();
   const runtime = JSON.parse(fs.readFileSync(new URL(import.meta.resolve('workerd/package.json')), 'utf8')).version;
   return {
-    machine: `${cpus.length} × ${cpus[0].model.trim()}, ${os.type()} ${os.release()}`,
+    machine: `${cpus.length} × ${cpus[0].model.trim()}, ${os.type()} ${os.release()}, `
+      + `a 4 KB write durable in ${short(commitMilliseconds(out))} ms`,
     versions: `Courtside ${commit}, workerd ${runtime}, Node ${process.version}`,
   };
+}
+
+/** What durability costs here at least: disks differ a hundredfold. @param {string} out */
+function commitMilliseconds(out) {
+  const probe = path.join(out, 'probe');
+  const file = fs.openSync(probe, 'w');
+  const took = Array.from({ length: 50 }, () => {
+    const start = performance.now();
+    fs.writeSync(file, Buffer.alloc(4096));
+    fs.fdatasyncSync(file);
+    return performance.now() - start;
+  });
+  fs.closeSync(file);
+  fs.rmSync(probe);
+  return spread(took)?.middle ?? NaN;
 }

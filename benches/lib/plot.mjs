@@ -1,11 +1,11 @@
 /** A grouped bar chart on a logarithmic axis, as SVG text. No library: it is a page of rectangles. */
 
-const size = { left: 64, right: 16, top: 44, bottom: 40, height: 300, bar: 26, groupGap: 28 };
+const size = { left: 64, right: 16, title: 24, legendLine: 16, plot: 220, bottom: 44, bar: 30, groupGap: 28, groupLeast: 100, least: 420 };
 const colours = ['#0b7285', '#3bc9db', '#e8590c', '#f08c00', '#862e9c', '#495057', '#2b8a3e', '#c2255c'];
 
 /**
  * @param {string} title
- * @param {string[]} groups labels under the groups of bars
+ * @param {string[][]} groups the lines of the label under each group of bars
  * @param {string[]} series names in the legend, one bar of each per group
  * @param {(group: number, series: number) => import('./figures.mjs').Spread | undefined} value
  * @param {(value: number) => string} show
@@ -15,25 +15,30 @@ export function barChart(title, groups, series, value, show) {
   const known = spreads.flat().filter((spread) => spread !== undefined);
   const low = 10 ** Math.floor(Math.log10(Math.min(...known.map((spread) => spread.low))));
   const high = 10 ** Math.ceil(Math.log10(Math.max(...known.map((spread) => spread.high)) * 1.01));
-  const inside = size.height - size.top - size.bottom;
-  const y = (/** @type {number} */ at) => size.top + inside * (1 - Math.log10(at / low) / Math.log10(high / low));
-  const groupWidth = series.length * size.bar + size.groupGap;
-  const width = Math.max(size.left + groups.length * groupWidth + size.right, size.left + series.length * 150 + size.right);
+  const top = size.title + (series.length + 1) * size.legendLine;
+  const bottom = top + size.plot;
+  const y = (/** @type {number} */ at) => bottom - size.plot * Math.log10(at / low) / Math.log10(high / low);
+  const barsWidth = series.length * size.bar;
+  const groupWidth = Math.max(barsWidth + size.groupGap, size.groupLeast);
+  const width = Math.max(size.left + groups.length * groupWidth + size.right, size.least);
+  const height = bottom + size.bottom;
 
   const parts = [text(size.left, 16, title, 'font-weight="bold"')];
   series.forEach((name, index) => {
-    parts.push(rectangle(size.left + index * 150, 25, 10, 10, index), text(size.left + 14 + index * 150, 34, name));
+    const line = size.title + index * size.legendLine;
+    parts.push(rectangle(size.left, line, 10, 10, index), text(size.left + 14, line + 9, name));
   });
   for (let tick = low; tick <= high; tick *= 10) {
     parts.push(`<line x1="${size.left}" x2="${width - size.right}" y1="${y(tick)}" y2="${y(tick)}" stroke="#ced4da"/>`);
     parts.push(text(size.left - 6, y(tick) + 4, show(tick), 'text-anchor="end"'));
   }
   spreads.forEach((bars, group) => {
-    const left = size.left + group * groupWidth + size.groupGap / 2;
+    const middle = size.left + (group + 0.5) * groupWidth;
+    const left = middle - barsWidth / 2;
     bars.forEach((spread, index) => spread && parts.push(bar(left + index * size.bar, spread, index, y, low, show)));
-    parts.push(text(left + series.length * size.bar / 2, size.height - size.bottom + 18, groups[group], 'text-anchor="middle"'));
+    groups[group].forEach((line, index) => parts.push(text(middle, bottom + 18 + index * 14, line, 'text-anchor="middle"')));
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${size.height}" width="${width}" height="${size.height}" `
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" `
     + `font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="white"/>\n${parts.join('\n')}\n</svg>\n`;
 }
 

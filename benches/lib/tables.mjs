@@ -37,7 +37,7 @@ export function markdown(head, rows) {
 }
 
 const columns = ['subscribers', 'bytes', 'in flight', 'peer', 'deliveries/s', '×', 'p50 ms', '×', 'p99 ms', 'p99.9 ms',
-  'messages/frame', 'CPU µs/delivery', 'CPU µs/frame', 'KB/subscriber', 'connects/s', 'server cores', 'generator cores'];
+  'messages/frame', 'CPU µs/delivery', 'CPU µs/frame', 'KB/subscriber', 'connects/s', 'server cores', 'generator cores', 'other cores'];
 
 /**
  * @param {Run[]} runs
@@ -60,6 +60,7 @@ export function fanoutTable(runs, cases, contestants, baseline) {
       figure('server_cpu_us_per_delivery'), figure('server_cpu_us_per_frame'),
       figure('server_bytes_per_subscriber', (bytes) => short(bytes / 1024)),
       figure('connects_per_second'), figure('server_cpu_cores'), figure('generator_cpu_cores'),
+      figure('others_cpu_cores'),
     ];
   })));
 }

@@ -37,6 +37,8 @@ pub struct Report {
     server_bytes_per_subscriber: Option<f64>,
     server_peak_bytes: Option<f64>,
     generator_cpu_cores: Option<f64>,
+    /// What ran beside the two, and took from them.
+    others_cpu_cores: Option<f64>,
     pub violations: Vec<String>,
 }
 
@@ -91,6 +93,7 @@ pub async fn measure(options: Fanout) -> Result<Report, String> {
             .map(|(after, before)| (after - before) / f64::from(options.subscribers)),
         server_peak_bytes: process::peak_resident_bytes(&pids),
         generator_cpu_cores: spent.generator_cpu.map(|cpu| cpu / spent.seconds),
+        others_cpu_cores: spent.others_cpu().map(|cpu| cpu / spent.seconds),
         violations: run.violations(),
     })
 }
@@ -166,6 +169,7 @@ struct Reading {
     frame_bytes: f64,
     server_cpu: Option<f64>,
     generator_cpu: Option<f64>,
+    machine_cpu: Option<f64>,
 }
 
 impl Reading {
@@ -179,6 +183,7 @@ impl Reading {
             frame_bytes: run.frame_bytes.get() as f64,
             server_cpu: process::cpu_seconds(&run.target.server_pids),
             generator_cpu: process::cpu_seconds(&[std::process::id()]),
+            machine_cpu: process::machine_cpu_seconds(),
         }
     }
 
@@ -193,6 +198,12 @@ impl Reading {
             frame_bytes: self.frame_bytes - before.frame_bytes,
             server_cpu: gained(self.server_cpu, before.server_cpu),
             generator_cpu: gained(self.generator_cpu, before.generator_cpu),
+            machine_cpu: gained(self.machine_cpu, before.machine_cpu),
         }
+    }
+
+    /// Ticks are rounded, so this may come out a little below nothing.
+    fn others_cpu(&self) -> Option<f64> {
+        Some((self.machine_cpu? - self.server_cpu? - self.generator_cpu?).max(0.0))
     }
 }

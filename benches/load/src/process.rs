@@ -11,6 +11,11 @@ pub fn cpu_seconds(pids: &[u32]) -> Option<f64> {
         .map(|ticks| ticks / TICKS_PER_SECOND)
 }
 
+/// CPU seconds that the whole machine was busy so far, with whatever it ran.
+pub fn machine_cpu_seconds() -> Option<f64> {
+    busy_ticks(&fs::read_to_string("/proc/stat").ok()?).map(|ticks| ticks / TICKS_PER_SECOND)
+}
+
 /// Resident bytes of the processes now.
 pub fn resident_bytes(pids: &[u32]) -> Option<f64> {
     status_bytes(pids, "VmRSS:")
@@ -38,6 +43,12 @@ fn cpu_ticks(stat: &str) -> Option<f64> {
     Some(user + system)
 }
 
+/// The first line: user, nice, system, idle, iowait, irq, softirq, steal; guests are within user and nice.
+fn busy_ticks(stat: &str) -> Option<f64> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_ascii_whitespace().take(8).enumerate();
+    fields.filter(|(field, _)| ![3, 4].contains(field)).map(|(_, ticks)| ticks.parse::<f64>().ok()).sum()
+}
+
 fn kilobytes(status: &str, field: &str) -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
@@ -52,6 +63,12 @@ mod tests {
         let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 900 0 0 0 250 50 0 0 20 0 9 0 100 1 2 3";
         assert_eq!(cpu_ticks(stat), Some(300.0));
         assert_eq!(cpu_ticks("nonsense"), None);
+    }
+
+    #[test]
+    fn reads_what_the_machine_was_busy_with() {
+        assert_eq!(busy_ticks("cpu  100 1 20 9000 800 3 4 5 50 0\ncpu0 1 2 3\n"), Some(133.0));
+        assert_eq!(busy_ticks("intr 5"), None);
     }
 
     #[test]
