@@ -155,9 +155,10 @@ function report(out, runs, cases, contestants) {
   const table = scenario === 'resume'
     ? resumeTable(runs, cases[0], contestants) : fanoutTable(runs, cases, contestants, asked.baseline);
   const { machine, versions } = surroundings(out);
-  const load = `${asked.publishers} publishing${Number(asked.rate) > 0 ? `, at most ${asked.rate} messages/s` : ''}`;
-  const said = `${machine}; ${versions}. ${load}. Medians of ${asked.repeats} runs (lowest–highest); × is against `
-    + `${asked.baseline}, run by run. A generator near 1.0 cores was itself the limit.`;
+  const fanout = `${asked.publishers} publishing${Number(asked.rate) > 0 ? `, at most ${asked.rate} messages/s` : ''}; `
+    + `× is against ${asked.baseline}, run by run. `;
+  const said = `${machine}; ${versions}. Medians of ${asked.repeats} runs (lowest–highest). `
+    + `${scenario === 'fanout' ? fanout : ''}A generator near 1.0 cores was itself the limit.`;
   const text = [table, said, ...scenario === 'fanout' ? judge(runs, contestants).map((line) => `- ${line}`) : []].join('\n\n');
   console.log(`\n${text}`);
   write(out, 'table.md', `${text}\n`);

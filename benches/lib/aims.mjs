@@ -1,6 +1,6 @@
 /** What Courtside aims for against its peers, judged by the same run. An aim whose peers didn't run isn't told. */
 import { Cell } from './figures.mjs';
-import { cellWithSpread, short } from './tables.mjs';
+import { cellWithSpread } from './tables.mjs';
 
 /**
  * @typedef {object} Aim
@@ -35,6 +35,6 @@ export function judge(runs, contestants) {
     const met = aim.atLeast === undefined ? ratio.middle <= (aim.atMost ?? Infinity) : ratio.middle >= aim.atLeast;
     const bound = aim.atLeast === undefined ? `at most ${aim.atMost}` : `at least ${aim.atLeast}`;
     return [`${met ? 'met  ' : 'SHORT'} ${title}: ${aim.name} at ${aim.inFlight} in flight is `
-      + `${cellWithSpread(ratio, short)} × ${aim.against}, aim ${bound}`];
+      + `${cellWithSpread(ratio, (value) => value.toFixed(2))} × ${aim.against}, aim ${bound}`];
   }));
 }

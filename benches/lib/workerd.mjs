@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { Log, LogLevel, Miniflare, convertV4MiniflareOptions } from 'miniflare';
 
-/** Every peer on this runtime gets the same one. */
+/** As in wrangler.toml, so that all peers run on the same runtime. */
 const compatibilityDate = '2026-08-03';
 
 /**
