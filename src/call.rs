@@ -11,6 +11,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::{AppId, ChannelName};
 use crate::serial::Position;
+use crate::wire::codec;
 use crate::wire::message::Message;
 use crate::wire::packed::Packed;
 
@@ -255,7 +256,7 @@ pub fn encode(value: &impl Serialize) -> Vec<u8> {
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ErrorInfo> {
     match bytes.split_first() {
         Some((&VERSION, body)) => {
-            rmp_serde::from_slice(body).map_err(|_| Code::Internal.because("a call between objects is damaged"))
+            codec::from_msgpack(body).map_err(|_| Code::Internal.because("a call between objects is damaged"))
         }
         _ => Err(Code::Internal.because("a call between objects has another version's format")),
     }

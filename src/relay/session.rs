@@ -20,7 +20,7 @@ use crate::name::{AppId, ChannelName};
 use crate::serial::Position;
 use crate::wire::flags::Modes;
 use crate::wire::outbound::{ConnectionDetails, Outbound};
-use crate::wire::{Encoded, Format, action};
+use crate::wire::{Encoded, Format, action, codec};
 
 /// How a connection begins: what the router made of its URL and credentials. Travels to the object that takes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -197,7 +197,7 @@ impl Record {
     }
 
     pub fn decode(bytes: &[u8]) -> Option<Record> {
-        rmp_serde::from_slice(bytes).ok()
+        codec::from_msgpack(bytes).ok()
     }
 
     /// The session again. Nothing was sent since, as far as it knows, so a heartbeat is due.

@@ -101,6 +101,11 @@ pub fn begin(request: &Request, apps: &Apps, now_ms: u64, random: [u8; 16]) -> S
         .unwrap_or_else(|error| Step::Reply(form.error(&error)))
 }
 
+/// Refuses a request that cannot even begin, in the form that it asked for.
+pub fn refuse(request: &Request, error: &ErrorInfo) -> Reply {
+    Form::of(request).error(error)
+}
+
 /// What the server brings to a request.
 struct Context<'a> {
     apps: &'a Apps,

@@ -2,21 +2,28 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use futures_util::StreamExt;
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use worker::{Context, Env, Headers, Request, Response, Result, WebSocketPair, event};
 
-use super::platform::{Socket, frame_value, now_ms};
+use super::platform::{Socket, frame_value, now_ms, random_bytes};
 use super::{calls, config};
 use crate::auth::{Credentials, Presented, Surface};
-use crate::call::{self, Address, Rules};
-use crate::error::ErrorInfo;
+use crate::call::{self, Address, Answer, ChannelCall, Rules};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::BATCH_BODY_MAX_BYTES;
 use crate::name::ChannelName;
 use crate::relay::session::Opening;
+use crate::rest::{self, Reply, Step};
 use crate::wire::outbound::Outbound;
 use crate::wire::{Format, action};
 
 /// Carries a [`Handover`] from the router to an object. Set by us on every upgrade, so a client's own is overwritten.
 const HANDOVER: &str = "courtside-handover";
+
+/// How often a call is made before its failure is told.
+const CALL_TRIES: usize = 3;
 
 /// A connection on its way to the object that will hold it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,7 +63,80 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
     if request.path() == "/" {
         return env.assets("ASSETS")?.fetch_request(request).await;
     }
-    Response::error("Not here yet", 404)
+    rest(request, &env).await
+}
+
+/// A REST request: the core says what to do, step by step.
+async fn rest(request: Request, env: &Env) -> Result<Response> {
+    let request = read_rest(request).await?;
+    let apps = match config::apps(env) {
+        Ok(apps) => apps,
+        Err(error) => return write_reply(rest::refuse(&request, &error)),
+    };
+    let mut step = rest::begin(&request, &apps, now_ms(), random_bytes());
+    loop {
+        step = match step {
+            Step::Reply(reply) => return write_reply(reply),
+            Step::Calls(calls, exchange) => exchange.answered(join_all(calls.iter().map(|call| ask(env, call))).await),
+            Step::Nonce(_, issue) => issue.checked(Err(Code::Unavailable.into())),
+        };
+    }
+}
+
+async fn ask(env: &Env, call: &ChannelCall) -> Answer<call::Response> {
+    // A repeat is safe: a channel knows a publish that it has.
+    for _ in 1..CALL_TRIES {
+        if let Some(answer) = calls::call_channel(env, call).await {
+            return answer;
+        }
+    }
+    let last = calls::call_channel(env, call).await;
+    last.unwrap_or_else(|| Err(Code::TimedOut.because("the channel could not be reached; try again")))
+}
+
+async fn read_rest(mut request: Request) -> Result<rest::Request> {
+    let url = request.url()?;
+    let header = |name: &str| request.headers().get(name);
+    let headers = rest::Headers {
+        authorization: header("authorization")?,
+        content_type: header("content-type")?,
+        accept: header("accept")?,
+        x_ably_clientid: header("x-ably-clientid")?,
+        x_ably_version: header("x-ably-version")?,
+    };
+    Ok(rest::Request {
+        method: request.method().to_string(),
+        path: url.path().to_owned(),
+        query: url.query_pairs().into_owned().collect(),
+        headers,
+        body: read_body(&mut request).await?,
+    })
+}
+
+/// Reads no more than the core would look at.
+async fn read_body(request: &mut Request) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    if let Ok(mut stream) = request.stream() {
+        while let Some(chunk) = stream.next().await {
+            body.extend_from_slice(&chunk?);
+            if body.len() > BATCH_BODY_MAX_BYTES {
+                break;
+            }
+        }
+    }
+    Ok(body)
+}
+
+fn write_reply(reply: Reply) -> Result<Response> {
+    let headers = Headers::new();
+    for (name, value) in &reply.headers {
+        headers.set(name, value)?;
+    }
+    let response = match reply.status {
+        204 => Response::empty()?,
+        _ => Response::from_bytes(reply.body)?,
+    };
+    Ok(response.with_status(reply.status).with_headers(headers))
 }
 
 /// A WebSocket. Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde_json::Value;
 
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{DECODE_ERROR_MAX_BYTES, FRAME_MAX_BYTES, NESTING_MAX, PUBLISH_MAX_MESSAGES};
+use crate::limits::{DECODE_ERROR_MAX_BYTES, FRAME_MAX_BYTES, PUBLISH_MAX_MESSAGES};
 use crate::wire::data::Payload;
 use crate::wire::message::{Extras, Message};
 use crate::wire::several::{Record, Several};
-use crate::wire::{Format, action};
+use crate::wire::{Format, action, codec};
 
 pub type Params = BTreeMap<String, String>;
 
@@ -151,23 +151,15 @@ pub fn decode(bytes: &[u8], format: Format) -> Result<Inbound, ErrorInfo> {
 }
 
 /// Decodes any value of the protocol. Fails with 40001 and says at what.
-pub fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8], format: Format) -> Result<T, ErrorInfo> {
+pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8], format: Format) -> Result<T, ErrorInfo> {
     match format {
-        Format::Json => serde_json::from_slice(bytes).map_err(|error| undecodable("JSON", &error)),
-        Format::Msgpack => from_msgpack(bytes),
+        Format::Json => codec::from_json(bytes).map_err(|error| undecodable("JSON", &error)),
+        Format::Msgpack => codec::from_msgpack(bytes).map_err(|error| undecodable("msgpack", &error)),
     }
 }
 
-fn from_msgpack<'a, T: Deserialize<'a>>(mut bytes: &'a [u8]) -> Result<T, ErrorInfo> {
-    let mut deserializer = rmp_serde::Deserializer::new(&mut bytes);
-    deserializer.set_max_depth(NESTING_MAX);
-    let value = T::deserialize(&mut deserializer).map_err(|error| undecodable("msgpack", &error))?;
-    drop(deserializer);
-    if bytes.is_empty() { Ok(value) } else { Err(Code::BadBody.because("bytes follow the msgpack value")) }
-}
-
 /// A decoder quotes the value that is wrong, which may be most of the frame.
-fn undecodable(format: &str, error: &impl fmt::Display) -> ErrorInfo {
+fn undecodable(format: &str, error: &str) -> ErrorInfo {
     let mut text = format!("not valid {format} here: {error}");
     text.truncate(text.floor_char_boundary(DECODE_ERROR_MAX_BYTES));
     Code::BadBody.because(text)
@@ -275,11 +267,6 @@ fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     }
 
     deserializer.deserialize_any(Integer)
-}
-
-/// Whether the bytes are one well-formed value of the format, whatever it says.
-pub fn is_well_formed(bytes: &[u8], format: Format) -> bool {
-    from_bytes::<IgnoredAny>(bytes, format).is_ok()
 }
 
 #[cfg(test)]
