@@ -72,6 +72,10 @@ function connect(key) {
 
 /** Publishes the score after a point, or a new match. @param {import('ably').RealtimeChannel} channel @param {string} [side] */
 async function publish(channel, side) {
+  if (side !== undefined && score.winner !== null) {
+    ui.refusal.textContent = 'The match is over.';
+    return;
+  }
   score = side === undefined ? love : point(score, side === '0' ? 0 : 1);
   publishing++;
   try {
