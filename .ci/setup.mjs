@@ -57,7 +57,7 @@ export function say(/** @type {string} */ text) {
 
 function npmPackages() {
   const stamp = at('node_modules/.lock-hash');
-  const lock = hash(['package.json', 'package-lock.json']);
+  const lock = hash(['package-lock.json']);
   if (read(stamp) === lock) return;
   say('Installing npm packages from package-lock.json');
   run('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error']);
