@@ -87,8 +87,8 @@ export class Runtime {
     // This socket closes when the runtime itself is gone, which outlives its parent by an instant.
     const witness = net.connect(this.port, '127.0.0.1');
     await once(witness, 'connect');
-    witness.on('error', () => {});
-    const gone = Promise.all([once(this.#child, 'exit'), once(this.#child, 'disconnect'), once(witness, 'close')]);
+    const closed = new Promise((resolve) => witness.on('error', () => {}).on('close', resolve));
+    const gone = Promise.all([once(this.#child, 'exit'), once(this.#child, 'disconnect'), closed]);
     process.kill(-/** @type {number} */ (this.#child.pid), 'SIGKILL');
     await gone;
   }
