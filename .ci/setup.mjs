@@ -57,7 +57,7 @@ export function say(/** @type {string} */ text) {
 
 function npmPackages() {
   const stamp = at('node_modules/.lock-hash');
-  const lock = hash(['package.json', 'package-lock.json']);
+  const lock = hash(['package-lock.json']);
   if (read(stamp) === lock) return;
   say('Installing npm packages from package-lock.json');
   run('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error']);
@@ -70,11 +70,12 @@ function npmPackages() {
 
 function wasmTarget() {
   if (spawnSync('rustup', ['--version'], { env }).error) fail('Rust is missing. Install it from https://rustup.rs');
+  const channel = read(at('rust-toolchain.toml'))?.match(/channel = "(.*)"/)?.[1] ?? fail('rust-toolchain.toml names no channel');
   const target = 'wasm32-unknown-unknown';
-  const installed = spawnSync('rustup', ['target', 'list', '--installed'], { env, cwd: root, encoding: 'utf8' });
-  if (installed.status === 0 && installed.stdout.includes(target)) return;
-  say(`Installing Rust ${read(at('rust-toolchain.toml'))?.match(/channel = "(.*)"/)?.[1]} for ${target}`);
-  run('rustup', ['target', 'add', target]);
+  const listed = spawnSync('rustup', ['target', 'list', '--installed', '--toolchain', channel], { env, encoding: 'utf8' });
+  if (listed.status === 0 && listed.stdout.includes(target)) return;
+  say(`Installing Rust ${channel} for ${target}`);
+  run('rustup', ['toolchain', 'install', channel, '--target', target, '--no-self-update']);
 }
 
 function buildTools() {

@@ -67,7 +67,7 @@ export class Runtime {
    * @param {'Channel' | 'Relay'} className
    * @param {string} [name]
    * @param {'hibernate' | 'close'} [webSockets] whether its sockets stay open
-   * @returns {Promise<number>} how many objects were evicted
+   * @returns {Promise<number>} how many objects were evicted: those that were running
    */
   async evict(className, name, webSockets = 'hibernate') {
     return this.#call('evict', { className, name, webSockets });
@@ -87,8 +87,8 @@ export class Runtime {
     // This socket closes when the runtime itself is gone, which outlives its parent by an instant.
     const witness = net.connect(this.port, '127.0.0.1');
     await once(witness, 'connect');
-    witness.on('error', () => {});
-    const gone = Promise.all([once(this.#child, 'exit'), once(this.#child, 'disconnect'), once(witness, 'close')]);
+    const closed = new Promise((resolve) => witness.on('error', () => {}).on('close', resolve));
+    const gone = Promise.all([once(this.#child, 'exit'), once(this.#child, 'disconnect'), closed]);
     process.kill(-/** @type {number} */ (this.#child.pid), 'SIGKILL');
     await gone;
   }
@@ -144,10 +144,16 @@ const commands = {
     const objects = name === undefined
       ? (await miniflare.listDurableObjectIds(className)).map((id) => ({ id }))
       : [{ name }];
+    let evicted = 0;
     for (const object of objects) {
-      await miniflare.unsafeEvictDurableObject('courtside', className, { ...object, webSockets });
+      try {
+        await miniflare.unsafeEvictDurableObject('courtside', className, { ...object, webSockets });
+        evicted++;
+      } catch (error) {
+        if (!String(error).includes('not currently running')) throw error;
+      }
     }
-    return objects.length;
+    return evicted;
   },
 };
 
@@ -157,7 +163,7 @@ if (process.send && process.argv[1] === import.meta.filename) {
     try {
       answer({ id: call.id, result: await commands[call.command](call.values) });
     } catch (error) {
-      answer({ id: call.id, error: String(error) });
+      answer({ id: call.id, error: /** @type {Error} */ (error).message });
     }
   });
   process.on('disconnect', async () => {
