@@ -1,5 +1,5 @@
 //! The typed calls between objects, and what objects are called. A pinned format: objects of two deploys talk to each
-//! other for a while, so the encoding starts with a version and an unknown one is refused, to be tried again.
+//! other for a while, and a format that the other doesn't know is refused, to be tried again.
 
 use std::fmt;
 use std::rc::Rc;
@@ -10,13 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::{AppId, ChannelName};
+use crate::pinned;
 use crate::serial::Position;
-use crate::wire::codec;
 use crate::wire::message::Message;
 use crate::wire::packed::Packed;
-
-/// The format of everything in this file. Raise it when a change is not an added last field with a default.
-const VERSION: u8 = 1;
 
 /// A channel's object: one per app and plain channel name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -246,20 +243,9 @@ impl Rules {
 /// An answer, or the coded error instead.
 pub type Answer<T> = Result<T, ErrorInfo>;
 
-pub fn encode(value: &impl Serialize) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
-    rmp_serde::encode::write(&mut bytes, value).expect("calls encode to memory");
-    bytes
-}
-
-/// Fails with 50000, to be tried again, for another deploy's format and for bytes that are no call.
+/// A call or an answer from its bytes. Fails with 50000, to be tried again, for another deploy's format.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ErrorInfo> {
-    match bytes.split_first() {
-        Some((&VERSION, body)) => {
-            codec::from_msgpack(body).map_err(|_| Code::Internal.because("a call between objects is damaged"))
-        }
-        _ => Err(Code::Internal.because("a call between objects has another version's format")),
-    }
+    pinned::decode(bytes).ok_or_else(|| Code::Internal.because("a call between objects has another version's format"))
 }
 
 #[cfg(test)]
@@ -274,8 +260,8 @@ mod tests {
             rules: Rules { retention_ms: 5 },
             request: Request::Subscribe(RelayName::from("demo/0".to_owned())),
         };
-        let bytes = encode(&call);
-        assert_eq!(bytes, b"\x01\x93\x92\xa4demo\xa1c\x91\x05\x81\xa9Subscribe\xa6demo/0");
+        let bytes = pinned::encode(&call);
+        assert_eq!(bytes, b"\x01\x04demo\x01c\x05\x01\x06demo/0");
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
     }
 
@@ -284,8 +270,8 @@ mod tests {
         let channel = ChannelName::parse("c").unwrap();
         let (prior, through) = (Position(1), Position(2));
         let delivery = Delivery { channel, series: "s".into(), prior, through, gap: false, entries: Packed::default() };
-        let bytes = encode(&delivery);
-        assert_eq!(bytes, b"\x01\x96\xa1c\xa1s\x01\x02\xc2\xc4\x00");
+        let bytes = pinned::encode(&delivery);
+        assert_eq!(bytes, b"\x01\x01c\x01s\x01\x02\x00\x00");
         assert_eq!(decode::<Delivery>(&bytes).unwrap(), delivery);
     }
 
@@ -309,7 +295,7 @@ mod tests {
 
     #[test]
     fn other_versions_and_damage_are_refused() {
-        for bytes in [&[][..], &[2, 0xc0], &[VERSION], &[VERSION, 0xff]] {
+        for bytes in [&[][..], &[2, 0], &[1], &[1, 0xff]] {
             assert!(decode::<Delivered>(bytes).unwrap_err().is(Code::Internal));
         }
     }

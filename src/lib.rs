@@ -7,6 +7,7 @@ pub mod limits;
 pub mod error;
 pub mod name;
 pub mod serial;
+pub mod pinned;
 pub mod wire;
 pub mod auth;
 pub mod publish;

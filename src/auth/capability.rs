@@ -166,7 +166,11 @@ impl Serialize for Capability {
 /// Reads the text, or the object itself.
 impl<'de> Deserialize<'de> for Capability {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Capability, D::Error> {
-        deserializer.deserialize_any(TextOrObject)
+        // What we write for ourselves does not say what it is, and is always text.
+        match deserializer.is_human_readable() {
+            true => deserializer.deserialize_any(TextOrObject),
+            false => deserializer.deserialize_str(TextOrObject),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::{Capability, Identity, Key, KeyName};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::TOKEN_MAX_BYTES;
 use crate::name::AppId;
-use crate::wire::codec;
+use crate::pinned;
 
 /// Changes when the fields of [`Body`] do.
 const VERSION: u8 = 1;
@@ -52,7 +52,7 @@ pub(super) fn sign(key: &Key, terms: Terms, random: [u8; 8]) -> String {
         client_id: terms.client_id,
         salt: u64::from_le_bytes(random),
     };
-    let mut bytes = rmp_serde::to_vec(&body).expect("integers and texts are msgpack");
+    let mut bytes = pinned::encode(&body);
     let tag = mac(&signing_key(key), &bytes);
     bytes.extend_from_slice(&tag);
     format!("{}.{}", key.name.app().as_str(), URL.encode(bytes))
@@ -78,7 +78,7 @@ impl PresentedToken {
         let (app, opaque) = text.split_once('.').filter(|_| text.len() <= TOKEN_MAX_BYTES)?;
         let mut signed = URL.decode(opaque).ok()?;
         let tag = signed.split_off(signed.len().checked_sub(MAC_BYTES)?);
-        let body: Body = codec::from_msgpack(&signed).ok()?;
+        let body: Body = pinned::decode(&signed)?;
         let key_name = KeyName::new(AppId::parse(app).ok()?, &body.key_id).ok()?;
         (body.version == VERSION).then_some(PresentedToken { key_name, body, signed, tag })
     }

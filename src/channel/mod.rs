@@ -22,8 +22,8 @@ use crate::call::{
 };
 use crate::error::{Code, ErrorInfo};
 use crate::limits::COMMIT_MAX_BYTES;
+use crate::pinned;
 use crate::serial::Position;
-use crate::wire::codec;
 use dedup::{Suspicion, Window};
 use feed::Feeds;
 use log::{Batch, Log};
@@ -42,7 +42,7 @@ pub enum Effect {
     Deliver { relay: RelayName, attempt: u64, delivery: Delivery },
 }
 
-/// What a channel must remember besides its log. Pinned: stored as a msgpack array.
+/// What a channel must remember besides its log. Pinned, see [`crate::pinned`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Meta {
     address: Address,
@@ -77,7 +77,7 @@ impl Channel {
         now_ms: u64,
     ) -> Result<Option<Channel>, StoreError> {
         let stored = store.load()?;
-        let known = stored.meta.as_deref().and_then(|bytes| codec::from_msgpack::<Meta>(bytes).ok());
+        let known = stored.meta.as_deref().and_then(|bytes| pinned::decode::<Meta>(bytes));
         let meta = match (known, call) {
             (Some(meta), _) => meta,
             (None, None) => return Ok(None),
@@ -304,7 +304,7 @@ impl Channel {
     }
 
     fn save_meta(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
-        store.save_meta(&rmp_serde::to_vec(&self.meta).expect("meta encodes to memory"))
+        store.save_meta(&pinned::encode(&self.meta))
     }
 }
 

@@ -17,10 +17,11 @@ use crate::limits::{
     HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
 };
 use crate::name::{AppId, ChannelName};
+use crate::pinned;
 use crate::serial::Position;
 use crate::wire::flags::Modes;
 use crate::wire::outbound::{ConnectionDetails, Outbound};
-use crate::wire::{Encoded, Format, action, codec};
+use crate::wire::{Encoded, Format, action};
 
 /// How a connection begins: what the router made of its URL and credentials. Travels to the object that takes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -155,7 +156,7 @@ impl Session {
     }
 }
 
-/// A session as its socket carries it. Pinned: a msgpack array.
+/// A session as its socket carries it. Pinned, see [`crate::pinned`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     connection_id: String,
@@ -193,11 +194,11 @@ impl Record {
     }
 
     pub fn encode(&self) -> Vec<u8> {
-        rmp_serde::to_vec(self).expect("records encode to memory")
+        pinned::encode(self)
     }
 
     pub fn decode(bytes: &[u8]) -> Option<Record> {
-        codec::from_msgpack(bytes).ok()
+        pinned::decode(bytes)
     }
 
     /// The session again. Nothing was sent since, as far as it knows, so a heartbeat is due.

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use worker::{Env, Method, Request, RequestInit, Stub};
 
 use crate::call::{self, Answer, ChannelCall, Delivered, Delivery, RelayName, RelayObject, Response};
+use crate::pinned;
 
 /// Bindings of the object classes in wrangler.toml.
 pub const CHANNEL: &str = "CHANNEL";
@@ -20,7 +21,7 @@ pub fn stub(env: &Env, class: &str, name: &str) -> worker::Result<Stub> {
 
 /// `None` when no answer came, whatever the reason: the callee may or may not have done it.
 pub async fn call_channel(env: &Env, call: &ChannelCall) -> Option<Answer<Response>> {
-    post(env, CHANNEL, &call.to.object_name(), CALL_URL, &call::encode(call)).await
+    post(env, CHANNEL, &call.to.object_name(), CALL_URL, &pinned::encode(call)).await
 }
 
 pub async fn deliver(env: &Env, relay: &RelayName, delivery: &Delivery) -> Option<Delivered> {
@@ -28,7 +29,7 @@ pub async fn deliver(env: &Env, relay: &RelayName, delivery: &Delivery) -> Optio
         RelayObject::Relay(name) => (RELAY, name),
         RelayObject::Channel(name) => (CHANNEL, name),
     };
-    post(env, class, name, DELIVER_URL, &call::encode(delivery)).await
+    post(env, class, name, DELIVER_URL, &pinned::encode(delivery)).await
 }
 
 async fn post<T: DeserializeOwned>(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<T> {

@@ -11,6 +11,7 @@ use super::platform::{ObjectState, Socket};
 use super::router::Handover;
 use crate::call::{self, Answer, ChannelCall, Delivery};
 use crate::error::ErrorInfo;
+use crate::pinned;
 use crate::wire::Format;
 
 /// One channel: its order and log, and the sockets that named it when they connected.
@@ -106,5 +107,5 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
 }
 
 fn reply(value: &impl serde::Serialize) -> Result<Response> {
-    Response::from_bytes(call::encode(value))
+    Response::from_bytes(pinned::encode(value))
 }

@@ -65,6 +65,15 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = setAlarm)]
     pub fn set_alarm(this: &ObjectStorage, at: &Date) -> Result<Promise, JsValue>;
 
+    #[wasm_bindgen(js_name = URL)]
+    pub type Url;
+
+    #[wasm_bindgen(constructor, catch, js_class = "URL")]
+    pub fn new(text: &str) -> Result<Url, JsValue>;
+
+    #[wasm_bindgen(method, getter, js_name = searchParams)]
+    pub fn search_params(this: &Url) -> JsValue;
+
     pub type Sql;
 
     #[wasm_bindgen(method, catch, variadic)]
@@ -75,6 +84,16 @@ extern "C" {
     /// All rows, as objects by column. Never `one()`, which throws through Rust when there is none.
     #[wasm_bindgen(method, catch, js_name = toArray)]
     pub fn to_array(this: &Cursor) -> Result<Array, JsValue>;
+}
+
+/// The query of a URL, decoded. By the runtime: a parser of our own or a library's would be a tenth of the binary.
+pub fn query_pairs(url: &str) -> Vec<(String, String)> {
+    let Ok(url) = Url::new(url) else { return Vec::new() };
+    let pair = |pair: JsValue| {
+        let pair: Array = pair.unchecked_into();
+        (pair.get(0).as_string().unwrap_or_default(), pair.get(1).as_string().unwrap_or_default())
+    };
+    Array::from(&url.search_params()).iter().map(pair).collect()
 }
 
 /// A frame as the runtime sends it. Made once, sent to many.

@@ -7,13 +7,14 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use worker::{Context, Env, Headers, Request, Response, Result, WebSocketPair, event};
 
-use super::platform::{Socket, frame_value, now_ms, random_bytes};
+use super::platform::{Socket, frame_value, now_ms, query_pairs, random_bytes};
 use super::{calls, config};
 use crate::auth::{Credentials, Presented, Surface};
 use crate::call::{self, Address, Answer, ChannelCall, Rules};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BATCH_BODY_MAX_BYTES;
 use crate::name::ChannelName;
+use crate::pinned;
 use crate::relay::session::Opening;
 use crate::rest::{self, Reply, Step};
 use crate::wire::outbound::Outbound;
@@ -95,7 +96,6 @@ async fn ask(env: &Env, call: &ChannelCall) -> Answer<call::Response> {
 }
 
 async fn read_rest(mut request: Request) -> Result<rest::Request> {
-    let url = request.url()?;
     let header = |name: &str| request.headers().get(name);
     let headers = rest::Headers {
         authorization: header("authorization")?,
@@ -106,8 +106,8 @@ async fn read_rest(mut request: Request) -> Result<rest::Request> {
     };
     Ok(rest::Request {
         method: request.method().to_string(),
-        path: url.path().to_owned(),
-        query: url.query_pairs().into_owned().collect(),
+        path: request.path(),
+        query: query_pairs(&request.inner().url()),
         headers,
         body: read_body(&mut request).await?,
     })
@@ -141,7 +141,7 @@ fn write_reply(reply: Reply) -> Result<Response> {
 
 /// A WebSocket. Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
 async fn connect(request: Request, env: &Env) -> Result<Response> {
-    let query: Vec<(String, String)> = request.url()?.query_pairs().into_owned().collect();
+    let query = query_pairs(&request.inner().url());
     let format = if query.iter().any(|(name, value)| name == "format" && value == "msgpack") {
         Format::Msgpack
     } else {
@@ -155,7 +155,7 @@ async fn connect(request: Request, env: &Env) -> Result<Response> {
     let (class, name) = handover.object();
     let headers = Headers::new();
     headers.set("upgrade", "websocket")?;
-    headers.set(HANDOVER, &BASE64URL.encode(call::encode(&handover)))?;
+    headers.set(HANDOVER, &BASE64URL.encode(pinned::encode(&handover)))?;
     let mut init = worker::RequestInit::new();
     init.with_headers(headers);
     calls::stub(env, class, &name)?.fetch_with_request(Request::new_with_init("https://object/connect", &init)?).await

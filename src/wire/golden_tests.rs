@@ -92,9 +92,10 @@ fn errors_are_spelled_as_clients_read_them() {
 #[test]
 fn stored_entries_are_pinned() {
     let entry = entry(0, Data::Text("x".into()));
-    let bytes = rmp_serde::to_vec(&entry).unwrap();
-    let expected =
-        b"\x94\xcf\x00\x06\x60\xfd\xb0\x3b\x88\xe0\xa6Ht1R:0\xa4Ht1R\x91\x96\xc0\xa5greet\xa1x\xa4json\xa3bob\xc0";
+    let bytes = crate::pinned::encode(&entry);
+    let position = b"\xe0\x91\xee\x81\xdb\x9f\x98\x03";
+    let message = b"\x01\x00\x01\x05greet\x01\x01x\x01\x04json\x01\x03bob\x00";
+    let expected = [b"\x01", &position[..], b"\x06Ht1R:0\x01\x04Ht1R", message].concat();
     assert_eq!(bytes, expected);
-    assert_eq!(rmp_serde::from_slice::<Entry>(&bytes).unwrap(), entry);
+    assert_eq!(crate::pinned::decode::<Entry>(&bytes), Some(entry));
 }

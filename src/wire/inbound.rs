@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
+use serde::de::{self, Deserializer, Visitor};
 use serde_json::Value;
 
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{DECODE_ERROR_MAX_BYTES, FRAME_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::limits::{DECODE_ERROR_MAX_BYTES, FRAME_MAX_BYTES, NESTING_MAX, PUBLISH_MAX_MESSAGES};
 use crate::wire::data::Payload;
 use crate::wire::message::{Extras, Message};
 use crate::wire::several::{Record, Several};
-use crate::wire::{Format, action, codec};
+use crate::wire::{Format, action};
 
 pub type Params = BTreeMap<String, String>;
 
@@ -151,15 +151,23 @@ pub fn decode(bytes: &[u8], format: Format) -> Result<Inbound, ErrorInfo> {
 }
 
 /// Decodes any value of the protocol. Fails with 40001 and says at what.
-pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8], format: Format) -> Result<T, ErrorInfo> {
+pub fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8], format: Format) -> Result<T, ErrorInfo> {
     match format {
-        Format::Json => codec::from_json(bytes).map_err(|error| undecodable("JSON", &error)),
-        Format::Msgpack => codec::from_msgpack(bytes).map_err(|error| undecodable("msgpack", &error)),
+        Format::Json => serde_json::from_slice(bytes).map_err(|error| undecodable("JSON", &error)),
+        Format::Msgpack => from_msgpack(bytes),
     }
 }
 
+fn from_msgpack<'a, T: Deserialize<'a>>(mut bytes: &'a [u8]) -> Result<T, ErrorInfo> {
+    let mut deserializer = rmp_serde::Deserializer::new(&mut bytes);
+    deserializer.set_max_depth(NESTING_MAX);
+    let value = T::deserialize(&mut deserializer).map_err(|error| undecodable("msgpack", &error))?;
+    drop(deserializer);
+    if bytes.is_empty() { Ok(value) } else { Err(Code::BadBody.because("bytes follow the msgpack value")) }
+}
+
 /// A decoder quotes the value that is wrong, which may be most of the frame.
-fn undecodable(format: &str, error: &str) -> ErrorInfo {
+fn undecodable(format: &str, error: &impl fmt::Display) -> ErrorInfo {
     let mut text = format!("not valid {format} here: {error}");
     text.truncate(text.floor_char_boundary(DECODE_ERROR_MAX_BYTES));
     Code::BadBody.because(text)

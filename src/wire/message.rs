@@ -10,7 +10,7 @@ pub type Extras = Map<String, Value>;
 
 /// A message as published. What can be derived from its [`Entry`] isn't kept: timestamp, serial, connection.
 ///
-/// Pinned: stored rows and calls hold it as a msgpack array; add fields at the end only, with a default.
+/// Pinned: stored rows and calls hold it, see [`crate::pinned`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// Only when the publisher chose it; else it is `<publish id>:<index>`.
@@ -19,6 +19,7 @@ pub struct Message {
     pub data: Data,
     pub encoding: Option<String>,
     pub client_id: Option<String>,
+    #[serde(with = "crate::pinned::json_text")]
     pub extras: Option<Extras>,
 }
 

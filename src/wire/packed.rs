@@ -5,7 +5,7 @@
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
-use crate::wire::codec;
+use crate::pinned;
 use crate::wire::message::Entry;
 
 /// Zero or more encoded [`Entry`] values, in order.
@@ -22,7 +22,7 @@ impl Packed {
     }
 
     pub fn one(entry: &Entry) -> Packed {
-        Packed(rmp_serde::to_vec(entry).expect("entries encode to memory"))
+        Packed(pinned::encode(entry))
     }
 
     pub fn append(&mut self, other: &Packed) {
@@ -45,7 +45,7 @@ impl Packed {
         let mut rest = self.0.as_slice();
         let mut entries = Vec::new();
         while !rest.is_empty() {
-            entries.push(codec::read_msgpack(&mut rest).map_err(|_| Damaged)?);
+            entries.push(pinned::read(&mut rest).ok_or(Damaged)?);
         }
         Ok(entries)
     }
@@ -97,7 +97,7 @@ mod tests {
         let mut packed = Packed::default();
         (1..4).for_each(|position| packed.append(&Packed::one(&entry(position))));
         assert_eq!(packed.entries().unwrap(), [entry(1), entry(2), entry(3)]);
-        let travelled: Packed = rmp_serde::from_slice(&rmp_serde::to_vec(&packed).unwrap()).unwrap();
+        let travelled: Packed = pinned::decode(&pinned::encode(&packed)).unwrap();
         assert_eq!(travelled, packed);
     }
 

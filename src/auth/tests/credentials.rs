@@ -8,6 +8,7 @@ use crate::auth::{App, Capability, Credentials, Grant, Identity, Operations, Pre
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CAPABILITY_MAX_BYTES, CLIENT_ID_MAX_BYTES, GRANT_MAX_BYTES, TOKEN_MAX_BYTES};
 use crate::name::{AppId, ChannelName};
+use crate::pinned;
 
 fn header(value: &str) -> Result<Grant, ErrorInfo> {
     let presented = Presented { authorization: Some(value), ..Presented::default() };
@@ -208,18 +209,19 @@ fn the_largest_grant_fits_its_bound() {
         expires_at_ms: Some(u64::MAX),
         revocation_key: Some("r".repeat(255).into()),
     };
-    let bytes = rmp_serde::to_vec(&grant).unwrap();
+    let bytes = pinned::encode(&grant);
     assert!(bytes.len() + (CAPABILITY_MAX_BYTES - capability.len()) <= GRANT_MAX_BYTES);
-    assert_eq!(rmp_serde::from_slice::<Grant>(&bytes).unwrap(), grant);
+    assert_eq!(pinned::decode::<Grant>(&bytes), Some(grant));
 }
 
 #[test]
 fn the_encoded_grant_is_pinned() {
     let grant = present_token(&token("demo.chat", json!({"clientId": "ann", "ttl": 1000}))).unwrap();
     let expected =
-        json!(["demo.chat", r#"{"chat:*":["publish","subscribe"]}"#, "ann", false, NOW_MS, NOW_MS + 1000, null]);
-    let encoded: serde_json::Value = rmp_serde::from_slice(&rmp_serde::to_vec(&grant).unwrap()).unwrap();
-    assert_eq!(encoded, expected);
+        [&[1, 9][..], b"demo.chat", &[34], br#"{"chat:*":["publish","subscribe"]}"#, &[1, 3], b"ann", &[0, 1]].concat();
+    let encoded = pinned::encode(&grant);
+    assert_eq!(encoded[..expected.len()], expected);
+    assert_eq!(pinned::decode(&encoded), Some(grant));
 }
 
 proptest! {
