@@ -37,6 +37,7 @@ use crate::wire::inbound::{self, Inbound};
 use crate::wire::outbound::Outbound;
 use crate::wire::{Encoded, Format, action};
 use attach::Read;
+use attachment::Attachment;
 use connections::Parted;
 use feed::Feed;
 use publisher::Publisher;
@@ -244,8 +245,10 @@ impl Relay {
         let session = self.sessions.get_mut(&socket)?;
         session.dirty = false;
         let feeds = &self.feeds;
-        let witnessed = |name: &ChannelName| feeds.get(&name.owner()).and_then(|feed| feed.witnessed_by(socket, name));
-        Some(session.record(witnessed).encode())
+        let place = |name: &ChannelName, attachment: &Attachment| {
+            feeds.get(&name.owner()).map(|feed| feed.place(socket, name, attachment)).unwrap_or_default()
+        };
+        Some(session.record(place).encode())
     }
 }
 

@@ -133,12 +133,16 @@ impl Session {
         now_ms.saturating_sub(self.last_sent_ms) >= self.heartbeat_interval_ms / 2
     }
 
-    pub fn record(&self, witnessed: impl Fn(&ChannelName) -> Option<Witness>) -> Record {
-        let attachment = |(name, attachment): (&ChannelName, &Attachment)| AttachmentRecord {
-            name: name.clone(),
-            requested: attachment.requested,
-            params: attachment.params.clone(),
-            witness: witnessed(name),
+    pub fn record(&self, place: impl Fn(&ChannelName, &Attachment) -> Place) -> Record {
+        let attachment = |(name, attachment): (&ChannelName, &Attachment)| {
+            let place = place(name, attachment);
+            AttachmentRecord {
+                name: name.clone(),
+                requested: attachment.requested,
+                params: attachment.params.clone(),
+                witness: place.witness,
+                ahead: place.ahead,
+            }
         };
         Record {
             connection_id: self.key.connection_id.clone(),
@@ -178,6 +182,23 @@ pub struct AttachmentRecord {
     params: AttachParams,
     /// One attachment of each channel remembers for the relay how far its deliveries are.
     pub witness: Option<Witness>,
+    /// It has everything up to here, though the relay's deliveries are not so far; else absent, which is zero.
+    ahead: Position,
+}
+
+/// What an attachment's record holds of the relay's place in the channel, and of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    pub witness: Option<Witness>,
+    pub ahead: Position,
+}
+
+impl Place {
+    /// What any attachment's record may come to hold.
+    pub fn longest() -> Place {
+        let witness = Witness { series: "x".repeat(16), position: Position(u64::MAX) };
+        Place { witness: Some(witness), ahead: Position(u64::MAX) }
+    }
 }
 
 /// Where a relay stands on a channel, as one of its sockets remembers it.
@@ -199,7 +220,7 @@ impl Record {
     /// The session again. Nothing was sent since, as far as it knows, so a heartbeat is due.
     pub fn into_session(self) -> Session {
         let live = |record: AttachmentRecord| {
-            let state = State::Live { after: Position::ZERO };
+            let state = State::Live { after: record.ahead };
             (record.name, Attachment { requested: record.requested, params: record.params, state })
         };
         Session {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use courtside::channel::store::{Row, Store, StoreError, Stored, Totals};
 use courtside::call::RelayName;
+use courtside::channel::store::{Row, Store, StoreError, Stored, Totals};
 use courtside::serial::Position;
 use courtside::wire::packed::Packed;
 

@@ -1,0 +1,45 @@
+//! Races that the simulation found, each told as shortly as it can be.
+
+mod support {
+    pub mod bench;
+    pub mod memory_store;
+}
+
+use courtside::call::{Backlog, Delivered, ReadFrom, RelayName, Request, Response};
+use courtside::relay::SocketId;
+use courtside::serial::Position;
+
+use support::bench::*;
+use support::memory_store::MemoryStore;
+
+const ATTACH: &str = r#"{"action":10,"channel":"room"}"#;
+
+/// again what it has.
+#[test]
+fn an_attachment_that_is_ahead_stays_ahead_of_a_rebuilt_relay() {
+    let mut relay = relay();
+    connect(&mut relay, 1);
+    let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
+    let mut effects = relay.answered(subscribe, subscribed(10), NOW_MS);
+    let witness = record(&effects, 1).expect("the first to be live remembers for the relay");
+
+    connect(&mut relay, 2);
+    let serial = Position(5).serial(SERIES);
+    let resume = format!(r#"{{"action":10,"channel":"room","channelSerial":"{serial}"}}"#);
+    let (read, request) = call(&send(&mut relay, 2, &resume));
+    assert_eq!(request, Request::Read(ReadFrom::After { position: Position(5), series: SERIES.into() }));
+    let (after, through) = (Position(5), Position(20));
+    let entries = entries(&[10, 20]);
+    let backlog = Backlog { series: SERIES.into(), lost: None, after, entries, through, more: false };
+    effects = relay.answered(read, Some(Ok(Response::Backlog(backlog))), NOW_MS);
+    let ahead = record(&effects, 2).expect("it went live");
+
+    let mut rebuilt = support::bench::relay();
+    rebuilt.restore(SocketId(1), &witness, NOW_MS);
+    rebuilt.restore(SocketId(2), &ahead, NOW_MS);
+    rebuilt.restored(NOW_MS);
+    let (answer, effects) = rebuilt.deliver(&delivery(10, &[20, 30]), NOW_MS);
+    assert_eq!(answer, Delivered::At(Position(30)));
+    assert!(frames(&effects, 1)[0].contains("at 20"));
+    assert!(!frames(&effects, 2)[0].contains("at 20") && frames(&effects, 2)[0].contains("at 30"));
+}
