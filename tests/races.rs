@@ -43,3 +43,15 @@ fn an_attachment_that_is_ahead_stays_ahead_of_a_rebuilt_relay() {
     assert!(frames(&effects, 1)[0].contains("at 20"));
     assert!(!frames(&effects, 2)[0].contains("at 20") && frames(&effects, 2)[0].contains("at 30"));
 }
+
+/// the new place of 0 bounds where 1 may be, and no row is there yet.
+#[test]
+fn a_repeat_is_found_though_an_earlier_publish_is_new() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    let (first, _) = publish(&mut channel, &mut store, vec![numbered("a", 1)]);
+    let mut channel = wake(&mut store);
+    let (again, _) = publish(&mut channel, &mut store, vec![numbered("a", 0), numbered("a", 1)]);
+    assert_eq!(again[1], first[0]);
+    assert!(again[0] > first[0]);
+}
