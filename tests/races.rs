@@ -55,3 +55,33 @@ fn a_repeat_is_found_though_an_earlier_publish_is_new() {
     assert_eq!(again[1], first[0]);
     assert!(again[0] > first[0]);
 }
+
+/// lies between it and the answer.
+#[test]
+fn a_relay_that_asks_to_be_fed_takes_no_delivery_before_the_answer() {
+    let mut relay = relay();
+    connect(&mut relay, 1);
+    let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
+    let (answer, _) = relay.deliver(&delivery(5, &[6, 7]), NOW_MS);
+    assert_eq!(answer, Delivered::At(Position(5)), "it will be told again, from there");
+
+    connect(&mut relay, 2);
+    assert_eq!(frames(&send(&mut relay, 2, ATTACH), 2), [] as [String; 0]);
+    let effects = relay.answered(subscribe, subscribed(9), NOW_MS);
+    for socket in [1, 2] {
+        assert!(frames(&effects, socket)[0].contains(&Position(9).serial(SERIES)));
+    }
+}
+
+/// have taken it off its list, and the answer that is under way would be believed all the same.
+#[test]
+fn a_relay_that_asks_to_be_fed_never_says_that_nobody_listens() {
+    let mut relay = relay();
+    connect(&mut relay, 1);
+    let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
+    send(&mut relay, 1, r#"{"action":12,"channel":"room"}"#);
+    let (answer, _) = relay.deliver(&delivery(5, &[6]), NOW_MS);
+    assert_eq!(answer, Delivered::At(Position(5)));
+    relay.answered(subscribe, subscribed(5), NOW_MS);
+    assert_eq!(relay.deliver(&delivery(5, &[6]), NOW_MS).0, Delivered::Unsubscribed);
+}

@@ -111,12 +111,15 @@ impl Relay {
     }
 
     fn subscribe(&mut self, owner: &ChannelName) {
-        let asked =
-            self.pending.values().any(|pending| matches!(pending, Pending::Subscribe(channel) if channel == owner));
-        if !asked {
+        if !self.is_subscribing(owner) {
             let request = Request::Subscribe(self.name.clone());
             self.call(owner, Pending::Subscribe(owner.clone()), request);
         }
+    }
+
+    /// Whether the channel was asked to feed this relay and hasn't answered.
+    pub(super) fn is_subscribing(&self, owner: &ChannelName) -> bool {
+        self.pending.values().any(|pending| matches!(pending, Pending::Subscribe(channel) if channel == owner))
     }
 
     pub(super) fn subscribed(&mut self, owner: &ChannelName, subscribed: &Subscribed, now_ms: u64) {
