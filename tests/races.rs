@@ -14,6 +14,7 @@ use support::memory_store::MemoryStore;
 
 const ATTACH: &str = r#"{"action":10,"channel":"room"}"#;
 
+/// An attachment that caught up from the log is ahead of its relay. A relay that loses its memory then must not give it
 /// again what it has.
 #[test]
 fn an_attachment_that_is_ahead_stays_ahead_of_a_rebuilt_relay() {
@@ -44,6 +45,7 @@ fn an_attachment_that_is_ahead_stays_ahead_of_a_rebuilt_relay() {
     assert!(!frames(&effects, 2)[0].contains("at 20") && frames(&effects, 2)[0].contains("at 30"));
 }
 
+/// A connection's publish 0 failed on its way and 1 did not. When both are sent again to a channel that lost its memory,
 /// the new place of 0 bounds where 1 may be, and no row is there yet.
 #[test]
 fn a_repeat_is_found_though_an_earlier_publish_is_new() {
@@ -56,6 +58,7 @@ fn a_repeat_is_found_though_an_earlier_publish_is_new() {
     assert!(again[0] > first[0]);
 }
 
+/// A delivery of an earlier subscription comes while the relay asks for another. Whoever went live on it would miss what
 /// lies between it and the answer.
 #[test]
 fn a_relay_that_asks_to_be_fed_takes_no_delivery_before_the_answer() {
@@ -73,6 +76,7 @@ fn a_relay_that_asks_to_be_fed_takes_no_delivery_before_the_answer() {
     }
 }
 
+/// Those who made the relay ask have gone, and others come. Had it said meanwhile that nobody listens, the channel would
 /// have taken it off its list, and the answer that is under way would be believed all the same.
 #[test]
 fn a_relay_that_asks_to_be_fed_never_says_that_nobody_listens() {
@@ -84,4 +88,22 @@ fn a_relay_that_asks_to_be_fed_never_says_that_nobody_listens() {
     assert_eq!(answer, Delivered::At(Position(5)));
     relay.answered(subscribe, subscribed(5), NOW_MS);
     assert_eq!(relay.deliver(&delivery(5, &[6]), NOW_MS).0, Delivered::Unsubscribed);
+}
+
+/// A relay's call to be fed comes again, late: the relay is behind by a delivery that was lost. Its cursor must not jump.
+#[test]
+fn a_late_subscription_skips_nothing() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    let name = RelayName::shard(app().id(), 0);
+    channel.subscribe(&mut store, name.clone()).expect("the store works");
+    let (_, deliveries) = publish(&mut channel, &mut store, vec![numbered("a", 0)]);
+    let (attempt, lost) = &deliveries[0];
+    channel.subscribe(&mut store, name.clone()).expect("the store works");
+    channel.delivered(&mut store, &name, *attempt, None, NOW_MS);
+    let effects = channel.tick(&mut store, NOW_MS + 60_000);
+    let again = effects.iter().any(|effect| {
+        matches!(effect, courtside::channel::Effect::Deliver { delivery, .. } if delivery.entries == lost.entries)
+    });
+    assert!(again, "{effects:?}");
 }
