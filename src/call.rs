@@ -11,6 +11,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::{AppId, ChannelName};
 use crate::serial::Position;
+use crate::wire::codec;
 use crate::wire::message::Message;
 use crate::wire::packed::Packed;
 
@@ -31,24 +32,35 @@ impl Address {
     }
 }
 
-/// Who is fed by a channel: a relay's object, or the channel's own object for the sockets it holds itself.
+/// Who is fed by a channel: a relay's object, or a channel's object for the sockets that it holds itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RelayName(Rc<str>);
 
+/// Where deliveries to a [`RelayName`] go: the name of an object, by its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelayObject<'a> {
+    Relay(&'a str),
+    Channel(&'a str),
+}
+
 impl RelayName {
-    /// The relay of an app's shard. One shard per app for now.
+    /// The relay of an app's shard.
     pub fn shard(app: &AppId, shard: u16) -> RelayName {
-        RelayName(format!("{}/{shard}", app.as_str()).into())
+        RelayName(format!("relay:{}/{shard}", app.as_str()).into())
     }
 
-    /// The channel's own object.
-    pub fn own() -> RelayName {
-        RelayName("".into())
+    /// The object of a channel, as the relay of its own sockets.
+    pub fn of_channel(address: &Address) -> RelayName {
+        RelayName(format!("channel:{}", address.object_name()).into())
     }
 
-    pub fn is_own(&self) -> bool {
-        self.0.is_empty()
+    pub fn object(&self) -> RelayObject<'_> {
+        match self.0.split_once(':') {
+            Some(("channel", name)) => RelayObject::Channel(name),
+            Some((_, name)) => RelayObject::Relay(name),
+            None => RelayObject::Relay(&self.0),
+        }
     }
 
     pub fn as_str(&self) -> &str {
@@ -244,7 +256,7 @@ pub fn encode(value: &impl Serialize) -> Vec<u8> {
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ErrorInfo> {
     match bytes.split_first() {
         Some((&VERSION, body)) => {
-            rmp_serde::from_slice(body).map_err(|_| Code::Internal.because("a call between objects is damaged"))
+            codec::from_msgpack(body).map_err(|_| Code::Internal.because("a call between objects is damaged"))
         }
         _ => Err(Code::Internal.because("a call between objects has another version's format")),
     }
@@ -285,6 +297,14 @@ mod tests {
         };
         assert_eq!(address("demo", "a/b").object_name(), "demo/a/b");
         assert_ne!(address("a", "b/c").object_name(), address("a-b", "c").object_name());
+    }
+
+    #[test]
+    fn relays_are_objects_of_two_classes() {
+        let app = AppId::parse("demo").unwrap();
+        let address = Address { app: app.clone(), channel: ChannelName::parse("a:b").unwrap() };
+        assert_eq!(RelayName::shard(&app, 0).object(), RelayObject::Relay("demo/0"));
+        assert_eq!(RelayName::of_channel(&address).object(), RelayObject::Channel("demo/a:b"));
     }
 
     #[test]

@@ -13,3 +13,6 @@ pub mod publish;
 pub mod call;
 pub mod channel;
 pub mod relay;
+pub mod rest;
+#[cfg(target_arch = "wasm32")]
+mod shell;

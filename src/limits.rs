@@ -18,6 +18,14 @@ pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
 /// Messages in one publish.
 pub const PUBLISH_MAX_MESSAGES: usize = 1_000;
 
+/// Bytes in the id that a publisher chooses for a message, and in its encoding. The size of a message does not count them
+/// (protocol.md § 8.4), yet a row holds them.
+pub const MESSAGE_ID_MAX_BYTES: usize = 255;
+pub const ENCODING_MAX_BYTES: usize = 255;
+
+/// Bytes of a decoding error's text that are told: decoders quote what they could not read, whole.
+pub const DECODE_ERROR_MAX_BYTES: usize = 200;
+
 /// Nesting of a decoded frame. Decoders recurse, so this bounds their stack.
 pub const NESTING_MAX: usize = 100;
 
@@ -88,8 +96,11 @@ pub const HISTORY_MAX_LIMIT: usize = 1_000;
 /// Bytes of entries in a page of history; a page ends early, with a link to the next.
 pub const HISTORY_PAGE_BYTES: usize = 1024 * 1024;
 
-const _: () =
-    assert!(ROW_MAX_BYTES + MESSAGE_MAX_BYTES * 2 < 2_000_000, "a row that ends with the largest publish fits");
+/// Bytes of the largest entry: what its messages count, and what each has besides: id, encoding, msgpack's headers.
+const ENTRY_MAX_BYTES: usize =
+    MESSAGE_MAX_BYTES * 2 + PUBLISH_MAX_MESSAGES * (MESSAGE_ID_MAX_BYTES + ENCODING_MAX_BYTES + 32);
+
+const _: () = assert!(ROW_MAX_BYTES + ENTRY_MAX_BYTES < 2_000_000, "a row that ends with the largest publish fits");
 const _: () =
     assert!(DEDUP_WINDOW_MS <= RETENTION_MS + RETENTION_SLACK_MS, "what is known as repeated is still in the log");
 const _: () =
@@ -198,3 +209,30 @@ pub const UNACKNOWLEDGED_MAX: usize = 10_000;
 
 const _: () = assert!(PUBLISH_CALL_MAX_BYTES + MESSAGE_MAX_BYTES <= COMMIT_MAX_BYTES, "a full call fits a commit");
 const _: () = assert!(SESSION_RECORD_MAX_BYTES < 16_384, "the platform's bound on what a socket carries");
+
+// REST.
+
+/// Bytes of a request's body: what a frame may have, since both carry one publish.
+pub const BODY_MAX_BYTES: usize = FRAME_MAX_BYTES;
+
+/// Bytes of a batch's body (protocol.md § 22).
+pub const BATCH_BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// Channels in a batch, over all its parts, and messages (protocol.md § 22). Decoding keeps at most 101 parts of 1,001
+/// messages of 270 bytes, 27 MB, before it counts them.
+pub const BATCH_MAX_CHANNELS: usize = 100;
+pub const BATCH_MAX_MESSAGES: usize = 1_000;
+
+/// Messages in a page of history when the request doesn't say.
+pub const HISTORY_DEFAULT_LIMIT: usize = 100;
+
+/// The last time that a serial can have: a thousand positions each, in the 53 bits that JavaScript keeps exact.
+pub const TIME_MAX_MS: u64 = (1 << 53) / 1_000;
+
+/// Bytes of an error's message in a header.
+pub const ERROR_HEADER_MAX_BYTES: usize = 200;
+
+const _: () = assert!(BATCH_MAX_CHANNELS * MESSAGE_MAX_BYTES < 8 * 1024 * 1024, "a batch's copies fit in memory");
+const _: () = assert!(BATCH_BODY_MAX_BYTES <= COMMIT_MAX_BYTES, "all that a batch says to one channel fits a commit");
+const _: () = assert!(BODY_MAX_BYTES < BATCH_BODY_MAX_BYTES, "the shell reads no more than the longest body");
+const _: () = assert!(HISTORY_DEFAULT_LIMIT <= HISTORY_MAX_LIMIT, "the default is a limit that may be asked for");

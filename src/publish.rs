@@ -2,7 +2,7 @@
 
 use crate::auth::Identity;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::limits::{ENCODING_MAX_BYTES, MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
 use crate::wire::inbound::{InboundMessage, Params};
 use crate::wire::message::Message;
 
@@ -43,12 +43,25 @@ pub fn check(messages: Vec<InboundMessage>, params: &Params, identity: &Identity
 }
 
 fn identified(message: InboundMessage, identity: &Identity, ephemeral: bool) -> Result<Message, ErrorInfo> {
+    bound_texts(&message)?;
     let client_id = identity.for_message(message.client_id.as_deref())?;
     let mut message = message.into_message()?;
     if ephemeral {
         message.extras.get_or_insert_default().insert("ephemeral".to_owned(), true.into());
     }
     Ok(Message { client_id, ..message })
+}
+
+/// The texts that a message's size does not count.
+fn bound_texts(message: &InboundMessage) -> Result<(), ErrorInfo> {
+    let is_over = |text: &Option<String>, max: usize| text.as_ref().is_some_and(|text| text.len() > max);
+    if is_over(&message.id, MESSAGE_ID_MAX_BYTES) {
+        return Err(Code::BadMessageId.because(format!("a message id has at most {MESSAGE_ID_MAX_BYTES} bytes")));
+    }
+    if is_over(&message.encoding, ENCODING_MAX_BYTES) {
+        return Err(Code::BadData.because(format!("an encoding has at most {ENCODING_MAX_BYTES} bytes")));
+    }
+    Ok(())
 }
 
 fn all_or_none_ephemeral(messages: &[Message]) -> Result<(), ErrorInfo> {
@@ -124,6 +137,22 @@ mod tests {
         let many = check(vec![of(0); PUBLISH_MAX_MESSAGES + 1], &Params::new(), &Identity::Anonymous);
         assert!(many.unwrap_err().is(Code::TooManyMessages));
         assert!(check(vec![], &Params::new(), &Identity::Anonymous).unwrap_err().is(Code::BadRequest));
+    }
+
+    #[test]
+    fn what_sizes_do_not_count_is_bounded_too() {
+        let of = |message: InboundMessage| check(vec![message], &Params::new(), &Identity::Anonymous);
+        let text = |bytes: usize| Some("x".repeat(bytes));
+        let longest = InboundMessage {
+            id: text(MESSAGE_ID_MAX_BYTES),
+            encoding: text(ENCODING_MAX_BYTES),
+            ..InboundMessage::default()
+        };
+        assert!(of(longest).is_ok());
+        let id = InboundMessage { id: text(MESSAGE_ID_MAX_BYTES + 1), ..InboundMessage::default() };
+        assert!(of(id).unwrap_err().is(Code::BadMessageId));
+        let encoding = InboundMessage { encoding: text(ENCODING_MAX_BYTES + 1), ..InboundMessage::default() };
+        assert!(of(encoding).unwrap_err().is(Code::BadData));
     }
 
     #[test]

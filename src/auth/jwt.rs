@@ -11,6 +11,7 @@ use super::grant::{Claims, Grant};
 use super::{Capability, Identity, Key, KeyName};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CLOCK_SKEW_MAX_MS, REVOCATION_KEY_MAX_BYTES, TOKEN_MAX_BYTES};
+use crate::wire::codec;
 
 /// A JWT whose parts could be read; nothing says yet who signed it.
 #[derive(Clone)]
@@ -120,7 +121,7 @@ impl PresentedJwt {
 }
 
 fn object(part: &str) -> Option<Map<String, Value>> {
-    serde_json::from_slice(&URL.decode(part).ok()?).ok()
+    codec::from_json(&URL.decode(part).ok()?).ok()
 }
 
 fn invalid(why: &str) -> ErrorInfo {

@@ -14,6 +14,7 @@ use super::{Capability, Identity, Key, KeyName};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::TOKEN_MAX_BYTES;
 use crate::name::AppId;
+use crate::wire::codec;
 
 /// Changes when the fields of [`Body`] do.
 const VERSION: u8 = 1;
@@ -77,7 +78,7 @@ impl PresentedToken {
         let (app, opaque) = text.split_once('.').filter(|_| text.len() <= TOKEN_MAX_BYTES)?;
         let mut signed = URL.decode(opaque).ok()?;
         let tag = signed.split_off(signed.len().checked_sub(MAC_BYTES)?);
-        let body: Body = rmp_serde::from_slice(&signed).ok()?;
+        let body: Body = codec::from_msgpack(&signed).ok()?;
         let key_name = KeyName::new(AppId::parse(app).ok()?, &body.key_id).ok()?;
         (body.version == VERSION).then_some(PresentedToken { key_name, body, signed, tag })
     }

@@ -23,6 +23,7 @@ use crate::call::{
 use crate::error::{Code, ErrorInfo};
 use crate::limits::COMMIT_MAX_BYTES;
 use crate::serial::Position;
+use crate::wire::codec;
 use dedup::{Suspicion, Window};
 use feed::Feeds;
 use log::{Batch, Log};
@@ -76,7 +77,7 @@ impl Channel {
         now_ms: u64,
     ) -> Result<Option<Channel>, StoreError> {
         let stored = store.load()?;
-        let known = stored.meta.as_deref().and_then(|bytes| rmp_serde::from_slice::<Meta>(bytes).ok());
+        let known = stored.meta.as_deref().and_then(|bytes| codec::from_msgpack::<Meta>(bytes).ok());
         let meta = match (known, call) {
             (Some(meta), _) => meta,
             (None, None) => return Ok(None),

@@ -16,11 +16,11 @@ use crate::limits::{
     CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS,
     HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
 };
-use crate::name::ChannelName;
+use crate::name::{AppId, ChannelName};
 use crate::serial::Position;
 use crate::wire::flags::Modes;
 use crate::wire::outbound::{ConnectionDetails, Outbound};
-use crate::wire::{Encoded, Format, action};
+use crate::wire::{Encoded, Format, action, codec};
 
 /// How a connection begins: what the router made of its URL and credentials. Travels to the object that takes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -209,12 +209,16 @@ pub struct Witness {
 }
 
 impl Record {
+    pub fn app(&self) -> &AppId {
+        self.grant.app()
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         rmp_serde::to_vec(self).expect("records encode to memory")
     }
 
     pub fn decode(bytes: &[u8]) -> Option<Record> {
-        rmp_serde::from_slice(bytes).ok()
+        codec::from_msgpack(bytes).ok()
     }
 
     /// The session again. Nothing was sent since, as far as it knows, so a heartbeat is due.

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde_json::Value;
 
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{FRAME_MAX_BYTES, NESTING_MAX};
+use crate::limits::{DECODE_ERROR_MAX_BYTES, FRAME_MAX_BYTES, PUBLISH_MAX_MESSAGES};
 use crate::wire::data::Payload;
 use crate::wire::message::{Extras, Message};
-use crate::wire::{Format, action};
+use crate::wire::several::{Record, Several};
+use crate::wire::{Format, action, codec};
 
 pub type Params = BTreeMap<String, String>;
+
+/// The messages of one publish, as a client sends them.
+pub type InboundMessages = Several<Record<InboundMessage>, PUBLISH_MAX_MESSAGES>;
 
 /// A frame from a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +113,7 @@ struct RawFrame {
     msg_serial: Option<u64>,
     #[serde(deserialize_with = "optional_integer", default)]
     flags: Option<u64>,
-    messages: Option<Vec<InboundMessage>>,
+    messages: Option<InboundMessages>,
     params: Option<BTreeMap<String, Value>>,
     auth: Option<RawAuth>,
 }
@@ -147,21 +151,18 @@ pub fn decode(bytes: &[u8], format: Format) -> Result<Inbound, ErrorInfo> {
 }
 
 /// Decodes any value of the protocol. Fails with 40001 and says at what.
-pub fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8], format: Format) -> Result<T, ErrorInfo> {
+pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8], format: Format) -> Result<T, ErrorInfo> {
     match format {
-        Format::Json => serde_json::from_slice(bytes)
-            .map_err(|error| Code::BadBody.because(format!("not valid JSON here: {error}"))),
-        Format::Msgpack => from_msgpack(bytes),
+        Format::Json => codec::from_json(bytes).map_err(|error| undecodable("JSON", &error)),
+        Format::Msgpack => codec::from_msgpack(bytes).map_err(|error| undecodable("msgpack", &error)),
     }
 }
 
-fn from_msgpack<'a, T: Deserialize<'a>>(mut bytes: &'a [u8]) -> Result<T, ErrorInfo> {
-    let mut deserializer = rmp_serde::Deserializer::new(&mut bytes);
-    deserializer.set_max_depth(NESTING_MAX);
-    let value = T::deserialize(&mut deserializer)
-        .map_err(|error| Code::BadBody.because(format!("not valid msgpack here: {error}")))?;
-    drop(deserializer);
-    if bytes.is_empty() { Ok(value) } else { Err(Code::BadBody.because("bytes follow the msgpack value")) }
+/// A decoder quotes the value that is wrong, which may be most of the frame.
+fn undecodable(format: &str, error: &str) -> ErrorInfo {
+    let mut text = format!("not valid {format} here: {error}");
+    text.truncate(text.floor_char_boundary(DECODE_ERROR_MAX_BYTES));
+    Code::BadBody.because(text)
 }
 
 fn refuse(bytes: &[u8], format: Format, error: ErrorInfo) -> Result<Inbound, ErrorInfo> {
@@ -208,7 +209,7 @@ fn interpret_numbered(action: u8, msg_serial: u64, frame: RawFrame) -> Inbound {
         action::MESSAGE => Inbound::Publish(PublishFrame {
             channel,
             msg_serial,
-            messages: frame.messages.unwrap_or_default(),
+            messages: frame.messages.unwrap_or_default().into_records(),
             params: text_params(frame.params),
         }),
         action::PRESENCE => Inbound::Presence { channel, msg_serial },
@@ -268,11 +269,6 @@ fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     deserializer.deserialize_any(Integer)
 }
 
-/// Whether the bytes are one well-formed value of the format, whatever it says.
-pub fn is_well_formed(bytes: &[u8], format: Format) -> bool {
-    from_bytes::<IgnoredAny>(bytes, format).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,6 +323,19 @@ mod tests {
         assert!(decode(&vec![b' '; FRAME_MAX_BYTES + 1], Format::Json).unwrap_err().is(Code::TooLarge));
         let trailing = [&rmp_serde::to_vec_named(&BTreeMap::from([("action", 7)])).unwrap()[..], &[0]].concat();
         assert!(decode(&trailing, Format::Msgpack).unwrap_err().is(Code::BadBody));
+    }
+
+    #[test]
+    fn errors_do_not_repeat_what_was_sent() {
+        let error = json(&format!(r#"{{"action":"{}"}}"#, "ü".repeat(100_000))).unwrap_err();
+        assert!(error.is(Code::BadBody) && error.message.len() <= DECODE_ERROR_MAX_BYTES);
+    }
+
+    #[test]
+    fn messages_beyond_the_bound_take_no_memory() {
+        let frame = format!(r#"{{"action":15,"msgSerial":1,"messages":[{}{{}}]}}"#, "{},".repeat(100_000));
+        let Inbound::Publish(frame) = json(&frame).unwrap() else { panic!("not a publish") };
+        assert_eq!(frame.messages.len(), PUBLISH_MAX_MESSAGES + 1);
     }
 
     #[test]

@@ -4,12 +4,14 @@
 //! as the channel keeps it, independent of format. Owns field names, numbers of actions and bits of flags (protocol.md
 //! §§ 3, 8); holds no state and decides nothing.
 
+pub mod codec;
 pub mod data;
 pub mod flags;
 pub mod inbound;
 pub mod message;
 pub mod outbound;
 pub mod packed;
+pub mod several;
 
 #[cfg(test)]
 mod golden_tests;

@@ -5,6 +5,7 @@
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
+use crate::wire::codec;
 use crate::wire::message::Entry;
 
 /// Zero or more encoded [`Entry`] values, in order.
@@ -44,7 +45,7 @@ impl Packed {
         let mut rest = self.0.as_slice();
         let mut entries = Vec::new();
         while !rest.is_empty() {
-            entries.push(Entry::deserialize(&mut rmp_serde::Deserializer::new(&mut rest)).map_err(|_| Damaged)?);
+            entries.push(codec::read_msgpack(&mut rest).map_err(|_| Damaged)?);
         }
         Ok(entries)
     }

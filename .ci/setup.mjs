@@ -1,0 +1,167 @@
+/**
+ * Set-up and build, for a fresh clone with rustup and any Node ≥ 20.
+ *
+ * Each step looks first and acts only on what is missing, so running this again costs well under a second. It needs no
+ * npm package itself, because it is what installs them. It leaves everything inside the clone: packages in
+ * `node_modules`, build tools in `target/tools`, the worker in `build`.
+ *
+ *     node .ci/setup.mjs      set up, then build the worker
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = path.resolve(import.meta.dirname ?? path.dirname(fileURLToPath(import.meta.url)), '..');
+const at = (/** @type {string[]} */ ...parts) => path.join(root, ...parts);
+const tools = at('target/tools');
+const cargoHome = process.env.CARGO_HOME ?? path.join(os.homedir(), '.cargo');
+
+/** The environment every step and child runs in: our tools first, then the user's. */
+export const env = {
+  ...process.env,
+  PATH: [at('node_modules/.bin'), path.join(tools, 'bin'), process.env.PATH, path.join(cargoHome, 'bin')]
+    .join(path.delimiter),
+  // worker-build would otherwise download these three; npm and cargo have them under our locks.
+  WASM_BINDGEN_BIN: 'wasm-bindgen',
+  WASM_OPT_BIN: at('node_modules/.bin/wasm-opt'),
+  ESBUILD_BIN: at('node_modules/.bin/esbuild'),
+  WRANGLER_SEND_METRICS: 'false',
+  CLOUDFLARE_CF_FETCH_ENABLED: 'false',
+};
+
+/** Installs what is missing. */
+export function setUp() {
+  npmPackages();
+  wasmTarget();
+  buildTools();
+}
+
+/** Builds the worker into `build/` and the page's copy of the SDK, unless they are up to date. */
+export function build() {
+  copyIfChanged(at('node_modules/ably/build/ably.min.js'), at('www/vendor/ably.min.js'));
+  const stamp = at('build/.inputs');
+  const inputs = hash(['Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', ...sources('src')]);
+  if (read(stamp) === inputs && fs.existsSync(at('build/index.js'))) return;
+  say('Building the worker');
+  run('worker-build', ['--release']);
+  fs.writeFileSync(stamp, inputs);
+}
+
+/** One line per step, so that a newcomer sees what is being done to the machine. */
+export function say(/** @type {string} */ text) {
+  console.log(`\x1b[1m▸ ${text}\x1b[0m`);
+}
+
+function npmPackages() {
+  const stamp = at('node_modules/.lock-hash');
+  const lock = hash(['package-lock.json']);
+  if (read(stamp) === lock) return;
+  say('Installing npm packages from package-lock.json');
+  run('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error']);
+  // wrangler wants Node ≥ 22.12, which the `node` package brings; where install scripts are off, it needs a push.
+  if (!fs.existsSync(at('node_modules/node/bin/node'))) {
+    run(process.execPath, ['installArchSpecificPackage.js'], { cwd: at('node_modules/node') });
+  }
+  fs.writeFileSync(stamp, lock);
+}
+
+function wasmTarget() {
+  if (spawnSync('rustup', ['--version'], { env }).error) fail('Rust is missing. Install it from https://rustup.rs');
+  const channel = read(at('rust-toolchain.toml'))?.match(/channel = "(.*)"/)?.[1] ?? fail('rust-toolchain.toml names no channel');
+  const target = 'wasm32-unknown-unknown';
+  const listed = spawnSync('rustup', ['target', 'list', '--installed', '--toolchain', channel], { env, encoding: 'utf8' });
+  if (listed.status === 0 && listed.stdout.includes(target)) return;
+  say(`Installing Rust ${channel} for ${target}`);
+  run('rustup', ['toolchain', 'install', channel, '--target', target, '--no-self-update']);
+}
+
+function buildTools() {
+  const wanted = [
+    { crate: 'worker-build', binary: 'worker-build', version: lockedVersion('worker') },
+    { crate: 'wasm-bindgen-cli', binary: 'wasm-bindgen', version: lockedVersion('wasm-bindgen') },
+  ];
+  const missing = wanted.filter((tool) => {
+    const found = spawnSync(tool.binary, ['--version'], { env, encoding: 'utf8' });
+    return !found.stdout?.trim().split(' ').includes(tool.version);
+  });
+  if (missing.length === 0) return;
+  systemLibraries();
+  for (const { crate, version } of missing) {
+    say(`Compiling ${crate} ${version} into target/tools (once, one to two minutes)`);
+    // Debug builds: these only drive the build, and compile in half the time. One target directory, so that what both
+    // depend on compiles once.
+    run('cargo', ['install', '--quiet', '--debug', '--root', tools, '--target-dir', path.join(tools, 'build'),
+      '--version', version, crate], { env: { ...env, CARGO_PROFILE_DEV_DEBUG: '0', CARGO_INCREMENTAL: '0' } });
+  }
+  fs.rmSync(path.join(tools, 'build'), { recursive: true, force: true });
+}
+
+/** worker-build links the system's OpenSSL on Linux. Say so at once rather than two minutes into its compilation. */
+function systemLibraries() {
+  if (process.platform !== 'linux') return;
+  const has = (/** @type {string} */ command, /** @type {string[]} */ ...args) => spawnSync(command, args).status === 0;
+  if (has('cc', '--version') && has('pkg-config', '--exists', 'openssl')) return;
+  const install = 'apt-get install -y --no-install-recommends build-essential pkg-config libssl-dev';
+  if (process.getuid?.() !== 0 || !has('apt-get', '--version')) {
+    fail(`A C compiler and OpenSSL's headers are missing. On Debian: sudo ${install}`);
+  }
+  say('Installing a C compiler and OpenSSL\'s headers');
+  run('sh', ['-c', `apt-get update -q && DEBIAN_FRONTEND=noninteractive ${install}`]);
+}
+
+/** @param {string} crate */
+function lockedVersion(crate) {
+  const version = read(at('Cargo.lock'))?.match(new RegExp(`name = "${crate}"\nversion = "(.*)"`))?.[1];
+  return version ?? fail(`Cargo.lock does not hold ${crate}`);
+}
+
+/**
+ * Runs a command to its end, its output on ours; ends this process with the command's own status when it fails.
+ * @param {string} command
+ * @param {string[]} args
+ * @param {import('node:child_process').SpawnSyncOptions} [options]
+ */
+function run(command, args, options) {
+  const { status, error } = spawnSync(command, args, { cwd: root, env, stdio: 'inherit', ...options });
+  if (error || status !== 0) fail(`${command} ${args.join(' ')}: ${error?.message ?? `exit status ${status}`}`);
+}
+
+/**
+ * @param {string} message
+ * @returns {never}
+ */
+function fail(message) {
+  console.error(message);
+  process.exit(1);
+}
+
+function read(/** @type {string} */ file) {
+  return fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : undefined;
+}
+
+/** @param {string} from @param {string} to */
+function copyIfChanged(from, to) {
+  if (read(from) === read(to)) return;
+  fs.mkdirSync(path.dirname(to), { recursive: true });
+  fs.copyFileSync(from, to);
+}
+
+/** @returns {string[]} every file below, relative to the root, in a stable order */
+function sources(/** @type {string} */ folder) {
+  const files = fs.readdirSync(at(folder), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return files.map((entry) => path.relative(root, path.join(entry.parentPath ?? entry.path, entry.name))).sort();
+}
+
+function hash(/** @type {string[]} */ files) {
+  const digest = createHash('sha256');
+  for (const file of files) digest.update(`${file}\n`).update(fs.readFileSync(at(file)));
+  return digest.digest('hex');
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  setUp();
+  build();
+}

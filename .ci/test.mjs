@@ -1,0 +1,84 @@
+/**
+ * `npm test`: set up, build, and check everything. Its last line is `N passed, N failed`.
+ *
+ * Each suite prints as it likes and is counted from its own summary. One that fails without naming a failed test (it did
+ * not compile, or crashed) counts as a failure, so that the last line never calls a red run green.
+ */
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
+import { build, env, root, say, setUp } from './setup.mjs';
+
+/** @typedef {{ passed: number, failed: number }} Counts */
+
+setUp();
+build();
+
+const tap = path.join(root, 'target/worker-tests.tap');
+fs.rmSync(tap, { force: true });
+
+const suites = [
+  await suite('JavaScript: types', 'tsc', ['-p', 'tests']),
+  await suite('Rust: the core', 'cargo', ['test', '--quiet', '--no-fail-fast'], cargoCounts),
+  await suite('The worker in its runtime', 'node', ['--test', '--test-timeout=180000',
+    '--test-reporter=spec', '--test-reporter-destination=stdout',
+    '--test-reporter=tap', `--test-reporter-destination=${tap}`, 'tests/worker/*.test.mjs'], nodeCounts),
+  await suite('Deployment: a dry run', 'wrangler', ['deploy', '--dry-run', '--outdir', 'target/deploy']),
+];
+const sum = (/** @type {keyof Counts} */ key) => suites.reduce((total, counts) => total + counts[key], 0);
+console.log(`\n${sum('passed')} passed, ${sum('failed')} failed`);
+process.exit(sum('failed') === 0 ? 0 : 1);
+
+/**
+ * Runs one suite; without a count of its own it is one test.
+ * @param {string} title
+ * @param {string} command
+ * @param {string[]} args
+ * @param {(output: string) => Counts} [count]
+ * @returns {Promise<Counts>}
+ */
+async function suite(title, command, args, count) {
+  say(title);
+  const { ok, output } = await run(command, args);
+  if (!count) return { passed: Number(ok), failed: Number(!ok) };
+  const { passed, failed } = count(output);
+  return { passed, failed: ok ? failed : Math.max(failed, 1) };
+}
+
+/**
+ * Runs a command with its output on ours, and collects its standard output.
+ * @param {string} command
+ * @param {string[]} args
+ * @returns {Promise<{ ok: boolean, output: string }>}
+ */
+function run(command, args) {
+  const color = process.stdout.isTTY ? { FORCE_COLOR: '1', CARGO_TERM_COLOR: 'always' } : {};
+  const child = spawn(command, args, { cwd: root, env: { ...env, ...color }, stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    output += text;
+    process.stdout.write(text);
+  });
+  return new Promise((resolve) => {
+    child.on('error', (error) => resolve({ ok: false, output: error.message }));
+    child.on('close', (code) => resolve({ ok: code === 0, output: stripVTControlCharacters(output) }));
+  });
+}
+
+/** cargo prints one summary for each test binary. */
+function cargoCounts(/** @type {string} */ output) {
+  const counts = { passed: 0, failed: 0 };
+  for (const [, passed, failed] of output.matchAll(/^test result: .*? (\d+) passed; (\d+) failed;/gm)) {
+    counts.passed += Number(passed);
+    counts.failed += Number(failed);
+  }
+  return counts;
+}
+
+/** Node ends its TAP report with the totals; a line like them, earlier, is what some test printed. */
+function nodeCounts() {
+  const report = fs.existsSync(tap) ? fs.readFileSync(tap, 'utf8') : '';
+  const last = (/** @type {string} */ what) => Number(report.match(new RegExp(`.*^# ${what} (\\d+)$`, 'ms'))?.[1] ?? 0);
+  return { passed: last('pass'), failed: last('fail') + last('cancelled') };
+}

@@ -1,0 +1,28 @@
+/** Starts the built worker, with what wrangler.toml says and one app that may do everything. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { unstable_getMiniflareWorkerOptions } from 'wrangler';
+import { startWorkerd } from './workerd.mjs';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const build = path.join(root, 'build');
+
+/** The key is the generator's default. Nothing but this run ever reads it. */
+const apps = {
+  apps: [{ id: 'demo', keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }], namespaces: [] }],
+};
+
+/** @type {import('./peer.mjs').Peer['start']} */
+export async function startCourtside(directory) {
+  if (!fs.existsSync(path.join(build, 'index.js'))) throw new Error('build/index.js is missing: build the worker first');
+  const { workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml'));
+  return startWorkerd(directory, {
+    ...workerOptions,
+    modulesRoot: build,
+    modules: [
+      { type: 'ESModule', path: path.join(build, 'index.js') },
+      { type: 'CompiledWasm', path: path.join(build, 'index_bg.wasm') },
+    ],
+    bindings: { APPS: JSON.stringify(apps) },
+  });
+}

@@ -1,0 +1,89 @@
+/** The results as markdown. */
+import { Cell } from './figures.mjs';
+
+/**
+ * @typedef {import('./figures.mjs').Case} Case
+ * @typedef {import('./figures.mjs').Run} Run
+ * @typedef {import('./figures.mjs').Spread} Spread
+ */
+
+/** @param {number} value */
+export function short(value) {
+  if (value >= 1e6) return `${(value / 1e6).toFixed(2)} M`;
+  if (value >= 1e4) return `${Math.round(value / 1e3)} k`;
+  if (value >= 100) return String(Math.round(value));
+  return value === 0 ? '0' : value.toPrecision(value < 10 ? 2 : 3);
+}
+
+/** @param {Spread | undefined} spread @param {(value: number) => string} [show] */
+function cell(spread, show = short) {
+  return spread ? show(spread.middle) : '–';
+}
+
+/** @param {Spread | undefined} spread @param {(value: number) => string} [show] */
+export function cellWithSpread(spread, show = short) {
+  if (!spread) return '–';
+  return spread.low === spread.high ? show(spread.middle) : `${show(spread.middle)} (${show(spread.low)}–${show(spread.high)})`;
+}
+
+/**
+ * @param {string[]} head
+ * @param {string[][]} rows
+ */
+export function markdown(head, rows) {
+  const widths = head.map((text, column) => Math.max(text.length, ...rows.map((row) => row[column].length)));
+  const line = (/** @type {string[]} */ row) => `| ${row.map((text, column) => text.padEnd(widths[column])).join(' | ')} |`;
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
+}
+
+const columns = ['subscribers', 'bytes', 'in flight', 'peer', 'deliveries/s', '×', 'p50 ms', '×', 'p99 ms', 'p99.9 ms',
+  'messages/frame', 'CPU µs/delivery', 'CPU µs/frame', 'KB/subscriber', 'connects/s', 'server cores', 'generator cores', 'other cores'];
+
+/**
+ * @param {Run[]} runs
+ * @param {Case[]} cases
+ * @param {{ name: string, title: string }[]} contestants
+ * @param {string} baseline the contestant to compare with
+ */
+export function fanoutTable(runs, cases, contestants, baseline) {
+  return markdown(columns, cases.flatMap((of) => contestants.map(({ name, title }) => {
+    const measured = new Cell(runs, of, name);
+    const base = new Cell(runs, of, baseline);
+    const figure = (/** @type {string} */ path, show = short) => cell(measured.spread(path), show);
+    return [
+      String(of.subscribers), String(of.bytes), String(of.inFlight), title + failures(measured),
+      cellWithSpread(measured.spread('deliveries_per_second')),
+      cellWithSpread(measured.ratio('deliveries_per_second', base)),
+      cellWithSpread(measured.spread('latency.p50_ms')),
+      cellWithSpread(measured.ratio('latency.p50_ms', base)),
+      figure('latency.p99_ms'), figure('latency.p999_ms'), figure('messages_per_frame'),
+      figure('server_cpu_us_per_delivery'), figure('server_cpu_us_per_frame'),
+      figure('server_bytes_per_subscriber', (bytes) => short(bytes / 1024)),
+      figure('connects_per_second'), figure('server_cpu_cores'), figure('generator_cpu_cores'),
+      figure('others_cpu_cores'),
+    ];
+  })));
+}
+
+/**
+ * @param {Run[]} runs
+ * @param {Case} of
+ * @param {{ name: string, title: string }[]} contestants
+ */
+export function resumeTable(runs, of, contestants) {
+  const head = ['peer', 'clients', 'all whole s', 'p50 ms', 'p99 ms', 'connections resumed', 'channels resumed', 'retries',
+    'server CPU s', 'server peak MB', 'generator CPU s'];
+  return markdown(head, contestants.map(({ name, title }) => {
+    const measured = new Cell(runs, of, name);
+    const figure = (/** @type {string} */ path, show = short) => cellWithSpread(measured.spread(path), show);
+    return [title + failures(measured), figure('clients'), figure('all_whole_seconds'), figure('whole.p50_ms'),
+      figure('whole.p99_ms'), figure('connections_resumed'), figure('channels_resumed'), figure('retries'),
+      figure('server_cpu_seconds'), figure('server_peak_bytes', (bytes) => short(bytes / 1e6)),
+      figure('generator_cpu_seconds')];
+  }));
+}
+
+/** @param {Cell} measured */
+function failures({ failures, runs }) {
+  return failures.length > 0 ? ` (${failures.length} of ${runs.length} failed)` : '';
+}

@@ -1,0 +1,103 @@
+//! A subscriber: counts every message that it gets. Some also check each stamp: every publisher's messages in order,
+//! none missing, none twice. The first of them, the probe, lets the publishers go on.
+
+use std::rc::Rc;
+
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::payload::Stamp;
+use crate::run::{Run, add};
+use crate::socket::{self, Socket};
+
+/// The subscriber whose deliveries define how many messages are in flight. By that one rule all dialects compare,
+/// whether or not they acknowledge.
+pub const PROBE: usize = 0;
+
+/// Reads until the run is dropped; a closed socket is a violation.
+pub async fn listen(run: Rc<Run>, index: usize, sampled: bool, mut socket: Socket) {
+    let mut order = sampled.then(|| Order::new(run.windows.len()));
+    loop {
+        let taken = socket::next(&mut socket).await.and_then(|frame| take(&run, index, &mut order, &frame));
+        if let Err(why) = taken {
+            return run.violation(format!("subscriber {index}: {why}"));
+        }
+    }
+}
+
+fn take(run: &Run, index: usize, order: &mut Option<Order>, frame: &Message) -> Result<(), String> {
+    let bytes = bytes(frame);
+    let messages = match order {
+        Some(order) => inspect(run, index, order, bytes)?,
+        None => run.scanner.count(bytes),
+    };
+    if messages == 0 {
+        return run.dialect.control(frame).map(|_| ());
+    }
+    add(&run.received[index], messages);
+    add(&run.frames, 1);
+    add(&run.frame_bytes, bytes.len() as u64);
+    Ok(())
+}
+
+fn inspect(run: &Run, index: usize, order: &mut Order, frame: &[u8]) -> Result<u64, String> {
+    let mut messages = 0;
+    for stamp in run.scanner.stamps(frame) {
+        let stamp = stamp.ok_or("a torn message")?;
+        order.check(stamp)?;
+        run.arrived(stamp);
+        if index == PROBE {
+            run.windows[stamp.publisher as usize].add_permits(1);
+        }
+        messages += 1;
+    }
+    Ok(messages)
+}
+
+pub fn bytes(frame: &Message) -> &[u8] {
+    match frame {
+        Message::Text(text) => text.as_bytes(),
+        Message::Binary(bytes) => bytes,
+        _ => &[],
+    }
+}
+
+/// The next sequence number expected of each publisher.
+pub struct Order(Vec<u64>);
+
+impl Order {
+    pub fn new(publishers: usize) -> Order {
+        Order(vec![0; publishers])
+    }
+
+    /// One publisher, whose earlier messages are known.
+    pub fn from(sequence: u64) -> Order {
+        Order(vec![sequence])
+    }
+
+    /// Fails on a gap, a repeat and an unknown publisher.
+    pub fn check(&mut self, Stamp { publisher, sequence, .. }: Stamp) -> Result<(), String> {
+        let expected = self.0.get_mut(publisher as usize).ok_or(format!("unknown publisher {publisher}"))?;
+        if sequence != *expected {
+            return Err(format!("message {sequence} of publisher {publisher} came where {expected} was due"));
+        }
+        *expected += 1;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_repeats_and_strangers_are_seen() {
+        let stamp = |publisher, sequence| Stamp { publisher, sequence, sent_ns: 0 };
+        let mut order = Order::new(2);
+        for stamp in [stamp(0, 0), stamp(1, 0), stamp(1, 1), stamp(0, 1)] {
+            order.check(stamp).unwrap();
+        }
+        assert_eq!(order.check(stamp(0, 1)), Err("message 1 of publisher 0 came where 2 was due".into()));
+        assert!(order.check(stamp(0, 3)).is_err());
+        assert!(order.check(stamp(2, 0)).is_err());
+    }
+}

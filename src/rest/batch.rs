@@ -1,0 +1,197 @@
+//! `POST /messages`: publishes on several channels, each with an outcome of its own (protocol.md § 12.2).
+//!
+//! All that a batch publishes on one channel goes in one call, so that it keeps its order; the calls go at once.
+
+use serde::{Deserialize, Serialize};
+
+use super::caller::Caller;
+use super::form::Form;
+use super::publish::{self, Receipt};
+use super::{Exchange, Reply, Request, Step, body, unanswered};
+use crate::call::{self, Answer, ChannelCall, Publish, Published, Response};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{BATCH_BODY_MAX_BYTES, BATCH_MAX_CHANNELS, BATCH_MAX_MESSAGES};
+use crate::name::ChannelName;
+use crate::publish::Checked;
+use crate::wire::inbound::InboundMessages;
+use crate::wire::several::{Record, Several};
+
+type Specs = Several<Record<Spec>, BATCH_MAX_CHANNELS>;
+
+/// The same messages on each of these channels.
+#[derive(Deserialize)]
+struct Spec {
+    channels: Several<String, BATCH_MAX_CHANNELS>,
+    messages: InboundMessages,
+}
+
+/// Fails with 40000 when a batch names no channel, too many, or one twice for the same messages; with 40034 when it has
+/// too many messages. What is wrong with the messages, or a channel, fails for that channel alone.
+pub fn begin(request: &Request, caller: &Caller, form: Form, random: [u8; 16]) -> Result<Step, ErrorInfo> {
+    let specs: Specs = body::decode(request, BATCH_BODY_MAX_BYTES)?;
+    let is_list = specs.is_list;
+    let specs = specs.into_records();
+    check_bounds(&specs)?;
+    let params = publish::params(request);
+    let mut batch = Batch { caller, base: publish::base(random), calls: Vec::new(), publishes: 0 };
+    let mut outcomes = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let checked = publish::checked(spec.messages.into_records(), &params, caller.identity());
+        let place = |channel: String| batch.place(channel, checked.as_ref());
+        outcomes.push(spec.channels.values.into_iter().map(place).collect());
+    }
+    let pending = Pending { specs: outcomes, is_list, is_flat: request.version() <= 2 };
+    let calls = batch.calls();
+    match calls.is_empty() {
+        true => Ok(Step::Reply(pending.answered(form, Vec::new()))),
+        false => Ok(Step::Calls(calls, Exchange { form, pending: super::Pending::Batch(pending) })),
+    }
+}
+
+fn check_bounds(specs: &[Spec]) -> Result<(), ErrorInfo> {
+    let channels: usize = specs.iter().map(|spec| spec.channels.values.len()).sum();
+    if specs.iter().any(|spec| spec.channels.values.is_empty()) || !(1..=BATCH_MAX_CHANNELS).contains(&channels) {
+        let bounds =
+            format!("a batch names from 1 to {BATCH_MAX_CHANNELS} channels, and at least one for all messages");
+        return Err(Code::BadRequest.because(bounds));
+    }
+    if specs.iter().any(|spec| repeats(&spec.channels.values)) {
+        return Err(Code::BadRequest.because("a batch names a channel twice for the same messages"));
+    }
+    let messages: usize = specs.iter().map(|spec| spec.messages.values.len()).sum();
+    if messages > BATCH_MAX_MESSAGES {
+        return Err(Code::TooManyMessages.because(format!("a batch has at most {BATCH_MAX_MESSAGES} messages")));
+    }
+    Ok(())
+}
+
+fn repeats(channels: &[String]) -> bool {
+    let mut sorted: Vec<&str> = channels.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    sorted.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// The calls of a batch, as they come together.
+struct Batch<'a> {
+    caller: &'a Caller,
+    base: String,
+    calls: Vec<(ChannelName, Vec<Publish>)>,
+    publishes: usize,
+}
+
+impl Batch<'_> {
+    /// Gives the messages their place in the call to a channel, or says why not.
+    fn place(&mut self, channel: String, checked: Result<&Checked, &ErrorInfo>) -> Slot {
+        let place = self.try_place(&channel, checked);
+        Slot { channel, place }
+    }
+
+    fn try_place(&mut self, channel: &str, checked: Result<&Checked, &ErrorInfo>) -> Result<Place, ErrorInfo> {
+        let name = ChannelName::parse(channel)?;
+        self.caller.require_publish(&name)?;
+        let checked = checked.map_err(ErrorInfo::clone)?.clone();
+        let publish = publish::publish(checked, format!("{}.{}", self.base, self.publishes));
+        self.publishes += 1;
+        let id = publish.id();
+        let call = self.call_to(name.owner());
+        let publishes = &mut self.calls[call].1;
+        publishes.push(publish);
+        Ok(Place { call, index: publishes.len() - 1, id })
+    }
+
+    fn call_to(&mut self, channel: ChannelName) -> usize {
+        let known = self.calls.iter().position(|(known, _)| *known == channel);
+        known.unwrap_or_else(|| {
+            self.calls.push((channel, Vec::new()));
+            self.calls.len() - 1
+        })
+    }
+
+    fn calls(self) -> Vec<ChannelCall> {
+        let call = |(channel, publishes)| self.caller.call(&channel, call::Request::Publish(publishes));
+        self.calls.into_iter().map(call).collect()
+    }
+}
+
+/// A batch that its channels have not answered.
+pub struct Pending {
+    specs: Vec<Vec<Slot>>,
+    /// Whether the body was a list; then so is the answer.
+    is_list: bool,
+    /// Whether the client speaks a version whose answer is one flat list.
+    is_flat: bool,
+}
+
+/// One channel of a spec.
+struct Slot {
+    channel: String,
+    place: Result<Place, ErrorInfo>,
+}
+
+/// Where to find the outcome: which call, which publish of it.
+struct Place {
+    call: usize,
+    index: usize,
+    id: String,
+}
+
+impl Pending {
+    pub fn answered(self, form: Form, answers: Vec<Answer<Response>>) -> Reply {
+        let answers: Vec<Answer<Published>> = answers.into_iter().map(publish::published).collect();
+        let outcomes = |slots: Vec<Slot>| slots.into_iter().map(|slot| outcome(slot, &answers)).collect();
+        let results: Vec<SpecResult> = self.specs.into_iter().map(outcomes).map(SpecResult::of).collect();
+        match (self.is_flat, self.is_list) {
+            (true, _) => flat(form, results),
+            (false, true) => form.created(&results),
+            (false, false) => form.created(&results[0]),
+        }
+    }
+}
+
+fn outcome(slot: Slot, answers: &[Answer<Published>]) -> ChannelResult {
+    let Slot { channel, place } = slot;
+    let receipt = place.and_then(|place| match answers.get(place.call) {
+        Some(answer) => Receipt::of(channel.clone(), place.id, answer.as_ref(), place.index),
+        None => Err(unanswered()),
+    });
+    receipt.map_or_else(|error| ChannelResult::Failed { channel, error }, ChannelResult::Published)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SpecResult {
+    success_count: usize,
+    failure_count: usize,
+    results: Vec<ChannelResult>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ChannelResult {
+    Published(Receipt),
+    Failed { channel: String, error: ErrorInfo },
+}
+
+impl SpecResult {
+    fn of(results: Vec<ChannelResult>) -> SpecResult {
+        let failure_count = results.iter().filter(|result| matches!(result, ChannelResult::Failed { .. })).count();
+        SpecResult { success_count: results.len() - failure_count, failure_count, results }
+    }
+}
+
+/// The answer before version 3: any failure fails the whole, whose body still says what succeeded.
+fn flat(form: Form, results: Vec<SpecResult>) -> Reply {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Failure<'a> {
+        error: &'a ErrorInfo,
+        batch_response: Vec<ChannelResult>,
+    }
+    let failures: usize = results.iter().map(|result| result.failure_count).sum();
+    let batch_response: Vec<ChannelResult> = results.into_iter().flat_map(|result| result.results).collect();
+    if failures == 0 {
+        return form.created(&batch_response);
+    }
+    let error = Code::BatchFailed.because(format!("{failures} of the batch's publishes failed"));
+    form.failure(&error, vec![], &Failure { error: &error, batch_response })
+}

@@ -1,0 +1,82 @@
+//! What a request's body says: JSON, msgpack or a form, by its content type.
+
+use serde::de::DeserializeOwned;
+
+use super::form::of_media_type;
+use super::{Request, percent};
+use crate::error::{Code, ErrorInfo};
+use crate::wire::Format;
+use crate::wire::data::{Data, Payload};
+use crate::wire::inbound::{InboundMessage, InboundMessages, from_bytes};
+use crate::wire::several::{Record, Several};
+
+pub enum Body {
+    Encoded(Format),
+    /// What curl and HTML forms send.
+    Form(Vec<(String, String)>),
+}
+
+impl Body {
+    /// Fails with 40009 when the body is too long, with 40001 when its type is unknown, or a form is not encoded as one.
+    pub fn of(request: &Request, max_bytes: usize) -> Result<Body, ErrorInfo> {
+        if request.body.len() > max_bytes {
+            return Err(Code::TooLarge.because(format!("the body of this request has at most {max_bytes} bytes")));
+        }
+        let content_type = request.headers.content_type.as_deref().unwrap_or_default();
+        match content_type.split(';').next().unwrap_or_default().trim() {
+            // What a browser says of a text that its page didn't say anything of.
+            "" | "text/plain" => Ok(Body::Encoded(Format::Json)),
+            form if form.eq_ignore_ascii_case("application/x-www-form-urlencoded") => pairs(&request.body),
+            other => of_media_type(other).map(Body::Encoded).ok_or_else(|| {
+                Code::BadBody.because("the content type must be JSON, application/x-msgpack or a URL-encoded form")
+            }),
+        }
+    }
+}
+
+fn pairs(body: &[u8]) -> Result<Body, ErrorInfo> {
+    let decoded = std::str::from_utf8(body).ok().and_then(percent::decode_pairs);
+    decoded.map(Body::Form).ok_or_else(|| Code::BadBody.because("the form is not URL-encoded UTF-8"))
+}
+
+/// A body that forms cannot express. Fails as [`Body::of`] does, and with 40001 when it cannot be decoded.
+pub fn decode<T: DeserializeOwned>(request: &Request, max_bytes: usize) -> Result<T, ErrorInfo> {
+    match Body::of(request, max_bytes)? {
+        Body::Encoded(format) => from_bytes(&request.body, format),
+        Body::Form(_) => Err(Code::BadBody.because("this request's body cannot be a form; set its Content-Type")),
+    }
+}
+
+/// The messages of a publish: one, or a list; a form is one. Fails as [`decode`] does, and with 40032 for a form whose
+/// extras are not JSON.
+pub fn messages(request: &Request, max_bytes: usize) -> Result<InboundMessages, ErrorInfo> {
+    match Body::of(request, max_bytes)? {
+        Body::Encoded(format) => from_bytes(&request.body, format),
+        Body::Form(pairs) => Ok(Several { values: vec![Record(message(pairs)?)], is_list: false }),
+    }
+}
+
+fn message(pairs: Vec<(String, String)>) -> Result<InboundMessage, ErrorInfo> {
+    let mut message = InboundMessage::default();
+    for (name, value) in pairs {
+        match name.as_str() {
+            "name" => message.name = Some(value),
+            "data" => message.data = Payload::Plain(Data::Text(value)),
+            "encoding" => message.encoding = Some(value),
+            "id" => message.id = Some(value),
+            "clientId" => message.client_id = Some(value),
+            "connectionKey" => message.connection_key = Some(value),
+            "extras" => message.extras = Some(extras(&value)?),
+            _ => {}
+        }
+    }
+    // curl calls any body a form unless told otherwise; JSON would come to an empty message.
+    if message == InboundMessage::default() {
+        return Err(Code::BadBody.because("the form has no field of a message; set the Content-Type if it is JSON"));
+    }
+    Ok(message)
+}
+
+fn extras(json: &str) -> Result<serde_json::Value, ErrorInfo> {
+    serde_json::from_str(json).map_err(|_| Code::BadExtras.because("the extras of a form must be JSON"))
+}

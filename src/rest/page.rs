@@ -1,0 +1,118 @@
+//! Where a page of a list begins, and the links between pages (protocol.md § 12.1).
+//!
+//! A cursor is the serial of the last message of a page, in base64 so that clients don't come to read it. It is not
+//! signed: with any other serial it only begins elsewhere in what its holder may read anyway. It must be one that this
+//! channel could have given, though: of its form, and of this life of the channel.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+
+use super::percent::encode_pairs;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::PUBLISH_MAX_MESSAGES;
+use crate::serial::{ChannelSerial, Position};
+
+/// Continue behind this message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cursor {
+    pub position: Position,
+    pub index: usize,
+    pub series: String,
+}
+
+impl Cursor {
+    /// Fails with 40003 for what [`Cursor::text`] never gives.
+    pub fn parse(text: &str) -> Result<Cursor, ErrorInfo> {
+        Cursor::read(text).filter(|cursor| cursor.text() == text).ok_or_else(bad_cursor)
+    }
+
+    fn read(text: &str) -> Option<Cursor> {
+        let serial = String::from_utf8(BASE64URL.decode(text).ok()?).ok()?;
+        let index = serial.rsplit_once(':')?.1.parse().ok().filter(|index| *index < PUBLISH_MAX_MESSAGES)?;
+        let ChannelSerial { position, series } = ChannelSerial::parse(&serial)?;
+        Some(Cursor { position, index, series })
+    }
+
+    pub fn text(&self) -> String {
+        BASE64URL.encode(self.position.message_serial(&self.series, self.index))
+    }
+}
+
+pub fn bad_cursor() -> ErrorInfo {
+    Code::BadParameter.because("the cursor is not one that this channel gave")
+}
+
+/// The links of a page: what was asked, from the beginning, from here, and from the next page on.
+pub struct Links {
+    /// What all pages have in common. Never credentials: a header may be logged.
+    pub query: Vec<(&'static str, String)>,
+    pub cursor: Option<String>,
+}
+
+impl Links {
+    /// The value of the header `Link`. SDKs split it at commas, and take a link only when it is relative and its last
+    /// segment one word.
+    pub fn header(&self, next: Option<String>) -> String {
+        let mut links = vec![self.link(None, "first"), self.link(self.cursor.as_deref(), "current")];
+        links.extend(next.map(|cursor| self.link(Some(&cursor), "next")));
+        links.join(", ")
+    }
+
+    fn link(&self, cursor: Option<&str>, rel: &str) -> String {
+        let query = self.query.iter().map(|(name, value)| (*name, value.as_str()));
+        let query = encode_pairs(query.chain(cursor.map(|cursor| ("cursor", cursor))));
+        format!("<./messages?{query}>; rel=\"{rel}\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cursor() -> Cursor {
+        Cursor { position: Position(1_726_585_978_590_001), index: 7, series: "abc".into() }
+    }
+
+    #[test]
+    fn a_cursor_is_pinned() {
+        assert_eq!(cursor().text(), "MDE3MjY1ODU5Nzg1OTAtMDAxQGFiYzowMDc");
+        assert_eq!(Cursor::parse(&cursor().text()), Ok(cursor()));
+    }
+
+    #[test]
+    fn nothing_else_is_a_cursor() {
+        let encoded = |serial: &str| BASE64URL.encode(serial);
+        for text in [
+            String::new(),
+            "x".into(),
+            "é".into(),
+            format!("{}=", cursor().text()),
+            encoded("01726585978590-001@abc"),
+            encoded("01726585978590-001@abc:7"),
+            encoded("01726585978590-001@abc:+07"),
+            encoded("01726585978590-001@abc:1000"),
+            encoded("01726585978590-001@abc:x:007"),
+            encoded("01726585978590-001@:007"),
+            encoded("1-001@abc:007"),
+            BASE64URL.encode([0xff, 0xfe]),
+        ] {
+            assert!(Cursor::parse(&text).unwrap_err().is(Code::BadParameter), "{text}");
+        }
+    }
+
+    #[test]
+    fn links_are_pinned() {
+        let links = Links { query: vec![("limit", "1".into()), ("from_serial", "1@a, b>".into())], cursor: None };
+        assert_eq!(
+            links.header(None),
+            "<./messages?limit=1&from_serial=1%40a%2C%20b%3E>; rel=\"first\", \
+             <./messages?limit=1&from_serial=1%40a%2C%20b%3E>; rel=\"current\""
+        );
+        let links = Links { query: vec![("limit", "1".into())], cursor: Some("here".into()) };
+        assert_eq!(
+            links.header(Some("there".into())),
+            "<./messages?limit=1>; rel=\"first\", <./messages?limit=1&cursor=here>; rel=\"current\", \
+             <./messages?limit=1&cursor=there>; rel=\"next\""
+        );
+    }
+}

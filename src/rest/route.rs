@@ -1,0 +1,131 @@
+//! From a path to what is asked, and by which methods it may be.
+//!
+//! A path is split before it is decoded, so that an encoded slash is a part of a channel's name. Nothing else in a name
+//! has a meaning here: `..` is a channel as good as any.
+
+use super::percent;
+use crate::auth::KeyName;
+use crate::error::{Code, ErrorInfo};
+use crate::name::ChannelName;
+
+#[derive(Debug, PartialEq)]
+pub enum Route {
+    Time,
+    Stats,
+    /// `/channels/{channel}/messages`
+    Messages(ChannelName),
+    /// `/channels/{channel}/history`: the same, to read only.
+    History(ChannelName),
+    /// `/messages`
+    Batch,
+    RequestToken(KeyName),
+}
+
+impl Route {
+    /// Fails with 40400 for a path, or a key's name, that cannot be; with 40010 for such a channel's name.
+    pub fn find(path: &str) -> Result<Route, ErrorInfo> {
+        let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).splitn(5, '/').collect();
+        match segments[..] {
+            ["time"] => Ok(Route::Time),
+            ["stats"] => Ok(Route::Stats),
+            ["messages"] => Ok(Route::Batch),
+            ["channels", channel, "messages"] => Ok(Route::Messages(channel_name(channel)?)),
+            ["channels", channel, "history"] => Ok(Route::History(channel_name(channel)?)),
+            ["keys", name, "requestToken"] => Ok(Route::RequestToken(key_name(name)?)),
+            _ => Err(Code::NotFound.because("this server has no such path")),
+        }
+    }
+
+    /// As the header `Allow` lists them.
+    pub fn methods(&self) -> &'static str {
+        match self {
+            Route::Time | Route::Stats | Route::History(_) => "GET, OPTIONS",
+            Route::Messages(_) | Route::RequestToken(_) => "GET, POST, OPTIONS",
+            Route::Batch => "POST, OPTIONS",
+        }
+    }
+
+    pub fn allows(&self, method: &str) -> bool {
+        self.methods().split(", ").any(|allowed| allowed == method)
+    }
+}
+
+fn channel_name(segment: &str) -> Result<ChannelName, ErrorInfo> {
+    let decoded = percent::decode(segment);
+    ChannelName::parse(&decoded.ok_or_else(|| Code::BadChannelName.because("the name is not percent-encoded UTF-8"))?)
+}
+
+fn key_name(segment: &str) -> Result<KeyName, ErrorInfo> {
+    let decoded = percent::decode(segment).and_then(|name| KeyName::parse(&name).ok());
+    decoded.ok_or_else(|| Code::NotFound.because("no such key"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channel(name: &str) -> ChannelName {
+        ChannelName::parse(name).unwrap()
+    }
+
+    #[test]
+    fn paths_lead_to_what_is_asked() {
+        let cases = [
+            ("/time", Route::Time),
+            ("/stats", Route::Stats),
+            ("/messages", Route::Batch),
+            ("/channels/scores/messages", Route::Messages(channel("scores"))),
+            ("/channels/scores/history", Route::History(channel("scores"))),
+            ("/channels/a%2Fb%3Ac/messages", Route::Messages(channel("a/b:c"))),
+            ("/channels/a:b@c+d/messages", Route::Messages(channel("a:b@c+d"))),
+            ("/channels/%C3%BC%20%E2%98%83/messages", Route::Messages(channel("ü ☃"))),
+            ("/channels/%5B%3Frewind%3D1%5Dx/messages", Route::Messages(channel("[?rewind=1]x"))),
+            ("/channels/%2e%2E/messages", Route::Messages(channel(".."))),
+            ("/channels/..%2F..%2Ftime/messages", Route::Messages(channel("../../time"))),
+            ("/channels/%252F/messages", Route::Messages(channel("%2F"))),
+            ("/channels/messages/messages", Route::Messages(channel("messages"))),
+            ("/keys/demo.key1/requestToken", Route::RequestToken(KeyName::parse("demo.key1").unwrap())),
+        ];
+        for (path, route) in cases {
+            assert_eq!(Route::find(path), Ok(route), "{path}");
+        }
+    }
+
+    #[test]
+    fn other_paths_are_not_found() {
+        for path in [
+            "",
+            "/",
+            "//",
+            "/time/",
+            "//time",
+            "/Time",
+            "/%74ime",
+            "/channels",
+            "/channels/",
+            "/channels/a",
+            "/channels/a/",
+            "/channels/a/presence",
+            "/channels/a/messages/",
+            "/channels/a/messages/serial",
+            "/channels/a/b/messages",
+            "/channels/../messages/x",
+            "/keys/demo.key1",
+            "/keys/demo/requestToken",
+            "/keys/%ff/requestToken",
+            "/keys/a.b.c/requestToken",
+        ] {
+            assert!(Route::find(path).unwrap_err().is(Code::NotFound), "{path}");
+        }
+    }
+
+    #[test]
+    fn bad_channel_names_are_refused() {
+        for name in ["", "%", "%4", "%zz", "%ff", "%c3", "%C3%28", "%+1", ":x", "%00", "a%0Ab", "%0d", "[what]x"] {
+            let path = format!("/channels/{name}/messages");
+            assert!(Route::find(&path).unwrap_err().is(Code::BadChannelName), "{path}");
+        }
+        let long = format!("/channels/{}/messages", "x".repeat(3_000));
+        assert!(Route::find(&long).unwrap_err().is(Code::BadChannelName));
+    }
+}

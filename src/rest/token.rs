@@ -1,0 +1,81 @@
+//! `POST` and `GET /keys/{keyName}/requestToken`: a token for a signed request, or for the key itself (protocol.md
+//! § 11.2).
+
+use super::body::Body;
+use super::caller::credentials;
+use super::form::Form;
+use super::{Context, Reply, Request, Step};
+use crate::auth::{ApprovedToken, Grant, KeyName, TokenRequest};
+use crate::call::Answer;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::BODY_MAX_BYTES;
+use crate::wire::inbound::from_bytes;
+
+pub(super) fn begin(
+    request: &Request,
+    key_name: &KeyName,
+    form: Form,
+    context: &Context<'_>,
+) -> Result<Step, ErrorInfo> {
+    let app = context.apps.get(key_name.app()).map(|app| &**app);
+    if app.and_then(|app| app.key(key_name)).is_none() {
+        // Before the request is read: whatever is wrong with it, there is no such path.
+        return Err(Code::NotFound.because("no such key"));
+    }
+    let token_request = token_request(request)?;
+    let authority = authority(request, context);
+    let known = authority.as_ref().ok().and_then(Option::as_ref);
+    let mut approved = match token_request.approve(key_name, app, known, context.now_ms) {
+        // Not signed, and what was presented instead is wrong: that is what the client has to mend.
+        Err(error) if error.is(Code::NoCredentials) => return Err(authority.err().unwrap_or(error)),
+        approved => approved?,
+    };
+    let random = *context.random.first_chunk().expect("sixteen bytes have eight");
+    match approved.nonce.take() {
+        Some(nonce) => Ok(Step::Nonce(nonce, Issue { form, approved, random })),
+        None => Ok(Step::Reply(Issue { form, approved, random }.issue())),
+    }
+}
+
+fn token_request(request: &Request) -> Result<TokenRequest, ErrorInfo> {
+    if request.method == "GET" {
+        return TokenRequest::from_query(&request.query);
+    }
+    match Body::of(request, BODY_MAX_BYTES)? {
+        Body::Encoded(format) => TokenRequest::from_value(&from_bytes(&request.body, format)?),
+        Body::Form(pairs) => TokenRequest::from_query(&pairs),
+    }
+}
+
+/// What the request's own credentials allow; a signed token request needs none.
+fn authority(request: &Request, context: &Context<'_>) -> Result<Option<Grant>, ErrorInfo> {
+    let credentials = match credentials(request) {
+        Err(error) if error.is(Code::NoCredentials) => return Ok(None),
+        credentials => credentials?,
+    };
+    let app = context.apps.get(credentials.app_id()).map(|app| &**app);
+    credentials.verify(app, context.now_ms).map(Some)
+}
+
+/// A token that may be issued if its nonce is new.
+pub struct Issue {
+    form: Form,
+    approved: ApprovedToken,
+    random: [u8; 8],
+}
+
+impl Issue {
+    /// Goes on with whether the nonce was new. Replies with 40105 when it was not.
+    pub fn checked(self, fresh: Answer<bool>) -> Step {
+        let error = match fresh {
+            Ok(true) => return Step::Reply(self.issue()),
+            Ok(false) => Code::NonceReplayed.into(),
+            Err(error) => error,
+        };
+        Step::Reply(self.form.error(&error))
+    }
+
+    fn issue(self) -> Reply {
+        self.form.created(&self.approved.issue(self.random))
+    }
+}

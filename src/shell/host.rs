@@ -1,0 +1,479 @@
+//! One object's state and its events: hands inputs to the cores, performs their effects, keeps its alarm.
+//!
+//! Both classes of objects are a [`Host`]: a relay object has a relay core, a channel object has a channel core and a
+//! relay core for the sockets that named this channel. The state lives in a registry of the isolate and not in the
+//! object's struct, which the runtime never frees: an object that is built again drops its predecessor's state.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use js_sys::Date;
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use worker::{Delay, Env, console_error};
+
+use super::platform::{ObjectState, Socket, now_ms, random_id};
+use super::sockets::Sockets;
+use super::storage::SqlStore;
+use super::{calls, config};
+use crate::auth::App;
+use crate::call::{Address, Answer, ChannelCall, Delivered, Delivery, Published, RelayName, Request, Response, Rules};
+use crate::channel::store::StoreError;
+use crate::channel::{self, Channel, Ticket};
+use crate::error::{Code, ErrorInfo};
+use crate::name::AppId;
+use crate::relay::session::{Opening, Record};
+use crate::relay::{self, Relay, SocketId};
+use crate::wire::Format;
+
+/// A handle to an object's state, for the object's struct and for what runs in the background.
+pub type HostRef = Rc<RefCell<Host>>;
+
+thread_local! {
+    static REGISTRY: RefCell<HashMap<String, HostRef>> = RefCell::default();
+}
+
+/// Puts an object's new state in the place of its predecessor's. Gives the object's id, by which it is found again.
+pub fn register(state: ObjectState, env: Env, class: Class) -> String {
+    let id = state.id().text();
+    let host = Rc::new(RefCell::new(Host::new(state, env, class)));
+    REGISTRY.with_borrow_mut(|registry| registry.insert(id.clone(), host));
+    id
+}
+
+/// The object's state, awake.
+pub fn find(id: &str) -> HostRef {
+    let host =
+        REGISTRY.with_borrow(|registry| registry.get(id).cloned()).expect("objects register when they are built");
+    wake(&host);
+    host
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Class {
+    Channel,
+    Relay,
+}
+
+pub struct Host {
+    state: ObjectState,
+    env: Env,
+    class: Class,
+    store: SqlStore,
+    sockets: Sockets,
+    relay: Option<Relay>,
+    channel: Option<Channel>,
+    /// Who waits for a commit.
+    waiting: HashMap<Ticket, Waiting>,
+    last_ticket: u64,
+    awake: bool,
+    commit_scheduled: bool,
+    alarm: Alarm,
+    work: VecDeque<Work>,
+}
+
+enum Waiting {
+    /// The relay core beside it.
+    Beside(Ticket),
+    /// Another object's call, or the router's.
+    Caller(oneshot::Sender<Answer<Published>>),
+}
+
+enum Work {
+    Relay(relay::Effect),
+    Channel(channel::Effect),
+}
+
+/// What is known of the stored alarm.
+#[derive(Clone, Copy, PartialEq)]
+enum Alarm {
+    /// The object was just built. One may be set, and must not be moved back.
+    Unknown,
+    Asking,
+    Set(Option<u64>),
+}
+
+impl Host {
+    fn new(state: ObjectState, env: Env, class: Class) -> Host {
+        let store = SqlStore::new(state.storage().sql());
+        Host {
+            state,
+            env,
+            class,
+            store,
+            sockets: Sockets::default(),
+            relay: None,
+            channel: None,
+            waiting: HashMap::new(),
+            last_ticket: 0,
+            awake: false,
+            commit_scheduled: false,
+            alarm: Alarm::Unknown,
+            work: VecDeque::new(),
+        }
+    }
+
+    /// The relay core; begun when the first socket comes, since only that says whose app it is.
+    fn relay_for(&mut self, app: &AppId, channel: Option<&Address>) -> Result<&mut Relay, ErrorInfo> {
+        if self.relay.is_none() {
+            let config: Rc<App> =
+                config::apps(&self.env)?.get(app).cloned().ok_or_else(|| ErrorInfo::from(Code::BadCredentials))?;
+            let name = channel.map_or_else(|| RelayName::shard(app, 0), RelayName::of_channel);
+            let secret = self.store.secret().map_err(failed)?;
+            self.relay = Some(Relay::new(name, 0, config, secret));
+        }
+        Ok(self.relay.as_mut().expect("set above"))
+    }
+
+    fn channel_for(
+        &mut self,
+        call: Option<(&Address, Rules)>,
+    ) -> Result<Option<(&mut Channel, &mut SqlStore)>, StoreError> {
+        if self.channel.is_none() {
+            self.channel = Channel::wake(&mut self.store, call, &random_id(), now_ms())?;
+        }
+        match (&mut self.channel, call) {
+            (Some(channel), Some((_, rules))) => channel.set_rules(&mut self.store, rules)?,
+            (Some(_), None) | (None, _) => {}
+        }
+        Ok(self.channel.as_mut().map(|channel| (channel, &mut self.store)))
+    }
+
+    fn own_address(&self) -> Option<&Address> {
+        self.channel.as_ref().map(Channel::address)
+    }
+
+    fn is_own(&self, relay: &RelayName) -> bool {
+        self.own_address().is_some_and(|address| RelayName::of_channel(address) == *relay)
+    }
+
+    fn next_ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        Ticket(self.last_ticket)
+    }
+
+    fn relay_effects(&mut self, effects: Vec<relay::Effect>) {
+        self.work.extend(effects.into_iter().map(Work::Relay));
+    }
+
+    fn channel_effects(&mut self, effects: Vec<channel::Effect>) {
+        self.work.extend(effects.into_iter().map(Work::Channel));
+    }
+
+    /// Takes in the sockets that outlived the object's memory.
+    fn restore(&mut self) {
+        let restored = self.sockets.restore(&self.state);
+        let records: Vec<(SocketId, Option<Record>, Vec<u8>)> = restored
+            .into_iter()
+            .map(|(socket, bytes)| {
+                let bytes = bytes.unwrap_or_default();
+                (socket, Record::decode(&bytes), bytes)
+            })
+            .collect();
+        let Some(app) = records.iter().find_map(|(_, record, _)| record.as_ref().map(|record| record.app().clone()))
+        else {
+            return records.iter().for_each(|(socket, ..)| self.sockets.close(*socket));
+        };
+        if self.class == Class::Channel && self.channel_for(None).is_err() {
+            return;
+        }
+        let address = self.own_address().cloned();
+        if self.relay_for(&app, address.as_ref()).is_err() {
+            return records.iter().for_each(|(socket, ..)| self.sockets.close(*socket));
+        }
+        let Some(relay) = &mut self.relay else { return };
+        let now_ms = now_ms();
+        let mut effects: Vec<relay::Effect> =
+            records.iter().flat_map(|(socket, _, bytes)| relay.restore(*socket, bytes, now_ms)).collect();
+        effects.extend(relay.restored(now_ms));
+        self.relay_effects(effects);
+    }
+
+    /// A call to this channel that is answered at once, or a publish, which [`Waiting`] will get the answer of.
+    fn call(&mut self, call: ChannelCall, waiting: Waiting) -> Option<(Waiting, Answer<Response>)> {
+        let ticket = self.next_ticket();
+        let (channel, store) = match self.channel_for(Some((&call.to, call.rules))) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Some((waiting, Err(Code::InternalChannel.into()))),
+            Err(error) => return Some((waiting, Err(failed(error)))),
+        };
+        let now_ms = now_ms();
+        let answer = match call.request {
+            Request::Publish(publishes) => match channel.publish(ticket, publishes) {
+                Ok(()) => {
+                    self.waiting.insert(ticket, waiting);
+                    return None;
+                }
+                Err(error) => Err(error),
+            },
+            Request::Subscribe(relay) => channel.subscribe(store, relay).map(Response::Subscribed),
+            Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
+            Request::History(query) => channel.history(store, &query, now_ms).map(Response::History),
+        };
+        Some((waiting, answer))
+    }
+
+    fn answer_relay(&mut self, ticket: Ticket, answer: Option<Answer<Response>>) {
+        if let Some(relay) = &mut self.relay {
+            let effects = relay.answered(ticket, answer, now_ms());
+            self.relay_effects(effects);
+        }
+    }
+
+    fn take_delivery(&mut self, delivery: &Delivery) -> Delivered {
+        let Some(relay) = &mut self.relay else { return Delivered::Unsubscribed };
+        let (answer, effects) = relay.deliver(delivery, now_ms());
+        self.relay_effects(effects);
+        answer
+    }
+
+    fn delivered(&mut self, relay: &RelayName, attempt: u64, answer: Option<Delivered>) {
+        if let Some(channel) = &mut self.channel {
+            let effects = channel.delivered(&mut self.store, relay, attempt, answer, now_ms());
+            self.channel_effects(effects);
+        }
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        let relay = self.relay.as_ref().and_then(Relay::deadline);
+        let channel = self.channel.as_ref().and_then(Channel::deadline);
+        [relay, channel].into_iter().flatten().min()
+    }
+}
+
+fn wake(host: &HostRef) {
+    if !std::mem::replace(&mut host.borrow_mut().awake, true) {
+        host.borrow_mut().restore();
+        drive(host);
+    }
+}
+
+/// A client's socket, whose credentials the router has checked.
+pub fn open(
+    host: &HostRef,
+    socket: Socket,
+    opening: Opening,
+    channel: Option<(Address, Rules)>,
+) -> Result<(), ErrorInfo> {
+    {
+        let host = &mut *host.borrow_mut();
+        if let Some((address, rules)) = &channel {
+            host.channel_for(Some((address, *rules))).map_err(failed)?;
+        }
+        let app = opening.grant.app().clone();
+        host.relay_for(&app, channel.as_ref().map(|(address, _)| address))?;
+        let full = |_| Code::Unavailable.because("this server holds all the connections it can; try again");
+        let socket = host.sockets.accept(&host.state, socket).map_err(full)?;
+        if let Some(relay) = &mut host.relay {
+            let effects = relay.open(socket, opening, random_id(), now_ms());
+            host.relay_effects(effects);
+        }
+    }
+    drive(host);
+    Ok(())
+}
+
+pub fn message(host: &HostRef, socket: &Socket, bytes: &[u8], format: Format) {
+    {
+        let host = &mut *host.borrow_mut();
+        let Some(socket) = host.sockets.id_of(&host.state, socket) else { return };
+        if let Some(relay) = &mut host.relay {
+            let effects = relay.frame(socket, bytes, format, now_ms());
+            host.relay_effects(effects);
+        }
+    }
+    drive(host);
+}
+
+pub fn closed(host: &HostRef, socket: &Socket) {
+    {
+        let host = &mut *host.borrow_mut();
+        let Some(socket) = host.sockets.id_of(&host.state, socket) else { return };
+        host.sockets.remove(socket);
+        if let Some(relay) = &mut host.relay {
+            let effects = relay.lost(socket, now_ms());
+            host.relay_effects(effects);
+        }
+    }
+    drive(host);
+}
+
+/// Another object's call to this channel.
+pub async fn call(host: &HostRef, call: ChannelCall) -> Answer<Response> {
+    let (sender, receiver) = oneshot::channel();
+    let answered = host.borrow_mut().call(call, Waiting::Caller(sender));
+    drive(host);
+    match answered {
+        Some((_, answer)) => answer,
+        None => match receiver.await {
+            Ok(answer) => answer.map(Response::Published),
+            Err(_) => Err(Code::InternalChannel.because("the channel was interrupted; try again")),
+        },
+    }
+}
+
+pub fn deliver(host: &HostRef, delivery: &Delivery) -> Delivered {
+    let answer = host.borrow_mut().take_delivery(delivery);
+    drive(host);
+    answer
+}
+
+pub fn alarm(host: &HostRef) {
+    {
+        let host = &mut *host.borrow_mut();
+        host.alarm = Alarm::Set(None);
+        let now_ms = now_ms();
+        if host.class == Class::Channel
+            && let Err(error) = host.channel_for(None)
+        {
+            console_error!("a channel could not be read: {}", error.0);
+        }
+        if let Some(relay) = &mut host.relay {
+            let effects = relay.tick(now_ms);
+            host.relay_effects(effects);
+        }
+        if let Some(channel) = &mut host.channel {
+            let effects = channel.tick(&mut host.store, now_ms);
+            host.channel_effects(effects);
+        }
+    }
+    drive(host);
+}
+
+/// Performs effects until there are none, then sees to the commit and the alarm.
+fn drive(host: &HostRef) {
+    loop {
+        let next = host.borrow_mut().work.pop_front();
+        match next {
+            Some(Work::Relay(effect)) => perform_relay(host, effect),
+            Some(Work::Channel(effect)) => perform_channel(host, effect),
+            None => break,
+        }
+    }
+    schedule_commit(host);
+    keep_alarm(host);
+}
+
+fn perform_relay(host: &HostRef, effect: relay::Effect) {
+    match effect {
+        relay::Effect::Send { sockets, frame } => host.borrow().sockets.send(&sockets, &frame),
+        relay::Effect::Save { socket, record } => host.borrow().sockets.save(socket, &record),
+        relay::Effect::Close { socket } => host.borrow_mut().sockets.close(socket),
+        relay::Effect::Call { ticket, call } if host.borrow().own_address() == Some(&call.to) => {
+            let host = &mut *host.borrow_mut();
+            if let Some((_, answer)) = host.call(call, Waiting::Beside(ticket)) {
+                host.answer_relay(ticket, Some(answer));
+            }
+        }
+        relay::Effect::Call { ticket, call } => {
+            let (host, env) = (host.clone(), host.borrow().env.clone());
+            spawn_local(async move {
+                let answer = calls::call_channel(&env, &call).await;
+                host.borrow_mut().answer_relay(ticket, answer);
+                drive(&host);
+            });
+        }
+    }
+}
+
+fn perform_channel(host: &HostRef, effect: channel::Effect) {
+    match effect {
+        channel::Effect::Reply(ticket, answer) => {
+            let waiting = host.borrow_mut().waiting.remove(&ticket);
+            match waiting {
+                Some(Waiting::Beside(ticket)) => {
+                    host.borrow_mut().answer_relay(ticket, Some(answer.map(Response::Published)));
+                }
+                // The caller may have gone; the publish is in the log all the same.
+                Some(Waiting::Caller(sender)) => drop(sender.send(answer)),
+                None => {}
+            }
+        }
+        channel::Effect::Deliver { relay, attempt, delivery } if host.borrow().is_own(&relay) => {
+            let host = &mut *host.borrow_mut();
+            let answer = host.take_delivery(&delivery);
+            host.delivered(&relay, attempt, Some(answer));
+        }
+        channel::Effect::Deliver { relay, attempt, delivery } => {
+            let (host, env) = (host.clone(), host.borrow().env.clone());
+            spawn_local(async move {
+                let answer = calls::deliver(&env, &relay, &delivery).await;
+                host.borrow_mut().delivered(&relay, attempt, answer);
+                drive(&host);
+            });
+        }
+    }
+}
+
+/// Group commit: whatever is published in this turn of the event loop is written at its end, together.
+fn schedule_commit(host: &HostRef) {
+    {
+        let host = &mut *host.borrow_mut();
+        let pending = host.channel.as_ref().is_some_and(Channel::has_pending);
+        if !pending || std::mem::replace(&mut host.commit_scheduled, true) {
+            return;
+        }
+    }
+    let host = host.clone();
+    spawn_local(async move {
+        Delay::from(Duration::ZERO).await;
+        commit(&host);
+        drive(&host);
+    });
+}
+
+fn commit(host: &HostRef) {
+    let host = &mut *host.borrow_mut();
+    host.commit_scheduled = false;
+    if let Some(channel) = &mut host.channel {
+        let effects = channel.commit(&mut host.store, now_ms());
+        host.channel_effects(effects);
+    }
+}
+
+/// Sees that the object wakes when the cores need it. An alarm that comes too early costs a look; one is never moved back,
+/// since what asked for it may be what the object has forgotten.
+fn keep_alarm(host: &HostRef) {
+    let (alarm, deadline) = {
+        let host = host.borrow();
+        (host.alarm, host.deadline())
+    };
+    let Some(deadline) = deadline else { return };
+    match alarm {
+        Alarm::Asking => {}
+        Alarm::Unknown => ask_alarm(host),
+        Alarm::Set(Some(at_ms)) if at_ms <= deadline => {}
+        Alarm::Set(_) => set_alarm(host, deadline),
+    }
+}
+
+fn ask_alarm(host: &HostRef) {
+    host.borrow_mut().alarm = Alarm::Asking;
+    let asked = host.borrow().state.storage().alarm();
+    let host = host.clone();
+    spawn_local(async move {
+        let known = match asked {
+            Ok(promise) => JsFuture::from(promise).await.ok().and_then(|at_ms| at_ms.as_f64()),
+            Err(_) => None,
+        };
+        host.borrow_mut().alarm = Alarm::Set(known.map(|at_ms| at_ms as u64));
+        keep_alarm(&host);
+    });
+}
+
+fn set_alarm(host: &HostRef, at_ms: u64) {
+    host.borrow_mut().alarm = Alarm::Set(Some(at_ms));
+    // Written with the turn's other writes; the promise needn't be waited for, the output gate does that.
+    let at = Date::new(&JsValue::from_f64(at_ms as f64));
+    if let Err(error) = host.borrow().state.storage().set_alarm(&at) {
+        console_error!("an alarm could not be set: {}", super::platform::describe(&error));
+    }
+}
+
+fn failed(error: StoreError) -> ErrorInfo {
+    console_error!("storage failed: {}", error.0);
+    Code::InternalChannel.because("storage failed; try again")
+}

@@ -1,0 +1,110 @@
+//! The two classes of objects, as the runtime calls them. Each event goes to the object's [`host`].
+
+use wasm_bindgen::{JsCast, JsValue};
+use worker::{
+    DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
+    durable_object,
+};
+
+use super::host::{self, Class};
+use super::platform::{ObjectState, Socket};
+use super::router::Handover;
+use crate::call::{self, Answer, ChannelCall, Delivery};
+use crate::error::ErrorInfo;
+use crate::wire::Format;
+
+/// One channel: its order and log, and the sockets that named it when they connected.
+#[durable_object]
+pub struct Channel {
+    id: String,
+}
+
+/// A shard of an app's connections.
+#[durable_object]
+pub struct Relay {
+    id: String,
+}
+
+/// Both classes answer events alike.
+macro_rules! object {
+    ($name:ident) => {
+        impl DurableObject for $name {
+            fn new(state: State, env: Env) -> Self {
+                let state = JsValue::from(state._inner()).unchecked_into::<ObjectState>();
+                Self { id: host::register(state, env, Class::$name) }
+            }
+
+            async fn fetch(&self, request: Request) -> Result<Response> {
+                fetch(&self.id, request).await
+            }
+
+            async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
+                let (host, socket) = (host::find(&self.id), plain(&socket));
+                match message {
+                    WebSocketIncomingMessage::String(text) => {
+                        host::message(&host, &socket, text.as_bytes(), Format::Json)
+                    }
+                    WebSocketIncomingMessage::Binary(bytes) => host::message(&host, &socket, &bytes, Format::Msgpack),
+                }
+                Ok(())
+            }
+
+            async fn websocket_close(
+                &self,
+                socket: WebSocket,
+                _code: usize,
+                _reason: String,
+                _clean: bool,
+            ) -> Result<()> {
+                host::closed(&host::find(&self.id), &plain(&socket));
+                Ok(())
+            }
+
+            async fn websocket_error(&self, socket: WebSocket, _error: worker::Error) -> Result<()> {
+                host::closed(&host::find(&self.id), &plain(&socket));
+                Ok(())
+            }
+
+            async fn alarm(&self) -> Result<Response> {
+                host::alarm(&host::find(&self.id));
+                Response::empty()
+            }
+        }
+    };
+}
+
+object!(Channel);
+object!(Relay);
+
+fn plain(socket: &WebSocket) -> Socket {
+    JsValue::from(socket.as_ref()).unchecked_into()
+}
+
+async fn fetch(id: &str, mut request: Request) -> Result<Response> {
+    let host = host::find(id);
+    if let Some(handover) = Handover::read(request.headers())? {
+        let pair = WebSocketPair::new()?;
+        return match host::open(&host, plain(&pair.server), handover.opening, handover.channel) {
+            Ok(()) => Response::from_websocket(pair.client),
+            Err(error) => super::router::refuse(&error, Format::Json),
+        };
+    }
+    let body = request.bytes().await?;
+    match request.path().as_str() {
+        "/deliver" => match call::decode::<Delivery>(&body) {
+            Ok(delivery) => reply(&host::deliver(&host, &delivery)),
+            Err(error) => Response::error(error.message, 400),
+        },
+        _ => {
+            let answer: Answer<call::Response> = match call::decode::<ChannelCall>(&body) {
+                Ok(channel_call) => host::call(&host, channel_call).await,
+                Err(error) => Err::<call::Response, ErrorInfo>(error),
+            };
+            reply(&answer)
+        }
+    }
+}
+
+fn reply(value: &impl serde::Serialize) -> Result<Response> {
+    Response::from_bytes(call::encode(value))
+}

@@ -1,0 +1,107 @@
+//! The platform's interfaces that the `worker` crate does not give as we need them: sockets that take one shared value for
+//! many sends, storage whose failures are errors and not exceptions thrown through Rust, and an object's own state.
+
+use js_sys::{Array, Date, Promise, Uint8Array};
+use wasm_bindgen::prelude::*;
+
+use crate::wire::Encoded;
+
+#[wasm_bindgen]
+extern "C" {
+    /// The server's end of a WebSocket.
+    #[derive(Clone)]
+    pub type Socket;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn send(this: &Socket, data: &JsValue) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn close(this: &Socket, code: u16, reason: &str) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = serializeAttachment)]
+    pub fn serialize_attachment(this: &Socket, value: &JsValue) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = deserializeAttachment)]
+    pub fn deserialize_attachment(this: &Socket) -> Result<JsValue, JsValue>;
+
+    /// Our own mark on the socket's object, faster than its tags. Gone when the object is made anew.
+    #[wasm_bindgen(method, getter, structural, js_name = courtsideId)]
+    pub fn marked_id(this: &Socket) -> Option<u32>;
+
+    #[wasm_bindgen(method, setter, structural, js_name = courtsideId)]
+    pub fn mark_id(this: &Socket, id: u32);
+
+    /// `DurableObjectState`.
+    pub type ObjectState;
+
+    #[wasm_bindgen(method, getter)]
+    pub fn storage(this: &ObjectState) -> ObjectStorage;
+
+    #[wasm_bindgen(method, getter)]
+    pub fn id(this: &ObjectState) -> ObjectId;
+
+    #[wasm_bindgen(method, catch, js_name = acceptWebSocket)]
+    pub fn accept_web_socket(this: &ObjectState, socket: &Socket, tags: &Array) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, js_name = getWebSockets)]
+    pub fn web_sockets(this: &ObjectState) -> Array;
+
+    #[wasm_bindgen(method, catch, js_name = getTags)]
+    pub fn tags(this: &ObjectState, socket: &Socket) -> Result<Array, JsValue>;
+
+    pub type ObjectId;
+
+    #[wasm_bindgen(method, js_name = toString)]
+    pub fn text(this: &ObjectId) -> String;
+
+    pub type ObjectStorage;
+
+    #[wasm_bindgen(method, getter)]
+    pub fn sql(this: &ObjectStorage) -> Sql;
+
+    #[wasm_bindgen(method, catch, js_name = getAlarm)]
+    pub fn alarm(this: &ObjectStorage) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = setAlarm)]
+    pub fn set_alarm(this: &ObjectStorage, at: &Date) -> Result<Promise, JsValue>;
+
+    pub type Sql;
+
+    #[wasm_bindgen(method, catch, variadic)]
+    pub fn exec(this: &Sql, query: &str, bindings: &Array) -> Result<Cursor, JsValue>;
+
+    pub type Cursor;
+
+    /// All rows, as objects by column. Never `one()`, which throws through Rust when there is none.
+    #[wasm_bindgen(method, catch, js_name = toArray)]
+    pub fn to_array(this: &Cursor) -> Result<Array, JsValue>;
+}
+
+/// A frame as the runtime sends it. Made once, sent to many.
+pub fn frame_value(frame: &Encoded) -> JsValue {
+    match frame {
+        Encoded::Text(text) => JsValue::from_str(text),
+        Encoded::Binary(bytes) => Uint8Array::from(bytes.as_slice()).into(),
+    }
+}
+
+pub fn now_ms() -> u64 {
+    Date::now() as u64
+}
+
+/// An id of letters and digits with 71 bits of randomness, safe in URLs, names and serials.
+pub fn random_id() -> String {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    random_bytes::<12>().iter().map(|byte| ALPHABET[usize::from(*byte) % 62] as char).collect()
+}
+
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the runtime has a source of randomness");
+    bytes
+}
+
+/// What went wrong in JavaScript, for our log and never for a client.
+pub fn describe(error: &JsValue) -> String {
+    error.as_string().unwrap_or_else(|| format!("{error:?}"))
+}

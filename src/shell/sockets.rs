@@ -1,0 +1,85 @@
+//! The sockets of one object, by the number that the core calls them.
+//!
+//! The runtime keeps a socket and its record when the object sleeps or loses its memory; its number is its tag.
+
+use std::collections::HashMap;
+
+use js_sys::{Array, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+
+use super::platform::{ObjectState, Socket, frame_value};
+use crate::relay::SocketId;
+use crate::wire::Encoded;
+
+#[derive(Default)]
+pub struct Sockets {
+    sockets: HashMap<SocketId, Socket>,
+    last_id: u32,
+}
+
+impl Sockets {
+    /// Those that the object still has, with their records; `None` for one that was never given any.
+    pub fn restore(&mut self, state: &ObjectState) -> Vec<(SocketId, Option<Vec<u8>>)> {
+        let mut restored = Vec::new();
+        for value in state.web_sockets().iter() {
+            let socket: Socket = value.unchecked_into();
+            let Some(id) = tagged_id(state, &socket) else { continue };
+            self.last_id = self.last_id.max(id.0);
+            restored.push((id, record_of(&socket)));
+            socket.mark_id(id.0);
+            self.sockets.insert(id, socket);
+        }
+        restored
+    }
+
+    /// Takes a socket in, to sleep with the object. Fails when the object holds all that the platform allows.
+    pub fn accept(&mut self, state: &ObjectState, socket: Socket) -> Result<SocketId, JsValue> {
+        let id = SocketId(self.last_id + 1);
+        state.accept_web_socket(&socket, &Array::of1(&id.0.to_string().into()))?;
+        self.last_id = id.0;
+        socket.mark_id(id.0);
+        self.sockets.insert(id, socket);
+        Ok(id)
+    }
+
+    /// Which one an event is about; `None` when the core has closed it.
+    pub fn id_of(&self, state: &ObjectState, socket: &Socket) -> Option<SocketId> {
+        let id = socket.marked_id().map(SocketId).or_else(|| tagged_id(state, socket))?;
+        self.sockets.contains_key(&id).then_some(id)
+    }
+
+    /// One value for all: what a send costs is the same for any size and number of readers.
+    pub fn send(&self, ids: &[SocketId], frame: &Encoded) {
+        let value = frame_value(frame);
+        for socket in ids.iter().filter_map(|id| self.sockets.get(id)) {
+            // A socket that is closing refuses; the runtime reports its end by itself.
+            let _ = socket.send(&value);
+        }
+    }
+
+    pub fn save(&self, id: SocketId, record: &[u8]) {
+        if let Some(socket) = self.sockets.get(&id) {
+            let _ = socket.serialize_attachment(&Uint8Array::from(record));
+        }
+    }
+
+    pub fn close(&mut self, id: SocketId) {
+        if let Some(socket) = self.sockets.remove(&id) {
+            let _ = socket.close(1000, "");
+        }
+    }
+
+    pub fn remove(&mut self, id: SocketId) {
+        self.sockets.remove(&id);
+    }
+}
+
+fn tagged_id(state: &ObjectState, socket: &Socket) -> Option<SocketId> {
+    let tags = state.tags(socket).ok()?;
+    tags.get(0).as_string()?.parse().ok().map(SocketId)
+}
+
+fn record_of(socket: &Socket) -> Option<Vec<u8>> {
+    let value = socket.deserialize_attachment().ok()?;
+    value.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec)
+}

@@ -1,0 +1,107 @@
+//! What every request has in common: times, errors, methods, preflights, envelopes.
+
+use courtside::error::Code;
+use courtside::limits::{BODY_MAX_BYTES, MESSAGE_MAX_BYTES};
+use serde_json::json;
+
+use crate::world::{NOW_MS, World, get, post};
+
+#[test]
+fn the_time_needs_no_credentials() {
+    let reply = World::new().send(get("/time").anonymous());
+    assert_eq!((reply.status, &reply.json), (200, &json!([NOW_MS])));
+    let reply = World::new().send(get("/time").anonymous().accept("application/x-msgpack"));
+    assert_eq!(reply.header("Content-Type"), Some("application/x-msgpack"));
+    assert_eq!(rmp_serde::from_slice::<Vec<u64>>(&reply.body).unwrap(), [NOW_MS]);
+}
+
+#[test]
+fn errors_have_their_status_code_and_headers() {
+    let messages = "/channels/c/messages";
+    let cases = [
+        (get("/nowhere"), Code::NotFound),
+        (get("/nowhere").anonymous(), Code::NotFound),
+        (get("/channels/c"), Code::NotFound),
+        (get("/keys/demo.nobody/requestToken"), Code::NotFound),
+        (post("/time", "{}"), Code::MethodNotAllowed),
+        (get("/messages"), Code::MethodNotAllowed),
+        (get(messages).anonymous(), Code::NoCredentials),
+        (get(messages).key("demo.full:wrong"), Code::BadCredentials),
+        (get(messages).key("other.full:local-only"), Code::BadCredentials),
+        (get(messages).key("demo.publisher:local-only"), Code::NotPermitted),
+        (post(messages, "{}").key("demo.reader:local-only"), Code::NotPermitted),
+        (post("/channels/%5Bmeta%5Dlog/messages", "{}"), Code::NotPermitted),
+        (post("/channels/%ff/messages", "{}"), Code::BadChannelName),
+        (post(messages, ""), Code::BadBody),
+        (post(messages, "{"), Code::BadBody),
+        (post(messages, "3"), Code::BadBody),
+        (post(messages, "null"), Code::BadBody),
+        (post(messages, "[[]]"), Code::BadBody),
+        (post(messages, r#"{"name":1}"#), Code::BadBody),
+        (post(messages, "[]"), Code::BadRequest),
+        (post(messages, r#"{"data":1}"#), Code::BadData),
+        (post(messages, r#"{"extras":[]}"#), Code::BadExtras),
+        (post(messages, r#"{"connectionKey":"a!0-1-x"}"#), Code::BadConnectionKey),
+        (post(messages, r#"[{"id":"a:1"},{"id":"a:0"}]"#), Code::BadMessageId),
+        (post(messages, "{}").query("_forceNack", "true"), Code::ForcedNack),
+        (post(messages, "{}").content_type("application/xml"), Code::BadBody),
+        (post(messages, &" ".repeat(BODY_MAX_BYTES + 1)), Code::TooLarge),
+        (post(messages, &json!({"data": "x".repeat(MESSAGE_MAX_BYTES + 1)}).to_string()), Code::TooLarge),
+        (post(messages, &format!("[{}{{}}]", "{},".repeat(1_000))), Code::TooManyMessages),
+    ];
+    for (asked, code) in cases {
+        let name = format!("{} {}", asked.request.method, asked.request.path);
+        let reply = World::new().send(asked);
+        assert_eq!((reply.status, reply.code()), (code.status(), code.number()), "{name}: {}", reply.json);
+        assert_eq!(reply.header("X-Ably-ErrorCode"), Some(code.number().to_string().as_str()), "{name}");
+        assert!(reply.header("X-Ably-ErrorMessage").is_some_and(|text| !text.is_empty()), "{name}");
+        assert_eq!(reply.header("Access-Control-Allow-Origin"), Some("*"), "{name}");
+        assert_eq!(reply.header("Content-Type"), Some("application/json"), "{name}");
+    }
+}
+
+#[test]
+fn an_unknown_key_of_a_known_app_is_not_found_and_unauthorized() {
+    let reply = World::new().send(get("/channels/c/messages").key("demo.nobody:local-only"));
+    assert_eq!((reply.status, reply.code()), (401, Code::NotFound.number()));
+}
+
+#[test]
+fn wrong_methods_are_told_the_right_ones() {
+    for (path, allow) in [
+        ("/time", "GET, OPTIONS"),
+        ("/channels/c/messages", "GET, POST, OPTIONS"),
+        ("/channels/c/history", "GET, OPTIONS"),
+        ("/messages", "POST, OPTIONS"),
+    ] {
+        let mut asked = get(path);
+        asked.request.method = "DELETE".into();
+        let reply = World::new().send(asked);
+        assert_eq!((reply.status, reply.header("Allow")), (405, Some(allow)), "{path}");
+    }
+}
+
+#[test]
+fn every_path_answers_a_preflight() {
+    for path in ["/time", "/nowhere", "/channels/%ff/messages", ""] {
+        let mut asked = get(path).anonymous();
+        asked.request.method = "OPTIONS".into();
+        let reply = World::new().send(asked);
+        assert_eq!((reply.status, reply.body.len()), (204, 0), "{path}");
+        assert!(reply.header("Access-Control-Allow-Headers").unwrap().starts_with("Authorization,"), "{path}");
+    }
+}
+
+#[test]
+fn statistics_are_an_empty_page_for_those_who_may_read_them() {
+    assert_eq!(World::new().send(get("/stats")).json, json!([]));
+    assert_eq!(World::new().send(get("/stats").key("demo.reader:local-only")).code(), Code::NotPermitted.number());
+}
+
+#[test]
+fn an_envelope_holds_errors_too() {
+    let reply = World::new().send(get("/channels/c/messages").anonymous().query("envelope", "json"));
+    assert_eq!((reply.status, &reply.json["statusCode"]), (200, &json!(401)));
+    assert_eq!(reply.json["response"]["error"]["code"], Code::NoCredentials.number());
+    assert_eq!(reply.json["headers"]["X-Ably-ErrorCode"], "40106");
+}

@@ -1,0 +1,11 @@
+//! REST against real channels: requests as values, channels on a store in memory.
+
+mod batches;
+mod conventions;
+mod history;
+#[path = "../support/memory_store.rs"]
+mod memory_store;
+mod properties;
+mod publishing;
+mod tokens;
+mod world;

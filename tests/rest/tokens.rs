@@ -1,0 +1,61 @@
+//! From a token request to a token.
+
+use courtside::error::Code;
+use courtside::rest::Step;
+use serde_json::json;
+
+use crate::world::{World, get, post, signed_token_request};
+
+#[test]
+fn the_key_itself_needs_no_signature() {
+    let mut world = World::new();
+    let body = r#"{"keyName":"demo.full","capability":"{\"c\":[\"history\"]}","clientId":"ann"}"#;
+    let reply = world.send(post("/keys/demo.full/requestToken", body));
+    assert_eq!((reply.status, &reply.json["clientId"]), (201, &json!("ann")), "{}", reply.json);
+    let token = reply.json["token"].as_str().unwrap();
+    let asked = |path: &str| get(path).anonymous().query("access_token", token);
+    assert_eq!(world.send(asked("/channels/c/messages")).status, 200);
+    assert_eq!(world.send(asked("/channels/d/messages")).code(), Code::NotPermitted.number());
+}
+
+#[test]
+fn token_requests_fail_with_their_code() {
+    let path = "/keys/demo.full/requestToken";
+    for (asked, code) in [
+        (post(path, r#"{"keyName":"demo.full"}"#).anonymous(), Code::NoCredentials),
+        (post(path, r#"{"keyName":"demo.full"}"#).key("demo.full:wrong"), Code::BadCredentials),
+        (post(path, r#"{"keyName":"demo.full","mac":"AAAA"}"#).anonymous(), Code::BadCredentials),
+        (post(path, r#"{"keyName":"demo.open"}"#), Code::BadCredentials),
+        (post(path, r#"{"keyName":"demo.full","ttl":-1}"#), Code::BadParameter),
+        (post(path, "[]"), Code::BadBody),
+        (post("/keys/demo.nobody/requestToken", r#"{"keyName":"demo.nobody"}"#), Code::NotFound),
+        (post("/keys/nobody/requestToken", r#"{"keyName":"nobody"}"#), Code::NotFound),
+    ] {
+        let reply = World::new().send(asked);
+        assert_eq!((reply.status, reply.code()), (code.status(), code.number()), "{}", reply.json);
+    }
+}
+
+#[test]
+fn a_signed_request_is_good_once() {
+    let mut world = World::new();
+    let fields = signed_token_request("demo.full", "local-only");
+    let posted = post("/keys/demo.full/requestToken", &json!(fields).to_string()).anonymous();
+    let mut got = get("/keys/demo.full/requestToken").anonymous();
+    got.request.query = fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let first = world.send(posted);
+    assert_eq!(first.status, 201, "{}", first.json);
+    assert!(first.json["token"].as_str().is_some_and(|token| token.starts_with("demo.")));
+    let again = world.send(got.clone());
+    assert_eq!((again.status, again.code()), (401, Code::NonceReplayed.number()));
+    assert_eq!(World::new().send(got).status, 201);
+}
+
+#[test]
+fn a_nonce_that_cannot_be_checked_issues_nothing() {
+    let fields = signed_token_request("demo.full", "local-only");
+    let request = post("/keys/demo.full/requestToken", &json!(fields).to_string()).anonymous().request;
+    let Step::Nonce(_, issue) = World::new().begin(&request) else { panic!("a signed request has a nonce") };
+    let Step::Reply(reply) = issue.checked(Err(Code::Internal.into())) else { panic!("the answer is complete") };
+    assert_eq!(reply.status, 500);
+}

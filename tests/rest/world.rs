@@ -1,0 +1,225 @@
+//! A world for REST: an app, its channels in memory, a memory for nonces, and a client to ask.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use courtside::auth::Apps;
+use courtside::call::{Address, Answer, ChannelCall, Request as Call, Response};
+use courtside::channel::{Channel, Effect, Ticket};
+use courtside::rest::{Headers, Reply, Request, Step, begin, percent};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::memory_store::MemoryStore;
+
+pub const NOW_MS: u64 = 1_800_000_000_000;
+
+/// `full` may do all, `open` all on `open:*`, `publisher` and `reader` what they are called; `kept:*` persists.
+pub fn apps() -> Apps {
+    let key = |name: &str, capability: Value| json!({"name": name, "secret": "local-only", "capability": capability});
+    let keys = [
+        key("full", json!({"*": ["*"], "[*]*": ["*"]})),
+        key("open", json!({"open:*": ["*"]})),
+        key("publisher", json!({"*": ["publish"]})),
+        key("reader", json!({"*": ["history"]})),
+    ];
+    let namespaces = json!([{"id": "kept", "persisted": true}]);
+    Apps::parse(&json!({"apps": [{"id": "demo", "keys": keys, "namespaces": namespaces}]}).to_string()).unwrap()
+}
+
+pub struct World {
+    pub now_ms: u64,
+    /// What channels call their life.
+    pub series: &'static str,
+    apps: Apps,
+    channels: BTreeMap<Address, (MemoryStore, Channel)>,
+    nonces: BTreeSet<String>,
+    requests: u8,
+}
+
+impl World {
+    pub fn new() -> World {
+        World {
+            now_ms: NOW_MS,
+            series: "series",
+            apps: apps(),
+            channels: BTreeMap::new(),
+            nonces: BTreeSet::new(),
+            requests: 0,
+        }
+    }
+
+    pub fn begin(&mut self, request: &Request) -> Step {
+        let random = [self.requests; 16];
+        self.requests = self.requests.wrapping_add(1);
+        begin(request, &self.apps, self.now_ms, random)
+    }
+
+    pub fn send(&mut self, asked: Asked) -> Exchanged {
+        Exchanged::of(self.exchange(&asked.request))
+    }
+
+    /// What the shell does.
+    pub fn exchange(&mut self, request: &Request) -> Reply {
+        let mut step = self.begin(request);
+        loop {
+            step = match step {
+                Step::Reply(reply) => return reply,
+                Step::Calls(calls, exchange) => {
+                    exchange.answered(calls.into_iter().map(|call| self.call(call)).collect())
+                }
+                Step::Nonce(nonce, issue) => issue.checked(Ok(self.nonces.insert(nonce.key))),
+            }
+        }
+    }
+
+    pub fn call(&mut self, call: ChannelCall) -> Answer<Response> {
+        let (now_ms, series) = (self.now_ms, self.series);
+        let (store, channel) = self.channels.entry(call.to.clone()).or_insert_with(|| {
+            let mut store = MemoryStore::default();
+            let channel = Channel::wake(&mut store, Some((&call.to, call.rules)), series, now_ms).unwrap().unwrap();
+            (store, channel)
+        });
+        channel.set_rules(store, call.rules).unwrap();
+        match call.request {
+            Call::Publish(publishes) => {
+                channel.publish(Ticket(0), publishes)?;
+                match channel.commit(store, now_ms).into_iter().next() {
+                    Some(Effect::Reply(_, answer)) => answer.map(Response::Published),
+                    other => panic!("not an answer to a publish: {other:?}"),
+                }
+            }
+            Call::History(query) => channel.history(store, &query, now_ms).map(Response::History),
+            other => panic!("REST does not ask this: {other:?}"),
+        }
+    }
+
+    /// Publishes messages of these names together; gives the last one's serial.
+    pub fn publish(&mut self, channel: &str, names: &[&str]) -> String {
+        let messages: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
+        let reply = self.send(post(&format!("/channels/{channel}/messages"), &json!(messages).to_string()));
+        reply.json["serials"].as_array().unwrap().last().unwrap().as_str().unwrap().to_owned()
+    }
+
+    /// Follows the links to the end.
+    pub fn walk(&mut self, asked: Asked, mut visit: impl FnMut(&Exchanged)) {
+        let path = asked.request.path.clone();
+        let mut page = self.send(asked);
+        visit(&page);
+        while let Some(next) = page.next() {
+            page = self.send(get(&path).with(&next));
+            visit(&page);
+        }
+    }
+}
+
+/// A request as tests write it.
+#[derive(Clone)]
+pub struct Asked {
+    pub request: Request,
+}
+
+pub fn get(path: &str) -> Asked {
+    let headers = Headers { authorization: Some(basic("demo.full:local-only")), ..Headers::default() };
+    Asked { request: Request { method: "GET".into(), path: path.into(), headers, ..Request::default() } }
+}
+
+pub fn post(path: &str, body: &str) -> Asked {
+    let mut asked = get(path).content_type("application/json");
+    asked.request.method = "POST".into();
+    asked.body(body.as_bytes().to_vec())
+}
+
+impl Asked {
+    pub fn anonymous(mut self) -> Asked {
+        self.request.headers.authorization = None;
+        self
+    }
+
+    pub fn key(mut self, key: &str) -> Asked {
+        self.request.headers.authorization = Some(basic(key));
+        self
+    }
+
+    pub fn accept(mut self, media_type: &str) -> Asked {
+        self.request.headers.accept = Some(media_type.to_owned());
+        self
+    }
+
+    pub fn content_type(mut self, media_type: &str) -> Asked {
+        self.request.headers.content_type = Some(media_type.to_owned());
+        self
+    }
+
+    pub fn body(mut self, body: Vec<u8>) -> Asked {
+        self.request.body = body;
+        self
+    }
+
+    pub fn query(mut self, name: &str, value: &str) -> Asked {
+        self.request.query.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With the query of a link, and no other.
+    pub fn with(mut self, link: &[(String, String)]) -> Asked {
+        self.request.query = link.to_vec();
+        self
+    }
+}
+
+pub fn basic(key: &str) -> String {
+    format!("Basic {}", BASE64.encode(key))
+}
+
+/// A reply as clients read it.
+pub struct Exchanged {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+    /// Null when the body is not JSON.
+    pub json: Value,
+}
+
+impl Exchanged {
+    pub fn of(reply: Reply) -> Exchanged {
+        let json = serde_json::from_slice(&reply.body).unwrap_or_default();
+        Exchanged { status: reply.status, headers: reply.headers, body: reply.body, json }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The names of the messages of a page.
+    pub fn names(&self) -> Vec<&str> {
+        self.json.as_array().unwrap().iter().map(|message| message["name"].as_str().unwrap()).collect()
+    }
+
+    pub fn code(&self) -> u32 {
+        self.json["error"]["code"].as_u64().unwrap_or_default() as u32
+    }
+
+    pub fn next(&self) -> Option<Vec<(String, String)>> {
+        self.link("next")
+    }
+
+    /// The query of a link, read as narrowly as SDKs do.
+    pub fn link(&self, rel: &str) -> Option<Vec<(String, String)>> {
+        let end = format!(">; rel=\"{rel}\"");
+        let link = self.header("Link")?.split(',').find_map(|link| link.trim_start().strip_suffix(end.as_str()))?;
+        percent::decode_pairs(link.strip_prefix("<./messages?").expect("links are relative"))
+    }
+}
+
+/// A token request as an application server signs it.
+pub fn signed_token_request(key_name: &str, secret: &str) -> BTreeMap<String, String> {
+    let (timestamp, nonce) = (NOW_MS.to_string(), "0123456789abcdef");
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(format!("{key_name}\n\n\n\n{timestamp}\n{nonce}\n").as_bytes());
+    let mac = BASE64.encode(mac.finalize().into_bytes());
+    let fields = [("keyName", key_name), ("timestamp", &timestamp), ("nonce", nonce), ("mac", &mac)];
+    fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}

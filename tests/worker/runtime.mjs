@@ -1,0 +1,173 @@
+/**
+ * The built worker in the real runtime, for tests: what wrangler.toml says, on a free port of this machine.
+ *
+ * The runtime runs in a child process that leads a process group of its own, so that a test can end it as a power cut
+ * would (`kill`) and start another on the same storage.
+ */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+
+const root = path.resolve(import.meta.dirname, '../..');
+
+/** One app with every right, as `npm start` has it. */
+export const demoApps = {
+  apps: [{
+    id: 'demo',
+    keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }],
+    namespaces: [{ id: 'persisted', persisted: true }],
+  }],
+};
+
+/**
+ * Starts the worker on storage of its own. `stop` it when the test is over.
+ * @param {object | null} [apps] the APPS secret; null leaves it unset
+ */
+export async function startRuntime(apps = demoApps) {
+  const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')));
+  await runtime.start();
+  return runtime;
+}
+
+export class Runtime {
+  /** @type {import('node:child_process').ChildProcess} */
+  #child;
+  #calls = 0;
+  /** Where it listens, such as `http://127.0.0.1:40123`; the same after `kill` and `start`. */
+  url = 'http://127.0.0.1:0';
+
+  /** @param {object | null} apps @param {string} storage */
+  constructor(apps, storage) {
+    this.apps = apps;
+    this.storage = storage;
+    this.#child = fork(import.meta.filename, { detached: true });
+  }
+
+  /** After `kill`: starts again on the same storage and port, where clients that reconnect will look. */
+  async start() {
+    if (!this.#child.connected) this.#child = fork(import.meta.filename, { detached: true });
+    this.url = await this.#call('start', { apps: this.apps, storage: this.storage, port: this.port });
+  }
+
+  /** What the `ably` SDK needs to find this runtime. */
+  get clientOptions() {
+    return { endpoint: '127.0.0.1', port: this.port, tls: false };
+  }
+
+  get port() {
+    return Number(new URL(this.url).port);
+  }
+
+  /**
+   * Evicts one object by name, or every object of the class: its memory goes, as after ten idle seconds on the platform.
+   * It is back with the next event.
+   * @param {'Channel' | 'Relay'} className
+   * @param {string} [name]
+   * @param {'hibernate' | 'close'} [webSockets] whether its sockets stay open
+   * @returns {Promise<number>} how many objects were evicted: those that were running
+   */
+  async evict(className, name, webSockets = 'hibernate') {
+    return this.#call('evict', { className, name, webSockets });
+  }
+
+  /** Ends the runtime in order and removes its storage. */
+  async stop() {
+    if (this.#child.connected) {
+      this.#child.disconnect();
+      await once(this.#child, 'exit');
+    }
+    fs.rmSync(this.storage, { recursive: true });
+  }
+
+  /** Ends the runtime as `kill -9` does, with no chance to finish anything. Its storage stays, for `start`. */
+  async kill() {
+    // This socket closes when the runtime itself is gone, which outlives its parent by an instant.
+    const witness = net.connect(this.port, '127.0.0.1');
+    await once(witness, 'connect');
+    const closed = new Promise((resolve) => witness.on('error', () => {}).on('close', resolve));
+    const gone = Promise.all([once(this.#child, 'exit'), once(this.#child, 'disconnect'), closed]);
+    process.kill(-/** @type {number} */ (this.#child.pid), 'SIGKILL');
+    await gone;
+  }
+
+  /** @param {keyof typeof commands} command @param {object} values @returns {Promise<any>} */
+  async #call(command, values) {
+    const id = this.#calls++;
+    this.#child.send({ id, command, values });
+    return new Promise((resolve, reject) => {
+      const leave = () => reject(new Error('the runtime ended'));
+      const listen = (/** @type {any} */ answer) => {
+        if (answer.id !== id) return;
+        this.#child.off('message', listen).off('exit', leave);
+        if (answer.error) reject(new Error(answer.error));
+        else resolve(answer.result);
+      };
+      this.#child.on('message', listen).once('exit', leave);
+    });
+  }
+}
+
+// The child: holds the runtime, does what it is told, and ends with its parent.
+
+/** @type {import('miniflare').Miniflare} */
+let miniflare;
+
+const commands = {
+  /** @param {{ apps: object | null, storage: string, port: number }} options */
+  async start({ apps, storage, port }) {
+    const { Miniflare, Log, LogLevel, convertV4MiniflareOptions } = await import('miniflare');
+    const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
+    const { workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml'));
+    miniflare = new Miniflare(convertV4MiniflareOptions({
+      ...workerOptions,
+      name: 'courtside',
+      modulesRoot: path.join(root, 'build'),
+      modules: [
+        { type: 'ESModule', path: path.join(root, 'build/index.js') },
+        { type: 'CompiledWasm', path: path.join(root, 'build/index_bg.wasm') },
+      ],
+      bindings: apps ? { APPS: JSON.stringify(apps) } : {},
+      host: '127.0.0.1',
+      port,
+      cf: false,
+      log: new Log(LogLevel.ERROR),
+      resourcePersistencePath: storage,
+    }));
+    return (await miniflare.ready).origin;
+  },
+
+  /** @param {{ className: string, name?: string, webSockets: 'hibernate' | 'close' }} values */
+  async evict({ className, name, webSockets }) {
+    const objects = name === undefined
+      ? (await miniflare.listDurableObjectIds(className)).map((id) => ({ id }))
+      : [{ name }];
+    let evicted = 0;
+    for (const object of objects) {
+      try {
+        await miniflare.unsafeEvictDurableObject('courtside', className, { ...object, webSockets });
+        evicted++;
+      } catch (error) {
+        if (!String(error).includes('not currently running')) throw error;
+      }
+    }
+    return evicted;
+  },
+};
+
+if (process.send && process.argv[1] === import.meta.filename) {
+  const answer = (/** @type {object} */ message) => process.send?.(message);
+  process.on('message', async (/** @type {{ id: number, command: keyof typeof commands, values: any }} */ call) => {
+    try {
+      answer({ id: call.id, result: await commands[call.command](call.values) });
+    } catch (error) {
+      answer({ id: call.id, error: /** @type {Error} */ (error).message });
+    }
+  });
+  process.on('disconnect', async () => {
+    await miniflare?.dispose();
+    process.exit();
+  });
+}
