@@ -93,7 +93,7 @@ struct Socket {
 }
 
 pub struct Host {
-    name: RelayName,
+    pub name: RelayName,
     app: Rc<App>,
     /// Of a channel object.
     pub address: Option<Address>,
@@ -386,7 +386,7 @@ impl Host {
                     self.reply(waiting, Some(answer.map(Response::Published)), now_ms);
                 }
             }
-            channel::Effect::Deliver { relay, attempt, delivery } if relay.is_own() => {
+            channel::Effect::Deliver { relay, attempt, delivery } if relay == self.name => {
                 self.wake_relay(now_ms);
                 let answer = self.deliver(&delivery, now_ms);
                 self.delivered(&relay, attempt, Some(answer), now_ms);

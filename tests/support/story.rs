@@ -54,10 +54,11 @@ fn add_client(world: &mut World, persisted: &[bool], relays: usize) {
     let random = &mut world.random;
     let echo = random.chance(750);
     let format = *random.pick(&[Format::Json, Format::Msgpack]);
-    // Held by a relay, or by the one channel that it uses.
+    // Held by a relay, or by a channel, most often by the one that it uses.
     let held_by = random.below((relays * 2 + persisted.len()) as u64) as usize;
     let (host, channels) = match held_by.checked_sub(relays * 2) {
-        Some(channel) => (channel, channel..channel + 1),
+        Some(channel) if random.chance(700) => (channel, channel..channel + 1),
+        Some(channel) => (channel, 0..persisted.len()),
         None => (persisted.len() + held_by % relays, 0..persisted.len()),
     };
     let mut subscriptions = Vec::new();

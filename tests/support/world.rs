@@ -99,7 +99,8 @@ impl World {
         for (index, persisted) in persisted.iter().enumerate() {
             let channel = ChannelName::parse(&channel_name(index, *persisted)).expect("a name");
             let address = Address { app: app.id().clone(), channel };
-            hosts.push(Host::new(RelayName::own(), app.clone(), Some(address), disk(&mut random)));
+            let name = RelayName::of_channel(&address);
+            hosts.push(Host::new(name, app.clone(), Some(address), disk(&mut random)));
         }
         for shard in 0..relays {
             let name = RelayName::shard(app.id(), shard as u16);
@@ -274,18 +275,13 @@ impl World {
                 self.call((host, life), callee, Reply::Call(ticket), |id| Input::Call { id, call: call.clone() });
             }
             Output::Deliver { relay, attempt, delivery } => {
-                let callee = self.relay(&relay);
+                let callee = self.hosts.iter().position(|host| host.name == relay).expect("only relays that there are");
                 let reply = Reply::Delivery(relay, attempt);
                 self.call((host, life), callee, reply, |id| Input::Deliver { id, delivery: delivery.clone() });
             }
             Output::Answer { id, answer } => self.answer(id, answer, None),
             Output::Delivered { id, answer } => self.answer(id, None, Some(answer)),
         }
-    }
-
-    fn relay(&self, name: &RelayName) -> usize {
-        let shard: usize = name.as_str().rsplit('/').next().and_then(|shard| shard.parse().ok()).expect("a shard");
-        self.channels + shard
     }
 
     // Calls.
