@@ -107,3 +107,31 @@ fn a_late_subscription_skips_nothing() {
     });
     assert!(again, "{effects:?}");
 }
+
+/// CONNECTED with the next key was lost with its transport, which the relay doesn't know yet, and then its memory. The
+/// client comes back with the key that it has.
+#[test]
+fn a_key_stays_good_while_its_successor_may_be_lost() {
+    let mut relay = relay();
+    let first = key(&frames(&connect(&mut relay, 1), 1)[0]);
+    relay.lost(SocketId(1), NOW_MS);
+    let unseen = record(&resume(&mut relay, 2, &first), 2).expect("a record");
+    let mut rebuilt = support::bench::relay();
+    rebuilt.restore(SocketId(2), &unseen, NOW_MS);
+    let connected = &frames(&resume(&mut rebuilt, 3, &first), 3)[0];
+    assert!(connected.contains(r#""connectionId":"connection1""#), "{connected}");
+}
+
+/// ... but not once the client has shown that it has the successor: two transports would take turns for ever.
+#[test]
+fn a_key_is_used_up_once_its_successor_was_seen() {
+    let mut relay = relay();
+    let first = key(&frames(&connect(&mut relay, 1), 1)[0]);
+    relay.lost(SocketId(1), NOW_MS);
+    resume(&mut relay, 2, &first);
+    let seen = record(&send(&mut relay, 2, r#"{"action":0}"#), 2).expect("a record");
+    let mut rebuilt = support::bench::relay();
+    rebuilt.restore(SocketId(2), &seen, NOW_MS);
+    let refused = &frames(&resume(&mut rebuilt, 3, &first), 3)[0];
+    assert!(refused.contains(r#""code":80018"#), "{refused}");
+}

@@ -116,7 +116,9 @@ impl Relay {
     /// A frame from a client.
     pub fn frame(&mut self, socket: SocketId, bytes: &[u8], format: Format, now_ms: u64) -> Vec<Effect> {
         if let Some(session) = self.sessions.get_mut(&socket) {
-            session.proved = true;
+            if !std::mem::replace(&mut session.proved, true) {
+                self.touch(socket);
+            }
             match inbound::decode(bytes, format) {
                 Ok(frame) => self.dispatch(socket, frame, now_ms),
                 Err(error) => self.fail(socket, &error, now_ms),

@@ -155,6 +155,7 @@ impl Session {
             prompted: self.prompted,
             busy: self.is_busy(),
             attachments: self.attachments.iter().map(attachment).collect(),
+            proved: self.proved,
         }
     }
 }
@@ -173,6 +174,7 @@ pub struct Record {
     /// It waited for something when this was written. If the object is then lost, only the client knows what is open.
     pub busy: bool,
     pub attachments: Vec<AttachmentRecord>,
+    proved: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -235,7 +237,7 @@ impl Record {
             heartbeat_interval_ms: self.heartbeat_interval_ms,
             attachments: self.attachments.into_iter().map(live).collect(),
             outbox: Outbox::default(),
-            proved: true,
+            proved: self.proved,
             last_sent_ms: 0,
             prompted: self.prompted,
             dirty: false,

@@ -67,6 +67,14 @@ pub fn relay() -> Relay {
 }
 
 pub fn connect(relay: &mut Relay, socket: u32) -> Vec<relay::Effect> {
+    open(relay, socket, &[])
+}
+
+pub fn resume(relay: &mut Relay, socket: u32, key: &str) -> Vec<relay::Effect> {
+    open(relay, socket, &[("resume".to_owned(), key.to_owned())])
+}
+
+fn open(relay: &mut Relay, socket: u32, query: &[(String, String)]) -> Vec<relay::Effect> {
     let grant = Grant {
         key_name: KeyName::parse("demo.key").expect("a name"),
         capability: Capability::full(),
@@ -76,8 +84,14 @@ pub fn connect(relay: &mut Relay, socket: u32) -> Vec<relay::Effect> {
         expires_at_ms: None,
         revocation_key: None,
     };
-    let opening = Opening::from_query(grant, &[]);
+    let opening = Opening::from_query(grant, query);
     relay.open(SocketId(socket), opening, format!("connection{socket}"), NOW_MS)
+}
+
+/// The connection's key, of a CONNECTED.
+pub fn key(connected: &str) -> String {
+    let frame: serde_json::Value = serde_json::from_str(connected).expect("JSON");
+    frame["connectionDetails"]["connectionKey"].as_str().expect("a key").to_owned()
 }
 
 pub fn send(relay: &mut Relay, socket: u32, frame: &str) -> Vec<relay::Effect> {
