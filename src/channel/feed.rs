@@ -89,11 +89,17 @@ impl Feeds {
         self.feeds.contains_key(relay)
     }
 
-    /// Feeds a relay from `tip`. One that is already fed begins anew there: it says that it knows no better.
+    /// Feeds a relay from `tip`. One that is fed already keeps its cursor: the call may be an old one that comes late, and
+    /// the relay behind `tip`; if it is not, it says so.
     pub fn subscribe(&mut self, relay: RelayName, tip: Position) {
         let since = self.attempts + 1;
-        let state = self.feeds.get(&relay).map_or(State::Idle, |feed| feed.state);
-        self.feeds.insert(relay, Feed { cursor: tip, state, failures: 0, belief: Belief::Told, since });
+        let begun = Feed { cursor: tip, state: State::Idle, failures: 0, belief: Belief::Told, since };
+        let feed = self.feeds.entry(relay).or_insert(begun);
+        feed.since = since;
+        if matches!(feed.state, State::Waiting { .. }) {
+            // It is there, whatever went wrong before.
+            (feed.state, feed.failures) = (State::Idle, 0);
+        }
     }
 
     /// Takes a relay's answer. Gives whether the relay has to be taken off the stored list.

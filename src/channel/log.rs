@@ -276,6 +276,10 @@ impl Log {
             return Ok(Some(position));
         }
         let mut rows = store.rows_after(Position(last.0 - 1), 1)?;
+        if rows.is_empty() && !only {
+            // A mark of this very commit stands where no row is yet; what it bounds may lie in any before it.
+            rows = store.rows_before(last, ROWS_PER_READ)?;
+        }
         while let Some((oldest_row, _)) = rows.last() {
             let before = Position(oldest_row.0 - 1);
             for (_, row) in &rows {

@@ -2,7 +2,8 @@
 
 use super::attachment::{Attachment, Rewind, Start, State};
 use super::feed::Feed;
-use super::{Pending, Relay, SocketId, session};
+use super::session::Place;
+use super::{Pending, Relay, SocketId};
 use crate::call::{Backlog, ReadFrom, Request, Subscribed};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
@@ -64,7 +65,7 @@ impl Relay {
         let attachment = Attachment::parse(&name, serial, flags, params)?;
         let previous = session.attachments.insert(name.clone(), attachment);
         let fits = session.attachments.len() <= CHANNELS_PER_CONNECTION_MAX
-            && session.record(|_| Some(longest_witness())).encode().len() <= SESSION_RECORD_MAX_BYTES;
+            && session.record(|_, _| Place::longest()).encode().len() <= SESSION_RECORD_MAX_BYTES;
         if !fits {
             match previous {
                 Some(previous) => session.attachments.insert(name, previous),
@@ -110,12 +111,15 @@ impl Relay {
     }
 
     fn subscribe(&mut self, owner: &ChannelName) {
-        let asked =
-            self.pending.values().any(|pending| matches!(pending, Pending::Subscribe(channel) if channel == owner));
-        if !asked {
+        if !self.is_subscribing(owner) {
             let request = Request::Subscribe(self.name.clone());
             self.call(owner, Pending::Subscribe(owner.clone()), request);
         }
+    }
+
+    /// Whether the channel was asked to feed this relay and hasn't answered.
+    pub(super) fn is_subscribing(&self, owner: &ChannelName) -> bool {
+        self.pending.values().any(|pending| matches!(pending, Pending::Subscribe(channel) if channel == owner))
     }
 
     pub(super) fn subscribed(&mut self, owner: &ChannelName, subscribed: &Subscribed, now_ms: u64) {
@@ -345,9 +349,4 @@ fn rewind_from(rewind: Rewind, now_ms: u64) -> ReadFrom {
         Rewind::Messages(messages) => ReadFrom::Last { messages },
         Rewind::Time { ms, messages } => ReadFrom::Since { time_ms: now_ms.saturating_sub(ms), messages },
     }
-}
-
-/// What any attachment's record may come to hold besides what it has now.
-fn longest_witness() -> session::Witness {
-    session::Witness { series: "x".repeat(16), position: Position(u64::MAX) }
 }

@@ -33,15 +33,14 @@ impl Relay {
 
     fn take_delivery(&mut self, delivery: &Delivery, now_ms: u64) -> Delivered {
         let owner = &delivery.channel;
-        let Some(feed) = self.feeds.get_mut(owner) else { return Delivered::Unsubscribed };
-        let position = match feed.position() {
-            // Nobody is live before the channel has answered, so nobody misses this.
-            None => delivery.through,
-            Some(position) if feed.series() == delivery.series && position < delivery.prior && !delivery.gap => {
+        let known = self.feeds.get_mut(owner).and_then(|feed| feed.position().map(|position| (feed, position)));
+        let Some((feed, position)) = known else { return self.unplaced(delivery) };
+        let position = match position {
+            position if feed.series() == delivery.series && position < delivery.prior && !delivery.gap => {
                 return Delivered::At(position);
             }
-            Some(position) if feed.series() == delivery.series && position >= delivery.prior => position,
-            Some(_) => {
+            position if feed.series() == delivery.series && position >= delivery.prior => position,
+            _ => {
                 feed.reach(&delivery.series, delivery.prior);
                 self.announce_gap(owner, &delivery.series, delivery.prior, now_ms);
                 delivery.prior
@@ -57,6 +56,12 @@ impl Relay {
             self.touch(witness);
         }
         Delivered::At(reached)
+    }
+
+    /// A delivery to a relay that doesn't know where it stands. While it asks, it takes none: the channel's answer may
+    /// place it anywhere, and whoever went live on a delivery before would miss what lies between.
+    fn unplaced(&self, delivery: &Delivery) -> Delivered {
+        if self.is_subscribing(&delivery.channel) { Delivered::At(delivery.prior) } else { Delivered::Unsubscribed }
     }
 
     fn fan_out(&mut self, owner: &ChannelName, series: &str, entries: &[Entry], now_ms: u64) {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::SocketId;
-use super::session::Witness;
+use super::attachment::{Attachment, State};
+use super::session::{Place, Witness};
 use crate::name::ChannelName;
 use crate::serial::Position;
 
@@ -35,8 +36,13 @@ impl Feed {
     }
 
     /// What this attachment's socket is to remember.
-    pub fn witnessed_by(&self, socket: SocketId, name: &ChannelName) -> Option<Witness> {
+    pub fn place(&self, socket: SocketId, name: &ChannelName, attachment: &Attachment) -> Place {
         let is_witness = self.witness.as_ref().is_some_and(|(witness, as_name)| *witness == socket && as_name == name);
-        if is_witness { self.reached.clone() } else { None }
+        let witness = if is_witness { self.reached.clone() } else { None };
+        let ahead = match attachment.state {
+            State::Live { after } if Some(after) > self.position() => after,
+            _ => Position::ZERO,
+        };
+        Place { witness, ahead }
     }
 }

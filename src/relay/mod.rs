@@ -37,6 +37,7 @@ use crate::wire::inbound::{self, Inbound};
 use crate::wire::outbound::Outbound;
 use crate::wire::{Encoded, Format, action};
 use attach::Read;
+use attachment::Attachment;
 use connections::Parted;
 use feed::Feed;
 use publisher::Publisher;
@@ -115,7 +116,9 @@ impl Relay {
     /// A frame from a client.
     pub fn frame(&mut self, socket: SocketId, bytes: &[u8], format: Format, now_ms: u64) -> Vec<Effect> {
         if let Some(session) = self.sessions.get_mut(&socket) {
-            session.proved = true;
+            if !std::mem::replace(&mut session.proved, true) {
+                self.touch(socket);
+            }
             match inbound::decode(bytes, format) {
                 Ok(frame) => self.dispatch(socket, frame, now_ms),
                 Err(error) => self.fail(socket, &error, now_ms),
@@ -244,8 +247,10 @@ impl Relay {
         let session = self.sessions.get_mut(&socket)?;
         session.dirty = false;
         let feeds = &self.feeds;
-        let witnessed = |name: &ChannelName| feeds.get(&name.owner()).and_then(|feed| feed.witnessed_by(socket, name));
-        Some(session.record(witnessed).encode())
+        let place = |name: &ChannelName, attachment: &Attachment| {
+            feeds.get(&name.owner()).map(|feed| feed.place(socket, name, attachment)).unwrap_or_default()
+        };
+        Some(session.record(place).encode())
     }
 }
 

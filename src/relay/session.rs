@@ -134,12 +134,16 @@ impl Session {
         now_ms.saturating_sub(self.last_sent_ms) >= self.heartbeat_interval_ms / 2
     }
 
-    pub fn record(&self, witnessed: impl Fn(&ChannelName) -> Option<Witness>) -> Record {
-        let attachment = |(name, attachment): (&ChannelName, &Attachment)| AttachmentRecord {
-            name: name.clone(),
-            requested: attachment.requested,
-            params: attachment.params.clone(),
-            witness: witnessed(name),
+    pub fn record(&self, place: impl Fn(&ChannelName, &Attachment) -> Place) -> Record {
+        let attachment = |(name, attachment): (&ChannelName, &Attachment)| {
+            let place = place(name, attachment);
+            AttachmentRecord {
+                name: name.clone(),
+                requested: attachment.requested,
+                params: attachment.params.clone(),
+                witness: place.witness,
+                ahead: place.ahead,
+            }
         };
         Record {
             connection_id: self.key.connection_id.clone(),
@@ -152,6 +156,7 @@ impl Session {
             prompted: self.prompted,
             busy: self.is_busy(),
             attachments: self.attachments.iter().map(attachment).collect(),
+            proved: self.proved,
         }
     }
 }
@@ -170,6 +175,7 @@ pub struct Record {
     /// It waited for something when this was written. If the object is then lost, only the client knows what is open.
     pub busy: bool,
     pub attachments: Vec<AttachmentRecord>,
+    proved: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -179,6 +185,23 @@ pub struct AttachmentRecord {
     params: AttachParams,
     /// One attachment of each channel remembers for the relay how far its deliveries are.
     pub witness: Option<Witness>,
+    /// It has everything up to here, though the relay's deliveries are not so far; else absent, which is zero.
+    ahead: Position,
+}
+
+/// What an attachment's record holds of the relay's place in the channel, and of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    pub witness: Option<Witness>,
+    pub ahead: Position,
+}
+
+impl Place {
+    /// What any attachment's record may come to hold.
+    pub fn longest() -> Place {
+        let witness = Witness { series: "x".repeat(16), position: Position(u64::MAX) };
+        Place { witness: Some(witness), ahead: Position(u64::MAX) }
+    }
 }
 
 /// Where a relay stands on a channel, as one of its sockets remembers it.
@@ -204,7 +227,7 @@ impl Record {
     /// The session again. Nothing was sent since, as far as it knows, so a heartbeat is due.
     pub fn into_session(self) -> Session {
         let live = |record: AttachmentRecord| {
-            let state = State::Live { after: Position::ZERO };
+            let state = State::Live { after: record.ahead };
             (record.name, Attachment { requested: record.requested, params: record.params, state })
         };
         Session {
@@ -215,7 +238,7 @@ impl Record {
             heartbeat_interval_ms: self.heartbeat_interval_ms,
             attachments: self.attachments.into_iter().map(live).collect(),
             outbox: Outbox::default(),
-            proved: true,
+            proved: self.proved,
             last_sent_ms: 0,
             prompted: self.prompted,
             dirty: false,

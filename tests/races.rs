@@ -1,0 +1,137 @@
+//! Races that the simulation found, each told as shortly as it can be.
+
+mod support {
+    pub mod bench;
+    pub mod memory_store;
+}
+
+use courtside::call::{Backlog, Delivered, ReadFrom, RelayName, Request, Response};
+use courtside::relay::SocketId;
+use courtside::serial::Position;
+
+use support::bench::*;
+use support::memory_store::MemoryStore;
+
+const ATTACH: &str = r#"{"action":10,"channel":"room"}"#;
+
+/// An attachment that caught up from the log is ahead of its relay. A relay that loses its memory then must not give it
+/// again what it has.
+#[test]
+fn an_attachment_that_is_ahead_stays_ahead_of_a_rebuilt_relay() {
+    let mut relay = relay();
+    connect(&mut relay, 1);
+    let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
+    let mut effects = relay.answered(subscribe, subscribed(10), NOW_MS);
+    let witness = record(&effects, 1).expect("the first to be live remembers for the relay");
+
+    connect(&mut relay, 2);
+    let serial = Position(5).serial(SERIES);
+    let resume = format!(r#"{{"action":10,"channel":"room","channelSerial":"{serial}"}}"#);
+    let (read, request) = call(&send(&mut relay, 2, &resume));
+    assert_eq!(request, Request::Read(ReadFrom::After { position: Position(5), series: SERIES.into() }));
+    let (after, through) = (Position(5), Position(20));
+    let entries = entries(&[10, 20]);
+    let backlog = Backlog { series: SERIES.into(), lost: None, after, entries, through, more: false };
+    effects = relay.answered(read, Some(Ok(Response::Backlog(backlog))), NOW_MS);
+    let ahead = record(&effects, 2).expect("it went live");
+
+    let mut rebuilt = support::bench::relay();
+    rebuilt.restore(SocketId(1), &witness, NOW_MS);
+    rebuilt.restore(SocketId(2), &ahead, NOW_MS);
+    rebuilt.restored(NOW_MS);
+    let (answer, effects) = rebuilt.deliver(&delivery(10, &[20, 30]), NOW_MS);
+    assert_eq!(answer, Delivered::At(Position(30)));
+    assert!(frames(&effects, 1)[0].contains("at 20"));
+    assert!(!frames(&effects, 2)[0].contains("at 20") && frames(&effects, 2)[0].contains("at 30"));
+}
+
+/// A connection's publish 0 failed on its way and 1 did not. When both are sent again to a channel that lost its memory,
+/// the new place of 0 bounds where 1 may be, and no row is there yet.
+#[test]
+fn a_repeat_is_found_though_an_earlier_publish_is_new() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    let (first, _) = publish(&mut channel, &mut store, vec![numbered("a", 1)]);
+    let mut channel = wake(&mut store);
+    let (again, _) = publish(&mut channel, &mut store, vec![numbered("a", 0), numbered("a", 1)]);
+    assert_eq!(again[1], first[0]);
+    assert!(again[0] > first[0]);
+}
+
+/// A delivery of an earlier subscription comes while the relay asks for another. Whoever went live on it would miss what
+/// lies between it and the answer.
+#[test]
+fn a_relay_that_asks_to_be_fed_takes_no_delivery_before_the_answer() {
+    let mut relay = relay();
+    connect(&mut relay, 1);
+    let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
+    let (answer, _) = relay.deliver(&delivery(5, &[6, 7]), NOW_MS);
+    assert_eq!(answer, Delivered::At(Position(5)), "it will be told again, from there");
+
+    connect(&mut relay, 2);
+    assert_eq!(frames(&send(&mut relay, 2, ATTACH), 2), [] as [String; 0]);
+    let effects = relay.answered(subscribe, subscribed(9), NOW_MS);
+    for socket in [1, 2] {
+        assert!(frames(&effects, socket)[0].contains(&Position(9).serial(SERIES)));
+    }
+}
+
+/// Those who made the relay ask have gone, and others come. Had it said meanwhile that nobody listens, the channel would
+/// have taken it off its list, and the answer that is under way would be believed all the same.
+#[test]
+fn a_relay_that_asks_to_be_fed_never_says_that_nobody_listens() {
+    let mut relay = relay();
+    connect(&mut relay, 1);
+    let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
+    send(&mut relay, 1, r#"{"action":12,"channel":"room"}"#);
+    let (answer, _) = relay.deliver(&delivery(5, &[6]), NOW_MS);
+    assert_eq!(answer, Delivered::At(Position(5)));
+    relay.answered(subscribe, subscribed(5), NOW_MS);
+    assert_eq!(relay.deliver(&delivery(5, &[6]), NOW_MS).0, Delivered::Unsubscribed);
+}
+
+/// A relay's call to be fed comes again, late: the relay is behind by a delivery that was lost. Its cursor must not jump.
+#[test]
+fn a_late_subscription_skips_nothing() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    let name = RelayName::shard(app().id(), 0);
+    channel.subscribe(&mut store, name.clone()).expect("the store works");
+    let (_, deliveries) = publish(&mut channel, &mut store, vec![numbered("a", 0)]);
+    let (attempt, lost) = &deliveries[0];
+    channel.subscribe(&mut store, name.clone()).expect("the store works");
+    channel.delivered(&mut store, &name, *attempt, None, NOW_MS);
+    let effects = channel.tick(&mut store, NOW_MS + 60_000);
+    let again = effects.iter().any(|effect| {
+        matches!(effect, courtside::channel::Effect::Deliver { delivery, .. } if delivery.entries == lost.entries)
+    });
+    assert!(again, "{effects:?}");
+}
+
+/// CONNECTED with the next key was lost with its transport, which the relay doesn't know yet, and then its memory. The
+/// client comes back with the key that it has.
+#[test]
+fn a_key_stays_good_while_its_successor_may_be_lost() {
+    let mut relay = relay();
+    let first = key(&frames(&connect(&mut relay, 1), 1)[0]);
+    relay.lost(SocketId(1), NOW_MS);
+    let unseen = record(&resume(&mut relay, 2, &first), 2).expect("a record");
+    let mut rebuilt = support::bench::relay();
+    rebuilt.restore(SocketId(2), &unseen, NOW_MS);
+    let connected = &frames(&resume(&mut rebuilt, 3, &first), 3)[0];
+    assert!(connected.contains(r#""connectionId":"connection1""#), "{connected}");
+}
+
+/// ... but not once the client has shown that it has the successor: two transports would take turns for ever.
+#[test]
+fn a_key_is_used_up_once_its_successor_was_seen() {
+    let mut relay = relay();
+    let first = key(&frames(&connect(&mut relay, 1), 1)[0]);
+    relay.lost(SocketId(1), NOW_MS);
+    resume(&mut relay, 2, &first);
+    let seen = record(&send(&mut relay, 2, r#"{"action":0}"#), 2).expect("a record");
+    let mut rebuilt = support::bench::relay();
+    rebuilt.restore(SocketId(2), &seen, NOW_MS);
+    let refused = &frames(&resume(&mut rebuilt, 3, &first), 3)[0];
+    assert!(refused.contains(r#""code":80018"#), "{refused}");
+}

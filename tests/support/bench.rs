@@ -1,0 +1,160 @@
+//! A channel and a relay on a bench, driven by hand: what tests of single races need.
+
+use std::rc::Rc;
+
+use courtside::auth::{App, Capability, Grant, Identity, KeyName};
+use courtside::call::{
+    Address, Answer, Delivery, Publish, PublishKey, RelayName, Request, Response, Rules, Subscribed,
+};
+use courtside::channel::{self, Channel, Ticket};
+use courtside::name::ChannelName;
+use courtside::relay::session::Opening;
+use courtside::relay::{self, Relay, SocketId};
+use courtside::serial::Position;
+use courtside::wire::data::Data;
+use courtside::wire::message::{Entry, Message};
+use courtside::wire::packed::Packed;
+use courtside::wire::{Encoded, Format};
+
+use super::memory_store::MemoryStore;
+
+pub const NOW_MS: u64 = 1_000_000;
+pub const SERIES: &str = "life";
+
+pub fn app() -> Rc<App> {
+    Rc::new(serde_json::from_value(serde_json::json!({"id": "demo", "keys": [], "namespaces": []})).expect("an app"))
+}
+
+pub fn address() -> Address {
+    Address { app: app().id().clone(), channel: ChannelName::parse("room").expect("a name") }
+}
+
+/// The channel, woken from what it stored.
+pub fn wake(store: &mut MemoryStore) -> Channel {
+    let (address, rules) = (address(), Rules { retention_ms: 120_000 });
+    Channel::wake(store, Some((&address, rules)), SERIES, NOW_MS).expect("the store works").expect("a channel")
+}
+
+pub fn numbered(connection_id: &str, serial: u64) -> Publish {
+    let messages = vec![Message { data: Data::Text(format!("{connection_id}:{serial}")), ..Message::default() }];
+    Publish { key: PublishKey::Serial(serial), connection_id: Some(connection_id.to_owned()), messages }
+}
+
+/// Publishes together. Gives the places, and what is delivered.
+pub fn publish(
+    channel: &mut Channel,
+    store: &mut MemoryStore,
+    publishes: Vec<Publish>,
+) -> (Vec<Position>, Vec<(u64, Delivery)>) {
+    channel.publish(Ticket(0), publishes).expect("there is room");
+    let (mut places, mut deliveries) = (Vec::new(), Vec::new());
+    for effect in channel.commit(store, NOW_MS) {
+        match effect {
+            channel::Effect::Reply(_, answer) => {
+                places.extend(answer.expect("the store works").outcomes.into_iter().map(|outcome| match outcome {
+                    courtside::call::Outcome::Accepted { position, .. } => position,
+                    refused => panic!("{refused:?}"),
+                }));
+            }
+            channel::Effect::Deliver { attempt, delivery, .. } => deliveries.push((attempt, delivery)),
+        }
+    }
+    (places, deliveries)
+}
+
+pub fn relay() -> Relay {
+    Relay::new(RelayName::shard(app().id(), 0), 0, app(), b"secret".to_vec())
+}
+
+pub fn connect(relay: &mut Relay, socket: u32) -> Vec<relay::Effect> {
+    open(relay, socket, &[])
+}
+
+pub fn resume(relay: &mut Relay, socket: u32, key: &str) -> Vec<relay::Effect> {
+    open(relay, socket, &[("resume".to_owned(), key.to_owned())])
+}
+
+fn open(relay: &mut Relay, socket: u32, query: &[(String, String)]) -> Vec<relay::Effect> {
+    let grant = Grant {
+        key_name: KeyName::parse("demo.key").expect("a name"),
+        capability: Capability::full(),
+        client_id: Identity::Anonymous,
+        basic: true,
+        issued_at_ms: None,
+        expires_at_ms: None,
+        revocation_key: None,
+    };
+    let opening = Opening::from_query(grant, query);
+    relay.open(SocketId(socket), opening, format!("connection{socket}"), NOW_MS)
+}
+
+/// The connection's key, of a CONNECTED.
+pub fn key(connected: &str) -> String {
+    let frame: serde_json::Value = serde_json::from_str(connected).expect("JSON");
+    frame["connectionDetails"]["connectionKey"].as_str().expect("a key").to_owned()
+}
+
+pub fn send(relay: &mut Relay, socket: u32, frame: &str) -> Vec<relay::Effect> {
+    relay.frame(SocketId(socket), frame.as_bytes(), Format::Json, NOW_MS)
+}
+
+/// The one call among effects.
+pub fn call(effects: &[relay::Effect]) -> (Ticket, Request) {
+    let calls: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            relay::Effect::Call { ticket, call } => Some((*ticket, call.request.clone())),
+            _ => None,
+        })
+        .collect();
+    match calls.as_slice() {
+        [call] => call.clone(),
+        other => panic!("not one call but {other:?}"),
+    }
+}
+
+/// The frames to a socket, as JSON text.
+pub fn frames(effects: &[relay::Effect], socket: u32) -> Vec<String> {
+    let text = |effect: &relay::Effect| match effect {
+        relay::Effect::Send { sockets, frame: Encoded::Text(text) } if sockets.contains(&SocketId(socket)) => {
+            Some(text.clone())
+        }
+        _ => None,
+    };
+    effects.iter().filter_map(text).collect()
+}
+
+/// The last record that was saved with a socket.
+pub fn record(effects: &[relay::Effect], socket: u32) -> Option<Vec<u8>> {
+    let saved = |effect: &relay::Effect| match effect {
+        relay::Effect::Save { socket: saved, record } if *saved == SocketId(socket) => Some(record.clone()),
+        _ => None,
+    };
+    effects.iter().rev().find_map(saved)
+}
+
+pub fn subscribed(position: u64) -> Option<Answer<Response>> {
+    Some(Ok(Response::Subscribed(Subscribed { series: SERIES.to_owned(), position: Position(position) })))
+}
+
+/// A delivery of one publish at each place behind `prior`.
+pub fn delivery(prior: u64, places: &[u64]) -> Delivery {
+    Delivery {
+        channel: address().channel,
+        series: SERIES.to_owned(),
+        prior: Position(prior),
+        through: Position(places.last().copied().unwrap_or(prior)),
+        gap: false,
+        entries: entries(places),
+    }
+}
+
+pub fn entries(places: &[u64]) -> Packed {
+    let mut packed = Packed::default();
+    for place in places {
+        let messages = vec![Message { data: Data::Text(format!("at {place}")), ..Message::default() }];
+        let entry = Entry { position: Position(*place), id: format!("x:{place}"), connection_id: None, messages };
+        packed.append(&Packed::one(&entry));
+    }
+    packed
+}

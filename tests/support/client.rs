@@ -1,0 +1,334 @@
+//! A client as an SDK has it: it numbers its publishes, keeps them until they are acknowledged and sends them again after
+//! a resume, keeps each channel's serial and attaches with it (protocol.md §§ 4–8). Every frame it gets is judged.
+
+use std::collections::VecDeque;
+
+use courtside::serial::Position;
+use courtside::wire::flags::{HAS_BACKLOG, RESUMED};
+use serde_json::{Value, json};
+
+use super::frames::{Frame, action};
+use super::ledger::Ledger;
+use super::subscription::{State, Subscription};
+
+/// The client gives up waiting for a frame that answers it.
+const REQUEST_TIMEOUT_MS: u64 = 10_000;
+
+/// ... and on a transport on which nothing comes: the heartbeat interval and a margin.
+const SILENCE_MAX_MS: u64 = 25_000;
+
+/// How long a connection can be resumed, whatever the clocks do.
+const SURELY_RESUMABLE_MS: u64 = 60_000;
+
+/// Refusals that say that something failed on the way; any other is a fault of the server's.
+const TRANSIENT: [u32; 4] = [50_000, 50_001, 50_003, 42_911];
+
+/// What a client does to its transport.
+#[derive(Debug)]
+pub enum Deed {
+    Connect { resume: Option<String> },
+    Send(Value),
+    HangUp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Transport {
+    Down,
+    Connecting,
+    Connected,
+}
+
+/// What is published, and sent again, until its fate is known.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    pub name: String,
+    pub channel: usize,
+    pub tag: String,
+    pub messages: usize,
+    pub own_id: bool,
+}
+
+#[derive(Debug)]
+struct Unacknowledged {
+    serial: u64,
+    publish: Publish,
+    /// It may have a place from an earlier connection, or from an earlier publish.
+    may_be_placed: bool,
+    /// It was sent on more than one transport.
+    sent_again: bool,
+}
+
+pub struct Client {
+    pub echo: bool,
+    pub transport: Transport,
+    pub connection_id: Option<String>,
+    key: Option<String>,
+    next_serial: u64,
+    unacknowledged: VecDeque<Unacknowledged>,
+    pub subscriptions: Vec<Subscription>,
+    /// The latest acknowledged place of each channel, on this connection.
+    latest: Vec<Position>,
+    pub connect_at_ms: u64,
+    heard_ms: u64,
+    connecting_since_ms: u64,
+    /// When the server can last have thought that the connection lives.
+    alive_ms: u64,
+    closing: bool,
+    /// The publishes that were acknowledged, to repeat some.
+    pub published: Vec<Publish>,
+    /// Clocks are set so far forward that the server gives up at once what it should try for a while.
+    pub unsteady: bool,
+    /// No fault is about: whatever times out now hangs.
+    pub calm: bool,
+}
+
+impl Client {
+    pub fn new(echo: bool, channels: usize, subscriptions: Vec<Subscription>) -> Client {
+        Client {
+            echo,
+            transport: Transport::Down,
+            connection_id: None,
+            key: None,
+            next_serial: 0,
+            unacknowledged: VecDeque::new(),
+            subscriptions,
+            latest: vec![Position::ZERO; channels],
+            connect_at_ms: 0,
+            heard_ms: 0,
+            connecting_since_ms: 0,
+            alive_ms: 0,
+            closing: false,
+            published: Vec::new(),
+            unsteady: false,
+            calm: false,
+        }
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.closing || self.unacknowledged.len() > 20
+    }
+
+    /// Everything that is due.
+    pub fn tick(&mut self, now_ms: u64, ledger: &Ledger) -> Vec<Deed> {
+        match self.transport {
+            Transport::Down if now_ms >= self.connect_at_ms => self.connect(now_ms),
+            Transport::Down => Vec::new(),
+            Transport::Connecting if self.connecting_since_ms + REQUEST_TIMEOUT_MS <= now_ms => self.give_up(now_ms),
+            Transport::Connecting => Vec::new(),
+            Transport::Connected => self.tick_connected(now_ms, ledger),
+        }
+    }
+
+    fn connect(&mut self, now_ms: u64) -> Vec<Deed> {
+        self.transport = Transport::Connecting;
+        self.connecting_since_ms = now_ms;
+        vec![Deed::Connect { resume: self.key.clone() }]
+    }
+
+    fn tick_connected(&mut self, now_ms: u64, ledger: &Ledger) -> Vec<Deed> {
+        let is_late = |since_ms: u64| since_ms + REQUEST_TIMEOUT_MS <= now_ms;
+        let waits = self.subscriptions.iter().filter_map(Subscription::waits_since).any(is_late);
+        if waits || (self.closing && is_late(self.heard_ms)) || self.heard_ms + SILENCE_MAX_MS <= now_ms {
+            return self.give_up(now_ms);
+        }
+        if self.closing {
+            return Vec::new();
+        }
+        self.alive_ms = now_ms;
+        let attach =
+            |subscription: &mut Subscription| subscription.due(now_ms).then(|| subscription.attach(now_ms, ledger));
+        self.subscriptions.iter_mut().filter_map(attach).map(Deed::Send).collect()
+    }
+
+    fn give_up(&mut self, now_ms: u64) -> Vec<Deed> {
+        assert!(!self.calm, "nothing fails any more, yet something is not answered: {:?}", self.subscriptions);
+        self.hang_up(now_ms)
+    }
+
+    /// Drops the transport, to come back at once.
+    pub fn hang_up(&mut self, now_ms: u64) -> Vec<Deed> {
+        self.disconnected(now_ms);
+        vec![Deed::HangUp]
+    }
+
+    /// The transport is gone.
+    pub fn disconnected(&mut self, now_ms: u64) {
+        self.transport = Transport::Down;
+        self.connect_at_ms = now_ms + 100;
+        self.subscriptions.iter_mut().for_each(Subscription::interrupted);
+        if std::mem::take(&mut self.closing) {
+            self.closed();
+        }
+    }
+
+    /// The connection is over for good, and with it what it was owed.
+    fn closed(&mut self) {
+        (self.key, self.connection_id, self.next_serial) = (None, None, 0);
+        self.latest.fill(Position::ZERO);
+        self.unacknowledged.clear();
+        self.subscriptions.iter_mut().for_each(Subscription::forget);
+    }
+
+    /// CLOSE.
+    pub fn close(&mut self, now_ms: u64) -> Vec<Deed> {
+        (self.closing, self.heard_ms) = (true, now_ms);
+        vec![Deed::Send(json!({"action": action::CLOSE}))]
+    }
+
+    /// DISCONNECT, as SDKs say when they abandon a transport.
+    pub fn part(&mut self, now_ms: u64) -> Vec<Deed> {
+        self.disconnected(now_ms);
+        vec![Deed::Send(json!({"action": action::DISCONNECT})), Deed::HangUp]
+    }
+
+    /// Publishes now, or when there is a connection.
+    pub fn publish(&mut self, publish: Publish, is_repeat: bool) -> Vec<Deed> {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let frame = message(&publish, serial);
+        self.unacknowledged.push_back(Unacknowledged { serial, publish, may_be_placed: is_repeat, sent_again: false });
+        if self.transport == Transport::Connected { vec![Deed::Send(frame)] } else { Vec::new() }
+    }
+
+    pub fn receive(&mut self, frame: &Frame, now_ms: u64, ledger: &mut Ledger) -> Vec<Deed> {
+        self.heard_ms = now_ms;
+        if self.transport == Transport::Connected {
+            self.alive_ms = now_ms;
+        }
+        match frame.action {
+            action::HEARTBEAT => Vec::new(),
+            action::CONNECTED => self.connected(frame, now_ms, ledger),
+            action::DISCONNECTED => self.hang_up(now_ms),
+            action::CLOSED if self.closing => self.hang_up(now_ms),
+            action::ACK => self.acknowledged(frame, ledger),
+            action::NACK => self.refused(frame),
+            action::ATTACHED | action::DETACHED | action::MESSAGE => self.channel_frame(frame, now_ms, ledger),
+            _ => panic!("a client gets {frame:?}"),
+        }
+    }
+
+    fn connected(&mut self, frame: &Frame, now_ms: u64, ledger: &Ledger) -> Vec<Deed> {
+        assert_eq!(self.transport, Transport::Connecting, "CONNECTED twice");
+        let key = &frame.connection_details.as_ref().expect("CONNECTED has details").connection_key;
+        assert_ne!(self.key.as_ref(), Some(key), "a resume makes a new key");
+        let is_resumed = self.connection_id.is_some() && self.connection_id == frame.connection_id;
+        let was_tried = self.key.is_some();
+        assert_eq!(frame.error.is_some(), was_tried && !is_resumed, "CONNECTED says what became of the resume");
+        assert!(
+            is_resumed || !was_tried || self.alive_ms + SURELY_RESUMABLE_MS < now_ms,
+            "a resume is refused with {:?} that should be possible",
+            frame.error_code()
+        );
+        self.transport = Transport::Connected;
+        (self.key, self.connection_id, self.alive_ms) = (Some(key.clone()), frame.connection_id.clone(), now_ms);
+        if !is_resumed {
+            self.renumber();
+        }
+        let attach = |subscription: &mut Subscription| subscription.wanted.then(|| subscription.attach(now_ms, ledger));
+        let mut deeds: Vec<Deed> = self.subscriptions.iter_mut().filter_map(attach).map(Deed::Send).collect();
+        for waiting in &mut self.unacknowledged {
+            waiting.sent_again = true;
+            deeds.push(Deed::Send(message(&waiting.publish, waiting.serial)));
+        }
+        deeds
+    }
+
+    /// Another connection: what is open is sent anew.
+    fn renumber(&mut self) {
+        self.latest.fill(Position::ZERO);
+        for (serial, waiting) in (0..).zip(&mut self.unacknowledged) {
+            (waiting.serial, waiting.may_be_placed) = (serial, true);
+        }
+        self.next_serial = self.unacknowledged.len() as u64;
+    }
+
+    fn acknowledged(&mut self, frame: &Frame, ledger: &mut Ledger) -> Vec<Deed> {
+        let results = frame.res.as_ref().expect("an ACK has results");
+        let settled = self.settle(frame);
+        assert_eq!(results.len(), settled.len(), "an ACK has a result for each publish");
+        for (waiting, result) in settled.into_iter().zip(results) {
+            let Publish { channel, tag, messages, .. } = &waiting.publish;
+            assert_eq!(result.serials.len(), *messages, "an ACK names each message");
+            let position = ledger.acknowledged(*channel, tag, &result.serials);
+            // What the relay gave up, unknown to its client, and is sent again, may come behind those after it.
+            let in_order = position > self.latest[*channel] || (waiting.sent_again && self.unsteady);
+            assert!(in_order || waiting.may_be_placed, "the publishes of a connection changed their order: {tag}");
+            if !waiting.may_be_placed {
+                self.latest[*channel] = self.latest[*channel].max(position);
+            }
+            self.published.push(waiting.publish);
+        }
+        Vec::new()
+    }
+
+    fn refused(&mut self, frame: &Frame) -> Vec<Deed> {
+        let code = frame.error_code().expect("a NACK has an error");
+        assert!(TRANSIENT.contains(&code), "a publish is refused: {frame:?}");
+        assert!(!self.calm, "nothing fails any more, yet a publish does: {frame:?}");
+        self.settle(frame);
+        Vec::new()
+    }
+
+    /// What an ACK or NACK completes: the oldest, without gaps, and never what isn't open.
+    fn settle(&mut self, frame: &Frame) -> Vec<Unacknowledged> {
+        let (first, count) = (frame.msg_serial.expect("msgSerial"), frame.count.expect("count") as usize);
+        assert_eq!(self.unacknowledged.front().map(|waiting| waiting.serial), Some(first), "out of turn: {frame:?}");
+        assert!(count >= 1 && count <= self.unacknowledged.len(), "{frame:?} is more than is open");
+        self.unacknowledged.drain(..count).collect()
+    }
+
+    fn channel_frame(&mut self, frame: &Frame, now_ms: u64, ledger: &mut Ledger) -> Vec<Deed> {
+        let name = frame.channel.as_deref().expect("a channel's frame names it");
+        let connection_id = self.connection_id.as_deref();
+        let find = |subscription: &&mut Subscription| subscription.name == name;
+        let subscription = self.subscriptions.iter_mut().find(find).expect("only channels that were asked for");
+        match frame.action {
+            action::ATTACHED => {
+                let flags = (frame.flags & RESUMED != 0, frame.flags & HAS_BACKLOG != 0);
+                subscription.attached(frame, flags, ledger);
+            }
+            action::DETACHED => {
+                let code = frame.error_code();
+                assert!(code.is_none_or(|code| TRANSIENT.contains(&code)), "{frame:?}");
+                assert!(code.is_none() || !self.calm, "nothing fails any more, yet an attachment does: {frame:?}");
+                subscription.detached(code, now_ms);
+            }
+            _ => {
+                let silent = connection_id.filter(|_| !self.echo || subscription.no_echo);
+                subscription.messages(frame, silent, ledger);
+            }
+        }
+        Vec::new()
+    }
+
+    /// What is still open when all should be done.
+    pub fn unfinished(&self, ledger: &Ledger) -> Option<String> {
+        if self.transport != Transport::Connected || !self.unacknowledged.is_empty() {
+            return Some(format!("{:?}, owed {:?}", self.transport, self.unacknowledged));
+        }
+        let silent =
+            |subscription: &Subscription| self.connection_id.as_deref().filter(|_| !self.echo || subscription.no_echo);
+        let lacks = |subscription: &&Subscription| subscription.lacks(silent(subscription), ledger);
+        self.subscriptions.iter().find(lacks).map(|subscription| format!("{subscription:?} lacks something"))
+    }
+
+    /// A subscription that is settled and may change.
+    pub fn settled(&mut self, at: usize) -> Option<&mut Subscription> {
+        let subscription = self.subscriptions.get_mut(at)?;
+        let settled = self.transport == Transport::Connected && !self.closing && subscription.waits_since().is_none();
+        (settled && matches!(subscription.state, State::Attached | State::Detached)).then_some(subscription)
+    }
+}
+
+fn message(publish: &Publish, serial: u64) -> Value {
+    let one = |index: usize| {
+        let mut message = json!({"name": "m", "data": format!("{}/{index}", publish.tag), "action": 0});
+        if publish.own_id {
+            let base = &publish.tag;
+            message["id"] = if publish.messages == 1 { json!(base) } else { json!(format!("{base}:{index}")) };
+        }
+        message
+    };
+    let messages: Vec<Value> = (0..publish.messages).map(one).collect();
+    json!({"action": action::MESSAGE, "channel": publish.name, "msgSerial": serial, "messages": messages})
+}

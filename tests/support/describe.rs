@@ -1,0 +1,143 @@
+//! Words for a trace: what came to whom, as short as it can be told.
+
+use std::fmt;
+
+use courtside::call::{Answer, Backlog, Outcome, Publish, PublishKey, Request, Response};
+use courtside::wire::packed::Packed;
+use serde_json::Value;
+
+use super::client::Deed;
+use super::frames::{self, Frame, action};
+use super::host::Input;
+use super::ledger::tag_of;
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Input::Open { link, opening, .. } => write!(f, "{link} opens, resume {:?}", opening.resume),
+            Input::Frame { link, bytes, format } => {
+                write!(f, "{link} {}", Words(&frames::read_value(bytes, *format)))
+            }
+            Input::Lost { link } => write!(f, "{link} is lost"),
+            Input::Call { id, call } => write!(f, "call {}: {}", id.0, request(&call.request)),
+            Input::Answered { ticket, answer } => write!(f, "answer to its call {}: {}", ticket.0, said(answer)),
+            Input::Deliver { id, delivery } => {
+                let (prior, through) = (delivery.prior.0, delivery.through.0);
+                let gap = if delivery.gap { ", after a gap" } else { "" };
+                write!(f, "delivery {}: {prior}..={through}{gap}: {}", id.0, tags(&delivery.entries))
+            }
+            Input::Delivered { relay, attempt, answer } => {
+                write!(f, "answer to delivery {attempt} of {relay}: {answer:?}")
+            }
+            Input::Commit => write!(f, "commit"),
+            Input::Alarm => write!(f, "alarm"),
+        }
+    }
+}
+
+fn request(request: &Request) -> String {
+    match request {
+        Request::Publish(publishes) => publishes.iter().map(publish).collect(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn publish(publish: &Publish) -> String {
+    let key = match &publish.key {
+        PublishKey::Serial(serial) => format!("{}:{serial}", publish.connection_id.as_deref().unwrap_or_default()),
+        other => format!("{other:?}"),
+    };
+    format!("publish {} as {key}; ", tag_of(&publish.messages[0].data))
+}
+
+fn said(answer: &Option<Answer<Response>>) -> String {
+    match answer {
+        None => "none".to_owned(),
+        Some(Err(error)) => error.to_string(),
+        Some(Ok(Response::Published(published))) => published.outcomes.iter().map(outcome).collect(),
+        Some(Ok(Response::Backlog(backlog))) => backlog_words(backlog),
+        Some(Ok(other)) => format!("{other:?}"),
+    }
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Accepted { position, .. } => format!("accepted at {}; ", position.0),
+        Outcome::Refused(error) => format!("refused, {error}; "),
+    }
+}
+
+fn backlog_words(backlog: &Backlog) -> String {
+    let Backlog { after, through, more, lost, .. } = backlog;
+    format!("log {}..={}: {}, more {more}, lost {}", after.0, through.0, tags(&backlog.entries), lost.is_some())
+}
+
+fn tags(entries: &Packed) -> String {
+    let entries = entries.entries().expect("entries are whole");
+    let tags: Vec<String> =
+        entries.iter().map(|entry| format!("{} at {}", tag_of(&entry.messages[0].data), entry.position.0)).collect();
+    tags.join(", ")
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Deed::Connect { resume } => write!(f, "connects, resume {resume:?}"),
+            Deed::Send(frame) => Words(frame).fmt(f),
+            Deed::HangUp => write!(f, "hangs up"),
+        }
+    }
+}
+
+/// A frame from a client.
+struct Words<'a>(&'a Value);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.0["action"].as_u64().unwrap_or_default() as u8;
+        write!(f, "{}", name(number))?;
+        for field in ["channel", "channelSerial", "msgSerial", "params"] {
+            if let Some(value) = self.0.get(field) {
+                write!(f, " {value}")?;
+            }
+        }
+        write!(f, " {}", self.0["messages"][0]["data"].as_str().unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", name(self.action))?;
+        let texts = [&self.channel, &self.channel_serial, &self.connection_id];
+        texts.into_iter().flatten().try_for_each(|text| write!(f, " {text}"))?;
+        if let Some(serial) = self.msg_serial {
+            write!(f, " {serial} × {}", self.count.unwrap_or(1))?;
+        }
+        if self.flags != 0 {
+            write!(f, " flags {:#x}", self.flags)?;
+        }
+        self.messages.iter().try_for_each(|message| write!(f, " {} {:?}", message.serial, message.data))?;
+        self.error_code().map_or(Ok(()), |code| write!(f, " error {code}"))
+    }
+}
+
+fn name(number: u8) -> String {
+    let name = match number {
+        action::HEARTBEAT => "HEARTBEAT",
+        action::ACK => "ACK",
+        action::NACK => "NACK",
+        action::CONNECTED => "CONNECTED",
+        action::DISCONNECT => "DISCONNECT",
+        action::DISCONNECTED => "DISCONNECTED",
+        action::CLOSE => "CLOSE",
+        action::CLOSED => "CLOSED",
+        action::ERROR => "ERROR",
+        action::ATTACH => "ATTACH",
+        action::ATTACHED => "ATTACHED",
+        action::DETACH => "DETACH",
+        action::DETACHED => "DETACHED",
+        action::MESSAGE => "MESSAGE",
+        _ => return format!("action {number}"),
+    };
+    name.to_owned()
+}

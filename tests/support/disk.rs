@@ -1,0 +1,177 @@
+//! An object's storage: what was written in one turn becomes durable together and in order, writes may fail, and a lost
+//! process leaves only what was durable.
+
+use std::collections::VecDeque;
+
+use courtside::call::RelayName;
+use courtside::channel::store::{Row, Store, StoreError, Stored, Totals};
+use courtside::serial::Position;
+use courtside::wire::packed::Packed;
+
+use super::memory_store::MemoryStore;
+use super::random::Random;
+
+#[derive(Debug)]
+pub struct Disk {
+    live: MemoryStore,
+    alarm_ms: Option<u64>,
+    durable: MemoryStore,
+    durable_alarm_ms: Option<u64>,
+    turn: Vec<Write>,
+    pending: VecDeque<Vec<Write>>,
+    written: Vec<Row>,
+    random: Random,
+    /// How many of a thousand accesses fail.
+    pub failures: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Write {
+    Meta(Vec<u8>),
+    AddRelay(RelayName),
+    RemoveRelay(RelayName),
+    Append(Row),
+    Trim(Position),
+    Alarm(Option<u64>),
+}
+
+impl Write {
+    fn apply(&self, store: &mut MemoryStore) -> Result<(), StoreError> {
+        match self {
+            Write::Meta(meta) => store.save_meta(meta),
+            Write::AddRelay(relay) => store.add_relay(relay),
+            Write::RemoveRelay(relay) => store.remove_relay(relay),
+            Write::Append(row) => store.append(row),
+            Write::Trim(through) => store.trim(*through),
+            Write::Alarm(_) => Ok(()),
+        }
+    }
+}
+
+impl Disk {
+    pub fn new(random: Random) -> Disk {
+        Disk {
+            live: MemoryStore::default(),
+            alarm_ms: None,
+            durable: MemoryStore::default(),
+            durable_alarm_ms: None,
+            turn: Vec::new(),
+            pending: VecDeque::new(),
+            written: Vec::new(),
+            random,
+            failures: 0,
+        }
+    }
+
+    pub fn alarm_ms(&self) -> Option<u64> {
+        self.alarm_ms
+    }
+
+    pub fn set_alarm(&mut self, alarm_ms: Option<u64>) {
+        self.alarm_ms = alarm_ms;
+        self.turn.push(Write::Alarm(alarm_ms));
+    }
+
+    /// Ends a turn. Gives whether it wrote anything, which [`Disk::sync`] is then to make durable.
+    pub fn end_turn(&mut self) -> bool {
+        let wrote = !self.turn.is_empty();
+        if wrote {
+            self.pending.push_back(std::mem::take(&mut self.turn));
+        }
+        wrote
+    }
+
+    /// Makes the oldest turn durable. Gives its rows.
+    pub fn sync(&mut self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for write in self.pending.pop_front().into_iter().flatten() {
+            write.apply(&mut self.durable).expect("what the live store took, the durable one takes");
+            match write {
+                Write::Append(row) => rows.push(row),
+                Write::Alarm(alarm_ms) => self.durable_alarm_ms = alarm_ms,
+                _ => {}
+            }
+        }
+        rows
+    }
+
+    pub fn is_synced(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// The process is lost, and with it what was not durable yet.
+    pub fn crash(&mut self) {
+        self.live = self.durable.clone();
+        self.alarm_ms = self.durable_alarm_ms;
+        self.turn.clear();
+        self.pending.clear();
+        self.written.clear();
+    }
+
+    /// The rows that were written since this was last asked, durable or not.
+    pub fn take_written(&mut self) -> Vec<Row> {
+        std::mem::take(&mut self.written)
+    }
+
+    fn fails(&mut self) -> bool {
+        self.failures > 0 && self.random.chance(self.failures)
+    }
+
+    fn write(&mut self, write: Write) -> Result<(), StoreError> {
+        let fails = self.fails();
+        if !fails || self.random.chance(500) {
+            write.apply(&mut self.live)?;
+            if let Write::Append(row) = &write {
+                self.written.push(row.clone());
+            }
+            self.turn.push(write);
+        }
+        if fails { Err(StoreError("the disk failed".to_owned())) } else { Ok(()) }
+    }
+
+    fn read(&mut self) -> Result<&mut MemoryStore, StoreError> {
+        if self.fails() { Err(StoreError("the disk could not be read".to_owned())) } else { Ok(&mut self.live) }
+    }
+}
+
+impl Store for Disk {
+    fn load(&mut self) -> Result<Stored, StoreError> {
+        self.read()?.load()
+    }
+
+    fn save_meta(&mut self, meta: &[u8]) -> Result<(), StoreError> {
+        self.write(Write::Meta(meta.to_vec()))
+    }
+
+    fn add_relay(&mut self, relay: &RelayName) -> Result<(), StoreError> {
+        self.write(Write::AddRelay(relay.clone()))
+    }
+
+    fn remove_relay(&mut self, relay: &RelayName) -> Result<(), StoreError> {
+        self.write(Write::RemoveRelay(relay.clone()))
+    }
+
+    fn append(&mut self, row: &Row) -> Result<(), StoreError> {
+        self.write(Write::Append(row.clone()))
+    }
+
+    fn trim(&mut self, through: Position) -> Result<(), StoreError> {
+        self.write(Write::Trim(through))
+    }
+
+    fn rows_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {
+        self.read()?.rows_after(after, limit)
+    }
+
+    fn rows_before(&mut self, through: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {
+        self.read()?.rows_before(through, limit)
+    }
+
+    fn totals_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Totals)>, StoreError> {
+        self.read()?.totals_after(after, limit)
+    }
+
+    fn keys_after(&mut self, after: Position) -> Result<String, StoreError> {
+        self.read()?.keys_after(after)
+    }
+}

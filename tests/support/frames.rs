@@ -1,0 +1,79 @@
+//! The protocol's frames as a client reads and writes them: its own decoding, independent of the server's encoding.
+
+use courtside::wire::data::Data;
+use courtside::wire::{Encoded, Format};
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use courtside::wire::action;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Frame {
+    pub action: u8,
+    pub id: Option<String>,
+    pub channel: Option<String>,
+    pub channel_serial: Option<String>,
+    pub connection_id: Option<String>,
+    pub connection_details: Option<Details>,
+    pub msg_serial: Option<u64>,
+    pub count: Option<u64>,
+    pub flags: u32,
+    pub messages: Vec<Message>,
+    pub res: Option<Vec<PublishResult>>,
+    pub error: Option<Error>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Details {
+    pub connection_key: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Message {
+    pub id: String,
+    pub data: Data,
+    pub connection_id: Option<String>,
+    pub serial: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct PublishResult {
+    pub serials: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Error {
+    pub code: u32,
+}
+
+impl Frame {
+    pub fn read(frame: &Encoded) -> Frame {
+        let read = match frame {
+            Encoded::Text(text) => serde_json::from_str(text).map_err(|error| error.to_string()),
+            Encoded::Binary(bytes) => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
+        };
+        read.unwrap_or_else(|error| panic!("a client cannot read {frame:?}: {error}"))
+    }
+
+    pub fn error_code(&self) -> Option<u32> {
+        self.error.as_ref().map(|error| error.code)
+    }
+}
+
+pub fn write(frame: &Value, format: Format) -> Vec<u8> {
+    match format {
+        Format::Json => serde_json::to_vec(frame).expect("values are JSON"),
+        Format::Msgpack => rmp_serde::to_vec_named(frame).expect("values are msgpack"),
+    }
+}
+
+/// What a client wrote.
+pub fn read_value(bytes: &[u8], format: Format) -> Value {
+    match format {
+        Format::Json => serde_json::from_slice(bytes).expect("values are JSON"),
+        Format::Msgpack => rmp_serde::from_slice(bytes).expect("values are msgpack"),
+    }
+}

@@ -1,0 +1,206 @@
+//! What is true: every publish that a channel's disk took, in order, and what was ever said of it. Everything that
+//! clients are told is held against this.
+
+use std::collections::HashMap;
+
+use courtside::channel::store::Row;
+use courtside::limits::{DEDUP_WINDOW_MS, RETENTION_MS};
+use courtside::serial::{ChannelSerial, Position};
+use courtside::wire::data::Data;
+use courtside::wire::message::Entry;
+
+/// How long the protocol promises to know a repeat, and to resume (protocol.md § 6, § 8.2).
+const PROMISED_MS: u64 = 2 * 60 * 1_000;
+const _: () = assert!(PROMISED_MS <= DEDUP_WINDOW_MS && PROMISED_MS <= RETENTION_MS);
+
+#[derive(Debug, Default)]
+pub struct Ledger {
+    books: Vec<Book>,
+    /// The latest time that any clock ever showed.
+    pub latest_ms: u64,
+}
+
+/// One channel's truth.
+#[derive(Debug, Default)]
+pub struct Book {
+    persisted: bool,
+    series: Option<String>,
+    entries: Vec<Logged>,
+    durable: usize,
+    by_tag: HashMap<String, Vec<usize>>,
+    /// What was seen under each serial, by whomever.
+    seen: HashMap<String, String>,
+    pub acknowledged: usize,
+    pub repeats: usize,
+}
+
+#[derive(Debug)]
+pub struct Logged {
+    pub position: Position,
+    pub connection_id: Option<String>,
+    pub tag: String,
+    pub messages: Vec<(Option<String>, Data)>,
+    pub own_id: bool,
+    /// The latest time that any clock showed then.
+    logged_ms: u64,
+}
+
+impl Logged {
+    fn of(entry: Entry, logged_ms: u64) -> Logged {
+        let own_id = entry.messages[0].id.is_some();
+        let messages: Vec<_> = entry.messages.into_iter().map(|message| (message.id, message.data)).collect();
+        let tag = tag_of(&messages[0].1);
+        Logged { position: entry.position, connection_id: entry.connection_id, tag, messages, own_id, logged_ms }
+    }
+}
+
+/// Which publish a payload belongs to: clients write it in front of a `/`.
+pub fn tag_of(data: &Data) -> String {
+    let text = match data {
+        Data::Text(text) => text.as_str(),
+        _ => panic!("clients publish text, not {data:?}"),
+    };
+    text.split_once('/').map_or(text, |(tag, _)| tag).to_owned()
+}
+
+impl Ledger {
+    pub fn new(persisted: &[bool]) -> Ledger {
+        let books = persisted.iter().map(|persisted| Book { persisted: *persisted, ..Book::default() }).collect();
+        Ledger { books, latest_ms: 0 }
+    }
+
+    pub fn book(&self, channel: usize) -> &Book {
+        &self.books[channel]
+    }
+
+    /// The disk took a row, whatever it said of it.
+    pub fn wrote(&mut self, channel: usize, row: &Row) {
+        let latest_ms = self.latest_ms;
+        let book = &mut self.books[channel];
+        for entry in row.entries.entries().expect("rows are written whole") {
+            assert!(entry.position <= row.position, "a row holds an entry beyond its position");
+            book.log(Logged::of(entry, latest_ms), latest_ms);
+        }
+    }
+
+    pub fn synced(&mut self, channel: usize, row: &Row) {
+        let book = &mut self.books[channel];
+        book.durable = book.index_after(row.position);
+    }
+
+    /// What was not durable never happened.
+    pub fn crashed(&mut self, channel: usize) {
+        let book = &mut self.books[channel];
+        let lost = book.entries.split_off(book.durable);
+        for logged in lost {
+            let kept = book.durable;
+            if let Some(indices) = book.by_tag.get_mut(&logged.tag) {
+                indices.retain(|index| *index < kept);
+            }
+        }
+    }
+
+    /// A publish was acknowledged: it must be durable, under these serials.
+    pub fn acknowledged(&mut self, channel: usize, tag: &str, serials: &[String]) -> Position {
+        let serial = self.parse(channel, serials.first().expect("an ACK names the serials of its messages"));
+        let book = &mut self.books[channel];
+        let logged = book.durable_at(serial).unwrap_or_else(|| panic!("ACK of {tag} at {serial:?}: not durable there"));
+        assert_eq!(logged.tag, tag, "ACK names the serial of another message");
+        assert_eq!(logged.messages.len(), serials.len(), "ACK of {tag} names another number of messages");
+        for (index, text) in serials.iter().enumerate() {
+            let expected = serial.message_serial(book.series.as_deref().unwrap_or_default(), index);
+            assert_eq!(*text, expected, "ACK of {tag}");
+            book.see(text, &format!("{tag}/{index}"));
+        }
+        book.acknowledged += 1;
+        serial
+    }
+
+    /// A client was sent an entry. Gives what follows `after` for a client that doesn't hear `silent`.
+    pub fn next(&self, channel: usize, after: Position, silent: Option<&str>) -> Option<&Logged> {
+        let book = &self.books[channel];
+        let heard = |logged: &&Logged| silent.is_none() || logged.connection_id.as_deref() != silent;
+        book.entries[book.index_after(after)..].iter().find(heard)
+    }
+
+    pub fn is_durable(&self, channel: usize, position: Position) -> bool {
+        self.books[channel].durable_at(position).is_some()
+    }
+
+    pub fn see(&mut self, channel: usize, serial: &str, what: &str) {
+        self.books[channel].see(serial, what);
+    }
+
+    /// The position of a serial, which must be of the one life that this channel has.
+    pub fn parse(&mut self, channel: usize, serial: &str) -> Position {
+        let parsed = ChannelSerial::parse(serial).unwrap_or_else(|| panic!("{serial:?} is no serial"));
+        let series = self.books[channel].series.get_or_insert_with(|| parsed.series.clone());
+        assert_eq!(*series, parsed.series, "a channel has one life");
+        parsed.position
+    }
+
+    /// Whether the log may have let go of what follows a position.
+    pub fn may_be_gone(&self, channel: usize, after: Position) -> bool {
+        let book = &self.books[channel];
+        let oldest = book.entries.get(book.index_after(after));
+        !book.persisted && oldest.is_some_and(|logged| logged.position.time_ms() + RETENTION_MS < self.latest_ms)
+    }
+
+    /// Messages in the log behind a position.
+    pub fn messages_after(&self, channel: usize, after: Position) -> usize {
+        let book = &self.books[channel];
+        book.entries[book.index_after(after)..].iter().map(|logged| logged.messages.len()).sum()
+    }
+
+    /// Messages that were logged since a time.
+    pub fn messages_since(&self, channel: usize, since_ms: u64) -> usize {
+        let logged = self.books[channel].entries.iter().rev().take_while(|logged| logged.logged_ms >= since_ms);
+        logged.map(|logged| logged.messages.len()).sum()
+    }
+
+    /// The oldest durable publish that no clock sees expire soon: what a rewind may reach back to.
+    pub fn oldest_fresh(&self, channel: usize) -> Option<Position> {
+        let book = &self.books[channel];
+        let fresh = |logged: &&Logged| logged.position.time_ms() + RETENTION_MS > self.latest_ms + 60_000;
+        book.entries[..book.durable].iter().rev().take_while(fresh).last().map(|logged| logged.position)
+    }
+}
+
+impl Book {
+    pub fn entries(&self) -> &[Logged] {
+        &self.entries
+    }
+
+    pub fn is_persisted(&self) -> bool {
+        self.persisted
+    }
+
+    fn log(&mut self, logged: Logged, latest_ms: u64) {
+        if let Some(last) = self.entries.last() {
+            assert!(last.position < logged.position, "{logged:?} does not follow {:?}", last.position);
+        }
+        let known = self.by_tag.entry(logged.tag.clone()).or_default();
+        for earlier in known.iter().map(|index| &self.entries[*index]) {
+            let is_forgotten = earlier.position.time_ms() + PROMISED_MS < latest_ms;
+            let is_anonymous = !logged.own_id && earlier.connection_id != logged.connection_id;
+            assert!(is_forgotten || is_anonymous, "{} is in the log twice: {earlier:?}, {logged:?}", logged.tag);
+            self.repeats += 1;
+        }
+        known.push(self.entries.len());
+        self.entries.push(logged);
+    }
+
+    fn index_after(&self, position: Position) -> usize {
+        self.entries.partition_point(|logged| logged.position <= position)
+    }
+
+    fn durable_at(&self, position: Position) -> Option<&Logged> {
+        let index = self.entries[..self.durable].binary_search_by_key(&position, |logged| logged.position).ok()?;
+        self.entries.get(index)
+    }
+
+    fn see(&mut self, serial: &str, what: &str) {
+        let before = self.seen.entry(serial.to_owned()).or_insert_with(|| what.to_owned());
+        assert_eq!(before, what, "one serial names two messages");
+    }
+}

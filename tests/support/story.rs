@@ -1,0 +1,236 @@
+//! One run of the simulation: a world made from a seed, busy and quiet times in it, and the reckoning at the end.
+
+use courtside::call::HistoryQuery;
+use courtside::wire::Format;
+use serde_json::json;
+
+use super::client::{Client, Deed, Publish, Transport};
+use super::ledger::{Ledger, tag_of};
+use super::random::Random;
+use super::subscription::{State, Subscription};
+use super::trace::note;
+use super::weather::Weather;
+use super::world::{World, channel_name};
+
+/// How long the longest backoffs, timeouts and clock skews take to pass.
+const CALM_MS: u64 = 200_000;
+
+/// What a run amounted to, to see that it was worth it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub acknowledged: usize,
+    pub received: usize,
+    pub gaps: usize,
+    pub repeats: usize,
+}
+
+pub fn run(seed: u64) -> Tally {
+    let mut random = Random::new(seed);
+    let weather = Weather::of(&mut random);
+    let persisted: Vec<bool> = (0..random.between(1, 3)).map(|_| random.chance(500)).collect();
+    let relays = random.between(1, 2) as usize;
+    let clients = random.between(2, 6) as usize;
+    let busy_ms: Vec<u64> = (0..random.between(1, 3)).map(|_| random.between(3_000, 20_000)).collect();
+    let mut world = World::new(random, weather, &persisted, relays);
+    for _ in 0..clients {
+        add_client(&mut world, &persisted, relays);
+    }
+    note(0, format_args!("{:?}", world.weather));
+    let mut publishes = 0;
+    for busy_ms in busy_ms {
+        let until_ms = world.now_ms + busy_ms;
+        world.run_until(until_ms, |world, client| moment(world, client, &mut publishes));
+        if world.random.chance(300) {
+            let quiet_ms = world.random.between(10_000, 240_000);
+            let until_ms = world.now_ms + quiet_ms;
+            world.run_until(until_ms, |world, client| rest(world, client, 3_000));
+        }
+    }
+    settle(&mut world);
+    reckon(&mut world)
+}
+
+fn add_client(world: &mut World, persisted: &[bool], relays: usize) {
+    let random = &mut world.random;
+    let echo = random.chance(750);
+    let format = *random.pick(&[Format::Json, Format::Msgpack]);
+    // Held by a relay, or by a channel, most often by the one that it uses.
+    let held_by = random.below((relays * 2 + persisted.len()) as u64) as usize;
+    let (host, channels) = match held_by.checked_sub(relays * 2) {
+        Some(channel) if random.chance(700) => (channel, channel..channel + 1),
+        Some(channel) => (channel, 0..persisted.len()),
+        None => (persisted.len() + held_by % relays, 0..persisted.len()),
+    };
+    let mut subscriptions = Vec::new();
+    for channel in channels {
+        let name = channel_name(channel, persisted[channel]);
+        let mut plain = Subscription::new(name.clone(), channel, random.chance(800));
+        plain.no_echo = random.chance(100);
+        subscriptions.push(plain);
+        if random.chance(200) {
+            let mut qualified = Subscription::new(format!("[?rewind=4]{name}"), channel, true);
+            qualified.rewind = Some(4);
+            subscriptions.push(qualified);
+        }
+    }
+    let mut client = Client::new(echo, persisted.len(), subscriptions);
+    client.unsteady = world.weather.step_clock > 0;
+    world.add_client(client, host, format);
+}
+
+/// Something that a client does, and something that happens to an object.
+fn moment(world: &mut World, client: usize, publishes: &mut u64) {
+    if world.random.chance(100) {
+        fault(world);
+    }
+    let now_ms = world.now_ms;
+    if !world.homes[client].client.is_busy() {
+        let deeds = match world.random.below(1_000) {
+            0..450 => publish(world, client, publishes),
+            450..480 => repeat(world, client),
+            480..520 => attach_or_detach(world, client),
+            520..530 => heartbeat(world, client),
+            530..536 if is_connected(world, client) => world.homes[client].client.close(now_ms),
+            540..546 if is_connected(world, client) => world.homes[client].client.part(now_ms),
+            600..900 if world.random.chance(world.weather.sever / 4) => sever(world, client),
+            _ => Vec::new(),
+        };
+        world.perform(client, deeds);
+    }
+    let delay_ms = world.random.between(10, 400);
+    world.tick_client_after(client, delay_ms);
+}
+
+fn rest(world: &mut World, client: usize, longest_ms: u64) {
+    if world.random.chance(30) {
+        fault(world);
+    }
+    let delay_ms = world.random.between(100, longest_ms);
+    world.tick_client_after(client, delay_ms);
+}
+
+fn is_connected(world: &World, client: usize) -> bool {
+    world.homes[client].client.transport == Transport::Connected
+}
+
+fn sever(world: &mut World, client: usize) -> Vec<Deed> {
+    let now_ms = world.now_ms;
+    let away_ms = if world.random.chance(100) { 30_000 } else { 2_000 };
+    let away_ms = world.random.below(away_ms);
+    let client = &mut world.homes[client].client;
+    if client.transport == Transport::Down {
+        return Vec::new();
+    }
+    let deeds = client.hang_up(now_ms);
+    client.connect_at_ms = now_ms + away_ms;
+    deeds
+}
+
+fn publish(world: &mut World, client: usize, publishes: &mut u64) -> Vec<Deed> {
+    *publishes += 1;
+    let (own_id, messages) = (world.random.chance(650), if world.random.chance(200) { 3 } else { 1 });
+    let subscriptions = &world.homes[client].client.subscriptions;
+    let at = &subscriptions[world.random.below(subscriptions.len() as u64) as usize];
+    let (name, channel) = (at.name.clone(), at.channel);
+    let publish = Publish { name, channel, tag: format!("p{publishes}"), messages, own_id };
+    world.homes[client].client.publish(publish, false)
+}
+
+/// Publishes what was published before, by another client it may be, under the same id.
+fn repeat(world: &mut World, client: usize) -> Vec<Deed> {
+    let from = world.random.below(world.homes.len() as u64) as usize;
+    let known: Vec<Publish> =
+        world.homes[from].client.published.iter().rev().take(5).filter(|known| known.own_id).cloned().collect();
+    if known.is_empty() {
+        return Vec::new();
+    }
+    let mut publish = world.random.pick(&known).clone();
+    let reachable = world.homes[client].client.subscriptions.iter().find(|at| at.channel == publish.channel);
+    let Some(at) = reachable else { return Vec::new() };
+    publish.name = at.name.clone();
+    world.homes[client].client.publish(publish, true)
+}
+
+fn attach_or_detach(world: &mut World, client: usize) -> Vec<Deed> {
+    let now_ms = world.now_ms;
+    let (at, again) = (world.random.below(4) as usize, world.random.chance(500));
+    let World { homes, ledger, .. } = world;
+    let Some(subscription) = homes[client].client.settled(at) else { return Vec::new() };
+    let frame = match subscription.state {
+        State::Attached if again => subscription.attach(now_ms, ledger),
+        State::Attached => subscription.detach(now_ms),
+        _ => {
+            subscription.wanted = true;
+            return Vec::new();
+        }
+    };
+    vec![Deed::Send(frame)]
+}
+
+fn heartbeat(world: &mut World, client: usize) -> Vec<Deed> {
+    let is_connected = is_connected(world, client);
+    is_connected.then(|| Deed::Send(json!({"action": 0, "id": "ping"}))).into_iter().collect()
+}
+
+fn fault(world: &mut World) {
+    let host = world.random.below(world.hosts.len() as u64) as usize;
+    let weather = world.weather.clone();
+    if world.random.chance(weather.evict) && world.hosts[host].is_awake() && world.hosts[host].is_quiet() {
+        world.forget(host);
+    }
+    if world.random.chance(weather.reset) {
+        world.forget(host);
+    }
+    if world.random.chance(weather.crash) {
+        world.crash(host);
+    }
+    if world.random.chance(weather.step_clock) {
+        world.hosts[host].skew_ms = world.random.below(40_000) as i64 - 20_000;
+        note(world.now_ms, format_args!("object {host}'s clock is off by {} ms", world.hosts[host].skew_ms));
+    }
+}
+
+/// Nothing fails any more: in time everything must come to rest where it should be.
+fn settle(world: &mut World) {
+    note(world.now_ms, format_args!("all calm"));
+    world.weather = Weather::calm();
+    let until_ms = world.now_ms + CALM_MS;
+    world.run_until(world.now_ms + CALM_MS / 2, |world, client| rest(world, client, 2_000));
+    for home in &mut world.homes {
+        home.client.calm = true;
+    }
+    world.run_until(until_ms, |world, client| rest(world, client, 2_000));
+}
+
+fn reckon(world: &mut World) -> Tally {
+    let mut tally = Tally::default();
+    for (index, home) in world.homes.iter().enumerate() {
+        if let Some(open) = home.client.unfinished(&world.ledger) {
+            panic!("client {index} has not come to rest: {open}");
+        }
+        tally.received += home.client.subscriptions.iter().map(|at| at.received).sum::<usize>();
+        tally.gaps += home.client.subscriptions.iter().map(|at| at.gaps).sum::<usize>();
+    }
+    for channel in 0..world.channels {
+        let book = world.ledger.book(channel);
+        (tally.acknowledged, tally.repeats) = (tally.acknowledged + book.acknowledged, tally.repeats + book.repeats);
+        if book.is_persisted() && !book.entries().is_empty() {
+            let clock_ms = world.clock_ms(channel);
+            let history = world.hosts[channel].history(&everything(), clock_ms);
+            check_history(&history, &world.ledger, channel);
+        }
+    }
+    tally
+}
+
+fn everything() -> HistoryQuery {
+    HistoryQuery { start_ms: None, end_ms: None, forwards: true, limit: 100_000, after: None, until: None }
+}
+
+fn check_history(history: &courtside::call::HistoryPage, ledger: &Ledger, channel: usize) {
+    let told: Vec<_> = history.entries.entries().expect("history is whole");
+    let told: Vec<_> = told.iter().map(|entry| (entry.position, tag_of(&entry.messages[0].data))).collect();
+    let logged: Vec<_> =
+        ledger.book(channel).entries().iter().map(|logged| (logged.position, logged.tag.clone())).collect();
+    assert_eq!(told, logged, "history is what was published");
+}

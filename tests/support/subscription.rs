@@ -1,0 +1,238 @@
+//! One client's attachment to one channel, and the judgement of what comes through it: a gapless run of the channel's
+//! order from where it began, or from where a gap was announced.
+
+use std::collections::BTreeMap;
+
+use courtside::serial::Position;
+use courtside::wire::data::Data;
+use serde_json::{Value, json};
+
+use super::frames::{Frame, Message, action};
+use super::ledger::Ledger;
+
+/// How long a read of the log is under way, at most.
+const READ_MAX_MS: u64 = 20_000;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum State {
+    Detached,
+    Attaching,
+    Attached,
+    Detaching,
+}
+
+#[derive(Debug)]
+pub struct Subscription {
+    pub name: String,
+    pub channel: usize,
+    pub wanted: bool,
+    pub state: State,
+    pub no_echo: bool,
+    /// Sent as a parameter with every ATTACH.
+    pub rewind: Option<usize>,
+    /// What the client keeps for its next ATTACH.
+    serial: Option<String>,
+    /// The last place that it was given, or told of.
+    cursor: Position,
+    asked: Option<Asked>,
+    retry_at_ms: u64,
+    pub received: usize,
+    pub gaps: usize,
+}
+
+/// An ATTACH or DETACH that isn't answered.
+#[derive(Debug)]
+struct Asked {
+    since_ms: u64,
+    serial: Option<String>,
+    /// What a rewind of enough messages begins with, at the latest.
+    reaches_to: Option<Position>,
+    /// The latest time that any clock showed when it was asked.
+    latest_ms: u64,
+}
+
+impl Subscription {
+    pub fn new(name: String, channel: usize, wanted: bool) -> Subscription {
+        Subscription {
+            name,
+            channel,
+            wanted,
+            state: State::Detached,
+            no_echo: false,
+            rewind: None,
+            serial: None,
+            cursor: Position::ZERO,
+            asked: None,
+            retry_at_ms: 0,
+            received: 0,
+            gaps: 0,
+        }
+    }
+
+    pub fn waits_since(&self) -> Option<u64> {
+        self.asked.as_ref().map(|asked| asked.since_ms)
+    }
+
+    pub fn due(&self, now_ms: u64) -> bool {
+        self.wanted && self.state == State::Detached && self.asked.is_none() && self.retry_at_ms <= now_ms
+    }
+
+    /// ATTACH; also of what is attached, which goes on receiving until it is answered.
+    pub fn attach(&mut self, now_ms: u64, ledger: &Ledger) -> Value {
+        let serial = self.serial.clone();
+        let reaches_to = ledger.oldest_fresh(self.channel);
+        self.asked = Some(Asked { since_ms: now_ms, serial, reaches_to, latest_ms: ledger.latest_ms });
+        if self.state != State::Attached {
+            self.state = State::Attaching;
+        }
+        let mut params = BTreeMap::new();
+        if let Some(rewind) = self.rewind {
+            params.insert("rewind", rewind.to_string());
+        }
+        if self.no_echo {
+            params.insert("echo", "false".to_owned());
+        }
+        let mut frame = json!({"action": action::ATTACH, "channel": self.name, "params": params});
+        if let Some(serial) = &self.serial {
+            frame["channelSerial"] = json!(serial);
+        }
+        frame
+    }
+
+    pub fn detach(&mut self, now_ms: u64) -> Value {
+        (self.state, self.wanted) = (State::Detaching, false);
+        self.asked = Some(Asked { since_ms: now_ms, serial: None, reaches_to: None, latest_ms: 0 });
+        json!({"action": action::DETACH, "channel": self.name})
+    }
+
+    /// The transport is gone; what the client has stays.
+    pub fn interrupted(&mut self) {
+        if self.state == State::Detaching {
+            self.forget();
+        }
+        (self.state, self.asked) = (State::Detached, None);
+    }
+
+    /// The attachment is over; the next one begins anew.
+    pub fn forget(&mut self) {
+        (self.state, self.asked, self.serial) = (State::Detached, None, None);
+    }
+
+    pub fn detached(&mut self, code: Option<u32>, now_ms: u64) {
+        match self.state {
+            State::Detaching => self.forget(),
+            _ => {
+                assert!(code.is_some(), "{} is detached without having asked for it, or a reason", self.name);
+                (self.state, self.asked) = (State::Detached, None);
+                self.retry_at_ms = now_ms + 1_000;
+            }
+        }
+    }
+
+    pub fn attached(&mut self, frame: &Frame, (resumed, backlog): (bool, bool), ledger: &mut Ledger) {
+        let serial = frame.channel_serial.as_deref().expect("ATTACHED has a serial");
+        let position = ledger.parse(self.channel, serial);
+        match (self.asked.take(), self.state) {
+            (asked, State::Detaching) => {
+                self.asked = asked;
+                return;
+            }
+            (Some(Asked { serial: Some(sent), .. }), _) if resumed => {
+                assert_eq!(sent, serial, "RESUMED goes on elsewhere");
+                let more = ledger.next(self.channel, position, None).is_some();
+                assert!(more || !backlog, "HAS_BACKLOG, and nothing follows");
+            }
+            (Some(Asked { serial: Some(sent), .. }), _) => {
+                let sent = ledger.parse(self.channel, &sent);
+                self.gap(frame, sent, position, ledger);
+            }
+            (Some(asked), _) => self.began(&asked, position, resumed, backlog, ledger),
+            (None, _) => {
+                assert!(!resumed, "ATTACHED that nobody asked for");
+                self.gap(frame, self.cursor, position, ledger);
+            }
+        }
+        (self.state, self.cursor, self.serial) = (State::Attached, position, Some(serial.to_owned()));
+    }
+
+    fn began(&self, asked: &Asked, position: Position, resumed: bool, backlog: bool, ledger: &Ledger) {
+        assert!(!resumed, "a fresh attachment resumes nothing");
+        let after = ledger.messages_after(self.channel, position);
+        // Attachments that come together share a read of the log, which may have been under way for a while.
+        let since = ledger.messages_since(self.channel, asked.latest_ms.saturating_sub(READ_MAX_MS));
+        match self.rewind {
+            None => assert!(!backlog, "nothing was asked to be replayed"),
+            Some(count) => {
+                let all = asked.reaches_to.is_none_or(|first| position < first);
+                assert!(after >= count || all, "a rewind of {count} gives {after}, not all of what there is");
+                // The oldest publish may have more messages than were asked for, at most three.
+                assert!(after <= count + since + 2, "a rewind of {count} gives {after}, {since} of them new");
+            }
+        }
+    }
+
+    fn gap(&mut self, frame: &Frame, from: Position, to: Position, ledger: &Ledger) {
+        assert!(frame.error.is_some(), "a gap without an error");
+        assert!(to >= from, "a gap that goes back, from {from:?} to {to:?}");
+        assert!(
+            ledger.may_be_gone(self.channel, from),
+            "continuity is lost at {from:?} though the log has what follows"
+        );
+        self.gaps += 1;
+    }
+
+    pub fn messages(&mut self, frame: &Frame, silent: Option<&str>, ledger: &mut Ledger) {
+        match self.state {
+            State::Attached => {}
+            State::Detaching | State::Detached => return,
+            State::Attaching => panic!("{} gets messages before ATTACHED", self.name),
+        }
+        let mut messages = frame.messages.iter().enumerate();
+        assert!(!frame.messages.is_empty(), "a MESSAGE without messages");
+        while messages.len() > 0 {
+            self.entry(frame, &mut messages, silent, ledger);
+        }
+        let serial = frame.channel_serial.clone().expect("MESSAGE has a serial");
+        assert_eq!(ledger.parse(self.channel, &serial), self.cursor, "a frame has the serial of its last message");
+        self.serial = Some(serial);
+    }
+
+    /// Takes the messages of one publish off a frame: they must be those of the next in the channel's order.
+    fn entry<'a>(
+        &mut self,
+        frame: &Frame,
+        messages: &mut impl Iterator<Item = (usize, &'a Message)>,
+        silent: Option<&str>,
+        ledger: &mut Ledger,
+    ) {
+        let Some(expected) = ledger.next(self.channel, self.cursor, silent) else {
+            panic!("{} gets what is not in the log: {frame:?}", self.name)
+        };
+        let (position, count) = (expected.position, expected.messages.len());
+        let (connection_id, contents) = (expected.connection_id.clone(), expected.messages.clone());
+        assert!(ledger.is_durable(self.channel, position), "a message is delivered before it is durable");
+        for (index, (own_id, data)) in contents.iter().enumerate() {
+            let (at, message) = messages.next().unwrap_or_else(|| panic!("{position:?} comes in part: {frame:?}"));
+            let got = ledger.parse(self.channel, &message.serial);
+            assert!(got >= position, "{} gets {got:?} again or out of order, behind {:?}", self.name, self.cursor);
+            assert!(got <= position, "{} misses {position:?}, gets {got:?} behind {:?}", self.name, self.cursor);
+            assert_eq!(message.data, *data);
+            assert!(message.serial.ends_with(&format!(":{index:03}")), "the messages of a publish keep their order");
+            assert_eq!(message.connection_id.as_ref().or(frame.connection_id.as_ref()), connection_id.as_ref());
+            let own = own_id.clone().unwrap_or_else(|| format!("{}:{at}", frame.id.as_deref().unwrap_or_default()));
+            assert!(frame.id.is_none() || message.id == own, "{} is not the id {own}", message.id);
+            if let Data::Text(text) = data {
+                ledger.see(self.channel, &message.serial, text);
+            }
+        }
+        self.received += count;
+        self.cursor = position;
+    }
+
+    /// Whether it isn't where it wants to be, or doesn't have everything.
+    pub fn lacks(&self, silent: Option<&str>, ledger: &Ledger) -> bool {
+        let settled = if self.wanted { State::Attached } else { State::Detached };
+        let behind = || self.wanted && ledger.next(self.channel, self.cursor, silent).is_some();
+        self.state != settled || self.asked.is_some() || behind()
+    }
+}

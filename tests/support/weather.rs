@@ -1,0 +1,66 @@
+//! How bad it is in one run: each seed has faults of its own choosing, since what hides behind one fault another uncovers.
+
+use super::random::Random;
+
+/// Rates are of a thousand: calls between objects, accesses to a disk, moments of a client, or faults of their kind.
+#[derive(Clone, Debug)]
+pub struct Weather {
+    pub lose_call: u64,
+    pub lose_answer: u64,
+    pub slow_call: u64,
+    pub repeat_delivery: u64,
+    pub fail_disk: u64,
+    pub evict: u64,
+    pub reset: u64,
+    pub crash: u64,
+    pub step_clock: u64,
+    pub sever: u64,
+    pub half_open: u64,
+    pub stall: u64,
+    /// How long a call, or a disk, takes at most when nothing is wrong with it.
+    pub latency_ms: u64,
+}
+
+impl Weather {
+    pub fn of(random: &mut Random) -> Weather {
+        let mut rate = |worst: u64| match random.below(3) {
+            0 => 0,
+            1 => random.below(worst / 4 + 1),
+            _ => random.below(worst + 1),
+        };
+        Weather {
+            lose_call: rate(200),
+            lose_answer: rate(200),
+            slow_call: rate(150),
+            repeat_delivery: rate(200),
+            fail_disk: rate(60),
+            evict: rate(1_000),
+            reset: rate(300),
+            crash: rate(200),
+            step_clock: rate(200),
+            sever: rate(300),
+            half_open: rate(500),
+            stall: rate(100),
+            latency_ms: 1 + rate(60),
+        }
+    }
+
+    /// Nothing fails any more; objects still sleep.
+    pub fn calm() -> Weather {
+        Weather {
+            lose_call: 0,
+            lose_answer: 0,
+            slow_call: 0,
+            repeat_delivery: 0,
+            fail_disk: 0,
+            evict: 500,
+            reset: 0,
+            crash: 0,
+            step_clock: 0,
+            sever: 0,
+            half_open: 0,
+            stall: 0,
+            latency_ms: 10,
+        }
+    }
+}
