@@ -66,7 +66,7 @@ fn a_relay_that_asks_to_be_fed_takes_no_delivery_before_the_answer() {
     connect(&mut relay, 1);
     let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
     let (answer, _) = relay.deliver(&delivery(5, &[6, 7]), NOW_MS);
-    assert_eq!(answer, Delivered::At(Position(5)), "it will be told again, from there");
+    assert_eq!(answer, Delivered::NotYet, "it will be told again");
 
     connect(&mut relay, 2);
     assert_eq!(frames(&send(&mut relay, 2, ATTACH), 2), [] as [String; 0]);
@@ -84,8 +84,7 @@ fn a_relay_that_asks_to_be_fed_never_says_that_nobody_listens() {
     connect(&mut relay, 1);
     let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
     send(&mut relay, 1, r#"{"action":12,"channel":"room"}"#);
-    let (answer, _) = relay.deliver(&delivery(5, &[6]), NOW_MS);
-    assert_eq!(answer, Delivered::At(Position(5)));
+    assert_eq!(relay.deliver(&delivery(5, &[6]), NOW_MS).0, Delivered::NotYet);
     relay.answered(subscribe, subscribed(5), NOW_MS);
     assert_eq!(relay.deliver(&delivery(5, &[6]), NOW_MS).0, Delivered::Unsubscribed);
 }
@@ -134,4 +133,18 @@ fn a_key_is_used_up_once_its_successor_was_seen() {
     rebuilt.restore(SocketId(2), &seen, NOW_MS);
     let refused = &frames(&resume(&mut rebuilt, 3, &first), 3)[0];
     assert!(refused.contains(r#""code":80018"#), "{refused}");
+}
+
+/// A channel that lost its memory guesses where its relays are, and a relay that still asks doesn't know either: nobody
+/// may take the guess for knowledge.
+#[test]
+fn a_guess_about_a_relay_that_asks_stays_a_guess() {
+    let mut store = MemoryStore::default();
+    let name = RelayName::shard(app().id(), 0);
+    wake(&mut store).subscribe(&mut store, name.clone()).expect("the store works");
+    let mut channel = wake(&mut store);
+    channel.tick(&mut store, NOW_MS);
+    channel.delivered(&mut store, &name, 1, Some(Delivered::NotYet), NOW_MS);
+    let effects = channel.tick(&mut store, NOW_MS + 60_000);
+    assert!(matches!(effects[..], [courtside::channel::Effect::Deliver { .. }]), "{effects:?}");
 }

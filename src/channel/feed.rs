@@ -124,7 +124,7 @@ impl Feeds {
                 return true;
             }
             Some(Delivered::Unsubscribed) => {}
-            None => feed.fail(now_ms),
+            Some(Delivered::NotYet) | None => feed.fail(now_ms),
         }
         false
     }
