@@ -6,6 +6,7 @@ mod support {
 }
 
 use courtside::call::{Backlog, Delivered, ReadFrom, RelayName, Request, Response};
+use courtside::channel::{Effect, Ticket};
 use courtside::relay::SocketId;
 use courtside::serial::Position;
 
@@ -101,9 +102,9 @@ fn a_late_subscription_skips_nothing() {
     channel.subscribe(&mut store, name.clone()).expect("the store works");
     channel.delivered(&mut store, &name, *attempt, None, NOW_MS);
     let effects = channel.tick(&mut store, NOW_MS + 60_000);
-    let again = effects.iter().any(|effect| {
-        matches!(effect, courtside::channel::Effect::Deliver { delivery, .. } if delivery.entries == lost.entries)
-    });
+    let again = effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Deliver { delivery, .. } if delivery.entries == lost.entries));
     assert!(again, "{effects:?}");
 }
 
@@ -146,5 +147,49 @@ fn a_guess_about_a_relay_that_asks_stays_a_guess() {
     channel.tick(&mut store, NOW_MS);
     channel.delivered(&mut store, &name, 1, Some(Delivered::NotYet), NOW_MS);
     let effects = channel.tick(&mut store, NOW_MS + 60_000);
-    assert!(matches!(effects[..], [courtside::channel::Effect::Deliver { .. }]), "{effects:?}");
+    assert!(matches!(effects[..], [Effect::Deliver { .. }]), "{effects:?}");
+}
+
+/// A write failed, yet the row was kept, and the disk couldn't be read at once. What is in it is published: it is fed
+/// without waiting for another publish, and nobody reads it whom it will reach again.
+#[test]
+fn what_was_kept_though_its_write_failed_comes_once() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    let name = RelayName::shard(app().id(), 0);
+    let before = channel.subscribe(&mut store, name.clone()).expect("the store works").position;
+    (store.fail_append, store.keep_failed, store.fail_load) = (true, true, true);
+    channel.publish(Ticket(0), vec![numbered("a", 0)]).expect("there is room");
+    let effects = channel.commit(&mut store, NOW_MS);
+    assert!(matches!(effects[..], [Effect::Reply(_, Err(_))]), "{effects:?}");
+
+    let due_ms = channel.deadline().expect("it tries again");
+    let mut reader = wake(&mut store);
+    let from = ReadFrom::After { position: before, series: SERIES.into() };
+    let read = reader.read(&mut store, &from, NOW_MS).expect("the store works");
+    let read_while_stale = channel.read(&mut store, &from, NOW_MS).expect("the store works");
+    assert_eq!(read_while_stale, read, "what is read ends where the reader is told that it does");
+    let effects = channel.tick(&mut store, due_ms);
+    assert!(
+        matches!(&effects[..], [Effect::Deliver { delivery, .. }] if delivery.entries == read.entries),
+        "{effects:?}"
+    );
+}
+
+/// The log can't be read for a relay that is behind: that is tried again though nothing else happens.
+#[test]
+fn a_feed_whose_log_cannot_be_read_is_due_again() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    let name = RelayName::shard(app().id(), 0);
+    let before = channel.subscribe(&mut store, name.clone()).expect("the store works").position;
+    publish(&mut channel, &mut store, vec![numbered("a", 0)]);
+    let mut channel = wake(&mut store);
+    let asks = channel.tick(&mut store, NOW_MS);
+    assert!(matches!(asks[..], [Effect::Deliver { attempt: 1, .. }]), "{asks:?}");
+    store.fail_rows = true;
+    assert_eq!(channel.delivered(&mut store, &name, 1, Some(Delivered::At(before)), NOW_MS), []);
+    let due_ms = channel.deadline().expect("it tries again");
+    assert!(due_ms < NOW_MS + 10_000);
+    assert!(matches!(channel.tick(&mut store, due_ms)[..], [Effect::Deliver { .. }]));
 }
