@@ -193,3 +193,21 @@ fn a_feed_whose_log_cannot_be_read_is_due_again() {
     assert!(due_ms < NOW_MS + 10_000);
     assert!(matches!(channel.tick(&mut store, due_ms)[..], [Effect::Deliver { .. }]));
 }
+
+/// Rows go only once it is stored that they are gone: else a rebuilt channel would resume over the gap.
+#[test]
+fn rows_go_after_the_floor_is_stored() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    let (first, _) = publish(&mut channel, &mut store, vec![numbered("a", 0)]);
+    publish(&mut channel, &mut store, vec![numbered("a", 1)]);
+    publish(&mut channel, &mut store, vec![numbered("a", 2)]);
+    store.fail_meta = true;
+    channel.tick(&mut store, NOW_MS + 1_000_000);
+    assert_eq!(store.rows.len(), 3);
+    channel.tick(&mut store, NOW_MS + 1_000_000);
+    assert_eq!(store.rows.len(), 1);
+    let from = ReadFrom::After { position: Position(first[0].0 - 1), series: SERIES.into() };
+    let read = wake(&mut store).read(&mut store, &from, NOW_MS).expect("the store works");
+    assert!(read.lost.is_some());
+}

@@ -83,6 +83,7 @@ impl Channel {
     ) -> Result<Option<Channel>, StoreError> {
         let stored = store.load()?;
         let known = stored.meta.as_deref().and_then(|bytes| pinned::decode::<Meta>(bytes));
+        let begins = known.is_none();
         let meta = match (known, call) {
             (Some(meta), _) => meta,
             (None, None) => return Ok(None),
@@ -103,8 +104,8 @@ impl Channel {
             stale: false,
             mend_at_ms: None,
         };
-        if stored.meta.is_none() {
-            channel.save_meta(store)?;
+        if begins {
+            channel.save_meta(store, channel.meta.clone())?;
         }
         Ok(Some(channel))
     }
@@ -127,8 +128,7 @@ impl Channel {
         if self.meta.rules == rules {
             return Ok(());
         }
-        self.meta.rules = rules;
-        self.save_meta(store)
+        self.save_meta(store, Meta { rules, ..self.meta.clone() })
     }
 
     /// Queues publishes for the next [`Channel::commit`]. Fails with 42911 when too much waits already.
@@ -212,13 +212,8 @@ impl Channel {
         if let Some(window) = &mut self.window {
             window.forget_before(now_ms);
         }
-        match self.log.trim(store, &self.meta.rules, now_ms) {
-            Ok(Some(floor)) => {
-                self.meta.floor = floor;
-                let _ = self.save_meta(store);
-            }
-            Ok(None) => {}
-            Err(_) => self.forget(),
+        if self.trim(store, now_ms).is_err() {
+            self.forget();
         }
         self.feeds.tick(now_ms);
         self.feed(store, now_ms)
@@ -298,6 +293,14 @@ impl Channel {
         Ok(window)
     }
 
+    /// The floor first: a log that says less than it has is safe, one that lost rows unawares would resume over the gap.
+    fn trim(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
+        self.reload(store)?;
+        let Some(floor) = self.log.expired(store, &self.meta.rules, now_ms)? else { return Ok(()) };
+        self.save_meta(store, Meta { floor, ..self.meta.clone() })?;
+        self.log.trim(store, floor)
+    }
+
     fn feed(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
         match self.reload(store) {
             Ok(()) => self.feeds.pump(store, &self.log, &self.meta, now_ms),
@@ -324,8 +327,11 @@ impl Channel {
         Ok(())
     }
 
-    fn save_meta(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
-        store.save_meta(&pinned::encode(&self.meta))
+    /// Believes only what is stored.
+    fn save_meta(&mut self, store: &mut impl Store, meta: Meta) -> Result<(), StoreError> {
+        store.save_meta(&pinned::encode(&meta))?;
+        self.meta = meta;
+        Ok(())
     }
 }
 
