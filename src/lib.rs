@@ -8,6 +8,7 @@ pub mod error;
 pub mod name;
 pub mod serial;
 pub mod pinned;
+pub mod rate;
 pub mod wire;
 pub mod auth;
 pub mod publish;

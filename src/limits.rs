@@ -1,5 +1,7 @@
 //! Every bound of the system, with its arithmetic. Reaching one gets a coded error, never silence.
 
+use crate::rate::Rate;
+
 /// Bytes in an app's id. Hosted ids have six; room for words.
 pub const APP_ID_MAX_BYTES: usize = 64;
 
@@ -140,6 +142,12 @@ pub const CLOCK_SKEW_MAX_MS: u64 = 2 * 60 * 1000;
 /// Characters in a nonce at least, bytes at most. One is kept for twice the clock skew.
 pub const NONCE_MIN_CHARS: usize = 16;
 pub const NONCE_MAX_BYTES: usize = 255;
+
+/// Wrong secrets for one key from one address: twenty, then one every three seconds.
+pub const WRONG_SECRETS: Rate = Rate { burst: 20, interval_ms: 3_000 };
+
+/// Keys and addresses whose wrong secrets are counted, in one isolate: 10,000 × 250 bytes is 2.5 MB.
+pub const WRONG_SECRETS_MAX_KEYS: usize = 10_000;
 
 /// Targets in one request to revoke tokens.
 pub const REVOKE_MAX_TARGETS: usize = 100;

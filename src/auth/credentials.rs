@@ -93,6 +93,14 @@ impl Credentials {
         self.key_name().app()
     }
 
+    /// The key whose secret is presented; `None` for a token.
+    pub(super) fn presented_key(&self) -> Option<&KeyName> {
+        match &self.proof {
+            Proof::Key(key) => Some(&key.name),
+            Proof::Token(_) | Proof::Jwt(_) => None,
+        }
+    }
+
     fn key_name(&self) -> &KeyName {
         match &self.proof {
             Proof::Key(key) => &key.name,
