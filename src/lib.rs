@@ -15,6 +15,7 @@ pub mod publish;
 pub mod call;
 pub mod channel;
 pub mod relay;
+pub mod app;
 pub mod rest;
 #[cfg(target_arch = "wasm32")]
 mod shell;

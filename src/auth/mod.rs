@@ -40,4 +40,4 @@ pub use namespace::{Namespace, Rules};
 pub use operations::Operations;
 pub use request::{ApprovedToken, NonceUse, TokenDetails, TokenRequest};
 pub use revocation::{Revocation, Revocations, RevokeReport, RevokeRequest, RevokeResult, Target};
-pub use secret::Secret;
+pub use secret::{Secret, derive};

@@ -96,6 +96,11 @@ impl Namespace {
         Ok(Namespace { id: id.to_owned(), rules })
     }
 
+    /// Whether a namespace may have a field of this name.
+    pub fn knows(field: &str) -> bool {
+        field == "id" || FLAGS.contains(&field) || TIMED.contains(&field)
+    }
+
     /// As it stands in the configuration, every flag spelled out.
     pub fn to_json(&self) -> Value {
         let mut object = Map::from_iter([("id".to_owned(), json!(self.id))]);

@@ -4,6 +4,7 @@
 use js_sys::{Array, Date, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 
+use crate::name::alphanumeric;
 use crate::wire::Encoded;
 
 #[wasm_bindgen]
@@ -110,8 +111,7 @@ pub fn now_ms() -> u64 {
 
 /// An id of letters and digits with 71 bits of randomness, safe in URLs, names and serials.
 pub fn random_id() -> String {
-    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    random_bytes::<12>().iter().map(|byte| ALPHABET[usize::from(*byte) % 62] as char).collect()
+    alphanumeric(&random_bytes::<12>())
 }
 
 pub fn random_bytes<const N: usize>() -> [u8; N] {
