@@ -32,7 +32,7 @@ mod token;
 pub use apps::{App, Apps};
 pub use attempts::Attempts;
 pub use capability::Capability;
-pub use credentials::{Credentials, Presented, Surface};
+pub use credentials::{Credentials, Presented, Surface, bearer};
 pub use grant::Grant;
 pub use identity::Identity;
 pub use key::{Key, KeyName};
