@@ -166,7 +166,8 @@ impl Registrar {
     /// When [`Registrar::tick`] and [`Registrar::notices`] are next needed.
     pub fn deadline(&self) -> Option<u64> {
         let behind = self.watchers.values().filter(|watcher| watcher.told < self.revision);
-        behind.map(|watcher| watcher.due_ms).chain(self.sweep_at_ms).min()
+        // One that waits for room is told when another has answered.
+        behind.map(|watcher| watcher.due_ms).filter(|due_ms| *due_ms > 0).chain(self.sweep_at_ms).min()
     }
 
     fn config(&self) -> Option<&str> {

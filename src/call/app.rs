@@ -32,6 +32,18 @@ pub enum AppRequest {
     Watch(RelayName),
 }
 
+impl AppRequest {
+    /// Whether it may be asked again when no answer came. That a nonce is new is told to one only.
+    pub fn may_be_repeated(&self) -> bool {
+        !matches!(self, AppRequest::Nonce { .. })
+    }
+
+    /// Whether what was known of the app before may be wrong after.
+    pub fn changes_app(&self) -> bool {
+        matches!(self, AppRequest::Create { .. } | AppRequest::Delete)
+    }
+}
+
 /// An app's answer, by the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AppResponse {

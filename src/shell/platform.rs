@@ -75,6 +75,12 @@ extern "C" {
     #[wasm_bindgen(method, getter, js_name = searchParams)]
     pub fn search_params(this: &Url) -> JsValue;
 
+    #[wasm_bindgen(method, getter)]
+    pub fn host(this: &Url) -> String;
+
+    #[wasm_bindgen(method, getter)]
+    pub fn protocol(this: &Url) -> String;
+
     pub type Sql;
 
     #[wasm_bindgen(method, catch, variadic)]
@@ -95,6 +101,12 @@ pub fn query_pairs(url: &str) -> Vec<(String, String)> {
         (pair.get(0).as_string().unwrap_or_default(), pair.get(1).as_string().unwrap_or_default())
     };
     Array::from(&url.search_params()).iter().map(pair).collect()
+}
+
+/// The host and port of a URL, and whether it is of a connection with TLS.
+pub fn origin(url: &str) -> (String, bool) {
+    let Ok(url) = Url::new(url) else { return (String::new(), false) };
+    (url.host(), ["https:", "wss:"].contains(&url.protocol().as_str()))
 }
 
 /// A frame as the runtime sends it. Made once, sent to many.
