@@ -25,9 +25,10 @@ export const demoApps = {
 /**
  * Starts the worker on storage of its own. `stop` it when the test is over.
  * @param {object | null} [apps] the APPS secret; null leaves it unset
+ * @param {Record<string, string>} [variables] what else the deployment is told
  */
-export async function startRuntime(apps = demoApps) {
-  const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')));
+export async function startRuntime(apps = demoApps, variables = {}) {
+  const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')), variables);
   await runtime.start();
   return runtime;
 }
@@ -38,18 +39,33 @@ export class Runtime {
   #calls = 0;
   /** Where it listens, such as `http://127.0.0.1:40123`; the same after `kill` and `start`. */
   url = 'http://127.0.0.1:0';
+  /** All that it has printed; tests look for what must not be in a log. */
+  log = '';
 
-  /** @param {object | null} apps @param {string} storage */
-  constructor(apps, storage) {
+  /** @param {object | null} apps @param {string} storage @param {Record<string, string>} [variables] */
+  constructor(apps, storage, variables = {}) {
     this.apps = apps;
     this.storage = storage;
-    this.#child = fork(import.meta.filename, { detached: true });
+    this.variables = variables;
+    this.#child = this.#fork();
+  }
+
+  #fork() {
+    const child = fork(import.meta.filename, { detached: true, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text) => {
+        this.log += text;
+        process.stderr.write(text);
+      });
+    }
+    return child;
   }
 
   /** After `kill`: starts again on the same storage and port, where clients that reconnect will look. */
   async start() {
-    if (!this.#child.connected) this.#child = fork(import.meta.filename, { detached: true });
-    this.url = await this.#call('start', { apps: this.apps, storage: this.storage, port: this.port });
+    if (!this.#child.connected) this.#child = this.#fork();
+    const { apps, storage, variables, port } = this;
+    this.url = await this.#call('start', { apps, storage, variables, port });
   }
 
   /** What the `ably` SDK needs to find this runtime. */
@@ -64,7 +80,7 @@ export class Runtime {
   /**
    * Evicts one object by name, or every object of the class: its memory goes, as after ten idle seconds on the platform.
    * It is back with the next event.
-   * @param {'Channel' | 'Relay'} className
+   * @param {'Channel' | 'Relay' | 'App'} className
    * @param {string} [name]
    * @param {'hibernate' | 'close'} [webSockets] whether its sockets stay open
    * @returns {Promise<number>} how many objects were evicted: those that were running
@@ -116,8 +132,8 @@ export class Runtime {
 let miniflare;
 
 const commands = {
-  /** @param {{ apps: object | null, storage: string, port: number }} options */
-  async start({ apps, storage, port }) {
+  /** @param {{ apps: object | null, storage: string, variables: Record<string, string>, port: number }} options */
+  async start({ apps, storage, variables, port }) {
     const { Miniflare, Log, LogLevel, convertV4MiniflareOptions } = await import('miniflare');
     const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
     const { workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml'));
@@ -129,7 +145,7 @@ const commands = {
         { type: 'ESModule', path: path.join(root, 'build/index.js') },
         { type: 'CompiledWasm', path: path.join(root, 'build/index_bg.wasm') },
       ],
-      bindings: apps ? { APPS: JSON.stringify(apps) } : {},
+      bindings: { ...variables, ...(apps ? { APPS: JSON.stringify(apps) } : {}) },
       host: '127.0.0.1',
       port,
       cf: false,
