@@ -25,9 +25,10 @@ export const demoApps = {
 /**
  * Starts the worker on storage of its own. `stop` it when the test is over.
  * @param {object | null} [apps] the APPS secret; null leaves it unset
+ * @param {string[]} [inFront] modules that stand before the built worker, the entry first
  */
-export async function startRuntime(apps = demoApps) {
-  const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')));
+export async function startRuntime(apps = demoApps, /** @type {string[]} */ inFront = []) {
+  const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')), inFront);
   await runtime.start();
   return runtime;
 }
@@ -39,8 +40,9 @@ export class Runtime {
   /** Where it listens, such as `http://127.0.0.1:40123`; the same after `kill` and `start`. */
   url = 'http://127.0.0.1:0';
 
-  /** @param {object | null} apps @param {string} storage */
-  constructor(apps, storage) {
+  /** @param {object | null} apps @param {string} storage @param {string[]} inFront */
+  constructor(apps, storage, inFront = []) {
+    this.inFront = inFront;
     this.apps = apps;
     this.storage = storage;
     this.#child = fork(import.meta.filename, { detached: true });
@@ -49,7 +51,7 @@ export class Runtime {
   /** After `kill`: starts again on the same storage and port, where clients that reconnect will look. */
   async start() {
     if (!this.#child.connected) this.#child = fork(import.meta.filename, { detached: true });
-    this.url = await this.#call('start', { apps: this.apps, storage: this.storage, port: this.port });
+    this.url = await this.#call('start', { apps: this.apps, storage: this.storage, port: this.port, inFront: this.inFront });
   }
 
   /** What the `ably` SDK needs to find this runtime. */
@@ -71,6 +73,13 @@ export class Runtime {
    */
   async evict(className, name, webSockets = 'hibernate') {
     return this.#call('evict', { className, name, webSockets });
+  }
+
+  /** The process of the runtime itself, for those who measure it (Linux only). */
+  async workerdPid() {
+    const parent = this.#child.pid;
+    const children = fs.readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim().split(' ');
+    return children.map(Number).find((pid) => fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'workerd');
   }
 
   /** Ends the runtime in order and removes its storage. */
@@ -116,8 +125,8 @@ export class Runtime {
 let miniflare;
 
 const commands = {
-  /** @param {{ apps: object | null, storage: string, port: number }} options */
-  async start({ apps, storage, port }) {
+  /** @param {{ apps: object | null, storage: string, port: number, inFront: string[] }} options */
+  async start({ apps, storage, port, inFront }) {
     const { Miniflare, Log, LogLevel, convertV4MiniflareOptions } = await import('miniflare');
     const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
     const { workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml'));
@@ -126,6 +135,8 @@ const commands = {
       name: 'courtside',
       modulesRoot: path.join(root, 'build'),
       modules: [
+        ...inFront.map((file) => ({ type: 'ESModule', path: path.join(root, 'build', path.basename(file)),
+          contents: fs.readFileSync(file, 'utf8') })),
         { type: 'ESModule', path: path.join(root, 'build/index.js') },
         { type: 'CompiledWasm', path: path.join(root, 'build/index_bg.wasm') },
       ],
