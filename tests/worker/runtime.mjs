@@ -135,7 +135,7 @@ const commands = {
       name: 'courtside',
       modulesRoot: path.join(root, 'build'),
       modules: [
-        ...inFront.map((file) => ({ type: 'ESModule', path: path.join(root, 'build', path.basename(file)),
+        ...inFront.map((file) => ({ type: /** @type {const} */ ('ESModule'), path: path.join(root, 'build', path.basename(file)),
           contents: fs.readFileSync(file, 'utf8') })),
         { type: 'ESModule', path: path.join(root, 'build/index.js') },
         { type: 'CompiledWasm', path: path.join(root, 'build/index_bg.wasm') },
