@@ -15,7 +15,6 @@ const executablePath = [
   '/Applications/Chromium.app/Contents/MacOS/Chromium',
 ].find((candidate) => candidate && fs.existsSync(candidate));
 /** Until the worker speaks the protocol, these show what it still lacks. */
-const todo = true;
 const skip = executablePath ? false : 'no Chromium here: install it, or name it in CHROMIUM';
 
 const launch = () => chromium.launch({
@@ -24,7 +23,7 @@ const launch = () => chromium.launch({
     '--disable-component-update', '--disable-sync'],
 });
 
-test('one tab keeps score, the other shows it', { skip, todo }, async (t) => {
+test('one tab keeps score, the other shows it', { skip }, async (t) => {
   const runtime = await startRuntime();
   t.after(() => runtime.stop());
   const browser = await launch();
@@ -51,7 +50,7 @@ test('one tab keeps score, the other shows it', { skip, todo }, async (t) => {
   await photograph(t, fan, 'phone');
 });
 
-test('the page says that the connection is down, and when it is back', { skip, todo }, async (t) => {
+test('the page says that the connection is down, and when it is back', { skip }, async (t) => {
   const runtime = await startRuntime();
   t.after(() => runtime.stop());
   const browser = await launch();
