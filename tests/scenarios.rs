@@ -14,7 +14,9 @@ mod support {
     pub mod host;
     pub mod ledger;
     pub mod memory_store;
+    pub mod publish;
     pub mod random;
+    pub mod shell;
     pub mod stage;
     pub mod subscription;
 }
