@@ -231,6 +231,8 @@ pub enum Delivered {
     At(Position),
     /// Nobody listens here any more; take the relay off the list.
     Unsubscribed,
+    /// The relay still asks the channel where it stands, and took nothing.
+    NotYet,
 }
 
 impl Rules {

@@ -6,6 +6,7 @@ mod support {
 }
 
 use courtside::call::{Backlog, Delivered, ReadFrom, RelayName, Request, Response};
+use courtside::channel::{Effect, Ticket};
 use courtside::relay::SocketId;
 use courtside::serial::Position;
 
@@ -66,7 +67,7 @@ fn a_relay_that_asks_to_be_fed_takes_no_delivery_before_the_answer() {
     connect(&mut relay, 1);
     let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
     let (answer, _) = relay.deliver(&delivery(5, &[6, 7]), NOW_MS);
-    assert_eq!(answer, Delivered::At(Position(5)), "it will be told again, from there");
+    assert_eq!(answer, Delivered::NotYet, "it will be told again");
 
     connect(&mut relay, 2);
     assert_eq!(frames(&send(&mut relay, 2, ATTACH), 2), [] as [String; 0]);
@@ -84,8 +85,7 @@ fn a_relay_that_asks_to_be_fed_never_says_that_nobody_listens() {
     connect(&mut relay, 1);
     let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
     send(&mut relay, 1, r#"{"action":12,"channel":"room"}"#);
-    let (answer, _) = relay.deliver(&delivery(5, &[6]), NOW_MS);
-    assert_eq!(answer, Delivered::At(Position(5)));
+    assert_eq!(relay.deliver(&delivery(5, &[6]), NOW_MS).0, Delivered::NotYet);
     relay.answered(subscribe, subscribed(5), NOW_MS);
     assert_eq!(relay.deliver(&delivery(5, &[6]), NOW_MS).0, Delivered::Unsubscribed);
 }
@@ -102,9 +102,9 @@ fn a_late_subscription_skips_nothing() {
     channel.subscribe(&mut store, name.clone()).expect("the store works");
     channel.delivered(&mut store, &name, *attempt, None, NOW_MS);
     let effects = channel.tick(&mut store, NOW_MS + 60_000);
-    let again = effects.iter().any(|effect| {
-        matches!(effect, courtside::channel::Effect::Deliver { delivery, .. } if delivery.entries == lost.entries)
-    });
+    let again = effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Deliver { delivery, .. } if delivery.entries == lost.entries));
     assert!(again, "{effects:?}");
 }
 
@@ -134,4 +134,80 @@ fn a_key_is_used_up_once_its_successor_was_seen() {
     rebuilt.restore(SocketId(2), &seen, NOW_MS);
     let refused = &frames(&resume(&mut rebuilt, 3, &first), 3)[0];
     assert!(refused.contains(r#""code":80018"#), "{refused}");
+}
+
+/// A channel that lost its memory guesses where its relays are, and a relay that still asks doesn't know either: nobody
+/// may take the guess for knowledge.
+#[test]
+fn a_guess_about_a_relay_that_asks_stays_a_guess() {
+    let mut store = MemoryStore::default();
+    let name = RelayName::shard(app().id(), 0);
+    wake(&mut store).subscribe(&mut store, name.clone()).expect("the store works");
+    let mut channel = wake(&mut store);
+    channel.tick(&mut store, NOW_MS);
+    channel.delivered(&mut store, &name, 1, Some(Delivered::NotYet), NOW_MS);
+    let effects = channel.tick(&mut store, NOW_MS + 60_000);
+    assert!(matches!(effects[..], [Effect::Deliver { .. }]), "{effects:?}");
+}
+
+/// A write failed, yet the row was kept, and the disk couldn't be read at once. What is in it is published: it is fed
+/// without waiting for another publish, and nobody reads it whom it will reach again.
+#[test]
+fn what_was_kept_though_its_write_failed_comes_once() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    let name = RelayName::shard(app().id(), 0);
+    let before = channel.subscribe(&mut store, name.clone()).expect("the store works").position;
+    (store.fail_append, store.keep_failed, store.fail_load) = (true, true, true);
+    channel.publish(Ticket(0), vec![numbered("a", 0)]).expect("there is room");
+    let effects = channel.commit(&mut store, NOW_MS);
+    assert!(matches!(effects[..], [Effect::Reply(_, Err(_))]), "{effects:?}");
+
+    let due_ms = channel.deadline().expect("it tries again");
+    let mut reader = wake(&mut store);
+    let from = ReadFrom::After { position: before, series: SERIES.into() };
+    let read = reader.read(&mut store, &from, NOW_MS).expect("the store works");
+    let read_while_stale = channel.read(&mut store, &from, NOW_MS).expect("the store works");
+    assert_eq!(read_while_stale, read, "what is read ends where the reader is told that it does");
+    let effects = channel.tick(&mut store, due_ms);
+    assert!(
+        matches!(&effects[..], [Effect::Deliver { delivery, .. }] if delivery.entries == read.entries),
+        "{effects:?}"
+    );
+}
+
+/// The log can't be read for a relay that is behind: that is tried again though nothing else happens.
+#[test]
+fn a_feed_whose_log_cannot_be_read_is_due_again() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    let name = RelayName::shard(app().id(), 0);
+    let before = channel.subscribe(&mut store, name.clone()).expect("the store works").position;
+    publish(&mut channel, &mut store, vec![numbered("a", 0)]);
+    let mut channel = wake(&mut store);
+    let asks = channel.tick(&mut store, NOW_MS);
+    assert!(matches!(asks[..], [Effect::Deliver { attempt: 1, .. }]), "{asks:?}");
+    store.fail_rows = true;
+    assert_eq!(channel.delivered(&mut store, &name, 1, Some(Delivered::At(before)), NOW_MS), []);
+    let due_ms = channel.deadline().expect("it tries again");
+    assert!(due_ms < NOW_MS + 10_000);
+    assert!(matches!(channel.tick(&mut store, due_ms)[..], [Effect::Deliver { .. }]));
+}
+
+/// Rows go only once it is stored that they are gone: else a rebuilt channel would resume over the gap.
+#[test]
+fn rows_go_after_the_floor_is_stored() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    let (first, _) = publish(&mut channel, &mut store, vec![numbered("a", 0)]);
+    publish(&mut channel, &mut store, vec![numbered("a", 1)]);
+    publish(&mut channel, &mut store, vec![numbered("a", 2)]);
+    store.fail_meta = true;
+    channel.tick(&mut store, NOW_MS + 1_000_000);
+    assert_eq!(store.rows.len(), 3);
+    channel.tick(&mut store, NOW_MS + 1_000_000);
+    assert_eq!(store.rows.len(), 1);
+    let from = ReadFrom::After { position: Position(first[0].0 - 1), series: SERIES.into() };
+    let read = wake(&mut store).read(&mut store, &from, NOW_MS).expect("the store works");
+    assert!(read.lost.is_some());
 }

@@ -124,7 +124,7 @@ impl Feeds {
                 return true;
             }
             Some(Delivered::Unsubscribed) => {}
-            None => feed.fail(now_ms),
+            Some(Delivered::NotYet) | None => feed.fail(now_ms),
         }
         false
     }
@@ -143,27 +143,24 @@ impl Feeds {
         }
     }
 
-    /// The next delivery for every relay that is idle and behind.
-    pub(super) fn pump(
-        &mut self,
-        store: &mut impl Store,
-        log: &mut Log,
-        meta: &Meta,
-        now_ms: u64,
-    ) -> Result<Vec<Effect>, StoreError> {
+    /// The next delivery for every relay that is idle and behind. One for which the log can't be read has to wait.
+    pub(super) fn pump(&mut self, store: &mut impl Store, log: &Log, meta: &Meta, now_ms: u64) -> Vec<Effect> {
         let mut effects = Vec::new();
         for (relay, feed) in &mut self.feeds {
             let wanted = feed.cursor < log.tip() || feed.belief == Belief::Asking;
             if feed.state != State::Idle || !wanted {
                 continue;
             }
-            let delivery = delivery(store, log, meta, feed.cursor)?;
+            let Ok(delivery) = delivery(store, log, meta, feed.cursor) else {
+                feed.fail(now_ms);
+                continue;
+            };
             self.attempts += 1;
             feed.cursor = delivery.prior;
             feed.state = State::InFlight { attempt: self.attempts, through: delivery.through, sent_at_ms: now_ms };
             effects.push(Effect::Deliver { relay: relay.clone(), attempt: self.attempts, delivery });
         }
-        Ok(effects)
+        effects
     }
 
     pub fn deadline(&self) -> Option<u64> {

@@ -304,16 +304,19 @@ impl Log {
         Ok(None)
     }
 
-    /// Lets go of rows that are past their time or over the log's bounds, always keeping the newest: it holds the tip.
-    /// Gives the position up to which nothing is left, if that changed.
-    pub fn trim(&mut self, store: &mut impl Store, rules: &Rules, now_ms: u64) -> Result<Option<Position>, StoreError> {
+    /// The last row that is past its time or over the log's bounds, never the newest: it holds the tip.
+    pub fn expired(&self, store: &mut impl Store, rules: &Rules, now_ms: u64) -> Result<Option<Position>, StoreError> {
         let Some((newest, _)) = self.newest else { return Ok(None) };
         let expired = Position::at(now_ms.saturating_sub(kept_ms(rules)));
         let through = expired.max(self.over_bounds(store)?).min(Position(newest.0 - 1));
-        let Some((floor, _)) = store.rows_before(through, 1)?.pop() else { return Ok(None) };
-        store.trim(floor)?;
-        self.oldest = store.totals_after(floor, 1)?.pop();
-        Ok(Some(floor))
+        Ok(store.rows_before(through, 1)?.pop().map(|(position, _)| position))
+    }
+
+    /// Lets go of the rows up to one.
+    pub fn trim(&mut self, store: &mut impl Store, through: Position) -> Result<(), StoreError> {
+        store.trim(through)?;
+        self.oldest = store.totals_after(through, 1)?.pop();
+        Ok(())
     }
 
     /// The last row that must go so that the log is within its bounds.

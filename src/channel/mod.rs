@@ -29,6 +29,9 @@ use feed::Feeds;
 use log::{Batch, Log};
 use store::{Store, StoreError};
 
+/// Between two tries to read what is stored.
+const MEND_PAUSE_MS: u64 = 500;
+
 /// Names a waiting caller to the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
@@ -64,6 +67,8 @@ pub struct Channel {
     pending_bytes: usize,
     /// A write failed, and what is stored hasn't been read since.
     stale: bool,
+    /// When to try again to read it.
+    mend_at_ms: Option<u64>,
 }
 
 impl Channel {
@@ -78,6 +83,7 @@ impl Channel {
     ) -> Result<Option<Channel>, StoreError> {
         let stored = store.load()?;
         let known = stored.meta.as_deref().and_then(|bytes| pinned::decode::<Meta>(bytes));
+        let begins = known.is_none();
         let meta = match (known, call) {
             (Some(meta), _) => meta,
             (None, None) => return Ok(None),
@@ -88,10 +94,18 @@ impl Channel {
         };
         let log = Log::new(&stored, meta.floor);
         let feeds = Feeds::restore(stored.relays, log.tip());
-        let mut channel =
-            Channel { meta, log, window: None, feeds, pending: Vec::new(), pending_bytes: 0, stale: false };
-        if stored.meta.is_none() {
-            channel.save_meta(store)?;
+        let mut channel = Channel {
+            meta,
+            log,
+            window: None,
+            feeds,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            stale: false,
+            mend_at_ms: None,
+        };
+        if begins {
+            channel.save_meta(store, channel.meta.clone())?;
         }
         Ok(Some(channel))
     }
@@ -114,8 +128,7 @@ impl Channel {
         if self.meta.rules == rules {
             return Ok(());
         }
-        self.meta.rules = rules;
-        self.save_meta(store)
+        self.save_meta(store, Meta { rules, ..self.meta.clone() })
     }
 
     /// Queues publishes for the next [`Channel::commit`]. Fails with 42911 when too much waits already.
@@ -146,15 +159,20 @@ impl Channel {
                 effects
             }
             Err(error) => {
-                self.forget(store);
+                self.forget();
                 let refusal = Code::InternalChannel.because(format!("the channel could not store this: {}", error.0));
-                pending.into_iter().map(|(ticket, _)| Effect::Reply(ticket, Err(refusal.clone()))).collect()
+                let refuse = |(ticket, _)| Effect::Reply(ticket, Err(refusal.clone()));
+                let mut effects: Vec<Effect> = pending.into_iter().map(refuse).collect();
+                // What was kept all the same is published: nobody may send it again.
+                effects.extend(self.feed(store, now_ms));
+                effects
             }
         }
     }
 
     /// Feeds a relay from now on.
     pub fn subscribe(&mut self, store: &mut impl Store, relay: RelayName) -> Answer<Subscribed> {
+        self.reload(store).map_err(storage_failed)?;
         if !self.feeds.contains(&relay) {
             store.add_relay(&relay).map_err(storage_failed)?;
         }
@@ -164,10 +182,12 @@ impl Channel {
 
     /// What an attachment needs before it goes live.
     pub fn read(&mut self, store: &mut impl Store, from: &ReadFrom, now_ms: u64) -> Answer<Backlog> {
+        self.reload(store).map_err(storage_failed)?;
         self.log.backlog(store, &self.meta, from, now_ms).map_err(storage_failed)
     }
 
     pub fn history(&mut self, store: &mut impl Store, query: &HistoryQuery, now_ms: u64) -> Answer<HistoryPage> {
+        self.reload(store).map_err(storage_failed)?;
         history::page(store, &self.meta, self.log.tip(), query, now_ms)
     }
 
@@ -192,13 +212,8 @@ impl Channel {
         if let Some(window) = &mut self.window {
             window.forget_before(now_ms);
         }
-        match self.log.trim(store, &self.meta.rules, now_ms) {
-            Ok(Some(floor)) => {
-                self.meta.floor = floor;
-                let _ = self.save_meta(store);
-            }
-            Ok(None) => {}
-            Err(_) => self.forget(store),
+        if self.trim(store, now_ms).is_err() {
+            self.forget();
         }
         self.feeds.tick(now_ms);
         self.feed(store, now_ms)
@@ -206,7 +221,7 @@ impl Channel {
 
     /// When [`Channel::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
-        [self.feeds.deadline(), self.log.deadline(&self.meta.rules)].into_iter().flatten().min()
+        [self.feeds.deadline(), self.log.deadline(&self.meta.rules), self.mend_at_ms].into_iter().flatten().min()
     }
 
     fn write(
@@ -278,33 +293,45 @@ impl Channel {
         Ok(window)
     }
 
+    /// The floor first: a log that says less than it has is safe, one that lost rows unawares would resume over the gap.
+    fn trim(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
+        self.reload(store)?;
+        let Some(floor) = self.log.expired(store, &self.meta.rules, now_ms)? else { return Ok(()) };
+        self.save_meta(store, Meta { floor, ..self.meta.clone() })?;
+        self.log.trim(store, floor)
+    }
+
     fn feed(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
-        match self.feeds.pump(store, &mut self.log, &self.meta, now_ms) {
-            Ok(effects) => effects,
-            // Nothing was sent, so nothing is lost: the guard's tick tries again.
-            Err(_) => Vec::new(),
+        match self.reload(store) {
+            Ok(()) => self.feeds.pump(store, &self.log, &self.meta, now_ms),
+            Err(_) => {
+                self.mend_at_ms = Some(now_ms + MEND_PAUSE_MS);
+                Vec::new()
+            }
         }
     }
 
-    /// Drops what a failed write may have made untrue. Reading it again waits until it succeeds: see [`Channel::reload`].
-    fn forget(&mut self, store: &mut impl Store) {
+    /// Drops what a failed write may have made untrue. It is read again before anything else: see [`Channel::reload`].
+    fn forget(&mut self) {
         self.window = None;
         self.stale = true;
-        let _ = self.reload(store);
     }
 
-    /// After a failed write nothing is written before the stored tip is known: a position that was kept, though its write
-    /// failed, must not be given out again.
+    /// After a failed write nothing is written or read before the stored tip is known. A position that was kept, though
+    /// its write failed, must not be given out again, nor be read by one and lie in the future of another.
     fn reload(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
         if self.stale {
             self.log = Log::new(&store.load()?, self.log.tip());
-            self.stale = false;
+            (self.stale, self.mend_at_ms) = (false, None);
         }
         Ok(())
     }
 
-    fn save_meta(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
-        store.save_meta(&pinned::encode(&self.meta))
+    /// Believes only what is stored.
+    fn save_meta(&mut self, store: &mut impl Store, meta: Meta) -> Result<(), StoreError> {
+        store.save_meta(&pinned::encode(&meta))?;
+        self.meta = meta;
+        Ok(())
     }
 }
 

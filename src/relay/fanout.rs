@@ -61,7 +61,7 @@ impl Relay {
     /// A delivery to a relay that doesn't know where it stands. While it asks, it takes none: the channel's answer may
     /// place it anywhere, and whoever went live on a delivery before would miss what lies between.
     fn unplaced(&self, delivery: &Delivery) -> Delivered {
-        if self.is_subscribing(&delivery.channel) { Delivered::At(delivery.prior) } else { Delivered::Unsubscribed }
+        if self.is_subscribing(&delivery.channel) { Delivered::NotYet } else { Delivered::Unsubscribed }
     }
 
     fn fan_out(&mut self, owner: &ChannelName, series: &str, entries: &[Entry], now_ms: u64) {

@@ -57,7 +57,10 @@ macro_rules! object {
                 _reason: String,
                 _clean: bool,
             ) -> Result<()> {
-                host::closed(&host::find(&self.id), &plain(&socket));
+                let socket = plain(&socket);
+                host::closed(&host::find(&self.id), &socket);
+                // The runtime leaves the answer to us; without one the client waits. It fails when we closed first.
+                let _ = socket.close(1000, "");
                 Ok(())
             }
 

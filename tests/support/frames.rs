@@ -1,8 +1,8 @@
 //! The protocol's frames as a client reads and writes them: its own decoding, independent of the server's encoding.
 
-use courtside::wire::data::Data;
+use courtside::wire::data::{Data, Payload};
 use courtside::wire::{Encoded, Format};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 pub use courtside::wire::action;
@@ -34,9 +34,18 @@ pub struct Details {
 #[serde(rename_all = "camelCase", default)]
 pub struct Message {
     pub id: String,
+    #[serde(deserialize_with = "plain")]
     pub data: Data,
     pub connection_id: Option<String>,
     pub serial: String,
+}
+
+/// What is published here is text, or bytes in msgpack.
+fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Data, D::Error> {
+    match Payload::deserialize(deserializer)? {
+        Payload::Plain(data) => Ok(data),
+        other => Err(serde::de::Error::custom(format!("{other:?} was never published"))),
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -16,12 +16,18 @@ pub struct MemoryStore {
     pub fail_append: bool,
     /// ... but the row is kept.
     pub keep_failed: bool,
+    /// The next load, read of rows or save of the meta fails.
     pub fail_load: bool,
+    pub fail_rows: bool,
+    pub fail_meta: bool,
     pub rows_read: usize,
 }
 
 impl MemoryStore {
     fn read(&mut self, rows: Vec<(Position, Packed)>) -> Result<Vec<(Position, Packed)>, StoreError> {
+        if std::mem::take(&mut self.fail_rows) {
+            return Err(StoreError("rows".into()));
+        }
         self.rows_read += rows.len();
         Ok(rows)
     }
@@ -42,6 +48,9 @@ impl Store for MemoryStore {
     }
 
     fn save_meta(&mut self, meta: &[u8]) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.fail_meta) {
+            return Err(StoreError("meta".into()));
+        }
         self.meta = Some(meta.to_vec());
         Ok(())
     }
