@@ -113,14 +113,15 @@ async fn read_rest(mut request: Request) -> Result<rest::Request> {
     })
 }
 
-/// Reads no more than the core would look at.
+/// Keeps no more than the core would look at. The rest is read all the same: a client that is cut off while it sends never
+/// sees why.
 async fn read_body(request: &mut Request) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     if let Ok(mut stream) = request.stream() {
         while let Some(chunk) = stream.next().await {
-            body.extend_from_slice(&chunk?);
-            if body.len() > BATCH_BODY_MAX_BYTES {
-                break;
+            let chunk = chunk?;
+            if body.len() <= BATCH_BODY_MAX_BYTES {
+                body.extend_from_slice(&chunk);
             }
         }
     }
