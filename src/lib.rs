@@ -14,6 +14,7 @@ pub mod publish;
 pub mod call;
 pub mod channel;
 pub mod relay;
+pub mod placement;
 pub mod rest;
 #[cfg(target_arch = "wasm32")]
 mod shell;
