@@ -1,12 +1,15 @@
 //! Calls from object to object: bytes by `fetch`.
 
-use js_sys::Uint8Array;
+use js_sys::{Object, Reflect, Uint8Array};
 use serde::de::DeserializeOwned;
-use worker::{Env, Method, Request, RequestInit, Stub};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use worker::Env;
+use worker::worker_sys::web_sys::Response as RawResponse;
 
+use super::platform::{ObjectNamespace, object};
 use crate::call::{
-    self, Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Notice, Noticed, RelayName, RelayObject,
-    Response,
+    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Notice, Noticed, RelayName, RelayObject, Response,
 };
 use crate::error::Code;
 use crate::pinned;
@@ -19,14 +22,11 @@ const APP: &str = "APP";
 /// Paths by which objects are called. The host is never looked up.
 pub const CALL_URL: &str = "https://object/call";
 pub const DELIVER_URL: &str = "https://object/deliver";
+pub const CONNECT_URL: &str = "https://object/connect";
 const NOTICE_URL: &str = "https://object/notice";
 
 /// How often a call is made before its failure is told.
 const TRIES: usize = 3;
-
-pub fn stub(env: &Env, class: &str, name: &str) -> worker::Result<Stub> {
-    env.durable_object(class)?.id_from_name(name)?.get_stub()
-}
 
 /// `None` when no answer came, whatever the reason: the callee may or may not have done it.
 pub async fn call_channel(env: &Env, call: &ChannelCall) -> Option<Answer<Response>> {
@@ -54,16 +54,16 @@ pub async fn ask_app(env: &Env, call: &AppCall) -> Answer<AppResponse> {
 }
 
 pub async fn deliver(env: &Env, relay: &RelayName, delivery: &Delivery) -> Option<Delivered> {
-    let (class, name) = object(relay);
+    let (class, name) = object_of(relay);
     post(env, class, name, DELIVER_URL, &pinned::encode(delivery)).await
 }
 
 pub async fn notify(env: &Env, relay: &RelayName, notice: &Notice) -> Option<Noticed> {
-    let (class, name) = object(relay);
+    let (class, name) = object_of(relay);
     post(env, class, name, NOTICE_URL, &pinned::encode(notice)).await
 }
 
-fn object(relay: &RelayName) -> (&'static str, &str) {
+fn object_of(relay: &RelayName) -> (&'static str, &str) {
     match relay.object() {
         RelayObject::Relay(name) => (RELAY, name),
         RelayObject::Channel(name) => (CHANNEL, name),
@@ -71,12 +71,16 @@ fn object(relay: &RelayName) -> (&'static str, &str) {
 }
 
 async fn post<T: DeserializeOwned>(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<T> {
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(Uint8Array::from(body).into()));
-    let request = Request::new_with_init(url, &init).ok()?;
-    let mut response = stub(env, class, name).ok()?.fetch_with_request(request).await.ok()?;
-    if response.status_code() != 200 {
-        return None;
-    }
-    call::decode(&response.bytes().await.ok()?).ok()
+    let init = object([("method", "POST".into()), ("body", Uint8Array::from(body).into())]);
+    let response = fetch(env, class, name, url, &init).await.ok().filter(|response| response.status() == 200)?;
+    let body = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
+    pinned::decode(&Uint8Array::new(&body).to_vec())
+}
+
+/// Calls an object, and gives its response as it is: a socket that passes through here is not wrapped again, which would
+/// cost every one of its frames.
+pub async fn fetch(env: &Env, class: &str, name: &str, url: &str, init: &Object) -> Result<RawResponse, JsValue> {
+    let namespace: ObjectNamespace = Reflect::get(env, &class.into())?.unchecked_into();
+    let response = JsFuture::from(namespace.get_by_name(name)?.fetch(url, init)?).await?;
+    Ok(response.unchecked_into())
 }

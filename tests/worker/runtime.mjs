@@ -25,10 +25,11 @@ export const demoApps = {
 /**
  * Starts the worker on storage of its own. `stop` it when the test is over.
  * @param {object | null} [apps] the APPS secret; null leaves it unset
- * @param {Record<string, string>} [variables] what else the deployment is told
+ * @param {{ inFront?: string[], variables?: Record<string, string> }} [options] modules that stand before the built
+ *   worker, the entry first; what the deployment is told besides its apps
  */
-export async function startRuntime(apps = demoApps, variables = {}) {
-  const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')), variables);
+export async function startRuntime(apps = demoApps, options = {}) {
+  const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')), options);
   await runtime.start();
   return runtime;
 }
@@ -42,8 +43,13 @@ export class Runtime {
   /** All that it has printed; tests look for what must not be in a log. */
   log = '';
 
-  /** @param {object | null} apps @param {string} storage @param {Record<string, string>} [variables] */
-  constructor(apps, storage, variables = {}) {
+  /**
+   * @param {object | null} apps
+   * @param {string} storage
+   * @param {{ inFront?: string[], variables?: Record<string, string> }} [options]
+   */
+  constructor(apps, storage, { inFront = [], variables = {} } = {}) {
+    this.inFront = inFront;
     this.apps = apps;
     this.storage = storage;
     this.variables = variables;
@@ -64,8 +70,8 @@ export class Runtime {
   /** After `kill`: starts again on the same storage and port, where clients that reconnect will look. */
   async start() {
     if (!this.#child.connected) this.#child = this.#fork();
-    const { apps, storage, variables, port } = this;
-    this.url = await this.#call('start', { apps, storage, variables, port });
+    const { apps, storage, inFront, variables, port } = this;
+    this.url = await this.#call('start', { apps, storage, inFront, variables, port });
   }
 
   /** What the `ably` SDK needs to find this runtime. */
@@ -87,6 +93,13 @@ export class Runtime {
    */
   async evict(className, name, webSockets = 'hibernate') {
     return this.#call('evict', { className, name, webSockets });
+  }
+
+  /** The process of the runtime itself, for those who measure it (Linux only). */
+  async workerdPid() {
+    const parent = this.#child.pid;
+    const children = fs.readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim().split(' ');
+    return children.map(Number).find((pid) => fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'workerd');
   }
 
   /** Ends the runtime in order and removes its storage. */
@@ -132,8 +145,11 @@ export class Runtime {
 let miniflare;
 
 const commands = {
-  /** @param {{ apps: object | null, storage: string, variables: Record<string, string>, port: number }} options */
-  async start({ apps, storage, variables, port }) {
+  /**
+   * @param {{ apps: object | null, storage: string, inFront: string[], variables: Record<string, string>, port: number }}
+   *   options
+   */
+  async start({ apps, storage, inFront, variables, port }) {
     const { Miniflare, Log, LogLevel, convertV4MiniflareOptions } = await import('miniflare');
     const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
     const { workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml'));
@@ -142,6 +158,8 @@ const commands = {
       name: 'courtside',
       modulesRoot: path.join(root, 'build'),
       modules: [
+        ...inFront.map((file) => ({ type: /** @type {const} */ ('ESModule'), path: path.join(root, 'build', path.basename(file)),
+          contents: fs.readFileSync(file, 'utf8') })),
         { type: 'ESModule', path: path.join(root, 'build/index.js') },
         { type: 'CompiledWasm', path: path.join(root, 'build/index_bg.wasm') },
       ],
