@@ -19,8 +19,6 @@ mod tests;
 
 pub use creation::NewApp;
 
-use std::collections::BTreeMap;
-
 use crate::auth::{Revocation, Revocations};
 use crate::call::{Answer, AppRequest, AppResponse, News, Notice, Noticed, RelayName, Watched};
 use crate::error::{Code, ErrorInfo};
@@ -37,7 +35,8 @@ pub struct Registrar {
     revocations: Revocations,
     /// Counts what there is to tell.
     revision: u64,
-    watchers: BTreeMap<RelayName, Watcher>,
+    /// At most [`WATCHERS_MAX`], each with a relay of its own.
+    watchers: Vec<Watcher>,
     sweep_at_ms: Option<u64>,
 }
 
@@ -51,6 +50,7 @@ enum State {
 
 #[derive(Debug)]
 struct Watcher {
+    relay: RelayName,
     ticket: u64,
     told: u64,
     /// When it may be told (again).
@@ -82,7 +82,7 @@ impl Registrar {
             let _ = revocations.insert(revocation);
         }
         revision += u64::from(state == State::Deleted);
-        let watcher = |(relay, ticket, told)| (relay, Watcher { ticket, told, due_ms: 0 });
+        let watcher = |(relay, ticket, told)| Watcher { relay, ticket, told, due_ms: 0 };
         let watchers = stored.watchers.into_iter().map(watcher).collect();
         let mut registrar =
             Registrar { state, nonces: stored.nonces, revocations, revision, watchers, sweep_at_ms: None };
@@ -112,11 +112,11 @@ impl Registrar {
     /// What is to be told now.
     pub fn notices(&mut self, store: &mut impl Store, now_ms: u64) -> Result<Vec<Tell>, StoreError> {
         let behind = |watcher: &Watcher| watcher.told < self.revision;
-        let in_flight = self.watchers.values().filter(|watcher| behind(watcher) && watcher.due_ms > now_ms).count();
+        let in_flight = self.watchers.iter().filter(|watcher| behind(watcher) && watcher.due_ms > now_ms).count();
         let room = NOTICES_AT_ONCE_MAX.saturating_sub(in_flight);
-        let due = self.watchers.iter_mut().filter(|(_, watcher)| watcher.told < self.revision);
+        let due = self.watchers.iter_mut().filter(|watcher| watcher.told < self.revision && watcher.due_ms <= now_ms);
         let mut tells = Vec::new();
-        for (relay, watcher) in due.filter(|(_, watcher)| watcher.due_ms <= now_ms).take(room) {
+        for watcher in due.take(room) {
             watcher.due_ms = now_ms + NOTICE_RETRY_MS;
             let (news, through) = match self.state {
                 State::Deleted => (News::Deleted, self.revision),
@@ -127,7 +127,7 @@ impl Registrar {
                     (News::Revoked(rows.into_iter().map(|(_, revocation)| revocation).collect()), last)
                 }
             };
-            tells.push(Tell { relay: relay.clone(), notice: Notice { ticket: watcher.ticket, news }, through });
+            tells.push(Tell { relay: watcher.relay.clone(), notice: Notice { ticket: watcher.ticket, news }, through });
         }
         Ok(tells)
     }
@@ -135,9 +135,8 @@ impl Registrar {
     /// What became of a notice; `None` when no answer came.
     pub fn told(&mut self, store: &mut impl Store, tell: &Tell, answer: Option<Noticed>) -> Result<(), StoreError> {
         let ticket = tell.notice.ticket;
-        let Some(watcher) = self.watchers.get_mut(&tell.relay).filter(|watcher| watcher.ticket == ticket) else {
-            return Ok(());
-        };
+        let told = |watcher: &&mut Watcher| watcher.relay == tell.relay && watcher.ticket == ticket;
+        let Some(watcher) = self.watchers.iter_mut().find(told) else { return Ok(()) };
         match answer {
             // It is told again when its time comes.
             None => Ok(()),
@@ -146,7 +145,7 @@ impl Registrar {
                 store.save_watcher(&tell.relay, ticket, tell.through)
             }
             Some(Noticed::Taken | Noticed::Unwatched) => {
-                self.watchers.remove(&tell.relay);
+                self.watchers.retain(|watcher| watcher.relay != tell.relay);
                 store.remove_watcher(&tell.relay)
             }
         }
@@ -165,7 +164,7 @@ impl Registrar {
 
     /// When [`Registrar::tick`] and [`Registrar::notices`] are next needed.
     pub fn deadline(&self) -> Option<u64> {
-        let behind = self.watchers.values().filter(|watcher| watcher.told < self.revision);
+        let behind = self.watchers.iter().filter(|watcher| watcher.told < self.revision);
         // One that waits for room is told when another has answered.
         behind.map(|watcher| watcher.due_ms).filter(|due_ms| *due_ms > 0).chain(self.sweep_at_ms).min()
     }
@@ -205,7 +204,7 @@ impl Registrar {
         store.save_config("", "")?;
         self.state = State::Deleted;
         self.revision += 1;
-        self.watchers.values_mut().for_each(|watcher| watcher.due_ms = 0);
+        self.watchers.iter_mut().for_each(|watcher| watcher.due_ms = 0);
         Ok(Ok(AppResponse::Done))
     }
 
@@ -260,14 +259,18 @@ impl Registrar {
         if !configured && self.config().is_none() {
             return Ok(Err(Code::BadCredentials.because("the app does not exist")));
         }
-        if self.watchers.len() >= WATCHERS_MAX && !self.watchers.contains_key(&relay) {
+        let known = self.watchers.iter().position(|watcher| watcher.relay == relay);
+        if self.watchers.len() >= WATCHERS_MAX && known.is_none() {
             return Ok(Err(Code::RateLimited.because("too many relays hold clients of this app")));
         }
         // Later than that of any watch that ended, which may be in no one's memory.
-        let last = self.watchers.get(&relay).map_or(0, |watcher| watcher.ticket);
+        let last = known.map_or(0, |index| self.watchers[index].ticket);
         let ticket = now_ms.max(last + 1);
         store.save_watcher(&relay, ticket, self.revision)?;
-        self.watchers.insert(relay, Watcher { ticket, told: self.revision, due_ms: 0 });
+        if let Some(index) = known {
+            self.watchers.swap_remove(index);
+        }
+        self.watchers.push(Watcher { relay, ticket, told: self.revision, due_ms: 0 });
         let rows = store.revocations_after(0, REVOCATIONS_MAX)?;
         let revocations = rows.into_iter().map(|(_, revocation)| revocation).collect();
         let config = self.config().map(str::to_owned);

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use super::operations::Operations;
 use super::resource::Resource;
@@ -44,8 +45,10 @@ impl Capability {
     }
 
     fn from_lists(lists: BTreeMap<String, Vec<String>>) -> Result<Capability, ErrorInfo> {
-        let parse = |(resource, names): (&String, &Vec<String>)| Ok((Resource::parse(resource)?, operations(names)?));
-        let entries = lists.iter().map(parse).collect::<Result<BTreeMap<_, _>, ErrorInfo>>()?;
+        let mut entries = BTreeMap::new();
+        for (resource, names) in &lists {
+            entries.insert(Resource::parse(resource)?, operations(names)?);
+        }
         if entries.is_empty() {
             return Err(invalid("it names no resource"));
         }
@@ -100,9 +103,9 @@ impl Capability {
 
     /// The canonical text: sorted keys, sorted operations, no white space.
     pub fn text(&self) -> String {
-        let lists: BTreeMap<&str, Vec<&str>> =
-            self.0.iter().map(|(resource, operations)| (resource.as_str(), operations.names().collect())).collect();
-        serde_json::to_string(&lists).expect("maps of lists of strings are JSON")
+        let names = |operations: &Operations| operations.names().map(Value::from).collect();
+        let list = |(resource, operations): (&Resource, &Operations)| (resource.as_str().to_owned(), names(operations));
+        Value::Object(self.0.iter().map(list).collect()).to_string()
     }
 }
 

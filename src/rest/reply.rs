@@ -4,9 +4,8 @@
 //! headers, since some clients read only one of them. Any page may read any answer, because credentials are never
 //! cookies; and none is kept, because it is a token, or true for a moment.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::form::Form;
 use crate::error::{Code, ErrorInfo};
@@ -114,7 +113,8 @@ fn complete(status: u16, mut headers: Vec<(&'static str, String)>, body: Vec<u8>
 
 /// The rest of an answer around its body, which is encoded already: an object of three fields, by hand.
 fn envelope(status: u16, headers: &[(&'static str, String)], body: &[u8], format: Format) -> Vec<u8> {
-    let headers: BTreeMap<&str, &str> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let headers: Map<String, Value> =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))).collect();
     let headers = bytes(&headers, format);
     match format {
         Format::Json => {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{DECODE_ERROR_MAX_BYTES, FRAME_MAX_BYTES, NESTING_MAX, PUBLISH_MAX_MESSAGES};
@@ -114,7 +114,7 @@ struct RawFrame {
     #[serde(deserialize_with = "optional_integer", default)]
     flags: Option<u64>,
     messages: Option<InboundMessages>,
-    params: Option<BTreeMap<String, Value>>,
+    params: Option<Map<String, Value>>,
     auth: Option<RawAuth>,
 }
 
@@ -229,12 +229,15 @@ fn interpret_numbered(action: u8, msg_serial: u64, frame: RawFrame) -> Inbound {
 }
 
 /// SDKs send every parameter as text; people send numbers and booleans too.
-fn text_params(params: Option<BTreeMap<String, Value>>) -> Params {
+fn text_params(params: Option<Map<String, Value>>) -> Params {
     let text = |value: Value| match value {
         Value::String(text) => text,
         other => other.to_string(),
     };
-    params.into_iter().flatten().map(|(name, value)| (name, text(value))).collect()
+    let mut texts = Params::new();
+    // Inserted one by one: to collect would sort first, by code of its own for each type.
+    texts.extend(params.into_iter().flatten().map(|(name, value)| (name, text(value))));
+    texts
 }
 
 /// An integer in any of the forms in which the formats carry one, or null.

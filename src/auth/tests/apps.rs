@@ -30,7 +30,7 @@ fn channel(name: &str) -> ChannelName {
 #[test]
 fn apps_have_keys_and_namespaces() {
     let apps = Apps::parse(TWO_APPS).unwrap();
-    assert_eq!(apps.iter().map(|app| app.id().as_str()).collect::<Vec<_>>(), ["bare", "demo"]);
+    assert_eq!(apps.iter().map(|app| app.id().as_str()).collect::<Vec<_>>(), ["demo", "bare"]);
     let demo = demo();
     let key = |name: &str| demo.key(&KeyName::parse(name).unwrap());
     assert_eq!(key("demo.key1").unwrap().capability.text(), r#"{"*":["*"]}"#);
