@@ -27,6 +27,8 @@ pub struct World {
     pub now_ms: u64,
     pub random: Random,
     pub weather: Weather,
+    /// A channel's object whose deliveries don't reach an object, for a long time.
+    pub cut: Option<(usize, usize)>,
     pub(super) queue: BTreeMap<(u64, u64), Event>,
     pub(super) last_event: u64,
     /// The channels' objects first, then the relays'.
@@ -76,6 +78,7 @@ impl World {
             now_ms: 0,
             random,
             weather,
+            cut: None,
             queue: BTreeMap::new(),
             last_event: 0,
             hosts,
@@ -121,7 +124,7 @@ impl World {
                 break;
             }
             let ((at_ms, _), event) = entry.remove_entry();
-            self.now_ms = at_ms;
+            (self.now_ms, self.ledger.now_ms) = (at_ms, at_ms);
             match event {
                 Event::ClientTick { client } => {
                     let deeds = self.homes[client].client.tick(at_ms, &self.ledger);
