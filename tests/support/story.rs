@@ -125,7 +125,12 @@ fn is_connected(world: &World, client: usize) -> bool {
 
 fn sever(world: &mut World, client: usize) -> Vec<Deed> {
     let now_ms = world.now_ms;
-    let away_ms = if world.random.chance(100) { 30_000 } else { 2_000 };
+    // Now and then longer than the connection, or the log, can be resumed.
+    let away_ms = match world.random.below(100) {
+        0..4 => 250_000,
+        4..14 => 30_000,
+        _ => 2_000,
+    };
     let away_ms = world.random.below(away_ms);
     let client = &mut world.homes[client].client;
     if client.transport == Transport::Down {
@@ -204,6 +209,9 @@ fn fault(world: &mut World) {
 fn settle(world: &mut World) {
     note(world.now_ms, format_args!("all calm"));
     (world.weather, world.cut) = (Weather::calm(), None);
+    for home in &mut world.homes {
+        home.client.connect_at_ms = home.client.connect_at_ms.min(world.now_ms + 1_000);
+    }
     let until_ms = world.now_ms + CALM_MS;
     world.run_until(world.now_ms + CALM_MS / 2, |world, client| rest(world, client, 2_000));
     for home in &mut world.homes {

@@ -20,6 +20,9 @@ use super::random::Random;
 use super::trace::note;
 use super::weather::Weather;
 
+/// More cannot happen in one millisecond, unless an object keeps itself busy.
+const AT_ONCE_MAX: usize = 10_000;
+
 /// What clocks show when the world begins.
 const EPOCH_MS: u64 = 1_800_000_000_000;
 
@@ -31,6 +34,8 @@ pub struct World {
     pub cut: Option<(usize, usize)>,
     pub(super) queue: BTreeMap<(u64, u64), Event>,
     pub(super) last_event: u64,
+    /// What happened in this millisecond.
+    at_once: usize,
     /// The channels' objects first, then the relays'.
     pub hosts: Vec<Host>,
     pub channels: usize,
@@ -81,6 +86,7 @@ impl World {
             cut: None,
             queue: BTreeMap::new(),
             last_event: 0,
+            at_once: 0,
             hosts,
             channels: persisted.len(),
             homes: Vec::new(),
@@ -124,6 +130,8 @@ impl World {
                 break;
             }
             let ((at_ms, _), event) = entry.remove_entry();
+            self.at_once = if self.now_ms == at_ms { self.at_once + 1 } else { 0 };
+            assert!(self.at_once < AT_ONCE_MAX, "something goes on and on while no time passes: {event:?}");
             (self.now_ms, self.ledger.now_ms) = (at_ms, at_ms);
             match event {
                 Event::ClientTick { client } => {
