@@ -12,7 +12,10 @@ mod support {
     pub mod host;
     pub mod ledger;
     pub mod memory_store;
+    pub mod network;
+    pub mod publish;
     pub mod random;
+    pub mod shell;
     pub mod story;
     pub mod subscription;
     pub mod trace;

@@ -4,8 +4,9 @@ use courtside::call::HistoryQuery;
 use courtside::wire::Format;
 use serde_json::json;
 
-use super::client::{Client, Deed, Publish, Transport};
+use super::client::{Client, Deed, Transport};
 use super::ledger::{Ledger, tag_of};
+use super::publish::Publish;
 use super::random::Random;
 use super::subscription::{State, Subscription};
 use super::trace::note;

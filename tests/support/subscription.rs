@@ -120,6 +120,8 @@ impl Subscription {
 
     pub fn detached(&mut self, code: Option<u32>, now_ms: u64) {
         match self.state {
+            // An attachment that failed crossed with the DETACH, which is yet to be answered.
+            State::Detaching if code.is_some() => {}
             State::Detaching => self.forget(),
             _ => {
                 assert!(code.is_some(), "{} is detached without having asked for it, or a reason", self.name);

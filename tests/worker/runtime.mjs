@@ -25,9 +25,10 @@ export const demoApps = {
 /**
  * Starts the worker on storage of its own. `stop` it when the test is over.
  * @param {object | null} [apps] the APPS secret; null leaves it unset
+ * @param {string[]} [inFront] modules that stand before the built worker, the entry first
  */
-export async function startRuntime(apps = demoApps) {
-  const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')));
+export async function startRuntime(apps = demoApps, /** @type {string[]} */ inFront = []) {
+  const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')), inFront);
   await runtime.start();
   return runtime;
 }
@@ -41,8 +42,9 @@ export class Runtime {
   /** Where it listens, such as `http://127.0.0.1:40123`; the same after `kill` and `start`. */
   url = 'http://127.0.0.1:0';
 
-  /** @param {object | null} apps @param {string} storage */
-  constructor(apps, storage) {
+  /** @param {object | null} apps @param {string} storage @param {string[]} inFront */
+  constructor(apps, storage, inFront = []) {
+    this.inFront = inFront;
     this.apps = apps;
     this.storage = storage;
     this.#child = fork(import.meta.filename, { detached: true });
@@ -51,8 +53,10 @@ export class Runtime {
   /** After `kill`: starts again on the same storage and port, where clients that reconnect will look. */
   async start() {
     if (!this.#child.connected) this.#child = fork(import.meta.filename, { detached: true });
-    const { apps, storage, port } = this;
-    const started = await this.#call('start', { apps, storage, port, workerOptions: this.#workerOptions });
+    const { apps, storage, port, inFront } = this;
+    const started = await this.#call('start', {
+      apps, storage, port, inFront, workerOptions: this.#workerOptions,
+    });
     [this.url, this.#workerOptions] = [started.url, started.workerOptions];
   }
 
@@ -75,6 +79,13 @@ export class Runtime {
    */
   async evict(className, name, webSockets = 'hibernate') {
     return this.#call('evict', { className, name, webSockets });
+  }
+
+  /** The process of the runtime itself, for those who measure it (Linux only). */
+  async workerdPid() {
+    const parent = this.#child.pid;
+    const children = fs.readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim().split(' ');
+    return children.map(Number).find((pid) => fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'workerd');
   }
 
   /** Ends the runtime in order and removes its storage. */
@@ -120,8 +131,8 @@ export class Runtime {
 let miniflare;
 
 const commands = {
-  /** @param {{ apps: object | null, storage: string, port: number, workerOptions?: object }} options */
-  async start({ apps, storage, port, workerOptions }) {
+  /** @param {{ apps: object | null, storage: string, port: number, inFront: string[], workerOptions?: object }} options */
+  async start({ apps, storage, port, inFront, workerOptions }) {
     const { Miniflare, Log, LogLevel, convertV4MiniflareOptions } = await import('miniflare');
     if (!workerOptions) {
       const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
@@ -132,6 +143,8 @@ const commands = {
       name: 'courtside',
       modulesRoot: path.join(root, 'build'),
       modules: [
+        ...inFront.map((file) => ({ type: /** @type {const} */ ('ESModule'), path: path.join(root, 'build', path.basename(file)),
+          contents: fs.readFileSync(file, 'utf8') })),
         { type: 'ESModule', path: path.join(root, 'build/index.js') },
         { type: 'CompiledWasm', path: path.join(root, 'build/index_bg.wasm') },
       ],
