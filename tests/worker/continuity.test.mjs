@@ -303,6 +303,45 @@ test('an attach from a serial replays what follows, before anything live', async
   assert.deepEqual(await heard(1), ['five']);
 });
 
+test('a long absence is replayed in order; one too long is announced as a gap', async (t) => {
+  const network = await Network.to(t, runtime);
+  const client = await connected(t, network);
+  const sender = (await connected(t, runtime)).channels.get('long');
+  const channel = client.channels.get('long');
+  const inbox = await Inbox.of(channel);
+  const large = 'x'.repeat(60_000);
+  const absence = async (/** @type {number} */ from, /** @type {number} */ to) => {
+    await drop(client, network);
+    const names = Array.from({ length: to - from }, (_, index) => String(from + index));
+    await Promise.all(names.map((name) => sender.publish(name, large)));
+    const attached = channel.once('attached');
+    network.mend();
+    return /** @type {any} */ (await attached);
+  };
+  assert.equal((await absence(0, 40)).resumed, true);
+  await sender.publish('live', 'after 2 MB');
+  await inbox.until('after 2 MB');
+  assert.deepEqual(inbox.messages.map((message) => message.name), [...Array.from({ length: 40 }, (_, index) => `${index}`), 'live']);
+
+  const gap = await absence(40, 190);
+  assert.deepEqual([gap.resumed, gap.reason?.code], [false, 90004]);
+  await sender.publish('live', 'after 9 MB');
+  await inbox.until('after 9 MB');
+  assert.equal(inbox.messages.length, 42, 'nothing of what is announced as lost');
+  const names = (await wholeHistory(rest(runtime).channels.get('long'))).map((message) => message.name);
+  assert.deepEqual(names.filter((name) => name !== 'live'), Array.from({ length: 190 }, (_, index) => `${index}`));
+});
+
+test('who says that it drops its transport may resume', async (t) => {
+  const client = new RawClient(runtime, { key: demoKey });
+  const { connectionId, connectionDetails } = await client.expect(action.CONNECTED);
+  client.send({ action: action.DISCONNECT });
+  assert.equal(await client.closed(), 1000);
+  const again = new RawClient(runtime, { key: demoKey, resume: connectionDetails.connectionKey });
+  t.after(() => again.close());
+  assert.equal((await again.expect(action.CONNECTED)).connectionId, connectionId);
+});
+
 test('a runtime that was killed is found again by its clients, as if nothing had been', async (t) => {
   const client = await connected(t, runtime);
   const name = 'persisted:killed';

@@ -1,6 +1,6 @@
 /**
- * `npm run torture`: the runtime is ended with SIGKILL at random instants and started again on the same storage, while
- * clients of the published SDK publish and subscribe. Then every acknowledged message must be in history exactly once,
+ * `npm run torture`: the runtime is ended with SIGKILL at random instants and started again on the same storage, and in
+ * between objects lose their memory, while clients of the published SDK publish and subscribe. Then every acknowledged message must be in history exactly once,
  * and every subscriber must have got all of them, in the order of history, each once.
  *
  *     node tests/worker/torture.mjs [kills] [seed]      500 kills and a random seed, unless they are given
@@ -16,7 +16,7 @@ const WINDOW = 8;
 /** Kills between two looks at history: it grows, and so does what a look costs. */
 const KILLS_PER_ROUND = 50;
 
-/** @typedef {{ kills: number, acknowledged: number, refused: number, resumed: number, restarts: number[], seconds: number }} Figures */
+/** @typedef {{ kills: number, evictions: number, acknowledged: number, refused: number, resumed: number, restarts: number[], seconds: number }} Figures */
 
 /**
  * @param {{ kills: number, seed: number, say?: (text: string) => void }} options
@@ -27,7 +27,7 @@ export async function torture({ kills, seed, say = () => {} }) {
   const random = randomFrom(seed);
   const runtime = await startRuntime();
   /** @type {Figures} */
-  const figures = { kills: 0, acknowledged: 0, refused: 0, resumed: 0, restarts: [], seconds: 0 };
+  const figures = { kills: 0, evictions: 0, acknowledged: 0, refused: 0, resumed: 0, restarts: [], seconds: 0 };
   try {
     for (let round = 0; figures.kills < kills; round++) {
       await tortureRound(runtime, round, Math.min(KILLS_PER_ROUND, kills - figures.kills), random, figures);
@@ -68,6 +68,10 @@ async function tortureRound(runtime, round, kills, random, figures) {
 
   const traffic = new Traffic(publishers.map((client) => client.channels.get(name)));
   for (let kill = 0; kill < kills; kill++) {
+    if (random() < 0.5) {
+      await traffic.acknowledgements(1 + Math.floor(random() * 30));
+      figures.evictions += await traffic.ebb(() => evictSome(runtime, name, random));
+    }
     await traffic.acknowledgements(1 + Math.floor(random() * 60));
     await delay(random() * 30);
     await runtime.kill();
@@ -96,12 +100,22 @@ async function tortureRound(runtime, round, kills, random, figures) {
   await Promise.all([...subscribers, ...publishers].map(closed));
 }
 
+/** @param {import('./runtime.mjs').Runtime} runtime @param {string} channel @param {() => number} random */
+async function evictSome(runtime, channel, random) {
+  const sockets = () => random() < 0.8 ? 'hibernate' : 'close';
+  const which = random();
+  const relay = which < 0.6 ? await runtime.evict('Relay', 'demo/0', sockets()) : 0;
+  return relay + (which > 0.3 ? await runtime.evict('Channel', `demo/${channel}`, sockets()) : 0);
+}
+
 /** Publishers that keep their windows full until they are told to end. */
 class Traffic {
   /** @type {string[]} */
   acknowledged = [];
   refused = 0;
   #going = true;
+  /** @type {Promise<unknown> | undefined} */
+  #ebb;
   /** @type {(() => void) | undefined} */
   #watch;
   #loops;
@@ -111,7 +125,10 @@ class Traffic {
     this.#loops = channels.flatMap((channel, publisher) => {
       let next = 0;
       const loop = async () => {
-        while (this.#going) await this.#publish(channel, `${publisher}-${next++}`);
+        while (this.#going) {
+          await this.#publish(channel, `${publisher}-${next++}`);
+          await this.#ebb;
+        }
       };
       return Array.from({ length: WINDOW }, loop);
     });
@@ -136,6 +153,19 @@ class Traffic {
     while (this.acknowledged.length < goal) {
       await new Promise((/** @type {(value?: unknown) => void} */ resolve) => { this.#watch = resolve; });
     }
+  }
+
+  /**
+   * Begins something while publishes are in flight, and sends no more of them until it is done: the runtime evicts an
+   * object in its next idle moment.
+   * @template T
+   * @param {() => Promise<T>} act
+   * @returns {Promise<T>}
+   */
+  async ebb(act) {
+    const acting = act();
+    this.#ebb = acting.catch(() => {});
+    return acting;
   }
 
   async end() {
@@ -165,9 +195,9 @@ function randomFrom(seed) {
 }
 
 /** @param {Figures} figures */
-export function report({ kills, acknowledged, refused, resumed, restarts, seconds }) {
+export function report({ kills, evictions, acknowledged, refused, resumed, restarts, seconds }) {
   const median = restarts.toSorted((one, other) => one - other)[restarts.length >> 1];
-  return `${kills} kills in ${seconds.toFixed(0)} s: ${acknowledged} messages acknowledged, none lost, none repeated, one order`
+  return `${kills} kills and ${evictions} evictions in ${seconds.toFixed(0)} s: ${acknowledged} messages acknowledged, none lost, none repeated, one order`
     + ` for all; ${refused} refused; ${resumed} channels resumed; back in ${(median / 1_000).toFixed(1)} s (median)`;
 }
 
