@@ -141,6 +141,38 @@ fn a_key_is_used_up_once_its_successor_was_seen() {
     assert!(refused.contains(r#""code":80018"#), "{refused}");
 }
 
+/// Two clients have one key, and neither says anything that would prove which of them got the next one: they would take the
+/// connection from each other for ever.
+#[test]
+fn two_silent_clients_with_one_key_do_not_take_turns() {
+    let mut relay = relay();
+    let first = key(&frames(&connect(&mut relay, 1), 1)[0]);
+    let second = key(&frames(&resume(&mut relay, 2, &first), 2)[0]);
+    let third = resume(&mut relay, 3, &first);
+    assert!(frames(&third, 3)[0].contains("connection1"), "the second's CONNECTED may have been lost");
+    assert_ne!(key(&frames(&third, 3)[0]), second);
+    let fourth = resume(&mut relay, 4, &second);
+    assert!(frames(&fourth, 4)[0].contains("80018") && frames(&fourth, 3).is_empty());
+}
+
+/// A refusal must not forget why.
+#[test]
+fn a_key_that_was_refused_is_refused_again() {
+    let mut relay = relay();
+    let first = key(&frames(&connect(&mut relay, 1), 1)[0]);
+    send(&mut relay, 1, r#"{"action":7}"#);
+    for socket in [2, 3] {
+        assert!(frames(&resume(&mut relay, socket, &first), socket)[0].contains("80017"));
+    }
+    let used_up = key(&frames(&connect(&mut relay, 4), 4)[0]);
+    resume(&mut relay, 5, &used_up);
+    send(&mut relay, 5, r#"{"action":0}"#);
+    relay.lost(SocketId(5), NOW_MS);
+    for socket in [6, 7] {
+        assert!(frames(&resume(&mut relay, socket, &used_up), socket)[0].contains("80018"));
+    }
+}
+
 /// A channel that lost its memory guesses where its relays are, and a relay that still asks doesn't know either: nobody
 /// may take the guess for knowledge.
 #[test]

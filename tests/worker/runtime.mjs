@@ -37,6 +37,8 @@ export class Runtime {
   /** @type {import('node:child_process').ChildProcess} */
   #child;
   #calls = 0;
+  /** What wrangler.toml says. Reading it takes most of a start, so the first start does it for the later ones. */
+  #workerOptions = undefined;
   /** Where it listens, such as `http://127.0.0.1:40123`; the same after `kill` and `start`. */
   url = 'http://127.0.0.1:0';
 
@@ -51,7 +53,11 @@ export class Runtime {
   /** After `kill`: starts again on the same storage and port, where clients that reconnect will look. */
   async start() {
     if (!this.#child.connected) this.#child = fork(import.meta.filename, { detached: true });
-    this.url = await this.#call('start', { apps: this.apps, storage: this.storage, port: this.port, inFront: this.inFront });
+    const { apps, storage, port, inFront } = this;
+    const started = await this.#call('start', {
+      apps, storage, port, inFront, workerOptions: this.#workerOptions,
+    });
+    [this.url, this.#workerOptions] = [started.url, started.workerOptions];
   }
 
   /** What the `ably` SDK needs to find this runtime. */
@@ -125,11 +131,13 @@ export class Runtime {
 let miniflare;
 
 const commands = {
-  /** @param {{ apps: object | null, storage: string, port: number, inFront: string[] }} options */
-  async start({ apps, storage, port, inFront }) {
+  /** @param {{ apps: object | null, storage: string, port: number, inFront: string[], workerOptions?: object }} options */
+  async start({ apps, storage, port, inFront, workerOptions }) {
     const { Miniflare, Log, LogLevel, convertV4MiniflareOptions } = await import('miniflare');
-    const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
-    const { workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml'));
+    if (!workerOptions) {
+      const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
+      ({ workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml')));
+    }
     miniflare = new Miniflare(convertV4MiniflareOptions({
       ...workerOptions,
       name: 'courtside',
@@ -147,7 +155,7 @@ const commands = {
       log: new Log(LogLevel.ERROR),
       resourcePersistencePath: storage,
     }));
-    return (await miniflare.ready).origin;
+    return { url: (await miniflare.ready).origin, workerOptions };
   },
 
   /** @param {{ className: string, name?: string, webSockets: 'hibernate' | 'close' }} values */
