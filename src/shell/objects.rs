@@ -1,4 +1,4 @@
-//! The two classes of objects, as the runtime calls them. Each event goes to the object's [`host`].
+//! The classes of channels and relays, as the runtime calls them. Each event goes to the object's [`host`].
 
 use wasm_bindgen::{JsCast, JsValue};
 use worker::{
@@ -9,7 +9,8 @@ use worker::{
 use super::host::{self, Class};
 use super::platform::{ObjectState, Socket};
 use super::router::Handover;
-use crate::call::{self, Answer, ChannelCall, Delivery};
+use super::watching;
+use crate::call::{self, Answer, ChannelCall, Delivery, Notice};
 use crate::error::ErrorInfo;
 use crate::pinned;
 use crate::wire::Format;
@@ -88,15 +89,23 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     let host = host::find(id);
     if let Some(handover) = Handover::read(request.headers())? {
         let pair = WebSocketPair::new()?;
-        return match host::open(&host, plain(&pair.server), handover.opening, handover.channel) {
+        let format = handover.opening.format;
+        return match host::open(&host, plain(&pair.server), handover.opening, handover.channel).await {
             Ok(()) => Response::from_websocket(pair.client),
-            Err(error) => super::router::refuse(&error, Format::Json),
+            Err(error) => super::router::refuse(&error, format),
         };
     }
     let body = request.bytes().await?;
     match request.path().as_str() {
         "/deliver" => match call::decode::<Delivery>(&body) {
             Ok(delivery) => reply(&host::deliver(&host, &delivery)),
+            Err(error) => Response::error(error.message, 400),
+        },
+        "/notice" => match call::decode::<Notice>(&body) {
+            Ok(notice) => match watching::notice(&host, notice) {
+                Ok(noticed) => reply(&noticed),
+                Err(error) => Response::error(error.message, 500),
+            },
             Err(error) => Response::error(error.message, 400),
         },
         _ => {
@@ -109,6 +118,6 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     }
 }
 
-fn reply(value: &impl serde::Serialize) -> Result<Response> {
+pub fn reply(value: &impl serde::Serialize) -> Result<Response> {
     Response::from_bytes(pinned::encode(value))
 }

@@ -1,9 +1,8 @@
-//! A channel's storage in its object's SQLite, and the little that relays keep there.
+//! A channel's storage in its object's SQLite.
 
-use js_sys::{Array, Reflect, Uint8Array};
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsValue;
 
-use super::platform::{Sql, describe, random_bytes};
+use super::sql::{Database, blob, bytes, integer, number, text};
 use crate::call::RelayName;
 use crate::channel::store::{Row, Store, StoreError, Stored, Totals};
 use crate::serial::Position;
@@ -17,38 +16,27 @@ const CHANNEL_SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS log (position INTEGER PRIMARY KEY, messages INTEGER NOT NULL, bytes INTEGER NOT NULL,
                                     keys TEXT NOT NULL, entries BLOB NOT NULL);";
 
-const SECRET_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS secret (id INTEGER PRIMARY KEY, value BLOB NOT NULL)";
-
 pub struct SqlStore {
-    sql: Sql,
+    database: Database,
     has_schema: bool,
 }
 
 impl SqlStore {
-    pub fn new(sql: Sql) -> SqlStore {
-        SqlStore { sql, has_schema: false }
+    pub fn new(database: Database) -> SqlStore {
+        SqlStore { database, has_schema: false }
     }
 
-    /// The secret that signs this object's connection keys; made when first needed.
-    pub fn secret(&self) -> Result<Vec<u8>, StoreError> {
-        self.exec(SECRET_SCHEMA, &[])?;
-        let rows = self.rows("SELECT value FROM secret", &[])?;
-        if let Some(secret) = rows.first().map(|row| blob(row, "value")) {
-            return Ok(secret);
-        }
-        let secret = random_bytes::<32>();
-        self.exec("INSERT INTO secret (id, value) VALUES (0, ?)", &[bytes(&secret)])?;
-        Ok(secret.to_vec())
+    /// What else the object keeps there.
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     fn exec(&self, query: &str, bindings: &[JsValue]) -> Result<(), StoreError> {
-        self.sql.exec(query, &Array::from_iter(bindings)).map(drop).map_err(|error| StoreError(describe(&error)))
+        self.database.exec(query, bindings)
     }
 
     fn rows(&self, query: &str, bindings: &[JsValue]) -> Result<Vec<JsValue>, StoreError> {
-        let cursor = self.sql.exec(query, &Array::from_iter(bindings));
-        let rows = cursor.and_then(|cursor| cursor.to_array()).map_err(|error| StoreError(describe(&error)))?;
-        Ok(rows.to_vec())
+        self.database.rows(query, bindings)
     }
 
     fn log(&self, rest: &str, position: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {
@@ -127,35 +115,6 @@ impl Store for SqlStore {
     }
 }
 
-/// Exact: positions stay below 2^53.
-fn number(value: u64) -> JsValue {
-    JsValue::from_f64(value as f64)
-}
-
-fn bytes(value: &[u8]) -> JsValue {
-    Uint8Array::from(value).into()
-}
-
-fn column(row: &JsValue, name: &str) -> JsValue {
-    Reflect::get(row, &name.into()).unwrap_or(JsValue::UNDEFINED)
-}
-
-fn integer(row: &JsValue, name: &str) -> u64 {
-    column(row, name).as_f64().unwrap_or_default() as u64
-}
-
 fn position_of(row: &JsValue) -> Position {
     Position(integer(row, "position"))
-}
-
-fn text(row: &JsValue, name: &str) -> String {
-    column(row, name).as_string().unwrap_or_default()
-}
-
-fn blob(row: &JsValue, name: &str) -> Vec<u8> {
-    let value = column(row, name);
-    match value.dyn_ref::<js_sys::ArrayBuffer>() {
-        Some(buffer) => Uint8Array::new(buffer).to_vec(),
-        None => Uint8Array::new(&value).to_vec(),
-    }
 }

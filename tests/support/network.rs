@@ -124,6 +124,7 @@ impl World {
             echo: home.client.echo,
             heartbeat_interval_ms: 15_000,
             resume,
+            is_secure: true,
         };
         self.send_to_server(client, |link| Input::Open { link, opening, fresh_id });
     }
