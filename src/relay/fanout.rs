@@ -41,8 +41,9 @@ impl Relay {
             }
             position if feed.series() == delivery.series && position >= delivery.prior => position,
             _ => {
+                let begins = feed.series() != delivery.series;
                 feed.reach(&delivery.series, delivery.prior);
-                self.announce_gap(owner, &delivery.series, delivery.prior, now_ms);
+                self.announce_gap(owner, &delivery.series, delivery.prior, begins, now_ms);
                 delivery.prior
             }
         };

@@ -66,7 +66,8 @@ impl World {
     ) {
         let id = CallId(self.fresh());
         let is_delivery = matches!(reply, Reply::Delivery(..));
-        if self.random.chance(self.weather.lose_call) {
+        let is_cut = is_delivery && self.cut == Some((caller, callee));
+        if is_cut || self.random.chance(self.weather.lose_call) {
             return self.no_answer(caller, life, reply);
         }
         let delay_ms = self.delay_ms();

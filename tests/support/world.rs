@@ -20,6 +20,9 @@ use super::random::Random;
 use super::trace::note;
 use super::weather::Weather;
 
+/// More cannot happen in one millisecond, unless an object keeps itself busy.
+const AT_ONCE_MAX: usize = 10_000;
+
 /// What clocks show when the world begins.
 const EPOCH_MS: u64 = 1_800_000_000_000;
 
@@ -27,8 +30,12 @@ pub struct World {
     pub now_ms: u64,
     pub random: Random,
     pub weather: Weather,
+    /// A channel's object whose deliveries don't reach an object, for a long time.
+    pub cut: Option<(usize, usize)>,
     pub(super) queue: BTreeMap<(u64, u64), Event>,
     pub(super) last_event: u64,
+    /// What happened in this millisecond.
+    at_once: usize,
     /// The channels' objects first, then the relays'.
     pub hosts: Vec<Host>,
     pub channels: usize,
@@ -76,8 +83,10 @@ impl World {
             now_ms: 0,
             random,
             weather,
+            cut: None,
             queue: BTreeMap::new(),
             last_event: 0,
+            at_once: 0,
             hosts,
             channels: persisted.len(),
             homes: Vec::new(),
@@ -121,7 +130,9 @@ impl World {
                 break;
             }
             let ((at_ms, _), event) = entry.remove_entry();
-            self.now_ms = at_ms;
+            self.at_once = if self.now_ms == at_ms { self.at_once + 1 } else { 0 };
+            assert!(self.at_once < AT_ONCE_MAX, "something goes on and on while no time passes: {event:?}");
+            (self.now_ms, self.ledger.now_ms) = (at_ms, at_ms);
             match event {
                 Event::ClientTick { client } => {
                     let deeds = self.homes[client].client.tick(at_ms, &self.ledger);

@@ -109,6 +109,9 @@ for (const format of formats) {
     assert.equal((await client.expect(action.HEARTBEAT)).id, 'beat');
     client.sendRaw(padded(FRAME_MAX_BYTES + 1));
     await assertFails(client, 40009, 400);
+    const other = await connect(t, { format });
+    other.sendRaw(new Uint8Array(4 * FRAME_MAX_BYTES));
+    await assertFails(other, 40009, 400);
   });
 
   test(`a publish that makes no sense is refused in its turn (${format})`, async (t) => {
@@ -205,8 +208,37 @@ test('credentials that are wrong are told in the protocol', async (t) => {
 test('a channel in the URL that is none ends the connection with its code', async (t) => {
   await assertFails(open(t, { key: demoKey, channel: ':hell' }), 40010, 400);
   await assertFails(open(t, { key: demoKey, channel: '' }), 40010, 400);
-  const longest = await connect(t, { channel: 'x'.repeat(2_048) });
-  await assertAlive(longest, 'x'.repeat(2_048), 0);
+  for (const channel of ['x'.repeat(2_048), 'ä/ö?ü#%41&=+ 🎾', '[?rewind=1]home']) {
+    await assertAlive(await connect(t, { channel }), channel, 0);
+  }
+});
+
+test('a resume key of any length is only a key that never was', async (t) => {
+  const client = open(t, { key: demoKey, resume: 'x'.repeat(10_000) });
+  assert.equal((await client.expect(action.CONNECTED)).error.code, 80018);
+  await assertAlive(client, 'long-key', 0);
+});
+
+test('a burst of attaches and detaches ends as its last frame says', async (t) => {
+  const client = await connect(t);
+  const burst = [action.ATTACH, action.DETACH, action.ATTACH, action.DETACH, action.ATTACH];
+  for (const each of burst) client.send({ action: each, channel: 'burst' });
+  client.send({ action: action.MESSAGE, channel: 'burst', msgSerial: 0, messages: [{ data: 'x' }] });
+  const frames = [];
+  do frames.push(await client.next()); while (frames.at(-1)?.action !== action.MESSAGE);
+  const states = frames.filter((frame) => [action.ATTACHED, action.DETACHED].includes(frame.action));
+  assert.equal(states.at(-1)?.action, action.ATTACHED);
+  assert.equal(states.filter((frame) => frame.action === action.DETACHED).length, 2);
+});
+
+test('a socket that is closed, by either side, closes', async (t) => {
+  const client = await connect(t);
+  client.close();
+  await client.closed();
+  const polite = await connect(t);
+  polite.send({ action: action.CLOSE });
+  await polite.expect(action.CLOSED);
+  assert.equal(await polite.closed(), 1000);
 });
 
 test('what is unknown is ignored', async (t) => {

@@ -38,6 +38,8 @@ export class Runtime {
   /** @type {import('node:child_process').ChildProcess} */
   #child;
   #calls = 0;
+  /** What wrangler.toml says. Reading it takes most of a start, so the first start does it for the later ones. */
+  #workerOptions = undefined;
   /** Where it listens, such as `http://127.0.0.1:40123`; the same after `kill` and `start`. */
   url = 'http://127.0.0.1:0';
   /** All that it has printed; tests look for what must not be in a log. */
@@ -71,7 +73,10 @@ export class Runtime {
   async start() {
     if (!this.#child.connected) this.#child = this.#fork();
     const { apps, storage, inFront, variables, port } = this;
-    this.url = await this.#call('start', { apps, storage, inFront, variables, port });
+    const started = await this.#call('start', {
+      apps, storage, inFront, variables, port, workerOptions: this.#workerOptions,
+    });
+    [this.url, this.#workerOptions] = [started.url, started.workerOptions];
   }
 
   /** What the `ably` SDK needs to find this runtime. */
@@ -146,13 +151,15 @@ let miniflare;
 
 const commands = {
   /**
-   * @param {{ apps: object | null, storage: string, inFront: string[], variables: Record<string, string>, port: number }}
-   *   options
+   * @param {{ apps: object | null, storage: string, inFront: string[], variables: Record<string, string>, port: number,
+   *   workerOptions?: object }} options
    */
-  async start({ apps, storage, inFront, variables, port }) {
+  async start({ apps, storage, inFront, variables, port, workerOptions }) {
     const { Miniflare, Log, LogLevel, convertV4MiniflareOptions } = await import('miniflare');
-    const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
-    const { workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml'));
+    if (!workerOptions) {
+      const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
+      ({ workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml')));
+    }
     miniflare = new Miniflare(convertV4MiniflareOptions({
       ...workerOptions,
       name: 'courtside',
@@ -170,7 +177,7 @@ const commands = {
       log: new Log(LogLevel.ERROR),
       resourcePersistencePath: storage,
     }));
-    return (await miniflare.ready).origin;
+    return { url: (await miniflare.ready).origin, workerOptions };
   },
 
   /** @param {{ className: string, name?: string, webSockets: 'hibernate' | 'close' }} values */
