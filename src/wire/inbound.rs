@@ -8,11 +8,11 @@ use serde::de::{self, Deserializer, Visitor};
 use serde_json::{Map, Value};
 
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{DECODE_ERROR_MAX_BYTES, FRAME_MAX_BYTES, NESTING_MAX, PUBLISH_MAX_MESSAGES};
+use crate::limits::{DECODE_ERROR_MAX_BYTES, FRAME_MAX_BYTES, PUBLISH_MAX_MESSAGES};
 use crate::wire::data::Payload;
 use crate::wire::message::{Extras, Message};
 use crate::wire::several::{Record, Several};
-use crate::wire::{Format, action};
+use crate::wire::{Format, action, msgpack};
 
 pub type Params = BTreeMap<String, String>;
 
@@ -154,16 +154,12 @@ pub fn decode(bytes: &[u8], format: Format) -> Result<Inbound, ErrorInfo> {
 pub fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8], format: Format) -> Result<T, ErrorInfo> {
     match format {
         Format::Json => serde_json::from_slice(bytes).map_err(|error| undecodable("JSON", &error)),
-        Format::Msgpack => from_msgpack(bytes),
+        Format::Msgpack => {
+            let mut reader = msgpack::Reader::new(bytes);
+            let value = T::deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+            value.map_err(|error| undecodable("msgpack", &error))
+        }
     }
-}
-
-fn from_msgpack<'a, T: Deserialize<'a>>(mut bytes: &'a [u8]) -> Result<T, ErrorInfo> {
-    let mut deserializer = rmp_serde::Deserializer::new(&mut bytes);
-    deserializer.set_max_depth(NESTING_MAX);
-    let value = T::deserialize(&mut deserializer).map_err(|error| undecodable("msgpack", &error))?;
-    drop(deserializer);
-    if bytes.is_empty() { Ok(value) } else { Err(Code::BadBody.because("bytes follow the msgpack value")) }
 }
 
 /// A decoder quotes the value that is wrong, which may be most of the frame.

@@ -8,6 +8,7 @@ pub mod data;
 pub mod flags;
 pub mod inbound;
 pub mod message;
+mod msgpack;
 pub mod outbound;
 pub mod packed;
 pub mod several;
