@@ -11,6 +11,7 @@ pub mod pinned;
 pub mod wire;
 pub mod auth;
 pub mod publish;
+pub mod presence;
 pub mod call;
 pub mod channel;
 pub mod relay;

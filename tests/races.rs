@@ -32,7 +32,7 @@ fn an_attachment_that_is_ahead_stays_ahead_of_a_rebuilt_relay() {
     assert_eq!(request, Request::Read(ReadFrom::After { position: Position(5), series: SERIES.into() }));
     let (after, through) = (Position(5), Position(20));
     let entries = entries(&[10, 20]);
-    let backlog = Backlog { series: SERIES.into(), lost: None, after, entries, through, more: false };
+    let backlog = Backlog { series: SERIES.into(), lost: None, after, entries, through, more: false, members: 0 };
     effects = relay.answered(read, Some(Ok(Response::Backlog(backlog))), NOW_MS);
     let ahead = record(&effects, 2).expect("it went live");
 

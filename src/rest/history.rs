@@ -37,7 +37,7 @@ fn query(request: &Request, cursor: Option<&Cursor>) -> Result<HistoryQuery, Err
         return Err(Code::BadParameter.because("from_serial reads backwards"));
     }
     let after = cursor.map(|cursor| (cursor.position, cursor.index));
-    Ok(HistoryQuery { start_ms, end_ms, forwards, limit: limit(request)?, after, until })
+    Ok(HistoryQuery { presence: false, start_ms, end_ms, forwards, limit: limit(request)?, after, until })
 }
 
 /// Times that no serial can have are as good as the last that one can.
@@ -120,7 +120,7 @@ fn messages<'a>(
         return None;
     }
     for (entry, &(from, to)) in entries.iter().zip(&page.slices) {
-        if to > entry.messages.len() {
+        if to > entry.messages().len() {
             return None;
         }
         let render = |index| page_message(entry, index, &page.series, format);

@@ -4,7 +4,7 @@ use js_sys::Uint8Array;
 use serde::de::DeserializeOwned;
 use worker::{Env, Method, Request, RequestInit, Stub};
 
-use crate::call::{self, Answer, ChannelCall, Delivered, Delivery, RelayName, RelayObject, Response};
+use crate::call::{self, Answer, ChannelCall, Delivered, Delivery, Missing, RelayName, RelayObject, Response, Roll};
 use crate::pinned;
 
 /// Bindings of the object classes in wrangler.toml.
@@ -14,6 +14,7 @@ pub const RELAY: &str = "RELAY";
 /// Paths by which objects are called. The host is never looked up.
 pub const CALL_URL: &str = "https://object/call";
 pub const DELIVER_URL: &str = "https://object/deliver";
+pub const ROLL_URL: &str = "https://object/roll";
 
 pub fn stub(env: &Env, class: &str, name: &str) -> worker::Result<Stub> {
     env.durable_object(class)?.id_from_name(name)?.get_stub()
@@ -25,11 +26,19 @@ pub async fn call_channel(env: &Env, call: &ChannelCall) -> Option<Answer<Respon
 }
 
 pub async fn deliver(env: &Env, relay: &RelayName, delivery: &Delivery) -> Option<Delivered> {
+    call_relay(env, relay, DELIVER_URL, &pinned::encode(delivery)).await
+}
+
+pub async fn roll(env: &Env, relay: &RelayName, roll: &Roll) -> Option<Missing> {
+    call_relay(env, relay, ROLL_URL, &pinned::encode(roll)).await
+}
+
+async fn call_relay<T: DeserializeOwned>(env: &Env, relay: &RelayName, url: &str, body: &[u8]) -> Option<T> {
     let (class, name) = match relay.object() {
         RelayObject::Relay(name) => (RELAY, name),
         RelayObject::Channel(name) => (CHANNEL, name),
     };
-    post(env, class, name, DELIVER_URL, &pinned::encode(delivery)).await
+    post(env, class, name, url, body).await
 }
 
 async fn post<T: DeserializeOwned>(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<T> {

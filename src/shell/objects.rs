@@ -9,7 +9,7 @@ use worker::{
 use super::host::{self, Class};
 use super::platform::{ObjectState, Socket};
 use super::router::Handover;
-use crate::call::{self, Answer, ChannelCall, Delivery};
+use crate::call::{self, Answer, ChannelCall, Delivery, Roll};
 use crate::error::ErrorInfo;
 use crate::pinned;
 use crate::wire::Format;
@@ -97,6 +97,10 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     match request.path().as_str() {
         "/deliver" => match call::decode::<Delivery>(&body) {
             Ok(delivery) => reply(&host::deliver(&host, &delivery)),
+            Err(error) => Response::error(error.message, 400),
+        },
+        "/roll" => match call::decode::<Roll>(&body) {
+            Ok(roll) => reply(&host::roll(&host, &roll)),
             Err(error) => Response::error(error.message, 400),
         },
         _ => {

@@ -65,6 +65,13 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = setAlarm)]
     pub fn set_alarm(this: &ObjectStorage, at: &Date) -> Result<Promise, JsValue>;
 
+    /// Runs a function whose writes are kept together, or not at all when it throws.
+    #[wasm_bindgen(method, catch, js_name = transactionSync)]
+    pub fn transaction_sync(
+        this: &ObjectStorage,
+        writes: &Closure<dyn FnMut() -> Result<(), JsValue>>,
+    ) -> Result<(), JsValue>;
+
     #[wasm_bindgen(js_name = URL)]
     pub type Url;
 
@@ -74,6 +81,7 @@ extern "C" {
     #[wasm_bindgen(method, getter, js_name = searchParams)]
     pub fn search_params(this: &Url) -> JsValue;
 
+    #[derive(Clone)]
     pub type Sql;
 
     #[wasm_bindgen(method, catch, variadic)]

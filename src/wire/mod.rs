@@ -10,6 +10,7 @@ pub mod inbound;
 pub mod message;
 pub mod outbound;
 pub mod packed;
+pub mod presence;
 pub mod several;
 
 #[cfg(test)]

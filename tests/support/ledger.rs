@@ -47,8 +47,9 @@ pub struct Logged {
 
 impl Logged {
     fn of(entry: Entry, logged_ms: u64) -> Logged {
-        let own_id = entry.messages[0].id.is_some();
-        let messages: Vec<_> = entry.messages.into_iter().map(|message| (message.id, message.data)).collect();
+        let own_id = entry.messages()[0].id.is_some();
+        let messages: Vec<_> =
+            entry.messages().iter().map(|message| (message.id.clone(), message.data.clone())).collect();
         let tag = tag_of(&messages[0].1);
         Logged { position: entry.position, connection_id: entry.connection_id, tag, messages, own_id, logged_ms }
     }

@@ -224,12 +224,12 @@ fn reckon(world: &mut World) -> Tally {
 }
 
 fn everything() -> HistoryQuery {
-    HistoryQuery { start_ms: None, end_ms: None, forwards: true, limit: 100_000, after: None, until: None }
+    HistoryQuery { forwards: true, limit: 100_000, ..HistoryQuery::default() }
 }
 
 fn check_history(history: &courtside::call::HistoryPage, ledger: &Ledger, channel: usize) {
     let told: Vec<_> = history.entries.entries().expect("history is whole");
-    let told: Vec<_> = told.iter().map(|entry| (entry.position, tag_of(&entry.messages[0].data))).collect();
+    let told: Vec<_> = told.iter().map(|entry| (entry.position, tag_of(&entry.messages()[0].data))).collect();
     let logged: Vec<_> =
         ledger.book(channel).entries().iter().map(|logged| (logged.position, logged.tag.clone())).collect();
     assert_eq!(told, logged, "history is what was published");

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use courtside::auth::{App, Capability, Grant, Identity, KeyName};
-use courtside::call::{Address, Answer, Delivered, RelayName, Response};
+use courtside::call::{Address, Answer, Delivered, Missing, RelayName, Response};
 use courtside::channel::Ticket;
 use courtside::name::ChannelName;
 use courtside::relay::session::Opening;
@@ -80,13 +80,31 @@ struct Call {
 enum Reply {
     Call(Ticket),
     Delivery(RelayName, u64),
+    Roll(RelayName, u64),
+}
+
+/// What comes back of a call.
+#[derive(Clone, Debug)]
+enum Said {
+    Nothing,
+    Answer(Answer<Response>),
+    Delivered(Delivered),
+    Missing(Missing),
 }
 
 impl Reply {
-    fn input(self, answer: Option<Answer<Response>>, delivered: Option<Delivered>) -> Input {
-        match self {
-            Reply::Call(ticket) => Input::Answered { ticket, answer },
-            Reply::Delivery(relay, attempt) => Input::Delivered { relay, attempt, answer: delivered },
+    fn input(self, said: Said) -> Input {
+        match (self, said) {
+            (Reply::Call(ticket), Said::Answer(answer)) => Input::Answered { ticket, answer: Some(answer) },
+            (Reply::Call(ticket), _) => Input::Answered { ticket, answer: None },
+            (Reply::Delivery(relay, attempt), Said::Delivered(answer)) => {
+                Input::Delivered { relay, attempt, answer: Some(answer) }
+            }
+            (Reply::Delivery(relay, attempt), _) => Input::Delivered { relay, attempt, answer: None },
+            (Reply::Roll(relay, attempt), Said::Missing(answer)) => {
+                Input::Rolled { relay, attempt, answer: Some(answer) }
+            }
+            (Reply::Roll(relay, attempt), _) => Input::Rolled { relay, attempt, answer: None },
         }
     }
 }
@@ -194,7 +212,7 @@ impl World {
     // Objects.
 
     fn turn(&mut self, host: usize, input: Input) {
-        if let Input::Call { id, .. } | Input::Deliver { id, .. } = &input
+        if let Input::Call { id, .. } | Input::Deliver { id, .. } | Input::Roll { id, .. } = &input
             && let Some(call) = self.calls.get_mut(id)
         {
             call.arrived = true;
@@ -203,7 +221,7 @@ impl World {
         note(self.now_ms, format_args!("object {host} <- {input}"));
         let object = &mut self.hosts[host];
         object.disk.failures = self.weather.fail_disk;
-        if matches!(input, Input::Answered { .. } | Input::Delivered { .. }) {
+        if matches!(input, Input::Answered { .. } | Input::Delivered { .. } | Input::Rolled { .. }) {
             object.in_flight -= 1;
         }
         let alarm_ms = object.disk.alarm_ms().filter(|_| !matches!(input, Input::Alarm));
@@ -279,8 +297,14 @@ impl World {
                 let reply = Reply::Delivery(relay, attempt);
                 self.call((host, life), callee, reply, |id| Input::Deliver { id, delivery: delivery.clone() });
             }
-            Output::Answer { id, answer } => self.answer(id, answer, None),
-            Output::Delivered { id, answer } => self.answer(id, None, Some(answer)),
+            Output::Roll { relay, attempt, roll } => {
+                let callee = self.hosts.iter().position(|host| host.name == relay).expect("only relays that there are");
+                let reply = Reply::Roll(relay, attempt);
+                self.call((host, life), callee, reply, |id| Input::Roll { id, roll: roll.clone() });
+            }
+            Output::Answer { id, answer } => self.answer(id, answer.map_or(Said::Nothing, Said::Answer)),
+            Output::Delivered { id, answer } => self.answer(id, Said::Delivered(answer)),
+            Output::Missing { id, answer } => self.answer(id, Said::Missing(answer)),
         }
     }
 
@@ -315,13 +339,13 @@ impl World {
     /// The caller learns that its call failed: before the call arrives, or long after.
     fn no_answer(&mut self, caller: usize, life: u64, reply: Reply) {
         let delay_ms = self.delay_ms();
-        self.after(delay_ms, Event::Turn { host: caller, life: Some(life), input: reply.input(None, None) });
+        self.after(delay_ms, Event::Turn { host: caller, life: Some(life), input: reply.input(Said::Nothing) });
     }
 
-    fn answer(&mut self, id: CallId, answer: Option<Answer<Response>>, delivered: Option<Delivered>) {
+    fn answer(&mut self, id: CallId, said: Said) {
         let Some(call) = self.calls.remove(&id) else { return };
         let delay_ms = self.delay_ms();
-        let input = call.reply.input(answer, delivered);
+        let input = call.reply.input(said);
         self.after(delay_ms, Event::Turn { host: call.caller, life: Some(call.life), input });
     }
 
@@ -331,7 +355,7 @@ impl World {
     pub fn forget(&mut self, host: usize) {
         note(self.now_ms, format_args!("object {host} loses its memory"));
         for id in self.hosts[host].forget() {
-            self.answer(id, None, None);
+            self.answer(id, Said::Nothing);
         }
     }
 
@@ -350,7 +374,7 @@ impl World {
         let mut arrived: Vec<CallId> =
             self.calls.iter().filter(|(_, call)| call.callee == host && call.arrived).map(|(id, _)| *id).collect();
         arrived.sort();
-        arrived.into_iter().for_each(|id| self.answer(id, None, None));
+        arrived.into_iter().for_each(|id| self.answer(id, Said::Nothing));
         self.after(0, Event::Wake { host });
     }
 
@@ -383,6 +407,7 @@ impl World {
             format: home.format,
             echo: home.client.echo,
             heartbeat_interval_ms: 15_000,
+            grace_ms: courtside::limits::GRACE_MS,
             resume,
         };
         self.to_server(client, |link| Input::Open { link, opening, fresh_id });
