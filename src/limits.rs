@@ -282,9 +282,8 @@ pub const MEMBERS_PAGE_BYTES: usize = 256 * 1024;
 pub const LEAVES_PER_ENTRY: usize = 100;
 pub const LEAVES_PER_ENTRY_BYTES: usize = MESSAGE_MAX_BYTES;
 
-/// Members in a page that REST gives when the request doesn't say, and at most.
-pub const MEMBERS_DEFAULT_LIMIT: usize = 100;
-pub const MEMBERS_MAX_LIMIT: usize = 1_000;
+/// Members in a page that REST gives, and of each channel in a batch: as many as messages.
+pub const MEMBERS_MAX_LIMIT: usize = HISTORY_MAX_LIMIT;
 
 const _: () = assert!(
     ROLL_INTERVAL_MS + GRACE_MS + ROLL_TRY_MS + ROLL_ANSWER_MS + ROLL_PAUSE_MS <= GHOST_MAX_MS,

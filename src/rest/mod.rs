@@ -9,7 +9,7 @@
 //! ```
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then one
-//! file for each thing that can be asked: `publish`, `batch`, `history` with `page`, `token`; `form` and `reply` are how
+//! file for each thing that can be asked: `publish`, `batch`, `history` with `page`, `presence`, `token`; `form` and `reply` are how
 //! all of them are answered.
 
 mod batch;
@@ -19,6 +19,7 @@ mod form;
 mod history;
 mod page;
 pub mod percent;
+mod presence;
 mod publish;
 mod reply;
 mod route;
@@ -125,7 +126,12 @@ fn dispatch(request: &Request, route: Route, form: Form, context: &Context<'_>) 
         Route::Messages(channel) if request.method == "POST" => {
             publish::begin(request, &channel, &caller, form, context.random)
         }
-        Route::Messages(channel) | Route::History(channel) => history::begin(request, &channel, &caller, form),
+        Route::Messages(channel) | Route::History(channel) => {
+            history::begin(request, &channel, &caller, form, history::Kind::Messages)
+        }
+        Route::Presence(channel) => presence::begin(request, &channel, &caller, form),
+        Route::PresenceHistory(channel) => history::begin(request, &channel, &caller, form, history::Kind::Presence),
+        Route::PresenceBatch => presence::begin_batch(request, &caller, form),
         Route::Batch => batch::begin(request, &caller, form, context.random),
         Route::Stats => caller.require_stats().map(|()| Step::Reply(form.ok(&NO_STATS))),
         Route::Time | Route::RequestToken(_) => unreachable!("answered above"),
@@ -145,6 +151,8 @@ enum Pending {
     Publish(publish::Pending),
     Batch(batch::Pending),
     History(history::Pending),
+    Presence(presence::Pending),
+    PresenceBatch(presence::Batch),
 }
 
 impl Exchange {
@@ -155,6 +163,8 @@ impl Exchange {
             Pending::Publish(pending) => pending.answered(form, only(answers)),
             Pending::Batch(pending) => Ok(pending.answered(form, answers)),
             Pending::History(pending) => pending.answered(form, only(answers)),
+            Pending::Presence(pending) => pending.answered(form, only(answers)),
+            Pending::PresenceBatch(pending) => Ok(pending.answered(form, answers)),
         };
         Step::Reply(reply.unwrap_or_else(|error| form.error(&error)))
     }

@@ -16,6 +16,12 @@ pub enum Route {
     Messages(ChannelName),
     /// `/channels/{channel}/history`: the same, to read only.
     History(ChannelName),
+    /// `/channels/{channel}/presence`
+    Presence(ChannelName),
+    /// `/channels/{channel}/presence/history`
+    PresenceHistory(ChannelName),
+    /// `/presence`
+    PresenceBatch,
     /// `/messages`
     Batch,
     RequestToken(KeyName),
@@ -31,6 +37,9 @@ impl Route {
             ["messages"] => Ok(Route::Batch),
             ["channels", channel, "messages"] => Ok(Route::Messages(channel_name(channel)?)),
             ["channels", channel, "history"] => Ok(Route::History(channel_name(channel)?)),
+            ["presence"] => Ok(Route::PresenceBatch),
+            ["channels", channel, "presence"] => Ok(Route::Presence(channel_name(channel)?)),
+            ["channels", channel, "presence", "history"] => Ok(Route::PresenceHistory(channel_name(channel)?)),
             ["keys", name, "requestToken"] => Ok(Route::RequestToken(key_name(name)?)),
             _ => Err(Code::NotFound.because("this server has no such path")),
         }
@@ -40,6 +49,7 @@ impl Route {
     pub fn methods(&self) -> &'static str {
         match self {
             Route::Time | Route::Stats | Route::History(_) => "GET, OPTIONS",
+            Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
             Route::Messages(_) | Route::RequestToken(_) => "GET, POST, OPTIONS",
             Route::Batch => "POST, OPTIONS",
         }
@@ -76,6 +86,9 @@ mod tests {
             ("/messages", Route::Batch),
             ("/channels/scores/messages", Route::Messages(channel("scores"))),
             ("/channels/scores/history", Route::History(channel("scores"))),
+            ("/channels/scores/presence", Route::Presence(channel("scores"))),
+            ("/channels/scores/presence/history", Route::PresenceHistory(channel("scores"))),
+            ("/presence", Route::PresenceBatch),
             ("/channels/a%2Fb%3Ac/messages", Route::Messages(channel("a/b:c"))),
             ("/channels/a:b@c+d/messages", Route::Messages(channel("a:b@c+d"))),
             ("/channels/%C3%BC%20%E2%98%83/messages", Route::Messages(channel("ü ☃"))),
@@ -105,7 +118,9 @@ mod tests {
             "/channels/",
             "/channels/a",
             "/channels/a/",
-            "/channels/a/presence",
+            "/channels/a/presence/",
+            "/channels/a/presence/history/x",
+            "/presence/a",
             "/channels/a/messages/",
             "/channels/a/messages/serial",
             "/channels/a/b/messages",
