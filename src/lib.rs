@@ -15,6 +15,7 @@ pub mod presence;
 pub mod call;
 pub mod channel;
 pub mod relay;
+pub mod placement;
 pub mod rest;
 #[cfg(target_arch = "wasm32")]
 mod shell;

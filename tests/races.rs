@@ -5,15 +5,28 @@ mod support {
     pub mod memory_store;
 }
 
-use courtside::call::{Backlog, Delivered, ReadFrom, RelayName, Request, Response};
+use courtside::call::{Backlog, Delivered, Delivery, ReadFrom, RelayName, Request, Response};
 use courtside::channel::{Effect, Ticket};
-use courtside::relay::SocketId;
+use courtside::relay::{Relay, SocketId};
 use courtside::serial::Position;
 
 use support::bench::*;
 use support::memory_store::MemoryStore;
 
 const ATTACH: &str = r#"{"action":10,"channel":"room"}"#;
+
+/// A client that resumes behind 5 and catches up to 20, while its relay may not be so far.
+fn catch_up(relay: &mut Relay, socket: u32) -> Vec<courtside::relay::Effect> {
+    connect(relay, socket);
+    let serial = Position(5).serial(SERIES);
+    let resume = format!(r#"{{"action":10,"channel":"room","channelSerial":"{serial}"}}"#);
+    let (read, request) = call(&send(relay, socket, &resume));
+    assert_eq!(request, Request::Read(ReadFrom::After { position: Position(5), series: SERIES.into() }));
+    let (after, through) = (Position(5), Position(20));
+    let entries = entries(&[10, 20]);
+    let backlog = Backlog { series: SERIES.into(), lost: None, after, entries, through, more: false, members: 0 };
+    relay.answered(read, Some(Ok(Response::Backlog(backlog))), NOW_MS)
+}
 
 /// An attachment that caught up from the log is ahead of its relay. A relay that loses its memory then must not give it
 /// again what it has.
@@ -22,18 +35,10 @@ fn an_attachment_that_is_ahead_stays_ahead_of_a_rebuilt_relay() {
     let mut relay = relay();
     connect(&mut relay, 1);
     let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
-    let mut effects = relay.answered(subscribe, subscribed(10), NOW_MS);
+    let effects = relay.answered(subscribe, subscribed(10), NOW_MS);
     let witness = record(&effects, 1).expect("the first to be live remembers for the relay");
 
-    connect(&mut relay, 2);
-    let serial = Position(5).serial(SERIES);
-    let resume = format!(r#"{{"action":10,"channel":"room","channelSerial":"{serial}"}}"#);
-    let (read, request) = call(&send(&mut relay, 2, &resume));
-    assert_eq!(request, Request::Read(ReadFrom::After { position: Position(5), series: SERIES.into() }));
-    let (after, through) = (Position(5), Position(20));
-    let entries = entries(&[10, 20]);
-    let backlog = Backlog { series: SERIES.into(), lost: None, after, entries, through, more: false, members: 0 };
-    effects = relay.answered(read, Some(Ok(Response::Backlog(backlog))), NOW_MS);
+    let effects = catch_up(&mut relay, 2);
     let ahead = record(&effects, 2).expect("it went live");
 
     let mut rebuilt = support::bench::relay();
@@ -136,6 +141,38 @@ fn a_key_is_used_up_once_its_successor_was_seen() {
     assert!(refused.contains(r#""code":80018"#), "{refused}");
 }
 
+/// Two clients have one key, and neither says anything that would prove which of them got the next one: they would take the
+/// connection from each other for ever.
+#[test]
+fn two_silent_clients_with_one_key_do_not_take_turns() {
+    let mut relay = relay();
+    let first = key(&frames(&connect(&mut relay, 1), 1)[0]);
+    let second = key(&frames(&resume(&mut relay, 2, &first), 2)[0]);
+    let third = resume(&mut relay, 3, &first);
+    assert!(frames(&third, 3)[0].contains("connection1"), "the second's CONNECTED may have been lost");
+    assert_ne!(key(&frames(&third, 3)[0]), second);
+    let fourth = resume(&mut relay, 4, &second);
+    assert!(frames(&fourth, 4)[0].contains("80018") && frames(&fourth, 3).is_empty());
+}
+
+/// A refusal must not forget why.
+#[test]
+fn a_key_that_was_refused_is_refused_again() {
+    let mut relay = relay();
+    let first = key(&frames(&connect(&mut relay, 1), 1)[0]);
+    send(&mut relay, 1, r#"{"action":7}"#);
+    for socket in [2, 3] {
+        assert!(frames(&resume(&mut relay, socket, &first), socket)[0].contains("80017"));
+    }
+    let used_up = key(&frames(&connect(&mut relay, 4), 4)[0]);
+    resume(&mut relay, 5, &used_up);
+    send(&mut relay, 5, r#"{"action":0}"#);
+    relay.lost(SocketId(5), NOW_MS);
+    for socket in [6, 7] {
+        assert!(frames(&resume(&mut relay, socket, &used_up), socket)[0].contains("80018"));
+    }
+}
+
 /// A channel that lost its memory guesses where its relays are, and a relay that still asks doesn't know either: nobody
 /// may take the guess for knowledge.
 #[test]
@@ -210,4 +247,20 @@ fn rows_go_after_the_floor_is_stored() {
     let from = ReadFrom::After { position: Position(first[0].0 - 1), series: SERIES.into() };
     let read = wake(&mut store).read(&mut store, &from, NOW_MS).expect("the store works");
     assert!(read.lost.is_some());
+}
+
+/// The channel couldn't reach the relay for so long that its log no longer has what comes next. Those who read it from
+/// the log before that miss nothing: they must neither be told that they do, nor get it again.
+#[test]
+fn a_gap_concerns_only_those_who_are_behind_it() {
+    let mut relay = relay();
+    connect(&mut relay, 1);
+    let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
+    relay.answered(subscribe, subscribed(10), NOW_MS);
+    catch_up(&mut relay, 2);
+    let (_, effects) = relay.deliver(&Delivery { gap: true, ..delivery(15, &[20, 30]) }, NOW_MS);
+    assert!(frames(&effects, 1)[0].contains(r#""code":90003"#));
+    assert!(frames(&effects, 1)[1].contains("at 20"));
+    let ahead = frames(&effects, 2);
+    assert!(ahead.len() == 1 && ahead[0].contains("at 30") && !ahead[0].contains("at 20"), "{ahead:?}");
 }

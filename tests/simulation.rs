@@ -12,7 +12,10 @@ mod support {
     pub mod host;
     pub mod ledger;
     pub mod memory_store;
+    pub mod network;
+    pub mod publish;
     pub mod random;
+    pub mod shell;
     pub mod story;
     pub mod subscription;
     pub mod trace;
@@ -26,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use support::{story, trace};
 
 /// What an unoptimized build runs in three quarters of a minute on two cores.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 400;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} must be a number")))

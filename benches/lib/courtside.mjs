@@ -18,6 +18,8 @@ export async function startCourtside(directory) {
   const { workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml'));
   return startWorkerd(directory, {
     ...workerOptions,
+    // The demo page's files: locally a worker of the tool's own would stand before ours to serve them, on every socket.
+    assets: undefined,
     modulesRoot: build,
     modules: [
       { type: 'ESModule', path: path.join(build, 'index.js') },

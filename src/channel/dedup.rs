@@ -45,8 +45,10 @@ impl Window {
                     u64::from_str_radix(hash, 16).ok().map(|hash| window.ids.insert(hash, position));
                 }
                 Some(("@", mark)) => {
-                    if let Some((connection, serial)) = mark.split_once(':') {
-                        serial.parse().ok().map(|serial| window.mark(connection, serial, position));
+                    if let Some((connection, serial)) = mark.split_once(':')
+                        && let Ok(serial) = serial.parse()
+                    {
+                        window.mark(connection, serial, position);
                     }
                 }
                 _ => position = token.parse().map_or(position, Position),

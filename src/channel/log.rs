@@ -156,12 +156,12 @@ impl Log {
         ephemeral: bool,
     ) -> Result<Piece, StoreError> {
         if after >= self.tail_from {
-            return Ok(self.from_tail(after, max_bytes, ephemeral));
+            return Ok(self.read_tail(after, max_bytes, ephemeral));
         }
-        self.from_rows(store, after, max_bytes)
+        self.read_rows(store, after, max_bytes)
     }
 
-    fn from_tail(&self, after: Position, max_bytes: usize, ephemeral: bool) -> Piece {
+    fn read_tail(&self, after: Position, max_bytes: usize, ephemeral: bool) -> Piece {
         let mut piece = Piece { entries: Packed::default(), through: self.tip };
         let start = self.tail.partition_point(|placed| placed.position <= after);
         for placed in self.tail.range(start..).filter(|placed| ephemeral || !placed.ephemeral) {
@@ -175,7 +175,7 @@ impl Log {
         piece
     }
 
-    fn from_rows(&self, store: &mut impl Store, after: Position, max_bytes: usize) -> Result<Piece, StoreError> {
+    fn read_rows(&self, store: &mut impl Store, after: Position, max_bytes: usize) -> Result<Piece, StoreError> {
         let mut piece = Piece { entries: Packed::default(), through: after };
         loop {
             let rows = store.rows_after(piece.through, ROWS_PER_READ)?;

@@ -89,7 +89,7 @@ impl Channel {
         now_ms: u64,
     ) -> Result<Option<Channel>, StoreError> {
         let stored = store.load()?;
-        let known = stored.meta.as_deref().and_then(|bytes| pinned::decode::<Meta>(bytes));
+        let known = stored.meta.as_deref().and_then(pinned::decode::<Meta>);
         let begins = known.is_none();
         let meta = match (known, call) {
             (Some(meta), _) => meta,

@@ -304,13 +304,25 @@ impl Relay {
         self.returned(socket, name, what.members, now_ms);
     }
 
-    /// Continuity is lost for everyone on the channel: say so, and go on from `position`.
-    pub(super) fn announce_gap(&mut self, owner: &ChannelName, series: &str, position: Position, now_ms: u64) {
+    /// The log no longer has what lies before `prior`: say so to everyone on the channel who doesn't have it, and go on from
+    /// there. In another life of the channel nobody has anything.
+    pub(super) fn announce_gap(
+        &mut self,
+        owner: &ChannelName,
+        series: &str,
+        prior: Position,
+        begins: bool,
+        now_ms: u64,
+    ) {
         let error = Code::ContinuityUnknown.into();
+        let lacks = |attachment: &Attachment| match attachment.state {
+            State::Live { after } => begins || after < prior,
+            State::Waiting(_) | State::Reading { .. } => false,
+        };
         let members: Vec<_> = self.feeds.get(owner).into_iter().flat_map(|feed| feed.members.iter().cloned()).collect();
         for (socket, name) in members {
-            if self.attachment(socket, &name).is_some_and(|attachment| attachment.is_live()) {
-                self.announce_live(socket, &name, series, position, 0, Some(&error), now_ms);
+            if self.attachment(socket, &name).is_some_and(|attachment| lacks(attachment)) {
+                self.announce_live(socket, &name, series, prior, 0, Some(&error), now_ms);
             }
         }
     }

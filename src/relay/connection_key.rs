@@ -20,6 +20,25 @@ pub struct ConnectionKey {
     pub generation: u32,
 }
 
+/// Which of a connection's keys are good: the newest, and until its client was heard also the one that it resumed with,
+/// because the CONNECTED that brought the newest may be lost.
+///
+/// Each resume makes a generation of its own, also the second one with the same key. What the first had made is then good
+/// for nothing, so two clients with the same key can't take the connection from each other for ever.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Generations {
+    pub current: u32,
+    pub resumed: Option<u32>,
+}
+
+impl Generations {
+    pub const FIRST: Generations = Generations { current: 0, resumed: None };
+
+    pub fn accept(self, generation: u32) -> bool {
+        generation == self.current || Some(generation) == self.resumed
+    }
+}
+
 impl ConnectionKey {
     /// The key as text, signed for a clientId.
     pub fn sign(&self, secret: &[u8], client_id: Option<&str>) -> String {

@@ -1,6 +1,6 @@
 //! How connections begin, go on elsewhere, and end (protocol.md §§ 4, 6, 11.7).
 
-use super::connection_key::ConnectionKey;
+use super::connection_key::{ConnectionKey, Generations};
 use super::session::{Opening, Record, Session};
 use super::{Effect, Relay, SocketId};
 use crate::auth::Credentials;
@@ -16,7 +16,7 @@ use crate::wire::outbound::Outbound;
 #[derive(Debug)]
 pub struct Parted {
     until_ms: u64,
-    generation: u32,
+    generations: Generations,
     closed: bool,
 }
 
@@ -24,12 +24,13 @@ impl Relay {
     /// A socket whose credentials were checked. `fresh_id` is random and names the connection, unless it resumes another.
     pub fn open(&mut self, socket: SocketId, opening: Opening, fresh_id: String, now_ms: u64) -> Vec<Effect> {
         let resumed = opening.resume.clone().map(|key| self.resume(&key, &opening, now_ms));
-        let (key, error) = match resumed {
-            Some(Ok(key)) => (ConnectionKey { generation: key.generation + 1, ..key }, None),
-            Some(Err(error)) => (self.fresh_key(fresh_id), Some(error)),
-            None => (self.fresh_key(fresh_id), None),
+        let (connection_id, generations, error) = match resumed {
+            Some(Ok((connection_id, generations))) => (connection_id, generations, None),
+            Some(Err(error)) => (fresh_id, Generations::FIRST, Some(error)),
+            None => (fresh_id, Generations::FIRST, None),
         };
-        let session = Session::new(opening, key, now_ms);
+        let key = ConnectionKey { connection_id, shard: self.shard, generation: generations.current };
+        let session = Session::new(opening, key, generations.resumed, now_ms);
         let connected = session.connected(&self.secret, error.as_ref());
         self.connections.insert(session.connection_id().to_owned(), socket);
         self.lower_due(session.due_ms());
@@ -39,34 +40,30 @@ impl Relay {
         self.finish()
     }
 
-    fn fresh_key(&self, connection_id: String) -> ConnectionKey {
-        ConnectionKey { connection_id, shard: self.shard, generation: 0 }
-    }
-
-    /// Ends whatever the connection was bound to before, if its key is good. Fails with 80018 for a key that never was or
-    /// is used up, 80008 when its time is over, 80017 when it was closed.
-    fn resume(&mut self, text: &str, opening: &Opening, now_ms: u64) -> Result<ConnectionKey, ErrorInfo> {
+    /// Ends whatever the connection was bound to before, if its key is good: gives its id and its next generation. Fails
+    /// with 80018 for a key that never was or is used up, 80008 when its time is over, 80017 when it was closed.
+    fn resume(&mut self, text: &str, opening: &Opening, now_ms: u64) -> Result<(String, Generations), ErrorInfo> {
         let client_id = opening.grant.client_id.as_str();
         let key =
             ConnectionKey::verify(text, &self.secret, client_id).ok_or_else(|| ErrorInfo::from(Code::BadResumeKey))?;
         if let Some(socket) = self.connections.get(&key.connection_id).copied() {
             self.supersede(socket, &key, now_ms)?;
         }
-        match self.parted.remove(&key.connection_id) {
-            Some(parted) if parted.closed => Err(Code::ConnectionClosed.into()),
-            Some(parted) if parted.until_ms <= now_ms => Err(Code::ConnectionExpired.into()),
-            Some(parted) if parted.generation > key.generation + 1 => Err(Code::BadResumeKey.into()),
-            _ => Ok(key),
-        }
+        let current = match self.parted.get(&key.connection_id) {
+            Some(parted) if parted.closed => return Err(Code::ConnectionClosed.into()),
+            Some(parted) if parted.until_ms <= now_ms => return Err(Code::ConnectionExpired.into()),
+            Some(parted) if !parted.generations.accept(key.generation) => return Err(Code::BadResumeKey.into()),
+            Some(parted) => parted.generations.current,
+            None => key.generation,
+        };
+        self.parted.remove(&key.connection_id);
+        Ok((key.connection_id, Generations { current: current + 1, resumed: Some(key.generation) }))
     }
 
-    /// Ends the transport that the connection still has. Not for a key that its client has already seen replaced: two
-    /// transports would take the connection from each other for ever.
+    /// Ends the transport that the connection still has, if the key is good.
     fn supersede(&mut self, socket: SocketId, key: &ConnectionKey, now_ms: u64) -> Result<(), ErrorInfo> {
         let Some(session) = self.sessions.get(&socket) else { return Ok(()) };
-        let current = session.key.generation;
-        let unproved = key.generation + 1 == current && !session.proved;
-        if key.generation != current && !unproved {
+        if !session.generations().accept(key.generation) {
             return Err(Code::BadResumeKey.because("the connection goes on elsewhere, this key is used up"));
         }
         self.disconnect(socket, &Code::Superseded.into(), now_ms);
@@ -191,7 +188,7 @@ impl Relay {
             self.connections.remove(session.connection_id());
             if self.parted.len() < PARTED_CONNECTIONS_MAX {
                 let until_ms = now_ms + CONNECTION_STATE_TTL_MS;
-                let parted = Parted { until_ms, generation: session.key.generation, closed };
+                let parted = Parted { until_ms, generations: session.generations(), closed };
                 self.parted.insert(session.key.connection_id, parted);
             }
         }

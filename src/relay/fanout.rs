@@ -1,6 +1,6 @@
 //! Messages go out: one delivery becomes one frame for each variant of its readers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::attachment::{Attachment, State};
 use super::session::Session;
@@ -41,8 +41,9 @@ impl Relay {
             }
             position if feed.series() == delivery.series && position >= delivery.prior => position,
             _ => {
+                let begins = feed.series() != delivery.series;
                 feed.reach(&delivery.series, delivery.prior, delivery.members);
-                self.announce_gap(owner, &delivery.series, delivery.prior, now_ms);
+                self.announce_gap(owner, &delivery.series, delivery.prior, begins, now_ms);
                 delivery.prior
             }
         };
@@ -66,7 +67,7 @@ impl Relay {
 
     fn fan_out(&mut self, owner: &ChannelName, series: &str, entries: &[Entry], now_ms: u64) {
         let (Some(first), Some(feed)) = (entries.first(), self.feeds.get(owner)) else { return };
-        let mut alike: HashMap<(Format, ChannelName), Vec<SocketId>> = HashMap::new();
+        let mut alike: BTreeMap<(Format, ChannelName), Vec<SocketId>> = BTreeMap::new();
         let mut apart = Vec::new();
         for (socket, name) in &feed.members {
             let Some(session) = self.sessions.get_mut(socket) else { continue };

@@ -123,7 +123,7 @@ impl Relay {
     /// A frame from a client.
     pub fn frame(&mut self, socket: SocketId, bytes: &[u8], format: Format, now_ms: u64) -> Vec<Effect> {
         if let Some(session) = self.sessions.get_mut(&socket) {
-            if !std::mem::replace(&mut session.proved, true) {
+            if session.resumed.take().is_some() {
                 self.touch(socket);
             }
             match inbound::decode(bytes, format) {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::attachment::{AttachParams, Attachment, State};
-use super::connection_key::ConnectionKey;
+use super::connection_key::{ConnectionKey, Generations};
 use super::outbox::Outbox;
 use crate::auth::Grant;
 use crate::error::ErrorInfo;
@@ -63,8 +63,8 @@ pub struct Session {
     pub grace_ms: u64,
     pub attachments: BTreeMap<ChannelName, Attachment>,
     pub outbox: Outbox,
-    /// The client was heard since CONNECTED, so it has the current key and an older one is used up.
-    pub proved: bool,
+    /// The generation of the key that it resumed with, until the client is heard: then it has the new one.
+    pub resumed: Option<u32>,
     pub last_sent_ms: u64,
     /// The client was asked to renew its token, or was connected too late for that.
     pub prompted: bool,
@@ -73,7 +73,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(opening: Opening, key: ConnectionKey, now_ms: u64) -> Session {
+    pub fn new(opening: Opening, key: ConnectionKey, resumed: Option<u32>, now_ms: u64) -> Session {
         let expires_at_ms = opening.grant.expires_at_ms;
         Session {
             key,
@@ -83,7 +83,7 @@ impl Session {
             grace_ms: opening.grace_ms,
             attachments: BTreeMap::new(),
             outbox: Outbox::default(),
-            proved: false,
+            resumed,
             last_sent_ms: now_ms,
             prompted: expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS),
             dirty: false,
@@ -93,6 +93,10 @@ impl Session {
 
     pub fn connection_id(&self) -> &str {
         &self.key.connection_id
+    }
+
+    pub fn generations(&self) -> Generations {
+        Generations { current: self.key.generation, resumed: self.resumed }
     }
 
     pub fn connected(&self, secret: &[u8], error: Option<&ErrorInfo>) -> Encoded {
@@ -164,7 +168,7 @@ impl Session {
             prompted: self.prompted,
             busy: self.is_busy(),
             attachments: self.attachments.iter().map(attachment).collect(),
-            proved: self.proved,
+            resumed: self.resumed,
         }
     }
 }
@@ -184,7 +188,7 @@ pub struct Record {
     /// It waited for something when this was written. If the object is then lost, only the client knows what is open.
     pub busy: bool,
     pub attachments: Vec<AttachmentRecord>,
-    proved: bool,
+    resumed: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -252,7 +256,7 @@ impl Record {
             grace_ms: self.grace_ms,
             attachments: self.attachments.into_iter().map(live).collect(),
             outbox: Outbox::default(),
-            proved: self.proved,
+            resumed: self.resumed,
             last_sent_ms: 0,
             prompted: self.prompted,
             dirty: false,

@@ -7,7 +7,7 @@
 //! Why a page may be older than what was sent before it: a sync begins, with an empty page, at the moment its reader goes
 //! live. From there on the client keeps what leaves until the sync ends, and takes of each member what is newer.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::attachment::Attachment;
 use super::{Effect, Pending, Relay, SocketId};
@@ -123,7 +123,7 @@ impl Relay {
     }
 
     fn send_members(&mut self, run: &mut Run, members: &[Entry], is_last: bool, now_ms: u64) {
-        let mut alike: HashMap<(Format, &ChannelName), Vec<SocketId>> = HashMap::new();
+        let mut alike: BTreeMap<(Format, &ChannelName), Vec<SocketId>> = BTreeMap::new();
         for (socket, name) in &run.readers {
             let Some(session) = self.sessions.get_mut(socket) else { continue };
             session.last_sent_ms = now_ms;

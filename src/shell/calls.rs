@@ -1,10 +1,14 @@
 //! Calls from object to object: bytes by `fetch`.
 
-use js_sys::Uint8Array;
+use js_sys::{Object, Reflect, Uint8Array};
 use serde::de::DeserializeOwned;
-use worker::{Env, Method, Request, RequestInit, Stub};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use worker::Env;
+use worker::worker_sys::web_sys::Response as RawResponse;
 
-use crate::call::{self, Answer, ChannelCall, Delivered, Delivery, Missing, RelayName, RelayObject, Response, Roll};
+use super::platform::{ObjectNamespace, object};
+use crate::call::{Answer, ChannelCall, Delivered, Delivery, Missing, RelayName, RelayObject, Response, Roll};
 use crate::pinned;
 
 /// Bindings of the object classes in wrangler.toml.
@@ -15,10 +19,7 @@ pub const RELAY: &str = "RELAY";
 pub const CALL_URL: &str = "https://object/call";
 pub const DELIVER_URL: &str = "https://object/deliver";
 pub const ROLL_URL: &str = "https://object/roll";
-
-pub fn stub(env: &Env, class: &str, name: &str) -> worker::Result<Stub> {
-    env.durable_object(class)?.id_from_name(name)?.get_stub()
-}
+pub const CONNECT_URL: &str = "https://object/connect";
 
 /// `None` when no answer came, whatever the reason: the callee may or may not have done it.
 pub async fn call_channel(env: &Env, call: &ChannelCall) -> Option<Answer<Response>> {
@@ -42,12 +43,16 @@ async fn call_relay<T: DeserializeOwned>(env: &Env, relay: &RelayName, url: &str
 }
 
 async fn post<T: DeserializeOwned>(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<T> {
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(Uint8Array::from(body).into()));
-    let request = Request::new_with_init(url, &init).ok()?;
-    let mut response = stub(env, class, name).ok()?.fetch_with_request(request).await.ok()?;
-    if response.status_code() != 200 {
-        return None;
-    }
-    call::decode(&response.bytes().await.ok()?).ok()
+    let init = object([("method", "POST".into()), ("body", Uint8Array::from(body).into())]);
+    let response = fetch(env, class, name, url, &init).await.ok().filter(|response| response.status() == 200)?;
+    let body = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
+    pinned::decode(&Uint8Array::new(&body).to_vec())
+}
+
+/// Calls an object, and gives its response as it is: a socket that passes through here is not wrapped again, which would
+/// cost every one of its frames.
+pub async fn fetch(env: &Env, class: &str, name: &str, url: &str, init: &Object) -> Result<RawResponse, JsValue> {
+    let namespace: ObjectNamespace = Reflect::get(env, &class.into())?.unchecked_into();
+    let response = JsFuture::from(namespace.get_by_name(name)?.fetch(url, init)?).await?;
+    Ok(response.unchecked_into())
 }

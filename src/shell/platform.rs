@@ -1,7 +1,7 @@
 //! The platform's interfaces that the `worker` crate does not give as we need them: sockets that take one shared value for
 //! many sends, storage whose failures are errors and not exceptions thrown through Rust, and an object's own state.
 
-use js_sys::{Array, Date, Promise, Uint8Array};
+use js_sys::{Array, Date, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use crate::wire::Encoded;
@@ -72,6 +72,18 @@ extern "C" {
         writes: &Closure<dyn FnMut() -> Result<(), JsValue>>,
     ) -> Result<(), JsValue>;
 
+    /// A class of objects.
+    pub type ObjectNamespace;
+
+    #[wasm_bindgen(method, catch, js_name = getByName)]
+    pub fn get_by_name(this: &ObjectNamespace, name: &str) -> Result<Stub, JsValue>;
+
+    /// One object, to be called.
+    pub type Stub;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn fetch(this: &Stub, url: &str, init: &Object) -> Result<Promise, JsValue>;
+
     #[wasm_bindgen(js_name = URL)]
     pub type Url;
 
@@ -102,6 +114,16 @@ pub fn query_pairs(url: &str) -> Vec<(String, String)> {
         (pair.get(0).as_string().unwrap_or_default(), pair.get(1).as_string().unwrap_or_default())
     };
     Array::from(&url.search_params()).iter().map(pair).collect()
+}
+
+/// A plain object of these entries.
+pub fn object<const N: usize>(entries: [(&str, JsValue); N]) -> Object {
+    let object = Object::new();
+    for (name, value) in entries {
+        // Fails for frozen objects only.
+        let _ = Reflect::set(&object, &name.into(), &value);
+    }
+    object
 }
 
 /// A frame as the runtime sends it. Made once, sent to many.

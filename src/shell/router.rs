@@ -5,9 +5,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
+use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Context, Env, Headers, Request, Response, Result, WebSocketPair, event};
 
-use super::platform::{Socket, frame_value, now_ms, query_pairs, random_bytes};
+use super::platform::{Socket, frame_value, now_ms, object, query_pairs, random_bytes};
 use super::{calls, config};
 use crate::auth::{Credentials, Presented, Surface};
 use crate::call::{self, Address, Answer, ChannelCall, Rules};
@@ -56,15 +57,15 @@ fn start() {
 }
 
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
+async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawResponse> {
     let upgrade = request.headers().get("upgrade")?;
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
         return connect(request, &env).await;
     }
     if request.path() == "/" {
-        return env.assets("ASSETS")?.fetch_request(request).await;
+        return env.assets("ASSETS")?.fetch_request(request).await.map(RawResponse::from);
     }
-    rest(request, &env).await
+    rest(request, &env).await.map(RawResponse::from)
 }
 
 /// A REST request: the core says what to do, step by step.
@@ -113,14 +114,15 @@ async fn read_rest(mut request: Request) -> Result<rest::Request> {
     })
 }
 
-/// Reads no more than the core would look at.
+/// Keeps no more than the core would look at. The rest is read all the same: a client that is cut off while it sends never
+/// sees why.
 async fn read_body(request: &mut Request) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     if let Ok(mut stream) = request.stream() {
         while let Some(chunk) = stream.next().await {
-            body.extend_from_slice(&chunk?);
-            if body.len() > BATCH_BODY_MAX_BYTES {
-                break;
+            let chunk = chunk?;
+            if body.len() <= BATCH_BODY_MAX_BYTES {
+                body.extend_from_slice(&chunk);
             }
         }
     }
@@ -140,7 +142,7 @@ fn write_reply(reply: Reply) -> Result<Response> {
 }
 
 /// A WebSocket. Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
-async fn connect(request: Request, env: &Env) -> Result<Response> {
+async fn connect(request: Request, env: &Env) -> Result<RawResponse> {
     let query = query_pairs(&request.inner().url());
     let format = if query.iter().any(|(name, value)| name == "format" && value == "msgpack") {
         Format::Msgpack
@@ -150,15 +152,13 @@ async fn connect(request: Request, env: &Env) -> Result<Response> {
     let authorization = request.headers().get("authorization")?;
     let handover = match hand_over(env, authorization.as_deref(), &query) {
         Ok(handover) => handover,
-        Err(error) => return refuse(&error, format),
+        Err(error) => return refuse(&error, format).map(RawResponse::from),
     };
     let (class, name) = handover.object();
-    let headers = Headers::new();
-    headers.set("upgrade", "websocket")?;
-    headers.set(HANDOVER, &BASE64URL.encode(pinned::encode(&handover)))?;
-    let mut init = worker::RequestInit::new();
-    init.with_headers(headers);
-    calls::stub(env, class, &name)?.fetch_with_request(Request::new_with_init("https://object/connect", &init)?).await
+    let handover = BASE64URL.encode(pinned::encode(&handover));
+    let headers = object([("upgrade", "websocket".into()), (HANDOVER, handover.into())]);
+    let response = calls::fetch(env, class, &name, calls::CONNECT_URL, &object([("headers", headers.into())])).await;
+    response.map_err(worker::Error::from)
 }
 
 fn hand_over(

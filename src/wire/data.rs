@@ -29,6 +29,10 @@ impl Data {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub fn is_absent(&self) -> bool {
         *self == Data::Absent
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::frames::{Frame, action};
 use super::ledger::Ledger;
+use super::publish::{Publish, message};
 use super::subscription::{State, Subscription};
 
 /// The client gives up waiting for a frame that answers it.
@@ -36,16 +37,6 @@ pub enum Transport {
     Down,
     Connecting,
     Connected,
-}
-
-/// What is published, and sent again, until its fate is known.
-#[derive(Clone, Debug)]
-pub struct Publish {
-    pub name: String,
-    pub channel: usize,
-    pub tag: String,
-    pub messages: usize,
-    pub own_id: bool,
 }
 
 #[derive(Debug)]
@@ -318,17 +309,4 @@ impl Client {
         let settled = self.transport == Transport::Connected && !self.closing && subscription.waits_since().is_none();
         (settled && matches!(subscription.state, State::Attached | State::Detached)).then_some(subscription)
     }
-}
-
-fn message(publish: &Publish, serial: u64) -> Value {
-    let one = |index: usize| {
-        let mut message = json!({"name": "m", "data": format!("{}/{index}", publish.tag), "action": 0});
-        if publish.own_id {
-            let base = &publish.tag;
-            message["id"] = if publish.messages == 1 { json!(base) } else { json!(format!("{base}:{index}")) };
-        }
-        message
-    };
-    let messages: Vec<Value> = (0..publish.messages).map(one).collect();
-    json!({"action": action::MESSAGE, "channel": publish.name, "msgSerial": serial, "messages": messages})
 }

@@ -115,7 +115,7 @@ struct Words<'a>(&'a Value);
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = self.0["action"].as_u64().unwrap_or_default() as u8;
-        write!(f, "{}", name(number))?;
+        write!(f, "{}", action_name(number))?;
         for field in ["channel", "channelSerial", "msgSerial", "params"] {
             if let Some(value) = self.0.get(field) {
                 write!(f, " {value}")?;
@@ -127,7 +127,7 @@ impl fmt::Display for Words<'_> {
 
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", name(self.action))?;
+        write!(f, "{}", action_name(self.action))?;
         let texts = [&self.channel, &self.channel_serial, &self.connection_id];
         texts.into_iter().flatten().try_for_each(|text| write!(f, " {text}"))?;
         if let Some(serial) = self.msg_serial {
@@ -141,7 +141,8 @@ impl fmt::Display for Frame {
     }
 }
 
-fn name(number: u8) -> String {
+/// The protocol's name of an action.
+pub fn action_name(number: u8) -> String {
     let name = match number {
         action::HEARTBEAT => "HEARTBEAT",
         action::ACK => "ACK",

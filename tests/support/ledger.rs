@@ -18,6 +18,8 @@ pub struct Ledger {
     books: Vec<Book>,
     /// The latest time that any clock ever showed.
     pub latest_ms: u64,
+    /// The world's time.
+    pub now_ms: u64,
 }
 
 /// One channel's truth.
@@ -41,7 +43,7 @@ pub struct Logged {
     pub tag: String,
     pub messages: Vec<(Option<String>, Data)>,
     pub own_id: bool,
-    /// The latest time that any clock showed then.
+    /// The world's time then.
     logged_ms: u64,
 }
 
@@ -67,7 +69,7 @@ pub fn tag_of(data: &Data) -> String {
 impl Ledger {
     pub fn new(persisted: &[bool]) -> Ledger {
         let books = persisted.iter().map(|persisted| Book { persisted: *persisted, ..Book::default() }).collect();
-        Ledger { books, latest_ms: 0 }
+        Ledger { books, latest_ms: 0, now_ms: 0 }
     }
 
     pub fn book(&self, channel: usize) -> &Book {
@@ -76,11 +78,11 @@ impl Ledger {
 
     /// The disk took a row, whatever it said of it.
     pub fn wrote(&mut self, channel: usize, row: &Row) {
-        let latest_ms = self.latest_ms;
+        let (latest_ms, now_ms) = (self.latest_ms, self.now_ms);
         let book = &mut self.books[channel];
         for entry in row.entries.entries().expect("rows are written whole") {
             assert!(entry.position <= row.position, "a row holds an entry beyond its position");
-            book.log(Logged::of(entry, latest_ms), latest_ms);
+            book.log(Logged::of(entry, now_ms), latest_ms);
         }
     }
 

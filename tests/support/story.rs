@@ -4,8 +4,9 @@ use courtside::call::HistoryQuery;
 use courtside::wire::Format;
 use serde_json::json;
 
-use super::client::{Client, Deed, Publish, Transport};
+use super::client::{Client, Deed, Transport};
 use super::ledger::{Ledger, tag_of};
+use super::publish::Publish;
 use super::random::Random;
 use super::subscription::{State, Subscription};
 use super::trace::note;
@@ -38,16 +39,25 @@ pub fn run(seed: u64) -> Tally {
     note(0, format_args!("{:?}", world.weather));
     let mut publishes = 0;
     for busy_ms in busy_ms {
+        cut(&mut world);
         let until_ms = world.now_ms + busy_ms;
         world.run_until(until_ms, |world, client| moment(world, client, &mut publishes));
-        if world.random.chance(300) {
-            let quiet_ms = world.random.between(10_000, 240_000);
+        // Longer than the log keeps what was published, now and then.
+        if world.cut.is_some() || world.random.chance(300) {
+            let quiet_ms = world.random.between(10_000, 300_000);
             let until_ms = world.now_ms + quiet_ms;
             world.run_until(until_ms, |world, client| rest(world, client, 3_000));
         }
     }
     settle(&mut world);
     reckon(&mut world)
+}
+
+fn cut(world: &mut World) {
+    let from = world.random.below(world.channels as u64) as usize;
+    let to = world.random.below(world.hosts.len() as u64) as usize;
+    world.cut = world.random.chance(world.weather.cut).then_some((from, to));
+    note(world.now_ms, format_args!("deliveries are cut: {:?}", world.cut));
 }
 
 fn add_client(world: &mut World, persisted: &[bool], relays: usize) {
@@ -115,7 +125,12 @@ fn is_connected(world: &World, client: usize) -> bool {
 
 fn sever(world: &mut World, client: usize) -> Vec<Deed> {
     let now_ms = world.now_ms;
-    let away_ms = if world.random.chance(100) { 30_000 } else { 2_000 };
+    // Now and then longer than the connection, or the log, can be resumed.
+    let away_ms = match world.random.below(100) {
+        0..4 => 250_000,
+        4..14 => 30_000,
+        _ => 2_000,
+    };
     let away_ms = world.random.below(away_ms);
     let client = &mut world.homes[client].client;
     if client.transport == Transport::Down {
@@ -193,7 +208,10 @@ fn fault(world: &mut World) {
 /// Nothing fails any more: in time everything must come to rest where it should be.
 fn settle(world: &mut World) {
     note(world.now_ms, format_args!("all calm"));
-    world.weather = Weather::calm();
+    (world.weather, world.cut) = (Weather::calm(), None);
+    for home in &mut world.homes {
+        home.client.connect_at_ms = home.client.connect_at_ms.min(world.now_ms + 1_000);
+    }
     let until_ms = world.now_ms + CALM_MS;
     world.run_until(world.now_ms + CALM_MS / 2, |world, client| rest(world, client, 2_000));
     for home in &mut world.homes {

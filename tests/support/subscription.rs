@@ -47,8 +47,6 @@ struct Asked {
     serial: Option<String>,
     /// What a rewind of enough messages begins with, at the latest.
     reaches_to: Option<Position>,
-    /// The latest time that any clock showed when it was asked.
-    latest_ms: u64,
 }
 
 impl Subscription {
@@ -81,7 +79,7 @@ impl Subscription {
     pub fn attach(&mut self, now_ms: u64, ledger: &Ledger) -> Value {
         let serial = self.serial.clone();
         let reaches_to = ledger.oldest_fresh(self.channel);
-        self.asked = Some(Asked { since_ms: now_ms, serial, reaches_to, latest_ms: ledger.latest_ms });
+        self.asked = Some(Asked { since_ms: now_ms, serial, reaches_to });
         if self.state != State::Attached {
             self.state = State::Attaching;
         }
@@ -101,7 +99,7 @@ impl Subscription {
 
     pub fn detach(&mut self, now_ms: u64) -> Value {
         (self.state, self.wanted) = (State::Detaching, false);
-        self.asked = Some(Asked { since_ms: now_ms, serial: None, reaches_to: None, latest_ms: 0 });
+        self.asked = Some(Asked { since_ms: now_ms, serial: None, reaches_to: None });
         json!({"action": action::DETACH, "channel": self.name})
     }
 
@@ -120,6 +118,8 @@ impl Subscription {
 
     pub fn detached(&mut self, code: Option<u32>, now_ms: u64) {
         match self.state {
+            // An attachment that failed crossed with the DETACH, which is yet to be answered.
+            State::Detaching if code.is_some() => {}
             State::Detaching => self.forget(),
             _ => {
                 assert!(code.is_some(), "{} is detached without having asked for it, or a reason", self.name);
@@ -159,7 +159,7 @@ impl Subscription {
         assert!(!resumed, "a fresh attachment resumes nothing");
         let after = ledger.messages_after(self.channel, position);
         // Attachments that come together share a read of the log, which may have been under way for a while.
-        let since = ledger.messages_since(self.channel, asked.latest_ms.saturating_sub(READ_MAX_MS));
+        let since = ledger.messages_since(self.channel, asked.since_ms.saturating_sub(READ_MAX_MS));
         match self.rewind {
             None => assert!(!backlog, "nothing was asked to be replayed"),
             Some(count) => {

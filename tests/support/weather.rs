@@ -17,6 +17,8 @@ pub struct Weather {
     pub sever: u64,
     pub half_open: u64,
     pub stall: u64,
+    /// Long times in which one object's deliveries don't reach another.
+    pub cut: u64,
     /// How long a call, or a disk, takes at most when nothing is wrong with it.
     pub latency_ms: u64,
 }
@@ -41,6 +43,7 @@ impl Weather {
             sever: rate(300),
             half_open: rate(500),
             stall: rate(100),
+            cut: rate(600),
             latency_ms: 1 + rate(60),
         }
     }
@@ -60,6 +63,7 @@ impl Weather {
             sever: 0,
             half_open: 0,
             stall: 0,
+            cut: 0,
             latency_ms: 10,
         }
     }

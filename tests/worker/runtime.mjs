@@ -25,9 +25,10 @@ export const demoApps = {
 /**
  * Starts the worker on storage of its own. `stop` it when the test is over.
  * @param {object | null} [apps] the APPS secret; null leaves it unset
+ * @param {string[]} [inFront] modules that stand before the built worker, the entry first
  */
-export async function startRuntime(apps = demoApps) {
-  const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')));
+export async function startRuntime(apps = demoApps, /** @type {string[]} */ inFront = []) {
+  const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')), inFront);
   await runtime.start();
   return runtime;
 }
@@ -36,11 +37,14 @@ export class Runtime {
   /** @type {import('node:child_process').ChildProcess} */
   #child;
   #calls = 0;
+  /** What wrangler.toml says. Reading it takes most of a start, so the first start does it for the later ones. */
+  #workerOptions = undefined;
   /** Where it listens, such as `http://127.0.0.1:40123`; the same after `kill` and `start`. */
   url = 'http://127.0.0.1:0';
 
-  /** @param {object | null} apps @param {string} storage */
-  constructor(apps, storage) {
+  /** @param {object | null} apps @param {string} storage @param {string[]} inFront */
+  constructor(apps, storage, inFront = []) {
+    this.inFront = inFront;
     this.apps = apps;
     this.storage = storage;
     this.#child = fork(import.meta.filename, { detached: true });
@@ -49,7 +53,11 @@ export class Runtime {
   /** After `kill`: starts again on the same storage and port, where clients that reconnect will look. */
   async start() {
     if (!this.#child.connected) this.#child = fork(import.meta.filename, { detached: true });
-    this.url = await this.#call('start', { apps: this.apps, storage: this.storage, port: this.port });
+    const { apps, storage, port, inFront } = this;
+    const started = await this.#call('start', {
+      apps, storage, port, inFront, workerOptions: this.#workerOptions,
+    });
+    [this.url, this.#workerOptions] = [started.url, started.workerOptions];
   }
 
   /** What the `ably` SDK needs to find this runtime. */
@@ -71,6 +79,13 @@ export class Runtime {
    */
   async evict(className, name, webSockets = 'hibernate') {
     return this.#call('evict', { className, name, webSockets });
+  }
+
+  /** The process of the runtime itself, for those who measure it (Linux only). */
+  async workerdPid() {
+    const parent = this.#child.pid;
+    const children = fs.readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim().split(' ');
+    return children.map(Number).find((pid) => fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'workerd');
   }
 
   /** Ends the runtime in order and removes its storage. */
@@ -116,16 +131,20 @@ export class Runtime {
 let miniflare;
 
 const commands = {
-  /** @param {{ apps: object | null, storage: string, port: number }} options */
-  async start({ apps, storage, port }) {
+  /** @param {{ apps: object | null, storage: string, port: number, inFront: string[], workerOptions?: object }} options */
+  async start({ apps, storage, port, inFront, workerOptions }) {
     const { Miniflare, Log, LogLevel, convertV4MiniflareOptions } = await import('miniflare');
-    const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
-    const { workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml'));
+    if (!workerOptions) {
+      const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
+      ({ workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml')));
+    }
     miniflare = new Miniflare(convertV4MiniflareOptions({
       ...workerOptions,
       name: 'courtside',
       modulesRoot: path.join(root, 'build'),
       modules: [
+        ...inFront.map((file) => ({ type: /** @type {const} */ ('ESModule'), path: path.join(root, 'build', path.basename(file)),
+          contents: fs.readFileSync(file, 'utf8') })),
         { type: 'ESModule', path: path.join(root, 'build/index.js') },
         { type: 'CompiledWasm', path: path.join(root, 'build/index_bg.wasm') },
       ],
@@ -136,7 +155,7 @@ const commands = {
       log: new Log(LogLevel.ERROR),
       resourcePersistencePath: storage,
     }));
-    return (await miniflare.ready).origin;
+    return { url: (await miniflare.ready).origin, workerOptions };
   },
 
   /** @param {{ className: string, name?: string, webSockets: 'hibernate' | 'close' }} values */

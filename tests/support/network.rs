@@ -1,0 +1,211 @@
+//! What is under way between objects, and between them and the clients: late, lost, repeated, out of order.
+//!
+//! Calls know no order, frames of one transport keep theirs. A caller always learns something in the end: the answer, or
+//! that there is none, which says nothing of what became of the call.
+
+use std::rc::Rc;
+
+use courtside::auth::{Capability, Grant, Identity, KeyName};
+use courtside::call::{Answer, Delivered, Missing, RelayName, Response};
+use courtside::channel::Ticket;
+use courtside::relay::session::Opening;
+use courtside::wire::Encoded;
+
+use super::client::{Deed, Transport};
+use super::frames::{self, Frame};
+use super::host::{CallId, Input, LinkId};
+use super::trace::note;
+use super::world::{Event, World};
+
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) client: usize,
+    pub(super) host: usize,
+    pub(super) to_server_ms: u64,
+    pub(super) to_client_ms: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) caller: usize,
+    pub(super) life: u64,
+    pub(super) reply: Reply,
+    pub(super) callee: usize,
+    pub(super) arrived: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Reply {
+    Call(Ticket),
+    Delivery(RelayName, u64),
+    Roll(RelayName, u64),
+}
+
+/// What comes back of a call.
+#[derive(Clone, Debug)]
+pub(super) enum Said {
+    Nothing,
+    Answer(Answer<Response>),
+    Delivered(Delivered),
+    Missing(Missing),
+}
+
+impl Reply {
+    fn input(self, said: Said) -> Input {
+        match (self, said) {
+            (Reply::Call(ticket), Said::Answer(answer)) => Input::Answered { ticket, answer: Some(answer) },
+            (Reply::Call(ticket), _) => Input::Answered { ticket, answer: None },
+            (Reply::Delivery(relay, attempt), Said::Delivered(answer)) => {
+                Input::Delivered { relay, attempt, answer: Some(answer) }
+            }
+            (Reply::Delivery(relay, attempt), _) => Input::Delivered { relay, attempt, answer: None },
+            (Reply::Roll(relay, attempt), Said::Missing(answer)) => {
+                Input::Rolled { relay, attempt, answer: Some(answer) }
+            }
+            (Reply::Roll(relay, attempt), _) => Input::Rolled { relay, attempt, answer: None },
+        }
+    }
+}
+
+impl World {
+    pub(super) fn delay_ms(&mut self) -> u64 {
+        match self.random.chance(self.weather.slow_call) {
+            true => self.random.between(100, 8_000),
+            false => self.random.between(1, self.weather.latency_ms),
+        }
+    }
+
+    pub(super) fn call(
+        &mut self,
+        (caller, life): (usize, u64),
+        callee: usize,
+        reply: Reply,
+        input: impl Fn(CallId) -> Input,
+    ) {
+        let id = CallId(self.fresh());
+        let is_delivery = matches!(reply, Reply::Delivery(..));
+        let is_cut = is_delivery && self.cut == Some((caller, callee));
+        if is_cut || self.random.chance(self.weather.lose_call) {
+            return self.no_answer(caller, life, reply);
+        }
+        let delay_ms = self.delay_ms();
+        self.after(delay_ms, Event::Turn { host: callee, life: None, input: input(id) });
+        if is_delivery && self.random.chance(self.weather.repeat_delivery) {
+            let delay_ms = self.delay_ms();
+            let other = CallId(self.fresh());
+            self.after(delay_ms, Event::Turn { host: callee, life: None, input: input(other) });
+        }
+        if self.random.chance(self.weather.lose_answer) {
+            return self.no_answer(caller, life, reply);
+        }
+        self.calls.insert(id, Call { caller, life, reply, callee, arrived: false });
+    }
+
+    /// The caller learns that its call failed: before the call arrives, or long after.
+    pub(super) fn no_answer(&mut self, caller: usize, life: u64, reply: Reply) {
+        let delay_ms = self.delay_ms();
+        self.after(delay_ms, Event::Turn { host: caller, life: Some(life), input: reply.input(Said::Nothing) });
+    }
+
+    pub(super) fn answer(&mut self, id: CallId, said: Said) {
+        let Some(call) = self.calls.remove(&id) else { return };
+        let delay_ms = self.delay_ms();
+        let input = call.reply.input(said);
+        self.after(delay_ms, Event::Turn { host: call.caller, life: Some(call.life), input });
+    }
+
+    pub fn perform(&mut self, client: usize, deeds: Vec<Deed>) {
+        for deed in deeds {
+            note(self.now_ms, format_args!("client {client}: {deed}"));
+            match deed {
+                Deed::Connect { resume } => self.connect(client, resume),
+                Deed::Send(frame) => {
+                    let bytes = frames::write(&frame, self.homes[client].format);
+                    let format = self.homes[client].format;
+                    self.send_to_server(client, |link| Input::Frame { link, bytes, format });
+                }
+                Deed::HangUp => self.hang_up(client),
+            }
+        }
+    }
+
+    pub(super) fn connect(&mut self, client: usize, resume: Option<String>) {
+        let link = LinkId(self.fresh());
+        let fresh_id = format!("conn{}", self.fresh());
+        let home = &mut self.homes[client];
+        home.link = Some(link);
+        let (host, now_ms) = (home.host, self.now_ms);
+        self.links.insert(link, Link { client, host, to_server_ms: now_ms, to_client_ms: now_ms });
+        let opening = Opening {
+            grant: grant(),
+            format: home.format,
+            echo: home.client.echo,
+            heartbeat_interval_ms: 15_000,
+            grace_ms: courtside::limits::GRACE_MS,
+            resume,
+        };
+        self.send_to_server(client, |link| Input::Open { link, opening, fresh_id });
+    }
+
+    /// Frames of one transport keep their order.
+    pub(super) fn send_to_server(&mut self, client: usize, input: impl FnOnce(LinkId) -> Input) {
+        let Some(id) = self.homes[client].link else { return };
+        let delay_ms = self.random.between(1, self.weather.latency_ms);
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.to_server_ms = link.to_server_ms.max(self.now_ms + delay_ms);
+        let (at_ms, host) = (link.to_server_ms, link.host);
+        self.at(at_ms, Event::Turn { host, life: None, input: input(id) });
+    }
+
+    pub(super) fn send_to_client(&mut self, id: LinkId, frame: Rc<Encoded>) {
+        let stalls = self.random.chance(self.weather.stall);
+        let delay_ms =
+            if stalls { self.random.between(500, 4_000) } else { self.random.between(1, self.weather.latency_ms) };
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.to_client_ms = link.to_client_ms.max(self.now_ms + delay_ms);
+        let at_ms = link.to_client_ms;
+        self.at(at_ms, Event::ToClient { link: id, frame });
+    }
+
+    pub(super) fn client_gets(&mut self, id: LinkId, frame: &Encoded) {
+        let Some(link) = self.links.get(&id) else { return };
+        let client = link.client;
+        let frame = Frame::read(frame);
+        note(self.now_ms, format_args!("client {client} <- {frame}"));
+        let deeds = self.homes[client].client.receive(&frame, self.now_ms, &mut self.ledger);
+        self.perform(client, deeds);
+    }
+
+    /// The client ends its transport, or loses it; the server learns of it later.
+    pub(super) fn hang_up(&mut self, client: usize) {
+        let Some(id) = self.homes[client].link.take() else { return };
+        let Some(link) = self.links.remove(&id) else { return };
+        let half_open = self.random.chance(self.weather.half_open);
+        let delay_ms = if half_open { self.random.between(1_000, 40_000) } else { self.random.between(1, 50) };
+        let at_ms = link.to_server_ms.max(self.now_ms + delay_ms);
+        self.at(at_ms, Event::Turn { host: link.host, life: None, input: Input::Lost { link: id } });
+    }
+
+    /// The server ended the transport, or was lost with it.
+    pub(super) fn link_down(&mut self, id: LinkId) {
+        let Some(link) = self.links.remove(&id) else { return };
+        let home = &mut self.homes[link.client];
+        home.link = None;
+        note(self.now_ms, format_args!("client {} loses its transport", link.client));
+        if home.client.transport != Transport::Down {
+            home.client.disconnected(self.now_ms);
+        }
+    }
+}
+
+fn grant() -> Grant {
+    Grant {
+        key_name: KeyName::parse("demo.key").expect("a name"),
+        capability: Capability::full(),
+        client_id: Identity::Wildcard,
+        basic: true,
+        issued_at_ms: None,
+        expires_at_ms: None,
+        revocation_key: None,
+    }
+}

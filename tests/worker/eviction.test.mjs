@@ -1,0 +1,183 @@
+/**
+ * Objects lose their memory: each is rebuilt from its storage and its sockets with the next event, and nobody notices.
+ * Here the clients' sockets live through it; with sockets lost it is a drop, see continuity.test.mjs.
+ */
+import assert from 'node:assert/strict';
+import test, { after } from 'node:test';
+import { Inbox, connected, demoKey, formats, inState, rest, wholeHistory } from './clients.mjs';
+import { RawClient, action } from './raw_client.mjs';
+import { startRuntime } from './runtime.mjs';
+
+const runtime = await startRuntime();
+after(() => runtime.stop());
+
+/** @param {string} channel */
+const evictions = (channel) => [
+  { what: 'the relay', evict: () => runtime.evict('Relay', 'demo/0') },
+  { what: 'the channel', evict: () => runtime.evict('Channel', `demo/${channel}`) },
+  {
+    what: 'both',
+    evict: async () => await runtime.evict('Relay', 'demo/0') + await runtime.evict('Channel', `demo/${channel}`),
+  },
+];
+
+for (const [index, { what }] of evictions('').entries()) {
+  test(`after ${what} lost its memory, messages go on both ways, again and again`, async (t) => {
+    const name = `evicted-${index}`;
+    const { evict } = evictions(name)[index];
+    const publisher = await connected(t, runtime, formats[0]);
+    const subscribers = await Promise.all([
+      connected(t, runtime, formats[0]),
+      connected(t, runtime, formats[1]),
+      connected(t, runtime, { transportParams: { channel: name } }),
+    ]);
+    const inboxes = await Promise.all(subscribers.map((client) => Inbox.of(client.channels.get(name))));
+    const clients = [publisher, ...subscribers];
+    /** @type {string[]} */
+    const changes = [];
+    clients.forEach((client) => client.connection.on(({ current, reason }) => changes.push(`${current}: ${reason}`)));
+    const sent = [];
+    const serials = [];
+    for (let round = 0; round < 8; round++) {
+      for (const by of ['realtime', 'rest']) {
+        assert.ok(await evict() > 0, 'something was evicted');
+        const data = `${round} by ${by}`;
+        sent.push(data);
+        const client = by === 'rest' ? rest(runtime) : publisher;
+        serials.push(...(await client.channels.get(name).publish('a', data)).serials);
+        await Promise.all(inboxes.map((inbox) => inbox.until(sent.length)));
+      }
+    }
+    for (const inbox of inboxes) assert.deepEqual(inbox.data, sent);
+    assert.deepEqual(serials.toSorted(), serials);
+    assert.deepEqual((await wholeHistory(rest(runtime).channels.get(name))).map((message) => message.serial), serials);
+    assert.deepEqual(changes, [], 'no client noticed');
+  });
+}
+
+test('publishes in flight while objects lose their memory are acknowledged and delivered once', async (t) => {
+  const name = 'in-flight';
+  const [publisher, subscriber] = await Promise.all([connected(t, runtime), connected(t, runtime)]);
+  const direct = await connected(t, runtime, { transportParams: { channel: name } });
+  const inboxes = await Promise.all([subscriber, direct].map((client) => Inbox.of(client.channels.get(name))));
+  const sent = [];
+  const publishes = [];
+  for (let round = 0; round < 10; round++) {
+    for (let index = 0; index < 10; index++) {
+      for (const client of [publisher, direct]) {
+        const data = `${client === direct ? 'direct' : 'relay'} ${round}.${index}`;
+        sent.push(data);
+        publishes.push(client.channels.get(name).publish('a', data));
+      }
+    }
+    await Promise.all([
+      publishes[publishes.length - 15],
+      round % 3 !== 0 && runtime.evict('Relay', 'demo/0'),
+      round % 3 !== 1 && runtime.evict('Channel', `demo/${name}`),
+    ]);
+  }
+  await Promise.all(publishes);
+  await rest(runtime).channels.get(name).publish('a', 'end');
+  await Promise.all(inboxes.map((inbox) => inbox.until('end')));
+  const order = (await wholeHistory(rest(runtime).channels.get(name))).map((message) => message.data);
+  assert.deepEqual(order.toSorted(), [...sent, 'end'].toSorted());
+  for (const inbox of inboxes) assert.deepEqual(inbox.data, order);
+});
+
+test('attachments change across a loss of memory', async (t) => {
+  const client = await connected(t, runtime);
+  const [one, two] = ['attach-one', 'attach-two'].map((name) => client.channels.get(name));
+  const first = await Inbox.of(one);
+  await runtime.evict('Relay', 'demo/0');
+  const second = await Inbox.of(two);
+  await runtime.evict('Relay', 'demo/0');
+  await one.detach();
+  await runtime.evict('Relay', 'demo/0');
+  await rest(runtime).channels.get('attach-one').publish('a', 'unheard');
+  await rest(runtime).channels.get('attach-two').publish('a', 'heard');
+  await second.until('heard');
+  await one.attach();
+  await rest(runtime).channels.get('attach-one').publish('a', 'again');
+  await first.until('again');
+  assert.deepEqual([first.data, second.data], [['again'], ['heard']]);
+});
+
+test('modes, echo and capability are remembered', async (t) => {
+  const quiet = await connected(t, runtime, { echoMessages: false });
+  const channel = quiet.channels.get('remembered', { modes: ['SUBSCRIBE'] });
+  const inbox = await Inbox.of(channel);
+  const own = await Inbox.of(quiet.channels.get('remembered-echo'));
+  await runtime.evict('Relay', 'demo/0');
+  await assert.rejects(channel.publish('a', 'b'), (/** @type {any} */ error) => error.statusCode === 401);
+  await runtime.evict('Relay', 'demo/0');
+  await quiet.channels.get('remembered-echo').publish('a', 'own');
+  await rest(runtime).channels.get('remembered-echo').publish('a', 'end');
+  await own.until('end');
+  assert.deepEqual([inbox.data, own.data], [[], ['end']]);
+});
+
+test('a connection that hibernates in its channel\'s object reaches other channels too', async (t) => {
+  const client = await connected(t, runtime, { transportParams: { channel: 'hibernates' } });
+  const names = ['hibernates', 'elsewhere'];
+  const inboxes = await Promise.all(names.map((name) => Inbox.of(client.channels.get(name))));
+  for (let round = 0; round < 4; round++) {
+    await runtime.evict('Channel', 'demo/hibernates');
+    if (round % 2) await runtime.evict('Channel', 'demo/elsewhere');
+    for (const name of names) await rest(runtime).channels.get(name).publish('a', `${name} ${round}`);
+    for (const name of names) await client.channels.get(name).publish('a', `own ${name} ${round}`);
+  }
+  await Promise.all(inboxes.map((inbox) => inbox.until(8)));
+  for (const [index, name] of names.entries()) {
+    const expected = [0, 1, 2, 3].flatMap((round) => [`${name} ${round}`, `own ${name} ${round}`]);
+    assert.deepEqual(inboxes[index].data, expected);
+  }
+});
+
+test('an id that was published before is known afterwards', async (t) => {
+  const client = await connected(t, runtime);
+  const inbox = await Inbox.of(client.channels.get('known'));
+  const message = { id: 'mine', data: 'once' };
+  const first = await client.channels.get('known').publish(message);
+  await runtime.evict('Channel', 'demo/known');
+  const again = await client.channels.get('known').publish(message);
+  assert.deepEqual(again.serials, first.serials);
+  await client.channels.get('known').publish('a', 'end');
+  await inbox.until('end');
+  assert.deepEqual(inbox.data, ['once', 'end']);
+});
+
+test('an object whose sockets are lost with its memory is found again', async (t) => {
+  const names = ['lost-relay', 'lost-direct'];
+  const clients = await Promise.all([
+    connected(t, runtime), connected(t, runtime, { transportParams: { channel: 'lost-direct' } }),
+  ]);
+  const inboxes = await Promise.all(clients.map((client, index) => Inbox.of(client.channels.get(names[index]))));
+  const ids = clients.map((client) => client.connection.id);
+  const gone = clients.map((client) => client.connection.once('disconnected'));
+  await runtime.evict('Relay', 'demo/0', 'close');
+  await runtime.evict('Channel', 'demo/lost-direct', 'close');
+  for (const name of names) await rest(runtime).channels.get(name).publish('a', 'missed');
+  await Promise.all(gone);
+  await Promise.all(clients.map((client) => inState(client.connection, 'connected')));
+  for (const [index, client] of clients.entries()) {
+    await client.channels.get(names[index]).publish('a', 'after');
+    await inboxes[index].until('after');
+    assert.deepEqual(inboxes[index].data, ['missed', 'after']);
+  }
+  assert.deepEqual(clients.map((client) => client.connection.id), ids);
+});
+
+test('heartbeats go on', async (t) => {
+  const direct = { channel: 'beats' };
+  for (const query of [{}, direct]) {
+    const client = new RawClient(runtime, { key: demoKey, heartbeatInterval: '5000', ...query });
+    t.after(() => client.close());
+    await client.expect(action.CONNECTED);
+    await runtime.evict('Relay', 'demo/0');
+    await runtime.evict('Channel', 'demo/beats');
+    const before = client.heard.length;
+    const beat = await client.any();
+    assert.equal(beat.action, action.HEARTBEAT);
+    assert.equal(client.heard.length, before + 1);
+  }
+});
