@@ -1,7 +1,7 @@
 //! An object's storage: what was written in one turn becomes durable together and in order, writes may fail, and a lost
 //! process leaves only what was durable.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use courtside::call::{Hold, MembersQuery, RelayName};
 use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, Totals};
@@ -114,6 +114,13 @@ impl Disk {
     /// The rows that were written since this was last asked, durable or not.
     pub fn take_written(&mut self) -> Vec<Row> {
         std::mem::take(&mut self.written)
+    }
+
+    /// Who is stored as present, and by which event.
+    pub fn present(&self) -> BTreeMap<(String, String), String> {
+        let event = |packed: &Packed| packed.entries().expect("members are whole")[0].presence()[0].clone();
+        let present = self.live.members.values().map(|stored| event(&stored.member));
+        present.map(|event| ((event.connection_id, event.client_id), event.id)).collect()
     }
 
     fn fails(&mut self) -> bool {
