@@ -17,6 +17,7 @@ use crate::limits::{
 use crate::serial::Position;
 use crate::wire::message::Entry;
 use crate::wire::packed::Packed;
+use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
 
 /// Rows read at a time when looking for something.
 const ROWS_PER_READ: usize = 32;
@@ -89,6 +90,16 @@ impl Batch {
     /// Changes who holds a connection's members, once they are all written.
     pub fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) {
         self.holds.push((connection_id.to_owned(), hold.clone(), leaves_at_ms));
+    }
+
+    /// Whether a member did something in this batch later than at this turn.
+    pub fn has_later(&self, key: &MemberKey, turn: Option<Turn>) -> Result<bool, StoreError> {
+        for placed in self.placed.iter().rev() {
+            if let Some(last) = last_event(&decoded(&placed.entry)?, key) {
+                return Ok(last > turn);
+            }
+        }
+        Ok(false)
     }
 
     /// Where this batch already placed the same publish.
@@ -320,6 +331,28 @@ impl Log {
         Ok(None)
     }
 
+    /// Whether a member did something later than at this turn, by the rows after a cutoff: it may have left since.
+    pub fn has_later(
+        &self,
+        store: &mut impl Store,
+        key: &MemberKey,
+        turn: Option<Turn>,
+        cutoff: Position,
+    ) -> Result<bool, StoreError> {
+        let mut at = self.tip;
+        while at >= cutoff {
+            let rows = store.rows_before(at, ROWS_PER_READ)?;
+            let Some((oldest, _)) = rows.last() else { break };
+            at = Position(oldest.0 - 1);
+            for (_, row) in &rows {
+                if let Some(last) = last_event(&decoded(row)?, key) {
+                    return Ok(last > turn);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     fn find_in_tail(&self, publish: &Publish, last: Position) -> Result<Option<Position>, StoreError> {
         for placed in self.tail.iter().rev().skip_while(|placed| placed.position > last) {
             if decoded(&placed.entry)?.iter().any(|entry| is_same(entry, publish)) {
@@ -370,6 +403,12 @@ impl Log {
         }
         (newest_at > oldest_at).then(|| oldest_at.time_ms() + kept_ms(rules) + RETENTION_SLACK_MS)
     }
+}
+
+/// The turn of the last event of a member among entries; `None` inside when its connection didn't say it.
+fn last_event(entries: &[Entry], key: &MemberKey) -> Option<Option<Turn>> {
+    let events = entries.iter().rev().flat_map(|entry| entry.presence().iter().rev());
+    events.into_iter().find(|event| event.key() == *key).map(PresenceMessage::turn)
 }
 
 fn is_over(newest: Totals, oldest: Totals) -> bool {

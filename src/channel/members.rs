@@ -25,7 +25,8 @@ use crate::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
 pub type Pending = HashMap<MemberKey, Option<Packed>>;
 
 impl Channel {
-    /// Takes the events that say something new, and gives them one place. Refused as a whole with 91003 when the channel,
+    /// Takes the events that say something new, and gives them one place. `is_late` when the connection was heard to say
+    /// later things before. Refused as a whole with 91003 when the channel,
     /// or the connection, has all the members it may have.
     pub(super) fn place_presence(
         &mut self,
@@ -33,6 +34,7 @@ impl Channel {
         batch: &mut Batch,
         publish: &Publish,
         (hold, deeds): (&Hold, &[Deed]),
+        is_late: bool,
         now_ms: u64,
     ) -> Result<Outcome, StoreError> {
         let mut staged = Staged::default();
@@ -42,9 +44,11 @@ impl Channel {
                 Some(member) => member.clone(),
                 None => member(store, batch, &key)?,
             };
-            if let Some(event) = news(deed, member.as_ref()) {
-                staged.take(key, event, member.is_some());
+            let Some(event) = news(deed, member.as_ref()) else { continue };
+            if member.is_none() && is_late && self.left_since(store, batch, &event, now_ms)? {
+                continue;
             }
+            staged.take(key, event, member.is_some());
         }
         if staged.events.is_empty() {
             return Ok(Outcome::Accepted { position: batch.tip(), count: 0 });
@@ -75,6 +79,20 @@ impl Channel {
             batch.hold(connection_id, hold, None);
         }
         Ok(Outcome::Accepted { position, count: 0 })
+    }
+
+    /// Whether a member that isn't there left by what its connection said later. The relay may have given up the event, and
+    /// the client sent it again when it was long gone; those who saw the leave would not believe it.
+    fn left_since(
+        &mut self,
+        store: &mut impl Store,
+        batch: &Batch,
+        event: &PresenceMessage,
+        now_ms: u64,
+    ) -> Result<bool, StoreError> {
+        let (key, turn) = (event.key(), event.turn());
+        let is_batched = batch.has_later(&key, turn)?;
+        Ok(is_batched || self.log.has_later(store, &key, turn, super::dedup_cutoff(now_ms))?)
     }
 
     /// Takes note of what became of a connection. Says nothing of one without members, nor when another relay says so than

@@ -285,7 +285,10 @@ impl Channel {
                 batch.push(publish, Entry { position, id, connection_id, content }, key, Vec::new());
                 Ok(Outcome::Accepted { position, count })
             }
-            Submission::Presence { hold, deeds } => self.place_presence(store, batch, publish, (hold, deeds), now_ms),
+            Submission::Presence { hold, deeds } => {
+                let is_late = suspicion != Suspicion::New;
+                self.place_presence(store, batch, publish, (hold, deeds), is_late, now_ms)
+            }
             Submission::Fate { hold, fate } => self.place_fate(store, batch, publish, (hold, *fate), now_ms),
         }
     }

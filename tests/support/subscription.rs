@@ -161,7 +161,7 @@ impl Subscription {
             }
         }
         (self.state, self.cursor, self.serial) = (State::Attached, position, Some(serial.to_owned()));
-        self.rewinds = self.rewind.is_some() && backlog && !resumed;
+        self.rewinds = self.rewind.is_some() && !resumed;
         self.view.attached(frame.flags & HAS_PRESENCE != 0);
     }
 
