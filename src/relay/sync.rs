@@ -7,7 +7,7 @@
 //! Why a page may be older than what was sent before it: a sync begins, with an empty page, at the moment its reader goes
 //! live. From there on the client keeps what leaves until the sync ends, and takes of each member what is newer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::attachment::Attachment;
 use super::{Effect, Pending, Relay, SocketId};
@@ -37,7 +37,8 @@ struct Run {
     id: u64,
     /// What clients know it by: never that of a sync that another memory of this relay began.
     sequence: String,
-    readers: Vec<Reader>,
+    /// Each once, though it attaches again while it waits: a page that comes twice would begin a sync of that page alone.
+    readers: BTreeSet<Reader>,
     sent: usize,
 }
 
@@ -64,15 +65,14 @@ impl Relay {
         }
         let owner = name.owner();
         let id = self.next_ticket().0;
-        let begin = || Run { id, sequence: format!("{now_ms}-{id}"), readers: Vec::new(), sent: 0 };
+        let begin = || Run { id, sequence: format!("{now_ms}-{id}"), readers: BTreeSet::new(), sent: 0 };
         let run = self.syncs.entry(owner.clone()).or_default().waiting.get_or_insert_with(begin);
         let (id, serial) = (run.id, format!("{}:0", run.sequence));
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let format = session.format;
         let Some(attachment) = session.attachments.get_mut(name) else { return };
-        if attachment.syncs.replace(id) != Some(id) {
-            run.readers.push((socket, name.clone()));
-        }
+        attachment.syncs = Some(id);
+        run.readers.insert((socket, name.clone()));
         self.touch(socket);
         self.send_encoded(socket, sync_frame(name.as_str(), &serial, [].into_iter(), format), now_ms);
         self.begin_sync(&owner);

@@ -168,3 +168,17 @@ fn a_resume_replays_events_and_a_rewind_does_not() {
     let frames = world.take(carol);
     assert!(frames.iter().any(|frame| frame["action"] == 15) && !frames.iter().any(|frame| frame["action"] == 14));
 }
+
+/// Found by the simulation: what its relay had given up a client sends again, behind what it said later.
+#[test]
+fn an_enter_that_was_long_taken_back_is_no_event() {
+    let mut world = World::new(1);
+    let ann = world.connect(0, "ann");
+    world.attach(ann);
+    world.act(ann, 1, 2, json!({}));
+    world.act(ann, 2, 3, json!({}));
+    world.take(ann);
+    world.act(ann, 0, 2, json!({}));
+    assert_eq!(world.events(ann), [""; 0]);
+    assert_eq!(world.present(), [""; 0]);
+}

@@ -112,6 +112,20 @@ fn late_joiners_share_the_pages() {
     assert!(world.calls["members"] <= 4, "{:?}", world.calls);
 }
 
+/// Found by the simulation: a page that came twice began a sync of its own, which took away whoever came since.
+#[test]
+fn who_attaches_again_while_it_waits_gets_each_page_once() {
+    let (mut world, _) = crowd(3);
+    let (first, ann) = (world.connect(0, "first"), world.connect(0, "ann"));
+    world.hold_answers = true;
+    [first, ann, ann].into_iter().for_each(|client| world.attach(client));
+    world.hold_answers = false;
+    world.release();
+    let frames = world.take(ann);
+    let ends = syncs(&frames).iter().filter(|sync| sync["channelSerial"].as_str().unwrap().ends_with(':')).count();
+    assert_eq!(ends, 1, "{frames:?}");
+}
+
 #[test]
 fn a_relay_that_forgets_amid_a_sync_sends_its_readers_back() {
     let (mut world, _) = crowd(3);
