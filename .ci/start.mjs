@@ -8,9 +8,12 @@ setUp();
 build();
 say('Starting wrangler dev');
 
+/** Whether anybody on this machine may make apps: what SDK test suites ask for. Never said to a deployment. */
+const sandbox = process.env.SANDBOX === 'true';
+
 // `--local` and the explicit file keep the demo key on this machine: nothing else ever reads it.
 const server = spawn('wrangler', ['dev', '--local', '--ip', '127.0.0.1', '--port', port, '--env-file', '.ci/local.env',
-  '--show-interactive-dev-session=false'], { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] });
+  '--show-interactive-dev-session=false', ...(sandbox ? ['--var', 'SANDBOX:true'] : [])], { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] });
 
 let greeted = false;
 server.stdout.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
@@ -28,7 +31,8 @@ server.on('exit', (code, signal) => process.exit(signal ? 0 : code ?? 0));
 function greet() {
   console.log(`
   Courtside is up: http://127.0.0.1:${port}   (Ctrl-C ends it)
-  The demo key:    demo.key1:local-only
+  The demo key:    demo.key1:local-only${sandbox ? `
+  The sandbox:     POST http://127.0.0.1:${port}/apps makes an app` : ''}
 
   Try it in another terminal, here in this folder, with \`node --input-type=module\`:
 

@@ -1,6 +1,8 @@
 //! The typed calls between objects, and what objects are called. A pinned format: objects of two deploys talk to each
 //! other for a while, and a format that the other doesn't know is refused, to be tried again.
 
+mod app;
+
 use std::fmt;
 use std::rc::Rc;
 
@@ -15,6 +17,7 @@ use crate::serial::Position;
 use crate::wire::message::Message;
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
+pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
 
 /// A channel's object: one per app and plain channel name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -60,6 +60,7 @@ codes! {
     NotRevocable = 40163, 401, "operation not permitted, key does not permit revocable tokens";
     ModeNotGranted = 40165, 401, "operation not permitted by the channel's granted modes";
     Forbidden = 40300, 403, "forbidden";
+    TlsRequired = 40311, 403, "operation not permitted on a connection without TLS";
     NotFound = 40400, 404, "not found";
     MethodNotAllowed = 40500, 405, "method not allowed";
     RateLimited = 42910, 429, "rate limit exceeded; request rejected";
@@ -124,6 +125,11 @@ impl ErrorInfo {
     /// Whether this is `code`, whatever its text says.
     pub fn is(&self, code: Code) -> bool {
         self.code == code.number()
+    }
+
+    /// Whether a client mends it by getting another token.
+    pub fn is_token_error(&self) -> bool {
+        (40140..40150).contains(&self.code)
     }
 }
 

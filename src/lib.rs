@@ -8,6 +8,8 @@ pub mod error;
 pub mod name;
 pub mod serial;
 pub mod pinned;
+pub mod rate;
+pub mod cache;
 pub mod wire;
 pub mod auth;
 pub mod publish;
@@ -15,6 +17,7 @@ pub mod presence;
 pub mod call;
 pub mod channel;
 pub mod relay;
+pub mod app;
 pub mod placement;
 pub mod rest;
 #[cfg(target_arch = "wasm32")]

@@ -1,5 +1,7 @@
 //! Every bound of the system, with its arithmetic. Reaching one gets a coded error, never silence.
 
+use crate::rate::Rate;
+
 /// Bytes in an app's id. Hosted ids have six; room for words.
 pub const APP_ID_MAX_BYTES: usize = 64;
 
@@ -141,11 +143,50 @@ pub const CLOCK_SKEW_MAX_MS: u64 = 2 * 60 * 1000;
 pub const NONCE_MIN_CHARS: usize = 16;
 pub const NONCE_MAX_BYTES: usize = 255;
 
+/// Wrong secrets for one key from one address: twenty, then one every three seconds.
+pub const WRONG_SECRETS: Rate = Rate { burst: 20, interval_ms: 3_000 };
+
+/// Keys and addresses whose wrong secrets are counted, in one isolate: 10,000 × 250 bytes is 2.5 MB.
+pub const WRONG_SECRETS_MAX_KEYS: usize = 10_000;
+
 /// Targets in one request to revoke tokens.
 pub const REVOKE_MAX_TARGETS: usize = 100;
 
 /// Revocations in force in one app: at most 10,000 × (2 KiB target + 100 B) = 21 MB, and 1 MB with usual names.
 pub const REVOCATIONS_MAX: usize = 10_000;
+
+/// Nonces that an app remembers; beyond, signed token requests are refused with 42910. Each is kept for four minutes at
+/// most: 400 requests a second. 100,000 × 350 B is 35 MB of its object's storage, none of it in memory.
+pub const NONCES_MAX: usize = 100_000;
+
+/// Relays that watch an app: one per region and shard, of 32,768 sockets each.
+pub const WATCHERS_MAX: usize = 1_000;
+
+/// Revocations in one notice to a relay: 500 × (2 KiB target + 100 B) is 1 MB.
+pub const NOTICE_MAX_REVOCATIONS: usize = 500;
+
+/// Relays that are told at a time.
+pub const NOTICES_AT_ONCE_MAX: usize = 50;
+
+/// How long an app waits for a relay's answer before it tells it again.
+pub const NOTICE_RETRY_MS: u64 = 5 * 1_000;
+
+/// How often an app looks for what it may forget.
+pub const SWEEP_INTERVAL_MS: u64 = 60 * 1_000;
+
+/// Bytes of what else an app was made with, such as its channels' presence.
+pub const FIXTURES_MAX_BYTES: usize = 256 * 1024;
+
+/// Channels in the request to make an app.
+pub const FIXTURE_CHANNELS_MAX: usize = 1_000;
+
+/// How long a router remembers an app that was made at run time, and one that it did not find. So long a deleted app may
+/// answer REST requests; its connections end at once.
+pub const FOUND_APP_KEPT_MS: u64 = 5 * 1_000;
+pub const MISSING_APP_KEPT_MS: u64 = 1_000;
+
+/// Apps that an isolate remembers so: 200 × 256 KiB is 51 MB at worst, 200 KB with usual ones.
+pub const KNOWN_APPS_MAX: usize = 200;
 
 /// How long clients may renew their token before a revocation with a margin closes their connection.
 pub const REAUTH_MARGIN_MS: u64 = 30 * 1000;

@@ -11,6 +11,13 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{APP_ID_MAX_BYTES, CHANNEL_NAME_MAX_BYTES};
 
+/// A text of letters and digits, one for each byte: random text of random bytes, safe in URLs and in every name. Each
+/// holds almost six bits.
+pub fn alphanumeric(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    bytes.iter().map(|byte| ALPHABET[usize::from(*byte) % 62] as char).collect()
+}
+
 /// The id of an app: `[A-Za-z0-9_-]+`, at most [`APP_ID_MAX_BYTES`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]

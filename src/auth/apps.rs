@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::fields::Fields;
-use super::{Capability, Key, KeyName, Namespace, Rules, Secret};
+use super::{Capability, Grant, Key, KeyName, Namespace, Rules, Secret};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{APPS_MAX, APPS_MAX_BYTES, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX};
 use crate::name::{AppId, ChannelName};
@@ -67,6 +67,11 @@ impl App {
 
     pub fn key(&self, name: &KeyName) -> Option<&Key> {
         self.keys.iter().find(|key| key.name == *name)
+    }
+
+    /// Whether a revocation could end the grant.
+    pub fn is_revocable(&self, grant: &Grant) -> bool {
+        !grant.basic && self.key(&grant.key_name).is_some_and(|key| key.revocable_tokens)
     }
 
     /// The rules of a channel: those of its namespace, else of the namespace `*`, else none.
@@ -150,7 +155,12 @@ impl Apps {
         if repeated(apps.iter().map(|app| app.id.as_str())) {
             return Err(Code::BadRequest.because("apps: two apps have one id"));
         }
-        Ok(Apps(apps.into_iter().map(|app| (app.id.clone(), Rc::new(app))).collect()))
+        Ok(Apps::of(apps.into_iter().map(Rc::new)))
+    }
+
+    /// Just these, or this one.
+    pub fn of(apps: impl IntoIterator<Item = Rc<App>>) -> Apps {
+        Apps(apps.into_iter().map(|app| (app.id.clone(), app)).collect())
     }
 
     pub fn get(&self, id: &AppId) -> Option<&Rc<App>> {

@@ -6,7 +6,7 @@ use super::encoding::text_from_base64;
 use super::jwt::{DecodedJwt, PresentedJwt};
 use super::key::PresentedKey;
 use super::token::PresentedToken;
-use super::{App, Grant, Key, KeyName};
+use super::{App, Grant, Key, KeyName, Secret};
 use crate::error::{Code, ErrorInfo};
 use crate::name::AppId;
 
@@ -93,6 +93,14 @@ impl Credentials {
         self.key_name().app()
     }
 
+    /// The key whose secret is presented; `None` for a token.
+    pub(super) fn presented_key(&self) -> Option<&KeyName> {
+        match &self.proof {
+            Proof::Key(key) => Some(&key.name),
+            Proof::Token(_) | Proof::Jwt(_) => None,
+        }
+    }
+
     fn key_name(&self) -> &KeyName {
         match &self.proof {
             Proof::Key(key) => &key.name,
@@ -159,6 +167,12 @@ impl Proof {
             None => jwt.signed_by_key().map(Proof::Jwt),
         }
     }
+}
+
+/// What an `Authorization: Bearer` header presents, as it stands there. `None` for another scheme.
+pub fn bearer(header: &str) -> Option<Secret> {
+    let (scheme, value) = header.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| Secret::presented(value.trim()))
 }
 
 fn verify_secret(presented: &PresentedKey, key: &Key) -> Result<Grant, ErrorInfo> {

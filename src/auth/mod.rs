@@ -4,12 +4,13 @@
 //! - `identity`: who a client may say that it is; `operations`, `resource`, `capability`: what it may do where
 //! - `secret`, `key`: API keys; `namespace`, `apps` (read by `fields`): the configuration
 //! - `credentials`: what a request presents; `grant`: what that allows; `token`, `jwt`: the signed forms
-//! - `request`: a new token; `revocation`: the end of one
+//! - `attempts`: how often one may be wrong; `request`: a new token; `revocation`: the end of one
 //!
 //! A request is answered in two steps, because the app may have to be fetched: [`Credentials::parse`], then
 //! [`Credentials::verify`] with the app of [`Credentials::app_id`].
 
 mod apps;
+mod attempts;
 mod capability;
 mod credentials;
 mod encoding;
@@ -29,8 +30,9 @@ mod tests;
 mod token;
 
 pub use apps::{App, Apps};
+pub use attempts::Attempts;
 pub use capability::Capability;
-pub use credentials::{Credentials, Presented, Surface};
+pub use credentials::{Credentials, Presented, Surface, bearer};
 pub use grant::Grant;
 pub use identity::Identity;
 pub use key::{Key, KeyName};
@@ -38,4 +40,4 @@ pub use namespace::{Namespace, Rules};
 pub use operations::Operations;
 pub use request::{ApprovedToken, NonceUse, TokenDetails, TokenRequest};
 pub use revocation::{Revocation, Revocations, RevokeReport, RevokeRequest, RevokeResult, Target};
-pub use secret::Secret;
+pub use secret::{Secret, derive};

@@ -4,11 +4,11 @@
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use crate::error::ErrorInfo;
+use crate::error::{Code, ErrorInfo};
 use crate::limits::CHANNEL_NAME_MAX_BYTES;
 
 /// The rules that change what this server does. The others are kept and shown, and nothing more.
-const EFFECTIVE: &[&str] = &["persisted"];
+const EFFECTIVE: &[&str] = &["persisted", "authenticated", "tlsOnly"];
 
 /// Declares [`Rules`]: a flag each, with its name in JSON.
 macro_rules! flags {
@@ -96,6 +96,11 @@ impl Namespace {
         Ok(Namespace { id: id.to_owned(), rules })
     }
 
+    /// Whether a namespace may have a field of this name.
+    pub fn knows(field: &str) -> bool {
+        field == "id" || FLAGS.contains(&field) || TIMED.contains(&field)
+    }
+
     /// As it stands in the configuration, every flag spelled out.
     pub fn to_json(&self) -> Value {
         let mut object = Map::from_iter([("id".to_owned(), json!(self.id))]);
@@ -115,6 +120,18 @@ impl Namespace {
 }
 
 impl Rules {
+    /// Whether a client may use such a channel. Fails with 40161 for one without a name where all must have one, with
+    /// 40311 without TLS where it is required.
+    pub fn admit(&self, is_identified: bool, is_secure: bool) -> Result<(), ErrorInfo> {
+        if self.authenticated && !is_identified {
+            return Err(Code::NotIdentified.into());
+        }
+        if self.tls_only && !is_secure {
+            return Err(Code::TlsRequired.into());
+        }
+        Ok(())
+    }
+
     fn timed(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let values = [json!(self.batching_interval_ms), json!(self.conflation_interval_ms), json!(self.conflation_key)];
         TIMED.into_iter().zip(values)

@@ -52,6 +52,11 @@ impl TokenRequest {
         TokenRequest::from_value(&Value::Object(fields.collect()))
     }
 
+    /// Whether it proves itself, and needs no other authority.
+    pub fn is_signed(&self) -> bool {
+        !self.mac.is_empty()
+    }
+
     /// Decides about the request that came to the path of `key_name`. `app` is that key's, `None` when there is no such
     /// app; `authority` is what the HTTP request's own credentials allow, which an unsigned token request needs.
     ///
@@ -71,7 +76,7 @@ impl TokenRequest {
             return Err(Code::BadCredentials.because("the token request is for another key"));
         }
         let nonce =
-            if self.mac.is_empty() { self.check_authority(authority)? } else { Some(self.check_mac(key, now_ms)?) };
+            if self.is_signed() { Some(self.check_mac(key, now_ms)?) } else { self.check_authority(authority)? };
         let capability = self.capability(key)?;
         let client_id = Identity::parse(Some(&self.client_id))?;
         Ok(ApprovedToken {

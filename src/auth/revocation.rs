@@ -171,42 +171,24 @@ struct Mark {
 }
 
 impl Revocations {
-    /// Takes a request into force. Returns the answer to it, and what to store and to tell those who hold connections.
-    pub fn revoke(
-        &mut self,
-        key_name: &KeyName,
-        request: &RevokeRequest,
-        now_ms: u64,
-    ) -> (RevokeReport, Vec<Revocation>) {
-        self.forget(now_ms);
-        let mut revoked = Vec::new();
-        let mut results = Vec::new();
-        for (text, target) in &request.targets {
-            let made = target.clone().map(|target| request.revocation(key_name, target));
-            let outcome = made.and_then(|revocation| self.insert(revocation.clone()).map(|()| revocation));
-            results.push(request.result(text, outcome.as_ref().err()));
-            revoked.extend(outcome);
-        }
-        let (success_count, failure_count) = (revoked.len(), results.len() - revoked.len());
-        (RevokeReport { success_count, failure_count, results }, revoked)
-    }
-
-    /// Takes one into force, as when they are read from storage. Fails with 42910 when there are too many.
-    pub fn insert(&mut self, revocation: Revocation) -> Result<(), ErrorInfo> {
+    /// Takes one into force. Gives it as it stands then: the stricter of it and what was in force for its target. Fails
+    /// with 42910 when there are too many.
+    pub fn insert(&mut self, mut revocation: Revocation) -> Result<Revocation, ErrorInfo> {
         let is_full = self.len() >= REVOCATIONS_MAX;
-        let mark = Mark::of(&revocation);
-        let marks = self.by_key.entry(revocation.key_name).or_default();
-        let (map, value) = match revocation.target {
+        let marks = self.by_key.entry(revocation.key_name.clone()).or_default();
+        let (map, value) = match &revocation.target {
             Target::ClientId(value) => (&mut marks.client_ids, value),
             Target::RevocationKey(value) => (&mut marks.revocation_keys, value),
             Target::Channel(value) => (&mut marks.channels, value),
         };
-        match map.get_mut(&value) {
-            Some(known) => *known = known.merged(mark),
+        let mark = match map.get(value) {
+            Some(known) => known.merged(Mark::of(&revocation)),
             None if is_full => return Err(too_many()),
-            None => drop(map.insert(value, mark)),
-        }
-        Ok(())
+            None => Mark::of(&revocation),
+        };
+        map.insert(value.clone(), mark);
+        (revocation.issued_before_ms, revocation.applies_at_ms) = (mark.issued_before_ms, mark.applies_at_ms);
+        Ok(revocation)
     }
 
     /// From when on the grant is void: connections that hold it end then with 40141. `None` when it is not revoked.
@@ -246,19 +228,30 @@ impl Revocations {
 }
 
 impl RevokeRequest {
-    fn revocation(&self, key_name: &KeyName, target: Target) -> Revocation {
+    /// What it asks to take into force: its good targets, in their order.
+    pub fn revocations(&self, key_name: &KeyName) -> Vec<Revocation> {
         let (issued_before_ms, applies_at_ms) = (self.issued_before_ms, self.applies_at_ms);
-        Revocation { key_name: key_name.clone(), target, issued_before_ms, applies_at_ms }
+        let targets = self.targets.iter().filter_map(|(_, target)| target.clone().ok());
+        targets
+            .map(|target| Revocation { key_name: key_name.clone(), target, issued_before_ms, applies_at_ms })
+            .collect()
     }
 
-    fn result(&self, text: &str, error: Option<&ErrorInfo>) -> RevokeResult {
-        let target = text.to_owned();
-        match error {
-            Some(error) => RevokeResult::Failed { target, error: error.clone() },
-            None => {
-                RevokeResult::Revoked { target, issued_before: self.issued_before_ms, applies_at: self.applies_at_ms }
-            }
-        }
+    /// The answer, with what became of each of [`RevokeRequest::revocations`].
+    pub fn report(self, outcomes: Vec<Result<(), ErrorInfo>>) -> RevokeReport {
+        let (issued_before, applies_at) = (self.issued_before_ms, self.applies_at_ms);
+        let mut outcomes = outcomes.into_iter();
+        let unanswered = || Err(Code::Internal.because("the app left a target unanswered"));
+        let result = |(target, read): (String, Result<Target, ErrorInfo>)| match read
+            .and_then(|_| outcomes.next().unwrap_or_else(unanswered))
+        {
+            Ok(()) => RevokeResult::Revoked { target, issued_before, applies_at },
+            Err(error) => RevokeResult::Failed { target, error },
+        };
+        let results: Vec<RevokeResult> = self.targets.into_iter().map(result).collect();
+        let failed = |result: &&RevokeResult| matches!(result, RevokeResult::Failed { .. });
+        let failure_count = results.iter().filter(failed).count();
+        RevokeReport { success_count: results.len() - failure_count, failure_count, results }
     }
 }
 

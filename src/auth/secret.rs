@@ -30,7 +30,7 @@ impl Secret {
     }
 
     /// What a client presents as one: any text, because only comparing says whether it is right.
-    pub(super) fn presented(text: &str) -> Secret {
+    pub fn presented(text: &str) -> Secret {
         Secret(text.to_owned())
     }
 
@@ -65,6 +65,11 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
+}
+
+/// Bytes that depend on both, and tell nothing of the seed or of each other: many secrets from one.
+pub fn derive(seed: &[u8; 32], purpose: &str) -> [u8; MAC_BYTES] {
+    mac(seed, purpose.as_bytes())
 }
 
 /// HMAC-SHA256 of the message.

@@ -50,7 +50,7 @@ impl Relay {
         }
     }
 
-    /// Fails with 40010 (name), 40160 (capability), 40003 (parameters), 90010 (too many channels).
+    /// Fails with 40010 (name), 40003 (parameters), 90010 (too many channels), and as [`Relay::admit_to`] does.
     fn admit_attachment(
         &mut self,
         socket: SocketId,
@@ -60,10 +60,8 @@ impl Relay {
         params: Params,
     ) -> Result<ChannelName, ErrorInfo> {
         let name = ChannelName::parse(channel)?;
+        self.admit_to(socket, &name)?;
         let Some(session) = self.sessions.get_mut(&socket) else { return Ok(name) };
-        if session.grant.capability.operations(&name).is_empty() {
-            return Err(Code::NotPermitted.because("the capability allows nothing on this channel"));
-        }
         let attachment = Attachment::parse(&name, serial, flags, params)?;
         let present = session.attachments.get(&name).is_some_and(|previous| previous.present);
         let previous = session.attachments.insert(name.clone(), Attachment { present, ..attachment });

@@ -3,7 +3,7 @@
 use super::connection_key::{ConnectionKey, Generations};
 use super::session::{Opening, Record, Session};
 use super::{Effect, Relay, SocketId};
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Grant};
 use crate::call::Fate;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
@@ -30,7 +30,8 @@ impl Relay {
             None => (fresh_id, Generations::FIRST, None),
         };
         let key = ConnectionKey { connection_id, shard: self.shard, generation: generations.current };
-        let session = Session::new(opening, key, generations.resumed, now_ms);
+        let mut session = Session::new(opening, key, generations.resumed, now_ms);
+        session.void_at_ms = self.void_at_ms(&session.grant);
         let connected = session.connected(&self.secret, error.as_ref());
         self.connections.insert(session.connection_id().to_owned(), socket);
         self.lower_due(session.due_ms());
@@ -78,7 +79,8 @@ impl Relay {
         };
         let busy = record.busy;
         let witnesses: Vec<_> = record.attachments.iter().map(|one| (one.name.clone(), one.witness.clone())).collect();
-        let session = record.into_session();
+        let mut session = record.into_session();
+        session.void_at_ms = self.void_at_ms(&session.grant);
         self.connections.insert(session.connection_id().to_owned(), socket);
         self.lower_due(session.due_ms());
         self.sessions.insert(socket, session);
@@ -151,31 +153,51 @@ impl Relay {
         let Some(session) = self.sessions.get(&socket) else { return };
         let client_id = session.grant.client_id.name().map(str::to_owned);
         let verified = Credentials::renewed(token, client_id.as_deref())
-            .and_then(|credentials| credentials.verify(Some(&self.app), now_ms));
+            .and_then(|credentials| credentials.verify(Some(&self.app), now_ms))
+            .and_then(|grant| self.admit_renewed(&grant, now_ms).map(|()| grant));
         match verified {
-            Err(error) => self.fail(socket, &error, now_ms),
-            Ok(grant) => {
-                let Some(session) = self.sessions.get_mut(&socket) else { return };
-                session.prompted = grant.expires_at_ms.is_some_and(|at_ms| at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS);
-                session.grant = grant;
-                let (due_ms, connected) = (session.due_ms(), session.connected(&self.secret, None));
-                self.lower_due(due_ms);
-                self.touch(socket);
-                self.send_encoded(socket, connected, now_ms);
-                self.requalify(socket, now_ms);
+            Ok(grant) => self.go_on(socket, grant, now_ms),
+            // The client mends these by coming back, and then goes on where it was.
+            Err(error) if error.is_token_error() || error.is(Code::Disconnected) => {
+                self.disconnect(socket, &error, now_ms)
             }
+            Err(error) => self.fail(socket, &error, now_ms),
         }
+    }
+
+    fn go_on(&mut self, socket: SocketId, grant: Grant, now_ms: u64) {
+        let void_at_ms = self.void_at_ms(&grant);
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        session.prompted = grant.expires_at_ms.is_some_and(|at_ms| at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS);
+        session.void_at_ms = void_at_ms;
+        session.grant = grant;
+        let (due_ms, connected) = (session.due_ms(), session.connected(&self.secret, None));
+        self.lower_due(due_ms);
+        self.touch(socket);
+        self.send_encoded(socket, connected, now_ms);
+        self.requalify(socket, now_ms);
     }
 
     /// Ends the attachments that the capability no longer allows.
     fn requalify(&mut self, socket: SocketId, now_ms: u64) {
         let Some(session) = self.sessions.get(&socket) else { return };
-        let denied = |name: &&ChannelName| session.grant.capability.operations(name).is_empty();
-        let denied: Vec<ChannelName> = session.attachments.keys().filter(denied).cloned().collect();
-        for name in denied {
-            self.remove_attachment(socket, &name, Fate::Left, now_ms);
-            self.channel_error(socket, name.as_str(), &Code::NotPermitted.into(), now_ms);
+        let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
+        for name in names {
+            if let Err(error) = self.admit_to(socket, &name) {
+                self.remove_attachment(socket, &name, Fate::Left, now_ms);
+                self.channel_error(socket, name.as_str(), &error, now_ms);
+            }
         }
+    }
+
+    /// Whether a connection may be on a channel at all. Fails with 40160 when its capability allows nothing there, and as
+    /// the channel's [`Rules`](crate::auth::Rules) do.
+    pub(super) fn admit_to(&self, socket: SocketId, name: &ChannelName) -> Result<(), ErrorInfo> {
+        let Some(session) = self.sessions.get(&socket) else { return Ok(()) };
+        if session.grant.capability.operations(name).is_empty() {
+            return Err(Code::NotPermitted.because("the capability allows nothing on this channel"));
+        }
+        self.app.rules(name).admit(session.grant.client_id.name().is_some(), session.is_secure)
     }
 
     fn forget(&mut self, socket: SocketId, closed: bool, now_ms: u64) {
@@ -210,12 +232,12 @@ impl Relay {
         self.sessions_due_ms = self.sessions.values().map(Session::due_ms).min();
     }
 
-    fn tick_token(&mut self, socket: SocketId, now_ms: u64) {
+    pub(super) fn tick_token(&mut self, socket: SocketId, now_ms: u64) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let Some(expires_at_ms) = session.grant.expires_at_ms else { return };
-        if expires_at_ms <= now_ms {
-            self.disconnect(socket, &Code::TokenExpired.into(), now_ms);
-        } else if !session.prompted && expires_at_ms <= now_ms + TOKEN_RENEWAL_MARGIN_MS {
+        let Some((ends_at_ms, why)) = session.end() else { return };
+        if ends_at_ms <= now_ms {
+            self.disconnect(socket, &why.into(), now_ms);
+        } else if !session.prompted && ends_at_ms <= now_ms + TOKEN_RENEWAL_MARGIN_MS {
             session.prompted = true;
             self.touch(socket);
             self.send(socket, &Outbound { action: action::AUTH, ..Outbound::default() }, now_ms);

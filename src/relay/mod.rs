@@ -11,7 +11,7 @@
 //! its client alone knows what it has and what it still waits for.
 //!
 //! `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out, `connections` begins and ends;
-//! `presence` says what members do and what becomes of their connections, `sync` gives out who is there.
+//! `presence` says what members do and what becomes of their connections, `sync` gives out who is there; `watch` ends what the app no longer allows.
 
 mod attach;
 pub mod attachment;
@@ -25,13 +25,14 @@ mod publisher;
 mod publishing;
 pub mod session;
 mod sync;
+mod watch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::App;
+use crate::auth::{App, Revocations};
 use crate::call::{Address, Answer, ChannelCall, RelayName, Request, Response, Rules};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
@@ -79,6 +80,8 @@ pub struct Relay {
     app: Rc<App>,
     /// Signs connection keys. Lasts longer than the relay's memory.
     secret: Vec<u8>,
+    /// In force in the app; `None` while nobody here could be revoked, and the app is not watched.
+    revocations: Option<Revocations>,
     sessions: HashMap<SocketId, Session>,
     connections: HashMap<String, SocketId>,
     parted: HashMap<String, Parted>,
@@ -101,6 +104,7 @@ impl Relay {
             shard,
             app,
             secret,
+            revocations: None,
             sessions: HashMap::new(),
             connections: HashMap::new(),
             parted: HashMap::new(),

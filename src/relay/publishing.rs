@@ -39,6 +39,7 @@ impl Relay {
         if name.qualifier() == Qualifier::Meta || !session.grant.permits(&name, Operations::PUBLISH) {
             return Err(Code::NotPermitted.because("the capability does not allow to publish on this channel"));
         }
+        self.admit_to(socket, &name)?;
         let modes = session.attachments.get(&name).map(|attachment| attachment.requested);
         if modes.is_some_and(|modes| !modes.contains(Modes::PUBLISH)) {
             return Err(Code::ModeNotGranted.because("the channel was attached without the mode to publish"));

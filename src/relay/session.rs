@@ -11,7 +11,7 @@ use super::attachment::{AttachParams, Attachment, State};
 use super::connection_key::{ConnectionKey, Generations};
 use super::outbox::Outbox;
 use crate::auth::Grant;
-use crate::error::ErrorInfo;
+use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS,
     HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
@@ -34,11 +34,13 @@ pub struct Opening {
     pub grace_ms: u64,
     /// The key of the connection to go on with (`resume` or `recover`).
     pub resume: Option<String>,
+    /// Whether the client is spoken to over TLS.
+    pub is_secure: bool,
 }
 
 impl Opening {
     /// From the parameters of the URL (protocol.md § 2). What is malformed is as if it weren't there.
-    pub fn from_query(grant: Grant, query: &[(String, String)]) -> Opening {
+    pub fn from_query(grant: Grant, query: &[(String, String)], is_secure: bool) -> Opening {
         let value = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let interval = value("heartbeatInterval").and_then(|text| text.parse().ok()).unwrap_or(HEARTBEAT_INTERVAL_MS);
         let grace = value("remainPresentFor").and_then(|text| text.parse().ok()).unwrap_or(GRACE_MS);
@@ -49,6 +51,7 @@ impl Opening {
             heartbeat_interval_ms: interval.clamp(HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS),
             grace_ms: grace.clamp(GRACE_MIN_MS, GRACE_MAX_MS),
             resume: value("resume").or(value("recover")).filter(|key| !key.is_empty()).map(str::to_owned),
+            is_secure,
         }
     }
 }
@@ -68,6 +71,9 @@ pub struct Session {
     pub last_sent_ms: u64,
     /// The client was asked to renew its token, or was connected too late for that.
     pub prompted: bool,
+    /// When a revocation ends it, if one does.
+    pub void_at_ms: Option<u64>,
+    pub is_secure: bool,
     /// The record that the socket carries is out of date.
     pub dirty: bool,
 }
@@ -86,6 +92,8 @@ impl Session {
             resumed,
             last_sent_ms: now_ms,
             prompted: expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS),
+            void_at_ms: None,
+            is_secure: opening.is_secure,
             dirty: false,
             grant: opening.grant,
         }
@@ -133,10 +141,15 @@ impl Session {
     /// When something is due for it: a heartbeat, a renewal of its token, its end.
     pub fn due_ms(&self) -> u64 {
         let heartbeat = self.last_sent_ms + self.heartbeat_interval_ms * 4 / 5;
-        let margin = if self.prompted { 0 } else { TOKEN_RENEWAL_MARGIN_MS };
-        self.grant
-            .expires_at_ms
-            .map_or(heartbeat, |expires_at_ms| heartbeat.min(expires_at_ms - margin.min(expires_at_ms)))
+        let margin_ms = if self.prompted { 0 } else { TOKEN_RENEWAL_MARGIN_MS };
+        self.end().map_or(heartbeat, |(ends_at_ms, _)| heartbeat.min(ends_at_ms.saturating_sub(margin_ms)))
+    }
+
+    /// When its token ends and why: it expires, or is revoked before.
+    pub fn end(&self) -> Option<(u64, Code)> {
+        let revoked = self.void_at_ms.map(|at_ms| (at_ms, Code::TokenRevoked));
+        let expired = self.grant.expires_at_ms.map(|at_ms| (at_ms, Code::TokenExpired));
+        revoked.into_iter().chain(expired).min_by_key(|(at_ms, _)| *at_ms)
     }
 
     /// Whether to send a heartbeat when others get theirs: half the interval has passed in silence.
@@ -169,6 +182,7 @@ impl Session {
             busy: self.is_busy(),
             attachments: self.attachments.iter().map(attachment).collect(),
             resumed: self.resumed,
+            is_secure: self.is_secure,
         }
     }
 }
@@ -189,6 +203,7 @@ pub struct Record {
     pub busy: bool,
     pub attachments: Vec<AttachmentRecord>,
     resumed: Option<u32>,
+    is_secure: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -259,6 +274,8 @@ impl Record {
             resumed: self.resumed,
             last_sent_ms: 0,
             prompted: self.prompted,
+            void_at_ms: None,
+            is_secure: self.is_secure,
             dirty: false,
         }
     }

@@ -27,7 +27,7 @@ struct Spec {
 
 /// Fails with 40000 when a batch names no channel, too many, or one twice for the same messages; with 40034 when it has
 /// too many messages. What is wrong with the messages, or a channel, fails for that channel alone.
-pub fn begin(request: &Request, caller: &Caller, form: Form, random: [u8; 16]) -> Result<Step, ErrorInfo> {
+pub fn begin(request: &Request, caller: &Caller, form: Form, random: &[u8; 32]) -> Result<Step, ErrorInfo> {
     let specs: Specs = body::decode(request, BATCH_BODY_MAX_BYTES)?;
     let is_list = specs.is_list;
     let specs = specs.into_records();

@@ -2,44 +2,70 @@
 
 use std::rc::Rc;
 
-use super::Request;
-use crate::auth::{App, Apps, Credentials, Grant, Identity, Operations, Presented, Surface};
-use crate::call::{self, Address, ChannelCall, Rules};
+use super::{Context, Request};
+use crate::auth::{App, Credentials, Grant, Identity, Operations, Presented, Surface};
+use crate::call::{self, Address, AppCall, AppRequest, ChannelCall, Rules};
 use crate::error::{Code, ErrorInfo};
 use crate::name::{ChannelName, Qualifier};
 
 pub struct Caller {
     grant: Grant,
     app: Rc<App>,
+    is_secure: bool,
 }
 
 impl Caller {
-    /// Fails as [`Credentials::parse`] and [`Credentials::verify`] do.
-    pub fn authenticate(request: &Request, apps: &Apps, now_ms: u64) -> Result<Caller, ErrorInfo> {
+    /// Fails as [`Credentials::parse`] and [`Attempts::verify`](crate::auth::Attempts::verify) do.
+    pub fn authenticate(request: &Request, context: &mut Context<'_>) -> Result<Caller, ErrorInfo> {
         let credentials = credentials(request)?;
-        let app = apps.get(credentials.app_id());
-        let grant = credentials.verify(app.map(Rc::as_ref), now_ms)?;
+        let app = context.apps.get(credentials.app_id());
+        let grant = context.attempts.verify(&credentials, app.map(Rc::as_ref), &request.address, context.now_ms)?;
         let app = app.cloned().ok_or(Code::BadCredentials)?;
-        Ok(Caller { grant, app })
+        Ok(Caller { grant, app, is_secure: request.is_secure })
+    }
+
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    pub fn app(&self) -> &App {
+        &self.app
     }
 
     pub fn identity(&self) -> &Identity {
         &self.grant.client_id
     }
 
-    /// Fails with 40160 when the capability does not allow to publish there. Nobody publishes on metachannels.
+    /// What to ask the app before anything is done for this caller: whether the token was revoked. Only of tokens that can
+    /// be: all others cost no call. It is asked each time, so that a revocation holds at once.
+    pub fn check(&self) -> Option<AppCall> {
+        let call = || AppCall { app: self.app.id().clone(), request: AppRequest::Check(self.grant.clone()) };
+        self.app.is_revocable(&self.grant).then(call)
+    }
+
+    /// Fails with 40160 when the capability does not allow to publish there, and as [`admit`](crate::auth::Rules::admit) does. Nobody
+    /// publishes on metachannels.
     pub fn require_publish(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
-        if channel.qualifier() == Qualifier::Meta || !self.grant.permits(channel, Operations::PUBLISH) {
-            return Err(Code::NotPermitted.because("the capability does not allow to publish on this channel"));
+        if channel.qualifier() == Qualifier::Meta {
+            return Err(Code::NotPermitted.because("nobody publishes on a metachannel"));
         }
-        Ok(())
+        self.require(channel, Operations::PUBLISH, "publish on this channel")
     }
 
     pub fn require_history(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
-        match self.grant.permits(channel, Operations::HISTORY) {
-            true => Ok(()),
-            false => Err(Code::NotPermitted.because("the capability does not allow to read this channel's history")),
+        self.require(channel, Operations::HISTORY, "read this channel's history")
+    }
+
+    pub fn require_metadata(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
+        self.require(channel, Operations::CHANNEL_METADATA, "see this channel's status")
+    }
+
+    fn require(&self, channel: &ChannelName, operations: Operations, what: &str) -> Result<(), ErrorInfo> {
+        if !self.grant.permits(channel, operations) {
+            return Err(Code::NotPermitted.because(format!("the capability does not allow to {what}")));
         }
+        // Who may take any name, for each message, is not an anonymous client.
+        self.app.rules(channel).admit(self.grant.client_id != Identity::Anonymous, self.is_secure)
     }
 
     /// Who may be told of members, or be one, may ask who is there.

@@ -5,35 +5,42 @@
 //! ```text
 //! begin(request) ──▶ Reply
 //!        ├─────────▶ Calls ── the channels answer ──▶ Exchange::answered ──▶ Reply
-//!        └─────────▶ Nonce ── the app answers ──────▶ Issue::checked ──────▶ Reply
+//!        └─────────▶ Ask ──── the app answers ──────▶ Inquiry::answered ───▶ Reply, or Calls
 //! ```
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then one
-//! file for each thing that can be asked: `publish`, `batch`, `history` with `page`, `presence`, `token`; `form` and `reply` are how
-//! all of them are answered.
+//! file for each thing that can be asked: `publish`, `batch`, `history` with `page`, `presence`, `status`, `token`, `revoke`, `apps`;
+//! `inquiry` is what waits for an app; `form` and `reply` are how all of them are answered.
 
+mod apps;
 mod batch;
 mod body;
 mod caller;
 mod form;
 mod history;
+mod inquiry;
 mod page;
 pub mod percent;
 mod presence;
 mod publish;
 mod reply;
+mod revoke;
 mod route;
+mod status;
 mod token;
 
+pub use apps::Admin;
+pub use inquiry::Inquiry;
 pub use reply::Reply;
-pub use token::Issue;
 
-use crate::auth::{Apps, NonceUse};
-use crate::call::{Answer, ChannelCall, Response};
+use crate::auth::{Apps, Attempts};
+use crate::call::{Answer, AppCall, ChannelCall, Response};
 use crate::error::{Code, ErrorInfo};
+use crate::name::AppId;
 use caller::Caller;
 use form::Form;
 use route::Route;
+use serde_json::Value;
 
 /// An HTTP request: what of it the API looks at.
 #[derive(Clone, Default)]
@@ -45,6 +52,12 @@ pub struct Request {
     /// Decoded; of a repeated name the first value counts.
     pub query: Vec<(String, String)>,
     pub headers: Headers,
+    /// Where it came to: host and port as the URL has them.
+    pub host: String,
+    /// Whether it came over TLS.
+    pub is_secure: bool,
+    /// Where it came from; empty when that is not known.
+    pub address: String,
     /// At most [`BATCH_BODY_MAX_BYTES`](crate::limits::BATCH_BODY_MAX_BYTES) and one more: the shell need read no further,
     /// because that is refused.
     pub body: Vec<u8>,
@@ -67,6 +80,17 @@ impl Request {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// Where SDKs find this server, in the fields that they read it from (protocol.md § 12.4).
+    fn place(&self) -> [(String, Value); 3] {
+        let (name, port) = match self.host.rsplit_once(':').map(|(name, port)| (name, port.parse::<u16>())) {
+            Some((name, Ok(port))) => (name, port),
+            _ => (self.host.as_str(), if self.is_secure { 443 } else { 80 }),
+        };
+        let port_field = if self.is_secure { "tlsPort" } else { "port" };
+        [("endpoint", name.into()), (port_field, port.into()), ("tls", self.is_secure.into())]
+            .map(|(field, value)| (field.to_owned(), value))
+    }
+
     /// The protocol version that the client speaks; the latest when it doesn't say.
     fn version(&self) -> u32 {
         let stated = self.headers.x_ably_version.as_deref().or_else(|| self.parameter("v"));
@@ -81,12 +105,31 @@ pub enum Step {
     /// Make these calls, all at once, and hand their answers in the same order to [`Exchange::answered`]. A call that
     /// could not be made may be repeated: the channel knows a publish that it has.
     Calls(Vec<ChannelCall>, Exchange),
-    /// Ask the app's object whether this nonce is new, and tell [`Issue::checked`].
-    Nonce(NonceUse, Issue),
+    /// Ask this app, and hand its answer to [`Inquiry::answered`]. It may be asked again, but for a nonce: that it was
+    /// used is told to only one.
+    Ask(AppCall, Inquiry),
 }
 
-/// Begins to answer a request. `random` must be new for every request: ids of messages and tokens come of it.
-pub fn begin(request: &Request, apps: &Apps, now_ms: u64, random: [u8; 16]) -> Step {
+/// What the server brings to a request.
+pub struct Context<'a> {
+    /// At least those of [`apps_named`].
+    pub apps: &'a Apps,
+    pub attempts: &'a mut Attempts,
+    pub admin: &'a Admin,
+    pub now_ms: u64,
+    /// New for every request: ids of messages, tokens and secrets come of it.
+    pub random: [u8; 32],
+}
+
+/// The apps that a request names: all that [`begin`] will look for.
+pub fn apps_named(request: &Request) -> Vec<AppId> {
+    let by_path = Route::find(&request.path).ok().and_then(|route| route.app().cloned());
+    let by_credentials = caller::credentials(request).ok().map(|credentials| credentials.app_id().clone());
+    by_path.into_iter().chain(by_credentials).collect()
+}
+
+/// Begins to answer a request.
+pub fn begin(request: &Request, mut context: Context<'_>) -> Step {
     let form = Form::of(request);
     if request.method == "OPTIONS" {
         return Step::Reply(reply::preflight());
@@ -98,8 +141,7 @@ pub fn begin(request: &Request, apps: &Apps, now_ms: u64, random: [u8; 16]) -> S
     if !route.allows(&request.method) {
         return Step::Reply(form.method_not_allowed(route.methods()));
     }
-    dispatch(request, route, form, &Context { apps, now_ms, random })
-        .unwrap_or_else(|error| Step::Reply(form.error(&error)))
+    dispatch(request, route, form, &mut context).unwrap_or_else(|error| Step::Reply(form.error(&error)))
 }
 
 /// Refuses a request that cannot even begin, in the form that it asked for.
@@ -107,34 +149,45 @@ pub fn refuse(request: &Request, error: &ErrorInfo) -> Reply {
     Form::of(request).error(error)
 }
 
-/// What the server brings to a request.
-struct Context<'a> {
-    apps: &'a Apps,
-    now_ms: u64,
-    random: [u8; 16],
+fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+    match route {
+        Route::Time => Ok(Step::Reply(form.ok(&[context.now_ms]))),
+        Route::RequestToken(key_name) => token::begin(request, &key_name, form, context),
+        Route::Apps => apps::create(request, form, context),
+        Route::App(id) => apps::delete(request, id, form, context),
+        route => {
+            let caller = Caller::authenticate(request, context)?;
+            let step = for_caller(request, route, form, &caller, context)?;
+            Ok(match caller.check() {
+                Some(check) => Step::Ask(check, Inquiry::clearance(form, step)),
+                None => step,
+            })
+        }
+    }
 }
 
-fn dispatch(request: &Request, route: Route, form: Form, context: &Context<'_>) -> Result<Step, ErrorInfo> {
-    if let Route::Time = route {
-        return Ok(Step::Reply(form.ok(&[context.now_ms])));
-    }
-    if let Route::RequestToken(key_name) = &route {
-        return token::begin(request, key_name, form, context);
-    }
-    let caller = Caller::authenticate(request, context.apps, context.now_ms)?;
+fn for_caller(
+    request: &Request,
+    route: Route,
+    form: Form,
+    caller: &Caller,
+    context: &Context<'_>,
+) -> Result<Step, ErrorInfo> {
     match route {
         Route::Messages(channel) if request.method == "POST" => {
-            publish::begin(request, &channel, &caller, form, context.random)
+            publish::begin(request, &channel, caller, form, &context.random)
         }
         Route::Messages(channel) | Route::History(channel) => {
-            history::begin(request, &channel, &caller, form, history::Kind::Messages)
+            history::begin(request, &channel, caller, form, history::Kind::Messages)
         }
-        Route::Presence(channel) => presence::begin(request, &channel, &caller, form),
-        Route::PresenceHistory(channel) => history::begin(request, &channel, &caller, form, history::Kind::Presence),
-        Route::PresenceBatch => presence::begin_batch(request, &caller, form),
-        Route::Batch => batch::begin(request, &caller, form, context.random),
+        Route::Presence(channel) => presence::begin(request, &channel, caller, form),
+        Route::PresenceHistory(channel) => history::begin(request, &channel, caller, form, history::Kind::Presence),
+        Route::PresenceBatch => presence::begin_batch(request, caller, form),
+        Route::Channel(channel) => status::begin(&channel, caller, form),
+        Route::Batch => batch::begin(request, caller, form, &context.random),
         Route::Stats => caller.require_stats().map(|()| Step::Reply(form.ok(&NO_STATS))),
-        Route::Time | Route::RequestToken(_) => unreachable!("answered above"),
+        Route::RevokeTokens(key_name) => revoke::begin(request, &key_name, caller, form, context.now_ms),
+        Route::Time | Route::RequestToken(_) | Route::Apps | Route::App(_) => unreachable!("answered without a caller"),
     }
 }
 

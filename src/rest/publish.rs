@@ -21,7 +21,7 @@ pub fn begin(
     channel: &ChannelName,
     caller: &Caller,
     form: Form,
-    random: [u8; 16],
+    random: &[u8; 32],
 ) -> Result<Step, ErrorInfo> {
     caller.require_publish(channel)?;
     let messages = body::messages(request, BODY_MAX_BYTES)?.into_records();
@@ -97,8 +97,8 @@ pub fn publish(checked: Checked, base: String) -> Publish {
     Publish { key, connection_id: None, content: Submission::Messages(checked.messages) }
 }
 
-pub fn base(random: [u8; 16]) -> String {
-    BASE64URL.encode(random)
+pub fn base(random: &[u8; 32]) -> String {
+    BASE64URL.encode(&random[..16])
 }
 
 pub fn params(request: &Request) -> Params {

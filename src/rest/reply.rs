@@ -38,6 +38,13 @@ pub fn preflight() -> Reply {
     complete(204, headers, Vec::new())
 }
 
+impl Reply {
+    /// It is done, and there is nothing to say.
+    pub fn empty() -> Reply {
+        complete(204, Vec::new(), Vec::new())
+    }
+}
+
 impl Form {
     pub fn ok(self, body: &impl Serialize) -> Reply {
         self.reply(200, vec![], body)

@@ -6,7 +6,7 @@
 use super::percent;
 use crate::auth::KeyName;
 use crate::error::{Code, ErrorInfo};
-use crate::name::ChannelName;
+use crate::name::{AppId, ChannelName};
 
 #[derive(Debug, PartialEq)]
 pub enum Route {
@@ -25,6 +25,11 @@ pub enum Route {
     /// `/messages`
     Batch,
     RequestToken(KeyName),
+    RevokeTokens(KeyName),
+    /// `/channels/{channel}`: whether it is active, and who is there.
+    Channel(ChannelName),
+    Apps,
+    App(AppId),
 }
 
 impl Route {
@@ -40,6 +45,10 @@ impl Route {
             ["presence"] => Ok(Route::PresenceBatch),
             ["channels", channel, "presence"] => Ok(Route::Presence(channel_name(channel)?)),
             ["channels", channel, "presence", "history"] => Ok(Route::PresenceHistory(channel_name(channel)?)),
+            ["channels", channel] => Ok(Route::Channel(channel_name(channel)?)),
+            ["apps"] => Ok(Route::Apps),
+            ["apps", id] => AppId::parse(id).map(Route::App).map_err(|_| Code::NotFound.because("no such app")),
+            ["keys", name, "revokeTokens"] => Ok(Route::RevokeTokens(key_name(name)?)),
             ["keys", name, "requestToken"] => Ok(Route::RequestToken(key_name(name)?)),
             _ => Err(Code::NotFound.because("this server has no such path")),
         }
@@ -48,10 +57,20 @@ impl Route {
     /// As the header `Allow` lists them.
     pub fn methods(&self) -> &'static str {
         match self {
-            Route::Time | Route::Stats | Route::History(_) => "GET, OPTIONS",
+            Route::Time | Route::Stats | Route::History(_) | Route::Channel(_) => "GET, OPTIONS",
             Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
             Route::Messages(_) | Route::RequestToken(_) => "GET, POST, OPTIONS",
-            Route::Batch => "POST, OPTIONS",
+            Route::Batch | Route::RevokeTokens(_) | Route::Apps => "POST, OPTIONS",
+            Route::App(_) => "DELETE, OPTIONS",
+        }
+    }
+
+    /// The app that the path itself names.
+    pub fn app(&self) -> Option<&AppId> {
+        match self {
+            Route::RequestToken(key) | Route::RevokeTokens(key) => Some(key.app()),
+            Route::App(id) => Some(id),
+            _ => None,
         }
     }
 
@@ -97,6 +116,11 @@ mod tests {
             ("/channels/..%2F..%2Ftime/messages", Route::Messages(channel("../../time"))),
             ("/channels/%252F/messages", Route::Messages(channel("%2F"))),
             ("/channels/messages/messages", Route::Messages(channel("messages"))),
+            ("/channels/a", Route::Channel(channel("a"))),
+            ("/channels/a%2Fmessages", Route::Channel(channel("a/messages"))),
+            ("/keys/demo.key1/revokeTokens", Route::RevokeTokens(KeyName::parse("demo.key1").unwrap())),
+            ("/apps", Route::Apps),
+            ("/apps/demo", Route::App(AppId::parse("demo").unwrap())),
             ("/keys/demo.key1/requestToken", Route::RequestToken(KeyName::parse("demo.key1").unwrap())),
         ];
         for (path, route) in cases {
@@ -115,12 +139,14 @@ mod tests {
             "/Time",
             "/%74ime",
             "/channels",
-            "/channels/",
-            "/channels/a",
             "/channels/a/",
             "/channels/a/presence/",
             "/channels/a/presence/history/x",
             "/presence/a",
+            "/apps/",
+            "/apps/a.b",
+            "/apps/a/b",
+            "/apps/%61",
             "/channels/a/messages/",
             "/channels/a/messages/serial",
             "/channels/a/b/messages",

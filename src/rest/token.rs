@@ -4,9 +4,10 @@
 use super::body::Body;
 use super::caller::credentials;
 use super::form::Form;
-use super::{Context, Reply, Request, Step};
-use crate::auth::{ApprovedToken, Grant, KeyName, TokenRequest};
-use crate::call::Answer;
+use super::inquiry::Inquiry;
+use super::{Context, Request, Step};
+use crate::auth::{ApprovedToken, Grant, KeyName, NonceUse, TokenDetails, TokenRequest};
+use crate::call::{AppCall, AppRequest};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
 use crate::wire::inbound::from_bytes;
@@ -15,7 +16,7 @@ pub(super) fn begin(
     request: &Request,
     key_name: &KeyName,
     form: Form,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
 ) -> Result<Step, ErrorInfo> {
     let app = context.apps.get(key_name.app()).map(|app| &**app);
     if app.and_then(|app| app.key(key_name)).is_none() {
@@ -25,15 +26,24 @@ pub(super) fn begin(
     let token_request = token_request(request)?;
     let authority = authority(request, context);
     let known = authority.as_ref().ok().and_then(Option::as_ref);
-    let mut approved = match token_request.approve(key_name, app, known, context.now_ms) {
+    let now_ms = context.now_ms;
+    let approve = || token_request.approve(key_name, app, known, now_ms);
+    let approved = match token_request.is_signed() {
+        true => context.attempts.check(&key_name.to_string(), &request.address, now_ms, approve),
+        false => approve(),
+    };
+    let mut approved = match approved {
         // Not signed, and what was presented instead is wrong: that is what the client has to mend.
         Err(error) if error.is(Code::NoCredentials) => return Err(authority.err().unwrap_or(error)),
         approved => approved?,
     };
-    let random = *context.random.first_chunk().expect("sixteen bytes have eight");
+    let random = *context.random.first_chunk().expect("32 bytes have eight");
     match approved.nonce.take() {
-        Some(nonce) => Ok(Step::Nonce(nonce, Issue { form, approved, random })),
-        None => Ok(Step::Reply(Issue { form, approved, random }.issue())),
+        None => Ok(Step::Reply(form.created(&Issue { approved, random }.issue()))),
+        Some(NonceUse { key, forget_at_ms }) => {
+            let call = AppCall { app: key_name.app().clone(), request: AppRequest::Nonce { key, forget_at_ms } };
+            Ok(Step::Ask(call, Inquiry::token(form, Issue { approved, random })))
+        }
     }
 }
 
@@ -48,34 +58,23 @@ fn token_request(request: &Request) -> Result<TokenRequest, ErrorInfo> {
 }
 
 /// What the request's own credentials allow; a signed token request needs none.
-fn authority(request: &Request, context: &Context<'_>) -> Result<Option<Grant>, ErrorInfo> {
+fn authority(request: &Request, context: &mut Context<'_>) -> Result<Option<Grant>, ErrorInfo> {
     let credentials = match credentials(request) {
         Err(error) if error.is(Code::NoCredentials) => return Ok(None),
         credentials => credentials?,
     };
     let app = context.apps.get(credentials.app_id()).map(|app| &**app);
-    credentials.verify(app, context.now_ms).map(Some)
+    context.attempts.verify(&credentials, app, &request.address, context.now_ms).map(Some)
 }
 
 /// A token that may be issued if its nonce is new.
 pub struct Issue {
-    form: Form,
     approved: ApprovedToken,
     random: [u8; 8],
 }
 
 impl Issue {
-    /// Goes on with whether the nonce was new. Replies with 40105 when it was not.
-    pub fn checked(self, fresh: Answer<bool>) -> Step {
-        let error = match fresh {
-            Ok(true) => return Step::Reply(self.issue()),
-            Ok(false) => Code::NonceReplayed.into(),
-            Err(error) => error,
-        };
-        Step::Reply(self.form.error(&error))
-    }
-
-    fn issue(self) -> Reply {
-        self.form.created(&self.approved.issue(self.random))
+    pub fn issue(self) -> TokenDetails {
+        self.approved.issue(self.random)
     }
 }

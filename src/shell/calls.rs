@@ -8,22 +8,51 @@ use worker::Env;
 use worker::worker_sys::web_sys::Response as RawResponse;
 
 use super::platform::{ObjectNamespace, object};
-use crate::call::{Answer, ChannelCall, Delivered, Delivery, Missing, RelayName, RelayObject, Response, Roll};
+use crate::call::{
+    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Missing, Notice, Noticed, RelayName, RelayObject,
+    Response, Roll,
+};
+use crate::error::Code;
 use crate::pinned;
 
 /// Bindings of the object classes in wrangler.toml.
 pub const CHANNEL: &str = "CHANNEL";
 pub const RELAY: &str = "RELAY";
+const APP: &str = "APP";
 
 /// Paths by which objects are called. The host is never looked up.
 pub const CALL_URL: &str = "https://object/call";
 pub const DELIVER_URL: &str = "https://object/deliver";
 pub const ROLL_URL: &str = "https://object/roll";
 pub const CONNECT_URL: &str = "https://object/connect";
+const NOTICE_URL: &str = "https://object/notice";
+
+/// How often a call is made before its failure is told.
+const TRIES: usize = 3;
 
 /// `None` when no answer came, whatever the reason: the callee may or may not have done it.
 pub async fn call_channel(env: &Env, call: &ChannelCall) -> Option<Answer<Response>> {
     post(env, CHANNEL, &call.to.object_name(), CALL_URL, &pinned::encode(call)).await
+}
+
+/// A repeat is safe: a channel knows a publish that it has.
+pub async fn ask_channel(env: &Env, call: &ChannelCall) -> Answer<Response> {
+    for _ in 0..TRIES {
+        if let Some(answer) = call_channel(env, call).await {
+            return answer;
+        }
+    }
+    Err(Code::TimedOut.because("the channel could not be reached; try again"))
+}
+
+pub async fn ask_app(env: &Env, call: &AppCall) -> Answer<AppResponse> {
+    let tries = if call.request.may_be_repeated() { TRIES } else { 1 };
+    for _ in 0..tries {
+        if let Some(answer) = post(env, APP, call.app.as_str(), CALL_URL, &pinned::encode(call)).await {
+            return answer;
+        }
+    }
+    Err(Code::TimedOut.because("the app could not be reached; try again"))
 }
 
 pub async fn deliver(env: &Env, relay: &RelayName, delivery: &Delivery) -> Option<Delivered> {
@@ -32,6 +61,10 @@ pub async fn deliver(env: &Env, relay: &RelayName, delivery: &Delivery) -> Optio
 
 pub async fn roll(env: &Env, relay: &RelayName, roll: &Roll) -> Option<Missing> {
     call_relay(env, relay, ROLL_URL, &pinned::encode(roll)).await
+}
+
+pub async fn notify(env: &Env, relay: &RelayName, notice: &Notice) -> Option<Noticed> {
+    call_relay(env, relay, NOTICE_URL, &pinned::encode(notice)).await
 }
 
 async fn call_relay<T: DeserializeOwned>(env: &Env, relay: &RelayName, url: &str, body: &[u8]) -> Option<T> {

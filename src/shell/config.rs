@@ -1,21 +1,26 @@
-//! The apps of this deployment, from its secret `APPS`.
+//! What this deployment is told: its own apps, by the secret `APPS`, and who may make others.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use worker::Env;
 
-use crate::auth::Apps;
+use crate::auth::{Apps, Secret};
 use crate::error::{Code, ErrorInfo};
+use crate::rest::Admin;
 
 thread_local! {
     /// Parsed once per isolate, and again when the text changes.
     static PARSED: RefCell<Option<(String, Rc<Apps>)>> = const { RefCell::new(None) };
 }
 
-/// Fails with 40100 and says what to set when the deployment has no apps, and with 40000 when they can't be read.
-pub fn apps(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
-    let text = env.var("APPS").map(|text| text.to_string()).unwrap_or_default();
+/// The deployment's own apps. Fails with 40100 and says what to set when it has none and nobody can make any, and with
+/// 40000 when they can't be read.
+pub fn configured(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
+    let text = variable(env, "APPS");
+    if text.is_empty() && !admin(env).is_closed() {
+        return Ok(Rc::default());
+    }
     if text.is_empty() {
         let what =
             "this deployment has no apps: set its secret with `npx wrangler secret put APPS`, as the README says";
@@ -29,4 +34,18 @@ pub fn apps(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
             Ok(apps)
         }
     })
+}
+
+/// Who may make apps: those who have the secret `ADMIN_TOKEN`; anybody where `SANDBOX` is `true`, which local runs set when
+/// they are asked to; else nobody.
+pub fn admin(env: &Env) -> Admin {
+    match variable(env, "ADMIN_TOKEN") {
+        token if !token.is_empty() => Admin::Token(Secret::presented(&token)),
+        _ if variable(env, "SANDBOX") == "true" => Admin::Open,
+        _ => Admin::Closed,
+    }
+}
+
+fn variable(env: &Env, name: &str) -> String {
+    env.var(name).map(|text| text.to_string()).unwrap_or_default()
 }

@@ -16,9 +16,11 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::{Delay, Env, console_error};
 
 use super::platform::{ObjectState, Socket, now_ms, random_id};
+use super::relay_storage::Watch;
 use super::sockets::Sockets;
+use super::sql::Database;
 use super::storage::SqlStore;
-use super::{calls, config};
+use super::{calls, config, directory, relay_storage, watching};
 use crate::auth::App;
 use crate::call::{
     Address, Answer, ChannelCall, Delivered, Delivery, Missing, Published, RelayName, Request, Response, Roll, Rules,
@@ -62,11 +64,11 @@ pub enum Class {
 
 pub struct Host {
     state: ObjectState,
-    env: Env,
+    pub(super) env: Env,
     class: Class,
-    store: SqlStore,
+    pub(super) store: SqlStore,
     sockets: Sockets,
-    relay: Option<Relay>,
+    pub(super) relay: Option<Relay>,
     channel: Option<Channel>,
     /// Who waits for a commit.
     waiting: HashMap<Ticket, Waiting>,
@@ -100,7 +102,7 @@ enum Alarm {
 
 impl Host {
     fn new(state: ObjectState, env: Env, class: Class) -> Host {
-        let store = SqlStore::new(state.storage());
+        let store = SqlStore::new(Database::new(state.storage()));
         Host {
             state,
             env,
@@ -121,13 +123,27 @@ impl Host {
     /// The relay core; begun when the first socket comes, since only that says whose app it is.
     fn relay_for(&mut self, app: &AppId, channel: Option<&Address>) -> Result<&mut Relay, ErrorInfo> {
         if self.relay.is_none() {
-            let config: Rc<App> =
-                config::apps(&self.env)?.get(app).cloned().ok_or_else(|| ErrorInfo::from(Code::BadCredentials))?;
-            let name = channel.map_or_else(|| RelayName::shard(app, 0), RelayName::of_channel);
-            let secret = self.store.secret().map_err(failed)?;
-            self.relay = Some(Relay::new(name, 0, config, secret));
+            let secret = relay_storage::secret(self.store.database()).map_err(failed)?;
+            let watch = relay_storage::watch(self.store.database()).map_err(failed)?;
+            let config = self.app_config(app, watch.as_ref())?;
+            let mut relay = Relay::new(relay_name(app, channel), 0, config, secret);
+            if watch.is_some() {
+                relay.watch(relay_storage::revocations(self.store.database()).map_err(failed)?, now_ms());
+            }
+            self.relay = Some(relay);
         }
         Ok(self.relay.as_mut().expect("set above"))
+    }
+
+    /// The configuration of an app: the deployment's, or what the app itself said when its watch began.
+    fn app_config(&self, app: &AppId, watch: Option<&Watch>) -> Result<Rc<App>, ErrorInfo> {
+        if let Some(app) = config::configured(&self.env)?.get(app) {
+            return Ok(app.clone());
+        }
+        match watch.and_then(|watch| watch.config.as_deref()) {
+            Some(text) => directory::read(text).map(Rc::new),
+            None => Err(Code::BadCredentials.into()),
+        }
     }
 
     fn channel_for(
@@ -157,7 +173,7 @@ impl Host {
         Ticket(self.last_ticket)
     }
 
-    fn relay_effects(&mut self, effects: Vec<relay::Effect>) {
+    pub(super) fn relay_effects(&mut self, effects: Vec<relay::Effect>) {
         self.work.extend(effects.into_iter().map(Work::Relay));
     }
 
@@ -258,6 +274,11 @@ impl Host {
     }
 }
 
+/// What channels and the app call the relay core of an object.
+pub(super) fn relay_name(app: &AppId, channel: Option<&Address>) -> RelayName {
+    channel.map_or_else(|| RelayName::shard(app, 0), RelayName::of_channel)
+}
+
 fn wake(host: &HostRef) {
     if !std::mem::replace(&mut host.borrow_mut().awake, true) {
         host.borrow_mut().restore();
@@ -266,19 +287,20 @@ fn wake(host: &HostRef) {
 }
 
 /// A client's socket, whose credentials the router has checked.
-pub fn open(
+pub async fn open(
     host: &HostRef,
     socket: Socket,
     opening: Opening,
     channel: Option<(Address, Rules)>,
 ) -> Result<(), ErrorInfo> {
+    watching::begin(host, &opening.grant, channel.as_ref().map(|(address, _)| address)).await?;
     {
         let host = &mut *host.borrow_mut();
         if let Some((address, rules)) = &channel {
             host.channel_for(Some((address, *rules))).map_err(failed)?;
         }
         let app = opening.grant.app().clone();
-        host.relay_for(&app, channel.as_ref().map(|(address, _)| address))?;
+        host.relay_for(&app, channel.as_ref().map(|(address, _)| address))?.admit(&opening.grant, now_ms())?;
         let full = |_| Code::Unavailable.because("this server holds all the connections it can; try again");
         let socket = host.sockets.accept(&host.state, socket).map_err(full)?;
         if let Some(relay) = &mut host.relay {
@@ -363,7 +385,7 @@ pub fn alarm(host: &HostRef) {
 }
 
 /// Performs effects until there are none, then sees to the commit and the alarm.
-fn drive(host: &HostRef) {
+pub(super) fn drive(host: &HostRef) {
     loop {
         let next = host.borrow_mut().work.pop_front();
         match next {
@@ -505,7 +527,7 @@ fn set_alarm(host: &HostRef, at_ms: u64) {
     }
 }
 
-fn failed(error: StoreError) -> ErrorInfo {
+pub(super) fn failed(error: StoreError) -> ErrorInfo {
     console_error!("storage failed: {}", error.0);
     Code::InternalChannel.because("storage failed; try again")
 }

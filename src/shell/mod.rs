@@ -1,13 +1,20 @@
 //! The shell: the only code that knows the platform. It performs and never decides.
 //!
-//! `router` is the Worker; `objects` are the Durable Object classes, each a `host` that drives the cores; `calls`,
-//! `sockets`, `storage` and `config` are what the hosts use; `platform` is what they all stand on.
+//! `router` is the Worker, which finds apps in its `directory`; `objects` are the Durable Object classes of channels and
+//! relays, each a `host` that drives the cores, and `app_object` is that of apps; `calls`, `sockets`, `config` and the
+//! storages are what they use, `sql` and `platform` what they all stand on.
 
+mod app_object;
+mod app_storage;
 mod calls;
 mod config;
+mod directory;
 mod host;
 mod objects;
 mod platform;
+mod relay_storage;
 mod router;
 mod sockets;
+mod sql;
 mod storage;
+mod watching;

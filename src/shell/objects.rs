@@ -1,4 +1,4 @@
-//! The two classes of objects, as the runtime calls them. Each event goes to the object's [`host`].
+//! The classes of channels and relays, as the runtime calls them. Each event goes to the object's [`host`].
 
 use wasm_bindgen::{JsCast, JsValue};
 use worker::{
@@ -9,7 +9,8 @@ use worker::{
 use super::host::{self, Class};
 use super::platform::{ObjectState, Socket};
 use super::router::Handover;
-use crate::call::{self, Answer, ChannelCall, Delivery, Roll};
+use super::watching;
+use crate::call::{self, Answer, ChannelCall, Delivery, Notice, Roll};
 use crate::error::ErrorInfo;
 use crate::pinned;
 use crate::wire::Format;
@@ -88,9 +89,10 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     let host = host::find(id);
     if let Some(handover) = Handover::read(request.headers())? {
         let pair = WebSocketPair::new()?;
-        return match host::open(&host, plain(&pair.server), handover.opening, handover.channel) {
+        let format = handover.opening.format;
+        return match host::open(&host, plain(&pair.server), handover.opening, handover.channel).await {
             Ok(()) => Response::from_websocket(pair.client),
-            Err(error) => super::router::refuse(&error, Format::Json),
+            Err(error) => super::router::refuse(&error, format),
         };
     }
     let body = request.bytes().await?;
@@ -103,6 +105,13 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
             Ok(roll) => reply(&host::roll(&host, &roll)),
             Err(error) => Response::error(error.message, 400),
         },
+        "/notice" => match call::decode::<Notice>(&body) {
+            Ok(notice) => match watching::notice(&host, notice) {
+                Ok(noticed) => reply(&noticed),
+                Err(error) => Response::error(error.message, 500),
+            },
+            Err(error) => Response::error(error.message, 400),
+        },
         _ => {
             let answer: Answer<call::Response> = match call::decode::<ChannelCall>(&body) {
                 Ok(channel_call) => host::call(&host, channel_call).await,
@@ -113,6 +122,6 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     }
 }
 
-fn reply(value: &impl serde::Serialize) -> Result<Response> {
+pub fn reply(value: &impl serde::Serialize) -> Result<Response> {
     Response::from_bytes(pinned::encode(value))
 }

@@ -4,6 +4,7 @@
 use js_sys::{Array, Date, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 
+use crate::name::alphanumeric;
 use crate::wire::Encoded;
 
 #[wasm_bindgen]
@@ -54,6 +55,7 @@ extern "C" {
     #[wasm_bindgen(method, js_name = toString)]
     pub fn text(this: &ObjectId) -> String;
 
+    #[derive(Clone)]
     pub type ObjectStorage;
 
     #[wasm_bindgen(method, getter)]
@@ -93,6 +95,12 @@ extern "C" {
     #[wasm_bindgen(method, getter, js_name = searchParams)]
     pub fn search_params(this: &Url) -> JsValue;
 
+    #[wasm_bindgen(method, getter)]
+    pub fn host(this: &Url) -> String;
+
+    #[wasm_bindgen(method, getter)]
+    pub fn protocol(this: &Url) -> String;
+
     #[derive(Clone)]
     pub type Sql;
 
@@ -114,6 +122,12 @@ pub fn query_pairs(url: &str) -> Vec<(String, String)> {
         (pair.get(0).as_string().unwrap_or_default(), pair.get(1).as_string().unwrap_or_default())
     };
     Array::from(&url.search_params()).iter().map(pair).collect()
+}
+
+/// The host and port of a URL, and whether it is of a connection with TLS.
+pub fn origin(url: &str) -> (String, bool) {
+    let Ok(url) = Url::new(url) else { return (String::new(), false) };
+    (url.host(), ["https:", "wss:"].contains(&url.protocol().as_str()))
 }
 
 /// A plain object of these entries.
@@ -140,8 +154,7 @@ pub fn now_ms() -> u64 {
 
 /// An id of letters and digits with 71 bits of randomness, safe in URLs, names and serials.
 pub fn random_id() -> String {
-    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    random_bytes::<12>().iter().map(|byte| ALPHABET[usize::from(*byte) % 62] as char).collect()
+    alphanumeric(&random_bytes::<12>())
 }
 
 pub fn random_bytes<const N: usize>() -> [u8; N] {

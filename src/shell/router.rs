@@ -1,5 +1,7 @@
 //! The Worker: reads the URL, checks credentials, chooses the object. Keeps nothing.
 
+use std::cell::RefCell;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use futures_util::StreamExt;
@@ -8,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Context, Env, Headers, Request, Response, Result, WebSocketPair, event};
 
-use super::platform::{Socket, frame_value, now_ms, object, query_pairs, random_bytes};
-use super::{calls, config};
-use crate::auth::{Credentials, Presented, Surface};
-use crate::call::{self, Address, Answer, ChannelCall, Rules};
+use super::platform::{Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes};
+use super::{calls, config, directory};
+use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
+use crate::call::{self, Address, Rules};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BATCH_BODY_MAX_BYTES;
-use crate::name::ChannelName;
+use crate::name::{AppId, ChannelName};
 use crate::pinned;
 use crate::relay::session::Opening;
 use crate::rest::{self, Reply, Step};
@@ -24,8 +26,13 @@ use crate::wire::{Format, action};
 /// Carries a [`Handover`] from the router to an object. Set by us on every upgrade, so a client's own is overwritten.
 const HANDOVER: &str = "courtside-handover";
 
-/// How often a call is made before its failure is told.
-const CALL_TRIES: usize = 3;
+/// Where a request came from, as the platform says.
+const ADDRESS: &str = "cf-connecting-ip";
+
+thread_local! {
+    /// Wrong secrets, as this isolate saw them. An address usually comes to the same one.
+    static ATTEMPTS: RefCell<Attempts> = RefCell::default();
+}
 
 /// A connection on its way to the object that will hold it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,33 +78,43 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawRespo
 /// A REST request: the core says what to do, step by step.
 async fn rest(request: Request, env: &Env) -> Result<Response> {
     let request = read_rest(request).await?;
-    let apps = match config::apps(env) {
+    let apps = match find_apps(env, &rest::apps_named(&request)).await {
         Ok(apps) => apps,
         Err(error) => return write_reply(rest::refuse(&request, &error)),
     };
-    let mut step = rest::begin(&request, &apps, now_ms(), random_bytes());
+    let (admin, now_ms, random) = (config::admin(env), now_ms(), random_bytes());
+    let mut step = ATTEMPTS.with_borrow_mut(|attempts| {
+        rest::begin(&request, rest::Context { apps: &apps, attempts, admin: &admin, now_ms, random })
+    });
     loop {
         step = match step {
             Step::Reply(reply) => return write_reply(reply),
-            Step::Calls(calls, exchange) => exchange.answered(join_all(calls.iter().map(|call| ask(env, call))).await),
-            Step::Nonce(_, issue) => issue.checked(Err(Code::Unavailable.into())),
+            Step::Calls(calls, exchange) => {
+                exchange.answered(join_all(calls.iter().map(|call| calls::ask_channel(env, call))).await)
+            }
+            Step::Ask(call, inquiry) => {
+                let answer = calls::ask_app(env, &call).await;
+                if call.request.changes_app() {
+                    directory::forget(&call.app);
+                }
+                inquiry.answered(answer)
+            }
         };
     }
 }
 
-async fn ask(env: &Env, call: &ChannelCall) -> Answer<call::Response> {
-    // A repeat is safe: a channel knows a publish that it has.
-    for _ in 1..CALL_TRIES {
-        if let Some(answer) = calls::call_channel(env, call).await {
-            return answer;
-        }
-    }
-    let last = calls::call_channel(env, call).await;
-    last.unwrap_or_else(|| Err(Code::TimedOut.because("the channel could not be reached; try again")))
+async fn find_apps(env: &Env, ids: &[AppId]) -> std::result::Result<Apps, ErrorInfo> {
+    // Even for a request that names no app: a deployment that is not set up says so to everyone.
+    config::configured(env)?;
+    let found: Vec<_> = join_all(ids.iter().map(|id| directory::find(env, id))).await;
+    let found: Vec<_> = found.into_iter().collect::<std::result::Result<_, _>>()?;
+    Ok(Apps::of(found.into_iter().flatten().map(|found| found.app)))
 }
 
 async fn read_rest(mut request: Request) -> Result<rest::Request> {
     let header = |name: &str| request.headers().get(name);
+    let url = request.inner().url();
+    let (host, is_secure) = origin(&url);
     let headers = rest::Headers {
         authorization: header("authorization")?,
         content_type: header("content-type")?,
@@ -108,8 +125,11 @@ async fn read_rest(mut request: Request) -> Result<rest::Request> {
     Ok(rest::Request {
         method: request.method().to_string(),
         path: request.path(),
-        query: query_pairs(&request.inner().url()),
+        query: query_pairs(&url),
+        address: header(ADDRESS)?.unwrap_or_default(),
         headers,
+        host,
+        is_secure,
         body: read_body(&mut request).await?,
     })
 }
@@ -143,14 +163,17 @@ fn write_reply(reply: Reply) -> Result<Response> {
 
 /// A WebSocket. Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
 async fn connect(request: Request, env: &Env) -> Result<RawResponse> {
-    let query = query_pairs(&request.inner().url());
+    let url = request.inner().url();
+    let query = query_pairs(&url);
     let format = if query.iter().any(|(name, value)| name == "format" && value == "msgpack") {
         Format::Msgpack
     } else {
         Format::Json
     };
     let authorization = request.headers().get("authorization")?;
-    let handover = match hand_over(env, authorization.as_deref(), &query) {
+    let address = request.headers().get(ADDRESS)?.unwrap_or_default();
+    let presented = Presented { authorization: authorization.as_deref(), client_id: None, query: &query };
+    let handover = match hand_over(env, &presented, &address, origin(&url).1).await {
         Ok(handover) => handover,
         Err(error) => return refuse(&error, format).map(RawResponse::from),
     };
@@ -161,30 +184,36 @@ async fn connect(request: Request, env: &Env) -> Result<RawResponse> {
     response.map_err(worker::Error::from)
 }
 
-fn hand_over(
+async fn hand_over(
     env: &Env,
-    authorization: Option<&str>,
-    query: &[(String, String)],
+    presented: &Presented<'_>,
+    address: &str,
+    is_secure: bool,
 ) -> std::result::Result<Handover, ErrorInfo> {
-    let apps = config::apps(env)?;
-    let presented = Presented { authorization, client_id: None, query };
-    let credentials = Credentials::parse(&presented, Surface::Realtime)?;
-    let app = apps.get(credentials.app_id());
-    let grant = credentials.verify(app.map(AsRef::as_ref), now_ms())?;
-    let named =
-        query.iter().find(|(name, _)| name == "channel").map(|(_, value)| ChannelName::parse(value)).transpose()?;
-    let channel = named.zip(app).map(|(name, app)| {
-        let rules = Rules::of(app.rules(&name));
-        (Address { app: app.id().clone(), channel: name.owner() }, rules)
+    config::configured(env)?;
+    let credentials = Credentials::parse(presented, Surface::Realtime)?;
+    let found = directory::find(env, credentials.app_id()).await?;
+    let app = found.as_ref().map(|found| &*found.app);
+    let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, app, address, now_ms()))?;
+    let found = found.ok_or(Code::BadCredentials)?;
+    let named = presented.query.iter().find(|(name, _)| name == "channel");
+    let channel = named.map(|(_, value)| ChannelName::parse(value)).transpose()?;
+    // Relays watch their app, for clients that it could send away. There are few relays; of channels that hold sockets
+    // there may be more than an app could tell.
+    let is_watched = !found.is_configured || found.app.is_revocable(&grant);
+    let channel = channel.filter(|_| !is_watched).map(|name| {
+        let rules = Rules::of(found.app.rules(&name));
+        (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });
-    Ok(Handover { opening: Opening::from_query(grant, query), channel })
+    Ok(Handover { opening: Opening::from_query(grant, presented.query, is_secure), channel })
 }
 
 /// Accepts, says what is wrong, and closes. What may pass is told as DISCONNECTED, so that the client tries again.
 pub fn refuse(error: &ErrorInfo, format: Format) -> Result<Response> {
     let pair = WebSocketPair::new()?;
     pair.server.accept()?;
-    let action = if error.status_code >= 500 { action::DISCONNECTED } else { action::ERROR };
+    let may_pass = error.status_code >= 500 || error.status_code == 429;
+    let action = if may_pass { action::DISCONNECTED } else { action::ERROR };
     let frame = Outbound { action, error: Some(error), ..Outbound::default() }.encode(format);
     let socket: Socket = wasm_bindgen::JsCast::unchecked_into(wasm_bindgen::JsValue::from(pair.server.as_ref()));
     let said = socket.send(&frame_value(&frame)).and_then(|()| socket.close(1000, ""));

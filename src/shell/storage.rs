@@ -1,10 +1,8 @@
-//! A channel's storage in its object's SQLite, and the little that relays keep there.
+//! A channel's storage in its object's SQLite.
 
-use js_sys::{Array, Reflect, Uint8Array};
-use wasm_bindgen::prelude::Closure;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsValue;
 
-use super::platform::{ObjectStorage, Sql, describe, random_bytes};
+use super::sql::{Database, blob, bytes, column, integer, number, text};
 use crate::call::{Hold, MembersQuery, RelayName};
 use crate::channel::store::{Change, Row, Store, StoreError, Stored, StoredHolder, Totals};
 use crate::serial::Position;
@@ -22,39 +20,27 @@ const CHANNEL_SCHEMA: &str = "
                                         grace INTEGER NOT NULL, leaves_at INTEGER, member BLOB NOT NULL,
                                         PRIMARY KEY (connection, client)) WITHOUT ROWID;";
 
-const SECRET_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS secret (id INTEGER PRIMARY KEY, value BLOB NOT NULL)";
-
 pub struct SqlStore {
-    storage: ObjectStorage,
-    sql: Sql,
+    database: Database,
     has_schema: bool,
 }
 
 impl SqlStore {
-    pub fn new(storage: ObjectStorage) -> SqlStore {
-        SqlStore { sql: storage.sql(), storage, has_schema: false }
+    pub fn new(database: Database) -> SqlStore {
+        SqlStore { database, has_schema: false }
     }
 
-    /// The secret that signs this object's connection keys; made when first needed.
-    pub fn secret(&self) -> Result<Vec<u8>, StoreError> {
-        self.exec(SECRET_SCHEMA, &[])?;
-        let rows = self.rows("SELECT value FROM secret", &[])?;
-        if let Some(secret) = rows.first().map(|row| blob(row, "value")) {
-            return Ok(secret);
-        }
-        let secret = random_bytes::<32>();
-        self.exec("INSERT INTO secret (id, value) VALUES (0, ?)", &[bytes(&secret)])?;
-        Ok(secret.to_vec())
+    /// What else the object keeps there.
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     fn exec(&self, query: &str, bindings: &[JsValue]) -> Result<(), StoreError> {
-        exec(&self.sql, query, bindings).map_err(failed)
+        self.database.exec(query, bindings)
     }
 
     fn rows(&self, query: &str, bindings: &[JsValue]) -> Result<Vec<JsValue>, StoreError> {
-        let cursor = self.sql.exec(query, &Array::from_iter(bindings));
-        let rows = cursor.and_then(|cursor| cursor.to_array()).map_err(failed)?;
-        Ok(rows.to_vec())
+        self.database.rows(query, bindings)
     }
 
     fn log(&self, rest: &str, position: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {
@@ -100,14 +86,13 @@ impl Store for SqlStore {
 
     fn append(&mut self, row: &Row) -> Result<(), StoreError> {
         if row.changes.is_empty() {
-            return append(&self.sql, row).map_err(failed);
+            return append(&self.database, row);
         }
-        let (sql, row) = (self.sql.clone(), row.clone());
-        let writes = Closure::new(move || {
-            append(&sql, &row)?;
-            row.changes.iter().try_for_each(|change| apply(&sql, change))
-        });
-        self.storage.transaction_sync(&writes).map_err(failed)
+        let (database, row) = (self.database.clone(), row.clone());
+        self.database.transaction(move || {
+            append(&database, &row)?;
+            row.changes.iter().try_for_each(|change| apply(&database, change))
+        })
     }
 
     fn trim(&mut self, through: Position) -> Result<(), StoreError> {
@@ -178,11 +163,7 @@ impl Store for SqlStore {
     }
 }
 
-fn exec(sql: &Sql, query: &str, bindings: &[JsValue]) -> Result<(), JsValue> {
-    sql.exec(query, &Array::from_iter(bindings)).map(drop)
-}
-
-fn append(sql: &Sql, row: &Row) -> Result<(), JsValue> {
+fn append(database: &Database, row: &Row) -> Result<(), StoreError> {
     let values = [
         number(row.position.0),
         number(row.totals.messages),
@@ -190,10 +171,10 @@ fn append(sql: &Sql, row: &Row) -> Result<(), JsValue> {
         row.keys.as_str().into(),
         bytes(row.entries.bytes()),
     ];
-    exec(sql, "INSERT INTO log (position, messages, bytes, keys, entries) VALUES (?, ?, ?, ?, ?)", &values)
+    database.exec("INSERT INTO log (position, messages, bytes, keys, entries) VALUES (?, ?, ?, ?, ?)", &values)
 }
 
-fn apply(sql: &Sql, change: &Change) -> Result<(), JsValue> {
+fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
     match change {
         Change::Put(stored) => {
             let values = [
@@ -206,17 +187,13 @@ fn apply(sql: &Sql, change: &Change) -> Result<(), JsValue> {
             ];
             let query = "INSERT OR REPLACE INTO members (connection, client, relay, grace, leaves_at, member)
                          VALUES (?, ?, ?, ?, ?, ?)";
-            exec(sql, query, &values)
+            database.exec(query, &values)
         }
         Change::Remove(key) => {
             let bindings = [key.connection_id.as_str().into(), key.client_id.as_str().into()];
-            exec(sql, "DELETE FROM members WHERE connection = ? AND client = ?", &bindings)
+            database.exec("DELETE FROM members WHERE connection = ? AND client = ?", &bindings)
         }
     }
-}
-
-fn failed(error: JsValue) -> StoreError {
-    StoreError(describe(&error))
 }
 
 fn member_of(row: &JsValue) -> Packed {
@@ -227,35 +204,6 @@ fn members_of(row: &JsValue) -> usize {
     integer(row, "members") as usize
 }
 
-/// Exact: positions stay below 2^53.
-fn number(value: u64) -> JsValue {
-    JsValue::from_f64(value as f64)
-}
-
-fn bytes(value: &[u8]) -> JsValue {
-    Uint8Array::from(value).into()
-}
-
-fn column(row: &JsValue, name: &str) -> JsValue {
-    Reflect::get(row, &name.into()).unwrap_or(JsValue::UNDEFINED)
-}
-
-fn integer(row: &JsValue, name: &str) -> u64 {
-    column(row, name).as_f64().unwrap_or_default() as u64
-}
-
 fn position_of(row: &JsValue) -> Position {
     Position(integer(row, "position"))
-}
-
-fn text(row: &JsValue, name: &str) -> String {
-    column(row, name).as_string().unwrap_or_default()
-}
-
-fn blob(row: &JsValue, name: &str) -> Vec<u8> {
-    let value = column(row, name);
-    match value.dyn_ref::<js_sys::ArrayBuffer>() {
-        Some(buffer) => Uint8Array::new(buffer).to_vec(),
-        None => Uint8Array::new(&value).to_vec(),
-    }
 }

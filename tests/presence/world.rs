@@ -89,7 +89,7 @@ impl World {
             revocation_key: None,
         };
         let query: Vec<_> = query.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        let opening = Opening::from_query(grant, &query);
+        let opening = Opening::from_query(grant, &query, true);
         let id = format!("conn{socket}");
         let effects = self.relays[relay].open(SocketId(socket), opening, id, self.now_ms);
         self.drive(relay, effects);

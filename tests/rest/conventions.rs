@@ -21,7 +21,7 @@ fn errors_have_their_status_code_and_headers() {
     let cases = [
         (get("/nowhere"), Code::NotFound),
         (get("/nowhere").anonymous(), Code::NotFound),
-        (get("/channels/c"), Code::NotFound),
+        (get("/channels/c/nowhere"), Code::NotFound),
         (get("/keys/demo.nobody/requestToken"), Code::NotFound),
         (post("/time", "{}"), Code::MethodNotAllowed),
         (get("/messages"), Code::MethodNotAllowed),

@@ -1,5 +1,6 @@
 //! REST against real channels: requests as values, channels on a store in memory.
 
+mod apps;
 mod batches;
 mod conventions;
 mod history;
@@ -8,4 +9,5 @@ mod memory_store;
 mod properties;
 mod publishing;
 mod tokens;
+mod revocations;
 mod world;

@@ -1,6 +1,6 @@
 //! What holds whatever is sent.
 
-use courtside::rest::{Headers, Request};
+use courtside::rest::{Admin, Headers, Request};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -52,10 +52,11 @@ proptest! {
 
     #[test]
     fn no_request_panics(
-        method in prop_oneof![Just("GET"), Just("POST"), Just("OPTIONS"), Just("BREW")],
+        method in prop_oneof![Just("GET"), Just("POST"), Just("DELETE"), Just("OPTIONS"), Just("BREW")],
         path in prop_oneof![
             Just("/channels/c/messages".to_owned()), Just("/messages".to_owned()),
-            Just("/keys/demo.full/requestToken".to_owned()), ".*", "/channels/[^/]{0,9}/(messages|history)",
+            Just("/keys/demo.full/requestToken".to_owned()), Just("/keys/demo.brief/revokeTokens".to_owned()),
+            Just("/apps".to_owned()), Just("/apps/demo".to_owned()), ".*", "/channels/[^/]{0,9}/(messages|history)",
         ],
         query in proptest::collection::vec(
             ("(limit|start|end|cursor|direction|from_serial|format|envelope|v|clientId|ttl)", ".{0,24}"), 0..4),
@@ -72,8 +73,9 @@ proptest! {
             x_ably_clientid: texts[3].clone().filter(|text| text.len() > 12),
             x_ably_version: texts[2].clone(),
         };
-        let request = Request { method: method.to_owned(), path, query, headers, body };
+        let request = Request { method: method.to_owned(), path, query, headers, body, ..Request::default() };
         let mut world = World::new();
+        world.admin = Admin::Open;
         let reply = world.exchange(&request);
         prop_assert!((200..600).contains(&reply.status));
         for (_, value) in &reply.headers {
@@ -88,8 +90,10 @@ proptest! {
             ("/channels/c/messages", messages.clone()),
             ("/messages", json!([{"channels": ["a", "b"], "messages": messages}])),
             ("/keys/demo.full/requestToken", json!({"keyName": "demo.full", "ttl": 1, "capability": {"*": ["*"]}})),
+            ("/apps", json!({"keys": [{"capability": {"*": ["*"]}}], "namespaces": [{"id": "a"}]})),
         ];
         let mut world = World::new();
+        world.admin = Admin::Open;
         for (path, body) in bodies {
             let encodings = [
                 ("application/json", serde_json::to_vec(&body).unwrap()),

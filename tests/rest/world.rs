@@ -1,13 +1,16 @@
 //! A world for REST: an app, its channels in memory, a memory for nonces, and a client to ask.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use courtside::auth::Apps;
-use courtside::call::{Address, Answer, ChannelCall, Request as Call, Response};
+use courtside::auth::{Apps, Attempts, Revocations, Secret};
+use courtside::call::{Address, Answer, AppCall, AppRequest, AppResponse, ChannelCall, Request as Call, Response};
 use courtside::channel::{Channel, Effect, Ticket};
-use courtside::rest::{Headers, Reply, Request, Step, begin, percent};
+use courtside::error::Code;
+use courtside::name::AppId;
+use courtside::rest::{Admin, Context, Headers, Reply, Request, Step, begin, percent};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -16,7 +19,8 @@ use crate::memory_store::MemoryStore;
 
 pub const NOW_MS: u64 = 1_800_000_000_000;
 
-/// `full` may do all, `open` all on `open:*`, `publisher` and `reader` what they are called; `kept:*` persists.
+/// `full` may do all, `open` all on `open:*`, `publisher` and `reader` what they are called; the tokens of `brief` can be
+/// revoked. `kept:*` persists, `named:*` is for clients with a name, `safe:*` for those with TLS.
 pub fn apps() -> Apps {
     let key = |name: &str, capability: Value| json!({"name": name, "secret": "local-only", "capability": capability});
     let keys = [
@@ -24,8 +28,11 @@ pub fn apps() -> Apps {
         key("open", json!({"open:*": ["*"]})),
         key("publisher", json!({"*": ["publish"]})),
         key("reader", json!({"*": ["history"]})),
+        json!({"name": "brief", "secret": "local-only", "revocableTokens": true}),
     ];
-    let namespaces = json!([{"id": "kept", "persisted": true}]);
+    let namespaces = json!([
+        {"id": "kept", "persisted": true}, {"id": "named", "authenticated": true}, {"id": "safe", "tlsOnly": true},
+    ]);
     Apps::parse(&json!({"apps": [{"id": "demo", "keys": keys, "namespaces": namespaces}]}).to_string()).unwrap()
 }
 
@@ -33,7 +40,12 @@ pub struct World {
     pub now_ms: u64,
     /// What channels call their life.
     pub series: &'static str,
+    pub admin: Admin,
     apps: Apps,
+    attempts: Attempts,
+    revocations: Revocations,
+    /// Made by requests.
+    made: BTreeMap<AppId, String>,
     channels: BTreeMap<Address, (MemoryStore, Channel)>,
     nonces: BTreeSet<String>,
     requests: u8,
@@ -44,7 +56,11 @@ impl World {
         World {
             now_ms: NOW_MS,
             series: "series",
+            admin: Admin::Closed,
             apps: apps(),
+            attempts: Attempts::default(),
+            revocations: Revocations::default(),
+            made: BTreeMap::new(),
             channels: BTreeMap::new(),
             nonces: BTreeSet::new(),
             requests: 0,
@@ -52,9 +68,18 @@ impl World {
     }
 
     pub fn begin(&mut self, request: &Request) -> Step {
-        let random = [self.requests; 16];
+        let random = [self.requests; 32];
         self.requests = self.requests.wrapping_add(1);
-        begin(request, &self.apps, self.now_ms, random)
+        let made = |config: &String| Rc::new(serde_json::from_str(config).unwrap());
+        let apps = Apps::of(self.apps.iter().cloned().chain(self.made.values().map(made)));
+        let (attempts, admin, now_ms) = (&mut self.attempts, &self.admin, self.now_ms);
+        begin(request, Context { apps: &apps, attempts, admin, now_ms, random })
+    }
+
+    /// From now on apps can be made by who presents this.
+    pub fn with_admin_token(mut self, token: &str) -> World {
+        self.admin = Admin::Token(Secret::parse(token).unwrap());
+        self
     }
 
     pub fn send(&mut self, asked: Asked) -> Exchanged {
@@ -70,8 +95,27 @@ impl World {
                 Step::Calls(calls, exchange) => {
                     exchange.answered(calls.into_iter().map(|call| self.call(call)).collect())
                 }
-                Step::Nonce(nonce, issue) => issue.checked(Ok(self.nonces.insert(nonce.key))),
+                Step::Ask(call, inquiry) => inquiry.answered(self.ask(call)),
             }
+        }
+    }
+
+    fn ask(&mut self, call: AppCall) -> Answer<AppResponse> {
+        match call.request {
+            AppRequest::Nonce { key, .. } => Ok(AppResponse::Fresh(self.nonces.insert(key))),
+            AppRequest::Check(grant) => Ok(AppResponse::Void(self.revocations.revokes(&grant, self.now_ms))),
+            AppRequest::Revoke(revocations) => {
+                let outcome = |revocation| self.revocations.insert(revocation).map(drop);
+                Ok(AppResponse::Revoked(revocations.into_iter().map(outcome).collect()))
+            }
+            AppRequest::Create { config, .. } => {
+                self.made.insert(call.app, config);
+                Ok(AppResponse::Done)
+            }
+            AppRequest::Delete => {
+                self.made.remove(&call.app).map(|_| AppResponse::Done).ok_or_else(|| Code::NotFound.into())
+            }
+            other => panic!("REST does not ask this: {other:?}"),
         }
     }
 
@@ -127,6 +171,12 @@ pub fn get(path: &str) -> Asked {
     Asked { request: Request { method: "GET".into(), path: path.into(), headers, ..Request::default() } }
 }
 
+pub fn delete(path: &str) -> Asked {
+    let mut asked = get(path);
+    asked.request.method = "DELETE".into();
+    asked
+}
+
 pub fn post(path: &str, body: &str) -> Asked {
     let mut asked = get(path).content_type("application/json");
     asked.request.method = "POST".into();
@@ -141,6 +191,12 @@ impl Asked {
 
     pub fn key(mut self, key: &str) -> Asked {
         self.request.headers.authorization = Some(basic(key));
+        self
+    }
+
+    /// With this token and nothing else.
+    pub fn bearer(mut self, token: &str) -> Asked {
+        self.request.headers.authorization = Some(format!("Bearer {token}"));
         self
     }
 

@@ -89,7 +89,7 @@ fn open(relay: &mut Relay, socket: u32, query: &[(String, String)]) -> Vec<relay
         expires_at_ms: None,
         revocation_key: None,
     };
-    let opening = Opening::from_query(grant, query);
+    let opening = Opening::from_query(grant, query, true);
     relay.open(SocketId(socket), opening, format!("connection{socket}"), NOW_MS)
 }
 

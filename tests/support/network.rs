@@ -143,6 +143,7 @@ impl World {
             heartbeat_interval_ms: 15_000,
             grace_ms: courtside::limits::GRACE_MS,
             resume,
+            is_secure: true,
         };
         self.send_to_server(client, |link| Input::Open { link, opening, fresh_id });
     }

@@ -92,7 +92,7 @@ impl Stage {
         let link = LinkId(self.connections);
         let pair = |pair: &&str| pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
         let query: Vec<(String, String)> = query.iter().filter_map(pair).collect();
-        let opening = Opening::from_query(grant(), &query);
+        let opening = Opening::from_query(grant(), &query, true);
         let keys = self.clients.remove(client).map_or_else(Vec::new, |person| person.keys);
         self.clients.insert(client.to_owned(), Person { link, keys });
         self.turn(RELAY, Input::Open { link, opening, fresh_id: format!("connection{}", self.connections) });

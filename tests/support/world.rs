@@ -55,6 +55,7 @@ pub struct Home {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all events are turns")]
 pub(super) enum Event {
     Turn { host: usize, life: Option<u64>, input: Input },
     Synced { host: usize, crashes: u64 },

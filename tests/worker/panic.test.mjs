@@ -11,7 +11,7 @@ import { startRuntime } from './runtime.mjs';
 const entry = new URL('entries/panic-entry.mjs', import.meta.url).pathname;
 
 test('a panic loses no acknowledged message and no subscriber', async (t) => {
-  const runtime = await startRuntime(undefined, [entry]);
+  const runtime = await startRuntime(undefined, { inFront: [entry] });
   t.after(() => runtime.stop());
   const options = { key: 'demo.key1:local-only', ...runtime.clientOptions };
   const subscriber = new Ably.Realtime(options);

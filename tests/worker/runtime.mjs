@@ -25,10 +25,11 @@ export const demoApps = {
 /**
  * Starts the worker on storage of its own. `stop` it when the test is over.
  * @param {object | null} [apps] the APPS secret; null leaves it unset
- * @param {string[]} [inFront] modules that stand before the built worker, the entry first
+ * @param {{ inFront?: string[], variables?: Record<string, string> }} [options] modules that stand before the built
+ *   worker, the entry first; what the deployment is told besides its apps
  */
-export async function startRuntime(apps = demoApps, /** @type {string[]} */ inFront = []) {
-  const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')), inFront);
+export async function startRuntime(apps = demoApps, options = {}) {
+  const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')), options);
   await runtime.start();
   return runtime;
 }
@@ -41,21 +42,39 @@ export class Runtime {
   #workerOptions = undefined;
   /** Where it listens, such as `http://127.0.0.1:40123`; the same after `kill` and `start`. */
   url = 'http://127.0.0.1:0';
+  /** All that it has printed; tests look for what must not be in a log. */
+  log = '';
 
-  /** @param {object | null} apps @param {string} storage @param {string[]} inFront */
-  constructor(apps, storage, inFront = []) {
+  /**
+   * @param {object | null} apps
+   * @param {string} storage
+   * @param {{ inFront?: string[], variables?: Record<string, string> }} [options]
+   */
+  constructor(apps, storage, { inFront = [], variables = {} } = {}) {
     this.inFront = inFront;
     this.apps = apps;
     this.storage = storage;
-    this.#child = fork(import.meta.filename, { detached: true });
+    this.variables = variables;
+    this.#child = this.#fork();
+  }
+
+  #fork() {
+    const child = fork(import.meta.filename, { detached: true, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text) => {
+        this.log += text;
+        process.stderr.write(text);
+      });
+    }
+    return child;
   }
 
   /** After `kill`: starts again on the same storage and port, where clients that reconnect will look. */
   async start() {
-    if (!this.#child.connected) this.#child = fork(import.meta.filename, { detached: true });
-    const { apps, storage, port, inFront } = this;
+    if (!this.#child.connected) this.#child = this.#fork();
+    const { apps, storage, inFront, variables, port } = this;
     const started = await this.#call('start', {
-      apps, storage, port, inFront, workerOptions: this.#workerOptions,
+      apps, storage, inFront, variables, port, workerOptions: this.#workerOptions,
     });
     [this.url, this.#workerOptions] = [started.url, started.workerOptions];
   }
@@ -72,7 +91,7 @@ export class Runtime {
   /**
    * Evicts one object by name, or every object of the class: its memory goes, as after ten idle seconds on the platform.
    * It is back with the next event.
-   * @param {'Channel' | 'Relay'} className
+   * @param {'Channel' | 'Relay' | 'App'} className
    * @param {string} [name]
    * @param {'hibernate' | 'close'} [webSockets] whether its sockets stay open
    * @returns {Promise<number>} how many objects were evicted: those that were running
@@ -131,8 +150,11 @@ export class Runtime {
 let miniflare;
 
 const commands = {
-  /** @param {{ apps: object | null, storage: string, port: number, inFront: string[], workerOptions?: object }} options */
-  async start({ apps, storage, port, inFront, workerOptions }) {
+  /**
+   * @param {{ apps: object | null, storage: string, inFront: string[], variables: Record<string, string>, port: number,
+   *   workerOptions?: object }} options
+   */
+  async start({ apps, storage, inFront, variables, port, workerOptions }) {
     const { Miniflare, Log, LogLevel, convertV4MiniflareOptions } = await import('miniflare');
     if (!workerOptions) {
       const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
@@ -148,7 +170,7 @@ const commands = {
         { type: 'ESModule', path: path.join(root, 'build/index.js') },
         { type: 'CompiledWasm', path: path.join(root, 'build/index_bg.wasm') },
       ],
-      bindings: apps ? { APPS: JSON.stringify(apps) } : {},
+      bindings: { ...variables, ...(apps ? { APPS: JSON.stringify(apps) } : {}) },
       host: '127.0.0.1',
       port,
       cf: false,

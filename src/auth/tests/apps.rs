@@ -58,8 +58,8 @@ fn rules_are_those_of_the_namespace() {
 #[test]
 fn rules_without_effect_are_named() {
     let demo = demo();
-    assert_eq!(demo.namespaces()[0].not_effective(), ["tlsOnly", "batchingInterval"]);
-    assert_eq!(demo.namespaces()[1].not_effective(), ["authenticated"]);
+    assert_eq!(demo.namespaces()[0].not_effective(), ["batchingInterval"]);
+    assert_eq!(demo.namespaces()[1].not_effective(), [""; 0]);
 }
 
 #[test]

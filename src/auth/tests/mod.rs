@@ -1,6 +1,7 @@
 //! The scene of these tests: one app, its keys, and what its clients would sign.
 
 mod apps;
+mod attempts;
 mod capability;
 mod credentials;
 mod jwt;

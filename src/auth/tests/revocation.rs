@@ -7,8 +7,12 @@ use crate::error::Code;
 use crate::limits::{REAUTH_MARGIN_MS, REVOCABLE_TOKEN_MAX_TTL_MS, REVOCATIONS_MAX, REVOKE_MAX_TARGETS};
 
 fn revoke(revocations: &mut Revocations, body: Value, now_ms: u64) -> RevokeReport {
+    revocations.forget(now_ms);
     let request = RevokeRequest::from_value(&body, now_ms).unwrap();
-    revocations.revoke(&key_name("demo.brief"), &request, now_ms).0
+    let outcomes =
+        request.revocations(&key_name("demo.brief")).into_iter().map(|one| revocations.insert(one).map(drop));
+    let outcomes = outcomes.collect();
+    request.report(outcomes)
 }
 
 /// Of a token issued now.
@@ -130,9 +134,8 @@ fn they_are_bounded_and_forgotten() {
 
 #[test]
 fn they_survive_storage() {
-    let mut revocations = Revocations::default();
     let request = RevokeRequest::from_value(&json!({"targets": ["clientId:ann", "channel:a:b"]}), NOW_MS + 1).unwrap();
-    let (_, rows) = revocations.revoke(&key_name("demo.brief"), &request, NOW_MS + 1);
+    let rows = request.revocations(&key_name("demo.brief"));
     let expected = json!([
         ["demo.brief", "clientId:ann", NOW_MS + 1, NOW_MS + 1],
         ["demo.brief", "channel:a:b", NOW_MS + 1, NOW_MS + 1]

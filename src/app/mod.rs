@@ -1,0 +1,286 @@
+//! One app: what of it changes at run time. Its configuration when it was made by a request, the nonces that were used,
+//! the revocations in force, and which relays must hear of them.
+//!
+//! [`Registrar`] is pure. It sits on the path of no message: a relay watches it from its first client whose token could be
+//! revoked, or whose app could be deleted, and keeps what it is told with its own storage. Why no revocation is missed:
+//!
+//! ```text
+//! relay ── Watch ──▶ app     the watch is durable before it is answered, and the answer holds all in force;
+//! relay ◀── Notice ── app    whatever is revoked later is told until the relay says that it was taken.
+//! ```
+//!
+//! A relay without clients ends its watch when it next hears something; the ticket tells an old watch from a new one that
+//! the relay began meanwhile.
+
+mod creation;
+pub mod store;
+#[cfg(test)]
+mod tests;
+
+pub use creation::NewApp;
+
+use std::collections::BTreeMap;
+
+use crate::auth::{Revocation, Revocations};
+use crate::call::{Answer, AppRequest, AppResponse, News, Notice, Noticed, RelayName, Watched};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{
+    NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX, SWEEP_INTERVAL_MS,
+    WATCHERS_MAX,
+};
+use store::{Store, StoreError};
+
+#[derive(Debug)]
+pub struct Registrar {
+    state: State,
+    nonces: usize,
+    revocations: Revocations,
+    /// Counts what there is to tell.
+    revision: u64,
+    watchers: BTreeMap<RelayName, Watcher>,
+    sweep_at_ms: Option<u64>,
+}
+
+#[derive(Debug, PartialEq)]
+enum State {
+    /// Not made at run time; it may be one of the deployment's own.
+    Unmade,
+    Made(String),
+    Deleted,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    ticket: u64,
+    told: u64,
+    /// When it may be told (again).
+    due_ms: u64,
+}
+
+/// Tell this relay, and hand its answer, or that none came, to [`Registrar::told`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tell {
+    pub relay: RelayName,
+    pub notice: Notice,
+    /// What the relay knows once it has taken it.
+    pub through: u64,
+}
+
+impl Registrar {
+    pub fn load(store: &mut impl Store, now_ms: u64) -> Result<Registrar, StoreError> {
+        let stored = store.load()?;
+        let state = match stored.config {
+            None => State::Unmade,
+            Some(config) if config.is_empty() => State::Deleted,
+            Some(config) => State::Made(config),
+        };
+        let mut revision = stored.watchers.iter().map(|(_, _, told)| *told).max().unwrap_or_default();
+        let mut revocations = Revocations::default();
+        for (stored_revision, revocation) in stored.revocations {
+            revision = revision.max(stored_revision);
+            // As many as were accepted; one too many would have been refused then.
+            let _ = revocations.insert(revocation);
+        }
+        revision += u64::from(state == State::Deleted);
+        let watcher = |(relay, ticket, told)| (relay, Watcher { ticket, told, due_ms: 0 });
+        let watchers = stored.watchers.into_iter().map(watcher).collect();
+        let mut registrar =
+            Registrar { state, nonces: stored.nonces, revocations, revision, watchers, sweep_at_ms: None };
+        registrar.plan_sweep(now_ms);
+        Ok(registrar)
+    }
+
+    /// Answers a call. `configured` says whether the deployment has an app of this id itself.
+    pub fn call(
+        &mut self,
+        store: &mut impl Store,
+        request: AppRequest,
+        configured: bool,
+        now_ms: u64,
+    ) -> Result<Answer<AppResponse>, StoreError> {
+        match request {
+            AppRequest::Create { config, fixtures } => self.create(store, config, &fixtures, configured),
+            AppRequest::Delete => self.delete(store),
+            AppRequest::Config => Ok(Ok(AppResponse::Config(self.config().map(str::to_owned)))),
+            AppRequest::Nonce { key, forget_at_ms } => self.use_nonce(store, &key, forget_at_ms, now_ms),
+            AppRequest::Revoke(revocations) => self.revoke(store, revocations, now_ms),
+            AppRequest::Check(grant) => Ok(Ok(AppResponse::Void(self.revocations.revokes(&grant, now_ms)))),
+            AppRequest::Watch(relay) => self.watch(store, relay, configured, now_ms),
+        }
+    }
+
+    /// What is to be told now.
+    pub fn notices(&mut self, store: &mut impl Store, now_ms: u64) -> Result<Vec<Tell>, StoreError> {
+        let behind = |watcher: &Watcher| watcher.told < self.revision;
+        let in_flight = self.watchers.values().filter(|watcher| behind(watcher) && watcher.due_ms > now_ms).count();
+        let room = NOTICES_AT_ONCE_MAX.saturating_sub(in_flight);
+        let due = self.watchers.iter_mut().filter(|(_, watcher)| watcher.told < self.revision);
+        let mut tells = Vec::new();
+        for (relay, watcher) in due.filter(|(_, watcher)| watcher.due_ms <= now_ms).take(room) {
+            watcher.due_ms = now_ms + NOTICE_RETRY_MS;
+            let (news, through) = match self.state {
+                State::Deleted => (News::Deleted, self.revision),
+                State::Unmade | State::Made(_) => {
+                    let rows = store.revocations_after(watcher.told, NOTICE_MAX_REVOCATIONS)?;
+                    let is_all = rows.len() < NOTICE_MAX_REVOCATIONS;
+                    let last = rows.last().filter(|_| !is_all).map_or(self.revision, |(revision, _)| *revision);
+                    (News::Revoked(rows.into_iter().map(|(_, revocation)| revocation).collect()), last)
+                }
+            };
+            tells.push(Tell { relay: relay.clone(), notice: Notice { ticket: watcher.ticket, news }, through });
+        }
+        Ok(tells)
+    }
+
+    /// What became of a notice; `None` when no answer came.
+    pub fn told(&mut self, store: &mut impl Store, tell: &Tell, answer: Option<Noticed>) -> Result<(), StoreError> {
+        let ticket = tell.notice.ticket;
+        let Some(watcher) = self.watchers.get_mut(&tell.relay).filter(|watcher| watcher.ticket == ticket) else {
+            return Ok(());
+        };
+        match answer {
+            // It is told again when its time comes.
+            None => Ok(()),
+            Some(Noticed::Taken) if self.state != State::Deleted => {
+                (watcher.told, watcher.due_ms) = (tell.through, 0);
+                store.save_watcher(&tell.relay, ticket, tell.through)
+            }
+            Some(Noticed::Taken | Noticed::Unwatched) => {
+                self.watchers.remove(&tell.relay);
+                store.remove_watcher(&tell.relay)
+            }
+        }
+    }
+
+    /// Forgets what has no effect any more.
+    pub fn tick(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
+        if self.sweep_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+            self.nonces = store.forget_nonces(now_ms)?;
+            store.forget_revocations(now_ms)?;
+            self.revocations.forget(now_ms);
+            self.plan_sweep(now_ms);
+        }
+        Ok(())
+    }
+
+    /// When [`Registrar::tick`] and [`Registrar::notices`] are next needed.
+    pub fn deadline(&self) -> Option<u64> {
+        let behind = self.watchers.values().filter(|watcher| watcher.told < self.revision);
+        // One that waits for room is told when another has answered.
+        behind.map(|watcher| watcher.due_ms).filter(|due_ms| *due_ms > 0).chain(self.sweep_at_ms).min()
+    }
+
+    fn config(&self) -> Option<&str> {
+        match &self.state {
+            State::Made(config) => Some(config),
+            State::Unmade | State::Deleted => None,
+        }
+    }
+
+    fn create(
+        &mut self,
+        store: &mut impl Store,
+        config: String,
+        fixtures: &str,
+        configured: bool,
+    ) -> Result<Answer<AppResponse>, StoreError> {
+        match &self.state {
+            // The answer was lost, and the same request came again.
+            State::Made(known) if *known == config => return Ok(Ok(AppResponse::Done)),
+            State::Unmade if !configured => {}
+            _ => return Ok(Err(Code::Internal.because("the id of the new app is in use; try again"))),
+        }
+        store.save_config(&config, fixtures)?;
+        self.state = State::Made(config);
+        Ok(Ok(AppResponse::Done))
+    }
+
+    /// An id is never used again, so that nothing that was made for the old app opens a new one.
+    fn delete(&mut self, store: &mut impl Store) -> Result<Answer<AppResponse>, StoreError> {
+        match self.state {
+            State::Unmade => return Ok(Err(no_such_app())),
+            State::Deleted => return Ok(Ok(AppResponse::Done)),
+            State::Made(_) => {}
+        }
+        store.save_config("", "")?;
+        self.state = State::Deleted;
+        self.revision += 1;
+        self.watchers.values_mut().for_each(|watcher| watcher.due_ms = 0);
+        Ok(Ok(AppResponse::Done))
+    }
+
+    fn use_nonce(
+        &mut self,
+        store: &mut impl Store,
+        key: &str,
+        forget_at_ms: u64,
+        now_ms: u64,
+    ) -> Result<Answer<AppResponse>, StoreError> {
+        if self.nonces >= NONCES_MAX {
+            return Ok(Err(Code::RateLimited.because("too many token requests; try again in a minute")));
+        }
+        let fresh = store.add_nonce(key, forget_at_ms)?;
+        self.nonces += usize::from(fresh);
+        self.plan_sweep(now_ms);
+        Ok(Ok(AppResponse::Fresh(fresh)))
+    }
+
+    fn revoke(
+        &mut self,
+        store: &mut impl Store,
+        revocations: Vec<Revocation>,
+        now_ms: u64,
+    ) -> Result<Answer<AppResponse>, StoreError> {
+        if self.revocations.len() >= REVOCATIONS_MAX {
+            store.forget_revocations(now_ms)?;
+            self.revocations.forget(now_ms);
+        }
+        let mut outcomes = Vec::with_capacity(revocations.len());
+        for revocation in revocations {
+            match self.revocations.insert(revocation) {
+                Ok(in_force) => {
+                    self.revision += 1;
+                    store.save_revocation(self.revision, &in_force)?;
+                    outcomes.push(Ok(()));
+                }
+                Err(error) => outcomes.push(Err(error)),
+            }
+        }
+        self.plan_sweep(now_ms);
+        Ok(Ok(AppResponse::Revoked(outcomes)))
+    }
+
+    fn watch(
+        &mut self,
+        store: &mut impl Store,
+        relay: RelayName,
+        configured: bool,
+        now_ms: u64,
+    ) -> Result<Answer<AppResponse>, StoreError> {
+        if !configured && self.config().is_none() {
+            return Ok(Err(Code::BadCredentials.because("the app does not exist")));
+        }
+        if self.watchers.len() >= WATCHERS_MAX && !self.watchers.contains_key(&relay) {
+            return Ok(Err(Code::RateLimited.because("too many relays hold clients of this app")));
+        }
+        // Later than that of any watch that ended, which may be in no one's memory.
+        let last = self.watchers.get(&relay).map_or(0, |watcher| watcher.ticket);
+        let ticket = now_ms.max(last + 1);
+        store.save_watcher(&relay, ticket, self.revision)?;
+        self.watchers.insert(relay, Watcher { ticket, told: self.revision, due_ms: 0 });
+        let rows = store.revocations_after(0, REVOCATIONS_MAX)?;
+        let revocations = rows.into_iter().map(|(_, revocation)| revocation).collect();
+        let config = self.config().map(str::to_owned);
+        Ok(Ok(AppResponse::Watched(Watched { ticket, config, revocations })))
+    }
+
+    fn plan_sweep(&mut self, now_ms: u64) {
+        let needed = self.nonces > 0 || !self.revocations.is_empty();
+        let planned = self.sweep_at_ms.filter(|at_ms| *at_ms > now_ms);
+        self.sweep_at_ms = needed.then(|| planned.unwrap_or(now_ms + SWEEP_INTERVAL_MS));
+    }
+}
+
+fn no_such_app() -> ErrorInfo {
+    Code::NotFound.because("no app of this id was made at run time")
+}

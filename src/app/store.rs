@@ -1,0 +1,42 @@
+//! What an app keeps, and the storage that keeps it. All writes of one turn are one transaction, and nothing leaves the
+//! object before they are durable.
+
+use crate::auth::Revocation;
+use crate::call::RelayName;
+pub use crate::channel::store::StoreError;
+
+pub trait Store {
+    fn load(&mut self) -> Result<Stored, StoreError>;
+
+    /// The configuration of an app made at run time; empty once it was deleted.
+    fn save_config(&mut self, config: &str, fixtures: &str) -> Result<(), StoreError>;
+
+    /// Whether it was new.
+    fn add_nonce(&mut self, key: &str, forget_at_ms: u64) -> Result<bool, StoreError>;
+
+    /// Drops the nonces of that time or before; says how many are left.
+    fn forget_nonces(&mut self, now_ms: u64) -> Result<usize, StoreError>;
+
+    /// In the place of an earlier one for the same key and target.
+    fn save_revocation(&mut self, revision: u64, revocation: &Revocation) -> Result<(), StoreError>;
+
+    /// Drops those to be forgotten at that time or before.
+    fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError>;
+
+    /// In the order of their revisions.
+    fn revocations_after(&mut self, revision: u64, limit: usize) -> Result<Vec<(u64, Revocation)>, StoreError>;
+
+    fn save_watcher(&mut self, relay: &RelayName, ticket: u64, told: u64) -> Result<(), StoreError>;
+
+    fn remove_watcher(&mut self, relay: &RelayName) -> Result<(), StoreError>;
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// As [`Store::save_config`] left it.
+    pub config: Option<String>,
+    pub nonces: usize,
+    pub revocations: Vec<(u64, Revocation)>,
+    /// Relay, ticket, and the revision that it was told of last.
+    pub watchers: Vec<(RelayName, u64, u64)>,
+}

@@ -1,0 +1,343 @@
+//! An app on a store in memory: what it answers, what it tells relays, and that a restart changes neither.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::store::{Store, StoreError, Stored};
+use super::{NewApp, Registrar, Tell};
+use crate::auth::{KeyName, Revocation, Target};
+use crate::call::{Answer, AppRequest, AppResponse, News, Noticed, RelayName, Watched};
+use crate::error::Code;
+use crate::limits::{
+    NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, SWEEP_INTERVAL_MS, WATCHERS_MAX,
+};
+use crate::name::AppId;
+
+const NOW_MS: u64 = 1_800_000_000_000;
+
+#[derive(Default)]
+struct Memory {
+    config: Option<String>,
+    nonces: BTreeMap<String, u64>,
+    revocations: BTreeMap<String, (u64, Revocation)>,
+    watchers: BTreeMap<RelayName, (u64, u64)>,
+}
+
+impl Store for Memory {
+    fn load(&mut self) -> Result<Stored, StoreError> {
+        let watchers = self.watchers.iter().map(|(relay, (ticket, told))| (relay.clone(), *ticket, *told)).collect();
+        let revocations = self.revocations.values().cloned().collect();
+        Ok(Stored { config: self.config.clone(), nonces: self.nonces.len(), revocations, watchers })
+    }
+
+    fn save_config(&mut self, config: &str, _fixtures: &str) -> Result<(), StoreError> {
+        self.config = Some(config.to_owned());
+        Ok(())
+    }
+
+    fn add_nonce(&mut self, key: &str, forget_at_ms: u64) -> Result<bool, StoreError> {
+        Ok(self.nonces.insert(key.to_owned(), forget_at_ms).is_none())
+    }
+
+    fn forget_nonces(&mut self, now_ms: u64) -> Result<usize, StoreError> {
+        self.nonces.retain(|_, forget_at_ms| *forget_at_ms > now_ms);
+        Ok(self.nonces.len())
+    }
+
+    fn save_revocation(&mut self, revision: u64, revocation: &Revocation) -> Result<(), StoreError> {
+        let key = format!("{} {}", revocation.key_name, String::from(revocation.target.clone()));
+        self.revocations.insert(key, (revision, revocation.clone()));
+        Ok(())
+    }
+
+    fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError> {
+        self.revocations.retain(|_, (_, revocation)| revocation.forget_at_ms() > now_ms);
+        Ok(())
+    }
+
+    fn revocations_after(&mut self, revision: u64, limit: usize) -> Result<Vec<(u64, Revocation)>, StoreError> {
+        let mut rows: Vec<_> = self.revocations.values().filter(|(own, _)| *own > revision).cloned().collect();
+        rows.sort_by_key(|(revision, _)| *revision);
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    fn save_watcher(&mut self, relay: &RelayName, ticket: u64, told: u64) -> Result<(), StoreError> {
+        self.watchers.insert(relay.clone(), (ticket, told));
+        Ok(())
+    }
+
+    fn remove_watcher(&mut self, relay: &RelayName) -> Result<(), StoreError> {
+        self.watchers.remove(relay);
+        Ok(())
+    }
+}
+
+struct Scene {
+    store: Memory,
+    registrar: Registrar,
+    now_ms: u64,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let mut store = Memory::default();
+        let registrar = Registrar::load(&mut store, NOW_MS).unwrap();
+        Scene { store, registrar, now_ms: NOW_MS }
+    }
+
+    fn made() -> Scene {
+        let mut scene = Scene::new();
+        scene.call(AppRequest::Create { config: "{}".into(), fixtures: String::new() }).unwrap();
+        scene
+    }
+
+    fn restart(&mut self) {
+        self.registrar = Registrar::load(&mut self.store, self.now_ms).unwrap();
+    }
+
+    fn call(&mut self, request: AppRequest) -> Answer<AppResponse> {
+        self.registrar.call(&mut self.store, request, false, self.now_ms).unwrap()
+    }
+
+    fn watch(&mut self, shard: u16) -> Watched {
+        match self.call(AppRequest::Watch(relay(shard))) {
+            Ok(AppResponse::Watched(watched)) => watched,
+            other => panic!("not watched: {other:?}"),
+        }
+    }
+
+    fn revoke(&mut self, client_ids: &[&str]) {
+        let request = AppRequest::Revoke(client_ids.iter().map(|name| revocation(name, self.now_ms)).collect());
+        assert_eq!(self.call(request), Ok(AppResponse::Revoked(vec![Ok(()); client_ids.len()])));
+    }
+
+    fn notices(&mut self) -> Vec<Tell> {
+        self.registrar.notices(&mut self.store, self.now_ms).unwrap()
+    }
+
+    fn told(&mut self, tell: &Tell, answer: Option<Noticed>) {
+        self.registrar.told(&mut self.store, tell, answer).unwrap();
+    }
+}
+
+fn relay(shard: u16) -> RelayName {
+    RelayName::shard(&AppId::parse("demo").unwrap(), shard)
+}
+
+fn revocation(client_id: &str, now_ms: u64) -> Revocation {
+    Revocation {
+        key_name: KeyName::parse("demo.k").unwrap(),
+        target: Target::ClientId(client_id.to_owned()),
+        issued_before_ms: now_ms,
+        applies_at_ms: now_ms,
+    }
+}
+
+fn clients(tell: &Tell) -> Vec<String> {
+    let News::Revoked(revocations) = &tell.notice.news else { panic!("news of {:?}", tell.notice.news) };
+    revocations.iter().map(|revocation| String::from(revocation.target.clone())).collect()
+}
+
+#[test]
+fn a_nonce_is_good_once_until_it_is_forgotten() {
+    let mut scene = Scene::new();
+    let nonce = |key: &str| AppRequest::Nonce { key: key.into(), forget_at_ms: NOW_MS + 1_000 };
+    assert_eq!(scene.call(nonce("a")), Ok(AppResponse::Fresh(true)));
+    assert_eq!(scene.call(nonce("a")), Ok(AppResponse::Fresh(false)));
+    scene.restart();
+    assert_eq!(scene.call(nonce("a")), Ok(AppResponse::Fresh(false)));
+    assert_eq!(scene.call(nonce("b")), Ok(AppResponse::Fresh(true)));
+    let sweep_at_ms = scene.registrar.deadline().unwrap();
+    assert_eq!(sweep_at_ms, NOW_MS + SWEEP_INTERVAL_MS);
+    scene.registrar.tick(&mut scene.store, sweep_at_ms).unwrap();
+    assert_eq!((scene.store.nonces.len(), scene.registrar.deadline()), (0, None), "and it may sleep");
+}
+
+#[test]
+fn nonces_are_bounded() {
+    let mut scene = Scene::new();
+    scene.store.nonces = (0..NONCES_MAX).map(|number| (number.to_string(), NOW_MS + 1)).collect();
+    scene.restart();
+    let nonce = AppRequest::Nonce { key: "x".into(), forget_at_ms: NOW_MS };
+    assert!(scene.call(nonce.clone()).unwrap_err().is(Code::RateLimited));
+    scene.registrar.tick(&mut scene.store, NOW_MS + SWEEP_INTERVAL_MS).unwrap();
+    assert_eq!(scene.call(nonce), Ok(AppResponse::Fresh(true)));
+}
+
+#[test]
+fn relays_are_told_until_they_have_taken_it() {
+    let mut scene = Scene::made();
+    scene.revoke(&["before"]);
+    let watched = scene.watch(0);
+    assert_eq!((watched.config.as_deref(), watched.revocations.len()), (Some("{}"), 1));
+    assert_eq!(scene.notices(), [], "the answer said all there was");
+
+    scene.revoke(&["ann", "bob"]);
+    let tells = scene.notices();
+    assert_eq!(clients(&tells[0]), ["clientId:ann", "clientId:bob"]);
+    assert_eq!(scene.notices(), [], "one at a time");
+    scene.told(&tells[0], None);
+    assert_eq!(scene.registrar.deadline(), Some(NOW_MS + NOTICE_RETRY_MS));
+    scene.restart();
+    let again = scene.notices();
+    assert_eq!(clients(&again[0]), ["clientId:ann", "clientId:bob"]);
+
+    scene.revoke(&["eve"]);
+    scene.told(&again[0], Some(Noticed::Taken));
+    let more = scene.notices();
+    assert_eq!(clients(&more[0]), ["clientId:eve"], "what came meanwhile");
+    scene.told(&more[0], Some(Noticed::Taken));
+    assert_eq!(scene.notices(), []);
+    scene.restart();
+    assert_eq!(scene.notices(), []);
+}
+
+#[test]
+fn a_long_list_goes_in_pieces() {
+    let mut scene = Scene::made();
+    scene.watch(0);
+    let names: Vec<String> = (0..NOTICE_MAX_REVOCATIONS + 1).map(|number| format!("c{number:04}")).collect();
+    scene.revoke(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let first = scene.notices().remove(0);
+    scene.told(&first, Some(Noticed::Taken));
+    let second = scene.notices().remove(0);
+    scene.told(&second, Some(Noticed::Taken));
+    assert_eq!((clients(&first).len(), clients(&second)), (NOTICE_MAX_REVOCATIONS, vec!["clientId:c0500".to_owned()]));
+    assert_eq!(scene.notices(), []);
+}
+
+#[test]
+fn an_end_of_an_old_watch_does_not_end_a_new_one() {
+    let mut scene = Scene::made();
+    scene.watch(0);
+    scene.revoke(&["ann"]);
+    let old = scene.notices().remove(0);
+    let ticket = scene.watch(0).ticket;
+    assert!(ticket > old.notice.ticket);
+    scene.told(&old, Some(Noticed::Unwatched));
+    scene.revoke(&["bob"]);
+    let new = scene.notices().remove(0);
+    assert_eq!((new.notice.ticket, clients(&new)), (ticket, vec!["clientId:bob".to_owned()]));
+    scene.told(&new, Some(Noticed::Unwatched));
+    scene.revoke(&["eve"]);
+    assert_eq!(scene.notices(), []);
+    assert_eq!(scene.store.watchers.len(), 0);
+}
+
+#[test]
+fn many_relays_are_told_some_at_a_time() {
+    let mut scene = Scene::made();
+    (0..WATCHERS_MAX as u16).for_each(|shard| drop(scene.watch(shard)));
+    let one_more = scene.call(AppRequest::Watch(relay(WATCHERS_MAX as u16)));
+    assert!(one_more.unwrap_err().is(Code::RateLimited));
+    scene.revoke(&["ann"]);
+    let mut told = 0;
+    loop {
+        let tells = scene.notices();
+        assert!(tells.len() <= NOTICES_AT_ONCE_MAX && scene.notices().is_empty());
+        if tells.is_empty() {
+            break;
+        }
+        told += tells.len();
+        tells.iter().for_each(|tell| scene.told(tell, Some(Noticed::Taken)));
+    }
+    assert_eq!(told, WATCHERS_MAX);
+}
+
+#[test]
+fn a_deleted_app_is_told_and_never_made_again() {
+    let mut scene = Scene::made();
+    assert_eq!(scene.call(AppRequest::Config), Ok(AppResponse::Config(Some("{}".into()))));
+    scene.watch(0);
+    assert_eq!(scene.call(AppRequest::Delete), Ok(AppResponse::Done));
+    assert_eq!(scene.call(AppRequest::Delete), Ok(AppResponse::Done), "asked again");
+    assert_eq!(scene.call(AppRequest::Config), Ok(AppResponse::Config(None)));
+    assert!(scene.call(AppRequest::Watch(relay(1))).unwrap_err().is(Code::BadCredentials));
+    let tell = scene.notices().remove(0);
+    assert_eq!(tell.notice.news, News::Deleted);
+    scene.restart();
+    let again = scene.notices().remove(0);
+    scene.told(&again, Some(Noticed::Taken));
+    assert_eq!((scene.notices(), scene.registrar.deadline()), (vec![], None));
+    let create = AppRequest::Create { config: "{}".into(), fixtures: String::new() };
+    assert!(scene.call(create).is_err());
+}
+
+#[test]
+fn an_app_is_made_once_and_never_in_place_of_a_configured_one() {
+    let create = |config: &str| AppRequest::Create { config: config.into(), fixtures: String::new() };
+    let mut scene = Scene::made();
+    assert_eq!(scene.call(create("{}")), Ok(AppResponse::Done), "the same request, asked again");
+    assert!(scene.call(create("{ }")).is_err());
+    let mut scene = Scene::new();
+    assert!(scene.call(AppRequest::Delete).unwrap_err().is(Code::NotFound));
+    assert!(scene.registrar.call(&mut scene.store, create("{}"), true, NOW_MS).unwrap().is_err());
+    let watch = scene.registrar.call(&mut scene.store, AppRequest::Watch(relay(0)), true, NOW_MS).unwrap();
+    assert!(matches!(watch, Ok(AppResponse::Watched(Watched { config: None, .. }))), "a configured one is watched too");
+}
+
+fn made_of(body: Value) -> NewApp {
+    NewApp::from_body(&body, &[7; 32]).unwrap()
+}
+
+#[test]
+fn the_answer_to_a_new_app_shows_what_clients_need() {
+    let body = json!({
+        "limits": {"presence": {"maxMembers": 250}},
+        "keys": [{}, {"capability": "{\"b\":[\"publish\"],\"a\":[\"*\"]}", "revocableTokens": true, "privileged": true}],
+        "namespaces": [{"id": "kept", "persisted": true}, {"id": "push", "pushEnabled": true, "novel": 1}],
+        "channels": [{"name": "c", "presence": [{"clientId": "ann", "data": "x"}]}],
+        "wish": true,
+    });
+    let new = made_of(body.clone());
+    let answer = &new.answer;
+    let id = answer["appId"].as_str().unwrap();
+    assert_eq!((id.len(), answer["accountId"].as_str()), (10, Some("courtside")));
+    let key = &answer["keys"][1];
+    assert_eq!(key["keyName"], json!(format!("{id}.{}", key["id"].as_str().unwrap())));
+    assert_eq!(
+        key["keyStr"],
+        json!(format!("{}:{}", key["keyName"].as_str().unwrap(), key["value"].as_str().unwrap()))
+    );
+    assert_eq!((&key["keySecret"], key["value"].as_str().unwrap().len()), (&key["value"], 32));
+    assert_eq!(key["capability"], json!(r#"{"a":["*"],"b":["publish"]}"#));
+    assert_eq!((&key["revocableTokens"], &key["notEffective"]), (&json!(true), &json!(["privileged"])));
+    assert_eq!(answer["keys"][0]["capability"], json!(r#"{"*":["*"]}"#));
+    assert_ne!(answer["keys"][0]["value"], key["value"]);
+    assert_eq!(answer["namespaces"][0].get("notEffective"), None);
+    assert_eq!(answer["namespaces"][1]["notEffective"], json!(["pushEnabled", "novel"]));
+    assert_eq!((&answer["channels"], &answer["limits"]), (&body["channels"], &body["limits"]));
+    assert_eq!(answer["notEffective"], json!(["limits", "channels", "wish"]));
+    let stored: Value = serde_json::from_str(&new.config).unwrap();
+    assert_eq!(crate::auth::App::try_from(stored).unwrap(), new.app, "it is read back");
+    assert_eq!(serde_json::from_str::<Value>(&new.fixtures).unwrap()["channels"], body["channels"]);
+}
+
+#[test]
+fn an_app_has_a_key_whatever_was_asked() {
+    for body in [json!({}), json!({"keys": []}), json!({"keys": null}), json!({"keys": [{"capability": {}}]})] {
+        let answer = made_of(body).answer;
+        assert_eq!(answer["keys"][0]["capability"], json!(r#"{"*":["*"]}"#));
+        assert_eq!((&answer["namespaces"], &answer["notEffective"]), (&json!([]), &json!([])));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_new_app_is_said() {
+    for (body, place) in [
+        (json!([]), "object"),
+        (json!({"keys": {}}), "keys"),
+        (json!({"keys": [{"capability": {"c": ["fly"]}}]}), "keys[0].capability"),
+        (json!({"keys": [{"revocableTokens": 1}]}), "keys[0].revocableTokens"),
+        (json!({"keys": vec![json!({}); 101]}), "keys"),
+        (json!({"namespaces": [{}]}), "namespaces[0].id"),
+        (json!({"namespaces": [{"id": "a"}, {"id": "a"}]}), "two namespaces"),
+        (json!({"channels": 7}), "channels"),
+        (json!({"limits": "x".repeat(300_000)}), "too much"),
+    ] {
+        let error = NewApp::from_body(&body, &[7; 32]).unwrap_err();
+        assert!(error.message.contains(place) && error.status_code == 400, "{place}: {error}");
+    }
+}

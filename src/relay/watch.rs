@@ -1,0 +1,76 @@
+//! Connections that end because their app says so: it revokes tokens (protocol.md § 11.7), or is deleted.
+//!
+//! A relay that watches its app knows every revocation in force, and is told of each new one. One that doesn't watch holds
+//! only connections that nothing can revoke: whoever gets a token that could be, over a connection that goes on, is sent
+//! back to the front door, where the watch begins.
+
+use super::session::Session;
+use super::{Effect, Relay, SocketId};
+use crate::auth::{Grant, Revocation, Revocations};
+use crate::error::{Code, ErrorInfo};
+
+impl Relay {
+    /// From now on the app tells this relay what it revokes. These are in force.
+    pub fn watch(&mut self, revocations: Vec<Revocation>, now_ms: u64) -> Vec<Effect> {
+        self.revocations = Some(Revocations::default());
+        self.revoke(revocations, now_ms)
+    }
+
+    /// The app tells this relay nothing any more.
+    pub fn unwatch(&mut self) {
+        self.revocations = None;
+    }
+
+    /// Ends the connections whose tokens these revoke, at once or when their clients had time to renew.
+    pub fn revoke(&mut self, revocations: Vec<Revocation>, now_ms: u64) -> Vec<Effect> {
+        if let Some(known) = &mut self.revocations {
+            known.forget(now_ms);
+            for revocation in revocations {
+                // The app has no more of them than may be known here.
+                let _ = known.insert(revocation);
+            }
+            for session in self.sessions.values_mut() {
+                session.void_at_ms = known.void_at_ms(&session.grant);
+            }
+        }
+        let voided = |session: &Session| session.void_at_ms.is_some();
+        let sockets: Vec<SocketId> =
+            self.sessions.iter().filter(|(_, session)| voided(session)).map(|(socket, _)| *socket).collect();
+        for socket in sockets {
+            self.tick_token(socket, now_ms);
+            if let Some(due_ms) = self.sessions.get(&socket).map(Session::due_ms) {
+                self.lower_due(due_ms);
+            }
+        }
+        self.finish()
+    }
+
+    /// The app is no more: nor are its connections.
+    pub fn end(&mut self, now_ms: u64) -> Vec<Effect> {
+        let error = Code::NotFound.because("the app was deleted");
+        let sockets: Vec<SocketId> = self.sessions.keys().copied().collect();
+        sockets.into_iter().for_each(|socket| self.fail(socket, &error, now_ms));
+        self.finish()
+    }
+
+    /// Whether a client with this grant may come in. Fails with 40141 when it was revoked.
+    pub fn admit(&self, grant: &Grant, now_ms: u64) -> Result<(), ErrorInfo> {
+        match self.void_at_ms(grant) {
+            Some(void_at_ms) if void_at_ms <= now_ms => Err(Code::TokenRevoked.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a client that is here may go on with this grant. Fails as [`Relay::admit`] does, and with 80003 when nobody
+    /// would tell this relay of its revocation.
+    pub(super) fn admit_renewed(&self, grant: &Grant, now_ms: u64) -> Result<(), ErrorInfo> {
+        if self.revocations.is_none() && self.app.is_revocable(grant) {
+            return Err(Code::Disconnected.because("reconnect with this token, and resume"));
+        }
+        self.admit(grant, now_ms)
+    }
+
+    pub(super) fn void_at_ms(&self, grant: &Grant) -> Option<u64> {
+        self.revocations.as_ref()?.void_at_ms(grant)
+    }
+}

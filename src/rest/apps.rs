@@ -1,0 +1,90 @@
+//! `POST /apps` and `DELETE /apps/{id}`: apps made and ended while the server runs (protocol.md § 12.4).
+
+use serde_json::Value;
+
+use super::caller::Caller;
+use super::form::Form;
+use super::inquiry::Inquiry;
+use super::{Context, Request, Step, body};
+use crate::app::NewApp;
+use crate::auth::{Secret, bearer};
+use crate::call::{AppCall, AppRequest};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::BODY_MAX_BYTES;
+use crate::name::AppId;
+
+/// Who may make apps.
+pub enum Admin {
+    /// Nobody: there are the deployment's own apps and no others.
+    Closed,
+    /// Whoever presents this.
+    Token(Secret),
+    /// Anybody who can reach the server: for tests, on one's own machine.
+    Open,
+}
+
+impl Admin {
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Admin::Closed)
+    }
+}
+
+/// Fails with 40400 when nobody may, with 40106, 40101 or 42910 for the wrong admin token, and as [`NewApp::from_body`]
+/// does.
+pub fn create(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+    match context.admin {
+        Admin::Closed => return Err(closed()),
+        Admin::Token(_) => require_admin(request, context)?,
+        Admin::Open => {}
+    }
+    let new = NewApp::from_body(&body::decode::<Value>(request, BODY_MAX_BYTES)?, &context.random)?;
+    let mut answer = new.answer;
+    if let Value::Object(answer) = &mut answer {
+        answer.extend(request.place());
+    }
+    let ask = AppRequest::Create { config: new.config, fixtures: new.fixtures };
+    Ok(Step::Ask(AppCall { app: new.app.id().clone(), request: ask }, Inquiry::creation(form, answer)))
+}
+
+/// By the admin token, or by the first key of the app. Fails with 40400 when nobody makes apps or there is no such app,
+/// with 40300 for one of the deployment's own, and as credentials do.
+pub fn delete(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+    if context.admin.is_closed() {
+        return Err(closed());
+    }
+    let has_bearer = || request.headers.authorization.as_deref().and_then(bearer).is_some();
+    if matches!(context.admin, Admin::Token(_)) && has_bearer() {
+        require_admin(request, context)?;
+    } else {
+        let caller = Caller::authenticate(request, context)?;
+        caller.require_first_key(&app)?;
+    }
+    Ok(Step::Ask(AppCall { app, request: AppRequest::Delete }, Inquiry::deletion(form)))
+}
+
+fn require_admin(request: &Request, context: &mut Context<'_>) -> Result<(), ErrorInfo> {
+    let Admin::Token(expected) = context.admin else { return Err(closed()) };
+    let header = request.headers.authorization.as_deref().ok_or(Code::NoCredentials)?;
+    let wrong = || Code::BadCredentials.because("the admin token is wrong");
+    context.attempts.check("admin", &request.address, context.now_ms, || {
+        let presented = bearer(header).ok_or_else(wrong)?;
+        if expected.matches(&presented) { Ok(()) } else { Err(wrong()) }
+    })
+}
+
+fn closed() -> ErrorInfo {
+    Code::NotFound.because("apps are not made at run time here; set the secret ADMIN_TOKEN to allow it")
+}
+
+impl Caller {
+    fn require_first_key(&self, app: &AppId) -> Result<(), ErrorInfo> {
+        if !self.grant().basic {
+            return Err(Code::BasicRequired.into());
+        }
+        let first = self.app().keys().first().map(|key| &key.name);
+        match self.app().id() == app && first == Some(&self.grant().key_name) {
+            true => Ok(()),
+            false => Err(Code::NotPermitted.because("an app is deleted with its own first key")),
+        }
+    }
+}

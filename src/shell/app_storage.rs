@@ -1,0 +1,104 @@
+//! An app's storage in its object's SQLite. Its tables are made when something is first written: whoever asks for apps that
+//! don't exist leaves nothing behind.
+
+use super::sql::{Database, blob, bytes, integer, number, text};
+use crate::app::store::{Store, StoreError, Stored};
+use crate::auth::Revocation;
+use crate::call::RelayName;
+use crate::pinned;
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS config (id INTEGER PRIMARY KEY, config TEXT NOT NULL, fixtures TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS nonces (key TEXT PRIMARY KEY, forget_at_ms INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS revocations (target TEXT PRIMARY KEY, revision INTEGER NOT NULL,
+                                            forget_at_ms INTEGER NOT NULL, value BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS watchers (relay TEXT PRIMARY KEY, ticket INTEGER NOT NULL, told INTEGER NOT NULL);";
+
+pub struct AppStore {
+    database: Database,
+    has_schema: bool,
+}
+
+impl AppStore {
+    pub fn new(database: Database) -> AppStore {
+        AppStore { database, has_schema: false }
+    }
+
+    fn write(&mut self, query: &str, bindings: &[wasm_bindgen::JsValue]) -> Result<(), StoreError> {
+        if !self.has_schema {
+            self.database.exec(SCHEMA, &[])?;
+            self.has_schema = true;
+        }
+        self.database.exec(query, bindings)
+    }
+
+    fn nonces(&self) -> Result<usize, StoreError> {
+        let rows = self.database.rows("SELECT count(*) AS nonces FROM nonces", &[])?;
+        Ok(rows.first().map_or(0, |row| integer(row, "nonces") as usize))
+    }
+}
+
+impl Store for AppStore {
+    fn load(&mut self) -> Result<Stored, StoreError> {
+        if !self.database.has_table("watchers")? {
+            return Ok(Stored::default());
+        }
+        let watchers = self.database.rows("SELECT relay, ticket, told FROM watchers", &[])?;
+        let watcher = |row| (RelayName::from(text(row, "relay")), integer(row, "ticket"), integer(row, "told"));
+        Ok(Stored {
+            config: self.database.rows("SELECT config FROM config", &[])?.first().map(|row| text(row, "config")),
+            nonces: self.nonces()?,
+            revocations: self.revocations_after(0, usize::MAX >> 1)?,
+            watchers: watchers.iter().map(watcher).collect(),
+        })
+    }
+
+    fn save_config(&mut self, config: &str, fixtures: &str) -> Result<(), StoreError> {
+        let values = [config.into(), fixtures.into()];
+        self.write("INSERT OR REPLACE INTO config (id, config, fixtures) VALUES (0, ?, ?)", &values)
+    }
+
+    fn add_nonce(&mut self, key: &str, forget_at_ms: u64) -> Result<bool, StoreError> {
+        let before = "SELECT key FROM nonces WHERE key = ?";
+        if self.database.has_table("nonces")? && !self.database.rows(before, &[key.into()])?.is_empty() {
+            return Ok(false);
+        }
+        self.write("INSERT INTO nonces (key, forget_at_ms) VALUES (?, ?)", &[key.into(), number(forget_at_ms)])?;
+        Ok(true)
+    }
+
+    fn forget_nonces(&mut self, now_ms: u64) -> Result<usize, StoreError> {
+        self.write("DELETE FROM nonces WHERE forget_at_ms <= ?", &[number(now_ms)])?;
+        self.nonces()
+    }
+
+    fn save_revocation(&mut self, revision: u64, revocation: &Revocation) -> Result<(), StoreError> {
+        let target = format!("{} {}", revocation.key_name, String::from(revocation.target.clone()));
+        let (forget_at_ms, value) = (number(revocation.forget_at_ms()), bytes(&pinned::encode(revocation)));
+        let query = "INSERT OR REPLACE INTO revocations (target, revision, forget_at_ms, value) VALUES (?, ?, ?, ?)";
+        self.write(query, &[target.into(), number(revision), forget_at_ms, value])
+    }
+
+    fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError> {
+        self.write("DELETE FROM revocations WHERE forget_at_ms <= ?", &[number(now_ms)])
+    }
+
+    fn revocations_after(&mut self, revision: u64, limit: usize) -> Result<Vec<(u64, Revocation)>, StoreError> {
+        if !self.database.has_table("revocations")? {
+            return Ok(Vec::new());
+        }
+        let query = "SELECT revision, value FROM revocations WHERE revision > ? ORDER BY revision LIMIT ?";
+        let rows = self.database.rows(query, &[number(revision), number(limit as u64)])?;
+        let revocation = |row| Some((integer(row, "revision"), pinned::decode(&blob(row, "value"))?));
+        Ok(rows.iter().filter_map(revocation).collect())
+    }
+
+    fn save_watcher(&mut self, relay: &RelayName, ticket: u64, told: u64) -> Result<(), StoreError> {
+        let values = [relay.as_str().into(), number(ticket), number(told)];
+        self.write("INSERT OR REPLACE INTO watchers (relay, ticket, told) VALUES (?, ?, ?)", &values)
+    }
+
+    fn remove_watcher(&mut self, relay: &RelayName) -> Result<(), StoreError> {
+        self.write("DELETE FROM watchers WHERE relay = ?", &[relay.as_str().into()])
+    }
+}

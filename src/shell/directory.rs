@@ -1,0 +1,65 @@
+//! Finding an app: among the deployment's own, or by asking its object, when apps can be made at run time at all.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use worker::Env;
+
+use super::platform::now_ms;
+use super::{calls, config};
+use crate::auth::App;
+use crate::cache::Cache;
+use crate::call::{AppCall, AppRequest, AppResponse};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{FOUND_APP_KEPT_MS, KNOWN_APPS_MAX, MISSING_APP_KEPT_MS};
+use crate::name::AppId;
+
+thread_local! {
+    /// Apps made at run time, and those that were asked for in vain.
+    static KNOWN: RefCell<Cache<AppId, Option<Rc<App>>>> = RefCell::new(Cache::new(KNOWN_APPS_MAX));
+}
+
+pub struct Found {
+    pub app: Rc<App>,
+    /// Whether it is one of the deployment's own, which no request can end.
+    pub is_configured: bool,
+}
+
+/// Fails with 40100 when the deployment has no apps and cannot get any, and with 50003 when the app's object did not
+/// answer.
+pub async fn find(env: &Env, id: &AppId) -> Result<Option<Found>, ErrorInfo> {
+    if let Some(app) = config::configured(env)?.get(id) {
+        return Ok(Some(Found { app: app.clone(), is_configured: true }));
+    }
+    if config::admin(env).is_closed() {
+        return Ok(None);
+    }
+    let known = KNOWN.with_borrow(|known| known.get(id, now_ms()).cloned());
+    let app = match known {
+        Some(app) => app,
+        None => ask(env, id).await?,
+    };
+    Ok(app.map(|app| Found { app, is_configured: false }))
+}
+
+/// What was known of an app may not be true any more.
+pub fn forget(id: &AppId) {
+    KNOWN.with_borrow_mut(|known| known.remove(id));
+}
+
+async fn ask(env: &Env, id: &AppId) -> Result<Option<Rc<App>>, ErrorInfo> {
+    let call = AppCall { app: id.clone(), request: AppRequest::Config };
+    let app = match calls::ask_app(env, &call).await? {
+        AppResponse::Config(Some(config)) => Some(Rc::new(read(&config)?)),
+        _ => None,
+    };
+    let now_ms = now_ms();
+    let until_ms = now_ms + if app.is_some() { FOUND_APP_KEPT_MS } else { MISSING_APP_KEPT_MS };
+    KNOWN.with_borrow_mut(|known| known.put(id.clone(), app.clone(), until_ms, now_ms));
+    Ok(app)
+}
+
+/// An app from its configuration as its object keeps it.
+pub fn read(config: &str) -> Result<App, ErrorInfo> {
+    serde_json::from_str(config).map_err(|_| Code::Internal.because("the app's configuration could not be read"))
+}

@@ -1,0 +1,77 @@
+//! What a relay keeps in its object's SQLite: the secret that signs its connection keys, and what it knows of the app that
+//! it watches. With that a rebuilt relay needs no call before it goes on.
+
+use super::platform::random_bytes;
+use super::sql::{Database, blob, bytes, integer, number, text};
+use crate::auth::Revocation;
+use crate::call::Watched;
+use crate::channel::store::StoreError;
+use crate::pinned;
+
+const SECRET_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS secret (id INTEGER PRIMARY KEY, value BLOB NOT NULL)";
+
+/// `config` is empty for an app of the deployment's own. A revocation is keyed by what it ends.
+const WATCH_SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS watch (id INTEGER PRIMARY KEY, ticket INTEGER NOT NULL, config TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS revoked (target TEXT PRIMARY KEY, forget_at_ms INTEGER NOT NULL, value BLOB NOT NULL);";
+
+/// The watch of this relay, as it is stored.
+pub struct Watch {
+    pub ticket: u64,
+    pub config: Option<String>,
+}
+
+/// The secret that signs this object's connection keys; made when first needed.
+pub fn secret(database: &Database) -> Result<Vec<u8>, StoreError> {
+    database.exec(SECRET_SCHEMA, &[])?;
+    let rows = database.rows("SELECT value FROM secret", &[])?;
+    if let Some(secret) = rows.first().map(|row| blob(row, "value")) {
+        return Ok(secret);
+    }
+    let secret = random_bytes::<32>();
+    database.exec("INSERT INTO secret (id, value) VALUES (0, ?)", &[bytes(&secret)])?;
+    Ok(secret.to_vec())
+}
+
+pub fn watch(database: &Database) -> Result<Option<Watch>, StoreError> {
+    if !database.has_table("watch")? {
+        return Ok(None);
+    }
+    let rows = database.rows("SELECT ticket, config FROM watch", &[])?;
+    let watch = |row| Watch {
+        ticket: integer(row, "ticket"),
+        config: Some(text(row, "config")).filter(|config| !config.is_empty()),
+    };
+    Ok(rows.first().map(watch))
+}
+
+pub fn begin_watch(database: &Database, watched: &Watched) -> Result<(), StoreError> {
+    database.exec(WATCH_SCHEMA, &[])?;
+    let config = watched.config.as_deref().unwrap_or_default();
+    let values = [number(watched.ticket), config.into()];
+    database.exec("INSERT OR REPLACE INTO watch (id, ticket, config) VALUES (0, ?, ?)", &values)?;
+    save_revocations(database, &watched.revocations)
+}
+
+pub fn end_watch(database: &Database) -> Result<(), StoreError> {
+    database.exec("DELETE FROM watch", &[])?;
+    database.exec("DELETE FROM revoked", &[])
+}
+
+pub fn save_revocations(database: &Database, revocations: &[Revocation]) -> Result<(), StoreError> {
+    for revocation in revocations {
+        let target = format!("{} {}", revocation.key_name, String::from(revocation.target.clone()));
+        let values = [target.into(), number(revocation.forget_at_ms()), bytes(&pinned::encode(revocation))];
+        database.exec("INSERT OR REPLACE INTO revoked (target, forget_at_ms, value) VALUES (?, ?, ?)", &values)?;
+    }
+    Ok(())
+}
+
+pub fn forget_revocations(database: &Database, now_ms: u64) -> Result<(), StoreError> {
+    database.exec("DELETE FROM revoked WHERE forget_at_ms <= ?", &[number(now_ms)])
+}
+
+pub fn revocations(database: &Database) -> Result<Vec<Revocation>, StoreError> {
+    let rows = database.rows("SELECT value FROM revoked", &[])?;
+    Ok(rows.iter().filter_map(|row| pinned::decode(&blob(row, "value"))).collect())
+}

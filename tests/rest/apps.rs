@@ -1,0 +1,123 @@
+//! Apps that are made and ended by requests.
+
+use courtside::error::Code;
+use courtside::rest::Admin;
+use serde_json::{Value, json};
+
+use crate::world::{Exchanged, World, delete, get, post};
+
+const ADMIN: &str = "admin-token-of-this-deployment";
+
+fn open() -> World {
+    let mut world = World::new();
+    world.admin = Admin::Open;
+    world
+}
+
+fn make(world: &mut World, body: Value) -> Exchanged {
+    let made = world.send(post("/apps", &body.to_string()).anonymous());
+    assert_eq!(made.status, 201, "{}", made.json);
+    made
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap()
+}
+
+#[test]
+fn an_app_works_from_its_making_to_its_end() {
+    let mut world = open();
+    let made = make(&mut world, json!({"keys": [{}, {"capability": "{\"c\":[\"history\"]}"}]}));
+    let (id, keys) = (text(&made.json, "appId"), &made.json["keys"]);
+    let (first, second) = (text(&keys[0], "keyStr"), text(&keys[1], "keyStr"));
+    assert_eq!(world.send(post("/channels/c/messages", "{\"name\":\"a\"}").key(first)).status, 201);
+    assert_eq!(world.send(get("/channels/c/messages").key(second)).names(), ["a"]);
+    assert_eq!(world.send(post("/channels/c/messages", "{}").key(second)).code(), Code::NotPermitted.number());
+    assert_eq!(world.send(get("/channels/c/messages")).names(), [""; 0], "the same name in another app");
+
+    let path = format!("/apps/{id}");
+    assert_eq!(world.send(delete(&path).anonymous()).code(), Code::NoCredentials.number());
+    assert_eq!(world.send(delete(&path).key(second)).code(), Code::NotPermitted.number());
+    assert_eq!(world.send(delete(&path)).code(), Code::NotPermitted.number(), "another app's key");
+    let gone = world.send(delete(&path).key(first));
+    assert_eq!((gone.status, gone.body.len()), (204, 0));
+    assert_eq!(world.send(get("/channels/c/messages").key(first)).code(), Code::BadCredentials.number());
+    assert_eq!(world.send(delete(&path).key(first)).code(), Code::BadCredentials.number());
+}
+
+#[test]
+fn the_answer_says_where_to_connect() {
+    let mut world = open();
+    for (host, is_secure, expected) in [
+        ("127.0.0.1:8787", false, json!({"endpoint": "127.0.0.1", "port": 8787, "tls": false})),
+        ("[::1]:8787", false, json!({"endpoint": "[::1]", "port": 8787, "tls": false})),
+        ("relay.example", false, json!({"endpoint": "relay.example", "port": 80, "tls": false})),
+        ("relay.example", true, json!({"endpoint": "relay.example", "tlsPort": 443, "tls": true})),
+    ] {
+        let mut asked = post("/apps", "{}").anonymous();
+        (asked.request.host, asked.request.is_secure) = (host.to_owned(), is_secure);
+        let made = world.send(asked).json;
+        for (field, value) in expected.as_object().unwrap() {
+            assert_eq!(made[field], *value, "{host}");
+        }
+    }
+}
+
+#[test]
+fn no_two_apps_share_anything() {
+    let mut world = open();
+    let body = json!({"keys": [{}, {}]});
+    let (a, b) = (make(&mut world, body.clone()).json, make(&mut world, body).json);
+    let mut secrets = Vec::new();
+    for app in [&a, &b] {
+        secrets.extend(app["keys"].as_array().unwrap().iter().map(|key| text(key, "value").to_owned()));
+    }
+    secrets.sort();
+    secrets.dedup();
+    assert_eq!(secrets.len(), 4);
+    assert_ne!(a["appId"], b["appId"]);
+    let mixed = format!("{}:{}", text(&a["keys"][0], "keyName"), text(&b["keys"][0], "value"));
+    assert_eq!(world.send(get("/channels/c/messages").key(&mixed)).code(), Code::BadCredentials.number());
+}
+
+#[test]
+fn nobody_makes_apps_unless_the_deployment_says_so() {
+    for asked in [post("/apps", "{}"), delete("/apps/demo"), post("/apps", "{}").bearer(ADMIN)] {
+        let reply = World::new().send(asked);
+        assert_eq!((reply.status, reply.code()), (404, Code::NotFound.number()));
+    }
+}
+
+#[test]
+fn an_admin_token_opens_it_for_who_has_it() {
+    let mut world = World::new().with_admin_token(ADMIN);
+    for (asked, code) in [
+        (post("/apps", "{}").anonymous(), Code::NoCredentials),
+        (post("/apps", "{}"), Code::BadCredentials),
+        (post("/apps", "{}").bearer("admin"), Code::BadCredentials),
+        (post("/apps", "{}").bearer(""), Code::BadCredentials),
+        (post("/apps", "{").bearer(ADMIN), Code::BadBody),
+        (delete("/apps/nobody").bearer("wrong"), Code::BadCredentials),
+        (delete("/apps/nobody").bearer(ADMIN), Code::NotFound),
+        (delete("/apps/demo").bearer(ADMIN), Code::NotFound),
+    ] {
+        let name = format!("{} {}", asked.request.method, asked.request.path);
+        let reply = world.send(asked);
+        assert_eq!((reply.status, reply.code()), (code.status(), code.number()), "{name}: {}", reply.json);
+        assert!(!String::from_utf8_lossy(&reply.body).contains(ADMIN), "{name}");
+    }
+    let made = world.send(post("/apps", "{}").bearer(ADMIN)).json;
+    let path = format!("/apps/{}", text(&made, "appId"));
+    assert_eq!(world.send(delete(&path).bearer(ADMIN)).status, 204);
+    let made = world.send(post("/apps", "{}").bearer(ADMIN)).json;
+    let path = format!("/apps/{}", text(&made, "appId"));
+    assert_eq!(world.send(delete(&path).key(text(&made["keys"][0], "keyStr"))).status, 204, "and by its first key");
+}
+
+#[test]
+fn guesses_at_the_admin_token_are_slowed() {
+    let mut world = World::new().with_admin_token(ADMIN);
+    let mut guess = |token: &str| world.send(post("/apps", "{}").bearer(token)).status;
+    assert!((0..1_000).any(|number| guess(&format!("guess-{number}")) == 429));
+    assert_eq!(guess(ADMIN), 429, "not looked at");
+}

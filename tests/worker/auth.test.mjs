@@ -1,0 +1,263 @@
+/** Who may connect, as what and for how long: tokens of every kind with the published SDK, their renewal and their end. */
+import assert from 'node:assert/strict';
+import crypto from 'node:crypto';
+import { once } from 'node:events';
+import http from 'node:http';
+import test from 'node:test';
+import { Inbox, inState, realtime, rest } from './clients.mjs';
+import { startRuntime } from './runtime.mjs';
+
+const secret = 'a-secret-of-the-demo';
+const runtime = await startRuntime({
+  apps: [{
+    id: 'demo',
+    keys: [{ name: 'key1', secret }, { name: 'brief', secret, revocableTokens: true }, { name: 'guessed', secret }],
+    namespaces: [{ id: 'named', authenticated: true }],
+  }],
+});
+test.after(() => runtime.stop());
+
+const full = { key: `demo.key1:${secret}` };
+const brief = { key: `demo.brief:${secret}` };
+
+/** A token, as an application server asks for it. @param {{ key: string }} by @param {object} [params] */
+const tokenOf = async (by, params) => (await rest(runtime, by).auth.requestToken(params)).token;
+
+/** @param {import('ably').ClientOptions} options @param {test.TestContext} t */
+const client = (t, options) => realtime(t, runtime, { key: undefined, ...options });
+
+/** The next change to a state. @param {import('ably').Realtime} of @param {import('ably').ConnectionEvent} event */
+const next = (of, event) => new Promise((/** @type {(change: import('ably').ConnectionStateChange) => void} */ resolve) =>
+  of.connection.once(event, resolve));
+
+/** Fails a client that is told to fail, and gives its reason. @param {import('ably').Realtime} of */
+async function failure(of) {
+  await assert.rejects(inState(of.connection, 'connected'));
+  return /** @type {import('ably').ErrorInfo} */ (of.connection.errorReason);
+}
+
+/** @param {object} claims @param {object} [header] @param {string} [key] */
+function jwt(claims, header = {}, key = secret) {
+  const part = (/** @type {object} */ value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const now = Math.floor(Date.now() / 1000);
+  const signed = `${part({ alg: 'HS256', typ: 'JWT', kid: 'demo.key1', ...header })}.${part({ iat: now, exp: now + 60, ...claims })}`;
+  return `${signed}.${crypto.createHmac('sha256', key).update(signed).digest('base64url')}`;
+}
+
+test('tokens of every kind connect: literal, authCallback, authUrl, JWT', async (t) => {
+  const server = http.createServer(async (_request, response) => {
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify(await rest(runtime, full).auth.createTokenRequest({ clientId: 'url' })));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  /** @type {[import('ably').ClientOptions, string][]} */
+  const cases = [
+    [{ token: await tokenOf(full, { clientId: 'literal' }) }, 'literal'],
+    [{ tokenDetails: await rest(runtime, full).auth.requestToken({ clientId: 'details' }) }, 'details'],
+    [{ authCallback: (_, give) => void tokenOf(full, { clientId: 'callback' }).then((token) => give(null, token)) }, 'callback'],
+    [{ authCallback: (_, give) => void rest(runtime, full).auth.createTokenRequest({ clientId: 'request' }).then((request) => give(null, request)) }, 'request'],
+    [{ authUrl: `http://127.0.0.1:${port}/` }, 'url'],
+    [{ token: jwt({ 'x-ably-clientId': 'jwt' }) }, 'jwt'],
+    [{ token: jwt({}, { 'x-ably-token': await tokenOf(full, { clientId: 'embedded' }) }, 'anybody') }, 'embedded'],
+  ];
+  await Promise.all(cases.map(async ([options, name]) => {
+    const one = client(t, options);
+    await inState(one.connection, 'connected');
+    assert.equal(one.auth.clientId, name);
+    assert.deepEqual((await rest(runtime, { key: undefined, ...options }).channels.get('c').history()).items, []);
+  }));
+});
+
+test('each failure has its code, on a connection', async (t) => {
+  const token = await tokenOf(full);
+  /** @type {[import('ably').ClientOptions, number][]} */
+  const cases = [
+    [{ key: 'this.is:wrong' }, 40101],
+    [{ key: 'demo.key1:wrong-secret' }, 40101],
+    [{ key: `demo.nobody:${secret}` }, 40101],
+    [{ token: 'invalid' }, 40101],
+    [{ token: 'this.is.wrong' }, 40101],
+    [{ token: token.replace('demo.', 'other.') }, 40101],
+    [{ token: jwt({}, { kid: 'other.key1' }) }, 40101],
+    [{ token: await tokenOf(full, { clientId: 'ann' }), clientId: 'bob' }, 40102],
+    [{ token: await tokenOf(full), clientId: 'bob' }, 40102],
+    [{ token: token.slice(0, -4) }, 40101],
+    // What a renewal might mend ends a client that has nothing to renew with.
+    [{ token: `${token.slice(0, -4)}AAAA` }, 40171],
+    [{ token: jwt({}, {}, 'another-secret') }, 40171],
+    [{ token: jwt({}, { alg: 'none' }) }, 40171],
+    [{ token: jwt({}, { alg: 'RS256' }) }, 40171],
+    [{ token: jwt({}, { kid: undefined }) }, 40171],
+    [{ token: jwt({ exp: 1_000_000_000 }) }, 40171],
+    [{ token: jwt({ iat: 4_000_000_000, exp: 4_000_000_060 }) }, 40104],
+  ];
+  await Promise.all(cases.map(async ([options, code]) => {
+    const reason = await failure(client(t, options));
+    assert.equal(reason.code, code, JSON.stringify(options));
+    assert.ok(!reason.message.includes(secret));
+  }));
+  const refused = client(t, { authCallback: (_, give) => give('no token today', null) });
+  assert.equal((await next(refused, 'disconnected')).reason?.code, 80019);
+});
+
+test('each failure has its code, over REST', async () => {
+  /** @type {[import('ably').ClientOptions, number, number][]} */
+  const cases = [
+    [{ key: 'demo.key1:wrong-secret' }, 401, 40101],
+    [{ key: `demo.nobody:${secret}` }, 401, 40400],
+    [{ key: 'this.is:wrong' }, 401, 40101],
+    [{ token: jwt({}, { kid: 'other.key1' }) }, 404, 40400],
+    [{ token: jwt({}, {}, 'another-secret') }, 401, 40171],
+  ];
+  for (const [options, statusCode, code] of cases) {
+    const history = rest(runtime, { key: undefined, ...options }).channels.get('c').history();
+    await assert.rejects(history, (/** @type {any} */ error) => error.code === code && (code === 40171 || error.statusCode === statusCode), JSON.stringify(options));
+  }
+  await assert.rejects(rest(runtime, full).auth.requestToken({ capability: '{"c":["publish_"]}' }), { code: 40000, statusCode: 400 });
+  await assert.rejects(rest(runtime, full).auth.requestToken({ ttl: -1 }), { statusCode: 400 });
+});
+
+test('a signed request is good for one, even from two places at once', async () => {
+  const request = await rest(runtime, full).auth.createTokenRequest();
+  const ask = () => fetch(`${runtime.url}/keys/demo.key1/requestToken`,
+    { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(request) });
+  const answers = await Promise.all(Array.from({ length: 8 }, ask));
+  assert.deepEqual(answers.map((answer) => answer.status).sort(), [201, 401, 401, 401, 401, 401, 401, 401]);
+  await runtime.evict('App');
+  assert.equal((await (await ask()).json()).error.code, 40105, 'and is remembered');
+});
+
+test('a token of 35 seconds is renewed on the way, and nothing is interrupted', async (t) => {
+  let tokens = 0;
+  const fan = client(t, {
+    authCallback: (_, give) => void tokenOf(full, { ttl: tokens++ ? 60_000 : 35_000 }).then((token) => give(null, token)),
+  });
+  await inState(fan.connection, 'connected');
+  const { id } = fan.connection;
+  const begun = Date.now();
+  const inbox = await Inbox.of(fan.channels.get('renewal'));
+  fan.connection.on('disconnected', () => assert.fail('it was interrupted'));
+  await next(fan, 'update');
+  assert.ok(Date.now() - begun > 3_000 && Date.now() - begun < 8_000, `after ${Date.now() - begun} ms`);
+  assert.equal(fan.connection.id, id);
+  await fan.channels.get('renewal').publish('n', 'still here');
+  await inbox.until('still here');
+  assert.equal(tokens, 2);
+});
+
+test('a token of 5 seconds is not asked for and ends with 40142; the client renews and resumes', async (t) => {
+  let tokens = 0;
+  const fan = client(t, {
+    authCallback: (_, give) => void tokenOf(full, { ttl: tokens++ ? 60_000 : 5_000 }).then((token) => give(null, token)),
+  });
+  await inState(fan.connection, 'connected');
+  const { id } = fan.connection;
+  const inbox = await Inbox.of(fan.channels.get('expiry'));
+  fan.connection.on('update', () => assert.fail('it was prompted'));
+  const { reason } = await next(fan, 'disconnected');
+  assert.deepEqual([reason?.code, reason?.statusCode], [40142, 401]);
+  await rest(runtime, full).channels.get('expiry').publish('n', 'meanwhile');
+  await inState(fan.connection, 'connected');
+  await inbox.until('meanwhile');
+  assert.equal(fan.connection.id, id, 'resumed');
+});
+
+test('a narrower token ends what it lost, and a wider one opens it again', async (t) => {
+  const all = await tokenOf(full);
+  const fan = client(t, { token: all });
+  const [kept, lost] = ['kept', 'lost'].map((name) => fan.channels.get(name));
+  await Promise.all([kept.attach(), lost.attach()]);
+  const { id } = fan.connection;
+  const denied = assert.rejects(inState(lost, 'detached'), { code: 40160 });
+  await fan.auth.authorize(undefined, { token: await tokenOf(full, { capability: { kept: ['subscribe'] } }) });
+  await denied;
+  assert.equal(kept.state, 'attached');
+  await assert.rejects(kept.publish('n', 'x'), { code: 40160 });
+  await fan.auth.authorize(undefined, { token: await tokenOf(full) });
+  await lost.attach();
+  await lost.publish('n', 'x');
+  assert.equal(fan.connection.id, id);
+});
+
+test('a client cannot become somebody else', async (t) => {
+  const ann = client(t, { token: await tokenOf(full, { clientId: 'ann' }) });
+  await inState(ann.connection, 'connected');
+  const bob = await tokenOf(full, { clientId: 'bob' });
+  await assert.rejects(ann.auth.authorize(undefined, { token: bob }), { code: 40102 });
+});
+
+test('a revoked client is sent away, renews, and goes on; others are not touched', async (t) => {
+  const give = (/** @type {string} */ clientId) => client(t,
+    { authCallback: (_, done) => void tokenOf(brief, { clientId }).then((token) => done(null, token)) });
+  const [ann, bob] = [give('ann'), give('bob')];
+  await Promise.all([ann, bob].map((one) => inState(one.connection, 'connected')));
+  const stolen = await tokenOf(brief, { clientId: 'ann' });
+  bob.connection.on('disconnected', () => assert.fail('bob was not revoked'));
+  const gone = next(ann, 'disconnected');
+  await runtime.evict('Relay');
+  const answer = await rest(runtime, brief).auth.revokeTokens([{ type: 'clientId', value: 'ann' }, { type: 'invalidType', value: 'abc' }]);
+  assert.deepEqual([answer.successCount, answer.failureCount], [1, 1]);
+  assert.equal((await gone).reason?.code, 40141);
+  await inState(ann.connection, 'connected');
+  await bob.channels.get('c').publish('n', 'x');
+  assert.equal((await failure(client(t, { token: stolen }))).code, 40171);
+  const read = await fetch(`${runtime.url}/channels/c/messages`, { headers: { authorization: `Bearer ${stolen}` } });
+  assert.equal((await read.json()).error.code, 40141);
+});
+
+test('with a margin clients are asked for another token first', async (t) => {
+  let tokens = 0;
+  const fan = client(t, {
+    authCallback: (_, give) => void tokenOf(brief, { clientId: 'margin' }).then((token) => (tokens++, give(null, token))),
+  });
+  await inState(fan.connection, 'connected');
+  const updated = next(fan, 'update');
+  fan.connection.on('disconnected', () => assert.fail('there was time to renew'));
+  const before = Date.now();
+  const { results } = await rest(runtime, brief).auth.revokeTokens([{ type: 'clientId', value: 'margin' }], { allowReauthMargin: true });
+  const [result] = /** @type {any[]} */ (results);
+  assert.ok(result.appliesAt >= before + 30_000 - 1_000, `${result.appliesAt - before} ms`);
+  await updated;
+  assert.equal(tokens, 2);
+});
+
+test('revoking needs the key itself, and a key whose tokens can be', async () => {
+  const specifier = { type: 'clientId', value: 'x' };
+  await assert.rejects(rest(runtime, full).auth.revokeTokens([specifier]), { code: 40163 });
+  const byToken = await fetch(`${runtime.url}/keys/demo.brief/revokeTokens`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${await tokenOf(brief)}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ targets: ['clientId:x'] }),
+  });
+  assert.deepEqual([byToken.status, (await byToken.json()).error.code], [401, 40162]);
+});
+
+test('an identified namespace wants a name', async (t) => {
+  const channel = (/** @type {import('ably').ClientOptions} */ options) => client(t, options).channels.get('named:room');
+  await assert.rejects(channel({ token: await tokenOf(full) }).attach(), { code: 40161 });
+  await channel({ token: await tokenOf(full, { clientId: 'ann' }) }).attach();
+});
+
+test('a guessed key is slowed down, and nobody else is', async (t) => {
+  const guess = async (/** @type {number} */ number) => (await fetch(`${runtime.url}/channels/c/messages?key=demo.guessed:guess-${number}`)).status;
+  const statuses = [];
+  for (let number = 0; number < 100; number++) statuses.push(await guess(number));
+  assert.equal(statuses[0], 401);
+  assert.equal(statuses.at(-1), 429);
+  const guessing = client(t, { key: 'demo.guessed:guess-again' });
+  assert.equal((await next(guessing, 'disconnected')).reason?.code, 42910);
+  assert.deepEqual((await rest(runtime, full).channels.get('c').history({ limit: 1 })).isLast(), true);
+  const token = await tokenOf(full);
+  await inState(client(t, { token }).connection, 'connected');
+});
+
+test('a channel has a status', async () => {
+  const { channelId, status } = await rest(runtime, full).channels.get('any/channel').status();
+  assert.deepEqual([channelId, status.isActive, typeof status.occupancy.metrics.connections], ['any/channel', true, 'number']);
+});
+
+test('no secret and no token was printed', () => {
+  assert.ok(!runtime.log.includes(secret));
+});
