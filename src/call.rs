@@ -107,6 +107,8 @@ pub enum Request {
     History(HistoryQuery),
     /// A page of the presence set. Answered by [`Response::Members`].
     Members(MembersQuery),
+    /// How many are present. Answered by [`Response::Counts`].
+    Count,
 }
 
 /// A channel's answer, by the request.
@@ -117,6 +119,7 @@ pub enum Response {
     Backlog(Backlog),
     History(HistoryPage),
     Members(MembersPage),
+    Counts(Counts),
 }
 
 /// What a channel is told to take in, and what stays together under one place in the order.
@@ -298,6 +301,13 @@ pub struct MembersPage {
     pub members: Packed,
     /// The last member of the page, when more follow.
     pub next: Option<MemberKey>,
+}
+
+/// How many members a channel has, and on how many connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    pub members: usize,
+    pub connections: usize,
 }
 
 /// Asks a relay which connections it holds.

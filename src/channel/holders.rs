@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::store::{Store, StoreError, StoredHolder};
 use super::{Channel, Effect};
-use crate::call::{Hold, Missing, RelayName, Roll};
+use crate::call::{Answer, Counts, Hold, Missing, RelayName, Roll};
 use crate::limits::{ROLL_ANSWER_MS, ROLL_FIRST_MS, ROLL_INTERVAL_MS, ROLL_PAUSE_MS, ROLL_TRY_MS};
 use crate::name::ChannelName;
 
@@ -103,6 +103,10 @@ impl Holders {
     /// How many members a connection has. Reads what is stored, as everything below needs.
     pub fn members_of(&mut self, store: &mut impl Store, connection_id: &str) -> Result<usize, StoreError> {
         Ok(self.read(store)?.get(connection_id).map_or(0, |holder| holder.members as usize))
+    }
+
+    fn connections(&mut self, store: &mut impl Store) -> Result<usize, StoreError> {
+        if self.count == 0 { Ok(0) } else { Ok(self.read(store)?.len()) }
     }
 
     fn known(&mut self, connection_id: &str) -> Option<&mut Holder> {
@@ -274,6 +278,13 @@ fn watched(watches: &mut BTreeMap<RelayName, Watch>, relay: &RelayName, due_ms: 
 }
 
 impl Channel {
+    /// How many are present.
+    pub fn counts(&mut self, store: &mut impl Store) -> Answer<Counts> {
+        let counted = self.reload(store).and_then(|()| self.holders.connections(store));
+        let connections = counted.map_err(super::storage_failed)?;
+        Ok(Counts { members: self.holders.count, connections })
+    }
+
     /// A relay's answer to [`Effect::Roll`], or that it gave none.
     pub fn rolled(
         &mut self,

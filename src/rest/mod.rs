@@ -206,6 +206,7 @@ enum Pending {
     History(history::Pending),
     Presence(presence::Pending),
     PresenceBatch(presence::Batch),
+    Status(status::Pending),
 }
 
 impl Exchange {
@@ -217,6 +218,7 @@ impl Exchange {
             Pending::Batch(pending) => Ok(pending.answered(form, answers)),
             Pending::History(pending) => pending.answered(form, only(answers)),
             Pending::Presence(pending) => pending.answered(form, only(answers)),
+            Pending::Status(pending) => pending.answered(form, only(answers)),
             Pending::PresenceBatch(pending) => Ok(pending.answered(form, answers)),
         };
         Step::Reply(reply.unwrap_or_else(|error| form.error(&error)))

@@ -276,6 +276,7 @@ impl World {
             Request::Read(from) => ("read", channel.read(store, &from, now_ms).map(Response::Backlog)),
             Request::History(query) => ("history", channel.history(store, &query, now_ms).map(Response::History)),
             Request::Members(query) => ("members", channel.members(store, &query).map(Response::Members)),
+            Request::Count => ("count", channel.counts(store).map(Response::Counts)),
         };
         *self.calls.entry(name).or_default() += 1;
         match self.hold_answers {

@@ -179,6 +179,7 @@ impl Host {
             Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
             Request::History(query) => channel.history(store, &query, now_ms).map(Response::History),
             Request::Members(query) => channel.members(store, &query).map(Response::Members),
+            Request::Count => channel.counts(store).map(Response::Counts),
         };
         self.reply(waiting, Some(answer), now_ms);
     }
