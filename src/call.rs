@@ -16,6 +16,7 @@ use crate::pinned;
 use crate::serial::Position;
 use crate::wire::message::Message;
 use crate::wire::packed::Packed;
+use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
 pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
 
 /// A channel's object: one per app and plain channel name.
@@ -104,6 +105,10 @@ pub enum Request {
     Read(ReadFrom),
     /// A page of history. Answered by [`Response::History`].
     History(HistoryQuery),
+    /// A page of the presence set. Answered by [`Response::Members`].
+    Members(MembersQuery),
+    /// How many are present. Answered by [`Response::Counts`].
+    Count,
 }
 
 /// A channel's answer, by the request.
@@ -113,14 +118,57 @@ pub enum Response {
     Subscribed(Subscribed),
     Backlog(Backlog),
     History(HistoryPage),
+    Members(MembersPage),
+    Counts(Counts),
 }
 
-/// One publish: messages that stay together under one place in the order.
+/// What a channel is told to take in, and what stays together under one place in the order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Publish {
     pub key: PublishKey,
     pub connection_id: Option<String>,
-    pub messages: Vec<Message>,
+    pub content: Submission,
+}
+
+/// All of it travels one way, so that what a connection said and what became of it stay in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Submission {
+    Messages(Vec<Message>),
+    /// What a connection's members did.
+    Presence {
+        hold: Hold,
+        deeds: Vec<Deed>,
+    },
+    /// What became of a connection that may have members.
+    Fate {
+        hold: Hold,
+        fate: Fate,
+    },
+}
+
+/// Who holds a connection, and for how long its members outlive its loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    pub relay: RelayName,
+    pub grace_ms: u64,
+}
+
+/// A presence event as its client sent it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deed {
+    pub event: PresenceMessage,
+    /// The event by which the client says that it is in the set already.
+    pub known: Option<Turn>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// The relay has it, attached to this channel.
+    Here,
+    /// Its transport is lost: its members leave after the grace, unless it is here again.
+    Gone,
+    /// It detached, or ended: its members leave.
+    Left,
 }
 
 /// By what a repeated publish is known.
@@ -135,6 +183,22 @@ pub enum PublishKey {
 }
 
 impl Publish {
+    /// Its messages, if it is a publish of messages.
+    pub fn messages(&self) -> &[Message] {
+        match &self.content {
+            Submission::Messages(messages) => messages,
+            _ => &[],
+        }
+    }
+
+    pub fn size(&self) -> usize {
+        match &self.content {
+            Submission::Messages(messages) => messages.iter().map(Message::size).sum(),
+            Submission::Presence { deeds, .. } => deeds.iter().map(|deed| deed.event.size()).sum(),
+            Submission::Fate { .. } => 0,
+        }
+    }
+
     /// The id of the protocol message (protocol.md § 3).
     pub fn id(&self) -> String {
         match &self.key {
@@ -167,6 +231,8 @@ pub struct Subscribed {
     pub series: String,
     /// Everything after this position will be delivered.
     pub position: Position,
+    /// How many are present.
+    pub members: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -190,10 +256,14 @@ pub struct Backlog {
     pub entries: Packed,
     pub through: Position,
     pub more: bool,
+    /// How many are present, at present.
+    pub members: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HistoryQuery {
+    /// Presence events, not messages.
+    pub presence: bool,
     pub start_ms: Option<u64>,
     pub end_ms: Option<u64>,
     pub forwards: bool,
@@ -215,6 +285,42 @@ pub struct HistoryPage {
     pub next: Option<(Position, usize)>,
 }
 
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MembersQuery {
+    /// Continue behind this member.
+    pub after: Option<MemberKey>,
+    pub limit: usize,
+    pub client_id: Option<String>,
+    pub connection_id: Option<String>,
+}
+
+/// Members in the order of their keys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MembersPage {
+    /// As entries of one event each, at the place of what the member did last.
+    pub members: Packed,
+    /// The last member of the page, when more follow.
+    pub next: Option<MemberKey>,
+}
+
+/// How many members a channel has, and on how many connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    pub members: usize,
+    pub connections: usize,
+}
+
+/// Asks a relay which connections it holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Roll {
+    pub channel: ChannelName,
+    pub connections: Vec<String>,
+}
+
+/// Those of a [`Roll`] that the relay doesn't hold, or that are not attached to the channel.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Missing(pub Vec<String>);
+
 /// What a channel sends a relay: everything after `prior`, through `through`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
@@ -225,6 +331,8 @@ pub struct Delivery {
     /// The log no longer has what follows the relay's position; readers must be told.
     pub gap: bool,
     pub entries: Packed,
+    /// How many are present, at present.
+    pub members: usize,
 }
 
 /// What the relay makes of a [`Delivery`].
@@ -274,9 +382,17 @@ mod tests {
     fn a_delivery_is_pinned() {
         let channel = ChannelName::parse("c").unwrap();
         let (prior, through) = (Position(1), Position(2));
-        let delivery = Delivery { channel, series: "s".into(), prior, through, gap: false, entries: Packed::default() };
+        let delivery = Delivery {
+            channel,
+            series: "s".into(),
+            prior,
+            through,
+            gap: false,
+            entries: Packed::default(),
+            members: 3,
+        };
         let bytes = pinned::encode(&delivery);
-        assert_eq!(bytes, b"\x01\x01c\x01s\x01\x02\x00\x00");
+        assert_eq!(bytes, b"\x01\x01c\x01s\x01\x02\x00\x00\x03");
         assert_eq!(decode::<Delivery>(&bytes).unwrap(), delivery);
     }
 

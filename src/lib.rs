@@ -13,6 +13,7 @@ pub mod cache;
 pub mod wire;
 pub mod auth;
 pub mod publish;
+pub mod presence;
 pub mod call;
 pub mod channel;
 pub mod relay;

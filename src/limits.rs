@@ -278,6 +278,61 @@ const _: () = assert!(BATCH_BODY_MAX_BYTES <= COMMIT_MAX_BYTES, "all that a batc
 const _: () = assert!(BODY_MAX_BYTES < BATCH_BODY_MAX_BYTES, "the shell reads no more than the longest body");
 const _: () = assert!(HISTORY_DEFAULT_LIMIT <= HISTORY_MAX_LIMIT, "the default is a limit that may be asked for");
 
+// Presence.
+
+/// Members of one channel (protocol.md § 22). In memory a channel keeps one holder for each connection that has members:
+/// its id, a relay's name that all share, counts and times, about 150 bytes; 20,000 connections are 3 MB. What members
+/// say of themselves stays in storage.
+pub const MEMBERS_MAX: usize = 20_000;
+
+/// Members that one connection may enter in a channel: a server that enters others does it on several connections.
+pub const MEMBERS_PER_CONNECTION_MAX: usize = 1_000;
+
+/// How long members outlive the loss of their connection, and what a client may ask for instead (protocol.md § 10). No
+/// longer than the connection can be resumed.
+pub const GRACE_MS: u64 = 15 * 1_000;
+pub const GRACE_MIN_MS: u64 = 1_000;
+pub const GRACE_MAX_MS: u64 = CONNECTION_STATE_TTL_MS;
+
+/// How often a channel with members asks the relays whether they still hold the members' connections. A channel that has
+/// members all month wakes 170,000 times for it: an alarm, a call, and a row for the next alarm, about 25 cents.
+pub const ROLL_INTERVAL_MS: u64 = 15 * 1_000;
+
+/// The same after the channel lost its memory: soon, since it may be that everything was lost, and so that a channel that
+/// is often rebuilt asks at all.
+pub const ROLL_FIRST_MS: u64 = 5 * 1_000;
+
+/// How long a relay may leave such a question unanswered before its members are taken to be gone.
+pub const ROLL_TRY_MS: u64 = 10 * 1_000;
+
+/// How long a relay may take for one answer, and the pause before it is asked again.
+pub const ROLL_ANSWER_MS: u64 = 3 * 1_000;
+pub const ROLL_PAUSE_MS: u64 = 1_000;
+
+/// The longest that a member is listed whose connection is gone, whatever died with it.
+pub const GHOST_MAX_MS: u64 = 45 * 1_000;
+
+/// Members in one call, and in one SYNC frame. 20,000 members are 40 calls and 200 frames for each late joiner.
+pub const MEMBERS_PAGE_MAX: usize = 500;
+pub const SYNC_FRAME_MEMBERS: usize = 100;
+
+/// Bytes of members in one call; a page ends early. A single member may have the largest data there is.
+pub const MEMBERS_PAGE_BYTES: usize = 256 * 1024;
+
+/// Leaves in one entry of the log, and the bytes of what they say, when many leave at once.
+pub const LEAVES_PER_ENTRY: usize = 100;
+pub const LEAVES_PER_ENTRY_BYTES: usize = MESSAGE_MAX_BYTES;
+
+/// Members in a page that REST gives, and of each channel in a batch: as many as messages.
+pub const MEMBERS_MAX_LIMIT: usize = HISTORY_MAX_LIMIT;
+
+const _: () = assert!(
+    ROLL_INTERVAL_MS + GRACE_MS + ROLL_TRY_MS + ROLL_ANSWER_MS + ROLL_PAUSE_MS <= GHOST_MAX_MS,
+    "asked, waited, and no answer"
+);
+const _: () = assert!(GRACE_MIN_MS <= GRACE_MS && GRACE_MS <= GRACE_MAX_MS, "the usual grace is one to ask for");
+const _: () = assert!(MEMBERS_PER_CONNECTION_MAX <= MEMBERS_MAX, "one connection's members fit");
+
 // Spreading connections over relays.
 
 /// Connections of one relay. A frame to each costs 15 to 20 µs of CPU, so a message to all takes at most 0.1 s of the

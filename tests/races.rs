@@ -24,7 +24,7 @@ fn catch_up(relay: &mut Relay, socket: u32) -> Vec<courtside::relay::Effect> {
     assert_eq!(request, Request::Read(ReadFrom::After { position: Position(5), series: SERIES.into() }));
     let (after, through) = (Position(5), Position(20));
     let entries = entries(&[10, 20]);
-    let backlog = Backlog { series: SERIES.into(), lost: None, after, entries, through, more: false };
+    let backlog = Backlog { series: SERIES.into(), lost: None, after, entries, through, more: false, members: 0 };
     relay.answered(read, Some(Ok(Response::Backlog(backlog))), NOW_MS)
 }
 

@@ -14,6 +14,7 @@ mod support {
     pub mod host;
     pub mod ledger;
     pub mod memory_store;
+    pub mod presence;
     pub mod publish;
     pub mod random;
     pub mod shell;

@@ -13,6 +13,7 @@ mod support {
     pub mod ledger;
     pub mod memory_store;
     pub mod network;
+    pub mod presence;
     pub mod publish;
     pub mod random;
     pub mod shell;

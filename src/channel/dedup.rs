@@ -118,7 +118,11 @@ mod tests {
     use super::*;
 
     fn publish(key: PublishKey, connection: Option<&str>) -> Publish {
-        Publish { key, connection_id: connection.map(str::to_owned), messages: vec![] }
+        Publish {
+            key,
+            connection_id: connection.map(str::to_owned),
+            content: crate::call::Submission::Messages(vec![]),
+        }
     }
 
     #[test]

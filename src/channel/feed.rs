@@ -144,14 +144,21 @@ impl Feeds {
     }
 
     /// The next delivery for every relay that is idle and behind. One for which the log can't be read has to wait.
-    pub(super) fn pump(&mut self, store: &mut impl Store, log: &Log, meta: &Meta, now_ms: u64) -> Vec<Effect> {
+    pub(super) fn pump(
+        &mut self,
+        store: &mut impl Store,
+        log: &Log,
+        meta: &Meta,
+        members: usize,
+        now_ms: u64,
+    ) -> Vec<Effect> {
         let mut effects = Vec::new();
         for (relay, feed) in &mut self.feeds {
             let wanted = feed.cursor < log.tip() || feed.belief == Belief::Asking;
             if feed.state != State::Idle || !wanted {
                 continue;
             }
-            let Ok(delivery) = delivery(store, log, meta, feed.cursor) else {
+            let Ok(delivery) = delivery(store, log, meta, members, feed.cursor) else {
                 feed.fail(now_ms);
                 continue;
             };
@@ -174,7 +181,13 @@ impl Feeds {
 }
 
 /// Everything after a cursor, or after the gap that it fell into.
-fn delivery(store: &mut impl Store, log: &Log, meta: &Meta, cursor: Position) -> Result<Delivery, StoreError> {
+fn delivery(
+    store: &mut impl Store,
+    log: &Log,
+    meta: &Meta,
+    members: usize,
+    cursor: Position,
+) -> Result<Delivery, StoreError> {
     let prior = cursor.max(meta.floor);
     let piece = log.live_after(store, prior, DELIVERY_MAX_BYTES)?;
     Ok(Delivery {
@@ -184,5 +197,6 @@ fn delivery(store: &mut impl Store, log: &Log, meta: &Meta, cursor: Position) ->
         through: piece.through,
         gap: prior > cursor,
         entries: piece.entries,
+        members,
     })
 }

@@ -56,8 +56,8 @@ impl Range {
         Ok(Range { first, last })
     }
 
-    fn holds(&self, entry: &Entry) -> bool {
-        (self.first..=self.last).contains(&entry.position)
+    fn holds(&self, entry: &Entry, query: &HistoryQuery) -> bool {
+        entry.is_presence() == query.presence && (self.first..=self.last).contains(&entry.position)
     }
 }
 
@@ -75,10 +75,10 @@ fn forwards(store: &mut impl Store, range: &Range, query: &HistoryQuery, page: &
         let Some((newest, _)) = rows.last() else { return Ok(()) };
         at = *newest;
         for (_, row) in &rows {
-            for entry in decoded(row)?.into_iter().filter(|entry| range.holds(entry)) {
+            for entry in decoded(row)?.into_iter().filter(|entry| range.holds(entry, query)) {
                 let from =
                     query.after.filter(|(position, _)| *position == entry.position).map_or(0, |(_, index)| index + 1);
-                if !page.push(&entry, from, entry.messages.len(), true) {
+                if !page.push(&entry, from, entry.count(), true) {
                     return Ok(());
                 }
             }
@@ -100,11 +100,11 @@ fn backwards(
     let mut at = rows.first().map_or(range.last, |(position, _)| Position(position.0 - 1));
     loop {
         for (_, row) in &rows {
-            for entry in decoded(row)?.into_iter().rev().filter(|entry| range.holds(entry)) {
+            for entry in decoded(row)?.into_iter().rev().filter(|entry| range.holds(entry, query)) {
                 let to = query
                     .after
                     .filter(|(position, _)| *position == entry.position)
-                    .map_or(entry.messages.len(), |(_, index)| index);
+                    .map_or(entry.count(), |(_, index)| index);
                 if !page.push(&entry, 0, to, false) {
                     return Ok(());
                 }

@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 
 use super::Meta;
 use super::dedup::Suspicion;
-use super::store::{Row, Store, StoreError, Stored, Totals};
-use crate::call::{Backlog, Publish, PublishKey, ReadFrom, Rules};
+use super::members::Pending;
+use super::store::{Change, Row, Store, StoreError, Stored, Totals};
+use crate::call::{Backlog, Hold, Publish, PublishKey, ReadFrom, Rules};
 use crate::error::Code;
 use crate::limits::{
     LOG_MAX_BYTES, LOG_MAX_MESSAGES, REPLAY_MAX_BYTES, REPLAY_PAGE_BYTES, RETENTION_MS, RETENTION_SLACK_MS,
@@ -16,6 +17,7 @@ use crate::limits::{
 use crate::serial::Position;
 use crate::wire::message::Entry;
 use crate::wire::packed::Packed;
+use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
 
 /// Rows read at a time when looking for something.
 const ROWS_PER_READ: usize = 32;
@@ -39,6 +41,7 @@ struct Placed {
     messages: usize,
     ephemeral: bool,
     key: String,
+    changes: Vec<Change>,
 }
 
 /// A piece of the log in memory.
@@ -52,24 +55,51 @@ pub struct Batch {
     tip: Position,
     placed: Vec<Placed>,
     publishes: Vec<(PublishKey, Option<String>, Position)>,
+    /// What it does to the presence set.
+    pub members: Pending,
+    holds: Vec<(String, Hold, Option<u64>)>,
 }
 
 impl Batch {
     pub fn new(tip: Position) -> Batch {
-        Batch { tip, placed: Vec::new(), publishes: Vec::new() }
+        Batch { tip, placed: Vec::new(), publishes: Vec::new(), members: Pending::new(), holds: Vec::new() }
     }
 
     pub fn tip(&self) -> Position {
         self.tip
     }
 
-    pub fn push(&mut self, publish: &Publish, position: Position, key: String) {
-        let (id, connection_id, messages) = (publish.id(), publish.connection_id.clone(), publish.messages.clone());
-        let entry = Entry { position, id, connection_id, messages };
-        self.tip = position;
-        self.publishes.push((publish.key.clone(), publish.connection_id.clone(), position));
-        let (messages, ephemeral) = (entry.messages.len(), entry.is_ephemeral());
-        self.placed.push(Placed { position, entry: Packed::one(&entry), messages, ephemeral, key });
+    /// Places what was published; a repeat in this batch will be known.
+    pub fn push(&mut self, publish: &Publish, entry: Entry, key: String, changes: Vec<Change>) {
+        self.publishes.push((publish.key.clone(), publish.connection_id.clone(), entry.position));
+        self.place(entry, key, changes);
+    }
+
+    pub fn place(&mut self, entry: Entry, key: String, changes: Vec<Change>) {
+        self.tip = entry.position;
+        for change in &changes {
+            match change {
+                Change::Put(member) => self.members.insert(member.key.clone(), Some(member.member.clone())),
+                Change::Remove(member) => self.members.insert(member.clone(), None),
+            };
+        }
+        let (position, messages, ephemeral) = (entry.position, entry.count(), entry.is_ephemeral());
+        self.placed.push(Placed { position, entry: Packed::one(&entry), messages, ephemeral, key, changes });
+    }
+
+    /// Changes who holds a connection's members, once they are all written.
+    pub fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) {
+        self.holds.push((connection_id.to_owned(), hold.clone(), leaves_at_ms));
+    }
+
+    /// Whether a member did something in this batch later than at this turn.
+    pub fn has_later(&self, key: &MemberKey, turn: Option<Turn>) -> Result<bool, StoreError> {
+        for placed in self.placed.iter().rev() {
+            if let Some(last) = last_event(&decoded(&placed.entry)?, key) {
+                return Ok(last > turn);
+            }
+        }
+        Ok(false)
     }
 
     /// Where this batch already placed the same publish.
@@ -105,12 +135,16 @@ impl Log {
             self.newest = Some((row.position, row.totals));
             rest = later;
         }
+        for (connection_id, hold, leaves_at_ms) in &batch.holds {
+            store.hold(connection_id, hold, *leaves_at_ms)?;
+        }
         self.tip = batch.tip;
         batch.placed.into_iter().for_each(|placed| self.push_tail(placed));
         Ok(())
     }
 
-    fn push_tail(&mut self, placed: Placed) {
+    fn push_tail(&mut self, mut placed: Placed) {
+        placed.changes = Vec::new();
         self.tail_bytes += placed.entry.len();
         self.tail.push_back(placed);
         while self.tail_bytes > TAIL_MAX_BYTES {
@@ -204,12 +238,14 @@ impl Log {
             entries: piece.entries,
             through: piece.through,
             more,
+            members: 0,
         })
     }
 
     fn lost(&self, meta: &Meta, code: Code) -> Backlog {
         let (series, through) = (meta.series.clone(), self.tip);
-        Backlog { series, lost: Some(code.into()), after: through, entries: Packed::default(), through, more: false }
+        let entries = Packed::default();
+        Backlog { series, lost: Some(code.into()), after: through, entries, through, more: false, members: 0 }
     }
 
     /// Why the log cannot continue from a serial, if it cannot.
@@ -251,7 +287,7 @@ impl Log {
                     if found >= messages || entry.position < since || entry.position <= meta.floor {
                         return Ok(start);
                     }
-                    found += entry.messages.len();
+                    found += entry.messages().len();
                     start = Position(entry.position.0 - 1);
                 }
             }
@@ -293,6 +329,28 @@ impl Log {
             rows = store.rows_before(before, ROWS_PER_READ)?;
         }
         Ok(None)
+    }
+
+    /// Whether a member did something later than at this turn, by the rows after a cutoff: it may have left since.
+    pub fn has_later(
+        &self,
+        store: &mut impl Store,
+        key: &MemberKey,
+        turn: Option<Turn>,
+        cutoff: Position,
+    ) -> Result<bool, StoreError> {
+        let mut at = self.tip;
+        while at >= cutoff {
+            let rows = store.rows_before(at, ROWS_PER_READ)?;
+            let Some((oldest, _)) = rows.last() else { break };
+            at = Position(oldest.0 - 1);
+            for (_, row) in &rows {
+                if let Some(last) = last_event(&decoded(row)?, key) {
+                    return Ok(last > turn);
+                }
+            }
+        }
+        Ok(false)
     }
 
     fn find_in_tail(&self, publish: &Publish, last: Position) -> Result<Option<Position>, StoreError> {
@@ -347,6 +405,12 @@ impl Log {
     }
 }
 
+/// The turn of the last event of a member among entries; `None` inside when its connection didn't say it.
+fn last_event(entries: &[Entry], key: &MemberKey) -> Option<Option<Turn>> {
+    let events = entries.iter().rev().flat_map(|entry| entry.presence().iter().rev());
+    events.into_iter().find(|event| event.key() == *key).map(PresenceMessage::turn)
+}
+
 fn is_over(newest: Totals, oldest: Totals) -> bool {
     newest.messages - oldest.messages > LOG_MAX_MESSAGES || newest.bytes - oldest.bytes > LOG_MAX_BYTES
 }
@@ -377,6 +441,7 @@ fn row_length(placed: &[Placed]) -> usize {
 fn row(chunk: &[Placed], totals: &mut Totals) -> Row {
     let mut entries = Packed::default();
     let mut keys = String::new();
+    let changes = chunk.iter().flat_map(|placed| placed.changes.iter().cloned()).collect();
     for placed in chunk.iter().filter(|placed| !placed.ephemeral) {
         entries.append(&placed.entry);
         totals.messages += placed.messages as u64;
@@ -387,13 +452,13 @@ fn row(chunk: &[Placed], totals: &mut Totals) -> Row {
         keys.push_str(&placed.key);
     }
     let position = chunk.last().map_or(Position::ZERO, |last| last.position);
-    Row { position, totals: *totals, keys, entries }
+    Row { position, totals: *totals, keys, entries, changes }
 }
 
 fn is_same(entry: &Entry, publish: &Publish) -> bool {
     match &publish.key {
         PublishKey::Serial(_) => entry.id == publish.id() && entry.connection_id == publish.connection_id,
-        PublishKey::Id(id) => entry.messages.first().is_some_and(|message| message.id.as_ref() == Some(id)),
+        PublishKey::Id(id) => entry.messages().first().is_some_and(|message| message.id.as_ref() == Some(id)),
         PublishKey::Request(id) => entry.id == *id,
     }
 }

@@ -11,21 +11,25 @@
 pub mod dedup;
 pub mod feed;
 pub mod history;
+mod holders;
 mod log;
+mod members;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
 
 use crate::call::{
-    Address, Answer, Backlog, Delivered, Delivery, HistoryPage, HistoryQuery, Outcome, Publish, Published, ReadFrom,
-    RelayName, Rules, Subscribed,
+    Address, Answer, Backlog, Delivered, Delivery, HistoryPage, HistoryQuery, Outcome, Publish, PublishKey, Published,
+    ReadFrom, RelayName, Roll, Rules, Submission, Subscribed,
 };
 use crate::error::{Code, ErrorInfo};
 use crate::limits::COMMIT_MAX_BYTES;
 use crate::pinned;
 use crate::serial::Position;
+use crate::wire::message::{Content, Entry};
 use dedup::{Suspicion, Window};
 use feed::Feeds;
+use holders::Holders;
 use log::{Batch, Log};
 use store::{Store, StoreError};
 
@@ -43,6 +47,8 @@ pub enum Effect {
     Reply(Ticket, Answer<Published>),
     /// Call a relay and hand its answer, or the failure, to [`Channel::delivered`] with the same attempt.
     Deliver { relay: RelayName, attempt: u64, delivery: Delivery },
+    /// Ask a relay, and hand its answer, or the failure, to [`Channel::rolled`] with the same attempt.
+    Roll { relay: RelayName, attempt: u64, roll: Roll },
 }
 
 /// What a channel must remember besides its log. Pinned, see [`crate::pinned`].
@@ -63,6 +69,7 @@ pub struct Channel {
     /// Read from storage by the first publish after waking: readers don't need it.
     window: Option<Window>,
     feeds: Feeds,
+    holders: Holders,
     pending: Vec<(Ticket, Vec<Publish>)>,
     pending_bytes: usize,
     /// A write failed, and what is stored hasn't been read since.
@@ -99,6 +106,7 @@ impl Channel {
             log,
             window: None,
             feeds,
+            holders: Holders::restore(stored.members, now_ms),
             pending: Vec::new(),
             pending_bytes: 0,
             stale: false,
@@ -133,7 +141,7 @@ impl Channel {
 
     /// Queues publishes for the next [`Channel::commit`]. Fails with 42911 when too much waits already.
     pub fn publish(&mut self, ticket: Ticket, publishes: Vec<Publish>) -> Result<(), ErrorInfo> {
-        let bytes: usize = publishes.iter().flat_map(|publish| &publish.messages).map(|message| message.size()).sum();
+        let bytes: usize = publishes.iter().map(Publish::size).sum();
         if self.pending_bytes + bytes > COMMIT_MAX_BYTES && !self.pending.is_empty() {
             return Err(Code::ChannelRateLimited.because("too much is being published on this channel; try again"));
         }
@@ -159,7 +167,7 @@ impl Channel {
                 effects
             }
             Err(error) => {
-                self.forget();
+                self.forget(now_ms);
                 let refusal = Code::InternalChannel.because(format!("the channel could not store this: {}", error.0));
                 let refuse = |(ticket, _)| Effect::Reply(ticket, Err(refusal.clone()));
                 let mut effects: Vec<Effect> = pending.into_iter().map(refuse).collect();
@@ -176,14 +184,18 @@ impl Channel {
         if !self.feeds.contains(&relay) {
             store.add_relay(&relay).map_err(storage_failed)?;
         }
+        // A relay that asks to be fed had nothing to be fed before: it may have lost its sockets.
+        self.holders.doubt(&relay);
         self.feeds.subscribe(relay, self.log.tip());
-        Ok(Subscribed { series: self.meta.series.clone(), position: self.log.tip() })
+        let (series, position) = (self.meta.series.clone(), self.log.tip());
+        Ok(Subscribed { series, position, members: self.holders.count() })
     }
 
     /// What an attachment needs before it goes live.
     pub fn read(&mut self, store: &mut impl Store, from: &ReadFrom, now_ms: u64) -> Answer<Backlog> {
         self.reload(store).map_err(storage_failed)?;
-        self.log.backlog(store, &self.meta, from, now_ms).map_err(storage_failed)
+        let backlog = self.log.backlog(store, &self.meta, from, now_ms).map_err(storage_failed)?;
+        Ok(Backlog { members: self.holders.count(), ..backlog })
     }
 
     pub fn history(&mut self, store: &mut impl Store, query: &HistoryQuery, now_ms: u64) -> Answer<HistoryPage> {
@@ -203,6 +215,7 @@ impl Channel {
         if self.feeds.answered(relay, attempt, answer, self.log.tip(), now_ms) {
             // If this write fails the relay stays listed, and says so again when it is next fed.
             let _ = store.remove_relay(relay);
+            self.holders.doubt(relay);
         }
         self.feed(store, now_ms)
     }
@@ -213,15 +226,18 @@ impl Channel {
             window.forget_before(now_ms);
         }
         if self.trim(store, now_ms).is_err() {
-            self.forget();
+            self.forget(now_ms);
         }
         self.feeds.tick(now_ms);
-        self.feed(store, now_ms)
+        let mut effects = self.call_rolls(store, now_ms);
+        effects.extend(self.feed(store, now_ms));
+        effects
     }
 
     /// When [`Channel::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
-        [self.feeds.deadline(), self.log.deadline(&self.meta.rules), self.mend_at_ms].into_iter().flatten().min()
+        let log = self.log.deadline(&self.meta.rules);
+        [self.feeds.deadline(), log, self.holders.deadline(), self.mend_at_ms].into_iter().flatten().min()
     }
 
     fn write(
@@ -252,17 +268,29 @@ impl Channel {
     ) -> Result<Outcome, StoreError> {
         let window = self.window(store, now_ms)?;
         let (suspicion, has_room) = (window.suspect(publish), window.has_room());
+        let count = publish.messages().len();
         if let Some(position) = self.find(store, batch, publish, suspicion, now_ms)? {
-            return Ok(Outcome::Accepted { position, count: publish.messages.len() });
+            return Ok(Outcome::Accepted { position, count });
         }
         if !has_room {
             let refusal = "more publishes than can be remembered in two minutes; try again later";
             return Ok(Outcome::Refused(Code::ChannelRateLimited.because(refusal)));
         }
-        let position = batch.tip().next(now_ms);
-        let key = self.window(store, now_ms)?.remember(publish, position);
-        batch.push(publish, position, key);
-        Ok(Outcome::Accepted { position, count: publish.messages.len() })
+        match &publish.content {
+            Submission::Messages(messages) => {
+                let position = batch.tip().next(now_ms);
+                let key = self.window(store, now_ms)?.remember(publish, position);
+                let (id, connection_id) = (publish.id(), publish.connection_id.clone());
+                let content = Content::Messages(messages.clone());
+                batch.push(publish, Entry { position, id, connection_id, content }, key, Vec::new());
+                Ok(Outcome::Accepted { position, count })
+            }
+            Submission::Presence { hold, deeds } => {
+                let is_late = suspicion != Suspicion::New;
+                self.place_presence(store, batch, publish, (hold, deeds), is_late, now_ms)
+            }
+            Submission::Fate { hold, fate } => self.place_fate(store, batch, publish, (hold, *fate), now_ms),
+        }
     }
 
     fn find(
@@ -275,6 +303,12 @@ impl Channel {
     ) -> Result<Option<Position>, StoreError> {
         if suspicion == Suspicion::New {
             return Ok(None);
+        }
+        if let (PublishKey::Request(_), Submission::Fate { .. }, Suspicion::At(position)) =
+            (&publish.key, &publish.content, suspicion)
+        {
+            // One that changed nothing has no entry, and must not change anything when it comes again, late.
+            return Ok(Some(position));
         }
         match batch.find(publish) {
             Some(position) => Ok(Some(position)),
@@ -303,7 +337,7 @@ impl Channel {
 
     fn feed(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
         match self.reload(store) {
-            Ok(()) => self.feeds.pump(store, &self.log, &self.meta, now_ms),
+            Ok(()) => self.feeds.pump(store, &self.log, &self.meta, self.holders.count(), now_ms),
             Err(_) => {
                 self.mend_at_ms = Some(now_ms + MEND_PAUSE_MS);
                 Vec::new()
@@ -312,8 +346,9 @@ impl Channel {
     }
 
     /// Drops what a failed write may have made untrue. It is read again before anything else: see [`Channel::reload`].
-    fn forget(&mut self) {
+    fn forget(&mut self, now_ms: u64) {
         self.window = None;
+        self.holders = Holders::restore(self.holders.count(), now_ms);
         self.stale = true;
     }
 
@@ -321,7 +356,9 @@ impl Channel {
     /// its write failed, must not be given out again, nor be read by one and lie in the future of another.
     fn reload(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
         if self.stale {
-            self.log = Log::new(&store.load()?, self.log.tip());
+            let stored = store.load()?;
+            self.log = Log::new(&stored, self.log.tip());
+            self.holders.recount(stored.members);
             (self.stale, self.mend_at_ms) = (false, None);
         }
         Ok(())

@@ -3,9 +3,10 @@
 //! Writes of one turn become durable together, and nothing leaves the object before they are: that is the platform's
 //! output gate, and the simulation's.
 
-use crate::call::RelayName;
+use crate::call::{Hold, MembersQuery, RelayName};
 use crate::serial::Position;
 use crate::wire::packed::Packed;
+use crate::wire::presence::MemberKey;
 
 /// A write or read that failed. A failed write may still have been kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,34 @@ pub struct Row {
     /// By what repeats of these publishes are known; see `dedup`.
     pub keys: String,
     pub entries: Packed,
+    /// What the entries do to the presence set: stored with the row or not at all.
+    pub changes: Vec<Change>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    Put(StoredMember),
+    Remove(MemberKey),
+}
+
+/// A member of the presence set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredMember {
+    pub key: MemberKey,
+    pub hold: Hold,
+    /// When it is due to leave, unless its connection is heard of.
+    pub leaves_at_ms: Option<u64>,
+    /// One entry of one event.
+    pub member: Packed,
+}
+
+/// A connection that has members; all of them have the same hold and time to leave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredHolder {
+    pub connection_id: String,
+    pub hold: Hold,
+    pub leaves_at_ms: Option<u64>,
+    pub members: usize,
 }
 
 /// How much was ever logged, up to and including a row. The difference of two rows is what lies between them.
@@ -36,6 +65,8 @@ pub struct Stored {
     pub relays: Vec<RelayName>,
     pub newest: Option<(Position, Totals)>,
     pub oldest: Option<(Position, Totals)>,
+    /// How many are present.
+    pub members: usize,
 }
 
 pub trait Store {
@@ -43,6 +74,8 @@ pub trait Store {
     fn save_meta(&mut self, meta: &[u8]) -> Result<(), StoreError>;
     fn add_relay(&mut self, relay: &RelayName) -> Result<(), StoreError>;
     fn remove_relay(&mut self, relay: &RelayName) -> Result<(), StoreError>;
+
+    /// Writes a row and what it changes of the set: all of it or nothing.
     fn append(&mut self, row: &Row) -> Result<(), StoreError>;
 
     /// Deletes the rows up to and including `through`.
@@ -59,4 +92,14 @@ pub trait Store {
 
     /// `<position> <keys>` of every row after a position, oldest first, joined by spaces.
     fn keys_after(&mut self, after: Position) -> Result<String, StoreError>;
+
+    fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError>;
+
+    /// Members by their keys.
+    fn members(&mut self, query: &MembersQuery) -> Result<Vec<Packed>, StoreError>;
+
+    fn holders(&mut self) -> Result<Vec<StoredHolder>, StoreError>;
+
+    /// Changes who holds a connection's members, and when they are due to leave.
+    fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError>;
 }

@@ -4,14 +4,14 @@ use super::attachment::{Attachment, Rewind, Start, State};
 use super::feed::Feed;
 use super::session::Place;
 use super::{Pending, Relay, SocketId};
-use crate::call::{Backlog, ReadFrom, Request, Subscribed};
+use crate::call::{Backlog, Fate, ReadFrom, Request, Subscribed};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CHANNELS_PER_CONNECTION_MAX, SESSION_RECORD_MAX_BYTES};
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::action;
-use crate::wire::flags::{HAS_BACKLOG, RESUMED};
+use crate::wire::flags::{HAS_BACKLOG, HAS_PRESENCE, Modes, RESUMED};
 use crate::wire::inbound::Params;
 use crate::wire::message::Entry;
 use crate::wire::outbound::Outbound;
@@ -30,6 +30,8 @@ struct Announcement<'a> {
     position: Position,
     flags: u32,
     error: Option<&'a ErrorInfo>,
+    /// How many are present.
+    members: usize,
 }
 
 impl Relay {
@@ -61,7 +63,8 @@ impl Relay {
         self.admit_to(socket, &name)?;
         let Some(session) = self.sessions.get_mut(&socket) else { return Ok(name) };
         let attachment = Attachment::parse(&name, serial, flags, params)?;
-        let previous = session.attachments.insert(name.clone(), attachment);
+        let present = session.attachments.get(&name).is_some_and(|previous| previous.present);
+        let previous = session.attachments.insert(name.clone(), Attachment { present, ..attachment });
         let fits = session.attachments.len() <= CHANNELS_PER_CONNECTION_MAX
             && session.record(|_, _| Place::longest()).encode().len() <= SESSION_RECORD_MAX_BYTES;
         if !fits {
@@ -122,7 +125,7 @@ impl Relay {
 
     pub(super) fn subscribed(&mut self, owner: &ChannelName, subscribed: &Subscribed, now_ms: u64) {
         let Some(feed) = self.feeds.get_mut(owner) else { return };
-        feed.reach(&subscribed.series, subscribed.position);
+        feed.reach(&subscribed.series, subscribed.position, subscribed.members);
         let members: Vec<_> = feed.members.iter().cloned().collect();
         members.iter().for_each(|(socket, name)| self.start(*socket, name, now_ms));
     }
@@ -133,8 +136,8 @@ impl Relay {
     }
 
     /// An attachment that could not be completed: the client will ask again.
-    fn give_up(&mut self, socket: SocketId, name: &ChannelName, error: &ErrorInfo, now_ms: u64) {
-        self.remove_attachment(socket, name);
+    pub(super) fn give_up(&mut self, socket: SocketId, name: &ChannelName, error: &ErrorInfo, now_ms: u64) {
+        self.remove_attachment(socket, name, Fate::Gone, now_ms);
         let frame = Outbound {
             action: action::DETACHED,
             channel: Some(name.as_str()),
@@ -149,7 +152,7 @@ impl Relay {
         let same = |pending: &&mut (Ticket, &mut Read)| pending.1.owner == owner && pending.1.from == from;
         let reads = self.pending.iter_mut().filter_map(|(ticket, pending)| match pending {
             Pending::Read(read) => Some((*ticket, read)),
-            Pending::Publish(_) | Pending::Subscribe(_) => None,
+            Pending::Publish(_) | Pending::Subscribe(_) | Pending::Members(_) => None,
         });
         let shared = reads.into_iter().find_map(|mut pending| same(&&mut pending).then_some(pending));
         let read = match shared {
@@ -211,7 +214,7 @@ impl Relay {
                 now_ms,
             );
         }
-        let entries = self.for_reader(socket, name, entries);
+        let entries = self.for_reader(socket, name, entries, resumes);
         if !announced {
             // The serial of the place it goes on from, not of the present: should the transport be lost during the
             // replay, the client comes back with what it really has.
@@ -220,7 +223,13 @@ impl Relay {
             self.announce(
                 socket,
                 name,
-                &Announcement { series: &backlog.series, position: backlog.after, flags, error: None },
+                &Announcement {
+                    series: &backlog.series,
+                    position: backlog.after,
+                    flags,
+                    error: None,
+                    members: backlog.members,
+                },
                 now_ms,
             );
         }
@@ -229,7 +238,7 @@ impl Relay {
             let from = ReadFrom::After { position: backlog.through, series: backlog.series.clone() };
             return self.read(socket, name, from, resumes, true);
         }
-        self.go_live(socket, name, backlog.through);
+        self.go_live(socket, name, backlog.through, backlog.members, now_ms);
     }
 
     pub(super) fn read_failed(&mut self, ticket: Ticket, read: &Read, error: &ErrorInfo, now_ms: u64) {
@@ -251,13 +260,17 @@ impl Relay {
         error: Option<&ErrorInfo>,
         now_ms: u64,
     ) {
-        self.announce(socket, name, &Announcement { series, position, flags, error }, now_ms);
-        self.go_live(socket, name, position);
+        let members = self.feeds.get(&name.owner()).map_or(0, Feed::members);
+        self.announce(socket, name, &Announcement { series, position, flags, error, members }, now_ms);
+        self.go_live(socket, name, position, members, now_ms);
     }
 
-    fn go_live(&mut self, socket: SocketId, name: &ChannelName, after: Position) {
+    fn go_live(&mut self, socket: SocketId, name: &ChannelName, after: Position, members: usize, now_ms: u64) {
         if let Some(attachment) = self.attachment(socket, name) {
             attachment.state = State::Live { after };
+            if std::mem::take(&mut attachment.awaits_sync) || members > 0 {
+                self.sync(socket, name, now_ms);
+            }
         }
         if let Some(feed) = self.feeds.get_mut(&name.owner()) {
             feed.witness.get_or_insert_with(|| (socket, name.clone()));
@@ -269,17 +282,24 @@ impl Relay {
         let Some(session) = self.sessions.get(&socket) else { return };
         let Some(attachment) = session.attachments.get(name) else { return };
         let modes = attachment.granted(session.grant.capability.operations(name));
+        // Who is not told who is present would wait for it for ever.
+        let has_presence = what.members > 0 && modes.contains(Modes::PRESENCE_SUBSCRIBE);
+        let flags = what.flags | modes.bits() | if has_presence { HAS_PRESENCE } else { 0 };
         let (serial, params) = (what.position.serial(what.series), attachment.params.accepted.clone());
         let frame = Outbound {
             action: action::ATTACHED,
             channel: Some(name.as_str()),
             channel_serial: Some(&serial),
-            flags: Some(what.flags | modes.bits()),
+            flags: Some(flags),
             params: Some(&params),
             error: what.error,
             ..Outbound::default()
         };
         self.send(socket, &frame, now_ms);
+        if let Some(attachment) = self.attachment(socket, name) {
+            attachment.awaits_sync = has_presence;
+        }
+        self.returned(socket, name, what.members, now_ms);
     }
 
     /// The log no longer has what lies before `prior`: say so to everyone on the channel who doesn't have it, and go on from
@@ -307,7 +327,7 @@ impl Relay {
 
     pub(super) fn detach(&mut self, socket: SocketId, channel: &str, now_ms: u64) {
         if let Ok(name) = ChannelName::parse(channel) {
-            self.remove_attachment(socket, &name);
+            self.remove_attachment(socket, &name, Fate::Left, now_ms);
         }
         self.send(
             socket,
@@ -317,11 +337,10 @@ impl Relay {
     }
 
     /// The channel isn't told: it learns that nobody listens from the answer to its next delivery.
-    pub(super) fn remove_attachment(&mut self, socket: SocketId, name: &ChannelName) {
+    pub(super) fn remove_attachment(&mut self, socket: SocketId, name: &ChannelName, fate: Fate, now_ms: u64) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        if session.attachments.remove(name).is_none() {
-            return;
-        }
+        let Some(attachment) = session.attachments.remove(name) else { return };
+        self.departed(socket, name, &attachment, fate, now_ms);
         let owner = name.owner();
         let Some(feed) = self.feeds.get_mut(&owner) else { return };
         feed.members.remove(&(socket, name.clone()));

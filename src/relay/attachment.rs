@@ -23,6 +23,12 @@ pub struct Attachment {
     pub requested: Modes,
     pub params: AttachParams,
     pub state: State,
+    /// The connection may have members in the channel.
+    pub present: bool,
+    /// The sync that it is being given.
+    pub syncs: Option<u64>,
+    /// It was told that there are members, and waits to learn who.
+    pub awaits_sync: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -85,11 +91,20 @@ impl Attachment {
             (None, _) => Start::Now,
         };
         let no_echo = accepted.get("echo").is_some_and(|echo| echo == "false");
-        Ok(Attachment { requested, params: AttachParams { accepted, no_echo }, state: State::Waiting(start) })
+        Ok(Attachment::new(requested, AttachParams { accepted, no_echo }, State::Waiting(start)))
+    }
+
+    pub fn new(requested: Modes, params: AttachParams, state: State) -> Attachment {
+        Attachment { requested, params, state, present: false, syncs: None, awaits_sync: false }
     }
 
     pub fn granted(&self, operations: Operations) -> Modes {
         self.requested.intersection(modes_of(operations))
+    }
+
+    /// Whether something was begun with it that a rebuilt relay would not know of.
+    pub fn is_busy(&self) -> bool {
+        !self.is_live() || self.syncs.is_some()
     }
 
     pub fn is_live(&self) -> bool {

@@ -4,6 +4,7 @@ use super::connection_key::{ConnectionKey, Generations};
 use super::session::{Opening, Record, Session};
 use super::{Effect, Relay, SocketId};
 use crate::auth::{Credentials, Grant};
+use crate::call::Fate;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
 use crate::name::ChannelName;
@@ -183,7 +184,7 @@ impl Relay {
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
         for name in names {
             if let Err(error) = self.admit_to(socket, &name) {
-                self.remove_attachment(socket, &name);
+                self.remove_attachment(socket, &name, Fate::Left, now_ms);
                 self.channel_error(socket, name.as_str(), &error, now_ms);
             }
         }
@@ -202,7 +203,8 @@ impl Relay {
     fn forget(&mut self, socket: SocketId, closed: bool, now_ms: u64) {
         let Some(session) = self.sessions.get(&socket) else { return };
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
-        names.iter().for_each(|name| self.remove_attachment(socket, name));
+        let fate = if closed { Fate::Left } else { Fate::Gone };
+        names.iter().for_each(|name| self.remove_attachment(socket, name, fate, now_ms));
         let Some(session) = self.sessions.remove(&socket) else { return };
         if self.connections.get(session.connection_id()) == Some(&socket) {
             self.connections.remove(session.connection_id());

@@ -1,6 +1,6 @@
 //! Messages go out: one delivery becomes one frame for each variant of its readers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::attachment::{Attachment, State};
 use super::session::Session;
@@ -11,7 +11,7 @@ use crate::serial::Position;
 use crate::wire::Format;
 use crate::wire::flags::Modes;
 use crate::wire::message::Entry;
-use crate::wire::outbound::message_frame;
+use crate::wire::outbound::entries_frame;
 
 /// Bytes of a frame, at about which it ends and another begins. Measured on the stored form of its entries.
 const FRAME_BYTES: usize = 128 * 1024;
@@ -42,7 +42,7 @@ impl Relay {
             position if feed.series() == delivery.series && position >= delivery.prior => position,
             _ => {
                 let begins = feed.series() != delivery.series;
-                feed.reach(&delivery.series, delivery.prior);
+                feed.reach(&delivery.series, delivery.prior, delivery.members);
                 self.announce_gap(owner, &delivery.series, delivery.prior, begins, now_ms);
                 delivery.prior
             }
@@ -51,7 +51,7 @@ impl Relay {
         let fresh = entries.iter().position(|entry| entry.position > position).unwrap_or(entries.len());
         self.fan_out(owner, &delivery.series, &entries[fresh..], now_ms);
         let Some(feed) = self.feeds.get_mut(owner) else { return Delivered::Unsubscribed };
-        feed.reach(&delivery.series, delivery.through);
+        feed.reach(&delivery.series, delivery.through, delivery.members);
         let (reached, witness) = (feed.position().unwrap_or(delivery.through), feed.witness.clone());
         if let Some((witness, _)) = witness.filter(|_| reached > position) {
             self.touch(witness);
@@ -67,7 +67,7 @@ impl Relay {
 
     fn fan_out(&mut self, owner: &ChannelName, series: &str, entries: &[Entry], now_ms: u64) {
         let (Some(first), Some(feed)) = (entries.first(), self.feeds.get(owner)) else { return };
-        let mut alike: HashMap<(Format, ChannelName), Vec<SocketId>> = HashMap::new();
+        let mut alike: BTreeMap<(Format, ChannelName), Vec<SocketId>> = BTreeMap::new();
         let mut apart = Vec::new();
         for (socket, name) in &feed.members {
             let Some(session) = self.sessions.get_mut(socket) else { continue };
@@ -97,22 +97,26 @@ impl Relay {
         format: Format,
     ) {
         for chunk in frames_of(entries) {
-            if let Some(frame) = message_frame(name.as_str(), series, chunk, format) {
+            if let Some(frame) = entries_frame(name.as_str(), series, chunk, format) {
                 self.effects.push(Effect::Send { sockets: sockets.to_vec(), frame });
             }
         }
     }
 
-    /// The entries of a replay that this reader gets.
-    pub(super) fn for_reader<'a>(&self, socket: SocketId, name: &ChannelName, entries: &'a [Entry]) -> Vec<&'a Entry> {
+    /// The entries of a replay that this reader gets. Only one that goes on from where it was gets presence events: others
+    /// learn who is there, not who was.
+    pub(super) fn for_reader<'a>(
+        &self,
+        socket: SocketId,
+        name: &ChannelName,
+        entries: &'a [Entry],
+        resumes: bool,
+    ) -> Vec<&'a Entry> {
         let session = self.sessions.get(&socket);
         let attachment = session.and_then(|session| session.attachments.get(name));
-        match (session, attachment) {
-            (Some(session), Some(attachment)) if subscribes(session, name, attachment) => {
-                entries.iter().filter(|entry| !is_own_echo(session, attachment, entry)).collect()
-            }
-            _ => Vec::new(),
-        }
+        let (Some(session), Some(attachment)) = (session, attachment) else { return Vec::new() };
+        let ear = Ear::of(session, name, attachment);
+        entries.iter().filter(|entry| ear.hears(entry) && (resumes || !entry.is_presence())).collect()
     }
 
     pub(super) fn send_entries(
@@ -133,14 +137,11 @@ impl Relay {
 fn share(session: &Session, name: &ChannelName, entries: &[Entry], first: Position) -> Share {
     let Some(attachment) = session.attachments.get(name) else { return Share::Nothing };
     let State::Live { after } = attachment.state else { return Share::Nothing };
-    if !subscribes(session, name, attachment) {
-        return Share::Nothing;
-    }
-    let hears_itself = session.echo && !attachment.params.no_echo;
-    if after < first && hears_itself {
+    let ear = Ear::of(session, name, attachment);
+    if after < first && ear.hears_all(entries) {
         return Share::All;
     }
-    let gets = |entry: &Entry| entry.position > after && !is_own_echo(session, attachment, entry);
+    let gets = |entry: &Entry| entry.position > after && ear.hears(entry);
     let picked: Vec<usize> = (0..entries.len()).filter(|index| gets(&entries[*index])).collect();
     match picked.len() {
         0 => Share::Nothing,
@@ -149,28 +150,55 @@ fn share(session: &Session, name: &ChannelName, entries: &[Entry], first: Positi
     }
 }
 
-fn subscribes(session: &Session, name: &ChannelName, attachment: &Attachment) -> bool {
-    // The mode first: it is cheap, and most attachments that lack one lack this.
-    attachment.requested.contains(Modes::SUBSCRIBE)
-        && attachment.granted(session.grant.capability.operations(name)).contains(Modes::SUBSCRIBE)
+/// What an attachment is to hear.
+struct Ear<'a> {
+    connection_id: &'a str,
+    messages: bool,
+    presence: bool,
+    itself: bool,
 }
 
-fn is_own_echo(session: &Session, attachment: &Attachment, entry: &Entry) -> bool {
-    let silent = !session.echo || attachment.params.no_echo;
-    silent && entry.connection_id.as_deref() == Some(session.connection_id())
+impl Ear<'_> {
+    fn of<'a>(session: &'a Session, name: &ChannelName, attachment: &Attachment) -> Ear<'a> {
+        // The modes asked for first: they are cheap, and most attachments that lack one lack these.
+        let both = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE);
+        let modes = match attachment.requested.intersection(both).is_empty() {
+            true => Modes::NONE,
+            false => attachment.granted(session.grant.capability.operations(name)),
+        };
+        Ear {
+            connection_id: session.connection_id(),
+            messages: modes.contains(Modes::SUBSCRIBE),
+            presence: modes.contains(Modes::PRESENCE_SUBSCRIBE),
+            itself: session.echo && !attachment.params.no_echo,
+        }
+    }
+
+    fn hears_all(&self, entries: &[Entry]) -> bool {
+        match (self.messages && self.itself, self.presence) {
+            (true, true) => true,
+            (messages, presence) => entries.iter().all(|entry| if entry.is_presence() { presence } else { messages }),
+        }
+    }
+
+    /// A connection always hears of its own members (protocol.md § 10), and of its own messages if it likes.
+    fn hears(&self, entry: &Entry) -> bool {
+        let is_own = entry.connection_id.as_deref() == Some(self.connection_id);
+        if entry.is_presence() { self.presence || is_own } else { self.messages && (self.itself || !is_own) }
+    }
 }
 
-/// Cuts entries into what goes into one frame each.
+/// Cuts entries into what goes into one frame each: entries of one kind, and not too many bytes.
 fn frames_of<'a, 'b>(entries: &'b [&'a Entry]) -> impl Iterator<Item = &'b [&'a Entry]> {
     let mut rest = entries;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let mut bytes = 0;
+        let (mut bytes, is_presence) = (0, rest[0].is_presence());
         let fits = |entry: &&&Entry| {
-            bytes += entry.messages.iter().map(|message| message.size()).sum::<usize>();
-            bytes <= FRAME_BYTES
+            bytes += entry.size();
+            bytes <= FRAME_BYTES && entry.is_presence() == is_presence
         };
         let (frame, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
         rest = later;

@@ -27,11 +27,16 @@ impl Feed {
         self.reached.as_ref().map_or("", |reached| &reached.series)
     }
 
-    /// Takes note that everything up to `position` was fanned out, or need not be.
-    pub fn reach(&mut self, series: &str, position: Position) {
+    /// How many are present, as far as is known.
+    pub fn members(&self) -> usize {
+        self.reached.as_ref().map_or(0, |reached| reached.members)
+    }
+
+    /// Takes note that everything up to `position` was fanned out, or need not be, and how many are present then.
+    pub fn reach(&mut self, series: &str, position: Position, members: usize) {
         match &mut self.reached {
-            Some(reached) if reached.series == series => reached.position = reached.position.max(position),
-            reached => *reached = Some(Witness { series: series.to_owned(), position }),
+            Some(reached) if reached.series == series && reached.position > position => {}
+            reached => *reached = Some(Witness { series: series.to_owned(), position, members }),
         }
     }
 

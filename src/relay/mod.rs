@@ -11,7 +11,7 @@
 //! its client alone knows what it has and what it still waits for.
 //!
 //! `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out, `connections` begins and ends;
-//! `watch` ends what the app no longer allows.
+//! `presence` says what members do and what becomes of their connections, `sync` gives out who is there; `watch` ends what the app no longer allows.
 
 mod attach;
 pub mod attachment;
@@ -20,9 +20,11 @@ mod connections;
 mod fanout;
 mod feed;
 mod outbox;
+mod presence;
 mod publisher;
 mod publishing;
 pub mod session;
+mod sync;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap};
@@ -44,6 +46,7 @@ use connections::Parted;
 use feed::Feed;
 use publisher::Publisher;
 use session::Session;
+use sync::Syncs;
 
 /// Names a socket to the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,6 +71,7 @@ enum Pending {
     Publish(ChannelName),
     Subscribe(ChannelName),
     Read(Read),
+    Members(ChannelName),
 }
 
 pub struct Relay {
@@ -82,6 +86,7 @@ pub struct Relay {
     connections: HashMap<String, SocketId>,
     parted: HashMap<String, Parted>,
     feeds: HashMap<ChannelName, Feed>,
+    syncs: HashMap<ChannelName, Syncs>,
     publishers: BTreeMap<ChannelName, Publisher>,
     queued_bytes: usize,
     pending: BTreeMap<Ticket, Pending>,
@@ -104,6 +109,7 @@ impl Relay {
             connections: HashMap::new(),
             parted: HashMap::new(),
             feeds: HashMap::new(),
+            syncs: HashMap::new(),
             publishers: BTreeMap::new(),
             queued_bytes: 0,
             pending: BTreeMap::new(),
@@ -141,14 +147,12 @@ impl Relay {
             Inbound::Detach { channel } => self.detach(socket, &channel, now_ms),
             Inbound::Publish(frame) => self.publish(socket, frame, now_ms),
             Inbound::Refused { msg_serial, error } => self.refuse(socket, msg_serial, error, now_ms),
-            Inbound::Presence { msg_serial, .. } => {
-                let error = Code::BadRequest.because("this server has no presence yet");
-                self.refuse(socket, msg_serial, error, now_ms);
-            }
+            Inbound::Presence(frame) => self.act(socket, frame, now_ms),
+            Inbound::Sync { channel } => self.resync(socket, &channel, now_ms),
             Inbound::Auth { token } => self.renew(socket, &token, now_ms),
             Inbound::Disconnect => self.part(socket, now_ms),
             Inbound::Close => self.close(socket, now_ms),
-            Inbound::Sync { .. } | Inbound::Unknown => {}
+            Inbound::Unknown => {}
         }
     }
 
@@ -164,6 +168,8 @@ impl Relay {
             (Some(Pending::Read(read)), Ok(Response::Backlog(backlog))) => {
                 self.backlog(ticket, &read, &backlog, now_ms)
             }
+            (Some(Pending::Members(channel)), Ok(Response::Members(page))) => self.members(&channel, &page, now_ms),
+            (Some(Pending::Members(channel)), answer) => self.members_failed(&channel, &failure(answer), now_ms),
             (Some(Pending::Subscribe(channel)), answer) => self.subscribe_failed(&channel, &failure(answer), now_ms),
             (Some(Pending::Read(read)), answer) => self.read_failed(ticket, &read, &failure(answer), now_ms),
             (None, _) => {}

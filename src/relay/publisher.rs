@@ -17,7 +17,8 @@ const RETRY_MAX_MS: u64 = 2_000;
 pub struct Item {
     pub socket: SocketId,
     pub connection_id: String,
-    pub msg_serial: u64,
+    /// By what its client is told; nobody waits for what the relay says itself.
+    pub msg_serial: Option<u64>,
     pub publish: Publish,
     pub bytes: usize,
 }

@@ -3,7 +3,7 @@
 use super::publisher::Item;
 use super::{Pending, Relay, SocketId, failure};
 use crate::auth::Operations;
-use crate::call::{Answer, Outcome, Publish, PublishKey, Published, Request, Response};
+use crate::call::{Answer, Outcome, Publish, PublishKey, Published, Request, Response, Submission};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, PUBLISH_TRY_MS, UNACKNOWLEDGED_MAX};
@@ -50,8 +50,10 @@ impl Relay {
         }
         let connection_id = session.connection_id().to_owned();
         let key = checked.id.map_or(PublishKey::Serial(frame.msg_serial), PublishKey::Id);
-        let publish = Publish { key, connection_id: Some(connection_id.clone()), messages: checked.messages };
-        Ok((name.owner(), Item { socket, connection_id, msg_serial: frame.msg_serial, publish, bytes: checked.bytes }))
+        let content = Submission::Messages(checked.messages);
+        let publish = Publish { key, connection_id: Some(connection_id.clone()), content };
+        let msg_serial = Some(frame.msg_serial);
+        Ok((name.owner(), Item { socket, connection_id, msg_serial, publish, bytes: checked.bytes }))
     }
 
     /// The next call to a channel, if there is something to publish and none is in flight.
@@ -103,11 +105,12 @@ impl Relay {
         for item in items {
             self.queued_bytes -= item.bytes;
             let outcome = outcome(&item);
+            let Some(msg_serial) = item.msg_serial else { continue };
             // The socket may be gone and its number given to another.
             let owner =
                 self.sessions.get_mut(&item.socket).filter(|session| session.connection_id() == item.connection_id);
             if let Some(session) = owner {
-                session.outbox.resolve(item.msg_serial, outcome);
+                session.outbox.resolve(msg_serial, outcome);
                 if sockets.last() != Some(&item.socket) {
                     sockets.push(item.socket);
                 }
@@ -116,7 +119,7 @@ impl Relay {
         sockets.into_iter().for_each(|socket| self.send_acknowledgements(socket, now_ms));
     }
 
-    fn expect(&mut self, socket: SocketId, msg_serial: u64) {
+    pub(super) fn expect(&mut self, socket: SocketId, msg_serial: u64) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let was_idle = session.outbox.is_empty();
         session.outbox.expect(msg_serial);

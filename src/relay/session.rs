@@ -13,8 +13,8 @@ use super::outbox::Outbox;
 use crate::auth::Grant;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS,
-    HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
+    CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS,
+    HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
 };
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
@@ -30,6 +30,8 @@ pub struct Opening {
     pub format: Format,
     pub echo: bool,
     pub heartbeat_interval_ms: u64,
+    /// How long its members outlive its transport (`remainPresentFor`).
+    pub grace_ms: u64,
     /// The key of the connection to go on with (`resume` or `recover`).
     pub resume: Option<String>,
     /// Whether the client is spoken to over TLS.
@@ -41,11 +43,13 @@ impl Opening {
     pub fn from_query(grant: Grant, query: &[(String, String)], is_secure: bool) -> Opening {
         let value = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let interval = value("heartbeatInterval").and_then(|text| text.parse().ok()).unwrap_or(HEARTBEAT_INTERVAL_MS);
+        let grace = value("remainPresentFor").and_then(|text| text.parse().ok()).unwrap_or(GRACE_MS);
         Opening {
             grant,
             format: if value("format") == Some("msgpack") { Format::Msgpack } else { Format::Json },
             echo: value("echo") != Some("false"),
             heartbeat_interval_ms: interval.clamp(HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS),
+            grace_ms: grace.clamp(GRACE_MIN_MS, GRACE_MAX_MS),
             resume: value("resume").or(value("recover")).filter(|key| !key.is_empty()).map(str::to_owned),
             is_secure,
         }
@@ -59,6 +63,7 @@ pub struct Session {
     pub format: Format,
     pub echo: bool,
     pub heartbeat_interval_ms: u64,
+    pub grace_ms: u64,
     pub attachments: BTreeMap<ChannelName, Attachment>,
     pub outbox: Outbox,
     /// The generation of the key that it resumed with, until the client is heard: then it has the new one.
@@ -81,6 +86,7 @@ impl Session {
             format: opening.format,
             echo: opening.echo,
             heartbeat_interval_ms: opening.heartbeat_interval_ms,
+            grace_ms: opening.grace_ms,
             attachments: BTreeMap::new(),
             outbox: Outbox::default(),
             resumed,
@@ -129,7 +135,7 @@ impl Session {
 
     /// Whether something was begun that a rebuilt object would know nothing of.
     fn is_busy(&self) -> bool {
-        !self.outbox.is_empty() || !self.attachments.values().all(Attachment::is_live)
+        !self.outbox.is_empty() || self.attachments.values().any(Attachment::is_busy)
     }
 
     /// When something is due for it: a heartbeat, a renewal of its token, its end.
@@ -158,6 +164,7 @@ impl Session {
                 name: name.clone(),
                 requested: attachment.requested,
                 params: attachment.params.clone(),
+                present: attachment.present,
                 witness: place.witness,
                 ahead: place.ahead,
             }
@@ -170,6 +177,7 @@ impl Session {
             format: self.format,
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
+            grace_ms: self.grace_ms,
             prompted: self.prompted,
             busy: self.is_busy(),
             attachments: self.attachments.iter().map(attachment).collect(),
@@ -189,6 +197,7 @@ pub struct Record {
     format: Format,
     echo: bool,
     heartbeat_interval_ms: u64,
+    grace_ms: u64,
     prompted: bool,
     /// It waited for something when this was written. If the object is then lost, only the client knows what is open.
     pub busy: bool,
@@ -202,6 +211,7 @@ pub struct AttachmentRecord {
     pub name: ChannelName,
     requested: Modes,
     params: AttachParams,
+    present: bool,
     /// One attachment of each channel remembers for the relay how far its deliveries are.
     pub witness: Option<Witness>,
     /// It has everything up to here, though the relay's deliveries are not so far; else absent, which is zero.
@@ -218,7 +228,7 @@ pub struct Place {
 impl Place {
     /// What any attachment's record may come to hold.
     pub fn longest() -> Place {
-        let witness = Witness { series: "x".repeat(16), position: Position(u64::MAX) };
+        let witness = Witness { series: "x".repeat(16), position: Position(u64::MAX), members: usize::MAX };
         Place { witness: Some(witness), ahead: Position(u64::MAX) }
     }
 }
@@ -228,6 +238,8 @@ impl Place {
 pub struct Witness {
     pub series: String,
     pub position: Position,
+    /// How many were present then.
+    pub members: usize,
 }
 
 impl Record {
@@ -247,7 +259,8 @@ impl Record {
     pub fn into_session(self) -> Session {
         let live = |record: AttachmentRecord| {
             let state = State::Live { after: record.ahead };
-            (record.name, Attachment { requested: record.requested, params: record.params, state })
+            let attachment = Attachment::new(record.requested, record.params, state);
+            (record.name, Attachment { present: record.present, ..attachment })
         };
         Session {
             key: ConnectionKey { connection_id: self.connection_id, shard: self.shard, generation: self.generation },
@@ -255,6 +268,7 @@ impl Record {
             format: self.format,
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
+            grace_ms: self.grace_ms,
             attachments: self.attachments.into_iter().map(live).collect(),
             outbox: Outbox::default(),
             resumed: self.resumed,

@@ -68,6 +68,15 @@ impl Caller {
         self.app.rules(channel).admit(self.grant.client_id != Identity::Anonymous, self.is_secure)
     }
 
+    /// Who may be told of members, or be one, may ask who is there.
+    pub fn require_presence(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
+        let operations = self.grant.capability.operations(channel);
+        match operations.contains(Operations::PRESENCE) || operations.contains(Operations::SUBSCRIBE) {
+            true => Ok(()),
+            false => Err(Code::NotPermitted.because("the capability does not allow to read who is present here")),
+        }
+    }
+
     pub fn require_stats(&self) -> Result<(), ErrorInfo> {
         match self.grant.capability.app_operations().contains(Operations::STATS) {
             true => Ok(()),

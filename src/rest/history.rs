@@ -1,25 +1,37 @@
-//! `GET /channels/{channel}/messages`, also called `/history`: a page of what was published (protocol.md § 12.2).
+//! `GET /channels/{channel}/messages`, also called `/history`, and `…/presence/history`: a page of what was published, or
+//! of what members did (protocol.md § 12.2).
 
 use super::caller::Caller;
 use super::form::Form;
 use super::page::{Cursor, Links, bad_cursor};
 use super::{Exchange, Reply, Request, Step, unanswered};
-use crate::call::{self, Answer, HistoryPage, HistoryQuery, Response};
+use crate::call::{self, Answer, HistoryQuery, Response};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{HISTORY_DEFAULT_LIMIT, HISTORY_MAX_LIMIT, TIME_MAX_MS};
 use crate::name::ChannelName;
-use crate::wire::Format;
 use crate::wire::message::Entry;
-use crate::wire::outbound::{OutboundMessage, page_message};
+use crate::wire::outbound::{page_event, page_message};
 
 /// What links between pages carry on, in this order. Also how each is spelled in a link, whatever the client wrote.
 const CARRIED: [&str; 7] = ["start", "end", "direction", "limit", "from_serial", "format", "envelope"];
 
-pub fn begin(request: &Request, channel: &ChannelName, caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
+#[derive(Clone, Copy, PartialEq)]
+pub enum Kind {
+    Messages,
+    Presence,
+}
+
+pub fn begin(
+    request: &Request,
+    channel: &ChannelName,
+    caller: &Caller,
+    form: Form,
+    kind: Kind,
+) -> Result<Step, ErrorInfo> {
     caller.require_history(channel)?;
     let cursor = request.parameter("cursor").map(Cursor::parse).transpose()?;
-    let query = query(request, cursor.as_ref())?;
-    let pending = Pending { links: links(request), forwards: query.forwards, cursor };
+    let query = HistoryQuery { presence: kind == Kind::Presence, ..query(request, cursor.as_ref())? };
+    let pending = Pending { links: links(request, kind), kind, forwards: query.forwards, cursor };
     let call = caller.call(channel, call::Request::History(query));
     Ok(Step::Calls(vec![call], Exchange { form, pending: super::Pending::History(pending) }))
 }
@@ -37,7 +49,7 @@ fn query(request: &Request, cursor: Option<&Cursor>) -> Result<HistoryQuery, Err
         return Err(Code::BadParameter.because("from_serial reads backwards"));
     }
     let after = cursor.map(|cursor| (cursor.position, cursor.index));
-    Ok(HistoryQuery { start_ms, end_ms, forwards, limit: limit(request)?, after, until })
+    Ok(HistoryQuery { presence: false, start_ms, end_ms, forwards, limit: limit(request)?, after, until })
 }
 
 /// Times that no serial can have are as good as the last that one can.
@@ -48,7 +60,7 @@ fn time_ms(request: &Request, name: &str) -> Result<Option<u64>, ErrorInfo> {
     time_ms.map(|time_ms| Some(time_ms.min(TIME_MAX_MS))).ok_or_else(wrong)
 }
 
-fn limit(request: &Request) -> Result<usize, ErrorInfo> {
+pub fn limit(request: &Request) -> Result<usize, ErrorInfo> {
     let Some(text) = request.parameter("limit") else { return Ok(HISTORY_DEFAULT_LIMIT) };
     match whole_number(text) {
         Some(limit) if (1..=HISTORY_MAX_LIMIT as u64).contains(&limit) => Ok(limit as usize),
@@ -73,22 +85,20 @@ fn until(request: &Request) -> Option<&str> {
     request.parameter("from_serial").or_else(|| request.parameter("fromSerial"))
 }
 
-fn links(request: &Request) -> Links {
-    let value = |name: &str| if name == "from_serial" { until(request) } else { request.parameter(name) };
-    let mut query: Vec<(&'static str, String)> = Vec::new();
-    for name in CARRIED {
-        match value(name) {
-            Some(value) => query.push((name, value.to_owned())),
-            None if name == "limit" => query.push((name, HISTORY_DEFAULT_LIMIT.to_string())),
-            None => {}
-        }
+/// However the request spelled it, a link says `from_serial`.
+fn links(request: &Request, kind: Kind) -> Links {
+    let path = if kind == Kind::Presence { "history" } else { "messages" };
+    let mut links = Links::of(request, path, &CARRIED);
+    if let (None, Some(until)) = (request.parameter("from_serial"), until(request)) {
+        links.query.push(("from_serial", until.to_owned()));
     }
-    Links { query, cursor: request.parameter("cursor").map(str::to_owned) }
+    links
 }
 
 /// A page that its channel has not given.
 pub struct Pending {
     links: Links,
+    kind: Kind,
     forwards: bool,
     cursor: Option<Cursor>,
 }
@@ -102,32 +112,38 @@ impl Pending {
         }
         let damaged = || Code::InternalChannel.because("the channel's answer is damaged");
         let entries = page.entries.entries().map_err(|_| damaged())?;
-        let messages = messages(&page, &entries, self.forwards, form.format).ok_or_else(damaged)?;
         let next = page.next.map(|(position, index)| Cursor { position, index, series: page.series.clone() }.text());
-        Ok(form.page(&messages, self.links.header(next)))
+        let header = self.links.header(next);
+        let picked = picked(&page.slices, &entries, self.forwards).ok_or_else(damaged)?;
+        match self.kind {
+            Kind::Messages => {
+                let render = |(entry, index)| page_message(entry, index, &page.series, form.format);
+                Ok(form.page(&picked.into_iter().map(render).collect::<Vec<_>>(), header))
+            }
+            Kind::Presence => {
+                let render = |(entry, index)| page_event(entry, index, form.format);
+                Ok(form.page(&picked.into_iter().map(render).collect::<Vec<_>>(), header))
+            }
+        }
     }
 }
 
-/// The messages of a page in the direction of its reading. `None` when a slice is not of its entry.
-fn messages<'a>(
-    page: &HistoryPage,
-    entries: &'a [Entry],
-    forwards: bool,
-    format: Format,
-) -> Option<Vec<OutboundMessage<'a>>> {
-    let mut messages = Vec::new();
-    if entries.len() != page.slices.len() {
+/// What a page shows, in the direction of its reading: of each entry, which message or event. `None` when a slice is not of
+/// its entry.
+fn picked<'a>(slices: &[(usize, usize)], entries: &'a [Entry], forwards: bool) -> Option<Vec<(&'a Entry, usize)>> {
+    let mut picked = Vec::new();
+    if entries.len() != slices.len() {
         return None;
     }
-    for (entry, &(from, to)) in entries.iter().zip(&page.slices) {
-        if to > entry.messages.len() {
+    for (entry, &(from, to)) in entries.iter().zip(slices) {
+        if to > entry.count() {
             return None;
         }
-        let render = |index| page_message(entry, index, &page.series, format);
+        let one = |index| (entry, index);
         match forwards {
-            true => messages.extend((from..to).map(render)),
-            false => messages.extend((from..to).rev().map(render)),
+            true => picked.extend((from..to).map(one)),
+            false => picked.extend((from..to).rev().map(one)),
         }
     }
-    Some(messages)
+    Some(picked)
 }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then one
-//! file for each thing that can be asked: `publish`, `batch`, `history` with `page`, `status`, `token`, `revoke`, `apps`;
+//! file for each thing that can be asked: `publish`, `batch`, `history` with `page`, `presence`, `status`, `token`, `revoke`, `apps`;
 //! `inquiry` is what waits for an app; `form` and `reply` are how all of them are answered.
 
 mod apps;
@@ -21,6 +21,7 @@ mod history;
 mod inquiry;
 mod page;
 pub mod percent;
+mod presence;
 mod publish;
 mod reply;
 mod revoke;
@@ -176,7 +177,12 @@ fn for_caller(
         Route::Messages(channel) if request.method == "POST" => {
             publish::begin(request, &channel, caller, form, &context.random)
         }
-        Route::Messages(channel) | Route::History(channel) => history::begin(request, &channel, caller, form),
+        Route::Messages(channel) | Route::History(channel) => {
+            history::begin(request, &channel, caller, form, history::Kind::Messages)
+        }
+        Route::Presence(channel) => presence::begin(request, &channel, caller, form),
+        Route::PresenceHistory(channel) => history::begin(request, &channel, caller, form, history::Kind::Presence),
+        Route::PresenceBatch => presence::begin_batch(request, caller, form),
         Route::Channel(channel) => status::begin(&channel, caller, form),
         Route::Batch => batch::begin(request, caller, form, &context.random),
         Route::Stats => caller.require_stats().map(|()| Step::Reply(form.ok(&NO_STATS))),
@@ -198,6 +204,9 @@ enum Pending {
     Publish(publish::Pending),
     Batch(batch::Pending),
     History(history::Pending),
+    Presence(presence::Pending),
+    PresenceBatch(presence::Batch),
+    Status(status::Pending),
 }
 
 impl Exchange {
@@ -208,6 +217,9 @@ impl Exchange {
             Pending::Publish(pending) => pending.answered(form, only(answers)),
             Pending::Batch(pending) => Ok(pending.answered(form, answers)),
             Pending::History(pending) => pending.answered(form, only(answers)),
+            Pending::Presence(pending) => pending.answered(form, only(answers)),
+            Pending::Status(pending) => pending.answered(form, only(answers)),
+            Pending::PresenceBatch(pending) => Ok(pending.answered(form, answers)),
         };
         Step::Reply(reply.unwrap_or_else(|error| form.error(&error)))
     }

@@ -7,9 +7,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
+use super::Request;
 use super::percent::encode_pairs;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::PUBLISH_MAX_MESSAGES;
+use crate::limits::{HISTORY_DEFAULT_LIMIT, PUBLISH_MAX_MESSAGES};
 use crate::serial::{ChannelSerial, Position};
 
 /// Continue behind this message.
@@ -44,12 +45,25 @@ pub fn bad_cursor() -> ErrorInfo {
 
 /// The links of a page: what was asked, from the beginning, from here, and from the next page on.
 pub struct Links {
+    /// The last segment of the page's path.
+    pub path: &'static str,
     /// What all pages have in common. Never credentials: a header may be logged.
     pub query: Vec<(&'static str, String)>,
     pub cursor: Option<String>,
 }
 
 impl Links {
+    /// Those of a request, which carry on what it said of these.
+    pub fn of(request: &Request, path: &'static str, carried: &[&'static str]) -> Links {
+        let default = HISTORY_DEFAULT_LIMIT.to_string();
+        let value = |name: &'static str| match request.parameter(name) {
+            None if name == "limit" => Some((name, default.clone())),
+            value => value.map(|value| (name, value.to_owned())),
+        };
+        let query = carried.iter().filter_map(|name| value(name)).collect();
+        Links { path, query, cursor: request.parameter("cursor").map(str::to_owned) }
+    }
+
     /// The value of the header `Link`. SDKs split it at commas, and take a link only when it is relative and its last
     /// segment one word.
     pub fn header(&self, next: Option<String>) -> String {
@@ -61,7 +75,7 @@ impl Links {
     fn link(&self, cursor: Option<&str>, rel: &str) -> String {
         let query = self.query.iter().map(|(name, value)| (*name, value.as_str()));
         let query = encode_pairs(query.chain(cursor.map(|cursor| ("cursor", cursor))));
-        format!("<./messages?{query}>; rel=\"{rel}\"")
+        format!("<./{}?{query}>; rel=\"{rel}\"", self.path)
     }
 }
 
@@ -102,13 +116,17 @@ mod tests {
 
     #[test]
     fn links_are_pinned() {
-        let links = Links { query: vec![("limit", "1".into()), ("from_serial", "1@a, b>".into())], cursor: None };
+        let links = Links {
+            path: "messages",
+            query: vec![("limit", "1".into()), ("from_serial", "1@a, b>".into())],
+            cursor: None,
+        };
         assert_eq!(
             links.header(None),
             "<./messages?limit=1&from_serial=1%40a%2C%20b%3E>; rel=\"first\", \
              <./messages?limit=1&from_serial=1%40a%2C%20b%3E>; rel=\"current\""
         );
-        let links = Links { query: vec![("limit", "1".into())], cursor: Some("here".into()) };
+        let links = Links { path: "messages", query: vec![("limit", "1".into())], cursor: Some("here".into()) };
         assert_eq!(
             links.header(Some("there".into())),
             "<./messages?limit=1>; rel=\"first\", <./messages?limit=1&cursor=here>; rel=\"current\", \

@@ -8,7 +8,7 @@ use super::caller::Caller;
 use super::form::Form;
 use super::{Exchange, Reply, Request, Step, body, unanswered};
 use crate::auth::Identity;
-use crate::call::{self, Answer, Outcome, Publish, PublishKey, Published, Response};
+use crate::call::{self, Answer, Outcome, Publish, PublishKey, Published, Response, Submission};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
 use crate::name::ChannelName;
@@ -94,7 +94,7 @@ pub fn checked(messages: Vec<InboundMessage>, params: &Params, identity: &Identi
 /// is repeated, the channel knows it.
 pub fn publish(checked: Checked, base: String) -> Publish {
     let key = checked.id.map_or(PublishKey::Request(base), PublishKey::Id);
-    Publish { key, connection_id: None, messages: checked.messages }
+    Publish { key, connection_id: None, content: Submission::Messages(checked.messages) }
 }
 
 pub fn base(random: &[u8; 32]) -> String {

@@ -16,6 +16,12 @@ pub enum Route {
     Messages(ChannelName),
     /// `/channels/{channel}/history`: the same, to read only.
     History(ChannelName),
+    /// `/channels/{channel}/presence`
+    Presence(ChannelName),
+    /// `/channels/{channel}/presence/history`
+    PresenceHistory(ChannelName),
+    /// `/presence`
+    PresenceBatch,
     /// `/messages`
     Batch,
     RequestToken(KeyName),
@@ -36,6 +42,9 @@ impl Route {
             ["messages"] => Ok(Route::Batch),
             ["channels", channel, "messages"] => Ok(Route::Messages(channel_name(channel)?)),
             ["channels", channel, "history"] => Ok(Route::History(channel_name(channel)?)),
+            ["presence"] => Ok(Route::PresenceBatch),
+            ["channels", channel, "presence"] => Ok(Route::Presence(channel_name(channel)?)),
+            ["channels", channel, "presence", "history"] => Ok(Route::PresenceHistory(channel_name(channel)?)),
             ["channels", channel] => Ok(Route::Channel(channel_name(channel)?)),
             ["apps"] => Ok(Route::Apps),
             ["apps", id] => AppId::parse(id).map(Route::App).map_err(|_| Code::NotFound.because("no such app")),
@@ -49,6 +58,7 @@ impl Route {
     pub fn methods(&self) -> &'static str {
         match self {
             Route::Time | Route::Stats | Route::History(_) | Route::Channel(_) => "GET, OPTIONS",
+            Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
             Route::Messages(_) | Route::RequestToken(_) => "GET, POST, OPTIONS",
             Route::Batch | Route::RevokeTokens(_) | Route::Apps => "POST, OPTIONS",
             Route::App(_) => "DELETE, OPTIONS",
@@ -95,6 +105,9 @@ mod tests {
             ("/messages", Route::Batch),
             ("/channels/scores/messages", Route::Messages(channel("scores"))),
             ("/channels/scores/history", Route::History(channel("scores"))),
+            ("/channels/scores/presence", Route::Presence(channel("scores"))),
+            ("/channels/scores/presence/history", Route::PresenceHistory(channel("scores"))),
+            ("/presence", Route::PresenceBatch),
             ("/channels/a%2Fb%3Ac/messages", Route::Messages(channel("a/b:c"))),
             ("/channels/a:b@c+d/messages", Route::Messages(channel("a:b@c+d"))),
             ("/channels/%C3%BC%20%E2%98%83/messages", Route::Messages(channel("ü ☃"))),
@@ -127,11 +140,13 @@ mod tests {
             "/%74ime",
             "/channels",
             "/channels/a/",
+            "/channels/a/presence/",
+            "/channels/a/presence/history/x",
+            "/presence/a",
             "/apps/",
             "/apps/a.b",
             "/apps/a/b",
             "/apps/%61",
-            "/channels/a/presence",
             "/channels/a/messages/",
             "/channels/a/messages/serial",
             "/channels/a/b/messages",

@@ -68,7 +68,7 @@ struct Desk {
 
 fn register(state: ObjectState, env: Env) -> String {
     let id = state.id().text();
-    let store = AppStore::new(Database::new(state.storage().sql()));
+    let store = AppStore::new(Database::new(state.storage()));
     let desk = Desk { state, env, store, registrar: None, alarm_at_ms: None };
     DESKS.with_borrow_mut(|desks| desks.insert(id.clone(), Rc::new(RefCell::new(desk))));
     id

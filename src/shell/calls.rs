@@ -9,7 +9,8 @@ use worker::worker_sys::web_sys::Response as RawResponse;
 
 use super::platform::{ObjectNamespace, object};
 use crate::call::{
-    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Notice, Noticed, RelayName, RelayObject, Response,
+    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Missing, Notice, Noticed, RelayName, RelayObject,
+    Response, Roll,
 };
 use crate::error::Code;
 use crate::pinned;
@@ -22,6 +23,7 @@ const APP: &str = "APP";
 /// Paths by which objects are called. The host is never looked up.
 pub const CALL_URL: &str = "https://object/call";
 pub const DELIVER_URL: &str = "https://object/deliver";
+pub const ROLL_URL: &str = "https://object/roll";
 pub const CONNECT_URL: &str = "https://object/connect";
 const NOTICE_URL: &str = "https://object/notice";
 
@@ -54,20 +56,23 @@ pub async fn ask_app(env: &Env, call: &AppCall) -> Answer<AppResponse> {
 }
 
 pub async fn deliver(env: &Env, relay: &RelayName, delivery: &Delivery) -> Option<Delivered> {
-    let (class, name) = object_of(relay);
-    post(env, class, name, DELIVER_URL, &pinned::encode(delivery)).await
+    call_relay(env, relay, DELIVER_URL, &pinned::encode(delivery)).await
+}
+
+pub async fn roll(env: &Env, relay: &RelayName, roll: &Roll) -> Option<Missing> {
+    call_relay(env, relay, ROLL_URL, &pinned::encode(roll)).await
 }
 
 pub async fn notify(env: &Env, relay: &RelayName, notice: &Notice) -> Option<Noticed> {
-    let (class, name) = object_of(relay);
-    post(env, class, name, NOTICE_URL, &pinned::encode(notice)).await
+    call_relay(env, relay, NOTICE_URL, &pinned::encode(notice)).await
 }
 
-fn object_of(relay: &RelayName) -> (&'static str, &str) {
-    match relay.object() {
+async fn call_relay<T: DeserializeOwned>(env: &Env, relay: &RelayName, url: &str, body: &[u8]) -> Option<T> {
+    let (class, name) = match relay.object() {
         RelayObject::Relay(name) => (RELAY, name),
         RelayObject::Channel(name) => (CHANNEL, name),
-    }
+    };
+    post(env, class, name, url, body).await
 }
 
 async fn post<T: DeserializeOwned>(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<T> {

@@ -22,7 +22,9 @@ use super::sql::Database;
 use super::storage::SqlStore;
 use super::{calls, config, directory, relay_storage, watching};
 use crate::auth::App;
-use crate::call::{Address, Answer, ChannelCall, Delivered, Delivery, Published, RelayName, Request, Response, Rules};
+use crate::call::{
+    Address, Answer, ChannelCall, Delivered, Delivery, Missing, Published, RelayName, Request, Response, Roll, Rules,
+};
 use crate::channel::store::StoreError;
 use crate::channel::{self, Channel, Ticket};
 use crate::error::{Code, ErrorInfo};
@@ -100,7 +102,7 @@ enum Alarm {
 
 impl Host {
     fn new(state: ObjectState, env: Env, class: Class) -> Host {
-        let store = SqlStore::new(Database::new(state.storage().sql()));
+        let store = SqlStore::new(Database::new(state.storage()));
         Host {
             state,
             env,
@@ -228,6 +230,8 @@ impl Host {
             Request::Subscribe(relay) => channel.subscribe(store, relay).map(Response::Subscribed),
             Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
             Request::History(query) => channel.history(store, &query, now_ms).map(Response::History),
+            Request::Members(query) => channel.members(store, &query).map(Response::Members),
+            Request::Count => channel.counts(store).map(Response::Counts),
         };
         Some((waiting, answer))
     }
@@ -249,6 +253,17 @@ impl Host {
     fn delivered(&mut self, relay: &RelayName, attempt: u64, answer: Option<Delivered>) {
         if let Some(channel) = &mut self.channel {
             let effects = channel.delivered(&mut self.store, relay, attempt, answer, now_ms());
+            self.channel_effects(effects);
+        }
+    }
+
+    fn roll(&self, roll: &Roll) -> Missing {
+        self.relay.as_ref().map_or_else(|| Missing(roll.connections.clone()), |relay| relay.roll(roll))
+    }
+
+    fn rolled(&mut self, relay: &RelayName, attempt: u64, answer: Option<Missing>) {
+        if let Some(channel) = &mut self.channel {
+            let effects = channel.rolled(&mut self.store, relay, attempt, answer, now_ms());
             self.channel_effects(effects);
         }
     }
@@ -343,6 +358,11 @@ pub fn deliver(host: &HostRef, delivery: &Delivery) -> Delivered {
     answer
 }
 
+/// A channel asks which connections are here.
+pub fn roll(host: &HostRef, roll: &Roll) -> Missing {
+    host.borrow().roll(roll)
+}
+
 pub fn alarm(host: &HostRef) {
     {
         let host = &mut *host.borrow_mut();
@@ -418,6 +438,19 @@ fn perform_channel(host: &HostRef, effect: channel::Effect) {
             let host = &mut *host.borrow_mut();
             let answer = host.take_delivery(&delivery);
             host.delivered(&relay, attempt, Some(answer));
+        }
+        channel::Effect::Roll { relay, attempt, roll } if host.borrow().is_own(&relay) => {
+            let host = &mut *host.borrow_mut();
+            let answer = host.roll(&roll);
+            host.rolled(&relay, attempt, Some(answer));
+        }
+        channel::Effect::Roll { relay, attempt, roll } => {
+            let (host, env) = (host.clone(), host.borrow().env.clone());
+            spawn_local(async move {
+                let answer = calls::roll(&env, &relay, &roll).await;
+                host.borrow_mut().rolled(&relay, attempt, answer);
+                drive(&host);
+            });
         }
         channel::Effect::Deliver { relay, attempt, delivery } => {
             let (host, env) = (host.clone(), host.borrow().env.clone());

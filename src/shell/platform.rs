@@ -55,6 +55,7 @@ extern "C" {
     #[wasm_bindgen(method, js_name = toString)]
     pub fn text(this: &ObjectId) -> String;
 
+    #[derive(Clone)]
     pub type ObjectStorage;
 
     #[wasm_bindgen(method, getter)]
@@ -65,6 +66,13 @@ extern "C" {
 
     #[wasm_bindgen(method, catch, js_name = setAlarm)]
     pub fn set_alarm(this: &ObjectStorage, at: &Date) -> Result<Promise, JsValue>;
+
+    /// Runs a function whose writes are kept together, or not at all when it throws.
+    #[wasm_bindgen(method, catch, js_name = transactionSync)]
+    pub fn transaction_sync(
+        this: &ObjectStorage,
+        writes: &Closure<dyn FnMut() -> Result<(), JsValue>>,
+    ) -> Result<(), JsValue>;
 
     /// A class of objects.
     pub type ObjectNamespace;
@@ -93,6 +101,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub fn protocol(this: &Url) -> String;
 
+    #[derive(Clone)]
     pub type Sql;
 
     #[wasm_bindgen(method, catch, variadic)]

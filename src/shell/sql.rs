@@ -1,18 +1,27 @@
 //! An object's SQLite: statements, and reading columns of rows.
 
 use js_sys::{Array, Reflect, Uint8Array};
+use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 
-use super::platform::{Sql, describe};
+use super::platform::{ObjectStorage, Sql, describe};
 use crate::channel::store::StoreError;
 
+#[derive(Clone)]
 pub struct Database {
+    storage: ObjectStorage,
     sql: Sql,
 }
 
 impl Database {
-    pub fn new(sql: Sql) -> Database {
-        Database { sql }
+    pub fn new(storage: ObjectStorage) -> Database {
+        Database { sql: storage.sql(), storage }
+    }
+
+    /// Keeps all that `writes` writes, or nothing when it fails.
+    pub fn transaction(&self, mut writes: impl FnMut() -> Result<(), StoreError> + 'static) -> Result<(), StoreError> {
+        let writes = Closure::new(move || writes().map_err(|error| JsValue::from_str(&error.0)));
+        self.storage.transaction_sync(&writes).map_err(|error| StoreError(describe(&error)))
     }
 
     pub fn exec(&self, query: &str, bindings: &[JsValue]) -> Result<(), StoreError> {
@@ -57,6 +66,6 @@ pub fn blob(row: &JsValue, name: &str) -> Vec<u8> {
     }
 }
 
-fn column(row: &JsValue, name: &str) -> JsValue {
+pub fn column(row: &JsValue, name: &str) -> JsValue {
     Reflect::get(row, &name.into()).unwrap_or(JsValue::UNDEFINED)
 }

@@ -2,11 +2,12 @@
 
 use wasm_bindgen::JsValue;
 
-use super::sql::{Database, blob, bytes, integer, number, text};
-use crate::call::RelayName;
-use crate::channel::store::{Row, Store, StoreError, Stored, Totals};
+use super::sql::{Database, blob, bytes, column, integer, number, text};
+use crate::call::{Hold, MembersQuery, RelayName};
+use crate::channel::store::{Change, Row, Store, StoreError, Stored, StoredHolder, Totals};
 use crate::serial::Position;
 use crate::wire::packed::Packed;
+use crate::wire::presence::MemberKey;
 
 /// Rows are keyed by position, which is the row id, so that a commit writes one row and no index. Totals are of all that
 /// was ever logged up to a row: the difference of two rows is what lies between them, without counting.
@@ -14,7 +15,10 @@ const CHANNEL_SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS meta (id INTEGER PRIMARY KEY, value BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS relays (name TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS log (position INTEGER PRIMARY KEY, messages INTEGER NOT NULL, bytes INTEGER NOT NULL,
-                                    keys TEXT NOT NULL, entries BLOB NOT NULL);";
+                                    keys TEXT NOT NULL, entries BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS members (connection TEXT NOT NULL, client TEXT NOT NULL, relay TEXT NOT NULL,
+                                        grace INTEGER NOT NULL, leaves_at INTEGER, member BLOB NOT NULL,
+                                        PRIMARY KEY (connection, client)) WITHOUT ROWID;";
 
 pub struct SqlStore {
     database: Database,
@@ -64,6 +68,7 @@ impl Store for SqlStore {
             relays: relays.iter().map(|row| RelayName::from(text(row, "name"))).collect(),
             newest: self.totals("ORDER BY position DESC LIMIT 1", &[])?.pop(),
             oldest: self.totals("ORDER BY position LIMIT 1", &[])?.pop(),
+            members: self.rows("SELECT COUNT(*) AS members FROM members", &[])?.first().map_or(0, members_of),
         })
     }
 
@@ -80,14 +85,14 @@ impl Store for SqlStore {
     }
 
     fn append(&mut self, row: &Row) -> Result<(), StoreError> {
-        let values = [
-            number(row.position.0),
-            number(row.totals.messages),
-            number(row.totals.bytes),
-            row.keys.as_str().into(),
-            bytes(row.entries.bytes()),
-        ];
-        self.exec("INSERT INTO log (position, messages, bytes, keys, entries) VALUES (?, ?, ?, ?, ?)", &values)
+        if row.changes.is_empty() {
+            return append(&self.database, row);
+        }
+        let (database, row) = (self.database.clone(), row.clone());
+        self.database.transaction(move || {
+            append(&database, &row)?;
+            row.changes.iter().try_for_each(|change| apply(&database, change))
+        })
     }
 
     fn trim(&mut self, through: Position) -> Result<(), StoreError> {
@@ -113,6 +118,90 @@ impl Store for SqlStore {
         let rows = self.rows(query, &[number(after.0)])?;
         Ok(rows.first().map(|row| text(row, "keys")).unwrap_or_default())
     }
+
+    fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {
+        let bindings = [key.connection_id.as_str().into(), key.client_id.as_str().into()];
+        let rows = self.rows("SELECT member FROM members WHERE connection = ? AND client = ?", &bindings)?;
+        Ok(rows.first().map(member_of))
+    }
+
+    fn members(&mut self, query: &MembersQuery) -> Result<Vec<Packed>, StoreError> {
+        let text = |value: Option<&String>| value.map_or(JsValue::NULL, |text| text.as_str().into());
+        let after = query.after.as_ref();
+        let bindings = [
+            after.map_or("", |key| &key.connection_id).into(),
+            after.map_or("", |key| &key.client_id).into(),
+            number(query.limit as u64),
+            text(query.connection_id.as_ref()),
+            text(query.client_id.as_ref()),
+        ];
+        let query = "SELECT member FROM members WHERE (connection, client) > (?1, ?2)
+                     AND (?4 IS NULL OR connection = ?4) AND (?5 IS NULL OR client = ?5)
+                     ORDER BY connection, client LIMIT ?3";
+        Ok(self.rows(query, &bindings)?.iter().map(member_of).collect())
+    }
+
+    fn holders(&mut self) -> Result<Vec<StoredHolder>, StoreError> {
+        let query = "SELECT connection, relay, grace, leaves_at, COUNT(*) AS members FROM members GROUP BY connection";
+        let holder = |row: &JsValue| StoredHolder {
+            connection_id: text(row, "connection"),
+            hold: Hold { relay: RelayName::from(text(row, "relay")), grace_ms: integer(row, "grace") },
+            leaves_at_ms: column(row, "leaves_at").as_f64().map(|at_ms| at_ms as u64),
+            members: members_of(row),
+        };
+        Ok(self.rows(query, &[])?.iter().map(holder).collect())
+    }
+
+    fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
+        let bindings = [
+            hold.relay.as_str().into(),
+            number(hold.grace_ms),
+            leaves_at_ms.map_or(JsValue::NULL, number),
+            connection_id.into(),
+        ];
+        self.exec("UPDATE members SET relay = ?, grace = ?, leaves_at = ? WHERE connection = ?", &bindings)
+    }
+}
+
+fn append(database: &Database, row: &Row) -> Result<(), StoreError> {
+    let values = [
+        number(row.position.0),
+        number(row.totals.messages),
+        number(row.totals.bytes),
+        row.keys.as_str().into(),
+        bytes(row.entries.bytes()),
+    ];
+    database.exec("INSERT INTO log (position, messages, bytes, keys, entries) VALUES (?, ?, ?, ?, ?)", &values)
+}
+
+fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
+    match change {
+        Change::Put(stored) => {
+            let values = [
+                stored.key.connection_id.as_str().into(),
+                stored.key.client_id.as_str().into(),
+                stored.hold.relay.as_str().into(),
+                number(stored.hold.grace_ms),
+                stored.leaves_at_ms.map_or(JsValue::NULL, number),
+                bytes(stored.member.bytes()),
+            ];
+            let query = "INSERT OR REPLACE INTO members (connection, client, relay, grace, leaves_at, member)
+                         VALUES (?, ?, ?, ?, ?, ?)";
+            database.exec(query, &values)
+        }
+        Change::Remove(key) => {
+            let bindings = [key.connection_id.as_str().into(), key.client_id.as_str().into()];
+            database.exec("DELETE FROM members WHERE connection = ? AND client = ?", &bindings)
+        }
+    }
+}
+
+fn member_of(row: &JsValue) -> Packed {
+    Packed::from_bytes(blob(row, "member"))
+}
+
+fn members_of(row: &JsValue) -> usize {
+    integer(row, "members") as usize
 }
 
 fn position_of(row: &JsValue) -> Position {

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::data::Data;
-use super::message::{Entry, Message};
-use super::outbound::{Outbound, PublishResult, message_frame, page_message, serials};
+use super::message::{Content, Entry, Message};
+use super::outbound::{Outbound, PublishResult, entries_frame, page_message, serials};
 use super::*;
 use crate::error::Code;
 use crate::serial::Position;
@@ -18,7 +18,12 @@ fn entry(counter: u64, data: Data) -> Entry {
         ..Message::default()
     };
     let position = Position(1_795_492_559_948_000 + counter);
-    Entry { position, id: format!("Ht1R:{counter}"), connection_id: Some("Ht1R".into()), messages: vec![message] }
+    Entry {
+        position,
+        id: format!("Ht1R:{counter}"),
+        connection_id: Some("Ht1R".into()),
+        content: Content::Messages(vec![message]),
+    }
 }
 
 fn text(encoded: Encoded) -> String {
@@ -31,7 +36,7 @@ fn text(encoded: Encoded) -> String {
 #[test]
 fn a_lone_publish_is_its_own_frame() {
     let entry = entry(0, Data::Text("{\"a\":1}".into()));
-    let frame = message_frame("room", "Oaya", &[&entry], Format::Json).unwrap();
+    let frame = entries_frame("room", "Oaya", &[&entry], Format::Json).unwrap();
     assert_eq!(
         text(frame),
         concat!(
@@ -45,7 +50,7 @@ fn a_lone_publish_is_its_own_frame() {
 #[test]
 fn merged_publishes_carry_their_own_connection_and_time() {
     let (first, second) = (entry(0, Data::Text("1".into())), entry(1_000, Data::Absent));
-    let frame = message_frame("room", "Oaya", &[&first, &second], Format::Json).unwrap();
+    let frame = entries_frame("room", "Oaya", &[&first, &second], Format::Json).unwrap();
     assert_eq!(
         text(frame),
         concat!(
@@ -56,7 +61,7 @@ fn merged_publishes_carry_their_own_connection_and_time() {
             r#""timestamp":1795492559949,"action":0,"serial":"01795492559949-000@Oaya:000"}]}"#
         )
     );
-    assert_eq!(message_frame("room", "Oaya", &[], Format::Json), None);
+    assert_eq!(entries_frame("room", "Oaya", &[], Format::Json), None);
 }
 
 #[test]
@@ -94,7 +99,7 @@ fn stored_entries_are_pinned() {
     let entry = entry(0, Data::Text("x".into()));
     let bytes = crate::pinned::encode(&entry);
     let position = b"\xe0\x91\xee\x81\xdb\x9f\x98\x03";
-    let message = b"\x01\x00\x01\x05greet\x01\x01x\x01\x04json\x01\x03bob\x00";
+    let message = b"\x00\x01\x00\x01\x05greet\x01\x01x\x01\x04json\x01\x03bob\x00";
     let expected = [b"\x01", &position[..], b"\x06Ht1R:0\x01\x04Ht1R", message].concat();
     assert_eq!(bytes, expected);
     assert_eq!(crate::pinned::decode::<Entry>(&bytes), Some(entry));

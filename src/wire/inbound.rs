@@ -35,10 +35,8 @@ pub enum Inbound {
         channel: String,
     },
     Publish(PublishFrame),
-    Presence {
-        channel: String,
-        msg_serial: u64,
-    },
+    /// Its `messages` are presence events, decoded alike.
+    Presence(PublishFrame),
     Sync {
         channel: String,
     },
@@ -65,7 +63,7 @@ pub struct PublishFrame {
     pub params: Params,
 }
 
-/// A message as a client sends it, in a frame or in a REST body.
+/// A message or presence event as a client sends it, in a frame or in a REST body.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct InboundMessage {
@@ -94,7 +92,7 @@ impl InboundMessage {
     }
 }
 
-fn object(extras: Value) -> Result<Extras, ErrorInfo> {
+pub(crate) fn object(extras: Value) -> Result<Extras, ErrorInfo> {
     match extras {
         Value::Object(map) => Ok(map),
         _ => Err(Code::BadExtras.because("extras must be an object")),
@@ -114,6 +112,7 @@ struct RawFrame {
     #[serde(deserialize_with = "optional_integer", default)]
     flags: Option<u64>,
     messages: Option<InboundMessages>,
+    presence: Option<InboundMessages>,
     params: Option<Map<String, Value>>,
     auth: Option<RawAuth>,
 }
@@ -216,7 +215,12 @@ fn interpret_numbered(action: u8, msg_serial: u64, frame: RawFrame) -> Inbound {
             messages: frame.messages.unwrap_or_default().into_records(),
             params: text_params(frame.params),
         }),
-        action::PRESENCE => Inbound::Presence { channel, msg_serial },
+        action::PRESENCE => Inbound::Presence(PublishFrame {
+            channel,
+            msg_serial,
+            messages: frame.presence.unwrap_or_default().into_records(),
+            params: Params::new(),
+        }),
         _ => {
             let error = Code::BadRequest.because("this server has no annotations and no objects");
             Inbound::Refused { msg_serial, error }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::serial::Position;
 use crate::wire::data::Data;
+use crate::wire::presence::PresenceMessage;
 
 pub type Extras = Map<String, Value>;
 
@@ -27,9 +28,7 @@ impl Message {
     /// The size that limits count (protocol.md § 8.4), in bytes.
     pub fn size(&self) -> usize {
         let text = |field: &Option<String>| field.as_ref().map_or(0, String::len);
-        let extras =
-            self.extras.as_ref().map_or(0, |extras| serde_json::to_string(extras).map_or(0, |json| json.len()));
-        text(&self.name) + text(&self.client_id) + extras + self.data.len()
+        text(&self.name) + text(&self.client_id) + sizes(&self.data, &self.extras)
     }
 
     /// Whether it asks to be delivered only to those who listen now (protocol.md § 8.6).
@@ -38,7 +37,13 @@ impl Message {
     }
 }
 
-/// One publish at its place in the channel's order: messages that stay together.
+/// The sizes of what messages and presence events have in common.
+pub(super) fn sizes(data: &Data, extras: &Option<Extras>) -> usize {
+    let json = |extras: &Extras| serde_json::to_string(extras).map_or(0, |json| json.len());
+    data.len() + extras.as_ref().map_or(0, json)
+}
+
+/// One publish at its place in the channel's order: what stays together.
 ///
 /// Pinned like [`Message`]: this is what a log row and a delivery consist of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,11 +52,47 @@ pub struct Entry {
     /// The protocol message's id: `<connectionId>:<msgSerial>`, or the base of the publisher's own ids.
     pub id: String,
     pub connection_id: Option<String>,
-    pub messages: Vec<Message>,
+    pub content: Content,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Content {
+    Messages(Vec<Message>),
+    Presence(Vec<PresenceMessage>),
 }
 
 impl Entry {
+    /// Its messages; none of a presence entry.
+    pub fn messages(&self) -> &[Message] {
+        match &self.content {
+            Content::Messages(messages) => messages,
+            Content::Presence(_) => &[],
+        }
+    }
+
+    /// Its presence events; none of a publish.
+    pub fn presence(&self) -> &[PresenceMessage] {
+        match &self.content {
+            Content::Presence(events) => events,
+            Content::Messages(_) => &[],
+        }
+    }
+
+    pub fn is_presence(&self) -> bool {
+        matches!(self.content, Content::Presence(_))
+    }
+
+    /// How many messages or events.
+    pub fn count(&self) -> usize {
+        self.messages().len() + self.presence().len()
+    }
+
+    pub fn size(&self) -> usize {
+        let messages = self.messages().iter().map(Message::size).sum::<usize>();
+        messages + self.presence().iter().map(PresenceMessage::size).sum::<usize>()
+    }
+
     pub fn is_ephemeral(&self) -> bool {
-        self.messages.iter().any(Message::is_ephemeral)
+        self.messages().iter().any(Message::is_ephemeral)
     }
 }

@@ -11,6 +11,7 @@ pub mod message;
 mod msgpack;
 pub mod outbound;
 pub mod packed;
+pub mod presence;
 pub mod several;
 
 #[cfg(test)]
@@ -19,7 +20,7 @@ mod golden_tests;
 use serde::{Deserialize, Serialize};
 
 /// How frames to a connection, or bodies of a REST response, are encoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Format {
     #[default]
     Json,

@@ -1,6 +1,6 @@
 //! What clients get: frames and messages, rendered in their format.
 //!
-//! An entry is rendered once per variant of its readers, never once per reader: see [`message_frame`].
+//! An entry is rendered once per variant of its readers, never once per reader: see [`entries_frame`].
 
 use serde::{Serialize, Serializer};
 
@@ -8,7 +8,8 @@ use crate::error::ErrorInfo;
 use crate::serial::Position;
 use crate::wire::data::{Data, to_base64};
 use crate::wire::inbound::Params;
-use crate::wire::message::{Entry, Extras, Message};
+use crate::wire::message::{Entry, Extras};
+use crate::wire::presence::PresenceMessage;
 use crate::wire::{Encoded, Format, action, encode};
 
 /// A frame to a client. Absent fields stay off the wire.
@@ -38,6 +39,8 @@ pub struct Outbound<'a> {
     pub params: Option<&'a Params>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub messages: Option<Vec<OutboundMessage<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence: Option<Vec<OutboundPresence<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub res: Option<&'a [PublishResult]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,6 +103,23 @@ pub struct OutboundMessage<'a> {
     pub version: Option<Version>,
 }
 
+/// A presence event, or a member, as readers get it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboundPresence<'a> {
+    pub action: u8,
+    pub id: &'a str,
+    pub client_id: &'a str,
+    pub connection_id: &'a str,
+    #[serde(skip_serializing_if = "OutboundData::is_absent")]
+    pub data: OutboundData<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    pub timestamp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extras: Option<&'a Extras>,
+}
+
 #[derive(Debug, Serialize)]
 pub struct Version {
     pub serial: String,
@@ -143,26 +163,66 @@ enum Detail {
     Page,
 }
 
-/// The MESSAGE frame for consecutive entries. `None` when there is nothing to say.
+/// The MESSAGE or PRESENCE frame for consecutive entries of one kind. `None` when there is nothing to say.
 ///
 /// One entry makes the frame of its publish; several travel as one frame whose messages each carry their own connection
 /// and time, since the runtime's cost is per frame.
-pub fn message_frame(channel: &str, series: &str, entries: &[&Entry], format: Format) -> Option<Encoded> {
+pub fn entries_frame(channel: &str, series: &str, entries: &[&Entry], format: Format) -> Option<Encoded> {
     let last = entries.last()?;
+    let is_presence = last.is_presence();
     let serial = last.position.serial(series);
     let detail = if entries.len() == 1 { Detail::Framed } else { Detail::Merged };
     let single = (detail == Detail::Framed).then_some(*last);
     let frame = Outbound {
-        action: action::MESSAGE,
+        action: if is_presence { action::PRESENCE } else { action::MESSAGE },
         channel: Some(channel),
         channel_serial: Some(&serial),
         id: single.map(|entry| entry.id.as_str()),
         connection_id: single.and_then(|entry| entry.connection_id.as_deref()),
         timestamp: Some(last.position.time_ms()),
-        messages: Some(entries.iter().flat_map(|entry| render_all(entry, series, format, detail)).collect()),
+        messages: (!is_presence)
+            .then(|| entries.iter().flat_map(|entry| render_all(entry, series, format, detail)).collect()),
+        presence: is_presence.then(|| events(entries.iter().copied(), format)),
         ..Outbound::default()
     };
     Some(frame.encode(format))
+}
+
+/// The SYNC frame for members; `serial` says of which sync, and how far it is.
+pub fn sync_frame<'a>(
+    channel: &str,
+    serial: &str,
+    members: impl Iterator<Item = &'a Entry>,
+    format: Format,
+) -> Encoded {
+    let frame = Outbound {
+        action: action::SYNC,
+        channel: Some(channel),
+        channel_serial: Some(serial),
+        presence: Some(events(members, format)),
+        ..Outbound::default()
+    };
+    frame.encode(format)
+}
+
+/// The presence events of entries, in order.
+pub fn events<'a>(entries: impl Iterator<Item = &'a Entry>, format: Format) -> Vec<OutboundPresence<'a>> {
+    entries.flat_map(|entry| (0..entry.presence().len()).map(move |index| page_event(entry, index, format))).collect()
+}
+
+pub fn page_event(entry: &Entry, index: usize, format: Format) -> OutboundPresence<'_> {
+    let event: &PresenceMessage = &entry.presence()[index];
+    let (data, encoding) = render_data(&event.data, event.encoding.as_deref(), format);
+    OutboundPresence {
+        action: event.action.number(),
+        id: &event.id,
+        client_id: &event.client_id,
+        connection_id: &event.connection_id,
+        data,
+        encoding,
+        timestamp: entry.position.time_ms(),
+        extras: event.extras.as_ref(),
+    }
 }
 
 fn render_all<'a>(
@@ -171,7 +231,7 @@ fn render_all<'a>(
     format: Format,
     detail: Detail,
 ) -> impl Iterator<Item = OutboundMessage<'a>> {
-    (0..entry.messages.len()).map(move |index| render(entry, index, series, format, detail))
+    (0..entry.messages().len()).map(move |index| render(entry, index, series, format, detail))
 }
 
 /// One message of a REST page.
@@ -180,8 +240,8 @@ pub fn page_message<'a>(entry: &'a Entry, index: usize, series: &str, format: Fo
 }
 
 fn render<'a>(entry: &'a Entry, index: usize, series: &str, format: Format, detail: Detail) -> OutboundMessage<'a> {
-    let message = &entry.messages[index];
-    let (data, encoding) = render_data(message, format);
+    let message = &entry.messages()[index];
+    let (data, encoding) = render_data(&message.data, message.encoding.as_deref(), format);
     let serial = entry.position.message_serial(series, index);
     let timestamp = entry.position.time_ms();
     OutboundMessage {
@@ -201,12 +261,11 @@ fn render<'a>(entry: &'a Entry, index: usize, series: &str, format: Format, deta
 
 /// The publisher's own id, or the one that its place in the publish gives it.
 pub fn message_id(entry: &Entry, index: usize) -> String {
-    entry.messages[index].id.clone().unwrap_or_else(|| format!("{}:{index}", entry.id))
+    entry.messages()[index].id.clone().unwrap_or_else(|| format!("{}:{index}", entry.id))
 }
 
-fn render_data(message: &Message, format: Format) -> (OutboundData<'_>, Option<String>) {
-    let encoding = message.encoding.as_deref();
-    match (&message.data, format) {
+fn render_data<'a>(data: &'a Data, encoding: Option<&str>, format: Format) -> (OutboundData<'a>, Option<String>) {
+    match (data, format) {
         (Data::Absent, _) => (OutboundData::Absent, encoding.map(str::to_owned)),
         (Data::Text(text), _) => (OutboundData::Text(text), encoding.map(str::to_owned)),
         (Data::Binary(bytes), Format::Msgpack) => (OutboundData::Bytes(bytes), encoding.map(str::to_owned)),

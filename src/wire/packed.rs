@@ -85,11 +85,16 @@ impl<'de> Deserialize<'de> for Packed {
 mod tests {
     use super::*;
     use crate::serial::Position;
-    use crate::wire::message::Message;
+    use crate::wire::message::{Content, Message};
 
     fn entry(position: u64) -> Entry {
         let messages = vec![Message { name: Some("n".into()), ..Message::default() }];
-        Entry { position: Position(position), id: "a:0".into(), connection_id: None, messages }
+        Entry {
+            position: Position(position),
+            id: "a:0".into(),
+            connection_id: None,
+            content: Content::Messages(messages),
+        }
     }
 
     #[test]

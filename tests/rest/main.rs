@@ -7,6 +7,7 @@ mod history;
 #[path = "../support/memory_store.rs"]
 mod memory_store;
 mod properties;
+mod presence;
 mod publishing;
 mod tokens;
 mod revocations;

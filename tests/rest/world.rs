@@ -135,6 +135,8 @@ impl World {
                     other => panic!("not an answer to a publish: {other:?}"),
                 }
             }
+            Call::Count => channel.counts(store).map(Response::Counts),
+            Call::Members(query) => channel.members(store, &query).map(Response::Members),
             Call::History(query) => channel.history(store, &query, now_ms).map(Response::History),
             other => panic!("REST does not ask this: {other:?}"),
         }

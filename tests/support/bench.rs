@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use courtside::auth::{App, Capability, Grant, Identity, KeyName};
 use courtside::call::{
-    Address, Answer, Delivery, Publish, PublishKey, RelayName, Request, Response, Rules, Subscribed,
+    Address, Answer, Delivery, Publish, PublishKey, RelayName, Request, Response, Rules, Submission, Subscribed,
 };
 use courtside::channel::{self, Channel, Ticket};
 use courtside::name::ChannelName;
@@ -12,7 +12,7 @@ use courtside::relay::session::Opening;
 use courtside::relay::{self, Relay, SocketId};
 use courtside::serial::Position;
 use courtside::wire::data::Data;
-use courtside::wire::message::{Entry, Message};
+use courtside::wire::message::{Content, Entry, Message};
 use courtside::wire::packed::Packed;
 use courtside::wire::{Encoded, Format};
 
@@ -37,7 +37,11 @@ pub fn wake(store: &mut MemoryStore) -> Channel {
 
 pub fn numbered(connection_id: &str, serial: u64) -> Publish {
     let messages = vec![Message { data: Data::Text(format!("{connection_id}:{serial}")), ..Message::default() }];
-    Publish { key: PublishKey::Serial(serial), connection_id: Some(connection_id.to_owned()), messages }
+    Publish {
+        key: PublishKey::Serial(serial),
+        connection_id: Some(connection_id.to_owned()),
+        content: Submission::Messages(messages),
+    }
 }
 
 /// Publishes together. Gives the places, and what is delivered.
@@ -57,6 +61,7 @@ pub fn publish(
                 }));
             }
             channel::Effect::Deliver { attempt, delivery, .. } => deliveries.push((attempt, delivery)),
+            channel::Effect::Roll { .. } => {}
         }
     }
     (places, deliveries)
@@ -134,7 +139,7 @@ pub fn record(effects: &[relay::Effect], socket: u32) -> Option<Vec<u8>> {
 }
 
 pub fn subscribed(position: u64) -> Option<Answer<Response>> {
-    Some(Ok(Response::Subscribed(Subscribed { series: SERIES.to_owned(), position: Position(position) })))
+    Some(Ok(Response::Subscribed(Subscribed { series: SERIES.to_owned(), position: Position(position), members: 0 })))
 }
 
 /// A delivery of one publish at each place behind `prior`.
@@ -146,6 +151,7 @@ pub fn delivery(prior: u64, places: &[u64]) -> Delivery {
         through: Position(places.last().copied().unwrap_or(prior)),
         gap: false,
         entries: entries(places),
+        members: 0,
     }
 }
 
@@ -153,7 +159,8 @@ pub fn entries(places: &[u64]) -> Packed {
     let mut packed = Packed::default();
     for place in places {
         let messages = vec![Message { data: Data::Text(format!("at {place}")), ..Message::default() }];
-        let entry = Entry { position: Position(*place), id: format!("x:{place}"), connection_id: None, messages };
+        let content = Content::Messages(messages);
+        let entry = Entry { position: Position(*place), id: format!("x:{place}"), connection_id: None, content };
         packed.append(&Packed::one(&entry));
     }
     packed

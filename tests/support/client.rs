@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::frames::{Frame, action};
 use super::ledger::Ledger;
-use super::publish::{Publish, message};
+use super::presence::ENTER;
+use super::publish::{Act, Publish, message};
 use super::subscription::{State, Subscription};
 
 /// The client gives up waiting for a frame that answers it.
@@ -23,6 +24,8 @@ const SURELY_RESUMABLE_MS: u64 = 60_000;
 
 /// Refusals that say that something failed on the way; any other is a fault of the server's.
 const TRANSIENT: [u32; 4] = [50_000, 50_001, 50_003, 42_911];
+
+const NOT_ATTACHED: u32 = 91_001;
 
 /// What a client does to its transport.
 #[derive(Debug)]
@@ -193,7 +196,9 @@ impl Client {
             action::CLOSED if self.closing => self.hang_up(now_ms),
             action::ACK => self.acknowledged(frame, ledger),
             action::NACK => self.refused(frame),
-            action::ATTACHED | action::DETACHED | action::MESSAGE => self.channel_frame(frame, now_ms, ledger),
+            action::ATTACHED | action::DETACHED | action::MESSAGE | action::PRESENCE | action::SYNC => {
+                self.channel_frame(frame, now_ms, ledger)
+            }
             _ => panic!("a client gets {frame:?}"),
         }
     }
@@ -229,6 +234,9 @@ impl Client {
         self.latest.fill(Position::ZERO);
         for (serial, waiting) in (0..).zip(&mut self.unacknowledged) {
             (waiting.serial, waiting.may_be_placed) = (serial, true);
+            if let Some(act) = &mut waiting.publish.act {
+                act.known = None;
+            }
         }
         self.next_serial = self.unacknowledged.len() as u64;
     }
@@ -240,6 +248,9 @@ impl Client {
         for (waiting, result) in settled.into_iter().zip(results) {
             let Publish { channel, tag, messages, .. } = &waiting.publish;
             assert_eq!(result.serials.len(), *messages, "an ACK names each message");
+            if waiting.publish.act.is_some() {
+                continue;
+            }
             let position = ledger.acknowledged(*channel, tag, &result.serials);
             // What the relay gave up, unknown to its client, and is sent again, may come behind those after it.
             let in_order = position > self.latest[*channel] || (waiting.sent_again && self.unsteady);
@@ -254,9 +265,11 @@ impl Client {
 
     fn refused(&mut self, frame: &Frame) -> Vec<Deed> {
         let code = frame.error_code().expect("a NACK has an error");
-        assert!(TRANSIENT.contains(&code), "a publish is refused: {frame:?}");
-        assert!(!self.calm, "nothing fails any more, yet a publish does: {frame:?}");
-        self.settle(frame);
+        let settled = self.settle(frame);
+        // Sent again to a channel that was left meanwhile.
+        let is_elsewhere = code == NOT_ATTACHED && settled.iter().all(|waiting| waiting.publish.act.is_some());
+        assert!(is_elsewhere || TRANSIENT.contains(&code), "a publish is refused: {frame:?}");
+        assert!(is_elsewhere || !self.calm, "nothing fails any more, yet a publish does: {frame:?}");
         Vec::new()
     }
 
@@ -277,6 +290,7 @@ impl Client {
             action::ATTACHED => {
                 let flags = (frame.flags & RESUMED != 0, frame.flags & HAS_BACKLOG != 0);
                 subscription.attached(frame, flags, ledger);
+                return self.enter_again(name);
             }
             action::DETACHED => {
                 let code = frame.error_code();
@@ -284,12 +298,40 @@ impl Client {
                 assert!(code.is_none() || !self.calm, "nothing fails any more, yet an attachment does: {frame:?}");
                 subscription.detached(code, now_ms);
             }
+            action::SYNC => subscription.sync(frame, connection_id),
             _ => {
                 let silent = connection_id.filter(|_| !self.echo || subscription.no_echo);
-                subscription.messages(frame, silent, ledger);
+                match frame.action {
+                    action::PRESENCE => subscription.presence(frame, silent, connection_id, ledger),
+                    _ => subscription.messages(frame, silent, ledger),
+                }
             }
         }
         Vec::new()
+    }
+
+    /// Whatever became of them meanwhile, its own members are there again.
+    fn enter_again(&mut self, name: &str) -> Vec<Deed> {
+        let find = |subscription: &&Subscription| subscription.name == name;
+        let Some(subscription) = self.subscriptions.iter().find(find) else { return Vec::new() };
+        if subscription.state != State::Attached {
+            return Vec::new();
+        }
+        let connection_id = self.connection_id.clone();
+        let enter = |(client_id, (connection, id)): (&String, &(String, String))| Publish {
+            name: name.to_owned(),
+            channel: subscription.channel,
+            tag: "again".to_owned(),
+            messages: 0,
+            own_id: false,
+            act: Some(Act {
+                action: ENTER,
+                client_id: client_id.clone(),
+                known: (Some(connection) == connection_id.as_ref()).then(|| id.clone()),
+            }),
+        };
+        let mine: Vec<Publish> = subscription.view.mine.iter().map(enter).collect();
+        mine.into_iter().flat_map(|publish| self.publish(publish, true)).collect()
     }
 
     /// What is still open when all should be done.

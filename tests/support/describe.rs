@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use courtside::call::{Answer, Backlog, Outcome, Publish, PublishKey, Request, Response};
+use courtside::call::{Answer, Backlog, Outcome, Publish, PublishKey, Request, Response, Submission};
+use courtside::wire::message::{Content, Entry};
 use courtside::wire::packed::Packed;
+use courtside::wire::presence::PresenceMessage;
 use serde_json::Value;
 
 use super::client::Deed;
@@ -29,6 +31,8 @@ impl fmt::Display for Input {
             Input::Delivered { relay, attempt, answer } => {
                 write!(f, "answer to delivery {attempt} of {relay}: {answer:?}")
             }
+            Input::Roll { id, roll } => write!(f, "roll call {}: {:?}", id.0, roll.connections),
+            Input::Rolled { attempt, answer, .. } => write!(f, "answer to roll call {attempt}: {answer:?}"),
             Input::Commit => write!(f, "commit"),
             Input::Alarm => write!(f, "alarm"),
         }
@@ -47,7 +51,13 @@ fn publish(publish: &Publish) -> String {
         PublishKey::Serial(serial) => format!("{}:{serial}", publish.connection_id.as_deref().unwrap_or_default()),
         other => format!("{other:?}"),
     };
-    format!("publish {} as {key}; ", tag_of(&publish.messages[0].data))
+    match &publish.content {
+        Submission::Messages(messages) => format!("publish {} as {key}; ", tag_of(&messages[0].data)),
+        Submission::Presence { deeds, .. } => deeds.iter().map(|deed| format!("{} ", happened(&deed.event))).collect(),
+        Submission::Fate { fate, .. } => {
+            format!("{} is {fate:?} as {key}; ", publish.connection_id.as_deref().unwrap_or_default())
+        }
+    }
 }
 
 fn said(answer: &Option<Answer<Response>>) -> String {
@@ -74,9 +84,19 @@ fn backlog_words(backlog: &Backlog) -> String {
 
 fn tags(entries: &Packed) -> String {
     let entries = entries.entries().expect("entries are whole");
-    let tags: Vec<String> =
-        entries.iter().map(|entry| format!("{} at {}", tag_of(&entry.messages[0].data), entry.position.0)).collect();
+    let tags: Vec<String> = entries.iter().map(|entry| format!("{} at {}", what(entry), entry.position.0)).collect();
     tags.join(", ")
+}
+
+fn what(entry: &Entry) -> String {
+    match &entry.content {
+        Content::Messages(messages) => tag_of(&messages[0].data),
+        Content::Presence(events) => events.iter().map(happened).collect::<Vec<_>>().join("+"),
+    }
+}
+
+fn happened(event: &PresenceMessage) -> String {
+    format!("{:?} {} {}", event.action, event.client_id, event.id)
 }
 
 impl fmt::Display for Deed {
@@ -138,6 +158,8 @@ pub fn action_name(number: u8) -> String {
         action::DETACH => "DETACH",
         action::DETACHED => "DETACHED",
         action::MESSAGE => "MESSAGE",
+        action::PRESENCE => "PRESENCE",
+        action::SYNC => "SYNC",
         _ => return format!("action {number}"),
     };
     name.to_owned()

@@ -1,12 +1,13 @@
 //! An object's storage: what was written in one turn becomes durable together and in order, writes may fail, and a lost
 //! process leaves only what was durable.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use courtside::call::RelayName;
-use courtside::channel::store::{Row, Store, StoreError, Stored, Totals};
+use courtside::call::{Hold, MembersQuery, RelayName};
+use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, Totals};
 use courtside::serial::Position;
 use courtside::wire::packed::Packed;
+use courtside::wire::presence::MemberKey;
 
 use super::memory_store::MemoryStore;
 use super::random::Random;
@@ -32,6 +33,7 @@ enum Write {
     RemoveRelay(RelayName),
     Append(Row),
     Trim(Position),
+    Hold(String, Hold, Option<u64>),
     Alarm(Option<u64>),
 }
 
@@ -43,6 +45,7 @@ impl Write {
             Write::RemoveRelay(relay) => store.remove_relay(relay),
             Write::Append(row) => store.append(row),
             Write::Trim(through) => store.trim(*through),
+            Write::Hold(connection_id, hold, leaves_at_ms) => store.hold(connection_id, hold, *leaves_at_ms),
             Write::Alarm(_) => Ok(()),
         }
     }
@@ -113,6 +116,13 @@ impl Disk {
         std::mem::take(&mut self.written)
     }
 
+    /// Who is stored as present, and by which event.
+    pub fn present(&self) -> BTreeMap<(String, String), String> {
+        let event = |packed: &Packed| packed.entries().expect("members are whole")[0].presence()[0].clone();
+        let present = self.live.members.values().map(|stored| event(&stored.member));
+        present.map(|event| ((event.connection_id, event.client_id), event.id)).collect()
+    }
+
     fn fails(&mut self) -> bool {
         self.failures > 0 && self.random.chance(self.failures)
     }
@@ -173,5 +183,21 @@ impl Store for Disk {
 
     fn keys_after(&mut self, after: Position) -> Result<String, StoreError> {
         self.read()?.keys_after(after)
+    }
+
+    fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {
+        self.read()?.member(key)
+    }
+
+    fn members(&mut self, query: &MembersQuery) -> Result<Vec<Packed>, StoreError> {
+        self.read()?.members(query)
+    }
+
+    fn holders(&mut self) -> Result<Vec<StoredHolder>, StoreError> {
+        self.read()?.holders()
+    }
+
+    fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
+        self.write(Write::Hold(connection_id.to_owned(), hold.clone(), leaves_at_ms))
     }
 }

@@ -20,6 +20,7 @@ pub struct Frame {
     pub count: Option<u64>,
     pub flags: u32,
     pub messages: Vec<Message>,
+    pub presence: Vec<Event>,
     pub res: Option<Vec<PublishResult>>,
     pub error: Option<Error>,
 }
@@ -38,6 +39,18 @@ pub struct Message {
     pub data: Data,
     pub connection_id: Option<String>,
     pub serial: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Event {
+    pub action: u8,
+    pub id: String,
+    pub client_id: String,
+    pub connection_id: String,
+    pub timestamp: u64,
+    #[serde(deserialize_with = "plain")]
+    pub data: Data,
 }
 
 /// What is published here is text, or bytes in msgpack.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use courtside::auth::App;
-use courtside::call::{Address, Answer, ChannelCall, Delivered, Delivery, RelayName, Response};
+use courtside::call::{Address, Answer, ChannelCall, Delivered, Delivery, Missing, RelayName, Response, Roll};
 use courtside::channel::{self, Channel, Ticket};
 use courtside::relay::session::Opening;
 use courtside::relay::{self, Relay, SocketId};
@@ -40,6 +40,8 @@ pub enum Input {
     Answered { ticket: Ticket, answer: Option<Answer<Response>> },
     Deliver { id: CallId, delivery: Delivery },
     Delivered { relay: RelayName, attempt: u64, answer: Option<Delivered> },
+    Roll { id: CallId, roll: Roll },
+    Rolled { relay: RelayName, attempt: u64, answer: Option<Missing> },
     Commit,
     Alarm,
 }
@@ -51,8 +53,10 @@ pub enum Output {
     Close { link: LinkId },
     Call { ticket: Ticket, call: ChannelCall },
     Deliver { relay: RelayName, attempt: u64, delivery: Delivery },
+    Roll { relay: RelayName, attempt: u64, roll: Roll },
     Answer { id: CallId, answer: Option<Answer<Response>> },
     Delivered { id: CallId, answer: Delivered },
+    Missing { id: CallId, answer: Missing },
 }
 
 impl Output {

@@ -42,6 +42,8 @@ pub struct Logged {
     pub connection_id: Option<String>,
     pub tag: String,
     pub messages: Vec<(Option<String>, Data)>,
+    /// The ids of presence events, in place of messages.
+    pub events: Vec<String>,
     pub own_id: bool,
     /// The world's time then.
     logged_ms: u64,
@@ -49,10 +51,13 @@ pub struct Logged {
 
 impl Logged {
     fn of(entry: Entry, logged_ms: u64) -> Logged {
-        let own_id = entry.messages[0].id.is_some();
-        let messages: Vec<_> = entry.messages.into_iter().map(|message| (message.id, message.data)).collect();
-        let tag = tag_of(&messages[0].1);
-        Logged { position: entry.position, connection_id: entry.connection_id, tag, messages, own_id, logged_ms }
+        let own_id = entry.messages().first().is_some_and(|message| message.id.is_some());
+        let messages: Vec<_> =
+            entry.messages().iter().map(|message| (message.id.clone(), message.data.clone())).collect();
+        let events: Vec<_> = entry.presence().iter().map(|event| event.id.clone()).collect();
+        let tag = messages.first().map_or_else(|| entry.id.clone(), |(_, data)| tag_of(data));
+        let (position, connection_id) = (entry.position, entry.connection_id);
+        Logged { position, connection_id, tag, messages, events, own_id, logged_ms }
     }
 }
 
@@ -121,8 +126,30 @@ impl Ledger {
     /// A client was sent an entry. Gives what follows `after` for a client that doesn't hear `silent`.
     pub fn next(&self, channel: usize, after: Position, silent: Option<&str>) -> Option<&Logged> {
         let book = &self.books[channel];
-        let heard = |logged: &&Logged| silent.is_none() || logged.connection_id.as_deref() != silent;
+        let heard = |logged: &&Logged| {
+            silent.is_none() || !logged.events.is_empty() || logged.connection_id.as_deref() != silent
+        };
         book.entries[book.index_after(after)..].iter().find(heard)
+    }
+
+    /// The place before the next message: a rewind passes over presence events.
+    pub fn before_message(&self, channel: usize, after: Position, silent: Option<&str>) -> Position {
+        let mut at = after;
+        while let Some(logged) = self.next(channel, at, silent).filter(|logged| !logged.events.is_empty()) {
+            at = logged.position;
+        }
+        at
+    }
+
+    /// The place before an event, though no message lies between.
+    pub fn before_event(&self, channel: usize, after: Position, id: &str) -> Position {
+        let mut at = after;
+        loop {
+            match self.next(channel, at, None) {
+                Some(logged) if logged.events.first().is_some_and(|event| event != id) => at = logged.position,
+                _ => return at,
+            }
+        }
     }
 
     pub fn is_durable(&self, channel: usize, position: Position) -> bool {

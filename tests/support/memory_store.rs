@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use courtside::call::RelayName;
-use courtside::channel::store::{Row, Store, StoreError, Stored, Totals};
+use courtside::call::{Hold, MembersQuery, RelayName};
+use courtside::channel::store::{Change, Row, Store, StoreError, Stored, StoredHolder, StoredMember, Totals};
 use courtside::serial::Position;
 use courtside::wire::packed::Packed;
+use courtside::wire::presence::MemberKey;
 
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     pub meta: Option<Vec<u8>>,
     pub relays: BTreeSet<RelayName>,
     pub rows: BTreeMap<Position, Row>,
+    pub members: BTreeMap<MemberKey, StoredMember>,
     /// The next append fails.
     pub fail_append: bool,
     /// ... but the row is kept.
@@ -44,6 +46,7 @@ impl Store for MemoryStore {
             relays: self.relays.iter().cloned().collect(),
             newest: end(self.rows.last_key_value()),
             oldest: end(self.rows.first_key_value()),
+            members: self.members.len(),
         })
     }
 
@@ -72,6 +75,12 @@ impl Store for MemoryStore {
                 return Err(StoreError("the row exists".into()));
             }
             self.rows.insert(row.position, row.clone());
+            for change in &row.changes {
+                match change {
+                    Change::Put(member) => self.members.insert(member.key.clone(), member.clone()),
+                    Change::Remove(key) => self.members.remove(key),
+                };
+            }
         }
         if fails { Err(StoreError("append".into())) } else { Ok(()) }
     }
@@ -101,5 +110,46 @@ impl Store for MemoryStore {
     fn keys_after(&mut self, after: Position) -> Result<String, StoreError> {
         let rows = self.rows.range(Position(after.0 + 1)..);
         Ok(rows.map(|(position, row)| format!("{} {}", position.0, row.keys)).collect::<Vec<_>>().join(" "))
+    }
+
+    fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {
+        Ok(self.members.get(key).map(|stored| stored.member.clone()))
+    }
+
+    fn members(&mut self, query: &MembersQuery) -> Result<Vec<Packed>, StoreError> {
+        let matches = |key: &MemberKey| {
+            query.after.as_ref().is_none_or(|after| key > after)
+                && query.client_id.as_ref().is_none_or(|client_id| key.client_id == *client_id)
+                && query.connection_id.as_ref().is_none_or(|connection_id| key.connection_id == *connection_id)
+        };
+        let found = self.members.iter().filter(|(key, _)| matches(key)).take(query.limit);
+        Ok(found.map(|(_, stored)| stored.member.clone()).collect())
+    }
+
+    fn holders(&mut self) -> Result<Vec<StoredHolder>, StoreError> {
+        let mut holders: Vec<StoredHolder> = Vec::new();
+        for (key, stored) in &self.members {
+            let (hold, leaves_at_ms) = (stored.hold.clone(), stored.leaves_at_ms);
+            match holders.last_mut().filter(|last| last.connection_id == key.connection_id) {
+                Some(last) => {
+                    assert_eq!((&last.hold, last.leaves_at_ms), (&hold, leaves_at_ms), "one connection, one hold");
+                    last.members += 1;
+                }
+                None => holders.push(StoredHolder {
+                    connection_id: key.connection_id.clone(),
+                    hold,
+                    leaves_at_ms,
+                    members: 1,
+                }),
+            }
+        }
+        Ok(holders)
+    }
+
+    fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
+        for (_, stored) in self.members.iter_mut().filter(|(key, _)| key.connection_id == connection_id) {
+            (stored.hold, stored.leaves_at_ms) = (hold.clone(), leaves_at_ms);
+        }
+        Ok(())
     }
 }

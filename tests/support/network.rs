@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use courtside::auth::{Capability, Grant, Identity, KeyName};
-use courtside::call::{Answer, Delivered, RelayName, Response};
+use courtside::call::{Answer, Delivered, Missing, RelayName, Response};
 use courtside::channel::Ticket;
 use courtside::relay::session::Opening;
 use courtside::wire::Encoded;
@@ -38,13 +38,31 @@ pub(super) struct Call {
 pub(super) enum Reply {
     Call(Ticket),
     Delivery(RelayName, u64),
+    Roll(RelayName, u64),
+}
+
+/// What comes back of a call.
+#[derive(Clone, Debug)]
+pub(super) enum Said {
+    Nothing,
+    Answer(Answer<Response>),
+    Delivered(Delivered),
+    Missing(Missing),
 }
 
 impl Reply {
-    fn input(self, answer: Option<Answer<Response>>, delivered: Option<Delivered>) -> Input {
-        match self {
-            Reply::Call(ticket) => Input::Answered { ticket, answer },
-            Reply::Delivery(relay, attempt) => Input::Delivered { relay, attempt, answer: delivered },
+    fn input(self, said: Said) -> Input {
+        match (self, said) {
+            (Reply::Call(ticket), Said::Answer(answer)) => Input::Answered { ticket, answer: Some(answer) },
+            (Reply::Call(ticket), _) => Input::Answered { ticket, answer: None },
+            (Reply::Delivery(relay, attempt), Said::Delivered(answer)) => {
+                Input::Delivered { relay, attempt, answer: Some(answer) }
+            }
+            (Reply::Delivery(relay, attempt), _) => Input::Delivered { relay, attempt, answer: None },
+            (Reply::Roll(relay, attempt), Said::Missing(answer)) => {
+                Input::Rolled { relay, attempt, answer: Some(answer) }
+            }
+            (Reply::Roll(relay, attempt), _) => Input::Rolled { relay, attempt, answer: None },
         }
     }
 }
@@ -86,13 +104,13 @@ impl World {
     /// The caller learns that its call failed: before the call arrives, or long after.
     pub(super) fn no_answer(&mut self, caller: usize, life: u64, reply: Reply) {
         let delay_ms = self.delay_ms();
-        self.after(delay_ms, Event::Turn { host: caller, life: Some(life), input: reply.input(None, None) });
+        self.after(delay_ms, Event::Turn { host: caller, life: Some(life), input: reply.input(Said::Nothing) });
     }
 
-    pub(super) fn answer(&mut self, id: CallId, answer: Option<Answer<Response>>, delivered: Option<Delivered>) {
+    pub(super) fn answer(&mut self, id: CallId, said: Said) {
         let Some(call) = self.calls.remove(&id) else { return };
         let delay_ms = self.delay_ms();
-        let input = call.reply.input(answer, delivered);
+        let input = call.reply.input(said);
         self.after(delay_ms, Event::Turn { host: call.caller, life: Some(call.life), input });
     }
 
@@ -123,6 +141,7 @@ impl World {
             format: home.format,
             echo: home.client.echo,
             heartbeat_interval_ms: 15_000,
+            grace_ms: courtside::limits::GRACE_MS,
             resume,
             is_secure: true,
         };

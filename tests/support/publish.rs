@@ -12,9 +12,27 @@ pub struct Publish {
     pub tag: String,
     pub messages: usize,
     pub own_id: bool,
+    /// A presence event instead of messages.
+    pub act: Option<Act>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Act {
+    pub action: u8,
+    pub client_id: String,
+    /// By what the server may know that it is there.
+    pub known: Option<String>,
 }
 
 pub fn message(publish: &Publish, serial: u64) -> Value {
+    if let Some(act) = &publish.act {
+        let mut event = json!({"action": act.action, "clientId": act.client_id, "data": publish.tag});
+        if let Some(known) = &act.known {
+            event["id"] = json!(known);
+        }
+        let name = &publish.name;
+        return json!({"action": action::PRESENCE, "channel": name, "msgSerial": serial, "presence": [event]});
+    }
     let one = |index: usize| {
         let mut message = json!({"name": "m", "data": format!("{}/{index}", publish.tag), "action": 0});
         if publish.own_id {

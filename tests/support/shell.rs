@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use courtside::call::{
-    Answer, ChannelCall, Delivered, Delivery, HistoryPage, HistoryQuery, RelayName, Request, Response, Rules,
+    Answer, ChannelCall, Delivered, Delivery, HistoryPage, HistoryQuery, Missing, RelayName, Request, Response, Roll,
+    Rules,
 };
 use courtside::channel::{self, Channel, Ticket};
 use courtside::relay::{self, Relay, SocketId};
@@ -50,6 +51,14 @@ impl Host {
                 self.outputs.push(Output::Delivered { id, answer });
             }
             Input::Delivered { relay, attempt, answer } => self.delivered(&relay, attempt, answer, now_ms),
+            Input::Roll { id, roll } => {
+                self.wake_relay(now_ms);
+                let answer = self.roll(&roll);
+                self.outputs.push(Output::Missing { id, answer });
+            }
+            Input::Rolled { relay, attempt, answer } => {
+                self.channel_input(|channel, disk| channel.rolled(disk, &relay, attempt, answer, now_ms));
+            }
             Input::Commit => {
                 self.commit_scheduled = false;
                 self.channel_input(|channel, disk| channel.commit(disk, now_ms));
@@ -133,6 +142,10 @@ impl Host {
         answer
     }
 
+    fn roll(&mut self, roll: &Roll) -> Missing {
+        self.relay.as_ref().map_or_else(|| Missing(roll.connections.clone()), |relay| relay.roll(roll))
+    }
+
     fn wake_channel(&mut self, rules: Option<Rules>, now_ms: u64) -> Result<(), ()> {
         let (None, Some(address)) = (&self.channel, &self.address) else { return Ok(()) };
         let series = format!("life{}", self.life);
@@ -165,6 +178,8 @@ impl Host {
             Request::Subscribe(relay) => channel.subscribe(store, relay).map(Response::Subscribed),
             Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
             Request::History(query) => channel.history(store, &query, now_ms).map(Response::History),
+            Request::Members(query) => channel.members(store, &query).map(Response::Members),
+            Request::Count => channel.counts(store).map(Response::Counts),
         };
         self.reply(waiting, Some(answer), now_ms);
     }
@@ -187,6 +202,15 @@ impl Host {
                 self.wake_relay(now_ms);
                 let answer = self.deliver(&delivery, now_ms);
                 self.delivered(&relay, attempt, Some(answer), now_ms);
+            }
+            channel::Effect::Roll { relay, attempt, roll } if relay == self.name => {
+                self.wake_relay(now_ms);
+                let answer = Some(self.roll(&roll));
+                self.channel_input(|channel, disk| channel.rolled(disk, &relay, attempt, answer, now_ms));
+            }
+            channel::Effect::Roll { relay, attempt, roll } => {
+                self.in_flight += 1;
+                self.outputs.push(Output::Roll { relay, attempt, roll });
             }
             channel::Effect::Deliver { relay, attempt, delivery } => {
                 self.in_flight += 1;

@@ -155,7 +155,7 @@ impl Stage {
         match output {
             Output::Frame { link, frame } => self.tell(link, &frame),
             Output::Close { link } => self.say(link, "transport is closed"),
-            Output::Call { .. } | Output::Deliver { .. } => match &mut self.held {
+            Output::Call { .. } | Output::Deliver { .. } | Output::Roll { .. } => match &mut self.held {
                 Some(held) => held.push((life, output)),
                 None => return Some(self.call(life, output)),
             },
@@ -168,6 +168,11 @@ impl Stage {
                 let (life, call) = self.waiting.remove(&id)?;
                 let Output::Deliver { relay, attempt, .. } = call else { unreachable!("deliveries are answered so") };
                 return self.to_memory(CHANNEL, life, Input::Delivered { relay, attempt, answer: Some(answer) });
+            }
+            Output::Missing { id, answer } => {
+                let (life, call) = self.waiting.remove(&id)?;
+                let Output::Roll { relay, attempt, .. } = call else { unreachable!("roll calls are answered so") };
+                return self.to_memory(CHANNEL, life, Input::Rolled { relay, attempt, answer: Some(answer) });
             }
         }
         None
@@ -184,6 +189,7 @@ impl Stage {
         let input = match &output {
             Output::Call { call, .. } => (CHANNEL, Input::Call { id, call: call.clone() }),
             Output::Deliver { delivery, .. } => (RELAY, Input::Deliver { id, delivery: delivery.clone() }),
+            Output::Roll { roll, .. } => (RELAY, Input::Roll { id, roll: roll.clone() }),
             _ => unreachable!("only calls are made"),
         };
         self.waiting.insert(id, (life, output));
@@ -203,6 +209,7 @@ impl Stage {
             let (host, input) = match output {
                 Output::Call { ticket, .. } => (RELAY, Input::Answered { ticket, answer: None }),
                 Output::Deliver { relay, attempt, .. } => (CHANNEL, Input::Delivered { relay, attempt, answer: None }),
+                Output::Roll { relay, attempt, .. } => (CHANNEL, Input::Rolled { relay, attempt, answer: None }),
                 _ => unreachable!("only calls are held"),
             };
             if let Some((host, input)) = self.to_memory(host, life, input) {

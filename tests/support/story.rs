@@ -1,17 +1,21 @@
 //! One run of the simulation: a world made from a seed, busy and quiet times in it, and the reckoning at the end.
 
+use std::collections::BTreeMap;
+
 use courtside::call::HistoryQuery;
+use courtside::serial::Position;
 use courtside::wire::Format;
 use serde_json::json;
 
 use super::client::{Client, Deed, Transport};
-use super::ledger::{Ledger, tag_of};
-use super::publish::Publish;
+use super::ledger::{Ledger, Logged, tag_of};
+use super::presence::{ENTER, Key, LEAVE, UPDATE};
+use super::publish::{Act, Publish};
 use super::random::Random;
 use super::subscription::{State, Subscription};
 use super::trace::note;
 use super::weather::Weather;
-use super::world::{World, channel_name};
+use super::world::{Home, World, channel_name};
 
 /// How long the longest backoffs, timeouts and clock skews take to pass.
 const CALM_MS: u64 = 200_000;
@@ -23,6 +27,7 @@ pub struct Tally {
     pub received: usize,
     pub gaps: usize,
     pub repeats: usize,
+    pub present: usize,
 }
 
 pub fn run(seed: u64) -> Tally {
@@ -100,6 +105,7 @@ fn moment(world: &mut World, client: usize, publishes: &mut u64) {
             450..480 => repeat(world, client),
             480..520 => attach_or_detach(world, client),
             520..530 => heartbeat(world, client),
+            550..600 => act(world, client, publishes),
             530..536 if is_connected(world, client) => world.homes[client].client.close(now_ms),
             540..546 if is_connected(world, client) => world.homes[client].client.part(now_ms),
             600..900 if world.random.chance(world.weather.sever / 4) => sever(world, client),
@@ -147,7 +153,7 @@ fn publish(world: &mut World, client: usize, publishes: &mut u64) -> Vec<Deed> {
     let subscriptions = &world.homes[client].client.subscriptions;
     let at = &subscriptions[world.random.below(subscriptions.len() as u64) as usize];
     let (name, channel) = (at.name.clone(), at.channel);
-    let publish = Publish { name, channel, tag: format!("p{publishes}"), messages, own_id };
+    let publish = Publish { name, channel, tag: format!("p{publishes}"), messages, own_id, act: None };
     world.homes[client].client.publish(publish, false)
 }
 
@@ -180,6 +186,22 @@ fn attach_or_detach(world: &mut World, client: usize) -> Vec<Deed> {
         }
     };
     vec![Deed::Send(frame)]
+}
+
+/// Enters, updates or leaves, as one of three.
+fn act(world: &mut World, client: usize, publishes: &mut u64) -> Vec<Deed> {
+    *publishes += 1;
+    let action = *world.random.pick(&[ENTER, ENTER, UPDATE, LEAVE]);
+    let client_id = format!("c{client}m{}", world.random.below(3));
+    let at = world.random.below(4) as usize;
+    let Some(subscription) = world.homes[client].client.settled(at) else { return Vec::new() };
+    if subscription.state != State::Attached {
+        return Vec::new();
+    }
+    let (name, channel) = (subscription.name.clone(), subscription.channel);
+    let act = Some(Act { action, client_id, known: None });
+    let publish = Publish { name, channel, tag: format!("p{publishes}"), messages: 0, own_id: false, act };
+    world.homes[client].client.publish(publish, false)
 }
 
 fn heartbeat(world: &mut World, client: usize) -> Vec<Deed> {
@@ -229,6 +251,7 @@ fn reckon(world: &mut World) -> Tally {
         tally.received += home.client.subscriptions.iter().map(|at| at.received).sum::<usize>();
         tally.gaps += home.client.subscriptions.iter().map(|at| at.gaps).sum::<usize>();
     }
+    tally.present = (0..world.channels).map(|channel| check_presence(world, channel)).sum();
     for channel in 0..world.channels {
         let book = world.ledger.book(channel);
         (tally.acknowledged, tally.repeats) = (tally.acknowledged + book.acknowledged, tally.repeats + book.repeats);
@@ -242,13 +265,42 @@ fn reckon(world: &mut World) -> Tally {
 }
 
 fn everything() -> HistoryQuery {
-    HistoryQuery { start_ms: None, end_ms: None, forwards: true, limit: 100_000, after: None, until: None }
+    HistoryQuery { forwards: true, limit: 100_000, ..HistoryQuery::default() }
 }
 
 fn check_history(history: &courtside::call::HistoryPage, ledger: &Ledger, channel: usize) {
     let told: Vec<_> = history.entries.entries().expect("history is whole");
-    let told: Vec<_> = told.iter().map(|entry| (entry.position, tag_of(&entry.messages[0].data))).collect();
+    let told: Vec<_> = told.iter().map(|entry| (entry.position, tag_of(&entry.messages()[0].data))).collect();
     let logged: Vec<_> =
-        ledger.book(channel).entries().iter().map(|logged| (logged.position, logged.tag.clone())).collect();
+        ledger.book(channel).entries().iter().filter(|logged| !logged.messages.is_empty()).map(told_of).collect();
     assert_eq!(told, logged, "history is what was published");
+}
+
+fn told_of(logged: &Logged) -> (Position, String) {
+    (logged.position, logged.tag.clone())
+}
+
+/// The channel's set is what clients see, nobody is in it whose connection is not attached, and nobody is missing whose
+/// connection is, unless a relay could not be asked for it. Gives how many are present.
+fn check_presence(world: &World, channel: usize) -> usize {
+    let set: BTreeMap<Key, String> = world.hosts[channel].disk.present();
+    for (index, home) in world.homes.iter().enumerate() {
+        let client = &home.client;
+        for at in client.subscriptions.iter().filter(|at| at.channel == channel && at.wanted) {
+            assert_eq!(at.view.present(), set, "client {index} sees another set at {}", at.name);
+            for (client_id, (connection_id, _)) in &at.view.mine {
+                let is_there = set.contains_key(&(connection_id.clone(), client_id.clone()));
+                assert!(is_there || at.view.taken.contains(client_id), "client {index} misses its member {client_id}");
+            }
+        }
+    }
+    for (connection_id, client_id) in set.keys() {
+        let holds = |home: &&Home| home.client.connection_id.as_ref() == Some(connection_id);
+        let holder = world.homes.iter().find(holds);
+        let attached = holder.is_some_and(|home| {
+            home.client.subscriptions.iter().any(|at| at.channel == channel && at.state == State::Attached)
+        });
+        assert!(attached, "{client_id} of {connection_id} is a ghost");
+    }
+    set.len()
 }

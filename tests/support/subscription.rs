@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use courtside::serial::Position;
 use courtside::wire::data::Data;
+use courtside::wire::flags::HAS_PRESENCE;
 use serde_json::{Value, json};
 
 use super::frames::{Frame, Message, action};
 use super::ledger::Ledger;
+use super::presence::View;
 
 /// How long a read of the log is under way, at most.
 const READ_MAX_MS: u64 = 20_000;
@@ -38,6 +40,9 @@ pub struct Subscription {
     retry_at_ms: u64,
     pub received: usize,
     pub gaps: usize,
+    pub view: View,
+    /// What is replayed by a rewind has no presence events; this ends with the first that comes.
+    rewinds: bool,
 }
 
 /// An ATTACH or DETACH that isn't answered.
@@ -64,6 +69,8 @@ impl Subscription {
             retry_at_ms: 0,
             received: 0,
             gaps: 0,
+            view: View::default(),
+            rewinds: false,
         }
     }
 
@@ -114,6 +121,7 @@ impl Subscription {
     /// The attachment is over; the next one begins anew.
     pub fn forget(&mut self) {
         (self.state, self.asked, self.serial) = (State::Detached, None, None);
+        self.view.forget();
     }
 
     pub fn detached(&mut self, code: Option<u32>, now_ms: u64) {
@@ -153,6 +161,8 @@ impl Subscription {
             }
         }
         (self.state, self.cursor, self.serial) = (State::Attached, position, Some(serial.to_owned()));
+        self.rewinds = self.rewind.is_some() && !resumed;
+        self.view.attached(frame.flags & HAS_PRESENCE != 0);
     }
 
     fn began(&self, asked: &Asked, position: Position, resumed: bool, backlog: bool, ledger: &Ledger) {
@@ -181,20 +191,63 @@ impl Subscription {
         self.gaps += 1;
     }
 
-    pub fn messages(&mut self, frame: &Frame, silent: Option<&str>, ledger: &mut Ledger) {
+    /// Whether what comes now is for it; not what crossed its own DETACH.
+    fn hears(&self) -> bool {
         match self.state {
-            State::Attached => {}
-            State::Detaching | State::Detached => return,
-            State::Attaching => panic!("{} gets messages before ATTACHED", self.name),
+            State::Attached => true,
+            State::Detaching | State::Detached => false,
+            State::Attaching => panic!("{} is told something before ATTACHED", self.name),
+        }
+    }
+
+    pub fn messages(&mut self, frame: &Frame, silent: Option<&str>, ledger: &mut Ledger) {
+        if !self.hears() {
+            return;
         }
         let mut messages = frame.messages.iter().enumerate();
         assert!(!frame.messages.is_empty(), "a MESSAGE without messages");
         while messages.len() > 0 {
             self.entry(frame, &mut messages, silent, ledger);
         }
-        let serial = frame.channel_serial.clone().expect("MESSAGE has a serial");
-        assert_eq!(ledger.parse(self.channel, &serial), self.cursor, "a frame has the serial of its last message");
+        self.moved(frame, ledger);
+    }
+
+    fn moved(&mut self, frame: &Frame, ledger: &mut Ledger) {
+        let serial = frame.channel_serial.clone().expect("what moves the order has a serial");
+        assert_eq!(ledger.parse(self.channel, &serial), self.cursor, "a frame has the serial of its last entry");
         self.serial = Some(serial);
+    }
+
+    /// Presence events: those of the next entries in the channel's order.
+    pub fn presence(&mut self, frame: &Frame, silent: Option<&str>, connection_id: Option<&str>, ledger: &mut Ledger) {
+        if !self.hears() {
+            return;
+        }
+        assert!(!frame.presence.is_empty(), "a PRESENCE without events");
+        let mut events = frame.presence.iter();
+        while events.len() > 0 {
+            let first = &events.as_slice()[0].id;
+            if self.rewinds {
+                self.cursor = ledger.before_event(self.channel, self.cursor, first);
+            }
+            let expected = ledger.next(self.channel, self.cursor, silent);
+            let expected = expected.unwrap_or_else(|| panic!("{} gets what is not in the log: {frame:?}", self.name));
+            let got: Vec<&String> = events.by_ref().take(expected.events.len().max(1)).map(|event| &event.id).collect();
+            let wanted: Vec<&String> = expected.events.iter().collect();
+            assert_eq!(got, wanted, "{} misses something, or gets it again, behind {:?}", self.name, self.cursor);
+            assert!(ledger.is_durable(self.channel, expected.position), "an event is delivered before it is durable");
+            self.cursor = expected.position;
+        }
+        self.rewinds = false;
+        frame.presence.iter().for_each(|event| self.view.take(event, connection_id));
+        self.moved(frame, ledger);
+    }
+
+    pub fn sync(&mut self, frame: &Frame, connection_id: Option<&str>) {
+        if self.hears() {
+            let serial = frame.channel_serial.as_deref().expect("SYNC says how far it is");
+            self.view.sync(serial, &frame.presence, connection_id);
+        }
     }
 
     /// Takes the messages of one publish off a frame: they must be those of the next in the channel's order.
@@ -205,10 +258,14 @@ impl Subscription {
         silent: Option<&str>,
         ledger: &mut Ledger,
     ) {
+        if self.rewinds {
+            self.cursor = ledger.before_message(self.channel, self.cursor, silent);
+        }
         let Some(expected) = ledger.next(self.channel, self.cursor, silent) else {
             panic!("{} gets what is not in the log: {frame:?}", self.name)
         };
         let (position, count) = (expected.position, expected.messages.len());
+        assert!(count > 0, "{} misses {:?} at {position:?}, gets {frame:?}", self.name, expected.events);
         let (connection_id, contents) = (expected.connection_id.clone(), expected.messages.clone());
         assert!(ledger.is_durable(self.channel, position), "a message is delivered before it is durable");
         for (index, (own_id, data)) in contents.iter().enumerate() {
@@ -232,7 +289,7 @@ impl Subscription {
     /// Whether it isn't where it wants to be, or doesn't have everything.
     pub fn lacks(&self, silent: Option<&str>, ledger: &Ledger) -> bool {
         let settled = if self.wanted { State::Attached } else { State::Detached };
-        let behind = || self.wanted && ledger.next(self.channel, self.cursor, silent).is_some();
-        self.state != settled || self.asked.is_some() || behind()
+        let behind = || self.wanted && !self.rewinds && ledger.next(self.channel, self.cursor, silent).is_some();
+        self.state != settled || self.asked.is_some() || behind() || self.view.is_syncing()
     }
 }

@@ -15,7 +15,7 @@ use super::client::Client;
 use super::disk::Disk;
 use super::host::{CallId, Host, Input, LinkId, Output};
 use super::ledger::Ledger;
-use super::network::{Call, Link, Reply};
+use super::network::{Call, Link, Reply, Said};
 use super::random::Random;
 use super::trace::note;
 use super::weather::Weather;
@@ -55,6 +55,7 @@ pub struct Home {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all events are turns")]
 pub(super) enum Event {
     Turn { host: usize, life: Option<u64>, input: Input },
     Synced { host: usize, crashes: u64 },
@@ -169,7 +170,7 @@ impl World {
     }
 
     fn turn(&mut self, host: usize, input: Input) {
-        if let Input::Call { id, .. } | Input::Deliver { id, .. } = &input
+        if let Input::Call { id, .. } | Input::Deliver { id, .. } | Input::Roll { id, .. } = &input
             && let Some(call) = self.calls.get_mut(id)
         {
             call.arrived = true;
@@ -178,7 +179,7 @@ impl World {
         note(self.now_ms, format_args!("object {host} <- {input}"));
         let object = &mut self.hosts[host];
         object.disk.failures = self.weather.fail_disk;
-        if matches!(input, Input::Answered { .. } | Input::Delivered { .. }) {
+        if matches!(input, Input::Answered { .. } | Input::Delivered { .. } | Input::Rolled { .. }) {
             object.in_flight -= 1;
         }
         let alarm_ms = object.disk.alarm_ms().filter(|_| !matches!(input, Input::Alarm));
@@ -254,8 +255,14 @@ impl World {
                 let reply = Reply::Delivery(relay, attempt);
                 self.call((host, life), callee, reply, |id| Input::Deliver { id, delivery: delivery.clone() });
             }
-            Output::Answer { id, answer } => self.answer(id, answer, None),
-            Output::Delivered { id, answer } => self.answer(id, None, Some(answer)),
+            Output::Roll { relay, attempt, roll } => {
+                let callee = self.hosts.iter().position(|host| host.name == relay).expect("only relays that there are");
+                let reply = Reply::Roll(relay, attempt);
+                self.call((host, life), callee, reply, |id| Input::Roll { id, roll: roll.clone() });
+            }
+            Output::Answer { id, answer } => self.answer(id, answer.map_or(Said::Nothing, Said::Answer)),
+            Output::Delivered { id, answer } => self.answer(id, Said::Delivered(answer)),
+            Output::Missing { id, answer } => self.answer(id, Said::Missing(answer)),
         }
     }
 
@@ -263,7 +270,7 @@ impl World {
     pub fn forget(&mut self, host: usize) {
         note(self.now_ms, format_args!("object {host} loses its memory"));
         for id in self.hosts[host].forget() {
-            self.answer(id, None, None);
+            self.answer(id, Said::Nothing);
         }
     }
 
@@ -282,7 +289,7 @@ impl World {
         let mut arrived: Vec<CallId> =
             self.calls.iter().filter(|(_, call)| call.callee == host && call.arrived).map(|(id, _)| *id).collect();
         arrived.sort();
-        arrived.into_iter().for_each(|id| self.answer(id, None, None));
+        arrived.into_iter().for_each(|id| self.answer(id, Said::Nothing));
         self.after(0, Event::Wake { host });
     }
 }

@@ -1,0 +1,125 @@
+//! Presence at a relay: what its connections' members do, and what becomes of the connections (protocol.md § 10).
+//!
+//! Both go to the channel as publishes do, in one queue, so that a connection's end never overtakes what it said. The
+//! relay keeps no set. It remembers with each attachment whether the connection may have members there, to tell the
+//! channel when it is lost; what it forgets to tell, the channel finds when it asks ([`Relay::roll`]).
+
+use super::attachment::Attachment;
+use super::publisher::Item;
+use super::session::Session;
+use super::{Relay, SocketId};
+use crate::auth::Operations;
+use crate::call::{Fate, Hold, Missing, Publish, PublishKey, Roll, Submission};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, UNACKNOWLEDGED_MAX};
+use crate::name::ChannelName;
+use crate::presence;
+use crate::wire::flags::Modes;
+use crate::wire::inbound::PublishFrame;
+
+impl Relay {
+    pub(super) fn act(&mut self, socket: SocketId, frame: PublishFrame, now_ms: u64) {
+        let msg_serial = frame.msg_serial;
+        match self.admit_presence(socket, frame) {
+            Ok((channel, item)) => {
+                self.expect(socket, msg_serial);
+                self.enqueue(channel, item, now_ms);
+            }
+            Err(error) => self.refuse(socket, msg_serial, error, now_ms),
+        }
+    }
+
+    /// Fails with 40010 (name), 40160 (capability), 91001 (not attached), 40165 (mode), and as [`presence::check`] does.
+    fn admit_presence(&mut self, socket: SocketId, frame: PublishFrame) -> Result<(ChannelName, Item), ErrorInfo> {
+        let name = ChannelName::parse(&frame.channel)?;
+        let relay = self.name.clone();
+        let Some(session) = self.sessions.get_mut(&socket) else { return Err(Code::Disconnected.into()) };
+        if !session.grant.permits(&name, Operations::PRESENCE) {
+            return Err(Code::NotPermitted.because("the capability does not allow to be present on this channel"));
+        }
+        let attachment = session.attachments.get(&name).ok_or(Code::PresenceNotAttached)?;
+        if !attachment.requested.contains(Modes::PRESENCE) {
+            return Err(Code::ModeNotGranted.because("the channel was attached without the mode to be present"));
+        }
+        let connection_id = session.connection_id().to_owned();
+        let (deeds, bytes) =
+            presence::check(frame.messages, &session.grant.client_id, &connection_id, frame.msg_serial)?;
+        if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + bytes > PUBLISH_QUEUE_MAX_BYTES {
+            return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
+        }
+        let content = Submission::Presence { hold: hold(relay, session), deeds };
+        if self.mark_present(socket, &name) {
+            self.touch(socket);
+        }
+        let key = PublishKey::Serial(frame.msg_serial);
+        let publish = Publish { key, connection_id: Some(connection_id.clone()), content };
+        let item = Item { socket, connection_id, msg_serial: Some(frame.msg_serial), publish, bytes };
+        Ok((name.owner(), item))
+    }
+
+    /// The connection may have members from now on. Gives whether that is new.
+    fn mark_present(&mut self, socket: SocketId, name: &ChannelName) -> bool {
+        let attachment = self.attachment(socket, name);
+        attachment.is_some_and(|attachment| !std::mem::replace(&mut attachment.present, true))
+    }
+
+    /// A resumed connection may have members of before. The channel is told that it is here, before its grace is over.
+    pub(super) fn returned(&mut self, socket: SocketId, name: &ChannelName, members: usize, now_ms: u64) {
+        let is_resumed = self.sessions.get(&socket).is_some_and(|session| session.key.generation > 0);
+        if is_resumed && members > 0 && self.mark_present(socket, name) {
+            self.tell_fate(socket, name, Fate::Here, now_ms);
+            self.touch(socket);
+        }
+    }
+
+    /// An attachment has ended, or its connection. Another attachment to the same channel keeps the members.
+    pub(super) fn departed(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        attachment: &Attachment,
+        fate: Fate,
+        now_ms: u64,
+    ) {
+        if !attachment.present {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let other = session.attachments.iter_mut().find(|(other, _)| other.owner() == name.owner());
+        match other {
+            Some((_, other)) => other.present = true,
+            None => self.tell_fate(socket, name, fate, now_ms),
+        }
+    }
+
+    fn tell_fate(&mut self, socket: SocketId, name: &ChannelName, fate: Fate, now_ms: u64) {
+        let Some(session) = self.sessions.get(&socket) else { return };
+        let connection_id = session.connection_id().to_owned();
+        let content = Submission::Fate { hold: hold(self.name.clone(), session), fate };
+        // Its own, however often the relay loses its memory. Not beginning with the connection's id, as what follows from
+        // it is not said by the connection.
+        let id = format!("fate!{connection_id}@{now_ms}.{}", self.next_ticket().0);
+        let publish = Publish { key: PublishKey::Request(id), connection_id: Some(connection_id.clone()), content };
+        let bytes = connection_id.len();
+        self.enqueue(name.owner(), Item { socket, connection_id, msg_serial: None, publish, bytes }, now_ms);
+    }
+
+    fn enqueue(&mut self, channel: ChannelName, item: Item, now_ms: u64) {
+        self.queued_bytes += item.bytes;
+        self.publishers.entry(channel.clone()).or_default().push(item);
+        self.send_publishes(&channel, now_ms);
+    }
+
+    /// A channel asks which of these connections are here, attached to it.
+    pub fn roll(&self, roll: &Roll) -> Missing {
+        let is_here = |connection_id: &String| {
+            let session = self.connections.get(connection_id).and_then(|socket| self.sessions.get(socket));
+            session.is_some_and(|session| session.attachments.keys().any(|name| name.owner() == roll.channel))
+        };
+        Missing(roll.connections.iter().filter(|connection_id| !is_here(connection_id)).cloned().collect())
+    }
+}
+
+fn hold(relay: crate::call::RelayName, session: &Session) -> Hold {
+    Hold { relay, grace_ms: session.grace_ms }
+}

@@ -1,0 +1,148 @@
+//! `GET /channels/{channel}/presence`, and `GET /presence?channels=a,b`: who is there (protocol.md §§ 10, 12.2).
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use serde::Serialize;
+
+use super::caller::Caller;
+use super::form::Form;
+use super::history::limit;
+use super::page::{Links, bad_cursor};
+use super::{Exchange, Reply, Request, Step, unanswered};
+use crate::call::{self, Answer, ChannelCall, MembersPage, MembersQuery, Response};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{BATCH_MAX_CHANNELS, MEMBERS_MAX_LIMIT};
+use crate::name::ChannelName;
+use crate::wire::Format;
+use crate::wire::message::Entry;
+use crate::wire::outbound::{OutboundPresence, events};
+use crate::wire::presence::MemberKey;
+
+const CARRIED: [&str; 5] = ["limit", "clientId", "connectionId", "format", "envelope"];
+
+pub fn begin(request: &Request, channel: &ChannelName, caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
+    caller.require_presence(channel)?;
+    let query = MembersQuery {
+        after: request.parameter("cursor").map(after).transpose()?,
+        limit: limit(request)?,
+        client_id: request.parameter("clientId").map(str::to_owned),
+        connection_id: request.parameter("connectionId").map(str::to_owned),
+    };
+    let pending = Pending { links: Links::of(request, "presence", &CARRIED) };
+    let call = caller.call(channel, call::Request::Members(query));
+    Ok(Step::Calls(vec![call], Exchange { form, pending: super::Pending::Presence(pending) }))
+}
+
+/// Cursors name the last member of a page. One who is not there any more is as good: those behind it follow.
+fn after(cursor: &str) -> Result<MemberKey, ErrorInfo> {
+    let decoded = BASE64URL.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let key = decoded.as_deref().and_then(|text| text.split_once(':'));
+    let (connection_id, client_id) = key.ok_or_else(bad_cursor)?;
+    Ok(MemberKey { connection_id: connection_id.to_owned(), client_id: client_id.to_owned() })
+}
+
+fn cursor(key: &MemberKey) -> String {
+    BASE64URL.encode(format!("{}:{}", key.connection_id, key.client_id))
+}
+
+/// A page that its channel has not given.
+pub struct Pending {
+    links: Links,
+}
+
+impl Pending {
+    pub fn answered(self, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
+        let page = page(answer)?;
+        let members = members(&page)?;
+        let next = page.next.as_ref().map(cursor);
+        Ok(form.page(&events(members.iter(), form.format), self.links.header(next)))
+    }
+}
+
+fn page(answer: Answer<Response>) -> Result<MembersPage, ErrorInfo> {
+    let Response::Members(page) = answer? else { return Err(unanswered()) };
+    Ok(page)
+}
+
+fn members(page: &MembersPage) -> Result<Vec<Entry>, ErrorInfo> {
+    page.members.entries().map_err(|_| Code::InternalChannel.because("the channel's answer is damaged"))
+}
+
+/// Fails with 40000 when no channels are named, or too many; what is wrong with one fails for that one alone.
+pub fn begin_batch(request: &Request, caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
+    let names: Vec<&str> = request.parameter("channels").unwrap_or_default().split(',').collect();
+    if names == [""] || names.len() > BATCH_MAX_CHANNELS {
+        return Err(Code::BadRequest.because(format!("'channels' names from 1 to {BATCH_MAX_CHANNELS} channels")));
+    }
+    let mut calls = Vec::new();
+    let mut slots = Vec::new();
+    for name in names {
+        let call = call(name, caller);
+        let place = call.map(|call| {
+            calls.push(call);
+            calls.len() - 1
+        });
+        slots.push((name.to_owned(), place));
+    }
+    let pending = Batch { slots };
+    match calls.is_empty() {
+        true => Ok(Step::Reply(pending.answered(form, Vec::new()))),
+        false => Ok(Step::Calls(calls, Exchange { form, pending: super::Pending::PresenceBatch(pending) })),
+    }
+}
+
+fn call(name: &str, caller: &Caller) -> Result<ChannelCall, ErrorInfo> {
+    let channel = ChannelName::parse(name)?;
+    caller.require_presence(&channel)?;
+    let query = MembersQuery { limit: MEMBERS_MAX_LIMIT, ..MembersQuery::default() };
+    Ok(caller.call(&channel, call::Request::Members(query)))
+}
+
+/// Channels, each with the place of its call, or why it was not made.
+pub struct Batch {
+    slots: Vec<(String, Result<usize, ErrorInfo>)>,
+}
+
+impl Batch {
+    pub fn answered(self, form: Form, answers: Vec<Answer<Response>>) -> Reply {
+        let read = |answer| members(&page(answer)?);
+        let sets: Vec<Result<Vec<Entry>, ErrorInfo>> = answers.into_iter().map(read).collect();
+        let results: Vec<ChannelResult> =
+            self.slots.iter().map(|(channel, place)| result(channel, place, &sets, form.format)).collect();
+        let failure_count = results.iter().filter(|result| result.error.is_some()).count();
+        form.ok(&BatchResult { success_count: results.len() - failure_count, failure_count, results })
+    }
+}
+
+fn result<'a>(
+    channel: &'a str,
+    place: &'a Result<usize, ErrorInfo>,
+    sets: &'a [Result<Vec<Entry>, ErrorInfo>],
+    format: Format,
+) -> ChannelResult<'a> {
+    let set = place.as_ref().map_err(ErrorInfo::clone).and_then(|place| match sets.get(*place) {
+        Some(set) => set.as_ref().map_err(ErrorInfo::clone),
+        None => Err(unanswered()),
+    });
+    match set {
+        Ok(members) => ChannelResult { channel, presence: Some(events(members.iter(), format)), error: None },
+        Err(error) => ChannelResult { channel, presence: None, error: Some(error) },
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchResult<'a> {
+    success_count: usize,
+    failure_count: usize,
+    results: Vec<ChannelResult<'a>>,
+}
+
+#[derive(Serialize)]
+struct ChannelResult<'a> {
+    channel: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence: Option<Vec<OutboundPresence<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorInfo>,
+}

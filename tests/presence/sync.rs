@@ -1,0 +1,138 @@
+//! The set as those get it who come later.
+
+use serde_json::{Value, json};
+
+use crate::world::{Client, World, told};
+
+/// A room with so many members on one connection.
+fn crowd(members: usize) -> (World, Client) {
+    let mut world = World::new(1);
+    let bot = world.connect(0, "*");
+    world.attach(bot);
+    let presence: Vec<_> = (0..members).map(|n| json!({"action": 2, "clientId": format!("m{n:04}")})).collect();
+    for (serial, presence) in presence.chunks(1_000).enumerate() {
+        let frame = json!({"action": 14, "channel": "room", "msgSerial": serial, "presence": presence});
+        world.send(bot, frame);
+    }
+    (world, bot)
+}
+
+fn syncs(frames: &[Value]) -> Vec<&Value> {
+    frames.iter().filter(|frame| frame["action"] == 16).collect()
+}
+
+fn members(syncs: &[&Value]) -> Vec<String> {
+    let of = |frame: &&Value| frame["presence"].as_array().cloned().expect("SYNC has members, if none");
+    syncs.iter().flat_map(of).map(|member| told(&member)).collect()
+}
+
+#[test]
+fn an_empty_channel_says_so() {
+    let mut world = World::new(1);
+    let ann = world.connect(0, "ann");
+    world.attach(ann);
+    let frames = world.take(ann);
+    let attached = frames.iter().find(|frame| frame["action"] == 11).unwrap();
+    assert_eq!(attached["flags"].as_u64().unwrap() & 1, 0);
+    assert!(syncs(&frames).is_empty());
+}
+
+#[test]
+fn a_late_joiner_gets_the_set_in_pages_of_one_sync() {
+    let (mut world, _) = crowd(250);
+    let ann = world.connect(0, "ann");
+    world.attach(ann);
+    let frames = world.take(ann);
+    let attached = frames.iter().position(|frame| frame["action"] == 11).unwrap();
+    assert_eq!(frames[attached]["flags"].as_u64().unwrap() & 1, 1);
+    let syncs = syncs(&frames[attached..]);
+    let serials: Vec<&str> = syncs.iter().map(|frame| frame["channelSerial"].as_str().unwrap()).collect();
+    let sequence = serials[0].split_once(':').unwrap().0;
+    let cursors: Vec<&str> = serials.iter().map(|serial| serial.split_once(':').unwrap().1).collect();
+    assert!(serials.iter().all(|serial| serial.split_once(':').unwrap().0 == sequence));
+    assert_eq!(cursors, ["0", "100", "200", ""]);
+    let expected: Vec<String> = (0..250).map(|n| format!("present m{n:04}")).collect();
+    assert_eq!(members(&syncs), expected, "each once");
+    let first = &syncs[1]["presence"][0];
+    assert_eq!(*first["id"].as_str().unwrap(), *"conn1:0:0");
+}
+
+#[test]
+fn a_client_asks_for_the_set_again_whatever_cursor_it_names() {
+    let (mut world, _) = crowd(3);
+    let ann = world.connect(0, "ann");
+    world.attach(ann);
+    let first = syncs(&world.take(ann))[0]["channelSerial"].clone();
+    world.send(ann, json!({"action": 16, "channel": "room", "channelSerial": "never:given"}));
+    let frames = world.take(ann);
+    let again = syncs(&frames);
+    assert_eq!(members(&again).len(), 3);
+    assert_ne!(again[0]["channelSerial"], first, "another sync has another name");
+    world.send(ann, json!({"action": 16, "channel": "elsewhere"}));
+    assert!(world.take(ann).is_empty());
+}
+
+#[test]
+fn whoever_is_not_told_of_presence_waits_for_no_set() {
+    let (mut world, _) = crowd(3);
+    let ann = world.connect(0, "ann");
+    world.send(ann, json!({"action": 10, "channel": "room", "params": {"modes": "subscribe"}}));
+    let frames = world.take(ann);
+    let attached = frames.iter().find(|frame| frame["action"] == 11).unwrap();
+    assert_eq!(attached["flags"].as_u64().unwrap() & 1, 0);
+    assert!(syncs(&frames).is_empty());
+}
+
+#[test]
+fn a_resumed_attachment_gets_the_set_too() {
+    let (mut world, bot) = crowd(3);
+    let key = world.key(bot);
+    let serial = world.take(bot).iter().rev().find_map(|frame| frame["channelSerial"].as_str().map(str::to_owned));
+    world.lose(bot);
+    let bot = world.resume(bot, "*", &key);
+    world.send(bot, json!({"action": 10, "channel": "room", "channelSerial": serial}));
+    let frames = world.take(bot);
+    let attached = frames.iter().find(|frame| frame["action"] == 11).unwrap();
+    assert_eq!(attached["flags"].as_u64().unwrap() & 5, 5, "RESUMED and HAS_PRESENCE");
+    assert_eq!(members(&syncs(&frames)).len(), 3);
+}
+
+/// The set is read twice at most for however many come at once.
+#[test]
+fn late_joiners_share_the_pages() {
+    let (mut world, _) = crowd(1_000);
+    let joiners: Vec<Client> = (0..50).map(|_| world.connect(0, "ann")).collect();
+    world.hold_answers = true;
+    joiners.iter().for_each(|client| world.attach(*client));
+    world.hold_answers = false;
+    world.release();
+    for client in joiners {
+        assert_eq!(members(&syncs(&world.take(client))).len(), 1_000);
+    }
+    assert!(world.calls["members"] <= 4, "{:?}", world.calls);
+}
+
+/// Found by the simulation: a page that came twice began a sync of its own, which took away whoever came since.
+#[test]
+fn who_attaches_again_while_it_waits_gets_each_page_once() {
+    let (mut world, _) = crowd(3);
+    let (first, ann) = (world.connect(0, "first"), world.connect(0, "ann"));
+    world.hold_answers = true;
+    [first, ann, ann].into_iter().for_each(|client| world.attach(client));
+    world.hold_answers = false;
+    world.release();
+    let frames = world.take(ann);
+    let ends = syncs(&frames).iter().filter(|sync| sync["channelSerial"].as_str().unwrap().ends_with(':')).count();
+    assert_eq!(ends, 1, "{frames:?}");
+}
+
+#[test]
+fn a_relay_that_forgets_amid_a_sync_sends_its_readers_back() {
+    let (mut world, _) = crowd(3);
+    let ann = world.connect(0, "ann");
+    world.hold_answers = true;
+    world.attach(ann);
+    world.forget_relay(0);
+    let frames = world.take(ann);
+    assert!(frames.iter().any(|frame| frame["action"] == 6), "DISCONNECTED: {frames:?}");
+}

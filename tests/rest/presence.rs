@@ -1,0 +1,115 @@
+//! Who is present, who was, and how many, over REST.
+
+use courtside::auth::Identity;
+use courtside::call::{Hold, Publish, PublishKey, RelayName, Request as Call, Submission};
+use courtside::error::Code;
+use courtside::name::ChannelName;
+use courtside::presence;
+use courtside::rest::Step;
+use courtside::wire::inbound::InboundMessage;
+use serde_json::{Value, json};
+
+use crate::world::{World, get};
+
+/// Events of a connection, each as what its client sends.
+fn act(world: &mut World, connection_id: &str, msg_serial: u64, events: Value) {
+    let events: Vec<InboundMessage> = serde_json::from_value(events).unwrap();
+    let (deeds, _) = presence::check(events, &Identity::Wildcard, connection_id, msg_serial).unwrap();
+    let hold = Hold { relay: RelayName::from("relay:demo/0".to_owned()), grace_ms: 15_000 };
+    let publish = Publish {
+        key: PublishKey::Serial(msg_serial),
+        connection_id: Some(connection_id.to_owned()),
+        content: Submission::Presence { hold, deeds },
+    };
+    let Step::Calls(calls, _) = world.begin(&get("/channels/room/presence").request) else { panic!("not a call") };
+    let mut call = calls.into_iter().next().unwrap();
+    assert_eq!(call.to.channel, ChannelName::parse("room").unwrap());
+    call.request = Call::Publish(vec![publish]);
+    world.call(call).unwrap();
+}
+
+fn room() -> World {
+    let mut world = World::new();
+    act(&mut world, "a", 0, json!([{"action": 2, "clientId": "ann", "data": "hi"}, {"action": 2, "clientId": "bob"}]));
+    act(&mut world, "b", 0, json!([{"action": 2, "clientId": "ann", "data": {"x": 1}}]));
+    act(&mut world, "b", 1, json!([{"action": 4, "clientId": "ann", "data": "AQI=", "encoding": "base64"}]));
+    world
+}
+
+fn names(page: &Value) -> Vec<String> {
+    let name =
+        |item: &Value| format!("{}:{}", item["connectionId"].as_str().unwrap(), item["clientId"].as_str().unwrap());
+    page.as_array().unwrap().iter().map(name).collect()
+}
+
+#[test]
+fn members_are_listed_page_by_page() {
+    let mut world = room();
+    let all = world.send(get("/channels/room/presence"));
+    assert_eq!(names(&all.json), ["a:ann", "a:bob", "b:ann"]);
+    let first = &all.json[0];
+    assert_eq!((&first["action"], &first["id"], &first["data"]), (&json!(1), &json!("a:0:0"), &json!("hi")));
+    assert_eq!((&all.json[2]["data"], &all.json[2]["encoding"]), (&json!("AQI="), &json!("base64")));
+    let mut pages = Vec::new();
+    let mut asked = get("/channels/room/presence").query("limit", "2");
+    loop {
+        let page = world.send(asked);
+        pages.push(names(&page.json));
+        let link = page.header("Link").unwrap();
+        assert!(link.contains("<./presence?limit=2"), "{link}");
+        let Some(next) = link.split(", ").find(|link| link.ends_with("\"next\"")) else { break };
+        let cursor = next.split("cursor=").nth(1).unwrap().split('>').next().unwrap();
+        asked = get("/channels/room/presence").query("limit", "2").query("cursor", cursor);
+    }
+    assert_eq!(pages, [vec!["a:ann", "a:bob"], vec!["b:ann"]]);
+}
+
+#[test]
+fn members_are_found_by_client_and_connection() {
+    let mut world = room();
+    let mut found =
+        |name: &str, value: &str| names(&world.send(get("/channels/room/presence").query(name, value)).json);
+    assert_eq!(found("clientId", "ann"), ["a:ann", "b:ann"]);
+    assert_eq!(found("connectionId", "a"), ["a:ann", "a:bob"]);
+    assert_eq!(found("clientId", "nobody"), [""; 0]);
+}
+
+#[test]
+fn history_tells_events_apart_from_messages() {
+    let mut world = room();
+    world.publish("room", &["m"]);
+    let history = world.send(get("/channels/room/presence/history").query("direction", "forwards").query("limit", "3"));
+    let actions: Vec<_> = history.json.as_array().unwrap().iter().map(|event| event["action"].clone()).collect();
+    assert_eq!(actions, [2, 2, 2]);
+    assert!(history.header("Link").unwrap().contains("<./history?"), "{:?}", history.header("Link"));
+    assert_eq!(world.send(get("/channels/room/messages")).names(), ["m"]);
+}
+
+#[test]
+fn a_batch_asks_for_several_channels() {
+    let mut world = room();
+    let reply = world.send(get("/presence").query("channels", "room,empty,:bad"));
+    assert_eq!((&reply.json["successCount"], &reply.json["failureCount"]), (&json!(2), &json!(1)));
+    assert_eq!(names(&reply.json["results"][0]["presence"]).len(), 3);
+    assert_eq!(reply.json["results"][1], json!({"channel": "empty", "presence": []}));
+    assert_eq!(reply.json["results"][2]["error"]["code"], Code::BadChannelName.number());
+    assert_eq!(world.send(get("/presence")).code(), Code::BadRequest.number());
+}
+
+#[test]
+fn status_counts_members() {
+    let mut world = room();
+    let metrics = world.send(get("/channels/room")).json["status"]["occupancy"]["metrics"].clone();
+    assert_eq!((&metrics["presenceMembers"], &metrics["presenceConnections"]), (&json!(3), &json!(2)));
+}
+
+#[test]
+fn what_was_never_given_is_refused() {
+    let mut world = room();
+    for (name, value) in [("cursor", "x"), ("cursor", "AAAA"), ("limit", "0"), ("limit", "1001")] {
+        let reply = world.send(get("/channels/room/presence").query(name, value));
+        assert_eq!(reply.code(), Code::BadParameter.number(), "{name}={value}");
+    }
+    let reply = world.send(get("/channels/room/presence").key("demo.publisher:local-only"));
+    assert_eq!(reply.code(), Code::NotPermitted.number());
+}
