@@ -10,6 +10,7 @@ pub mod serial;
 pub mod pinned;
 pub mod rate;
 pub mod cache;
+pub mod maps;
 pub mod wire;
 pub mod auth;
 pub mod publish;

@@ -15,6 +15,7 @@ use super::operations::Operations;
 use super::resource::Resource;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CAPABILITY_MAX_BYTES, CAPABILITY_MAX_RESOURCES};
+use crate::maps::ordered;
 use crate::name::ChannelName;
 
 /// Operations by resource: never empty, and no resource without an operation.
@@ -24,7 +25,7 @@ pub struct Capability(Rc<BTreeMap<Resource, Operations>>);
 impl Capability {
     /// Everything everywhere, what `{"*":["*"]}` says to a key's owner: any operation on any plain channel.
     pub fn full() -> Capability {
-        Capability(Rc::new(BTreeMap::from([(Resource::everything(), Operations::ALL)])))
+        Capability(Rc::new(ordered([(Resource::everything(), Operations::ALL)])))
     }
 
     /// From JSON text. Fails with 40000 when it is no object of lists of operations, or is too large.
@@ -136,7 +137,7 @@ fn without_implied(
     let keep = |(resource, operations): &(&Resource, &Operations)| {
         !few || needed(resource) || !implied(resource, **operations)
     };
-    both.iter().filter(keep).map(|(resource, operations)| (resource.clone(), *operations)).collect()
+    ordered(both.iter().filter(keep).map(|(resource, operations)| (resource.clone(), *operations)))
 }
 
 fn bounded(capability: Capability) -> Result<Capability, ErrorInfo> {

@@ -19,6 +19,7 @@ use super::store::{Store, StoreError};
 use super::{Effect, Meta};
 use crate::call::{Delivered, Delivery, RelayName};
 use crate::limits::{DELIVERY_MAX_BYTES, DELIVERY_RETRY_MAX_MS, DELIVERY_TIMEOUT_MS};
+use crate::maps::ordered;
 use crate::serial::Position;
 
 /// The first pause after a relay didn't answer; doubled each time.
@@ -82,7 +83,7 @@ impl Feeds {
     /// since a channel only sleeps when all are fed.
     pub fn restore(relays: Vec<RelayName>, tip: Position) -> Feeds {
         let feed = || Feed { cursor: tip, state: State::Idle, failures: 0, belief: Belief::Assumed, since: 0 };
-        Feeds { feeds: relays.into_iter().map(|relay| (relay, feed())).collect(), attempts: 0 }
+        Feeds { feeds: ordered(relays.into_iter().map(|relay| (relay, feed()))), attempts: 0 }
     }
 
     pub fn contains(&self, relay: &RelayName) -> bool {

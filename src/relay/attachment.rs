@@ -12,6 +12,7 @@ use crate::auth::Operations;
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{ATTACH_PARAMS_MAX_BYTES, HISTORY_MAX_LIMIT, REWIND_MAX_MESSAGES};
+use crate::maps::ordered;
 use crate::name::{ChannelName, Qualifier};
 use crate::serial::{ChannelSerial, Position};
 use crate::wire::flags::{ATTACH_RESUME, Modes};
@@ -138,11 +139,10 @@ fn requested_modes(params: &Params, flags: u32) -> Result<Modes, ErrorInfo> {
 /// Parameters may stand in the name, as in `[?rewind=1]scores`; those of the frame win.
 fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInfo> {
     let mut all = match name.qualifier() {
-        Qualifier::Params(query) => query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect(),
+        Qualifier::Params(query) => {
+            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            ordered(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())))
+        }
         Qualifier::None | Qualifier::Meta => Params::new(),
     };
     all.extend(params);
@@ -157,7 +157,7 @@ fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInf
 
 fn accepted(params: Params) -> Params {
     const KNOWN: [&str; 4] = ["echo", "modes", "rewind", "rewindLimit"];
-    params.into_iter().filter(|(name, _)| KNOWN.contains(&name.as_str())).collect()
+    ordered(params.into_iter().filter(|(name, _)| KNOWN.contains(&name.as_str())))
 }
 
 /// `N` messages, or `Ns` or `Nm` of time with at most `limit` messages. None for nothing.

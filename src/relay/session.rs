@@ -16,6 +16,7 @@ use crate::limits::{
     CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS,
     HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
 };
+use crate::maps::ordered;
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
 use crate::serial::Position;
@@ -269,7 +270,7 @@ impl Record {
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
             grace_ms: self.grace_ms,
-            attachments: self.attachments.into_iter().map(live).collect(),
+            attachments: ordered(self.attachments.into_iter().map(live)),
             outbox: Outbox::default(),
             resumed: self.resumed,
             last_sent_ms: 0,

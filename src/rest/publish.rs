@@ -11,6 +11,7 @@ use crate::auth::Identity;
 use crate::call::{self, Answer, Outcome, Publish, PublishKey, Published, Response, Submission};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
+use crate::maps::ordered;
 use crate::name::ChannelName;
 use crate::publish::{Checked, check};
 use crate::wire::inbound::{InboundMessage, Params};
@@ -103,5 +104,5 @@ pub fn base(random: &[u8; 32]) -> String {
 
 pub fn params(request: &Request) -> Params {
     // Reversed, so that the first of a name stays.
-    request.query.iter().rev().cloned().collect()
+    ordered(request.query.iter().rev().cloned())
 }

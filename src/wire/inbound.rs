@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{DECODE_ERROR_MAX_BYTES, FRAME_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::maps::ordered;
 use crate::wire::data::Payload;
 use crate::wire::message::{Extras, Message};
 use crate::wire::several::{Record, Several};
@@ -234,10 +235,7 @@ fn text_params(params: Option<Map<String, Value>>) -> Params {
         Value::String(text) => text,
         other => other.to_string(),
     };
-    let mut texts = Params::new();
-    // Inserted one by one: to collect would sort first, by code of its own for each type.
-    texts.extend(params.into_iter().flatten().map(|(name, value)| (name, text(value))));
-    texts
+    ordered(params.into_iter().flatten().map(|(name, value)| (name, text(value))))
 }
 
 /// An integer in any of the forms in which the formats carry one, or null.
