@@ -50,6 +50,7 @@ impl Relay {
         let Ok(entries) = delivery.entries.entries() else { return Delivered::At(position) };
         let fresh = entries.iter().position(|entry| entry.position > position).unwrap_or(entries.len());
         self.fan_out(owner, &delivery.series, &entries[fresh..], now_ms);
+        self.note_leaves(owner, &entries[fresh..]);
         let Some(feed) = self.feeds.get_mut(owner) else { return Delivered::Unsubscribed };
         feed.reach(&delivery.series, delivery.through, delivery.members);
         let (reached, witness) = (feed.position().unwrap_or(delivery.through), feed.witness.clone());

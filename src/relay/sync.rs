@@ -5,7 +5,8 @@
 //! of the set at a time and each page is a turn of its own, between which live messages pass.
 //!
 //! Why a page may be older than what was sent before it: a sync begins, with an empty page, at the moment its reader goes
-//! live. From there on the client keeps what leaves until the sync ends, and takes of each member what is newer.
+//! live. From there on the client keeps what leaves until the sync ends, and takes of each member what is newer. Of those
+//! who left meanwhile nothing is said.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +16,12 @@ use crate::call::{MembersPage, MembersQuery, Request};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{MEMBERS_PAGE_MAX, SYNC_FRAME_MEMBERS};
 use crate::name::ChannelName;
+use crate::serial::Position;
 use crate::wire::Format;
 use crate::wire::flags::Modes;
 use crate::wire::message::Entry;
 use crate::wire::outbound::sync_frame;
-use crate::wire::presence::MemberKey;
+use crate::wire::presence::{MemberKey, PresenceAction};
 
 type Reader = (SocketId, ChannelName);
 
@@ -40,6 +42,8 @@ struct Run {
     /// Each once, though it attaches again while it waits: a page that comes twice would begin a sync of that page alone.
     readers: BTreeSet<Reader>,
     sent: usize,
+    /// Who left, and where, since the page that is under way was asked for.
+    left: BTreeMap<MemberKey, Position>,
 }
 
 impl Relay {
@@ -65,7 +69,8 @@ impl Relay {
         }
         let owner = name.owner();
         let id = self.next_ticket().0;
-        let begin = || Run { id, sequence: format!("{now_ms}-{id}"), readers: BTreeSet::new(), sent: 0 };
+        let begin =
+            || Run { id, sequence: format!("{now_ms}-{id}"), readers: BTreeSet::new(), sent: 0, left: BTreeMap::new() };
         let run = self.syncs.entry(owner.clone()).or_default().waiting.get_or_insert_with(begin);
         let (id, serial) = (run.id, format!("{}:0", run.sequence));
         let Some(session) = self.sessions.get_mut(&socket) else { return };
@@ -101,6 +106,11 @@ impl Relay {
             return self.members_failed(owner, &error, now_ms);
         };
         let Some(mut run) = self.syncs.get_mut(owner).and_then(|syncs| syncs.reading.take()) else { return };
+        let left = std::mem::take(&mut run.left);
+        let is_there = |entry: &&Entry| {
+            entry.presence().iter().all(|member| left.get(&member.key()).is_none_or(|at| *at < entry.position))
+        };
+        let members: Vec<&Entry> = members.iter().filter(is_there).collect();
         run.readers.retain(|(socket, name)| self.is_reading(*socket, name, run.id));
         self.send_members(&mut run, &members, page.next.is_none(), now_ms);
         match &page.next {
@@ -117,12 +127,22 @@ impl Relay {
         }
     }
 
+    /// Remembers who leaves while a page is under way that may still name them. For most readers it would not matter, but
+    /// SDKs take a member of their own that a page names for one to enter again when they next attach.
+    pub(super) fn note_leaves(&mut self, owner: &ChannelName, entries: &[Entry]) {
+        let Some(run) = self.syncs.get_mut(owner).and_then(|syncs| syncs.reading.as_mut()) else { return };
+        for entry in entries {
+            let leaves = entry.presence().iter().filter(|event| event.action == PresenceAction::Leave);
+            leaves.for_each(|event| drop(run.left.insert(event.key(), entry.position)));
+        }
+    }
+
     fn is_reading(&self, socket: SocketId, name: &ChannelName, run: u64) -> bool {
         let attachment = self.sessions.get(&socket).and_then(|session| session.attachments.get(name));
         attachment.is_some_and(|attachment| attachment.syncs == Some(run))
     }
 
-    fn send_members(&mut self, run: &mut Run, members: &[Entry], is_last: bool, now_ms: u64) {
+    fn send_members(&mut self, run: &mut Run, members: &[&Entry], is_last: bool, now_ms: u64) {
         let mut alike: BTreeMap<(Format, &ChannelName), Vec<SocketId>> = BTreeMap::new();
         for (socket, name) in &run.readers {
             let Some(session) = self.sessions.get_mut(socket) else { continue };
@@ -130,8 +150,8 @@ impl Relay {
             alike.entry((session.format, name)).or_default().push(*socket);
         }
         // The last frame ends the sync, if only to say so.
-        let empty: [&[Entry]; 1] = [&[]];
-        let mut frames: Vec<&[Entry]> = members.chunks(SYNC_FRAME_MEMBERS).collect();
+        let empty: [&[&Entry]; 1] = [&[]];
+        let mut frames: Vec<&[&Entry]> = members.chunks(SYNC_FRAME_MEMBERS).collect();
         if frames.is_empty() && is_last {
             frames = empty.to_vec();
         }
@@ -141,7 +161,7 @@ impl Relay {
             let ends = is_last && index + 1 == count;
             let serial = if ends { format!("{}:", run.sequence) } else { format!("{}:{}", run.sequence, run.sent) };
             for ((format, name), sockets) in &alike {
-                let frame = sync_frame(name.as_str(), &serial, frame.iter(), *format);
+                let frame = sync_frame(name.as_str(), &serial, frame.iter().copied(), *format);
                 self.effects.push(Effect::Send { sockets: sockets.clone(), frame });
             }
         }

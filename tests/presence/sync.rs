@@ -126,6 +126,21 @@ fn who_attaches_again_while_it_waits_gets_each_page_once() {
     assert_eq!(ends, 1, "{frames:?}");
 }
 
+/// Found by the simulation: SDKs would enter again a member of their own that a page names, though it has left.
+#[test]
+fn a_page_that_is_older_than_a_leave_does_not_name_who_left() {
+    let (mut world, bot) = crowd(3);
+    world.hold_answers = true;
+    world.send(bot, json!({"action": 16, "channel": "room"}));
+    world.act(bot, 1, 3, json!({"clientId": "m0001"}));
+    world.act(bot, 2, 3, json!({"clientId": "m0002"}));
+    world.act(bot, 3, 2, json!({"clientId": "m0002"}));
+    world.hold_answers = false;
+    world.release();
+    let frames = world.take(bot);
+    assert_eq!(members(&syncs(&frames)), ["present m0000"], "and m0002 is known by its own event");
+}
+
 #[test]
 fn a_relay_that_forgets_amid_a_sync_sends_its_readers_back() {
     let (mut world, _) = crowd(3);
