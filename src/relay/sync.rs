@@ -133,7 +133,7 @@ impl Relay {
         let Some(run) = self.syncs.get_mut(owner).and_then(|syncs| syncs.reading.as_mut()) else { return };
         for entry in entries {
             let leaves = entry.presence().iter().filter(|event| event.action == PresenceAction::Leave);
-            leaves.for_each(|event| drop(run.left.insert(event.key(), entry.position)));
+            run.left.extend(leaves.map(|event| (event.key(), entry.position)));
         }
     }
 
