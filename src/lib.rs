@@ -19,7 +19,6 @@ pub mod call;
 pub mod channel;
 pub mod relay;
 pub mod app;
-pub mod placement;
 pub mod rest;
 #[cfg(target_arch = "wasm32")]
 mod shell;

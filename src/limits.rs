@@ -332,23 +332,3 @@ const _: () = assert!(
 );
 const _: () = assert!(GRACE_MIN_MS <= GRACE_MS && GRACE_MS <= GRACE_MAX_MS, "the usual grace is one to ask for");
 const _: () = assert!(MEMBERS_PER_CONNECTION_MAX <= MEMBERS_MAX, "one connection's members fit");
-
-// Spreading connections over relays.
-
-/// Connections of one relay. A frame to each costs 15 to 20 µs of CPU, so a message to all takes at most 0.1 s of the
-/// relay's one thread; the platform would allow 32,768 sockets.
-pub const RELAY_MAX_CONNECTIONS: usize = 5_000;
-
-/// Shards of one app in one region: 128 times 5,000 connections, in each of nine regions.
-pub const SHARDS_MAX: u8 = 128;
-
-/// How long a router spreads connections wide after a relay was full, before it tries half as many.
-pub const SPREAD_MS: u64 = 60 * 1_000;
-
-/// Apps and regions whose spread a router remembers, 100 bytes each.
-pub const SPREAD_MAX_APPS: usize = 1_000;
-
-/// Relays that a router tries for one connection before it tells the client to come back.
-pub const RELAY_TRIES: usize = 4;
-
-const _: () = assert!(SHARDS_MAX.is_power_of_two(), "the spread doubles up to it");

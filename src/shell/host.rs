@@ -1,4 +1,4 @@
-//! One object's state and its events: hands inputs to the cores, performs their effects, keeps its alarm.
+//! One object's state and its events: hands inputs to the cores and performs their effects.
 //!
 //! Both classes of objects are a [`Host`]: a relay object has a relay core, a channel object has a channel core and a
 //! relay core for the sockets that named this channel. The state lives in a registry of the isolate and not in the
@@ -10,11 +10,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use js_sys::Date;
-use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Env, console_error};
 
+use super::alarm::{Alarm, keep_alarm};
 use super::platform::{ObjectState, Socket, now_ms, random_id};
 use super::relay_storage::Watch;
 use super::sockets::Sockets;
@@ -63,7 +62,7 @@ pub enum Class {
 }
 
 pub struct Host {
-    state: ObjectState,
+    pub(super) state: ObjectState,
     pub(super) env: Env,
     class: Class,
     pub(super) store: SqlStore,
@@ -75,7 +74,7 @@ pub struct Host {
     last_ticket: u64,
     awake: bool,
     commit_scheduled: bool,
-    alarm: Alarm,
+    pub(super) alarm: Alarm,
     work: VecDeque<Work>,
 }
 
@@ -89,15 +88,6 @@ enum Waiting {
 enum Work {
     Relay(relay::Effect),
     Channel(channel::Effect),
-}
-
-/// What is known of the stored alarm.
-#[derive(Clone, Copy, PartialEq)]
-enum Alarm {
-    /// The object was just built. One may be set, and must not be moved back.
-    Unknown,
-    Asking,
-    Set(Option<u64>),
 }
 
 impl Host {
@@ -191,23 +181,25 @@ impl Host {
                 (socket, Record::decode(&bytes), bytes)
             })
             .collect();
-        let Some(app) = records.iter().find_map(|(_, record, _)| record.as_ref().map(|record| record.app().clone()))
-        else {
-            return records.iter().for_each(|(socket, ..)| self.sockets.close(*socket));
-        };
-        if self.class == Class::Channel && self.channel_for(None).is_err() {
-            return;
+        if self.restore_sessions(&records).is_none() {
+            // Deaf sockets would be worse than none: their clients come back, and resume.
+            records.iter().for_each(|(socket, ..)| self.sockets.close(*socket));
+        }
+    }
+
+    fn restore_sessions(&mut self, records: &[(SocketId, Option<Record>, Vec<u8>)]) -> Option<()> {
+        let app = records.iter().find_map(|(_, record, _)| record.as_ref().map(|record| record.app().clone()))?;
+        if self.class == Class::Channel {
+            self.channel_for(None).ok()?;
         }
         let address = self.own_address().cloned();
-        if self.relay_for(&app, address.as_ref()).is_err() {
-            return records.iter().for_each(|(socket, ..)| self.sockets.close(*socket));
-        }
-        let Some(relay) = &mut self.relay else { return };
+        let relay = self.relay_for(&app, address.as_ref()).ok()?;
         let now_ms = now_ms();
         let mut effects: Vec<relay::Effect> =
             records.iter().flat_map(|(socket, _, bytes)| relay.restore(*socket, bytes, now_ms)).collect();
         effects.extend(relay.restored(now_ms));
         self.relay_effects(effects);
+        Some(())
     }
 
     /// A call to this channel that is answered at once, or a publish, which [`Waiting`] will get the answer of.
@@ -268,7 +260,7 @@ impl Host {
         }
     }
 
-    fn deadline(&self) -> Option<u64> {
+    pub(super) fn deadline(&self) -> Option<u64> {
         let relay = self.relay.as_ref().and_then(Relay::deadline);
         let channel = self.channel.as_ref().and_then(Channel::deadline);
         [relay, channel].into_iter().flatten().min()
@@ -363,15 +355,14 @@ pub fn roll(host: &HostRef, roll: &Roll) -> Missing {
     host.borrow().roll(roll)
 }
 
-pub fn alarm(host: &HostRef) {
+/// What is due. Fails when the channel could not be read; the runtime then rings again.
+pub fn alarm(host: &HostRef) -> Result<(), StoreError> {
     {
         let host = &mut *host.borrow_mut();
         host.alarm = Alarm::Set(None);
         let now_ms = now_ms();
-        if host.class == Class::Channel
-            && let Err(error) = host.channel_for(None)
-        {
-            console_error!("a channel could not be read: {}", error.0);
+        if host.class == Class::Channel {
+            host.channel_for(None)?;
         }
         if let Some(relay) = &mut host.relay {
             let effects = relay.tick(now_ms);
@@ -383,6 +374,7 @@ pub fn alarm(host: &HostRef) {
         }
     }
     drive(host);
+    Ok(())
 }
 
 /// Performs effects until there are none, then sees to the commit and the alarm.
@@ -486,45 +478,6 @@ fn commit(host: &HostRef) {
     if let Some(channel) = &mut host.channel {
         let effects = channel.commit(&mut host.store, now_ms());
         host.channel_effects(effects);
-    }
-}
-
-/// Sees that the object wakes when the cores need it. An alarm that comes too early costs a look; one is never moved back,
-/// since what asked for it may be what the object has forgotten.
-fn keep_alarm(host: &HostRef) {
-    let (alarm, deadline) = {
-        let host = host.borrow();
-        (host.alarm, host.deadline())
-    };
-    let Some(deadline) = deadline else { return };
-    match alarm {
-        Alarm::Asking => {}
-        Alarm::Unknown => ask_alarm(host),
-        Alarm::Set(Some(at_ms)) if at_ms <= deadline => {}
-        Alarm::Set(_) => set_alarm(host, deadline),
-    }
-}
-
-fn ask_alarm(host: &HostRef) {
-    host.borrow_mut().alarm = Alarm::Asking;
-    let asked = host.borrow().state.storage().alarm();
-    let host = host.clone();
-    spawn_local(async move {
-        let known = match asked {
-            Ok(promise) => JsFuture::from(promise).await.ok().and_then(|at_ms| at_ms.as_f64()),
-            Err(_) => None,
-        };
-        host.borrow_mut().alarm = Alarm::Set(known.map(|at_ms| at_ms as u64));
-        keep_alarm(&host);
-    });
-}
-
-fn set_alarm(host: &HostRef, at_ms: u64) {
-    host.borrow_mut().alarm = Alarm::Set(Some(at_ms));
-    // Written with the turn's other writes; the promise needn't be waited for, the output gate does that.
-    let at = Date::new(&JsValue::from_f64(at_ms as f64));
-    if let Err(error) = host.borrow().state.storage().set_alarm(&at) {
-        console_error!("an alarm could not be set: {}", super::platform::describe(&error));
     }
 }
 

@@ -71,7 +71,8 @@ macro_rules! object {
             }
 
             async fn alarm(&self) -> Result<Response> {
-                host::alarm(&host::find(&self.id));
+                let rung = host::alarm(&host::find(&self.id));
+                rung.map_err(|error| worker::Error::RustError(error.0))?;
                 Response::empty()
             }
         }

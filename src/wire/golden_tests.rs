@@ -48,20 +48,33 @@ fn a_lone_publish_is_its_own_frame() {
 }
 
 #[test]
-fn merged_publishes_carry_their_own_connection_and_time() {
+fn merged_publishes_say_what_differs_from_their_frame() {
     let (first, second) = (entry(0, Data::Text("1".into())), entry(1_000, Data::Absent));
     let frame = entries_frame("room", "Oaya", &[&first, &second], Format::Json).unwrap();
     assert_eq!(
         text(frame),
         concat!(
-            r#"{"action":15,"channel":"room","channelSerial":"01795492559949-000@Oaya","timestamp":1795492559949,"messages":["#,
-            r#"{"id":"Ht1R:0:0","name":"greet","data":"1","encoding":"json","clientId":"bob","connectionId":"Ht1R","#,
+            r#"{"action":15,"channel":"room","channelSerial":"01795492559949-000@Oaya","connectionId":"Ht1R","#,
+            r#""timestamp":1795492559949,"messages":["#,
+            r#"{"id":"Ht1R:0:0","name":"greet","data":"1","encoding":"json","clientId":"bob","#,
             r#""timestamp":1795492559948,"action":0,"serial":"01795492559948-000@Oaya:000"},"#,
-            r#"{"id":"Ht1R:1000:0","name":"greet","encoding":"json","clientId":"bob","connectionId":"Ht1R","#,
-            r#""timestamp":1795492559949,"action":0,"serial":"01795492559949-000@Oaya:000"}]}"#
+            r#"{"id":"Ht1R:1000:0","name":"greet","encoding":"json","clientId":"bob","#,
+            r#""action":0,"serial":"01795492559949-000@Oaya:000"}]}"#
         )
     );
     assert_eq!(entries_frame("room", "Oaya", &[], Format::Json), None);
+}
+
+#[test]
+fn a_merged_message_of_no_connection_is_not_taken_for_another_connections() {
+    let from =
+        |connection: Option<&str>| Entry { connection_id: connection.map(str::to_owned), ..entry(0, Data::Absent) };
+    let (first, rest, last) = (from(Some("A")), from(None), from(Some("A")));
+    let frame = entries_frame("room", "Oaya", &[&first, &rest, &last], Format::Json).unwrap();
+    let frame: serde_json::Value = serde_json::from_str(&text(frame)).unwrap();
+    let said = |value: &serde_json::Value| value.get("connectionId").cloned();
+    let messages: Vec<_> = frame["messages"].as_array().unwrap().iter().map(said).collect();
+    assert_eq!((said(&frame), messages), (None, vec![Some(json!("A")), None, Some(json!("A"))]));
 }
 
 #[test]

@@ -152,36 +152,42 @@ impl Serialize for OutboundData<'_> {
     }
 }
 
-/// How much of a message is said again that its frame says, or that clients derive.
-#[derive(Clone, Copy, PartialEq)]
-enum Detail {
-    /// The frame carries connection and time.
-    Framed,
-    /// The frame holds messages of several publishers.
-    Merged,
-    /// A REST page: there is no frame, and the version is spelled out.
-    Page,
+/// What a frame says once for its messages: clients take it for those that don't say it themselves.
+#[derive(Clone, Copy, Default, PartialEq)]
+struct Shared<'a> {
+    connection_id: Option<&'a str>,
+    timestamp: Option<u64>,
+}
+
+impl<'a> Shared<'a> {
+    /// The time of the last, and the connection if it is that of all: a message of no connection would be taken for one
+    /// of the frame's.
+    fn of(entries: &[&'a Entry]) -> Shared<'a> {
+        let Some((last, others)) = entries.split_last() else { return Shared::default() };
+        let alike = others.iter().all(|entry| entry.connection_id == last.connection_id);
+        let connection_id = last.connection_id.as_deref().filter(|_| alike);
+        Shared { connection_id, timestamp: Some(last.position.time_ms()) }
+    }
 }
 
 /// The MESSAGE or PRESENCE frame for consecutive entries of one kind. `None` when there is nothing to say.
 ///
-/// One entry makes the frame of its publish; several travel as one frame whose messages each carry their own connection
-/// and time, since the runtime's cost is per frame.
+/// One entry makes the frame of its publish; several travel as one frame, since the runtime's cost is per frame. Their
+/// messages say what differs from the frame's connection and time: what is sent to a crowd is paid by the byte, too.
 pub fn entries_frame(channel: &str, series: &str, entries: &[&Entry], format: Format) -> Option<Encoded> {
     let last = entries.last()?;
     let is_presence = last.is_presence();
     let serial = last.position.serial(series);
-    let detail = if entries.len() == 1 { Detail::Framed } else { Detail::Merged };
-    let single = (detail == Detail::Framed).then_some(*last);
+    let shared = Shared::of(entries);
+    let messages = || entries.iter().flat_map(|entry| render_all(entry, series, format, shared)).collect();
     let frame = Outbound {
         action: if is_presence { action::PRESENCE } else { action::MESSAGE },
         channel: Some(channel),
         channel_serial: Some(&serial),
-        id: single.map(|entry| entry.id.as_str()),
-        connection_id: single.and_then(|entry| entry.connection_id.as_deref()),
-        timestamp: Some(last.position.time_ms()),
-        messages: (!is_presence)
-            .then(|| entries.iter().flat_map(|entry| render_all(entry, series, format, detail)).collect()),
+        id: (entries.len() == 1).then_some(&last.id),
+        connection_id: shared.connection_id,
+        timestamp: shared.timestamp,
+        messages: (!is_presence).then(messages),
         presence: is_presence.then(|| events(entries.iter().copied(), format)),
         ..Outbound::default()
     };
@@ -229,33 +235,34 @@ fn render_all<'a>(
     entry: &'a Entry,
     series: &'a str,
     format: Format,
-    detail: Detail,
+    shared: Shared<'a>,
 ) -> impl Iterator<Item = OutboundMessage<'a>> {
-    (0..entry.messages().len()).map(move |index| render(entry, index, series, format, detail))
+    (0..entry.messages().len()).map(move |index| render(entry, index, series, format, shared))
 }
 
-/// One message of a REST page.
+/// One message of a REST page: there is no frame to take anything from, and the version is spelled out.
 pub fn page_message<'a>(entry: &'a Entry, index: usize, series: &str, format: Format) -> OutboundMessage<'a> {
-    render(entry, index, series, format, Detail::Page)
+    let message = render(entry, index, series, format, Shared::default());
+    let version = Version { serial: message.serial.clone(), timestamp: entry.position.time_ms() };
+    OutboundMessage { version: Some(version), ..message }
 }
 
-fn render<'a>(entry: &'a Entry, index: usize, series: &str, format: Format, detail: Detail) -> OutboundMessage<'a> {
+fn render<'a>(entry: &'a Entry, index: usize, series: &str, format: Format, shared: Shared<'_>) -> OutboundMessage<'a> {
     let message = &entry.messages()[index];
     let (data, encoding) = render_data(&message.data, message.encoding.as_deref(), format);
-    let serial = entry.position.message_serial(series, index);
-    let timestamp = entry.position.time_ms();
+    let timestamp = Some(entry.position.time_ms());
     OutboundMessage {
         id: message_id(entry, index),
         name: message.name.as_deref(),
         data,
         encoding,
         client_id: message.client_id.as_deref(),
-        connection_id: if detail == Detail::Framed { None } else { entry.connection_id.as_deref() },
-        timestamp: (detail != Detail::Framed).then_some(timestamp),
+        connection_id: entry.connection_id.as_deref().filter(|id| shared.connection_id != Some(*id)),
+        timestamp: timestamp.filter(|_| shared.timestamp != timestamp),
         extras: message.extras.as_ref(),
         action: 0,
-        version: (detail == Detail::Page).then(|| Version { serial: serial.clone(), timestamp }),
-        serial,
+        version: None,
+        serial: entry.position.message_serial(series, index),
     }
 }
 
