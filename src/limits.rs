@@ -127,6 +127,10 @@ pub const CAPABILITY_MAX_RESOURCES: usize = 100;
 /// Bytes in the revocation key that a JWT names.
 pub const REVOCATION_KEY_MAX_BYTES: usize = 255;
 
+/// Bytes of what a JWT says of its client, over all the channels for which it does, and what each takes besides.
+pub const USER_CLAIMS_MAX_BYTES: usize = 512;
+pub const USER_CLAIM_OVERHEAD_BYTES: usize = 4;
+
 /// Bytes in a token or JWT. Ours stay below 343 with a small capability; a JWT carries claims that are not ours.
 pub const TOKEN_MAX_BYTES: usize = 16 * 1024;
 
@@ -197,9 +201,14 @@ pub const APPS_MAX: usize = 1_000;
 pub const KEYS_PER_APP_MAX: usize = 100;
 pub const NAMESPACES_PER_APP_MAX: usize = 100;
 
-/// Bytes of a verified grant when it is encoded: capability, two ids, three short fields and their headers.
-pub const GRANT_MAX_BYTES: usize =
-    CAPABILITY_MAX_BYTES + APP_ID_MAX_BYTES + KEY_ID_MAX_BYTES + CLIENT_ID_MAX_BYTES + REVOCATION_KEY_MAX_BYTES + 64;
+/// Bytes of a verified grant when it is encoded: capability, two ids, three short fields, claims, and their headers.
+pub const GRANT_MAX_BYTES: usize = CAPABILITY_MAX_BYTES
+    + APP_ID_MAX_BYTES
+    + KEY_ID_MAX_BYTES
+    + CLIENT_ID_MAX_BYTES
+    + REVOCATION_KEY_MAX_BYTES
+    + USER_CLAIMS_MAX_BYTES
+    + 64;
 
 /// Bytes that the platform keeps with a hibernating socket.
 pub const SOCKET_ATTACHMENT_MAX_BYTES: usize = 16 * 1024;

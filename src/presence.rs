@@ -4,6 +4,7 @@ use crate::auth::Identity;
 use crate::call::Deed;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{ENCODING_MAX_BYTES, MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::publish::set_claim;
 use crate::wire::inbound::{InboundMessage, object};
 use crate::wire::presence::{PresenceAction, PresenceMessage, Turn};
 
@@ -15,6 +16,7 @@ pub type Checked = (Vec<Deed>, usize);
 pub fn check(
     events: Vec<InboundMessage>,
     identity: &Identity,
+    claim: Option<&str>,
     connection_id: &str,
     msg_serial: u64,
 ) -> Result<Checked, ErrorInfo> {
@@ -25,7 +27,8 @@ pub fn check(
         return Err(Code::TooManyMessages.because(format!("a frame has at most {PUBLISH_MAX_MESSAGES} events")));
     }
     let deed = |(index, event)| deed(event, identity, connection_id, Turn { msg_serial, index });
-    let deeds = (0..).zip(events).map(deed).collect::<Result<Vec<_>, _>>()?;
+    let mut deeds = (0..).zip(events).map(deed).collect::<Result<Vec<_>, _>>()?;
+    deeds.iter_mut().try_for_each(|deed| set_claim(&mut deed.event.extras, claim))?;
     let bytes = deeds.iter().map(|deed| deed.event.size()).sum();
     if bytes > MESSAGE_MAX_BYTES {
         return Err(
@@ -80,7 +83,7 @@ mod tests {
     }
 
     fn checked(event: InboundMessage, identity: &Identity) -> Result<Deed, ErrorInfo> {
-        check(vec![event], identity, "conn", 7).map(|(mut deeds, _)| deeds.remove(0))
+        check(vec![event], identity, None, "conn", 7).map(|(mut deeds, _)| deeds.remove(0))
     }
 
     #[test]
@@ -122,12 +125,12 @@ mod tests {
         assert!(checked(with_data(Payload::Scalar), &Identity::Wildcard).unwrap_err().is(Code::BadData));
         let extras = InboundMessage { extras: Some(serde_json::json!([])), ..enter(Some("b")) };
         assert!(checked(extras, &Identity::Wildcard).unwrap_err().is(Code::BadExtras));
-        let many = check(vec![enter(Some("b")); PUBLISH_MAX_MESSAGES + 1], &Identity::Wildcard, "c", 0);
+        let many = check(vec![enter(Some("b")); PUBLISH_MAX_MESSAGES + 1], &Identity::Wildcard, None, "c", 0);
         assert!(many.unwrap_err().is(Code::TooManyMessages));
         for action in [None, Some(0), Some(1), Some(5)] {
             let event = InboundMessage { action, ..enter(Some("b")) };
             assert!(checked(event, &Identity::Wildcard).unwrap_err().is(Code::BadRequest));
         }
-        assert!(check(vec![], &Identity::Wildcard, "c", 0).unwrap_err().is(Code::BadRequest));
+        assert!(check(vec![], &Identity::Wildcard, None, "c", 0).unwrap_err().is(Code::BadRequest));
     }
 }

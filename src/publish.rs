@@ -4,7 +4,10 @@ use crate::auth::Identity;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{ENCODING_MAX_BYTES, MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
 use crate::wire::inbound::{InboundMessage, Params};
-use crate::wire::message::Message;
+use crate::wire::message::{Extras, Message};
+
+/// Where subscribers find what a publisher's token says of it.
+const USER_CLAIM: &str = "userClaim";
 
 /// A publish that may go to its channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,13 +36,42 @@ pub fn check(messages: Vec<InboundMessage>, params: &Params, identity: &Identity
     let messages =
         messages.into_iter().map(|message| identified(message, identity, ephemeral)).collect::<Result<Vec<_>, _>>()?;
     all_or_none_ephemeral(&messages)?;
-    let bytes = messages.iter().map(Message::size).sum();
-    if bytes > MESSAGE_MAX_BYTES {
-        return Err(
-            Code::TooLarge.because(format!("a publish has at most {MESSAGE_MAX_BYTES} bytes, this one has {bytes}"))
-        );
-    }
+    let bytes = bounded_size(&messages)?;
     Ok(Checked { id: chosen_id(&messages)?, messages, bytes })
+}
+
+impl Checked {
+    /// With what the publisher's token says of it on this channel, which is the only thing that `extras.userClaim` may say.
+    /// Fails with 40032 where it says something else, and with 40009 when there is no room for it.
+    pub fn claimed(mut self, claim: Option<&str>) -> Result<Checked, ErrorInfo> {
+        for message in &mut self.messages {
+            set_claim(&mut message.extras, claim)?;
+        }
+        self.bytes = bounded_size(&self.messages)?;
+        Ok(self)
+    }
+}
+
+/// See [`Checked::claimed`].
+pub fn set_claim(extras: &mut Option<Extras>, claim: Option<&str>) -> Result<(), ErrorInfo> {
+    let stated = extras.as_ref().and_then(|extras| extras.get(USER_CLAIM));
+    if stated.is_some_and(|stated| claim.is_none() || stated.as_str() != claim) {
+        return Err(Code::BadExtras.because("extras.userClaim is what the publisher's token says, and nothing else"));
+    }
+    if let Some(claim) = claim {
+        extras.get_or_insert_default().insert(USER_CLAIM.to_owned(), claim.into());
+    }
+    Ok(())
+}
+
+fn bounded_size(messages: &[Message]) -> Result<usize, ErrorInfo> {
+    let bytes = messages.iter().map(Message::size).sum();
+    match bytes > MESSAGE_MAX_BYTES {
+        false => Ok(bytes),
+        true => Err(
+            Code::TooLarge.because(format!("a publish has at most {MESSAGE_MAX_BYTES} bytes, this one has {bytes}"))
+        ),
+    }
 }
 
 fn identified(message: InboundMessage, identity: &Identity, ephemeral: bool) -> Result<Message, ErrorInfo> {
@@ -153,6 +185,31 @@ mod tests {
         assert!(of(id).unwrap_err().is(Code::BadMessageId));
         let encoding = InboundMessage { encoding: text(ENCODING_MAX_BYTES + 1), ..InboundMessage::default() };
         assert!(of(encoding).unwrap_err().is(Code::BadData));
+    }
+
+    #[test]
+    fn a_claim_is_the_tokens_and_nobody_elses() {
+        let of = |extras: Option<serde_json::Value>| {
+            let message = InboundMessage { extras, ..InboundMessage::default() };
+            check(vec![message], &Params::new(), &Identity::Anonymous).unwrap()
+        };
+        let extras = |checked: Checked| serde_json::to_value(&checked.messages[0].extras).unwrap();
+        let stated = |claim: serde_json::Value| Some(serde_json::json!({"userClaim": claim}));
+        let given = of(None).claimed(Some("host")).unwrap();
+        assert_eq!((given.bytes, extras(given)), (20, serde_json::json!({"userClaim": "host"})), "and it counts");
+        let beside = of(Some(serde_json::json!({"headers": {}}))).claimed(Some("host")).unwrap();
+        assert_eq!(extras(beside), serde_json::json!({"headers": {}, "userClaim": "host"}));
+        assert_eq!(extras(of(None).claimed(None).unwrap()), serde_json::Value::Null);
+        assert!(of(stated("host".into())).claimed(Some("host")).is_ok());
+        for (claimed, claim) in [("host".into(), Some("fan")), ("host".into(), None), (1.into(), None), (().into(), None)] {
+            assert!(of(stated(claimed)).claimed(claim).unwrap_err().is(Code::BadExtras));
+        }
+        let full = InboundMessage {
+            data: Payload::Plain(Data::Text("x".repeat(MESSAGE_MAX_BYTES))),
+            ..InboundMessage::default()
+        };
+        let full = check(vec![full], &Params::new(), &Identity::Anonymous).unwrap();
+        assert!(full.claimed(Some("host")).unwrap_err().is(Code::TooLarge));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What verified credentials allow: the one thing that the rest of the server knows about them.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use super::resource::Resource;
 use super::{Capability, Identity, Key, KeyName, Operations};
 use crate::error::{Code, ErrorInfo};
 use crate::name::{AppId, ChannelName};
@@ -23,6 +25,8 @@ pub struct Grant {
     pub expires_at_ms: Option<u64>,
     /// What else the token can be revoked by.
     pub revocation_key: Option<Rc<str>>,
+    /// What its signer says of the client, by the channels for which it is said.
+    pub user_claims: BTreeMap<String, String>,
 }
 
 impl Grant {
@@ -43,6 +47,14 @@ impl Grant {
         }
     }
 
+    /// What is said of the client on a channel: by the channel's own name, else by the longest pattern that it matches.
+    pub fn user_claim(&self, channel: &ChannelName) -> Option<&str> {
+        let said = |name: &String| Resource::parse(name).is_ok_and(|resource| resource.matches(channel));
+        let matching = self.user_claims.iter().filter(|(name, _)| said(name));
+        let closest = matching.max_by_key(|(name, _)| (name.as_str() == channel.plain(), name.len()));
+        closest.map(|(_, claim)| claim.as_str())
+    }
+
     pub fn is_expired(&self, now_ms: u64) -> bool {
         self.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= now_ms)
     }
@@ -56,6 +68,7 @@ pub(super) struct Claims {
     pub issued_at_ms: u64,
     pub expires_at_ms: u64,
     pub revocation_key: Option<Rc<str>>,
+    pub user_claims: BTreeMap<String, String>,
 }
 
 impl Grant {
@@ -68,6 +81,7 @@ impl Grant {
             issued_at_ms: None,
             expires_at_ms: None,
             revocation_key: None,
+            user_claims: BTreeMap::new(),
         }
     }
 
@@ -89,6 +103,7 @@ impl Grant {
             issued_at_ms: Some(claims.issued_at_ms),
             expires_at_ms: Some(expires_at_ms),
             revocation_key: claims.revocation_key,
+            user_claims: claims.user_claims,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! JWTs signed by a key's secret with HS256 (protocol.md § 11.4). Owns what of them is accepted: one algorithm, a key
 //! that the header names, and both times.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use base64::Engine;
@@ -8,9 +9,10 @@ use serde_json::{Map, Value};
 
 use super::encoding::URL;
 use super::grant::{Claims, Grant};
+use super::resource::Resource;
 use super::{Capability, Identity, Key, KeyName};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{CLOCK_SKEW_MAX_MS, REVOCATION_KEY_MAX_BYTES, TOKEN_MAX_BYTES};
+use crate::limits::{CLOCK_SKEW_MAX_MS, REVOCATION_KEY_MAX_BYTES, TOKEN_MAX_BYTES, USER_CLAIMS_MAX_BYTES, USER_CLAIM_OVERHEAD_BYTES};
 
 /// A JWT whose parts could be read; nothing says yet who signed it.
 #[derive(Clone)]
@@ -80,6 +82,7 @@ impl PresentedJwt {
             issued_at_ms,
             expires_at_ms: self.time("exp")?.ok_or_else(|| invalid("it has no exp"))?,
             revocation_key: self.revocation_key()?,
+            user_claims: self.user_claims()?,
         };
         Grant::of_token(key, claims, now_ms)
     }
@@ -106,6 +109,23 @@ impl PresentedJwt {
             Some(text) if text.len() > REVOCATION_KEY_MAX_BYTES => Err(invalid("its revocation key is too long")),
             text => Ok(text.map(Rc::from)),
         }
+    }
+
+    /// What is said of the client, as `ably.channel.<channel or pattern>`.
+    fn user_claims(&self) -> Result<BTreeMap<String, String>, ErrorInfo> {
+        let mut claims = BTreeMap::new();
+        let mut bytes = 0;
+        for (name, value) in &self.decoded.claims {
+            let Some(channel) = name.strip_prefix("ably.channel.") else { continue };
+            let claim = value.as_str().filter(|_| Resource::parse(channel).is_ok());
+            let claim = claim.ok_or_else(|| invalid("an ably.channel claim is no string, or names no channel"))?;
+            bytes += channel.len() + claim.len() + USER_CLAIM_OVERHEAD_BYTES;
+            claims.insert(channel.to_owned(), claim.to_owned());
+        }
+        if bytes > USER_CLAIMS_MAX_BYTES {
+            return Err(invalid("its ably.channel claims are too long"));
+        }
+        Ok(claims)
     }
 
     fn text(&self, name: &str) -> Result<Option<&str>, ErrorInfo> {

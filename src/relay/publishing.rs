@@ -44,7 +44,8 @@ impl Relay {
         if modes.is_some_and(|modes| !modes.contains(Modes::PUBLISH)) {
             return Err(Code::ModeNotGranted.because("the channel was attached without the mode to publish"));
         }
-        let checked = publish::check(frame.messages, &frame.params, &session.grant.client_id)?;
+        let checked = publish::check(frame.messages, &frame.params, &session.grant.client_id)?
+            .claimed(session.grant.user_claim(&name))?;
         if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + checked.bytes > PUBLISH_QUEUE_MAX_BYTES {
             return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
         }

@@ -90,6 +90,7 @@ impl Batch<'_> {
         let name = ChannelName::parse(channel)?;
         self.caller.require_publish(&name)?;
         let checked = checked.map_err(ErrorInfo::clone)?.clone();
+        let checked = checked.claimed(self.caller.user_claim(&name))?;
         let publish = publish::publish(checked, format!("{}.{}", self.base, self.publishes));
         self.publishes += 1;
         let id = publish.id();

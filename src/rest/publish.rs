@@ -26,7 +26,7 @@ pub fn begin(
 ) -> Result<Step, ErrorInfo> {
     caller.require_publish(channel)?;
     let messages = body::messages(request, BODY_MAX_BYTES)?.into_records();
-    let checked = checked(messages, &params(request), caller.identity())?;
+    let checked = checked(messages, &params(request), caller.identity())?.claimed(caller.user_claim(channel))?;
     let publish = publish(checked, base(random));
     let pending = super::Pending::Publish(Pending { channel: channel.to_string(), id: publish.id() });
     let call = caller.call(channel, call::Request::Publish(vec![publish]));

@@ -87,6 +87,7 @@ impl World {
             issued_at_ms: None,
             expires_at_ms: None,
             revocation_key: None,
+            user_claims: Default::default(),
         };
         let query: Vec<_> = query.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let opening = Opening::from_query(grant, &query, true);

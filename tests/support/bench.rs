@@ -88,6 +88,7 @@ fn open(relay: &mut Relay, socket: u32, query: &[(String, String)]) -> Vec<relay
         issued_at_ms: None,
         expires_at_ms: None,
         revocation_key: None,
+        user_claims: Default::default(),
     };
     let opening = Opening::from_query(grant, query, true);
     relay.open(SocketId(socket), opening, format!("connection{socket}"), NOW_MS)

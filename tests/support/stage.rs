@@ -275,5 +275,6 @@ fn grant() -> Grant {
         issued_at_ms: None,
         expires_at_ms: None,
         revocation_key: None,
+        user_claims: Default::default(),
     }
 }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::{NOW_MS, SECRET, jwt, present, present_token, token};
 use crate::auth::{Identity, Surface};
 use crate::error::Code;
-use crate::limits::{REVOCABLE_TOKEN_MAX_TTL_MS, TOKEN_MAX_BYTES};
+use crate::limits::{REVOCABLE_TOKEN_MAX_TTL_MS, TOKEN_MAX_BYTES, USER_CLAIMS_MAX_BYTES};
+use crate::name::ChannelName;
 
 const NOW_S: u64 = NOW_MS / 1000;
 
@@ -26,13 +27,46 @@ fn a_jwt_grants_what_it_claims_and_its_key_allows() {
         "x-ably-capability": r#"{"*":["publish","history"]}"#,
         "x-ably-clientId": "ann",
         "x-ably-revocation-key": "group-1",
-        "ably.channel.chat": "a claim that is not ours",
+        "ably.limits.publish": "a claim that is not ours",
     });
     let grant = present_token(&jwt(header(), claims(more))).unwrap();
     assert_eq!(grant.capability.text(), r#"{"chat:*":["publish"]}"#);
     assert_eq!(grant.client_id, Identity::Named("ann".into()));
     assert_eq!(grant.revocation_key.as_deref(), Some("group-1"));
     assert_eq!((grant.issued_at_ms, grant.expires_at_ms), (Some(NOW_MS), Some(NOW_MS + 60_000)));
+}
+
+#[test]
+fn what_a_jwt_says_of_its_client_depends_on_the_channel() {
+    let more = json!({
+        "ably.channel.*": "guest", "ably.channel.chat:*": "member", "ably.channel.chat:vip": "host", "ably.channel.a:*:c": "",
+    });
+    let grant = present_token(&jwt(header(), claims(more))).unwrap();
+    let cases = [
+        ("scores", Some("guest")),
+        ("chat:room", Some("member")),
+        ("[?rewind=1]chat:vip", Some("host")),
+        ("a:b:c", Some("")),
+        ("[meta]log", None),
+    ];
+    for (channel, claim) in cases {
+        assert_eq!(grant.user_claim(&ChannelName::parse(channel).unwrap()), claim, "{channel}");
+    }
+    let none = present_token(&jwt(header(), claims(json!({})))).unwrap();
+    assert_eq!(none.user_claim(&ChannelName::parse("scores").unwrap()), None);
+    // What wraps a token of ours was signed by anybody.
+    let wrapped = token("demo.full", json!({}));
+    let wrapping = json!({"x-ably-token": wrapped, "ably.channel.*": "host"});
+    assert!(present_token(&jwt(header(), wrapping)).unwrap().user_claims.is_empty());
+    for bad in [
+        json!({"ably.channel.": "x"}),
+        json!({"ably.channel.[what]x": "x"}),
+        json!({"ably.channel.a": 7}),
+        json!({"ably.channel.a": {"b": "c"}}),
+        json!({"ably.channel.a": "x".repeat(USER_CLAIMS_MAX_BYTES)}),
+    ] {
+        assert!(present_token(&jwt(header(), claims(bad.clone()))).unwrap_err().is(Code::BadJwt), "{bad}");
+    }
 }
 
 #[test]
