@@ -9,6 +9,7 @@ use std::rc::Rc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::Identity;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::{AppId, ChannelName};
@@ -320,6 +321,13 @@ pub struct Roll {
 /// Those of a [`Roll`] that the relay doesn't hold, or that are not attached to the channel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Missing(pub Vec<String>);
+
+/// A connection that a relay holds, as the one who has its key may speak for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Speaker {
+    pub connection_id: String,
+    pub client_id: Identity,
+}
 
 /// What a channel sends a relay: everything after `prior`, through `through`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

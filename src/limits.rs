@@ -127,9 +127,8 @@ pub const CAPABILITY_MAX_RESOURCES: usize = 100;
 /// Bytes in the revocation key that a JWT names.
 pub const REVOCATION_KEY_MAX_BYTES: usize = 255;
 
-/// Bytes of what a JWT says of its client, over all the channels for which it does, and what each takes besides.
+/// Bytes of what a JWT says of its client, over all the channels for which it does, as JSON.
 pub const USER_CLAIMS_MAX_BYTES: usize = 512;
-pub const USER_CLAIM_OVERHEAD_BYTES: usize = 4;
 
 /// Bytes in a token or JWT. Ours stay below 343 with a small capability; a JWT carries claims that are not ours.
 pub const TOKEN_MAX_BYTES: usize = 16 * 1024;

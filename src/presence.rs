@@ -1,5 +1,7 @@
 //! What a presence event must be that a client sends: identity, action, sizes, id (protocol.md § 10).
 
+use serde_json::Value;
+
 use crate::auth::Identity;
 use crate::call::Deed;
 use crate::error::{Code, ErrorInfo};
@@ -16,7 +18,7 @@ pub type Checked = (Vec<Deed>, usize);
 pub fn check(
     events: Vec<InboundMessage>,
     identity: &Identity,
-    claim: Option<&str>,
+    claim: Option<&Value>,
     connection_id: &str,
     msg_serial: u64,
 ) -> Result<Checked, ErrorInfo> {

@@ -1,6 +1,9 @@
 //! What a publish must be, whichever way it comes in: sizes, ids, identities (protocol.md §§ 8.2–8.6).
 
+use serde_json::Value;
+
 use crate::auth::Identity;
+use crate::call::{Publish, Submission};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{ENCODING_MAX_BYTES, MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
 use crate::wire::inbound::{InboundMessage, Params};
@@ -43,7 +46,7 @@ pub fn check(messages: Vec<InboundMessage>, params: &Params, identity: &Identity
 impl Checked {
     /// With what the publisher's token says of it on this channel, which is the only thing that `extras.userClaim` may say.
     /// Fails with 40032 where it says something else, and with 40009 when there is no room for it.
-    pub fn claimed(mut self, claim: Option<&str>) -> Result<Checked, ErrorInfo> {
+    pub fn claimed(mut self, claim: Option<&Value>) -> Result<Checked, ErrorInfo> {
         for message in &mut self.messages {
             set_claim(&mut message.extras, claim)?;
         }
@@ -52,14 +55,23 @@ impl Checked {
     }
 }
 
+/// Gives the messages of a publish the clientId that they get from this identity. Fails as [`check`] does of it.
+pub fn attribute(publish: &mut Publish, identity: &Identity) -> Result<(), ErrorInfo> {
+    let Submission::Messages(messages) = &mut publish.content else { return Ok(()) };
+    for message in messages.iter_mut() {
+        message.client_id = identity.for_message(message.client_id.as_deref())?;
+    }
+    bounded_size(messages).map(drop)
+}
+
 /// See [`Checked::claimed`].
-pub fn set_claim(extras: &mut Option<Extras>, claim: Option<&str>) -> Result<(), ErrorInfo> {
+pub fn set_claim(extras: &mut Option<Extras>, claim: Option<&Value>) -> Result<(), ErrorInfo> {
     let stated = extras.as_ref().and_then(|extras| extras.get(USER_CLAIM));
-    if stated.is_some_and(|stated| claim.is_none() || stated.as_str() != claim) {
+    if stated.is_some() && stated != claim {
         return Err(Code::BadExtras.because("extras.userClaim is what the publisher's token says, and nothing else"));
     }
     if let Some(claim) = claim {
-        extras.get_or_insert_default().insert(USER_CLAIM.to_owned(), claim.into());
+        extras.get_or_insert_default().insert(USER_CLAIM.to_owned(), claim.clone());
     }
     Ok(())
 }
@@ -195,13 +207,14 @@ mod tests {
         };
         let extras = |checked: Checked| serde_json::to_value(&checked.messages[0].extras).unwrap();
         let stated = |claim: serde_json::Value| Some(serde_json::json!({"userClaim": claim}));
-        let given = of(None).claimed(Some("host")).unwrap();
+        let host = serde_json::Value::from("host");
+        let given = of(None).claimed(Some(&host)).unwrap();
         assert_eq!((given.bytes, extras(given)), (20, serde_json::json!({"userClaim": "host"})), "and it counts");
-        let beside = of(Some(serde_json::json!({"headers": {}}))).claimed(Some("host")).unwrap();
+        let beside = of(Some(serde_json::json!({"headers": {}}))).claimed(Some(&host)).unwrap();
         assert_eq!(extras(beside), serde_json::json!({"headers": {}, "userClaim": "host"}));
         assert_eq!(extras(of(None).claimed(None).unwrap()), serde_json::Value::Null);
-        assert!(of(stated("host".into())).claimed(Some("host")).is_ok());
-        for (claimed, claim) in [("host".into(), Some("fan")), ("host".into(), None), (1.into(), None), (().into(), None)] {
+        assert!(of(stated(host.clone())).claimed(Some(&host)).is_ok());
+        for (claimed, claim) in [("fan".into(), Some(&host)), (host.clone(), None), (1.into(), None), (().into(), None)] {
             assert!(of(stated(claimed)).claimed(claim).unwrap_err().is(Code::BadExtras));
         }
         let full = InboundMessage {
@@ -209,7 +222,7 @@ mod tests {
             ..InboundMessage::default()
         };
         let full = check(vec![full], &Params::new(), &Identity::Anonymous).unwrap();
-        assert!(full.claimed(Some("host")).unwrap_err().is(Code::TooLarge));
+        assert!(full.claimed(Some(&host)).unwrap_err().is(Code::TooLarge));
     }
 
     #[test]

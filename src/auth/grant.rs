@@ -1,9 +1,9 @@
 //! What verified credentials allow: the one thing that the rest of the server knows about them.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::resource::Resource;
 use super::{Capability, Identity, Key, KeyName, Operations};
@@ -25,8 +25,8 @@ pub struct Grant {
     pub expires_at_ms: Option<u64>,
     /// What else the token can be revoked by.
     pub revocation_key: Option<Rc<str>>,
-    /// What its signer says of the client, by the channels for which it is said.
-    pub user_claims: BTreeMap<String, String>,
+    /// What its signer says of the client: a JSON object by the channels for which it is said. A text, as few have any.
+    pub user_claims: Option<Rc<str>>,
 }
 
 impl Grant {
@@ -48,11 +48,17 @@ impl Grant {
     }
 
     /// What is said of the client on a channel: by the channel's own name, else by the longest pattern that it matches.
-    pub fn user_claim(&self, channel: &ChannelName) -> Option<&str> {
-        let said = |name: &String| Resource::parse(name).is_ok_and(|resource| resource.matches(channel));
-        let matching = self.user_claims.iter().filter(|(name, _)| said(name));
-        let closest = matching.max_by_key(|(name, _)| (name.as_str() == channel.plain(), name.len()));
-        closest.map(|(_, claim)| claim.as_str())
+    pub fn user_claim(&self, channel: &ChannelName) -> Option<Value> {
+        let claims: Map<String, Value> = serde_json::from_str(self.user_claims.as_deref()?).ok()?;
+        let mut closest = None;
+        for (name, claim) in &claims {
+            let rank = (name == channel.plain(), name.len());
+            let is_said = Resource::parse(name).is_ok_and(|resource| resource.matches(channel));
+            if is_said && closest.as_ref().is_none_or(|(known, _)| *known < rank) {
+                closest = Some((rank, claim));
+            }
+        }
+        closest.map(|(_, claim)| claim.clone())
     }
 
     pub fn is_expired(&self, now_ms: u64) -> bool {
@@ -68,7 +74,7 @@ pub(super) struct Claims {
     pub issued_at_ms: u64,
     pub expires_at_ms: u64,
     pub revocation_key: Option<Rc<str>>,
-    pub user_claims: BTreeMap<String, String>,
+    pub user_claims: Option<Rc<str>>,
 }
 
 impl Grant {
@@ -81,7 +87,7 @@ impl Grant {
             issued_at_ms: None,
             expires_at_ms: None,
             revocation_key: None,
-            user_claims: BTreeMap::new(),
+            user_claims: None,
         }
     }
 

@@ -58,6 +58,16 @@ impl Identity {
         }
     }
 
+    /// Of what is said on behalf of a connection whose identity is `theirs`. Fails with 40102 when that is a client that these
+    /// credentials may not be.
+    pub fn on_behalf(&self, theirs: &Identity) -> Result<Identity, ErrorInfo> {
+        match theirs {
+            Identity::Named(name) => self.for_connection(Some(name)),
+            Identity::Wildcard => Ok(self.clone()),
+            Identity::Anonymous => Ok(Identity::Anonymous),
+        }
+    }
+
     /// The clientId that a message gets which claims `claimed`. Fails with 40012 when it may not claim that.
     pub fn for_message(&self, claimed: Option<&str>) -> Result<Option<String>, ErrorInfo> {
         match (self, claimed) {

@@ -1,7 +1,6 @@
 //! JWTs signed by a key's secret with HS256 (protocol.md § 11.4). Owns what of them is accepted: one algorithm, a key
 //! that the header names, and both times.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use base64::Engine;
@@ -12,7 +11,7 @@ use super::grant::{Claims, Grant};
 use super::resource::Resource;
 use super::{Capability, Identity, Key, KeyName};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{CLOCK_SKEW_MAX_MS, REVOCATION_KEY_MAX_BYTES, TOKEN_MAX_BYTES, USER_CLAIMS_MAX_BYTES, USER_CLAIM_OVERHEAD_BYTES};
+use crate::limits::{CLOCK_SKEW_MAX_MS, REVOCATION_KEY_MAX_BYTES, TOKEN_MAX_BYTES, USER_CLAIMS_MAX_BYTES};
 
 /// A JWT whose parts could be read; nothing says yet who signed it.
 #[derive(Clone)]
@@ -112,20 +111,23 @@ impl PresentedJwt {
     }
 
     /// What is said of the client, as `ably.channel.<channel or pattern>`.
-    fn user_claims(&self) -> Result<BTreeMap<String, String>, ErrorInfo> {
-        let mut claims = BTreeMap::new();
-        let mut bytes = 0;
-        for (name, value) in &self.decoded.claims {
+    fn user_claims(&self) -> Result<Option<Rc<str>>, ErrorInfo> {
+        let mut claims = Map::new();
+        for (name, claim) in &self.decoded.claims {
             let Some(channel) = name.strip_prefix("ably.channel.") else { continue };
-            let claim = value.as_str().filter(|_| Resource::parse(channel).is_ok());
-            let claim = claim.ok_or_else(|| invalid("an ably.channel claim is no string, or names no channel"))?;
-            bytes += channel.len() + claim.len() + USER_CLAIM_OVERHEAD_BYTES;
-            claims.insert(channel.to_owned(), claim.to_owned());
+            if !claim.is_string() || Resource::parse(channel).is_err() {
+                return Err(invalid("an ably.channel claim is no string, or names no channel"));
+            }
+            claims.insert(channel.to_owned(), claim.clone());
         }
-        if bytes > USER_CLAIMS_MAX_BYTES {
+        if claims.is_empty() {
+            return Ok(None);
+        }
+        let text = Value::Object(claims).to_string();
+        if text.len() > USER_CLAIMS_MAX_BYTES {
             return Err(invalid("its ably.channel claims are too long"));
         }
-        Ok(claims)
+        Ok(Some(text.into()))
     }
 
     fn text(&self, name: &str) -> Result<Option<&str>, ErrorInfo> {

@@ -4,8 +4,6 @@
 //! derived from the key's secret: there is no other secret to keep, changing or deleting a key ends its tokens, and
 //! nothing that the secret signs elsewhere (token requests, JWTs) can pass for a token.
 
-use std::collections::BTreeMap;
-
 use base64::Engine;
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +95,7 @@ impl PresentedToken {
             issued_at_ms: self.body.issued_at_ms,
             expires_at_ms: self.body.issued_at_ms.saturating_add(self.body.ttl_ms),
             revocation_key: None,
-            user_claims: BTreeMap::new(),
+            user_claims: None,
         };
         Grant::of_token(key, claims, now_ms)
     }

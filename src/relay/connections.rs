@@ -4,7 +4,7 @@ use super::connection_key::{ConnectionKey, Generations};
 use super::session::{Opening, Record, Session};
 use super::{Effect, Relay, SocketId};
 use crate::auth::{Credentials, Grant};
-use crate::call::Fate;
+use crate::call::{Fate, Speaker};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
 use crate::name::ChannelName;
@@ -69,6 +69,16 @@ impl Relay {
         }
         self.disconnect(socket, &Code::Superseded.into(), now_ms);
         Ok(())
+    }
+
+    /// The connection that is here and whose key this is: a good one, of the client that it is now.
+    pub fn speaker(&self, key: &str) -> Option<Speaker> {
+        let claimed = ConnectionKey::claimed(key)?;
+        let session = self.sessions.get(self.connections.get(&claimed.connection_id)?)?;
+        let client_id = &session.grant.client_id;
+        let key = ConnectionKey::verify(key, &self.secret, client_id.as_str())?;
+        let speaker = || Speaker { connection_id: key.connection_id.clone(), client_id: client_id.clone() };
+        session.generations().accept(key.generation).then(speaker)
     }
 
     /// A socket that outlived the memory of its relay.

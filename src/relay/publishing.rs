@@ -45,7 +45,7 @@ impl Relay {
             return Err(Code::ModeNotGranted.because("the channel was attached without the mode to publish"));
         }
         let checked = publish::check(frame.messages, &frame.params, &session.grant.client_id)?
-            .claimed(session.grant.user_claim(&name))?;
+            .claimed(session.grant.user_claim(&name).as_ref())?;
         if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + checked.bytes > PUBLISH_QUEUE_MAX_BYTES {
             return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
         }

@@ -8,12 +8,13 @@ use super::caller::Caller;
 use super::form::Form;
 use super::publish::{self, Receipt};
 use super::{Exchange, Reply, Request, Step, body, unanswered};
+use crate::auth::Identity;
 use crate::call::{self, Answer, ChannelCall, Publish, Published, Response};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{BATCH_BODY_MAX_BYTES, BATCH_MAX_CHANNELS, BATCH_MAX_MESSAGES};
 use crate::name::ChannelName;
-use crate::publish::Checked;
-use crate::wire::inbound::InboundMessages;
+use crate::publish::{Checked, check};
+use crate::wire::inbound::{InboundMessage, InboundMessages, Params};
 use crate::wire::several::{Record, Several};
 
 type Specs = Several<Record<Spec>, BATCH_MAX_CHANNELS>;
@@ -36,7 +37,7 @@ pub fn begin(request: &Request, caller: &Caller, form: Form, random: &[u8; 32]) 
     let mut batch = Batch { caller, base: publish::base(random), calls: Vec::new(), publishes: 0 };
     let mut outcomes = Vec::with_capacity(specs.len());
     for spec in specs {
-        let checked = publish::checked(spec.messages.into_records(), &params, caller.identity());
+        let checked = checked(spec.messages.into_records(), &params, caller.identity());
         let place = |channel: String| batch.place(channel, checked.as_ref());
         outcomes.push(spec.channels.values.into_iter().map(place).collect());
     }
@@ -46,6 +47,14 @@ pub fn begin(request: &Request, caller: &Caller, form: Form, random: &[u8; 32]) 
         true => Ok(Step::Reply(pending.answered(form, Vec::new()))),
         false => Ok(Step::Calls(calls, Exchange { form, pending: super::Pending::Batch(pending) })),
     }
+}
+
+/// Fails as [`check`] does, and with 40006 for a message on behalf of a connection: that goes alone.
+fn checked(messages: Vec<InboundMessage>, params: &Params, identity: &Identity) -> Result<Checked, ErrorInfo> {
+    if messages.iter().any(|message| message.connection_key.is_some()) {
+        return Err(Code::BadConnectionKey.because("a batch publishes on behalf of no connection"));
+    }
+    check(messages, params, identity)
 }
 
 fn check_bounds(specs: &[Spec]) -> Result<(), ErrorInfo> {
@@ -90,7 +99,7 @@ impl Batch<'_> {
         let name = ChannelName::parse(channel)?;
         self.caller.require_publish(&name)?;
         let checked = checked.map_err(ErrorInfo::clone)?.clone();
-        let checked = checked.claimed(self.caller.user_claim(&name))?;
+        let checked = checked.claimed(self.caller.grant().user_claim(&name).as_ref())?;
         let publish = publish::publish(checked, format!("{}.{}", self.base, self.publishes));
         self.publishes += 1;
         let id = publish.id();

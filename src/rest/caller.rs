@@ -36,11 +36,6 @@ impl Caller {
         &self.grant.client_id
     }
 
-    /// What the token says of who asks, on this channel.
-    pub fn user_claim(&self, channel: &ChannelName) -> Option<&str> {
-        self.grant.user_claim(channel)
-    }
-
     /// What to ask the app before anything is done for this caller: whether the token was revoked. Only of tokens that can
     /// be: all others cost no call. It is asked each time, so that a revocation holds at once.
     pub fn check(&self) -> Option<AppCall> {

@@ -1,10 +1,11 @@
 //! Requests whose answer waits for an app's object.
 
 use super::form::Form;
+use super::publish::Speech;
 use super::token::Issue;
 use super::{Reply, Step};
 use crate::auth::RevokeRequest;
-use crate::call::{Answer, AppResponse};
+use crate::call::{Answer, AppResponse, Speaker};
 use crate::error::{Code, ErrorInfo};
 
 pub struct Inquiry {
@@ -20,6 +21,8 @@ enum Pending {
     Creation(serde_json::Value),
     Deletion,
     Revocation(RevokeRequest),
+    /// A publish on behalf of a connection, to be had from a relay.
+    Speech(Speech),
 }
 
 impl Inquiry {
@@ -41,6 +44,20 @@ impl Inquiry {
 
     pub(super) fn revocation(form: Form, request: RevokeRequest) -> Inquiry {
         Inquiry { form, pending: Pending::Revocation(request) }
+    }
+
+    pub(super) fn speech(form: Form, speech: Speech) -> Inquiry {
+        Inquiry { form, pending: Pending::Speech(speech) }
+    }
+
+    /// Goes on with the connection whose key was asked about.
+    pub fn identified(self, speaker: Option<Speaker>) -> Step {
+        let form = self.form;
+        let step = match self.pending {
+            Pending::Speech(speech) => speech.identified(speaker),
+            _ => Err(Code::Internal.into()),
+        };
+        step.unwrap_or_else(|error| Step::Reply(form.error(&error)))
     }
 
     /// Goes on with the app's answer.

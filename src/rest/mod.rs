@@ -34,7 +34,7 @@ pub use inquiry::Inquiry;
 pub use reply::Reply;
 
 use crate::auth::{Apps, Attempts};
-use crate::call::{Answer, AppCall, ChannelCall, Response};
+use crate::call::{Answer, AppCall, ChannelCall, RelayName, Response};
 use crate::error::{Code, ErrorInfo};
 use crate::name::AppId;
 use caller::Caller;
@@ -108,6 +108,16 @@ pub enum Step {
     /// Ask this app, and hand its answer to [`Inquiry::answered`]. It may be asked again, but for a nonce: that it was
     /// used is told to only one.
     Ask(AppCall, Inquiry),
+    /// Ask these relays whose connection a key is, and hand the one answer that there is, if any, to
+    /// [`Inquiry::identified`].
+    Identify(Asking, Inquiry),
+}
+
+/// Whose connection is this the key of? It says a relay; or a channel's own object holds it, most likely of the channel that
+/// is published to.
+pub struct Asking {
+    pub key: String,
+    pub relays: Vec<RelayName>,
 }
 
 /// What the server brings to a request.

@@ -6,14 +6,16 @@ use serde::Serialize;
 
 use super::caller::Caller;
 use super::form::Form;
-use super::{Exchange, Reply, Request, Step, body, unanswered};
+use super::inquiry::Inquiry;
+use super::{Asking, Exchange, Reply, Request, Step, body, unanswered};
 use crate::auth::Identity;
-use crate::call::{self, Answer, Outcome, Publish, PublishKey, Published, Response, Submission};
+use crate::call::{self, Answer, ChannelCall, Outcome, Publish, PublishKey, Published, RelayName, Response, Speaker, Submission};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
 use crate::maps::ordered;
 use crate::name::ChannelName;
-use crate::publish::{Checked, check};
+use crate::publish::{Checked, attribute, check};
+use crate::relay::connection_key::ConnectionKey;
 use crate::wire::inbound::{InboundMessage, Params};
 use crate::wire::outbound::serials;
 
@@ -26,11 +28,59 @@ pub fn begin(
 ) -> Result<Step, ErrorInfo> {
     caller.require_publish(channel)?;
     let messages = body::messages(request, BODY_MAX_BYTES)?.into_records();
-    let checked = checked(messages, &params(request), caller.identity())?.claimed(caller.user_claim(channel))?;
+    let key = connection_key(&messages)?;
+    // Whom it must come from then, only that connection's relay knows.
+    let identity = if key.is_some() { &Identity::Wildcard } else { caller.identity() };
+    let claim = caller.grant().user_claim(channel);
+    let checked = check(messages, &params(request), identity)?.claimed(claim.as_ref())?;
     let publish = publish(checked, base(random));
     let pending = super::Pending::Publish(Pending { channel: channel.to_string(), id: publish.id() });
     let call = caller.call(channel, call::Request::Publish(vec![publish]));
-    Ok(Step::Calls(vec![call], Exchange { form, pending }))
+    let exchange = Exchange { form, pending };
+    let Some(key) = key else { return Ok(Step::Calls(vec![call], exchange)) };
+    let shard = ConnectionKey::claimed(&key).ok_or_else(unknown_key)?.shard;
+    let relays = vec![RelayName::shard(&call.to.app, shard), RelayName::of_channel(&call.to)];
+    let speech = Speech { identity: caller.identity().clone(), call, exchange };
+    Ok(Step::Identify(Asking { key, relays }, Inquiry::speech(form, speech)))
+}
+
+/// On behalf of which connection the messages are, if of any.
+fn connection_key(messages: &[InboundMessage]) -> Result<Option<String>, ErrorInfo> {
+    let key = messages.first().and_then(|message| message.connection_key.as_ref());
+    match messages.iter().all(|message| message.connection_key.as_ref() == key) {
+        true => Ok(key.cloned()),
+        false => {
+            Err(Code::BadConnectionKey.because("all messages of a publish come from one connection, or none does"))
+        }
+    }
+}
+
+/// A publish on behalf of a connection that is still to be found (protocol.md § 12.3).
+pub struct Speech {
+    /// Of who asks.
+    identity: Identity,
+    call: ChannelCall,
+    exchange: Exchange,
+}
+
+impl Speech {
+    /// Fails with 40006 when there is no such connection, with 40102 when who asks may not be its client, with 40012 for a
+    /// message of somebody else, and with 40009 when there is no room for its clientId.
+    pub fn identified(mut self, speaker: Option<Speaker>) -> Result<Step, ErrorInfo> {
+        let speaker = speaker.ok_or_else(unknown_key)?;
+        let identity = self.identity.on_behalf(&speaker.client_id)?;
+        if let call::Request::Publish(publishes) = &mut self.call.request {
+            for publish in publishes {
+                publish.connection_id = Some(speaker.connection_id.clone());
+                attribute(publish, &identity)?;
+            }
+        }
+        Ok(Step::Calls(vec![self.call], self.exchange))
+    }
+}
+
+fn unknown_key() -> ErrorInfo {
+    Code::BadConnectionKey.because("no connection here has this connectionKey")
 }
 
 /// A publish that its channel has not answered.
@@ -80,15 +130,6 @@ pub fn published(answer: Answer<Response>) -> Answer<Published> {
         Response::Published(published) => Ok(published),
         _ => Err(unanswered()),
     }
-}
-
-/// Fails as [`check`] does, and with 40006 for a message on behalf of a connection: whose key is right only its relay
-/// knows, and REST does not ask relays yet.
-pub fn checked(messages: Vec<InboundMessage>, params: &Params, identity: &Identity) -> Result<Checked, ErrorInfo> {
-    if messages.iter().any(|message| message.connection_key.is_some()) {
-        return Err(Code::BadConnectionKey.because("this server does not publish on behalf of a connection over REST"));
-    }
-    check(messages, params, identity)
 }
 
 /// Known by the ids that its publisher chose, else by `base`, which is this request's alone: when the call to the channel

@@ -10,7 +10,7 @@ use worker::worker_sys::web_sys::Response as RawResponse;
 use super::platform::{ObjectNamespace, object};
 use crate::call::{
     Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Missing, Notice, Noticed, RelayName, RelayObject,
-    Response, Roll,
+    Response, Roll, Speaker,
 };
 use crate::error::Code;
 use crate::pinned;
@@ -25,6 +25,7 @@ pub const CALL_URL: &str = "https://object/call";
 pub const DELIVER_URL: &str = "https://object/deliver";
 pub const ROLL_URL: &str = "https://object/roll";
 pub const CONNECT_URL: &str = "https://object/connect";
+const IDENTIFY_URL: &str = "https://object/identify";
 const NOTICE_URL: &str = "https://object/notice";
 
 /// How often a call is made before its failure is told.
@@ -63,6 +64,10 @@ pub async fn roll(env: &Env, relay: &RelayName, roll: &Roll) -> Option<Missing> 
     call_relay(env, relay, ROLL_URL, &pinned::encode(roll)).await
 }
 
+pub async fn identify(env: &Env, relay: &RelayName, key: &str) -> Option<Speaker> {
+    call_relay(env, relay, IDENTIFY_URL, &pinned::encode(&key)).await?
+}
+
 pub async fn notify(env: &Env, relay: &RelayName, notice: &Notice) -> Option<Noticed> {
     call_relay(env, relay, NOTICE_URL, &pinned::encode(notice)).await
 }
@@ -76,10 +81,14 @@ async fn call_relay<T: DeserializeOwned>(env: &Env, relay: &RelayName, url: &str
 }
 
 async fn post<T: DeserializeOwned>(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<T> {
+    pinned::decode(&post_bytes(env, class, name, url, body).await?)
+}
+
+async fn post_bytes(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<Vec<u8>> {
     let init = object([("method", "POST".into()), ("body", Uint8Array::from(body).into())]);
     let response = fetch(env, class, name, url, &init).await.ok().filter(|response| response.status() == 200)?;
     let body = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
-    pinned::decode(&Uint8Array::new(&body).to_vec())
+    Some(Uint8Array::new(&body).to_vec())
 }
 
 /// Calls an object, and gives its response as it is: a socket that passes through here is not wrapped again, which would

@@ -22,7 +22,7 @@ use super::storage::SqlStore;
 use super::{calls, config, directory, relay_storage, watching};
 use crate::auth::App;
 use crate::call::{
-    Address, Answer, ChannelCall, Delivered, Delivery, Missing, Published, RelayName, Request, Response, Roll, Rules,
+    Address, Answer, ChannelCall, Delivered, Delivery, Missing, Published, RelayName, Request, Response, Roll, Rules, Speaker,
 };
 use crate::channel::store::StoreError;
 use crate::channel::{self, Channel, Ticket};
@@ -353,6 +353,11 @@ pub fn deliver(host: &HostRef, delivery: &Delivery) -> Delivered {
 /// A channel asks which connections are here.
 pub fn roll(host: &HostRef, roll: &Roll) -> Missing {
     host.borrow().roll(roll)
+}
+
+/// Whose connection this is the key of, if it is here.
+pub fn speaker(host: &HostRef, key: &str) -> Option<Speaker> {
+    host.borrow().relay.as_ref()?.speaker(key)
 }
 
 /// What is due. Fails when the channel could not be read; the runtime then rings again.

@@ -92,6 +92,15 @@ async fn rest(request: Request, env: &Env) -> Result<Response> {
             Step::Calls(calls, exchange) => {
                 exchange.answered(join_all(calls.iter().map(|call| calls::ask_channel(env, call))).await)
             }
+            Step::Identify(asking, inquiry) => {
+                let mut speaker = None;
+                for relay in &asking.relays {
+                    if speaker.is_none() {
+                        speaker = calls::identify(env, relay, &asking.key).await;
+                    }
+                }
+                inquiry.identified(speaker)
+            }
             Step::Ask(call, inquiry) => {
                 let answer = calls::ask_app(env, &call).await;
                 if call.request.changes_app() {

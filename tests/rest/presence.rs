@@ -14,7 +14,7 @@ use crate::world::{World, get};
 /// Events of a connection, each as what its client sends.
 fn act(world: &mut World, connection_id: &str, msg_serial: u64, events: Value) {
     let events: Vec<InboundMessage> = serde_json::from_value(events).unwrap();
-    let (deeds, _) = presence::check(events, &Identity::Wildcard, connection_id, msg_serial).unwrap();
+    let (deeds, _) = presence::check(events, &Identity::Wildcard, None, connection_id, msg_serial).unwrap();
     let hold = Hold { relay: RelayName::from("relay:demo/0".to_owned()), grace_ms: 15_000 };
     let publish = Publish {
         key: PublishKey::Serial(msg_serial),

@@ -1,12 +1,17 @@
 //! Publishing on one channel.
 
+use courtside::auth::{Credentials, Presented, Surface};
 use courtside::call::{Response, Subscribed};
 use courtside::error::{Code, ErrorInfo};
+use courtside::name::AppId;
+use courtside::relay::session::Opening;
+use courtside::relay::{Effect, SocketId};
 use courtside::rest::Step;
 use courtside::serial::Position;
-use serde_json::json;
+use courtside::wire::{Encoded, Format};
+use serde_json::{Value, json};
 
-use crate::world::{Exchanged, World, get, post};
+use crate::world::{Asked, Exchanged, NOW_MS, World, apps, get, post};
 
 #[test]
 fn a_publish_is_pinned() {
@@ -33,6 +38,84 @@ fn a_publish_is_pinned() {
          <./messages?direction=forwards&limit=1&cursor={cursor}>; rel=\"next\""
     );
     assert_eq!(reply.header("Link"), Some(link.as_str()));
+}
+
+/// Connects a client to the app's relay. Gives the connection's key.
+fn connect(world: &mut World, socket: u32, client_id: Option<&str>, resume: Option<&str>) -> String {
+    let mut query = vec![("key".to_owned(), "demo.full:local-only".to_owned())];
+    query.extend(client_id.map(|client_id| ("clientId".to_owned(), client_id.to_owned())));
+    query.extend(resume.map(|key| ("resume".to_owned(), key.to_owned())));
+    let presented = Presented { query: &query, ..Presented::default() };
+    let app = apps().get(&AppId::parse("demo").unwrap()).unwrap().clone();
+    let grant = Credentials::parse(&presented, Surface::Realtime).unwrap().verify(Some(&app), NOW_MS).unwrap();
+    let opening = Opening::from_query(grant, &query, true);
+    let effects = world.relay.open(SocketId(socket), opening, format!("conn{socket}"), NOW_MS);
+    let connected = effects.iter().find_map(|effect| match effect {
+        Effect::Send { frame: Encoded::Text(text), .. } if text.contains("connectionDetails") => Some(text),
+        _ => None,
+    });
+    let connected: Value = serde_json::from_str(connected.unwrap()).unwrap();
+    connected["connectionDetails"]["connectionKey"].as_str().unwrap().to_owned()
+}
+
+fn on_behalf(key: &str, more: Value) -> Asked {
+    let mut message = json!({"name": "n", "connectionKey": key});
+    message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    post("/channels/c/messages", &message.to_string())
+}
+
+#[test]
+fn who_has_a_connections_key_publishes_as_it() {
+    let mut world = World::new();
+    let (ann, anybody) = (connect(&mut world, 1, Some("ann"), None), connect(&mut world, 2, None, None));
+    for (asked, connection_id, client_id) in [
+        (on_behalf(&ann, json!({})), "conn1", json!("ann")),
+        (on_behalf(&ann, json!({"clientId": "ann"})), "conn1", json!("ann")),
+        (on_behalf(&anybody, json!({"clientId": "eve"})), "conn2", json!("eve")),
+        (on_behalf(&anybody, json!({})), "conn2", Value::Null),
+    ] {
+        let reply = world.send(asked);
+        assert_eq!(reply.status, 201, "{}", reply.json);
+        let newest = &world.send(get("/channels/c/messages").query("limit", "1")).json[0];
+        assert_eq!((&newest["connectionId"], &newest["clientId"]), (&json!(connection_id), &client_id));
+        assert_eq!(newest.get("connectionKey"), None, "the key is the connection's own secret");
+        assert!(newest["id"].as_str().unwrap().starts_with(reply.json["messageId"].as_str().unwrap()));
+    }
+    let two = json!([{"connectionKey": ann, "name": "a"}, {"connectionKey": ann, "name": "b"}]);
+    assert_eq!(world.send(post("/channels/c/messages", &two.to_string())).status, 201);
+}
+
+#[test]
+fn nobody_publishes_as_a_connection_that_is_not_there_or_not_theirs() {
+    let mut world = World::new();
+    let ann = connect(&mut world, 1, Some("ann"), None);
+    let token = json!({"keyName": "demo.full", "clientId": "bob"}).to_string();
+    let token = world.send(post("/keys/demo.full/requestToken", &token)).json["token"].as_str().unwrap().to_owned();
+    let other = connect(&mut world, 2, None, None);
+    let mixed = |second: Value| post("/channels/c/messages", &json!([{"connectionKey": ann}, second]).to_string());
+    for (asked, code) in [
+        (on_behalf("a!0-1-x", json!({})), Code::BadConnectionKey),
+        (on_behalf("nonsense", json!({})), Code::BadConnectionKey),
+        (on_behalf("", json!({})), Code::BadConnectionKey),
+        (on_behalf(&ann.replace("conn1", "conn2"), json!({})), Code::BadConnectionKey),
+        (mixed(json!({})), Code::BadConnectionKey),
+        (mixed(json!({"connectionKey": other})), Code::BadConnectionKey),
+        (on_behalf(&ann, json!({"clientId": "bob"})), Code::BadClientId),
+        (on_behalf(&ann, json!({})).bearer(&token), Code::IncompatibleCredentials),
+        (on_behalf(&ann, json!({})).key("demo.reader:local-only"), Code::NotPermitted),
+        (post("/messages", &json!({"channels": "c", "messages": {"connectionKey": ann}}).to_string()), Code::BadConnectionKey),
+    ] {
+        let reply = world.send(asked);
+        let code_of_channel = reply.json["results"][0]["error"]["code"].as_u64().unwrap_or_default() as u32;
+        assert_eq!(reply.code().max(code_of_channel), code.number(), "{}", reply.json);
+    }
+    let resumed = connect(&mut world, 3, Some("ann"), Some(&ann));
+    world.relay.frame(SocketId(3), b"{\"action\":0}", Format::Json, NOW_MS);
+    assert_eq!(world.send(on_behalf(&ann, json!({}))).code(), Code::BadConnectionKey.number(), "used up");
+    assert_eq!(world.send(on_behalf(&resumed, json!({}))).status, 201);
+    world.relay.lost(SocketId(3), NOW_MS);
+    assert_eq!(world.send(on_behalf(&resumed, json!({}))).code(), Code::BadConnectionKey.number(), "gone");
+    assert_eq!(world.send(get("/channels/c/messages")).json.as_array().unwrap().len(), 1);
 }
 
 #[test]

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use courtside::auth::{Apps, Attempts, Revocations, Secret};
-use courtside::call::{Address, Answer, AppCall, AppRequest, AppResponse, ChannelCall, Request as Call, Response};
+use courtside::call::{Address, Answer, AppCall, AppRequest, AppResponse, ChannelCall, RelayName, Request as Call, Response};
 use courtside::channel::{Channel, Effect, Ticket};
 use courtside::error::Code;
 use courtside::name::AppId;
+use courtside::relay::Relay;
 use courtside::rest::{Admin, Context, Headers, Reply, Request, Step, begin, percent};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
@@ -49,10 +50,13 @@ pub struct World {
     channels: BTreeMap<Address, (MemoryStore, Channel)>,
     nonces: BTreeSet<String>,
     requests: u8,
+    /// Where clients of the app are connected.
+    pub relay: Relay,
 }
 
 impl World {
     pub fn new() -> World {
+        let demo = AppId::parse("demo").unwrap();
         World {
             now_ms: NOW_MS,
             series: "series",
@@ -64,6 +68,7 @@ impl World {
             channels: BTreeMap::new(),
             nonces: BTreeSet::new(),
             requests: 0,
+            relay: Relay::new(RelayName::shard(&demo, 0), 0, apps().get(&demo).unwrap().clone(), b"secret".to_vec()),
         }
     }
 
@@ -94,6 +99,11 @@ impl World {
                 Step::Reply(reply) => return reply,
                 Step::Calls(calls, exchange) => {
                     exchange.answered(calls.into_iter().map(|call| self.call(call)).collect())
+                }
+                Step::Identify(asking, inquiry) => {
+                    let relays: Vec<&str> = asking.relays.iter().map(RelayName::as_str).collect();
+                    assert_eq!(relays, ["relay:demo/0", "channel:demo/c"]);
+                    inquiry.identified(self.relay.speaker(&asking.key))
                 }
                 Step::Ask(call, inquiry) => inquiry.answered(self.ask(call)),
             }

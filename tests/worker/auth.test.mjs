@@ -70,6 +70,26 @@ test('tokens of every kind connect: literal, authCallback, authUrl, JWT', async 
   }));
 });
 
+test('what a JWT says of its client comes with all that it publishes', async (t) => {
+  const reader = client(t, full);
+  const inbox = await Inbox.of(reader.channels.get('claims:room'));
+  const token = jwt({ 'x-ably-clientId': 'ann', 'ably.channel.claims:*': 'moderator', 'ably.channel.*': 'guest' });
+  const channel = client(t, { token }).channels.get('claims:room');
+  await channel.publish({ data: 'live', extras: { headers: { a: 1 } } });
+  await rest(runtime, { key: undefined, token }).channels.get('claims:room').publish('n', 'rest');
+  await channel.presence.enter('here');
+  await rest(runtime, full).channels.get('claims:room').publish('n', 'end');
+  await inbox.until('end');
+  const claims = inbox.messages.map((message) => [message.data, message.extras?.userClaim]);
+  assert.deepEqual(claims, [['live', 'moderator'], ['rest', 'moderator'], ['end', undefined]]);
+  assert.deepEqual(inbox.messages[0].extras.headers, { a: 1 });
+  const [member] = await reader.channels.get('claims:room').presence.get();
+  assert.equal(member.extras.userClaim, 'moderator');
+  const spoofed = { data: 'x', extras: { userClaim: 'owner' } };
+  await assert.rejects(channel.publish(spoofed), { code: 40032 });
+  await assert.rejects(rest(runtime, full).channels.get('claims:room').publish(spoofed), { code: 40032 });
+});
+
 test('each failure has its code, on a connection', async (t) => {
   const token = await tokenOf(full);
   /** @type {[import('ably').ClientOptions, number][]} */

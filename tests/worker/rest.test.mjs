@@ -103,6 +103,26 @@ test('a REST publish reaches subscribers, and theirs shows in history', async (t
   assert.deepEqual(stored.map(parts), live.map(parts), 'the same, live and stored');
 });
 
+test('a REST publish on behalf of a connection is that connection\'s own', async (t) => {
+  for (const transportParams of [undefined, { channel: 'behalf' }]) {
+    const options = transportParams ? { transportParams } : {};
+    const client = await connected(t, runtime, { clientId: 'ann', echoMessages: false, ...options });
+    const other = await connected(t, runtime);
+    const [own, theirs] = await Promise.all([client, other].map((one) => Inbox.of(one.channels.get('behalf'))));
+    const connectionKey = /** @type {string} */ (client.connection.key);
+    const publish = (/** @type {object} */ message) => rest(runtime).channels.get('behalf').publish(/** @type {any} */ (message));
+    await publish({ data: 'as her', connectionKey });
+    await publish({ data: 'end' });
+    await Promise.all([own, theirs].map((inbox) => inbox.until('end')));
+    assert.deepEqual(own.data, ['end'], 'she hears nothing of her own');
+    const [message] = theirs.messages;
+    assert.deepEqual([message.data, message.connectionId, message.clientId], ['as her', client.connection.id, 'ann']);
+    assert.ok(!('connectionKey' in message));
+    await assert.rejects(publish({ data: 'x', connectionKey: `${connectionKey}x` }), { code: 40006 });
+    await assert.rejects(publish({ data: 'x', connectionKey, clientId: 'bob' }), { code: 40012 });
+  }
+});
+
 test('what is persisted outlives the runtime, and so does the order', async () => {
   const channel = rest(runtime).channels.get('persisted:scores');
   const before = await channel.publish('a', 'before');

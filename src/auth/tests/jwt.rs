@@ -50,14 +50,14 @@ fn what_a_jwt_says_of_its_client_depends_on_the_channel() {
         ("[meta]log", None),
     ];
     for (channel, claim) in cases {
-        assert_eq!(grant.user_claim(&ChannelName::parse(channel).unwrap()), claim, "{channel}");
+        assert_eq!(grant.user_claim(&ChannelName::parse(channel).unwrap()), claim.map(Value::from), "{channel}");
     }
     let none = present_token(&jwt(header(), claims(json!({})))).unwrap();
     assert_eq!(none.user_claim(&ChannelName::parse("scores").unwrap()), None);
     // What wraps a token of ours was signed by anybody.
     let wrapped = token("demo.full", json!({}));
     let wrapping = json!({"x-ably-token": wrapped, "ably.channel.*": "host"});
-    assert!(present_token(&jwt(header(), wrapping)).unwrap().user_claims.is_empty());
+    assert!(present_token(&jwt(header(), wrapping)).unwrap().user_claims.is_none());
     for bad in [
         json!({"ably.channel.": "x"}),
         json!({"ably.channel.[what]x": "x"}),
