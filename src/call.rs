@@ -121,6 +121,8 @@ pub enum Response {
     History(HistoryPage),
     Members(MembersPage),
     Counts(Counts),
+    /// A relay's: whose key it was asked about.
+    Speaker(Speaker),
 }
 
 /// What a channel is told to take in, and what stays together under one place in the order.

@@ -4,7 +4,7 @@ use super::connection_key::{ConnectionKey, Generations};
 use super::session::{Opening, Record, Session};
 use super::{Effect, Relay, SocketId};
 use crate::auth::{Credentials, Grant};
-use crate::call::{Fate, Speaker};
+use crate::call::{Answer, Fate, Response, Speaker};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
 use crate::name::ChannelName;
@@ -71,8 +71,13 @@ impl Relay {
         Ok(())
     }
 
-    /// The connection that is here and whose key this is: a good one, of the client that it is now.
-    pub fn speaker(&self, key: &str) -> Option<Speaker> {
+    /// The connection that is here and whose key this is: a good one, of the client that it is now. Fails with 40006.
+    pub fn identify(&self, key: &str) -> Answer<Response> {
+        let unknown = || Code::BadConnectionKey.because("no connection here has this connectionKey");
+        self.speaker(key).map(Response::Speaker).ok_or_else(unknown)
+    }
+
+    fn speaker(&self, key: &str) -> Option<Speaker> {
         let claimed = ConnectionKey::claimed(key)?;
         let session = self.sessions.get(self.connections.get(&claimed.connection_id)?)?;
         let client_id = &session.grant.client_id;

@@ -5,7 +5,7 @@ use super::publish::Speech;
 use super::token::Issue;
 use super::{Reply, Step};
 use crate::auth::RevokeRequest;
-use crate::call::{Answer, AppResponse, Speaker};
+use crate::call::{Answer, AppResponse, Response};
 use crate::error::{Code, ErrorInfo};
 
 pub struct Inquiry {
@@ -51,11 +51,12 @@ impl Inquiry {
     }
 
     /// Goes on with the connection whose key was asked about.
-    pub fn identified(self, speaker: Option<Speaker>) -> Step {
+    pub fn identified(self, answer: Answer<Response>) -> Step {
         let form = self.form;
-        let step = match self.pending {
-            Pending::Speech(speech) => speech.identified(speaker),
-            _ => Err(Code::Internal.into()),
+        let step = match (self.pending, answer) {
+            (Pending::Speech(speech), Ok(Response::Speaker(speaker))) => speech.identified(&speaker),
+            (_, Err(error)) => Err(error),
+            _ => Err(another_answer()),
         };
         step.unwrap_or_else(|error| Step::Reply(form.error(&error)))
     }
@@ -77,8 +78,12 @@ impl Inquiry {
             (Pending::Creation(answer), AppResponse::Done) => form.created(&answer),
             (Pending::Deletion, AppResponse::Done) => Reply::empty(),
             (Pending::Revocation(request), AppResponse::Revoked(outcomes)) => form.created(&request.report(outcomes)),
-            _ => return Err(Code::Internal.because("the app gave another answer than was asked for")),
+            _ => return Err(another_answer()),
         };
         Ok(Step::Reply(reply))
     }
+}
+
+fn another_answer() -> ErrorInfo {
+    Code::Internal.because("the answer is not to what was asked")
 }

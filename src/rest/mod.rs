@@ -108,7 +108,7 @@ pub enum Step {
     /// Ask this app, and hand its answer to [`Inquiry::answered`]. It may be asked again, but for a nonce: that it was
     /// used is told to only one.
     Ask(AppCall, Inquiry),
-    /// Ask these relays whose connection a key is, and hand the one answer that there is, if any, to
+    /// Ask these relays whose connection a key is, until one knows, and hand its answer, or the last, to
     /// [`Inquiry::identified`].
     Identify(Asking, Inquiry),
 }

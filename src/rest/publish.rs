@@ -38,7 +38,7 @@ pub fn begin(
     let call = caller.call(channel, call::Request::Publish(vec![publish]));
     let exchange = Exchange { form, pending };
     let Some(key) = key else { return Ok(Step::Calls(vec![call], exchange)) };
-    let shard = ConnectionKey::claimed(&key).ok_or_else(unknown_key)?.shard;
+    let shard = ConnectionKey::claimed(&key).ok_or(Code::BadConnectionKey)?.shard;
     let relays = vec![RelayName::shard(&call.to.app, shard), RelayName::of_channel(&call.to)];
     let speech = Speech { identity: caller.identity().clone(), call, exchange };
     Ok(Step::Identify(Asking { key, relays }, Inquiry::speech(form, speech)))
@@ -64,10 +64,9 @@ pub struct Speech {
 }
 
 impl Speech {
-    /// Fails with 40006 when there is no such connection, with 40102 when who asks may not be its client, with 40012 for a
-    /// message of somebody else, and with 40009 when there is no room for its clientId.
-    pub fn identified(mut self, speaker: Option<Speaker>) -> Result<Step, ErrorInfo> {
-        let speaker = speaker.ok_or_else(unknown_key)?;
+    /// Fails with 40102 when who asks may not be its client, with 40012 for a message of somebody else, and with 40009 when
+    /// there is no room for its clientId.
+    pub fn identified(mut self, speaker: &Speaker) -> Result<Step, ErrorInfo> {
         let identity = self.identity.on_behalf(&speaker.client_id)?;
         if let call::Request::Publish(publishes) = &mut self.call.request {
             for publish in publishes {
@@ -77,10 +76,6 @@ impl Speech {
         }
         Ok(Step::Calls(vec![self.call], self.exchange))
     }
-}
-
-fn unknown_key() -> ErrorInfo {
-    Code::BadConnectionKey.because("no connection here has this connectionKey")
 }
 
 /// A publish that its channel has not answered.

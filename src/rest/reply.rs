@@ -76,7 +76,12 @@ impl Form {
     }
 
     fn reply(self, status: u16, extra: Vec<(&'static str, String)>, body: &impl Serialize) -> Reply {
-        let body = bytes(body, self.format);
+        self.finish(status, extra, bytes(body, self.format))
+    }
+
+    /// Apart from [`Form::reply`], of which there is one for each kind of body.
+    #[inline(never)]
+    fn finish(self, status: u16, extra: Vec<(&'static str, String)>, body: Vec<u8>) -> Reply {
         let content_type = ("Content-Type", media_type(self.format).to_owned());
         let headers: Vec<_> = [content_type.clone()].into_iter().chain(extra).collect();
         let mut reply = match self.enveloped {

@@ -10,9 +10,9 @@ use worker::worker_sys::web_sys::Response as RawResponse;
 use super::platform::{ObjectNamespace, object};
 use crate::call::{
     Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Missing, Notice, Noticed, RelayName, RelayObject,
-    Response, Roll, Speaker,
+    Response, Roll,
 };
-use crate::error::Code;
+use crate::error::{Code, ErrorInfo};
 use crate::pinned;
 
 /// Bindings of the object classes in wrangler.toml.
@@ -43,7 +43,7 @@ pub async fn ask_channel(env: &Env, call: &ChannelCall) -> Answer<Response> {
             return answer;
         }
     }
-    Err(Code::TimedOut.because("the channel could not be reached; try again"))
+    Err(unreachable())
 }
 
 pub async fn ask_app(env: &Env, call: &AppCall) -> Answer<AppResponse> {
@@ -64,8 +64,20 @@ pub async fn roll(env: &Env, relay: &RelayName, roll: &Roll) -> Option<Missing> 
     call_relay(env, relay, ROLL_URL, &pinned::encode(roll)).await
 }
 
-pub async fn identify(env: &Env, relay: &RelayName, key: &str) -> Option<Speaker> {
-    call_relay(env, relay, IDENTIFY_URL, &pinned::encode(&key)).await?
+/// The first good answer of these relays, else the last.
+pub async fn identify(env: &Env, relays: &[RelayName], key: &str) -> Answer<Response> {
+    let mut answer = Err(unreachable());
+    for relay in relays {
+        if answer.is_err() {
+            let asked = call_relay(env, relay, IDENTIFY_URL, key.as_bytes()).await;
+            answer = asked.unwrap_or_else(|| Err(unreachable()));
+        }
+    }
+    answer
+}
+
+fn unreachable() -> ErrorInfo {
+    Code::TimedOut.because("the channel could not be reached; try again")
 }
 
 pub async fn notify(env: &Env, relay: &RelayName, notice: &Notice) -> Option<Noticed> {

@@ -22,7 +22,7 @@ use super::storage::SqlStore;
 use super::{calls, config, directory, relay_storage, watching};
 use crate::auth::App;
 use crate::call::{
-    Address, Answer, ChannelCall, Delivered, Delivery, Missing, Published, RelayName, Request, Response, Roll, Rules, Speaker,
+    Address, Answer, ChannelCall, Delivered, Delivery, Missing, Published, RelayName, Request, Response, Roll, Rules,
 };
 use crate::channel::store::StoreError;
 use crate::channel::{self, Channel, Ticket};
@@ -356,8 +356,8 @@ pub fn roll(host: &HostRef, roll: &Roll) -> Missing {
 }
 
 /// Whose connection this is the key of, if it is here.
-pub fn speaker(host: &HostRef, key: &str) -> Option<Speaker> {
-    host.borrow().relay.as_ref()?.speaker(key)
+pub fn identify(host: &HostRef, key: &str) -> Answer<Response> {
+    host.borrow().relay.as_ref().map_or(Err(Code::BadConnectionKey.into()), |relay| relay.identify(key))
 }
 
 /// What is due. Fails when the channel could not be read; the runtime then rings again.

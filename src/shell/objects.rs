@@ -106,10 +106,7 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
             Ok(roll) => reply(&host::roll(&host, &roll)),
             Err(error) => Response::error(error.message, 400),
         },
-        "/identify" => match call::decode::<String>(&body) {
-            Ok(key) => reply(&host::speaker(&host, &key)),
-            Err(error) => Response::error(error.message, 400),
-        },
+        "/identify" => reply(&host::identify(&host, &String::from_utf8_lossy(&body))),
         "/notice" => match call::decode::<Notice>(&body) {
             Ok(notice) => match watching::notice(&host, notice) {
                 Ok(noticed) => reply(&noticed),

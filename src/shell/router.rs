@@ -93,13 +93,7 @@ async fn rest(request: Request, env: &Env) -> Result<Response> {
                 exchange.answered(join_all(calls.iter().map(|call| calls::ask_channel(env, call))).await)
             }
             Step::Identify(asking, inquiry) => {
-                let mut speaker = None;
-                for relay in &asking.relays {
-                    if speaker.is_none() {
-                        speaker = calls::identify(env, relay, &asking.key).await;
-                    }
-                }
-                inquiry.identified(speaker)
+                inquiry.identified(calls::identify(env, &asking.relays, &asking.key).await)
             }
             Step::Ask(call, inquiry) => {
                 let answer = calls::ask_app(env, &call).await;

@@ -103,7 +103,7 @@ impl World {
                 Step::Identify(asking, inquiry) => {
                     let relays: Vec<&str> = asking.relays.iter().map(RelayName::as_str).collect();
                     assert_eq!(relays, ["relay:demo/0", "channel:demo/c"]);
-                    inquiry.identified(self.relay.speaker(&asking.key))
+                    inquiry.identified(self.relay.identify(&asking.key))
                 }
                 Step::Ask(call, inquiry) => inquiry.answered(self.ask(call)),
             }
