@@ -250,7 +250,8 @@ fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
         }
 
         fn visit_u64<E: de::Error>(self, value: u64) -> Result<Option<u64>, E> {
-            Ok(Some(value))
+            let exact = value <= 1 << 53;
+            if exact { Ok(Some(value)) } else { Err(E::invalid_value(de::Unexpected::Unsigned(value), &self)) }
         }
 
         fn visit_i64<E: de::Error>(self, value: i64) -> Result<Option<u64>, E> {
@@ -313,7 +314,7 @@ mod tests {
     #[test]
     fn integers_may_come_as_floats() {
         assert_eq!(json(r#"{"action":7.0}"#).unwrap(), Inbound::Close);
-        for bad in [r#"{"action":7.5}"#, r#"{"action":-7}"#, r#"{"action":1e300}"#, r#"{"action":"7"}"#] {
+        for bad in [r#"{"action":7.5}"#, r#"{"action":-7}"#, r#"{"action":1e300}"#, r#"{"action":"7"}"#, r#"{"action":15,"msgSerial":18446744073709551615}"#] {
             assert!(json(bad).unwrap_err().is(Code::BadBody), "{bad}");
         }
     }
