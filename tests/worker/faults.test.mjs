@@ -1,0 +1,81 @@
+/**
+ * The disk fails under the built worker, or an object is reset: what cannot be read is read later, sockets that nobody would
+ * hear are closed, and nothing is lost or told twice.
+ */
+import assert from 'node:assert/strict';
+import test, { after } from 'node:test';
+import { Inbox, connected, demoKey, inState, rest, wholeHistory } from './clients.mjs';
+import { RawClient, action } from './raw_client.mjs';
+import { startRuntime } from './runtime.mjs';
+
+const runtime = await startRuntime(undefined, { inFront: [new URL('entries/faults-entry.mjs', import.meta.url).pathname] });
+after(() => runtime.stop());
+
+/** @param {string} [query] @returns {Promise<{ alarms: string[], resets: number }>} */
+const faults = async (query = '') => (await fetch(`${runtime.url}/faults${query}`)).json();
+
+/** Asks until it is so. @param {(seen: { alarms: string[], resets: number }) => boolean} is */
+async function until(is) {
+  for (;;) {
+    const seen = await faults();
+    if (is(seen)) return seen;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+test('an alarm that cannot read its channel is rung again', async (t) => {
+  const client = await connected(t, runtime, { clientId: 'ann' });
+  await client.channels.get('unread').presence.enter();
+  // A channel with members looks after them, and nothing else wakes this one.
+  const before = (await faults('?disk=broken')).alarms.length;
+  assert.equal(await runtime.evict('Channel', 'demo/unread'), 1);
+  assert.equal((await until(({ alarms }) => alarms.length > before)).alarms[before], 'failed');
+  await faults('?disk=whole');
+  await until(({ alarms }) => alarms.slice(before).includes('done'));
+  assert.equal((await client.channels.get('unread').presence.get()).length, 1);
+});
+
+test('sockets that cannot be restored are closed, and their clients come back and miss nothing', async (t) => {
+  const client = await connected(t, runtime);
+  const inbox = await Inbox.of(client.channels.get('unrestored'));
+  const { id } = client.connection;
+  const raw = new RawClient(runtime, { key: demoKey });
+  t.after(() => raw.close());
+  await raw.expect(action.CONNECTED);
+
+  await faults('?disk=broken');
+  assert.ok(await runtime.evict('Relay', 'demo/0') > 0);
+  const gone = new Promise((resolve) => client.connection.once('disconnected', resolve));
+  raw.send({ action: action.HEARTBEAT, id: 'anybody there' });
+  await raw.closed();
+  await gone;
+  await faults('?disk=whole');
+  await rest(runtime).channels.get('unrestored').publish('a', 'meanwhile');
+  await inState(client.connection, 'connected');
+  await inbox.until('meanwhile');
+  assert.equal(client.connection.id, id, 'resumed');
+  await client.channels.get('unrestored').publish('a', 'after');
+  await inbox.until('after');
+  assert.deepEqual(inbox.data, ['meanwhile', 'after']);
+});
+
+test('a channel that is reset right after a write loses nothing and tells nothing twice', async (t) => {
+  const [publisher, subscriber] = await Promise.all([connected(t, runtime), connected(t, runtime)]);
+  const direct = await connected(t, runtime, { transportParams: { channel: 'gate' } });
+  const inboxes = await Promise.all([subscriber, direct].map((client) => Inbox.of(client.channels.get('gate'))));
+  const sent = [];
+  for (let round = 0; round < 5; round++) {
+    const { resets } = await faults('?disk=reset');
+    for (const by of ['relay', 'rest']) {
+      const data = `${round} by ${by}`;
+      sent.push(data);
+      const channel = by === 'rest' ? rest(runtime).channels.get('gate') : publisher.channels.get('gate');
+      await channel.publish('a', data);
+    }
+    assert.equal((await faults()).resets, resets + 1, 'it was reset');
+  }
+  await Promise.all(inboxes.map((inbox) => inbox.until(sent.length)));
+  const history = (await wholeHistory(rest(runtime).channels.get('gate'))).map((message) => message.data);
+  assert.deepEqual(history, sent);
+  for (const inbox of inboxes) assert.deepEqual(inbox.data, sent);
+});
