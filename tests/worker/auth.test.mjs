@@ -45,9 +45,16 @@ function jwt(claims, header = {}, key = secret) {
 }
 
 test('tokens of every kind connect: literal, authCallback, authUrl, JWT', async (t) => {
-  const server = http.createServer(async (_request, response) => {
-    response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify(await rest(runtime, full).auth.createTokenRequest({ clientId: 'url' })));
+  /** What an application's server may answer, by path and content type. @type {Record<string, [string, () => Promise<string>]>} */
+  const pages = {
+    '/request': ['application/json', async () => JSON.stringify(await rest(runtime, full).auth.createTokenRequest({ clientId: 'url request' }))],
+    '/details': ['application/json', async () => JSON.stringify(await rest(runtime, full).auth.requestToken({ clientId: 'url details' }))],
+    '/literal': ['text/plain', async () => tokenOf(full, { clientId: 'url literal' })],
+    '/jwt': ['application/jwt', async () => jwt({ 'x-ably-clientId': 'url jwt' })],
+  };
+  const server = http.createServer(async (request, response) => {
+    const [type, page] = pages[new URL(request.url ?? '', 'http://any').pathname];
+    response.setHeader('content-type', type).end(await page());
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => server.close());
@@ -58,9 +65,11 @@ test('tokens of every kind connect: literal, authCallback, authUrl, JWT', async 
     [{ tokenDetails: await rest(runtime, full).auth.requestToken({ clientId: 'details' }) }, 'details'],
     [{ authCallback: (_, give) => void tokenOf(full, { clientId: 'callback' }).then((token) => give(null, token)) }, 'callback'],
     [{ authCallback: (_, give) => void rest(runtime, full).auth.createTokenRequest({ clientId: 'request' }).then((request) => give(null, request)) }, 'request'],
-    [{ authUrl: `http://127.0.0.1:${port}/` }, 'url'],
+    ...Object.keys(pages).map((path) => /** @type {[import('ably').ClientOptions, string]} */ (
+      [{ authUrl: `http://127.0.0.1:${port}${path}`, authMethod: path === '/jwt' ? 'POST' : 'GET' }, `url ${path.slice(1)}`])),
     [{ token: jwt({ 'x-ably-clientId': 'jwt' }) }, 'jwt'],
-    [{ token: jwt({}, { 'x-ably-token': await tokenOf(full, { clientId: 'embedded' }) }, 'anybody') }, 'embedded'],
+    [{ token: jwt({}, { 'x-ably-token': await tokenOf(full, { clientId: 'in the header' }) }, 'anybody') }, 'in the header'],
+    [{ token: jwt({ 'x-ably-token': await tokenOf(full, { clientId: 'in a claim' }) }, {}, 'anybody') }, 'in a claim'],
   ];
   await Promise.all(cases.map(async ([options, name]) => {
     const one = client(t, options);
@@ -68,6 +77,25 @@ test('tokens of every kind connect: literal, authCallback, authUrl, JWT', async 
     assert.equal(one.auth.clientId, name);
     assert.deepEqual((await rest(runtime, { key: undefined, ...options }).channels.get('c').history()).items, []);
   }));
+});
+
+test('a signed request may also come as a query', async () => {
+  const request = await rest(runtime, full).auth.createTokenRequest({ clientId: 'ann', capability: { c: ['history'] }, ttl: 60_000 });
+  const query = new URLSearchParams(Object.entries(request).map(([name, value]) => [name, String(value)]));
+  const answer = await fetch(`${runtime.url}/keys/demo.key1/requestToken?${query}`);
+  const details = await answer.json();
+  assert.deepEqual([answer.status, details.clientId, details.capability], [201, 'ann', '{"c":["history"]}']);
+  assert.equal(details.expires - details.issued, 60_000);
+  assert.equal((await fetch(`${runtime.url}/keys/demo.nobody/requestToken?${query}`)).status, 404);
+});
+
+test('a token that is over when its client connects is renewed', async (t) => {
+  let tokens = 0;
+  const fan = client(t, {
+    authCallback: (_, give) => give(null, jwt(tokens++ ? {} : { iat: 1_000_000_000, exp: 1_000_000_060 })),
+  });
+  await inState(fan.connection, 'connected');
+  assert.equal(tokens, 2);
 });
 
 test('what a JWT says of its client comes with all that it publishes', async (t) => {
@@ -225,6 +253,19 @@ test('a revoked client is sent away, renews, and goes on; others are not touched
   assert.equal((await failure(client(t, { token: stolen }))).code, 40171);
   const read = await fetch(`${runtime.url}/channels/c/messages`, { headers: { authorization: `Bearer ${stolen}` } });
   assert.equal((await read.json()).error.code, 40141);
+});
+
+test('tokens end by their revocation key, and by a channel that they name', async (t) => {
+  const give = (/** @type {object} */ claims) => client(t, { token: jwt(claims, { kid: 'demo.brief' }) });
+  const [group, room, neither] = [
+    { 'x-ably-revocation-key': 'group' }, { 'x-ably-capability': '{"room:*":["subscribe"]}' }, { 'x-ably-revocation-key': 'others' },
+  ].map(give);
+  await Promise.all([group, room, neither].map((one) => inState(one.connection, 'connected')));
+  const ends = [group, room].map((one) => next(one, 'disconnected'));
+  const answer = await rest(runtime, brief).auth.revokeTokens([{ type: 'revocationKey', value: 'group' }, { type: 'channel', value: 'room:*' }]);
+  assert.equal(answer.successCount, 2);
+  for (const end of ends) assert.equal((await end).reason?.code, 40141);
+  await neither.channels.get('elsewhere').publish('n', 'still here');
 });
 
 test('with a margin clients are asked for another token first', async (t) => {
