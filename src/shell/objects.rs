@@ -81,7 +81,14 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     if let Some(handover) = Handover::read(request.headers())? {
         let pair = WebSocketPair::new()?;
         let format = handover.opening.format;
-        return match host::open(&host, JsValue::from(pair.server.as_ref()).unchecked_into(), handover.opening, handover.channel).await {
+        return match host::open(
+            &host,
+            JsValue::from(pair.server.as_ref()).unchecked_into(),
+            handover.opening,
+            handover.channel,
+        )
+        .await
+        {
             Ok(()) => Response::from_websocket(pair.client),
             Err(error) => super::router::refuse(&error, format),
         };
