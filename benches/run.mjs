@@ -18,6 +18,7 @@ import { buildLoad, runLoad } from './lib/load.mjs';
 import { allPeers } from './lib/peer.mjs';
 import { barChart } from './lib/plot.mjs';
 import { fanoutTable, resumeTable, short } from './lib/tables.mjs';
+import { setUpPeers } from './setup.mjs';
 
 const options = /** @type {const} */ ({
   peers: { type: 'string', default: '' },
@@ -62,6 +63,7 @@ async function bench() {
   const out = path.resolve(import.meta.dirname, '..', asked.out);
   fs.mkdirSync(out, { recursive: true });
   buildLoad();
+  if (contestants.some(({ peer }) => peer.installed)) setUpPeers();
 
   /** @type {import('./lib/figures.mjs').Run[]} */
   const runs = [];
@@ -83,7 +85,7 @@ async function bench() {
 /** Peers as asked, once for each format that they have and that was asked for. */
 async function contestantsAsked() {
   const all = await allPeers();
-  const names = asked.peers ? asked.peers.split(',') : all.map(({ name }) => name);
+  const names = asked.peers ? asked.peers.split(',') : all.filter(({ installed }) => !installed).map(({ name }) => name);
   const unknown = names.find((name) => !all.some((peer) => peer.name === name));
   if (unknown) throw new Error(`no peer ${unknown}\n${help}`);
   const formats = ['any', ...asked.formats.split(',')];

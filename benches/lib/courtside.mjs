@@ -12,12 +12,15 @@ const apps = {
   apps: [{ id: 'demo', keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }], namespaces: [] }],
 };
 
+/** What wrangler.toml says. Reading it takes longer than a start, so one start does it for all. @type {any} */
+let settings;
+
 /** @type {import('./peer.mjs').Peer['start']} */
 export async function startCourtside(directory) {
   if (!fs.existsSync(path.join(build, 'index.js'))) throw new Error('build/index.js is missing: build the worker first');
-  const { workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml'));
+  settings ??= unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml')).workerOptions;
   return startWorkerd(directory, {
-    ...workerOptions,
+    ...settings,
     // The demo page's files: locally a worker of the tool's own would stand before ours to serve them, on every socket.
     assets: undefined,
     modulesRoot: build,

@@ -25,7 +25,7 @@ pub struct Target {
     /// Base address, for example ws://127.0.0.1:8787/
     #[arg(long)]
     pub url: String,
-    /// ably-json, ably-msgpack or plain
+    /// ably-json, ably-msgpack, plain, socket.io, nchan or nats
     #[arg(long)]
     pub dialect: String,
     /// The channel; letters, digits, '-' and '_'
