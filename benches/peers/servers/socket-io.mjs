@@ -2,8 +2,8 @@
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 
-const require = createRequire(new URL('../../../target/peers/', import.meta.url));
-const { Server } = require('socket.io');
+const installed = createRequire(new URL('../../../target/peers/', import.meta.url));
+const { Server } = installed('socket.io');
 
 const server = createServer();
 // `bufferutil` is installed beside it, so masks are taken off in native code. Compression is off by default.

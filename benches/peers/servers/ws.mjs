@@ -1,8 +1,8 @@
 /** `node ws.mjs PORT`: the broadcast of ws's own README, to those who came as subscribers. */
 import { createRequire } from 'node:module';
 
-const require = createRequire(new URL('../../../target/peers/', import.meta.url));
-const { WebSocketServer } = require('ws');
+const installed = createRequire(new URL('../../../target/peers/', import.meta.url));
+const { WebSocketServer } = installed('ws');
 
 const subscribers = new Set();
 const server = new WebSocketServer({ host: '127.0.0.1', port: Number(process.argv[2]), perMessageDeflate: false, clientTracking: false });
