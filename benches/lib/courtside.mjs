@@ -15,8 +15,12 @@ const apps = {
 /** What wrangler.toml says. Reading it takes longer than a start, so one start does it for all. @type {any} */
 let settings;
 
-/** @type {import('./peer.mjs').Peer['start']} */
-export async function startCourtside(directory) {
+/**
+ * @param {string} directory
+ * @param {string[]} [inFront] files that stand before the built worker, the entry first
+ * @returns {Promise<import('./peer.mjs').Server>}
+ */
+export async function startCourtside(directory, inFront = []) {
   if (!fs.existsSync(path.join(build, 'index.js'))) throw new Error('build/index.js is missing: build the worker first');
   settings ??= unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml')).workerOptions;
   return startWorkerd(directory, {
@@ -25,6 +29,8 @@ export async function startCourtside(directory) {
     assets: undefined,
     modulesRoot: build,
     modules: [
+      ...inFront.map((file) => ({ type: /** @type {const} */ ('ESModule'), path: path.join(build, path.basename(file)),
+        contents: fs.readFileSync(file, 'utf8') })),
       { type: 'ESModule', path: path.join(build, 'index.js') },
       { type: 'CompiledWasm', path: path.join(build, 'index_bg.wasm') },
     ],
