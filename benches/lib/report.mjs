@@ -23,8 +23,9 @@ export function report(results, out) {
   write(out, `${prefix}table.md`, `${text}\n`);
   write(out, `${prefix}results.json`, `${JSON.stringify({ ...results, machine, versions }, null, 1)}\n`);
   if (scenario === 'resume' || !parts.some(({ runs }) => runs.some(({ report }) => report))) return;
-  if (scenario === 'peers') write(out, `${prefix}results.svg`, page(charts(parts)));
-  else for (const [name, chart] of Object.entries(partCharts(parts[0], colours(parts)))) write(out, `${name}.svg`, page([chart]));
+  if (scenario === 'peers') return write(out, `${prefix}results.svg`, plot(parts));
+  const named = legend(parts);
+  for (const [name, chart] of Object.entries(partCharts(parts[0], named))) write(out, `${name}.svg`, page([...named.values()], [chart]));
 }
 
 /** The comparison for those who only read: `RESULTS.md` and its plot. @param {Results} results @param {string} directory */
@@ -41,7 +42,7 @@ ${headline(results.parts[0])}
 ${tables(results, `${machine}; ${versions}. `)}
 `;
   write(directory, 'RESULTS.md', text);
-  write(directory, 'results.svg', page(charts(results.parts)));
+  write(directory, 'results.svg', plot(results.parts));
 }
 
 /** @param {Results} results @param {string} surroundings */
@@ -74,31 +75,33 @@ function headline({ cases, contestants, runs }) {
   ]));
 }
 
-/** One for each contestant, the same in every chart. @param {MeasuredPart[]} parts */
-function colours(parts) {
-  return [...new Set(parts.flatMap(({ contestants }) => contestants.map(({ name }) => name)))];
-}
-
-/** @param {MeasuredPart} part @param {string[]} colours */
-function partCharts({ cases, contestants, runs, title }, colours) {
-  const series = contestants.map(({ name, title }) => ({ title, colour: colours.indexOf(name) }));
-  const chart = (/** @type {string} */ what, /** @type {string} */ figure) => barChart(what, cases.map(caseLines), series,
-    (group, index) => new Cell(runs, cases[group], contestants[index].name).spread(figure), short);
-  return {
-    deliveries: chart(`${title}: deliveries per second (more is better)`, 'deliveries_per_second'),
-    latency: chart(`${title}: publish to delivery, median in ms (less is better)`, 'latency.p50_ms'),
-    tail: chart(`${title}: publish to delivery, 99th percentile in ms (less is better)`, 'latency.p99_ms'),
-    cpu: chart(`${title}: CPU per delivery in µs (less is better)`, 'server_cpu_us_per_delivery'),
-  };
+/** Titles by name: one colour for each contestant, the same in every chart. @param {MeasuredPart[]} parts */
+function legend(parts) {
+  return new Map(parts.flatMap(({ contestants }) => contestants.map(({ name, title }) => [name, title])));
 }
 
 /** @param {MeasuredPart[]} parts */
-function charts(parts) {
-  return parts.flatMap((part, index) => {
-    const { deliveries, latency, tail, cpu } = partCharts(part, colours(parts));
+function plot(parts) {
+  const named = legend(parts);
+  const charts = parts.flatMap((part, index) => {
+    const { deliveries, latency, tail, cpu } = partCharts(part, named);
     if (part.cases.some(({ rate }) => rate > 0)) return [tail];
     return index === 0 ? [deliveries, latency, cpu] : [deliveries];
   });
+  return page([...named.values()], charts);
+}
+
+/** @param {MeasuredPart} part @param {Map<string, string>} named */
+function partCharts({ cases, contestants, runs, title }, named) {
+  const colours = contestants.map(({ name }) => [...named.keys()].indexOf(name));
+  const chart = (/** @type {string} */ what, /** @type {string} */ figure) => barChart(`${title}: ${what}`, cases.map(caseLines), colours,
+    (group, index) => new Cell(runs, cases[group], contestants[index].name).spread(figure), short);
+  return {
+    deliveries: chart('deliveries per second (more is better)', 'deliveries_per_second'),
+    latency: chart('publish to delivery, median in ms (less is better)', 'latency.p50_ms'),
+    tail: chart('publish to delivery, 99th percentile in ms (less is better)', 'latency.p99_ms'),
+    cpu: chart('CPU per delivery in µs (less is better)', 'server_cpu_us_per_delivery'),
+  };
 }
 
 /** @param {string} out @param {string} file @param {string} content */
