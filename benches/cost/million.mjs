@@ -8,7 +8,7 @@ const updatesPerSecond = 1;
 /** Each viewer connects, and half of them once more: networks change, phones sleep. */
 const connectsPerViewer = 1.5;
 
-/** What a relay takes by default. */
+/** What a relay takes by default, see src/limits.rs. */
 const viewersPerRelay = 6_000;
 
 /** Relays that a channel or a relay feeds: one more level in between when there are more. */

@@ -100,12 +100,18 @@ function report(priced) {
   ].join('\n\n');
 }
 
+/** Of the messages, how many may travel in a call together before the figures flatter. At an even pace none would. */
+const togetherAtMost = 0.03;
+
 /** @param {Priced} priced */
 function section({ event, channelInUrl, viewers, counted, used }) {
   const calls = requests(counted.perSecond).filter(([, rate]) => rate >= 0.005).map(([what, rate]) => `${what} ${rate.toFixed(2)}`);
+  const together = channelInUrl ? 0 : 1 - counted.perSecond['Relay /deliver'] / event.messagesPerSecond;
   return [
     `## ${event.title}${channelInUrl ? ', with `?channel=`' : ''}`,
     `Replayed: ${event.told}; ${viewers} viewers over ${counted.relays} relays. Requests to objects per second: ${calls.join(', ')}.`,
+    ...together > togetherAtMost
+      ? [`**The machine was too slow for this pace: ${Math.round(together * 100)}% of the messages shared a call, so the price is too low.**`] : [],
     arithmetic(used),
   ];
 }
