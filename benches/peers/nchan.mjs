@@ -37,13 +37,14 @@ const inPrivate = 'mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/nginx && exec
 
 /** @param {string} directory @param {number} port */
 function configuration(directory, port) {
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((what) => `${what}_temp_path ${directory}/${what};`);
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((what) => `${what}_temp_path "${directory}/${what}";`);
   return `
-    load_module ${debian}/usr/lib/nginx/modules/ngx_nchan_module.so;
+    load_module "${debian}/usr/lib/nginx/modules/ngx_nchan_module.so";
     daemon off;
-    user ${os.userInfo().username};
+    # Its namespace calls whoever started it root; its workers stay that.
+    user root;
     worker_processes ${workers};
-    pid ${directory}/nginx.pid;
+    pid "${directory}/nginx.pid";
     error_log stderr error;
     events { worker_connections 15000; }
     http {
