@@ -43,7 +43,7 @@ export async function replay(sample, directory) {
     loaded.catch(() => {});
     while (loading) {
       readings.push(await read(server.url));
-      await Promise.race([pause(250), loaded.catch(() => {})]);
+      await Promise.race([pause(50), loaded.catch(() => {})]);
     }
     await loaded;
   } finally {
