@@ -56,6 +56,15 @@ impl RelayName {
         RelayName(format!("channel:{}", address.object_name()).into())
     }
 
+    /// Of members that are there without a connection.
+    pub fn nobody() -> RelayName {
+        RelayName("".into())
+    }
+
+    pub fn is_nobody(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn object(&self) -> RelayObject<'_> {
         match self.0.split_once(':') {
             Some(("channel", name)) => RelayObject::Channel(name),

@@ -174,11 +174,11 @@ pub const NOTICE_RETRY_MS: u64 = 5 * 1_000;
 /// How often an app looks for what it may forget.
 pub const SWEEP_INTERVAL_MS: u64 = 60 * 1_000;
 
-/// Bytes of what else an app was made with, such as its channels' presence.
+/// Bytes of the members that an app is made with.
 pub const FIXTURES_MAX_BYTES: usize = 256 * 1024;
 
-/// Channels in the request to make an app.
-pub const FIXTURE_CHANNELS_MAX: usize = 1_000;
+/// Channels in the request to make an app. Each is a call, of which the platform allows a request some hundreds.
+pub const FIXTURE_CHANNELS_MAX: usize = 100;
 
 /// How long a router remembers an app that was made at run time, and one that it did not find. So long a deleted app may
 /// answer REST requests; its connections end at once.

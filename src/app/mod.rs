@@ -13,6 +13,7 @@
 //! the relay began meanwhile.
 
 mod creation;
+pub mod fixtures;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -99,7 +100,7 @@ impl Registrar {
         now_ms: u64,
     ) -> Result<Answer<AppResponse>, StoreError> {
         match request {
-            AppRequest::Create { config, fixtures } => self.create(store, config, &fixtures, configured),
+            AppRequest::Create { config, channels } => self.create(store, config, &channels, configured),
             AppRequest::Delete => self.delete(store),
             AppRequest::Config => Ok(Ok(AppResponse::Config(self.config().map(str::to_owned)))),
             AppRequest::Nonce { key, forget_at_ms } => self.use_nonce(store, &key, forget_at_ms, now_ms),
@@ -180,7 +181,7 @@ impl Registrar {
         &mut self,
         store: &mut impl Store,
         config: String,
-        fixtures: &str,
+        channels: &str,
         configured: bool,
     ) -> Result<Answer<AppResponse>, StoreError> {
         match &self.state {
@@ -189,7 +190,7 @@ impl Registrar {
             State::Unmade if !configured => {}
             _ => return Ok(Err(Code::Internal.because("the id of the new app is in use; try again"))),
         }
-        store.save_config(&config, fixtures)?;
+        store.save_config(&config, channels)?;
         self.state = State::Made(config);
         Ok(Ok(AppResponse::Done))
     }
@@ -198,14 +199,17 @@ impl Registrar {
     fn delete(&mut self, store: &mut impl Store) -> Result<Answer<AppResponse>, StoreError> {
         match self.state {
             State::Unmade => return Ok(Err(no_such_app())),
-            State::Deleted => return Ok(Ok(AppResponse::Done)),
-            State::Made(_) => {}
+            State::Deleted | State::Made(_) => {}
         }
-        store.save_config("", "")?;
-        self.state = State::Deleted;
-        self.revision += 1;
-        self.watchers.iter_mut().for_each(|watcher| watcher.due_ms = 0);
-        Ok(Ok(AppResponse::Done))
+        // The same when it is asked again.
+        let channels = store.channels()?;
+        if self.state != State::Deleted {
+            store.save_config("", &channels)?;
+            self.state = State::Deleted;
+            self.revision += 1;
+            self.watchers.iter_mut().for_each(|watcher| watcher.due_ms = 0);
+        }
+        Ok(Ok(AppResponse::Channels(channels)))
     }
 
     fn use_nonce(

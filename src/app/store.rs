@@ -8,8 +8,10 @@ pub use crate::channel::store::StoreError;
 pub trait Store {
     fn load(&mut self) -> Result<Stored, StoreError>;
 
-    /// The configuration of an app made at run time; empty once it was deleted.
-    fn save_config(&mut self, config: &str, fixtures: &str) -> Result<(), StoreError>;
+    /// The configuration of an app made at run time; empty once it was deleted. And the channels that it was made with.
+    fn save_config(&mut self, config: &str, channels: &str) -> Result<(), StoreError>;
+
+    fn channels(&mut self) -> Result<String, StoreError>;
 
     /// Whether it was new.
     fn add_nonce(&mut self, key: &str, forget_at_ms: u64) -> Result<bool, StoreError>;

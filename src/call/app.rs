@@ -15,10 +15,10 @@ pub struct AppCall {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AppRequest {
-    /// Make it: its configuration as JSON, and what else it was made with, to be kept. Answered by
+    /// Make it: its configuration as JSON, and the channels that get members with it, a line each. Answered by
     /// [`AppResponse::Done`].
-    Create { config: String, fixtures: String },
-    /// End it for good. Answered by [`AppResponse::Done`].
+    Create { config: String, channels: String },
+    /// End it for good. Answered by [`AppResponse::Channels`]: those that it was made with.
     Delete,
     /// What it was made with. Answered by [`AppResponse::Config`].
     Config,
@@ -56,6 +56,8 @@ pub enum AppResponse {
     Revoked(Vec<Answer<()>>),
     Void(bool),
     Watched(Watched),
+    /// A line each: no name holds a line break.
+    Channels(String),
 }
 
 /// What a relay must know before it takes its first client in.

@@ -268,10 +268,13 @@ impl Holder {
     }
 }
 
-/// The one copy of a relay's name, and a watch on it.
+/// The one copy of a relay's name, and a watch on it. Nobody is asked for members that need no connection.
 fn watched(watches: &mut BTreeMap<RelayName, Watch>, relay: &RelayName, due_ms: u64) -> RelayName {
     if let Some((name, _)) = watches.get_key_value(relay) {
         return name.clone();
+    }
+    if relay.is_nobody() {
+        return relay.clone();
     }
     watches.insert(relay.clone(), Watch { due_ms, asked: None, silent_since_ms: None });
     relay.clone()

@@ -1,11 +1,16 @@
 //! Requests whose answer waits for an app's object.
 
+use std::rc::Rc;
+
+use super::apps::Ending;
 use super::form::Form;
 use super::token::Issue;
 use super::{Reply, Step};
-use crate::auth::RevokeRequest;
+use crate::app::fixtures;
+use crate::auth::{App, RevokeRequest};
 use crate::call::{Answer, AppResponse};
 use crate::error::{Code, ErrorInfo};
+use crate::name::AppId;
 
 pub struct Inquiry {
     form: Form,
@@ -17,8 +22,8 @@ enum Pending {
     Token(Issue),
     /// All is ready, unless the caller's token was revoked.
     Clearance(Box<Step>),
-    Creation(serde_json::Value),
-    Deletion,
+    Creation(Ending),
+    Deletion(AppId, Option<Rc<App>>),
     Revocation(RevokeRequest),
 }
 
@@ -31,12 +36,13 @@ impl Inquiry {
         Inquiry { form, pending: Pending::Clearance(Box::new(then)) }
     }
 
-    pub(super) fn creation(form: Form, answer: serde_json::Value) -> Inquiry {
-        Inquiry { form, pending: Pending::Creation(answer) }
+    pub(super) fn creation(form: Form, then: Ending) -> Inquiry {
+        Inquiry { form, pending: Pending::Creation(then) }
     }
 
-    pub(super) fn deletion(form: Form) -> Inquiry {
-        Inquiry { form, pending: Pending::Deletion }
+    /// `config` is the app, if it is known.
+    pub(super) fn deletion(form: Form, app: AppId, config: Option<Rc<App>>) -> Inquiry {
+        Inquiry { form, pending: Pending::Deletion(app, config) }
     }
 
     pub(super) fn revocation(form: Form, request: RevokeRequest) -> Inquiry {
@@ -57,8 +63,11 @@ impl Inquiry {
             (Pending::Token(_), AppResponse::Fresh(false)) => return Err(Code::NonceReplayed.into()),
             (Pending::Clearance(then), AppResponse::Void(false)) => return Ok(*then),
             (Pending::Clearance(_), AppResponse::Void(true)) => return Err(Code::TokenRevoked.into()),
-            (Pending::Creation(answer), AppResponse::Done) => form.created(&answer),
-            (Pending::Deletion, AppResponse::Done) => Reply::empty(),
+            (Pending::Creation(then), AppResponse::Done) => return Ok(then.begin(form)),
+            (Pending::Deletion(app, config), AppResponse::Channels(channels)) => {
+                let calls = fixtures::leaving(&app, config.as_deref(), &channels);
+                return Ok(Ending { calls, reply: Reply::empty() }.begin(form));
+            }
             (Pending::Revocation(request), AppResponse::Revoked(outcomes)) => form.created(&request.report(outcomes)),
             _ => return Err(Code::Internal.because("the app gave another answer than was asked for")),
         };

@@ -207,6 +207,7 @@ enum Pending {
     Presence(presence::Pending),
     PresenceBatch(presence::Batch),
     Status(status::Pending),
+    App(Box<Reply>),
 }
 
 impl Exchange {
@@ -220,6 +221,7 @@ impl Exchange {
             Pending::Presence(pending) => pending.answered(form, only(answers)),
             Pending::Status(pending) => pending.answered(form, only(answers)),
             Pending::PresenceBatch(pending) => Ok(pending.answered(form, answers)),
+            Pending::App(reply) => apps::answered(*reply, answers),
         };
         Step::Reply(reply.unwrap_or_else(|error| form.error(&error)))
     }

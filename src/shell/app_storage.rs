@@ -53,9 +53,14 @@ impl Store for AppStore {
         })
     }
 
-    fn save_config(&mut self, config: &str, fixtures: &str) -> Result<(), StoreError> {
-        let values = [config.into(), fixtures.into()];
+    fn save_config(&mut self, config: &str, channels: &str) -> Result<(), StoreError> {
+        let values = [config.into(), channels.into()];
         self.write("INSERT OR REPLACE INTO config (id, config, fixtures) VALUES (0, ?, ?)", &values)
+    }
+
+    fn channels(&mut self) -> Result<String, StoreError> {
+        let rows = self.database.rows("SELECT fixtures FROM config", &[])?;
+        Ok(rows.first().map(|row| text(row, "fixtures")).unwrap_or_default())
     }
 
     fn add_nonce(&mut self, key: &str, forget_at_ms: u64) -> Result<bool, StoreError> {

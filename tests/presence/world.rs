@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use courtside::app::fixtures;
 use courtside::auth::{App, Capability, Grant, Identity, KeyName};
 use courtside::call::{Answer, ChannelCall, Missing, RelayName, Request, Response};
 use courtside::channel::{self, Channel, Ticket};
@@ -251,6 +252,14 @@ impl World {
             relay::Effect::Call { ticket, .. } if self.unreachable.contains(&relay) => self.answer(relay, ticket, None),
             relay::Effect::Call { ticket, call } => self.call(relay, ticket, call),
         }
+    }
+
+    /// As apps are made with members.
+    pub fn enter_without_connection(&mut self, client_id: &str) {
+        let body = json!({"channels": [{"name": "room", "presence": [{"clientId": client_id}]}]});
+        let call = fixtures::entering(&app(), body.as_object().expect("an object")).expect("a call").remove(0);
+        self.call(0, Ticket(0), call);
+        self.run();
     }
 
     fn answer(&mut self, relay: usize, ticket: Ticket, answer: Option<Answer<Response>>) {

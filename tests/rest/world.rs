@@ -41,11 +41,13 @@ pub struct World {
     /// What channels call their life.
     pub series: &'static str,
     pub admin: Admin,
+    /// Channels cannot write.
+    pub fail_appends: bool,
     apps: Apps,
     attempts: Attempts,
     revocations: Revocations,
     /// Made by requests.
-    made: BTreeMap<AppId, String>,
+    made: BTreeMap<AppId, (String, String)>,
     channels: BTreeMap<Address, (MemoryStore, Channel)>,
     nonces: BTreeSet<String>,
     requests: u8,
@@ -57,6 +59,7 @@ impl World {
             now_ms: NOW_MS,
             series: "series",
             admin: Admin::Closed,
+            fail_appends: false,
             apps: apps(),
             attempts: Attempts::default(),
             revocations: Revocations::default(),
@@ -70,7 +73,7 @@ impl World {
     pub fn begin(&mut self, request: &Request) -> Step {
         let random = [self.requests; 32];
         self.requests = self.requests.wrapping_add(1);
-        let made = |config: &String| Rc::new(serde_json::from_str(config).unwrap());
+        let made = |(config, _): &(String, _)| Rc::new(serde_json::from_str(config).unwrap());
         let apps = Apps::of(self.apps.iter().cloned().chain(self.made.values().map(made)));
         let (attempts, admin, now_ms) = (&mut self.attempts, &self.admin, self.now_ms);
         begin(request, Context { apps: &apps, attempts, admin, now_ms, random })
@@ -108,12 +111,13 @@ impl World {
                 let outcome = |revocation| self.revocations.insert(revocation).map(drop);
                 Ok(AppResponse::Revoked(revocations.into_iter().map(outcome).collect()))
             }
-            AppRequest::Create { config, .. } => {
-                self.made.insert(call.app, config);
+            AppRequest::Create { config, channels } => {
+                self.made.insert(call.app, (config, channels));
                 Ok(AppResponse::Done)
             }
             AppRequest::Delete => {
-                self.made.remove(&call.app).map(|_| AppResponse::Done).ok_or_else(|| Code::NotFound.into())
+                let made = self.made.remove(&call.app).ok_or(Code::NotFound)?;
+                Ok(AppResponse::Channels(made.1))
             }
             other => panic!("REST does not ask this: {other:?}"),
         }
@@ -129,6 +133,7 @@ impl World {
         channel.set_rules(store, call.rules).unwrap();
         match call.request {
             Call::Publish(publishes) => {
+                store.fail_append = self.fail_appends;
                 channel.publish(Ticket(0), publishes)?;
                 match channel.commit(store, now_ms).into_iter().next() {
                     Some(Effect::Reply(_, answer)) => answer.map(Response::Published),
@@ -140,6 +145,12 @@ impl World {
             Call::History(query) => channel.history(store, &query, now_ms).map(Response::History),
             other => panic!("REST does not ask this: {other:?}"),
         }
+    }
+
+    /// Members of all channels of an app.
+    pub fn members_of(&self, app: &str) -> usize {
+        let mine = self.channels.iter().filter(|(address, _)| address.app.as_str() == app);
+        mine.map(|(_, (store, _))| store.members.len()).sum()
     }
 
     /// Publishes messages of these names together; gives the last one's serial.
