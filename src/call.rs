@@ -2,6 +2,7 @@
 //! other for a while, and a format that the other doesn't know is refused, to be tried again.
 
 mod app;
+mod occupancy;
 
 use std::fmt;
 use std::rc::Rc;
@@ -18,6 +19,7 @@ use crate::wire::message::Message;
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
 pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
+pub use occupancy::{Census, Metrics, Occupancy, Told, Wanted};
 
 /// A channel's object: one per app and plain channel name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -108,16 +110,18 @@ pub struct ChannelCall {
 pub enum Request {
     /// Answered by [`Response::Published`].
     Publish(Vec<Publish>),
-    /// Feed this relay from now on. Answered by [`Response::Subscribed`].
-    Subscribe(RelayName),
+    /// Feed this relay from now on, which has so many there. Answered by [`Response::Subscribed`].
+    Subscribe(RelayName, Census),
     /// What an attachment needs before it goes live. Answered by [`Response::Backlog`].
     Read(ReadFrom),
     /// A page of history. Answered by [`Response::History`].
     History(HistoryQuery),
     /// A page of the presence set. Answered by [`Response::Members`].
     Members(MembersQuery),
-    /// How many are present. Answered by [`Response::Counts`].
+    /// How many are on it, over all relays. Answered by [`Response::Counts`].
     Count,
+    /// How many a relay has there now, for those who are told. Answered by [`Response::Reported`].
+    Report(RelayName, Census),
 }
 
 /// A channel's answer, by the request.
@@ -129,6 +133,8 @@ pub enum Response {
     History(HistoryPage),
     Members(MembersPage),
     Counts(Counts),
+    /// Whether the relay is to go on reporting.
+    Reported(bool),
 }
 
 /// What a channel is told to take in, and what stays together under one place in the order.
@@ -242,6 +248,8 @@ pub struct Subscribed {
     pub position: Position,
     /// How many are present.
     pub members: usize,
+    /// Whether the relay is to report whom it has.
+    pub reports: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -312,23 +320,28 @@ pub struct MembersPage {
     pub next: Option<MemberKey>,
 }
 
-/// How many members a channel has, and on how many connections.
+/// How many are on a channel, and whether it is in use: somebody is there, or was a moment ago.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
-    pub members: usize,
-    pub connections: usize,
+    pub occupancy: Occupancy,
+    pub is_active: bool,
 }
 
-/// Asks a relay which connections it holds.
+/// Asks a relay whom it has on a channel, and which connections it holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Roll {
     pub channel: ChannelName,
     pub connections: Vec<String>,
+    /// The channel's occupancy, for those who are told. From now on the relay is to report changes.
+    pub occupancy: Option<Occupancy>,
 }
 
-/// Those of a [`Roll`] that the relay doesn't hold, or that are not attached to the channel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Missing(pub Vec<String>);
+pub struct Rolled {
+    /// Those of a [`Roll`] that the relay doesn't hold, or that are not attached to the channel.
+    pub missing: Vec<String>,
+    pub census: Census,
+}
 
 /// What a channel sends a relay: everything after `prior`, through `through`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -380,10 +393,10 @@ mod tests {
         let call = ChannelCall {
             to,
             rules: Rules { retention_ms: 5 },
-            request: Request::Subscribe(RelayName::from("demo/0".to_owned())),
+            request: Request::Subscribe(RelayName::from("demo/0".to_owned()), Census::default()),
         };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x01\x04demo\x01c\x05\x01\x06demo/0");
+        assert_eq!(bytes, b"\x01\x04demo\x01c\x05\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
     }
 

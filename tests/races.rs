@@ -5,7 +5,7 @@ mod support {
     pub mod memory_store;
 }
 
-use courtside::call::{Backlog, Delivered, Delivery, ReadFrom, RelayName, Request, Response};
+use courtside::call::{Backlog, Census, Delivered, Delivery, ReadFrom, RelayName, Request, Response};
 use courtside::channel::{Effect, Ticket};
 use courtside::relay::{Relay, SocketId};
 use courtside::serial::Position;
@@ -101,10 +101,10 @@ fn a_late_subscription_skips_nothing() {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);
     let name = RelayName::shard(app().id(), 0);
-    channel.subscribe(&mut store, name.clone()).expect("the store works");
+    channel.subscribe(&mut store, name.clone(), Census::default()).expect("the store works");
     let (_, deliveries) = publish(&mut channel, &mut store, vec![numbered("a", 0)]);
     let (attempt, lost) = &deliveries[0];
-    channel.subscribe(&mut store, name.clone()).expect("the store works");
+    channel.subscribe(&mut store, name.clone(), Census::default()).expect("the store works");
     channel.delivered(&mut store, &name, *attempt, None, NOW_MS);
     let effects = channel.tick(&mut store, NOW_MS + 60_000);
     let again = effects
@@ -179,7 +179,7 @@ fn a_key_that_was_refused_is_refused_again() {
 fn a_guess_about_a_relay_that_asks_stays_a_guess() {
     let mut store = MemoryStore::default();
     let name = RelayName::shard(app().id(), 0);
-    wake(&mut store).subscribe(&mut store, name.clone()).expect("the store works");
+    wake(&mut store).subscribe(&mut store, name.clone(), Census::default()).expect("the store works");
     let mut channel = wake(&mut store);
     channel.tick(&mut store, NOW_MS);
     channel.delivered(&mut store, &name, 1, Some(Delivered::NotYet), NOW_MS);
@@ -194,7 +194,7 @@ fn what_was_kept_though_its_write_failed_comes_once() {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);
     let name = RelayName::shard(app().id(), 0);
-    let before = channel.subscribe(&mut store, name.clone()).expect("the store works").position;
+    let before = channel.subscribe(&mut store, name.clone(), Census::default()).expect("the store works").position;
     (store.fail_append, store.keep_failed, store.fail_load) = (true, true, true);
     channel.publish(Ticket(0), vec![numbered("a", 0)]).expect("there is room");
     let effects = channel.commit(&mut store, NOW_MS);
@@ -219,7 +219,7 @@ fn a_feed_whose_log_cannot_be_read_is_due_again() {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);
     let name = RelayName::shard(app().id(), 0);
-    let before = channel.subscribe(&mut store, name.clone()).expect("the store works").position;
+    let before = channel.subscribe(&mut store, name.clone(), Census::default()).expect("the store works").position;
     publish(&mut channel, &mut store, vec![numbered("a", 0)]);
     let mut channel = wake(&mut store);
     let asks = channel.tick(&mut store, NOW_MS);

@@ -27,6 +27,7 @@ use crate::limits::{
     NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX, SWEEP_INTERVAL_MS,
     WATCHERS_MAX,
 };
+use crate::name::ChannelName;
 use store::{Store, StoreError};
 
 #[derive(Debug)]
@@ -106,6 +107,10 @@ impl Registrar {
             AppRequest::Nonce { key, forget_at_ms } => self.use_nonce(store, &key, forget_at_ms, now_ms),
             AppRequest::Revoke(revocations) => self.revoke(store, revocations, now_ms),
             AppRequest::Check(grant) => Ok(Ok(AppResponse::Void(self.revocations.revokes(&grant, now_ms)))),
+            AppRequest::List { channel, active } => self.list(store, &channel, active),
+            AppRequest::Channels { prefix, after, limit } => {
+                store.listed(&prefix, &after, limit).map(|channels| Ok(AppResponse::Channels(channels)))
+            }
             AppRequest::Watch(relay) => self.watch(store, relay, configured, now_ms),
         }
     }
@@ -205,11 +210,25 @@ impl Registrar {
         let channels = store.channels()?;
         if self.state != State::Deleted {
             store.save_config("", &channels)?;
+            store.forget_list()?;
             self.state = State::Deleted;
             self.revision += 1;
             self.watchers.iter_mut().for_each(|watcher| watcher.due_ms = 0);
         }
         Ok(Ok(AppResponse::Channels(channels)))
+    }
+
+    /// What was deleted keeps no list.
+    fn list(
+        &mut self,
+        store: &mut impl Store,
+        channel: &ChannelName,
+        active: bool,
+    ) -> Result<Answer<AppResponse>, StoreError> {
+        if self.state != State::Deleted {
+            store.list(channel, active)?;
+        }
+        Ok(Ok(AppResponse::Done))
     }
 
     fn use_nonce(

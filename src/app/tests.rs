@@ -12,7 +12,7 @@ use crate::error::Code;
 use crate::limits::{
     NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, SWEEP_INTERVAL_MS, WATCHERS_MAX,
 };
-use crate::name::AppId;
+use crate::name::{AppId, ChannelName};
 
 const NOW_MS: u64 = 1_800_000_000_000;
 
@@ -20,6 +20,7 @@ const NOW_MS: u64 = 1_800_000_000_000;
 struct Memory {
     config: Option<String>,
     channels: String,
+    listed: Vec<String>,
     nonces: BTreeMap<String, u64>,
     revocations: BTreeMap<String, (u64, Revocation)>,
     watchers: BTreeMap<RelayName, (u64, u64)>,
@@ -39,6 +40,25 @@ impl Store for Memory {
 
     fn channels(&mut self) -> Result<String, StoreError> {
         Ok(self.channels.clone())
+    }
+
+    fn list(&mut self, channel: &ChannelName, active: bool) -> Result<(), StoreError> {
+        self.listed.retain(|name| name != channel.as_str());
+        if active {
+            self.listed.push(channel.to_string());
+        }
+        self.listed.sort();
+        Ok(())
+    }
+
+    fn forget_list(&mut self) -> Result<(), StoreError> {
+        self.listed.clear();
+        Ok(())
+    }
+
+    fn listed(&mut self, prefix: &str, after: &str, limit: usize) -> Result<String, StoreError> {
+        let found = self.listed.iter().filter(|name| name.starts_with(prefix) && name.as_str() > after);
+        Ok(found.take(limit).cloned().collect::<Vec<_>>().join("\n"))
     }
 
     fn add_nonce(&mut self, key: &str, forget_at_ms: u64) -> Result<bool, StoreError> {
@@ -352,4 +372,29 @@ fn what_is_wrong_with_a_new_app_is_said() {
         let error = NewApp::from_body(&body, &[7; 32]).unwrap_err();
         assert!(error.message.contains(place) && error.status_code == 400, "{place}: {error}");
     }
+}
+
+#[test]
+fn channels_in_use_are_listed_until_the_app_ends() {
+    let mut scene = Scene::made();
+    let channel = |name: &str| ChannelName::parse(name).unwrap();
+    for name in ["b", "a:2", "a:1"] {
+        let listed = scene.call(AppRequest::List { channel: channel(name), active: true });
+        assert_eq!(listed, Ok(AppResponse::Done));
+    }
+    let named = |scene: &mut Scene, prefix: &str, after: &str, limit| {
+        let request = AppRequest::Channels { prefix: prefix.into(), after: after.into(), limit };
+        match scene.call(request) {
+            Ok(AppResponse::Channels(names)) => names.lines().map(str::to_owned).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(named(&mut scene, "", "", 2), ["a:1", "a:2"]);
+    assert_eq!(named(&mut scene, "", "a:2", 2), ["b"]);
+    assert_eq!(named(&mut scene, "a:", "a:1", 2), ["a:2"]);
+    scene.call(AppRequest::List { channel: channel("a:1"), active: false }).unwrap();
+    assert_eq!(named(&mut scene, "", "", 9), ["a:2", "b"]);
+    scene.call(AppRequest::Delete).unwrap();
+    scene.call(AppRequest::List { channel: channel("late"), active: true }).unwrap();
+    assert_eq!(named(&mut scene, "", "", 9), [""; 0]);
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, RelayName};
 use crate::auth::{Grant, Revocation};
-use crate::name::AppId;
+use crate::name::{AppId, ChannelName};
 
 /// A request to an app. The object is named by the app's id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,10 @@ pub enum AppRequest {
     Revoke(Vec<Revocation>),
     /// Whether a grant is void by now. Answered by [`AppResponse::Void`].
     Check(Grant),
+    /// This channel is in use, or no longer. Answered by [`AppResponse::Done`].
+    List { channel: ChannelName, active: bool },
+    /// Channels in use whose names begin so, in order, behind that one. Answered by [`AppResponse::Channels`].
+    Channels { prefix: String, after: String, limit: usize },
     /// Tell this relay of revocations, and of the app's end. Answered by [`AppResponse::Watched`].
     Watch(RelayName),
 }

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::store::{Store, StoreError, StoredHolder};
 use super::{Channel, Effect};
-use crate::call::{Answer, Counts, Hold, Missing, RelayName, Roll};
+use crate::call::{Hold, RelayName, Roll, Rolled};
 use crate::limits::{ROLL_ANSWER_MS, ROLL_FIRST_MS, ROLL_INTERVAL_MS, ROLL_PAUSE_MS, ROLL_TRY_MS};
 use crate::name::ChannelName;
 
@@ -105,8 +105,10 @@ impl Holders {
         Ok(self.read(store)?.get(connection_id).map_or(0, |holder| holder.members as usize))
     }
 
-    fn connections(&mut self, store: &mut impl Store) -> Result<usize, StoreError> {
-        if self.count == 0 { Ok(0) } else { Ok(self.read(store)?.len()) }
+    /// Numbers the questions to relays, whatever they are for.
+    pub fn next_roll(&mut self) -> u64 {
+        self.rolls += 1;
+        self.rolls
     }
 
     fn known(&mut self, connection_id: &str) -> Option<&mut Holder> {
@@ -182,7 +184,7 @@ impl Holders {
             watch.asked = Some((self.rolls, now_ms));
             let mut connections = of_relay.remove(relay).unwrap_or_default();
             connections.sort_unstable();
-            let roll = Roll { channel: channel.clone(), connections };
+            let roll = Roll { channel: channel.clone(), connections, occupancy: None };
             effects.push(Effect::Roll { relay: relay.clone(), attempt: self.rolls, roll });
         }
         effects
@@ -197,7 +199,13 @@ impl Holders {
         self.watches.iter().filter_map(overdue).collect()
     }
 
-    fn answered(&mut self, relay: &RelayName, attempt: u64, answer: Option<Missing>, now_ms: u64) -> Option<Verdict> {
+    fn answered(
+        &mut self,
+        relay: &RelayName,
+        attempt: u64,
+        answer: Option<Vec<String>>,
+        now_ms: u64,
+    ) -> Option<Verdict> {
         let watch = self.watches.get_mut(relay)?;
         let (_, since_ms) = watch.asked.filter(|(asked, _)| *asked == attempt)?;
         watch.asked = None;
@@ -207,7 +215,7 @@ impl Holders {
         };
         watch.silent_since_ms = silent_since_ms;
         watch.due_ms = now_ms + if answer.is_some() { ROLL_INTERVAL_MS } else { ROLL_PAUSE_MS };
-        let missing: Option<HashSet<String>> = answer.map(|missing| missing.0.into_iter().collect());
+        let missing: Option<HashSet<String>> = answer.map(|missing| missing.into_iter().collect());
         let mut verdict = Verdict::default();
         for (connection_id, holder) in self.holders.iter_mut().flatten().filter(|(_, holder)| holder.relay == *relay) {
             if holder.heard < attempt {
@@ -281,25 +289,23 @@ fn watched(watches: &mut BTreeMap<RelayName, Watch>, relay: &RelayName, due_ms: 
 }
 
 impl Channel {
-    /// How many are present.
-    pub fn counts(&mut self, store: &mut impl Store) -> Answer<Counts> {
-        let counted = self.reload(store).and_then(|()| self.holders.connections(store));
-        let connections = counted.map_err(super::storage_failed)?;
-        Ok(Counts { members: self.holders.count, connections })
-    }
-
     /// A relay's answer to [`Effect::Roll`], or that it gave none.
     pub fn rolled(
         &mut self,
         store: &mut impl Store,
         relay: &RelayName,
         attempt: u64,
-        answer: Option<Missing>,
+        answer: Option<Rolled>,
         now_ms: u64,
     ) -> Vec<Effect> {
-        self.settle(store, relay, attempt, answer, now_ms);
+        let census = answer.as_ref().map(|answer| answer.census);
+        self.occupants.answered(relay, attempt, census, now_ms);
+        if census.is_some_and(|census| census.here.is_empty()) {
+            self.feeds.doubt(relay);
+        }
+        self.settle(store, relay, attempt, answer.map(|answer| answer.missing), now_ms);
         let mut effects = self.holders.ask(&self.meta.address.channel, now_ms);
-        effects.extend(self.feed(store, now_ms));
+        effects.extend(self.follow_up(store, now_ms));
         effects
     }
 
@@ -308,7 +314,7 @@ impl Channel {
         store: &mut impl Store,
         relay: &RelayName,
         attempt: u64,
-        answer: Option<Missing>,
+        answer: Option<Vec<String>>,
         now_ms: u64,
     ) {
         let Some(verdict) = self.holders.answered(relay, attempt, answer, now_ms) else { return };

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::SocketId;
 use super::attachment::{Attachment, State};
+use super::occupancy::Reports;
 use super::session::{Place, Witness};
 use crate::name::ChannelName;
 use crate::serial::Position;
@@ -16,6 +17,7 @@ pub struct Feed {
     pub members: BTreeSet<(SocketId, ChannelName)>,
     /// The live attachment whose socket remembers `reached` for a relay that loses its memory.
     pub witness: Option<(SocketId, ChannelName)>,
+    pub reports: Reports,
 }
 
 impl Feed {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::apps::Ending;
 use super::form::Form;
+use super::status::Enumeration;
 use super::token::Issue;
 use super::{Reply, Step};
 use crate::app::fixtures;
@@ -25,6 +26,7 @@ enum Pending {
     Creation(Ending),
     Deletion(AppId, Option<Rc<App>>),
     Revocation(RevokeRequest),
+    Enumeration(Box<Enumeration>),
 }
 
 impl Inquiry {
@@ -49,6 +51,10 @@ impl Inquiry {
         Inquiry { form, pending: Pending::Revocation(request) }
     }
 
+    pub(super) fn enumeration(form: Form, enumeration: Enumeration) -> Inquiry {
+        Inquiry { form, pending: Pending::Enumeration(Box::new(enumeration)) }
+    }
+
     /// Goes on with the app's answer.
     pub fn answered(self, answer: Answer<AppResponse>) -> Step {
         let form = self.form;
@@ -68,6 +74,7 @@ impl Inquiry {
                 let calls = fixtures::leaving(&app, config.as_deref(), &channels);
                 return Ok(Ending { calls, reply: Reply::empty() }.begin(form));
             }
+            (Pending::Enumeration(page), AppResponse::Channels(channels)) => return Ok(page.named(form, &channels)),
             (Pending::Revocation(request), AppResponse::Revoked(outcomes)) => form.created(&request.report(outcomes)),
             _ => return Err(Code::Internal.because("the app gave another answer than was asked for")),
         };

@@ -50,6 +50,8 @@ pub struct World {
     made: BTreeMap<AppId, (String, String)>,
     channels: BTreeMap<Address, (MemoryStore, Channel)>,
     nonces: BTreeSet<String>,
+    /// The channels that the app lists.
+    pub listed: BTreeSet<String>,
     requests: u8,
 }
 
@@ -66,6 +68,7 @@ impl World {
             made: BTreeMap::new(),
             channels: BTreeMap::new(),
             nonces: BTreeSet::new(),
+            listed: BTreeSet::new(),
             requests: 0,
         }
     }
@@ -119,6 +122,10 @@ impl World {
                 let made = self.made.remove(&call.app).ok_or(Code::NotFound)?;
                 Ok(AppResponse::Channels(made.1))
             }
+            AppRequest::Channels { prefix, after, limit } => {
+                let names = self.listed.iter().filter(|name| name.starts_with(&prefix) && **name > after);
+                Ok(AppResponse::Channels(names.take(limit).cloned().collect::<Vec<_>>().join("\n")))
+            }
             other => panic!("REST does not ask this: {other:?}"),
         }
     }
@@ -136,11 +143,17 @@ impl World {
                 store.fail_append = self.fail_appends;
                 channel.publish(Ticket(0), publishes)?;
                 match channel.commit(store, now_ms).into_iter().next() {
-                    Some(Effect::Reply(_, answer)) => answer.map(Response::Published),
+                    Some(Effect::Reply(_, answer)) => answer,
                     other => panic!("not an answer to a publish: {other:?}"),
                 }
             }
-            Call::Count => channel.counts(store).map(Response::Counts),
+            Call::Count => {
+                channel.count(Ticket(0))?;
+                match channel.follow_up(store, now_ms).into_iter().next() {
+                    Some(Effect::Reply(_, answer)) => answer,
+                    other => panic!("not an answer to a count: {other:?}"),
+                }
+            }
             Call::Members(query) => channel.members(store, &query).map(Response::Members),
             Call::History(query) => channel.history(store, &query, now_ms).map(Response::History),
             other => panic!("REST does not ask this: {other:?}"),
@@ -279,7 +292,8 @@ impl Exchanged {
     pub fn link(&self, rel: &str) -> Option<Vec<(String, String)>> {
         let end = format!(">; rel=\"{rel}\"");
         let link = self.header("Link")?.split(',').find_map(|link| link.trim_start().strip_suffix(end.as_str()))?;
-        percent::decode_pairs(link.strip_prefix("<./messages?").expect("links are relative"))
+        let (_, query) = link.strip_prefix("<./").and_then(|link| link.split_once('?')).expect("links are relative");
+        percent::decode_pairs(query)
     }
 }
 

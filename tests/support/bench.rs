@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use courtside::auth::{App, Capability, Grant, Identity, KeyName};
 use courtside::call::{
-    Address, Answer, Delivery, Publish, PublishKey, RelayName, Request, Response, Rules, Submission, Subscribed,
+    Address, Answer, Delivery, Publish, PublishKey, Published, RelayName, Request, Response, Rules, Submission,
+    Subscribed,
 };
 use courtside::channel::{self, Channel, Ticket};
 use courtside::name::ChannelName;
@@ -55,7 +56,7 @@ pub fn publish(
     for effect in channel.commit(store, NOW_MS) {
         match effect {
             channel::Effect::Reply(_, answer) => {
-                places.extend(answer.expect("the store works").outcomes.into_iter().map(|outcome| match outcome {
+                places.extend(published(answer).outcomes.into_iter().map(|outcome| match outcome {
                     courtside::call::Outcome::Accepted { position, .. } => position,
                     refused => panic!("{refused:?}"),
                 }));
@@ -65,6 +66,13 @@ pub fn publish(
         }
     }
     (places, deliveries)
+}
+
+fn published(answer: Answer<Response>) -> Published {
+    match answer {
+        Ok(Response::Published(published)) => published,
+        other => panic!("not published: {other:?}"),
+    }
 }
 
 pub fn relay() -> Relay {
@@ -139,7 +147,12 @@ pub fn record(effects: &[relay::Effect], socket: u32) -> Option<Vec<u8>> {
 }
 
 pub fn subscribed(position: u64) -> Option<Answer<Response>> {
-    Some(Ok(Response::Subscribed(Subscribed { series: SERIES.to_owned(), position: Position(position), members: 0 })))
+    Some(Ok(Response::Subscribed(Subscribed {
+        series: SERIES.to_owned(),
+        position: Position(position),
+        members: 0,
+        reports: false,
+    })))
 }
 
 /// A delivery of one publish at each place behind `prior`.
