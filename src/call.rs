@@ -19,7 +19,7 @@ use crate::wire::message::Message;
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
 pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
-pub use occupancy::{Census, Metrics, Occupancy, Told, Wanted};
+pub use occupancy::{Census, Occupancy, Wanted};
 
 /// A channel's object: one per app and plain channel name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! How many are on a channel, by what they may do there (protocol.md § 16.4).
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::wire::flags::Modes;
 
@@ -44,6 +45,16 @@ impl Occupancy {
             }
         }
         self.0[MEMBERS] = 0;
+    }
+
+    /// As REST and events say it: `{"metrics":{"connections":1,…}}`.
+    pub fn to_json(&self, Wanted(wanted): Wanted) -> Value {
+        let mut metrics = Map::new();
+        for (index, (name, _)) in METRICS.iter().enumerate().filter(|(index, _)| wanted.is_none_or(|one| one == *index))
+        {
+            metrics.insert((*name).to_owned(), self.0[index].into());
+        }
+        Value::Object(Map::from_iter([("metrics".to_owned(), Value::Object(metrics))]))
     }
 
     pub fn add(&mut self, other: &Occupancy) {
@@ -92,23 +103,6 @@ impl Wanted {
     }
 }
 
-/// The numbers that are wanted, by name.
-pub struct Metrics<'a>(pub &'a Occupancy, pub Wanted);
-
-impl Serialize for Metrics<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Metrics(occupancy, Wanted(wanted)) = self;
-        let indices = wanted.map_or(0..METRICS.len(), |index| index..index + 1);
-        serializer.collect_map(indices.map(|index| (METRICS[index].0, occupancy.0[index])))
-    }
-}
-
-/// As REST and events say it: `{"metrics":{"connections":1,…}}`.
-#[derive(Serialize)]
-pub struct Told<'a> {
-    pub metrics: Metrics<'a>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,10 +115,7 @@ mod tests {
         let mut others = occupancy;
         others.set_members(3);
         occupancy.add(&others);
-        let text = |wanted: &str| {
-            let metrics = Metrics(&occupancy, Wanted::parse(wanted).unwrap());
-            serde_json::to_string(&Told { metrics }).unwrap()
-        };
+        let text = |wanted: &str| occupancy.to_json(Wanted::parse(wanted).unwrap()).to_string();
         let all = r#"{"metrics":{"connections":4,"publishers":2,"subscribers":4,"presenceConnections":2,"presenceMembers":3,"presenceSubscribers":2,"objectPublishers":0,"objectSubscribers":0}}"#;
         assert_eq!(text("metrics"), all);
         assert_eq!(text("metrics.publishers"), r#"{"metrics":{"publishers":2}}"#);

@@ -5,8 +5,6 @@
 //! changed, at bounded pace, and all are asked now and then: one that died says nothing. The sum goes to the relays that
 //! have listeners, and is kept nowhere.
 
-use std::collections::BTreeMap;
-
 use super::store::{Store, StoreError};
 use super::{Channel, Effect, Meta, Ticket};
 use crate::call::{Answer, Census, Counts, Occupancy, RelayName, Response, Roll};
@@ -17,8 +15,8 @@ use crate::limits::{
 
 #[derive(Debug, Default)]
 pub struct Occupants {
-    /// What relays said last.
-    said: BTreeMap<RelayName, Census>,
+    /// What relays said last. A list: there are few.
+    said: Vec<(RelayName, Census)>,
     /// What listeners were told last, if all of them were, and when.
     told: Option<Occupancy>,
     told_at_ms: u64,
@@ -42,7 +40,7 @@ struct Question {
 impl Occupants {
     /// A relay says whom it has. One that says the same again was not told, or has lost what it was told.
     pub fn hear(&mut self, relay: &RelayName, census: Census) {
-        let before = self.said.insert(relay.clone(), census);
+        let before = self.note(relay, census);
         let is_new = before.is_none_or(|before| before == census || before.listeners == 0);
         if census.listeners > 0 && is_new {
             self.told = None;
@@ -50,23 +48,38 @@ impl Occupants {
     }
 
     pub fn forget(&mut self, relay: &RelayName) {
-        self.said.remove(relay);
+        self.said.retain(|(known, _)| known != relay);
     }
 
     pub fn answered(&mut self, relay: &RelayName, attempt: u64, census: Option<Census>, now_ms: u64) {
         self.open.retain(|question| question.attempt != attempt);
         match census {
-            Some(census) => drop(self.said.insert(relay.clone(), census)),
+            Some(census) => drop(self.note(relay, census)),
             // Its last word counts until it speaks again; what it was told may be lost.
             None => {
-                self.said.entry(relay.clone()).or_default();
+                if !self.knows(relay) {
+                    self.note(relay, Census::default());
+                }
                 (self.told, self.told_at_ms) = (None, now_ms + OCCUPANCY_INTERVAL_MS);
             }
         }
     }
 
+    /// Gives what it said before.
+    fn note(&mut self, relay: &RelayName, census: Census) -> Option<Census> {
+        if let Some((_, known)) = self.said.iter_mut().find(|(known, _)| known == relay) {
+            return Some(std::mem::replace(known, census));
+        }
+        self.said.push((relay.clone(), census));
+        None
+    }
+
+    fn knows(&self, relay: &RelayName) -> bool {
+        self.said.iter().any(|(known, _)| known == relay)
+    }
+
     fn has_listeners(&self) -> bool {
-        self.said.values().any(|census| census.listeners > 0)
+        self.said.iter().any(|(_, census)| census.listeners > 0)
     }
 
     fn is_asked(&self, relay: &RelayName) -> bool {
@@ -75,7 +88,7 @@ impl Occupants {
 
     fn sum(&self, members: usize) -> Occupancy {
         let mut sum = Occupancy::default();
-        self.said.values().for_each(|census| sum.add(&census.here));
+        self.said.iter().for_each(|(_, census)| sum.add(&census.here));
         sum.set_members(members);
         sum
     }
@@ -152,7 +165,7 @@ impl Channel {
         let asks_all = self.occupants.ask_at_ms <= now_ms;
         let mut are_known = true;
         for relay in self.feeds.relays() {
-            let is_known = self.occupants.said.contains_key(&relay);
+            let is_known = self.occupants.knows(&relay);
             are_known &= is_known;
             if (asks_all || !is_known) && !self.occupants.is_asked(&relay) {
                 self.ask(relay, None, false, now_ms, effects);
@@ -190,7 +203,7 @@ impl Channel {
     /// Remembers whether somebody listens: a channel that lost its memory asks who. Nobody does only when all have said so.
     pub(super) fn keep_listened(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
         let listened = self.occupants.has_listeners();
-        let is_known = || self.feeds.relays().iter().all(|relay| self.occupants.said.contains_key(relay));
+        let is_known = || self.feeds.relays().iter().all(|relay| self.occupants.knows(relay));
         if listened == self.meta.listened || !(listened || is_known()) {
             return Ok(());
         }

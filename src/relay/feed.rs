@@ -42,6 +42,11 @@ impl Feed {
         }
     }
 
+    /// When the channel is to be told whom it has here. It asks to be told once it feeds this relay.
+    pub fn report_due_ms(&self, now_ms: u64) -> Option<u64> {
+        self.reports.due_ms(now_ms).filter(|_| self.reached.is_some())
+    }
+
     /// What this attachment's socket is to remember.
     pub fn place(&self, socket: SocketId, name: &ChannelName, attachment: &Attachment) -> Place {
         let is_witness = self.witness.as_ref().is_some_and(|(witness, as_name)| *witness == socket && as_name == name);

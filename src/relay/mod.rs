@@ -91,8 +91,8 @@ pub struct Relay {
     feeds: HashMap<ChannelName, Feed>,
     syncs: HashMap<ChannelName, Syncs>,
     publishers: BTreeMap<ChannelName, Publisher>,
-    /// Channels that are to be told whom they have here, and when.
-    reports: BTreeMap<ChannelName, u64>,
+    /// When the first channel is to be told whom it has here.
+    reports_due_ms: Option<u64>,
     queued_bytes: usize,
     pending: BTreeMap<Ticket, Pending>,
     last_ticket: u64,
@@ -116,7 +116,7 @@ impl Relay {
             feeds: HashMap::new(),
             syncs: HashMap::new(),
             publishers: BTreeMap::new(),
-            reports: BTreeMap::new(),
+            reports_due_ms: None,
             queued_bytes: 0,
             pending: BTreeMap::new(),
             last_ticket: 0,
@@ -199,8 +199,7 @@ impl Relay {
     /// When [`Relay::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
         let publishers = self.publishers.values().filter_map(Publisher::due_ms).min();
-        let reports = self.reports.values().copied().min();
-        [publishers, reports, self.sessions_due_ms].into_iter().flatten().min()
+        [publishers, self.reports_due_ms, self.sessions_due_ms].into_iter().flatten().min()
     }
 
     fn call(&mut self, channel: &ChannelName, pending: Pending, request: Request) -> Ticket {

@@ -9,7 +9,7 @@ use super::attachment::Attachment;
 use super::session::Session;
 use super::{Effect, Pending, Relay, SocketId};
 use crate::auth::Operations;
-use crate::call::{Answer, Census, Metrics, Occupancy, Request, Response, Told, Wanted};
+use crate::call::{Answer, Census, Occupancy, Request, Response, Wanted};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{OCCUPANCY_FLIP_MS, OCCUPANCY_INTERVAL_MS};
 use crate::name::ChannelName;
@@ -42,7 +42,7 @@ impl Reports {
         self.wanted || self.census.listeners > 0 || self.reported.is_some_and(|reported| reported.listeners > 0)
     }
 
-    fn due_ms(&self, now_ms: u64) -> Option<u64> {
+    pub fn due_ms(&self, now_ms: u64) -> Option<u64> {
         if self.is_reporting || !self.are_wanted() || self.reported == Some(self.census) {
             return None;
         }
@@ -82,16 +82,14 @@ impl Relay {
 
     /// Says whom it has, now or when it is due.
     pub(super) fn plan_report(&mut self, owner: &ChannelName, now_ms: u64) {
-        let Some(feed) = self.feeds.get(owner).filter(|feed| feed.position().is_some()) else { return };
-        match feed.reports.due_ms(now_ms) {
+        match self.feeds.get(owner).and_then(|feed| feed.report_due_ms(now_ms)) {
             Some(due_ms) if due_ms <= now_ms => self.report(owner, now_ms),
-            Some(due_ms) => drop(self.reports.insert(owner.clone(), due_ms)),
-            None => drop(self.reports.remove(owner)),
+            Some(due_ms) => self.reports_due_ms = Some(self.reports_due_ms.map_or(due_ms, |known| known.min(due_ms))),
+            None => {}
         }
     }
 
     fn report(&mut self, owner: &ChannelName, now_ms: u64) {
-        self.reports.remove(owner);
         let Some(feed) = self.feeds.get_mut(owner) else { return };
         (feed.reports.is_reporting, feed.reports.reported_at_ms) = (true, now_ms);
         let request = Request::Report(self.name.clone(), feed.reports.known());
@@ -100,7 +98,6 @@ impl Relay {
 
     /// Nobody is on the channel any more, here.
     pub(super) fn report_end(&mut self, owner: &ChannelName, reports: &Reports) {
-        self.reports.remove(owner);
         if reports.are_wanted() {
             let request = Request::Report(self.name.clone(), Census::default());
             self.call(owner, Pending::Report(owner.clone()), request);
@@ -118,9 +115,15 @@ impl Relay {
     }
 
     pub(super) fn tick_reports(&mut self, now_ms: u64) {
-        let due = |(owner, due_ms): (&ChannelName, &u64)| (*due_ms <= now_ms).then(|| owner.clone());
-        let due: Vec<ChannelName> = self.reports.iter().filter_map(due).collect();
-        due.iter().for_each(|owner| self.report(owner, now_ms));
+        if self.reports_due_ms.is_none_or(|due_ms| due_ms > now_ms) {
+            return;
+        }
+        self.reports_due_ms = None;
+        let mut due = Vec::new();
+        for (owner, _) in self.feeds.iter().filter(|(_, feed)| feed.report_due_ms(now_ms).is_some()) {
+            due.push(owner.clone());
+        }
+        due.iter().for_each(|owner| self.plan_report(owner, now_ms));
     }
 
     /// The channel says how many are there in all. Those who listen are told what is news to them.
@@ -146,8 +149,9 @@ impl Relay {
                     alike.entry((session.format, name)).or_default().push(*socket);
                 }
             }
+            let data = occupancy.to_json(kind).to_string();
             for ((format, name), sockets) in alike {
-                let frame = occupancy_frame(name.as_str(), &Told { metrics: Metrics(occupancy, kind) }, now_ms, format);
+                let frame = occupancy_frame(name.as_str(), &data, now_ms, format);
                 self.effects.push(Effect::Send { sockets, frame });
             }
         }
@@ -169,8 +173,8 @@ impl Relay {
         let (Some(feed), Some(session)) = (self.feeds.get(&owner), self.sessions.get(&socket)) else { return };
         match &feed.reports.told {
             Some(told) => {
-                let told = Told { metrics: Metrics(told, wanted) };
-                let frame = occupancy_frame(name.as_str(), &told, now_ms, session.format);
+                let data = told.to_json(wanted).to_string();
+                let frame = occupancy_frame(name.as_str(), &data, now_ms, session.format);
                 self.send_encoded(socket, frame, now_ms);
             }
             None if feed.reports.is_reporting => {}

@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
-use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::caller::Caller;
 use super::form::Form;
@@ -13,7 +13,7 @@ use super::history::limit;
 use super::inquiry::Inquiry;
 use super::page::{Links, bad_cursor};
 use super::{Exchange, Reply, Request, Step, unanswered};
-use crate::call::{self, Answer, AppCall, AppRequest, Counts, Metrics, Response, Told, Wanted};
+use crate::call::{self, Answer, AppCall, AppRequest, Counts, Response, Wanted};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::CHANNELS_PAGE_MAX;
 use crate::name::ChannelName;
@@ -29,7 +29,7 @@ pub fn begin(channel: &ChannelName, caller: &Caller, form: Form) -> Result<Step,
 /// To ask for a channel makes it active.
 pub fn answered(name: &str, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
     let counts = counts(answer)?;
-    Ok(form.ok(&ChannelDetails::of(name, &counts)))
+    Ok(form.ok(&details(name, &counts)))
 }
 
 fn counts(answer: Answer<Response>) -> Result<Counts, ErrorInfo> {
@@ -98,46 +98,24 @@ pub struct Page {
 
 impl Page {
     pub fn answered(self, form: Form, answers: Vec<Answer<Response>>) -> Result<Reply, ErrorInfo> {
-        let mut active: Vec<(&str, Counts)> = Vec::new();
+        let mut active = Vec::new();
         for (name, answer) in self.names.iter().zip(answers) {
             let counts = counts(answer)?;
             if counts.is_active {
-                active.push((name.as_str(), counts));
+                active.push(if self.by_id { name.as_str().into() } else { details(name.as_str(), &counts) });
             }
         }
-        let details = |(name, counts)| {
-            if self.by_id { Listed::Id(name) } else { Listed::Value(ChannelDetails::of(name, counts)) }
-        };
-        let listed: Vec<Listed> = active.iter().map(|(name, counts)| details((*name, counts))).collect();
-        Ok(form.page(&listed, self.link))
+        Ok(form.page(&Value::Array(active), self.link))
     }
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Listed<'a> {
-    Id(&'a str),
-    Value(ChannelDetails<'a>),
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ChannelDetails<'a> {
-    channel_id: &'a str,
-    name: &'a str,
-    status: Status<'a>,
-}
-
-impl<'a> ChannelDetails<'a> {
-    fn of(name: &'a str, counts: &'a Counts) -> ChannelDetails<'a> {
-        let occupancy = Told { metrics: Metrics(&counts.occupancy, Wanted::ALL) };
-        ChannelDetails { channel_id: name, name, status: Status { is_active: true, occupancy } }
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Status<'a> {
-    is_active: bool,
-    occupancy: Told<'a>,
+fn details(name: &str, counts: &Counts) -> Value {
+    let mut details = Map::new();
+    details.insert("channelId".to_owned(), name.into());
+    details.insert("name".to_owned(), name.into());
+    let mut status = Map::new();
+    status.insert("isActive".to_owned(), true.into());
+    status.insert("occupancy".to_owned(), counts.occupancy.to_json(Wanted::ALL));
+    details.insert("status".to_owned(), Value::Object(status));
+    Value::Object(details)
 }

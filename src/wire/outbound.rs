@@ -213,12 +213,11 @@ pub fn sync_frame<'a>(
 }
 
 /// A channel's occupancy, for a connection that is told of it. It has no place in the channel's order.
-pub fn occupancy_frame(channel: &str, occupancy: &impl Serialize, now_ms: u64, format: Format) -> Encoded {
-    let Encoded::Text(data) = encode(occupancy, Format::Json) else { unreachable!("JSON is text") };
+pub fn occupancy_frame(channel: &str, data: &str, now_ms: u64, format: Format) -> Encoded {
     let message = OutboundMessage {
         id: format!("occupancy@{now_ms}:0"),
         name: Some("[meta]occupancy"),
-        data: OutboundData::Text(&data),
+        data: OutboundData::Text(data),
         encoding: Some("json".to_owned()),
         client_id: None,
         connection_id: None,

@@ -262,7 +262,7 @@ impl World {
             }
             Output::Answer { id, answer } => self.answer(id, answer.map_or(Said::Nothing, Said::Answer)),
             Output::Delivered { id, answer } => self.answer(id, Said::Delivered(answer)),
-            Output::Missing { id, answer } => self.answer(id, Said::Missing(answer)),
+            Output::Rolled { id, answer } => self.answer(id, Said::Rolled(answer)),
         }
     }
 
