@@ -92,6 +92,9 @@ impl Holders {
             let mut holders = HashMap::new();
             for StoredHolder { connection_id, hold, leaves_at_ms, members } in store.holders()? {
                 let relay = watched(&mut self.watches, &hold.relay, self.read_at_ms);
+                if let (Some(watch), Some(at_ms)) = (self.watches.get_mut(&relay), leaves_at_ms) {
+                    watch.due_ms = watch.due_ms.min(at_ms);
+                }
                 let (grace_ms, members) = (hold.grace_ms as u32, members as u32);
                 holders.insert(connection_id, Holder { relay, grace_ms, members, leaves_at_ms, heard: 0 });
             }
@@ -343,8 +346,8 @@ impl Channel {
             self.holders.watches.clear();
             return Vec::new();
         }
-        let wants = self.holders.holders.is_none() && self.holders.read_at_ms <= now_ms;
-        if wants && self.holders.read(store).is_err() {
+        // Even before that is due: what woke the channel may be that somebody is to leave.
+        if self.holders.read(store).is_err() {
             self.holders.read_at_ms = now_ms + ROLL_PAUSE_MS;
         }
         for (relay, attempt) in self.holders.overdue(now_ms) {

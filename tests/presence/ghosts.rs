@@ -217,3 +217,14 @@ fn many_leave_in_several_entries() {
     assert_eq!(world.events(watcher).len(), 250);
     assert_eq!(world.present(), [""; 0]);
 }
+
+/// A quiet channel has lost its memory when the grace ends, and its alarm wakes it.
+#[test]
+fn who_is_lost_leaves_in_time_though_the_channel_sleeps() {
+    let (mut world, clients, watcher) = room(&["ann"]);
+    world.lose(clients[0]);
+    world.pass(GRACE_MS - 1);
+    world.forget_channel();
+    world.wake_by_alarm(1);
+    assert_eq!(world.events(watcher), ["leave ann: ann"]);
+}

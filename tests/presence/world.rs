@@ -17,6 +17,11 @@ use crate::memory_store::MemoryStore;
 
 pub const NOW_MS: u64 = 1_800_000_000_000;
 
+/// Rounds in one millisecond, and what may follow from one thing: more is something that keeps itself busy, and would
+/// take all memory that there is.
+const AT_ONCE_MAX: usize = 1_000;
+const WORK_MAX: usize = 1_000_000;
+
 /// In the place of a relay: whoever counts.
 const NOBODY: usize = usize::MAX;
 
@@ -200,7 +205,10 @@ impl World {
     /// Time passes, and what is due happens when it is due.
     pub fn pass(&mut self, ms: u64) {
         let until_ms = self.now_ms + ms;
+        let mut at_once = 0;
         while let Some(due_ms) = self.due_ms().filter(|due_ms| *due_ms <= until_ms) {
+            at_once = if due_ms <= self.now_ms { at_once + 1 } else { 0 };
+            assert!(at_once < AT_ONCE_MAX, "something goes on and on while no time passes");
             self.now_ms = self.now_ms.max(due_ms);
             for relay in 0..self.relays.len() {
                 let effects = self.relays[relay].tick(self.now_ms);
@@ -213,6 +221,16 @@ impl World {
             self.run();
         }
         self.now_ms = until_ms;
+    }
+
+    /// The alarm rings that the channel set before it lost its memory.
+    pub fn wake_by_alarm(&mut self, after_ms: u64) {
+        self.now_ms += after_ms;
+        if let Some(channel) = &mut self.channel {
+            let effects = channel.tick(&mut self.store, self.now_ms);
+            self.queue_channel(effects);
+        }
+        self.run();
     }
 
     fn due_ms(&self) -> Option<u64> {
@@ -257,7 +275,7 @@ impl World {
     }
 
     fn run(&mut self) {
-        loop {
+        for _ in 0..WORK_MAX {
             match self.work.pop_front() {
                 Some(Work::Relay(relay, effect)) => self.perform_relay(relay, effect),
                 Some(Work::Channel(effect)) => self.perform_channel(effect),
@@ -269,6 +287,7 @@ impl World {
                 None => return,
             }
         }
+        panic!("what follows from one thing has no end");
     }
 
     fn perform_relay(&mut self, relay: usize, effect: relay::Effect) {
