@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{RETENTION_MS, RETENTION_PERSISTED_MS};
+use crate::limits::{MEMBERS_MAX, RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
 use crate::serial::Position;
@@ -96,6 +96,7 @@ impl fmt::Display for RelayName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
     pub retention_ms: u64,
+    pub max_members: u32,
 }
 
 /// A request to a channel.
@@ -371,7 +372,9 @@ pub enum Delivered {
 impl Rules {
     /// What an app's rules come to.
     pub fn of(rules: &crate::auth::Rules) -> Rules {
-        Rules { retention_ms: if rules.persisted { RETENTION_PERSISTED_MS } else { RETENTION_MS } }
+        let retention_ms = if rules.persisted { RETENTION_PERSISTED_MS } else { RETENTION_MS };
+        let max_members = rules.max_members.unwrap_or(u64::MAX).min(MEMBERS_MAX as u64) as u32;
+        Rules { retention_ms, max_members }
     }
 }
 
@@ -392,11 +395,11 @@ mod tests {
         let to = Address { app: AppId::parse("demo").unwrap(), channel: ChannelName::parse("c").unwrap() };
         let call = ChannelCall {
             to,
-            rules: Rules { retention_ms: 5 },
+            rules: Rules { retention_ms: 5, max_members: 7 },
             request: Request::Subscribe(RelayName::from("demo/0".to_owned()), Census::default()),
         };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x01\x04demo\x01c\x05\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(bytes, b"\x01\x04demo\x01c\x05\x07\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
     }
 

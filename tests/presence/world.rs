@@ -184,7 +184,7 @@ impl World {
     /// The same, when it takes a while.
     pub fn ask_count(&mut self) {
         let to = Address { app: app().id().clone(), channel: ChannelName::parse("room").expect("a name") };
-        let rules = Rules { retention_ms: 120_000 };
+        let rules = Rules::of(app().rules(&to.channel));
         self.call(NOBODY, Ticket(0), ChannelCall { to, rules, request: Request::Count });
         self.run();
     }

@@ -32,7 +32,7 @@ pub fn address() -> Address {
 
 /// The channel, woken from what it stored.
 pub fn wake(store: &mut MemoryStore) -> Channel {
-    let (address, rules) = (address(), Rules { retention_ms: 120_000 });
+    let (address, rules) = (address(), Rules { retention_ms: 120_000, max_members: 20_000 });
     Channel::wake(store, Some((&address, rules)), SERIES, NOW_MS).expect("the store works").expect("a channel")
 }
 
