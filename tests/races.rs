@@ -5,10 +5,17 @@ mod support {
     pub mod memory_store;
 }
 
-use courtside::call::{Backlog, Census, Delivered, Delivery, ReadFrom, RelayName, Request, Response};
+use courtside::call::{
+    Backlog, Census, Delivered, Delivery, MembersPage, ReadFrom, RelayName, Request, Response, Subscribed,
+};
 use courtside::channel::{Effect, Ticket};
-use courtside::relay::{Relay, SocketId};
+use courtside::limits::{MEMBERS_MAX, MEMBERS_PAGE_MAX, SYNC_FRAME_MEMBERS};
+use courtside::relay::{self, Relay, SocketId};
 use courtside::serial::Position;
+use courtside::wire::data::Data;
+use courtside::wire::message::{Content, Entry};
+use courtside::wire::packed::Packed;
+use courtside::wire::presence::{PresenceAction, PresenceMessage};
 
 use support::bench::*;
 use support::memory_store::MemoryStore;
@@ -263,4 +270,72 @@ fn a_gap_concerns_only_those_who_are_behind_it() {
     assert!(frames(&effects, 1)[1].contains("at 20"));
     let ahead = frames(&effects, 2);
     assert!(ahead.len() == 1 && ahead[0].contains("at 30") && !ahead[0].contains("at 20"), "{ahead:?}");
+}
+
+/// A page of a set of the greatest size there is.
+fn members(from: usize) -> MembersPage {
+    let member = |index: usize| {
+        let connection_id = format!("connection{index:05}");
+        let event = PresenceMessage {
+            action: PresenceAction::Present,
+            id: format!("{connection_id}:0:0"),
+            connection_id: connection_id.clone(),
+            client_id: "member".to_owned(),
+            data: Data::Absent,
+            encoding: None,
+            extras: None,
+        };
+        let (id, content) = (event.id.clone(), Content::Presence(vec![event]));
+        Entry { position: Position(1), id, connection_id: Some(connection_id), content }
+    };
+    let mut packed = Packed::default();
+    let to = from + MEMBERS_PAGE_MAX;
+    (from..to).for_each(|index| packed.append(&Packed::one(&member(index))));
+    let next = (to < MEMBERS_MAX).then(|| member(to - 1).presence()[0].key());
+    MembersPage { members: packed, next }
+}
+
+/// A thousand come at once to a channel of twenty thousand: the set is read twice at most, each turn gives out one page
+/// in frames that all share, and what is published meanwhile goes out between two pages.
+#[test]
+fn a_thousand_late_joiners_do_not_stand_in_the_way_of_messages() {
+    const JOINERS: u32 = 1_000;
+    let mut relay = relay();
+    let mut reads = Vec::new();
+    for socket in 0..JOINERS {
+        connect(&mut relay, socket);
+        let mut effects = send(&mut relay, socket, ATTACH);
+        if socket == 0 {
+            let (subscribe, _) = call(&effects);
+            let present =
+                Subscribed { series: SERIES.into(), position: Position(10), members: MEMBERS_MAX, reports: false };
+            effects = relay.answered(subscribe, Some(Ok(Response::Subscribed(present))), NOW_MS);
+        }
+        reads.extend(effects.iter().filter_map(|effect| match effect {
+            relay::Effect::Call { ticket, .. } => Some(*ticket),
+            _ => None,
+        }));
+    }
+    let (mut from, mut pages, mut place, mut frames_sent) = (0, 0, 10, 0);
+    while let Some(read) = reads.pop() {
+        assert!(reads.is_empty(), "one page is read at a time");
+        let effects = relay.answered(read, Some(Ok(Response::Members(members(from)))), NOW_MS);
+        (from, pages) = ((from + MEMBERS_PAGE_MAX) % MEMBERS_MAX, pages + 1);
+        let sends = |effects: &[relay::Effect]| {
+            effects.iter().filter(|effect| matches!(effect, relay::Effect::Send { .. })).count()
+        };
+        assert_eq!(sends(&effects), MEMBERS_PAGE_MAX / SYNC_FRAME_MEMBERS, "one page, in frames for all");
+        frames_sent += sends(&effects);
+        reads.extend(effects.iter().filter_map(|effect| match effect {
+            relay::Effect::Call { ticket, .. } => Some(*ticket),
+            _ => None,
+        }));
+        let (answer, effects) = relay.deliver(&delivery(place, &[place + 10]), NOW_MS);
+        place += 10;
+        assert_eq!((answer, sends(&effects)), (Delivered::At(Position(place)), 1));
+        let relay::Effect::Send { sockets, .. } = effects.last().expect("a frame") else { panic!("{effects:?}") };
+        assert_eq!(sockets.len(), JOINERS as usize, "a message goes to all, between two pages");
+    }
+    let a_set = MEMBERS_MAX / MEMBERS_PAGE_MAX;
+    assert_eq!((pages, frames_sent), (2 * a_set, 2 * MEMBERS_MAX / SYNC_FRAME_MEMBERS), "the first, and all others");
 }

@@ -20,7 +20,7 @@ pub const NOW_MS: u64 = 1_800_000_000_000;
 /// Rounds in one millisecond, and what may follow from one thing: more is something that keeps itself busy, and would
 /// take all memory that there is.
 const AT_ONCE_MAX: usize = 1_000;
-const WORK_MAX: usize = 1_000_000;
+const WORK_MAX: usize = 100_000;
 
 /// In the place of a relay: whoever counts.
 const NOBODY: usize = usize::MAX;

@@ -43,8 +43,9 @@ pub fn part_with_one(world: &mut World, pass: impl Fn(&mut World, u64)) {
             note(now_ms, format_args!("client {client} is lost"));
             let deeds = home.client.hang_up(now_ms);
             home.client.connect_at_ms = now_ms + 3 * GRACE_MS;
+            let grace_ms = home.client.grace_ms;
             world.perform(client, deeds);
-            pass(world, GRACE_MS - SOON_MS);
+            pass(world, grace_ms - SOON_MS);
             assert!(members(world, channel, &connection_id) > 0, "client {client}'s members leave too soon");
             pass(world, SOON_MS);
             Vec::new()

@@ -141,7 +141,7 @@ impl World {
             format: home.format,
             echo: home.client.echo,
             heartbeat_interval_ms: 15_000,
-            grace_ms: courtside::limits::GRACE_MS,
+            grace_ms: home.client.grace_ms,
             resume,
             is_secure: true,
         };

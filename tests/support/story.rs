@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use courtside::call::HistoryQuery;
+use courtside::limits::GRACE_MS;
 use courtside::serial::Position;
 use courtside::wire::Format;
 use serde_json::json;
@@ -91,6 +92,7 @@ fn add_client(world: &mut World, persisted: &[bool], relays: usize) {
         }
     }
     let mut client = Client::new(echo, persisted.len(), subscriptions);
+    client.grace_ms = *world.random.pick(&[GRACE_MS, 5_000]);
     client.unsteady = world.weather.step_clock > 0;
     world.add_client(client, host, format);
 }
