@@ -37,6 +37,8 @@ pub struct Subscription {
     /// The last place that it was given, or told of.
     cursor: Position,
     asked: Option<Asked>,
+    /// An ATTACH that crossed with the end of the attachment before it, and may yet be answered.
+    crossed: Option<Asked>,
     retry_at_ms: u64,
     pub received: usize,
     pub gaps: usize,
@@ -70,6 +72,7 @@ impl Subscription {
             serial: None,
             cursor: Position::ZERO,
             asked: None,
+            crossed: None,
             retry_at_ms: 0,
             received: 0,
             gaps: 0,
@@ -124,12 +127,12 @@ impl Subscription {
         if self.state == State::Detaching {
             self.forget();
         }
-        (self.state, self.asked) = (State::Detached, None);
+        (self.state, self.asked, self.crossed) = (State::Detached, None, None);
     }
 
     /// The attachment is over; the next one begins anew.
     pub fn forget(&mut self) {
-        (self.state, self.asked, self.serial) = (State::Detached, None, None);
+        (self.state, self.asked, self.crossed, self.serial) = (State::Detached, None, None, None);
         self.view.forget();
     }
 
@@ -140,7 +143,7 @@ impl Subscription {
             State::Detaching => self.forget(),
             _ => {
                 assert!(code.is_some(), "{} is detached without having asked for it, or a reason", self.name);
-                (self.state, self.asked) = (State::Detached, None);
+                (self.state, self.crossed) = (State::Detached, self.asked.take());
                 self.retry_at_ms = now_ms + 1_000;
             }
         }
@@ -149,7 +152,17 @@ impl Subscription {
     pub fn attached(&mut self, frame: &Frame, (resumed, backlog): (bool, bool), ledger: &mut Ledger) {
         let serial = frame.channel_serial.as_deref().expect("ATTACHED has a serial");
         let position = ledger.parse(self.channel, serial);
-        match (self.asked.take(), self.state) {
+        let crossed = self.crossed.take();
+        let is_other = |asked: &Asked| resumed && asked.serial.as_deref() != Some(serial);
+        let answered = match (self.asked.take(), crossed) {
+            (None, crossed) => crossed,
+            (Some(asked), Some(crossed)) if is_other(&asked) && !is_other(&crossed) => {
+                self.asked = Some(asked);
+                Some(crossed)
+            }
+            (asked, _) => asked,
+        };
+        match (answered, self.state) {
             (asked, State::Detaching) => {
                 self.asked = asked;
                 return;
