@@ -25,7 +25,9 @@ function attach(name, wants) {
   const socket = new WebSocket(url + name);
   const began = performance.now();
   /** @type {(value: any) => void} */
-  let attached, synced;
+  let attached;
+  /** @type {(value: any) => void} */
+  let synced;
   const client = {
     socket, name, members: 0, slowest: 0, messages: 0,
     send: (/** @type {object} */ frame) => socket.send(JSON.stringify(frame)),
