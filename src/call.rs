@@ -2,6 +2,7 @@
 //! other for a while, and a format that the other doesn't know is refused, to be tried again.
 
 mod app;
+mod occupancy;
 
 use std::fmt;
 use std::rc::Rc;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::Identity;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{RETENTION_MS, RETENTION_PERSISTED_MS};
+use crate::limits::{MEMBERS_MAX, RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
 use crate::serial::Position;
@@ -19,6 +20,7 @@ use crate::wire::message::Message;
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
 pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
+pub use occupancy::{Census, Occupancy, Wanted};
 
 /// A channel's object: one per app and plain channel name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,6 +59,15 @@ impl RelayName {
         RelayName(format!("channel:{}", address.object_name()).into())
     }
 
+    /// Of members that are there without a connection.
+    pub fn nobody() -> RelayName {
+        RelayName("".into())
+    }
+
+    pub fn is_nobody(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn object(&self) -> RelayObject<'_> {
         match self.0.split_once(':') {
             Some(("channel", name)) => RelayObject::Channel(name),
@@ -86,6 +97,7 @@ impl fmt::Display for RelayName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
     pub retention_ms: u64,
+    pub max_members: u32,
 }
 
 /// A request to a channel.
@@ -100,16 +112,18 @@ pub struct ChannelCall {
 pub enum Request {
     /// Answered by [`Response::Published`].
     Publish(Vec<Publish>),
-    /// Feed this relay from now on. Answered by [`Response::Subscribed`].
-    Subscribe(RelayName),
+    /// Feed this relay from now on, which has so many there. Answered by [`Response::Subscribed`].
+    Subscribe(RelayName, Census),
     /// What an attachment needs before it goes live. Answered by [`Response::Backlog`].
     Read(ReadFrom),
     /// A page of history. Answered by [`Response::History`].
     History(HistoryQuery),
     /// A page of the presence set. Answered by [`Response::Members`].
     Members(MembersQuery),
-    /// How many are present. Answered by [`Response::Counts`].
+    /// How many are on it, over all relays. Answered by [`Response::Counts`].
     Count,
+    /// How many a relay has there now, for those who are told. Answered by [`Response::Reported`].
+    Report(RelayName, Census),
 }
 
 /// A channel's answer, by the request.
@@ -123,6 +137,8 @@ pub enum Response {
     Counts(Counts),
     /// A relay's: whose key it was asked about.
     Speaker(Speaker),
+    /// Whether the relay is to go on reporting.
+    Reported(bool),
 }
 
 /// What a channel is told to take in, and what stays together under one place in the order.
@@ -236,6 +252,8 @@ pub struct Subscribed {
     pub position: Position,
     /// How many are present.
     pub members: usize,
+    /// Whether the relay is to report whom it has.
+    pub reports: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -306,23 +324,28 @@ pub struct MembersPage {
     pub next: Option<MemberKey>,
 }
 
-/// How many members a channel has, and on how many connections.
+/// How many are on a channel, and whether it is in use: somebody is there, or was a moment ago.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
-    pub members: usize,
-    pub connections: usize,
+    pub occupancy: Occupancy,
+    pub is_active: bool,
 }
 
-/// Asks a relay which connections it holds.
+/// Asks a relay whom it has on a channel, and which connections it holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Roll {
     pub channel: ChannelName,
     pub connections: Vec<String>,
+    /// The channel's occupancy, for those who are told. From now on the relay is to report changes.
+    pub occupancy: Option<Occupancy>,
 }
 
-/// Those of a [`Roll`] that the relay doesn't hold, or that are not attached to the channel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Missing(pub Vec<String>);
+pub struct Rolled {
+    /// Those of a [`Roll`] that the relay doesn't hold, or that are not attached to the channel.
+    pub missing: Vec<String>,
+    pub census: Census,
+}
 
 /// A connection that a relay holds, as the one who has its key may speak for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -359,7 +382,9 @@ pub enum Delivered {
 impl Rules {
     /// What an app's rules come to.
     pub fn of(rules: &crate::auth::Rules) -> Rules {
-        Rules { retention_ms: if rules.persisted { RETENTION_PERSISTED_MS } else { RETENTION_MS } }
+        let retention_ms = if rules.persisted { RETENTION_PERSISTED_MS } else { RETENTION_MS };
+        let max_members = rules.max_members.unwrap_or(u64::MAX).min(MEMBERS_MAX as u64) as u32;
+        Rules { retention_ms, max_members }
     }
 }
 
@@ -380,11 +405,11 @@ mod tests {
         let to = Address { app: AppId::parse("demo").unwrap(), channel: ChannelName::parse("c").unwrap() };
         let call = ChannelCall {
             to,
-            rules: Rules { retention_ms: 5 },
-            request: Request::Subscribe(RelayName::from("demo/0".to_owned())),
+            rules: Rules { retention_ms: 5, max_members: 7 },
+            request: Request::Subscribe(RelayName::from("demo/0".to_owned()), Census::default()),
         };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x01\x04demo\x01c\x05\x01\x06demo/0");
+        assert_eq!(bytes, b"\x01\x04demo\x01c\x05\x07\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
     }
 

@@ -182,11 +182,11 @@ pub const NOTICE_RETRY_MS: u64 = 5 * 1_000;
 /// How often an app looks for what it may forget.
 pub const SWEEP_INTERVAL_MS: u64 = 60 * 1_000;
 
-/// Bytes of what else an app was made with, such as its channels' presence.
+/// Bytes of the members that an app is made with.
 pub const FIXTURES_MAX_BYTES: usize = 256 * 1024;
 
-/// Channels in the request to make an app.
-pub const FIXTURE_CHANNELS_MAX: usize = 1_000;
+/// Channels in the request to make an app. Each is a call, of which the platform allows a request some hundreds.
+pub const FIXTURE_CHANNELS_MAX: usize = 100;
 
 /// How long a router remembers an app that was made at run time, and one that it did not find. So long a deleted app may
 /// answer REST requests; its connections end at once.
@@ -335,6 +335,24 @@ pub const MEMBERS_PAGE_BYTES: usize = 256 * 1024;
 /// Leaves in one entry of the log, and the bytes of what they say, when many leave at once.
 pub const LEAVES_PER_ENTRY: usize = 100;
 pub const LEAVES_PER_ENTRY_BYTES: usize = MESSAGE_MAX_BYTES;
+
+/// How long a change of occupancy waits after the last that was told: at a relay before it reports, at the channel before
+/// it tells listeners. The first and the last of a kind wait the shorter time. So ten thousand joins a second cost a
+/// channel one report a second from each relay, and a listener sees them within twice the interval.
+pub const OCCUPANCY_INTERVAL_MS: u64 = 2 * 1_000;
+pub const OCCUPANCY_FLIP_MS: u64 = 100;
+
+/// Callers that wait for one round of counting.
+pub const COUNTS_WAITING_MAX: usize = 1_000;
+
+/// How long a channel counts as in use after the last publish.
+pub const ACTIVE_MS: u64 = 60 * 1_000;
+
+/// How long a channel waits before it tries again to tell its app that it is in use, or no longer.
+pub const LISTING_PAUSE_MS: u64 = 30 * 1_000;
+
+/// Channels in a page of those in use. Each is asked, and the platform allows a request some hundreds of calls.
+pub const CHANNELS_PAGE_MAX: usize = 100;
 
 /// Members in a page that REST gives, and of each channel in a batch: as many as messages.
 pub const MEMBERS_MAX_LIMIT: usize = HISTORY_MAX_LIMIT;

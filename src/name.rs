@@ -111,6 +111,11 @@ impl ChannelName {
         }
     }
 
+    /// Whether that is this channel.
+    pub fn is_of(&self, owner: &ChannelName) -> bool {
+        self == owner || (self.plain() == owner.as_str() && self.qualifier() != Qualifier::Meta)
+    }
+
     pub fn qualifier(&self) -> Qualifier<'_> {
         match self.text[..self.plain_from].trim_matches(['[', ']']) {
             "" => Qualifier::None,

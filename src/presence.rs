@@ -10,6 +10,9 @@ use crate::publish::set_claim;
 use crate::wire::inbound::{InboundMessage, object};
 use crate::wire::presence::{PresenceAction, PresenceMessage, Turn};
 
+/// The action by which clients enter.
+pub const ENTER: u64 = PresenceAction::Enter.number() as u64;
+
 /// The events of one frame that may go to their channel, and their size.
 pub type Checked = (Vec<Deed>, usize);
 
@@ -68,7 +71,7 @@ fn own_turn(id: &str, connection_id: &str) -> Result<Turn, ErrorInfo> {
 
 fn action(number: Option<u64>) -> Result<PresenceAction, ErrorInfo> {
     match number {
-        Some(2) => Ok(PresenceAction::Enter),
+        Some(ENTER) => Ok(PresenceAction::Enter),
         Some(3) => Ok(PresenceAction::Leave),
         Some(4) => Ok(PresenceAction::Update),
         _ => Err(Code::BadRequest.because("a presence event enters (2), leaves (3) or updates (4)")),

@@ -5,12 +5,19 @@ mod support {
     pub mod memory_store;
 }
 
-use courtside::call::{Backlog, Delivered, Delivery, ReadFrom, RelayName, Request, Response};
+use courtside::call::{
+    Backlog, Census, Delivered, Delivery, MembersPage, ReadFrom, RelayName, Request, Response, Subscribed,
+};
 use courtside::channel::{Effect, Ticket};
 use courtside::error::Code;
-use courtside::relay::{Relay, SocketId};
+use courtside::limits::{MEMBERS_MAX, MEMBERS_PAGE_MAX, SYNC_FRAME_MEMBERS};
+use courtside::relay::{self, Relay, SocketId};
 use courtside::serial::Position;
+use courtside::wire::data::Data;
 use courtside::wire::flags::HAS_PRESENCE;
+use courtside::wire::message::{Content, Entry};
+use courtside::wire::packed::Packed;
+use courtside::wire::presence::{PresenceAction, PresenceMessage};
 
 use support::bench::*;
 use support::memory_store::MemoryStore;
@@ -125,10 +132,10 @@ fn a_late_subscription_skips_nothing() {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);
     let name = RelayName::shard(app().id(), 0);
-    channel.subscribe(&mut store, name.clone()).expect("the store works");
+    channel.subscribe(&mut store, name.clone(), Census::default()).expect("the store works");
     let (_, deliveries) = publish(&mut channel, &mut store, vec![numbered("a", 0)]);
     let (attempt, lost) = &deliveries[0];
-    channel.subscribe(&mut store, name.clone()).expect("the store works");
+    channel.subscribe(&mut store, name.clone(), Census::default()).expect("the store works");
     channel.delivered(&mut store, &name, *attempt, None, NOW_MS);
     let effects = channel.tick(&mut store, NOW_MS + 60_000);
     let again = effects
@@ -203,7 +210,7 @@ fn a_key_that_was_refused_is_refused_again() {
 fn a_guess_about_a_relay_that_asks_stays_a_guess() {
     let mut store = MemoryStore::default();
     let name = RelayName::shard(app().id(), 0);
-    wake(&mut store).subscribe(&mut store, name.clone()).expect("the store works");
+    wake(&mut store).subscribe(&mut store, name.clone(), Census::default()).expect("the store works");
     let mut channel = wake(&mut store);
     channel.tick(&mut store, NOW_MS);
     channel.delivered(&mut store, &name, 1, Some(Delivered::NotYet), NOW_MS);
@@ -218,7 +225,7 @@ fn what_was_kept_though_its_write_failed_comes_once() {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);
     let name = RelayName::shard(app().id(), 0);
-    let before = channel.subscribe(&mut store, name.clone()).expect("the store works").position;
+    let before = channel.subscribe(&mut store, name.clone(), Census::default()).expect("the store works").position;
     (store.fail_append, store.keep_failed, store.fail_load) = (true, true, true);
     channel.publish(Ticket(0), vec![numbered("a", 0)]).expect("there is room");
     let effects = channel.commit(&mut store, NOW_MS);
@@ -243,7 +250,7 @@ fn a_feed_whose_log_cannot_be_read_is_due_again() {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);
     let name = RelayName::shard(app().id(), 0);
-    let before = channel.subscribe(&mut store, name.clone()).expect("the store works").position;
+    let before = channel.subscribe(&mut store, name.clone(), Census::default()).expect("the store works").position;
     publish(&mut channel, &mut store, vec![numbered("a", 0)]);
     let mut channel = wake(&mut store);
     let asks = channel.tick(&mut store, NOW_MS);
@@ -287,4 +294,72 @@ fn a_gap_concerns_only_those_who_are_behind_it() {
     assert!(frames(&effects, 1)[1].contains("at 20"));
     let ahead = frames(&effects, 2);
     assert!(ahead.len() == 1 && ahead[0].contains("at 30") && !ahead[0].contains("at 20"), "{ahead:?}");
+}
+
+/// A page of a set of the greatest size there is.
+fn members(from: usize) -> MembersPage {
+    let member = |index: usize| {
+        let connection_id = format!("connection{index:05}");
+        let event = PresenceMessage {
+            action: PresenceAction::Present,
+            id: format!("{connection_id}:0:0"),
+            connection_id: connection_id.clone(),
+            client_id: "member".to_owned(),
+            data: Data::Absent,
+            encoding: None,
+            extras: None,
+        };
+        let (id, content) = (event.id.clone(), Content::Presence(vec![event]));
+        Entry { position: Position(1), id, connection_id: Some(connection_id), content }
+    };
+    let mut packed = Packed::default();
+    let to = from + MEMBERS_PAGE_MAX;
+    (from..to).for_each(|index| packed.append(&Packed::one(&member(index))));
+    let next = (to < MEMBERS_MAX).then(|| member(to - 1).presence()[0].key());
+    MembersPage { members: packed, next }
+}
+
+/// A thousand come at once to a channel of twenty thousand: the set is read twice at most, each turn gives out one page
+/// in frames that all share, and what is published meanwhile goes out between two pages.
+#[test]
+fn a_thousand_late_joiners_do_not_stand_in_the_way_of_messages() {
+    const JOINERS: u32 = 1_000;
+    let mut relay = relay();
+    let mut reads = Vec::new();
+    for socket in 0..JOINERS {
+        connect(&mut relay, socket);
+        let mut effects = send(&mut relay, socket, ATTACH);
+        if socket == 0 {
+            let (subscribe, _) = call(&effects);
+            let present =
+                Subscribed { series: SERIES.into(), position: Position(10), members: MEMBERS_MAX, reports: false };
+            effects = relay.answered(subscribe, Some(Ok(Response::Subscribed(present))), NOW_MS);
+        }
+        reads.extend(effects.iter().filter_map(|effect| match effect {
+            relay::Effect::Call { ticket, .. } => Some(*ticket),
+            _ => None,
+        }));
+    }
+    let (mut from, mut pages, mut place, mut frames_sent) = (0, 0, 10, 0);
+    while let Some(read) = reads.pop() {
+        assert!(reads.is_empty(), "one page is read at a time");
+        let effects = relay.answered(read, Some(Ok(Response::Members(members(from)))), NOW_MS);
+        (from, pages) = ((from + MEMBERS_PAGE_MAX) % MEMBERS_MAX, pages + 1);
+        let sends = |effects: &[relay::Effect]| {
+            effects.iter().filter(|effect| matches!(effect, relay::Effect::Send { .. })).count()
+        };
+        assert_eq!(sends(&effects), MEMBERS_PAGE_MAX / SYNC_FRAME_MEMBERS, "one page, in frames for all");
+        frames_sent += sends(&effects);
+        reads.extend(effects.iter().filter_map(|effect| match effect {
+            relay::Effect::Call { ticket, .. } => Some(*ticket),
+            _ => None,
+        }));
+        let (answer, effects) = relay.deliver(&delivery(place, &[place + 10]), NOW_MS);
+        place += 10;
+        assert_eq!((answer, sends(&effects)), (Delivered::At(Position(place)), 1));
+        let relay::Effect::Send { sockets, .. } = effects.last().expect("a frame") else { panic!("{effects:?}") };
+        assert_eq!(sockets.len(), JOINERS as usize, "a message goes to all, between two pages");
+    }
+    let a_set = MEMBERS_MAX / MEMBERS_PAGE_MAX;
+    assert_eq!((pages, frames_sent), (2 * a_set, 2 * MEMBERS_MAX / SYNC_FRAME_MEMBERS), "the first, and all others");
 }

@@ -6,6 +6,7 @@
 
 mod support {
     pub mod client;
+    pub mod crowd;
     pub mod describe;
     pub mod disk;
     pub mod frames;

@@ -5,11 +5,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::fixtures;
 use crate::auth::{App, Key, Namespace, derive};
+use crate::call::ChannelCall;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{
-    APPS_MAX_BYTES, FIXTURE_CHANNELS_MAX, FIXTURES_MAX_BYTES, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX,
-};
+use crate::limits::{APPS_MAX_BYTES, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX};
 use crate::name::alphanumeric;
 
 /// Every app made at run time belongs to whoever runs the deployment.
@@ -21,15 +21,16 @@ pub struct NewApp {
     pub app: App,
     /// [`App::to_json`] as text.
     pub config: String,
-    /// The rest of the body, kept for what will read it.
-    pub fixtures: String,
+    /// The calls that give it the members that it begins with.
+    pub fixtures: Vec<ChannelCall>,
     /// What the one who makes it is told, secrets included.
     pub answer: Value,
 }
 
 impl NewApp {
     /// From a body. Ids and secrets come of `seed`, which must be random and used once. Fails with 40001 when the body is
-    /// no object, with 40000, saying where and what, when a part of it is wrong, with 40009 when it is too large.
+    /// no object, with 40000, saying where and what, when a part of it is wrong, with 40009 when it is too large, and as
+    /// [`fixtures::entering`] does.
     pub fn from_body(body: &Value, seed: &[u8; 32]) -> Result<NewApp, ErrorInfo> {
         let body = body.as_object().ok_or_else(|| Code::BadBody.because("the body must be an object"))?;
         let id = alphanumeric(&derive(seed, "app")[..10]);
@@ -44,9 +45,9 @@ impl NewApp {
         let keys: Vec<Value> = key_specs.iter().enumerate().map(|(index, spec)| key(spec, index, seed)).collect();
         let known: Vec<Value> = namespaces.iter().map(known_fields).collect();
         let app = App::try_from(json!({ "id": id, "keys": keys, "namespaces": known }))?;
-        let fixtures = fixtures(body)?;
+        let fixtures = fixtures::entering(&app, body)?;
         let config = app.to_json().to_string();
-        if config.len() > APPS_MAX_BYTES || fixtures.len() > FIXTURES_MAX_BYTES {
+        if config.len() > APPS_MAX_BYTES {
             return Err(Code::TooLarge.because("the app has too much in it"));
         }
         let answer = answer(&app, body, key_specs, namespaces);
@@ -55,7 +56,7 @@ impl NewApp {
 }
 
 /// What of a body's list there is; empty when absent.
-fn list<'a>(body: &'a Map<String, Value>, name: &str, max: usize) -> Result<&'a [Value], ErrorInfo> {
+pub(super) fn list<'a>(body: &'a Map<String, Value>, name: &str, max: usize) -> Result<&'a [Value], ErrorInfo> {
     match body.get(name) {
         None | Some(Value::Null) => Ok(&[]),
         Some(Value::Array(elements)) if elements.len() <= max => Ok(elements),
@@ -90,16 +91,11 @@ fn known_fields(namespace: &Value) -> Value {
         .collect()
 }
 
-fn fixtures(body: &Map<String, Value>) -> Result<String, ErrorInfo> {
-    let channels = list(body, "channels", FIXTURE_CHANNELS_MAX)?;
-    Ok(json!({ "channels": channels, "limits": body.get("limits") }).to_string())
-}
-
 fn answer(app: &App, body: &Map<String, Value>, key_specs: &[Value], namespaces: &[Value]) -> Value {
     let keys: Vec<Value> = app.keys().iter().zip(key_specs).map(|(key, spec)| shown_key(key, spec)).collect();
     let namespaces: Vec<Value> =
         app.namespaces().iter().zip(namespaces).map(|(known, asked)| shown_namespace(known, asked)).collect();
-    let handled = ["keys", "namespaces", "appId", "accountId"];
+    let handled = ["keys", "namespaces", "channels", "appId", "accountId"];
     let idle: Vec<&String> = body
         .iter()
         .filter(|(name, value)| !handled.contains(&name.as_str()) && has_effect(value))

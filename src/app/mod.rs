@@ -13,6 +13,7 @@
 //! the relay began meanwhile.
 
 mod creation;
+pub mod fixtures;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use crate::limits::{
     NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX, SWEEP_INTERVAL_MS,
     WATCHERS_MAX,
 };
+use crate::name::ChannelName;
 use store::{Store, StoreError};
 
 #[derive(Debug)]
@@ -99,12 +101,16 @@ impl Registrar {
         now_ms: u64,
     ) -> Result<Answer<AppResponse>, StoreError> {
         match request {
-            AppRequest::Create { config, fixtures } => self.create(store, config, &fixtures, configured),
+            AppRequest::Create { config, channels } => self.create(store, config, &channels, configured),
             AppRequest::Delete => self.delete(store),
             AppRequest::Config => Ok(Ok(AppResponse::Config(self.config().map(str::to_owned)))),
             AppRequest::Nonce { key, forget_at_ms } => self.use_nonce(store, &key, forget_at_ms, now_ms),
             AppRequest::Revoke(revocations) => self.revoke(store, revocations, now_ms),
             AppRequest::Check(grant) => Ok(Ok(AppResponse::Void(self.revocations.revokes(&grant, now_ms)))),
+            AppRequest::List { channel, active } => self.list(store, &channel, active),
+            AppRequest::Channels { prefix, after, limit } => {
+                store.listed(&prefix, &after, limit).map(|channels| Ok(AppResponse::Channels(channels)))
+            }
             AppRequest::Watch(relay) => self.watch(store, relay, configured, now_ms),
         }
     }
@@ -180,7 +186,7 @@ impl Registrar {
         &mut self,
         store: &mut impl Store,
         config: String,
-        fixtures: &str,
+        channels: &str,
         configured: bool,
     ) -> Result<Answer<AppResponse>, StoreError> {
         match &self.state {
@@ -189,7 +195,7 @@ impl Registrar {
             State::Unmade if !configured => {}
             _ => return Ok(Err(Code::Internal.because("the id of the new app is in use; try again"))),
         }
-        store.save_config(&config, fixtures)?;
+        store.save_config(&config, channels)?;
         self.state = State::Made(config);
         Ok(Ok(AppResponse::Done))
     }
@@ -198,13 +204,30 @@ impl Registrar {
     fn delete(&mut self, store: &mut impl Store) -> Result<Answer<AppResponse>, StoreError> {
         match self.state {
             State::Unmade => return Ok(Err(no_such_app())),
-            State::Deleted => return Ok(Ok(AppResponse::Done)),
-            State::Made(_) => {}
+            State::Deleted | State::Made(_) => {}
         }
-        store.save_config("", "")?;
-        self.state = State::Deleted;
-        self.revision += 1;
-        self.watchers.iter_mut().for_each(|watcher| watcher.due_ms = 0);
+        // The same when it is asked again.
+        let channels = store.channels()?;
+        if self.state != State::Deleted {
+            store.save_config("", &channels)?;
+            store.forget_list()?;
+            self.state = State::Deleted;
+            self.revision += 1;
+            self.watchers.iter_mut().for_each(|watcher| watcher.due_ms = 0);
+        }
+        Ok(Ok(AppResponse::Channels(channels)))
+    }
+
+    /// What was deleted keeps no list.
+    fn list(
+        &mut self,
+        store: &mut impl Store,
+        channel: &ChannelName,
+        active: bool,
+    ) -> Result<Answer<AppResponse>, StoreError> {
+        if self.state != State::Deleted {
+            store.list(channel, active)?;
+        }
         Ok(Ok(AppResponse::Done))
     }
 

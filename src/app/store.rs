@@ -4,12 +4,24 @@
 use crate::auth::Revocation;
 use crate::call::RelayName;
 pub use crate::channel::store::StoreError;
+use crate::name::ChannelName;
 
 pub trait Store {
     fn load(&mut self) -> Result<Stored, StoreError>;
 
-    /// The configuration of an app made at run time; empty once it was deleted.
-    fn save_config(&mut self, config: &str, fixtures: &str) -> Result<(), StoreError>;
+    /// The configuration of an app made at run time; empty once it was deleted. And the channels that it was made with.
+    fn save_config(&mut self, config: &str, channels: &str) -> Result<(), StoreError>;
+
+    /// The channels that it was made with, a line each.
+    fn channels(&mut self) -> Result<String, StoreError>;
+
+    /// Puts a channel on the list of those in use, or takes it off.
+    fn list(&mut self, channel: &ChannelName, active: bool) -> Result<(), StoreError>;
+
+    fn forget_list(&mut self) -> Result<(), StoreError>;
+
+    /// Those of the list whose names begin so, in order, behind that one; a line each.
+    fn listed(&mut self, prefix: &str, after: &str, limit: usize) -> Result<String, StoreError>;
 
     /// Whether it was new.
     fn add_nonce(&mut self, key: &str, forget_at_ms: u64) -> Result<bool, StoreError>;

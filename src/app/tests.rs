@@ -12,13 +12,15 @@ use crate::error::Code;
 use crate::limits::{
     NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, SWEEP_INTERVAL_MS, WATCHERS_MAX,
 };
-use crate::name::AppId;
+use crate::name::{AppId, ChannelName};
 
 const NOW_MS: u64 = 1_800_000_000_000;
 
 #[derive(Default)]
 struct Memory {
     config: Option<String>,
+    channels: String,
+    listed: Vec<String>,
     nonces: BTreeMap<String, u64>,
     revocations: BTreeMap<String, (u64, Revocation)>,
     watchers: BTreeMap<RelayName, (u64, u64)>,
@@ -31,9 +33,32 @@ impl Store for Memory {
         Ok(Stored { config: self.config.clone(), nonces: self.nonces.len(), revocations, watchers })
     }
 
-    fn save_config(&mut self, config: &str, _fixtures: &str) -> Result<(), StoreError> {
-        self.config = Some(config.to_owned());
+    fn save_config(&mut self, config: &str, channels: &str) -> Result<(), StoreError> {
+        (self.config, self.channels) = (Some(config.to_owned()), channels.to_owned());
         Ok(())
+    }
+
+    fn channels(&mut self) -> Result<String, StoreError> {
+        Ok(self.channels.clone())
+    }
+
+    fn list(&mut self, channel: &ChannelName, active: bool) -> Result<(), StoreError> {
+        self.listed.retain(|name| name != channel.as_str());
+        if active {
+            self.listed.push(channel.to_string());
+        }
+        self.listed.sort();
+        Ok(())
+    }
+
+    fn forget_list(&mut self) -> Result<(), StoreError> {
+        self.listed.clear();
+        Ok(())
+    }
+
+    fn listed(&mut self, prefix: &str, after: &str, limit: usize) -> Result<String, StoreError> {
+        let found = self.listed.iter().filter(|name| name.starts_with(prefix) && name.as_str() > after);
+        Ok(found.take(limit).cloned().collect::<Vec<_>>().join("\n"))
     }
 
     fn add_nonce(&mut self, key: &str, forget_at_ms: u64) -> Result<bool, StoreError> {
@@ -89,7 +114,7 @@ impl Scene {
 
     fn made() -> Scene {
         let mut scene = Scene::new();
-        scene.call(AppRequest::Create { config: "{}".into(), fixtures: String::new() }).unwrap();
+        scene.call(AppRequest::Create { config: "{}".into(), channels: String::new() }).unwrap();
         scene
     }
 
@@ -251,8 +276,8 @@ fn a_deleted_app_is_told_and_never_made_again() {
     let mut scene = Scene::made();
     assert_eq!(scene.call(AppRequest::Config), Ok(AppResponse::Config(Some("{}".into()))));
     scene.watch(0);
-    assert_eq!(scene.call(AppRequest::Delete), Ok(AppResponse::Done));
-    assert_eq!(scene.call(AppRequest::Delete), Ok(AppResponse::Done), "asked again");
+    assert_eq!(scene.call(AppRequest::Delete), Ok(AppResponse::Channels(String::new())));
+    assert_eq!(scene.call(AppRequest::Delete), Ok(AppResponse::Channels(String::new())), "asked again");
     assert_eq!(scene.call(AppRequest::Config), Ok(AppResponse::Config(None)));
     assert!(scene.call(AppRequest::Watch(relay(1))).unwrap_err().is(Code::BadCredentials));
     let tell = scene.notices().remove(0);
@@ -261,13 +286,13 @@ fn a_deleted_app_is_told_and_never_made_again() {
     let again = scene.notices().remove(0);
     scene.told(&again, Some(Noticed::Taken));
     assert_eq!((scene.notices(), scene.registrar.deadline()), (vec![], None));
-    let create = AppRequest::Create { config: "{}".into(), fixtures: String::new() };
+    let create = AppRequest::Create { config: "{}".into(), channels: String::new() };
     assert!(scene.call(create).is_err());
 }
 
 #[test]
 fn an_app_is_made_once_and_never_in_place_of_a_configured_one() {
-    let create = |config: &str| AppRequest::Create { config: config.into(), fixtures: String::new() };
+    let create = |config: &str| AppRequest::Create { config: config.into(), channels: String::new() };
     let mut scene = Scene::made();
     assert_eq!(scene.call(create("{}")), Ok(AppResponse::Done), "the same request, asked again");
     assert!(scene.call(create("{ }")).is_err());
@@ -310,10 +335,9 @@ fn the_answer_to_a_new_app_shows_what_clients_need() {
     assert_eq!(answer["namespaces"][0].get("notEffective"), None);
     assert_eq!(answer["namespaces"][1]["notEffective"], json!(["pushEnabled", "novel"]));
     assert_eq!((&answer["channels"], &answer["limits"]), (&body["channels"], &body["limits"]));
-    assert_eq!(answer["notEffective"], json!(["limits", "channels", "wish"]));
+    assert_eq!(answer["notEffective"], json!(["limits", "wish"]));
     let stored: Value = serde_json::from_str(&new.config).unwrap();
     assert_eq!(crate::auth::App::try_from(stored).unwrap(), new.app, "it is read back");
-    assert_eq!(serde_json::from_str::<Value>(&new.fixtures).unwrap()["channels"], body["channels"]);
 }
 
 #[test]
@@ -337,9 +361,42 @@ fn what_is_wrong_with_a_new_app_is_said() {
         (json!({"namespaces": [{}]}), "namespaces[0].id"),
         (json!({"namespaces": [{"id": "a"}, {"id": "a"}]}), "two namespaces"),
         (json!({"channels": 7}), "channels"),
-        (json!({"limits": "x".repeat(300_000)}), "too much"),
+        (json!({"channels": [{"name": "c", "presence": [], "note": "x".repeat(300_000)}]}), "too much"),
+        (json!({"channels": ["c"]}), "channels[0]: must be an object"),
+        (json!({"channels": [{"name": "c"}, {}]}), "channels[1]: has no name"),
+        (json!({"channels": [{"name": ":c"}]}), "channels[0]: invalid channel name"),
+        (json!({"channels": [{"name": "c", "presence": {}}]}), "channels[0]: presence"),
+        (json!({"channels": [{"name": "c", "presence": [{"data": "x"}]}]}), "channels[0]: "),
+        (json!({"channels": [{"name": "c", "presence": [{"clientId": "*"}]}]}), "channels[0]: "),
+        (json!({"channels": [{"name": "c", "presence": [{"clientId": "a", "data": 7}]}]}), "channels[0]: "),
+        (json!({"channels": vec![json!({"name": "c"}); 101]}), "channels"),
     ] {
         let error = NewApp::from_body(&body, &[7; 32]).unwrap_err();
         assert!(error.message.contains(place) && error.status_code == 400, "{place}: {error}");
     }
+}
+
+#[test]
+fn channels_in_use_are_listed_until_the_app_ends() {
+    let mut scene = Scene::made();
+    let channel = |name: &str| ChannelName::parse(name).unwrap();
+    for name in ["b", "a:2", "a:1"] {
+        let listed = scene.call(AppRequest::List { channel: channel(name), active: true });
+        assert_eq!(listed, Ok(AppResponse::Done));
+    }
+    let named = |scene: &mut Scene, prefix: &str, after: &str, limit| {
+        let request = AppRequest::Channels { prefix: prefix.into(), after: after.into(), limit };
+        match scene.call(request) {
+            Ok(AppResponse::Channels(names)) => names.lines().map(str::to_owned).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(named(&mut scene, "", "", 2), ["a:1", "a:2"]);
+    assert_eq!(named(&mut scene, "", "a:2", 2), ["b"]);
+    assert_eq!(named(&mut scene, "a:", "a:1", 2), ["a:2"]);
+    scene.call(AppRequest::List { channel: channel("a:1"), active: false }).unwrap();
+    assert_eq!(named(&mut scene, "", "", 9), ["a:2", "b"]);
+    scene.call(AppRequest::Delete).unwrap();
+    scene.call(AppRequest::List { channel: channel("late"), active: true }).unwrap();
+    assert_eq!(named(&mut scene, "", "", 9), [""; 0]);
 }

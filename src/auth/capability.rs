@@ -92,6 +92,11 @@ impl Capability {
         self.sum(Resource::is_everything)
     }
 
+    /// Whether it allows that on any channel at all.
+    pub fn allows_anywhere(&self, operations: Operations) -> bool {
+        self.sum(|_| true).contains(operations)
+    }
+
     fn sum(&self, applies: impl Fn(&Resource) -> bool) -> Operations {
         let applying = self.0.iter().filter(|(resource, _)| applies(resource));
         applying.fold(Operations::NONE, |sum, (_, operations)| sum | *operations)

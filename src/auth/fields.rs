@@ -50,8 +50,9 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub fn milliseconds(&self, name: &str) -> Result<Option<u64>, ErrorInfo> {
-        let read = |value: &Value| value.as_u64().ok_or_else(|| self.wrong(name, "must be whole milliseconds"));
+    /// `what` is said of it when it is anything else.
+    pub fn whole(&self, name: &str, what: &str) -> Result<Option<u64>, ErrorInfo> {
+        let read = |value: &Value| value.as_u64().ok_or_else(|| self.wrong(name, what));
         self.optional(name).map(read).transpose()
     }
 

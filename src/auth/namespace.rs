@@ -8,7 +8,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::CHANNEL_NAME_MAX_BYTES;
 
 /// The rules that change what this server does. The others are kept and shown, and nothing more.
-const EFFECTIVE: &[&str] = &["persisted", "authenticated", "tlsOnly"];
+const EFFECTIVE: &[&str] = &["persisted", "authenticated", "tlsOnly", "maxMembers"];
 
 /// Declares [`Rules`]: a flag each, with its name in JSON.
 macro_rules! flags {
@@ -23,6 +23,8 @@ macro_rules! flags {
             pub conflation_interval_ms: Option<u64>,
             /// What tells messages of one conflated series from those of another.
             pub conflation_key: Option<String>,
+            /// How many may be present on a channel, if it is fewer than on any.
+            pub max_members: Option<u64>,
         }
 
         const FLAGS: &[&str] = &[$($name),*];
@@ -34,6 +36,7 @@ macro_rules! flags {
                 batching_interval_ms: None,
                 conflation_interval_ms: None,
                 conflation_key: None,
+                max_members: None,
             };
 
             fn read_flags(fields: &Fields<'_>) -> Result<Rules, ErrorInfo> {
@@ -66,7 +69,9 @@ flags! {
     conflation_enabled = "conflationEnabled";
 }
 
-const TIMED: [&str; 3] = ["batchingInterval", "conflationInterval", "conflationKey"];
+const MILLISECONDS: &str = "must be whole milliseconds";
+
+const VALUED: [&str; 4] = ["batchingInterval", "conflationInterval", "conflationKey", "maxMembers"];
 
 /// A namespace: the channels whose first segment, or whole name, is `id`. `*` holds for all channels without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +82,7 @@ pub struct Namespace {
 
 impl Namespace {
     pub(super) fn read(value: &Value, path: &str) -> Result<Namespace, ErrorInfo> {
-        let known: Vec<&str> = ["id"].iter().chain(FLAGS).chain(&TIMED).copied().collect();
+        let known: Vec<&str> = ["id"].iter().chain(FLAGS).chain(&VALUED).copied().collect();
         let fields = Fields::of(value, path, &known)?;
         let id = fields.text("id")?;
         if id.is_empty()
@@ -88,9 +93,10 @@ impl Namespace {
             return Err(fields.wrong("id", "must be the part of a channel name before its first ':'"));
         }
         let rules = Rules {
-            batching_interval_ms: fields.milliseconds("batchingInterval")?,
-            conflation_interval_ms: fields.milliseconds("conflationInterval")?,
+            batching_interval_ms: fields.whole("batchingInterval", MILLISECONDS)?,
+            conflation_interval_ms: fields.whole("conflationInterval", MILLISECONDS)?,
             conflation_key: fields.optional_text("conflationKey")?.map(str::to_owned),
+            max_members: fields.whole("maxMembers", "must be a whole number")?,
             ..Rules::read_flags(&fields)?
         };
         Ok(Namespace { id: id.to_owned(), rules })
@@ -98,7 +104,7 @@ impl Namespace {
 
     /// Whether a namespace may have a field of this name.
     pub fn knows(field: &str) -> bool {
-        field == "id" || FLAGS.contains(&field) || TIMED.contains(&field)
+        field == "id" || FLAGS.contains(&field) || VALUED.contains(&field)
     }
 
     /// As it stands in the configuration, every flag spelled out.
@@ -106,7 +112,7 @@ impl Namespace {
         let mut object = Map::from_iter([("id".to_owned(), json!(self.id))]);
         object.extend(self.rules.flags().map(|(name, set)| (name.to_owned(), json!(set))));
         object.extend(
-            self.rules.timed().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)),
+            self.rules.valued().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)),
         );
         Value::Object(object)
     }
@@ -114,8 +120,8 @@ impl Namespace {
     /// The rules that are set here and change nothing yet.
     pub fn not_effective(&self) -> Vec<&'static str> {
         let flags = self.rules.flags().into_iter().filter(|(_, set)| *set).map(|(name, _)| name);
-        let timed = self.rules.timed().filter(|(_, value)| !value.is_null()).map(|(name, _)| name);
-        flags.chain(timed).filter(|name| !EFFECTIVE.contains(name)).collect()
+        let valued = self.rules.valued().filter(|(_, value)| !value.is_null()).map(|(name, _)| name);
+        flags.chain(valued).filter(|name| !EFFECTIVE.contains(name)).collect()
     }
 }
 
@@ -132,8 +138,9 @@ impl Rules {
         Ok(())
     }
 
-    fn timed(&self) -> impl Iterator<Item = (&'static str, Value)> {
-        let values = [json!(self.batching_interval_ms), json!(self.conflation_interval_ms), json!(self.conflation_key)];
-        TIMED.into_iter().zip(values)
+    fn valued(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let intervals = [json!(self.batching_interval_ms), json!(self.conflation_interval_ms)];
+        let values = intervals.into_iter().chain([json!(self.conflation_key), json!(self.max_members)]);
+        VALUED.into_iter().zip(values)
     }
 }

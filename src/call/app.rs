@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, RelayName};
 use crate::auth::{Grant, Revocation};
-use crate::name::AppId;
+use crate::name::{AppId, ChannelName};
 
 /// A request to an app. The object is named by the app's id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,10 +15,10 @@ pub struct AppCall {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AppRequest {
-    /// Make it: its configuration as JSON, and what else it was made with, to be kept. Answered by
+    /// Make it: its configuration as JSON, and the channels that get members with it, a line each. Answered by
     /// [`AppResponse::Done`].
-    Create { config: String, fixtures: String },
-    /// End it for good. Answered by [`AppResponse::Done`].
+    Create { config: String, channels: String },
+    /// End it for good. Answered by [`AppResponse::Channels`]: those that it was made with.
     Delete,
     /// What it was made with. Answered by [`AppResponse::Config`].
     Config,
@@ -28,6 +28,10 @@ pub enum AppRequest {
     Revoke(Vec<Revocation>),
     /// Whether a grant is void by now. Answered by [`AppResponse::Void`].
     Check(Grant),
+    /// This channel is in use, or no longer. Answered by [`AppResponse::Done`].
+    List { channel: ChannelName, active: bool },
+    /// Channels in use whose names begin so, in order, behind that one. Answered by [`AppResponse::Channels`].
+    Channels { prefix: String, after: String, limit: usize },
     /// Tell this relay of revocations, and of the app's end. Answered by [`AppResponse::Watched`].
     Watch(RelayName),
 }
@@ -56,6 +60,8 @@ pub enum AppResponse {
     Revoked(Vec<Answer<()>>),
     Void(bool),
     Watched(Watched),
+    /// A line each: no name holds a line break.
+    Channels(String),
 }
 
 /// What a relay must know before it takes its first client in.

@@ -90,6 +90,21 @@ impl Feeds {
         self.feeds.contains_key(relay)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.feeds.is_empty()
+    }
+
+    pub fn relays(&self) -> Vec<RelayName> {
+        self.feeds.keys().cloned().collect()
+    }
+
+    /// The relay says that nobody is there; the next delivery will tell whether it is so.
+    pub fn doubt(&mut self, relay: &RelayName) {
+        if let Some(feed) = self.feeds.get_mut(relay) {
+            feed.belief = Belief::Asking;
+        }
+    }
+
     /// Feeds a relay from `tip`. One that is fed already keeps its cursor: the call may be an old one that comes late, and
     /// the relay behind `tip`; if it is not, it says so.
     pub fn subscribe(&mut self, relay: RelayName, tip: Position) {

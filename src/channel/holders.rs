@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::store::{Store, StoreError, StoredHolder};
 use super::{Channel, Effect};
-use crate::call::{Answer, Counts, Hold, Missing, RelayName, Roll};
+use crate::call::{Hold, RelayName, Roll, Rolled};
 use crate::limits::{ROLL_ANSWER_MS, ROLL_FIRST_MS, ROLL_INTERVAL_MS, ROLL_PAUSE_MS, ROLL_TRY_MS};
 use crate::name::ChannelName;
 
@@ -92,6 +92,9 @@ impl Holders {
             let mut holders = HashMap::new();
             for StoredHolder { connection_id, hold, leaves_at_ms, members } in store.holders()? {
                 let relay = watched(&mut self.watches, &hold.relay, self.read_at_ms);
+                if let (Some(watch), Some(at_ms)) = (self.watches.get_mut(&relay), leaves_at_ms) {
+                    watch.due_ms = watch.due_ms.min(at_ms);
+                }
                 let (grace_ms, members) = (hold.grace_ms as u32, members as u32);
                 holders.insert(connection_id, Holder { relay, grace_ms, members, leaves_at_ms, heard: 0 });
             }
@@ -105,8 +108,10 @@ impl Holders {
         Ok(self.read(store)?.get(connection_id).map_or(0, |holder| holder.members as usize))
     }
 
-    fn connections(&mut self, store: &mut impl Store) -> Result<usize, StoreError> {
-        if self.count == 0 { Ok(0) } else { Ok(self.read(store)?.len()) }
+    /// Numbers the questions to relays, whatever they are for.
+    pub fn next_roll(&mut self) -> u64 {
+        self.rolls += 1;
+        self.rolls
     }
 
     fn known(&mut self, connection_id: &str) -> Option<&mut Holder> {
@@ -182,7 +187,7 @@ impl Holders {
             watch.asked = Some((self.rolls, now_ms));
             let mut connections = of_relay.remove(relay).unwrap_or_default();
             connections.sort_unstable();
-            let roll = Roll { channel: channel.clone(), connections };
+            let roll = Roll { channel: channel.clone(), connections, occupancy: None };
             effects.push(Effect::Roll { relay: relay.clone(), attempt: self.rolls, roll });
         }
         effects
@@ -197,7 +202,13 @@ impl Holders {
         self.watches.iter().filter_map(overdue).collect()
     }
 
-    fn answered(&mut self, relay: &RelayName, attempt: u64, answer: Option<Missing>, now_ms: u64) -> Option<Verdict> {
+    fn answered(
+        &mut self,
+        relay: &RelayName,
+        attempt: u64,
+        answer: Option<Vec<String>>,
+        now_ms: u64,
+    ) -> Option<Verdict> {
         let watch = self.watches.get_mut(relay)?;
         let (_, since_ms) = watch.asked.filter(|(asked, _)| *asked == attempt)?;
         watch.asked = None;
@@ -207,7 +218,7 @@ impl Holders {
         };
         watch.silent_since_ms = silent_since_ms;
         watch.due_ms = now_ms + if answer.is_some() { ROLL_INTERVAL_MS } else { ROLL_PAUSE_MS };
-        let missing: Option<HashSet<String>> = answer.map(|missing| missing.0.into_iter().collect());
+        let missing: Option<HashSet<String>> = answer.map(|missing| missing.into_iter().collect());
         let mut verdict = Verdict::default();
         for (connection_id, holder) in self.holders.iter_mut().flatten().filter(|(_, holder)| holder.relay == *relay) {
             if holder.heard < attempt {
@@ -268,35 +279,36 @@ impl Holder {
     }
 }
 
-/// The one copy of a relay's name, and a watch on it.
+/// The one copy of a relay's name, and a watch on it. Nobody is asked for members that need no connection.
 fn watched(watches: &mut BTreeMap<RelayName, Watch>, relay: &RelayName, due_ms: u64) -> RelayName {
     if let Some((name, _)) = watches.get_key_value(relay) {
         return name.clone();
+    }
+    if relay.is_nobody() {
+        return relay.clone();
     }
     watches.insert(relay.clone(), Watch { due_ms, asked: None, silent_since_ms: None });
     relay.clone()
 }
 
 impl Channel {
-    /// How many are present.
-    pub fn counts(&mut self, store: &mut impl Store) -> Answer<Counts> {
-        let counted = self.reload(store).and_then(|()| self.holders.connections(store));
-        let connections = counted.map_err(super::storage_failed)?;
-        Ok(Counts { members: self.holders.count, connections })
-    }
-
     /// A relay's answer to [`Effect::Roll`], or that it gave none.
     pub fn rolled(
         &mut self,
         store: &mut impl Store,
         relay: &RelayName,
         attempt: u64,
-        answer: Option<Missing>,
+        answer: Option<Rolled>,
         now_ms: u64,
     ) -> Vec<Effect> {
-        self.settle(store, relay, attempt, answer, now_ms);
+        let census = answer.as_ref().map(|answer| answer.census);
+        self.occupants.answered(relay, attempt, census, now_ms);
+        if census.is_some_and(|census| census.here.is_empty()) {
+            self.feeds.doubt(relay);
+        }
+        self.settle(store, relay, attempt, answer.map(|answer| answer.missing), now_ms);
         let mut effects = self.holders.ask(&self.meta.address.channel, now_ms);
-        effects.extend(self.feed(store, now_ms));
+        effects.extend(self.follow_up(store, now_ms));
         effects
     }
 
@@ -305,7 +317,7 @@ impl Channel {
         store: &mut impl Store,
         relay: &RelayName,
         attempt: u64,
-        answer: Option<Missing>,
+        answer: Option<Vec<String>>,
         now_ms: u64,
     ) {
         let Some(verdict) = self.holders.answered(relay, attempt, answer, now_ms) else { return };
@@ -334,8 +346,8 @@ impl Channel {
             self.holders.watches.clear();
             return Vec::new();
         }
-        let wants = self.holders.holders.is_none() && self.holders.read_at_ms <= now_ms;
-        if wants && self.holders.read(store).is_err() {
+        // Even before that is due: what woke the channel may be that somebody is to leave.
+        if self.holders.read(store).is_err() {
             self.holders.read_at_ms = now_ms + ROLL_PAUSE_MS;
         }
         for (relay, attempt) in self.holders.overdue(now_ms) {

@@ -14,9 +14,7 @@ use super::log::{Batch, decoded};
 use super::store::{Change, Store, StoreError, StoredMember};
 use crate::call::{Answer, Deed, Fate, Hold, MembersPage, MembersQuery, Outcome, Publish};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{
-    LEAVES_PER_ENTRY, LEAVES_PER_ENTRY_BYTES, MEMBERS_MAX, MEMBERS_PAGE_BYTES, MEMBERS_PER_CONNECTION_MAX,
-};
+use crate::limits::{LEAVES_PER_ENTRY, LEAVES_PER_ENTRY_BYTES, MEMBERS_PAGE_BYTES, MEMBERS_PER_CONNECTION_MAX};
 use crate::wire::message::{Content, Entry};
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
@@ -55,7 +53,7 @@ impl Channel {
         }
         let connection_id = publish.connection_id.as_deref().unwrap_or_default();
         let held = self.holders.members_of(store, connection_id)?;
-        if let Some(refusal) = staged.refusal(self.holders.count(), held) {
+        if let Some(refusal) = staged.refusal(self.meta.rules.max_members as usize, self.holders.count(), held) {
             return Ok(Outcome::Refused(refusal));
         }
         let position = batch.tip().next(now_ms);
@@ -193,10 +191,10 @@ impl Staged {
         self.events.push(event);
     }
 
-    fn refusal(&self, members: usize, of_connection: usize) -> Option<ErrorInfo> {
+    fn refusal(&self, max: usize, members: usize, of_connection: usize) -> Option<ErrorInfo> {
         let exceeds = |count: usize, max: usize| self.joined > 0 && count.saturating_add_signed(self.joined) > max;
-        if exceeds(members, MEMBERS_MAX) {
-            return Some(Code::TooManyMembers.because(format!("a channel has at most {MEMBERS_MAX} members")));
+        if exceeds(members, max) {
+            return Some(Code::TooManyMembers.because(format!("this channel has at most {max} members")));
         }
         let refusal = format!("a connection enters at most {MEMBERS_PER_CONNECTION_MAX} members");
         exceeds(of_connection, MEMBERS_PER_CONNECTION_MAX).then(|| Code::TooManyMembers.because(refusal))

@@ -12,15 +12,17 @@ pub mod dedup;
 pub mod feed;
 pub mod history;
 mod holders;
+mod listing;
 mod log;
 mod members;
+mod occupancy;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
 
 use crate::call::{
-    Address, Answer, Backlog, Delivered, Delivery, HistoryPage, HistoryQuery, Outcome, Publish, PublishKey, Published,
-    ReadFrom, RelayName, Roll, Rules, Submission, Subscribed,
+    Address, Answer, Backlog, Census, Delivered, Delivery, HistoryPage, HistoryQuery, Outcome, Publish, PublishKey,
+    Published, ReadFrom, RelayName, Response, Roll, Rules, Submission, Subscribed,
 };
 use crate::error::{Code, ErrorInfo};
 use crate::limits::COMMIT_MAX_BYTES;
@@ -30,7 +32,9 @@ use crate::wire::message::{Content, Entry};
 use dedup::{Suspicion, Window};
 use feed::Feeds;
 use holders::Holders;
+use listing::Listing;
 use log::{Batch, Log};
+use occupancy::Occupants;
 use store::{Store, StoreError};
 
 /// Between two tries to read what is stored.
@@ -43,8 +47,8 @@ pub struct Ticket(pub u64);
 /// What the shell is to do, in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Answer a waiting publish.
-    Reply(Ticket, Answer<Published>),
+    /// Answer a waiting publish, or count.
+    Reply(Ticket, Answer<Response>),
     /// Call a relay and hand its answer, or the failure, to [`Channel::delivered`] with the same attempt.
     Deliver { relay: RelayName, attempt: u64, delivery: Delivery },
     /// Ask a relay, and hand its answer, or the failure, to [`Channel::rolled`] with the same attempt.
@@ -60,6 +64,10 @@ struct Meta {
     /// Everything up to here is gone from the log, or was never in it.
     floor: Position,
     rules: Rules,
+    /// Whether the app lists it among those in use.
+    listed: bool,
+    /// Whether somebody is told of its occupancy.
+    listened: bool,
 }
 
 #[derive(Debug)]
@@ -70,6 +78,8 @@ pub struct Channel {
     window: Option<Window>,
     feeds: Feeds,
     holders: Holders,
+    occupants: Occupants,
+    listing: Listing,
     pending: Vec<(Ticket, Vec<Publish>)>,
     pending_bytes: usize,
     /// A write failed, and what is stored hasn't been read since.
@@ -96,7 +106,8 @@ impl Channel {
             (None, None) => return Ok(None),
             (None, Some((address, rules))) => {
                 let floor = stored.newest.map_or(Position::ZERO, |(position, _)| position).next(now_ms);
-                Meta { address: address.clone(), series: fresh_series.to_owned(), floor, rules }
+                let (listed, listened) = (false, false);
+                Meta { address: address.clone(), series: fresh_series.to_owned(), floor, rules, listed, listened }
             }
         };
         let log = Log::new(&stored, meta.floor);
@@ -107,6 +118,8 @@ impl Channel {
             window: None,
             feeds,
             holders: Holders::restore(stored.members, now_ms),
+            occupants: Occupants::default(),
+            listing: Listing::default(),
             pending: Vec::new(),
             pending_bytes: 0,
             stale: false,
@@ -161,9 +174,11 @@ impl Channel {
         match self.write(store, &pending, now_ms) {
             Ok(answers) => {
                 let tickets = pending.into_iter().map(|(ticket, _)| ticket);
-                let mut effects: Vec<Effect> =
-                    tickets.zip(answers).map(|(ticket, answer)| Effect::Reply(ticket, Ok(answer))).collect();
-                effects.extend(self.feed(store, now_ms));
+                let mut effects: Vec<Effect> = tickets
+                    .zip(answers)
+                    .map(|(ticket, answer)| Effect::Reply(ticket, Ok(Response::Published(answer))))
+                    .collect();
+                effects.extend(self.follow_up(store, now_ms));
                 effects
             }
             Err(error) => {
@@ -179,16 +194,18 @@ impl Channel {
     }
 
     /// Feeds a relay from now on.
-    pub fn subscribe(&mut self, store: &mut impl Store, relay: RelayName) -> Answer<Subscribed> {
+    pub fn subscribe(&mut self, store: &mut impl Store, relay: RelayName, census: Census) -> Answer<Subscribed> {
         self.reload(store).map_err(storage_failed)?;
         if !self.feeds.contains(&relay) {
             store.add_relay(&relay).map_err(storage_failed)?;
         }
         // A relay that asks to be fed had nothing to be fed before: it may have lost its sockets.
         self.holders.doubt(&relay);
+        self.occupants.hear(&relay, census);
+        self.keep_listened(store).map_err(storage_failed)?;
         self.feeds.subscribe(relay, self.log.tip());
         let (series, position) = (self.meta.series.clone(), self.log.tip());
-        Ok(Subscribed { series, position, members: self.holders.count() })
+        Ok(Subscribed { series, position, members: self.holders.count(), reports: self.meta.listened })
     }
 
     /// What an attachment needs before it goes live.
@@ -216,8 +233,9 @@ impl Channel {
             // If this write fails the relay stays listed, and says so again when it is next fed.
             let _ = store.remove_relay(relay);
             self.holders.doubt(relay);
+            self.occupants.forget(relay);
         }
-        self.feed(store, now_ms)
+        self.follow_up(store, now_ms)
     }
 
     /// Does what is due: feeds relays that failed to answer, and lets old rows go.
@@ -230,14 +248,15 @@ impl Channel {
         }
         self.feeds.tick(now_ms);
         let mut effects = self.call_rolls(store, now_ms);
-        effects.extend(self.feed(store, now_ms));
+        effects.extend(self.follow_up(store, now_ms));
         effects
     }
 
     /// When [`Channel::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
         let log = self.log.deadline(&self.meta.rules);
-        [self.feeds.deadline(), log, self.holders.deadline(), self.mend_at_ms].into_iter().flatten().min()
+        let other = [self.occupancy_deadline(), self.listing_deadline(), self.mend_at_ms];
+        [self.feeds.deadline(), log, self.holders.deadline()].into_iter().chain(other).flatten().min()
     }
 
     fn write(

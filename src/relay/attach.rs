@@ -2,6 +2,7 @@
 
 use super::attachment::{Attachment, Rewind, Start, State};
 use super::feed::Feed;
+use super::occupancy::admit_listener;
 use super::session::Place;
 use super::{Pending, Relay, SocketId};
 use crate::call::{Backlog, Fate, ReadFrom, Request, Subscribed};
@@ -45,12 +46,16 @@ impl Relay {
         now_ms: u64,
     ) {
         match self.admit_attachment(socket, channel, serial, flags, params) {
-            Ok(name) => self.start(socket, &name, now_ms),
+            Ok(name) => {
+                self.plan_report(&name.owner(), now_ms);
+                self.start(socket, &name, now_ms);
+            }
             Err(error) => self.channel_error(socket, channel, &error, now_ms),
         }
     }
 
-    /// Fails with 40010 (name), 40003 (parameters), 90010 (too many channels), and as [`Relay::admit_to`] does.
+    /// Fails with 40010 (name), 40003 (parameters), 90010 (too many channels), and as [`Relay::admit_to`] and
+    /// [`admit_listener`] do.
     fn admit_attachment(
         &mut self,
         socket: SocketId,
@@ -61,23 +66,38 @@ impl Relay {
     ) -> Result<ChannelName, ErrorInfo> {
         let name = ChannelName::parse(channel)?;
         self.admit_to(socket, &name)?;
-        let Some(session) = self.sessions.get_mut(&socket) else { return Ok(name) };
         let attachment = Attachment::parse(&name, serial, flags, params)?;
-        let present = session.attachments.get(&name).is_some_and(|previous| previous.present);
+        let owner = name.owner();
+        self.count(socket, &owner, -1);
+        let admitted = self.insert_attachment(socket, &name, attachment);
+        self.count(socket, &owner, 1);
+        admitted?;
+        self.replace_witness(socket, &name);
+        self.touch(socket);
+        Ok(name)
+    }
+
+    fn insert_attachment(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        attachment: Attachment,
+    ) -> Result<(), ErrorInfo> {
+        let Some(session) = self.sessions.get_mut(&socket) else { return Ok(()) };
+        admit_listener(session, name, &attachment)?;
+        let present = session.attachments.get(name).is_some_and(|previous| previous.present);
         let previous = session.attachments.insert(name.clone(), Attachment { present, ..attachment });
         let fits = session.attachments.len() <= CHANNELS_PER_CONNECTION_MAX
             && session.record(|_, _| Place::longest()).encode().len() <= SESSION_RECORD_MAX_BYTES;
         if !fits {
             match previous {
-                Some(previous) => session.attachments.insert(name, previous),
-                None => session.attachments.remove(&name),
+                Some(previous) => session.attachments.insert(name.clone(), previous),
+                None => session.attachments.remove(name),
             };
             return Err(Code::TooManyChannels.into());
         }
         self.feeds.entry(name.owner()).or_default().members.insert((socket, name.clone()));
-        self.replace_witness(socket, &name);
-        self.touch(socket);
-        Ok(name)
+        Ok(())
     }
 
     /// Takes an attachment on from Waiting, as soon as the relay is fed.
@@ -113,7 +133,8 @@ impl Relay {
 
     fn subscribe(&mut self, owner: &ChannelName) {
         if !self.is_subscribing(owner) {
-            let request = Request::Subscribe(self.name.clone());
+            let census = self.feeds.get_mut(owner).map(|feed| feed.reports.known()).unwrap_or_default();
+            let request = Request::Subscribe(self.name.clone(), census);
             self.call(owner, Pending::Subscribe(owner.clone()), request);
         }
     }
@@ -126,8 +147,10 @@ impl Relay {
     pub(super) fn subscribed(&mut self, owner: &ChannelName, subscribed: &Subscribed, now_ms: u64) {
         let Some(feed) = self.feeds.get_mut(owner) else { return };
         feed.reach(&subscribed.series, subscribed.position, subscribed.members);
+        feed.reports.wanted = subscribed.reports;
         let members: Vec<_> = feed.members.iter().cloned().collect();
         members.iter().for_each(|(socket, name)| self.start(*socket, name, now_ms));
+        self.plan_report(owner, now_ms);
     }
 
     pub(super) fn subscribe_failed(&mut self, owner: &ChannelName, error: &ErrorInfo, now_ms: u64) {
@@ -152,7 +175,7 @@ impl Relay {
         let same = |pending: &&mut (Ticket, &mut Read)| pending.1.owner == owner && pending.1.from == from;
         let reads = self.pending.iter_mut().filter_map(|(ticket, pending)| match pending {
             Pending::Read(read) => Some((*ticket, read)),
-            Pending::Publish(_) | Pending::Subscribe(_) | Pending::Members(_) => None,
+            _ => None,
         });
         let shared = reads.into_iter().find_map(|mut pending| same(&&mut pending).then_some(pending));
         let read = match shared {
@@ -273,6 +296,7 @@ impl Relay {
         if let Some(feed) = self.feeds.get_mut(&name.owner()) {
             feed.witness.get_or_insert_with(|| (socket, name.clone()));
         }
+        self.begin_listening(socket, name, now_ms);
         self.touch(socket);
     }
 
@@ -336,15 +360,21 @@ impl Relay {
 
     /// The channel isn't told: it learns that nobody listens from the answer to its next delivery.
     pub(super) fn remove_attachment(&mut self, socket: SocketId, name: &ChannelName, fate: Fate, now_ms: u64) {
-        let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let Some(attachment) = session.attachments.remove(name) else { return };
-        self.departed(socket, name, &attachment, fate, now_ms);
         let owner = name.owner();
+        self.count(socket, &owner, -1);
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let attachment = session.attachments.remove(name);
+        self.count(socket, &owner, 1);
+        let Some(attachment) = attachment else { return };
+        self.departed(socket, name, &attachment, fate, now_ms);
         let Some(feed) = self.feeds.get_mut(&owner) else { return };
         feed.members.remove(&(socket, name.clone()));
-        if feed.members.is_empty() {
-            self.feeds.remove(&owner);
+        if feed.members.is_empty()
+            && let Some(feed) = self.feeds.remove(&owner)
+        {
+            self.report_end(&owner, &feed.reports);
         }
+        self.plan_report(&owner, now_ms);
         self.replace_witness(socket, name);
         self.touch(socket);
     }

@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Operations;
+use crate::call::Wanted;
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{ATTACH_PARAMS_MAX_BYTES, HISTORY_MAX_LIMIT, REWIND_MAX_MESSAGES};
@@ -73,6 +74,13 @@ pub struct AttachParams {
     pub no_echo: bool,
 }
 
+impl AttachParams {
+    /// What it wants to be told of the channel's occupancy.
+    pub fn occupancy(&self) -> Option<Wanted> {
+        self.accepted.get("occupancy").and_then(|text| Wanted::parse(text))
+    }
+}
+
 impl Attachment {
     /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong.
     pub fn parse(
@@ -91,6 +99,9 @@ impl Attachment {
             (None, Some(rewind)) if flags & ATTACH_RESUME == 0 => Start::Rewind(rewind),
             (None, _) => Start::Now,
         };
+        if accepted.get("occupancy").is_some_and(|text| Wanted::parse(text).is_none()) {
+            return Err(bad_parameter("occupancy", "'metrics', or 'metrics.' and one of them"));
+        }
         let no_echo = accepted.get("echo").is_some_and(|echo| echo == "false");
         Ok(Attachment::new(requested, AttachParams { accepted, no_echo }, State::Waiting(start)))
     }
@@ -156,7 +167,7 @@ fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInf
 }
 
 fn accepted(params: Params) -> Params {
-    const KNOWN: [&str; 4] = ["echo", "modes", "rewind", "rewindLimit"];
+    const KNOWN: [&str; 5] = ["echo", "modes", "occupancy", "rewind", "rewindLimit"];
     ordered(params.into_iter().filter(|(name, _)| KNOWN.contains(&name.as_str())))
 }
 

@@ -1,6 +1,7 @@
 //! How connections begin, go on elsewhere, and end (protocol.md §§ 4, 6, 11.7).
 
 use super::connection_key::{ConnectionKey, Generations};
+use super::occupancy::admit_listener;
 use super::session::{Opening, Record, Session};
 use super::{Effect, Relay, SocketId};
 use crate::auth::{Credentials, Grant};
@@ -106,6 +107,7 @@ impl Relay {
                 (feed.reached, feed.witness) = (witness, Some((socket, name)));
             }
         }
+        self.count_all(socket, 1);
         if busy {
             self.disconnect(socket, &interrupted(), now_ms);
         }
@@ -115,6 +117,8 @@ impl Relay {
     /// All sockets were restored. Where nobody remembers how far a channel's deliveries are, its clients must come back:
     /// they know what they have.
     pub fn restored(&mut self, now_ms: u64) -> Vec<Effect> {
+        // What the channel knows is as good: it asks now and then.
+        self.feeds.values_mut().for_each(|feed| _ = feed.reports.known());
         let lost = self.feeds.values().filter(|feed| feed.reached.is_none());
         let sockets: Vec<SocketId> = lost.flat_map(|feed| feed.members.iter().map(|(socket, _)| *socket)).collect();
         sockets.into_iter().for_each(|socket| self.disconnect(socket, &interrupted(), now_ms));
@@ -182,6 +186,7 @@ impl Relay {
 
     fn go_on(&mut self, socket: SocketId, grant: Grant, now_ms: u64) {
         let void_at_ms = self.void_at_ms(&grant);
+        self.count_all(socket, -1);
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         session.prompted = grant.expires_at_ms.is_some_and(|at_ms| at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS);
         session.void_at_ms = void_at_ms;
@@ -190,6 +195,7 @@ impl Relay {
         self.lower_due(due_ms);
         self.touch(socket);
         self.send_encoded(socket, connected, now_ms);
+        self.count_all(socket, 1);
         self.requalify(socket, now_ms);
     }
 
@@ -198,11 +204,17 @@ impl Relay {
         let Some(session) = self.sessions.get(&socket) else { return };
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
         for name in names {
-            if let Err(error) = self.admit_to(socket, &name) {
+            self.plan_report(&name.owner(), now_ms);
+            if let Err(error) = self.admit_to(socket, &name).and_then(|()| self.admit_listening(socket, &name)) {
                 self.remove_attachment(socket, &name, Fate::Left, now_ms);
                 self.channel_error(socket, name.as_str(), &error, now_ms);
             }
         }
+    }
+
+    fn admit_listening(&self, socket: SocketId, name: &ChannelName) -> Result<(), ErrorInfo> {
+        let Some(session) = self.sessions.get(&socket) else { return Ok(()) };
+        session.attachments.get(name).map_or(Ok(()), |attachment| admit_listener(session, name, attachment))
     }
 
     /// Whether a connection may be on a channel at all. Fails with 40160 when its capability allows nothing there, and as

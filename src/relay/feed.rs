@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::SocketId;
 use super::attachment::{Attachment, State};
+use super::occupancy::Reports;
 use super::session::{Place, Witness};
 use crate::name::ChannelName;
 use crate::serial::Position;
@@ -16,6 +17,7 @@ pub struct Feed {
     pub members: BTreeSet<(SocketId, ChannelName)>,
     /// The live attachment whose socket remembers `reached` for a relay that loses its memory.
     pub witness: Option<(SocketId, ChannelName)>,
+    pub reports: Reports,
 }
 
 impl Feed {
@@ -38,6 +40,11 @@ impl Feed {
             Some(reached) if reached.series == series && reached.position > position => {}
             reached => *reached = Some(Witness { series: series.to_owned(), position, members }),
         }
+    }
+
+    /// When the channel is to be told whom it has here. It asks to be told once it feeds this relay.
+    pub fn report_due_ms(&self, now_ms: u64) -> Option<u64> {
+        self.reports.due_ms(now_ms).filter(|_| self.reached.is_some())
     }
 
     /// What this attachment's socket is to remember.

@@ -11,7 +11,8 @@
 //! its client alone knows what it has and what it still waits for.
 //!
 //! `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out, `connections` begins and ends;
-//! `presence` says what members do and what becomes of their connections, `sync` gives out who is there; `watch` ends what the app no longer allows.
+//! `presence` says what members do and what becomes of their connections, `sync` gives out who is there, `occupancy` how many;
+//! `watch` ends what the app no longer allows.
 
 mod attach;
 pub mod attachment;
@@ -19,6 +20,7 @@ pub mod connection_key;
 mod connections;
 mod fanout;
 mod feed;
+mod occupancy;
 mod outbox;
 mod presence;
 mod publisher;
@@ -72,6 +74,7 @@ enum Pending {
     Subscribe(ChannelName),
     Read(Read),
     Members(ChannelName),
+    Report(ChannelName),
 }
 
 pub struct Relay {
@@ -88,6 +91,8 @@ pub struct Relay {
     feeds: HashMap<ChannelName, Feed>,
     syncs: HashMap<ChannelName, Syncs>,
     publishers: BTreeMap<ChannelName, Publisher>,
+    /// When the first channel is to be told whom it has here.
+    reports_due_ms: Option<u64>,
     queued_bytes: usize,
     pending: BTreeMap<Ticket, Pending>,
     last_ticket: u64,
@@ -111,6 +116,7 @@ impl Relay {
             feeds: HashMap::new(),
             syncs: HashMap::new(),
             publishers: BTreeMap::new(),
+            reports_due_ms: None,
             queued_bytes: 0,
             pending: BTreeMap::new(),
             last_ticket: 0,
@@ -168,6 +174,7 @@ impl Relay {
             (Some(Pending::Read(read)), Ok(Response::Backlog(backlog))) => {
                 self.backlog(ticket, &read, &backlog, now_ms)
             }
+            (Some(Pending::Report(channel)), answer) => self.reported(&channel, answer, now_ms),
             (Some(Pending::Members(channel)), Ok(Response::Members(page))) => self.members(&channel, &page, now_ms),
             (Some(Pending::Members(channel)), answer) => self.members_failed(&channel, &failure(answer), now_ms),
             (Some(Pending::Subscribe(channel)), answer) => self.subscribe_failed(&channel, &failure(answer), now_ms),
@@ -180,6 +187,7 @@ impl Relay {
     /// Does what is due: heartbeats, token renewals and expiries, repeated calls.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
         self.tick_sessions(now_ms);
+        self.tick_reports(now_ms);
         self.collected(now_ms)
     }
 
@@ -203,7 +211,7 @@ impl Relay {
     /// When [`Relay::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
         let publishers = self.publishers.values().filter_map(Publisher::due_ms).min();
-        [publishers, self.sessions_due_ms].into_iter().flatten().min()
+        [publishers, self.reports_due_ms, self.sessions_due_ms].into_iter().flatten().min()
     }
 
     fn call(&mut self, channel: &ChannelName, pending: Pending, request: Request) -> Ticket {

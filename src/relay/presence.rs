@@ -7,9 +7,9 @@
 use super::attachment::Attachment;
 use super::publisher::Item;
 use super::session::Session;
-use super::{Relay, SocketId};
+use super::{Effect, Relay, SocketId};
 use crate::auth::Operations;
-use crate::call::{Fate, Hold, Missing, Publish, PublishKey, Roll, Submission};
+use crate::call::{Fate, Hold, Publish, PublishKey, Roll, Rolled, Submission};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, UNACKNOWLEDGED_MAX};
 use crate::name::ChannelName;
@@ -111,13 +111,22 @@ impl Relay {
         self.send_publishes(&channel, now_ms);
     }
 
-    /// A channel asks which of these connections are here, attached to it.
-    pub fn roll(&self, roll: &Roll) -> Missing {
+    /// A channel asks whom it has here, and says how many are there in all.
+    pub fn roll(&mut self, roll: &Roll, now_ms: u64) -> (Rolled, Vec<Effect>) {
+        if let Some(occupancy) = &roll.occupancy {
+            self.tell_occupancy(&roll.channel, occupancy, now_ms);
+        }
+        let census = self.feeds.get_mut(&roll.channel).map(|feed| feed.reports.known()).unwrap_or_default();
+        (Rolled { missing: self.missing(roll), census }, self.finish())
+    }
+
+    /// Which of these connections are not here, or not attached to the channel.
+    fn missing(&self, roll: &Roll) -> Vec<String> {
         let is_here = |connection_id: &String| {
             let session = self.connections.get(connection_id).and_then(|socket| self.sessions.get(socket));
             session.is_some_and(|session| session.attachments.keys().any(|name| name.owner() == roll.channel))
         };
-        Missing(roll.connections.iter().filter(|connection_id| !is_here(connection_id)).cloned().collect())
+        roll.connections.iter().filter(|connection_id| !is_here(connection_id)).cloned().collect()
     }
 }
 

@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::caller::Caller;
 use super::form::Form;
 use super::inquiry::Inquiry;
-use super::{Context, Request, Step, body};
+use super::{Context, Exchange, Reply, Request, Step, body, publish};
 use crate::app::NewApp;
 use crate::auth::{Secret, bearer};
-use crate::call::{AppCall, AppRequest};
+use crate::call::{Answer, AppCall, AppRequest, ChannelCall, Outcome, Response};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
 use crate::name::AppId;
@@ -42,8 +42,14 @@ pub fn create(request: &Request, form: Form, context: &mut Context<'_>) -> Resul
     if let Value::Object(answer) = &mut answer {
         answer.extend(request.place());
     }
-    let ask = AppRequest::Create { config: new.config, fixtures: new.fixtures };
-    Ok(Step::Ask(AppCall { app: new.app.id().clone(), request: ask }, Inquiry::creation(form, answer)))
+    let mut channels = String::new();
+    for call in &new.fixtures {
+        channels.push_str(call.to.channel.as_str());
+        channels.push('\n');
+    }
+    let request = AppRequest::Create { config: new.config, channels };
+    let then = Ending { calls: new.fixtures, reply: form.created(&answer) };
+    Ok(Step::Ask(AppCall { app: new.app.id().clone(), request }, Inquiry::creation(form, then)))
 }
 
 /// By the admin token, or by the first key of the app. Fails with 40400 when nobody makes apps or there is no such app,
@@ -59,7 +65,36 @@ pub fn delete(request: &Request, app: AppId, form: Form, context: &mut Context<'
         let caller = Caller::authenticate(request, context)?;
         caller.require_first_key(&app)?;
     }
-    Ok(Step::Ask(AppCall { app, request: AppRequest::Delete }, Inquiry::deletion(form)))
+    let config = context.apps.get(&app).cloned();
+    let inquiry = Inquiry::deletion(form, app.clone(), config);
+    Ok(Step::Ask(AppCall { app, request: AppRequest::Delete }, inquiry))
+}
+
+/// What is done with the members of an app before it is said that the app is made, or gone.
+pub struct Ending {
+    pub calls: Vec<ChannelCall>,
+    pub reply: Reply,
+}
+
+impl Ending {
+    pub fn begin(self, form: Form) -> Step {
+        match self.calls.is_empty() {
+            true => Step::Reply(self.reply),
+            false => Step::Calls(self.calls, Exchange { form, pending: super::Pending::App(Box::new(self.reply)) }),
+        }
+    }
+}
+
+/// All channels have answered. Fails as the first of them that failed.
+pub fn answered(reply: Reply, answers: Vec<Answer<Response>>) -> Result<Reply, ErrorInfo> {
+    for answer in answers {
+        let refused = publish::published(answer)?.outcomes.into_iter().find_map(|outcome| match outcome {
+            Outcome::Refused(error) => Some(error),
+            Outcome::Accepted { .. } => None,
+        });
+        refused.map_or(Ok(()), Err)?;
+    }
+    Ok(reply)
 }
 
 fn require_admin(request: &Request, context: &mut Context<'_>) -> Result<(), ErrorInfo> {

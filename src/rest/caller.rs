@@ -60,6 +60,14 @@ impl Caller {
         self.require(channel, Operations::CHANNEL_METADATA, "see this channel's status")
     }
 
+    /// Somewhere at least.
+    pub fn require_any_metadata(&self) -> Result<(), ErrorInfo> {
+        match self.grant.capability.allows_anywhere(Operations::CHANNEL_METADATA) {
+            true => Ok(()),
+            false => Err(Code::NotPermitted.because("the capability does not allow to see any channel's status")),
+        }
+    }
+
     fn require(&self, channel: &ChannelName, operations: Operations, what: &str) -> Result<(), ErrorInfo> {
         if !self.grant.permits(channel, operations) {
             return Err(Code::NotPermitted.because(format!("the capability does not allow to {what}")));

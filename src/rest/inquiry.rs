@@ -1,12 +1,18 @@
 //! Requests whose answer waits for an app's object.
 
+use std::rc::Rc;
+
+use super::apps::Ending;
 use super::form::Form;
 use super::publish::Speech;
+use super::status::Enumeration;
 use super::token::Issue;
 use super::{Reply, Step};
-use crate::auth::RevokeRequest;
+use crate::app::fixtures;
+use crate::auth::{App, RevokeRequest};
 use crate::call::{Answer, AppResponse, Response};
 use crate::error::{Code, ErrorInfo};
+use crate::name::AppId;
 
 pub struct Inquiry {
     form: Form,
@@ -18,11 +24,12 @@ enum Pending {
     Token(Issue),
     /// All is ready, unless the caller's token was revoked.
     Clearance(Box<Step>),
-    Creation(serde_json::Value),
-    Deletion,
+    Creation(Ending),
+    Deletion(AppId, Option<Rc<App>>),
     Revocation(RevokeRequest),
     /// A publish on behalf of a connection, to be had from a relay.
     Speech(Speech),
+    Enumeration(Box<Enumeration>),
 }
 
 impl Inquiry {
@@ -34,16 +41,21 @@ impl Inquiry {
         Inquiry { form, pending: Pending::Clearance(Box::new(then)) }
     }
 
-    pub(super) fn creation(form: Form, answer: serde_json::Value) -> Inquiry {
-        Inquiry { form, pending: Pending::Creation(answer) }
+    pub(super) fn creation(form: Form, then: Ending) -> Inquiry {
+        Inquiry { form, pending: Pending::Creation(then) }
     }
 
-    pub(super) fn deletion(form: Form) -> Inquiry {
-        Inquiry { form, pending: Pending::Deletion }
+    /// `config` is the app, if it is known.
+    pub(super) fn deletion(form: Form, app: AppId, config: Option<Rc<App>>) -> Inquiry {
+        Inquiry { form, pending: Pending::Deletion(app, config) }
     }
 
     pub(super) fn revocation(form: Form, request: RevokeRequest) -> Inquiry {
         Inquiry { form, pending: Pending::Revocation(request) }
+    }
+
+    pub(super) fn enumeration(form: Form, enumeration: Enumeration) -> Inquiry {
+        Inquiry { form, pending: Pending::Enumeration(Box::new(enumeration)) }
     }
 
     pub(super) fn speech(form: Form, speech: Speech) -> Inquiry {
@@ -75,8 +87,12 @@ impl Inquiry {
             (Pending::Token(_), AppResponse::Fresh(false)) => return Err(Code::NonceReplayed.into()),
             (Pending::Clearance(then), AppResponse::Void(false)) => return Ok(*then),
             (Pending::Clearance(_), AppResponse::Void(true)) => return Err(Code::TokenRevoked.into()),
-            (Pending::Creation(answer), AppResponse::Done) => form.created(&answer),
-            (Pending::Deletion, AppResponse::Done) => Reply::empty(),
+            (Pending::Creation(then), AppResponse::Done) => return Ok(then.begin(form)),
+            (Pending::Deletion(app, config), AppResponse::Channels(channels)) => {
+                let calls = fixtures::leaving(&app, config.as_deref(), &channels);
+                return Ok(Ending { calls, reply: Reply::empty() }.begin(form));
+            }
+            (Pending::Enumeration(page), AppResponse::Channels(channels)) => return Ok(page.named(form, &channels)),
             (Pending::Revocation(request), AppResponse::Revoked(outcomes)) => form.created(&request.report(outcomes)),
             _ => return Err(another_answer()),
         };

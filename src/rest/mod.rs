@@ -167,8 +167,9 @@ fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'
         Route::App(id) => apps::delete(request, id, form, context),
         route => {
             let caller = Caller::authenticate(request, context)?;
-            let step = for_caller(request, route, form, &caller, context)?;
-            Ok(match caller.check() {
+            let check = caller.check();
+            let step = for_caller(request, route, form, caller, context)?;
+            Ok(match check {
                 Some(check) => Step::Ask(check, Inquiry::clearance(form, step)),
                 None => step,
             })
@@ -180,23 +181,24 @@ fn for_caller(
     request: &Request,
     route: Route,
     form: Form,
-    caller: &Caller,
+    caller: Caller,
     context: &Context<'_>,
 ) -> Result<Step, ErrorInfo> {
     match route {
         Route::Messages(channel) if request.method == "POST" => {
-            publish::begin(request, &channel, caller, form, &context.random)
+            publish::begin(request, &channel, &caller, form, &context.random)
         }
         Route::Messages(channel) | Route::History(channel) => {
-            history::begin(request, &channel, caller, form, history::Kind::Messages)
+            history::begin(request, &channel, &caller, form, history::Kind::Messages)
         }
-        Route::Presence(channel) => presence::begin(request, &channel, caller, form),
-        Route::PresenceHistory(channel) => history::begin(request, &channel, caller, form, history::Kind::Presence),
-        Route::PresenceBatch => presence::begin_batch(request, caller, form),
-        Route::Channel(channel) => status::begin(&channel, caller, form),
-        Route::Batch => batch::begin(request, caller, form, &context.random),
+        Route::Presence(channel) => presence::begin(request, &channel, &caller, form),
+        Route::PresenceHistory(channel) => history::begin(request, &channel, &caller, form, history::Kind::Presence),
+        Route::PresenceBatch => presence::begin_batch(request, &caller, form),
+        Route::Channel(channel) => status::begin(&channel, &caller, form),
+        Route::Channels => status::enumerate(request, caller, form),
+        Route::Batch => batch::begin(request, &caller, form, &context.random),
         Route::Stats => caller.require_stats().map(|()| Step::Reply(form.ok(&NO_STATS))),
-        Route::RevokeTokens(key_name) => revoke::begin(request, &key_name, caller, form, context.now_ms),
+        Route::RevokeTokens(key_name) => revoke::begin(request, &key_name, &caller, form, context.now_ms),
         Route::Time | Route::RequestToken(_) | Route::Apps | Route::App(_) => unreachable!("answered without a caller"),
     }
 }
@@ -216,7 +218,9 @@ enum Pending {
     History(history::Pending),
     Presence(presence::Pending),
     PresenceBatch(presence::Batch),
-    Status(status::Pending),
+    Status(String),
+    Enumeration(status::Page),
+    App(Box<Reply>),
 }
 
 impl Exchange {
@@ -228,8 +232,10 @@ impl Exchange {
             Pending::Batch(pending) => Ok(pending.answered(form, answers)),
             Pending::History(pending) => pending.answered(form, only(answers)),
             Pending::Presence(pending) => pending.answered(form, only(answers)),
-            Pending::Status(pending) => pending.answered(form, only(answers)),
+            Pending::Status(name) => status::answered(&name, form, only(answers)),
+            Pending::Enumeration(page) => page.answered(form, answers),
             Pending::PresenceBatch(pending) => Ok(pending.answered(form, answers)),
+            Pending::App(reply) => apps::answered(*reply, answers),
         };
         Step::Reply(reply.unwrap_or_else(|error| form.error(&error)))
     }

@@ -26,8 +26,10 @@ pub enum Route {
     Batch,
     RequestToken(KeyName),
     RevokeTokens(KeyName),
-    /// `/channels/{channel}`: whether it is active, and who is there.
+    /// `/channels/{channel}`: whether it is active, and how many are there.
     Channel(ChannelName),
+    /// `/channels`: those that are.
+    Channels,
     Apps,
     App(AppId),
 }
@@ -45,6 +47,7 @@ impl Route {
             ["presence"] => Ok(Route::PresenceBatch),
             ["channels", channel, "presence"] => Ok(Route::Presence(channel_name(channel)?)),
             ["channels", channel, "presence", "history"] => Ok(Route::PresenceHistory(channel_name(channel)?)),
+            ["channels"] => Ok(Route::Channels),
             ["channels", channel] => Ok(Route::Channel(channel_name(channel)?)),
             ["apps"] => Ok(Route::Apps),
             ["apps", id] => AppId::parse(id).map(Route::App).map_err(|_| Code::NotFound.because("no such app")),
@@ -57,7 +60,7 @@ impl Route {
     /// As the header `Allow` lists them, but for HEAD, which goes wherever GET does.
     pub fn methods(&self) -> &'static str {
         match self {
-            Route::Time | Route::Stats | Route::History(_) | Route::Channel(_) => "GET, OPTIONS",
+            Route::Time | Route::Stats | Route::History(_) | Route::Channel(_) | Route::Channels => "GET, OPTIONS",
             Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
             Route::Messages(_) | Route::RequestToken(_) => "GET, POST, OPTIONS",
             Route::Batch | Route::RevokeTokens(_) | Route::Apps => "POST, OPTIONS",
@@ -117,6 +120,7 @@ mod tests {
             ("/channels/..%2F..%2Ftime/messages", Route::Messages(channel("../../time"))),
             ("/channels/%252F/messages", Route::Messages(channel("%2F"))),
             ("/channels/messages/messages", Route::Messages(channel("messages"))),
+            ("/channels", Route::Channels),
             ("/channels/a", Route::Channel(channel("a"))),
             ("/channels/a%2Fmessages", Route::Channel(channel("a/messages"))),
             ("/keys/demo.key1/revokeTokens", Route::RevokeTokens(KeyName::parse("demo.key1").unwrap())),
@@ -139,7 +143,6 @@ mod tests {
             "//time",
             "/Time",
             "/%74ime",
-            "/channels",
             "/channels/a/",
             "/channels/a/presence/",
             "/channels/a/presence/history/x",

@@ -5,6 +5,7 @@ use super::sql::{Database, blob, bytes, integer, number, text};
 use crate::app::store::{Store, StoreError, Stored};
 use crate::auth::Revocation;
 use crate::call::RelayName;
+use crate::name::ChannelName;
 use crate::pinned;
 
 const SCHEMA: &str = "
@@ -12,7 +13,8 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS nonces (key TEXT PRIMARY KEY, forget_at_ms INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS revocations (target TEXT PRIMARY KEY, revision INTEGER NOT NULL,
                                             forget_at_ms INTEGER NOT NULL, value BLOB NOT NULL);
-    CREATE TABLE IF NOT EXISTS watchers (relay TEXT PRIMARY KEY, ticket INTEGER NOT NULL, told INTEGER NOT NULL);";
+    CREATE TABLE IF NOT EXISTS watchers (relay TEXT PRIMARY KEY, ticket INTEGER NOT NULL, told INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS channels (name TEXT PRIMARY KEY) WITHOUT ROWID;";
 
 pub struct AppStore {
     database: Database,
@@ -53,9 +55,38 @@ impl Store for AppStore {
         })
     }
 
-    fn save_config(&mut self, config: &str, fixtures: &str) -> Result<(), StoreError> {
-        let values = [config.into(), fixtures.into()];
+    fn save_config(&mut self, config: &str, channels: &str) -> Result<(), StoreError> {
+        let values = [config.into(), channels.into()];
         self.write("INSERT OR REPLACE INTO config (id, config, fixtures) VALUES (0, ?, ?)", &values)
+    }
+
+    fn channels(&mut self) -> Result<String, StoreError> {
+        let rows = self.database.rows("SELECT fixtures FROM config", &[])?;
+        Ok(rows.first().map(|row| text(row, "fixtures")).unwrap_or_default())
+    }
+
+    fn list(&mut self, channel: &ChannelName, active: bool) -> Result<(), StoreError> {
+        let query = match active {
+            true => "INSERT OR IGNORE INTO channels (name) VALUES (?)",
+            false => "DELETE FROM channels WHERE name = ?",
+        };
+        self.write(query, &[channel.as_str().into()])
+    }
+
+    fn forget_list(&mut self) -> Result<(), StoreError> {
+        self.write("DELETE FROM channels", &[])
+    }
+
+    fn listed(&mut self, prefix: &str, after: &str, limit: usize) -> Result<String, StoreError> {
+        if !self.database.has_table("channels")? {
+            return Ok(String::new());
+        }
+        // No name goes on with the last of all characters.
+        let query = "SELECT group_concat(name, char(10)) AS names FROM (
+                        SELECT name FROM channels WHERE name >= ?1 AND name < ?1 || char(1114111) AND name > ?2
+                        ORDER BY name LIMIT ?3)";
+        let rows = self.database.rows(query, &[prefix.into(), after.into(), number(limit as u64)])?;
+        Ok(rows.first().map(|row| text(row, "names")).unwrap_or_default())
     }
 
     fn add_nonce(&mut self, key: &str, forget_at_ms: u64) -> Result<bool, StoreError> {

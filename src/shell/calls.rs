@@ -9,8 +9,8 @@ use worker::worker_sys::web_sys::Response as RawResponse;
 
 use super::platform::{ObjectNamespace, object};
 use crate::call::{
-    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Missing, Notice, Noticed, RelayName, RelayObject,
-    Response, Roll,
+    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Notice, Noticed, RelayName, RelayObject, Response,
+    Roll, Rolled,
 };
 use crate::error::{Code, ErrorInfo};
 use crate::pinned;
@@ -60,7 +60,7 @@ pub async fn deliver(env: &Env, relay: &RelayName, delivery: &Delivery) -> Optio
     call_relay(env, relay, DELIVER_URL, &pinned::encode(delivery)).await
 }
 
-pub async fn roll(env: &Env, relay: &RelayName, roll: &Roll) -> Option<Missing> {
+pub async fn roll(env: &Env, relay: &RelayName, roll: &Roll) -> Option<Rolled> {
     call_relay(env, relay, ROLL_URL, &pinned::encode(roll)).await
 }
 

@@ -22,7 +22,8 @@ use super::storage::SqlStore;
 use super::{calls, config, directory, relay_storage, watching};
 use crate::auth::App;
 use crate::call::{
-    Address, Answer, ChannelCall, Delivered, Delivery, Missing, Published, RelayName, Request, Response, Roll, Rules,
+    Address, Answer, AppCall, AppRequest, ChannelCall, Delivered, Delivery, RelayName, Request, Response, Roll, Rolled,
+    Rules,
 };
 use crate::channel::store::StoreError;
 use crate::channel::{self, Channel, Ticket};
@@ -83,7 +84,7 @@ enum Waiting {
     /// The relay core beside it.
     Beside(Ticket),
     /// Another object's call, or the router's.
-    Caller(oneshot::Sender<Answer<Published>>),
+    Caller(oneshot::Sender<Answer<Response>>),
 }
 
 enum Work {
@@ -204,7 +205,7 @@ impl Host {
         Some(())
     }
 
-    /// A call to this channel that is answered at once, or a publish, which [`Waiting`] will get the answer of.
+    /// A call to this channel that is answered at once, or one whose answer [`Waiting`] will get.
     fn call(&mut self, call: ChannelCall, waiting: Waiting) -> Option<(Waiting, Answer<Response>)> {
         let ticket = self.next_ticket();
         let (channel, store) = match self.channel_for(Some((&call.to, call.rules))) {
@@ -221,12 +222,23 @@ impl Host {
                 }
                 Err(error) => Err(error),
             },
-            Request::Subscribe(relay) => channel.subscribe(store, relay).map(Response::Subscribed),
+            Request::Count => match channel.count(ticket) {
+                Ok(()) => {
+                    let effects = channel.follow_up(store, now_ms);
+                    self.waiting.insert(ticket, waiting);
+                    self.channel_effects(effects);
+                    return None;
+                }
+                Err(error) => Err(error),
+            },
+            Request::Report(relay, census) => channel.report(store, &relay, census).map(Response::Reported),
+            Request::Subscribe(relay, census) => channel.subscribe(store, relay, census).map(Response::Subscribed),
             Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
             Request::History(query) => channel.history(store, &query, now_ms).map(Response::History),
             Request::Members(query) => channel.members(store, &query).map(Response::Members),
-            Request::Count => channel.counts(store).map(Response::Counts),
         };
+        let effects = channel.follow_up(store, now_ms);
+        self.channel_effects(effects);
         Some((waiting, answer))
     }
 
@@ -251,14 +263,25 @@ impl Host {
         }
     }
 
-    fn roll(&self, roll: &Roll) -> Missing {
-        self.relay.as_ref().map_or_else(|| Missing(roll.connections.clone()), |relay| relay.roll(roll))
+    fn roll(&mut self, roll: &Roll) -> Rolled {
+        let Some(relay) = &mut self.relay else {
+            return Rolled { missing: roll.connections.clone(), ..Rolled::default() };
+        };
+        let (answer, effects) = relay.roll(roll, now_ms());
+        self.relay_effects(effects);
+        answer
     }
 
-    fn rolled(&mut self, relay: &RelayName, attempt: u64, answer: Option<Missing>) {
+    fn rolled(&mut self, relay: &RelayName, attempt: u64, answer: Option<Rolled>) {
         if let Some(channel) = &mut self.channel {
             let effects = channel.rolled(&mut self.store, relay, attempt, answer, now_ms());
             self.channel_effects(effects);
+        }
+    }
+
+    fn listed(&mut self, request: &AppRequest, told: bool) {
+        if let (Some(channel), AppRequest::List { active, .. }) = (&mut self.channel, request) {
+            channel.listed(&mut self.store, *active, told, now_ms());
         }
     }
 
@@ -340,7 +363,7 @@ pub async fn call(host: &HostRef, call: ChannelCall) -> Answer<Response> {
     match answered {
         Some((_, answer)) => answer,
         None => match receiver.await {
-            Ok(answer) => answer.map(Response::Published),
+            Ok(answer) => answer,
             Err(_) => Err(Code::InternalChannel.because("the channel was interrupted; try again")),
         },
     }
@@ -352,9 +375,11 @@ pub fn deliver(host: &HostRef, delivery: &Delivery) -> Delivered {
     answer
 }
 
-/// A channel asks which connections are here.
-pub fn roll(host: &HostRef, roll: &Roll) -> Missing {
-    host.borrow().roll(roll)
+/// A channel asks whom it has here.
+pub fn roll(host: &HostRef, roll: &Roll) -> Rolled {
+    let answer = host.borrow_mut().roll(roll);
+    drive(host);
+    answer
 }
 
 /// Whose connection this is the key of, if it is here.
@@ -395,6 +420,7 @@ pub(super) fn drive(host: &HostRef) {
         }
     }
     schedule_commit(host);
+    keep_listed(host);
     schedule_collected(host);
     keep_alarm(host);
 }
@@ -427,7 +453,7 @@ fn perform_channel(host: &HostRef, effect: channel::Effect) {
             let waiting = host.borrow_mut().waiting.remove(&ticket);
             match waiting {
                 Some(Waiting::Beside(ticket)) => {
-                    host.borrow_mut().answer_relay(ticket, Some(answer.map(Response::Published)));
+                    host.borrow_mut().answer_relay(ticket, Some(answer));
                 }
                 // The caller may have gone; the publish is in the log all the same.
                 Some(Waiting::Caller(sender)) => drop(sender.send(answer)),
@@ -461,6 +487,23 @@ fn perform_channel(host: &HostRef, effect: channel::Effect) {
             });
         }
     }
+}
+
+/// Sees that the app knows whether the channel is in use.
+fn keep_listed(host: &HostRef) {
+    let call = {
+        let Host { channel, store, .. } = &mut *host.borrow_mut();
+        let Some(channel) = channel else { return };
+        let Some(active) = channel.listing(store, now_ms()) else { return };
+        let Address { app, channel } = channel.address().clone();
+        AppCall { app, request: AppRequest::List { channel, active } }
+    };
+    let (host, env) = (host.clone(), host.borrow().env.clone());
+    spawn_local(async move {
+        let told = calls::ask_app(&env, &call).await.is_ok();
+        host.borrow_mut().listed(&call.request, told);
+        drive(&host);
+    });
 }
 
 /// Group commit: whatever is published in this turn of the event loop is written at its end, together.

@@ -98,6 +98,7 @@ pub struct OutboundMessage<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extras: Option<&'a Extras>,
     pub action: u8,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub serial: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
@@ -210,6 +211,34 @@ pub fn sync_frame<'a>(
     };
     frame.encode(format)
 }
+
+/// A channel's occupancy, for a connection that is told of it. It has no place in the channel's order.
+pub fn occupancy_frame(channel: &str, data: &str, now_ms: u64, format: Format) -> Encoded {
+    let message = OutboundMessage {
+        id: format!("occupancy@{now_ms}:0"),
+        name: Some("[meta]occupancy"),
+        data: OutboundData::Text(data),
+        encoding: Some("json".to_owned()),
+        client_id: None,
+        connection_id: None,
+        timestamp: Some(now_ms),
+        extras: None,
+        action: META,
+        serial: String::new(),
+        version: None,
+    };
+    let frame = Outbound {
+        action: action::MESSAGE,
+        channel: Some(channel),
+        timestamp: Some(now_ms),
+        messages: Some(vec![message]),
+        ..Outbound::default()
+    };
+    frame.encode(format)
+}
+
+/// The action of a message that the server itself has to say.
+const META: u8 = 3;
 
 /// The presence events of entries, in order.
 pub fn events<'a>(entries: impl Iterator<Item = &'a Entry>, format: Format) -> Vec<OutboundPresence<'a>> {

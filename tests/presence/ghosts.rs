@@ -179,6 +179,20 @@ fn after_a_power_cut_exactly_those_who_return_are_listed() {
     assert_eq!(world.present(), ["ann", "bob"]);
 }
 
+/// Members that an app was made with have no connection that could be gone.
+#[test]
+fn who_is_there_without_a_connection_stays() {
+    let (mut world, clients, _) = room(&["ann"]);
+    world.enter_without_connection("fixed");
+    world.lose(clients[0]);
+    world.pass(10 * GHOST_MAX_MS);
+    let asked = world.calls["roll"];
+    world.forget_channel();
+    world.pass(10 * GHOST_MAX_MS);
+    assert_eq!(world.present(), ["fixed"]);
+    assert_eq!(world.calls["roll"], asked, "and nobody is asked for them");
+}
+
 /// Two names of one channel are two attachments of one connection.
 #[test]
 fn another_attachment_to_the_channel_keeps_the_members() {
@@ -202,4 +216,15 @@ fn many_leave_in_several_entries() {
     world.send(bot, json!({"action": 7}));
     assert_eq!(world.events(watcher).len(), 250);
     assert_eq!(world.present(), [""; 0]);
+}
+
+/// A quiet channel has lost its memory when the grace ends, and its alarm wakes it.
+#[test]
+fn who_is_lost_leaves_in_time_though_the_channel_sleeps() {
+    let (mut world, clients, watcher) = room(&["ann"]);
+    world.lose(clients[0]);
+    world.pass(GRACE_MS - 1);
+    world.forget_channel();
+    world.wake_by_alarm(1);
+    assert_eq!(world.events(watcher), ["leave ann: ann"]);
 }

@@ -7,5 +7,6 @@ mod world;
 
 mod events;
 mod ghosts;
+mod occupancy;
 mod refusals;
 mod sync;

@@ -1,6 +1,7 @@
 //! Bad input: each gets its code, and the set stays right.
 
 use courtside::auth::{Capability, Identity};
+use courtside::call::Rules;
 use courtside::limits::{MEMBERS_PER_CONNECTION_MAX, MESSAGE_MAX_BYTES};
 use serde_json::{Value, json};
 
@@ -89,4 +90,40 @@ fn a_connection_has_so_many_members_and_a_frame_is_refused_as_a_whole() {
     assert_eq!(world.present().len(), most);
     world.act(bot, 2, 4, json!({"clientId": "m0"}));
     assert_eq!(world.outcome(bot), 0, "who is there may go on");
+}
+
+/// As its namespace has it: over all connections, and whoever is there stays.
+#[test]
+fn a_channel_has_so_many_members() {
+    let mut world = World::new(2);
+    let clients: Vec<Client> =
+        ["ann", "bob", "carol"].iter().zip([0, 1, 0]).map(|(id, at)| world.connect(at, id)).collect();
+    clients.iter().for_each(|client| world.attach(*client));
+    let rules = Rules { retention_ms: 120_000, max_members: 2 };
+    world.channel.as_mut().unwrap().set_rules(&mut world.store, rules).unwrap();
+    assert_eq!(refused(&mut world, clients[0], json!({})), 0);
+    assert_eq!(refused(&mut world, clients[1], json!({})), 0);
+    assert_eq!(refused(&mut world, clients[2], json!({})), 91_003);
+    world.act(clients[0], 1, 4, json!({"data": "still"}));
+    assert_eq!(world.outcome(clients[0]), 0);
+    world.act(clients[1], 1, 3, json!({}));
+    world.act(clients[2], 1, 2, json!({}));
+    assert_eq!(world.outcome(clients[2]), 0, "there is room again");
+    assert_eq!(world.present(), ["ann", "carol"]);
+}
+
+#[test]
+fn ten_thousand_by_one_connection_are_too_many() {
+    let mut world = World::new(1);
+    let bot = world.connect(0, "*");
+    world.attach(bot);
+    let mut refusals = 0;
+    for serial in 0..100 {
+        let enter = |n: u64| json!({"action": 2, "clientId": format!("m{}", serial * 100 + n)});
+        let presence: Vec<Value> = (0..100).map(enter).collect();
+        world.send(bot, json!({"action": 14, "channel": "room", "msgSerial": serial, "presence": presence}));
+        refusals += u64::from(world.outcome(bot) == 91_003);
+    }
+    assert_eq!(refusals, 90);
+    assert_eq!(world.present().len(), MEMBERS_PER_CONNECTION_MAX);
 }

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use courtside::app::fixtures;
 use courtside::auth::{App, Capability, Grant, Identity, KeyName};
-use courtside::call::{Answer, ChannelCall, Missing, RelayName, Request, Response};
+use courtside::call::{Address, Answer, ChannelCall, Counts, Occupancy, RelayName, Request, Response, Rolled, Rules};
 use courtside::channel::{self, Channel, Ticket};
+use courtside::name::ChannelName;
 use courtside::relay::session::Opening;
 use courtside::relay::{self, Relay, SocketId};
 use courtside::wire::{Encoded, Format};
@@ -14,6 +16,14 @@ use serde_json::{Value, json};
 use crate::memory_store::MemoryStore;
 
 pub const NOW_MS: u64 = 1_800_000_000_000;
+
+/// Rounds in one millisecond, and what may follow from one thing: more is something that keeps itself busy, and would
+/// take all memory that there is.
+const AT_ONCE_MAX: usize = 1_000;
+const WORK_MAX: usize = 100_000;
+
+/// In the place of a relay: whoever counts.
+const NOBODY: usize = usize::MAX;
 
 pub struct World {
     pub now_ms: u64,
@@ -31,6 +41,10 @@ pub struct World {
     held: Vec<(usize, Ticket, Answer<Response>)>,
     /// Relays that no call reaches.
     pub unreachable: Vec<usize>,
+    /// Questions to relays get no answer, nor that there is none.
+    pub lost_rolls: bool,
+    /// What counts were answered.
+    counted: Vec<Counts>,
     /// Calls that channels got, by name of the request.
     pub calls: BTreeMap<&'static str, usize>,
 }
@@ -68,6 +82,8 @@ impl World {
             hold_answers: false,
             held: Vec::new(),
             unreachable: Vec::new(),
+            lost_rolls: false,
+            counted: Vec::new(),
             calls: BTreeMap::new(),
         }
     }
@@ -160,10 +176,40 @@ impl World {
         present
     }
 
+    /// How many are on the channel, as REST learns it.
+    pub fn count(&mut self) -> Occupancy {
+        self.ask_count();
+        self.counted.pop().expect("an answer at once").occupancy
+    }
+
+    /// The same, when it takes a while.
+    pub fn ask_count(&mut self) {
+        let to = Address { app: app().id().clone(), channel: ChannelName::parse("room").expect("a name") };
+        let rules = Rules::of(app().rules(&to.channel));
+        self.call(NOBODY, Ticket(0), ChannelCall { to, rules, request: Request::Count });
+        self.run();
+    }
+
+    pub fn counted(&mut self) -> Option<Occupancy> {
+        self.counted.pop().map(|counts| counts.occupancy)
+    }
+
+    /// What a client was told of occupancy since it was last asked, each as its JSON.
+    pub fn told(&mut self, client: Client) -> Vec<String> {
+        let frames = self.take(client);
+        let of = |frame: &Value| frame["messages"].as_array().cloned().unwrap_or_default();
+        let messages = frames.iter().filter(|frame| frame["action"] == 15).flat_map(of);
+        let occupancy = messages.filter(|message| message["name"] == "[meta]occupancy");
+        occupancy.map(|message| message["data"].as_str().expect("text").to_owned()).collect()
+    }
+
     /// Time passes, and what is due happens when it is due.
     pub fn pass(&mut self, ms: u64) {
         let until_ms = self.now_ms + ms;
+        let mut at_once = 0;
         while let Some(due_ms) = self.due_ms().filter(|due_ms| *due_ms <= until_ms) {
+            at_once = if due_ms <= self.now_ms { at_once + 1 } else { 0 };
+            assert!(at_once < AT_ONCE_MAX, "something goes on and on while no time passes");
             self.now_ms = self.now_ms.max(due_ms);
             for relay in 0..self.relays.len() {
                 let effects = self.relays[relay].tick(self.now_ms);
@@ -176,6 +222,16 @@ impl World {
             self.run();
         }
         self.now_ms = until_ms;
+    }
+
+    /// The alarm rings that the channel set before it lost its memory.
+    pub fn wake_by_alarm(&mut self, after_ms: u64) {
+        self.now_ms += after_ms;
+        if let Some(channel) = &mut self.channel {
+            let effects = channel.tick(&mut self.store, self.now_ms);
+            self.queue_channel(effects);
+        }
+        self.run();
     }
 
     fn due_ms(&self) -> Option<u64> {
@@ -220,7 +276,7 @@ impl World {
     }
 
     fn run(&mut self) {
-        loop {
+        for _ in 0..WORK_MAX {
             match self.work.pop_front() {
                 Some(Work::Relay(relay, effect)) => self.perform_relay(relay, effect),
                 Some(Work::Channel(effect)) => self.perform_channel(effect),
@@ -232,6 +288,7 @@ impl World {
                 None => return,
             }
         }
+        panic!("what follows from one thing has no end");
     }
 
     fn perform_relay(&mut self, relay: usize, effect: relay::Effect) {
@@ -254,6 +311,14 @@ impl World {
         }
     }
 
+    /// As apps are made with members.
+    pub fn enter_without_connection(&mut self, client_id: &str) {
+        let body = json!({"channels": [{"name": "room", "presence": [{"clientId": client_id}]}]});
+        let call = fixtures::entering(&app(), body.as_object().expect("an object")).expect("a call").remove(0);
+        self.call(0, Ticket(0), call);
+        self.run();
+    }
+
     fn answer(&mut self, relay: usize, ticket: Ticket, answer: Option<Answer<Response>>) {
         let effects = self.relays[relay].answered(ticket, answer, self.now_ms);
         self.queue_relay(relay, effects);
@@ -273,12 +338,23 @@ impl World {
                 self.waiting.insert(Ticket(self.tickets), (relay, ticket));
                 return;
             }
-            Request::Subscribe(relay) => ("subscribe", channel.subscribe(store, relay).map(Response::Subscribed)),
+            Request::Count => {
+                *self.calls.entry("count").or_default() += 1;
+                channel.count(Ticket(self.tickets)).expect("there is room");
+                self.waiting.insert(Ticket(self.tickets), (relay, ticket));
+                let effects = channel.follow_up(store, now_ms);
+                return self.queue_channel(effects);
+            }
+            Request::Report(relay, census) => ("report", channel.report(store, &relay, census).map(Response::Reported)),
+            Request::Subscribe(relay, census) => {
+                ("subscribe", channel.subscribe(store, relay, census).map(Response::Subscribed))
+            }
             Request::Read(from) => ("read", channel.read(store, &from, now_ms).map(Response::Backlog)),
             Request::History(query) => ("history", channel.history(store, &query, now_ms).map(Response::History)),
             Request::Members(query) => ("members", channel.members(store, &query).map(Response::Members)),
-            Request::Count => ("count", channel.counts(store).map(Response::Counts)),
         };
+        let effects = channel.follow_up(store, now_ms);
+        self.queue_channel(effects);
         *self.calls.entry(name).or_default() += 1;
         match self.hold_answers {
             true => self.held.push((relay, ticket, answer)),
@@ -300,7 +376,11 @@ impl World {
         match effect {
             channel::Effect::Reply(ticket, answer) => {
                 let (relay, ticket) = self.waiting.remove(&ticket).expect("somebody waits");
-                self.answer(relay, ticket, Some(answer.map(Response::Published)));
+                if relay == NOBODY {
+                    let Ok(Response::Counts(counts)) = answer else { panic!("{answer:?}") };
+                    return self.counted.push(counts);
+                }
+                self.answer(relay, ticket, Some(answer));
             }
             channel::Effect::Deliver { relay, attempt, delivery } => {
                 let at = index(&relay, &self.relays);
@@ -313,10 +393,15 @@ impl World {
                 let effects = channel.delivered(&mut self.store, &relay, attempt, answer, self.now_ms);
                 self.queue_channel(effects);
             }
+            channel::Effect::Roll { .. } if self.lost_rolls => {}
             channel::Effect::Roll { relay, attempt, roll } => {
                 *self.calls.entry("roll").or_default() += 1;
                 let at = index(&relay, &self.relays);
-                let answer: Option<Missing> = (!self.unreachable.contains(&at)).then(|| self.relays[at].roll(&roll));
+                let answer: Option<Rolled> = (!self.unreachable.contains(&at)).then(|| {
+                    let (answer, effects) = self.relays[at].roll(&roll, self.now_ms);
+                    self.queue_relay(at, effects);
+                    answer
+                });
                 let channel = self.channel.as_mut().expect("it asks");
                 let effects = channel.rolled(&mut self.store, &relay, attempt, answer, self.now_ms);
                 self.queue_channel(effects);

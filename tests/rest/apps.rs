@@ -121,3 +121,64 @@ fn guesses_at_the_admin_token_are_slowed() {
     assert!((0..1_000).any(|number| guess(&format!("guess-{number}")) == 429));
     assert_eq!(guess(ADMIN), 429, "not looked at");
 }
+
+/// As SDK test suites ask for them.
+fn with_members() -> Value {
+    json!({
+        "namespaces": [{"id": "persisted", "persisted": true}],
+        "channels": [{"name": "persisted:fixtures", "presence": [
+            {"clientId": "bool", "data": "true"},
+            {"clientId": "json", "data": "{\"a\":{\"b\":1}}", "encoding": "json"},
+            {"clientId": "none"},
+            {"clientId": "secret", "data": "HO4cYSP8LybPYBPZPHQOtg==", "encoding": "json/utf-8/cipher+aes-128-cbc/base64"},
+        ]}, {"name": "other", "presence": [{"clientId": "ann", "data": "x"}]}, {"name": "bare"}],
+    })
+}
+
+#[test]
+fn an_app_begins_with_the_members_that_were_asked_for() {
+    let mut world = open();
+    let body = with_members();
+    let made = make(&mut world, body.clone()).json;
+    assert_eq!(made["notEffective"], json!([]));
+    assert_eq!(made["channels"], body["channels"]);
+    let key = text(&made["keys"][0], "keyStr");
+    let page = world.send(get("/channels/persisted:fixtures/presence").key(key)).json;
+    let members = page.as_array().unwrap();
+    assert_eq!(members.len(), 4);
+    for (member, asked) in members.iter().zip(body["channels"][0]["presence"].as_array().unwrap()) {
+        for field in ["clientId", "data", "encoding"] {
+            assert_eq!(member.get(field), asked.get(field), "{field}");
+        }
+        assert_eq!((&member["action"], &member["connectionId"]), (&json!(1), &members[0]["connectionId"]));
+    }
+    world.now_ms += 70 * 60 * 60 * 1_000;
+    let history = world.send(get("/channels/persisted:fixtures/presence/history").key(key)).json;
+    assert_eq!(
+        history.as_array().unwrap().iter().map(|event| event["action"].as_u64()).collect::<Vec<_>>(),
+        [Some(2); 4]
+    );
+    assert_eq!(world.send(get("/channels/other/presence").key(key)).json[0]["clientId"], "ann");
+    assert_eq!(world.send(get("/channels/other/presence")).json, json!([]), "the same name in another app");
+}
+
+#[test]
+fn the_members_of_an_app_end_with_it() {
+    let mut world = open();
+    let made = make(&mut world, with_members()).json;
+    let (id, key) = (text(&made, "appId"), text(&made["keys"][0], "keyStr"));
+    assert_eq!(world.members_of(id), 5);
+    assert_eq!(world.send(delete(&format!("/apps/{id}")).key(key)).status, 204);
+    assert_eq!(world.members_of(id), 0);
+}
+
+#[test]
+fn an_app_is_not_said_to_be_made_when_its_members_could_not_be_entered() {
+    let mut world = open();
+    let presence: Vec<Value> = (0..3).map(|n| json!({"clientId": n.to_string(), "data": "x".repeat(30_000)})).collect();
+    let refused = world.send(post("/apps", &json!({"channels": [{"name": "c", "presence": presence}]}).to_string()));
+    assert_eq!(refused.code(), Code::TooLarge.number(), "and not made at all");
+    world.fail_appends = true;
+    let failed = world.send(post("/apps", &with_members().to_string()));
+    assert_eq!(failed.code(), Code::InternalChannel.number());
+}

@@ -9,6 +9,7 @@ mod memory_store;
 mod properties;
 mod presence;
 mod publishing;
+mod status;
 mod tokens;
 mod revocations;
 mod world;

@@ -42,13 +42,17 @@ pub struct World {
     /// What channels call their life.
     pub series: &'static str,
     pub admin: Admin,
+    /// Channels cannot write.
+    pub fail_appends: bool,
     apps: Apps,
     attempts: Attempts,
     revocations: Revocations,
     /// Made by requests.
-    made: BTreeMap<AppId, String>,
+    made: BTreeMap<AppId, (String, String)>,
     channels: BTreeMap<Address, (MemoryStore, Channel)>,
     nonces: BTreeSet<String>,
+    /// The channels that the app lists.
+    pub listed: BTreeSet<String>,
     requests: u8,
     /// Where clients of the app are connected.
     pub relay: Relay,
@@ -61,12 +65,14 @@ impl World {
             now_ms: NOW_MS,
             series: "series",
             admin: Admin::Closed,
+            fail_appends: false,
             apps: apps(),
             attempts: Attempts::default(),
             revocations: Revocations::default(),
             made: BTreeMap::new(),
             channels: BTreeMap::new(),
             nonces: BTreeSet::new(),
+            listed: BTreeSet::new(),
             requests: 0,
             relay: Relay::new(RelayName::shard(&demo, 0), 0, apps().get(&demo).unwrap().clone(), b"secret".to_vec()),
         }
@@ -75,7 +81,7 @@ impl World {
     pub fn begin(&mut self, request: &Request) -> Step {
         let random = [self.requests; 32];
         self.requests = self.requests.wrapping_add(1);
-        let made = |config: &String| Rc::new(serde_json::from_str(config).unwrap());
+        let made = |(config, _): &(String, _)| Rc::new(serde_json::from_str(config).unwrap());
         let apps = Apps::of(self.apps.iter().cloned().chain(self.made.values().map(made)));
         let (attempts, admin, now_ms) = (&mut self.attempts, &self.admin, self.now_ms);
         begin(request, Context { apps: &apps, attempts, admin, now_ms, random })
@@ -118,12 +124,17 @@ impl World {
                 let outcome = |revocation| self.revocations.insert(revocation).map(drop);
                 Ok(AppResponse::Revoked(revocations.into_iter().map(outcome).collect()))
             }
-            AppRequest::Create { config, .. } => {
-                self.made.insert(call.app, config);
+            AppRequest::Create { config, channels } => {
+                self.made.insert(call.app, (config, channels));
                 Ok(AppResponse::Done)
             }
             AppRequest::Delete => {
-                self.made.remove(&call.app).map(|_| AppResponse::Done).ok_or_else(|| Code::NotFound.into())
+                let made = self.made.remove(&call.app).ok_or(Code::NotFound)?;
+                Ok(AppResponse::Channels(made.1))
+            }
+            AppRequest::Channels { prefix, after, limit } => {
+                let names = self.listed.iter().filter(|name| name.starts_with(&prefix) && **name > after);
+                Ok(AppResponse::Channels(names.take(limit).cloned().collect::<Vec<_>>().join("\n")))
             }
             other => panic!("REST does not ask this: {other:?}"),
         }
@@ -139,17 +150,30 @@ impl World {
         channel.set_rules(store, call.rules).unwrap();
         match call.request {
             Call::Publish(publishes) => {
+                store.fail_append = self.fail_appends;
                 channel.publish(Ticket(0), publishes)?;
                 match channel.commit(store, now_ms).into_iter().next() {
-                    Some(Effect::Reply(_, answer)) => answer.map(Response::Published),
+                    Some(Effect::Reply(_, answer)) => answer,
                     other => panic!("not an answer to a publish: {other:?}"),
                 }
             }
-            Call::Count => channel.counts(store).map(Response::Counts),
+            Call::Count => {
+                channel.count(Ticket(0))?;
+                match channel.follow_up(store, now_ms).into_iter().next() {
+                    Some(Effect::Reply(_, answer)) => answer,
+                    other => panic!("not an answer to a count: {other:?}"),
+                }
+            }
             Call::Members(query) => channel.members(store, &query).map(Response::Members),
             Call::History(query) => channel.history(store, &query, now_ms).map(Response::History),
             other => panic!("REST does not ask this: {other:?}"),
         }
+    }
+
+    /// Members of all channels of an app.
+    pub fn members_of(&self, app: &str) -> usize {
+        let mine = self.channels.iter().filter(|(address, _)| address.app.as_str() == app);
+        mine.map(|(_, (store, _))| store.members.len()).sum()
     }
 
     /// Publishes messages of these names together; gives the last one's serial.
@@ -278,7 +302,8 @@ impl Exchanged {
     pub fn link(&self, rel: &str) -> Option<Vec<(String, String)>> {
         let end = format!(">; rel=\"{rel}\"");
         let link = self.header("Link")?.split(',').find_map(|link| link.trim_start().strip_suffix(end.as_str()))?;
-        percent::decode_pairs(link.strip_prefix("<./messages?").expect("links are relative"))
+        let (_, query) = link.strip_prefix("<./").and_then(|link| link.split_once('?')).expect("links are relative");
+        percent::decode_pairs(query)
     }
 }
 

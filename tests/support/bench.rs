@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use courtside::auth::{App, Capability, Grant, Identity, KeyName};
 use courtside::call::{
-    Address, Answer, Delivery, Publish, PublishKey, RelayName, Request, Response, Rules, Submission, Subscribed,
+    Address, Answer, Delivery, Publish, PublishKey, Published, RelayName, Request, Response, Rules, Submission,
+    Subscribed,
 };
 use courtside::channel::{self, Channel, Ticket};
 use courtside::name::ChannelName;
@@ -31,7 +32,7 @@ pub fn address() -> Address {
 
 /// The channel, woken from what it stored.
 pub fn wake(store: &mut MemoryStore) -> Channel {
-    let (address, rules) = (address(), Rules { retention_ms: 120_000 });
+    let (address, rules) = (address(), Rules { retention_ms: 120_000, max_members: 20_000 });
     Channel::wake(store, Some((&address, rules)), SERIES, NOW_MS).expect("the store works").expect("a channel")
 }
 
@@ -55,7 +56,7 @@ pub fn publish(
     for effect in channel.commit(store, NOW_MS) {
         match effect {
             channel::Effect::Reply(_, answer) => {
-                places.extend(answer.expect("the store works").outcomes.into_iter().map(|outcome| match outcome {
+                places.extend(published(answer).outcomes.into_iter().map(|outcome| match outcome {
                     courtside::call::Outcome::Accepted { position, .. } => position,
                     refused => panic!("{refused:?}"),
                 }));
@@ -65,6 +66,13 @@ pub fn publish(
         }
     }
     (places, deliveries)
+}
+
+fn published(answer: Answer<Response>) -> Published {
+    match answer {
+        Ok(Response::Published(published)) => published,
+        other => panic!("not published: {other:?}"),
+    }
 }
 
 pub fn relay() -> Relay {
@@ -140,7 +148,12 @@ pub fn record(effects: &[relay::Effect], socket: u32) -> Option<Vec<u8>> {
 }
 
 pub fn subscribed(position: u64) -> Option<Answer<Response>> {
-    Some(Ok(Response::Subscribed(Subscribed { series: SERIES.to_owned(), position: Position(position), members: 0 })))
+    Some(Ok(Response::Subscribed(Subscribed {
+        series: SERIES.to_owned(),
+        position: Position(position),
+        members: 0,
+        reports: false,
+    })))
 }
 
 /// A delivery of one publish at each place behind `prior`.

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use courtside::limits::GRACE_MS;
 use courtside::serial::Position;
 use courtside::wire::flags::{HAS_BACKLOG, RESUMED};
 use serde_json::{Value, json};
@@ -58,6 +59,8 @@ struct Unacknowledged {
 
 pub struct Client {
     pub echo: bool,
+    /// How long it wants its members to outlive its transport.
+    pub grace_ms: u64,
     pub transport: Transport,
     pub connection_id: Option<String>,
     key: Option<String>,
@@ -84,6 +87,7 @@ impl Client {
     pub fn new(echo: bool, channels: usize, subscriptions: Vec<Subscription>) -> Client {
         Client {
             echo,
+            grace_ms: GRACE_MS,
             transport: Transport::Down,
             connection_id: None,
             key: None,

@@ -35,6 +35,7 @@ pub struct Details {
 #[serde(rename_all = "camelCase", default)]
 pub struct Message {
     pub id: String,
+    pub name: String,
     #[serde(deserialize_with = "plain")]
     pub data: Data,
     pub connection_id: Option<String>,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use courtside::auth::App;
-use courtside::call::{Address, Answer, ChannelCall, Delivered, Delivery, Missing, RelayName, Response, Roll};
+use courtside::call::{Address, Answer, ChannelCall, Delivered, Delivery, RelayName, Response, Roll, Rolled};
 use courtside::channel::{self, Channel, Ticket};
 use courtside::relay::session::Opening;
 use courtside::relay::{self, Relay, SocketId};
@@ -41,7 +41,7 @@ pub enum Input {
     Deliver { id: CallId, delivery: Delivery },
     Delivered { relay: RelayName, attempt: u64, answer: Option<Delivered> },
     Roll { id: CallId, roll: Roll },
-    Rolled { relay: RelayName, attempt: u64, answer: Option<Missing> },
+    Rolled { relay: RelayName, attempt: u64, answer: Option<Rolled> },
     Commit,
     Alarm,
 }
@@ -56,7 +56,7 @@ pub enum Output {
     Roll { relay: RelayName, attempt: u64, roll: Roll },
     Answer { id: CallId, answer: Option<Answer<Response>> },
     Delivered { id: CallId, answer: Delivered },
-    Missing { id: CallId, answer: Missing },
+    Rolled { id: CallId, answer: Rolled },
 }
 
 impl Output {

@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use courtside::auth::{Capability, Grant, Identity, KeyName};
-use courtside::call::{Answer, Delivered, Missing, RelayName, Response};
+use courtside::call::{Answer, Delivered, RelayName, Response, Rolled};
 use courtside::channel::Ticket;
 use courtside::relay::session::Opening;
 use courtside::wire::Encoded;
@@ -47,7 +47,7 @@ pub(super) enum Said {
     Nothing,
     Answer(Answer<Response>),
     Delivered(Delivered),
-    Missing(Missing),
+    Rolled(Rolled),
 }
 
 impl Reply {
@@ -59,7 +59,7 @@ impl Reply {
                 Input::Delivered { relay, attempt, answer: Some(answer) }
             }
             (Reply::Delivery(relay, attempt), _) => Input::Delivered { relay, attempt, answer: None },
-            (Reply::Roll(relay, attempt), Said::Missing(answer)) => {
+            (Reply::Roll(relay, attempt), Said::Rolled(answer)) => {
                 Input::Rolled { relay, attempt, answer: Some(answer) }
             }
             (Reply::Roll(relay, attempt), _) => Input::Rolled { relay, attempt, answer: None },
@@ -141,7 +141,7 @@ impl World {
             format: home.format,
             echo: home.client.echo,
             heartbeat_interval_ms: 15_000,
-            grace_ms: courtside::limits::GRACE_MS,
+            grace_ms: home.client.grace_ms,
             resume,
             is_secure: true,
         };

@@ -21,6 +21,8 @@ pub struct View {
     /// Whom a sync has not named yet; while there is one.
     residual: Option<BTreeSet<Key>>,
     sync: Option<String>,
+    /// Whom this sync has named.
+    named: BTreeSet<Key>,
     /// Our own, by clientId: connection and event.
     pub mine: BTreeMap<String, (String, String)>,
     /// Our own who were taken to be gone while we were there.
@@ -66,9 +68,13 @@ impl View {
         if self.residual.is_none() || self.sync.as_ref().is_some_and(|sync| sync != id) {
             self.begin_sync();
         }
-        self.sync = Some(id.to_owned());
+        if self.sync.replace(id.to_owned()).as_deref() != Some(id) {
+            self.named.clear();
+        }
         for event in events {
             assert_eq!(event.action, PRESENT, "SYNC gives who is present");
+            let key = (event.connection_id.clone(), event.client_id.clone());
+            assert!(self.named.insert(key), "a sync names {} twice", event.id);
             self.take(event, connection_id);
         }
         if cursor.is_empty() {

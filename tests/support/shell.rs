@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use courtside::call::{
-    Answer, ChannelCall, Delivered, Delivery, HistoryPage, HistoryQuery, Missing, RelayName, Request, Response, Roll,
+    Answer, ChannelCall, Delivered, Delivery, HistoryPage, HistoryQuery, RelayName, Request, Response, Roll, Rolled,
     Rules,
 };
 use courtside::channel::{self, Channel, Ticket};
@@ -53,8 +53,8 @@ impl Host {
             Input::Delivered { relay, attempt, answer } => self.delivered(&relay, attempt, answer, now_ms),
             Input::Roll { id, roll } => {
                 self.wake_relay(now_ms);
-                let answer = self.roll(&roll);
-                self.outputs.push(Output::Missing { id, answer });
+                let answer = self.roll(&roll, now_ms);
+                self.outputs.push(Output::Rolled { id, answer });
             }
             Input::Rolled { relay, attempt, answer } => {
                 self.channel_input(|channel, disk| channel.rolled(disk, &relay, attempt, answer, now_ms));
@@ -142,8 +142,13 @@ impl Host {
         answer
     }
 
-    fn roll(&mut self, roll: &Roll) -> Missing {
-        self.relay.as_ref().map_or_else(|| Missing(roll.connections.clone()), |relay| relay.roll(roll))
+    fn roll(&mut self, roll: &Roll, now_ms: u64) -> Rolled {
+        let Some(relay) = &mut self.relay else {
+            return Rolled { missing: roll.connections.clone(), ..Rolled::default() };
+        };
+        let (answer, effects) = relay.roll(roll, now_ms);
+        self.work.extend(effects.into_iter().map(Work::Relay));
+        answer
     }
 
     fn wake_channel(&mut self, rules: Option<Rules>, now_ms: u64) -> Result<(), ()> {
@@ -175,12 +180,20 @@ impl Host {
                 }
                 Err(error) => Err(error),
             },
-            Request::Subscribe(relay) => channel.subscribe(store, relay).map(Response::Subscribed),
+            Request::Count => match channel.count(ticket) {
+                Ok(()) => {
+                    self.waiting.insert(ticket, waiting);
+                    return self.channel_input(|channel, disk| channel.follow_up(disk, now_ms));
+                }
+                Err(error) => Err(error),
+            },
+            Request::Report(relay, census) => channel.report(store, &relay, census).map(Response::Reported),
+            Request::Subscribe(relay, census) => channel.subscribe(store, relay, census).map(Response::Subscribed),
             Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
             Request::History(query) => channel.history(store, &query, now_ms).map(Response::History),
             Request::Members(query) => channel.members(store, &query).map(Response::Members),
-            Request::Count => channel.counts(store).map(Response::Counts),
         };
+        self.channel_input(|channel, disk| channel.follow_up(disk, now_ms));
         self.reply(waiting, Some(answer), now_ms);
     }
 
@@ -195,7 +208,7 @@ impl Host {
         match effect {
             channel::Effect::Reply(ticket, answer) => {
                 if let Some(waiting) = self.waiting.remove(&ticket) {
-                    self.reply(waiting, Some(answer.map(Response::Published)), now_ms);
+                    self.reply(waiting, Some(answer), now_ms);
                 }
             }
             channel::Effect::Deliver { relay, attempt, delivery } if relay == self.name => {
@@ -205,7 +218,7 @@ impl Host {
             }
             channel::Effect::Roll { relay, attempt, roll } if relay == self.name => {
                 self.wake_relay(now_ms);
-                let answer = Some(self.roll(&roll));
+                let answer = Some(self.roll(&roll, now_ms));
                 self.channel_input(|channel, disk| channel.rolled(disk, &relay, attempt, answer, now_ms));
             }
             channel::Effect::Roll { relay, attempt, roll } => {

@@ -169,7 +169,7 @@ impl Stage {
                 let Output::Deliver { relay, attempt, .. } = call else { unreachable!("deliveries are answered so") };
                 return self.to_memory(CHANNEL, life, Input::Delivered { relay, attempt, answer: Some(answer) });
             }
-            Output::Missing { id, answer } => {
+            Output::Rolled { id, answer } => {
                 let (life, call) = self.waiting.remove(&id)?;
                 let Output::Roll { relay, attempt, .. } = call else { unreachable!("roll calls are answered so") };
                 return self.to_memory(CHANNEL, life, Input::Rolled { relay, attempt, answer: Some(answer) });

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use courtside::call::HistoryQuery;
+use courtside::limits::GRACE_MS;
 use courtside::serial::Position;
 use courtside::wire::Format;
 use serde_json::json;
 
 use super::client::{Client, Deed, Transport};
+use super::crowd;
 use super::ledger::{Ledger, Logged, tag_of};
 use super::presence::{ENTER, Key, LEAVE, UPDATE};
 use super::publish::{Act, Publish};
@@ -81,6 +83,7 @@ fn add_client(world: &mut World, persisted: &[bool], relays: usize) {
         let name = channel_name(channel, persisted[channel]);
         let mut plain = Subscription::new(name.clone(), channel, random.chance(800));
         plain.no_echo = random.chance(100);
+        plain.listens = random.chance(300);
         subscriptions.push(plain);
         if random.chance(200) {
             let mut qualified = Subscription::new(format!("[?rewind=4]{name}"), channel, true);
@@ -89,6 +92,7 @@ fn add_client(world: &mut World, persisted: &[bool], relays: usize) {
         }
     }
     let mut client = Client::new(echo, persisted.len(), subscriptions);
+    client.grace_ms = *world.random.pick(&[GRACE_MS, 5_000]);
     client.unsteady = world.weather.step_clock > 0;
     world.add_client(client, host, format);
 }
@@ -234,12 +238,17 @@ fn settle(world: &mut World) {
     for home in &mut world.homes {
         home.client.connect_at_ms = home.client.connect_at_ms.min(world.now_ms + 1_000);
     }
-    let until_ms = world.now_ms + CALM_MS;
     world.run_until(world.now_ms + CALM_MS / 2, |world, client| rest(world, client, 2_000));
+    crowd::part_with_one(world, pass);
     for home in &mut world.homes {
         home.client.calm = true;
     }
-    world.run_until(until_ms, |world, client| rest(world, client, 2_000));
+    pass(world, CALM_MS / 2);
+    crowd::check_occupancy(world, pass);
+}
+
+fn pass(world: &mut World, ms: u64) {
+    world.run_until(world.now_ms + ms, |world, client| rest(world, client, 2_000));
 }
 
 fn reckon(world: &mut World) -> Tally {

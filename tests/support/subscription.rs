@@ -45,6 +45,10 @@ pub struct Subscription {
     pub view: View,
     /// What is replayed by a rewind has no presence events; this ends with the first that comes.
     rewinds: bool,
+    /// It asks to be told how many are on the channel.
+    pub listens: bool,
+    /// What it was told last.
+    pub told: Option<Value>,
 }
 
 /// An ATTACH or DETACH that isn't answered.
@@ -74,6 +78,8 @@ impl Subscription {
             gaps: 0,
             view: View::default(),
             rewinds: false,
+            listens: false,
+            told: None,
         }
     }
 
@@ -96,6 +102,9 @@ impl Subscription {
         let mut params = BTreeMap::new();
         if let Some(rewind) = self.rewind {
             params.insert("rewind", rewind.to_string());
+        }
+        if self.listens {
+            params.insert("occupancy", "metrics".to_owned());
         }
         if self.no_echo {
             params.insert("echo", "false".to_owned());
@@ -225,6 +234,17 @@ impl Subscription {
 
     pub fn messages(&mut self, frame: &Frame, silent: Option<&str>, ledger: &mut Ledger) {
         if !self.hears() {
+            return;
+        }
+        if let [Message { name, data: Data::Text(text), .. }] = &frame.messages[..]
+            && name == "[meta]occupancy"
+        {
+            assert!(
+                self.listens && frame.channel_serial.is_none(),
+                "{} is told of its occupancy: {frame:?}",
+                self.name
+            );
+            self.told = Some(serde_json::from_str(text).expect("JSON"));
             return;
         }
         let mut messages = frame.messages.iter().enumerate();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use courtside::auth::App;
-use courtside::call::{Address, RelayName};
+use courtside::call::{Address, Occupancy, RelayName, Response};
 use courtside::name::ChannelName;
 use courtside::wire::{Encoded, Format};
 
@@ -42,6 +42,9 @@ pub struct World {
     pub homes: Vec<Home>,
     pub(super) links: HashMap<LinkId, Link>,
     pub(super) calls: HashMap<CallId, Call>,
+    /// Calls to channels, by which, to learn how many are on them; and what they answered.
+    pub(super) counting: HashMap<CallId, usize>,
+    pub counted: HashMap<usize, Occupancy>,
     pub(super) last_id: u64,
     pub ledger: Ledger,
 }
@@ -93,6 +96,8 @@ impl World {
             homes: Vec::new(),
             links: HashMap::new(),
             calls: HashMap::new(),
+            counting: HashMap::new(),
+            counted: HashMap::new(),
             last_id: 0,
             ledger: Ledger::new(persisted),
         }
@@ -116,6 +121,12 @@ impl World {
     pub(super) fn fresh(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
+    }
+
+    /// What the app says of a channel.
+    pub fn rules(&self, channel: usize) -> &courtside::auth::Rules {
+        let object = &self.hosts[channel];
+        object.app.rules(&object.address.as_ref().expect("a channel's object").channel)
     }
 
     pub fn clock_ms(&mut self, host: usize) -> u64 {
@@ -260,9 +271,12 @@ impl World {
                 let reply = Reply::Roll(relay, attempt);
                 self.call((host, life), callee, reply, |id| Input::Roll { id, roll: roll.clone() });
             }
+            Output::Answer { id, answer: Some(Ok(Response::Counts(counts))) } if self.counting.contains_key(&id) => {
+                self.counted.extend(self.counting.remove(&id).map(|channel| (channel, counts.occupancy)));
+            }
             Output::Answer { id, answer } => self.answer(id, answer.map_or(Said::Nothing, Said::Answer)),
             Output::Delivered { id, answer } => self.answer(id, Said::Delivered(answer)),
-            Output::Missing { id, answer } => self.answer(id, Said::Missing(answer)),
+            Output::Rolled { id, answer } => self.answer(id, Said::Rolled(answer)),
         }
     }
 

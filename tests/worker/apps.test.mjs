@@ -120,10 +120,31 @@ test('an admin token opens apps to who has it; without either nobody makes any',
 test('what has no effect yet is said', async () => {
   const app = await made({
     namespaces: [{ id: 'kept', persisted: true }, { id: 'push', pushEnabled: true }],
-    channels: [{ name: 'persisted:fixtures', presence: [{ clientId: 'ann', data: 'x' }] }],
+    limits: { presence: { maxMembers: 250 } },
   });
   assert.deepEqual(app.namespaces.map((/** @type {any} */ namespace) => namespace.notEffective), [undefined, ['pushEnabled']]);
-  assert.deepEqual(app.notEffective, ['channels']);
+  assert.deepEqual(app.notEffective, ['limits']);
+});
+
+test('an app begins with the members that were asked for, in REST and in realtime', async (t) => {
+  const presence = [
+    { clientId: 'client_bool', data: 'true' },
+    { clientId: 'client_decoded', data: '{"example":{"json":"Object"}}', encoding: 'json' },
+    { clientId: 'client_encoded', data: 'HO4cYSP8LybPYBPZPHQOtuD53yrD3YV3NBoTEYBh4U0N1QXHbtkfsDfTspKeLQFt', encoding: 'json/utf-8/cipher+aes-128-cbc/base64' },
+  ];
+  const { keys } = await made({ namespaces: [{ id: 'persisted', persisted: true }], channels: [{ name: 'persisted:fixtures', presence }] });
+  const key = keys[0].keyStr;
+  const response = await fetch(`${runtime.url}/channels/persisted:fixtures/presence?key=${key}`);
+  const listed = await response.json();
+  assert.deepEqual(listed.map((/** @type {any} */ { clientId, data, encoding }) => ({ clientId, data, ...encoding && { encoding } })), presence);
+  for (const useBinaryProtocol of [false, true]) {
+    const client = realtime(t, runtime, { key, useBinaryProtocol });
+    const members = await client.channels.get('persisted:fixtures').presence.get();
+    assert.deepEqual(members.map(({ clientId }) => clientId).sort(), presence.map(({ clientId }) => clientId));
+    assert.deepEqual(members.find(({ clientId }) => clientId === 'client_decoded')?.data, { example: { json: 'Object' } });
+    const history = await rest(runtime, { key, useBinaryProtocol }).channels.get('persisted:fixtures').presence.history();
+    assert.deepEqual(history.items.map(({ action }) => action), ['enter', 'enter', 'enter']);
+  }
 });
 
 test('secrets are in no other answer and in no log', async (t) => {

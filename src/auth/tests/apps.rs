@@ -63,6 +63,22 @@ fn rules_without_effect_are_named() {
 }
 
 #[test]
+fn the_number_of_members_is_a_rule() {
+    let app =
+        |max: &str| format!(r#"{{"apps":[{{"id":"a","keys":[],"namespaces":[{{"id":"n","maxMembers":{max}}}]}}]}}"#);
+    let rules = |max: &str| {
+        let apps = Apps::parse(&app(max)).unwrap();
+        let rules = apps.get(&AppId::parse("a").unwrap()).unwrap().rules(&channel("n:c")).clone();
+        crate::call::Rules::of(&rules).max_members
+    };
+    assert_eq!((rules("250"), rules("0"), rules("null")), (250, 0, 20_000));
+    assert_eq!(rules("1000000"), 20_000, "no more than a channel can have");
+    for wrong in ["-1", "1.5", "\"1\""] {
+        assert!(Apps::parse(&app(wrong)).unwrap_err().message.contains("maxMembers must be a whole number"));
+    }
+}
+
+#[test]
 fn apps_survive_storage() {
     let demo = demo();
     let bytes = rmp_serde::to_vec(&demo).unwrap();

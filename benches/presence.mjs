@@ -1,0 +1,125 @@
+/**
+ * What a crowd costs: `node benches/presence.mjs [members] [leavers] [joiners]`, 5,000, 1,000 and 1 unless said.
+ *
+ * So many connections enter one channel, some of them close and as many come, then joiners attach at once and get the
+ * set. For each step: the time it took, calls to channels, rows written, and CPU of the runtime. While joiners sync,
+ * somebody publishes: the slowest of these messages is told too. Everything shares one machine and one runtime, as in the
+ * other benchmarks.
+ */
+import fs from 'node:fs';
+import { setUp, build } from '../.ci/setup.mjs';
+import { startRuntime } from '../tests/worker/runtime.mjs';
+
+const [members, leavers, joiners] = [5_000, 1_000, 1].map((usual, index) => Number(process.argv[2 + index] ?? usual));
+setUp();
+build();
+const inFront = ['crowd-entry.mjs'].map((file) => new URL(`lib/${file}`, import.meta.url).pathname);
+const runtime = await startRuntime(undefined, { inFront });
+const pid = await runtime.workerdPid();
+const url = `${runtime.url.replace('http', 'ws')}/?key=demo.key1:local-only&clientId=`;
+
+const [ATTACH, ATTACHED, PRESENCE, MESSAGE, SYNC, CLOSE, HAS_PRESENCE] = [10, 11, 14, 15, 16, 7, 1];
+
+/** A connection that is attached. `wants` says what it is to be told. @param {string} name @param {string} wants */
+function attach(name, wants) {
+  const socket = new WebSocket(url + name);
+  const began = performance.now();
+  /** @type {(value: any) => void} */
+  let attached;
+  /** @type {(value: any) => void} */
+  let synced;
+  const client = {
+    socket, name, members: 0, slowest: 0, messages: 0,
+    send: (/** @type {object} */ frame) => socket.send(JSON.stringify(frame)),
+    attached: new Promise((resolve) => { attached = resolve; }),
+    synced: new Promise((resolve) => { synced = resolve; }),
+  };
+  socket.onopen = () => client.send({ action: ATTACH, channel: 'crowd', params: { modes: wants } });
+  socket.onmessage = ({ data }) => {
+    const frame = JSON.parse(data);
+    if (frame.action === ATTACHED) {
+      attached(performance.now() - began);
+      if (!(frame.flags & HAS_PRESENCE)) synced(performance.now() - began);
+    } else if (frame.action === SYNC) {
+      client.members += frame.presence.length;
+      if (frame.channelSerial.endsWith(':')) synced(performance.now() - began);
+    } else if (frame.action === MESSAGE) {
+      for (const message of frame.messages) client.slowest = Math.max(client.slowest, performance.now() - Number(message.data));
+      client.messages += frame.messages.length;
+    }
+  };
+  return client;
+}
+
+/** User and system, over the runtime's whole life. */
+function cpuSeconds() {
+  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** @param {string} what @param {() => Promise<string | void>} act */
+async function step(what, act) {
+  const before = { ...await counts(), cpu: cpuSeconds(), at: performance.now() };
+  const more = await act();
+  const seconds = (performance.now() - before.at) / 1000;
+  const after = await counts();
+  console.log(`| ${what} | ${seconds.toFixed(2)} | ${after.calls - before.calls} | ${after.rows - before.rows} | `
+    + `${(cpuSeconds() - before.cpu).toFixed(2)} | ${more ?? ''} |`);
+}
+
+/** @returns {Promise<{ calls: number, rows: number }>} */
+const counts = async () => (await fetch(`${runtime.url}/bench/counts`)).json();
+
+/** @param {number} count */
+async function present(count) {
+  const { body } = await (async () => {
+    const response = await fetch(`${runtime.url}/channels/crowd?key=demo.key1:local-only`);
+    return { body: await response.json() };
+  })();
+  if (body.status.occupancy.metrics.presenceMembers === count) return;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await present(count);
+}
+
+/** Some at a time: the runtime takes so many handshakes, and no more. @param {number} from @param {number} to */
+async function enter(from, to) {
+  const entered = [];
+  for (let index = from; index < to; index += 100) {
+    const some = Array.from({ length: Math.min(100, to - index) }, (_, at) => attach(`member${index + at}`, 'presence'));
+    await Promise.all(some.map(({ attached }) => attached));
+    for (const { send } of some) send({ action: PRESENCE, msgSerial: 0, channel: 'crowd', presence: [{ action: 2, data: 'here' }] });
+    entered.push(...some);
+  }
+  return entered;
+}
+
+console.log('| step | s | calls to channels | rows written | CPU s | |\n|---|---|---|---|---|---|');
+/** @type {Awaited<ReturnType<typeof enter>>} */
+let crowd = [];
+await step(`${members} enter`, async () => {
+  crowd = await enter(0, members);
+  await present(members);
+});
+await step(`${leavers} leave, and as many enter`, async () => {
+  for (const { send } of crowd.splice(0, leavers)) send({ action: CLOSE });
+  await present(members - leavers);
+  crowd.push(...await enter(members, members + leavers));
+  await present(members);
+});
+await step(`${joiners} join and get the set`, async () => {
+  const publisher = attach('publisher', 'publish');
+  const listener = attach('listener', 'subscribe');
+  await Promise.all([publisher.attached, listener.attached]);
+  let serial = 0;
+  const timer = setInterval(() => publisher.send({
+    action: MESSAGE, msgSerial: serial++, channel: 'crowd', messages: [{ name: 'live', data: `${performance.now()}` }],
+  }), 20);
+  const late = Array.from({ length: joiners }, (_, index) => attach(`late${index}`, 'presence_subscribe'));
+  const took = await Promise.all(late.map(({ synced }) => synced));
+  clearInterval(timer);
+  const short = late.filter((client) => client.members !== members);
+  if (short.length > 0) throw new Error(`a joiner got ${short[0].members} of ${members} members`);
+  return `full set after ${Math.max(...took).toFixed(0)} ms at most; the slowest of ${listener.messages} live messages took ${listener.slowest.toFixed(0)} ms`;
+});
+await runtime.stop();
+process.exit();

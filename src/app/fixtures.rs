@@ -1,0 +1,76 @@
+//! The members that an app is made with: permanent, held by no connection, there until the app ends (protocol.md § 12.4).
+
+use serde_json::{Map, Value, json};
+
+use super::creation::list;
+use crate::auth::{App, Identity};
+use crate::call::{Address, ChannelCall, Fate, Hold, Publish, PublishKey, RelayName, Request, Rules, Submission};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{FIXTURE_CHANNELS_MAX, FIXTURES_MAX_BYTES, MEMBERS_PER_CONNECTION_MAX};
+use crate::name::{AppId, ChannelName};
+use crate::presence;
+use crate::wire::Format;
+use crate::wire::inbound::{InboundMessages, from_bytes};
+
+/// The connection that all of them say they are of. Nobody has it: those of clients are random, and hold no `.`.
+fn connection_id(app: &AppId) -> String {
+    format!("{}.fixtures", app.as_str())
+}
+
+fn hold() -> Hold {
+    Hold { relay: RelayName::nobody(), grace_ms: 0 }
+}
+
+/// The calls that enter the members of a body's `channels`. Fails with 40000, saying where, for a channel that is none,
+/// with 40009 when they say too much, and as [`presence::check`] does for each member.
+pub fn entering(app: &App, body: &Map<String, Value>) -> Result<Vec<ChannelCall>, ErrorInfo> {
+    let channels = list(body, "channels", FIXTURE_CHANNELS_MAX)?;
+    let bytes: usize = channels.iter().map(|channel| channel.to_string().len()).sum();
+    if bytes > FIXTURES_MAX_BYTES {
+        return Err(Code::TooLarge.because("the app has too much in it"));
+    }
+    let mut calls = Vec::new();
+    for (index, channel) in channels.iter().enumerate() {
+        let wrong = |error: ErrorInfo| ErrorInfo { message: format!("channels[{index}]: {}", error.message), ..error };
+        calls.extend(entering_one(app, channel, index as u64).map_err(wrong)?);
+    }
+    Ok(calls)
+}
+
+fn entering_one(app: &App, channel: &Value, index: u64) -> Result<Option<ChannelCall>, ErrorInfo> {
+    let fields = channel.as_object().ok_or_else(|| Code::BadRequest.because("must be an object"))?;
+    let name = fields.get("name").and_then(Value::as_str).ok_or_else(|| Code::BadRequest.because("has no name"))?;
+    let name = ChannelName::parse(name)?.owner();
+    let members = list(fields, "presence", MEMBERS_PER_CONNECTION_MAX)?;
+    if members.is_empty() {
+        return Ok(None);
+    }
+    // As a client would send them, so that what they may hold and how it is read have one home.
+    let members = json!(members).to_string();
+    let mut events = from_bytes::<InboundMessages>(members.as_bytes(), Format::Json)?.into_records();
+    for event in &mut events {
+        (event.action, event.id) = (Some(presence::ENTER), None);
+    }
+    let connection_id = connection_id(app.id());
+    let (deeds, _) = presence::check(events, &Identity::Wildcard, None, &connection_id, index)?;
+    let content = Submission::Presence { hold: hold(), deeds };
+    let publish = Publish { key: PublishKey::Serial(index), connection_id: Some(connection_id), content };
+    Ok(Some(call(app.id(), name.clone(), Rules::of(app.rules(&name)), publish)))
+}
+
+/// The calls by which they leave these channels.
+pub fn leaving(id: &AppId, app: Option<&App>, channels: &str) -> Vec<ChannelCall> {
+    let mut calls = Vec::new();
+    for name in channels.lines().filter_map(|name| ChannelName::parse(name).ok()) {
+        let content = Submission::Fate { hold: hold(), fate: Fate::Left };
+        let key = PublishKey::Request(format!("deleted!{}", id.as_str()));
+        let publish = Publish { key, connection_id: Some(connection_id(id)), content };
+        let rules = app.map_or(crate::auth::Rules::NONE, |app| app.rules(&name));
+        calls.push(call(id, name, Rules::of(rules), publish));
+    }
+    calls
+}
+
+fn call(app: &AppId, channel: ChannelName, rules: Rules, publish: Publish) -> ChannelCall {
+    ChannelCall { to: Address { app: app.clone(), channel }, rules, request: Request::Publish(vec![publish]) }
+}

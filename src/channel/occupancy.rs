@@ -1,0 +1,229 @@
+//! How many are on the channel, over all relays (protocol.md § 16.4).
+//!
+//! Each relay knows whom it has. A channel asks all of them for whoever asks it, so that its answer is true when it is
+//! given; who asks meanwhile waits for the next round. While somebody listens, relays say by themselves when something
+//! changed, at bounded pace, and all are asked now and then: one that died says nothing. The sum goes to the relays that
+//! have listeners, and is kept nowhere.
+
+use super::store::{Store, StoreError};
+use super::{Channel, Effect, Meta, Ticket};
+use crate::call::{Answer, Census, Counts, Occupancy, RelayName, Response, Roll};
+use crate::error::Code;
+use crate::limits::{
+    ACTIVE_MS, COUNTS_WAITING_MAX, OCCUPANCY_FLIP_MS, OCCUPANCY_INTERVAL_MS, ROLL_ANSWER_MS, ROLL_INTERVAL_MS,
+};
+
+#[derive(Debug, Default)]
+pub struct Occupants {
+    /// What relays said last. A list: there are few.
+    said: Vec<(RelayName, Census)>,
+    /// What listeners were told last, if all of them were, and when.
+    told: Option<Occupancy>,
+    told_at_ms: u64,
+    /// When all relays are asked again, while somebody listens.
+    ask_at_ms: u64,
+    open: Vec<Question>,
+    /// Who waits for the questions that are open, and who for the next.
+    counting: Vec<Ticket>,
+    waiting: Vec<Ticket>,
+}
+
+#[derive(Debug)]
+struct Question {
+    attempt: u64,
+    relay: RelayName,
+    since_ms: u64,
+    /// It was asked for those who count.
+    counts: bool,
+}
+
+impl Occupants {
+    /// A relay says whom it has. One that says the same again was not told, or has lost what it was told.
+    pub fn hear(&mut self, relay: &RelayName, census: Census) {
+        let before = self.note(relay, census);
+        let is_new = before.is_none_or(|before| before == census || before.listeners == 0);
+        if census.listeners > 0 && is_new {
+            self.told = None;
+        }
+    }
+
+    pub fn forget(&mut self, relay: &RelayName) {
+        self.said.retain(|(known, _)| known != relay);
+    }
+
+    pub fn answered(&mut self, relay: &RelayName, attempt: u64, census: Option<Census>, now_ms: u64) {
+        self.open.retain(|question| question.attempt != attempt);
+        match census {
+            Some(census) => drop(self.note(relay, census)),
+            // Its last word counts until it speaks again; what it was told may be lost.
+            None => {
+                if !self.knows(relay) {
+                    self.note(relay, Census::default());
+                }
+                (self.told, self.told_at_ms) = (None, now_ms + OCCUPANCY_INTERVAL_MS);
+            }
+        }
+    }
+
+    /// Gives what it said before.
+    fn note(&mut self, relay: &RelayName, census: Census) -> Option<Census> {
+        if let Some((_, known)) = self.said.iter_mut().find(|(known, _)| known == relay) {
+            return Some(std::mem::replace(known, census));
+        }
+        self.said.push((relay.clone(), census));
+        None
+    }
+
+    fn knows(&self, relay: &RelayName) -> bool {
+        self.said.iter().any(|(known, _)| known == relay)
+    }
+
+    fn has_listeners(&self) -> bool {
+        self.said.iter().any(|(_, census)| census.listeners > 0)
+    }
+
+    fn is_asked(&self, relay: &RelayName) -> bool {
+        self.open.iter().any(|question| question.relay == *relay)
+    }
+
+    fn sum(&self, members: usize) -> Occupancy {
+        let mut sum = Occupancy::default();
+        self.said.iter().for_each(|(_, census)| sum.add(&census.here));
+        sum.set_members(members);
+        sum
+    }
+
+    /// When listeners are to be told of this, if it is news.
+    fn due_ms(&self, sum: &Occupancy) -> Option<u64> {
+        let pause_ms = match &self.told {
+            Some(told) if told == sum => return None,
+            Some(told) if !sum.turns(told) => OCCUPANCY_INTERVAL_MS,
+            _ => OCCUPANCY_FLIP_MS,
+        };
+        Some(self.told_at_ms + pause_ms)
+    }
+}
+
+impl Channel {
+    /// Counts for a caller, who is answered by [`Effect::Reply`]. Fails with 42911 when too many wait already.
+    pub fn count(&mut self, ticket: Ticket) -> Answer<()> {
+        if self.occupants.waiting.len() >= COUNTS_WAITING_MAX {
+            return Err(Code::ChannelRateLimited.because("too many ask for this channel's occupancy; try again"));
+        }
+        self.occupants.waiting.push(ticket);
+        Ok(())
+    }
+
+    /// A relay says whom it has now. Gives whether it is to go on with that.
+    pub fn report(&mut self, store: &mut impl Store, relay: &RelayName, census: Census) -> Answer<bool> {
+        self.occupants.hear(relay, census);
+        if census.here.is_empty() {
+            self.feeds.doubt(relay);
+        }
+        self.keep_listened(store).map_err(super::storage_failed)?;
+        Ok(self.meta.listened)
+    }
+
+    /// What follows from calls and answers: deliveries, and what those who count and those who listen wait for.
+    pub fn follow_up(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
+        let mut effects = self.feed(store, now_ms);
+        let overdue = |question: &&Question| question.since_ms + ROLL_ANSWER_MS <= now_ms;
+        let overdue: Vec<_> =
+            self.occupants.open.iter().filter(overdue).map(|q| (q.relay.clone(), q.attempt)).collect();
+        overdue.iter().for_each(|(relay, attempt)| self.occupants.answered(relay, *attempt, None, now_ms));
+        self.answer_counts(now_ms, &mut effects);
+        match self.keep_listened(store) {
+            Ok(()) if self.meta.listened => self.tell_listeners(now_ms, &mut effects),
+            Ok(()) => {}
+            Err(_) => {
+                let again_ms = now_ms + OCCUPANCY_INTERVAL_MS;
+                (self.occupants.told_at_ms, self.occupants.ask_at_ms) = (again_ms, again_ms);
+            }
+        }
+        effects
+    }
+
+    fn answer_counts(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        while !self.occupants.open.iter().any(|question| question.counts) {
+            let sum = self.occupants.sum(self.holders.count());
+            let is_active = !sum.is_empty() || self.is_recent(now_ms);
+            self.listing.is_doubted |= !is_active;
+            let counts = Counts { occupancy: sum, is_active };
+            let answer = |ticket| Effect::Reply(ticket, Ok(Response::Counts(counts)));
+            effects.extend(std::mem::take(&mut self.occupants.counting).into_iter().map(answer));
+            if self.occupants.waiting.is_empty() {
+                return;
+            }
+            self.occupants.counting = std::mem::take(&mut self.occupants.waiting);
+            for relay in self.feeds.relays() {
+                self.ask(relay, None, true, now_ms, effects);
+            }
+        }
+    }
+
+    fn tell_listeners(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        let asks_all = self.occupants.ask_at_ms <= now_ms;
+        let mut are_known = true;
+        for relay in self.feeds.relays() {
+            let is_known = self.occupants.knows(&relay);
+            are_known &= is_known;
+            if (asks_all || !is_known) && !self.occupants.is_asked(&relay) {
+                self.ask(relay, None, false, now_ms, effects);
+            }
+        }
+        if asks_all {
+            self.occupants.ask_at_ms = now_ms + ROLL_INTERVAL_MS;
+        }
+        let sum = self.occupants.sum(self.holders.count());
+        if !are_known || self.occupants.due_ms(&sum).is_none_or(|due_ms| due_ms > now_ms) {
+            return;
+        }
+        (self.occupants.told, self.occupants.told_at_ms) = (Some(sum), now_ms);
+        let mut listening = Vec::new();
+        for (relay, _) in self.occupants.said.iter().filter(|(_, census)| census.listeners > 0) {
+            listening.push(relay.clone());
+        }
+        listening.into_iter().for_each(|relay| self.ask(relay, Some(sum), false, now_ms, effects));
+    }
+
+    fn ask(
+        &mut self,
+        relay: RelayName,
+        occupancy: Option<Occupancy>,
+        counts: bool,
+        now_ms: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let attempt = self.holders.next_roll();
+        self.occupants.open.push(Question { attempt, relay: relay.clone(), since_ms: now_ms, counts });
+        let roll = Roll { channel: self.meta.address.channel.clone(), connections: Vec::new(), occupancy };
+        effects.push(Effect::Roll { relay, attempt, roll });
+    }
+
+    /// Remembers whether somebody listens: a channel that lost its memory asks who. Nobody does only when all have said so.
+    pub(super) fn keep_listened(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
+        let listened = self.occupants.has_listeners();
+        let is_known = || self.feeds.relays().iter().all(|relay| self.occupants.knows(relay));
+        if listened == self.meta.listened || !(listened || is_known()) {
+            return Ok(());
+        }
+        self.occupants.told = None;
+        self.save_meta(store, Meta { listened, ..self.meta.clone() })
+    }
+
+    /// Whether something was published a moment ago.
+    pub(super) fn is_recent(&self, now_ms: u64) -> bool {
+        self.log.tip().time_ms() + ACTIVE_MS > now_ms
+    }
+
+    pub(super) fn occupancy_deadline(&self) -> Option<u64> {
+        let open = self.occupants.open.iter().map(|question| question.since_ms + ROLL_ANSWER_MS).min();
+        if !self.meta.listened {
+            return open;
+        }
+        // What waits for answers is due when they come, or don't.
+        let is_waiting = self.feeds.relays().iter().any(|relay| self.occupants.is_asked(relay));
+        let told = self.occupants.due_ms(&self.occupants.sum(self.holders.count())).filter(|_| !is_waiting);
+        [open, told, Some(self.occupants.ask_at_ms)].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,192 @@
+//! Whom this relay has on a channel, and who of them is told how many are there in all (protocol.md § 16.4).
+//!
+//! Connections are counted where they come and go, so that the number is always at hand. The channel is told of changes
+//! while somebody listens to it, here or elsewhere: at once of the first and the last of a kind, of others at its pace.
+
+use std::collections::BTreeMap;
+
+use super::attachment::Attachment;
+use super::session::Session;
+use super::{Effect, Pending, Relay, SocketId};
+use crate::auth::Operations;
+use crate::call::{Answer, Census, Occupancy, Request, Response, Wanted};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{OCCUPANCY_FLIP_MS, OCCUPANCY_INTERVAL_MS};
+use crate::name::ChannelName;
+use crate::wire::Format;
+use crate::wire::flags::Modes;
+use crate::wire::outbound::occupancy_frame;
+
+/// What a relay has said of a channel, and what it was told.
+#[derive(Debug, Default)]
+pub struct Reports {
+    pub census: Census,
+    /// What the channel knows; absent when that is not known.
+    reported: Option<Census>,
+    reported_at_ms: u64,
+    is_reporting: bool,
+    /// The channel wants to hear of changes.
+    pub wanted: bool,
+    /// The channel's occupancy, as it said last.
+    told: Option<Occupancy>,
+}
+
+impl Reports {
+    /// The channel knows all of this.
+    pub fn known(&mut self) -> Census {
+        self.reported = Some(self.census);
+        self.census
+    }
+
+    fn are_wanted(&self) -> bool {
+        self.wanted || self.census.listeners > 0 || self.reported.is_some_and(|reported| reported.listeners > 0)
+    }
+
+    pub fn due_ms(&self, now_ms: u64) -> Option<u64> {
+        if self.is_reporting || !self.are_wanted() || self.reported == Some(self.census) {
+            return None;
+        }
+        let flips = self.reported.is_some_and(|reported| self.census.turns(&reported));
+        let pause_ms = if flips { OCCUPANCY_FLIP_MS } else { OCCUPANCY_INTERVAL_MS };
+        Some((self.reported_at_ms + pause_ms).max(now_ms))
+    }
+}
+
+impl Relay {
+    /// Counts a connection on a channel (1), or no longer (-1): before and after anything changes that it counts by.
+    pub(super) fn count(&mut self, socket: SocketId, owner: &ChannelName, change: i32) {
+        let Some(session) = self.sessions.get(&socket) else { return };
+        let (mut is_there, mut listens, mut modes) = (false, false, Modes::NONE);
+        for (name, attachment) in session.attachments.iter().filter(|(name, _)| name.is_of(owner)) {
+            let granted = attachment.granted(session.grant.capability.operations(name));
+            (is_there, modes) = (true, modes.union(granted));
+            listens |= attachment.params.occupancy().is_some();
+        }
+        let Some(feed) = self.feeds.get_mut(owner).filter(|_| is_there) else { return };
+        let census = &mut feed.reports.census;
+        census.here.count(modes, change);
+        census.listeners = census.listeners.saturating_add_signed(if listens { change } else { 0 });
+    }
+
+    /// The same on all its channels.
+    pub(super) fn count_all(&mut self, socket: SocketId, change: i32) {
+        let Some(session) = self.sessions.get(&socket) else { return };
+        let mut owners: Vec<ChannelName> = Vec::new();
+        for name in session.attachments.keys() {
+            if !owners.iter().any(|owner| name.is_of(owner)) {
+                owners.push(name.owner());
+            }
+        }
+        owners.iter().for_each(|owner| self.count(socket, owner, change));
+    }
+
+    /// Says whom it has, now or when it is due.
+    pub(super) fn plan_report(&mut self, owner: &ChannelName, now_ms: u64) {
+        match self.feeds.get(owner).and_then(|feed| feed.report_due_ms(now_ms)) {
+            Some(due_ms) if due_ms <= now_ms => self.report(owner, now_ms),
+            Some(due_ms) => self.reports_due_ms = Some(self.reports_due_ms.map_or(due_ms, |known| known.min(due_ms))),
+            None => {}
+        }
+    }
+
+    fn report(&mut self, owner: &ChannelName, now_ms: u64) {
+        let Some(feed) = self.feeds.get_mut(owner) else { return };
+        (feed.reports.is_reporting, feed.reports.reported_at_ms) = (true, now_ms);
+        let request = Request::Report(self.name.clone(), feed.reports.known());
+        self.call(owner, Pending::Report(owner.clone()), request);
+    }
+
+    /// Nobody is on the channel any more, here.
+    pub(super) fn report_end(&mut self, owner: &ChannelName, reports: &Reports) {
+        if reports.are_wanted() {
+            let request = Request::Report(self.name.clone(), Census::default());
+            self.call(owner, Pending::Report(owner.clone()), request);
+        }
+    }
+
+    pub(super) fn reported(&mut self, owner: &ChannelName, answer: Answer<Response>, now_ms: u64) {
+        let Some(feed) = self.feeds.get_mut(owner) else { return };
+        feed.reports.is_reporting = false;
+        match answer {
+            Ok(Response::Reported(wanted)) => feed.reports.wanted = wanted,
+            _ => feed.reports.reported = None,
+        }
+        self.plan_report(owner, now_ms);
+    }
+
+    pub(super) fn tick_reports(&mut self, now_ms: u64) {
+        if self.reports_due_ms.is_none_or(|due_ms| due_ms > now_ms) {
+            return;
+        }
+        self.reports_due_ms = None;
+        let mut due = Vec::new();
+        for (owner, _) in self.feeds.iter().filter(|(_, feed)| feed.report_due_ms(now_ms).is_some()) {
+            due.push(owner.clone());
+        }
+        due.iter().for_each(|owner| self.plan_report(owner, now_ms));
+    }
+
+    /// The channel says how many are there in all. Those who listen are told what is news to them.
+    pub(super) fn tell_occupancy(&mut self, owner: &ChannelName, occupancy: &Occupancy, now_ms: u64) {
+        let Some(feed) = self.feeds.get_mut(owner) else { return };
+        feed.reports.wanted = true;
+        let before = feed.reports.told.replace(*occupancy);
+        let members: Vec<_> = feed.members.iter().cloned().collect();
+        let mut kinds: Vec<Wanted> = Vec::new();
+        for (socket, name) in &members {
+            if let Some(wanted) = self.listens(*socket, name)
+                && !kinds.contains(&wanted)
+            {
+                kinds.push(wanted);
+            }
+        }
+        for kind in kinds.into_iter().filter(|kind| before.is_none_or(|before| kind.differs(occupancy, &before))) {
+            let mut alike: BTreeMap<(Format, &ChannelName), Vec<SocketId>> = BTreeMap::new();
+            for (socket, name) in &members {
+                let listens = self.listens(*socket, name) == Some(kind);
+                if let Some(session) = self.sessions.get_mut(socket).filter(|_| listens) {
+                    session.last_sent_ms = now_ms;
+                    alike.entry((session.format, name)).or_default().push(*socket);
+                }
+            }
+            let data = occupancy.to_json(kind).to_string();
+            for ((format, name), sockets) in alike {
+                let frame = occupancy_frame(name.as_str(), &data, now_ms, format);
+                self.effects.push(Effect::Send { sockets, frame });
+            }
+        }
+    }
+
+    /// What an attachment that is live wants to be told.
+    fn listens(&self, socket: SocketId, name: &ChannelName) -> Option<Wanted> {
+        let session = self.sessions.get(&socket)?;
+        let attachment = session.attachments.get(name).filter(|attachment| attachment.is_live())?;
+        let wanted = attachment.params.occupancy()?;
+        let modes = attachment.granted(session.grant.capability.operations(name));
+        modes.contains(Modes::SUBSCRIBE).then_some(wanted)
+    }
+
+    /// An attachment went live: it is told how many there are, or the channel is asked.
+    pub(super) fn begin_listening(&mut self, socket: SocketId, name: &ChannelName, now_ms: u64) {
+        let Some(wanted) = self.listens(socket, name) else { return };
+        let owner = name.owner();
+        let (Some(feed), Some(session)) = (self.feeds.get(&owner), self.sessions.get(&socket)) else { return };
+        match &feed.reports.told {
+            Some(told) => {
+                let data = told.to_json(wanted).to_string();
+                let frame = occupancy_frame(name.as_str(), &data, now_ms, session.format);
+                self.send_encoded(socket, frame, now_ms);
+            }
+            None if feed.reports.is_reporting => {}
+            None => self.report(&owner, now_ms),
+        }
+    }
+}
+
+/// Fails with 40160 when an attachment wants to be told of occupancy and its connection may not know it.
+pub fn admit_listener(session: &Session, name: &ChannelName, attachment: &Attachment) -> Result<(), ErrorInfo> {
+    match attachment.params.occupancy().is_none() || session.grant.permits(name, Operations::CHANNEL_METADATA) {
+        true => Ok(()),
+        false => Err(Code::NotPermitted.because("the capability does not allow to see this channel's occupancy")),
+    }
+}

@@ -1,0 +1,72 @@
+//! The status of a channel, and those in use, over REST.
+
+use courtside::error::Code;
+use serde_json::{Value, json};
+
+use crate::world::{World, get};
+
+/// Channels that were just published on.
+fn used(names: &[&str]) -> World {
+    let mut world = World::new();
+    for name in names {
+        world.publish(name, &["m"]);
+        world.listed.insert(name.to_string());
+    }
+    world
+}
+
+fn ids(page: &Value) -> Vec<&str> {
+    page.as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_status_has_all_numbers() {
+    let reply = World::new().send(get("/channels/never:used"));
+    let zero = json!({
+        "connections": 0, "publishers": 0, "subscribers": 0, "presenceConnections": 0, "presenceMembers": 0,
+        "presenceSubscribers": 0, "objectPublishers": 0, "objectSubscribers": 0,
+    });
+    let status = json!({"isActive": true, "occupancy": {"metrics": zero}});
+    assert_eq!(reply.json, json!({"channelId": "never:used", "name": "never:used", "status": status}));
+}
+
+#[test]
+fn channels_in_use_are_listed_page_by_page() {
+    let mut world = used(&["chat:a", "chat:b", "chat:c", "score", "[meta]log"][..4]);
+    let all = world.send(get("/channels")).json;
+    assert_eq!(all.as_array().unwrap().len(), 4);
+    assert_eq!(all[0], world.send(get("/channels/chat:a")).json, "each with its status");
+    assert_eq!(ids(&world.send(get("/channels").query("by", "id")).json), ["chat:a", "chat:b", "chat:c", "score"]);
+    let asked = get("/channels").query("by", "id").query("prefix", "chat:").query("limit", "2");
+    let mut pages = Vec::new();
+    world.walk(asked, |page| pages.push(ids(&page.json).iter().map(|id| id.to_string()).collect::<Vec<_>>()));
+    assert_eq!(pages, [vec!["chat:a", "chat:b"], vec!["chat:c"]]);
+    let link = world.send(get("/channels").query("by", "id").query("limit", "1")).header("Link").unwrap().to_owned();
+    assert!(link.starts_with("<./channels?limit=1&by=id>; rel=\"first\", "), "{link}");
+}
+
+#[test]
+fn what_the_list_names_and_nobody_uses_is_left_out() {
+    let mut world = used(&["a", "b"]);
+    world.now_ms += 120_000;
+    world.publish("b", &["m"]);
+    assert_eq!(ids(&world.send(get("/channels").query("by", "id")).json), ["b"]);
+}
+
+#[test]
+fn nobody_sees_channels_that_are_not_theirs_to_see() {
+    let mut world = used(&["a", "open:b"]);
+    let by_id = || get("/channels").query("by", "id");
+    assert_eq!(ids(&world.send(by_id().key("demo.open:local-only")).json), ["open:b"]);
+    let reply = world.send(by_id().key("demo.publisher:local-only"));
+    assert_eq!(reply.code(), Code::NotPermitted.number());
+}
+
+#[test]
+fn what_cannot_be_listed_is_refused() {
+    let mut world = used(&["a"]);
+    for (name, value) in [("by", "name"), ("limit", "0"), ("limit", "x"), ("cursor", "!"), ("cursor", "OmE")] {
+        let reply = world.send(get("/channels").query(name, value));
+        assert_eq!(reply.code(), Code::BadParameter.number(), "{name}={value}");
+    }
+}

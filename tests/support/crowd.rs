@@ -1,0 +1,119 @@
+//! Who is on the channels when nothing fails any more: members leave when they should, neither sooner nor later, and the
+//! numbers that are told are those of the connections that there are.
+
+use std::collections::BTreeMap;
+
+use courtside::call::{ChannelCall, Occupancy, Request, Rules, Wanted};
+use courtside::limits::GRACE_MS;
+use serde_json::{Value, json};
+
+use super::client::Deed;
+use super::host::{CallId, Input};
+use super::presence::ENTER;
+use super::publish::{Act, Publish};
+use super::subscription::State;
+use super::trace::note;
+use super::world::{Event, World};
+
+/// How long a call and what follows from it take at most when nothing fails.
+const SOON_MS: u64 = 2_000;
+
+/// A client with a member detaches, closes, or is lost and stays away for a while.
+pub fn part_with_one(world: &mut World, pass: impl Fn(&mut World, u64)) {
+    let Some((client, at)) = pick(world) else { return };
+    let (name, channel) = (world.homes[client].client.subscriptions[at].name.clone(), at_channel(world, client, at));
+    let act = Some(Act { action: ENTER, client_id: "parting".to_owned(), known: None });
+    let publish = Publish { name, channel, tag: "parting".to_owned(), messages: 0, own_id: false, act };
+    let deeds = world.homes[client].client.publish(publish, false);
+    world.perform(client, deeds);
+    pass(world, SOON_MS);
+    let connection_id = world.homes[client].client.connection_id.clone().expect("it is connected");
+    assert!(members(world, channel, &connection_id) > 0, "client {client} entered and is not there");
+    let now_ms = world.now_ms;
+    let home = &mut world.homes[client];
+    let deeds = match world.random.below(3) {
+        // All attachments to the channel, whatever their names.
+        0 => {
+            let of_channel = home.client.subscriptions.iter_mut().filter(|at| at.channel == channel);
+            let attached = of_channel.filter(|at| at.state == State::Attached);
+            attached.map(|at| Deed::Send(at.detach(now_ms))).collect()
+        }
+        1 => home.client.close(now_ms),
+        _ => {
+            note(now_ms, format_args!("client {client} is lost"));
+            let deeds = home.client.hang_up(now_ms);
+            home.client.connect_at_ms = now_ms + 3 * GRACE_MS;
+            let grace_ms = home.client.grace_ms;
+            world.perform(client, deeds);
+            pass(world, grace_ms - SOON_MS);
+            assert!(members(world, channel, &connection_id) > 0, "client {client}'s members leave too soon");
+            pass(world, SOON_MS);
+            Vec::new()
+        }
+    };
+    world.perform(client, deeds);
+    pass(world, SOON_MS);
+    assert_eq!(members(world, channel, &connection_id), 0, "client {client}'s members are ghosts");
+}
+
+/// A client that is settled and attached, and where.
+fn pick(world: &mut World) -> Option<(usize, usize)> {
+    let mut found = Vec::new();
+    for client in 0..world.homes.len() {
+        for at in 0..world.homes[client].client.subscriptions.len() {
+            let settled = world.homes[client].client.settled(at);
+            if settled.is_some_and(|at| at.state == State::Attached) {
+                found.push((client, at));
+            }
+        }
+    }
+    (!found.is_empty()).then(|| *world.random.pick(&found))
+}
+
+fn at_channel(world: &World, client: usize, at: usize) -> usize {
+    world.homes[client].client.subscriptions[at].channel
+}
+
+fn members(world: &World, channel: usize, connection_id: &str) -> usize {
+    world.hosts[channel].disk.present().keys().filter(|(connection, _)| connection == connection_id).count()
+}
+
+/// What each channel says of itself is the truth, and so is what listeners were told last.
+pub fn check_occupancy(world: &mut World, pass: impl Fn(&mut World, u64)) {
+    for channel in 0..world.channels {
+        let call = ChannelCall {
+            to: world.hosts[channel].address.clone().expect("a channel's object"),
+            rules: Rules::of(world.rules(channel)),
+            request: Request::Count,
+        };
+        let id = CallId(world.fresh());
+        world.counting.insert(id, channel);
+        world.after(1, Event::Turn { host: channel, life: None, input: Input::Call { id, call } });
+    }
+    pass(world, SOON_MS);
+    for channel in 0..world.channels {
+        let truth = truth(world, channel);
+        let counted = world.counted.get(&channel).map(told);
+        assert_eq!(counted.as_ref(), Some(&truth), "channel {channel} counts wrong");
+        for (index, home) in world.homes.iter().enumerate() {
+            for at in home.client.subscriptions.iter().filter(|at| at.channel == channel && at.listens && at.wanted) {
+                assert_eq!(at.told.as_ref(), Some(&truth), "client {index} is told wrong at {}", at.name);
+            }
+        }
+    }
+}
+
+fn told(occupancy: &Occupancy) -> Value {
+    occupancy.to_json(Wanted::ALL)
+}
+
+fn truth(world: &World, channel: usize) -> Value {
+    let is_there = |at: &super::subscription::Subscription| at.channel == channel && at.state == State::Attached;
+    let connections = world.homes.iter().filter(|home| home.client.subscriptions.iter().any(is_there)).count();
+    let members = world.hosts[channel].disk.present().len();
+    json!({"metrics": BTreeMap::from([
+        ("connections", connections), ("publishers", connections), ("subscribers", connections),
+        ("presenceConnections", connections), ("presenceMembers", members), ("presenceSubscribers", connections),
+        ("objectPublishers", 0), ("objectSubscribers", 0),
+    ])})
+}
