@@ -267,6 +267,15 @@ pub const BATCH_MAX_MESSAGES: usize = 1_000;
 /// Messages in a page of history when the request doesn't say.
 pub const HISTORY_DEFAULT_LIMIT: usize = 100;
 
+/// How long a request may wait for something to come to a channel. Shorter than proxies wait for an answer.
+pub const WAIT_MAX_S: u64 = 30;
+
+/// Requests that wait at one channel, and bytes of entries in the page that each gets; a page has one entry at least. The
+/// largest publish there is wakes them all at 500 × (64 + 16) KiB, 40 MB; one of 1 KB at 0.5 MB. An object answers about
+/// 1,000 requests a second, and those who are answered come back.
+pub const WAITING_READERS_MAX: usize = 500;
+pub const WAITING_PAGE_BYTES: usize = 16 * 1024;
+
 /// The last time that a serial can have: a thousand positions each, in the 53 bits that JavaScript keeps exact.
 pub const TIME_MAX_MS: u64 = (1 << 53) / 1_000;
 

@@ -14,6 +14,7 @@ pub mod history;
 mod holders;
 mod log;
 mod members;
+mod readers;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,7 @@ use dedup::{Suspicion, Window};
 use feed::Feeds;
 use holders::Holders;
 use log::{Batch, Log};
+use readers::Readers;
 use store::{Store, StoreError};
 
 /// Between two tries to read what is stored.
@@ -47,6 +49,8 @@ pub enum Effect {
     Reply(Ticket, Answer<Published>),
     /// Call a relay and hand its answer, or the failure, to [`Channel::delivered`] with the same attempt.
     Deliver { relay: RelayName, attempt: u64, delivery: Delivery },
+    /// Answer a waiting reader.
+    Page(Ticket, Answer<HistoryPage>),
     /// Ask a relay, and hand its answer, or the failure, to [`Channel::rolled`] with the same attempt.
     Roll { relay: RelayName, attempt: u64, roll: Roll },
 }
@@ -70,6 +74,7 @@ pub struct Channel {
     window: Option<Window>,
     feeds: Feeds,
     holders: Holders,
+    readers: Readers,
     pending: Vec<(Ticket, Vec<Publish>)>,
     pending_bytes: usize,
     /// A write failed, and what is stored hasn't been read since.
@@ -107,6 +112,7 @@ impl Channel {
             window: None,
             feeds,
             holders: Holders::restore(stored.members, now_ms),
+            readers: Readers::default(),
             pending: Vec::new(),
             pending_bytes: 0,
             stale: false,
@@ -237,7 +243,8 @@ impl Channel {
     /// When [`Channel::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
         let log = self.log.deadline(&self.meta.rules);
-        [self.feeds.deadline(), log, self.holders.deadline(), self.mend_at_ms].into_iter().flatten().min()
+        let readers = self.readers.deadline();
+        [self.feeds.deadline(), log, self.holders.deadline(), readers, self.mend_at_ms].into_iter().flatten().min()
     }
 
     fn write(
@@ -337,7 +344,11 @@ impl Channel {
 
     fn feed(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
         match self.reload(store) {
-            Ok(()) => self.feeds.pump(store, &self.log, &self.meta, self.holders.count(), now_ms),
+            Ok(()) => {
+                let mut effects = self.feeds.pump(store, &self.log, &self.meta, self.holders.count(), now_ms);
+                effects.extend(self.wake_readers(store, now_ms));
+                effects
+            }
             Err(_) => {
                 self.mend_at_ms = Some(now_ms + MEND_PAUSE_MS);
                 Vec::new()

@@ -1,7 +1,7 @@
 //! How connections begin, go on elsewhere, and end (protocol.md §§ 4, 6, 11.7).
 
 use super::connection_key::{ConnectionKey, Generations};
-use super::session::{Opening, Record, Session};
+use super::session::{Attach, Opening, Record, Session};
 use super::{Effect, Relay, SocketId};
 use crate::auth::{Credentials, Grant};
 use crate::call::Fate;
@@ -22,7 +22,7 @@ pub struct Parted {
 
 impl Relay {
     /// A socket whose credentials were checked. `fresh_id` is random and names the connection, unless it resumes another.
-    pub fn open(&mut self, socket: SocketId, opening: Opening, fresh_id: String, now_ms: u64) -> Vec<Effect> {
+    pub fn open(&mut self, socket: SocketId, mut opening: Opening, fresh_id: String, now_ms: u64) -> Vec<Effect> {
         let resumed = opening.resume.clone().map(|key| self.resume(&key, &opening, now_ms));
         let (connection_id, generations, error) = match resumed {
             Some(Ok((connection_id, generations))) => (connection_id, generations, None),
@@ -30,6 +30,7 @@ impl Relay {
             None => (fresh_id, Generations::FIRST, None),
         };
         let key = ConnectionKey { connection_id, shard: self.shard, generation: generations.current };
+        let attach = std::mem::take(&mut opening.attach);
         let mut session = Session::new(opening, key, generations.resumed, now_ms);
         session.void_at_ms = self.void_at_ms(&session.grant);
         let connected = session.connected(&self.secret, error.as_ref());
@@ -38,6 +39,9 @@ impl Relay {
         self.sessions.insert(socket, session);
         self.touch(socket);
         self.send_encoded(socket, connected, now_ms);
+        for Attach { channel, serial, params } in attach {
+            self.attach(socket, &channel, serial.as_deref(), 0, params, now_ms);
+        }
         self.finish()
     }
 

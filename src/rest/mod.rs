@@ -178,10 +178,12 @@ fn for_caller(
             publish::begin(request, &channel, caller, form, &context.random)
         }
         Route::Messages(channel) | Route::History(channel) => {
-            history::begin(request, &channel, caller, form, history::Kind::Messages)
+            history::begin(request, &channel, caller, form, history::Kind::Messages, context.now_ms)
         }
         Route::Presence(channel) => presence::begin(request, &channel, caller, form),
-        Route::PresenceHistory(channel) => history::begin(request, &channel, caller, form, history::Kind::Presence),
+        Route::PresenceHistory(channel) => {
+            history::begin(request, &channel, caller, form, history::Kind::Presence, context.now_ms)
+        }
         Route::PresenceBatch => presence::begin_batch(request, caller, form),
         Route::Channel(channel) => status::begin(&channel, caller, form),
         Route::Batch => batch::begin(request, caller, form, &context.random),

@@ -22,7 +22,7 @@ use super::storage::SqlStore;
 use super::{calls, config, directory, relay_storage, watching};
 use crate::auth::App;
 use crate::call::{
-    Address, Answer, ChannelCall, Delivered, Delivery, Missing, Published, RelayName, Request, Response, Roll, Rules,
+    Address, Answer, ChannelCall, Delivered, Delivery, Missing, RelayName, Request, Response, Roll, Rules,
 };
 use crate::channel::store::StoreError;
 use crate::channel::{self, Channel, Ticket};
@@ -69,7 +69,7 @@ pub struct Host {
     sockets: Sockets,
     pub(super) relay: Option<Relay>,
     channel: Option<Channel>,
-    /// Who waits for a commit.
+    /// Who waits for a commit, of its own or another's.
     waiting: HashMap<Ticket, Waiting>,
     last_ticket: u64,
     awake: bool,
@@ -82,7 +82,7 @@ enum Waiting {
     /// The relay core beside it.
     Beside(Ticket),
     /// Another object's call, or the router's.
-    Caller(oneshot::Sender<Answer<Published>>),
+    Caller(oneshot::Sender<Answer<Response>>),
 }
 
 enum Work {
@@ -221,11 +221,26 @@ impl Host {
             },
             Request::Subscribe(relay) => channel.subscribe(store, relay).map(Response::Subscribed),
             Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
-            Request::History(query) => channel.history(store, &query, now_ms).map(Response::History),
+            Request::History(query) => match channel.await_history(store, ticket, query, now_ms) {
+                Some(answer) => answer.map(Response::History),
+                None => {
+                    self.waiting.insert(ticket, waiting);
+                    return None;
+                }
+            },
             Request::Members(query) => channel.members(store, &query).map(Response::Members),
             Request::Count => channel.counts(store).map(Response::Counts),
         };
         Some((waiting, answer))
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: Answer<Response>) {
+        match self.waiting.remove(&ticket) {
+            Some(Waiting::Beside(ticket)) => self.answer_relay(ticket, Some(answer)),
+            // The caller may have gone; a publish is in the log all the same.
+            Some(Waiting::Caller(sender)) => drop(sender.send(answer)),
+            None => {}
+        }
     }
 
     fn answer_relay(&mut self, ticket: Ticket, answer: Option<Answer<Response>>) {
@@ -338,7 +353,7 @@ pub async fn call(host: &HostRef, call: ChannelCall) -> Answer<Response> {
     match answered {
         Some((_, answer)) => answer,
         None => match receiver.await {
-            Ok(answer) => answer.map(Response::Published),
+            Ok(answer) => answer,
             Err(_) => Err(Code::InternalChannel.because("the channel was interrupted; try again")),
         },
     }
@@ -416,16 +431,9 @@ fn perform_relay(host: &HostRef, effect: relay::Effect) {
 fn perform_channel(host: &HostRef, effect: channel::Effect) {
     match effect {
         channel::Effect::Reply(ticket, answer) => {
-            let waiting = host.borrow_mut().waiting.remove(&ticket);
-            match waiting {
-                Some(Waiting::Beside(ticket)) => {
-                    host.borrow_mut().answer_relay(ticket, Some(answer.map(Response::Published)));
-                }
-                // The caller may have gone; the publish is in the log all the same.
-                Some(Waiting::Caller(sender)) => drop(sender.send(answer)),
-                None => {}
-            }
+            host.borrow_mut().answer(ticket, answer.map(Response::Published));
         }
+        channel::Effect::Page(ticket, answer) => host.borrow_mut().answer(ticket, answer.map(Response::History)),
         channel::Effect::Deliver { relay, attempt, delivery } if host.borrow().is_own(&relay) => {
             let host = &mut *host.borrow_mut();
             let answer = host.take_delivery(&delivery);

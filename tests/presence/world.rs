@@ -312,6 +312,7 @@ impl World {
                 let effects = channel.delivered(&mut self.store, &relay, attempt, answer, self.now_ms);
                 self.queue_channel(effects);
             }
+            channel::Effect::Page(..) => unreachable!("nobody asks to wait"),
             channel::Effect::Roll { relay, attempt, roll } => {
                 *self.calls.entry("roll").or_default() += 1;
                 let at = index(&relay, &self.relays);

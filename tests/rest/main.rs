@@ -11,4 +11,5 @@ mod presence;
 mod publishing;
 mod tokens;
 mod revocations;
+mod waiting;
 mod world;

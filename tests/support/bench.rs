@@ -61,7 +61,7 @@ pub fn publish(
                 }));
             }
             channel::Effect::Deliver { attempt, delivery, .. } => deliveries.push((attempt, delivery)),
-            channel::Effect::Roll { .. } => {}
+            channel::Effect::Roll { .. } | channel::Effect::Page(..) => {}
         }
     }
     (places, deliveries)
