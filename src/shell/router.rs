@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
+use wasm_bindgen::JsValue;
 use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Context, Env, Headers, Request, Response, Result, WebSocketPair, event};
 
@@ -20,11 +21,15 @@ use crate::name::{AppId, ChannelName};
 use crate::pinned;
 use crate::relay::session::Opening;
 use crate::rest::{self, Reply, Step};
-use crate::wire::outbound::Outbound;
-use crate::wire::{Format, action};
+use crate::transport::comet::{self, Verb};
+use crate::transport::{Mode, refusal};
+use crate::wire::Format;
 
 /// Carries a [`Handover`] from the router to an object. Set by us on every upgrade, so a client's own is overwritten.
 const HANDOVER: &str = "courtside-handover";
+
+/// Carries the connection's key, to an object that holds connections over HTTP.
+pub const CONNECTION_KEY: &str = "courtside-connection-key";
 
 /// Where a request came from, as the platform says.
 const ADDRESS: &str = "cf-connecting-ip";
@@ -40,6 +45,8 @@ pub struct Handover {
     pub opening: Opening,
     /// The channel whose own object is to hold it.
     pub channel: Option<(Address, Rules)>,
+    /// How its responses go, if it is over HTTP.
+    pub mode: Option<Mode>,
 }
 
 impl Handover {
@@ -71,6 +78,9 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawRespo
     }
     if request.path() == "/" {
         return env.assets("ASSETS")?.fetch_request(request).await.map(RawResponse::from);
+    }
+    if request.path().starts_with("/comet/") {
+        return comet(request, &env).await;
     }
     rest(request, &env).await.map(RawResponse::from)
 }
@@ -130,18 +140,18 @@ async fn read_rest(mut request: Request) -> Result<rest::Request> {
         headers,
         host,
         is_secure,
-        body: read_body(&mut request).await?,
+        body: read_body(&mut request, BATCH_BODY_MAX_BYTES).await?,
     })
 }
 
-/// Keeps no more than the core would look at. The rest is read all the same: a client that is cut off while it sends never
-/// sees why.
-async fn read_body(request: &mut Request) -> Result<Vec<u8>> {
+/// Keeps no more than the core would look at: one byte beyond the bound. The rest is read all the same: a client that is
+/// cut off while it sends never sees why.
+pub async fn read_body(request: &mut Request, max_bytes: usize) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     if let Ok(mut stream) = request.stream() {
         while let Some(chunk) = stream.next().await {
             let chunk = chunk?;
-            if body.len() <= BATCH_BODY_MAX_BYTES {
+            if body.len() <= max_bytes {
                 body.extend_from_slice(&chunk);
             }
         }
@@ -149,11 +159,16 @@ async fn read_body(request: &mut Request) -> Result<Vec<u8>> {
     Ok(body)
 }
 
-fn write_reply(reply: Reply) -> Result<Response> {
+pub fn headers_of(reply: &Reply) -> Result<Headers> {
     let headers = Headers::new();
     for (name, value) in &reply.headers {
         headers.set(name, value)?;
     }
+    Ok(headers)
+}
+
+pub fn write_reply(reply: Reply) -> Result<Response> {
+    let headers = headers_of(&reply)?;
     let response = match reply.status {
         204 => Response::empty()?,
         _ => Response::from_bytes(reply.body)?,
@@ -205,17 +220,57 @@ async fn hand_over(
         let rules = Rules::of(found.app.rules(&name));
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });
-    Ok(Handover { opening: Opening::from_query(grant, presented.query, is_secure), channel })
+    Ok(Handover { opening: Opening::from_query(grant, presented.query, is_secure), channel, mode: None })
+}
+
+/// A connection over HTTP, or a request that belongs to one.
+async fn comet(request: Request, env: &Env) -> Result<RawResponse> {
+    let (verb, key) = match comet::route(request.method().as_ref(), &request.path()) {
+        Ok(route) => route,
+        Err(reply) => return write_reply(reply).map(RawResponse::from),
+    };
+    let url = request.inner().url();
+    let query = query_pairs(&url);
+    let authorization = request.headers().get("authorization")?;
+    let address = request.headers().get(ADDRESS)?.unwrap_or_default();
+    let presented = Presented { authorization: authorization.as_deref(), client_id: None, query: &query };
+    let entered = hand_over(env, &presented, &address, origin(&url).1).await;
+    let response = match (verb, entered) {
+        (_, Err(error)) => Err(error),
+        (Verb::Connect, Ok(handover)) => match comet::open(&query, handover.opening) {
+            Ok((opening, mode)) => {
+                let handover = Handover { opening, channel: None, mode: Some(mode) };
+                let (class, name) = handover.object();
+                let headers = object([(HANDOVER, BASE64URL.encode(pinned::encode(&handover)).into())]);
+                let init = object([("headers", headers.into())]);
+                Ok(calls::fetch(env, class, &name, calls::CONNECT_URL, &init).await?)
+            }
+            Err(error) => Err(error),
+        },
+        (verb, Ok(handover)) => {
+            let app = handover.opening.grant.app().as_str();
+            let headers = object([(CONNECTION_KEY, key.into())]);
+            let (method, body) = (request.method().to_string(), request.inner().body());
+            let init = object([
+                ("method", method.into()),
+                ("headers", headers.into()),
+                ("body", body.map_or(JsValue::UNDEFINED, JsValue::from)),
+            ]);
+            Ok(calls::fetch(env, calls::RELAY, &format!("{app}/0"), calls::comet_url(verb), &init).await?)
+        }
+    };
+    match response {
+        Ok(response) => Ok(response),
+        Err(error) => write_reply(comet::refused(&error)).map(RawResponse::from),
+    }
 }
 
 /// Accepts, says what is wrong, and closes. What may pass is told as DISCONNECTED, so that the client tries again.
 pub fn refuse(error: &ErrorInfo, format: Format) -> Result<Response> {
     let pair = WebSocketPair::new()?;
     pair.server.accept()?;
-    let may_pass = error.status_code >= 500 || error.status_code == 429;
-    let action = if may_pass { action::DISCONNECTED } else { action::ERROR };
-    let frame = Outbound { action, error: Some(error), ..Outbound::default() }.encode(format);
-    let socket: Socket = wasm_bindgen::JsCast::unchecked_into(wasm_bindgen::JsValue::from(pair.server.as_ref()));
+    let frame = refusal(error).encode(format);
+    let socket: Socket = wasm_bindgen::JsCast::unchecked_into(JsValue::from(pair.server.as_ref()));
     let said = socket.send(&frame_value(&frame)).and_then(|()| socket.close(1000, ""));
     said.map_err(worker::Error::from)?;
     Response::from_websocket(pair.client)
