@@ -65,6 +65,31 @@ impl Relay {
         Ok((key.connection_id, Generations { current: current + 1, resumed: Some(key.generation) }))
     }
 
+    /// The way out of the connection whose key this is, for a request that belongs to it. Fails with 80017 when it was
+    /// closed, and with 80003 when it goes on elsewhere, or is not known (any more): its client comes back, and resumes.
+    pub fn find(&self, text: &str) -> Result<SocketId, ErrorInfo> {
+        let absent = || Code::Disconnected.because("no connection has this key now; reconnect and resume");
+        let claimed = ConnectionKey::claimed(text).ok_or_else(absent)?;
+        if self.parted.get(&claimed.connection_id).is_some_and(|parted| parted.closed) {
+            return Err(Code::ConnectionClosed.into());
+        }
+        let proved = |client_id| ConnectionKey::verify(text, &self.secret, client_id).is_some();
+        let found =
+            self.connections.get(&claimed.connection_id).and_then(|socket| Some((socket, self.sessions.get(socket)?)));
+        match found {
+            Some((socket, session)) if session.key == claimed && proved(session.grant.client_id.as_str()) => {
+                Ok(*socket)
+            }
+            _ => Err(absent()),
+        }
+    }
+
+    /// The key that the connection with this way out has now.
+    pub fn key(&self, socket: SocketId) -> Option<String> {
+        let session = self.sessions.get(&socket)?;
+        Some(session.key.sign(&self.secret, session.grant.client_id.as_str()))
+    }
+
     /// Ends the transport that the connection still has, if the key is good.
     fn supersede(&mut self, socket: SocketId, key: &ConnectionKey, now_ms: u64) -> Result<(), ErrorInfo> {
         let Some(session) = self.sessions.get(&socket) else { return Ok(()) };

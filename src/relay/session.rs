@@ -38,6 +38,9 @@ pub struct Opening {
     pub resume: Option<String>,
     /// Whether the client is spoken to over TLS.
     pub is_secure: bool,
+    /// Whether the platform keeps the session's record when the object loses its memory. Without one the client comes back
+    /// by itself, and resumes.
+    pub is_kept: bool,
     /// What it is attached to without asking.
     pub attach: Vec<Attach>,
 }
@@ -80,6 +83,7 @@ impl Opening {
             grace_ms: grace.clamp(GRACE_MIN_MS, GRACE_MAX_MS),
             resume: value("resume").or(value("recover")).filter(|key| !key.is_empty()).map(str::to_owned),
             is_secure,
+            is_kept: true,
             attach: attach.into_iter().collect(),
         }
     }
@@ -103,6 +107,7 @@ pub struct Session {
     /// When a revocation ends it, if one does.
     pub void_at_ms: Option<u64>,
     pub is_secure: bool,
+    pub is_kept: bool,
     /// The record that the socket carries is out of date.
     pub dirty: bool,
 }
@@ -123,6 +128,7 @@ impl Session {
             prompted: expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS),
             void_at_ms: None,
             is_secure: opening.is_secure,
+            is_kept: opening.is_kept,
             dirty: false,
             grant: opening.grant,
         }
@@ -305,6 +311,7 @@ impl Record {
             prompted: self.prompted,
             void_at_ms: None,
             is_secure: self.is_secure,
+            is_kept: true,
             dirty: false,
         }
     }

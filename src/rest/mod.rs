@@ -132,7 +132,7 @@ pub fn apps_named(request: &Request) -> Vec<AppId> {
 pub fn begin(request: &Request, mut context: Context<'_>) -> Step {
     let form = Form::of(request);
     if request.method == "OPTIONS" {
-        return Step::Reply(reply::preflight());
+        return Step::Reply(Reply::preflight());
     }
     let route = match Route::find(&request.path) {
         Ok(route) => route,

@@ -16,6 +16,7 @@ use worker::{Delay, Env, console_error};
 use super::alarm::{Alarm, keep_alarm};
 use super::platform::{ObjectState, Socket, now_ms, random_id};
 use super::relay_storage::Watch;
+use super::responses::{self, Responses};
 use super::sockets::Sockets;
 use super::sql::Database;
 use super::storage::SqlStore;
@@ -30,6 +31,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::name::AppId;
 use crate::relay::session::{Opening, Record};
 use crate::relay::{self, Relay, SocketId};
+use crate::transport::{self, Links};
 use crate::wire::Format;
 
 /// A handle to an object's state, for the object's struct and for what runs in the background.
@@ -66,7 +68,10 @@ pub struct Host {
     pub(super) env: Env,
     class: Class,
     pub(super) store: SqlStore,
-    sockets: Sockets,
+    pub(super) sockets: Sockets,
+    /// The connections that are no sockets.
+    pub(super) links: Links,
+    pub(super) responses: Responses,
     pub(super) relay: Option<Relay>,
     channel: Option<Channel>,
     /// Who waits for a commit, of its own or another's.
@@ -88,6 +93,7 @@ enum Waiting {
 enum Work {
     Relay(relay::Effect),
     Channel(channel::Effect),
+    Link(transport::Effect),
 }
 
 impl Host {
@@ -99,6 +105,8 @@ impl Host {
             class,
             store,
             sockets: Sockets::default(),
+            links: Links::default(),
+            responses: Responses::default(),
             relay: None,
             channel: None,
             waiting: HashMap::new(),
@@ -163,12 +171,40 @@ impl Host {
         Ticket(self.last_ticket)
     }
 
+    /// Whether a client may come in.
+    pub(super) fn admit(&mut self, opening: &Opening, channel: Option<&(Address, Rules)>) -> Result<(), ErrorInfo> {
+        if let Some((address, rules)) = channel {
+            self.channel_for(Some((address, *rules))).map_err(failed)?;
+        }
+        let app = opening.grant.app().clone();
+        self.relay_for(&app, channel.map(|(address, _)| address))?.admit(&opening.grant, now_ms())
+    }
+
+    pub(super) fn begin(&mut self, socket: SocketId, opening: Opening) {
+        if let Some(relay) = &mut self.relay {
+            let effects = relay.open(socket, opening, random_id(), now_ms());
+            self.relay_effects(effects);
+        }
+    }
+
     pub(super) fn relay_effects(&mut self, effects: Vec<relay::Effect>) {
         self.work.extend(effects.into_iter().map(Work::Relay));
     }
 
     fn channel_effects(&mut self, effects: Vec<channel::Effect>) {
         self.work.extend(effects.into_iter().map(Work::Channel));
+    }
+
+    pub(super) fn link_effects(&mut self, effects: Vec<transport::Effect>) {
+        self.work.extend(effects.into_iter().map(Work::Link));
+    }
+
+    /// A connection has lost its way out.
+    pub(super) fn lost(&mut self, socket: SocketId) {
+        if let Some(relay) = &mut self.relay {
+            let effects = relay.lost(socket, now_ms());
+            self.relay_effects(effects);
+        }
     }
 
     /// Takes in the sockets that outlived the object's memory.
@@ -278,7 +314,7 @@ impl Host {
     pub(super) fn deadline(&self) -> Option<u64> {
         let relay = self.relay.as_ref().and_then(Relay::deadline);
         let channel = self.channel.as_ref().and_then(Channel::deadline);
-        [relay, channel].into_iter().flatten().min()
+        [relay, channel, self.links.deadline()].into_iter().flatten().min()
     }
 }
 
@@ -304,20 +340,16 @@ pub async fn open(
     watching::begin(host, &opening.grant, channel.as_ref().map(|(address, _)| address)).await?;
     {
         let host = &mut *host.borrow_mut();
-        if let Some((address, rules)) = &channel {
-            host.channel_for(Some((address, *rules))).map_err(failed)?;
-        }
-        let app = opening.grant.app().clone();
-        host.relay_for(&app, channel.as_ref().map(|(address, _)| address))?.admit(&opening.grant, now_ms())?;
-        let full = |_| Code::Unavailable.because("this server holds all the connections it can; try again");
-        let socket = host.sockets.accept(&host.state, socket).map_err(full)?;
-        if let Some(relay) = &mut host.relay {
-            let effects = relay.open(socket, opening, random_id(), now_ms());
-            host.relay_effects(effects);
-        }
+        host.admit(&opening, channel.as_ref())?;
+        let socket = host.sockets.accept(&host.state, socket).map_err(|_| full())?;
+        host.begin(socket, opening);
     }
     drive(host);
     Ok(())
+}
+
+pub(super) fn full() -> ErrorInfo {
+    Code::Unavailable.because("this server holds all the connections it can; try again")
 }
 
 pub fn message(host: &HostRef, socket: &Socket, bytes: &[u8], format: Format) {
@@ -337,10 +369,7 @@ pub fn closed(host: &HostRef, socket: &Socket) {
         let host = &mut *host.borrow_mut();
         let Some(socket) = host.sockets.id_of(&host.state, socket) else { return };
         host.sockets.remove(socket);
-        if let Some(relay) = &mut host.relay {
-            let effects = relay.lost(socket, now_ms());
-            host.relay_effects(effects);
-        }
+        host.lost(socket);
     }
     drive(host);
 }
@@ -383,6 +412,8 @@ pub fn alarm(host: &HostRef) -> Result<(), StoreError> {
             let effects = relay.tick(now_ms);
             host.relay_effects(effects);
         }
+        let effects = host.links.tick(now_ms);
+        host.link_effects(effects);
         if let Some(channel) = &mut host.channel {
             let effects = channel.tick(&mut host.store, now_ms);
             host.channel_effects(effects);
@@ -399,6 +430,7 @@ pub(super) fn drive(host: &HostRef) {
         match next {
             Some(Work::Relay(effect)) => perform_relay(host, effect),
             Some(Work::Channel(effect)) => perform_channel(host, effect),
+            Some(Work::Link(effect)) => responses::perform(host, effect),
             None => break,
         }
     }
@@ -408,9 +440,19 @@ pub(super) fn drive(host: &HostRef) {
 
 fn perform_relay(host: &HostRef, effect: relay::Effect) {
     match effect {
-        relay::Effect::Send { sockets, frame } => host.borrow().sockets.send(&sockets, &frame),
+        relay::Effect::Send { sockets, frame } => {
+            let host = &mut *host.borrow_mut();
+            host.sockets.send(&sockets, &frame);
+            let effects = host.links.send(&sockets, frame, now_ms());
+            host.link_effects(effects);
+        }
         relay::Effect::Save { socket, record } => host.borrow().sockets.save(socket, &record),
-        relay::Effect::Close { socket } => host.borrow_mut().sockets.close(socket),
+        relay::Effect::Close { socket } => {
+            let host = &mut *host.borrow_mut();
+            host.sockets.close(socket);
+            let effects = host.links.close(socket, now_ms());
+            host.link_effects(effects);
+        }
         relay::Effect::Call { ticket, call } if host.borrow().own_address() == Some(&call.to) => {
             let host = &mut *host.borrow_mut();
             if let Some((_, answer)) = host.call(call, Waiting::Beside(ticket)) {

@@ -8,8 +8,8 @@ use worker::{
 
 use super::host::{self, Class};
 use super::platform::{ObjectState, Socket};
-use super::router::Handover;
-use super::watching;
+use super::router::{CONNECTION_KEY, Handover};
+use super::{responses, watching};
 use crate::call::{self, Answer, ChannelCall, Delivery, Notice, Roll};
 use crate::error::ErrorInfo;
 use crate::pinned;
@@ -88,7 +88,13 @@ fn plain(socket: &WebSocket) -> Socket {
 
 async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     let host = host::find(id);
+    if let Some(key) = request.headers().get(CONNECTION_KEY)? {
+        return responses::comet(&host, &mut request, &key).await;
+    }
     if let Some(handover) = Handover::read(request.headers())? {
+        if handover.mode.is_some() {
+            return responses::connect(&host, handover).await;
+        }
         let pair = WebSocketPair::new()?;
         let format = handover.opening.format;
         return match host::open(&host, plain(&pair.server), handover.opening, handover.channel).await {

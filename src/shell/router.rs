@@ -7,24 +7,30 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
+use wasm_bindgen::JsValue;
 use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Context, Env, Headers, Request, Response, Result, WebSocketPair, event};
 
 use super::platform::{Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes};
 use super::{calls, config, directory};
 use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
-use crate::call::{self, Address, Rules};
+use crate::call::{self, Address, Answer, Rules};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BATCH_BODY_MAX_BYTES;
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
 use crate::relay::session::Opening;
 use crate::rest::{self, Reply, Step};
-use crate::wire::outbound::Outbound;
-use crate::wire::{Format, action};
+use crate::transport::comet::{self, Verb};
+use crate::transport::events::{self, Place};
+use crate::transport::{Mode, refusal};
+use crate::wire::Format;
 
 /// Carries a [`Handover`] from the router to an object. Set by us on every upgrade, so a client's own is overwritten.
 const HANDOVER: &str = "courtside-handover";
+
+/// Carries the connection's key, to an object that holds connections over HTTP.
+pub const CONNECTION_KEY: &str = "courtside-connection-key";
 
 /// Where a request came from, as the platform says.
 const ADDRESS: &str = "cf-connecting-ip";
@@ -40,6 +46,10 @@ pub struct Handover {
     pub opening: Opening,
     /// The channel whose own object is to hold it.
     pub channel: Option<(Address, Rules)>,
+    /// How its responses go, if it is over HTTP.
+    pub mode: Option<Mode>,
+    /// The channels of a stream of events, and how far its reader is.
+    pub places: Vec<Place>,
 }
 
 impl Handover {
@@ -71,6 +81,12 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawRespo
     }
     if request.path() == "/" {
         return env.assets("ASSETS")?.fetch_request(request).await.map(RawResponse::from);
+    }
+    if request.path().starts_with("/comet/") {
+        return comet(request, &env).await;
+    }
+    if events::is_stream(&request.path()) {
+        return event_stream(request, &env).await;
     }
     rest(request, &env).await.map(RawResponse::from)
 }
@@ -130,18 +146,18 @@ async fn read_rest(mut request: Request) -> Result<rest::Request> {
         headers,
         host,
         is_secure,
-        body: read_body(&mut request).await?,
+        body: read_body(&mut request, BATCH_BODY_MAX_BYTES).await?,
     })
 }
 
-/// Keeps no more than the core would look at. The rest is read all the same: a client that is cut off while it sends never
-/// sees why.
-async fn read_body(request: &mut Request) -> Result<Vec<u8>> {
+/// Keeps no more than the core would look at: one byte beyond the bound. The rest is read all the same: a client that is
+/// cut off while it sends never sees why.
+pub async fn read_body(request: &mut Request, max_bytes: usize) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     if let Ok(mut stream) = request.stream() {
         while let Some(chunk) = stream.next().await {
             let chunk = chunk?;
-            if body.len() <= BATCH_BODY_MAX_BYTES {
+            if body.len() <= max_bytes {
                 body.extend_from_slice(&chunk);
             }
         }
@@ -149,11 +165,16 @@ async fn read_body(request: &mut Request) -> Result<Vec<u8>> {
     Ok(body)
 }
 
-fn write_reply(reply: Reply) -> Result<Response> {
+pub fn headers_of(reply: &Reply) -> Result<Headers> {
     let headers = Headers::new();
     for (name, value) in &reply.headers {
         headers.set(name, value)?;
     }
+    Ok(headers)
+}
+
+pub fn write_reply(reply: Reply) -> Result<Response> {
+    let headers = headers_of(&reply)?;
     let response = match reply.status {
         204 => Response::empty()?,
         _ => Response::from_bytes(reply.body)?,
@@ -163,41 +184,43 @@ fn write_reply(reply: Reply) -> Result<Response> {
 
 /// A WebSocket. Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
 async fn connect(request: Request, env: &Env) -> Result<RawResponse> {
-    let url = request.inner().url();
-    let query = query_pairs(&url);
+    let query = query_pairs(&request.inner().url());
     let format = if query.iter().any(|(name, value)| name == "format" && value == "msgpack") {
         Format::Msgpack
     } else {
         Format::Json
     };
-    let authorization = request.headers().get("authorization")?;
-    let address = request.headers().get(ADDRESS)?.unwrap_or_default();
-    let presented = Presented { authorization: authorization.as_deref(), client_id: None, query: &query };
-    let handover = match hand_over(env, &presented, &address, origin(&url).1).await {
-        Ok(handover) => handover,
-        Err(error) => return refuse(&error, format).map(RawResponse::from),
-    };
+    let named = query.iter().find(|(name, _)| name == "channel").map(|(_, value)| value.as_str());
+    match hand_over(env, &request, &query, named).await {
+        Ok(handover) => pass_on(env, &handover).await,
+        Err(error) => refuse(&error, format).map(RawResponse::from),
+    }
+}
+
+/// Gives a connection to the object that will hold it.
+async fn pass_on(env: &Env, handover: &Handover) -> Result<RawResponse> {
     let (class, name) = handover.object();
-    let handover = BASE64URL.encode(pinned::encode(&handover));
-    let headers = object([("upgrade", "websocket".into()), (HANDOVER, handover.into())]);
+    let text: JsValue = BASE64URL.encode(pinned::encode(handover)).into();
+    let headers = match handover.mode {
+        None => object([(HANDOVER, text), ("upgrade", "websocket".into())]),
+        Some(_) => object([(HANDOVER, text)]),
+    };
     let response = calls::fetch(env, class, &name, calls::CONNECT_URL, &object([("headers", headers.into())])).await;
     response.map_err(worker::Error::from)
 }
 
-async fn hand_over(
-    env: &Env,
-    presented: &Presented<'_>,
-    address: &str,
-    is_secure: bool,
-) -> std::result::Result<Handover, ErrorInfo> {
+/// A connection whose credentials are good. `named` is the one channel that it will use, if it says so.
+async fn hand_over(env: &Env, request: &Request, query: &[(String, String)], named: Option<&str>) -> Answer<Handover> {
     config::configured(env)?;
-    let credentials = Credentials::parse(presented, Surface::Realtime)?;
+    let header = |name: &str| request.headers().get(name).ok().flatten();
+    let (authorization, address) = (header("authorization"), header(ADDRESS).unwrap_or_default());
+    let presented = Presented { authorization: authorization.as_deref(), client_id: None, query };
+    let credentials = Credentials::parse(&presented, Surface::Realtime)?;
     let found = directory::find(env, credentials.app_id()).await?;
     let app = found.as_ref().map(|found| &*found.app);
-    let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, app, address, now_ms()))?;
+    let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, app, &address, now_ms()))?;
     let found = found.ok_or(Code::BadCredentials)?;
-    let named = presented.query.iter().find(|(name, _)| name == "channel");
-    let channel = named.map(|(_, value)| ChannelName::parse(value)).transpose()?;
+    let channel = named.map(ChannelName::parse).transpose()?;
     // Relays watch their app, for clients that it could send away. There are few relays; of channels that hold sockets
     // there may be more than an app could tell.
     let is_watched = !found.is_configured || found.app.is_revocable(&grant);
@@ -205,17 +228,79 @@ async fn hand_over(
         let rules = Rules::of(found.app.rules(&name));
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });
-    Ok(Handover { opening: Opening::from_query(grant, presented.query, is_secure), channel })
+    let opening = Opening::from_query(grant, query, origin(&request.inner().url()).1);
+    Ok(Handover { opening, channel, mode: None, places: Vec::new() })
+}
+
+/// A stream of events.
+async fn event_stream(request: Request, env: &Env) -> Result<RawResponse> {
+    let query = query_pairs(&request.inner().url());
+    let style = match events::style(request.method().as_ref(), &request.path(), &query) {
+        Ok(style) => style,
+        Err(reply) => return write_reply(reply).map(RawResponse::from),
+    };
+    match begin_stream(&request, env, &query).await {
+        Ok(handover) => {
+            let handover = Handover { mode: Some(Mode::Events(style)), ..handover };
+            pass_on(env, &handover).await
+        }
+        Err(error) => write_reply(events::refused(&error)).map(RawResponse::from),
+    }
+}
+
+async fn begin_stream(request: &Request, env: &Env, query: &[(String, String)]) -> Answer<Handover> {
+    let names = events::channels(query);
+    let named = match names.as_deref() {
+        Ok([name]) => Some(name.as_str()),
+        _ => None,
+    };
+    let mut handover = hand_over(env, request, query, named).await?;
+    let found = directory::find(env, handover.opening.grant.app()).await?.ok_or(Code::BadCredentials)?;
+    let last_event = request.headers().get("last-event-id").ok().flatten();
+    handover.places = events::open(query, last_event.as_deref(), &names?, &found.app, &mut handover.opening)?;
+    Ok(handover)
+}
+
+/// A connection over HTTP, or a request that belongs to one.
+async fn comet(request: Request, env: &Env) -> Result<RawResponse> {
+    let (verb, key) = match comet::route(request.method().as_ref(), &request.path()) {
+        Ok(route) => route,
+        Err(reply) => return write_reply(reply).map(RawResponse::from),
+    };
+    let query = query_pairs(&request.inner().url());
+    let response = match (verb, hand_over(env, &request, &query, None).await) {
+        (_, Err(error)) => Err(error),
+        (Verb::Connect, Ok(handover)) => match comet::open(&query, handover.opening) {
+            Ok((opening, mode)) => {
+                let handover = Handover { opening, channel: None, mode: Some(mode), places: Vec::new() };
+                Ok(pass_on(env, &handover).await?)
+            }
+            Err(error) => Err(error),
+        },
+        (verb, Ok(handover)) => {
+            let app = handover.opening.grant.app().as_str();
+            let headers = object([(CONNECTION_KEY, key.into())]);
+            let (method, body) = (request.method().to_string(), request.inner().body());
+            let init = object([
+                ("method", method.into()),
+                ("headers", headers.into()),
+                ("body", body.map_or(JsValue::UNDEFINED, JsValue::from)),
+            ]);
+            Ok(calls::fetch(env, calls::RELAY, &format!("{app}/0"), calls::comet_url(verb), &init).await?)
+        }
+    };
+    match response {
+        Ok(response) => Ok(response),
+        Err(error) => write_reply(comet::refused(&error)).map(RawResponse::from),
+    }
 }
 
 /// Accepts, says what is wrong, and closes. What may pass is told as DISCONNECTED, so that the client tries again.
 pub fn refuse(error: &ErrorInfo, format: Format) -> Result<Response> {
     let pair = WebSocketPair::new()?;
     pair.server.accept()?;
-    let may_pass = error.status_code >= 500 || error.status_code == 429;
-    let action = if may_pass { action::DISCONNECTED } else { action::ERROR };
-    let frame = Outbound { action, error: Some(error), ..Outbound::default() }.encode(format);
-    let socket: Socket = wasm_bindgen::JsCast::unchecked_into(wasm_bindgen::JsValue::from(pair.server.as_ref()));
+    let frame = refusal(error).encode(format);
+    let socket: Socket = wasm_bindgen::JsCast::unchecked_into(JsValue::from(pair.server.as_ref()));
     let said = socket.send(&frame_value(&frame)).and_then(|()| socket.close(1000, ""));
     said.map_err(worker::Error::from)?;
     Response::from_websocket(pair.client)

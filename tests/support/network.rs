@@ -144,6 +144,7 @@ impl World {
             grace_ms: courtside::limits::GRACE_MS,
             resume,
             is_secure: true,
+            is_kept: true,
             attach: Vec::new(),
         };
         self.send_to_server(client, |link| Input::Open { link, opening, fresh_id });
