@@ -13,6 +13,7 @@ use super::{responses, watching};
 use crate::call::{self, Answer, ChannelCall, Delivery, Notice, Roll};
 use crate::error::ErrorInfo;
 use crate::pinned;
+use crate::transport::comet;
 use crate::wire::Format;
 
 /// One channel: its order and log, and the sockets that named it when they connected.
@@ -91,15 +92,19 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     if let Some(key) = request.headers().get(CONNECTION_KEY)? {
         return responses::comet(&host, &mut request, &key).await;
     }
-    if let Some(handover) = Handover::read(request.headers())? {
-        if let Some(mode) = handover.mode {
-            return responses::connect(&host, mode, handover.opening, handover.channel).await;
-        }
-        let pair = WebSocketPair::new()?;
-        let format = handover.opening.format;
-        return match host::open(&host, plain(&pair.server), handover.opening, handover.channel).await {
-            Ok(()) => Response::from_websocket(pair.client),
-            Err(error) => super::router::refuse(&error, format),
+    if let Some(Handover { opening, channel, mode }) = Handover::read(request.headers())? {
+        let format = opening.format;
+        let admitted = host::admit(&host, &opening, channel.as_ref()).await;
+        let Some(mode) = mode else {
+            let pair = WebSocketPair::new()?;
+            return match admitted.and_then(|()| host::open(&host, plain(&pair.server), opening)) {
+                Ok(()) => Response::from_websocket(pair.client),
+                Err(error) => super::router::refuse(&error, format),
+            };
+        };
+        return match admitted.and_then(|()| responses::begin(&host, mode, opening)) {
+            Ok(response) => responses::open(&host, response),
+            Err(error) => super::router::write_reply(comet::refused(&error)),
         };
     }
     let body = request.bytes().await?;

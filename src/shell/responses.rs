@@ -11,8 +11,7 @@ use worker::{Request, Response, ResponseBuilder, Result};
 use super::host::{self, Host, HostRef};
 use super::platform::{Pipe, PipeWriter, now_ms};
 use super::router::{headers_of, read_body, write_reply};
-use super::watching;
-use crate::call::{Address, Answer, Rules};
+use crate::call::Answer;
 use crate::error::Code;
 use crate::limits::{COMET_BODY_MAX_BYTES, LINKS_MAX};
 use crate::relay::SocketId;
@@ -23,28 +22,15 @@ use crate::wire::Format;
 
 #[derive(Default)]
 pub struct Responses {
-    writers: HashMap<ResponseId, PipeWriter>,
+    writers: HashMap<u32, PipeWriter>,
 }
 
 impl Responses {
     /// A response that is written from now on. `head` is all of it but the body.
     pub fn open(&mut self, id: ResponseId, head: &Reply) -> Result<Response> {
         let pipe = Pipe::new();
-        self.writers.insert(id, pipe.writable().writer());
+        self.writers.insert(id.number, pipe.writable().writer());
         Ok(ResponseBuilder::new().with_status(head.status).with_headers(headers_of(head)?).stream(pipe.readable()))
-    }
-}
-
-/// The first response of a new connection.
-pub async fn connect(
-    host: &HostRef,
-    mode: Mode,
-    opening: Opening,
-    channel: Option<(Address, Rules)>,
-) -> Result<Response> {
-    match begin(host, mode, opening, channel).await {
-        Ok(response) => open(host, response),
-        Err(error) => write_reply(comet::refused(&error)),
     }
 }
 
@@ -69,17 +55,15 @@ pub async fn comet(host: &HostRef, request: &mut Request, key: &str) -> Result<R
     write_reply(done.map_or_else(|error| comet::refused(&error), |()| Reply::empty()))
 }
 
-fn open(host: &HostRef, response: ResponseId) -> Result<Response> {
+pub fn open(host: &HostRef, response: ResponseId) -> Result<Response> {
     let opened = host.borrow_mut().responses.open(response, &comet::head())?;
     host::drive(host);
     Ok(opened)
 }
 
-/// A connection over HTTP, whose credentials the router has checked. Gives what takes its first frames.
-async fn begin(host: &HostRef, mode: Mode, opening: Opening, channel: Option<(Address, Rules)>) -> Answer<ResponseId> {
-    watching::begin(host, &opening.grant, channel.as_ref().map(|(address, _)| address)).await?;
+/// The connection over HTTP of a client that was admitted. Gives what takes its first frames.
+pub fn begin(host: &HostRef, mode: Mode, opening: Opening) -> Answer<ResponseId> {
     let host = &mut *host.borrow_mut();
-    host.admit(&opening, channel.as_ref())?;
     if host.links.count() >= LINKS_MAX {
         return Err(host::full());
     }
@@ -130,7 +114,7 @@ pub fn perform(host: &HostRef, effect: Effect) {
     match effect {
         Effect::Write { response, body, last } => write(host, response, body, last),
         Effect::Cut { response } => {
-            if let Some(writer) = host.borrow_mut().responses.writers.remove(&response) {
+            if let Some(writer) = host.borrow_mut().responses.writers.remove(&response.number) {
                 // Whoever waits for a write of it learns that it failed.
                 ignore(writer.abort("nobody reads"));
             }
@@ -140,7 +124,7 @@ pub fn perform(host: &HostRef, effect: Effect) {
 }
 
 fn write(host: &HostRef, response: ResponseId, body: String, last: bool) {
-    let Some(writer) = host.borrow().responses.writers.get(&response).cloned() else { return };
+    let Some(writer) = host.borrow().responses.writers.get(&response.number).cloned() else { return };
     let host = host.clone();
     spawn_local(async move {
         let mut went_well = true;
@@ -151,7 +135,7 @@ fn write(host: &HostRef, response: ResponseId, body: String, last: bool) {
             went_well = JsFuture::from(writer.close()).await.is_ok();
         }
         if last || !went_well {
-            host.borrow_mut().responses.writers.remove(&response);
+            host.borrow_mut().responses.writers.remove(&response.number);
         }
         let effects = host.borrow_mut().links.written(response, went_well, now_ms());
         host.borrow_mut().link_effects(effects);

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
+use js_sys::Object;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use worker::worker_sys::web_sys::Response as RawResponse;
@@ -74,13 +75,18 @@ fn start() {
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawResponse> {
     let upgrade = request.headers().get("upgrade")?;
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
-        return connect(request, &env).await;
+        let msgpack =
+            query_pairs(&request.inner().url()).iter().any(|(name, value)| name == "format" && value == "msgpack");
+        return connect(request, &env, Way::WebSocket(if msgpack { Format::Msgpack } else { Format::Json })).await;
     }
     if request.path() == "/" {
         return env.assets("ASSETS")?.fetch_request(request).await.map(RawResponse::from);
     }
     if request.path().starts_with("/comet/") {
-        return comet(request, &env).await;
+        return match comet::route(&request.inner().method(), &request.path()) {
+            Ok((verb, key)) => connect(request, &env, Way::Comet(verb, key)).await,
+            Err(reply) => write_reply(reply).map(RawResponse::from),
+        };
     }
     rest(request, &env).await.map(RawResponse::from)
 }
@@ -176,27 +182,69 @@ pub fn write_reply(reply: Reply) -> Result<Response> {
     Ok(response.with_status(reply.status).with_headers(headers))
 }
 
-/// A WebSocket. Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
-async fn connect(request: Request, env: &Env) -> Result<RawResponse> {
+/// How a request is one of a connection.
+enum Way {
+    WebSocket(Format),
+    Comet(Verb, String),
+}
+
+impl Way {
+    /// Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
+    fn refuse(&self, error: &ErrorInfo) -> Result<Response> {
+        match self {
+            Way::WebSocket(format) => refuse(error, *format),
+            Way::Comet(..) => write_reply(comet::refused(error)),
+        }
+    }
+}
+
+/// What an object is called with, for a request of a connection.
+struct Passage {
+    class: &'static str,
+    name: String,
+    url: &'static str,
+    init: Object,
+}
+
+/// A connection that begins, or a request that belongs to one.
+async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
     let url = request.inner().url();
     let query = query_pairs(&url);
-    let format = if query.iter().any(|(name, value)| name == "format" && value == "msgpack") {
-        Format::Msgpack
-    } else {
-        Format::Json
-    };
     let authorization = request.headers().get("authorization")?;
     let address = request.headers().get(ADDRESS)?.unwrap_or_default();
     let presented = Presented { authorization: authorization.as_deref(), client_id: None, query: &query };
-    let handover = match hand_over(env, &presented, &address, origin(&url).1).await {
-        Ok(handover) => handover,
-        Err(error) => return refuse(&error, format).map(RawResponse::from),
-    };
+    let entered = hand_over(env, &presented, &address, origin(&url).1).await;
+    match entered.and_then(|handover| passage(&request, &query, &way, handover)) {
+        Ok(Passage { class, name, url, init }) => {
+            calls::fetch(env, class, &name, url, &init).await.map_err(worker::Error::from)
+        }
+        Err(error) => way.refuse(&error).map(RawResponse::from),
+    }
+}
+
+fn passage(
+    request: &Request,
+    query: &[(String, String)],
+    way: &Way,
+    mut handover: Handover,
+) -> std::result::Result<Passage, ErrorInfo> {
+    if let Way::Comet(verb, key) = way
+        && *verb != Verb::Connect
+    {
+        let body = request.inner().body().map_or(JsValue::UNDEFINED, JsValue::from);
+        let headers = object([(CONNECTION_KEY, key.into())]);
+        let init = object([("method", request.inner().method().into()), ("headers", headers.into()), ("body", body)]);
+        let name = format!("{}/0", handover.opening.grant.app().as_str());
+        return Ok(Passage { class: calls::RELAY, name, url: calls::comet_url(*verb), init });
+    }
+    if let Way::Comet(..) = way {
+        (handover.channel, handover.mode) = (None, Some(comet::open(query, &mut handover.opening)?));
+    }
     let (class, name) = handover.object();
+    let upgrade = if handover.mode.is_none() { "websocket" } else { "" };
     let handover = BASE64URL.encode(pinned::encode(&handover));
-    let headers = object([("upgrade", "websocket".into()), (HANDOVER, handover.into())]);
-    let response = calls::fetch(env, class, &name, calls::CONNECT_URL, &object([("headers", headers.into())])).await;
-    response.map_err(worker::Error::from)
+    let headers = object([("upgrade", upgrade.into()), (HANDOVER, handover.into())]);
+    Ok(Passage { class, name, url: calls::CONNECT_URL, init: object([("headers", headers.into())]) })
 }
 
 async fn hand_over(
@@ -221,48 +269,6 @@ async fn hand_over(
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });
     Ok(Handover { opening: Opening::from_query(grant, presented.query, is_secure), channel, mode: None })
-}
-
-/// A connection over HTTP, or a request that belongs to one.
-async fn comet(request: Request, env: &Env) -> Result<RawResponse> {
-    let (verb, key) = match comet::route(request.method().as_ref(), &request.path()) {
-        Ok(route) => route,
-        Err(reply) => return write_reply(reply).map(RawResponse::from),
-    };
-    let url = request.inner().url();
-    let query = query_pairs(&url);
-    let authorization = request.headers().get("authorization")?;
-    let address = request.headers().get(ADDRESS)?.unwrap_or_default();
-    let presented = Presented { authorization: authorization.as_deref(), client_id: None, query: &query };
-    let entered = hand_over(env, &presented, &address, origin(&url).1).await;
-    let response = match (verb, entered) {
-        (_, Err(error)) => Err(error),
-        (Verb::Connect, Ok(handover)) => match comet::open(&query, handover.opening) {
-            Ok((opening, mode)) => {
-                let handover = Handover { opening, channel: None, mode: Some(mode) };
-                let (class, name) = handover.object();
-                let headers = object([(HANDOVER, BASE64URL.encode(pinned::encode(&handover)).into())]);
-                let init = object([("headers", headers.into())]);
-                Ok(calls::fetch(env, class, &name, calls::CONNECT_URL, &init).await?)
-            }
-            Err(error) => Err(error),
-        },
-        (verb, Ok(handover)) => {
-            let app = handover.opening.grant.app().as_str();
-            let headers = object([(CONNECTION_KEY, key.into())]);
-            let (method, body) = (request.method().to_string(), request.inner().body());
-            let init = object([
-                ("method", method.into()),
-                ("headers", headers.into()),
-                ("body", body.map_or(JsValue::UNDEFINED, JsValue::from)),
-            ]);
-            Ok(calls::fetch(env, calls::RELAY, &format!("{app}/0"), calls::comet_url(verb), &init).await?)
-        }
-    };
-    match response {
-        Ok(response) => Ok(response),
-        Err(error) => write_reply(comet::refused(&error)).map(RawResponse::from),
-    }
 }
 
 /// Accepts, says what is wrong, and closes. What may pass is told as DISCONNECTED, so that the client tries again.
