@@ -171,15 +171,6 @@ impl Host {
         Ticket(self.last_ticket)
     }
 
-    /// Whether a client may come in.
-    pub(super) fn admit(&mut self, opening: &Opening, channel: Option<&(Address, Rules)>) -> Result<(), ErrorInfo> {
-        if let Some((address, rules)) = channel {
-            self.channel_for(Some((address, *rules))).map_err(failed)?;
-        }
-        let app = opening.grant.app().clone();
-        self.relay_for(&app, channel.map(|(address, _)| address))?.admit(&opening.grant, now_ms())
-    }
-
     pub(super) fn begin(&mut self, socket: SocketId, opening: Opening) {
         if let Some(relay) = &mut self.relay {
             let effects = relay.open(socket, opening, random_id(), now_ms());
@@ -330,17 +321,21 @@ fn wake(host: &HostRef) {
     }
 }
 
-/// A client's socket, whose credentials the router has checked.
-pub async fn open(
-    host: &HostRef,
-    socket: Socket,
-    opening: Opening,
-    channel: Option<(Address, Rules)>,
-) -> Result<(), ErrorInfo> {
-    watching::begin(host, &opening.grant, channel.as_ref().map(|(address, _)| address)).await?;
+/// Whether a client may come in whose credentials the router has checked. Sees that it can be sent away again.
+pub async fn admit(host: &HostRef, opening: &Opening, channel: Option<&(Address, Rules)>) -> Result<(), ErrorInfo> {
+    watching::begin(host, &opening.grant, channel.map(|(address, _)| address)).await?;
+    let host = &mut *host.borrow_mut();
+    if let Some((address, rules)) = channel {
+        host.channel_for(Some((address, *rules))).map_err(failed)?;
+    }
+    let app = opening.grant.app().clone();
+    host.relay_for(&app, channel.map(|(address, _)| address))?.admit(&opening.grant, now_ms())
+}
+
+/// The socket of a client that was admitted.
+pub fn open(host: &HostRef, socket: Socket, opening: Opening) -> Result<(), ErrorInfo> {
     {
         let host = &mut *host.borrow_mut();
-        host.admit(&opening, channel.as_ref())?;
         let socket = host.sockets.accept(&host.state, socket).map_err(|_| full())?;
         host.begin(socket, opening);
     }

@@ -91,15 +91,19 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     if let Some(key) = request.headers().get(CONNECTION_KEY)? {
         return responses::comet(&host, &mut request, &key).await;
     }
-    if let Some(handover) = Handover::read(request.headers())? {
-        if handover.mode.is_some() {
-            return responses::connect(&host, handover).await;
-        }
-        let pair = WebSocketPair::new()?;
-        let format = handover.opening.format;
-        return match host::open(&host, plain(&pair.server), handover.opening, handover.channel).await {
-            Ok(()) => Response::from_websocket(pair.client),
-            Err(error) => super::router::refuse(&error, format),
+    if let Some(Handover { opening, channel, mode, places }) = Handover::read(request.headers())? {
+        let format = opening.format;
+        let admitted = host::admit(&host, &opening, channel.as_ref()).await;
+        let Some(mode) = mode else {
+            let pair = WebSocketPair::new()?;
+            return match admitted.and_then(|()| host::open(&host, plain(&pair.server), opening)) {
+                Ok(()) => Response::from_websocket(pair.client),
+                Err(error) => super::router::refuse(&error, format),
+            };
+        };
+        return match admitted.and_then(|()| responses::begin(&host, mode, places, opening)) {
+            Ok(response) => responses::open(&host, response, mode),
+            Err(error) => super::router::write_reply(mode.refused(&error)),
         };
     }
     let body = request.bytes().await?;

@@ -10,36 +10,28 @@ use worker::{Request, Response, ResponseBuilder, Result};
 
 use super::host::{self, Host, HostRef};
 use super::platform::{Pipe, PipeWriter, now_ms};
-use super::router::{Handover, headers_of, read_body, write_reply};
-use super::watching;
+use super::router::{headers_of, read_body, write_reply};
 use crate::call::Answer;
 use crate::error::Code;
 use crate::limits::{COMET_BODY_MAX_BYTES, LINKS_MAX};
 use crate::relay::SocketId;
+use crate::relay::session::Opening;
 use crate::rest::Reply;
+use crate::transport::events::Place;
 use crate::transport::{Effect, Mode, ResponseId, comet};
 use crate::wire::Format;
 
 #[derive(Default)]
 pub struct Responses {
-    writers: HashMap<ResponseId, PipeWriter>,
+    writers: HashMap<u32, PipeWriter>,
 }
 
 impl Responses {
     /// A response that is written from now on. `head` is all of it but the body.
     pub fn open(&mut self, id: ResponseId, head: &Reply) -> Result<Response> {
         let pipe = Pipe::new();
-        self.writers.insert(id, pipe.writable().writer());
+        self.writers.insert(id.number, pipe.writable().writer());
         Ok(ResponseBuilder::new().with_status(head.status).with_headers(headers_of(head)?).stream(pipe.readable()))
-    }
-}
-
-/// The first response of a new connection.
-pub async fn connect(host: &HostRef, handover: Handover) -> Result<Response> {
-    let mode = handover.mode.unwrap_or(Mode::Poll);
-    match begin(host, mode, handover).await {
-        Ok(response) => open(host, response, mode),
-        Err(error) => write_reply(mode.refused(&error)),
     }
 }
 
@@ -64,18 +56,15 @@ pub async fn comet(host: &HostRef, request: &mut Request, key: &str) -> Result<R
     write_reply(done.map_or_else(|error| comet::refused(&error), |()| Reply::empty()))
 }
 
-fn open(host: &HostRef, response: ResponseId, mode: Mode) -> Result<Response> {
+pub fn open(host: &HostRef, response: ResponseId, mode: Mode) -> Result<Response> {
     let opened = host.borrow_mut().responses.open(response, &mode.head())?;
     host::drive(host);
     Ok(opened)
 }
 
-/// A connection over HTTP, whose credentials the router has checked. Gives what takes its first frames.
-async fn begin(host: &HostRef, mode: Mode, handover: Handover) -> Answer<ResponseId> {
-    let Handover { opening, channel, places, .. } = handover;
-    watching::begin(host, &opening.grant, channel.as_ref().map(|(address, _)| address)).await?;
+/// The connection over HTTP of a client that was admitted. Gives what takes its first frames.
+pub fn begin(host: &HostRef, mode: Mode, places: Vec<Place>, opening: Opening) -> Answer<ResponseId> {
     let host = &mut *host.borrow_mut();
-    host.admit(&opening, channel.as_ref())?;
     if host.links.count() >= LINKS_MAX {
         return Err(host::full());
     }
@@ -127,7 +116,7 @@ pub fn perform(host: &HostRef, effect: Effect) {
     match effect {
         Effect::Write { response, body, last } => write(host, response, body, last),
         Effect::Cut { response } => {
-            if let Some(writer) = host.borrow_mut().responses.writers.remove(&response) {
+            if let Some(writer) = host.borrow_mut().responses.writers.remove(&response.number) {
                 // Whoever waits for a write of it learns that it failed.
                 ignore(writer.abort("nobody reads"));
             }
@@ -137,7 +126,7 @@ pub fn perform(host: &HostRef, effect: Effect) {
 }
 
 fn write(host: &HostRef, response: ResponseId, body: String, last: bool) {
-    let Some(writer) = host.borrow().responses.writers.get(&response).cloned() else { return };
+    let Some(writer) = host.borrow().responses.writers.get(&response.number).cloned() else { return };
     let host = host.clone();
     spawn_local(async move {
         let mut went_well = true;
@@ -148,7 +137,7 @@ fn write(host: &HostRef, response: ResponseId, body: String, last: bool) {
             went_well = JsFuture::from(writer.close()).await.is_ok();
         }
         if last || !went_well {
-            host.borrow_mut().responses.writers.remove(&response);
+            host.borrow_mut().responses.writers.remove(&response.number);
         }
         let effects = host.borrow_mut().links.written(response, went_well, now_ms());
         host.borrow_mut().link_effects(effects);

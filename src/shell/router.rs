@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
+use js_sys::Object;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use worker::worker_sys::web_sys::Response as RawResponse;
@@ -14,7 +15,7 @@ use worker::{Context, Env, Headers, Request, Response, Result, WebSocketPair, ev
 use super::platform::{Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes};
 use super::{calls, config, directory};
 use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
-use crate::call::{self, Address, Answer, Rules};
+use crate::call::{self, Address, Rules};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BATCH_BODY_MAX_BYTES;
 use crate::name::{AppId, ChannelName};
@@ -77,16 +78,24 @@ fn start() {
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawResponse> {
     let upgrade = request.headers().get("upgrade")?;
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
-        return connect(request, &env).await;
+        let msgpack =
+            query_pairs(&request.inner().url()).iter().any(|(name, value)| name == "format" && value == "msgpack");
+        return connect(request, &env, Way::WebSocket(if msgpack { Format::Msgpack } else { Format::Json })).await;
     }
     if request.path() == "/" {
         return env.assets("ASSETS")?.fetch_request(request).await.map(RawResponse::from);
     }
     if request.path().starts_with("/comet/") {
-        return comet(request, &env).await;
+        return match comet::route(&request.inner().method(), &request.path()) {
+            Ok((verb, key)) => connect(request, &env, Way::Comet(verb, key)).await,
+            Err(reply) => write_reply(reply).map(RawResponse::from),
+        };
     }
     if events::is_stream(&request.path()) {
-        return event_stream(request, &env).await;
+        return match events::route(&request.inner().method(), &request.path()) {
+            Ok(lines) => connect(request, &env, Way::Events { lines }).await,
+            Err(reply) => write_reply(reply).map(RawResponse::from),
+        };
     }
     rest(request, &env).await.map(RawResponse::from)
 }
@@ -182,117 +191,106 @@ pub fn write_reply(reply: Reply) -> Result<Response> {
     Ok(response.with_status(reply.status).with_headers(headers))
 }
 
-/// A WebSocket. Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
-async fn connect(request: Request, env: &Env) -> Result<RawResponse> {
-    let query = query_pairs(&request.inner().url());
-    let format = if query.iter().any(|(name, value)| name == "format" && value == "msgpack") {
-        Format::Msgpack
-    } else {
-        Format::Json
-    };
-    let named = query.iter().find(|(name, _)| name == "channel").map(|(_, value)| value.as_str());
-    match hand_over(env, &request, &query, named).await {
-        Ok(handover) => pass_on(env, &handover).await,
-        Err(error) => refuse(&error, format).map(RawResponse::from),
+/// How a request is one of a connection.
+enum Way {
+    WebSocket(Format),
+    Comet(Verb, String),
+    Events { lines: bool },
+}
+
+impl Way {
+    /// Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
+    fn refuse(&self, error: &ErrorInfo) -> Result<Response> {
+        match self {
+            Way::WebSocket(format) => refuse(error, *format),
+            Way::Comet(..) => write_reply(comet::refused(error)),
+            Way::Events { .. } => write_reply(events::refused(error)),
+        }
     }
 }
 
-/// Gives a connection to the object that will hold it.
-async fn pass_on(env: &Env, handover: &Handover) -> Result<RawResponse> {
-    let (class, name) = handover.object();
-    let text: JsValue = BASE64URL.encode(pinned::encode(handover)).into();
-    let headers = match handover.mode {
-        None => object([(HANDOVER, text), ("upgrade", "websocket".into())]),
-        Some(_) => object([(HANDOVER, text)]),
-    };
-    let response = calls::fetch(env, class, &name, calls::CONNECT_URL, &object([("headers", headers.into())])).await;
-    response.map_err(worker::Error::from)
+/// What an object is called with, for a request of a connection.
+struct Passage {
+    class: &'static str,
+    name: String,
+    url: &'static str,
+    init: Object,
 }
 
-/// A connection whose credentials are good. `named` is the one channel that it will use, if it says so.
-async fn hand_over(env: &Env, request: &Request, query: &[(String, String)], named: Option<&str>) -> Answer<Handover> {
+/// A connection that begins, or a request that belongs to one.
+async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
+    let url = request.inner().url();
+    let query = query_pairs(&url);
+    let authorization = request.headers().get("authorization")?;
+    let address = request.headers().get(ADDRESS)?.unwrap_or_default();
+    let last_event = request.headers().get("last-event-id")?;
+    let presented = Presented { authorization: authorization.as_deref(), client_id: None, query: &query };
+    let entered = hand_over(env, &presented, &address, origin(&url).1, &way, last_event.as_deref()).await;
+    match entered.map(|handover| passage(&request, &way, &handover)) {
+        Ok(Passage { class, name, url, init }) => {
+            calls::fetch(env, class, &name, url, &init).await.map_err(worker::Error::from)
+        }
+        Err(error) => way.refuse(&error).map(RawResponse::from),
+    }
+}
+
+fn passage(request: &Request, way: &Way, handover: &Handover) -> Passage {
+    if let Way::Comet(verb, key) = way
+        && *verb != Verb::Connect
+    {
+        let body = request.inner().body().map_or(JsValue::UNDEFINED, JsValue::from);
+        let headers = object([(CONNECTION_KEY, key.into())]);
+        let init = object([("method", request.inner().method().into()), ("headers", headers.into()), ("body", body)]);
+        let name = format!("{}/0", handover.opening.grant.app().as_str());
+        return Passage { class: calls::RELAY, name, url: calls::comet_url(*verb), init };
+    }
+    let (class, name) = handover.object();
+    let upgrade = if handover.mode.is_none() { "websocket" } else { "" };
+    let handover = BASE64URL.encode(pinned::encode(handover));
+    let headers = object([("upgrade", upgrade.into()), (HANDOVER, handover.into())]);
+    Passage { class, name, url: calls::CONNECT_URL, init: object([("headers", headers.into())]) }
+}
+
+async fn hand_over(
+    env: &Env,
+    presented: &Presented<'_>,
+    address: &str,
+    is_secure: bool,
+    way: &Way,
+    last_event: Option<&str>,
+) -> std::result::Result<Handover, ErrorInfo> {
     config::configured(env)?;
-    let header = |name: &str| request.headers().get(name).ok().flatten();
-    let (authorization, address) = (header("authorization"), header(ADDRESS).unwrap_or_default());
-    let presented = Presented { authorization: authorization.as_deref(), client_id: None, query };
-    let credentials = Credentials::parse(&presented, Surface::Realtime)?;
+    let credentials = Credentials::parse(presented, Surface::Realtime)?;
     let found = directory::find(env, credentials.app_id()).await?;
     let app = found.as_ref().map(|found| &*found.app);
-    let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, app, &address, now_ms()))?;
+    let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, app, address, now_ms()))?;
     let found = found.ok_or(Code::BadCredentials)?;
-    let channel = named.map(ChannelName::parse).transpose()?;
+    let query = presented.query;
+    let mut opening = Opening::from_query(grant, query, is_secure);
+    let (mut mode, mut places) = (None, Vec::new());
+    let channel = match way {
+        Way::WebSocket(_) => {
+            let named = query.iter().find(|(name, _)| name == "channel");
+            named.map(|(_, value)| ChannelName::parse(value)).transpose()?
+        }
+        Way::Comet(..) => {
+            mode = Some(comet::open(query, &mut opening)?);
+            None
+        }
+        Way::Events { lines } => {
+            let (style, followed) = events::open(query, *lines, last_event, &found.app, &mut opening)?;
+            (mode, places) = (Some(Mode::Events(style)), followed);
+            events::only(&places)
+        }
+    };
     // Relays watch their app, for clients that it could send away. There are few relays; of channels that hold sockets
     // there may be more than an app could tell.
-    let is_watched = !found.is_configured || found.app.is_revocable(&grant);
+    let is_watched = !found.is_configured || found.app.is_revocable(&opening.grant);
     let channel = channel.filter(|_| !is_watched).map(|name| {
         let rules = Rules::of(found.app.rules(&name));
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });
-    let opening = Opening::from_query(grant, query, origin(&request.inner().url()).1);
-    Ok(Handover { opening, channel, mode: None, places: Vec::new() })
-}
-
-/// A stream of events.
-async fn event_stream(request: Request, env: &Env) -> Result<RawResponse> {
-    let query = query_pairs(&request.inner().url());
-    let style = match events::style(request.method().as_ref(), &request.path(), &query) {
-        Ok(style) => style,
-        Err(reply) => return write_reply(reply).map(RawResponse::from),
-    };
-    match begin_stream(&request, env, &query).await {
-        Ok(handover) => {
-            let handover = Handover { mode: Some(Mode::Events(style)), ..handover };
-            pass_on(env, &handover).await
-        }
-        Err(error) => write_reply(events::refused(&error)).map(RawResponse::from),
-    }
-}
-
-async fn begin_stream(request: &Request, env: &Env, query: &[(String, String)]) -> Answer<Handover> {
-    let names = events::channels(query);
-    let named = match names.as_deref() {
-        Ok([name]) => Some(name.as_str()),
-        _ => None,
-    };
-    let mut handover = hand_over(env, request, query, named).await?;
-    let found = directory::find(env, handover.opening.grant.app()).await?.ok_or(Code::BadCredentials)?;
-    let last_event = request.headers().get("last-event-id").ok().flatten();
-    handover.places = events::open(query, last_event.as_deref(), &names?, &found.app, &mut handover.opening)?;
-    Ok(handover)
-}
-
-/// A connection over HTTP, or a request that belongs to one.
-async fn comet(request: Request, env: &Env) -> Result<RawResponse> {
-    let (verb, key) = match comet::route(request.method().as_ref(), &request.path()) {
-        Ok(route) => route,
-        Err(reply) => return write_reply(reply).map(RawResponse::from),
-    };
-    let query = query_pairs(&request.inner().url());
-    let response = match (verb, hand_over(env, &request, &query, None).await) {
-        (_, Err(error)) => Err(error),
-        (Verb::Connect, Ok(handover)) => match comet::open(&query, handover.opening) {
-            Ok((opening, mode)) => {
-                let handover = Handover { opening, channel: None, mode: Some(mode), places: Vec::new() };
-                Ok(pass_on(env, &handover).await?)
-            }
-            Err(error) => Err(error),
-        },
-        (verb, Ok(handover)) => {
-            let app = handover.opening.grant.app().as_str();
-            let headers = object([(CONNECTION_KEY, key.into())]);
-            let (method, body) = (request.method().to_string(), request.inner().body());
-            let init = object([
-                ("method", method.into()),
-                ("headers", headers.into()),
-                ("body", body.map_or(JsValue::UNDEFINED, JsValue::from)),
-            ]);
-            Ok(calls::fetch(env, calls::RELAY, &format!("{app}/0"), calls::comet_url(verb), &init).await?)
-        }
-    };
-    match response {
-        Ok(response) => Ok(response),
-        Err(error) => write_reply(comet::refused(&error)).map(RawResponse::from),
-    }
+    Ok(Handover { opening, channel, mode, places })
 }
 
 /// Accepts, says what is wrong, and closes. What may pass is told as DISCONNECTED, so that the client tries again.

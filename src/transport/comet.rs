@@ -55,14 +55,14 @@ pub fn route(method: &str, path: &str) -> Result<(Verb, String), Reply> {
     Ok((verb, percent::decode(key).ok_or_else(not_found)?))
 }
 
-/// A connection that begins by a query. Fails with 40003 for a format other than JSON: there is no other here.
-pub fn open(query: &[(String, String)], opening: Opening) -> Result<(Opening, Mode), ErrorInfo> {
-    let value = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    if value("format").is_some_and(|format| !format.is_empty() && format != "json") {
+/// How a connection that begins by a query is read. Fails with 40003 for a format other than JSON: there is no other here.
+pub fn open(query: &[(String, String)], opening: &mut Opening) -> Result<Mode, ErrorInfo> {
+    let value = |name: &str| query.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str());
+    if !["", "json"].contains(&value("format")) {
         return Err(Code::BadParameter.because("connections over HTTP speak JSON only"));
     }
-    let mode = if value("stream") == Some("false") { Mode::Poll } else { Mode::Stream };
-    Ok((Opening { format: Format::Json, is_kept: false, ..opening }, mode))
+    (opening.format, opening.is_kept) = (Format::Json, false);
+    Ok(if value("stream") == "false" { Mode::Poll } else { Mode::Stream })
 }
 
 /// All of a response but what it gives from now on.

@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::comet;
 use crate::auth::{App, Operations};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::STREAM_MAX_CHANNELS;
@@ -17,7 +18,7 @@ use crate::relay::attachment::Attachment;
 use crate::relay::session::{Attach, Opening};
 use crate::rest::{self, Reply};
 use crate::serial::{ChannelSerial, Position};
-use crate::wire::{Format, action};
+use crate::wire::action;
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +32,7 @@ pub struct Style {
 /// A channel of a stream, and how far its reader is: a channelSerial, or within a publish the serial of a message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Place {
-    channel: String,
+    channel: ChannelName,
     serial: Option<String>,
 }
 
@@ -68,10 +69,10 @@ pub fn is_stream(path: &str) -> bool {
     path == "/sse" || path == "/event-stream"
 }
 
-/// How the stream at a path is written. What is no request for one has its answer.
-pub fn style(method: &str, path: &str, query: &[(String, String)]) -> Result<Style, Reply> {
+/// Whether the stream at a path is one of lines. What is no request for a stream has its answer.
+pub fn route(method: &str, path: &str) -> Result<bool, Reply> {
     match method {
-        "GET" => Ok(Style { lines: path != "/sse", enveloped: value(query, "enveloped") != Some("false") }),
+        "GET" => Ok(path != "/sse"),
         "OPTIONS" => Err(Reply::preflight()),
         _ => {
             let mut refused = refused(&Code::MethodNotAllowed.because("a stream is read by GET"));
@@ -83,7 +84,7 @@ pub fn style(method: &str, path: &str, query: &[(String, String)]) -> Result<Sty
 
 /// The channels that a query names: `channel`, or `channels` with commas or another `separator` between them. Fails with
 /// 40003 for none or too many, with 40010 for a name that cannot be.
-pub fn channels(query: &[(String, String)]) -> Result<Vec<ChannelName>, ErrorInfo> {
+fn channels(query: &[(String, String)]) -> Result<Vec<ChannelName>, ErrorInfo> {
     let separator = value(query, "separator").filter(|separator| !separator.is_empty()).unwrap_or(",");
     let mut names = Vec::new();
     match (value(query, "channels"), value(query, "channel")) {
@@ -108,22 +109,21 @@ pub fn channels(query: &[(String, String)]) -> Result<Vec<ChannelName>, ErrorInf
 /// not be read, as the app's rules do, and with 40003 for a cursor or a parameter that cannot be.
 pub fn open(
     query: &[(String, String)],
+    lines: bool,
     last_event: Option<&str>,
-    names: &[ChannelName],
     app: &App,
     opening: &mut Opening,
-) -> Result<Vec<Place>, ErrorInfo> {
-    if value(query, "format").is_some_and(|format| !["", "json"].contains(&format)) {
-        return Err(Code::BadParameter.because("connections over HTTP speak JSON only"));
-    }
+) -> Result<(Style, Vec<Place>), ErrorInfo> {
+    comet::open(query, opening)?;
     // A browser that comes back asks as it asked first, and says in the header what it had last.
     let last_event = last_event.filter(|text| !text.is_empty()).or(value(query, "lastEvent"));
-    let places = places(names, last_event.unwrap_or_default())?;
-    (opening.format, opening.resume, opening.is_kept) = (Format::Json, None, false);
+    let places = places(channels(query)?, last_event.unwrap_or_default())?;
+    opening.resume = None;
     opening.attach.clear();
-    for (name, place) in names.iter().zip(&places) {
+    for place in &places {
+        let name = &place.channel;
         if !opening.grant.permits(name, Operations::SUBSCRIBE) {
-            return Err(Code::NotPermitted.because(format!("the capability does not allow to read {name}")));
+            return Err(Code::NotPermitted.because("the capability does not allow to subscribe to all these channels"));
         }
         app.rules(name).admit(opening.grant.client_id.name().is_some(), opening.is_secure)?;
         let mut attach = Attach::from_query(name.as_str(), place.begins().as_deref(), query);
@@ -131,21 +131,29 @@ pub fn open(
         Attachment::parse(name, None, 0, attach.params.clone())?;
         opening.attach.push(attach);
     }
-    Ok(places)
+    Ok((Style { lines, enveloped: value(query, "enveloped") != Some("false") }, places))
 }
 
-fn places(names: &[ChannelName], cursor: &str) -> Result<Vec<Place>, ErrorInfo> {
+/// The channel of a stream that has only one.
+pub fn only(places: &[Place]) -> Option<ChannelName> {
+    match places {
+        [place] => Some(place.channel.clone()),
+        _ => None,
+    }
+}
+
+fn places(names: Vec<ChannelName>, cursor: &str) -> Result<Vec<Place>, ErrorInfo> {
     let malformed = || Code::BadParameter.because("the last event's id is not one of a stream of these channels");
     let mut serials = cursor.split(',');
     let mut places = Vec::new();
-    for name in names {
+    for channel in names {
         let serial = match serials.next() {
             None if cursor.is_empty() => None,
             Some("") => None,
             Some(text) if is_serial(text) => Some(text.to_owned()),
             _ => return Err(malformed()),
         };
-        places.push(Place { channel: name.to_string(), serial });
+        places.push(Place { channel, serial });
     }
     if serials.next().is_some() { Err(malformed()) } else { Ok(places) }
 }
@@ -182,7 +190,12 @@ pub fn said(frame: &str, style: Style) -> Said {
     let channel = text(&mut frame, "channel");
     match u8::try_from(number).unwrap_or(u8::MAX) {
         action::ATTACHED => {
-            let tell = |error| style.event("gap", &format!(r#"{{"channel":{},"error":{error}}}"#, json(&channel)));
+            let tell = |error: &Value| {
+                style.event(
+                    "gap",
+                    &[r#"{"channel":"#, &json(&channel), r#","error":"#, &error.to_string(), "}"].concat(),
+                )
+            };
             let gap = frame.get("error").map(tell);
             Said::Attached { channel, serial: text(&mut frame, "channelSerial"), gap }
         }
@@ -209,7 +222,7 @@ pub fn body<'a>(style: Style, places: &mut [Place], said: impl Iterator<Item = &
             Said::Nothing => {}
             Said::Alive => body.push_str(style.keep_alive()),
             Said::Attached { channel, serial, gap } => {
-                let Some(place) = places.iter_mut().find(|place| place.channel == *channel) else { continue };
+                let Some(place) = places.iter_mut().find(|place| place.channel.as_str() == *channel) else { continue };
                 if place.serial.is_none() || gap.is_some() {
                     place.serial = Some(serial.clone());
                 }
@@ -223,7 +236,7 @@ pub fn body<'a>(style: Style, places: &mut [Place], said: impl Iterator<Item = &
                 }
             }
             Said::Messages { channel, events } => {
-                let Some(index) = places.iter().position(|place| place.channel == *channel) else { continue };
+                let Some(index) = places.iter().position(|place| place.channel.as_str() == *channel) else { continue };
                 for event in events {
                     if places[index].has(event) {
                         continue;
@@ -281,17 +294,22 @@ impl Style {
             body.push_str(place.serial.as_deref().unwrap_or_default());
         }
         match (self.lines, event.strip_prefix('{')) {
-            (true, Some(fields)) => body.push_str(&format!(r#"",{fields}"#)),
-            (true, None) => body.push_str(&format!(r#""{event}"#)),
-            (false, _) => body.push_str(&format!("\n{event}")),
+            (true, Some(fields)) => {
+                body.push_str("\",");
+                body.push_str(fields);
+            }
+            (lines, _) => {
+                body.push(if lines { '"' } else { '\n' });
+                body.push_str(event);
+            }
         }
     }
 
     /// An event whose data is JSON.
     fn event(self, name: &str, data: &str) -> String {
         match self.lines {
-            true => format!("{{\"event\":{},\"data\":{data}}}\n", json(name)),
-            false => format!("event: {name}\ndata: {data}\n\n"),
+            true => [r#"{"event":"#, &json(name), r#","data":"#, data, "}\n"].concat(),
+            false => ["event: ", name, "\ndata: ", data, "\n\n"].concat(),
         }
     }
 
@@ -327,7 +345,7 @@ impl Style {
             return self.event(name, &json(data));
         }
         // Whatever ends a line for its reader ends it here, so that nothing in a message can pass for an event.
-        let mut event = format!("event: {}\n", name.replace(['\r', '\n'], " "));
+        let mut event = ["event: ", &name.replace(['\r', '\n'], " "), "\n"].concat();
         for line in data.replace("\r\n", "\n").split(['\r', '\n']) {
             event.push_str("data: ");
             event.push_str(line);

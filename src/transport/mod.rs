@@ -19,7 +19,7 @@ pub mod comet;
 pub mod events;
 
 use std::cell::{Cell, OnceCell};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -86,11 +86,12 @@ pub fn refusal(error: &ErrorInfo) -> Outbound<'_> {
     Outbound { action, error: Some(error), ..Outbound::default() }
 }
 
-/// Names a response to the shell: the connection's number, and which of its responses this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Names a response to the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseId {
     pub socket: SocketId,
-    number: u32,
+    /// No other response of any connection has this one.
+    pub number: u32,
 }
 
 /// What the shell is to do, in this order.
@@ -107,11 +108,13 @@ pub enum Effect {
 /// All connections over HTTP of one object.
 #[derive(Default)]
 pub struct Links {
-    links: BTreeMap<SocketId, Link>,
+    /// In the order of their numbers, which only grow.
+    links: Vec<(SocketId, Box<Link>)>,
     /// Links whose session has ended, by their connection's key.
     ended: HashMap<String, SocketId>,
     /// Of all frames that wait: each counts once, however many links it waits for.
     waiting_bytes: Rc<Cell<usize>>,
+    last_number: u32,
     due_ms: Option<u64>,
     effects: Vec<Effect>,
 }
@@ -137,7 +140,6 @@ struct Link {
     unconfirmed: Option<u32>,
     /// The response that was told that another took its place, until it has said so.
     superseded: Option<u32>,
-    last_number: u32,
     /// The session is no more; the queue holds its last words.
     ended: bool,
 }
@@ -150,6 +152,18 @@ enum Reader {
 }
 
 impl Links {
+    fn find(&self, socket: SocketId) -> Option<usize> {
+        self.links.binary_search_by_key(&socket, |(socket, _)| *socket).ok()
+    }
+
+    fn get(&self, socket: SocketId) -> Option<&Link> {
+        self.find(socket).map(|at| &*self.links[at].1)
+    }
+
+    fn get_mut(&mut self, socket: SocketId) -> Option<&mut Link> {
+        self.find(socket).map(|at| &mut *self.links[at].1)
+    }
+
     /// Those that have ended but not said everything yet count too.
     pub fn count(&self) -> usize {
         self.links.len()
@@ -160,7 +174,7 @@ impl Links {
     }
 
     pub fn contains(&self, socket: SocketId) -> bool {
-        self.links.contains_key(&socket)
+        self.find(socket).is_some()
     }
 
     /// The way out of a new connection, whose key this is.
@@ -175,16 +189,15 @@ impl Links {
             since_ms: now_ms,
             unconfirmed: None,
             superseded: None,
-            last_number: 0,
             ended: false,
         };
-        self.links.insert(socket, link);
+        self.links.push((socket, Box::new(link)));
         self.touch(socket, now_ms);
     }
 
     /// How far the reader of a stream of events is, before it begins.
     pub fn follow(&mut self, socket: SocketId, places: Vec<Place>) {
-        if let Some(link) = self.links.get_mut(&socket) {
+        if let Some(link) = self.get_mut(socket) {
             link.places = places;
         }
     }
@@ -203,9 +216,9 @@ impl Links {
 
     fn take_reader(&mut self, socket: SocketId, now_ms: u64) -> Option<ResponseId> {
         let superseded = self.farewell(&Code::Superseded.into());
-        let link = self.links.get_mut(&socket)?;
-        link.last_number += 1;
-        let (mode, number) = (link.mode, link.last_number);
+        let number = self.last_number.wrapping_add(1);
+        let link = self.get_mut(socket)?;
+        let mode = link.mode;
         let previous = std::mem::replace(&mut link.reader, Reader::Ready(number));
         match previous {
             Reader::Absent => {}
@@ -219,6 +232,7 @@ impl Links {
         if previous != Reader::Absent && mode == Mode::Stream {
             self.interrupt(socket, &Code::Superseded.into(), now_ms);
         }
+        self.last_number = number;
         self.touch(socket, now_ms);
         self.flush(socket, now_ms);
         Some(ResponseId { socket, number })
@@ -227,7 +241,7 @@ impl Links {
     /// A frame for those of these connections that are here.
     pub fn send(&mut self, sockets: &[SocketId], frame: Encoded, now_ms: u64) -> Vec<Effect> {
         let Encoded::Text(text) = frame else { return Vec::new() };
-        if sockets.iter().any(|socket| self.links.contains_key(socket)) {
+        if sockets.iter().any(|socket| self.find(*socket).is_some()) {
             let frame = self.frame(text);
             sockets.iter().for_each(|socket| self.push(*socket, &frame, now_ms));
         }
@@ -235,9 +249,9 @@ impl Links {
     }
 
     fn push(&mut self, socket: SocketId, frame: &Rc<Frame>, now_ms: u64) {
-        let Some(link) = self.links.get_mut(&socket).filter(|link| !link.ended) else { return };
-        let bytes = link.queued_bytes + frame.text.len() + LINK_FRAME_BYTES;
-        if bytes > LINK_QUEUE_MAX_BYTES || self.waiting_bytes.get() > LINKS_QUEUE_MAX_BYTES {
+        let is_full = self.waiting_bytes.get() > LINKS_QUEUE_MAX_BYTES;
+        let Some(link) = self.get_mut(socket).filter(|link| !link.ended) else { return };
+        if is_full || link.queued_bytes + frame.text.len() + LINK_FRAME_BYTES > LINK_QUEUE_MAX_BYTES {
             let error = Code::Disconnected.because("more waits to be read than is kept; reconnect and resume");
             return self.interrupt(socket, &error, now_ms);
         }
@@ -258,7 +272,7 @@ impl Links {
     /// How a write went, or that a response was cancelled.
     pub fn written(&mut self, response: ResponseId, went_well: bool, now_ms: u64) -> Vec<Effect> {
         let ResponseId { socket, number } = response;
-        if let Some(link) = self.links.get_mut(&socket) {
+        if let Some(link) = self.get_mut(socket) {
             let is_current = [Reader::Ready(number), Reader::Writing(number)].contains(&link.reader);
             let is_last_poll = link.unconfirmed == Some(number);
             let settled = |waiting: &mut Option<u32>| waiting.take_if(|waiting| *waiting == number);
@@ -283,15 +297,15 @@ impl Links {
     /// Looks whether readers are still there, and gives up those that are not.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
         if self.due_ms.is_some_and(|due_ms| due_ms <= now_ms) {
-            let due = |(socket, link): (&SocketId, &Link)| (link.due_ms() <= now_ms).then_some(*socket);
+            let due = |(socket, link): &(SocketId, Box<Link>)| (link.due_ms() <= now_ms).then_some(*socket);
             let sockets: Vec<SocketId> = self.links.iter().filter_map(due).collect();
             for socket in sockets {
-                match self.links.get(&socket).map(|link| (link.reader, link.mode)) {
+                match self.get(socket).map(|link| (link.reader, link.mode)) {
                     Some((Reader::Ready(number), mode)) => self.give(socket, number, mode.body(&mut [], &[]), now_ms),
                     _ => self.lose(socket, now_ms),
                 }
             }
-            self.due_ms = self.links.values().map(Link::due_ms).min();
+            self.due_ms = self.links.iter().map(|(_, link)| link.due_ms()).min();
         }
         std::mem::take(&mut self.effects)
     }
@@ -303,7 +317,7 @@ impl Links {
 
     /// Gives what waits to a response that is ready.
     fn flush(&mut self, socket: SocketId, now_ms: u64) {
-        let Some(link) = self.links.get_mut(&socket) else { return };
+        let Some(link) = self.get_mut(socket) else { return };
         let Reader::Ready(number) = link.reader else { return };
         if !link.queue.is_empty() {
             let frames = link.take();
@@ -316,7 +330,7 @@ impl Links {
     }
 
     fn give(&mut self, socket: SocketId, number: u32, body: String, now_ms: u64) {
-        let Some(link) = self.links.get_mut(&socket) else { return };
+        let Some(link) = self.get_mut(socket) else { return };
         let last = link.mode == Mode::Poll || (link.ended && link.queue.is_empty());
         link.reader = if last { Reader::Absent } else { Reader::Writing(number) };
         let forgotten = if last { link.unconfirmed.replace(number) } else { None };
@@ -328,7 +342,7 @@ impl Links {
     /// The transport ends here: the client is told to come back.
     fn interrupt(&mut self, socket: SocketId, error: &ErrorInfo, now_ms: u64) {
         let farewell = self.farewell(error);
-        if let Some(link) = self.links.get_mut(&socket).filter(|link| !link.ended) {
+        if let Some(link) = self.get_mut(socket).filter(|link| !link.ended) {
             link.push(farewell);
             self.effects.push(Effect::Lost { socket });
             self.end(socket, now_ms);
@@ -336,9 +350,10 @@ impl Links {
     }
 
     fn end(&mut self, socket: SocketId, now_ms: u64) {
-        let Some(link) = self.links.get_mut(&socket).filter(|link| !link.ended) else { return };
+        let Some(link) = self.get_mut(socket).filter(|link| !link.ended) else { return };
         link.ended = true;
-        self.ended.insert(link.key.clone(), socket);
+        let key = link.key.clone();
+        self.ended.insert(key, socket);
         self.flush(socket, now_ms);
         self.settle(socket);
     }
@@ -349,14 +364,14 @@ impl Links {
             let says_something = link.unconfirmed.or(link.superseded).is_some();
             link.ended && link.queue.is_empty() && link.reader == Reader::Absent && !says_something
         };
-        if self.links.get(&socket).is_some_and(is_done) {
+        if self.get(socket).is_some_and(is_done) {
             self.remove(socket);
         }
     }
 
     /// Something that was said is lost, or nobody comes to read. Whoever reads now is told.
     fn lose(&mut self, socket: SocketId, now_ms: u64) {
-        let Some(link) = self.links.get(&socket) else { return };
+        let Some(link) = self.get(socket) else { return };
         let (reader, ended) = (link.reader, link.ended);
         if let Reader::Ready(_) = reader {
             return self.interrupt(socket, &Code::Disconnected.into(), now_ms);
@@ -368,7 +383,8 @@ impl Links {
     }
 
     fn remove(&mut self, socket: SocketId) {
-        let Some(link) = self.links.remove(&socket) else { return };
+        let Some(at) = self.find(socket) else { return };
+        let (_, link) = self.links.remove(at);
         if self.ended.get(&link.key) == Some(&socket) {
             self.ended.remove(&link.key);
         }
@@ -382,7 +398,7 @@ impl Links {
 
     /// Something happened: until the next, as much time may pass as its state allows.
     fn touch(&mut self, socket: SocketId, now_ms: u64) {
-        if let Some(link) = self.links.get_mut(&socket) {
+        if let Some(link) = self.get_mut(socket) {
             link.since_ms = now_ms;
             let due_ms = link.due_ms();
             self.due_ms = Some(self.due_ms.map_or(due_ms, |known| known.min(due_ms)));

@@ -16,7 +16,7 @@ fn named(names: &[&str]) -> Vec<ChannelName> {
 }
 
 fn cursor(channels: &[&str], text: &str) -> Option<Vec<Option<String>>> {
-    let places = places(&named(channels), text).ok()?;
+    let places = places(named(channels), text).ok()?;
     Some(places.into_iter().map(|place| place.serial).collect())
 }
 
@@ -27,7 +27,7 @@ fn read(style: Style, places: &mut [Place], frames: &[&str]) -> String {
 }
 
 fn at(channels: &[&str], text: &str) -> Vec<Place> {
-    places(&named(channels), text).unwrap()
+    places(named(channels), text).unwrap()
 }
 
 const ATTACHED: &str =
@@ -196,12 +196,11 @@ fn channels_are_a_list() {
 
 #[test]
 fn streams_are_read_by_get() {
-    let status = |method: &str| style(method, "/sse", &[]).map_err(|reply| reply.status);
-    assert_eq!(status("GET"), Ok(SSE));
+    let status = |method: &str| route(method, "/sse").map_err(|reply| reply.status);
+    assert_eq!(status("GET"), Ok(false));
     assert_eq!(status("OPTIONS"), Err(204));
     for method in ["HEAD", "POST", "DELETE"] {
         assert_eq!(status(method), Err(405));
     }
-    let plain = query(&[("enveloped", "false")]);
-    assert_eq!(style("GET", "/event-stream", &plain), Ok(Style { lines: true, enveloped: false }));
+    assert_eq!(route("GET", "/event-stream"), Ok(true));
 }
