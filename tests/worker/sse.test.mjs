@@ -65,6 +65,7 @@ for (const path of ['/sse', '/event-stream']) {
     for (const [index, id] of [begin, ...events.map((event) => event.id)].entries()) {
       const options = index % 2 ? { path } : { path, headers: { 'last-event-id': /** @type {string} */ (id) } };
       const back = await listen(t, channels, index % 2 ? { lastEvent: /** @type {string} */ (id) } : { lastEvent: begin }, options);
+      /** @type {any[]} */
       const wanted = [...told(events.slice(index)), ...live];
       const found = [];
       while (found.length < wanted.length) found.push(await back.next());
@@ -176,7 +177,7 @@ test('a stream ends with its token, and says so', async (t) => {
 test('HTTP/1.0 will do', async (t) => {
   const socket = net.connect(runtime.port, '127.0.0.1');
   t.after(() => socket.destroy());
-  socket.write(`GET /sse?channels=old&enveloped=false&key=${demoKey} HTTP/1.0\r\n\r\n`);
+  socket.write(`GET /sse?channels=old&enveloped=false&key=${demoKey} HTTP/1.0\r\nHost: localhost\r\n\r\n`);
   let text = '';
   const until = (/** @type {RegExp} */ wanted) => new Promise((/** @type {(value?: unknown) => void} */ resolve) => {
     const look = () => { if (wanted.test(text)) resolve(); };
@@ -188,4 +189,40 @@ test('HTTP/1.0 will do', async (t) => {
   assert.doesNotMatch(text, /transfer-encoding/i);
   await publish('old', 'news');
   await until(/event: score\ndata: news\n\n$/);
+});
+
+test('who leaves without a word is noticed, and nothing is left of them', async () => {
+  // Of one channel its own object holds the stream, of several a relay does.
+  const left = await Promise.all(Array.from({ length: 200 }, async (_, index) => {
+    const channels = index % 2 ? 'left' : 'left,behind';
+    return (await EventReader.open(runtime, { key: demoKey, channels })).attached();
+  }));
+  left.forEach((reader) => reader.leave());
+  // Fails as long as an object has something to say to somebody.
+  assert.deepEqual(await Promise.all([runtime.evict('Channel', 'demo/left'), runtime.evict('Relay', 'demo/0')]), [1, 1]);
+});
+
+test('a stream that is never read ends, and misses nothing when it is back', async (t) => {
+  const socket = net.connect(runtime.port, '127.0.0.1');
+  t.after(() => socket.destroy());
+  const gone = new Promise((resolve) => socket.on('close', resolve));
+  socket.write(`GET /sse?channels=flood&key=${demoKey} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+  await new Promise((resolve) => socket.once('readable', resolve));
+  const text = () => String(socket.read() ?? '');
+  let heard = text();
+  while (!/^id: \S+$/m.test(heard)) {
+    await new Promise((resolve) => socket.once('readable', resolve));
+    heard += text();
+  }
+  const large = 'x'.repeat(60_000);
+  const channel = rest(runtime).channels.get('flood');
+  for (let sent = 0; sent < 400; sent++) await channel.publish('flood', large);
+  // Nobody takes what waits, and it is let go all the same.
+  assert.equal(await runtime.evict('Channel', 'demo/flood'), 1);
+  socket.on('data', (more) => { heard += more; });
+  await gone;
+  const [lastEvent] = heard.match(/(?<=^id: )\S+(?=\n)/gm)?.slice(-1) ?? [];
+  const back = await listen(t, 'flood', { lastEvent: String(lastEvent) });
+  const { event, data } = await back.next();
+  assert.ok(event === 'message' || (event === 'gap' && data.error.code === 90004), `${event}`);
 });
