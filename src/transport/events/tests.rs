@@ -1,7 +1,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::limits::STREAM_MAX_CHANNELS;
+use crate::limits::{LINK_STALL_MS, STREAM_MAX_CHANNELS};
+use crate::relay::SocketId;
+use crate::transport::{Effect, Links, Mode};
+use crate::wire::Encoded;
 
 const SSE: Style = Style { lines: false, enveloped: true };
 const PLAIN: Style = Style { lines: false, enveloped: false };
@@ -203,4 +206,64 @@ fn streams_are_read_by_get() {
         assert_eq!(status(method), Err(405));
     }
     assert_eq!(route("GET", "/event-stream"), Ok(true));
+}
+
+/// What two readers of one channel are given of frames, the second of whom had the first message already.
+fn given(links: &mut Links, frames: &[&str]) -> Vec<String> {
+    let mut given = Vec::new();
+    for frame in frames {
+        let sockets = [SocketId(1), SocketId(2)];
+        let effects = links.send(&sockets, Encoded::Text((*frame).to_owned()), 0);
+        for effect in effects {
+            match effect {
+                Effect::Write { response, body, last } => {
+                    given.push(format!("{}: {}{}", response.socket.0, body, if last { "end" } else { "" }));
+                    assert_eq!(links.written(response, true, 0), []);
+                }
+                Effect::Lost { socket } => given.push(format!("{}: lost", socket.0)),
+                Effect::Cut { .. } => {}
+            }
+        }
+    }
+    given
+}
+
+#[test]
+fn readers_share_a_frame_and_have_their_own_places() {
+    let mut links = Links::default();
+    for (socket, place) in [(SocketId(1), ""), (SocketId(2), "00000000000002-000@s")] {
+        links.open(socket, Mode::Events(PLAIN), format!("key {}", socket.0), 0);
+        links.follow(socket, at(&["a"], place));
+        links.read(socket, 0);
+    }
+    let three = "id: 00000000000003-000@s\nevent: message\ndata: three\n\n";
+    let all = [
+        "id: 00000000000002-000@s:000\nevent: n\ndata: one\n\n",
+        "id: 00000000000002-000@s\nevent: message\ndata: two\ndata: lines\n\n",
+        three,
+    ];
+    assert_eq!(given(&mut links, &[MESSAGES]), [format!("1: {}", all.concat()), format!("2: {three}")]);
+    assert_eq!(links.waiting_bytes(), 0);
+    let detached = r#"{"action":13,"channel":"a","error":{"code":50003}}"#;
+    let end = "event: error\ndata: {\"code\":50003}\n\nend";
+    let mut ended = given(&mut links, &[detached]);
+    ended.sort();
+    assert_eq!(ended, [format!("1: {end}"), "1: lost".into(), format!("2: {end}"), "2: lost".into()]);
+    assert_eq!((links.count(), links.waiting_bytes()), (0, 0));
+}
+
+#[test]
+fn who_leaves_is_let_go() {
+    let mut links = Links::default();
+    let sockets: Vec<SocketId> = (0..10_000).map(SocketId).collect();
+    for socket in &sockets {
+        links.open(*socket, Mode::Events(SSE), String::new(), 0);
+        links.follow(*socket, at(&["a"], ""));
+        links.read(*socket, 0);
+    }
+    // Nobody takes what is written, so nothing is ever reported to be.
+    links.send(&sockets, Encoded::Text(MESSAGES.to_owned()), 0);
+    links.send(&sockets, Encoded::Text(MESSAGES.to_owned()), 0);
+    let lost = links.tick(LINK_STALL_MS).into_iter().filter(|effect| matches!(effect, Effect::Lost { .. })).count();
+    assert_eq!((lost, links.count(), links.waiting_bytes(), links.deadline()), (10_000, 0, 0, None));
 }
