@@ -39,7 +39,7 @@ impl Relay {
         self.sessions.insert(socket, session);
         self.touch(socket);
         self.send_encoded(socket, connected, now_ms);
-        for Attach { channel, serial, params } in attach {
+        for Attach { channel, serial, params, .. } in attach {
             self.attach(socket, &channel, serial.as_deref(), 0, params, now_ms);
         }
         self.finish()

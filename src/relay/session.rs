@@ -50,12 +50,14 @@ pub struct Opening {
 pub struct Attach {
     pub channel: String,
     pub serial: Option<String>,
+    /// Of what follows that serial, what the reader of a stream has already.
+    pub has: Option<String>,
     pub params: Params,
 }
 
 impl Attach {
     /// With the parameters of a query that are the channel's.
-    pub fn from_query(channel: &str, serial: Option<&str>, query: &[(String, String)]) -> Attach {
+    pub fn from_query(channel: &str, serial: Option<String>, query: &[(String, String)]) -> Attach {
         let mut params = Params::new();
         // Reversed, so that the first of a name stays.
         for (name, value) in query.iter().rev() {
@@ -63,7 +65,7 @@ impl Attach {
                 params.insert(name.clone(), value.clone());
             }
         }
-        Attach { channel: channel.to_owned(), serial: serial.map(str::to_owned), params }
+        Attach { channel: channel.to_owned(), serial, has: None, params }
     }
 }
 
@@ -73,8 +75,9 @@ impl Opening {
         let value = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let interval = value("heartbeatInterval").and_then(|text| text.parse().ok()).unwrap_or(HEARTBEAT_INTERVAL_MS);
         let grace = value("remainPresentFor").and_then(|text| text.parse().ok()).unwrap_or(GRACE_MS);
-        let attach = (value("attach") == Some("auto"))
-            .then(|| Attach::from_query(value("channel").unwrap_or_default(), value("channelSerial"), query));
+        let attach = (value("attach") == Some("auto")).then(|| {
+            Attach::from_query(value("channel").unwrap_or_default(), value("channelSerial").map(str::to_owned), query)
+        });
         Opening {
             grant,
             format: if value("format") == Some("msgpack") { Format::Msgpack } else { Format::Json },

@@ -91,7 +91,7 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     if let Some(key) = request.headers().get(CONNECTION_KEY)? {
         return responses::comet(&host, &mut request, &key).await;
     }
-    if let Some(Handover { opening, channel, mode, places }) = Handover::read(request.headers())? {
+    if let Some(Handover { opening, channel, mode }) = Handover::read(request.headers())? {
         let format = opening.format;
         let admitted = host::admit(&host, &opening, channel.as_ref()).await;
         let Some(mode) = mode else {
@@ -101,7 +101,7 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
                 Err(error) => super::router::refuse(&error, format),
             };
         };
-        return match admitted.and_then(|()| responses::begin(&host, mode, places, opening)) {
+        return match admitted.and_then(|()| responses::begin(&host, mode, opening)) {
             Ok(response) => responses::open(&host, response, mode),
             Err(error) => super::router::write_reply(mode.refused(&error)),
         };

@@ -17,8 +17,7 @@ use crate::limits::{COMET_BODY_MAX_BYTES, LINKS_MAX};
 use crate::relay::SocketId;
 use crate::relay::session::Opening;
 use crate::rest::Reply;
-use crate::transport::events::Place;
-use crate::transport::{Effect, Mode, ResponseId, comet};
+use crate::transport::{Effect, Mode, ResponseId, comet, events};
 use crate::wire::Format;
 
 #[derive(Default)]
@@ -63,12 +62,13 @@ pub fn open(host: &HostRef, response: ResponseId, mode: Mode) -> Result<Response
 }
 
 /// The connection over HTTP of a client that was admitted. Gives what takes its first frames.
-pub fn begin(host: &HostRef, mode: Mode, places: Vec<Place>, opening: Opening) -> Answer<ResponseId> {
+pub fn begin(host: &HostRef, mode: Mode, opening: Opening) -> Answer<ResponseId> {
     let host = &mut *host.borrow_mut();
     if host.links.count() >= LINKS_MAX {
         return Err(host::full());
     }
     let socket = host.sockets.next_id();
+    let places = events::places(&opening.attach);
     host.begin(socket, opening);
     let key = host.relay.as_ref().and_then(|relay| relay.key(socket)).unwrap_or_default();
     host.links.open(socket, mode, key, now_ms());

@@ -23,7 +23,7 @@ use crate::pinned;
 use crate::relay::session::Opening;
 use crate::rest::{self, Reply, Step};
 use crate::transport::comet::{self, Verb};
-use crate::transport::events::{self, Place};
+use crate::transport::events;
 use crate::transport::{Mode, refusal};
 use crate::wire::Format;
 
@@ -49,8 +49,6 @@ pub struct Handover {
     pub channel: Option<(Address, Rules)>,
     /// How its responses go, if it is over HTTP.
     pub mode: Option<Mode>,
-    /// The channels of a stream of events, and how far its reader is.
-    pub places: Vec<Place>,
 }
 
 impl Handover {
@@ -267,7 +265,7 @@ async fn hand_over(
     let found = found.ok_or(Code::BadCredentials)?;
     let query = presented.query;
     let mut opening = Opening::from_query(grant, query, is_secure);
-    let (mut mode, mut places) = (None, Vec::new());
+    let mut mode = None;
     let channel = match way {
         Way::WebSocket(_) => {
             let named = query.iter().find(|(name, _)| name == "channel");
@@ -278,9 +276,9 @@ async fn hand_over(
             None
         }
         Way::Events { lines } => {
-            let (style, followed) = events::open(query, *lines, last_event, &found.app, &mut opening)?;
-            (mode, places) = (Some(Mode::Events(style)), followed);
-            events::only(&places)
+            let (style, only) = events::open(query, *lines, last_event, &found.app, &mut opening)?;
+            mode = Some(Mode::Events(style));
+            only
         }
     };
     // Relays watch their app, for clients that it could send away. There are few relays; of channels that hold sockets
@@ -290,7 +288,7 @@ async fn hand_over(
         let rules = Rules::of(found.app.rules(&name));
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });
-    Ok(Handover { opening, channel, mode, places })
+    Ok(Handover { opening, channel, mode })
 }
 
 /// Accepts, says what is wrong, and closes. What may pass is told as DISCONNECTED, so that the client tries again.

@@ -20,19 +20,15 @@ use crate::rest::{self, Reply};
 use crate::serial::{ChannelSerial, Position};
 use crate::wire::action;
 
-/// How events are written.
+/// How events are written, one of four ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Style {
-    /// As lines of JSON, and not as `EventSource` reads them.
-    pub lines: bool,
-    /// An event's data is the message as JSON, and not its data alone.
-    pub enveloped: bool,
-}
+#[serde(transparent)]
+pub struct Style(u8);
 
 /// A channel of a stream, and how far its reader is: a channelSerial, or within a publish the serial of a message.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Place {
-    channel: ChannelName,
+    channel: String,
     serial: Option<String>,
 }
 
@@ -82,10 +78,10 @@ pub fn route(method: &str, path: &str) -> Result<bool, Reply> {
     }
 }
 
-/// The channels that a query names: `channel`, or `channels` with commas or another `separator` between them. Fails with
+/// The channels that a query names: `channel`, or `channels` with commas or another character, the `separator`, between them. Fails with
 /// 40003 for none or too many, with 40010 for a name that cannot be.
 fn channels(query: &[(String, String)]) -> Result<Vec<ChannelName>, ErrorInfo> {
-    let separator = value(query, "separator").filter(|separator| !separator.is_empty()).unwrap_or(",");
+    let separator = value(query, "separator").and_then(|text| text.chars().next()).unwrap_or(',');
     let mut names = Vec::new();
     match (value(query, "channels"), value(query, "channel")) {
         (Some(list), _) => {
@@ -113,49 +109,44 @@ pub fn open(
     last_event: Option<&str>,
     app: &App,
     opening: &mut Opening,
-) -> Result<(Style, Vec<Place>), ErrorInfo> {
+) -> Result<(Style, Option<ChannelName>), ErrorInfo> {
     comet::open(query, opening)?;
     // A browser that comes back asks as it asked first, and says in the header what it had last.
     let last_event = last_event.filter(|text| !text.is_empty()).or(value(query, "lastEvent"));
-    let places = places(channels(query)?, last_event.unwrap_or_default())?;
+    let mut names = channels(query)?;
+    let serials = serials(names.len(), last_event.unwrap_or_default())?;
     opening.resume = None;
     opening.attach.clear();
-    for place in &places {
-        let name = &place.channel;
+    for (name, serial) in names.iter().zip(serials) {
         if !opening.grant.permits(name, Operations::SUBSCRIBE) {
             return Err(Code::NotPermitted.because("the capability does not allow to subscribe to all these channels"));
         }
         app.rules(name).admit(opening.grant.client_id.name().is_some(), opening.is_secure)?;
-        let mut attach = Attach::from_query(name.as_str(), place.begins().as_deref(), query);
+        let mut attach = Attach::from_query(name.as_str(), begins(&serial), query);
+        attach.has = Some(serial).filter(|serial| !serial.is_empty());
         attach.params.insert("modes".to_owned(), "subscribe".to_owned());
         Attachment::parse(name, None, 0, attach.params.clone())?;
         opening.attach.push(attach);
     }
-    Ok((Style { lines, enveloped: value(query, "enveloped") != Some("false") }, places))
+    let only = if names.len() == 1 { names.pop() } else { None };
+    Ok((Style::of(lines, value(query, "enveloped") != Some("false")), only))
 }
 
-/// The channel of a stream that has only one.
-pub fn only(places: &[Place]) -> Option<ChannelName> {
-    match places {
-        [place] => Some(place.channel.clone()),
-        _ => None,
-    }
+/// Where the reader of a stream is when it begins.
+pub fn places(attach: &[Attach]) -> Vec<Place> {
+    attach.iter().map(|attach| Place { channel: attach.channel.clone(), serial: attach.has.clone() }).collect()
 }
 
-fn places(names: Vec<ChannelName>, cursor: &str) -> Result<Vec<Place>, ErrorInfo> {
-    let malformed = || Code::BadParameter.because("the last event's id is not one of a stream of these channels");
-    let mut serials = cursor.split(',');
-    let mut places = Vec::new();
-    for channel in names {
-        let serial = match serials.next() {
-            None if cursor.is_empty() => None,
-            Some("") => None,
-            Some(text) if is_serial(text) => Some(text.to_owned()),
-            _ => return Err(malformed()),
-        };
-        places.push(Place { channel, serial });
+/// The serials of a cursor, one for each of so many channels; empty for one that it says nothing of.
+fn serials(channels: usize, cursor: &str) -> Result<Vec<String>, ErrorInfo> {
+    if cursor.is_empty() {
+        return Ok(vec![String::new(); channels]);
     }
-    if serials.next().is_some() { Err(malformed()) } else { Ok(places) }
+    let serials: Vec<String> = cursor.split(',').map(str::to_owned).collect();
+    match serials.len() == channels && serials.iter().all(|serial| serial.is_empty() || is_serial(serial)) {
+        true => Ok(serials),
+        false => Err(Code::BadParameter.because("the last event's id is not one of a stream of these channels")),
+    }
 }
 
 /// Whether a text is a serial as we write them: one that is written otherwise would not compare.
@@ -166,16 +157,14 @@ fn is_serial(text: &str) -> bool {
     is_whole && index.is_none_or(is_index)
 }
 
-impl Place {
-    /// Behind which serial to attach: in the middle of a publish, behind the one before.
-    fn begins(&self) -> Option<String> {
-        let serial = self.serial.as_ref()?;
-        match (ChannelSerial::parse(serial), serial.contains(':')) {
-            (Some(inside), true) => Some(Position(inside.position.0.saturating_sub(1)).serial(&inside.series)),
-            _ => Some(serial.clone()),
-        }
-    }
+/// Behind which serial to attach: in the middle of a publish, behind the one before.
+fn begins(serial: &str) -> Option<String> {
+    let ChannelSerial { position, series } = ChannelSerial::parse(serial)?;
+    let before = if serial.contains(':') { position.0.saturating_sub(1) } else { position.0 };
+    Some(Position(before).serial(&series))
+}
 
+impl Place {
     /// Whether the reader has an event already.
     fn has(&self, event: &Event) -> bool {
         let is_before = |serial: &String| event.serial <= *serial || event.serial.starts_with(serial.as_str());
@@ -185,24 +174,20 @@ impl Place {
 
 /// What a frame says to streams of a style.
 pub fn said(frame: &str, style: Style) -> Said {
-    let Ok(Value::Object(mut frame)) = serde_json::from_str(frame) else { return Said::Nothing };
+    let Ok(Value::Object(frame)) = serde_json::from_str(frame) else { return Said::Nothing };
     let Some(number) = frame.get("action").and_then(Value::as_u64) else { return Said::Nothing };
-    let channel = text(&mut frame, "channel");
+    let channel = text(&frame, "channel").to_owned();
+    let error = frame.get("error").map(Value::to_string);
     match u8::try_from(number).unwrap_or(u8::MAX) {
         action::ATTACHED => {
-            let tell = |error: &Value| {
-                style.event(
-                    "gap",
-                    &[r#"{"channel":"#, &json(&channel), r#","error":"#, &error.to_string(), "}"].concat(),
-                )
-            };
-            let gap = frame.get("error").map(tell);
-            Said::Attached { channel, serial: text(&mut frame, "channelSerial"), gap }
+            let data = |error: String| [r#"{"channel":"#, &json(&channel), r#","error":"#, &error, "}"].concat();
+            let gap = error.map(|error| style.event("gap", &data(error)));
+            Said::Attached { channel, serial: text(&frame, "channelSerial").to_owned(), gap }
         }
         action::HEARTBEAT => Said::Alive,
-        action::MESSAGE => Said::Messages { events: style.events(&mut frame, &channel), channel },
+        action::MESSAGE => Said::Messages { events: style.events(&frame, &channel), channel },
         action::ERROR | action::DETACHED | action::DISCONNECTED => {
-            Said::End(style.event("error", &frame.remove("error").unwrap_or_default().to_string()))
+            Said::End(style.event("error", error.as_deref().unwrap_or("null")))
         }
         _ => Said::Nothing,
     }
@@ -222,9 +207,9 @@ pub fn body<'a>(style: Style, places: &mut [Place], said: impl Iterator<Item = &
             Said::Nothing => {}
             Said::Alive => body.push_str(style.keep_alive()),
             Said::Attached { channel, serial, gap } => {
-                let Some(place) = places.iter_mut().find(|place| place.channel.as_str() == *channel) else { continue };
-                if place.serial.is_none() || gap.is_some() {
-                    place.serial = Some(serial.clone());
+                let Some(index) = places.iter().position(|place| place.channel == *channel) else { continue };
+                if places[index].serial.is_none() || gap.is_some() {
+                    places[index].serial = Some(serial.clone());
                 }
                 match gap {
                     Some(gap) => style.write(places, gap, &mut body),
@@ -236,13 +221,13 @@ pub fn body<'a>(style: Style, places: &mut [Place], said: impl Iterator<Item = &
                 }
             }
             Said::Messages { channel, events } => {
-                let Some(index) = places.iter().position(|place| place.channel.as_str() == *channel) else { continue };
+                let Some(index) = places.iter().position(|place| place.channel == *channel) else { continue };
                 for event in events {
                     if places[index].has(event) {
                         continue;
                     }
-                    let whole = event.serial.split(':').next().filter(|_| event.is_last);
-                    places[index].serial = Some(whole.unwrap_or(&event.serial).to_owned());
+                    let serial = if event.is_last { whole(&event.serial) } else { &event.serial };
+                    places[index].serial = Some(serial.to_owned());
                     style.write(places, &event.text, &mut body);
                 }
             }
@@ -265,35 +250,47 @@ impl Said {
 }
 
 impl Style {
-    /// Of the four that there are.
+    /// As lines of JSON, or as `EventSource` reads them; with the message as JSON, or with its data alone.
+    const fn of(lines: bool, enveloped: bool) -> Style {
+        Style(lines as u8 * 2 + enveloped as u8)
+    }
+
     pub fn number(self) -> usize {
-        usize::from(self.lines) * 2 + usize::from(self.enveloped)
+        usize::from(self.0 & 3)
+    }
+
+    fn lines(self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    fn enveloped(self) -> bool {
+        self.0 & 1 != 0
     }
 
     /// All of a response but its body.
     pub fn head(self) -> Reply {
-        Reply::stream(if self.lines { "application/x-ndjson" } else { "text/event-stream" })
+        Reply::stream(if self.lines() { "application/x-ndjson" } else { "text/event-stream" })
     }
 
     fn keep_alive(self) -> &'static str {
-        if self.lines { "\n" } else { ":keepalive\n\n" }
+        if self.lines() { "\n" } else { ":keepalive\n\n" }
     }
 
     /// No event, only its id.
     fn empty(self) -> &'static str {
-        if self.lines { "}\n" } else { "\n" }
+        if self.lines() { "}\n" } else { "\n" }
     }
 
     /// An event with the cursor as its id. The texts of events that have one go on behind it.
     fn write(self, places: &[Place], event: &str, body: &mut String) {
-        body.push_str(if self.lines { r#"{"id":""# } else { "id: " });
+        body.push_str(if self.lines() { r#"{"id":""# } else { "id: " });
         for (index, place) in places.iter().enumerate() {
             if index > 0 {
                 body.push(',');
             }
             body.push_str(place.serial.as_deref().unwrap_or_default());
         }
-        match (self.lines, event.strip_prefix('{')) {
+        match (self.lines(), event.strip_prefix('{')) {
             (true, Some(fields)) => {
                 body.push_str("\",");
                 body.push_str(fields);
@@ -307,31 +304,23 @@ impl Style {
 
     /// An event whose data is JSON.
     fn event(self, name: &str, data: &str) -> String {
-        match self.lines {
+        match self.lines() {
             true => [r#"{"event":"#, &json(name), r#","data":"#, data, "}\n"].concat(),
             false => ["event: ", name, "\ndata: ", data, "\n\n"].concat(),
         }
     }
 
-    fn events(self, frame: &mut Map<String, Value>, channel: &str) -> Vec<Event> {
-        let Some(Value::Array(messages)) = frame.remove("messages") else { return Vec::new() };
+    fn events(self, frame: &Map<String, Value>, channel: &str) -> Vec<Event> {
         let mut events: Vec<Event> = Vec::new();
-        for message in messages {
-            let Value::Object(mut message) = message else { continue };
-            let serial = message.get("serial").and_then(Value::as_str).unwrap_or_default().to_owned();
+        for message in frame.get("messages").and_then(Value::as_array).into_iter().flatten() {
+            let Some(fields) = message.as_object() else { continue };
+            let serial = text(fields, "serial").to_owned();
             if let Some(previous) = events.last_mut() {
-                previous.is_last = serial.split(':').next() != previous.serial.split(':').next();
+                previous.is_last = whole(&serial) != whole(&previous.serial);
             }
-            let text = if self.enveloped {
-                for shared in ["connectionId", "timestamp"] {
-                    if let (None, Some(value)) = (message.get(shared), frame.get(shared)) {
-                        message.insert(shared.to_owned(), value.clone());
-                    }
-                }
-                message.insert("channel".to_owned(), channel.into());
-                self.event("message", &Value::Object(message).to_string())
-            } else {
-                self.plain(&text(&mut message, "name"), &text(&mut message, "data"))
+            let text = match self.enveloped() {
+                true => self.event("message", &envelope(message, fields, frame, channel)),
+                false => self.plain(text(fields, "name"), text(fields, "data")),
             };
             events.push(Event { serial, is_last: true, text });
         }
@@ -341,19 +330,43 @@ impl Style {
     /// An event that is its message: its name, and its data as it is.
     fn plain(self, name: &str, data: &str) -> String {
         let name = if name.is_empty() { "message" } else { name };
-        if self.lines {
+        if self.lines() {
             return self.event(name, &json(data));
         }
         // Whatever ends a line for its reader ends it here, so that nothing in a message can pass for an event.
-        let mut event = ["event: ", &name.replace(['\r', '\n'], " "), "\n"].concat();
-        for line in data.replace("\r\n", "\n").split(['\r', '\n']) {
-            event.push_str("data: ");
-            event.push_str(line);
-            event.push('\n');
+        let mut event = "event: ".to_owned();
+        event.extend(name.chars().map(|c| if c == '\r' || c == '\n' { ' ' } else { c }));
+        for line in data.split('\n') {
+            for line in line.strip_suffix('\r').unwrap_or(line).split('\r') {
+                event.push_str("\ndata: ");
+                event.push_str(line);
+            }
         }
-        event.push('\n');
+        event.push_str("\n\n");
         event
     }
+}
+
+/// A message with its channel, and with what its frame says for all.
+fn envelope(message: &Value, fields: &Map<String, Value>, frame: &Map<String, Value>, channel: &str) -> String {
+    let mut envelope = message.to_string();
+    envelope.pop();
+    for shared in ["connectionId", "timestamp"] {
+        if let (None, Some(value)) = (fields.get(shared), frame.get(shared)) {
+            for part in [",\"", shared, "\":", &value.to_string()] {
+                envelope.push_str(part);
+            }
+        }
+    }
+    for part in [",\"channel\":", &json(channel), "}"] {
+        envelope.push_str(part);
+    }
+    envelope
+}
+
+/// The serial of the publish that a message's serial is of.
+fn whole(serial: &str) -> &str {
+    serial.split_once(':').map_or(serial, |(whole, _)| whole)
 }
 
 /// The answer to a request for a stream that is refused.
@@ -365,11 +378,8 @@ fn value<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
     query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
-fn text(object: &mut Map<String, Value>, name: &str) -> String {
-    match object.remove(name) {
-        Some(Value::String(text)) => text,
-        _ => String::new(),
-    }
+fn text<'a>(object: &'a Map<String, Value>, name: &str) -> &'a str {
+    object.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn json(text: &str) -> String {
