@@ -56,7 +56,8 @@ pub async fn comet(host: &HostRef, request: &mut Request, key: &str) -> Result<R
 }
 
 pub fn open(host: &HostRef, response: ResponseId) -> Result<Response> {
-    let opened = host.borrow_mut().responses.open(response, &comet::head())?;
+    let head = host.borrow().links.head(response);
+    let opened = host.borrow_mut().responses.open(response, &head)?;
     host::drive(host);
     Ok(opened)
 }

@@ -29,6 +29,7 @@ use crate::limits::{
     RESPONSE_MAX_BYTES,
 };
 use crate::relay::SocketId;
+use crate::rest::Reply;
 use crate::wire::outbound::Outbound;
 use crate::wire::{Encoded, Format, action};
 
@@ -45,6 +46,14 @@ impl Mode {
     fn body(self, frames: &[Rc<Frame>]) -> String {
         match self {
             Mode::Poll | Mode::Stream => comet::array(frames.iter().map(|frame| frame.text.as_str())),
+        }
+    }
+
+    /// A stream's is one that nobody on the way compresses, which would hold it back.
+    fn content_type(self) -> &'static str {
+        match self {
+            Mode::Poll => "application/json",
+            Mode::Stream => "application/x-ndjson",
         }
     }
 
@@ -202,6 +211,12 @@ impl Links {
         self.touch(socket, now_ms);
         self.flush(socket, now_ms);
         Some(ResponseId { socket, number })
+    }
+
+    /// All of a response but its body.
+    pub fn head(&self, response: ResponseId) -> Reply {
+        let mode = self.get(response.socket).map_or(Mode::Poll, |link| link.mode);
+        Reply::of(200, mode.content_type(), String::new())
     }
 
     /// A frame for those of these connections that are here.
