@@ -38,14 +38,9 @@ impl Reply {
         complete(204, headers, Vec::new())
     }
 
-    /// JSON that is encoded already.
-    pub fn json(status: u16, body: String) -> Reply {
-        complete(status, vec![("Content-Type", media_type(Format::Json).to_owned())], body.into_bytes())
-    }
-
-    /// All but the body of an answer that goes on.
-    pub fn stream(content_type: &str) -> Reply {
-        complete(200, vec![("Content-Type", content_type.to_owned())], Vec::new())
+    /// A body that is encoded already.
+    pub fn of(status: u16, content_type: &str, body: String) -> Reply {
+        complete(status, vec![("Content-Type", content_type.to_owned())], body.into_bytes())
     }
 
     /// The same answer, with an error in its headers.

@@ -102,7 +102,7 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
             };
         };
         return match admitted.and_then(|()| responses::begin(&host, mode, opening)) {
-            Ok(response) => responses::open(&host, response, mode),
+            Ok(response) => responses::open(&host, response),
             Err(error) => super::router::write_reply(mode.refused(&error)),
         };
     }

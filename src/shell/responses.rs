@@ -40,7 +40,7 @@ pub async fn comet(host: &HostRef, request: &mut Request, key: &str) -> Result<R
         "/recv" => {
             let found = host.borrow_mut().recv(key);
             match found {
-                Ok(response) => return open(host, response, Mode::Poll),
+                Ok(response) => return open(host, response),
                 Err(error) => Err(error),
             }
         }
@@ -55,8 +55,9 @@ pub async fn comet(host: &HostRef, request: &mut Request, key: &str) -> Result<R
     write_reply(done.map_or_else(|error| comet::refused(&error), |()| Reply::empty()))
 }
 
-pub fn open(host: &HostRef, response: ResponseId, mode: Mode) -> Result<Response> {
-    let opened = host.borrow_mut().responses.open(response, &mode.head())?;
+pub fn open(host: &HostRef, response: ResponseId) -> Result<Response> {
+    let head = host.borrow().links.head(response);
+    let opened = host.borrow_mut().responses.open(response, &head)?;
     host::drive(host);
     Ok(opened)
 }

@@ -65,18 +65,13 @@ pub fn open(query: &[(String, String)], opening: &mut Opening) -> Result<Mode, E
     Ok(if value("stream") == "false" { Mode::Poll } else { Mode::Stream })
 }
 
-/// All of a response but what it gives from now on.
-pub fn head() -> Reply {
-    Reply::json(200, String::new())
-}
-
 /// The answer to a request that is refused: its frame says what the client is to do.
 pub fn refused(error: &ErrorInfo) -> Reply {
     let body = match refusal(error).encode(Format::Json) {
         Encoded::Text(text) => array([text.as_str()].into_iter()),
         Encoded::Binary(_) => array([].into_iter()),
     };
-    Reply::json(error.status_code, body).saying(error)
+    Reply::of(error.status_code, "application/json", body).saying(error)
 }
 
 /// Frames as one body, or one piece of it.

@@ -239,7 +239,7 @@ pub fn body<'a>(style: Style, places: &mut [Place], said: impl Iterator<Item = &
 
 impl Said {
     /// The bytes of its texts.
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match self {
             Said::Nothing | Said::Alive => 0,
             Said::Attached { gap, .. } => gap.as_ref().map_or(0, String::len),
@@ -267,9 +267,8 @@ impl Style {
         self.0 & 1 != 0
     }
 
-    /// All of a response but its body.
-    pub fn head(self) -> Reply {
-        Reply::stream(if self.lines() { "application/x-ndjson" } else { "text/event-stream" })
+    pub fn content_type(self) -> &'static str {
+        if self.lines() { "application/x-ndjson" } else { "text/event-stream" }
     }
 
     fn keep_alive(self) -> &'static str {

@@ -47,14 +47,6 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// All of a response but its body.
-    pub fn head(self) -> Reply {
-        match self {
-            Mode::Poll | Mode::Stream => comet::head(),
-            Mode::Events(style) => style.head(),
-        }
-    }
-
     /// The answer to who is not let in.
     pub fn refused(self, error: &ErrorInfo) -> Reply {
         match self {
@@ -67,6 +59,15 @@ impl Mode {
         match self {
             Mode::Poll | Mode::Stream => comet::array(frames.iter().map(|frame| frame.text.as_str())),
             Mode::Events(style) => events::body(style, places, frames.iter().map(|frame| frame.said(style))),
+        }
+    }
+
+    /// A stream's is one that nobody on the way compresses, which would hold it back.
+    fn content_type(self) -> &'static str {
+        match self {
+            Mode::Poll => "application/json",
+            Mode::Stream => "application/x-ndjson",
+            Mode::Events(style) => style.content_type(),
         }
     }
 
@@ -236,6 +237,12 @@ impl Links {
         self.touch(socket, now_ms);
         self.flush(socket, now_ms);
         Some(ResponseId { socket, number })
+    }
+
+    /// All of a response but its body.
+    pub fn head(&self, response: ResponseId) -> Reply {
+        let mode = self.get(response.socket).map_or(Mode::Poll, |link| link.mode);
+        Reply::of(200, mode.content_type(), String::new())
     }
 
     /// A frame for those of these connections that are here.
@@ -432,7 +439,7 @@ impl Frame {
     fn said(&self, style: Style) -> &Said {
         self.said[style.number()].get_or_init(|| {
             let said = events::said(&self.text, style);
-            self.waiting_bytes.set(self.waiting_bytes.get() + said.len());
+            self.waiting_bytes.set(self.waiting_bytes.get() + said.bytes());
             said
         })
     }
@@ -440,7 +447,7 @@ impl Frame {
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        let said: usize = self.said.iter().filter_map(OnceCell::get).map(Said::len).sum();
+        let said: usize = self.said.iter().filter_map(OnceCell::get).map(Said::bytes).sum();
         self.waiting_bytes.set(self.waiting_bytes.get() - self.text.len() - said);
     }
 }
