@@ -20,6 +20,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::BATCH_BODY_MAX_BYTES;
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
+use crate::relay::connection_key::ConnectionKey;
 use crate::relay::session::Opening;
 use crate::rest::{self, Reply, Step};
 use crate::transport::comet::{self, Verb};
@@ -234,7 +235,10 @@ fn passage(
         let body = request.inner().body().map_or(JsValue::UNDEFINED, JsValue::from);
         let headers = object([(CONNECTION_KEY, key.into())]);
         let init = object([("method", request.inner().method().into()), ("headers", headers.into()), ("body", body)]);
-        let name = format!("{}/0", handover.opening.grant.app().as_str());
+        let Some(ConnectionKey { shard, .. }) = ConnectionKey::claimed(key) else {
+            return Err(Code::Disconnected.because("this is no connection's key"));
+        };
+        let name = format!("{}/{shard}", handover.opening.grant.app().as_str());
         return Ok(Passage { class: calls::RELAY, name, url: calls::comet_url(*verb), init });
     }
     if let Way::Comet(..) = way {
