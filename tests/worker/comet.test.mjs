@@ -337,11 +337,11 @@ test('who reads too slowly is sent back to the log, behind what it got', async (
 
 test('two hundred who leave without a word are gone, however they read', async (t) => {
   const watcher = (await connected(t, runtime)).channels.get('leavers');
-  const here = new Set();
+  const [here, came] = [new Set(), new Set()];
   const gone = new Promise((resolve) => void watcher.presence.subscribe(({ action: did, clientId }) => {
     if (did === 'leave') here.delete(clientId);
-    else here.add(clientId);
-    if (did === 'leave' && here.size === 0) resolve(undefined);
+    else [here, came].forEach((names) => names.add(clientId));
+    if (here.size === 0 && came.size === 200) resolve(undefined);
   }));
   await watcher.attach();
   const names = Array.from({ length: 200 }, (_, index) => `leaver ${index}`);
