@@ -79,6 +79,7 @@ pub struct Host {
     last_ticket: u64,
     awake: bool,
     commit_scheduled: bool,
+    collecting: bool,
     pub(super) alarm: Alarm,
     work: VecDeque<Work>,
 }
@@ -113,6 +114,7 @@ impl Host {
             last_ticket: 0,
             awake: false,
             commit_scheduled: false,
+            collecting: false,
             alarm: Alarm::Unknown,
             work: VecDeque::new(),
         }
@@ -430,6 +432,7 @@ pub(super) fn drive(host: &HostRef) {
         }
     }
     schedule_commit(host);
+    schedule_collected(host);
     keep_alarm(host);
 }
 
@@ -513,6 +516,31 @@ fn schedule_commit(host: &HostRef) {
     spawn_local(async move {
         Delay::from(Duration::ZERO).await;
         commit(&host);
+        drive(&host);
+    });
+}
+
+/// For the moment that a relay collects publishes, there is a timer; see [`Relay::collects_until_ms`].
+fn schedule_collected(host: &HostRef) {
+    let pause = {
+        let host = &mut *host.borrow_mut();
+        let Some(until_ms) = host.relay.as_ref().and_then(Relay::collects_until_ms) else { return };
+        if std::mem::replace(&mut host.collecting, true) {
+            return;
+        }
+        Duration::from_millis(until_ms.saturating_sub(now_ms()))
+    };
+    let host = host.clone();
+    spawn_local(async move {
+        Delay::from(pause).await;
+        {
+            let host = &mut *host.borrow_mut();
+            host.collecting = false;
+            if let Some(relay) = &mut host.relay {
+                let effects = relay.collected(now_ms());
+                host.relay_effects(effects);
+            }
+        }
         drive(&host);
     });
 }

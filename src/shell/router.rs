@@ -20,6 +20,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::BATCH_BODY_MAX_BYTES;
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
+use crate::relay::connection_key::ConnectionKey;
 use crate::relay::session::Opening;
 use crate::rest::{self, Reply, Step};
 use crate::transport::comet::{self, Verb};
@@ -224,7 +225,7 @@ async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
     let last_event = request.headers().get("last-event-id")?;
     let presented = Presented { authorization: authorization.as_deref(), client_id: None, query: &query };
     let entered = hand_over(env, &presented, &address, origin(&url).1, &way, last_event.as_deref()).await;
-    match entered.map(|handover| passage(&request, &way, &handover)) {
+    match entered.and_then(|handover| passage(&request, &way, &handover)) {
         Ok(Passage { class, name, url, init }) => {
             calls::fetch(env, class, &name, url, &init).await.map_err(worker::Error::from)
         }
@@ -232,21 +233,25 @@ async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
     }
 }
 
-fn passage(request: &Request, way: &Way, handover: &Handover) -> Passage {
+/// Fails with 80003 for a key that no connection can have.
+fn passage(request: &Request, way: &Way, handover: &Handover) -> std::result::Result<Passage, ErrorInfo> {
     if let Way::Comet(verb, key) = way
         && *verb != Verb::Connect
     {
         let body = request.inner().body().map_or(JsValue::UNDEFINED, JsValue::from);
         let headers = object([(CONNECTION_KEY, key.into())]);
         let init = object([("method", request.inner().method().into()), ("headers", headers.into()), ("body", body)]);
-        let name = format!("{}/0", handover.opening.grant.app().as_str());
-        return Passage { class: calls::RELAY, name, url: calls::comet_url(*verb), init };
+        let Some(ConnectionKey { shard, .. }) = ConnectionKey::claimed(key) else {
+            return Err(Code::Disconnected.because("this is no connection's key"));
+        };
+        let name = format!("{}/{shard}", handover.opening.grant.app().as_str());
+        return Ok(Passage { class: calls::RELAY, name, url: calls::comet_url(*verb), init });
     }
     let (class, name) = handover.object();
     let upgrade = if handover.mode.is_none() { "websocket" } else { "" };
     let handover = BASE64URL.encode(pinned::encode(handover));
     let headers = object([("upgrade", upgrade.into()), (HANDOVER, handover.into())]);
-    Passage { class, name, url: calls::CONNECT_URL, init: object([("headers", headers.into())]) }
+    Ok(Passage { class, name, url: calls::CONNECT_URL, init: object([("headers", headers.into())]) })
 }
 
 async fn hand_over(

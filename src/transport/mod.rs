@@ -231,6 +231,7 @@ impl Links {
             Reader::Writing(old) => self.cut(socket, old),
         }
         if previous != Reader::Absent && mode == Mode::Stream {
+            self.forget_queue(socket);
             self.interrupt(socket, &Code::Superseded.into(), now_ms);
         }
         self.last_number = number;
@@ -293,7 +294,10 @@ impl Links {
                     self.touch(socket, now_ms);
                     self.flush(socket, now_ms);
                 }
-                true => self.settle(socket),
+                true => {
+                    self.flush(socket, now_ms);
+                    self.settle(socket);
+                }
                 false if is_current || is_last_poll => self.lose(socket, now_ms),
                 false => {}
             }
@@ -307,8 +311,10 @@ impl Links {
             let due = |(socket, link): &(SocketId, Box<Link>)| (link.due_ms() <= now_ms).then_some(*socket);
             let sockets: Vec<SocketId> = self.links.iter().filter_map(due).collect();
             for socket in sockets {
-                match self.get(socket).map(|link| (link.reader, link.mode)) {
-                    Some((Reader::Ready(number), mode)) => self.give(socket, number, mode.body(&mut [], &[]), now_ms),
+                match self.get(socket).map(|link| (link.reader, link.unconfirmed, link.mode)) {
+                    Some((Reader::Ready(number), None, mode)) => {
+                        self.give(socket, number, mode.body(&mut [], &[]), now_ms)
+                    }
                     _ => self.lose(socket, now_ms),
                 }
             }
@@ -322,9 +328,9 @@ impl Links {
         self.due_ms
     }
 
-    /// Gives what waits to a response that is ready.
+    /// Gives what waits to a response that is ready, once it is known that nothing before it was lost.
     fn flush(&mut self, socket: SocketId, now_ms: u64) {
-        let Some(link) = self.get_mut(socket) else { return };
+        let Some(link) = self.get_mut(socket).filter(|link| link.unconfirmed.is_none()) else { return };
         let Reader::Ready(number) = link.reader else { return };
         if !link.queue.is_empty() {
             let frames = link.take();
@@ -340,9 +346,8 @@ impl Links {
         let Some(link) = self.get_mut(socket) else { return };
         let last = link.mode == Mode::Poll || (link.ended && link.queue.is_empty());
         link.reader = if last { Reader::Absent } else { Reader::Writing(number) };
-        let forgotten = if last { link.unconfirmed.replace(number) } else { None };
+        link.unconfirmed = last.then_some(number);
         self.write(socket, number, body, last);
-        forgotten.into_iter().for_each(|number| self.cut(socket, number));
         self.touch(socket, now_ms);
     }
 
@@ -376,17 +381,31 @@ impl Links {
         }
     }
 
-    /// Something that was said is lost, or nobody comes to read. Whoever reads now is told.
+    /// Something that was said is lost, or nobody comes to read. Whoever reads now is told, and gets nothing behind the gap.
     fn lose(&mut self, socket: SocketId, now_ms: u64) {
-        let Some(link) = self.get(socket) else { return };
-        let (reader, ended) = (link.reader, link.ended);
-        if let Reader::Ready(_) = reader {
-            return self.interrupt(socket, &Code::Disconnected.into(), now_ms);
-        }
+        let Some(link) = self.get_mut(socket) else { return };
+        let (reader, ended, unconfirmed) = (link.reader, link.ended, link.unconfirmed.take());
         if !ended {
             self.effects.push(Effect::Lost { socket });
         }
-        self.remove(socket);
+        unconfirmed.into_iter().for_each(|number| self.cut(socket, number));
+        if !matches!(reader, Reader::Ready(_)) {
+            return self.remove(socket);
+        }
+        self.forget_queue(socket);
+        let farewell = self.farewell(&Code::Disconnected.into());
+        if let Some(link) = self.get_mut(socket) {
+            link.push(farewell);
+        }
+        self.end(socket, now_ms);
+        self.flush(socket, now_ms);
+    }
+
+    fn forget_queue(&mut self, socket: SocketId) {
+        if let Some(link) = self.get_mut(socket) {
+            link.queue.clear();
+            link.queued_bytes = 0;
+        }
     }
 
     fn remove(&mut self, socket: SocketId) {

@@ -1,5 +1,7 @@
 use super::*;
 use crate::limits::FRAME_MAX_BYTES;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 const ONE: SocketId = SocketId(1);
 
@@ -175,18 +177,32 @@ fn two_streams_end_each_other() {
 }
 
 #[test]
+fn a_poll_waits_until_the_one_before_is_known_to_have_arrived() {
+    let mut bench = Bench::of(Mode::Poll);
+    let first = bench.read();
+    bench.send("1");
+    let second = bench.read();
+    bench.send("2");
+    assert_eq!(bench.done(), ["1: [1] end"]);
+    bench.written(first, true);
+    assert_eq!(bench.done(), ["2: [2] end"]);
+    // If that is never known, what comes behind is not given either.
+    bench.read();
+    bench.send("3");
+    bench.pass();
+    let interrupted = farewell(Code::Disconnected, "disconnected");
+    assert_eq!(bench.done(), ["lost 1".to_owned(), "2: cut".to_owned(), format!("3: [{interrupted}] end")]);
+    bench.written(second, false);
+    assert_eq!(bench.done(), [] as [String; 0]);
+}
+
+#[test]
 fn readers_that_give_way_are_not_kept() {
     let mut bench = Bench::of(Mode::Poll);
     for _ in 0..3 {
         bench.read();
     }
     assert_eq!(bench.done().iter().filter(|done| done.ends_with("cut")).count(), 1);
-    for _ in 0..3 {
-        bench.send("1");
-        bench.read();
-    }
-    let done = bench.done();
-    assert_eq!(done.iter().filter(|done| done.ends_with("cut")).count(), 2, "{done:?}");
 }
 
 #[test]
@@ -253,4 +269,90 @@ fn a_frame_for_many_counts_once() {
     }
     let lost = (1..1_000).find(|number| !links.send(&[SocketId(*number)], Encoded::Text(text.clone()), 0).is_empty());
     assert_eq!(lost, Some((LINKS_QUEUE_MAX_BYTES / 100_000) as u32));
+}
+
+/// What happens to a link, over and over.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Send,
+    Read,
+    /// The oldest write that is under way is done, or has failed.
+    Written(bool),
+    /// This long after, something is looked after.
+    Pass(u64),
+    Close,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => Just(Event::Send),
+        6 => Just(Event::Read),
+        6 => Just(Event::Written(true)),
+        1 => Just(Event::Written(false)),
+        2 => (0..LINK_PROBE_MS).prop_map(Event::Pass),
+        1 => Just(Event::Close),
+    ]
+}
+
+proptest! {
+    /// However its readers behave: they get a beginning of what was said, in order, once and without a gap, and the shell
+    /// is left with nothing when they are gone.
+    #[test]
+    fn what_readers_get_has_no_gap(poll in any::<bool>(), events in proptest::collection::vec(event(), 1..60)) {
+        let mut bench = Bench::of(if poll { Mode::Poll } else { Mode::Stream });
+        let (mut sent, mut got, mut lost, mut closed) = (0, Vec::new(), 0, false);
+        let mut open: BTreeMap<u32, ResponseId> = BTreeMap::new();
+        let mut writes: VecDeque<(ResponseId, String, bool)> = VecDeque::new();
+        let departure = [Event::Pass(LINK_ABSENT_MS), Event::Pass(LINK_PROBE_MS), Event::Pass(LINK_PROBE_MS)].repeat(3);
+        for event in events.into_iter().chain(departure) {
+            match event {
+                Event::Send => {
+                    sent += 1;
+                    bench.send(&sent.to_string());
+                }
+                Event::Read => {
+                    let (response, effects) = bench.links.read(ONE, bench.now_ms);
+                    open.extend(response.map(|response| (response.number, response)));
+                    bench.effects.extend(effects);
+                }
+                Event::Written(went_well) => {
+                    if let Some((response, body, last)) = writes.pop_front() {
+                        if went_well {
+                            let frames: Vec<serde_json::Value> = if body.is_empty() { vec![] } else { serde_json::from_str(&body).unwrap() };
+                            got.extend(frames.iter().filter_map(serde_json::Value::as_u64));
+                        }
+                        if last || !went_well {
+                            open.remove(&response.number);
+                        }
+                        bench.written(response, went_well);
+                    }
+                }
+                Event::Pass(ms) => {
+                    bench.now_ms += ms;
+                    bench.effects.extend(bench.links.tick(bench.now_ms));
+                }
+                Event::Close if lost == 0 && !closed => {
+                    closed = true;
+                    bench.close();
+                }
+                Event::Close => {}
+            }
+            for effect in std::mem::take(&mut bench.effects) {
+                match effect {
+                    Effect::Write { response, body, last } if open.contains_key(&response.number) => writes.push_back((response, body, last)),
+                    Effect::Write { .. } => prop_assert!(false, "written into a response that is over"),
+                    Effect::Cut { response } => {
+                        open.remove(&response.number);
+                        writes.retain(|(write, ..)| *write != response);
+                    }
+                    Effect::Lost { .. } => lost += 1,
+                }
+            }
+        }
+        let beginning: Vec<u64> = (1..=got.len() as u64).collect();
+        prop_assert_eq!(got, beginning);
+        prop_assert_eq!(lost + usize::from(closed), 1, "the session ends once");
+        prop_assert_eq!((bench.links.count(), bench.links.waiting_bytes(), open.len()), (0, 0, 0));
+        prop_assert!(bench.links.ended.is_empty());
+    }
 }

@@ -335,6 +335,35 @@ test('who reads too slowly is sent back to the log, behind what it got', async (
   assert.ok(resumes > 0, 'not all of it waited');
 });
 
+test('two hundred who leave without a word are gone, however they read', async (t) => {
+  const watcher = (await connected(t, runtime)).channels.get('leavers');
+  const [here, came] = [new Set(), new Set()];
+  const gone = new Promise((resolve) => void watcher.presence.subscribe(({ action: did, clientId }) => {
+    if (did === 'leave') here.delete(clientId);
+    else [here, came].forEach((names) => names.add(clientId));
+    if (here.size === 0 && came.size === 200) resolve(undefined);
+  }));
+  await watcher.attach();
+  const names = Array.from({ length: 200 }, (_, index) => `leaver ${index}`);
+  for (let at = 0; at < names.length; at += 20) await Promise.all(names.slice(at, at + 20).map(leaveSilently));
+  await gone;
+  assert.deepEqual(await watcher.presence.get(), []);
+});
+
+/** Enters and is gone: while it polls, while it streams, between two polls. @param {string} clientId @param {number} index */
+async function leaveSilently(clientId, index) {
+  const control = new AbortController();
+  const query = { ...auth, clientId, remainPresentFor: '1000', stream: String(index % 3 === 0) };
+  const response = await fetch(`${runtime.url}/comet/connect?${new URLSearchParams(query)}`, control);
+  const [{ connectionDetails }] = (await linesOf(/** @type {ReadableStream<Uint8Array>} */ (response.body)).next()).value;
+  const comet = new Comet();
+  comet.key = connectionDetails.connectionKey;
+  const enter = { action: 14, channel: 'leavers', msgSerial: 0, presence: [{ action: 2 }] };
+  await comet.send([{ action: action.ATTACH, channel: 'leavers' }, enter]);
+  if (index % 3 === 1) await comet.ask('recv');
+  control.abort();
+}
+
 test('a browser whose WebSockets get no answer gets there by itself', { skip }, async (t) => {
   const browser = await launch();
   t.after(() => browser.close());

@@ -80,17 +80,15 @@ for (const { transport, options } of transports) {
     const channel = client.channels.get(name);
     const inbox = await Inbox.of(channel);
     const { id } = client.connection;
-    for (let round = 0; round < 2; round++) {
-      const publishes = numbered(5, `own ${round}`).map((data) => channel.publish('a', data));
-      await runtime.kill();
-      await runtime.start();
-      await rest(runtime).channels.get(name).publish('a', `theirs ${round}`);
-      await Promise.all(publishes);
-    }
+    const publishes = numbered(5, 'own').map((data) => channel.publish('a', data));
+    await runtime.kill();
+    await runtime.start();
+    await rest(runtime).channels.get(name).publish('a', 'theirs');
+    await Promise.all(publishes);
     await rest(runtime).channels.get(name).publish('a', 'end');
     await inbox.until('end');
     assert.deepEqual(inbox.data, (await wholeHistory(rest(runtime).channels.get(name))).map(({ data }) => data));
-    assert.equal(new Set(inbox.data).size, 13);
+    assert.deepEqual(inbox.data.toSorted(), ['end', ...numbered(5, 'own'), 'theirs'].toSorted());
     assert.equal(client.connection.id, id);
   });
 
