@@ -291,8 +291,10 @@ pub struct HistoryQuery {
     pub limit: usize,
     /// Continue behind this message, in the direction of the query.
     pub after: Option<(Position, usize)>,
-    /// Only what came up to here (`untilAttach`).
-    pub until: Option<String>,
+    /// A serial. Backwards: only what came up to it (`untilAttach`). Forwards: only what follows it.
+    pub from: Option<String>,
+    /// How long the reader waits for something to come, if there is nothing. Then every page says where to go on.
+    pub wait_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -18,6 +18,7 @@ pub mod presence;
 pub mod call;
 pub mod channel;
 pub mod relay;
+pub mod transport;
 pub mod app;
 pub mod rest;
 #[cfg(target_arch = "wasm32")]

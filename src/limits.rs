@@ -280,6 +280,15 @@ pub const BATCH_MAX_MESSAGES: usize = 1_000;
 /// Messages in a page of history when the request doesn't say.
 pub const HISTORY_DEFAULT_LIMIT: usize = 100;
 
+/// How long a request may wait for something to come to a channel. Shorter than proxies wait for an answer.
+pub const WAIT_MAX_S: u64 = 30;
+
+/// Requests that wait at one channel, and bytes of entries in the page that each gets; a page has one entry at least. The
+/// largest publish there is wakes them all at 500 × (64 + 16) KiB, 40 MB; one of 1 KB at 0.5 MB. An object answers about
+/// 1,000 requests a second, and those who are answered come back.
+pub const WAITING_READERS_MAX: usize = 500;
+pub const WAITING_PAGE_BYTES: usize = 16 * 1024;
+
 /// The last time that a serial can have: a thousand positions each, in the 53 bits that JavaScript keeps exact.
 pub const TIME_MAX_MS: u64 = (1 << 53) / 1_000;
 
@@ -363,3 +372,41 @@ const _: () = assert!(
 );
 const _: () = assert!(GRACE_MIN_MS <= GRACE_MS && GRACE_MS <= GRACE_MAX_MS, "the usual grace is one to ask for");
 const _: () = assert!(MEMBERS_PER_CONNECTION_MAX <= MEMBERS_MAX, "one connection's members fit");
+
+// Connections over HTTP.
+
+/// Connections over HTTP that an object holds: each has a session of about 1 KB and a response of a few, 80 MB in all.
+pub const LINKS_MAX: usize = 16_384;
+
+/// How long such a connection may be without a response that is open, before it has lost its transport. A client asks
+/// again at once; this is a slow one's round trip.
+pub const LINK_ABSENT_MS: u64 = 10 * 1_000;
+
+/// How often an open response says something, if only that there is nothing, to find out whether somebody reads.
+pub const LINK_PROBE_MS: u64 = 12 * 1_000;
+
+/// How long a reader may take for what is written to it.
+pub const LINK_STALL_MS: u64 = 10 * 1_000;
+
+/// Bytes that wait for one reader; with more to say, the connection has lost its transport, and its client resumes from
+/// what it got. Eight pages of replay.
+pub const LINK_QUEUE_MAX_BYTES: usize = 1024 * 1024;
+
+/// The same for all readers of an object, where a frame that waits for many counts once.
+pub const LINKS_QUEUE_MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// Bytes that a client sends at once: SDKs put everything that waits into one body. 128 of the largest publishes.
+pub const COMET_BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// What a frame that waits is taken to need besides its text.
+pub const LINK_FRAME_BYTES: usize = 64;
+
+/// Channels of one stream of events. Each event's id names a serial of 31 bytes for each: 620.
+pub const STREAM_MAX_CHANNELS: usize = 20;
+
+/// Bytes that are written at once, unless a single frame has more.
+pub const RESPONSE_MAX_BYTES: usize = 256 * 1024;
+
+const _: () = assert!(FRAME_MAX_BYTES * 3 / 2 < LINK_QUEUE_MAX_BYTES, "any frame waits, and a farewell behind it");
+const _: () = assert!(LINK_PROBE_MS + LINK_ABSENT_MS + GRACE_MS <= GHOST_MAX_MS, "who left a poll is no ghost");
+const _: () = assert!(LINK_PROBE_MS + LINK_STALL_MS + GRACE_MS <= GHOST_MAX_MS, "nor who left a stream");

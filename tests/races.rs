@@ -82,6 +82,26 @@ fn an_attachment_that_lost_continuity_is_told_of_members_that_its_relay_knows_no
     assert!(matches!(call(&effects).1, Request::Members(_)), "and is told who they are");
 }
 
+/// A connection over HTTP is lost with the relay's memory. Were it the one that remembers how far deliveries are, the
+/// sockets beside it would be dropped for nothing.
+#[test]
+fn who_is_not_kept_remembers_nothing_for_others() {
+    let mut relay = relay();
+    connect_unkept(&mut relay, 1);
+    let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
+    let effects = relay.answered(subscribe, subscribed(10), NOW_MS);
+    assert_eq!(record(&effects, 1), None);
+    connect(&mut relay, 2);
+    let witness = record(&send(&mut relay, 2, ATTACH), 2).expect("it went live");
+
+    let mut rebuilt = support::bench::relay();
+    rebuilt.restore(SocketId(2), &witness, NOW_MS);
+    assert_eq!(rebuilt.restored(NOW_MS), []);
+    let (answer, effects) = rebuilt.deliver(&delivery(10, &[20]), NOW_MS);
+    assert_eq!(answer, Delivered::At(Position(20)));
+    assert!(frames(&effects, 2)[0].contains("at 20"));
+}
+
 /// A connection's publish 0 failed on its way and 1 did not. When both are sent again to a channel that lost its memory,
 /// the new place of 0 bounds where 1 may be, and no row is there yet.
 #[test]

@@ -49,7 +49,7 @@ function connect(key) {
   const ably = new Ably.Realtime({
     key, endpoint: location.hostname, tls, port, tlsPort: port,
     // This page talks to its own server only; the SDK would otherwise ask others whether the network is up.
-    transports: ['web_socket'], disableConnectivityCheck: true,
+    disableConnectivityCheck: true, wsConnectivityCheckUrl: `${tls ? 'wss' : 'ws'}://${location.host}/`,
   });
   const channel = ably.channels.get(channelName);
 

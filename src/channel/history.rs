@@ -8,14 +8,18 @@ use super::store::{Store, StoreError};
 use super::{Meta, storage_failed};
 use crate::call::{Answer, HistoryPage, HistoryQuery};
 use crate::error::Code;
-use crate::limits::HISTORY_PAGE_BYTES;
+use crate::limits::{HISTORY_PAGE_BYTES, PUBLISH_MAX_MESSAGES, WAITING_PAGE_BYTES};
 use crate::serial::{ChannelSerial, Position};
 use crate::wire::message::Entry;
 use crate::wire::packed::Packed;
 
 const ROWS_PER_READ: usize = 64;
 
-/// Fails with 40003 when `until` is no serial of this channel.
+/// The index of the last message that a publish can have.
+const WHOLE: usize = PUBLISH_MAX_MESSAGES - 1;
+
+/// Fails with 40003 when `from` is no serial, or to read backwards none of this channel; with 90003 when what follows it is
+/// not known any more, or never was.
 pub(super) fn page(
     store: &mut impl Store,
     meta: &Meta,
@@ -24,36 +28,48 @@ pub(super) fn page(
     now_ms: u64,
 ) -> Answer<HistoryPage> {
     let range = Range::of(meta, tip, query, now_ms)?;
-    let mut page = Builder { series: meta.series.clone(), limit: query.limit, ..Builder::default() };
+    let max_bytes = if query.wait_ms.is_some() { WAITING_PAGE_BYTES } else { HISTORY_PAGE_BYTES };
+    let mut page = Builder { series: meta.series.clone(), limit: query.limit, max_bytes, ..Builder::default() };
     let walked = if query.forwards {
         forwards(store, &range, query, &mut page)
     } else {
         backwards(store, &range, query, &mut page)
     };
     walked.map_err(storage_failed)?;
-    Ok(page.finish())
+    // Behind all that there is, when that was all.
+    let end = query.wait_ms.map(|_| (tip, WHOLE));
+    Ok(page.finish(end))
 }
 
-/// The positions that the query may see, both inclusive.
+/// The positions that the query may see, both inclusive, and the message behind which it begins.
 struct Range {
     first: Position,
     last: Position,
+    after: Option<(Position, usize)>,
 }
 
 impl Range {
     fn of(meta: &Meta, tip: Position, query: &HistoryQuery, now_ms: u64) -> Result<Range, crate::error::ErrorInfo> {
-        let mut first = Position::at(query.start_ms.unwrap_or(0)).max(visible_from(&meta.rules, now_ms));
+        let start = Position::at(query.start_ms.unwrap_or(0));
+        let mut first = start.max(visible_from(&meta.rules, now_ms));
         let mut last =
             query.end_ms.map_or(tip, |end_ms| Position(Position::at(end_ms.saturating_add(1)).0 - 1)).min(tip);
-        if let Some(until) = &query.until {
-            last = last.min(until_position(meta, until)?);
+        let mut after = query.after;
+        match &query.from {
+            // What is kept though its time is over is given to who goes on from there: else it would be a gap, untold.
+            Some(from) if query.forwards => {
+                let from = continued(meta, tip, from)?;
+                (first, after) = (start, after.max(Some(from)));
+            }
+            Some(from) => last = last.min(until_position(meta, from)?),
+            None => {}
         }
-        match query.after {
+        match after {
             Some((position, _)) if query.forwards => first = first.max(position),
             Some((position, _)) => last = last.min(position),
             None => {}
         }
-        Ok(Range { first, last })
+        Ok(Range { first, last, after })
     }
 
     fn holds(&self, entry: &Entry, query: &HistoryQuery) -> bool {
@@ -68,6 +84,22 @@ fn until_position(meta: &Meta, until: &str) -> Result<Position, crate::error::Er
     }
 }
 
+/// The message behind which a reader goes on. A serial of a publish stands for all of it.
+fn continued(meta: &Meta, tip: Position, text: &str) -> Result<(Position, usize), crate::error::ErrorInfo> {
+    let malformed = || Code::BadParameter.because("from_serial is not a serial");
+    let serial = ChannelSerial::parse(text).ok_or_else(malformed)?;
+    let index = match text.rsplit_once(':') {
+        Some((_, index)) => index.parse().map_err(|_| malformed())?,
+        None => WHOLE,
+    };
+    // Of a publish at the floor nothing is left, so the rest of it may be missed.
+    let oldest = Position(meta.floor.0 + u64::from(index < WHOLE));
+    if serial.series != meta.series || serial.position > tip || serial.position < oldest {
+        return Err(Code::ContinuityUnknown.into());
+    }
+    Ok((serial.position, index))
+}
+
 fn forwards(store: &mut impl Store, range: &Range, query: &HistoryQuery, page: &mut Builder) -> Result<(), StoreError> {
     let mut at = Position(range.first.0.saturating_sub(1));
     loop {
@@ -77,7 +109,7 @@ fn forwards(store: &mut impl Store, range: &Range, query: &HistoryQuery, page: &
         for (_, row) in &rows {
             for entry in decoded(row)?.into_iter().filter(|entry| range.holds(entry, query)) {
                 let from =
-                    query.after.filter(|(position, _)| *position == entry.position).map_or(0, |(_, index)| index + 1);
+                    range.after.filter(|(position, _)| *position == entry.position).map_or(0, |(_, index)| index + 1);
                 if !page.push(&entry, from, entry.count(), true) {
                     return Ok(());
                 }
@@ -101,7 +133,7 @@ fn backwards(
     loop {
         for (_, row) in &rows {
             for entry in decoded(row)?.into_iter().rev().filter(|entry| range.holds(entry, query)) {
-                let to = query
+                let to = range
                     .after
                     .filter(|(position, _)| *position == entry.position)
                     .map_or(entry.count(), |(_, index)| index);
@@ -122,6 +154,7 @@ fn backwards(
 struct Builder {
     series: String,
     limit: usize,
+    max_bytes: usize,
     entries: Packed,
     slices: Vec<(usize, usize)>,
     messages: usize,
@@ -137,7 +170,7 @@ impl Builder {
         }
         let packed = Packed::one(entry);
         let room = self.limit - self.messages;
-        if room == 0 || (!self.entries.is_empty() && self.entries.len() + packed.len() > HISTORY_PAGE_BYTES) {
+        if room == 0 || (!self.entries.is_empty() && self.entries.len() + packed.len() > self.max_bytes) {
             self.more = true;
             return false;
         }
@@ -150,8 +183,8 @@ impl Builder {
         !cut
     }
 
-    fn finish(self) -> HistoryPage {
-        let next = self.last.filter(|_| self.more);
+    fn finish(self, end: Option<(Position, usize)>) -> HistoryPage {
+        let next = if self.more { self.last } else { end };
         HistoryPage { series: self.series, entries: self.entries, slices: self.slices, next }
     }
 }

@@ -16,6 +16,7 @@ mod listing;
 mod log;
 mod members;
 mod occupancy;
+mod readers;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,7 @@ use holders::Holders;
 use listing::Listing;
 use log::{Batch, Log};
 use occupancy::Occupants;
+use readers::Readers;
 use store::{Store, StoreError};
 
 /// Between two tries to read what is stored.
@@ -51,6 +53,8 @@ pub enum Effect {
     Reply(Ticket, Answer<Response>),
     /// Call a relay and hand its answer, or the failure, to [`Channel::delivered`] with the same attempt.
     Deliver { relay: RelayName, attempt: u64, delivery: Delivery },
+    /// Answer a waiting reader.
+    Page(Ticket, Answer<HistoryPage>),
     /// Ask a relay, and hand its answer, or the failure, to [`Channel::rolled`] with the same attempt.
     Roll { relay: RelayName, attempt: u64, roll: Roll },
 }
@@ -80,6 +84,7 @@ pub struct Channel {
     holders: Holders,
     occupants: Occupants,
     listing: Listing,
+    readers: Readers,
     pending: Vec<(Ticket, Vec<Publish>)>,
     pending_bytes: usize,
     /// A write failed, and what is stored hasn't been read since.
@@ -120,6 +125,7 @@ impl Channel {
             holders: Holders::restore(stored.members, now_ms),
             occupants: Occupants::default(),
             listing: Listing::default(),
+            readers: Readers::default(),
             pending: Vec::new(),
             pending_bytes: 0,
             stale: false,
@@ -255,7 +261,7 @@ impl Channel {
     /// When [`Channel::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
         let log = self.log.deadline(&self.meta.rules);
-        let other = [self.occupancy_deadline(), self.listing_deadline(), self.mend_at_ms];
+        let other = [self.occupancy_deadline(), self.listing_deadline(), self.readers.deadline(), self.mend_at_ms];
         [self.feeds.deadline(), log, self.holders.deadline()].into_iter().chain(other).flatten().min()
     }
 
@@ -356,7 +362,11 @@ impl Channel {
 
     fn feed(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
         match self.reload(store) {
-            Ok(()) => self.feeds.pump(store, &self.log, &self.meta, self.holders.count(), now_ms),
+            Ok(()) => {
+                let mut effects = self.feeds.pump(store, &self.log, &self.meta, self.holders.count(), now_ms);
+                effects.extend(self.wake_readers(store, now_ms));
+                effects
+            }
             Err(_) => {
                 self.mend_at_ms = Some(now_ms + MEND_PAUSE_MS);
                 Vec::new()

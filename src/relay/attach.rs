@@ -293,7 +293,8 @@ impl Relay {
                 self.sync(socket, name, now_ms);
             }
         }
-        if let Some(feed) = self.feeds.get_mut(&name.owner()) {
+        let is_kept = self.sessions.get(&socket).is_some_and(|session| session.is_kept);
+        if let Some(feed) = self.feeds.get_mut(&name.owner()).filter(|_| is_kept) {
             feed.witness.get_or_insert_with(|| (socket, name.clone()));
         }
         self.begin_listening(socket, name, now_ms);
@@ -387,8 +388,8 @@ impl Relay {
         }
         let sessions = &self.sessions;
         let live = |(socket, name): &&(SocketId, ChannelName)| {
-            let attachment = sessions.get(socket).and_then(|session| session.attachments.get(name));
-            attachment.is_some_and(Attachment::is_live)
+            let session = sessions.get(socket).filter(|session| session.is_kept);
+            session.and_then(|session| session.attachments.get(name)).is_some_and(Attachment::is_live)
         };
         feed.witness = feed.members.iter().find(live).cloned();
         if let Some((witness, _)) = feed.witness {

@@ -2,7 +2,7 @@
 
 use super::connection_key::{ConnectionKey, Generations};
 use super::occupancy::admit_listener;
-use super::session::{Opening, Record, Session};
+use super::session::{Attach, Opening, Record, Session};
 use super::{Effect, Relay, SocketId};
 use crate::auth::{Credentials, Grant};
 use crate::call::{Answer, Fate, Response, Speaker};
@@ -23,7 +23,7 @@ pub struct Parted {
 
 impl Relay {
     /// A socket whose credentials were checked. `fresh_id` is random and names the connection, unless it resumes another.
-    pub fn open(&mut self, socket: SocketId, opening: Opening, fresh_id: String, now_ms: u64) -> Vec<Effect> {
+    pub fn open(&mut self, socket: SocketId, mut opening: Opening, fresh_id: String, now_ms: u64) -> Vec<Effect> {
         let resumed = opening.resume.clone().map(|key| self.resume(&key, &opening, now_ms));
         let (connection_id, generations, error) = match resumed {
             Some(Ok((connection_id, generations))) => (connection_id, generations, None),
@@ -31,6 +31,7 @@ impl Relay {
             None => (fresh_id, Generations::FIRST, None),
         };
         let key = ConnectionKey { connection_id, shard: self.shard, generation: generations.current };
+        let attach = std::mem::take(&mut opening.attach);
         let mut session = Session::new(opening, key, generations.resumed, now_ms);
         session.void_at_ms = self.void_at_ms(&session.grant);
         let connected = session.connected(&self.secret, error.as_ref());
@@ -39,6 +40,9 @@ impl Relay {
         self.sessions.insert(socket, session);
         self.touch(socket);
         self.send_encoded(socket, connected, now_ms);
+        for Attach { channel, serial, params, .. } in attach {
+            self.attach(socket, &channel, serial.as_deref(), 0, params, now_ms);
+        }
         self.finish()
     }
 
@@ -60,6 +64,31 @@ impl Relay {
         };
         self.parted.remove(&key.connection_id);
         Ok((key.connection_id, Generations { current: current + 1, resumed: Some(key.generation) }))
+    }
+
+    /// The way out of the connection whose key this is, for a request that belongs to it. Fails with 80017 when it was
+    /// closed, and with 80003 when it goes on elsewhere, or is not known (any more): its client comes back, and resumes.
+    pub fn find(&self, text: &str) -> Result<SocketId, ErrorInfo> {
+        let absent = || Code::Disconnected.because("no connection has this key now; reconnect and resume");
+        let claimed = ConnectionKey::claimed(text).ok_or_else(absent)?;
+        if self.parted.get(&claimed.connection_id).is_some_and(|parted| parted.closed) {
+            return Err(Code::ConnectionClosed.into());
+        }
+        let proved = |client_id| ConnectionKey::verify(text, &self.secret, client_id).is_some();
+        let found =
+            self.connections.get(&claimed.connection_id).and_then(|socket| Some((socket, self.sessions.get(socket)?)));
+        match found {
+            Some((socket, session)) if session.key == claimed && proved(session.grant.client_id.as_str()) => {
+                Ok(*socket)
+            }
+            _ => Err(absent()),
+        }
+    }
+
+    /// The key that the connection with this way out has now.
+    pub fn key(&self, socket: SocketId) -> Option<String> {
+        let session = self.sessions.get(&socket)?;
+        Some(session.key.sign(&self.secret, session.grant.client_id.as_str()))
     }
 
     /// Ends the transport that the connection still has, if the key is good.

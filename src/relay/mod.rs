@@ -50,7 +50,7 @@ use publisher::Publisher;
 use session::Session;
 use sync::Syncs;
 
-/// Names a socket to the shell.
+/// Names a connection's way out to the shell: a WebSocket, or a link over HTTP. The relay doesn't know which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SocketId(pub u32);
 
@@ -255,6 +255,7 @@ impl Relay {
     /// The socket's record has to be written again.
     fn touch(&mut self, socket: SocketId) {
         if let Some(session) = self.sessions.get_mut(&socket)
+            && session.is_kept
             && !std::mem::replace(&mut session.dirty, true)
         {
             self.dirty.push(socket);

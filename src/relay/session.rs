@@ -21,6 +21,7 @@ use crate::name::{AppId, ChannelName};
 use crate::pinned;
 use crate::serial::Position;
 use crate::wire::flags::Modes;
+use crate::wire::inbound::Params;
 use crate::wire::outbound::{ConnectionDetails, Outbound};
 use crate::wire::{Encoded, Format, action};
 
@@ -37,6 +38,35 @@ pub struct Opening {
     pub resume: Option<String>,
     /// Whether the client is spoken to over TLS.
     pub is_secure: bool,
+    /// Whether the platform keeps the session's record when the object loses its memory. Without one the client comes back
+    /// by itself, and resumes.
+    pub is_kept: bool,
+    /// What it is attached to without asking.
+    pub attach: Vec<Attach>,
+}
+
+/// An ATTACH that the URL says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attach {
+    pub channel: String,
+    pub serial: Option<String>,
+    /// Of what follows that serial, what the reader of a stream has already.
+    pub has: Option<String>,
+    pub params: Params,
+}
+
+impl Attach {
+    /// With the parameters of a query that are the channel's.
+    pub fn from_query(channel: &str, serial: Option<String>, query: &[(String, String)]) -> Attach {
+        let mut params = Params::new();
+        // Reversed, so that the first of a name stays.
+        for (name, value) in query.iter().rev() {
+            if ["modes", "rewind", "rewindLimit"].contains(&name.as_str()) {
+                params.insert(name.clone(), value.clone());
+            }
+        }
+        Attach { channel: channel.to_owned(), serial, has: None, params }
+    }
 }
 
 impl Opening {
@@ -45,6 +75,9 @@ impl Opening {
         let value = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let interval = value("heartbeatInterval").and_then(|text| text.parse().ok()).unwrap_or(HEARTBEAT_INTERVAL_MS);
         let grace = value("remainPresentFor").and_then(|text| text.parse().ok()).unwrap_or(GRACE_MS);
+        let attach = (value("attach") == Some("auto")).then(|| {
+            Attach::from_query(value("channel").unwrap_or_default(), value("channelSerial").map(str::to_owned), query)
+        });
         Opening {
             grant,
             format: if value("format") == Some("msgpack") { Format::Msgpack } else { Format::Json },
@@ -53,6 +86,8 @@ impl Opening {
             grace_ms: grace.clamp(GRACE_MIN_MS, GRACE_MAX_MS),
             resume: value("resume").or(value("recover")).filter(|key| !key.is_empty()).map(str::to_owned),
             is_secure,
+            is_kept: true,
+            attach: attach.into_iter().collect(),
         }
     }
 }
@@ -75,6 +110,7 @@ pub struct Session {
     /// When a revocation ends it, if one does.
     pub void_at_ms: Option<u64>,
     pub is_secure: bool,
+    pub is_kept: bool,
     /// The record that the socket carries is out of date.
     pub dirty: bool,
 }
@@ -95,6 +131,7 @@ impl Session {
             prompted: expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS),
             void_at_ms: None,
             is_secure: opening.is_secure,
+            is_kept: opening.is_kept,
             dirty: false,
             grant: opening.grant,
         }
@@ -277,6 +314,7 @@ impl Record {
             prompted: self.prompted,
             void_at_ms: None,
             is_secure: self.is_secure,
+            is_kept: true,
             dirty: false,
         }
     }

@@ -7,13 +7,13 @@ use super::page::{Cursor, Links, bad_cursor};
 use super::{Exchange, Reply, Request, Step, unanswered};
 use crate::call::{self, Answer, HistoryQuery, Response};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{HISTORY_DEFAULT_LIMIT, HISTORY_MAX_LIMIT, TIME_MAX_MS};
+use crate::limits::{HISTORY_DEFAULT_LIMIT, HISTORY_MAX_LIMIT, TIME_MAX_MS, WAIT_MAX_S};
 use crate::name::ChannelName;
 use crate::wire::message::Entry;
 use crate::wire::outbound::{page_event, page_message};
 
 /// What links between pages carry on, in this order. Also how each is spelled in a link, whatever the client wrote.
-const CARRIED: [&str; 7] = ["start", "end", "direction", "limit", "from_serial", "format", "envelope"];
+const CARRIED: [&str; 8] = ["start", "end", "direction", "limit", "wait", "from_serial", "format", "envelope"];
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum Kind {
@@ -27,10 +27,14 @@ pub fn begin(
     caller: &Caller,
     form: Form,
     kind: Kind,
+    now_ms: u64,
 ) -> Result<Step, ErrorInfo> {
     caller.require_history(channel)?;
     let cursor = request.parameter("cursor").map(Cursor::parse).transpose()?;
-    let query = HistoryQuery { presence: kind == Kind::Presence, ..query(request, cursor.as_ref())? };
+    let mut query = HistoryQuery { presence: kind == Kind::Presence, ..query(request, cursor.as_ref())? };
+    if let (Some(wait_ms), Some(expires_at_ms)) = (&mut query.wait_ms, caller.grant().expires_at_ms) {
+        *wait_ms = expires_at_ms.saturating_sub(now_ms).min(*wait_ms);
+    }
     let pending = Pending { links: links(request, kind), kind, forwards: query.forwards, cursor };
     let call = caller.call(channel, call::Request::History(query));
     Ok(Step::Calls(vec![call], Exchange { form, pending: super::Pending::History(pending) }))
@@ -44,12 +48,26 @@ fn query(request: &Request, cursor: Option<&Cursor>) -> Result<HistoryQuery, Err
     {
         return Err(Code::BadParameter.because("start must not be after end"));
     }
-    let (forwards, until) = (forwards(request)?, until(request).map(str::to_owned));
-    if forwards && until.is_some() {
-        return Err(Code::BadParameter.because("from_serial reads backwards"));
+    let wait_ms = wait_ms(request)?;
+    let forwards = forwards(request)?.unwrap_or(wait_ms.is_some());
+    if wait_ms.is_some() && (!forwards || end_ms.is_some()) {
+        return Err(Code::BadParameter.because("to wait for what comes is to read forwards, without an end"));
     }
-    let after = cursor.map(|cursor| (cursor.position, cursor.index));
-    Ok(HistoryQuery { presence: false, start_ms, end_ms, forwards, limit: limit(request)?, after, until })
+    let mut from = from_serial(request).map(str::to_owned);
+    let mut after = cursor.map(|cursor| (cursor.position, cursor.index));
+    if let (Some(cursor), Some(_)) = (cursor, wait_ms) {
+        // Who waits is told of a gap.
+        (from, after) = (Some(cursor.serial()), None);
+    }
+    Ok(HistoryQuery { presence: false, start_ms, end_ms, forwards, limit: limit(request)?, after, from, wait_ms })
+}
+
+fn wait_ms(request: &Request) -> Result<Option<u64>, ErrorInfo> {
+    let Some(text) = request.parameter("wait") else { return Ok(None) };
+    match whole_number(text) {
+        Some(seconds) if seconds <= WAIT_MAX_S => Ok(Some(seconds * 1_000)),
+        _ => Err(Code::BadParameter.because(format!("wait must be a number of seconds, at most {WAIT_MAX_S}"))),
+    }
 }
 
 /// Times that no serial can have are as good as the last that one can.
@@ -72,16 +90,17 @@ fn whole_number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn forwards(request: &Request) -> Result<bool, ErrorInfo> {
+fn forwards(request: &Request) -> Result<Option<bool>, ErrorInfo> {
     match request.parameter("direction") {
-        None | Some("backwards") => Ok(false),
-        Some("forwards") => Ok(true),
+        None => Ok(None),
+        Some("backwards") => Ok(Some(false)),
+        Some("forwards") => Ok(Some(true)),
         Some(_) => Err(Code::BadParameter.because("direction must be 'backwards' or 'forwards'")),
     }
 }
 
 /// SDKs say `from_serial`, documents `fromSerial`.
-fn until(request: &Request) -> Option<&str> {
+fn from_serial(request: &Request) -> Option<&str> {
     request.parameter("from_serial").or_else(|| request.parameter("fromSerial"))
 }
 
@@ -89,8 +108,8 @@ fn until(request: &Request) -> Option<&str> {
 fn links(request: &Request, kind: Kind) -> Links {
     let path = if kind == Kind::Presence { "history" } else { "messages" };
     let mut links = Links::of(request, path, &CARRIED);
-    if let (None, Some(until)) = (request.parameter("from_serial"), until(request)) {
-        links.query.push(("from_serial", until.to_owned()));
+    if let (None, Some(from)) = (request.parameter("from_serial"), from_serial(request)) {
+        links.query.push(("from_serial", from.to_owned()));
     }
     links
 }

@@ -142,7 +142,7 @@ pub fn apps_named(request: &Request) -> Vec<AppId> {
 pub fn begin(request: &Request, mut context: Context<'_>) -> Step {
     let form = Form::of(request);
     if request.method == "OPTIONS" {
-        return Step::Reply(reply::preflight());
+        return Step::Reply(Reply::preflight());
     }
     let route = match Route::find(&request.path) {
         Ok(route) => route,
@@ -189,10 +189,12 @@ fn for_caller(
             publish::begin(request, &channel, &caller, form, &context.random)
         }
         Route::Messages(channel) | Route::History(channel) => {
-            history::begin(request, &channel, &caller, form, history::Kind::Messages)
+            history::begin(request, &channel, &caller, form, history::Kind::Messages, context.now_ms)
         }
         Route::Presence(channel) => presence::begin(request, &channel, &caller, form),
-        Route::PresenceHistory(channel) => history::begin(request, &channel, &caller, form, history::Kind::Presence),
+        Route::PresenceHistory(channel) => {
+            history::begin(request, &channel, &caller, form, history::Kind::Presence, context.now_ms)
+        }
         Route::PresenceBatch => presence::begin_batch(request, &caller, form),
         Route::Channel(channel) => status::begin(&channel, &caller, form),
         Route::Channels => status::enumerate(request, caller, form),

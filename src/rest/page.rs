@@ -35,7 +35,11 @@ impl Cursor {
     }
 
     pub fn text(&self) -> String {
-        BASE64URL.encode(self.position.message_serial(&self.series, self.index))
+        BASE64URL.encode(self.serial())
+    }
+
+    pub fn serial(&self) -> String {
+        self.position.message_serial(&self.series, self.index)
     }
 }
 

@@ -27,17 +27,29 @@ const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Accept, X-Ably-Versi
 /// How long a browser need not ask again; the longest that any of them heeds.
 const PREFLIGHT_MAX_AGE_S: &str = "86400";
 
-/// The answer to OPTIONS, whatever the path: it says nothing that depends on it.
-pub fn preflight() -> Reply {
-    let headers = vec![
-        ("Access-Control-Allow-Methods", ALLOWED_METHODS.to_owned()),
-        ("Access-Control-Allow-Headers", ALLOWED_HEADERS.to_owned()),
-        ("Access-Control-Max-Age", PREFLIGHT_MAX_AGE_S.to_owned()),
-    ];
-    complete(204, headers, Vec::new())
-}
-
 impl Reply {
+    /// The answer to OPTIONS, whatever the path: it says nothing that depends on it.
+    pub fn preflight() -> Reply {
+        let headers = vec![
+            ("Access-Control-Allow-Methods", ALLOWED_METHODS.to_owned()),
+            ("Access-Control-Allow-Headers", ALLOWED_HEADERS.to_owned()),
+            ("Access-Control-Max-Age", PREFLIGHT_MAX_AGE_S.to_owned()),
+        ];
+        complete(204, headers, Vec::new())
+    }
+
+    /// A body that is encoded already.
+    pub fn of(status: u16, content_type: &str, body: String) -> Reply {
+        complete(status, vec![("Content-Type", content_type.to_owned())], body.into_bytes())
+    }
+
+    /// The same answer, with an error in its headers.
+    pub fn saying(mut self, error: &ErrorInfo) -> Reply {
+        self.status = error_status(error);
+        self.headers.extend(error_headers(error));
+        self
+    }
+
     /// It is done, and there is nothing to say.
     pub fn empty() -> Reply {
         complete(204, Vec::new(), Vec::new())
@@ -70,8 +82,7 @@ impl Form {
 
     /// An error whose body says more than the error.
     pub fn failure(self, error: &ErrorInfo, mut headers: Vec<(&'static str, String)>, body: &impl Serialize) -> Reply {
-        headers.push(("X-Ably-ErrorCode", error.code.to_string()));
-        headers.push(("X-Ably-ErrorMessage", header_text(&error.message)));
+        headers.extend(error_headers(error));
         self.reply(error_status(error), headers, body)
     }
 
@@ -94,6 +105,10 @@ impl Form {
         }
         reply
     }
+}
+
+fn error_headers(error: &ErrorInfo) -> [(&'static str, String); 2] {
+    [("X-Ably-ErrorCode", error.code.to_string()), ("X-Ably-ErrorMessage", header_text(&error.message))]
 }
 
 #[derive(Serialize)]
@@ -218,7 +233,7 @@ mod tests {
 
     #[test]
     fn preflights_are_answered() {
-        let reply = preflight();
+        let reply = Reply::preflight();
         assert_eq!((reply.status, reply.body.len()), (204, 0));
         assert_eq!(header(&reply, "Access-Control-Allow-Origin"), Some("*"));
         assert_eq!(header(&reply, "Access-Control-Allow-Headers"), Some(ALLOWED_HEADERS));

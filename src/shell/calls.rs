@@ -14,6 +14,7 @@ use crate::call::{
 };
 use crate::error::{Code, ErrorInfo};
 use crate::pinned;
+use crate::transport::comet::Verb;
 
 /// Bindings of the object classes in wrangler.toml.
 pub const CHANNEL: &str = "CHANNEL";
@@ -27,6 +28,17 @@ pub const ROLL_URL: &str = "https://object/roll";
 pub const CONNECT_URL: &str = "https://object/connect";
 const IDENTIFY_URL: &str = "https://object/identify";
 const NOTICE_URL: &str = "https://object/notice";
+
+/// Where a request of a connection over HTTP goes.
+pub fn comet_url(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Connect => CONNECT_URL,
+        Verb::Recv => "https://object/recv",
+        Verb::Send => "https://object/send",
+        Verb::Close => "https://object/close",
+        Verb::Disconnect => "https://object/disconnect",
+    }
+}
 
 /// How often a call is made before its failure is told.
 const TRIES: usize = 3;

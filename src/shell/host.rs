@@ -16,6 +16,7 @@ use worker::{Delay, Env, console_error};
 use super::alarm::{Alarm, keep_alarm};
 use super::platform::{ObjectState, Socket, now_ms, random_id};
 use super::relay_storage::Watch;
+use super::responses::{self, Responses};
 use super::sockets::Sockets;
 use super::sql::Database;
 use super::storage::SqlStore;
@@ -31,6 +32,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::name::AppId;
 use crate::relay::session::{Opening, Record};
 use crate::relay::{self, Relay, SocketId};
+use crate::transport::{self, Links};
 use crate::wire::Format;
 
 /// A handle to an object's state, for the object's struct and for what runs in the background.
@@ -67,10 +69,13 @@ pub struct Host {
     pub(super) env: Env,
     class: Class,
     pub(super) store: SqlStore,
-    sockets: Sockets,
+    pub(super) sockets: Sockets,
+    /// The connections that are no sockets.
+    pub(super) links: Links,
+    pub(super) responses: Responses,
     pub(super) relay: Option<Relay>,
     channel: Option<Channel>,
-    /// Who waits for a commit.
+    /// Who waits for a commit, of its own or another's.
     waiting: HashMap<Ticket, Waiting>,
     last_ticket: u64,
     awake: bool,
@@ -90,6 +95,7 @@ enum Waiting {
 enum Work {
     Relay(relay::Effect),
     Channel(channel::Effect),
+    Link(transport::Effect),
 }
 
 impl Host {
@@ -101,6 +107,8 @@ impl Host {
             class,
             store,
             sockets: Sockets::default(),
+            links: Links::default(),
+            responses: Responses::default(),
             relay: None,
             channel: None,
             waiting: HashMap::new(),
@@ -166,12 +174,31 @@ impl Host {
         Ticket(self.last_ticket)
     }
 
+    pub(super) fn begin(&mut self, socket: SocketId, opening: Opening) {
+        if let Some(relay) = &mut self.relay {
+            let effects = relay.open(socket, opening, random_id(), now_ms());
+            self.relay_effects(effects);
+        }
+    }
+
     pub(super) fn relay_effects(&mut self, effects: Vec<relay::Effect>) {
         self.work.extend(effects.into_iter().map(Work::Relay));
     }
 
     fn channel_effects(&mut self, effects: Vec<channel::Effect>) {
         self.work.extend(effects.into_iter().map(Work::Channel));
+    }
+
+    pub(super) fn link_effects(&mut self, effects: Vec<transport::Effect>) {
+        self.work.extend(effects.into_iter().map(Work::Link));
+    }
+
+    /// A connection has lost its way out.
+    pub(super) fn lost(&mut self, socket: SocketId) {
+        if let Some(relay) = &mut self.relay {
+            let effects = relay.lost(socket, now_ms());
+            self.relay_effects(effects);
+        }
     }
 
     /// Takes in the sockets that outlived the object's memory.
@@ -234,12 +261,27 @@ impl Host {
             Request::Report(relay, census) => channel.report(store, &relay, census).map(Response::Reported),
             Request::Subscribe(relay, census) => channel.subscribe(store, relay, census).map(Response::Subscribed),
             Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
-            Request::History(query) => channel.history(store, &query, now_ms).map(Response::History),
+            Request::History(query) => match channel.await_history(store, ticket, query, now_ms) {
+                Some(answer) => answer.map(Response::History),
+                None => {
+                    self.waiting.insert(ticket, waiting);
+                    return None;
+                }
+            },
             Request::Members(query) => channel.members(store, &query).map(Response::Members),
         };
         let effects = channel.follow_up(store, now_ms);
         self.channel_effects(effects);
         Some((waiting, answer))
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: Answer<Response>) {
+        match self.waiting.remove(&ticket) {
+            Some(Waiting::Beside(ticket)) => self.answer_relay(ticket, Some(answer)),
+            // The caller may have gone; a publish is in the log all the same.
+            Some(Waiting::Caller(sender)) => drop(sender.send(answer)),
+            None => {}
+        }
     }
 
     fn answer_relay(&mut self, ticket: Ticket, answer: Option<Answer<Response>>) {
@@ -288,7 +330,7 @@ impl Host {
     pub(super) fn deadline(&self) -> Option<u64> {
         let relay = self.relay.as_ref().and_then(Relay::deadline);
         let channel = self.channel.as_ref().and_then(Channel::deadline);
-        [relay, channel].into_iter().flatten().min()
+        [relay, channel, self.links.deadline()].into_iter().flatten().min()
     }
 }
 
@@ -304,30 +346,30 @@ fn wake(host: &HostRef) {
     }
 }
 
-/// A client's socket, whose credentials the router has checked.
-pub async fn open(
-    host: &HostRef,
-    socket: Socket,
-    opening: Opening,
-    channel: Option<(Address, Rules)>,
-) -> Result<(), ErrorInfo> {
-    watching::begin(host, &opening.grant, channel.as_ref().map(|(address, _)| address)).await?;
+/// Whether a client may come in whose credentials the router has checked. Sees that it can be sent away again.
+pub async fn admit(host: &HostRef, opening: &Opening, channel: Option<&(Address, Rules)>) -> Result<(), ErrorInfo> {
+    watching::begin(host, &opening.grant, channel.map(|(address, _)| address)).await?;
+    let host = &mut *host.borrow_mut();
+    if let Some((address, rules)) = channel {
+        host.channel_for(Some((address, *rules))).map_err(failed)?;
+    }
+    let app = opening.grant.app().clone();
+    host.relay_for(&app, channel.map(|(address, _)| address))?.admit(&opening.grant, now_ms())
+}
+
+/// The socket of a client that was admitted.
+pub fn open(host: &HostRef, socket: Socket, opening: Opening) -> Result<(), ErrorInfo> {
     {
         let host = &mut *host.borrow_mut();
-        if let Some((address, rules)) = &channel {
-            host.channel_for(Some((address, *rules))).map_err(failed)?;
-        }
-        let app = opening.grant.app().clone();
-        host.relay_for(&app, channel.as_ref().map(|(address, _)| address))?.admit(&opening.grant, now_ms())?;
-        let full = |_| Code::Unavailable.because("this server holds all the connections it can; try again");
-        let socket = host.sockets.accept(&host.state, socket).map_err(full)?;
-        if let Some(relay) = &mut host.relay {
-            let effects = relay.open(socket, opening, random_id(), now_ms());
-            host.relay_effects(effects);
-        }
+        let socket = host.sockets.accept(&host.state, socket).map_err(|_| full())?;
+        host.begin(socket, opening);
     }
     drive(host);
     Ok(())
+}
+
+pub(super) fn full() -> ErrorInfo {
+    Code::Unavailable.because("this server holds all the connections it can; try again")
 }
 
 pub fn message(host: &HostRef, socket: &Socket, bytes: &[u8], format: Format) {
@@ -347,10 +389,7 @@ pub fn closed(host: &HostRef, socket: &Socket) {
         let host = &mut *host.borrow_mut();
         let Some(socket) = host.sockets.id_of(&host.state, socket) else { return };
         host.sockets.remove(socket);
-        if let Some(relay) = &mut host.relay {
-            let effects = relay.lost(socket, now_ms());
-            host.relay_effects(effects);
-        }
+        host.lost(socket);
     }
     drive(host);
 }
@@ -400,6 +439,8 @@ pub fn alarm(host: &HostRef) -> Result<(), StoreError> {
             let effects = relay.tick(now_ms);
             host.relay_effects(effects);
         }
+        let effects = host.links.tick(now_ms);
+        host.link_effects(effects);
         if let Some(channel) = &mut host.channel {
             let effects = channel.tick(&mut host.store, now_ms);
             host.channel_effects(effects);
@@ -416,6 +457,7 @@ pub(super) fn drive(host: &HostRef) {
         match next {
             Some(Work::Relay(effect)) => perform_relay(host, effect),
             Some(Work::Channel(effect)) => perform_channel(host, effect),
+            Some(Work::Link(effect)) => responses::perform(host, effect),
             None => break,
         }
     }
@@ -427,9 +469,19 @@ pub(super) fn drive(host: &HostRef) {
 
 fn perform_relay(host: &HostRef, effect: relay::Effect) {
     match effect {
-        relay::Effect::Send { sockets, frame } => host.borrow().sockets.send(&sockets, &frame),
+        relay::Effect::Send { sockets, frame } => {
+            let host = &mut *host.borrow_mut();
+            host.sockets.send(&sockets, &frame);
+            let effects = host.links.send(&sockets, frame, now_ms());
+            host.link_effects(effects);
+        }
         relay::Effect::Save { socket, record } => host.borrow().sockets.save(socket, &record),
-        relay::Effect::Close { socket } => host.borrow_mut().sockets.close(socket),
+        relay::Effect::Close { socket } => {
+            let host = &mut *host.borrow_mut();
+            host.sockets.close(socket);
+            let effects = host.links.close(socket, now_ms());
+            host.link_effects(effects);
+        }
         relay::Effect::Call { ticket, call } if host.borrow().own_address() == Some(&call.to) => {
             let host = &mut *host.borrow_mut();
             if let Some((_, answer)) = host.call(call, Waiting::Beside(ticket)) {
@@ -450,16 +502,9 @@ fn perform_relay(host: &HostRef, effect: relay::Effect) {
 fn perform_channel(host: &HostRef, effect: channel::Effect) {
     match effect {
         channel::Effect::Reply(ticket, answer) => {
-            let waiting = host.borrow_mut().waiting.remove(&ticket);
-            match waiting {
-                Some(Waiting::Beside(ticket)) => {
-                    host.borrow_mut().answer_relay(ticket, Some(answer));
-                }
-                // The caller may have gone; the publish is in the log all the same.
-                Some(Waiting::Caller(sender)) => drop(sender.send(answer)),
-                None => {}
-            }
+            host.borrow_mut().answer(ticket, answer);
         }
+        channel::Effect::Page(ticket, answer) => host.borrow_mut().answer(ticket, answer.map(Response::History)),
         channel::Effect::Deliver { relay, attempt, delivery } if host.borrow().is_own(&relay) => {
             let host = &mut *host.borrow_mut();
             let answer = host.take_delivery(&delivery);

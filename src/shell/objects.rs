@@ -6,8 +6,8 @@ use worker::{DurableObject, Env, Request, Response, Result, State, WebSocketPair
 
 use super::host::{self, Class};
 use super::platform::{ObjectState, Socket};
-use super::router::Handover;
-use super::watching;
+use super::router::{CONNECTION_KEY, Handover};
+use super::{responses, watching};
 use crate::call::{self, Answer, ChannelCall, Delivery, Notice, Roll};
 use crate::error::ErrorInfo;
 use crate::pinned;
@@ -78,19 +78,24 @@ object!(Relay);
 
 async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     let host = host::find(id);
-    if let Some(handover) = Handover::read(request.headers())? {
-        let pair = WebSocketPair::new()?;
-        let format = handover.opening.format;
-        return match host::open(
-            &host,
-            JsValue::from(pair.server.as_ref()).unchecked_into(),
-            handover.opening,
-            handover.channel,
-        )
-        .await
-        {
-            Ok(()) => Response::from_websocket(pair.client),
-            Err(error) => super::router::refuse(&error, format),
+    if let Some(key) = request.headers().get(CONNECTION_KEY)? {
+        return responses::comet(&host, &mut request, &key).await;
+    }
+    if let Some(Handover { opening, channel, mode }) = Handover::read(request.headers())? {
+        let format = opening.format;
+        let admitted = host::admit(&host, &opening, channel.as_ref()).await;
+        let Some(mode) = mode else {
+            let pair = WebSocketPair::new()?;
+            return match admitted
+                .and_then(|()| host::open(&host, JsValue::from(pair.server.as_ref()).unchecked_into(), opening))
+            {
+                Ok(()) => Response::from_websocket(pair.client),
+                Err(error) => super::router::refuse(&error, format),
+            };
+        };
+        return match admitted.and_then(|()| responses::begin(&host, mode, opening)) {
+            Ok(response) => responses::open(&host, response),
+            Err(error) => super::router::write_reply(mode.refused(&error)),
         };
     }
     let body = request.bytes().await?;

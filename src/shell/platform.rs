@@ -3,6 +3,7 @@
 
 use js_sys::{Array, Date, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
+use worker::worker_sys::web_sys::ReadableStream;
 
 use crate::name::alphanumeric;
 use crate::wire::Encoded;
@@ -100,6 +101,36 @@ extern "C" {
 
     #[wasm_bindgen(method, getter)]
     pub fn protocol(this: &Url) -> String;
+
+    /// A response's body that takes as much as is read: a write is done when the reader has it.
+    #[wasm_bindgen(js_name = IdentityTransformStream)]
+    pub type Pipe;
+
+    #[wasm_bindgen(constructor, js_class = "IdentityTransformStream")]
+    pub fn new() -> Pipe;
+
+    #[wasm_bindgen(method, getter)]
+    pub fn readable(this: &Pipe) -> ReadableStream;
+
+    #[wasm_bindgen(method, getter)]
+    pub fn writable(this: &Pipe) -> PipeEnd;
+
+    pub type PipeEnd;
+
+    #[wasm_bindgen(method, js_name = getWriter)]
+    pub fn writer(this: &PipeEnd) -> PipeWriter;
+
+    #[derive(Clone)]
+    pub type PipeWriter;
+
+    #[wasm_bindgen(method)]
+    pub fn write(this: &PipeWriter, chunk: &Uint8Array) -> Promise;
+
+    #[wasm_bindgen(method)]
+    pub fn close(this: &PipeWriter) -> Promise;
+
+    #[wasm_bindgen(method)]
+    pub fn abort(this: &PipeWriter, reason: &str) -> Promise;
 
     #[derive(Clone)]
     pub type Sql;

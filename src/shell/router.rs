@@ -6,7 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
+use js_sys::Object;
 use serde::{Deserialize, Serialize};
+use wasm_bindgen::JsValue;
 use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Context, Env, Headers, Method, Request, Response, Result, WebSocketPair, event};
 
@@ -18,13 +20,19 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::BATCH_BODY_MAX_BYTES;
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
+use crate::relay::connection_key::ConnectionKey;
 use crate::relay::session::Opening;
 use crate::rest::{self, Reply, Step};
-use crate::wire::outbound::Outbound;
-use crate::wire::{Format, action};
+use crate::transport::comet::{self, Verb};
+use crate::transport::events;
+use crate::transport::{Mode, refusal};
+use crate::wire::Format;
 
 /// Carries a [`Handover`] from the router to an object. Set by us on every upgrade, so a client's own is overwritten.
 const HANDOVER: &str = "courtside-handover";
+
+/// Carries the connection's key, to an object that holds connections over HTTP.
+pub const CONNECTION_KEY: &str = "courtside-connection-key";
 
 /// Where a request came from, as the platform says.
 const ADDRESS: &str = "cf-connecting-ip";
@@ -40,6 +48,8 @@ pub struct Handover {
     pub opening: Opening,
     /// The channel whose own object is to hold it.
     pub channel: Option<(Address, Rules)>,
+    /// How its responses go, if it is over HTTP.
+    pub mode: Option<Mode>,
 }
 
 impl Handover {
@@ -67,10 +77,24 @@ fn start() {
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawResponse> {
     let upgrade = request.headers().get("upgrade")?;
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
-        return connect(request, &env).await;
+        let msgpack =
+            query_pairs(&request.inner().url()).iter().any(|(name, value)| name == "format" && value == "msgpack");
+        return connect(request, &env, Way::WebSocket(if msgpack { Format::Msgpack } else { Format::Json })).await;
     }
     if request.path() == "/" && matches!(request.method(), Method::Get | Method::Head) {
         return env.assets("ASSETS")?.fetch_request(request).await.map(RawResponse::from);
+    }
+    if request.path().starts_with("/comet/") {
+        return match comet::route(&request.inner().method(), &request.path()) {
+            Ok((verb, key)) => connect(request, &env, Way::Comet(verb, key)).await,
+            Err(reply) => write_reply(reply).map(RawResponse::from),
+        };
+    }
+    if events::is_stream(&request.path()) {
+        return match events::route(&request.inner().method(), &request.path()) {
+            Ok(lines) => connect(request, &env, Way::Events { lines }).await,
+            Err(reply) => write_reply(reply).map(RawResponse::from),
+        };
     }
     rest(request, &env).await.map(RawResponse::from)
 }
@@ -133,18 +157,18 @@ async fn read_rest(mut request: Request) -> Result<rest::Request> {
         headers,
         host,
         is_secure,
-        body: read_body(&mut request).await?,
+        body: read_body(&mut request, BATCH_BODY_MAX_BYTES).await?,
     })
 }
 
-/// Keeps no more than the core would look at. The rest is read all the same: a client that is cut off while it sends never
-/// sees why.
-async fn read_body(request: &mut Request) -> Result<Vec<u8>> {
+/// Keeps no more than the core would look at: one byte beyond the bound. The rest is read all the same: a client that is
+/// cut off while it sends never sees why.
+pub async fn read_body(request: &mut Request, max_bytes: usize) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     if let Ok(mut stream) = request.stream() {
         while let Some(chunk) = stream.next().await {
             let chunk = chunk?;
-            if body.len() <= BATCH_BODY_MAX_BYTES {
+            if body.len() <= max_bytes {
                 body.extend_from_slice(&chunk);
             }
         }
@@ -152,11 +176,16 @@ async fn read_body(request: &mut Request) -> Result<Vec<u8>> {
     Ok(body)
 }
 
-fn write_reply(reply: Reply) -> Result<Response> {
+pub fn headers_of(reply: &Reply) -> Result<Headers> {
     let headers = Headers::new();
     for (name, value) in &reply.headers {
         headers.set(name, value)?;
     }
+    Ok(headers)
+}
+
+pub fn write_reply(reply: Reply) -> Result<Response> {
+    let headers = headers_of(&reply)?;
     let response = match reply.status {
         204 => Response::empty()?,
         _ => Response::from_bytes(reply.body)?,
@@ -164,27 +193,68 @@ fn write_reply(reply: Reply) -> Result<Response> {
     Ok(response.with_status(reply.status).with_headers(headers))
 }
 
-/// A WebSocket. Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
-async fn connect(request: Request, env: &Env) -> Result<RawResponse> {
+/// How a request is one of a connection.
+enum Way {
+    WebSocket(Format),
+    Comet(Verb, String),
+    Events { lines: bool },
+}
+
+impl Way {
+    /// Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
+    fn refuse(&self, error: &ErrorInfo) -> Result<Response> {
+        match self {
+            Way::WebSocket(format) => refuse(error, *format),
+            Way::Comet(..) => write_reply(comet::refused(error)),
+            Way::Events { .. } => write_reply(events::refused(error)),
+        }
+    }
+}
+
+/// What an object is called with, for a request of a connection.
+struct Passage {
+    class: &'static str,
+    name: String,
+    url: &'static str,
+    init: Object,
+}
+
+/// A connection that begins, or a request that belongs to one.
+async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
     let url = request.inner().url();
     let query = query_pairs(&url);
-    let format = if query.iter().any(|(name, value)| name == "format" && value == "msgpack") {
-        Format::Msgpack
-    } else {
-        Format::Json
-    };
     let authorization = request.headers().get("authorization")?;
     let address = request.headers().get(ADDRESS)?.unwrap_or_default();
+    let last_event = request.headers().get("last-event-id")?;
     let presented = Presented { authorization: authorization.as_deref(), client_id: None, query: &query };
-    let handover = match hand_over(env, &presented, &address, origin(&url).1).await {
-        Ok(handover) => handover,
-        Err(error) => return refuse(&error, format).map(RawResponse::from),
-    };
+    let entered = hand_over(env, &presented, &address, origin(&url).1, &way, last_event.as_deref()).await;
+    match entered.and_then(|handover| passage(&request, &way, &handover)) {
+        Ok(Passage { class, name, url, init }) => {
+            calls::fetch(env, class, &name, url, &init).await.map_err(worker::Error::from)
+        }
+        Err(error) => way.refuse(&error).map(RawResponse::from),
+    }
+}
+
+/// Fails with 80003 for a key that no connection can have.
+fn passage(request: &Request, way: &Way, handover: &Handover) -> std::result::Result<Passage, ErrorInfo> {
+    if let Way::Comet(verb, key) = way
+        && *verb != Verb::Connect
+    {
+        let body = request.inner().body().map_or(JsValue::UNDEFINED, JsValue::from);
+        let headers = object([(CONNECTION_KEY, key.into())]);
+        let init = object([("method", request.inner().method().into()), ("headers", headers.into()), ("body", body)]);
+        let Some(ConnectionKey { shard, .. }) = ConnectionKey::claimed(key) else {
+            return Err(Code::Disconnected.because("this is no connection's key"));
+        };
+        let name = format!("{}/{shard}", handover.opening.grant.app().as_str());
+        return Ok(Passage { class: calls::RELAY, name, url: calls::comet_url(*verb), init });
+    }
     let (class, name) = handover.object();
-    let handover = BASE64URL.encode(pinned::encode(&handover));
-    let headers = object([("upgrade", "websocket".into()), (HANDOVER, handover.into())]);
-    let response = calls::fetch(env, class, &name, calls::CONNECT_URL, &object([("headers", headers.into())])).await;
-    response.map_err(worker::Error::from)
+    let upgrade = if handover.mode.is_none() { "websocket" } else { "" };
+    let handover = BASE64URL.encode(pinned::encode(handover));
+    let headers = object([("upgrade", upgrade.into()), (HANDOVER, handover.into())]);
+    Ok(Passage { class, name, url: calls::CONNECT_URL, init: object([("headers", headers.into())]) })
 }
 
 async fn hand_over(
@@ -192,6 +262,8 @@ async fn hand_over(
     presented: &Presented<'_>,
     address: &str,
     is_secure: bool,
+    way: &Way,
+    last_event: Option<&str>,
 ) -> std::result::Result<Handover, ErrorInfo> {
     config::configured(env)?;
     let credentials = Credentials::parse(presented, Surface::Realtime)?;
@@ -199,26 +271,40 @@ async fn hand_over(
     let app = found.as_ref().map(|found| &*found.app);
     let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, app, address, now_ms()))?;
     let found = found.ok_or(Code::BadCredentials)?;
-    let named = presented.query.iter().find(|(name, _)| name == "channel");
-    let channel = named.map(|(_, value)| ChannelName::parse(value)).transpose()?;
+    let query = presented.query;
+    let mut opening = Opening::from_query(grant, query, is_secure);
+    let mut mode = None;
+    let channel = match way {
+        Way::WebSocket(_) => {
+            let named = query.iter().find(|(name, _)| name == "channel");
+            named.map(|(_, value)| ChannelName::parse(value)).transpose()?
+        }
+        Way::Comet(..) => {
+            mode = Some(comet::open(query, &mut opening)?);
+            None
+        }
+        Way::Events { lines } => {
+            let (style, only) = events::open(query, *lines, last_event, &found.app, &mut opening)?;
+            mode = Some(Mode::Events(style));
+            only
+        }
+    };
     // Relays watch their app, for clients that it could send away. There are few relays; of channels that hold sockets
     // there may be more than an app could tell.
-    let is_watched = !found.is_configured || found.app.is_revocable(&grant);
+    let is_watched = !found.is_configured || found.app.is_revocable(&opening.grant);
     let channel = channel.filter(|_| !is_watched).map(|name| {
         let rules = Rules::of(found.app.rules(&name));
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });
-    Ok(Handover { opening: Opening::from_query(grant, presented.query, is_secure), channel })
+    Ok(Handover { opening, channel, mode })
 }
 
 /// Accepts, says what is wrong, and closes. What may pass is told as DISCONNECTED, so that the client tries again.
 pub fn refuse(error: &ErrorInfo, format: Format) -> Result<Response> {
     let pair = WebSocketPair::new()?;
     pair.server.accept()?;
-    let may_pass = error.status_code >= 500 || error.status_code == 429;
-    let action = if may_pass { action::DISCONNECTED } else { action::ERROR };
-    let frame = Outbound { action, error: Some(error), ..Outbound::default() }.encode(format);
-    let socket: Socket = wasm_bindgen::JsCast::unchecked_into(wasm_bindgen::JsValue::from(pair.server.as_ref()));
+    let frame = refusal(error).encode(format);
+    let socket: Socket = wasm_bindgen::JsCast::unchecked_into(JsValue::from(pair.server.as_ref()));
     let said = socket.send(&frame_value(&frame)).and_then(|()| socket.close(1000, ""));
     said.map_err(worker::Error::from)?;
     Response::from_websocket(pair.client)

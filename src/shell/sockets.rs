@@ -34,12 +34,17 @@ impl Sockets {
 
     /// Takes a socket in, to sleep with the object. Fails when the object holds all that the platform allows.
     pub fn accept(&mut self, state: &ObjectState, socket: Socket) -> Result<SocketId, JsValue> {
-        let id = SocketId(self.last_id + 1);
+        let id = self.next_id();
         state.accept_web_socket(&socket, &Array::of1(&id.0.to_string().into()))?;
-        self.last_id = id.0;
         socket.mark_id(id.0);
         self.sockets.insert(id, socket);
         Ok(id)
+    }
+
+    /// A number that no connection of this object has.
+    pub fn next_id(&mut self) -> SocketId {
+        self.last_id += 1;
+        SocketId(self.last_id)
     }
 
     /// Which one an event is about; `None` when the core has closed it.

@@ -394,6 +394,7 @@ impl World {
                 self.queue_channel(effects);
             }
             channel::Effect::Roll { .. } if self.lost_rolls => {}
+            channel::Effect::Page(..) => unreachable!("nobody asks to wait"),
             channel::Effect::Roll { relay, attempt, roll } => {
                 *self.calls.entry("roll").or_default() += 1;
                 let at = index(&relay, &self.relays);

@@ -24,6 +24,10 @@ fn history_parameters_are_checked() {
         ("start", "1.5"),
         ("cursor", "x"),
         ("from_serial", "x"),
+        ("wait", "31"),
+        ("wait", "-1"),
+        ("wait", "1.5"),
+        ("wait", "true"),
         ("from_serial", "01726585978590-001@other"),
         ("fromSerial", "x"),
     ] {
@@ -34,6 +38,10 @@ fn history_parameters_are_checked() {
     assert_eq!(world.send(crossed).code(), Code::BadParameter.number());
     let forwards = get("/channels/c/messages").query("direction", "forwards").query("from_serial", "x");
     assert_eq!(world.send(forwards).code(), Code::BadParameter.number());
+    for (name, value) in [("direction", "backwards"), ("end", "1900000000000")] {
+        let waits = get("/channels/c/messages").query("wait", "1").query(name, value);
+        assert_eq!(world.send(waits).code(), Code::BadParameter.number(), "{name}");
+    }
     for (name, value) in
         [("limit", "1000"), ("limit", "1"), ("start", "18446744073709551615"), ("end", "0"), ("limit", "")]
     {

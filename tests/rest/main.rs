@@ -12,4 +12,5 @@ mod publishing;
 mod status;
 mod tokens;
 mod revocations;
+mod waiting;
 mod world;

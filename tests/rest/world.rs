@@ -6,12 +6,14 @@ use std::rc::Rc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use courtside::auth::{Apps, Attempts, Revocations, Secret};
-use courtside::call::{Address, Answer, AppCall, AppRequest, AppResponse, ChannelCall, RelayName, Request as Call, Response};
+use courtside::call::{
+    Address, Answer, AppCall, AppRequest, AppResponse, ChannelCall, HistoryPage, RelayName, Request as Call, Response,
+};
 use courtside::channel::{Channel, Effect, Ticket};
 use courtside::error::Code;
 use courtside::name::AppId;
 use courtside::relay::Relay;
-use courtside::rest::{Admin, Context, Headers, Reply, Request, Step, begin, percent};
+use courtside::rest::{Admin, Context, Exchange, Headers, Reply, Request, Step, begin, percent};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -56,6 +58,15 @@ pub struct World {
     requests: u8,
     /// Where clients of the app are connected.
     pub relay: Relay,
+    /// Given to readers that waited.
+    pages: BTreeMap<Ticket, Answer<HistoryPage>>,
+    last_ticket: u64,
+}
+
+/// A reader that waits.
+pub struct Waiting {
+    ticket: Ticket,
+    exchange: Option<Exchange>,
 }
 
 impl World {
@@ -75,6 +86,8 @@ impl World {
             listed: BTreeSet::new(),
             requests: 0,
             relay: Relay::new(RelayName::shard(&demo, 0), 0, apps().get(&demo).unwrap().clone(), b"secret".to_vec()),
+            pages: BTreeMap::new(),
+            last_ticket: 0,
         }
     }
 
@@ -140,6 +153,38 @@ impl World {
         }
     }
 
+    /// A reader that finds nothing, and waits.
+    pub fn wait(&mut self, asked: Asked) -> Waiting {
+        let Step::Calls(calls, exchange) = self.begin(&asked.request) else { panic!("refused") };
+        let [ChannelCall { to, request: Call::History(query), .. }] = &calls[..] else { panic!("{calls:?}") };
+        self.last_ticket += 1;
+        let (ticket, now_ms) = (Ticket(self.last_ticket), self.now_ms);
+        let (store, channel) = self.channels.get_mut(to).expect("the channel is there");
+        let answer = channel.await_history(store, ticket, query.clone(), now_ms);
+        assert_eq!(answer, None);
+        Waiting { ticket, exchange: Some(exchange) }
+    }
+
+    /// What a reader was given, if it waits no more.
+    pub fn given(&mut self, waiting: &mut Waiting) -> Option<Exchanged> {
+        let page = self.pages.remove(&waiting.ticket)?;
+        let exchange = waiting.exchange.take().expect("a reader is answered once");
+        Some(replied(exchange.answered(vec![page.map(Response::History)])))
+    }
+
+    /// What is due.
+    pub fn tick(&mut self) {
+        for (store, channel) in self.channels.values_mut() {
+            let effects = channel.tick(store, self.now_ms);
+            self.pages.extend(effects.into_iter().map(page));
+        }
+    }
+
+    /// When the first of the readers' times is over.
+    pub fn deadline(&self) -> Option<u64> {
+        self.channels.values().filter_map(|(_, channel)| channel.deadline()).min()
+    }
+
     pub fn call(&mut self, call: ChannelCall) -> Answer<Response> {
         let (now_ms, series) = (self.now_ms, self.series);
         let (store, channel) = self.channels.entry(call.to.clone()).or_insert_with(|| {
@@ -152,10 +197,10 @@ impl World {
             Call::Publish(publishes) => {
                 store.fail_append = self.fail_appends;
                 channel.publish(Ticket(0), publishes)?;
-                match channel.commit(store, now_ms).into_iter().next() {
-                    Some(Effect::Reply(_, answer)) => answer,
-                    other => panic!("not an answer to a publish: {other:?}"),
-                }
+                let mut effects = channel.commit(store, now_ms).into_iter();
+                let Some(Effect::Reply(_, answer)) = effects.next() else { panic!("no answer to a publish") };
+                self.pages.extend(effects.map(page));
+                answer
             }
             Call::Count => {
                 channel.count(Ticket(0))?;
@@ -165,7 +210,10 @@ impl World {
                 }
             }
             Call::Members(query) => channel.members(store, &query).map(Response::Members),
-            Call::History(query) => channel.history(store, &query, now_ms).map(Response::History),
+            Call::History(query) => {
+                let answer = channel.await_history(store, Ticket(0), query, now_ms);
+                answer.expect("nobody waits in vain here").map(Response::History)
+            }
             other => panic!("REST does not ask this: {other:?}"),
         }
     }
@@ -192,6 +240,20 @@ impl World {
             page = self.send(get(&path).with(&next));
             visit(&page);
         }
+    }
+}
+
+fn page(effect: Effect) -> (Ticket, Answer<HistoryPage>) {
+    match effect {
+        Effect::Page(ticket, page) => (ticket, page),
+        other => panic!("nobody is fed: {other:?}"),
+    }
+}
+
+fn replied(step: Step) -> Exchanged {
+    match step {
+        Step::Reply(reply) => Exchanged::of(reply),
+        _ => panic!("there is more to do"),
     }
 }
 

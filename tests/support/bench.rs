@@ -62,7 +62,7 @@ pub fn publish(
                 }));
             }
             channel::Effect::Deliver { attempt, delivery, .. } => deliveries.push((attempt, delivery)),
-            channel::Effect::Roll { .. } => {}
+            channel::Effect::Roll { .. } | channel::Effect::Page(..) => {}
         }
     }
     (places, deliveries)
@@ -83,11 +83,20 @@ pub fn connect(relay: &mut Relay, socket: u32) -> Vec<relay::Effect> {
     open(relay, socket, &[])
 }
 
+/// The same for one whose record the platform does not keep.
+pub fn connect_unkept(relay: &mut Relay, socket: u32) -> Vec<relay::Effect> {
+    relay.open(SocketId(socket), Opening { is_kept: false, ..opening(&[]) }, format!("connection{socket}"), NOW_MS)
+}
+
 pub fn resume(relay: &mut Relay, socket: u32, key: &str) -> Vec<relay::Effect> {
     open(relay, socket, &[("resume".to_owned(), key.to_owned())])
 }
 
 fn open(relay: &mut Relay, socket: u32, query: &[(String, String)]) -> Vec<relay::Effect> {
+    relay.open(SocketId(socket), opening(query), format!("connection{socket}"), NOW_MS)
+}
+
+fn opening(query: &[(String, String)]) -> Opening {
     let grant = Grant {
         key_name: KeyName::parse("demo.key").expect("a name"),
         capability: Capability::full(),
@@ -98,8 +107,7 @@ fn open(relay: &mut Relay, socket: u32, query: &[(String, String)]) -> Vec<relay
         revocation_key: None,
         user_claims: Default::default(),
     };
-    let opening = Opening::from_query(grant, query, true);
-    relay.open(SocketId(socket), opening, format!("connection{socket}"), NOW_MS)
+    Opening::from_query(grant, query, true)
 }
 
 /// The connection's key, of a CONNECTED.

@@ -144,6 +144,8 @@ impl World {
             grace_ms: home.client.grace_ms,
             resume,
             is_secure: true,
+            is_kept: true,
+            attach: Vec::new(),
         };
         self.send_to_server(client, |link| Input::Open { link, opening, fresh_id });
     }

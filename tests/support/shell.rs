@@ -211,6 +211,7 @@ impl Host {
                     self.reply(waiting, Some(answer), now_ms);
                 }
             }
+            channel::Effect::Page(..) => unreachable!("nobody asks to wait"),
             channel::Effect::Deliver { relay, attempt, delivery } if relay == self.name => {
                 self.wake_relay(now_ms);
                 let answer = self.deliver(&delivery, now_ms);

@@ -1,27 +1,10 @@
 /** The scoreboard in a real browser: two tabs, one keeps score, the other shows it; and what both say when it is down. */
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'node:test';
-import { chromium } from 'playwright-core';
+import { launch, skip } from './browser.mjs';
 import { startRuntime } from './runtime.mjs';
-
-const executablePath = [
-  process.env.CHROMIUM,
-  '/usr/bin/chromium',
-  '/usr/bin/google-chrome',
-  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
-  '/Applications/Chromium.app/Contents/MacOS/Chromium',
-].find((candidate) => candidate && fs.existsSync(candidate));
-/** Until the worker speaks the protocol, these show what it still lacks. */
-const skip = executablePath ? false : 'no Chromium here: install it, or name it in CHROMIUM';
-
-const launch = () => chromium.launch({
-  executablePath,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync'],
-});
 
 test('one tab keeps score, the other shows it', { skip }, async (t) => {
   const runtime = await startRuntime();

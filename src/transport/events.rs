@@ -1,0 +1,389 @@
+//! Event streams: what channels say, for those who only listen (protocol.md § 14). `/sse` is for `EventSource`, and
+//! `/event-stream` says the same in lines of JSON.
+//!
+//! Owns what the query of a stream means, how frames become events, and where a reader is. The id of each event is a
+//! cursor: the last serial of every channel of the stream, in the order of its query, so that a reader that comes back
+//! with the last id goes on with each. A message in the middle of its publish is named by its own serial: then the whole
+//! publish is read again, and what the reader has of it is left out here.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::comet;
+use crate::auth::{App, Operations};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::STREAM_MAX_CHANNELS;
+use crate::name::ChannelName;
+use crate::relay::attachment::Attachment;
+use crate::relay::session::{Attach, Opening};
+use crate::rest::{self, Reply};
+use crate::serial::{ChannelSerial, Position};
+use crate::wire::action;
+
+/// How events are written, one of four ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Style(u8);
+
+/// A channel of a stream, and how far its reader is: a channelSerial, or within a publish the serial of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    channel: String,
+    serial: Option<String>,
+}
+
+/// What a frame says to a stream: events without their ids, which are each reader's own.
+#[derive(Debug, PartialEq)]
+pub enum Said {
+    Nothing,
+    /// A sign of life.
+    Alive,
+    Attached {
+        channel: String,
+        serial: String,
+        /// That something may be missed.
+        gap: Option<String>,
+    },
+    Messages {
+        channel: String,
+        events: Vec<Event>,
+    },
+    /// The last event of a stream.
+    End(String),
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Event {
+    serial: String,
+    /// It is the last of its publish.
+    is_last: bool,
+    text: String,
+}
+
+/// Whether a path is one of a stream.
+pub fn is_stream(path: &str) -> bool {
+    path == "/sse" || path == "/event-stream"
+}
+
+/// Whether the stream at a path is one of lines. What is no request for a stream has its answer.
+pub fn route(method: &str, path: &str) -> Result<bool, Reply> {
+    match method {
+        "GET" => Ok(path != "/sse"),
+        "OPTIONS" => Err(Reply::preflight()),
+        _ => {
+            let mut refused = refused(&Code::MethodNotAllowed.because("a stream is read by GET"));
+            refused.headers.push(("Allow", "GET, OPTIONS".to_owned()));
+            Err(refused)
+        }
+    }
+}
+
+/// The channels that a query names: `channel`, or `channels` with commas or another character, the `separator`, between them. Fails with
+/// 40003 for none or too many, with 40010 for a name that cannot be.
+fn channels(query: &[(String, String)]) -> Result<Vec<ChannelName>, ErrorInfo> {
+    let separator = value(query, "separator").and_then(|text| text.chars().next()).unwrap_or(',');
+    let mut names = Vec::new();
+    match (value(query, "channels"), value(query, "channel")) {
+        (Some(list), _) => {
+            for text in list.split(separator) {
+                let name = ChannelName::parse(text)?;
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        (None, Some(text)) => names.push(ChannelName::parse(text)?),
+        (None, None) => return Err(Code::BadParameter.because("name the channels of the stream in 'channels'")),
+    }
+    match names.len() <= STREAM_MAX_CHANNELS {
+        true => Ok(names),
+        false => Err(Code::TooManyChannels.because(format!("a stream has at most {STREAM_MAX_CHANNELS} channels"))),
+    }
+}
+
+/// A stream that begins by a query, or behind the last event that its reader had. Fails with 40160 for a channel that may
+/// not be read, as the app's rules do, and with 40003 for a cursor or a parameter that cannot be.
+pub fn open(
+    query: &[(String, String)],
+    lines: bool,
+    last_event: Option<&str>,
+    app: &App,
+    opening: &mut Opening,
+) -> Result<(Style, Option<ChannelName>), ErrorInfo> {
+    comet::open(query, opening)?;
+    // A browser that comes back asks as it asked first, and says in the header what it had last.
+    let last_event = last_event.filter(|text| !text.is_empty()).or(value(query, "lastEvent"));
+    let mut names = channels(query)?;
+    let serials = serials(names.len(), last_event.unwrap_or_default())?;
+    opening.resume = None;
+    opening.attach.clear();
+    for (name, serial) in names.iter().zip(serials) {
+        if !opening.grant.permits(name, Operations::SUBSCRIBE) {
+            return Err(Code::NotPermitted.because("the capability does not allow to subscribe to all these channels"));
+        }
+        app.rules(name).admit(opening.grant.client_id.name().is_some(), opening.is_secure)?;
+        let mut attach = Attach::from_query(name.as_str(), begins(&serial), query);
+        attach.has = Some(serial).filter(|serial| !serial.is_empty());
+        attach.params.insert("modes".to_owned(), "subscribe".to_owned());
+        Attachment::parse(name, None, 0, attach.params.clone())?;
+        opening.attach.push(attach);
+    }
+    let only = if names.len() == 1 { names.pop() } else { None };
+    Ok((Style::of(lines, value(query, "enveloped") != Some("false")), only))
+}
+
+/// Where the reader of a stream is when it begins.
+pub fn places(attach: &[Attach]) -> Vec<Place> {
+    attach.iter().map(|attach| Place { channel: attach.channel.clone(), serial: attach.has.clone() }).collect()
+}
+
+/// The serials of a cursor, one for each of so many channels; empty for one that it says nothing of.
+fn serials(channels: usize, cursor: &str) -> Result<Vec<String>, ErrorInfo> {
+    if cursor.is_empty() {
+        return Ok(vec![String::new(); channels]);
+    }
+    let serials: Vec<String> = cursor.split(',').map(str::to_owned).collect();
+    match serials.len() == channels && serials.iter().all(|serial| serial.is_empty() || is_serial(serial)) {
+        true => Ok(serials),
+        false => Err(Code::BadParameter.because("the last event's id is not one of a stream of these channels")),
+    }
+}
+
+/// Whether a text is a serial as we write them: one that is written otherwise would not compare.
+fn is_serial(text: &str) -> bool {
+    let (whole, index) = text.split_once(':').map_or((text, None), |(whole, index)| (whole, Some(index)));
+    let is_index = |index: &str| index.len() == 3 && index.bytes().all(|byte| byte.is_ascii_digit());
+    let is_whole = ChannelSerial::parse(whole).is_some() && whole.bytes().all(|byte| byte.is_ascii_graphic());
+    is_whole && index.is_none_or(is_index)
+}
+
+/// Behind which serial to attach: in the middle of a publish, behind the one before.
+fn begins(serial: &str) -> Option<String> {
+    let ChannelSerial { position, series } = ChannelSerial::parse(serial)?;
+    let before = if serial.contains(':') { position.0.saturating_sub(1) } else { position.0 };
+    Some(Position(before).serial(&series))
+}
+
+impl Place {
+    /// Whether the reader has an event already.
+    fn has(&self, event: &Event) -> bool {
+        let is_before = |serial: &String| event.serial <= *serial || event.serial.starts_with(serial.as_str());
+        self.serial.as_ref().is_some_and(is_before)
+    }
+}
+
+/// What a frame says to streams of a style.
+pub fn said(frame: &str, style: Style) -> Said {
+    let Ok(Value::Object(frame)) = serde_json::from_str(frame) else { return Said::Nothing };
+    let Some(number) = frame.get("action").and_then(Value::as_u64) else { return Said::Nothing };
+    let channel = text(&frame, "channel").to_owned();
+    let error = frame.get("error").map(Value::to_string);
+    match u8::try_from(number).unwrap_or(u8::MAX) {
+        action::ATTACHED => {
+            let data = |error: String| [r#"{"channel":"#, &json(&channel), r#","error":"#, &error, "}"].concat();
+            let gap = error.map(|error| style.event("gap", &data(error)));
+            Said::Attached { channel, serial: text(&frame, "channelSerial").to_owned(), gap }
+        }
+        action::HEARTBEAT => Said::Alive,
+        action::MESSAGE => Said::Messages { events: style.events(&frame, &channel), channel },
+        action::ERROR | action::DETACHED | action::DISCONNECTED => {
+            Said::End(style.event("error", error.as_deref().unwrap_or("null")))
+        }
+        _ => Said::Nothing,
+    }
+}
+
+/// Whether what a frame says is the end of a stream: it can do nothing about it but begin again.
+pub fn is_end(frame: &str) -> bool {
+    [r#"{"action":9,"#, r#"{"action":13,"#].iter().any(|start| frame.starts_with(start))
+}
+
+/// What a reader gets of what was said; without anything, a sign of life.
+pub fn body<'a>(style: Style, places: &mut [Place], said: impl Iterator<Item = &'a Said>) -> String {
+    let (mut body, mut silent) = (String::new(), true);
+    for said in said {
+        silent = false;
+        match said {
+            Said::Nothing => {}
+            Said::Alive => body.push_str(style.keep_alive()),
+            Said::Attached { channel, serial, gap } => {
+                let Some(index) = places.iter().position(|place| place.channel == *channel) else { continue };
+                if places[index].serial.is_none() || gap.is_some() {
+                    places[index].serial = Some(serial.clone());
+                }
+                match gap {
+                    Some(gap) => style.write(places, gap, &mut body),
+                    // From here on a reader that comes back has a place in every channel.
+                    None if places.iter().all(|place| place.serial.is_some()) => {
+                        style.write(places, style.empty(), &mut body);
+                    }
+                    None => {}
+                }
+            }
+            Said::Messages { channel, events } => {
+                let Some(index) = places.iter().position(|place| place.channel == *channel) else { continue };
+                for event in events {
+                    if places[index].has(event) {
+                        continue;
+                    }
+                    let serial = if event.is_last { whole(&event.serial) } else { &event.serial };
+                    places[index].serial = Some(serial.to_owned());
+                    style.write(places, &event.text, &mut body);
+                }
+            }
+            Said::End(text) => body.push_str(text),
+        }
+    }
+    if silent { style.keep_alive().to_owned() } else { body }
+}
+
+impl Said {
+    /// The bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Said::Nothing | Said::Alive => 0,
+            Said::Attached { gap, .. } => gap.as_ref().map_or(0, String::len),
+            Said::Messages { events, .. } => events.iter().map(|event| event.serial.len() + event.text.len()).sum(),
+            Said::End(text) => text.len(),
+        }
+    }
+}
+
+impl Style {
+    /// As lines of JSON, or as `EventSource` reads them; with the message as JSON, or with its data alone.
+    const fn of(lines: bool, enveloped: bool) -> Style {
+        Style(lines as u8 * 2 + enveloped as u8)
+    }
+
+    pub fn number(self) -> usize {
+        usize::from(self.0 & 3)
+    }
+
+    fn lines(self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    fn enveloped(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    pub fn content_type(self) -> &'static str {
+        if self.lines() { "application/x-ndjson" } else { "text/event-stream" }
+    }
+
+    fn keep_alive(self) -> &'static str {
+        if self.lines() { "\n" } else { ":keepalive\n\n" }
+    }
+
+    /// No event, only its id.
+    fn empty(self) -> &'static str {
+        if self.lines() { "}\n" } else { "\n" }
+    }
+
+    /// An event with the cursor as its id. The texts of events that have one go on behind it.
+    fn write(self, places: &[Place], event: &str, body: &mut String) {
+        body.push_str(if self.lines() { r#"{"id":""# } else { "id: " });
+        for (index, place) in places.iter().enumerate() {
+            if index > 0 {
+                body.push(',');
+            }
+            body.push_str(place.serial.as_deref().unwrap_or_default());
+        }
+        match (self.lines(), event.strip_prefix('{')) {
+            (true, Some(fields)) => {
+                body.push_str("\",");
+                body.push_str(fields);
+            }
+            (lines, _) => {
+                body.push(if lines { '"' } else { '\n' });
+                body.push_str(event);
+            }
+        }
+    }
+
+    /// An event whose data is JSON.
+    fn event(self, name: &str, data: &str) -> String {
+        match self.lines() {
+            true => [r#"{"event":"#, &json(name), r#","data":"#, data, "}\n"].concat(),
+            false => ["event: ", name, "\ndata: ", data, "\n\n"].concat(),
+        }
+    }
+
+    fn events(self, frame: &Map<String, Value>, channel: &str) -> Vec<Event> {
+        let mut events: Vec<Event> = Vec::new();
+        for message in frame.get("messages").and_then(Value::as_array).into_iter().flatten() {
+            let Some(fields) = message.as_object() else { continue };
+            let serial = text(fields, "serial").to_owned();
+            if let Some(previous) = events.last_mut() {
+                previous.is_last = whole(&serial) != whole(&previous.serial);
+            }
+            let text = match self.enveloped() {
+                true => self.event("message", &envelope(message, fields, frame, channel)),
+                false => self.plain(text(fields, "name"), text(fields, "data")),
+            };
+            events.push(Event { serial, is_last: true, text });
+        }
+        events
+    }
+
+    /// An event that is its message: its name, and its data as it is.
+    fn plain(self, name: &str, data: &str) -> String {
+        let name = if name.is_empty() { "message" } else { name };
+        if self.lines() {
+            return self.event(name, &json(data));
+        }
+        // Whatever ends a line for its reader ends it here, so that nothing in a message can pass for an event.
+        let mut event = "event: ".to_owned();
+        event.extend(name.chars().map(|c| if c == '\r' || c == '\n' { ' ' } else { c }));
+        for line in data.split('\n') {
+            for line in line.strip_suffix('\r').unwrap_or(line).split('\r') {
+                event.push_str("\ndata: ");
+                event.push_str(line);
+            }
+        }
+        event.push_str("\n\n");
+        event
+    }
+}
+
+/// A message with its channel, and with what its frame says for all.
+fn envelope(message: &Value, fields: &Map<String, Value>, frame: &Map<String, Value>, channel: &str) -> String {
+    let mut envelope = message.to_string();
+    envelope.pop();
+    for shared in ["connectionId", "timestamp"] {
+        if let (None, Some(value)) = (fields.get(shared), frame.get(shared)) {
+            for part in [",\"", shared, "\":", &value.to_string()] {
+                envelope.push_str(part);
+            }
+        }
+    }
+    for part in [",\"channel\":", &json(channel), "}"] {
+        envelope.push_str(part);
+    }
+    envelope
+}
+
+/// The serial of the publish that a message's serial is of.
+fn whole(serial: &str) -> &str {
+    serial.split_once(':').map_or(serial, |(whole, _)| whole)
+}
+
+/// The answer to a request for a stream that is refused.
+pub fn refused(error: &ErrorInfo) -> Reply {
+    rest::refuse(&rest::Request::default(), error)
+}
+
+fn value<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+fn text<'a>(object: &'a Map<String, Value>, name: &str) -> &'a str {
+    object.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn json(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+/** A real browser without an SDK: `EventSource` and an HTML form. */
+import assert from 'node:assert/strict';
+import test, { after } from 'node:test';
+import { launch, skip } from './browser.mjs';
+import { demoKey, rest, wholeHistory } from './clients.mjs';
+import { startRuntime } from './runtime.mjs';
+
+const runtime = await startRuntime();
+after(() => runtime.stop());
+
+test('EventSource hears everything once, across the death of the server', { skip }, async (t) => {
+  const browser = await launch();
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  await page.goto(`${runtime.url}/scoreboard.css`);
+  await page.evaluate((key) => {
+    const heard = /** @type {string[]} */ ([]);
+    const source = new EventSource(`/sse?channels=persisted:a,persisted:b&v=2&key=${key}`);
+    source.onmessage = ({ data }) => heard.push(JSON.parse(data).data);
+    source.onopen = () => { Object.assign(window, { opened: true }); };
+    Object.assign(window, { heard, source });
+  }, demoKey);
+  const heard = (/** @type {number} */ count) =>
+    page.waitForFunction((wanted) => /** @type {any} */ (window).heard.length >= wanted, count, { timeout: 60_000 });
+  const publish = (/** @type {string} */ channel, /** @type {string} */ data) => rest(runtime).channels.get(channel).publish('a', data);
+
+  await page.waitForFunction(() => /** @type {any} */ (window).opened);
+  // Both are attached when something of both has come; what comes before may be missed.
+  for (let tried = 0; ; tried++) {
+    await Promise.all([publish('persisted:a', `begin a ${tried}`), publish('persisted:b', `begin b ${tried}`)]);
+    const begun = await page.evaluate(() => {
+      const all = /** @type {string[]} */ (/** @type {any} */ (window).heard);
+      return ['begin a', 'begin b'].every((start) => all.some((data) => data.startsWith(start)));
+    });
+    if (begun) break;
+  }
+  await publish('persisted:a', 'before');
+  await page.waitForFunction(() => /** @type {any} */ (window).heard.includes('before'));
+  const known = await page.evaluate(() => /** @type {any} */ (window).heard.splice(0).length);
+  assert.ok(known >= 3);
+
+  await runtime.kill();
+  await runtime.start();
+  const sent = ['while down 1', 'while down 2', 'while down 3'];
+  for (const [index, data] of sent.entries()) await publish(index % 2 ? 'persisted:a' : 'persisted:b', data);
+  await heard(3);
+  await publish('persisted:a', 'after');
+  await heard(4);
+  const all = await page.evaluate(() => /** @type {any} */ (window).heard);
+  assert.deepEqual(all.toSorted(), ['after', ...sent]);
+});
+
+test('an HTML form publishes', { skip }, async (t) => {
+  const browser = await launch();
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  await page.setContent(`
+    <form method="post" action="${runtime.url}/channels/form/messages?key=${demoKey}">
+      <input name="name" value="score"><input name="data" value="15–0 & more"><button>Send</button>
+    </form>`);
+  await page.getByRole('button').click();
+  await page.getByText('"serials"').waitFor();
+  const [message] = await wholeHistory(rest(runtime).channels.get('form'));
+  assert.deepEqual([message.name, message.data], ['score', '15–0 & more']);
+});

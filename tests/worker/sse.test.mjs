@@ -1,0 +1,219 @@
+/** Event streams, for those who only listen. */
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import test, { after } from 'node:test';
+import { appsWithFewRights, demoKey, rest } from './clients.mjs';
+import { EventReader } from './event_reader.mjs';
+import { RawClient, action } from './raw_client.mjs';
+import { startRuntime } from './runtime.mjs';
+
+const runtime = await startRuntime(appsWithFewRights);
+after(() => runtime.stop());
+
+/** @typedef {import('node:test').TestContext} TestContext */
+
+/**
+ * @param {TestContext} t
+ * @param {string} channels
+ * @param {Record<string, string>} [query]
+ * @param {Parameters<typeof EventReader.open>[2]} [options]
+ */
+async function listen(t, channels, query, options) {
+  const reader = await EventReader.open(runtime, { key: demoKey, v: '2', channels, ...query }, options);
+  t.after(() => reader.leave());
+  return reader;
+}
+
+/** @param {string} channel @param {string[]} data */
+const publish = (channel, ...data) => rest(runtime).channels.get(channel).publish(data.map((one) => ({ name: 'score', data: one })));
+
+test('a stream gives what its channels say, each in its order', async (t) => {
+  const reader = await (await listen(t, 'one,other')).attached();
+  assert.equal(reader.response.headers['content-type'], 'text/event-stream');
+  assert.equal(reader.response.headers['access-control-allow-origin'], '*');
+  for (const data of ['a', 'b', 'c']) await Promise.all([publish('one', data), publish('other', data)]);
+  /** @type {any[]} */
+  const messages = [];
+  for (let count = 0; count < 6; count++) messages.push((await reader.next()).data);
+  for (const channel of ['one', 'other']) {
+    const own = messages.filter((message) => message.channel === channel);
+    assert.deepEqual(own.map((message) => message.data), ['a', 'b', 'c']);
+    const stored = (await rest(runtime).channels.get(channel).history({ direction: 'forwards' })).items;
+    const parts = (/** @type {any} */ { id, name, data, serial, timestamp }) => ({ id, name, data, serial, timestamp });
+    assert.deepEqual(own.map(parts), stored.map(parts));
+  }
+});
+
+for (const path of ['/sse', '/event-stream']) {
+  test(`who comes back with any event's id misses and repeats nothing (${path})`, async (t) => {
+    const [one, other] = ['one', 'other'].map((name) => `back-${path.slice(1)}-${name}`);
+    const channels = `${one},${other}`;
+    const first = await (await listen(t, channels, {}, { path })).attached();
+    const begin = first.lastId;
+    await publish(one, '1', '2', '3');
+    await publish(other, '4');
+    await publish(other, '5', '6');
+    await publish(one, '7');
+    const events = [];
+    for (let count = 0; count < 7; count++) events.push(await first.next());
+    const told = (/** @type {any[]} */ list) => list.map(({ data }) => data.data).toSorted();
+    assert.deepEqual(told(events), ['1', '2', '3', '4', '5', '6', '7']);
+    first.leave();
+
+    /** @type {string[]} */
+    const live = [];
+    for (const [index, id] of [begin, ...events.map((event) => event.id)].entries()) {
+      const options = index % 2 ? { path } : { path, headers: { 'last-event-id': /** @type {string} */ (id) } };
+      const back = await listen(t, channels, index % 2 ? { lastEvent: /** @type {string} */ (id) } : { lastEvent: begin }, options);
+      /** @type {any[]} */
+      const wanted = [...told(events.slice(index)), ...live];
+      const found = [];
+      while (found.length < wanted.length) found.push(await back.next());
+      assert.deepEqual(told(found), wanted.toSorted(), `behind event ${index}, ${id}`);
+      live.push(`live ${index}`);
+      await publish(other, `live ${index}`);
+      assert.equal((await back.next()).data.data, `live ${index}`, 'and nothing more came before');
+      back.leave();
+    }
+  });
+}
+
+test('without envelopes an event is its message', async (t) => {
+  await publish('plain', 'two\nlines');
+  await rest(runtime).channels.get('plain').publish('', { points: 15 });
+  const reader = await listen(t, 'plain', { enveloped: 'false', rewind: '2' });
+  const { event, data } = await reader.next();
+  assert.deepEqual([event, data], ['score', 'two\nlines']);
+  assert.deepEqual((await reader.next()).data, { points: 15 });
+  const lines = await listen(t, 'plain', { enveloped: 'false', rewind: '2' }, { path: '/event-stream' });
+  assert.equal(lines.response.headers['content-type'], 'application/x-ndjson');
+  assert.deepEqual(await lines.next().then((line) => [line.event, line.data]), ['score', 'two\nlines']);
+});
+
+test('a stream goes on where another transport was, and the other way round', async (t) => {
+  const socket = new RawClient(runtime, { key: demoKey, channel: 'moved', attach: 'auto' });
+  await socket.expect(action.CONNECTED);
+  await socket.expect(action.ATTACHED);
+  await publish('moved', 'a');
+  const { channelSerial } = await socket.expect(action.MESSAGE);
+  socket.close();
+  await publish('moved', 'b');
+  const reader = await listen(t, 'moved', { lastEvent: channelSerial });
+  assert.deepEqual(await reader.data(1), ['b']);
+  reader.leave();
+  await publish('moved', 'c');
+  const again = new RawClient(runtime, { key: demoKey, channel: 'moved', attach: 'auto', channelSerial: reader.lastId });
+  t.after(() => again.close());
+  await again.expect(action.CONNECTED);
+  await again.expect(action.ATTACHED);
+  assert.deepEqual((await again.expect(action.MESSAGE)).messages.map((/** @type {any} */ { data }) => data), ['c']);
+});
+
+test('a stream outlives nothing, and its reader goes on all the same', async (t) => {
+  const reader = await (await listen(t, 'persisted:news')).attached();
+  await publish('persisted:news', 'before');
+  assert.deepEqual(await reader.data(1), ['before']);
+  await runtime.kill();
+  await reader.end();
+  await runtime.start();
+  await publish('persisted:news', 'after');
+  const back = await listen(t, 'persisted:news', {}, { headers: { 'last-event-id': reader.lastId } });
+  assert.deepEqual(await back.data(1), ['after']);
+});
+
+test('a gap is told, and the stream goes on', async (t) => {
+  await publish('gap', 'a');
+  for (const lastEvent of ['99999999999999-000@other', '00000000000001-000@other:001']) {
+    const reader = await listen(t, 'gap', { lastEvent });
+    const { event, data } = await reader.next();
+    assert.deepEqual([event, data.channel, data.error.code], ['gap', 'gap', 90003]);
+    await publish('gap', 'b');
+    assert.deepEqual(await reader.data(1), ['b']);
+    reader.leave();
+  }
+});
+
+test('what is wrong with a request is said at once, with a code', async (t) => {
+  /** @param {Record<string, string>} query @param {object} [options] */
+  const code = async (query, options) => {
+    const reader = await listen(t, 'c', query, options);
+    const { code, statusCode } = await reader.refusal();
+    assert.equal(reader.status, statusCode);
+    assert.equal(reader.response.headers['x-ably-errorcode'], `${code}`);
+    return code;
+  };
+  for (const lastEvent of ['nonsense', '00000000000001-000@s,00000000000001-000@t', '00000000000001-000@s:1']) {
+    assert.equal(await code({ lastEvent }), 40003, lastEvent);
+    assert.equal(await code({}, { headers: { 'last-event-id': lastEvent } }), 40003, lastEvent);
+  }
+  assert.equal(await code({ channels: '' }), 40010);
+  assert.equal(await code({ channels: 'a,:b' }), 40010);
+  assert.equal(await code({ channels: Array.from({ length: 21 }, (_, index) => `c${index}`).join(',') }), 90010);
+  assert.equal(await code({ rewind: 'soon' }), 40003);
+  assert.equal(await code({ format: 'xml' }), 40003);
+  assert.equal(await code({ key: 'demo.key1:wrong-one' }), 40101);
+  assert.equal(await code({ key: '' }), 40106);
+  assert.equal(await code({ key: 'demo.reader:local-only', channels: 'open:a,shut' }), 40160);
+  assert.equal(await code({ key: 'demo.writer:local-only', channels: 'open:a' }), 40160);
+  assert.equal(await code({}, { method: 'POST' }), 40500);
+  const head = await listen(t, 'c', {}, { method: 'HEAD' });
+  assert.deepEqual([head.status, head.response.headers['x-ably-errorcode'], head.response.headers.allow], [405, '40500', 'GET, OPTIONS']);
+  assert.equal((await listen(t, 'c', {}, { method: 'OPTIONS' })).status, 204);
+  assert.equal((await listen(t, 'open:a', { key: 'demo.reader:local-only' })).status, 200);
+});
+
+test('a stream ends with its token, and says so', async (t) => {
+  const { token } = await rest(runtime).auth.requestToken({ ttl: 1_500 });
+  const { key: _, ...query } = { key: '', accessToken: token, channels: 'brief', v: '2' };
+  const reader = await EventReader.open(runtime, query);
+  t.after(() => reader.leave());
+  const { event, data } = await reader.next();
+  assert.deepEqual([event, data.code, data.statusCode], ['error', 40142, 401]);
+  await reader.end();
+  const refused = await EventReader.open(runtime, query, { headers: { 'last-event-id': reader.lastId } });
+  assert.deepEqual([refused.status, (await refused.refusal()).code], [401, 40142]);
+});
+
+test('HTTP/1.0 will do', async (t) => {
+  const socket = net.connect(runtime.port, '127.0.0.1');
+  t.after(() => socket.destroy());
+  socket.write(`GET /sse?channels=old&enveloped=false&key=${demoKey} HTTP/1.0\r\nHost: localhost\r\n\r\n`);
+  let text = '';
+  const until = (/** @type {RegExp} */ wanted) => new Promise((/** @type {(value?: unknown) => void} */ resolve) => {
+    const look = () => { if (wanted.test(text)) resolve(); };
+    socket.setEncoding('utf8').on('data', look);
+    look();
+  });
+  socket.setEncoding('utf8').on('data', (more) => { text += more; });
+  await until(/\r\n\r\nid: \S+\n\n$/);
+  assert.doesNotMatch(text, /transfer-encoding/i);
+  await publish('old', 'news');
+  await until(/event: score\ndata: news\n\n$/);
+});
+
+test('who leaves without a word is noticed, and nothing is left of them', async () => {
+  // Of one channel its own object holds the stream, of several a relay does.
+  const left = await Promise.all(Array.from({ length: 200 }, async (_, index) => {
+    const channels = index % 2 ? 'left' : 'left,behind';
+    return (await EventReader.open(runtime, { key: demoKey, channels })).attached();
+  }));
+  left.forEach((reader) => reader.leave());
+  // Fails as long as an object has something to say to somebody.
+  assert.deepEqual(await Promise.all([runtime.evict('Channel', 'demo/left'), runtime.evict('Relay', 'demo/0')]), [1, 1]);
+});
+
+test('a stream that is not read ends, and its reader goes on behind what it got', async (t) => {
+  const reader = await (await listen(t, 'flood')).attached();
+  reader.response.pause();
+  // More than the kernel and the server keep for a reader.
+  const channel = rest(runtime).channels.get('flood');
+  for (let sent = 0; sent < 300; sent++) await channel.publish(`${sent}`, 'x'.repeat(60_000));
+  reader.response.resume();
+  await reader.end();
+  const got = reader.events.filter(({ event }) => event === 'message').map(({ data }) => Number(data.name));
+  assert.deepEqual(got, got.map((_, index) => index));
+  assert.ok(got.length < 300, 'not everything was kept for it');
+  const { event, data } = await (await listen(t, 'flood', { lastEvent: reader.lastId })).next();
+  if (event === 'gap') assert.equal(data.error.code, 90004, 'too much to replay, and it is told');
+  else assert.equal(data.name, `${got.length}`);
+});

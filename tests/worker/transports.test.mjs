@@ -1,0 +1,232 @@
+/** One table of behaviour, over every transport, with the published SDK: who changes the transport notices nothing else. */
+import assert from 'node:assert/strict';
+import test, { after } from 'node:test';
+import { Inbox, appsWithFewRights, connected, demoKey, inState, realtime, rest, wholeHistory } from './clients.mjs';
+import { Network } from './network.mjs';
+import { startRuntime } from './runtime.mjs';
+import { transports } from './transports.mjs';
+
+const runtime = await startRuntime(appsWithFewRights);
+after(() => runtime.stop());
+
+/** A token, as an application server asks for it. @param {object} [params] */
+const tokenOf = async (params) => (await rest(runtime).auth.requestToken(params)).token;
+
+/** @param {number} count @param {string} by */
+const numbered = (count, by) => Array.from({ length: count }, (_, index) => `${by} ${index}`);
+
+for (const { transport, options } of transports) {
+  test(`${transport}: what is published arrives everywhere in one order, and is acknowledged with its serials`, async (t) => {
+    const name = `order-${transport}`;
+    const clients = [await connected(t, runtime, options), await connected(t, runtime, options), await connected(t, runtime)];
+    const channels = clients.map((client) => client.channels.get(name));
+    const inboxes = await Promise.all(channels.map((channel) => Inbox.of(channel)));
+    const results = await Promise.all(channels.flatMap((channel, index) => (
+      numbered(60, `client ${index}`).map((data) => channel.publish('a', data)))));
+    await Promise.all(inboxes.map((inbox) => inbox.until(180)));
+    const history = await wholeHistory(rest(runtime).channels.get(name));
+    for (const inbox of inboxes) assert.deepEqual(inbox.data, history.map(({ data }) => data));
+    for (const [index] of clients.entries()) {
+      const own = history.filter(({ data }) => data.startsWith(`client ${index} `));
+      assert.deepEqual(own.map(({ data }) => data), numbered(60, `client ${index}`));
+      assert.deepEqual(results.slice(index * 60, index * 60 + 60).flatMap(({ serials }) => serials), own.map(({ serial }) => serial));
+    }
+    assert.ok(await clients[0].connection.ping() >= 0);
+  });
+
+  test(`${transport}: all kinds of data come as they went`, async (t) => {
+    const client = await connected(t, runtime, options);
+    const inbox = await Inbox.of(client.channels.get(`data-${transport}`));
+    const data = ['text, "quoted"\n', { a: [1, null, { b: 'ü' }] }, Buffer.from([0, 10, 255]), 'x'.repeat(60_000)];
+    for (const one of data) await client.channels.get(`data-${transport}`).publish('a', one);
+    await inbox.until(data.length);
+    assert.deepEqual(inbox.data, data);
+  });
+
+  for (const loss of /** @type {const} */ (['cut', 'vanish'])) {
+    test(`${transport}: who drops off (${loss}) comes back by resume, with nothing lost and nothing twice`, async (t) => {
+      const name = `resume-${loss}-${transport}`;
+      const network = await Network.to(t, runtime);
+      const client = await connected(t, network, options);
+      const channel = client.channels.get(name);
+      const inbox = await Inbox.of(channel);
+      const sender = rest(runtime).channels.get(name);
+      await sender.publish('a', 'before');
+      await inbox.until('before');
+      const { id, key } = client.connection;
+
+      const dropped = client.connection.once('disconnected');
+      network[loss]();
+      const owed = channel.publish('a', 'on the way');
+      await dropped;
+      for (const data of numbered(20, 'missed')) await sender.publish('a', data);
+      const attached = channel.once('attached');
+      network.mend();
+      assert.equal(/** @type {any} */ (await attached).resumed, true);
+      await owed;
+      await sender.publish('a', 'after');
+      await inbox.until('after');
+      const order = (await wholeHistory(sender)).map(({ data }) => data);
+      assert.deepEqual(inbox.data, order);
+      assert.deepEqual(order.toSorted(), ['after', 'before', 'on the way', ...numbered(20, 'missed')].toSorted());
+      assert.equal(client.connection.id, id);
+      assert.notEqual(client.connection.key, key);
+    });
+  }
+
+  test(`${transport}: a server that dies and is back has lost nothing`, async (t) => {
+    const name = `death-${transport}`;
+    const client = await connected(t, runtime, options);
+    const channel = client.channels.get(name);
+    const inbox = await Inbox.of(channel);
+    const { id } = client.connection;
+    const publishes = numbered(5, 'own').map((data) => channel.publish('a', data));
+    await runtime.kill();
+    await runtime.start();
+    await rest(runtime).channels.get(name).publish('a', 'theirs');
+    await Promise.all(publishes);
+    await rest(runtime).channels.get(name).publish('a', 'end');
+    await inbox.until('end');
+    assert.deepEqual(inbox.data, (await wholeHistory(rest(runtime).channels.get(name))).map(({ data }) => data));
+    assert.deepEqual(inbox.data.toSorted(), ['end', ...numbered(5, 'own'), 'theirs'].toSorted());
+    assert.equal(client.connection.id, id);
+  });
+
+  test(`${transport}: rewind gives what was before`, async (t) => {
+    const name = `rewind-${transport}`;
+    for (const data of numbered(5, 'old')) await rest(runtime).channels.get(name).publish('a', data);
+    const client = await connected(t, runtime, options);
+    const inbox = await Inbox.of(client.channels.get(name, { params: { rewind: '3' } }));
+    await client.channels.get(name).publish('a', 'new');
+    await inbox.until('new');
+    assert.deepEqual(inbox.data, ['old 2', 'old 3', 'old 4', 'new']);
+  });
+
+  test(`${transport}: a token that expires is renewed, and the connection resumes`, async (t) => {
+    let tokens = 0;
+    const authCallback = (/** @type {any} */ _, /** @type {any} */ give) => (
+      void tokenOf({ ttl: tokens++ ? 60_000 : 3_000 }).then((token) => give(null, token)));
+    const client = await connected(t, runtime, { ...options, key: undefined, authCallback });
+    const { id } = client.connection;
+    const channel = client.channels.get(`expiry-${transport}`);
+    const inbox = await Inbox.of(channel);
+    const { reason } = await client.connection.once('disconnected');
+    assert.deepEqual([reason?.code, reason?.statusCode], [40142, 401]);
+    await inState(client.connection, 'connected');
+    await channel.publish('a', 'still here');
+    await inbox.until('still here');
+    assert.deepEqual([client.connection.id, tokens], [id, 2]);
+  });
+
+  test(`${transport}: another token on a connection that goes on gives and takes rights`, async (t) => {
+    const client = await connected(t, runtime, { ...options, key: undefined, token: await tokenOf() });
+    const { id } = client.connection;
+    const [kept, lost] = ['kept', 'lost'].map((name) => client.channels.get(`${name}-${transport}`));
+    await Promise.all([kept.attach(), lost.attach()]);
+    client.connection.on('disconnected', () => assert.fail('it was interrupted'));
+    const denied = assert.rejects(inState(lost, 'detached'), { code: 40160 });
+    await client.auth.authorize(undefined, { token: await tokenOf({ capability: { [kept.name]: ['subscribe'] } }) });
+    await denied;
+    await assert.rejects(kept.publish('a', 'b'), { code: 40160 });
+    await client.auth.authorize(undefined, { token: await tokenOf() });
+    await lost.attach();
+    await lost.publish('a', 'b');
+    assert.equal(client.connection.id, id);
+  });
+
+  test(`${transport}: members are there until they close, and a while after they are lost`, async (t) => {
+    const name = `presence-${transport}`;
+    const watcher = (await connected(t, runtime)).channels.get(name);
+    /** @type {string[]} */
+    const seen = [];
+    const left = new Promise((resolve) => void watcher.presence.subscribe(({ action, clientId }) => {
+      seen.push(`${action} ${clientId}`);
+      if (clientId === 'bob' && action === 'leave') resolve(undefined);
+    }));
+    await watcher.attach();
+    const network = await Network.to(t, runtime);
+    const transportParams = { ...options.transportParams, remainPresentFor: 1_000 };
+    const [ann, bob] = [
+      await connected(t, runtime, { ...options, clientId: 'ann' }),
+      await connected(t, network, { ...options, transportParams, clientId: 'bob' }),
+    ];
+    await ann.channels.get(name).presence.enter();
+    await bob.channels.get(name).presence.enter();
+    ann.close();
+    // It says nothing any more; how soon that is noticed is another test's.
+    network.cut();
+    await left;
+    assert.deepEqual(seen, ['enter ann', 'enter bob', 'leave ann', 'leave bob']);
+    assert.deepEqual(await watcher.presence.get(), []);
+    network.mend();
+  });
+
+  test(`${transport}: what is refused has a code, and what comes after goes on`, async (t) => {
+    const client = await connected(t, runtime, options);
+    const channel = client.channels.get(`limits-${transport}`);
+    const inbox = await Inbox.of(channel);
+    const refused = [
+      assert.rejects(channel.publish('a', 'b', { _forceNack: true }), { code: 40099 }),
+      assert.rejects(client.channels.get('[bad').attach(), { code: 40010 }),
+      assert.rejects(client.channels.get('[meta]x').publish('a', 'b'), { code: 40160 }),
+    ];
+    // What the SDK itself refuses, it learned when it connected.
+    await assert.rejects(channel.publish('a', 'x'.repeat(70_000)), { code: 40009 });
+    await Promise.all(refused);
+    await channel.publish('a', 'fine');
+    await inbox.until('fine');
+    assert.deepEqual(inbox.data, ['fine']);
+    const reader = await connected(t, runtime, { ...options, key: 'demo.reader:local-only' });
+    await assert.rejects(reader.channels.get('open:x').publish('a', 'b'), { code: 40160 });
+    await assert.rejects(reader.channels.get('closed').attach(), { code: 40160 });
+    await reader.channels.get('open:x').attach();
+  });
+
+  test(`${transport}: who isn't let in is told why`, async (t) => {
+    for (const [wrong, code] of /** @type {[import('ably').ClientOptions, number][]} */ ([
+      [{ key: 'demo.key1:wrong-secret' }, 40101],
+      [{ key: undefined, token: await tokenOf({ clientId: 'ann' }), clientId: 'bob' }, 40102],
+    ])) {
+      const client = realtime(t, runtime, { ...options, ...wrong });
+      await assert.rejects(inState(client.connection, 'connected'), { code });
+    }
+    const stranger = await connected(t, runtime, { ...options, recover: JSON.stringify({ connectionKey: '_____!fake-key____', msgSerial: 3, channelSerials: {} }) });
+    assert.equal(stranger.connection.errorReason?.code, 80018);
+  });
+
+  test(`${transport}: a connection that was closed cannot be resumed`, async (t) => {
+    const client = await connected(t, runtime, options);
+    const key = client.connection.createRecoveryKey();
+    const { connectionManager } = /** @type {any} */ (client.connection);
+    const way = connectionManager.activeProtocol.getTransport();
+    client.close();
+    await inState(client.connection, 'closed');
+    // Over HTTP the SDK does not wait for the answer to its goodbye.
+    if (way.onceNoPending) await new Promise((resolve) => way.onceNoPending(resolve));
+    const heir = await connected(t, runtime, { ...options, recover: key ?? '' });
+    assert.equal(heir.connection.errorReason?.code, 80017);
+    assert.notEqual(heir.connection.id, client.connection.id);
+  });
+
+  for (const to of transports.filter((to) => to.transport !== transport)) {
+    test(`from ${transport} to ${to.transport}: the connection goes on, with nothing lost and nothing twice`, async (t) => {
+      const name = `from-${transport}-to-${to.transport}`;
+      const network = await Network.to(t, runtime);
+      const first = await connected(t, network, options);
+      const inbox = await Inbox.of(first.channels.get(name));
+      const sender = rest(runtime).channels.get(name);
+      await first.channels.get(name).publish('a', 'one');
+      await inbox.until('one');
+      const recover = first.connection.createRecoveryKey() ?? '';
+      network.cut();
+      await sender.publish('a', 'missed');
+      const second = realtime(t, runtime, { ...to.options, recover });
+      const goesOn = await Inbox.of(second.channels.get(name));
+      await second.channels.get(name).publish('a', 'two');
+      await goesOn.until('two');
+      assert.deepEqual([inbox.data, goesOn.data], [['one'], ['missed', 'two']]);
+      assert.deepEqual([second.connection.id, second.connection.errorReason], [first.connection.id, null]);
+      network.mend();
+    });
+  }
+}

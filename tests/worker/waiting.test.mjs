@@ -1,0 +1,88 @@
+/** Requests that wait for what comes: for clients that ask, one request after another, and hold no connection. */
+import assert from 'node:assert/strict';
+import test, { after } from 'node:test';
+import { appsWithFewRights, demoKey, rest } from './clients.mjs';
+import { startRuntime } from './runtime.mjs';
+
+const runtime = await startRuntime(appsWithFewRights);
+after(() => runtime.stop());
+
+/** What src/limits.rs allows to wait at one channel. */
+const waitingMax = 500;
+
+/** @param {string} channel @param {Record<string, string>} query */
+async function read(channel, query, key = demoKey) {
+  const url = `${runtime.url}/channels/${channel}/messages?${new URLSearchParams({ key, ...query })}`;
+  const response = await fetch(url);
+  const next = response.headers.get('link')?.match(/<\.\/messages\?([^>]*)>; rel="next"/)?.[1];
+  return { status: response.status, body: await response.json(), next: Object.fromEntries(new URLSearchParams(next)) };
+}
+
+/** @param {{ body: { data: string }[] }} page */
+const data = ({ body }) => body.map((message) => message.data);
+
+test('all who wait get what comes, and too many are told to try again', async () => {
+  const channel = rest(runtime).channels.get('crowd');
+  const { serials: [serial] } = await channel.publish('a', 'before');
+  /** @type {Awaited<ReturnType<typeof read>>[]} */
+  const refused = [];
+  /** @type {() => void} */
+  let full = () => {};
+  const isFull = new Promise((/** @type {(value?: unknown) => void} */ resolve) => { full = () => resolve(); });
+  const readers = Array.from({ length: waitingMax + 1 }, async () => {
+    const page = await read('crowd', { wait: '30', from_serial: /** @type {string} */ (serial) });
+    if (page.status !== 200) {
+      refused.push(page);
+      full();
+    }
+    return page;
+  });
+  // One is refused, so all the others wait.
+  await isFull;
+  await channel.publish('a', 'after');
+  const pages = (await Promise.all(readers)).filter(({ status }) => status === 200);
+  assert.equal(pages.length, waitingMax);
+  for (const page of pages) assert.deepEqual(data(page), ['after']);
+  assert.deepEqual(refused.map(({ status, body }) => [status, body.error.code]), [[429, 42911]]);
+});
+
+test('who follows the links gets everything once, whatever becomes of the channel', async () => {
+  const channel = rest(runtime).channels.get('followed');
+  let page = await read('followed', { wait: '0' });
+  assert.deepEqual(data(page), []);
+  const found = [];
+  for (let round = 0; round < 6; round++) {
+    if (round % 3 === 1) await runtime.evict('Channel', 'demo/followed', 'close');
+    const reading = read('followed', { ...page.next, wait: '30' });
+    await channel.publish([{ data: `m${2 * round}` }, { data: `m${2 * round + 1}` }]);
+    page = await reading;
+    assert.equal(page.status, 200, JSON.stringify(page.body));
+    found.push(...data(page));
+  }
+  assert.deepEqual(found, Array.from({ length: 12 }, (_, index) => `m${index}`));
+  page = await read('followed', { ...page.next, wait: '1' });
+  assert.deepEqual([page.status, page.body], [200, []], 'nothing came, and that is no error');
+});
+
+test('the SDK follows them too', async () => {
+  const channel = rest(runtime).channels.get('followed-by-sdk');
+  await channel.publish('a', 'one');
+  let page = await channel.history(/** @type {any} */ ({ wait: '5' }));
+  assert.deepEqual(page.items.map((message) => message.data), ['one']);
+  const next = page.next();
+  await channel.publish('a', 'two');
+  page = /** @type {any} */ (await next);
+  assert.deepEqual(page.items.map((message) => message.data), ['two']);
+});
+
+test('what cannot be waited for is refused with a code', async () => {
+  const code = async (/** @type {Record<string, string>} */ query, key = demoKey) => {
+    const { status, body } = await read('refused', query, key);
+    return [status, body.error.code];
+  };
+  assert.deepEqual(await code({ wait: '31' }), [400, 40003]);
+  assert.deepEqual(await code({ wait: '1', direction: 'backwards' }), [400, 40003]);
+  assert.deepEqual(await code({ wait: '1', from_serial: 'nonsense' }), [400, 40003]);
+  assert.deepEqual(await code({ wait: '1', from_serial: '99999999999999-000@other' }), [400, 90003]);
+  assert.deepEqual(await code({ wait: '1' }, 'demo.writer:local-only'), [401, 40160]);
+});
