@@ -81,6 +81,23 @@ impl fmt::Display for RelayName {
     }
 }
 
+/// Why an object does not take a connection in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// It holds as many as it may. Another one may have room.
+    Full,
+    /// It has taken in as many as it may for now, and does again after this time.
+    Busy { for_ms: u64 },
+    /// The client is to be told this, wherever it tries.
+    Error(ErrorInfo),
+}
+
+impl From<ErrorInfo> for Refusal {
+    fn from(error: ErrorInfo) -> Refusal {
+        Refusal::Error(error)
+    }
+}
+
 /// What an app's namespaces say of a channel. Sent along with calls, so that no channel reads configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
@@ -394,6 +411,13 @@ mod tests {
         let bytes = pinned::encode(&delivery);
         assert_eq!(bytes, b"\x01\x01c\x01s\x01\x02\x00\x00\x03");
         assert_eq!(decode::<Delivery>(&bytes).unwrap(), delivery);
+    }
+
+    #[test]
+    fn a_refusal_is_pinned() {
+        assert_eq!(pinned::encode(&Refusal::Full), [1, 0]);
+        assert_eq!(pinned::encode(&Refusal::Busy { for_ms: 5 }), [1, 1, 5]);
+        assert_eq!(pinned::encode(&Refusal::Error(Code::TokenRevoked.into()))[..2], [1, 2]);
     }
 
     #[test]

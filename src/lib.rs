@@ -16,6 +16,7 @@ pub mod auth;
 pub mod publish;
 pub mod presence;
 pub mod call;
+pub mod placement;
 pub mod channel;
 pub mod relay;
 pub mod app;

@@ -10,9 +10,10 @@
 //! with the sockets ([`session::Record`]); a connection that was in the middle of something is told to come back, since
 //! its client alone knows what it has and what it still waits for.
 //!
-//! `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out, `connections` begins and ends;
-//! `presence` says what members do and what becomes of their connections, `sync` gives out who is there; `watch` ends what the app no longer allows.
+//! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out,
+//! `connections` begins and ends; `presence` says what members do and what becomes of their connections, `sync` gives out who is there; `watch` ends what the app no longer allows.
 
+pub mod admission;
 mod attach;
 pub mod attachment;
 pub mod connection_key;
@@ -40,6 +41,7 @@ use crate::name::ChannelName;
 use crate::wire::inbound::{self, Inbound};
 use crate::wire::outbound::Outbound;
 use crate::wire::{Encoded, Format, action};
+use admission::{Bounds, Pace};
 use attach::Read;
 use attachment::Attachment;
 use connections::Parted;
@@ -92,6 +94,8 @@ pub struct Relay {
     pending: BTreeMap<Ticket, Pending>,
     last_ticket: u64,
     sessions_due_ms: Option<u64>,
+    bounds: Bounds,
+    pace: Pace,
     dirty: Vec<SocketId>,
     effects: Vec<Effect>,
 }
@@ -115,6 +119,8 @@ impl Relay {
             pending: BTreeMap::new(),
             last_ticket: 0,
             sessions_due_ms: None,
+            bounds: Bounds::default(),
+            pace: Pace::default(),
             dirty: Vec::new(),
             effects: Vec::new(),
         }

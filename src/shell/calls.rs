@@ -9,22 +9,22 @@ use worker::worker_sys::web_sys::Response as RawResponse;
 
 use super::platform::{ObjectNamespace, object};
 use crate::call::{
-    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Missing, Notice, Noticed, RelayName, RelayObject,
-    Response, Roll,
+    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Missing, Notice, Noticed, Refusal, RelayName,
+    RelayObject, Response, Roll,
 };
 use crate::error::Code;
 use crate::pinned;
 
 /// Bindings of the object classes in wrangler.toml.
-pub const CHANNEL: &str = "CHANNEL";
-pub const RELAY: &str = "RELAY";
+const CHANNEL: &str = "CHANNEL";
+const RELAY: &str = "RELAY";
 const APP: &str = "APP";
 
 /// Paths by which objects are called. The host is never looked up.
 pub const CALL_URL: &str = "https://object/call";
 pub const DELIVER_URL: &str = "https://object/deliver";
 pub const ROLL_URL: &str = "https://object/roll";
-pub const CONNECT_URL: &str = "https://object/connect";
+const CONNECT_URL: &str = "https://object/connect";
 const NOTICE_URL: &str = "https://object/notice";
 
 /// How often a call is made before its failure is told.
@@ -68,24 +68,59 @@ pub async fn notify(env: &Env, relay: &RelayName, notice: &Notice) -> Option<Not
 }
 
 async fn call_relay<T: DeserializeOwned>(env: &Env, relay: &RelayName, url: &str, body: &[u8]) -> Option<T> {
-    let (class, name) = match relay.object() {
+    let (class, name) = object_of(relay);
+    post(env, class, name, url, body).await
+}
+
+/// The class and name of an object that holds sockets.
+fn object_of(relay: &RelayName) -> (&'static str, &str) {
+    match relay.object() {
         RelayObject::Relay(name) => (RELAY, name),
         RelayObject::Channel(name) => (CHANNEL, name),
-    };
-    post(env, class, name, url, body).await
+    }
 }
 
 async fn post<T: DeserializeOwned>(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<T> {
     let init = object([("method", "POST".into()), ("body", Uint8Array::from(body).into())]);
-    let response = fetch(env, class, name, url, &init).await.ok().filter(|response| response.status() == 200)?;
+    read(fetch(env, class, name, &object([]), url, &init).await.ok()?).await
+}
+
+/// Asks an object to take a connection in, near the place that the hint says, if it must be made for that. Gives the
+/// response with the socket as it is: a socket that is wrapped again where it passes through costs for each of its frames.
+pub async fn connect(
+    env: &Env,
+    relay: &RelayName,
+    hint: Option<&str>,
+    headers: Object,
+) -> Result<RawResponse, Refusal> {
+    let (class, name) = object_of(relay);
+    let hint = hint.map_or_else(|| object([]), |hint| object([("locationHint", hint.into())]));
+    let unreachable = || Code::TimedOut.because("the server could not be reached; try again");
+    let response = fetch(env, class, name, &hint, CONNECT_URL, &object([("headers", headers.into())])).await;
+    let response = response.map_err(|_| unreachable())?;
+    if response.status() == 101 {
+        return Ok(response);
+    }
+    Err(read(response).await.unwrap_or_else(|| unreachable().into()))
+}
+
+async fn read<T: DeserializeOwned>(response: RawResponse) -> Option<T> {
+    if response.status() != 200 {
+        return None;
+    }
     let body = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
     pinned::decode(&Uint8Array::new(&body).to_vec())
 }
 
-/// Calls an object, and gives its response as it is: a socket that passes through here is not wrapped again, which would
-/// cost every one of its frames.
-pub async fn fetch(env: &Env, class: &str, name: &str, url: &str, init: &Object) -> Result<RawResponse, JsValue> {
+async fn fetch(
+    env: &Env,
+    class: &str,
+    name: &str,
+    options: &Object,
+    url: &str,
+    init: &Object,
+) -> Result<RawResponse, JsValue> {
     let namespace: ObjectNamespace = Reflect::get(env, &class.into())?.unchecked_into();
-    let response = JsFuture::from(namespace.get_by_name(name)?.fetch(url, init)?).await?;
+    let response = JsFuture::from(namespace.get_by_name(name, options)?.fetch(url, init)?).await?;
     Ok(response.unchecked_into())
 }

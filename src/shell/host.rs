@@ -22,12 +22,14 @@ use super::storage::SqlStore;
 use super::{calls, config, directory, relay_storage, watching};
 use crate::auth::App;
 use crate::call::{
-    Address, Answer, ChannelCall, Delivered, Delivery, Missing, Published, RelayName, Request, Response, Roll, Rules,
+    Address, Answer, ChannelCall, Delivered, Delivery, Missing, Published, Refusal, RelayName, Request, Response, Roll,
+    Rules,
 };
 use crate::channel::store::StoreError;
 use crate::channel::{self, Channel, Ticket};
 use crate::error::{Code, ErrorInfo};
 use crate::name::AppId;
+use crate::placement::Shard;
 use crate::relay::session::{Opening, Record};
 use crate::relay::{self, Relay, SocketId};
 use crate::wire::Format;
@@ -111,12 +113,13 @@ impl Host {
     }
 
     /// The relay core; begun when the first socket comes, since only that says whose app it is.
-    fn relay_for(&mut self, app: &AppId, channel: Option<&Address>) -> Result<&mut Relay, ErrorInfo> {
+    fn relay_for(&mut self, app: &AppId, shard: Shard, channel: Option<&Address>) -> Result<&mut Relay, ErrorInfo> {
         if self.relay.is_none() {
             let secret = relay_storage::secret(self.store.database()).map_err(failed)?;
             let watch = relay_storage::watch(self.store.database()).map_err(failed)?;
             let config = self.app_config(app, watch.as_ref())?;
-            let mut relay = Relay::new(relay_name(app, channel), 0, config, secret);
+            let mut relay = Relay::new(relay_name(app, shard, channel), shard.0, config, secret);
+            relay.set_bounds(config::bounds(&self.env));
             if watch.is_some() {
                 relay.watch(relay_storage::revocations(self.store.database()).map_err(failed)?, now_ms());
             }
@@ -188,12 +191,12 @@ impl Host {
     }
 
     fn restore_sessions(&mut self, records: &[(SocketId, Option<Record>, Vec<u8>)]) -> Option<()> {
-        let app = records.iter().find_map(|(_, record, _)| record.as_ref().map(|record| record.app().clone()))?;
+        let record = records.iter().find_map(|(_, record, _)| record.as_ref())?;
         if self.class == Class::Channel {
             self.channel_for(None).ok()?;
         }
         let address = self.own_address().cloned();
-        let relay = self.relay_for(&app, address.as_ref()).ok()?;
+        let relay = self.relay_for(record.app(), record.shard(), address.as_ref()).ok()?;
         let now_ms = now_ms();
         let mut effects: Vec<relay::Effect> =
             records.iter().flat_map(|(socket, _, bytes)| relay.restore(*socket, bytes, now_ms)).collect();
@@ -268,8 +271,8 @@ impl Host {
 }
 
 /// What channels and the app call the relay core of an object.
-pub(super) fn relay_name(app: &AppId, channel: Option<&Address>) -> RelayName {
-    channel.map_or_else(|| RelayName::shard(app, 0), RelayName::of_channel)
+pub(super) fn relay_name(app: &AppId, shard: Shard, channel: Option<&Address>) -> RelayName {
+    channel.map_or_else(|| RelayName::shard(app, shard.0), RelayName::of_channel)
 }
 
 fn wake(host: &HostRef) {
@@ -284,18 +287,23 @@ pub async fn open(
     host: &HostRef,
     socket: Socket,
     opening: Opening,
+    shard: Shard,
     channel: Option<(Address, Rules)>,
-) -> Result<(), ErrorInfo> {
-    watching::begin(host, &opening.grant, channel.as_ref().map(|(address, _)| address)).await?;
+) -> Result<(), Refusal> {
+    let address = channel.as_ref().map(|(address, _)| address);
+    if let Some(relay) = &host.borrow().relay {
+        relay.has_room(&opening, now_ms())?;
+    }
+    watching::begin(host, &opening.grant, shard, address).await?;
     {
         let host = &mut *host.borrow_mut();
         if let Some((address, rules)) = &channel {
             host.channel_for(Some((address, *rules))).map_err(failed)?;
         }
-        let app = opening.grant.app().clone();
-        host.relay_for(&app, channel.as_ref().map(|(address, _)| address))?.admit(&opening.grant, now_ms())?;
-        let full = |_| Code::Unavailable.because("this server holds all the connections it can; try again");
-        let socket = host.sockets.accept(&host.state, socket).map_err(full)?;
+        let relay = host.relay_for(&opening.grant.app().clone(), shard, address)?;
+        relay.has_room(&opening, now_ms())?;
+        relay.admit(&opening.grant, now_ms())?;
+        let socket = host.sockets.accept(&host.state, socket).map_err(|_| Refusal::Full)?;
         if let Some(relay) = &mut host.relay {
             let effects = relay.open(socket, opening, random_id(), now_ms());
             host.relay_effects(effects);

@@ -90,10 +90,10 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     let host = host::find(id);
     if let Some(handover) = Handover::read(request.headers())? {
         let pair = WebSocketPair::new()?;
-        let format = handover.opening.format;
-        return match host::open(&host, plain(&pair.server), handover.opening, handover.channel).await {
+        let Handover { opening, shard, channel } = handover;
+        return match host::open(&host, plain(&pair.server), opening, shard, channel).await {
             Ok(()) => Response::from_websocket(pair.client),
-            Err(error) => super::router::refuse(&error, format),
+            Err(refusal) => reply(&refusal),
         };
     }
     let body = request.bytes().await?;

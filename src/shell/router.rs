@@ -10,14 +10,16 @@ use serde::{Deserialize, Serialize};
 use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Context, Env, Headers, Request, Response, Result, WebSocketPair, event};
 
-use super::platform::{Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes};
+use super::platform::{self, Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes};
 use super::{calls, config, directory};
 use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
-use crate::call::{self, Address, Rules};
+use crate::call::{self, Address, RelayName, Rules};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BATCH_BODY_MAX_BYTES;
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
+use crate::placement::{Journey, Place, Region, Shard, Spread};
+use crate::relay::connection_key::ConnectionKey;
 use crate::relay::session::Opening;
 use crate::rest::{self, Reply, Step};
 use crate::wire::outbound::Outbound;
@@ -32,12 +34,15 @@ const ADDRESS: &str = "cf-connecting-ip";
 thread_local! {
     /// Wrong secrets, as this isolate saw them. An address usually comes to the same one.
     static ATTEMPTS: RefCell<Attempts> = RefCell::default();
+    /// Objects that refused a connection lately.
+    static SPREAD: RefCell<Spread> = RefCell::default();
 }
 
 /// A connection on its way to the object that will hold it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Handover {
     pub opening: Opening,
+    pub shard: Shard,
     /// The channel whose own object is to hold it.
     pub channel: Option<(Address, Rules)>,
 }
@@ -47,14 +52,6 @@ impl Handover {
         let Some(text) = headers.get(HANDOVER)? else { return Ok(None) };
         let bytes = BASE64URL.decode(text).map_err(|error| worker::Error::RustError(error.to_string()))?;
         call::decode(&bytes).map(Some).map_err(|error| worker::Error::RustError(error.message))
-    }
-
-    /// The object's class and name.
-    fn object(&self) -> (&'static str, String) {
-        match &self.channel {
-            Some((address, _)) => (calls::CHANNEL, address.object_name()),
-            None => (calls::RELAY, format!("{}/0", self.opening.grant.app().as_str())),
-        }
     }
 }
 
@@ -173,23 +170,28 @@ async fn connect(request: Request, env: &Env) -> Result<RawResponse> {
     let authorization = request.headers().get("authorization")?;
     let address = request.headers().get(ADDRESS)?.unwrap_or_default();
     let presented = Presented { authorization: authorization.as_deref(), client_id: None, query: &query };
-    let handover = match hand_over(env, &presented, &address, origin(&url).1).await {
-        Ok(handover) => handover,
-        Err(error) => return refuse(&error, format).map(RawResponse::from),
+    let connected = match enter(env, &presented, &address, origin(&url).1).await {
+        Ok(entrance) => hand_over(env, entrance, platform::region(&request)).await,
+        Err(error) => Err(error),
     };
-    let (class, name) = handover.object();
-    let handover = BASE64URL.encode(pinned::encode(&handover));
-    let headers = object([("upgrade", "websocket".into()), (HANDOVER, handover.into())]);
-    let response = calls::fetch(env, class, &name, calls::CONNECT_URL, &object([("headers", headers.into())])).await;
-    response.map_err(worker::Error::from)
+    match connected {
+        Ok(response) => Ok(response),
+        Err(error) => refuse(&error, format).map(RawResponse::from),
+    }
 }
 
-async fn hand_over(
+/// A client whose credentials are good, and the channel whose own object may hold it.
+struct Entrance {
+    opening: Opening,
+    channel: Option<(Address, Rules)>,
+}
+
+async fn enter(
     env: &Env,
     presented: &Presented<'_>,
     address: &str,
     is_secure: bool,
-) -> std::result::Result<Handover, ErrorInfo> {
+) -> std::result::Result<Entrance, ErrorInfo> {
     config::configured(env)?;
     let credentials = Credentials::parse(presented, Surface::Realtime)?;
     let found = directory::find(env, credentials.app_id()).await?;
@@ -205,7 +207,34 @@ async fn hand_over(
         let rules = Rules::of(found.app.rules(&name));
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });
-    Ok(Handover { opening: Opening::from_query(grant, presented.query, is_secure), channel })
+    Ok(Entrance { opening: Opening::from_query(grant, presented.query, is_secure), channel })
+}
+
+/// Asks one object after another, until one takes the connection in or there is none left to ask.
+async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result::Result<RawResponse, ErrorInfo> {
+    let Entrance { opening, channel } = entrance;
+    let app = opening.grant.app().clone();
+    let claimed = opening.resume.as_deref().and_then(ConnectionKey::claimed).map(|key| key.shard);
+    let address = channel.as_ref().map(|(address, _)| address.clone());
+    let mut journey = Journey::new(app.clone(), region, address, claimed);
+    let random = u64::from_le_bytes(random_bytes());
+    let mut handover = Handover { opening, shard: Shard::CHANNEL, channel: None };
+    loop {
+        let place = SPREAD.with_borrow(|spread| spread.place(&journey, random, now_ms()))?;
+        let (name, hint) = match &place {
+            Place::Channel(address) => (RelayName::of_channel(address), None),
+            Place::Relay(shard) => (RelayName::shard(&app, shard.0), shard.hint()),
+        };
+        (handover.shard, handover.channel) = match place {
+            Place::Channel(_) => (Shard::CHANNEL, channel.clone()),
+            Place::Relay(shard) => (shard, None),
+        };
+        let headers = [("upgrade", "websocket".into()), (HANDOVER, BASE64URL.encode(pinned::encode(&handover)).into())];
+        match calls::connect(env, &name, hint, object(headers)).await {
+            Ok(response) => return Ok(response),
+            Err(refusal) => SPREAD.with_borrow_mut(|spread| spread.refused(&mut journey, &place, refusal, now_ms()))?,
+        }
+    }
 }
 
 /// Accepts, says what is wrong, and closes. What may pass is told as DISCONNECTED, so that the client tries again.

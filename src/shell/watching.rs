@@ -8,14 +8,15 @@ use crate::auth::{Grant, Revocation};
 use crate::call::{Address, Answer, AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
 use crate::channel::store::StoreError;
 use crate::error::{Code, ErrorInfo};
+use crate::placement::Shard;
 
 /// Sees that the app is watched before such a client comes in. Fails with 40101 when there is no such app any more.
-pub async fn begin(host: &HostRef, grant: &Grant, channel: Option<&Address>) -> Result<(), ErrorInfo> {
+pub async fn begin(host: &HostRef, grant: &Grant, shard: Shard, channel: Option<&Address>) -> Result<(), ErrorInfo> {
     if !host.borrow().needs_watch(grant)? {
         return Ok(());
     }
     let app = grant.app().clone();
-    let call = AppCall { request: AppRequest::Watch(host::relay_name(&app, channel)), app };
+    let call = AppCall { request: AppRequest::Watch(host::relay_name(&app, shard, channel)), app };
     let env = host.borrow().env.clone();
     match calls::ask_app(&env, &call).await? {
         AppResponse::Watched(watched) => host.borrow_mut().begin_watch(watched).map_err(host::failed)?,
