@@ -137,6 +137,8 @@ pub enum Response {
     History(HistoryPage),
     Members(MembersPage),
     Counts(Counts),
+    /// To a [`Follow`].
+    Followed,
 }
 
 /// What a channel is told to take in, and what stays together under one place in the order.
@@ -250,6 +252,17 @@ pub struct Subscribed {
     pub position: Position,
     /// How many are present.
     pub members: usize,
+    /// Whether by the channel itself: otherwise the relay above is to be asked, with a [`Follow`].
+    pub direct: bool,
+}
+
+/// Asks a relay to feed another one, as a channel does, with everything after a position. Answered by
+/// [`Response::Followed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Follow {
+    pub channel: ChannelName,
+    pub relay: RelayName,
+    pub position: Position,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -411,6 +424,15 @@ mod tests {
         let bytes = pinned::encode(&delivery);
         assert_eq!(bytes, b"\x01\x01c\x01s\x01\x02\x00\x00\x03");
         assert_eq!(decode::<Delivery>(&bytes).unwrap(), delivery);
+    }
+
+    #[test]
+    fn a_follow_is_pinned() {
+        let channel = ChannelName::parse("c").unwrap();
+        let follow = Follow { channel, relay: RelayName::from("demo/17".to_owned()), position: Position(5) };
+        let bytes = pinned::encode(&follow);
+        assert_eq!(bytes, b"\x01\x01c\x07demo/17\x05");
+        assert_eq!(decode::<Follow>(&bytes).unwrap(), follow);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod publish;
 pub mod presence;
 pub mod call;
 pub mod placement;
+pub mod feeds;
 pub mod channel;
 pub mod relay;
 pub mod app;

@@ -360,5 +360,20 @@ pub const FULL_KEPT_MS: u64 = 60 * 1_000;
 /// 256 relays at most, 4 MB.
 pub const SPREAD_MAX_KNOWN: usize = 1_000;
 
+/// Relays that a channel feeds itself, and the first of each region besides: 48,000 clients. A call to each costs its one
+/// thread 0.15 ms, so a round of deliveries takes 3 ms of it at most.
+pub const DIRECT_RELAYS_MAX: usize = 8;
+
+/// Relays that a relay feeds on a channel's behalf. With 256 relays in a region none is more than three steps away.
+pub const FOLLOWERS_MAX: u16 = 16;
+
+/// Bytes of recent deliveries that a relay keeps for those that it feeds, for one channel and for all. What is older it reads
+/// from the channel's log.
+pub const BRANCH_TAIL_MAX_BYTES: usize = DELIVERY_MAX_BYTES;
+pub const BRANCHES_TAIL_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// How soon a relay that feeds others tries again to be fed itself.
+pub const BRANCH_RETRY_MS: u64 = 1_000;
+
 const _: () = assert!(SHARDS_MAX.is_power_of_two(), "the last tier is a whole one");
 const _: () = assert!(RELAY_CONNECTIONS + RELAY_CONNECTIONS / RETURNING_PART < RELAY_CONNECTIONS_MAX, "a reserve fits");

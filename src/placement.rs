@@ -15,9 +15,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
-use crate::call::{Address, Refusal, RelayName};
+use crate::call::{Address, Refusal, RelayName, RelayObject};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{FULL_KEPT_MS, SHARDS_MAX, SPREAD_MAX_KNOWN};
+use crate::limits::{FOLLOWERS_MAX, FULL_KEPT_MS, SHARDS_MAX, SPREAD_MAX_KNOWN};
 use crate::name::AppId;
 
 /// A relay of an app: a region and a number within it, in the 16 bits that connection keys carry.
@@ -48,6 +48,21 @@ impl Shard {
     fn index(self) -> u16 {
         self.0 % SHARDS_MAX
     }
+}
+
+/// The relay that feeds this one where a channel does not: in the same region, with a lower number, and so never below it.
+/// None above the first of a region, nor above a channel's own object.
+pub fn above(relay: &RelayName) -> Option<RelayName> {
+    let (app, shard) = app_and_shard(relay)?;
+    let below_first = shard.index().checked_sub(1)?;
+    Some(RelayName::shard(&app, shard.0 - shard.index() + below_first / FOLLOWERS_MAX))
+}
+
+/// Whose relay this is, and which.
+pub fn app_and_shard(relay: &RelayName) -> Option<(AppId, Shard)> {
+    let RelayObject::Relay(name) = relay.object() else { return None };
+    let (app, shard) = name.split_once('/')?;
+    Some((AppId::parse(app).ok()?, Shard(shard.parse().ok()?)))
 }
 
 /// A part of the world, or nowhere in particular.
@@ -317,6 +332,23 @@ mod tests {
         assert_eq!(hint(Some("AN"), None), None);
         assert_eq!(hint(None, None), None);
         assert_eq!(Shard::new(Region::of(Some("AS"), Some(46.0)), SHARDS_MAX - 1).hint(), Some("me"));
+    }
+
+    #[test]
+    fn every_relay_is_below_the_first_of_its_region_in_three_steps() {
+        let name = |region, index| RelayName::shard(&app(), Shard::new(region, index).0);
+        let oceania = Region::of(Some("OC"), None);
+        let mut followers = vec![0; usize::from(SHARDS_MAX)];
+        for index in 0..SHARDS_MAX {
+            let chain: Vec<RelayName> = std::iter::successors(Some(name(oceania, index)), above).collect();
+            assert_eq!(chain.last(), Some(&name(oceania, 0)), "{chain:?}");
+            assert!(chain.len() <= 3, "{chain:?}");
+            if let Some(above) = chain.get(1) {
+                followers[usize::from(app_and_shard(above).unwrap().1.index())] += 1;
+            }
+        }
+        assert_eq!(followers.iter().max(), Some(&FOLLOWERS_MAX));
+        assert_eq!(above(&RelayName::of_channel(&channel())), None);
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Relay {
         }
     }
 
-    fn subscribe(&mut self, owner: &ChannelName) {
+    pub(super) fn subscribe(&mut self, owner: &ChannelName) {
         if !self.is_subscribing(owner) {
             let request = Request::Subscribe(self.name.clone());
             self.call(owner, Pending::Subscribe(owner.clone()), request);
@@ -120,19 +120,25 @@ impl Relay {
 
     /// Whether the channel was asked to feed this relay and hasn't answered.
     pub(super) fn is_subscribing(&self, owner: &ChannelName) -> bool {
-        self.pending.values().any(|pending| matches!(pending, Pending::Subscribe(channel) if channel == owner))
+        let is_of = |pending: &Pending| match pending {
+            Pending::Subscribe(channel) | Pending::Follow(channel, _) => channel == owner,
+            _ => false,
+        };
+        self.pending.values().any(is_of)
     }
 
     pub(super) fn subscribed(&mut self, owner: &ChannelName, subscribed: &Subscribed, now_ms: u64) {
         let Some(feed) = self.feeds.get_mut(owner) else { return };
         feed.reach(&subscribed.series, subscribed.position, subscribed.members);
         let members: Vec<_> = feed.members.iter().cloned().collect();
+        self.placed(owner, subscribed.position, now_ms);
         members.iter().for_each(|(socket, name)| self.start(*socket, name, now_ms));
     }
 
     pub(super) fn subscribe_failed(&mut self, owner: &ChannelName, error: &ErrorInfo, now_ms: u64) {
         let members: Vec<_> = self.feeds.get(owner).into_iter().flat_map(|feed| feed.members.iter().cloned()).collect();
         members.iter().for_each(|(socket, name)| self.give_up(*socket, name, error, now_ms));
+        self.unplaced(owner, now_ms);
     }
 
     /// An attachment that could not be completed: the client will ask again.
@@ -152,7 +158,7 @@ impl Relay {
         let same = |pending: &&mut (Ticket, &mut Read)| pending.1.owner == owner && pending.1.from == from;
         let reads = self.pending.iter_mut().filter_map(|(ticket, pending)| match pending {
             Pending::Read(read) => Some((*ticket, read)),
-            Pending::Publish(_) | Pending::Subscribe(_) | Pending::Members(_) => None,
+            _ => None,
         });
         let shared = reads.into_iter().find_map(|mut pending| same(&&mut pending).then_some(pending));
         let read = match shared {
@@ -344,7 +350,7 @@ impl Relay {
         let owner = name.owner();
         let Some(feed) = self.feeds.get_mut(&owner) else { return };
         feed.members.remove(&(socket, name.clone()));
-        if feed.members.is_empty() {
+        if feed.members.is_empty() && !self.branches.contains_key(&owner) {
             self.feeds.remove(&owner);
         }
         self.replace_witness(socket, name);

@@ -11,11 +11,12 @@
 //! its client alone knows what it has and what it still waits for.
 //!
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out,
-//! `connections` begins and ends; `presence` says what members do and what becomes of their connections, `sync` gives out who is there; `watch` ends what the app no longer allows.
+//! to sockets and `branch` to other relays; `connections` begins and ends; `presence` says what members do and what becomes of their connections, `sync` gives out who is there; `watch` ends what the app no longer allows.
 
 pub mod admission;
 mod attach;
 pub mod attachment;
+mod branch;
 pub mod connection_key;
 mod connections;
 mod fanout;
@@ -34,7 +35,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{App, Revocations};
-use crate::call::{Address, Answer, ChannelCall, RelayName, Request, Response, Rules};
+use crate::call::{Address, Answer, ChannelCall, Delivery, Follow, RelayName, Request, Response, Rules, Subscribed};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::name::ChannelName;
@@ -44,6 +45,7 @@ use crate::wire::{Encoded, Format, action};
 use admission::{Bounds, Pace};
 use attach::Read;
 use attachment::Attachment;
+use branch::Branch;
 use connections::Parted;
 use feed::Feed;
 use publisher::Publisher;
@@ -65,6 +67,12 @@ pub enum Effect {
     Close { socket: SocketId },
     /// Call a channel and hand its answer, or the failure, to [`Relay::answered`].
     Call { ticket: Ticket, call: ChannelCall },
+    /// Ask another relay to feed this one, and hand its answer, or the failure, to [`Relay::answered`].
+    Follow { ticket: Ticket, above: RelayName, follow: Follow },
+    /// Call a relay below and hand its answer, or the failure, to [`Relay::delivered`] with the same attempt.
+    Deliver { relay: RelayName, attempt: u64, delivery: Delivery },
+    /// A relay below need not be fed any more.
+    Unfollowed { channel: ChannelName, relay: RelayName },
 }
 
 /// What a call in flight was for.
@@ -72,7 +80,10 @@ pub enum Effect {
 enum Pending {
     Publish(ChannelName),
     Subscribe(ChannelName),
+    Follow(ChannelName, Subscribed),
     Read(Read),
+    /// Of the log, for a relay below.
+    Fill(ChannelName, RelayName),
     Members(ChannelName),
 }
 
@@ -88,6 +99,9 @@ pub struct Relay {
     connections: HashMap<String, SocketId>,
     parted: HashMap<String, Parted>,
     feeds: HashMap<ChannelName, Feed>,
+    branches: BTreeMap<ChannelName, Branch>,
+    /// Bytes of all branches' tails.
+    tail_bytes: usize,
     syncs: HashMap<ChannelName, Syncs>,
     publishers: BTreeMap<ChannelName, Publisher>,
     queued_bytes: usize,
@@ -113,6 +127,8 @@ impl Relay {
             connections: HashMap::new(),
             parted: HashMap::new(),
             feeds: HashMap::new(),
+            branches: BTreeMap::new(),
+            tail_bytes: 0,
             syncs: HashMap::new(),
             publishers: BTreeMap::new(),
             queued_bytes: 0,
@@ -168,15 +184,25 @@ impl Relay {
         let answer = answer.unwrap_or_else(unreachable);
         match (self.pending.remove(&ticket), answer) {
             (Some(Pending::Publish(channel)), answer) => self.published(ticket, channel, answer, now_ms),
-            (Some(Pending::Subscribe(channel)), Ok(Response::Subscribed(subscribed))) => {
+            (Some(Pending::Subscribe(channel)), Ok(Response::Subscribed(subscribed))) if !subscribed.direct => {
+                self.follow_above(channel, subscribed, now_ms);
+            }
+            (Some(Pending::Subscribe(channel)), Ok(Response::Subscribed(subscribed)))
+            | (Some(Pending::Follow(channel, subscribed)), Ok(Response::Followed)) => {
                 self.subscribed(&channel, &subscribed, now_ms);
             }
+            (Some(Pending::Fill(channel, relay)), Ok(Response::Backlog(backlog))) => {
+                self.fill(&channel, &relay, backlog, now_ms);
+            }
+            (Some(Pending::Fill(..)), _) => {}
             (Some(Pending::Read(read)), Ok(Response::Backlog(backlog))) => {
                 self.backlog(ticket, &read, &backlog, now_ms)
             }
             (Some(Pending::Members(channel)), Ok(Response::Members(page))) => self.members(&channel, &page, now_ms),
             (Some(Pending::Members(channel)), answer) => self.members_failed(&channel, &failure(answer), now_ms),
-            (Some(Pending::Subscribe(channel)), answer) => self.subscribe_failed(&channel, &failure(answer), now_ms),
+            (Some(Pending::Subscribe(channel) | Pending::Follow(channel, _)), answer) => {
+                self.subscribe_failed(&channel, &failure(answer), now_ms);
+            }
             (Some(Pending::Read(read)), answer) => self.read_failed(ticket, &read, &failure(answer), now_ms),
             (None, _) => {}
         }
@@ -191,13 +217,14 @@ impl Relay {
         };
         let channels: Vec<ChannelName> = self.publishers.iter().filter_map(due).collect();
         channels.into_iter().for_each(|channel| self.send_publishes(&channel, now_ms));
+        self.tick_branches(now_ms);
         self.finish()
     }
 
     /// When [`Relay::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
         let publishers = self.publishers.values().filter_map(Publisher::due_ms).min();
-        [publishers, self.sessions_due_ms].into_iter().flatten().min()
+        [publishers, self.sessions_due_ms, self.branches_due_ms()].into_iter().flatten().min()
     }
 
     fn call(&mut self, channel: &ChannelName, pending: Pending, request: Request) -> Ticket {

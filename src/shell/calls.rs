@@ -9,8 +9,8 @@ use worker::worker_sys::web_sys::Response as RawResponse;
 
 use super::platform::{ObjectNamespace, object};
 use crate::call::{
-    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Missing, Notice, Noticed, Refusal, RelayName,
-    RelayObject, Response, Roll,
+    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Missing, Notice, Noticed, Refusal,
+    RelayName, RelayObject, Response, Roll,
 };
 use crate::error::Code;
 use crate::pinned;
@@ -23,6 +23,7 @@ const APP: &str = "APP";
 /// Paths by which objects are called. The host is never looked up.
 pub const CALL_URL: &str = "https://object/call";
 pub const DELIVER_URL: &str = "https://object/deliver";
+const FOLLOW_URL: &str = "https://object/follow";
 pub const ROLL_URL: &str = "https://object/roll";
 const CONNECT_URL: &str = "https://object/connect";
 const NOTICE_URL: &str = "https://object/notice";
@@ -57,6 +58,10 @@ pub async fn ask_app(env: &Env, call: &AppCall) -> Answer<AppResponse> {
 
 pub async fn deliver(env: &Env, relay: &RelayName, delivery: &Delivery) -> Option<Delivered> {
     call_relay(env, relay, DELIVER_URL, &pinned::encode(delivery)).await
+}
+
+pub async fn follow(env: &Env, relay: &RelayName, follow: &Follow) -> Option<Answer<Response>> {
+    call_relay(env, relay, FOLLOW_URL, &pinned::encode(follow)).await
 }
 
 pub async fn roll(env: &Env, relay: &RelayName, roll: &Roll) -> Option<Missing> {

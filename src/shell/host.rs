@@ -22,14 +22,14 @@ use super::storage::SqlStore;
 use super::{calls, config, directory, relay_storage, watching};
 use crate::auth::App;
 use crate::call::{
-    Address, Answer, ChannelCall, Delivered, Delivery, Missing, Published, Refusal, RelayName, Request, Response, Roll,
-    Rules,
+    Address, Answer, ChannelCall, Delivered, Delivery, Follow, Missing, Published, Refusal, RelayName, Request,
+    Response, Roll, Rules,
 };
 use crate::channel::store::StoreError;
 use crate::channel::{self, Channel, Ticket};
 use crate::error::{Code, ErrorInfo};
-use crate::name::AppId;
-use crate::placement::Shard;
+use crate::name::{AppId, ChannelName};
+use crate::placement::{self, Shard};
 use crate::relay::session::{Opening, Record};
 use crate::relay::{self, Relay, SocketId};
 use crate::wire::Format;
@@ -75,6 +75,8 @@ pub struct Host {
     waiting: HashMap<Ticket, Waiting>,
     last_ticket: u64,
     awake: bool,
+    /// The relays that it fed are known again. Before, it can't say whether anybody listens.
+    leads: bool,
     commit_scheduled: bool,
     pub(super) alarm: Alarm,
     work: VecDeque<Work>,
@@ -106,6 +108,7 @@ impl Host {
             waiting: HashMap::new(),
             last_ticket: 0,
             awake: false,
+            leads: class == Class::Channel,
             commit_scheduled: false,
             alarm: Alarm::Unknown,
             work: VecDeque::new(),
@@ -190,6 +193,17 @@ impl Host {
         }
     }
 
+    /// Takes up again to feed the relays that it fed.
+    fn restore_followers(&mut self) -> Result<(), ErrorInfo> {
+        let followers = relay_storage::followers(self.store.database()).map_err(failed)?;
+        let above = followers.first().and_then(|(_, follower)| placement::above(follower));
+        if let Some((app, shard)) = above.as_ref().and_then(placement::app_and_shard) {
+            let effects = self.relay_for(&app, shard, None)?.lead(followers, now_ms());
+            self.relay_effects(effects);
+        }
+        Ok(())
+    }
+
     fn restore_sessions(&mut self, records: &[(SocketId, Option<Record>, Vec<u8>)]) -> Option<()> {
         let record = records.iter().find_map(|(_, record, _)| record.as_ref())?;
         if self.class == Class::Channel {
@@ -239,6 +253,9 @@ impl Host {
     }
 
     fn take_delivery(&mut self, delivery: &Delivery) -> Delivered {
+        if !self.leads {
+            return Delivered::NotYet;
+        }
         let Some(relay) = &mut self.relay else { return Delivered::Unsubscribed };
         let (answer, effects) = relay.deliver(delivery, now_ms());
         self.relay_effects(effects);
@@ -249,6 +266,13 @@ impl Host {
         if let Some(channel) = &mut self.channel {
             let effects = channel.delivered(&mut self.store, relay, attempt, answer, now_ms());
             self.channel_effects(effects);
+        }
+    }
+
+    fn delivered_below(&mut self, channel: &ChannelName, relay: &RelayName, attempt: u64, answer: Option<Delivered>) {
+        if let Some(core) = &mut self.relay {
+            let effects = core.delivered(channel, relay, attempt, answer, now_ms());
+            self.relay_effects(effects);
         }
     }
 
@@ -276,8 +300,15 @@ pub(super) fn relay_name(app: &AppId, shard: Shard, channel: Option<&Address>) -
 }
 
 fn wake(host: &HostRef) {
-    if !std::mem::replace(&mut host.borrow_mut().awake, true) {
+    let is_built = std::mem::replace(&mut host.borrow_mut().awake, true);
+    if !is_built {
         host.borrow_mut().restore();
+    }
+    if !host.borrow().leads {
+        let led = host.borrow_mut().restore_followers();
+        host.borrow_mut().leads = led.is_ok();
+    }
+    if !is_built {
         drive(host);
     }
 }
@@ -294,13 +325,14 @@ pub async fn open(
     if let Some(relay) = &host.borrow().relay {
         relay.has_room(&opening, now_ms())?;
     }
-    watching::begin(host, &opening.grant, shard, address).await?;
+    let app = opening.grant.app().clone();
+    watching::begin(host, &app, Some(&opening.grant), relay_name(&app, shard, address)).await?;
     {
         let host = &mut *host.borrow_mut();
         if let Some((address, rules)) = &channel {
             host.channel_for(Some((address, *rules))).map_err(failed)?;
         }
-        let relay = host.relay_for(&opening.grant.app().clone(), shard, address)?;
+        let relay = host.relay_for(&app, shard, address)?;
         relay.has_room(&opening, now_ms())?;
         relay.admit(&opening.grant, now_ms())?;
         let socket = host.sockets.accept(&host.state, socket).map_err(|_| Refusal::Full)?;
@@ -358,6 +390,24 @@ pub fn deliver(host: &HostRef, delivery: &Delivery) -> Delivered {
     answer
 }
 
+/// Another relay is to be fed by this one.
+pub async fn follow(host: &HostRef, follow: Follow) -> Answer<Response> {
+    let above = placement::above(&follow.relay).ok_or(Code::InternalChannel)?;
+    let (app, shard) = placement::app_and_shard(&above).ok_or(Code::InternalChannel)?;
+    watching::begin(host, &app, None, above).await?;
+    let answer = {
+        let host = &mut *host.borrow_mut();
+        let (answer, effects) = host.relay_for(&app, shard, None)?.follow(&follow, now_ms());
+        host.relay_effects(effects);
+        answer.and_then(|answer| {
+            let stored = relay_storage::add_follower(host.store.database(), &follow.channel, &follow.relay);
+            stored.map(|()| answer).map_err(failed)
+        })
+    };
+    drive(host);
+    answer
+}
+
 /// A channel asks which connections are here.
 pub fn roll(host: &HostRef, roll: &Roll) -> Missing {
     host.borrow().roll(roll)
@@ -409,6 +459,26 @@ fn perform_relay(host: &HostRef, effect: relay::Effect) {
             if let Some((_, answer)) = host.call(call, Waiting::Beside(ticket)) {
                 host.answer_relay(ticket, Some(answer));
             }
+        }
+        relay::Effect::Follow { ticket, above, follow } => {
+            let (host, env) = (host.clone(), host.borrow().env.clone());
+            spawn_local(async move {
+                let answer = calls::follow(&env, &above, &follow).await;
+                host.borrow_mut().answer_relay(ticket, answer);
+                drive(&host);
+            });
+        }
+        relay::Effect::Deliver { relay, attempt, delivery } => {
+            let (host, env) = (host.clone(), host.borrow().env.clone());
+            spawn_local(async move {
+                let answer = calls::deliver(&env, &relay, &delivery).await;
+                host.borrow_mut().delivered_below(&delivery.channel, &relay, attempt, answer);
+                drive(&host);
+            });
+        }
+        relay::Effect::Unfollowed { channel, relay } => {
+            // If it stays stored, it says again that nobody listens when it is next fed.
+            let _ = relay_storage::remove_follower(host.borrow().store.database(), &channel, &relay);
         }
         relay::Effect::Call { ticket, call } => {
             let (host, env) = (host.clone(), host.borrow().env.clone());

@@ -10,7 +10,7 @@ use super::host::{self, Class};
 use super::platform::{ObjectState, Socket};
 use super::router::Handover;
 use super::watching;
-use crate::call::{self, Answer, ChannelCall, Delivery, Notice, Roll};
+use crate::call::{self, Answer, ChannelCall, Delivery, Follow, Notice, Roll};
 use crate::error::ErrorInfo;
 use crate::pinned;
 use crate::wire::Format;
@@ -100,6 +100,10 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     match request.path().as_str() {
         "/deliver" => match call::decode::<Delivery>(&body) {
             Ok(delivery) => reply(&host::deliver(&host, &delivery)),
+            Err(error) => Response::error(error.message, 400),
+        },
+        "/follow" => match call::decode::<Follow>(&body) {
+            Ok(follow) => reply(&host::follow(&host, follow).await),
             Err(error) => Response::error(error.message, 400),
         },
         "/roll" => match call::decode::<Roll>(&body) {

@@ -250,6 +250,7 @@ impl World {
             }
             relay::Effect::Call { ticket, .. } if self.unreachable.contains(&relay) => self.answer(relay, ticket, None),
             relay::Effect::Call { ticket, call } => self.call(relay, ticket, call),
+            other => unreachable!("few relays are all fed by the channel: {other:?}"),
         }
     }
 

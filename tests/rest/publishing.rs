@@ -127,6 +127,7 @@ fn a_channel_that_fails_is_the_answer() {
     let limited = failed(vec![Err(Code::ChannelRateLimited.into())]);
     assert_eq!((limited.status, limited.code()), (429, Code::ChannelRateLimited.number()));
     assert_eq!(failed(vec![]).status, 500);
-    let page = Response::Subscribed(Subscribed { series: String::new(), position: Position::ZERO, members: 0 });
+    let page =
+        Response::Subscribed(Subscribed { series: String::new(), position: Position::ZERO, members: 0, direct: true });
     assert_eq!(failed(vec![Ok(page)]).status, 500);
 }

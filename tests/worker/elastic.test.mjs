@@ -4,14 +4,14 @@
  */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
-import { Inbox, connected, demoKey, inState, realtime, rest } from './clients.mjs';
+import { Inbox, closed, connected, demoKey, inState, realtime, rest } from './clients.mjs';
 import { RawClient, action } from './raw_client.mjs';
 import { startRuntime } from './runtime.mjs';
 
 /** @typedef {import('ably').Realtime} Client */
 
 const apps = {
-  apps: ['demo', 'seconds', 'return', 'presence', 'direct', 'far'].map((id) => ({
+  apps: ['demo', 'seconds', 'return', 'presence', 'direct', 'far', 'tree'].map((id) => ({
     id, keys: [{ name: 'key1', secret: 'local-only' }, { name: 'brief', secret: 'local-only', revocableTokens: true }],
   })),
 };
@@ -167,6 +167,33 @@ test('a refusal is a frame that says to come back, and then the socket ends', as
   }
   for (const client of refused) assert.equal(await client.closed(), 1000);
   clients.forEach((client) => client.close());
+});
+
+test('where a channel has many relays they feed each other, whatever they forget', async (t) => {
+  const wide = await startRuntime(apps, { variables: { RELAY_CONNECTIONS: '1' } });
+  t.after(() => wide.stop());
+  /** @type {Client[]} */
+  const clients = [];
+  const inboxes = [];
+  for (let number = 0; number < 12; number++) {
+    const client = await connected(t, wide, { key: 'tree.key1:local-only' });
+    clients.push(client);
+    inboxes.push(await Inbox.of(client.channels.get('c')));
+  }
+  assert.equal(new Set(clients.map(shardOf)).size, 12, 'each has a relay of its own');
+  const publish = (/** @type {string} */ data) => clients[11].channels.get('c').publish('n', data);
+  await publish('first');
+  await Promise.all(inboxes.map((inbox) => inbox.until('first')));
+
+  // Nobody listens at the first relay now, but it has others to feed, also after it lost its memory.
+  await closed(clients[0]);
+  const others = inboxes.slice(1);
+  for (const data of ['second', 'third', 'fourth']) {
+    assert.equal(await wide.evict('Relay', 'tree/0'), 1, 'it was called');
+    await publish(data);
+    await Promise.all(others.map((inbox) => inbox.until(data)));
+  }
+  for (const inbox of others) assert.deepEqual(inbox.data, ['first', 'second', 'third', 'fourth']);
 });
 
 test('a client is held near where it is', async (t) => {
