@@ -7,8 +7,10 @@ mod support {
 
 use courtside::call::{Backlog, Delivered, Delivery, ReadFrom, RelayName, Request, Response};
 use courtside::channel::{Effect, Ticket};
+use courtside::error::Code;
 use courtside::relay::{Relay, SocketId};
 use courtside::serial::Position;
+use courtside::wire::flags::HAS_PRESENCE;
 
 use support::bench::*;
 use support::memory_store::MemoryStore;
@@ -49,6 +51,28 @@ fn an_attachment_that_is_ahead_stays_ahead_of_a_rebuilt_relay() {
     assert_eq!(answer, Delivered::At(Position(30)));
     assert!(frames(&effects, 1)[0].contains("at 20"));
     assert!(!frames(&effects, 2)[0].contains("at 20") && frames(&effects, 2)[0].contains("at 30"));
+}
+
+/// What a client missed is gone from the log, and its relay hasn't heard yet that members came. The channel's answer says so,
+/// and they lie before what the client will be given.
+#[test]
+fn an_attachment_that_lost_continuity_is_told_of_members_that_its_relay_knows_nothing_of() {
+    let mut relay = relay();
+    connect(&mut relay, 1);
+    let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
+    relay.answered(subscribe, subscribed(10), NOW_MS);
+    connect(&mut relay, 2);
+    let serial = Position(5).serial(SERIES);
+    let resume = format!(r#"{{"action":10,"channel":"room","channelSerial":"{serial}"}}"#);
+    let (read, _) = call(&send(&mut relay, 2, &resume));
+    let (lost, after, through) = (Some(Code::ContinuityUnknown.into()), Position(20), Position(20));
+    let entries = entries(&[]);
+    let backlog = Backlog { series: SERIES.into(), lost, after, entries, through, more: false, members: 3 };
+    let effects = relay.answered(read, Some(Ok(Response::Backlog(backlog))), NOW_MS);
+    let attached: serde_json::Value = serde_json::from_str(&frames(&effects, 2)[0]).unwrap();
+    assert_eq!(attached["error"]["code"], Code::ContinuityUnknown.number());
+    assert_eq!(attached["flags"].as_u64().unwrap() as u32 & HAS_PRESENCE, HAS_PRESENCE);
+    assert!(matches!(call(&effects).1, Request::Members(_)), "and is told who they are");
 }
 
 /// A connection's publish 0 failed on its way and 1 did not. When both are sent again to a channel that lost its memory,

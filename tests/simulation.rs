@@ -2,7 +2,8 @@
 //! is repeated appears once, nothing is missed in silence, nothing hangs.
 //!
 //! A seed decides everything that happens, so a failure prints its seed and repeats with `SEED=n`; `TRACE=n` shows that
-//! many lines of what led to it. `SEEDS=n` runs so many, from `FIRST=n` on; `WIDE=1` gives each of them many relays.
+//! many lines of what led to it. `SEEDS=n` runs so many, from `FIRST=n` on: `npm run simulate` runs a million. `WIDE=1` gives
+//! each of them many relays.
 
 mod support {
     pub mod client;
@@ -32,6 +33,9 @@ use support::{story, trace};
 /// What an unoptimized build runs in three quarters of a minute on two cores.
 const SEEDS: u64 = 400;
 
+/// After how many seeds a long run says how far it is.
+const PROGRESS: u64 = 10_000;
+
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} must be a number")))
 }
@@ -60,6 +64,9 @@ fn search(next: &AtomicU64, end: u64) -> Option<u64> {
         let seed = next.fetch_add(1, Ordering::Relaxed);
         if seed >= end {
             return None;
+        }
+        if seed % PROGRESS == 0 && seed > 0 {
+            eprintln!("the promises held up to seed {seed}");
         }
         trace::start(false);
         if catch_unwind(|| story::run(seed)).is_err() {

@@ -37,6 +37,9 @@ impl NewApp {
             [] => &[Value::Null],
             specs => specs,
         };
+        if key_specs.iter().any(|spec| !spec.is_object() && !spec.is_null()) {
+            return Err(Code::BadRequest.because("a key must be an object"));
+        }
         let namespaces = list(body, "namespaces", NAMESPACES_PER_APP_MAX)?;
         let keys: Vec<Value> = key_specs.iter().enumerate().map(|(index, spec)| key(spec, index, seed)).collect();
         let known: Vec<Value> = namespaces.iter().map(known_fields).collect();
@@ -123,8 +126,11 @@ fn has_effect(value: &Value) -> bool {
     }
 }
 
+/// What a key is made of; the rest of what was asked for it has no effect.
+const KEY_FIELDS: [&str; 2] = ["capability", "revocableTokens"];
+
 fn shown_key(key: &Key, spec: &Value) -> Value {
-    let privileged = spec.get("privileged").is_some_and(has_effect);
+    let idle = unknown(spec, |name| KEY_FIELDS.contains(&name));
     let mut shown = json!({
         "id": key.name.id(),
         "value": key.secret.expose(),
@@ -133,22 +139,26 @@ fn shown_key(key: &Key, spec: &Value) -> Value {
         "keyStr": key.expose(),
         "capability": key.capability.text(),
         "revocableTokens": key.revocable_tokens,
-        "privileged": privileged,
+        "privileged": idle.contains(&"privileged"),
     });
-    if privileged {
-        shown["notEffective"] = json!(["privileged"]);
+    if !idle.is_empty() {
+        shown["notEffective"] = json!(idle);
     }
     shown
 }
 
 fn shown_namespace(known: &Namespace, asked: &Value) -> Value {
-    let unknown = asked.as_object().into_iter().flatten();
-    let unknown =
-        unknown.filter(|(name, value)| !Namespace::knows(name) && has_effect(value)).map(|(name, _)| name.as_str());
-    let idle: Vec<&str> = known.not_effective().into_iter().chain(unknown).collect();
+    let mut idle = known.not_effective();
+    idle.extend(unknown(asked, Namespace::knows));
     let mut shown = known.to_json();
     if !idle.is_empty() {
         shown["notEffective"] = json!(idle);
     }
     shown
+}
+
+/// The fields of an object that nobody knows here and that would mean something.
+fn unknown(asked: &Value, knows: impl Fn(&str) -> bool) -> Vec<&str> {
+    let fields = asked.as_object().into_iter().flatten();
+    fields.filter(|(name, value)| !knows(name) && has_effect(value)).map(|(name, _)| name.as_str()).collect()
 }

@@ -286,7 +286,7 @@ fn made_of(body: Value) -> NewApp {
 fn the_answer_to_a_new_app_shows_what_clients_need() {
     let body = json!({
         "limits": {"presence": {"maxMembers": 250}},
-        "keys": [{}, {"capability": "{\"b\":[\"publish\"],\"a\":[\"*\"]}", "revocableTokens": true, "privileged": true}],
+        "keys": [{}, {"capability": "{\"b\":[\"publish\"],\"a\":[\"*\"]}", "revocableTokens": true, "privileged": true, "status": 0}],
         "namespaces": [{"id": "kept", "persisted": true}, {"id": "push", "pushEnabled": true, "novel": 1}],
         "channels": [{"name": "c", "presence": [{"clientId": "ann", "data": "x"}]}],
         "wish": true,
@@ -303,7 +303,8 @@ fn the_answer_to_a_new_app_shows_what_clients_need() {
     );
     assert_eq!((&key["keySecret"], key["value"].as_str().unwrap().len()), (&key["value"], 32));
     assert_eq!(key["capability"], json!(r#"{"a":["*"],"b":["publish"]}"#));
-    assert_eq!((&key["revocableTokens"], &key["notEffective"]), (&json!(true), &json!(["privileged"])));
+    assert_eq!((&key["revocableTokens"], &key["notEffective"]), (&json!(true), &json!(["privileged", "status"])));
+    assert_eq!(answer["keys"][0].get("notEffective"), None);
     assert_eq!(answer["keys"][0]["capability"], json!(r#"{"*":["*"]}"#));
     assert_ne!(answer["keys"][0]["value"], key["value"]);
     assert_eq!(answer["namespaces"][0].get("notEffective"), None);
@@ -329,6 +330,7 @@ fn what_is_wrong_with_a_new_app_is_said() {
     for (body, place) in [
         (json!([]), "object"),
         (json!({"keys": {}}), "keys"),
+        (json!({"keys": ["full"]}), "a key must be an object"),
         (json!({"keys": [{"capability": {"c": ["fly"]}}]}), "keys[0].capability"),
         (json!({"keys": [{"revocableTokens": 1}]}), "keys[0].revocableTokens"),
         (json!({"keys": vec![json!({}); 101]}), "keys"),

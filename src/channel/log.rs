@@ -57,6 +57,7 @@ pub struct Batch {
     publishes: Vec<(PublishKey, Option<String>, Position)>,
     /// What it does to the presence set.
     pub members: Pending,
+    /// Before anything is placed.
     holds: Vec<(String, Hold, Option<u64>)>,
 }
 
@@ -81,15 +82,20 @@ impl Batch {
             match change {
                 Change::Put(member) => self.members.insert(member.key.clone(), Some(member.member.clone())),
                 Change::Remove(member) => self.members.insert(member.clone(), None),
+                Change::Hold(..) => None,
             };
         }
         let (position, messages, ephemeral) = (entry.position, entry.count(), entry.is_ephemeral());
         self.placed.push(Placed { position, entry: Packed::one(&entry), messages, ephemeral, key, changes });
     }
 
-    /// Changes who holds a connection's members, once they are all written.
+    /// Changes who holds a connection's members: those that are there, and those that this batch has placed so far. With
+    /// the last of these or not at all, so that all members of a connection always have one holder.
     pub fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) {
-        self.holds.push((connection_id.to_owned(), hold.clone(), leaves_at_ms));
+        match self.placed.last_mut() {
+            Some(last) => last.changes.push(Change::Hold(connection_id.to_owned(), hold.clone(), leaves_at_ms)),
+            None => self.holds.push((connection_id.to_owned(), hold.clone(), leaves_at_ms)),
+        }
     }
 
     /// Whether a member did something in this batch later than at this turn.
@@ -126,6 +132,9 @@ impl Log {
     /// Writes a batch, as few rows as its size allows. Memory changes only when all are written.
     pub fn append(&mut self, store: &mut impl Store, batch: Batch) -> Result<(), StoreError> {
         let mut totals = self.newest.map_or(Totals::default(), |(_, totals)| totals);
+        for (connection_id, hold, leaves_at_ms) in &batch.holds {
+            store.hold(connection_id, hold, *leaves_at_ms)?;
+        }
         let mut rest = batch.placed.as_slice();
         while !rest.is_empty() {
             let (chunk, later) = rest.split_at(row_length(rest));
@@ -134,9 +143,6 @@ impl Log {
             self.oldest = self.oldest.or(Some((row.position, row.totals)));
             self.newest = Some((row.position, row.totals));
             rest = later;
-        }
-        for (connection_id, hold, leaves_at_ms) in &batch.holds {
-            store.hold(connection_id, hold, *leaves_at_ms)?;
         }
         self.tip = batch.tip;
         batch.placed.into_iter().for_each(|placed| self.push_tail(placed));

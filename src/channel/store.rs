@@ -29,6 +29,8 @@ pub struct Row {
 pub enum Change {
     Put(StoredMember),
     Remove(MemberKey),
+    /// As [`Store::hold`].
+    Hold(String, Hold, Option<u64>),
 }
 
 /// A member of the presence set.

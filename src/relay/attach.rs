@@ -209,16 +209,14 @@ impl Relay {
     ) {
         let Some(position) = self.feeds.get(&name.owner()).and_then(Feed::position) else { return };
         if let Some(error) = &backlog.lost {
-            let flags = 0;
-            return self.announce_live(
-                socket,
-                name,
-                &backlog.series,
-                backlog.through.max(position),
-                flags,
-                Some(error),
-                now_ms,
-            );
+            // The later of both knows who is there: what lies before it is never delivered to this one.
+            let (at, members) = match self.feeds.get(&name.owner()) {
+                Some(feed) if position > backlog.through => (position, feed.members()),
+                _ => (backlog.through, backlog.members),
+            };
+            let what = Announcement { series: &backlog.series, position: at, flags: 0, error: Some(error), members };
+            self.announce(socket, name, &what, now_ms);
+            return self.go_live(socket, name, at, members, now_ms);
         }
         let entries = self.for_reader(socket, name, entries, resumes);
         if !announced {

@@ -64,6 +64,10 @@ impl Caller {
         if !self.grant.permits(channel, operations) {
             return Err(Code::NotPermitted.because(format!("the capability does not allow to {what}")));
         }
+        self.admit(channel)
+    }
+
+    fn admit(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
         // Who may take any name, for each message, is not an anonymous client.
         self.app.rules(channel).admit(self.grant.client_id != Identity::Anonymous, self.is_secure)
     }
@@ -72,7 +76,7 @@ impl Caller {
     pub fn require_presence(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
         let operations = self.grant.capability.operations(channel);
         match operations.contains(Operations::PRESENCE) || operations.contains(Operations::SUBSCRIBE) {
-            true => Ok(()),
+            true => self.admit(channel),
             false => Err(Code::NotPermitted.because("the capability does not allow to read who is present here")),
         }
     }

@@ -8,17 +8,20 @@ pub struct Form {
     pub format: Format,
     /// For clients that cannot read a response's status and headers: all of it stands in the body.
     pub enveloped: bool,
+    /// For HEAD: status and headers alone.
+    pub bodiless: bool,
 }
 
 impl Form {
     /// The parameter `envelope`, else `format`, else the header `Accept`, else JSON. What is unknown is as good as absent.
     pub fn of(request: &Request) -> Form {
+        let bodiless = request.method == "HEAD";
         if let Some(format) = request.parameter("envelope").and_then(named) {
-            return Form { format, enveloped: true };
+            return Form { format, enveloped: true, bodiless };
         }
         let accepted = || request.headers.accept.as_deref().and_then(preferred);
         let format = request.parameter("format").and_then(named).or_else(accepted).unwrap_or_default();
-        Form { format, enveloped: false }
+        Form { format, enveloped: false, bodiless }
     }
 }
 

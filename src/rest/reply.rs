@@ -64,7 +64,8 @@ impl Form {
 
     pub fn method_not_allowed(self, methods: &str) -> Reply {
         let error = Code::MethodNotAllowed.into();
-        self.failure(&error, vec![("Allow", methods.to_owned())], &ErrorBody { error: &error })
+        let allowed = methods.strip_prefix("GET").map_or(methods.to_owned(), |others| "GET, HEAD".to_owned() + others);
+        self.failure(&error, vec![("Allow", allowed)], &ErrorBody { error: &error })
     }
 
     /// An error whose body says more than the error.
@@ -78,10 +79,15 @@ impl Form {
         let body = bytes(body, self.format);
         let content_type = ("Content-Type", media_type(self.format).to_owned());
         let headers: Vec<_> = [content_type.clone()].into_iter().chain(extra).collect();
-        match self.enveloped {
+        let mut reply = match self.enveloped {
             false => complete(status, headers, body),
             true => complete(200, vec![content_type], envelope(status, &headers, &body, self.format)),
+        };
+        if self.bodiless {
+            reply.headers.push(("Content-Length", reply.body.len().to_string()));
+            reply.body.clear();
         }
+        reply
     }
 }
 
@@ -145,7 +151,8 @@ fn header_text(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const JSON: Form = Form { format: Format::Json, enveloped: false };
+    const JSON: Form = Form { format: Format::Json, enveloped: false, bodiless: false };
+    const MSGPACK: Form = Form { format: Format::Msgpack, ..JSON };
 
     fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
         reply.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
@@ -162,7 +169,7 @@ mod tests {
         ];
         assert_eq!((reply.status, reply.body.as_slice()), (200, &b"[1]"[..]));
         assert_eq!(reply.headers, expected.map(|(name, value)| (name, value.to_owned())));
-        let reply = Form { format: Format::Msgpack, enveloped: false }.ok(&[1]);
+        let reply = MSGPACK.ok(&[1]);
         assert_eq!(reply.body, [0x91, 1]);
         assert_eq!(header(&reply, "Content-Type"), Some("application/x-msgpack"));
     }
@@ -197,7 +204,7 @@ mod tests {
         let expected = r#"{"statusCode":200,"headers":{"Content-Type":"application/json","Link":"<./messages?limit=1>; rel=\"first\""},"response":["m"]}"#;
         assert_eq!((reply.status, String::from_utf8(reply.body.clone()).unwrap().as_str()), (200, expected));
         assert_eq!(header(&reply, "Link"), None);
-        let reply = Form { format: Format::Msgpack, enveloped: true }.error(&Code::NotFound.into());
+        let reply = Form { enveloped: true, ..MSGPACK }.error(&Code::NotFound.into());
         let value: serde_json::Value = rmp_serde::from_slice(&reply.body).unwrap();
         assert_eq!((reply.status, &value["statusCode"]), (200, &404.into()));
         assert_eq!(value["headers"]["X-Ably-ErrorCode"], "40400");

@@ -54,7 +54,7 @@ impl Route {
         }
     }
 
-    /// As the header `Allow` lists them.
+    /// As the header `Allow` lists them, but for HEAD, which goes wherever GET does.
     pub fn methods(&self) -> &'static str {
         match self {
             Route::Time | Route::Stats | Route::History(_) | Route::Channel(_) => "GET, OPTIONS",
@@ -75,6 +75,7 @@ impl Route {
     }
 
     pub fn allows(&self, method: &str) -> bool {
+        let method = if method == "HEAD" { "GET" } else { method };
         self.methods().split(", ").any(|allowed| allowed == method)
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn begin(
 }
 
 fn token_request(request: &Request) -> Result<TokenRequest, ErrorInfo> {
-    if request.method == "GET" {
+    if request.method != "POST" {
         return TokenRequest::from_query(&request.query);
     }
     match Body::of(request, BODY_MAX_BYTES)? {

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use worker::worker_sys::web_sys::Response as RawResponse;
-use worker::{Context, Env, Headers, Request, Response, Result, WebSocketPair, event};
+use worker::{Context, Env, Headers, Method, Request, Response, Result, WebSocketPair, event};
 
 use super::platform::{self, Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes};
 use super::{calls, config, directory};
@@ -66,7 +66,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawRespo
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
         return connect(request, &env).await;
     }
-    if request.path() == "/" {
+    if request.path() == "/" && matches!(request.method(), Method::Get | Method::Head) {
         return env.assets("ASSETS")?.fetch_request(request).await.map(RawResponse::from);
     }
     rest(request, &env).await.map(RawResponse::from)

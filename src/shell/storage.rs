@@ -153,13 +153,7 @@ impl Store for SqlStore {
     }
 
     fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
-        let bindings = [
-            hold.relay.as_str().into(),
-            number(hold.grace_ms),
-            leaves_at_ms.map_or(JsValue::NULL, number),
-            connection_id.into(),
-        ];
-        self.exec("UPDATE members SET relay = ?, grace = ?, leaves_at = ? WHERE connection = ?", &bindings)
+        update_hold(&self.database, connection_id, hold, leaves_at_ms)
     }
 }
 
@@ -193,7 +187,23 @@ fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
             let bindings = [key.connection_id.as_str().into(), key.client_id.as_str().into()];
             database.exec("DELETE FROM members WHERE connection = ? AND client = ?", &bindings)
         }
+        Change::Hold(connection_id, hold, leaves_at_ms) => update_hold(database, connection_id, hold, *leaves_at_ms),
     }
+}
+
+fn update_hold(
+    database: &Database,
+    connection_id: &str,
+    hold: &Hold,
+    leaves_at_ms: Option<u64>,
+) -> Result<(), StoreError> {
+    let bindings = [
+        hold.relay.as_str().into(),
+        number(hold.grace_ms),
+        leaves_at_ms.map_or(JsValue::NULL, number),
+        connection_id.into(),
+    ];
+    database.exec("UPDATE members SET relay = ?, grace = ?, leaves_at = ? WHERE connection = ?", &bindings)
 }
 
 fn member_of(row: &JsValue) -> Packed {

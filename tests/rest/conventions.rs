@@ -69,9 +69,9 @@ fn an_unknown_key_of_a_known_app_is_not_found_and_unauthorized() {
 #[test]
 fn wrong_methods_are_told_the_right_ones() {
     for (path, allow) in [
-        ("/time", "GET, OPTIONS"),
-        ("/channels/c/messages", "GET, POST, OPTIONS"),
-        ("/channels/c/history", "GET, OPTIONS"),
+        ("/time", "GET, HEAD, OPTIONS"),
+        ("/channels/c/messages", "GET, HEAD, POST, OPTIONS"),
+        ("/channels/c/history", "GET, HEAD, OPTIONS"),
         ("/messages", "POST, OPTIONS"),
     ] {
         let mut asked = get(path);
@@ -79,6 +79,33 @@ fn wrong_methods_are_told_the_right_ones() {
         let reply = World::new().send(asked);
         assert_eq!((reply.status, reply.header("Allow")), (405, Some(allow)), "{path}");
     }
+}
+
+#[test]
+fn head_says_what_get_would_but_for_the_body() {
+    let head = |path: &str| {
+        let mut asked = get(path);
+        asked.request.method = "HEAD".into();
+        asked
+    };
+    for asked in [
+        get("/time"),
+        get("/channels/c/messages"),
+        get("/channels/c/messages").query("limit", "0"),
+        get("/channels/c").query("envelope", "msgpack"),
+        get("/channels/c/presence").accept("application/x-msgpack"),
+        get("/stats").anonymous(),
+        get("/nowhere"),
+    ] {
+        let mut same = asked.clone();
+        same.request.method = "HEAD".into();
+        let (got, said) = (World::new().send(asked), World::new().send(same));
+        assert!(!got.body.is_empty() && said.body.is_empty());
+        let (length, headers) = said.headers.split_last().unwrap();
+        assert_eq!((said.status, headers), (got.status, &got.headers[..]));
+        assert_eq!(*length, ("Content-Length", got.body.len().to_string()));
+    }
+    assert_eq!(World::new().send(head("/messages")).status, 405, "where there is no GET there is no HEAD");
 }
 
 #[test]

@@ -100,6 +100,10 @@ fn namespaces_may_want_a_name_and_tls() {
     assert_eq!(world.send(messages("named").bearer(&ann)).status, 201);
     assert_eq!(world.send(messages("named")).status, 201, "a key may claim any name");
     assert_eq!((world.send(messages("safe")).status, world.send(messages("safe")).code()), (403, 40311));
+    let present = |namespace: &str| get(&format!("/channels/{namespace}:c/presence"));
+    assert_eq!(world.send(present("named").bearer(&anonymous)).code(), Code::NotIdentified.number());
+    assert_eq!(world.send(present("named").bearer(&ann)).status, 200);
+    assert_eq!(world.send(present("safe")).code(), Code::TlsRequired.number());
     let mut secure = messages("safe");
     secure.request.is_secure = true;
     assert_eq!(world.send(secure).status, 201);

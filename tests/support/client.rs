@@ -22,6 +22,10 @@ const SILENCE_MAX_MS: u64 = 25_000;
 /// How long a connection can be resumed, whatever the clocks do.
 const SURELY_RESUMABLE_MS: u64 = 60_000;
 
+/// How long after its client was last there a publish is surely known when it is sent again: two minutes from its own
+/// time, which is before that by as long as a transport may be stalled.
+const SURELY_KNOWN_MS: u64 = 90_000;
+
 /// Refusals that say that something failed on the way; any other is a fault of the server's.
 const TRANSIENT: [u32; 4] = [50_000, 50_001, 50_003, 42_911];
 
@@ -215,6 +219,7 @@ impl Client {
             "a resume is refused with {:?} that should be possible",
             frame.error_code()
         );
+        let is_known = self.alive_ms + SURELY_KNOWN_MS > now_ms;
         self.transport = Transport::Connected;
         (self.key, self.connection_id, self.alive_ms) = (Some(key.clone()), frame.connection_id.clone(), now_ms);
         if !is_resumed {
@@ -224,6 +229,7 @@ impl Client {
         let mut deeds: Vec<Deed> = self.subscriptions.iter_mut().filter_map(attach).map(Deed::Send).collect();
         for waiting in &mut self.unacknowledged {
             waiting.sent_again = true;
+            waiting.may_be_placed |= !is_known;
             deeds.push(Deed::Send(message(&waiting.publish, waiting.serial)));
         }
         deeds

@@ -142,10 +142,10 @@ impl Ledger {
     }
 
     /// The place before an event, though no message lies between.
-    pub fn before_event(&self, channel: usize, after: Position, id: &str) -> Position {
+    pub fn before_event(&self, channel: usize, after: Position, id: &str, silent: Option<&str>) -> Position {
         let mut at = after;
         loop {
-            match self.next(channel, at, None) {
+            match self.next(channel, at, silent) {
                 Some(logged) if logged.events.first().is_some_and(|event| event != id) => at = logged.position,
                 _ => return at,
             }

@@ -77,9 +77,12 @@ impl Store for MemoryStore {
             self.rows.insert(row.position, row.clone());
             for change in &row.changes {
                 match change {
-                    Change::Put(member) => self.members.insert(member.key.clone(), member.clone()),
-                    Change::Remove(key) => self.members.remove(key),
-                };
+                    Change::Put(member) => drop(self.members.insert(member.key.clone(), member.clone())),
+                    Change::Remove(key) => drop(self.members.remove(key)),
+                    Change::Hold(connection_id, hold, leaves_at_ms) => {
+                        self.hold(connection_id, hold, *leaves_at_ms)?;
+                    }
+                }
             }
         }
         if fails { Err(StoreError("append".into())) } else { Ok(()) }

@@ -37,6 +37,8 @@ pub struct Subscription {
     /// The last place that it was given, or told of.
     cursor: Position,
     asked: Option<Asked>,
+    /// The serials of ATTACHs that crossed something that may have been their answer: they may yet be answered.
+    crossed: Vec<Option<String>>,
     retry_at_ms: u64,
     pub received: usize,
     pub gaps: usize,
@@ -66,6 +68,7 @@ impl Subscription {
             serial: None,
             cursor: Position::ZERO,
             asked: None,
+            crossed: Vec::new(),
             retry_at_ms: 0,
             received: 0,
             gaps: 0,
@@ -116,11 +119,13 @@ impl Subscription {
             self.forget();
         }
         (self.state, self.asked) = (State::Detached, None);
+        self.crossed.clear();
     }
 
     /// The attachment is over; the next one begins anew.
     pub fn forget(&mut self) {
         (self.state, self.asked, self.serial) = (State::Detached, None, None);
+        self.crossed.clear();
         self.view.forget();
     }
 
@@ -131,7 +136,8 @@ impl Subscription {
             State::Detaching => self.forget(),
             _ => {
                 assert!(code.is_some(), "{} is detached without having asked for it, or a reason", self.name);
-                (self.state, self.asked) = (State::Detached, None);
+                self.state = State::Detached;
+                self.crossed.extend(self.asked.take().map(|asked| asked.serial));
                 self.retry_at_ms = now_ms + 1_000;
             }
         }
@@ -145,14 +151,19 @@ impl Subscription {
                 self.asked = asked;
                 return;
             }
+            (asked, _) if self.answers_crossed(asked.as_ref(), serial, resumed) => self.asked = asked,
             (Some(Asked { serial: Some(sent), .. }), _) if resumed => {
                 assert_eq!(sent, serial, "RESUMED goes on elsewhere");
                 let more = ledger.next(self.channel, position, None).is_some();
                 assert!(more || !backlog, "HAS_BACKLOG, and nothing follows");
             }
             (Some(Asked { serial: Some(sent), .. }), _) => {
-                let sent = ledger.parse(self.channel, &sent);
-                self.gap(frame, sent, position, ledger);
+                let from = ledger.parse(self.channel, &sent);
+                self.gap(frame, from, position, ledger);
+                if self.state == State::Attached || !self.crossed.is_empty() {
+                    // It may be news that nobody asked for, or another's answer: this one's is yet to come then.
+                    self.crossed.push(Some(sent));
+                }
             }
             (Some(asked), _) => self.began(&asked, position, resumed, backlog, ledger),
             (None, _) => {
@@ -163,6 +174,16 @@ impl Subscription {
         (self.state, self.cursor, self.serial) = (State::Attached, position, Some(serial.to_owned()));
         self.rewinds = self.rewind.is_some() && !resumed;
         self.view.attached(frame.flags & HAS_PRESENCE != 0);
+    }
+
+    /// Whether it goes on where an ATTACH said that was thought to be refused, and not the one that is open.
+    fn answers_crossed(&mut self, asked: Option<&Asked>, serial: &str, resumed: bool) -> bool {
+        let goes_on = |sent: &Option<String>| sent.as_deref() == Some(serial);
+        if !resumed || asked.is_some_and(|asked| goes_on(&asked.serial)) {
+            return false;
+        }
+        let answered = self.crossed.iter().position(goes_on);
+        answered.map(|last| drop(self.crossed.drain(..=last))).is_some()
     }
 
     fn began(&self, asked: &Asked, position: Position, resumed: bool, backlog: bool, ledger: &Ledger) {
@@ -181,8 +202,10 @@ impl Subscription {
         }
     }
 
-    fn gap(&mut self, frame: &Frame, from: Position, to: Position, ledger: &Ledger) {
+    fn gap(&mut self, frame: &Frame, from: Position, to: Position, ledger: &mut Ledger) {
         assert!(frame.error.is_some(), "a gap without an error");
+        let crossed = self.crossed.iter().flatten().map(|serial| ledger.parse(self.channel, serial));
+        let from = crossed.chain([from]).min().expect("one at least");
         assert!(to >= from, "a gap that goes back, from {from:?} to {to:?}");
         assert!(
             ledger.may_be_gone(self.channel, from),
@@ -228,7 +251,7 @@ impl Subscription {
         while events.len() > 0 {
             let first = &events.as_slice()[0].id;
             if self.rewinds {
-                self.cursor = ledger.before_event(self.channel, self.cursor, first);
+                self.cursor = ledger.before_event(self.channel, self.cursor, first, silent);
             }
             let expected = ledger.next(self.channel, self.cursor, silent);
             let expected = expected.unwrap_or_else(|| panic!("{} gets what is not in the log: {frame:?}", self.name));

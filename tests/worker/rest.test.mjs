@@ -191,7 +191,7 @@ test('an error says its code in body and headers, and any page may read it', asy
 });
 
 test('a browser\'s preflight is answered on every path', async () => {
-  for (const path of ['/time', '/channels/a%2Fb/messages', '/nowhere']) {
+  for (const path of ['/', '/time', '/channels/a%2Fb/messages', '/nowhere']) {
     const response = await fetch(runtime.url + path, {
       method: 'OPTIONS',
       headers: { 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization' },
@@ -199,6 +199,20 @@ test('a browser\'s preflight is answered on every path', async () => {
     assert.equal(response.status, 204, path);
     assert.match(response.headers.get('access-control-allow-headers') ?? '', /Authorization/i);
     assert.match(response.headers.get('access-control-allow-methods') ?? '', /POST/);
+  }
+});
+
+test('HEAD says what GET would, but for the body', async () => {
+  for (const path of ['/time', `/channels/head/messages?key=${demoKey}`, '/channels/head/messages', '/nowhere', '/']) {
+    const [head, get] = await Promise.all(['HEAD', 'GET'].map((method) => fetch(runtime.url + path, { method })));
+    assert.equal(head.status, get.status, path);
+    for (const name of ['content-type', 'access-control-allow-origin', 'x-ably-errorcode', 'link']) {
+      assert.equal(head.headers.get(name), get.headers.get(name), `${path}: ${name}`);
+    }
+    const body = await get.text();
+    assert.ok(body.length > 0);
+    assert.equal(await head.text(), '');
+    if (path !== '/') assert.equal(head.headers.get('content-length'), String(body.length), path);
   }
 });
 
