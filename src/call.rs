@@ -126,6 +126,8 @@ pub enum Request {
     Members(MembersQuery),
     /// How many are present. Answered by [`Response::Counts`].
     Count,
+    /// What a relay that stands here would be delivered next, for one that feeds it. Answered by [`Response::Delivery`].
+    Next(Position),
 }
 
 /// A channel's answer, by the request.
@@ -139,6 +141,7 @@ pub enum Response {
     Counts(Counts),
     /// To a [`Follow`].
     Followed,
+    Delivery(Delivery),
 }
 
 /// What a channel is told to take in, and what stays together under one place in the order.

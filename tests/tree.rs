@@ -380,6 +380,7 @@ impl World {
                 answer = Some(match call.request {
                     Request::Subscribe(relay) => channel.subscribe(store, relay).map(Response::Subscribed),
                     Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
+                    Request::Next(cursor) => channel.next(store, cursor).map(Response::Delivery),
                     other => panic!("nobody asks for this: {other:?}"),
                 });
                 Vec::new()

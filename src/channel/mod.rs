@@ -207,6 +207,12 @@ impl Channel {
         history::page(store, &self.meta, self.log.tip(), query, now_ms)
     }
 
+    /// What a relay that stands at a cursor is to be delivered next.
+    pub fn next(&mut self, store: &mut impl Store, cursor: Position) -> Answer<Delivery> {
+        self.reload(store).map_err(storage_failed)?;
+        delivery(store, &self.log, &self.meta, self.holders.count(), cursor).map_err(storage_failed)
+    }
+
     /// A relay's answer to [`Effect::Deliver`], or that it gave none.
     pub fn delivered(
         &mut self,

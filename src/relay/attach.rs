@@ -138,7 +138,6 @@ impl Relay {
     pub(super) fn subscribe_failed(&mut self, owner: &ChannelName, error: &ErrorInfo, now_ms: u64) {
         let members: Vec<_> = self.feeds.get(owner).into_iter().flat_map(|feed| feed.members.iter().cloned()).collect();
         members.iter().for_each(|(socket, name)| self.give_up(*socket, name, error, now_ms));
-        self.unplaced(owner, now_ms);
     }
 
     /// An attachment that could not be completed: the client will ask again.

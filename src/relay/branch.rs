@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 
 use super::feed::Feed;
 use super::{Effect, Pending, Relay};
-use crate::call::{Answer, Backlog, Delivered, Delivery, Follow, ReadFrom, RelayName, Request, Response, Subscribed};
+use crate::call::{Answer, Delivered, Delivery, Follow, RelayName, Request, Response, Subscribed};
 use crate::error::Code;
 use crate::feeds::{Feeding, Feeds};
 use crate::limits::{
@@ -35,7 +35,8 @@ use crate::wire::packed::Packed;
 pub struct Branch {
     feeds: Feeds,
     tail: Tail,
-    /// When to ask the channel again, which could not be reached.
+    /// When to see whether this relay is fed by now. It wakes for that even if it loses its memory: nobody else would wake
+    /// one that is not fed.
     subscribe_at_ms: Option<u64>,
 }
 
@@ -107,31 +108,35 @@ impl Relay {
         if !self.branches.contains_key(channel) {
             return;
         }
-        match self.feeds.entry(channel.clone()).or_default().position() {
-            Some(_) => self.feed_branch(channel, now_ms),
-            None => self.subscribe(channel),
+        match (self.feeds.entry(channel.clone()).or_default().position(), self.branches.get_mut(channel)) {
+            (None, Some(branch)) => {
+                branch.subscribe_at_ms = Some(now_ms + BRANCH_RETRY_MS);
+                self.subscribe(channel);
+            }
+            _ => self.feed_branch(channel, now_ms),
         }
     }
 
-    /// What was delivered here and is new, for those below. `prior` is where this relay stood.
+    /// What was delivered here, for those below; it is new from the entry `fresh` on. `prior` is where this relay stood.
     pub(super) fn extend_branch(
         &mut self,
         channel: &ChannelName,
         prior: Position,
         delivery: &Delivery,
-        fresh: &[Entry],
+        entries: &[Entry],
+        fresh: usize,
     ) {
         let Some(branch) = self.branches.get_mut(channel) else { return };
-        let mut entries = Packed::default();
-        match delivery.prior < prior {
-            true => fresh.iter().for_each(|entry| entries.append(&Packed::one(entry))),
-            false => entries = delivery.entries.clone(),
-        }
         if delivery.through <= prior {
             return;
         }
+        let mut packed = Packed::default();
+        match fresh {
+            0 => packed = delivery.entries.clone(),
+            _ => entries[fresh..].iter().for_each(|entry| packed.append(&Packed::one(entry))),
+        }
         let before = branch.tail.bytes;
-        branch.tail.append(prior, delivery.through, entries);
+        branch.tail.append(prior, delivery.through, packed);
         self.tail_bytes += branch.tail.bytes;
         self.tail_bytes -= before;
         while branch.tail.bytes > BRANCH_TAIL_MAX_BYTES
@@ -164,20 +169,16 @@ impl Relay {
             Some(Delivery { channel, series, prior: cursor, through, gap: false, entries, members: reached.members })
         };
         let feedings = feeds.pump(reached.position, now_ms, &mut next);
-        self.effects.extend(feedings.into_iter().map(deliver));
+        self.deliveries.extend(feedings.into_iter().map(deliver));
         for (relay, position) in far_behind {
-            let from = ReadFrom::After { position, series: reached.series.clone() };
-            self.call(channel, Pending::Fill(channel.clone(), relay), Request::Read(from));
+            self.call(channel, Pending::Fill(channel.clone(), relay), Request::Next(position));
         }
     }
 
-    /// A page of the log for one that is far behind. When none came, its feed's retry asks for it again.
-    pub(super) fn fill(&mut self, channel: &ChannelName, relay: &RelayName, backlog: Backlog, now_ms: u64) {
+    /// What the log has for one that is far behind. When no answer came, its feed's retry asks for it again.
+    pub(super) fn fill(&mut self, channel: &ChannelName, relay: &RelayName, delivery: Delivery, now_ms: u64) {
         let Some(branch) = self.branches.get_mut(channel) else { return };
-        let Backlog { series, lost, after, entries, through, members, .. } = backlog;
-        let gap = lost.is_some();
-        let delivery = Delivery { channel: channel.clone(), series, prior: after, through, gap, entries, members };
-        self.effects.extend(branch.feeds.send(relay, delivery, now_ms).map(deliver));
+        self.deliveries.extend(branch.feeds.send(relay, delivery, now_ms).map(deliver));
     }
 
     /// The channel said where this relay stands.
@@ -186,13 +187,6 @@ impl Relay {
             branch.subscribe_at_ms = None;
             branch.feeds.assume(position);
             self.feed_branch(channel, now_ms);
-        }
-    }
-
-    /// The channel, or the relay above, could not be reached.
-    pub(super) fn unplaced(&mut self, channel: &ChannelName, now_ms: u64) {
-        if let Some(branch) = self.branches.get_mut(channel) {
-            branch.subscribe_at_ms = Some(now_ms + BRANCH_RETRY_MS);
         }
     }
 
@@ -212,11 +206,11 @@ impl Relay {
         for channel in channels {
             let Some(branch) = self.branches.get_mut(&channel) else { continue };
             branch.feeds.tick(now_ms);
-            if branch.subscribe_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
-                branch.subscribe_at_ms = None;
-                self.subscribe(&channel);
+            branch.subscribe_at_ms = branch.subscribe_at_ms.filter(|at_ms| *at_ms > now_ms);
+            match branch.subscribe_at_ms {
+                None => self.grow(&channel, now_ms),
+                Some(_) => self.feed_branch(&channel, now_ms),
             }
-            self.feed_branch(&channel, now_ms);
         }
     }
 

@@ -53,8 +53,7 @@ impl Relay {
         let Some(feed) = self.feeds.get_mut(owner) else { return Delivered::Unsubscribed };
         feed.reach(&delivery.series, delivery.through, delivery.members);
         let (reached, witness) = (feed.position().unwrap_or(delivery.through), feed.witness.clone());
-        // First, so that those below don't wait until all sockets here are served.
-        self.extend_branch(owner, position, delivery, &entries[fresh..]);
+        self.extend_branch(owner, position, delivery, &entries, fresh);
         self.feed_branch(owner, now_ms);
         self.fan_out(owner, &delivery.series, &entries[fresh..], now_ms);
         self.note_leaves(owner, &entries[fresh..]);
@@ -65,9 +64,11 @@ impl Relay {
     }
 
     /// A delivery to a relay that doesn't know where it stands. While it asks, it takes none: the channel's answer may
-    /// place it anywhere, and whoever went live on a delivery before would miss what lies between.
+    /// place it anywhere, and whoever went live on a delivery before would miss what lies between. Nor does one that has
+    /// others to feed, and will ask.
     fn without_place(&self, delivery: &Delivery) -> Delivered {
-        if self.is_subscribing(&delivery.channel) { Delivered::NotYet } else { Delivered::Unsubscribed }
+        let asks = self.is_subscribing(&delivery.channel) || self.branches.contains_key(&delivery.channel);
+        if asks { Delivered::NotYet } else { Delivered::Unsubscribed }
     }
 
     fn fan_out(&mut self, owner: &ChannelName, series: &str, entries: &[Entry], now_ms: u64) {

@@ -82,7 +82,7 @@ enum Pending {
     Subscribe(ChannelName),
     Follow(ChannelName, Subscribed),
     Read(Read),
-    /// Of the log, for a relay below.
+    /// What the log has for a relay below.
     Fill(ChannelName, RelayName),
     Members(ChannelName),
 }
@@ -111,6 +111,8 @@ pub struct Relay {
     bounds: Bounds,
     pace: Pace,
     dirty: Vec<SocketId>,
+    /// To relays below.
+    deliveries: Vec<Effect>,
     effects: Vec<Effect>,
 }
 
@@ -138,6 +140,7 @@ impl Relay {
             bounds: Bounds::default(),
             pace: Pace::default(),
             dirty: Vec::new(),
+            deliveries: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -191,8 +194,8 @@ impl Relay {
             | (Some(Pending::Follow(channel, subscribed)), Ok(Response::Followed)) => {
                 self.subscribed(&channel, &subscribed, now_ms);
             }
-            (Some(Pending::Fill(channel, relay)), Ok(Response::Backlog(backlog))) => {
-                self.fill(&channel, &relay, backlog, now_ms);
+            (Some(Pending::Fill(channel, relay)), Ok(Response::Delivery(delivery))) => {
+                self.fill(&channel, &relay, delivery, now_ms);
             }
             (Some(Pending::Fill(..)), _) => {}
             (Some(Pending::Read(read)), Ok(Response::Backlog(backlog))) => {
@@ -274,10 +277,11 @@ impl Relay {
         }
     }
 
-    /// The effects of an input. Records come first: what a frame says is in the socket's record before it is sent, so a
-    /// relay that loses its memory in between says at worst too little again, and never the same twice.
+    /// The effects of an input. Deliveries come first, so that relays below need not wait for the sockets here. Then come
+    /// records: what a frame says is in the socket's record before it is sent, so a relay that loses its memory in between
+    /// says at worst too little again, and never the same twice.
     fn finish(&mut self) -> Vec<Effect> {
-        let mut effects: Vec<Effect> = Vec::with_capacity(self.dirty.len() + self.effects.len());
+        let mut effects = std::mem::take(&mut self.deliveries);
         for socket in std::mem::take(&mut self.dirty) {
             if let Some(record) = self.record(socket) {
                 effects.push(Effect::Save { socket, record });

@@ -33,7 +33,7 @@ const TRIES: usize = 3;
 
 /// `None` when no answer came, whatever the reason: the callee may or may not have done it.
 pub async fn call_channel(env: &Env, call: &ChannelCall) -> Option<Answer<Response>> {
-    post(env, CHANNEL, &call.to.object_name(), CALL_URL, &pinned::encode(call)).await
+    pinned::decode(&post(env, CHANNEL, &call.to.object_name(), CALL_URL, &pinned::encode(call)).await?)
 }
 
 /// A repeat is safe: a channel knows a publish that it has.
@@ -49,7 +49,8 @@ pub async fn ask_channel(env: &Env, call: &ChannelCall) -> Answer<Response> {
 pub async fn ask_app(env: &Env, call: &AppCall) -> Answer<AppResponse> {
     let tries = if call.request.may_be_repeated() { TRIES } else { 1 };
     for _ in 0..tries {
-        if let Some(answer) = post(env, APP, call.app.as_str(), CALL_URL, &pinned::encode(call)).await {
+        let answer = post(env, APP, call.app.as_str(), CALL_URL, &pinned::encode(call)).await;
+        if let Some(answer) = answer.and_then(|bytes| pinned::decode(&bytes)) {
             return answer;
         }
     }
@@ -74,7 +75,7 @@ pub async fn notify(env: &Env, relay: &RelayName, notice: &Notice) -> Option<Not
 
 async fn call_relay<T: DeserializeOwned>(env: &Env, relay: &RelayName, url: &str, body: &[u8]) -> Option<T> {
     let (class, name) = object_of(relay);
-    post(env, class, name, url, body).await
+    pinned::decode(&post(env, class, name, url, body).await?)
 }
 
 /// The class and name of an object that holds sockets.
@@ -85,7 +86,8 @@ fn object_of(relay: &RelayName) -> (&'static str, &str) {
     }
 }
 
-async fn post<T: DeserializeOwned>(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<T> {
+/// The answer's bytes, not yet decoded: what waits is the same code for all calls.
+async fn post(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<Vec<u8>> {
     let init = object([("method", "POST".into()), ("body", Uint8Array::from(body).into())]);
     read(fetch(env, class, name, &object([]), url, &init).await.ok()?).await
 }
@@ -106,15 +108,16 @@ pub async fn connect(
     if response.status() == 101 {
         return Ok(response);
     }
-    Err(read(response).await.unwrap_or_else(|| unreachable().into()))
+    let refusal = read(response).await.and_then(|bytes| pinned::decode(&bytes));
+    Err(refusal.unwrap_or_else(|| unreachable().into()))
 }
 
-async fn read<T: DeserializeOwned>(response: RawResponse) -> Option<T> {
+async fn read(response: RawResponse) -> Option<Vec<u8>> {
     if response.status() != 200 {
         return None;
     }
     let body = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
-    pinned::decode(&Uint8Array::new(&body).to_vec())
+    Some(Uint8Array::new(&body).to_vec())
 }
 
 async fn fetch(

@@ -99,7 +99,7 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     let body = request.bytes().await?;
     match request.path().as_str() {
         "/deliver" => match call::decode::<Delivery>(&body) {
-            Ok(delivery) => reply(&host::deliver(&host, &delivery)),
+            Ok(delivery) => reply(&host::deliver(&host, &delivery).await),
             Err(error) => Response::error(error.message, 400),
         },
         "/follow" => match call::decode::<Follow>(&body) {

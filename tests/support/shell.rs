@@ -220,6 +220,7 @@ impl Host {
             Request::History(query) => channel.history(store, &query, now_ms).map(Response::History),
             Request::Members(query) => channel.members(store, &query).map(Response::Members),
             Request::Count => channel.counts(store).map(Response::Counts),
+            Request::Next(cursor) => channel.next(store, cursor).map(Response::Delivery),
         };
         self.reply(waiting, Some(answer), now_ms);
     }
