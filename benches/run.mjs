@@ -2,22 +2,21 @@
  * The benchmark: every peer under the same load on this machine, in turns, several times; then a table and plots.
  *
  *     npm run bench                      100 subscribers, 100 bytes, 1, 20 and 200 messages in flight
+ *     npm run bench -- peers             beside Socket.IO, ws, Nchan and NATS, in every dimension
  *     npm run bench -- resume            2,000 clients dropped at once
  *     npm run bench -- --help
  *
  * A peer is started anew for each run, so that none inherits another's caches, history or memory.
  */
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { judge } from './lib/aims.mjs';
-import { Cell, spread } from './lib/figures.mjs';
 import { buildLoad, runLoad } from './lib/load.mjs';
 import { allPeers } from './lib/peer.mjs';
-import { barChart } from './lib/plot.mjs';
-import { fanoutTable, resumeTable, short } from './lib/tables.mjs';
+import { combinations, sideBySide } from './lib/plan.mjs';
+import { record, report } from './lib/report.mjs';
+import { caseName, short } from './lib/tables.mjs';
+import { setUpPeers } from './setup.mjs';
 
 const options = /** @type {const} */ ({
   peers: { type: 'string', default: '' },
@@ -32,62 +31,106 @@ const options = /** @type {const} */ ({
   clients: { type: 'string', default: '2000' },
   baseline: { type: 'string', default: 'plain-object' },
   out: { type: 'string', default: 'target/bench' },
+  quick: { type: 'boolean', default: false },
+  full: { type: 'boolean', default: false },
+  record: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
 });
 
-const help = `npm run bench -- [fanout|resume] [options]
-  --peers a,b        ${(await allPeers()).map(({ name }) => name).join(', ')} (all)
+const help = `npm run bench -- [fanout|peers|resume] [options]
+  --peers a,b        of ${(await allPeers()).map(({ name }) => name).join(', ')}
+  --baseline plain-object    what ratios compare with
+  --out target/bench         where results.json, the table and the plots go
+fanout, 100 subscribers beside the small objects, and resume
   --formats json,msgpack   of the peers that have formats (json)
   --subscribers 1,100      --bytes 100,2000      --in-flight 1,20,200      one run for each combination
   --publishers 1     publishing connections       --rate 0     messages/s at most, 0 for no limit
   --seconds 5        measured, after one second of warm-up
   --repeats 3        of everything, in turns
   --clients 2000     of the resume storm
-  --baseline plain-object    what ratios compare with
-  --out target/bench         where results.json, table.md and the plots go`;
+peers, all of them, along each dimension: about 11 minutes
+  --quick            about 3 minutes, each figure once
+  --full             every combination of sizes: more than an hour
+  --record           to benches/RESULTS.md and benches/results.svg as well`;
 
-/** @typedef {{ name: string, title: string, peer: import('./lib/peer.mjs').Peer, dialect: string }} Contestant */
+/**
+ * @typedef {object} Contestant
+ * @property {string} name a peer's name, and its format if it has one
+ * @property {string} title
+ * @property {import('./lib/peer.mjs').Peer} peer
+ * @property {string} dialect
+ *
+ * @typedef {import('./lib/plan.mjs').Part} Part
+ * @typedef {Omit<Part, 'contestants'> & { contestants: Contestant[], runs: import('./lib/figures.mjs').Run[] }} MeasuredPart
+ */
 
 const { values: asked, positionals: [scenario = 'fanout'] } = parseArgs({ options, allowPositionals: true });
 const numbers = (/** @type {string} */ list) => list.split(',').map(Number);
+const out = path.resolve(import.meta.dirname, '..', asked.out);
 
 if (asked.help) console.log(help);
 else process.exitCode = await bench();
 
 /** @returns {Promise<number>} the exit code: 1 when a run failed */
 async function bench() {
-  if (scenario !== 'fanout' && scenario !== 'resume') throw new Error(help);
+  if (!['fanout', 'peers', 'resume'].includes(scenario)) throw new Error(help);
   const contestants = await contestantsAsked();
-  const cases = scenario === 'resume' ? [resumeCase()] : fanoutCases();
-  const out = path.resolve(import.meta.dirname, '..', asked.out);
   fs.mkdirSync(out, { recursive: true });
   buildLoad();
+  if (contestants.some(({ peer }) => peer.installed)) setUpPeers();
 
-  /** @type {import('./lib/figures.mjs').Run[]} */
-  const runs = [];
-  for (let repeat = 0; repeat < Number(asked.repeats); repeat++) {
+  const parts = plan().map((part) => ({
+    ...part,
+    contestants: contestants.filter(({ name }) => part.contestants?.includes(name) ?? true),
+    runs: [],
+  }));
+  const planned = parts.reduce((sum, { repeats, cases, contestants }) => sum + repeats * cases.length * contestants.length, 0);
+  let done = 0;
+  for (const part of parts) {
+    await measurePart(part, (run) => progress(run, `${++done}/${planned}`));
+  }
+  const results = { scenario, asked, parts, baseline: asked.baseline };
+  report(results, out);
+  if (asked.record) record(results, import.meta.dirname);
+  return parts.some(({ runs }) => runs.some(({ failure }) => failure)) ? 1 : 0;
+}
+
+/** @returns {Part[]} */
+function plan() {
+  const [bytes, seconds, repeats] = [numbers(asked.bytes), Number(asked.seconds), Number(asked.repeats)];
+  if (scenario === 'peers') return sideBySide(asked.quick ? 'quick' : asked.full ? 'full' : 'usual');
+  if (scenario === 'resume') {
+    const storm = { subscribers: Number(asked.clients), bytes: bytes[0], inFlight: 0, rate: 0 };
+    return [{ title: 'Resume', cases: [storm], seconds, repeats }];
+  }
+  const sizes = { subscribers: numbers(asked.subscribers), bytes, inFlight: numbers(asked['in-flight']), rate: Number(asked.rate) };
+  return [{ title: 'Fan-out', cases: combinations(sizes), seconds, repeats }];
+}
+
+/** @param {MeasuredPart} part @param {(run: import('./lib/figures.mjs').Run) => void} told */
+async function measurePart({ cases, contestants, seconds, repeats, runs }, told) {
+  for (let repeat = 0; repeat < repeats; repeat++) {
     for (const of of cases) {
       // Each repeat starts with another peer: none always runs on a machine that the same other has just heated.
       const turn = repeat % contestants.length;
       for (const contestant of [...contestants.slice(turn), ...contestants.slice(0, turn)]) {
-        const run = await measure(contestant, of, path.join(out, 'state'));
-        runs.push({ repeat, case: of, contestant: contestant.name, ...run });
-        progress(runs, Number(asked.repeats) * cases.length * contestants.length);
+        const run = { repeat, case: of, contestant: contestant.name, ...await measure(contestant, of, seconds) };
+        runs.push(run);
+        told(run);
       }
     }
   }
-  report(out, runs, cases, contestants);
-  return runs.some(({ failure }) => failure) ? 1 : 0;
 }
 
 /** Peers as asked, once for each format that they have and that was asked for. */
 async function contestantsAsked() {
   const all = await allPeers();
-  const names = asked.peers ? asked.peers.split(',') : all.map(({ name }) => name);
+  const unasked = all.filter(({ installed }) => scenario === 'peers' || !installed);
+  const names = asked.peers ? asked.peers.split(',') : unasked.map(({ name }) => name);
   const unknown = names.find((name) => !all.some((peer) => peer.name === name));
   if (unknown) throw new Error(`no peer ${unknown}\n${help}`);
-  const formats = ['any', ...asked.formats.split(',')];
-  return all.filter((peer) => names.includes(peer.name) && (scenario === 'fanout' || peer.resumes)).flatMap((peer) => (
+  const formats = ['any', ...scenario === 'peers' ? ['json', 'msgpack'] : asked.formats.split(',')];
+  return all.filter((peer) => names.includes(peer.name) && (scenario !== 'resume' || peer.resumes)).flatMap((peer) => (
     formats.filter((format) => peer.dialects[format]).map((format) => contestant(peer, format))));
 }
 
@@ -102,32 +145,22 @@ function contestant(peer, format) {
   return { name: format === 'any' ? peer.name : `${peer.name}:${format}`, title, peer, dialect: peer.dialects[format] };
 }
 
-function fanoutCases() {
-  return numbers(asked.subscribers).flatMap((subscribers) => numbers(asked.bytes).flatMap((bytes) => (
-    numbers(asked['in-flight']).map((inFlight) => ({ subscribers, bytes, inFlight })))));
-}
-
-function resumeCase() {
-  return { subscribers: Number(asked.clients), bytes: numbers(asked.bytes)[0], inFlight: 0 };
-}
-
 /**
  * @param {Contestant} contestant
  * @param {import('./lib/figures.mjs').Case} of
- * @param {string} directory
+ * @param {number} seconds
  * @returns {Promise<{ report?: any, failure?: string }>}
  */
-async function measure({ peer, dialect }, { subscribers, bytes, inFlight }, directory) {
-  const load = scenario === 'resume'
-    ? ['--clients', `${subscribers}`, '--bytes', `${bytes}`]
-    : ['--subscribers', `${subscribers}`, '--bytes', `${bytes}`, '--in-flight', `${inFlight}`, '--seconds', asked.seconds,
-      '--publishers', asked.publishers, '--rate', asked.rate];
+async function measure({ peer, dialect }, of, seconds) {
+  const load = scenario === 'resume' ? ['--clients', `${of.subscribers}`, '--bytes', `${of.bytes}`] : fanoutLoad(of, seconds);
+  const directory = path.join(out, 'state');
   fs.rmSync(directory, { recursive: true, force: true });
   fs.mkdirSync(directory, { recursive: true });
   let server;
   try {
     server = await peer.start(directory);
-    return { report: await runLoad(scenario, server, dialect, [...load, ...peer.loadArguments ?? []], Number(asked.seconds)) };
+    return { report: await runLoad(scenario === 'resume' ? 'resume' : 'fanout', server, dialect,
+      [...load, ...peer.loadArguments ?? []], seconds) };
   } catch (error) {
     return { failure: error instanceof Error ? error.message : String(error) };
   } finally {
@@ -136,80 +169,17 @@ async function measure({ peer, dialect }, { subscribers, bytes, inFlight }, dire
   }
 }
 
-/** @param {import('./lib/figures.mjs').Run[]} runs @param {number} planned */
-function progress(runs, planned) {
-  const { contestant, case: { subscribers, bytes, inFlight }, report, failure } = runs[runs.length - 1];
+/** @param {import('./lib/figures.mjs').Case} of @param {number} seconds */
+function fanoutLoad({ subscribers, bytes, inFlight, rate }, seconds) {
+  // Few messages: then everyone's time counts, not one in ten's.
+  const sampled = rate > 0 ? ['--sampled', `${subscribers}`] : [];
+  return ['--subscribers', `${subscribers}`, '--bytes', `${bytes}`, '--in-flight', `${inFlight}`, '--rate', `${rate}`,
+    '--publishers', asked.publishers, '--seconds', `${seconds}`, ...sampled];
+}
+
+/** @param {import('./lib/figures.mjs').Run} run @param {string} place */
+function progress({ contestant, case: of, report, failure }, place) {
   const outcome = report?.deliveries_per_second ? `${short(report.deliveries_per_second)} deliveries/s`
     : report ? `all whole in ${short(report.all_whole_seconds)} s` : `FAILED: ${failure}`;
-  const load = `${subscribers} × ${bytes} B${inFlight ? `, ${inFlight} in flight` : ''}`;
-  console.error(`${runs.length}/${planned}  ${contestant}  ${load}: ${outcome}`);
-}
-
-/**
- * @param {string} out
- * @param {import('./lib/figures.mjs').Run[]} runs
- * @param {import('./lib/figures.mjs').Case[]} cases
- * @param {Contestant[]} contestants
- */
-function report(out, runs, cases, contestants) {
-  const table = scenario === 'resume'
-    ? resumeTable(runs, cases[0], contestants) : fanoutTable(runs, cases, contestants, asked.baseline);
-  const { machine, versions } = surroundings(out);
-  const fanout = `${asked.publishers} publishing${Number(asked.rate) > 0 ? `, at most ${asked.rate} messages/s` : ''}; `
-    + `× is against ${asked.baseline}, run by run. `;
-  const said = `${machine}; ${versions}. Medians of ${asked.repeats} runs (lowest–highest). `
-    + `${scenario === 'fanout' ? fanout : ''}A generator near 1.0 cores was itself the limit.`;
-  const text = [table, said, ...scenario === 'fanout' ? judge(runs, contestants).map((line) => `- ${line}`) : []].join('\n\n');
-  console.log(`\n${text}`);
-  write(out, 'table.md', `${text}\n`);
-  write(out, 'results.json', `${JSON.stringify({ asked, machine, versions, runs }, null, 1)}\n`);
-  if (scenario === 'fanout' && runs.some(({ report }) => report)) plots(out, runs, cases, contestants);
-}
-
-/**
- * @param {string} out
- * @param {import('./lib/figures.mjs').Run[]} runs
- * @param {import('./lib/figures.mjs').Case[]} cases
- * @param {Contestant[]} contestants
- */
-function plots(out, runs, cases, contestants) {
-  const groups = cases.map(({ subscribers, bytes, inFlight }) => [
-    `${subscribers} × ${bytes} B`, `${inFlight} in flight`]);
-  const series = contestants.map(({ title }) => title);
-  const chart = (/** @type {string} */ title, /** @type {string} */ figure) => barChart(title, groups, series,
-    (group, index) => new Cell(runs, cases[group], contestants[index].name).spread(figure), short);
-  write(out, 'deliveries.svg', chart('Deliveries per second (more is better)', 'deliveries_per_second'));
-  write(out, 'latency.svg', chart('Publish to delivery, median in ms (less is better)', 'latency.p50_ms'));
-}
-
-/** @param {string} out @param {string} file @param {string} content */
-function write(out, file, content) {
-  fs.writeFileSync(path.join(out, `${scenario === 'resume' ? 'resume-' : ''}${file}`), content);
-}
-
-/** What a figure means nothing without. @param {string} out */
-function surroundings(out) {
-  const cpus = os.cpus();
-  const commit = execFileSync('git', ['describe', '--always', '--dirty'], { cwd: import.meta.dirname, encoding: 'utf8' }).trim();
-  const runtime = JSON.parse(fs.readFileSync(new URL(import.meta.resolve('workerd/package.json')), 'utf8')).version;
-  return {
-    machine: `${cpus.length} × ${cpus[0].model.trim()}, ${os.type()} ${os.release()}, `
-      + `a 4 KB write durable in ${short(commitMilliseconds(out))} ms`,
-    versions: `Courtside ${commit}, workerd ${runtime}, Node ${process.version}`,
-  };
-}
-
-/** What durability costs here at least: disks differ a hundredfold. @param {string} out */
-function commitMilliseconds(out) {
-  const probe = path.join(out, 'probe');
-  const file = fs.openSync(probe, 'w');
-  const took = Array.from({ length: 50 }, () => {
-    const start = performance.now();
-    fs.writeSync(file, Buffer.alloc(4096));
-    fs.fdatasyncSync(file);
-    return performance.now() - start;
-  });
-  fs.closeSync(file);
-  fs.rmSync(probe);
-  return spread(took)?.middle ?? NaN;
+  console.error(`${place}  ${contestant}  ${caseName(of)}: ${outcome}`);
 }

@@ -57,6 +57,11 @@ pub const ROW_MAX_BYTES: usize = 512 * 1024;
 /// Bytes of recent entries that a channel keeps in memory, so that feeding relays reads no rows.
 pub const TAIL_MAX_BYTES: usize = 512 * 1024;
 
+/// Publishes in one call that make the next wait for more, and for how long: about as long as it takes to send a frame to
+/// 100 readers. With many in flight it makes frames half again as full; a reader can't tell.
+pub const BUSY_PUBLISHES: usize = 16;
+pub const BUSY_PAUSE_MS: u64 = 2;
+
 /// Bytes of publishes that wait for one commit. At 64 KiB a publish this is 64 of them, at 100 bytes thousands.
 pub const COMMIT_MAX_BYTES: usize = 4 * 1024 * 1024;
 

@@ -1,40 +1,46 @@
 /** What Courtside aims for against its peers, judged by the same run. An aim whose peers didn't run isn't told. */
 import { Cell } from './figures.mjs';
-import { cellWithSpread } from './tables.mjs';
+import { paced } from './plan.mjs';
+import { caseName, cellWithSpread } from './tables.mjs';
 
 /**
  * @typedef {object} Aim
  * @property {string} figure a path in the generator's report
  * @property {string} name what it is called
  * @property {string} against a contestant
- * @property {number} inFlight where it holds
+ * @property {import('./figures.mjs').Case} of where it holds
  * @property {number} [atLeast] the ratio aimed for
  * @property {number} [atMost]
  */
 
-/** For 100 subscribers and 100 bytes. @type {Aim[]} */
+const hundred = (/** @type {number} */ inFlight) => ({ subscribers: 100, bytes: 100, inFlight, rate: 0 });
+
+/** @type {Aim[]} */
 const aims = [
-  { figure: 'deliveries_per_second', name: 'deliveries/s', against: 'plain-object', inFlight: 200, atLeast: 15 },
-  { figure: 'latency.p50_ms', name: 'p50', against: 'plain-object', inFlight: 1, atMost: 3 },
-  { figure: 'latency.p50_ms', name: 'p50', against: 'storing-object', inFlight: 1, atMost: 1.5 },
-  { figure: 'server_cpu_us_per_frame', name: 'CPU per frame', against: 'plain-object', inFlight: 1, atMost: 1.1 },
+  { figure: 'deliveries_per_second', name: 'deliveries/s', against: 'plain-object', of: hundred(200), atLeast: 20 },
+  { figure: 'deliveries_per_second', name: 'deliveries/s', against: 'nchan', of: hundred(200), atLeast: 3 },
+  { figure: 'deliveries_per_second', name: 'deliveries/s', against: 'socket.io', of: hundred(200), atLeast: 12 },
+  { figure: 'latency.p50_ms', name: 'p50', against: 'plain-object', of: hundred(1), atMost: 3 },
+  { figure: 'latency.p50_ms', name: 'p50', against: 'storing-object', of: hundred(1), atMost: 1.5 },
+  { figure: 'server_cpu_us_per_frame', name: 'CPU per frame', against: 'plain-object', of: hundred(1), atMost: 1.1 },
+  { figure: 'latency.p99_ms', name: 'p99', against: 'plain-object', of: paced, atMost: 2 },
 ];
 
 /**
  * One line for each aim and each way to run Courtside.
- * @param {import('./figures.mjs').Run[]} runs
- * @param {{ name: string, title: string, peer: import('./peer.mjs').Peer }[]} contestants
+ * @param {import('../run.mjs').MeasuredPart[]} parts
  * @returns {string[]}
  */
-export function judge(runs, contestants) {
-  const ours = contestants.filter(({ peer }) => peer.name.startsWith('courtside'));
-  return aims.flatMap((aim) => ours.flatMap(({ name, title }) => {
-    const of = { subscribers: 100, bytes: 100, inFlight: aim.inFlight };
-    const ratio = new Cell(runs, of, name).ratio(aim.figure, new Cell(runs, of, aim.against));
+export function judge(parts) {
+  const runs = parts.flatMap((part) => part.runs);
+  const ours = [...new Map(parts.flatMap(({ contestants }) => contestants).map((each) => [each.name, each])).values()]
+    .filter(({ peer }) => peer.name.startsWith('courtside'));
+  return aims.flatMap(({ figure, name: what, against, of, atLeast, atMost }) => ours.flatMap(({ name, title }) => {
+    const ratio = new Cell(runs, of, name).ratio(figure, new Cell(runs, of, against));
     if (!ratio) return [];
-    const met = aim.atLeast === undefined ? ratio.middle <= (aim.atMost ?? Infinity) : ratio.middle >= aim.atLeast;
-    const bound = aim.atLeast === undefined ? `at most ${aim.atMost}` : `at least ${aim.atLeast}`;
-    return [`${met ? 'met  ' : 'SHORT'} ${title}: ${aim.name} at ${aim.inFlight} in flight is `
-      + `${cellWithSpread(ratio, (value) => value.toFixed(2))} × ${aim.against}, aim ${bound}`];
+    const met = atLeast === undefined ? ratio.middle <= (atMost ?? Infinity) : ratio.middle >= atLeast;
+    const bound = atLeast === undefined ? `at most ${atMost}` : `at least ${atLeast}`;
+    return [`${met ? 'met  ' : 'SHORT'} ${title}: ${what} at ${caseName(of)} is `
+      + `${cellWithSpread(ratio, (value) => value.toFixed(2))} × ${against}, aim ${bound}`];
   }));
 }

@@ -12,16 +12,25 @@ const apps = {
   apps: [{ id: 'demo', keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }], namespaces: [] }],
 };
 
-/** @type {import('./peer.mjs').Peer['start']} */
-export async function startCourtside(directory) {
+/** What wrangler.toml says. Reading it takes longer than a start, so one start does it for all. @type {any} */
+let settings;
+
+/**
+ * @param {string} directory
+ * @param {string[]} [inFront] files that stand before the built worker, the entry first
+ * @returns {Promise<import('./peer.mjs').Server>}
+ */
+export async function startCourtside(directory, inFront = []) {
   if (!fs.existsSync(path.join(build, 'index.js'))) throw new Error('build/index.js is missing: build the worker first');
-  const { workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml'));
+  settings ??= unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml')).workerOptions;
   return startWorkerd(directory, {
-    ...workerOptions,
+    ...settings,
     // The demo page's files: locally a worker of the tool's own would stand before ours to serve them, on every socket.
     assets: undefined,
     modulesRoot: build,
     modules: [
+      ...inFront.map((file) => ({ type: /** @type {const} */ ('ESModule'), path: path.join(build, path.basename(file)),
+        contents: fs.readFileSync(file, 'utf8') })),
       { type: 'ESModule', path: path.join(build, 'index.js') },
       { type: 'CompiledWasm', path: path.join(build, 'index_bg.wasm') },
     ],

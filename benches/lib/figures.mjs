@@ -2,7 +2,7 @@
  * From runs to figures. A figure is the median of its repeats; a ratio is taken within each repeat, where both sides ran
  * minutes apart at most, and then its median and spread are told.
  *
- * @typedef {{ subscribers: number, bytes: number, inFlight: number }} Case
+ * @typedef {{ subscribers: number, bytes: number, inFlight: number, rate: number }} Case  `rate` in messages/s, 0 for no limit
  * @typedef {{ repeat: number, case: Case, contestant: string, report?: any, failure?: string }} Run
  * @typedef {{ middle: number, low: number, high: number }} Spread
  */
@@ -54,6 +54,6 @@ function valueOf(run, figure) {
 }
 
 /** @param {Case} one @param {Case} other */
-export function sameCase(one, other) {
-  return one.subscribers === other.subscribers && one.bytes === other.bytes && one.inFlight === other.inFlight;
+function sameCase(one, other) {
+  return one.subscribers === other.subscribers && one.bytes === other.bytes && one.inFlight === other.inFlight && one.rate === other.rate;
 }

@@ -15,6 +15,17 @@ export function short(value) {
   return value === 0 ? '0' : value.toPrecision(value < 10 ? 2 : 3);
 }
 
+/** @param {Case} of @returns {string[]} in two lines, as under a bar */
+export function caseLines({ subscribers, bytes, inFlight, rate }) {
+  const load = rate > 0 ? [`${rate} message/s`] : inFlight > 0 ? [`${inFlight} in flight`] : [];
+  return [`${subscribers} × ${bytes} B`, ...load];
+}
+
+/** @param {Case} of */
+export function caseName(of) {
+  return caseLines(of).join(', ');
+}
+
 /** @param {Spread | undefined} spread @param {(value: number) => string} [show] */
 function cell(spread, show = short) {
   return spread ? show(spread.middle) : '–';
@@ -36,7 +47,7 @@ export function markdown(head, rows) {
   return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
-const columns = ['subscribers', 'bytes', 'in flight', 'peer', 'deliveries/s', '×', 'p50 ms', '×', 'p99 ms', 'p99.9 ms',
+const columns = ['case', 'peer', 'deliveries/s', '×', 'p50 ms', '×', 'p99 ms', 'p99.9 ms',
   'messages/frame', 'CPU µs/delivery', 'CPU µs/frame', 'KB/subscriber', 'connects/s', 'server cores', 'generator cores', 'other cores'];
 
 /**
@@ -51,7 +62,7 @@ export function fanoutTable(runs, cases, contestants, baseline) {
     const base = new Cell(runs, of, baseline);
     const figure = (/** @type {string} */ path, show = short) => cell(measured.spread(path), show);
     return [
-      String(of.subscribers), String(of.bytes), String(of.inFlight), title + failures(measured),
+      caseName(of), title + failures(measured),
       cellWithSpread(measured.spread('deliveries_per_second')),
       cellWithSpread(measured.ratio('deliveries_per_second', base)),
       cellWithSpread(measured.spread('latency.p50_ms')),

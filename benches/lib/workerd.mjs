@@ -1,6 +1,6 @@
 /** Starts a worker on the runtime itself, as miniflare sets it up. */
-import fs from 'node:fs';
 import { Log, LogLevel, Miniflare, convertV4MiniflareOptions } from 'miniflare';
+import { children, command } from './processes.mjs';
 
 /** As in wrangler.toml, so that all peers run on the same runtime. */
 const compatibilityDate = '2026-08-03';
@@ -32,17 +32,7 @@ export async function startWorkerd(directory, worker) {
   return { url: url.href, pids, stop: () => miniflare.dispose() };
 }
 
-/** The runtimes that this process has started; none where there is no `/proc`. */
+/** The runtimes that this process has started. */
 function runtimes() {
-  const children = read(`/proc/${process.pid}/task/${process.pid}/children`).trim().split(' ').filter(Boolean);
-  return children.filter((pid) => read(`/proc/${pid}/comm`).trim() === 'workerd').map(Number);
-}
-
-/** @param {string} file */
-function read(file) {
-  try {
-    return fs.readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  }
+  return children(process.pid).filter((pid) => command(pid) === 'workerd');
 }

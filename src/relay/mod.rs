@@ -215,13 +215,25 @@ impl Relay {
     /// Does what is due: heartbeats, token renewals and expiries, repeated calls.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
         self.tick_sessions(now_ms);
+        self.collected(now_ms)
+    }
+
+    /// Sends the calls that are due, whatever they waited for.
+    pub fn collected(&mut self, now_ms: u64) -> Vec<Effect> {
         let due = |(name, publisher): (&ChannelName, &Publisher)| {
-            publisher.due_ms().filter(|due| *due <= now_ms).map(|_| name.clone())
+            let due_ms = publisher.due_ms().or(publisher.collects_until_ms());
+            due_ms.filter(|due| *due <= now_ms).map(|_| name.clone())
         };
         let channels: Vec<ChannelName> = self.publishers.iter().filter_map(due).collect();
         channels.into_iter().for_each(|channel| self.send_publishes(&channel, now_ms));
         self.tick_branches(now_ms);
         self.finish()
+    }
+
+    /// When [`Relay::collected`] is next needed. Too soon for an alarm, which is stored: what would be sent is in memory
+    /// only, and so may this be.
+    pub fn collects_until_ms(&self) -> Option<u64> {
+        self.publishers.values().filter_map(Publisher::collects_until_ms).min()
     }
 
     /// When [`Relay::tick`] is next needed.

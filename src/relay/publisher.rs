@@ -1,5 +1,8 @@
 //! What a relay's connections publish on one channel: one call at a time, the rest merged into the next.
 //!
+//! After a call that carried many, the next waits a moment for company: what a message costs is its share of a call, of a
+//! row, and of a frame to every reader, and more are on their way.
+//!
 //! One at a time keeps every connection's order even when a call fails and is sent again; the channel knows the repeat.
 
 use std::collections::VecDeque;
@@ -7,7 +10,7 @@ use std::collections::VecDeque;
 use super::SocketId;
 use crate::call::Publish;
 use crate::channel::Ticket;
-use crate::limits::PUBLISH_CALL_MAX_BYTES;
+use crate::limits::{BUSY_PAUSE_MS, BUSY_PUBLISHES, PUBLISH_CALL_MAX_BYTES};
 
 /// The first pause after a call failed; doubled each time.
 const RETRY_FIRST_MS: u64 = 50;
@@ -38,7 +41,12 @@ enum State {
     #[default]
     Idle,
     InFlight(Ticket),
+    /// Before the failed call is sent again.
     Waiting {
+        until_ms: u64,
+    },
+    /// Before the next call.
+    Collecting {
         until_ms: u64,
     },
 }
@@ -49,16 +57,16 @@ impl Publisher {
     }
 
     pub fn is_done(&self) -> bool {
-        self.queue.is_empty() && self.in_flight.is_empty()
+        self.queue.is_empty() && self.in_flight.is_empty() && self.state == State::Idle
     }
 
     /// The publishes of the next call, if one may be sent now: those of a failed call again, or what waits.
     pub fn next(&mut self, ticket: Ticket, now_ms: u64) -> Option<Vec<Publish>> {
         match self.state {
             State::InFlight(_) => return None,
-            State::Waiting { until_ms } if until_ms > now_ms => return None,
+            State::Waiting { until_ms } | State::Collecting { until_ms } if until_ms > now_ms => return None,
             State::Waiting { .. } => {}
-            State::Idle => self.take(now_ms),
+            State::Collecting { .. } | State::Idle => self.take(now_ms),
         }
         if self.in_flight.is_empty() {
             self.state = State::Idle;
@@ -81,11 +89,12 @@ impl Publisher {
     }
 
     /// The call was answered: its items, to be told.
-    pub fn answered(&mut self, ticket: Ticket) -> Vec<Item> {
+    pub fn answered(&mut self, ticket: Ticket, now_ms: u64) -> Vec<Item> {
         if self.state != State::InFlight(ticket) {
             return Vec::new();
         }
-        self.state = State::Idle;
+        let is_busy = self.in_flight.len() >= BUSY_PUBLISHES;
+        self.state = if is_busy { State::Collecting { until_ms: now_ms + BUSY_PAUSE_MS } } else { State::Idle };
         self.failures = 0;
         std::mem::take(&mut self.in_flight)
     }
@@ -97,7 +106,7 @@ impl Publisher {
             return Vec::new();
         }
         if now_ms >= self.first_sent_ms + try_ms {
-            return self.answered(ticket);
+            return self.answered(ticket, now_ms);
         }
         let pause = (RETRY_FIRST_MS << self.failures.min(16)).min(RETRY_MAX_MS);
         self.failures += 1;
@@ -105,10 +114,73 @@ impl Publisher {
         Vec::new()
     }
 
+    /// When a failed call is to be sent again.
     pub fn due_ms(&self) -> Option<u64> {
         match self.state {
             State::Waiting { until_ms } => Some(until_ms),
-            State::Idle | State::InFlight(_) => None,
+            _ => None,
         }
+    }
+
+    /// When the next call is to be sent.
+    pub fn collects_until_ms(&self) -> Option<u64> {
+        match self.state {
+            State::Collecting { until_ms } => Some(until_ms),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::{PublishKey, Submission};
+
+    fn publishers(publisher: &mut Publisher, count: usize) {
+        for msg_serial in 0..count as u64 {
+            let content = Submission::Messages(Vec::new());
+            let publish = Publish { key: PublishKey::Serial(msg_serial), connection_id: None, content };
+            let item = Item {
+                socket: SocketId(1),
+                connection_id: "c".into(),
+                msg_serial: Some(msg_serial),
+                publish,
+                bytes: 1,
+            };
+            publisher.push(item);
+        }
+    }
+
+    fn sent(publisher: &mut Publisher, ticket: u64, now_ms: u64) -> Option<usize> {
+        publisher.next(Ticket(ticket), now_ms).map(|publishes| publishes.len())
+    }
+
+    #[test]
+    fn a_busy_channel_collects_before_the_next_call_and_a_quiet_one_does_not() {
+        let mut publisher = Publisher::default();
+        publishers(&mut publisher, BUSY_PUBLISHES);
+        assert_eq!(sent(&mut publisher, 1, 100), Some(BUSY_PUBLISHES));
+        publishers(&mut publisher, 2);
+        assert_eq!(publisher.answered(Ticket(1), 110).len(), BUSY_PUBLISHES);
+        assert_eq!(publisher.collects_until_ms(), Some(110 + BUSY_PAUSE_MS));
+        assert_eq!(sent(&mut publisher, 2, 110), None);
+        publishers(&mut publisher, 1);
+        assert_eq!(sent(&mut publisher, 3, 110 + BUSY_PAUSE_MS), Some(3));
+        publisher.answered(Ticket(3), 120);
+        assert_eq!(publisher.collects_until_ms(), None);
+        publishers(&mut publisher, 1);
+        assert_eq!(sent(&mut publisher, 4, 120), Some(1));
+    }
+
+    /// Else a channel that falls quiet after a crowd would keep its publisher for good.
+    #[test]
+    fn who_collects_in_vain_is_done() {
+        let mut publisher = Publisher::default();
+        publishers(&mut publisher, BUSY_PUBLISHES);
+        sent(&mut publisher, 1, 100);
+        publisher.answered(Ticket(1), 110);
+        assert!(!publisher.is_done());
+        assert_eq!(sent(&mut publisher, 2, 110 + BUSY_PAUSE_MS), None);
+        assert!(publisher.is_done());
     }
 }

@@ -75,7 +75,7 @@ impl Relay {
         let Some(publisher) = self.publishers.get_mut(&channel) else { return };
         match answer {
             Ok(Response::Published(published)) => {
-                let items = publisher.answered(ticket);
+                let items = publisher.answered(ticket, now_ms);
                 self.acknowledge(items, published, now_ms);
             }
             other => {

@@ -20,7 +20,7 @@ use crate::call::{self, Answer, AppCall, AppResponse};
 use crate::error::{Code, ErrorInfo};
 
 /// One app: what of it changes while the server runs.
-#[durable_object]
+#[durable_object(alarm)]
 pub struct App {
     id: String,
 }

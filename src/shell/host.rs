@@ -78,6 +78,7 @@ pub struct Host {
     /// The relays that it fed are known again. Before, it can't say whether anybody listens.
     leads: bool,
     commit_scheduled: bool,
+    collecting: bool,
     pub(super) alarm: Alarm,
     work: VecDeque<Work>,
 }
@@ -110,6 +111,7 @@ impl Host {
             awake: false,
             leads: class == Class::Channel,
             commit_scheduled: false,
+            collecting: false,
             alarm: Alarm::Unknown,
             work: VecDeque::new(),
         }
@@ -464,6 +466,7 @@ pub(super) fn drive(host: &HostRef) {
         }
     }
     schedule_commit(host);
+    schedule_collected(host);
     keep_alarm(host);
 }
 
@@ -563,6 +566,31 @@ fn schedule_commit(host: &HostRef) {
     spawn_local(async move {
         Delay::from(Duration::ZERO).await;
         commit(&host);
+        drive(&host);
+    });
+}
+
+/// For the moment that a relay collects publishes, there is a timer; see [`Relay::collects_until_ms`].
+fn schedule_collected(host: &HostRef) {
+    let pause = {
+        let host = &mut *host.borrow_mut();
+        let Some(until_ms) = host.relay.as_ref().and_then(Relay::collects_until_ms) else { return };
+        if std::mem::replace(&mut host.collecting, true) {
+            return;
+        }
+        Duration::from_millis(until_ms.saturating_sub(now_ms()))
+    };
+    let host = host.clone();
+    spawn_local(async move {
+        Delay::from(pause).await;
+        {
+            let host = &mut *host.borrow_mut();
+            host.collecting = false;
+            if let Some(relay) = &mut host.relay {
+                let effects = relay.collected(now_ms());
+                host.relay_effects(effects);
+            }
+        }
         drive(&host);
     });
 }

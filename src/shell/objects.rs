@@ -1,10 +1,8 @@
 //! The classes of channels and relays, as the runtime calls them. Each event goes to the object's [`host`].
 
-use wasm_bindgen::{JsCast, JsValue};
-use worker::{
-    DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
-    durable_object,
-};
+use js_sys::Uint8Array;
+use wasm_bindgen::prelude::*;
+use worker::{DurableObject, Env, Request, Response, Result, State, WebSocketPair, durable_object};
 
 use super::host::{self, Class};
 use super::platform::{ObjectState, Socket};
@@ -16,13 +14,13 @@ use crate::pinned;
 use crate::wire::Format;
 
 /// One channel: its order and log, and the sockets that named it when they connected.
-#[durable_object]
+#[durable_object(alarm)]
 pub struct Channel {
     id: String,
 }
 
 /// A shard of an app's connections.
-#[durable_object]
+#[durable_object(alarm)]
 pub struct Relay {
     id: String,
 }
@@ -40,40 +38,36 @@ macro_rules! object {
                 fetch(&self.id, request).await
             }
 
-            async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
-                let (host, socket) = (host::find(&self.id), plain(&socket));
-                match message {
-                    WebSocketIncomingMessage::String(text) => {
-                        host::message(&host, &socket, text.as_bytes(), Format::Json)
-                    }
-                    WebSocketIncomingMessage::Binary(bytes) => host::message(&host, &socket, &bytes, Format::Msgpack),
-                }
-                Ok(())
-            }
-
-            async fn websocket_close(
-                &self,
-                socket: WebSocket,
-                _code: usize,
-                _reason: String,
-                _clean: bool,
-            ) -> Result<()> {
-                let socket = plain(&socket);
-                host::closed(&host::find(&self.id), &socket);
-                // The runtime leaves the answer to us; without one the client waits. It fails when we closed first.
-                let _ = socket.close(1000, "");
-                Ok(())
-            }
-
-            async fn websocket_error(&self, socket: WebSocket, _error: worker::Error) -> Result<()> {
-                host::closed(&host::find(&self.id), &plain(&socket));
-                Ok(())
-            }
-
             async fn alarm(&self) -> Result<Response> {
                 let rung = host::alarm(&host::find(&self.id));
                 rung.map_err(|error| worker::Error::RustError(error.0))?;
                 Response::empty()
+            }
+        }
+
+        /// Not by the `worker` crate's macro: it makes a promise and a task of every frame, though no frame waits for
+        /// anything.
+        #[wasm_bindgen]
+        impl $name {
+            #[wasm_bindgen(js_name = webSocketMessage)]
+            pub fn message(&self, socket: &Socket, message: &JsValue) {
+                let host = host::find(&self.id);
+                match message.as_string() {
+                    Some(text) => host::message(&host, socket, text.as_bytes(), Format::Json),
+                    None => host::message(&host, socket, &Uint8Array::new(message).to_vec(), Format::Msgpack),
+                }
+            }
+
+            #[wasm_bindgen(js_name = webSocketClose)]
+            pub fn closed(&self, socket: &Socket) {
+                host::closed(&host::find(&self.id), socket);
+                // The runtime leaves the answer to us; without one the client waits. It fails when we closed first.
+                let _ = socket.close(1000, "");
+            }
+
+            #[wasm_bindgen(js_name = webSocketError)]
+            pub fn failed(&self, socket: &Socket) {
+                host::closed(&host::find(&self.id), socket);
             }
         }
     };
@@ -82,16 +76,13 @@ macro_rules! object {
 object!(Channel);
 object!(Relay);
 
-fn plain(socket: &WebSocket) -> Socket {
-    JsValue::from(socket.as_ref()).unchecked_into()
-}
-
 async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     let host = host::find(id);
     if let Some(handover) = Handover::read(request.headers())? {
         let pair = WebSocketPair::new()?;
         let Handover { opening, shard, channel } = handover;
-        return match host::open(&host, plain(&pair.server), opening, shard, channel).await {
+        let socket = JsValue::from(pair.server.as_ref()).unchecked_into();
+        return match host::open(&host, socket, opening, shard, channel).await {
             Ok(()) => Response::from_websocket(pair.client),
             Err(refusal) => reply(&refusal),
         };

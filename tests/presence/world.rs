@@ -178,8 +178,8 @@ impl World {
     }
 
     fn due_ms(&self) -> Option<u64> {
-        let relays = self.relays.iter().filter_map(Relay::deadline);
-        relays.chain(self.channel.as_ref().and_then(Channel::deadline)).min()
+        let relays = self.relays.iter().flat_map(|relay| [relay.deadline(), relay.collects_until_ms()]);
+        relays.flatten().chain(self.channel.as_ref().and_then(Channel::deadline)).min()
     }
 
     /// The channel loses its memory; its alarm wakes it.

@@ -264,9 +264,11 @@ impl Host {
         self.channel_input(|channel, disk| channel.delivered(disk, relay, attempt, answer, now_ms));
     }
 
-    /// Never moves an alarm back: what asked for it may be what the memory has lost.
+    /// Never moves an alarm back: what asked for it may be what the memory has lost. The timer of a relay that collects
+    /// publishes is an alarm here.
     pub(super) fn keep_alarm(&mut self) {
-        let relay = self.relay.as_ref().and_then(Relay::deadline);
+        let due = |relay: &Relay| [relay.deadline(), relay.collects_until_ms()].into_iter().flatten().min();
+        let relay = self.relay.as_ref().and_then(due);
         let channel = self.channel.as_ref().and_then(Channel::deadline);
         let Some(deadline_ms) = [relay, channel].into_iter().flatten().min() else { return };
         if self.disk.alarm_ms().is_none_or(|alarm_ms| alarm_ms > deadline_ms) {

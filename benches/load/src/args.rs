@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::time::Duration;
+
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::payload::STAMP_BYTES;
@@ -25,7 +27,7 @@ pub struct Target {
     /// Base address, for example ws://127.0.0.1:8787/
     #[arg(long)]
     pub url: String,
-    /// ably-json, ably-msgpack or plain
+    /// ably-json, ably-msgpack, plain, socket.io, nchan or nats
     #[arg(long)]
     pub dialect: String,
     /// The channel; letters, digits, '-' and '_'
@@ -61,16 +63,16 @@ pub struct Fanout {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub in_flight: u32,
     /// Messages per second over all publishers at most; 0 for as fast as the messages in flight allow
-    #[arg(long, default_value_t = 0)]
-    pub rate: u32,
+    #[arg(long, default_value_t = 0.0)]
+    pub rate: f64,
     /// Bytes of data in each message
     #[arg(long, default_value_t = 100, value_parser = payload_bytes)]
     pub bytes: usize,
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3_600))]
-    pub seconds: u64,
+    #[arg(long, default_value = "5", value_parser = seconds)]
+    pub seconds: Duration,
     /// Load before the measured seconds
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=600))]
-    pub warmup_seconds: u64,
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    pub warmup_seconds: Duration,
     /// Subscribers whose every message is checked for order and timed; of the others, messages are counted
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub sampled: u32,
@@ -99,6 +101,14 @@ fn plain_name(text: &str) -> Result<String, String> {
         return Err("letters, digits, '-' and '_' only".into());
     }
     Ok(text.into())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number")?;
+    if !(0.1..=3_600.0).contains(&seconds) {
+        return Err("0.1 to 3600".into());
+    }
+    Ok(Duration::from_secs_f64(seconds))
 }
 
 fn payload_bytes(text: &str) -> Result<usize, String> {

@@ -4,7 +4,10 @@
 //! speaks a dialect that none of the others speaks.
 
 mod ably;
+mod nats;
+mod nchan;
 mod plain;
+mod socket_io;
 
 use tokio_tungstenite::tungstenite::Message;
 
@@ -30,6 +33,8 @@ pub enum Opening {
 #[derive(Debug, PartialEq)]
 pub enum Control {
     Nothing,
+    /// The server wants this back.
+    Answer(Message),
     /// The server has taken this many more of the connection's messages.
     Acknowledged(u64),
 }
@@ -56,7 +61,10 @@ pub fn by_name(name: &str) -> Result<Box<dyn Dialect>, String> {
         return Ok(Box::new(ably));
     }
     match name {
+        "nats" => Ok(Box::new(nats::Nats)),
+        "nchan" => Ok(Box::new(nchan::Nchan)),
         "plain" => Ok(Box::new(plain::Plain)),
+        "socket.io" => Ok(Box::new(socket_io::SocketIo)),
         _ => Err(format!("unknown dialect {name}")),
     }
 }
@@ -64,4 +72,18 @@ pub fn by_name(name: &str) -> Result<Box<dyn Dialect>, String> {
 /// The start of a frame, to be shown in an error.
 fn excerpt(frame: &Message) -> String {
     frame.to_string().chars().take(200).collect()
+}
+
+#[cfg(test)]
+fn target() -> Target {
+    Target {
+        url: "ws://127.0.0.1:1/".into(),
+        dialect: "ably-json".into(),
+        channel: "bench".into(),
+        channel_in_url: false,
+        key: "demo.key1:local-only".into(),
+        server_pids: vec![],
+        connect_concurrency: 1,
+        deadline_seconds: 1,
+    }
 }

@@ -58,13 +58,13 @@ pub async fn measure(options: Fanout) -> Result<Report, String> {
 
     start(&run, &options, subscribers, publishers);
     tokio::select! {
-        () = sleep(Duration::from_secs(options.warmup_seconds)) => {}
+        () = sleep(options.warmup_seconds) => {}
         () = run.failure() => return Err(run.violations().join("; ")),
     }
     let before = Reading::take(&run);
     run.measuring.set(true);
     tokio::select! {
-        () = sleep(Duration::from_secs(options.seconds)) => {}
+        () = sleep(options.seconds) => {}
         () = run.failure() => return Err(run.violations().join("; ")),
     }
     run.measuring.set(false);
@@ -127,7 +127,7 @@ fn start(run: &Rc<Run>, options: &Fanout, subscribers: Vec<Socket>, publishers: 
     for (index, socket) in subscribers.into_iter().enumerate() {
         spawn_local(subscriber::listen(run.clone(), index, index.is_multiple_of(every), socket));
     }
-    let rate = f64::from(options.rate) / f64::from(options.publishers);
+    let rate = options.rate / f64::from(options.publishers);
     for (index, socket) in publishers.into_iter().enumerate() {
         spawn_local(publisher::publish(run.clone(), index, options.bytes, rate, socket));
     }

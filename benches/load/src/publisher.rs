@@ -37,7 +37,7 @@ impl Publisher {
         loop {
             tokio::select! {
                 () = turn(&run.windows[self.index], &mut self.ticks), if run.publishing.get() => self.burst().await?,
-                frame = socket::next(&mut self.socket) => self.mind(&frame?)?,
+                frame = socket::next(&mut self.socket) => self.mind(&frame?).await?,
             }
         }
     }
@@ -68,9 +68,11 @@ impl Publisher {
         self.socket.feed(frame).await.map_err(|error| error.to_string())
     }
 
-    fn mind(&self, frame: &Message) -> Result<(), String> {
-        if let Control::Acknowledged(count) = self.run.dialect.control(frame)? {
-            add(&self.run.acknowledged[self.index], count);
+    async fn mind(&mut self, frame: &Message) -> Result<(), String> {
+        match self.run.dialect.control(frame)? {
+            Control::Acknowledged(count) => add(&self.run.acknowledged[self.index], count),
+            Control::Answer(answer) => socket::send(&mut self.socket, answer).await?,
+            Control::Nothing => {}
         }
         Ok(())
     }

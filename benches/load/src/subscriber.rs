@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::dialect::Control;
 use crate::payload::Stamp;
 use crate::run::{Run, add};
 use crate::socket::{self, Socket};
@@ -17,26 +18,33 @@ pub const PROBE: usize = 0;
 pub async fn listen(run: Rc<Run>, index: usize, sampled: bool, mut socket: Socket) {
     let mut order = sampled.then(|| Order::new(run.windows.len()));
     loop {
-        let taken = socket::next(&mut socket).await.and_then(|frame| take(&run, index, &mut order, &frame));
-        if let Err(why) = taken {
+        if let Err(why) = hear(&run, index, &mut order, &mut socket).await {
             return run.violation(format!("subscriber {index}: {why}"));
         }
     }
 }
 
-fn take(run: &Run, index: usize, order: &mut Option<Order>, frame: &Message) -> Result<(), String> {
+async fn hear(run: &Run, index: usize, order: &mut Option<Order>, socket: &mut Socket) -> Result<(), String> {
+    let frame = socket::next(socket).await?;
+    match take(run, index, order, &frame)? {
+        Control::Answer(answer) => socket::send(socket, answer).await,
+        _ => Ok(()),
+    }
+}
+
+fn take(run: &Run, index: usize, order: &mut Option<Order>, frame: &Message) -> Result<Control, String> {
     let bytes = bytes(frame);
     let messages = match order {
         Some(order) => inspect(run, index, order, bytes)?,
         None => run.scanner.count(bytes),
     };
     if messages == 0 {
-        return run.dialect.control(frame).map(|_| ());
+        return run.dialect.control(frame);
     }
     add(&run.received[index], messages);
     add(&run.frames, 1);
     add(&run.frame_bytes, bytes.len() as u64);
-    Ok(())
+    Ok(Control::Nothing)
 }
 
 fn inspect(run: &Run, index: usize, order: &mut Order, frame: &[u8]) -> Result<u64, String> {

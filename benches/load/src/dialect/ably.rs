@@ -162,6 +162,7 @@ fn refusal(action: u8, incoming: &Incoming) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::target;
     use super::*;
 
     #[test]
@@ -209,18 +210,5 @@ mod tests {
     #[test]
     fn a_lost_continuity_is_a_failure() {
         assert!(Ably::Json.control(&Message::text(r#"{"action":11,"channel":"bench","flags":0}"#)).is_err());
-    }
-
-    fn target() -> Target {
-        Target {
-            url: "ws://127.0.0.1:1/".into(),
-            dialect: "ably-json".into(),
-            channel: "bench".into(),
-            channel_in_url: false,
-            key: "demo.key1:local-only".into(),
-            server_pids: vec![],
-            connect_concurrency: 1,
-            deadline_seconds: 1,
-        }
     }
 }

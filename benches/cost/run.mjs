@@ -1,0 +1,134 @@
+/**
+ * What events cost at the platform's prices: `npm run cost`, about eight minutes, prints the arithmetic and writes it to
+ * `target/bench/cost.md`.
+ *
+ * Two published price examples are replayed in real time, a few minutes of each, at their full number of viewers and
+ * their full rate; what is counted is extrapolated to the length of the event. A third, too large for one machine, is
+ * computed from what one relay was seen to use. `--viewers N` replays fewer viewers on a slower machine; what each
+ * uses to connect is then extrapolated too. `--quick` shows that it works and counts nothing worth quoting.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildLoad } from '../lib/load.mjs';
+import { markdown } from '../lib/tables.mjs';
+import { million } from './million.mjs';
+import { bill, sum, times, total } from './prices.mjs';
+import { replay, requests, usage } from './replay.mjs';
+
+/**
+ * @typedef {object} Event
+ * @property {string} title
+ * @property {string} told what of it is replayed
+ * @property {number} viewers of one channel
+ * @property {number} messagesPerSecond to one channel
+ * @property {number} seconds
+ * @property {number} channels that are alike
+ * @property {string} listPrice of the hosted service
+ *
+ * @typedef {{ event: Event, channelInUrl: boolean, viewers: number, counted: import('./replay.mjs').Counted, used: import('./prices.mjs').Usage }} Priced  `viewers` replayed
+ */
+
+/** @type {Event} */
+const chat = {
+  title: 'Livestream chat: 1 hour, 5,000 viewers, each sends 5 messages and 2 reactions, everyone receives all',
+  told: '5,000 × 7 = 35,000 messages in 3,600 s, evenly spaced: none can share a commit or a delivery, as some would in a real chat',
+  viewers: 5_000,
+  messagesPerSecond: 35_000 / 3_600,
+  seconds: 3_600,
+  channels: 1,
+  listPrice: '$94.50 with 500 ms batching',
+};
+
+/** @type {Event} */
+const odds = {
+  title: 'Live odds: 50 matches of 120 minutes, 200 viewers each, 10 updates/s',
+  told: 'one match; 50 of them are alike',
+  viewers: 200,
+  messagesPerSecond: 10,
+  seconds: 7_200,
+  channels: 50,
+  listPrice: '$374 with 500 ms conflation',
+};
+
+/** Rows are deleted two and a half minutes after they were written; from then on there are as many of both. */
+const settleSeconds = 160;
+
+const { values: { quick, viewers: viewersAtMost, out } } = parseArgs({ options: {
+  quick: { type: 'boolean', default: false },
+  viewers: { type: 'string', default: '5000' },
+  out: { type: 'string', default: 'target/bench' },
+} });
+const directory = path.resolve(import.meta.dirname, '../..', out);
+fs.mkdirSync(directory, { recursive: true });
+buildLoad();
+
+/** @type {Priced[]} */
+const priced = [];
+for (const channelInUrl of [false, true]) {
+  // Counting is not timing: the small one may run beside the large one.
+  priced.push(...await Promise.all([chat, odds].map((event) => price(event, channelInUrl))));
+}
+const text = report(priced);
+console.log(text);
+fs.writeFileSync(path.join(directory, 'cost.md'), `${text}\n`);
+
+/** @param {Event} event @param {boolean} channelInUrl @returns {Promise<Priced>} */
+async function price(event, channelInUrl) {
+  const viewers = Math.min(event.viewers, Number(viewersAtMost), quick ? 100 : Infinity);
+  const [settle, seconds] = quick ? [2, 10] : [settleSeconds, 60];
+  const counted = await replay({ viewers, messagesPerSecond: event.messagesPerSecond, channelInUrl, settleSeconds: settle, seconds },
+    path.join(directory, `cost-state-${event.viewers}`));
+  const connecting = times(usage(counted.connecting), event.viewers / viewers);
+  const used = times(sum(connecting, times(usage(counted.perSecond), event.seconds)), event.channels);
+  return { event, channelInUrl, viewers, counted, used };
+}
+
+/** @param {Priced[]} priced */
+function report(priced) {
+  const model = million(priced[0].counted, priced[0].viewers);
+  const rows = [...priced.map(({ event, channelInUrl, used }) => ({ title: event.title.replace(/:.*/, ''),
+    how: channelInUrl ? 'with `?channel=`' : 'through relays', used, listPrice: event.listPrice })),
+  { title: '1,000,000 viewers, 1 update/s, 4 hours', how: 'computed', used: model.usage, listPrice: '' }];
+  const summary = markdown(['event', 'connected', 'Courtside', 'of it awake objects', 'rows', 'requests', 'hosted, list price'],
+    rows.map(({ title, how, used, listPrice }) => [title, how, dollars(total(used)), ...shares(used), listPrice]));
+  return [
+    ...quick ? ['**Quick: too short and too small to be quoted.**'] : [],
+    '# What it costs', summary,
+    'Beyond the platform\'s monthly plan ($5), with nothing taken off for what that includes.',
+    ...priced.flatMap(section), ...model.text, arithmetic(model.usage),
+  ].join('\n\n');
+}
+
+/** Of the messages, how many may travel in a call together before the figures flatter. At an even pace none would. */
+const togetherAtMost = 0.03;
+
+/** @param {Priced} priced */
+function section({ event, channelInUrl, viewers, counted, used }) {
+  const calls = requests(counted.perSecond).filter(([, rate]) => rate >= 0.005).map(([what, rate]) => `${what} ${rate.toFixed(2)}`);
+  const together = channelInUrl ? 0 : 1 - counted.perSecond['Relay /deliver'] / event.messagesPerSecond;
+  return [
+    `## ${event.title}${channelInUrl ? ', with `?channel=`' : ''}`,
+    `Replayed: ${event.told}; ${viewers} viewers over ${counted.relays} relays. Requests to objects per second: ${calls.join(', ')}.`,
+    ...together > togetherAtMost
+      ? [`**The machine was too slow for this pace: ${Math.round(together * 100)}% of the messages shared a call, so the price is too low.**`] : [],
+    arithmetic(used),
+  ];
+}
+
+/** @param {import('./prices.mjs').Usage} usage */
+function arithmetic(usage) {
+  const lines = bill(usage).map(({ what, count, dollars: sum }) => [what, count, dollars(sum)]);
+  return markdown(['billed', 'count', 'price'], [...lines, ['in all', '', dollars(total(usage))]]);
+}
+
+/** @param {import('./prices.mjs').Usage} usage */
+function shares(usage) {
+  const [worker, objects, frames, written, read, awake] = bill(usage).map(({ dollars }) => dollars);
+  return [awake, written + read, worker + objects + frames].map(dollars);
+}
+
+/** @param {number} sum */
+function dollars(sum) {
+  return `$${sum < 1 ? sum.toFixed(3) : sum.toFixed(2)}`;
+}

@@ -1,0 +1,37 @@
+/** What the cost benchmark counts and how it prices it: a meter that misses a kind of request would flatter us silently. */
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { test } from 'node:test';
+import { bill, total } from '../../benches/cost/prices.mjs';
+import { usage } from '../../benches/cost/replay.mjs';
+import { Inbox, connected } from './clients.mjs';
+import { startRuntime } from './runtime.mjs';
+
+test('the meter counts what the platform bills of three messages', async (t) => {
+  const runtime = await startRuntime(undefined, { inFront: [path.resolve(import.meta.dirname, '../../benches/cost/meter-entry.mjs')] });
+  t.after(() => runtime.stop());
+  const [viewer, publisher] = await Promise.all([0, 1].map(() => connected(t, runtime)));
+  const inbox = await Inbox.of(viewer.channels.get('scores'));
+  for (const [index, score] of ['15', '30', '40'].entries()) {
+    // One after the other: none shares a commit or a delivery.
+    await publisher.channels.get('scores').publish('score', score);
+    await inbox.until(index + 1);
+  }
+  const counts = await (await fetch(`${runtime.url}/bench/meter`)).json();
+  assert.equal(counts['worker requests'], 2);
+  assert.equal(counts['Relay /connect'], 2);
+  assert.equal(counts['Relay /deliver'], 3);
+  assert.equal(counts['Channel /call'], 3 + 1, 'three publishes, and the relay that joins');
+  assert.equal(counts.frames, 3 + 1, 'three publishes and an attach');
+  assert.ok(counts['rows written'] >= 3);
+  const { objectRequests, rowsWritten } = usage(counts);
+  const alarms = (counts['Relay alarm'] ?? 0) + (counts['Channel alarm'] ?? 0);
+  assert.equal(objectRequests, 2 + 3 + 4 + alarms);
+  assert.ok(counts['Relay alarms set'] > 0 && rowsWritten > counts['rows written'], 'an alarm that is set is a row');
+});
+
+test('a bill adds up', () => {
+  const used = { workerRequests: 1e6, objectRequests: 2e6, frames: 20e6, rowsWritten: 3e6, rowsRead: 1e9, awakeSeconds: 3_600 / 0.128 };
+  assert.deepEqual(bill(used).map(({ dollars }) => Number(dollars.toFixed(6))), [0.3, 0.3, 0.15, 3, 1, 0.045]);
+  assert.equal(total(used).toFixed(3), '4.795');
+});
