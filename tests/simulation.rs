@@ -65,7 +65,7 @@ fn search(next: &AtomicU64, end: u64) -> Option<u64> {
         if seed >= end {
             return None;
         }
-        if seed.is_multiple_of(PROGRESS) && seed > 0 {
+        if seed > 0 && seed.is_multiple_of(PROGRESS) {
             eprintln!("the promises held up to seed {seed}");
         }
         trace::start(false);
