@@ -93,6 +93,23 @@ impl fmt::Display for RelayName {
     }
 }
 
+/// Why an object does not take a connection in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// It holds as many as it may. Another one may have room.
+    Full,
+    /// It has taken in as many as it may for now, and does again after this time.
+    Busy { for_ms: u64 },
+    /// The client is to be told this, wherever it tries.
+    Error(ErrorInfo),
+}
+
+impl From<ErrorInfo> for Refusal {
+    fn from(error: ErrorInfo) -> Refusal {
+        Refusal::Error(error)
+    }
+}
+
 /// What an app's namespaces say of a channel. Sent along with calls, so that no channel reads configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
@@ -124,6 +141,8 @@ pub enum Request {
     Count,
     /// How many a relay has there now, for those who are told. Answered by [`Response::Reported`].
     Report(RelayName, Census),
+    /// What a relay that stands here would be delivered next, for one that feeds it. Answered by [`Response::Delivery`].
+    Next(Position),
 }
 
 /// A channel's answer, by the request.
@@ -139,6 +158,9 @@ pub enum Response {
     Speaker(Speaker),
     /// Whether the relay is to go on reporting.
     Reported(bool),
+    /// To a [`Follow`].
+    Followed,
+    Delivery(Delivery),
 }
 
 /// What a channel is told to take in, and what stays together under one place in the order.
@@ -254,6 +276,17 @@ pub struct Subscribed {
     pub members: usize,
     /// Whether the relay is to report whom it has.
     pub reports: bool,
+    /// Whether by the channel itself: otherwise the relay above is to be asked, with a [`Follow`].
+    pub direct: bool,
+}
+
+/// Asks a relay to feed another one, as a channel does, with everything after a position. Answered by
+/// [`Response::Followed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Follow {
+    pub channel: ChannelName,
+    pub relay: RelayName,
+    pub position: Position,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -431,6 +464,22 @@ mod tests {
         let bytes = pinned::encode(&delivery);
         assert_eq!(bytes, b"\x01\x01c\x01s\x01\x02\x00\x00\x03");
         assert_eq!(decode::<Delivery>(&bytes).unwrap(), delivery);
+    }
+
+    #[test]
+    fn a_follow_is_pinned() {
+        let channel = ChannelName::parse("c").unwrap();
+        let follow = Follow { channel, relay: RelayName::from("demo/17".to_owned()), position: Position(5) };
+        let bytes = pinned::encode(&follow);
+        assert_eq!(bytes, b"\x01\x01c\x07demo/17\x05");
+        assert_eq!(decode::<Follow>(&bytes).unwrap(), follow);
+    }
+
+    #[test]
+    fn a_refusal_is_pinned() {
+        assert_eq!(pinned::encode(&Refusal::Full), [1, 0]);
+        assert_eq!(pinned::encode(&Refusal::Busy { for_ms: 5 }), [1, 1, 5]);
+        assert_eq!(pinned::encode(&Refusal::Error(Code::TokenRevoked.into()))[..2], [1, 2]);
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub mod auth;
 pub mod publish;
 pub mod presence;
 pub mod call;
+pub mod placement;
+pub mod feeds;
 pub mod channel;
 pub mod relay;
 pub mod transport;

@@ -80,9 +80,10 @@ fn bounded_size(messages: &[Message]) -> Result<usize, ErrorInfo> {
     let bytes = messages.iter().map(Message::size).sum();
     match bytes > MESSAGE_MAX_BYTES {
         false => Ok(bytes),
-        true => Err(
-            Code::TooLarge.because(format!("a publish has at most {MESSAGE_MAX_BYTES} bytes, this one has {bytes}"))
-        ),
+        true => {
+            Err(Code::TooLarge
+                .because(format!("a publish has at most {MESSAGE_MAX_BYTES} bytes, this one has {bytes}")))
+        }
     }
 }
 
@@ -214,7 +215,8 @@ mod tests {
         assert_eq!(extras(beside), serde_json::json!({"headers": {}, "userClaim": "host"}));
         assert_eq!(extras(of(None).claimed(None).unwrap()), serde_json::Value::Null);
         assert!(of(stated(host.clone())).claimed(Some(&host)).is_ok());
-        for (claimed, claim) in [("fan".into(), Some(&host)), (host.clone(), None), (1.into(), None), (().into(), None)] {
+        for (claimed, claim) in [("fan".into(), Some(&host)), (host.clone(), None), (1.into(), None), (().into(), None)]
+        {
             assert!(of(stated(claimed)).claimed(claim).unwrap_err().is(Code::BadExtras));
         }
         let full = InboundMessage {

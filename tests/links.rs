@@ -39,6 +39,7 @@ impl Scene {
                     let effects = self.relay.answered(ticket, subscribed(0), self.now_ms);
                     self.relay_effects(effects);
                 }
+                other => panic!("no relay here feeds another: {other:?}"),
             }
         }
         self.link_effects(work);

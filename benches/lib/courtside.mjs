@@ -34,6 +34,7 @@ export async function startCourtside(directory, inFront = []) {
       { type: 'ESModule', path: path.join(build, 'index.js') },
       { type: 'CompiledWasm', path: path.join(build, 'index_bg.wasm') },
     ],
-    bindings: { APPS: JSON.stringify(apps) },
+    // All on one relay, and at once: the generator does not come back later, as SDKs do.
+    bindings: { APPS: JSON.stringify(apps), RELAY_CONNECTIONS: '32768', RELAY_CONNECTS_PER_SECOND: '1000000' },
   });
 }

@@ -9,7 +9,6 @@
 //! the publish if the write was kept after all.
 
 pub mod dedup;
-pub mod feed;
 pub mod history;
 mod holders;
 mod listing;
@@ -26,12 +25,13 @@ use crate::call::{
     Published, ReadFrom, RelayName, Response, Roll, Rules, Submission, Subscribed,
 };
 use crate::error::{Code, ErrorInfo};
-use crate::limits::COMMIT_MAX_BYTES;
+use crate::feeds::{Feeding, Feeds};
+use crate::limits::{COMMIT_MAX_BYTES, DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX};
 use crate::pinned;
+use crate::placement;
 use crate::serial::Position;
 use crate::wire::message::{Content, Entry};
 use dedup::{Suspicion, Window};
-use feed::Feeds;
 use holders::Holders;
 use listing::Listing;
 use log::{Batch, Log};
@@ -199,19 +199,23 @@ impl Channel {
         }
     }
 
-    /// Feeds a relay from now on.
+    /// Feeds a relay from now on, or says that the relay above it is to.
     pub fn subscribe(&mut self, store: &mut impl Store, relay: RelayName, census: Census) -> Answer<Subscribed> {
         self.reload(store).map_err(storage_failed)?;
-        if !self.feeds.contains(&relay) {
+        let is_fed = self.feeds.contains(&relay);
+        let direct = is_fed || self.feeds.len() < DIRECT_RELAYS_MAX || placement::above(&relay).is_none();
+        if direct && !is_fed {
             store.add_relay(&relay).map_err(storage_failed)?;
         }
         // A relay that asks to be fed had nothing to be fed before: it may have lost its sockets.
         self.holders.doubt(&relay);
         self.occupants.hear(&relay, census);
         self.keep_listened(store).map_err(storage_failed)?;
-        self.feeds.subscribe(relay, self.log.tip());
+        if direct {
+            self.feeds.subscribe(relay, self.log.tip());
+        }
         let (series, position) = (self.meta.series.clone(), self.log.tip());
-        Ok(Subscribed { series, position, members: self.holders.count(), reports: self.meta.listened })
+        Ok(Subscribed { series, position, members: self.holders.count(), reports: self.meta.listened, direct })
     }
 
     /// What an attachment needs before it goes live.
@@ -224,6 +228,12 @@ impl Channel {
     pub fn history(&mut self, store: &mut impl Store, query: &HistoryQuery, now_ms: u64) -> Answer<HistoryPage> {
         self.reload(store).map_err(storage_failed)?;
         history::page(store, &self.meta, self.log.tip(), query, now_ms)
+    }
+
+    /// What a relay that stands at a cursor is to be delivered next.
+    pub fn next(&mut self, store: &mut impl Store, cursor: Position) -> Answer<Delivery> {
+        self.reload(store).map_err(storage_failed)?;
+        delivery(store, &self.log, &self.meta, self.holders.count(), cursor).map_err(storage_failed)
     }
 
     /// A relay's answer to [`Effect::Deliver`], or that it gave none.
@@ -361,17 +371,17 @@ impl Channel {
     }
 
     fn feed(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
-        match self.reload(store) {
-            Ok(()) => {
-                let mut effects = self.feeds.pump(store, &self.log, &self.meta, self.holders.count(), now_ms);
-                effects.extend(self.wake_readers(store, now_ms));
-                effects
-            }
-            Err(_) => {
-                self.mend_at_ms = Some(now_ms + MEND_PAUSE_MS);
-                Vec::new()
-            }
+        if self.reload(store).is_err() {
+            self.mend_at_ms = Some(now_ms + MEND_PAUSE_MS);
+            return Vec::new();
         }
+        let (log, meta, members) = (&self.log, &self.meta, self.holders.count());
+        let mut next = |_: &RelayName, cursor| delivery(store, log, meta, members, cursor).ok();
+        let feedings = self.feeds.pump(log.tip(), now_ms, &mut next);
+        let deliver = |Feeding { relay, attempt, delivery }| Effect::Deliver { relay, attempt, delivery };
+        let mut effects: Vec<Effect> = feedings.into_iter().map(deliver).collect();
+        effects.extend(self.wake_readers(store, now_ms));
+        effects
     }
 
     /// Drops what a failed write may have made untrue. It is read again before anything else: see [`Channel::reload`].
@@ -399,6 +409,27 @@ impl Channel {
         self.meta = meta;
         Ok(())
     }
+}
+
+/// Everything after a cursor, or after the gap that it fell into.
+fn delivery(
+    store: &mut impl Store,
+    log: &Log,
+    meta: &Meta,
+    members: usize,
+    cursor: Position,
+) -> Result<Delivery, StoreError> {
+    let prior = cursor.max(meta.floor);
+    let piece = log.live_after(store, prior, DELIVERY_MAX_BYTES)?;
+    Ok(Delivery {
+        channel: meta.address.channel.clone(),
+        series: meta.series.clone(),
+        prior,
+        through: piece.through,
+        gap: prior > cursor,
+        entries: piece.entries,
+        members,
+    })
 }
 
 fn dedup_cutoff(now_ms: u64) -> Position {

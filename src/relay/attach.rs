@@ -131,7 +131,7 @@ impl Relay {
         }
     }
 
-    fn subscribe(&mut self, owner: &ChannelName) {
+    pub(super) fn subscribe(&mut self, owner: &ChannelName) {
         if !self.is_subscribing(owner) {
             let census = self.feeds.get_mut(owner).map(|feed| feed.reports.known()).unwrap_or_default();
             let request = Request::Subscribe(self.name.clone(), census);
@@ -141,7 +141,11 @@ impl Relay {
 
     /// Whether the channel was asked to feed this relay and hasn't answered.
     pub(super) fn is_subscribing(&self, owner: &ChannelName) -> bool {
-        self.pending.values().any(|pending| matches!(pending, Pending::Subscribe(channel) if channel == owner))
+        let is_of = |pending: &Pending| match pending {
+            Pending::Subscribe(channel) | Pending::Follow(channel, _) => channel == owner,
+            _ => false,
+        };
+        self.pending.values().any(is_of)
     }
 
     pub(super) fn subscribed(&mut self, owner: &ChannelName, subscribed: &Subscribed, now_ms: u64) {
@@ -149,6 +153,7 @@ impl Relay {
         feed.reach(&subscribed.series, subscribed.position, subscribed.members);
         feed.reports.wanted = subscribed.reports;
         let members: Vec<_> = feed.members.iter().cloned().collect();
+        self.placed(owner, subscribed.position, now_ms);
         members.iter().for_each(|(socket, name)| self.start(*socket, name, now_ms));
         self.plan_report(owner, now_ms);
     }
@@ -371,6 +376,7 @@ impl Relay {
         let Some(feed) = self.feeds.get_mut(&owner) else { return };
         feed.members.remove(&(socket, name.clone()));
         if feed.members.is_empty()
+            && !self.branches.contains_key(&owner)
             && let Some(feed) = self.feeds.remove(&owner)
         {
             self.report_end(&owner, &feed.reports);

@@ -34,7 +34,7 @@ impl Relay {
     fn take_delivery(&mut self, delivery: &Delivery, now_ms: u64) -> Delivered {
         let owner = &delivery.channel;
         let known = self.feeds.get_mut(owner).and_then(|feed| feed.position().map(|position| (feed, position)));
-        let Some((feed, position)) = known else { return self.unplaced(delivery) };
+        let Some((feed, position)) = known else { return self.without_place(delivery) };
         let position = match position {
             position if feed.series() == delivery.series && position < delivery.prior && !delivery.gap => {
                 return Delivered::At(position);
@@ -43,17 +43,20 @@ impl Relay {
             _ => {
                 let begins = feed.series() != delivery.series;
                 feed.reach(&delivery.series, delivery.prior, delivery.members);
+                self.drop_tail(owner);
                 self.announce_gap(owner, &delivery.series, delivery.prior, begins, now_ms);
                 delivery.prior
             }
         };
         let Ok(entries) = delivery.entries.entries() else { return Delivered::At(position) };
         let fresh = entries.iter().position(|entry| entry.position > position).unwrap_or(entries.len());
-        self.fan_out(owner, &delivery.series, &entries[fresh..], now_ms);
-        self.note_leaves(owner, &entries[fresh..]);
         let Some(feed) = self.feeds.get_mut(owner) else { return Delivered::Unsubscribed };
         feed.reach(&delivery.series, delivery.through, delivery.members);
         let (reached, witness) = (feed.position().unwrap_or(delivery.through), feed.witness.clone());
+        self.extend_branch(owner, position, delivery, &entries, fresh);
+        self.feed_branch(owner, now_ms);
+        self.fan_out(owner, &delivery.series, &entries[fresh..], now_ms);
+        self.note_leaves(owner, &entries[fresh..]);
         if let Some((witness, _)) = witness.filter(|_| reached > position) {
             self.touch(witness);
         }
@@ -61,9 +64,11 @@ impl Relay {
     }
 
     /// A delivery to a relay that doesn't know where it stands. While it asks, it takes none: the channel's answer may
-    /// place it anywhere, and whoever went live on a delivery before would miss what lies between.
-    fn unplaced(&self, delivery: &Delivery) -> Delivered {
-        if self.is_subscribing(&delivery.channel) { Delivered::NotYet } else { Delivered::Unsubscribed }
+    /// place it anywhere, and whoever went live on a delivery before would miss what lies between. Nor does one that has
+    /// others to feed, and will ask.
+    fn without_place(&self, delivery: &Delivery) -> Delivered {
+        let asks = self.is_subscribing(&delivery.channel) || self.branches.contains_key(&delivery.channel);
+        if asks { Delivered::NotYet } else { Delivered::Unsubscribed }
     }
 
     fn fan_out(&mut self, owner: &ChannelName, series: &str, entries: &[Entry], now_ms: u64) {

@@ -10,12 +10,15 @@
 //! with the sockets ([`session::Record`]); a connection that was in the middle of something is told to come back, since
 //! its client alone knows what it has and what it still waits for.
 //!
-//! `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out, `connections` begins and ends;
-//! `presence` says what members do and what becomes of their connections, `sync` gives out who is there, `occupancy` how many;
-//! `watch` ends what the app no longer allows.
+//! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out,
+//! to sockets, and `branch` to other relays; `connections` begins and ends; `presence` says what members do and what
+//! becomes of their connections, `sync` gives out who is there, `occupancy` how many; `watch` ends what the app no longer
+//! allows.
 
+pub mod admission;
 mod attach;
 pub mod attachment;
+mod branch;
 pub mod connection_key;
 mod connections;
 mod fanout;
@@ -35,15 +38,17 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{App, Revocations};
-use crate::call::{Address, Answer, ChannelCall, RelayName, Request, Response, Rules};
+use crate::call::{Address, Answer, ChannelCall, Delivery, Follow, RelayName, Request, Response, Rules, Subscribed};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::name::ChannelName;
 use crate::wire::inbound::{self, Inbound};
 use crate::wire::outbound::Outbound;
 use crate::wire::{Encoded, Format, action};
+use admission::{Bounds, Pace};
 use attach::Read;
 use attachment::Attachment;
+use branch::Branch;
 use connections::Parted;
 use feed::Feed;
 use publisher::Publisher;
@@ -65,6 +70,12 @@ pub enum Effect {
     Close { socket: SocketId },
     /// Call a channel and hand its answer, or the failure, to [`Relay::answered`].
     Call { ticket: Ticket, call: ChannelCall },
+    /// Ask another relay to feed this one, and hand its answer, or the failure, to [`Relay::answered`].
+    Follow { ticket: Ticket, above: RelayName, follow: Follow },
+    /// Call a relay below and hand its answer, or the failure, to [`Relay::delivered`] with the same attempt.
+    Deliver { relay: RelayName, attempt: u64, delivery: Delivery },
+    /// A relay below need not be fed any more.
+    Unfollowed { channel: ChannelName, relay: RelayName },
 }
 
 /// What a call in flight was for.
@@ -72,7 +83,10 @@ pub enum Effect {
 enum Pending {
     Publish(ChannelName),
     Subscribe(ChannelName),
+    Follow(ChannelName, Subscribed),
     Read(Read),
+    /// What the log has for a relay below.
+    Fill(ChannelName, RelayName),
     Members(ChannelName),
     Report(ChannelName),
 }
@@ -89,6 +103,9 @@ pub struct Relay {
     connections: HashMap<String, SocketId>,
     parted: HashMap<String, Parted>,
     feeds: HashMap<ChannelName, Feed>,
+    branches: BTreeMap<ChannelName, Branch>,
+    /// Bytes of all branches' tails.
+    tail_bytes: usize,
     syncs: HashMap<ChannelName, Syncs>,
     publishers: BTreeMap<ChannelName, Publisher>,
     /// When the first channel is to be told whom it has here.
@@ -97,7 +114,11 @@ pub struct Relay {
     pending: BTreeMap<Ticket, Pending>,
     last_ticket: u64,
     sessions_due_ms: Option<u64>,
+    bounds: Bounds,
+    pace: Pace,
     dirty: Vec<SocketId>,
+    /// To relays below.
+    deliveries: Vec<Effect>,
     effects: Vec<Effect>,
 }
 
@@ -114,6 +135,8 @@ impl Relay {
             connections: HashMap::new(),
             parted: HashMap::new(),
             feeds: HashMap::new(),
+            branches: BTreeMap::new(),
+            tail_bytes: 0,
             syncs: HashMap::new(),
             publishers: BTreeMap::new(),
             reports_due_ms: None,
@@ -121,7 +144,10 @@ impl Relay {
             pending: BTreeMap::new(),
             last_ticket: 0,
             sessions_due_ms: None,
+            bounds: Bounds::default(),
+            pace: Pace::default(),
             dirty: Vec::new(),
+            deliveries: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -168,16 +194,26 @@ impl Relay {
         let answer = answer.unwrap_or_else(unreachable);
         match (self.pending.remove(&ticket), answer) {
             (Some(Pending::Publish(channel)), answer) => self.published(ticket, channel, answer, now_ms),
-            (Some(Pending::Subscribe(channel)), Ok(Response::Subscribed(subscribed))) => {
+            (Some(Pending::Subscribe(channel)), Ok(Response::Subscribed(subscribed))) if !subscribed.direct => {
+                self.follow_above(channel, subscribed, now_ms);
+            }
+            (Some(Pending::Subscribe(channel)), Ok(Response::Subscribed(subscribed)))
+            | (Some(Pending::Follow(channel, subscribed)), Ok(Response::Followed)) => {
                 self.subscribed(&channel, &subscribed, now_ms);
             }
+            (Some(Pending::Fill(channel, relay)), Ok(Response::Delivery(delivery))) => {
+                self.fill(&channel, &relay, delivery, now_ms);
+            }
+            (Some(Pending::Fill(..)), _) => {}
             (Some(Pending::Read(read)), Ok(Response::Backlog(backlog))) => {
                 self.backlog(ticket, &read, &backlog, now_ms)
             }
             (Some(Pending::Report(channel)), answer) => self.reported(&channel, answer, now_ms),
             (Some(Pending::Members(channel)), Ok(Response::Members(page))) => self.members(&channel, &page, now_ms),
             (Some(Pending::Members(channel)), answer) => self.members_failed(&channel, &failure(answer), now_ms),
-            (Some(Pending::Subscribe(channel)), answer) => self.subscribe_failed(&channel, &failure(answer), now_ms),
+            (Some(Pending::Subscribe(channel) | Pending::Follow(channel, _)), answer) => {
+                self.subscribe_failed(&channel, &failure(answer), now_ms);
+            }
             (Some(Pending::Read(read)), answer) => self.read_failed(ticket, &read, &failure(answer), now_ms),
             (None, _) => {}
         }
@@ -199,6 +235,7 @@ impl Relay {
         };
         let channels: Vec<ChannelName> = self.publishers.iter().filter_map(due).collect();
         channels.into_iter().for_each(|channel| self.send_publishes(&channel, now_ms));
+        self.tick_branches(now_ms);
         self.finish()
     }
 
@@ -211,7 +248,8 @@ impl Relay {
     /// When [`Relay::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
         let publishers = self.publishers.values().filter_map(Publisher::due_ms).min();
-        [publishers, self.reports_due_ms, self.sessions_due_ms].into_iter().flatten().min()
+        let own = [publishers, self.reports_due_ms, self.sessions_due_ms, self.branches_due_ms()];
+        own.into_iter().flatten().min()
     }
 
     fn call(&mut self, channel: &ChannelName, pending: Pending, request: Request) -> Ticket {
@@ -262,10 +300,11 @@ impl Relay {
         }
     }
 
-    /// The effects of an input. Records come first: what a frame says is in the socket's record before it is sent, so a
-    /// relay that loses its memory in between says at worst too little again, and never the same twice.
+    /// The effects of an input. Deliveries come first, so that relays below need not wait for the sockets here. Then come
+    /// records: what a frame says is in the socket's record before it is sent, so a relay that loses its memory in between
+    /// says at worst too little again, and never the same twice.
     fn finish(&mut self) -> Vec<Effect> {
-        let mut effects: Vec<Effect> = Vec::with_capacity(self.dirty.len() + self.effects.len());
+        let mut effects = std::mem::take(&mut self.deliveries);
         for socket in std::mem::take(&mut self.dirty) {
             if let Some(record) = self.record(socket) {
                 effects.push(Effect::Save { socket, record });

@@ -43,8 +43,13 @@ impl Relay {
         }
         let connection_id = session.connection_id().to_owned();
         let claim = session.grant.user_claim(&name);
-        let (deeds, bytes) =
-            presence::check(frame.messages, &session.grant.client_id, claim.as_ref(), &connection_id, frame.msg_serial)?;
+        let (deeds, bytes) = presence::check(
+            frame.messages,
+            &session.grant.client_id,
+            claim.as_ref(),
+            &connection_id,
+            frame.msg_serial,
+        )?;
         if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + bytes > PUBLISH_QUEUE_MAX_BYTES {
             return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
         }

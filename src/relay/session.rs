@@ -19,6 +19,7 @@ use crate::limits::{
 use crate::maps::ordered;
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
+use crate::placement::Shard;
 use crate::serial::Position;
 use crate::wire::flags::Modes;
 use crate::wire::inbound::Params;
@@ -283,6 +284,10 @@ pub struct Witness {
 impl Record {
     pub fn app(&self) -> &AppId {
         self.grant.app()
+    }
+
+    pub fn shard(&self) -> Shard {
+        Shard(self.shard)
     }
 
     pub fn encode(&self) -> Vec<u8> {

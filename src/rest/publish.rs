@@ -9,7 +9,9 @@ use super::form::Form;
 use super::inquiry::Inquiry;
 use super::{Asking, Exchange, Reply, Request, Step, body, unanswered};
 use crate::auth::Identity;
-use crate::call::{self, Answer, ChannelCall, Outcome, Publish, PublishKey, Published, RelayName, Response, Speaker, Submission};
+use crate::call::{
+    self, Answer, ChannelCall, Outcome, Publish, PublishKey, Published, RelayName, Response, Speaker, Submission,
+};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
 use crate::maps::ordered;

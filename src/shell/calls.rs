@@ -9,23 +9,27 @@ use worker::worker_sys::web_sys::Response as RawResponse;
 
 use super::platform::{ObjectNamespace, object};
 use crate::call::{
-    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Notice, Noticed, RelayName, RelayObject, Response,
-    Roll, Rolled,
+    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Notice, Noticed, Refusal, RelayName,
+    RelayObject, Response, Roll, Rolled,
 };
 use crate::error::{Code, ErrorInfo};
 use crate::pinned;
 use crate::transport::comet::Verb;
 
 /// Bindings of the object classes in wrangler.toml.
-pub const CHANNEL: &str = "CHANNEL";
-pub const RELAY: &str = "RELAY";
+const CHANNEL: &str = "CHANNEL";
+const RELAY: &str = "RELAY";
 const APP: &str = "APP";
 
 /// Paths by which objects are called. The host is never looked up.
 pub const CALL_URL: &str = "https://object/call";
 pub const DELIVER_URL: &str = "https://object/deliver";
+const FOLLOW_URL: &str = "https://object/follow";
 pub const ROLL_URL: &str = "https://object/roll";
-pub const CONNECT_URL: &str = "https://object/connect";
+/// The status of an object's answer to the router that it does not take a client in, with a [`Refusal`].
+pub const REFUSED: u16 = 421;
+
+const CONNECT_URL: &str = "https://object/connect";
 const IDENTIFY_URL: &str = "https://object/identify";
 const NOTICE_URL: &str = "https://object/notice";
 
@@ -45,7 +49,7 @@ const TRIES: usize = 3;
 
 /// `None` when no answer came, whatever the reason: the callee may or may not have done it.
 pub async fn call_channel(env: &Env, call: &ChannelCall) -> Option<Answer<Response>> {
-    post(env, CHANNEL, &call.to.object_name(), CALL_URL, &pinned::encode(call)).await
+    pinned::decode(&post(env, CHANNEL, &call.to.object_name(), CALL_URL, &pinned::encode(call)).await?)
 }
 
 /// A repeat is safe: a channel knows a publish that it has.
@@ -61,7 +65,8 @@ pub async fn ask_channel(env: &Env, call: &ChannelCall) -> Answer<Response> {
 pub async fn ask_app(env: &Env, call: &AppCall) -> Answer<AppResponse> {
     let tries = if call.request.may_be_repeated() { TRIES } else { 1 };
     for _ in 0..tries {
-        if let Some(answer) = post(env, APP, call.app.as_str(), CALL_URL, &pinned::encode(call)).await {
+        let answer = post(env, APP, call.app.as_str(), CALL_URL, &pinned::encode(call)).await;
+        if let Some(answer) = answer.and_then(|bytes| pinned::decode(&bytes)) {
             return answer;
         }
     }
@@ -70,6 +75,10 @@ pub async fn ask_app(env: &Env, call: &AppCall) -> Answer<AppResponse> {
 
 pub async fn deliver(env: &Env, relay: &RelayName, delivery: &Delivery) -> Option<Delivered> {
     call_relay(env, relay, DELIVER_URL, &pinned::encode(delivery)).await
+}
+
+pub async fn follow(env: &Env, relay: &RelayName, follow: &Follow) -> Option<Answer<Response>> {
+    call_relay(env, relay, FOLLOW_URL, &pinned::encode(follow)).await
 }
 
 pub async fn roll(env: &Env, relay: &RelayName, roll: &Roll) -> Option<Rolled> {
@@ -97,28 +106,66 @@ pub async fn notify(env: &Env, relay: &RelayName, notice: &Notice) -> Option<Not
 }
 
 async fn call_relay<T: DeserializeOwned>(env: &Env, relay: &RelayName, url: &str, body: &[u8]) -> Option<T> {
-    let (class, name) = match relay.object() {
+    let (class, name) = object_of(relay);
+    pinned::decode(&post(env, class, name, url, body).await?)
+}
+
+/// The class and name of an object that holds sockets.
+fn object_of(relay: &RelayName) -> (&'static str, &str) {
+    match relay.object() {
         RelayObject::Relay(name) => (RELAY, name),
         RelayObject::Channel(name) => (CHANNEL, name),
-    };
-    post(env, class, name, url, body).await
+    }
 }
 
-async fn post<T: DeserializeOwned>(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<T> {
-    pinned::decode(&post_bytes(env, class, name, url, body).await?)
-}
-
-async fn post_bytes(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<Vec<u8>> {
+/// The answer's bytes, not yet decoded: what waits is the same code for all calls.
+async fn post(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<Vec<u8>> {
     let init = object([("method", "POST".into()), ("body", Uint8Array::from(body).into())]);
-    let response = fetch(env, class, name, url, &init).await.ok().filter(|response| response.status() == 200)?;
+    let response = fetch(env, class, name, &object([]), url, &init).await.ok();
+    read(response.filter(|response| response.status() == 200)?).await
+}
+
+/// Asks an object to take a connection in, near the place that the hint says, if it must be made for that. Gives the
+/// response with the socket as it is: a socket that is wrapped again where it passes through costs for each of its frames.
+pub async fn connect(
+    env: &Env,
+    relay: &RelayName,
+    hint: Option<&str>,
+    headers: Object,
+) -> Result<RawResponse, Refusal> {
+    let (class, name) = object_of(relay);
+    let hint = hint.map_or_else(|| object([]), |hint| object([("locationHint", hint.into())]));
+    let unreachable = || Code::TimedOut.because("the server could not be reached; try again");
+    let response = fetch(env, class, name, &hint, CONNECT_URL, &object([("headers", headers.into())])).await;
+    let response = response.map_err(|_| unreachable())?;
+    if response.status() != REFUSED {
+        return Ok(response);
+    }
+    let refusal = read(response).await.and_then(|bytes| pinned::decode(&bytes));
+    Err(refusal.unwrap_or_else(|| unreachable().into()))
+}
+
+/// Brings a request of a connection over HTTP to the object that holds it.
+pub async fn pass_on(env: &Env, relay: &RelayName, verb: Verb, init: &Object) -> Answer<RawResponse> {
+    let (class, name) = object_of(relay);
+    let passed = fetch(env, class, name, &object([]), comet_url(verb), init).await;
+    passed.map_err(|_| unreachable())
+}
+
+async fn read(response: RawResponse) -> Option<Vec<u8>> {
     let body = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
     Some(Uint8Array::new(&body).to_vec())
 }
 
-/// Calls an object, and gives its response as it is: a socket that passes through here is not wrapped again, which would
-/// cost every one of its frames.
-pub async fn fetch(env: &Env, class: &str, name: &str, url: &str, init: &Object) -> Result<RawResponse, JsValue> {
+async fn fetch(
+    env: &Env,
+    class: &str,
+    name: &str,
+    options: &Object,
+    url: &str,
+    init: &Object,
+) -> Result<RawResponse, JsValue> {
     let namespace: ObjectNamespace = Reflect::get(env, &class.into())?.unchecked_into();
-    let response = JsFuture::from(namespace.get_by_name(name)?.fetch(url, init)?).await?;
+    let response = JsFuture::from(namespace.get_by_name(name, options)?.fetch(url, init)?).await?;
     Ok(response.unchecked_into())
 }

@@ -7,6 +7,8 @@ use worker::Env;
 
 use crate::auth::{Apps, Secret};
 use crate::error::{Code, ErrorInfo};
+use crate::limits::RELAY_CONNECTIONS_MAX;
+use crate::relay::admission::Bounds;
 use crate::rest::Admin;
 
 thread_local! {
@@ -43,6 +45,17 @@ pub fn admin(env: &Env) -> Admin {
         token if !token.is_empty() => Admin::Token(Secret::presented(&token)),
         _ if variable(env, "SANDBOX") == "true" => Admin::Open,
         _ => Admin::Closed,
+    }
+}
+
+/// What one relay takes in: `RELAY_CONNECTIONS`, and of these `RELAY_CONNECTS_PER_SECOND`, where the deployment says so.
+pub fn bounds(env: &Env) -> Bounds {
+    let usual = Bounds::default();
+    let number = |name| variable(env, name).parse::<u32>().ok().filter(|number| *number > 0);
+    let connections = number("RELAY_CONNECTIONS").map_or(usual.connections, |number| number as usize);
+    Bounds {
+        connections: connections.min(RELAY_CONNECTIONS_MAX),
+        connects_per_second: number("RELAY_CONNECTS_PER_SECOND").unwrap_or(usual.connects_per_second),
     }
 }
 

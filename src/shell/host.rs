@@ -23,13 +23,14 @@ use super::storage::SqlStore;
 use super::{calls, config, directory, relay_storage, watching};
 use crate::auth::App;
 use crate::call::{
-    Address, Answer, AppCall, AppRequest, ChannelCall, Delivered, Delivery, RelayName, Request, Response, Roll, Rolled,
-    Rules,
+    Address, Answer, AppCall, AppRequest, ChannelCall, Delivered, Delivery, Follow, Refusal, RelayName, Request,
+    Response, Roll, Rolled, Rules,
 };
 use crate::channel::store::StoreError;
 use crate::channel::{self, Channel, Ticket};
 use crate::error::{Code, ErrorInfo};
-use crate::name::AppId;
+use crate::name::{AppId, ChannelName};
+use crate::placement::{self, Shard};
 use crate::relay::session::{Opening, Record};
 use crate::relay::{self, Relay, SocketId};
 use crate::transport::{self, Links};
@@ -79,6 +80,8 @@ pub struct Host {
     waiting: HashMap<Ticket, Waiting>,
     last_ticket: u64,
     awake: bool,
+    /// The relays that it fed are known again. Before, it can't say whether anybody listens.
+    leads: bool,
     commit_scheduled: bool,
     collecting: bool,
     pub(super) alarm: Alarm,
@@ -114,6 +117,7 @@ impl Host {
             waiting: HashMap::new(),
             last_ticket: 0,
             awake: false,
+            leads: class == Class::Channel,
             commit_scheduled: false,
             collecting: false,
             alarm: Alarm::Unknown,
@@ -122,12 +126,13 @@ impl Host {
     }
 
     /// The relay core; begun when the first socket comes, since only that says whose app it is.
-    fn relay_for(&mut self, app: &AppId, channel: Option<&Address>) -> Result<&mut Relay, ErrorInfo> {
+    fn relay_for(&mut self, app: &AppId, shard: Shard, channel: Option<&Address>) -> Result<&mut Relay, ErrorInfo> {
         if self.relay.is_none() {
             let secret = relay_storage::secret(self.store.database()).map_err(failed)?;
             let watch = relay_storage::watch(self.store.database()).map_err(failed)?;
             let config = self.app_config(app, watch.as_ref())?;
-            let mut relay = Relay::new(relay_name(app, channel), 0, config, secret);
+            let mut relay = Relay::new(relay_name(app, shard, channel), shard.0, config, secret);
+            relay.set_bounds(config::bounds(&self.env));
             if watch.is_some() {
                 relay.watch(relay_storage::revocations(self.store.database()).map_err(failed)?, now_ms());
             }
@@ -217,13 +222,24 @@ impl Host {
         }
     }
 
+    /// Takes up again to feed the relays that it fed.
+    fn restore_followers(&mut self) -> Result<(), ErrorInfo> {
+        let followers = relay_storage::followers(self.store.database()).map_err(failed)?;
+        let above = followers.first().and_then(|(_, follower)| placement::above(follower));
+        if let Some((app, shard)) = above.as_ref().and_then(placement::app_and_shard) {
+            let effects = self.relay_for(&app, shard, None)?.lead(followers, now_ms());
+            self.relay_effects(effects);
+        }
+        Ok(())
+    }
+
     fn restore_sessions(&mut self, records: &[(SocketId, Option<Record>, Vec<u8>)]) -> Option<()> {
-        let app = records.iter().find_map(|(_, record, _)| record.as_ref().map(|record| record.app().clone()))?;
+        let record = records.iter().find_map(|(_, record, _)| record.as_ref())?;
         if self.class == Class::Channel {
             self.channel_for(None).ok()?;
         }
         let address = self.own_address().cloned();
-        let relay = self.relay_for(&app, address.as_ref()).ok()?;
+        let relay = self.relay_for(record.app(), record.shard(), address.as_ref()).ok()?;
         let now_ms = now_ms();
         let mut effects: Vec<relay::Effect> =
             records.iter().flat_map(|(socket, _, bytes)| relay.restore(*socket, bytes, now_ms)).collect();
@@ -269,6 +285,7 @@ impl Host {
                 }
             },
             Request::Members(query) => channel.members(store, &query).map(Response::Members),
+            Request::Next(cursor) => channel.next(store, cursor).map(Response::Delivery),
         };
         let effects = channel.follow_up(store, now_ms);
         self.channel_effects(effects);
@@ -292,16 +309,26 @@ impl Host {
     }
 
     fn take_delivery(&mut self, delivery: &Delivery) -> Delivered {
+        if !self.leads {
+            return Delivered::NotYet;
+        }
         let Some(relay) = &mut self.relay else { return Delivered::Unsubscribed };
         let (answer, effects) = relay.deliver(delivery, now_ms());
         self.relay_effects(effects);
         answer
     }
 
-    fn delivered(&mut self, relay: &RelayName, attempt: u64, answer: Option<Delivered>) {
-        if let Some(channel) = &mut self.channel {
-            let effects = channel.delivered(&mut self.store, relay, attempt, answer, now_ms());
-            self.channel_effects(effects);
+    fn delivered(&mut self, channel: &ChannelName, relay: &RelayName, attempt: u64, answer: Option<Delivered>) {
+        match (&mut self.channel, &mut self.relay) {
+            (Some(channel), _) => {
+                let effects = channel.delivered(&mut self.store, relay, attempt, answer, now_ms());
+                self.channel_effects(effects);
+            }
+            (None, Some(above)) => {
+                let effects = above.delivered(channel, relay, attempt, answer, now_ms());
+                self.relay_effects(effects);
+            }
+            (None, None) => {}
         }
     }
 
@@ -335,41 +362,55 @@ impl Host {
 }
 
 /// What channels and the app call the relay core of an object.
-pub(super) fn relay_name(app: &AppId, channel: Option<&Address>) -> RelayName {
-    channel.map_or_else(|| RelayName::shard(app, 0), RelayName::of_channel)
+pub(super) fn relay_name(app: &AppId, shard: Shard, channel: Option<&Address>) -> RelayName {
+    channel.map_or_else(|| RelayName::shard(app, shard.0), RelayName::of_channel)
 }
 
 fn wake(host: &HostRef) {
-    if !std::mem::replace(&mut host.borrow_mut().awake, true) {
+    let is_built = std::mem::replace(&mut host.borrow_mut().awake, true);
+    if !is_built {
         host.borrow_mut().restore();
+    }
+    if !host.borrow().leads {
+        let led = host.borrow_mut().restore_followers();
+        host.borrow_mut().leads = led.is_ok();
+    }
+    if !is_built {
         drive(host);
     }
 }
 
 /// Whether a client may come in whose credentials the router has checked. Sees that it can be sent away again.
-pub async fn admit(host: &HostRef, opening: &Opening, channel: Option<&(Address, Rules)>) -> Result<(), ErrorInfo> {
-    watching::begin(host, &opening.grant, channel.map(|(address, _)| address)).await?;
+pub async fn admit(
+    host: &HostRef,
+    opening: &Opening,
+    shard: Shard,
+    channel: Option<&(Address, Rules)>,
+) -> Result<(), Refusal> {
+    let address = channel.map(|(address, _)| address);
+    if let Some(relay) = &host.borrow().relay {
+        relay.has_room(opening, now_ms())?;
+    }
+    let app = opening.grant.app().clone();
+    watching::begin(host, &app, Some(&opening.grant), relay_name(&app, shard, address)).await?;
     let host = &mut *host.borrow_mut();
     if let Some((address, rules)) = channel {
         host.channel_for(Some((address, *rules))).map_err(failed)?;
     }
-    let app = opening.grant.app().clone();
-    host.relay_for(&app, channel.map(|(address, _)| address))?.admit(&opening.grant, now_ms())
+    let relay = host.relay_for(&app, shard, address)?;
+    relay.has_room(opening, now_ms())?;
+    Ok(relay.admit(&opening.grant, now_ms())?)
 }
 
 /// The socket of a client that was admitted.
-pub fn open(host: &HostRef, socket: Socket, opening: Opening) -> Result<(), ErrorInfo> {
+pub fn open(host: &HostRef, socket: Socket, opening: Opening) -> Result<(), Refusal> {
     {
         let host = &mut *host.borrow_mut();
-        let socket = host.sockets.accept(&host.state, socket).map_err(|_| full())?;
+        let socket = host.sockets.accept(&host.state, socket).map_err(|_| Refusal::Full)?;
         host.begin(socket, opening);
     }
     drive(host);
     Ok(())
-}
-
-pub(super) fn full() -> ErrorInfo {
-    Code::Unavailable.because("this server holds all the connections it can; try again")
 }
 
 pub fn message(host: &HostRef, socket: &Socket, bytes: &[u8], format: Format) {
@@ -408,8 +449,43 @@ pub async fn call(host: &HostRef, call: ChannelCall) -> Answer<Response> {
     }
 }
 
-pub fn deliver(host: &HostRef, delivery: &Delivery) -> Delivered {
+/// A channel's delivery, or that of the relay above. What goes on to relays below leaves before the sockets here are served,
+/// which takes 0.1 s where there are thousands; the answer says that it is done.
+pub async fn deliver(host: &HostRef, delivery: &Delivery) -> Delivered {
     let answer = host.borrow_mut().take_delivery(delivery);
+    if pass_on(host) {
+        Delay::from(Duration::ZERO).await;
+    }
+    drive(host);
+    answer
+}
+
+/// Performs the deliveries with which the work begins; gives whether there were any.
+fn pass_on(host: &HostRef) -> bool {
+    let is_delivery = |work: &mut Work| matches!(work, Work::Relay(relay::Effect::Deliver { .. }));
+    let mut any = false;
+    loop {
+        let next = host.borrow_mut().work.pop_front_if(is_delivery);
+        let Some(Work::Relay(effect)) = next else { return any };
+        perform_relay(host, effect);
+        any = true;
+    }
+}
+
+/// Another relay is to be fed by this one.
+pub async fn follow(host: &HostRef, follow: Follow) -> Answer<Response> {
+    let above = placement::above(&follow.relay).ok_or(Code::InternalChannel)?;
+    let (app, shard) = placement::app_and_shard(&above).ok_or(Code::InternalChannel)?;
+    watching::begin(host, &app, None, above).await?;
+    let answer = {
+        let host = &mut *host.borrow_mut();
+        let (answer, effects) = host.relay_for(&app, shard, None)?.follow(&follow, now_ms());
+        host.relay_effects(effects);
+        answer.and_then(|answer| {
+            let stored = relay_storage::add_follower(host.store.database(), &follow.channel, &follow.relay);
+            stored.map(|()| answer).map_err(failed)
+        })
+    };
     drive(host);
     answer
 }
@@ -488,15 +564,41 @@ fn perform_relay(host: &HostRef, effect: relay::Effect) {
                 host.answer_relay(ticket, Some(answer));
             }
         }
-        relay::Effect::Call { ticket, call } => {
-            let (host, env) = (host.clone(), host.borrow().env.clone());
-            spawn_local(async move {
-                let answer = calls::call_channel(&env, &call).await;
-                host.borrow_mut().answer_relay(ticket, answer);
-                drive(&host);
-            });
+        relay::Effect::Follow { ticket, above, follow } => ask(host, ticket, Question::Follow(above, follow)),
+        relay::Effect::Deliver { relay, attempt, delivery } => deliver_to(host, relay, attempt, delivery),
+        relay::Effect::Unfollowed { channel, relay } => {
+            // If it stays stored, it says again that nobody listens when it is next fed.
+            let _ = relay_storage::remove_follower(host.borrow().store.database(), &channel, &relay);
         }
+        relay::Effect::Call { ticket, call } => ask(host, ticket, Question::Call(call)),
     }
+}
+
+/// What a relay asks another object.
+enum Question {
+    Call(ChannelCall),
+    Follow(RelayName, Follow),
+}
+
+fn ask(host: &HostRef, ticket: Ticket, question: Question) {
+    let (host, env) = (host.clone(), host.borrow().env.clone());
+    spawn_local(async move {
+        let answer = match &question {
+            Question::Call(call) => calls::call_channel(&env, call).await,
+            Question::Follow(above, follow) => calls::follow(&env, above, follow).await,
+        };
+        host.borrow_mut().answer_relay(ticket, answer);
+        drive(&host);
+    });
+}
+
+fn deliver_to(host: &HostRef, relay: RelayName, attempt: u64, delivery: Delivery) {
+    let (host, env) = (host.clone(), host.borrow().env.clone());
+    spawn_local(async move {
+        let answer = calls::deliver(&env, &relay, &delivery).await;
+        host.borrow_mut().delivered(&delivery.channel, &relay, attempt, answer);
+        drive(&host);
+    });
 }
 
 fn perform_channel(host: &HostRef, effect: channel::Effect) {
@@ -508,7 +610,7 @@ fn perform_channel(host: &HostRef, effect: channel::Effect) {
         channel::Effect::Deliver { relay, attempt, delivery } if host.borrow().is_own(&relay) => {
             let host = &mut *host.borrow_mut();
             let answer = host.take_delivery(&delivery);
-            host.delivered(&relay, attempt, Some(answer));
+            host.delivered(&delivery.channel, &relay, attempt, Some(answer));
         }
         channel::Effect::Roll { relay, attempt, roll } if host.borrow().is_own(&relay) => {
             let host = &mut *host.borrow_mut();
@@ -523,14 +625,7 @@ fn perform_channel(host: &HostRef, effect: channel::Effect) {
                 drive(&host);
             });
         }
-        channel::Effect::Deliver { relay, attempt, delivery } => {
-            let (host, env) = (host.clone(), host.borrow().env.clone());
-            spawn_local(async move {
-                let answer = calls::deliver(&env, &relay, &delivery).await;
-                host.borrow_mut().delivered(&relay, attempt, answer);
-                drive(&host);
-            });
-        }
+        channel::Effect::Deliver { relay, attempt, delivery } => deliver_to(host, relay, attempt, delivery),
     }
 }
 

@@ -7,8 +7,8 @@ use worker::{DurableObject, Env, Request, Response, Result, State, WebSocketPair
 use super::host::{self, Class};
 use super::platform::{ObjectState, Socket};
 use super::router::{CONNECTION_KEY, Handover};
-use super::{responses, watching};
-use crate::call::{self, Answer, ChannelCall, Delivery, Notice, Roll};
+use super::{calls, responses, watching};
+use crate::call::{self, Answer, ChannelCall, Delivery, Follow, Notice, Roll};
 use crate::error::ErrorInfo;
 use crate::pinned;
 use crate::wire::Format;
@@ -81,27 +81,31 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     if let Some(key) = request.headers().get(CONNECTION_KEY)? {
         return responses::comet(&host, &mut request, &key).await;
     }
-    if let Some(Handover { opening, channel, mode }) = Handover::read(request.headers())? {
-        let format = opening.format;
-        let admitted = host::admit(&host, &opening, channel.as_ref()).await;
-        let Some(mode) = mode else {
-            let pair = WebSocketPair::new()?;
-            return match admitted
-                .and_then(|()| host::open(&host, JsValue::from(pair.server.as_ref()).unchecked_into(), opening))
-            {
-                Ok(()) => Response::from_websocket(pair.client),
-                Err(error) => super::router::refuse(&error, format),
-            };
+    if let Some(Handover { opening, shard, channel, mode }) = Handover::read(request.headers())? {
+        let opened = match (host::admit(&host, &opening, shard, channel.as_ref()).await, mode) {
+            (Ok(()), None) => {
+                let pair = WebSocketPair::new()?;
+                let socket = JsValue::from(pair.server.as_ref()).unchecked_into();
+                host::open(&host, socket, opening).map(|()| Response::from_websocket(pair.client))
+            }
+            (Ok(()), Some(mode)) => {
+                responses::begin(&host, mode, opening).map(|response| responses::open(&host, response))
+            }
+            (Err(refusal), _) => Err(refusal),
         };
-        return match admitted.and_then(|()| responses::begin(&host, mode, opening)) {
-            Ok(response) => responses::open(&host, response),
-            Err(error) => super::router::write_reply(mode.refused(&error)),
+        return match opened {
+            Ok(response) => response,
+            Err(refusal) => Ok(reply(&refusal)?.with_status(calls::REFUSED)),
         };
     }
     let body = request.bytes().await?;
     match request.path().as_str() {
         "/deliver" => match call::decode::<Delivery>(&body) {
-            Ok(delivery) => reply(&host::deliver(&host, &delivery)),
+            Ok(delivery) => reply(&host::deliver(&host, &delivery).await),
+            Err(error) => Response::error(error.message, 400),
+        },
+        "/follow" => match call::decode::<Follow>(&body) {
+            Ok(follow) => reply(&host::follow(&host, follow).await),
             Err(error) => Response::error(error.message, 400),
         },
         "/roll" => match call::decode::<Roll>(&body) {

@@ -1,11 +1,12 @@
 //! The platform's interfaces that the `worker` crate does not give as we need them: sockets that take one shared value for
 //! many sends, storage whose failures are errors and not exceptions thrown through Rust, and an object's own state.
 
-use js_sys::{Array, Date, Object, Promise, Reflect, Uint8Array};
+use js_sys::{Array, Date, Number, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use worker::worker_sys::web_sys::ReadableStream;
 
 use crate::name::alphanumeric;
+use crate::placement::Region;
 use crate::wire::Encoded;
 
 #[wasm_bindgen]
@@ -78,8 +79,9 @@ extern "C" {
     /// A class of objects.
     pub type ObjectNamespace;
 
+    /// `options` may hold a `locationHint`, which counts when the object is made.
     #[wasm_bindgen(method, catch, js_name = getByName)]
-    pub fn get_by_name(this: &ObjectNamespace, name: &str) -> Result<Stub, JsValue>;
+    pub fn get_by_name(this: &ObjectNamespace, name: &str, options: &Object) -> Result<Stub, JsValue>;
 
     /// One object, to be called.
     pub type Stub;
@@ -159,6 +161,14 @@ pub fn query_pairs(url: &str) -> Vec<(String, String)> {
 pub fn origin(url: &str) -> (String, bool) {
     let Ok(url) = Url::new(url) else { return (String::new(), false) };
     (url.host(), ["https:", "wss:"].contains(&url.protocol().as_str()))
+}
+
+/// Where a request came from, as far as the platform knows.
+pub fn region(request: &worker::Request) -> Region {
+    let about = Reflect::get(request.inner(), &"cf".into()).unwrap_or_default();
+    let known = |name: &str| Reflect::get(&about, &name.into()).ok()?.as_string();
+    let longitude = known("longitude").map(|text| Number::parse_float(&text));
+    Region::of(known("continent").as_deref(), longitude)
 }
 
 /// A plain object of these entries.

@@ -1,11 +1,12 @@
-//! What a relay keeps in its object's SQLite: the secret that signs its connection keys, and what it knows of the app that
-//! it watches. With that a rebuilt relay needs no call before it goes on.
+//! What a relay keeps in its object's SQLite: the secret that signs its connection keys, what it knows of the app that it
+//! watches, and the relays that it feeds. With that a rebuilt relay needs no call before it goes on.
 
 use super::platform::random_bytes;
 use super::sql::{Database, blob, bytes, integer, number, text};
 use crate::auth::Revocation;
-use crate::call::Watched;
+use crate::call::{RelayName, Watched};
 use crate::channel::store::StoreError;
+use crate::name::ChannelName;
 use crate::pinned;
 
 const SECRET_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS secret (id INTEGER PRIMARY KEY, value BLOB NOT NULL)";
@@ -14,6 +15,9 @@ const SECRET_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS secret (id INTEGER PRIMA
 const WATCH_SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS watch (id INTEGER PRIMARY KEY, ticket INTEGER NOT NULL, config TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS revoked (target TEXT PRIMARY KEY, forget_at_ms INTEGER NOT NULL, value BLOB NOT NULL);";
+
+const FOLLOWERS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS followers
+    (channel TEXT NOT NULL, relay TEXT NOT NULL, PRIMARY KEY (channel, relay)) WITHOUT ROWID";
 
 /// The watch of this relay, as it is stored.
 pub struct Watch {
@@ -74,4 +78,25 @@ pub fn forget_revocations(database: &Database, now_ms: u64) -> Result<(), StoreE
 pub fn revocations(database: &Database) -> Result<Vec<Revocation>, StoreError> {
     let rows = database.rows("SELECT value FROM revoked", &[])?;
     Ok(rows.iter().filter_map(|row| pinned::decode(&blob(row, "value"))).collect())
+}
+
+/// The relays that this one feeds, by channel.
+pub fn followers(database: &Database) -> Result<Vec<(ChannelName, RelayName)>, StoreError> {
+    if !database.has_table("followers")? {
+        return Ok(Vec::new());
+    }
+    let rows = database.rows("SELECT channel, relay FROM followers", &[])?;
+    let follower = |row| Some((ChannelName::parse(&text(row, "channel")).ok()?, RelayName::from(text(row, "relay"))));
+    Ok(rows.iter().filter_map(follower).collect())
+}
+
+pub fn add_follower(database: &Database, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {
+    database.exec(FOLLOWERS_SCHEMA, &[])?;
+    let values = [channel.as_str().into(), relay.as_str().into()];
+    database.exec("INSERT OR IGNORE INTO followers (channel, relay) VALUES (?, ?)", &values)
+}
+
+pub fn remove_follower(database: &Database, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {
+    let values = [channel.as_str().into(), relay.as_str().into()];
+    database.exec("DELETE FROM followers WHERE channel = ? AND relay = ?", &values)
 }

@@ -11,8 +11,8 @@ use worker::{Request, Response, ResponseBuilder, Result};
 use super::host::{self, Host, HostRef};
 use super::platform::{Pipe, PipeWriter, now_ms};
 use super::router::{headers_of, read_body, write_reply};
-use crate::call::Answer;
-use crate::error::Code;
+use crate::call::{Answer, Refusal};
+use crate::error::{Code, ErrorInfo};
 use crate::limits::{COMET_BODY_MAX_BYTES, LINKS_MAX};
 use crate::relay::SocketId;
 use crate::relay::session::Opening;
@@ -63,10 +63,10 @@ pub fn open(host: &HostRef, response: ResponseId) -> Result<Response> {
 }
 
 /// The connection over HTTP of a client that was admitted. Gives what takes its first frames.
-pub fn begin(host: &HostRef, mode: Mode, opening: Opening) -> Answer<ResponseId> {
+pub fn begin(host: &HostRef, mode: Mode, opening: Opening) -> std::result::Result<ResponseId, Refusal> {
     let host = &mut *host.borrow_mut();
     if host.links.count() >= LINKS_MAX {
-        return Err(host::full());
+        return Err(Refusal::Full);
     }
     let socket = host.sockets.next_id();
     let places = events::places(&opening.attach);
@@ -74,7 +74,7 @@ pub fn begin(host: &HostRef, mode: Mode, opening: Opening) -> Answer<ResponseId>
     let key = host.relay.as_ref().and_then(|relay| relay.key(socket)).unwrap_or_default();
     host.links.open(socket, mode, key, now_ms());
     host.links.follow(socket, places);
-    host.read(socket).ok_or_else(|| Code::Disconnected.into())
+    host.read(socket).ok_or_else(|| ErrorInfo::from(Code::Disconnected).into())
 }
 
 impl Host {

@@ -6,20 +6,20 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use js_sys::Object;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Context, Env, Headers, Method, Request, Response, Result, WebSocketPair, event};
 
-use super::platform::{Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes};
+use super::platform::{self, Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes};
 use super::{calls, config, directory};
 use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
-use crate::call::{self, Address, Rules};
+use crate::call::{self, Address, RelayName, Rules};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BATCH_BODY_MAX_BYTES;
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
+use crate::placement::{Journey, Place, Region, Shard, Spread};
 use crate::relay::connection_key::ConnectionKey;
 use crate::relay::session::Opening;
 use crate::rest::{self, Reply, Step};
@@ -40,12 +40,15 @@ const ADDRESS: &str = "cf-connecting-ip";
 thread_local! {
     /// Wrong secrets, as this isolate saw them. An address usually comes to the same one.
     static ATTEMPTS: RefCell<Attempts> = RefCell::default();
+    /// Objects that refused a connection lately.
+    static SPREAD: RefCell<Spread> = RefCell::default();
 }
 
 /// A connection on its way to the object that will hold it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Handover {
     pub opening: Opening,
+    pub shard: Shard,
     /// The channel whose own object is to hold it.
     pub channel: Option<(Address, Rules)>,
     /// How its responses go, if it is over HTTP.
@@ -57,14 +60,6 @@ impl Handover {
         let Some(text) = headers.get(HANDOVER)? else { return Ok(None) };
         let bytes = BASE64URL.decode(text).map_err(|error| worker::Error::RustError(error.to_string()))?;
         call::decode(&bytes).map(Some).map_err(|error| worker::Error::RustError(error.message))
-    }
-
-    /// The object's class and name.
-    fn object(&self) -> (&'static str, String) {
-        match &self.channel {
-            Some((address, _)) => (calls::CHANNEL, address.object_name()),
-            None => (calls::RELAY, format!("{}/0", self.opening.grant.app().as_str())),
-        }
     }
 }
 
@@ -211,14 +206,6 @@ impl Way {
     }
 }
 
-/// What an object is called with, for a request of a connection.
-struct Passage {
-    class: &'static str,
-    name: String,
-    url: &'static str,
-    init: Object,
-}
-
 /// A connection that begins, or a request that belongs to one.
 async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
     let url = request.inner().url();
@@ -227,44 +214,54 @@ async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
     let address = request.headers().get(ADDRESS)?.unwrap_or_default();
     let last_event = request.headers().get("last-event-id")?;
     let presented = Presented { authorization: authorization.as_deref(), client_id: None, query: &query };
-    let entered = hand_over(env, &presented, &address, origin(&url).1, &way, last_event.as_deref()).await;
-    match entered.and_then(|handover| passage(&request, &way, &handover)) {
-        Ok(Passage { class, name, url, init }) => {
-            calls::fetch(env, class, &name, url, &init).await.map_err(worker::Error::from)
+    let entered = enter(env, &presented, &address, origin(&url).1, &way, last_event.as_deref()).await;
+    let passed = match (entered, &way) {
+        (Ok(Entrance { opening, .. }), Way::Comet(verb, key)) if *verb != Verb::Connect => {
+            pass_on(&request, env, opening.grant.app(), *verb, key).await
         }
+        (Ok(entrance), _) => hand_over(env, entrance, platform::region(&request)).await,
+        (Err(error), _) => Err(error),
+    };
+    match passed {
+        Ok(response) => Ok(response),
         Err(error) => way.refuse(&error).map(RawResponse::from),
     }
 }
 
-/// Fails with 80003 for a key that no connection can have.
-fn passage(request: &Request, way: &Way, handover: &Handover) -> std::result::Result<Passage, ErrorInfo> {
-    if let Way::Comet(verb, key) = way
-        && *verb != Verb::Connect
-    {
-        let body = request.inner().body().map_or(JsValue::UNDEFINED, JsValue::from);
-        let headers = object([(CONNECTION_KEY, key.into())]);
-        let init = object([("method", request.inner().method().into()), ("headers", headers.into()), ("body", body)]);
-        let Some(ConnectionKey { shard, .. }) = ConnectionKey::claimed(key) else {
-            return Err(Code::Disconnected.because("this is no connection's key"));
-        };
-        let name = format!("{}/{shard}", handover.opening.grant.app().as_str());
-        return Ok(Passage { class: calls::RELAY, name, url: calls::comet_url(*verb), init });
-    }
-    let (class, name) = handover.object();
-    let upgrade = if handover.mode.is_none() { "websocket" } else { "" };
-    let handover = BASE64URL.encode(pinned::encode(handover));
-    let headers = object([("upgrade", upgrade.into()), (HANDOVER, handover.into())]);
-    Ok(Passage { class, name, url: calls::CONNECT_URL, init: object([("headers", headers.into())]) })
+/// A request of a connection over HTTP, to the relay that holds it. Fails with 80003 for a key that none can have.
+async fn pass_on(
+    request: &Request,
+    env: &Env,
+    app: &AppId,
+    verb: Verb,
+    key: &str,
+) -> std::result::Result<RawResponse, ErrorInfo> {
+    let claimed = ConnectionKey::claimed(key).filter(|claimed| claimed.shard != Shard::CHANNEL.0);
+    let Some(ConnectionKey { shard, .. }) = claimed else {
+        return Err(Code::Disconnected.because("this is no connection's key"));
+    };
+    let body = request.inner().body().map_or(JsValue::UNDEFINED, JsValue::from);
+    let headers = object([(CONNECTION_KEY, key.into())]);
+    let init = object([("method", request.inner().method().into()), ("headers", headers.into()), ("body", body)]);
+    calls::pass_on(env, &RelayName::shard(app, shard), verb, &init).await
 }
 
-async fn hand_over(
+/// A client whose credentials are good, and the channel whose own object may hold it.
+struct Entrance {
+    opening: Opening,
+    channel: Option<(Address, Rules)>,
+    /// How frames go to it, unless by a WebSocket.
+    mode: Option<Mode>,
+}
+
+async fn enter(
     env: &Env,
     presented: &Presented<'_>,
     address: &str,
     is_secure: bool,
     way: &Way,
     last_event: Option<&str>,
-) -> std::result::Result<Handover, ErrorInfo> {
+) -> std::result::Result<Entrance, ErrorInfo> {
     config::configured(env)?;
     let credentials = Credentials::parse(presented, Surface::Realtime)?;
     let found = directory::find(env, credentials.app_id()).await?;
@@ -296,7 +293,35 @@ async fn hand_over(
         let rules = Rules::of(found.app.rules(&name));
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });
-    Ok(Handover { opening, channel, mode })
+    Ok(Entrance { opening, channel, mode })
+}
+
+/// Asks one object after another, until one takes the connection in or there is none left to ask.
+async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result::Result<RawResponse, ErrorInfo> {
+    let Entrance { opening, channel, mode } = entrance;
+    let app = opening.grant.app().clone();
+    let claimed = opening.resume.as_deref().and_then(ConnectionKey::claimed).map(|key| key.shard);
+    let address = channel.as_ref().map(|(address, _)| address.clone());
+    let mut journey = Journey::new(app.clone(), region, address, claimed);
+    let random = u64::from_le_bytes(random_bytes());
+    let mut handover = Handover { opening, shard: Shard::CHANNEL, channel: None, mode };
+    let upgrade = if mode.is_none() { "websocket" } else { "" };
+    loop {
+        let place = SPREAD.with_borrow(|spread| spread.place(&journey, random, now_ms()))?;
+        let (name, hint) = match &place {
+            Place::Channel(address) => (RelayName::of_channel(address), None),
+            Place::Relay(shard) => (RelayName::shard(&app, shard.0), shard.hint()),
+        };
+        (handover.shard, handover.channel) = match place {
+            Place::Channel(_) => (Shard::CHANNEL, channel.clone()),
+            Place::Relay(shard) => (shard, None),
+        };
+        let headers = [("upgrade", upgrade.into()), (HANDOVER, BASE64URL.encode(pinned::encode(&handover)).into())];
+        match calls::connect(env, &name, hint, object(headers)).await {
+            Ok(response) => return Ok(response),
+            Err(refusal) => SPREAD.with_borrow_mut(|spread| spread.refused(&mut journey, &place, refusal, now_ms()))?,
+        }
+    }
 }
 
 /// Accepts, says what is wrong, and closes. What may pass is told as DISCONNECTED, so that the client tries again.

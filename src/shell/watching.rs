@@ -1,21 +1,24 @@
 //! A relay's watch of its app: it begins with the first client that the app could send away, and what the app says is
 //! stored with the relay before it is answered.
 
+use std::rc::Rc;
+
 use super::host::{self, Host, HostRef};
 use super::platform::now_ms;
 use super::{calls, config, relay_storage};
-use crate::auth::{Grant, Revocation};
-use crate::call::{Address, Answer, AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
+use crate::auth::{App, Grant, Revocation};
+use crate::call::{Answer, AppCall, AppRequest, AppResponse, News, Notice, Noticed, RelayName, Watched};
 use crate::channel::store::StoreError;
 use crate::error::{Code, ErrorInfo};
+use crate::name::AppId;
+use crate::relay::Relay;
 
-/// Sees that the app is watched before such a client comes in. Fails with 40101 when there is no such app any more.
-pub async fn begin(host: &HostRef, grant: &Grant, channel: Option<&Address>) -> Result<(), ErrorInfo> {
-    if !host.borrow().needs_watch(grant)? {
+/// Sees that the app is watched before such a client comes in, or a relay is fed for its clients. Fails with 40101 when there is no such app any more.
+pub async fn begin(host: &HostRef, app: &AppId, grant: Option<&Grant>, relay: RelayName) -> Result<(), ErrorInfo> {
+    if !host.borrow().needs_watch(app, grant)? {
         return Ok(());
     }
-    let app = grant.app().clone();
-    let call = AppCall { request: AppRequest::Watch(host::relay_name(&app, channel)), app };
+    let call = AppCall { request: AppRequest::Watch(relay), app: app.clone() };
     let env = host.borrow().env.clone();
     match calls::ask_app(&env, &call).await? {
         AppResponse::Watched(watched) => host.borrow_mut().begin_watch(watched).map_err(host::failed)?,
@@ -32,9 +35,10 @@ pub fn notice(host: &HostRef, notice: Notice) -> Answer<Noticed> {
 }
 
 impl Host {
-    fn needs_watch(&self, grant: &Grant) -> Result<bool, ErrorInfo> {
+    fn needs_watch(&self, app: &AppId, grant: Option<&Grant>) -> Result<bool, ErrorInfo> {
         let configured = config::configured(&self.env)?;
-        let is_watched = configured.get(grant.app()).is_none_or(|app| app.is_revocable(grant));
+        let is_revocable = |app: &Rc<App>| grant.is_some_and(|grant| app.is_revocable(grant));
+        let is_watched = configured.get(app).is_none_or(is_revocable);
         Ok(is_watched && relay_storage::watch(self.store.database()).map_err(host::failed)?.is_none())
     }
 
@@ -59,9 +63,7 @@ impl Host {
         }
         match notice.news {
             News::Deleted => self.end_app(),
-            News::Revoked(_) if self.relay.as_ref().is_none_or(|relay| relay.connection_count() == 0) => {
-                self.end_watch()
-            }
+            News::Revoked(_) if self.relay.as_ref().is_none_or(Relay::is_idle) => self.end_watch(),
             News::Revoked(revocations) => self.revoke(revocations),
         }
     }

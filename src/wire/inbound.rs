@@ -314,7 +314,13 @@ mod tests {
     #[test]
     fn integers_may_come_as_floats() {
         assert_eq!(json(r#"{"action":7.0}"#).unwrap(), Inbound::Close);
-        for bad in [r#"{"action":7.5}"#, r#"{"action":-7}"#, r#"{"action":1e300}"#, r#"{"action":"7"}"#, r#"{"action":15,"msgSerial":18446744073709551615}"#] {
+        for bad in [
+            r#"{"action":7.5}"#,
+            r#"{"action":-7}"#,
+            r#"{"action":1e300}"#,
+            r#"{"action":"7"}"#,
+            r#"{"action":15,"msgSerial":18446744073709551615}"#,
+        ] {
             assert!(json(bad).unwrap_err().is(Code::BadBody), "{bad}");
         }
     }

@@ -96,7 +96,8 @@ pub fn token(input: &mut Input) {
 /// A JWT whose parts say anything, signed by the key; or one that was changed after.
 pub fn jwt(input: &mut Input) {
     let wrapped = token_of("demo.chat");
-    let header = input.json(&[json!({"alg": "HS256", "typ": "JWT", "kid": "demo.chat"}), json!({"x-ably-token": wrapped})]);
+    let header =
+        input.json(&[json!({"alg": "HS256", "typ": "JWT", "kid": "demo.chat"}), json!({"x-ably-token": wrapped})]);
     let claims = input.json(&[
         json!({"iat": NOW_S, "exp": NOW_S + 60, "x-ably-clientId": "ann", "x-ably-revocation-key": "r"}),
         json!({"iat": NOW_S, "exp": NOW_S + 60, "x-ably-capability": r#"{"chat:*":["publish"]}"#, "nbf": NOW_S}),

@@ -111,10 +111,21 @@ fn check(effects: &[Effect]) {
 /// A REST request: the answer has a status and headers that HTTP can carry.
 pub fn request(input: &mut Input) {
     let paths = [
-        "/channels/room/messages", "/channels/a%2Fb/history", "/channels/room/presence", "/channels/room", "/messages",
-        "/presence", "/keys/demo.full/requestToken", "/keys/demo.full/revokeTokens", "/apps", "/apps/demo", "/stats", "/time",
+        "/channels/room/messages",
+        "/channels/a%2Fb/history",
+        "/channels/room/presence",
+        "/channels/room",
+        "/messages",
+        "/presence",
+        "/keys/demo.full/requestToken",
+        "/keys/demo.full/revokeTokens",
+        "/apps",
+        "/apps/demo",
+        "/stats",
+        "/time",
     ];
-    let queries = ["limit=2&direction=forwards", "start=1&end=2", "cursor=MDE4&format=msgpack", "envelope=json", "channels=a,b"];
+    let queries =
+        ["limit=2&direction=forwards", "start=1&end=2", "cursor=MDE4&format=msgpack", "envelope=json", "channels=a,b"];
     let bodies = [
         json!([{"name": "n", "data": "d"}]),
         json!({"channels": ["a", "b"], "messages": [{"data": "x"}]}),
@@ -139,7 +150,8 @@ pub fn request(input: &mut Input) {
     let query = percent::decode_pairs(&query).unwrap_or_default();
     let request = Request { method, path, query, headers, body, ..Request::default() };
     let (apps, mut attempts) = (Apps::of([app()]), Attempts::default());
-    let context = Context { apps: &apps, attempts: &mut attempts, admin: &Admin::Open, now_ms: NOW_MS, random: [7; 32] };
+    let context =
+        Context { apps: &apps, attempts: &mut attempts, admin: &Admin::Open, now_ms: NOW_MS, random: [7; 32] };
     match rest::begin(&request, context) {
         Step::Reply(reply) => {
             assert!((200..600).contains(&reply.status));
@@ -156,7 +168,8 @@ pub fn request(input: &mut Input) {
 
 /// What one object or version wrote and another reads.
 pub fn stored(input: &mut Input) {
-    let good: [&[u8]; 3] = [b"\x01\x04demo\x01c\x05\x01\x06demo/0", b"\x01\x01c\x01s\x01\x02\x00\x00\x03", b"\x01\x00\x00\x00\x00"];
+    let good: [&[u8]; 3] =
+        [b"\x01\x04demo\x01c\x05\x01\x06demo/0", b"\x01\x01c\x01s\x01\x02\x00\x00\x03", b"\x01\x00\x00\x00\x00"];
     let bytes = (*input.random.pick(&good)).to_vec();
     let bytes = input.damage(bytes);
     input.note("bytes", &bytes);

@@ -308,6 +308,7 @@ impl World {
             }
             relay::Effect::Call { ticket, .. } if self.unreachable.contains(&relay) => self.answer(relay, ticket, None),
             relay::Effect::Call { ticket, call } => self.call(relay, ticket, call),
+            other => unreachable!("few relays are all fed by the channel: {other:?}"),
         }
     }
 
@@ -352,6 +353,7 @@ impl World {
             Request::Read(from) => ("read", channel.read(store, &from, now_ms).map(Response::Backlog)),
             Request::History(query) => ("history", channel.history(store, &query, now_ms).map(Response::History)),
             Request::Members(query) => ("members", channel.members(store, &query).map(Response::Members)),
+            Request::Next(_) => unreachable!("relays here feed none"),
         };
         let effects = channel.follow_up(store, now_ms);
         self.queue_channel(effects);

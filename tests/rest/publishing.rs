@@ -103,7 +103,10 @@ fn nobody_publishes_as_a_connection_that_is_not_there_or_not_theirs() {
         (on_behalf(&ann, json!({"clientId": "bob"})), Code::BadClientId),
         (on_behalf(&ann, json!({})).bearer(&token), Code::IncompatibleCredentials),
         (on_behalf(&ann, json!({})).key("demo.reader:local-only"), Code::NotPermitted),
-        (post("/messages", &json!({"channels": "c", "messages": {"connectionKey": ann}}).to_string()), Code::BadConnectionKey),
+        (
+            post("/messages", &json!({"channels": "c", "messages": {"connectionKey": ann}}).to_string()),
+            Code::BadConnectionKey,
+        ),
     ] {
         let reply = world.send(asked);
         let code_of_channel = reply.json["results"][0]["error"]["code"].as_u64().unwrap_or_default() as u32;
@@ -215,6 +218,7 @@ fn a_channel_that_fails_is_the_answer() {
         position: Position::ZERO,
         members: 0,
         reports: false,
+        direct: true,
     });
     assert_eq!(failed(vec![Ok(page)]).status, 500);
 }

@@ -156,12 +156,8 @@ pub fn record(effects: &[relay::Effect], socket: u32) -> Option<Vec<u8>> {
 }
 
 pub fn subscribed(position: u64) -> Option<Answer<Response>> {
-    Some(Ok(Response::Subscribed(Subscribed {
-        series: SERIES.to_owned(),
-        position: Position(position),
-        members: 0,
-        reports: false,
-    })))
+    let (series, position) = (SERIES.to_owned(), Position(position));
+    Some(Ok(Response::Subscribed(Subscribed { series, position, members: 0, reports: false, direct: true })))
 }
 
 /// A delivery of one publish at each place behind `prior`.

@@ -28,7 +28,8 @@ impl fmt::Display for Input {
                 let gap = if delivery.gap { ", after a gap" } else { "" };
                 write!(f, "delivery {}: {prior}..={through}{gap}: {}", id.0, tags(&delivery.entries))
             }
-            Input::Delivered { relay, attempt, answer } => {
+            Input::Follow { id, follow } => write!(f, "follow {}: {} from {}", id.0, follow.relay, follow.position.0),
+            Input::Delivered { relay, attempt, answer, .. } => {
                 write!(f, "answer to delivery {attempt} of {relay}: {answer:?}")
             }
             Input::Roll { id, roll } => write!(f, "roll call {}: {:?}", id.0, roll.connections),

@@ -1,10 +1,11 @@
 //! An object's storage: what was written in one turn becomes durable together and in order, writes may fail, and a lost
 //! process leaves only what was durable.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use courtside::call::{Hold, MembersQuery, RelayName};
 use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, Totals};
+use courtside::name::ChannelName;
 use courtside::serial::Position;
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::MemberKey;
@@ -12,9 +13,14 @@ use courtside::wire::presence::MemberKey;
 use super::memory_store::MemoryStore;
 use super::random::Random;
 
+/// A relay that is fed a channel.
+type Follower = (ChannelName, RelayName);
+
 #[derive(Debug)]
 pub struct Disk {
     live: MemoryStore,
+    followers: BTreeSet<Follower>,
+    durable_followers: BTreeSet<Follower>,
     alarm_ms: Option<u64>,
     durable: MemoryStore,
     durable_alarm_ms: Option<u64>,
@@ -34,6 +40,7 @@ enum Write {
     Append(Row),
     Trim(Position),
     Hold(String, Hold, Option<u64>),
+    Follower(Follower, bool),
     Alarm(Option<u64>),
 }
 
@@ -46,7 +53,15 @@ impl Write {
             Write::Append(row) => store.append(row),
             Write::Trim(through) => store.trim(*through),
             Write::Hold(connection_id, hold, leaves_at_ms) => store.hold(connection_id, hold, *leaves_at_ms),
-            Write::Alarm(_) => Ok(()),
+            Write::Follower(..) | Write::Alarm(_) => Ok(()),
+        }
+    }
+
+    fn apply_to_followers(&self, followers: &mut BTreeSet<Follower>) {
+        match self {
+            Write::Follower(follower, true) => drop(followers.insert(follower.clone())),
+            Write::Follower(follower, false) => drop(followers.remove(follower)),
+            _ => {}
         }
     }
 }
@@ -55,6 +70,8 @@ impl Disk {
     pub fn new(random: Random) -> Disk {
         Disk {
             live: MemoryStore::default(),
+            followers: BTreeSet::new(),
+            durable_followers: BTreeSet::new(),
             alarm_ms: None,
             durable: MemoryStore::default(),
             durable_alarm_ms: None,
@@ -89,6 +106,7 @@ impl Disk {
         let mut rows = Vec::new();
         for write in self.pending.pop_front().into_iter().flatten() {
             write.apply(&mut self.durable).expect("what the live store took, the durable one takes");
+            write.apply_to_followers(&mut self.durable_followers);
             match write {
                 Write::Append(row) => rows.push(row),
                 Write::Alarm(alarm_ms) => self.durable_alarm_ms = alarm_ms,
@@ -105,6 +123,7 @@ impl Disk {
     /// The process is lost, and with it what was not durable yet.
     pub fn crash(&mut self) {
         self.live = self.durable.clone();
+        self.followers = self.durable_followers.clone();
         self.alarm_ms = self.durable_alarm_ms;
         self.turn.clear();
         self.pending.clear();
@@ -123,6 +142,24 @@ impl Disk {
         present.map(|event| ((event.connection_id, event.client_id), event.id)).collect()
     }
 
+    /// Whom a relay feeds.
+    pub fn followers(&mut self) -> Result<Vec<(ChannelName, RelayName)>, StoreError> {
+        self.read()?;
+        Ok(self.followers.iter().cloned().collect())
+    }
+
+    pub fn fed(&self) -> usize {
+        self.followers.len()
+    }
+
+    pub fn add_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {
+        self.write(Write::Follower((channel.clone(), relay.clone()), true))
+    }
+
+    pub fn remove_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {
+        self.write(Write::Follower((channel.clone(), relay.clone()), false))
+    }
+
     fn fails(&mut self) -> bool {
         self.failures > 0 && self.random.chance(self.failures)
     }
@@ -131,6 +168,7 @@ impl Disk {
         let fails = self.fails();
         if !fails || self.random.chance(500) {
             write.apply(&mut self.live)?;
+            write.apply_to_followers(&mut self.followers);
             if let Write::Append(row) = &write {
                 self.written.push(row.clone());
             }

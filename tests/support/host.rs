@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use courtside::auth::App;
-use courtside::call::{Address, Answer, ChannelCall, Delivered, Delivery, RelayName, Response, Roll, Rolled};
+use courtside::call::{Address, Answer, ChannelCall, Delivered, Delivery, Follow, RelayName, Response, Roll, Rolled};
 use courtside::channel::{self, Channel, Ticket};
+use courtside::name::ChannelName;
 use courtside::relay::session::Opening;
 use courtside::relay::{self, Relay, SocketId};
 use courtside::wire::{Encoded, Format};
@@ -38,8 +39,9 @@ pub enum Input {
     Lost { link: LinkId },
     Call { id: CallId, call: ChannelCall },
     Answered { ticket: Ticket, answer: Option<Answer<Response>> },
+    Follow { id: CallId, follow: Follow },
     Deliver { id: CallId, delivery: Delivery },
-    Delivered { relay: RelayName, attempt: u64, answer: Option<Delivered> },
+    Delivered { channel: ChannelName, relay: RelayName, attempt: u64, answer: Option<Delivered> },
     Roll { id: CallId, roll: Roll },
     Rolled { relay: RelayName, attempt: u64, answer: Option<Rolled> },
     Commit,
@@ -52,6 +54,7 @@ pub enum Output {
     Frame { link: LinkId, frame: Rc<Encoded> },
     Close { link: LinkId },
     Call { ticket: Ticket, call: ChannelCall },
+    Follow { ticket: Ticket, above: RelayName, follow: Follow },
     Deliver { relay: RelayName, attempt: u64, delivery: Delivery },
     Roll { relay: RelayName, attempt: u64, roll: Roll },
     Answer { id: CallId, answer: Option<Answer<Response>> },
@@ -103,6 +106,8 @@ pub struct Host {
     pub(super) sockets: BTreeMap<SocketId, Socket>,
     pub(super) relay: Option<Relay>,
     pub(super) channel: Option<Channel>,
+    /// The relays that it fed are known again.
+    pub(super) leads: bool,
     pub(super) waiting: BTreeMap<Ticket, Waiting>,
     pub(super) last_ticket: u64,
     pub(super) work: VecDeque<Work>,
@@ -131,6 +136,7 @@ impl Host {
             sockets: BTreeMap::new(),
             relay: None,
             channel: None,
+            leads: false,
             waiting: BTreeMap::new(),
             last_ticket: 0,
             work: VecDeque::new(),
@@ -167,7 +173,7 @@ impl Host {
 
     /// The memory is lost. Gives the callers who waited for it.
     pub fn forget(&mut self) -> Vec<CallId> {
-        (self.relay, self.channel) = (None, None);
+        (self.relay, self.channel, self.leads) = (None, None, false);
         (self.in_flight, self.commit_scheduled, self.last_ticket) = (0, false, 0);
         self.life += 1;
         let caller = |waiting| match waiting {

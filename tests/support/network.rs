@@ -8,6 +8,7 @@ use std::rc::Rc;
 use courtside::auth::{Capability, Grant, Identity, KeyName};
 use courtside::call::{Answer, Delivered, RelayName, Response, Rolled};
 use courtside::channel::Ticket;
+use courtside::name::ChannelName;
 use courtside::relay::session::Opening;
 use courtside::wire::Encoded;
 
@@ -37,7 +38,7 @@ pub(super) struct Call {
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
     Call(Ticket),
-    Delivery(RelayName, u64),
+    Delivery(ChannelName, RelayName, u64),
     Roll(RelayName, u64),
 }
 
@@ -55,10 +56,10 @@ impl Reply {
         match (self, said) {
             (Reply::Call(ticket), Said::Answer(answer)) => Input::Answered { ticket, answer: Some(answer) },
             (Reply::Call(ticket), _) => Input::Answered { ticket, answer: None },
-            (Reply::Delivery(relay, attempt), Said::Delivered(answer)) => {
-                Input::Delivered { relay, attempt, answer: Some(answer) }
+            (Reply::Delivery(channel, relay, attempt), Said::Delivered(answer)) => {
+                Input::Delivered { channel, relay, attempt, answer: Some(answer) }
             }
-            (Reply::Delivery(relay, attempt), _) => Input::Delivered { relay, attempt, answer: None },
+            (Reply::Delivery(channel, relay, attempt), _) => Input::Delivered { channel, relay, attempt, answer: None },
             (Reply::Roll(relay, attempt), Said::Rolled(answer)) => {
                 Input::Rolled { relay, attempt, answer: Some(answer) }
             }

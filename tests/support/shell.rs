@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use courtside::call::{
-    Answer, ChannelCall, Delivered, Delivery, HistoryPage, HistoryQuery, RelayName, Request, Response, Roll, Rolled,
-    Rules,
+    Answer, ChannelCall, Delivered, Delivery, Follow, HistoryPage, HistoryQuery, RelayName, Request, Response, Roll,
+    Rolled, Rules,
 };
 use courtside::channel::{self, Channel, Ticket};
+use courtside::error::Code;
 use courtside::relay::{self, Relay, SocketId};
 
 use super::disk::Disk;
@@ -50,7 +51,15 @@ impl Host {
                 let answer = self.deliver(&delivery, now_ms);
                 self.outputs.push(Output::Delivered { id, answer });
             }
-            Input::Delivered { relay, attempt, answer } => self.delivered(&relay, attempt, answer, now_ms),
+            Input::Delivered { channel, relay, attempt, answer } if self.address.is_none() => {
+                self.relay_input(|core| core.delivered(&channel, &relay, attempt, answer, now_ms));
+            }
+            Input::Delivered { relay, attempt, answer, .. } => self.delivered(&relay, attempt, answer, now_ms),
+            Input::Follow { id, follow } => {
+                self.wake_relay(now_ms);
+                let answer = self.follow(&follow, now_ms);
+                self.outputs.push(Output::Answer { id, answer: Some(answer) });
+            }
             Input::Roll { id, roll } => {
                 self.wake_relay(now_ms);
                 let answer = self.roll(&roll, now_ms);
@@ -69,9 +78,7 @@ impl Host {
 
     fn alarm(&mut self, now_ms: u64) {
         self.disk.set_alarm(None);
-        if !self.sockets.is_empty() {
-            self.wake_relay(now_ms);
-        }
+        self.wake_relay(now_ms);
         self.relay_input(|relay| relay.tick(now_ms));
         match self.wake_channel(None, now_ms) {
             Ok(()) => self.channel_input(|channel, disk| channel.tick(disk, now_ms)),
@@ -91,6 +98,16 @@ impl Host {
     }
 
     fn wake_relay(&mut self, now_ms: u64) {
+        self.restore(now_ms);
+        if !self.leads
+            && let Ok(followers) = self.disk.followers()
+        {
+            self.leads = true;
+            self.relay_input(|relay| relay.lead(followers, now_ms));
+        }
+    }
+
+    fn restore(&mut self, now_ms: u64) {
         if self.relay.is_some() {
             return;
         }
@@ -125,6 +142,17 @@ impl Host {
                 let closed = self.sockets.remove(&socket);
                 self.outputs.extend(closed.map(|socket| Output::Close { link: socket.link }));
             }
+            relay::Effect::Follow { ticket, above, follow } => {
+                self.in_flight += 1;
+                self.outputs.push(Output::Follow { ticket, above, follow });
+            }
+            relay::Effect::Deliver { relay, attempt, delivery } => {
+                self.in_flight += 1;
+                self.outputs.push(Output::Deliver { relay, attempt, delivery });
+            }
+            relay::Effect::Unfollowed { channel, relay } => {
+                let _ = self.disk.remove_follower(&channel, &relay);
+            }
             relay::Effect::Call { ticket, call } if self.address.as_ref() == Some(&call.to) => {
                 self.call(call, Waiting::Beside(ticket), now_ms);
             }
@@ -135,7 +163,19 @@ impl Host {
         }
     }
 
+    fn follow(&mut self, follow: &Follow, now_ms: u64) -> Answer<Response> {
+        let relay = self.relay.as_mut().expect("awake");
+        let (answer, effects) = relay.follow(follow, now_ms);
+        self.work.extend(effects.into_iter().map(Work::Relay));
+        let answer = answer?;
+        let stored = self.disk.add_follower(&follow.channel, &follow.relay);
+        stored.map(|()| answer).map_err(|error| Code::InternalChannel.because(error.0))
+    }
+
     fn deliver(&mut self, delivery: &Delivery, now_ms: u64) -> Delivered {
+        if !self.leads {
+            return Delivered::NotYet;
+        }
         let Some(relay) = &mut self.relay else { return Delivered::Unsubscribed };
         let (answer, effects) = relay.deliver(delivery, now_ms);
         self.work.extend(effects.into_iter().map(Work::Relay));
@@ -192,6 +232,7 @@ impl Host {
             Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
             Request::History(query) => channel.history(store, &query, now_ms).map(Response::History),
             Request::Members(query) => channel.members(store, &query).map(Response::Members),
+            Request::Next(cursor) => channel.next(store, cursor).map(Response::Delivery),
         };
         self.channel_input(|channel, disk| channel.follow_up(disk, now_ms));
         self.reply(waiting, Some(answer), now_ms);

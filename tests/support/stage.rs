@@ -159,6 +159,7 @@ impl Stage {
                 Some(held) => held.push((life, output)),
                 None => return Some(self.call(life, output)),
             },
+            Output::Follow { .. } => unreachable!("there is one relay"),
             Output::Answer { id, answer } => {
                 let (life, call) = self.waiting.remove(&id)?;
                 let Output::Call { ticket, .. } = call else { unreachable!("calls get answers") };
@@ -166,8 +167,15 @@ impl Stage {
             }
             Output::Delivered { id, answer } => {
                 let (life, call) = self.waiting.remove(&id)?;
-                let Output::Deliver { relay, attempt, .. } = call else { unreachable!("deliveries are answered so") };
-                return self.to_memory(CHANNEL, life, Input::Delivered { relay, attempt, answer: Some(answer) });
+                let Output::Deliver { relay, attempt, delivery } = call else {
+                    unreachable!("deliveries are answered so")
+                };
+                let channel = delivery.channel;
+                return self.to_memory(
+                    CHANNEL,
+                    life,
+                    Input::Delivered { channel, relay, attempt, answer: Some(answer) },
+                );
             }
             Output::Rolled { id, answer } => {
                 let (life, call) = self.waiting.remove(&id)?;
@@ -208,7 +216,9 @@ impl Stage {
         for (life, output) in self.held.take().unwrap_or_default() {
             let (host, input) = match output {
                 Output::Call { ticket, .. } => (RELAY, Input::Answered { ticket, answer: None }),
-                Output::Deliver { relay, attempt, .. } => (CHANNEL, Input::Delivered { relay, attempt, answer: None }),
+                Output::Deliver { relay, attempt, delivery } => {
+                    (CHANNEL, Input::Delivered { channel: delivery.channel, relay, attempt, answer: None })
+                }
                 Output::Roll { relay, attempt, .. } => (CHANNEL, Input::Rolled { relay, attempt, answer: None }),
                 _ => unreachable!("only calls are held"),
             };

@@ -30,14 +30,19 @@ pub struct Tally {
     pub gaps: usize,
     pub repeats: usize,
     pub present: usize,
+    /// Relays that another relay feeds at the end.
+    pub followers: usize,
 }
 
 pub fn run(seed: u64) -> Tally {
     let mut random = Random::new(seed);
     let weather = Weather::of(&mut random);
-    let persisted: Vec<bool> = (0..random.between(1, 3)).map(|_| random.chance(500)).collect();
-    let relays = random.between(1, 2) as usize;
-    let clients = random.between(2, 6) as usize;
+    // Now and then so many relays that the channel doesn't feed them all itself.
+    let is_wide = std::env::var("WIDE").is_ok() || random.chance(60);
+    let channels = if is_wide { 1 } else { random.between(1, 3) };
+    let persisted: Vec<bool> = (0..channels).map(|_| random.chance(500)).collect();
+    let relays = if is_wide { random.between(20, 40) } else { random.between(1, 2) } as usize;
+    let clients = if is_wide { random.between(12, 20) } else { random.between(2, 6) } as usize;
     let busy_ms: Vec<u64> = (0..random.between(1, 3)).map(|_| random.between(3_000, 20_000)).collect();
     let mut world = World::new(random, weather, &persisted, relays);
     for _ in 0..clients {
@@ -260,6 +265,7 @@ fn reckon(world: &mut World) -> Tally {
         tally.received += home.client.subscriptions.iter().map(|at| at.received).sum::<usize>();
         tally.gaps += home.client.subscriptions.iter().map(|at| at.gaps).sum::<usize>();
     }
+    tally.followers = world.hosts.iter().map(|host| host.disk.fed()).sum();
     tally.present = (0..world.channels).map(|channel| check_presence(world, channel)).sum();
     for channel in 0..world.channels {
         let book = world.ledger.book(channel);

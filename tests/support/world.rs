@@ -181,7 +181,8 @@ impl World {
     }
 
     fn turn(&mut self, host: usize, input: Input) {
-        if let Input::Call { id, .. } | Input::Deliver { id, .. } | Input::Roll { id, .. } = &input
+        if let Input::Call { id, .. } | Input::Follow { id, .. } | Input::Deliver { id, .. } | Input::Roll { id, .. } =
+            &input
             && let Some(call) = self.calls.get_mut(id)
         {
             call.arrived = true;
@@ -261,13 +262,17 @@ impl World {
                 let callee = callee.expect("only channels that there are");
                 self.call((host, life), callee, Reply::Call(ticket), |id| Input::Call { id, call: call.clone() });
             }
+            Output::Follow { ticket, above, follow } => {
+                let callee = self.relay_at(&above);
+                self.call((host, life), callee, Reply::Call(ticket), |id| Input::Follow { id, follow: follow.clone() });
+            }
             Output::Deliver { relay, attempt, delivery } => {
-                let callee = self.hosts.iter().position(|host| host.name == relay).expect("only relays that there are");
-                let reply = Reply::Delivery(relay, attempt);
+                let callee = self.relay_at(&relay);
+                let reply = Reply::Delivery(delivery.channel.clone(), relay, attempt);
                 self.call((host, life), callee, reply, |id| Input::Deliver { id, delivery: delivery.clone() });
             }
             Output::Roll { relay, attempt, roll } => {
-                let callee = self.hosts.iter().position(|host| host.name == relay).expect("only relays that there are");
+                let callee = self.relay_at(&relay);
                 let reply = Reply::Roll(relay, attempt);
                 self.call((host, life), callee, reply, |id| Input::Roll { id, roll: roll.clone() });
             }
@@ -278,6 +283,10 @@ impl World {
             Output::Delivered { id, answer } => self.answer(id, Said::Delivered(answer)),
             Output::Rolled { id, answer } => self.answer(id, Said::Rolled(answer)),
         }
+    }
+
+    fn relay_at(&self, relay: &RelayName) -> usize {
+        self.hosts.iter().position(|host| host.name == *relay).expect("only relays that there are")
     }
 
     /// The memory goes, as it does when an object is idle, or when its isolate is lost.

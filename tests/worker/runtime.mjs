@@ -25,8 +25,8 @@ export const demoApps = {
 /**
  * Starts the worker on storage of its own. `stop` it when the test is over.
  * @param {object | null} [apps] the APPS secret; null leaves it unset
- * @param {{ inFront?: string[], variables?: Record<string, string> }} [options] modules that stand before the built
- *   worker, the entry first; what the deployment is told besides its apps
+ * @param {{ inFront?: string[], variables?: Record<string, string>, cf?: Record<string, unknown> }} [options] modules that stand before
+ *   the built worker, the entry first; what the deployment is told besides its apps; where requests come from
  */
 export async function startRuntime(apps = demoApps, options = {}) {
   const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')), options);
@@ -48,13 +48,14 @@ export class Runtime {
   /**
    * @param {object | null} apps
    * @param {string} storage
-   * @param {{ inFront?: string[], variables?: Record<string, string> }} [options]
+   * @param {{ inFront?: string[], variables?: Record<string, string>, cf?: Record<string, unknown> }} [options]
    */
-  constructor(apps, storage, { inFront = [], variables = {} } = {}) {
+  constructor(apps, storage, { inFront = [], variables = {}, cf } = {}) {
     this.inFront = inFront;
     this.apps = apps;
     this.storage = storage;
     this.variables = variables;
+    this.cf = cf;
     this.#child = this.#fork();
   }
 
@@ -72,9 +73,9 @@ export class Runtime {
   /** After `kill`: starts again on the same storage and port, where clients that reconnect will look. */
   async start() {
     if (!this.#child.connected) this.#child = this.#fork();
-    const { apps, storage, inFront, variables, port } = this;
+    const { apps, storage, inFront, variables, cf, port } = this;
     const started = await this.#call('start', {
-      apps, storage, inFront, variables, port, workerOptions: this.#workerOptions,
+      apps, storage, inFront, variables, cf, port, workerOptions: this.#workerOptions,
     });
     [this.url, this.#workerOptions] = [started.url, started.workerOptions];
   }
@@ -151,10 +152,10 @@ let miniflare;
 
 const commands = {
   /**
-   * @param {{ apps: object | null, storage: string, inFront: string[], variables: Record<string, string>, port: number,
-   *   workerOptions?: object }} options
+   * @param {{ apps: object | null, storage: string, inFront: string[], variables: Record<string, string>, cf?: Record<string, unknown>,
+   *   port: number, workerOptions?: object }} options
    */
-  async start({ apps, storage, inFront, variables, port, workerOptions }) {
+  async start({ apps, storage, inFront, variables, cf, port, workerOptions }) {
     const { Miniflare, Log, LogLevel, convertV4MiniflareOptions } = await import('miniflare');
     if (!workerOptions) {
       const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
@@ -173,7 +174,7 @@ const commands = {
       bindings: { ...variables, ...(apps ? { APPS: JSON.stringify(apps) } : {}) },
       host: '127.0.0.1',
       port,
-      cf: false,
+      cf: cf ?? {},
       log: new Log(LogLevel.ERROR),
       resourcePersistencePath: storage,
     }));

@@ -1,8 +1,8 @@
-//! The relays that a channel feeds: a cursor each, at most one delivery in flight each.
+//! The relays that a channel feeds, or another relay on its behalf: a cursor each, at most one delivery in flight each.
 //!
 //! What is published while a delivery is in flight is merged into the next, so a busy channel sends few, full frames and
 //! a quiet one sends at once. A relay answers where it stands, and that alone moves its cursor: a lost delivery, a lost
-//! answer, a repeat or a rebuilt channel all come down to sending again from where the relay says it is. A relay is never
+//! answer, a repeat or a rebuilt feeder all come down to sending again from where the relay says it is. A relay is never
 //! given up for its silence, only for its word that nobody listens there.
 //!
 //! ```text
@@ -14,12 +14,8 @@
 
 use std::collections::BTreeMap;
 
-use super::log::Log;
-use super::store::{Store, StoreError};
-use super::{Effect, Meta};
 use crate::call::{Delivered, Delivery, RelayName};
-use crate::limits::{DELIVERY_MAX_BYTES, DELIVERY_RETRY_MAX_MS, DELIVERY_TIMEOUT_MS};
-use crate::maps::ordered;
+use crate::limits::{DELIVERY_RETRY_MAX_MS, DELIVERY_TIMEOUT_MS};
 use crate::serial::Position;
 
 /// The first pause after a relay didn't answer; doubled each time.
@@ -47,7 +43,7 @@ struct Feed {
 enum Belief {
     /// The relay said so.
     Told,
-    /// The channel woke without memory: the next delivery will tell.
+    /// The feeder woke without memory: the next delivery will tell.
     Assumed,
     /// It was awake for a while and still doesn't know: ask, even with nothing to send.
     Asking,
@@ -58,6 +54,14 @@ enum State {
     Idle,
     InFlight { attempt: u64, through: Position, sent_at_ms: u64 },
     Waiting { until_ms: u64 },
+}
+
+/// One delivery on its way. Its answer, or that there was none, goes to [`Feeds::answered`] with the same attempt.
+#[derive(Debug)]
+pub struct Feeding {
+    pub relay: RelayName,
+    pub attempt: u64,
+    pub delivery: Delivery,
 }
 
 impl Feed {
@@ -71,6 +75,13 @@ impl Feed {
         self.belief = Belief::Told;
     }
 
+    fn send(&mut self, relay: &RelayName, delivery: Delivery, attempts: &mut u64, now_ms: u64) -> Feeding {
+        *attempts += 1;
+        self.cursor = delivery.prior;
+        self.state = State::InFlight { attempt: *attempts, through: delivery.through, sent_at_ms: now_ms };
+        Feeding { relay: relay.clone(), attempt: *attempts, delivery }
+    }
+
     fn fail(&mut self, now_ms: u64) {
         self.failures += 1;
         let pause = (RETRY_FIRST_MS << self.failures.min(16)).min(DELIVERY_RETRY_MAX_MS);
@@ -79,19 +90,30 @@ impl Feed {
 }
 
 impl Feeds {
-    /// The feeds of a channel that lost its memory. Where each relay stands is not known; the tip is the best guess,
-    /// since a channel only sleeps when all are fed.
+    /// The feeds of one that lost its memory. Where each relay stands is not known; the tip is the best guess, since who
+    /// feeds only sleeps when all are fed.
     pub fn restore(relays: Vec<RelayName>, tip: Position) -> Feeds {
-        let feed = || Feed { cursor: tip, state: State::Idle, failures: 0, belief: Belief::Assumed, since: 0 };
-        Feeds { feeds: ordered(relays.into_iter().map(|relay| (relay, feed()))), attempts: 0 }
+        let mut feeds = Feeds::default();
+        relays.into_iter().for_each(|relay| feeds.remember(relay, tip));
+        feeds
     }
 
-    pub fn contains(&self, relay: &RelayName) -> bool {
-        self.feeds.contains_key(relay)
+    /// One of a feeder that lost its memory.
+    pub fn remember(&mut self, relay: RelayName, tip: Position) {
+        let feed = Feed { cursor: tip, state: State::Idle, failures: 0, belief: Belief::Assumed, since: 0 };
+        self.feeds.insert(relay, feed);
+    }
+
+    pub fn len(&self) -> usize {
+        self.feeds.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.feeds.is_empty()
+    }
+
+    pub fn contains(&self, relay: &RelayName) -> bool {
+        self.feeds.contains_key(relay)
     }
 
     pub fn relays(&self) -> Vec<RelayName> {
@@ -159,31 +181,40 @@ impl Feeds {
         }
     }
 
-    /// The next delivery for every relay that is idle and behind. One for which the log can't be read has to wait.
-    pub(super) fn pump(
+    /// The next delivery for every relay that is idle and behind. `next` gives what follows a cursor; one for which it gives
+    /// nothing has to wait.
+    pub fn pump(
         &mut self,
-        store: &mut impl Store,
-        log: &Log,
-        meta: &Meta,
-        members: usize,
+        tip: Position,
         now_ms: u64,
-    ) -> Vec<Effect> {
-        let mut effects = Vec::new();
+        next: &mut dyn FnMut(&RelayName, Position) -> Option<Delivery>,
+    ) -> Vec<Feeding> {
+        let mut feedings = Vec::new();
         for (relay, feed) in &mut self.feeds {
-            let wanted = feed.cursor < log.tip() || feed.belief == Belief::Asking;
+            let wanted = feed.cursor < tip || feed.belief == Belief::Asking;
             if feed.state != State::Idle || !wanted {
                 continue;
             }
-            let Ok(delivery) = delivery(store, log, meta, members, feed.cursor) else {
-                feed.fail(now_ms);
-                continue;
-            };
-            self.attempts += 1;
-            feed.cursor = delivery.prior;
-            feed.state = State::InFlight { attempt: self.attempts, through: delivery.through, sent_at_ms: now_ms };
-            effects.push(Effect::Deliver { relay: relay.clone(), attempt: self.attempts, delivery });
+            match next(relay, feed.cursor) {
+                Some(delivery) => feedings.push(feed.send(relay, delivery, &mut self.attempts, now_ms)),
+                None => feed.fail(now_ms),
+            }
         }
-        effects
+        feedings
+    }
+
+    /// Delivers what had to be waited for, unless something else is on its way.
+    pub fn send(&mut self, relay: &RelayName, delivery: Delivery, now_ms: u64) -> Option<Feeding> {
+        let feed = self.feeds.get_mut(relay).filter(|feed| !matches!(feed.state, State::InFlight { .. }))?;
+        Some(feed.send(relay, delivery, &mut self.attempts, now_ms))
+    }
+
+    /// Those of whom it isn't known where they stand are taken to stand here.
+    pub fn assume(&mut self, tip: Position) {
+        for feed in self.feeds.values_mut().filter(|feed| feed.belief != Belief::Told) {
+            feed.cursor = tip;
+            feed.belief = Belief::Asking;
+        }
     }
 
     pub fn deadline(&self) -> Option<u64> {
@@ -194,25 +225,4 @@ impl Feeds {
         };
         self.feeds.values().filter_map(due).min()
     }
-}
-
-/// Everything after a cursor, or after the gap that it fell into.
-fn delivery(
-    store: &mut impl Store,
-    log: &Log,
-    meta: &Meta,
-    members: usize,
-    cursor: Position,
-) -> Result<Delivery, StoreError> {
-    let prior = cursor.max(meta.floor);
-    let piece = log.live_after(store, prior, DELIVERY_MAX_BYTES)?;
-    Ok(Delivery {
-        channel: meta.address.channel.clone(),
-        series: meta.series.clone(),
-        prior,
-        through: piece.through,
-        gap: prior > cursor,
-        entries: piece.entries,
-        members,
-    })
 }

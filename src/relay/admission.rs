@@ -1,0 +1,149 @@
+//! Whom a relay lets in: as many connections as it may hold, at a pace that leaves those who are there undisturbed.
+//!
+//! What is refused here is told to the router, which knows where else there may be room; see [`crate::placement`].
+
+use super::Relay;
+use super::connection_key::ConnectionKey;
+use super::session::Opening;
+use crate::call::Refusal;
+use crate::limits::{RELAY_CONNECTIONS, RELAY_CONNECTS_PER_SECOND, RETURNING_PART};
+
+/// What the deployment allows one relay.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub connections: usize,
+    pub connects_per_second: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { connections: RELAY_CONNECTIONS, connects_per_second: RELAY_CONNECTS_PER_SECOND }
+    }
+}
+
+/// How many came in during a second of the relay's clock.
+#[derive(Debug, Default)]
+pub struct Pace {
+    second: u64,
+    taken: u32,
+}
+
+impl Relay {
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// Whether a connection may come in now. One that proves that it was here before may, when others are sent elsewhere:
+    /// only here can it go on without sending again what it doesn't know to be published.
+    pub fn has_room(&self, opening: &Opening, now_ms: u64) -> Result<(), Refusal> {
+        let Bounds { connections, connects_per_second } = self.bounds;
+        let held = self.sessions.len();
+        let reserve = connections.div_ceil(RETURNING_PART);
+        if held >= connections && (held >= connections + reserve || !self.was_here(opening)) {
+            return Err(Refusal::Full);
+        }
+        let (second, passed_ms) = (now_ms / 1_000, now_ms % 1_000);
+        if self.pace.second == second && self.pace.taken >= connects_per_second {
+            return Err(Refusal::Busy { for_ms: 1_000 - passed_ms });
+        }
+        Ok(())
+    }
+
+    fn was_here(&self, opening: &Opening) -> bool {
+        let client_id = opening.grant.client_id.as_str();
+        opening.resume.as_deref().is_some_and(|key| ConnectionKey::verify(key, &self.secret, client_id).is_some())
+    }
+
+    pub(super) fn count_in(&mut self, now_ms: u64) {
+        let second = now_ms / 1_000;
+        if self.pace.second != second {
+            self.pace = Pace { second, taken: 0 };
+        }
+        self.pace.taken += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::auth::{App, Capability, Grant, Identity, KeyName};
+    use crate::call::RelayName;
+    use crate::relay::{Effect, SocketId};
+    use crate::wire::Encoded;
+
+    fn relay(connections: usize, connects_per_second: u32) -> Relay {
+        let app: App = serde_json::from_str(r#"{"id":"demo","keys":[],"namespaces":[]}"#).unwrap();
+        let mut relay = Relay::new(RelayName::shard(app.id(), 0), 0, Rc::new(app), b"secret".to_vec());
+        relay.set_bounds(Bounds { connections, connects_per_second });
+        relay
+    }
+
+    fn opening(resume: Option<&str>) -> Opening {
+        let grant = Grant {
+            key_name: KeyName::parse("demo.key").unwrap(),
+            capability: Capability::full(),
+            client_id: Identity::Anonymous,
+            basic: true,
+            issued_at_ms: None,
+            expires_at_ms: None,
+            revocation_key: None,
+            user_claims: Default::default(),
+        };
+        let query: Vec<_> = resume.iter().map(|key| ("resume".to_owned(), key.to_string())).collect();
+        Opening::from_query(grant, &query, true)
+    }
+
+    /// Comes in if it may. Gives the connection's key.
+    fn enter(relay: &mut Relay, socket: u32, resume: Option<&str>, now_ms: u64) -> Result<String, Refusal> {
+        relay.has_room(&opening(resume), now_ms)?;
+        let effects = relay.open(SocketId(socket), opening(resume), format!("connection{socket}"), now_ms);
+        let keys: Vec<String> = effects.iter().filter_map(key).collect();
+        Ok(keys[0].clone())
+    }
+
+    fn key(effect: &Effect) -> Option<String> {
+        let Effect::Send { frame: Encoded::Text(text), .. } = effect else { return None };
+        let frame: serde_json::Value = serde_json::from_str(text).unwrap();
+        frame["connectionDetails"]["connectionKey"].as_str().map(str::to_owned)
+    }
+
+    #[test]
+    fn a_relay_is_full_at_its_bound_and_has_room_again_when_someone_left() {
+        let mut relay = relay(2, 100);
+        enter(&mut relay, 1, None, 0).unwrap();
+        enter(&mut relay, 2, None, 0).unwrap();
+        assert_eq!(enter(&mut relay, 3, None, 0), Err(Refusal::Full));
+        relay.lost(SocketId(1), 0);
+        enter(&mut relay, 3, None, 0).unwrap();
+    }
+
+    #[test]
+    fn who_was_here_finds_a_place_though_it_is_full_and_nobody_else_does() {
+        let mut relay = relay(4, 100);
+        let keys: Vec<String> = (0..4).map(|socket| enter(&mut relay, socket, None, 0).unwrap()).collect();
+        relay.lost(SocketId(0), 0);
+        relay.lost(SocketId(1), 0);
+        enter(&mut relay, 4, None, 0).unwrap();
+        enter(&mut relay, 5, None, 0).unwrap();
+        for forged in ["connection0!0-0-AAAAAAAAAAAAAAAAAAAAAA", "nonsense"] {
+            assert_eq!(enter(&mut relay, 6, Some(forged), 0), Err(Refusal::Full), "{forged}");
+        }
+        enter(&mut relay, 6, Some(&keys[0]), 0).unwrap();
+        assert_eq!(enter(&mut relay, 7, Some(&keys[1]), 0), Err(Refusal::Full), "the reserve has an end too");
+    }
+
+    #[test]
+    fn so_many_come_in_each_second() {
+        let mut relay = relay(1_000, 3);
+        for socket in 0..3 {
+            enter(&mut relay, socket, None, 10_400).unwrap();
+        }
+        assert_eq!(enter(&mut relay, 3, None, 10_900), Err(Refusal::Busy { for_ms: 100 }));
+        for socket in 3..6 {
+            enter(&mut relay, socket, None, 11_000).unwrap();
+        }
+        assert_eq!(enter(&mut relay, 6, None, 11_000), Err(Refusal::Busy { for_ms: 1_000 }));
+    }
+}
