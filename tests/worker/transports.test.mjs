@@ -199,10 +199,11 @@ for (const { transport, options } of transports) {
     const key = client.connection.createRecoveryKey();
     const { connectionManager } = /** @type {any} */ (client.connection);
     const way = connectionManager.activeProtocol.getTransport();
+    // The SDK does not wait for the answer to its goodbye.
+    const gone = new Promise((resolve) => way.wsConnection?.addEventListener('close', resolve));
     client.close();
     await inState(client.connection, 'closed');
-    // Over HTTP the SDK does not wait for the answer to its goodbye.
-    if (way.onceNoPending) await new Promise((resolve) => way.onceNoPending(resolve));
+    await (way.onceNoPending ? new Promise((resolve) => way.onceNoPending(resolve)) : gone);
     const heir = await connected(t, runtime, { ...options, recover: key ?? '' });
     assert.equal(heir.connection.errorReason?.code, 80017);
     assert.notEqual(heir.connection.id, client.connection.id);
