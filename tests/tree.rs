@@ -337,7 +337,7 @@ impl World {
 
     fn channel_does(&mut self, act: impl FnOnce(&mut Channel, &mut MemoryStore, u64) -> Vec<channel::Effect>) {
         if self.channel.is_none() {
-            let call = Some((&self.address, Rules { retention_ms: 120_000 }));
+            let call = Some((&self.address, Rules { retention_ms: 120_000, max_members: 20_000 }));
             self.channel = Channel::wake(&mut self.store, call, "life", self.now_ms).expect("the store works");
         }
         let channel = self.channel.as_mut().expect("woken");
@@ -378,7 +378,9 @@ impl World {
             }
             Asked::Channel(call) => self.channel_does(|channel, store, now_ms| {
                 answer = Some(match call.request {
-                    Request::Subscribe(relay) => channel.subscribe(store, relay).map(Response::Subscribed),
+                    Request::Subscribe(relay, census) => {
+                        channel.subscribe(store, relay, census).map(Response::Subscribed)
+                    }
                     Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
                     Request::Next(cursor) => channel.next(store, cursor).map(Response::Delivery),
                     other => panic!("nobody asks for this: {other:?}"),
@@ -560,6 +562,7 @@ fn opening() -> Opening {
         issued_at_ms: None,
         expires_at_ms: None,
         revocation_key: None,
+        user_claims: Default::default(),
     };
     Opening::from_query(grant, &[], true)
 }
