@@ -51,11 +51,11 @@ impl Store for Nowhere {
         Ok(())
     }
 
-    fn add_relay(&mut self, _: &RelayName) -> Result<(), StoreError> {
+    fn add_relay(&mut self, _: &RelayName, _: bool) -> Result<(), StoreError> {
         Ok(())
     }
 
-    fn remove_relay(&mut self, _: &RelayName) -> Result<(), StoreError> {
+    fn remove_relay(&mut self, _: &RelayName, _: bool) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -303,8 +303,9 @@ impl Channel {
     ) -> Vec<Effect> {
         let census = answer.as_ref().map(|answer| answer.census);
         self.occupants.answered(relay, attempt, census, now_ms);
-        if census.is_some_and(|census| census.here.is_empty()) {
+        if let Some(census) = census.filter(|census| census.here.is_empty()) {
             self.feeds.doubt(relay);
+            self.leave_below(store, relay, attempt, &census);
         }
         self.settle(store, relay, attempt, answer.map(|answer| answer.missing), now_ms);
         let mut effects = self.holders.ask(&self.meta.address.channel, now_ms);

@@ -123,7 +123,7 @@ impl Channel {
             window: None,
             feeds,
             holders: Holders::restore(stored.members, now_ms),
-            occupants: Occupants::default(),
+            occupants: Occupants::restore(stored.relays_below),
             listing: Listing::default(),
             readers: Readers::default(),
             pending: Vec::new(),
@@ -205,8 +205,9 @@ impl Channel {
         let is_fed = self.feeds.contains(&relay);
         let direct = is_fed || self.feeds.len() < DIRECT_RELAYS_MAX || placement::above(&relay).is_none();
         if direct && !is_fed {
-            store.add_relay(&relay).map_err(storage_failed)?;
+            store.add_relay(&relay, true).map_err(storage_failed)?;
         }
+        self.note_below(store, &relay, direct).map_err(storage_failed)?;
         // A relay that asks to be fed had nothing to be fed before: it may have lost its sockets.
         self.holders.doubt(&relay);
         self.occupants.hear(&relay, census);
@@ -247,7 +248,7 @@ impl Channel {
     ) -> Vec<Effect> {
         if self.feeds.answered(relay, attempt, answer, self.log.tip(), now_ms) {
             // If this write fails the relay stays listed, and says so again when it is next fed.
-            let _ = store.remove_relay(relay);
+            let _ = store.remove_relay(relay, true);
             self.holders.doubt(relay);
             self.occupants.forget(relay);
         }

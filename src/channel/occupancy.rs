@@ -17,6 +17,8 @@ use crate::limits::{
 pub struct Occupants {
     /// What relays said last. A list: there are few.
     said: Vec<(RelayName, Census)>,
+    /// Those that other relays feed, and the number of the first question that one is asked since it came.
+    below: Vec<(RelayName, u64)>,
     /// What listeners were told last, if all of them were, and when.
     told: Option<Occupancy>,
     told_at_ms: u64,
@@ -38,6 +40,10 @@ struct Question {
 }
 
 impl Occupants {
+    pub fn restore(below: Vec<RelayName>) -> Occupants {
+        Occupants { below: below.into_iter().map(|relay| (relay, 0)).collect(), ..Occupants::default() }
+    }
+
     /// A relay says whom it has. One that says the same again was not told, or has lost what it was told.
     pub fn hear(&mut self, relay: &RelayName, census: Census) {
         let before = self.note(relay, census);
@@ -105,6 +111,47 @@ impl Occupants {
 }
 
 impl Channel {
+    /// All relays that have somebody here, as far as the channel knows.
+    fn relays(&self) -> Vec<RelayName> {
+        let mut relays = self.feeds.relays();
+        relays.extend(self.occupants.below.iter().map(|(relay, _)| relay.clone()));
+        relays
+    }
+
+    /// Remembers a relay that others feed, and forgets it as such when the channel does.
+    pub(super) fn note_below(
+        &mut self,
+        store: &mut impl Store,
+        relay: &RelayName,
+        direct: bool,
+    ) -> Result<(), StoreError> {
+        let first = self.holders.next_roll();
+        match (self.occupants.below.iter_mut().find(|(known, _)| known == relay), direct) {
+            (None, true) => {}
+            (Some(_), true) => {
+                store.remove_relay(relay, false)?;
+                self.occupants.below.retain(|(known, _)| known != relay);
+            }
+            (Some((_, since)), false) => *since = first,
+            (None, false) => {
+                store.add_relay(relay, false)?;
+                self.occupants.below.push((relay.clone(), first));
+            }
+        }
+        Ok(())
+    }
+
+    /// A relay that others feed has nobody any more, and nobody has come since it was asked.
+    pub(super) fn leave_below(&mut self, store: &mut impl Store, relay: &RelayName, attempt: u64, census: &Census) {
+        let is_gone = |(known, since): &(RelayName, u64)| known == relay && *since <= attempt;
+        if census.here.is_empty() && self.occupants.below.iter().any(is_gone) {
+            // If this write fails it is asked again after the next waking, and gone then.
+            let _ = store.remove_relay(relay, false);
+            self.occupants.below.retain(|entry| !is_gone(entry));
+            self.occupants.forget(relay);
+        }
+    }
+
     /// Counts for a caller, who is answered by [`Effect::Reply`]. Fails with 42911 when too many wait already.
     pub fn count(&mut self, ticket: Ticket) -> Answer<()> {
         if self.occupants.waiting.len() >= COUNTS_WAITING_MAX {
@@ -155,7 +202,7 @@ impl Channel {
                 return;
             }
             self.occupants.counting = std::mem::take(&mut self.occupants.waiting);
-            for relay in self.feeds.relays() {
+            for relay in self.relays() {
                 self.ask(relay, None, true, now_ms, effects);
             }
         }
@@ -164,7 +211,7 @@ impl Channel {
     fn tell_listeners(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
         let asks_all = self.occupants.ask_at_ms <= now_ms;
         let mut are_known = true;
-        for relay in self.feeds.relays() {
+        for relay in self.relays() {
             let is_known = self.occupants.knows(&relay);
             are_known &= is_known;
             if (asks_all || !is_known) && !self.occupants.is_asked(&relay) {
@@ -203,7 +250,7 @@ impl Channel {
     /// Remembers whether somebody listens: a channel that lost its memory asks who. Nobody does only when all have said so.
     pub(super) fn keep_listened(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
         let listened = self.occupants.has_listeners();
-        let is_known = || self.feeds.relays().iter().all(|relay| self.occupants.knows(relay));
+        let is_known = || self.relays().iter().all(|relay| self.occupants.knows(relay));
         if listened == self.meta.listened || !(listened || is_known()) {
             return Ok(());
         }
@@ -222,7 +269,7 @@ impl Channel {
             return open;
         }
         // What waits for answers is due when they come, or don't.
-        let is_waiting = self.feeds.relays().iter().any(|relay| self.occupants.is_asked(relay));
+        let is_waiting = self.relays().iter().any(|relay| self.occupants.is_asked(relay));
         let told = self.occupants.due_ms(&self.occupants.sum(self.holders.count())).filter(|_| !is_waiting);
         [open, told, Some(self.occupants.ask_at_ms)].into_iter().flatten().min()
     }

@@ -64,7 +64,9 @@ pub struct Totals {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stored {
     pub meta: Option<Vec<u8>>,
+    /// Those that the channel feeds, and those that others feed for it.
     pub relays: Vec<RelayName>,
+    pub relays_below: Vec<RelayName>,
     pub newest: Option<(Position, Totals)>,
     pub oldest: Option<(Position, Totals)>,
     /// How many are present.
@@ -74,8 +76,8 @@ pub struct Stored {
 pub trait Store {
     fn load(&mut self) -> Result<Stored, StoreError>;
     fn save_meta(&mut self, meta: &[u8]) -> Result<(), StoreError>;
-    fn add_relay(&mut self, relay: &RelayName) -> Result<(), StoreError>;
-    fn remove_relay(&mut self, relay: &RelayName) -> Result<(), StoreError>;
+    fn add_relay(&mut self, relay: &RelayName, direct: bool) -> Result<(), StoreError>;
+    fn remove_relay(&mut self, relay: &RelayName, direct: bool) -> Result<(), StoreError>;
 
     /// Writes a row and what it changes of the set: all of it or nothing.
     fn append(&mut self, row: &Row) -> Result<(), StoreError>;

@@ -14,6 +14,7 @@ use crate::wire::presence::MemberKey;
 const CHANNEL_SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS meta (id INTEGER PRIMARY KEY, value BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS relays (name TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS relays_below (name TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS log (position INTEGER PRIMARY KEY, messages INTEGER NOT NULL, bytes INTEGER NOT NULL,
                                     keys TEXT NOT NULL, entries BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS members (connection TEXT NOT NULL, client TEXT NOT NULL, relay TEXT NOT NULL,
@@ -43,6 +44,11 @@ impl SqlStore {
         self.database.rows(query, bindings)
     }
 
+    fn relays(&self, query: &str) -> Result<Vec<RelayName>, StoreError> {
+        let rows = self.rows(query, &[])?;
+        Ok(rows.iter().map(|row| RelayName::from(text(row, "name"))).collect())
+    }
+
     fn log(&self, rest: &str, position: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {
         let rows = self
             .rows(&format!("SELECT position, entries FROM log {rest}"), &[number(position.0), number(limit as u64)])?;
@@ -62,10 +68,10 @@ impl Store for SqlStore {
             self.exec(CHANNEL_SCHEMA, &[])?;
             self.has_schema = true;
         }
-        let relays = self.rows("SELECT name FROM relays", &[])?;
         Ok(Stored {
             meta: self.rows("SELECT value FROM meta", &[])?.first().map(|row| blob(row, "value")),
-            relays: relays.iter().map(|row| RelayName::from(text(row, "name"))).collect(),
+            relays: self.relays("SELECT name FROM relays")?,
+            relays_below: self.relays("SELECT name FROM relays_below")?,
             newest: self.totals("ORDER BY position DESC LIMIT 1", &[])?.pop(),
             oldest: self.totals("ORDER BY position LIMIT 1", &[])?.pop(),
             members: self.rows("SELECT COUNT(*) AS members FROM members", &[])?.first().map_or(0, members_of),
@@ -76,12 +82,20 @@ impl Store for SqlStore {
         self.exec("INSERT OR REPLACE INTO meta (id, value) VALUES (0, ?)", &[bytes(meta)])
     }
 
-    fn add_relay(&mut self, relay: &RelayName) -> Result<(), StoreError> {
-        self.exec("INSERT OR IGNORE INTO relays (name) VALUES (?)", &[relay.as_str().into()])
+    fn add_relay(&mut self, relay: &RelayName, direct: bool) -> Result<(), StoreError> {
+        let query = match direct {
+            true => "INSERT OR IGNORE INTO relays (name) VALUES (?)",
+            false => "INSERT OR IGNORE INTO relays_below (name) VALUES (?)",
+        };
+        self.exec(query, &[relay.as_str().into()])
     }
 
-    fn remove_relay(&mut self, relay: &RelayName) -> Result<(), StoreError> {
-        self.exec("DELETE FROM relays WHERE name = ?", &[relay.as_str().into()])
+    fn remove_relay(&mut self, relay: &RelayName, direct: bool) -> Result<(), StoreError> {
+        let query = match direct {
+            true => "DELETE FROM relays WHERE name = ?",
+            false => "DELETE FROM relays_below WHERE name = ?",
+        };
+        self.exec(query, &[relay.as_str().into()])
     }
 
     fn append(&mut self, row: &Row) -> Result<(), StoreError> {

@@ -35,8 +35,8 @@ pub struct Disk {
 #[derive(Clone, Debug)]
 enum Write {
     Meta(Vec<u8>),
-    AddRelay(RelayName),
-    RemoveRelay(RelayName),
+    AddRelay(RelayName, bool),
+    RemoveRelay(RelayName, bool),
     Append(Row),
     Trim(Position),
     Hold(String, Hold, Option<u64>),
@@ -48,8 +48,8 @@ impl Write {
     fn apply(&self, store: &mut MemoryStore) -> Result<(), StoreError> {
         match self {
             Write::Meta(meta) => store.save_meta(meta),
-            Write::AddRelay(relay) => store.add_relay(relay),
-            Write::RemoveRelay(relay) => store.remove_relay(relay),
+            Write::AddRelay(relay, direct) => store.add_relay(relay, *direct),
+            Write::RemoveRelay(relay, direct) => store.remove_relay(relay, *direct),
             Write::Append(row) => store.append(row),
             Write::Trim(through) => store.trim(*through),
             Write::Hold(connection_id, hold, leaves_at_ms) => store.hold(connection_id, hold, *leaves_at_ms),
@@ -191,12 +191,12 @@ impl Store for Disk {
         self.write(Write::Meta(meta.to_vec()))
     }
 
-    fn add_relay(&mut self, relay: &RelayName) -> Result<(), StoreError> {
-        self.write(Write::AddRelay(relay.clone()))
+    fn add_relay(&mut self, relay: &RelayName, direct: bool) -> Result<(), StoreError> {
+        self.write(Write::AddRelay(relay.clone(), direct))
     }
 
-    fn remove_relay(&mut self, relay: &RelayName) -> Result<(), StoreError> {
-        self.write(Write::RemoveRelay(relay.clone()))
+    fn remove_relay(&mut self, relay: &RelayName, direct: bool) -> Result<(), StoreError> {
+        self.write(Write::RemoveRelay(relay.clone(), direct))
     }
 
     fn append(&mut self, row: &Row) -> Result<(), StoreError> {

@@ -12,6 +12,7 @@ use courtside::wire::presence::MemberKey;
 pub struct MemoryStore {
     pub meta: Option<Vec<u8>>,
     pub relays: BTreeSet<RelayName>,
+    pub relays_below: BTreeSet<RelayName>,
     pub rows: BTreeMap<Position, Row>,
     pub members: BTreeMap<MemberKey, StoredMember>,
     /// The next append fails.
@@ -26,6 +27,10 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
+    fn relays(&mut self, direct: bool) -> &mut BTreeSet<RelayName> {
+        if direct { &mut self.relays } else { &mut self.relays_below }
+    }
+
     fn read(&mut self, rows: Vec<(Position, Packed)>) -> Result<Vec<(Position, Packed)>, StoreError> {
         if std::mem::take(&mut self.fail_rows) {
             return Err(StoreError("rows".into()));
@@ -44,6 +49,7 @@ impl Store for MemoryStore {
         Ok(Stored {
             meta: self.meta.clone(),
             relays: self.relays.iter().cloned().collect(),
+            relays_below: self.relays_below.iter().cloned().collect(),
             newest: end(self.rows.last_key_value()),
             oldest: end(self.rows.first_key_value()),
             members: self.members.len(),
@@ -58,13 +64,13 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn add_relay(&mut self, relay: &RelayName) -> Result<(), StoreError> {
-        self.relays.insert(relay.clone());
+    fn add_relay(&mut self, relay: &RelayName, direct: bool) -> Result<(), StoreError> {
+        self.relays(direct).insert(relay.clone());
         Ok(())
     }
 
-    fn remove_relay(&mut self, relay: &RelayName) -> Result<(), StoreError> {
-        self.relays.remove(relay);
+    fn remove_relay(&mut self, relay: &RelayName, direct: bool) -> Result<(), StoreError> {
+        self.relays(direct).remove(relay);
         Ok(())
     }
 
