@@ -1,7 +1,8 @@
 /**
- * What a crowd costs: `node benches/presence.mjs [members] [leavers] [joiners]`, 5,000, 1,000 and 1 unless said.
+ * What a crowd costs: `node benches/presence.mjs [members] [leavers] [joiners] [members of a connection]`, 5,000,
+ * 1,000, 1 and 1 unless said.
  *
- * So many connections enter one channel, some of them close and as many come, then joiners attach at once and get the
+ * So many members enter one channel, some of them close and as many come, then joiners attach at once and get the
  * set. For each step: the time it took, calls to channels, rows written, and CPU of the runtime. While joiners sync,
  * somebody publishes: the slowest of these messages is told too. Everything shares one machine and one runtime, as in the
  * other benchmarks.
@@ -10,19 +11,19 @@ import fs from 'node:fs';
 import { setUp, build } from '../.ci/setup.mjs';
 import { startRuntime } from '../tests/worker/runtime.mjs';
 
-const [members, leavers, joiners] = [5_000, 1_000, 1].map((usual, index) => Number(process.argv[2 + index] ?? usual));
+const [members, leavers, joiners, each] = [5_000, 1_000, 1, 1].map((usual, index) => Number(process.argv[2 + index] ?? usual));
 setUp();
 build();
 const inFront = ['crowd-entry.mjs'].map((file) => new URL(`lib/${file}`, import.meta.url).pathname);
 const runtime = await startRuntime(undefined, { inFront });
 const pid = await runtime.workerdPid();
-const url = `${runtime.url.replace('http', 'ws')}/?key=demo.key1:local-only&clientId=`;
+const url = `${runtime.url.replace('http', 'ws')}/?key=demo.key1:local-only`;
 
 const [ATTACH, ATTACHED, PRESENCE, MESSAGE, SYNC, CLOSE, HAS_PRESENCE] = [10, 11, 14, 15, 16, 7, 1];
 
 /** A connection that is attached. `wants` says what it is to be told. @param {string} name @param {string} wants */
 function attach(name, wants) {
-  const socket = new WebSocket(url + name);
+  const socket = new WebSocket(each === 1 ? `${url}&clientId=${name}` : url);
   const began = performance.now();
   /** @type {(value: any) => void} */
   let attached;
@@ -84,10 +85,13 @@ async function present(count) {
 /** Some at a time: the runtime takes so many handshakes, and no more. @param {number} from @param {number} to */
 async function enter(from, to) {
   const entered = [];
-  for (let index = from; index < to; index += 100) {
-    const some = Array.from({ length: Math.min(100, to - index) }, (_, at) => attach(`member${index + at}`, 'presence'));
+  for (let index = from; index < to; index += 100 * each) {
+    const some = Array.from({ length: Math.min(100, (to - index) / each) }, (_, at) => attach(`member${index + at * each}`, 'presence'));
     await Promise.all(some.map(({ attached }) => attached));
-    for (const { send } of some) send({ action: PRESENCE, msgSerial: 0, channel: 'crowd', presence: [{ action: 2, data: 'here' }] });
+    for (const { send, name } of some) {
+      const presence = Array.from({ length: each }, (_, at) => ({ action: 2, data: 'here', ...(each > 1 && { clientId: `${name}-${at}` }) }));
+      send({ action: PRESENCE, msgSerial: 0, channel: 'crowd', presence });
+    }
     entered.push(...some);
   }
   return entered;
@@ -101,7 +105,7 @@ await step(`${members} enter`, async () => {
   await present(members);
 });
 await step(`${leavers} leave, and as many enter`, async () => {
-  for (const { send } of crowd.splice(0, leavers)) send({ action: CLOSE });
+  for (const { send } of crowd.splice(0, leavers / each)) send({ action: CLOSE });
   await present(members - leavers);
   crowd.push(...await enter(members, members + leavers));
   await present(members);

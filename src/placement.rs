@@ -50,6 +50,12 @@ impl Shard {
     }
 }
 
+/// The relay that holds a connection, by what the connection's key says. None if no router could have chosen it: keys are
+/// read before they are proved, and each name that is called makes an object.
+pub fn holder(app: &AppId, claimed: u16) -> Option<RelayName> {
+    Shard(claimed).exists().then(|| RelayName::shard(app, claimed))
+}
+
 /// The relay that feeds this one where a channel does not: in the same region, with a lower number, and so never below it.
 /// None above the first of a region, nor above a channel's own object.
 pub fn above(relay: &RelayName) -> Option<RelayName> {
@@ -440,6 +446,7 @@ mod tests {
         for claimed in [SHARDS_MAX * 10, Shard::CHANNEL.0, u16::MAX - 1] {
             let journey = Journey::new(app(), Region::ANYWHERE, None, Some(claimed));
             assert_eq!(Spread::default().place(&journey, 9, 0), Ok(Place::Relay(Shard(0))), "{claimed}");
+            assert_eq!(holder(&app(), claimed), None);
         }
     }
 

@@ -3,6 +3,7 @@
 #[allow(dead_code)]
 mod support {
     pub mod bench;
+    pub mod grant;
     pub mod memory_store;
 }
 

@@ -2,6 +2,7 @@
 
 mod support {
     pub mod bench;
+    pub mod grant;
     pub mod memory_store;
 }
 

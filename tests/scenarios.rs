@@ -11,6 +11,7 @@ mod support {
     pub mod describe;
     pub mod disk;
     pub mod frames;
+    pub mod grant;
     pub mod host;
     pub mod ledger;
     pub mod memory_store;

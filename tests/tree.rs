@@ -5,6 +5,7 @@
 //! that connected like it: a relay sends all of them the same frames. `SEED=n` runs one seed, `SEEDS=n` so many.
 
 mod support {
+    pub mod grant;
     pub mod memory_store;
     #[allow(dead_code, reason = "shared with the simulation")]
     pub mod random;
@@ -13,7 +14,7 @@ mod support {
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use courtside::auth::{App, Capability, Grant, Identity, KeyName};
+use courtside::auth::App;
 use courtside::call::{
     Address, Answer, ChannelCall, Delivered, Delivery, Follow, Publish, PublishKey, RelayName, Request, Response,
     Rules, Submission,
@@ -29,6 +30,7 @@ use courtside::wire::flags::RESUMED;
 use courtside::wire::message::Message;
 use courtside::wire::{Encoded, Format};
 use serde_json::{Value, json};
+use support::grant::grant;
 use support::memory_store::MemoryStore;
 use support::random::Random;
 
@@ -554,15 +556,5 @@ impl Session {
 }
 
 fn opening() -> Opening {
-    let grant = Grant {
-        key_name: KeyName::parse("demo.key").expect("a name"),
-        capability: Capability::full(),
-        client_id: Identity::Anonymous,
-        basic: true,
-        issued_at_ms: None,
-        expires_at_ms: None,
-        revocation_key: None,
-        user_claims: Default::default(),
-    };
-    Opening::from_query(grant, &[], true)
+    Opening::from_query(grant(), &[], true)
 }

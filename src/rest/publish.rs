@@ -16,6 +16,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
 use crate::maps::ordered;
 use crate::name::ChannelName;
+use crate::placement;
 use crate::publish::{Checked, attribute, check};
 use crate::relay::connection_key::ConnectionKey;
 use crate::wire::inbound::{InboundMessage, Params};
@@ -41,7 +42,7 @@ pub fn begin(
     let exchange = Exchange { form, pending };
     let Some(key) = key else { return Ok(Step::Calls(vec![call], exchange)) };
     let shard = ConnectionKey::claimed(&key).ok_or(Code::BadConnectionKey)?.shard;
-    let relays = vec![RelayName::shard(&call.to.app, shard), RelayName::of_channel(&call.to)];
+    let relays = placement::holder(&call.to.app, shard).into_iter().chain([RelayName::of_channel(&call.to)]).collect();
     let speech = Speech { identity: caller.identity().clone(), call, exchange };
     Ok(Step::Identify(Asking { key, relays }, Inquiry::speech(form, speech)))
 }

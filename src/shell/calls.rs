@@ -138,11 +138,14 @@ pub async fn connect(
     let unreachable = || Code::TimedOut.because("the server could not be reached; try again");
     let response = fetch(env, class, name, &hint, CONNECT_URL, &object([("headers", headers.into())])).await;
     let response = response.map_err(|_| unreachable())?;
-    if response.status() != REFUSED {
-        return Ok(response);
+    match response.status() {
+        101 | 200 => Ok(response),
+        REFUSED => {
+            let refusal = read(response).await.and_then(|bytes| pinned::decode(&bytes));
+            Err(refusal.unwrap_or_else(|| unreachable().into()))
+        }
+        _ => Err(unreachable().into()),
     }
-    let refusal = read(response).await.and_then(|bytes| pinned::decode(&bytes));
-    Err(refusal.unwrap_or_else(|| unreachable().into()))
 }
 
 /// Brings a request of a connection over HTTP to the object that holds it.

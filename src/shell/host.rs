@@ -10,21 +10,21 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Env, console_error};
 
-use super::alarm::{Alarm, keep_alarm};
+use super::alarm::Alarm;
+use super::effects::{drive, pass_on};
 use super::platform::{ObjectState, Socket, now_ms, random_id};
 use super::relay_storage::Watch;
-use super::responses::{self, Responses};
+use super::responses::Responses;
 use super::sockets::Sockets;
 use super::sql::Database;
 use super::storage::SqlStore;
-use super::{calls, config, directory, relay_storage, watching};
+use super::{config, directory, relay_storage, watching};
 use crate::auth::App;
 use crate::call::{
-    Address, Answer, AppCall, AppRequest, ChannelCall, Delivered, Delivery, Follow, Refusal, RelayName, Request,
-    Response, Roll, Rolled, Rules,
+    Address, Answer, AppRequest, ChannelCall, Delivered, Delivery, Follow, Refusal, RelayName, Request, Response, Roll,
+    Rolled, Rules,
 };
 use crate::channel::store::StoreError;
 use crate::channel::{self, Channel, Ticket};
@@ -75,27 +75,27 @@ pub struct Host {
     pub(super) links: Links,
     pub(super) responses: Responses,
     pub(super) relay: Option<Relay>,
-    channel: Option<Channel>,
+    pub(super) channel: Option<Channel>,
     /// Who waits for a commit, of its own or another's.
     waiting: HashMap<Ticket, Waiting>,
     last_ticket: u64,
     awake: bool,
     /// The relays that it fed are known again. Before, it can't say whether anybody listens.
     leads: bool,
-    commit_scheduled: bool,
-    collecting: bool,
+    pub(super) commit_scheduled: bool,
+    pub(super) collecting: bool,
     pub(super) alarm: Alarm,
-    work: VecDeque<Work>,
+    pub(super) work: VecDeque<Work>,
 }
 
-enum Waiting {
+pub(super) enum Waiting {
     /// The relay core beside it.
     Beside(Ticket),
     /// Another object's call, or the router's.
     Caller(oneshot::Sender<Answer<Response>>),
 }
 
-enum Work {
+pub(super) enum Work {
     Relay(relay::Effect),
     Channel(channel::Effect),
     Link(transport::Effect),
@@ -159,18 +159,17 @@ impl Host {
         if self.channel.is_none() {
             self.channel = Channel::wake(&mut self.store, call, &random_id(), now_ms())?;
         }
-        match (&mut self.channel, call) {
-            (Some(channel), Some((_, rules))) => channel.set_rules(&mut self.store, rules)?,
-            (Some(_), None) | (None, _) => {}
+        if let (Some(channel), Some((_, rules))) = (&mut self.channel, call) {
+            channel.set_rules(&mut self.store, rules)?;
         }
         Ok(self.channel.as_mut().map(|channel| (channel, &mut self.store)))
     }
 
-    fn own_address(&self) -> Option<&Address> {
+    pub(super) fn own_address(&self) -> Option<&Address> {
         self.channel.as_ref().map(Channel::address)
     }
 
-    fn is_own(&self, relay: &RelayName) -> bool {
+    pub(super) fn is_own(&self, relay: &RelayName) -> bool {
         self.own_address().is_some_and(|address| RelayName::of_channel(address) == *relay)
     }
 
@@ -190,7 +189,7 @@ impl Host {
         self.work.extend(effects.into_iter().map(Work::Relay));
     }
 
-    fn channel_effects(&mut self, effects: Vec<channel::Effect>) {
+    pub(super) fn channel_effects(&mut self, effects: Vec<channel::Effect>) {
         self.work.extend(effects.into_iter().map(Work::Channel));
     }
 
@@ -249,7 +248,7 @@ impl Host {
     }
 
     /// A call to this channel that is answered at once, or one whose answer [`Waiting`] will get.
-    fn call(&mut self, call: ChannelCall, waiting: Waiting) -> Option<(Waiting, Answer<Response>)> {
+    pub(super) fn call(&mut self, call: ChannelCall, waiting: Waiting) -> Option<(Waiting, Answer<Response>)> {
         let ticket = self.next_ticket();
         let (channel, store) = match self.channel_for(Some((&call.to, call.rules))) {
             Ok(Some(found)) => found,
@@ -292,7 +291,7 @@ impl Host {
         Some((waiting, answer))
     }
 
-    fn answer(&mut self, ticket: Ticket, answer: Answer<Response>) {
+    pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer<Response>) {
         match self.waiting.remove(&ticket) {
             Some(Waiting::Beside(ticket)) => self.answer_relay(ticket, Some(answer)),
             // The caller may have gone; a publish is in the log all the same.
@@ -301,14 +300,14 @@ impl Host {
         }
     }
 
-    fn answer_relay(&mut self, ticket: Ticket, answer: Option<Answer<Response>>) {
+    pub(super) fn answer_relay(&mut self, ticket: Ticket, answer: Option<Answer<Response>>) {
         if let Some(relay) = &mut self.relay {
             let effects = relay.answered(ticket, answer, now_ms());
             self.relay_effects(effects);
         }
     }
 
-    fn take_delivery(&mut self, delivery: &Delivery) -> Delivered {
+    pub(super) fn take_delivery(&mut self, delivery: &Delivery) -> Delivered {
         if !self.leads {
             return Delivered::NotYet;
         }
@@ -318,7 +317,13 @@ impl Host {
         answer
     }
 
-    fn delivered(&mut self, channel: &ChannelName, relay: &RelayName, attempt: u64, answer: Option<Delivered>) {
+    pub(super) fn delivered(
+        &mut self,
+        channel: &ChannelName,
+        relay: &RelayName,
+        attempt: u64,
+        answer: Option<Delivered>,
+    ) {
         match (&mut self.channel, &mut self.relay) {
             (Some(channel), _) => {
                 let effects = channel.delivered(&mut self.store, relay, attempt, answer, now_ms());
@@ -332,7 +337,7 @@ impl Host {
         }
     }
 
-    fn roll(&mut self, roll: &Roll) -> Rolled {
+    pub(super) fn roll(&mut self, roll: &Roll) -> Rolled {
         let Some(relay) = &mut self.relay else {
             return Rolled { missing: roll.connections.clone(), ..Rolled::default() };
         };
@@ -341,14 +346,14 @@ impl Host {
         answer
     }
 
-    fn rolled(&mut self, relay: &RelayName, attempt: u64, answer: Option<Rolled>) {
+    pub(super) fn rolled(&mut self, relay: &RelayName, attempt: u64, answer: Option<Rolled>) {
         if let Some(channel) = &mut self.channel {
             let effects = channel.rolled(&mut self.store, relay, attempt, answer, now_ms());
             self.channel_effects(effects);
         }
     }
 
-    fn listed(&mut self, request: &AppRequest, told: bool) {
+    pub(super) fn listed(&mut self, request: &AppRequest, told: bool) {
         if let (Some(channel), AppRequest::List { active, .. }) = (&mut self.channel, request) {
             channel.listed(&mut self.store, *active, told, now_ms());
         }
@@ -460,18 +465,6 @@ pub async fn deliver(host: &HostRef, delivery: &Delivery) -> Delivered {
     answer
 }
 
-/// Performs the deliveries with which the work begins; gives whether there were any.
-fn pass_on(host: &HostRef) -> bool {
-    let is_delivery = |work: &mut Work| matches!(work, Work::Relay(relay::Effect::Deliver { .. }));
-    let mut any = false;
-    loop {
-        let next = host.borrow_mut().work.pop_front_if(is_delivery);
-        let Some(Work::Relay(effect)) = next else { return any };
-        perform_relay(host, effect);
-        any = true;
-    }
-}
-
 /// Another relay is to be fed by this one.
 pub async fn follow(host: &HostRef, follow: Follow) -> Answer<Response> {
     let above = placement::above(&follow.relay).ok_or(Code::InternalChannel)?;
@@ -524,177 +517,6 @@ pub fn alarm(host: &HostRef) -> Result<(), StoreError> {
     }
     drive(host);
     Ok(())
-}
-
-/// Performs effects until there are none, then sees to the commit and the alarm.
-pub(super) fn drive(host: &HostRef) {
-    loop {
-        let next = host.borrow_mut().work.pop_front();
-        match next {
-            Some(Work::Relay(effect)) => perform_relay(host, effect),
-            Some(Work::Channel(effect)) => perform_channel(host, effect),
-            Some(Work::Link(effect)) => responses::perform(host, effect),
-            None => break,
-        }
-    }
-    schedule_commit(host);
-    keep_listed(host);
-    schedule_collected(host);
-    keep_alarm(host);
-}
-
-fn perform_relay(host: &HostRef, effect: relay::Effect) {
-    match effect {
-        relay::Effect::Send { sockets, frame } => {
-            let host = &mut *host.borrow_mut();
-            host.sockets.send(&sockets, &frame);
-            let effects = host.links.send(&sockets, frame, now_ms());
-            host.link_effects(effects);
-        }
-        relay::Effect::Save { socket, record } => host.borrow().sockets.save(socket, &record),
-        relay::Effect::Close { socket } => {
-            let host = &mut *host.borrow_mut();
-            host.sockets.close(socket);
-            let effects = host.links.close(socket, now_ms());
-            host.link_effects(effects);
-        }
-        relay::Effect::Call { ticket, call } if host.borrow().own_address() == Some(&call.to) => {
-            let host = &mut *host.borrow_mut();
-            if let Some((_, answer)) = host.call(call, Waiting::Beside(ticket)) {
-                host.answer_relay(ticket, Some(answer));
-            }
-        }
-        relay::Effect::Follow { ticket, above, follow } => ask(host, ticket, Question::Follow(above, follow)),
-        relay::Effect::Deliver { relay, attempt, delivery } => deliver_to(host, relay, attempt, delivery),
-        relay::Effect::Unfollowed { channel, relay } => {
-            // If it stays stored, it says again that nobody listens when it is next fed.
-            let _ = relay_storage::remove_follower(host.borrow().store.database(), &channel, &relay);
-        }
-        relay::Effect::Call { ticket, call } => ask(host, ticket, Question::Call(call)),
-    }
-}
-
-/// What a relay asks another object.
-enum Question {
-    Call(ChannelCall),
-    Follow(RelayName, Follow),
-}
-
-fn ask(host: &HostRef, ticket: Ticket, question: Question) {
-    let (host, env) = (host.clone(), host.borrow().env.clone());
-    spawn_local(async move {
-        let answer = match &question {
-            Question::Call(call) => calls::call_channel(&env, call).await,
-            Question::Follow(above, follow) => calls::follow(&env, above, follow).await,
-        };
-        host.borrow_mut().answer_relay(ticket, answer);
-        drive(&host);
-    });
-}
-
-fn deliver_to(host: &HostRef, relay: RelayName, attempt: u64, delivery: Delivery) {
-    let (host, env) = (host.clone(), host.borrow().env.clone());
-    spawn_local(async move {
-        let answer = calls::deliver(&env, &relay, &delivery).await;
-        host.borrow_mut().delivered(&delivery.channel, &relay, attempt, answer);
-        drive(&host);
-    });
-}
-
-fn perform_channel(host: &HostRef, effect: channel::Effect) {
-    match effect {
-        channel::Effect::Reply(ticket, answer) => {
-            host.borrow_mut().answer(ticket, answer);
-        }
-        channel::Effect::Page(ticket, answer) => host.borrow_mut().answer(ticket, answer.map(Response::History)),
-        channel::Effect::Deliver { relay, attempt, delivery } if host.borrow().is_own(&relay) => {
-            let host = &mut *host.borrow_mut();
-            let answer = host.take_delivery(&delivery);
-            host.delivered(&delivery.channel, &relay, attempt, Some(answer));
-        }
-        channel::Effect::Roll { relay, attempt, roll } if host.borrow().is_own(&relay) => {
-            let host = &mut *host.borrow_mut();
-            let answer = host.roll(&roll);
-            host.rolled(&relay, attempt, Some(answer));
-        }
-        channel::Effect::Roll { relay, attempt, roll } => {
-            let (host, env) = (host.clone(), host.borrow().env.clone());
-            spawn_local(async move {
-                let answer = calls::roll(&env, &relay, &roll).await;
-                host.borrow_mut().rolled(&relay, attempt, answer);
-                drive(&host);
-            });
-        }
-        channel::Effect::Deliver { relay, attempt, delivery } => deliver_to(host, relay, attempt, delivery),
-    }
-}
-
-/// Sees that the app knows whether the channel is in use.
-fn keep_listed(host: &HostRef) {
-    let call = {
-        let Host { channel, store, .. } = &mut *host.borrow_mut();
-        let Some(channel) = channel else { return };
-        let Some(active) = channel.listing(store, now_ms()) else { return };
-        let Address { app, channel } = channel.address().clone();
-        AppCall { app, request: AppRequest::List { channel, active } }
-    };
-    let (host, env) = (host.clone(), host.borrow().env.clone());
-    spawn_local(async move {
-        let told = calls::ask_app(&env, &call).await.is_ok();
-        host.borrow_mut().listed(&call.request, told);
-        drive(&host);
-    });
-}
-
-/// Group commit: whatever is published in this turn of the event loop is written at its end, together.
-fn schedule_commit(host: &HostRef) {
-    {
-        let host = &mut *host.borrow_mut();
-        let pending = host.channel.as_ref().is_some_and(Channel::has_pending);
-        if !pending || std::mem::replace(&mut host.commit_scheduled, true) {
-            return;
-        }
-    }
-    let host = host.clone();
-    spawn_local(async move {
-        Delay::from(Duration::ZERO).await;
-        commit(&host);
-        drive(&host);
-    });
-}
-
-/// For the moment that a relay collects publishes, there is a timer; see [`Relay::collects_until_ms`].
-fn schedule_collected(host: &HostRef) {
-    let pause = {
-        let host = &mut *host.borrow_mut();
-        let Some(until_ms) = host.relay.as_ref().and_then(Relay::collects_until_ms) else { return };
-        if std::mem::replace(&mut host.collecting, true) {
-            return;
-        }
-        Duration::from_millis(until_ms.saturating_sub(now_ms()))
-    };
-    let host = host.clone();
-    spawn_local(async move {
-        Delay::from(pause).await;
-        {
-            let host = &mut *host.borrow_mut();
-            host.collecting = false;
-            if let Some(relay) = &mut host.relay {
-                let effects = relay.collected(now_ms());
-                host.relay_effects(effects);
-            }
-        }
-        drive(&host);
-    });
-}
-
-fn commit(host: &HostRef) {
-    let host = &mut *host.borrow_mut();
-    host.commit_scheduled = false;
-    if let Some(channel) = &mut host.channel {
-        let effects = channel.commit(&mut host.store, now_ms());
-        host.channel_effects(effects);
-    }
 }
 
 pub(super) fn failed(error: StoreError) -> ErrorInfo {

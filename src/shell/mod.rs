@@ -10,6 +10,7 @@ mod app_storage;
 mod calls;
 mod config;
 mod directory;
+mod effects;
 mod host;
 mod objects;
 mod platform;

@@ -8,7 +8,8 @@ use js_sys::Uint8Array;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::{Request, Response, ResponseBuilder, Result};
 
-use super::host::{self, Host, HostRef};
+use super::effects;
+use super::host::{Host, HostRef};
 use super::platform::{Pipe, PipeWriter, now_ms};
 use super::router::{headers_of, read_body, write_reply};
 use crate::call::{Answer, Refusal};
@@ -51,14 +52,14 @@ pub async fn comet(host: &HostRef, request: &mut Request, key: &str) -> Result<R
         "/close" => host.borrow_mut().take_frames(key, &[comet::CLOSE]),
         _ => host.borrow_mut().take_frames(key, &[comet::DISCONNECT]),
     };
-    host::drive(host);
+    effects::drive(host);
     write_reply(done.map_or_else(|error| comet::refused(&error), |()| Reply::empty()))
 }
 
 pub fn open(host: &HostRef, response: ResponseId) -> Result<Response> {
     let head = host.borrow().links.head(response);
     let opened = host.borrow_mut().responses.open(response, &head)?;
-    host::drive(host);
+    effects::drive(host);
     Ok(opened)
 }
 
@@ -142,7 +143,7 @@ fn write(host: &HostRef, response: ResponseId, body: String, last: bool) {
         }
         let effects = host.borrow_mut().links.written(response, went_well, now_ms());
         host.borrow_mut().link_effects(effects);
-        host::drive(&host);
+        effects::drive(&host);
     });
 }
 

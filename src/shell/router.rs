@@ -19,7 +19,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::BATCH_BODY_MAX_BYTES;
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
-use crate::placement::{Journey, Place, Region, Shard, Spread};
+use crate::placement::{self, Journey, Place, Region, Shard, Spread};
 use crate::relay::connection_key::ConnectionKey;
 use crate::relay::session::Opening;
 use crate::rest::{self, Reply, Step};
@@ -236,14 +236,14 @@ async fn pass_on(
     verb: Verb,
     key: &str,
 ) -> std::result::Result<RawResponse, ErrorInfo> {
-    let claimed = ConnectionKey::claimed(key).filter(|claimed| claimed.shard != Shard::CHANNEL.0);
-    let Some(ConnectionKey { shard, .. }) = claimed else {
+    let claimed = ConnectionKey::claimed(key);
+    let Some(relay) = claimed.and_then(|claimed| placement::holder(app, claimed.shard)) else {
         return Err(Code::Disconnected.because("this is no connection's key"));
     };
     let body = request.inner().body().map_or(JsValue::UNDEFINED, JsValue::from);
     let headers = object([(CONNECTION_KEY, key.into())]);
     let init = object([("method", request.inner().method().into()), ("headers", headers.into()), ("body", body)]);
-    calls::pass_on(env, &RelayName::shard(app, shard), verb, &init).await
+    calls::pass_on(env, &relay, verb, &init).await
 }
 
 /// A client whose credentials are good, and the channel whose own object may hold it.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::host::{self, Host, HostRef};
 use super::platform::now_ms;
-use super::{calls, config, relay_storage};
+use super::{calls, config, effects, relay_storage};
 use crate::auth::{App, Grant, Revocation};
 use crate::call::{Answer, AppCall, AppRequest, AppResponse, News, Notice, Noticed, RelayName, Watched};
 use crate::channel::store::StoreError;
@@ -24,13 +24,13 @@ pub async fn begin(host: &HostRef, app: &AppId, grant: Option<&Grant>, relay: Re
         AppResponse::Watched(watched) => host.borrow_mut().begin_watch(watched).map_err(host::failed)?,
         _ => return Err(Code::Internal.because("the app gave another answer than was asked for")),
     }
-    host::drive(host);
+    effects::drive(host);
     Ok(())
 }
 
 pub fn notice(host: &HostRef, notice: Notice) -> Answer<Noticed> {
     let noticed = host.borrow_mut().notice(notice).map_err(host::failed);
-    host::drive(host);
+    effects::drive(host);
     noticed
 }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use courtside::auth::{App, Capability, Grant, Identity, KeyName};
+use courtside::auth::App;
 use courtside::call::{
     Address, Answer, Delivery, Publish, PublishKey, Published, RelayName, Request, Response, Rules, Submission,
     Subscribed,
@@ -18,6 +18,8 @@ use courtside::wire::packed::Packed;
 use courtside::wire::{Encoded, Format};
 
 use super::memory_store::MemoryStore;
+
+use super::grant::grant;
 
 pub const NOW_MS: u64 = 1_000_000;
 pub const SERIES: &str = "life";
@@ -97,17 +99,7 @@ fn open(relay: &mut Relay, socket: u32, query: &[(String, String)]) -> Vec<relay
 }
 
 fn opening(query: &[(String, String)]) -> Opening {
-    let grant = Grant {
-        key_name: KeyName::parse("demo.key").expect("a name"),
-        capability: Capability::full(),
-        client_id: Identity::Anonymous,
-        basic: true,
-        issued_at_ms: None,
-        expires_at_ms: None,
-        revocation_key: None,
-        user_claims: Default::default(),
-    };
-    Opening::from_query(grant, query, true)
+    Opening::from_query(grant(), query, true)
 }
 
 /// The connection's key, of a CONNECTED.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use courtside::auth::{App, Capability, Grant, Identity, KeyName};
+use courtside::auth::App;
 use courtside::call::{Address, RelayName};
 use courtside::name::ChannelName;
 use courtside::relay::session::Opening;
@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::describe::action_name;
 use super::disk::Disk;
+use super::grant::grant;
 use super::host::{CallId, Host, Input, LinkId, Output};
 use super::random::Random;
 
@@ -273,18 +274,5 @@ fn plain(frame: &mut Map<String, Value>) {
     frame.retain(|name, value| name != "timestamp" && !(name == "params" && *value == json!({})));
     for message in frame.get_mut("messages").and_then(Value::as_array_mut).into_iter().flatten() {
         message.as_object_mut().expect("a message").retain(|name, _| ["id", "data", "serial"].contains(&name.as_str()));
-    }
-}
-
-fn grant() -> Grant {
-    Grant {
-        key_name: KeyName::parse("demo.key").expect("a name"),
-        capability: Capability::full(),
-        client_id: Identity::Anonymous,
-        basic: true,
-        issued_at_ms: None,
-        expires_at_ms: None,
-        revocation_key: None,
-        user_claims: Default::default(),
     }
 }

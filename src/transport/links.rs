@@ -1,0 +1,433 @@
+//! The connections over HTTP of one object: what waits for each, and which response takes it.
+
+use std::cell::{Cell, OnceCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use super::Mode;
+use super::events::{self, Place, Said, Style};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{
+    LINK_ABSENT_MS, LINK_FRAME_BYTES, LINK_PROBE_MS, LINK_QUEUE_MAX_BYTES, LINK_STALL_MS, LINKS_QUEUE_MAX_BYTES,
+    RESPONSE_MAX_BYTES,
+};
+use crate::relay::SocketId;
+use crate::rest::Reply;
+use crate::wire::outbound::Outbound;
+use crate::wire::{Encoded, Format, action};
+
+/// Names a response to the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseId {
+    pub socket: SocketId,
+    /// No other response of any connection has this one.
+    pub number: u32,
+}
+
+/// What the shell is to do, in this order.
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    /// Write into a response, end it if that is the last, and tell [`Links::written`] how it went.
+    Write { response: ResponseId, body: String, last: bool },
+    /// Nobody waits for this response any more.
+    Cut { response: ResponseId },
+    /// Tell the relay that the connection has lost its transport.
+    Lost { socket: SocketId },
+}
+
+/// All connections over HTTP of one object.
+#[derive(Default)]
+pub struct Links {
+    /// In the order of their numbers, which only grow.
+    links: Vec<(SocketId, Box<Link>)>,
+    /// Links whose session has ended, by their connection's key.
+    ended: HashMap<String, SocketId>,
+    /// Of all frames that wait: each counts once, however many links it waits for.
+    waiting_bytes: Rc<Cell<usize>>,
+    last_number: u32,
+    due_ms: Option<u64>,
+    effects: Vec<Effect>,
+}
+
+/// A frame, as all links share it.
+pub(super) struct Frame {
+    pub(super) text: String,
+    /// What it says to streams of events, for each style that somebody wants.
+    said: [OnceCell<Said>; 4],
+    waiting_bytes: Rc<Cell<usize>>,
+}
+
+struct Link {
+    mode: Mode,
+    /// How far the reader of a stream of events is.
+    places: Vec<Place>,
+    key: String,
+    queue: VecDeque<Rc<Frame>>,
+    queued_bytes: usize,
+    reader: Reader,
+    since_ms: u64,
+    /// The poll that took frames last, until it is known to have given them.
+    unconfirmed: Option<u32>,
+    /// The response that was told that another took its place, until it has said so.
+    superseded: Option<u32>,
+    /// The session is no more; the queue holds its last words.
+    ended: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Reader {
+    Absent,
+    Ready(u32),
+    Writing(u32),
+}
+
+impl Links {
+    fn find(&self, socket: SocketId) -> Option<usize> {
+        self.links.binary_search_by_key(&socket, |(socket, _)| *socket).ok()
+    }
+
+    fn get(&self, socket: SocketId) -> Option<&Link> {
+        self.find(socket).map(|at| &*self.links[at].1)
+    }
+
+    fn get_mut(&mut self, socket: SocketId) -> Option<&mut Link> {
+        self.find(socket).map(|at| &mut *self.links[at].1)
+    }
+
+    /// Those that have ended but not said everything yet count too.
+    pub fn count(&self) -> usize {
+        self.links.len()
+    }
+
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes.get()
+    }
+
+    pub fn contains(&self, socket: SocketId) -> bool {
+        self.find(socket).is_some()
+    }
+
+    /// The way out of a new connection, whose key this is.
+    pub fn open(&mut self, socket: SocketId, mode: Mode, key: String, now_ms: u64) {
+        let link = Link {
+            mode,
+            places: Vec::new(),
+            key,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            reader: Reader::Absent,
+            since_ms: now_ms,
+            unconfirmed: None,
+            superseded: None,
+            ended: false,
+        };
+        self.links.push((socket, Box::new(link)));
+        self.touch(socket, now_ms);
+    }
+
+    /// How far the reader of a stream of events is, before it begins.
+    pub fn follow(&mut self, socket: SocketId, places: Vec<Place>) {
+        if let Some(link) = self.get_mut(socket) {
+            link.places = places;
+        }
+    }
+
+    /// The link that has the last words for whoever holds this key.
+    pub fn ended(&self, key: &str) -> Option<SocketId> {
+        self.ended.get(key).copied()
+    }
+
+    /// The response that takes frames from now on, or `None` when the link is gone. One that is there already ends. The
+    /// connection goes on with the new one, unless the old one was a stream: nobody knows what of it arrived.
+    pub fn read(&mut self, socket: SocketId, now_ms: u64) -> (Option<ResponseId>, Vec<Effect>) {
+        let response = self.take_reader(socket, now_ms);
+        (response, std::mem::take(&mut self.effects))
+    }
+
+    fn take_reader(&mut self, socket: SocketId, now_ms: u64) -> Option<ResponseId> {
+        let superseded = self.farewell(&Code::Superseded.into());
+        let number = self.last_number.wrapping_add(1);
+        let link = self.get_mut(socket)?;
+        let mode = link.mode;
+        let previous = std::mem::replace(&mut link.reader, Reader::Ready(number));
+        match previous {
+            Reader::Absent => {}
+            Reader::Ready(old) => {
+                let forgotten = link.superseded.replace(old);
+                self.write(socket, old, mode.body(&mut [], &[superseded]), true);
+                forgotten.into_iter().for_each(|number| self.cut(socket, number));
+            }
+            Reader::Writing(old) => self.cut(socket, old),
+        }
+        if previous != Reader::Absent && mode == Mode::Stream {
+            self.forget_queue(socket);
+            self.interrupt(socket, &Code::Superseded.into(), now_ms);
+        }
+        self.last_number = number;
+        self.touch(socket, now_ms);
+        self.flush(socket, now_ms);
+        Some(ResponseId { socket, number })
+    }
+
+    /// All of a response but its body.
+    pub fn head(&self, response: ResponseId) -> Reply {
+        let mode = self.get(response.socket).map_or(Mode::Poll, |link| link.mode);
+        Reply::of(200, mode.content_type(), String::new())
+    }
+
+    /// A frame for those of these connections that are here.
+    pub fn send(&mut self, sockets: &[SocketId], frame: Encoded, now_ms: u64) -> Vec<Effect> {
+        let Encoded::Text(text) = frame else { return Vec::new() };
+        if sockets.iter().any(|socket| self.find(*socket).is_some()) {
+            let frame = self.frame(text);
+            sockets.iter().for_each(|socket| self.push(*socket, &frame, now_ms));
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    fn push(&mut self, socket: SocketId, frame: &Rc<Frame>, now_ms: u64) {
+        let is_full = self.waiting_bytes.get() > LINKS_QUEUE_MAX_BYTES;
+        let Some(link) = self.get_mut(socket).filter(|link| !link.ended) else { return };
+        if is_full || link.queued_bytes + frame.text.len() + LINK_FRAME_BYTES > LINK_QUEUE_MAX_BYTES {
+            let error = Code::Disconnected.because("more waits to be read than is kept; reconnect and resume");
+            return self.interrupt(socket, &error, now_ms);
+        }
+        link.push(frame.clone());
+        if matches!(link.mode, Mode::Events(_)) && events::is_end(&frame.text) {
+            self.effects.push(Effect::Lost { socket });
+            return self.end(socket, now_ms);
+        }
+        self.flush(socket, now_ms);
+    }
+
+    /// The session is no more. What it said last can still be fetched.
+    pub fn close(&mut self, socket: SocketId, now_ms: u64) -> Vec<Effect> {
+        self.end(socket, now_ms);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// How a write went, or that a response was cancelled.
+    pub fn written(&mut self, response: ResponseId, went_well: bool, now_ms: u64) -> Vec<Effect> {
+        let ResponseId { socket, number } = response;
+        if let Some(link) = self.get_mut(socket) {
+            let is_current = [Reader::Ready(number), Reader::Writing(number)].contains(&link.reader);
+            let is_last_poll = link.unconfirmed == Some(number);
+            let settled = |waiting: &mut Option<u32>| waiting.take_if(|waiting| *waiting == number);
+            settled(&mut link.unconfirmed);
+            settled(&mut link.superseded);
+            if is_current {
+                link.reader = if went_well { Reader::Ready(number) } else { Reader::Absent };
+            }
+            match went_well {
+                true if is_current => {
+                    self.touch(socket, now_ms);
+                    self.flush(socket, now_ms);
+                }
+                true => {
+                    self.flush(socket, now_ms);
+                    self.settle(socket);
+                }
+                false if is_current || is_last_poll => self.lose(socket, now_ms),
+                false => {}
+            }
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Looks whether readers are still there, and gives up those that are not.
+    pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
+        if self.due_ms.is_some_and(|due_ms| due_ms <= now_ms) {
+            let due = |(socket, link): &(SocketId, Box<Link>)| (link.due_ms() <= now_ms).then_some(*socket);
+            let sockets: Vec<SocketId> = self.links.iter().filter_map(due).collect();
+            for socket in sockets {
+                match self.get(socket).map(|link| (link.reader, link.unconfirmed, link.mode)) {
+                    Some((Reader::Ready(number), None, mode)) => {
+                        self.give(socket, number, mode.body(&mut [], &[]), now_ms)
+                    }
+                    _ => self.lose(socket, now_ms),
+                }
+            }
+            self.due_ms = self.links.iter().map(|(_, link)| link.due_ms()).min();
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`Links::tick`] is next needed.
+    pub fn deadline(&self) -> Option<u64> {
+        self.due_ms
+    }
+
+    /// Gives what waits to a response that is ready, once it is known that nothing before it was lost.
+    fn flush(&mut self, socket: SocketId, now_ms: u64) {
+        let Some(link) = self.get_mut(socket).filter(|link| link.unconfirmed.is_none()) else { return };
+        let Reader::Ready(number) = link.reader else { return };
+        if !link.queue.is_empty() {
+            let frames = link.take();
+            let body = link.mode.body(&mut link.places, &frames);
+            self.give(socket, number, body, now_ms);
+        } else if link.ended {
+            let body = link.mode.last_body();
+            self.give(socket, number, body, now_ms);
+        }
+    }
+
+    fn give(&mut self, socket: SocketId, number: u32, body: String, now_ms: u64) {
+        let Some(link) = self.get_mut(socket) else { return };
+        let last = link.mode == Mode::Poll || (link.ended && link.queue.is_empty());
+        link.reader = if last { Reader::Absent } else { Reader::Writing(number) };
+        link.unconfirmed = last.then_some(number);
+        self.write(socket, number, body, last);
+        self.touch(socket, now_ms);
+    }
+
+    /// The transport ends here: the client is told to come back.
+    fn interrupt(&mut self, socket: SocketId, error: &ErrorInfo, now_ms: u64) {
+        let farewell = self.farewell(error);
+        if let Some(link) = self.get_mut(socket).filter(|link| !link.ended) {
+            link.push(farewell);
+            self.effects.push(Effect::Lost { socket });
+            self.end(socket, now_ms);
+        }
+    }
+
+    fn end(&mut self, socket: SocketId, now_ms: u64) {
+        let Some(link) = self.get_mut(socket).filter(|link| !link.ended) else { return };
+        link.ended = true;
+        let key = link.key.clone();
+        self.ended.insert(key, socket);
+        self.flush(socket, now_ms);
+        self.settle(socket);
+    }
+
+    /// Forgets a link that has ended and said everything.
+    fn settle(&mut self, socket: SocketId) {
+        let is_done = |link: &Link| {
+            let says_something = link.unconfirmed.or(link.superseded).is_some();
+            link.ended && link.queue.is_empty() && link.reader == Reader::Absent && !says_something
+        };
+        if self.get(socket).is_some_and(is_done) {
+            self.remove(socket);
+        }
+    }
+
+    /// Something that was said is lost, or nobody comes to read. Whoever reads now is told, and gets nothing behind the gap.
+    fn lose(&mut self, socket: SocketId, now_ms: u64) {
+        let Some(link) = self.get_mut(socket) else { return };
+        let (reader, ended, unconfirmed) = (link.reader, link.ended, link.unconfirmed.take());
+        if !ended {
+            self.effects.push(Effect::Lost { socket });
+        }
+        unconfirmed.into_iter().for_each(|number| self.cut(socket, number));
+        if !matches!(reader, Reader::Ready(_)) {
+            return self.remove(socket);
+        }
+        self.forget_queue(socket);
+        let farewell = self.farewell(&Code::Disconnected.into());
+        if let Some(link) = self.get_mut(socket) {
+            link.push(farewell);
+        }
+        self.end(socket, now_ms);
+        self.flush(socket, now_ms);
+    }
+
+    fn forget_queue(&mut self, socket: SocketId) {
+        if let Some(link) = self.get_mut(socket) {
+            link.queue.clear();
+            link.queued_bytes = 0;
+        }
+    }
+
+    fn remove(&mut self, socket: SocketId) {
+        let Some(at) = self.find(socket) else { return };
+        let (_, link) = self.links.remove(at);
+        if self.ended.get(&link.key) == Some(&socket) {
+            self.ended.remove(&link.key);
+        }
+        let writing = match link.reader {
+            Reader::Writing(number) => Some(number),
+            Reader::Absent | Reader::Ready(_) => None,
+        };
+        let open = [writing, link.unconfirmed, link.superseded];
+        open.into_iter().flatten().for_each(|number| self.cut(socket, number));
+    }
+
+    /// Something happened: until the next, as much time may pass as its state allows.
+    fn touch(&mut self, socket: SocketId, now_ms: u64) {
+        if let Some(link) = self.get_mut(socket) {
+            link.since_ms = now_ms;
+            let due_ms = link.due_ms();
+            self.due_ms = Some(self.due_ms.map_or(due_ms, |known| known.min(due_ms)));
+        }
+    }
+
+    fn write(&mut self, socket: SocketId, number: u32, body: String, last: bool) {
+        self.effects.push(Effect::Write { response: ResponseId { socket, number }, body, last });
+    }
+
+    fn cut(&mut self, socket: SocketId, number: u32) {
+        self.effects.push(Effect::Cut { response: ResponseId { socket, number } });
+    }
+
+    fn farewell(&self, error: &ErrorInfo) -> Rc<Frame> {
+        let frame = Outbound { action: action::DISCONNECTED, error: Some(error), ..Outbound::default() };
+        match frame.encode(Format::Json) {
+            Encoded::Text(text) => self.frame(text),
+            Encoded::Binary(_) => self.frame(String::new()),
+        }
+    }
+
+    fn frame(&self, text: String) -> Rc<Frame> {
+        self.waiting_bytes.set(self.waiting_bytes.get() + text.len());
+        Rc::new(Frame { text, said: Default::default(), waiting_bytes: self.waiting_bytes.clone() })
+    }
+}
+
+impl Frame {
+    /// Worked out once for all readers.
+    pub(super) fn said(&self, style: Style) -> &Said {
+        self.said[style.number()].get_or_init(|| {
+            let said = events::said(&self.text, style);
+            self.waiting_bytes.set(self.waiting_bytes.get() + said.bytes());
+            said
+        })
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        let said: usize = self.said.iter().filter_map(OnceCell::get).map(Said::bytes).sum();
+        self.waiting_bytes.set(self.waiting_bytes.get() - self.text.len() - said);
+    }
+}
+
+impl Link {
+    fn push(&mut self, frame: Rc<Frame>) {
+        self.queued_bytes += frame.text.len() + LINK_FRAME_BYTES;
+        self.queue.push_back(frame);
+    }
+
+    /// What the next response, or the next piece of it, is to give.
+    fn take(&mut self) -> Vec<Rc<Frame>> {
+        let (mut frames, mut bytes) = (Vec::new(), 0);
+        while let Some(frame) = self.queue.front()
+            && (frames.is_empty() || bytes + frame.text.len() <= RESPONSE_MAX_BYTES)
+        {
+            bytes += frame.text.len();
+            frames.extend(self.queue.pop_front());
+        }
+        self.queued_bytes -= bytes + frames.len() * LINK_FRAME_BYTES;
+        frames
+    }
+
+    fn due_ms(&self) -> u64 {
+        let patience_ms = match self.reader {
+            Reader::Absent => LINK_ABSENT_MS,
+            Reader::Ready(_) => LINK_PROBE_MS,
+            Reader::Writing(_) => LINK_STALL_MS,
+        };
+        self.since_ms + patience_ms
+    }
+}
+
+#[cfg(test)]
+mod tests;
