@@ -85,6 +85,17 @@ fn who_has_a_connections_key_publishes_as_it() {
     assert_eq!(world.send(post("/channels/c/messages", &two.to_string())).status, 201);
 }
 
+/// Each name that is called makes an object.
+#[test]
+fn a_key_that_no_router_made_leads_to_no_relay() {
+    let mut world = World::new();
+    let ann = connect(&mut world, 1, Some("ann"), None);
+    world.send(on_behalf(&ann, json!({})));
+    assert_eq!(world.asked, ["relay:demo/0", "channel:demo/c"]);
+    world.send(on_behalf("ann!60000-1-x", json!({})));
+    assert_eq!(world.asked, ["channel:demo/c"]);
+}
+
 #[test]
 fn nobody_publishes_as_a_connection_that_is_not_there_or_not_theirs() {
     let mut world = World::new();

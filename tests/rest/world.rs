@@ -58,6 +58,8 @@ pub struct World {
     requests: u8,
     /// Where clients of the app are connected.
     pub relay: Relay,
+    /// Those that were asked last whose key it is.
+    pub asked: Vec<String>,
     /// Given to readers that waited.
     pages: BTreeMap<Ticket, Answer<HistoryPage>>,
     last_ticket: u64,
@@ -86,6 +88,7 @@ impl World {
             listed: BTreeSet::new(),
             requests: 0,
             relay: Relay::new(RelayName::shard(&demo, 0), 0, apps().get(&demo).unwrap().clone(), b"secret".to_vec()),
+            asked: Vec::new(),
             pages: BTreeMap::new(),
             last_ticket: 0,
         }
@@ -120,8 +123,7 @@ impl World {
                     exchange.answered(calls.into_iter().map(|call| self.call(call)).collect())
                 }
                 Step::Identify(asking, inquiry) => {
-                    let relays: Vec<&str> = asking.relays.iter().map(RelayName::as_str).collect();
-                    assert_eq!(relays, ["relay:demo/0", "channel:demo/c"]);
+                    self.asked = asking.relays.iter().map(RelayName::to_string).collect();
                     inquiry.identified(self.relay.identify(&asking.key))
                 }
                 Step::Ask(call, inquiry) => inquiry.answered(self.ask(call)),
