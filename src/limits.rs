@@ -28,6 +28,10 @@ pub const ENCODING_MAX_BYTES: usize = 255;
 /// Bytes of a decoding error's text that are told: decoders quote what they could not read, whole.
 pub const DECODE_ERROR_MAX_BYTES: usize = 200;
 
+/// Values in a decoded frame or body, each list, map and what is in them counted: 24 bytes each, and as many again while a
+/// list grows, is 12 MB. The largest publish has about 40,000.
+pub const DECODED_VALUES_MAX: usize = 1 << 18;
+
 /// Nesting of a decoded frame. Decoders recurse, so this bounds their stack.
 pub const NESTING_MAX: usize = 100;
 

@@ -30,7 +30,7 @@ pub fn begin(
     random: &[u8; 32],
 ) -> Result<Step, ErrorInfo> {
     caller.require_publish(channel)?;
-    let messages = body::messages(request, BODY_MAX_BYTES)?.into_records();
+    let messages = body::messages(request, BODY_MAX_BYTES)?;
     let key = connection_key(&messages)?;
     // Whom it must come from then, only that connection's relay knows.
     let identity = if key.is_some() { &Identity::Wildcard } else { caller.identity() };
