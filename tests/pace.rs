@@ -197,3 +197,18 @@ fn a_relay_that_was_slow_misses_no_more_than_others() {
         assert_eq!(deliveries(&late)[0].2.through, scene.channel.tip());
     }
 }
+
+/// An interval that is over would have its timer ring again and again.
+#[test]
+fn what_waits_while_storage_fails_waits_for_storage() {
+    let mut scene = Scene::new(None, 1);
+    let effects = scene.publish("a", 1, START_MS);
+    scene.settle(&effects, START_MS);
+    scene.publish("b", 1, START_MS + 1);
+    (scene.store.fail_append, scene.store.fail_load) = (true, true);
+    scene.publish("c", 1, START_MS + 400);
+    assert_eq!((scene.channel.paces_until_ms(), deliveries(&scene.ring(START_MS + 600))), (None, vec![]));
+    assert!(scene.channel.deadline().is_some_and(|due_ms| due_ms > START_MS + 600 && due_ms < START_MS + 2_000));
+    (scene.store.fail_append, scene.store.fail_load) = (false, false);
+    assert_eq!(names(&scene.ring(START_MS + 1_200)), "b");
+}

@@ -41,9 +41,10 @@ impl Pace {
 }
 
 impl Channel {
-    /// When [`Channel::follow_up`] has to deliver what waits now. For a timer: an alarm would be a row each time.
+    /// When [`Channel::follow_up`] has to deliver what waits now. For a timer: an alarm would be a row each time. None while
+    /// storage can't be read: that is tried again in its own time.
     pub fn paces_until_ms(&self) -> Option<u64> {
-        (self.pace.open < self.tip() && !self.feeds.is_empty()).then_some(self.pace.until_ms)
+        (self.pace.open < self.tip() && !self.feeds.is_empty() && !self.stale).then_some(self.pace.until_ms)
     }
 
     /// The alarm for it that outlives the timer: nobody else would wake a channel that loses its memory meanwhile.
