@@ -62,7 +62,7 @@ pub const ROW_MAX_BYTES: usize = 512 * 1024;
 pub const TAIL_MAX_BYTES: usize = 512 * 1024;
 
 /// Publishes in one call that make the next wait for more, and for how long: about as long as it takes to send a frame to
-/// 100 readers. With many in flight it makes frames half again as full; a reader can't tell.
+/// 100 readers. As many in one commit make the next wait for the end of its turn. With many in flight it makes frames half again as full; a reader can't tell.
 pub const BUSY_PUBLISHES: usize = 16;
 pub const BUSY_PAUSE_MS: u64 = 2;
 

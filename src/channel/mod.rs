@@ -28,7 +28,7 @@ use crate::call::{
 use crate::conflation::conflate;
 use crate::error::{Code, ErrorInfo};
 use crate::feeds::{Feeding, Feeds};
-use crate::limits::{COMMIT_MAX_BYTES, DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX};
+use crate::limits::{BUSY_PUBLISHES, COMMIT_MAX_BYTES, DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX};
 use crate::pinned;
 use crate::placement;
 use crate::serial::Position;
@@ -91,6 +91,8 @@ pub struct Channel {
     readers: Readers,
     pending: Vec<(Ticket, Vec<Publish>)>,
     pending_bytes: usize,
+    /// Whether the last commit was of many publishes.
+    is_busy: bool,
     /// A write failed, and what is stored hasn't been read since.
     stale: bool,
     /// When to try again to read it.
@@ -140,6 +142,7 @@ impl Channel {
             readers: Readers::default(),
             pending: Vec::new(),
             pending_bytes: 0,
+            is_busy: false,
             stale: false,
             mend_at_ms: None,
         };
@@ -185,10 +188,17 @@ impl Channel {
         !self.pending.is_empty()
     }
 
+    /// Whether a commit should wait for the end of the turn: so many come that more will, and a write and a frame for each is
+    /// what costs. Else who publishes to a quiet channel would wait for nobody.
+    pub fn awaits_more(&self) -> bool {
+        self.is_busy
+    }
+
     /// Group commit: everything that waits becomes one write, then replies and deliveries.
     pub fn commit(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
         let pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
+        self.is_busy = pending.iter().map(|(_, publishes)| publishes.len()).sum::<usize>() >= BUSY_PUBLISHES;
         match self.write(store, &pending, now_ms) {
             Ok(answers) => {
                 let tickets = pending.into_iter().map(|(ticket, _)| ticket);
