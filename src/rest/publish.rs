@@ -14,7 +14,6 @@ use crate::call::{
 };
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
-use crate::maps::ordered;
 use crate::name::ChannelName;
 use crate::placement;
 use crate::publish::{Checked, attribute, check};
@@ -143,5 +142,5 @@ pub fn base(random: &[u8; 32]) -> String {
 
 pub fn params(request: &Request) -> Params {
     // Reversed, so that the first of a name stays.
-    ordered(request.query.iter().rev().cloned())
+    request.query.iter().rev().cloned().collect()
 }
