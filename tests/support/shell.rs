@@ -112,6 +112,7 @@ impl Host {
             return;
         }
         let mut relay = Relay::new(self.name.clone(), 0, self.app.clone(), b"a secret of this object".to_vec());
+        relay.set_bounds(self.bounds);
         let mut effects = Vec::new();
         for (id, socket) in &self.sockets {
             effects.extend(relay.restore(*id, &socket.record, now_ms));

@@ -83,6 +83,7 @@ impl World {
             let name = RelayName::shard(app.id(), shard as u16);
             hosts.push(Host::new(name, app.clone(), None, disk(&mut random)));
         }
+        hosts.iter_mut().for_each(|host| host.bounds = weather.bounds());
         World {
             now_ms: 0,
             random,
