@@ -428,6 +428,10 @@ pub const RETURNING_PART: usize = 4;
 /// its first attachment, so a storm leaves two thirds of the thread to those who are there.
 pub const RELAY_CONNECTS_PER_SECOND: u32 = 1_000;
 
+/// As how many of these one counts that comes over HTTP and then asks for its channels: it makes four requests until it has
+/// them, to connect, to attach, and to read the answers.
+pub const POLLER_CONNECTS: u32 = 4;
+
 /// Shards of one app in one region: 256 times 6,000 connections are 1.5 million, in each of nine regions.
 pub const SHARDS_MAX: u16 = 256;
 

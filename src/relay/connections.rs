@@ -24,7 +24,7 @@ pub struct Parted {
 impl Relay {
     /// A socket whose credentials were checked. `fresh_id` is random and names the connection, unless it resumes another.
     pub fn open(&mut self, socket: SocketId, mut opening: Opening, fresh_id: String, now_ms: u64) -> Vec<Effect> {
-        self.count_in(now_ms);
+        self.count_in(&opening, now_ms);
         let resumed = opening.resume.clone().map(|key| self.resume(&key, &opening, now_ms));
         let (connection_id, generations, error) = match resumed {
             Some(Ok((connection_id, generations))) => (connection_id, generations, None),
