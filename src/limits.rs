@@ -28,6 +28,10 @@ pub const ENCODING_MAX_BYTES: usize = 255;
 /// Bytes of a decoding error's text that are told: decoders quote what they could not read, whole.
 pub const DECODE_ERROR_MAX_BYTES: usize = 200;
 
+/// Values in a decoded frame or body, each list, map and what is in them counted: 24 bytes each, and as many again while a
+/// list grows, is 12 MB. The largest publish has about 40,000.
+pub const DECODED_VALUES_MAX: usize = 1 << 18;
+
 /// Nesting of a decoded frame. Decoders recurse, so this bounds their stack.
 pub const NESTING_MAX: usize = 100;
 
@@ -58,9 +62,22 @@ pub const ROW_MAX_BYTES: usize = 512 * 1024;
 pub const TAIL_MAX_BYTES: usize = 512 * 1024;
 
 /// Publishes in one call that make the next wait for more, and for how long: about as long as it takes to send a frame to
-/// 100 readers. With many in flight it makes frames half again as full; a reader can't tell.
+/// 100 readers. As many in one commit make the next wait for the end of its turn. With many in flight it makes frames half again as full; a reader can't tell.
 pub const BUSY_PUBLISHES: usize = 16;
 pub const BUSY_PAUSE_MS: u64 = 2;
+
+/// Between two deliveries of a channel whose namespace batches or conflates: what fits a frame that looks live, and what
+/// somebody who watches takes for live.
+pub const PACE_MIN_MS: u64 = 20;
+pub const PACE_MAX_MS: u64 = 1_000;
+
+/// Bytes of entries that wait for the end of such an interval; with more it ends early. They stay in the tail until then,
+/// where also what is ephemeral can be had, and make one delivery.
+pub const PACE_MAX_BYTES: usize = DELIVERY_MAX_BYTES;
+
+/// Bytes in the key of a conflation. What messages say in its places is kept for the messages of one delivery; with the
+/// shortest place, `#{message.name}`, 17 times in it, that is 17 times its names, 4 MB.
+pub const CONFLATION_KEY_MAX_BYTES: usize = 255;
 
 /// Bytes of publishes that wait for one commit. At 64 KiB a publish this is 64 of them, at 100 bytes thousands.
 pub const COMMIT_MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -113,6 +130,7 @@ const _: () =
 const _: () =
     assert!(DEDUP_MAX_IDS as u64 > DEDUP_WINDOW_MS / 1_000 * 1_000, "a request a millisecond fits the window");
 const _: () = assert!(REPLAY_PAGE_BYTES + MESSAGE_MAX_BYTES * 2 < FRAME_MAX_BYTES, "a page of replay fits a frame");
+const _: () = assert!(PACE_MAX_BYTES * 2 <= TAIL_MAX_BYTES, "what waits is in the tail");
 // --- Credentials (protocol.md § 11, § 22) ---
 
 /// Bytes in a key's id, the part behind the app's id.

@@ -27,19 +27,23 @@ pub fn read<T: DeserializeOwned>(bytes: &mut &[u8]) -> Option<T> {
     Some(value)
 }
 
-/// For fields that the format cannot carry as they are: any JSON, as its text.
+/// For the field that the format cannot carry as it is: any JSON object, as its text.
 pub mod json_text {
-    use serde::de::{DeserializeOwned, Error};
+    use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub fn serialize<T: Serialize, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    use crate::wire::message::Extras;
+    use crate::wire::node;
+
+    pub fn serialize<S: Serializer>(value: &Option<Extras>, serializer: S) -> Result<S::Ok, S::Error> {
         let text = value.as_ref().map(|value| serde_json::to_string(value).expect("JSON encodes to memory"));
         text.serialize(serializer)
     }
 
-    pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Extras>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| serde_json::from_str(&text).map_err(D::Error::custom)).transpose()
+        let object = |text: String| node::object_of(text.as_bytes()).ok_or_else(|| D::Error::custom("no JSON object"));
+        text.map(object).transpose()
     }
 }
 

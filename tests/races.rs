@@ -11,7 +11,7 @@ use courtside::call::{
 };
 use courtside::channel::{Effect, Ticket};
 use courtside::error::Code;
-use courtside::limits::{MEMBERS_MAX, MEMBERS_PAGE_MAX, SYNC_FRAME_MEMBERS};
+use courtside::limits::{BUSY_PUBLISHES, MEMBERS_MAX, MEMBERS_PAGE_MAX, SYNC_FRAME_MEMBERS};
 use courtside::relay::{self, Relay, SocketId};
 use courtside::serial::Position;
 use courtside::wire::data::Data;
@@ -114,6 +114,19 @@ fn a_repeat_is_found_though_an_earlier_publish_is_new() {
     let (again, _) = publish(&mut channel, &mut store, vec![numbered("a", 0), numbered("a", 1)]);
     assert_eq!(again[1], first[0]);
     assert!(again[0] > first[0]);
+}
+
+/// A lone publish is written at once. Where many come, each commit waits for what else comes in its turn.
+#[test]
+fn a_commit_waits_for_more_only_while_many_come() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    assert!(!channel.awaits_more());
+    let burst = (0..BUSY_PUBLISHES as u64).map(|serial| numbered("a", serial)).collect();
+    publish(&mut channel, &mut store, burst);
+    assert!(channel.awaits_more());
+    publish(&mut channel, &mut store, vec![numbered("a", BUSY_PUBLISHES as u64)]);
+    assert!(!channel.awaits_more());
 }
 
 /// A delivery of an earlier subscription comes while the relay asks for another. Whoever went live on it would miss what

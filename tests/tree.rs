@@ -339,7 +339,8 @@ impl World {
 
     fn channel_does(&mut self, act: impl FnOnce(&mut Channel, &mut MemoryStore, u64) -> Vec<channel::Effect>) {
         if self.channel.is_none() {
-            let call = Some((&self.address, Rules { retention_ms: 120_000, max_members: 20_000 }));
+            let rules = Rules { retention_ms: 120_000, max_members: 20_000, interval_ms: 0, conflation_key: None };
+            let call = Some((&self.address, &rules));
             self.channel = Channel::wake(&mut self.store, call, "life", self.now_ms).expect("the store works");
         }
         let channel = self.channel.as_mut().expect("woken");
@@ -384,7 +385,7 @@ impl World {
                         channel.subscribe(store, relay, census).map(Response::Subscribed)
                     }
                     Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
-                    Request::Next(cursor) => channel.next(store, cursor).map(Response::Delivery),
+                    Request::Next(cursor) => channel.next(store, cursor, now_ms).map(Response::Delivery),
                     other => panic!("nobody asks for this: {other:?}"),
                 });
                 Vec::new()

@@ -7,9 +7,16 @@ import { startWorkerd } from './workerd.mjs';
 const root = path.resolve(import.meta.dirname, '../..');
 const build = path.join(root, 'build');
 
-/** The key is the generator's default. Nothing but this run ever reads it. */
+/** The key is the generator's default. Nothing but this run ever reads it. Its messages have one name. */
 const apps = {
-  apps: [{ id: 'demo', keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }], namespaces: [] }],
+  apps: [{
+    id: 'demo',
+    keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }],
+    namespaces: [
+      { id: 'batched', batchingEnabled: true, batchingInterval: 500 },
+      { id: 'conflated', conflationEnabled: true, conflationInterval: 500, conflationKey: '#{message.name}' },
+    ],
+  }],
 };
 
 /** All on one relay, and at once: where the generator does not come back later, as SDKs do. @type {Record<string, string>} */

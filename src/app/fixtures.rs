@@ -10,7 +10,8 @@ use crate::limits::{FIXTURE_CHANNELS_MAX, FIXTURES_MAX_BYTES, MEMBERS_PER_CONNEC
 use crate::name::{AppId, ChannelName};
 use crate::presence;
 use crate::wire::Format;
-use crate::wire::inbound::{InboundMessages, from_bytes};
+use crate::wire::inbound::{InboundMessage, wrong};
+use crate::wire::node;
 
 /// The connection that all of them say they are of. Nobody has it: those of clients are random, and hold no `.`.
 fn connection_id(app: &AppId) -> String {
@@ -47,7 +48,8 @@ fn entering_one(app: &App, channel: &Value, index: u64) -> Result<Option<Channel
     }
     // As a client would send them, so that what they may hold and how it is read have one home.
     let members = json!(members).to_string();
-    let mut events = from_bytes::<InboundMessages>(members.as_bytes(), Format::Json)?.into_records();
+    let node = node::read(members.as_bytes(), Format::Json)?;
+    let (mut events, _) = InboundMessage::read_several(node).map_err(|wanted| wrong(Format::Json, wanted))?;
     for event in &mut events {
         (event.action, event.id) = (Some(presence::ENTER), None);
     }

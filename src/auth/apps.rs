@@ -11,7 +11,7 @@
 //! Here a client's key is `demo.key1:local-only`. A capability is an object, or the text of one, and `{"*":["*"]}`
 //! without one. Namespaces take the flags `persisted`, `persistLast`, `authenticated`, `tlsOnly`, `pushEnabled`,
 //! `mutableMessages`, `batchingEnabled`, `conflationEnabled`, and `batchingInterval`, `conflationInterval` (ms),
-//! `conflationKey`, and `maxMembers`: how many may be present on a channel.
+//! `conflationKey` (see [`crate::conflation`]), and `maxMembers`: how many may be present on a channel.
 
 use std::rc::Rc;
 
@@ -23,6 +23,7 @@ use super::{Capability, Grant, Key, KeyName, Namespace, Rules, Secret};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{APPS_MAX, APPS_MAX_BYTES, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX};
 use crate::name::{AppId, ChannelName};
+use crate::wire::node;
 
 /// One app: nothing of it is visible to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +147,7 @@ impl Apps {
         if text.len() > APPS_MAX_BYTES {
             return Err(Code::BadRequest.because(format!("apps: the text has more than {APPS_MAX_BYTES} bytes")));
         }
-        let value: Value = serde_json::from_str(text).map_err(|error| {
+        let value = node::value_of(text.as_bytes()).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             Code::BadRequest.because(format!("apps: the text is not JSON at line {line}, column {column}"))
         })?;

@@ -3,29 +3,29 @@
 //! A channel may match several resources: their operations add up. That is why an intersection looks at every pair of
 //! resources, and why its result allows on any channel exactly what both sides allow there.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::operations::Operations;
 use super::resource::Resource;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CAPABILITY_MAX_BYTES, CAPABILITY_MAX_RESOURCES};
-use crate::maps::ordered;
+use crate::maps::SortedMap;
 use crate::name::ChannelName;
+use crate::wire::node;
 
 /// Operations by resource: never empty, and no resource without an operation.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Capability(Rc<BTreeMap<Resource, Operations>>);
+pub struct Capability(Rc<SortedMap<Resource, Operations>>);
 
 impl Capability {
     /// Everything everywhere, what `{"*":["*"]}` says to a key's owner: any operation on any plain channel.
     pub fn full() -> Capability {
-        Capability(Rc::new(ordered([(Resource::everything(), Operations::ALL)])))
+        Capability(Rc::new(SortedMap::from([(Resource::everything(), Operations::ALL)])))
     }
 
     /// From JSON text. Fails with 40000 when it is no object of lists of operations, or is too large.
@@ -33,8 +33,17 @@ impl Capability {
         if text.len() > CAPABILITY_MAX_BYTES {
             return Err(invalid(&format!("it has more than {CAPABILITY_MAX_BYTES} bytes")));
         }
-        let listed = serde_json::from_str(text).map_err(|_| invalid("it is no JSON object of lists of operations"))?;
-        Capability::from_lists(listed)
+        let no_lists = || invalid("it is no JSON object of lists of operations");
+        let lists = node::object_of(text.as_bytes()).ok_or_else(no_lists)?;
+        let mut entries = SortedMap::default();
+        for (resource, names) in &lists {
+            let names = names.as_array().ok_or_else(no_lists)?;
+            entries.insert(Resource::parse(resource)?, operations(names)?);
+        }
+        if entries.is_empty() {
+            return Err(invalid("it names no resource"));
+        }
+        bounded(Capability(Rc::new(entries)))
     }
 
     /// From JSON that is an object, or a string that holds the text of one.
@@ -43,17 +52,6 @@ impl Capability {
             serde_json::Value::String(text) => Capability::parse(text),
             other => Capability::parse(&other.to_string()),
         }
-    }
-
-    fn from_lists(lists: BTreeMap<String, Vec<String>>) -> Result<Capability, ErrorInfo> {
-        let mut entries = BTreeMap::new();
-        for (resource, names) in &lists {
-            entries.insert(Resource::parse(resource)?, operations(names)?);
-        }
-        if entries.is_empty() {
-            return Err(invalid("it names no resource"));
-        }
-        bounded(Capability(Rc::new(entries)))
     }
 
     /// What both allow. Fails with 40160 when that is nothing, and with 40000 when the overlap of many patterns is too
@@ -70,12 +68,12 @@ impl Capability {
         bounded(Capability(Rc::new(without_implied(both, needed))))
     }
 
-    fn pairs(&self, other: &Capability) -> BTreeMap<Resource, Operations> {
-        let mut both = BTreeMap::new();
+    fn pairs(&self, other: &Capability) -> SortedMap<Resource, Operations> {
+        let mut both = SortedMap::default();
         for (ours, allowed) in self.0.iter() {
             for (theirs, wanted) in other.0.iter().filter(|(_, wanted)| wanted.intersects(*allowed)) {
                 if let Some(resource) = ours.narrow(theirs) {
-                    *both.entry(resource).or_insert(Operations::NONE) |= *allowed & *wanted;
+                    *both.get_or_insert(resource, Operations::NONE) |= *allowed & *wanted;
                 }
             }
         }
@@ -116,10 +114,11 @@ impl Capability {
 }
 
 /// A list is names of operations, or `*` alone.
-fn operations(names: &[String]) -> Result<Operations, ErrorInfo> {
+fn operations(names: &[Value]) -> Result<Operations, ErrorInfo> {
     let mut sum = Operations::NONE;
     for name in names {
-        sum |= Operations::named(name).ok_or_else(|| invalid("it names an unknown operation"))?;
+        let named = name.as_str().and_then(Operations::named);
+        sum |= named.ok_or_else(|| invalid("it names an unknown operation"))?;
     }
     match (sum == Operations::ALL, names.len()) {
         (_, 0) => Err(invalid("a resource has no operation")),
@@ -130,9 +129,9 @@ fn operations(names: &[String]) -> Result<Operations, ErrorInfo> {
 
 /// Drops what a wider resource allows anyway, unless both sides spelled it out.
 fn without_implied(
-    both: BTreeMap<Resource, Operations>,
+    both: SortedMap<Resource, Operations>,
     needed: impl Fn(&Resource) -> bool,
-) -> BTreeMap<Resource, Operations> {
+) -> SortedMap<Resource, Operations> {
     let implied = |resource: &Resource, operations: Operations| {
         let mut others = both.iter().filter(|(other, granted)| *other != resource && granted.contains(operations));
         others.any(|(other, _)| other.covers(resource))
@@ -142,7 +141,7 @@ fn without_implied(
     let keep = |(resource, operations): &(&Resource, &Operations)| {
         !few || needed(resource) || !implied(resource, **operations)
     };
-    ordered(both.iter().filter(keep).map(|(resource, operations)| (resource.clone(), *operations)))
+    both.iter().filter(keep).map(|(resource, operations)| (resource.clone(), *operations)).collect()
 }
 
 fn bounded(capability: Capability) -> Result<Capability, ErrorInfo> {
@@ -172,32 +171,9 @@ impl Serialize for Capability {
     }
 }
 
-/// Reads the text, or the object itself.
 impl<'de> Deserialize<'de> for Capability {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Capability, D::Error> {
-        // What we write for ourselves does not say what it is, and is always text.
-        match deserializer.is_human_readable() {
-            true => deserializer.deserialize_any(TextOrObject),
-            false => deserializer.deserialize_str(TextOrObject),
-        }
-    }
-}
-
-struct TextOrObject;
-
-impl<'de> Visitor<'de> for TextOrObject {
-    type Value = Capability;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a capability")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Capability, E> {
-        Capability::parse(text).map_err(E::custom)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Capability, A::Error> {
-        let lists = BTreeMap::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-        Capability::from_lists(lists).map_err(serde::de::Error::custom)
+        let text = String::deserialize(deserializer)?;
+        Capability::parse(&text).map_err(|error| D::Error::custom(error.message))
     }
 }

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::resource::Resource;
 use super::{Capability, Identity, Key, KeyName, Operations};
 use crate::error::{Code, ErrorInfo};
 use crate::name::{AppId, ChannelName};
+use crate::wire::node;
 
 /// Serializes as a tuple in msgpack, below [`GRANT_MAX_BYTES`](crate::limits::GRANT_MAX_BYTES): it is a part of calls
 /// between objects and of every socket's attachment. The order of the fields is that format.
@@ -49,7 +50,7 @@ impl Grant {
 
     /// What is said of the client on a channel: by the channel's own name, else by the longest pattern that it matches.
     pub fn user_claim(&self, channel: &ChannelName) -> Option<Value> {
-        let claims: Map<String, Value> = serde_json::from_str(self.user_claims.as_deref()?).ok()?;
+        let claims = node::object_of(self.user_claims.as_deref()?.as_bytes())?;
         let mut closest = None;
         for (name, claim) in &claims {
             let rank = (name == channel.plain(), name.len());

@@ -12,6 +12,7 @@ use super::resource::Resource;
 use super::{Capability, Identity, Key, KeyName};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CLOCK_SKEW_MAX_MS, REVOCATION_KEY_MAX_BYTES, TOKEN_MAX_BYTES, USER_CLAIMS_MAX_BYTES};
+use crate::wire::node;
 
 /// A JWT whose parts could be read; nothing says yet who signed it.
 #[derive(Clone)]
@@ -142,7 +143,7 @@ impl PresentedJwt {
 }
 
 fn object(part: &str) -> Option<Map<String, Value>> {
-    serde_json::from_slice(&URL.decode(part).ok()?).ok()
+    node::object_of(&URL.decode(part).ok()?)
 }
 
 fn invalid(why: &str) -> ErrorInfo {

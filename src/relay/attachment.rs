@@ -13,7 +13,6 @@ use crate::call::Wanted;
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{ATTACH_PARAMS_MAX_BYTES, HISTORY_MAX_LIMIT, REWIND_MAX_MESSAGES};
-use crate::maps::ordered;
 use crate::name::{ChannelName, Qualifier};
 use crate::serial::{ChannelSerial, Position};
 use crate::wire::flags::{ATTACH_RESUME, Modes};
@@ -152,11 +151,11 @@ fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInf
     let mut all = match name.qualifier() {
         Qualifier::Params(query) => {
             let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            ordered(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())))
+            pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
         }
-        Qualifier::None | Qualifier::Meta => Params::new(),
+        Qualifier::None | Qualifier::Meta => Params::default(),
     };
-    all.extend(params);
+    params.into_iter().for_each(|(name, value)| _ = all.insert(name, value));
     let bytes: usize = all.iter().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > ATTACH_PARAMS_MAX_BYTES {
         return Err(
@@ -168,7 +167,7 @@ fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInf
 
 fn accepted(params: Params) -> Params {
     const KNOWN: [&str; 5] = ["echo", "modes", "occupancy", "rewind", "rewindLimit"];
-    ordered(params.into_iter().filter(|(name, _)| KNOWN.contains(&name.as_str())))
+    params.into_iter().filter(|(name, _)| KNOWN.contains(&name.as_str())).collect()
 }
 
 /// `N` messages, or `Ns` or `Nm` of time with at most `limit` messages. None for nothing.

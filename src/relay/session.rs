@@ -3,8 +3,6 @@
 //! What a rebuilt object must know of it is a [`Record`] that the runtime keeps with the socket: memory that lives exactly
 //! as long as the socket does, so that nothing needs to be stored.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::attachment::{AttachParams, Attachment, State};
@@ -16,7 +14,7 @@ use crate::limits::{
     CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS,
     HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
 };
-use crate::maps::ordered;
+use crate::maps::SortedMap;
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
 use crate::placement::Shard;
@@ -59,7 +57,7 @@ pub struct Attach {
 impl Attach {
     /// With the parameters of a query that are the channel's.
     pub fn from_query(channel: &str, serial: Option<String>, query: &[(String, String)]) -> Attach {
-        let mut params = Params::new();
+        let mut params = Params::default();
         // Reversed, so that the first of a name stays.
         for (name, value) in query.iter().rev() {
             if ["modes", "rewind", "rewindLimit"].contains(&name.as_str()) {
@@ -101,7 +99,7 @@ pub struct Session {
     pub echo: bool,
     pub heartbeat_interval_ms: u64,
     pub grace_ms: u64,
-    pub attachments: BTreeMap<ChannelName, Attachment>,
+    pub attachments: SortedMap<ChannelName, Attachment>,
     pub outbox: Outbox,
     /// The generation of the key that it resumed with, until the client is heard: then it has the new one.
     pub resumed: Option<u32>,
@@ -125,7 +123,7 @@ impl Session {
             echo: opening.echo,
             heartbeat_interval_ms: opening.heartbeat_interval_ms,
             grace_ms: opening.grace_ms,
-            attachments: BTreeMap::new(),
+            attachments: SortedMap::default(),
             outbox: Outbox::default(),
             resumed,
             last_sent_ms: now_ms,
@@ -311,7 +309,7 @@ impl Record {
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
             grace_ms: self.grace_ms,
-            attachments: ordered(self.attachments.into_iter().map(live)),
+            attachments: self.attachments.into_iter().map(live).collect(),
             outbox: Outbox::default(),
             resumed: self.resumed,
             last_sent_ms: 0,

@@ -10,7 +10,6 @@ use crate::app::NewApp;
 use crate::auth::{Secret, bearer};
 use crate::call::{Answer, AppCall, AppRequest, ChannelCall, Outcome, Response};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::BODY_MAX_BYTES;
 use crate::name::AppId;
 
 /// Who may make apps.
@@ -37,7 +36,7 @@ pub fn create(request: &Request, form: Form, context: &mut Context<'_>) -> Resul
         Admin::Token(_) => require_admin(request, context)?,
         Admin::Open => {}
     }
-    let new = NewApp::from_body(&body::decode::<Value>(request, BODY_MAX_BYTES)?, &context.random)?;
+    let new = NewApp::from_body(&body::value(request)?, &context.random)?;
     let mut answer = new.answer;
     if let Value::Object(answer) = &mut answer {
         answer.extend(request.place());

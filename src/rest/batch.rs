@@ -2,7 +2,7 @@
 //!
 //! All that a batch publishes on one channel goes in one call, so that it keeps its order; the calls go at once.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::caller::Caller;
 use super::form::Form;
@@ -14,32 +14,45 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{BATCH_BODY_MAX_BYTES, BATCH_MAX_CHANNELS, BATCH_MAX_MESSAGES};
 use crate::name::ChannelName;
 use crate::publish::{Checked, check};
-use crate::wire::inbound::{InboundMessage, InboundMessages, Params};
-use crate::wire::several::{Record, Several};
-
-type Specs = Several<Record<Spec>, BATCH_MAX_CHANNELS>;
+use crate::wire::inbound::{InboundMessage, Params};
+use crate::wire::node::{Node, Wanted};
 
 /// The same messages on each of these channels.
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Spec {
-    channels: Several<String, BATCH_MAX_CHANNELS>,
-    messages: InboundMessages,
+    channels: Vec<String>,
+    messages: Vec<InboundMessage>,
+}
+
+impl Spec {
+    fn read(node: Node) -> Result<Spec, Wanted> {
+        let mut spec = Spec::default();
+        let text = |node: Node| node.into_text()?.ok_or("a string");
+        let (mut has_channels, mut has_messages) = (false, false);
+        for (name, node) in node.into_fields()? {
+            match &*name {
+                "channels" => (spec.channels, has_channels) = (node.several(BATCH_MAX_CHANNELS, text)?.0, true),
+                "messages" => (spec.messages, has_messages) = (InboundMessage::read_several(node)?.0, true),
+                _ => {}
+            }
+        }
+        if has_channels && has_messages { Ok(spec) } else { Err("channels and messages") }
+    }
 }
 
 /// Fails with 40000 when a batch names no channel, too many, or one twice for the same messages; with 40034 when it has
 /// too many messages. What is wrong with the messages, or a channel, fails for that channel alone.
 pub fn begin(request: &Request, caller: &Caller, form: Form, random: &[u8; 32]) -> Result<Step, ErrorInfo> {
-    let specs: Specs = body::decode(request, BATCH_BODY_MAX_BYTES)?;
-    let is_list = specs.is_list;
-    let specs = specs.into_records();
+    let read = |node: Node| node.several(BATCH_MAX_CHANNELS, Spec::read);
+    let (specs, is_list) = body::decode(request, BATCH_BODY_MAX_BYTES, read)?;
     check_bounds(&specs)?;
     let params = publish::params(request);
     let mut batch = Batch { caller, base: publish::base(random), calls: Vec::new(), publishes: 0 };
     let mut outcomes = Vec::with_capacity(specs.len());
     for spec in specs {
-        let checked = checked(spec.messages.into_records(), &params, caller.identity());
+        let checked = checked(spec.messages, &params, caller.identity());
         let place = |channel: String| batch.place(channel, checked.as_ref());
-        outcomes.push(spec.channels.values.into_iter().map(place).collect());
+        outcomes.push(spec.channels.into_iter().map(place).collect());
     }
     let pending = Pending { specs: outcomes, is_list, is_flat: request.version() <= 2 };
     let calls = batch.calls();
@@ -58,16 +71,16 @@ fn checked(messages: Vec<InboundMessage>, params: &Params, identity: &Identity) 
 }
 
 fn check_bounds(specs: &[Spec]) -> Result<(), ErrorInfo> {
-    let channels: usize = specs.iter().map(|spec| spec.channels.values.len()).sum();
-    if specs.iter().any(|spec| spec.channels.values.is_empty()) || !(1..=BATCH_MAX_CHANNELS).contains(&channels) {
+    let channels: usize = specs.iter().map(|spec| spec.channels.len()).sum();
+    if specs.iter().any(|spec| spec.channels.is_empty()) || !(1..=BATCH_MAX_CHANNELS).contains(&channels) {
         let bounds =
             format!("a batch names from 1 to {BATCH_MAX_CHANNELS} channels, and at least one for all messages");
         return Err(Code::BadRequest.because(bounds));
     }
-    if specs.iter().any(|spec| repeats(&spec.channels.values)) {
+    if specs.iter().any(|spec| repeats(&spec.channels)) {
         return Err(Code::BadRequest.because("a batch names a channel twice for the same messages"));
     }
-    let messages: usize = specs.iter().map(|spec| spec.messages.values.len()).sum();
+    let messages: usize = specs.iter().map(|spec| spec.messages.len()).sum();
     if messages > BATCH_MAX_MESSAGES {
         return Err(Code::TooManyMessages.because(format!("a batch has at most {BATCH_MAX_MESSAGES} messages")));
     }

@@ -1,14 +1,15 @@
 //! What a request's body says: JSON, msgpack or a form, by its content type.
 
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::form::of_media_type;
 use super::{Request, percent};
 use crate::error::{Code, ErrorInfo};
+use crate::limits::BODY_MAX_BYTES;
 use crate::wire::Format;
 use crate::wire::data::{Data, Payload};
-use crate::wire::inbound::{InboundMessage, InboundMessages, from_bytes};
-use crate::wire::several::{Record, Several};
+use crate::wire::inbound::{InboundMessage, wrong};
+use crate::wire::node::{self, Node, Wanted};
 
 pub enum Body {
     Encoded(Format),
@@ -39,20 +40,39 @@ fn pairs(body: &[u8]) -> Result<Body, ErrorInfo> {
     decoded.map(Body::Form).ok_or_else(|| Code::BadBody.because("the form is not URL-encoded UTF-8"))
 }
 
-/// A body that forms cannot express. Fails as [`Body::of`] does, and with 40001 when it cannot be decoded.
-pub fn decode<T: DeserializeOwned>(request: &Request, max_bytes: usize) -> Result<T, ErrorInfo> {
+/// What `read` makes of a body that forms cannot express. Fails as [`Body::of`] does, and with 40001 when it cannot be
+/// decoded or is not what `read` wants.
+pub fn decode<T>(
+    request: &Request,
+    max_bytes: usize,
+    read: impl FnOnce(Node) -> Result<T, Wanted>,
+) -> Result<T, ErrorInfo> {
     match Body::of(request, max_bytes)? {
-        Body::Encoded(format) => from_bytes(&request.body, format),
+        Body::Encoded(format) => decoded(request, format, read),
         Body::Form(_) => Err(Code::BadBody.because("this request's body cannot be a form; set its Content-Type")),
     }
 }
 
+/// The same of a body whose format is known.
+pub fn decoded<T>(
+    request: &Request,
+    format: Format,
+    read: impl FnOnce(Node) -> Result<T, Wanted>,
+) -> Result<T, ErrorInfo> {
+    read(node::read(&request.body, format)?).map_err(|wanted| wrong(format, wanted))
+}
+
+/// Any value that JSON has, in either format. Fails as [`decode`] does.
+pub fn value(request: &Request) -> Result<Value, ErrorInfo> {
+    decode(request, BODY_MAX_BYTES, |node| node.into_value())
+}
+
 /// The messages of a publish: one, or a list; a form is one. Fails as [`decode`] does, and with 40032 for a form whose
 /// extras are not JSON.
-pub fn messages(request: &Request, max_bytes: usize) -> Result<InboundMessages, ErrorInfo> {
+pub fn messages(request: &Request, max_bytes: usize) -> Result<Vec<InboundMessage>, ErrorInfo> {
     match Body::of(request, max_bytes)? {
-        Body::Encoded(format) => from_bytes(&request.body, format),
-        Body::Form(pairs) => Ok(Several { values: vec![Record(message(pairs)?)], is_list: false }),
+        Body::Encoded(format) => decoded(request, format, InboundMessage::read_several).map(|(messages, _)| messages),
+        Body::Form(pairs) => Ok(vec![message(pairs)?]),
     }
 }
 
@@ -77,6 +97,6 @@ fn message(pairs: Vec<(String, String)>) -> Result<InboundMessage, ErrorInfo> {
     Ok(message)
 }
 
-fn extras(json: &str) -> Result<serde_json::Value, ErrorInfo> {
-    serde_json::from_str(json).map_err(|_| Code::BadExtras.because("the extras of a form must be JSON"))
+fn extras(json: &str) -> Result<Value, ErrorInfo> {
+    node::value_of(json.as_bytes()).map_err(|_| Code::BadExtras.because("the extras of a form must be JSON"))
 }

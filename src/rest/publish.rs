@@ -14,7 +14,6 @@ use crate::call::{
 };
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
-use crate::maps::ordered;
 use crate::name::ChannelName;
 use crate::placement;
 use crate::publish::{Checked, attribute, check};
@@ -30,7 +29,7 @@ pub fn begin(
     random: &[u8; 32],
 ) -> Result<Step, ErrorInfo> {
     caller.require_publish(channel)?;
-    let messages = body::messages(request, BODY_MAX_BYTES)?.into_records();
+    let messages = body::messages(request, BODY_MAX_BYTES)?;
     let key = connection_key(&messages)?;
     // Whom it must come from then, only that connection's relay knows.
     let identity = if key.is_some() { &Identity::Wildcard } else { caller.identity() };
@@ -143,5 +142,5 @@ pub fn base(random: &[u8; 32]) -> String {
 
 pub fn params(request: &Request) -> Params {
     // Reversed, so that the first of a name stays.
-    ordered(request.query.iter().rev().cloned())
+    request.query.iter().rev().cloned().collect()
 }

@@ -1,7 +1,5 @@
 //! `POST /keys/{keyName}/revokeTokens`: tokens of a key end before they expire (protocol.md § 11.7).
 
-use serde_json::Value;
-
 use super::caller::Caller;
 use super::form::Form;
 use super::inquiry::Inquiry;
@@ -9,7 +7,6 @@ use super::{Request, Step, body};
 use crate::auth::{KeyName, RevokeRequest};
 use crate::call::{AppCall, AppRequest};
 use crate::error::ErrorInfo;
-use crate::limits::BODY_MAX_BYTES;
 
 /// Fails as [`RevokeRequest::authorize`] and [`RevokeRequest::from_value`] do.
 pub fn begin(
@@ -20,7 +17,7 @@ pub fn begin(
     now_ms: u64,
 ) -> Result<Step, ErrorInfo> {
     RevokeRequest::authorize(key_name, Some(caller.app()), caller.grant())?;
-    let asked = RevokeRequest::from_value(&body::decode::<Value>(request, BODY_MAX_BYTES)?, now_ms)?;
+    let asked = RevokeRequest::from_value(&body::value(request)?, now_ms)?;
     let revocations = asked.revocations(key_name);
     let call = AppCall { app: key_name.app().clone(), request: AppRequest::Revoke(revocations) };
     Ok(Step::Ask(call, Inquiry::revocation(form, asked)))

@@ -1,7 +1,7 @@
 //! `POST` and `GET /keys/{keyName}/requestToken`: a token for a signed request, or for the key itself (protocol.md
 //! § 11.2).
 
-use super::body::Body;
+use super::body::{self, Body};
 use super::caller::credentials;
 use super::form::Form;
 use super::inquiry::Inquiry;
@@ -10,7 +10,6 @@ use crate::auth::{ApprovedToken, Grant, KeyName, NonceUse, TokenDetails, TokenRe
 use crate::call::{AppCall, AppRequest};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
-use crate::wire::inbound::from_bytes;
 
 pub(super) fn begin(
     request: &Request,
@@ -52,7 +51,7 @@ fn token_request(request: &Request) -> Result<TokenRequest, ErrorInfo> {
         return TokenRequest::from_query(&request.query);
     }
     match Body::of(request, BODY_MAX_BYTES)? {
-        Body::Encoded(format) => TokenRequest::from_value(&from_bytes(&request.body, format)?),
+        Body::Encoded(format) => TokenRequest::from_value(&body::decoded(request, format, |node| node.into_value())?),
         Body::Form(pairs) => TokenRequest::from_query(&pairs),
     }
 }

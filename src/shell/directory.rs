@@ -13,6 +13,7 @@ use crate::call::{AppCall, AppRequest, AppResponse};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{FOUND_APP_KEPT_MS, KNOWN_APPS_MAX, MISSING_APP_KEPT_MS};
 use crate::name::AppId;
+use crate::wire::node;
 
 thread_local! {
     /// Apps made at run time, and those that were asked for in vain.
@@ -61,5 +62,6 @@ async fn ask(env: &Env, id: &AppId) -> Result<Option<Rc<App>>, ErrorInfo> {
 
 /// An app from its configuration as its object keeps it.
 pub fn read(config: &str) -> Result<App, ErrorInfo> {
-    serde_json::from_str(config).map_err(|_| Code::Internal.because("the app's configuration could not be read"))
+    let app = node::value_of(config.as_bytes()).ok().and_then(|value| App::try_from(value).ok());
+    app.ok_or_else(|| Code::Internal.because("the app's configuration could not be read"))
 }

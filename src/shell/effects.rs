@@ -15,6 +15,16 @@ use crate::relay::{self, Relay};
 
 /// Performs effects until there are none, then sees to the commit and the alarm.
 pub fn drive(host: &HostRef) {
+    perform_all(host);
+    if schedule_commit(host) {
+        perform_all(host);
+    }
+    keep_listed(host);
+    schedule_timers(host);
+    keep_alarm(host);
+}
+
+fn perform_all(host: &HostRef) {
     loop {
         let next = host.borrow_mut().work.pop_front();
         match next {
@@ -24,10 +34,6 @@ pub fn drive(host: &HostRef) {
             None => break,
         }
     }
-    schedule_commit(host);
-    keep_listed(host);
-    schedule_collected(host);
-    keep_alarm(host);
 }
 
 fn perform_relay(host: &HostRef, effect: relay::Effect) {
@@ -133,51 +139,70 @@ fn keep_listed(host: &HostRef) {
     });
 }
 
-/// Group commit: whatever is published in this turn of the event loop is written at its end, together.
-fn schedule_commit(host: &HostRef) {
-    {
+/// Group commit: what is published to a quiet channel is written at once, and whatever comes in the same turn of the event
+/// loop at its end, together. Gives whether something was written.
+fn schedule_commit(host: &HostRef) -> bool {
+    let at_once = {
         let host = &mut *host.borrow_mut();
-        let pending = host.channel.as_ref().is_some_and(Channel::has_pending);
-        if !pending || std::mem::replace(&mut host.commit_scheduled, true) {
-            return;
+        if !has_pending(host) || std::mem::replace(&mut host.commit_scheduled, true) {
+            return false;
         }
+        !host.channel.as_ref().is_some_and(Channel::awaits_more)
+    };
+    if at_once {
+        commit(host);
     }
     let host = host.clone();
     spawn_local(async move {
         Delay::from(Duration::ZERO).await;
-        commit(&host);
-        drive(&host);
+        host.borrow_mut().commit_scheduled = false;
+        if has_pending(&host.borrow()) {
+            commit(&host);
+            drive(&host);
+        }
     });
+    at_once
 }
 
-/// For the moment that a relay collects publishes, there is a timer; see [`Relay::collects_until_ms`].
-fn schedule_collected(host: &HostRef) {
-    let pause = {
-        let host = &mut *host.borrow_mut();
-        let Some(until_ms) = host.relay.as_ref().and_then(Relay::collects_until_ms) else { return };
-        if std::mem::replace(&mut host.collecting, true) {
-            return;
+fn has_pending(host: &Host) -> bool {
+    host.channel.as_ref().is_some_and(Channel::has_pending)
+}
+
+/// For the moment that a relay collects publishes, and for the interval between a channel's deliveries, there are timers;
+/// see [`Relay::collects_until_ms`] and [`Channel::paces_until_ms`].
+fn schedule_timers(host: &HostRef) {
+    let collects = host.borrow().relay.as_ref().and_then(Relay::collects_until_ms);
+    let paces = host.borrow().channel.as_ref().and_then(Channel::paces_until_ms);
+    for (timer, until_ms) in [collects, paces].into_iter().enumerate() {
+        let Some(until_ms) = until_ms else { continue };
+        if !std::mem::replace(&mut host.borrow_mut().timers[timer], true) {
+            spawn_local(ring(host.clone(), timer, Duration::from_millis(until_ms.saturating_sub(now_ms()))));
         }
-        Duration::from_millis(until_ms.saturating_sub(now_ms()))
-    };
-    let host = host.clone();
-    spawn_local(async move {
-        Delay::from(pause).await;
-        {
-            let host = &mut *host.borrow_mut();
-            host.collecting = false;
-            if let Some(relay) = &mut host.relay {
+    }
+}
+
+async fn ring(host: HostRef, timer: usize, pause: Duration) {
+    Delay::from(pause).await;
+    {
+        let host = &mut *host.borrow_mut();
+        host.timers[timer] = false;
+        match (timer, &mut host.relay, &mut host.channel) {
+            (0, Some(relay), _) => {
                 let effects = relay.collected(now_ms());
                 host.relay_effects(effects);
             }
+            (_, _, Some(channel)) => {
+                let effects = channel.follow_up(&mut host.store, now_ms());
+                host.channel_effects(effects);
+            }
+            _ => {}
         }
-        drive(&host);
-    });
+    }
+    drive(&host);
 }
 
 fn commit(host: &HostRef) {
     let host = &mut *host.borrow_mut();
-    host.commit_scheduled = false;
     if let Some(channel) = &mut host.channel {
         let effects = channel.commit(&mut host.store, now_ms());
         host.channel_effects(effects);

@@ -18,7 +18,7 @@ use crate::relay::attachment::Attachment;
 use crate::relay::session::{Attach, Opening};
 use crate::rest::{self, Reply};
 use crate::serial::{ChannelSerial, Position};
-use crate::wire::action;
+use crate::wire::{action, node};
 
 /// How events are written, one of four ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,7 +174,7 @@ impl Place {
 
 /// What a frame says to streams of a style.
 pub fn said(frame: &str, style: Style) -> Said {
-    let Ok(Value::Object(frame)) = serde_json::from_str(frame) else { return Said::Nothing };
+    let Some(frame) = node::object_of(frame.as_bytes()) else { return Said::Nothing };
     let Some(number) = frame.get("action").and_then(Value::as_u64) else { return Said::Nothing };
     let channel = text(&frame, "channel").to_owned();
     let error = frame.get("error").map(Value::to_string);

@@ -2,14 +2,12 @@
 //!
 //! (protocol.md § 8.5)
 
-use std::fmt;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, ErrorInfo};
+use crate::wire::node::{Node, Wanted};
 
 /// A payload as the channel keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,85 +90,29 @@ pub fn to_base64(bytes: &[u8], encoding: Option<&str>) -> (String, String) {
     (BASE64.encode(bytes), push(encoding.map(str::to_owned), "base64"))
 }
 
-impl<'de> Deserialize<'de> for Payload {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Payload, D::Error> {
-        deserializer.deserialize_any(PayloadVisitor)
+impl TryFrom<Node<'_>> for Payload {
+    type Error = Wanted;
+
+    /// Fails when there are bytes within an object or a list.
+    fn try_from(node: Node) -> Result<Payload, Wanted> {
+        Ok(match node {
+            Node::Null => Payload::default(),
+            Node::Bool(_) | Node::Number(_) => Payload::Scalar,
+            Node::Text(text) => Payload::Plain(Data::Text(text)),
+            Node::Binary(bytes) => Payload::Plain(Data::Binary(bytes)),
+            Node::List(_) | Node::Map(_) => Payload::Structured(node.into_value()?.to_string()),
+        })
     }
-}
-
-struct PayloadVisitor;
-
-impl<'de> Visitor<'de> for PayloadVisitor {
-    type Value = Payload;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("message data")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Payload, E> {
-        Ok(Payload::Plain(Data::Text(text.to_owned())))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Payload, E> {
-        Ok(Payload::Plain(Data::Text(text)))
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Payload, E> {
-        Ok(Payload::Plain(Data::Binary(bytes.to_vec())))
-    }
-
-    fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Payload, E> {
-        Ok(Payload::Plain(Data::Binary(bytes)))
-    }
-
-    fn visit_unit<E>(self) -> Result<Payload, E> {
-        Ok(Payload::default())
-    }
-
-    fn visit_none<E>(self) -> Result<Payload, E> {
-        Ok(Payload::default())
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Payload, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Payload, E> {
-        Ok(Payload::Scalar)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Payload, E> {
-        Ok(Payload::Scalar)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Payload, E> {
-        Ok(Payload::Scalar)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Payload, E> {
-        Ok(Payload::Scalar)
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Payload, A::Error> {
-        structured(de::value::MapAccessDeserializer::new(map))
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<Payload, A::Error> {
-        structured(de::value::SeqAccessDeserializer::new(seq))
-    }
-}
-
-fn structured<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Payload, D::Error> {
-    let value = serde_json::Value::deserialize(deserializer)?;
-    Ok(Payload::Structured(value.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::node;
 
     fn from_json(json: &str, encoding: Option<&str>) -> Result<(Data, Option<String>), ErrorInfo> {
-        serde_json::from_str::<Payload>(json).unwrap().normalize(encoding.map(str::to_owned))
+        let node = node::from_json(json.as_bytes()).unwrap();
+        Payload::try_from(node).unwrap().normalize(encoding.map(str::to_owned))
     }
 
     #[test]

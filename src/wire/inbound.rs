@@ -1,24 +1,18 @@
 //! What clients send: bytes to frames. Tolerant of unknown actions and fields, strict about the types of known ones.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{DECODE_ERROR_MAX_BYTES, FRAME_MAX_BYTES, PUBLISH_MAX_MESSAGES};
-use crate::maps::ordered;
+use crate::limits::{FRAME_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::maps::SortedMap;
 use crate::wire::data::Payload;
 use crate::wire::message::{Extras, Message};
-use crate::wire::several::{Record, Several};
-use crate::wire::{Format, action, msgpack};
+use crate::wire::node::{self, Node, Wanted};
+use crate::wire::{Format, action};
 
-pub type Params = BTreeMap<String, String>;
-
-/// The messages of one publish, as a client sends them.
-pub type InboundMessages = Several<Record<InboundMessage>, PUBLISH_MAX_MESSAGES>;
+pub type Params = SortedMap<String, String>;
 
 /// A frame from a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,8 +59,7 @@ pub struct PublishFrame {
 }
 
 /// A message or presence event as a client sends it, in a frame or in a REST body.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct InboundMessage {
     pub id: Option<String>,
     pub name: Option<String>,
@@ -76,11 +69,34 @@ pub struct InboundMessage {
     /// REST: on behalf of the connection that holds this key (protocol.md § 12.3).
     pub connection_key: Option<String>,
     pub extras: Option<Value>,
-    #[serde(deserialize_with = "optional_integer")]
     pub action: Option<u64>,
 }
 
 impl InboundMessage {
+    /// Fails when it is no object, or a field is of the wrong type.
+    pub fn read(node: Node) -> Result<InboundMessage, Wanted> {
+        let mut message = InboundMessage::default();
+        for (name, node) in node.into_fields()? {
+            match &*name {
+                "id" => message.id = node.into_text()?,
+                "name" => message.name = node.into_text()?,
+                "data" => message.data = node.try_into()?,
+                "encoding" => message.encoding = node.into_text()?,
+                "clientId" => message.client_id = node.into_text()?,
+                "connectionKey" => message.connection_key = node.into_text()?,
+                "extras" => message.extras = Some(node.into_value()?).filter(|extras| !extras.is_null()),
+                "action" => message.action = node.integer()?,
+                _ => {}
+            }
+        }
+        Ok(message)
+    }
+
+    /// Those of one publish: one, or a list, and whether it is a list. Of too many one more is kept than may be.
+    pub fn read_several(node: Node) -> Result<(Vec<InboundMessage>, bool), Wanted> {
+        node.several(PUBLISH_MAX_MESSAGES, InboundMessage::read)
+    }
+
     /// The message to keep. Fails with 40013 for data and 40032 for extras that the protocol doesn't carry, and with
     /// 40000 for an action other than create.
     pub fn into_message(self) -> Result<Message, ErrorInfo> {
@@ -100,38 +116,74 @@ pub(crate) fn object(extras: Value) -> Result<Extras, ErrorInfo> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 struct RawFrame {
-    #[serde(deserialize_with = "optional_integer", default)]
     action: Option<u64>,
     id: Option<String>,
     channel: Option<String>,
     channel_serial: Option<String>,
-    #[serde(deserialize_with = "optional_integer", default)]
     msg_serial: Option<u64>,
-    #[serde(deserialize_with = "optional_integer", default)]
     flags: Option<u64>,
-    messages: Option<InboundMessages>,
-    presence: Option<InboundMessages>,
-    params: Option<Map<String, Value>>,
-    auth: Option<RawAuth>,
+    messages: Vec<InboundMessage>,
+    presence: Vec<InboundMessage>,
+    params: Params,
+    token: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawAuth {
-    access_token: Option<String>,
+impl RawFrame {
+    /// Reads what is there into what may already be known, so that a frame whose rest is wrong can be refused by its serial.
+    fn read(&mut self, fields: Vec<(Cow<'_, str>, Node)>) -> Result<(), Wanted> {
+        for (name, node) in fields {
+            match &*name {
+                "id" => self.id = node.into_text()?,
+                "channel" => self.channel = node.into_text()?,
+                "channelSerial" => self.channel_serial = node.into_text()?,
+                "flags" => self.flags = node.integer()?,
+                "messages" => self.messages = messages(node)?,
+                "presence" => self.presence = messages(node)?,
+                "params" => self.params = params(node)?,
+                "auth" => self.token = token(node)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }
 
-/// What must be readable to refuse a frame whose rest is not.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope {
-    #[serde(deserialize_with = "optional_integer", default)]
-    action: Option<u64>,
-    #[serde(deserialize_with = "optional_integer", default)]
-    msg_serial: Option<u64>,
+fn messages(node: Node) -> Result<Vec<InboundMessage>, Wanted> {
+    match node {
+        Node::Null => Ok(Vec::new()),
+        node => InboundMessage::read_several(node).map(|(messages, _)| messages),
+    }
+}
+
+/// SDKs send every parameter as text; people send numbers and booleans too.
+fn params(node: Node) -> Result<Params, Wanted> {
+    let mut params = Params::default();
+    if node == Node::Null {
+        return Ok(params);
+    }
+    for (name, node) in node.into_fields()? {
+        let value = match node.into_value()? {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        params.insert(name.into_owned(), value);
+    }
+    Ok(params)
+}
+
+fn token(node: Node) -> Result<Option<String>, Wanted> {
+    let mut token = None;
+    if node == Node::Null {
+        return Ok(token);
+    }
+    for (name, node) in node.into_fields()? {
+        if name == "accessToken" {
+            token = node.into_text()?;
+        }
+    }
+    Ok(token)
 }
 
 /// Decodes one frame: text is JSON, binary is msgpack.
@@ -144,37 +196,22 @@ pub fn decode(bytes: &[u8], format: Format) -> Result<Inbound, ErrorInfo> {
             Code::TooLarge.because(format!("a frame has at most {FRAME_MAX_BYTES} bytes, this one {}", bytes.len()))
         );
     }
-    match from_bytes::<RawFrame>(bytes, format) {
-        Ok(frame) => interpret(frame),
-        Err(error) => refuse(bytes, format, error),
+    let wrong = |wanted| wrong(format, wanted);
+    let fields = node::read(bytes, format)?.into_fields().map_err(wrong)?;
+    let number =
+        |wanted: &str| fields.iter().rfind(|(name, _)| name == wanted).map_or(Ok(None), |(_, node)| node.integer());
+    let (action, msg_serial) = (number("action").map_err(wrong)?, number("msgSerial").map_err(wrong)?);
+    let mut frame = RawFrame { action, msg_serial, ..RawFrame::default() };
+    match (frame.read(fields).map_err(wrong), action, msg_serial) {
+        (Ok(()), ..) => interpret(frame),
+        (Err(error), Some(_), Some(msg_serial)) => Ok(Inbound::Refused { msg_serial, error }),
+        (Err(error), ..) => Err(error),
     }
 }
 
-/// Decodes any value of the protocol. Fails with 40001 and says at what.
-pub fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8], format: Format) -> Result<T, ErrorInfo> {
-    match format {
-        Format::Json => serde_json::from_slice(bytes).map_err(|error| undecodable("JSON", &error)),
-        Format::Msgpack => {
-            let mut reader = msgpack::Reader::new(bytes);
-            let value = T::deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-            value.map_err(|error| undecodable("msgpack", &error))
-        }
-    }
-}
-
-/// A decoder quotes the value that is wrong, which may be most of the frame.
-fn undecodable(format: &str, error: &impl fmt::Display) -> ErrorInfo {
-    let mut text = format!("not valid {format} here: {error}");
-    text.truncate(text.floor_char_boundary(DECODE_ERROR_MAX_BYTES));
-    Code::BadBody.because(text)
-}
-
-fn refuse(bytes: &[u8], format: Format, error: ErrorInfo) -> Result<Inbound, ErrorInfo> {
-    let envelope = from_bytes::<Envelope>(bytes, format).map_err(|_| error.clone())?;
-    match (envelope.action, envelope.msg_serial) {
-        (Some(_), Some(msg_serial)) => Ok(Inbound::Refused { msg_serial, error }),
-        _ => Err(error),
-    }
+/// The error for a value that is not what is wanted in its place.
+pub fn wrong(format: Format, wanted: Wanted) -> ErrorInfo {
+    node::undecodable(format, &["expected ", wanted].concat())
 }
 
 fn interpret(frame: RawFrame) -> Result<Inbound, ErrorInfo> {
@@ -196,11 +233,11 @@ fn interpret_plain(action: u8, frame: RawFrame) -> Inbound {
             channel,
             serial: frame.channel_serial,
             flags: frame.flags.unwrap_or(0) as u32,
-            params: text_params(frame.params),
+            params: frame.params,
         },
         action::DETACH => Inbound::Detach { channel },
         action::SYNC => Inbound::Sync { channel },
-        action::AUTH => Inbound::Auth { token: frame.auth.and_then(|auth| auth.access_token).unwrap_or_default() },
+        action::AUTH => Inbound::Auth { token: frame.token.unwrap_or_default() },
         action::DISCONNECT => Inbound::Disconnect,
         action::CLOSE => Inbound::Close,
         _ => Inbound::Unknown,
@@ -210,18 +247,12 @@ fn interpret_plain(action: u8, frame: RawFrame) -> Inbound {
 fn interpret_numbered(action: u8, msg_serial: u64, frame: RawFrame) -> Inbound {
     let channel = frame.channel.unwrap_or_default();
     match action {
-        action::MESSAGE => Inbound::Publish(PublishFrame {
-            channel,
-            msg_serial,
-            messages: frame.messages.unwrap_or_default().into_records(),
-            params: text_params(frame.params),
-        }),
-        action::PRESENCE => Inbound::Presence(PublishFrame {
-            channel,
-            msg_serial,
-            messages: frame.presence.unwrap_or_default().into_records(),
-            params: Params::new(),
-        }),
+        action::MESSAGE => {
+            Inbound::Publish(PublishFrame { channel, msg_serial, messages: frame.messages, params: frame.params })
+        }
+        action::PRESENCE => {
+            Inbound::Presence(PublishFrame { channel, msg_serial, messages: frame.presence, params: Params::default() })
+        }
         _ => {
             let error = Code::BadRequest.because("this server has no annotations and no objects");
             Inbound::Refused { msg_serial, error }
@@ -229,59 +260,10 @@ fn interpret_numbered(action: u8, msg_serial: u64, frame: RawFrame) -> Inbound {
     }
 }
 
-/// SDKs send every parameter as text; people send numbers and booleans too.
-fn text_params(params: Option<Map<String, Value>>) -> Params {
-    let text = |value: Value| match value {
-        Value::String(text) => text,
-        other => other.to_string(),
-    };
-    ordered(params.into_iter().flatten().map(|(name, value)| (name, text(value))))
-}
-
-/// An integer in any of the forms in which the formats carry one, or null.
-fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    struct Integer;
-
-    impl<'de> Visitor<'de> for Integer {
-        type Value = Option<u64>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an integer from 0 to 2^53")
-        }
-
-        fn visit_u64<E: de::Error>(self, value: u64) -> Result<Option<u64>, E> {
-            let exact = value <= 1 << 53;
-            if exact { Ok(Some(value)) } else { Err(E::invalid_value(de::Unexpected::Unsigned(value), &self)) }
-        }
-
-        fn visit_i64<E: de::Error>(self, value: i64) -> Result<Option<u64>, E> {
-            u64::try_from(value).map(Some).map_err(|_| E::invalid_value(de::Unexpected::Signed(value), &self))
-        }
-
-        fn visit_f64<E: de::Error>(self, value: f64) -> Result<Option<u64>, E> {
-            let exact = (0.0..=9_007_199_254_740_992.0).contains(&value) && value.fract() == 0.0;
-            if exact { Ok(Some(value as u64)) } else { Err(E::invalid_value(de::Unexpected::Float(value), &self)) }
-        }
-
-        fn visit_unit<E>(self) -> Result<Option<u64>, E> {
-            Ok(None)
-        }
-
-        fn visit_none<E>(self) -> Result<Option<u64>, E> {
-            Ok(None)
-        }
-
-        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<u64>, D::Error> {
-            deserializer.deserialize_any(self)
-        }
-    }
-
-    deserializer.deserialize_any(Integer)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::DECODE_ERROR_MAX_BYTES;
     use proptest::prelude::*;
 
     fn json(text: &str) -> Result<Inbound, ErrorInfo> {
@@ -297,7 +279,7 @@ mod tests {
             panic!("not a publish")
         };
         assert_eq!((frame.channel.as_str(), frame.msg_serial, frame.messages.len()), ("room", 3, 1));
-        assert_eq!(frame.params["a"], "1");
+        assert_eq!(frame.params.get("a").unwrap(), "1");
         let message = frame.messages[0].clone().into_message().unwrap();
         assert_eq!((message.name.as_deref(), message.size()), (Some("n"), 2));
     }
@@ -305,7 +287,7 @@ mod tests {
     #[test]
     fn null_is_absent_and_unknown_actions_are_ignored() {
         let attach = r#"{"action":10,"channel":"c","channelSerial":null,"flags":null,"params":null,"auth":null}"#;
-        let expected = Inbound::Attach { channel: "c".into(), serial: None, flags: 0, params: Params::new() };
+        let expected = Inbound::Attach { channel: "c".into(), serial: None, flags: 0, params: Params::default() };
         assert_eq!(json(attach).unwrap(), expected);
         assert_eq!(json(r#"{"action":99}"#).unwrap(), Inbound::Unknown);
         assert_eq!(json(r#"{"action":300}"#).unwrap(), Inbound::Unknown);
@@ -337,7 +319,8 @@ mod tests {
             assert!(json(bad).unwrap_err().is(Code::BadBody), "{bad}");
         }
         assert!(decode(&vec![b' '; FRAME_MAX_BYTES + 1], Format::Json).unwrap_err().is(Code::TooLarge));
-        let trailing = [&rmp_serde::to_vec_named(&BTreeMap::from([("action", 7)])).unwrap()[..], &[0]].concat();
+        let trailing =
+            [&rmp_serde::to_vec_named(&std::collections::BTreeMap::from([("action", 7)])).unwrap()[..], &[0]].concat();
         assert!(decode(&trailing, Format::Msgpack).unwrap_err().is(Code::BadBody));
     }
 

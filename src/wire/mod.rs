@@ -9,10 +9,10 @@ pub mod flags;
 pub mod inbound;
 pub mod message;
 mod msgpack;
+pub mod node;
 pub mod outbound;
 pub mod packed;
 pub mod presence;
-pub mod several;
 
 #[cfg(test)]
 mod golden_tests;

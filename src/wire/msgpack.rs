@@ -1,239 +1,146 @@
-//! Reading msgpack, for serde. Ours, because a general decoder compiles all its cases anew for every type that it reads:
-//! that was a tenth of the bundle. Here a value's head is read by code that there is once.
+//! Reading msgpack. Ours, because a general decoder compiles all its cases anew for every type that it reads; here there
+//! is one.
 //!
-//! Strict where the protocol needs no leniency: texts are UTF-8, extension types are refused, lists and maps are read to
-//! their end, and nesting is bounded, since decoders recurse.
+//! Strict where the protocol needs no leniency: texts are UTF-8, extension types are refused, names are texts, and nesting
+//! is bounded, since it recurses.
 
-use std::fmt;
+use std::borrow::Cow;
 
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::forward_to_deserialize_any;
+use serde_json::Number;
 
-use crate::limits::NESTING_MAX;
+use super::node::{Node, TOO_MANY};
+use crate::limits::{DECODED_VALUES_MAX, NESTING_MAX};
 
-const NIL: u8 = 0xc0;
+/// Reads one value. Fails when there is none, and when bytes follow it.
+pub fn read(bytes: &[u8]) -> Read<Node<'_>> {
+    let mut reader = Reader { bytes, depth: 0, left: DECODED_VALUES_MAX };
+    let node = reader.node()?;
+    if reader.bytes.is_empty() { Ok(node) } else { Err("bytes follow the value") }
+}
 
-/// The bytes that are not read yet.
-pub struct Reader<'de> {
+/// The bytes that are not read yet, within how many lists and maps, and how many values may still come.
+struct Reader<'de> {
     bytes: &'de [u8],
     depth: usize,
+    left: usize,
 }
 
-/// A value, or the head of one that holds others.
-enum Head<'de> {
-    Nil,
-    Bool(bool),
-    Unsigned(u64),
-    Signed(i64),
-    Float(f64),
-    Text(&'de str),
-    Binary(&'de [u8]),
-    List(usize),
-    Map(usize),
-}
-
-#[derive(Debug)]
-pub struct Error(String);
+type Read<T> = Result<T, &'static str>;
 
 impl<'de> Reader<'de> {
-    pub fn new(bytes: &'de [u8]) -> Reader<'de> {
-        Reader { bytes, depth: 0 }
-    }
-
-    /// Fails when there are bytes left.
-    pub fn end(&self) -> Result<(), Error> {
-        if self.bytes.is_empty() { Ok(()) } else { Err(error("bytes follow the value")) }
-    }
-
-    fn head(&mut self) -> Result<Head<'de>, Error> {
+    fn node(&mut self) -> Read<Node<'de>> {
+        self.left = self.left.checked_sub(1).ok_or(TOO_MANY)?;
         Ok(match self.byte()? {
-            marker @ 0..=0x7f => Head::Unsigned(marker.into()),
-            marker @ 0x80..=0x8f => Head::Map((marker & 0xf).into()),
-            marker @ 0x90..=0x9f => Head::List((marker & 0xf).into()),
-            marker @ 0xa0..=0xbf => self.text((marker & 0x1f).into())?,
-            NIL => Head::Nil,
-            marker @ (0xc2 | 0xc3) => Head::Bool(marker == 0xc3),
+            marker @ 0..=0x7f => Node::Number(marker.into()),
+            marker @ 0x80..=0x8f => self.map((marker & 0xf).into())?,
+            marker @ 0x90..=0x9f => self.list((marker & 0xf).into())?,
+            marker @ 0xa0..=0xbf => Node::Text(self.text((marker & 0x1f).into())?.to_owned()),
+            0xc0 => Node::Null,
+            marker @ (0xc2 | 0xc3) => Node::Bool(marker == 0xc3),
             marker @ 0xc4..=0xc6 => {
                 let length = self.length(marker - 0xc4)?;
-                Head::Binary(self.take(length)?)
+                Node::Binary(self.take(length)?.to_owned())
             }
-            0xca => Head::Float(f32::from_bits(self.unsigned(4)? as u32).into()),
-            0xcb => Head::Float(f64::from_bits(self.unsigned(8)?)),
-            marker @ 0xcc..=0xcf => Head::Unsigned(self.unsigned(1 << (marker - 0xcc))?),
-            marker @ 0xd0..=0xd3 => self.signed(1 << (marker - 0xd0))?,
+            0xca => float(f32::from_bits(self.unsigned(4)? as u32).into()),
+            0xcb => float(f64::from_bits(self.unsigned(8)?)),
+            marker @ 0xcc..=0xcf => Node::Number(self.unsigned(1 << (marker - 0xcc))?.into()),
+            marker @ 0xd0..=0xd3 => Node::Number(self.signed(1 << (marker - 0xd0))?.into()),
             marker @ 0xd9..=0xdb => {
                 let length = self.length(marker - 0xd9)?;
-                self.text(length)?
+                Node::Text(self.text(length)?.to_owned())
             }
-            marker @ (0xdc | 0xdd) => Head::List(self.length(marker - 0xdc + 1)?),
-            marker @ (0xde | 0xdf) => Head::Map(self.length(marker - 0xde + 1)?),
-            marker @ 0xe0.. => Head::Signed((marker as i8).into()),
-            0xc1 | 0xc7..=0xc9 | 0xd4..=0xd8 => return Err(error("a type that the protocol has not")),
+            marker @ (0xdc | 0xdd) => {
+                let length = self.length(marker - 0xdc + 1)?;
+                self.list(length)?
+            }
+            marker @ (0xde | 0xdf) => {
+                let length = self.length(marker - 0xde + 1)?;
+                self.map(length)?
+            }
+            marker @ 0xe0.. => Node::Number((marker as i8).into()),
+            0xc1 | 0xc7..=0xc9 | 0xd4..=0xd8 => return Err("a type that the protocol has not"),
         })
     }
 
-    fn byte(&mut self) -> Result<u8, Error> {
+    /// Nothing is set aside for elements that are only announced.
+    fn list(&mut self, length: usize) -> Read<Node<'de>> {
+        self.enter()?;
+        let mut nodes = Vec::new();
+        for _ in 0..length {
+            nodes.push(self.node()?);
+        }
+        self.depth -= 1;
+        Ok(Node::List(nodes))
+    }
+
+    fn map(&mut self, length: usize) -> Read<Node<'de>> {
+        self.enter()?;
+        let mut fields = Vec::new();
+        for _ in 0..length {
+            fields.push((Cow::Borrowed(self.name()?), self.node()?));
+        }
+        self.depth -= 1;
+        Ok(Node::Map(fields))
+    }
+
+    fn enter(&mut self) -> Read<()> {
+        self.depth += 1;
+        if self.depth > NESTING_MAX { Err("it is nested too deep") } else { Ok(()) }
+    }
+
+    fn name(&mut self) -> Read<&'de str> {
+        let length = match self.byte()? {
+            marker @ 0xa0..=0xbf => (marker & 0x1f).into(),
+            marker @ 0xd9..=0xdb => self.length(marker - 0xd9)?,
+            _ => return Err("a name that is no string"),
+        };
+        self.text(length)
+    }
+
+    fn byte(&mut self) -> Read<u8> {
         self.take(1).map(|bytes| bytes[0])
     }
 
-    fn take(&mut self, count: usize) -> Result<&'de [u8], Error> {
-        let (taken, rest) = self.bytes.split_at_checked(count).ok_or_else(|| error("it ends within a value"))?;
+    fn take(&mut self, count: usize) -> Read<&'de [u8]> {
+        let (taken, rest) = self.bytes.split_at_checked(count).ok_or("it ends within a value")?;
         self.bytes = rest;
         Ok(taken)
     }
 
     /// `width` is 1, 2, 4 or 8.
-    fn unsigned(&mut self, width: usize) -> Result<u64, Error> {
+    fn unsigned(&mut self, width: usize) -> Read<u64> {
         Ok(self.take(width)?.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
     }
 
-    fn signed(&mut self, width: usize) -> Result<Head<'de>, Error> {
+    fn signed(&mut self, width: usize) -> Read<i64> {
         let unused_bits = 64 - 8 * width as u32;
-        Ok(Head::Signed((self.unsigned(width)? << unused_bits) as i64 >> unused_bits))
+        Ok((self.unsigned(width)? << unused_bits) as i64 >> unused_bits)
     }
 
     /// Of one, two or four bytes by `log_width`.
-    fn length(&mut self, log_width: u8) -> Result<usize, Error> {
+    fn length(&mut self, log_width: u8) -> Read<usize> {
         self.unsigned(1 << log_width).map(|length| length as usize)
     }
 
-    fn text(&mut self, length: usize) -> Result<Head<'de>, Error> {
-        let text = std::str::from_utf8(self.take(length)?).map_err(|_| error("a text that is not UTF-8"))?;
-        Ok(Head::Text(text))
-    }
-
-    fn enter(&mut self, left: usize) -> Result<Inside<'_, 'de>, Error> {
-        if self.depth == NESTING_MAX {
-            return Err(error("it is nested too deep"));
-        }
-        self.depth += 1;
-        Ok(Inside { reader: self, left })
+    fn text(&mut self, length: usize) -> Read<&'de str> {
+        std::str::from_utf8(self.take(length)?).map_err(|_| "a text that is not UTF-8")
     }
 }
 
-impl<'de> Deserializer<'de> for &mut Reader<'de> {
-    type Error = Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.head()? {
-            Head::Nil => visitor.visit_unit(),
-            Head::Bool(value) => visitor.visit_bool(value),
-            Head::Unsigned(value) => visitor.visit_u64(value),
-            Head::Signed(value) => visitor.visit_i64(value),
-            Head::Float(value) => visitor.visit_f64(value),
-            Head::Text(text) => visitor.visit_borrowed_str(text),
-            Head::Binary(bytes) => visitor.visit_borrowed_bytes(bytes),
-            Head::List(length) => {
-                let mut inside = self.enter(length)?;
-                let value = visitor.visit_seq(&mut inside)?;
-                inside.leave().map(|()| value)
-            }
-            Head::Map(length) => {
-                let mut inside = self.enter(length)?;
-                let value = visitor.visit_map(&mut inside)?;
-                inside.leave().map(|()| value)
-            }
-        }
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.bytes {
-            [NIL, rest @ ..] => {
-                self.bytes = rest;
-                visitor.visit_none()
-            }
-            _ => visitor.visit_some(self),
-        }
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn is_human_readable(&self) -> bool {
-        false
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-/// A list or a map that is being read.
-struct Inside<'a, 'de> {
-    reader: &'a mut Reader<'de>,
-    left: usize,
-}
-
-impl<'de> Inside<'_, 'de> {
-    fn leave(self) -> Result<(), Error> {
-        self.reader.depth -= 1;
-        if self.left == 0 { Ok(()) } else { Err(error("a list has more elements than are wanted")) }
-    }
-
-    fn next<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
-        self.left = left;
-        seed.deserialize(&mut *self.reader).map(Some)
-    }
-}
-
-impl<'de> SeqAccess<'de> for &mut Inside<'_, 'de> {
-    type Error = Error;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        self.next(seed)
-    }
-
-    /// No more than there can be: every element has a byte.
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.left.min(self.reader.bytes.len()))
-    }
-}
-
-impl<'de> MapAccess<'de> for &mut Inside<'_, 'de> {
-    type Error = Error;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        self.next(seed)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
-        seed.deserialize(&mut *self.reader)
-    }
-}
-
-fn error(what: &str) -> Error {
-    Error(what.to_owned())
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl de::Error for Error {
-    fn custom<T: fmt::Display>(message: T) -> Error {
-        Error(message.to_string())
-    }
+/// What JSON has no number for is null, as it is there.
+fn float<'de>(value: f64) -> Node<'de> {
+    Number::from_f64(value).map_or(Node::Null, Node::Number)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde::Deserialize;
     use serde_json::{Value, json};
 
     use super::*;
 
-    fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
-        let mut reader = Reader::new(bytes);
-        let value = T::deserialize(&mut reader)?;
-        reader.end().map(|()| value)
+    fn read_value(bytes: &[u8]) -> Read<Value> {
+        read(bytes)?.into_value()
     }
 
     #[test]
@@ -266,11 +173,11 @@ mod tests {
             (&[0xde, 0, 1, 0xa1, b'a', 1], json!({"a": 1})),
             (&[0xdf, 0, 0, 0, 1, 0xa1, b'a', 1], json!({"a": 1})),
         ] {
-            assert_eq!(read::<Value>(bytes).unwrap(), value, "{bytes:x?}");
+            assert_eq!(read_value(bytes).unwrap(), value, "{bytes:x?}");
         }
         for head in [&[0xc4, 2][..], &[0xc5, 0, 2], &[0xc6, 0, 0, 0, 2]] {
             let bytes = [head, &[7, 8]].concat();
-            assert_eq!(read::<serde_bytes::ByteBuf>(&bytes).unwrap().as_slice(), [7, 8]);
+            assert_eq!(read(&bytes).unwrap(), Node::Binary(vec![7, 8]));
         }
     }
 
@@ -289,24 +196,10 @@ mod tests {
             (&deep, "deep"),
             (&[0x81, 1, 1], "string"),
         ] {
-            let error = read::<Value>(bytes).unwrap_err().to_string();
+            let error = read(bytes).unwrap_err();
             assert!(error.contains(why), "{bytes:x?}: {error}");
         }
-        assert!(read::<Value>(&deep[1..]).is_ok());
-        assert!(read::<(u8,)>(&[0x92, 1, 2]).unwrap_err().to_string().contains("more elements"));
-    }
-
-    #[derive(Debug, PartialEq, Deserialize)]
-    struct Fields {
-        a: Option<u8>,
-        #[serde(default)]
-        b: Option<String>,
-    }
-
-    #[test]
-    fn structs_take_their_fields_and_pass_over_others() {
-        let bytes = rmp_serde::to_vec_named(&json!({"x": {"y": [1, [2]]}, "a": 7, "b": null})).unwrap();
-        assert_eq!(read::<Fields>(&bytes).unwrap(), Fields { a: Some(7), b: None });
+        assert!(read(&deep[1..]).is_ok());
     }
 
     fn values() -> impl Strategy<Value = Value> {
@@ -331,12 +224,12 @@ mod tests {
         #[test]
         fn what_another_writes_is_read(value in values()) {
             let bytes = rmp_serde::to_vec_named(&value).unwrap();
-            prop_assert_eq!(read::<Value>(&bytes).unwrap(), value);
+            prop_assert_eq!(read_value(&bytes).unwrap(), value);
         }
 
         #[test]
         fn what_is_read_another_reads_alike(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            if let Ok(value) = read::<Value>(&bytes) {
+            if let Ok(value) = read_value(&bytes) {
                 prop_assert_eq!(rmp_serde::from_slice::<Value>(&bytes).unwrap(), value);
             }
         }

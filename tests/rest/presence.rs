@@ -6,14 +6,18 @@ use courtside::error::Code;
 use courtside::name::ChannelName;
 use courtside::presence;
 use courtside::rest::Step;
+use courtside::wire::Format;
 use courtside::wire::inbound::InboundMessage;
+use courtside::wire::node;
 use serde_json::{Value, json};
 
 use crate::world::{World, get};
 
 /// Events of a connection, each as what its client sends.
 fn act(world: &mut World, connection_id: &str, msg_serial: u64, events: Value) {
-    let events: Vec<InboundMessage> = serde_json::from_value(events).unwrap();
+    let text = events.to_string();
+    let node = node::read(text.as_bytes(), Format::Json).unwrap();
+    let (events, _) = InboundMessage::read_several(node).unwrap();
     let (deeds, _) = presence::check(events, &Identity::Wildcard, None, connection_id, msg_serial).unwrap();
     let hold = Hold { relay: RelayName::from("relay:demo/0".to_owned()), grace_ms: 15_000 };
     let publish = Publish {

@@ -1,7 +1,10 @@
 //! The protocol's frames as a client reads and writes them: its own decoding, independent of the server's encoding.
 
-use courtside::wire::data::{Data, Payload};
+use std::fmt;
+
+use courtside::wire::data::Data;
 use courtside::wire::{Encoded, Format};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -56,10 +59,25 @@ pub struct Event {
 
 /// What is published here is text, or bytes in msgpack.
 fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Data, D::Error> {
-    match Payload::deserialize(deserializer)? {
-        Payload::Plain(data) => Ok(data),
-        other => Err(serde::de::Error::custom(format!("{other:?} was never published"))),
+    struct Plain;
+
+    impl Visitor<'_> for Plain {
+        type Value = Data;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("what was published")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Data, E> {
+            Ok(Data::Text(text.to_owned()))
+        }
+
+        fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Data, E> {
+            Ok(Data::Binary(bytes.to_owned()))
+        }
     }
+
+    deserializer.deserialize_any(Plain)
 }
 
 #[derive(Debug, Deserialize)]

@@ -79,6 +79,10 @@ pub struct Fanout {
     /// Subscribers whose every message is checked for order and timed; of the others, messages are counted
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub sampled: u32,
+    /// The server leaves out messages that a later one replaces: they count as received when the later one is. All subscribers
+    /// are sampled
+    #[arg(long)]
+    pub conflated: bool,
 }
 
 #[derive(ClapArgs, Clone)]

@@ -149,8 +149,7 @@ fn it_travels_as_text() {
     let both = capability(r#"{"a":["*"],"b":["publish"]}"#);
     let bytes = crate::pinned::encode(&both);
     assert_eq!(crate::pinned::decode::<Capability>(&bytes).unwrap(), both);
-    assert_eq!(serde_json::from_str::<Capability>(r#"{"b":["publish"],"a":["*"]}"#).unwrap(), both);
-    assert!(serde_json::from_str::<Capability>(r#"{"b":["what"]}"#).is_err());
+    assert_eq!(crate::pinned::decode::<Capability>(&crate::pinned::encode(&r#"{"b":["what"]}"#)), None);
 }
 
 /// Few segments, so that generated patterns and names often meet.
