@@ -229,6 +229,7 @@ impl Relay {
         session.prompted = grant.expires_at_ms.is_some_and(|at_ms| at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS);
         session.void_at_ms = void_at_ms;
         session.grant = grant;
+        let Some(session) = self.sessions.get(&socket) else { return };
         let (due_ms, connected) = (session.due_ms(), session.connected(&self.signed(session), None));
         self.lower_due(due_ms);
         self.touch(socket);
