@@ -410,7 +410,8 @@ pub const LINK_STALL_MS: u64 = 10 * 1_000;
 /// what it got. Eight pages of replay.
 pub const LINK_QUEUE_MAX_BYTES: usize = 1024 * 1024;
 
-/// The same for all readers of an object, where a frame that waits for many counts once.
+/// The same for all readers of an object, where a frame that waits for many counts once, and what was given to each of them
+/// until it is taken.
 pub const LINKS_QUEUE_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes that a client sends at once: SDKs put everything that waits into one body. 128 of the largest publishes.
