@@ -427,7 +427,8 @@ pub const LINK_STALL_MS: u64 = 10 * 1_000;
 /// what it got. Eight pages of replay.
 pub const LINK_QUEUE_MAX_BYTES: usize = 1024 * 1024;
 
-/// The same for all readers of an object, where a frame that waits for many counts once.
+/// The same for all readers of an object, where a frame that waits for many counts once, and what was given to each of them
+/// until it is taken.
 pub const LINKS_QUEUE_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes that a client sends at once: SDKs put everything that waits into one body. 128 of the largest publishes.
@@ -462,6 +463,10 @@ pub const RETURNING_PART: usize = 4;
 /// Connections that a relay takes in during one second, unless the deployment says otherwise. One costs about 0.3 ms with
 /// its first attachment, so a storm leaves two thirds of the thread to those who are there.
 pub const RELAY_CONNECTS_PER_SECOND: u32 = 1_000;
+
+/// As how many of these one counts that comes over HTTP and then asks for its channels: it makes four requests until it has
+/// them, to connect, to attach, and to read the answers.
+pub const POLLER_CONNECTS: u32 = 4;
 
 /// Shards of one app in one region: 256 times 6,000 connections are 1.5 million, in each of nine regions.
 pub const SHARDS_MAX: u16 = 256;
