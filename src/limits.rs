@@ -288,10 +288,11 @@ pub const CONNECTION_FLOW: Flow = Flow { burst_bytes: 8 * 1024 * 1024, bytes_per
 /// twice this is queued for readers that read: 6,000 sockets and a frame of 16 KB for each.
 pub const RELAY_FLOW: Flow = Flow { burst_bytes: 96 * 1024 * 1024, bytes_per_second: 1024 * 1024 * 1024 };
 
-/// Bytes of deliveries that a socket is sent without a word from its client, and bytes of answers that it is sent at all:
-/// 16 full replays or sets of members, or the acknowledgements of half a million publishes. The runtime doesn't tell
-/// who reads, and queues for those who don't. Beyond, the client is told to come back (80003, 42910), and resumes.
-pub const UNHEARD_MAX_BYTES: u32 = 64 * 1024 * 1024;
+/// Bytes of deliveries that a socket is sent without a word from its client: three quarters of a minute at the highest rate
+/// measured, hours at a usual one. Bytes of answers that it is sent at all: 16 full replays or sets of members, or the
+/// acknowledgements of half a million publishes. The runtime doesn't tell who reads, and queues for those who don't, outside
+/// of the isolate's memory. Beyond, the client is told to come back (80003, 42910), and resumes.
+pub const UNHEARD_MAX_BYTES: u32 = 256 * 1024 * 1024;
 pub const ANSWERS_MAX_BYTES: u32 = 128 * 1024 * 1024;
 
 const _: () = assert!(CONNECTION_FLOW.burst_bytes < RELAY_FLOW.burst_bytes / 8, "one reader leaves room for others");
