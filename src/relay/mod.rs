@@ -19,7 +19,6 @@ pub mod admission;
 mod attach;
 pub mod attachment;
 mod branch;
-pub mod connection_key;
 mod connections;
 mod fanout;
 mod feed;
