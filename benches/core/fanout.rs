@@ -2,6 +2,7 @@
 //!
 //!     npm run bench:core -- --bench fanout
 
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::rc::Rc;
 
@@ -66,7 +67,7 @@ fn delivery(prior: u64) -> Delivery {
 }
 
 fn fanout(criterion: &mut Criterion) {
-    let mut relay = crowd();
+    let relay = RefCell::new(crowd());
     let (mut prior, mut now_ms) = (0, NOW_MS);
     criterion.bench_function("100 messages to 100 readers", |bencher| {
         bencher.iter_batched(
@@ -75,12 +76,12 @@ fn fanout(criterion: &mut Criterion) {
                 now_ms += 7;
                 // Now and then they say something, as readers of so much do.
                 for reader in (0..READERS).filter(|_| prior % 100_000 == 0) {
-                    relay.frame(SocketId(reader), br#"{"action":0}"#, Format::Json, now_ms);
+                    relay.borrow_mut().frame(SocketId(reader), br#"{"action":0}"#, Format::Json, now_ms);
                 }
                 (delivery(prior - MESSAGES), now_ms)
             },
             |(delivery, now_ms)| {
-                let (answer, effects) = relay.deliver(black_box(&delivery), now_ms);
+                let (answer, effects) = relay.borrow_mut().deliver(black_box(&delivery), now_ms);
                 assert_eq!((answer, effects.is_empty()), (Delivered::At(delivery.through), false));
                 effects
             },
