@@ -288,10 +288,11 @@ pub const CONNECTION_FLOW: Flow = Flow { burst_bytes: 16 * 1024 * 1024, bytes_pe
 /// twice this is queued for readers that read: 6,000 sockets and a frame of 16 KB for each.
 pub const RELAY_FLOW: Flow = Flow { burst_bytes: 96 * 1024 * 1024, bytes_per_second: 1024 * 1024 * 1024 };
 
-/// Bytes of deliveries that a socket is sent without a word from its client, and bytes of answers that it is sent at all:
-/// 16 full replays or sets of members, or the acknowledgements of half a million publishes. The runtime doesn't tell
-/// who reads, and queues for those who don't. Beyond, the client is told to come back (80003, 42910), and resumes.
-pub const UNHEARD_MAX_BYTES: u32 = 64 * 1024 * 1024;
+/// Bytes of deliveries that a socket is sent without a word from its client: three quarters of a minute at the highest rate
+/// measured, hours at a usual one. Bytes of answers that it is sent at all: 16 full replays or sets of members, or the
+/// acknowledgements of half a million publishes. The runtime doesn't tell who reads, and queues for those who don't, outside
+/// of the isolate's memory. Beyond, the client is told to come back (80003, 42910), and resumes.
+pub const UNHEARD_MAX_BYTES: u32 = 256 * 1024 * 1024;
 pub const ANSWERS_MAX_BYTES: u32 = 128 * 1024 * 1024;
 
 const _: () = assert!(CONNECTION_FLOW.burst_bytes < RELAY_FLOW.burst_bytes / 4, "one reader leaves room for others");
@@ -427,7 +428,8 @@ pub const LINK_STALL_MS: u64 = 10 * 1_000;
 /// what it got. Eight pages of replay.
 pub const LINK_QUEUE_MAX_BYTES: usize = 1024 * 1024;
 
-/// The same for all readers of an object, where a frame that waits for many counts once.
+/// The same for all readers of an object, where a frame that waits for many counts once, and what was given to each of them
+/// until it is taken.
 pub const LINKS_QUEUE_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes that a client sends at once: SDKs put everything that waits into one body. 128 of the largest publishes.
@@ -462,6 +464,10 @@ pub const RETURNING_PART: usize = 4;
 /// Connections that a relay takes in during one second, unless the deployment says otherwise. One costs about 0.3 ms with
 /// its first attachment, so a storm leaves two thirds of the thread to those who are there.
 pub const RELAY_CONNECTS_PER_SECOND: u32 = 1_000;
+
+/// As how many of these one counts that comes over HTTP and then asks for its channels: it makes four requests until it has
+/// them, to connect, to attach, and to read the answers.
+pub const POLLER_CONNECTS: u32 = 4;
 
 /// Shards of one app in one region: 256 times 6,000 connections are 1.5 million, in each of nine regions.
 pub const SHARDS_MAX: u16 = 256;

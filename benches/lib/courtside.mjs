@@ -19,15 +19,19 @@ const apps = {
   }],
 };
 
+/** All on one relay, and at once: where the generator does not come back later, as SDKs do. @type {Record<string, string>} */
+const unbounded = { RELAY_CONNECTIONS: '32768', RELAY_CONNECTS_PER_SECOND: '1000000' };
+
 /** What wrangler.toml says. Reading it takes longer than a start, so one start does it for all. @type {any} */
 let settings;
 
 /**
  * @param {string} directory
  * @param {string[]} [inFront] files that stand before the built worker, the entry first
+ * @param {Record<string, string>} [bounds] of its relays
  * @returns {Promise<import('./peer.mjs').Server>}
  */
-export async function startCourtside(directory, inFront = []) {
+export async function startCourtside(directory, inFront = [], bounds = unbounded) {
   if (!fs.existsSync(path.join(build, 'index.js'))) throw new Error('build/index.js is missing: build the worker first');
   settings ??= unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml')).workerOptions;
   return startWorkerd(directory, {
@@ -41,7 +45,6 @@ export async function startCourtside(directory, inFront = []) {
       { type: 'ESModule', path: path.join(build, 'index.js') },
       { type: 'CompiledWasm', path: path.join(build, 'index_bg.wasm') },
     ],
-    // All on one relay, and at once: the generator does not come back later, as SDKs do.
-    bindings: { APPS: JSON.stringify(apps), RELAY_CONNECTIONS: '32768', RELAY_CONNECTS_PER_SECOND: '1000000' },
+    bindings: { APPS: JSON.stringify(apps), ...bounds },
   });
 }

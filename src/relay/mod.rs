@@ -113,7 +113,7 @@ pub struct Relay {
     /// When the first channel is to be told whom it has here.
     reports_due_ms: Option<u64>,
     queued_bytes: usize,
-    pending: BTreeMap<Ticket, Pending>,
+    pending: HashMap<Ticket, Pending>,
     last_ticket: u64,
     sessions_due_ms: Option<u64>,
     bounds: Bounds,
@@ -150,7 +150,7 @@ impl Relay {
             publishers: BTreeMap::new(),
             reports_due_ms: None,
             queued_bytes: 0,
-            pending: BTreeMap::new(),
+            pending: HashMap::new(),
             last_ticket: 0,
             sessions_due_ms: None,
             bounds: Bounds::default(),

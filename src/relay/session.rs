@@ -153,11 +153,10 @@ impl Session {
         Generations { current: self.key.generation, resumed: self.resumed }
     }
 
-    pub fn connected(&self, secret: &[u8], error: Option<&ErrorInfo>) -> Encoded {
-        let connection_key = self.key.sign(secret, self.grant.client_id.as_str());
+    pub fn connected(&self, connection_key: &str, error: Option<&ErrorInfo>) -> Encoded {
         let details = ConnectionDetails {
             client_id: self.grant.connection_client_id(),
-            connection_key: &connection_key,
+            connection_key,
             connection_state_ttl: CONNECTION_STATE_TTL_MS,
             max_idle_interval: self.heartbeat_interval_ms,
             max_message_size: MESSAGE_MAX_BYTES,

@@ -40,8 +40,8 @@ pub fn begin(
     let call = caller.call(channel, call::Request::Publish(vec![publish]));
     let exchange = Exchange { form, pending };
     let Some(key) = key else { return Ok(Step::Calls(vec![call], exchange)) };
-    let shard = ConnectionKey::claimed(&key).ok_or(Code::BadConnectionKey)?.shard;
-    let relays = placement::holder(&call.to.app, shard).into_iter().chain([RelayName::of_channel(&call.to)]).collect();
+    ConnectionKey::claimed(&key).ok_or(Code::BadConnectionKey)?;
+    let relays = placement::holder(&call.to.app, &key).into_iter().chain([RelayName::of_channel(&call.to)]).collect();
     let speech = Speech { identity: caller.identity().clone(), call, exchange };
     Ok(Step::Identify(Asking { key, relays }, Inquiry::speech(form, speech)))
 }
