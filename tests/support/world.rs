@@ -219,7 +219,7 @@ impl World {
         let timer_ms = object.timer_due_ms().filter(|due_ms| object.timer_ms.is_none_or(|timer_ms| timer_ms > *due_ms));
         if let Some(timer_ms) = timer_ms {
             object.timer_ms = Some(timer_ms);
-            let delay_ms = timer_ms.saturating_sub(clock_ms).min(2_000);
+            let delay_ms = timer_ms.saturating_sub(clock_ms);
             self.after(delay_ms, Event::Turn { host, life: Some(life), input: Input::Timer });
         }
         if let Some(alarm_ms) = alarm_ms {
