@@ -56,6 +56,7 @@ pub fn bounds(env: &Env) -> Bounds {
     Bounds {
         connections: connections.min(RELAY_CONNECTIONS_MAX),
         connects_per_second: number("RELAY_CONNECTS_PER_SECOND").unwrap_or(usual.connects_per_second),
+        ..usual
     }
 }
 

@@ -8,6 +8,7 @@ use courtside::call::{
 };
 use courtside::channel::{self, Channel, Ticket};
 use courtside::error::Code;
+use courtside::relay::admission::Bounds;
 use courtside::relay::{self, Relay, SocketId};
 
 use super::disk::Disk;
@@ -112,6 +113,8 @@ impl Host {
             return;
         }
         let mut relay = Relay::new(self.name.clone(), 0, self.app.clone(), b"a secret of this object".to_vec());
+        // So little that a set takes several pages, and a page several turns.
+        relay.set_bounds(Bounds { sync_members: 2, sync_turn_bytes: 1, ..Bounds::default() });
         let mut effects = Vec::new();
         for (id, socket) in &self.sockets {
             effects.extend(relay.restore(*id, &socket.record, now_ms));
