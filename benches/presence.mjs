@@ -114,6 +114,7 @@ await step(`${joiners} join and get the set`, async () => {
   await Promise.all([publisher.attached, listener.attached]);
   const file = new URL('lib/joiners.mjs', import.meta.url);
   const late = fork(file, [`${url.replace('ws', 'http')}`, `${joiners}`, `${Math.min(listening, joiners - 1)}`]);
+  late.once('exit', (code) => { if (code !== 0) process.exit(1); });
   await once(late, 'message');
   let serial = 0;
   const timer = setInterval(() => publisher.send({
