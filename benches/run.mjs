@@ -4,6 +4,7 @@
  *     npm run bench                      100 subscribers, 100 bytes, 1, 20 and 200 messages in flight
  *     npm run bench -- peers             beside Socket.IO, ws, Nchan and NATS, in every dimension
  *     npm run bench -- resume            2,000 clients dropped at once
+ *     npm run bench -- storm             2,000 clients cut off from their WebSockets, back by long poll, beside 500 that stay
  *     npm run bench -- --help
  *
  * A peer is started anew for each run, so that none inherits another's caches, history or memory.
@@ -29,6 +30,8 @@ const options = /** @type {const} */ ({
   publishers: { type: 'string', default: '1' },
   rate: { type: 'string', default: '0' },
   clients: { type: 'string', default: '2000' },
+  stayers: { type: 'string', default: '500' },
+  within: { type: 'string', default: '10' },
   baseline: { type: 'string', default: 'plain-object' },
   out: { type: 'string', default: 'target/bench' },
   quick: { type: 'boolean', default: false },
@@ -37,7 +40,7 @@ const options = /** @type {const} */ ({
   help: { type: 'boolean', default: false },
 });
 
-const help = `npm run bench -- [fanout|peers|resume] [options]
+const help = `npm run bench -- [fanout|peers|resume|storm] [options]
   --peers a,b        of ${(await allPeers()).map(({ name }) => name).join(', ')}
   --baseline plain-object    what ratios compare with
   --out target/bench         where results.json, the table and the plots go
@@ -47,7 +50,9 @@ fanout, 100 subscribers beside the small objects, and resume
   --publishers 1     publishing connections       --rate 0     messages/s at most, 0 for no limit
   --seconds 5        measured, after one second of warm-up
   --repeats 3        of everything, in turns
-  --clients 2000     of the resume storm
+  --clients 2000     of the resume storm, and cut off in the fallback storm
+storm, each run takes about a minute
+  --stayers 500      who keep their WebSockets     --within 10     seconds in which the others come back; 0 for at once
 peers, all of them, along each dimension: about 11 minutes
   --quick            about 3 minutes, each figure once
   --full             every combination of sizes: more than an hour
@@ -73,7 +78,7 @@ else process.exitCode = await bench();
 
 /** @returns {Promise<number>} the exit code: 1 when a run failed */
 async function bench() {
-  if (!['fanout', 'peers', 'resume'].includes(scenario)) throw new Error(help);
+  if (!['fanout', 'peers', 'resume', 'storm'].includes(scenario)) throw new Error(help);
   const contestants = await contestantsAsked();
   fs.mkdirSync(out, { recursive: true });
   buildLoad();
@@ -103,6 +108,10 @@ function plan() {
     const storm = { subscribers: Number(asked.clients), bytes: bytes[0], inFlight: 0, rate: 0 };
     return [{ title: 'Resume', cases: [storm], seconds, repeats }];
   }
+  if (scenario === 'storm') {
+    const storm = { subscribers: Number(asked.clients), bytes: bytes[0], inFlight: 0, rate: Number(asked.rate) || 1 };
+    return [{ title: 'Fallback storm', cases: [storm], seconds: Math.max(seconds, 10), repeats }];
+  }
   const sizes = { subscribers: numbers(asked.subscribers), bytes, inFlight: numbers(asked['in-flight']), rate: Number(asked.rate) };
   return [{ title: 'Fan-out', cases: combinations(sizes), seconds, repeats }];
 }
@@ -130,8 +139,13 @@ async function contestantsAsked() {
   const unknown = names.find((name) => !all.some((peer) => peer.name === name));
   if (unknown) throw new Error(`no peer ${unknown}\n${help}`);
   const formats = ['any', ...scenario === 'peers' ? ['json', 'msgpack'] : asked.formats.split(',')];
-  return all.filter((peer) => names.includes(peer.name) && (scenario !== 'resume' || peer.resumes)).flatMap((peer) => (
+  return all.filter((peer) => names.includes(peer.name) && takesPart(peer)).flatMap((peer) => (
     formats.filter((format) => peer.dialects[format]).map((format) => contestant(peer, format))));
+}
+
+/** @param {import('./lib/peer.mjs').Peer} peer */
+function takesPart(peer) {
+  return scenario === 'resume' ? peer.resumes : scenario === 'storm' ? peer.startBounded : true;
 }
 
 /**
@@ -152,15 +166,16 @@ function contestant(peer, format) {
  * @returns {Promise<{ report?: any, failure?: string }>}
  */
 async function measure({ peer, dialect }, of, seconds) {
-  const load = scenario === 'resume' ? ['--clients', `${of.subscribers}`, '--bytes', `${of.bytes}`] : fanoutLoad(of, seconds);
+  const loads = { resume: ['--clients', `${of.subscribers}`, '--bytes', `${of.bytes}`], storm: stormLoad(of, seconds) };
+  const command = scenario === 'resume' || scenario === 'storm' ? scenario : 'fanout';
+  const load = command === 'fanout' ? fanoutLoad(of, seconds) : loads[command];
   const directory = path.join(out, 'state');
   fs.rmSync(directory, { recursive: true, force: true });
   fs.mkdirSync(directory, { recursive: true });
   let server;
   try {
-    server = await peer.start(directory);
-    return { report: await runLoad(scenario === 'resume' ? 'resume' : 'fanout', server, dialect,
-      [...load, ...peer.loadArguments ?? []], seconds) };
+    server = await (command === 'storm' ? peer.startBounded ?? peer.start : peer.start)(directory);
+    return { report: await runLoad(command, server, dialect, [...load, ...peer.loadArguments ?? []], seconds) };
   } catch (error) {
     return { failure: error instanceof Error ? error.message : String(error) };
   } finally {
@@ -177,9 +192,16 @@ function fanoutLoad({ subscribers, bytes, inFlight, rate }, seconds) {
     '--publishers', asked.publishers, '--seconds', `${seconds}`, ...sampled];
 }
 
+/** @param {import('./lib/figures.mjs').Case} of @param {number} seconds */
+function stormLoad({ subscribers, bytes, rate }, seconds) {
+  return ['--clients', `${subscribers}`, '--stayers', asked.stayers, '--within-seconds', asked.within, '--bytes', `${bytes}`,
+    '--rate', `${rate}`, '--seconds', `${seconds}`, '--deadline-seconds', '120'];
+}
+
 /** @param {import('./lib/figures.mjs').Run} run @param {string} place */
 function progress({ contestant, case: of, report, failure }, place) {
   const outcome = report?.deliveries_per_second ? `${short(report.deliveries_per_second)} deliveries/s`
-    : report ? `all whole in ${short(report.all_whole_seconds)} s` : `FAILED: ${failure}`;
+    : report?.served ? `all served in ${short(report.all_served_seconds)} s`
+      : report ? `all whole in ${short(report.all_whole_seconds)} s` : `FAILED: ${failure}`;
   console.error(`${place}  ${contestant}  ${caseName(of)}: ${outcome}`);
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::Identity;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{MEMBERS_MAX, RETENTION_MS, RETENTION_PERSISTED_MS};
+use crate::limits::{MEMBERS_MAX, PACE_MAX_MS, RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::ChannelName;
 use crate::pinned;
 use crate::serial::Position;
@@ -39,10 +39,14 @@ impl From<ErrorInfo> for Refusal {
 }
 
 /// What an app's namespaces say of a channel. Sent along with calls, so that no channel reads configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
     pub retention_ms: u64,
     pub max_members: u32,
+    /// Between two deliveries to a relay; 0 where each message goes out as it comes.
+    pub interval_ms: u32,
+    /// Of which messages only the latest in an interval goes out; see [`crate::conflation`].
+    pub conflation_key: Option<String>,
 }
 
 /// A request to a channel.
@@ -347,7 +351,14 @@ impl Rules {
     pub fn of(rules: &crate::auth::Rules) -> Rules {
         let retention_ms = if rules.persisted { RETENTION_PERSISTED_MS } else { RETENTION_MS };
         let max_members = rules.max_members.unwrap_or(u64::MAX).min(MEMBERS_MAX as u64) as u32;
-        Rules { retention_ms, max_members }
+        let interval_ms = match (rules.batching_enabled, rules.conflation_enabled) {
+            (false, false) => None,
+            (true, _) => rules.batching_interval_ms,
+            (false, true) => rules.conflation_interval_ms,
+        };
+        let interval_ms = interval_ms.unwrap_or(0).min(PACE_MAX_MS) as u32;
+        let conflation_key = rules.conflation_key.clone().filter(|_| rules.conflation_enabled);
+        Rules { retention_ms, max_members, interval_ms, conflation_key }
     }
 }
 
@@ -369,11 +380,11 @@ mod tests {
         let to = Address { app: AppId::parse("demo").unwrap(), channel: ChannelName::parse("c").unwrap() };
         let call = ChannelCall {
             to,
-            rules: Rules { retention_ms: 5, max_members: 7 },
+            rules: Rules { retention_ms: 5, max_members: 7, interval_ms: 9, conflation_key: Some("k".to_owned()) },
             request: Request::Subscribe(RelayName::from("demo/0".to_owned()), Census::default()),
         };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x01\x04demo\x01c\x05\x07\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(bytes, b"\x01\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
     }
 

@@ -12,10 +12,9 @@
 //!     └──── retry is due ◀────┘ (backoff)
 //! ```
 
-use std::collections::BTreeMap;
-
 use crate::call::{Delivered, Delivery, RelayName};
 use crate::limits::{DELIVERY_RETRY_MAX_MS, DELIVERY_TIMEOUT_MS};
+use crate::maps::SortedMap;
 use crate::serial::Position;
 
 /// The first pause after a relay didn't answer; doubled each time.
@@ -23,7 +22,7 @@ const RETRY_FIRST_MS: u64 = 100;
 
 #[derive(Debug, Default)]
 pub struct Feeds {
-    feeds: BTreeMap<RelayName, Feed>,
+    feeds: SortedMap<RelayName, Feed>,
     attempts: u64,
 }
 
@@ -132,7 +131,7 @@ impl Feeds {
     pub fn subscribe(&mut self, relay: RelayName, tip: Position) {
         let since = self.attempts + 1;
         let begun = Feed { cursor: tip, state: State::Idle, failures: 0, belief: Belief::Told, since };
-        let feed = self.feeds.entry(relay).or_insert(begun);
+        let feed = self.feeds.get_or_insert(relay, begun);
         feed.since = since;
         if matches!(feed.state, State::Waiting { .. }) {
             // It is there, whatever went wrong before.
@@ -190,7 +189,7 @@ impl Feeds {
         next: &mut dyn FnMut(&RelayName, Position) -> Option<Delivery>,
     ) -> Vec<Feeding> {
         let mut feedings = Vec::new();
-        for (relay, feed) in &mut self.feeds {
+        for (relay, feed) in self.feeds.iter_mut() {
             let wanted = feed.cursor < tip || feed.belief == Belief::Asking;
             if feed.state != State::Idle || !wanted {
                 continue;

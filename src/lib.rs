@@ -12,6 +12,7 @@ pub mod rate;
 pub mod cache;
 pub mod maps;
 pub mod wire;
+pub mod conflation;
 pub mod auth;
 pub mod publish;
 pub mod presence;

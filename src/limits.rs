@@ -1,6 +1,6 @@
 //! Every bound of the system, with its arithmetic. Reaching one gets a coded error, never silence.
 
-use crate::rate::Rate;
+use crate::rate::{Flow, Rate};
 
 /// Bytes in an app's id. Hosted ids have six; room for words.
 pub const APP_ID_MAX_BYTES: usize = 64;
@@ -66,6 +66,19 @@ pub const TAIL_MAX_BYTES: usize = 512 * 1024;
 pub const BUSY_PUBLISHES: usize = 16;
 pub const BUSY_PAUSE_MS: u64 = 2;
 
+/// Between two deliveries of a channel whose namespace batches or conflates: what fits a frame that looks live, and what
+/// somebody who watches takes for live.
+pub const PACE_MIN_MS: u64 = 20;
+pub const PACE_MAX_MS: u64 = 1_000;
+
+/// Bytes of entries that wait for the end of such an interval; with more it ends early. They stay in the tail until then,
+/// where also what is ephemeral can be had, and make one delivery.
+pub const PACE_MAX_BYTES: usize = DELIVERY_MAX_BYTES;
+
+/// Bytes in the key of a conflation. What messages say in its places is kept for the messages of one delivery; with the
+/// shortest place, `#{message.name}`, 17 times in it, that is 17 times its names, 4 MB.
+pub const CONFLATION_KEY_MAX_BYTES: usize = 255;
+
 /// Bytes of publishes that wait for one commit. At 64 KiB a publish this is 64 of them, at 100 bytes thousands.
 pub const COMMIT_MAX_BYTES: usize = 4 * 1024 * 1024;
 
@@ -117,6 +130,7 @@ const _: () =
 const _: () =
     assert!(DEDUP_MAX_IDS as u64 > DEDUP_WINDOW_MS / 1_000 * 1_000, "a request a millisecond fits the window");
 const _: () = assert!(REPLAY_PAGE_BYTES + MESSAGE_MAX_BYTES * 2 < FRAME_MAX_BYTES, "a page of replay fits a frame");
+const _: () = assert!(PACE_MAX_BYTES * 2 <= TAIL_MAX_BYTES, "what waits is in the tail");
 // --- Credentials (protocol.md § 11, § 22) ---
 
 /// Bytes in a key's id, the part behind the app's id.
@@ -265,6 +279,24 @@ pub const PUBLISH_TRY_MS: u64 = 20 * 1_000;
 /// Publishes of one connection that wait for their acknowledgement.
 pub const UNACKNOWLEDGED_MAX: usize = 10_000;
 
+/// What one connection may be sent: 128 Mbit/s, which is more than twice what the fastest readers that we measured got, and
+/// eight pages of replay at once. Beyond, its attachments are brought up to date from the log when half of that is free.
+pub const CONNECTION_FLOW: Flow = Flow { burst_bytes: 8 * 1024 * 1024, bytes_per_second: 16 * 1024 * 1024 };
+
+/// The same for all connections of a relay: what the runtime may have to queue at once, and what one thread gives out, at
+/// 15 to 20 µs for a frame of some KB. With more to say, those wait who were sent more than their share, so that at most
+/// twice this is queued for readers that read: 6,000 sockets and a frame of 16 KB for each.
+pub const RELAY_FLOW: Flow = Flow { burst_bytes: 96 * 1024 * 1024, bytes_per_second: 1024 * 1024 * 1024 };
+
+/// Bytes of deliveries that a socket is sent without a word from its client: three quarters of a minute at the highest rate
+/// measured, hours at a usual one. Bytes of answers that it is sent at all: 16 full replays or sets of members, or the
+/// acknowledgements of half a million publishes. The runtime doesn't tell who reads, and queues for those who don't, outside
+/// of the isolate's memory. Beyond, the client is told to come back (80003, 42910), and resumes.
+pub const UNHEARD_MAX_BYTES: u32 = 256 * 1024 * 1024;
+pub const ANSWERS_MAX_BYTES: u32 = 128 * 1024 * 1024;
+
+const _: () = assert!(CONNECTION_FLOW.burst_bytes < RELAY_FLOW.burst_bytes / 8, "one reader leaves room for others");
+const _: () = assert!(CONNECTION_FLOW.burst_bytes < UNHEARD_MAX_BYTES as u64, "who is slow is slowed down first");
 const _: () = assert!(PUBLISH_CALL_MAX_BYTES + MESSAGE_MAX_BYTES <= COMMIT_MAX_BYTES, "a full call fits a commit");
 const _: () = assert!(SESSION_RECORD_MAX_BYTES < 16_384, "the platform's bound on what a socket carries");
 
@@ -343,7 +375,7 @@ pub const MEMBERS_PAGE_MAX: usize = 500;
 
 /// Bytes of SYNC that a relay sends in one turn, to all sockets together, and how long that is at least: 200 MB a second.
 /// The kernel takes 1 MiB from the runtime in about 1 ms, so what is live finds the relay idle most of the time. One
-/// reader alone gets one page in a turn: 20,000 members in 200 ms, and never more than 50 MB a second.
+/// reader alone gets one page in a turn: 20,000 members in 200 ms, and never more than a connection may be sent.
 pub const SYNC_TURN_BYTES: usize = 1024 * 1024;
 pub const SYNC_TURN_MS: u64 = 5;
 
@@ -353,7 +385,7 @@ pub const SYNC_MEMBER_BYTES: usize = 128;
 pub const SYNC_SEND_BYTES: usize = 16 * 1024;
 
 /// Bytes of members in one call; a page ends early. A single member may have the largest data there is.
-pub const MEMBERS_PAGE_BYTES: usize = 256 * 1024;
+pub const MEMBERS_PAGE_BYTES: usize = 80 * 1024;
 
 /// Leaves in one entry of the log, and the bytes of what they say, when many leave at once.
 pub const LEAVES_PER_ENTRY: usize = 100;
@@ -385,6 +417,10 @@ const _: () = assert!(
     "asked, waited, and no answer"
 );
 const _: () = assert!(GRACE_MIN_MS <= GRACE_MS && GRACE_MS <= GRACE_MAX_MS, "the usual grace is one to ask for");
+const _: () = assert!(
+    (MEMBERS_PAGE_BYTES as u64) * 1_000 / SYNC_TURN_MS <= CONNECTION_FLOW.bytes_per_second,
+    "a page in each turn is no more than a connection may be sent"
+);
 const _: () = assert!(MEMBERS_PER_CONNECTION_MAX <= MEMBERS_MAX, "one connection's members fit");
 
 // Connections over HTTP.
@@ -406,7 +442,8 @@ pub const LINK_STALL_MS: u64 = 10 * 1_000;
 /// what it got. Eight pages of replay.
 pub const LINK_QUEUE_MAX_BYTES: usize = 1024 * 1024;
 
-/// The same for all readers of an object, where a frame that waits for many counts once.
+/// The same for all readers of an object, where a frame that waits for many counts once, and what was given to each of them
+/// until it is taken.
 pub const LINKS_QUEUE_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes that a client sends at once: SDKs put everything that waits into one body. 128 of the largest publishes.
@@ -441,6 +478,10 @@ pub const RETURNING_PART: usize = 4;
 /// Connections that a relay takes in during one second, unless the deployment says otherwise. One costs about 0.3 ms with
 /// its first attachment, so a storm leaves two thirds of the thread to those who are there.
 pub const RELAY_CONNECTS_PER_SECOND: u32 = 1_000;
+
+/// As how many of these one counts that comes over HTTP and then asks for its channels: it makes four requests until it has
+/// them, to connect, to attach, and to read the answers.
+pub const POLLER_CONNECTS: u32 = 4;
 
 /// Shards of one app in one region: 256 times 6,000 connections are 1.5 million, in each of nine regions.
 pub const SHARDS_MAX: u16 = 256;

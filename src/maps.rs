@@ -1,13 +1,200 @@
-//! Making ordered maps by inserting. To collect one, as the standard library has it, sorts first: a sort of its own for
-//! each type, six kilobytes of the binary each, for maps of a few entries.
+//! A map for few entries: a sorted list. It takes no more memory than they need, and of the code that every other map
+//! compiles to for every type it holds, a fifth.
 
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Entries in the order of their keys. To insert and to remove moves those behind, so there should not be thousands.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct SortedMap<K, V>(Vec<(K, V)>);
+
+impl<K, V> Default for SortedMap<K, V> {
+    fn default() -> SortedMap<K, V> {
+        SortedMap(Vec::new())
+    }
+}
+
+impl<K: Ord, V> SortedMap<K, V> {
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.find(key).is_ok()
+    }
+
+    pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.find(key).ok().map(|index| &self.0[index].1)
+    }
+
+    /// The key that is there already.
+    pub fn get_key(&self, key: &K) -> Option<&K> {
+        self.find(key).ok().map(|index| &self.0[index].0)
+    }
+
+    pub fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        self.find(key).ok().map(|index| &mut self.0[index].1)
+    }
+
+    /// The value, which is `default` where there was none.
+    pub fn get_or_insert(&mut self, key: K, default: V) -> &mut V {
+        let index = self.find(&key).unwrap_or_else(|index| {
+            self.0.insert(index, (key, default));
+            index
+        });
+        &mut self.0[index].1
+    }
+
+    /// Gives what it replaces.
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        match self.find(&key) {
+            Ok(index) => Some(std::mem::replace(&mut self.0[index].1, value)),
+            Err(index) => {
+                self.0.insert(index, (key, value));
+                None
+            }
+        }
+    }
+
+    pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        self.find(key).ok().map(|index| self.0.remove(index).1)
+    }
+
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        self.0.retain_mut(|(key, value)| keep(key, value));
+    }
+
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.0.iter().map(|(key, value)| (key, value))
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.0.iter_mut().map(|(key, value)| (&*key, value))
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.0.iter().map(|(key, _)| key)
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.0.iter().map(|(_, value)| value)
+    }
+
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+
+    fn find<Q: Ord + ?Sized>(&self, key: &Q) -> Result<usize, usize>
+    where
+        K: Borrow<Q>,
+    {
+        self.0.binary_search_by(|(known, _)| known.borrow().cmp(key))
+    }
+}
+
+impl<K, V> IntoIterator for SortedMap<K, V> {
+    type Item = (K, V);
+    type IntoIter = std::vec::IntoIter<(K, V)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// A map to everyone, and in [`crate::pinned`], where maps and lists of pairs are the same, it is read back as a list.
+impl<K: Serialize, V: Serialize> Serialize for SortedMap<K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
 
 /// Of pairs with one key the last stays.
-pub fn ordered<K: Ord, V>(pairs: impl IntoIterator<Item = (K, V)>) -> BTreeMap<K, V> {
-    let mut map = BTreeMap::new();
-    for (key, value) in pairs {
-        map.insert(key, value);
+impl<K: Ord, V> FromIterator<(K, V)> for SortedMap<K, V> {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> SortedMap<K, V> {
+        let mut map = SortedMap::default();
+        for (key, value) in pairs {
+            map.insert(key, value);
+        }
+        map
     }
-    map
+}
+
+impl<K: Ord, V, const N: usize> From<[(K, V); N]> for SortedMap<K, V> {
+    fn from(pairs: [(K, V); N]) -> SortedMap<K, V> {
+        SortedMap::from_iter(pairs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u8, u8),
+        GetOrInsert(u8, u8),
+        Remove(u8),
+        KeepBelow(u8),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            (0..20u8, any::<u8>()).prop_map(|(key, value)| Step::Insert(key, value)),
+            (0..20u8, any::<u8>()).prop_map(|(key, value)| Step::GetOrInsert(key, value)),
+            (0..20u8).prop_map(Step::Remove),
+            (10..20u8).prop_map(Step::KeepBelow),
+        ];
+        proptest::collection::vec(step, 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_map(steps in steps()) {
+            let (mut ours, mut theirs) = (SortedMap::default(), BTreeMap::new());
+            for step in steps {
+                match step {
+                    Step::Insert(key, value) => prop_assert_eq!(ours.insert(key, value), theirs.insert(key, value)),
+                    Step::GetOrInsert(key, value) => {
+                        prop_assert_eq!(ours.get_or_insert(key, value), theirs.entry(key).or_insert(value));
+                    }
+                    Step::Remove(key) => prop_assert_eq!(ours.remove(&key), theirs.remove(&key)),
+                    Step::KeepBelow(max) => {
+                        ours.retain(|key, _| *key < max);
+                        theirs.retain(|key, _| *key < max);
+                    }
+                }
+                prop_assert!(ours.iter().eq(theirs.iter()) && ours.len() == theirs.len());
+                prop_assert!((0..20).all(|key| ours.get(&key) == theirs.get(&key)));
+            }
+            let pinned = crate::pinned::encode(&ours);
+            prop_assert_eq!(&pinned, &crate::pinned::encode(&theirs));
+            prop_assert_eq!(crate::pinned::decode(&pinned), Some(ours));
+        }
+    }
 }

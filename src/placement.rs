@@ -19,6 +19,7 @@ use crate::call::{Address, Refusal, RelayName, RelayObject};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{FOLLOWERS_MAX, FULL_KEPT_MS, SHARDS_MAX, SPREAD_MAX_KNOWN};
 use crate::name::AppId;
+use crate::relay::connection_key::ConnectionKey;
 
 /// A relay of an app: a region and a number within it, in the 16 bits that connection keys carry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,10 +51,16 @@ impl Shard {
     }
 }
 
-/// The relay that holds a connection, by what the connection's key says. None if no router could have chosen it: keys are
+/// The object that holds a connection, by what the connection's key says. None if no router could have chosen it: keys are
 /// read before they are proved, and each name that is called makes an object.
-pub fn holder(app: &AppId, claimed: u16) -> Option<RelayName> {
-    Shard(claimed).exists().then(|| RelayName::shard(app, claimed))
+pub fn holder(app: &AppId, key: &str) -> Option<RelayName> {
+    match Shard(ConnectionKey::claimed(key)?.shard) {
+        Shard::CHANNEL => {
+            let channel = ConnectionKey::channel(key)?.owner();
+            Some(RelayName::of_channel(&Address { app: app.clone(), channel }))
+        }
+        shard => shard.exists().then(|| RelayName::shard(app, shard.0)),
+    }
 }
 
 /// The relay that feeds this one where a channel does not: in the same region, with a lower number, and so never below it.
@@ -446,8 +453,19 @@ mod tests {
         for claimed in [SHARDS_MAX * 10, Shard::CHANNEL.0, u16::MAX - 1] {
             let journey = Journey::new(app(), Region::ANYWHERE, None, Some(claimed));
             assert_eq!(Spread::default().place(&journey, 9, 0), Ok(Place::Relay(Shard(0))), "{claimed}");
-            assert_eq!(holder(&app(), claimed), None);
+            assert_eq!(holder(&app(), &format!("a!{claimed}-0-mac")), None);
         }
+    }
+
+    #[test]
+    fn a_key_leads_to_who_holds_its_connection() {
+        let far = Shard::new(Region::of(Some("OC"), None), 5).0;
+        assert_eq!(holder(&app(), &format!("a!{far}-0-mac")), Some(RelayName::shard(&app(), far)));
+        let own = format!("a!{}-0-mac", Shard::CHANNEL.0);
+        assert_eq!(holder(&app(), &own), None, "which channel's, it doesn't say");
+        let leading = ConnectionKey::leading_to(&own, channel().channel.as_str());
+        assert_eq!(holder(&app(), &leading), Some(RelayName::of_channel(&channel())));
+        assert_eq!(holder(&app(), "nonsense"), None);
     }
 
     #[test]

@@ -147,7 +147,7 @@ mod tests {
 
     fn checked(ids: &[Option<&str>]) -> Result<Option<String>, ErrorInfo> {
         let messages = ids.iter().map(|id| with_id(*id)).collect();
-        check(messages, &Params::new(), &Identity::Anonymous).map(|checked| checked.id)
+        check(messages, &Params::default(), &Identity::Anonymous).map(|checked| checked.id)
     }
 
     #[test]
@@ -174,19 +174,19 @@ mod tests {
             ..InboundMessage::default()
         };
         assert_eq!(
-            check(vec![of(MESSAGE_MAX_BYTES)], &Params::new(), &Identity::Anonymous).unwrap().bytes,
+            check(vec![of(MESSAGE_MAX_BYTES)], &Params::default(), &Identity::Anonymous).unwrap().bytes,
             MESSAGE_MAX_BYTES
         );
-        let over = check(vec![of(MESSAGE_MAX_BYTES), of(1)], &Params::new(), &Identity::Anonymous);
+        let over = check(vec![of(MESSAGE_MAX_BYTES), of(1)], &Params::default(), &Identity::Anonymous);
         assert!(over.unwrap_err().is(Code::TooLarge));
-        let many = check(vec![of(0); PUBLISH_MAX_MESSAGES + 1], &Params::new(), &Identity::Anonymous);
+        let many = check(vec![of(0); PUBLISH_MAX_MESSAGES + 1], &Params::default(), &Identity::Anonymous);
         assert!(many.unwrap_err().is(Code::TooManyMessages));
-        assert!(check(vec![], &Params::new(), &Identity::Anonymous).unwrap_err().is(Code::BadRequest));
+        assert!(check(vec![], &Params::default(), &Identity::Anonymous).unwrap_err().is(Code::BadRequest));
     }
 
     #[test]
     fn what_sizes_do_not_count_is_bounded_too() {
-        let of = |message: InboundMessage| check(vec![message], &Params::new(), &Identity::Anonymous);
+        let of = |message: InboundMessage| check(vec![message], &Params::default(), &Identity::Anonymous);
         let text = |bytes: usize| Some("x".repeat(bytes));
         let longest = InboundMessage {
             id: text(MESSAGE_ID_MAX_BYTES),
@@ -204,7 +204,7 @@ mod tests {
     fn a_claim_is_the_tokens_and_nobody_elses() {
         let of = |extras: Option<serde_json::Value>| {
             let message = InboundMessage { extras, ..InboundMessage::default() };
-            check(vec![message], &Params::new(), &Identity::Anonymous).unwrap()
+            check(vec![message], &Params::default(), &Identity::Anonymous).unwrap()
         };
         let extras = |checked: Checked| serde_json::to_value(&checked.messages[0].extras).unwrap();
         let stated = |claim: serde_json::Value| Some(serde_json::json!({"userClaim": claim}));
@@ -223,7 +223,7 @@ mod tests {
             data: Payload::Plain(Data::Text("x".repeat(MESSAGE_MAX_BYTES))),
             ..InboundMessage::default()
         };
-        let full = check(vec![full], &Params::new(), &Identity::Anonymous).unwrap();
+        let full = check(vec![full], &Params::default(), &Identity::Anonymous).unwrap();
         assert!(full.claimed(Some(&host)).unwrap_err().is(Code::TooLarge));
     }
 
@@ -237,7 +237,7 @@ mod tests {
     fn ephemeral_is_all_or_none() {
         let ephemeral =
             InboundMessage { extras: Some(serde_json::json!({"ephemeral": true})), ..InboundMessage::default() };
-        let mixed = check(vec![ephemeral, with_id(None)], &Params::new(), &Identity::Anonymous);
+        let mixed = check(vec![ephemeral, with_id(None)], &Params::default(), &Identity::Anonymous);
         assert!(mixed.unwrap_err().is(Code::BadExtras));
         let params = Params::from([("ephemeral".to_owned(), "true".to_owned())]);
         assert!(check(vec![with_id(None)], &params, &Identity::Anonymous).unwrap().messages[0].is_ephemeral());

@@ -120,9 +120,9 @@ fn enter(index: usize) -> Publish {
 fn a_member_costs_a_channel_less_than_400_bytes() {
     let to =
         Address { app: AppId::parse("demo").expect("an id"), channel: ChannelName::parse("room").expect("a name") };
-    let rules = Rules { retention_ms: 120_000, max_members: MEMBERS_MAX as u32 };
+    let rules = Rules { retention_ms: 120_000, max_members: MEMBERS_MAX as u32, interval_ms: 0, conflation_key: None };
     let mut channel =
-        Channel::wake(&mut Nowhere, Some((&to, rules)), "life", 1_000_000).expect("it works").expect("a channel");
+        Channel::wake(&mut Nowhere, Some((&to, &rules)), "life", 1_000_000).expect("it works").expect("a channel");
     let before = ALLOCATED.load(Ordering::Relaxed);
     for index in 0..MEMBERS_MAX {
         channel.publish(Ticket(0), vec![enter(index)]).expect("there is room");

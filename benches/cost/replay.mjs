@@ -14,6 +14,7 @@ const meter = path.join(import.meta.dirname, 'meter-entry.mjs');
  * @typedef {object} Sample
  * @property {number} viewers
  * @property {number} messagesPerSecond to a channel
+ * @property {string} channel whose whole name is its namespace; `conflated` leaves messages out
  * @property {boolean} channelInUrl whether viewers name their channel when they connect
  * @property {number} settleSeconds until as many rows are deleted as are written
  * @property {number} seconds measured
@@ -36,7 +37,8 @@ export async function replay(sample, directory) {
   const readings = [];
   try {
     const load = ['--subscribers', `${sample.viewers}`, '--rate', `${sample.messagesPerSecond}`, '--in-flight', '1000',
-      '--warmup-seconds', `${sample.settleSeconds}`, '--seconds', `${sample.seconds}`, ...sample.channelInUrl ? ['--channel-in-url'] : []];
+      '--warmup-seconds', `${sample.settleSeconds}`, '--seconds', `${sample.seconds}`, '--channel', sample.channel, ...sample.channelInUrl ? ['--channel-in-url'] : [],
+      ...sample.channel === 'conflated' ? ['--conflated'] : []];
     let loading = true;
     const loaded = runLoad('fanout', server, 'ably-json', load, sample.settleSeconds + sample.seconds).finally(() => { loading = false; });
     // Waited for below: a failure until then must not count as unhandled.

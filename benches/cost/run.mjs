@@ -1,9 +1,9 @@
 /**
- * What events cost at the platform's prices: `npm run cost`, about eight minutes, prints the arithmetic and writes it to
+ * What events cost at the platform's prices: `npm run cost`, about sixteen minutes, prints the arithmetic and writes it to
  * `target/bench/cost.md`.
  *
  * Two published price examples are replayed in real time, a few minutes of each, at their full number of viewers and
- * their full rate; what is counted is extrapolated to the length of the event. A third, too large for one machine, is
+ * their full rate, as they are and by the rule that the example has; what is counted is extrapolated to the length of the event. A third, too large for one machine, is
  * computed from what one relay was seen to use. `--viewers N` replays fewer viewers on a slower machine; what each
  * uses to connect is then extrapolated too. `--quick` shows that it works and counts nothing worth quoting.
  */
@@ -25,19 +25,23 @@ import { replay, requests, usage } from './replay.mjs';
  * @property {number} seconds
  * @property {number} channels that are alike
  * @property {string} listPrice of the hosted service
+ * @property {string} rule by which it is also priced
+ * @property {string} channel where that rule holds
  *
- * @typedef {{ event: Event, channelInUrl: boolean, viewers: number, counted: import('./replay.mjs').Counted, used: import('./prices.mjs').Usage }} Priced  `viewers` replayed
+ * @typedef {{ event: Event, channelInUrl: boolean, ruled: boolean, viewers: number, counted: import('./replay.mjs').Counted, used: import('./prices.mjs').Usage }} Priced  `viewers` replayed
  */
 
 /** @type {Event} */
 const chat = {
   title: 'Livestream chat: 1 hour, 5,000 viewers, each sends 5 messages and 2 reactions, everyone receives all',
-  told: '5,000 × 7 = 35,000 messages in 3,600 s, evenly spaced: none can share a commit or a delivery, as some would in a real chat',
+  told: '5,000 × 7 = 35,000 messages in 3,600 s, evenly spaced: none can share a commit, as some would in a real chat',
   viewers: 5_000,
   messagesPerSecond: 35_000 / 3_600,
   seconds: 3_600,
   channels: 1,
-  listPrice: '$94.50 with 500 ms batching',
+  listPrice: '$94.50',
+  rule: '500 ms batching',
+  channel: 'batched',
 };
 
 /** @type {Event} */
@@ -48,8 +52,13 @@ const odds = {
   messagesPerSecond: 10,
   seconds: 7_200,
   channels: 50,
-  listPrice: '$374 with 500 ms conflation',
+  listPrice: '$374',
+  rule: '500 ms conflation',
+  channel: 'conflated',
 };
+
+/** Of the messages, how many may travel in a call together before the figures flatter. At an even pace none would, without a rule. */
+const togetherAtMost = 0.03;
 
 /** Rows are deleted two and a half minutes after they were written; from then on there are as many of both. */
 const settleSeconds = 160;
@@ -66,29 +75,33 @@ buildLoad();
 /** @type {Priced[]} */
 const priced = [];
 for (const channelInUrl of [false, true]) {
-  // Counting is not timing: the small one may run beside the large one.
-  priced.push(...await Promise.all([chat, odds].map((event) => price(event, channelInUrl))));
+  for (const ruled of [false, true]) {
+    // Counting is not timing: the small one may run beside the large one.
+    priced.push(...await Promise.all([chat, odds].map((event) => price(event, channelInUrl, ruled))));
+  }
 }
 const text = report(priced);
 console.log(text);
 fs.writeFileSync(path.join(directory, 'cost.md'), `${text}\n`);
 
-/** @param {Event} event @param {boolean} channelInUrl @returns {Promise<Priced>} */
-async function price(event, channelInUrl) {
+/** @param {Event} event @param {boolean} channelInUrl @param {boolean} ruled @returns {Promise<Priced>} */
+async function price(event, channelInUrl, ruled) {
   const viewers = Math.min(event.viewers, Number(viewersAtMost), quick ? 100 : Infinity);
   const [settle, seconds] = quick ? [2, 10] : [settleSeconds, 60];
-  const counted = await replay({ viewers, messagesPerSecond: event.messagesPerSecond, channelInUrl, settleSeconds: settle, seconds },
+  const channel = ruled ? event.channel : 'bench';
+  const counted = await replay({ viewers, messagesPerSecond: event.messagesPerSecond, channel, channelInUrl, settleSeconds: settle, seconds },
     path.join(directory, `cost-state-${event.viewers}`));
   const connecting = times(usage(counted.connecting), event.viewers / viewers);
   const used = times(sum(connecting, times(usage(counted.perSecond), event.seconds)), event.channels);
-  return { event, channelInUrl, viewers, counted, used };
+  return { event, channelInUrl, ruled, viewers, counted, used };
 }
 
 /** @param {Priced[]} priced */
 function report(priced) {
   const model = million(priced[0].counted, priced[0].viewers);
-  const rows = [...priced.map(({ event, channelInUrl, used }) => ({ title: event.title.replace(/:.*/, ''),
-    how: channelInUrl ? 'with `?channel=`' : 'through relays', used, listPrice: event.listPrice })),
+  const rows = [...priced.map(({ event, channelInUrl, ruled, used }) => ({ title: event.title.replace(/:.*/, ''),
+    how: `${channelInUrl ? 'with `?channel=`' : 'through relays'}, ${ruled ? event.rule : 'each message at once'}`, used,
+    listPrice: ruled ? event.listPrice : '' })),
   { title: '1,000,000 viewers, 1 update/s, 4 hours', how: 'computed', used: model.usage, listPrice: '' }];
   const summary = markdown(['event', 'connected', 'Courtside', 'of it awake objects', 'rows', 'requests', 'hosted, list price'],
     rows.map(({ title, how, used, listPrice }) => [title, how, dollars(total(used)), ...shares(used), listPrice]));
@@ -100,15 +113,12 @@ function report(priced) {
   ].join('\n\n');
 }
 
-/** Of the messages, how many may travel in a call together before the figures flatter. At an even pace none would. */
-const togetherAtMost = 0.03;
-
 /** @param {Priced} priced */
-function section({ event, channelInUrl, viewers, counted, used }) {
+function section({ event, channelInUrl, ruled, viewers, counted, used }) {
   const calls = requests(counted.perSecond).filter(([, rate]) => rate >= 0.005).map(([what, rate]) => `${what} ${rate.toFixed(2)}`);
-  const together = channelInUrl ? 0 : 1 - counted.perSecond['Relay /deliver'] / event.messagesPerSecond;
+  const together = channelInUrl || ruled ? 0 : 1 - counted.perSecond['Relay /deliver'] / event.messagesPerSecond;
   return [
-    `## ${event.title}${channelInUrl ? ', with `?channel=`' : ''}`,
+    `## ${event.title}${channelInUrl ? ', with `?channel=`' : ''}${ruled ? `, ${event.rule}` : ''}`,
     `Replayed: ${event.told}; ${viewers} viewers over ${counted.relays} relays. Requests to objects per second: ${calls.join(', ')}.`,
     ...together > togetherAtMost
       ? [`**The machine was too slow for this pace: ${Math.round(together * 100)}% of the messages shared a call, so the price is too low.**`] : [],

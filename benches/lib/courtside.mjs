@@ -7,10 +7,20 @@ import { startWorkerd } from './workerd.mjs';
 const root = path.resolve(import.meta.dirname, '../..');
 const build = path.join(root, 'build');
 
-/** The key is the generator's default. Nothing but this run ever reads it. */
+/** The key is the generator's default. Nothing but this run ever reads it. Its messages have one name. */
 const apps = {
-  apps: [{ id: 'demo', keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }], namespaces: [] }],
+  apps: [{
+    id: 'demo',
+    keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }],
+    namespaces: [
+      { id: 'batched', batchingEnabled: true, batchingInterval: 500 },
+      { id: 'conflated', conflationEnabled: true, conflationInterval: 500, conflationKey: '#{message.name}' },
+    ],
+  }],
 };
+
+/** All on one relay, and at once: where the generator does not come back later, as SDKs do. @type {Record<string, string>} */
+const unbounded = { RELAY_CONNECTIONS: '32768', RELAY_CONNECTS_PER_SECOND: '1000000' };
 
 /** What wrangler.toml says. Reading it takes longer than a start, so one start does it for all. @type {any} */
 let settings;
@@ -18,9 +28,10 @@ let settings;
 /**
  * @param {string} directory
  * @param {string[]} [inFront] files that stand before the built worker, the entry first
+ * @param {Record<string, string>} [bounds] of its relays
  * @returns {Promise<import('./peer.mjs').Server>}
  */
-export async function startCourtside(directory, inFront = []) {
+export async function startCourtside(directory, inFront = [], bounds = unbounded) {
   if (!fs.existsSync(path.join(build, 'index.js'))) throw new Error('build/index.js is missing: build the worker first');
   settings ??= unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml')).workerOptions;
   return startWorkerd(directory, {
@@ -34,7 +45,6 @@ export async function startCourtside(directory, inFront = []) {
       { type: 'ESModule', path: path.join(build, 'index.js') },
       { type: 'CompiledWasm', path: path.join(build, 'index_bg.wasm') },
     ],
-    // All on one relay, and at once: the generator does not come back later, as SDKs do.
-    bindings: { APPS: JSON.stringify(apps), RELAY_CONNECTIONS: '32768', RELAY_CONNECTS_PER_SECOND: '1000000' },
+    bindings: { APPS: JSON.stringify(apps), ...bounds },
   });
 }

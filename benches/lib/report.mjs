@@ -6,7 +6,7 @@ import path from 'node:path';
 import { judge } from './aims.mjs';
 import { Cell, spread } from './figures.mjs';
 import { barChart, page } from './plot.mjs';
-import { caseLines, caseName, cellWithSpread, fanoutTable, markdown, resumeTable, short } from './tables.mjs';
+import { caseLines, caseName, cellWithSpread, fanoutTable, markdown, short, stormTable } from './tables.mjs';
 
 /**
  * @typedef {import('../run.mjs').MeasuredPart} MeasuredPart
@@ -19,10 +19,10 @@ export function report(results, out) {
   const { machine, versions } = surroundings(out);
   const text = tables(results, `${machine}; ${versions}. `);
   console.log(`\n${text}`);
-  const prefix = { peers: 'peers-', resume: 'resume-' }[scenario] ?? '';
+  const prefix = scenario === 'fanout' ? '' : `${scenario}-`;
   write(out, `${prefix}table.md`, `${text}\n`);
   write(out, `${prefix}results.json`, `${JSON.stringify({ ...results, machine, versions }, null, 1)}\n`);
-  if (scenario === 'resume' || !parts.some(({ runs }) => runs.some(({ report }) => report))) return;
+  if (isStorm(scenario) || !parts.some(({ runs }) => runs.some(({ report }) => report))) return;
   if (scenario === 'peers') return write(out, `${prefix}results.svg`, plot(parts));
   const named = legend(parts);
   for (const [name, chart] of Object.entries(partCharts(parts[0], named))) write(out, `${name}.svg`, page([...named.values()], [chart]));
@@ -49,15 +49,20 @@ ${tables(results, `${machine}; ${versions}. `)}
 function tables({ scenario, asked, parts, baseline }, surroundings) {
   const paragraphs = parts.flatMap((part) => [
     ...parts.length > 1 ? [`## ${part.title}`] : [],
-    scenario === 'resume' ? resumeTable(part.runs, part.cases[0], part.contestants)
+    isStorm(scenario) ? stormTable(scenario, part.runs, part.cases[0], part.contestants)
       : fanoutTable(part.runs, part.cases, part.contestants, baseline),
     `${part.seconds} s each, medians of ${part.repeats} runs (lowest–highest).`,
     part.runs.filter(({ failure }) => failure).map(failed).join('\n'),
   ]);
-  const publishing = scenario === 'resume' ? '' : `${asked.publishers} publishing; × is against ${baseline}, run by run. `;
-  const aims = scenario === 'resume' ? [] : judge(parts).map((line) => `- ${line}`).join('\n');
+  const publishing = isStorm(scenario) ? '' : `${asked.publishers} publishing; × is against ${baseline}, run by run. `;
+  const aims = isStorm(scenario) ? [] : judge(parts).map((line) => `- ${line}`).join('\n');
   return [...paragraphs, `${surroundings}${publishing}A generator near 1.0 cores was itself the limit.`, ...[aims].flat()]
     .filter(Boolean).join('\n\n');
+}
+
+/** Whether what is told is how clients come back. @param {string} scenario */
+function isStorm(scenario) {
+  return scenario === 'resume' || scenario === 'storm';
 }
 
 /** @param {import('./figures.mjs').Run} run */

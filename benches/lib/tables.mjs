@@ -76,21 +76,29 @@ export function fanoutTable(runs, cases, contestants, baseline) {
   })));
 }
 
+/** Figures of each storm, a path in the report and what it is divided by. @type {Record<string, [string, string, number?][]>} */
+const stormColumns = {
+  resume: [['clients', 'clients'], ['all whole s', 'all_whole_seconds'], ['p50 ms', 'whole.p50_ms'], ['p99 ms', 'whole.p99_ms'],
+    ['connections resumed', 'connections_resumed'], ['channels resumed', 'channels_resumed'], ['retries', 'retries']],
+  storm: [['clients', 'clients'], ['stayers', 'stayers'], ['within s', 'within_seconds'], ['messages/s', 'rate'],
+    ['all served s', 'all_served_seconds'], ['served p50 ms', 'served.p50_ms'], ['served p99 ms', 'served.p99_ms'],
+    ['refused for now', 'refusals'], ['interrupted', 'interruptions'], ['stayers\' p99 ms before', 'before.p99_ms'], ['during', 'during.p99_ms'], ['×', 'p99_ratio'],
+    ['after', 'after.p99_ms'], ['polls', 'polls']],
+};
+
 /**
+ * @param {string} scenario
  * @param {Run[]} runs
  * @param {Case} of
  * @param {{ name: string, title: string }[]} contestants
  */
-export function resumeTable(runs, of, contestants) {
-  const head = ['peer', 'clients', 'all whole s', 'p50 ms', 'p99 ms', 'connections resumed', 'channels resumed', 'retries',
-    'server CPU s', 'server peak MB', 'generator CPU s'];
-  return markdown(head, contestants.map(({ name, title }) => {
+export function stormTable(scenario, runs, of, contestants) {
+  const columns = [...stormColumns[scenario], ['server CPU s', 'server_cpu_seconds'], ['server peak MB', 'server_peak_bytes', 1e6],
+    ['generator CPU s', 'generator_cpu_seconds']];
+  return markdown(['peer', ...columns.map(([head]) => String(head))], contestants.map(({ name, title }) => {
     const measured = new Cell(runs, of, name);
-    const figure = (/** @type {string} */ path, show = short) => cellWithSpread(measured.spread(path), show);
-    return [title + failures(measured), figure('clients'), figure('all_whole_seconds'), figure('whole.p50_ms'),
-      figure('whole.p99_ms'), figure('connections_resumed'), figure('channels_resumed'), figure('retries'),
-      figure('server_cpu_seconds'), figure('server_peak_bytes', (bytes) => short(bytes / 1e6)),
-      figure('generator_cpu_seconds')];
+    const figure = (/** @type {any[]} */ [, path, unit = 1]) => cellWithSpread(measured.spread(path), (value) => short(value / unit));
+    return [title + failures(measured), ...columns.map(figure)];
   }));
 }
 

@@ -13,4 +13,5 @@ export const peer = {
   dialects: { json: 'ably-json', msgpack: 'ably-msgpack' },
   resumes: true,
   start: startCourtside,
+  startBounded: (directory) => startCourtside(directory, [], {}),
 };

@@ -11,7 +11,7 @@
 //! Here a client's key is `demo.key1:local-only`. A capability is an object, or the text of one, and `{"*":["*"]}`
 //! without one. Namespaces take the flags `persisted`, `persistLast`, `authenticated`, `tlsOnly`, `pushEnabled`,
 //! `mutableMessages`, `batchingEnabled`, `conflationEnabled`, and `batchingInterval`, `conflationInterval` (ms),
-//! `conflationKey`, and `maxMembers`: how many may be present on a channel.
+//! `conflationKey` (see [`crate::conflation`]), and `maxMembers`: how many may be present on a channel.
 
 use std::rc::Rc;
 

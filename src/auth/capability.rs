@@ -3,7 +3,6 @@
 //! A channel may match several resources: their operations add up. That is why an intersection looks at every pair of
 //! resources, and why its result allows on any channel exactly what both sides allow there.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
@@ -15,18 +14,18 @@ use super::operations::Operations;
 use super::resource::Resource;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CAPABILITY_MAX_BYTES, CAPABILITY_MAX_RESOURCES};
-use crate::maps::ordered;
+use crate::maps::SortedMap;
 use crate::name::ChannelName;
 use crate::wire::node;
 
 /// Operations by resource: never empty, and no resource without an operation.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Capability(Rc<BTreeMap<Resource, Operations>>);
+pub struct Capability(Rc<SortedMap<Resource, Operations>>);
 
 impl Capability {
     /// Everything everywhere, what `{"*":["*"]}` says to a key's owner: any operation on any plain channel.
     pub fn full() -> Capability {
-        Capability(Rc::new(ordered([(Resource::everything(), Operations::ALL)])))
+        Capability(Rc::new(SortedMap::from([(Resource::everything(), Operations::ALL)])))
     }
 
     /// From JSON text. Fails with 40000 when it is no object of lists of operations, or is too large.
@@ -36,7 +35,7 @@ impl Capability {
         }
         let no_lists = || invalid("it is no JSON object of lists of operations");
         let lists = node::object_of(text.as_bytes()).ok_or_else(no_lists)?;
-        let mut entries = BTreeMap::new();
+        let mut entries = SortedMap::default();
         for (resource, names) in &lists {
             let names = names.as_array().ok_or_else(no_lists)?;
             entries.insert(Resource::parse(resource)?, operations(names)?);
@@ -69,12 +68,12 @@ impl Capability {
         bounded(Capability(Rc::new(without_implied(both, needed))))
     }
 
-    fn pairs(&self, other: &Capability) -> BTreeMap<Resource, Operations> {
-        let mut both = BTreeMap::new();
+    fn pairs(&self, other: &Capability) -> SortedMap<Resource, Operations> {
+        let mut both = SortedMap::default();
         for (ours, allowed) in self.0.iter() {
             for (theirs, wanted) in other.0.iter().filter(|(_, wanted)| wanted.intersects(*allowed)) {
                 if let Some(resource) = ours.narrow(theirs) {
-                    *both.entry(resource).or_insert(Operations::NONE) |= *allowed & *wanted;
+                    *both.get_or_insert(resource, Operations::NONE) |= *allowed & *wanted;
                 }
             }
         }
@@ -130,9 +129,9 @@ fn operations(names: &[Value]) -> Result<Operations, ErrorInfo> {
 
 /// Drops what a wider resource allows anyway, unless both sides spelled it out.
 fn without_implied(
-    both: BTreeMap<Resource, Operations>,
+    both: SortedMap<Resource, Operations>,
     needed: impl Fn(&Resource) -> bool,
-) -> BTreeMap<Resource, Operations> {
+) -> SortedMap<Resource, Operations> {
     let implied = |resource: &Resource, operations: Operations| {
         let mut others = both.iter().filter(|(other, granted)| *other != resource && granted.contains(operations));
         others.any(|(other, _)| other.covers(resource))
@@ -142,7 +141,7 @@ fn without_implied(
     let keep = |(resource, operations): &(&Resource, &Operations)| {
         !few || needed(resource) || !implied(resource, **operations)
     };
-    ordered(both.iter().filter(keep).map(|(resource, operations)| (resource.clone(), *operations)))
+    both.iter().filter(keep).map(|(resource, operations)| (resource.clone(), *operations)).collect()
 }
 
 fn bounded(capability: Capability) -> Result<Capability, ErrorInfo> {

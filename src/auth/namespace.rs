@@ -4,10 +4,12 @@
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
+use crate::conflation::check_key;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::CHANNEL_NAME_MAX_BYTES;
+use crate::limits::{CHANNEL_NAME_MAX_BYTES, PACE_MAX_MS, PACE_MIN_MS};
 
-/// The rules that change what this server does. The others are kept and shown, and nothing more.
+/// The rules that change what this server does, beside those of batches and conflation where these are enabled. The others
+/// are kept and shown, and nothing more.
 const EFFECTIVE: &[&str] = &["persisted", "authenticated", "tlsOnly", "maxMembers"];
 
 /// Declares [`Rules`]: a flag each, with its name in JSON.
@@ -99,6 +101,7 @@ impl Namespace {
             max_members: fields.whole("maxMembers", "must be a whole number")?,
             ..Rules::read_flags(&fields)?
         };
+        check_pace(&fields, &rules)?;
         Ok(Namespace { id: id.to_owned(), rules })
     }
 
@@ -121,7 +124,36 @@ impl Namespace {
     pub fn not_effective(&self) -> Vec<&'static str> {
         let flags = self.rules.flags().into_iter().filter(|(_, set)| *set).map(|(name, _)| name);
         let valued = self.rules.valued().filter(|(_, value)| !value.is_null()).map(|(name, _)| name);
-        flags.chain(valued).filter(|name| !EFFECTIVE.contains(name)).collect()
+        let is_effective = |name: &str| {
+            EFFECTIVE.contains(&name)
+                || self.rules.batching_enabled && name.starts_with("batching")
+                || self.rules.conflation_enabled && name.starts_with("conflation")
+        };
+        flags.chain(valued).filter(|name| !is_effective(name)).collect()
+    }
+}
+
+/// Batches and conflation need an interval, one for both would be two rules for one thing, and a key must be one that is
+/// understood.
+fn check_pace(fields: &Fields<'_>, rules: &Rules) -> Result<(), ErrorInfo> {
+    for (enabled, name, interval_ms) in [
+        (rules.batching_enabled, "batchingInterval", rules.batching_interval_ms),
+        (rules.conflation_enabled, "conflationInterval", rules.conflation_interval_ms),
+    ] {
+        if interval_ms.is_some_and(|ms| !(PACE_MIN_MS..=PACE_MAX_MS).contains(&ms)) || enabled && interval_ms.is_none()
+        {
+            return Err(fields.wrong(name, &format!("must be from {PACE_MIN_MS} to {PACE_MAX_MS} ms")));
+        }
+    }
+    if rules.batching_enabled && rules.conflation_enabled {
+        return Err(fields.wrong("conflationEnabled", "excludes batchingEnabled: what is conflated is batched"));
+    }
+    match &rules.conflation_key {
+        Some(key) => {
+            check_key(key).map_err(|error| fields.wrong("conflationKey", &format!("is wrong: {}", error.message)))
+        }
+        None if rules.conflation_enabled => Err(fields.wrong("conflationKey", "is missing")),
+        None => Ok(()),
     }
 }
 

@@ -61,6 +61,12 @@ impl RelayName {
         }
     }
 
+    /// The name of the channel whose object this is.
+    pub fn channel(&self) -> Option<&str> {
+        let RelayObject::Channel(name) = self.object() else { return None };
+        Some(name.split_once('/')?.1)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

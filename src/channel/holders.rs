@@ -12,12 +12,13 @@
 //!     └──── here, held, or enters ───┘
 //! ```
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::store::{Store, StoreError, StoredHolder};
 use super::{Channel, Effect};
 use crate::call::{Hold, RelayName, Roll, Rolled};
 use crate::limits::{ROLL_ANSWER_MS, ROLL_FIRST_MS, ROLL_INTERVAL_MS, ROLL_PAUSE_MS, ROLL_TRY_MS};
+use crate::maps::SortedMap;
 use crate::name::ChannelName;
 
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub struct Holders {
     holders: Option<HashMap<String, Holder>>,
     /// When they are read at the latest, to ask for them.
     read_at_ms: u64,
-    watches: BTreeMap<RelayName, Watch>,
+    watches: SortedMap<RelayName, Watch>,
     rolls: u64,
 }
 
@@ -65,7 +66,7 @@ impl Holders {
     /// Those of a channel that lost its memory.
     pub fn restore(count: usize, now_ms: u64) -> Holders {
         let read_at_ms = now_ms + ROLL_FIRST_MS;
-        Holders { count, holders: None, read_at_ms, watches: BTreeMap::new(), rolls: 0 }
+        Holders { count, holders: None, read_at_ms, watches: SortedMap::default(), rolls: 0 }
     }
 
     pub fn count(&self) -> usize {
@@ -285,8 +286,8 @@ impl Holder {
 }
 
 /// The one copy of a relay's name, and a watch on it. Nobody is asked for members that need no connection.
-fn watched(watches: &mut BTreeMap<RelayName, Watch>, relay: &RelayName, due_ms: u64) -> RelayName {
-    if let Some((name, _)) = watches.get_key_value(relay) {
+fn watched(watches: &mut SortedMap<RelayName, Watch>, relay: &RelayName, due_ms: u64) -> RelayName {
+    if let Some(name) = watches.get_key(relay) {
         return name.clone();
     }
     if relay.is_nobody() {

@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::serial::Position;
 use crate::wire::message::Entry;
-use crate::wire::packed::Packed;
+use crate::wire::packed::{Damaged, Packed};
 use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
 
 /// Rows read at a time when looking for something.
@@ -29,6 +29,8 @@ pub struct Log {
     oldest: Option<(Position, Totals)>,
     tail: VecDeque<Placed>,
     tail_bytes: usize,
+    /// Bytes that it ever took in.
+    taken_in: usize,
     /// The tail holds everything after this.
     tail_from: Position,
 }
@@ -122,11 +124,24 @@ impl Log {
     /// The log as stored; `at_least` bounds the tip from below when there are no rows.
     pub fn new(stored: &Stored, at_least: Position) -> Log {
         let tip = stored.newest.map_or(at_least, |(position, _)| position.max(at_least));
-        Log { tip, newest: stored.newest, oldest: stored.oldest, tail: VecDeque::new(), tail_bytes: 0, tail_from: tip }
+        Log {
+            tip,
+            newest: stored.newest,
+            oldest: stored.oldest,
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+            taken_in: 0,
+            tail_from: tip,
+        }
     }
 
     pub fn tip(&self) -> Position {
         self.tip
+    }
+
+    /// How many bytes of entries its memory has taken in so far.
+    pub fn taken_in(&self) -> usize {
+        self.taken_in
     }
 
     /// Writes a batch, as few rows as its size allows. Memory changes only when all are written.
@@ -152,6 +167,7 @@ impl Log {
     fn push_tail(&mut self, mut placed: Placed) {
         placed.changes = Vec::new();
         self.tail_bytes += placed.entry.len();
+        self.taken_in = self.taken_in.wrapping_add(placed.entry.len());
         self.tail.push_back(placed);
         while self.tail_bytes > TAIL_MAX_BYTES {
             let Some(oldest) = self.tail.pop_front() else { return };
@@ -160,48 +176,68 @@ impl Log {
         }
     }
 
-    /// What follows a position, for a relay that is fed: from memory with what is ephemeral, else from rows.
-    pub fn live_after(&self, store: &mut impl Store, after: Position, max_bytes: usize) -> Result<Piece, StoreError> {
-        self.after(store, after, max_bytes, true)
+    /// What follows a position up to another, for a relay that is fed: from memory with what is ephemeral, else from rows.
+    pub fn live_after(
+        &self,
+        store: &mut impl Store,
+        after: Position,
+        until: Position,
+        max_bytes: usize,
+    ) -> Result<Piece, StoreError> {
+        if until <= after {
+            return Ok(Piece { entries: Packed::default(), through: after });
+        }
+        self.after(store, after, until, max_bytes, true)
     }
 
     fn after(
         &self,
         store: &mut impl Store,
         after: Position,
+        until: Position,
         max_bytes: usize,
         ephemeral: bool,
     ) -> Result<Piece, StoreError> {
         if after >= self.tail_from {
-            return Ok(self.read_tail(after, max_bytes, ephemeral));
+            return Ok(self.read_tail(after, until, max_bytes, ephemeral));
         }
-        self.read_rows(store, after, max_bytes)
+        self.read_rows(store, after, until, max_bytes)
     }
 
-    fn read_tail(&self, after: Position, max_bytes: usize, ephemeral: bool) -> Piece {
-        let mut piece = Piece { entries: Packed::default(), through: self.tip };
+    fn read_tail(&self, after: Position, until: Position, max_bytes: usize, ephemeral: bool) -> Piece {
+        let mut piece = Piece { entries: Packed::default(), through: until };
         let start = self.tail.partition_point(|placed| placed.position <= after);
-        for placed in self.tail.range(start..).filter(|placed| ephemeral || !placed.ephemeral) {
+        let wanted = self.tail.range(start..).take_while(|placed| placed.position <= until);
+        for placed in wanted.filter(|placed| ephemeral || !placed.ephemeral) {
             if !piece.entries.is_empty() && piece.entries.len() + placed.entry.len() > max_bytes {
                 return piece;
             }
             piece.entries.append(&placed.entry);
             piece.through = placed.position;
         }
-        piece.through = self.tip;
+        piece.through = until;
         piece
     }
 
-    fn read_rows(&self, store: &mut impl Store, after: Position, max_bytes: usize) -> Result<Piece, StoreError> {
+    fn read_rows(
+        &self,
+        store: &mut impl Store,
+        after: Position,
+        until: Position,
+        max_bytes: usize,
+    ) -> Result<Piece, StoreError> {
         let mut piece = Piece { entries: Packed::default(), through: after };
         loop {
             let rows = store.rows_after(piece.through, ROWS_PER_READ)?;
             if rows.is_empty() {
-                piece.through = self.tip;
+                piece.through = until;
                 return Ok(piece);
             }
             for (position, row) in rows {
                 for entry in decoded(&row)?.into_iter().filter(|entry| entry.position > after) {
+                    if entry.position > until {
+                        break;
+                    }
                     let packed = Packed::one(&entry);
                     if !piece.entries.is_empty() && piece.entries.len() + packed.len() > max_bytes {
                         return Ok(piece);
@@ -209,7 +245,10 @@ impl Log {
                     piece.entries.append(&packed);
                     piece.through = entry.position;
                 }
-                piece.through = position;
+                piece.through = position.min(until);
+                if piece.through == until {
+                    return Ok(piece);
+                }
             }
         }
     }
@@ -235,7 +274,7 @@ impl Log {
                 self.start_of_last(store, meta, *messages, since)?
             }
         };
-        let piece = self.after(store, after, REPLAY_PAGE_BYTES, false)?;
+        let piece = self.after(store, after, self.tip, REPLAY_PAGE_BYTES, false)?;
         let more = piece.through < self.tip;
         Ok(Backlog {
             series: meta.series.clone(),
@@ -432,7 +471,11 @@ pub fn visible_from(rules: &Rules, now_ms: u64) -> Position {
 }
 
 pub fn decoded(packed: &Packed) -> Result<Vec<Entry>, StoreError> {
-    packed.entries().map_err(|_| StoreError("a stored row is damaged".to_owned()))
+    packed.entries().map_err(damaged)
+}
+
+pub fn damaged(_: Damaged) -> StoreError {
+    StoreError("a stored row is damaged".to_owned())
 }
 
 fn row_length(placed: &[Placed]) -> usize {

@@ -15,6 +15,7 @@ mod listing;
 mod log;
 mod members;
 mod occupancy;
+mod pace;
 mod readers;
 pub mod store;
 
@@ -24,6 +25,7 @@ use crate::call::{
     Address, Answer, Backlog, Census, Delivered, Delivery, HistoryPage, HistoryQuery, Outcome, Publish, PublishKey,
     Published, ReadFrom, RelayName, Response, Roll, Rules, Submission, Subscribed,
 };
+use crate::conflation::conflate;
 use crate::error::{Code, ErrorInfo};
 use crate::feeds::{Feeding, Feeds};
 use crate::limits::{BUSY_PUBLISHES, COMMIT_MAX_BYTES, DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX};
@@ -36,6 +38,7 @@ use holders::Holders;
 use listing::Listing;
 use log::{Batch, Log};
 use occupancy::Occupants;
+use pace::Pace;
 use readers::Readers;
 use store::{Store, StoreError};
 
@@ -81,6 +84,7 @@ pub struct Channel {
     /// Read from storage by the first publish after waking: readers don't need it.
     window: Option<Window>,
     feeds: Feeds,
+    pace: Pace,
     holders: Holders,
     occupants: Occupants,
     listing: Listing,
@@ -101,7 +105,7 @@ impl Channel {
     /// `address` and `rules` may be absent when an alarm wakes it: then there is a channel only if one is stored.
     pub fn wake(
         store: &mut impl Store,
-        call: Option<(&Address, Rules)>,
+        call: Option<(&Address, &Rules)>,
         fresh_series: &str,
         now_ms: u64,
     ) -> Result<Option<Channel>, StoreError> {
@@ -114,13 +118,21 @@ impl Channel {
             (None, Some((address, rules))) => {
                 let floor = stored.newest.map_or(Position::ZERO, |(position, _)| position).next(now_ms);
                 let (listed, listened) = (false, false);
-                Meta { address: address.clone(), series: fresh_series.to_owned(), floor, rules, listed, listened }
+                Meta {
+                    address: address.clone(),
+                    series: fresh_series.to_owned(),
+                    floor,
+                    rules: rules.clone(),
+                    listed,
+                    listened,
+                }
             }
         };
         let log = Log::new(&stored, meta.floor);
         let feeds = Feeds::restore(stored.relays, log.tip());
         let mut channel = Channel {
             meta,
+            pace: Pace::new(log.tip()),
             log,
             window: None,
             feeds,
@@ -154,11 +166,11 @@ impl Channel {
     }
 
     /// Takes the rules that calls bring along; they change when the app's configuration does.
-    pub fn set_rules(&mut self, store: &mut impl Store, rules: Rules) -> Result<(), StoreError> {
-        if self.meta.rules == rules {
+    pub fn set_rules(&mut self, store: &mut impl Store, rules: &Rules) -> Result<(), StoreError> {
+        if self.meta.rules == *rules {
             return Ok(());
         }
-        self.save_meta(store, Meta { rules, ..self.meta.clone() })
+        self.save_meta(store, Meta { rules: rules.clone(), ..self.meta.clone() })
     }
 
     /// Queues publishes for the next [`Channel::commit`]. Fails with 42911 when too much waits already.
@@ -242,9 +254,10 @@ impl Channel {
     }
 
     /// What a relay that stands at a cursor is to be delivered next.
-    pub fn next(&mut self, store: &mut impl Store, cursor: Position) -> Answer<Delivery> {
+    pub fn next(&mut self, store: &mut impl Store, cursor: Position, now_ms: u64) -> Answer<Delivery> {
         self.reload(store).map_err(storage_failed)?;
-        delivery(store, &self.log, &self.meta, self.holders.count(), cursor).map_err(storage_failed)
+        let open = self.pace.open(&self.log, &self.meta.rules, now_ms);
+        delivery(store, &self.log, &self.meta, self.holders.count(), (cursor, open)).map_err(storage_failed)
     }
 
     /// A relay's answer to [`Effect::Deliver`], or that it gave none.
@@ -283,7 +296,8 @@ impl Channel {
     pub fn deadline(&self) -> Option<u64> {
         let log = self.log.deadline(&self.meta.rules);
         let other = [self.occupancy_deadline(), self.listing_deadline(), self.readers.deadline(), self.mend_at_ms];
-        [self.feeds.deadline(), log, self.holders.deadline()].into_iter().chain(other).flatten().min()
+        let own = [self.feeds.deadline(), self.pace_deadline(), log, self.holders.deadline()];
+        own.into_iter().chain(other).flatten().min()
     }
 
     fn write(
@@ -386,9 +400,10 @@ impl Channel {
             self.mend_at_ms = Some(now_ms + MEND_PAUSE_MS);
             return Vec::new();
         }
+        let open = self.pace.open(&self.log, &self.meta.rules, now_ms);
         let (log, meta, members) = (&self.log, &self.meta, self.holders.count());
-        let mut next = |_: &RelayName, cursor| delivery(store, log, meta, members, cursor).ok();
-        let feedings = self.feeds.pump(log.tip(), now_ms, &mut next);
+        let mut next = |_: &RelayName, cursor| delivery(store, log, meta, members, (cursor, open)).ok();
+        let feedings = self.feeds.pump(open, now_ms, &mut next);
         let deliver = |Feeding { relay, attempt, delivery }| Effect::Deliver { relay, attempt, delivery };
         let mut effects: Vec<Effect> = feedings.into_iter().map(deliver).collect();
         effects.extend(self.wake_readers(store, now_ms));
@@ -422,23 +437,27 @@ impl Channel {
     }
 }
 
-/// Everything after a cursor, or after the gap that it fell into.
+/// What readers get after a cursor, or after the gap that it fell into, as far as deliveries may go.
 fn delivery(
     store: &mut impl Store,
     log: &Log,
     meta: &Meta,
     members: usize,
-    cursor: Position,
+    (cursor, open): (Position, Position),
 ) -> Result<Delivery, StoreError> {
     let prior = cursor.max(meta.floor);
-    let piece = log.live_after(store, prior, DELIVERY_MAX_BYTES)?;
+    let piece = log.live_after(store, prior, open, DELIVERY_MAX_BYTES)?;
+    let entries = match &meta.rules.conflation_key {
+        Some(key) => conflate(&piece.entries, key, meta.rules.interval_ms.into()).map_err(log::damaged)?,
+        None => piece.entries,
+    };
     Ok(Delivery {
         channel: meta.address.channel.clone(),
         series: meta.series.clone(),
         prior,
         through: piece.through,
         gap: prior > cursor,
-        entries: piece.entries,
+        entries,
         members,
     })
 }

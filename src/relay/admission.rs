@@ -6,7 +6,11 @@ use super::Relay;
 use super::connection_key::ConnectionKey;
 use super::session::Opening;
 use crate::call::Refusal;
-use crate::limits::{MEMBERS_PAGE_MAX, RELAY_CONNECTIONS, RELAY_CONNECTS_PER_SECOND, RETURNING_PART, SYNC_TURN_BYTES};
+use crate::limits::{
+    ANSWERS_MAX_BYTES, CONNECTION_FLOW, MEMBERS_PAGE_MAX, POLLER_CONNECTS, RELAY_CONNECTIONS,
+    RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,
+};
+use crate::rate::Flow;
 
 /// What the deployment allows one relay.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +20,12 @@ pub struct Bounds {
     /// Members in a page of a sync, and bytes of pages that go out in one turn.
     pub sync_members: usize,
     pub sync_turn_bytes: usize,
+    /// What one connection may be sent, and all.
+    pub connection: Flow,
+    pub relay: Flow,
+    /// See [`UNHEARD_MAX_BYTES`].
+    pub unheard_bytes: u32,
+    pub answers_bytes: u32,
 }
 
 impl Default for Bounds {
@@ -25,11 +35,15 @@ impl Default for Bounds {
             connects_per_second: RELAY_CONNECTS_PER_SECOND,
             sync_members: MEMBERS_PAGE_MAX,
             sync_turn_bytes: SYNC_TURN_BYTES,
+            connection: CONNECTION_FLOW,
+            relay: RELAY_FLOW,
+            unheard_bytes: UNHEARD_MAX_BYTES,
+            answers_bytes: ANSWERS_MAX_BYTES,
         }
     }
 }
 
-/// How many came in during a second of the relay's clock.
+/// What came in during a second of the relay's clock.
 #[derive(Debug, Default)]
 pub struct Pace {
     second: u64,
@@ -62,12 +76,13 @@ impl Relay {
         opening.resume.as_deref().is_some_and(|key| ConnectionKey::verify(key, &self.secret, client_id).is_some())
     }
 
-    pub(super) fn count_in(&mut self, now_ms: u64) {
+    /// Who comes over HTTP and has yet to ask for its channels makes as much work as several others.
+    pub(super) fn count_in(&mut self, opening: &Opening, now_ms: u64) {
         let second = now_ms / 1_000;
         if self.pace.second != second {
             self.pace = Pace { second, taken: 0 };
         }
-        self.pace.taken += 1;
+        self.pace.taken += if opening.is_kept || !opening.attach.is_empty() { 1 } else { POLLER_CONNECTS };
     }
 }
 
@@ -78,6 +93,7 @@ mod tests {
     use super::*;
     use crate::auth::{App, Capability, Grant, Identity, KeyName};
     use crate::call::RelayName;
+    use crate::relay::session::Attach;
     use crate::relay::{Effect, SocketId};
     use crate::wire::Encoded;
 
@@ -153,5 +169,22 @@ mod tests {
             enter(&mut relay, socket, None, 11_000).unwrap();
         }
         assert_eq!(enter(&mut relay, 6, None, 11_000), Err(Refusal::Busy { for_ms: 1_000 }));
+    }
+
+    #[test]
+    fn who_polls_counts_as_several_and_who_only_listens_does_not() {
+        let mut relay = relay(1_000, POLLER_CONNECTS + 1);
+        let mut comes = |socket, channel: Option<&str>| {
+            let mut opening = opening(None);
+            opening.is_kept = false;
+            opening.attach = channel.iter().map(|name| Attach::from_query(name, None, &[])).collect();
+            relay
+                .has_room(&opening, 5_000)
+                .map(|()| relay.open(SocketId(socket), opening, format!("c{socket}"), 5_000).len())
+        };
+        assert!(comes(0, None).is_ok());
+        assert!(comes(1, Some("room")).is_ok());
+        assert_eq!(comes(2, None), Err(Refusal::Busy { for_ms: 1_000 }));
+        assert_eq!(comes(3, Some("room")), Err(Refusal::Busy { for_ms: 1_000 }));
     }
 }

@@ -2,18 +2,19 @@
 //!
 //! ```text
 //!  ATTACH ──▶ Waiting ──▶ Reading ⟲ ──▶ Live      Waiting: the relay isn't fed yet
-//!                │       (a page each)   ▲         Reading: what was missed comes from the log
-//!                └───────────────────────┘         Live: takes part in fan-out
+//!                │        ▲ │ (a page each) │ ▲    Reading: what was missed comes from the log
+//!                │        │ ▼               │ │    Live: takes part in fan-out
+//!                │       Behind ◀───────────┘ │    Behind: its connection was sent so much that it has to wait
+//!                └────────────────────────────┘
 //! ```
 
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Operations;
-use crate::call::Wanted;
+use crate::call::{ReadFrom, Wanted};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{ATTACH_PARAMS_MAX_BYTES, HISTORY_MAX_LIMIT, REWIND_MAX_MESSAGES};
-use crate::maps::ordered;
 use crate::name::{ChannelName, Qualifier};
 use crate::serial::{ChannelSerial, Position};
 use crate::wire::flags::{ATTACH_RESUME, Modes};
@@ -31,6 +32,8 @@ pub struct Attachment {
     pub syncs: Option<u64>,
     /// It was told that there are members, and waits to learn who.
     pub awaits_sync: bool,
+    /// It was live and is brought up to date: it knows who was there, and what it gets was not asked for.
+    pub fell_behind: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,12 @@ pub enum State {
     Waiting(Start),
     Reading {
         read: Ticket,
+        resumes: bool,
+        announced: bool,
+    },
+    /// Until its connection may be sent more.
+    Behind {
+        from: ReadFrom,
         resumes: bool,
         announced: bool,
     },
@@ -107,7 +116,7 @@ impl Attachment {
     }
 
     pub fn new(requested: Modes, params: AttachParams, state: State) -> Attachment {
-        Attachment { requested, params, state, present: false, syncs: None, awaits_sync: false }
+        Attachment { requested, params, state, present: false, syncs: None, awaits_sync: false, fell_behind: false }
     }
 
     pub fn granted(&self, operations: Operations) -> Modes {
@@ -152,11 +161,11 @@ fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInf
     let mut all = match name.qualifier() {
         Qualifier::Params(query) => {
             let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            ordered(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())))
+            pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
         }
-        Qualifier::None | Qualifier::Meta => Params::new(),
+        Qualifier::None | Qualifier::Meta => Params::default(),
     };
-    all.extend(params);
+    params.into_iter().for_each(|(name, value)| _ = all.insert(name, value));
     let bytes: usize = all.iter().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > ATTACH_PARAMS_MAX_BYTES {
         return Err(
@@ -168,7 +177,7 @@ fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInf
 
 fn accepted(params: Params) -> Params {
     const KNOWN: [&str; 5] = ["echo", "modes", "occupancy", "rewind", "rewindLimit"];
-    ordered(params.into_iter().filter(|(name, _)| KNOWN.contains(&name.as_str())))
+    params.into_iter().filter(|(name, _)| KNOWN.contains(&name.as_str())).collect()
 }
 
 /// `N` messages, or `Ns` or `Nm` of time with at most `limit` messages. None for nothing.

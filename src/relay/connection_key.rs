@@ -3,11 +3,16 @@
 //! `<connectionId>!<shard>-<generation>-<mac>`, all of it safe in a path. The mac is made with a secret of the relay, so a
 //! key can't be guessed and proves itself even to a relay that lost its memory; it also covers the clientId, so that
 //! nobody resumes as somebody else. Each resume makes the next generation.
+//!
+//! Requests of a connection over HTTP name nothing but its key. Where a channel's own object holds it, `!` and the channel's
+//! name in base64 follow, which lead there and prove nothing.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+
+use crate::name::ChannelName;
 
 /// Bytes of the mac that are kept: 128 bits.
 const MAC_BYTES: usize = 16;
@@ -57,9 +62,21 @@ impl ConnectionKey {
     /// The key, if it was signed with this secret for this clientId.
     pub fn verify(text: &str, secret: &[u8], client_id: Option<&str>) -> Option<ConnectionKey> {
         let key = ConnectionKey::claimed(text)?;
-        let mac = BASE64URL.decode(text.strip_prefix(&key.body())?.strip_prefix('-')?).ok()?;
+        let mac = text.strip_prefix(&key.body())?.strip_prefix('-')?;
+        let mac = BASE64URL.decode(mac.split_once('!').map_or(mac, |(mac, _)| mac)).ok()?;
         let proved = mac.len() == MAC_BYTES && key.hmac(secret, client_id).verify_truncated_left(&mac).is_ok();
         proved.then_some(key)
+    }
+
+    /// A key by which requests find the object of a channel.
+    pub fn leading_to(key: &str, channel: &str) -> String {
+        [key, "!", &BASE64URL.encode(channel)].concat()
+    }
+
+    /// The channel that a key leads to, without proof.
+    pub fn channel(text: &str) -> Option<ChannelName> {
+        let name = BASE64URL.decode(text.split('!').nth(2)?).ok()?;
+        ChannelName::parse(std::str::from_utf8(&name).ok()?).ok()
     }
 
     fn body(&self) -> String {
@@ -94,6 +111,21 @@ mod tests {
         assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_!-".contains(&b)), "{text}");
         assert_eq!(ConnectionKey::verify(&text, b"secret", Some("bob")), Some(key()));
         assert_eq!(ConnectionKey::claimed(&text), Some(key()));
+    }
+
+    #[test]
+    fn a_key_leads_to_a_channel_and_proves_the_same() {
+        let plain = key().sign(b"secret", None);
+        for name in ["scores", "a/b!c ü"] {
+            let text = ConnectionKey::leading_to(&plain, name);
+            assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_!-".contains(&b)), "{text}");
+            assert_eq!(ConnectionKey::channel(&text).unwrap().as_str(), name);
+            assert_eq!(ConnectionKey::verify(&text, b"secret", None), Some(key()));
+            assert_eq!(ConnectionKey::verify(&text, b"other", None), None);
+        }
+        for nowhere in [&plain, "", "a!0-1-x!", "a!0-1-x!%", "a!0-1-x!_w"] {
+            assert_eq!(ConnectionKey::channel(nowhere), None, "{nowhere}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub struct Parted {
 impl Relay {
     /// A socket whose credentials were checked. `fresh_id` is random and names the connection, unless it resumes another.
     pub fn open(&mut self, socket: SocketId, mut opening: Opening, fresh_id: String, now_ms: u64) -> Vec<Effect> {
-        self.count_in(now_ms);
+        self.count_in(&opening, now_ms);
         let resumed = opening.resume.clone().map(|key| self.resume(&key, &opening, now_ms));
         let (connection_id, generations, error) = match resumed {
             Some(Ok((connection_id, generations))) => (connection_id, generations, None),
@@ -35,7 +35,7 @@ impl Relay {
         let attach = std::mem::take(&mut opening.attach);
         let mut session = Session::new(opening, key, generations.resumed, now_ms);
         session.void_at_ms = self.void_at_ms(&session.grant);
-        let connected = session.connected(&self.secret, error.as_ref());
+        let connected = session.connected(&self.signed(&session), error.as_ref());
         self.connections.insert(session.connection_id().to_owned(), socket);
         self.lower_due(session.due_ms());
         self.sessions.insert(socket, session);
@@ -89,7 +89,15 @@ impl Relay {
     /// The key that the connection with this way out has now.
     pub fn key(&self, socket: SocketId) -> Option<String> {
         let session = self.sessions.get(&socket)?;
-        Some(session.key.sign(&self.secret, session.grant.client_id.as_str()))
+        Some(self.signed(session))
+    }
+
+    fn signed(&self, session: &Session) -> String {
+        let key = session.key.sign(&self.secret, session.grant.client_id.as_str());
+        match self.name.channel() {
+            Some(channel) if !session.is_kept => ConnectionKey::leading_to(&key, channel),
+            _ => key,
+        }
     }
 
     /// Ends the transport that the connection still has, if the key is good.
@@ -221,7 +229,8 @@ impl Relay {
         session.prompted = grant.expires_at_ms.is_some_and(|at_ms| at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS);
         session.void_at_ms = void_at_ms;
         session.grant = grant;
-        let (due_ms, connected) = (session.due_ms(), session.connected(&self.secret, None));
+        let Some(session) = self.sessions.get(&socket) else { return };
+        let (due_ms, connected) = (session.due_ms(), session.connected(&self.signed(session), None));
         self.lower_due(due_ms);
         self.touch(socket);
         self.send_encoded(socket, connected, now_ms);

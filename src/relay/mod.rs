@@ -11,7 +11,7 @@
 //! its client alone knows what it has and what it still waits for.
 //!
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out,
-//! to sockets, and `branch` to other relays; `connections` begins and ends; `presence` says what members do and what
+//! to sockets, and `branch` to other relays; `flow` bounds how much of it; `connections` begins and ends; `presence` says what members do and what
 //! becomes of their connections, `sync` gives out who is there, `occupancy` how many; `watch` ends what the app no longer
 //! allows.
 
@@ -23,6 +23,7 @@ pub mod connection_key;
 mod connections;
 mod fanout;
 mod feed;
+mod flow;
 mod occupancy;
 mod outbox;
 mod presence;
@@ -32,7 +33,7 @@ pub mod session;
 mod sync;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,7 @@ use crate::call::{Address, Answer, ChannelCall, Delivery, Follow, RelayName, Req
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::name::ChannelName;
+use crate::rate::Debt;
 use crate::wire::inbound::{self, Inbound};
 use crate::wire::outbound::Outbound;
 use crate::wire::{Encoded, Format, action};
@@ -117,6 +119,13 @@ pub struct Relay {
     sessions_due_ms: Option<u64>,
     bounds: Bounds,
     pace: Pace,
+    /// What all connections were sent and may not have read.
+    debt: Debt,
+    /// Attachments that fell behind, and when to look at them.
+    behind: BTreeSet<(SocketId, ChannelName)>,
+    behind_due_ms: Option<u64>,
+    /// Sockets that were sent more than they may be, since when.
+    overfed: Vec<(SocketId, u64)>,
     dirty: Vec<SocketId>,
     /// To relays below.
     deliveries: Vec<Effect>,
@@ -148,6 +157,10 @@ impl Relay {
             sessions_due_ms: None,
             bounds: Bounds::default(),
             pace: Pace::default(),
+            debt: Debt::default(),
+            behind: BTreeSet::new(),
+            behind_due_ms: None,
+            overfed: Vec::new(),
             dirty: Vec::new(),
             deliveries: Vec::new(),
             effects: Vec::new(),
@@ -161,6 +174,7 @@ impl Relay {
     /// A frame from a client.
     pub fn frame(&mut self, socket: SocketId, bytes: &[u8], format: Format, now_ms: u64) -> Vec<Effect> {
         if let Some(session) = self.sessions.get_mut(&socket) {
+            session.unheard = 0;
             if session.resumed.take().is_some() {
                 self.touch(socket);
             }
@@ -226,6 +240,7 @@ impl Relay {
     pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
         self.tick_sessions(now_ms);
         self.tick_reports(now_ms);
+        self.tick_behind(now_ms);
         self.collected(now_ms)
     }
 
@@ -252,7 +267,7 @@ impl Relay {
     /// When [`Relay::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
         let publishers = self.publishers.values().filter_map(Publisher::due_ms).min();
-        let own = [publishers, self.reports_due_ms, self.sessions_due_ms, self.branches_due_ms()];
+        let own = [publishers, self.reports_due_ms, self.sessions_due_ms, self.branches_due_ms(), self.behind_due_ms];
         own.into_iter().flatten().min()
     }
 
@@ -284,6 +299,7 @@ impl Relay {
     fn send_encoded(&mut self, socket: SocketId, frame: Encoded, now_ms: u64) {
         if let Some(session) = self.sessions.get_mut(&socket) {
             session.last_sent_ms = now_ms;
+            self.charge_answer(socket, frame.len(), now_ms);
             self.effects.push(Effect::Send { sockets: vec![socket], frame });
         }
     }
@@ -308,6 +324,7 @@ impl Relay {
     /// records: what a frame says is in the socket's record before it is sent, so a relay that loses its memory in between
     /// says at worst too little again, and never the same twice.
     fn finish(&mut self) -> Vec<Effect> {
+        self.end_overfed();
         let mut effects = std::mem::take(&mut self.deliveries);
         for socket in std::mem::take(&mut self.dirty) {
             if let Some(record) = self.record(socket) {

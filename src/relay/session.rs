@@ -3,8 +3,6 @@
 //! What a rebuilt object must know of it is a [`Record`] that the runtime keeps with the socket: memory that lives exactly
 //! as long as the socket does, so that nothing needs to be stored.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::attachment::{AttachParams, Attachment, State};
@@ -16,10 +14,11 @@ use crate::limits::{
     CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS,
     HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
 };
-use crate::maps::ordered;
+use crate::maps::SortedMap;
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
 use crate::placement::Shard;
+use crate::rate::Debt;
 use crate::serial::Position;
 use crate::wire::flags::Modes;
 use crate::wire::inbound::Params;
@@ -59,7 +58,7 @@ pub struct Attach {
 impl Attach {
     /// With the parameters of a query that are the channel's.
     pub fn from_query(channel: &str, serial: Option<String>, query: &[(String, String)]) -> Attach {
-        let mut params = Params::new();
+        let mut params = Params::default();
         // Reversed, so that the first of a name stays.
         for (name, value) in query.iter().rev() {
             if ["modes", "rewind", "rewindLimit"].contains(&name.as_str()) {
@@ -101,11 +100,16 @@ pub struct Session {
     pub echo: bool,
     pub heartbeat_interval_ms: u64,
     pub grace_ms: u64,
-    pub attachments: BTreeMap<ChannelName, Attachment>,
+    pub attachments: SortedMap<ChannelName, Attachment>,
     pub outbox: Outbox,
     /// The generation of the key that it resumed with, until the client is heard: then it has the new one.
     pub resumed: Option<u32>,
     pub last_sent_ms: u64,
+    /// What it was sent and may not have read, for all that is known.
+    pub debt: Debt,
+    /// Bytes of deliveries since its client was heard, and bytes of answers.
+    pub unheard: u32,
+    pub answered: u32,
     /// The client was asked to renew its token, or was connected too late for that.
     pub prompted: bool,
     /// When a revocation ends it, if one does.
@@ -125,10 +129,13 @@ impl Session {
             echo: opening.echo,
             heartbeat_interval_ms: opening.heartbeat_interval_ms,
             grace_ms: opening.grace_ms,
-            attachments: BTreeMap::new(),
+            attachments: SortedMap::default(),
             outbox: Outbox::default(),
             resumed,
             last_sent_ms: now_ms,
+            debt: Debt::default(),
+            unheard: 0,
+            answered: 0,
             prompted: expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS),
             void_at_ms: None,
             is_secure: opening.is_secure,
@@ -146,11 +153,10 @@ impl Session {
         Generations { current: self.key.generation, resumed: self.resumed }
     }
 
-    pub fn connected(&self, secret: &[u8], error: Option<&ErrorInfo>) -> Encoded {
-        let connection_key = self.key.sign(secret, self.grant.client_id.as_str());
+    pub fn connected(&self, connection_key: &str, error: Option<&ErrorInfo>) -> Encoded {
         let details = ConnectionDetails {
             client_id: self.grant.connection_client_id(),
-            connection_key: &connection_key,
+            connection_key,
             connection_state_ttl: CONNECTION_STATE_TTL_MS,
             max_idle_interval: self.heartbeat_interval_ms,
             max_message_size: MESSAGE_MAX_BYTES,
@@ -312,10 +318,13 @@ impl Record {
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
             grace_ms: self.grace_ms,
-            attachments: ordered(self.attachments.into_iter().map(live)),
+            attachments: self.attachments.into_iter().map(live).collect(),
             outbox: Outbox::default(),
             resumed: self.resumed,
             last_sent_ms: 0,
+            debt: Debt::default(),
+            unheard: 0,
+            answered: 0,
             prompted: self.prompted,
             void_at_ms: None,
             is_secure: self.is_secure,

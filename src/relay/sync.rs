@@ -95,8 +95,10 @@ impl Relay {
     /// SYNC from a client: once more, from the beginning.
     pub(super) fn resync(&mut self, socket: SocketId, channel: &str, now_ms: u64) {
         let Ok(name) = ChannelName::parse(channel) else { return };
-        if self.attachment(socket, &name).is_some_and(|attachment| attachment.is_live()) {
-            self.sync(socket, &name, now_ms);
+        match self.attachment(socket, &name) {
+            Some(attachment) if attachment.is_live() => self.sync(socket, &name, now_ms),
+            Some(attachment) => attachment.awaits_sync = true,
+            None => {}
         }
     }
 
@@ -249,6 +251,7 @@ impl Relay {
         }
         for ((format, name), sockets) in alike {
             let frame = sync_frame(name.as_str(), &serial, members.iter(), format);
+            sockets.iter().for_each(|socket| self.charge_answer(*socket, frame.len(), now_ms));
             self.effects.push(Effect::Send { sockets, frame });
         }
         let is_sent = readers.len() < room;

@@ -14,7 +14,6 @@ use crate::call::{
 };
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
-use crate::maps::ordered;
 use crate::name::ChannelName;
 use crate::placement;
 use crate::publish::{Checked, attribute, check};
@@ -41,8 +40,8 @@ pub fn begin(
     let call = caller.call(channel, call::Request::Publish(vec![publish]));
     let exchange = Exchange { form, pending };
     let Some(key) = key else { return Ok(Step::Calls(vec![call], exchange)) };
-    let shard = ConnectionKey::claimed(&key).ok_or(Code::BadConnectionKey)?.shard;
-    let relays = placement::holder(&call.to.app, shard).into_iter().chain([RelayName::of_channel(&call.to)]).collect();
+    ConnectionKey::claimed(&key).ok_or(Code::BadConnectionKey)?;
+    let relays = placement::holder(&call.to.app, &key).into_iter().chain([RelayName::of_channel(&call.to)]).collect();
     let speech = Speech { identity: caller.identity().clone(), call, exchange };
     Ok(Step::Identify(Asking { key, relays }, Inquiry::speech(form, speech)))
 }
@@ -143,5 +142,5 @@ pub fn base(random: &[u8; 32]) -> String {
 
 pub fn params(request: &Request) -> Params {
     // Reversed, so that the first of a name stays.
-    ordered(request.query.iter().rev().cloned())
+    request.query.iter().rev().cloned().collect()
 }

@@ -20,7 +20,7 @@ pub fn drive(host: &HostRef) {
         perform_all(host);
     }
     keep_listed(host);
-    schedule_collected(host);
+    schedule_timers(host);
     keep_alarm(host);
 }
 
@@ -168,29 +168,37 @@ fn has_pending(host: &Host) -> bool {
     host.channel.as_ref().is_some_and(Channel::has_pending)
 }
 
-/// For the moment that a relay collects publishes, there is a timer; see [`Relay::collects_until_ms`].
-fn schedule_collected(host: &HostRef) {
-    let pause = {
-        let host = &mut *host.borrow_mut();
-        let Some(until_ms) = host.relay.as_ref().and_then(Relay::collects_until_ms) else { return };
-        if std::mem::replace(&mut host.collecting, true) {
-            return;
+/// For the moment that a relay collects publishes, and for the interval between a channel's deliveries, there are timers;
+/// see [`Relay::collects_until_ms`] and [`Channel::paces_until_ms`].
+fn schedule_timers(host: &HostRef) {
+    let collects = host.borrow().relay.as_ref().and_then(Relay::collects_until_ms);
+    let paces = host.borrow().channel.as_ref().and_then(Channel::paces_until_ms);
+    for (timer, until_ms) in [collects, paces].into_iter().enumerate() {
+        let Some(until_ms) = until_ms else { continue };
+        if !std::mem::replace(&mut host.borrow_mut().timers[timer], true) {
+            spawn_local(ring(host.clone(), timer, Duration::from_millis(until_ms.saturating_sub(now_ms()))));
         }
-        Duration::from_millis(until_ms.saturating_sub(now_ms()))
-    };
-    let host = host.clone();
-    spawn_local(async move {
-        Delay::from(pause).await;
-        {
-            let host = &mut *host.borrow_mut();
-            host.collecting = false;
-            if let Some(relay) = &mut host.relay {
+    }
+}
+
+async fn ring(host: HostRef, timer: usize, pause: Duration) {
+    Delay::from(pause).await;
+    {
+        let host = &mut *host.borrow_mut();
+        host.timers[timer] = false;
+        match (timer, &mut host.relay, &mut host.channel) {
+            (0, Some(relay), _) => {
                 let effects = relay.collected(now_ms());
                 host.relay_effects(effects);
             }
+            (_, _, Some(channel)) => {
+                let effects = channel.follow_up(&mut host.store, now_ms());
+                host.channel_effects(effects);
+            }
+            _ => {}
         }
-        drive(&host);
-    });
+    }
+    drive(&host);
 }
 
 fn commit(host: &HostRef) {

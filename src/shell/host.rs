@@ -83,7 +83,8 @@ pub struct Host {
     /// The relays that it fed are known again. Before, it can't say whether anybody listens.
     leads: bool,
     pub(super) commit_scheduled: bool,
-    pub(super) collecting: bool,
+    /// Which timers run: for what its relay collects, for what its channel delivers.
+    pub(super) timers: [bool; 2],
     pub(super) alarm: Alarm,
     pub(super) work: VecDeque<Work>,
 }
@@ -119,7 +120,7 @@ impl Host {
             awake: false,
             leads: class == Class::Channel,
             commit_scheduled: false,
-            collecting: false,
+            timers: [false; 2],
             alarm: Alarm::Unknown,
             work: VecDeque::new(),
         }
@@ -154,7 +155,7 @@ impl Host {
 
     fn channel_for(
         &mut self,
-        call: Option<(&Address, Rules)>,
+        call: Option<(&Address, &Rules)>,
     ) -> Result<Option<(&mut Channel, &mut SqlStore)>, StoreError> {
         if self.channel.is_none() {
             self.channel = Channel::wake(&mut self.store, call, &random_id(), now_ms())?;
@@ -250,7 +251,7 @@ impl Host {
     /// A call to this channel that is answered at once, or one whose answer [`Waiting`] will get.
     pub(super) fn call(&mut self, call: ChannelCall, waiting: Waiting) -> Option<(Waiting, Answer<Response>)> {
         let ticket = self.next_ticket();
-        let (channel, store) = match self.channel_for(Some((&call.to, call.rules))) {
+        let (channel, store) = match self.channel_for(Some((&call.to, &call.rules))) {
             Ok(Some(found)) => found,
             Ok(None) => return Some((waiting, Err(Code::InternalChannel.into()))),
             Err(error) => return Some((waiting, Err(failed(error)))),
@@ -284,7 +285,7 @@ impl Host {
                 }
             },
             Request::Members(query) => channel.members(store, &query).map(Response::Members),
-            Request::Next(cursor) => channel.next(store, cursor).map(Response::Delivery),
+            Request::Next(cursor) => channel.next(store, cursor, now_ms).map(Response::Delivery),
         };
         let effects = channel.follow_up(store, now_ms);
         self.channel_effects(effects);
@@ -400,7 +401,7 @@ pub async fn admit(
     watching::begin(host, &app, Some(&opening.grant), relay_name(&app, shard, address)).await?;
     let host = &mut *host.borrow_mut();
     if let Some((address, rules)) = channel {
-        host.channel_for(Some((address, *rules))).map_err(failed)?;
+        host.channel_for(Some((address, rules))).map_err(failed)?;
     }
     let relay = host.relay_for(&app, shard, address)?;
     relay.has_room(opening, now_ms())?;

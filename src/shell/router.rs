@@ -236,8 +236,7 @@ async fn pass_on(
     verb: Verb,
     key: &str,
 ) -> std::result::Result<RawResponse, ErrorInfo> {
-    let claimed = ConnectionKey::claimed(key);
-    let Some(relay) = claimed.and_then(|claimed| placement::holder(app, claimed.shard)) else {
+    let Some(relay) = placement::holder(app, key) else {
         return Err(Code::Disconnected.because("this is no connection's key"));
     };
     let body = request.inner().body().map_or(JsValue::UNDEFINED, JsValue::from);
@@ -270,20 +269,16 @@ async fn enter(
     let found = found.ok_or(Code::BadCredentials)?;
     let query = presented.query;
     let mut opening = Opening::from_query(grant, query, is_secure);
-    let mut mode = None;
-    let channel = match way {
-        Way::WebSocket(_) => {
-            let named = query.iter().find(|(name, _)| name == "channel");
-            named.map(|(_, value)| ChannelName::parse(value)).transpose()?
-        }
-        Way::Comet(..) => {
-            mode = Some(comet::open(query, &mut opening)?);
-            None
-        }
+    let named = || {
+        let named = query.iter().find(|(name, _)| name == "channel");
+        named.map(|(_, value)| ChannelName::parse(value)).transpose()
+    };
+    let (mode, channel) = match way {
+        Way::WebSocket(_) => (None, named()?),
+        Way::Comet(..) => (Some(comet::open(query, &mut opening)?), named()?),
         Way::Events { lines } => {
             let (style, only) = events::open(query, *lines, last_event, &found.app, &mut opening)?;
-            mode = Some(Mode::Events(style));
-            only
+            (Some(Mode::Events(style)), only)
         }
     };
     // Relays watch their app, for clients that it could send away. There are few relays; of channels that hold sockets

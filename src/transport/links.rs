@@ -42,7 +42,8 @@ pub struct Links {
     links: Vec<(SocketId, Box<Link>)>,
     /// Links whose session has ended, by their connection's key.
     ended: HashMap<String, SocketId>,
-    /// Of all frames that wait: each counts once, however many links it waits for.
+    /// Of all frames that wait, each of which counts once, however many links it waits for; and of what was given to readers
+    /// that have not taken it yet.
     waiting_bytes: Rc<Cell<usize>>,
     last_number: u32,
     due_ms: Option<u64>,
@@ -57,6 +58,25 @@ pub(super) struct Frame {
     waiting_bytes: Rc<Cell<usize>>,
 }
 
+/// Bytes, for as long as this is there.
+struct Counted {
+    bytes: usize,
+    all: Rc<Cell<usize>>,
+}
+
+impl Counted {
+    fn of(bytes: usize, all: &Rc<Cell<usize>>) -> Counted {
+        all.set(all.get() + bytes);
+        Counted { bytes, all: all.clone() }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.all.set(self.all.get() - self.bytes);
+    }
+}
+
 struct Link {
     mode: Mode,
     /// How far the reader of a stream of events is.
@@ -68,6 +88,8 @@ struct Link {
     since_ms: u64,
     /// The poll that took frames last, until it is known to have given them.
     unconfirmed: Option<u32>,
+    /// What was given and not taken yet.
+    given: Option<Counted>,
     /// The response that was told that another took its place, until it has said so.
     superseded: Option<u32>,
     /// The session is no more; the queue holds its last words.
@@ -118,6 +140,7 @@ impl Links {
             reader: Reader::Absent,
             since_ms: now_ms,
             unconfirmed: None,
+            given: None,
             superseded: None,
             ended: false,
         };
@@ -157,7 +180,10 @@ impl Links {
                 self.write(socket, old, mode.body(&mut [], &[superseded]), true);
                 forgotten.into_iter().for_each(|number| self.cut(socket, number));
             }
-            Reader::Writing(old) => self.cut(socket, old),
+            Reader::Writing(old) => {
+                link.given = None;
+                self.cut(socket, old);
+            }
         }
         if previous != Reader::Absent && mode == Mode::Stream {
             self.forget_queue(socket);
@@ -212,6 +238,9 @@ impl Links {
         if let Some(link) = self.get_mut(socket) {
             let is_current = [Reader::Ready(number), Reader::Writing(number)].contains(&link.reader);
             let is_last_poll = link.unconfirmed == Some(number);
+            if is_current || is_last_poll {
+                link.given = None;
+            }
             let settled = |waiting: &mut Option<u32>| waiting.take_if(|waiting| *waiting == number);
             settled(&mut link.unconfirmed);
             settled(&mut link.superseded);
@@ -272,7 +301,9 @@ impl Links {
     }
 
     fn give(&mut self, socket: SocketId, number: u32, body: String, now_ms: u64) {
+        let given = Counted::of(body.len(), &self.waiting_bytes);
         let Some(link) = self.get_mut(socket) else { return };
+        link.given = Some(given);
         let last = link.mode == Mode::Poll || (link.ended && link.queue.is_empty());
         link.reader = if last { Reader::Absent } else { Reader::Writing(number) };
         link.unconfirmed = last.then_some(number);
@@ -314,6 +345,7 @@ impl Links {
     fn lose(&mut self, socket: SocketId, now_ms: u64) {
         let Some(link) = self.get_mut(socket) else { return };
         let (reader, ended, unconfirmed) = (link.reader, link.ended, link.unconfirmed.take());
+        link.given = None;
         if !ended {
             self.effects.push(Effect::Lost { socket });
         }

@@ -1,18 +1,18 @@
 //! What clients send: bytes to frames. Tolerant of unknown actions and fields, strict about the types of known ones.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{FRAME_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::maps::SortedMap;
 use crate::wire::data::Payload;
 use crate::wire::message::{Extras, Message};
 use crate::wire::node::{self, Node, Wanted};
 use crate::wire::{Format, action};
 
-pub type Params = BTreeMap<String, String>;
+pub type Params = SortedMap<String, String>;
 
 /// A frame from a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,7 +159,7 @@ fn messages(node: Node) -> Result<Vec<InboundMessage>, Wanted> {
 
 /// SDKs send every parameter as text; people send numbers and booleans too.
 fn params(node: Node) -> Result<Params, Wanted> {
-    let mut params = Params::new();
+    let mut params = Params::default();
     if node == Node::Null {
         return Ok(params);
     }
@@ -251,7 +251,7 @@ fn interpret_numbered(action: u8, msg_serial: u64, frame: RawFrame) -> Inbound {
             Inbound::Publish(PublishFrame { channel, msg_serial, messages: frame.messages, params: frame.params })
         }
         action::PRESENCE => {
-            Inbound::Presence(PublishFrame { channel, msg_serial, messages: frame.presence, params: Params::new() })
+            Inbound::Presence(PublishFrame { channel, msg_serial, messages: frame.presence, params: Params::default() })
         }
         _ => {
             let error = Code::BadRequest.because("this server has no annotations and no objects");
@@ -279,7 +279,7 @@ mod tests {
             panic!("not a publish")
         };
         assert_eq!((frame.channel.as_str(), frame.msg_serial, frame.messages.len()), ("room", 3, 1));
-        assert_eq!(frame.params["a"], "1");
+        assert_eq!(frame.params.get("a").unwrap(), "1");
         let message = frame.messages[0].clone().into_message().unwrap();
         assert_eq!((message.name.as_deref(), message.size()), (Some("n"), 2));
     }
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn null_is_absent_and_unknown_actions_are_ignored() {
         let attach = r#"{"action":10,"channel":"c","channelSerial":null,"flags":null,"params":null,"auth":null}"#;
-        let expected = Inbound::Attach { channel: "c".into(), serial: None, flags: 0, params: Params::new() };
+        let expected = Inbound::Attach { channel: "c".into(), serial: None, flags: 0, params: Params::default() };
         assert_eq!(json(attach).unwrap(), expected);
         assert_eq!(json(r#"{"action":99}"#).unwrap(), Inbound::Unknown);
         assert_eq!(json(r#"{"action":300}"#).unwrap(), Inbound::Unknown);
@@ -319,7 +319,8 @@ mod tests {
             assert!(json(bad).unwrap_err().is(Code::BadBody), "{bad}");
         }
         assert!(decode(&vec![b' '; FRAME_MAX_BYTES + 1], Format::Json).unwrap_err().is(Code::TooLarge));
-        let trailing = [&rmp_serde::to_vec_named(&BTreeMap::from([("action", 7)])).unwrap()[..], &[0]].concat();
+        let trailing =
+            [&rmp_serde::to_vec_named(&std::collections::BTreeMap::from([("action", 7)])).unwrap()[..], &[0]].concat();
         assert!(decode(&trailing, Format::Msgpack).unwrap_err().is(Code::BadBody));
     }
 

@@ -59,14 +59,27 @@ pub struct Entry {
 pub enum Content {
     Messages(Vec<Message>),
     Presence(Vec<PresenceMessage>),
+    /// What is delivered of a publish when some of its messages were conflated, and their places in it. The log has all.
+    Rest {
+        places: Vec<u32>,
+        messages: Vec<Message>,
+    },
 }
 
 impl Entry {
     /// Its messages; none of a presence entry.
     pub fn messages(&self) -> &[Message] {
         match &self.content {
-            Content::Messages(messages) => messages,
+            Content::Messages(messages) | Content::Rest { messages, .. } => messages,
             Content::Presence(_) => &[],
+        }
+    }
+
+    /// The place in its publish of one of its messages, which its id and serial tell.
+    pub fn place(&self, index: usize) -> usize {
+        match &self.content {
+            Content::Rest { places, .. } => places.get(index).map_or(index, |place| *place as usize),
+            _ => index,
         }
     }
 
@@ -74,7 +87,7 @@ impl Entry {
     pub fn presence(&self) -> &[PresenceMessage] {
         match &self.content {
             Content::Presence(events) => events,
-            Content::Messages(_) => &[],
+            Content::Messages(_) | Content::Rest { .. } => &[],
         }
     }
 

@@ -291,13 +291,13 @@ fn render<'a>(entry: &'a Entry, index: usize, series: &str, format: Format, shar
         extras: message.extras.as_ref(),
         action: 0,
         version: None,
-        serial: entry.position.message_serial(series, index),
+        serial: entry.position.message_serial(series, entry.place(index)),
     }
 }
 
 /// The publisher's own id, or the one that its place in the publish gives it.
 pub fn message_id(entry: &Entry, index: usize) -> String {
-    entry.messages()[index].id.clone().unwrap_or_else(|| format!("{}:{index}", entry.id))
+    entry.messages()[index].id.clone().unwrap_or_else(|| format!("{}:{}", entry.id, entry.place(index)))
 }
 
 fn render_data<'a>(data: &'a Data, encoding: Option<&str>, format: Format) -> (OutboundData<'a>, Option<String>) {

@@ -99,8 +99,8 @@ fn a_channel_has_so_many_members() {
     let clients: Vec<Client> =
         ["ann", "bob", "carol"].iter().zip([0, 1, 0]).map(|(id, at)| world.connect(at, id)).collect();
     clients.iter().for_each(|client| world.attach(*client));
-    let rules = Rules { retention_ms: 120_000, max_members: 2 };
-    world.channel.as_mut().unwrap().set_rules(&mut world.store, rules).unwrap();
+    let rules = Rules { retention_ms: 120_000, max_members: 2, interval_ms: 0, conflation_key: None };
+    world.channel.as_mut().unwrap().set_rules(&mut world.store, &rules).unwrap();
     assert_eq!(refused(&mut world, clients[0], json!({})), 0);
     assert_eq!(refused(&mut world, clients[1], json!({})), 0);
     assert_eq!(refused(&mut world, clients[2], json!({})), 91_003);

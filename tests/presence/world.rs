@@ -328,7 +328,8 @@ impl World {
     fn call(&mut self, relay: usize, ticket: Ticket, call: ChannelCall) {
         let (store, now_ms) = (&mut self.store, self.now_ms);
         if self.channel.is_none() {
-            self.channel = Channel::wake(store, Some((&call.to, call.rules)), "life", now_ms).expect("the store works");
+            self.channel =
+                Channel::wake(store, Some((&call.to, &call.rules)), "life", now_ms).expect("the store works");
         }
         let channel = self.channel.as_mut().expect("woken");
         self.tickets += 1;

@@ -191,10 +191,10 @@ impl World {
         let (now_ms, series) = (self.now_ms, self.series);
         let (store, channel) = self.channels.entry(call.to.clone()).or_insert_with(|| {
             let mut store = MemoryStore::default();
-            let channel = Channel::wake(&mut store, Some((&call.to, call.rules)), series, now_ms).unwrap().unwrap();
+            let channel = Channel::wake(&mut store, Some((&call.to, &call.rules)), series, now_ms).unwrap().unwrap();
             (store, channel)
         });
-        channel.set_rules(store, call.rules).unwrap();
+        channel.set_rules(store, &call.rules).unwrap();
         match call.request {
             Call::Publish(publishes) => {
                 store.fail_append = self.fail_appends;

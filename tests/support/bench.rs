@@ -34,8 +34,9 @@ pub fn address() -> Address {
 
 /// The channel, woken from what it stored.
 pub fn wake(store: &mut MemoryStore) -> Channel {
-    let (address, rules) = (address(), Rules { retention_ms: 120_000, max_members: 20_000 });
-    Channel::wake(store, Some((&address, rules)), SERIES, NOW_MS).expect("the store works").expect("a channel")
+    let (address, rules) =
+        (address(), Rules { retention_ms: 120_000, max_members: 20_000, interval_ms: 0, conflation_key: None });
+    Channel::wake(store, Some((&address, &rules)), SERIES, NOW_MS).expect("the store works").expect("a channel")
 }
 
 pub fn numbered(connection_id: &str, serial: u64) -> Publish {

@@ -91,7 +91,7 @@ fn tags(entries: &Packed) -> String {
 
 fn what(entry: &Entry) -> String {
     match &entry.content {
-        Content::Messages(messages) => tag_of(&messages[0].data),
+        Content::Messages(messages) | Content::Rest { messages, .. } => tag_of(&messages[0].data),
         Content::Presence(events) => events.iter().map(happened).collect::<Vec<_>>().join("+"),
     }
 }

@@ -11,6 +11,7 @@ use courtside::auth::App;
 use courtside::call::{Address, Answer, ChannelCall, Delivered, Delivery, Follow, RelayName, Response, Roll, Rolled};
 use courtside::channel::{self, Channel, Ticket};
 use courtside::name::ChannelName;
+use courtside::relay::admission::Bounds;
 use courtside::relay::session::Opening;
 use courtside::relay::{self, Relay, SocketId};
 use courtside::wire::{Encoded, Format};
@@ -100,6 +101,7 @@ pub(super) struct Socket {
 pub struct Host {
     pub name: RelayName,
     pub(super) app: Rc<App>,
+    pub bounds: Bounds,
     /// Of a channel object.
     pub address: Option<Address>,
     pub disk: Disk,
@@ -131,6 +133,7 @@ impl Host {
         Host {
             name,
             app,
+            bounds: Bounds::default(),
             address,
             disk,
             sockets: BTreeMap::new(),

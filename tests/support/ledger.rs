@@ -7,11 +7,21 @@ use courtside::channel::store::Row;
 use courtside::limits::{DEDUP_WINDOW_MS, RETENTION_MS};
 use courtside::serial::{ChannelSerial, Position};
 use courtside::wire::data::Data;
-use courtside::wire::message::Entry;
+use courtside::wire::message::{Entry, Message};
 
 /// How long the protocol promises to know a repeat, and to resume (protocol.md § 6, § 8.2).
 const PROMISED_MS: u64 = 2 * 60 * 1_000;
 const _: () = assert!(PROMISED_MS <= DEDUP_WINDOW_MS && PROMISED_MS <= RETENTION_MS);
+
+/// What the namespace of a channel says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Kind {
+    pub persisted: bool,
+    /// Between deliveries.
+    pub interval_ms: Option<u64>,
+    /// By the names of messages.
+    pub conflates: bool,
+}
 
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -25,7 +35,7 @@ pub struct Ledger {
 /// One channel's truth.
 #[derive(Debug, Default)]
 pub struct Book {
-    persisted: bool,
+    kind: Kind,
     series: Option<String>,
     entries: Vec<Logged>,
     durable: usize,
@@ -41,7 +51,7 @@ pub struct Logged {
     pub position: Position,
     pub connection_id: Option<String>,
     pub tag: String,
-    pub messages: Vec<(Option<String>, Data)>,
+    pub messages: Vec<Said>,
     /// The ids of presence events, in place of messages.
     pub events: Vec<String>,
     pub own_id: bool,
@@ -49,13 +59,25 @@ pub struct Logged {
     logged_ms: u64,
 }
 
+/// A message of a publish.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub own_id: Option<String>,
+    pub name: Option<String>,
+    pub data: Data,
+}
+
 impl Logged {
     fn of(entry: Entry, logged_ms: u64) -> Logged {
         let own_id = entry.messages().first().is_some_and(|message| message.id.is_some());
-        let messages: Vec<_> =
-            entry.messages().iter().map(|message| (message.id.clone(), message.data.clone())).collect();
+        let said = |message: &Message| Said {
+            own_id: message.id.clone(),
+            name: message.name.clone(),
+            data: message.data.clone(),
+        };
+        let messages: Vec<Said> = entry.messages().iter().map(said).collect();
         let events: Vec<_> = entry.presence().iter().map(|event| event.id.clone()).collect();
-        let tag = messages.first().map_or_else(|| entry.id.clone(), |(_, data)| tag_of(data));
+        let tag = messages.first().map_or_else(|| entry.id.clone(), |said| tag_of(&said.data));
         let (position, connection_id) = (entry.position, entry.connection_id);
         Logged { position, connection_id, tag, messages, events, own_id, logged_ms }
     }
@@ -71,8 +93,8 @@ pub fn tag_of(data: &Data) -> String {
 }
 
 impl Ledger {
-    pub fn new(persisted: &[bool]) -> Ledger {
-        let books = persisted.iter().map(|persisted| Book { persisted: *persisted, ..Book::default() }).collect();
+    pub fn new(kinds: &[Kind]) -> Ledger {
+        let books = kinds.iter().map(|kind| Book { kind: *kind, ..Book::default() }).collect();
         Ledger { books, latest_ms: 0, now_ms: 0 }
     }
 
@@ -132,6 +154,37 @@ impl Ledger {
         book.entries[book.index_after(after)..].iter().find(heard)
     }
 
+    /// Whether a message need not be delivered: a later one of its name came within the interval, and is delivered in its
+    /// place, or was replaced itself.
+    pub fn is_replaced(&self, channel: usize, position: Position, index: usize) -> bool {
+        let Book { kind: Kind { interval_ms: Some(interval_ms), conflates: true, .. }, entries, .. } =
+            &self.books[channel]
+        else {
+            return false;
+        };
+        let at = entries.partition_point(|logged| logged.position < position);
+        let name = &entries[at].messages[index].name;
+        let within = |logged: &&Logged| logged.position.time_ms() <= position.time_ms() + interval_ms;
+        let later = entries[at + 1..].iter().take_while(within).flat_map(|logged| &logged.messages);
+        let mut later = entries[at].messages[index + 1..].iter().chain(later);
+        name.is_some() && later.any(|said| said.name == *name)
+    }
+
+    /// Whether nothing of a publish need be delivered.
+    pub fn is_all_replaced(&self, channel: usize, logged: &Logged) -> bool {
+        let mut indices = 0..logged.messages.len();
+        logged.events.is_empty() && indices.all(|index| self.is_replaced(channel, logged.position, index))
+    }
+
+    /// The place behind what follows and need not be delivered.
+    pub fn past_replaced(&self, channel: usize, after: Position, silent: Option<&str>) -> Position {
+        let mut at = after;
+        while let Some(next) = self.next(channel, at, silent).filter(|next| self.is_all_replaced(channel, next)) {
+            at = next.position;
+        }
+        at
+    }
+
     /// The place before the next message: a rewind passes over presence events.
     pub fn before_message(&self, channel: usize, after: Position, silent: Option<&str>) -> Position {
         let mut at = after;
@@ -172,7 +225,7 @@ impl Ledger {
     pub fn may_be_gone(&self, channel: usize, after: Position) -> bool {
         let book = &self.books[channel];
         let oldest = book.entries.get(book.index_after(after));
-        !book.persisted && oldest.is_some_and(|logged| logged.position.time_ms() + RETENTION_MS < self.latest_ms)
+        !book.kind.persisted && oldest.is_some_and(|logged| logged.position.time_ms() + RETENTION_MS < self.latest_ms)
     }
 
     /// Messages in the log behind a position.
@@ -201,7 +254,7 @@ impl Book {
     }
 
     pub fn is_persisted(&self) -> bool {
-        self.persisted
+        self.kind.persisted
     }
 
     fn log(&mut self, logged: Logged, latest_ms: u64) {

@@ -8,7 +8,6 @@ use courtside::call::{
 };
 use courtside::channel::{self, Channel, Ticket};
 use courtside::error::Code;
-use courtside::relay::admission::Bounds;
 use courtside::relay::{self, Relay, SocketId};
 
 use super::disk::Disk;
@@ -113,8 +112,7 @@ impl Host {
             return;
         }
         let mut relay = Relay::new(self.name.clone(), 0, self.app.clone(), b"a secret of this object".to_vec());
-        // So little that a set takes several pages, and a page several turns.
-        relay.set_bounds(Bounds { sync_members: 2, sync_turn_bytes: 1, ..Bounds::default() });
+        relay.set_bounds(self.bounds);
         let mut effects = Vec::new();
         for (id, socket) in &self.sockets {
             effects.extend(relay.restore(*id, &socket.record, now_ms));
@@ -194,7 +192,7 @@ impl Host {
         answer
     }
 
-    fn wake_channel(&mut self, rules: Option<Rules>, now_ms: u64) -> Result<(), ()> {
+    fn wake_channel(&mut self, rules: Option<&Rules>, now_ms: u64) -> Result<(), ()> {
         let (None, Some(address)) = (&self.channel, &self.address) else { return Ok(()) };
         let series = format!("life{}", self.life);
         let call = rules.map(|rules| (address, rules));
@@ -210,7 +208,7 @@ impl Host {
     fn call(&mut self, call: ChannelCall, waiting: Waiting, now_ms: u64) {
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
-        if self.wake_channel(Some(call.rules), now_ms).is_err() {
+        if self.wake_channel(Some(&call.rules), now_ms).is_err() {
             return self.reply(waiting, None, now_ms);
         }
         let Some(channel) = &mut self.channel else { return self.reply(waiting, None, now_ms) };
@@ -235,7 +233,7 @@ impl Host {
             Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
             Request::History(query) => channel.history(store, &query, now_ms).map(Response::History),
             Request::Members(query) => channel.members(store, &query).map(Response::Members),
-            Request::Next(cursor) => channel.next(store, cursor).map(Response::Delivery),
+            Request::Next(cursor) => channel.next(store, cursor, now_ms).map(Response::Delivery),
         };
         self.channel_input(|channel, disk| channel.follow_up(disk, now_ms));
         self.reply(waiting, Some(answer), now_ms);
@@ -281,12 +279,13 @@ impl Host {
         self.channel_input(|channel, disk| channel.delivered(disk, relay, attempt, answer, now_ms));
     }
 
-    /// Never moves an alarm back: what asked for it may be what the memory has lost. The timer of a relay that collects
-    /// publishes is an alarm here.
+    /// Never moves an alarm back: what asked for it may be what the memory has lost. The timers of a relay that collects
+    /// publishes, and of a channel that delivers in intervals, are alarms here.
     pub(super) fn keep_alarm(&mut self) {
         let due = |relay: &Relay| [relay.deadline(), relay.collects_until_ms()].into_iter().flatten().min();
         let relay = self.relay.as_ref().and_then(due);
-        let channel = self.channel.as_ref().and_then(Channel::deadline);
+        let due = |channel: &Channel| [channel.deadline(), channel.paces_until_ms()].into_iter().flatten().min();
+        let channel = self.channel.as_ref().and_then(due);
         let Some(deadline_ms) = [relay, channel].into_iter().flatten().min() else { return };
         if self.disk.alarm_ms().is_none_or(|alarm_ms| alarm_ms > deadline_ms) {
             self.disk.set_alarm(Some(deadline_ms));

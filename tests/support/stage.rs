@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use courtside::auth::App;
+use courtside::auth::{App, Grant, Identity};
 use courtside::call::{Address, RelayName};
 use courtside::name::ChannelName;
 use courtside::relay::session::Opening;
@@ -44,8 +44,12 @@ struct Person {
 
 impl Stage {
     pub fn new() -> Stage {
-        let app: Rc<App> =
-            Rc::new(serde_json::from_value(json!({"id": "demo", "keys": [], "namespaces": []})).expect("an app"));
+        Stage::with(&json!([]))
+    }
+
+    fn with(namespaces: &Value) -> Stage {
+        let app = json!({"id": "demo", "keys": [], "namespaces": namespaces});
+        let app: Rc<App> = Rc::new(serde_json::from_value(app).expect("an app"));
         let address = Address { app: app.id().clone(), channel: ChannelName::parse("room").expect("a name") };
         let disk = || Disk::new(Random::new(0));
         let relay = RelayName::shard(app.id(), 0);
@@ -73,6 +77,11 @@ impl Stage {
                 let link = self.person(client).link;
                 self.turn(RELAY, Input::Lost { link });
             }
+            ["the", "room's", "namespace", "has", rules @ ..] => {
+                let mut rules: Value = serde_json::from_str(&rules.join(" ")).expect("rules are a JSON object");
+                rules["id"] = json!("room");
+                *self = Stage::with(&json!([rules]));
+            }
             ["wait", time] => self.wait(time),
             ["the", "relay", "forgets"] => drop(self.hosts[RELAY].forget()),
             ["the", "channel", "forgets"] => drop(self.hosts[CHANNEL].forget()),
@@ -93,7 +102,7 @@ impl Stage {
         let link = LinkId(self.connections);
         let pair = |pair: &&str| pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
         let query: Vec<(String, String)> = query.iter().filter_map(pair).collect();
-        let opening = Opening::from_query(grant(), &query, true);
+        let opening = Opening::from_query(Grant { client_id: Identity::Wildcard, ..grant() }, &query, true);
         let keys = self.clients.remove(client).map_or_else(Vec::new, |person| person.keys);
         self.clients.insert(client.to_owned(), Person { link, keys });
         self.turn(RELAY, Input::Open { link, opening, fresh_id: format!("connection{}", self.connections) });
@@ -120,8 +129,11 @@ impl Stage {
     }
 
     fn wait(&mut self, time: &str) {
-        let seconds: u64 = time.strip_suffix('s').and_then(|seconds| seconds.parse().ok()).expect("seconds, as in 5s");
-        let end_ms = self.now_ms + seconds * 1_000;
+        let (number, unit_ms) = match time.strip_suffix("ms") {
+            Some(number) => (number, 1),
+            None => (time.strip_suffix('s').expect("a time, as in 5s or 5ms"), 1_000),
+        };
+        let end_ms = self.now_ms + number.parse::<u64>().expect("a number") * unit_ms;
         while let Some((due_ms, host)) = self.next_alarm().filter(|(due_ms, _)| *due_ms <= end_ms) {
             self.now_ms = self.now_ms.max(due_ms);
             self.turn(host, Input::Alarm);

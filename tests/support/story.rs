@@ -10,14 +10,14 @@ use serde_json::json;
 
 use super::client::{Client, Deed, Transport};
 use super::crowd;
-use super::ledger::{Ledger, Logged, tag_of};
+use super::ledger::{Kind, Ledger, Logged, tag_of};
 use super::presence::{ENTER, Key, LEAVE, UPDATE};
 use super::publish::{Act, Publish};
 use super::random::Random;
 use super::subscription::{State, Subscription};
 use super::trace::note;
 use super::weather::Weather;
-use super::world::{Home, World, channel_name};
+use super::world::{Home, KINDS, World, channel_name};
 
 /// How long the longest backoffs, timeouts and clock skews take to pass.
 const CALM_MS: u64 = 200_000;
@@ -28,6 +28,8 @@ pub struct Tally {
     pub acknowledged: usize,
     pub received: usize,
     pub gaps: usize,
+    /// Messages that did not come, since later ones did.
+    pub conflated: usize,
     pub repeats: usize,
     pub present: usize,
     /// Relays that another relay feeds at the end.
@@ -40,13 +42,13 @@ pub fn run(seed: u64) -> Tally {
     // Now and then so many relays that the channel doesn't feed them all itself.
     let is_wide = std::env::var("WIDE").is_ok() || random.chance(60);
     let channels = if is_wide { 1 } else { random.between(1, 3) };
-    let persisted: Vec<bool> = (0..channels).map(|_| random.chance(500)).collect();
+    let kinds: Vec<Kind> = (0..channels).map(|_| *random.pick(&KINDS)).collect();
     let relays = if is_wide { random.between(20, 40) } else { random.between(1, 2) } as usize;
     let clients = if is_wide { random.between(12, 20) } else { random.between(2, 6) } as usize;
     let busy_ms: Vec<u64> = (0..random.between(1, 3)).map(|_| random.between(3_000, 20_000)).collect();
-    let mut world = World::new(random, weather, &persisted, relays);
+    let mut world = World::new(random, weather, &kinds, relays);
     for _ in 0..clients {
-        add_client(&mut world, &persisted, relays);
+        add_client(&mut world, &kinds, relays);
     }
     note(0, format_args!("{:?}", world.weather));
     let mut publishes = 0;
@@ -72,20 +74,20 @@ fn cut(world: &mut World) {
     note(world.now_ms, format_args!("deliveries are cut: {:?}", world.cut));
 }
 
-fn add_client(world: &mut World, persisted: &[bool], relays: usize) {
+fn add_client(world: &mut World, kinds: &[Kind], relays: usize) {
     let random = &mut world.random;
     let echo = random.chance(750);
     let format = *random.pick(&[Format::Json, Format::Msgpack]);
     // Held by a relay, or by a channel, most often by the one that it uses.
-    let held_by = random.below((relays * 2 + persisted.len()) as u64) as usize;
+    let held_by = random.below((relays * 2 + kinds.len()) as u64) as usize;
     let (host, channels) = match held_by.checked_sub(relays * 2) {
         Some(channel) if random.chance(700) => (channel, channel..channel + 1),
-        Some(channel) => (channel, 0..persisted.len()),
-        None => (persisted.len() + held_by % relays, 0..persisted.len()),
+        Some(channel) => (channel, 0..kinds.len()),
+        None => (kinds.len() + held_by % relays, 0..kinds.len()),
     };
     let mut subscriptions = Vec::new();
     for channel in channels {
-        let name = channel_name(channel, persisted[channel]);
+        let name = channel_name(channel, kinds[channel]);
         let mut plain = Subscription::new(name.clone(), channel, random.chance(800));
         plain.no_echo = random.chance(100);
         plain.listens = random.chance(300);
@@ -96,7 +98,7 @@ fn add_client(world: &mut World, persisted: &[bool], relays: usize) {
             subscriptions.push(qualified);
         }
     }
-    let mut client = Client::new(echo, persisted.len(), subscriptions);
+    let mut client = Client::new(echo, kinds.len(), subscriptions);
     client.grace_ms = *world.random.pick(&[GRACE_MS, 5_000]);
     client.unsteady = world.weather.step_clock > 0;
     world.add_client(client, host, format);
@@ -263,6 +265,7 @@ fn reckon(world: &mut World) -> Tally {
             panic!("client {index} has not come to rest: {open}");
         }
         tally.received += home.client.subscriptions.iter().map(|at| at.received).sum::<usize>();
+        tally.conflated += home.client.subscriptions.iter().map(|at| at.conflated).sum::<usize>();
         tally.gaps += home.client.subscriptions.iter().map(|at| at.gaps).sum::<usize>();
     }
     tally.followers = world.hosts.iter().map(|host| host.disk.fed()).sum();

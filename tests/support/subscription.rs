@@ -2,6 +2,7 @@
 //! order from where it began, or from where a gap was announced.
 
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 
 use courtside::serial::Position;
 use courtside::wire::data::Data;
@@ -9,7 +10,7 @@ use courtside::wire::flags::HAS_PRESENCE;
 use serde_json::{Value, json};
 
 use super::frames::{Frame, Message, action};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Said};
 use super::presence::View;
 
 /// How long a read of the log is under way, at most.
@@ -42,6 +43,8 @@ pub struct Subscription {
     retry_at_ms: u64,
     pub received: usize,
     pub gaps: usize,
+    /// Messages that it did not get, since later ones of their name came within the interval.
+    pub conflated: usize,
     pub view: View,
     /// What is replayed by a rewind has no presence events; this ends with the first that comes.
     rewinds: bool,
@@ -76,6 +79,7 @@ impl Subscription {
             retry_at_ms: 0,
             received: 0,
             gaps: 0,
+            conflated: 0,
             view: View::default(),
             rewinds: false,
             listens: false,
@@ -247,9 +251,9 @@ impl Subscription {
             self.told = Some(serde_json::from_str(text).expect("JSON"));
             return;
         }
-        let mut messages = frame.messages.iter().enumerate();
+        let mut messages = frame.messages.iter().enumerate().peekable();
         assert!(!frame.messages.is_empty(), "a MESSAGE without messages");
-        while messages.len() > 0 {
+        while messages.peek().is_some() {
             self.entry(frame, &mut messages, silent, ledger);
         }
         self.moved(frame, ledger);
@@ -273,6 +277,7 @@ impl Subscription {
             if self.rewinds {
                 self.cursor = ledger.before_event(self.channel, self.cursor, first, silent);
             }
+            self.cursor = ledger.past_replaced(self.channel, self.cursor, silent);
             let expected = ledger.next(self.channel, self.cursor, silent);
             let expected = expected.unwrap_or_else(|| panic!("{} gets what is not in the log: {frame:?}", self.name));
             let got: Vec<&String> = events.by_ref().take(expected.events.len().max(1)).map(|event| &event.id).collect();
@@ -293,11 +298,12 @@ impl Subscription {
         }
     }
 
-    /// Takes the messages of one publish off a frame: they must be those of the next in the channel's order.
+    /// Takes the messages of one publish off a frame: they must be those of the next in the channel's order, or what is
+    /// left of it where later ones replace the others.
     fn entry<'a>(
         &mut self,
         frame: &Frame,
-        messages: &mut impl Iterator<Item = (usize, &'a Message)>,
+        messages: &mut Peekable<impl Iterator<Item = (usize, &'a Message)>>,
         silent: Option<&str>,
         ledger: &mut Ledger,
     ) {
@@ -308,18 +314,38 @@ impl Subscription {
             panic!("{} gets what is not in the log: {frame:?}", self.name)
         };
         let (position, count) = (expected.position, expected.messages.len());
+        let all_replaced = ledger.is_all_replaced(self.channel, expected);
+        if let Some((_, message)) = messages.peek()
+            && all_replaced
+            && ledger.parse(self.channel, &message.serial) > position
+        {
+            (self.cursor, self.conflated) = (position, self.conflated + count);
+            return;
+        }
+        let expected = ledger.next(self.channel, self.cursor, silent).expect("it was there");
         assert!(count > 0, "{} misses {:?} at {position:?}, gets {frame:?}", self.name, expected.events);
         let (connection_id, contents) = (expected.connection_id.clone(), expected.messages.clone());
         assert!(ledger.is_durable(self.channel, position), "a message is delivered before it is durable");
-        for (index, (own_id, data)) in contents.iter().enumerate() {
-            let (at, message) = messages.next().unwrap_or_else(|| panic!("{position:?} comes in part: {frame:?}"));
+        for (index, Said { own_id, name, data }) in contents.iter().enumerate() {
+            let serial = format!(":{index:03}");
+            let is_here = |(_, message): &(usize, &Message), ledger: &mut Ledger| {
+                ledger.parse(self.channel, &message.serial) == position && message.serial.ends_with(&serial)
+            };
+            if !messages.peek().is_some_and(|next| is_here(next, ledger))
+                && ledger.is_replaced(self.channel, position, index)
+            {
+                self.conflated += 1;
+                continue;
+            }
+            let (_, message) = messages.next().unwrap_or_else(|| panic!("{position:?} comes in part: {frame:?}"));
             let got = ledger.parse(self.channel, &message.serial);
             assert!(got >= position, "{} gets {got:?} again or out of order, behind {:?}", self.name, self.cursor);
             assert!(got <= position, "{} misses {position:?}, gets {got:?} behind {:?}", self.name, self.cursor);
             assert_eq!(message.data, *data);
-            assert!(message.serial.ends_with(&format!(":{index:03}")), "the messages of a publish keep their order");
+            assert!(message.serial.ends_with(&serial), "the messages of a publish keep their order");
+            assert_eq!(message.name, name.as_deref().unwrap_or_default());
             assert_eq!(message.connection_id.as_ref().or(frame.connection_id.as_ref()), connection_id.as_ref());
-            let own = own_id.clone().unwrap_or_else(|| format!("{}:{at}", frame.id.as_deref().unwrap_or_default()));
+            let own = own_id.clone().unwrap_or_else(|| format!("{}:{index}", frame.id.as_deref().unwrap_or_default()));
             assert!(frame.id.is_none() || message.id == own, "{} is not the id {own}", message.id);
             if let Data::Text(text) = data {
                 ledger.see(self.channel, &message.serial, text);
@@ -332,7 +358,10 @@ impl Subscription {
     /// Whether it isn't where it wants to be, or doesn't have everything.
     pub fn lacks(&self, silent: Option<&str>, ledger: &Ledger) -> bool {
         let settled = if self.wanted { State::Attached } else { State::Detached };
-        let behind = || self.wanted && !self.rewinds && ledger.next(self.channel, self.cursor, silent).is_some();
+        let behind = || {
+            let got = ledger.past_replaced(self.channel, self.cursor, silent);
+            self.wanted && !self.rewinds && ledger.next(self.channel, got, silent).is_some()
+        };
         self.state != settled || self.asked.is_some() || behind() || self.view.is_syncing()
     }
 }

@@ -14,7 +14,7 @@ use courtside::wire::{Encoded, Format};
 use super::client::Client;
 use super::disk::Disk;
 use super::host::{CallId, Host, Input, LinkId, Output};
-use super::ledger::Ledger;
+use super::ledger::{Kind, Ledger};
 use super::network::{Call, Link, Reply, Said};
 use super::random::Random;
 use super::trace::note;
@@ -69,12 +69,12 @@ pub(super) enum Event {
 }
 
 impl World {
-    pub fn new(mut random: Random, weather: Weather, persisted: &[bool], relays: usize) -> World {
+    pub fn new(mut random: Random, weather: Weather, kinds: &[Kind], relays: usize) -> World {
         let app = app();
         let disk = |random: &mut Random| Disk::new(Random::new(random.next()));
         let mut hosts = Vec::new();
-        for (index, persisted) in persisted.iter().enumerate() {
-            let channel = ChannelName::parse(&channel_name(index, *persisted)).expect("a name");
+        for (index, kind) in kinds.iter().enumerate() {
+            let channel = ChannelName::parse(&channel_name(index, *kind)).expect("a name");
             let address = Address { app: app.id().clone(), channel };
             let name = RelayName::of_channel(&address);
             hosts.push(Host::new(name, app.clone(), Some(address), disk(&mut random)));
@@ -83,6 +83,7 @@ impl World {
             let name = RelayName::shard(app.id(), shard as u16);
             hosts.push(Host::new(name, app.clone(), None, disk(&mut random)));
         }
+        hosts.iter_mut().for_each(|host| host.bounds = weather.bounds());
         World {
             now_ms: 0,
             random,
@@ -92,14 +93,14 @@ impl World {
             last_event: 0,
             at_once: 0,
             hosts,
-            channels: persisted.len(),
+            channels: kinds.len(),
             homes: Vec::new(),
             links: HashMap::new(),
             calls: HashMap::new(),
             counting: HashMap::new(),
             counted: HashMap::new(),
             last_id: 0,
-            ledger: Ledger::new(persisted),
+            ledger: Ledger::new(kinds),
         }
     }
 
@@ -317,11 +318,31 @@ impl World {
     }
 }
 
-pub fn channel_name(index: usize, persisted: bool) -> String {
-    if persisted { format!("kept:{index}") } else { format!("brief{index}") }
+/// The kinds of channels that there are, each a namespace of that number.
+pub const KINDS: [Kind; 6] = [
+    Kind { persisted: false, interval_ms: None, conflates: false },
+    Kind { persisted: true, interval_ms: None, conflates: false },
+    Kind { persisted: false, interval_ms: Some(500), conflates: false },
+    Kind { persisted: true, interval_ms: Some(20), conflates: false },
+    Kind { persisted: false, interval_ms: Some(300), conflates: true },
+    Kind { persisted: true, interval_ms: Some(1_000), conflates: true },
+];
+
+pub fn channel_name(index: usize, kind: Kind) -> String {
+    let number = KINDS.iter().position(|known| *known == kind).expect("one of these");
+    format!("kind{number}:{index}")
 }
 
 fn app() -> Rc<App> {
-    let app = serde_json::json!({"id": "demo", "keys": [], "namespaces": [{"id": "kept", "persisted": true}]});
+    let namespace = |(number, kind): (usize, &Kind)| {
+        let (batches, conflates) = (kind.interval_ms.is_some() && !kind.conflates, kind.conflates);
+        serde_json::json!({
+            "id": format!("kind{number}"), "persisted": kind.persisted,
+            "batchingEnabled": batches, "batchingInterval": kind.interval_ms,
+            "conflationEnabled": conflates, "conflationInterval": kind.interval_ms, "conflationKey": "#{message.name}",
+        })
+    };
+    let namespaces: Vec<_> = KINDS.iter().enumerate().map(namespace).collect();
+    let app = serde_json::json!({"id": "demo", "keys": [], "namespaces": namespaces});
     Rc::new(serde_json::from_value(app).expect("an app"))
 }

@@ -174,32 +174,35 @@ test('two streams on one connection end each other: nobody knows which of them h
   assert.deepEqual(refusal(await comet.ask('recv')), [action.DISCONNECTED, 80003]);
 });
 
-test('a connection goes on from a WebSocket to Comet and back, with the key alone', async () => {
-  const socket = new RawClient(runtime, auth);
+const holders = /** @type {[string, Record<string, string>][]} */ ([['relay', {}], ['channel\'s own object', { channel: 'moves: ü' }]]);
+for (const [holder, query] of holders) test(`a connection of a ${holder} goes on from a WebSocket to Comet and back`, async () => {
+  const channel = query.channel ?? 'moves';
+  const socket = new RawClient(runtime, { ...auth, ...query });
   const { connectionId, connectionDetails } = await socket.expect(action.CONNECTED);
-  socket.send({ action: action.ATTACH, channel: 'moves' });
+  socket.send({ action: action.ATTACH, channel });
   const { channelSerial } = await socket.expect(action.ATTACHED);
-  await rest(runtime).channels.get('moves').publish('a', 'one');
+  await rest(runtime).channels.get(channel).publish('a', 'one');
   await socket.expect(action.MESSAGE);
 
   // The WebSocket is still there: it is told that the connection goes on elsewhere.
-  const comet = await Comet.connect({ resume: connectionDetails.connectionKey });
+  const comet = await Comet.connect({ ...query, resume: connectionDetails.connectionKey });
   assert.equal(comet.id, connectionId);
   const superseded = await socket.expect(action.DISCONNECTED);
   assert.equal(superseded.error.code, 80016);
-  await comet.attach('moves', { channelSerial });
+  await comet.attach(channel, { channelSerial });
   assert.equal((await comet.expect(action.MESSAGE)).messages[0].data, 'one');
 
   const poll = comet.ask('recv');
-  const back = new RawClient(runtime, { ...auth, resume: comet.key });
+  const back = new RawClient(runtime, { ...auth, ...query, resume: comet.key });
   const again = await back.expect(action.CONNECTED);
   assert.equal(again.connectionId, connectionId);
   assert.deepEqual((await poll).frames.map(({ action: said, error }) => [said, error?.code]), [[action.DISCONNECTED, 80016]]);
   assert.deepEqual(refusal(await comet.send([])), [action.DISCONNECTED, 80003]);
-  // A WebSocket's connection is not spoken for over HTTP.
+  // A WebSocket's connection is not spoken for over HTTP; the key of one in a channel's own object does not say which.
   comet.key = again.connectionDetails.connectionKey;
-  assert.deepEqual(refusal(await comet.ask('recv')), [action.ERROR, 40006]);
-  assert.deepEqual(refusal(await comet.ask('close')), [action.ERROR, 40006]);
+  const refused = query.channel ? [action.DISCONNECTED, 80003] : [action.ERROR, 40006];
+  assert.deepEqual(refusal(await comet.ask('recv')), refused);
+  assert.deepEqual(refusal(await comet.ask('close')), refused);
   back.send({ action: action.HEARTBEAT, id: 'alive' });
   assert.equal((await back.expect(action.HEARTBEAT)).id, 'alive');
   back.close();

@@ -169,6 +169,24 @@ test('a refusal is a frame that says to come back, and then the socket ends', as
   clients.forEach((client) => client.close());
 });
 
+test('over HTTP a refusal is an answer that says the same', async (t) => {
+  const paced = await startRuntime(undefined, { variables: { RELAY_CONNECTS_PER_SECOND: '1' } });
+  t.after(() => paced.stop());
+  const ask = async (/** @type {string} */ path) => {
+    const response = await fetch(`${paced.url}${path}&key=${demoKey}`);
+    if (response.status !== 200) return { status: response.status, body: await response.json() };
+    await response.body?.cancel();
+  };
+  const comet = await Promise.all(Array.from({ length: 8 }, () => ask('/comet/connect?stream=false')));
+  const streams = await Promise.all(Array.from({ length: 8 }, () => ask('/sse?channels=a,b')));
+  const [polls, events] = [comet, streams].map((answers) => answers.filter((answer) => answer !== undefined));
+  assert.ok(polls.length > 0 && events.length > 0);
+  for (const { status, body: [frame] } of polls) {
+    assert.deepEqual([status, frame.action, frame.error.code], [429, action.DISCONNECTED, 42910]);
+  }
+  for (const { status, body } of events) assert.deepEqual([status, body.error.code], [429, 42910]);
+});
+
 test('where a channel has many relays they feed each other, whatever they forget', async (t) => {
   const wide = await startRuntime(apps, { variables: { RELAY_CONNECTIONS: '1' } });
   t.after(() => wide.stop());

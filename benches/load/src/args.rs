@@ -19,6 +19,9 @@ pub enum Scenario {
     Fanout(Fanout),
     /// Drops all clients of a channel at once and measures how long until each is whole again (Ably dialects only).
     Resume(Resume),
+    /// Cuts clients off from their WebSockets at once; they come back by long poll, beside others that stay (Ably dialects
+    /// in JSON only).
+    Storm(Storm),
 }
 
 /// Where the server is and how to talk to it.
@@ -76,6 +79,10 @@ pub struct Fanout {
     /// Subscribers whose every message is checked for order and timed; of the others, messages are counted
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub sampled: u32,
+    /// The server leaves out messages that a later one replaces: they count as received when the later one is. All subscribers
+    /// are sampled
+    #[arg(long)]
+    pub conflated: bool,
 }
 
 #[derive(ClapArgs, Clone)]
@@ -93,6 +100,30 @@ pub struct Resume {
     /// Bytes of data in each message
     #[arg(long, default_value_t = 100, value_parser = payload_bytes)]
     pub bytes: usize,
+}
+
+#[derive(ClapArgs, Clone)]
+pub struct Storm {
+    #[command(flatten)]
+    pub target: Target,
+    /// Clients that are cut off
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=30_000))]
+    pub clients: u32,
+    /// Clients that stay on their WebSockets
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=30_000))]
+    pub stayers: u32,
+    /// Seconds within which the clients come back, each at a moment of its own; 0 for all at once
+    #[arg(long, default_value_t = 10.0)]
+    pub within_seconds: f64,
+    /// Messages per second, before and after
+    #[arg(long, default_value_t = 1.0)]
+    pub rate: f64,
+    /// Bytes of data in each message
+    #[arg(long, default_value_t = 100, value_parser = payload_bytes)]
+    pub bytes: usize,
+    /// Measured before the cut, and again when all are back
+    #[arg(long, default_value = "10", value_parser = seconds)]
+    pub seconds: Duration,
 }
 
 fn plain_name(text: &str) -> Result<String, String> {

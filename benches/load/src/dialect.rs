@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::args::Target;
 
-pub use ably::{ATTACHED, Ably, CONNECTED, FLAG_RESUMED, Incoming};
+pub use ably::{ATTACHED, Ably, CONNECTED, DISCONNECTED, FLAG_RESUMED, Incoming};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {

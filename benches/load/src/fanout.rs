@@ -13,6 +13,7 @@ use crate::dialect::Role;
 use crate::process;
 use crate::run::{Latency, Run, sum};
 use crate::socket::{self, Socket};
+use crate::subscriber::Order;
 use crate::{publisher, subscriber};
 
 /// Memory is read once connections have settled.
@@ -123,9 +124,10 @@ async fn open_all(run: &Rc<Run>, role: Role, count: u32) -> Result<Vec<Socket>, 
 
 fn start(run: &Rc<Run>, options: &Fanout, subscribers: Vec<Socket>, publishers: Vec<Socket>) {
     // The sampled ones are spread over the order of connecting, which tends to be the order of sending.
-    let every = options.subscribers.div_ceil(options.sampled) as usize;
+    let every = if options.conflated { 1 } else { options.subscribers.div_ceil(options.sampled) as usize };
     for (index, socket) in subscribers.into_iter().enumerate() {
-        spawn_local(subscriber::listen(run.clone(), index, index.is_multiple_of(every), socket));
+        let order = index.is_multiple_of(every).then(|| Order::new(run.windows.len(), options.conflated));
+        spawn_local(subscriber::listen(run.clone(), index, order, socket));
     }
     let rate = options.rate / f64::from(options.publishers);
     for (index, socket) in publishers.into_iter().enumerate() {

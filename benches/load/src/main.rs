@@ -6,7 +6,8 @@
 //! - [`dialect`]: the wire dialects of the peers
 //! - [`socket`]: opening a connection until it is ready
 //! - [`run`]: what the tasks of one run share; [`subscriber`] and [`publisher`] are those tasks
-//! - [`fanout`], [`resume`]: the scenarios
+//! - [`http`]: a client of plain HTTP, for those who poll
+//! - [`fanout`], [`resume`], [`storm`]: the scenarios
 //! - [`process`]: CPU time and memory of the server and of the generator itself
 //!
 //! It ends by itself: every wait has a deadline. It fails (exit 1) when a message was lost, repeated or out of order.
@@ -14,12 +15,14 @@
 mod args;
 mod dialect;
 mod fanout;
+mod http;
 mod payload;
 mod process;
 mod publisher;
 mod resume;
 mod run;
 mod socket;
+mod storm;
 mod subscriber;
 
 use std::process::ExitCode;
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
             Scenario::Resume(options) => {
                 resume::measure(options).await.map(|report| (line(&report), report.violations))
             }
+            Scenario::Storm(options) => storm::measure(options).await.map(|report| (line(&report), report.violations)),
         }
     });
     match outcome {

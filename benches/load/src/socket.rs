@@ -68,7 +68,7 @@ pub async fn send(socket: &mut Socket, frame: Message) -> Result<(), String> {
 }
 
 /// Load is for machines that asked for it: only this one.
-fn loopback(uri: &Uri) -> Result<(String, u16), String> {
+pub fn loopback(uri: &Uri) -> Result<(String, u16), String> {
     let host = uri.host().unwrap_or_default();
     if !["127.0.0.1", "localhost", "[::1]"].contains(&host) {
         return Err(format!("{host:?} is not this machine"));

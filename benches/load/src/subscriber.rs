@@ -15,8 +15,7 @@ use crate::socket::{self, Socket};
 pub const PROBE: usize = 0;
 
 /// Reads until the run is dropped; a closed socket is a violation.
-pub async fn listen(run: Rc<Run>, index: usize, sampled: bool, mut socket: Socket) {
-    let mut order = sampled.then(|| Order::new(run.windows.len()));
+pub async fn listen(run: Rc<Run>, index: usize, mut order: Option<Order>, mut socket: Socket) {
     loop {
         if let Err(why) = hear(&run, index, &mut order, &mut socket).await {
             return run.violation(format!("subscriber {index}: {why}"));
@@ -51,12 +50,12 @@ fn inspect(run: &Run, index: usize, order: &mut Order, frame: &[u8]) -> Result<u
     let mut messages = 0;
     for stamp in run.scanner.stamps(frame) {
         let stamp = stamp.ok_or("a torn message")?;
-        order.check(stamp)?;
+        let gained = order.check(stamp)?;
         run.arrived(stamp);
         if index == PROBE {
-            run.windows[stamp.publisher as usize].add_permits(1);
+            run.windows[stamp.publisher as usize].add_permits(gained as usize);
         }
-        messages += 1;
+        messages += gained;
     }
     Ok(messages)
 }
@@ -70,26 +69,31 @@ pub fn bytes(frame: &Message) -> &[u8] {
 }
 
 /// The next sequence number expected of each publisher.
-pub struct Order(Vec<u64>);
+pub struct Order {
+    next: Vec<u64>,
+    /// Some are left out, since a later one came in their place.
+    conflated: bool,
+}
 
 impl Order {
-    pub fn new(publishers: usize) -> Order {
-        Order(vec![0; publishers])
+    pub fn new(publishers: usize, conflated: bool) -> Order {
+        Order { next: vec![0; publishers], conflated }
     }
 
     /// One publisher, whose earlier messages are known.
     pub fn from(sequence: u64) -> Order {
-        Order(vec![sequence])
+        Order { next: vec![sequence], conflated: false }
     }
 
-    /// Fails on a gap, a repeat and an unknown publisher.
-    pub fn check(&mut self, Stamp { publisher, sequence, .. }: Stamp) -> Result<(), String> {
-        let expected = self.0.get_mut(publisher as usize).ok_or(format!("unknown publisher {publisher}"))?;
-        if sequence != *expected {
+    /// How many messages came with this one, itself included. Fails on a gap, a repeat and an unknown publisher.
+    pub fn check(&mut self, Stamp { publisher, sequence, .. }: Stamp) -> Result<u64, String> {
+        let expected = self.next.get_mut(publisher as usize).ok_or(format!("unknown publisher {publisher}"))?;
+        if sequence < *expected || sequence > *expected && !self.conflated {
             return Err(format!("message {sequence} of publisher {publisher} came where {expected} was due"));
         }
-        *expected += 1;
-        Ok(())
+        let gained = sequence + 1 - *expected;
+        *expected = sequence + 1;
+        Ok(gained)
     }
 }
 
@@ -100,12 +104,20 @@ mod tests {
     #[test]
     fn gaps_repeats_and_strangers_are_seen() {
         let stamp = |publisher, sequence| Stamp { publisher, sequence, sent_ns: 0 };
-        let mut order = Order::new(2);
+        let mut order = Order::new(2, false);
         for stamp in [stamp(0, 0), stamp(1, 0), stamp(1, 1), stamp(0, 1)] {
             order.check(stamp).unwrap();
         }
         assert_eq!(order.check(stamp(0, 1)), Err("message 1 of publisher 0 came where 2 was due".into()));
         assert!(order.check(stamp(0, 3)).is_err());
         assert!(order.check(stamp(2, 0)).is_err());
+    }
+
+    #[test]
+    fn what_a_later_one_replaced_came_with_it() {
+        let stamp = |sequence| Stamp { publisher: 0, sequence, sent_ns: 0 };
+        let mut order = Order::new(1, true);
+        assert_eq!([0, 3, 4].map(|sequence| order.check(stamp(sequence))), [Ok(1), Ok(3), Ok(1)]);
+        assert!(order.check(stamp(4)).is_err() && order.check(stamp(2)).is_err());
     }
 }

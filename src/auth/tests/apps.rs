@@ -63,6 +63,24 @@ fn rules_without_effect_are_named() {
 }
 
 #[test]
+fn batches_and_conflation_are_rules_where_they_are_enabled() {
+    let read = |rules: &str| {
+        let text = format!(r#"{{"apps":[{{"id":"a","keys":[],"namespaces":[{{"id":"n",{rules}}}]}}]}}"#);
+        let apps = Apps::parse(&text).unwrap();
+        let namespace = apps.get(&AppId::parse("a").unwrap()).unwrap().namespaces()[0].clone();
+        let of = crate::call::Rules::of(&namespace.rules);
+        (of.interval_ms, of.conflation_key, namespace.not_effective().join(" "))
+    };
+    let key = Some("#{message.name}".to_owned());
+    let conflation = r##""conflationInterval":200,"conflationKey":"#{message.name}""##;
+    assert_eq!(read(r#""batchingEnabled":true,"batchingInterval":100"#), (100, None, "".into()));
+    assert_eq!(read(&format!(r#""conflationEnabled":true,{conflation}"#)), (200, key, "".into()));
+    assert_eq!(read(conflation), (0, None, "conflationInterval conflationKey".into()));
+    let (interval_ms, key, idle) = read(&format!(r#""batchingEnabled":true,"batchingInterval":20,{conflation}"#));
+    assert_eq!((interval_ms, key, idle.as_str()), (20, None, "conflationInterval conflationKey"));
+}
+
+#[test]
 fn the_number_of_members_is_a_rule() {
     let app =
         |max: &str| format!(r#"{{"apps":[{{"id":"a","keys":[],"namespaces":[{{"id":"n","maxMembers":{max}}}]}}]}}"#);
@@ -122,6 +140,30 @@ fn errors_say_where_and_what() {
         (space(r#""id":"n","persisted":"yes""#), "apps[0].namespaces[0].persisted must be true or false"),
         (space(r#""id":"n","persistent":true"#), r#"unknown field "persistent""#),
         (space(r#""id":"n","conflationInterval":-1"#), "conflationInterval must be whole milliseconds"),
+        (space(r#""id":"n","batchingEnabled":true"#), "namespaces[0].batchingInterval must be from 20 to 1000 ms"),
+        (space(r#""id":"n","batchingInterval":19"#), "batchingInterval must be from 20 to 1000 ms"),
+        (
+            space(r#""id":"n","batchingEnabled":true,"batchingInterval":1001"#),
+            "batchingInterval must be from 20 to 1000 ms",
+        ),
+        (
+            space(r#""id":"n","conflationEnabled":true,"conflationKey":"k""#),
+            "conflationInterval must be from 20 to 1000 ms",
+        ),
+        (
+            space(r#""id":"n","conflationEnabled":true,"conflationInterval":20"#),
+            "namespaces[0].conflationKey is missing",
+        ),
+        (
+            space(r##""id":"n","conflationKey":"#{message.data}""##),
+            "conflationKey is wrong: of #{...} it knows message.name",
+        ),
+        (
+            space(
+                r#""id":"n","batchingEnabled":true,"batchingInterval":20,"conflationEnabled":true,"conflationInterval":20,"conflationKey":"k""#,
+            ),
+            "conflationEnabled excludes batchingEnabled",
+        ),
         (space(r#""id":"n"},{"id":"n""#), "app a: two namespaces have one id"),
         (
             key(r#""name":"k","secret":"local-only"},{"name":"k","secret":"local-only""#),

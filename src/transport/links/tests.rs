@@ -75,9 +75,11 @@ fn a_poll_ends_with_what_waits() {
     let first = bench.read();
     assert_eq!(bench.done(), ["1: [1,2] end"]);
     bench.written(first, true);
-    bench.read();
+    let second = bench.read();
     bench.send("3");
     assert_eq!(bench.done(), ["2: [3] end"]);
+    assert_eq!(bench.links.waiting_bytes(), 4);
+    bench.written(second, true);
     assert_eq!(bench.links.waiting_bytes(), 0);
 }
 
@@ -269,6 +271,26 @@ fn a_frame_for_many_counts_once() {
     }
     let lost = (1..1_000).find(|number| !links.send(&[SocketId(*number)], Encoded::Text(text.clone()), 0).is_empty());
     assert_eq!(lost, Some((LINKS_QUEUE_MAX_BYTES / 100_000) as u32));
+}
+
+#[test]
+fn what_is_given_and_not_taken_counts_for_each() {
+    let mut links = Links::default();
+    let sockets: Vec<SocketId> = (0..1_000).map(SocketId).collect();
+    let mut responses = Vec::new();
+    for socket in &sockets {
+        links.open(*socket, Mode::Poll, format!("key {}", socket.0), 0);
+        responses.extend(links.read(*socket, 0).0);
+    }
+    let effects = links.send(&sockets, Encoded::Text("x".repeat(100_000)), 0);
+    let whole = effects.iter().filter(|effect| matches!(effect, Effect::Write { body, .. } if body.len() > 100_000));
+    let lost = effects.iter().filter(|effect| matches!(effect, Effect::Lost { .. })).count();
+    assert_eq!((whole.count(), lost), (LINKS_QUEUE_MAX_BYTES / 100_000, 1_000 - LINKS_QUEUE_MAX_BYTES / 100_000));
+    assert!(links.waiting_bytes() > LINKS_QUEUE_MAX_BYTES - 100_000);
+    for response in responses {
+        links.written(response, true, 0);
+    }
+    assert_eq!(links.waiting_bytes(), 0);
 }
 
 /// What happens to a link, over and over.

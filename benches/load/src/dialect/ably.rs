@@ -11,7 +11,7 @@ const HEARTBEAT: u8 = 0;
 const ACK: u8 = 1;
 const NACK: u8 = 2;
 pub const CONNECTED: u8 = 4;
-const DISCONNECTED: u8 = 6;
+pub const DISCONNECTED: u8 = 6;
 const CLOSED: u8 = 8;
 const ERROR: u8 = 9;
 const ATTACH: u8 = 10;
@@ -75,6 +75,12 @@ struct Publish<'a> {
 struct Data {
     name: &'static str,
     data: String,
+}
+
+impl Incoming {
+    pub fn has_code(&self) -> bool {
+        self.error.as_ref().is_some_and(|error| error.code.is_some())
+    }
 }
 
 impl Ably {
