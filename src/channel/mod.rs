@@ -413,7 +413,7 @@ impl Channel {
     /// Drops what a failed write may have made untrue. It is read again before anything else: see [`Channel::reload`].
     fn forget(&mut self, now_ms: u64) {
         self.window = None;
-        self.holders = Holders::restore(self.holders.count(), now_ms);
+        self.holders.forget(now_ms);
         self.stale = true;
     }
 

@@ -7,8 +7,8 @@ use super::session::Opening;
 use crate::call::Refusal;
 use crate::connection_key::ConnectionKey;
 use crate::limits::{
-    ANSWERS_MAX_BYTES, CONNECTION_FLOW, POLLER_CONNECTS, RELAY_CONNECTIONS, RELAY_CONNECTS_PER_SECOND, RELAY_FLOW,
-    RETURNING_PART, UNHEARD_MAX_BYTES,
+    ANSWERS_MAX_BYTES, CONNECTION_FLOW, MEMBERS_PAGE_MAX, POLLER_CONNECTS, RELAY_CONNECTIONS,
+    RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,
 };
 use crate::rate::Flow;
 
@@ -17,6 +17,9 @@ use crate::rate::Flow;
 pub struct Bounds {
     pub connections: usize,
     pub connects_per_second: u32,
+    /// Members in a page of a sync, and bytes of pages that go out in one turn.
+    pub sync_members: usize,
+    pub sync_turn_bytes: usize,
     /// What one connection may be sent, and all.
     pub connection: Flow,
     pub relay: Flow,
@@ -30,6 +33,8 @@ impl Default for Bounds {
         Bounds {
             connections: RELAY_CONNECTIONS,
             connects_per_second: RELAY_CONNECTS_PER_SECOND,
+            sync_members: MEMBERS_PAGE_MAX,
+            sync_turn_bytes: SYNC_TURN_BYTES,
             connection: CONNECTION_FLOW,
             relay: RELAY_FLOW,
             unheard_bytes: UNHEARD_MAX_BYTES,

@@ -54,7 +54,7 @@ use connections::Parted;
 use feed::Feed;
 use publisher::Publisher;
 use session::Session;
-use sync::Syncs;
+use sync::{Syncs, Turn};
 
 /// Names a connection's way out to the shell: a WebSocket, or a link over HTTP. The relay doesn't know which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -108,6 +108,7 @@ pub struct Relay {
     /// Bytes of all branches' tails.
     tail_bytes: usize,
     syncs: HashMap<ChannelName, Syncs>,
+    turn: Turn,
     publishers: BTreeMap<ChannelName, Publisher>,
     /// When the first channel is to be told whom it has here.
     reports_due_ms: Option<u64>,
@@ -146,6 +147,7 @@ impl Relay {
             branches: BTreeMap::new(),
             tail_bytes: 0,
             syncs: HashMap::new(),
+            turn: Turn::default(),
             publishers: BTreeMap::new(),
             reports_due_ms: None,
             queued_bytes: 0,
@@ -241,7 +243,7 @@ impl Relay {
         self.collected(now_ms)
     }
 
-    /// Sends the calls that are due, whatever they waited for.
+    /// Sends the calls that are due, whatever they waited for, and what is due of syncs.
     pub fn collected(&mut self, now_ms: u64) -> Vec<Effect> {
         let due = |(name, publisher): (&ChannelName, &Publisher)| {
             let due_ms = publisher.due_ms().or(publisher.collects_until_ms());
@@ -250,13 +252,15 @@ impl Relay {
         let channels: Vec<ChannelName> = self.publishers.iter().filter_map(due).collect();
         channels.into_iter().for_each(|channel| self.send_publishes(&channel, now_ms));
         self.tick_branches(now_ms);
+        self.send_pages(now_ms);
         self.finish()
     }
 
     /// When [`Relay::collected`] is next needed. Too soon for an alarm, which is stored: what would be sent is in memory
     /// only, and so may this be.
     pub fn collects_until_ms(&self) -> Option<u64> {
-        self.publishers.values().filter_map(Publisher::collects_until_ms).min()
+        let publishers = self.publishers.values().filter_map(Publisher::collects_until_ms);
+        publishers.chain(self.turn.ends_ms()).min()
     }
 
     /// When [`Relay::tick`] is next needed.

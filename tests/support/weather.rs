@@ -58,11 +58,13 @@ impl Weather {
 
     /// What a relay gives out.
     pub fn bounds(&self) -> Bounds {
+        // So little that a set takes several pages, and a page several turns.
+        let usual = Bounds { sync_members: 2, sync_turn_bytes: 1, ..Bounds::default() };
         let Some(bytes) = NonZeroU32::new(self.bytes_per_second as u32).map(|bytes| bytes.get() + 500) else {
-            return Bounds::default();
+            return usual;
         };
         let (connection, relay) = (Flow::of(bytes.into()), Flow::of(u64::from(bytes) * 4));
-        Bounds { connection, relay, unheard_bytes: bytes * 10, answers_bytes: bytes * 100, ..Bounds::default() }
+        Bounds { connection, relay, unheard_bytes: bytes * 10, answers_bytes: bytes * 100, ..usual }
     }
 
     /// Nothing fails any more; objects still sleep.
