@@ -11,13 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use courtside::call::{
     Backlog, Census, Delivered, Delivery, Follow, MembersPage, ReadFrom, RelayName, Request, Response, Subscribed,
 };
-use courtside::channel::{Channel, Effect, Ticket};
+use courtside::channel::{Effect, Ticket};
 use courtside::error::Code;
-use courtside::limits::{BUSY_PUBLISHES, DIRECT_RELAYS_MAX, MEMBERS_MAX, MEMBERS_PAGE_MAX, SYNC_TURN_BYTES};
+use courtside::limits::{BUSY_PUBLISHES, MEMBERS_MAX, MEMBERS_PAGE_MAX, SYNC_TURN_BYTES};
 use courtside::relay::{self, Relay, SocketId};
 use courtside::serial::Position;
 use courtside::wire::data::Data;
-use courtside::wire::flags::{HAS_PRESENCE, Modes};
+use courtside::wire::flags::HAS_PRESENCE;
 use courtside::wire::message::{Content, Entry};
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::{PresenceAction, PresenceMessage};
@@ -483,34 +483,4 @@ fn a_relay_passes_on_what_is_new() {
     let (_, effects) = relay.deliver(&again, NOW_MS);
     let Some(relay::Effect::Deliver { delivery, .. }) = effects.first() else { panic!("{effects:?}") };
     assert_eq!(delivery.entries, entries(&[20]));
-}
-
-/// A relay that others feed was asked while nobody was there, and somebody came before the answer. It has no reason to
-/// subscribe again, and says who is there.
-#[test]
-fn a_relay_below_that_was_forgotten_is_counted_when_it_reports() {
-    let mut store = MemoryStore::default();
-    let mut channel = wake(&mut store);
-    let shards: Vec<RelayName> = (0..=DIRECT_RELAYS_MAX as u16).map(|n| RelayName::shard(app().id(), n)).collect();
-    for relay in &shards {
-        channel.subscribe(&mut store, relay.clone(), Census::default()).unwrap();
-    }
-    let below = shards.last().unwrap();
-    let asked = |channel: &mut Channel, store: &mut MemoryStore, ticket| {
-        channel.count(Ticket(ticket)).unwrap();
-        let mut asked = Vec::new();
-        for effect in channel.follow_up(store, NOW_MS) {
-            if let Effect::Roll { relay, attempt, .. } = effect {
-                asked.push(relay.clone());
-                channel.rolled(store, &relay, attempt, Some(Default::default()), NOW_MS);
-            }
-        }
-        asked
-    };
-    assert!(asked(&mut channel, &mut store, 1).contains(below));
-    assert!(!asked(&mut channel, &mut store, 2).contains(below), "nobody was there");
-    let mut census = Census::default();
-    census.here.count(Modes::SUBSCRIBE, 1);
-    channel.report(&mut store, below, census).unwrap();
-    assert!(asked(&mut channel, &mut store, 3).contains(below));
 }
