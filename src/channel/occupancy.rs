@@ -173,6 +173,9 @@ impl Channel {
         }
         if census.here.is_empty() {
             self.feeds.doubt(relay);
+        } else if !self.feeds.contains(relay) {
+            // It had nobody when it was asked, and was forgotten: somebody came while it waited to be fed.
+            self.note_below(store, relay, false).map_err(super::storage_failed)?;
         }
         self.keep_listened(store).map_err(super::storage_failed)?;
         Ok(self.meta.listened)
