@@ -19,6 +19,10 @@ pub struct Weather {
     pub stall: u64,
     /// Long times in which one object's deliveries don't reach another.
     pub cut: u64,
+    /// How many connect over HTTP.
+    pub over_http: u64,
+    pub lose_body: u64,
+    pub ask_twice: u64,
     /// How long a call, or a disk, takes at most when nothing is wrong with it.
     pub latency_ms: u64,
 }
@@ -44,6 +48,9 @@ impl Weather {
             half_open: rate(500),
             stall: rate(100),
             cut: rate(600),
+            over_http: rate(1_000),
+            lose_body: rate(60),
+            ask_twice: rate(60),
             latency_ms: 1 + rate(60),
         }
     }
@@ -64,6 +71,9 @@ impl Weather {
             half_open: 0,
             stall: 0,
             cut: 0,
+            over_http: 300,
+            lose_body: 0,
+            ask_twice: 0,
             latency_ms: 10,
         }
     }
