@@ -55,7 +55,13 @@ impl World {
         if self.random.chance(self.weather.lose_body) {
             note(self.now_ms, format_args!("{link} breaks off in response {}", response.number));
             self.not_taken(host, life, response);
-            return self.link_down(link);
+            // Some ask for it once more.
+            return match self.links.get(&link).map(|link| link.client) {
+                Some(client) if mode == Some(Mode::Poll) && self.random.chance(500) => {
+                    self.send_to_server(client, |link| Input::Recv { link });
+                }
+                _ => self.link_down(link),
+            };
         }
         let frames: Vec<Value> =
             if text.is_empty() { Vec::new() } else { serde_json::from_str(&text).expect("an array") };
