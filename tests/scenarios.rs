@@ -13,6 +13,7 @@ mod support {
     pub mod frames;
     pub mod grant;
     pub mod host;
+    pub mod http;
     pub mod ledger;
     pub mod memory_store;
     pub mod presence;

@@ -12,6 +12,7 @@ mod support {
     pub mod disk;
     pub mod frames;
     pub mod host;
+    pub mod http;
     pub mod ledger;
     pub mod memory_store;
     pub mod network;
@@ -22,6 +23,7 @@ mod support {
     pub mod story;
     pub mod subscription;
     pub mod trace;
+    pub mod ways;
     pub mod weather;
     pub mod world;
 }

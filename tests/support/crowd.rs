@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use courtside::call::{ChannelCall, Occupancy, Request, Rules, Wanted};
-use courtside::limits::GRACE_MS;
+use courtside::limits::{GRACE_MS, LINK_PROBE_MS, LINK_STALL_MS};
 use serde_json::{Value, json};
 
 use super::client::Deed;
@@ -44,10 +44,12 @@ pub fn part_with_one(world: &mut World, pass: impl Fn(&mut World, u64)) {
             let deeds = home.client.hang_up(now_ms);
             home.client.connect_at_ms = now_ms + 3 * GRACE_MS;
             let grace_ms = home.client.grace_ms;
+            // Of who is lost over HTTP nobody says so.
+            let unnoticed_ms = if world.is_over_http(client) { LINK_PROBE_MS + LINK_STALL_MS } else { 0 };
             world.perform(client, deeds);
             pass(world, grace_ms - SOON_MS);
             assert!(members(world, channel, &connection_id) > 0, "client {client}'s members leave too soon");
-            pass(world, SOON_MS);
+            pass(world, SOON_MS + unnoticed_ms);
             Vec::new()
         }
     };

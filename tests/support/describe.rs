@@ -16,11 +16,22 @@ use super::ledger::tag_of;
 impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Input::Open { link, opening, .. } => write!(f, "{link} opens, resume {:?}", opening.resume),
+            Input::Open { link, mode, opening, .. } => {
+                write!(
+                    f,
+                    "{link} opens, {}, resume {:?}",
+                    mode.map_or("a socket".into(), |mode| format!("{mode:?}")),
+                    opening.resume
+                )
+            }
             Input::Frame { link, bytes, format } => {
                 write!(f, "{link} {}", Words(&frames::read_value(bytes, *format)))
             }
             Input::Lost { link } => write!(f, "{link} is lost"),
+            Input::Recv { link } => write!(f, "{link} reads"),
+            Input::Written { response, went_well } => {
+                write!(f, "response {} was {}", response.number, if *went_well { "taken" } else { "lost" })
+            }
             Input::Call { id, call } => write!(f, "call {}: {}", id.0, request(&call.request)),
             Input::Answered { ticket, answer } => write!(f, "answer to its call {}: {}", ticket.0, said(answer)),
             Input::Deliver { id, delivery } => {

@@ -14,9 +14,11 @@ use courtside::name::ChannelName;
 use courtside::relay::admission::Bounds;
 use courtside::relay::session::Opening;
 use courtside::relay::{self, Relay, SocketId};
+use courtside::transport::{self, Links, Mode, ResponseId};
 use courtside::wire::{Encoded, Format};
 
 use super::disk::Disk;
+use super::http::Body;
 
 /// Names a connection between a client and an object to the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,9 +37,11 @@ pub struct CallId(pub u64);
 /// What happens to an object.
 #[derive(Clone, Debug)]
 pub enum Input {
-    Open { link: LinkId, opening: Opening, fresh_id: String },
+    Open { link: LinkId, mode: Option<Mode>, opening: Opening, fresh_id: String },
     Frame { link: LinkId, bytes: Vec<u8>, format: Format },
     Lost { link: LinkId },
+    Recv { link: LinkId },
+    Written { response: ResponseId, went_well: bool },
     Call { id: CallId, call: ChannelCall },
     Answered { ticket: Ticket, answer: Option<Answer<Response>> },
     Follow { id: CallId, follow: Follow },
@@ -54,6 +58,7 @@ pub enum Input {
 #[derive(Debug)]
 pub enum Output {
     Frame { link: LinkId, frame: Rc<Encoded> },
+    Body(Body),
     Close { link: LinkId },
     Call { ticket: Ticket, call: ChannelCall },
     Follow { ticket: Ticket, above: RelayName, follow: Follow },
@@ -67,7 +72,7 @@ pub enum Output {
 impl Output {
     fn link(&self) -> Option<LinkId> {
         match self {
-            Output::Frame { link, .. } | Output::Close { link } => Some(*link),
+            Output::Frame { link, .. } | Output::Close { link } | Output::Body(Body { link, .. }) => Some(*link),
             _ => None,
         }
     }
@@ -91,6 +96,7 @@ pub(super) enum Waiting {
 pub(super) enum Work {
     Relay(relay::Effect),
     Channel(channel::Effect),
+    Link(transport::Effect),
 }
 
 #[derive(Debug)]
@@ -107,6 +113,10 @@ pub struct Host {
     pub address: Option<Address>,
     pub disk: Disk,
     pub(super) sockets: BTreeMap<SocketId, Socket>,
+    /// Connections over HTTP. Their numbers are never used again, and are none of a socket.
+    pub(super) http: Links,
+    pub(super) ways: BTreeMap<SocketId, LinkId>,
+    pub(super) last_way: u32,
     pub(super) relay: Option<Relay>,
     pub(super) channel: Option<Channel>,
     /// The relays that it fed are known again.
@@ -140,6 +150,9 @@ impl Host {
             address,
             disk,
             sockets: BTreeMap::new(),
+            http: Links::default(),
+            ways: BTreeMap::new(),
+            last_way: 1_000_000,
             relay: None,
             channel: None,
             leads: false,
@@ -167,6 +180,7 @@ impl Host {
     /// Whether nothing would notice that the memory goes.
     pub fn is_quiet(&self) -> bool {
         let idle = self.in_flight == 0 && self.waiting.is_empty() && !self.commit_scheduled && self.timer_ms.is_none();
+        let idle = idle && self.http.count() == 0;
         idle && self.held.is_empty() && self.disk.is_synced()
     }
 
@@ -181,12 +195,14 @@ impl Host {
     }
 
     pub fn links(&self) -> impl Iterator<Item = LinkId> {
-        self.sockets.values().map(|socket| socket.link)
+        self.sockets.values().map(|socket| socket.link).chain(self.ways.values().copied())
     }
 
     /// The memory is lost. Gives the callers who waited for it.
     pub fn forget(&mut self) -> Vec<CallId> {
         (self.relay, self.channel, self.leads) = (None, None, false);
+        self.http = Links::default();
+        self.ways.clear();
         (self.in_flight, self.commit_scheduled, self.timer_ms, self.last_ticket) = (0, false, None, 0);
         self.life += 1;
         let caller = |waiting| match waiting {
@@ -213,8 +229,10 @@ impl Host {
             match work {
                 Work::Relay(effect) => self.perform_relay(effect, now_ms),
                 Work::Channel(effect) => self.perform_channel(effect, now_ms),
+                Work::Link(effect) => self.perform_link(effect, now_ms),
             }
         }
+        self.forget_ways();
         self.keep_alarm();
         let wrote = self.disk.end_turn();
         self.turns_written += u64::from(wrote);

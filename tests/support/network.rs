@@ -10,7 +10,8 @@ use courtside::call::{Answer, Delivered, RelayName, Response, Rolled};
 use courtside::channel::Ticket;
 use courtside::name::ChannelName;
 use courtside::relay::session::Opening;
-use courtside::wire::Encoded;
+use courtside::transport::Mode;
+use courtside::wire::{Encoded, Format};
 
 use super::client::{Deed, Transport};
 use super::frames::{self, Frame};
@@ -22,6 +23,8 @@ use super::world::{Event, World};
 pub(super) struct Link {
     pub(super) client: usize,
     pub(super) host: usize,
+    /// How its responses go, if it is over HTTP.
+    pub(super) mode: Option<Mode>,
     pub(super) to_server_ms: u64,
     pub(super) to_client_ms: u64,
 }
@@ -121,8 +124,8 @@ impl World {
             match deed {
                 Deed::Connect { resume } => self.connect(client, resume),
                 Deed::Send(frame) => {
-                    let bytes = frames::write(&frame, self.homes[client].format);
-                    let format = self.homes[client].format;
+                    let format = self.format(client);
+                    let bytes = frames::write(&frame, format);
                     self.send_to_server(client, |link| Input::Frame { link, bytes, format });
                 }
                 Deed::HangUp => self.hang_up(client),
@@ -133,22 +136,35 @@ impl World {
     pub(super) fn connect(&mut self, client: usize, resume: Option<String>) {
         let link = LinkId(self.fresh());
         let fresh_id = format!("conn{}", self.fresh());
+        let over_http = self.random.chance(self.weather.over_http);
+        let mode = over_http.then(|| *self.random.pick(&[Mode::Poll, Mode::Stream]));
         let home = &mut self.homes[client];
         home.link = Some(link);
         let (host, now_ms) = (home.host, self.now_ms);
-        self.links.insert(link, Link { client, host, to_server_ms: now_ms, to_client_ms: now_ms });
+        self.links.insert(link, Link { client, host, mode, to_server_ms: now_ms, to_client_ms: now_ms });
+        let format = self.format(client);
+        let home = &self.homes[client];
         let opening = Opening {
             grant: grant(),
-            format: home.format,
+            format,
             echo: home.client.echo,
             heartbeat_interval_ms: 15_000,
             grace_ms: home.client.grace_ms,
             resume,
             is_secure: true,
-            is_kept: true,
+            is_kept: mode.is_none(),
             attach: Vec::new(),
         };
-        self.send_to_server(client, |link| Input::Open { link, opening, fresh_id });
+        self.send_to_server(client, |link| Input::Open { link, mode, opening, fresh_id });
+    }
+
+    fn format(&self, client: usize) -> Format {
+        if self.is_over_http(client) { Format::Json } else { self.homes[client].format }
+    }
+
+    pub fn is_over_http(&self, client: usize) -> bool {
+        let link = self.homes[client].link.and_then(|link| self.links.get(&link));
+        link.is_some_and(|link| link.mode.is_some())
     }
 
     /// Frames of one transport keep their order.
@@ -162,13 +178,18 @@ impl World {
     }
 
     pub(super) fn send_to_client(&mut self, id: LinkId, frame: Rc<Encoded>) {
-        let stalls = self.random.chance(self.weather.stall);
-        let delay_ms =
-            if stalls { self.random.between(500, 4_000) } else { self.random.between(1, self.weather.latency_ms) };
+        let delay_ms = self.client_delay_ms();
         let Some(link) = self.links.get_mut(&id) else { return };
         link.to_client_ms = link.to_client_ms.max(self.now_ms + delay_ms);
         let at_ms = link.to_client_ms;
         self.at(at_ms, Event::ToClient { link: id, frame });
+    }
+
+    pub(super) fn client_delay_ms(&mut self) -> u64 {
+        match self.random.chance(self.weather.stall) {
+            true => self.random.between(500, 4_000),
+            false => self.random.between(1, self.weather.latency_ms),
+        }
     }
 
     pub(super) fn client_gets(&mut self, id: LinkId, frame: &Encoded) {
@@ -184,6 +205,10 @@ impl World {
     pub(super) fn hang_up(&mut self, client: usize) {
         let Some(id) = self.homes[client].link.take() else { return };
         let Some(link) = self.links.remove(&id) else { return };
+        if link.mode.is_some() {
+            // Nobody says so: its responses are not read any more.
+            return;
+        }
         let half_open = self.random.chance(self.weather.half_open);
         let delay_ms = if half_open { self.random.between(1_000, 40_000) } else { self.random.between(1, 50) };
         let at_ms = link.to_server_ms.max(self.now_ms + delay_ms);

@@ -24,7 +24,11 @@ impl Host {
 
     pub(super) fn take(&mut self, input: Input, now_ms: u64) {
         match input {
-            Input::Open { link, opening, fresh_id } => {
+            Input::Open { link, mode: Some(mode), opening, fresh_id } => {
+                self.wake_relay(now_ms);
+                self.open_way(link, mode, opening, fresh_id, now_ms);
+            }
+            Input::Open { link, mode: None, opening, fresh_id } => {
                 self.wake_relay(now_ms);
                 let socket = self.accept(link);
                 self.relay_input(|relay| relay.open(socket, opening, fresh_id, now_ms));
@@ -41,6 +45,14 @@ impl Host {
                     self.sockets.remove(&socket);
                     self.relay_input(|relay| relay.lost(socket, now_ms));
                 }
+            }
+            Input::Recv { link } => {
+                self.wake_relay(now_ms);
+                self.recv(link, now_ms);
+            }
+            Input::Written { response, went_well } => {
+                let effects = self.http.written(response, went_well, now_ms);
+                self.link_effects(effects);
             }
             Input::Call { id, call } => self.call(call, Waiting::Caller(id), now_ms),
             Input::Answered { ticket, answer } => {
@@ -85,6 +97,8 @@ impl Host {
         self.disk.set_alarm(None);
         self.wake_relay(now_ms);
         self.relay_input(|relay| relay.tick(now_ms));
+        let effects = self.http.tick(now_ms);
+        self.link_effects(effects);
         match self.wake_channel(None, now_ms) {
             Ok(()) => self.channel_input(|channel, disk| channel.tick(disk, now_ms)),
             // The platform repeats an alarm that fails.
@@ -99,7 +113,8 @@ impl Host {
     }
 
     fn socket(&self, link: LinkId) -> Option<SocketId> {
-        self.sockets.iter().find(|(_, socket)| socket.link == link).map(|(id, _)| *id)
+        let socket = self.sockets.iter().find(|(_, socket)| socket.link == link).map(|(id, _)| *id);
+        socket.or_else(|| self.way(link))
     }
 
     fn wake_relay(&mut self, now_ms: u64) {
@@ -127,7 +142,7 @@ impl Host {
         self.work.extend(effects.into_iter().map(Work::Relay));
     }
 
-    fn relay_input(&mut self, input: impl FnOnce(&mut Relay) -> Vec<relay::Effect>) {
+    pub(super) fn relay_input(&mut self, input: impl FnOnce(&mut Relay) -> Vec<relay::Effect>) {
         let effects = self.relay.as_mut().map(input).unwrap_or_default();
         self.work.extend(effects.into_iter().map(Work::Relay));
     }
@@ -140,11 +155,15 @@ impl Host {
                 }
             }
             relay::Effect::Send { sockets, frame } => {
+                let effects = self.http.send(&sockets, frame.clone(), now_ms);
+                self.link_effects(effects);
                 let frame = Rc::new(frame);
                 let links = sockets.iter().filter_map(|socket| self.sockets.get(socket)).map(|socket| socket.link);
                 self.outputs.extend(links.map(|link| Output::Frame { link, frame: frame.clone() }));
             }
             relay::Effect::Close { socket } => {
+                let effects = self.http.close(socket, now_ms);
+                self.link_effects(effects);
                 let closed = self.sockets.remove(&socket);
                 self.outputs.extend(closed.map(|socket| Output::Close { link: socket.link }));
             }
@@ -288,7 +307,7 @@ impl Host {
     pub(super) fn keep_alarm(&mut self) {
         let relay = self.relay.as_ref().and_then(Relay::deadline);
         let channel = self.channel.as_ref().and_then(Channel::deadline);
-        let Some(deadline_ms) = [relay, channel].into_iter().flatten().min() else { return };
+        let Some(deadline_ms) = [relay, channel, self.http.deadline()].into_iter().flatten().min() else { return };
         if self.disk.alarm_ms().is_none_or(|alarm_ms| alarm_ms > deadline_ms) {
             self.disk.set_alarm(Some(deadline_ms));
         }

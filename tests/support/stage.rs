@@ -105,7 +105,10 @@ impl Stage {
         let opening = Opening::from_query(Grant { client_id: Identity::Wildcard, ..grant() }, &query, true);
         let keys = self.clients.remove(client).map_or_else(Vec::new, |person| person.keys);
         self.clients.insert(client.to_owned(), Person { link, keys });
-        self.turn(RELAY, Input::Open { link, opening, fresh_id: format!("connection{}", self.connections) });
+        self.turn(
+            RELAY,
+            Input::Open { link, mode: None, opening, fresh_id: format!("connection{}", self.connections) },
+        );
     }
 
     /// With its latest key, or with `key=n`, the n-th that it was given, or with a word of its own.
@@ -177,6 +180,7 @@ impl Stage {
                 None => return Some(self.call(life, output)),
             },
             Output::Follow { .. } => unreachable!("there is one relay"),
+            Output::Body(_) => unreachable!("all are sockets"),
             Output::Answer { id, answer } => {
                 let (life, call) = self.waiting.remove(&id)?;
                 let Output::Call { ticket, .. } = call else { unreachable!("calls get answers") };

@@ -26,6 +26,10 @@ pub struct Weather {
     pub cut: u64,
     /// What a connection may be sent in a second, and a relay's connections four times: little, or 0 for the usual.
     pub bytes_per_second: u64,
+    /// How many connect over HTTP.
+    pub over_http: u64,
+    pub lose_body: u64,
+    pub ask_twice: u64,
     /// How long a call, or a disk, takes at most when nothing is wrong with it.
     pub latency_ms: u64,
 }
@@ -51,6 +55,9 @@ impl Weather {
             half_open: rate(500),
             stall: rate(100),
             cut: rate(600),
+            over_http: rate(1_000),
+            lose_body: rate(60),
+            ask_twice: rate(60),
             latency_ms: 1 + rate(60),
             bytes_per_second: rate(4_000),
         }
@@ -83,6 +90,9 @@ impl Weather {
             half_open: 0,
             stall: 0,
             cut: 0,
+            over_http: 300,
+            lose_body: 0,
+            ask_twice: 0,
             latency_ms: 10,
             bytes_per_second: 0,
         }

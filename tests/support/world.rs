@@ -14,6 +14,7 @@ use courtside::wire::{Encoded, Format};
 use super::client::Client;
 use super::disk::Disk;
 use super::host::{CallId, Host, Input, LinkId, Output};
+use super::http::Body;
 use super::ledger::{Kind, Ledger};
 use super::network::{Call, Link, Reply, Said};
 use super::random::Random;
@@ -64,6 +65,7 @@ pub(super) enum Event {
     Synced { host: usize, crashes: u64 },
     Wake { host: usize },
     ToClient { link: LinkId, frame: Rc<Encoded> },
+    Body { host: usize, life: u64, body: Body },
     LinkDown { link: LinkId },
     ClientTick { client: usize },
 }
@@ -166,6 +168,7 @@ impl World {
         match event {
             Event::Turn { host, life, input } => {
                 if life.is_none_or(|life| life == self.hosts[host].life) {
+                    self.refuse_lost(host, &input);
                     self.turn(host, input);
                 }
             }
@@ -176,6 +179,7 @@ impl World {
             }
             Event::Wake { host } => self.alarm(host),
             Event::ToClient { link, frame } => self.client_gets(link, &frame),
+            Event::Body { host, life, body } => self.client_takes(host, life, body),
             Event::LinkDown { link } => self.link_down(link),
             Event::ClientTick { .. } => unreachable!("the loop takes these"),
         }
@@ -259,6 +263,7 @@ impl World {
     fn leave(&mut self, host: usize, life: u64, output: Output) {
         match output {
             Output::Frame { link, frame } => self.send_to_client(link, frame),
+            Output::Body(body) => self.send_body(host, life, body),
             Output::Close { link } => {
                 if let Some(at_ms) = self.links.get(&link).map(|link| link.to_client_ms) {
                     self.at(at_ms, Event::LinkDown { link });
@@ -299,6 +304,8 @@ impl World {
     /// The memory goes, as it does when an object is idle, or when its isolate is lost.
     pub fn forget(&mut self, host: usize) {
         note(self.now_ms, format_args!("object {host} loses its memory"));
+        let ways = self.hosts[host].ways.values().copied().collect();
+        self.ways_end(ways);
         for id in self.hosts[host].forget() {
             self.answer(id, Said::Nothing);
         }
