@@ -322,3 +322,57 @@ fn a_relay_below_that_was_forgotten_is_counted_when_it_reports() {
     channel.report(&mut store, below, census).unwrap();
     assert!(asked(&mut channel, &mut store, 3).contains(below));
 }
+
+/// A listener on one relay, and so many connections on another that reports them.
+fn told_of(world: &mut World, fans: usize) -> Client {
+    let listener = world.connect(0, "listener");
+    listen(world, listener);
+    (0..fans).for_each(|_| fan(world));
+    world.pass(2 * OCCUPANCY_INTERVAL_MS);
+    let told = world.told(listener);
+    assert_eq!(number(told.last().unwrap(), "connections"), 1 + fans as u64);
+    listener
+}
+
+fn fan(world: &mut World) {
+    let client = world.connect(1, "fan");
+    world.attach(client);
+}
+
+/// Sooner than the channel would ask by itself.
+const TOLD_AGAIN_MS: u64 = ROLL_ANSWER_MS + 2 * OCCUPANCY_INTERVAL_MS;
+const _: () = assert!(2 * OCCUPANCY_INTERVAL_MS + TOLD_AGAIN_MS < ROLL_INTERVAL_MS);
+
+#[test]
+fn a_report_that_failed_is_repeated() {
+    let mut world = World::new(2);
+    let listener = told_of(&mut world, 2);
+    world.unreachable = vec![1];
+    fan(&mut world);
+    world.pass(OCCUPANCY_INTERVAL_MS);
+    world.unreachable.clear();
+    world.pass(2 * OCCUPANCY_INTERVAL_MS);
+    assert_eq!(number(world.told(listener).last().expect("news"), "connections"), 4);
+}
+
+#[test]
+fn what_a_relay_may_not_have_been_told_it_is_told_again() {
+    let mut world = World::new(2);
+    let listener = told_of(&mut world, 2);
+    world.lost_rolls = true;
+    fan(&mut world);
+    world.pass(OCCUPANCY_INTERVAL_MS);
+    world.lost_rolls = false;
+    world.pass(TOLD_AGAIN_MS);
+    assert_eq!(number(world.told(listener).last().expect("news"), "connections"), 4);
+}
+
+#[test]
+fn a_relay_that_lost_what_it_was_told_is_told_again() {
+    let mut world = World::new(2);
+    let listener = told_of(&mut world, 2);
+    world.forget_relay(0);
+    listen(&mut world, listener);
+    world.pass(TOLD_AGAIN_MS);
+    assert_eq!(number(world.told(listener).last().expect("again"), "connections"), 3);
+}
