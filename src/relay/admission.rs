@@ -3,9 +3,9 @@
 //! What is refused here is told to the router, which knows where else there may be room; see [`crate::placement`].
 
 use super::Relay;
-use super::connection_key::ConnectionKey;
 use super::session::Opening;
 use crate::call::Refusal;
+use crate::connection_key::ConnectionKey;
 use crate::limits::{
     ANSWERS_MAX_BYTES, CONNECTION_FLOW, MEMBERS_PAGE_MAX, POLLER_CONNECTS, RELAY_CONNECTIONS,
     RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,

@@ -1,11 +1,10 @@
 //! Messages go out: one delivery becomes one frame for each variant of its readers.
 
-use std::collections::BTreeMap;
-
 use super::attachment::{Attachment, State};
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
 use crate::call::{Delivered, Delivery};
+use crate::maps::SortedMap;
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::flags::Modes;
@@ -15,6 +14,9 @@ use crate::wire::{Encoded, Format};
 
 /// Bytes of a frame, at about which it ends and another begins. Measured on the stored form of its entries.
 const FRAME_BYTES: usize = 128 * 1024;
+
+/// Sockets that get the same frames: of one format, for one name of the channel.
+pub(super) type Alike = SortedMap<(Format, ChannelName), Vec<SocketId>>;
 
 /// What one attachment is to get of a delivery.
 enum Share {
@@ -74,13 +76,13 @@ impl Relay {
     /// `prior` is where those are who have all that went before.
     fn fan_out(&mut self, owner: &ChannelName, series: &str, prior: Position, entries: &[Entry], now_ms: u64) {
         let (Some(first), Some(feed)) = (entries.first(), self.feeds.get(owner)) else { return };
-        let mut alike: BTreeMap<(Format, ChannelName), Vec<SocketId>> = BTreeMap::new();
+        let mut alike = Alike::default();
         let mut apart = Vec::new();
         for (socket, name) in &feed.members {
             let Some(session) = self.sessions.get_mut(socket) else { continue };
             match share(session, name, entries, first.position) {
                 Share::Nothing => continue,
-                Share::All => alike.entry((session.format, name.clone())).or_default().push(*socket),
+                Share::All => alike.get_or_insert((session.format, name.clone()), Vec::new()).push(*socket),
                 Share::Some(picked) => apart.push((*socket, session.format, name.clone(), picked)),
             }
             session.last_sent_ms = now_ms;

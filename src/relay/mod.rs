@@ -19,7 +19,6 @@ pub mod admission;
 mod attach;
 pub mod attachment;
 mod branch;
-pub mod connection_key;
 mod connections;
 mod fanout;
 mod feed;
@@ -114,7 +113,7 @@ pub struct Relay {
     /// When the first channel is to be told whom it has here.
     reports_due_ms: Option<u64>,
     queued_bytes: usize,
-    pending: BTreeMap<Ticket, Pending>,
+    pending: HashMap<Ticket, Pending>,
     last_ticket: u64,
     sessions_due_ms: Option<u64>,
     bounds: Bounds,
@@ -152,7 +151,7 @@ impl Relay {
             publishers: BTreeMap::new(),
             reports_due_ms: None,
             queued_bytes: 0,
-            pending: BTreeMap::new(),
+            pending: HashMap::new(),
             last_ticket: 0,
             sessions_due_ms: None,
             bounds: Bounds::default(),

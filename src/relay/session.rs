@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::attachment::{AttachParams, Attachment, State};
-use super::connection_key::{ConnectionKey, Generations};
 use super::outbox::Outbox;
 use crate::auth::Grant;
+use crate::connection_key::{ConnectionKey, Generations};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS,

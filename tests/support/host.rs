@@ -46,6 +46,7 @@ pub enum Input {
     Roll { id: CallId, roll: Roll },
     Rolled { relay: RelayName, attempt: u64, answer: Option<Rolled> },
     Commit,
+    Timer,
     Alarm,
 }
 
@@ -126,6 +127,8 @@ pub struct Host {
     pub synced_at_ms: u64,
     pub skew_ms: i64,
     pub commit_scheduled: bool,
+    /// When its timer rings, which goes with its memory.
+    pub timer_ms: Option<u64>,
 }
 
 impl Host {
@@ -153,6 +156,7 @@ impl Host {
             synced_at_ms: 0,
             skew_ms: 0,
             commit_scheduled: false,
+            timer_ms: None,
         }
     }
 
@@ -162,12 +166,18 @@ impl Host {
 
     /// Whether nothing would notice that the memory goes.
     pub fn is_quiet(&self) -> bool {
-        let idle = self.in_flight == 0 && self.waiting.is_empty() && !self.commit_scheduled;
+        let idle = self.in_flight == 0 && self.waiting.is_empty() && !self.commit_scheduled && self.timer_ms.is_none();
         idle && self.held.is_empty() && self.disk.is_synced()
     }
 
     pub fn wants_commit(&self) -> bool {
         self.channel.as_ref().is_some_and(Channel::has_pending)
+    }
+
+    /// When the timer has to ring for what a relay collects, or for the end of a channel's interval.
+    pub fn timer_due_ms(&self) -> Option<u64> {
+        let relay = self.relay.as_ref().and_then(Relay::collects_until_ms);
+        relay.into_iter().chain(self.channel.as_ref().and_then(Channel::paces_until_ms)).min()
     }
 
     pub fn links(&self) -> impl Iterator<Item = LinkId> {
@@ -177,7 +187,7 @@ impl Host {
     /// The memory is lost. Gives the callers who waited for it.
     pub fn forget(&mut self) -> Vec<CallId> {
         (self.relay, self.channel, self.leads) = (None, None, false);
-        (self.in_flight, self.commit_scheduled, self.last_ticket) = (0, false, 0);
+        (self.in_flight, self.commit_scheduled, self.timer_ms, self.last_ticket) = (0, false, None, 0);
         self.life += 1;
         let caller = |waiting| match waiting {
             Waiting::Caller(id) => Some(id),
