@@ -17,6 +17,7 @@ pub mod auth;
 pub mod publish;
 pub mod presence;
 pub mod call;
+pub mod connection_key;
 pub mod placement;
 pub mod feeds;
 pub mod channel;

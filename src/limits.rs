@@ -1,6 +1,6 @@
 //! Every bound of the system, with its arithmetic. Reaching one gets a coded error, never silence.
 
-use crate::rate::Rate;
+use crate::rate::{Flow, Rate};
 
 /// Bytes in an app's id. Hosted ids have six; room for words.
 pub const APP_ID_MAX_BYTES: usize = 64;
@@ -279,6 +279,24 @@ pub const PUBLISH_TRY_MS: u64 = 20 * 1_000;
 /// Publishes of one connection that wait for their acknowledgement.
 pub const UNACKNOWLEDGED_MAX: usize = 10_000;
 
+/// What one connection may be sent: 256 Mbit/s, five times what the fastest of a hundred readers got, and 128 pages of
+/// replay at once. Beyond, its attachments are brought up to date from the log when half of that is free.
+pub const CONNECTION_FLOW: Flow = Flow { burst_bytes: 16 * 1024 * 1024, bytes_per_second: 32 * 1024 * 1024 };
+
+/// The same for all connections of a relay: what the runtime may have to queue at once, and what one thread gives out, at
+/// 15 to 20 µs for a frame of some KB. With more to say, those wait who were sent more than their share, so that at most
+/// twice this is queued for readers that read: 6,000 sockets and a frame of 16 KB for each.
+pub const RELAY_FLOW: Flow = Flow { burst_bytes: 96 * 1024 * 1024, bytes_per_second: 1024 * 1024 * 1024 };
+
+/// Bytes of deliveries that a socket is sent without a word from its client: three quarters of a minute at the highest rate
+/// measured, hours at a usual one. Bytes of answers that it is sent at all: 16 full replays or sets of members, or the
+/// acknowledgements of half a million publishes. The runtime doesn't tell who reads, and queues for those who don't, outside
+/// of the isolate's memory. Beyond, the client is told to come back (80003, 42910), and resumes.
+pub const UNHEARD_MAX_BYTES: u32 = 256 * 1024 * 1024;
+pub const ANSWERS_MAX_BYTES: u32 = 128 * 1024 * 1024;
+
+const _: () = assert!(CONNECTION_FLOW.burst_bytes < RELAY_FLOW.burst_bytes / 4, "one reader leaves room for others");
+const _: () = assert!(CONNECTION_FLOW.burst_bytes < UNHEARD_MAX_BYTES as u64, "who is slow is slowed down first");
 const _: () = assert!(PUBLISH_CALL_MAX_BYTES + MESSAGE_MAX_BYTES <= COMMIT_MAX_BYTES, "a full call fits a commit");
 const _: () = assert!(SESSION_RECORD_MAX_BYTES < 16_384, "the platform's bound on what a socket carries");
 
@@ -352,12 +370,22 @@ pub const ROLL_PAUSE_MS: u64 = 1_000;
 /// The longest that a member is listed whose connection is gone, whatever died with it.
 pub const GHOST_MAX_MS: u64 = 45 * 1_000;
 
-/// Members in one call, and in one SYNC frame. 20,000 members are 40 calls and 200 frames for each late joiner.
+/// Members in one call, and in one SYNC frame. 20,000 members are 40 calls and frames of 80 KB for each late joiner.
 pub const MEMBERS_PAGE_MAX: usize = 500;
-pub const SYNC_FRAME_MEMBERS: usize = 100;
+
+/// Bytes of SYNC that a relay sends in one turn, to all sockets together, and how long that is at least: 200 MB a second.
+/// The kernel takes 1 MiB from the runtime in about 1 ms, so what is live finds the relay idle most of the time. One
+/// reader alone gets one page in a turn: 20,000 members in 200 ms, and never more than a connection may be sent.
+pub const SYNC_TURN_BYTES: usize = 1024 * 1024;
+pub const SYNC_TURN_MS: u64 = 5;
+
+/// What a member takes in a frame besides what it says (ids, time, punctuation), and what a send costs however short the
+/// frame: as much time as so many bytes.
+pub const SYNC_MEMBER_BYTES: usize = 128;
+pub const SYNC_SEND_BYTES: usize = 16 * 1024;
 
 /// Bytes of members in one call; a page ends early. A single member may have the largest data there is.
-pub const MEMBERS_PAGE_BYTES: usize = 256 * 1024;
+pub const MEMBERS_PAGE_BYTES: usize = 80 * 1024;
 
 /// Leaves in one entry of the log, and the bytes of what they say, when many leave at once.
 pub const LEAVES_PER_ENTRY: usize = 100;
@@ -389,6 +417,10 @@ const _: () = assert!(
     "asked, waited, and no answer"
 );
 const _: () = assert!(GRACE_MIN_MS <= GRACE_MS && GRACE_MS <= GRACE_MAX_MS, "the usual grace is one to ask for");
+const _: () = assert!(
+    (MEMBERS_PAGE_BYTES as u64) * 1_000 / SYNC_TURN_MS <= CONNECTION_FLOW.bytes_per_second,
+    "a page in each turn is no more than a connection may be sent"
+);
 const _: () = assert!(MEMBERS_PER_CONNECTION_MAX <= MEMBERS_MAX, "one connection's members fit");
 
 // Connections over HTTP.

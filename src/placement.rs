@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::call::{Address, Refusal, RelayName, RelayObject};
+use crate::connection_key::ConnectionKey;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{FOLLOWERS_MAX, FULL_KEPT_MS, SHARDS_MAX, SPREAD_MAX_KNOWN};
 use crate::name::AppId;
-use crate::relay::connection_key::ConnectionKey;
 
 /// A relay of an app: a region and a number within it, in the 16 bits that connection keys carry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

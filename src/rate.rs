@@ -1,7 +1,7 @@
 //! How often something may happen: token buckets, one for each key, in a map of bounded size.
 //!
 //! A bucket is kept as the time when it will be full again, which is all there is to know of it; one that is full need not
-//! be kept at all.
+//! be kept at all. [`Debt`] counts bytes that were sent already, and may exceed any bound.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -12,6 +12,46 @@ use std::hash::Hash;
 pub struct Rate {
     pub burst: u64,
     pub interval_ms: u64,
+}
+
+/// So many bytes at once, then so many a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    pub burst_bytes: u64,
+    pub bytes_per_second: u64,
+}
+
+impl Flow {
+    /// So many bytes a second, and half of that at once.
+    pub fn of(bytes_per_second: u64) -> Flow {
+        Flow { burst_bytes: bytes_per_second / 2, bytes_per_second }
+    }
+}
+
+/// Bytes that were sent and may not have been taken yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Debt {
+    bytes: u64,
+    at_ms: u64,
+}
+
+impl Debt {
+    /// What is left of it. A clock that was set back forgives it.
+    pub fn bytes(self, flow: Flow, now_ms: u64) -> u64 {
+        let passed_ms = now_ms.checked_sub(self.at_ms);
+        let taken = passed_ms.map_or(u64::MAX, |ms| ms.saturating_mul(flow.bytes_per_second) / 1_000);
+        self.bytes.saturating_sub(taken)
+    }
+
+    pub fn add(&mut self, bytes: usize, flow: Flow, now_ms: u64) {
+        *self = Debt { bytes: self.bytes(flow, now_ms) + bytes as u64, at_ms: now_ms };
+    }
+
+    /// When half of the burst is free again.
+    pub fn eased_at_ms(self, flow: Flow) -> u64 {
+        let over = self.bytes.saturating_sub(flow.burst_bytes / 2);
+        self.at_ms + (over * 1_000).div_ceil(flow.bytes_per_second)
+    }
 }
 
 #[derive(Debug)]
@@ -82,6 +122,29 @@ mod tests {
         assert_eq!(drain(&mut buckets, 1, 1_350), 2);
         assert_eq!(drain(&mut buckets, 1, 100_000), 3, "never more than the burst");
         assert_eq!(drain(&mut buckets, 2, 100_000), 3, "each key has its own");
+    }
+
+    #[test]
+    fn a_debt_is_paid_by_time() {
+        let flow = Flow { burst_bytes: 1_000, bytes_per_second: 1_000 };
+        let mut debt = Debt::default();
+        assert_eq!(debt.bytes(flow, 5_000), 0);
+        debt.add(600, flow, 5_000);
+        debt.add(600, flow, 5_000);
+        assert_eq!((debt.bytes(flow, 5_000), debt.bytes(flow, 5_200), debt.bytes(flow, 9_000)), (1_200, 1_000, 0));
+        assert_eq!((debt.eased_at_ms(flow), debt.bytes(flow, 5_700)), (5_700, 500));
+        debt.add(100, flow, 9_000);
+        assert_eq!(debt.bytes(flow, 9_000), 100, "nothing is saved up");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_debt() {
+        let flow = Flow { burst_bytes: 1_000, bytes_per_second: 1_000 };
+        let mut debt = Debt::default();
+        debt.add(600, flow, 100_000);
+        assert_eq!(debt.bytes(flow, 50_000), 0);
+        debt.add(10, flow, 50_000);
+        assert_eq!(debt.bytes(flow, 50_000), 10);
     }
 
     #[test]

@@ -1,27 +1,41 @@
-//! What a member costs a channel: bytes of memory, counted by the allocator. Its storage is not memory, and keeps nothing
-//! here. Pointers are twice as long as at the edge, so this is more than it takes there.
+//! What a member costs a channel, and a session its relay: bytes of memory, counted by the allocator. Storage is not
+//! memory, and keeps nothing here. Pointers are twice as long as at the edge, so this is more than it takes there.
+
+mod support {
+    pub mod grant;
+}
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::rc::Rc;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use courtside::auth::Identity;
+use courtside::auth::{App, Identity};
 use courtside::call::{
-    Address, Hold, MembersQuery, Outcome, Publish, PublishKey, RelayName, Response, Rules, Submission,
+    Address, Hold, MembersQuery, Outcome, Publish, PublishKey, RelayName, Response, Rules, Submission, Subscribed,
 };
 use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, Totals};
 use courtside::channel::{Channel, Effect, Ticket};
 use courtside::limits::MEMBERS_MAX;
 use courtside::name::{AppId, ChannelName};
 use courtside::presence::{ENTER, check};
+use courtside::relay::session::Opening;
+use courtside::relay::{self, Relay, SocketId};
 use courtside::serial::Position;
+use courtside::wire::Format;
 use courtside::wire::data::{Data, Payload};
 use courtside::wire::inbound::InboundMessage;
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::MemberKey;
 
+use support::grant::grant;
+
 struct Counting;
 
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+
+/// Held by the test that counts.
+static ALONE: Mutex<()> = Mutex::new(());
 
 // SAFETY: it allocates as the system does, and counts.
 unsafe impl GlobalAlloc for Counting {
@@ -118,6 +132,7 @@ fn enter(index: usize) -> Publish {
 /// Each of a connection of its own, which is what costs most.
 #[test]
 fn a_member_costs_a_channel_less_than_400_bytes() {
+    let _alone = ALONE.lock();
     let to =
         Address { app: AppId::parse("demo").expect("an id"), channel: ChannelName::parse("room").expect("a name") };
     let rules = Rules { retention_ms: 120_000, max_members: MEMBERS_MAX as u32, interval_ms: 0, conflation_key: None };
@@ -133,4 +148,31 @@ fn a_member_costs_a_channel_less_than_400_bytes() {
     let bytes = (ALLOCATED.load(Ordering::Relaxed) - before) / MEMBERS_MAX;
     println!("{bytes} bytes for each of {MEMBERS_MAX} members");
     assert!(bytes < 400, "{bytes}");
+}
+
+/// Attached to one channel, as most are.
+#[test]
+fn a_session_costs_a_relay_less_than_1536_bytes() {
+    const SESSIONS: usize = 20_000;
+    let _alone = ALONE.lock();
+    let app: App = serde_json::from_value(serde_json::json!({"id": "demo", "keys": []})).expect("an app");
+    let mut relay = Relay::new(RelayName::shard(app.id(), 0), 0, Rc::new(app), b"secret".to_vec());
+    let before = ALLOCATED.load(Ordering::Relaxed);
+    for index in 0..SESSIONS {
+        let socket = SocketId(index as u32);
+        relay.open(socket, Opening::from_query(grant(), &[], true), format!("connection-{index:05}"), 1_000_000);
+        let effects = relay.frame(socket, br#"{"action":10,"channel":"room"}"#, Format::Json, 1_000_000);
+        let called = effects.iter().find_map(|effect| match effect {
+            relay::Effect::Call { ticket, .. } => Some(*ticket),
+            _ => None,
+        });
+        if let Some(ticket) = called {
+            let (series, position) = ("life".to_owned(), Position(1));
+            let subscribed = Subscribed { series, position, members: 0, reports: false, direct: true };
+            relay.answered(ticket, Some(Ok(Response::Subscribed(subscribed))), 1_000_000);
+        }
+    }
+    let bytes = (ALLOCATED.load(Ordering::Relaxed) - before) / SESSIONS;
+    println!("{bytes} bytes for each of {SESSIONS} sessions");
+    assert!(bytes < 1_536, "{bytes}");
 }

@@ -6,12 +6,14 @@ mod support {
     pub mod memory_store;
 }
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use courtside::call::{
     Backlog, Census, Delivered, Delivery, Follow, MembersPage, ReadFrom, RelayName, Request, Response, Subscribed,
 };
 use courtside::channel::{Effect, Ticket};
 use courtside::error::Code;
-use courtside::limits::{BUSY_PUBLISHES, MEMBERS_MAX, MEMBERS_PAGE_MAX, SYNC_FRAME_MEMBERS};
+use courtside::limits::{BUSY_PUBLISHES, MEMBERS_MAX, MEMBERS_PAGE_MAX, SYNC_TURN_BYTES};
 use courtside::relay::{self, Relay, SocketId};
 use courtside::serial::Position;
 use courtside::wire::data::Data;
@@ -353,18 +355,18 @@ fn members(from: usize) -> MembersPage {
     MembersPage { members: packed, next }
 }
 
-/// A thousand come at once to a channel of twenty thousand: the set is read twice at most, each turn gives out one page
-/// in frames that all share, and what is published meanwhile goes out between two pages.
+/// A thousand come at once to a channel of twenty thousand: the set is read twice at most, a turn gives out so many bytes
+/// and no reader more than a page, and what is published meanwhile goes out to all between two turns.
 #[test]
 fn a_thousand_late_joiners_do_not_stand_in_the_way_of_messages() {
     const JOINERS: u32 = 1_000;
     let mut relay = relay();
-    let mut reads = Vec::new();
+    let mut effects = Vec::new();
     for socket in 0..JOINERS {
         connect(&mut relay, socket);
-        let mut effects = send(&mut relay, socket, ATTACH);
+        let mut attached = send(&mut relay, socket, ATTACH);
         if socket == 0 {
-            let (subscribe, _) = call(&effects);
+            let (subscribe, _) = call(&attached);
             let present = Subscribed {
                 series: SERIES.into(),
                 position: Position(10),
@@ -372,35 +374,49 @@ fn a_thousand_late_joiners_do_not_stand_in_the_way_of_messages() {
                 reports: false,
                 direct: true,
             };
-            effects = relay.answered(subscribe, Some(Ok(Response::Subscribed(present))), NOW_MS);
+            attached = relay.answered(subscribe, Some(Ok(Response::Subscribed(present))), NOW_MS);
         }
-        reads.extend(effects.iter().filter_map(|effect| match effect {
-            relay::Effect::Call { ticket, .. } => Some(*ticket),
-            _ => None,
-        }));
+        effects.extend(attached.into_iter().filter(|effect| matches!(effect, relay::Effect::Call { .. })));
     }
-    let (mut from, mut pages, mut place, mut frames_sent) = (0, 0, 10, 0);
-    while let Some(read) = reads.pop() {
-        assert!(reads.is_empty(), "one page is read at a time");
-        let effects = relay.answered(read, Some(Ok(Response::Members(members(from)))), NOW_MS);
-        (from, pages) = ((from + MEMBERS_PAGE_MAX) % MEMBERS_MAX, pages + 1);
-        let sends = |effects: &[relay::Effect]| {
-            effects.iter().filter(|effect| matches!(effect, relay::Effect::Send { .. })).count()
-        };
-        assert_eq!(sends(&effects), MEMBERS_PAGE_MAX / SYNC_FRAME_MEMBERS, "one page, in frames for all");
-        frames_sent += sends(&effects);
-        reads.extend(effects.iter().filter_map(|effect| match effect {
-            relay::Effect::Call { ticket, .. } => Some(*ticket),
-            _ => None,
-        }));
-        let (answer, effects) = relay.deliver(&delivery(place, &[place + 10]), NOW_MS);
+    let (mut now_ms, mut from, mut pages, mut place) = (NOW_MS, 0, 0, 10);
+    let mut got = BTreeMap::new();
+    loop {
+        let mut in_turn = Vec::new();
+        while let Some(effect) = effects.pop() {
+            match effect {
+                relay::Effect::Call { ticket, .. } => {
+                    assert!(!effects.iter().any(is_call), "one page is read at a time");
+                    effects.extend(relay.answered(ticket, Some(Ok(Response::Members(members(from)))), now_ms));
+                    (from, pages) = ((from + MEMBERS_PAGE_MAX) % MEMBERS_MAX, pages + 1);
+                }
+                relay::Effect::Send { sockets, frame } => in_turn.push((sockets, frame)),
+                _ => {}
+            }
+        }
+        let bytes: usize = in_turn.iter().map(|(sockets, frame)| sockets.len() * frame.len()).sum();
+        let longest = in_turn.iter().map(|(_, frame)| frame.len()).max().unwrap_or_default();
+        assert!(bytes < SYNC_TURN_BYTES + longest, "a turn sends {bytes} bytes");
+        let served: Vec<SocketId> = in_turn.into_iter().flat_map(|(sockets, _)| sockets).collect();
+        let distinct: BTreeSet<&SocketId> = served.iter().collect();
+        assert_eq!(distinct.len(), served.len(), "in a turn nobody gets more than a page");
+        served.into_iter().for_each(|socket| *got.entry(socket).or_insert(0) += 1);
+        let (answer, delivered) = relay.deliver(&delivery(place, &[place + 10]), now_ms);
         place += 10;
-        assert_eq!((answer, sends(&effects)), (Delivered::At(Position(place)), 1));
-        let relay::Effect::Send { sockets, .. } = effects.last().expect("a frame") else { panic!("{effects:?}") };
-        assert_eq!(sockets.len(), JOINERS as usize, "a message goes to all, between two pages");
+        assert_eq!(answer, Delivered::At(Position(place)));
+        let Some(relay::Effect::Send { sockets, .. }) = delivered.last() else { panic!("no message goes out") };
+        assert_eq!(sockets.len(), JOINERS as usize, "a message goes to all, between two turns");
+        let Some(next_ms) = relay.collects_until_ms() else { break };
+        assert!(next_ms > now_ms, "time passes between two turns");
+        now_ms = next_ms;
+        effects = relay.collected(now_ms);
     }
-    let a_set = MEMBERS_MAX / MEMBERS_PAGE_MAX;
-    assert_eq!((pages, frames_sent), (2 * a_set, 2 * MEMBERS_MAX / SYNC_FRAME_MEMBERS), "the first, and all others");
+    assert_eq!(pages, 2 * MEMBERS_MAX / MEMBERS_PAGE_MAX, "for the first, and for all others");
+    assert_eq!(got.len(), JOINERS as usize);
+    assert!(got.values().all(|frames| *frames == MEMBERS_MAX / MEMBERS_PAGE_MAX), "each page once: {got:?}");
+}
+
+fn is_call(effect: &relay::Effect) -> bool {
+    matches!(effect, relay::Effect::Call { .. })
 }
 
 /// The relay below the first one, which asks to be fed from a position.

@@ -140,21 +140,18 @@ fn check_pace(fields: &Fields<'_>, rules: &Rules) -> Result<(), ErrorInfo> {
         (rules.batching_enabled, "batchingInterval", rules.batching_interval_ms),
         (rules.conflation_enabled, "conflationInterval", rules.conflation_interval_ms),
     ] {
-        if interval_ms.is_some_and(|ms| !(PACE_MIN_MS..=PACE_MAX_MS).contains(&ms)) || enabled && interval_ms.is_none()
-        {
+        let interval_ms = interval_ms.or((!enabled).then_some(PACE_MIN_MS));
+        if interval_ms.is_none_or(|ms| !(PACE_MIN_MS..=PACE_MAX_MS).contains(&ms)) {
             return Err(fields.wrong(name, &format!("must be from {PACE_MIN_MS} to {PACE_MAX_MS} ms")));
         }
     }
     if rules.batching_enabled && rules.conflation_enabled {
         return Err(fields.wrong("conflationEnabled", "excludes batchingEnabled: what is conflated is batched"));
     }
-    match &rules.conflation_key {
-        Some(key) => {
-            check_key(key).map_err(|error| fields.wrong("conflationKey", &format!("is wrong: {}", error.message)))
-        }
-        None if rules.conflation_enabled => Err(fields.wrong("conflationKey", "is missing")),
-        None => Ok(()),
+    if rules.conflation_enabled || rules.conflation_key.is_some() {
+        fields.parsed("conflationKey", check_key)?;
     }
+    Ok(())
 }
 
 impl Rules {

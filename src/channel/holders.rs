@@ -109,6 +109,11 @@ impl Holders {
         Ok(self.read(store)?.get(connection_id).map_or(0, |holder| holder.members as usize))
     }
 
+    /// Only what is stored is known. Answers to what was asked before may still come, and must not be taken for others.
+    pub fn forget(&mut self, now_ms: u64) {
+        *self = Holders { rolls: self.rolls, ..Holders::restore(self.count, now_ms) };
+    }
+
     /// Numbers the questions to relays, whatever they are for.
     pub fn next_roll(&mut self) -> u64 {
         self.rolls += 1;
@@ -304,6 +309,9 @@ impl Channel {
     ) -> Vec<Effect> {
         let census = answer.as_ref().map(|answer| answer.census);
         self.occupants.answered(relay, attempt, census, now_ms);
+        if !self.asks(relay) {
+            self.occupants.forget(relay);
+        }
         if let Some(census) = census.filter(|census| census.here.is_empty()) {
             self.feeds.doubt(relay);
             self.leave_below(store, relay, attempt, &census);
@@ -356,5 +364,18 @@ impl Channel {
             self.settle(store, &relay, attempt, None, now_ms);
         }
         self.holders.ask(&self.meta.address.channel, now_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_questions_are_not_used_again_when_a_write_fails() {
+        let mut holders = Holders::restore(0, 0);
+        let asked = holders.next_roll();
+        holders.forget(0);
+        assert!(holders.next_roll() > asked);
     }
 }

@@ -402,14 +402,7 @@ impl Channel {
         }
         let open = self.pace.open(&self.log, &self.meta.rules, now_ms);
         let (log, meta, members) = (&self.log, &self.meta, self.holders.count());
-        // Most relays stand at one place, and get the same.
-        let mut last: Option<Delivery> = None;
-        let mut next = |_: &RelayName, cursor| {
-            if last.as_ref().is_none_or(|last| last.prior != cursor) {
-                last = Some(delivery(store, log, meta, members, (cursor, open)).ok()?);
-            }
-            last.clone()
-        };
+        let mut next = |_: &RelayName, cursor| delivery(store, log, meta, members, (cursor, open)).ok();
         let feedings = self.feeds.pump(open, now_ms, &mut next);
         let deliver = |Feeding { relay, attempt, delivery }| Effect::Deliver { relay, attempt, delivery };
         let mut effects: Vec<Effect> = feedings.into_iter().map(deliver).collect();
@@ -420,7 +413,7 @@ impl Channel {
     /// Drops what a failed write may have made untrue. It is read again before anything else: see [`Channel::reload`].
     fn forget(&mut self, now_ms: u64) {
         self.window = None;
-        self.holders = Holders::restore(self.holders.count(), now_ms);
+        self.holders.forget(now_ms);
         self.stale = true;
     }
 

@@ -118,6 +118,11 @@ impl Channel {
         relays
     }
 
+    /// Whether it is one of these. What another says comes late, and would count for ever: it is never asked again.
+    pub(super) fn asks(&self, relay: &RelayName) -> bool {
+        self.feeds.contains(relay) || self.occupants.below.iter().any(|(known, _)| known == relay)
+    }
+
     /// Remembers a relay that others feed, and forgets it as such when the channel does.
     pub(super) fn note_below(
         &mut self,
@@ -163,7 +168,9 @@ impl Channel {
 
     /// A relay says whom it has now. Gives whether it is to go on with that.
     pub fn report(&mut self, store: &mut impl Store, relay: &RelayName, census: Census) -> Answer<bool> {
-        self.occupants.hear(relay, census);
+        if self.asks(relay) {
+            self.occupants.hear(relay, census);
+        }
         if census.here.is_empty() {
             self.feeds.doubt(relay);
         }

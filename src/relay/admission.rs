@@ -3,21 +3,43 @@
 //! What is refused here is told to the router, which knows where else there may be room; see [`crate::placement`].
 
 use super::Relay;
-use super::connection_key::ConnectionKey;
 use super::session::Opening;
 use crate::call::Refusal;
-use crate::limits::{POLLER_CONNECTS, RELAY_CONNECTIONS, RELAY_CONNECTS_PER_SECOND, RETURNING_PART};
+use crate::connection_key::ConnectionKey;
+use crate::limits::{
+    ANSWERS_MAX_BYTES, CONNECTION_FLOW, MEMBERS_PAGE_MAX, POLLER_CONNECTS, RELAY_CONNECTIONS,
+    RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,
+};
+use crate::rate::Flow;
 
 /// What the deployment allows one relay.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub connections: usize,
     pub connects_per_second: u32,
+    /// Members in a page of a sync, and bytes of pages that go out in one turn.
+    pub sync_members: usize,
+    pub sync_turn_bytes: usize,
+    /// What one connection may be sent, and all.
+    pub connection: Flow,
+    pub relay: Flow,
+    /// See [`UNHEARD_MAX_BYTES`].
+    pub unheard_bytes: u32,
+    pub answers_bytes: u32,
 }
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { connections: RELAY_CONNECTIONS, connects_per_second: RELAY_CONNECTS_PER_SECOND }
+        Bounds {
+            connections: RELAY_CONNECTIONS,
+            connects_per_second: RELAY_CONNECTS_PER_SECOND,
+            sync_members: MEMBERS_PAGE_MAX,
+            sync_turn_bytes: SYNC_TURN_BYTES,
+            connection: CONNECTION_FLOW,
+            relay: RELAY_FLOW,
+            unheard_bytes: UNHEARD_MAX_BYTES,
+            answers_bytes: ANSWERS_MAX_BYTES,
+        }
     }
 }
 
@@ -36,7 +58,7 @@ impl Relay {
     /// Whether a connection may come in now. One that proves that it was here before may, when others are sent elsewhere:
     /// only here can it go on without sending again what it doesn't know to be published.
     pub fn has_room(&self, opening: &Opening, now_ms: u64) -> Result<(), Refusal> {
-        let Bounds { connections, connects_per_second } = self.bounds;
+        let Bounds { connections, connects_per_second, .. } = self.bounds;
         let held = self.sessions.len();
         let reserve = connections.div_ceil(RETURNING_PART);
         if held >= connections && (held >= connections + reserve || !self.was_here(opening)) {
@@ -78,7 +100,7 @@ mod tests {
     fn relay(connections: usize, connects_per_second: u32) -> Relay {
         let app: App = serde_json::from_str(r#"{"id":"demo","keys":[],"namespaces":[]}"#).unwrap();
         let mut relay = Relay::new(RelayName::shard(app.id(), 0), 0, Rc::new(app), b"secret".to_vec());
-        relay.set_bounds(Bounds { connections, connects_per_second });
+        relay.set_bounds(Bounds { connections, connects_per_second, ..Bounds::default() });
         relay
     }
 

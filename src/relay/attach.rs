@@ -118,16 +118,18 @@ impl Relay {
             }
             Some(Start::After(serial)) => {
                 let from = ReadFrom::After { position: serial.position, series: serial.series };
-                self.read(socket, name, from, true, false);
+                self.read(socket, name, from, true, false, now_ms);
             }
-            Some(Start::Rewind(rewind)) => self.read(socket, name, rewind_from(rewind, now_ms), false, false),
+            Some(Start::Rewind(rewind)) => {
+                self.read(socket, name, rewind_from(rewind, now_ms), false, false, now_ms);
+            }
         }
     }
 
     fn waiting(&self, socket: SocketId, name: &ChannelName) -> Option<Start> {
         match &self.sessions.get(&socket)?.attachments.get(name)?.state {
             State::Waiting(start) => Some(start.clone()),
-            State::Reading { .. } | State::Live { .. } => None,
+            State::Reading { .. } | State::Behind { .. } | State::Live { .. } => None,
         }
     }
 
@@ -175,7 +177,19 @@ impl Relay {
         self.send(socket, &frame, now_ms);
     }
 
-    fn read(&mut self, socket: SocketId, name: &ChannelName, from: ReadFrom, resumes: bool, announced: bool) {
+    /// Reads a page of the log for an attachment, as soon as its connection may be sent more.
+    pub(super) fn read(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        from: ReadFrom,
+        resumes: bool,
+        announced: bool,
+        now_ms: u64,
+    ) {
+        if !self.allows(socket, 0, now_ms) {
+            return self.hold(socket, name, from, resumes, announced);
+        }
         let owner = name.owner();
         let same = |pending: &&mut (Ticket, &mut Read)| pending.1.owner == owner && pending.1.from == from;
         let reads = self.pending.iter_mut().filter_map(|(ticket, pending)| match pending {
@@ -204,7 +218,10 @@ impl Relay {
             return self.read_failed(ticket, read, &error, now_ms);
         };
         for (socket, name) in &read.readers {
-            if let Some((resumes, announced)) = self.reading(*socket, name, ticket) {
+            let Some((resumes, announced)) = self.reading(*socket, name, ticket) else { continue };
+            if !self.allows(*socket, backlog.entries.len(), now_ms) {
+                self.hold(*socket, name, read.from.clone(), resumes, announced);
+            } else {
                 self.catch_up(*socket, name, backlog, &entries, resumes, announced, now_ms);
             }
         }
@@ -262,9 +279,11 @@ impl Relay {
         self.send_entries(socket, name, &backlog.series, &entries, now_ms);
         if backlog.more || backlog.through < position {
             let from = ReadFrom::After { position: backlog.through, series: backlog.series.clone() };
-            return self.read(socket, name, from, resumes, true);
+            return self.read(socket, name, from, resumes, true, now_ms);
         }
-        self.go_live(socket, name, backlog.through, backlog.members, now_ms);
+        let fell_behind = self.attachment(socket, name).is_some_and(|attachment| attachment.fell_behind);
+        let members = if fell_behind { 0 } else { backlog.members };
+        self.go_live(socket, name, backlog.through, members, now_ms);
     }
 
     pub(super) fn read_failed(&mut self, ticket: Ticket, read: &Read, error: &ErrorInfo, now_ms: u64) {
@@ -294,6 +313,7 @@ impl Relay {
     fn go_live(&mut self, socket: SocketId, name: &ChannelName, after: Position, members: usize, now_ms: u64) {
         if let Some(attachment) = self.attachment(socket, name) {
             attachment.state = State::Live { after };
+            attachment.fell_behind = false;
             if std::mem::take(&mut attachment.awaits_sync) || members > 0 {
                 self.sync(socket, name, now_ms);
             }
@@ -343,7 +363,7 @@ impl Relay {
         let error = Code::ContinuityUnknown.into();
         let lacks = |attachment: &Attachment| match attachment.state {
             State::Live { after } => begins || after < prior,
-            State::Waiting(_) | State::Reading { .. } => false,
+            State::Waiting(_) | State::Reading { .. } | State::Behind { .. } => false,
         };
         let members: Vec<_> = self.feeds.get(owner).into_iter().flat_map(|feed| feed.members.iter().cloned()).collect();
         for (socket, name) in members {
@@ -387,7 +407,7 @@ impl Relay {
     }
 
     /// If this attachment was its channel's witness, another live one becomes it.
-    fn replace_witness(&mut self, socket: SocketId, name: &ChannelName) {
+    pub(super) fn replace_witness(&mut self, socket: SocketId, name: &ChannelName) {
         let Some(feed) = self.feeds.get_mut(&name.owner()) else { return };
         if feed.witness.as_ref().is_none_or(|(witness, as_name)| *witness != socket || as_name != name) {
             return;

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //!  ATTACH ──▶ Waiting ──▶ Reading ⟲ ──▶ Live      Waiting: the relay isn't fed yet
-//!                │       (a page each)   ▲         Reading: what was missed comes from the log
-//!                └───────────────────────┘         Live: takes part in fan-out
+//!                │        ▲ │ (a page each) │ ▲    Reading: what was missed comes from the log
+//!                │        │ ▼               │ │    Live: takes part in fan-out
+//!                │       Behind ◀───────────┘ │    Behind: its connection was sent so much that it has to wait
+//!                └────────────────────────────┘
 //! ```
 
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Operations;
-use crate::call::Wanted;
+use crate::call::{ReadFrom, Wanted};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{ATTACH_PARAMS_MAX_BYTES, HISTORY_MAX_LIMIT, REWIND_MAX_MESSAGES};
@@ -30,6 +32,8 @@ pub struct Attachment {
     pub syncs: Option<u64>,
     /// It was told that there are members, and waits to learn who.
     pub awaits_sync: bool,
+    /// It was live and is brought up to date: it knows who was there, and what it gets was not asked for.
+    pub fell_behind: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +41,12 @@ pub enum State {
     Waiting(Start),
     Reading {
         read: Ticket,
+        resumes: bool,
+        announced: bool,
+    },
+    /// Until its connection may be sent more.
+    Behind {
+        from: ReadFrom,
         resumes: bool,
         announced: bool,
     },
@@ -106,7 +116,7 @@ impl Attachment {
     }
 
     pub fn new(requested: Modes, params: AttachParams, state: State) -> Attachment {
-        Attachment { requested, params, state, present: false, syncs: None, awaits_sync: false }
+        Attachment { requested, params, state, present: false, syncs: None, awaits_sync: false, fell_behind: false }
     }
 
     pub fn granted(&self, operations: Operations) -> Modes {

@@ -1,11 +1,11 @@
 //! How connections begin, go on elsewhere, and end (protocol.md §§ 4, 6, 11.7).
 
-use super::connection_key::{ConnectionKey, Generations};
 use super::occupancy::admit_listener;
 use super::session::{Attach, Opening, Record, Session};
 use super::{Effect, Relay, SocketId};
 use crate::auth::{Credentials, Grant};
 use crate::call::{Answer, Fate, Response, Speaker};
+use crate::connection_key::{ConnectionKey, Generations};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
 use crate::name::ChannelName;

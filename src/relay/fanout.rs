@@ -1,20 +1,22 @@
 //! Messages go out: one delivery becomes one frame for each variant of its readers.
 
-use std::collections::BTreeMap;
-
 use super::attachment::{Attachment, State};
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
 use crate::call::{Delivered, Delivery};
+use crate::maps::SortedMap;
 use crate::name::ChannelName;
 use crate::serial::Position;
-use crate::wire::Format;
 use crate::wire::flags::Modes;
 use crate::wire::message::Entry;
 use crate::wire::outbound::entries_frame;
+use crate::wire::{Encoded, Format};
 
 /// Bytes of a frame, at about which it ends and another begins. Measured on the stored form of its entries.
 const FRAME_BYTES: usize = 128 * 1024;
+
+/// Sockets that get the same frames: of one format, for one name of the channel.
+pub(super) type Alike = SortedMap<(Format, ChannelName), Vec<SocketId>>;
 
 /// What one attachment is to get of a delivery.
 enum Share {
@@ -55,7 +57,7 @@ impl Relay {
         let (reached, witness) = (feed.position().unwrap_or(delivery.through), feed.witness.clone());
         self.extend_branch(owner, position, delivery, &entries, fresh);
         self.feed_branch(owner, now_ms);
-        self.fan_out(owner, &delivery.series, &entries[fresh..], now_ms);
+        self.fan_out(owner, &delivery.series, position, &entries[fresh..], now_ms);
         self.note_leaves(owner, &entries[fresh..]);
         if let Some((witness, _)) = witness.filter(|_| reached > position) {
             self.touch(witness);
@@ -71,41 +73,38 @@ impl Relay {
         if asks { Delivered::NotYet } else { Delivered::Unsubscribed }
     }
 
-    fn fan_out(&mut self, owner: &ChannelName, series: &str, entries: &[Entry], now_ms: u64) {
+    /// `prior` is where those are who have all that went before.
+    fn fan_out(&mut self, owner: &ChannelName, series: &str, prior: Position, entries: &[Entry], now_ms: u64) {
         let (Some(first), Some(feed)) = (entries.first(), self.feeds.get(owner)) else { return };
-        let mut alike: BTreeMap<(Format, ChannelName), Vec<SocketId>> = BTreeMap::new();
+        let mut alike = Alike::default();
         let mut apart = Vec::new();
         for (socket, name) in &feed.members {
             let Some(session) = self.sessions.get_mut(socket) else { continue };
             match share(session, name, entries, first.position) {
                 Share::Nothing => continue,
-                Share::All => alike.entry((session.format, name.clone())).or_default().push(*socket),
+                Share::All => alike.get_or_insert((session.format, name.clone()), Vec::new()).push(*socket),
                 Share::Some(picked) => apart.push((*socket, session.format, name.clone(), picked)),
             }
             session.last_sent_ms = now_ms;
         }
         let all: Vec<&Entry> = entries.iter().collect();
-        for ((format, name), sockets) in alike {
-            self.push_frames(&sockets, &name, series, &all, format);
+        for ((format, name), mut sockets) in alike {
+            let frames = render(&name, series, &all, format);
+            self.admit_fed(&mut sockets, &name, series, prior, bytes_of(&frames), now_ms);
+            self.push_frames(sockets, frames);
         }
         for (socket, format, name, picked) in apart {
             let picked: Vec<&Entry> = picked.into_iter().map(|index| &entries[index]).collect();
-            self.push_frames(&[socket], &name, series, &picked, format);
+            let (mut sockets, frames) = (vec![socket], render(&name, series, &picked, format));
+            self.admit_fed(&mut sockets, &name, series, prior, bytes_of(&frames), now_ms);
+            self.push_frames(sockets, frames);
         }
+        self.keep_witness(owner);
     }
 
-    fn push_frames(
-        &mut self,
-        sockets: &[SocketId],
-        name: &ChannelName,
-        series: &str,
-        entries: &[&Entry],
-        format: Format,
-    ) {
-        for chunk in frames_of(entries) {
-            if let Some(frame) = entries_frame(name.as_str(), series, chunk, format) {
-                self.effects.push(Effect::Send { sockets: sockets.to_vec(), frame });
-            }
+    fn push_frames(&mut self, sockets: Vec<SocketId>, frames: Vec<Encoded>) {
+        if !sockets.is_empty() {
+            self.effects.extend(frames.into_iter().map(|frame| Effect::Send { sockets: sockets.clone(), frame }));
         }
     }
 
@@ -135,9 +134,22 @@ impl Relay {
     ) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         session.last_sent_ms = now_ms;
-        let format = session.format;
-        self.push_frames(&[socket], name, series, entries, format);
+        let fed = session.attachments.get(name).is_some_and(|attachment| attachment.fell_behind);
+        let frames = render(name, series, entries, session.format);
+        match fed {
+            true => self.charge_fed(socket, bytes_of(&frames), now_ms),
+            false => self.charge_answer(socket, bytes_of(&frames), now_ms),
+        }
+        self.push_frames(vec![socket], frames);
     }
+}
+
+fn render(name: &ChannelName, series: &str, entries: &[&Entry], format: Format) -> Vec<Encoded> {
+    frames_of(entries).filter_map(|chunk| entries_frame(name.as_str(), series, chunk, format)).collect()
+}
+
+fn bytes_of(frames: &[Encoded]) -> usize {
+    frames.iter().map(Encoded::len).sum()
 }
 
 fn share(session: &Session, name: &ChannelName, entries: &[Entry], first: Position) -> Share {

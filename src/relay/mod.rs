@@ -11,7 +11,7 @@
 //! its client alone knows what it has and what it still waits for.
 //!
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out,
-//! to sockets, and `branch` to other relays; `connections` begins and ends; `presence` says what members do and what
+//! to sockets, and `branch` to other relays; `flow` bounds how much of it; `connections` begins and ends; `presence` says what members do and what
 //! becomes of their connections, `sync` gives out who is there, `occupancy` how many; `watch` ends what the app no longer
 //! allows.
 
@@ -19,10 +19,10 @@ pub mod admission;
 mod attach;
 pub mod attachment;
 mod branch;
-pub mod connection_key;
 mod connections;
 mod fanout;
 mod feed;
+mod flow;
 mod occupancy;
 mod outbox;
 mod presence;
@@ -32,7 +32,7 @@ pub mod session;
 mod sync;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,7 @@ use crate::call::{Address, Answer, ChannelCall, Delivery, Follow, RelayName, Req
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::name::ChannelName;
+use crate::rate::Debt;
 use crate::wire::inbound::{self, Inbound};
 use crate::wire::outbound::Outbound;
 use crate::wire::{Encoded, Format, action};
@@ -53,7 +54,7 @@ use connections::Parted;
 use feed::Feed;
 use publisher::Publisher;
 use session::Session;
-use sync::Syncs;
+use sync::{Syncs, Turn};
 
 /// Names a connection's way out to the shell: a WebSocket, or a link over HTTP. The relay doesn't know which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -107,15 +108,23 @@ pub struct Relay {
     /// Bytes of all branches' tails.
     tail_bytes: usize,
     syncs: HashMap<ChannelName, Syncs>,
+    turn: Turn,
     publishers: BTreeMap<ChannelName, Publisher>,
     /// When the first channel is to be told whom it has here.
     reports_due_ms: Option<u64>,
     queued_bytes: usize,
-    pending: BTreeMap<Ticket, Pending>,
+    pending: HashMap<Ticket, Pending>,
     last_ticket: u64,
     sessions_due_ms: Option<u64>,
     bounds: Bounds,
     pace: Pace,
+    /// What all connections were sent and may not have read.
+    debt: Debt,
+    /// Attachments that fell behind, and when to look at them.
+    behind: BTreeSet<(SocketId, ChannelName)>,
+    behind_due_ms: Option<u64>,
+    /// Sockets that were sent more than they may be, since when.
+    overfed: Vec<(SocketId, u64)>,
     dirty: Vec<SocketId>,
     /// To relays below.
     deliveries: Vec<Effect>,
@@ -138,14 +147,19 @@ impl Relay {
             branches: BTreeMap::new(),
             tail_bytes: 0,
             syncs: HashMap::new(),
+            turn: Turn::default(),
             publishers: BTreeMap::new(),
             reports_due_ms: None,
             queued_bytes: 0,
-            pending: BTreeMap::new(),
+            pending: HashMap::new(),
             last_ticket: 0,
             sessions_due_ms: None,
             bounds: Bounds::default(),
             pace: Pace::default(),
+            debt: Debt::default(),
+            behind: BTreeSet::new(),
+            behind_due_ms: None,
+            overfed: Vec::new(),
             dirty: Vec::new(),
             deliveries: Vec::new(),
             effects: Vec::new(),
@@ -159,6 +173,7 @@ impl Relay {
     /// A frame from a client.
     pub fn frame(&mut self, socket: SocketId, bytes: &[u8], format: Format, now_ms: u64) -> Vec<Effect> {
         if let Some(session) = self.sessions.get_mut(&socket) {
+            session.unheard = 0;
             if session.resumed.take().is_some() {
                 self.touch(socket);
             }
@@ -224,10 +239,11 @@ impl Relay {
     pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
         self.tick_sessions(now_ms);
         self.tick_reports(now_ms);
+        self.tick_behind(now_ms);
         self.collected(now_ms)
     }
 
-    /// Sends the calls that are due, whatever they waited for.
+    /// Sends the calls that are due, whatever they waited for, and what is due of syncs.
     pub fn collected(&mut self, now_ms: u64) -> Vec<Effect> {
         let due = |(name, publisher): (&ChannelName, &Publisher)| {
             let due_ms = publisher.due_ms().or(publisher.collects_until_ms());
@@ -236,19 +252,21 @@ impl Relay {
         let channels: Vec<ChannelName> = self.publishers.iter().filter_map(due).collect();
         channels.into_iter().for_each(|channel| self.send_publishes(&channel, now_ms));
         self.tick_branches(now_ms);
+        self.send_pages(now_ms);
         self.finish()
     }
 
     /// When [`Relay::collected`] is next needed. Too soon for an alarm, which is stored: what would be sent is in memory
     /// only, and so may this be.
     pub fn collects_until_ms(&self) -> Option<u64> {
-        self.publishers.values().filter_map(Publisher::collects_until_ms).min()
+        let publishers = self.publishers.values().filter_map(Publisher::collects_until_ms);
+        publishers.chain(self.turn.ends_ms()).min()
     }
 
     /// When [`Relay::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
         let publishers = self.publishers.values().filter_map(Publisher::due_ms).min();
-        let own = [publishers, self.reports_due_ms, self.sessions_due_ms, self.branches_due_ms()];
+        let own = [publishers, self.reports_due_ms, self.sessions_due_ms, self.branches_due_ms(), self.behind_due_ms];
         own.into_iter().flatten().min()
     }
 
@@ -280,6 +298,7 @@ impl Relay {
     fn send_encoded(&mut self, socket: SocketId, frame: Encoded, now_ms: u64) {
         if let Some(session) = self.sessions.get_mut(&socket) {
             session.last_sent_ms = now_ms;
+            self.charge_answer(socket, frame.len(), now_ms);
             self.effects.push(Effect::Send { sockets: vec![socket], frame });
         }
     }
@@ -304,6 +323,7 @@ impl Relay {
     /// records: what a frame says is in the socket's record before it is sent, so a relay that loses its memory in between
     /// says at worst too little again, and never the same twice.
     fn finish(&mut self) -> Vec<Effect> {
+        self.end_overfed();
         let mut effects = std::mem::take(&mut self.deliveries);
         for socket in std::mem::take(&mut self.dirty) {
             if let Some(record) = self.record(socket) {

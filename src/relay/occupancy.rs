@@ -3,9 +3,8 @@
 //! Connections are counted where they come and go, so that the number is always at hand. The channel is told of changes
 //! while somebody listens to it, here or elsewhere: at once of the first and the last of a kind, of others at its pace.
 
-use std::collections::BTreeMap;
-
 use super::attachment::Attachment;
+use super::fanout::Alike;
 use super::session::Session;
 use super::{Effect, Pending, Relay, SocketId};
 use crate::auth::Operations;
@@ -13,7 +12,6 @@ use crate::call::{Answer, Census, Occupancy, Request, Response, Wanted};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{OCCUPANCY_FLIP_MS, OCCUPANCY_INTERVAL_MS};
 use crate::name::ChannelName;
-use crate::wire::Format;
 use crate::wire::flags::Modes;
 use crate::wire::outbound::occupancy_frame;
 
@@ -141,12 +139,12 @@ impl Relay {
             }
         }
         for kind in kinds.into_iter().filter(|kind| before.is_none_or(|before| kind.differs(occupancy, &before))) {
-            let mut alike: BTreeMap<(Format, &ChannelName), Vec<SocketId>> = BTreeMap::new();
+            let mut alike = Alike::default();
             for (socket, name) in &members {
                 let listens = self.listens(*socket, name) == Some(kind);
                 if let Some(session) = self.sessions.get_mut(socket).filter(|_| listens) {
                     session.last_sent_ms = now_ms;
-                    alike.entry((session.format, name)).or_default().push(*socket);
+                    alike.get_or_insert((session.format, name.clone()), Vec::new()).push(*socket);
                 }
             }
             let data = occupancy.to_json(kind).to_string();

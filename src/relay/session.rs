@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::attachment::{AttachParams, Attachment, State};
-use super::connection_key::{ConnectionKey, Generations};
 use super::outbox::Outbox;
 use crate::auth::Grant;
+use crate::connection_key::{ConnectionKey, Generations};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS,
@@ -18,6 +18,7 @@ use crate::maps::SortedMap;
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
 use crate::placement::Shard;
+use crate::rate::Debt;
 use crate::serial::Position;
 use crate::wire::flags::Modes;
 use crate::wire::inbound::Params;
@@ -104,6 +105,11 @@ pub struct Session {
     /// The generation of the key that it resumed with, until the client is heard: then it has the new one.
     pub resumed: Option<u32>,
     pub last_sent_ms: u64,
+    /// What it was sent and may not have read, for all that is known.
+    pub debt: Debt,
+    /// Bytes of deliveries since its client was heard, and bytes of answers.
+    pub unheard: u32,
+    pub answered: u32,
     /// The client was asked to renew its token, or was connected too late for that.
     pub prompted: bool,
     /// When a revocation ends it, if one does.
@@ -127,6 +133,9 @@ impl Session {
             outbox: Outbox::default(),
             resumed,
             last_sent_ms: now_ms,
+            debt: Debt::default(),
+            unheard: 0,
+            answered: 0,
             prompted: expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS),
             void_at_ms: None,
             is_secure: opening.is_secure,
@@ -313,6 +322,9 @@ impl Record {
             outbox: Outbox::default(),
             resumed: self.resumed,
             last_sent_ms: 0,
+            debt: Debt::default(),
+            unheard: 0,
+            answered: 0,
             prompted: self.prompted,
             void_at_ms: None,
             is_secure: self.is_secure,

@@ -1,27 +1,32 @@
 //! The presence set goes out: SYNC, in pages, beside what is live (protocol.md § 10).
 //!
-//! Those who need the set of one channel at the same time share its pages: each is read once and rendered once for each
-//! format. Who comes while a sync is under way waits for the next, so that late joiners, however many, cost two readings
-//! of the set at a time and each page is a turn of its own, between which live messages pass.
+//! Those who need the set of one channel at the same time share its pages: each is read once, and goes as one frame to one
+//! reader after another. Who comes while a sync is under way waits for the next, so that late joiners, however many, cost
+//! two readings of the set at a time.
+//!
+//! Why a large set stalls nobody: a [`Turn`] sends only so many bytes, whosever, and then time passes in which live
+//! messages come and go. Of one channel no reader gets more than a page in a turn, so that what is live stands behind
+//! little in any socket's queue: the runtime doesn't say how long that is.
 //!
 //! Why a page may be older than what was sent before it: a sync begins, with an empty page, at the moment its reader goes
 //! live. From there on the client keeps what leaves until the sync ends, and takes of each member what is newer. Of those
 //! who left meanwhile nothing is said.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 
 use super::attachment::Attachment;
 use super::{Effect, Pending, Relay, SocketId};
 use crate::call::{MembersPage, MembersQuery, Request};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{MEMBERS_PAGE_MAX, SYNC_FRAME_MEMBERS};
+use crate::limits::{SYNC_MEMBER_BYTES, SYNC_SEND_BYTES, SYNC_TURN_MS};
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::Format;
 use crate::wire::flags::Modes;
 use crate::wire::message::Entry;
 use crate::wire::outbound::sync_frame;
-use crate::wire::presence::{MemberKey, PresenceAction};
+use crate::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
 
 type Reader = (SocketId, ChannelName);
 
@@ -41,9 +46,42 @@ struct Run {
     sequence: String,
     /// Each once, though it attaches again while it waits: a page that comes twice would begin a sync of that page alone.
     readers: BTreeSet<Reader>,
-    sent: usize,
-    /// Who left, and where, since the page that is under way was asked for.
-    left: BTreeMap<MemberKey, Position>,
+    read: usize,
+    page: Page,
+    /// In which turn of the relay the last page began to go out.
+    turn: u64,
+}
+
+#[derive(Debug)]
+enum Page {
+    /// Asked for. It may still name those who left since; where they did.
+    Asked { left: BTreeMap<MemberKey, Position> },
+    /// On its way, and the last reader that it went to.
+    Going { members: Vec<Entry>, next: Option<MemberKey>, through: Option<Reader> },
+}
+
+/// How much of all syncs goes out in a while.
+#[derive(Debug, Default)]
+pub struct Turn {
+    number: u64,
+    began_ms: u64,
+    sent_bytes: usize,
+    /// Channels with a page on its way, the one that has waited longest first.
+    channels: Vec<ChannelName>,
+}
+
+impl Turn {
+    /// When there is more to send.
+    pub fn ends_ms(&self) -> Option<u64> {
+        (!self.channels.is_empty()).then_some(self.began_ms + SYNC_TURN_MS)
+    }
+
+    /// Begins another when it is time. A clock that was set back must not hold it up.
+    fn renew(&mut self, now_ms: u64) {
+        if now_ms.wrapping_sub(self.began_ms) >= SYNC_TURN_MS {
+            (self.number, self.began_ms, self.sent_bytes) = (self.number + 1, now_ms, 0);
+        }
+    }
 }
 
 impl Relay {
@@ -57,8 +95,10 @@ impl Relay {
     /// SYNC from a client: once more, from the beginning.
     pub(super) fn resync(&mut self, socket: SocketId, channel: &str, now_ms: u64) {
         let Ok(name) = ChannelName::parse(channel) else { return };
-        if self.attachment(socket, &name).is_some_and(|attachment| attachment.is_live()) {
-            self.sync(socket, &name, now_ms);
+        match self.attachment(socket, &name) {
+            Some(attachment) if attachment.is_live() => self.sync(socket, &name, now_ms),
+            Some(attachment) => attachment.awaits_sync = true,
+            None => {}
         }
     }
 
@@ -69,8 +109,14 @@ impl Relay {
         }
         let owner = name.owner();
         let id = self.next_ticket().0;
-        let begin =
-            || Run { id, sequence: format!("{now_ms}-{id}"), readers: BTreeSet::new(), sent: 0, left: BTreeMap::new() };
+        let begin = || Run {
+            id,
+            sequence: format!("{now_ms}-{id}"),
+            readers: BTreeSet::new(),
+            read: 0,
+            page: Page::Asked { left: BTreeMap::new() },
+            turn: 0,
+        };
         let run = self.syncs.entry(owner.clone()).or_default().waiting.get_or_insert_with(begin);
         let (id, serial) = (run.id, format!("{}:0", run.sequence));
         let Some(session) = self.sessions.get_mut(&socket) else { return };
@@ -96,7 +142,7 @@ impl Relay {
     }
 
     fn read_members(&mut self, owner: &ChannelName, after: Option<MemberKey>) {
-        let query = MembersQuery { after, limit: MEMBERS_PAGE_MAX, ..MembersQuery::default() };
+        let query = MembersQuery { after, limit: self.bounds.sync_members, ..MembersQuery::default() };
         self.call(owner, Pending::Members(owner.clone()), Request::Members(query));
     }
 
@@ -105,26 +151,16 @@ impl Relay {
             let error = Code::InternalChannel.because("the channel's members could not be read");
             return self.members_failed(owner, &error, now_ms);
         };
-        let Some(mut run) = self.syncs.get_mut(owner).and_then(|syncs| syncs.reading.take()) else { return };
-        let left = std::mem::take(&mut run.left);
-        let is_there = |entry: &&Entry| {
-            entry.presence().iter().all(|member| left.get(&member.key()).is_none_or(|at| *at < entry.position))
+        let Some(run) = self.syncs.get_mut(owner).and_then(|syncs| syncs.reading.as_mut()) else { return };
+        let Page::Asked { left } = &run.page else { return };
+        let is_there = |entry: &Entry| {
+            entry.presence().iter().all(|one| left.get(&one.key()).is_none_or(|at| *at < entry.position))
         };
-        let members: Vec<&Entry> = members.iter().filter(is_there).collect();
-        run.readers.retain(|(socket, name)| self.is_reading(*socket, name, run.id));
-        self.send_members(&mut run, &members, page.next.is_none(), now_ms);
-        match &page.next {
-            Some(after) if !run.readers.is_empty() => {
-                if let Some(syncs) = self.syncs.get_mut(owner) {
-                    syncs.reading = Some(run);
-                }
-                self.read_members(owner, Some(after.clone()));
-            }
-            _ => {
-                run.readers.iter().for_each(|(socket, name)| self.synced(*socket, name));
-                self.begin_sync(owner);
-            }
-        }
+        let members: Vec<Entry> = members.into_iter().filter(is_there).collect();
+        run.read += members.len();
+        run.page = Page::Going { members, next: page.next.clone(), through: None };
+        self.turn.channels.push(owner.clone());
+        self.send_pages(now_ms);
     }
 
     /// Remembers who leaves while a page is under way that may still name them. For most readers it would not matter, but
@@ -132,39 +168,100 @@ impl Relay {
     pub(super) fn note_leaves(&mut self, owner: &ChannelName, entries: &[Entry]) {
         let Some(run) = self.syncs.get_mut(owner).and_then(|syncs| syncs.reading.as_mut()) else { return };
         for entry in entries {
-            let leaves = entry.presence().iter().filter(|event| event.action == PresenceAction::Leave);
-            run.left.extend(leaves.map(|event| (event.key(), entry.position)));
+            for event in entry.presence().iter().filter(|event| event.action == PresenceAction::Leave) {
+                match &mut run.page {
+                    Page::Asked { left } => drop(left.insert(event.key(), entry.position)),
+                    Page::Going { members, .. } => {
+                        members.retain(|member| member.position > entry.position || !names(member, event));
+                    }
+                }
+            }
         }
+    }
+
+    /// Sends of the pages that are on their way what a turn may, and sees to the next.
+    pub(super) fn send_pages(&mut self, now_ms: u64) {
+        self.turn.renew(now_ms);
+        while self.turn.sent_bytes < self.bounds.sync_turn_bytes
+            && let Some(owner) = self.next_to_send()
+        {
+            self.send_page(&owner, now_ms);
+        }
+    }
+
+    /// A channel that goes on with its page, or has sent none in this turn.
+    fn next_to_send(&mut self) -> Option<ChannelName> {
+        let may = |owner: &ChannelName| {
+            let run = self.syncs.get(owner).and_then(|syncs| syncs.reading.as_ref());
+            run.is_none_or(|run| run.turn != self.turn.number || run.is_amid_page())
+        };
+        let index = self.turn.channels.iter().position(may)?;
+        Some(self.turn.channels.remove(index))
+    }
+
+    fn send_page(&mut self, owner: &ChannelName, now_ms: u64) {
+        let Some(mut run) = self.syncs.get_mut(owner).and_then(|syncs| syncs.reading.take()) else { return };
+        if !run.is_amid_page() {
+            run.turn = self.turn.number;
+        }
+        let is_sent = self.send_to_some(&mut run, now_ms);
+        run.readers.retain(|(socket, name)| !is_sent || self.is_reading(*socket, name, run.id));
+        let next = match &mut run.page {
+            Page::Going { next, .. } if is_sent => next.take(),
+            _ => None,
+        };
+        if is_sent && (next.is_none() || run.readers.is_empty()) {
+            return self.begin_sync(owner);
+        }
+        if next.is_some() {
+            run.page = Page::Asked { left: BTreeMap::new() };
+        }
+        if let Some(syncs) = self.syncs.get_mut(owner) {
+            syncs.reading = Some(run);
+        }
+        match next {
+            Some(_) => self.read_members(owner, next),
+            None => self.turn.channels.push(owner.clone()),
+        }
+    }
+
+    /// Sends a page to as many more as this turn has room for, one at least. Gives whether all have it.
+    fn send_to_some(&mut self, run: &mut Run, now_ms: u64) -> bool {
+        let Page::Going { members, next, through } = &mut run.page else { return true };
+        let bytes = SYNC_SEND_BYTES + members.iter().map(|member| member.size() + SYNC_MEMBER_BYTES).sum::<usize>();
+        let room = self.bounds.sync_turn_bytes.saturating_sub(self.turn.sent_bytes).div_ceil(bytes);
+        let from = through.as_ref().map_or(Unbounded, Excluded);
+        let readers: Vec<Reader> = run.readers.range((from, Unbounded)).take(room).cloned().collect();
+        self.turn.sent_bytes += bytes * readers.len();
+        let serial = match next {
+            Some(_) => format!("{}:{}", run.sequence, run.read),
+            None => format!("{}:", run.sequence),
+        };
+        let mut alike: BTreeMap<(Format, &ChannelName), Vec<SocketId>> = BTreeMap::new();
+        for (socket, name) in &readers {
+            if !self.is_reading(*socket, name, run.id) {
+                continue;
+            }
+            if next.is_none() {
+                self.synced(*socket, name);
+            }
+            let Some(session) = self.sessions.get_mut(socket) else { continue };
+            session.last_sent_ms = now_ms;
+            alike.entry((session.format, name)).or_default().push(*socket);
+        }
+        for ((format, name), sockets) in alike {
+            let frame = sync_frame(name.as_str(), &serial, members.iter(), format);
+            sockets.iter().for_each(|socket| self.charge_answer(*socket, frame.len(), now_ms));
+            self.effects.push(Effect::Send { sockets, frame });
+        }
+        let is_sent = readers.len() < room;
+        *through = readers.last().cloned().or(through.take());
+        is_sent
     }
 
     fn is_reading(&self, socket: SocketId, name: &ChannelName, run: u64) -> bool {
         let attachment = self.sessions.get(&socket).and_then(|session| session.attachments.get(name));
         attachment.is_some_and(|attachment| attachment.syncs == Some(run))
-    }
-
-    fn send_members(&mut self, run: &mut Run, members: &[&Entry], is_last: bool, now_ms: u64) {
-        let mut alike: BTreeMap<(Format, &ChannelName), Vec<SocketId>> = BTreeMap::new();
-        for (socket, name) in &run.readers {
-            let Some(session) = self.sessions.get_mut(socket) else { continue };
-            session.last_sent_ms = now_ms;
-            alike.entry((session.format, name)).or_default().push(*socket);
-        }
-        // The last frame ends the sync, if only to say so.
-        let empty: [&[&Entry]; 1] = [&[]];
-        let mut frames: Vec<&[&Entry]> = members.chunks(SYNC_FRAME_MEMBERS).collect();
-        if frames.is_empty() && is_last {
-            frames = empty.to_vec();
-        }
-        let count = frames.len();
-        for (index, frame) in frames.into_iter().enumerate() {
-            run.sent += frame.len();
-            let ends = is_last && index + 1 == count;
-            let serial = if ends { format!("{}:", run.sequence) } else { format!("{}:{}", run.sequence, run.sent) };
-            for ((format, name), sockets) in &alike {
-                let frame = sync_frame(name.as_str(), &serial, frame.iter().copied(), *format);
-                self.effects.push(Effect::Send { sockets: sockets.clone(), frame });
-            }
-        }
     }
 
     fn synced(&mut self, socket: SocketId, name: &ChannelName) {
@@ -184,4 +281,15 @@ impl Relay {
         }
         self.begin_sync(owner);
     }
+}
+
+impl Run {
+    /// Some have the page that is on its way, and others don't.
+    fn is_amid_page(&self) -> bool {
+        matches!(self.page, Page::Going { through: Some(_), .. })
+    }
+}
+
+fn names(member: &Entry, event: &PresenceMessage) -> bool {
+    member.presence().iter().any(|one| one.client_id == event.client_id && one.connection_id == event.connection_id)
 }

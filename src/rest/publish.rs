@@ -12,12 +12,12 @@ use crate::auth::Identity;
 use crate::call::{
     self, Answer, ChannelCall, Outcome, Publish, PublishKey, Published, RelayName, Response, Speaker, Submission,
 };
+use crate::connection_key::ConnectionKey;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
 use crate::name::ChannelName;
 use crate::placement;
 use crate::publish::{Checked, attribute, check};
-use crate::relay::connection_key::ConnectionKey;
 use crate::wire::inbound::{InboundMessage, Params};
 use crate::wire::outbound::serials;
 

@@ -15,6 +15,7 @@ use worker::{Delay, Env, console_error};
 use super::alarm::Alarm;
 use super::effects::{drive, pass_on};
 use super::platform::{ObjectState, Socket, now_ms, random_id};
+use super::rebuild::wake;
 use super::relay_storage::Watch;
 use super::responses::Responses;
 use super::sockets::Sockets;
@@ -31,7 +32,7 @@ use crate::channel::{self, Channel, Ticket};
 use crate::error::{Code, ErrorInfo};
 use crate::name::{AppId, ChannelName};
 use crate::placement::{self, Shard};
-use crate::relay::session::{Opening, Record};
+use crate::relay::session::Opening;
 use crate::relay::{self, Relay, SocketId};
 use crate::transport::{self, Links};
 use crate::wire::Format;
@@ -68,7 +69,7 @@ pub enum Class {
 pub struct Host {
     pub(super) state: ObjectState,
     pub(super) env: Env,
-    class: Class,
+    pub(super) class: Class,
     pub(super) store: SqlStore,
     pub(super) sockets: Sockets,
     /// The connections that are no sockets.
@@ -79,9 +80,9 @@ pub struct Host {
     /// Who waits for a commit, of its own or another's.
     waiting: HashMap<Ticket, Waiting>,
     last_ticket: u64,
-    awake: bool,
+    pub(super) awake: bool,
     /// The relays that it fed are known again. Before, it can't say whether anybody listens.
-    leads: bool,
+    pub(super) leads: bool,
     pub(super) commit_scheduled: bool,
     /// Which timers run: for what its relay collects, for what its channel delivers.
     pub(super) timers: [bool; 2],
@@ -127,7 +128,12 @@ impl Host {
     }
 
     /// The relay core; begun when the first socket comes, since only that says whose app it is.
-    fn relay_for(&mut self, app: &AppId, shard: Shard, channel: Option<&Address>) -> Result<&mut Relay, ErrorInfo> {
+    pub(super) fn relay_for(
+        &mut self,
+        app: &AppId,
+        shard: Shard,
+        channel: Option<&Address>,
+    ) -> Result<&mut Relay, ErrorInfo> {
         if self.relay.is_none() {
             let secret = relay_storage::secret(self.store.database()).map_err(failed)?;
             let watch = relay_storage::watch(self.store.database()).map_err(failed)?;
@@ -153,7 +159,7 @@ impl Host {
         }
     }
 
-    fn channel_for(
+    pub(super) fn channel_for(
         &mut self,
         call: Option<(&Address, &Rules)>,
     ) -> Result<Option<(&mut Channel, &mut SqlStore)>, StoreError> {
@@ -204,48 +210,6 @@ impl Host {
             let effects = relay.lost(socket, now_ms());
             self.relay_effects(effects);
         }
-    }
-
-    /// Takes in the sockets that outlived the object's memory.
-    fn restore(&mut self) {
-        let restored = self.sockets.restore(&self.state);
-        let records: Vec<(SocketId, Option<Record>, Vec<u8>)> = restored
-            .into_iter()
-            .map(|(socket, bytes)| {
-                let bytes = bytes.unwrap_or_default();
-                (socket, Record::decode(&bytes), bytes)
-            })
-            .collect();
-        if self.restore_sessions(&records).is_none() {
-            // Deaf sockets would be worse than none: their clients come back, and resume.
-            records.iter().for_each(|(socket, ..)| self.sockets.close(*socket));
-        }
-    }
-
-    /// Takes up again to feed the relays that it fed.
-    fn restore_followers(&mut self) -> Result<(), ErrorInfo> {
-        let followers = relay_storage::followers(self.store.database()).map_err(failed)?;
-        let above = followers.first().and_then(|(_, follower)| placement::above(follower));
-        if let Some((app, shard)) = above.as_ref().and_then(placement::app_and_shard) {
-            let effects = self.relay_for(&app, shard, None)?.lead(followers, now_ms());
-            self.relay_effects(effects);
-        }
-        Ok(())
-    }
-
-    fn restore_sessions(&mut self, records: &[(SocketId, Option<Record>, Vec<u8>)]) -> Option<()> {
-        let record = records.iter().find_map(|(_, record, _)| record.as_ref())?;
-        if self.class == Class::Channel {
-            self.channel_for(None).ok()?;
-        }
-        let address = self.own_address().cloned();
-        let relay = self.relay_for(record.app(), record.shard(), address.as_ref()).ok()?;
-        let now_ms = now_ms();
-        let mut effects: Vec<relay::Effect> =
-            records.iter().flat_map(|(socket, _, bytes)| relay.restore(*socket, bytes, now_ms)).collect();
-        effects.extend(relay.restored(now_ms));
-        self.relay_effects(effects);
-        Some(())
     }
 
     /// A call to this channel that is answered at once, or one whose answer [`Waiting`] will get.
@@ -370,20 +334,6 @@ impl Host {
 /// What channels and the app call the relay core of an object.
 pub(super) fn relay_name(app: &AppId, shard: Shard, channel: Option<&Address>) -> RelayName {
     channel.map_or_else(|| RelayName::shard(app, shard.0), RelayName::of_channel)
-}
-
-fn wake(host: &HostRef) {
-    let is_built = std::mem::replace(&mut host.borrow_mut().awake, true);
-    if !is_built {
-        host.borrow_mut().restore();
-    }
-    if !host.borrow().leads {
-        let led = host.borrow_mut().restore_followers();
-        host.borrow_mut().leads = led.is_ok();
-    }
-    if !is_built {
-        drive(host);
-    }
 }
 
 /// Whether a client may come in whose credentials the router has checked. Sees that it can be sent away again.

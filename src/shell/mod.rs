@@ -1,8 +1,8 @@
 //! The shell: the only code that knows the platform. It performs and never decides.
 //!
 //! `router` is the Worker, which finds apps in its `directory`; `objects` are the Durable Object classes of channels and
-//! relays, each a `host` that drives the cores, and `app_object` is that of apps; `alarm`, `calls`, `sockets`, `responses`, `config`
-//! and the storages are what they use, `sql` and `platform` what they all stand on.
+//! relays, each a `host` that drives the cores and that `rebuild` wakes, and `app_object` is that of apps; `alarm`, `calls`,
+//! `sockets`, `responses`, `config` and the storages are what they use, `sql` and `platform` what they all stand on.
 
 mod alarm;
 mod app_object;
@@ -14,6 +14,7 @@ mod effects;
 mod host;
 mod objects;
 mod platform;
+mod rebuild;
 mod relay_storage;
 mod responses;
 mod router;

@@ -15,12 +15,12 @@ use super::platform::{self, Socket, frame_value, now_ms, object, origin, query_p
 use super::{calls, config, directory};
 use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
 use crate::call::{self, Address, RelayName, Rules};
+use crate::connection_key::ConnectionKey;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BATCH_BODY_MAX_BYTES;
 use crate::name::{AppId, ChannelName};
 use crate::pinned;
 use crate::placement::{self, Journey, Place, Region, Shard, Spread};
-use crate::relay::connection_key::ConnectionKey;
 use crate::relay::session::Opening;
 use crate::rest::{self, Reply, Step};
 use crate::transport::comet::{self, Verb};

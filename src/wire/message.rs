@@ -61,7 +61,7 @@ pub enum Content {
     Presence(Vec<PresenceMessage>),
     /// What is delivered of a publish when some of its messages were conflated, and their places in it. The log has all.
     Rest {
-        places: Vec<u32>,
+        places: Vec<usize>,
         messages: Vec<Message>,
     },
 }
@@ -78,7 +78,7 @@ impl Entry {
     /// The place in its publish of one of its messages, which its id and serial tell.
     pub fn place(&self, index: usize) -> usize {
         match &self.content {
-            Content::Rest { places, .. } => places.get(index).map_or(index, |place| *place as usize),
+            Content::Rest { places, .. } => places.get(index).copied().unwrap_or(index),
             _ => index,
         }
     }

@@ -1,7 +1,10 @@
 //! How many are on a channel: who asks gets the truth, who listens hears of it soon, and neither costs a call for each.
 
 use courtside::auth::{Capability, Identity};
+use courtside::call::{Census, Occupancy, RelayName, Rolled};
 use courtside::limits::{OCCUPANCY_INTERVAL_MS, ROLL_ANSWER_MS, ROLL_INTERVAL_MS};
+use courtside::name::AppId;
+use courtside::wire::flags::Modes;
 use serde_json::{Value, json};
 
 use crate::world::{Client, World};
@@ -265,4 +268,20 @@ fn what_may_not_be_known_or_is_no_metric_is_refused() {
     assert_eq!(world.count().get("connections"), Some(0));
     world.attach(client);
     assert_eq!(world.count().get("connections"), Some(1));
+}
+
+/// Found by the simulation: an answer that came after the relay was found to have nobody was counted for ever.
+#[test]
+fn what_comes_late_from_a_relay_that_has_nobody_any_more_is_not_counted() {
+    let mut world = World::new(1);
+    let ann = world.connect(0, "ann");
+    world.attach(ann);
+    let gone = RelayName::shard(&AppId::parse("demo").unwrap(), 7);
+    let mut here = Occupancy::default();
+    here.count(Modes::DEFAULT, 1);
+    let census = Census { here, listeners: 1 };
+    let (channel, store) = (world.channel.as_mut().unwrap(), &mut world.store);
+    channel.rolled(store, &gone, 1, Some(Rolled { missing: Vec::new(), census }), world.now_ms);
+    channel.report(store, &gone, census).unwrap();
+    assert_eq!(counts(&mut world)[0], 1);
 }

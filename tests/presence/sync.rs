@@ -1,5 +1,7 @@
 //! The set as those get it who come later.
 
+use courtside::limits::SYNC_TURN_MS;
+use courtside::relay::admission::Bounds;
 use serde_json::{Value, json};
 
 use crate::world::{Client, World, told};
@@ -15,6 +17,35 @@ fn crowd(members: usize) -> (World, Client) {
         world.send(bot, frame);
     }
     (world, bot)
+}
+
+/// Pages of two members, each sent to one reader in a turn.
+fn slowly(world: &mut World) {
+    world.relays[0].set_bounds(Bounds { sync_members: 2, sync_turn_bytes: 1, ..Bounds::default() });
+}
+
+/// So many who come to a crowd of five at once, so that all but the first share a sync, which has not begun to go out yet.
+fn joiners(world: &mut World, count: usize) -> Vec<Client> {
+    slowly(world);
+    let joiners: Vec<Client> = (0..count).map(|_| world.connect(0, "ann")).collect();
+    world.hold_answers = true;
+    joiners.iter().for_each(|client| world.attach(*client));
+    world.hold_answers = false;
+    world.release();
+    joiners
+}
+
+/// Passes turns until this client has been sent so many pages, and gives the frames.
+fn until_page(world: &mut World, client: Client, pages: usize) -> Vec<Value> {
+    let mut frames = Vec::new();
+    for _ in 0..1_000 {
+        frames.extend(world.take(client));
+        if syncs(&frames).iter().filter(|sync| sync["presence"] != json!([])).count() >= pages {
+            return frames;
+        }
+        world.pass(SYNC_TURN_MS);
+    }
+    panic!("{pages} pages don't come: {frames:?}");
 }
 
 fn syncs(frames: &[Value]) -> Vec<&Value> {
@@ -39,9 +70,10 @@ fn an_empty_channel_says_so() {
 
 #[test]
 fn a_late_joiner_gets_the_set_in_pages_of_one_sync() {
-    let (mut world, _) = crowd(250);
+    let (mut world, _) = crowd(750);
     let ann = world.connect(0, "ann");
     world.attach(ann);
+    world.pass(SYNC_TURN_MS);
     let frames = world.take(ann);
     let attached = frames.iter().position(|frame| frame["action"] == 11).unwrap();
     assert_eq!(frames[attached]["flags"].as_u64().unwrap() & 1, 1);
@@ -50,8 +82,8 @@ fn a_late_joiner_gets_the_set_in_pages_of_one_sync() {
     let sequence = serials[0].split_once(':').unwrap().0;
     let cursors: Vec<&str> = serials.iter().map(|serial| serial.split_once(':').unwrap().1).collect();
     assert!(serials.iter().all(|serial| serial.split_once(':').unwrap().0 == sequence));
-    assert_eq!(cursors, ["0", "100", "200", ""]);
-    let expected: Vec<String> = (0..250).map(|n| format!("present m{n:04}")).collect();
+    assert_eq!(cursors, ["0", "500", ""]);
+    let expected: Vec<String> = (0..750).map(|n| format!("present m{n:04}")).collect();
     assert_eq!(members(&syncs), expected, "each once");
     let first = &syncs[1]["presence"][0];
     assert_eq!(*first["id"].as_str().unwrap(), *"conn1:0:0");
@@ -106,6 +138,7 @@ fn late_joiners_share_the_pages() {
     joiners.iter().for_each(|client| world.attach(*client));
     world.hold_answers = false;
     world.release();
+    world.pass(20 * SYNC_TURN_MS);
     for client in joiners {
         assert_eq!(members(&syncs(&world.take(client))).len(), 1_000);
     }
@@ -150,4 +183,71 @@ fn a_relay_that_forgets_amid_a_sync_sends_its_readers_back() {
     world.forget_relay(0);
     let frames = world.take(ann);
     assert!(frames.iter().any(|frame| frame["action"] == 6), "DISCONNECTED: {frames:?}");
+}
+
+#[test]
+fn turn_by_turn_each_reader_gets_each_page_once() {
+    let (mut world, _) = crowd(5);
+    let readers = joiners(&mut world, 4);
+    world.pass(100 * SYNC_TURN_MS);
+    let expected: Vec<String> = (0..5).map(|n| format!("present m{n:04}")).collect();
+    for client in readers {
+        let frames = world.take(client);
+        let syncs = syncs(&frames);
+        assert_eq!(members(&syncs), expected);
+        assert_eq!(syncs.iter().filter(|sync| sync["channelSerial"].as_str().unwrap().ends_with(':')).count(), 1);
+    }
+}
+
+#[test]
+fn who_leaves_while_a_page_goes_out_is_not_named_to_those_who_get_it_later() {
+    let (mut world, bot) = crowd(5);
+    let readers = joiners(&mut world, 4);
+    let early = until_page(&mut world, readers[1], 1);
+    assert_eq!(members(&syncs(&early)), ["present m0000", "present m0001"]);
+    assert!(members(&syncs(&world.take(readers[2]))).is_empty(), "it waits for the first page");
+    world.act(bot, 1, 3, json!({"clientId": "m0001"}));
+    world.act(bot, 2, 3, json!({"clientId": "m0000"}));
+    world.act(bot, 3, 2, json!({"clientId": "m0000"}));
+    world.pass(100 * SYNC_TURN_MS);
+    for late in [readers[2], readers[3]] {
+        let frames = world.take(late);
+        assert_eq!(members(&syncs(&frames)), ["present m0002", "present m0003", "present m0004"]);
+    }
+}
+
+#[test]
+fn who_begins_again_amid_a_sync_gets_the_next_one_whole_and_no_more_of_this() {
+    let (mut world, _) = crowd(5);
+    let readers = joiners(&mut world, 4);
+    let [_, again, back, gone] = readers[..] else { unreachable!() };
+    for client in [again, back, gone] {
+        until_page(&mut world, client, 1);
+    }
+    world.send(again, json!({"action": 16, "channel": "room"}));
+    world.send(back, json!({"action": 12, "channel": "room"}));
+    world.attach(back);
+    world.send(gone, json!({"action": 12, "channel": "room"}));
+    world.pass(100 * SYNC_TURN_MS);
+    for client in [again, back] {
+        let frames = world.take(client);
+        let syncs = syncs(&frames);
+        let sequence = syncs[0]["channelSerial"].as_str().unwrap().split_once(':').unwrap().0;
+        assert!(syncs.iter().all(|sync| sync["channelSerial"].as_str().unwrap().starts_with(sequence)));
+        assert_eq!(members(&syncs).len(), 5);
+    }
+    let frames = world.take(gone);
+    assert!(syncs(&frames).is_empty(), "{frames:?}");
+}
+
+#[test]
+fn a_relay_that_forgets_while_pages_go_out_sends_back_those_who_lack_some() {
+    let (mut world, _) = crowd(3);
+    let readers = joiners(&mut world, 3);
+    let early = until_page(&mut world, readers[1], 2);
+    assert_eq!(members(&syncs(&early)).len(), 3);
+    world.forget_relay(0);
+    assert!(world.take(readers[1]).is_empty(), "it has all");
+    let frames = world.take(readers[2]);
+    assert_eq!(frames.last().unwrap()["action"], 6, "DISCONNECTED: {frames:?}");
 }

@@ -46,6 +46,7 @@ impl fmt::Display for Input {
             Input::Roll { id, roll } => write!(f, "roll call {}: {:?}", id.0, roll.connections),
             Input::Rolled { attempt, answer, .. } => write!(f, "answer to roll call {attempt}: {answer:?}"),
             Input::Commit => write!(f, "commit"),
+            Input::Timer => write!(f, "timer"),
             Input::Alarm => write!(f, "alarm"),
         }
     }

@@ -11,6 +11,7 @@ use courtside::auth::App;
 use courtside::call::{Address, Answer, ChannelCall, Delivered, Delivery, Follow, RelayName, Response, Roll, Rolled};
 use courtside::channel::{self, Channel, Ticket};
 use courtside::name::ChannelName;
+use courtside::relay::admission::Bounds;
 use courtside::relay::session::Opening;
 use courtside::relay::{self, Relay, SocketId};
 use courtside::transport::{self, Links, Mode, ResponseId};
@@ -49,6 +50,7 @@ pub enum Input {
     Roll { id: CallId, roll: Roll },
     Rolled { relay: RelayName, attempt: u64, answer: Option<Rolled> },
     Commit,
+    Timer,
     Alarm,
 }
 
@@ -106,6 +108,7 @@ pub(super) struct Socket {
 pub struct Host {
     pub name: RelayName,
     pub(super) app: Rc<App>,
+    pub bounds: Bounds,
     /// Of a channel object.
     pub address: Option<Address>,
     pub disk: Disk,
@@ -134,6 +137,8 @@ pub struct Host {
     pub synced_at_ms: u64,
     pub skew_ms: i64,
     pub commit_scheduled: bool,
+    /// When its timer rings, which goes with its memory.
+    pub timer_ms: Option<u64>,
 }
 
 impl Host {
@@ -141,6 +146,7 @@ impl Host {
         Host {
             name,
             app,
+            bounds: Bounds::default(),
             address,
             disk,
             sockets: BTreeMap::new(),
@@ -163,6 +169,7 @@ impl Host {
             synced_at_ms: 0,
             skew_ms: 0,
             commit_scheduled: false,
+            timer_ms: None,
         }
     }
 
@@ -172,12 +179,19 @@ impl Host {
 
     /// Whether nothing would notice that the memory goes.
     pub fn is_quiet(&self) -> bool {
-        let idle = self.in_flight == 0 && self.waiting.is_empty() && !self.commit_scheduled && self.http.count() == 0;
+        let idle = self.in_flight == 0 && self.waiting.is_empty() && !self.commit_scheduled && self.timer_ms.is_none();
+        let idle = idle && self.http.count() == 0;
         idle && self.held.is_empty() && self.disk.is_synced()
     }
 
     pub fn wants_commit(&self) -> bool {
         self.channel.as_ref().is_some_and(Channel::has_pending)
+    }
+
+    /// When the timer has to ring for what a relay collects, or for the end of a channel's interval.
+    pub fn timer_due_ms(&self) -> Option<u64> {
+        let relay = self.relay.as_ref().and_then(Relay::collects_until_ms);
+        relay.into_iter().chain(self.channel.as_ref().and_then(Channel::paces_until_ms)).min()
     }
 
     pub fn links(&self) -> impl Iterator<Item = LinkId> {
@@ -189,7 +203,7 @@ impl Host {
         (self.relay, self.channel, self.leads) = (None, None, false);
         self.http = Links::default();
         self.ways.clear();
-        (self.in_flight, self.commit_scheduled, self.last_ticket) = (0, false, 0);
+        (self.in_flight, self.commit_scheduled, self.timer_ms, self.last_ticket) = (0, false, None, 0);
         self.life += 1;
         let caller = |waiting| match waiting {
             Waiting::Caller(id) => Some(id),

@@ -84,6 +84,11 @@ impl Host {
                 self.commit_scheduled = false;
                 self.channel_input(|channel, disk| channel.commit(disk, now_ms));
             }
+            Input::Timer => {
+                self.timer_ms = None;
+                self.relay_input(|relay| relay.collected(now_ms));
+                self.channel_input(|channel, disk| channel.follow_up(disk, now_ms));
+            }
             Input::Alarm => self.alarm(now_ms),
         }
     }
@@ -127,6 +132,7 @@ impl Host {
             return;
         }
         let mut relay = Relay::new(self.name.clone(), 0, self.app.clone(), b"a secret of this object".to_vec());
+        relay.set_bounds(self.bounds);
         let mut effects = Vec::new();
         for (id, socket) in &self.sockets {
             effects.extend(relay.restore(*id, &socket.record, now_ms));
@@ -297,13 +303,10 @@ impl Host {
         self.channel_input(|channel, disk| channel.delivered(disk, relay, attempt, answer, now_ms));
     }
 
-    /// Never moves an alarm back: what asked for it may be what the memory has lost. The timers of a relay that collects
-    /// publishes, and of a channel that delivers in intervals, are alarms here.
+    /// Never moves an alarm back: what asked for it may be what the memory has lost.
     pub(super) fn keep_alarm(&mut self) {
-        let due = |relay: &Relay| [relay.deadline(), relay.collects_until_ms()].into_iter().flatten().min();
-        let relay = self.relay.as_ref().and_then(due);
-        let due = |channel: &Channel| [channel.deadline(), channel.paces_until_ms()].into_iter().flatten().min();
-        let channel = self.channel.as_ref().and_then(due);
+        let relay = self.relay.as_ref().and_then(Relay::deadline);
+        let channel = self.channel.as_ref().and_then(Channel::deadline);
         let Some(deadline_ms) = [relay, channel, self.http.deadline()].into_iter().flatten().min() else { return };
         if self.disk.alarm_ms().is_none_or(|alarm_ms| alarm_ms > deadline_ms) {
             self.disk.set_alarm(Some(deadline_ms));

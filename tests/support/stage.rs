@@ -137,16 +137,20 @@ impl Stage {
             None => (time.strip_suffix('s').expect("a time, as in 5s or 5ms"), 1_000),
         };
         let end_ms = self.now_ms + number.parse::<u64>().expect("a number") * unit_ms;
-        while let Some((due_ms, host)) = self.next_alarm().filter(|(due_ms, _)| *due_ms <= end_ms) {
+        while let Some((due_ms, host, rings)) = self.next_due().filter(|(due_ms, ..)| *due_ms <= end_ms) {
             self.now_ms = self.now_ms.max(due_ms);
-            self.turn(host, Input::Alarm);
+            self.turn(host, if rings { Input::Timer } else { Input::Alarm });
         }
         self.now_ms = end_ms;
     }
 
-    fn next_alarm(&self) -> Option<(u64, usize)> {
-        let alarm = |(index, host): (usize, &Host)| host.disk.alarm_ms().map(|alarm_ms| (alarm_ms, index));
-        self.hosts.iter().enumerate().filter_map(alarm).min()
+    /// The next alarm or timer: when, whose, and whether it is a timer.
+    fn next_due(&self) -> Option<(u64, usize, bool)> {
+        let due = |(index, host): (usize, &Host)| {
+            let alarm = host.disk.alarm_ms().map(|alarm_ms| (alarm_ms, index, false));
+            alarm.into_iter().chain(host.timer_due_ms().map(|timer_ms| (timer_ms, index, true))).min()
+        };
+        self.hosts.iter().enumerate().filter_map(due).min()
     }
 
     /// One turn of an object, and all that follows from it.

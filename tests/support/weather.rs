@@ -1,5 +1,10 @@
 //! How bad it is in one run: each seed has faults of its own choosing, since what hides behind one fault another uncovers.
 
+use std::num::NonZeroU32;
+
+use courtside::rate::Flow;
+use courtside::relay::admission::Bounds;
+
 use super::random::Random;
 
 /// Rates are of a thousand: calls between objects, accesses to a disk, moments of a client, or faults of their kind.
@@ -23,6 +28,8 @@ pub struct Weather {
     pub over_http: u64,
     pub lose_body: u64,
     pub ask_twice: u64,
+    /// What a connection may be sent in a second, and a relay's connections four times: little, or 0 for the usual.
+    pub bytes_per_second: u64,
     /// How long a call, or a disk, takes at most when nothing is wrong with it.
     pub latency_ms: u64,
 }
@@ -52,7 +59,19 @@ impl Weather {
             lose_body: rate(60),
             ask_twice: rate(60),
             latency_ms: 1 + rate(60),
+            bytes_per_second: rate(4_000),
         }
+    }
+
+    /// What a relay gives out.
+    pub fn bounds(&self) -> Bounds {
+        // So little that a set takes several pages, and a page several turns.
+        let usual = Bounds { sync_members: 2, sync_turn_bytes: 1, ..Bounds::default() };
+        let Some(bytes) = NonZeroU32::new(self.bytes_per_second as u32).map(|bytes| bytes.get() + 500) else {
+            return usual;
+        };
+        let (connection, relay) = (Flow::of(bytes.into()), Flow::of(u64::from(bytes) * 4));
+        Bounds { connection, relay, unheard_bytes: bytes * 10, answers_bytes: bytes * 100, ..usual }
     }
 
     /// Nothing fails any more; objects still sleep.
@@ -75,6 +94,7 @@ impl Weather {
             lose_body: 0,
             ask_twice: 0,
             latency_ms: 10,
+            bytes_per_second: 0,
         }
     }
 }

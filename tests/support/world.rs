@@ -85,6 +85,7 @@ impl World {
             let name = RelayName::shard(app.id(), shard as u16);
             hosts.push(Host::new(name, app.clone(), None, disk(&mut random)));
         }
+        hosts.iter_mut().for_each(|host| host.bounds = weather.bounds());
         World {
             now_ms: 0,
             random,
@@ -220,6 +221,12 @@ impl World {
         let alarm_ms = object.disk.alarm_ms().filter(|_| object.disk.alarm_ms() != alarm_before_ms);
         let commit = object.wants_commit() && !std::mem::replace(&mut object.commit_scheduled, true);
         let life = object.life;
+        let timer_ms = object.timer_due_ms().filter(|due_ms| object.timer_ms.is_none_or(|timer_ms| timer_ms > *due_ms));
+        if let Some(timer_ms) = timer_ms {
+            object.timer_ms = Some(timer_ms);
+            let delay_ms = timer_ms.saturating_sub(clock_ms);
+            self.after(delay_ms, Event::Turn { host, life: Some(life), input: Input::Timer });
+        }
         if let Some(alarm_ms) = alarm_ms {
             self.after(alarm_ms.saturating_sub(clock_ms), Event::Wake { host });
         }

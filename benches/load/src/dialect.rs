@@ -52,6 +52,11 @@ pub trait Dialect {
     /// Reads a frame that holds no message. Fails when the server refuses something.
     fn control(&self, frame: &Message) -> Result<Control, String>;
 
+    /// What says that somebody reads, where the server wants to be told now and then.
+    fn alive(&self) -> Option<Message> {
+        None
+    }
+
     /// Whether the server acknowledges each message.
     fn acknowledges(&self) -> bool;
 }

@@ -14,17 +14,34 @@ use crate::socket::{self, Socket};
 /// whether or not they acknowledge.
 pub const PROBE: usize = 0;
 
+/// How often a subscriber says that it reads.
+const ALIVE_EVERY_BYTES: usize = 16 * 1024 * 1024;
+
 /// Reads until the run is dropped; a closed socket is a violation.
 pub async fn listen(run: Rc<Run>, index: usize, mut order: Option<Order>, mut socket: Socket) {
+    let mut unanswered = 0;
     loop {
-        if let Err(why) = hear(&run, index, &mut order, &mut socket).await {
+        if let Err(why) = hear(&run, index, &mut order, &mut socket, &mut unanswered).await {
             return run.violation(format!("subscriber {index}: {why}"));
         }
     }
 }
 
-async fn hear(run: &Run, index: usize, order: &mut Option<Order>, socket: &mut Socket) -> Result<(), String> {
+async fn hear(
+    run: &Run,
+    index: usize,
+    order: &mut Option<Order>,
+    socket: &mut Socket,
+    unanswered: &mut usize,
+) -> Result<(), String> {
     let frame = socket::next(socket).await?;
+    *unanswered += bytes(&frame).len();
+    if *unanswered > ALIVE_EVERY_BYTES
+        && let Some(alive) = run.dialect.alive()
+    {
+        *unanswered = 0;
+        socket::send(socket, alive).await?;
+    }
     match take(run, index, order, &frame)? {
         Control::Answer(answer) => socket::send(socket, answer).await,
         _ => Ok(()),

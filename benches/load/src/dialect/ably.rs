@@ -54,6 +54,11 @@ pub struct Refusal {
 }
 
 #[derive(Serialize)]
+struct Heartbeat {
+    action: u8,
+}
+
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Attach<'a> {
     action: u8,
@@ -150,6 +155,10 @@ impl Dialect for Ably {
             ATTACHED if incoming.flags.unwrap_or(0) & FLAG_RESUMED == 0 => Err(refusal(ATTACHED, &incoming)),
             _ => Ok(Control::Nothing),
         }
+    }
+
+    fn alive(&self) -> Option<Message> {
+        Some(self.write(&Heartbeat { action: HEARTBEAT }))
     }
 
     fn acknowledges(&self) -> bool {
