@@ -168,11 +168,14 @@ impl Channel {
 
     /// A relay says whom it has now. Gives whether it is to go on with that.
     pub fn report(&mut self, store: &mut impl Store, relay: &RelayName, census: Census) -> Answer<bool> {
-        if self.asks(relay) {
-            self.occupants.hear(relay, census);
-        }
         if census.here.is_empty() {
             self.feeds.doubt(relay);
+        } else if !self.asks(relay) {
+            // It had nobody when it was asked, and was forgotten: somebody came while it waited to be fed.
+            self.note_below(store, relay, false).map_err(super::storage_failed)?;
+        }
+        if self.asks(relay) {
+            self.occupants.hear(relay, census);
         }
         self.keep_listened(store).map_err(super::storage_failed)?;
         Ok(self.meta.listened)

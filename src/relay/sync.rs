@@ -16,13 +16,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use super::attachment::Attachment;
+use super::fanout::Alike;
 use super::{Effect, Pending, Relay, SocketId};
 use crate::call::{MembersPage, MembersQuery, Request};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{SYNC_MEMBER_BYTES, SYNC_SEND_BYTES, SYNC_TURN_MS};
 use crate::name::ChannelName;
 use crate::serial::Position;
-use crate::wire::Format;
 use crate::wire::flags::Modes;
 use crate::wire::message::Entry;
 use crate::wire::outbound::sync_frame;
@@ -237,7 +237,7 @@ impl Relay {
             Some(_) => format!("{}:{}", run.sequence, run.read),
             None => format!("{}:", run.sequence),
         };
-        let mut alike: BTreeMap<(Format, &ChannelName), Vec<SocketId>> = BTreeMap::new();
+        let mut alike = Alike::default();
         for (socket, name) in &readers {
             if !self.is_reading(*socket, name, run.id) {
                 continue;
@@ -247,7 +247,7 @@ impl Relay {
             }
             let Some(session) = self.sessions.get_mut(socket) else { continue };
             session.last_sent_ms = now_ms;
-            alike.entry((session.format, name)).or_default().push(*socket);
+            alike.get_or_insert((session.format, name.clone()), Vec::new()).push(*socket);
         }
         for ((format, name), sockets) in alike {
             let frame = sync_frame(name.as_str(), &serial, members.iter(), format);

@@ -1,13 +1,15 @@
 //! How many are on a channel: who asks gets the truth, who listens hears of it soon, and neither costs a call for each.
 
 use courtside::auth::{Capability, Identity};
-use courtside::call::{Census, Occupancy, RelayName, Rolled};
-use courtside::limits::{OCCUPANCY_INTERVAL_MS, ROLL_ANSWER_MS, ROLL_INTERVAL_MS};
-use courtside::name::AppId;
+use courtside::call::{Address, Census, Occupancy, RelayName, Rolled, Rules};
+use courtside::channel::{Channel, Effect, Ticket};
+use courtside::limits::{DIRECT_RELAYS_MAX, OCCUPANCY_INTERVAL_MS, ROLL_ANSWER_MS, ROLL_INTERVAL_MS};
+use courtside::name::{AppId, ChannelName};
 use courtside::wire::flags::Modes;
 use serde_json::{Value, json};
 
-use crate::world::{Client, World};
+use crate::memory_store::MemoryStore;
+use crate::world::{Client, NOW_MS, World};
 
 /// Connections, publishers, subscribers, connections that may enter, members, those who are told of them.
 fn counts(world: &mut World) -> [u32; 6] {
@@ -273,7 +275,7 @@ fn what_may_not_be_known_or_is_no_metric_is_refused() {
 /// Found by the simulation: an answer that came after the relay was found to have nobody was counted for ever.
 #[test]
 fn what_comes_late_from_a_relay_that_has_nobody_any_more_is_not_counted() {
-    let mut world = World::new(1);
+    let mut world = World::new(8);
     let ann = world.connect(0, "ann");
     world.attach(ann);
     let gone = RelayName::shard(&AppId::parse("demo").unwrap(), 7);
@@ -282,6 +284,95 @@ fn what_comes_late_from_a_relay_that_has_nobody_any_more_is_not_counted() {
     let census = Census { here, listeners: 1 };
     let (channel, store) = (world.channel.as_mut().unwrap(), &mut world.store);
     channel.rolled(store, &gone, 1, Some(Rolled { missing: Vec::new(), census }), world.now_ms);
-    channel.report(store, &gone, census).unwrap();
     assert_eq!(counts(&mut world)[0], 1);
+    // What it says of itself may be true, so it is asked.
+    world.channel.as_mut().unwrap().report(&mut world.store, &gone, census).unwrap();
+    assert_eq!(counts(&mut world)[0], 1);
+}
+
+/// A relay that others feed was asked while nobody was there, and somebody came before the answer. It has no reason to
+/// subscribe again, and says who is there.
+#[test]
+fn a_relay_below_that_was_forgotten_is_counted_when_it_reports() {
+    let mut store = MemoryStore::default();
+    let app = AppId::parse("demo").unwrap();
+    let to = Address { app: app.clone(), channel: ChannelName::parse("room").unwrap() };
+    let rules = Rules { retention_ms: 120_000, max_members: 2, interval_ms: 0, conflation_key: None };
+    let mut channel = Channel::wake(&mut store, Some((&to, &rules)), "life", NOW_MS).unwrap().unwrap();
+    let shards: Vec<RelayName> = (0..=DIRECT_RELAYS_MAX as u16).map(|n| RelayName::shard(&app, n)).collect();
+    for relay in &shards {
+        channel.subscribe(&mut store, relay.clone(), Census::default()).unwrap();
+    }
+    let below = shards.last().unwrap();
+    let asked = |channel: &mut Channel, store: &mut MemoryStore, ticket| {
+        channel.count(Ticket(ticket)).unwrap();
+        let mut asked = Vec::new();
+        for effect in channel.follow_up(store, NOW_MS) {
+            if let Effect::Roll { relay, attempt, .. } = effect {
+                asked.push(relay.clone());
+                channel.rolled(store, &relay, attempt, Some(Default::default()), NOW_MS);
+            }
+        }
+        asked
+    };
+    assert!(asked(&mut channel, &mut store, 1).contains(below));
+    assert!(!asked(&mut channel, &mut store, 2).contains(below), "nobody was there");
+    let mut census = Census::default();
+    census.here.count(Modes::SUBSCRIBE, 1);
+    channel.report(&mut store, below, census).unwrap();
+    assert!(asked(&mut channel, &mut store, 3).contains(below));
+}
+
+/// A listener on one relay, and so many connections on another that reports them.
+fn told_of(world: &mut World, fans: usize) -> Client {
+    let listener = world.connect(0, "listener");
+    listen(world, listener);
+    (0..fans).for_each(|_| fan(world));
+    world.pass(2 * OCCUPANCY_INTERVAL_MS);
+    let told = world.told(listener);
+    assert_eq!(number(told.last().unwrap(), "connections"), 1 + fans as u64);
+    listener
+}
+
+fn fan(world: &mut World) {
+    let client = world.connect(1, "fan");
+    world.attach(client);
+}
+
+/// Sooner than the channel would ask by itself.
+const TOLD_AGAIN_MS: u64 = ROLL_ANSWER_MS + 2 * OCCUPANCY_INTERVAL_MS;
+const _: () = assert!(2 * OCCUPANCY_INTERVAL_MS + TOLD_AGAIN_MS < ROLL_INTERVAL_MS);
+
+#[test]
+fn a_report_that_failed_is_repeated() {
+    let mut world = World::new(2);
+    let listener = told_of(&mut world, 2);
+    world.unreachable = vec![1];
+    fan(&mut world);
+    world.pass(OCCUPANCY_INTERVAL_MS);
+    world.unreachable.clear();
+    world.pass(2 * OCCUPANCY_INTERVAL_MS);
+    assert_eq!(number(world.told(listener).last().expect("news"), "connections"), 4);
+}
+
+#[test]
+fn what_a_relay_may_not_have_been_told_it_is_told_again() {
+    let mut world = World::new(2);
+    let listener = told_of(&mut world, 2);
+    world.lost_rolls = true;
+    fan(&mut world);
+    world.pass(OCCUPANCY_INTERVAL_MS);
+    world.lost_rolls = false;
+    world.pass(TOLD_AGAIN_MS);
+    assert_eq!(number(world.told(listener).last().expect("news"), "connections"), 4);
+}
+
+#[test]
+fn a_relay_that_lost_what_it_was_told_is_told_again() {
+    let mut world = World::new(2);
+    let listener = told_of(&mut world, 2);
+    world.forget_relay(0);
+    listen(&mut world, listener);
+    world.pass(TOLD_AGAIN_MS);
+    assert_eq!(number(world.told(listener).last().expect("again"), "connections"), 3);
 }

@@ -108,6 +108,8 @@ impl Subscription {
             params.insert("rewind", rewind.to_string());
         }
         if self.listens {
+            // Told when it attaches, whatever it was told before.
+            self.told = None;
             params.insert("occupancy", "metrics".to_owned());
         }
         if self.no_echo {
