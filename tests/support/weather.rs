@@ -24,12 +24,12 @@ pub struct Weather {
     pub stall: u64,
     /// Long times in which one object's deliveries don't reach another.
     pub cut: u64,
-    /// What a connection may be sent in a second, and a relay's connections four times: little, or 0 for the usual.
-    pub bytes_per_second: u64,
     /// How many connect over HTTP.
     pub over_http: u64,
     pub lose_body: u64,
     pub ask_twice: u64,
+    /// What a connection may be sent in a second, and a relay's connections four times: little, or 0 for the usual.
+    pub bytes_per_second: u64,
     /// How long a call, or a disk, takes at most when nothing is wrong with it.
     pub latency_ms: u64,
 }

@@ -133,6 +133,21 @@ test('a gap is told, and the stream goes on', async (t) => {
   }
 });
 
+test('a place in the future, or in another channel, is none to go on from', async (t) => {
+  /** @param {string} channel */
+  const place = async (channel) => {
+    const { serials: [serial] } = await publish(channel, 'here');
+    return /** @type {string} */ (serial).split(':')[0];
+  };
+  const [here, there] = [await place('here'), await place('there')];
+  for (const lastEvent of [here.replace(/^\d+/, '99999999999999'), there]) {
+    const reader = await listen(t, 'here', { lastEvent });
+    const { event, data } = await reader.next();
+    assert.deepEqual([event, data.channel, data.error.code], ['gap', 'here', 90003], lastEvent);
+    reader.leave();
+  }
+});
+
 test('what is wrong with a request is said at once, with a code', async (t) => {
   /** @param {Record<string, string>} query @param {object} [options] */
   const code = async (query, options) => {
