@@ -455,6 +455,9 @@ pub const LINK_FRAME_BYTES: usize = 64;
 /// Channels of one stream of events. Each event's id names a serial of 31 bytes for each: 620.
 pub const STREAM_MAX_CHANNELS: usize = 20;
 
+/// When a stream that is turned away for now comes back, at the earliest; at the latest in twice that. As SDKs do.
+pub const STREAM_RETRY_MS: u64 = 15 * 1_000;
+
 /// Bytes that are written at once, unless a single frame has more.
 pub const RESPONSE_MAX_BYTES: usize = 256 * 1024;
 

@@ -37,6 +37,8 @@ struct Question {
     since_ms: u64,
     /// It was asked for those who count.
     counts: bool,
+    /// It told of the occupancy.
+    tells: bool,
 }
 
 impl Occupants {
@@ -225,14 +227,16 @@ impl Channel {
             let is_known = self.occupants.knows(&relay);
             are_known &= is_known;
             if (asks_all || !is_known) && !self.occupants.is_asked(&relay) {
-                self.ask(relay, None, false, now_ms, effects);
+                // What a relay was told last may have been overtaken on its way.
+                self.ask(relay, self.occupants.told, false, now_ms, effects);
             }
         }
         if asks_all {
             self.occupants.ask_at_ms = now_ms + ROLL_INTERVAL_MS;
         }
         let sum = self.occupants.sum(self.holders.count());
-        if !are_known || self.occupants.due_ms(&sum).is_none_or(|due_ms| due_ms > now_ms) {
+        let is_telling = self.occupants.open.iter().any(|question| question.tells);
+        if !are_known || is_telling || self.occupants.due_ms(&sum).is_none_or(|due_ms| due_ms > now_ms) {
             return;
         }
         (self.occupants.told, self.occupants.told_at_ms) = (Some(sum), now_ms);
@@ -252,7 +256,13 @@ impl Channel {
         effects: &mut Vec<Effect>,
     ) {
         let attempt = self.holders.next_roll();
-        self.occupants.open.push(Question { attempt, relay: relay.clone(), since_ms: now_ms, counts });
+        self.occupants.open.push(Question {
+            attempt,
+            relay: relay.clone(),
+            since_ms: now_ms,
+            counts,
+            tells: occupancy.is_some(),
+        });
         let roll = Roll { channel: self.meta.address.channel.clone(), connections: Vec::new(), occupancy };
         effects.push(Effect::Roll { relay, attempt, roll });
     }

@@ -201,7 +201,7 @@ impl Way {
         match self {
             Way::WebSocket(format) => refuse(error, *format),
             Way::Comet(..) => write_reply(comet::refused(error)),
-            Way::Events { .. } => write_reply(events::refused(error)),
+            Way::Events { lines } => write_reply(events::refused(error, *lines, u64::from_le_bytes(random_bytes()))),
         }
     }
 }

@@ -9,10 +9,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::comet;
+use super::{comes_back, comet};
 use crate::auth::{App, Operations};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::STREAM_MAX_CHANNELS;
+use crate::limits::{STREAM_MAX_CHANNELS, STREAM_RETRY_MS};
 use crate::name::ChannelName;
 use crate::relay::attachment::Attachment;
 use crate::relay::session::{Attach, Opening};
@@ -71,7 +71,8 @@ pub fn route(method: &str, path: &str) -> Result<bool, Reply> {
         "GET" => Ok(path != "/sse"),
         "OPTIONS" => Err(Reply::preflight()),
         _ => {
-            let mut refused = refused(&Code::MethodNotAllowed.because("a stream is read by GET"));
+            let mut refused =
+                rest::refuse(&rest::Request::default(), &Code::MethodNotAllowed.because("a stream is read by GET"));
             refused.headers.push(("Allow", "GET, OPTIONS".to_owned()));
             Err(refused)
         }
@@ -368,9 +369,17 @@ fn whole(serial: &str) -> &str {
     serial.split_once(':').map_or(serial, |(whole, _)| whole)
 }
 
-/// The answer to a request for a stream that is refused.
-pub fn refused(error: &ErrorInfo) -> Reply {
-    rest::refuse(&rest::Request::default(), error)
+/// The answer to a request for a stream that is refused. A browser's `EventSource` takes any status but 200 for the last
+/// word, so what may pass comes as a stream that is over, and says when to come back: not all at once.
+pub fn refused(error: &ErrorInfo, lines: bool, random: u64) -> Reply {
+    if lines || !comes_back(error) {
+        return rest::refuse(&rest::Request::default(), error);
+    }
+    let retry_ms = (STREAM_RETRY_MS + random % STREAM_RETRY_MS).to_string();
+    let data = serde_json::to_string(error).unwrap_or_default();
+    let style = Style::of(lines, true);
+    let body = ["retry: ", &retry_ms, "\n", &style.event("error", &data)].concat();
+    Reply { status: 200, ..Reply::of(200, style.content_type(), body).saying(error) }
 }
 
 fn value<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {

@@ -67,9 +67,13 @@ impl Mode {
     }
 }
 
+/// Whether what is wrong may pass, or is mended by a resume.
+fn comes_back(error: &ErrorInfo) -> bool {
+    error.status_code >= 500 || error.status_code == 429 || error.is(Code::Disconnected)
+}
+
 /// What a client is told that is not let in, or not any more. What may pass, or is mended by a resume, brings it back.
 pub fn refusal(error: &ErrorInfo) -> Outbound<'_> {
-    let comes_back = error.status_code >= 500 || error.status_code == 429 || error.is(Code::Disconnected);
-    let action = if comes_back { action::DISCONNECTED } else { action::ERROR };
+    let action = if comes_back(error) { action::DISCONNECTED } else { action::ERROR };
     Outbound { action, error: Some(error), ..Outbound::default() }
 }

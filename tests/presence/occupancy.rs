@@ -323,6 +323,38 @@ fn a_relay_below_that_was_forgotten_is_counted_when_it_reports() {
     assert!(asked(&mut channel, &mut store, 3).contains(below));
 }
 
+/// Found by the simulation: of two tellings that were under way the earlier came last.
+#[test]
+fn one_telling_is_under_way_at_a_time() {
+    let mut store = MemoryStore::default();
+    let app = AppId::parse("demo").unwrap();
+    let to = Address { app: app.clone(), channel: ChannelName::parse("room").unwrap() };
+    let rules = Rules { retention_ms: 120_000, max_members: 2, interval_ms: 0, conflation_key: None };
+    let mut channel = Channel::wake(&mut store, Some((&to, &rules)), "life", NOW_MS).unwrap().unwrap();
+    let relay = RelayName::shard(&app, 0);
+    let census = |connections| {
+        let mut census = Census { listeners: 1, ..Census::default() };
+        census.here.count(Modes::SUBSCRIBE, connections);
+        census
+    };
+    let told = |effects: Vec<Effect>| {
+        let told = |effect| match effect {
+            Effect::Roll { attempt, roll, .. } => Some((attempt, roll.occupancy?.get("connections")?)),
+            _ => None,
+        };
+        effects.into_iter().filter_map(told).collect::<Vec<_>>()
+    };
+    channel.subscribe(&mut store, relay.clone(), census(1)).unwrap();
+    let first = told(channel.follow_up(&mut store, NOW_MS));
+    assert_eq!(first.iter().map(|(_, connections)| *connections).collect::<Vec<_>>(), [1]);
+    channel.report(&mut store, &relay, census(2)).unwrap();
+    let later_ms = NOW_MS + OCCUPANCY_INTERVAL_MS;
+    assert_eq!(told(channel.follow_up(&mut store, later_ms)), []);
+    let answer = Rolled { missing: Vec::new(), census: census(2) };
+    let second = told(channel.rolled(&mut store, &relay, first[0].0, Some(answer), later_ms));
+    assert_eq!(second.last().map(|(_, connections)| *connections), Some(2));
+}
+
 /// A listener on one relay, and so many connections on another that reports them.
 fn told_of(world: &mut World, fans: usize) -> Client {
     let listener = world.connect(0, "listener");

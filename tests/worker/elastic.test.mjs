@@ -174,17 +174,26 @@ test('over HTTP a refusal is an answer that says the same', async (t) => {
   t.after(() => paced.stop());
   const ask = async (/** @type {string} */ path) => {
     const response = await fetch(`${paced.url}${path}&key=${demoKey}`);
-    if (response.status !== 200) return { status: response.status, body: await response.json() };
+    const code = response.headers.get('x-ably-errorcode');
+    if (code !== null) return { status: response.status, code, body: await response.text() };
     await response.body?.cancel();
   };
   const comet = await Promise.all(Array.from({ length: 8 }, () => ask('/comet/connect?stream=false')));
-  const streams = await Promise.all(Array.from({ length: 8 }, () => ask('/sse?channels=a,b')));
-  const [polls, events] = [comet, streams].map((answers) => answers.filter((answer) => answer !== undefined));
-  assert.ok(polls.length > 0 && events.length > 0);
-  for (const { status, body: [frame] } of polls) {
+  const streams = await Promise.all(Array.from({ length: 8 }, () => ask('/event-stream?channels=a,b')));
+  const browsers = await Promise.all(Array.from({ length: 8 }, () => ask('/sse?channels=a,b')));
+  const [polls, lines, events] =
+    [comet, streams, browsers].map((answers) => answers.filter((answer) => answer !== undefined));
+  assert.ok(polls.length > 0 && lines.length > 0 && events.length > 0);
+  for (const { status, body } of polls) {
+    const [frame] = JSON.parse(body);
     assert.deepEqual([status, frame.action, frame.error.code], [429, action.DISCONNECTED, 42910]);
   }
-  for (const { status, body } of events) assert.deepEqual([status, body.error.code], [429, 42910]);
+  for (const { status, body } of lines) assert.deepEqual([status, JSON.parse(body).error.code], [429, 42910]);
+  // An EventSource would give up for good at any other status.
+  for (const { status, code, body } of events) {
+    assert.deepEqual([status, code], [200, '42910']);
+    assert.match(body, /^retry: \d{5}\nevent: error\ndata: \{"code":42910,.*\}\n\n$/);
+  }
 });
 
 test('where a channel has many relays they feed each other, whatever they forget', async (t) => {

@@ -266,3 +266,15 @@ fn who_leaves_is_let_go() {
     let lost = links.tick(LINK_STALL_MS).into_iter().filter(|effect| matches!(effect, Effect::Lost { .. })).count();
     assert_eq!((lost, links.count(), links.waiting_bytes(), links.deadline()), (10_000, 0, 0, None));
 }
+
+#[test]
+fn who_is_turned_away_for_now_is_told_when_to_come_back() {
+    let busy = Code::RateLimited.because("too many come at once");
+    let reply = refused(&busy, false, 7);
+    let body = String::from_utf8(reply.body).unwrap();
+    assert_eq!(reply.status, 200);
+    assert!(body.starts_with("retry: 15007\nevent: error\ndata: {\"code\":42910,") && body.ends_with("}\n\n"), "{body}");
+    assert!(reply.headers.contains(&("X-Ably-ErrorCode", "42910".to_owned())), "{:?}", reply.headers);
+    assert_eq!(refused(&busy, true, 7).status, 429, "whoever reads lines sees the status");
+    assert_eq!(refused(&Code::NotPermitted.into(), false, 7).status, 401, "what does not pass is the last word");
+}
