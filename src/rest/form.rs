@@ -35,18 +35,25 @@ fn named(name: &str) -> Option<Format> {
 
 /// The format of the highest quality in an `Accept` header; the first of those that are equal.
 fn preferred(accept: &str) -> Option<Format> {
-    let mut best: Option<(f32, Format)> = None;
+    let mut best: Option<(u32, Format)> = None;
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
         let format = parts.next().and_then(of_media_type);
-        let quality = parts.find_map(|parameter| parameter.strip_prefix("q=")).map_or(Some(1.0), |q| q.parse().ok());
+        let quality = parts.find_map(|parameter| parameter.strip_prefix("q=")).map_or(Some(1_000), thousandths);
         if let (Some(format), Some(quality)) = (format, quality)
-            && quality > best.map_or(0.0, |(quality, _)| quality)
+            && quality > best.map_or(0, |(quality, _)| quality)
         {
             best = Some((quality, format));
         }
     }
     best.map(|(_, format)| format)
+}
+
+/// A quality from 0 to 1, of three decimals at most. To read any number, the standard library brings 10 KB of tables.
+fn thousandths(text: &str) -> Option<u32> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let digits = [whole, decimals, &"000"[decimals.len().min(3)..]].concat();
+    digits.parse().ok().filter(|quality| digits.len() == 4 && *quality <= 1_000)
 }
 
 /// The format that a media type names, or a range of them allows.
@@ -94,6 +101,11 @@ mod tests {
             ("application/x-msgpack;q=0", Format::Json),
             ("text/html,application/xml;q=0.9,*/*;q=0.8", Format::Json),
             ("application/x-msgpack;q=x", Format::Json),
+            ("application/x-msgpack;q=1.001", Format::Json),
+            ("application/x-msgpack;q=0.0001", Format::Json),
+            ("application/x-msgpack;q=.5", Format::Json),
+            ("application/json;q=0.05, application/x-msgpack;q=0.1", Format::Msgpack),
+            ("application/x-msgpack;q=0.999, application/json;q=1.0", Format::Json),
             ("application/x-msgpack;charset=utf-8", Format::Msgpack),
             (",;,", Format::Json),
         ] {
