@@ -13,7 +13,7 @@ use courtside::call::{
 };
 use courtside::channel::{Effect, Ticket};
 use courtside::error::Code;
-use courtside::limits::{BUSY_PUBLISHES, MEMBERS_MAX, MEMBERS_PAGE_MAX, SYNC_TURN_BYTES};
+use courtside::limits::{BUSY_CALLS, BUSY_PUBLISHES, MEMBERS_MAX, MEMBERS_PAGE_MAX, SYNC_TURN_BYTES};
 use courtside::relay::{self, Relay, SocketId};
 use courtside::serial::Position;
 use courtside::wire::data::Data;
@@ -118,17 +118,25 @@ fn a_repeat_is_found_though_an_earlier_publish_is_new() {
     assert!(again[0] > first[0]);
 }
 
-/// A lone publish is written at once. Where many come, each commit waits for what else comes in its turn.
+/// A lone publish is written at once. Where many come, each commit waits for what else comes in its turn; a relay
+/// elsewhere that sends many at a time has waited already.
 #[test]
-fn a_commit_waits_for_more_only_while_many_come() {
+fn a_commit_waits_for_more_only_while_many_calls_come() {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);
-    assert!(!channel.awaits_more());
-    let burst = (0..BUSY_PUBLISHES as u64).map(|serial| numbered("a", serial)).collect();
-    publish(&mut channel, &mut store, burst);
-    assert!(channel.awaits_more());
-    publish(&mut channel, &mut store, vec![numbered("a", BUSY_PUBLISHES as u64)]);
-    assert!(!channel.awaits_more());
+    let mut serials = 0..;
+    let mut commit = |calls: usize, each: usize| {
+        for call in 0..calls {
+            let publishes = serials.by_ref().take(each).map(|serial| numbered("a", serial)).collect();
+            channel.publish(Ticket(call as u64), publishes).expect("there is room");
+        }
+        channel.commit(&mut store, NOW_MS);
+        (channel.awaits_more(false), channel.awaits_more(true))
+    };
+    assert_eq!(commit(1, BUSY_PUBLISHES), (false, true));
+    assert_eq!(commit(BUSY_CALLS, 1), (true, true));
+    assert_eq!(commit(1, BUSY_PUBLISHES - 1), (true, false));
+    assert_eq!(commit(1, 1), (false, false));
 }
 
 /// A delivery of an earlier subscription comes while the relay asks for another. Whoever went live on it would miss what

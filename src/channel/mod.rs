@@ -28,7 +28,7 @@ use crate::call::{
 use crate::conflation::conflate;
 use crate::error::{Code, ErrorInfo};
 use crate::feeds::{Feeding, Feeds};
-use crate::limits::{BUSY_PUBLISHES, COMMIT_MAX_BYTES, DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX};
+use crate::limits::{BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX};
 use crate::pinned;
 use crate::placement;
 use crate::serial::Position;
@@ -91,8 +91,8 @@ pub struct Channel {
     readers: Readers,
     pending: Vec<(Ticket, Vec<Publish>)>,
     pending_bytes: usize,
-    /// Whether the last commit was of many publishes.
-    is_busy: bool,
+    /// Of how many calls the last commit was, and how many publishes.
+    last_commit: (usize, usize),
     /// A write failed, and what is stored hasn't been read since.
     stale: bool,
     /// When to try again to read it.
@@ -142,7 +142,7 @@ impl Channel {
             readers: Readers::default(),
             pending: Vec::new(),
             pending_bytes: 0,
-            is_busy: false,
+            last_commit: (0, 0),
             stale: false,
             mend_at_ms: None,
         };
@@ -188,17 +188,20 @@ impl Channel {
         !self.pending.is_empty()
     }
 
-    /// Whether a commit should wait for the end of the turn: so many come that more will, and a write and a frame for each is
-    /// what costs. Else who publishes to a quiet channel would wait for nobody.
-    pub fn awaits_more(&self) -> bool {
-        self.is_busy
+    /// Whether a commit should wait for the end of the turn: more will come, and a write and a frame for each is what costs.
+    /// Else who publishes to a quiet channel would wait for nobody. A relay elsewhere that sends a few at a time will send
+    /// more, and one that sends many has gathered them; the one beside hears its sockets in this very turn.
+    pub fn awaits_more(&self, is_beside: bool) -> bool {
+        let (calls, publishes) = self.last_commit;
+        let is_many = publishes >= BUSY_PUBLISHES;
+        calls >= BUSY_CALLS || if is_beside { is_many } else { publishes > 1 && !is_many }
     }
 
     /// Group commit: everything that waits becomes one write, then replies and deliveries.
     pub fn commit(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
         let pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
-        self.is_busy = pending.iter().map(|(_, publishes)| publishes.len()).sum::<usize>() >= BUSY_PUBLISHES;
+        self.last_commit = (pending.len(), pending.iter().map(|(_, publishes)| publishes.len()).sum());
         match self.write(store, &pending, now_ms) {
             Ok(answers) => {
                 let tickets = pending.into_iter().map(|(ticket, _)| ticket);

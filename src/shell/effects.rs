@@ -147,7 +147,7 @@ fn schedule_commit(host: &HostRef) -> bool {
         if !has_pending(host) || std::mem::replace(&mut host.commit_scheduled, true) {
             return false;
         }
-        !host.channel.as_ref().is_some_and(Channel::awaits_more)
+        !host.channel.as_ref().is_some_and(|channel| channel.awaits_more(host.is_awaited_beside()))
     };
     if at_once {
         commit(host);

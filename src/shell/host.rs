@@ -256,6 +256,11 @@ impl Host {
         Some((waiting, answer))
     }
 
+    /// Whether its own relay waits for the channel.
+    pub(super) fn is_awaited_beside(&self) -> bool {
+        self.waiting.values().any(|waiting| matches!(waiting, Waiting::Beside(_)))
+    }
+
     pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer<Response>) {
         match self.waiting.remove(&ticket) {
             Some(Waiting::Beside(ticket)) => self.answer_relay(ticket, Some(answer)),

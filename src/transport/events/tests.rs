@@ -273,7 +273,10 @@ fn who_is_turned_away_for_now_is_told_when_to_come_back() {
     let reply = refused(&busy, false, 7);
     let body = String::from_utf8(reply.body).unwrap();
     assert_eq!(reply.status, 200);
-    assert!(body.starts_with("retry: 15007\nevent: error\ndata: {\"code\":42910,") && body.ends_with("}\n\n"), "{body}");
+    assert!(
+        body.starts_with("retry: 15007\nevent: error\ndata: {\"code\":42910,") && body.ends_with("}\n\n"),
+        "{body}"
+    );
     assert!(reply.headers.contains(&("X-Ably-ErrorCode", "42910".to_owned())), "{:?}", reply.headers);
     assert_eq!(refused(&busy, true, 7).status, 429, "whoever reads lines sees the status");
     assert_eq!(refused(&Code::NotPermitted.into(), false, 7).status, 401, "what does not pass is the last word");
