@@ -94,6 +94,11 @@ impl Occupants {
         self.open.iter().any(|question| question.relay == *relay)
     }
 
+    /// Whether a relay has not said yet that it was told. Then none is told anew: the later might come first.
+    fn is_telling(&self) -> bool {
+        self.open.iter().any(|question| question.tells)
+    }
+
     fn sum(&self, members: usize) -> Occupancy {
         let mut sum = Occupancy::default();
         self.said.iter().for_each(|(_, census)| sum.add(&census.here));
@@ -235,8 +240,8 @@ impl Channel {
             self.occupants.ask_at_ms = now_ms + ROLL_INTERVAL_MS;
         }
         let sum = self.occupants.sum(self.holders.count());
-        let is_telling = self.occupants.open.iter().any(|question| question.tells);
-        if !are_known || is_telling || self.occupants.due_ms(&sum).is_none_or(|due_ms| due_ms > now_ms) {
+        if !are_known || self.occupants.is_telling() || self.occupants.due_ms(&sum).is_none_or(|due_ms| due_ms > now_ms)
+        {
             return;
         }
         (self.occupants.told, self.occupants.told_at_ms) = (Some(sum), now_ms);
@@ -289,7 +294,8 @@ impl Channel {
             return open;
         }
         // What waits for answers is due when they come, or don't.
-        let is_waiting = self.relays().iter().any(|relay| self.occupants.is_asked(relay));
+        let is_waiting =
+            self.occupants.is_telling() || self.relays().iter().any(|relay| self.occupants.is_asked(relay));
         let told = self.occupants.due_ms(&self.occupants.sum(self.holders.count())).filter(|_| !is_waiting);
         [open, told, Some(self.occupants.ask_at_ms)].into_iter().flatten().min()
     }

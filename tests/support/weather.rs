@@ -63,11 +63,11 @@ impl Weather {
         }
     }
 
-    /// What a relay gives out.
+    /// What a relay gives out: little, and yet all of a run within the calm at its end.
     pub fn bounds(&self) -> Bounds {
         // So little that a set takes several pages, and a page several turns.
         let usual = Bounds { sync_members: 2, sync_turn_bytes: 1, ..Bounds::default() };
-        let Some(bytes) = NonZeroU32::new(self.bytes_per_second as u32).map(|bytes| bytes.get() + 500) else {
+        let Some(bytes) = NonZeroU32::new(self.bytes_per_second as u32).map(|bytes| bytes.get() + 3_000) else {
             return usual;
         };
         let (connection, relay) = (Flow::of(bytes.into()), Flow::of(u64::from(bytes) * 4));
