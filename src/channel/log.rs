@@ -2,18 +2,15 @@
 //!
 //! Ephemeral publishes take a place in the order and pass through the tail to those who listen now, but no row holds them.
 
+mod pieces;
+
 use std::collections::VecDeque;
 
-use super::Meta;
 use super::dedup::Suspicion;
 use super::members::Pending;
 use super::store::{Change, Row, Store, StoreError, Stored, Totals};
-use crate::call::{Backlog, Hold, Publish, PublishKey, ReadFrom, Rules};
-use crate::error::Code;
-use crate::limits::{
-    LOG_MAX_BYTES, LOG_MAX_MESSAGES, REPLAY_MAX_BYTES, REPLAY_PAGE_BYTES, RETENTION_MS, RETENTION_SLACK_MS,
-    ROW_MAX_BYTES, TAIL_MAX_BYTES,
-};
+use crate::call::{Hold, Publish, PublishKey, Rules};
+use crate::limits::{LOG_MAX_BYTES, LOG_MAX_MESSAGES, RETENTION_MS, RETENTION_SLACK_MS, ROW_MAX_BYTES, TAIL_MAX_BYTES};
 use crate::serial::Position;
 use crate::wire::message::Entry;
 use crate::wire::packed::{Damaged, Packed};
@@ -44,12 +41,6 @@ struct Placed {
     ephemeral: bool,
     key: String,
     changes: Vec<Change>,
-}
-
-/// A piece of the log in memory.
-pub struct Piece {
-    pub entries: Packed,
-    pub through: Position,
 }
 
 /// What one commit will append.
@@ -174,170 +165,6 @@ impl Log {
             self.tail_bytes -= oldest.entry.len();
             self.tail_from = oldest.position;
         }
-    }
-
-    /// What follows a position up to another, for a relay that is fed: from memory with what is ephemeral, else from rows.
-    pub fn live_after(
-        &self,
-        store: &mut impl Store,
-        after: Position,
-        until: Position,
-        max_bytes: usize,
-    ) -> Result<Piece, StoreError> {
-        if until <= after {
-            return Ok(Piece { entries: Packed::default(), through: after });
-        }
-        self.after(store, after, until, max_bytes, true)
-    }
-
-    fn after(
-        &self,
-        store: &mut impl Store,
-        after: Position,
-        until: Position,
-        max_bytes: usize,
-        ephemeral: bool,
-    ) -> Result<Piece, StoreError> {
-        if after >= self.tail_from {
-            return Ok(self.read_tail(after, until, max_bytes, ephemeral));
-        }
-        self.read_rows(store, after, until, max_bytes)
-    }
-
-    fn read_tail(&self, after: Position, until: Position, max_bytes: usize, ephemeral: bool) -> Piece {
-        let mut piece = Piece { entries: Packed::default(), through: until };
-        let start = self.tail.partition_point(|placed| placed.position <= after);
-        let wanted = self.tail.range(start..).take_while(|placed| placed.position <= until);
-        for placed in wanted.filter(|placed| ephemeral || !placed.ephemeral) {
-            if !piece.entries.is_empty() && piece.entries.len() + placed.entry.len() > max_bytes {
-                return piece;
-            }
-            piece.entries.append(&placed.entry);
-            piece.through = placed.position;
-        }
-        piece.through = until;
-        piece
-    }
-
-    fn read_rows(
-        &self,
-        store: &mut impl Store,
-        after: Position,
-        until: Position,
-        max_bytes: usize,
-    ) -> Result<Piece, StoreError> {
-        let mut piece = Piece { entries: Packed::default(), through: after };
-        loop {
-            let rows = store.rows_after(piece.through, ROWS_PER_READ)?;
-            if rows.is_empty() {
-                piece.through = until;
-                return Ok(piece);
-            }
-            for (position, row) in rows {
-                for entry in decoded(&row)?.into_iter().filter(|entry| entry.position > after) {
-                    if entry.position > until {
-                        break;
-                    }
-                    let packed = Packed::one(&entry);
-                    if !piece.entries.is_empty() && piece.entries.len() + packed.len() > max_bytes {
-                        return Ok(piece);
-                    }
-                    piece.entries.append(&packed);
-                    piece.through = entry.position;
-                }
-                piece.through = position.min(until);
-                if piece.through == until {
-                    return Ok(piece);
-                }
-            }
-        }
-    }
-
-    /// What an attachment needs before it goes live, a page at a time.
-    pub(super) fn backlog(
-        &self,
-        store: &mut impl Store,
-        meta: &Meta,
-        from: &ReadFrom,
-        now_ms: u64,
-    ) -> Result<Backlog, StoreError> {
-        let after = match from {
-            ReadFrom::After { position, series } => match self.continuity(store, meta, *position, series)? {
-                None => *position,
-                Some(code) => return Ok(self.lost(meta, code)),
-            },
-            ReadFrom::Last { messages } => {
-                self.start_of_last(store, meta, *messages, visible_from(&meta.rules, now_ms))?
-            }
-            ReadFrom::Since { time_ms, messages } => {
-                let since = Position::at(*time_ms).max(visible_from(&meta.rules, now_ms));
-                self.start_of_last(store, meta, *messages, since)?
-            }
-        };
-        let piece = self.after(store, after, self.tip, REPLAY_PAGE_BYTES, false)?;
-        let more = piece.through < self.tip;
-        Ok(Backlog {
-            series: meta.series.clone(),
-            lost: None,
-            after,
-            entries: piece.entries,
-            through: piece.through,
-            more,
-            members: 0,
-        })
-    }
-
-    fn lost(&self, meta: &Meta, code: Code) -> Backlog {
-        let (series, through) = (meta.series.clone(), self.tip);
-        let entries = Packed::default();
-        Backlog { series, lost: Some(code.into()), after: through, entries, through, more: false, members: 0 }
-    }
-
-    /// Why the log cannot continue from a serial, if it cannot.
-    fn continuity(
-        &self,
-        store: &mut impl Store,
-        meta: &Meta,
-        position: Position,
-        series: &str,
-    ) -> Result<Option<Code>, StoreError> {
-        if series != meta.series || position > self.tip || position < meta.floor {
-            return Ok(Some(Code::ContinuityUnknown));
-        }
-        if position >= self.tail_from {
-            return Ok(None);
-        }
-        let newest = self.newest.map_or(0, |(_, totals)| totals.bytes);
-        let from = store.totals_after(position, 1)?.first().map_or(newest, |(_, totals)| totals.bytes);
-        Ok((newest - from > REPLAY_MAX_BYTES).then_some(Code::BacklogTooLarge))
-    }
-
-    /// The position before the last so many messages, though not before `since`.
-    fn start_of_last(
-        &self,
-        store: &mut impl Store,
-        meta: &Meta,
-        messages: usize,
-        since: Position,
-    ) -> Result<Position, StoreError> {
-        let mut start = self.tip;
-        let mut found = 0;
-        let mut at = self.tip;
-        while found < messages {
-            let rows = store.rows_before(at, ROWS_PER_READ)?;
-            let Some((last_row, _)) = rows.last() else { break };
-            at = Position(last_row.0 - 1);
-            for (_, row) in &rows {
-                for entry in decoded(row)?.into_iter().rev() {
-                    if found >= messages || entry.position < since || entry.position <= meta.floor {
-                        return Ok(start);
-                    }
-                    found += entry.messages().len();
-                    start = Position(entry.position.0 - 1);
-                }
-            }
-        }
-        Ok(start)
     }
 
     /// Where a suspected publish is, if it is in the log.

@@ -9,6 +9,7 @@
 //! so many answers; then its client is told to come back: that proves it, and nothing is missed either.
 
 use super::attachment::State;
+use super::session::Session;
 use super::{Relay, SocketId};
 use crate::call::ReadFrom;
 use crate::error::Code;
@@ -93,25 +94,32 @@ impl Relay {
         }
     }
 
+    /// Counts a delivery, which its client did not ask for.
     pub(super) fn charge_fed(&mut self, socket: SocketId, bytes: usize, now_ms: u64) {
-        let Some(session) = self.sessions.get_mut(&socket) else { return };
-        session.debt.add(bytes, self.bounds.connection, now_ms);
-        self.debt.add(bytes, self.bounds.relay, now_ms);
-        let was_within = session.unheard <= self.bounds.unheard_bytes;
-        session.unheard = session.unheard.saturating_add(bytes as u32);
-        // A response over HTTP says itself whether it is read.
-        if session.is_kept && was_within && session.unheard > self.bounds.unheard_bytes {
-            self.overfed.push((socket, now_ms));
-        }
+        self.charge(socket, bytes, now_ms, |session| &mut session.unheard, self.bounds.unheard_bytes);
     }
 
     pub(super) fn charge_answer(&mut self, socket: SocketId, bytes: usize, now_ms: u64) {
+        self.charge(socket, bytes, now_ms, |session| &mut session.answered, self.bounds.answers_bytes);
+    }
+
+    fn charge(
+        &mut self,
+        socket: SocketId,
+        bytes: usize,
+        now_ms: u64,
+        of: fn(&mut Session) -> &mut u32,
+        max_bytes: u32,
+    ) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         session.debt.add(bytes, self.bounds.connection, now_ms);
         self.debt.add(bytes, self.bounds.relay, now_ms);
-        let was_within = session.answered <= self.bounds.answers_bytes;
-        session.answered = session.answered.saturating_add(bytes as u32);
-        if session.is_kept && was_within && session.answered > self.bounds.answers_bytes {
+        let count = of(session);
+        let was_within = *count <= max_bytes;
+        *count = count.saturating_add(bytes as u32);
+        let is_over = was_within && *count > max_bytes;
+        // A response over HTTP says itself whether it is read.
+        if is_over && session.is_kept {
             self.overfed.push((socket, now_ms));
         }
     }

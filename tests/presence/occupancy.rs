@@ -290,15 +290,21 @@ fn what_comes_late_from_a_relay_that_has_nobody_any_more_is_not_counted() {
     assert_eq!(counts(&mut world)[0], 1);
 }
 
-/// A relay that others feed was asked while nobody was there, and somebody came before the answer. It has no reason to
-/// subscribe again, and says who is there.
-#[test]
-fn a_relay_below_that_was_forgotten_is_counted_when_it_reports() {
+/// A channel by itself.
+fn room() -> (AppId, MemoryStore, Channel) {
     let mut store = MemoryStore::default();
     let app = AppId::parse("demo").unwrap();
     let to = Address { app: app.clone(), channel: ChannelName::parse("room").unwrap() };
     let rules = Rules { retention_ms: 120_000, max_members: 2, interval_ms: 0, conflation_key: None };
-    let mut channel = Channel::wake(&mut store, Some((&to, &rules)), "life", NOW_MS).unwrap().unwrap();
+    let channel = Channel::wake(&mut store, Some((&to, &rules)), "life", NOW_MS).unwrap().unwrap();
+    (app, store, channel)
+}
+
+/// A relay that others feed was asked while nobody was there, and somebody came before the answer. It has no reason to
+/// subscribe again, and says who is there.
+#[test]
+fn a_relay_below_that_was_forgotten_is_counted_when_it_reports() {
+    let (app, mut store, mut channel) = room();
     let shards: Vec<RelayName> = (0..=DIRECT_RELAYS_MAX as u16).map(|n| RelayName::shard(&app, n)).collect();
     for relay in &shards {
         channel.subscribe(&mut store, relay.clone(), Census::default()).unwrap();
@@ -326,11 +332,7 @@ fn a_relay_below_that_was_forgotten_is_counted_when_it_reports() {
 /// Found by the simulation: of two tellings that were under way the earlier came last.
 #[test]
 fn one_telling_is_under_way_at_a_time() {
-    let mut store = MemoryStore::default();
-    let app = AppId::parse("demo").unwrap();
-    let to = Address { app: app.clone(), channel: ChannelName::parse("room").unwrap() };
-    let rules = Rules { retention_ms: 120_000, max_members: 2, interval_ms: 0, conflation_key: None };
-    let mut channel = Channel::wake(&mut store, Some((&to, &rules)), "life", NOW_MS).unwrap().unwrap();
+    let (app, mut store, mut channel) = room();
     let relay = RelayName::shard(&app, 0);
     let census = |connections| {
         let mut census = Census { listeners: 1, ..Census::default() };
