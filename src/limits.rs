@@ -511,6 +511,10 @@ pub const FOLLOWERS_MAX: u16 = 16;
 pub const BRANCH_TAIL_MAX_BYTES: usize = DELIVERY_MAX_BYTES;
 pub const BRANCHES_TAIL_MAX_BYTES: usize = 8 * 1024 * 1024;
 
+/// Bytes of messages that a relay keeps because the next may be sent as a delta to them: one for each channel with readers
+/// who want that, until there are more; then messages go out whole.
+pub const DELTA_BASES_MAX_BYTES: usize = 8 * 1024 * 1024;
+
 /// How soon a relay that feeds others tries again to be fed itself.
 pub const BRANCH_RETRY_MS: u64 = 1_000;
 

@@ -91,6 +91,10 @@ fn identified(message: InboundMessage, identity: &Identity, ephemeral: bool) -> 
     bound_texts(&message)?;
     let client_id = identity.for_message(message.client_id.as_deref())?;
     let mut message = message.into_message()?;
+    if let Some(extras) = &mut message.extras {
+        // What a server says of a message that it gave out as a delta, and who gives it back doesn't mean.
+        extras.remove("delta");
+    }
     if ephemeral {
         message.extras.get_or_insert_default().insert("ephemeral".to_owned(), true.into());
     }

@@ -22,6 +22,7 @@ mod support {
     pub mod shell;
     pub mod stage;
     pub mod subscription;
+    pub mod vcdiff;
 }
 
 use std::path::Path;

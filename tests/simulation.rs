@@ -22,6 +22,7 @@ mod support {
     pub mod shell;
     pub mod story;
     pub mod subscription;
+    pub mod vcdiff;
     pub mod trace;
     pub mod ways;
     pub mod weather;

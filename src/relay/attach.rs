@@ -346,6 +346,7 @@ impl Relay {
         self.send(socket, &frame, now_ms);
         if let Some(attachment) = self.attachment(socket, name) {
             attachment.awaits_sync = has_presence;
+            attachment.deltas.begin_anew();
         }
         self.returned(socket, name, what.members, now_ms);
     }

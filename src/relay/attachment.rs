@@ -10,6 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::deltas::Deltas;
 use crate::auth::Operations;
 use crate::call::{ReadFrom, Wanted};
 use crate::channel::Ticket;
@@ -34,6 +35,7 @@ pub struct Attachment {
     pub awaits_sync: bool,
     /// It was live and is brought up to date: it knows who was there, and what it gets was not asked for.
     pub fell_behind: bool,
+    pub deltas: Deltas,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -108,6 +110,9 @@ impl Attachment {
             (None, Some(rewind)) if flags & ATTACH_RESUME == 0 => Start::Rewind(rewind),
             (None, _) => Start::Now,
         };
+        if accepted.get("delta").is_some_and(|text| text != "vcdiff") {
+            return Err(bad_parameter("delta", "'vcdiff'"));
+        }
         if accepted.get("occupancy").is_some_and(|text| Wanted::parse(text).is_none()) {
             return Err(bad_parameter("occupancy", "'metrics', or 'metrics.' and one of them"));
         }
@@ -116,7 +121,17 @@ impl Attachment {
     }
 
     pub fn new(requested: Modes, params: AttachParams, state: State) -> Attachment {
-        Attachment { requested, params, state, present: false, syncs: None, awaits_sync: false, fell_behind: false }
+        let deltas = if params.accepted.contains_key("delta") { Deltas::Whole } else { Deltas::None };
+        Attachment {
+            requested,
+            params,
+            state,
+            present: false,
+            syncs: None,
+            awaits_sync: false,
+            fell_behind: false,
+            deltas,
+        }
     }
 
     pub fn granted(&self, operations: Operations) -> Modes {
@@ -176,7 +191,7 @@ fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInf
 }
 
 fn accepted(params: Params) -> Params {
-    const KNOWN: [&str; 5] = ["echo", "modes", "occupancy", "rewind", "rewindLimit"];
+    const KNOWN: [&str; 6] = ["delta", "echo", "modes", "occupancy", "rewind", "rewindLimit"];
     params.into_iter().filter(|(name, _)| KNOWN.contains(&name.as_str())).collect()
 }
 

@@ -1,9 +1,13 @@
 //! Messages go out: one delivery becomes one frame for each variant of its readers.
 
+use std::cell::OnceCell;
+
 use super::attachment::{Attachment, State};
+use super::deltas::{Base, Deltas, last_message, link};
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
 use crate::call::{Delivered, Delivery};
+use crate::limits::DELTA_BASES_MAX_BYTES;
 use crate::maps::SortedMap;
 use crate::name::ChannelName;
 use crate::serial::Position;
@@ -17,6 +21,20 @@ const FRAME_BYTES: usize = 128 * 1024;
 
 /// Sockets that get the same frames: of one format, for one name of the channel.
 pub(super) type Alike = SortedMap<(Format, ChannelName), Vec<SocketId>>;
+
+/// How messages go out to a reader: whole, or as deltas of which the first is whole, or follows what went out last.
+const WHOLE: usize = 0;
+const AFTER_BASE: usize = 2;
+
+/// Readers who get the same.
+struct Group {
+    format: Format,
+    name: ChannelName,
+    way: usize,
+    sockets: Vec<SocketId>,
+    /// All, if nothing else is said.
+    picked: Option<Vec<usize>>,
+}
 
 /// What one attachment is to get of a delivery.
 enum Share {
@@ -76,30 +94,69 @@ impl Relay {
     /// `prior` is where those are who have all that went before.
     fn fan_out(&mut self, owner: &ChannelName, series: &str, prior: Position, entries: &[Entry], now_ms: u64) {
         let (Some(first), Some(feed)) = (entries.first(), self.feeds.get(owner)) else { return };
-        let mut alike = Alike::default();
-        let mut apart = Vec::new();
+        let mut alike: [Alike; 3] = Default::default();
+        let mut groups = Vec::new();
         for (socket, name) in &feed.members {
             let Some(session) = self.sessions.get_mut(socket) else { continue };
-            match share(session, name, entries, first.position) {
+            let (share, deltas) = share(session, name, entries, first.position);
+            let way = usize::from(deltas.are_wanted()) + usize::from(deltas.follow(feed.base.as_ref()));
+            let (format, name) = (session.format, name.clone());
+            match share {
                 Share::Nothing => continue,
-                Share::All => alike.get_or_insert((session.format, name.clone()), Vec::new()).push(*socket),
-                Share::Some(picked) => apart.push((*socket, session.format, name.clone(), picked)),
+                Share::All => alike[way].get_or_insert((format, name), Vec::new()).push(*socket),
+                Share::Some(picked) => {
+                    groups.push(Group { format, name, way, sockets: vec![*socket], picked: Some(picked) })
+                }
             }
             session.last_sent_ms = now_ms;
         }
-        let all: Vec<&Entry> = entries.iter().collect();
-        for ((format, name), mut sockets) in alike {
-            let frames = render(&name, series, &all, format);
+        for (way, alike) in alike.into_iter().enumerate() {
+            let group = |((format, name), sockets)| Group { format, name, way, sockets, picked: None };
+            groups.extend(alike.into_iter().map(group));
+        }
+        let base = self.feeds.get_mut(owner).and_then(|feed| feed.base.take());
+        let link_to = |way, entries: &[&Entry]| link(base.as_ref().filter(|_| way == AFTER_BASE), entries);
+        let (all, linked): (Vec<&Entry>, [OnceCell<Vec<Entry>>; 3]) = (entries.iter().collect(), Default::default());
+        let wants_deltas = groups.iter().any(|group| group.way != WHOLE);
+        for Group { format, name, way, mut sockets, picked } in groups {
+            let picked: Option<Vec<&Entry>> = picked.map(|at| at.into_iter().map(|index| &entries[index]).collect());
+            let sent = picked.as_ref().unwrap_or(&all);
+            let apart = picked.as_ref().filter(|_| way != WHOLE).map(|picked| link_to(way, picked));
+            let deltas = match &apart {
+                None if way != WHOLE => Some(linked[way].get_or_init(|| link_to(way, &all))),
+                apart => apart.as_ref(),
+            };
+            let frames = match deltas {
+                Some(deltas) => render(&name, series, &deltas.iter().collect::<Vec<_>>(), format),
+                None => render(&name, series, sent, format),
+            };
             self.admit_fed(&mut sockets, &name, series, prior, bytes_of(&frames), now_ms);
+            if way != WHOLE {
+                sockets.iter().for_each(|socket| self.pass_deltas(*socket, &name, sent));
+            }
             self.push_frames(sockets, frames);
         }
-        for (socket, format, name, picked) in apart {
-            let picked: Vec<&Entry> = picked.into_iter().map(|index| &entries[index]).collect();
-            let (mut sockets, frames) = (vec![socket], render(&name, series, &picked, format));
-            self.admit_fed(&mut sockets, &name, series, prior, bytes_of(&frames), now_ms);
-            self.push_frames(sockets, frames);
-        }
+        self.keep_base(owner, base, wants_deltas, &all);
         self.keep_witness(owner);
+    }
+
+    /// Keeps what the next message may be a delta to.
+    fn keep_base(&mut self, owner: &ChannelName, base: Option<Base>, wants_deltas: bool, entries: &[&Entry]) {
+        let keeps = wants_deltas && self.base_bytes.get() <= DELTA_BASES_MAX_BYTES;
+        let next = match last_message(entries) {
+            None => base,
+            Some(_) if !keeps => None,
+            Some(last) => Some(Base::of(last, &self.base_bytes)),
+        };
+        if let Some(feed) = self.feeds.get_mut(owner) {
+            feed.base = next;
+        }
+    }
+
+    fn pass_deltas(&mut self, socket: SocketId, name: &ChannelName, entries: &[&Entry]) {
+        if let Some(attachment) = self.attachment(socket, name) {
+            attachment.deltas.pass(entries);
+        }
     }
 
     fn push_frames(&mut self, sockets: Vec<SocketId>, frames: Vec<Encoded>) {
@@ -134,8 +191,17 @@ impl Relay {
     ) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         session.last_sent_ms = now_ms;
-        let fed = session.attachments.get(name).is_some_and(|attachment| attachment.fell_behind);
-        let frames = render(name, series, entries, session.format);
+        let attachment = session.attachments.get_mut(name);
+        let (mut fed, mut linked) = (false, None);
+        if let Some(attachment) = attachment {
+            fed = attachment.fell_behind;
+            linked = attachment.deltas.are_wanted().then(|| link(None, entries));
+            attachment.deltas.pass(entries);
+        }
+        let frames = match &linked {
+            Some(deltas) => render(name, series, &deltas.iter().collect::<Vec<_>>(), session.format),
+            None => render(name, series, entries, session.format),
+        };
         match fed {
             true => self.charge_fed(socket, bytes_of(&frames), now_ms),
             false => self.charge_answer(socket, bytes_of(&frames), now_ms),
@@ -152,20 +218,21 @@ fn bytes_of(frames: &[Encoded]) -> usize {
     frames.iter().map(Encoded::len).sum()
 }
 
-fn share(session: &Session, name: &ChannelName, entries: &[Entry], first: Position) -> Share {
-    let Some(attachment) = session.attachments.get(name) else { return Share::Nothing };
-    let State::Live { after } = attachment.state else { return Share::Nothing };
+fn share(session: &Session, name: &ChannelName, entries: &[Entry], first: Position) -> (Share, Deltas) {
+    let Some(attachment) = session.attachments.get(name) else { return (Share::Nothing, Deltas::None) };
+    let State::Live { after } = attachment.state else { return (Share::Nothing, Deltas::None) };
     let ear = Ear::of(session, name, attachment);
     if after < first && ear.hears_all(entries) {
-        return Share::All;
+        return (Share::All, attachment.deltas);
     }
     let gets = |entry: &Entry| entry.position > after && ear.hears(entry);
     let picked: Vec<usize> = (0..entries.len()).filter(|index| gets(&entries[*index])).collect();
-    match picked.len() {
+    let share = match picked.len() {
         0 => Share::Nothing,
         all if all == entries.len() => Share::All,
         _ => Share::Some(picked),
-    }
+    };
+    (share, attachment.deltas)
 }
 
 /// What an attachment is to hear.

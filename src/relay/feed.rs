@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::SocketId;
 use super::attachment::{Attachment, State};
+use super::deltas::Base;
 use super::occupancy::Reports;
 use super::session::{Place, Witness};
 use crate::name::ChannelName;
@@ -18,6 +19,8 @@ pub struct Feed {
     /// The live attachment whose socket remembers `reached` for a relay that loses its memory.
     pub witness: Option<(SocketId, ChannelName)>,
     pub reports: Reports,
+    /// The last message that went out, as long as there are readers of deltas.
+    pub base: Option<Base>,
 }
 
 impl Feed {

@@ -11,7 +11,7 @@
 //! its client alone knows what it has and what it still waits for.
 //!
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out,
-//! to sockets, and `branch` to other relays; `flow` bounds how much of it; `connections` begins and ends; `presence` says
+//! to sockets, as `deltas` to those who like, and `branch` to other relays; `flow` bounds how much of it; `connections` begins and ends; `presence` says
 //! what members do and what becomes of their connections, `sync` gives out who is there, `occupancy` how many; `watch`
 //! ends what the app no longer allows.
 
@@ -20,6 +20,7 @@ mod attach;
 pub mod attachment;
 mod branch;
 mod connections;
+pub mod deltas;
 mod fanout;
 mod feed;
 mod flow;
@@ -32,6 +33,7 @@ pub mod session;
 mod sync;
 mod watch;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
@@ -107,6 +109,8 @@ pub struct Relay {
     branches: BTreeMap<ChannelName, Branch>,
     /// Bytes of all branches' tails.
     tail_bytes: usize,
+    /// Bytes of all feeds' bases of deltas.
+    base_bytes: Rc<Cell<usize>>,
     syncs: HashMap<ChannelName, Syncs>,
     turn: Turn,
     publishers: BTreeMap<ChannelName, Publisher>,
@@ -146,6 +150,7 @@ impl Relay {
             feeds: HashMap::new(),
             branches: BTreeMap::new(),
             tail_bytes: 0,
+            base_bytes: Rc::default(),
             syncs: HashMap::new(),
             turn: Turn::default(),
             publishers: BTreeMap::new(),

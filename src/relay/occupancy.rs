@@ -144,6 +144,9 @@ impl Relay {
                 let listens = self.listens(*socket, name) == Some(kind);
                 if let Some(session) = self.sessions.get_mut(socket).filter(|_| listens) {
                     session.last_sent_ms = now_ms;
+                    if let Some(attachment) = session.attachments.get_mut(name) {
+                        attachment.deltas.begin_anew();
+                    }
                     alike.get_or_insert((session.format, name.clone()), Vec::new()).push(*socket);
                 }
             }
@@ -174,6 +177,9 @@ impl Relay {
                 let data = told.to_json(wanted).to_string();
                 let frame = occupancy_frame(name.as_str(), &data, now_ms, session.format);
                 self.send_encoded(socket, frame, now_ms);
+                if let Some(attachment) = self.attachment(socket, name) {
+                    attachment.deltas.begin_anew();
+                }
             }
             None if feed.reports.is_reporting => {}
             None => self.report(&owner, now_ms),

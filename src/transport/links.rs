@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::Mode;
 use super::events::{self, Place, Said, Style};
+use crate::counted::Counted;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     LINK_ABSENT_MS, LINK_FRAME_BYTES, LINK_PROBE_MS, LINK_QUEUE_MAX_BYTES, LINK_STALL_MS, LINKS_QUEUE_MAX_BYTES,
@@ -56,25 +57,6 @@ pub(super) struct Frame {
     /// What it says to streams of events, for each style that somebody wants.
     said: [OnceCell<Said>; 4],
     waiting_bytes: Rc<Cell<usize>>,
-}
-
-/// Bytes, for as long as this is there.
-struct Counted {
-    bytes: usize,
-    all: Rc<Cell<usize>>,
-}
-
-impl Counted {
-    fn of(bytes: usize, all: &Rc<Cell<usize>>) -> Counted {
-        all.set(all.get() + bytes);
-        Counted { bytes, all: all.clone() }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.all.set(self.all.get() - self.bytes);
-    }
 }
 
 struct Link {

@@ -20,10 +20,14 @@ pub enum Data {
 
 impl Data {
     pub fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    pub fn bytes(&self) -> &[u8] {
         match self {
-            Data::Absent => 0,
-            Data::Text(text) => text.len(),
-            Data::Binary(bytes) => bytes.len(),
+            Data::Absent => &[],
+            Data::Text(text) => text.as_bytes(),
+            Data::Binary(bytes) => bytes,
         }
     }
 

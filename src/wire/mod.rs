@@ -13,6 +13,7 @@ pub mod node;
 pub mod outbound;
 pub mod packed;
 pub mod presence;
+pub mod vcdiff;
 
 #[cfg(test)]
 mod golden_tests;

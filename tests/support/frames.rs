@@ -41,6 +41,8 @@ pub struct Message {
     pub name: String,
     #[serde(deserialize_with = "plain")]
     pub data: Data,
+    pub encoding: String,
+    pub extras: Value,
     pub connection_id: Option<String>,
     pub serial: String,
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::frames::action;
+use super::ledger::text_of;
 
 /// What is published, and sent again, until its fate is known.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ pub fn message(publish: &Publish, serial: u64) -> Value {
         return json!({"action": action::PRESENCE, "channel": name, "msgSerial": serial, "presence": [event]});
     }
     let one = |index: usize| {
-        let mut message = json!({"data": format!("{}/{index}", publish.tag), "action": 0});
+        let mut message = json!({"data": text_of(&publish.tag, index), "action": 0});
         if let Some(name) = name_of(&publish.tag, index) {
             message["name"] = json!(name);
         }

@@ -30,6 +30,7 @@ pub struct Tally {
     pub gaps: usize,
     /// Messages that did not come, since later ones did.
     pub conflated: usize,
+    pub deltas: usize,
     pub repeats: usize,
     pub present: usize,
     /// Relays that another relay feeds at the end.
@@ -91,10 +92,12 @@ fn add_client(world: &mut World, kinds: &[Kind], relays: usize) {
         let mut plain = Subscription::new(name.clone(), channel, random.chance(800));
         plain.no_echo = random.chance(100);
         plain.listens = random.chance(300);
+        plain.wants_deltas = random.chance(400);
         subscriptions.push(plain);
         if random.chance(200) {
             let mut qualified = Subscription::new(format!("[?rewind=4]{name}"), channel, true);
             qualified.rewind = Some(4);
+            qualified.wants_deltas = random.chance(400);
             subscriptions.push(qualified);
         }
     }
@@ -269,6 +272,7 @@ fn reckon(world: &mut World) -> Tally {
         }
         tally.received += home.client.subscriptions.iter().map(|at| at.received).sum::<usize>();
         tally.conflated += home.client.subscriptions.iter().map(|at| at.conflated).sum::<usize>();
+        tally.deltas += home.client.subscriptions.iter().map(|at| at.deltas).sum::<usize>();
         tally.gaps += home.client.subscriptions.iter().map(|at| at.gaps).sum::<usize>();
     }
     tally.followers = world.hosts.iter().map(|host| host.disk.fed()).sum();

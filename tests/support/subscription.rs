@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use courtside::serial::Position;
 use courtside::wire::data::Data;
 use courtside::wire::flags::HAS_PRESENCE;
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 use super::frames::{Frame, Message, action};
 use super::ledger::{Ledger, Said};
 use super::presence::View;
+use super::vcdiff;
 
 /// How long a read of the log is under way, at most.
 const READ_MAX_MS: u64 = 20_000;
@@ -48,6 +51,10 @@ pub struct Subscription {
     pub view: View,
     /// What is replayed by a rewind has no presence events; this ends with the first that comes.
     rewinds: bool,
+    /// It asks for deltas, and keeps the id and the data of the message that it got last, if that was since it attached.
+    pub wants_deltas: bool,
+    previous: Option<(String, Data)>,
+    pub deltas: usize,
     /// It asks to be told how many are on the channel.
     pub listens: bool,
     /// What it was told last.
@@ -82,6 +89,9 @@ impl Subscription {
             conflated: 0,
             view: View::default(),
             rewinds: false,
+            wants_deltas: false,
+            previous: None,
+            deltas: 0,
             listens: false,
             told: None,
         }
@@ -111,6 +121,9 @@ impl Subscription {
             // Told when it attaches, whatever it was told before.
             self.told = None;
             params.insert("occupancy", "metrics".to_owned());
+        }
+        if self.wants_deltas {
+            params.insert("delta", "vcdiff".to_owned());
         }
         if self.no_echo {
             params.insert("echo", "false".to_owned());
@@ -188,6 +201,7 @@ impl Subscription {
         }
         (self.state, self.cursor, self.serial) = (State::Attached, position, Some(serial.to_owned()));
         self.rewinds = self.rewind.is_some() && !resumed;
+        self.previous = None;
         self.view.attached(frame.flags & HAS_PRESENCE != 0);
     }
 
@@ -251,14 +265,43 @@ impl Subscription {
                 self.name
             );
             self.told = Some(serde_json::from_str(text).expect("JSON"));
+            // What came last, as clients see it, and no message of the channel's.
+            self.previous = None;
             return;
         }
-        let mut messages = frame.messages.iter().enumerate().peekable();
+        let data = self.whole(frame);
+        let mut messages = frame.messages.iter().zip(data).enumerate().peekable();
         assert!(!frame.messages.is_empty(), "a MESSAGE without messages");
         while messages.peek().is_some() {
             self.entry(frame, &mut messages, silent, ledger);
         }
         self.moved(frame, ledger);
+    }
+
+    /// The data of a frame's messages, with deltas undone as clients do it.
+    fn whole(&mut self, frame: &Frame) -> Vec<Data> {
+        let mut whole = Vec::new();
+        for Message { id, data, encoding, extras, .. } in &frame.messages {
+            let data = match extras["delta"]["from"].as_str() {
+                None => data.clone(),
+                Some(from) => {
+                    let (previous, base) = self.previous.as_ref().expect("a delta to what it got since it attached");
+                    assert_eq!(previous, from, "{} gets a delta to another message than its last", self.name);
+                    self.deltas += 1;
+                    let delta = match (data, encoding.as_str()) {
+                        (Data::Text(text), "utf-8/vcdiff/base64") => BASE64.decode(text).expect("base64"),
+                        (Data::Binary(bytes), "utf-8/vcdiff") => bytes.clone(),
+                        other => panic!("no delta: {other:?}"),
+                    };
+                    Data::Text(String::from_utf8(vcdiff::decode(base.bytes(), &delta)).expect("text"))
+                }
+            };
+            if self.wants_deltas {
+                self.previous = Some((id.clone(), data.clone()));
+            }
+            whole.push(data);
+        }
+        whole
     }
 
     fn moved(&mut self, frame: &Frame, ledger: &mut Ledger) {
@@ -305,7 +348,7 @@ impl Subscription {
     fn entry<'a>(
         &mut self,
         frame: &Frame,
-        messages: &mut Peekable<impl Iterator<Item = (usize, &'a Message)>>,
+        messages: &mut Peekable<impl Iterator<Item = (usize, (&'a Message, Data))>>,
         silent: Option<&str>,
         ledger: &mut Ledger,
     ) {
@@ -317,7 +360,7 @@ impl Subscription {
         };
         let (position, count) = (expected.position, expected.messages.len());
         let all_replaced = ledger.is_all_replaced(self.channel, expected);
-        if let Some((_, message)) = messages.peek()
+        if let Some((_, (message, _))) = messages.peek()
             && all_replaced
             && ledger.parse(self.channel, &message.serial) > position
         {
@@ -330,7 +373,7 @@ impl Subscription {
         assert!(ledger.is_durable(self.channel, position), "a message is delivered before it is durable");
         for (index, Said { own_id, name, data }) in contents.iter().enumerate() {
             let serial = format!(":{index:03}");
-            let is_here = |(_, message): &(usize, &Message), ledger: &mut Ledger| {
+            let is_here = |(_, (message, _)): &(usize, (&Message, Data)), ledger: &mut Ledger| {
                 ledger.parse(self.channel, &message.serial) == position && message.serial.ends_with(&serial)
             };
             if !messages.peek().is_some_and(|next| is_here(next, ledger))
@@ -339,11 +382,12 @@ impl Subscription {
                 self.conflated += 1;
                 continue;
             }
-            let (_, message) = messages.next().unwrap_or_else(|| panic!("{position:?} comes in part: {frame:?}"));
+            let (_, (message, whole)) =
+                messages.next().unwrap_or_else(|| panic!("{position:?} comes in part: {frame:?}"));
             let got = ledger.parse(self.channel, &message.serial);
             assert!(got >= position, "{} gets {got:?} again or out of order, behind {:?}", self.name, self.cursor);
             assert!(got <= position, "{} misses {position:?}, gets {got:?} behind {:?}", self.name, self.cursor);
-            assert_eq!(message.data, *data);
+            assert_eq!(whole, *data);
             assert!(message.serial.ends_with(&serial), "the messages of a publish keep their order");
             assert_eq!(message.name, name.as_deref().unwrap_or_default());
             assert_eq!(message.connection_id.as_ref().or(frame.connection_id.as_ref()), connection_id.as_ref());
