@@ -39,6 +39,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::name::AppId;
 use caller::Caller;
 use form::Form;
+use page::Links;
 use route::Route;
 use serde_json::Value;
 
@@ -91,10 +92,11 @@ impl Request {
             .map(|(field, value)| (field.to_owned(), value))
     }
 
-    /// The protocol version that the client speaks; the latest when it doesn't say.
+    /// The protocol version that the client speaks; the latest when it doesn't say. The oldest have a fraction.
     fn version(&self) -> u32 {
         let stated = self.headers.x_ably_version.as_deref().or_else(|| self.parameter("v"));
-        stated.and_then(|version| version.trim().parse().ok()).unwrap_or(u32::MAX)
+        let whole = stated.and_then(|version| version.split('.').next()?.trim().parse().ok());
+        whole.unwrap_or(u32::MAX)
     }
 }
 
@@ -185,6 +187,7 @@ fn for_caller(
     context: &Context<'_>,
 ) -> Result<Step, ErrorInfo> {
     match route {
+        Route::Publish(channel) => publish::begin(request, &channel, &caller, form, &context.random),
         Route::Messages(channel) if request.method == "POST" => {
             publish::begin(request, &channel, &caller, form, &context.random)
         }
@@ -199,7 +202,10 @@ fn for_caller(
         Route::Channel(channel) => status::begin(&channel, &caller, form),
         Route::Channels => status::enumerate(request, caller, form),
         Route::Batch => batch::begin(request, &caller, form, &context.random),
-        Route::Stats => caller.require_stats().map(|()| Step::Reply(form.ok(&NO_STATS))),
+        Route::Stats => {
+            caller.require_stats()?;
+            Ok(Step::Reply(form.page(&NO_STATS, Links::of(request, "stats", &["limit"]).header(None))))
+        }
         Route::RevokeTokens(key_name) => revoke::begin(request, &key_name, &caller, form, context.now_ms),
         Route::Time | Route::RequestToken(_) | Route::Apps | Route::App(_) => unreachable!("answered without a caller"),
     }

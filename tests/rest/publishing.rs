@@ -32,12 +32,22 @@ fn a_publish_is_pinned() {
     );
     assert_eq!((reply.status, String::from_utf8(reply.body.clone()).unwrap()), (200, expected));
     let cursor = "MDE4MDAwMDAwMDAwMDAtMDAxQHNlcmllczowMDA";
+    let next = format!("<./messages?direction=forwards&limit=1&cursor={cursor}>; rel=\"next\"");
     let link = format!(
-        "<./messages?direction=forwards&limit=1>; rel=\"first\", \
-         <./messages?direction=forwards&limit=1>; rel=\"current\", \
-         <./messages?direction=forwards&limit=1&cursor={cursor}>; rel=\"next\""
+        "{next}, <./messages?direction=forwards&limit=1>; rel=\"current\", \
+         <./messages?direction=forwards&limit=1>; rel=\"first\", {next}"
     );
     assert_eq!(reply.header("Link"), Some(link.as_str()));
+}
+
+#[test]
+fn some_sdks_publish_on_another_path() {
+    let mut world = World::new();
+    assert_eq!(world.send(post("/channels/c/publish", r#"{"name":"n"}"#)).status, 201);
+    assert_eq!(world.send(get("/channels/c/messages")).names(), ["n"]);
+    assert_eq!(world.send(get("/channels/c/publish")).code(), Code::MethodNotAllowed.number());
+    let refused = world.send(post("/channels/c/publish", "{}").key("demo.reader:local-only"));
+    assert_eq!(refused.code(), Code::NotPermitted.number());
 }
 
 /// Connects a client to the app's relay. Gives the connection's key.
