@@ -56,7 +56,8 @@ impl Route {
             ["apps", id] => AppId::parse(id).map(Route::App).map_err(|_| Code::NotFound.because("no such app")),
             ["keys", name, "revokeTokens"] => Ok(Route::RevokeTokens(key_name(name)?)),
             ["keys", name, "requestToken"] => Ok(Route::RequestToken(key_name(name)?)),
-            _ => Err(Code::NotFound.because("this server has no such path")),
+            _ => Err(Code::NotFound
+                .because("this server has no such path; it has no push, message updates, annotations or objects")),
         }
     }
 

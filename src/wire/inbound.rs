@@ -78,7 +78,7 @@ impl InboundMessage {
         let mut message = InboundMessage::default();
         for (name, node) in node.into_fields()? {
             match &*name {
-                "id" => message.id = node.into_text()?,
+                "id" => message.id = node.into_text()?.filter(|id| !id.is_empty()),
                 "name" => message.name = node.into_text()?,
                 "data" => message.data = node.try_into()?,
                 "encoding" => message.encoding = node.into_text()?,

@@ -182,6 +182,15 @@ fn a_repeated_publish_is_logged_once_and_gets_its_first_serials() {
 }
 
 #[test]
+fn an_empty_id_is_none() {
+    let mut world = World::new();
+    for name in ["a", "b"] {
+        world.send(post("/channels/c/messages", &json!({"id": "", "name": name}).to_string()));
+    }
+    assert_eq!(world.send(get("/channels/c/messages")).names(), ["b", "a"]);
+}
+
+#[test]
 fn a_call_that_is_repeated_publishes_once() {
     let mut world = World::new();
     let Step::Calls(calls, _) = world.begin(&post("/channels/c/messages", r#"{"name":"a"}"#).request) else {
