@@ -72,13 +72,26 @@ pub struct Headers {
     pub accept: Option<String>,
     pub x_ably_clientid: Option<String>,
     pub x_ably_version: Option<String>,
+    pub ably_agent: Option<String>,
 }
+
+/// SDKs that write the spaces of a path as a form has them. They write no plus of a name as it is.
+const WRITE_SPACES_AS_PLUS: [&str; 3] = ["ably-python/", "ably-ruby/", "ably-php/"];
 
 impl Request {
     /// A query parameter that is there and not empty.
     fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(known, value)| known == name && !value.is_empty());
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The path, with its spaces as they should be.
+    fn plain_path(&self) -> String {
+        let agent = self.headers.ably_agent.as_deref().unwrap_or_default();
+        match WRITE_SPACES_AS_PLUS.iter().any(|name| agent.contains(name)) {
+            true => self.path.replace('+', "%20"),
+            false => self.path.clone(),
+        }
     }
 
     /// Where SDKs find this server, in the fields that they read it from (protocol.md § 12.4).
@@ -146,7 +159,7 @@ pub fn begin(request: &Request, mut context: Context<'_>) -> Step {
     if request.method == "OPTIONS" {
         return Step::Reply(Reply::preflight());
     }
-    let route = match Route::find(&request.path) {
+    let route = match Route::find(&request.plain_path()) {
         Ok(route) => route,
         Err(error) => return Step::Reply(form.error(&error)),
     };

@@ -182,6 +182,18 @@ fn a_repeated_publish_is_logged_once_and_gets_its_first_serials() {
 }
 
 #[test]
+fn a_plus_in_a_path_is_a_space_to_those_who_write_it_so() {
+    let channel = |agent: Option<&str>| {
+        let mut asked = post("/channels/a+b%2Bc/messages", "{}");
+        asked.request.headers.ably_agent = agent.map(str::to_owned);
+        World::new().send(asked).json["channel"].clone()
+    };
+    assert_eq!(channel(Some("ably-python/3.1.4 python/3.13")), "a b+c");
+    assert_eq!(channel(Some("ably-go/1.3.0 go/1.25")), "a+b+c");
+    assert_eq!(channel(None), "a+b+c");
+}
+
+#[test]
 fn an_empty_id_is_none() {
     let mut world = World::new();
     for name in ["a", "b"] {
