@@ -101,7 +101,7 @@ impl Listener {
         self.heard_ms = now_ms;
         self.rest.clear();
         for course in &mut self.courses {
-            (course.asking, course.next, course.floor) = (None, None, None);
+            (course.asking, course.floor) = (None, None);
         }
     }
 

@@ -150,6 +150,7 @@ impl World {
         };
         note(now_ms, format_args!("listener {ear} opens {link} by {:?} from {cursor:?}", listener.way));
         listener.begin(now_ms);
+        listener.courses.iter_mut().for_each(|course| course.next = None);
         let owner = Owner::Listener(ear);
         self.links.insert(link, Link { owner, host, mode, to_server_ms: now_ms, to_client_ms: now_ms });
         self.ears[ear].link = Some(link);
