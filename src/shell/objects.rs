@@ -59,10 +59,13 @@ macro_rules! object {
             }
 
             #[wasm_bindgen(js_name = webSocketClose)]
-            pub fn closed(&self, socket: &Socket) {
+            pub fn closed(&self, socket: &Socket, _code: u32, _reason: &JsValue, was_clean: bool) {
                 host::closed(&host::find(&self.id), socket);
-                // The runtime leaves the answer to us; without one the client waits. It fails when we closed first.
-                let _ = socket.close(1000, "");
+                // The runtime leaves the answer to us; without one the client waits. It fails when we closed first. Who broke
+                // off hears none, and to try costs the runtime more than all the rest.
+                if was_clean {
+                    let _ = socket.close(1000, "");
+                }
             }
 
             #[wasm_bindgen(js_name = webSocketError)]
