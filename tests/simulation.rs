@@ -14,6 +14,8 @@ mod support {
     pub mod host;
     pub mod http;
     pub mod ledger;
+    pub mod listener;
+    pub mod listening;
     pub mod memory_store;
     pub mod network;
     pub mod presence;

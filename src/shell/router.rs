@@ -86,7 +86,11 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawRespo
         };
     }
     if events::is_stream(&request.path()) {
-        return match events::route(&request.inner().method(), &request.path()) {
+        return match events::route(
+            &request.inner().method(),
+            &request.path(),
+            request.headers().get("accept")?.as_deref(),
+        ) {
             Ok(lines) => connect(request, &env, Way::Events { lines }).await,
             Err(reply) => write_reply(reply).map(RawResponse::from),
         };

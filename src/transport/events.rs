@@ -4,7 +4,9 @@
 //! Owns what the query of a stream means, how frames become events, and where a reader is. The id of each event is a
 //! cursor: the last serial of every channel of the stream, in the order of its query, so that a reader that comes back
 //! with the last id goes on with each. A message in the middle of its publish is named by its own serial: then the whole
-//! publish is read again, and what the reader has of it is left out here.
+//! publish is read again, and what the reader has of it is left out here. Presence events have no serials of their own:
+//! who is cut off between some that came together is told of them again. What has no place in the order moves no cursor:
+//! who is there when a reader begins, and how many are.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -18,6 +20,7 @@ use crate::relay::attachment::Attachment;
 use crate::relay::session::{Attach, Opening};
 use crate::rest::{self, Reply};
 use crate::serial::{ChannelSerial, Position};
+use crate::wire::flags::Modes;
 use crate::wire::{action, node};
 
 /// How events are written, one of four ways.
@@ -44,7 +47,7 @@ pub enum Said {
         /// That something may be missed.
         gap: Option<String>,
     },
-    Messages {
+    Events {
         channel: String,
         events: Vec<Event>,
     },
@@ -54,10 +57,20 @@ pub enum Said {
 
 #[derive(Debug, PartialEq)]
 pub struct Event {
+    /// Its place in the channel's order; empty for what has none.
     serial: String,
-    /// It is the last of its publish.
-    is_last: bool,
+    step: Step,
     text: String,
+}
+
+/// How far an event takes its reader.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    Nowhere,
+    /// Behind this message, in the middle of its publish.
+    Message,
+    /// Behind all of its publish.
+    Publish,
 }
 
 /// Whether a path is one of a stream.
@@ -65,10 +78,11 @@ pub fn is_stream(path: &str) -> bool {
     path == "/sse" || path == "/event-stream"
 }
 
-/// Whether the stream at a path is one of lines. What is no request for a stream has its answer.
-pub fn route(method: &str, path: &str) -> Result<bool, Reply> {
+/// Whether the stream at a path is one of lines: an `EventSource` may ask for either path. What is no request for a stream
+/// has its answer.
+pub fn route(method: &str, path: &str, accept: Option<&str>) -> Result<bool, Reply> {
     match method {
-        "GET" => Ok(path != "/sse"),
+        "GET" => Ok(path != "/sse" && !accept.is_some_and(|accept| accept.contains("text/event-stream"))),
         "OPTIONS" => Err(Reply::preflight()),
         _ => {
             let mut refused =
@@ -103,7 +117,7 @@ fn channels(query: &[(String, String)]) -> Result<Vec<ChannelName>, ErrorInfo> {
 }
 
 /// A stream that begins by a query, or behind the last event that its reader had. Fails with 40160 for a channel that may
-/// not be read, as the app's rules do, and with 40003 for a cursor or a parameter that cannot be.
+/// not be read, or not be counted, as the app's rules do, and with 40003 for a cursor or a parameter that cannot be.
 pub fn open(
     query: &[(String, String)],
     lines: bool,
@@ -125,8 +139,15 @@ pub fn open(
         app.rules(name).admit(opening.grant.client_id.name().is_some(), opening.is_secure)?;
         let mut attach = Attach::from_query(name.as_str(), begins(&serial), query);
         attach.has = Some(serial).filter(|serial| !serial.is_empty());
-        attach.params.insert("modes".to_owned(), "subscribe".to_owned());
-        Attachment::parse(name, None, 0, attach.params.clone())?;
+        // Presence only when it is asked for: a reader that knows messages takes every event for one.
+        attach.params.get_or_insert("modes".to_owned(), "subscribe".to_owned());
+        let attachment = Attachment::parse(name, None, 0, attach.params.clone())?;
+        if !Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE).contains(attachment.requested) {
+            return Err(Code::BadParameter.because("the modes of a stream are 'subscribe' and 'presence_subscribe'"));
+        }
+        if attachment.params.occupancy().is_some() && !opening.grant.permits(name, Operations::CHANNEL_METADATA) {
+            return Err(Code::NotPermitted.because("the capability does not allow to see these channels' occupancy"));
+        }
         opening.attach.push(attach);
     }
     let only = if names.len() == 1 { names.pop() } else { None };
@@ -169,7 +190,7 @@ impl Place {
     /// Whether the reader has an event already.
     fn has(&self, event: &Event) -> bool {
         let is_before = |serial: &String| event.serial <= *serial || event.serial.starts_with(serial.as_str());
-        self.serial.as_ref().is_some_and(is_before)
+        !event.serial.is_empty() && self.serial.as_ref().is_some_and(is_before)
     }
 }
 
@@ -186,7 +207,12 @@ pub fn said(frame: &str, style: Style) -> Said {
             Said::Attached { channel, serial: text(&frame, "channelSerial").to_owned(), gap }
         }
         action::HEARTBEAT => Said::Alive,
-        action::MESSAGE => Said::Messages { events: style.events(&frame, &channel), channel },
+        action::MESSAGE => Said::Events { events: style.messages(&frame, &channel), channel },
+        action::PRESENCE => {
+            let serial = text(&frame, "channelSerial");
+            Said::Events { events: style.presence(&frame, &channel, serial), channel }
+        }
+        action::SYNC => Said::Events { events: style.presence(&frame, &channel, ""), channel },
         action::ERROR | action::DETACHED | action::DISCONNECTED => {
             Said::End(style.event("error", error.as_deref().unwrap_or("null")))
         }
@@ -221,14 +247,17 @@ pub fn body<'a>(style: Style, places: &mut [Place], said: impl Iterator<Item = &
                     None => {}
                 }
             }
-            Said::Messages { channel, events } => {
+            Said::Events { channel, events } => {
                 let Some(index) = places.iter().position(|place| place.channel == *channel) else { continue };
                 for event in events {
                     if places[index].has(event) {
                         continue;
                     }
-                    let serial = if event.is_last { whole(&event.serial) } else { &event.serial };
-                    places[index].serial = Some(serial.to_owned());
+                    match event.step {
+                        Step::Nowhere => {}
+                        Step::Message => places[index].serial = Some(event.serial.clone()),
+                        Step::Publish => places[index].serial = Some(whole(&event.serial).to_owned()),
+                    }
                     style.write(places, &event.text, &mut body);
                 }
             }
@@ -244,7 +273,7 @@ impl Said {
         match self {
             Said::Nothing | Said::Alive => 0,
             Said::Attached { gap, .. } => gap.as_ref().map_or(0, String::len),
-            Said::Messages { events, .. } => events.iter().map(|event| event.serial.len() + event.text.len()).sum(),
+            Said::Events { events, .. } => events.iter().map(|event| event.serial.len() + event.text.len()).sum(),
             Said::End(text) => text.len(),
         }
     }
@@ -310,19 +339,37 @@ impl Style {
         }
     }
 
-    fn events(self, frame: &Map<String, Value>, channel: &str) -> Vec<Event> {
+    fn messages(self, frame: &Map<String, Value>, channel: &str) -> Vec<Event> {
         let mut events: Vec<Event> = Vec::new();
-        for message in frame.get("messages").and_then(Value::as_array).into_iter().flatten() {
-            let Some(fields) = message.as_object() else { continue };
+        for (message, fields) in objects(frame, "messages") {
             let serial = text(fields, "serial").to_owned();
-            if let Some(previous) = events.last_mut() {
-                previous.is_last = whole(&serial) != whole(&previous.serial);
+            if let Some(previous) = events.last_mut()
+                && whole(&serial) == whole(&previous.serial)
+            {
+                previous.step = Step::Message;
             }
             let text = match self.enveloped() {
                 true => self.event("message", &envelope(message, fields, frame, channel)),
                 false => self.plain(text(fields, "name"), text(fields, "data")),
             };
-            events.push(Event { serial, is_last: true, text });
+            let step = if serial.is_empty() { Step::Nowhere } else { Step::Publish };
+            events.push(Event { serial, step, text });
+        }
+        events
+    }
+
+    /// Presence events, which are at this serial together, or who is there.
+    fn presence(self, frame: &Map<String, Value>, channel: &str, serial: &str) -> Vec<Event> {
+        let mut events: Vec<Event> = Vec::new();
+        for (event, fields) in objects(frame, "presence") {
+            let text = match self.enveloped() {
+                true => self.event("presence", &envelope(event, fields, frame, channel)),
+                false => self.plain("presence", text(fields, "data")),
+            };
+            events.push(Event { serial: serial.to_owned(), step: Step::Nowhere, text });
+        }
+        if let Some(last) = events.last_mut().filter(|_| !serial.is_empty()) {
+            last.step = Step::Publish;
         }
         events
     }
@@ -347,7 +394,16 @@ impl Style {
     }
 }
 
-/// A message with its channel, and with what its frame says for all.
+/// The objects of a frame's list.
+fn objects<'a>(
+    frame: &'a Map<String, Value>,
+    list: &str,
+) -> impl Iterator<Item = (&'a Value, &'a Map<String, Value>)> + use<'a> {
+    let values = frame.get(list).and_then(Value::as_array).into_iter().flatten();
+    values.filter_map(|value| value.as_object().map(|fields| (value, fields)))
+}
+
+/// A message, or a presence event, with its channel, and with what its frame says for all.
 fn envelope(message: &Value, fields: &Map<String, Value>, frame: &Map<String, Value>, channel: &str) -> String {
     let mut envelope = message.to_string();
     envelope.pop();

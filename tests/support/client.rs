@@ -28,7 +28,7 @@ const SURELY_RESUMABLE_MS: u64 = 60_000;
 const SURELY_KNOWN_MS: u64 = 90_000;
 
 /// Refusals that say that something failed on the way; any other is a fault of the server's.
-const TRANSIENT: [u32; 4] = [50_000, 50_001, 50_003, 42_911];
+pub const TRANSIENT: [u32; 4] = [50_000, 50_001, 50_003, 42_911];
 
 const NOT_ATTACHED: u32 = 91_001;
 

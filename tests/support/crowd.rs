@@ -113,8 +113,9 @@ fn truth(world: &World, channel: usize) -> Value {
     let is_there = |at: &super::subscription::Subscription| at.channel == channel && at.state == State::Attached;
     let connections = world.homes.iter().filter(|home| home.client.subscriptions.iter().any(is_there)).count();
     let members = world.hosts[channel].disk.present().len();
+    let listening = world.listening_to(channel);
     json!({"metrics": BTreeMap::from([
-        ("connections", connections), ("publishers", connections), ("subscribers", connections),
+        ("connections", connections + listening), ("publishers", connections), ("subscribers", connections + listening),
         ("presenceConnections", connections), ("presenceMembers", members), ("presenceSubscribers", connections),
         ("objectPublishers", 0), ("objectSubscribers", 0),
     ])})

@@ -76,6 +76,13 @@ impl Output {
             _ => None,
         }
     }
+
+    fn callee(&self) -> Option<String> {
+        match self {
+            Output::Call { call, .. } => Some(call.to.object_name()),
+            _ => None,
+        }
+    }
 }
 
 /// Something said that may not leave before a turn is durable.
@@ -237,8 +244,9 @@ impl Host {
         let wrote = self.disk.end_turn();
         self.turns_written += u64::from(wrote);
         let (turn, life) = (self.turns_written, self.life);
-        // The order between sockets is of no consequence, and the core takes it from a hash map: here it must repeat.
-        self.outputs.sort_by_key(Output::link);
+        // The order between sockets, or channels, is of no consequence, and the core takes it from hash maps: here it must
+        // repeat.
+        self.outputs.sort_by_cached_key(|output| (output.link(), output.callee()));
         self.held.extend(self.outputs.drain(..).map(|output| Held { turn, life, output }));
         wrote
     }

@@ -2,7 +2,7 @@
 
 use courtside::relay::SocketId;
 use courtside::relay::session::Opening;
-use courtside::transport::{Effect, Mode, ResponseId};
+use courtside::transport::{Effect, Mode, ResponseId, events};
 
 use super::host::{Host, LinkId, Output, Work};
 
@@ -20,9 +20,11 @@ impl Host {
         self.last_way += 1;
         let socket = SocketId(self.last_way);
         self.ways.insert(socket, link);
+        let places = events::places(&opening.attach);
         self.relay_input(|relay| relay.open(socket, opening, fresh_id, now_ms));
         let key = self.relay.as_ref().and_then(|relay| relay.key(socket)).expect("it is connected");
         self.http.open(socket, mode, key, now_ms);
+        self.http.follow(socket, places);
         self.recv(link, now_ms);
     }
 

@@ -32,6 +32,9 @@ pub struct Ledger {
     pub now_ms: u64,
 }
 
+/// A message: its publish, and which of it.
+pub type Place = (Position, usize);
+
 /// One channel's truth.
 #[derive(Debug, Default)]
 pub struct Book {
@@ -208,6 +211,40 @@ impl Ledger {
                 _ => return at,
             }
         }
+    }
+
+    /// The first message behind a place.
+    pub fn next_message(&self, channel: usize, (position, index): Place) -> Option<(Place, &Said)> {
+        let book = &self.books[channel];
+        let from = book.entries.partition_point(|logged| logged.position < position);
+        let messages = book.entries[from..].iter().flat_map(|logged| {
+            logged.messages.iter().enumerate().map(|(index, said)| ((logged.position, index), said))
+        });
+        messages.into_iter().find(|(place, _)| *place > (position, index))
+    }
+
+    /// ... that need be delivered.
+    pub fn next_unreplaced(&self, channel: usize, mut after: Place) -> Option<Place> {
+        while let Some((next, _)) = self.next_message(channel, after) {
+            if !self.is_replaced(channel, next.0, next.1) {
+                return Some(next);
+            }
+            after = next;
+        }
+        None
+    }
+
+    /// A place behind which all is that a reader of the whole log must get.
+    pub fn floor(&self, channel: usize) -> Place {
+        let book = &self.books[channel];
+        let last = book.entries[..book.durable].last().map_or(Position::ZERO, |logged| logged.position);
+        let oldest = if book.kind.persisted { Some(Position(1)) } else { self.oldest_fresh(channel) };
+        (oldest.map_or(last, |oldest| Position(oldest.0 - 1)), usize::MAX)
+    }
+
+    /// When a publish was logged.
+    pub fn logged_ms(&self, channel: usize, position: Position) -> Option<u64> {
+        self.books[channel].durable_at(position).map(|logged| logged.logged_ms)
     }
 
     pub fn is_durable(&self, channel: usize, position: Position) -> bool {

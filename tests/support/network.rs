@@ -21,12 +21,19 @@ use super::world::{Event, World};
 
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) client: usize,
+    pub(super) owner: Owner,
     pub(super) host: usize,
     /// How its responses go, if it is over HTTP.
     pub(super) mode: Option<Mode>,
     pub(super) to_server_ms: u64,
     pub(super) to_client_ms: u64,
+}
+
+/// Whose transport it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Owner {
+    Client(usize),
+    Listener(usize),
 }
 
 #[derive(Debug)]
@@ -43,6 +50,12 @@ pub(super) enum Reply {
     Call(Ticket),
     Delivery(ChannelName, RelayName, u64),
     Roll(RelayName, u64),
+    /// To a router, for a listener's request.
+    Page {
+        ear: usize,
+        at: usize,
+        number: u64,
+    },
 }
 
 /// What comes back of a call.
@@ -55,8 +68,10 @@ pub(super) enum Said {
 }
 
 impl Reply {
-    fn input(self, said: Said) -> Input {
-        match (self, said) {
+    /// What becomes of an answer on its way to the memory that waits for it.
+    fn event(self, host: usize, life: u64, said: Said) -> Event {
+        let input = match (self, said) {
+            (Reply::Page { ear, at, number }, said) => return Event::Page { ear, at, number, said },
             (Reply::Call(ticket), Said::Answer(answer)) => Input::Answered { ticket, answer: Some(answer) },
             (Reply::Call(ticket), _) => Input::Answered { ticket, answer: None },
             (Reply::Delivery(channel, relay, attempt), Said::Delivered(answer)) => {
@@ -67,7 +82,8 @@ impl Reply {
                 Input::Rolled { relay, attempt, answer: Some(answer) }
             }
             (Reply::Roll(relay, attempt), _) => Input::Rolled { relay, attempt, answer: None },
-        }
+        };
+        Event::Turn { host, life: Some(life), input }
     }
 }
 
@@ -108,14 +124,13 @@ impl World {
     /// The caller learns that its call failed: before the call arrives, or long after.
     pub(super) fn no_answer(&mut self, caller: usize, life: u64, reply: Reply) {
         let delay_ms = self.delay_ms();
-        self.after(delay_ms, Event::Turn { host: caller, life: Some(life), input: reply.input(Said::Nothing) });
+        self.after(delay_ms, reply.event(caller, life, Said::Nothing));
     }
 
     pub(super) fn answer(&mut self, id: CallId, said: Said) {
         let Some(call) = self.calls.remove(&id) else { return };
         let delay_ms = self.delay_ms();
-        let input = call.reply.input(said);
-        self.after(delay_ms, Event::Turn { host: call.caller, life: Some(call.life), input });
+        self.after(delay_ms, call.reply.event(call.caller, call.life, said));
     }
 
     pub fn perform(&mut self, client: usize, deeds: Vec<Deed>) {
@@ -141,7 +156,10 @@ impl World {
         let home = &mut self.homes[client];
         home.link = Some(link);
         let (host, now_ms) = (home.host, self.now_ms);
-        self.links.insert(link, Link { client, host, mode, to_server_ms: now_ms, to_client_ms: now_ms });
+        self.links.insert(
+            link,
+            Link { owner: Owner::Client(client), host, mode, to_server_ms: now_ms, to_client_ms: now_ms },
+        );
         let format = self.format(client);
         let home = &self.homes[client];
         let opening = Opening {
@@ -169,7 +187,12 @@ impl World {
 
     /// Frames of one transport keep their order.
     pub(super) fn send_to_server(&mut self, client: usize, input: impl FnOnce(LinkId) -> Input) {
-        let Some(id) = self.homes[client].link else { return };
+        if let Some(link) = self.homes[client].link {
+            self.send_by(link, input);
+        }
+    }
+
+    pub(super) fn send_by(&mut self, id: LinkId, input: impl FnOnce(LinkId) -> Input) {
         let delay_ms = self.random.between(1, self.weather.latency_ms);
         let Some(link) = self.links.get_mut(&id) else { return };
         link.to_server_ms = link.to_server_ms.max(self.now_ms + delay_ms);
@@ -194,7 +217,10 @@ impl World {
 
     pub(super) fn client_gets(&mut self, id: LinkId, frame: &Encoded) {
         let Some(link) = self.links.get(&id) else { return };
-        let client = link.client;
+        let client = match link.owner {
+            Owner::Client(client) => client,
+            Owner::Listener(ear) => return self.listener_gets(ear, id, frame),
+        };
         let frame = Frame::read(frame);
         note(self.now_ms, format_args!("client {client} <- {frame}"));
         let deeds = self.homes[client].client.receive(&frame, self.now_ms, &mut self.ledger);
@@ -203,7 +229,12 @@ impl World {
 
     /// The client ends its transport, or loses it; the server learns of it later.
     pub(super) fn hang_up(&mut self, client: usize) {
-        let Some(id) = self.homes[client].link.take() else { return };
+        if let Some(link) = self.homes[client].link.take() {
+            self.drop_link(link);
+        }
+    }
+
+    pub(super) fn drop_link(&mut self, id: LinkId) {
         let Some(link) = self.links.remove(&id) else { return };
         if link.mode.is_some() {
             // Nobody says so: its responses are not read any more.
@@ -218,16 +249,20 @@ impl World {
     /// The server ended the transport, or was lost with it.
     pub(super) fn link_down(&mut self, id: LinkId) {
         let Some(link) = self.links.remove(&id) else { return };
-        let home = &mut self.homes[link.client];
+        let client = match link.owner {
+            Owner::Client(client) => client,
+            Owner::Listener(ear) => return self.listener_lost(ear),
+        };
+        let home = &mut self.homes[client];
         home.link = None;
-        note(self.now_ms, format_args!("client {} loses its transport", link.client));
+        note(self.now_ms, format_args!("client {client} loses its transport"));
         if home.client.transport != Transport::Down {
             home.client.disconnected(self.now_ms);
         }
     }
 }
 
-fn grant() -> Grant {
+pub(super) fn grant() -> Grant {
     Grant {
         key_name: KeyName::parse("demo.key").expect("a name"),
         capability: Capability::full(),

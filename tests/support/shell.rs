@@ -255,7 +255,13 @@ impl Host {
             Request::Report(relay, census) => channel.report(store, &relay, census).map(Response::Reported),
             Request::Subscribe(relay, census) => channel.subscribe(store, relay, census).map(Response::Subscribed),
             Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
-            Request::History(query) => channel.history(store, &query, now_ms).map(Response::History),
+            Request::History(query) => match channel.await_history(store, ticket, query, now_ms) {
+                Some(answer) => answer.map(Response::History),
+                None => {
+                    self.waiting.insert(ticket, waiting);
+                    return;
+                }
+            },
             Request::Members(query) => channel.members(store, &query).map(Response::Members),
             Request::Next(cursor) => channel.next(store, cursor, now_ms).map(Response::Delivery),
         };
@@ -277,7 +283,11 @@ impl Host {
                     self.reply(waiting, Some(answer), now_ms);
                 }
             }
-            channel::Effect::Page(..) => unreachable!("nobody asks to wait"),
+            channel::Effect::Page(ticket, answer) => {
+                if let Some(waiting) = self.waiting.remove(&ticket) {
+                    self.reply(waiting, Some(answer.map(Response::History)), now_ms);
+                }
+            }
             channel::Effect::Deliver { relay, attempt, delivery } if relay == self.name => {
                 self.wake_relay(now_ms);
                 let answer = self.deliver(&delivery, now_ms);

@@ -35,6 +35,9 @@ pub struct Tally {
     pub present: usize,
     /// Relays that another relay feeds at the end.
     pub followers: usize,
+    /// What listeners got.
+    pub heard: usize,
+    pub heard_gaps: usize,
 }
 
 pub fn run(seed: u64) -> Tally {
@@ -50,6 +53,9 @@ pub fn run(seed: u64) -> Tally {
     let mut world = World::new(random, weather, &kinds, relays);
     for _ in 0..clients {
         add_client(&mut world, &kinds, relays);
+    }
+    for _ in 0..world.random.below(4) {
+        world.add_listener(&kinds);
     }
     note(0, format_args!("{:?}", world.weather));
     let mut publishes = 0;
@@ -248,6 +254,7 @@ fn settle(world: &mut World) {
     for home in &mut world.homes {
         home.client.connect_at_ms = home.client.connect_at_ms.min(world.now_ms + 1_000);
     }
+    world.settle_listeners();
     world.run_until(world.now_ms + CALM_MS / 2, |world, client| rest(world, client, 2_000));
     // Or nothing is news any more: whoever was not told then, or lost it, must have been told again.
     if world.random.chance(500) {
@@ -256,6 +263,7 @@ fn settle(world: &mut World) {
     for home in &mut world.homes {
         home.client.calm = true;
     }
+    world.ears.iter_mut().for_each(|ear| ear.listener.calm = true);
     pass(world, CALM_MS / 2);
     crowd::check_occupancy(world, pass);
 }
@@ -274,6 +282,14 @@ fn reckon(world: &mut World) -> Tally {
         tally.conflated += home.client.subscriptions.iter().map(|at| at.conflated).sum::<usize>();
         tally.deltas += home.client.subscriptions.iter().map(|at| at.deltas).sum::<usize>();
         tally.gaps += home.client.subscriptions.iter().map(|at| at.gaps).sum::<usize>();
+    }
+    for (index, ear) in world.ears.iter().enumerate() {
+        if let Some(open) = ear.listener.unfinished(&world.ledger) {
+            panic!("listener {index} lacks something: {open}");
+        }
+        let courses = &ear.listener.courses;
+        tally.heard += courses.iter().map(|course| course.received).sum::<usize>();
+        tally.heard_gaps += courses.iter().map(|course| course.gaps).sum::<usize>();
     }
     tally.followers = world.hosts.iter().map(|host| host.disk.fed()).sum();
     tally.present = (0..world.channels).map(|channel| check_presence(world, channel)).sum();

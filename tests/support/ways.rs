@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::host::{Input, LinkId};
 use super::http::Body;
+use super::network::Owner;
 use super::trace::note;
 use super::world::{Event, World};
 
@@ -48,19 +49,23 @@ impl World {
     }
 
     pub(super) fn client_takes(&mut self, host: usize, life: u64, body: Body) {
-        let Body { link, response, text, last } = body;
-        let Some(mode) = self.links.get(&link).map(|link| link.mode) else {
-            return self.not_taken(host, life, response);
+        let (link, response) = (body.link, body.response);
+        let (owner, mode) = match self.links.get(&link) {
+            Some(link) => (link.owner, link.mode),
+            None => return self.not_taken(host, life, response),
         };
+        let client = match owner {
+            Owner::Client(client) => client,
+            Owner::Listener(ear) => return self.listener_takes(ear, host, life, body),
+        };
+        let Body { text, last, .. } = body;
         if self.random.chance(self.weather.lose_body) {
             note(self.now_ms, format_args!("{link} breaks off in response {}", response.number));
             self.not_taken(host, life, response);
             // Some ask for it once more.
-            return match self.links.get(&link).map(|link| link.client) {
-                Some(client) if mode == Some(Mode::Poll) && self.random.chance(500) => {
-                    self.send_to_server(client, |link| Input::Recv { link });
-                }
-                _ => self.link_down(link),
+            return match mode == Some(Mode::Poll) && self.random.chance(500) {
+                true => self.send_to_server(client, |link| Input::Recv { link }),
+                false => self.link_down(link),
             };
         }
         let frames: Vec<Value> =
@@ -72,7 +77,9 @@ impl World {
             self.client_gets(link, &Encoded::Text(frame.to_string()));
         }
         self.written(host, life, response, true);
-        let Some(client) = self.links.get(&link).map(|link| link.client) else { return };
+        if !self.links.contains_key(&link) {
+            return;
+        }
         if asks_again {
             self.send_to_server(client, |link| Input::Recv { link });
         }
@@ -82,13 +89,13 @@ impl World {
     }
 
     /// The server learns that it failed, or nothing.
-    fn not_taken(&mut self, host: usize, life: u64, response: ResponseId) {
+    pub(super) fn not_taken(&mut self, host: usize, life: u64, response: ResponseId) {
         if self.random.chance(500) {
             self.written(host, life, response, false);
         }
     }
 
-    fn written(&mut self, host: usize, life: u64, response: ResponseId, went_well: bool) {
+    pub(super) fn written(&mut self, host: usize, life: u64, response: ResponseId, went_well: bool) {
         let delay_ms = self.random.between(1, self.weather.latency_ms);
         self.after(delay_ms, Event::Turn { host, life: Some(life), input: Input::Written { response, went_well } });
     }

@@ -16,6 +16,7 @@ use super::disk::Disk;
 use super::host::{CallId, Host, Input, LinkId, Output};
 use super::http::Body;
 use super::ledger::{Kind, Ledger};
+use super::listening::Ear;
 use super::network::{Call, Link, Reply, Said};
 use super::random::Random;
 use super::trace::note;
@@ -25,7 +26,7 @@ use super::weather::Weather;
 const AT_ONCE_MAX: usize = 10_000;
 
 /// What clocks show when the world begins.
-const EPOCH_MS: u64 = 1_800_000_000_000;
+pub(super) const EPOCH_MS: u64 = 1_800_000_000_000;
 
 pub struct World {
     pub now_ms: u64,
@@ -41,6 +42,7 @@ pub struct World {
     pub hosts: Vec<Host>,
     pub channels: usize,
     pub homes: Vec<Home>,
+    pub ears: Vec<Ear>,
     pub(super) links: HashMap<LinkId, Link>,
     pub(super) calls: HashMap<CallId, Call>,
     /// Calls to channels, by which, to learn how many are on them; and what they answered.
@@ -68,6 +70,8 @@ pub(super) enum Event {
     Body { host: usize, life: u64, body: Body },
     LinkDown { link: LinkId },
     ClientTick { client: usize },
+    ListenerTick { ear: usize },
+    Page { ear: usize, at: usize, number: u64, said: Said },
 }
 
 impl World {
@@ -97,6 +101,7 @@ impl World {
             hosts,
             channels: kinds.len(),
             homes: Vec::new(),
+            ears: Vec::new(),
             links: HashMap::new(),
             calls: HashMap::new(),
             counting: HashMap::new(),
@@ -181,6 +186,8 @@ impl World {
             Event::ToClient { link, frame } => self.client_gets(link, &frame),
             Event::Body { host, life, body } => self.client_takes(host, life, body),
             Event::LinkDown { link } => self.link_down(link),
+            Event::ListenerTick { ear } => self.listener_tick(ear),
+            Event::Page { ear, at, number, said } => self.page(ear, at, number, said),
             Event::ClientTick { .. } => unreachable!("the loop takes these"),
         }
     }
@@ -356,6 +363,7 @@ fn app() -> Rc<App> {
         })
     };
     let namespaces: Vec<_> = KINDS.iter().enumerate().map(namespace).collect();
-    let app = serde_json::json!({"id": "demo", "keys": [], "namespaces": namespaces});
+    let app =
+        serde_json::json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}], "namespaces": namespaces});
     Rc::new(serde_json::from_value(app).expect("an app"))
 }

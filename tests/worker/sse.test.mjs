@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import test, { after } from 'node:test';
-import { appsWithFewRights, demoKey, rest } from './clients.mjs';
+import { appsWithFewRights, connected, demoKey, rest } from './clients.mjs';
 import { EventReader } from './event_reader.mjs';
 import { RawClient, action } from './raw_client.mjs';
 import { startRuntime } from './runtime.mjs';
@@ -88,6 +88,49 @@ test('without envelopes an event is its message', async (t) => {
   const lines = await listen(t, 'plain', { enveloped: 'false', rewind: '2' }, { path: '/event-stream' });
   assert.equal(lines.response.headers['content-type'], 'application/x-ndjson');
   assert.deepEqual(await lines.next().then((line) => [line.event, line.data]), ['score', 'two\nlines']);
+});
+
+test('who listens now gets what is ephemeral, in its place, and nobody gets it later', async (t) => {
+  const reader = await (await listen(t, 'passing')).attached();
+  await publish('passing', 'before');
+  await rest(runtime).channels.get('passing').publish({ name: 'score', data: 'ephemeral', extras: { ephemeral: true } });
+  await publish('passing', 'after');
+  assert.deepEqual(await reader.data(3), ['before', 'ephemeral', 'after']);
+  // Behind any of the three the stream goes on, also behind the one that is not kept.
+  for (const [index, rest] of [['after'], ['after'], []].entries()) {
+    const back = await listen(t, 'passing', { lastEvent: /** @type {string} */ (reader.events[index].id) });
+    await publish('passing', `live ${index}`);
+    const missed = ['live 0', 'live 1'].slice(0, index);
+    assert.deepEqual(await back.data(rest.length + missed.length + 1), [...rest, ...missed, `live ${index}`]);
+    back.leave();
+  }
+});
+
+test('who asks for presence is told of it, and others are not', async (t) => {
+  const ann = await connected(t, runtime, { clientId: 'ann' });
+  const channel = ann.channels.get('lobby');
+  await channel.presence.enter('early');
+  const silent = await (await listen(t, 'lobby')).attached();
+  const told = await listen(t, 'lobby', { modes: 'subscribe,presence_subscribe' });
+  const there = await told.next();
+  assert.deepEqual([there.event, there.data.action, there.data.clientId, there.data.data, there.data.channel], ['presence', 1, 'ann', 'early', 'lobby']);
+  await channel.presence.update('late');
+  await channel.publish('score', '15-0');
+  await channel.presence.leave();
+  const events = [await told.next(), await told.next(), await told.next()];
+  assert.deepEqual(events.map(({ event, data }) => [event, data.action, data.data]), [['presence', 4, 'late'], ['message', 0, '15-0'], ['presence', 3, 'late']]);
+  assert.deepEqual(await silent.data(1), ['15-0']);
+  const back = await listen(t, 'lobby', { modes: 'presence_subscribe', lastEvent: /** @type {string} */ (events[0].id) });
+  assert.deepEqual((await back.next()).data, events[2].data);
+});
+
+test('any version of the protocol is spoken to in the same way, as on a WebSocket', async (t) => {
+  for (const v of ['1.2', '99', 'nonsense', '']) {
+    assert.equal((await listen(t, 'versions', { v })).status, 200, v);
+    const socket = new RawClient(runtime, { key: demoKey, v });
+    t.after(() => socket.close());
+    await socket.expect(action.CONNECTED);
+  }
 });
 
 test('a stream goes on where another transport was, and the other way round', async (t) => {

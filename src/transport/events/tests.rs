@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::auth::{Capability, Grant, Identity, KeyName};
 use crate::limits::{LINK_STALL_MS, STREAM_MAX_CHANNELS};
 use crate::relay::SocketId;
 use crate::transport::{Effect, Links, Mode};
@@ -198,13 +199,89 @@ fn channels_are_a_list() {
 
 #[test]
 fn streams_are_read_by_get() {
-    let status = |method: &str| route(method, "/sse").map_err(|reply| reply.status);
+    let status = |method: &str| route(method, "/sse", None).map_err(|reply| reply.status);
     assert_eq!(status("GET"), Ok(false));
     assert_eq!(status("OPTIONS"), Err(204));
     for method in ["HEAD", "POST", "DELETE"] {
         assert_eq!(status(method), Err(405));
     }
-    assert_eq!(route("GET", "/event-stream"), Ok(true));
+    assert_eq!(route("GET", "/event-stream", Some("*/*")), Ok(true));
+    // An `EventSource` says what it can read, and nothing else can.
+    assert_eq!(route("GET", "/event-stream", Some("text/event-stream")), Ok(false));
+}
+
+/// Two members enter, one by one.
+const PRESENCE: &str = concat!(
+    r#"{"action":14,"channel":"a","channelSerial":"00000000000005-000@s","timestamp":5,"presence":["#,
+    r#"{"action":2,"id":"c:2:0","clientId":"ann","connectionId":"c","data":"hi","timestamp":4},"#,
+    r#"{"action":2,"id":"d:0:0","clientId":"bob","connectionId":"d","timestamp":5}]}"#
+);
+
+#[test]
+fn presence_events_are_pinned() {
+    let mut places = at(&["a"], "00000000000003-000@s");
+    let expected = concat!(
+        "id: 00000000000003-000@s\nevent: presence\n",
+        r#"data: {"action":2,"id":"c:2:0","clientId":"ann","connectionId":"c","data":"hi","timestamp":4,"channel":"a"}"#,
+        "\n\nid: 00000000000005-000@s\nevent: presence\n",
+        r#"data: {"action":2,"id":"d:0:0","clientId":"bob","connectionId":"d","timestamp":5,"channel":"a"}"#,
+        "\n\n",
+    );
+    assert_eq!(read(SSE, &mut places, &[PRESENCE]), expected);
+    assert_eq!(read(SSE, &mut places, &[PRESENCE]), "", "it has them");
+    let plain =
+        "id: 00000000000003-000@s\nevent: presence\ndata: hi\n\nid: 00000000000005-000@s\nevent: presence\ndata: \n\n";
+    assert_eq!(read(PLAIN, &mut at(&["a"], "00000000000003-000@s"), &[PRESENCE]), plain);
+}
+
+#[test]
+fn what_has_no_place_in_the_order_moves_no_cursor() {
+    let there =
+        r#"{"action":16,"channel":"a","channelSerial":"x:","presence":[{"action":1,"id":"c:2:0","clientId":"ann"}]}"#;
+    let many = r#"{"action":15,"channel":"a","messages":[{"name":"[meta]occupancy","data":"{}","action":3}]}"#;
+    for (frame, told) in [(there, "event: presence\ndata: \n\n"), (many, "event: [meta]occupancy\ndata: {}\n\n")] {
+        for id in ["00000000000003-000@s", "00000000000002-000@s:000"] {
+            let mut places = at(&["a"], id);
+            let once = format!("id: {id}\n{told}");
+            assert_eq!(read(PLAIN, &mut places, &[frame, frame]), once.repeat(2));
+            assert_eq!(places, at(&["a"], id));
+        }
+    }
+}
+
+/// The modes that a stream is attached with, or the code of its refusal.
+fn opened(pairs: &[(&str, &str)], capability: serde_json::Value) -> Result<String, u32> {
+    let app: App = serde_json::from_value(json!({"id": "demo", "keys": []})).unwrap();
+    let grant = Grant {
+        key_name: KeyName::parse("demo.key").unwrap(),
+        capability: Capability::parse(&capability.to_string()).unwrap(),
+        client_id: Identity::Anonymous,
+        basic: true,
+        issued_at_ms: None,
+        expires_at_ms: None,
+        revocation_key: None,
+        user_claims: None,
+    };
+    let mut opening = Opening::from_query(grant, &query(pairs), true);
+    open(&query(pairs), false, None, &app, &mut opening).map_err(|error| error.code)?;
+    Ok(opening.attach[0].params.get("modes").unwrap().clone())
+}
+
+#[test]
+fn presence_and_occupancy_are_asked_for() {
+    let asked =
+        |name, value, operations: &[&str]| opened(&[("channels", "a"), (name, value)], json!({"a": operations}));
+    assert_eq!(asked("v", "1.2", &["subscribe"]), Ok("subscribe".into()));
+    for modes in ["presence_subscribe", "subscribe,presence_subscribe"] {
+        assert_eq!(asked("modes", modes, &["subscribe"]), Ok(modes.into()));
+        assert_eq!(asked("modes", modes, &["publish", "presence", "history"]), Err(40160));
+    }
+    for modes in ["publish", "subscribe,presence", "fly", ""] {
+        assert_eq!(asked("modes", modes, &["*"]), Err(40003), "{modes}");
+    }
+    assert!(asked("occupancy", "metrics", &["subscribe", "channel-metadata"]).is_ok());
+    assert_eq!(asked("occupancy", "metrics", &["subscribe"]), Err(40160));
+    assert_eq!(asked("occupancy", "all", &["*"]), Err(40003));
 }
 
 /// What two readers of one channel are given of frames, the second of whom had the first message already.

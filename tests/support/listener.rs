@@ -1,0 +1,399 @@
+//! Somebody who only listens: by a stream of events, by requests that wait, or by a WebSocket attached from its URL, and by
+//! another of these when that one ends. What it keeps between them is the last serial that it was given of each channel.
+//! All that comes is judged: a gapless run of the channel's order, nothing twice, and gaps only where they are announced.
+
+use courtside::limits::PUBLISH_MAX_MESSAGES;
+use courtside::rest::Exchange;
+use courtside::serial::Position;
+use courtside::wire::data::Data;
+use courtside::wire::flags::RESUMED;
+use serde_json::Value;
+
+use super::client::TRANSIENT;
+use super::frames::{Frame, action};
+use super::ledger::{Ledger, Place};
+
+/// Behind all of a publish.
+const WHOLE: usize = PUBLISH_MAX_MESSAGES - 1;
+
+const DISCONNECTED: u32 = 80_003;
+const CONTINUITY_UNKNOWN: u32 = 90_003;
+
+/// How it listens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    Stream { lines: bool, enveloped: bool },
+    Socket,
+    Requests,
+}
+
+pub struct Listener {
+    pub way: Way,
+    pub courses: Vec<Course>,
+    pub connect_at_ms: u64,
+    pub heard_ms: u64,
+    /// What came of a stream's body and is no event yet.
+    rest: String,
+    /// It changes nothing any more.
+    pub is_settled: bool,
+    /// No fault is about: whatever is late now hangs.
+    pub calm: bool,
+}
+
+/// What it has of a channel.
+pub struct Course {
+    pub name: String,
+    pub channel: usize,
+    /// The last message that it has; absent before it has begun.
+    place: Option<Place>,
+    /// It has not begun, and what it gets first comes no later than the message behind this one.
+    floor: Option<Place>,
+    /// Where it would go on.
+    pub serial: Option<String>,
+    /// The query of the next page.
+    pub next: Option<String>,
+    pub asking: Option<Asking>,
+    pub retry_at_ms: u64,
+    pub received: usize,
+    pub gaps: usize,
+    pub conflated: usize,
+}
+
+/// A request that is not answered.
+pub struct Asking {
+    pub number: u64,
+    pub since_ms: u64,
+    pub wait_ms: u64,
+    /// How long its way, and that of its answer, may take.
+    pub patience_ms: u64,
+    pub exchange: Exchange,
+}
+
+/// What a stream says.
+#[derive(Debug, Default)]
+struct StreamEvent {
+    id: Option<String>,
+    event: Option<String>,
+    data: Option<String>,
+}
+
+/// What becomes of a transport.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fate {
+    Goes,
+    Ends,
+}
+
+impl Listener {
+    pub fn new(way: Way, courses: Vec<Course>) -> Listener {
+        Listener { way, courses, connect_at_ms: 0, heard_ms: 0, rest: String::new(), is_settled: false, calm: false }
+    }
+
+    /// The id of the last event, as it would say it.
+    pub fn cursor(&self) -> String {
+        let serials = self.courses.iter().map(|course| course.serial.as_deref().unwrap_or_default());
+        let cursor = serials.collect::<Vec<_>>().join(",");
+        if self.courses.iter().all(|course| course.serial.is_none()) { String::new() } else { cursor }
+    }
+
+    /// Comes anew, by some way.
+    pub fn begin(&mut self, now_ms: u64) {
+        self.heard_ms = now_ms;
+        self.rest.clear();
+        for course in &mut self.courses {
+            (course.asking, course.floor) = (None, None);
+        }
+    }
+
+    /// A piece of a stream's body.
+    pub fn piece(&mut self, text: &str, now_ms: u64, ledger: &mut Ledger) -> Fate {
+        let Way::Stream { lines, .. } = self.way else { panic!("a body, and no stream") };
+        self.heard_ms = now_ms;
+        self.rest.push_str(text);
+        let end = if lines { "\n" } else { "\n\n" };
+        while let Some((event, rest)) = self.rest.clone().split_once(end) {
+            self.rest = rest.to_owned();
+            let event = if lines { line(event) } else { block(event) };
+            if self.event(event, ledger) == Fate::Ends {
+                return Fate::Ends;
+            }
+        }
+        Fate::Goes
+    }
+
+    fn event(&mut self, said: StreamEvent, ledger: &mut Ledger) -> Fate {
+        let Way::Stream { enveloped, .. } = self.way else { unreachable!("only streams have events") };
+        match (said.event.as_deref(), &said.data) {
+            (Some("error"), Some(data)) => {
+                let error: Value = serde_json::from_str(data).expect("an error is JSON");
+                self.failed(error["code"].as_u64().expect("an error has a code") as u32);
+                return Fate::Ends;
+            }
+            (Some("gap"), Some(data)) => {
+                let gap: Value = serde_json::from_str(data).expect("a gap is JSON");
+                assert!(gap["error"]["code"].is_u64(), "a gap has a reason");
+                let id = said.id.as_deref().expect("a gap has an id");
+                let at = self.courses.iter().position(|course| gap["channel"] == *course.name).expect("its channel");
+                let serial = id.split(',').nth(at).expect("a serial for each channel").to_owned();
+                self.courses[at].gap(Some(&serial), ledger);
+            }
+            (Some(_), Some(data)) if enveloped => {
+                let message: Value = serde_json::from_str(data).expect("a message is JSON");
+                let channel = message["channel"].as_str().expect("an envelope has a channel");
+                let course = self.courses.iter_mut().find(|course| course.name == channel).expect("its channel");
+                course.message(&message, ledger);
+            }
+            (Some(name), Some(data)) => {
+                // Which message of its publish it is, its data says.
+                let index = data.rsplit_once('/').map(|(_, index)| index.parse().expect("an index"));
+                let course = &mut self.courses[0];
+                let id = said.id.as_deref().expect("a message has an id");
+                let position = ledger.parse(course.channel, id);
+                let name = if name == "message" { "" } else { name };
+                course.hears((position, index.expect("clients number messages")), name, data, ledger);
+            }
+            (None, None) => {}
+            _ => panic!("{said:?} is no event"),
+        }
+        if let Some(id) = said.id {
+            let serials: Vec<&str> = id.split(',').collect();
+            assert_eq!(serials.len(), self.courses.len(), "an id has a serial for each channel: {id}");
+            for (course, serial) in self.courses.iter_mut().zip(serials) {
+                course.stands_at(serial, ledger);
+            }
+        }
+        Fate::Goes
+    }
+
+    /// A frame of a WebSocket.
+    pub fn frame(&mut self, frame: &Frame, now_ms: u64, ledger: &mut Ledger) -> Fate {
+        self.heard_ms = now_ms;
+        let course = &mut self.courses[0];
+        match frame.action {
+            action::CONNECTED | action::HEARTBEAT => {}
+            action::ATTACHED => {
+                let serial = frame.channel_serial.as_deref().expect("ATTACHED has a serial");
+                match (&course.serial, frame.flags & RESUMED != 0) {
+                    (Some(sent), true) => assert_eq!(sent, serial, "RESUMED goes on elsewhere"),
+                    (Some(_), false) => {
+                        assert!(frame.error.is_some(), "a gap without an error");
+                        course.gap(Some(serial), ledger);
+                    }
+                    (None, resumed) => assert!(!resumed, "a fresh attachment resumes nothing"),
+                }
+                course.stands_at(serial, ledger);
+            }
+            action::MESSAGE => {
+                for message in &frame.messages {
+                    let place = place_of(&message.serial, course.channel, ledger);
+                    let Data::Text(data) = &message.data else { panic!("clients publish text") };
+                    course.hears(place, &message.name, data, ledger);
+                }
+                course.stands_at(frame.channel_serial.as_deref().expect("a frame has a serial"), ledger);
+            }
+            action::DISCONNECTED | action::DETACHED => {
+                self.failed(frame.error_code().expect("it has a reason"));
+                return Fate::Ends;
+            }
+            _ => panic!("a listener gets {frame:?}"),
+        }
+        Fate::Goes
+    }
+
+    fn failed(&self, code: u32) {
+        assert!(code == DISCONNECTED || TRANSIENT.contains(&code), "listening ends with {code}");
+        assert!(!self.calm, "nothing fails any more, yet listening ends with {code}");
+    }
+
+    /// What is still open when all should be done.
+    pub fn unfinished(&self, ledger: &Ledger) -> Option<String> {
+        let lacks = |course: &&Course| {
+            match course.place.or(course.floor) {
+                Some(place) => ledger.next_unreplaced(course.channel, place).is_some(),
+                // Told of a gap a moment ago, it is about to ask anew.
+                None => self.way != Way::Requests,
+            }
+        };
+        let lacking = self.courses.iter().find(lacks);
+        lacking.map(|course| format!("{:?} at {:?} of {}", self.way, course.place, course.name))
+    }
+}
+
+impl Course {
+    pub fn new(name: String, channel: usize) -> Course {
+        Course {
+            name,
+            channel,
+            place: None,
+            floor: None,
+            serial: None,
+            next: None,
+            asking: None,
+            retry_at_ms: 0,
+            received: 0,
+            gaps: 0,
+            conflated: 0,
+        }
+    }
+
+    /// Where a WebSocket can go on: it knows publishes, and no messages in them.
+    pub fn whole_serial(&self, ledger: &Ledger) -> Option<Option<String>> {
+        let Some(serial) = &self.serial else { return Some(None) };
+        match serial.split_once(':') {
+            None => Some(Some(serial.clone())),
+            Some((whole, _)) => {
+                let is_last = self.place.is_some_and(|(position, index)| {
+                    ledger.next_message(self.channel, (position, index)).is_none_or(|((next, _), _)| next > position)
+                });
+                is_last.then(|| Some(whole.to_owned()))
+            }
+        }
+    }
+
+    /// It asks for what follows what it has, or for all that there is.
+    pub fn asks_anew(&mut self, ledger: &Ledger) {
+        if self.place.is_none() {
+            self.floor = Some(ledger.floor(self.channel));
+        }
+    }
+
+    fn message(&mut self, message: &Value, ledger: &mut Ledger) {
+        let serial = message["serial"].as_str().expect("a message has a serial");
+        let data = message["data"].as_str().expect("clients publish text");
+        let place = place_of(serial, self.channel, ledger);
+        self.hears(place, message["name"].as_str().unwrap_or_default(), data, ledger);
+    }
+
+    /// The next message in the order, or one behind those that later ones replaced.
+    fn hears(&mut self, place: Place, name: &str, data: &str, ledger: &mut Ledger) {
+        let (position, index) = place;
+        assert!(ledger.is_durable(self.channel, position), "{data} is delivered before it is durable");
+        if let Some(floor) = self.floor.take() {
+            let first = ledger.next_message(self.channel, floor).expect("there is one").0;
+            assert!(place <= first, "{} begins at {place:?}, and {first:?} was there", self.name);
+            self.place = None;
+        }
+        if let Some(before) = self.place {
+            assert!(place > before, "{} gets {data} at {place:?} again, or out of order, behind {before:?}", self.name);
+            self.passes_to(place, false, ledger);
+        }
+        let ((found, _), said) = ledger.next_message(self.channel, before(place)).expect("it is in the log");
+        assert_eq!((found, said.name.as_deref().unwrap_or_default()), (position, name), "{data} is said otherwise");
+        assert_eq!(said.data, Data::Text(data.to_owned()), "at {place:?}");
+        assert!(data.ends_with(&format!("/{index}")), "{data} is not message {index} of its publish");
+        (self.place, self.received) = (Some(place), self.received + 1);
+    }
+
+    /// All messages before a place, or up to it, were replaced by later ones.
+    fn passes_to(&mut self, place: Place, inclusive: bool, ledger: &Ledger) {
+        let Some(mut at) = self.place else { return };
+        while let Some((next, _)) = ledger.next_message(self.channel, at)
+            && (next < place || (inclusive && next == place))
+        {
+            let is_replaced = ledger.is_replaced(self.channel, next.0, next.1);
+            assert!(is_replaced, "{} misses {next:?} between {:?} and {place:?}", self.name, self.place);
+            (at, self.conflated) = (next, self.conflated + 1);
+        }
+    }
+
+    /// It is told where it is, or would go on: neither before nor behind what it has.
+    fn stands_at(&mut self, serial: &str, ledger: &mut Ledger) {
+        if serial.is_empty() {
+            assert!(self.place.is_none(), "{} has begun, and a cursor says nothing of it", self.name);
+            return;
+        }
+        let place = place_of(serial, self.channel, ledger);
+        if self.place.is_some() {
+            self.passes_to(place, true, ledger);
+            let again = ledger.next_message(self.channel, place).map(|(next, _)| next);
+            let is_behind = again.is_some_and(|next| self.place.is_some_and(|place| next <= place));
+            assert!(!is_behind, "{} is at {:?}, and its cursor would bring {again:?} again", self.name, self.place);
+        }
+        self.place = Some(self.place.map_or(place, |before| before.max(place)));
+        (self.floor, self.serial) = (None, Some(serial.to_owned()));
+    }
+
+    /// What follows is lost, and it begins anew: at a serial, or with the oldest that there is.
+    fn gap(&mut self, serial: Option<&str>, ledger: &mut Ledger) {
+        let from = self.place.or(self.floor).expect("a gap behind something");
+        // In the middle of a publish it needs the rest of it.
+        let within = self.serial.as_ref().is_some_and(|serial| serial.contains(':'));
+        let from = if within { Position(from.0.0.saturating_sub(1)) } else { from.0 };
+        assert!(ledger.may_be_gone(self.channel, from), "{} loses continuity at {from:?}, and need not", self.name);
+        (self.place, self.floor, self.serial, self.next) = (None, None, None, None);
+        self.gaps += 1;
+        if let Some(serial) = serial {
+            let to = place_of(serial, self.channel, ledger);
+            assert!(to.0 >= from, "a gap that goes back, from {from:?} to {to:?}");
+            self.stands_at(serial, ledger);
+        }
+    }
+
+    /// A page, or a refusal. Gives the time when the first message of a page was in the log.
+    pub fn page(
+        &mut self,
+        (status, body): (u16, &Value),
+        next: Option<String>,
+        calm: bool,
+        ledger: &mut Ledger,
+    ) -> Result<Option<u64>, u32> {
+        if status != 200 {
+            let code = body["error"]["code"].as_u64().expect("an error has a code") as u32;
+            match code {
+                CONTINUITY_UNKNOWN => self.gap(None, ledger),
+                code => assert!(!calm && TRANSIENT.contains(&code), "reading is refused with {code}"),
+            }
+            return Err(code);
+        }
+        let messages = body.as_array().expect("a page is a list");
+        for message in messages {
+            self.message(message, ledger);
+            // What it has of a publish, it has for good; the rest comes with the next page.
+            self.serial = Some(message["serial"].as_str().expect("a serial").to_owned());
+        }
+        self.next = next;
+        let first =
+            messages.first().map(|first| place_of(first["serial"].as_str().expect("a serial"), self.channel, ledger));
+        Ok(first.and_then(|(position, _)| ledger.logged_ms(self.channel, position)))
+    }
+}
+
+/// The place just before one.
+fn before((position, index): Place) -> Place {
+    match index.checked_sub(1) {
+        Some(index) => (position, index),
+        None => (Position(position.0 - 1), WHOLE),
+    }
+}
+
+/// A serial of a publish stands for all of it.
+fn place_of(serial: &str, channel: usize, ledger: &mut Ledger) -> Place {
+    let position = ledger.parse(channel, serial);
+    let index = serial.rsplit_once(':').map_or(WHOLE, |(_, index)| index.parse().expect("an index"));
+    (position, index)
+}
+
+/// An event as `EventSource` reads it.
+fn block(text: &str) -> StreamEvent {
+    let mut said = StreamEvent::default();
+    for line in text.lines().filter(|line| !line.starts_with(':')) {
+        let (field, value) = line.split_once(": ").unwrap_or_else(|| panic!("{line:?} is no field"));
+        let value = value.to_owned();
+        match field {
+            "id" => said.id = Some(value),
+            "event" => said.event = Some(value),
+            "data" => said.data = Some(said.data.map_or(value.clone(), |data| data + "\n" + &value)),
+            _ => panic!("{line:?} is no field of ours"),
+        }
+    }
+    said
+}
+
+fn line(text: &str) -> StreamEvent {
+    if text.is_empty() {
+        return StreamEvent::default();
+    }
+    let line: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{text:?} is no line: {error}"));
+    let field = |name: &str| line.get(name).map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
+    StreamEvent { id: field("id"), event: field("event"), data: field("data") }
+}
