@@ -126,11 +126,10 @@ impl Store for SqlStore {
         self.totals("WHERE position > ? ORDER BY position LIMIT ?", &bindings)
     }
 
-    fn keys_after(&mut self, after: Position) -> Result<String, StoreError> {
-        let query = "SELECT group_concat(position || ' ' || keys, ' ') AS keys
-                     FROM (SELECT position, keys FROM log WHERE position > ? ORDER BY position)";
-        let rows = self.rows(query, &[number(after.0)])?;
-        Ok(rows.first().map(|row| text(row, "keys")).unwrap_or_default())
+    fn keys_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
+        let query = "SELECT position, keys FROM log WHERE position > ? ORDER BY position LIMIT ?";
+        let rows = self.rows(query, &[number(after.0), number(limit as u64)])?;
+        Ok(rows.iter().map(|row| (position_of(row), text(row, "keys"))).collect())
     }
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {
