@@ -27,7 +27,7 @@ test('a mistake in APPS ends no client, which comes back when it is mended', asy
   }));
   await deploy(runtime, { apps: [{ ...demoApps.apps[0], keys: [{ name: 'key1', secret: 'short!!', capability: {} }] }] });
   const { message } = /** @type {any} */ (await refused);
-  assert.match(message, /APPS can't be read: apps\[0\]\.keys\[0\]\.secret/);
+  assert.match(message, /APPS can't be read: apps: apps\[0\]\.keys\[0\]\.secret/);
   assert.doesNotMatch(message + runtime.log, /short!!/);
 
   await deploy(runtime, demoApps);
