@@ -5,7 +5,8 @@
  * which waits until the last has been given up: so a quarter of them is open at once, which the local runtime has memory
  * for. It fails when WebAssembly has grown by more than the slack since the second round (what the first ones make it
  * load is no leak), when a channel still counts anyone, or when an object holds anything of any of them: one that does
- * cannot be evicted.
+ * cannot be evicted. A Comet connection may be resumed, so its relay remembers for four minutes that its key was given
+ * out: there all come again after that time, and must fit into the memory of the first.
  */
 import fs from 'node:fs';
 import http from 'node:http';
@@ -25,6 +26,8 @@ const all = {
 const [atOnce, rounds] = [100, 4];
 /** Memory comes in pages of 64 KB; what is used of them differs by which events fell together. */
 const slackKilobytes = 256;
+/** Twice the time for which a connection may be resumed, and a margin. */
+const forgottenMs = 260_000;
 /** A probe and a stall, as src/limits.rs has them, and a margin. */
 const givenUpMs = 25_000;
 const key = 'key=demo.key1:local-only';
@@ -38,13 +41,17 @@ let failed = false;
 console.log('| way | departures | on the channels, at once and then | wasm KB | runtime resident MB |\n|---|---|---|---|---|');
 for (const way of ways) {
   const [path, className] = all[way];
-  const runtime = await startRuntime(undefined, { inFront });
+  // At once: they don't come back later, as SDKs do.
+  const runtime = await startRuntime(undefined, { inFront, variables: { RELAY_CONNECTS_PER_SECOND: '1000000' } });
   const url = `${runtime.url}${path}&${key}`;
   console.log(`| ${way} | 0 | ${await present(runtime)} | ${await wasmKilobytes(runtime)} | ${await residentMegabytes(runtime)} |`);
   /** @type {number[]} */
   const kilobytes = [];
   let remain = 0;
-  for (let left = 0; kilobytes.length < rounds;) {
+  const isRemembered = way.startsWith('comet');
+  const inAll = isRemembered ? 2 * rounds : rounds;
+  for (let left = 0; kilobytes.length < inAll;) {
+    if (kilobytes.length === rounds) await new Promise((resolve) => setTimeout(resolve, forgottenMs));
     const until = Math.round((kilobytes.length + 1) * departures / rounds);
     for (; left < until; left += atOnce) {
       const batch = Array.from({ length: Math.min(atOnce, until - left) }, (_, index) => left + index);
@@ -57,9 +64,10 @@ for (const way of ways) {
     remain = await present(runtime);
     console.log(`| ${way} | ${left} | ${were}, ${remain} | ${kilobytes.at(-1)} | ${await residentMegabytes(runtime)} |`);
   }
-  const grew = kilobytes[rounds - 1] - kilobytes[1];
+  const settled = isRemembered ? rounds : 2;
+  const grew = kilobytes[inAll - 1] - kilobytes[settled - 1];
   const held = await runtime.evict(className).then(() => 'nothing is held', (error) => error.message);
-  console.log(`| ${way} | all | ${held} | ${grew} more since the second round | |`);
+  console.log(`| ${way} | all | ${held} | ${grew} more since round ${settled} | |`);
   failed ||= grew > slackKilobytes || remain > 0 || held !== 'nothing is held';
   await runtime.stop();
 }

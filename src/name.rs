@@ -76,7 +76,8 @@ impl ChannelName {
                 Code::BadChannelName.because(format!("a channel name has at most {CHANNEL_NAME_MAX_BYTES} bytes"))
             );
         }
-        let plain_from = qualifier_length(text).ok_or_else(|| invalid("its qualifier is unknown or not closed"))?;
+        let plain_from = qualifier_length(text)
+            .ok_or_else(|| invalid("in brackets there may be [?params] or [meta]; filters are not there"))?;
         let plain = &text[plain_from..];
         if plain.is_empty() {
             return Err(invalid("it is empty"));

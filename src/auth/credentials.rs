@@ -73,7 +73,9 @@ impl Credentials {
         let token = presented.parameter("access_token").or_else(|| presented.parameter("accessToken"));
         let proof = match (presented.authorization, presented.parameter("key"), token) {
             (Some(header), _, _) => Proof::from_header(header, surface)?,
-            (None, Some(_), Some(_)) => return Err(Code::IncompatibleCredentials.because("both a key and a token")),
+            (None, Some(_), Some(_)) => {
+                return Err(Code::IncompatibleCredentials.because("present a key or a token, not both"));
+            }
             (None, Some(key), None) => Proof::from_key(key)?,
             (None, None, Some(token)) => Proof::from_token(token, surface)?,
             (None, None, None) => return Err(Code::NoCredentials.into()),
@@ -188,7 +190,8 @@ fn unreadable_jwt(surface: Surface) -> ErrorInfo {
 }
 
 fn malformed() -> ErrorInfo {
-    Code::BadCredentials.because("the credentials are malformed")
+    Code::BadCredentials
+        .because("the credentials are malformed; a key is appId.keyId:secret, a token is as it was issued")
 }
 
 fn unknown(code: Code) -> ErrorInfo {

@@ -50,7 +50,13 @@ impl Relay {
                 self.plan_report(&name.owner(), now_ms);
                 self.start(socket, &name, now_ms);
             }
-            Err(error) => self.channel_error(socket, channel, &error, now_ms),
+            Err(error) => {
+                // For its client the channel has failed, whatever it was before.
+                if let Ok(name) = ChannelName::parse(channel) {
+                    self.remove_attachment(socket, &name, Fate::Left, now_ms);
+                }
+                self.channel_error(socket, channel, &error, now_ms);
+            }
         }
     }
 

@@ -150,7 +150,8 @@ fn modes_of(operations: Operations) -> Modes {
 
 fn requested_modes(params: &Params, flags: u32) -> Result<Modes, ErrorInfo> {
     if let Some(names) = params.get("modes") {
-        return Modes::from_names(names).ok_or_else(|| bad_parameter("modes", "an unknown mode"));
+        return Modes::from_names(names)
+            .ok_or_else(|| bad_parameter("modes", "a list of modes, such as 'publish,subscribe'"));
     }
     let modes = Modes::from_flags(flags);
     Ok(if modes.is_empty() { Modes::DEFAULT } else { modes })

@@ -170,10 +170,8 @@ impl Relay {
     }
 
     pub(super) fn heartbeat(&mut self, socket: SocketId, id: Option<&str>, now_ms: u64) {
-        // Only what asks for an answer gets one: two servers' worth of politeness would never end.
-        if id.is_some() {
-            self.send(socket, &Outbound { action: action::HEARTBEAT, id, ..Outbound::default() }, now_ms);
-        }
+        // Also without an id: some SDKs take the next that comes for the answer. None answers one of ours.
+        self.send(socket, &Outbound { action: action::HEARTBEAT, id, ..Outbound::default() }, now_ms);
     }
 
     /// CLOSE: the connection ends for good.

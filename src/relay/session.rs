@@ -84,7 +84,12 @@ impl Opening {
             echo: value("echo") != Some("false"),
             heartbeat_interval_ms: interval.clamp(HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS),
             grace_ms: grace.clamp(GRACE_MIN_MS, GRACE_MAX_MS),
-            resume: value("resume").or(value("recover")).filter(|key| !key.is_empty()).map(str::to_owned),
+            resume: value("resume").or(value("recover")).filter(|key| !key.is_empty()).map(|key| match value("v") {
+                // Version 1 relies on attachments that outlive their transport, and names no serials: what no key is
+                // begins a new connection, and says so.
+                Some(version) if version.split('.').next() == Some("1") => String::new(),
+                _ => key.to_owned(),
+            }),
             is_secure,
             is_kept: true,
             attach: attach.into_iter().collect(),

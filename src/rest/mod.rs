@@ -39,6 +39,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::name::AppId;
 use caller::Caller;
 use form::Form;
+use page::Links;
 use route::Route;
 use serde_json::Value;
 
@@ -71,13 +72,26 @@ pub struct Headers {
     pub accept: Option<String>,
     pub x_ably_clientid: Option<String>,
     pub x_ably_version: Option<String>,
+    pub ably_agent: Option<String>,
 }
+
+/// SDKs that write the spaces of a path as a form has them. They write no plus of a name as it is.
+const WRITE_SPACES_AS_PLUS: [&str; 3] = ["ably-python/", "ably-ruby/", "ably-php/"];
 
 impl Request {
     /// A query parameter that is there and not empty.
     fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(known, value)| known == name && !value.is_empty());
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The path, with its spaces as they should be.
+    fn plain_path(&self) -> String {
+        let agent = self.headers.ably_agent.as_deref().unwrap_or_default();
+        match WRITE_SPACES_AS_PLUS.iter().any(|name| agent.contains(name)) {
+            true => self.path.replace('+', "%20"),
+            false => self.path.clone(),
+        }
     }
 
     /// Where SDKs find this server, in the fields that they read it from (protocol.md § 12.4).
@@ -91,10 +105,11 @@ impl Request {
             .map(|(field, value)| (field.to_owned(), value))
     }
 
-    /// The protocol version that the client speaks; the latest when it doesn't say.
+    /// The protocol version that the client speaks; the latest when it doesn't say. The oldest have a fraction.
     fn version(&self) -> u32 {
         let stated = self.headers.x_ably_version.as_deref().or_else(|| self.parameter("v"));
-        stated.and_then(|version| version.trim().parse().ok()).unwrap_or(u32::MAX)
+        let whole = stated.and_then(|version| version.split('.').next()?.trim().parse().ok());
+        whole.unwrap_or(u32::MAX)
     }
 }
 
@@ -144,7 +159,7 @@ pub fn begin(request: &Request, mut context: Context<'_>) -> Step {
     if request.method == "OPTIONS" {
         return Step::Reply(Reply::preflight());
     }
-    let route = match Route::find(&request.path) {
+    let route = match Route::find(&request.plain_path()) {
         Ok(route) => route,
         Err(error) => return Step::Reply(form.error(&error)),
     };
@@ -185,6 +200,7 @@ fn for_caller(
     context: &Context<'_>,
 ) -> Result<Step, ErrorInfo> {
     match route {
+        Route::Publish(channel) => publish::begin(request, &channel, &caller, form, &context.random),
         Route::Messages(channel) if request.method == "POST" => {
             publish::begin(request, &channel, &caller, form, &context.random)
         }
@@ -199,7 +215,10 @@ fn for_caller(
         Route::Channel(channel) => status::begin(&channel, &caller, form),
         Route::Channels => status::enumerate(request, caller, form),
         Route::Batch => batch::begin(request, &caller, form, &context.random),
-        Route::Stats => caller.require_stats().map(|()| Step::Reply(form.ok(&NO_STATS))),
+        Route::Stats => {
+            caller.require_stats()?;
+            Ok(Step::Reply(form.page(&NO_STATS, Links::of(request, "stats", &["limit"]).header(None))))
+        }
         Route::RevokeTokens(key_name) => revoke::begin(request, &key_name, &caller, form, context.now_ms),
         Route::Time | Route::RequestToken(_) | Route::Apps | Route::App(_) => unreachable!("answered without a caller"),
     }

@@ -69,10 +69,12 @@ impl Links {
     }
 
     /// The value of the header `Link`. SDKs split it at commas, and take a link only when it is relative and its last
-    /// segment one word.
+    /// segment one word. Those for Go and Java expect one link in a header, which the platform makes one of all: they see
+    /// the first link of it and the last. So the next page stands in both places, and the first page is last else.
     pub fn header(&self, next: Option<String>) -> String {
-        let mut links = vec![self.link(None, "first"), self.link(self.cursor.as_deref(), "current")];
-        links.extend(next.map(|cursor| self.link(Some(&cursor), "next")));
+        let next = next.map(|cursor| self.link(Some(&cursor), "next"));
+        let own = [self.link(self.cursor.as_deref(), "current"), self.link(None, "first")];
+        let links: Vec<String> = next.clone().into_iter().chain(own).chain(next).collect();
         links.join(", ")
     }
 
@@ -127,14 +129,14 @@ mod tests {
         };
         assert_eq!(
             links.header(None),
-            "<./messages?limit=1&from_serial=1%40a%2C%20b%3E>; rel=\"first\", \
-             <./messages?limit=1&from_serial=1%40a%2C%20b%3E>; rel=\"current\""
+            "<./messages?limit=1&from_serial=1%40a%2C%20b%3E>; rel=\"current\", \
+             <./messages?limit=1&from_serial=1%40a%2C%20b%3E>; rel=\"first\""
         );
         let links = Links { path: "messages", query: vec![("limit", "1".into())], cursor: Some("here".into()) };
         assert_eq!(
             links.header(Some("there".into())),
-            "<./messages?limit=1>; rel=\"first\", <./messages?limit=1&cursor=here>; rel=\"current\", \
-             <./messages?limit=1&cursor=there>; rel=\"next\""
+            "<./messages?limit=1&cursor=there>; rel=\"next\", <./messages?limit=1&cursor=here>; rel=\"current\", \
+             <./messages?limit=1>; rel=\"first\", <./messages?limit=1&cursor=there>; rel=\"next\""
         );
     }
 }

@@ -107,8 +107,14 @@ impl Form {
     }
 }
 
-fn error_headers(error: &ErrorInfo) -> [(&'static str, String); 2] {
-    [("X-Ably-ErrorCode", error.code.to_string()), ("X-Ably-ErrorMessage", header_text(&error.message))]
+fn error_headers(error: &ErrorInfo) -> Vec<(&'static str, String)> {
+    let mut headers =
+        vec![("X-Ably-ErrorCode", error.code.to_string()), ("X-Ably-ErrorMessage", header_text(&error.message))];
+    // There are SDKs that ask for another token only when they are told so here.
+    if error.is_token_error() {
+        headers.push(("WWW-Authenticate", "X-Ably-Token stale=\"true\"".to_owned()));
+    }
+    headers
 }
 
 #[derive(Serialize)]

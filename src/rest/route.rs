@@ -14,6 +14,8 @@ pub enum Route {
     Stats,
     /// `/channels/{channel}/messages`
     Messages(ChannelName),
+    /// `/channels/{channel}/publish`: the same, to publish only.
+    Publish(ChannelName),
     /// `/channels/{channel}/history`: the same, to read only.
     History(ChannelName),
     /// `/channels/{channel}/presence`
@@ -43,6 +45,7 @@ impl Route {
             ["stats"] => Ok(Route::Stats),
             ["messages"] => Ok(Route::Batch),
             ["channels", channel, "messages"] => Ok(Route::Messages(channel_name(channel)?)),
+            ["channels", channel, "publish"] => Ok(Route::Publish(channel_name(channel)?)),
             ["channels", channel, "history"] => Ok(Route::History(channel_name(channel)?)),
             ["presence"] => Ok(Route::PresenceBatch),
             ["channels", channel, "presence"] => Ok(Route::Presence(channel_name(channel)?)),
@@ -53,7 +56,8 @@ impl Route {
             ["apps", id] => AppId::parse(id).map(Route::App).map_err(|_| Code::NotFound.because("no such app")),
             ["keys", name, "revokeTokens"] => Ok(Route::RevokeTokens(key_name(name)?)),
             ["keys", name, "requestToken"] => Ok(Route::RequestToken(key_name(name)?)),
-            _ => Err(Code::NotFound.because("this server has no such path")),
+            _ => Err(Code::NotFound
+                .because("this server has no such path; it has no push, message updates, annotations or objects")),
         }
     }
 
@@ -63,7 +67,7 @@ impl Route {
             Route::Time | Route::Stats | Route::History(_) | Route::Channel(_) | Route::Channels => "GET, OPTIONS",
             Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
             Route::Messages(_) | Route::RequestToken(_) => "GET, POST, OPTIONS",
-            Route::Batch | Route::RevokeTokens(_) | Route::Apps => "POST, OPTIONS",
+            Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) | Route::Apps => "POST, OPTIONS",
             Route::App(_) => "DELETE, OPTIONS",
         }
     }
@@ -108,6 +112,7 @@ mod tests {
             ("/stats", Route::Stats),
             ("/messages", Route::Batch),
             ("/channels/scores/messages", Route::Messages(channel("scores"))),
+            ("/channels/scores/publish", Route::Publish(channel("scores"))),
             ("/channels/scores/history", Route::History(channel("scores"))),
             ("/channels/scores/presence", Route::Presence(channel("scores"))),
             ("/channels/scores/presence/history", Route::PresenceHistory(channel("scores"))),

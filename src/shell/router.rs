@@ -143,6 +143,7 @@ async fn read_rest(mut request: Request) -> Result<rest::Request> {
         accept: header("accept")?,
         x_ably_clientid: header("x-ably-clientid")?,
         x_ably_version: header("x-ably-version")?,
+        ably_agent: header("ably-agent")?,
     };
     Ok(rest::Request {
         method: request.method().to_string(),

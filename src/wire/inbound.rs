@@ -78,7 +78,7 @@ impl InboundMessage {
         let mut message = InboundMessage::default();
         for (name, node) in node.into_fields()? {
             match &*name {
-                "id" => message.id = node.into_text()?,
+                "id" => message.id = node.into_text()?.filter(|id| !id.is_empty()),
                 "name" => message.name = node.into_text()?,
                 "data" => message.data = node.try_into()?,
                 "encoding" => message.encoding = node.into_text()?,
@@ -186,7 +186,8 @@ fn token(node: Node) -> Result<Option<String>, Wanted> {
     Ok(token)
 }
 
-/// Decodes one frame: text is JSON, binary is msgpack.
+/// Decodes one frame: text is JSON, binary is msgpack, unless it begins with a brace: there are SDKs that send JSON as
+/// bytes, and a frame of msgpack is a map, which never begins so.
 ///
 /// Fails, and then the connection must end, with 40009 when the frame is over [`FRAME_MAX_BYTES`] and with 40001 when it
 /// cannot be decoded so far as to be refused by its msgSerial.
@@ -196,6 +197,7 @@ pub fn decode(bytes: &[u8], format: Format) -> Result<Inbound, ErrorInfo> {
             Code::TooLarge.because(format!("a frame has at most {FRAME_MAX_BYTES} bytes, this one {}", bytes.len()))
         );
     }
+    let format = if bytes.first() == Some(&b'{') { Format::Json } else { format };
     let wrong = |wanted| wrong(format, wanted);
     let fields = node::read(bytes, format)?.into_fields().map_err(wrong)?;
     let number =
@@ -291,6 +293,12 @@ mod tests {
         assert_eq!(json(attach).unwrap(), expected);
         assert_eq!(json(r#"{"action":99}"#).unwrap(), Inbound::Unknown);
         assert_eq!(json(r#"{"action":300}"#).unwrap(), Inbound::Unknown);
+    }
+
+    #[test]
+    fn json_may_come_as_bytes() {
+        assert_eq!(decode(br#"{"action":7}"#, Format::Msgpack), json(r#"{"action":7}"#));
+        assert_eq!(decode(b"\x81\xa6action\x07", Format::Msgpack), Ok(Inbound::Close));
     }
 
     #[test]

@@ -79,6 +79,19 @@ fn who_enters_by_a_known_event_is_acknowledged_without_another() {
     assert_eq!(world.events(ann), [""; 0]);
 }
 
+/// Most SDKs do, when their connection could not be resumed.
+#[test]
+fn who_enters_by_an_event_of_another_connection_enters_anew() {
+    let mut world = World::new(1);
+    let ann = world.connect(0, "ann");
+    world.attach(ann);
+    for (msg_serial, id) in [(0, "conn99:0:0"), (1, "nonsense")] {
+        world.act(ann, msg_serial, 2, json!({ "id": id }));
+        assert_eq!(world.events(ann), ["enter ann"]);
+    }
+    assert_eq!(world.present(), ["ann"]);
+}
+
 #[test]
 fn who_left_enters_again_by_whatever_event() {
     let mut world = World::new(1);

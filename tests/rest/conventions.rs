@@ -61,6 +61,17 @@ fn errors_have_their_status_code_and_headers() {
 }
 
 #[test]
+fn a_challenge_asks_for_another_token_and_for_nothing_else() {
+    let challenge = |asked| World::new().send(asked).header("WWW-Authenticate").map(str::to_owned);
+    let unsigned = "e30.e30.e30";
+    let renewed = challenge(get("/channels/c/messages").bearer(unsigned));
+    assert_eq!(renewed.as_deref(), Some("X-Ably-Token stale=\"true\""));
+    // A browser would ask its user for a password.
+    assert_eq!(challenge(get("/channels/c/messages").key("demo.full:wrong")), None);
+    assert_eq!(challenge(get("/channels/c/messages").anonymous()), None);
+}
+
+#[test]
 fn an_unknown_key_of_a_known_app_is_not_found_and_unauthorized() {
     let reply = World::new().send(get("/channels/c/messages").key("demo.nobody:local-only"));
     assert_eq!((reply.status, reply.code()), (401, Code::NotFound.number()));
@@ -121,7 +132,9 @@ fn every_path_answers_a_preflight() {
 
 #[test]
 fn statistics_are_an_empty_page_for_those_who_may_read_them() {
-    assert_eq!(World::new().send(get("/stats")).json, json!([]));
+    let page = World::new().send(get("/stats"));
+    assert_eq!((&page.json, page.next()), (&json!([]), None));
+    assert!(page.link("first").is_some());
     assert_eq!(World::new().send(get("/stats").key("demo.reader:local-only")).code(), Code::NotPermitted.number());
 }
 

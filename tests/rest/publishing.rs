@@ -32,12 +32,22 @@ fn a_publish_is_pinned() {
     );
     assert_eq!((reply.status, String::from_utf8(reply.body.clone()).unwrap()), (200, expected));
     let cursor = "MDE4MDAwMDAwMDAwMDAtMDAxQHNlcmllczowMDA";
+    let next = format!("<./messages?direction=forwards&limit=1&cursor={cursor}>; rel=\"next\"");
     let link = format!(
-        "<./messages?direction=forwards&limit=1>; rel=\"first\", \
-         <./messages?direction=forwards&limit=1>; rel=\"current\", \
-         <./messages?direction=forwards&limit=1&cursor={cursor}>; rel=\"next\""
+        "{next}, <./messages?direction=forwards&limit=1>; rel=\"current\", \
+         <./messages?direction=forwards&limit=1>; rel=\"first\", {next}"
     );
     assert_eq!(reply.header("Link"), Some(link.as_str()));
+}
+
+#[test]
+fn some_sdks_publish_on_another_path() {
+    let mut world = World::new();
+    assert_eq!(world.send(post("/channels/c/publish", r#"{"name":"n"}"#)).status, 201);
+    assert_eq!(world.send(get("/channels/c/messages")).names(), ["n"]);
+    assert_eq!(world.send(get("/channels/c/publish")).code(), Code::MethodNotAllowed.number());
+    let refused = world.send(post("/channels/c/publish", "{}").key("demo.reader:local-only"));
+    assert_eq!(refused.code(), Code::NotPermitted.number());
 }
 
 /// Connects a client to the app's relay. Gives the connection's key.
@@ -168,6 +178,27 @@ fn a_repeated_publish_is_logged_once_and_gets_its_first_serials() {
     let second = world.send(post("/channels/c/messages", body));
     assert_eq!(first.json["messageId"], "mine");
     assert_eq!(first.json, second.json);
+    assert_eq!(world.send(get("/channels/c/messages")).names(), ["b", "a"]);
+}
+
+#[test]
+fn a_plus_in_a_path_is_a_space_to_those_who_write_it_so() {
+    let channel = |agent: Option<&str>| {
+        let mut asked = post("/channels/a+b%2Bc/messages", "{}");
+        asked.request.headers.ably_agent = agent.map(str::to_owned);
+        World::new().send(asked).json["channel"].clone()
+    };
+    assert_eq!(channel(Some("ably-python/3.1.4 python/3.13")), "a b+c");
+    assert_eq!(channel(Some("ably-go/1.3.0 go/1.25")), "a+b+c");
+    assert_eq!(channel(None), "a+b+c");
+}
+
+#[test]
+fn an_empty_id_is_none() {
+    let mut world = World::new();
+    for name in ["a", "b"] {
+        world.send(post("/channels/c/messages", &json!({"id": "", "name": name}).to_string()));
+    }
     assert_eq!(world.send(get("/channels/c/messages")).names(), ["b", "a"]);
 }
 

@@ -111,14 +111,15 @@ impl Stage {
         );
     }
 
-    /// With its latest key, or with `key=n`, the n-th that it was given, or with a word of its own.
+    /// With its latest key, or with `key=n`, the n-th that it was given, or with a word of its own; and what else it says.
     fn resume(&mut self, client: &str, with: &[&str]) {
         let keys = &self.person(client).keys;
         let key = match with.first().and_then(|word| word.strip_prefix("key=")) {
             None => keys.last().expect("it was given a key").clone(),
             Some(number) => number.parse().map_or_else(|_| number.to_owned(), |number: usize| keys[number - 1].clone()),
         };
-        self.connect(client, &[&format!("resume={key}")]);
+        let more = with.get(1..).unwrap_or_default();
+        self.connect(client, &[&[format!("resume={key}").as_str()], more].concat());
     }
 
     fn send(&mut self, client: &str, frame: &str) {

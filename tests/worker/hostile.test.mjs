@@ -303,3 +303,12 @@ test('a deployment without apps says what to set, in the protocol and over REST'
   assert.match((await response.json()).error.message, /wrangler secret put APPS/);
   assert.match(response.headers.get('x-ably-errormessage') ?? '', /APPS/);
 });
+
+test('JSON that comes as bytes is read, and a heartbeat without an id is answered, as some SDKs want both', async (t) => {
+  const client = await connect(t);
+  const send = (/** @type {object} */ frame) => client.sendRaw(new TextEncoder().encode(JSON.stringify(frame)));
+  send({ action: action.ATTACH, channel: 'bytes' });
+  await client.expect(action.ATTACHED);
+  send({ action: action.HEARTBEAT });
+  assert.deepEqual(await client.any(), { action: action.HEARTBEAT });
+});
