@@ -93,8 +93,8 @@ impl Store for Nowhere {
         Ok(Vec::new())
     }
 
-    fn keys_after(&mut self, _: Position) -> Result<String, StoreError> {
-        Ok(String::new())
+    fn keys_after(&mut self, _: Position, _: usize) -> Result<Vec<(Position, String)>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn member(&mut self, _: &MemberKey) -> Result<Option<Packed>, StoreError> {

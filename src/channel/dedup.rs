@@ -7,14 +7,23 @@
 
 use std::collections::HashMap;
 
+use super::store::{Store, StoreError};
 use crate::call::{Publish, PublishKey};
 use crate::limits::{DEDUP_MAX_CONNECTIONS, DEDUP_MAX_IDS, DEDUP_WINDOW_MS};
 use crate::serial::Position;
+
+/// Rows whose keys are read at a time. One has 300 KB of them at most, of 13,000 publishes.
+const ROWS_PER_READ: usize = 32;
+
+/// To look for what can be forgotten takes milliseconds: not for each publish that finds no room.
+const FORGET_PAUSE_MS: u64 = 1_000;
 
 #[derive(Debug, Default)]
 pub struct Window {
     connections: HashMap<String, Mark>,
     ids: HashMap<u64, Position>,
+    /// When it last forgot because it was full.
+    forgot_at_ms: u64,
 }
 
 /// The last publish of a connection on this channel.
@@ -35,26 +44,35 @@ pub enum Suspicion {
 }
 
 impl Window {
-    /// The window of a channel that lost its memory, from what [`super::store::Store::keys_after`] says.
-    pub fn restore(keys: &str) -> Window {
+    /// The window of a channel that lost its memory. A few rows at a time: all their keys together may be more than
+    /// storage gives at once, or memory has room for.
+    pub fn restore(store: &mut impl Store, mut after: Position) -> Result<Window, StoreError> {
         let mut window = Window::default();
-        let mut position = Position::ZERO;
+        loop {
+            let rows = store.keys_after(after, ROWS_PER_READ)?;
+            let Some((last, _)) = rows.last() else { return Ok(window) };
+            after = *last;
+            rows.iter().for_each(|(position, keys)| window.recall(keys, *position));
+        }
+    }
+
+    /// What [`Window::remember`] gave for the publishes of a row.
+    fn recall(&mut self, keys: &str, position: Position) {
         for token in keys.split(' ') {
             match token.split_at_checked(1) {
                 Some(("#", hash)) => {
-                    u64::from_str_radix(hash, 16).ok().map(|hash| window.ids.insert(hash, position));
+                    u64::from_str_radix(hash, 16).ok().map(|hash| self.ids.insert(hash, position));
                 }
                 Some(("@", mark)) => {
                     if let Some((connection, serial)) = mark.split_once(':')
                         && let Ok(serial) = serial.parse()
                     {
-                        window.mark(connection, serial, position);
+                        self.mark(connection, serial, position);
                     }
                 }
-                _ => position = token.parse().map_or(position, Position),
+                _ => {}
             }
         }
-        window
     }
 
     pub fn suspect(&self, publish: &Publish) -> Suspicion {
@@ -70,9 +88,23 @@ impl Window {
         }
     }
 
-    /// Whether another publish can be remembered; when not, it must be refused, since its repeat would not be known.
-    pub fn has_room(&self) -> bool {
-        self.ids.len() < DEDUP_MAX_IDS && self.connections.len() < DEDUP_MAX_CONNECTIONS
+    /// Whether a publish can be remembered; when not, it must be refused, since its repeat would not be known. Ids, however
+    /// many, take nothing from those whose connections are known.
+    pub fn has_room(&mut self, publish: &Publish, now_ms: u64) -> bool {
+        if !self.fits(publish) && now_ms.abs_diff(self.forgot_at_ms) >= FORGET_PAUSE_MS {
+            self.forgot_at_ms = now_ms;
+            self.forget_before(now_ms);
+        }
+        self.fits(publish)
+    }
+
+    fn fits(&self, publish: &Publish) -> bool {
+        match (&publish.key, &publish.connection_id) {
+            (PublishKey::Serial(_), Some(connection)) => {
+                self.connections.len() < DEDUP_MAX_CONNECTIONS || self.connections.contains_key(connection)
+            }
+            _ => self.ids.len() < DEDUP_MAX_IDS,
+        }
     }
 
     /// Remembers a publish, and gives the key to store with its row.
@@ -143,11 +175,10 @@ mod tests {
             (publish(PublishKey::Id("x y:0".into()), None), Position(11)),
             (publish(PublishKey::Serial(2), Some("a")), Position(12)),
         ];
-        let keys: Vec<String> = published
-            .iter()
-            .map(|(publish, position)| format!("{} {}", position.0, window.remember(publish, *position)))
-            .collect();
-        let restored = Window::restore(&keys.join(" "));
+        let mut restored = Window::default();
+        for (publish, position) in &published {
+            restored.recall(&window.remember(publish, *position), *position);
+        }
         for (publish, _) in &published {
             assert_ne!(window.suspect(publish), Suspicion::New);
             assert_eq!(restored.suspect(publish), window.suspect(publish));
@@ -166,9 +197,26 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_ids_leaves_room_for_those_who_number_their_publishes() {
+        let mut window = Window::default();
+        let own = publish(PublishKey::Serial(0), Some("a"));
+        window.remember(&own, Position::at(10_000));
+        let id = |number: usize| publish(PublishKey::Id(format!("x{number}")), Some("b"));
+        (0..DEDUP_MAX_IDS).for_each(|number| drop(window.remember(&id(number), Position::at(10_000))));
+        assert!(!window.has_room(&id(DEDUP_MAX_IDS), 11_000));
+        assert!(window.has_room(&own, 11_000));
+        assert!(window.has_room(&publish(PublishKey::Serial(0), Some("c")), 11_000));
+        let over_ms = 10_001 + DEDUP_WINDOW_MS;
+        assert!(window.has_room(&id(DEDUP_MAX_IDS), over_ms), "room is made when there is none");
+        (0..DEDUP_MAX_IDS).for_each(|number| drop(window.remember(&id(number), Position::at(10_000))));
+        assert!(!window.has_room(&id(DEDUP_MAX_IDS), over_ms + FORGET_PAUSE_MS - 1), "though not looked for each time");
+        assert!(window.has_room(&id(DEDUP_MAX_IDS), over_ms + FORGET_PAUSE_MS));
+    }
+
+    #[test]
     fn damaged_keys_are_no_panic() {
         for keys in ["", " ", "#", "#zz", "@", "@a", "@a:b", "x # @", "é"] {
-            Window::restore(keys);
+            Window::default().recall(keys, Position::ZERO);
         }
     }
 }

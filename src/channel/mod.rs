@@ -330,7 +330,7 @@ impl Channel {
         now_ms: u64,
     ) -> Result<Outcome, StoreError> {
         let window = self.window(store, now_ms)?;
-        let (suspicion, has_room) = (window.suspect(publish), window.has_room());
+        let (suspicion, has_room) = (window.suspect(publish), window.has_room(publish, now_ms));
         let count = publish.messages().len();
         if let Some(position) = self.find(store, batch, publish, suspicion, now_ms)? {
             return Ok(Outcome::Accepted { position, count });
@@ -381,13 +381,9 @@ impl Channel {
 
     fn window(&mut self, store: &mut impl Store, now_ms: u64) -> Result<&mut Window, StoreError> {
         if self.window.is_none() {
-            self.window = Some(Window::restore(&store.keys_after(dedup_cutoff(now_ms))?));
+            self.window = Some(Window::restore(store, dedup_cutoff(now_ms))?);
         }
-        let window = self.window.as_mut().expect("set above");
-        if !window.has_room() {
-            window.forget_before(now_ms);
-        }
-        Ok(window)
+        Ok(self.window.as_mut().expect("set above"))
     }
 
     /// The floor first: a log that says less than it has is safe, one that lost rows unawares would resume over the gap.

@@ -94,8 +94,8 @@ pub trait Store {
     /// Positions and totals of at most `limit` rows after a position, oldest first.
     fn totals_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Totals)>, StoreError>;
 
-    /// `<position> <keys>` of every row after a position, oldest first, joined by spaces.
-    fn keys_after(&mut self, after: Position) -> Result<String, StoreError>;
+    /// The keys of at most `limit` rows after a position, oldest first.
+    fn keys_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError>;
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError>;
 

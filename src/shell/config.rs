@@ -17,8 +17,8 @@ thread_local! {
     static PARSED: RefCell<Option<(String, Rc<Apps>)>> = const { RefCell::new(None) };
 }
 
-/// The deployment's own apps. Fails with 40100 and says what to set when it has none and nobody can make any, and with
-/// 40000 when they can't be read.
+/// The deployment's own apps. Fails with 50320 and says what is wrong when it has none and nobody can make any, or they
+/// can't be read: that is not the clients' fault, who come back by themselves once it is mended.
 pub fn configured(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
     let text = variable(env, "APPS");
     if text.is_empty() && !admin(env).is_closed() {
@@ -27,12 +27,15 @@ pub fn configured(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
     if text.is_empty() {
         let what =
             "this deployment has no apps: set its secret with `npx wrangler secret put APPS`, as the README says";
-        return Err(Code::Unauthorized.because(what));
+        return Err(Code::Unavailable.because(what));
     }
     PARSED.with_borrow_mut(|parsed| match parsed {
         Some((known, apps)) if *known == text => Ok(apps.clone()),
         _ => {
-            let apps = Rc::new(Apps::parse(&text)?);
+            let unreadable = |error: ErrorInfo| {
+                Code::Unavailable.because(["this deployment's APPS can't be read: ", &error.message].concat())
+            };
+            let apps = Rc::new(Apps::parse(&text).map_err(unreadable)?);
             *parsed = Some((text, apps.clone()));
             Ok(apps)
         }

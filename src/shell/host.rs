@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use worker::{Delay, Env, console_error};
+use worker::{Delay, Env};
 
 use super::alarm::Alarm;
 use super::effects::{drive, pass_on};
@@ -476,6 +476,5 @@ pub fn alarm(host: &HostRef) -> Result<(), StoreError> {
 }
 
 pub(super) fn failed(error: StoreError) -> ErrorInfo {
-    console_error!("storage failed: {}", error.0);
-    Code::InternalChannel.because("storage failed; try again")
+    Code::InternalChannel.because(format!("{}; try again", error.0))
 }

@@ -3,6 +3,7 @@
 use js_sys::{Array, Reflect, Uint8Array};
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
+use worker::console_error;
 
 use super::platform::{ObjectStorage, Sql, describe};
 use crate::channel::store::StoreError;
@@ -21,16 +22,16 @@ impl Database {
     /// Keeps all that `writes` writes, or nothing when it fails.
     pub fn transaction(&self, mut writes: impl FnMut() -> Result<(), StoreError> + 'static) -> Result<(), StoreError> {
         let writes = Closure::new(move || writes().map_err(|error| JsValue::from_str(&error.0)));
-        self.storage.transaction_sync(&writes).map_err(|error| StoreError(describe(&error)))
+        self.storage.transaction_sync(&writes).map_err(failed)
     }
 
     pub fn exec(&self, query: &str, bindings: &[JsValue]) -> Result<(), StoreError> {
-        self.sql.exec(query, &Array::from_iter(bindings)).map(drop).map_err(|error| StoreError(describe(&error)))
+        self.sql.exec(query, &Array::from_iter(bindings)).map(drop).map_err(failed)
     }
 
     pub fn rows(&self, query: &str, bindings: &[JsValue]) -> Result<Vec<JsValue>, StoreError> {
         let cursor = self.sql.exec(query, &Array::from_iter(bindings));
-        let rows = cursor.and_then(|cursor| cursor.to_array()).map_err(|error| StoreError(describe(&error)))?;
+        let rows = cursor.and_then(|cursor| cursor.to_array()).map_err(failed)?;
         Ok(rows.to_vec())
     }
 
@@ -39,6 +40,12 @@ impl Database {
         let query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?";
         Ok(!self.rows(query, &[name.into()])?.is_empty())
     }
+}
+
+/// What failed is for our log: clients are told only that something did.
+fn failed(error: JsValue) -> StoreError {
+    console_error!("storage failed: {}", describe(&error));
+    StoreError("storage failed".to_owned())
 }
 
 /// Exact: what we store stays below 2^53.

@@ -126,11 +126,10 @@ impl Store for SqlStore {
         self.totals("WHERE position > ? ORDER BY position LIMIT ?", &bindings)
     }
 
-    fn keys_after(&mut self, after: Position) -> Result<String, StoreError> {
-        let query = "SELECT group_concat(position || ' ' || keys, ' ') AS keys
-                     FROM (SELECT position, keys FROM log WHERE position > ? ORDER BY position)";
-        let rows = self.rows(query, &[number(after.0)])?;
-        Ok(rows.first().map(|row| text(row, "keys")).unwrap_or_default())
+    fn keys_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
+        let query = "SELECT position, keys FROM log WHERE position > ? ORDER BY position LIMIT ?";
+        let rows = self.rows(query, &[number(after.0), number(limit as u64)])?;
+        Ok(rows.iter().map(|row| (position_of(row), text(row, "keys"))).collect())
     }
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {
@@ -149,10 +148,16 @@ impl Store for SqlStore {
             text(query.connection_id.as_ref()),
             text(query.client_id.as_ref()),
         ];
-        let query = "SELECT member FROM members WHERE (connection, client) > (?1, ?2)
-                     AND (?4 IS NULL OR connection = ?4) AND (?5 IS NULL OR client = ?5)
+        // Those of one connection are found by the key: to look at all members for each that leaves would take minutes when
+        // all leave.
+        let of = if query.connection_id.is_some() { "connection = ?4" } else { "?4 IS NULL" };
+        let rest = " AND (connection, client) > (?1, ?2) AND (?5 IS NULL OR client = ?5)
                      ORDER BY connection, client LIMIT ?3";
-        Ok(self.rows(query, &bindings)?.iter().map(member_of).collect())
+        Ok(self
+            .rows(&["SELECT member FROM members WHERE ", of, rest].concat(), &bindings)?
+            .iter()
+            .map(member_of)
+            .collect())
     }
 
     fn holders(&mut self) -> Result<Vec<StoredHolder>, StoreError> {

@@ -219,8 +219,8 @@ impl Store for Disk {
         self.read()?.totals_after(after, limit)
     }
 
-    fn keys_after(&mut self, after: Position) -> Result<String, StoreError> {
-        self.read()?.keys_after(after)
+    fn keys_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
+        self.read()?.keys_after(after, limit)
     }
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {

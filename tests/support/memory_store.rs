@@ -116,9 +116,9 @@ impl Store for MemoryStore {
         Ok(rows.map(|(position, row)| (*position, row.totals)).collect())
     }
 
-    fn keys_after(&mut self, after: Position) -> Result<String, StoreError> {
-        let rows = self.rows.range(Position(after.0 + 1)..);
-        Ok(rows.map(|(position, row)| format!("{} {}", position.0, row.keys)).collect::<Vec<_>>().join(" "))
+    fn keys_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
+        let rows = self.rows.range(Position(after.0 + 1)..).take(limit);
+        Ok(rows.map(|(position, row)| (*position, row.keys.clone())).collect())
     }
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {

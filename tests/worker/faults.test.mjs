@@ -79,3 +79,32 @@ test('a channel that is reset right after a write loses nothing and tells nothin
   assert.deepEqual(history, sent);
   for (const inbox of inboxes) assert.deepEqual(inbox.data, sent);
 });
+
+test('a channel that much was published on knows a repeat after it lost its memory', async (t) => {
+  const channel = rest(runtime).channels.get('crowded');
+  const message = { id: 'mine', data: 'once' };
+  const { serials } = await channel.publish(message);
+  const client = new RawClient(runtime, { key: demoKey, channel: 'crowded' });
+  t.after(() => client.close());
+  await client.expect(action.CONNECTED);
+  // What is known of so many publishes has more bytes than the platform gives at once.
+  for (let [sent, acknowledged] = [0, 0]; acknowledged < 120_000;) {
+    for (; sent < Math.min(acknowledged + 8_000, 120_000); sent++) {
+      client.send({ action: action.MESSAGE, channel: 'crowded', msgSerial: sent, messages: [{ data: 'x' }] });
+    }
+    const { msgSerial, count } = await client.expect(action.ACK);
+    acknowledged = msgSerial + count;
+  }
+  assert.equal(await runtime.evict('Channel', 'demo/crowded'), 1);
+  assert.deepEqual((await channel.publish(message)).serials, serials);
+});
+
+test('a client learns that storage failed, and nothing of how', async () => {
+  await faults('?disk=broken');
+  await assert.rejects(rest(runtime).channels.get('told').publish('a', 'b'), (/** @type {any} */ error) => {
+    assert.deepEqual([error.code, error.message], [50001, 'storage failed; try again']);
+    return true;
+  });
+  await faults('?disk=whole');
+  assert.match(runtime.log, /storage failed: .*disk I\/O error/);
+});

@@ -293,13 +293,13 @@ test('a deployment without apps says what to set, in the protocol and over REST'
   t.after(() => bare.stop());
   for (const format of formats) {
     const client = new RawClient(bare, { key: demoKey, format });
-    const { error } = await client.expect(action.ERROR);
-    assert.equal(error.statusCode, 401);
+    const { error } = await client.expect(action.DISCONNECTED);
+    assert.equal(error.code, 50320);
     assert.match(error.message, /wrangler secret put APPS/);
     assert.equal(await client.closed(), 1000);
   }
   const response = await fetch(`${bare.url}/channels/c/messages?key=${demoKey}`);
-  assert.equal(response.status, 401);
+  assert.equal(response.status, 503);
   assert.match((await response.json()).error.message, /wrangler secret put APPS/);
   assert.match(response.headers.get('x-ably-errormessage') ?? '', /APPS/);
 });

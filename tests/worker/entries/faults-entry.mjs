@@ -10,6 +10,14 @@ export * from './index.js';
 
 const faults = { disk: 'whole', alarms: [], resets: 0 };
 
+/** The platform gives no value of more than 2 MB; the runtime here has a larger bound. */
+function bounded(row) {
+  for (const value of Object.values(row)) {
+    if ((value?.length ?? value?.byteLength) > 2_000_000) throw new Error('string or blob too big');
+  }
+  return row;
+}
+
 /** The storage of an object as it sees it: each statement fails, or not. */
 function faulty(state) {
   const { sql } = state.storage;
@@ -17,6 +25,8 @@ function faulty(state) {
   sql.exec = (query, ...bindings) => {
     if (faults.disk === 'broken') throw new Error('disk I/O error');
     const cursor = exec(query, ...bindings);
+    const toArray = cursor.toArray.bind(cursor);
+    cursor.toArray = () => toArray().map(bounded);
     if (faults.disk === 'reset' && query.includes('INSERT INTO log')) {
       [faults.disk, faults.resets] = ['whole', faults.resets + 1];
       // When the turn is over: to end an object in the middle of one ends all others of the isolate too.
