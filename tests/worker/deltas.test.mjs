@@ -28,7 +28,7 @@ async function reader(t, options) {
 for (const { transport, options } of transports) {
   test(`${transport}: all but the first message come as deltas, and as what was published`, async (t) => {
     const name = `deltas-${transport}`;
-    const { decoder, channelOf } = await reader(t, options);
+    const { decoder, channelOf } = await reader(t, options(name));
     const inbox = await Inbox.of(channelOf(name));
     for (const score of scores) await rest(runtime).channels.get(name).publish('score', score);
     await inbox.until(scores.length);

@@ -1,6 +1,6 @@
 /** One table of behaviour, over every transport, with the published SDK: who changes the transport notices nothing else. */
 import assert from 'node:assert/strict';
-import test, { after } from 'node:test';
+import test, { after, describe } from 'node:test';
 import { Inbox, appsWithFewRights, connected, demoKey, inState, realtime, rest, wholeHistory } from './clients.mjs';
 import { Network } from './network.mjs';
 import { startRuntime } from './runtime.mjs';
@@ -15,10 +15,14 @@ const tokenOf = async (params) => (await rest(runtime).auth.requestToken(params)
 /** @param {number} count @param {string} by */
 const numbered = (count, by) => Array.from({ length: count }, (_, index) => `${by} ${index}`);
 
-for (const { transport, options } of transports) {
+for (const { transport, wire, isDirect, options } of transports) {
   test(`${transport}: what is published arrives everywhere in one order, and is acknowledged with its serials`, async (t) => {
     const name = `order-${transport}`;
-    const clients = [await connected(t, runtime, options), await connected(t, runtime, options), await connected(t, runtime)];
+    const clients = [
+      await connected(t, runtime, options(name)), await connected(t, runtime, options(name)), await connected(t, runtime),
+    ];
+    const isDirectly = clients.map(({ connection }) => String(connection.key).includes('!65535-'));
+    assert.deepEqual(isDirectly, [isDirect, isDirect, false], 'a channel\'s own object or a relay holds it, as its key says');
     const channels = clients.map((client) => client.channels.get(name));
     const inboxes = await Promise.all(channels.map((channel) => Inbox.of(channel)));
     const results = await Promise.all(channels.flatMap((channel, index) => (
@@ -35,10 +39,11 @@ for (const { transport, options } of transports) {
   });
 
   test(`${transport}: all kinds of data come as they went`, async (t) => {
-    const client = await connected(t, runtime, options);
-    const inbox = await Inbox.of(client.channels.get(`data-${transport}`));
+    const name = `data-${transport}`;
+    const client = await connected(t, runtime, options(name));
+    const inbox = await Inbox.of(client.channels.get(name));
     const data = ['text, "quoted"\n', { a: [1, null, { b: 'ü' }] }, Buffer.from([0, 10, 255]), 'x'.repeat(60_000)];
-    for (const one of data) await client.channels.get(`data-${transport}`).publish('a', one);
+    for (const one of data) await client.channels.get(name).publish('a', one);
     await inbox.until(data.length);
     assert.deepEqual(inbox.data, data);
   });
@@ -47,7 +52,7 @@ for (const { transport, options } of transports) {
     test(`${transport}: who drops off (${loss}) comes back by resume, with nothing lost and nothing twice`, async (t) => {
       const name = `resume-${loss}-${transport}`;
       const network = await Network.to(t, runtime);
-      const client = await connected(t, network, options);
+      const client = await connected(t, network, options(name));
       const channel = client.channels.get(name);
       const inbox = await Inbox.of(channel);
       const sender = rest(runtime).channels.get(name);
@@ -76,7 +81,7 @@ for (const { transport, options } of transports) {
 
   test(`${transport}: a server that dies and is back has lost nothing`, async (t) => {
     const name = `death-${transport}`;
-    const client = await connected(t, runtime, options);
+    const client = await connected(t, runtime, options(name));
     const channel = client.channels.get(name);
     const inbox = await Inbox.of(channel);
     const { id } = client.connection;
@@ -95,33 +100,18 @@ for (const { transport, options } of transports) {
   test(`${transport}: rewind gives what was before`, async (t) => {
     const name = `rewind-${transport}`;
     for (const data of numbered(5, 'old')) await rest(runtime).channels.get(name).publish('a', data);
-    const client = await connected(t, runtime, options);
+    const client = await connected(t, runtime, options(name));
     const inbox = await Inbox.of(client.channels.get(name, { params: { rewind: '3' } }));
     await client.channels.get(name).publish('a', 'new');
     await inbox.until('new');
     assert.deepEqual(inbox.data, ['old 2', 'old 3', 'old 4', 'new']);
   });
 
-  test(`${transport}: a token that expires is renewed, and the connection resumes`, async (t) => {
-    let tokens = 0;
-    const authCallback = (/** @type {any} */ _, /** @type {any} */ give) => (
-      void tokenOf({ ttl: tokens++ ? 60_000 : 3_000 }).then((token) => give(null, token)));
-    const client = await connected(t, runtime, { ...options, key: undefined, authCallback });
-    const { id } = client.connection;
-    const channel = client.channels.get(`expiry-${transport}`);
-    const inbox = await Inbox.of(channel);
-    const { reason } = await client.connection.once('disconnected');
-    assert.deepEqual([reason?.code, reason?.statusCode], [40142, 401]);
-    await inState(client.connection, 'connected');
-    await channel.publish('a', 'still here');
-    await inbox.until('still here');
-    assert.deepEqual([client.connection.id, tokens], [id, 2]);
-  });
-
   test(`${transport}: another token on a connection that goes on gives and takes rights`, async (t) => {
-    const client = await connected(t, runtime, { ...options, key: undefined, token: await tokenOf() });
+    const names = [`kept-${transport}`, `lost-${transport}`];
+    const client = await connected(t, runtime, { ...options(names[0]), key: undefined, token: await tokenOf() });
     const { id } = client.connection;
-    const [kept, lost] = ['kept', 'lost'].map((name) => client.channels.get(`${name}-${transport}`));
+    const [kept, lost] = names.map((name) => client.channels.get(name));
     await Promise.all([kept.attach(), lost.attach()]);
     client.connection.on('disconnected', () => assert.fail('it was interrupted'));
     const denied = assert.rejects(inState(lost, 'detached'), { code: 40160 });
@@ -134,36 +124,10 @@ for (const { transport, options } of transports) {
     assert.equal(client.connection.id, id);
   });
 
-  test(`${transport}: members are there until they close, and a while after they are lost`, async (t) => {
-    const name = `presence-${transport}`;
-    const watcher = (await connected(t, runtime)).channels.get(name);
-    /** @type {string[]} */
-    const seen = [];
-    const left = new Promise((resolve) => void watcher.presence.subscribe(({ action, clientId }) => {
-      seen.push(`${action} ${clientId}`);
-      if (clientId === 'bob' && action === 'leave') resolve(undefined);
-    }));
-    await watcher.attach();
-    const network = await Network.to(t, runtime);
-    const transportParams = { ...options.transportParams, remainPresentFor: 1_000 };
-    const [ann, bob] = [
-      await connected(t, runtime, { ...options, clientId: 'ann' }),
-      await connected(t, network, { ...options, transportParams, clientId: 'bob' }),
-    ];
-    await ann.channels.get(name).presence.enter();
-    await bob.channels.get(name).presence.enter();
-    ann.close();
-    // It says nothing any more; how soon that is noticed is another test's.
-    network.cut();
-    await left;
-    assert.deepEqual(seen, ['enter ann', 'enter bob', 'leave ann', 'leave bob']);
-    assert.deepEqual(await watcher.presence.get(), []);
-    network.mend();
-  });
-
   test(`${transport}: what is refused has a code, and what comes after goes on`, async (t) => {
-    const client = await connected(t, runtime, options);
-    const channel = client.channels.get(`limits-${transport}`);
+    const name = `limits-${transport}`;
+    const client = await connected(t, runtime, options(name));
+    const channel = client.channels.get(name);
     const inbox = await Inbox.of(channel);
     const refused = [
       assert.rejects(channel.publish('a', 'b', { _forceNack: true }), { code: 40099 }),
@@ -176,7 +140,7 @@ for (const { transport, options } of transports) {
     await channel.publish('a', 'fine');
     await inbox.until('fine');
     assert.deepEqual(inbox.data, ['fine']);
-    const reader = await connected(t, runtime, { ...options, key: 'demo.reader:local-only' });
+    const reader = await connected(t, runtime, { ...options('open:x'), key: 'demo.reader:local-only' });
     await assert.rejects(reader.channels.get('open:x').publish('a', 'b'), { code: 40160 });
     await assert.rejects(reader.channels.get('closed').attach(), { code: 40160 });
     await reader.channels.get('open:x').attach();
@@ -187,15 +151,16 @@ for (const { transport, options } of transports) {
       [{ key: 'demo.key1:wrong-secret' }, 40101],
       [{ key: undefined, token: await tokenOf({ clientId: 'ann' }), clientId: 'bob' }, 40102],
     ])) {
-      const client = realtime(t, runtime, { ...options, ...wrong });
+      const client = realtime(t, runtime, { ...options('closed'), ...wrong });
       await assert.rejects(inState(client.connection, 'connected'), { code });
     }
-    const stranger = await connected(t, runtime, { ...options, recover: JSON.stringify({ connectionKey: '_____!fake-key____', msgSerial: 3, channelSerials: {} }) });
+    const stranger = await connected(t, runtime, { ...options('closed'), recover: JSON.stringify({ connectionKey: '_____!fake-key____', msgSerial: 3, channelSerials: {} }) });
     assert.equal(stranger.connection.errorReason?.code, 80018);
   });
 
   test(`${transport}: a connection that was closed cannot be resumed`, async (t) => {
-    const client = await connected(t, runtime, options);
+    const name = `closed-${transport}`;
+    const client = await connected(t, runtime, options(name));
     const key = client.connection.createRecoveryKey();
     const { connectionManager } = /** @type {any} */ (client.connection);
     const way = connectionManager.activeProtocol.getTransport();
@@ -204,16 +169,17 @@ for (const { transport, options } of transports) {
     client.close();
     await inState(client.connection, 'closed');
     await (way.onceNoPending ? new Promise((resolve) => way.onceNoPending(resolve)) : gone);
-    const heir = await connected(t, runtime, { ...options, recover: key ?? '' });
+    const heir = await connected(t, runtime, { ...options(name), recover: key ?? '' });
     assert.equal(heir.connection.errorReason?.code, 80017);
     assert.notEqual(heir.connection.id, client.connection.id);
   });
 
-  for (const to of transports.filter((to) => to.transport !== transport)) {
+    // One thing changes at a time: the way, or who holds the connection.
+  for (const to of transports.filter((to) => (to.isDirect === isDirect ? to.wire !== wire : to.isDirect && to.wire === wire))) {
     test(`from ${transport} to ${to.transport}: the connection goes on, with nothing lost and nothing twice`, async (t) => {
       const name = `from-${transport}-to-${to.transport}`;
       const network = await Network.to(t, runtime);
-      const first = await connected(t, network, options);
+      const first = await connected(t, network, options(name));
       const inbox = await Inbox.of(first.channels.get(name));
       const sender = rest(runtime).channels.get(name);
       await first.channels.get(name).publish('a', 'one');
@@ -221,7 +187,7 @@ for (const { transport, options } of transports) {
       const recover = first.connection.createRecoveryKey() ?? '';
       network.cut();
       await sender.publish('a', 'missed');
-      const second = realtime(t, runtime, { ...to.options, recover });
+      const second = realtime(t, runtime, { ...to.options(name), recover });
       const goesOn = await Inbox.of(second.channels.get(name));
       await second.channels.get(name).publish('a', 'two');
       await goesOn.until('two');
@@ -231,3 +197,51 @@ for (const { transport, options } of transports) {
     });
   }
 }
+
+describe('what takes its time goes on at the same time', { concurrency: true }, () => {
+  for (const { transport, options } of transports) {
+    test(`${transport}: a token that expires is renewed, and the connection resumes`, async (t) => {
+      const name = `expiry-${transport}`;
+      let tokens = 0;
+      const authCallback = (/** @type {any} */ _, /** @type {any} */ give) => (
+        void tokenOf({ ttl: tokens++ ? 60_000 : 3_000 }).then((token) => give(null, token)));
+      const client = await connected(t, runtime, { ...options(name), key: undefined, authCallback });
+      const { id } = client.connection;
+      const channel = client.channels.get(name);
+      const inbox = await Inbox.of(channel);
+      const { reason } = await client.connection.once('disconnected');
+      assert.deepEqual([reason?.code, reason?.statusCode], [40142, 401]);
+      await inState(client.connection, 'connected');
+      await channel.publish('a', 'still here');
+      await inbox.until('still here');
+      assert.deepEqual([client.connection.id, tokens], [id, 2]);
+    });
+
+    test(`${transport}: members are there until they close, and a while after they are lost`, async (t) => {
+      const name = `presence-${transport}`;
+      const watcher = (await connected(t, runtime)).channels.get(name);
+      /** @type {string[]} */
+      const seen = [];
+      const left = new Promise((resolve) => void watcher.presence.subscribe(({ action, clientId }) => {
+        seen.push(`${action} ${clientId}`);
+        if (clientId === 'bob' && action === 'leave') resolve(undefined);
+      }));
+      await watcher.attach();
+      const network = await Network.to(t, runtime);
+      const transportParams = { ...options(name).transportParams, remainPresentFor: 1_000 };
+      const [ann, bob] = [
+        await connected(t, runtime, { ...options(name), clientId: 'ann' }),
+        await connected(t, network, { ...options(name), transportParams, clientId: 'bob' }),
+      ];
+      await ann.channels.get(name).presence.enter();
+      await bob.channels.get(name).presence.enter();
+      ann.close();
+      // It says nothing any more; how soon that is noticed is another test's.
+      network.cut();
+      await left;
+      assert.deepEqual(seen, ['enter ann', 'enter bob', 'leave ann', 'leave bob']);
+      assert.deepEqual(await watcher.presence.get(), []);
+      network.mend();
+    });
+  }
+});
