@@ -4,8 +4,8 @@
 //! key can't be guessed and proves itself even to a relay that lost its memory; it also covers the clientId, so that
 //! nobody resumes as somebody else. Each resume makes the next generation.
 //!
-//! Requests of a connection over HTTP name nothing but its key. Where a channel's own object holds it, `!` and the channel's
-//! name in base64 follow, which lead there and prove nothing.
+//! Who comes back may name nothing but the key, and requests of a connection over HTTP never do. Where a channel's own object
+//! holds it, `!` and the channel's name in base64 follow, which lead there and prove nothing.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -68,7 +68,7 @@ impl ConnectionKey {
         proved.then_some(key)
     }
 
-    /// A key by which requests find the object of a channel.
+    /// A key by which the object of a channel is found.
     pub fn leading_to(key: &str, channel: &str) -> String {
         [key, "!", &BASE64URL.encode(channel)].concat()
     }

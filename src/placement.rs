@@ -19,7 +19,7 @@ use crate::call::{Address, Refusal, RelayName, RelayObject};
 use crate::connection_key::ConnectionKey;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{FOLLOWERS_MAX, FULL_KEPT_MS, SHARDS_MAX, SPREAD_MAX_KNOWN};
-use crate::name::AppId;
+use crate::name::{AppId, ChannelName};
 
 /// A relay of an app: a region and a number within it, in the 16 bits that connection keys carry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,11 +56,17 @@ impl Shard {
 pub fn holder(app: &AppId, key: &str) -> Option<RelayName> {
     match Shard(ConnectionKey::claimed(key)?.shard) {
         Shard::CHANNEL => {
-            let channel = ConnectionKey::channel(key)?.owner();
+            let channel = channel_of(key)?.owner();
             Some(RelayName::of_channel(&Address { app: app.clone(), channel }))
         }
         shard => shard.exists().then(|| RelayName::shard(app, shard.0)),
     }
+}
+
+/// The channel whose own object holds the connection, by what the connection's key says.
+pub fn channel_of(key: &str) -> Option<ChannelName> {
+    let is_direct = ConnectionKey::claimed(key)?.shard == Shard::CHANNEL.0;
+    ConnectionKey::channel(key).filter(|_| is_direct)
 }
 
 /// The relay that feeds this one where a channel does not: in the same region, with a lower number, and so never below it.
@@ -268,7 +274,6 @@ fn paced() -> ErrorInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::ChannelName;
 
     fn app() -> AppId {
         AppId::parse("demo").unwrap()
@@ -465,6 +470,10 @@ mod tests {
         assert_eq!(holder(&app(), &own), None, "which channel's, it doesn't say");
         let leading = ConnectionKey::leading_to(&own, channel().channel.as_str());
         assert_eq!(holder(&app(), &leading), Some(RelayName::of_channel(&channel())));
+        assert_eq!(channel_of(&leading), Some(channel().channel));
+        for elsewhere in [&own, &leading.replace("!65535", "!0"), "nonsense"] {
+            assert_eq!(channel_of(elsewhere), None, "{elsewhere}");
+        }
         assert_eq!(holder(&app(), "nonsense"), None);
     }
 

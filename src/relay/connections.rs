@@ -95,7 +95,7 @@ impl Relay {
     fn signed(&self, session: &Session) -> String {
         let key = session.key.sign(&self.secret, session.grant.client_id.as_str());
         match self.name.channel() {
-            Some(channel) if !session.is_kept => ConnectionKey::leading_to(&key, channel),
+            Some(channel) => ConnectionKey::leading_to(&key, channel),
             _ => key,
         }
     }

@@ -278,7 +278,7 @@ async fn enter(
         let named = query.iter().find(|(name, _)| name == "channel");
         named.map(|(_, value)| ChannelName::parse(value)).transpose()
     };
-    let (mode, channel) = match way {
+    let (mode, named) = match way {
         Way::WebSocket(_) => (None, named()?),
         Way::Comet(..) => (Some(comet::open(query, &mut opening)?), named()?),
         Way::Events { lines } => {
@@ -289,6 +289,7 @@ async fn enter(
     // Relays watch their app, for clients that it could send away. There are few relays; of channels that hold sockets
     // there may be more than an app could tell.
     let is_watched = !found.is_configured || found.app.is_revocable(&opening.grant);
+    let channel = named.or_else(|| placement::channel_of(opening.resume.as_deref()?));
     let channel = channel.filter(|_| !is_watched).map(|name| {
         let rules = Rules::of(found.app.rules(&name));
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)

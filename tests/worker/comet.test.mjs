@@ -14,7 +14,7 @@ import { demoApps, startRuntime } from './runtime.mjs';
 const runtime = await startRuntime({
   apps: [
     ...demoApps.apps,
-    { id: 'other', keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }], namespaces: [] },
+    { id: 'other', keys: [{ name: 'key1', secret: 'local-only' }, { name: 'brief', secret: 'local-only', revocableTokens: true }] },
   ],
 });
 after(() => runtime.stop());
@@ -198,14 +198,50 @@ for (const [holder, query] of holders) test(`a connection of a ${holder} goes on
   assert.equal(again.connectionId, connectionId);
   assert.deepEqual((await poll).frames.map(({ action: said, error }) => [said, error?.code]), [[action.DISCONNECTED, 80016]]);
   assert.deepEqual(refusal(await comet.send([])), [action.DISCONNECTED, 80003]);
-  // A WebSocket's connection is not spoken for over HTTP; the key of one in a channel's own object does not say which.
+  // A WebSocket's connection is not spoken for over HTTP.
   comet.key = again.connectionDetails.connectionKey;
-  const refused = query.channel ? [action.DISCONNECTED, 80003] : [action.ERROR, 40006];
-  assert.deepEqual(refusal(await comet.ask('recv')), refused);
-  assert.deepEqual(refusal(await comet.ask('close')), refused);
+  assert.deepEqual(refusal(await comet.ask('recv')), [action.ERROR, 40006]);
+  assert.deepEqual(refusal(await comet.ask('close')), [action.ERROR, 40006]);
   back.send({ action: action.HEARTBEAT, id: 'alive' });
   assert.equal((await back.expect(action.HEARTBEAT)).id, 'alive');
   back.close();
+});
+
+test('a key leads to the channel that holds its connection, and there it has to be good', async () => {
+  const key = 'other.key1:local-only';
+  const isDirect = (/** @type {string} */ text) => text.includes('!65535-');
+  const socket = new RawClient(runtime, { key, channel: 'led: ü' });
+  const { connectionId: id, connectionDetails: { connectionKey } } = await socket.expect(action.CONNECTED);
+  socket.send({ action: action.ATTACH, channel: 'led: ü' });
+  const { channelSerial } = await socket.expect(action.ATTACHED);
+  await rest(runtime, { key }).channels.get('led: ü').publish('a', 'missed');
+  assert.ok(isDirect(connectionKey));
+
+  const [, proof, leads] = connectionKey.split('!');
+  const elsewhere = connectionKey.replace(leads, Buffer.from('elsewhere').toString('base64url'));
+  const { token } = await rest(runtime, { key: 'other.brief:local-only' }).auth.requestToken();
+  for (const [query, direct] of /** @type {[Record<string, string>, boolean][]} */ ([
+    [{ key, resume: connectionKey.replace(proof, proof.replace('-0-', '-1-')) }, true],
+    // To another channel's object, to another app's; and of who is to be sent away only a relay hears.
+    [{ key, resume: elsewhere }, true],
+    [{ resume: connectionKey }, true],
+    [{ key: '', accessToken: token, resume: connectionKey }, false],
+  ])) {
+    const answer = await ask('connect', { ...auth, stream: 'false', ...query });
+    const [{ action: said, connectionId, connectionDetails, error }] = answer.frames;
+    assert.deepEqual([said, error?.code, isDirect(connectionDetails.connectionKey)], [action.CONNECTED, 80018, direct]);
+    assert.notEqual(connectionId, id);
+  }
+
+  const comet = await Comet.connect({ key, resume: connectionKey });
+  assert.deepEqual([comet.id, isDirect(comet.key)], [id, true]);
+  assert.equal((await comet.send([{ action: action.ATTACH, channel: 'led: ü', channelSerial }], { key })).status, 204);
+  const frames = [];
+  while (frames.length < 2) frames.push(...(await comet.ask('recv', { key })).frames.filter(isNoHeartbeat));
+  assert.deepEqual(frames.map(({ action: said, messages }) => [said, messages?.[0].data]), [
+    [action.ATTACHED, undefined], [action.MESSAGE, 'missed'],
+  ]);
+  socket.close();
 });
 
 test('an object that forgot a connection between two polls brings its client back', async () => {

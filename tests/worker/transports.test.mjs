@@ -175,7 +175,7 @@ for (const { transport, wire, isDirect, options } of transports) {
   });
 
     // One thing changes at a time: the way, or who holds the connection.
-  for (const to of transports.filter((to) => (to.isDirect === isDirect ? to.wire !== wire : to.isDirect && to.wire === wire))) {
+  for (const to of transports.filter((to) => (to.wire === wire) !== (to.isDirect === isDirect))) {
     test(`from ${transport} to ${to.transport}: the connection goes on, with nothing lost and nothing twice`, async (t) => {
       const name = `from-${transport}-to-${to.transport}`;
       const network = await Network.to(t, runtime);
