@@ -25,6 +25,10 @@ pub const PUBLISH_MAX_MESSAGES: usize = 1_000;
 pub const MESSAGE_ID_MAX_BYTES: usize = 255;
 pub const ENCODING_MAX_BYTES: usize = 255;
 
+/// Bytes that a message takes where messages wait or travel, besides what is counted of it and the texts above: its place in
+/// lists, its serial and its time. A publish of a thousand messages that say nothing is no small one.
+pub const MESSAGE_OVERHEAD_BYTES: usize = 128;
+
 /// Bytes of a decoding error's text that are told: decoders quote what they could not read, whole.
 pub const DECODE_ERROR_MAX_BYTES: usize = 200;
 
@@ -382,9 +386,7 @@ pub const MEMBERS_PAGE_MAX: usize = 500;
 pub const SYNC_TURN_BYTES: usize = 1024 * 1024;
 pub const SYNC_TURN_MS: u64 = 5;
 
-/// What a member takes in a frame besides what it says (ids, time, punctuation), and what a send costs however short the
-/// frame: as much time as so many bytes.
-pub const SYNC_MEMBER_BYTES: usize = 128;
+/// What a send costs however short the frame: as much time as so many bytes.
 pub const SYNC_SEND_BYTES: usize = 16 * 1024;
 
 /// Bytes of members in one call; a page ends early. A single member may have the largest data there is.
