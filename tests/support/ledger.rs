@@ -100,6 +100,12 @@ pub fn tag_of(data: &Data) -> String {
     text.split_once('/').map_or(text, |(tag, _)| tag).to_owned()
 }
 
+/// Which message of its publish says so.
+pub fn index_of(text: &str) -> usize {
+    let rest = text.split_once('/').expect("clients number messages").1;
+    rest.split(',').next().and_then(|index| index.parse().ok()).expect("an index")
+}
+
 impl Ledger {
     pub fn new(kinds: &[Kind]) -> Ledger {
         let books = kinds.iter().map(|kind| Book { kind: *kind, ..Book::default() }).collect();
