@@ -2,7 +2,7 @@
 //!
 //! A reader is a question, who asked it, and how long it may stay open. It is asked again whenever the channel's order has
 //! grown, and answered when there is something, or when its time is over. The open request keeps the object awake, and
-//! ends with it: nothing of a reader is stored.
+//! ends with it: nothing of a reader is stored. Who leaves is never reported, and holds its place until then.
 
 use super::store::Store;
 use super::{Channel, Effect, Ticket};

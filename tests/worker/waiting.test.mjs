@@ -10,10 +10,10 @@ after(() => runtime.stop());
 /** What src/limits.rs allows to wait at one channel. */
 const waitingMax = 500;
 
-/** @param {string} channel @param {Record<string, string>} query */
-async function read(channel, query, key = demoKey) {
+/** @param {string} channel @param {Record<string, string>} query @param {AbortSignal} [signal] */
+async function read(channel, query, key = demoKey, signal) {
   const url = `${runtime.url}/channels/${channel}/messages?${new URLSearchParams({ key, ...query })}`;
-  const response = await fetch(url);
+  const response = await fetch(url, { signal });
   const next = response.headers.get('link')?.match(/<\.\/messages\?([^>]*)>; rel="next"/)?.[1];
   return { status: response.status, body: await response.json(), next: Object.fromEntries(new URLSearchParams(next)) };
 }
@@ -21,29 +21,58 @@ async function read(channel, query, key = demoKey) {
 /** @param {{ body: { data: string }[] }} page */
 const data = ({ body }) => body.map((message) => message.data);
 
+/**
+ * As many as may wait at a channel, once all of them do; and one more, who is told to try again.
+ * @param {string} channel @param {Record<string, string>} query @param {(index: number) => AbortSignal | undefined} [signalOf]
+ */
+async function crowd(channel, query, signalOf = () => undefined) {
+  /** @type {(page: Awaited<ReturnType<typeof read>>) => void} */
+  let full = () => {};
+  const refused = new Promise((/** @type {typeof full} */ resolve) => { full = resolve; });
+  const readers = Array.from({ length: waitingMax + 1 }, async (_, index) => {
+    const page = await read(channel, query, demoKey, signalOf(index));
+    if (page.status !== 200) full(page);
+    return page;
+  });
+  const { status, body } = await refused;
+  assert.deepEqual([status, body.error.code], [429, 42911]);
+  return readers;
+}
+
 test('all who wait get what comes, and too many are told to try again', async () => {
   const channel = rest(runtime).channels.get('crowd');
   const { serials: [serial] } = await channel.publish('a', 'before');
-  /** @type {Awaited<ReturnType<typeof read>>[]} */
-  const refused = [];
-  /** @type {() => void} */
-  let full = () => {};
-  const isFull = new Promise((/** @type {(value?: unknown) => void} */ resolve) => { full = () => resolve(); });
-  const readers = Array.from({ length: waitingMax + 1 }, async () => {
-    const page = await read('crowd', { wait: '30', from_serial: /** @type {string} */ (serial) });
-    if (page.status !== 200) {
-      refused.push(page);
-      full();
-    }
-    return page;
-  });
-  // One is refused, so all the others wait.
-  await isFull;
+  const readers = await crowd('crowd', { wait: '30', from_serial: String(serial) });
   await channel.publish('a', 'after');
   const pages = (await Promise.all(readers)).filter(({ status }) => status === 200);
   assert.equal(pages.length, waitingMax);
   for (const page of pages) assert.deepEqual(data(page), ['after']);
-  assert.deepEqual(refused.map(({ status, body }) => [status, body.error.code]), [[429, 42911]]);
+});
+
+test('of those who leave without a word nothing is left when their time is over', async () => {
+  const channel = rest(runtime).channels.get('left');
+  const { serials: [serial] } = await channel.publish('a', 'before');
+  const from = { from_serial: String(serial) };
+  const leaving = new AbortController();
+  const left = await crowd('left', { wait: '2', ...from }, () => leaving.signal);
+  leaving.abort();
+  assert.equal((await Promise.allSettled(left)).filter(({ status }) => status === 'rejected').length, waitingMax);
+  // Nobody says that they left. Who tries again gets in when the first is over, and is over when all are.
+  let page;
+  do page = await read('left', { wait: '3', ...from }); while (page.status === 429);
+  assert.deepEqual([page.status, page.body], [200, []]);
+
+  // The same places are taken once more. Half of them leave, and the others don't notice.
+  const half = new AbortController();
+  const readers = await crowd('left', { wait: '30', ...from }, (index) => (index % 2 ? half.signal : undefined));
+  half.abort();
+  await Promise.allSettled(readers.filter((_, index) => index % 2));
+  await channel.publish('a', 'after');
+  const pages = (await Promise.all(readers.filter((_, index) => index % 2 === 0))).filter(({ status }) => status === 200);
+  assert.ok(pages.length >= waitingMax / 2);
+  for (const page of pages) assert.deepEqual(data(page), ['after']);
+  // Waits for as long as the object has something to say to somebody.
+  assert.equal(await runtime.evict('Channel', 'demo/left'), 1);
 });
 
 test('who follows the links gets everything once, whatever becomes of the channel', async () => {
