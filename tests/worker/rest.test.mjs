@@ -118,7 +118,7 @@ test('a REST publish on behalf of a connection is that connection\'s own', async
     const [message] = theirs.messages;
     assert.deepEqual([message.data, message.connectionId, message.clientId], ['as her', client.connection.id, 'ann']);
     assert.ok(!('connectionKey' in message));
-    await assert.rejects(publish({ data: 'x', connectionKey: `${connectionKey}x` }), { code: 40006 });
+    await assert.rejects(publish({ data: 'x', connectionKey: connectionKey.replace('-0-', '-1-') }), { code: 40006 });
     await assert.rejects(publish({ data: 'x', connectionKey, clientId: 'bob' }), { code: 40012 });
   }
 });
