@@ -1,0 +1,131 @@
+/** Browsers whose network lets no WebSocket through: they poll, and miss nothing. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
+import test, { after } from 'node:test';
+import { launch, skip } from './browser.mjs';
+import { connected, rest, wholeHistory } from './clients.mjs';
+import { startRuntime } from './runtime.mjs';
+
+const runtime = await startRuntime();
+after(() => runtime.stop());
+
+test('a browser whose WebSockets get no answer gets there by itself', { skip }, async (t) => {
+  const browser = await launch();
+  t.after(() => browser.close());
+  const page = await (await browser.newContext()).newPage();
+  await page.goto(await proxy(t, () => {}));
+  await page.locator('#connection[data-state="connected"]').waitFor();
+  const used = await page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname));
+  assert.ok(used.includes('/comet/connect'), 'it polls');
+
+  const fan = await (await browser.newContext()).newPage();
+  await fan.goto(runtime.url);
+  await fan.locator('#connection[data-state="connected"]').waitFor();
+  await page.getByRole('button', { name: 'Lund' }).click();
+  for (const one of [page, fan]) await one.locator('#call').getByText('15–0', { exact: true }).waitFor();
+});
+
+test('a browser that polls does all that others do, from a page of another origin too', { skip }, async (t) => {
+  const browser = await launch();
+  t.after(() => browser.close());
+  const blocked = await proxy(t, (socket) => socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n'));
+  const page = await (await browser.newContext()).newPage();
+  // Its own server is the runtime; what it talks to is the proxy, at another port, which is another origin.
+  await page.goto(runtime.url);
+  const token = (await rest(runtime).auth.requestToken({ ttl: 4_000, clientId: 'ann' })).token;
+  const later = (await rest(runtime).auth.requestToken({ clientId: 'ann' })).token;
+  for (const data of ['old 0', 'old 1', 'old 2']) await rest(runtime).channels.get('browser').publish('a', data);
+  const watcher = await connected(t, runtime);
+  /** @type {string[]} */
+  const present = [];
+  const left = new Promise((resolve) => void watcher.channels.get('browser').presence.subscribe((event) => {
+    present.push(`${event.action} ${event.clientId}`);
+    if (event.action === 'leave') resolve(undefined);
+  }));
+  await watcher.channels.get('browser').attach();
+
+  const did = await page.evaluate(inBrowser, { port: Number(new URL(blocked).port), tokens: [token, later] });
+  const history = (await wholeHistory(rest(runtime).channels.get('browser'))).map(({ data }) => data);
+  assert.deepEqual(did.messages, history.slice(1));
+  assert.deepEqual(did.states, ['connecting', 'connected', 'disconnected', 'connecting', 'connected', 'closing', 'closed']);
+  assert.deepEqual([did.reason, did.ids.length], [40142, 1]);
+  assert.equal(history.length, 3 + 20 + 1);
+  await left;
+  assert.deepEqual(present, ['enter ann', 'leave ann']);
+});
+
+/**
+ * What a page does with the SDK that it has loaded: it publishes, listens, is there, renews its token and closes.
+ * @param {{ port: number, tokens: string[] }} of
+ */
+async function inBrowser({ port, tokens }) {
+  const { Realtime } = /** @type {typeof import('ably')} */ (/** @type {any} */ (window).Ably);
+  const client = new Realtime({
+    authCallback: (_, give) => give(null, String(tokens.length > 1 ? tokens.shift() : tokens[0])),
+    endpoint: '127.0.0.1', port, tls: false, transports: ['xhr_polling'], logLevel: 0,
+  });
+  /** @type {string[]} */
+  const states = [];
+  const ids = new Set();
+  let reason = 0;
+  client.connection.on((change) => {
+    states.push(change.current);
+    if (client.connection.id) ids.add(client.connection.id);
+    if (change.current === 'disconnected') reason = change.reason?.code ?? 0;
+  });
+  const reached = (/** @type {import('ably').ConnectionEvent} */ state) => client.connection.whenState(/** @type {any} */ (state));
+  const channel = client.channels.get('browser', { params: { rewind: '2' } });
+  /** @type {string[]} */
+  const messages = [];
+  /** @type {(value?: unknown) => void} */
+  let last = () => {};
+  const all = new Promise((resolve) => { last = resolve; });
+  await channel.subscribe((message) => {
+    messages.push(message.data);
+    if (message.data === 'after') last();
+  });
+  await channel.presence.enter();
+  await Promise.all(Array.from({ length: 20 }, (_, index) => channel.publish('a', `${index}`)));
+  // The first token ends meanwhile, and the connection goes on with another.
+  await client.connection.once('disconnected');
+  await reached('connected');
+  await channel.publish('a', 'after');
+  await all;
+  client.close();
+  await reached('closed');
+  return { messages, states: ['connecting', ...states.filter((state, index) => state !== 'connecting' || index > 0)], reason, ids: [...ids] };
+}
+
+/**
+ * A proxy that lets everything through but WebSockets. Gives its URL.
+ * @param {import('node:test').TestContext} t
+ * @param {(socket: import('node:stream').Duplex) => void} onUpgrade
+ */
+async function proxy(t, onUpgrade) {
+  const server = http.createServer((request, response) => {
+    const { method, url, headers } = request;
+    const forwarded = http.request({ host: '127.0.0.1', port: runtime.port, method, path: url, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+    forwarded.on('error', () => response.destroy());
+    response.on('close', () => forwarded.destroy());
+    request.pipe(forwarded);
+  });
+  /** @type {Set<import('node:stream').Duplex>} */
+  const upgrades = new Set();
+  server.on('upgrade', (_request, socket) => {
+    upgrades.add(socket.on('error', () => {}));
+    onUpgrade(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    upgrades.forEach((socket) => socket.destroy());
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  return `http://127.0.0.1:${port}`;
+}
