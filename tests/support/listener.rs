@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::client::TRANSIENT;
 use super::frames::{Frame, action};
-use super::ledger::{Ledger, Place};
+use super::ledger::{Ledger, Place, index_of};
 
 /// Behind all of a publish.
 const WHOLE: usize = PUBLISH_MAX_MESSAGES - 1;
@@ -144,13 +144,11 @@ impl Listener {
                 course.message(&message, ledger);
             }
             (Some(name), Some(data)) => {
-                // Which message of its publish it is, its data says.
-                let index = data.rsplit_once('/').map(|(_, index)| index.parse().expect("an index"));
                 let course = &mut self.courses[0];
                 let id = said.id.as_deref().expect("a message has an id");
                 let position = ledger.parse(course.channel, id);
                 let name = if name == "message" { "" } else { name };
-                course.hears((position, index.expect("clients number messages")), name, data, ledger);
+                course.hears((position, index_of(data)), name, data, ledger);
             }
             (None, None) => {}
             _ => panic!("{said:?} is no event"),
@@ -280,7 +278,7 @@ impl Course {
         let ((found, _), said) = ledger.next_message(self.channel, before(place)).expect("it is in the log");
         assert_eq!((found, said.name.as_deref().unwrap_or_default()), (position, name), "{data} is said otherwise");
         assert_eq!(said.data, Data::Text(data.to_owned()), "at {place:?}");
-        assert!(data.ends_with(&format!("/{index}")), "{data} is not message {index} of its publish");
+        assert_eq!(index_of(data), index, "{data} is not message {index} of its publish");
         (self.place, self.received) = (Some(place), self.received + 1);
     }
 
