@@ -4,7 +4,7 @@ use super::attachment::{Attachment, Rewind, Start, State};
 use super::feed::Feed;
 use super::occupancy::admit_listener;
 use super::session::Place;
-use super::{Pending, Relay, SocketId};
+use super::{Call, Pending, Relay, SocketId};
 use crate::call::{Backlog, Fate, ReadFrom, Request, Subscribed};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
@@ -110,7 +110,7 @@ impl Relay {
     fn start(&mut self, socket: SocketId, name: &ChannelName, now_ms: u64) {
         let owner = name.owner();
         let Some(feed) = self.feeds.get(&owner) else { return };
-        let Some(position) = feed.position() else { return self.subscribe(&owner) };
+        let Some(position) = feed.position() else { return self.subscribe(&owner, now_ms) };
         let series = feed.series().to_owned();
         match self.waiting(socket, name) {
             None => {}
@@ -139,21 +139,21 @@ impl Relay {
         }
     }
 
-    pub(super) fn subscribe(&mut self, owner: &ChannelName) {
+    pub(super) fn subscribe(&mut self, owner: &ChannelName, now_ms: u64) {
         if !self.is_subscribing(owner) {
             let census = self.feeds.get_mut(owner).map(|feed| feed.reports.known()).unwrap_or_default();
             let request = Request::Subscribe(self.name.clone(), census);
-            self.call(owner, Pending::Subscribe(owner.clone()), request);
+            self.call(owner, Pending::Subscribe(owner.clone()), request, now_ms);
         }
     }
 
     /// Whether the channel was asked to feed this relay and hasn't answered.
     pub(super) fn is_subscribing(&self, owner: &ChannelName) -> bool {
-        let is_of = |pending: &Pending| match pending {
+        let is_of = |call: &Call| match &call.pending {
             Pending::Subscribe(channel) | Pending::Follow(channel, _) => channel == owner,
             _ => false,
         };
-        self.pending.values().any(is_of)
+        self.calls.values().any(is_of)
     }
 
     pub(super) fn subscribed(&mut self, owner: &ChannelName, subscribed: &Subscribed, now_ms: u64) {
@@ -198,7 +198,7 @@ impl Relay {
         }
         let owner = name.owner();
         let same = |pending: &&mut (Ticket, &mut Read)| pending.1.owner == owner && pending.1.from == from;
-        let reads = self.pending.iter_mut().filter_map(|(ticket, pending)| match pending {
+        let reads = self.calls.iter_mut().filter_map(|(ticket, call)| match &mut call.pending {
             Pending::Read(read) => Some((*ticket, read)),
             _ => None,
         });
@@ -210,7 +210,7 @@ impl Relay {
             }
             None => {
                 let read = Read { owner: owner.clone(), from: from.clone(), readers: vec![(socket, name.clone())] };
-                self.call(&owner, Pending::Read(read), Request::Read(from))
+                self.call(&owner, Pending::Read(read), Request::Read(from), now_ms)
             }
         };
         if let Some(attachment) = self.attachment(socket, name) {
@@ -406,7 +406,7 @@ impl Relay {
             && !self.branches.contains_key(&owner)
             && let Some(feed) = self.feeds.remove(&owner)
         {
-            self.report_end(&owner, &feed.reports);
+            self.report_end(&owner, &feed.reports, now_ms);
         }
         self.plan_report(&owner, now_ms);
         self.replace_witness(socket, name);
