@@ -17,6 +17,7 @@ mod members;
 mod occupancy;
 mod pace;
 mod readers;
+mod repeats;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,7 @@ use log::{Batch, Log};
 use occupancy::Occupants;
 use pace::Pace;
 use readers::Readers;
+use repeats::Repeats;
 use store::{Store, StoreError};
 
 /// Between two tries to read what is stored.
@@ -83,6 +85,7 @@ pub struct Channel {
     log: Log,
     /// Read from storage by the first publish after waking: readers don't need it.
     window: Option<Window>,
+    repeats: Repeats,
     feeds: Feeds,
     pace: Pace,
     holders: Holders,
@@ -135,6 +138,7 @@ impl Channel {
             pace: Pace::new(log.tip()),
             log,
             window: None,
+            repeats: Repeats::default(),
             feeds,
             holders: Holders::restore(stored.members, now_ms),
             occupants: Occupants::restore(stored.relays_below),
@@ -286,6 +290,7 @@ impl Channel {
         if let Some(window) = &mut self.window {
             window.forget_before(now_ms);
         }
+        self.repeats = Repeats::default();
         if self.trim(store, now_ms).is_err() {
             self.forget(now_ms);
         }
@@ -316,6 +321,9 @@ impl Channel {
             let place = |publish| self.place(store, &mut batch, publish, now_ms);
             let outcomes = publishes.iter().map(place).collect::<Result<_, _>>()?;
             answers.push(Published { series: self.meta.series.clone(), outcomes });
+        }
+        if batch.tip() > self.log.tip() {
+            self.repeats = Repeats::default();
         }
         self.log.append(store, batch)?;
         Ok(answers)
@@ -375,7 +383,7 @@ impl Channel {
         }
         match batch.find(publish) {
             Some(position) => Ok(Some(position)),
-            None => self.log.find(store, publish, suspicion, dedup_cutoff(now_ms)),
+            None => self.repeats.find(&self.log, store, publish, suspicion, dedup_cutoff(now_ms)),
         }
     }
 
@@ -411,7 +419,7 @@ impl Channel {
 
     /// Drops what a failed write may have made untrue. It is read again before anything else: see [`Channel::reload`].
     fn forget(&mut self, now_ms: u64) {
-        self.window = None;
+        (self.window, self.repeats) = (None, Repeats::default());
         self.holders.forget(now_ms);
         self.stale = true;
     }
