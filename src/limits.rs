@@ -49,6 +49,10 @@ pub const RETENTION_PERSISTED_MS: u64 = 72 * 60 * 60 * 1_000;
 /// very end of the retention still resumes.
 pub const RETENTION_SLACK_MS: u64 = 30 * 1_000;
 
+/// How long a channel waits before it tries again to let old rows go, after its storage failed. Each try is an alarm; rows
+/// that stay that much longer harm nobody.
+pub const TRIM_PAUSE_MS: u64 = 30 * 1_000;
+
 /// Messages in a channel's log; beyond, the oldest go. 72 hours at almost four a second.
 pub const LOG_MAX_MESSAGES: u64 = 1_000_000;
 

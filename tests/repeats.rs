@@ -87,3 +87,15 @@ fn what_repeats_cost_grows_as_their_number_does() {
         }
     }
 }
+
+/// What was read to find one is not all there is once more is published.
+#[test]
+fn what_comes_between_repeats_is_known_when_it_comes_again() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    publish(&mut channel, &mut store, vec![by_serial(0)]);
+    publish(&mut channel, &mut store, vec![by_serial(0)]);
+    let (first, _) = publish(&mut channel, &mut store, vec![by_serial(1)]);
+    let (again, deliveries) = publish(&mut channel, &mut store, vec![by_serial(1)]);
+    assert_eq!((again, deliveries), (first, Vec::new()));
+}

@@ -29,7 +29,9 @@ use crate::call::{
 use crate::conflation::conflate;
 use crate::error::{Code, ErrorInfo};
 use crate::feeds::{Feeding, Feeds};
-use crate::limits::{BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX};
+use crate::limits::{
+    BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS,
+};
 use crate::pinned;
 use crate::placement;
 use crate::serial::Position;
@@ -100,6 +102,8 @@ pub struct Channel {
     stale: bool,
     /// When to try again to read it.
     mend_at_ms: Option<u64>,
+    /// Before this, the log isn't trimmed again: that failed.
+    trim_at_ms: u64,
 }
 
 impl Channel {
@@ -149,6 +153,7 @@ impl Channel {
             last_commit: (0, 0),
             stale: false,
             mend_at_ms: None,
+            trim_at_ms: 0,
         };
         if begins {
             channel.save_meta(store, channel.meta.clone())?;
@@ -291,7 +296,10 @@ impl Channel {
             window.forget_before(now_ms);
         }
         self.repeats = Repeats::default();
-        if self.trim(store, now_ms).is_err() {
+        // A clock that was set back must not put it off.
+        let may_trim = self.trim_at_ms <= now_ms || self.trim_at_ms > now_ms + TRIM_PAUSE_MS;
+        if may_trim && self.trim(store, now_ms).is_err() {
+            self.trim_at_ms = now_ms + TRIM_PAUSE_MS;
             self.forget(now_ms);
         }
         self.feeds.tick(now_ms);
@@ -302,7 +310,7 @@ impl Channel {
 
     /// When [`Channel::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
-        let log = self.log.deadline(&self.meta.rules);
+        let log = self.log.deadline(&self.meta.rules).map(|due_ms| due_ms.max(self.trim_at_ms));
         let other = [self.occupancy_deadline(), self.listing_deadline(), self.readers.deadline(), self.mend_at_ms];
         let own = [self.feeds.deadline(), self.pace_deadline(), log, self.holders.deadline()];
         own.into_iter().chain(other).flatten().min()
