@@ -25,6 +25,10 @@ pub const PUBLISH_MAX_MESSAGES: usize = 1_000;
 pub const MESSAGE_ID_MAX_BYTES: usize = 255;
 pub const ENCODING_MAX_BYTES: usize = 255;
 
+/// Bytes that a message takes where messages wait or travel, besides what is counted of it and the texts above: its place in
+/// lists, its serial and its time. A publish of a thousand messages that say nothing is no small one.
+pub const MESSAGE_OVERHEAD_BYTES: usize = 128;
+
 /// Bytes of a decoding error's text that are told: decoders quote what they could not read, whole.
 pub const DECODE_ERROR_MAX_BYTES: usize = 200;
 
@@ -93,12 +97,12 @@ pub const COMMIT_MAX_BYTES: usize = 4 * 1024 * 1024;
 pub const DEDUP_WINDOW_MS: u64 = RETENTION_MS + RETENTION_SLACK_MS;
 
 /// Publishes with an id of their own that are remembered per channel. An object handles about 1,000 requests a second, so
-/// 150 s of them fit; 2^17 times 24 bytes is 3 MB.
-pub const DEDUP_MAX_IDS: usize = 1 << 18;
+/// 150 s of them fit; with 17 bytes for each of 2^18 places, of which a map fills seven eighths, they take 4.5 MB.
+pub const DEDUP_MAX_IDS: usize = 7 << 15;
 
-/// Connections whose last msgSerial is remembered per channel: twice the sockets that an object can hold; 2^16 times
-/// about 60 bytes is 4 MB.
-pub const DEDUP_MAX_CONNECTIONS: usize = 1 << 16;
+/// Connections whose last msgSerial is remembered per channel: so many may answer a poll within 150 s, 3,000 a second. With
+/// 25 bytes for each of 2^19 places they take 13 MB.
+pub const DEDUP_MAX_CONNECTIONS: usize = 7 << 16;
 
 /// Bytes of entries in one delivery to a relay.
 pub const DELIVERY_MAX_BYTES: usize = 256 * 1024;
@@ -393,9 +397,7 @@ pub const MEMBERS_PAGE_MAX: usize = 500;
 pub const SYNC_TURN_BYTES: usize = 1024 * 1024;
 pub const SYNC_TURN_MS: u64 = 5;
 
-/// What a member takes in a frame besides what it says (ids, time, punctuation), and what a send costs however short the
-/// frame: as much time as so many bytes.
-pub const SYNC_MEMBER_BYTES: usize = 128;
+/// What a send costs however short the frame: as much time as so many bytes.
 pub const SYNC_SEND_BYTES: usize = 16 * 1024;
 
 /// Bytes of members in one call; a page ends early. A single member may have the largest data there is.

@@ -232,3 +232,26 @@ fn over_http_nobody_has_to_say_anything() {
         assert_eq!(places(&deliver(&mut relay, at - 1, &[at], NOW_MS), 1).len(), 1);
     }
 }
+
+#[test]
+fn messages_that_say_nothing_take_room_too() {
+    let nothing = [r#"{"action":15,"channel":"room","messages":["#, &vec!["{}"; 1_000].join(","), "]"].concat();
+    // Of each thousand, 128 KB wait.
+    for (waiting, is_refused) in [(100, false), (150, true)] {
+        let mut relay = crowd(Bounds::default(), &[1, 2]);
+        for serial in 0..waiting {
+            send(&mut relay, 1, &format!(r#"{nothing},"msgSerial":{serial}}}"#));
+        }
+        let told = parsed(&send(&mut relay, 2, &format!(r#"{nothing},"msgSerial":0}}"#)), 2);
+        let codes: Vec<&Value> = told.iter().map(|frame| &frame["error"]["code"]).collect();
+        assert_eq!(codes.contains(&&Code::RateLimited.number().into()), is_refused, "{waiting}: {told:?}");
+    }
+}
+
+#[test]
+fn a_frame_ends_in_time_also_when_its_messages_say_nothing() {
+    let mut relay = crowd(Bounds::default(), &[1, 2]);
+    let places: Vec<u64> = (11..5_011).collect();
+    let frames = frames(&deliver(&mut relay, 10, &places, NOW_MS), 2);
+    assert!(frames.len() > 4 && frames.iter().all(|frame| frame.len() < 256 * 1024), "{} frames", frames.len());
+}

@@ -16,7 +16,7 @@ use courtside::call::{
 };
 use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, Totals};
 use courtside::channel::{Channel, Effect, Ticket};
-use courtside::limits::MEMBERS_MAX;
+use courtside::limits::{CONNECTION_STATE_TTL_MS, MEMBERS_MAX};
 use courtside::name::{AppId, ChannelName};
 use courtside::presence::{ENTER, check};
 use courtside::relay::session::Opening;
@@ -175,4 +175,34 @@ fn a_session_costs_a_relay_less_than_1536_bytes() {
     let bytes = (ALLOCATED.load(Ordering::Relaxed) - before) / SESSIONS;
     println!("{bytes} bytes for each of {SESSIONS} sessions");
     assert!(bytes < 1_536, "{bytes}");
+}
+
+/// What is remembered of a connection that is gone, so that its key isn't taken twice, is forgotten.
+#[test]
+fn connections_that_left_leave_nothing_once_they_cannot_be_resumed() {
+    const CONNECTIONS: u32 = 10_000;
+    let _alone = ALONE.lock();
+    let app: App = serde_json::from_value(serde_json::json!({"id": "demo", "keys": []})).expect("an app");
+    let mut relay = Relay::new(RelayName::shard(app.id(), 0), 0, Rc::new(app), b"secret".to_vec());
+    let mut now_ms = 1_000_000;
+    let mut come_and_go = || {
+        for index in 0..CONNECTIONS {
+            now_ms += 10;
+            let opening = Opening { is_kept: false, ..Opening::from_query(grant(), &[], true) };
+            relay.open(SocketId(index), opening, format!("{now_ms}-{index}"), now_ms);
+            if relay.deadline().is_some_and(|due_ms| due_ms <= now_ms) {
+                relay.tick(now_ms);
+            }
+            relay.lost(SocketId(index), now_ms);
+        }
+        now_ms += 2 * CONNECTION_STATE_TTL_MS;
+        while let Some(due_ms) = relay.deadline().filter(|due_ms| *due_ms <= now_ms) {
+            relay.tick(due_ms);
+        }
+        ALLOCATED.load(Ordering::Relaxed)
+    };
+    let once = come_and_go();
+    let again = come_and_go();
+    println!("{once} bytes, {again} when as many came again");
+    assert!(again <= once, "{once} bytes, and {again} when as many came again");
 }

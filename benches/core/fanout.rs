@@ -24,17 +24,8 @@ const READERS: u32 = 100;
 const MESSAGES: u64 = 100;
 
 fn opening() -> Opening {
-    let grant = Grant {
-        key_name: KeyName::parse("demo.key").expect("a name"),
-        capability: Capability::full(),
-        client_id: Identity::Anonymous,
-        basic: true,
-        issued_at_ms: None,
-        expires_at_ms: None,
-        revocation_key: None,
-        user_claims: Default::default(),
-    };
-    Opening::from_query(grant, &[], true)
+    let grant = Grant::of_key(KeyName::parse("demo.key").expect("a name"), Capability::full());
+    Opening::from_query(Grant { client_id: Identity::Anonymous, ..grant }, &[], true)
 }
 
 fn crowd() -> Relay {

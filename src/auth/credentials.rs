@@ -178,7 +178,10 @@ pub fn bearer(header: &str) -> Option<Secret> {
 }
 
 fn verify_secret(presented: &PresentedKey, key: &Key) -> Result<Grant, ErrorInfo> {
-    if key.secret.matches(&presented.secret) { Ok(Grant::of_key(key)) } else { Err(Code::BadCredentials.into()) }
+    match key.secret.matches(&presented.secret) {
+        true => Ok(Grant::of_key(key.name.clone(), key.capability.clone())),
+        false => Err(Code::BadCredentials.into()),
+    }
 }
 
 /// On a connection a code of 4014x would make the client renew and try again, for ever; this one ends it.

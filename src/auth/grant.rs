@@ -79,10 +79,11 @@ pub(super) struct Claims {
 }
 
 impl Grant {
-    pub(super) fn of_key(key: &Key) -> Grant {
+    /// What an API key gives whoever presents it.
+    pub fn of_key(key_name: KeyName, capability: Capability) -> Grant {
         Grant {
-            key_name: key.name.clone(),
-            capability: key.capability.clone(),
+            key_name,
+            capability,
             client_id: Identity::Wildcard,
             basic: true,
             issued_at_ms: None,

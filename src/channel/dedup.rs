@@ -1,8 +1,8 @@
 //! Which publishes were seen before: the idempotency window (protocol.md § 5, § 8.2).
 //!
 //! A connection's publishes reach a channel in the order of their msgSerials, so one mark per connection tells new from
-//! possibly repeated; ids that publishers chose are kept as hashes. Both only say where to look: the log decides, so that
-//! neither a collision nor a mark of a refused publish can swallow a message. The keys of a commit stand beside its row,
+//! possibly repeated. Connections, and ids that publishers chose, are kept as hashes. Both only say where to look: the log
+//! decides, so that neither a collision nor a mark of a refused publish can swallow a message. The keys of a commit stand beside its row,
 //! and a channel that lost its memory reads those of the window, not the messages.
 
 use std::collections::HashMap;
@@ -20,7 +20,8 @@ const FORGET_PAUSE_MS: u64 = 1_000;
 
 #[derive(Debug, Default)]
 pub struct Window {
-    connections: HashMap<String, Mark>,
+    /// By the hashes of their ids.
+    connections: HashMap<u64, Mark>,
     ids: HashMap<u64, Position>,
     /// When it last forgot because it was full.
     forgot_at_ms: u64,
@@ -77,7 +78,7 @@ impl Window {
 
     pub fn suspect(&self, publish: &Publish) -> Suspicion {
         match (&publish.key, &publish.connection_id) {
-            (PublishKey::Serial(serial), Some(connection)) => match self.connections.get(connection) {
+            (PublishKey::Serial(serial), Some(connection)) => match self.connections.get(&hash(connection)) {
                 Some(mark) if *serial <= mark.serial => Suspicion::UpTo(mark.position),
                 _ => Suspicion::New,
             },
@@ -101,7 +102,7 @@ impl Window {
     fn fits(&self, publish: &Publish) -> bool {
         match (&publish.key, &publish.connection_id) {
             (PublishKey::Serial(_), Some(connection)) => {
-                self.connections.len() < DEDUP_MAX_CONNECTIONS || self.connections.contains_key(connection)
+                self.connections.len() < DEDUP_MAX_CONNECTIONS || self.connections.contains_key(&hash(connection))
             }
             _ => self.ids.len() < DEDUP_MAX_IDS,
         }
@@ -130,13 +131,9 @@ impl Window {
     }
 
     fn mark(&mut self, connection: &str, serial: u64, position: Position) {
-        match self.connections.get_mut(connection) {
-            // A serial below the mark was never logged and is now: the mark stays, since it bounds what was seen.
-            Some(mark) => *mark = Mark { serial: mark.serial.max(serial), position: mark.position.max(position) },
-            None => {
-                self.connections.insert(connection.to_owned(), Mark { serial, position });
-            }
-        }
+        // A serial below the mark was never logged and is now: the mark stays, since it bounds what was seen.
+        let mark = self.connections.entry(hash(connection)).or_insert(Mark { serial, position });
+        *mark = Mark { serial: mark.serial.max(serial), position: mark.position.max(position) };
     }
 }
 

@@ -184,7 +184,7 @@ impl Channel {
 
     /// Queues publishes for the next [`Channel::commit`]. Fails with 42911 when too much waits already.
     pub fn publish(&mut self, ticket: Ticket, publishes: Vec<Publish>) -> Result<(), ErrorInfo> {
-        let bytes: usize = publishes.iter().map(Publish::size).sum();
+        let bytes: usize = publishes.iter().map(Publish::weight).sum();
         if self.pending_bytes + bytes > COMMIT_MAX_BYTES && !self.pending.is_empty() {
             return Err(Code::ChannelRateLimited.because("too much is being published on this channel; try again"));
         }

@@ -60,9 +60,18 @@ impl Channel {
         let grown = self.readers.seen < self.tip();
         self.readers.seen = self.tip();
         let mut effects = Vec::new();
+        // Most wait for the same.
+        let mut known: Option<(HistoryQuery, Answer<HistoryPage>)> = None;
         for reader in std::mem::take(&mut self.readers.waiting) {
             let is_over = reader.until_ms <= now_ms;
-            let answer = (grown || is_over).then(|| self.history(store, &reader.query, now_ms));
+            let answer = (grown || is_over).then(|| match &known {
+                Some((query, answer)) if *query == reader.query => answer.clone(),
+                _ => {
+                    let answer = self.history(store, &reader.query, now_ms);
+                    known = Some((reader.query.clone(), answer.clone()));
+                    answer
+                }
+            });
             match answer.filter(|answer| is_over || !is_empty(answer)) {
                 Some(answer) => effects.push(Effect::Page(reader.ticket, answer)),
                 None => self.readers.waiting.push(reader),

@@ -105,16 +105,8 @@ mod tests {
     }
 
     fn opening(resume: Option<&str>) -> Opening {
-        let grant = Grant {
-            key_name: KeyName::parse("demo.key").unwrap(),
-            capability: Capability::full(),
-            client_id: Identity::Anonymous,
-            basic: true,
-            issued_at_ms: None,
-            expires_at_ms: None,
-            revocation_key: None,
-            user_claims: Default::default(),
-        };
+        let grant = Grant::of_key(KeyName::parse("demo.key").unwrap(), Capability::full());
+        let grant = Grant { client_id: Identity::Anonymous, ..grant };
         let query: Vec<_> = resume.iter().map(|key| ("resume".to_owned(), key.to_string())).collect();
         Opening::from_query(grant, &query, true)
     }

@@ -282,7 +282,7 @@ fn frames_of<'a, 'b>(entries: &'b [&'a Entry]) -> impl Iterator<Item = &'b [&'a 
         }
         let (mut bytes, is_presence) = (0, rest[0].is_presence());
         let fits = |entry: &&&Entry| {
-            bytes += entry.size();
+            bytes += entry.weight();
             bytes <= FRAME_BYTES && entry.is_presence() == is_presence
         };
         let (frame, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));

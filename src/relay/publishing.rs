@@ -53,8 +53,8 @@ impl Relay {
         let key = checked.id.map_or(PublishKey::Serial(frame.msg_serial), PublishKey::Id);
         let content = Submission::Messages(checked.messages);
         let publish = Publish { key, connection_id: Some(connection_id.clone()), content };
-        let msg_serial = Some(frame.msg_serial);
-        Ok((name.owner(), Item { socket, connection_id, msg_serial, publish, bytes: checked.bytes }))
+        let (msg_serial, bytes) = (Some(frame.msg_serial), checked.bytes + publish.overhead());
+        Ok((name.owner(), Item { socket, connection_id, msg_serial, publish, bytes }))
     }
 
     /// The next call to a channel, if there is something to publish and none is in flight.

@@ -20,7 +20,7 @@ use super::fanout::Alike;
 use super::{Effect, Pending, Relay, SocketId};
 use crate::call::{MembersPage, MembersQuery, Request};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{SYNC_MEMBER_BYTES, SYNC_SEND_BYTES, SYNC_TURN_MS};
+use crate::limits::{SYNC_SEND_BYTES, SYNC_TURN_MS};
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::flags::Modes;
@@ -228,7 +228,7 @@ impl Relay {
     /// Sends a page to as many more as this turn has room for, one at least. Gives whether all have it.
     fn send_to_some(&mut self, run: &mut Run, now_ms: u64) -> bool {
         let Page::Going { members, next, through } = &mut run.page else { return true };
-        let bytes = SYNC_SEND_BYTES + members.iter().map(|member| member.size() + SYNC_MEMBER_BYTES).sum::<usize>();
+        let bytes = SYNC_SEND_BYTES + members.iter().map(Entry::weight).sum::<usize>();
         let room = self.bounds.sync_turn_bytes.saturating_sub(self.turn.sent_bytes).div_ceil(bytes);
         let from = through.as_ref().map_or(Unbounded, Excluded);
         let readers: Vec<Reader> = run.readers.range((from, Unbounded)).take(room).cloned().collect();

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::limits::MESSAGE_OVERHEAD_BYTES;
 use crate::serial::Position;
 use crate::wire::data::Data;
 use crate::wire::presence::PresenceMessage;
@@ -29,6 +30,12 @@ impl Message {
     pub fn size(&self) -> usize {
         let text = |field: &Option<String>| field.as_ref().map_or(0, String::len);
         text(&self.name) + text(&self.client_id) + sizes(&self.data, &self.extras)
+    }
+
+    /// What it takes besides, wherever memory or a frame is bounded.
+    pub fn overhead(&self) -> usize {
+        let text = |field: &Option<String>| field.as_ref().map_or(0, String::len);
+        MESSAGE_OVERHEAD_BYTES + text(&self.id) + text(&self.encoding)
     }
 
     /// Whether it asks to be delivered only to those who listen now (protocol.md § 8.6).
@@ -100,9 +107,10 @@ impl Entry {
         self.messages().len() + self.presence().len()
     }
 
-    pub fn size(&self) -> usize {
-        let messages = self.messages().iter().map(Message::size).sum::<usize>();
-        messages + self.presence().iter().map(PresenceMessage::size).sum::<usize>()
+    /// Bytes that it takes in a frame, about.
+    pub fn weight(&self) -> usize {
+        let messages = self.messages().iter().map(|message| message.size() + message.overhead()).sum::<usize>();
+        messages + self.presence().iter().map(|event| event.size() + event.overhead()).sum::<usize>()
     }
 
     pub fn is_ephemeral(&self) -> bool {

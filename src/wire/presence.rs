@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::MESSAGE_OVERHEAD_BYTES;
 use crate::wire::data::Data;
 use crate::wire::message::{Extras, sizes};
 
@@ -50,6 +51,11 @@ impl PresenceMessage {
     /// Its place among what its connection said, if the connection said it.
     pub fn turn(&self) -> Option<Turn> {
         Turn::parse(&self.id, &self.connection_id)
+    }
+
+    /// What it takes besides, as a message does.
+    pub fn overhead(&self) -> usize {
+        MESSAGE_OVERHEAD_BYTES + self.encoding.as_ref().map_or(0, String::len)
     }
 
     /// The size that limits count, as of a message.

@@ -25,6 +25,19 @@ fn a_reader_waits_until_something_comes() {
 }
 
 #[test]
+fn what_many_wait_for_is_read_once() {
+    let mut world = World::new();
+    let serial = world.publish("c", &["a"]);
+    let mut waiting: Vec<_> = (0..100).map(|_| world.wait(reads().query("from_serial", &serial))).collect();
+    let before = world.rows_read();
+    world.publish("c", &["b"]);
+    for one in &mut waiting {
+        assert_eq!(world.given(one).expect("something came").names(), ["b"]);
+    }
+    assert!(world.rows_read() - before < 10, "{} rows", world.rows_read() - before);
+}
+
+#[test]
 fn who_follows_the_links_misses_and_repeats_nothing() {
     let mut world = World::new();
     world.publish("c", &["a", "b", "c"]);

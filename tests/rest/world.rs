@@ -226,6 +226,11 @@ impl World {
         mine.map(|(_, (store, _))| store.members.len()).sum()
     }
 
+    /// Rows that were read of all channels so far.
+    pub fn rows_read(&self) -> usize {
+        self.channels.values().map(|(store, _)| store.rows_read).sum()
+    }
+
     /// Publishes messages of these names together; gives the last one's serial.
     pub fn publish(&mut self, channel: &str, names: &[&str]) -> String {
         let messages: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();

@@ -86,24 +86,24 @@ impl Logged {
     }
 }
 
+/// Which publish a payload belongs to: clients write it in front of a `/`.
 /// What a message of a publish says: most of it what all say, so that a delta is shorter than a message.
 pub fn text_of(tag: &str, index: usize) -> String {
     format!("{tag}/{index}, and nobody knows yet who wins")
 }
 
-/// Which message of its publish a text is: that stands behind the `/`.
-pub fn index_of(text: &str) -> usize {
-    let (_, behind) = text.rsplit_once('/').expect("clients number messages");
-    behind.split(',').next().and_then(|index| index.parse().ok()).expect("an index")
-}
-
-/// Which publish a payload belongs to: clients write it in front of a `/`.
 pub fn tag_of(data: &Data) -> String {
     let text = match data {
         Data::Text(text) => text.as_str(),
         _ => panic!("clients publish text, not {data:?}"),
     };
     text.split_once('/').map_or(text, |(tag, _)| tag).to_owned()
+}
+
+/// Which message of its publish says so.
+pub fn index_of(text: &str) -> usize {
+    let rest = text.split_once('/').expect("clients number messages").1;
+    rest.split(',').next().and_then(|index| index.parse().ok()).expect("an index")
 }
 
 impl Ledger {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::client::TRANSIENT;
 use super::frames::{Frame, action};
-use super::ledger::{Ledger, Place, index_of};
+use super::ledger::{Ledger, Place, index_of, tag_of, text_of};
 
 /// Behind all of a publish.
 const WHOLE: usize = PUBLISH_MAX_MESSAGES - 1;
@@ -278,7 +278,7 @@ impl Course {
         let ((found, _), said) = ledger.next_message(self.channel, before(place)).expect("it is in the log");
         assert_eq!((found, said.name.as_deref().unwrap_or_default()), (position, name), "{data} is said otherwise");
         assert_eq!(said.data, Data::Text(data.to_owned()), "at {place:?}");
-        assert_eq!(index_of(data), index, "{data} is not message {index} of its publish");
+        assert_eq!(data, text_of(&tag_of(&said.data), index), "it is not message {index} of its publish");
         (self.place, self.received) = (Some(place), self.received + 1);
     }
 

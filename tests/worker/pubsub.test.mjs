@@ -227,17 +227,24 @@ test('rewind by time reaches back so far, and an empty channel has no backlog', 
 test('history until the attach, and live messages from there, meet without a gap', async (t) => {
   const [client, sender] = await Promise.all([connected(t, runtime), connected(t, runtime)]);
   const source = sender.channels.get('until');
-  const background = Array.from({ length: 40 }, (_, index) => `m${index}`);
+  /** @type {string[]} */
+  const published = [];
+  const publish = async () => {
+    published.push(`m${published.length}`);
+    await source.publish('a', published.at(-1));
+  };
+  while (published.length < 10) await publish();
+  let isAttached = false;
   const publishing = (async () => {
-    for (const data of background) await source.publish('a', data);
+    while (!isAttached) await publish();
   })();
-  const first = await Inbox.of(source);
-  await first.until('m10');
   const inbox = await Inbox.of(client.channels.get('until'));
+  isAttached = true;
   await publishing;
-  await inbox.until('m39');
-  const page = await client.channels.get('until').history({ untilAttach: true });
-  assert.deepEqual([...page.items.map((message) => message.data).reverse(), ...inbox.data], background);
+  await publish();
+  await inbox.until(`m${published.length - 1}`);
+  const page = await client.channels.get('until').history({ untilAttach: true, limit: 1_000 });
+  assert.deepEqual([...page.items.map((message) => message.data).reverse(), ...inbox.data], published);
 });
 
 test('an id of the publisher is taken once, over every way to publish', async (t) => {

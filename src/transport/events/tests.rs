@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::auth::{Capability, Grant, Identity, KeyName};
+use crate::auth::{Capability, Grant, KeyName};
 use crate::limits::{LINK_STALL_MS, STREAM_MAX_CHANNELS};
 use crate::relay::SocketId;
 use crate::transport::{Effect, Links, Mode};
@@ -252,16 +252,8 @@ fn what_has_no_place_in_the_order_moves_no_cursor() {
 /// The modes that a stream is attached with, or the code of its refusal.
 fn opened(pairs: &[(&str, &str)], capability: serde_json::Value) -> Result<String, u32> {
     let app: App = serde_json::from_value(json!({"id": "demo", "keys": []})).unwrap();
-    let grant = Grant {
-        key_name: KeyName::parse("demo.key").unwrap(),
-        capability: Capability::parse(&capability.to_string()).unwrap(),
-        client_id: Identity::Anonymous,
-        basic: true,
-        issued_at_ms: None,
-        expires_at_ms: None,
-        revocation_key: None,
-        user_claims: None,
-    };
+    let capability = Capability::parse(&capability.to_string()).unwrap();
+    let grant = Grant::of_key(KeyName::parse("demo.key").unwrap(), capability);
     let mut opening = Opening::from_query(grant, &query(pairs), true);
     open(&query(pairs), false, None, &app, &mut opening).map_err(|error| error.code)?;
     Ok(opening.attach[0].params.get("modes").unwrap().clone())
