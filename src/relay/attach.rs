@@ -4,7 +4,7 @@ use super::attachment::{Attachment, Rewind, Start, State};
 use super::feed::Feed;
 use super::occupancy::admit_listener;
 use super::session::Place;
-use super::{Call, Pending, Relay, SocketId};
+use super::{Pending, Relay, SocketId};
 use crate::call::{Backlog, Fate, ReadFrom, Request, Subscribed};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
@@ -149,11 +149,11 @@ impl Relay {
 
     /// Whether the channel was asked to feed this relay and hasn't answered.
     pub(super) fn is_subscribing(&self, owner: &ChannelName) -> bool {
-        let is_of = |call: &Call| match &call.pending {
+        let is_of = |pending: &Pending| match pending {
             Pending::Subscribe(channel) | Pending::Follow(channel, _) => channel == owner,
             _ => false,
         };
-        self.calls.values().any(is_of)
+        self.pending.values().any(is_of)
     }
 
     pub(super) fn subscribed(&mut self, owner: &ChannelName, subscribed: &Subscribed, now_ms: u64) {
@@ -198,7 +198,7 @@ impl Relay {
         }
         let owner = name.owner();
         let same = |pending: &&mut (Ticket, &mut Read)| pending.1.owner == owner && pending.1.from == from;
-        let reads = self.calls.iter_mut().filter_map(|(ticket, call)| match &mut call.pending {
+        let reads = self.pending.iter_mut().filter_map(|(ticket, pending)| match pending {
             Pending::Read(read) => Some((*ticket, read)),
             _ => None,
         });

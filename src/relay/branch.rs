@@ -17,7 +17,7 @@
 use std::collections::VecDeque;
 
 use super::feed::Feed;
-use super::{Call, Effect, Pending, Relay};
+use super::{Effect, Pending, Relay};
 use crate::call::{Answer, Delivered, Delivery, Follow, RelayName, Request, Response, Subscribed};
 use crate::error::Code;
 use crate::feeds::{Feeding, Feeds};
@@ -197,7 +197,7 @@ impl Relay {
         };
         let follow = Follow { channel: channel.clone(), relay: self.name.clone(), position: subscribed.position };
         let ticket = self.next_ticket();
-        self.calls.insert(ticket, Call { began_ms: now_ms, pending: Pending::Follow(channel, subscribed) });
+        self.begin_call(ticket, Pending::Follow(channel, subscribed), now_ms);
         self.effects.push(Effect::Follow { ticket, above, follow });
     }
 

@@ -34,7 +34,7 @@ mod sync;
 mod watch;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -82,14 +82,7 @@ pub enum Effect {
     Unfollowed { channel: ChannelName, relay: RelayName },
 }
 
-/// A call in flight.
-#[derive(Debug)]
-struct Call {
-    began_ms: u64,
-    pending: Pending,
-}
-
-/// What it was for.
+/// What a call in flight was for.
 #[derive(Debug)]
 enum Pending {
     Publish(ChannelName),
@@ -125,8 +118,9 @@ pub struct Relay {
     /// When the first channel is to be told whom it has here.
     reports_due_ms: Option<u64>,
     queued_bytes: usize,
-    /// The oldest first.
-    calls: BTreeMap<Ticket, Call>,
+    pending: HashMap<Ticket, Pending>,
+    /// When calls began, from the oldest in flight on. Some behind it may be answered.
+    begun: VecDeque<(u64, Ticket)>,
     last_ticket: u64,
     sessions_due_ms: Option<u64>,
     bounds: Bounds,
@@ -165,7 +159,8 @@ impl Relay {
             publishers: BTreeMap::new(),
             reports_due_ms: None,
             queued_bytes: 0,
-            calls: BTreeMap::new(),
+            pending: HashMap::new(),
+            begun: VecDeque::new(),
             last_ticket: 0,
             sessions_due_ms: None,
             bounds: Bounds::default(),
@@ -219,14 +214,14 @@ impl Relay {
 
     /// The answer to [`Effect::Call`], or `None` when the call failed without one.
     pub fn answered(&mut self, ticket: Ticket, answer: Option<Answer<Response>>, now_ms: u64) -> Vec<Effect> {
-        // A late one finds no call.
-        if let Some(call) = self.calls.remove(&ticket) {
-            self.settle(ticket, call.pending, answer, now_ms);
-        }
+        self.settle(ticket, answer, now_ms);
         self.finish()
     }
 
-    fn settle(&mut self, ticket: Ticket, pending: Pending, answer: Option<Answer<Response>>, now_ms: u64) {
+    fn settle(&mut self, ticket: Ticket, answer: Option<Answer<Response>>, now_ms: u64) {
+        // An answer that comes too late finds no call.
+        let Some(pending) = self.pending.remove(&ticket) else { return };
+        while self.begun.pop_front_if(|(_, ticket)| !self.pending.contains_key(ticket)).is_some() {}
         let unreachable = || Err(Code::TimedOut.because("the channel could not be reached"));
         let answer = answer.unwrap_or_else(unreachable);
         match (pending, answer) {
@@ -255,12 +250,15 @@ impl Relay {
 
     /// Gives up calls that stay unanswered. All may take as long, so the oldest is the first.
     fn tick_calls(&mut self, now_ms: u64) {
-        while let Some(oldest) = self.calls.first_entry()
-            && now_ms.abs_diff(oldest.get().began_ms) >= CALL_ANSWER_MS
-        {
-            let (ticket, call) = oldest.remove_entry();
-            self.settle(ticket, call.pending, None, now_ms);
+        let is_over = |(began_ms, _): &mut (u64, Ticket)| now_ms.abs_diff(*began_ms) >= CALL_ANSWER_MS;
+        while let Some((_, ticket)) = self.begun.pop_front_if(is_over) {
+            self.settle(ticket, None, now_ms);
         }
+    }
+
+    fn begin_call(&mut self, ticket: Ticket, pending: Pending, now_ms: u64) {
+        self.pending.insert(ticket, pending);
+        self.begun.push_back((now_ms, ticket));
     }
 
     /// Does what is due: heartbeats, token renewals and expiries, repeated calls.
@@ -295,7 +293,7 @@ impl Relay {
     /// When [`Relay::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
         let publishers = self.publishers.values().filter_map(Publisher::due_ms).min();
-        let call = self.calls.first_key_value().map(|(_, call)| call.began_ms + CALL_ANSWER_MS);
+        let call = self.begun.front().map(|(began_ms, _)| began_ms + CALL_ANSWER_MS);
         let own =
             [call, publishers, self.reports_due_ms, self.sessions_due_ms, self.branches_due_ms(), self.behind_due_ms];
         own.into_iter().flatten().min()
@@ -315,7 +313,7 @@ impl Relay {
     fn call_as(&mut self, ticket: Ticket, channel: &ChannelName, pending: Pending, request: Request, now_ms: u64) {
         let to = Address { app: self.app.id().clone(), channel: channel.clone() };
         let rules = Rules::of(self.app.rules(channel));
-        self.calls.insert(ticket, Call { began_ms: now_ms, pending });
+        self.begin_call(ticket, pending, now_ms);
         self.effects.push(Effect::Call { ticket, call: ChannelCall { to, rules, request } });
     }
 
