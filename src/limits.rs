@@ -53,6 +53,10 @@ pub const RETENTION_PERSISTED_MS: u64 = 72 * 60 * 60 * 1_000;
 /// very end of the retention still resumes.
 pub const RETENTION_SLACK_MS: u64 = 30 * 1_000;
 
+/// How long a channel waits before it tries again to let old rows go, after its storage failed. Each try is an alarm; rows
+/// that stay that much longer harm nobody.
+pub const TRIM_PAUSE_MS: u64 = 30 * 1_000;
+
 /// Messages in a channel's log; beyond, the oldest go. 72 hours at almost four a second.
 pub const LOG_MAX_MESSAGES: u64 = 1_000_000;
 
@@ -283,6 +287,11 @@ pub const PUBLISH_QUEUE_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// How long a relay tries to reach a channel with a publish, before it refuses it.
 pub const PUBLISH_TRY_MS: u64 = 20 * 1_000;
 
+/// How long a relay waits for the answer to a call, before it goes on as if there were none. Longer than until its next
+/// heartbeat is due, so that calls need no alarm of their own, which would be a row each; and no longer than SDKs pause
+/// before they attach again.
+pub const CALL_ANSWER_MS: u64 = 18 * 1_000;
+
 /// Publishes of one connection that wait for their acknowledgement.
 pub const UNACKNOWLEDGED_MAX: usize = 10_000;
 
@@ -304,6 +313,8 @@ pub const ANSWERS_MAX_BYTES: u32 = 128 * 1024 * 1024;
 
 const _: () = assert!(CONNECTION_FLOW.burst_bytes < RELAY_FLOW.burst_bytes / 4, "one reader leaves room for others");
 const _: () = assert!(CONNECTION_FLOW.burst_bytes < UNHEARD_MAX_BYTES as u64, "who is slow is slowed down first");
+const _: () = assert!(CALL_ANSWER_MS > HEARTBEAT_INTERVAL_MS, "calls need no alarm of their own");
+const _: () = assert!(CALL_ANSWER_MS < PUBLISH_TRY_MS, "a publish whose call was lost is sent again");
 const _: () = assert!(PUBLISH_CALL_MAX_BYTES + MESSAGE_MAX_BYTES <= COMMIT_MAX_BYTES, "a full call fits a commit");
 const _: () = assert!(SESSION_RECORD_MAX_BYTES < 16_384, "the platform's bound on what a socket carries");
 

@@ -137,6 +137,11 @@ impl Window {
     }
 }
 
+/// The number of a publish by its key, if it is this connection's.
+pub fn serial_of(key: &str, connection_id: &str) -> Option<u64> {
+    key.strip_prefix('@')?.strip_prefix(connection_id)?.strip_prefix(':')?.parse().ok()
+}
+
 /// FNV-1a: stable across builds, as stored keys need. Collisions are harmless, since the log decides.
 fn hash(id: &str) -> u64 {
     id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

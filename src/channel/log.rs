@@ -6,7 +6,7 @@ mod pieces;
 
 use std::collections::VecDeque;
 
-use super::dedup::Suspicion;
+use super::dedup;
 use super::members::Pending;
 use super::store::{Change, Row, Store, StoreError, Stored, Totals};
 use crate::call::{Hold, Publish, PublishKey, Rules};
@@ -17,7 +17,7 @@ use crate::wire::packed::{Damaged, Packed};
 use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
 
 /// Rows read at a time when looking for something.
-const ROWS_PER_READ: usize = 32;
+pub const ROWS_PER_READ: usize = 32;
 
 #[derive(Debug)]
 pub struct Log {
@@ -167,40 +167,24 @@ impl Log {
         }
     }
 
-    /// Where a suspected publish is, if it is in the log.
-    pub fn find(
-        &self,
-        store: &mut impl Store,
-        publish: &Publish,
-        suspicion: Suspicion,
-        cutoff: Position,
-    ) -> Result<Option<Position>, StoreError> {
-        let (last, only) = match suspicion {
-            Suspicion::New => return Ok(None),
-            Suspicion::At(position) => (position, true),
-            Suspicion::UpTo(position) => (position, false),
-        };
-        if let Some(position) = self.find_in_tail(publish, last)? {
-            return Ok(Some(position));
-        }
-        let mut rows = store.rows_after(Position(last.0 - 1), 1)?;
-        if rows.is_empty() && !only {
-            // A mark of this very commit stands where no row is yet; what it bounds may lie in any before it.
-            rows = store.rows_before(last, ROWS_PER_READ)?;
-        }
-        while let Some((oldest_row, _)) = rows.last() {
-            let before = Position(oldest_row.0 - 1);
-            for (_, row) in &rows {
-                if let Some(entry) = decoded(row)?.iter().find(|entry| is_same(entry, publish)) {
-                    return Ok(Some(entry.position));
-                }
-            }
-            if only || before < cutoff {
-                return Ok(None);
-            }
-            rows = store.rows_before(before, ROWS_PER_READ)?;
-        }
-        Ok(None)
+    /// Everything behind this is in the tail.
+    pub fn tail_from(&self) -> Position {
+        self.tail_from
+    }
+
+    /// What the tail has at a position, and before it by the same key, whose hash may have met another's.
+    pub fn alike_in_tail(&self, position: Position) -> impl Iterator<Item = (Position, &Packed)> {
+        let end = self.tail.partition_point(|placed| placed.position <= position);
+        let key = end.checked_sub(1).map(|last| &self.tail[last].key);
+        let alike = self.tail.range(..end).rev().filter(move |placed| Some(&placed.key) == key);
+        alike.map(|placed| (placed.position, &placed.entry))
+    }
+
+    /// The numbers of a connection's publishes in the tail, and their places. Nothing is decoded for it.
+    pub fn serials_in_tail(&self, connection_id: &str) -> impl Iterator<Item = (u64, Position)> {
+        self.tail
+            .iter()
+            .filter_map(move |placed| Some((dedup::serial_of(&placed.key, connection_id)?, placed.position)))
     }
 
     /// Whether a member did something later than at this turn, by the rows after a cutoff: it may have left since.
@@ -223,15 +207,6 @@ impl Log {
             }
         }
         Ok(false)
-    }
-
-    fn find_in_tail(&self, publish: &Publish, last: Position) -> Result<Option<Position>, StoreError> {
-        for placed in self.tail.iter().rev().skip_while(|placed| placed.position > last) {
-            if decoded(&placed.entry)?.iter().any(|entry| is_same(entry, publish)) {
-                return Ok(Some(placed.position));
-            }
-        }
-        Ok(None)
     }
 
     /// The last row that is past its time or over the log's bounds, never the newest: it holds the tip.
@@ -329,12 +304,4 @@ fn row(chunk: &[Placed], totals: &mut Totals) -> Row {
     }
     let position = chunk.last().map_or(Position::ZERO, |last| last.position);
     Row { position, totals: *totals, keys, entries, changes }
-}
-
-fn is_same(entry: &Entry, publish: &Publish) -> bool {
-    match &publish.key {
-        PublishKey::Serial(_) => entry.id == publish.id() && entry.connection_id == publish.connection_id,
-        PublishKey::Id(id) => entry.messages().first().is_some_and(|message| message.id.as_ref() == Some(id)),
-        PublishKey::Request(id) => entry.id == *id,
-    }
 }

@@ -17,6 +17,7 @@ mod members;
 mod occupancy;
 mod pace;
 mod readers;
+mod repeats;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,9 @@ use crate::call::{
 use crate::conflation::conflate;
 use crate::error::{Code, ErrorInfo};
 use crate::feeds::{Feeding, Feeds};
-use crate::limits::{BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX};
+use crate::limits::{
+    BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS,
+};
 use crate::pinned;
 use crate::placement;
 use crate::serial::Position;
@@ -40,6 +43,7 @@ use log::{Batch, Log};
 use occupancy::Occupants;
 use pace::Pace;
 use readers::Readers;
+use repeats::Repeats;
 use store::{Store, StoreError};
 
 /// Between two tries to read what is stored.
@@ -83,6 +87,7 @@ pub struct Channel {
     log: Log,
     /// Read from storage by the first publish after waking: readers don't need it.
     window: Option<Window>,
+    repeats: Repeats,
     feeds: Feeds,
     pace: Pace,
     holders: Holders,
@@ -97,6 +102,8 @@ pub struct Channel {
     stale: bool,
     /// When to try again to read it.
     mend_at_ms: Option<u64>,
+    /// Before this, the log isn't trimmed again: that failed.
+    trim_at_ms: u64,
 }
 
 impl Channel {
@@ -135,6 +142,7 @@ impl Channel {
             pace: Pace::new(log.tip()),
             log,
             window: None,
+            repeats: Repeats::default(),
             feeds,
             holders: Holders::restore(stored.members, now_ms),
             occupants: Occupants::restore(stored.relays_below),
@@ -145,6 +153,7 @@ impl Channel {
             last_commit: (0, 0),
             stale: false,
             mend_at_ms: None,
+            trim_at_ms: 0,
         };
         if begins {
             channel.save_meta(store, channel.meta.clone())?;
@@ -286,7 +295,11 @@ impl Channel {
         if let Some(window) = &mut self.window {
             window.forget_before(now_ms);
         }
-        if self.trim(store, now_ms).is_err() {
+        self.repeats = Repeats::default();
+        // A clock that was set back must not put it off.
+        let may_trim = self.trim_at_ms <= now_ms || self.trim_at_ms > now_ms + TRIM_PAUSE_MS;
+        if may_trim && self.trim(store, now_ms).is_err() {
+            self.trim_at_ms = now_ms + TRIM_PAUSE_MS;
             self.forget(now_ms);
         }
         self.feeds.tick(now_ms);
@@ -297,7 +310,7 @@ impl Channel {
 
     /// When [`Channel::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
-        let log = self.log.deadline(&self.meta.rules);
+        let log = self.log.deadline(&self.meta.rules).map(|due_ms| due_ms.max(self.trim_at_ms));
         let other = [self.occupancy_deadline(), self.listing_deadline(), self.readers.deadline(), self.mend_at_ms];
         let own = [self.feeds.deadline(), self.pace_deadline(), log, self.holders.deadline()];
         own.into_iter().chain(other).flatten().min()
@@ -316,6 +329,9 @@ impl Channel {
             let place = |publish| self.place(store, &mut batch, publish, now_ms);
             let outcomes = publishes.iter().map(place).collect::<Result<_, _>>()?;
             answers.push(Published { series: self.meta.series.clone(), outcomes });
+        }
+        if batch.tip() > self.log.tip() {
+            self.repeats = Repeats::default();
         }
         self.log.append(store, batch)?;
         Ok(answers)
@@ -375,7 +391,7 @@ impl Channel {
         }
         match batch.find(publish) {
             Some(position) => Ok(Some(position)),
-            None => self.log.find(store, publish, suspicion, dedup_cutoff(now_ms)),
+            None => self.repeats.find(&self.log, store, publish, suspicion, dedup_cutoff(now_ms)),
         }
     }
 
@@ -411,7 +427,7 @@ impl Channel {
 
     /// Drops what a failed write may have made untrue. It is read again before anything else: see [`Channel::reload`].
     fn forget(&mut self, now_ms: u64) {
-        self.window = None;
+        (self.window, self.repeats) = (None, Repeats::default());
         self.holders.forget(now_ms);
         self.stale = true;
     }

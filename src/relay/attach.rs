@@ -110,7 +110,7 @@ impl Relay {
     fn start(&mut self, socket: SocketId, name: &ChannelName, now_ms: u64) {
         let owner = name.owner();
         let Some(feed) = self.feeds.get(&owner) else { return };
-        let Some(position) = feed.position() else { return self.subscribe(&owner) };
+        let Some(position) = feed.position() else { return self.subscribe(&owner, now_ms) };
         let series = feed.series().to_owned();
         match self.waiting(socket, name) {
             None => {}
@@ -139,11 +139,11 @@ impl Relay {
         }
     }
 
-    pub(super) fn subscribe(&mut self, owner: &ChannelName) {
+    pub(super) fn subscribe(&mut self, owner: &ChannelName, now_ms: u64) {
         if !self.is_subscribing(owner) {
             let census = self.feeds.get_mut(owner).map(|feed| feed.reports.known()).unwrap_or_default();
             let request = Request::Subscribe(self.name.clone(), census);
-            self.call(owner, Pending::Subscribe(owner.clone()), request);
+            self.call(owner, Pending::Subscribe(owner.clone()), request, now_ms);
         }
     }
 
@@ -210,7 +210,7 @@ impl Relay {
             }
             None => {
                 let read = Read { owner: owner.clone(), from: from.clone(), readers: vec![(socket, name.clone())] };
-                self.call(&owner, Pending::Read(read), Request::Read(from))
+                self.call(&owner, Pending::Read(read), Request::Read(from), now_ms)
             }
         };
         if let Some(attachment) = self.attachment(socket, name) {
@@ -406,7 +406,7 @@ impl Relay {
             && !self.branches.contains_key(&owner)
             && let Some(feed) = self.feeds.remove(&owner)
         {
-            self.report_end(&owner, &feed.reports);
+            self.report_end(&owner, &feed.reports, now_ms);
         }
         self.plan_report(&owner, now_ms);
         self.replace_witness(socket, name);

@@ -111,7 +111,7 @@ impl Relay {
         match (self.feeds.entry(channel.clone()).or_default().position(), self.branches.get_mut(channel)) {
             (None, Some(branch)) => {
                 branch.subscribe_at_ms = Some(now_ms + BRANCH_RETRY_MS);
-                self.subscribe(channel);
+                self.subscribe(channel, now_ms);
             }
             _ => self.feed_branch(channel, now_ms),
         }
@@ -171,7 +171,7 @@ impl Relay {
         let feedings = feeds.pump(reached.position, now_ms, &mut next);
         self.deliveries.extend(feedings.into_iter().map(deliver));
         for (relay, position) in far_behind {
-            self.call(channel, Pending::Fill(channel.clone(), relay), Request::Next(position));
+            self.call(channel, Pending::Fill(channel.clone(), relay), Request::Next(position), now_ms);
         }
     }
 
@@ -197,7 +197,7 @@ impl Relay {
         };
         let follow = Follow { channel: channel.clone(), relay: self.name.clone(), position: subscribed.position };
         let ticket = self.next_ticket();
-        self.pending.insert(ticket, Pending::Follow(channel, subscribed));
+        self.begin_call(ticket, Pending::Follow(channel, subscribed), now_ms);
         self.effects.push(Effect::Follow { ticket, above, follow });
     }
 

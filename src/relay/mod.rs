@@ -34,7 +34,7 @@ mod sync;
 mod watch;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,7 @@ use crate::auth::{App, Revocations};
 use crate::call::{Address, Answer, ChannelCall, Delivery, Follow, RelayName, Request, Response, Rules, Subscribed};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
+use crate::limits::CALL_ANSWER_MS;
 use crate::name::ChannelName;
 use crate::rate::Debt;
 use crate::wire::inbound::{self, Inbound};
@@ -118,6 +119,8 @@ pub struct Relay {
     reports_due_ms: Option<u64>,
     queued_bytes: usize,
     pending: HashMap<Ticket, Pending>,
+    /// When calls began, from the oldest in flight on. Some behind it may be answered.
+    begun: VecDeque<(u64, Ticket)>,
     last_ticket: u64,
     sessions_due_ms: Option<u64>,
     bounds: Bounds,
@@ -157,6 +160,7 @@ impl Relay {
             reports_due_ms: None,
             queued_bytes: 0,
             pending: HashMap::new(),
+            begun: VecDeque::new(),
             last_ticket: 0,
             sessions_due_ms: None,
             bounds: Bounds::default(),
@@ -210,39 +214,57 @@ impl Relay {
 
     /// The answer to [`Effect::Call`], or `None` when the call failed without one.
     pub fn answered(&mut self, ticket: Ticket, answer: Option<Answer<Response>>, now_ms: u64) -> Vec<Effect> {
+        self.settle(ticket, answer, now_ms);
+        self.finish()
+    }
+
+    fn settle(&mut self, ticket: Ticket, answer: Option<Answer<Response>>, now_ms: u64) {
+        // An answer that comes too late finds no call.
+        let Some(pending) = self.pending.remove(&ticket) else { return };
+        while self.begun.pop_front_if(|(_, ticket)| !self.pending.contains_key(ticket)).is_some() {}
         let unreachable = || Err(Code::TimedOut.because("the channel could not be reached"));
         let answer = answer.unwrap_or_else(unreachable);
-        match (self.pending.remove(&ticket), answer) {
-            (Some(Pending::Publish(channel)), answer) => self.published(ticket, channel, answer, now_ms),
-            (Some(Pending::Subscribe(channel)), Ok(Response::Subscribed(subscribed))) if !subscribed.direct => {
+        match (pending, answer) {
+            (Pending::Publish(channel), answer) => self.published(ticket, channel, answer, now_ms),
+            (Pending::Subscribe(channel), Ok(Response::Subscribed(subscribed))) if !subscribed.direct => {
                 self.follow_above(channel, subscribed, now_ms);
             }
-            (Some(Pending::Subscribe(channel)), Ok(Response::Subscribed(subscribed)))
-            | (Some(Pending::Follow(channel, subscribed)), Ok(Response::Followed)) => {
+            (Pending::Subscribe(channel), Ok(Response::Subscribed(subscribed)))
+            | (Pending::Follow(channel, subscribed), Ok(Response::Followed)) => {
                 self.subscribed(&channel, &subscribed, now_ms);
             }
-            (Some(Pending::Fill(channel, relay)), Ok(Response::Delivery(delivery))) => {
+            (Pending::Fill(channel, relay), Ok(Response::Delivery(delivery))) => {
                 self.fill(&channel, &relay, delivery, now_ms);
             }
-            (Some(Pending::Fill(..)), _) => {}
-            (Some(Pending::Read(read)), Ok(Response::Backlog(backlog))) => {
-                self.backlog(ticket, &read, &backlog, now_ms)
-            }
-            (Some(Pending::Report(channel)), answer) => self.reported(&channel, answer, now_ms),
-            (Some(Pending::Members(channel)), Ok(Response::Members(page))) => self.members(&channel, &page, now_ms),
-            (Some(Pending::Members(channel)), answer) => self.members_failed(&channel, &failure(answer), now_ms),
-            (Some(Pending::Subscribe(channel) | Pending::Follow(channel, _)), answer) => {
+            (Pending::Fill(..), _) => {}
+            (Pending::Read(read), Ok(Response::Backlog(backlog))) => self.backlog(ticket, &read, &backlog, now_ms),
+            (Pending::Report(channel), answer) => self.reported(&channel, answer, now_ms),
+            (Pending::Members(channel), Ok(Response::Members(page))) => self.members(&channel, &page, now_ms),
+            (Pending::Members(channel), answer) => self.members_failed(&channel, &failure(answer), now_ms),
+            (Pending::Subscribe(channel) | Pending::Follow(channel, _), answer) => {
                 self.subscribe_failed(&channel, &failure(answer), now_ms);
             }
-            (Some(Pending::Read(read)), answer) => self.read_failed(ticket, &read, &failure(answer), now_ms),
-            (None, _) => {}
+            (Pending::Read(read), answer) => self.read_failed(ticket, &read, &failure(answer), now_ms),
         }
-        self.finish()
+    }
+
+    /// Gives up calls that stay unanswered. All may take as long, so the oldest is the first.
+    fn tick_calls(&mut self, now_ms: u64) {
+        let is_over = |(began_ms, _): &mut (u64, Ticket)| now_ms.abs_diff(*began_ms) >= CALL_ANSWER_MS;
+        while let Some((_, ticket)) = self.begun.pop_front_if(is_over) {
+            self.settle(ticket, None, now_ms);
+        }
+    }
+
+    fn begin_call(&mut self, ticket: Ticket, pending: Pending, now_ms: u64) {
+        self.pending.insert(ticket, pending);
+        self.begun.push_back((now_ms, ticket));
     }
 
     /// Does what is due: heartbeats, token renewals and expiries, repeated calls.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
         self.tick_sessions(now_ms);
+        self.tick_calls(now_ms);
         self.tick_reports(now_ms);
         self.tick_behind(now_ms);
         self.collected(now_ms)
@@ -271,13 +293,15 @@ impl Relay {
     /// When [`Relay::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
         let publishers = self.publishers.values().filter_map(Publisher::due_ms).min();
-        let own = [publishers, self.reports_due_ms, self.sessions_due_ms, self.branches_due_ms(), self.behind_due_ms];
+        let call = self.begun.front().map(|(began_ms, _)| began_ms + CALL_ANSWER_MS);
+        let own =
+            [call, publishers, self.reports_due_ms, self.sessions_due_ms, self.branches_due_ms(), self.behind_due_ms];
         own.into_iter().flatten().min()
     }
 
-    fn call(&mut self, channel: &ChannelName, pending: Pending, request: Request) -> Ticket {
+    fn call(&mut self, channel: &ChannelName, pending: Pending, request: Request, now_ms: u64) -> Ticket {
         let ticket = self.next_ticket();
-        self.call_as(ticket, channel, pending, request);
+        self.call_as(ticket, channel, pending, request, now_ms);
         ticket
     }
 
@@ -286,10 +310,10 @@ impl Relay {
         Ticket(self.last_ticket)
     }
 
-    fn call_as(&mut self, ticket: Ticket, channel: &ChannelName, pending: Pending, request: Request) {
+    fn call_as(&mut self, ticket: Ticket, channel: &ChannelName, pending: Pending, request: Request, now_ms: u64) {
         let to = Address { app: self.app.id().clone(), channel: channel.clone() };
         let rules = Rules::of(self.app.rules(channel));
-        self.pending.insert(ticket, pending);
+        self.begin_call(ticket, pending, now_ms);
         self.effects.push(Effect::Call { ticket, call: ChannelCall { to, rules, request } });
     }
 

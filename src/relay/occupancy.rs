@@ -91,14 +91,14 @@ impl Relay {
         let Some(feed) = self.feeds.get_mut(owner) else { return };
         (feed.reports.is_reporting, feed.reports.reported_at_ms) = (true, now_ms);
         let request = Request::Report(self.name.clone(), feed.reports.known());
-        self.call(owner, Pending::Report(owner.clone()), request);
+        self.call(owner, Pending::Report(owner.clone()), request, now_ms);
     }
 
     /// Nobody is on the channel any more, here.
-    pub(super) fn report_end(&mut self, owner: &ChannelName, reports: &Reports) {
+    pub(super) fn report_end(&mut self, owner: &ChannelName, reports: &Reports, now_ms: u64) {
         if reports.are_wanted() {
             let request = Request::Report(self.name.clone(), Census::default());
-            self.call(owner, Pending::Report(owner.clone()), request);
+            self.call(owner, Pending::Report(owner.clone()), request, now_ms);
         }
     }
 

@@ -63,7 +63,7 @@ impl Relay {
         let Some(publisher) = self.publishers.get_mut(channel) else { return };
         match publisher.next(ticket, now_ms) {
             Some(publishes) => {
-                self.call_as(ticket, channel, Pending::Publish(channel.clone()), Request::Publish(publishes))
+                self.call_as(ticket, channel, Pending::Publish(channel.clone()), Request::Publish(publishes), now_ms)
             }
             None if publisher.is_done() => {
                 self.publishers.remove(channel);

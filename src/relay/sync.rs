@@ -126,24 +126,24 @@ impl Relay {
         run.readers.insert((socket, name.clone()));
         self.touch(socket);
         self.send_encoded(socket, sync_frame(name.as_str(), &serial, [].into_iter(), format), now_ms);
-        self.begin_sync(&owner);
+        self.begin_sync(&owner, now_ms);
     }
 
-    fn begin_sync(&mut self, owner: &ChannelName) {
+    fn begin_sync(&mut self, owner: &ChannelName, now_ms: u64) {
         let Some(syncs) = self.syncs.get_mut(owner) else { return };
         if syncs.reading.is_some() {
             return;
         }
         syncs.reading = syncs.waiting.take();
         match syncs.reading {
-            Some(_) => self.read_members(owner, None),
+            Some(_) => self.read_members(owner, None, now_ms),
             None => drop(self.syncs.remove(owner)),
         }
     }
 
-    fn read_members(&mut self, owner: &ChannelName, after: Option<MemberKey>) {
+    fn read_members(&mut self, owner: &ChannelName, after: Option<MemberKey>, now_ms: u64) {
         let query = MembersQuery { after, limit: self.bounds.sync_members, ..MembersQuery::default() };
-        self.call(owner, Pending::Members(owner.clone()), Request::Members(query));
+        self.call(owner, Pending::Members(owner.clone()), Request::Members(query), now_ms);
     }
 
     pub(super) fn members(&mut self, owner: &ChannelName, page: &MembersPage, now_ms: u64) {
@@ -211,7 +211,7 @@ impl Relay {
             _ => None,
         };
         if is_sent && (next.is_none() || run.readers.is_empty()) {
-            return self.begin_sync(owner);
+            return self.begin_sync(owner, now_ms);
         }
         if next.is_some() {
             run.page = Page::Asked { left: BTreeMap::new() };
@@ -220,7 +220,7 @@ impl Relay {
             syncs.reading = Some(run);
         }
         match next {
-            Some(_) => self.read_members(owner, next),
+            Some(_) => self.read_members(owner, next, now_ms),
             None => self.turn.channels.push(owner.clone()),
         }
     }
@@ -279,7 +279,7 @@ impl Relay {
                 self.give_up(*socket, name, error, now_ms);
             }
         }
-        self.begin_sync(owner);
+        self.begin_sync(owner, now_ms);
     }
 }
 

@@ -23,6 +23,8 @@ pub struct MemoryStore {
     pub fail_load: bool,
     pub fail_rows: bool,
     pub fail_meta: bool,
+    /// All of these fail, until told otherwise.
+    pub is_broken: bool,
     pub rows_read: usize,
 }
 
@@ -32,7 +34,7 @@ impl MemoryStore {
     }
 
     fn read(&mut self, rows: Vec<(Position, Packed)>) -> Result<Vec<(Position, Packed)>, StoreError> {
-        if std::mem::take(&mut self.fail_rows) {
+        if std::mem::take(&mut self.fail_rows) || self.is_broken {
             return Err(StoreError("rows".into()));
         }
         self.rows_read += rows.len();
@@ -42,7 +44,7 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn load(&mut self) -> Result<Stored, StoreError> {
-        if std::mem::take(&mut self.fail_load) {
+        if std::mem::take(&mut self.fail_load) || self.is_broken {
             return Err(StoreError("load".into()));
         }
         let end = |row: Option<(&Position, &Row)>| row.map(|(position, row)| (*position, row.totals));
@@ -57,7 +59,7 @@ impl Store for MemoryStore {
     }
 
     fn save_meta(&mut self, meta: &[u8]) -> Result<(), StoreError> {
-        if std::mem::take(&mut self.fail_meta) {
+        if std::mem::take(&mut self.fail_meta) || self.is_broken {
             return Err(StoreError("meta".into()));
         }
         self.meta = Some(meta.to_vec());

@@ -1,7 +1,7 @@
 //! What is under way between objects, and between them and the clients: late, lost, repeated, out of order.
 //!
-//! Calls know no order, frames of one transport keep theirs. A caller always learns something in the end: the answer, or
-//! that there is none, which says nothing of what became of the call.
+//! Calls know no order, frames of one transport keep theirs. A caller learns the answer, or that there is none, which says
+//! nothing of what became of the call; or, now and then, nothing at all.
 
 use std::rc::Rc;
 
@@ -117,6 +117,9 @@ impl World {
         }
         if self.random.chance(self.weather.lose_answer) {
             return self.no_answer(caller, life, reply);
+        }
+        if !matches!(reply, Reply::Page { .. }) && self.random.chance(self.weather.never_answer) {
+            return note(self.now_ms, format_args!("object {caller} is never answered: {reply:?}"));
         }
         self.calls.insert(id, Call { caller, life, reply, callee, arrived: false });
     }

@@ -12,6 +12,8 @@ use super::random::Random;
 pub struct Weather {
     pub lose_call: u64,
     pub lose_answer: u64,
+    /// Calls of which the caller never hears again.
+    pub never_answer: u64,
     pub slow_call: u64,
     pub repeat_delivery: u64,
     pub fail_disk: u64,
@@ -60,6 +62,7 @@ impl Weather {
             ask_twice: rate(60),
             latency_ms: 1 + rate(60),
             bytes_per_second: rate(4_000),
+            never_answer: rate(20),
         }
     }
 
@@ -79,6 +82,7 @@ impl Weather {
         Weather {
             lose_call: 0,
             lose_answer: 0,
+            never_answer: 0,
             slow_call: 0,
             repeat_delivery: 0,
             fail_disk: 0,
