@@ -10,26 +10,38 @@ import { startRuntime } from './runtime.mjs';
 const runtime = await startRuntime();
 after(() => runtime.stop());
 
-test('a browser whose WebSockets get no answer gets there by itself', { skip }, async (t) => {
-  const browser = await launch();
-  t.after(() => browser.close());
-  const page = await (await browser.newContext()).newPage();
-  await page.goto(await proxy(t, () => {}));
-  await page.locator('#connection[data-state="connected"]').waitFor();
-  const used = await page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname));
-  assert.ok(used.includes('/comet/connect'), 'it polls');
+/** @param {import('node:stream').Duplex} socket */
+const refuse = (socket) => void socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n');
 
-  const fan = await (await browser.newContext()).newPage();
-  await fan.goto(runtime.url);
-  await fan.locator('#connection[data-state="connected"]').waitFor();
-  await page.getByRole('button', { name: 'Lund' }).click();
-  for (const one of [page, fan]) await one.locator('#call').getByText('15–0', { exact: true }).waitFor();
-});
+/** What a proxy may do to a WebSocket, and the score once another point is given. @type {[string, (socket: import('node:stream').Duplex) => void, string][]} */
+const blocks = [
+  ['get no answer', () => {}, '15–0'],
+  ['are refused', refuse, '30–0'],
+  ['break off', (socket) => void socket.destroy(), '40–0'],
+];
+
+for (const [what, onUpgrade, score] of blocks) {
+  test(`a browser whose WebSockets ${what} gets there by itself`, { skip }, async (t) => {
+    const browser = await launch();
+    t.after(() => browser.close());
+    const page = await (await browser.newContext()).newPage();
+    await page.goto(await proxy(t, onUpgrade));
+    await page.locator('#connection[data-state="connected"]').waitFor();
+    const used = await page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname));
+    assert.ok(used.includes('/comet/connect'), 'it polls');
+
+    const fan = await (await browser.newContext()).newPage();
+    await fan.goto(runtime.url);
+    await fan.locator('#connection[data-state="connected"]').waitFor();
+    await page.getByRole('button', { name: 'Lund' }).click();
+    for (const one of [page, fan]) await one.locator('#call').getByText(score, { exact: true }).waitFor();
+  });
+}
 
 test('a browser that polls does all that others do, from a page of another origin too', { skip }, async (t) => {
   const browser = await launch();
   t.after(() => browser.close());
-  const blocked = await proxy(t, (socket) => socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n'));
+  const blocked = await proxy(t, refuse);
   const page = await (await browser.newContext()).newPage();
   // Its own server is the runtime; what it talks to is the proxy, at another port, which is another origin.
   await page.goto(runtime.url);
