@@ -42,7 +42,6 @@ codes! {
     BadExtras = 40032, 400, "invalid publish request (invalid extras)";
     TooManyMessages = 40034, 400, "too many messages in one publish";
     ForcedNack = 40099, 400, "publish refused because it asked to be refused";
-    Unauthorized = 40100, 401, "unauthorized";
     BadCredentials = 40101, 401, "invalid credentials";
     IncompatibleCredentials = 40102, 401, "incompatible credentials";
     BadTimestamp = 40104, 401, "timestamp not current";

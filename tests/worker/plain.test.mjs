@@ -89,3 +89,11 @@ test('what it may not do is said in a frame', async (t) => {
     await lost.closed();
   }
 });
+
+test('who closes its socket is answered', async () => {
+  const client = plain('goodbye');
+  await client.expect(action.CONNECTED);
+  await client.expect(action.ATTACHED);
+  client.close();
+  assert.equal(await client.closed(), 1000);
+});
