@@ -1,18 +1,17 @@
-//! The typed calls between objects, and what objects are called. A pinned format: objects of two deploys talk to each
-//! other for a while, and a format that the other doesn't know is refused, to be tried again.
+//! The typed calls between objects, and what objects are called. Objects of two deploys talk to each other for a while: a
+//! call whose version the other cannot read is refused, to be tried again.
 
 mod app;
 mod names;
 mod occupancy;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Identity;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{MEMBERS_MAX, PACE_MAX_MS, RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::ChannelName;
-use crate::pinned;
+use crate::pinned::{self, Versioned};
 use crate::serial::Position;
 use crate::wire::message::Message;
 use crate::wire::packed::Packed;
@@ -376,9 +375,32 @@ impl Rules {
 /// An answer, or the coded error instead.
 pub type Answer<T> = Result<T, ErrorInfo>;
 
-/// A call or an answer from its bytes. Fails with 50000, to be tried again, for another deploy's format.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ErrorInfo> {
-    pinned::decode(bytes).ok_or_else(|| Code::Internal.because("a call between objects has another version's format"))
+macro_rules! versions {
+    ($($type:ty = $version:literal,)*) => {
+        $(impl Versioned for $type {
+            const VERSION: u8 = $version;
+        })*
+    };
+}
+
+versions! {
+    ChannelCall = 1,
+    Answer<Response> = 1,
+    Delivery = 1,
+    Delivered = 1,
+    Follow = 1,
+    Roll = 1,
+    Rolled = 1,
+    AppCall = 1,
+    Answer<AppResponse> = 1,
+    Notice = 1,
+    Noticed = 1,
+    Refusal = 1,
+}
+
+/// A call from its bytes. Fails with 50000, to be tried again, when another deploy wrote it and this one cannot read it.
+pub fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, ErrorInfo> {
+    pinned::decode(bytes).map_err(|unreadable| Code::Internal.because(format!("a call between objects {unreadable}")))
 }
 
 #[cfg(test)]

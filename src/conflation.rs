@@ -10,8 +10,9 @@ use std::collections::HashMap;
 
 use crate::error::{Code, ErrorInfo};
 use crate::limits::CONFLATION_KEY_MAX_BYTES;
+use crate::pinned::Unreadable;
 use crate::wire::message::{Content, Entry, Message};
-use crate::wire::packed::{Damaged, Packed};
+use crate::wire::packed::Packed;
 
 /// A piece of a key.
 enum Part<'a> {
@@ -37,7 +38,7 @@ pub fn check_key(key: &str) -> Result<(), ErrorInfo> {
 }
 
 /// Leaves out what was replaced. `key` was checked.
-pub fn conflate(packed: &Packed, key: &str, interval_ms: u64) -> Result<Packed, Damaged> {
+pub fn conflate(packed: &Packed, key: &str, interval_ms: u64) -> Result<Packed, Unreadable> {
     let mut entries = packed.entries()?;
     let mut later: HashMap<String, u64> = HashMap::new();
     let mut left_out = 0;

@@ -192,9 +192,9 @@ mod tests {
                 prop_assert!(ours.iter().eq(theirs.iter()) && ours.len() == theirs.len());
                 prop_assert!((0..20).all(|key| ours.get(&key) == theirs.get(&key)));
             }
-            let pinned = crate::pinned::encode(&ours);
-            prop_assert_eq!(&pinned, &crate::pinned::encode(&theirs));
-            prop_assert_eq!(crate::pinned::decode(&pinned), Some(ours));
+            let stored = postcard::to_allocvec(&ours).unwrap();
+            prop_assert_eq!(&stored, &postcard::to_allocvec(&theirs).unwrap());
+            prop_assert_eq!(postcard::from_bytes(&stored), Ok(ours));
         }
     }
 }

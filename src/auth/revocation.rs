@@ -14,6 +14,7 @@ use crate::limits::{
     CHANNEL_NAME_MAX_BYTES, CLOCK_SKEW_MAX_MS, REAUTH_MARGIN_MS, REVOCABLE_TOKEN_MAX_TTL_MS, REVOCATIONS_MAX,
     REVOKE_MAX_TARGETS,
 };
+use crate::pinned::Versioned;
 
 /// Which tokens end. As text: `clientId:c`, `revocationKey:r`, `channel:c`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -67,6 +68,10 @@ pub struct Revocation {
     pub issued_before_ms: u64,
     /// Connections may renew their token until then.
     pub applies_at_ms: u64,
+}
+
+impl Versioned for Revocation {
+    const VERSION: u8 = 1;
 }
 
 impl Revocation {

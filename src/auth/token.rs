@@ -14,7 +14,7 @@ use super::{Capability, Identity, Key, KeyName};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::TOKEN_MAX_BYTES;
 use crate::name::AppId;
-use crate::pinned;
+use crate::pinned::{self, Versioned};
 
 /// Changes when the fields of [`Body`] do.
 const VERSION: u8 = 1;
@@ -30,6 +30,10 @@ struct Body {
     client_id: Identity,
     /// Tells apart tokens that are otherwise the same.
     salt: u64,
+}
+
+impl Versioned for Body {
+    const VERSION: u8 = 1;
 }
 
 /// A token before it is signed.
@@ -78,7 +82,7 @@ impl PresentedToken {
         let (app, opaque) = text.split_once('.').filter(|_| text.len() <= TOKEN_MAX_BYTES)?;
         let mut signed = URL.decode(opaque).ok()?;
         let tag = signed.split_off(signed.len().checked_sub(MAC_BYTES)?);
-        let body: Body = pinned::decode(&signed)?;
+        let body: Body = pinned::decode(&signed).ok()?;
         let key_name = KeyName::new(AppId::parse(app).ok()?, &body.key_id).ok()?;
         (body.version == VERSION).then_some(PresentedToken { key_name, body, signed, tag })
     }

@@ -116,7 +116,7 @@ mod tests {
         let call = AppCall { app, request: AppRequest::Revoke(vec![revocation()]) };
         let bytes = pinned::encode(&call);
         assert_eq!(bytes, b"\x01\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
-        assert_eq!(pinned::decode(&bytes), Some(call));
+        assert_eq!(pinned::decode(&bytes), Ok(call));
     }
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
         let notice = Notice { ticket: 3, news: News::Revoked(vec![revocation()]) };
         let bytes = pinned::encode(&notice);
         assert_eq!(bytes, b"\x01\x03\x00\x01\x06demo.k\x0cclientId:ann\x01\x02");
-        assert_eq!(pinned::decode(&bytes), Some(notice));
+        assert_eq!(pinned::decode(&bytes), Ok(notice));
         assert_eq!(pinned::encode(&Noticed::Unwatched), [1, 1]);
     }
 
@@ -133,6 +133,6 @@ mod tests {
         let watched = Watched { ticket: 3, config: Some("{}".into()), revocations: vec![] };
         let bytes = pinned::encode(&Ok::<_, crate::error::ErrorInfo>(AppResponse::Watched(watched.clone())));
         assert_eq!(bytes, b"\x01\x00\x05\x03\x01\x02{}\x00");
-        assert_eq!(pinned::decode::<Answer<AppResponse>>(&bytes), Some(Ok(AppResponse::Watched(watched))));
+        assert_eq!(pinned::decode(&bytes), Ok(Ok(AppResponse::Watched(watched))));
     }
 }

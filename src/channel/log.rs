@@ -13,7 +13,7 @@ use crate::call::{Hold, Publish, PublishKey, Rules};
 use crate::limits::{LOG_MAX_BYTES, LOG_MAX_MESSAGES, RETENTION_MS, RETENTION_SLACK_MS, ROW_MAX_BYTES, TAIL_MAX_BYTES};
 use crate::serial::Position;
 use crate::wire::message::Entry;
-use crate::wire::packed::{Damaged, Packed};
+use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
 
 /// Rows read at a time when looking for something.
@@ -273,11 +273,7 @@ pub fn visible_from(rules: &Rules, now_ms: u64) -> Position {
 }
 
 pub fn decoded(packed: &Packed) -> Result<Vec<Entry>, StoreError> {
-    packed.entries().map_err(damaged)
-}
-
-pub fn damaged(_: Damaged) -> StoreError {
-    StoreError("a stored row is damaged".to_owned())
+    Ok(packed.entries()?)
 }
 
 fn row_length(placed: &[Placed]) -> usize {

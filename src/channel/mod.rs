@@ -32,7 +32,7 @@ use crate::feeds::{Feeding, Feeds};
 use crate::limits::{
     BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS,
 };
-use crate::pinned;
+use crate::pinned::{self, Versioned};
 use crate::placement;
 use crate::serial::Position;
 use crate::wire::message::{Content, Entry};
@@ -81,6 +81,10 @@ struct Meta {
     listened: bool,
 }
 
+impl Versioned for Meta {
+    const VERSION: u8 = 1;
+}
+
 #[derive(Debug)]
 pub struct Channel {
     meta: Meta,
@@ -109,7 +113,8 @@ pub struct Channel {
 impl Channel {
     /// Wakes a channel, or begins one. `fresh_series` is random and names a new life, if there is none yet.
     ///
-    /// `address` and `rules` may be absent when an alarm wakes it: then there is a channel only if one is stored.
+    /// `address` and `rules` may be absent when an alarm wakes it: then there is a channel only if one is stored. Fails,
+    /// and changes nothing, when what is stored cannot be read.
     pub fn wake(
         store: &mut impl Store,
         call: Option<(&Address, &Rules)>,
@@ -117,7 +122,7 @@ impl Channel {
         now_ms: u64,
     ) -> Result<Option<Channel>, StoreError> {
         let stored = store.load()?;
-        let known = stored.meta.as_deref().and_then(pinned::decode::<Meta>);
+        let known = stored.meta.as_deref().map(pinned::decode::<Meta>).transpose()?;
         let begins = known.is_none();
         let meta = match (known, call) {
             (Some(meta), _) => meta,
@@ -463,7 +468,7 @@ fn delivery(
     let prior = cursor.max(meta.floor);
     let piece = log.live_after(store, prior, open, DELIVERY_MAX_BYTES)?;
     let entries = match &meta.rules.conflation_key {
-        Some(key) => conflate(&piece.entries, key, meta.rules.interval_ms.into()).map_err(log::damaged)?,
+        Some(key) => conflate(&piece.entries, key, meta.rules.interval_ms.into())?,
         None => piece.entries,
     };
     Ok(Delivery {

@@ -4,6 +4,7 @@
 //! output gate, and the simulation's.
 
 use crate::call::{Hold, MembersQuery, RelayName};
+use crate::pinned::Unreadable;
 use crate::serial::Position;
 use crate::wire::packed::Packed;
 use crate::wire::presence::MemberKey;
@@ -11,6 +12,12 @@ use crate::wire::presence::MemberKey;
 /// A write or read that failed. A failed write may still have been kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreError(pub String);
+
+impl From<Unreadable> for StoreError {
+    fn from(unreadable: Unreadable) -> StoreError {
+        StoreError(format!("stored data {unreadable}"))
+    }
+}
 
 /// What was committed together, as one row: the platform bills rows.
 #[derive(Clone, Debug, PartialEq)]

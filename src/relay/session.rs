@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::maps::SortedMap;
 use crate::name::{AppId, ChannelName};
-use crate::pinned;
+use crate::pinned::{self, Versioned};
 use crate::placement::Shard;
 use crate::rate::Debt;
 use crate::serial::Position;
@@ -256,6 +256,10 @@ pub struct Record {
     is_secure: bool,
 }
 
+impl Versioned for Record {
+    const VERSION: u8 = 1;
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttachmentRecord {
     pub name: ChannelName,
@@ -306,7 +310,7 @@ impl Record {
     }
 
     pub fn decode(bytes: &[u8]) -> Option<Record> {
-        pinned::decode(bytes)
+        pinned::decode(bytes).ok()
     }
 
     /// The session again. Nothing was sent since, as far as it knows, so a heartbeat is due.

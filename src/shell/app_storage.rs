@@ -120,8 +120,8 @@ impl Store for AppStore {
         }
         let query = "SELECT revision, value FROM revocations WHERE revision > ? ORDER BY revision LIMIT ?";
         let rows = self.database.rows(query, &[number(revision), number(limit as u64)])?;
-        let revocation = |row| Some((integer(row, "revision"), pinned::decode(&blob(row, "value"))?));
-        Ok(rows.iter().filter_map(revocation).collect())
+        let revocation = |row| Ok((integer(row, "revision"), pinned::decode(&blob(row, "value"))?));
+        rows.iter().map(revocation).collect()
     }
 
     fn save_watcher(&mut self, relay: &RelayName, ticket: u64, told: u64) -> Result<(), StoreError> {

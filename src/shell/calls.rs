@@ -1,7 +1,6 @@
 //! Calls from object to object: bytes by `fetch`.
 
 use js_sys::{Object, Reflect, Uint8Array};
-use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::Env;
@@ -13,7 +12,7 @@ use crate::call::{
     RelayObject, Response, Roll, Rolled,
 };
 use crate::error::{Code, ErrorInfo};
-use crate::pinned;
+use crate::pinned::{self, Versioned};
 use crate::transport::comet::Verb;
 
 /// Bindings of the object classes in wrangler.toml.
@@ -49,7 +48,7 @@ const TRIES: usize = 3;
 
 /// `None` when no answer came, whatever the reason: the callee may or may not have done it.
 pub async fn call_channel(env: &Env, call: &ChannelCall) -> Option<Answer<Response>> {
-    pinned::decode(&post(env, CHANNEL, &call.to.object_name(), CALL_URL, &pinned::encode(call)).await?)
+    pinned::decode(&post(env, CHANNEL, &call.to.object_name(), CALL_URL, &pinned::encode(call)).await?).ok()
 }
 
 /// A repeat is safe: a channel knows a publish that it has.
@@ -66,7 +65,7 @@ pub async fn ask_app(env: &Env, call: &AppCall) -> Answer<AppResponse> {
     let tries = if call.request.may_be_repeated() { TRIES } else { 1 };
     for _ in 0..tries {
         let answer = post(env, APP, call.app.as_str(), CALL_URL, &pinned::encode(call)).await;
-        if let Some(answer) = answer.and_then(|bytes| pinned::decode(&bytes)) {
+        if let Some(answer) = answer.and_then(|bytes| pinned::decode(&bytes).ok()) {
             return answer;
         }
     }
@@ -105,9 +104,9 @@ pub async fn notify(env: &Env, relay: &RelayName, notice: &Notice) -> Option<Not
     call_relay(env, relay, NOTICE_URL, &pinned::encode(notice)).await
 }
 
-async fn call_relay<T: DeserializeOwned>(env: &Env, relay: &RelayName, url: &str, body: &[u8]) -> Option<T> {
+async fn call_relay<T: Versioned>(env: &Env, relay: &RelayName, url: &str, body: &[u8]) -> Option<T> {
     let (class, name) = object_of(relay);
-    pinned::decode(&post(env, class, name, url, body).await?)
+    pinned::decode(&post(env, class, name, url, body).await?).ok()
 }
 
 /// The class and name of an object that holds sockets.
@@ -141,7 +140,7 @@ pub async fn connect(
     match response.status() {
         101 | 200 => Ok(response),
         REFUSED => {
-            let refusal = read(response).await.and_then(|bytes| pinned::decode(&bytes));
+            let refusal = read(response).await.and_then(|bytes| pinned::decode(&bytes).ok());
             Err(refusal.unwrap_or_else(|| unreachable().into()))
         }
         _ => Err(unreachable().into()),

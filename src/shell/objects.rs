@@ -10,7 +10,7 @@ use super::router::{CONNECTION_KEY, Handover};
 use super::{calls, responses, watching};
 use crate::call::{self, Answer, ChannelCall, Delivery, Follow, Notice, Roll};
 use crate::error::ErrorInfo;
-use crate::pinned;
+use crate::pinned::{self, Versioned};
 use crate::wire::Format;
 
 /// One channel: its order and log, and the sockets that named it when they connected.
@@ -133,6 +133,6 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     }
 }
 
-pub fn reply(value: &impl serde::Serialize) -> Result<Response> {
+pub fn reply(value: &impl Versioned) -> Result<Response> {
     Response::from_bytes(pinned::encode(value))
 }

@@ -77,7 +77,7 @@ pub fn forget_revocations(database: &Database, now_ms: u64) -> Result<(), StoreE
 
 pub fn revocations(database: &Database) -> Result<Vec<Revocation>, StoreError> {
     let rows = database.rows("SELECT value FROM revoked", &[])?;
-    Ok(rows.iter().filter_map(|row| pinned::decode(&blob(row, "value"))).collect())
+    rows.iter().map(|row| Ok(pinned::decode(&blob(row, "value"))?)).collect()
 }
 
 /// The relays that this one feeds, by channel.

@@ -19,7 +19,7 @@ use crate::connection_key::ConnectionKey;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BATCH_BODY_MAX_BYTES;
 use crate::name::{AppId, ChannelName};
-use crate::pinned;
+use crate::pinned::{self, Versioned};
 use crate::placement::{self, Journey, Place, Region, Shard, Spread};
 use crate::relay::session::Opening;
 use crate::rest::{self, Reply, Step};
@@ -53,6 +53,10 @@ pub struct Handover {
     pub channel: Option<(Address, Rules)>,
     /// How its responses go, if it is over HTTP.
     pub mode: Option<Mode>,
+}
+
+impl Versioned for Handover {
+    const VERSION: u8 = 1;
 }
 
 impl Handover {

@@ -115,5 +115,5 @@ fn stored_entries_are_pinned() {
     let message = b"\x00\x01\x00\x01\x05greet\x01\x01x\x01\x04json\x01\x03bob\x00";
     let expected = [b"\x01", &position[..], b"\x06Ht1R:0\x01\x04Ht1R", message].concat();
     assert_eq!(bytes, expected);
-    assert_eq!(crate::pinned::decode::<Entry>(&bytes), Some(entry));
+    assert_eq!(crate::pinned::decode(&bytes), Ok(entry));
 }

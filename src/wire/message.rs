@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::limits::MESSAGE_OVERHEAD_BYTES;
+use crate::pinned::Versioned;
 use crate::serial::Position;
 use crate::wire::data::Data;
 use crate::wire::presence::PresenceMessage;
@@ -71,6 +72,10 @@ pub enum Content {
         places: Vec<usize>,
         messages: Vec<Message>,
     },
+}
+
+impl Versioned for Entry {
+    const VERSION: u8 = 1;
 }
 
 impl Entry {

@@ -5,16 +5,12 @@
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
-use crate::pinned;
+use crate::pinned::{self, Unreadable};
 use crate::wire::message::Entry;
 
 /// Zero or more encoded [`Entry`] values, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Packed(Vec<u8>);
-
-/// Stored or received bytes that are no entries. A fault of ours or of the disk, never a client's.
-#[derive(Debug)]
-pub struct Damaged;
 
 impl Packed {
     pub fn from_bytes(bytes: Vec<u8>) -> Packed {
@@ -41,11 +37,11 @@ impl Packed {
         self.0.is_empty()
     }
 
-    pub fn entries(&self) -> Result<Vec<Entry>, Damaged> {
+    pub fn entries(&self) -> Result<Vec<Entry>, Unreadable> {
         let mut rest = self.0.as_slice();
         let mut entries = Vec::new();
         while !rest.is_empty() {
-            entries.push(pinned::read(&mut rest).ok_or(Damaged)?);
+            entries.push(pinned::read(&mut rest)?);
         }
         Ok(entries)
     }
@@ -102,7 +98,7 @@ mod tests {
         let mut packed = Packed::default();
         (1..4).for_each(|position| packed.append(&Packed::one(&entry(position))));
         assert_eq!(packed.entries().unwrap(), [entry(1), entry(2), entry(3)]);
-        let travelled: Packed = pinned::decode(&pinned::encode(&packed)).unwrap();
+        let travelled: Packed = postcard::from_bytes(&postcard::to_allocvec(&packed).unwrap()).unwrap();
         assert_eq!(travelled, packed);
     }
 

@@ -32,11 +32,13 @@ pub fn address() -> Address {
     Address { app: app().id().clone(), channel: ChannelName::parse("room").expect("a name") }
 }
 
+pub fn rules() -> Rules {
+    Rules { retention_ms: 120_000, max_members: 20_000, interval_ms: 0, conflation_key: None }
+}
+
 /// The channel, woken from what it stored.
 pub fn wake(store: &mut MemoryStore) -> Channel {
-    let (address, rules) =
-        (address(), Rules { retention_ms: 120_000, max_members: 20_000, interval_ms: 0, conflation_key: None });
-    Channel::wake(store, Some((&address, &rules)), SERIES, NOW_MS).expect("the store works").expect("a channel")
+    Channel::wake(store, Some((&address(), &rules())), SERIES, NOW_MS).expect("the store works").expect("a channel")
 }
 
 pub fn numbered(connection_id: &str, serial: u64) -> Publish {

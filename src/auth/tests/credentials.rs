@@ -10,7 +10,6 @@ use crate::limits::{
     CAPABILITY_MAX_BYTES, CLIENT_ID_MAX_BYTES, GRANT_MAX_BYTES, TOKEN_MAX_BYTES, USER_CLAIMS_MAX_BYTES,
 };
 use crate::name::{AppId, ChannelName};
-use crate::pinned;
 
 fn header(value: &str) -> Result<Grant, ErrorInfo> {
     let presented = Presented { authorization: Some(value), ..Presented::default() };
@@ -212,21 +211,22 @@ fn the_largest_grant_fits_its_bound() {
         revocation_key: Some("r".repeat(255).into()),
         user_claims: Some("u".repeat(USER_CLAIMS_MAX_BYTES).into()),
     };
-    let bytes = pinned::encode(&grant);
+    let bytes = postcard::to_allocvec(&grant).unwrap();
     assert!(bytes.len() + (CAPABILITY_MAX_BYTES - capability.len()) <= GRANT_MAX_BYTES);
-    assert_eq!(pinned::decode::<Grant>(&bytes), Some(grant));
+    assert_eq!(postcard::from_bytes(&bytes), Ok(grant));
 }
 
 #[test]
 fn the_encoded_grant_is_pinned() {
     let grant = present_token(&token("demo.chat", json!({"clientId": "ann", "ttl": 1000}))).unwrap();
     let expected =
-        [&[1, 9][..], b"demo.chat", &[34], br#"{"chat:*":["publish","subscribe"]}"#, &[1, 3], b"ann", &[0, 1]].concat();
-    let encoded = pinned::encode(&grant);
+        [&[9][..], b"demo.chat", &[34], br#"{"chat:*":["publish","subscribe"]}"#, &[1, 3], b"ann", &[0, 1]].concat();
+    let encoded = postcard::to_allocvec(&grant).unwrap();
     assert_eq!(encoded[..expected.len()], expected);
     let claims = Some(r#"{"*":"fan"}"#.into());
-    assert!(pinned::encode(&Grant { user_claims: claims, ..grant.clone() }).ends_with(b"\x00\x01\x0b{\"*\":\"fan\"}"));
-    assert_eq!(pinned::decode(&encoded), Some(grant));
+    let claimed = postcard::to_allocvec(&Grant { user_claims: claims, ..grant.clone() }).unwrap();
+    assert!(claimed.ends_with(b"\x00\x01\x0b{\"*\":\"fan\"}"));
+    assert_eq!(postcard::from_bytes(&encoded), Ok(grant));
 }
 
 proptest! {

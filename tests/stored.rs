@@ -1,0 +1,282 @@
+//! What earlier builds stored is read with its meaning intact, and what cannot be read is refused and left as it was.
+//!
+//! `tests/fixtures/` holds the bytes that each version of a format had, written by the build that introduced it. The newest
+//! are also what this build writes: a change of a format shows here first.
+
+#[allow(dead_code, reason = "other tests need more of the bench")]
+mod support {
+    pub mod bench;
+    pub mod grant;
+    pub mod memory_store;
+}
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use courtside::auth::{App, Credentials, Grant, KeyName, Presented, Revocation, Surface, Target, TokenRequest};
+use courtside::call::{Deed, HistoryQuery, Hold, MembersQuery, Publish, PublishKey, RelayName, Submission};
+use courtside::channel::Channel;
+use courtside::channel::store::{Row, Store, StoreError, StoredMember, Totals};
+use courtside::connection_key::ConnectionKey;
+use courtside::pinned::{self, Unreadable};
+use courtside::relay::SocketId;
+use courtside::serial::Position;
+use courtside::wire::data::Data;
+use courtside::wire::message::Message;
+use courtside::wire::packed::Packed;
+use courtside::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
+use serde_json::json;
+
+use support::bench::*;
+use support::memory_store::MemoryStore;
+
+/// Bytes by what they are: text as it stands, everything else in hexadecimal.
+type Fixture = BTreeMap<String, String>;
+
+const FIRST: &str = include_str!("fixtures/formats-1.txt");
+
+fn fixture(text: &str) -> Fixture {
+    text.lines().filter_map(|line| line.split_once(' ')).map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("texts take all");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal");
+    (0..text.len()).step_by(2).map(digit).collect()
+}
+
+/// A publish of each kind of message.
+fn messages() -> Publish {
+    let text = |text: &str| Some(text.to_owned());
+    let extras = json!({"headers": {"team": "red", "half": 1.5}}).as_object().cloned();
+    let said = Message {
+        name: text("chat"),
+        data: Data::Text("hello ü".into()),
+        client_id: text("ann"),
+        ..Message::default()
+    };
+    let sent = Message { data: Data::Binary(vec![0, 255]), extras, ..Message::default() };
+    let own = Message { data: Data::Text("{\"a\":1}".into()), encoding: text("json"), ..Message::default() };
+    Publish {
+        key: PublishKey::Serial(7),
+        connection_id: text("conn"),
+        content: Submission::Messages(vec![said, sent, own]),
+    }
+}
+
+fn entering() -> Publish {
+    let event = PresenceMessage {
+        action: PresenceAction::Enter,
+        id: "conn:8:0".into(),
+        connection_id: "conn".into(),
+        client_id: "ann".into(),
+        data: Data::Text("seat 4".into()),
+        encoding: None,
+        extras: None,
+    };
+    let hold = Hold { relay: RelayName::from("relay:demo/3".to_owned()), grace_ms: 15_000 };
+    let content = Submission::Presence { hold, deeds: vec![Deed { event, known: None }] };
+    Publish { key: PublishKey::Serial(8), connection_id: Some("conn".into()), content }
+}
+
+/// A channel's storage with a row of messages and one of presence.
+fn written_store() -> MemoryStore {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    publish(&mut channel, &mut store, vec![messages()]);
+    publish(&mut channel, &mut store, vec![entering()]);
+    store
+}
+
+/// A key whose tokens can be revoked.
+fn keyed_app() -> App {
+    let key = json!({"name": "brief", "secret": "a-secret-of-some-length", "revocableTokens": true});
+    serde_json::from_value(json!({"id": "demo", "keys": [key], "namespaces": []})).expect("an app")
+}
+
+fn token() -> String {
+    let app = keyed_app();
+    let name = KeyName::parse("demo.brief").expect("a name");
+    let fields = json!({"keyName": "demo.brief", "clientId": "ann", "capability": r#"{"chat:*":["subscribe"]}"#});
+    let authority = verified("key", "demo.brief:a-secret-of-some-length");
+    let request = TokenRequest::from_value(&fields).expect("a request");
+    request.approve(&name, Some(&app), Some(&authority), NOW_MS).expect("approved").issue([7; 8]).token
+}
+
+fn verified(parameter: &str, text: &str) -> Grant {
+    let query = [(parameter.to_owned(), text.to_owned())];
+    let presented = Presented { query: &query, ..Presented::default() };
+    let credentials = Credentials::parse(&presented, Surface::Realtime).expect("credentials");
+    credentials.verify(Some(&keyed_app()), NOW_MS).expect("good ones")
+}
+
+fn revocation() -> Revocation {
+    let (key_name, target) =
+        (KeyName::parse("demo.brief").expect("a name"), Target::parse("clientId:ann").expect("one"));
+    Revocation { key_name, target, issued_before_ms: NOW_MS, applies_at_ms: NOW_MS + 30_000 }
+}
+
+/// What a socket carries of a session with an attachment, and the key of its connection.
+fn session() -> (Vec<u8>, String) {
+    let mut relay = relay();
+    let connected = connect(&mut relay, 1);
+    let attach = r#"{"action":10,"channel":"room","flags":393216,"params":{"rewind":"2"}}"#;
+    let (ticket, _) = call(&send(&mut relay, 1, attach));
+    let effects = relay.answered(ticket, subscribed(5_000), NOW_MS);
+    let (read, _) = call(&effects);
+    let page = courtside::call::Backlog {
+        series: SERIES.into(),
+        lost: None,
+        after: Position(5_000),
+        entries: Packed::default(),
+        through: Position(5_000),
+        more: false,
+        members: 0,
+    };
+    let effects = relay.answered(read, Some(Ok(courtside::call::Response::Backlog(page))), NOW_MS);
+    (record(&effects, 1).expect("a record"), key(&frames(&connected, 1)[0]))
+}
+
+/// All that this build stores, by name.
+fn written() -> Fixture {
+    let store = written_store();
+    let mut fixture = Fixture::new();
+    let mut put = |name: &str, value: String| fixture.insert(name.to_owned(), value);
+    put("meta", hex(store.meta.as_deref().expect("a meta")));
+    for (name, row) in ["messages", "presence"].iter().zip(store.rows.values()) {
+        put(&format!("{name}.position"), row.position.0.to_string());
+        put(&format!("{name}.keys"), row.keys.clone());
+        put(&format!("{name}.entries"), hex(row.entries.bytes()));
+    }
+    put("member", hex(store.members.values().next().expect("a member").member.bytes()));
+    let (record, key) = session();
+    put("record", hex(&record));
+    put("connection-key", key);
+    put("token", token());
+    put("revocation", hex(&pinned::encode(&revocation())));
+    fixture
+}
+
+#[test]
+fn this_build_writes_the_newest_formats() {
+    let text = written().iter().fold(String::new(), |text, (name, value)| text + name + " " + value + "\n");
+    assert_eq!(text, FIRST);
+}
+
+/// A channel's storage as a build left it.
+fn store_of(fixture: &Fixture) -> MemoryStore {
+    let mut store = MemoryStore { meta: Some(unhex(&fixture["meta"])), ..MemoryStore::default() };
+    for (messages, name) in [(3, "messages"), (3, "presence")] {
+        let value = |field: &str| fixture[&format!("{name}.{field}")].as_str();
+        let position = Position(value("position").parse().expect("a number"));
+        let entries = Packed::from_bytes(unhex(value("entries")));
+        let totals = Totals { messages, bytes: entries.len() as u64 };
+        store.rows.insert(position, Row { position, totals, keys: value("keys").into(), entries, changes: vec![] });
+    }
+    let hold = Hold { relay: RelayName::from("relay:demo/3".to_owned()), grace_ms: 15_000 };
+    let key = MemberKey { connection_id: "conn".into(), client_id: "ann".into() };
+    let member = Packed::from_bytes(unhex(&fixture["member"]));
+    store.members.insert(key.clone(), StoredMember { key, hold, leaves_at_ms: None, member });
+    store
+}
+
+/// Every version of each format: add the files of later ones.
+fn fixtures() -> Vec<Fixture> {
+    vec![fixture(FIRST)]
+}
+
+#[test]
+fn a_channel_of_every_version_wakes_with_its_log_its_members_and_what_it_knows_of_repeats() {
+    for fixture in fixtures() {
+        let mut store = store_of(&fixture);
+        let mut channel = Channel::wake(&mut store, None, "another", NOW_MS).expect("readable").expect("a channel");
+        assert_eq!((channel.address(), channel.series()), (&address(), SERIES));
+        assert_eq!(channel.tip(), Position(1_000_000_002));
+
+        let query = HistoryQuery { forwards: true, limit: 10, ..HistoryQuery::default() };
+        let page = channel.history(&mut store, &query, NOW_MS).expect("a page");
+        let Submission::Messages(sent) = messages().content else { unreachable!("messages") };
+        assert_eq!(page.entries.entries().expect("readable")[0].messages(), sent);
+
+        let query = MembersQuery { limit: 10, ..MembersQuery::default() };
+        let members = channel.members(&mut store, &query).expect("a page").members.entries().expect("readable");
+        let [member] = members[0].presence() else { panic!("one member, not {members:?}") };
+        assert_eq!((member.client_id.as_str(), &member.data), ("ann", &Data::Text("seat 4".into())));
+
+        let (again, deliveries) = publish(&mut channel, &mut store, vec![messages()]);
+        assert_eq!((again, deliveries), (vec![Position(1_000_000_001)], vec![]));
+    }
+}
+
+#[test]
+fn a_session_of_every_version_goes_on() {
+    for fixture in fixtures() {
+        let record = unhex(&fixture["record"]);
+        let mut relay = relay();
+        relay.restore(SocketId(1), &record, NOW_MS);
+        relay.restored(NOW_MS);
+        let (_, effects) = relay.deliver(&delivery(5_000, &[5_001]), NOW_MS);
+        assert!(frames(&effects, 1).iter().any(|frame| frame.contains("at 5001")), "{effects:?}");
+        let key = ConnectionKey::verify(&fixture["connection-key"], b"secret", None).expect("our own");
+        assert_eq!((key.connection_id.as_str(), key.generation), ("connection1", 0));
+    }
+}
+
+#[test]
+fn credentials_of_every_version_are_good() {
+    for fixture in fixtures() {
+        let grant = verified("accessToken", &fixture["token"]);
+        assert_eq!((grant.client_id.as_str(), grant.issued_at_ms), (Some("ann"), Some(NOW_MS)));
+        assert_eq!(pinned::decode(&unhex(&fixture["revocation"])), Ok(revocation()));
+    }
+}
+
+/// Bytes that a later build wrote, and such as the disk lost.
+fn unreadable(bytes: &[u8]) -> [(Vec<u8>, Unreadable); 3] {
+    let later = [&[99], &bytes[1..]].concat();
+    [
+        (later, Unreadable::Version(99)),
+        (bytes[..bytes.len() - 1].to_vec(), Unreadable::Damaged),
+        (Vec::new(), Unreadable::Damaged),
+    ]
+}
+
+/// A channel that can't be read is nobody's to begin anew: neither a call nor an alarm changes a byte of it.
+#[test]
+fn a_channel_that_cannot_be_read_is_refused_and_left_as_it_is() {
+    let store = store_of(&fixture(FIRST));
+    for (meta, why) in unreadable(store.meta.as_deref().expect("a meta")) {
+        let mut store = MemoryStore { meta: Some(meta), ..store.clone() };
+        let before = store.clone();
+        let (address, rules) = (address(), rules());
+        for call in [None, Some((&address, &rules))] {
+            let refused = Channel::wake(&mut store, call, "another", NOW_MS).expect_err("refused");
+            assert_eq!(refused, StoreError::from(why));
+            assert_eq!((&store.meta, &store.rows, &store.members), (&before.meta, &before.rows, &before.members));
+        }
+    }
+}
+
+/// A row that can't be read is an error to those who ask for it, and what is published later is not lost with it.
+#[test]
+fn a_row_that_cannot_be_read_is_a_coded_error() {
+    let good = store_of(&fixture(FIRST));
+    let bytes = good.rows.values().next().expect("a row").entries.bytes().to_vec();
+    for (entries, _) in unreadable(&bytes).into_iter().filter(|(entries, _)| !entries.is_empty()) {
+        let mut store = good.clone();
+        store.rows.values_mut().next().expect("a row").entries = Packed::from_bytes(entries);
+        let before = store.rows.clone();
+        let mut channel = wake(&mut store);
+        let query = HistoryQuery { forwards: true, limit: 10, ..HistoryQuery::default() };
+        let error = channel.history(&mut store, &query, NOW_MS).expect_err("refused");
+        assert!(error.is(courtside::error::Code::InternalChannel), "{error}");
+        assert_eq!(store.rows, before);
+        assert!(store.load().is_ok());
+    }
+}
