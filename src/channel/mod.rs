@@ -88,6 +88,8 @@ impl Versioned for Meta {
 #[derive(Debug)]
 pub struct Channel {
     meta: Meta,
+    /// Whether the meta is stored. A channel that was only asked leaves nothing behind.
+    has_begun: bool,
     log: Log,
     /// Read from storage by the first publish after waking: readers don't need it.
     window: Option<Window>,
@@ -111,7 +113,8 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Wakes a channel, or begins one. `fresh_series` is random and names a new life, if there is none yet.
+    /// Wakes a channel, or makes one that begins with its first write. `fresh_series` is random and names a new life, if
+    /// there is none yet.
     ///
     /// `address` and `rules` may be absent when an alarm wakes it: then there is a channel only if one is stored. Fails,
     /// and changes nothing, when what is stored cannot be read.
@@ -123,7 +126,7 @@ impl Channel {
     ) -> Result<Option<Channel>, StoreError> {
         let stored = store.load()?;
         let known = stored.meta.as_deref().map(pinned::decode::<Meta>).transpose()?;
-        let begins = known.is_none();
+        let has_begun = known.is_some();
         let meta = match (known, call) {
             (Some(meta), _) => meta,
             (None, None) => return Ok(None),
@@ -142,8 +145,9 @@ impl Channel {
         };
         let log = Log::new(&stored, meta.floor);
         let feeds = Feeds::restore(stored.relays, log.tip());
-        let mut channel = Channel {
+        Ok(Some(Channel {
             meta,
+            has_begun,
             pace: Pace::new(log.tip()),
             log,
             window: None,
@@ -159,11 +163,7 @@ impl Channel {
             stale: false,
             mend_at_ms: None,
             trim_at_ms: 0,
-        };
-        if begins {
-            channel.save_meta(store, channel.meta.clone())?;
-        }
-        Ok(Some(channel))
+        }))
     }
 
     pub fn address(&self) -> &Address {
@@ -184,7 +184,12 @@ impl Channel {
         if self.meta.rules == *rules {
             return Ok(());
         }
-        self.save_meta(store, Meta { rules: rules.clone(), ..self.meta.clone() })
+        let meta = Meta { rules: rules.clone(), ..self.meta.clone() };
+        if self.has_begun {
+            return self.save_meta(store, meta);
+        }
+        self.meta = meta;
+        Ok(())
     }
 
     /// Queues publishes for the next [`Channel::commit`]. Fails with 42911 when too much waits already.
@@ -240,7 +245,7 @@ impl Channel {
 
     /// Feeds a relay from now on, or says that the relay above it is to.
     pub fn subscribe(&mut self, store: &mut impl Store, relay: RelayName, census: Census) -> Answer<Subscribed> {
-        self.reload(store).map_err(storage_failed)?;
+        self.reload(store).and_then(|()| self.begin(store)).map_err(storage_failed)?;
         let is_fed = self.feeds.contains(&relay);
         let direct = is_fed || self.feeds.len() < DIRECT_RELAYS_MAX || placement::above(&relay).is_none();
         if direct && !is_fed {
@@ -337,6 +342,7 @@ impl Channel {
         }
         if batch.tip() > self.log.tip() {
             self.repeats = Repeats::default();
+            self.begin(store)?;
         }
         self.log.append(store, batch)?;
         Ok(answers)
@@ -449,10 +455,15 @@ impl Channel {
         Ok(())
     }
 
+    /// Sees that the channel's life is stored before anything of it is, or anyone may come back to it.
+    fn begin(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
+        if self.has_begun { Ok(()) } else { self.save_meta(store, self.meta.clone()) }
+    }
+
     /// Believes only what is stored.
     fn save_meta(&mut self, store: &mut impl Store, meta: Meta) -> Result<(), StoreError> {
         store.save_meta(&pinned::encode(&meta))?;
-        self.meta = meta;
+        (self.meta, self.has_begun) = (meta, true);
         Ok(())
     }
 }

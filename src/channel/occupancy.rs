@@ -146,6 +146,7 @@ impl Channel {
             }
             (Some((_, since)), false) => *since = first,
             (None, false) => {
+                self.begin(store)?;
                 store.add_relay(relay, false)?;
                 self.occupants.below.push((relay.clone(), first));
             }
@@ -283,9 +284,9 @@ impl Channel {
         self.save_meta(store, Meta { listened, ..self.meta.clone() })
     }
 
-    /// Whether something was published a moment ago.
+    /// Whether something was published a moment ago, or somebody was there.
     pub(super) fn is_recent(&self, now_ms: u64) -> bool {
-        self.log.tip().time_ms() + ACTIVE_MS > now_ms
+        self.has_begun && self.log.tip().time_ms() + ACTIVE_MS > now_ms
     }
 
     pub(super) fn occupancy_deadline(&self) -> Option<u64> {

@@ -49,6 +49,10 @@ impl Channel {
         if self.readers.waiting.len() >= WAITING_READERS_MAX {
             return Some(Err(Code::ChannelRateLimited.because("too many requests wait at this channel; try again")));
         }
+        // It comes back with what it has, to the same life.
+        if let Err(error) = self.begin(store) {
+            return Some(Err(super::storage_failed(error)));
+        }
         if self.readers.waiting.is_empty() {
             self.readers.seen = self.tip();
         }

@@ -17,7 +17,7 @@ use crate::limits::{
 use crate::maps::SortedMap;
 use crate::name::{AppId, ChannelName};
 use crate::pinned::{self, Versioned};
-use crate::placement::Shard;
+use crate::placement::{self, Shard};
 use crate::rate::Debt;
 use crate::serial::Position;
 use crate::wire::flags::Modes;
@@ -94,6 +94,13 @@ impl Opening {
             is_kept: true,
             attach: attach.into_iter().collect(),
         }
+    }
+
+    /// The channel whose own object may hold the connection: the one that it names, or that its key leads to. None that its
+    /// credentials give no right on, since to ask an object is to make it.
+    pub fn home(&self, named: Option<ChannelName>) -> Option<ChannelName> {
+        let channel = named.or_else(|| placement::channel_of(self.resume.as_deref()?));
+        channel.filter(|name| !self.grant.capability.operations(name).is_empty())
     }
 }
 

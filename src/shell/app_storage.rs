@@ -66,6 +66,9 @@ impl Store for AppStore {
     }
 
     fn list(&mut self, channel: &ChannelName, active: bool) -> Result<(), StoreError> {
+        if !active && !self.database.has_table("channels")? {
+            return Ok(());
+        }
         let query = match active {
             true => "INSERT OR IGNORE INTO channels (name) VALUES (?)",
             false => "DELETE FROM channels WHERE name = ?",

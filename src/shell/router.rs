@@ -293,8 +293,7 @@ async fn enter(
     // Relays watch their app, for clients that it could send away. There are few relays; of channels that hold sockets
     // there may be more than an app could tell.
     let is_watched = !found.is_configured || found.app.is_revocable(&opening.grant);
-    let channel = named.or_else(|| placement::channel_of(opening.resume.as_deref()?));
-    let channel = channel.filter(|_| !is_watched).map(|name| {
+    let channel = opening.home(named).filter(|_| !is_watched).map(|name| {
         let rules = Rules::of(found.app.rules(&name));
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });

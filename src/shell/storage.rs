@@ -23,12 +23,12 @@ const CHANNEL_SCHEMA: &str = "
 
 pub struct SqlStore {
     database: Database,
-    has_schema: bool,
+    has_tables: bool,
 }
 
 impl SqlStore {
     pub fn new(database: Database) -> SqlStore {
-        SqlStore { database, has_schema: false }
+        SqlStore { database, has_tables: false }
     }
 
     /// What else the object keeps there.
@@ -36,12 +36,24 @@ impl SqlStore {
         &self.database
     }
 
-    fn exec(&self, query: &str, bindings: &[JsValue]) -> Result<(), StoreError> {
+    /// Writes. The tables are made by the first write: a channel that is only asked leaves nothing behind.
+    fn exec(&mut self, query: &str, bindings: &[JsValue]) -> Result<(), StoreError> {
+        self.make_tables()?;
         self.database.exec(query, bindings)
     }
 
+    fn make_tables(&mut self) -> Result<(), StoreError> {
+        if !self.has_tables {
+            self.database.exec(CHANNEL_SCHEMA, &[])?;
+            self.has_tables = true;
+        }
+        Ok(())
+    }
+
+    /// Reads: nothing, as long as there are no tables.
+
     fn rows(&self, query: &str, bindings: &[JsValue]) -> Result<Vec<JsValue>, StoreError> {
-        self.database.rows(query, bindings)
+        if self.has_tables { self.database.rows(query, bindings) } else { Ok(Vec::new()) }
     }
 
     fn relays(&self, query: &str) -> Result<Vec<RelayName>, StoreError> {
@@ -64,9 +76,9 @@ impl SqlStore {
 
 impl Store for SqlStore {
     fn load(&mut self) -> Result<Stored, StoreError> {
-        if !self.has_schema {
-            self.exec(CHANNEL_SCHEMA, &[])?;
-            self.has_schema = true;
+        if self.database.has_table("meta")? {
+            // An earlier build may have made fewer.
+            self.make_tables()?;
         }
         Ok(Stored {
             meta: self.rows("SELECT value FROM meta", &[])?.first().map(|row| blob(row, "value")),
@@ -99,6 +111,7 @@ impl Store for SqlStore {
     }
 
     fn append(&mut self, row: &Row) -> Result<(), StoreError> {
+        self.make_tables()?;
         if row.changes.is_empty() {
             return append(&self.database, row);
         }
@@ -172,6 +185,7 @@ impl Store for SqlStore {
     }
 
     fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
+        self.make_tables()?;
         update_hold(&self.database, connection_id, hold, leaves_at_ms)
     }
 }
