@@ -6,6 +6,7 @@ use crate::auth::Identity;
 use crate::call::{Publish, Submission};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{ENCODING_MAX_BYTES, MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::wire::data::claims_delta;
 use crate::wire::inbound::{InboundMessage, Params};
 use crate::wire::message::{Extras, Message};
 
@@ -107,8 +108,20 @@ fn bound_texts(message: &InboundMessage) -> Result<(), ErrorInfo> {
     if is_over(&message.id, MESSAGE_ID_MAX_BYTES) {
         return Err(Code::BadMessageId.because(format!("a message id has at most {MESSAGE_ID_MAX_BYTES} bytes")));
     }
-    if is_over(&message.encoding, ENCODING_MAX_BYTES) {
+    check_encoding(message.encoding.as_deref())
+}
+
+/// Fails with 40013 for an encoding that is too long, and for one that only this server may give: a delta that does not
+/// follow from what its reader has fails the reader's whole channel.
+pub fn check_encoding(encoding: Option<&str>) -> Result<(), ErrorInfo> {
+    let encoding = encoding.unwrap_or_default();
+    if encoding.len() > ENCODING_MAX_BYTES {
         return Err(Code::BadData.because(format!("an encoding has at most {ENCODING_MAX_BYTES} bytes")));
+    }
+    if claims_delta(encoding) {
+        return Err(
+            Code::BadData.because("deltas are made by the server: an encoding that is published has no 'vcdiff'")
+        );
     }
     Ok(())
 }
@@ -202,6 +215,20 @@ mod tests {
         assert!(of(id).unwrap_err().is(Code::BadMessageId));
         let encoding = InboundMessage { encoding: text(ENCODING_MAX_BYTES + 1), ..InboundMessage::default() };
         assert!(of(encoding).unwrap_err().is(Code::BadData));
+    }
+
+    #[test]
+    fn nobody_publishes_a_delta() {
+        let of = |encoding: &str| {
+            let message = InboundMessage { encoding: Some(encoding.to_owned()), ..InboundMessage::default() };
+            check(vec![message], &Params::default(), &Identity::Anonymous)
+        };
+        for bad in ["vcdiff", "utf-8/vcdiff", "json/utf-8/vcdiff/base64", "vcdiff+x", "$vcdiff", "VCDIFF", "x-vcdiff"] {
+            assert!(of(bad).unwrap_err().is(Code::BadData), "{bad}");
+        }
+        for good in ["", "json", "utf-8/cipher+aes-128-cbc", "cipher+aes-256-cbc/base64", "custom"] {
+            assert!(of(good).is_ok(), "{good}");
+        }
     }
 
     #[test]

@@ -101,6 +101,11 @@ impl Batch {
         Ok(false)
     }
 
+    /// What this batch has at a place.
+    pub fn entry(&self, position: Position) -> Option<&Packed> {
+        self.placed.iter().find(|placed| placed.position == position).map(|placed| &placed.entry)
+    }
+
     /// Where this batch already placed the same publish.
     pub fn find(&self, publish: &Publish) -> Option<Position> {
         let same = |known: &&(PublishKey, Option<String>, Position)| match publish.key {
@@ -170,6 +175,12 @@ impl Log {
     /// Everything behind this is in the tail.
     pub fn tail_from(&self) -> Position {
         self.tail_from
+    }
+
+    /// What the tail has at a position.
+    pub fn in_tail(&self, position: Position) -> Option<&Packed> {
+        let index = self.tail.binary_search_by_key(&position, |placed| placed.position).ok()?;
+        Some(&self.tail[index].entry)
     }
 
     /// What the tail has at a position, and before it by the same key, whose hash may have met another's.

@@ -252,7 +252,7 @@ fn event(packed: &Packed) -> Result<PresenceMessage, StoreError> {
 fn chunk_length(members: &[PresenceMessage]) -> usize {
     let mut bytes = 0;
     let fits = |member: &&PresenceMessage| {
-        bytes += member.size();
+        bytes += member.weight();
         bytes <= LEAVES_PER_ENTRY_BYTES
     };
     members.iter().take(LEAVES_PER_ENTRY).take_while(fits).count().max(1)

@@ -360,6 +360,10 @@ impl Channel {
         let (suspicion, has_room) = (window.suspect(publish), window.has_room(publish, now_ms));
         let count = publish.messages().len();
         if let Some(position) = self.find(store, batch, publish, suspicion, now_ms)? {
+            let is_number = matches!(publish.key, PublishKey::Serial(_));
+            if is_number && self.repeats.is_another((batch, &self.log), store, publish, position)? {
+                return Ok(Outcome::Refused(Code::BadMessageId.because("this msgSerial was used for another message")));
+            }
             return Ok(Outcome::Accepted { position, count });
         }
         if !has_room {

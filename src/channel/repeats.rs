@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 
 use super::dedup::Suspicion;
-use super::log::{Log, ROWS_PER_READ, decoded};
+use super::log::{Batch, Log, ROWS_PER_READ, decoded};
 use super::store::{Store, StoreError};
-use crate::call::{Publish, PublishKey};
+use crate::call::{Publish, PublishKey, Submission};
 use crate::serial::Position;
-use crate::wire::message::Entry;
+use crate::wire::message::{Entry, Message};
 
 #[derive(Debug, Default)]
 pub struct Repeats {
@@ -74,18 +74,53 @@ impl Repeats {
                 return Ok(Some(place));
             }
         }
+        Ok(self.find_in_row(store, position, |entry| is_same(entry, publish))?.map(|entry| entry.position))
+    }
+
+    /// Whether a place is not a repeat's but of something else that was published with the same number. Who lost count is
+    /// told so: its message is in no log.
+    pub fn is_another(
+        &mut self,
+        (batch, log): (&Batch, &Log),
+        store: &mut impl Store,
+        publish: &Publish,
+        position: Position,
+    ) -> Result<bool, StoreError> {
+        let Submission::Messages(messages) = &publish.content else { return Ok(false) };
+        let differs = |entry: &Entry| !says_same(entry.messages(), messages);
+        if let Some(packed) = batch.entry(position).or_else(|| log.in_tail(position)) {
+            return Ok(decoded(packed)?.first().is_some_and(differs));
+        }
+        Ok(self.find_in_row(store, position, |entry| entry.position == position)?.is_some_and(differs))
+    }
+
+    /// An entry of the row that holds a position, from where the last was found on.
+    fn find_in_row(
+        &mut self,
+        store: &mut impl Store,
+        position: Position,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Result<Option<&Entry>, StoreError> {
         let row = &mut self.row;
         if row.entries.first().is_none_or(|first| first.position > position || row.end < position) {
             let Some((end, packed)) = store.rows_after(Position(position.0 - 1), 1)?.pop() else { return Ok(None) };
             *row = Row { end, entries: decoded(&packed)?, next: 0 };
         }
         let (before, after) = row.entries.split_at(row.next);
-        let found = after.iter().chain(before).position(|entry| is_same(entry, publish));
-        let Some(found) = found else { return Ok(None) };
+        let Some(found) = after.iter().chain(before).position(wanted) else { return Ok(None) };
         let index = (row.next + found) % row.entries.len();
         row.next = index + 1;
-        Ok(Some(row.entries[index].position))
+        Ok(Some(&row.entries[index]))
     }
+}
+
+/// Whether two publishes are one, as far as their publisher says it: who it is, and what its token adds, may have changed
+/// since.
+fn says_same(one: &[Message], other: &[Message]) -> bool {
+    let is_same = |(one, other): (&Message, &Message)| {
+        one.name == other.name && one.data == other.data && one.encoding == other.encoding
+    };
+    one.len() == other.len() && one.iter().zip(other).all(is_same)
 }
 
 impl Trace {

@@ -50,14 +50,16 @@ impl Relay {
                 self.plan_report(&name.owner(), now_ms);
                 self.start(socket, &name, now_ms);
             }
-            Err(error) => {
-                // For its client the channel has failed, whatever it was before.
-                if let Ok(name) = ChannelName::parse(channel) {
-                    self.remove_attachment(socket, &name, Fate::Left, now_ms);
-                }
-                self.channel_error(socket, channel, &error, now_ms);
-            }
+            Err(error) => self.fail_channel(socket, channel, &error, now_ms),
         }
+    }
+
+    /// For its client the channel has failed, whatever it was before.
+    pub(super) fn fail_channel(&mut self, socket: SocketId, channel: &str, error: &ErrorInfo, now_ms: u64) {
+        if let Ok(name) = ChannelName::parse(channel) {
+            self.remove_attachment(socket, &name, Fate::Left, now_ms);
+        }
+        self.channel_error(socket, channel, error, now_ms);
     }
 
     /// Fails with 40010 (name), 40003 (parameters), 90010 (too many channels), and as [`Relay::admit_to`] and

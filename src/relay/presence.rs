@@ -59,7 +59,7 @@ impl Relay {
         }
         let key = PublishKey::Serial(frame.msg_serial);
         let publish = Publish { key, connection_id: Some(connection_id.clone()), content };
-        let bytes = bytes + publish.overhead();
+        let bytes = publish.weight();
         let item = Item { socket, connection_id, msg_serial: Some(frame.msg_serial), publish, bytes };
         Ok((name.owner(), item))
     }

@@ -53,7 +53,7 @@ impl Relay {
         let key = checked.id.map_or(PublishKey::Serial(frame.msg_serial), PublishKey::Id);
         let content = Submission::Messages(checked.messages);
         let publish = Publish { key, connection_id: Some(connection_id.clone()), content };
-        let (msg_serial, bytes) = (Some(frame.msg_serial), checked.bytes + publish.overhead());
+        let (msg_serial, bytes) = (Some(frame.msg_serial), publish.weight());
         Ok((name.owner(), Item { socket, connection_id, msg_serial, publish, bytes }))
     }
 
