@@ -47,7 +47,7 @@ impl Channel {
             return Some(answer);
         }
         if self.readers.waiting.len() >= WAITING_READERS_MAX {
-            return Some(Err(Code::ChannelRateLimited.because("too many requests wait at this channel; try again")));
+            return Some(Err(Code::PublishRateLimited.because("too many requests wait at this channel; try again")));
         }
         if self.readers.waiting.is_empty() {
             self.readers.seen = self.tip();

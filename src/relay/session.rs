@@ -112,6 +112,10 @@ pub struct Session {
     pub last_sent_ms: u64,
     /// What it was sent and may not have read, for all that is known.
     pub debt: Debt,
+    /// Messages that it said, as its rate counts them.
+    pub said: Debt,
+    /// Messages that it may say again, uncounted: it resumed and was not told of them.
+    pub repeats: usize,
     /// Bytes of deliveries since its client was heard, and bytes of answers.
     pub unheard: u32,
     pub answered: u32,
@@ -139,6 +143,8 @@ impl Session {
             resumed,
             last_sent_ms: now_ms,
             debt: Debt::default(),
+            said: Debt::default(),
+            repeats: 0,
             unheard: 0,
             answered: 0,
             prompted: expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS),
@@ -158,7 +164,7 @@ impl Session {
         Generations { current: self.key.generation, resumed: self.resumed }
     }
 
-    pub fn connected(&self, connection_key: &str, error: Option<&ErrorInfo>) -> Encoded {
+    pub fn connected(&self, connection_key: &str, max_inbound_rate: u64, error: Option<&ErrorInfo>) -> Encoded {
         let details = ConnectionDetails {
             client_id: self.grant.connection_client_id(),
             connection_key,
@@ -166,7 +172,7 @@ impl Session {
             max_idle_interval: self.heartbeat_interval_ms,
             max_message_size: MESSAGE_MAX_BYTES,
             max_frame_size: FRAME_MAX_BYTES,
-            max_inbound_rate: 250,
+            max_inbound_rate,
             max_outbound_rate: 250,
             server_id: "courtside",
             site_code: "main",
@@ -332,6 +338,8 @@ impl Record {
             resumed: self.resumed,
             last_sent_ms: 0,
             debt: Debt::default(),
+            said: Debt::default(),
+            repeats: 0,
             unheard: 0,
             answered: 0,
             prompted: self.prompted,
