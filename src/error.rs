@@ -63,7 +63,7 @@ codes! {
     NotFound = 40400, 404, "not found";
     MethodNotAllowed = 40500, 405, "method not allowed";
     RateLimited = 42910, 429, "rate limit exceeded; request rejected";
-    ChannelRateLimited = 42911, 429, "channel rate limit exceeded; request rejected";
+    PublishRateLimited = 42911, 429, "publish rate limit exceeded; request rejected";
     Internal = 50000, 500, "internal error";
     InternalChannel = 50001, 500, "internal channel error";
     InternalConnection = 50002, 500, "internal connection error";

@@ -258,6 +258,10 @@ pub const CHANNELS_PER_CONNECTION_MAX: usize = 200;
 /// or longer names and parameters, than fit is refused with 90010. 200 channels of 50 bytes fit beside a usual grant.
 pub const SESSION_RECORD_MAX_BYTES: usize = 16_000;
 
+/// How often one connection may attach: twice all its channels at once, then five a second. A client whose channel fails on
+/// each message attaches again at once; told that it is detached, SDKs wait 15 s.
+pub const ATTACH_FLOW: Flow = Flow { burst: 2 * CHANNELS_PER_CONNECTION_MAX as u64, per_second: 5 };
+
 /// Bytes of an attachment's parameters.
 pub const ATTACH_PARAMS_MAX_BYTES: usize = 1_024;
 
@@ -295,14 +299,23 @@ pub const CALL_ANSWER_MS: u64 = 18 * 1_000;
 /// Publishes of one connection that wait for their acknowledgement.
 pub const UNACKNOWLEDGED_MAX: usize = 10_000;
 
+/// Refusals of publishes that wait behind one that is open, for one connection; those that are alike and follow each other
+/// count once. 250 × 500 B is 125 KB.
+pub const REFUSALS_WAITING_MAX: usize = 250;
+
+/// Messages and presence events that one connection may say: what CONNECTED states, unless the deployment says otherwise,
+/// and at once the largest publish, or all members that it may enter. 250 a second cost 5 ms of a thread, so it takes two
+/// hundred connections that all publish as fast as they may to fill it.
+pub const MESSAGE_FLOW: Flow = Flow { burst: 1_000, per_second: 250 };
+
 /// What one connection may be sent: 256 Mbit/s, five times what the fastest of a hundred readers got, and 128 pages of
 /// replay at once. Beyond, its attachments are brought up to date from the log when half of that is free.
-pub const CONNECTION_FLOW: Flow = Flow { burst_bytes: 16 * 1024 * 1024, bytes_per_second: 32 * 1024 * 1024 };
+pub const CONNECTION_FLOW: Flow = Flow { burst: 16 * 1024 * 1024, per_second: 32 * 1024 * 1024 };
 
 /// The same for all connections of a relay: what the runtime may have to queue at once, and what one thread gives out, at
 /// 15 to 20 µs for a frame of some KB. With more to say, those wait who were sent more than their share, so that at most
 /// twice this is queued for readers that read: 6,000 sockets and a frame of 16 KB for each.
-pub const RELAY_FLOW: Flow = Flow { burst_bytes: 96 * 1024 * 1024, bytes_per_second: 1024 * 1024 * 1024 };
+pub const RELAY_FLOW: Flow = Flow { burst: 96 * 1024 * 1024, per_second: 1024 * 1024 * 1024 };
 
 /// Bytes of deliveries that a socket is sent without a word from its client: three quarters of a minute at the highest rate
 /// measured, hours at a usual one. Bytes of answers that it is sent at all: 16 full replays or sets of members, or the
@@ -311,8 +324,10 @@ pub const RELAY_FLOW: Flow = Flow { burst_bytes: 96 * 1024 * 1024, bytes_per_sec
 pub const UNHEARD_MAX_BYTES: u32 = 256 * 1024 * 1024;
 pub const ANSWERS_MAX_BYTES: u32 = 128 * 1024 * 1024;
 
-const _: () = assert!(CONNECTION_FLOW.burst_bytes < RELAY_FLOW.burst_bytes / 4, "one reader leaves room for others");
-const _: () = assert!(CONNECTION_FLOW.burst_bytes < UNHEARD_MAX_BYTES as u64, "who is slow is slowed down first");
+const _: () = assert!(CONNECTION_FLOW.burst < RELAY_FLOW.burst / 4, "one reader leaves room for others");
+const _: () = assert!(CONNECTION_FLOW.burst < UNHEARD_MAX_BYTES as u64, "who is slow is slowed down first");
+const _: () = assert!(MESSAGE_FLOW.burst >= PUBLISH_MAX_MESSAGES as u64, "the largest publish counts as one burst");
+const _: () = assert!(MESSAGE_FLOW.burst >= MEMBERS_PER_CONNECTION_MAX as u64, "all members come back at once");
 const _: () = assert!(CALL_ANSWER_MS > HEARTBEAT_INTERVAL_MS, "calls need no alarm of their own");
 const _: () = assert!(CALL_ANSWER_MS < PUBLISH_TRY_MS, "a publish whose call was lost is sent again");
 const _: () = assert!(PUBLISH_CALL_MAX_BYTES + MESSAGE_MAX_BYTES <= COMMIT_MAX_BYTES, "a full call fits a commit");
@@ -434,7 +449,7 @@ const _: () = assert!(
 );
 const _: () = assert!(GRACE_MIN_MS <= GRACE_MS && GRACE_MS <= GRACE_MAX_MS, "the usual grace is one to ask for");
 const _: () = assert!(
-    (MEMBERS_PAGE_BYTES as u64) * 1_000 / SYNC_TURN_MS <= CONNECTION_FLOW.bytes_per_second,
+    (MEMBERS_PAGE_BYTES as u64) * 1_000 / SYNC_TURN_MS <= CONNECTION_FLOW.per_second,
     "a page in each turn is no more than a connection may be sent"
 );
 const _: () = assert!(MEMBERS_PER_CONNECTION_MAX <= MEMBERS_MAX, "one connection's members fit");

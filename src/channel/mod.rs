@@ -196,7 +196,7 @@ impl Channel {
     pub fn publish(&mut self, ticket: Ticket, publishes: Vec<Publish>) -> Result<(), ErrorInfo> {
         let bytes: usize = publishes.iter().map(Publish::weight).sum();
         if self.pending_bytes + bytes > COMMIT_MAX_BYTES && !self.pending.is_empty() {
-            return Err(Code::ChannelRateLimited.because("too much is being published on this channel; try again"));
+            return Err(Code::PublishRateLimited.because("too much is being published on this channel; try again"));
         }
         self.pending_bytes += bytes;
         self.pending.push((ticket, publishes));
@@ -368,7 +368,7 @@ impl Channel {
         }
         if !has_room {
             let refusal = "more publishes than can be remembered in two minutes; try again later";
-            return Ok(Outcome::Refused(Code::ChannelRateLimited.because(refusal)));
+            return Ok(Outcome::Refused(Code::PublishRateLimited.because(refusal)));
         }
         match &publish.content {
             Submission::Messages(messages) => {

@@ -47,7 +47,7 @@ impl Channel {
             return Some(answer);
         }
         if self.readers.waiting.len() >= WAITING_READERS_MAX {
-            return Some(Err(Code::ChannelRateLimited.because("too many requests wait at this channel; try again")));
+            return Some(Err(Code::PublishRateLimited.because("too many requests wait at this channel; try again")));
         }
         // It comes back with what it has, to the same life.
         if let Err(error) = self.begin(store) {

@@ -8,7 +8,7 @@ use super::{Pending, Relay, SocketId};
 use crate::call::{Backlog, Fate, ReadFrom, Request, Subscribed};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{CHANNELS_PER_CONNECTION_MAX, SESSION_RECORD_MAX_BYTES};
+use crate::limits::{ATTACH_FLOW, CHANNELS_PER_CONNECTION_MAX, SESSION_RECORD_MAX_BYTES};
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::action;
@@ -45,6 +45,9 @@ impl Relay {
         params: Params,
         now_ms: u64,
     ) {
+        if let (Err(error), Ok(name)) = (self.admit_rate_of_attaches(socket, now_ms), ChannelName::parse(channel)) {
+            return self.give_up(socket, &name, &error, now_ms);
+        }
         match self.admit_attachment(socket, channel, serial, flags, params) {
             Ok(name) => {
                 self.plan_report(&name.owner(), now_ms);
@@ -52,6 +55,16 @@ impl Relay {
             }
             Err(error) => self.fail_channel(socket, channel, &error, now_ms),
         }
+    }
+
+    /// Fails with 42910 when the connection attaches too often.
+    fn admit_rate_of_attaches(&mut self, socket: SocketId, now_ms: u64) -> Result<(), ErrorInfo> {
+        let Some(session) = self.sessions.get_mut(&socket) else { return Ok(()) };
+        if session.attaches.left(ATTACH_FLOW, now_ms) >= ATTACH_FLOW.burst {
+            return Err(Code::RateLimited.because("this connection attaches too often; wait before you try again"));
+        }
+        session.attaches.add(1, ATTACH_FLOW, now_ms);
+        Ok(())
     }
 
     /// For its client the channel has failed, whatever it was before.
@@ -386,11 +399,8 @@ impl Relay {
         if let Ok(name) = ChannelName::parse(channel) {
             self.remove_attachment(socket, &name, Fate::Left, now_ms);
         }
-        self.send(
-            socket,
-            &Outbound { action: action::DETACHED, channel: Some(channel), ..Outbound::default() },
-            now_ms,
-        );
+        let frame = Outbound { action: action::DETACHED, channel: Some(channel), ..Outbound::default() };
+        self.send(socket, &frame, now_ms);
     }
 
     /// The channel isn't told: it learns that nobody listens from the answer to its next delivery.

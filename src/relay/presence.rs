@@ -19,14 +19,7 @@ use crate::wire::inbound::PublishFrame;
 
 impl Relay {
     pub(super) fn act(&mut self, socket: SocketId, frame: PublishFrame, now_ms: u64) {
-        let msg_serial = frame.msg_serial;
-        match self.admit_presence(socket, frame) {
-            Ok((channel, item)) => {
-                self.expect(socket, msg_serial);
-                self.enqueue(channel, item, now_ms);
-            }
-            Err(error) => self.refuse(socket, msg_serial, error, now_ms),
-        }
+        self.take_in(socket, frame, now_ms, Relay::admit_presence);
     }
 
     /// Fails with 40010 (name), 40160 (capability), 91001 (not attached), 40165 (mode), and as [`presence::check`] does.
@@ -60,7 +53,7 @@ impl Relay {
         let key = PublishKey::Serial(frame.msg_serial);
         let publish = Publish { key, connection_id: Some(connection_id.clone()), content };
         let bytes = publish.weight();
-        let item = Item { socket, connection_id, msg_serial: Some(frame.msg_serial), publish, bytes };
+        let item = Item { socket, connection_id, place: None, publish, bytes };
         Ok((name.owner(), item))
     }
 
@@ -108,13 +101,7 @@ impl Relay {
         let id = format!("fate!{connection_id}@{now_ms}.{}", self.next_ticket().0);
         let publish = Publish { key: PublishKey::Request(id), connection_id: Some(connection_id.clone()), content };
         let bytes = connection_id.len();
-        self.enqueue(name.owner(), Item { socket, connection_id, msg_serial: None, publish, bytes }, now_ms);
-    }
-
-    fn enqueue(&mut self, channel: ChannelName, item: Item, now_ms: u64) {
-        self.queued_bytes += item.bytes;
-        self.publishers.entry(channel.clone()).or_default().push(item);
-        self.send_publishes(&channel, now_ms);
+        self.enqueue(name.owner(), Item { socket, connection_id, place: None, publish, bytes }, now_ms);
     }
 
     /// A channel asks whom it has here, and says how many are there in all.

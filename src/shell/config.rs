@@ -52,8 +52,8 @@ pub fn admin(env: &Env) -> Admin {
     }
 }
 
-/// What one relay takes in and gives out: `RELAY_CONNECTIONS`, of these `RELAY_CONNECTS_PER_SECOND`, and to each
-/// `CONNECTION_BYTES_PER_SECOND`, where the deployment says so.
+/// What one relay takes in and gives out: `RELAY_CONNECTIONS`, of these `RELAY_CONNECTS_PER_SECOND`, from each
+/// `CONNECTION_MESSAGES_PER_SECOND` and to each `CONNECTION_BYTES_PER_SECOND`, where the deployment says so.
 pub fn bounds(env: &Env) -> Bounds {
     let usual = Bounds::default();
     let number = |name| variable(env, name).parse::<u32>().ok().filter(|number| *number > 0);
@@ -61,6 +61,8 @@ pub fn bounds(env: &Env) -> Bounds {
     Bounds {
         connections: connections.min(RELAY_CONNECTIONS_MAX),
         connects_per_second: number("RELAY_CONNECTS_PER_SECOND").unwrap_or(usual.connects_per_second),
+        messages: number("CONNECTION_MESSAGES_PER_SECOND")
+            .map_or(usual.messages, |rate| usual.messages.at(rate.into())),
         connection: number("CONNECTION_BYTES_PER_SECOND").map_or(usual.connection, |bytes| Flow::of(bytes.into())),
         ..usual
     }

@@ -70,7 +70,7 @@ pub struct ConnectionDetails<'a> {
     pub max_idle_interval: u64,
     pub max_message_size: usize,
     pub max_frame_size: usize,
-    pub max_inbound_rate: u32,
+    pub max_inbound_rate: u64,
     pub max_outbound_rate: u32,
     pub server_id: &'a str,
     pub site_code: &'a str,

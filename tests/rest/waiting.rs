@@ -145,7 +145,7 @@ fn only_so_many_wait() {
     let asked = || reads().query("from_serial", &serial);
     let mut waiting: Vec<_> = (0..WAITING_READERS_MAX).map(|_| world.wait(asked())).collect();
     let refused = world.send(asked());
-    assert_eq!((refused.status, refused.code()), (429, Code::ChannelRateLimited.number()));
+    assert_eq!((refused.status, refused.code()), (429, Code::PublishRateLimited.number()));
     // Who would not wait is answered.
     let hurried = get("/channels/c/messages").query("wait", "0").query("from_serial", &serial);
     assert_eq!(world.send(hurried).names(), [] as [&str; 0]);
