@@ -91,7 +91,7 @@ for (const useBinaryProtocol of [false, true]) {
     const { items: [message] } = await channel.history();
     assert.deepEqual(message.extras.headers, { list: [1, null] });
     // In JSON they are numbers.
-    const bytes = channel.publish({ name: 'n', extras: { headers: { bytes: new Uint8Array([1]) } } });
+    const bytes = channel.publish({ name: 'n', extras: { headers: { bytes: Buffer.from([1]) } } });
     await (useBinaryProtocol ? assert.rejects(bytes, { code: 40001 }) : bytes);
     await channel.publish('last', 'fine');
     assert.equal(connection.state, 'connected');
