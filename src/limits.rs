@@ -57,6 +57,9 @@ pub const RETENTION_SLACK_MS: u64 = 30 * 1_000;
 /// that stay that much longer harm nobody.
 pub const TRIM_PAUSE_MS: u64 = 30 * 1_000;
 
+/// The pause before an alarm that the platform refused is set again.
+pub const ALARM_PAUSE_MS: u64 = 1_000;
+
 /// Messages in a channel's log; beyond, the oldest go. 72 hours at almost four a second.
 pub const LOG_MAX_MESSAGES: u64 = 1_000_000;
 
@@ -257,6 +260,13 @@ pub const CHANNELS_PER_CONNECTION_MAX: usize = 200;
 /// Bytes of the record that a socket carries for a rebuilt object: the platform allows 16,384. Attaching more channels,
 /// or longer names and parameters, than fit is refused with 90010. 200 channels of 50 bytes fit beside a usual grant.
 pub const SESSION_RECORD_MAX_BYTES: usize = 16_000;
+
+/// Parameters of a frame: SDKs send six at most.
+pub const PARAMS_MAX: usize = 100;
+
+/// Names of one channel that one connection may be attached by, `[?rewind=1]lobby` beside `lobby`. Each is a frame of every
+/// delivery, so twenty guests with 200 names would be as many readers as 4,000.
+pub const NAMES_PER_CHANNEL_MAX: usize = 4;
 
 /// Bytes of an attachment's parameters.
 pub const ATTACH_PARAMS_MAX_BYTES: usize = 1_024;

@@ -87,7 +87,9 @@ impl Disk {
         self.alarm_ms
     }
 
+    /// As the platform does, it takes no alarm for 0.
     pub fn set_alarm(&mut self, alarm_ms: Option<u64>) {
+        assert_ne!(alarm_ms, Some(0));
         self.alarm_ms = alarm_ms;
         self.turn.push(Write::Alarm(alarm_ms));
     }
