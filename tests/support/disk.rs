@@ -225,6 +225,10 @@ impl Store for Disk {
         self.read()?.keys_after(after, limit)
     }
 
+    fn keys_before(&mut self, through: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
+        self.read()?.keys_before(through, limit)
+    }
+
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {
         self.read()?.member(key)
     }
