@@ -144,7 +144,7 @@ pub enum Fate {
 }
 
 /// By what a repeated publish is known.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PublishKey {
     /// By its place on its connection; `connection_id` must be set.
     Serial(u64),

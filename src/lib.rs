@@ -9,6 +9,7 @@ pub mod name;
 pub mod serial;
 pub mod pinned;
 pub mod rate;
+pub mod alarm;
 pub mod counted;
 pub mod cache;
 pub mod maps;

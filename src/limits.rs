@@ -57,6 +57,9 @@ pub const RETENTION_SLACK_MS: u64 = 30 * 1_000;
 /// that stay that much longer harm nobody.
 pub const TRIM_PAUSE_MS: u64 = 30 * 1_000;
 
+/// The pause before an alarm that the platform refused is set again.
+pub const ALARM_PAUSE_MS: u64 = 1_000;
+
 /// Messages in a channel's log; beyond, the oldest go. 72 hours at almost four a second.
 pub const LOG_MAX_MESSAGES: u64 = 1_000_000;
 
@@ -104,6 +107,15 @@ pub const DEDUP_MAX_IDS: usize = 7 << 15;
 /// 25 bytes for each of 2^19 places they take 13 MB.
 pub const DEDUP_MAX_CONNECTIONS: usize = 7 << 16;
 
+/// What a channel reads of its log to know publishes that come again, in bytes: 16 MB take 0.3 s, and 2 MB a second 4 % of
+/// the thread. A client that resumes comes with what it said last, of which a row or two are read; beyond, publishes that
+/// may be repeated are refused with 50320.
+pub const REPEATS_FLOW: Flow = Flow { burst: 16 * 1024 * 1024, per_second: 2 * 1024 * 1024 };
+
+/// Connections, and publishes of all of them, whose places a channel keeps that were read so: 200,000 × 40 B is 8 MB.
+pub const TRACES_MAX: usize = 1_000;
+pub const TRACED_MAX: usize = 200_000;
+
 /// Bytes of entries in one delivery to a relay.
 pub const DELIVERY_MAX_BYTES: usize = 256 * 1024;
 
@@ -133,11 +145,12 @@ pub const HISTORY_PAGE_BYTES: usize = 1024 * 1024;
 
 /// Bytes of the largest entry: what its messages count, and what each has besides: id, encoding, msgpack's headers.
 const ENTRY_MAX_BYTES: usize =
-    MESSAGE_MAX_BYTES * 2 + PUBLISH_MAX_MESSAGES * (MESSAGE_ID_MAX_BYTES + ENCODING_MAX_BYTES + 32);
+    MESSAGE_MAX_BYTES * 3 + PUBLISH_MAX_MESSAGES * (MESSAGE_ID_MAX_BYTES + ENCODING_MAX_BYTES + 32);
 
 const _: () = assert!(ROW_MAX_BYTES + ENTRY_MAX_BYTES < 2_000_000, "a row that ends with the largest publish fits");
 const _: () =
     assert!(DEDUP_WINDOW_MS <= RETENTION_MS + RETENTION_SLACK_MS, "what is known as repeated is still in the log");
+const _: () = assert!(REPEATS_FLOW.burst as usize > 8 * ROW_MAX_BYTES, "what a client says again is known at once");
 const _: () =
     assert!(DEDUP_MAX_IDS as u64 > DEDUP_WINDOW_MS / 1_000 * 1_000, "a request a millisecond fits the window");
 const _: () = assert!(REPLAY_PAGE_BYTES + MESSAGE_MAX_BYTES * 2 < FRAME_MAX_BYTES, "a page of replay fits a frame");
@@ -261,6 +274,13 @@ pub const SESSION_RECORD_MAX_BYTES: usize = 16_000;
 /// How often one connection may attach: twice all its channels at once, then five a second. A client whose channel fails on
 /// each message attaches again at once; told that it is detached, SDKs wait 15 s.
 pub const ATTACH_FLOW: Flow = Flow { burst: 2 * CHANNELS_PER_CONNECTION_MAX as u64, per_second: 5 };
+
+/// Parameters of a frame: SDKs send six at most.
+pub const PARAMS_MAX: usize = 100;
+
+/// Names of one channel that one connection may be attached by, `[?rewind=1]lobby` beside `lobby`. Each is a frame of every
+/// delivery, so twenty guests with 200 names would be as many readers as 4,000.
+pub const NAMES_PER_CHANNEL_MAX: usize = 4;
 
 /// Bytes of an attachment's parameters.
 pub const ATTACH_PARAMS_MAX_BYTES: usize = 1_024;

@@ -93,6 +93,10 @@ impl Store for Nowhere {
         Ok(Vec::new())
     }
 
+    fn keys_before(&mut self, _: Position, _: usize) -> Result<Vec<(Position, String)>, StoreError> {
+        Ok(Vec::new())
+    }
+
     fn keys_after(&mut self, _: Position, _: usize) -> Result<Vec<(Position, String)>, StoreError> {
         Ok(Vec::new())
     }

@@ -7,7 +7,7 @@
 //! What is newer is decided by the place of an event on its connection, never by arrival: a repeat of what was answered
 //! without an event finds a newer member and changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Channel;
 use super::log::{Batch, decoded};
@@ -20,7 +20,7 @@ use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
 
 /// What a batch does to the set, before it is written: a member's entry, or that it left.
-pub type Pending = HashMap<MemberKey, Option<Packed>>;
+pub type Pending = BTreeMap<MemberKey, Option<Packed>>;
 
 impl Channel {
     /// Takes the events that say something new, and gives them one place. `is_late` when the connection was heard to say
@@ -43,8 +43,12 @@ impl Channel {
                 None => member(store, batch, &key)?,
             };
             let Some(event) = news(deed, member.as_ref()) else { continue };
-            if member.is_none() && is_late && self.left_since(store, batch, &event, now_ms)? {
-                continue;
+            if member.is_none() && is_late {
+                match self.left_since(store, batch, &event, now_ms)? {
+                    Some(true) => continue,
+                    Some(false) => {}
+                    None => return Ok(Outcome::Refused(super::unsure())),
+                }
             }
             staged.take(key, event, member.is_some());
         }
@@ -87,10 +91,13 @@ impl Channel {
         batch: &Batch,
         event: &PresenceMessage,
         now_ms: u64,
-    ) -> Result<bool, StoreError> {
-        let (key, turn) = (event.key(), event.turn());
-        let is_batched = batch.has_later(&key, turn)?;
-        Ok(is_batched || self.log.has_later(store, &key, turn, super::dedup_cutoff(now_ms))?)
+    ) -> Result<Option<bool>, StoreError> {
+        let key = event.key();
+        match event.turn() {
+            turn if batch.has_later(&key, turn) => Ok(Some(true)),
+            Some(turn) => self.repeats.has_later(&self.log, store, &key, turn, now_ms),
+            None => Ok(Some(false)),
+        }
     }
 
     /// Takes note of what became of a connection. Says nothing of one without members, nor when another relay says so than
@@ -235,7 +242,8 @@ fn members_of(store: &mut impl Store, batch: &Batch, connection_id: &str) -> Res
     })?;
     let mut members = stored.iter().map(event).collect::<Result<Vec<_>, _>>()?;
     members.retain(|member| !batch.members.contains_key(&member.key()));
-    let mine = batch.members.iter().filter(|(key, _)| key.connection_id == connection_id);
+    let first = MemberKey { connection_id: connection_id.to_owned(), client_id: String::new() };
+    let mine = batch.members.range(first..).take_while(|(key, _)| key.connection_id == connection_id);
     for packed in mine.filter_map(|(_, member)| member.as_ref()) {
         members.push(event(packed)?);
     }

@@ -3,12 +3,12 @@
 use super::attachment::{Attachment, Rewind, Start, State};
 use super::feed::Feed;
 use super::occupancy::admit_listener;
-use super::session::Place;
+use super::session::{Place, Session};
 use super::{Pending, Relay, SocketId};
 use crate::call::{Backlog, Fate, ReadFrom, Request, Subscribed};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{ATTACH_FLOW, CHANNELS_PER_CONNECTION_MAX, SESSION_RECORD_MAX_BYTES};
+use crate::limits::{ATTACH_FLOW, CHANNELS_PER_CONNECTION_MAX, NAMES_PER_CHANNEL_MAX, SESSION_RECORD_MAX_BYTES};
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::action;
@@ -108,14 +108,12 @@ impl Relay {
         admit_listener(session, name, &attachment)?;
         let present = session.attachments.get(name).is_some_and(|previous| previous.present);
         let previous = session.attachments.insert(name.clone(), Attachment { present, ..attachment });
-        let fits = session.attachments.len() <= CHANNELS_PER_CONNECTION_MAX
-            && session.record(|_, _| Place::longest()).encode().len() <= SESSION_RECORD_MAX_BYTES;
-        if !fits {
+        if let Err(error) = bounded(session, &name.owner()) {
             match previous {
                 Some(previous) => session.attachments.insert(name.clone(), previous),
                 None => session.attachments.remove(name),
             };
-            return Err(Code::TooManyChannels.into());
+            return Err(error);
         }
         self.feeds.entry(name.owner()).or_default().members.insert((socket, name.clone()));
         Ok(())
@@ -445,6 +443,18 @@ impl Relay {
     pub(super) fn attachment(&mut self, socket: SocketId, name: &ChannelName) -> Option<&mut Attachment> {
         self.sessions.get_mut(&socket)?.attachments.get_mut(name)
     }
+}
+
+/// Whether a connection may have all these attachments.
+fn bounded(session: &Session, owner: &ChannelName) -> Result<(), ErrorInfo> {
+    let names = session.attachments.keys().filter(|name| name.is_of(owner)).count();
+    if names > NAMES_PER_CHANNEL_MAX {
+        let bound = format!("a connection is attached to a channel by at most {NAMES_PER_CHANNEL_MAX} names");
+        return Err(Code::TooManyChannels.because(bound));
+    }
+    let fits = session.attachments.len() <= CHANNELS_PER_CONNECTION_MAX
+        && session.record(|_, _| Place::longest()).encode().len() <= SESSION_RECORD_MAX_BYTES;
+    if fits { Ok(()) } else { Err(Code::TooManyChannels.into()) }
 }
 
 fn rewind_from(rewind: Rewind, now_ms: u64) -> ReadFrom {

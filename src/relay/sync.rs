@@ -247,7 +247,7 @@ impl Relay {
             }
             let Some(session) = self.sessions.get_mut(socket) else { continue };
             session.last_sent_ms = now_ms;
-            alike.get_or_insert((session.format, name.clone()), Vec::new()).push(*socket);
+            alike.entry((session.format, name.clone())).or_default().push(*socket);
         }
         for ((format, name), sockets) in alike {
             let frame = sync_frame(name.as_str(), &serial, members.iter(), format);

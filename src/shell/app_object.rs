@@ -4,14 +4,14 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use js_sys::Date;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use worker::{DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
 
+use super::alarm::set_alarm;
 use super::app_storage::AppStore;
 use super::objects::reply;
-use super::platform::{ObjectState, describe, now_ms};
+use super::platform::{ObjectState, now_ms};
 use super::sql::Database;
 use super::{calls, config};
 use crate::app::store::StoreError;
@@ -100,16 +100,23 @@ impl Desk {
         });
         acted.map_err(failed)
     }
+}
 
-    fn keep_alarm(&mut self) {
-        let deadline = self.registrar.as_ref().and_then(Registrar::deadline);
-        let Some(deadline) = deadline.filter(|_| deadline != self.alarm_at_ms) else { return };
-        self.alarm_at_ms = Some(deadline);
-        let at = Date::new(&JsValue::from_f64(deadline as f64));
-        if let Err(error) = self.state.storage().set_alarm(&at) {
-            console_error!("an alarm could not be set: {}", describe(&error));
+/// Sees that the object wakes for what is left. One that was refused is set with the next event.
+fn keep_alarm(desk: &DeskRef) {
+    let (at_ms, set) = {
+        let desk = &mut *desk.borrow_mut();
+        let deadline = desk.registrar.as_ref().and_then(Registrar::deadline);
+        let Some(at_ms) = deadline.filter(|_| deadline != desk.alarm_at_ms) else { return };
+        desk.alarm_at_ms = Some(at_ms);
+        (at_ms, set_alarm(&desk.state.storage(), at_ms))
+    };
+    let desk = desk.clone();
+    spawn_local(async move {
+        if set.await.is_err() {
+            let _ = desk.borrow_mut().alarm_at_ms.take_if(|known_ms| *known_ms == at_ms);
         }
-    }
+    });
 }
 
 /// Tells relays what they are to know, and sees that the object wakes for what is left.
@@ -118,7 +125,7 @@ fn pursue(desk: &DeskRef) {
     for tell in tells.unwrap_or_default() {
         spawn_local(notify(desk.clone(), tell));
     }
-    desk.borrow_mut().keep_alarm();
+    keep_alarm(desk);
 }
 
 async fn notify(desk: DeskRef, tell: Tell) {

@@ -12,7 +12,6 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use worker::{Delay, Env};
 
-use super::alarm::Alarm;
 use super::effects::{drive, pass_on};
 use super::platform::{ObjectState, Socket, now_ms, random_id};
 use super::rebuild::wake;
@@ -22,6 +21,7 @@ use super::sockets::Sockets;
 use super::sql::Database;
 use super::storage::SqlStore;
 use super::{config, directory, relay_storage, watching};
+use crate::alarm::Alarm;
 use crate::auth::App;
 use crate::call::{
     Address, Answer, AppRequest, ChannelCall, Delivered, Delivery, Follow, Refusal, RelayName, Request, Response, Roll,
@@ -122,7 +122,7 @@ impl Host {
             leads: class == Class::Channel,
             commit_scheduled: false,
             timers: [false; 2],
-            alarm: Alarm::Unknown,
+            alarm: Alarm::default(),
             work: VecDeque::new(),
         }
     }
@@ -455,7 +455,7 @@ pub fn identify(host: &HostRef, key: &str) -> Answer<Response> {
 pub fn alarm(host: &HostRef) -> Result<(), StoreError> {
     {
         let host = &mut *host.borrow_mut();
-        host.alarm = Alarm::Set(None);
+        host.alarm.rung();
         let now_ms = now_ms();
         if host.class == Class::Channel {
             host.channel_for(None)?;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{FRAME_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::limits::{FRAME_MAX_BYTES, PARAMS_MAX, PUBLISH_MAX_MESSAGES};
 use crate::maps::SortedMap;
 use crate::wire::data::Payload;
 use crate::wire::message::{Extras, Message};
@@ -173,20 +173,19 @@ fn messages(node: Node) -> Result<Vec<InboundMessage>, Wanted> {
     }
 }
 
-/// SDKs send every parameter as text; people send numbers and booleans too.
+/// SDKs send every parameter as text; people send numbers and booleans too. Of too many one more is kept than may be.
 fn params(node: Node) -> Result<Params, Wanted> {
-    let mut params = Params::default();
     if node == Node::Null {
-        return Ok(params);
+        return Ok(Params::default());
     }
-    for (name, node) in node.into_fields()? {
+    let text = |(name, node): (Cow<'_, str>, Node)| {
         let value = match node.into_value()? {
             Value::String(text) => text,
             other => other.to_string(),
         };
-        params.insert(name.into_owned(), value);
-    }
-    Ok(params)
+        Ok((name.into_owned(), value))
+    };
+    node.into_fields()?.into_iter().take(PARAMS_MAX + 1).map(text).collect()
 }
 
 fn token(node: Node) -> Result<Option<String>, Wanted> {

@@ -3,6 +3,8 @@
 use courtside::auth::{Capability, Identity};
 use courtside::call::Rules;
 use courtside::limits::{MEMBERS_PER_CONNECTION_MAX, MESSAGE_MAX_BYTES};
+use courtside::rate::Flow;
+use courtside::relay::admission::Bounds;
 use serde_json::{Value, json};
 
 use crate::world::{Client, World};
@@ -73,9 +75,16 @@ fn nobody_changes_anothers_member() {
     assert_eq!(world.present(), ["ann", "ann"]);
 }
 
+/// As many events as a connection likes: here the channel refuses.
+fn unhurried(world: &mut World) {
+    let messages = Flow { burst: 100_000, per_second: 1 };
+    world.relays[0].set_bounds(Bounds { messages, ..Bounds::default() });
+}
+
 #[test]
 fn a_connection_has_so_many_members_and_a_frame_is_refused_as_a_whole() {
     let mut world = World::new(1);
+    unhurried(&mut world);
     let bot = world.connect(0, "*");
     world.attach(bot);
     let enter = |from: usize, to: usize| {
@@ -114,6 +123,7 @@ fn a_channel_has_so_many_members() {
 #[test]
 fn ten_thousand_by_one_connection_are_too_many() {
     let mut world = World::new(1);
+    unhurried(&mut world);
     let bot = world.connect(0, "*");
     world.attach(bot);
     let mut refusals = 0;

@@ -87,7 +87,9 @@ impl Disk {
         self.alarm_ms
     }
 
+    /// As the platform does, it takes no alarm for 0.
     pub fn set_alarm(&mut self, alarm_ms: Option<u64>) {
+        assert_ne!(alarm_ms, Some(0));
         self.alarm_ms = alarm_ms;
         self.turn.push(Write::Alarm(alarm_ms));
     }
@@ -221,6 +223,10 @@ impl Store for Disk {
 
     fn keys_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
         self.read()?.keys_after(after, limit)
+    }
+
+    fn keys_before(&mut self, through: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
+        self.read()?.keys_before(through, limit)
     }
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {

@@ -240,7 +240,7 @@ impl Host {
             }
         }
         self.forget_ways();
-        self.keep_alarm();
+        self.keep_alarm(now_ms);
         let wrote = self.disk.end_turn();
         self.turns_written += u64::from(wrote);
         let (turn, life) = (self.turns_written, self.life);

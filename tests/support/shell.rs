@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use courtside::alarm::{self, Alarm};
 use courtside::call::{
     Answer, ChannelCall, Delivered, Delivery, Follow, HistoryPage, HistoryQuery, RelayName, Request, Response, Roll,
     Rolled, Rules,
@@ -313,13 +314,13 @@ impl Host {
         self.channel_input(|channel, disk| channel.delivered(disk, relay, attempt, answer, now_ms));
     }
 
-    /// Never moves an alarm back: what asked for it may be what the memory has lost.
-    pub(super) fn keep_alarm(&mut self) {
+    pub(super) fn keep_alarm(&mut self, now_ms: u64) {
         let relay = self.relay.as_ref().and_then(Relay::deadline);
         let channel = self.channel.as_ref().and_then(Channel::deadline);
-        let Some(deadline_ms) = [relay, channel, self.http.deadline()].into_iter().flatten().min() else { return };
-        if self.disk.alarm_ms().is_none_or(|alarm_ms| alarm_ms > deadline_ms) {
-            self.disk.set_alarm(Some(deadline_ms));
+        let deadline_ms = [relay, channel, self.http.deadline()].into_iter().flatten().min();
+        let mut alarm = Alarm::Set { at_ms: self.disk.alarm_ms() };
+        if let Some(alarm::Step::Set { at_ms }) = alarm.keep(deadline_ms, now_ms) {
+            self.disk.set_alarm(Some(at_ms));
         }
     }
 }

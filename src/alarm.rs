@@ -1,0 +1,118 @@
+//! What an object knows of its alarm: the platform keeps one for each, and it outlives the object's memory.
+//!
+//! An alarm that comes too early costs a look. One is never moved back, since what asked for it may be what the object has
+//! forgotten; and none is set for a time that is over: the platform refuses some of those, and the object would wait for it
+//! in vain.
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Alarm {
+    /// One may be set or not.
+    #[default]
+    Unknown,
+    /// The platform was asked.
+    Asking,
+    Set {
+        at_ms: Option<u64>,
+    },
+}
+
+/// What the shell is to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step {
+    /// Ask the platform, and hand its answer to [`Alarm::learned`].
+    Ask,
+    /// Set it, and tell [`Alarm::refused`] if that fails.
+    Set { at_ms: u64 },
+}
+
+impl Alarm {
+    /// Sees that the object wakes when it needs to.
+    pub fn keep(&mut self, deadline_ms: Option<u64>, now_ms: u64) -> Option<Step> {
+        let at_ms = deadline_ms?.max(now_ms);
+        match *self {
+            Alarm::Asking => None,
+            Alarm::Unknown => {
+                *self = Alarm::Asking;
+                Some(Step::Ask)
+            }
+            Alarm::Set { at_ms: Some(known_ms) } if known_ms <= at_ms => None,
+            Alarm::Set { .. } => {
+                *self = Alarm::Set { at_ms: Some(at_ms) };
+                Some(Step::Set { at_ms })
+            }
+        }
+    }
+
+    pub fn learned(&mut self, at_ms: Option<u64>) {
+        if *self == Alarm::Asking {
+            *self = Alarm::Set { at_ms };
+        }
+    }
+
+    /// It rang, and is set no more.
+    pub fn rung(&mut self) {
+        *self = Alarm::Set { at_ms: None };
+    }
+
+    /// The platform did not set it, and what was set before is not known. Gives whether that is news.
+    pub fn refused(&mut self, at_ms: u64) -> bool {
+        let is_current = *self == Alarm::Set { at_ms: Some(at_ms) };
+        if is_current {
+            *self = Alarm::Unknown;
+        }
+        is_current
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(at_ms: Option<u64>) -> Alarm {
+        Alarm::Set { at_ms }
+    }
+
+    #[test]
+    fn it_is_set_for_the_first_deadline_and_not_moved_back() {
+        let mut alarm = known(None);
+        assert_eq!(alarm.keep(None, 100), None);
+        assert_eq!(alarm.keep(Some(500), 100), Some(Step::Set { at_ms: 500 }));
+        assert_eq!(alarm.keep(Some(900), 100), None);
+        assert_eq!(alarm.keep(Some(300), 100), Some(Step::Set { at_ms: 300 }));
+        alarm.rung();
+        assert_eq!(alarm.keep(Some(900), 300), Some(Step::Set { at_ms: 900 }));
+    }
+
+    /// The platform refuses 0, and what is due at once is due at 0.
+    #[test]
+    fn what_is_due_already_is_due_now() {
+        let mut alarm = known(None);
+        assert_eq!(alarm.keep(Some(0), 100), Some(Step::Set { at_ms: 100 }));
+        assert_eq!(alarm.keep(Some(0), 105), None, "one that is over rings as soon as it can");
+    }
+
+    #[test]
+    fn an_object_that_was_just_built_asks_first() {
+        let mut alarm = Alarm::default();
+        assert_eq!(alarm.keep(None, 100), None);
+        assert_eq!(alarm.keep(Some(500), 100), Some(Step::Ask));
+        assert_eq!(alarm.keep(Some(500), 100), None, "once");
+        alarm.learned(Some(400));
+        assert_eq!(alarm.keep(Some(500), 100), None);
+        alarm.rung();
+        alarm.learned(Some(400));
+        assert_eq!(alarm.keep(Some(500), 400), Some(Step::Set { at_ms: 500 }), "an answer that is late says nothing");
+    }
+
+    #[test]
+    fn one_that_was_refused_is_set_again() {
+        let mut alarm = known(None);
+        alarm.keep(Some(500), 100);
+        alarm.keep(Some(300), 100);
+        assert!(!alarm.refused(500), "another was set since");
+        assert!(alarm.refused(300));
+        assert_eq!(alarm.keep(Some(300), 200), Some(Step::Ask));
+        alarm.learned(None);
+        assert_eq!(alarm.keep(Some(300), 200), Some(Step::Set { at_ms: 300 }));
+    }
+}
