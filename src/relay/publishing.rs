@@ -14,6 +14,9 @@ use crate::wire::flags::Modes;
 use crate::wire::inbound::PublishFrame;
 use crate::wire::outbound::serials;
 
+/// What waits for a channel, or why it does not.
+pub(super) type Admitted = Result<(ChannelName, Item), ErrorInfo>;
+
 impl Relay {
     pub(super) fn publish(&mut self, socket: SocketId, frame: PublishFrame, now_ms: u64) {
         self.take_in(socket, frame, now_ms, Relay::admit_publish);
@@ -25,7 +28,7 @@ impl Relay {
         socket: SocketId,
         frame: PublishFrame,
         now_ms: u64,
-        admit: fn(&mut Relay, SocketId, PublishFrame) -> Result<(ChannelName, Item), ErrorInfo>,
+        admit: fn(&mut Relay, SocketId, PublishFrame) -> Admitted,
     ) {
         let (msg_serial, messages) = (frame.msg_serial, frame.messages.len());
         if let Err(error) = self.admit_rate(socket, now_ms) {
@@ -86,7 +89,7 @@ impl Relay {
         self.send_acknowledgements(socket, now_ms);
     }
 
-    fn admit_publish(&mut self, socket: SocketId, frame: PublishFrame) -> Result<(ChannelName, Item), ErrorInfo> {
+    fn admit_publish(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
         if name.qualifier() == Qualifier::Meta || !session.grant.permits(&name, Operations::PUBLISH) {
