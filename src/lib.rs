@@ -11,6 +11,7 @@ pub mod pinned;
 pub mod rate;
 pub mod alarm;
 pub mod counted;
+pub mod uploads;
 pub mod cache;
 pub mod maps;
 pub mod wire;

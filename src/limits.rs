@@ -137,8 +137,15 @@ pub const REPLAY_MAX_BYTES: u64 = 8 * 1024 * 1024;
 /// Messages that `rewind` may ask for by count (protocol.md § 7.1).
 pub const REWIND_MAX_MESSAGES: usize = 100;
 
+/// Bytes of rows that a rewind looks back at, whatever it finds, as a replay may have: 140 ms. Messages and presence events
+/// share the log.
+pub const REWIND_LOOK_BYTES: usize = REPLAY_MAX_BYTES as usize;
+
 /// Messages in a page of history.
 pub const HISTORY_MAX_LIMIT: usize = 1_000;
+
+/// Bytes of rows that a page of history looks at, whatever it finds: 70 ms. Messages and presence events share the log.
+pub const HISTORY_LOOK_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes of entries in a page of history; a page ends early, with a link to the next.
 pub const HISTORY_PAGE_BYTES: usize = 1024 * 1024;
@@ -153,6 +160,8 @@ const _: () =
 const _: () = assert!(REPEATS_FLOW.burst as usize > 8 * ROW_MAX_BYTES, "what a client says again is known at once");
 const _: () =
     assert!(DEDUP_MAX_IDS as u64 > DEDUP_WINDOW_MS / 1_000 * 1_000, "a request a millisecond fits the window");
+const _: () =
+    assert!(HISTORY_LOOK_BYTES > 2 * (ROW_MAX_BYTES + ENTRY_MAX_BYTES), "each page looks at what the last did not");
 const _: () = assert!(REPLAY_PAGE_BYTES + MESSAGE_MAX_BYTES * 2 < FRAME_MAX_BYTES, "a page of replay fits a frame");
 const _: () = assert!(PACE_MAX_BYTES * 2 <= TAIL_MAX_BYTES, "what waits is in the tail");
 // --- Credentials (protocol.md § 11, § 22) ---
@@ -497,6 +506,22 @@ pub const LINK_QUEUE_MAX_BYTES: usize = 1024 * 1024;
 /// until it is taken.
 pub const LINKS_QUEUE_MAX_BYTES: usize = 32 * 1024 * 1024;
 
+/// Bytes of bodies that are being read or answered, in one isolate: a quarter of its memory. Short ones may take a quarter
+/// more, so that who sends much does not stand in their way.
+pub const BODIES_MAX_BYTES: usize = 32 * 1024 * 1024;
+pub const BODY_SMALL_BYTES: usize = 64 * 1024;
+
+/// How long a body may take: so long at first, no slower than this (128 kbit/s), and never so long without a byte.
+pub const BODY_FIRST_MS: u64 = 10 * 1_000;
+pub const BODY_MIN_BYTES_PER_MS: u64 = 16;
+pub const BODY_STALL_MS: u64 = 10 * 1_000;
+
+/// Bytes that are read of a body and not kept, so that its client comes to hear why it is refused.
+pub const BODY_SKIPPED_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Frames that a client sends at once: as many as may be unacknowledged.
+pub const COMET_FRAMES_MAX: usize = UNACKNOWLEDGED_MAX;
+
 /// Bytes that a client sends at once: SDKs put everything that waits into one body. 128 of the largest publishes.
 pub const COMET_BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
 
@@ -512,6 +537,7 @@ pub const STREAM_RETRY_MS: u64 = 15 * 1_000;
 /// Bytes that are written at once, unless a single frame has more.
 pub const RESPONSE_MAX_BYTES: usize = 256 * 1024;
 
+const _: () = assert!(COMET_BODY_MAX_BYTES * 4 <= BODIES_MAX_BYTES, "a long body leaves room for others");
 const _: () = assert!(FRAME_MAX_BYTES * 3 / 2 < LINK_QUEUE_MAX_BYTES, "any frame waits, and a farewell behind it");
 const _: () = assert!(LINK_PROBE_MS + LINK_ABSENT_MS + GRACE_MS <= GHOST_MAX_MS, "who left a poll is no ghost");
 const _: () = assert!(LINK_PROBE_MS + LINK_STALL_MS + GRACE_MS <= GHOST_MAX_MS, "nor who left a stream");

@@ -3,6 +3,7 @@
 //! Ephemeral publishes take a place in the order and pass through the tail to those who listen now, but no row holds them.
 
 mod pieces;
+mod walk;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,6 +16,7 @@ use crate::serial::Position;
 use crate::wire::message::Entry;
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, Turn};
+pub use walk::Walk;
 
 /// Rows read at a time when looking for something.
 pub const ROWS_PER_READ: usize = 32;

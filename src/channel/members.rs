@@ -19,6 +19,9 @@ use crate::wire::message::{Content, Entry};
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
 
+/// Members that are read at first for a page, of which each may have 64 KiB.
+const MEMBERS_FIRST_READ: usize = 8;
+
 /// What a batch does to the set, before it is written: a member's entry, or that it left.
 pub type Pending = BTreeMap<MemberKey, Option<Packed>>;
 
@@ -266,19 +269,32 @@ fn chunk_length(members: &[PresenceMessage]) -> usize {
     members.iter().take(LEAVES_PER_ENTRY).take_while(fits).count().max(1)
 }
 
-/// One more than is asked for is read, to know whether another page follows.
+/// One more than is asked for is read, to know whether another page follows; of large members, few that don't fit.
 fn page(store: &mut impl Store, query: &MembersQuery) -> Result<MembersPage, StoreError> {
-    let found = store.members(&MembersQuery { limit: query.limit + 1, ..query.clone() })?;
     let mut page = MembersPage { members: Packed::default(), next: None };
-    let mut last: Option<&Packed> = None;
-    for (index, member) in found.iter().enumerate() {
-        let is_full = !page.members.is_empty() && page.members.len() + member.len() > MEMBERS_PAGE_BYTES;
-        if index == query.limit || is_full {
-            page.next = last.map(event).transpose()?.map(|member| member.key());
-            break;
+    let (mut count, mut limit) = (0, MEMBERS_FIRST_READ);
+    let mut after = query.after.clone();
+    loop {
+        let limit_here = limit.min(query.limit + 1 - count);
+        let found = store.members(&MembersQuery { limit: limit_here, after: after.clone(), ..query.clone() })?;
+        for (index, member) in found.iter().enumerate() {
+            let is_full = !page.members.is_empty() && page.members.len() + member.len() > MEMBERS_PAGE_BYTES;
+            if count == query.limit || is_full {
+                page.next = key_of_last(&found[..index])?.or(after);
+                return Ok(page);
+            }
+            page.members.append(member);
+            count += 1;
         }
-        page.members.append(member);
-        last = Some(member);
+        if found.len() < limit_here {
+            return Ok(page);
+        }
+        after = key_of_last(&found)?;
+        let average = page.members.len().div_ceil(count.max(1)).max(1);
+        limit = MEMBERS_PAGE_BYTES.saturating_sub(page.members.len()) / average + 1;
     }
-    Ok(page)
+}
+
+fn key_of_last(members: &[Packed]) -> Result<Option<MemberKey>, StoreError> {
+    members.last().map(|member| event(member).map(|event| event.key())).transpose()
 }

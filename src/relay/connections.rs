@@ -94,6 +94,11 @@ impl Relay {
         }
     }
 
+    /// Whether a connection has this way out.
+    pub fn holds(&self, socket: SocketId) -> bool {
+        self.sessions.contains_key(&socket)
+    }
+
     /// The key that the connection with this way out has now.
     pub fn key(&self, socket: SocketId) -> Option<String> {
         let session = self.sessions.get(&socket)?;

@@ -6,11 +6,12 @@
 
 use super::attachment::Attachment;
 use super::publisher::Item;
+use super::publishing::Admitted;
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
 use crate::auth::Operations;
 use crate::call::{Fate, Hold, Publish, PublishKey, Roll, Rolled, Submission};
-use crate::error::{Code, ErrorInfo};
+use crate::error::Code;
 use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, UNACKNOWLEDGED_MAX};
 use crate::name::ChannelName;
 use crate::presence;
@@ -23,7 +24,7 @@ impl Relay {
     }
 
     /// Fails with 40010 (name), 40160 (capability), 91001 (not attached), 40165 (mode), and as [`presence::check`] does.
-    fn admit_presence(&mut self, socket: SocketId, frame: PublishFrame) -> Result<(ChannelName, Item), ErrorInfo> {
+    fn admit_presence(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
         let relay = self.name.clone();
         let Some(session) = self.sessions.get_mut(&socket) else { return Err(Code::Disconnected.into()) };

@@ -14,6 +14,9 @@ use crate::wire::flags::Modes;
 use crate::wire::inbound::PublishFrame;
 use crate::wire::outbound::serials;
 
+/// What waits for a channel, or why it does not.
+pub(super) type Admitted = Result<(ChannelName, Item), ErrorInfo>;
+
 impl Relay {
     pub(super) fn publish(&mut self, socket: SocketId, frame: PublishFrame, now_ms: u64) {
         self.take_in(socket, frame, now_ms, Relay::admit_publish);
@@ -25,36 +28,43 @@ impl Relay {
         socket: SocketId,
         frame: PublishFrame,
         now_ms: u64,
-        admit: fn(&mut Relay, SocketId, PublishFrame) -> Result<(ChannelName, Item), ErrorInfo>,
+        admit: fn(&mut Relay, SocketId, PublishFrame) -> Admitted,
     ) {
         let (msg_serial, messages) = (frame.msg_serial, frame.messages.len());
-        let admitted = self.admit_rate(socket, messages, now_ms).and_then(|()| admit(self, socket, frame));
-        match admitted {
+        if let Err(error) = self.admit_rate(socket, now_ms) {
+            return self.refuse(socket, msg_serial, error, now_ms);
+        }
+        match admit(self, socket, frame) {
             Ok((channel, item)) => {
+                self.count_said(socket, messages, now_ms);
                 let place = self.expect(socket, msg_serial, messages);
                 self.enqueue(channel, Item { place, ..item }, now_ms);
             }
-            Err(error) => self.refuse(socket, msg_serial, error, now_ms),
+            Err(error) => {
+                self.count_said(socket, 1, now_ms);
+                self.refuse(socket, msg_serial, error, now_ms);
+            }
         }
     }
 
-    /// Counts messages against what a connection may say. Fails with 42911 when it said so much already; what was refused
-    /// so does not count, so that whoever goes on too fast is heard at the rate that was stated.
-    fn admit_rate(&mut self, socket: SocketId, messages: usize, now_ms: u64) -> Result<(), ErrorInfo> {
+    /// Fails with 42911 when a connection has said so much that it may say no more now. What is refused so does not count:
+    /// whoever goes on too fast is heard at the rate that was stated.
+    fn admit_rate(&self, socket: SocketId, now_ms: u64) -> Result<(), ErrorInfo> {
         let flow = self.bounds.messages;
-        let Some(session) = self.sessions.get_mut(&socket) else { return Ok(()) };
-        // What can't be read as a message was work too.
-        let counted = messages.max(1);
-        let repeated = session.repeats.min(counted);
-        if repeated < counted && session.said.left(flow, now_ms) >= flow.burst {
-            let rate = flow.per_second;
-            return Err(
-                Code::PublishRateLimited.because(format!("a connection sends at most {rate} messages a second"))
-            );
+        match self.sessions.get(&socket) {
+            Some(session) if session.repeats == 0 && session.said.left(flow, now_ms) >= flow.burst => {
+                let bound = format!("a connection publishes at most {} messages a second", flow.per_second);
+                Err(Code::PublishRateLimited.because(bound))
+            }
+            _ => Ok(()),
         }
+    }
+
+    fn count_said(&mut self, socket: SocketId, messages: usize, now_ms: u64) {
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let repeated = session.repeats.min(messages);
         session.repeats -= repeated;
-        session.said.add(counted - repeated, flow, now_ms);
-        Ok(())
+        session.said.add(messages - repeated, self.bounds.messages, now_ms);
     }
 
     /// Adds to what waits for its channel, and sends it if nothing is in flight.
@@ -79,7 +89,7 @@ impl Relay {
         self.send_acknowledgements(socket, now_ms);
     }
 
-    fn admit_publish(&mut self, socket: SocketId, frame: PublishFrame) -> Result<(ChannelName, Item), ErrorInfo> {
+    fn admit_publish(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
         if name.qualifier() == Qualifier::Meta || !session.grant.permits(&name, Operations::PUBLISH) {

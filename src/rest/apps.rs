@@ -28,14 +28,9 @@ impl Admin {
     }
 }
 
-/// Fails with 40400 when nobody may, with 40106, 40101 or 42910 for the wrong admin token, and as [`NewApp::from_body`]
-/// does.
+/// Fails as [`require_maker`] and [`NewApp::from_body`] do.
 pub fn create(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    match context.admin {
-        Admin::Closed => return Err(closed()),
-        Admin::Token(_) => require_admin(request, context)?,
-        Admin::Open => {}
-    }
+    require_maker(request, context)?;
     let new = NewApp::from_body(&body::value(request)?, &context.random)?;
     let mut answer = new.answer;
     if let Value::Object(answer) = &mut answer {
@@ -49,6 +44,15 @@ pub fn create(request: &Request, form: Form, context: &mut Context<'_>) -> Resul
     let request = AppRequest::Create { config: new.config, channels };
     let then = Ending { calls: new.fixtures, reply: form.created(&answer) };
     Ok(Step::Ask(AppCall { app: new.app.id().clone(), request }, Inquiry::creation(form, then)))
+}
+
+/// Fails with 40400 when nobody may, and with 40106, 40101 or 42910 for the wrong admin token.
+pub fn require_maker(request: &Request, context: &mut Context<'_>) -> Result<(), ErrorInfo> {
+    match context.admin {
+        Admin::Closed => Err(closed()),
+        Admin::Token(_) => require_admin(request, context),
+        Admin::Open => Ok(()),
+    }
 }
 
 /// By the admin token, or by the first key of the app. Fails with 40400 when nobody makes apps or there is no such app,

@@ -24,7 +24,7 @@ pub fn drive(host: &HostRef) {
     keep_alarm(host);
 }
 
-fn perform_all(host: &HostRef) {
+pub fn perform_all(host: &HostRef) {
     loop {
         let next = host.borrow_mut().work.pop_front();
         match next {

@@ -11,7 +11,7 @@ use worker::{Request, Response, ResponseBuilder, Result};
 use super::effects;
 use super::host::{Host, HostRef};
 use super::platform::{Pipe, PipeWriter, now_ms};
-use super::router::{headers_of, read_body, write_reply};
+use super::router::{headers_of, read_body, refuse_unread, write_reply};
 use crate::call::{Answer, Refusal};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{COMET_BODY_MAX_BYTES, LINKS_MAX};
@@ -46,14 +46,34 @@ pub async fn comet(host: &HostRef, request: &mut Request, key: &str) -> Result<R
             }
         }
         "/send" => {
-            let body = read_body(request, COMET_BODY_MAX_BYTES).await?;
-            comet::frames(&body).and_then(|frames| host.borrow_mut().take_frames(key, &frames))
+            let known = host.borrow().find(key);
+            match known {
+                Ok(_) => match read_body(request, COMET_BODY_MAX_BYTES).await? {
+                    Ok(body) => comet::frames(&body.bytes).and_then(|frames| take_frames(host, key, &frames)),
+                    Err(error) => Err(error),
+                },
+                Err(error) => return refuse_unread(request, comet::refused(&error)).await,
+            }
         }
-        "/close" => host.borrow_mut().take_frames(key, &[comet::CLOSE]),
-        _ => host.borrow_mut().take_frames(key, &[comet::DISCONNECT]),
+        "/close" => take_frames(host, key, &[comet::CLOSE]),
+        _ => take_frames(host, key, &[comet::DISCONNECT]),
     };
     effects::drive(host);
     write_reply(done.map_or_else(|error| comet::refused(&error), |()| Reply::empty()))
+}
+
+/// What the client of the connection with this key says. What each frame brings about is done before the next, so that it
+/// does not pile up. Fails as [`Host::find`] does.
+fn take_frames(host: &HostRef, key: &str, frames: &[&[u8]]) -> Answer<()> {
+    let socket = host.borrow().find(key)?;
+    for frame in frames {
+        let goes_on = host.borrow_mut().take_frame(socket, frame);
+        effects::perform_all(host);
+        if !goes_on {
+            break;
+        }
+    }
+    Ok(())
 }
 
 pub fn open(host: &HostRef, response: ResponseId) -> Result<Response> {
@@ -86,16 +106,13 @@ impl Host {
         self.read(socket).ok_or_else(|| Code::Disconnected.into())
     }
 
-    /// What the client of the connection with this key says. Fails as [`Host::find`] does.
-    fn take_frames(&mut self, key: &str, frames: &[&[u8]]) -> Answer<()> {
-        let socket = self.find(key)?;
-        for frame in frames {
-            if let Some(relay) = &mut self.relay {
-                let effects = relay.frame(socket, frame, Format::Json, now_ms());
-                self.relay_effects(effects);
-            }
-        }
-        Ok(())
+    /// Gives whether the connection is still there.
+    fn take_frame(&mut self, socket: SocketId, frame: &[u8]) -> bool {
+        let Some(relay) = &mut self.relay else { return false };
+        let effects = relay.frame(socket, frame, Format::Json, now_ms());
+        let goes_on = relay.holds(socket);
+        self.relay_effects(effects);
+        goes_on
     }
 
     /// Fails as [`Relay::find`] does, and with 40006 for the key of a WebSocket's connection.

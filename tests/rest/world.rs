@@ -13,7 +13,7 @@ use courtside::channel::{Channel, Effect, Ticket};
 use courtside::error::Code;
 use courtside::name::AppId;
 use courtside::relay::Relay;
-use courtside::rest::{Admin, Context, Exchange, Headers, Reply, Request, Step, begin, percent};
+use courtside::rest::{Admin, Context, Exchange, Headers, Reply, Request, Step, begin, body_bound, percent};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -100,7 +100,22 @@ impl World {
         let made = |(config, _): &(String, _)| Rc::new(serde_json::from_str(config).unwrap());
         let apps = Apps::of(self.apps.iter().cloned().chain(self.made.values().map(made)));
         let (attempts, admin, now_ms) = (&mut self.attempts, &self.admin, self.now_ms);
-        begin(request, Context { apps: &apps, attempts, admin, now_ms, random })
+        let mut read = Request { body: Vec::new(), ..request.clone() };
+        let bound = body_bound(&read, &mut Context { apps: &apps, attempts: &mut *attempts, admin, now_ms, random });
+        match bound {
+            Ok(max_bytes) => read.body = request.body.iter().copied().take(max_bytes + 1).collect(),
+            Err(reply) => return Step::Reply(reply),
+        }
+        begin(&read, Context { apps: &apps, attempts, admin, now_ms, random })
+    }
+
+    /// How much of its body is read, or why none of it is.
+    pub fn reads(&mut self, asked: &Asked) -> Result<usize, u32> {
+        let apps = Apps::of(self.apps.iter().cloned());
+        let (attempts, admin, now_ms) = (&mut self.attempts, &self.admin, self.now_ms);
+        let mut context = Context { apps: &apps, attempts, admin, now_ms, random: [0; 32] };
+        let code = |reply: Reply| reply.headers.iter().find(|(name, _)| *name == "X-Ably-ErrorCode").unwrap().1.parse();
+        body_bound(&asked.request, &mut context).map_err(|reply| code(reply).unwrap())
     }
 
     /// From now on apps can be made by who presents this.

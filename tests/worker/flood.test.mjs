@@ -11,7 +11,9 @@ const BURST = 1_000;
 const runtime = await startRuntime();
 after(() => runtime.stop());
 
-for (const query of [{}, { channel: 'flood-direct' }]) {
+/** @type {Record<string, string>[]} */
+const ways = [{}, { channel: 'flood-direct' }];
+for (const query of ways) {
   test(`a flood is refused with its code, in turn, and what was accepted is kept in order (${query.channel ?? 'relay'})`, async (t) => {
     const channel = query.channel ?? 'flood';
     const client = new RawClient(runtime, { key: demoKey, ...query });

@@ -297,6 +297,7 @@ test('one channel under many names is a frame for few of them', async (t) => {
   const client = await connect(t);
   const [bound, names] = [4, 199];
   for (let index = 0; index < names; index++) client.send({ action: action.ATTACH, channel: `[?m=${index}]lobby` });
+  /** @type {import('./raw_client.mjs').Frame[]} */
   const frames = [];
   for (let index = 0; index < names; index++) frames.push(await client.next());
   const of = (/** @type {number} */ kind) => frames.filter((frame) => frame.action === kind);
