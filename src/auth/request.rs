@@ -10,13 +10,15 @@ use super::{App, Capability, Grant, Identity, Key, KeyName};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CLOCK_SKEW_MAX_MS, NONCE_MAX_BYTES, NONCE_MIN_CHARS, TOKEN_DEFAULT_TTL_MS};
 
-/// A request for a token. Absent fields are empty texts: so they are signed.
+/// A request for a token. Absent fields are empty texts: so they are signed. No field holds a control character: the
+/// fields are signed with line ends between them, and one that held a line end could be split anew into other fields
+/// under the same MAC, where a server signs for a clientId that its user chose.
 #[derive(Clone)]
 pub struct TokenRequest {
     key_name: KeyName,
     ttl: WholeNumber,
     capability: String,
-    client_id: String,
+    client_id: Identity,
     timestamp: WholeNumber,
     nonce: String,
     mac: String,
@@ -31,15 +33,15 @@ struct WholeNumber {
 
 impl TokenRequest {
     /// From a body, whose fields may be null, and numbers strings of digits. Fails with 40001 when it is no object,
-    /// with 40003 for a field of another type or a number that is negative, has a fraction or is no number, with 40005
-    /// for a bad key name.
+    /// with 40003 for a field of another type or with a control character, or a number that is negative, has a fraction
+    /// or is no number, with 40005 for a bad key name, with 40012 for a clientId that no client can have.
     pub fn from_value(body: &Value) -> Result<TokenRequest, ErrorInfo> {
         let body = body.as_object().ok_or_else(|| Code::BadBody.because("a token request is an object"))?;
         Ok(TokenRequest {
             key_name: KeyName::parse(&text(body, "keyName")?)?,
             ttl: whole_number(body, "ttl")?,
             capability: capability_text(body)?,
-            client_id: text(body, "clientId")?,
+            client_id: Identity::parse(Some(&string(body, "clientId")?))?,
             timestamp: whole_number(body, "timestamp")?,
             nonce: text(body, "nonce")?,
             mac: text(body, "mac")?,
@@ -48,7 +50,8 @@ impl TokenRequest {
 
     /// From a decoded query, which GET uses. Fails like [`TokenRequest::from_value`].
     pub fn from_query(query: &[(String, String)]) -> Result<TokenRequest, ErrorInfo> {
-        let fields = query.iter().map(|(name, value)| (name.clone(), Value::String(value.clone())));
+        // Reversed, so that the first of a name stays.
+        let fields = query.iter().rev().map(|(name, value)| (name.clone(), Value::String(value.clone())));
         TokenRequest::from_value(&Value::Object(fields.collect()))
     }
 
@@ -62,8 +65,7 @@ impl TokenRequest {
     ///
     /// Fails with 40400 for an unknown key; 40101 for a wrong MAC, or a key that is not the path's; 40104 for a
     /// timestamp that is not of now; 40106 or 40162 without a signature or the key itself; 40003 for a short nonce or a
-    /// long life; 40000 for an invalid capability; 40160 for one of which the key allows nothing; 40012 for a clientId
-    /// too long.
+    /// long life; 40000 for an invalid capability; 40160 for one of which the key allows nothing.
     pub fn approve(
         &self,
         key_name: &KeyName,
@@ -78,11 +80,10 @@ impl TokenRequest {
         let nonce =
             if self.is_signed() { Some(self.check_mac(key, now_ms)?) } else { self.check_authority(authority)? };
         let capability = self.capability(key)?;
-        let client_id = Identity::parse(Some(&self.client_id))?;
         Ok(ApprovedToken {
             key: key.clone(),
             capability,
-            client_id,
+            client_id: self.client_id.clone(),
             issued_at_ms: now_ms,
             ttl_ms: self.ttl_ms(key)?,
             nonce,
@@ -107,8 +108,8 @@ impl TokenRequest {
 
     fn signed_text(&self) -> String {
         let key_name = self.key_name.to_string();
-        let fields =
-            [&key_name, &self.ttl.digits, &self.capability, &self.client_id, &self.timestamp.digits, &self.nonce];
+        let client_id = self.client_id.as_str().unwrap_or_default();
+        let fields = [&key_name, &self.ttl.digits, &self.capability, client_id, &self.timestamp.digits, &self.nonce];
         fields.iter().fold(String::new(), |text, field| text + field + "\n")
     }
 
@@ -204,8 +205,17 @@ pub struct TokenDetails {
     pub client_id: Option<String>,
 }
 
-/// A text, empty when absent.
+/// A text without control characters, empty when absent.
 fn text(body: &Map<String, Value>, name: &str) -> Result<String, ErrorInfo> {
+    match string(body, name)? {
+        text if text.contains(char::is_control) => {
+            Err(Code::BadParameter.because(format!("{name} must not hold a control character, such as a line end")))
+        }
+        text => Ok(text),
+    }
+}
+
+fn string(body: &Map<String, Value>, name: &str) -> Result<String, ErrorInfo> {
     match body.get(name) {
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::String(text)) => Ok(text.clone()),

@@ -131,6 +131,49 @@ fn a_changed_request_is_refused() {
     }
 }
 
+/// A server signs for any clientId that its user wants. Whatever the user wants, the signature is good for nothing else.
+#[test]
+fn a_signed_request_cannot_be_split_anew() {
+    let stamp = NOW_MS + 1;
+    let chosen = format!("admin\n{stamp}\n0123456789abcdef");
+    let ours = signed(json!({"clientId": chosen}));
+    assert!(approve(&ours).unwrap_err().is(Code::BadClientId));
+    let rest = format!("0123456789abcdef\n{NOW_MS}\n{NONCE}");
+    let with = |fields: Value| {
+        let mut body = ours.clone();
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        body
+    };
+    for client_id in ["admin", "*"] {
+        let ours = signed(json!({"clientId": format!("{client_id}\n{stamp}\n0123456789abcdef")}));
+        let forged = with(json!({"clientId": client_id, "timestamp": stamp, "nonce": rest, "mac": ours["mac"]}));
+        assert!(approve(&forged).unwrap_err().is(Code::BadParameter), "{client_id}");
+        let query: Vec<_> =
+            forged.as_object().unwrap().iter().map(|(name, value)| (name.clone(), line(value))).collect();
+        assert!(
+            TokenRequest::from_query(&query).is_err_and(|error| error.is(Code::BadParameter)),
+            "{client_id} by GET"
+        );
+    }
+    // The other way: what the user chose becomes a capability, whose text may have white space.
+    let wide = signed(json!({"clientId": "{\"*\":[\"*\"]}\nadmin", "timestamp": NOW_MS}));
+    let forged = [
+        json!({"capability": "\n{\"*\":[\"*\"]}", "clientId": "admin", "mac": wide["mac"]}),
+        json!({"capability": "{\"*\":\n[\"*\"]}"}),
+        json!({"keyName": "demo.full\n"}),
+        json!({"ttl": "5\n"}),
+        json!({"timestamp": format!("{NOW_MS}\n")}),
+    ];
+    for fields in forged {
+        let error = TokenRequest::from_value(&with(fields.clone())).map(drop).unwrap_err();
+        assert!([40003, 40005, 40012].contains(&error.code), "{fields}: {error}");
+    }
+}
+
+fn line(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 #[test]
 fn unknown_keys_are_not_found() {
     let request = TokenRequest::from_value(&signed(json!({"keyName": "demo.none"}))).unwrap();
@@ -164,8 +207,7 @@ fn a_nonce_is_remembered_as_long_as_its_timestamp_is_current() {
 #[test]
 fn a_query_says_the_same_as_a_body() {
     let body = signed(json!({"ttl": 5000, "clientId": "ann"}));
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let query: Vec<_> = body.as_object().unwrap().iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    let query: Vec<_> = body.as_object().unwrap().iter().map(|(name, value)| (name.clone(), line(value))).collect();
     let request = TokenRequest::from_query(&query).unwrap();
     assert!(request.approve(&key_name("demo.full"), Some(&demo()), None, NOW_MS).is_ok());
 }
