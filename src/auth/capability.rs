@@ -54,7 +54,8 @@ impl Capability {
         }
     }
 
-    /// What both allow. Fails with 40160 when that is nothing, and with 40000 when the overlap of many patterns is too
+    /// What both allow, of a key and of a token that names `other`. Each resource that the token names stays, so that the
+    /// token can be revoked by it. Fails with 40160 when that is nothing, and with 40000 when the overlap of many patterns is too
     /// large to keep.
     pub fn intersect(&self, other: &Capability) -> Result<Capability, ErrorInfo> {
         if self == other {
@@ -64,8 +65,20 @@ impl Capability {
         if both.is_empty() {
             return Err(Code::NotPermitted.because("the credentials leave nothing of the requested capability"));
         }
-        let needed = |resource: &Resource| self.0.contains_key(resource) && other.0.contains_key(resource);
+        let needed = |resource: &Resource| other.0.contains_key(resource);
         bounded(Capability(Rc::new(without_implied(both, needed))))
+    }
+
+    /// The resources of `named` that are not in this, what a key left of it. Fails with 40000 when both are too large to keep.
+    pub fn narrowed<'a>(&self, named: &'a Capability) -> Result<Vec<&'a str>, ErrorInfo> {
+        let is_lost = |resource: &&Resource| !self.0.contains_key(*resource);
+        let lost: Vec<&str> = named.0.keys().filter(is_lost).map(Resource::as_str).collect();
+        // With room for what marks each as a channel.
+        let bytes: usize = lost.iter().map(|name| name.len() + 16).sum();
+        if bytes > 0 && self.text().len() + bytes > CAPABILITY_MAX_BYTES {
+            return Err(invalid("it names too many resources of which its key allows only a part"));
+        }
+        Ok(lost)
     }
 
     fn pairs(&self, other: &Capability) -> SortedMap<Resource, Operations> {
@@ -127,7 +140,7 @@ fn operations(names: &[Value]) -> Result<Operations, ErrorInfo> {
     }
 }
 
-/// Drops what a wider resource allows anyway, unless both sides spelled it out.
+/// Drops what a wider resource allows anyway, unless it is needed.
 fn without_implied(
     both: SortedMap<Resource, Operations>,
     needed: impl Fn(&Resource) -> bool,

@@ -15,13 +15,15 @@ use crate::limits::{
     REVOKE_MAX_TARGETS,
 };
 
-/// Which tokens end. As text: `clientId:c`, `revocationKey:r`, `channel:c`.
+/// Which tokens end: those that say exactly this, whoever uses them for what. As text: `clientId:c`, `revocationKey:r`,
+/// `channel:c`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Target {
+    /// The tokens with this clientId, and the clients that took it by a token for `*`.
     ClientId(String),
     RevocationKey(String),
-    /// The tokens whose capability has exactly this resource.
+    /// The tokens whose capability has exactly this resource, as the token names it, or as its key narrows it.
     Channel(String),
 }
 
@@ -176,17 +178,12 @@ impl Revocations {
     pub fn insert(&mut self, mut revocation: Revocation) -> Result<Revocation, ErrorInfo> {
         let is_full = self.len() >= REVOCATIONS_MAX;
         let marks = self.by_key.entry(revocation.key_name.clone()).or_default();
-        let (map, value) = match &revocation.target {
-            Target::ClientId(value) => (&mut marks.client_ids, value),
-            Target::RevocationKey(value) => (&mut marks.revocation_keys, value),
-            Target::Channel(value) => (&mut marks.channels, value),
-        };
-        let mark = match map.get(value) {
+        let mark = match marks.get(&revocation.target) {
             Some(known) => known.merged(Mark::of(&revocation)),
             None if is_full => return Err(too_many()),
             None => Mark::of(&revocation),
         };
-        map.insert(value.clone(), mark);
+        marks.insert(&revocation.target, mark);
         (revocation.issued_before_ms, revocation.applies_at_ms) = (mark.issued_before_ms, mark.applies_at_ms);
         Ok(revocation)
     }
@@ -197,9 +194,10 @@ impl Revocations {
         let marks = self.by_key.get(&grant.key_name)?;
         let issued_at_ms = grant.issued_at_ms.filter(|_| !grant.basic)?;
         let client_id = grant.client_id.as_str().and_then(|name| marks.client_ids.get(name));
-        let revocation_key = grant.revocation_key.as_deref().and_then(|key| marks.revocation_keys.get(key));
         let channels = grant.capability.resources().filter_map(|resource| marks.channels.get(resource));
-        let hits = channels.chain(client_id).chain(revocation_key).filter(|mark| issued_at_ms < mark.issued_before_ms);
+        let also =
+            grant.also_revoked_by.iter().flat_map(|targets| targets.iter()).filter_map(|target| marks.get(target));
+        let hits = channels.chain(client_id).chain(also).filter(|mark| issued_at_ms < mark.issued_before_ms);
         hits.map(|mark| mark.applies_at_ms).min()
     }
 
@@ -260,6 +258,23 @@ fn too_many() -> ErrorInfo {
 }
 
 impl Marks {
+    fn get(&self, target: &Target) -> Option<&Mark> {
+        match target {
+            Target::ClientId(value) => self.client_ids.get(value),
+            Target::RevocationKey(value) => self.revocation_keys.get(value),
+            Target::Channel(value) => self.channels.get(value),
+        }
+    }
+
+    fn insert(&mut self, target: &Target, mark: Mark) {
+        let (map, value) = match target {
+            Target::ClientId(value) => (&mut self.client_ids, value),
+            Target::RevocationKey(value) => (&mut self.revocation_keys, value),
+            Target::Channel(value) => (&mut self.channels, value),
+        };
+        map.insert(value.clone(), mark);
+    }
+
     fn len(&self) -> usize {
         self.client_ids.len() + self.revocation_keys.len() + self.channels.len()
     }

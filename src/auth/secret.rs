@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{SECRET_MAX_BYTES, SECRET_MIN_BYTES};
+use crate::limits::SECRET_MAX_BYTES;
 
 /// Bytes in a MAC: HMAC-SHA256, never truncated.
 pub(super) const MAC_BYTES: usize = 32;
@@ -18,13 +18,17 @@ pub struct Secret(String);
 
 impl Secret {
     /// Fails with 40005 when the text cannot be the last part of a key string: clients split there, and refuse `:`, `.`
-    /// and white space (protocol.md § 11.1).
-    pub fn parse(text: &str) -> Result<Secret, ErrorInfo> {
-        if !(SECRET_MIN_BYTES..=SECRET_MAX_BYTES).contains(&text.len()) {
-            return Err(Code::BadKey.because(format!("a secret has {SECRET_MIN_BYTES} to {SECRET_MAX_BYTES} bytes")));
+    /// and white space (protocol.md § 11.1); or when it has fewer than `min_bytes`.
+    pub fn parse(text: &str, min_bytes: usize) -> Result<Secret, ErrorInfo> {
+        if text.len() < min_bytes {
+            let (has, make) = (text.len(), "make one with `openssl rand -hex 16`");
+            return Err(Code::BadKey.because(format!("it has {has} bytes, and must have {min_bytes} at least; {make}")));
+        }
+        if text.len() > SECRET_MAX_BYTES {
+            return Err(Code::BadKey.because(format!("it has more than {SECRET_MAX_BYTES} bytes")));
         }
         if text.contains(|c: char| c == ':' || c == '.' || c.is_whitespace() || c.is_control()) {
-            return Err(Code::BadKey.because("a secret holds no ':', '.' or white space"));
+            return Err(Code::BadKey.because("it holds ':', '.', white space or a control character"));
         }
         Ok(Secret(text.to_owned()))
     }
@@ -94,7 +98,7 @@ mod tests {
 
     #[test]
     fn secrets_compare_whole() {
-        let secret = Secret::parse("local-only").unwrap();
+        let secret = Secret::parse("local-only", 8).unwrap();
         assert!(secret.matches(&Secret::presented("local-only")));
         for wrong in ["", "local-onl", "local-only2", "Local-only"] {
             assert!(!secret.matches(&Secret::presented(wrong)), "{wrong:?}");
@@ -106,13 +110,13 @@ mod tests {
         for text in
             ["", "short", "with:colon", "with.point", "with space", "with\ttab", &"x".repeat(SECRET_MAX_BYTES + 1)]
         {
-            assert!(Secret::parse(text).unwrap_err().is(Code::BadKey), "{text:?}");
+            assert!(Secret::parse(text, 8).unwrap_err().is(Code::BadKey), "{text:?}");
         }
     }
 
     #[test]
     fn secrets_are_not_printed() {
-        assert_eq!(format!("{:?}", Secret::parse("local-only").unwrap()), "Secret(…)");
+        assert_eq!(format!("{:?}", Secret::parse("local-only", 8).unwrap()), "Secret(…)");
     }
 
     #[test]

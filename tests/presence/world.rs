@@ -102,7 +102,7 @@ impl World {
             basic: true,
             issued_at_ms: None,
             expires_at_ms: None,
-            revocation_key: None,
+            also_revoked_by: None,
             user_claims: Default::default(),
         };
         let query: Vec<_> = query.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();

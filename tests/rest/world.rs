@@ -11,6 +11,7 @@ use courtside::call::{
 };
 use courtside::channel::{Channel, Effect, Ticket};
 use courtside::error::Code;
+use courtside::limits::SHORT_SECRET_MIN_BYTES;
 use courtside::name::AppId;
 use courtside::relay::Relay;
 use courtside::rest::{Admin, Context, Exchange, Headers, Reply, Request, Step, begin, percent};
@@ -36,7 +37,11 @@ pub fn apps() -> Apps {
     let namespaces = json!([
         {"id": "kept", "persisted": true}, {"id": "named", "authenticated": true}, {"id": "safe", "tlsOnly": true},
     ]);
-    Apps::parse(&json!({"apps": [{"id": "demo", "keys": keys, "namespaces": namespaces}]}).to_string()).unwrap()
+    Apps::parse(
+        &json!({"apps": [{"id": "demo", "keys": keys, "namespaces": namespaces}]}).to_string(),
+        SHORT_SECRET_MIN_BYTES,
+    )
+    .unwrap()
 }
 
 pub struct World {
@@ -105,7 +110,7 @@ impl World {
 
     /// From now on apps can be made by who presents this.
     pub fn with_admin_token(mut self, token: &str) -> World {
-        self.admin = Admin::Token(Secret::parse(token).unwrap());
+        self.admin = Admin::Token(Secret::parse(token, SHORT_SECRET_MIN_BYTES).unwrap());
         self
     }
 
