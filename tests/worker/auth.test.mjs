@@ -301,7 +301,7 @@ test('an identified namespace wants a name', async (t) => {
   await channel({ token: await tokenOf(full, { clientId: 'ann' }) }).attach();
 });
 
-test('a guessed key is slowed down, and nobody else is', async (t) => {
+test('who guesses a key is told to stop, and what is right passes, from the same address', async (t) => {
   const guess = async (/** @type {number} */ number) => (await fetch(`${runtime.url}/channels/c/messages?key=demo.guessed:guess-${number}`)).status;
   const statuses = [];
   for (let number = 0; number < 100; number++) statuses.push(await guess(number));
@@ -309,6 +309,9 @@ test('a guessed key is slowed down, and nobody else is', async (t) => {
   assert.equal(statuses.at(-1), 429);
   const guessing = client(t, { key: 'demo.guessed:guess-again' });
   assert.equal((await next(guessing, 'disconnected')).reason?.code, 42910);
+  const right = `demo.guessed:${secret}`;
+  assert.equal((await fetch(`${runtime.url}/channels/c/messages?key=${right}`)).status, 200);
+  await inState(client(t, { key: right }).connection, 'connected');
   assert.deepEqual((await rest(runtime, full).channels.get('c').history({ limit: 1 })).isLast(), true);
   const token = await tokenOf(full);
   await inState(client(t, { token }).connection, 'connected');
