@@ -158,6 +158,9 @@ pub const SECRET_MAX_BYTES: usize = 256;
 /// and tests do, for a demo key that can be typed.
 pub const SHORT_SECRET_MIN_BYTES: usize = 8;
 
+/// By how much a sealed text is filled up, so that its length tells little. Most names of channels are shorter.
+pub const SEALED_BLOCK_BYTES: usize = 64;
+
 /// Bytes in the text of a capability: about 80 resources with names of 30 bytes. It is a part of every socket's
 /// attachment.
 pub const CAPABILITY_MAX_BYTES: usize = 4 * 1024;

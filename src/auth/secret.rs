@@ -7,10 +7,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::error::{Code, ErrorInfo};
-use crate::limits::SECRET_MAX_BYTES;
+use crate::limits::{SEALED_BLOCK_BYTES, SECRET_MAX_BYTES};
 
 /// Bytes in a MAC: HMAC-SHA256, never truncated.
 pub(super) const MAC_BYTES: usize = 32;
+
+/// What fills a text up before it is sealed: no name ends so.
+const PADDING: u8 = 0;
 
 /// The secret of a key. Its text shows only where [`Secret::expose`] is called.
 #[derive(Clone)]
@@ -52,6 +55,31 @@ impl Secret {
         mac(self.0.as_bytes(), message)
     }
 
+    /// A text that only this secret can read, and that nobody else can make. `purpose` keeps it apart from what is sealed
+    /// for another. It hides the text's length up to [`SEALED_BLOCK_BYTES`]; the same text is sealed the same.
+    ///
+    /// The cover begins from the text's own tag, so no two texts have the same; what it is made of is shorter than any text
+    /// is, padded, so none can be had as a tag.
+    pub fn seal(&self, purpose: &str, text: &str) -> Vec<u8> {
+        let mut padded = text.as_bytes().to_vec();
+        padded.resize((padded.len() + 1).next_multiple_of(SEALED_BLOCK_BYTES), PADDING);
+        let key = self.mac(format!("courtside seal {purpose}").as_bytes());
+        let tag = mac(&key, &padded);
+        [&tag[..], &covered(&key, &tag, &padded)].concat()
+    }
+
+    /// What was sealed so. `None` for anything else.
+    pub fn open(&self, purpose: &str, sealed: &[u8]) -> Option<String> {
+        let (tag, cover) = sealed.split_at_checked(MAC_BYTES)?;
+        let key = self.mac(format!("courtside seal {purpose}").as_bytes());
+        let mut padded = covered(&key, tag, cover);
+        if !verifies(&key, &padded, tag) {
+            return None;
+        }
+        padded.truncate(padded.iter().rposition(|byte| *byte != PADDING).map_or(0, |last| last + 1));
+        String::from_utf8(padded).ok()
+    }
+
     pub fn verifies(&self, message: &[u8], tag: &[u8]) -> bool {
         verifies(self.0.as_bytes(), message, tag)
     }
@@ -86,6 +114,15 @@ pub(super) fn verifies(key: &[u8], message: &[u8], tag: &[u8]) -> bool {
     keyed(key, message).verify_slice(tag).is_ok()
 }
 
+/// Covers a text, or uncovers it.
+fn covered(key: &[u8], tag: &[u8], text: &[u8]) -> Vec<u8> {
+    let cover = |(block, chunk): (usize, &[u8])| {
+        let mask = mac(key, &[b"cover", tag, &block.to_le_bytes()[..4]].concat());
+        chunk.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect::<Vec<u8>>()
+    };
+    text.chunks(MAC_BYTES).enumerate().flat_map(cover).collect()
+}
+
 fn keyed(key: &[u8], message: &[u8]) -> Hmac<Sha256> {
     let mut hmac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     hmac.update(message);
@@ -117,6 +154,26 @@ mod tests {
     #[test]
     fn secrets_are_not_printed() {
         assert_eq!(format!("{:?}", Secret::parse("local-only", 8).unwrap()), "Secret(…)");
+    }
+
+    #[test]
+    fn what_is_sealed_is_read_by_the_same_secret_only() {
+        let (ours, theirs) = (Secret::presented("local-only"), Secret::presented("another-one"));
+        for text in ["", "a", "chat:vip", &"ü☃".repeat(500), &"x".repeat(SEALED_BLOCK_BYTES)] {
+            let sealed = ours.seal("cursor", text);
+            assert_eq!(ours.open("cursor", &sealed).as_deref(), Some(text));
+            assert_eq!((ours.open("other", &sealed), theirs.open("cursor", &sealed)), (None, None));
+            assert!(text.len() < 3 || !sealed.windows(text.len()).any(|part| part == text.as_bytes()));
+            for at in [0, MAC_BYTES, sealed.len() - 1] {
+                let mut changed = sealed.clone();
+                changed[at] ^= 1;
+                assert_eq!(ours.open("cursor", &changed), None);
+            }
+        }
+        assert_eq!(ours.seal("cursor", "a").len(), ours.seal("cursor", "chat:vip").len(), "nor how long it is");
+        for short in [&[][..], &[7; MAC_BYTES - 1], &[7; MAC_BYTES], &[7; MAC_BYTES + SEALED_BLOCK_BYTES]] {
+            assert_eq!(ours.open("cursor", short), None);
+        }
     }
 
     #[test]
