@@ -48,7 +48,8 @@ impl App {
             return Err(invalid("two namespaces have one id"));
         }
         if keys.len() > KEYS_PER_APP_MAX || namespaces.len() > NAMESPACES_PER_APP_MAX {
-            return Err(invalid("there are too many keys or namespaces"));
+            let most = format!("it has at most {KEYS_PER_APP_MAX} keys and {NAMESPACES_PER_APP_MAX} namespaces");
+            return Err(invalid(&most));
         }
         Ok(App { id, keys, namespaces })
     }
@@ -103,7 +104,10 @@ fn read_key(app: &AppId, value: &Value, path: &str, secret_min_bytes: usize) -> 
     let secret = fields.parsed("secret", |text| Secret::parse(text, secret_min_bytes))?;
     let capability = match fields.optional("capability") {
         None => Capability::full(),
-        Some(value) => Capability::from_value(value).map_err(|error| fields.wrong("capability", &error.message))?,
+        Some(value) => {
+            let wrong = |error: ErrorInfo| fields.wrong("capability", &format!("is wrong: {}", error.message));
+            Capability::from_value(value).map_err(wrong)?
+        }
     };
     Ok(Key { name, secret, capability, revocable_tokens: fields.flag("revocableTokens")? })
 }

@@ -7,6 +7,7 @@ use base64::Engine;
 use serde_json::{Map, Value};
 
 use super::encoding::URL;
+use super::fields::quoted;
 use super::grant::{Claims, Grant};
 use super::resource::Resource;
 use super::{Capability, Identity, Key, KeyName};
@@ -48,13 +49,13 @@ impl DecodedJwt {
     /// Fails with 40144 when it is not for us to verify: another algorithm, extensions that must be understood, no key.
     pub fn signed_by_key(self) -> Result<PresentedJwt, ErrorInfo> {
         if self.header.get("alg").and_then(Value::as_str) != Some("HS256") {
-            return Err(invalid("its algorithm is not HS256"));
+            return Err(invalid("its alg must be HS256"));
         }
         if self.header.contains_key("crit") {
-            return Err(invalid("it has critical extensions"));
+            return Err(invalid("its header has crit, and no extension is known here"));
         }
         let kid = self.header.get("kid").and_then(Value::as_str).ok_or_else(|| invalid("its header has no kid"))?;
-        let key_name = KeyName::parse(kid).map_err(|_| invalid("its kid is not appId.keyId"))?;
+        let key_name = KeyName::parse(kid).map_err(|_| invalid("its kid must be the key's name, appId.keyId"))?;
         Ok(PresentedJwt { key_name, decoded: self })
     }
 }
@@ -120,7 +121,8 @@ impl PresentedJwt {
     }
 
     fn capability(&self) -> Result<Option<Capability>, ErrorInfo> {
-        let parse = |value| Capability::from_value(value).map_err(|error| Code::BadJwt.because(error.message));
+        let parse =
+            |value| Capability::from_value(value).map_err(|error| invalid(&format!("its x-ably-{}", error.message)));
         self.claim("x-ably-capability").map(parse).transpose()
     }
 
@@ -143,7 +145,10 @@ impl PresentedJwt {
         for (name, claim) in &self.decoded.claims {
             let Some(channel) = name.strip_prefix("ably.channel.") else { continue };
             if !claim.is_string() || Resource::parse(channel).is_err() {
-                return Err(invalid("an ably.channel claim is no string, or names no channel"));
+                return Err(invalid(&format!(
+                    "its claim {} must be a string, for a channel or a pattern",
+                    quoted(name)
+                )));
             }
             claims.insert(channel.to_owned(), claim.clone());
         }
@@ -152,14 +157,15 @@ impl PresentedJwt {
         }
         let text = Value::Object(claims).to_string();
         if text.len() > USER_CLAIMS_MAX_BYTES {
-            return Err(invalid("its ably.channel claims are too long"));
+            return Err(invalid(&format!("its ably.channel claims have more than {USER_CLAIMS_MAX_BYTES} bytes")));
         }
         Ok(Some(text.into()))
     }
 
     fn text(&self, name: &str) -> Result<Option<&str>, ErrorInfo> {
-        let text =
-            self.claim(name).map(|value| value.as_str().ok_or_else(|| invalid("an x-ably claim is not a string")));
+        let text = self
+            .claim(name)
+            .map(|value| value.as_str().ok_or_else(|| invalid(&format!("its {name} must be a string"))));
         text.transpose()
     }
 

@@ -32,13 +32,13 @@ struct WholeNumber {
 }
 
 impl TokenRequest {
-    /// From a body, whose fields may be null, and numbers strings of digits. Fails with 40001 when it is no object,
-    /// with 40003 for a field of another type or with a control character, or a number that is negative, has a fraction
+    /// From a body, whose fields may be null, and numbers strings of digits. Fails with 40001 when it is no object or names
+    /// no key, with 40003 for a field of another type or with a control character, or a number that is negative, has a fraction
     /// or is no number, with 40005 for a bad key name, with 40012 for a clientId that no client can have.
     pub fn from_value(body: &Value) -> Result<TokenRequest, ErrorInfo> {
-        let body = body.as_object().ok_or_else(|| Code::BadBody.because("a token request is an object"))?;
+        let body = body.as_object().ok_or_else(|| Code::BadBody.because("a token request must be an object"))?;
         Ok(TokenRequest {
-            key_name: KeyName::parse(&text(body, "keyName")?)?,
+            key_name: key_name(body)?,
             ttl: whole_number(body, "ttl")?,
             capability: capability_text(body)?,
             client_id: Identity::parse(Some(&string(body, "clientId")?))?,
@@ -75,7 +75,7 @@ impl TokenRequest {
     ) -> Result<ApprovedToken, ErrorInfo> {
         let key = app.and_then(|app| app.key(key_name)).ok_or_else(|| Code::NotFound.because("no such key"))?;
         if self.key_name != *key_name {
-            return Err(Code::BadCredentials.because("the token request is for another key"));
+            return Err(Code::BadCredentials.because("keyName is not the key's that the path names"));
         }
         let nonce =
             if self.is_signed() { Some(self.check_mac(key, now_ms)?) } else { self.check_authority(authority)? };
@@ -96,11 +96,13 @@ impl TokenRequest {
             return Err(Code::BadCredentials.because("the token request's mac is wrong"));
         }
         if self.timestamp.value.abs_diff(now_ms) > CLOCK_SKEW_MAX_MS {
-            return Err(Code::BadTimestamp.into());
+            let seconds = CLOCK_SKEW_MAX_MS / 1_000;
+            let what = format!("timestamp must be the time in ms, at most {seconds} s from the time here");
+            return Err(Code::BadTimestamp.because(what));
         }
         if self.nonce.chars().count() < NONCE_MIN_CHARS || self.nonce.len() > NONCE_MAX_BYTES {
             let bounds =
-                format!("a nonce has {NONCE_MIN_CHARS} characters at least and {NONCE_MAX_BYTES} bytes at most");
+                format!("nonce must have {NONCE_MIN_CHARS} characters at least and {NONCE_MAX_BYTES} bytes at most");
             return Err(Code::BadParameter.because(bounds));
         }
         Ok(NonceUse::of(self))
@@ -116,10 +118,10 @@ impl TokenRequest {
     /// Who presents the key itself needs no signature, and repeats nothing that others could.
     fn check_authority(&self, authority: Option<&Grant>) -> Result<Option<NonceUse>, ErrorInfo> {
         match authority {
-            None => Err(Code::NoCredentials.because("the token request is not signed")),
+            None => Err(Code::NoCredentials.because("the token request has no mac, and comes without its key")),
             Some(grant) if !grant.basic => Err(Code::BasicRequired.into()),
             Some(grant) if grant.key_name != self.key_name => {
-                Err(Code::BadCredentials.because("the token request is for another key"))
+                Err(Code::BadCredentials.because("keyName is not that of the key which comes with the request"))
             }
             Some(_) => Ok(None),
         }
@@ -139,7 +141,7 @@ impl TokenRequest {
         match self.ttl.value {
             0 => Ok(TOKEN_DEFAULT_TTL_MS.min(key.token_max_ttl_ms())),
             ttl_ms if ttl_ms <= key.token_max_ttl_ms() => Ok(ttl_ms),
-            _ => Err(Code::BadParameter.because(format!("a token lives at most {} ms", key.token_max_ttl_ms()))),
+            _ => Err(Code::BadParameter.because(format!("ttl must be at most {} ms", key.token_max_ttl_ms()))),
         }
     }
 }
@@ -203,6 +205,15 @@ pub struct TokenDetails {
     pub capability: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
+}
+
+fn key_name(body: &Map<String, Value>) -> Result<KeyName, ErrorInfo> {
+    match text(body, "keyName")?.as_str() {
+        "" => Err(Code::BadBody.because("a token request must have a keyName")),
+        name => {
+            KeyName::parse(name).map_err(|error| Code::BadKey.because(format!("keyName is wrong: {}", error.message)))
+        }
+    }
 }
 
 /// A text without control characters, empty when absent.

@@ -32,13 +32,14 @@ impl Target {
     pub fn parse(text: &str) -> Result<Target, ErrorInfo> {
         let (kind, value) = text.split_once(':').unwrap_or((text, ""));
         if value.is_empty() || value.len() > CHANNEL_NAME_MAX_BYTES {
-            return Err(Code::BadRequest.because("a target is type:value, and the value neither empty nor too long"));
+            let what = format!("a target must be type:value, with a value of 1 to {CHANNEL_NAME_MAX_BYTES} bytes");
+            return Err(Code::BadRequest.because(what));
         }
         match kind {
             "clientId" => Ok(Target::ClientId(value.to_owned())),
             "revocationKey" => Ok(Target::RevocationKey(value.to_owned())),
             "channel" => Ok(Target::Channel(value.to_owned())),
-            _ => Err(Code::BadRequest.because("a target's type is clientId, revocationKey or channel")),
+            _ => Err(Code::BadRequest.because("a target's type must be clientId, revocationKey or channel")),
         }
     }
 }
@@ -93,7 +94,7 @@ impl RevokeRequest {
         let no_list = || Code::BadBody.because("targets must be a list of strings");
         let listed = body.get("targets").and_then(Value::as_array).ok_or_else(no_list)?;
         if listed.is_empty() || listed.len() > REVOKE_MAX_TARGETS {
-            return Err(Code::BadParameter.because(format!("there must be 1 to {REVOKE_MAX_TARGETS} targets")));
+            return Err(Code::BadParameter.because(format!("targets must have 1 to {REVOKE_MAX_TARGETS} elements")));
         }
         let read = |value: &Value| value.as_str().map(|text| (text.to_owned(), Target::parse(text)));
         let targets = listed.iter().map(read).collect::<Option<Vec<_>>>().ok_or_else(no_list)?;
@@ -133,7 +134,7 @@ fn issued_before_ms(body: &Value, now_ms: u64) -> Result<u64, ErrorInfo> {
     let Some(value) = body.get("issuedBefore").filter(|value| !value.is_null()) else { return Ok(now_ms) };
     let whole = value.as_u64().or_else(|| value.as_f64().filter(|float| *float >= 0.0).map(|float| float as u64));
     let not_future = whole.filter(|time_ms| *time_ms <= now_ms.saturating_add(CLOCK_SKEW_MAX_MS));
-    not_future.ok_or_else(|| Code::BadParameter.because("issuedBefore must be a time in ms, and not of the future"))
+    not_future.ok_or_else(|| Code::BadParameter.because("issuedBefore must be a time in ms, not of the future"))
 }
 
 /// The answer, one result for each target in their order.

@@ -52,7 +52,7 @@ fn query(request: &Request, cursor: Option<&Cursor>) -> Result<HistoryQuery, Err
     let wait_ms = wait_ms(request)?;
     let forwards = forwards(request)?.unwrap_or(wait_ms.is_some());
     if wait_ms.is_some() && (!forwards || end_ms.is_some()) {
-        return Err(Code::BadParameter.because("to wait for what comes is to read forwards, without an end"));
+        return Err(Code::BadParameter.because("wait excludes direction=backwards, and end"));
     }
     let mut from = from_serial(request).map(str::to_owned);
     let mut after = cursor.map(|cursor| (cursor.position, cursor.index));

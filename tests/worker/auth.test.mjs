@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import test from 'node:test';
 import { Inbox, inState, realtime, rest } from './clients.mjs';
+import { EventReader } from './event_reader.mjs';
 import { startRuntime } from './runtime.mjs';
 
 const secret = 'a-secret-of-the-demo';
@@ -266,6 +267,51 @@ test('tokens end by their revocation key, and by a channel that they name', asyn
   assert.equal(answer.successCount, 2);
   for (const end of ends) assert.equal((await end).reason?.code, 40141);
   await neither.channels.get('elsewhere').publish('n', 'still here');
+});
+
+test('whatever goes on by a revoked token ends: a stream, a long poll, a request that waits', async (t) => {
+  const token = await tokenOf(brief, { clientId: 'everywhere' });
+  const stream = await EventReader.open(runtime, { access_token: token, v: '2', channels: 'everywhere' }, {});
+  t.after(() => stream.leave());
+  await stream.attached();
+  const polling = client(t, { token, transports: ['comet'] });
+  await inState(polling.connection, 'connected');
+  const channel = rest(runtime, full).channels.get('everywhere');
+  await channel.publish('n', 'before');
+  const from = (await channel.history()).items[0].serial;
+  const waiting = fetch(`${runtime.url}/channels/everywhere/messages?wait=20&from_serial=${from}&access_token=${token}`);
+  // It waits, when another that came behind it does.
+  const other = fetch(`${runtime.url}/channels/everywhere/messages?wait=1&from_serial=${from}&key=${full.key}`);
+  assert.deepEqual(await (await other).json(), []);
+  const ends = next(polling, 'disconnected');
+  assert.equal((await rest(runtime, brief).auth.revokeTokens([{ type: 'clientId', value: 'everywhere' }])).successCount, 1);
+  assert.equal((await ends).reason?.code, 40141);
+  await channel.publish('n', 'after');
+  const answer = await waiting;
+  assert.deepEqual([answer.status, (await answer.json()).error.code], [401, 40141]);
+  /** @type {any} */
+  let event;
+  do event = await stream.next(); while (event.event === 'message' && event.data.data === 'before');
+  assert.deepEqual([event.event, event.data.code], ['error', 40141]);
+});
+
+test('a client that may not be present any more leaves', async (t) => {
+  const ann = client(t, { token: await tokenOf(full, { clientId: 'present' }) });
+  const watcher = client(t, { token: await tokenOf(full, { clientId: 'watcher' }) });
+  await ann.channels.get('narrowed').presence.enter('here');
+  const { presence } = watcher.channels.get('narrowed');
+  await presence.subscribe('present', () => {});
+  const left = new Promise((resolve) => void presence.subscribe('leave', resolve));
+  await ann.auth.authorize(undefined, { token: await tokenOf(full, { clientId: 'present', capability: { narrowed: ['publish', 'subscribe'] } }) });
+  assert.equal((await left).clientId, 'present');
+  await ann.channels.get('narrowed').publish('n', 'still attached');
+  assert.deepEqual(await rest(runtime, full).channels.get('narrowed').presence.get().then(({ items }) => items), []);
+});
+
+test('nobody publishes as the server', async (t) => {
+  const fake = { name: '[meta]occupancy', data: { metrics: { connections: 1_000_000 } } };
+  await assert.rejects(rest(runtime, full).channels.get('c').publish(fake), { code: 40030, statusCode: 400 });
+  await assert.rejects(client(t, { token: await tokenOf(full) }).channels.get('c').publish(fake), { code: 40030 });
 });
 
 test('with a margin clients are asked for another token first', async (t) => {

@@ -138,7 +138,10 @@ fn errors_say_where_and_what() {
         (key(r#""name":"k","secret":"local:only""#), "apps[0].keys[0].secret is wrong: it holds ':'"),
         (key(r#""name":"k","secret":"short""#), "apps[0].keys[0].secret is wrong: it has 5 bytes, and must have 8"),
         (key(r#""name":"a.k","secret":"local-only""#), "apps[0].keys[0].name is wrong"),
-        (key(r#""name":"k","secret":"local-only","capability":{"a":[]}"#), "apps[0].keys[0].capability"),
+        (
+            key(r#""name":"k","secret":"local-only","capability":{"a":[]}"#),
+            r#"apps[0].keys[0].capability is wrong: capability["a"] has no operation"#,
+        ),
         (key(r#""name":"k","secret":"local-only","revocableTokens":1"#), "revocableTokens must be true or false"),
         (space(r#""id":"a:b""#), "apps[0].namespaces[0].id"),
         (space(r#""id":"n","persisted":"yes""#), "apps[0].namespaces[0].persisted must be true or false"),

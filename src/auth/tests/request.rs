@@ -103,7 +103,8 @@ fn bad_requests_get_their_codes() {
         (signed(json!({"clientId": "x".repeat(256)})), 40012, 400),
         (signed(json!({"keyName": "demo.chat"})), 40101, 401),
         (signed(json!({"keyName": "demo"})), 40005, 400),
-        (signed(json!({"keyName": null})), 40005, 400),
+        (signed(json!({"keyName": null})), 40001, 400),
+        (json!({}), 40001, 400),
         (json!({"keyName": "demo.full", "timestamp": NOW_MS, "nonce": NONCE}), 40106, 401),
         (json!([]), 40001, 400),
         (json!("text"), 40001, 400),
@@ -111,6 +112,34 @@ fn bad_requests_get_their_codes() {
     for (body, code, status) in cases {
         let error = approve(&body).unwrap_err();
         assert_eq!((error.code, error.status_code), (code, status), "{body}: {error}");
+    }
+}
+
+/// Each names the field, and what is allowed there.
+#[test]
+fn errors_say_which_field_is_wrong() {
+    for (body, expected) in [
+        (json!({}), "must have a keyName"),
+        (json!({"keyName": "demo"}), "keyName is wrong: a key name is appId.keyId"),
+        (
+            signed(json!({"capability": r#"{"a":["publish","fly"]}"#})),
+            r#"capability["a"][1] is no operation; operations are *, annotation-publish, "#,
+        ),
+        (signed(json!({"capability": r#"{"a":[]}"#})), r#"capability["a"] has no operation"#),
+        (signed(json!({"capability": r#"{"a":["*","publish"]}"#})), r#"capability["a"] has '*' beside others"#),
+        (signed(json!({"capability": "all"})), "capability must be a JSON object of lists"),
+        (
+            signed(json!({"capability": r#"{"[what]x":["*"]}"#})),
+            r#"capability's resource "[what]x" has an unknown qualifier; qualifiers are [*], "#,
+        ),
+        (signed(json!({"ttl": TOKEN_MAX_TTL_MS + 1})), "ttl must be at most 86400000 ms"),
+        (signed(json!({"nonce": "short"})), "nonce must have 16 characters"),
+        (signed(json!({"timestamp": null})), "timestamp must be the time in ms"),
+        (signed(json!({"clientId": 7})), "clientId must be a string"),
+        (signed(json!({"nonce": "0123456789\u{0}abcdef"})), "nonce must not hold a control character"),
+    ] {
+        let error = approve(&body).unwrap_err();
+        assert!(error.message.contains(expected), "{expected:?} in {:?}", error.message);
     }
 }
 
