@@ -133,8 +133,10 @@ fn margin(body: &Value) -> Result<bool, ErrorInfo> {
 fn issued_before_ms(body: &Value, now_ms: u64) -> Result<u64, ErrorInfo> {
     let Some(value) = body.get("issuedBefore").filter(|value| !value.is_null()) else { return Ok(now_ms) };
     let whole = value.as_u64().or_else(|| value.as_f64().filter(|float| *float >= 0.0).map(|float| float as u64));
-    let not_future = whole.filter(|time_ms| *time_ms <= now_ms.saturating_add(CLOCK_SKEW_MAX_MS));
-    not_future.ok_or_else(|| Code::BadParameter.because("issuedBefore must be a time in ms, not of the future"))
+    // Tokens of before that have expired.
+    let oldest_ms = now_ms.saturating_sub(REVOCABLE_TOKEN_MAX_TTL_MS);
+    let current = whole.filter(|time_ms| (oldest_ms..=now_ms.saturating_add(CLOCK_SKEW_MAX_MS)).contains(time_ms));
+    current.ok_or_else(|| Code::BadParameter.because("issuedBefore must be a time in ms, of the last hour"))
 }
 
 /// The answer, one result for each target in their order.

@@ -52,7 +52,7 @@ function raw(path, { method = 'GET', headers = {}, body } = {}) {
 const tokenRequest = (body, name = 'demo.key1') => raw(`/keys/${name}/requestToken`,
   { method: 'POST', headers: json, body: typeof body === 'string' ? body : JSON.stringify(body) });
 
-/** As an application server signs it. @param {Record<string, any>} fields @param {string} by */
+/** As an application server signs it. @param {Record<string, any>} fields @param {string} by @returns {Record<string, any>} */
 function signed(fields, by = secret) {
   /** @type {Record<string, any>} */
   const body = { keyName: 'demo.key1', timestamp: Date.now(), nonce: crypto.randomUUID(), ...fields };

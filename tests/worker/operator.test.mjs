@@ -40,7 +40,7 @@ test('a mistake in APPS ends no client, which comes back when it is mended', asy
 test('a deployment whose secrets can be guessed refuses everyone, and says what they must be', async (t) => {
   const runtime = await startRuntime(demoApps, { variables: { SHORT_SECRETS: '' } });
   t.after(() => runtime.stop());
-  const { message, code } = await rest(runtime).channels.get('c').history().then(assert.fail, (error) => error);
+  const { message, code } = await rest(runtime).channels.get('c').history().then(() => assert.fail(), (error) => error);
   assert.equal(code, 50320);
   assert.match(message, /apps\[0\]\.keys\[0\]\.secret is wrong: it has 10 bytes, and must have 16 at least/);
   const admin = await startRuntime(null, { variables: { SHORT_SECRETS: '', ADMIN_TOKEN: 'admin' } });

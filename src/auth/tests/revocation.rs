@@ -141,6 +141,7 @@ fn bad_requests_are_refused_whole() {
         (json!({"targets": ["clientId:a"], "issuedBefore": "now"}), Code::BadParameter),
         (json!({"targets": ["clientId:a"], "issuedBefore": -1}), Code::BadParameter),
         (json!({"targets": ["clientId:a"], "issuedBefore": NOW_MS + 3_600_000}), Code::BadParameter),
+        (json!({"targets": ["clientId:a"], "issuedBefore": NOW_MS - 3_600_001}), Code::BadParameter),
         (json!({"targets": ["clientId:a"], "allowReauthMargin": 1}), Code::BadParameter),
     ] {
         assert!(RevokeRequest::from_value(&body, NOW_MS).unwrap_err().is(code), "{body}");
