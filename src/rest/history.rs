@@ -35,7 +35,7 @@ pub fn begin(
     if let (Some(wait_ms), Some(expires_at_ms)) = (&mut query.wait_ms, caller.grant().expires_at_ms) {
         *wait_ms = expires_at_ms.saturating_sub(now_ms).min(*wait_ms);
     }
-    let recheck = query.wait_ms.and_then(|_| caller.check());
+    let recheck = query.wait_ms.and_then(|_| caller.check()).map(Box::new);
     let pending = Pending { links: links(request, kind), kind, forwards: query.forwards, cursor, recheck };
     let call = caller.call(channel, call::Request::History(query));
     Ok(Step::Calls(vec![call], Exchange { form, pending: super::Pending::History(pending) }))
@@ -122,7 +122,7 @@ pub struct Pending {
     forwards: bool,
     cursor: Option<Cursor>,
     /// What to ask the app before the answer goes out: while a request waits its token may be revoked.
-    pub recheck: Option<AppCall>,
+    pub recheck: Option<Box<AppCall>>,
 }
 
 impl Pending {

@@ -264,7 +264,7 @@ impl Exchange {
         };
         let reply = Step::Reply(reply.unwrap_or_else(|error| form.error(&error)));
         match recheck {
-            Some(check) => Step::Ask(check, Inquiry::clearance(form, reply)),
+            Some(check) => Step::Ask(*check, Inquiry::clearance(form, reply)),
             None => reply,
         }
     }
