@@ -38,6 +38,7 @@ codes! {
     BadClientId = 40012, 400, "invalid client id";
     BadData = 40013, 400, "invalid message data or encoding";
     BatchFailed = 40020, 400, "batch error";
+    BadPublish = 40030, 400, "invalid publish request";
     BadMessageId = 40031, 400, "invalid publish request (invalid client-specified id)";
     BadExtras = 40032, 400, "invalid publish request (invalid extras)";
     TooManyMessages = 40034, 400, "too many messages in one publish";

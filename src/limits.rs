@@ -169,9 +169,19 @@ const _: () = assert!(PACE_MAX_BYTES * 2 <= TAIL_MAX_BYTES, "what waits is in th
 /// Bytes in a key's id, the part behind the app's id.
 pub const KEY_ID_MAX_BYTES: usize = 64;
 
-/// Bytes in a key's secret. A shorter one could be guessed from a single token, offline.
-pub const SECRET_MIN_BYTES: usize = 8;
+/// Bytes in a key's secret, and in the deployment's admin token. Its length alone protects a secret: one that is right
+/// passes however many were wrong before it, and whoever has a single token can try secrets at home. Sixteen random
+/// letters and digits are 95 bits. A deployment that answers a million guesses a second for a year answers 2^45, and a
+/// machine that tries ten billion a second on a token 2^58: eight characters, 47 bits, it finds in hours.
+pub const SECRET_MIN_BYTES: usize = 16;
 pub const SECRET_MAX_BYTES: usize = 256;
+
+/// The same where the deployment says that it is nobody's but its developer's, by `SHORT_SECRETS=true`: `npm start` does,
+/// and tests do, for a demo key that can be typed.
+pub const SHORT_SECRET_MIN_BYTES: usize = 8;
+
+/// By how much a sealed text is filled up, so that its length tells little. Most names of channels are shorter.
+pub const SEALED_BLOCK_BYTES: usize = 64;
 
 /// Bytes in the text of a capability: about 80 resources with names of 30 bytes. It is a part of every socket's
 /// attachment.
@@ -198,14 +208,23 @@ pub const REVOCABLE_TOKEN_MAX_TTL_MS: u64 = 60 * 60 * 1000;
 /// How far a client's clock may be from ours in what it signs.
 pub const CLOCK_SKEW_MAX_MS: u64 = 2 * 60 * 1000;
 
+/// How far the `iat` of a JWT may be ahead of our clock when it can be revoked: until then it escapes revocations. What the
+/// clocks of servers are apart that set them by the network.
+pub const REVOCABLE_IAT_AHEAD_MAX_MS: u64 = 10 * 1000;
+
 /// Characters in a nonce at least, bytes at most. One is kept for twice the clock skew.
 pub const NONCE_MIN_CHARS: usize = 16;
 pub const NONCE_MAX_BYTES: usize = 255;
 
-/// Wrong secrets for one key from one address: twenty, then one every three seconds.
+/// Wrong secrets for one key from one address, as such or as the signature of a token request: twenty, then one every three
+/// seconds. Beyond, the answer to a wrong one is 42910.
 pub const WRONG_SECRETS: Rate = Rate { burst: 20, interval_ms: 3_000 };
 
-/// Keys and addresses whose wrong secrets are counted, in one isolate: 10,000 × 250 bytes is 2.5 MB.
+/// The same for tokens and JWTs. When a key's secret is replaced, all its tokens are wrong at once, and each client must be
+/// told so (40143) to ask for another: an audience of 5,000 behind one address at once, a larger one within a minute.
+pub const WRONG_TOKENS: Rate = Rate { burst: 5_000, interval_ms: 10 };
+
+/// Keys and addresses whose wrong secrets, and tokens, are counted, in one isolate: 2 × 10,000 × 250 bytes is 5 MB.
 pub const WRONG_SECRETS_MAX_KEYS: usize = 10_000;
 
 /// Targets in one request to revoke tokens.

@@ -13,6 +13,9 @@ use crate::wire::message::{Extras, Message};
 /// Where subscribers find what a publisher's token says of it.
 const USER_CLAIM: &str = "userClaim";
 
+/// How the names of messages begin that the server itself sends, such as `[meta]occupancy`: clients believe what they say.
+const SERVER_NAMES: &str = "[meta]";
+
 /// A publish that may go to its channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
@@ -25,7 +28,7 @@ pub struct Checked {
 /// Checks the messages of one publish and makes them what the channel keeps.
 ///
 /// Fails with 40000 (no messages, or an action other than create), 40034 (too many), 40009 (too large), 40012 (clientId),
-/// 40013 (data), 40031 (ids), 40032 (extras), and with 40099 when `_forceNack` asks for it.
+/// 40013 (data), 40030 (a name that is the server's), 40031 (ids), 40032 (extras), and with 40099 when `_forceNack` asks for it.
 pub fn check(messages: Vec<InboundMessage>, params: &Params, identity: &Identity) -> Result<Checked, ErrorInfo> {
     if params.get("_forceNack").is_some_and(|value| value == "true") {
         return Err(Code::ForcedNack.into());
@@ -90,6 +93,10 @@ fn bounded_size(messages: &[Message]) -> Result<usize, ErrorInfo> {
 
 fn identified(message: InboundMessage, identity: &Identity, ephemeral: bool) -> Result<Message, ErrorInfo> {
     bound_texts(&message)?;
+    if message.name.as_ref().is_some_and(|name| name.starts_with(SERVER_NAMES)) {
+        let why = format!("a message's name must not begin with '{SERVER_NAMES}': such messages are the server's own");
+        return Err(Code::BadPublish.because(why));
+    }
     let client_id = identity.for_message(message.client_id.as_deref())?;
     let mut message = message.into_message()?;
     if let Some(extras) = &mut message.extras {
@@ -181,6 +188,20 @@ mod tests {
             &[Some("b"), Some("b")],
         ] {
             assert!(checked(bad).unwrap_err().is(Code::BadMessageId), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_publishes_as_the_server() {
+        let named = |name: &str| {
+            let message = InboundMessage { name: Some(name.to_owned()), ..InboundMessage::default() };
+            check(vec![with_id(None), message], &Params::default(), &Identity::Wildcard)
+        };
+        for name in ["[meta]occupancy", "[meta]", "[meta]anything"] {
+            assert!(named(name).unwrap_err().is(Code::BadPublish), "{name}");
+        }
+        for name in ["meta", "a[meta]occupancy", "[Meta]x", "[x]", "", "chat.message"] {
+            assert!(named(name).is_ok(), "{name}");
         }
     }
 

@@ -282,9 +282,10 @@ fn action(frame: &Inbound) -> usize {
         Inbound::Close => 8,
         Inbound::Unknown => 9,
         Inbound::Refused { .. } => 10,
+        Inbound::ChannelRefused { .. } => 11,
     }
 }
-const ACTIONS: usize = 11;
+const ACTIONS: usize = 12;
 
 /// A frame of each action; those whose length is their client's to choose, of so many parts.
 fn frames_of(parts: usize) -> Vec<serde_json::Value> {
@@ -294,6 +295,7 @@ fn frames_of(parts: usize) -> Vec<serde_json::Value> {
         json!({"action": 0, "id": "x".repeat(parts)}),
         json!({"action": 10, "channel": "room"}),
         json!({"action": 10, "channel": "other", "params": params}),
+        json!({"action": 10, "channel": "other", "flags": "x".repeat(parts)}),
         json!({"action": 12, "channel": "room"}),
         json!({"action": 15, "channel": "room", "msgSerial": 9_999, "messages": list(|_| json!({"data": "x"}))}),
         json!({"action": 15, "channel": "room", "msgSerial": 9_999, "messages": [{"extras": params}]}),

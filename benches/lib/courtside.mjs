@@ -47,6 +47,6 @@ export async function startCourtside(directory, inFront = [], bounds = unbounded
       { type: 'ESModule', path: path.join(build, 'index.js') },
       { type: 'CompiledWasm', path: path.join(build, 'index_bg.wasm') },
     ],
-    bindings: { APPS: JSON.stringify(apps), ...bounds },
+    bindings: { SHORT_SECRETS: 'true', APPS: JSON.stringify(apps), ...bounds },
   });
 }

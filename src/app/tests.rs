@@ -14,35 +14,47 @@ use crate::limits::{
 };
 use crate::name::{AppId, ChannelName};
 
-const NOW_MS: u64 = 1_800_000_000_000;
+pub(super) const NOW_MS: u64 = 1_800_000_000_000;
 
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
+    /// It fails then, whatever it is asked.
+    pub is_broken: bool,
     config: Option<String>,
     channels: String,
     listed: Vec<String>,
-    nonces: BTreeMap<String, u64>,
+    pub nonces: BTreeMap<String, u64>,
     revocations: BTreeMap<String, (u64, Revocation)>,
     watchers: BTreeMap<RelayName, (u64, u64)>,
 }
 
+impl Memory {
+    fn check(&self) -> Result<(), StoreError> {
+        if self.is_broken { Err(StoreError("broken".to_owned())) } else { Ok(()) }
+    }
+}
+
 impl Store for Memory {
     fn load(&mut self) -> Result<Stored, StoreError> {
+        self.check()?;
         let watchers = self.watchers.iter().map(|(relay, (ticket, told))| (relay.clone(), *ticket, *told)).collect();
         let revocations = self.revocations.values().cloned().collect();
         Ok(Stored { config: self.config.clone(), nonces: self.nonces.len(), revocations, watchers })
     }
 
     fn save_config(&mut self, config: &str, channels: &str) -> Result<(), StoreError> {
+        self.check()?;
         (self.config, self.channels) = (Some(config.to_owned()), channels.to_owned());
         Ok(())
     }
 
     fn channels(&mut self) -> Result<String, StoreError> {
+        self.check()?;
         Ok(self.channels.clone())
     }
 
     fn list(&mut self, channel: &ChannelName, active: bool) -> Result<(), StoreError> {
+        self.check()?;
         self.listed.retain(|name| name != channel.as_str());
         if active {
             self.listed.push(channel.to_string());
@@ -52,36 +64,43 @@ impl Store for Memory {
     }
 
     fn forget_list(&mut self) -> Result<(), StoreError> {
+        self.check()?;
         self.listed.clear();
         Ok(())
     }
 
     fn listed(&mut self, prefix: &str, after: &str, limit: usize) -> Result<String, StoreError> {
+        self.check()?;
         let found = self.listed.iter().filter(|name| name.starts_with(prefix) && name.as_str() > after);
         Ok(found.take(limit).cloned().collect::<Vec<_>>().join("\n"))
     }
 
     fn add_nonce(&mut self, key: &str, forget_at_ms: u64) -> Result<bool, StoreError> {
+        self.check()?;
         Ok(self.nonces.insert(key.to_owned(), forget_at_ms).is_none())
     }
 
     fn forget_nonces(&mut self, now_ms: u64) -> Result<usize, StoreError> {
+        self.check()?;
         self.nonces.retain(|_, forget_at_ms| *forget_at_ms > now_ms);
         Ok(self.nonces.len())
     }
 
     fn save_revocation(&mut self, revision: u64, revocation: &Revocation) -> Result<(), StoreError> {
+        self.check()?;
         let key = format!("{} {}", revocation.key_name, String::from(revocation.target.clone()));
         self.revocations.insert(key, (revision, revocation.clone()));
         Ok(())
     }
 
     fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError> {
+        self.check()?;
         self.revocations.retain(|_, (_, revocation)| revocation.forget_at_ms() > now_ms);
         Ok(())
     }
 
     fn revocations_after(&mut self, revision: u64, limit: usize) -> Result<Vec<(u64, Revocation)>, StoreError> {
+        self.check()?;
         let mut rows: Vec<_> = self.revocations.values().filter(|(own, _)| *own > revision).cloned().collect();
         rows.sort_by_key(|(revision, _)| *revision);
         rows.truncate(limit);
@@ -89,11 +108,13 @@ impl Store for Memory {
     }
 
     fn save_watcher(&mut self, relay: &RelayName, ticket: u64, told: u64) -> Result<(), StoreError> {
+        self.check()?;
         self.watchers.insert(relay.clone(), (ticket, told));
         Ok(())
     }
 
     fn remove_watcher(&mut self, relay: &RelayName) -> Result<(), StoreError> {
+        self.check()?;
         self.watchers.remove(relay);
         Ok(())
     }
@@ -147,11 +168,11 @@ impl Scene {
     }
 }
 
-fn relay(shard: u16) -> RelayName {
+pub(super) fn relay(shard: u16) -> RelayName {
     RelayName::shard(&AppId::parse("demo").unwrap(), shard)
 }
 
-fn revocation(client_id: &str, now_ms: u64) -> Revocation {
+pub(super) fn revocation(client_id: &str, now_ms: u64) -> Revocation {
     Revocation {
         key_name: KeyName::parse("demo.k").unwrap(),
         target: Target::ClientId(client_id.to_owned()),
@@ -354,14 +375,17 @@ fn what_is_wrong_with_a_new_app_is_said() {
     for (body, place) in [
         (json!([]), "object"),
         (json!({"keys": {}}), "keys"),
-        (json!({"keys": ["full"]}), "a key must be an object"),
+        (json!({"keys": ["full"]}), "keys[0] must be an object"),
         (json!({"keys": [{"capability": {"c": ["fly"]}}]}), "keys[0].capability"),
         (json!({"keys": [{"revocableTokens": 1}]}), "keys[0].revocableTokens"),
         (json!({"keys": vec![json!({}); 101]}), "keys"),
         (json!({"namespaces": [{}]}), "namespaces[0].id"),
         (json!({"namespaces": [{"id": "a"}, {"id": "a"}]}), "two namespaces"),
         (json!({"channels": 7}), "channels"),
-        (json!({"channels": [{"name": "c", "presence": [], "note": "x".repeat(300_000)}]}), "too much"),
+        (
+            json!({"channels": [{"name": "c", "presence": [], "note": "x".repeat(300_000)}]}),
+            "channels must have at most",
+        ),
         (json!({"channels": ["c"]}), "channels[0]: must be an object"),
         (json!({"channels": [{"name": "c"}, {}]}), "channels[1]: has no name"),
         (json!({"channels": [{"name": ":c"}]}), "channels[0]: invalid channel name"),

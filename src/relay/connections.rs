@@ -243,6 +243,7 @@ impl Relay {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         session.prompted = grant.expires_at_ms.is_some_and(|at_ms| at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS);
         session.void_at_ms = void_at_ms;
+        let is_renamed = session.grant.client_id != grant.client_id;
         session.grant = grant;
         let Some(session) = self.sessions.get(&socket) else { return };
         let (due_ms, connected) = (session.due_ms(), self.connected(session, None));
@@ -250,11 +251,12 @@ impl Relay {
         self.touch(socket);
         self.send_encoded(socket, connected, now_ms);
         self.count_all(socket, 1);
-        self.requalify(socket, now_ms);
+        self.requalify(socket, is_renamed, now_ms);
     }
 
-    /// Ends the attachments that the capability no longer allows.
-    fn requalify(&mut self, socket: SocketId, now_ms: u64) {
+    /// Ends the attachments that the capability no longer allows, and of the others what it no longer allows there: to be
+    /// told who is present, and to be present, which also ends when the client is no longer who its members are.
+    fn requalify(&mut self, socket: SocketId, is_renamed: bool, now_ms: u64) {
         let Some(session) = self.sessions.get(&socket) else { return };
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
         for name in names {
@@ -262,6 +264,13 @@ impl Relay {
             if let Err(error) = self.admit_to(socket, &name).and_then(|()| self.admit_listening(socket, &name)) {
                 self.remove_attachment(socket, &name, Fate::Left, now_ms);
                 self.channel_error(socket, name.as_str(), &error, now_ms);
+                continue;
+            }
+            if is_renamed || !self.permits_presence(socket, &name) {
+                self.withdraw(socket, &name, now_ms);
+            }
+            if !self.watches_presence(socket, &name) {
+                self.end_sync(socket, &name, now_ms);
             }
         }
     }

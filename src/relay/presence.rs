@@ -64,11 +64,28 @@ impl Relay {
         attachment.is_some_and(|attachment| !std::mem::replace(&mut attachment.present, true))
     }
 
-    /// A resumed connection may have members of before. The channel is told that it is here, before its grace is over.
+    /// A resumed connection may have members of before. The channel is told that it is here, before its grace is over. With
+    /// a token that does not let it be present, they leave.
     pub(super) fn returned(&mut self, socket: SocketId, name: &ChannelName, members: usize, now_ms: u64) {
         let is_resumed = self.sessions.get(&socket).is_some_and(|session| session.key.generation > 0);
         if is_resumed && members > 0 && self.mark_present(socket, name) {
             self.tell_fate(socket, name, Fate::Here, now_ms);
+            self.touch(socket);
+            if !self.permits_presence(socket, name) {
+                self.withdraw(socket, name, now_ms);
+            }
+        }
+    }
+
+    pub(super) fn permits_presence(&self, socket: SocketId, name: &ChannelName) -> bool {
+        self.sessions.get(&socket).is_some_and(|session| session.grant.permits(name, Operations::PRESENCE))
+    }
+
+    /// The connection may not be present any more, and could not even leave: its members leave, though it stays attached.
+    pub(super) fn withdraw(&mut self, socket: SocketId, name: &ChannelName, now_ms: u64) {
+        let present = self.attachment(socket, name).map(|attachment| std::mem::take(&mut attachment.present));
+        if present == Some(true) {
+            self.tell_fate(socket, name, Fate::Left, now_ms);
             self.touch(socket);
         }
     }

@@ -5,7 +5,7 @@
 //! ```text
 //! body_bound(request) ──▶ Reply, or how much of its body begin() needs
 //! begin(request) ──▶ Reply
-//!        ├─────────▶ Calls ── the channels answer ──▶ Exchange::answered ──▶ Reply
+//!        ├─────────▶ Calls ── the channels answer ──▶ Exchange::answered ──▶ Reply, or Ask
 //!        └─────────▶ Ask ──── the app answers ──────▶ Inquiry::answered ───▶ Reply, or Calls
 //! ```
 //!
@@ -266,17 +266,25 @@ impl Exchange {
     /// Goes on with one answer for each call, in the order of the calls.
     pub fn answered(self, answers: Vec<Answer<Response>>) -> Step {
         let form = self.form;
+        let mut recheck = None;
         let reply = match self.pending {
             Pending::Publish(pending) => pending.answered(form, only(answers)),
             Pending::Batch(pending) => Ok(pending.answered(form, answers)),
-            Pending::History(pending) => pending.answered(form, only(answers)),
+            Pending::History(mut pending) => {
+                recheck = pending.recheck.take();
+                pending.answered(form, only(answers))
+            }
             Pending::Presence(pending) => pending.answered(form, only(answers)),
             Pending::Status(name) => status::answered(&name, form, only(answers)),
             Pending::Enumeration(page) => page.answered(form, answers),
             Pending::PresenceBatch(pending) => Ok(pending.answered(form, answers)),
             Pending::App(reply) => apps::answered(*reply, answers),
         };
-        Step::Reply(reply.unwrap_or_else(|error| form.error(&error)))
+        let reply = Step::Reply(reply.unwrap_or_else(|error| form.error(&error)));
+        match recheck {
+            Some(check) => Step::Ask(*check, Inquiry::clearance(form, reply)),
+            None => reply,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use courtside::app::fixtures;
-use courtside::auth::{App, Capability, Grant, Identity, KeyName};
+use courtside::auth::{App, Capability, Grant, Identity, KeyName, TokenRequest};
 use courtside::call::{Address, Answer, ChannelCall, Counts, Occupancy, RelayName, Request, Response, Rolled, Rules};
 use courtside::channel::{self, Channel, Ticket};
 use courtside::name::ChannelName;
@@ -59,7 +59,10 @@ enum Work {
 pub struct Client(pub usize, pub u32);
 
 fn app() -> Rc<App> {
-    Rc::new(serde_json::from_value(json!({"id": "demo", "keys": [], "namespaces": []})).expect("an app"))
+    Rc::new(
+        serde_json::from_value(json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}]}))
+            .expect("an app"),
+    )
 }
 
 fn relay(index: usize) -> Relay {
@@ -102,7 +105,7 @@ impl World {
             basic: true,
             issued_at_ms: None,
             expires_at_ms: None,
-            revocation_key: None,
+            also_revoked_by: None,
             user_claims: Default::default(),
         };
         let query: Vec<_> = query.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
@@ -117,6 +120,16 @@ impl World {
     pub fn resume(&mut self, old: Client, client_id: &str, key: &str) -> Client {
         let identity = Identity::parse(Some(client_id)).expect("a clientId");
         self.open(old.0, identity, Capability::full(), &[("resume", key)])
+    }
+
+    /// The connection goes on with a token: what it may do on the channel, and for whom.
+    pub fn authorize(&mut self, client: Client, operations: &[&str], client_id: &str) {
+        let key = KeyName::parse("demo.key").expect("a name");
+        let asked = json!({"keyName": key, "clientId": client_id, "capability": {"room": operations}});
+        let authority = Grant::of_key(key.clone(), Capability::full());
+        let request = TokenRequest::from_value(&asked).expect("a request");
+        let approved = request.approve(&key, Some(&app()), Some(&authority), self.now_ms).expect("approved");
+        self.send(client, json!({"action": 17, "auth": {"accessToken": approved.issue([7; 8]).token}}));
     }
 
     pub fn send(&mut self, client: Client, frame: Value) {

@@ -11,6 +11,7 @@ use courtside::call::{
 };
 use courtside::channel::{Channel, Effect, Ticket};
 use courtside::error::Code;
+use courtside::limits::SHORT_SECRET_MIN_BYTES;
 use courtside::name::AppId;
 use courtside::relay::Relay;
 use courtside::rest::{Admin, Context, Exchange, Headers, Reply, Request, Step, begin, body_bound, percent};
@@ -36,7 +37,11 @@ pub fn apps() -> Apps {
     let namespaces = json!([
         {"id": "kept", "persisted": true}, {"id": "named", "authenticated": true}, {"id": "safe", "tlsOnly": true},
     ]);
-    Apps::parse(&json!({"apps": [{"id": "demo", "keys": keys, "namespaces": namespaces}]}).to_string()).unwrap()
+    Apps::parse(
+        &json!({"apps": [{"id": "demo", "keys": keys, "namespaces": namespaces}]}).to_string(),
+        SHORT_SECRET_MIN_BYTES,
+    )
+    .unwrap()
 }
 
 pub struct World {
@@ -120,7 +125,7 @@ impl World {
 
     /// From now on apps can be made by who presents this.
     pub fn with_admin_token(mut self, token: &str) -> World {
-        self.admin = Admin::Token(Secret::parse(token).unwrap());
+        self.admin = Admin::Token(Secret::parse(token, SHORT_SECRET_MIN_BYTES).unwrap());
         self
     }
 
@@ -130,7 +135,11 @@ impl World {
 
     /// What the shell does.
     pub fn exchange(&mut self, request: &Request) -> Reply {
-        let mut step = self.begin(request);
+        let step = self.begin(request);
+        self.finish(step)
+    }
+
+    fn finish(&mut self, mut step: Step) -> Reply {
         loop {
             step = match step {
                 Step::Reply(reply) => return reply,
@@ -172,7 +181,11 @@ impl World {
 
     /// A reader that finds nothing, and waits.
     pub fn wait(&mut self, asked: Asked) -> Waiting {
-        let Step::Calls(calls, exchange) = self.begin(&asked.request) else { panic!("refused") };
+        let mut step = self.begin(&asked.request);
+        if let Step::Ask(call, inquiry) = step {
+            step = inquiry.answered(self.ask(call));
+        }
+        let Step::Calls(calls, exchange) = step else { panic!("refused") };
         let [ChannelCall { to, request: Call::History(query), .. }] = &calls[..] else { panic!("{calls:?}") };
         self.last_ticket += 1;
         let (ticket, now_ms) = (Ticket(self.last_ticket), self.now_ms);
@@ -186,7 +199,8 @@ impl World {
     pub fn given(&mut self, waiting: &mut Waiting) -> Option<Exchanged> {
         let page = self.pages.remove(&waiting.ticket)?;
         let exchange = waiting.exchange.take().expect("a reader is answered once");
-        Some(replied(exchange.answered(vec![page.map(Response::History)])))
+        let step = exchange.answered(vec![page.map(Response::History)]);
+        Some(Exchanged::of(self.finish(step)))
     }
 
     /// What is due.
@@ -255,11 +269,13 @@ impl World {
 
     /// Follows the links to the end.
     pub fn walk(&mut self, asked: Asked, mut visit: impl FnMut(&Exchanged)) {
-        let path = asked.request.path.clone();
+        let first = asked.request.clone();
         let mut page = self.send(asked);
         visit(&page);
         while let Some(next) = page.next() {
-            page = self.send(get(&path).with(&next));
+            let mut again = get(&first.path).with(&next);
+            again.request.headers.authorization = first.headers.authorization.clone();
+            page = self.send(again);
             visit(&page);
         }
     }
@@ -269,13 +285,6 @@ fn page(effect: Effect) -> (Ticket, Answer<HistoryPage>) {
     match effect {
         Effect::Page(ticket, page) => (ticket, page),
         other => panic!("nobody is fed: {other:?}"),
-    }
-}
-
-fn replied(step: Step) -> Exchanged {
-    match step {
-        Step::Reply(reply) => Exchanged::of(reply),
-        _ => panic!("there is more to do"),
     }
 }
 

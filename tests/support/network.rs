@@ -273,7 +273,7 @@ pub(super) fn grant() -> Grant {
         basic: true,
         issued_at_ms: None,
         expires_at_ms: None,
-        revocation_key: None,
+        also_revoked_by: None,
         user_claims: Default::default(),
     }
 }
