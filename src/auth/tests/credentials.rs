@@ -1,3 +1,5 @@
+//! Where credentials stand in a request, what they allow, and which code each failure has.
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
