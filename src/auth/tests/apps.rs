@@ -1,3 +1,5 @@
+//! Apps are read from their configuration, or refused with the place of what is wrong.
+
 use proptest::prelude::*;
 
 use crate::auth::{App, Apps, KeyName, Rules};

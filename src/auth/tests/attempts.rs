@@ -1,3 +1,5 @@
+//! Guessing secrets is slowed down, and using the right one is not.
+
 use super::{NOW_MS, SECRET, demo, jwt, mac, token};
 use crate::auth::{App, Attempts, Credentials, Grant, Presented, Surface};
 use crate::error::{Code, ErrorInfo};

@@ -1,3 +1,5 @@
+//! Capabilities: their canonical text, what they allow, and what two of them allow together.
+
 use proptest::prelude::*;
 
 use crate::auth::{Capability, Operations};

@@ -1,3 +1,5 @@
+//! Where credentials stand in a request, what they allow, and which code each failure has.
+
 use std::rc::Rc;
 
 use base64::Engine;

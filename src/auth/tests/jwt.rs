@@ -1,3 +1,5 @@
+//! Which JWTs are accepted, and what their claims come to.
+
 use base64::Engine;
 use proptest::prelude::*;
 use serde_json::{Value, json};

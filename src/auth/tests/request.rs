@@ -1,3 +1,5 @@
+//! Which token requests are granted, and on which terms.
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;

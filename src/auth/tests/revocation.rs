@@ -1,3 +1,5 @@
+//! Which tokens a revocation ends, and when.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
