@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Code, ErrorInfo};
@@ -11,7 +10,7 @@ use crate::maps::SortedMap;
 use crate::wire::data::Payload;
 use crate::wire::message::{Extras, Message};
 use crate::wire::node::{self, Node, Wanted};
-use crate::wire::{Format, action};
+use crate::wire::{Format, action, json};
 
 pub type Params = SortedMap<String, String>;
 
@@ -245,16 +244,11 @@ fn refused(frame: RawFrame, error: &ErrorInfo) -> Option<Inbound> {
 
 /// The action, serial and channel of a JSON frame whose values cannot all be kept, such as the number 1e400.
 fn outline(bytes: &[u8], format: Format) -> Option<RawFrame> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Outline {
-        action: Option<u64>,
-        msg_serial: Option<u64>,
-        channel: Option<String>,
-    }
-    let outline: Outline = (format == Format::Json).then(|| serde_json::from_slice(bytes).ok())??;
-    let Outline { action, msg_serial, channel } = outline;
-    Some(RawFrame { action, msg_serial, channel, ..RawFrame::default() })
+    let fields = (format == Format::Json).then(|| json::fields(bytes))??;
+    let field = |wanted: &str| fields.iter().rfind(|(name, _)| *name == wanted.as_bytes()).map(|(_, value)| *value);
+    let number = |name: &str| std::str::from_utf8(field(name)?).ok()?.parse().ok();
+    let channel = field("channel").and_then(|text| node::from_json(text).ok()?.into_text().ok()?);
+    Some(RawFrame { action: number("action"), msg_serial: number("msgSerial"), channel, ..RawFrame::default() })
 }
 
 /// The error for a value that is not what is wanted in its place.
