@@ -137,9 +137,9 @@ pub const REPLAY_MAX_BYTES: u64 = 8 * 1024 * 1024;
 /// Messages that `rewind` may ask for by count (protocol.md § 7.1).
 pub const REWIND_MAX_MESSAGES: usize = 100;
 
-/// Bytes of rows that a rewind looks back at, whatever it finds, as a replay may have: 140 ms. Messages and presence events
-/// share the log.
-pub const REWIND_LOOK_BYTES: usize = REPLAY_MAX_BYTES as usize;
+/// Bytes of rows that a rewind looks back at, whatever it finds: 18 ms. Messages and presence events share the log. Each
+/// message that it finds lets it look at the largest there is more, up to what a replay may have.
+pub const REWIND_LOOK_BYTES: usize = 1024 * 1024;
 
 /// Messages in a page of history.
 pub const HISTORY_MAX_LIMIT: usize = 1_000;
