@@ -307,7 +307,8 @@ pub const RELAY_FLOW: Flow = Flow { burst_bytes: 96 * 1024 * 1024, bytes_per_sec
 /// Bytes of deliveries that a socket is sent without a word from its client: three quarters of a minute at the highest rate
 /// measured, hours at a usual one. Bytes of answers that it is sent at all: 16 full replays or sets of members, or the
 /// acknowledgements of half a million publishes. The runtime doesn't tell who reads, and queues for those who don't, outside
-/// of the isolate's memory. Beyond, the client is told to come back (80003, 42910), and resumes.
+/// of the isolate's memory. Beyond, the client is told to come back (80003, 42910), and resumes. One that answers heartbeats
+/// is asked with every heartbeat, and when half of it is sent.
 pub const UNHEARD_MAX_BYTES: u32 = 256 * 1024 * 1024;
 pub const ANSWERS_MAX_BYTES: u32 = 128 * 1024 * 1024;
 

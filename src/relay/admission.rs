@@ -3,7 +3,7 @@
 //! What is refused here is told to the router, which knows where else there may be room; see [`crate::placement`].
 
 use super::Relay;
-use super::session::Opening;
+use super::session::{Opening, Takeover};
 use crate::call::Refusal;
 use crate::connection_key::ConnectionKey;
 use crate::limits::{
@@ -73,7 +73,8 @@ impl Relay {
 
     fn was_here(&self, opening: &Opening) -> bool {
         let client_id = opening.grant.client_id.as_str();
-        opening.resume.as_deref().is_some_and(|key| ConnectionKey::verify(key, &self.secret, client_id).is_some())
+        let proves = |takeover: &Takeover| ConnectionKey::verify(&takeover.key, &self.secret, client_id).is_some();
+        opening.takeover.as_ref().is_some_and(proves)
     }
 
     /// Who comes over HTTP and has yet to ask for its channels makes as much work as several others.

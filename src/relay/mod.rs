@@ -12,7 +12,7 @@
 //!
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out,
 //! to sockets, as `deltas` to those who like, and `branch` to other relays; `flow` bounds how much of it; `connections`
-//! begins and ends; `presence` says what members do and what becomes of their connections, `sync` gives out who is there,
+//! begins and ends, and `takeover` goes on elsewhere; `presence` says what members do and what becomes of their connections, `sync` gives out who is there,
 //! `occupancy` how many; `watch` ends what the app no longer allows.
 
 pub mod admission;
@@ -31,6 +31,7 @@ mod publisher;
 mod publishing;
 pub mod session;
 mod sync;
+mod takeover;
 mod watch;
 
 use std::cell::Cell;
@@ -182,8 +183,8 @@ impl Relay {
     /// A frame from a client.
     pub fn frame(&mut self, socket: SocketId, bytes: &[u8], format: Format, now_ms: u64) -> Vec<Effect> {
         if let Some(session) = self.sessions.get_mut(&socket) {
-            session.unheard = 0;
-            if session.resumed.take().is_some() {
+            session.heard();
+            if session.generations.before.take().is_some() {
                 self.touch(socket);
             }
             match inbound::decode(bytes, format) {
@@ -195,6 +196,9 @@ impl Relay {
     }
 
     fn dispatch(&mut self, socket: SocketId, frame: Inbound, now_ms: u64) {
+        if frame.is_for_connection() {
+            self.activate(socket, now_ms);
+        }
         match frame {
             Inbound::Heartbeat { id } => self.heartbeat(socket, id.as_deref(), now_ms),
             Inbound::Attach { channel, serial, flags, params } => {
@@ -208,7 +212,7 @@ impl Relay {
             Inbound::Auth { token } => self.renew(socket, &token, now_ms),
             Inbound::Disconnect => self.part(socket, now_ms),
             Inbound::Close => self.close(socket, now_ms),
-            Inbound::Unknown => {}
+            Inbound::Pong | Inbound::Activate | Inbound::Unknown => {}
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::attachment::{AttachParams, Attachment, State};
 use super::outbox::Outbox;
 use crate::auth::Grant;
-use crate::connection_key::{ConnectionKey, Generations};
+use crate::connection_key::{ConnectionKey, Generations, TakeoverKind};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS,
@@ -32,10 +32,12 @@ pub struct Opening {
     pub format: Format,
     pub echo: bool,
     pub heartbeat_interval_ms: u64,
+    /// Whether its client answers heartbeats (`heartbeats=bounce`).
+    pub bounces: bool,
     /// How long its members outlive its transport (`remainPresentFor`).
     pub grace_ms: u64,
-    /// The key of the connection to go on with (`resume` or `recover`).
-    pub resume: Option<String>,
+    /// The connection to go on with.
+    pub takeover: Option<Takeover>,
     /// Whether the client is spoken to over TLS.
     pub is_secure: bool,
     /// Whether the platform keeps the session's record when the object loses its memory. Without one the client comes back
@@ -43,6 +45,32 @@ pub struct Opening {
     pub is_kept: bool,
     /// What it is attached to without asking.
     pub attach: Vec<Attach>,
+}
+
+/// The connection that a client goes on with, by its key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Takeover {
+    pub kind: TakeoverKind,
+    pub key: String,
+}
+
+impl Takeover {
+    fn from_query(query: &[(String, String)]) -> Option<Takeover> {
+        let value = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let of =
+            |kind, name| value(name).filter(|key| !key.is_empty()).map(|key| Takeover { kind, key: key.to_owned() });
+        let takeover = of(TakeoverKind::Upgrade, "upgrade")
+            .or_else(|| of(TakeoverKind::Resume, "resume"))
+            .or_else(|| of(TakeoverKind::Recover, "recover"))?;
+        match value("v") {
+            // Version 1 relies on attachments that outlive their transport, and names no serials. What no key is begins a
+            // new connection, and says so; or it is no transport to change to, and the client stays with the one it has.
+            Some(version) if version.split('.').next() == Some("1") => {
+                Some(Takeover { key: String::new(), ..takeover })
+            }
+            _ => Some(takeover),
+        }
+    }
 }
 
 /// An ATTACH that the URL says.
@@ -83,13 +111,9 @@ impl Opening {
             format: if value("format") == Some("msgpack") { Format::Msgpack } else { Format::Json },
             echo: value("echo") != Some("false"),
             heartbeat_interval_ms: interval.clamp(HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS),
+            bounces: value("heartbeats") == Some("bounce"),
             grace_ms: grace.clamp(GRACE_MIN_MS, GRACE_MAX_MS),
-            resume: value("resume").or(value("recover")).filter(|key| !key.is_empty()).map(|key| match value("v") {
-                // Version 1 relies on attachments that outlive their transport, and names no serials: what no key is
-                // begins a new connection, and says so.
-                Some(version) if version.split('.').next() == Some("1") => String::new(),
-                _ => key.to_owned(),
-            }),
+            takeover: Takeover::from_query(query),
             is_secure,
             is_kept: true,
             attach: attach.into_iter().collect(),
@@ -104,11 +128,14 @@ pub struct Session {
     pub format: Format,
     pub echo: bool,
     pub heartbeat_interval_ms: u64,
+    pub bounce: Option<Bounce>,
     pub grace_ms: u64,
     pub attachments: SortedMap<ChannelName, Attachment>,
     pub outbox: Outbox,
-    /// The generation of the key that it resumed with, until the client is heard: then it has the new one.
-    pub resumed: Option<u32>,
+    /// The key's own is the current one.
+    pub generations: Generations,
+    /// Of a transport that is only proposed: the generation of the one that it is to replace.
+    pub instead_of: Option<u32>,
     pub last_sent_ms: u64,
     /// What it was sent and may not have read, for all that is known.
     pub debt: Debt,
@@ -125,18 +152,30 @@ pub struct Session {
     pub dirty: bool,
 }
 
+/// Heartbeats of a client that answers them (specification, RTN23c): it would know what runs where its code doesn't. They
+/// come whatever else is sent, so that their answers also show that one reads who only listens.
+///
+/// Not kept with the socket, which would be a record for each of them: who lost its memory doesn't miss an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounce {
+    pub pinged_ms: u64,
+    pub answered: bool,
+}
+
 impl Session {
-    pub fn new(opening: Opening, key: ConnectionKey, resumed: Option<u32>, now_ms: u64) -> Session {
+    pub fn new(opening: Opening, key: ConnectionKey, generations: Generations, now_ms: u64) -> Session {
         let expires_at_ms = opening.grant.expires_at_ms;
         Session {
             key,
+            generations,
+            instead_of: None,
             format: opening.format,
             echo: opening.echo,
             heartbeat_interval_ms: opening.heartbeat_interval_ms,
+            bounce: opening.bounces.then_some(Bounce { pinged_ms: now_ms, answered: true }),
             grace_ms: opening.grace_ms,
             attachments: SortedMap::default(),
             outbox: Outbox::default(),
-            resumed,
             last_sent_ms: now_ms,
             debt: Debt::default(),
             unheard: 0,
@@ -152,10 +191,6 @@ impl Session {
 
     pub fn connection_id(&self) -> &str {
         &self.key.connection_id
-    }
-
-    pub fn generations(&self) -> Generations {
-        Generations { current: self.key.generation, resumed: self.resumed }
     }
 
     pub fn connected(&self, connection_key: &str, error: Option<&ErrorInfo>) -> Encoded {
@@ -185,12 +220,35 @@ impl Session {
 
     /// Whether something was begun that a rebuilt object would know nothing of.
     fn is_busy(&self) -> bool {
-        !self.outbox.is_empty() || self.attachments.values().any(Attachment::is_busy)
+        self.instead_of.is_some() || !self.outbox.is_empty() || self.attachments.values().any(Attachment::is_busy)
+    }
+
+    /// Its client has said something.
+    pub fn heard(&mut self) {
+        self.unheard = 0;
+        if let Some(bounce) = &mut self.bounce {
+            bounce.answered = true;
+        }
+    }
+
+    /// When it was sent the last of what counts as a heartbeat.
+    fn beat_ms(&self) -> u64 {
+        self.bounce.map_or(self.last_sent_ms, |bounce| bounce.pinged_ms)
+    }
+
+    /// When its next heartbeat is due, and the answer to the last.
+    fn heartbeat_due_ms(&self) -> u64 {
+        self.beat_ms() + self.heartbeat_interval_ms * 4 / 5
+    }
+
+    /// Whether it left a heartbeat unanswered.
+    pub fn is_silent(&self, now_ms: u64) -> bool {
+        self.bounce.is_some_and(|bounce| !bounce.answered) && self.heartbeat_due_ms() <= now_ms
     }
 
     /// When something is due for it: a heartbeat, a renewal of its token, its end.
     pub fn due_ms(&self) -> u64 {
-        let heartbeat = self.last_sent_ms + self.heartbeat_interval_ms * 4 / 5;
+        let heartbeat = self.heartbeat_due_ms();
         let margin_ms = if self.prompted { 0 } else { TOKEN_RENEWAL_MARGIN_MS };
         self.end().map_or(heartbeat, |(ends_at_ms, _)| heartbeat.min(ends_at_ms.saturating_sub(margin_ms)))
     }
@@ -202,9 +260,21 @@ impl Session {
         revoked.into_iter().chain(expired).min_by_key(|(at_ms, _)| *at_ms)
     }
 
-    /// Whether to send a heartbeat when others get theirs: half the interval has passed in silence.
+    /// Whether to send a heartbeat when others get theirs: half the interval has passed since the last, or in silence.
     pub fn wants_heartbeat(&self, now_ms: u64) -> bool {
-        now_ms.saturating_sub(self.last_sent_ms) >= self.heartbeat_interval_ms / 2
+        let is_answered = self.bounce.is_none_or(|bounce| bounce.answered);
+        is_answered && now_ms.saturating_sub(self.beat_ms()) >= self.heartbeat_interval_ms / 2
+    }
+
+    /// The action of its heartbeats.
+    pub fn heartbeat(&self) -> u8 {
+        if self.bounce.is_some() { action::PING } else { action::HEARTBEAT }
+    }
+
+    pub fn pinged(&mut self, now_ms: u64) {
+        if let Some(bounce) = &mut self.bounce {
+            *bounce = Bounce { pinged_ms: now_ms, answered: false };
+        }
     }
 
     pub fn record(&self, place: impl Fn(&ChannelName, &Attachment) -> Place) -> Record {
@@ -222,16 +292,17 @@ impl Session {
         Record {
             connection_id: self.key.connection_id.clone(),
             shard: self.key.shard,
-            generation: self.key.generation,
+            generations: self.generations,
+            instead_of: self.instead_of,
             grant: self.grant.clone(),
             format: self.format,
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
+            bounces: self.bounce.is_some(),
             grace_ms: self.grace_ms,
             prompted: self.prompted,
             busy: self.is_busy(),
             attachments: self.attachments.iter().map(attachment).collect(),
-            resumed: self.resumed,
             is_secure: self.is_secure,
         }
     }
@@ -242,17 +313,18 @@ impl Session {
 pub struct Record {
     connection_id: String,
     shard: u16,
-    generation: u32,
+    generations: Generations,
+    instead_of: Option<u32>,
     grant: Grant,
     format: Format,
     echo: bool,
     heartbeat_interval_ms: u64,
+    bounces: bool,
     grace_ms: u64,
     prompted: bool,
     /// It waited for something when this was written. If the object is then lost, only the client knows what is open.
     pub busy: bool,
     pub attachments: Vec<AttachmentRecord>,
-    resumed: Option<u32>,
     is_secure: bool,
 }
 
@@ -317,15 +389,21 @@ impl Record {
             (record.name, Attachment { present: record.present, ..attachment })
         };
         Session {
-            key: ConnectionKey { connection_id: self.connection_id, shard: self.shard, generation: self.generation },
+            key: ConnectionKey {
+                connection_id: self.connection_id,
+                shard: self.shard,
+                generation: self.generations.current,
+            },
+            generations: self.generations,
+            instead_of: self.instead_of,
             grant: self.grant,
             format: self.format,
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
+            bounce: self.bounces.then_some(Bounce { pinged_ms: 0, answered: true }),
             grace_ms: self.grace_ms,
             attachments: self.attachments.into_iter().map(live).collect(),
             outbox: Outbox::default(),
-            resumed: self.resumed,
             last_sent_ms: 0,
             debt: Debt::default(),
             unheard: 0,

@@ -289,7 +289,7 @@ async fn enter(
     // Relays watch their app, for clients that it could send away. There are few relays; of channels that hold sockets
     // there may be more than an app could tell.
     let is_watched = !found.is_configured || found.app.is_revocable(&opening.grant);
-    let channel = named.or_else(|| placement::channel_of(opening.resume.as_deref()?));
+    let channel = named.or_else(|| placement::channel_of(&opening.takeover.as_ref()?.key));
     let channel = channel.filter(|_| !is_watched).map(|name| {
         let rules = Rules::of(found.app.rules(&name));
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
@@ -301,7 +301,8 @@ async fn enter(
 async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result::Result<RawResponse, ErrorInfo> {
     let Entrance { opening, channel, mode } = entrance;
     let app = opening.grant.app().clone();
-    let claimed = opening.resume.as_deref().and_then(ConnectionKey::claimed).map(|key| key.shard);
+    let claimed = opening.takeover.as_ref().and_then(|takeover| ConnectionKey::claimed(&takeover.key));
+    let claimed = claimed.map(|key| key.shard);
     let address = channel.as_ref().map(|(address, _)| address.clone());
     let mut journey = Journey::new(app.clone(), region, address, claimed);
     let random = u64::from_le_bytes(random_bytes());

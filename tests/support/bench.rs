@@ -91,6 +91,12 @@ pub fn connect_unkept(relay: &mut Relay, socket: u32) -> Vec<relay::Effect> {
     relay.open(SocketId(socket), Opening { is_kept: false, ..opening(&[]) }, format!("connection{socket}"), NOW_MS)
 }
 
+/// With parameters of the URL.
+pub fn connect_with(relay: &mut Relay, socket: u32, query: &[(&str, &str)]) -> Vec<relay::Effect> {
+    let query: Vec<_> = query.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    open(relay, socket, &query)
+}
+
 pub fn resume(relay: &mut Relay, socket: u32, key: &str) -> Vec<relay::Effect> {
     open(relay, socket, &[("resume".to_owned(), key.to_owned())])
 }
