@@ -213,7 +213,7 @@ fn a_client_that_answers_heartbeats_and_only_listens_goes_on() {
     let listens = |answers: bool| {
         let mut relay = relay();
         relay.set_bounds(Bounds { unheard_bytes: 1_000, ..Bounds::default() });
-        connect_with(&mut relay, 1, &[("heartbeats", "bounce")]);
+        open(&mut relay, 1, &[("heartbeats".to_owned(), "bounce".to_owned())]);
         let effects = send(&mut relay, 1, ATTACH);
         relay.answered(call(&effects).0, subscribed(10), NOW_MS);
         let mut asked = 0;

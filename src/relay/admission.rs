@@ -8,7 +8,7 @@ use crate::call::Refusal;
 use crate::connection_key::ConnectionKey;
 use crate::limits::{
     ANSWERS_MAX_BYTES, CONNECTION_FLOW, MEMBERS_PAGE_MAX, POLLER_CONNECTS, RELAY_CONNECTIONS,
-    RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,
+    RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, ROWS_MAX_BYTES, SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,
 };
 use crate::rate::Flow;
 
@@ -26,6 +26,8 @@ pub struct Bounds {
     /// See [`UNHEARD_MAX_BYTES`].
     pub unheard_bytes: u32,
     pub answers_bytes: u32,
+    /// See [`ROWS_MAX_BYTES`].
+    pub rows_bytes: usize,
 }
 
 impl Default for Bounds {
@@ -39,6 +41,7 @@ impl Default for Bounds {
             relay: RELAY_FLOW,
             unheard_bytes: UNHEARD_MAX_BYTES,
             answers_bytes: ANSWERS_MAX_BYTES,
+            rows_bytes: ROWS_MAX_BYTES,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! How connections begin and end (protocol.md §§ 4, 11.7).
 
 use super::occupancy::admit_listener;
-use super::session::{Attach, Opening, Record, Session};
+use super::record::{Record, Restored};
+use super::session::{Attach, Opening, Session};
 use super::takeover::Beginning;
 use super::{Effect, Relay, SocketId};
 use crate::auth::{Credentials, Grant};
@@ -101,13 +102,13 @@ impl Relay {
 
     /// A socket that outlived the memory of its relay.
     pub fn restore(&mut self, socket: SocketId, record: &[u8], now_ms: u64) -> Vec<Effect> {
-        let Some(record) = Record::decode(record) else {
+        let record = Record::decode(record);
+        let busy = record.as_ref().is_some_and(|record| record.busy);
+        let Some(restored) = record.and_then(|record| self.recall(socket, record)) else {
             self.effects.push(Effect::Close { socket });
             return self.finish();
         };
-        let busy = record.busy;
-        let witnesses: Vec<_> = record.attachments.iter().map(|one| (one.name.clone(), one.witness.clone())).collect();
-        let mut session = record.into_session();
+        let Restored { mut session, witnesses } = restored;
         session.void_at_ms = self.void_at_ms(&session.grant);
         if session.instead_of.is_none() {
             self.connections.insert(session.connection_id().to_owned(), socket);
@@ -131,6 +132,7 @@ impl Relay {
     /// All sockets were restored. Where nobody remembers how far a channel's deliveries are, its clients must come back:
     /// they know what they have.
     pub fn restored(&mut self, now_ms: u64) -> Vec<Effect> {
+        self.drop_found();
         // What the channel knows is as good: it asks now and then.
         self.feeds.values_mut().for_each(|feed| _ = feed.reports.known());
         let lost = self.feeds.values().filter(|feed| feed.reached.is_none());
@@ -203,6 +205,9 @@ impl Relay {
         session.prompted = grant.expires_at_ms.is_some_and(|at_ms| at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS);
         session.void_at_ms = void_at_ms;
         session.grant = grant;
+        if let Err(error) = self.fit(socket) {
+            return self.disconnect(socket, &error, now_ms);
+        }
         let Some(session) = self.sessions.get(&socket) else { return };
         let (due_ms, connected) = (session.due_ms(), session.connected(&self.signed(session), None));
         self.lower_due(due_ms);

@@ -7,7 +7,7 @@
 //! Why nothing is missed or repeated: every channel's deliveries name the position they follow, and the relay takes only
 //! what follows where it stands ([`feed`]). An attachment that resumes reads the log up to where the relay stands, or
 //! beyond, and then lets pass what it already has ([`attachment`]). A relay that lost its memory finds what it must know
-//! with the sockets ([`session::Record`]); a connection that was in the middle of something is told to come back, since
+//! with the sockets ([`record::Record`]); a connection that was in the middle of something is told to come back, since
 //! its client alone knows what it has and what it still waits for.
 //!
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out,
@@ -29,6 +29,8 @@ mod outbox;
 mod presence;
 mod publisher;
 mod publishing;
+pub mod record;
+mod rows;
 pub mod session;
 mod sync;
 mod takeover;
@@ -57,6 +59,8 @@ use branch::Branch;
 use connections::Parted;
 use feed::Feed;
 use publisher::Publisher;
+use record::RowId;
+use rows::Rows;
 use session::Session;
 use sync::{Syncs, Turn};
 
@@ -67,6 +71,8 @@ pub struct SocketId(pub u32);
 /// What the shell is to do, in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
+    /// Write these rows, or remove those without a value, and give those that are there to a rebuilt object.
+    Rows(Vec<(RowId, Option<Vec<u8>>)>),
     /// Keep this with the socket, for a rebuilt object.
     Save { socket: SocketId, record: Vec<u8> },
     /// One frame, the same for all.
@@ -134,6 +140,7 @@ pub struct Relay {
     /// Sockets that were sent more than they may be, since when.
     overfed: Vec<(SocketId, u64)>,
     dirty: Vec<SocketId>,
+    rows: Rows,
     /// To relays below.
     deliveries: Vec<Effect>,
     effects: Vec<Effect>,
@@ -171,6 +178,7 @@ impl Relay {
             behind_due_ms: None,
             overfed: Vec::new(),
             dirty: Vec::new(),
+            rows: Rows::default(),
             deliveries: Vec::new(),
             effects: Vec::new(),
         }
@@ -358,6 +366,7 @@ impl Relay {
     fn finish(&mut self) -> Vec<Effect> {
         self.end_overfed();
         let mut effects = std::mem::take(&mut self.deliveries);
+        effects.extend(self.take_row_changes());
         for socket in std::mem::take(&mut self.dirty) {
             if let Some(record) = self.record(socket) {
                 effects.push(Effect::Save { socket, record });

@@ -1,11 +1,11 @@
 //! One connection: who it is, how it is spoken to, what it is attached to and what it is owed.
 //!
-//! What a rebuilt object must know of it is a [`Record`] that the runtime keeps with the socket: memory that lives exactly
-//! as long as the socket does, so that nothing needs to be stored.
+//! What a rebuilt object must know of it is a [`Record`](super::record::Record) that the runtime keeps with the socket: memory
+//! that lives exactly as long as the socket does, so that hardly anything needs to be stored.
 
 use serde::{Deserialize, Serialize};
 
-use super::attachment::{AttachParams, Attachment, State};
+use super::attachment::Attachment;
 use super::outbox::Outbox;
 use crate::auth::Grant;
 use crate::connection_key::{ConnectionKey, Generations, TakeoverKind};
@@ -15,12 +15,8 @@ use crate::limits::{
     HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
 };
 use crate::maps::SortedMap;
-use crate::name::{AppId, ChannelName};
-use crate::pinned;
-use crate::placement::Shard;
+use crate::name::ChannelName;
 use crate::rate::Debt;
-use crate::serial::Position;
-use crate::wire::flags::Modes;
 use crate::wire::inbound::Params;
 use crate::wire::outbound::{ConnectionDetails, Outbound};
 use crate::wire::{Encoded, Format, action};
@@ -211,6 +207,8 @@ impl Session {
         let frame = Outbound {
             action: action::CONNECTED,
             connection_id,
+            // Over HTTP version 1 needs the key for its next request, and looks for it only there.
+            connection_key: (!self.is_kept).then_some(connection_key),
             connection_details: Some(details),
             error,
             ..Outbound::default()
@@ -219,7 +217,7 @@ impl Session {
     }
 
     /// Whether something was begun that a rebuilt object would know nothing of.
-    fn is_busy(&self) -> bool {
+    pub fn is_busy(&self) -> bool {
         self.instead_of.is_some() || !self.outbox.is_empty() || self.attachments.values().any(Attachment::is_busy)
     }
 
@@ -274,145 +272,6 @@ impl Session {
     pub fn pinged(&mut self, now_ms: u64) {
         if let Some(bounce) = &mut self.bounce {
             *bounce = Bounce { pinged_ms: now_ms, answered: false };
-        }
-    }
-
-    pub fn record(&self, place: impl Fn(&ChannelName, &Attachment) -> Place) -> Record {
-        let attachment = |(name, attachment): (&ChannelName, &Attachment)| {
-            let place = place(name, attachment);
-            AttachmentRecord {
-                name: name.clone(),
-                requested: attachment.requested,
-                params: attachment.params.clone(),
-                present: attachment.present,
-                witness: place.witness,
-                ahead: place.ahead,
-            }
-        };
-        Record {
-            connection_id: self.key.connection_id.clone(),
-            shard: self.key.shard,
-            generations: self.generations,
-            instead_of: self.instead_of,
-            grant: self.grant.clone(),
-            format: self.format,
-            echo: self.echo,
-            heartbeat_interval_ms: self.heartbeat_interval_ms,
-            bounces: self.bounce.is_some(),
-            grace_ms: self.grace_ms,
-            prompted: self.prompted,
-            busy: self.is_busy(),
-            attachments: self.attachments.iter().map(attachment).collect(),
-            is_secure: self.is_secure,
-        }
-    }
-}
-
-/// A session as its socket carries it. Pinned, see [`crate::pinned`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    connection_id: String,
-    shard: u16,
-    generations: Generations,
-    instead_of: Option<u32>,
-    grant: Grant,
-    format: Format,
-    echo: bool,
-    heartbeat_interval_ms: u64,
-    bounces: bool,
-    grace_ms: u64,
-    prompted: bool,
-    /// It waited for something when this was written. If the object is then lost, only the client knows what is open.
-    pub busy: bool,
-    pub attachments: Vec<AttachmentRecord>,
-    is_secure: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AttachmentRecord {
-    pub name: ChannelName,
-    requested: Modes,
-    params: AttachParams,
-    present: bool,
-    /// One attachment of each channel remembers for the relay how far its deliveries are.
-    pub witness: Option<Witness>,
-    /// It has everything up to here, though the relay's deliveries are not so far; else absent, which is zero.
-    ahead: Position,
-}
-
-/// What an attachment's record holds of the relay's place in the channel, and of its own.
-#[derive(Clone, Debug, Default)]
-pub struct Place {
-    pub witness: Option<Witness>,
-    pub ahead: Position,
-}
-
-impl Place {
-    /// What any attachment's record may come to hold.
-    pub fn longest() -> Place {
-        let witness = Witness { series: "x".repeat(16), position: Position(u64::MAX), members: usize::MAX };
-        Place { witness: Some(witness), ahead: Position(u64::MAX) }
-    }
-}
-
-/// Where a relay stands on a channel, as one of its sockets remembers it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Witness {
-    pub series: String,
-    pub position: Position,
-    /// How many were present then.
-    pub members: usize,
-}
-
-impl Record {
-    pub fn app(&self) -> &AppId {
-        self.grant.app()
-    }
-
-    pub fn shard(&self) -> Shard {
-        Shard(self.shard)
-    }
-
-    pub fn encode(&self) -> Vec<u8> {
-        pinned::encode(self)
-    }
-
-    pub fn decode(bytes: &[u8]) -> Option<Record> {
-        pinned::decode(bytes)
-    }
-
-    /// The session again. Nothing was sent since, as far as it knows, so a heartbeat is due.
-    pub fn into_session(self) -> Session {
-        let live = |record: AttachmentRecord| {
-            let state = State::Live { after: record.ahead };
-            let attachment = Attachment::new(record.requested, record.params, state);
-            (record.name, Attachment { present: record.present, ..attachment })
-        };
-        Session {
-            key: ConnectionKey {
-                connection_id: self.connection_id,
-                shard: self.shard,
-                generation: self.generations.current,
-            },
-            generations: self.generations,
-            instead_of: self.instead_of,
-            grant: self.grant,
-            format: self.format,
-            echo: self.echo,
-            heartbeat_interval_ms: self.heartbeat_interval_ms,
-            bounce: self.bounces.then_some(Bounce { pinged_ms: 0, answered: true }),
-            grace_ms: self.grace_ms,
-            attachments: self.attachments.into_iter().map(live).collect(),
-            outbox: Outbox::default(),
-            last_sent_ms: 0,
-            debt: Debt::default(),
-            unheard: 0,
-            answered: 0,
-            prompted: self.prompted,
-            void_at_ms: None,
-            is_secure: self.is_secure,
-            is_kept: true,
-            dirty: false,
         }
     }
 }

@@ -91,17 +91,12 @@ pub fn connect_unkept(relay: &mut Relay, socket: u32) -> Vec<relay::Effect> {
     relay.open(SocketId(socket), Opening { is_kept: false, ..opening(&[]) }, format!("connection{socket}"), NOW_MS)
 }
 
-/// With parameters of the URL.
-pub fn connect_with(relay: &mut Relay, socket: u32, query: &[(&str, &str)]) -> Vec<relay::Effect> {
-    let query: Vec<_> = query.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    open(relay, socket, &query)
-}
-
 pub fn resume(relay: &mut Relay, socket: u32, key: &str) -> Vec<relay::Effect> {
     open(relay, socket, &[("resume".to_owned(), key.to_owned())])
 }
 
-fn open(relay: &mut Relay, socket: u32, query: &[(String, String)]) -> Vec<relay::Effect> {
+/// With parameters of the URL.
+pub fn open(relay: &mut Relay, socket: u32, query: &[(String, String)]) -> Vec<relay::Effect> {
     relay.open(SocketId(socket), opening(query), format!("connection{socket}"), NOW_MS)
 }
 
