@@ -49,7 +49,7 @@ pub enum TakeoverKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generations {
     pub current: u32,
-    /// What the newest was made from, until its client is heard.
+    /// What the newest was made from, until its client is heard; or by `Upgrade`, until it says that it goes on by it.
     pub before: Option<(u32, TakeoverKind)>,
     /// The last that was given out: beyond the current one there are those of proposed transports.
     pub last: u32,
@@ -77,7 +77,13 @@ impl Generations {
     /// Those of a transport that is proposed instead of the one that has these.
     pub fn proposed(&mut self) -> Generations {
         self.last += 1;
-        Generations { current: self.last, before: None, last: self.last }
+        let before = self.current;
+        Generations { current: self.last, before: Some((before, TakeoverKind::Upgrade)), last: self.last }
+    }
+
+    /// Of a transport that is only proposed: the generation of the one that it is to replace.
+    pub fn replaces(self) -> Option<u32> {
+        self.before.filter(|(_, kind)| *kind == TakeoverKind::Upgrade).map(|(before, _)| before)
     }
 }
 

@@ -28,7 +28,7 @@ impl Relay {
     pub fn open(&mut self, socket: SocketId, mut opening: Opening, fresh_id: String, now_ms: u64) -> Vec<Effect> {
         self.count_in(&opening, now_ms);
         let taken_over = opening.takeover.take().map(|takeover| self.take_over(&takeover, &opening, now_ms));
-        let (Beginning { connection_id, generations, instead_of }, error) = match taken_over {
+        let (Beginning { connection_id, generations }, error) = match taken_over {
             Some(Ok(beginning)) => (beginning, None),
             Some(Err(error)) => (Beginning::anew(fresh_id), Some(error)),
             None => (Beginning::anew(fresh_id), None),
@@ -36,10 +36,9 @@ impl Relay {
         let key = ConnectionKey { connection_id, shard: self.shard, generation: generations.current };
         let attach = std::mem::take(&mut opening.attach);
         let mut session = Session::new(opening, key, generations, now_ms);
-        session.instead_of = instead_of;
         session.void_at_ms = self.void_at_ms(&session.grant);
         let connected = session.connected(&self.signed(&session), error.as_ref());
-        if instead_of.is_none() {
+        if generations.replaces().is_none() {
             self.connections.insert(session.connection_id().to_owned(), socket);
         }
         self.lower_due(session.due_ms());
@@ -61,14 +60,12 @@ impl Relay {
             return Err(Code::ConnectionClosed.into());
         }
         let proved = |client_id| ConnectionKey::verify(text, &self.secret, client_id).is_some();
-        let found =
-            self.connections.get(&claimed.connection_id).and_then(|socket| Some((socket, self.sessions.get(socket)?)));
-        match found {
-            Some((socket, session)) if session.key == claimed && proved(session.grant.client_id.as_str()) => {
-                Ok(*socket)
-            }
-            _ => Err(absent()),
-        }
+        let has_it = |socket: &SocketId| {
+            let session = self.sessions.get(socket).filter(|session| session.key == claimed);
+            session.is_some_and(|session| proved(session.grant.client_id.as_str()))
+        };
+        let held = self.connections.get(&claimed.connection_id).copied().filter(has_it);
+        held.or_else(|| self.proposed(&claimed).filter(has_it)).ok_or_else(absent)
     }
 
     /// The key that the connection with this way out has now.
@@ -110,7 +107,7 @@ impl Relay {
         };
         let Restored { mut session, witnesses } = restored;
         session.void_at_ms = self.void_at_ms(&session.grant);
-        if session.instead_of.is_none() {
+        if session.generations.replaces().is_none() {
             self.connections.insert(session.connection_id().to_owned(), socket);
         }
         self.lower_due(session.due_ms());

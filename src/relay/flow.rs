@@ -102,7 +102,7 @@ impl Relay {
         self.charge(socket, bytes, now_ms, |session| &mut session.unheard, self.bounds.unheard_bytes);
         let half = self.bounds.unheard_bytes / 2;
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        if session.unheard > half && session.bounce.is_some_and(|bounce| bounce.answered) {
+        if session.unheard > half && session.bounce.as_ref().is_some_and(|bounce| bounce.answered) {
             session.pinged(now_ms);
             let due_ms = session.due_ms();
             self.lower_due(due_ms);

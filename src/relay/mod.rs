@@ -192,7 +192,7 @@ impl Relay {
     pub fn frame(&mut self, socket: SocketId, bytes: &[u8], format: Format, now_ms: u64) -> Vec<Effect> {
         if let Some(session) = self.sessions.get_mut(&socket) {
             session.heard();
-            if session.generations.before.take().is_some() {
+            if session.generations.replaces().is_none() && session.generations.before.take().is_some() {
                 self.touch(socket);
             }
             match inbound::decode(bytes, format) {

@@ -123,15 +123,13 @@ pub struct Session {
     pub grant: Grant,
     pub format: Format,
     pub echo: bool,
-    pub heartbeat_interval_ms: u64,
-    pub bounce: Option<Bounce>,
-    pub grace_ms: u64,
+    pub heartbeat_interval_ms: u32,
+    pub bounce: Option<Box<Bounce>>,
+    pub grace_ms: u32,
     pub attachments: SortedMap<ChannelName, Attachment>,
     pub outbox: Outbox,
     /// The key's own is the current one.
     pub generations: Generations,
-    /// Of a transport that is only proposed: the generation of the one that it is to replace.
-    pub instead_of: Option<u32>,
     pub last_sent_ms: u64,
     /// What it was sent and may not have read, for all that is known.
     pub debt: Debt,
@@ -164,12 +162,11 @@ impl Session {
         Session {
             key,
             generations,
-            instead_of: None,
             format: opening.format,
             echo: opening.echo,
-            heartbeat_interval_ms: opening.heartbeat_interval_ms,
-            bounce: opening.bounces.then_some(Bounce { pinged_ms: now_ms, answered: true }),
-            grace_ms: opening.grace_ms,
+            heartbeat_interval_ms: opening.heartbeat_interval_ms as u32,
+            bounce: opening.bounces.then(|| Box::new(Bounce { pinged_ms: now_ms, answered: true })),
+            grace_ms: opening.grace_ms as u32,
             attachments: SortedMap::default(),
             outbox: Outbox::default(),
             last_sent_ms: now_ms,
@@ -194,7 +191,7 @@ impl Session {
             client_id: self.grant.connection_client_id(),
             connection_key,
             connection_state_ttl: CONNECTION_STATE_TTL_MS,
-            max_idle_interval: self.heartbeat_interval_ms,
+            max_idle_interval: self.heartbeat_interval_ms.into(),
             max_message_size: MESSAGE_MAX_BYTES,
             max_frame_size: FRAME_MAX_BYTES,
             max_inbound_rate: 250,
@@ -218,7 +215,9 @@ impl Session {
 
     /// Whether something was begun that a rebuilt object would know nothing of.
     pub fn is_busy(&self) -> bool {
-        self.instead_of.is_some() || !self.outbox.is_empty() || self.attachments.values().any(Attachment::is_busy)
+        self.generations.replaces().is_some()
+            || !self.outbox.is_empty()
+            || self.attachments.values().any(Attachment::is_busy)
     }
 
     /// Its client has said something.
@@ -231,17 +230,17 @@ impl Session {
 
     /// When it was sent the last of what counts as a heartbeat.
     fn beat_ms(&self) -> u64 {
-        self.bounce.map_or(self.last_sent_ms, |bounce| bounce.pinged_ms)
+        self.bounce.as_ref().map_or(self.last_sent_ms, |bounce| bounce.pinged_ms)
     }
 
     /// When its next heartbeat is due, and the answer to the last.
     fn heartbeat_due_ms(&self) -> u64 {
-        self.beat_ms() + self.heartbeat_interval_ms * 4 / 5
+        self.beat_ms() + u64::from(self.heartbeat_interval_ms) * 4 / 5
     }
 
     /// Whether it left a heartbeat unanswered.
     pub fn is_silent(&self, now_ms: u64) -> bool {
-        self.bounce.is_some_and(|bounce| !bounce.answered) && self.heartbeat_due_ms() <= now_ms
+        self.bounce.as_ref().is_some_and(|bounce| !bounce.answered) && self.heartbeat_due_ms() <= now_ms
     }
 
     /// When something is due for it: a heartbeat, a renewal of its token, its end.
@@ -260,8 +259,8 @@ impl Session {
 
     /// Whether to send a heartbeat when others get theirs: half the interval has passed since the last, or in silence.
     pub fn wants_heartbeat(&self, now_ms: u64) -> bool {
-        let is_answered = self.bounce.is_none_or(|bounce| bounce.answered);
-        is_answered && now_ms.saturating_sub(self.beat_ms()) >= self.heartbeat_interval_ms / 2
+        let is_answered = self.bounce.as_ref().is_none_or(|bounce| bounce.answered);
+        is_answered && now_ms.saturating_sub(self.beat_ms()) >= u64::from(self.heartbeat_interval_ms) / 2
     }
 
     /// The action of its heartbeats.
@@ -271,7 +270,7 @@ impl Session {
 
     pub fn pinged(&mut self, now_ms: u64) {
         if let Some(bounce) = &mut self.bounce {
-            *bounce = Bounce { pinged_ms: now_ms, answered: false };
+            **bounce = Bounce { pinged_ms: now_ms, answered: false };
         }
     }
 }

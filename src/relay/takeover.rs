@@ -4,8 +4,7 @@
 //! browsers with version 2 of the protocol do, proposes a transport beside the one that it has, and goes on with both until
 //! it says by which. Then the old one ends, as in a resume, and the client attaches again by the new one.
 
-use super::connections::Parted;
-use super::session::{Opening, Takeover};
+use super::session::{Opening, Session, Takeover};
 use super::{Relay, SocketId};
 use crate::connection_key::{ConnectionKey, Generations, TakeoverKind};
 use crate::error::{Code, ErrorInfo};
@@ -14,13 +13,11 @@ use crate::error::{Code, ErrorInfo};
 pub struct Beginning {
     pub connection_id: String,
     pub generations: Generations,
-    /// See [`Session::instead_of`](super::session::Session::instead_of).
-    pub instead_of: Option<u32>,
 }
 
 impl Beginning {
     pub fn anew(connection_id: String) -> Beginning {
-        Beginning { connection_id, generations: Generations::FIRST, instead_of: None }
+        Beginning { connection_id, generations: Generations::FIRST }
     }
 }
 
@@ -63,7 +60,7 @@ impl Relay {
         };
         self.parted.remove(&key.connection_id);
         let generations = before.taken_over(key.generation, kind);
-        Ok(Beginning { connection_id: key.connection_id, generations, instead_of: None })
+        Ok(Beginning { connection_id: key.connection_id, generations })
     }
 
     fn proved(&self, key: &str, opening: &Opening) -> Option<ConnectionKey> {
@@ -102,25 +99,36 @@ impl Relay {
     fn propose(&mut self, key: &str, opening: &Opening) -> Result<Beginning, ErrorInfo> {
         let (socket, key) = self.upgraded(key, opening)?;
         let generations = self.sessions.get_mut(&socket).map(|session| session.generations.proposed());
-        let generations = generations.unwrap_or(Generations::FIRST);
-        Ok(Beginning { connection_id: key.connection_id, generations, instead_of: Some(key.generation) })
+        Ok(Beginning { connection_id: key.connection_id, generations: generations.unwrap_or(Generations::FIRST) })
+    }
+
+    /// The transport with this key that is proposed and not used yet. Only where there may be one it is looked for.
+    pub(super) fn proposed(&self, key: &ConnectionKey) -> Option<SocketId> {
+        let Generations { current, last, .. } = self.generations(&key.connection_id)?;
+        let is_it = |session: &Session| session.generations.replaces().is_some() && session.key == *key;
+        let mut proposed = self.sessions.iter().filter(|(_, session)| is_it(session));
+        (current < key.generation && key.generation <= last).then(|| proposed.next())?.map(|(socket, _)| *socket)
+    }
+
+    /// Those of a connection that is here or has lost its transport.
+    fn generations(&self, connection_id: &str) -> Option<Generations> {
+        match self.connections.get(connection_id).and_then(|socket| self.sessions.get(socket)) {
+            Some(session) => Some(session.generations),
+            None => self.parted.get(connection_id).filter(|parted| !parted.closed).map(|parted| parted.generations),
+        }
     }
 
     /// A client goes on by the transport that it proposed, unless the connection went on elsewhere meanwhile.
     pub(super) fn activate(&mut self, socket: SocketId, now_ms: u64) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let Some(instead_of) = session.instead_of.take() else { return };
+        let Some(before) = session.generations.replaces() else { return };
+        session.generations.before = None;
         let connection_id = session.key.connection_id.clone();
-        let held = self.connections.get(&connection_id).copied();
-        let parted = |parted: &Parted| (!parted.closed && parted.until_ms > now_ms).then_some(parted.generations);
-        let generations = match held.and_then(|socket| self.sessions.get(&socket)) {
-            Some(session) => Some(session.generations),
-            None => self.parted.get(&connection_id).and_then(parted),
-        };
-        let Some(replaced) = generations.filter(|generations| generations.current == instead_of) else {
+        let generations = self.generations(&connection_id);
+        let Some(replaced) = generations.filter(|generations| generations.current == before) else {
             return self.disconnect(socket, &Code::Superseded.into(), now_ms);
         };
-        if let Some(held) = held {
+        if let Some(held) = self.connections.get(&connection_id).copied() {
             self.disconnect(held, &Code::Superseded.into(), now_ms);
         }
         self.parted.remove(&connection_id);

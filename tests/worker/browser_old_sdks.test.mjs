@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import test, { after } from 'node:test';
 import { launch, skip } from './browser.mjs';
+import { proxy, refuse } from './browser_proxy.mjs';
 import { Inbox, connected, demoKey, rest, wholeHistory } from './clients.mjs';
 import { startRuntime } from './runtime.mjs';
 
@@ -12,15 +13,17 @@ after(() => runtime.stop());
 const bundle = (/** @type {string} */ version) => (
   path.resolve(import.meta.dirname, `../../node_modules/ably-${version}/build/ably.js`));
 
-/** Version 1 of the protocol changes transports in a way that needs what no server of version 2 has: it stays with HTTP. */
+/** Version 1 of the protocol changes transports in a way that needs what no server of version 2 has: it stays with polling. */
 const versions = [
-  { version: '1.2.50', transport: 'web_socket' },
-  { version: '1.2.30', transport: 'xhr_polling' },
+  { version: '1.2.50', blocked: false, transport: 'web_socket' },
+  { version: '1.2.50', blocked: true, transport: 'xhr_streaming' },
+  { version: '1.2.30', blocked: false, transport: 'xhr_polling' },
 ];
 
-for (const { version, transport } of versions) {
-  test(`a browser with version ${version} does all at load, and loses nothing`, { skip }, async (t) => {
-    const name = `browser-${version}`;
+for (const { version, blocked, transport } of versions) {
+  test(`a browser with version ${version} changes to ${transport} at load, and loses nothing`, { skip }, async (t) => {
+    const name = `browser-${version}-${transport}`;
+    const { port } = blocked ? new URL(await proxy(t, runtime, refuse)) : runtime;
     const watcher = (await connected(t, runtime)).channels.get(name);
     const inbox = await Inbox.of(watcher);
     /** @type {string[]} */
@@ -34,7 +37,7 @@ for (const { version, transport } of versions) {
     const page = await (await browser.newContext()).newPage();
     await page.goto(`${runtime.url}/scoreboard.css`);
     await page.addScriptTag({ path: bundle(version) });
-    const did = page.evaluate(inBrowser, { port: runtime.port, key: demoKey, name, count, transport });
+    const did = page.evaluate(inBrowser, { port: Number(port), key: demoKey, name, count, transport });
     const other = rest(runtime).channels.get(name);
     await inbox.until('own 0');
     for (let index = 0; index < 20; index += 1) await other.publish('a', `other ${index}`);
