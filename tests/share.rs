@@ -307,9 +307,11 @@ fn action(frame: &Inbound) -> usize {
         Inbound::Unknown => 9,
         Inbound::Refused { .. } => 10,
         Inbound::ChannelRefused { .. } => 11,
+        Inbound::Pong => 12,
+        Inbound::Activate => 13,
     }
 }
-const ACTIONS: usize = 12;
+const ACTIONS: usize = 14;
 
 /// A frame of each action; those whose length is their client's to choose, of so many parts.
 fn frames_of(parts: usize) -> Vec<serde_json::Value> {
@@ -327,6 +329,8 @@ fn frames_of(parts: usize) -> Vec<serde_json::Value> {
         json!({"action": 16, "channel": "room"}),
         json!({"action": 17, "auth": {"accessToken": "x".repeat(parts)}}),
         json!({"action": 5}),
+        json!({"action": 23}),
+        json!({"action": 18}),
         json!({"action": 7}),
         json!({"action": 99, "anything": list(|at| json!([at]))}),
         json!({"action": 21, "channel": "room", "msgSerial": 9_999, "annotations": list(|at| json!([at]))}),

@@ -36,6 +36,8 @@ pub struct Attachment {
     /// It was live and is brought up to date: it knows who was there, and what it gets was not asked for.
     pub fell_behind: bool,
     pub deltas: Deltas,
+    /// The row that says what it asked for, if the socket doesn't.
+    pub row: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -131,7 +133,14 @@ impl Attachment {
             awaits_sync: false,
             fell_behind: false,
             deltas,
+            row: None,
         }
+    }
+
+    /// What its name and parameters count.
+    pub fn bytes(&self, name: &ChannelName) -> usize {
+        let params = self.params.accepted.iter().map(|(name, value)| name.len() + value.len());
+        name.as_str().len() + params.sum::<usize>()
     }
 
     pub fn granted(&self, operations: Operations) -> Modes {

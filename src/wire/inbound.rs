@@ -20,6 +20,8 @@ pub enum Inbound {
     Heartbeat {
         id: Option<String>,
     },
+    /// The answer to a PING.
+    Pong,
     Attach {
         channel: String,
         serial: Option<String>,
@@ -38,6 +40,8 @@ pub enum Inbound {
     Auth {
         token: String,
     },
+    /// From now on the connection goes by the transport that this comes by; see [`crate::relay`]'s takeovers.
+    Activate,
     Disconnect,
     Close,
     /// An action that no client should send, or that this server doesn't know: ignored.
@@ -52,6 +56,14 @@ pub enum Inbound {
         channel: String,
         error: ErrorInfo,
     },
+}
+
+impl Inbound {
+    /// Whether it is about the connection, and not only about the transport that it comes by.
+    pub fn is_for_connection(&self) -> bool {
+        let of_transport = matches!(self, Inbound::Heartbeat { .. } | Inbound::Pong | Inbound::Unknown);
+        !of_transport && !matches!(self, Inbound::Disconnect | Inbound::Close)
+    }
 }
 
 /// A MESSAGE frame. Its parts are checked later, so that a bad one is refused by NACK and the connection lives on.
@@ -271,6 +283,7 @@ fn interpret_plain(action: u8, frame: RawFrame) -> Inbound {
     let channel = frame.channel.unwrap_or_default();
     match action {
         action::HEARTBEAT => Inbound::Heartbeat { id: frame.id },
+        action::PONG => Inbound::Pong,
         action::ATTACH => Inbound::Attach {
             channel,
             serial: frame.channel_serial,
@@ -280,6 +293,7 @@ fn interpret_plain(action: u8, frame: RawFrame) -> Inbound {
         action::DETACH => Inbound::Detach { channel },
         action::SYNC => Inbound::Sync { channel },
         action::AUTH => Inbound::Auth { token: frame.token.unwrap_or_default() },
+        action::ACTIVATE => Inbound::Activate,
         action::DISCONNECT => Inbound::Disconnect,
         action::CLOSE => Inbound::Close,
         _ => Inbound::Unknown,
