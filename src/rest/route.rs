@@ -11,7 +11,6 @@ use crate::name::{AppId, ChannelName};
 #[derive(Debug, PartialEq)]
 pub enum Route {
     Time,
-    Stats,
     /// `/channels/{channel}/messages`
     Messages(ChannelName),
     /// `/channels/{channel}/publish`: the same, to publish only.
@@ -42,7 +41,6 @@ impl Route {
         let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).splitn(5, '/').collect();
         match segments[..] {
             ["time"] => Ok(Route::Time),
-            ["stats"] => Ok(Route::Stats),
             ["messages"] => Ok(Route::Batch),
             ["channels", channel, "messages"] => Ok(Route::Messages(channel_name(channel)?)),
             ["channels", channel, "publish"] => Ok(Route::Publish(channel_name(channel)?)),
@@ -56,15 +54,16 @@ impl Route {
             ["apps", id] => AppId::parse(id).map(Route::App).map_err(|_| Code::NotFound.because("no such app")),
             ["keys", name, "revokeTokens"] => Ok(Route::RevokeTokens(key_name(name)?)),
             ["keys", name, "requestToken"] => Ok(Route::RequestToken(key_name(name)?)),
-            _ => Err(Code::NotFound
-                .because("this server has no such path; it has no push, message updates, annotations or objects")),
+            _ => Err(Code::NotFound.because(
+                "this server has no such path; it has no statistics, push, message updates, annotations or objects",
+            )),
         }
     }
 
     /// As the header `Allow` lists them, but for HEAD, which goes wherever GET does.
     pub fn methods(&self) -> &'static str {
         match self {
-            Route::Time | Route::Stats | Route::History(_) | Route::Channel(_) | Route::Channels => "GET, OPTIONS",
+            Route::Time | Route::History(_) | Route::Channel(_) | Route::Channels => "GET, OPTIONS",
             Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
             Route::Messages(_) | Route::RequestToken(_) => "GET, POST, OPTIONS",
             Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) | Route::Apps => "POST, OPTIONS",
@@ -109,7 +108,6 @@ mod tests {
     fn paths_lead_to_what_is_asked() {
         let cases = [
             ("/time", Route::Time),
-            ("/stats", Route::Stats),
             ("/messages", Route::Batch),
             ("/channels/scores/messages", Route::Messages(channel("scores"))),
             ("/channels/scores/publish", Route::Publish(channel("scores"))),

@@ -120,10 +120,10 @@ for (const format of formats) {
     const bad = [
       [{ messages: 'text' }, 40001], [{ messages: [1] }, 40001], [{ messages: [{ data: 1 }] }, 40013],
       [{ messages: [{ data: 'x', extras: [] }] }, 40032], [{ messages: [{ name: {} }] }, 40001],
-      [{ messages: [{ id: 'a:1' }, { id: 'a:0' }] }, 40031], [{ messages: [{ action: 1 }] }, 40000],
+      [{ messages: [{ id: 'a:1' }, { id: 'a:0' }] }, 40031], [{ messages: [{ action: 1 }] }, 93002],
       [{ channel: undefined, messages: [{}] }, 40010], [{ channel: '', messages: [{}] }, 40010],
       [{ channel: ':hell', messages: [{}] }, 40010], [{ channel: 'x'.repeat(2_049), messages: [{}] }, 40010],
-      [{ channel: '[meta]log', messages: [{}] }, 40160], [{ messages: [{}], params: { _forceNack: 'true' } }, 40099],
+      [{ channel: '[meta]log', messages: [{}] }, 40010], [{ messages: [{}], params: { _forceNack: 'true' } }, 40099],
     ];
     for (const [msgSerial, [frame]] of bad.entries()) {
       client.send({ action: action.MESSAGE, channel, msgSerial, ...Object(frame) });
