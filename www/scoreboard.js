@@ -131,8 +131,8 @@ async function loadHistory(channel) {
     let page = await channel.history({ limit: feedLength });
     for (let pages = 1; page; pages++) {
       page.items.forEach((message) => arrive(message));
-      const isFound = latest.serial !== known || page.items.some((message) => (message.serial ?? '') <= known);
-      page = isFound || pages === pagesOfHistory ? null : await page.next();
+      if (latest.serial !== known || page.items.some((message) => (message.serial ?? '') <= known)) break;
+      page = pages < pagesOfHistory ? await page.next() : null;
     }
   } catch (error) {
     ui.empty.textContent = `The history can't be read: ${/** @type {Error} */ (error).message}`;
