@@ -115,10 +115,10 @@ impl InboundMessage {
     }
 
     /// The message to keep. Fails with 40013 for data and 40032 for extras that the protocol doesn't carry, and with
-    /// 40000 for an action other than create.
+    /// 93002 for an action other than create.
     pub fn into_message(self) -> Result<Message, ErrorInfo> {
         if self.action.is_some_and(|action| action != 0) {
-            return Err(Code::BadRequest.because("this server publishes new messages only, it cannot update or delete"));
+            return Err(Code::UpdatesNotEnabled.because("this server cannot update, append to or delete messages"));
         }
         let (data, encoding) = self.data.normalize(self.encoding)?;
         let extras = self.extras.map(object).transpose()?;
@@ -309,10 +309,10 @@ fn interpret_numbered(action: u8, msg_serial: u64, frame: RawFrame) -> Inbound {
         action::PRESENCE => {
             Inbound::Presence(PublishFrame { channel, msg_serial, messages: frame.presence, params: Params::default() })
         }
-        _ => {
-            let error = Code::BadRequest.because("this server has no annotations and no objects");
-            Inbound::Refused { msg_serial, error }
+        action::ANNOTATION => {
+            Inbound::Refused { msg_serial, error: Code::UpdatesNotEnabled.because("this server has no annotations") }
         }
+        _ => Inbound::Refused { msg_serial, error: Code::BadRequest.because("this server has no LiveObjects") },
     }
 }
 
