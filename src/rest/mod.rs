@@ -73,6 +73,8 @@ pub struct Headers {
     pub x_ably_clientid: Option<String>,
     pub x_ably_version: Option<String>,
     pub ably_agent: Option<String>,
+    /// The site of the page that sends the request, as browsers say.
+    pub origin: Option<String>,
 }
 
 /// SDKs that write the spaces of a path as a form has them. They write no plus of a name as it is.

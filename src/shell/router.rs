@@ -171,6 +171,7 @@ fn read_head(request: &Request) -> Result<rest::Request> {
         x_ably_clientid: header("x-ably-clientid")?,
         x_ably_version: header("x-ably-version")?,
         ably_agent: header("ably-agent")?,
+        origin: header("origin")?,
     };
     Ok(rest::Request {
         method: request.method().to_string(),

@@ -122,3 +122,14 @@ async function photograph(t, page, name) {
   await page.screenshot({ path: file, fullPage: true });
   t.diagnostic(file);
 }
+
+test('the page and its files come with headers that keep others out', async (t) => {
+  const runtime = await startRuntime();
+  t.after(() => runtime.stop());
+  for (const file of ['/', '/scoreboard.js', '/vendor/ably.min.js']) {
+    const { headers } = await fetch(`${runtime.url}${file}`);
+    assert.match(headers.get('content-security-policy') ?? '', /default-src 'none'.*frame-ancestors 'none'/, file);
+    assert.equal(headers.get('x-content-type-options'), 'nosniff', file);
+    assert.equal(headers.get('x-frame-options'), 'DENY', file);
+  }
+});
