@@ -19,6 +19,7 @@ use courtside::call::{
     Census, Deed, Fate, HistoryQuery, Hold, MembersQuery, Publish, PublishKey, ReadFrom, RelayName, Request, Submission,
 };
 use courtside::channel::{Channel, Ticket};
+use courtside::limits::NAMES_PER_CHANNEL_MAX;
 use courtside::rate::Flow;
 use courtside::relay::admission::Bounds;
 use courtside::relay::{Relay, SocketId};
@@ -362,4 +363,18 @@ fn a_frame_costs_as_its_length_grows() {
         let [some, more] = [frame, longer.clone()].map(|frame| cost_to_relay(&mut crowded(2), &frame));
         assert!(more <= some * 5 / 2 + 20, "{longer}: {more} instead of {some}, for twice its length");
     }
+}
+
+/// Each name of a channel is a frame of every delivery.
+#[test]
+fn one_connection_gets_a_delivery_by_few_names() {
+    let mut relay = crowded(0);
+    let refused = (0..199).filter(|name| {
+        let attach = json!({"action": 10, "channel": format!("[?m={name}]room")});
+        let told = frames(&send(&mut relay, 0, &attach.to_string()), 0);
+        told.iter().any(|frame| frame.contains(r#""code":90010"#))
+    });
+    assert_eq!(refused.count(), 199 - (NAMES_PER_CHANNEL_MAX - 1), "it has one plain name");
+    let (_, effects) = relay.deliver(&delivery(10, &[11]), NOW_MS);
+    assert_eq!(frames(&effects, 0).len(), NAMES_PER_CHANNEL_MAX);
 }
