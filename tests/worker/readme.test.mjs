@@ -99,7 +99,7 @@ test('in a browser', { skip: noBrowser, timeout: 120_000 }, async (t) => {
   t.after(() => browser.close());
   /** A page, and what its console says next. @param {string} url */
   const open = async (url) => {
-    const page = await browser.newPage({ bypassCSP: true });
+    const page = await browser.newPage();
     page.on('pageerror', (error) => t.diagnostic(`${error}`));
     await page.goto(url);
     return { page, said: page.waitForEvent('console', (message) => message.type() === 'log') };
