@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const CODE: [&str; 5] = ["src", "tests", "benches", "www", ".ci"];
+const CODE: [&str; 6] = ["src", "tests", "benches", "www", "bin", ".ci"];
 const CODE_ENDINGS: [&str; 3] = [".rs", ".mjs", ".js"];
 /// What is installed or built, not written.
 const NOT_OURS: [&str; 3] = ["node_modules", "target", "vendor"];

@@ -149,7 +149,7 @@ impl Host {
     }
 
     /// The configuration of an app: the deployment's, or what the app itself said when its watch began.
-    fn app_config(&self, app: &AppId, watch: Option<&Watch>) -> Result<Rc<App>, ErrorInfo> {
+    pub(super) fn app_config(&self, app: &AppId, watch: Option<&Watch>) -> Result<Rc<App>, ErrorInfo> {
         if let Some(app) = config::configured(&self.env)?.get(app) {
             return Ok(app.clone());
         }

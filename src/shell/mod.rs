@@ -11,6 +11,7 @@ mod calls;
 mod config;
 mod directory;
 mod effects;
+mod farewell;
 mod host;
 mod objects;
 mod platform;

@@ -7,7 +7,7 @@ use worker::{DurableObject, Env, Request, Response, Result, State, WebSocketPair
 use super::host::{self, Class};
 use super::platform::{ObjectState, Socket};
 use super::router::{CONNECTION_KEY, Handover};
-use super::{calls, responses, watching};
+use super::{calls, farewell, responses, watching};
 use crate::call::{self, Answer, ChannelCall, Delivery, Follow, Notice, Roll};
 use crate::error::ErrorInfo;
 use crate::pinned::{self, Versioned};
@@ -116,6 +116,14 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
             Err(error) => Response::error(error.message, 400),
         },
         "/identify" => reply(&host::identify(&host, &String::from_utf8_lossy(&body))),
+        "/leave" => {
+            farewell::send_away(&host, String::from_utf8_lossy(&body).parse().unwrap_or(1));
+            Response::empty()
+        }
+        "/reconfigure" => {
+            farewell::reconfigure(&host, &String::from_utf8_lossy(&body));
+            Response::empty()
+        }
         "/notice" => match call::decode::<Notice>(&body) {
             Ok(notice) => match watching::notice(&host, notice) {
                 Ok(noticed) => reply(&noticed),

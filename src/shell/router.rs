@@ -153,7 +153,7 @@ async fn rest(request: Request, env: &Env) -> Result<Response> {
 
 async fn find_apps(env: &Env, ids: &[AppId]) -> std::result::Result<Apps, ErrorInfo> {
     // Even for a request that names no app: a deployment that is not set up says so to everyone.
-    config::configured(env)?;
+    config::serving(env)?;
     let found: Vec<_> = join_all(ids.iter().map(|id| directory::find(env, id))).await;
     let found: Vec<_> = found.into_iter().collect::<std::result::Result<_, _>>()?;
     Ok(Apps::of(found.into_iter().flatten().map(|found| found.app)))
@@ -296,7 +296,7 @@ async fn enter(
     way: &Way,
     last_event: Option<&str>,
 ) -> std::result::Result<Entrance, ErrorInfo> {
-    config::configured(env)?;
+    config::serving(env)?;
     let credentials = Credentials::parse(presented, Surface::Realtime)?;
     let found = directory::find(env, credentials.app_id()).await?;
     let app = found.as_ref().map(|found| &*found.app);

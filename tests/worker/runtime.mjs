@@ -14,7 +14,7 @@ import path from 'node:path';
 const root = path.resolve(import.meta.dirname, '../..');
 
 /** The demo app of `npm start`. */
-export const demoApps = JSON.parse(fs.readFileSync(path.join(root, '.ci/local.env'), 'utf8').match(/^APPS='(.*)'$/m)?.[1] ?? '');
+export const demoApps = JSON.parse(fs.readFileSync(path.join(root, 'bin/demo.json'), 'utf8'));
 
 /**
  * Starts the worker on storage of its own. `stop` it when the test is over.
