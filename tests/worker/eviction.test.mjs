@@ -108,14 +108,14 @@ for (const [home, channel] of [['a relay', undefined], ['the channel\'s object',
     t.after(() => client.close());
     await client.expect(action.CONNECTED);
     const count = 200;
-    // Names of their own for the connection, four channels for the server.
-    const names = Array.from({ length: count }, (_, index) => `[?number=${String(index).padStart(61, '0')}]crowded-${index % 4}`);
+    // As many names for each channel as a connection may have.
+    const names = Array.from({ length: count }, (_, index) => `[?number=${String(index).padStart(index < 40 ? 61 : 60, '0')}]crowded-${index >> 2}`);
     assert.ok(names.every((name) => name.length === 80));
     for (const name of names) client.send({ action: action.ATTACH, channel: name });
     for (let index = 0; index < count; index++) await client.expect(action.ATTACHED);
     for (const round of [0, 1]) {
       assert.ok(await runtime.evict('Relay', 'demo/0') + await runtime.evict('Channel', 'demo/crowded-0') > 0);
-      for (let index = 0; index < 4; index++) await rest(runtime).channels.get(`crowded-${index}`).publish('a', `${round}`);
+      for (let index = 0; index < count / 4; index++) await rest(runtime).channels.get(`crowded-${index}`).publish('a', `${round}`);
       const heard = [];
       for (let index = 0; index < count; index++) heard.push((await client.expect(action.MESSAGE)).channel);
       assert.deepEqual(heard.toSorted(), names);
