@@ -26,5 +26,6 @@ pub mod relay;
 pub mod transport;
 pub mod app;
 pub mod rest;
+pub mod object;
 #[cfg(target_arch = "wasm32")]
 mod shell;

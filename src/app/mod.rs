@@ -15,12 +15,10 @@
 mod creation;
 pub mod fixtures;
 pub mod store;
-#[cfg(test)]
-mod tests;
 
 pub use creation::NewApp;
 
-use crate::auth::{Revocation, Revocations};
+use crate::auth::{App, Revocation, Revocations};
 use crate::call::{Answer, AppRequest, AppResponse, News, Notice, Noticed, RelayName, Watched};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
@@ -28,6 +26,7 @@ use crate::limits::{
     WATCHERS_MAX,
 };
 use crate::name::ChannelName;
+use crate::wire::node;
 use store::{Store, StoreError};
 
 #[derive(Debug)]
@@ -305,6 +304,12 @@ impl Registrar {
         let planned = self.sweep_at_ms.filter(|at_ms| *at_ms > now_ms);
         self.sweep_at_ms = needed.then(|| planned.unwrap_or(now_ms + SWEEP_INTERVAL_MS));
     }
+}
+
+/// An app from its configuration as its object keeps it.
+pub fn configuration(text: &str) -> Result<App, ErrorInfo> {
+    let app = node::value_of(text.as_bytes()).ok().and_then(|value| App::try_from(value).ok());
+    app.ok_or_else(|| Code::Internal.because("the app's configuration could not be read"))
 }
 
 fn no_such_app() -> ErrorInfo {

@@ -1,23 +1,22 @@
-//! The App class: one object for each app, by its id. Drives the [`Registrar`], and tells relays what it says.
+//! The App class: one object for each app, by its id. What happens to it goes to its driver, and what that says is done.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::Future;
 use std::rc::Rc;
 
-use js_sys::Date;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
-use worker::{DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
+use worker::{DurableObject, Env, Error, Request, Response, Result, State, durable_object};
 
 use super::app_storage::AppStore;
-use super::objects::reply;
-use super::platform::{ObjectState, describe, now_ms};
+use super::callers::Callers;
+use super::platform::{ObjectState, now_ms};
+use super::replies::bytes;
 use super::sql::Database;
-use super::{calls, config};
-use crate::app::store::StoreError;
-use crate::app::{Registrar, Tell};
+use super::{alarm, calls, config};
 use crate::call::{self, Answer, AppCall, AppResponse};
-use crate::error::{Code, ErrorInfo};
+use crate::object::{AppHost, AppInput, AppOutput};
 
 /// One app: what of it changes while the server runs.
 #[durable_object(alarm)]
@@ -32,105 +31,90 @@ impl DurableObject for App {
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let desk = find(&self.id);
-        let answer: Answer<AppResponse> = match call::decode::<AppCall>(&request.bytes().await?) {
-            Ok(call) => desk.borrow_mut().call(call),
-            Err(error) => Err(error),
+        let object = find(&self.id);
+        let call = match call::decode::<AppCall>(&request.bytes().await?) {
+            Ok(call) => call,
+            Err(error) => return bytes(&Answer::<AppResponse>::Err(error)),
         };
-        pursue(&desk);
-        reply(&answer)
+        let (caller, answered) = object.borrow_mut().callers.open();
+        turn(&object, AppInput::Call { caller, call });
+        answered.await.unwrap_or_else(|_| Err(Error::RustError("the object was interrupted".to_owned())))
     }
 
     async fn alarm(&self) -> Result<Response> {
-        let desk = find(&self.id);
-        let ticked = desk.borrow_mut().with_registrar(|registrar, store| registrar.tick(store, now_ms()));
-        if ticked.is_ok() {
-            pursue(&desk);
+        let object = find(&self.id);
+        let outputs = object.borrow_mut().host.turn(AppInput::Alarm, now_ms());
+        let mut rung = Response::empty();
+        for output in outputs {
+            match output {
+                AppOutput::RepeatAlarm { reason } => rung = Err(Error::RustError(reason)),
+                output => perform(&object, output),
+            }
         }
-        Response::empty()
+        rung
     }
 }
 
-type DeskRef = Rc<RefCell<Desk>>;
+type ObjectRef = Rc<RefCell<Object>>;
 
 thread_local! {
     /// As for the other classes, see [`super::host`].
-    static DESKS: RefCell<HashMap<String, DeskRef>> = RefCell::default();
+    static REGISTRY: RefCell<HashMap<String, ObjectRef>> = RefCell::default();
 }
 
-struct Desk {
+struct Object {
     state: ObjectState,
     env: Env,
-    store: AppStore,
-    registrar: Option<Registrar>,
-    alarm_at_ms: Option<u64>,
+    host: AppHost<AppStore>,
+    callers: Callers,
 }
 
 fn register(state: ObjectState, env: Env) -> String {
     let id = state.id().text();
-    let store = AppStore::new(Database::new(state.storage()));
-    let desk = Desk { state, env, store, registrar: None, alarm_at_ms: None };
-    DESKS.with_borrow_mut(|desks| desks.insert(id.clone(), Rc::new(RefCell::new(desk))));
+    let host = AppHost::new(config::settings(&env), AppStore::new(Database::new(state.storage())));
+    let object = Object { state, env, host, callers: Callers::default() };
+    REGISTRY.with_borrow_mut(|registry| registry.insert(id.clone(), Rc::new(RefCell::new(object))));
     id
 }
 
-fn find(id: &str) -> DeskRef {
-    DESKS.with_borrow(|desks| desks.get(id).cloned()).expect("objects register when they are built")
+fn find(id: &str) -> ObjectRef {
+    REGISTRY.with_borrow(|registry| registry.get(id).cloned()).expect("objects register when they are built")
 }
 
-impl Desk {
-    fn call(&mut self, call: AppCall) -> Answer<AppResponse> {
-        let configured = config::configured(&self.env)?.get(&call.app).is_some();
-        self.with_registrar(|registrar, store| registrar.call(store, call.request, configured, now_ms()))?
-    }
+fn turn(object: &ObjectRef, input: AppInput) {
+    let outputs = object.borrow_mut().host.turn(input, now_ms());
+    outputs.into_iter().for_each(|output| perform(object, output));
+}
 
-    /// When storage fails, what the memory says may not be what is stored: it is read again.
-    fn with_registrar<T>(
-        &mut self,
-        act: impl FnOnce(&mut Registrar, &mut AppStore) -> std::result::Result<T, StoreError>,
-    ) -> Answer<T> {
-        let registrar = match self.registrar.take() {
-            Some(registrar) => Ok(registrar),
-            None => Registrar::load(&mut self.store, now_ms()),
-        };
-        let acted = registrar.and_then(|mut registrar| {
-            let result = act(&mut registrar, &mut self.store)?;
-            self.registrar = Some(registrar);
-            Ok(result)
-        });
-        acted.map_err(failed)
-    }
+fn later(object: &ObjectRef, input: impl Future<Output = AppInput> + 'static) {
+    let object = object.clone();
+    spawn_local(async move { turn(&object, input.await) });
+}
 
-    fn keep_alarm(&mut self) {
-        let deadline = self.registrar.as_ref().and_then(Registrar::deadline);
-        let Some(deadline) = deadline.filter(|_| deadline != self.alarm_at_ms) else { return };
-        self.alarm_at_ms = Some(deadline);
-        let at = Date::new(&JsValue::from_f64(deadline as f64));
-        if let Err(error) = self.state.storage().set_alarm(&at) {
-            console_error!("an alarm could not be set: {}", describe(&error));
+fn perform(object: &ObjectRef, output: AppOutput) {
+    match output {
+        AppOutput::Answer { caller, answer } => object.borrow_mut().callers.answer(caller, bytes(&answer)),
+        AppOutput::Tell(tell) => {
+            let env = object.borrow().env.clone();
+            later(object, async move {
+                let answer = calls::notify(&env, &tell.relay, &tell.notice).await;
+                AppInput::Told { tell, answer }
+            });
         }
+        AppOutput::AskAlarm => {
+            let storage = object.borrow().state.storage();
+            later(object, async move { AppInput::AlarmKnown { at_ms: alarm::ask(&storage).await } });
+        }
+        AppOutput::SetAlarm { at_ms } => {
+            let set = alarm::set(&object.borrow().state.storage(), at_ms);
+            let object = object.clone();
+            spawn_local(async move {
+                if !set.await {
+                    turn(&object, AppInput::AlarmRefused);
+                }
+            });
+        }
+        // Only an alarm says so, and hears it.
+        AppOutput::RepeatAlarm { .. } => {}
     }
-}
-
-/// Tells relays what they are to know, and sees that the object wakes for what is left.
-fn pursue(desk: &DeskRef) {
-    let tells = desk.borrow_mut().with_registrar(|registrar, store| registrar.notices(store, now_ms()));
-    for tell in tells.unwrap_or_default() {
-        spawn_local(notify(desk.clone(), tell));
-    }
-    desk.borrow_mut().keep_alarm();
-}
-
-async fn notify(desk: DeskRef, tell: Tell) {
-    let env = desk.borrow().env.clone();
-    let answer = calls::notify(&env, &tell.relay, &tell.notice).await;
-    let told = desk.borrow_mut().with_registrar(|registrar, store| registrar.told(store, &tell, answer));
-    if told.is_ok() {
-        pursue(&desk);
-    }
-}
-
-fn failed(error: StoreError) -> ErrorInfo {
-    console_error!("an app's storage failed: {}", error.0);
-    Code::Internal.because("storage failed; try again")
 }

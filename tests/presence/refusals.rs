@@ -1,7 +1,6 @@
 //! Bad input: each gets its code, and the set stays right.
 
 use courtside::auth::{Capability, Identity};
-use courtside::call::Rules;
 use courtside::limits::{MEMBERS_PER_CONNECTION_MAX, MESSAGE_MAX_BYTES};
 use serde_json::{Value, json};
 
@@ -94,12 +93,10 @@ fn a_connection_has_so_many_members_and_a_frame_is_refused_as_a_whole() {
 /// As its namespace has it: over all connections, and whoever is there stays.
 #[test]
 fn a_channel_has_so_many_members() {
-    let mut world = World::new(2);
+    let mut world = World::with_room_for(2, 2);
     let clients: Vec<Client> =
         ["ann", "bob", "carol"].iter().zip([0, 1, 0]).map(|(id, at)| world.connect(at, id)).collect();
     clients.iter().for_each(|client| world.attach(*client));
-    let rules = Rules { retention_ms: 120_000, max_members: 2, interval_ms: 0, conflation_key: None };
-    world.channel.as_mut().unwrap().set_rules(&mut world.store, &rules).unwrap();
     assert_eq!(refused(&mut world, clients[0], json!({})), 0);
     assert_eq!(refused(&mut world, clients[1], json!({})), 0);
     assert_eq!(refused(&mut world, clients[2], json!({})), 91_003);

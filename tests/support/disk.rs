@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use courtside::call::{Hold, MembersQuery, RelayName};
+use courtside::auth::Revocation;
+use courtside::call::{Hold, MembersQuery, RelayName, Watched};
 use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, Totals};
 use courtside::name::ChannelName;
+use courtside::object::store::{RelayStore, Watch};
 use courtside::serial::Position;
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::MemberKey;
@@ -16,14 +18,20 @@ use super::random::Random;
 /// A relay that is fed a channel.
 type Follower = (ChannelName, RelayName);
 
+/// What is kept beside a channel.
+#[derive(Clone, Debug, Default)]
+struct Beside {
+    followers: BTreeSet<Follower>,
+    watched: Option<Watched>,
+    alarm_ms: Option<u64>,
+}
+
 #[derive(Debug)]
 pub struct Disk {
     live: MemoryStore,
-    followers: BTreeSet<Follower>,
-    durable_followers: BTreeSet<Follower>,
-    alarm_ms: Option<u64>,
     durable: MemoryStore,
-    durable_alarm_ms: Option<u64>,
+    live_beside: Beside,
+    durable_beside: Beside,
     turn: Vec<Write>,
     pending: VecDeque<Vec<Write>>,
     written: Vec<Row>,
@@ -41,6 +49,7 @@ enum Write {
     Trim(Position),
     Hold(String, Hold, Option<u64>),
     Follower(Follower, bool),
+    Watch(Option<Watched>),
     Alarm(Option<u64>),
 }
 
@@ -53,14 +62,16 @@ impl Write {
             Write::Append(row) => store.append(row),
             Write::Trim(through) => store.trim(*through),
             Write::Hold(connection_id, hold, leaves_at_ms) => store.hold(connection_id, hold, *leaves_at_ms),
-            Write::Follower(..) | Write::Alarm(_) => Ok(()),
+            Write::Follower(..) | Write::Watch(_) | Write::Alarm(_) => Ok(()),
         }
     }
 
-    fn apply_to_followers(&self, followers: &mut BTreeSet<Follower>) {
+    fn apply_beside(&self, beside: &mut Beside) {
         match self {
-            Write::Follower(follower, true) => drop(followers.insert(follower.clone())),
-            Write::Follower(follower, false) => drop(followers.remove(follower)),
+            Write::Follower(follower, true) => drop(beside.followers.insert(follower.clone())),
+            Write::Follower(follower, false) => drop(beside.followers.remove(follower)),
+            Write::Watch(watched) => beside.watched.clone_from(watched),
+            Write::Alarm(alarm_ms) => beside.alarm_ms = *alarm_ms,
             _ => {}
         }
     }
@@ -70,11 +81,9 @@ impl Disk {
     pub fn new(random: Random) -> Disk {
         Disk {
             live: MemoryStore::default(),
-            followers: BTreeSet::new(),
-            durable_followers: BTreeSet::new(),
-            alarm_ms: None,
             durable: MemoryStore::default(),
-            durable_alarm_ms: None,
+            live_beside: Beside::default(),
+            durable_beside: Beside::default(),
             turn: Vec::new(),
             pending: VecDeque::new(),
             written: Vec::new(),
@@ -84,11 +93,11 @@ impl Disk {
     }
 
     pub fn alarm_ms(&self) -> Option<u64> {
-        self.alarm_ms
+        self.live_beside.alarm_ms
     }
 
     pub fn set_alarm(&mut self, alarm_ms: Option<u64>) {
-        self.alarm_ms = alarm_ms;
+        self.live_beside.alarm_ms = alarm_ms;
         self.turn.push(Write::Alarm(alarm_ms));
     }
 
@@ -106,11 +115,9 @@ impl Disk {
         let mut rows = Vec::new();
         for write in self.pending.pop_front().into_iter().flatten() {
             write.apply(&mut self.durable).expect("what the live store took, the durable one takes");
-            write.apply_to_followers(&mut self.durable_followers);
-            match write {
-                Write::Append(row) => rows.push(row),
-                Write::Alarm(alarm_ms) => self.durable_alarm_ms = alarm_ms,
-                _ => {}
+            write.apply_beside(&mut self.durable_beside);
+            if let Write::Append(row) = write {
+                rows.push(row);
             }
         }
         rows
@@ -123,8 +130,7 @@ impl Disk {
     /// The process is lost, and with it what was not durable yet.
     pub fn crash(&mut self) {
         self.live = self.durable.clone();
-        self.followers = self.durable_followers.clone();
-        self.alarm_ms = self.durable_alarm_ms;
+        self.live_beside = self.durable_beside.clone();
         self.turn.clear();
         self.pending.clear();
         self.written.clear();
@@ -142,22 +148,12 @@ impl Disk {
         present.map(|event| ((event.connection_id, event.client_id), event.id)).collect()
     }
 
-    /// Whom a relay feeds.
-    pub fn followers(&mut self) -> Result<Vec<(ChannelName, RelayName)>, StoreError> {
-        self.read()?;
-        Ok(self.followers.iter().cloned().collect())
+    pub fn stored(&self) -> &MemoryStore {
+        &self.live
     }
 
     pub fn fed(&self) -> usize {
-        self.followers.len()
-    }
-
-    pub fn add_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {
-        self.write(Write::Follower((channel.clone(), relay.clone()), true))
-    }
-
-    pub fn remove_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {
-        self.write(Write::Follower((channel.clone(), relay.clone()), false))
+        self.live_beside.followers.len()
     }
 
     fn fails(&mut self) -> bool {
@@ -168,7 +164,7 @@ impl Disk {
         let fails = self.fails();
         if !fails || self.random.chance(500) {
             write.apply(&mut self.live)?;
-            write.apply_to_followers(&mut self.followers);
+            write.apply_beside(&mut self.live_beside);
             if let Write::Append(row) = &write {
                 self.written.push(row.clone());
             }
@@ -237,5 +233,55 @@ impl Store for Disk {
 
     fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
         self.write(Write::Hold(connection_id.to_owned(), hold.clone(), leaves_at_ms))
+    }
+}
+
+impl RelayStore for Disk {
+    fn secret(&mut self) -> Result<Vec<u8>, StoreError> {
+        self.read()?;
+        Ok(b"a secret of this object".to_vec())
+    }
+
+    fn watch(&mut self) -> Result<Option<Watch>, StoreError> {
+        self.read()?;
+        Ok(self.live_beside.watched.clone().map(|watched| Watch { ticket: watched.ticket, config: watched.config }))
+    }
+
+    fn begin_watch(&mut self, watched: &Watched) -> Result<(), StoreError> {
+        self.write(Write::Watch(Some(watched.clone())))
+    }
+
+    fn end_watch(&mut self) -> Result<(), StoreError> {
+        self.write(Write::Watch(None))
+    }
+
+    fn revocations(&mut self) -> Result<Vec<Revocation>, StoreError> {
+        self.read()?;
+        Ok(self.live_beside.watched.iter().flat_map(|watched| watched.revocations.clone()).collect())
+    }
+
+    fn save_revocations(&mut self, revocations: &[Revocation]) -> Result<(), StoreError> {
+        let Some(mut watched) = self.live_beside.watched.clone() else { return Ok(()) };
+        watched.revocations.extend(revocations.iter().cloned());
+        self.write(Write::Watch(Some(watched)))
+    }
+
+    fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError> {
+        let Some(mut watched) = self.live_beside.watched.clone() else { return Ok(()) };
+        watched.revocations.retain(|revocation| revocation.forget_at_ms() > now_ms);
+        self.write(Write::Watch(Some(watched)))
+    }
+
+    fn followers(&mut self) -> Result<Vec<(ChannelName, RelayName)>, StoreError> {
+        self.read()?;
+        Ok(self.live_beside.followers.iter().cloned().collect())
+    }
+
+    fn add_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {
+        self.write(Write::Follower((channel.clone(), relay.clone()), true))
+    }
+
+    fn remove_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {
+        self.write(Write::Follower((channel.clone(), relay.clone()), false))
     }
 }

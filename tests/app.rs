@@ -1,113 +1,31 @@
 //! An app on a store in memory: what it answers, what it tells relays, and that a restart changes neither.
 
-use std::collections::BTreeMap;
+mod support {
+    pub mod app_store;
+}
 
-use serde_json::{Value, json};
-
-use super::store::{Store, StoreError, Stored};
-use super::{NewApp, Registrar, Tell};
-use crate::auth::{KeyName, Revocation, Target};
-use crate::call::{Answer, AppRequest, AppResponse, News, Noticed, RelayName, Watched};
-use crate::error::Code;
-use crate::limits::{
+use courtside::app::{NewApp, Registrar, Tell};
+use courtside::auth::{KeyName, Revocation, Target};
+use courtside::call::{Answer, AppRequest, AppResponse, News, Noticed, RelayName, Watched};
+use courtside::error::Code;
+use courtside::limits::{
     NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, SWEEP_INTERVAL_MS, WATCHERS_MAX,
 };
-use crate::name::{AppId, ChannelName};
+use courtside::name::{AppId, ChannelName};
+use serde_json::{Value, json};
+use support::app_store::AppMemory;
 
 const NOW_MS: u64 = 1_800_000_000_000;
 
-#[derive(Default)]
-struct Memory {
-    config: Option<String>,
-    channels: String,
-    listed: Vec<String>,
-    nonces: BTreeMap<String, u64>,
-    revocations: BTreeMap<String, (u64, Revocation)>,
-    watchers: BTreeMap<RelayName, (u64, u64)>,
-}
-
-impl Store for Memory {
-    fn load(&mut self) -> Result<Stored, StoreError> {
-        let watchers = self.watchers.iter().map(|(relay, (ticket, told))| (relay.clone(), *ticket, *told)).collect();
-        let revocations = self.revocations.values().cloned().collect();
-        Ok(Stored { config: self.config.clone(), nonces: self.nonces.len(), revocations, watchers })
-    }
-
-    fn save_config(&mut self, config: &str, channels: &str) -> Result<(), StoreError> {
-        (self.config, self.channels) = (Some(config.to_owned()), channels.to_owned());
-        Ok(())
-    }
-
-    fn channels(&mut self) -> Result<String, StoreError> {
-        Ok(self.channels.clone())
-    }
-
-    fn list(&mut self, channel: &ChannelName, active: bool) -> Result<(), StoreError> {
-        self.listed.retain(|name| name != channel.as_str());
-        if active {
-            self.listed.push(channel.to_string());
-        }
-        self.listed.sort();
-        Ok(())
-    }
-
-    fn forget_list(&mut self) -> Result<(), StoreError> {
-        self.listed.clear();
-        Ok(())
-    }
-
-    fn listed(&mut self, prefix: &str, after: &str, limit: usize) -> Result<String, StoreError> {
-        let found = self.listed.iter().filter(|name| name.starts_with(prefix) && name.as_str() > after);
-        Ok(found.take(limit).cloned().collect::<Vec<_>>().join("\n"))
-    }
-
-    fn add_nonce(&mut self, key: &str, forget_at_ms: u64) -> Result<bool, StoreError> {
-        Ok(self.nonces.insert(key.to_owned(), forget_at_ms).is_none())
-    }
-
-    fn forget_nonces(&mut self, now_ms: u64) -> Result<usize, StoreError> {
-        self.nonces.retain(|_, forget_at_ms| *forget_at_ms > now_ms);
-        Ok(self.nonces.len())
-    }
-
-    fn save_revocation(&mut self, revision: u64, revocation: &Revocation) -> Result<(), StoreError> {
-        let key = format!("{} {}", revocation.key_name, String::from(revocation.target.clone()));
-        self.revocations.insert(key, (revision, revocation.clone()));
-        Ok(())
-    }
-
-    fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError> {
-        self.revocations.retain(|_, (_, revocation)| revocation.forget_at_ms() > now_ms);
-        Ok(())
-    }
-
-    fn revocations_after(&mut self, revision: u64, limit: usize) -> Result<Vec<(u64, Revocation)>, StoreError> {
-        let mut rows: Vec<_> = self.revocations.values().filter(|(own, _)| *own > revision).cloned().collect();
-        rows.sort_by_key(|(revision, _)| *revision);
-        rows.truncate(limit);
-        Ok(rows)
-    }
-
-    fn save_watcher(&mut self, relay: &RelayName, ticket: u64, told: u64) -> Result<(), StoreError> {
-        self.watchers.insert(relay.clone(), (ticket, told));
-        Ok(())
-    }
-
-    fn remove_watcher(&mut self, relay: &RelayName) -> Result<(), StoreError> {
-        self.watchers.remove(relay);
-        Ok(())
-    }
-}
-
 struct Scene {
-    store: Memory,
+    store: AppMemory,
     registrar: Registrar,
     now_ms: u64,
 }
 
 impl Scene {
     fn new() -> Scene {
-        let mut store = Memory::default();
+        let mut store = AppMemory::default();
         let registrar = Registrar::load(&mut store, NOW_MS).unwrap();
         Scene { store, registrar, now_ms: NOW_MS }
     }
@@ -337,7 +255,7 @@ fn the_answer_to_a_new_app_shows_what_clients_need() {
     assert_eq!((&answer["channels"], &answer["limits"]), (&body["channels"], &body["limits"]));
     assert_eq!(answer["notEffective"], json!(["limits", "wish"]));
     let stored: Value = serde_json::from_str(&new.config).unwrap();
-    assert_eq!(crate::auth::App::try_from(stored).unwrap(), new.app, "it is read back");
+    assert_eq!(courtside::auth::App::try_from(stored).unwrap(), new.app, "it is read back");
 }
 
 #[test]
