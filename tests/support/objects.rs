@@ -251,7 +251,7 @@ impl Objects {
 }
 
 /// What the caller learns.
-fn told(question: Question, reply: Option<Reply>) -> object::Input {
+pub fn told(question: Question, reply: Option<Reply>) -> object::Input {
     match (question, reply) {
         (Question::Call { ticket, .. } | Question::Follow { ticket, .. }, reply) => {
             let answer = match reply {
