@@ -17,6 +17,8 @@ import { fileURLToPath } from 'node:url';
 export const root = path.resolve(import.meta.dirname ?? path.dirname(fileURLToPath(import.meta.url)), '..');
 const at = (/** @type {string[]} */ ...parts) => path.join(root, ...parts);
 const tools = at('target/tools');
+/** What the worker is compiled for. */
+export const wasm = 'wasm32-unknown-unknown';
 const cargoHome = process.env.CARGO_HOME ?? path.join(os.homedir(), '.cargo');
 
 /** The environment every step and child runs in: our tools first, then the user's. */
@@ -47,8 +49,8 @@ export function build() {
   if (read(stamp) === inputs && fs.existsSync(at('build/index.js'))) return;
   say('Building the worker');
   run('worker-build', ['--release']);
-  // Sorted by name, copies of one generic function stand together and compress better. Then the names go, a sixth of the
-  // bundle, on which worker-build insists: a panic says its file and line.
+  // Sorted by name, copies of one generic function stand together and compress better. Then the names go, a sixth of
+  // the bundle, on which worker-build insists: a panic says its file and line.
   const passes = ['--reorder-functions-by-name', '--strip-debug'];
   run('wasm-opt', [...passes, 'build/index_bg.wasm', '-o', 'build/index_bg.wasm']);
   fs.writeFileSync(stamp, inputs);
@@ -75,11 +77,22 @@ function npmPackages() {
 function wasmTarget() {
   if (spawnSync('rustup', ['--version'], { env }).error) fail('Rust is missing. Install it from https://rustup.rs');
   const channel = read(at('rust-toolchain.toml'))?.match(/channel = "(.*)"/)?.[1] ?? fail('rust-toolchain.toml names no channel');
-  const target = 'wasm32-unknown-unknown';
   const listed = spawnSync('rustup', ['target', 'list', '--installed', '--toolchain', channel], { env, encoding: 'utf8' });
-  if (listed.status === 0 && listed.stdout.includes(target)) return;
-  say(`Installing Rust ${channel} for ${target}`);
-  run('rustup', ['toolchain', 'install', channel, '--target', target, '--no-self-update']);
+  if (listed.status === 0 && listed.stdout.includes(wasm)) return;
+  say(`Installing Rust ${channel} for ${wasm}`);
+  run('rustup', ['toolchain', 'install', channel, '--target', wasm, '--no-self-update']);
+}
+
+/**
+ * What checks the Rust code besides its compiler. Only tests need it, so without a network it is the lints that fail,
+ * and nothing else.
+ */
+export function lintTools() {
+  const parts = ['clippy', 'rustfmt'];
+  const listed = spawnSync('rustup', ['component', 'list', '--installed'], { cwd: root, env, encoding: 'utf8' });
+  if (listed.status === 0 && parts.every((part) => listed.stdout.includes(part))) return;
+  say(`Installing ${parts.join(' and ')}`);
+  spawnSync('rustup', ['component', 'add', ...parts], { cwd: root, env, stdio: 'inherit' });
 }
 
 function buildTools() {

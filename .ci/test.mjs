@@ -1,25 +1,31 @@
 /**
  * `npm test`: set up, build, and check everything. Its last line is `N passed, N failed`.
  *
- * Each suite prints as it likes and is counted from its own summary. One that fails without naming a failed test (it did
- * not compile, or crashed) counts as a failure, so that the last line never calls a red run green.
+ * Each suite prints as it likes and is counted from its own summary, or is one test when it has none. One that fails
+ * without naming a failed test (it did not compile, or crashed) counts as a failure, so that the last line never calls
+ * a red run green.
  */
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
-import { build, env, root, say, setUp } from './setup.mjs';
+import { build, env, lintTools, root, say, setUp, wasm } from './setup.mjs';
 
 /** @typedef {{ passed: number, failed: number }} Counts */
 
 setUp();
 build();
+lintTools();
 
 const tap = path.join(root, 'target/worker-tests.tap');
 fs.rmSync(tap, { force: true });
 
+const strict = ['-D', 'warnings'];
 const suites = [
   await suite('JavaScript: types', 'tsc', ['-p', 'tests']),
+  await suite('Rust: formatting', 'cargo', ['fmt', '--check']),
+  await suite('Rust: lints', 'cargo', ['clippy', '--quiet', '--all-targets', '--', ...strict]),
+  await suite('Rust: lints of the worker', 'cargo', ['clippy', '--quiet', '--lib', '--target', wasm, '--', ...strict]),
   await suite('Rust: the core', 'cargo', ['test', '--quiet', '--no-fail-fast'], cargoCounts),
   await suite('The worker in its runtime', 'node', ['--test', '--test-timeout=180000',
     '--test-reporter=spec', '--test-reporter-destination=stdout',

@@ -19,7 +19,7 @@ const [members, leavers, joiners, each] = [5_000, 1_000, 1, 1].map((usual, index
 setUp();
 build();
 const inFront = ['crowd-entry.mjs'].map((file) => new URL(`lib/${file}`, import.meta.url).pathname);
-const runtime = await startRuntime(undefined, { inFront });
+const runtime = await startRuntime(undefined, { inFront, variables: { CONNECTION_MESSAGES_PER_SECOND: '1000000' } });
 const pid = await runtime.workerdPid();
 const url = `${runtime.url.replace('http', 'ws')}/?key=demo.key1:local-only`;
 

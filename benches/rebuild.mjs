@@ -16,7 +16,7 @@ setUp();
 build();
 const { default: Ably } = await import('ably');
 const inFront = ['memory-entry.mjs', 'memory-spy.mjs'].map((file) => new URL(`lib/${file}`, import.meta.url).pathname);
-const runtime = await startRuntime(undefined, { inFront });
+const runtime = await startRuntime(undefined, { inFront, variables: { CONNECTION_MESSAGES_PER_SECOND: '1000000' } });
 const client = new Ably.Realtime({ key: 'demo.key1:local-only', ...runtime.clientOptions });
 const rest = new Ably.Rest({ key: 'demo.key1:local-only', ...runtime.clientOptions });
 const arrivals = new EventTarget();

@@ -144,7 +144,7 @@ pub enum Fate {
 }
 
 /// By what a repeated publish is known.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PublishKey {
     /// By its place on its connection; `connection_id` must be set.
     Serial(u64),
@@ -165,19 +165,9 @@ impl Publish {
 
     /// Bytes that it takes where it waits, about.
     pub fn weight(&self) -> usize {
-        let size = match &self.content {
-            Submission::Messages(messages) => messages.iter().map(Message::size).sum(),
-            Submission::Presence { deeds, .. } => deeds.iter().map(|deed| deed.event.size()).sum(),
-            Submission::Fate { .. } => 0,
-        };
-        size + self.overhead()
-    }
-
-    /// The part of its weight that is not what publishers may send so much of.
-    pub fn overhead(&self) -> usize {
         match &self.content {
-            Submission::Messages(messages) => messages.iter().map(Message::overhead).sum(),
-            Submission::Presence { deeds, .. } => deeds.iter().map(|deed| deed.event.overhead()).sum(),
+            Submission::Messages(messages) => messages.iter().map(Message::weight).sum(),
+            Submission::Presence { deeds, .. } => deeds.iter().map(|deed| deed.event.weight()).sum(),
             Submission::Fate { .. } => 0,
         }
     }

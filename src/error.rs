@@ -38,6 +38,7 @@ codes! {
     BadClientId = 40012, 400, "invalid client id";
     BadData = 40013, 400, "invalid message data or encoding";
     BatchFailed = 40020, 400, "batch error";
+    BadPublish = 40030, 400, "invalid publish request";
     BadMessageId = 40031, 400, "invalid publish request (invalid client-specified id)";
     BadExtras = 40032, 400, "invalid publish request (invalid extras)";
     TooManyMessages = 40034, 400, "too many messages in one publish";
@@ -63,7 +64,7 @@ codes! {
     NotFound = 40400, 404, "not found";
     MethodNotAllowed = 40500, 405, "method not allowed";
     RateLimited = 42910, 429, "rate limit exceeded; request rejected";
-    ChannelRateLimited = 42911, 429, "channel rate limit exceeded; request rejected";
+    PublishRateLimited = 42911, 429, "publish rate limit exceeded; request rejected";
     Internal = 50000, 500, "internal error";
     InternalChannel = 50001, 500, "internal channel error";
     InternalConnection = 50002, 500, "internal connection error";

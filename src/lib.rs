@@ -1,7 +1,8 @@
 //! Courtside: a realtime pub/sub relay at the edge.
 //!
 //! The core is pure: no clock, no randomness, no async, no platform. It takes `now` and an input and returns effects. The
-//! shell (`wasm32` only) performs them. In reading order:
+//! shell (`wasm32` only) performs them. Where a comment cites `protocol.md § N`, it means docs/protocol.md. In reading
+//! order:
 
 pub mod limits;
 pub mod error;
@@ -10,6 +11,7 @@ pub mod serial;
 pub mod pinned;
 pub mod rate;
 pub mod counted;
+pub mod uploads;
 pub mod cache;
 pub mod maps;
 pub mod wire;

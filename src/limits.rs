@@ -57,6 +57,9 @@ pub const RETENTION_SLACK_MS: u64 = 30 * 1_000;
 /// that stay that much longer harm nobody.
 pub const TRIM_PAUSE_MS: u64 = 30 * 1_000;
 
+/// The pause before an alarm that the platform refused is set again.
+pub const ALARM_PAUSE_MS: u64 = 1_000;
+
 /// Messages in a channel's log; beyond, the oldest go. 72 hours at almost four a second.
 pub const LOG_MAX_MESSAGES: u64 = 1_000_000;
 
@@ -104,6 +107,15 @@ pub const DEDUP_MAX_IDS: usize = 7 << 15;
 /// 25 bytes for each of 2^19 places they take 13 MB.
 pub const DEDUP_MAX_CONNECTIONS: usize = 7 << 16;
 
+/// What a channel reads of its log to know publishes that come again, in bytes: 16 MB take 0.3 s, and 2 MB a second 4 % of
+/// the thread. A client that resumes comes with what it said last, of which a row or two are read; beyond, publishes that
+/// may be repeated are refused with 50320.
+pub const REPEATS_FLOW: Flow = Flow { burst: 16 * 1024 * 1024, per_second: 2 * 1024 * 1024 };
+
+/// Connections, and publishes of all of them, whose places a channel keeps that were read so: 200,000 × 40 B is 8 MB.
+pub const TRACES_MAX: usize = 1_000;
+pub const TRACED_MAX: usize = 200_000;
+
 /// Bytes of entries in one delivery to a relay.
 pub const DELIVERY_MAX_BYTES: usize = 256 * 1024;
 
@@ -125,21 +137,31 @@ pub const REPLAY_MAX_BYTES: u64 = 8 * 1024 * 1024;
 /// Messages that `rewind` may ask for by count (protocol.md § 7.1).
 pub const REWIND_MAX_MESSAGES: usize = 100;
 
+/// Bytes of rows that a rewind looks back at, whatever it finds, as a replay may have: 140 ms. Messages and presence events
+/// share the log.
+pub const REWIND_LOOK_BYTES: usize = REPLAY_MAX_BYTES as usize;
+
 /// Messages in a page of history.
 pub const HISTORY_MAX_LIMIT: usize = 1_000;
+
+/// Bytes of rows that a page of history looks at, whatever it finds: 70 ms. Messages and presence events share the log.
+pub const HISTORY_LOOK_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes of entries in a page of history; a page ends early, with a link to the next.
 pub const HISTORY_PAGE_BYTES: usize = 1024 * 1024;
 
 /// Bytes of the largest entry: what its messages count, and what each has besides: id, encoding, msgpack's headers.
 const ENTRY_MAX_BYTES: usize =
-    MESSAGE_MAX_BYTES * 2 + PUBLISH_MAX_MESSAGES * (MESSAGE_ID_MAX_BYTES + ENCODING_MAX_BYTES + 32);
+    MESSAGE_MAX_BYTES * 3 + PUBLISH_MAX_MESSAGES * (MESSAGE_ID_MAX_BYTES + ENCODING_MAX_BYTES + 32);
 
 const _: () = assert!(ROW_MAX_BYTES + ENTRY_MAX_BYTES < 2_000_000, "a row that ends with the largest publish fits");
 const _: () =
     assert!(DEDUP_WINDOW_MS <= RETENTION_MS + RETENTION_SLACK_MS, "what is known as repeated is still in the log");
+const _: () = assert!(REPEATS_FLOW.burst as usize > 8 * ROW_MAX_BYTES, "what a client says again is known at once");
 const _: () =
     assert!(DEDUP_MAX_IDS as u64 > DEDUP_WINDOW_MS / 1_000 * 1_000, "a request a millisecond fits the window");
+const _: () =
+    assert!(HISTORY_LOOK_BYTES > 2 * (ROW_MAX_BYTES + ENTRY_MAX_BYTES), "each page looks at what the last did not");
 const _: () = assert!(REPLAY_PAGE_BYTES + MESSAGE_MAX_BYTES * 2 < FRAME_MAX_BYTES, "a page of replay fits a frame");
 const _: () = assert!(PACE_MAX_BYTES * 2 <= TAIL_MAX_BYTES, "what waits is in the tail");
 // --- Credentials (protocol.md § 11, § 22) ---
@@ -147,9 +169,19 @@ const _: () = assert!(PACE_MAX_BYTES * 2 <= TAIL_MAX_BYTES, "what waits is in th
 /// Bytes in a key's id, the part behind the app's id.
 pub const KEY_ID_MAX_BYTES: usize = 64;
 
-/// Bytes in a key's secret. A shorter one could be guessed from a single token, offline.
-pub const SECRET_MIN_BYTES: usize = 8;
+/// Bytes in a key's secret, and in the deployment's admin token. Its length alone protects a secret: one that is right
+/// passes however many were wrong before it, and whoever has a single token can try secrets at home. Sixteen random
+/// letters and digits are 95 bits. A deployment that answers a million guesses a second for a year answers 2^45, and a
+/// machine that tries ten billion a second on a token 2^58: eight characters, 47 bits, it finds in hours.
+pub const SECRET_MIN_BYTES: usize = 16;
 pub const SECRET_MAX_BYTES: usize = 256;
+
+/// The same where the deployment says that it is nobody's but its developer's, by `SHORT_SECRETS=true`: `npm start` does,
+/// and tests do, for a demo key that can be typed.
+pub const SHORT_SECRET_MIN_BYTES: usize = 8;
+
+/// By how much a sealed text is filled up, so that its length tells little. Most names of channels are shorter.
+pub const SEALED_BLOCK_BYTES: usize = 64;
 
 /// Bytes in the text of a capability: about 80 resources with names of 30 bytes. It is a part of every socket's
 /// attachment.
@@ -176,14 +208,23 @@ pub const REVOCABLE_TOKEN_MAX_TTL_MS: u64 = 60 * 60 * 1000;
 /// How far a client's clock may be from ours in what it signs.
 pub const CLOCK_SKEW_MAX_MS: u64 = 2 * 60 * 1000;
 
+/// How far the `iat` of a JWT may be ahead of our clock when it can be revoked: until then it escapes revocations. What the
+/// clocks of servers are apart that set them by the network.
+pub const REVOCABLE_IAT_AHEAD_MAX_MS: u64 = 10 * 1000;
+
 /// Characters in a nonce at least, bytes at most. One is kept for twice the clock skew.
 pub const NONCE_MIN_CHARS: usize = 16;
 pub const NONCE_MAX_BYTES: usize = 255;
 
-/// Wrong secrets for one key from one address: twenty, then one every three seconds.
+/// Wrong secrets for one key from one address, as such or as the signature of a token request: twenty, then one every three
+/// seconds. Beyond, the answer to a wrong one is 42910.
 pub const WRONG_SECRETS: Rate = Rate { burst: 20, interval_ms: 3_000 };
 
-/// Keys and addresses whose wrong secrets are counted, in one isolate: 10,000 × 250 bytes is 2.5 MB.
+/// The same for tokens and JWTs. When a key's secret is replaced, all its tokens are wrong at once, and each client must be
+/// told so (40143) to ask for another: an audience of 5,000 behind one address at once, a larger one within a minute.
+pub const WRONG_TOKENS: Rate = Rate { burst: 5_000, interval_ms: 10 };
+
+/// Keys and addresses whose wrong secrets, and tokens, are counted, in one isolate: 2 × 10,000 × 250 bytes is 5 MB.
 pub const WRONG_SECRETS_MAX_KEYS: usize = 10_000;
 
 /// Targets in one request to revoke tokens.
@@ -258,6 +299,17 @@ pub const CHANNELS_PER_CONNECTION_MAX: usize = 200;
 /// or longer names and parameters, than fit is refused with 90010. 200 channels of 50 bytes fit beside a usual grant.
 pub const SESSION_RECORD_MAX_BYTES: usize = 16_000;
 
+/// How often one connection may attach: twice all its channels at once, then five a second. A client whose channel fails on
+/// each message attaches again at once; told that it is detached, SDKs wait 15 s.
+pub const ATTACH_FLOW: Flow = Flow { burst: 2 * CHANNELS_PER_CONNECTION_MAX as u64, per_second: 5 };
+
+/// Parameters of a frame: SDKs send six at most.
+pub const PARAMS_MAX: usize = 100;
+
+/// Names of one channel that one connection may be attached by, `[?rewind=1]lobby` beside `lobby`. Each is a frame of every
+/// delivery, so twenty guests with 200 names would be as many readers as 4,000.
+pub const NAMES_PER_CHANNEL_MAX: usize = 4;
+
 /// Bytes of an attachment's parameters.
 pub const ATTACH_PARAMS_MAX_BYTES: usize = 1_024;
 
@@ -295,14 +347,23 @@ pub const CALL_ANSWER_MS: u64 = 18 * 1_000;
 /// Publishes of one connection that wait for their acknowledgement.
 pub const UNACKNOWLEDGED_MAX: usize = 10_000;
 
+/// Refusals of publishes that wait behind one that is open, for one connection; those that are alike and follow each other
+/// count once. 250 × 500 B is 125 KB.
+pub const REFUSALS_WAITING_MAX: usize = 250;
+
+/// Messages and presence events that one connection may say: what CONNECTED states, unless the deployment says otherwise,
+/// and at once the largest publish, or all members that it may enter. 250 a second cost 5 ms of a thread, so it takes two
+/// hundred connections that all publish as fast as they may to fill it.
+pub const MESSAGE_FLOW: Flow = Flow { burst: 1_000, per_second: 250 };
+
 /// What one connection may be sent: 256 Mbit/s, five times what the fastest of a hundred readers got, and 128 pages of
 /// replay at once. Beyond, its attachments are brought up to date from the log when half of that is free.
-pub const CONNECTION_FLOW: Flow = Flow { burst_bytes: 16 * 1024 * 1024, bytes_per_second: 32 * 1024 * 1024 };
+pub const CONNECTION_FLOW: Flow = Flow { burst: 16 * 1024 * 1024, per_second: 32 * 1024 * 1024 };
 
 /// The same for all connections of a relay: what the runtime may have to queue at once, and what one thread gives out, at
 /// 15 to 20 µs for a frame of some KB. With more to say, those wait who were sent more than their share, so that at most
 /// twice this is queued for readers that read: 6,000 sockets and a frame of 16 KB for each.
-pub const RELAY_FLOW: Flow = Flow { burst_bytes: 96 * 1024 * 1024, bytes_per_second: 1024 * 1024 * 1024 };
+pub const RELAY_FLOW: Flow = Flow { burst: 96 * 1024 * 1024, per_second: 1024 * 1024 * 1024 };
 
 /// Bytes of deliveries that a socket is sent without a word from its client: three quarters of a minute at the highest rate
 /// measured, hours at a usual one. Bytes of answers that it is sent at all: 16 full replays or sets of members, or the
@@ -311,8 +372,10 @@ pub const RELAY_FLOW: Flow = Flow { burst_bytes: 96 * 1024 * 1024, bytes_per_sec
 pub const UNHEARD_MAX_BYTES: u32 = 256 * 1024 * 1024;
 pub const ANSWERS_MAX_BYTES: u32 = 128 * 1024 * 1024;
 
-const _: () = assert!(CONNECTION_FLOW.burst_bytes < RELAY_FLOW.burst_bytes / 4, "one reader leaves room for others");
-const _: () = assert!(CONNECTION_FLOW.burst_bytes < UNHEARD_MAX_BYTES as u64, "who is slow is slowed down first");
+const _: () = assert!(CONNECTION_FLOW.burst < RELAY_FLOW.burst / 4, "one reader leaves room for others");
+const _: () = assert!(CONNECTION_FLOW.burst < UNHEARD_MAX_BYTES as u64, "who is slow is slowed down first");
+const _: () = assert!(MESSAGE_FLOW.burst >= PUBLISH_MAX_MESSAGES as u64, "the largest publish counts as one burst");
+const _: () = assert!(MESSAGE_FLOW.burst >= MEMBERS_PER_CONNECTION_MAX as u64, "all members come back at once");
 const _: () = assert!(CALL_ANSWER_MS > HEARTBEAT_INTERVAL_MS, "calls need no alarm of their own");
 const _: () = assert!(CALL_ANSWER_MS < PUBLISH_TRY_MS, "a publish whose call was lost is sent again");
 const _: () = assert!(PUBLISH_CALL_MAX_BYTES + MESSAGE_MAX_BYTES <= COMMIT_MAX_BYTES, "a full call fits a commit");
@@ -434,7 +497,7 @@ const _: () = assert!(
 );
 const _: () = assert!(GRACE_MIN_MS <= GRACE_MS && GRACE_MS <= GRACE_MAX_MS, "the usual grace is one to ask for");
 const _: () = assert!(
-    (MEMBERS_PAGE_BYTES as u64) * 1_000 / SYNC_TURN_MS <= CONNECTION_FLOW.bytes_per_second,
+    (MEMBERS_PAGE_BYTES as u64) * 1_000 / SYNC_TURN_MS <= CONNECTION_FLOW.per_second,
     "a page in each turn is no more than a connection may be sent"
 );
 const _: () = assert!(MEMBERS_PER_CONNECTION_MAX <= MEMBERS_MAX, "one connection's members fit");
@@ -462,6 +525,22 @@ pub const LINK_QUEUE_MAX_BYTES: usize = 1024 * 1024;
 /// until it is taken.
 pub const LINKS_QUEUE_MAX_BYTES: usize = 32 * 1024 * 1024;
 
+/// Bytes of bodies that are being read or answered, in one isolate: a quarter of its memory. Short ones may take a quarter
+/// more, so that who sends much does not stand in their way.
+pub const BODIES_MAX_BYTES: usize = 32 * 1024 * 1024;
+pub const BODY_SMALL_BYTES: usize = 64 * 1024;
+
+/// How long a body may take: so long at first, no slower than this (128 kbit/s), and never so long without a byte.
+pub const BODY_FIRST_MS: u64 = 10 * 1_000;
+pub const BODY_MIN_BYTES_PER_MS: u64 = 16;
+pub const BODY_STALL_MS: u64 = 10 * 1_000;
+
+/// Bytes that are read of a body and not kept, so that its client comes to hear why it is refused.
+pub const BODY_SKIPPED_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Frames that a client sends at once: as many as may be unacknowledged.
+pub const COMET_FRAMES_MAX: usize = UNACKNOWLEDGED_MAX;
+
 /// Bytes that a client sends at once: SDKs put everything that waits into one body. 128 of the largest publishes.
 pub const COMET_BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
 
@@ -477,6 +556,7 @@ pub const STREAM_RETRY_MS: u64 = 15 * 1_000;
 /// Bytes that are written at once, unless a single frame has more.
 pub const RESPONSE_MAX_BYTES: usize = 256 * 1024;
 
+const _: () = assert!(COMET_BODY_MAX_BYTES * 4 <= BODIES_MAX_BYTES, "a long body leaves room for others");
 const _: () = assert!(FRAME_MAX_BYTES * 3 / 2 < LINK_QUEUE_MAX_BYTES, "any frame waits, and a farewell behind it");
 const _: () = assert!(LINK_PROBE_MS + LINK_ABSENT_MS + GRACE_MS <= GHOST_MAX_MS, "who left a poll is no ghost");
 const _: () = assert!(LINK_PROBE_MS + LINK_STALL_MS + GRACE_MS <= GHOST_MAX_MS, "nor who left a stream");

@@ -5,7 +5,8 @@ use std::borrow::Borrow;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Entries in the order of their keys. To insert and to remove moves those behind, so there should not be thousands.
+/// Entries in the order of their keys. To insert and to remove moves those behind, so there should not be thousands; of many
+/// it is collected.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SortedMap<K, V>(Vec<(K, V)>);
@@ -130,14 +131,20 @@ impl<K: Serialize, V: Serialize> Serialize for SortedMap<K, V> {
     }
 }
 
-/// Of pairs with one key the last stays.
+/// Of pairs with one key the last stays. They are sorted once: to insert one after the other would take the square of their
+/// number, which a client may choose.
 impl<K: Ord, V> FromIterator<(K, V)> for SortedMap<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> SortedMap<K, V> {
-        let mut map = SortedMap::default();
-        for (key, value) in pairs {
-            map.insert(key, value);
-        }
-        map
+        let mut pairs: Vec<(K, V)> = pairs.into_iter().collect();
+        pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+        pairs.dedup_by(|later, kept| {
+            let is_same = later.0 == kept.0;
+            if is_same {
+                std::mem::swap(later, kept);
+            }
+            is_same
+        });
+        SortedMap(pairs)
     }
 }
 
@@ -149,11 +156,46 @@ impl<K: Ord, V, const N: usize> From<[(K, V); N]> for SortedMap<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
     use super::*;
+
+    thread_local! {
+        static COMPARISONS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// Counts how often it is compared.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Counted(u32);
+
+    impl Ord for Counted {
+        fn cmp(&self, other: &Counted) -> std::cmp::Ordering {
+            COMPARISONS.set(COMPARISONS.get() + 1);
+            self.0.cmp(&other.0)
+        }
+    }
+
+    impl PartialOrd for Counted {
+        fn partial_cmp(&self, other: &Counted) -> Option<std::cmp::Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+
+    /// Sorted runs are merged, so the worst order takes no longer than any.
+    #[test]
+    fn to_collect_many_takes_no_more_than_to_sort_them() {
+        let collect = |keys: &mut dyn Iterator<Item = u32>| {
+            COMPARISONS.set(0);
+            let map: SortedMap<Counted, ()> = keys.map(|key| (Counted(key), ())).collect();
+            (map.len(), COMPARISONS.get())
+        };
+        for (len, comparisons) in [collect(&mut (0..50_000).rev()), collect(&mut (0..50_000).map(|key| key ^ 0x5a5a))] {
+            assert!(comparisons < len * 20, "{comparisons} comparisons for {len}");
+        }
+    }
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -174,6 +216,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn it_is_collected_as_a_map_is(pairs in proptest::collection::vec((0..20u8, any::<u8>()), 0..60)) {
+            let (ours, theirs): (SortedMap<_, _>, BTreeMap<_, _>) =
+                (pairs.iter().copied().collect(), pairs.iter().copied().collect());
+            prop_assert!(ours.iter().eq(theirs.iter()));
+        }
+
         #[test]
         fn it_is_a_map(steps in steps()) {
             let (mut ours, mut theirs) = (SortedMap::default(), BTreeMap::new());

@@ -28,7 +28,8 @@ impl AppId {
     pub fn parse(text: &str) -> Result<AppId, ErrorInfo> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
         if text.is_empty() || text.len() > APP_ID_MAX_BYTES || !text.bytes().all(plain) {
-            return Err(Code::BadKey.because("an app id has letters, digits, '-' and '_' only"));
+            return Err(Code::BadKey
+                .because(format!("an app's id must have 1 to {APP_ID_MAX_BYTES} letters, digits, '-' and '_'")));
         }
         Ok(AppId(text.into()))
     }

@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::auth::Identity;
 use crate::call::Deed;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{ENCODING_MAX_BYTES, MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
-use crate::publish::set_claim;
+use crate::limits::{MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::publish::{check_encoding, set_claim};
 use crate::wire::inbound::{InboundMessage, object};
 use crate::wire::presence::{PresenceAction, PresenceMessage, Turn};
 
@@ -44,9 +44,7 @@ pub fn check(
 }
 
 fn deed(event: InboundMessage, identity: &Identity, connection_id: &str, turn: Turn) -> Result<Deed, ErrorInfo> {
-    if event.encoding.as_ref().is_some_and(|encoding| encoding.len() > ENCODING_MAX_BYTES) {
-        return Err(Code::BadData.because(format!("an encoding has at most {ENCODING_MAX_BYTES} bytes")));
-    }
+    check_encoding(event.encoding.as_deref())?;
     // A client that enters again may say by which event it is in the set already. Many SDKs say so even when it was by
     // another connection: then it enters anew.
     let known = event.id.as_deref().and_then(|id| Turn::parse(id, connection_id));

@@ -6,11 +6,15 @@ use crate::auth::Identity;
 use crate::call::{Publish, Submission};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{ENCODING_MAX_BYTES, MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::wire::data::claims_delta;
 use crate::wire::inbound::{InboundMessage, Params};
 use crate::wire::message::{Extras, Message};
 
 /// Where subscribers find what a publisher's token says of it.
 const USER_CLAIM: &str = "userClaim";
+
+/// How the names of messages begin that the server itself sends, such as `[meta]occupancy`: clients believe what they say.
+const SERVER_NAMES: &str = "[meta]";
 
 /// A publish that may go to its channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +28,7 @@ pub struct Checked {
 /// Checks the messages of one publish and makes them what the channel keeps.
 ///
 /// Fails with 40000 (no messages, or an action other than create), 40034 (too many), 40009 (too large), 40012 (clientId),
-/// 40013 (data), 40031 (ids), 40032 (extras), and with 40099 when `_forceNack` asks for it.
+/// 40013 (data), 40030 (a name that is the server's), 40031 (ids), 40032 (extras), and with 40099 when `_forceNack` asks for it.
 pub fn check(messages: Vec<InboundMessage>, params: &Params, identity: &Identity) -> Result<Checked, ErrorInfo> {
     if params.get("_forceNack").is_some_and(|value| value == "true") {
         return Err(Code::ForcedNack.into());
@@ -89,6 +93,10 @@ fn bounded_size(messages: &[Message]) -> Result<usize, ErrorInfo> {
 
 fn identified(message: InboundMessage, identity: &Identity, ephemeral: bool) -> Result<Message, ErrorInfo> {
     bound_texts(&message)?;
+    if message.name.as_ref().is_some_and(|name| name.starts_with(SERVER_NAMES)) {
+        let why = format!("a message's name must not begin with '{SERVER_NAMES}': such messages are the server's own");
+        return Err(Code::BadPublish.because(why));
+    }
     let client_id = identity.for_message(message.client_id.as_deref())?;
     let mut message = message.into_message()?;
     if let Some(extras) = &mut message.extras {
@@ -107,8 +115,20 @@ fn bound_texts(message: &InboundMessage) -> Result<(), ErrorInfo> {
     if is_over(&message.id, MESSAGE_ID_MAX_BYTES) {
         return Err(Code::BadMessageId.because(format!("a message id has at most {MESSAGE_ID_MAX_BYTES} bytes")));
     }
-    if is_over(&message.encoding, ENCODING_MAX_BYTES) {
+    check_encoding(message.encoding.as_deref())
+}
+
+/// Fails with 40013 for an encoding that is too long, and for one that only this server may give: a delta that does not
+/// follow from what its reader has fails the reader's whole channel.
+pub fn check_encoding(encoding: Option<&str>) -> Result<(), ErrorInfo> {
+    let encoding = encoding.unwrap_or_default();
+    if encoding.len() > ENCODING_MAX_BYTES {
         return Err(Code::BadData.because(format!("an encoding has at most {ENCODING_MAX_BYTES} bytes")));
+    }
+    if claims_delta(encoding) {
+        return Err(
+            Code::BadData.because("deltas are made by the server: an encoding that is published has no 'vcdiff'")
+        );
     }
     Ok(())
 }
@@ -172,6 +192,20 @@ mod tests {
     }
 
     #[test]
+    fn nobody_publishes_as_the_server() {
+        let named = |name: &str| {
+            let message = InboundMessage { name: Some(name.to_owned()), ..InboundMessage::default() };
+            check(vec![with_id(None), message], &Params::default(), &Identity::Wildcard)
+        };
+        for name in ["[meta]occupancy", "[meta]", "[meta]anything"] {
+            assert!(named(name).unwrap_err().is(Code::BadPublish), "{name}");
+        }
+        for name in ["meta", "a[meta]occupancy", "[Meta]x", "[x]", "", "chat.message"] {
+            assert!(named(name).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
     fn sizes_are_bounded() {
         let of = |bytes: usize| InboundMessage {
             data: Payload::Plain(Data::Text("x".repeat(bytes))),
@@ -202,6 +236,20 @@ mod tests {
         assert!(of(id).unwrap_err().is(Code::BadMessageId));
         let encoding = InboundMessage { encoding: text(ENCODING_MAX_BYTES + 1), ..InboundMessage::default() };
         assert!(of(encoding).unwrap_err().is(Code::BadData));
+    }
+
+    #[test]
+    fn nobody_publishes_a_delta() {
+        let of = |encoding: &str| {
+            let message = InboundMessage { encoding: Some(encoding.to_owned()), ..InboundMessage::default() };
+            check(vec![message], &Params::default(), &Identity::Anonymous)
+        };
+        for bad in ["vcdiff", "utf-8/vcdiff", "json/utf-8/vcdiff/base64", "vcdiff+x", "$vcdiff", "VCDIFF", "x-vcdiff"] {
+            assert!(of(bad).unwrap_err().is(Code::BadData), "{bad}");
+        }
+        for good in ["", "json", "utf-8/cipher+aes-128-cbc", "cipher+aes-256-cbc/base64", "custom"] {
+            assert!(of(good).is_ok(), "{good}");
+        }
     }
 
     #[test]

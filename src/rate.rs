@@ -1,7 +1,7 @@
 //! How often something may happen: token buckets, one for each key, in a map of bounded size.
 //!
 //! A bucket is kept as the time when it will be full again, which is all there is to know of it; one that is full need not
-//! be kept at all. [`Debt`] counts bytes that were sent already, and may exceed any bound.
+//! be kept at all. [`Debt`] counts what was used already, and may exceed any bound.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -14,43 +14,53 @@ pub struct Rate {
     pub interval_ms: u64,
 }
 
-/// So many bytes at once, then so many a second.
+/// So many units at once, then so many a second: bytes, or messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {
-    pub burst_bytes: u64,
-    pub bytes_per_second: u64,
+    pub burst: u64,
+    pub per_second: u64,
 }
 
 impl Flow {
-    /// So many bytes a second, and half of that at once.
-    pub fn of(bytes_per_second: u64) -> Flow {
-        Flow { burst_bytes: bytes_per_second / 2, bytes_per_second }
+    /// So many a second, and half of that at once.
+    pub fn of(per_second: u64) -> Flow {
+        Flow { burst: per_second / 2, per_second }
+    }
+
+    /// Another rate, with a burst of as many seconds.
+    pub fn at(self, per_second: u64) -> Flow {
+        Flow { burst: self.burst * per_second / self.per_second, per_second }
     }
 }
 
-/// Bytes that were sent and may not have been taken yet.
+/// Units that were used and are not paid for yet. It counts thousandths, which a few units a second pay in a millisecond.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Debt {
-    bytes: u64,
+    thousandths: u64,
     at_ms: u64,
 }
 
 impl Debt {
     /// What is left of it. A clock that was set back forgives it.
-    pub fn bytes(self, flow: Flow, now_ms: u64) -> u64 {
-        let passed_ms = now_ms.checked_sub(self.at_ms);
-        let taken = passed_ms.map_or(u64::MAX, |ms| ms.saturating_mul(flow.bytes_per_second) / 1_000);
-        self.bytes.saturating_sub(taken)
+    pub fn left(self, flow: Flow, now_ms: u64) -> u64 {
+        self.thousandths_left(flow, now_ms).div_ceil(1_000)
     }
 
-    pub fn add(&mut self, bytes: usize, flow: Flow, now_ms: u64) {
-        *self = Debt { bytes: self.bytes(flow, now_ms) + bytes as u64, at_ms: now_ms };
+    fn thousandths_left(self, flow: Flow, now_ms: u64) -> u64 {
+        let passed_ms = now_ms.checked_sub(self.at_ms);
+        let paid = passed_ms.map_or(u64::MAX, |ms| ms.saturating_mul(flow.per_second));
+        self.thousandths.saturating_sub(paid)
+    }
+
+    pub fn add(&mut self, units: usize, flow: Flow, now_ms: u64) {
+        let thousandths = self.thousandths_left(flow, now_ms) + units as u64 * 1_000;
+        *self = Debt { thousandths, at_ms: now_ms };
     }
 
     /// When half of the burst is free again.
     pub fn eased_at_ms(self, flow: Flow) -> u64 {
-        let over = self.bytes.saturating_sub(flow.burst_bytes / 2);
-        self.at_ms + (over * 1_000).div_ceil(flow.bytes_per_second)
+        let over = self.thousandths.saturating_sub(flow.burst * 1_000 / 2);
+        self.at_ms + over.div_ceil(flow.per_second)
     }
 }
 
@@ -126,25 +136,40 @@ mod tests {
 
     #[test]
     fn a_debt_is_paid_by_time() {
-        let flow = Flow { burst_bytes: 1_000, bytes_per_second: 1_000 };
+        let flow = Flow { burst: 1_000, per_second: 1_000 };
         let mut debt = Debt::default();
-        assert_eq!(debt.bytes(flow, 5_000), 0);
+        assert_eq!(debt.left(flow, 5_000), 0);
         debt.add(600, flow, 5_000);
         debt.add(600, flow, 5_000);
-        assert_eq!((debt.bytes(flow, 5_000), debt.bytes(flow, 5_200), debt.bytes(flow, 9_000)), (1_200, 1_000, 0));
-        assert_eq!((debt.eased_at_ms(flow), debt.bytes(flow, 5_700)), (5_700, 500));
+        assert_eq!((debt.left(flow, 5_000), debt.left(flow, 5_200), debt.left(flow, 9_000)), (1_200, 1_000, 0));
+        assert_eq!((debt.eased_at_ms(flow), debt.left(flow, 5_700)), (5_700, 500));
         debt.add(100, flow, 9_000);
-        assert_eq!(debt.bytes(flow, 9_000), 100, "nothing is saved up");
+        assert_eq!(debt.left(flow, 9_000), 100, "nothing is saved up");
+    }
+
+    /// Whoever asks each millisecond must not lose the part of a unit that each pays.
+    #[test]
+    fn a_slow_flow_pays_though_it_is_looked_at_often() {
+        let flow = Flow { burst: 10, per_second: 250 };
+        let mut debt = Debt::default();
+        let mut taken = 0;
+        for now_ms in 0..1_000 {
+            if debt.left(flow, now_ms) < flow.burst {
+                debt.add(1, flow, now_ms);
+                taken += 1;
+            }
+        }
+        assert_eq!(taken, 10 + 249);
     }
 
     #[test]
     fn a_clock_that_is_set_back_makes_no_debt() {
-        let flow = Flow { burst_bytes: 1_000, bytes_per_second: 1_000 };
+        let flow = Flow { burst: 1_000, per_second: 1_000 };
         let mut debt = Debt::default();
         debt.add(600, flow, 100_000);
-        assert_eq!(debt.bytes(flow, 50_000), 0);
+        assert_eq!(debt.left(flow, 50_000), 0);
         debt.add(10, flow, 50_000);
-        assert_eq!(debt.bytes(flow, 50_000), 10);
+        assert_eq!(debt.left(flow, 50_000), 10);
     }
 
     #[test]

@@ -6,12 +6,13 @@ mod support {
 
 use courtside::app::{NewApp, Registrar, Tell};
 use courtside::auth::{KeyName, Revocation, Target};
-use courtside::call::{Answer, AppRequest, AppResponse, News, Noticed, RelayName, Watched};
+use courtside::call::{Answer, AppCall, AppRequest, AppResponse, News, Noticed, RelayName, Watched};
 use courtside::error::Code;
 use courtside::limits::{
     NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, SWEEP_INTERVAL_MS, WATCHERS_MAX,
 };
 use courtside::name::{AppId, ChannelName};
+use courtside::object::{AppHost, AppInput, AppOutput, CallerId, Settings};
 use serde_json::{Value, json};
 use support::app_store::AppMemory;
 
@@ -272,14 +273,17 @@ fn what_is_wrong_with_a_new_app_is_said() {
     for (body, place) in [
         (json!([]), "object"),
         (json!({"keys": {}}), "keys"),
-        (json!({"keys": ["full"]}), "a key must be an object"),
+        (json!({"keys": ["full"]}), "keys[0] must be an object"),
         (json!({"keys": [{"capability": {"c": ["fly"]}}]}), "keys[0].capability"),
         (json!({"keys": [{"revocableTokens": 1}]}), "keys[0].revocableTokens"),
         (json!({"keys": vec![json!({}); 101]}), "keys"),
         (json!({"namespaces": [{}]}), "namespaces[0].id"),
         (json!({"namespaces": [{"id": "a"}, {"id": "a"}]}), "two namespaces"),
         (json!({"channels": 7}), "channels"),
-        (json!({"channels": [{"name": "c", "presence": [], "note": "x".repeat(300_000)}]}), "too much"),
+        (
+            json!({"channels": [{"name": "c", "presence": [], "note": "x".repeat(300_000)}]}),
+            "channels must have at most",
+        ),
         (json!({"channels": ["c"]}), "channels[0]: must be an object"),
         (json!({"channels": [{"name": "c"}, {}]}), "channels[1]: has no name"),
         (json!({"channels": [{"name": ":c"}]}), "channels[0]: invalid channel name"),
@@ -317,4 +321,119 @@ fn channels_in_use_are_listed_until_the_app_ends() {
     scene.call(AppRequest::Delete).unwrap();
     scene.call(AppRequest::List { channel: channel("late"), active: true }).unwrap();
     assert_eq!(named(&mut scene, "", "", 9), [""; 0]);
+}
+
+/// An app's object, with one relay that watches and has not answered what it was told.
+fn owing() -> (AppHost<AppMemory>, Tell) {
+    let mut host = host(AppMemory::default());
+    let create = AppRequest::Create { config: "{}".into(), channels: String::new() };
+    let (mut tells, mut alarms) = (Vec::new(), Vec::new());
+    for request in [create, AppRequest::Watch(relay(0)), AppRequest::Revoke(vec![revocation("ann", NOW_MS)])] {
+        let outputs = call(&mut host, request, NOW_MS);
+        alarms.extend(set(&outputs));
+        tells.extend(told(outputs));
+    }
+    assert_eq!(alarms, [NOW_MS + NOTICE_RETRY_MS]);
+    (host, tells.remove(0))
+}
+
+fn host(store: AppMemory) -> AppHost<AppMemory> {
+    AppHost::new(Settings { apps: Ok(Default::default()), bounds: Default::default() }, store)
+}
+
+fn call(host: &mut AppHost<AppMemory>, request: AppRequest, now_ms: u64) -> Vec<AppOutput> {
+    let call = AppCall { app: AppId::parse("demo").unwrap(), request };
+    host.turn(AppInput::Call { caller: CallerId(0), call }, now_ms)
+}
+
+fn broken(host: AppHost<AppMemory>, is_broken: bool) -> AppHost<AppMemory> {
+    let mut store = host.into_store();
+    store.is_broken = is_broken;
+    self::host(store)
+}
+
+/// When the alarm was set.
+fn set(outputs: &[AppOutput]) -> Option<u64> {
+    outputs.iter().find_map(|output| match output {
+        AppOutput::SetAlarm { at_ms } => Some(*at_ms),
+        _ => None,
+    })
+}
+
+fn told(outputs: Vec<AppOutput>) -> Vec<Tell> {
+    let tell = |output| match output {
+        AppOutput::Tell(tell) => Some(tell),
+        _ => None,
+    };
+    outputs.into_iter().filter_map(tell).collect()
+}
+
+fn repeats(outputs: &[AppOutput]) -> bool {
+    outputs.iter().any(|output| matches!(output, AppOutput::RepeatAlarm { .. }))
+}
+
+#[test]
+fn an_alarm_that_rings_too_early_is_set_again() {
+    let (mut host, _) = owing();
+    let due_ms = NOW_MS + NOTICE_RETRY_MS;
+    for early_ms in [3, 2, 1] {
+        let outputs = host.turn(AppInput::Alarm, due_ms - early_ms);
+        assert_eq!((set(&outputs), told(outputs).len()), (Some(due_ms), 0));
+    }
+    let outputs = host.turn(AppInput::Alarm, due_ms);
+    let again_ms = due_ms + NOTICE_RETRY_MS;
+    assert_eq!((set(&outputs), told(outputs).len()), (Some(again_ms), 1), "told again");
+    assert_eq!(set(&host.turn(AppInput::AlarmRefused { at_ms: again_ms }, due_ms)), None, "not at once");
+    assert_eq!(set(&call(&mut host, AppRequest::Config, due_ms)), Some(again_ms), "the next event sets it");
+}
+
+#[test]
+fn what_is_owed_outlives_storage_that_fails() {
+    let (host, _) = owing();
+    let mut host = broken(host, true);
+    let mut now_ms = NOW_MS + NOTICE_RETRY_MS;
+    for _ in 0..3 {
+        let outputs = host.turn(AppInput::Alarm, now_ms);
+        now_ms += NOTICE_RETRY_MS;
+        assert_eq!((repeats(&outputs), set(&outputs)), (true, Some(now_ms)));
+    }
+    assert_eq!(told(broken(host, false).turn(AppInput::Alarm, now_ms)).len(), 1);
+}
+
+#[test]
+fn an_answer_that_could_not_be_stored_is_asked_for_again() {
+    let (host, tell) = owing();
+    let mut host = broken(host, true);
+    let outputs = host.turn(AppInput::Told { tell: tell.clone(), answer: Some(Noticed::Taken) }, NOW_MS + 1);
+    assert_eq!((set(&outputs), told(outputs).len()), (Some(NOW_MS + 1 + NOTICE_RETRY_MS), 0), "not at once");
+    let mut host = broken(host, false);
+    let later_ms = NOW_MS + 1 + NOTICE_RETRY_MS;
+    let again = told(host.turn(AppInput::Alarm, later_ms)).remove(0);
+    assert_eq!(again.notice, tell.notice);
+    let outputs = host.turn(AppInput::Told { tell: again, answer: Some(Noticed::Taken) }, later_ms);
+    assert!(told(outputs).is_empty());
+}
+
+#[test]
+fn a_call_during_a_failure_leaves_an_alarm() {
+    let mut host = broken(owing().0, true);
+    let outputs = call(&mut host, AppRequest::Config, NOW_MS);
+    assert_eq!(set(&outputs), Some(NOW_MS + NOTICE_RETRY_MS));
+    let failed = outputs
+        .iter()
+        .any(|output| matches!(output, AppOutput::Answer { answer: Err(error), .. } if error.is(Code::Internal)));
+    assert!(failed, "{outputs:?}");
+}
+
+/// Each time it is built anew, it could put off for ever what it has to forget.
+#[test]
+fn an_object_that_is_often_built_forgets_what_has_ended() {
+    let mut store = AppMemory::default();
+    for round in 0..10 {
+        let now_ms = NOW_MS + round * SWEEP_INTERVAL_MS / 2;
+        let mut host = host(store);
+        call(&mut host, AppRequest::Nonce { key: round.to_string(), forget_at_ms: now_ms + 1 }, now_ms);
+        store = host.into_store();
+        assert_eq!(store.nonces.len(), 1, "the last one");
+    }
 }

@@ -22,7 +22,7 @@ use support::bench::*;
 const ATTACH: &str = r#"{"action":10,"channel":"room"}"#;
 
 /// Fits CONNECTED and ATTACHED, and no delivery behind the next.
-const NARROW: Flow = Flow { burst_bytes: 1_000, bytes_per_second: 1_000 };
+const NARROW: Flow = Flow { burst: 1_000, per_second: 1_000 };
 
 /// When a narrow connection has taken all that it was sent.
 const LATER_MS: u64 = NOW_MS + 60_000;
@@ -153,7 +153,7 @@ fn who_asks_for_members_while_it_is_behind_gets_them_afterwards() {
 
 #[test]
 fn when_all_are_sent_too_much_those_wait_that_got_more_than_their_share() {
-    let relay_flow = Flow { burst_bytes: 4_000, bytes_per_second: 1_000 };
+    let relay_flow = Flow { burst: 4_000, per_second: 1_000 };
     let mut relay = crowd(Bounds { relay: relay_flow, ..Bounds::default() }, &[1, 2]);
     // Nothing is owed any more by those who were there when another comes.
     let now_ms = LATER_MS;
@@ -237,8 +237,9 @@ fn over_http_nobody_has_to_say_anything() {
 fn messages_that_say_nothing_take_room_too() {
     let nothing = [r#"{"action":15,"channel":"room","messages":["#, &vec!["{}"; 1_000].join(","), "]"].concat();
     // Of each thousand, 128 KB wait.
+    let messages = Flow { burst: 1_000_000, per_second: 1_000_000 };
     for (waiting, is_refused) in [(100, false), (150, true)] {
-        let mut relay = crowd(Bounds::default(), &[1, 2]);
+        let mut relay = crowd(Bounds { messages, ..Bounds::default() }, &[1, 2]);
         for serial in 0..waiting {
             send(&mut relay, 1, &format!(r#"{nothing},"msgSerial":{serial}}}"#));
         }

@@ -12,8 +12,11 @@ mod support {
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use courtside::call::{Publish, PublishKey};
-use courtside::channel::Channel;
+use courtside::call::{Deed, Hold, Outcome, Publish, PublishKey, RelayName, Response, Submission};
+use courtside::channel::{self, Channel, Ticket};
+use courtside::error::Code;
+use courtside::wire::data::Data;
+use courtside::wire::presence::{PresenceAction, PresenceMessage};
 
 use support::bench::*;
 use support::memory_store::MemoryStore;
@@ -47,7 +50,7 @@ fn by_serial(number: u64) -> Publish {
 fn by_id(number: u64) -> Publish {
     let mut publish = numbered("a", number);
     publish.key = PublishKey::Id(format!("id{number}"));
-    if let courtside::call::Submission::Messages(messages) = &mut publish.content {
+    if let Submission::Messages(messages) = &mut publish.content {
         messages[0].id = Some(format!("id{number}"));
     }
     publish
@@ -98,4 +101,113 @@ fn what_comes_between_repeats_is_known_when_it_comes_again() {
     let (first, _) = publish(&mut channel, &mut store, vec![by_serial(1)]);
     let (again, deliveries) = publish(&mut channel, &mut store, vec![by_serial(1)]);
     assert_eq!((again, deliveries), (first, Vec::new()));
+}
+
+/// A client's word that a publish is an old one is a few bytes; what is published meanwhile may be megabytes.
+fn filled(rows: u64) -> (MemoryStore, Channel) {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    publish(&mut channel, &mut store, vec![numbered("a", 1_000)]);
+    for row in 0..rows {
+        let mut filler: Vec<Publish> = (0..100).map(|number| numbered("b", row * 100 + number)).collect();
+        filler.iter_mut().for_each(|publish| pad(publish, 1_000));
+        publish(&mut channel, &mut store, filler);
+    }
+    publish(&mut channel, &mut store, vec![numbered("a", 2_000)]);
+    (store, channel)
+}
+
+fn pad(publish: &mut Publish, bytes: usize) {
+    if let Submission::Messages(messages) = &mut publish.content {
+        messages[0].data = Data::Text("x".repeat(bytes));
+    }
+}
+
+/// Presence events that claim to be old ones, of so many members in one frame.
+fn late_events(serial: u64, members: usize) -> Publish {
+    let event = |index: usize| PresenceMessage {
+        action: PresenceAction::Enter,
+        id: format!("a:{serial}:{index}"),
+        connection_id: "a".into(),
+        client_id: format!("member{index}"),
+        data: Data::Text(String::new()),
+        encoding: None,
+        extras: None,
+    };
+    let hold = Hold { relay: RelayName::shard(app().id(), 0), grace_ms: 15_000 };
+    let deeds = (0..members).map(|index| Deed { event: event(index), known: None }).collect();
+    let content = Submission::Presence { hold, deeds };
+    Publish { key: PublishKey::Serial(serial), connection_id: Some("a".into()), content }
+}
+
+/// What was read of entries for these, each in a commit of its own.
+fn read_for(rows: u64, late: impl Iterator<Item = Publish>) -> (usize, usize) {
+    let (mut store, mut channel) = filled(rows);
+    (store.bytes_read, store.keys_read) = (0, 0);
+    for publish in late {
+        channel.publish(Ticket(0), vec![publish]).unwrap();
+        channel.commit(&mut store, NOW_MS);
+    }
+    (store.bytes_read, store.keys_read)
+}
+
+#[test]
+fn what_claims_to_be_old_and_is_not_there_costs_no_look_at_all_that_was_published() {
+    let messages = || (0..50).rev().map(|serial| numbered("a", serial));
+    let events = || (0..50).rev().map(|serial| late_events(serial, 20));
+    for (what, read) in [
+        ("messages", [20, 40].map(|rows| read_for(rows, messages()))),
+        ("events", [20, 40].map(|rows| read_for(rows, events()))),
+    ] {
+        let [(bytes, keys), (more_bytes, more_keys)] = read;
+        assert!(more_bytes <= bytes && bytes < 2_000, "{what}: {bytes} and {more_bytes} of entries were read");
+        assert!(keys <= 25 && more_keys <= 45, "{what}: the keys of {keys} and {more_keys} rows, once each");
+    }
+}
+
+/// Whoever says again and again what others must be read to know pays for it by being refused, for now.
+#[test]
+fn what_is_looked_for_is_bounded_and_those_beyond_are_told_to_try_again() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    for row in 0..80 {
+        let ids = (0..5).map(|number| padded_id(row * 5 + number));
+        publish(&mut channel, &mut store, ids.collect());
+    }
+    let mut channel = wake(&mut store);
+    let mut again = |now_ms: u64| {
+        // Each in another row than the last.
+        let outcomes = (0..400).map(|number| {
+            channel.publish(Ticket(0), vec![padded_id(number % 80 * 5 + number / 80)]).unwrap();
+            outcome(&channel.commit(&mut store, now_ms))
+        });
+        let codes: Vec<u32> = outcomes.collect();
+        assert!(codes.iter().all(|code| [0, Code::Unavailable.number()].contains(code)), "{codes:?}");
+        codes.iter().filter(|code| **code == 0).count()
+    };
+    let known = again(NOW_MS);
+    assert!(known > 10 && known < 100, "{known} were looked for");
+    assert!(again(NOW_MS + 1_000) > 0, "time pays");
+    assert!(store.rows.len() == 80, "nothing was published again");
+}
+
+/// Of 60 KB, so that five make a row of 300 KB.
+fn padded_id(number: u64) -> Publish {
+    let mut publish = by_id(number);
+    pad(&mut publish, 60_000);
+    publish
+}
+
+/// 0, or why it was refused.
+fn outcome(effects: &[channel::Effect]) -> u32 {
+    effects
+        .iter()
+        .find_map(|effect| match effect {
+            channel::Effect::Reply(_, Ok(Response::Published(published))) => match &published.outcomes[0] {
+                Outcome::Accepted { .. } => Some(0),
+                Outcome::Refused(error) => Some(error.code),
+            },
+            _ => None,
+        })
+        .expect("an outcome")
 }

@@ -38,8 +38,8 @@ impl NewApp {
             [] => &[Value::Null],
             specs => specs,
         };
-        if key_specs.iter().any(|spec| !spec.is_object() && !spec.is_null()) {
-            return Err(Code::BadRequest.because("a key must be an object"));
+        if let Some(index) = key_specs.iter().position(|spec| !spec.is_object() && !spec.is_null()) {
+            return Err(Code::BadRequest.because(format!("keys[{index}] must be an object")));
         }
         let namespaces = list(body, "namespaces", NAMESPACES_PER_APP_MAX)?;
         let keys: Vec<Value> = key_specs.iter().enumerate().map(|(index, spec)| key(spec, index, seed)).collect();
@@ -48,7 +48,8 @@ impl NewApp {
         let fixtures = fixtures::entering(&app, body)?;
         let config = app.to_json().to_string();
         if config.len() > APPS_MAX_BYTES {
-            return Err(Code::TooLarge.because("the app has too much in it"));
+            let what = format!("keys and namespaces must have at most {APPS_MAX_BYTES} bytes together");
+            return Err(Code::TooLarge.because(what));
         }
         let answer = answer(&app, body, key_specs, namespaces);
         Ok(NewApp { app, config, fixtures, answer })

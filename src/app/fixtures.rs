@@ -28,7 +28,7 @@ pub fn entering(app: &App, body: &Map<String, Value>) -> Result<Vec<ChannelCall>
     let channels = list(body, "channels", FIXTURE_CHANNELS_MAX)?;
     let bytes: usize = channels.iter().map(|channel| channel.to_string().len()).sum();
     if bytes > FIXTURES_MAX_BYTES {
-        return Err(Code::TooLarge.because("the app has too much in it"));
+        return Err(Code::TooLarge.because(format!("channels must have at most {FIXTURES_MAX_BYTES} bytes")));
     }
     let mut calls = Vec::new();
     for (index, channel) in channels.iter().enumerate() {

@@ -87,7 +87,10 @@ impl Registrar {
         let watchers = stored.watchers.into_iter().map(watcher).collect();
         let mut registrar =
             Registrar { state, nonces: stored.nonces, revocations, revision, watchers, sweep_at_ms: None };
-        registrar.plan_sweep(now_ms);
+        // At once, and not when an interval is over: an object that is often built anew would put it off for ever.
+        if registrar.holds_what_ends() {
+            registrar.sweep(store, now_ms)?;
+        }
         Ok(registrar)
     }
 
@@ -158,12 +161,17 @@ impl Registrar {
 
     /// Forgets what has no effect any more.
     pub fn tick(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
-        if self.sweep_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
-            self.nonces = store.forget_nonces(now_ms)?;
-            store.forget_revocations(now_ms)?;
-            self.revocations.forget(now_ms);
-            self.plan_sweep(now_ms);
+        match self.sweep_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+            true => self.sweep(store, now_ms),
+            false => Ok(()),
         }
+    }
+
+    fn sweep(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
+        self.nonces = store.forget_nonces(now_ms)?;
+        store.forget_revocations(now_ms)?;
+        self.revocations.forget(now_ms);
+        self.plan_sweep(now_ms);
         Ok(())
     }
 
@@ -300,9 +308,12 @@ impl Registrar {
     }
 
     fn plan_sweep(&mut self, now_ms: u64) {
-        let needed = self.nonces > 0 || !self.revocations.is_empty();
         let planned = self.sweep_at_ms.filter(|at_ms| *at_ms > now_ms);
-        self.sweep_at_ms = needed.then(|| planned.unwrap_or(now_ms + SWEEP_INTERVAL_MS));
+        self.sweep_at_ms = self.holds_what_ends().then(|| planned.unwrap_or(now_ms + SWEEP_INTERVAL_MS));
+    }
+
+    fn holds_what_ends(&self) -> bool {
+        self.nonces > 0 || !self.revocations.is_empty()
     }
 }
 

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::fields::Fields;
 use super::{Capability, Grant, Key, KeyName, Namespace, Rules, Secret};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{APPS_MAX, APPS_MAX_BYTES, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX};
+use crate::limits::{APPS_MAX, APPS_MAX_BYTES, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX, SHORT_SECRET_MIN_BYTES};
 use crate::name::{AppId, ChannelName};
 use crate::wire::node;
 
@@ -48,7 +48,8 @@ impl App {
             return Err(invalid("two namespaces have one id"));
         }
         if keys.len() > KEYS_PER_APP_MAX || namespaces.len() > NAMESPACES_PER_APP_MAX {
-            return Err(invalid("there are too many keys or namespaces"));
+            let most = format!("it has at most {KEYS_PER_APP_MAX} keys and {NAMESPACES_PER_APP_MAX} namespaces");
+            return Err(invalid(&most));
         }
         Ok(App { id, keys, namespaces })
     }
@@ -88,22 +89,25 @@ impl App {
         json!({ "id": self.id.as_str(), "keys": keys, "namespaces": namespaces })
     }
 
-    fn read(value: &Value, path: &str) -> Result<App, ErrorInfo> {
+    fn read(value: &Value, path: &str, secret_min_bytes: usize) -> Result<App, ErrorInfo> {
         let fields = Fields::of(value, path, &["id", "keys", "namespaces"])?;
         let id = fields.parsed("id", AppId::parse)?;
-        let keys = fields.list("keys", KEYS_PER_APP_MAX, |key, path| read_key(&id, key, path))?;
+        let keys = fields.list("keys", KEYS_PER_APP_MAX, |key, path| read_key(&id, key, path, secret_min_bytes))?;
         let namespaces = fields.list("namespaces", NAMESPACES_PER_APP_MAX, Namespace::read)?;
         App::new(id, keys, namespaces)
     }
 }
 
-fn read_key(app: &AppId, value: &Value, path: &str) -> Result<Key, ErrorInfo> {
+fn read_key(app: &AppId, value: &Value, path: &str, secret_min_bytes: usize) -> Result<Key, ErrorInfo> {
     let fields = Fields::of(value, path, &["name", "secret", "capability", "revocableTokens"])?;
     let name = fields.parsed("name", |name| KeyName::new(app.clone(), name))?;
-    let secret = fields.parsed("secret", Secret::parse)?;
+    let secret = fields.parsed("secret", |text| Secret::parse(text, secret_min_bytes))?;
     let capability = match fields.optional("capability") {
         None => Capability::full(),
-        Some(value) => Capability::from_value(value).map_err(|error| fields.wrong("capability", &error.message))?,
+        Some(value) => {
+            let wrong = |error: ErrorInfo| fields.wrong("capability", &format!("is wrong: {}", error.message));
+            Capability::from_value(value).map_err(wrong)?
+        }
     };
     Ok(Key { name, secret, capability, revocable_tokens: fields.flag("revocableTokens")? })
 }
@@ -123,11 +127,12 @@ fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> bool {
     sorted.windows(2).any(|pair| pair[0] == pair[1])
 }
 
+/// As it was stored: what its secrets must be was decided when it was made.
 impl TryFrom<Value> for App {
     type Error = ErrorInfo;
 
     fn try_from(value: Value) -> Result<App, ErrorInfo> {
-        App::read(&value, "")
+        App::read(&value, "", SHORT_SECRET_MIN_BYTES)
     }
 }
 
@@ -142,8 +147,9 @@ impl From<App> for Value {
 pub struct Apps(Vec<Rc<App>>);
 
 impl Apps {
-    /// Fails with 40000, saying where and what, at the first thing that is wrong.
-    pub fn parse(text: &str) -> Result<Apps, ErrorInfo> {
+    /// From the secret `APPS`. Fails with 40000, saying where and what, at the first thing that is wrong: also a secret of
+    /// fewer bytes, [`SECRET_MIN_BYTES`](crate::limits::SECRET_MIN_BYTES) unless the deployment is a local one.
+    pub fn parse(text: &str, secret_min_bytes: usize) -> Result<Apps, ErrorInfo> {
         if text.len() > APPS_MAX_BYTES {
             return Err(Code::BadRequest.because(format!("apps: the text has more than {APPS_MAX_BYTES} bytes")));
         }
@@ -151,7 +157,8 @@ impl Apps {
             let (line, column) = (error.line(), error.column());
             Code::BadRequest.because(format!("apps: the text is not JSON at line {line}, column {column}"))
         })?;
-        let apps = Fields::of(&value, "", &["apps"])?.list("apps", APPS_MAX, App::read)?;
+        let apps = Fields::of(&value, "", &["apps"])?
+            .list("apps", APPS_MAX, |app, path| App::read(app, path, secret_min_bytes))?;
         if repeated(apps.iter().map(|app| app.id.as_str())) {
             return Err(Code::BadRequest.because("apps: two apps have one id"));
         }

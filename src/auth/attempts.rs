@@ -1,24 +1,41 @@
-//! Guessing secrets is slowed: whoever presents wrong ones for a key is soon told to wait, and what they present meanwhile
-//! is not looked at, so that no guess among many is answered.
+//! Wrong secrets are counted, and who presents many is told so. Whatever form they have: a secret, or what is signed with
+//! one, a token, a JWT, a token request.
 //!
-//! Counted by key and address: a guesser locks out nobody elsewhere. Tokens are not counted. To guess one is to guess 256
-//! bits; and if wrong ones were counted, one member of an audience behind a shared address could shut out all others.
+//! What is right always passes, however many were wrong before it from the same address: it is looked at first, in
+//! constant time. Otherwise one person behind the address of a whole audience could shut out all others, and an operator
+//! with it. So a guesser is told what is right as fast as it can ask, and what protects a secret is its length alone; see
+//! [`SECRET_MIN_BYTES`](crate::limits::SECRET_MIN_BYTES). The count is there so that it is told to stop, and that an
+//! operator sees 42910 and not 40101.
 
-use super::{App, Credentials, Grant};
+use super::{App, Credentials, Grant, KeyName};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{WRONG_SECRETS, WRONG_SECRETS_MAX_KEYS};
+use crate::limits::{WRONG_SECRETS, WRONG_SECRETS_MAX_KEYS, WRONG_TOKENS};
 use crate::rate::Buckets;
 
-pub struct Attempts(Buckets<String>);
+pub struct Attempts {
+    secrets: Buckets<String>,
+    tokens: Buckets<String>,
+}
+
+/// What was wrong, and of which key.
+#[derive(Clone, Copy)]
+pub(super) enum Guess<'a> {
+    Secret(&'a KeyName),
+    /// Also when it is only old: its key has another secret now.
+    Token(&'a KeyName),
+}
 
 impl Default for Attempts {
     fn default() -> Attempts {
-        Attempts(Buckets::new(WRONG_SECRETS, WRONG_SECRETS_MAX_KEYS))
+        Attempts {
+            secrets: Buckets::new(WRONG_SECRETS, WRONG_SECRETS_MAX_KEYS),
+            tokens: Buckets::new(WRONG_TOKENS, WRONG_SECRETS_MAX_KEYS),
+        }
     }
 }
 
 impl Attempts {
-    /// Fails as [`Credentials::verify`] does, and with 42910 when too many wrong secrets came for this key from `address`.
+    /// Fails as [`Credentials::verify`] does, and with 42910 when too much that was wrong came for this key from `address`.
     pub fn verify(
         &mut self,
         credentials: &Credentials,
@@ -26,13 +43,14 @@ impl Attempts {
         address: &str,
         now_ms: u64,
     ) -> Result<Grant, ErrorInfo> {
-        match credentials.presented_key() {
-            None => credentials.verify(app, now_ms),
-            Some(name) => self.check(&name.to_string(), address, now_ms, || credentials.verify(app, now_ms)),
-        }
+        credentials.verify_or(app, now_ms, |guess, error| match guess {
+            Guess::Secret(name) => counted(&mut self.secrets, name.to_string(), address, now_ms, error),
+            Guess::Token(name) => counted(&mut self.tokens, name.to_string(), address, now_ms, error),
+        })
     }
 
-    /// Checks something against the secret of `name`. Fails as `check` does, whose 40101 counts, and with 42910.
+    /// Checks something against the secret of `name`. Fails as `check` does, whose 40101 counts, and with 42910 in its
+    /// place when there were too many.
     pub fn check<T>(
         &mut self,
         name: &str,
@@ -40,14 +58,19 @@ impl Attempts {
         now_ms: u64,
         check: impl FnOnce() -> Result<T, ErrorInfo>,
     ) -> Result<T, ErrorInfo> {
-        let key = format!("{name} {address}");
-        if !self.0.allows(&key, now_ms) {
-            return Err(Code::RateLimited.because("too many wrong credentials; wait before you try again"));
-        }
-        check().inspect_err(|error| {
-            if error.is(Code::BadCredentials) {
-                self.0.take(key, now_ms);
-            }
+        check().map_err(|error| match error.is(Code::BadCredentials) {
+            true => counted(&mut self.secrets, name.to_owned(), address, now_ms, error),
+            false => error,
         })
     }
+}
+
+/// What is said of something wrong.
+fn counted(buckets: &mut Buckets<String>, name: String, address: &str, now_ms: u64, error: ErrorInfo) -> ErrorInfo {
+    let key = [&name, " ", address].concat();
+    if !buckets.allows(&key, now_ms) {
+        return Code::RateLimited.because("too many wrong credentials; wait before you try others");
+    }
+    buckets.take(key, now_ms);
+    error
 }

@@ -10,6 +10,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use super::fields::quoted;
 use super::operations::Operations;
 use super::resource::Resource;
 use crate::error::{Code, ErrorInfo};
@@ -31,17 +32,17 @@ impl Capability {
     /// From JSON text. Fails with 40000 when it is no object of lists of operations, or is too large.
     pub fn parse(text: &str) -> Result<Capability, ErrorInfo> {
         if text.len() > CAPABILITY_MAX_BYTES {
-            return Err(invalid(&format!("it has more than {CAPABILITY_MAX_BYTES} bytes")));
+            return Err(invalid(&format!("has more than {CAPABILITY_MAX_BYTES} bytes")));
         }
-        let no_lists = || invalid("it is no JSON object of lists of operations");
+        let no_lists = || invalid("must be a JSON object of lists of operations, such as {\"chat:*\":[\"publish\"]}");
         let lists = node::object_of(text.as_bytes()).ok_or_else(no_lists)?;
         let mut entries = SortedMap::default();
         for (resource, names) in &lists {
             let names = names.as_array().ok_or_else(no_lists)?;
-            entries.insert(Resource::parse(resource)?, operations(names)?);
+            entries.insert(Resource::parse(resource)?, operations(resource, names)?);
         }
         if entries.is_empty() {
-            return Err(invalid("it names no resource"));
+            return Err(invalid("names no resource"));
         }
         bounded(Capability(Rc::new(entries)))
     }
@@ -54,7 +55,8 @@ impl Capability {
         }
     }
 
-    /// What both allow. Fails with 40160 when that is nothing, and with 40000 when the overlap of many patterns is too
+    /// What both allow, of a key and of a token that names `other`. Each resource that the token names stays, so that the
+    /// token can be revoked by it. Fails with 40160 when that is nothing, and with 40000 when the overlap of many patterns is too
     /// large to keep.
     pub fn intersect(&self, other: &Capability) -> Result<Capability, ErrorInfo> {
         if self == other {
@@ -64,8 +66,20 @@ impl Capability {
         if both.is_empty() {
             return Err(Code::NotPermitted.because("the credentials leave nothing of the requested capability"));
         }
-        let needed = |resource: &Resource| self.0.contains_key(resource) && other.0.contains_key(resource);
+        let needed = |resource: &Resource| other.0.contains_key(resource);
         bounded(Capability(Rc::new(without_implied(both, needed))))
+    }
+
+    /// The resources of `named` that are not in this, what a key left of it. Fails with 40000 when both are too large to keep.
+    pub fn narrowed<'a>(&self, named: &'a Capability) -> Result<Vec<&'a str>, ErrorInfo> {
+        let is_lost = |resource: &&Resource| !self.0.contains_key(*resource);
+        let lost: Vec<&str> = named.0.keys().filter(is_lost).map(Resource::as_str).collect();
+        // With room for what marks each as a channel.
+        let bytes: usize = lost.iter().map(|name| name.len() + 16).sum();
+        if bytes > 0 && self.text().len() + bytes > CAPABILITY_MAX_BYTES {
+            return Err(invalid("names too many resources of which its key allows only a part"));
+        }
+        Ok(lost)
     }
 
     fn pairs(&self, other: &Capability) -> SortedMap<Resource, Operations> {
@@ -113,21 +127,24 @@ impl Capability {
     }
 }
 
-/// A list is names of operations, or `*` alone.
-fn operations(names: &[Value]) -> Result<Operations, ErrorInfo> {
+/// A list is names of operations, or `*` alone. No error shows what stands in the place of a name.
+fn operations(resource: &str, names: &[Value]) -> Result<Operations, ErrorInfo> {
     let mut sum = Operations::NONE;
-    for name in names {
+    for (index, name) in names.iter().enumerate() {
         let named = name.as_str().and_then(Operations::named);
-        sum |= named.ok_or_else(|| invalid("it names an unknown operation"))?;
+        sum |= named.ok_or_else(|| {
+            let known: Vec<&str> = Operations::all_names().collect();
+            invalid(&format!("[{}][{index}] is no operation; operations are {}", quoted(resource), known.join(", ")))
+        })?;
     }
     match (sum == Operations::ALL, names.len()) {
-        (_, 0) => Err(invalid("a resource has no operation")),
-        (true, 2..) => Err(invalid("'*' stands with other operations")),
+        (_, 0) => Err(invalid(&format!("[{}] has no operation", quoted(resource)))),
+        (true, 2..) => Err(invalid(&format!("[{}] has '*' beside others, and it must stand alone", quoted(resource)))),
         _ => Ok(sum),
     }
 }
 
-/// Drops what a wider resource allows anyway, unless both sides spelled it out.
+/// Drops what a wider resource allows anyway, unless it is needed.
 fn without_implied(
     both: SortedMap<Resource, Operations>,
     needed: impl Fn(&Resource) -> bool,
@@ -146,16 +163,17 @@ fn without_implied(
 
 fn bounded(capability: Capability) -> Result<Capability, ErrorInfo> {
     if capability.0.len() > CAPABILITY_MAX_RESOURCES {
-        return Err(invalid(&format!("it has more than {CAPABILITY_MAX_RESOURCES} resources")));
+        return Err(invalid(&format!("has more than {CAPABILITY_MAX_RESOURCES} resources")));
     }
     if capability.text().len() > CAPABILITY_MAX_BYTES {
-        return Err(invalid(&format!("it has more than {CAPABILITY_MAX_BYTES} bytes")));
+        return Err(invalid(&format!("has more than {CAPABILITY_MAX_BYTES} bytes")));
     }
     Ok(capability)
 }
 
 fn invalid(why: &str) -> ErrorInfo {
-    Code::BadRequest.because(format!("invalid capability: {why}"))
+    let space = if why.starts_with('[') { "" } else { " " };
+    Code::BadRequest.because(format!("capability{space}{why}"))
 }
 
 impl fmt::Debug for Capability {

@@ -2,8 +2,9 @@
 //! failure gets (protocol.md § 11.5): it differs by surface, because an SDK's realtime client ends on one code and
 //! renews on another.
 
+use super::attempts::Guess;
 use super::encoding::text_from_base64;
-use super::jwt::{DecodedJwt, PresentedJwt};
+use super::jwt::{self, DecodedJwt, PresentedJwt};
 use super::key::PresentedKey;
 use super::token::PresentedToken;
 use super::{App, Grant, Key, KeyName, Secret};
@@ -95,14 +96,6 @@ impl Credentials {
         self.key_name().app()
     }
 
-    /// The key whose secret is presented; `None` for a token.
-    pub(super) fn presented_key(&self) -> Option<&KeyName> {
-        match &self.proof {
-            Proof::Key(key) => Some(&key.name),
-            Proof::Token(_) | Proof::Jwt(_) => None,
-        }
-    }
-
     fn key_name(&self) -> &KeyName {
         match &self.proof {
             Proof::Key(key) => &key.name,
@@ -115,21 +108,36 @@ impl Credentials {
     ///
     /// Fails with 40101 for a wrong secret, or for a key or app that does not exist (on REST, 40400 for the key); 40142
     /// when expired; 40143 for a token that the app's keys did not sign; 40144 for such a JWT; 40160 when the key
-    /// allows nothing of what it says; 40102 when the client may not be who it wants to be.
+    /// allows nothing of what it says; 40102 when the client may not be who it wants to be; and as JWTs do.
     pub fn verify(&self, app: Option<&App>, now_ms: u64) -> Result<Grant, ErrorInfo> {
-        let app = app.filter(|app| app.id() == self.app_id());
-        let key = app.and_then(|app| app.key(self.key_name()));
-        let grant = match (&self.proof, key) {
-            (Proof::Key(presented), Some(key)) => verify_secret(presented, key)?,
-            (Proof::Token(token), Some(key)) => token.verify(key, now_ms)?,
-            (Proof::Jwt(jwt), Some(key)) => jwt.verify(key, now_ms)?,
-            (proof, None) => return Err(self.unknown_key(proof, app.is_some())),
-        };
-        Ok(Grant { client_id: grant.client_id.for_connection(self.client_id.as_deref())?, ..grant })
+        self.verify_or(app, now_ms, |_, error| error)
     }
 
-    fn unknown_key(&self, proof: &Proof, app_is_known: bool) -> ErrorInfo {
-        match (proof, self.surface) {
+    /// The same, where `wrong` says the error of what the key's secret did not make: whatever form it has, it may be a guess.
+    pub(super) fn verify_or(
+        &self,
+        app: Option<&App>,
+        now_ms: u64,
+        wrong: impl FnOnce(Guess<'_>, ErrorInfo) -> ErrorInfo,
+    ) -> Result<Grant, ErrorInfo> {
+        let app = app.filter(|app| app.id() == self.app_id());
+        let Some(key) = app.and_then(|app| app.key(self.key_name())) else {
+            return Err(self.unknown_key(app.is_some()));
+        };
+        if !self.proof.is_made_with(key) {
+            let guess = if matches!(self.proof, Proof::Key(_)) { Guess::Secret } else { Guess::Token };
+            return Err(wrong(guess(&key.name), self.proof.wrong()));
+        }
+        let grant = match &self.proof {
+            Proof::Key(_) => Grant::of_key(key.name.clone(), key.capability.clone()),
+            Proof::Token(token) => token.grant(key, now_ms)?,
+            Proof::Jwt(jwt) => jwt.grant(key, now_ms)?,
+        };
+        grant.of_client(self.client_id.as_deref(), key)
+    }
+
+    fn unknown_key(&self, app_is_known: bool) -> ErrorInfo {
+        match (&self.proof, self.surface) {
             // REST says that the key was not found, and still that the credentials are at fault.
             (Proof::Key(_), Surface::Rest) if app_is_known => ErrorInfo { status_code: 401, ..unknown(Code::NotFound) },
             (Proof::Jwt(_), Surface::Rest) => unknown(Code::NotFound),
@@ -141,6 +149,23 @@ impl Credentials {
 }
 
 impl Proof {
+    /// Takes the same time however much of it is right.
+    fn is_made_with(&self, key: &Key) -> bool {
+        match self {
+            Proof::Key(presented) => key.secret.matches(&presented.secret),
+            Proof::Token(token) => token.is_signed_by(key),
+            Proof::Jwt(jwt) => jwt.is_signed_by(key),
+        }
+    }
+
+    fn wrong(&self) -> ErrorInfo {
+        match self {
+            Proof::Key(_) => Code::BadCredentials.into(),
+            Proof::Token(_) => Code::TokenUnrecognized.into(),
+            Proof::Jwt(_) => jwt::unsigned(),
+        }
+    }
+
     fn from_header(header: &str, surface: Surface) -> Result<Proof, ErrorInfo> {
         let (scheme, value) = header.trim().split_once(' ').ok_or_else(malformed)?;
         let value = value.trim();
@@ -175,13 +200,6 @@ impl Proof {
 pub fn bearer(header: &str) -> Option<Secret> {
     let (scheme, value) = header.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then(|| Secret::presented(value.trim()))
-}
-
-fn verify_secret(presented: &PresentedKey, key: &Key) -> Result<Grant, ErrorInfo> {
-    match key.secret.matches(&presented.secret) {
-        true => Ok(Grant::of_key(key.name.clone(), key.capability.clone())),
-        false => Err(Code::BadCredentials.into()),
-    }
 }
 
 /// On a connection a code of 4014x would make the client renew and try again, for ever; this one ends it.

@@ -88,7 +88,7 @@ fn wrong(path: &str, what: &str) -> ErrorInfo {
 }
 
 /// Short and in ASCII, because errors travel in headers too.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     let start: String = name.chars().take(40).collect();
     format!("\"{}\"", start.escape_default())
 }

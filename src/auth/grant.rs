@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::resource::Resource;
-use super::{Capability, Identity, Key, KeyName, Operations};
+use super::{Capability, Identity, Key, KeyName, Operations, Target};
 use crate::error::{Code, ErrorInfo};
 use crate::name::{AppId, ChannelName};
 use crate::wire::node;
@@ -24,8 +24,9 @@ pub struct Grant {
     /// Absent for an API key.
     pub issued_at_ms: Option<u64>,
     pub expires_at_ms: Option<u64>,
-    /// What else the token can be revoked by.
-    pub revocation_key: Option<Rc<str>>,
+    /// What the token can be revoked by besides what it says here: its revocation key, the `*` by which its client took a
+    /// name, resources that the key narrows. Absent when there is nothing, as for keys whose tokens can't be revoked.
+    pub also_revoked_by: Option<Rc<[Target]>>,
     /// What its signer says of the client: a JSON object by the channels for which it is said. A text, as few have any.
     pub user_claims: Option<Rc<str>>,
 }
@@ -74,7 +75,7 @@ pub(super) struct Claims {
     pub client_id: Identity,
     pub issued_at_ms: u64,
     pub expires_at_ms: u64,
-    pub revocation_key: Option<Rc<str>>,
+    pub revocation_key: Option<String>,
     pub user_claims: Option<Rc<str>>,
 }
 
@@ -88,30 +89,48 @@ impl Grant {
             basic: true,
             issued_at_ms: None,
             expires_at_ms: None,
-            revocation_key: None,
+            also_revoked_by: None,
             user_claims: None,
         }
     }
 
     /// Never more than the key allows now: narrowing a key narrows the tokens that it signed before. Fails with 40142
-    /// when the token has expired, with 40160 when the key allows nothing of it.
+    /// when the token has expired, with 40160 when the key allows nothing of it, with 40000 when it names too many
+    /// resources that the key narrows.
     pub(super) fn of_token(key: &Key, claims: Claims, now_ms: u64) -> Result<Grant, ErrorInfo> {
         let longest_ms = if key.revocable_tokens { key.token_max_ttl_ms() } else { u64::MAX };
         let expires_at_ms = claims.expires_at_ms.min(claims.issued_at_ms.saturating_add(longest_ms));
         if expires_at_ms <= now_ms {
             return Err(Code::TokenExpired.into());
         }
+        let named = claims.capability;
+        let capability = named.as_ref().map_or(Ok(key.capability.clone()), |named| key.capability.intersect(named))?;
+        let mut also = Vec::new();
+        if key.revocable_tokens {
+            also.extend(claims.revocation_key.map(Target::RevocationKey));
+            let narrowed = named.as_ref().map(|named| capability.narrowed(named)).transpose()?;
+            also.extend(narrowed.into_iter().flatten().map(|name| Target::Channel(name.to_owned())));
+        }
         Ok(Grant {
             key_name: key.name.clone(),
-            capability: claims
-                .capability
-                .map_or(Ok(key.capability.clone()), |named| key.capability.intersect(&named))?,
+            capability,
             client_id: claims.client_id,
             basic: false,
             issued_at_ms: Some(claims.issued_at_ms),
             expires_at_ms: Some(expires_at_ms),
-            revocation_key: claims.revocation_key,
+            also_revoked_by: Some(also).filter(|also| !also.is_empty()).map(Rc::from),
             user_claims: claims.user_claims,
         })
+    }
+
+    /// What a client gets that asks to be `requested`. Fails as [`Identity::for_connection`] does.
+    pub(super) fn of_client(self, requested: Option<&str>, key: &Key) -> Result<Grant, ErrorInfo> {
+        let client_id = self.client_id.for_connection(requested)?;
+        let mut also_revoked_by = self.also_revoked_by;
+        if self.client_id == Identity::Wildcard && client_id.name().is_some() && !self.basic && key.revocable_tokens {
+            let also = also_revoked_by.iter().flat_map(|targets| targets.iter().cloned());
+            also_revoked_by = Some(also.chain([Target::ClientId("*".to_owned())]).collect());
+        }
+        Ok(Grant { client_id, also_revoked_by, ..self })
     }
 }

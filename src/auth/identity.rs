@@ -19,13 +19,13 @@ pub enum Identity {
 }
 
 impl Identity {
-    /// From the clientId of a token. Fails with 40012 when it is too long. Empty is absent, as SDKs sign it.
+    /// From the clientId of a token. Fails with 40012 for a name that is too long or holds a control character. Empty is
+    /// absent, as SDKs sign it.
     pub fn parse(client_id: Option<&str>) -> Result<Identity, ErrorInfo> {
         match client_id {
             None | Some("") => Ok(Identity::Anonymous),
             Some("*") => Ok(Identity::Wildcard),
-            Some(name) if name.len() <= CLIENT_ID_MAX_BYTES => Ok(Identity::Named(name.into())),
-            Some(_) => Err(invalid(&format!("it has more than {CLIENT_ID_MAX_BYTES} bytes"))),
+            Some(name) => check_name(name).map(|()| Identity::Named(name.into())),
         }
     }
 
@@ -73,15 +73,23 @@ impl Identity {
         match (self, claimed) {
             (_, None) => Ok(self.name().map(str::to_owned)),
             (_, Some("" | "*")) => Err(invalid("a message cannot come from '*' or an empty name")),
-            (_, Some(name)) if name.len() > CLIENT_ID_MAX_BYTES => {
-                Err(invalid(&format!("it has more than {CLIENT_ID_MAX_BYTES} bytes")))
-            }
-            (Identity::Wildcard, Some(name)) => Ok(Some(name.to_owned())),
+            (Identity::Wildcard, Some(name)) => check_name(name).map(|()| Some(name.to_owned())),
             (Identity::Named(ours), Some(name)) if **ours == *name => Ok(Some(name.to_owned())),
             (Identity::Named(_), Some(_)) => Err(invalid("it is not that of the connection")),
             (Identity::Anonymous, Some(_)) => Err(invalid("an anonymous client cannot claim one")),
         }
     }
+}
+
+/// Whether a client may have that name. No name holds what ends a line: names are signed, listed and logged beside others.
+fn check_name(name: &str) -> Result<(), ErrorInfo> {
+    if name.len() > CLIENT_ID_MAX_BYTES {
+        return Err(invalid(&format!("it has more than {CLIENT_ID_MAX_BYTES} bytes")));
+    }
+    if name.contains(char::is_control) {
+        return Err(invalid("it holds a control character, such as a line end"));
+    }
+    Ok(())
 }
 
 fn invalid(why: &str) -> ErrorInfo {
@@ -130,6 +138,7 @@ mod tests {
             (identity("*"), Some("*"), Ok(Some("*"))),
             (identity("*"), Some("ann"), Ok(Some("ann"))),
             (identity("*"), Some(LONG), Err(Code::BadClientId)),
+            (identity("*"), Some("a\nb"), Err(Code::BadClientId)),
         ];
         for (ours, requested, expected) in cases {
             let settled = ours.for_connection(requested).map_err(|error| Code::from_number(error.code).unwrap());
@@ -155,6 +164,7 @@ mod tests {
             (identity("*"), Some("*"), Err(())),
             (identity("*"), Some(""), Err(())),
             (identity("*"), Some(LONG), Err(())),
+            (identity("*"), Some("a\u{7f}"), Err(())),
         ];
         for (ours, claimed, expected) in cases {
             let given = ours.for_message(claimed).map_err(|error| assert!(error.is(Code::BadClientId)));

@@ -7,11 +7,14 @@ use base64::Engine;
 use serde_json::{Map, Value};
 
 use super::encoding::URL;
+use super::fields::quoted;
 use super::grant::{Claims, Grant};
 use super::resource::Resource;
 use super::{Capability, Identity, Key, KeyName};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{CLOCK_SKEW_MAX_MS, REVOCATION_KEY_MAX_BYTES, TOKEN_MAX_BYTES, USER_CLAIMS_MAX_BYTES};
+use crate::limits::{
+    CLOCK_SKEW_MAX_MS, REVOCABLE_IAT_AHEAD_MAX_MS, REVOCATION_KEY_MAX_BYTES, TOKEN_MAX_BYTES, USER_CLAIMS_MAX_BYTES,
+};
 use crate::wire::node;
 
 /// A JWT whose parts could be read; nothing says yet who signed it.
@@ -46,13 +49,13 @@ impl DecodedJwt {
     /// Fails with 40144 when it is not for us to verify: another algorithm, extensions that must be understood, no key.
     pub fn signed_by_key(self) -> Result<PresentedJwt, ErrorInfo> {
         if self.header.get("alg").and_then(Value::as_str) != Some("HS256") {
-            return Err(invalid("its algorithm is not HS256"));
+            return Err(invalid("its alg must be HS256"));
         }
         if self.header.contains_key("crit") {
-            return Err(invalid("it has critical extensions"));
+            return Err(invalid("its header has crit, and no extension is known here"));
         }
         let kid = self.header.get("kid").and_then(Value::as_str).ok_or_else(|| invalid("its header has no kid"))?;
-        let key_name = KeyName::parse(kid).map_err(|_| invalid("its kid is not appId.keyId"))?;
+        let key_name = KeyName::parse(kid).map_err(|_| invalid("its kid must be the key's name, appId.keyId"))?;
         Ok(PresentedJwt { key_name, decoded: self })
     }
 }
@@ -65,26 +68,48 @@ pub(super) struct PresentedJwt {
 }
 
 impl PresentedJwt {
-    /// Fails with 40144 when the key did not sign it or a claim is wrong, with 40104 when it is of the future, and as a
-    /// grant of a token does.
-    pub fn verify(&self, key: &Key, now_ms: u64) -> Result<Grant, ErrorInfo> {
-        if !key.secret.verifies(self.decoded.signed.as_bytes(), &self.decoded.tag) {
-            return Err(invalid("its signature is not the key's"));
-        }
-        let issued_at_ms = self.time("iat")?.ok_or_else(|| invalid("it has no iat"))?;
-        let latest_ms = now_ms.saturating_add(CLOCK_SKEW_MAX_MS);
-        if issued_at_ms > latest_ms || self.time("nbf")?.is_some_and(|not_before_ms| not_before_ms > latest_ms) {
-            return Err(Code::BadTimestamp.because("the JWT is not valid yet"));
-        }
+    pub fn is_signed_by(&self, key: &Key) -> bool {
+        key.secret.verifies(self.decoded.signed.as_bytes(), &self.decoded.tag)
+    }
+
+    /// What it allows, if the key signed it. Fails with 40144 when a claim is wrong, with 40104 when it is of the future,
+    /// with 40003 when it lives too long, and as a grant of a token does.
+    pub fn grant(&self, key: &Key, now_ms: u64) -> Result<Grant, ErrorInfo> {
+        let (issued_at_ms, expires_at_ms) = self.life(key, now_ms)?;
         let claims = Claims {
             capability: self.capability()?,
             client_id: self.client_id()?,
             issued_at_ms,
-            expires_at_ms: self.time("exp")?.ok_or_else(|| invalid("it has no exp"))?,
+            expires_at_ms,
             revocation_key: self.revocation_key()?,
             user_claims: self.user_claims()?,
         };
         Grant::of_token(key, claims, now_ms)
+    }
+
+    /// When it was issued, and when it expires. One that says that it is of the future, and could be revoked, would escape
+    /// the revocations until then, so its issuer's clock must be as good as ours.
+    fn life(&self, key: &Key, now_ms: u64) -> Result<(u64, u64), ErrorInfo> {
+        let required = |name: &str| self.time(name)?.ok_or_else(|| invalid(&format!("it has no {name}")));
+        let (issued_at_ms, expires_at_ms) = (required("iat")?, required("exp")?);
+        let ahead_ms = if key.revocable_tokens { REVOCABLE_IAT_AHEAD_MAX_MS } else { CLOCK_SKEW_MAX_MS };
+        let is_ahead = |time_ms: u64, by_ms: u64| time_ms > now_ms.saturating_add(by_ms);
+        if is_ahead(issued_at_ms, ahead_ms) {
+            let seconds = ahead_ms / 1_000;
+            return Err(
+                Code::BadTimestamp.because(format!("the JWT's iat is more than {seconds} s ahead of the time here"))
+            );
+        }
+        if self.time("nbf")?.is_some_and(|not_before_ms| is_ahead(not_before_ms, CLOCK_SKEW_MAX_MS)) {
+            return Err(Code::BadTimestamp.because("the JWT is not valid yet, its nbf says"));
+        }
+        let longest_ms = key.token_max_ttl_ms();
+        if expires_at_ms.saturating_sub(issued_at_ms) > longest_ms {
+            let seconds = longest_ms / 1_000;
+            let why = if key.revocable_tokens { ", as its key's tokens can be revoked" } else { "" };
+            return Err(Code::BadParameter.because(format!("a JWT's exp is at most {seconds} s after its iat{why}")));
+        }
+        Ok((issued_at_ms, expires_at_ms))
     }
 
     /// In milliseconds; the claim is in seconds, and may have a fraction.
@@ -92,11 +117,12 @@ impl PresentedJwt {
         let Some(value) = self.claim(name) else { return Ok(None) };
         let whole = value.as_u64().and_then(|seconds| seconds.checked_mul(1000));
         let fraction = || value.as_f64().filter(|seconds| *seconds >= 0.0).map(|seconds| (seconds * 1000.0) as u64);
-        whole.or_else(fraction).map(Some).ok_or_else(|| invalid("a time is not a number of seconds"))
+        whole.or_else(fraction).map(Some).ok_or_else(|| invalid(&format!("its {name} is not a number of seconds")))
     }
 
     fn capability(&self) -> Result<Option<Capability>, ErrorInfo> {
-        let parse = |value| Capability::from_value(value).map_err(|error| Code::BadJwt.because(error.message));
+        let parse =
+            |value| Capability::from_value(value).map_err(|error| invalid(&format!("its x-ably-{}", error.message)));
         self.claim("x-ably-capability").map(parse).transpose()
     }
 
@@ -104,10 +130,12 @@ impl PresentedJwt {
         Identity::parse(self.text("x-ably-clientId")?)
     }
 
-    fn revocation_key(&self) -> Result<Option<Rc<str>>, ErrorInfo> {
+    fn revocation_key(&self) -> Result<Option<String>, ErrorInfo> {
         match self.text("x-ably-revocation-key")? {
-            Some(text) if text.len() > REVOCATION_KEY_MAX_BYTES => Err(invalid("its revocation key is too long")),
-            text => Ok(text.map(Rc::from)),
+            Some(text) if text.is_empty() || text.len() > REVOCATION_KEY_MAX_BYTES => {
+                Err(invalid(&format!("x-ably-revocation-key must have 1 to {REVOCATION_KEY_MAX_BYTES} bytes")))
+            }
+            text => Ok(text.map(str::to_owned)),
         }
     }
 
@@ -117,7 +145,10 @@ impl PresentedJwt {
         for (name, claim) in &self.decoded.claims {
             let Some(channel) = name.strip_prefix("ably.channel.") else { continue };
             if !claim.is_string() || Resource::parse(channel).is_err() {
-                return Err(invalid("an ably.channel claim is no string, or names no channel"));
+                return Err(invalid(&format!(
+                    "its claim {} must be a string, for a channel or a pattern",
+                    quoted(name)
+                )));
             }
             claims.insert(channel.to_owned(), claim.clone());
         }
@@ -126,14 +157,15 @@ impl PresentedJwt {
         }
         let text = Value::Object(claims).to_string();
         if text.len() > USER_CLAIMS_MAX_BYTES {
-            return Err(invalid("its ably.channel claims are too long"));
+            return Err(invalid(&format!("its ably.channel claims have more than {USER_CLAIMS_MAX_BYTES} bytes")));
         }
         Ok(Some(text.into()))
     }
 
     fn text(&self, name: &str) -> Result<Option<&str>, ErrorInfo> {
-        let text =
-            self.claim(name).map(|value| value.as_str().ok_or_else(|| invalid("an x-ably claim is not a string")));
+        let text = self
+            .claim(name)
+            .map(|value| value.as_str().ok_or_else(|| invalid(&format!("its {name} must be a string"))));
         text.transpose()
     }
 
@@ -144,6 +176,11 @@ impl PresentedJwt {
 
 fn object(part: &str) -> Option<Map<String, Value>> {
     node::object_of(&URL.decode(part).ok()?)
+}
+
+/// The error of one that its key did not sign.
+pub(super) fn unsigned() -> ErrorInfo {
+    invalid("its signature is not the key's")
 }
 
 fn invalid(why: &str) -> ErrorInfo {

@@ -23,7 +23,8 @@ impl KeyName {
     pub fn new(app: AppId, id: &str) -> Result<KeyName, ErrorInfo> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
         if id.is_empty() || id.len() > KEY_ID_MAX_BYTES || !id.bytes().all(plain) {
-            return Err(Code::BadKey.because("a key's id has letters, digits, '-' and '_' only"));
+            return Err(Code::BadKey
+                .because(format!("a key's id must have 1 to {KEY_ID_MAX_BYTES} letters, digits, '-' and '_'")));
         }
         Ok(KeyName { app, id: id.into() })
     }

@@ -44,6 +44,11 @@ impl Operations {
     /// `*`: the identity of an intersection.
     pub const ALL: Operations = Operations(u32::MAX);
 
+    /// Whatever a list may name.
+    pub fn all_names() -> impl Iterator<Item = &'static str> {
+        std::iter::once("*").chain(Operations::NAMES.iter().map(|(name, _)| *name))
+    }
+
     /// The one operation of that name, or all for `*`.
     pub fn named(name: &str) -> Option<Operations> {
         if name == "*" {

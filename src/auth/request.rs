@@ -10,13 +10,15 @@ use super::{App, Capability, Grant, Identity, Key, KeyName};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CLOCK_SKEW_MAX_MS, NONCE_MAX_BYTES, NONCE_MIN_CHARS, TOKEN_DEFAULT_TTL_MS};
 
-/// A request for a token. Absent fields are empty texts: so they are signed.
+/// A request for a token. Absent fields are empty texts: so they are signed. No field holds a control character: the
+/// fields are signed with line ends between them, and one that held a line end could be split anew into other fields
+/// under the same MAC, where a server signs for a clientId that its user chose.
 #[derive(Clone)]
 pub struct TokenRequest {
     key_name: KeyName,
     ttl: WholeNumber,
     capability: String,
-    client_id: String,
+    client_id: Identity,
     timestamp: WholeNumber,
     nonce: String,
     mac: String,
@@ -30,16 +32,16 @@ struct WholeNumber {
 }
 
 impl TokenRequest {
-    /// From a body, whose fields may be null, and numbers strings of digits. Fails with 40001 when it is no object,
-    /// with 40003 for a field of another type or a number that is negative, has a fraction or is no number, with 40005
-    /// for a bad key name.
+    /// From a body, whose fields may be null, and numbers strings of digits. Fails with 40001 when it is no object or names
+    /// no key, with 40003 for a field of another type or with a control character, or a number that is negative, has a fraction
+    /// or is no number, with 40005 for a bad key name, with 40012 for a clientId that no client can have.
     pub fn from_value(body: &Value) -> Result<TokenRequest, ErrorInfo> {
-        let body = body.as_object().ok_or_else(|| Code::BadBody.because("a token request is an object"))?;
+        let body = body.as_object().ok_or_else(|| Code::BadBody.because("a token request must be an object"))?;
         Ok(TokenRequest {
-            key_name: KeyName::parse(&text(body, "keyName")?)?,
+            key_name: key_name(body)?,
             ttl: whole_number(body, "ttl")?,
             capability: capability_text(body)?,
-            client_id: text(body, "clientId")?,
+            client_id: Identity::parse(Some(&string(body, "clientId")?))?,
             timestamp: whole_number(body, "timestamp")?,
             nonce: text(body, "nonce")?,
             mac: text(body, "mac")?,
@@ -48,7 +50,8 @@ impl TokenRequest {
 
     /// From a decoded query, which GET uses. Fails like [`TokenRequest::from_value`].
     pub fn from_query(query: &[(String, String)]) -> Result<TokenRequest, ErrorInfo> {
-        let fields = query.iter().map(|(name, value)| (name.clone(), Value::String(value.clone())));
+        // Reversed, so that the first of a name stays.
+        let fields = query.iter().rev().map(|(name, value)| (name.clone(), Value::String(value.clone())));
         TokenRequest::from_value(&Value::Object(fields.collect()))
     }
 
@@ -62,8 +65,7 @@ impl TokenRequest {
     ///
     /// Fails with 40400 for an unknown key; 40101 for a wrong MAC, or a key that is not the path's; 40104 for a
     /// timestamp that is not of now; 40106 or 40162 without a signature or the key itself; 40003 for a short nonce or a
-    /// long life; 40000 for an invalid capability; 40160 for one of which the key allows nothing; 40012 for a clientId
-    /// too long.
+    /// long life; 40000 for an invalid capability; 40160 for one of which the key allows nothing.
     pub fn approve(
         &self,
         key_name: &KeyName,
@@ -73,16 +75,15 @@ impl TokenRequest {
     ) -> Result<ApprovedToken, ErrorInfo> {
         let key = app.and_then(|app| app.key(key_name)).ok_or_else(|| Code::NotFound.because("no such key"))?;
         if self.key_name != *key_name {
-            return Err(Code::BadCredentials.because("the token request is for another key"));
+            return Err(Code::BadCredentials.because("keyName is not the key's that the path names"));
         }
         let nonce =
             if self.is_signed() { Some(self.check_mac(key, now_ms)?) } else { self.check_authority(authority)? };
         let capability = self.capability(key)?;
-        let client_id = Identity::parse(Some(&self.client_id))?;
         Ok(ApprovedToken {
             key: key.clone(),
             capability,
-            client_id,
+            client_id: self.client_id.clone(),
             issued_at_ms: now_ms,
             ttl_ms: self.ttl_ms(key)?,
             nonce,
@@ -95,11 +96,13 @@ impl TokenRequest {
             return Err(Code::BadCredentials.because("the token request's mac is wrong"));
         }
         if self.timestamp.value.abs_diff(now_ms) > CLOCK_SKEW_MAX_MS {
-            return Err(Code::BadTimestamp.into());
+            let seconds = CLOCK_SKEW_MAX_MS / 1_000;
+            let what = format!("timestamp must be the time in ms, at most {seconds} s from the time here");
+            return Err(Code::BadTimestamp.because(what));
         }
         if self.nonce.chars().count() < NONCE_MIN_CHARS || self.nonce.len() > NONCE_MAX_BYTES {
             let bounds =
-                format!("a nonce has {NONCE_MIN_CHARS} characters at least and {NONCE_MAX_BYTES} bytes at most");
+                format!("nonce must have {NONCE_MIN_CHARS} characters at least and {NONCE_MAX_BYTES} bytes at most");
             return Err(Code::BadParameter.because(bounds));
         }
         Ok(NonceUse::of(self))
@@ -107,18 +110,18 @@ impl TokenRequest {
 
     fn signed_text(&self) -> String {
         let key_name = self.key_name.to_string();
-        let fields =
-            [&key_name, &self.ttl.digits, &self.capability, &self.client_id, &self.timestamp.digits, &self.nonce];
+        let client_id = self.client_id.as_str().unwrap_or_default();
+        let fields = [&key_name, &self.ttl.digits, &self.capability, client_id, &self.timestamp.digits, &self.nonce];
         fields.iter().fold(String::new(), |text, field| text + field + "\n")
     }
 
     /// Who presents the key itself needs no signature, and repeats nothing that others could.
     fn check_authority(&self, authority: Option<&Grant>) -> Result<Option<NonceUse>, ErrorInfo> {
         match authority {
-            None => Err(Code::NoCredentials.because("the token request is not signed")),
+            None => Err(Code::NoCredentials.because("the token request has no mac, and comes without its key")),
             Some(grant) if !grant.basic => Err(Code::BasicRequired.into()),
             Some(grant) if grant.key_name != self.key_name => {
-                Err(Code::BadCredentials.because("the token request is for another key"))
+                Err(Code::BadCredentials.because("keyName is not that of the key which comes with the request"))
             }
             Some(_) => Ok(None),
         }
@@ -138,7 +141,7 @@ impl TokenRequest {
         match self.ttl.value {
             0 => Ok(TOKEN_DEFAULT_TTL_MS.min(key.token_max_ttl_ms())),
             ttl_ms if ttl_ms <= key.token_max_ttl_ms() => Ok(ttl_ms),
-            _ => Err(Code::BadParameter.because(format!("a token lives at most {} ms", key.token_max_ttl_ms()))),
+            _ => Err(Code::BadParameter.because(format!("ttl must be at most {} ms", key.token_max_ttl_ms()))),
         }
     }
 }
@@ -204,8 +207,26 @@ pub struct TokenDetails {
     pub client_id: Option<String>,
 }
 
-/// A text, empty when absent.
+fn key_name(body: &Map<String, Value>) -> Result<KeyName, ErrorInfo> {
+    match text(body, "keyName")?.as_str() {
+        "" => Err(Code::BadBody.because("a token request must have a keyName")),
+        name => {
+            KeyName::parse(name).map_err(|error| Code::BadKey.because(format!("keyName is wrong: {}", error.message)))
+        }
+    }
+}
+
+/// A text without control characters, empty when absent.
 fn text(body: &Map<String, Value>, name: &str) -> Result<String, ErrorInfo> {
+    match string(body, name)? {
+        text if text.contains(char::is_control) => {
+            Err(Code::BadParameter.because(format!("{name} must not hold a control character, such as a line end")))
+        }
+        text => Ok(text),
+    }
+}
+
+fn string(body: &Map<String, Value>, name: &str) -> Result<String, ErrorInfo> {
     match body.get(name) {
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::String(text)) => Ok(text.clone()),

@@ -8,6 +8,7 @@
 
 use std::cmp::Ordering;
 
+use super::fields::quoted;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::CHANNEL_NAME_MAX_BYTES;
 use crate::name::{ChannelName, Qualifier};
@@ -22,12 +23,19 @@ pub(super) struct Resource(String);
 impl Resource {
     /// Fails with 40000 when the text names no channel, or a qualifier that is unknown.
     pub fn parse(text: &str) -> Result<Resource, ErrorInfo> {
-        let (qualifier, plain) = split(text).ok_or_else(|| invalid("has a '[' that is not closed"))?;
+        let (qualifier, plain) = split(text).ok_or_else(|| invalid(text, "has a '[' that is not closed"))?;
         if qualifier.is_some_and(|qualifier| !QUALIFIERS.contains(&qualifier)) {
-            return Err(invalid("has an unknown qualifier"));
+            let known = QUALIFIERS.map(|known| format!("[{known}]")).join(", ");
+            return Err(invalid(text, &format!("has an unknown qualifier; qualifiers are {known}")));
         }
-        if plain.is_empty() || text.len() > CHANNEL_NAME_MAX_BYTES || text.chars().any(char::is_control) {
-            return Err(invalid("is empty, too long, or holds a control character"));
+        if plain.is_empty() {
+            return Err(invalid(text, "names no channel"));
+        }
+        if text.len() > CHANNEL_NAME_MAX_BYTES {
+            return Err(invalid(text, &format!("has more than {CHANNEL_NAME_MAX_BYTES} bytes")));
+        }
+        if text.contains(char::is_control) {
+            return Err(invalid(text, "holds a control character"));
         }
         Ok(Resource(text.to_owned()))
     }
@@ -76,8 +84,8 @@ fn split(text: &str) -> Option<(Option<&str>, &str)> {
     }
 }
 
-fn invalid(why: &str) -> ErrorInfo {
-    Code::BadRequest.because(format!("invalid capability: a resource {why}"))
+fn invalid(text: &str, why: &str) -> ErrorInfo {
+    Code::BadRequest.because(format!("capability's resource {} {why}", quoted(text)))
 }
 
 /// A resource taken apart. A `*` among the segments stands for one; `open` says that any deeper name follows.

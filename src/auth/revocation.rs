@@ -16,13 +16,15 @@ use crate::limits::{
 };
 use crate::pinned::Versioned;
 
-/// Which tokens end. As text: `clientId:c`, `revocationKey:r`, `channel:c`.
+/// Which tokens end: those that say exactly this, whoever uses them for what. As text: `clientId:c`, `revocationKey:r`,
+/// `channel:c`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Target {
+    /// The tokens with this clientId, and the clients that took it by a token for `*`.
     ClientId(String),
     RevocationKey(String),
-    /// The tokens whose capability has exactly this resource.
+    /// The tokens whose capability has exactly this resource, as the token names it, or as its key narrows it.
     Channel(String),
 }
 
@@ -31,13 +33,14 @@ impl Target {
     pub fn parse(text: &str) -> Result<Target, ErrorInfo> {
         let (kind, value) = text.split_once(':').unwrap_or((text, ""));
         if value.is_empty() || value.len() > CHANNEL_NAME_MAX_BYTES {
-            return Err(Code::BadRequest.because("a target is type:value, and the value neither empty nor too long"));
+            let what = format!("a target must be type:value, with a value of 1 to {CHANNEL_NAME_MAX_BYTES} bytes");
+            return Err(Code::BadRequest.because(what));
         }
         match kind {
             "clientId" => Ok(Target::ClientId(value.to_owned())),
             "revocationKey" => Ok(Target::RevocationKey(value.to_owned())),
             "channel" => Ok(Target::Channel(value.to_owned())),
-            _ => Err(Code::BadRequest.because("a target's type is clientId, revocationKey or channel")),
+            _ => Err(Code::BadRequest.because("a target's type must be clientId, revocationKey or channel")),
         }
     }
 }
@@ -96,7 +99,7 @@ impl RevokeRequest {
         let no_list = || Code::BadBody.because("targets must be a list of strings");
         let listed = body.get("targets").and_then(Value::as_array).ok_or_else(no_list)?;
         if listed.is_empty() || listed.len() > REVOKE_MAX_TARGETS {
-            return Err(Code::BadParameter.because(format!("there must be 1 to {REVOKE_MAX_TARGETS} targets")));
+            return Err(Code::BadParameter.because(format!("targets must have 1 to {REVOKE_MAX_TARGETS} elements")));
         }
         let read = |value: &Value| value.as_str().map(|text| (text.to_owned(), Target::parse(text)));
         let targets = listed.iter().map(read).collect::<Option<Vec<_>>>().ok_or_else(no_list)?;
@@ -135,8 +138,10 @@ fn margin(body: &Value) -> Result<bool, ErrorInfo> {
 fn issued_before_ms(body: &Value, now_ms: u64) -> Result<u64, ErrorInfo> {
     let Some(value) = body.get("issuedBefore").filter(|value| !value.is_null()) else { return Ok(now_ms) };
     let whole = value.as_u64().or_else(|| value.as_f64().filter(|float| *float >= 0.0).map(|float| float as u64));
-    let not_future = whole.filter(|time_ms| *time_ms <= now_ms.saturating_add(CLOCK_SKEW_MAX_MS));
-    not_future.ok_or_else(|| Code::BadParameter.because("issuedBefore must be a time in ms, and not of the future"))
+    // Tokens of before that have expired.
+    let oldest_ms = now_ms.saturating_sub(REVOCABLE_TOKEN_MAX_TTL_MS);
+    let current = whole.filter(|time_ms| (oldest_ms..=now_ms.saturating_add(CLOCK_SKEW_MAX_MS)).contains(time_ms));
+    current.ok_or_else(|| Code::BadParameter.because("issuedBefore must be a time in ms, of the last hour"))
 }
 
 /// The answer, one result for each target in their order.
@@ -181,17 +186,12 @@ impl Revocations {
     pub fn insert(&mut self, mut revocation: Revocation) -> Result<Revocation, ErrorInfo> {
         let is_full = self.len() >= REVOCATIONS_MAX;
         let marks = self.by_key.entry(revocation.key_name.clone()).or_default();
-        let (map, value) = match &revocation.target {
-            Target::ClientId(value) => (&mut marks.client_ids, value),
-            Target::RevocationKey(value) => (&mut marks.revocation_keys, value),
-            Target::Channel(value) => (&mut marks.channels, value),
-        };
-        let mark = match map.get(value) {
+        let mark = match marks.get(&revocation.target) {
             Some(known) => known.merged(Mark::of(&revocation)),
             None if is_full => return Err(too_many()),
             None => Mark::of(&revocation),
         };
-        map.insert(value.clone(), mark);
+        marks.insert(&revocation.target, mark);
         (revocation.issued_before_ms, revocation.applies_at_ms) = (mark.issued_before_ms, mark.applies_at_ms);
         Ok(revocation)
     }
@@ -202,9 +202,10 @@ impl Revocations {
         let marks = self.by_key.get(&grant.key_name)?;
         let issued_at_ms = grant.issued_at_ms.filter(|_| !grant.basic)?;
         let client_id = grant.client_id.as_str().and_then(|name| marks.client_ids.get(name));
-        let revocation_key = grant.revocation_key.as_deref().and_then(|key| marks.revocation_keys.get(key));
         let channels = grant.capability.resources().filter_map(|resource| marks.channels.get(resource));
-        let hits = channels.chain(client_id).chain(revocation_key).filter(|mark| issued_at_ms < mark.issued_before_ms);
+        let also =
+            grant.also_revoked_by.iter().flat_map(|targets| targets.iter()).filter_map(|target| marks.get(target));
+        let hits = channels.chain(client_id).chain(also).filter(|mark| issued_at_ms < mark.issued_before_ms);
         hits.map(|mark| mark.applies_at_ms).min()
     }
 
@@ -265,6 +266,23 @@ fn too_many() -> ErrorInfo {
 }
 
 impl Marks {
+    fn get(&self, target: &Target) -> Option<&Mark> {
+        match target {
+            Target::ClientId(value) => self.client_ids.get(value),
+            Target::RevocationKey(value) => self.revocation_keys.get(value),
+            Target::Channel(value) => self.channels.get(value),
+        }
+    }
+
+    fn insert(&mut self, target: &Target, mark: Mark) {
+        let (map, value) = match target {
+            Target::ClientId(value) => (&mut self.client_ids, value),
+            Target::RevocationKey(value) => (&mut self.revocation_keys, value),
+            Target::Channel(value) => (&mut self.channels, value),
+        };
+        map.insert(value.clone(), mark);
+    }
+
     fn len(&self) -> usize {
         self.client_ids.len() + self.revocation_keys.len() + self.channels.len()
     }

@@ -11,7 +11,7 @@ use super::encoding::URL;
 use super::grant::{Claims, Grant};
 use super::secret::{MAC_BYTES, mac, verifies};
 use super::{Capability, Identity, Key, KeyName};
-use crate::error::{Code, ErrorInfo};
+use crate::error::ErrorInfo;
 use crate::limits::TOKEN_MAX_BYTES;
 use crate::name::AppId;
 use crate::pinned::{self, Versioned};
@@ -87,12 +87,12 @@ impl PresentedToken {
         (body.version == VERSION).then_some(PresentedToken { key_name, body, signed, tag })
     }
 
-    /// Fails with 40143 when the key did not sign it, so that a client asks for another one, and as a grant of a token
-    /// does.
-    pub fn verify(&self, key: &Key, now_ms: u64) -> Result<Grant, ErrorInfo> {
-        if !verifies(&signing_key(key), &self.signed, &self.tag) {
-            return Err(Code::TokenUnrecognized.into());
-        }
+    pub fn is_signed_by(&self, key: &Key) -> bool {
+        verifies(&signing_key(key), &self.signed, &self.tag)
+    }
+
+    /// What it allows, if the key signed it. Fails as a grant of a token does.
+    pub fn grant(&self, key: &Key, now_ms: u64) -> Result<Grant, ErrorInfo> {
         let claims = Claims {
             capability: self.body.capability.clone(),
             client_id: self.body.client_id.clone(),

@@ -1,19 +1,18 @@
 //! A page of history, message by message, in either direction (protocol.md § 12.1).
 //!
 //! Rows hold publishes and pages hold messages, so a page may begin and end inside a publish: each entry comes with the
-//! slice of its messages that belongs to the page.
+//! slice of its messages that belongs to the page. Messages and presence events share the log: a page that finds few of its
+//! kind in what it may look at ends there, with a link to the next, and may be empty.
 
-use super::log::{decoded, visible_from};
+use super::log::{Walk, decoded, visible_from};
 use super::store::{Store, StoreError};
 use super::{Meta, storage_failed};
 use crate::call::{Answer, HistoryPage, HistoryQuery};
 use crate::error::Code;
-use crate::limits::{HISTORY_PAGE_BYTES, PUBLISH_MAX_MESSAGES, WAITING_PAGE_BYTES};
+use crate::limits::{HISTORY_LOOK_BYTES, HISTORY_PAGE_BYTES, PUBLISH_MAX_MESSAGES, WAITING_PAGE_BYTES};
 use crate::serial::{ChannelSerial, Position};
 use crate::wire::message::Entry;
 use crate::wire::packed::Packed;
-
-const ROWS_PER_READ: usize = 64;
 
 /// The index of the last message that a publish can have.
 const WHOLE: usize = PUBLISH_MAX_MESSAGES - 1;
@@ -28,8 +27,7 @@ pub(super) fn page(
     now_ms: u64,
 ) -> Answer<HistoryPage> {
     let range = Range::of(meta, tip, query, now_ms)?;
-    let max_bytes = if query.wait_ms.is_some() { WAITING_PAGE_BYTES } else { HISTORY_PAGE_BYTES };
-    let mut page = Builder { series: meta.series.clone(), limit: query.limit, max_bytes, ..Builder::default() };
+    let mut page = Builder::of(meta, query);
     let walked = if query.forwards {
         forwards(store, &range, query, &mut page)
     } else {
@@ -101,24 +99,27 @@ fn continued(meta: &Meta, tip: Position, text: &str) -> Result<(Position, usize)
 }
 
 fn forwards(store: &mut impl Store, range: &Range, query: &HistoryQuery, page: &mut Builder) -> Result<(), StoreError> {
-    let mut at = Position(range.first.0.saturating_sub(1));
-    loop {
-        let rows = store.rows_after(at, ROWS_PER_READ)?;
-        let Some((newest, _)) = rows.last() else { return Ok(()) };
-        at = *newest;
-        for (_, row) in &rows {
-            for entry in decoded(row)?.into_iter().filter(|entry| range.holds(entry, query)) {
-                let from =
-                    range.after.filter(|(position, _)| *position == entry.position).map_or(0, |(_, index)| index + 1);
-                if !page.push(&entry, from, entry.count(), true) {
-                    return Ok(());
-                }
+    let mut rows = Walk::after(match range.after {
+        Some((position, WHOLE..)) if position >= range.first => position,
+        _ => Position(range.first.0.saturating_sub(1)),
+    });
+    while let Some((end, row)) = rows.next(store)? {
+        for entry in decoded(&row)?.into_iter().filter(|entry| range.holds(entry, query)) {
+            let from =
+                range.after.filter(|(position, _)| *position == entry.position).map_or(0, |(_, index)| index + 1);
+            if !page.push(&entry, from, entry.count(), true) {
+                return Ok(());
             }
         }
-        if at >= range.last {
+        if end >= range.last {
+            return Ok(());
+        }
+        if rows.bytes() > HISTORY_LOOK_BYTES {
+            page.end_at((end, WHOLE));
             return Ok(());
         }
     }
+    Ok(())
 }
 
 fn backwards(
@@ -128,26 +129,51 @@ fn backwards(
     page: &mut Builder,
 ) -> Result<(), StoreError> {
     // The row that holds the last position may be named by a later one.
-    let mut rows = store.rows_after(Position(range.last.0.saturating_sub(1)), 1)?;
-    let mut at = rows.first().map_or(range.last, |(position, _)| Position(position.0 - 1));
-    loop {
-        for (_, row) in &rows {
-            for entry in decoded(row)?.into_iter().rev().filter(|entry| range.holds(entry, query)) {
-                let to = range
-                    .after
-                    .filter(|(position, _)| *position == entry.position)
-                    .map_or(entry.count(), |(_, index)| index);
-                if !page.push(&entry, 0, to, false) {
-                    return Ok(());
-                }
+    let newest = store.totals_after(Position(range.last.0.saturating_sub(1)), 1)?.pop();
+    let mut rows = Walk::up_to(newest.map_or(range.last, |(end, _)| end));
+    while let Some((end, row)) = rows.next(store)? {
+        if end < range.first {
+            return Ok(());
+        }
+        let entries = decoded(&row)?;
+        let first = entries.first().map_or(end, |entry| entry.position);
+        for entry in entries.into_iter().rev().filter(|entry| range.holds(entry, query)) {
+            let to = range
+                .after
+                .filter(|(position, _)| *position == entry.position)
+                .map_or(entry.count(), |(_, index)| index);
+            if !page.push(&entry, 0, to, false) {
+                return Ok(());
             }
         }
-        rows = store.rows_before(at, ROWS_PER_READ)?;
-        match rows.last() {
-            Some((oldest, _)) if at >= range.first => at = Position(oldest.0 - 1),
-            _ => return Ok(()),
+        if rows.bytes() > HISTORY_LOOK_BYTES && first > range.first {
+            page.end_at((first, 0));
+            return Ok(());
         }
     }
+    Ok(())
+}
+
+/// What of these a reader gets who waited for it and has all that went before.
+pub(super) fn page_of(
+    meta: &Meta,
+    query: &HistoryQuery,
+    entries: &[Entry],
+    after: Position,
+    through: Position,
+) -> HistoryPage {
+    let start = Position::at(query.start_ms.unwrap_or(0));
+    let wanted =
+        |entry: &&Entry| entry.is_presence() == query.presence && entry.position >= start && entry.position > after;
+    let mut page = Builder::of(meta, query);
+    let mut wanted = entries.iter().filter(wanted);
+    while wanted.next().is_some_and(|entry| page.push(entry, 0, entry.count(), true)) {}
+    page.finish(Some((through, WHOLE)))
+}
+
+/// Whether a page says that there is nothing, and that all was looked at.
+pub(super) fn is_at_end(page: &HistoryPage, tip: Position) -> bool {
+    page.slices.is_empty() && page.next == Some((tip, WHOLE))
 }
 
 #[derive(Default)]
@@ -163,6 +189,16 @@ struct Builder {
 }
 
 impl Builder {
+    fn of(meta: &Meta, query: &HistoryQuery) -> Builder {
+        let max_bytes = if query.wait_ms.is_some() { WAITING_PAGE_BYTES } else { HISTORY_PAGE_BYTES };
+        Builder { series: meta.series.clone(), limit: query.limit, max_bytes, ..Builder::default() }
+    }
+
+    /// Ends the page here, whatever it has: the next begins behind this message.
+    fn end_at(&mut self, last: (Position, usize)) {
+        (self.last, self.more) = (Some(last), true);
+    }
+
     /// Adds what fits of an entry's messages `from..to`. Gives whether the page has room for another entry.
     fn push(&mut self, entry: &Entry, from: usize, to: usize, forwards: bool) -> bool {
         if from >= to {

@@ -3,8 +3,9 @@
 //! Ephemeral publishes take a place in the order and pass through the tail to those who listen now, but no row holds them.
 
 mod pieces;
+mod walk;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::dedup;
 use super::members::Pending;
@@ -14,7 +15,8 @@ use crate::limits::{LOG_MAX_BYTES, LOG_MAX_MESSAGES, RETENTION_MS, RETENTION_SLA
 use crate::serial::Position;
 use crate::wire::message::Entry;
 use crate::wire::packed::Packed;
-use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
+use crate::wire::presence::{MemberKey, Turn};
+pub use walk::Walk;
 
 /// Rows read at a time when looking for something.
 pub const ROWS_PER_READ: usize = 32;
@@ -47,16 +49,26 @@ struct Placed {
 pub struct Batch {
     tip: Position,
     placed: Vec<Placed>,
-    publishes: Vec<(PublishKey, Option<String>, Position)>,
+    /// By their keys, which are a connection's own where they are its numbers.
+    publishes: HashMap<(PublishKey, Option<String>), Position>,
     /// What it does to the presence set.
     pub members: Pending,
+    /// The last event of each member, if its connection said it.
+    turns: HashMap<MemberKey, Option<Turn>>,
     /// Before anything is placed.
     holds: Vec<(String, Hold, Option<u64>)>,
 }
 
 impl Batch {
     pub fn new(tip: Position) -> Batch {
-        Batch { tip, placed: Vec::new(), publishes: Vec::new(), members: Pending::new(), holds: Vec::new() }
+        Batch {
+            tip,
+            placed: Vec::new(),
+            publishes: HashMap::new(),
+            members: Pending::new(),
+            turns: HashMap::new(),
+            holds: Vec::new(),
+        }
     }
 
     pub fn tip(&self) -> Position {
@@ -65,7 +77,7 @@ impl Batch {
 
     /// Places what was published; a repeat in this batch will be known.
     pub fn push(&mut self, publish: &Publish, entry: Entry, key: String, changes: Vec<Change>) {
-        self.publishes.push((publish.key.clone(), publish.connection_id.clone(), entry.position));
+        self.publishes.entry(key_of(publish)).or_insert(entry.position);
         self.place(entry, key, changes);
     }
 
@@ -77,6 +89,9 @@ impl Batch {
                 Change::Remove(member) => self.members.insert(member.clone(), None),
                 Change::Hold(..) => None,
             };
+        }
+        for event in entry.presence() {
+            self.turns.insert(event.key(), event.turn());
         }
         let (position, messages, ephemeral) = (entry.position, entry.count(), entry.is_ephemeral());
         self.placed.push(Placed { position, entry: Packed::one(&entry), messages, ephemeral, key, changes });
@@ -92,23 +107,24 @@ impl Batch {
     }
 
     /// Whether a member did something in this batch later than at this turn.
-    pub fn has_later(&self, key: &MemberKey, turn: Option<Turn>) -> Result<bool, StoreError> {
-        for placed in self.placed.iter().rev() {
-            if let Some(last) = last_event(&decoded(&placed.entry)?, key) {
-                return Ok(last > turn);
-            }
-        }
-        Ok(false)
+    pub fn has_later(&self, key: &MemberKey, turn: Option<Turn>) -> bool {
+        self.turns.get(key).is_some_and(|last| *last > turn)
+    }
+
+    /// What this batch has at a place.
+    pub fn entry(&self, position: Position) -> Option<&Packed> {
+        self.placed.iter().find(|placed| placed.position == position).map(|placed| &placed.entry)
     }
 
     /// Where this batch already placed the same publish.
     pub fn find(&self, publish: &Publish) -> Option<Position> {
-        let same = |known: &&(PublishKey, Option<String>, Position)| match publish.key {
-            PublishKey::Serial(_) => known.0 == publish.key && known.1 == publish.connection_id,
-            _ => known.0 == publish.key,
-        };
-        self.publishes.iter().find(same).map(|(_, _, position)| *position)
+        self.publishes.get(&key_of(publish)).copied()
     }
+}
+
+fn key_of(publish: &Publish) -> (PublishKey, Option<String>) {
+    let connection_id = publish.connection_id.clone().filter(|_| matches!(publish.key, PublishKey::Serial(_)));
+    (publish.key.clone(), connection_id)
 }
 
 impl Log {
@@ -180,33 +196,18 @@ impl Log {
         alike.map(|placed| (placed.position, &placed.entry))
     }
 
-    /// The numbers of a connection's publishes in the tail, and their places. Nothing is decoded for it.
-    pub fn serials_in_tail(&self, connection_id: &str) -> impl Iterator<Item = (u64, Position)> {
-        self.tail
-            .iter()
-            .filter_map(move |placed| Some((dedup::serial_of(&placed.key, connection_id)?, placed.position)))
+    /// What the tail has at a position.
+    pub fn in_tail(&self, position: Position) -> Option<&Packed> {
+        let index = self.tail.binary_search_by_key(&position, |placed| placed.position).ok()?;
+        Some(&self.tail[index].entry)
     }
 
-    /// Whether a member did something later than at this turn, by the rows after a cutoff: it may have left since.
-    pub fn has_later(
-        &self,
-        store: &mut impl Store,
-        key: &MemberKey,
-        turn: Option<Turn>,
-        cutoff: Position,
-    ) -> Result<bool, StoreError> {
-        let mut at = self.tip;
-        while at >= cutoff {
-            let rows = store.rows_before(at, ROWS_PER_READ)?;
-            let Some((oldest, _)) = rows.last() else { break };
-            at = Position(oldest.0 - 1);
-            for (_, row) in &rows {
-                if let Some(last) = last_event(&decoded(row)?, key) {
-                    return Ok(last > turn);
-                }
-            }
-        }
-        Ok(false)
+    /// The numbers of a connection's publishes in the tail behind a position, and their places. Nothing is decoded for it.
+    pub fn serials_in_tail(&self, connection_id: &str, after: Position) -> impl Iterator<Item = (u64, Position)> {
+        let start = self.tail.partition_point(|placed| placed.position <= after);
+        self.tail
+            .range(start..)
+            .filter_map(move |placed| Some((dedup::serial_of(&placed.key, connection_id)?, placed.position)))
     }
 
     /// The last row that is past its time or over the log's bounds, never the newest: it holds the tip.
@@ -250,12 +251,6 @@ impl Log {
         }
         (newest_at > oldest_at).then(|| oldest_at.time_ms() + kept_ms(rules) + RETENTION_SLACK_MS)
     }
-}
-
-/// The turn of the last event of a member among entries; `None` inside when its connection didn't say it.
-fn last_event(entries: &[Entry], key: &MemberKey) -> Option<Option<Turn>> {
-    let events = entries.iter().rev().flat_map(|entry| entry.presence().iter().rev());
-    events.into_iter().find(|event| event.key() == *key).map(PresenceMessage::turn)
 }
 
 fn is_over(newest: Totals, oldest: Totals) -> bool {

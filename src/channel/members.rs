@@ -7,7 +7,7 @@
 //! What is newer is decided by the place of an event on its connection, never by arrival: a repeat of what was answered
 //! without an event finds a newer member and changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Channel;
 use super::log::{Batch, decoded};
@@ -19,8 +19,11 @@ use crate::wire::message::{Content, Entry};
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
 
+/// Members that are read at first for a page, of which each may have 64 KiB.
+const MEMBERS_FIRST_READ: usize = 8;
+
 /// What a batch does to the set, before it is written: a member's entry, or that it left.
-pub type Pending = HashMap<MemberKey, Option<Packed>>;
+pub type Pending = BTreeMap<MemberKey, Option<Packed>>;
 
 impl Channel {
     /// Takes the events that say something new, and gives them one place. `is_late` when the connection was heard to say
@@ -43,8 +46,12 @@ impl Channel {
                 None => member(store, batch, &key)?,
             };
             let Some(event) = news(deed, member.as_ref()) else { continue };
-            if member.is_none() && is_late && self.left_since(store, batch, &event, now_ms)? {
-                continue;
+            if member.is_none() && is_late {
+                match self.left_since(store, batch, &event, now_ms)? {
+                    Some(true) => continue,
+                    Some(false) => {}
+                    None => return Ok(Outcome::Refused(super::unsure())),
+                }
             }
             staged.take(key, event, member.is_some());
         }
@@ -87,10 +94,13 @@ impl Channel {
         batch: &Batch,
         event: &PresenceMessage,
         now_ms: u64,
-    ) -> Result<bool, StoreError> {
-        let (key, turn) = (event.key(), event.turn());
-        let is_batched = batch.has_later(&key, turn)?;
-        Ok(is_batched || self.log.has_later(store, &key, turn, super::dedup_cutoff(now_ms))?)
+    ) -> Result<Option<bool>, StoreError> {
+        let key = event.key();
+        match event.turn() {
+            turn if batch.has_later(&key, turn) => Ok(Some(true)),
+            Some(turn) => self.repeats.has_later(&self.log, store, &key, turn, now_ms),
+            None => Ok(Some(false)),
+        }
     }
 
     /// Takes note of what became of a connection. Says nothing of one without members, nor when another relay says so than
@@ -235,7 +245,8 @@ fn members_of(store: &mut impl Store, batch: &Batch, connection_id: &str) -> Res
     })?;
     let mut members = stored.iter().map(event).collect::<Result<Vec<_>, _>>()?;
     members.retain(|member| !batch.members.contains_key(&member.key()));
-    let mine = batch.members.iter().filter(|(key, _)| key.connection_id == connection_id);
+    let first = MemberKey { connection_id: connection_id.to_owned(), client_id: String::new() };
+    let mine = batch.members.range(first..).take_while(|(key, _)| key.connection_id == connection_id);
     for packed in mine.filter_map(|(_, member)| member.as_ref()) {
         members.push(event(packed)?);
     }
@@ -252,25 +263,38 @@ fn event(packed: &Packed) -> Result<PresenceMessage, StoreError> {
 fn chunk_length(members: &[PresenceMessage]) -> usize {
     let mut bytes = 0;
     let fits = |member: &&PresenceMessage| {
-        bytes += member.size();
+        bytes += member.weight();
         bytes <= LEAVES_PER_ENTRY_BYTES
     };
     members.iter().take(LEAVES_PER_ENTRY).take_while(fits).count().max(1)
 }
 
-/// One more than is asked for is read, to know whether another page follows.
+/// One more than is asked for is read, to know whether another page follows; of large members, few that don't fit.
 fn page(store: &mut impl Store, query: &MembersQuery) -> Result<MembersPage, StoreError> {
-    let found = store.members(&MembersQuery { limit: query.limit + 1, ..query.clone() })?;
     let mut page = MembersPage { members: Packed::default(), next: None };
-    let mut last: Option<&Packed> = None;
-    for (index, member) in found.iter().enumerate() {
-        let is_full = !page.members.is_empty() && page.members.len() + member.len() > MEMBERS_PAGE_BYTES;
-        if index == query.limit || is_full {
-            page.next = last.map(event).transpose()?.map(|member| member.key());
-            break;
+    let (mut count, mut limit) = (0, MEMBERS_FIRST_READ);
+    let mut after = query.after.clone();
+    loop {
+        let limit_here = limit.min(query.limit + 1 - count);
+        let found = store.members(&MembersQuery { limit: limit_here, after: after.clone(), ..query.clone() })?;
+        for (index, member) in found.iter().enumerate() {
+            let is_full = !page.members.is_empty() && page.members.len() + member.len() > MEMBERS_PAGE_BYTES;
+            if count == query.limit || is_full {
+                page.next = key_of_last(&found[..index])?.or(after);
+                return Ok(page);
+            }
+            page.members.append(member);
+            count += 1;
         }
-        page.members.append(member);
-        last = Some(member);
+        if found.len() < limit_here {
+            return Ok(page);
+        }
+        after = key_of_last(&found)?;
+        let average = page.members.len().div_ceil(count.max(1)).max(1);
+        limit = MEMBERS_PAGE_BYTES.saturating_sub(page.members.len()) / average + 1;
     }
-    Ok(page)
+}
+
+fn key_of_last(members: &[Packed]) -> Result<Option<MemberKey>, StoreError> {
+    members.last().map(|member| event(member).map(|event| event.key())).transpose()
 }

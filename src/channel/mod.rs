@@ -196,7 +196,7 @@ impl Channel {
     pub fn publish(&mut self, ticket: Ticket, publishes: Vec<Publish>) -> Result<(), ErrorInfo> {
         let bytes: usize = publishes.iter().map(Publish::weight).sum();
         if self.pending_bytes + bytes > COMMIT_MAX_BYTES && !self.pending.is_empty() {
-            return Err(Code::ChannelRateLimited.because("too much is being published on this channel; try again"));
+            return Err(Code::PublishRateLimited.because("too much is being published on this channel; try again"));
         }
         self.pending_bytes += bytes;
         self.pending.push((ticket, publishes));
@@ -305,7 +305,7 @@ impl Channel {
         if let Some(window) = &mut self.window {
             window.forget_before(now_ms);
         }
-        self.repeats = Repeats::default();
+        self.repeats.forget();
         // A clock that was set back must not put it off.
         let may_trim = self.trim_at_ms <= now_ms || self.trim_at_ms > now_ms + TRIM_PAUSE_MS;
         if may_trim && self.trim(store, now_ms).is_err() {
@@ -341,7 +341,6 @@ impl Channel {
             answers.push(Published { series: self.meta.series.clone(), outcomes });
         }
         if batch.tip() > self.log.tip() {
-            self.repeats = Repeats::default();
             self.begin(store)?;
         }
         self.log.append(store, batch)?;
@@ -359,12 +358,19 @@ impl Channel {
         let window = self.window(store, now_ms)?;
         let (suspicion, has_room) = (window.suspect(publish), window.has_room(publish, now_ms));
         let count = publish.messages().len();
-        if let Some(position) = self.find(store, batch, publish, suspicion, now_ms)? {
-            return Ok(Outcome::Accepted { position, count });
+        match self.find(store, batch, publish, suspicion, now_ms)? {
+            Some(Some(position)) => {
+                let is_number = matches!(publish.key, PublishKey::Serial(_));
+                let is_another =
+                    is_number && self.repeats.is_another((batch, &self.log), store, publish, position, now_ms)?;
+                return Ok(if is_another { Outcome::Refused(reused()) } else { Outcome::Accepted { position, count } });
+            }
+            Some(None) => {}
+            None => return Ok(Outcome::Refused(unsure())),
         }
         if !has_room {
             let refusal = "more publishes than can be remembered in two minutes; try again later";
-            return Ok(Outcome::Refused(Code::ChannelRateLimited.because(refusal)));
+            return Ok(Outcome::Refused(Code::PublishRateLimited.because(refusal)));
         }
         match &publish.content {
             Submission::Messages(messages) => {
@@ -383,6 +389,7 @@ impl Channel {
         }
     }
 
+    /// Where it is already, if it is; or `None` when that can't be looked for now.
     fn find(
         &mut self,
         store: &mut impl Store,
@@ -390,19 +397,19 @@ impl Channel {
         publish: &Publish,
         suspicion: Suspicion,
         now_ms: u64,
-    ) -> Result<Option<Position>, StoreError> {
+    ) -> Result<Option<Option<Position>>, StoreError> {
         if suspicion == Suspicion::New {
-            return Ok(None);
+            return Ok(Some(None));
         }
         if let (PublishKey::Request(_), Submission::Fate { .. }, Suspicion::At(position)) =
             (&publish.key, &publish.content, suspicion)
         {
             // One that changed nothing has no entry, and must not change anything when it comes again, late.
-            return Ok(Some(position));
+            return Ok(Some(Some(position)));
         }
         match batch.find(publish) {
-            Some(position) => Ok(Some(position)),
-            None => self.repeats.find(&self.log, store, publish, suspicion, dedup_cutoff(now_ms)),
+            Some(position) => Ok(Some(Some(position))),
+            None => self.repeats.find(&self.log, store, publish, suspicion, now_ms),
         }
     }
 
@@ -438,7 +445,8 @@ impl Channel {
 
     /// Drops what a failed write may have made untrue. It is read again before anything else: see [`Channel::reload`].
     fn forget(&mut self, now_ms: u64) {
-        (self.window, self.repeats) = (None, Repeats::default());
+        self.window = None;
+        self.repeats.forget();
         self.holders.forget(now_ms);
         self.stale = true;
     }
@@ -491,6 +499,15 @@ fn delivery(
         entries,
         members,
     })
+}
+
+/// It may be published or not: the client is not told that it is not.
+fn unsure() -> ErrorInfo {
+    Code::Unavailable.because("too much is published again to know in time what is new; try again later")
+}
+
+fn reused() -> ErrorInfo {
+    Code::BadMessageId.because("this msgSerial was used for another message")
 }
 
 fn dedup_cutoff(now_ms: u64) -> Position {

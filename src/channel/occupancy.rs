@@ -168,7 +168,7 @@ impl Channel {
     /// Counts for a caller, who is answered by [`Effect::Reply`]. Fails with 42911 when too many wait already.
     pub fn count(&mut self, ticket: Ticket) -> Answer<()> {
         if self.occupants.waiting.len() >= COUNTS_WAITING_MAX {
-            return Err(Code::ChannelRateLimited.because("too many ask for this channel's occupancy; try again"));
+            return Err(Code::PublishRateLimited.because("too many ask for this channel's occupancy; try again"));
         }
         self.occupants.waiting.push(ticket);
         Ok(())

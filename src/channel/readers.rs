@@ -1,15 +1,17 @@
 //! Readers of history that wait for something to come: for clients that ask, and hold no connection.
 //!
-//! A reader is a question, who asked it, and how long it may stay open. It is asked again whenever the channel's order has
-//! grown, and answered when there is something, or when its time is over. The open request keeps the object awake, and
+//! A reader is a question, who asked it, and how long it may stay open. What the channel's order has grown by is read once
+//! for all of them, and each is answered when there is something of it, or when its time is over. The open request keeps the object awake, and
 //! ends with it: nothing of a reader is stored. Who leaves is never reported, and holds its place until then.
 
+use super::log::decoded;
 use super::store::Store;
-use super::{Channel, Effect, Ticket};
+use super::{Channel, Effect, Ticket, history, storage_failed};
 use crate::call::{Answer, HistoryPage, HistoryQuery};
 use crate::error::Code;
-use crate::limits::WAITING_READERS_MAX;
+use crate::limits::{HISTORY_PAGE_BYTES, WAITING_READERS_MAX};
 use crate::serial::Position;
+use crate::wire::message::Entry;
 
 #[derive(Debug, Default)]
 pub struct Readers {
@@ -22,6 +24,8 @@ pub struct Readers {
 struct Reader {
     ticket: Ticket,
     query: HistoryQuery,
+    /// It knows that there is nothing up to here.
+    after: Position,
     until_ms: u64,
 }
 
@@ -42,12 +46,13 @@ impl Channel {
         now_ms: u64,
     ) -> Option<Answer<HistoryPage>> {
         let answer = self.history(store, &query, now_ms);
-        let wait_ms = query.wait_ms.filter(|_| is_empty(&answer)).unwrap_or(0);
+        let is_at_end = answer.as_ref().is_ok_and(|page| history::is_at_end(page, self.tip()));
+        let wait_ms = query.wait_ms.filter(|_| is_at_end).unwrap_or(0);
         if wait_ms == 0 {
             return Some(answer);
         }
         if self.readers.waiting.len() >= WAITING_READERS_MAX {
-            return Some(Err(Code::ChannelRateLimited.because("too many requests wait at this channel; try again")));
+            return Some(Err(Code::PublishRateLimited.because("too many requests wait at this channel; try again")));
         }
         // It comes back with what it has, to the same life.
         if let Err(error) = self.begin(store) {
@@ -56,35 +61,57 @@ impl Channel {
         if self.readers.waiting.is_empty() {
             self.readers.seen = self.tip();
         }
-        self.readers.waiting.push(Reader { ticket, query, until_ms: now_ms + wait_ms });
+        let after = self.tip();
+        self.readers.waiting.push(Reader { ticket, query, after, until_ms: now_ms + wait_ms });
         None
     }
 
     pub(super) fn wake_readers(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
-        let grown = self.readers.seen < self.tip();
-        self.readers.seen = self.tip();
         let mut effects = Vec::new();
-        // Most wait for the same.
-        let mut known: Option<(HistoryQuery, Answer<HistoryPage>)> = None;
-        for reader in std::mem::take(&mut self.readers.waiting) {
-            let is_over = reader.until_ms <= now_ms;
-            let answer = (grown || is_over).then(|| match &known {
-                Some((query, answer)) if *query == reader.query => answer.clone(),
-                _ => {
-                    let answer = self.history(store, &reader.query, now_ms);
-                    known = Some((reader.query.clone(), answer.clone()));
-                    answer
+        while !self.readers.waiting.is_empty() && self.readers.seen < self.tip() {
+            let piece = self.log.stored_after(store, self.readers.seen, HISTORY_PAGE_BYTES);
+            let read = piece.and_then(|piece| Ok((decoded(&piece.entries)?, piece.through)));
+            match read {
+                Ok((entries, through)) => {
+                    self.show(&entries, through, &mut effects);
+                    self.readers.seen = through;
                 }
-            });
-            match answer.filter(|answer| is_over || !is_empty(answer)) {
-                Some(answer) => effects.push(Effect::Page(reader.ticket, answer)),
-                None => self.readers.waiting.push(reader),
+                Err(error) => {
+                    let failure = storage_failed(error);
+                    let fail = |reader: Reader| Effect::Page(reader.ticket, Err(failure.clone()));
+                    effects.extend(std::mem::take(&mut self.readers.waiting).into_iter().map(fail));
+                }
             }
+        }
+        self.readers.seen = self.tip();
+        let is_over = |reader: &mut Reader| reader.until_ms <= now_ms;
+        for reader in self.readers.waiting.extract_if(.., is_over) {
+            let nothing = history::page_of(&self.meta, &reader.query, &[], reader.after, self.readers.seen);
+            effects.push(Effect::Page(reader.ticket, Ok(nothing)));
         }
         effects
     }
+
+    /// Answers those for whom there is something in this.
+    fn show(&mut self, entries: &[Entry], through: Position, effects: &mut Vec<Effect>) {
+        let seen = self.readers.seen;
+        // Most wait for the same.
+        let mut known: Option<(Wants, HistoryPage)> = None;
+        for reader in std::mem::take(&mut self.readers.waiting) {
+            let after = reader.after.max(seen);
+            let wants = (reader.query.presence, reader.query.start_ms, reader.query.limit, after);
+            let page = match known.take() {
+                Some((known, page)) if known == wants => page,
+                _ => history::page_of(&self.meta, &reader.query, entries, after, through),
+            };
+            match page.slices.is_empty() {
+                true => self.readers.waiting.push(reader),
+                false => effects.push(Effect::Page(reader.ticket, Ok(page.clone()))),
+            }
+            known = Some((wants, page));
+        }
+    }
 }
 
-fn is_empty(answer: &Answer<HistoryPage>) -> bool {
-    answer.as_ref().is_ok_and(|page| page.slices.is_empty())
-}
+/// What of a query matters to who waits.
+type Wants = (bool, Option<u64>, usize, Position);

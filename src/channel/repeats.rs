@@ -1,30 +1,57 @@
 //! Where publishes are in the log that come again. A client that lost its connection sends all again that it has no
-//! acknowledgement for, thousands it may be: what is read and decoded to find one is kept for the next.
+//! acknowledgement for, thousands it may be: what is read to find one is kept for the next.
 //!
-//! It is true until something is published: what is said here of a connection was so when it was read.
+//! The keys beside a row say what is in it, so rows are read for what is there and not for what isn't. All of it is paid
+//! from a budget: a publish of a few bytes that claims to be an old one would else buy a look at two minutes of the log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Excluded, Included};
 
-use super::dedup::Suspicion;
-use super::log::{Log, ROWS_PER_READ, decoded};
+use super::dedup::{self, Suspicion};
+use super::log::{Batch, Log, ROWS_PER_READ, decoded};
 use super::store::{Store, StoreError};
-use crate::call::{Publish, PublishKey};
+use crate::call::{Publish, PublishKey, Submission};
+use crate::limits::{REPEATS_FLOW, TRACED_MAX, TRACES_MAX};
+use crate::rate::Debt;
 use crate::serial::Position;
-use crate::wire::message::Entry;
+use crate::wire::message::{Entry, Message};
+use crate::wire::packed::Packed;
+use crate::wire::presence::{MemberKey, Turn};
 
 #[derive(Debug, Default)]
 pub struct Repeats {
-    traces: Vec<Trace>,
+    /// By connection.
+    traces: HashMap<String, Trace>,
+    /// Places in all of them.
+    traced: usize,
     row: Row,
+    budget: Budget,
 }
 
-/// The publishes of one connection that have its numbers, as far back as somebody looked.
+/// What is known of the publishes of one connection that have its numbers, as far back as somebody looked.
 #[derive(Debug)]
 struct Trace {
-    connection_id: String,
-    places: HashMap<u64, Position>,
-    /// The rows up to here have not been read; `None` when all have.
+    places: BTreeMap<u64, Place>,
+    /// The last that its connection said of a member, in what was read.
+    turns: HashMap<String, Turn>,
+    /// All that it said behind this number is noted.
+    heard_from: Option<u64>,
+    /// The rows up to here have not been looked at; `None` when all have.
     unread: Option<Position>,
+    /// Nor those behind this.
+    through: Position,
+    /// What it counts among all places.
+    counted: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    /// In the row that ends here, by its keys.
+    Row(Position),
+    /// Here, by the tail's keys.
+    Tail(Position),
+    /// Here, and what it says is noted.
+    Read(Position),
 }
 
 /// The row that was read last.
@@ -36,7 +63,34 @@ struct Row {
     next: usize,
 }
 
+/// What may be read.
+#[derive(Debug, Default)]
+struct Budget {
+    debt: Debt,
+    now_ms: u64,
+}
+
+/// Why it isn't known.
+enum Halt {
+    Spent,
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Halt {
+        Halt::Failed(error)
+    }
+}
+
+/// The answer, or `None` when the budget does not allow to look for it now.
+type Sought<T> = Result<Option<T>, StoreError>;
+
 impl Repeats {
+    /// Forgets what was read, but not what it cost.
+    pub fn forget(&mut self) {
+        (self.traces, self.traced, self.row) = Default::default();
+    }
+
     /// Where a suspected publish is, if it is in the log.
     pub fn find(
         &mut self,
@@ -44,22 +98,37 @@ impl Repeats {
         store: &mut impl Store,
         publish: &Publish,
         suspicion: Suspicion,
-        cutoff: Position,
-    ) -> Result<Option<Position>, StoreError> {
-        match (suspicion, &publish.key, &publish.connection_id) {
+        now_ms: u64,
+    ) -> Sought<Option<Position>> {
+        self.budget.now_ms = now_ms;
+        sought(match (suspicion, &publish.key, &publish.connection_id) {
             (Suspicion::At(position), ..) => self.find_at(log, store, publish, position),
             (Suspicion::UpTo(last), PublishKey::Serial(serial), Some(connection_id)) => {
-                let index = match self.traces.iter().position(|trace| trace.connection_id == *connection_id) {
-                    Some(index) => index,
-                    None => {
-                        self.traces.push(Trace::begin(log, store, connection_id, last)?);
-                        self.traces.len() - 1
-                    }
-                };
-                self.traces[index].find(store, *serial, cutoff)
+                let cutoff = super::dedup_cutoff(now_ms);
+                self.with_trace(log, store, connection_id, last, |trace, reads, store| {
+                    trace.find(store, *serial, cutoff, reads)
+                })
             }
             _ => Ok(None),
-        }
+        })
+    }
+
+    /// Whether the connection of a member said later of it than at this turn, by the log: it may have left since.
+    pub fn has_later(
+        &mut self,
+        log: &Log,
+        store: &mut impl Store,
+        key: &MemberKey,
+        turn: Turn,
+        now_ms: u64,
+    ) -> Sought<bool> {
+        self.budget.now_ms = now_ms;
+        let cutoff = super::dedup_cutoff(now_ms);
+        sought(self.with_trace(log, store, &key.connection_id, log.tip(), |trace, reads, store| {
+            trace.complete(store, cutoff, reads)?;
+            trace.read_behind(log, store, turn.msg_serial, &key.connection_id, reads)?;
+            Ok(trace.turns.get(&key.client_id).is_some_and(|last| *last > turn))
+        }))
     }
 
     fn find_at(
@@ -68,60 +137,271 @@ impl Repeats {
         store: &mut impl Store,
         publish: &Publish,
         position: Position,
-    ) -> Result<Option<Position>, StoreError> {
+    ) -> Result<Option<Position>, Halt> {
+        let Repeats { row, budget, .. } = self;
         for (place, packed) in log.alike_in_tail(position) {
-            if decoded(packed)?.iter().any(|entry| is_same(entry, publish)) {
+            if budget.decode(packed)?.iter().any(|entry| is_same(entry, publish)) {
                 return Ok(Some(place));
             }
         }
-        let row = &mut self.row;
-        if row.entries.first().is_none_or(|first| first.position > position || row.end < position) {
-            let Some((end, packed)) = store.rows_after(Position(position.0 - 1), 1)?.pop() else { return Ok(None) };
-            *row = Row { end, entries: decoded(&packed)?, next: 0 };
-        }
-        let (before, after) = row.entries.split_at(row.next);
-        let found = after.iter().chain(before).position(|entry| is_same(entry, publish));
-        let Some(found) = found else { return Ok(None) };
-        let index = (row.next + found) % row.entries.len();
-        row.next = index + 1;
-        Ok(Some(row.entries[index].position))
+        row.read(store, position, budget)?;
+        Ok(row.next_that(|entry| is_same(entry, publish)))
     }
+
+    /// Whether a place is not a repeat's but of something else that was published with the same number. Who lost count is
+    /// told so: its message is in no log. What can't be looked for now is taken for what it says it is.
+    pub fn is_another(
+        &mut self,
+        (batch, log): (&Batch, &Log),
+        store: &mut impl Store,
+        publish: &Publish,
+        position: Position,
+        now_ms: u64,
+    ) -> Result<bool, StoreError> {
+        let Submission::Messages(messages) = &publish.content else { return Ok(false) };
+        self.budget.now_ms = now_ms;
+        let Repeats { row, budget, .. } = self;
+        let differs = |entry: &Entry| !says_same(entry.messages(), messages);
+        let found = match batch.entry(position).or_else(|| log.in_tail(position)) {
+            Some(packed) => budget.decode(packed).map(|entries| entries.first().is_some_and(differs)),
+            None => row.read(store, position, budget).map(|()| row.has(position, differs)),
+        };
+        sought(found).map(Option::unwrap_or_default)
+    }
+
+    fn with_trace<S: Store, T>(
+        &mut self,
+        log: &Log,
+        store: &mut S,
+        connection_id: &str,
+        last: Position,
+        look: impl FnOnce(&mut Trace, &mut Reads<'_>, &mut S) -> Result<T, Halt>,
+    ) -> Result<T, Halt> {
+        let mut trace = match self.traces.remove(connection_id) {
+            Some(trace) => trace,
+            None => Trace::begin(log, store, connection_id, last)?,
+        };
+        self.traced -= trace.counted;
+        let mut reads = Reads { row: &mut self.row, budget: &mut self.budget, connection_id };
+        let found = trace.catch_up(log, store, &mut reads).and_then(|()| look(&mut trace, &mut reads, store));
+        if self.traces.len() >= TRACES_MAX || self.traced + trace.places.len() > TRACED_MAX {
+            (self.traces, self.traced) = Default::default();
+        }
+        trace.counted = trace.places.len();
+        self.traced += trace.counted;
+        self.traces.insert(connection_id.to_owned(), trace);
+        found
+    }
+}
+
+/// What a trace reads with.
+struct Reads<'a> {
+    row: &'a mut Row,
+    budget: &'a mut Budget,
+    connection_id: &'a str,
 }
 
 impl Trace {
     /// What the log's tail says. What it no longer holds, or what is behind the mark, is in rows.
     fn begin(log: &Log, store: &mut impl Store, connection_id: &str, last: Position) -> Result<Trace, StoreError> {
-        let places = log.serials_in_tail(connection_id).collect();
         let from = last.min(log.tail_from());
         let row = store.totals_after(Position(from.0.saturating_sub(1)), 1)?.pop();
-        Ok(Trace { connection_id: connection_id.to_owned(), places, unread: Some(row.map_or(from, |(end, _)| end)) })
+        let in_tail = log.serials_in_tail(connection_id, Position::ZERO);
+        Ok(Trace {
+            places: in_tail.map(|(serial, position)| (serial, Place::Tail(position))).collect(),
+            turns: HashMap::new(),
+            heard_from: None,
+            unread: Some(row.map_or(from, |(end, _)| end)),
+            through: log.tip(),
+            counted: 0,
+        })
     }
 
-    fn find(&mut self, store: &mut impl Store, serial: u64, cutoff: Position) -> Result<Option<Position>, StoreError> {
+    /// Takes note of what was published since it was last asked.
+    fn catch_up(&mut self, log: &Log, store: &mut impl Store, reads: &mut Reads<'_>) -> Result<(), Halt> {
+        while self.through < log.tail_from() {
+            let rows = store.keys_after(self.through, ROWS_PER_READ)?;
+            let Some((last, _)) = rows.last() else { break };
+            self.note_keys(&rows, reads)?;
+            self.through = *last;
+        }
+        for (serial, position) in log.serials_in_tail(reads.connection_id, self.through) {
+            self.places.insert(serial, Place::Tail(position));
+            self.heard_from = None;
+        }
+        self.through = log.tip();
+        Ok(())
+    }
+
+    fn find(
+        &mut self,
+        store: &mut impl Store,
+        serial: u64,
+        cutoff: Position,
+        reads: &mut Reads<'_>,
+    ) -> Result<Option<Position>, Halt> {
         let mut limit = 1;
         loop {
-            if let Some(position) = self.places.get(&serial) {
-                return Ok(Some(*position));
+            match self.places.get(&serial) {
+                Some(Place::Tail(position) | Place::Read(position)) => return Ok(Some(*position)),
+                Some(Place::Row(end)) => {
+                    let end = *end;
+                    self.read_row(store, end, reads)?;
+                    if self.places.get(&serial) == Some(&Place::Row(end)) {
+                        // What its row doesn't have after all, no row has.
+                        self.places.remove(&serial);
+                    }
+                }
+                None if self.unread.is_none() => return Ok(None),
+                None => self.look_back(store, limit, cutoff, reads)?,
             }
-            let Some(through) = self.unread else { return Ok(None) };
-            let rows = store.rows_before(through, limit)?;
-            for (_, row) in &rows {
-                self.note(&decoded(row)?);
-            }
-            let rest = rows.last().map(|(oldest, _)| Position(oldest.0.saturating_sub(1)));
-            self.unread = rest.filter(|rest| *rest >= cutoff);
             limit = ROWS_PER_READ;
         }
     }
 
-    fn note(&mut self, entries: &[Entry]) {
-        for entry in entries.iter().filter(|entry| entry.connection_id.as_ref() == Some(&self.connection_id)) {
-            let number = entry.id.strip_prefix(&self.connection_id).and_then(|rest| rest.strip_prefix(':'));
-            if let Some(serial) = number.and_then(|number| number.parse().ok()) {
-                self.places.insert(serial, entry.position);
+    /// Looks at the keys of all rows of the window.
+    fn complete(&mut self, store: &mut impl Store, cutoff: Position, reads: &mut Reads<'_>) -> Result<(), Halt> {
+        while self.unread.is_some() {
+            self.look_back(store, ROWS_PER_READ, cutoff, reads)?;
+        }
+        Ok(())
+    }
+
+    fn look_back(
+        &mut self,
+        store: &mut impl Store,
+        limit: usize,
+        cutoff: Position,
+        reads: &mut Reads<'_>,
+    ) -> Result<(), Halt> {
+        let Some(through) = self.unread else { return Ok(()) };
+        let rows = store.keys_before(through, limit)?;
+        self.note_keys(&rows, reads)?;
+        let rest = rows.last().map(|(oldest, _)| Position(oldest.0.saturating_sub(1)));
+        self.unread = rest.filter(|rest| *rest >= cutoff);
+        Ok(())
+    }
+
+    fn note_keys(&mut self, rows: &[(Position, String)], reads: &mut Reads<'_>) -> Result<(), Halt> {
+        for (end, keys) in rows {
+            reads.budget.pay(keys.len())?;
+            for serial in keys.split(' ').filter_map(|key| dedup::serial_of(key, reads.connection_id)) {
+                self.places.entry(serial).or_insert(Place::Row(*end));
+                self.heard_from = None;
             }
         }
+        Ok(())
     }
+
+    /// Takes note of all that its connection said behind a number.
+    fn read_behind(
+        &mut self,
+        log: &Log,
+        store: &mut impl Store,
+        serial: u64,
+        connection_id: &str,
+        reads: &mut Reads<'_>,
+    ) -> Result<(), Halt> {
+        let end = self.heard_from.unwrap_or(u64::MAX).max(serial);
+        let unheard = self.places.range((Excluded(serial), Included(end))).map(|(_, place)| *place);
+        let mut places: Vec<Place> = unheard.filter(|place| !matches!(place, Place::Read(_))).collect();
+        places.dedup();
+        for place in places {
+            match place {
+                Place::Read(_) => {}
+                Place::Row(end) => self.read_row(store, end, reads)?,
+                Place::Tail(position) => match log.in_tail(position) {
+                    Some(packed) => note(self, connection_id, &reads.budget.decode(packed)?),
+                    None => self.read_row(store, position, reads)?,
+                },
+            }
+        }
+        self.heard_from = Some(self.heard_from.map_or(serial, |from| from.min(serial)));
+        Ok(())
+    }
+
+    fn read_row(&mut self, store: &mut impl Store, position: Position, reads: &mut Reads<'_>) -> Result<(), Halt> {
+        reads.row.read(store, position, reads.budget)?;
+        note(self, reads.connection_id, &reads.row.entries);
+        Ok(())
+    }
+}
+
+/// What a connection said, of these.
+fn note(trace: &mut Trace, connection_id: &str, entries: &[Entry]) {
+    for entry in entries.iter().filter(|entry| entry.connection_id.as_deref() == Some(connection_id)) {
+        let number = entry.id.strip_prefix(connection_id).and_then(|rest| rest.strip_prefix(':'));
+        if let Some(serial) = number.and_then(|number| number.parse().ok()) {
+            trace.places.insert(serial, Place::Read(entry.position));
+        }
+        for (client_id, turn) in entry.presence().iter().filter_map(|event| Some((&event.client_id, event.turn()?))) {
+            let last = trace.turns.entry(client_id.clone()).or_insert(turn);
+            *last = turn.max(*last);
+        }
+    }
+}
+
+impl Row {
+    /// Reads the row that holds a position, unless it was the last.
+    fn read(&mut self, store: &mut impl Store, position: Position, budget: &mut Budget) -> Result<(), Halt> {
+        let is_here = self.entries.first().is_some_and(|first| first.position <= position) && position <= self.end;
+        if !is_here {
+            budget.pay(0)?;
+            *self = match store.rows_after(Position(position.0.saturating_sub(1)), 1)?.pop() {
+                Some((end, packed)) => Row { end, entries: budget.decode(&packed)?, next: 0 },
+                None => Row::default(),
+            };
+        }
+        Ok(())
+    }
+
+    /// Whether the entry at a position is such a one.
+    fn has(&self, position: Position, is_such: impl Fn(&Entry) -> bool) -> bool {
+        let index = self.entries.binary_search_by_key(&position, |entry| entry.position);
+        index.is_ok_and(|index| is_such(&self.entries[index]))
+    }
+
+    /// Where the next entry is that is wanted, from the one behind the last.
+    fn next_that(&mut self, is_wanted: impl FnMut(&Entry) -> bool) -> Option<Position> {
+        let (before, after) = self.entries.split_at(self.next);
+        let found = after.iter().chain(before).position(is_wanted)?;
+        let index = (self.next + found) % self.entries.len();
+        self.next = index + 1;
+        Some(self.entries[index].position)
+    }
+}
+
+impl Budget {
+    /// Fails when too much was read. The last that is paid for may exceed it.
+    fn pay(&mut self, bytes: usize) -> Result<(), Halt> {
+        if self.debt.left(REPEATS_FLOW, self.now_ms) > REPEATS_FLOW.burst {
+            return Err(Halt::Spent);
+        }
+        self.debt.add(bytes, REPEATS_FLOW, self.now_ms);
+        Ok(())
+    }
+
+    fn decode(&mut self, packed: &Packed) -> Result<Vec<Entry>, Halt> {
+        self.pay(packed.len())?;
+        Ok(decoded(packed)?)
+    }
+}
+
+fn sought<T>(result: Result<T, Halt>) -> Sought<T> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(Halt::Spent) => Ok(None),
+        Err(Halt::Failed(error)) => Err(error),
+    }
+}
+
+/// Whether two publishes are one, as far as their publisher says it: who it is, and what its token adds, may have changed
+/// since.
+fn says_same(one: &[Message], other: &[Message]) -> bool {
+    let is_same = |(one, other): (&Message, &Message)| {
+        one.name == other.name && one.data == other.data && one.encoding == other.encoding
+    };
+    one.len() == other.len() && one.iter().zip(other).all(is_same)
 }
 
 fn is_same(entry: &Entry, publish: &Publish) -> bool {

@@ -104,6 +104,9 @@ pub trait Store {
     /// The keys of at most `limit` rows after a position, oldest first.
     fn keys_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError>;
 
+    /// The same up to and including a position, newest first.
+    fn keys_before(&mut self, through: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError>;
+
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError>;
 
     /// Members by their keys.

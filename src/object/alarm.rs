@@ -1,60 +1,66 @@
-//! What is known of an object's alarm: the platform has one for each, stored, and it outlives the object's memory.
+//! What an object knows of its alarm: the platform keeps one for each, and it outlives the object's memory.
 //!
 //! An alarm that comes too early costs a look. One is never moved back, since what asked for it may be what the object
-//! has forgotten.
+//! has forgotten; and none is set for a time that is over: the platform refuses some of those, and the object would
+//! wait for it in vain.
 
-/// What is known of the stored alarm.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Alarm {
-    /// The memory is new, or the platform would not set one. One may be set.
+    /// One may be set or not.
     #[default]
     Unknown,
-    Asked,
-    Silent,
+    /// The platform was asked.
+    Asking,
     Set {
-        at_ms: u64,
+        at_ms: Option<u64>,
     },
 }
 
-/// What the platform is to do about it.
+/// What the platform is to do.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
+    /// Ask the platform, and hand its answer to [`Alarm::learned`].
     Ask,
+    /// Set it, and tell [`Alarm::refused`] if that fails.
     Set { at_ms: u64 },
 }
 
 impl Alarm {
-    pub fn rings(&mut self) {
-        *self = Alarm::Silent;
-    }
-
-    /// The answer to [`Step::Ask`]; too late once one was set.
-    pub fn learn(&mut self, at_ms: Option<u64>) {
-        if *self == Alarm::Asked {
-            *self = at_ms.map_or(Alarm::Silent, |at_ms| Alarm::Set { at_ms });
-        }
-    }
-
-    /// The platform would not set it: what is stored is anybody's guess.
-    pub fn refused(&mut self) {
-        *self = Alarm::Unknown;
-    }
-
-    /// Sees that the object wakes at its deadline. Platforms refuse times long past: what is overdue is due now.
+    /// Sees that the object wakes when it needs to.
     pub fn keep(&mut self, deadline_ms: Option<u64>, now_ms: u64) -> Option<Step> {
         let at_ms = deadline_ms?.max(now_ms);
-        match self {
-            Alarm::Asked => None,
-            Alarm::Set { at_ms: set_ms } if *set_ms <= at_ms => None,
+        match *self {
+            Alarm::Asking => None,
             Alarm::Unknown => {
-                *self = Alarm::Asked;
+                *self = Alarm::Asking;
                 Some(Step::Ask)
             }
-            Alarm::Silent | Alarm::Set { .. } => {
-                *self = Alarm::Set { at_ms };
+            Alarm::Set { at_ms: Some(known_ms) } if known_ms <= at_ms => None,
+            Alarm::Set { .. } => {
+                *self = Alarm::Set { at_ms: Some(at_ms) };
                 Some(Step::Set { at_ms })
             }
         }
+    }
+
+    pub fn learned(&mut self, at_ms: Option<u64>) {
+        if *self == Alarm::Asking {
+            *self = Alarm::Set { at_ms };
+        }
+    }
+
+    /// It rang, and is set no more.
+    pub fn rung(&mut self) {
+        *self = Alarm::Set { at_ms: None };
+    }
+
+    /// The platform did not set it, and what was set before is not known. Gives whether that is news.
+    pub fn refused(&mut self, at_ms: u64) -> bool {
+        let is_current = *self == Alarm::Set { at_ms: Some(at_ms) };
+        if is_current {
+            *self = Alarm::Unknown;
+        }
+        is_current
     }
 }
 
@@ -62,48 +68,51 @@ impl Alarm {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_new_memory_asks_before_it_sets_one() {
-        let mut alarm = Alarm::default();
-        assert_eq!(alarm.keep(None, 0), None);
-        assert_eq!(alarm.keep(Some(50), 0), Some(Step::Ask));
-        assert_eq!(alarm.keep(Some(40), 0), None);
-        alarm.learn(None);
-        assert_eq!(alarm.keep(Some(50), 0), Some(Step::Set { at_ms: 50 }));
+    fn known(at_ms: Option<u64>) -> Alarm {
+        Alarm::Set { at_ms }
     }
 
     #[test]
-    fn an_alarm_is_moved_forward_and_never_back() {
-        let mut alarm = Alarm::Asked;
-        alarm.learn(Some(50));
-        assert_eq!(alarm.keep(Some(60), 0), None);
-        assert_eq!(alarm.keep(Some(40), 0), Some(Step::Set { at_ms: 40 }));
-        assert_eq!(alarm.keep(Some(50), 0), None);
-        alarm.rings();
-        assert_eq!(alarm.keep(Some(60), 40), Some(Step::Set { at_ms: 60 }));
+    fn it_is_set_for_the_first_deadline_and_not_moved_back() {
+        let mut alarm = known(None);
+        assert_eq!(alarm.keep(None, 100), None);
+        assert_eq!(alarm.keep(Some(500), 100), Some(Step::Set { at_ms: 500 }));
+        assert_eq!(alarm.keep(Some(900), 100), None);
+        assert_eq!(alarm.keep(Some(300), 100), Some(Step::Set { at_ms: 300 }));
+        alarm.rung();
+        assert_eq!(alarm.keep(Some(900), 300), Some(Step::Set { at_ms: 900 }));
     }
 
+    /// The platform refuses 0, and what is due at once is due at 0.
     #[test]
-    fn what_is_overdue_is_due_now_and_set_once() {
-        let mut alarm = Alarm::Silent;
+    fn what_is_due_already_is_due_now() {
+        let mut alarm = known(None);
         assert_eq!(alarm.keep(Some(0), 100), Some(Step::Set { at_ms: 100 }));
-        assert_eq!(alarm.keep(Some(0), 101), None);
+        assert_eq!(alarm.keep(Some(0), 105), None, "one that is over rings as soon as it can");
     }
 
     #[test]
-    fn an_answer_that_is_late_does_not_undo_what_was_set() {
-        let mut alarm = Alarm::Asked;
-        alarm.rings();
-        assert_eq!(alarm.keep(Some(50), 0), Some(Step::Set { at_ms: 50 }));
-        alarm.learn(None);
-        assert_eq!(alarm.keep(Some(50), 0), None);
+    fn an_object_that_was_just_built_asks_first() {
+        let mut alarm = Alarm::default();
+        assert_eq!(alarm.keep(None, 100), None);
+        assert_eq!(alarm.keep(Some(500), 100), Some(Step::Ask));
+        assert_eq!(alarm.keep(Some(500), 100), None, "once");
+        alarm.learned(Some(400));
+        assert_eq!(alarm.keep(Some(500), 100), None);
+        alarm.rung();
+        alarm.learned(Some(400));
+        assert_eq!(alarm.keep(Some(500), 400), Some(Step::Set { at_ms: 500 }), "an answer that is late says nothing");
     }
 
     #[test]
-    fn a_refused_alarm_is_an_unknown_one() {
-        let mut alarm = Alarm::Silent;
-        assert_eq!(alarm.keep(Some(50), 0), Some(Step::Set { at_ms: 50 }));
-        alarm.refused();
-        assert_eq!(alarm.keep(Some(50), 0), Some(Step::Ask));
+    fn one_that_was_refused_is_set_again() {
+        let mut alarm = known(None);
+        alarm.keep(Some(500), 100);
+        alarm.keep(Some(300), 100);
+        assert!(!alarm.refused(500), "another was set since");
+        assert!(alarm.refused(300));
+        assert_eq!(alarm.keep(Some(300), 200), Some(Step::Ask));
+        alarm.learned(None);
+        assert_eq!(alarm.keep(Some(300), 200), Some(Step::Set { at_ms: 300 }));
     }
 }

@@ -69,8 +69,8 @@ impl<S: Store + RelayStore> Host<S> {
         self.relay_does(|relay, now_ms| relay.answered(ticket, answer, now_ms));
     }
 
-    /// A channel's delivery, or that of the relay above. What goes on to relays below leaves before the sockets here are
-    /// served, which takes 0.1 s where there are thousands; the answer says that it is done.
+    /// A channel's delivery, or that of the relay above. What goes on to relays below leaves before the sockets here
+    /// are served, which takes 0.1 s where there are thousands; the answer says that it is done.
     pub(super) fn pass_on(&mut self, caller: CallerId, delivery: &Delivery) -> Turn {
         let answer = self.take_delivery(delivery);
         self.work.push_back(Work::Answer(caller, Reply::Delivered(answer)));

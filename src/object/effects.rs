@@ -4,10 +4,12 @@ use super::host::{Host, Waiting, Work};
 use super::store::RelayStore;
 use super::{Output, Question};
 use crate::call::Response;
+use crate::channel;
 use crate::channel::store::Store;
+use crate::relay;
 use crate::relay::SocketId;
+use crate::transport;
 use crate::wire::Encoded;
-use crate::{channel, relay, transport};
 
 impl<S: Store + RelayStore> Host<S> {
     pub(super) fn perform_all(&mut self) {

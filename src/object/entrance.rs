@@ -6,7 +6,7 @@ use super::{CallerId, Entrance, Output, Reply};
 use crate::call::{Answer, AppCall, AppRequest, AppResponse, Refusal};
 use crate::channel::store::Store;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::LINKS_MAX;
+use crate::limits::{COMET_BODY_MAX_BYTES, LINKS_MAX};
 use crate::relay::SocketId;
 use crate::relay::session::Opening;
 use crate::rest;
@@ -111,6 +111,17 @@ impl<S: Store + RelayStore> Host<S> {
         self.relay_does(|relay, now_ms| relay.lost(socket, now_ms));
     }
 
+    /// How much is read of the body of a request that belongs to a connection over HTTP, or why it is refused unread.
+    pub fn comet_bound(&self, verb: Verb, key: &str) -> Result<usize, rest::Reply> {
+        match verb {
+            Verb::Send => match self.find(key) {
+                Ok(_) => Ok(COMET_BODY_MAX_BYTES),
+                Err(error) => Err(comet::refused(&error)),
+            },
+            _ => Ok(0),
+        }
+    }
+
     /// A request that belongs to a connection over HTTP.
     pub(super) fn comet(&mut self, caller: CallerId, verb: Verb, key: &str, body: &[u8]) {
         let done = match verb {
@@ -133,16 +144,22 @@ impl<S: Store + RelayStore> Host<S> {
         self.read(socket).ok_or_else(|| Code::Disconnected.into())
     }
 
-    /// What the client of the connection with this key says. Fails as [`Host::find`] does.
+    /// What the client of the connection with this key says. What each frame brings about is done before the next, so
+    /// that it does not pile up. Fails as [`Host::find`] does.
     fn take_frames(&mut self, key: &str, frames: &[&[u8]]) -> Answer<()> {
         let socket = self.find(key)?;
         for frame in frames {
+            if !self.relay.as_ref().is_some_and(|relay| relay.holds(socket)) {
+                break;
+            }
             self.relay_does(|relay, now_ms| relay.frame(socket, frame, Format::Json, now_ms));
+            self.perform_all();
         }
         Ok(())
     }
 
-    /// Fails as [`Relay::find`](crate::relay::Relay::find) does, and with 40006 for the key of a WebSocket's connection.
+    /// Fails as [`Relay::find`](crate::relay::Relay::find) does, and with 40006 for the key of a WebSocket's
+    /// connection.
     fn find(&self, key: &str) -> Answer<SocketId> {
         let Some(relay) = &self.relay else { return Err(Code::Disconnected.into()) };
         let socket = relay.find(key)?;

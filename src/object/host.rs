@@ -1,7 +1,7 @@
 //! One channel's or relay's object: hands inputs to the cores in its memory, and what these decide to the platform.
 //!
-//! A relay object has a relay core; a channel object has a channel core, and a relay core for the sockets that named this
-//! channel. What they tell each other stays here.
+//! A relay object has a relay core; a channel object has a channel core, and a relay core for the sockets that named
+//! this channel. What they tell each other stays here.
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -17,6 +17,7 @@ use crate::call::{Address, Answer, AppCall, AppRequest, AppResponse, Follow, Rel
 use crate::channel::store::{Store, StoreError};
 use crate::channel::{self, Channel, Ticket};
 use crate::error::{Code, ErrorInfo};
+use crate::limits::ALARM_PAUSE_MS;
 use crate::name::AppId;
 use crate::placement::Shard;
 use crate::relay::{self, Relay, SocketId};
@@ -163,10 +164,12 @@ impl<S: Store + RelayStore> Host<S> {
             Input::AppAnswered { ticket, answer } => self.app_answered(ticket, answer),
             Input::Rang(timer) => return self.rang(timer),
             Input::Alarm => return self.due(),
-            Input::AlarmKnown { at_ms } => self.alarm.learn(at_ms),
-            Input::AlarmRefused => {
-                self.alarm.refused();
-                // It is tried again in another turn: at once it would be refused again, and again.
+            Input::AlarmKnown { at_ms } => self.alarm.learned(at_ms),
+            Input::AlarmRefused { at_ms } => {
+                // At once it would be refused again, and again.
+                if self.alarm.refused(at_ms) {
+                    self.start(Timer::Alarm, ALARM_PAUSE_MS);
+                }
                 return Turn::Ends;
             }
         }
@@ -188,8 +191,8 @@ impl<S: Store + RelayStore> Host<S> {
         }));
     }
 
-    /// Group commit: what is published to a quiet channel is written at once, and whatever comes in the same turn of the
-    /// event loop at its end, together. Gives whether something was written.
+    /// Group commit: what is published to a quiet channel is written at once, and whatever comes in the same turn of
+    /// the event loop at its end, together. Gives whether something was written.
     fn schedule_commit(&mut self) -> bool {
         if !self.has_pending() || !self.start(Timer::Commit, 0) {
             return false;
@@ -230,7 +233,7 @@ impl<S: Store + RelayStore> Host<S> {
         match timer {
             Timer::Commit if !self.has_pending() => return Turn::Ends,
             Timer::Commit => self.channel_does(Channel::commit),
-            Timer::FanOut => {}
+            Timer::FanOut | Timer::Alarm => {}
             Timer::Collect => self.relay_does(Relay::collected),
             Timer::Pace => self.channel_does(Channel::follow_up),
         }
@@ -239,7 +242,7 @@ impl<S: Store + RelayStore> Host<S> {
 
     /// What is due. When the channel can't be read, the platform is to ring again.
     fn due(&mut self) -> Turn {
-        self.alarm.rings();
+        self.alarm.rung();
         if self.class == Class::Channel
             && let Err(error) = self.channel_for(None)
         {

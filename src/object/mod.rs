@@ -1,8 +1,8 @@
 //! The drivers of the objects: they decide when something happens, and what follows from what.
 //!
-//! A [`Host`] is a channel's or a relay's object, an [`AppHost`] an app's. Each takes one input at a time, with the time,
-//! and gives outputs, to be performed in their order: it knows no clock, no randomness and no platform. The platform
-//! runs them at the edge, and the simulation runs the same ones.
+//! A [`Host`] is a channel's or a relay's object, an [`AppHost`] an app's. Each takes one input at a time, with the
+//! time, and gives outputs, to be performed in their order: it knows no clock, no randomness and no platform. The
+//! platform runs them at the edge, and the simulation runs the same ones.
 //!
 //! - `host` is the object: its cores, and one turn after another; `effects` is what the cores make it do;
 //! - `entrance` lets clients in, over WebSockets and over HTTP, and `calls` answers other objects;
@@ -151,7 +151,9 @@ pub enum Input {
         at_ms: Option<u64>,
     },
     /// The platform would not set it.
-    AlarmRefused,
+    AlarmRefused {
+        at_ms: u64,
+    },
 }
 
 /// A WebSocket that outlived the object's memory.
@@ -218,8 +220,8 @@ pub enum Output {
         reply: Reply,
     },
     Ask(Question),
-    /// Tell [`Input::Rang`] when this time has passed; at the end of this turn of the event loop if it is none. What was
-    /// started goes with the memory.
+    /// Tell [`Input::Rang`] when this time has passed; at the end of this turn of the event loop if it is none. What
+    /// was started goes with the memory.
     Start {
         timer: Timer,
         after_ms: u64,

@@ -11,7 +11,8 @@ use crate::name::AppId;
 use crate::relay::Relay;
 
 impl<S: Store + RelayStore> Host<S> {
-    /// Whether the app must be watched before such a client comes in, or a relay is fed for its clients, and is not yet.
+    /// Whether the app must be watched before such a client comes in, or a relay is fed for its clients, and is not
+    /// yet.
     pub(super) fn needs_watch(&mut self, app: &AppId, grant: Option<&Grant>) -> Result<bool, ErrorInfo> {
         let configured = self.settings.apps.as_ref().map_err(Clone::clone)?.get(app);
         let is_watched = configured.is_none_or(|app| grant.is_some_and(|grant| app.is_revocable(grant)));

@@ -7,7 +7,7 @@ use super::session::Opening;
 use crate::call::Refusal;
 use crate::connection_key::ConnectionKey;
 use crate::limits::{
-    ANSWERS_MAX_BYTES, CONNECTION_FLOW, MEMBERS_PAGE_MAX, POLLER_CONNECTS, RELAY_CONNECTIONS,
+    ANSWERS_MAX_BYTES, CONNECTION_FLOW, MEMBERS_PAGE_MAX, MESSAGE_FLOW, POLLER_CONNECTS, RELAY_CONNECTIONS,
     RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,
 };
 use crate::rate::Flow;
@@ -20,6 +20,8 @@ pub struct Bounds {
     /// Members in a page of a sync, and bytes of pages that go out in one turn.
     pub sync_members: usize,
     pub sync_turn_bytes: usize,
+    /// Messages that one connection may say.
+    pub messages: Flow,
     /// What one connection may be sent, and all.
     pub connection: Flow,
     pub relay: Flow,
@@ -35,6 +37,7 @@ impl Default for Bounds {
             connects_per_second: RELAY_CONNECTS_PER_SECOND,
             sync_members: MEMBERS_PAGE_MAX,
             sync_turn_bytes: SYNC_TURN_BYTES,
+            messages: MESSAGE_FLOW,
             connection: CONNECTION_FLOW,
             relay: RELAY_FLOW,
             unheard_bytes: UNHEARD_MAX_BYTES,

@@ -3,12 +3,12 @@
 use super::attachment::{Attachment, Rewind, Start, State};
 use super::feed::Feed;
 use super::occupancy::admit_listener;
-use super::session::Place;
+use super::session::{Place, Session};
 use super::{Pending, Relay, SocketId};
 use crate::call::{Backlog, Fate, ReadFrom, Request, Subscribed};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{CHANNELS_PER_CONNECTION_MAX, SESSION_RECORD_MAX_BYTES};
+use crate::limits::{ATTACH_FLOW, CHANNELS_PER_CONNECTION_MAX, NAMES_PER_CHANNEL_MAX, SESSION_RECORD_MAX_BYTES};
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::action;
@@ -45,19 +45,34 @@ impl Relay {
         params: Params,
         now_ms: u64,
     ) {
+        if let (Err(error), Ok(name)) = (self.admit_rate_of_attaches(socket, now_ms), ChannelName::parse(channel)) {
+            return self.give_up(socket, &name, &error, now_ms);
+        }
         match self.admit_attachment(socket, channel, serial, flags, params) {
             Ok(name) => {
                 self.plan_report(&name.owner(), now_ms);
                 self.start(socket, &name, now_ms);
             }
-            Err(error) => {
-                // For its client the channel has failed, whatever it was before.
-                if let Ok(name) = ChannelName::parse(channel) {
-                    self.remove_attachment(socket, &name, Fate::Left, now_ms);
-                }
-                self.channel_error(socket, channel, &error, now_ms);
-            }
+            Err(error) => self.fail_channel(socket, channel, &error, now_ms),
         }
+    }
+
+    /// Fails with 42910 when the connection attaches too often.
+    fn admit_rate_of_attaches(&mut self, socket: SocketId, now_ms: u64) -> Result<(), ErrorInfo> {
+        let Some(session) = self.sessions.get_mut(&socket) else { return Ok(()) };
+        if session.attaches.left(ATTACH_FLOW, now_ms) >= ATTACH_FLOW.burst {
+            return Err(Code::RateLimited.because("this connection attaches too often; wait before you try again"));
+        }
+        session.attaches.add(1, ATTACH_FLOW, now_ms);
+        Ok(())
+    }
+
+    /// For its client the channel has failed, whatever it was before.
+    pub(super) fn fail_channel(&mut self, socket: SocketId, channel: &str, error: &ErrorInfo, now_ms: u64) {
+        if let Ok(name) = ChannelName::parse(channel) {
+            self.remove_attachment(socket, &name, Fate::Left, now_ms);
+        }
+        self.channel_error(socket, channel, error, now_ms);
     }
 
     /// Fails with 40010 (name), 40003 (parameters), 90010 (too many channels), and as [`Relay::admit_to`] and
@@ -93,14 +108,12 @@ impl Relay {
         admit_listener(session, name, &attachment)?;
         let present = session.attachments.get(name).is_some_and(|previous| previous.present);
         let previous = session.attachments.insert(name.clone(), Attachment { present, ..attachment });
-        let fits = session.attachments.len() <= CHANNELS_PER_CONNECTION_MAX
-            && session.record(|_, _| Place::longest()).encode().len() <= SESSION_RECORD_MAX_BYTES;
-        if !fits {
+        if let Err(error) = bounded(session, &name.owner()) {
             match previous {
                 Some(previous) => session.attachments.insert(name.clone(), previous),
                 None => session.attachments.remove(name),
             };
-            return Err(Code::TooManyChannels.into());
+            return Err(error);
         }
         self.feeds.entry(name.owner()).or_default().members.insert((socket, name.clone()));
         Ok(())
@@ -384,11 +397,8 @@ impl Relay {
         if let Ok(name) = ChannelName::parse(channel) {
             self.remove_attachment(socket, &name, Fate::Left, now_ms);
         }
-        self.send(
-            socket,
-            &Outbound { action: action::DETACHED, channel: Some(channel), ..Outbound::default() },
-            now_ms,
-        );
+        let frame = Outbound { action: action::DETACHED, channel: Some(channel), ..Outbound::default() };
+        self.send(socket, &frame, now_ms);
     }
 
     /// The channel isn't told: it learns that nobody listens from the answer to its next delivery.
@@ -433,6 +443,18 @@ impl Relay {
     pub(super) fn attachment(&mut self, socket: SocketId, name: &ChannelName) -> Option<&mut Attachment> {
         self.sessions.get_mut(&socket)?.attachments.get_mut(name)
     }
+}
+
+/// Whether a connection may have all these attachments.
+fn bounded(session: &Session, owner: &ChannelName) -> Result<(), ErrorInfo> {
+    let names = session.attachments.keys().filter(|name| name.is_of(owner)).count();
+    if names > NAMES_PER_CHANNEL_MAX {
+        let bound = format!("a connection is attached to a channel by at most {NAMES_PER_CHANNEL_MAX} names");
+        return Err(Code::TooManyChannels.because(bound));
+    }
+    let fits = session.attachments.len() <= CHANNELS_PER_CONNECTION_MAX
+        && session.record(|_, _| Place::longest()).encode().len() <= SESSION_RECORD_MAX_BYTES;
+    if fits { Ok(()) } else { Err(Code::TooManyChannels.into()) }
 }
 
 fn rewind_from(rewind: Rewind, now_ms: u64) -> ReadFrom {

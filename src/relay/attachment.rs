@@ -15,7 +15,7 @@ use crate::auth::Operations;
 use crate::call::{ReadFrom, Wanted};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{ATTACH_PARAMS_MAX_BYTES, HISTORY_MAX_LIMIT, REWIND_MAX_MESSAGES};
+use crate::limits::{ATTACH_PARAMS_MAX_BYTES, HISTORY_MAX_LIMIT, PARAMS_MAX, REWIND_MAX_MESSAGES};
 use crate::name::{ChannelName, Qualifier};
 use crate::serial::{ChannelSerial, Position};
 use crate::wire::flags::{ATTACH_RESUME, Modes};
@@ -174,14 +174,16 @@ fn requested_modes(params: &Params, flags: u32) -> Result<Modes, ErrorInfo> {
 
 /// Parameters may stand in the name, as in `[?rewind=1]scores`; those of the frame win.
 fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInfo> {
-    let mut all = match name.qualifier() {
-        Qualifier::Params(query) => {
-            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
-        }
-        Qualifier::None | Qualifier::Meta => Params::default(),
+    let query = match name.qualifier() {
+        Qualifier::Params(query) => query,
+        Qualifier::None | Qualifier::Meta => "",
     };
-    params.into_iter().for_each(|(name, value)| _ = all.insert(name, value));
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let all: Params = pairs.chain(params).collect();
+    if all.len() > PARAMS_MAX {
+        return Err(Code::BadParameter.because(format!("a channel has at most {PARAMS_MAX} parameters")));
+    }
     let bytes: usize = all.iter().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > ATTACH_PARAMS_MAX_BYTES {
         return Err(
@@ -251,6 +253,15 @@ mod tests {
     fn only_known_parameters_are_echoed() {
         let attachment = parse("c", None, 0, &[("rewind", "1"), ("what", "ever"), ("agent", "x")]).unwrap();
         assert_eq!(attachment.params.accepted, Params::from([("rewind".into(), "1".into())]));
+    }
+
+    #[test]
+    fn parameters_are_bounded_in_number_and_bytes() {
+        let number = |count: usize| (0..count).map(|at| format!("{at}=")).collect::<Vec<_>>().join("&");
+        let of = |count| parse(&format!("[?{}]c", number(count)), None, 0, &[]);
+        assert!(of(PARAMS_MAX).is_ok() && of(PARAMS_MAX + 1).unwrap_err().is(Code::BadParameter));
+        let long = "x".repeat(ATTACH_PARAMS_MAX_BYTES);
+        assert!(parse("c", None, 0, &[("a", &long)]).unwrap_err().is(Code::BadParameter));
     }
 
     #[test]

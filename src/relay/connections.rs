@@ -9,8 +9,8 @@ use crate::connection_key::{ConnectionKey, Generations};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
 use crate::name::ChannelName;
-use crate::wire::action;
 use crate::wire::outbound::Outbound;
+use crate::wire::{Encoded, action};
 
 /// A connection without a transport. It need not be known to be resumed: the key proves itself, and channels know the
 /// rest. What is known here only refuses keys that are used up.
@@ -19,6 +19,8 @@ pub struct Parted {
     until_ms: u64,
     generations: Generations,
     closed: bool,
+    /// Messages that were taken in and of which it was not told.
+    owed: usize,
 }
 
 impl Relay {
@@ -26,16 +28,17 @@ impl Relay {
     pub fn open(&mut self, socket: SocketId, mut opening: Opening, fresh_id: String, now_ms: u64) -> Vec<Effect> {
         self.count_in(&opening, now_ms);
         let resumed = opening.resume.clone().map(|key| self.resume(&key, &opening, now_ms));
-        let (connection_id, generations, error) = match resumed {
-            Some(Ok((connection_id, generations))) => (connection_id, generations, None),
-            Some(Err(error)) => (fresh_id, Generations::FIRST, Some(error)),
-            None => (fresh_id, Generations::FIRST, None),
+        let (connection_id, generations, repeats, error) = match resumed {
+            Some(Ok((connection_id, generations, owed))) => (connection_id, generations, owed, None),
+            Some(Err(error)) => (fresh_id, Generations::FIRST, 0, Some(error)),
+            None => (fresh_id, Generations::FIRST, 0, None),
         };
         let key = ConnectionKey { connection_id, shard: self.shard, generation: generations.current };
         let attach = std::mem::take(&mut opening.attach);
         let mut session = Session::new(opening, key, generations.resumed, now_ms);
         session.void_at_ms = self.void_at_ms(&session.grant);
-        let connected = session.connected(&self.signed(&session), error.as_ref());
+        session.repeats = repeats;
+        let connected = self.connected(&session, error.as_ref());
         self.connections.insert(session.connection_id().to_owned(), socket);
         self.lower_due(session.due_ms());
         self.sessions.insert(socket, session);
@@ -47,9 +50,14 @@ impl Relay {
         self.finish()
     }
 
-    /// Ends whatever the connection was bound to before, if its key is good: gives its id and its next generation. Fails
-    /// with 80018 for a key that never was or is used up, 80008 when its time is over, 80017 when it was closed.
-    fn resume(&mut self, text: &str, opening: &Opening, now_ms: u64) -> Result<(String, Generations), ErrorInfo> {
+    /// Ends whatever the connection was bound to before, if its key is good: gives its id, its next generation, and how many
+    /// messages it will say again. Fails with 80018 for a key that never was or is used up, 80008 when its time is over, 80017 when it was closed.
+    fn resume(
+        &mut self,
+        text: &str,
+        opening: &Opening,
+        now_ms: u64,
+    ) -> Result<(String, Generations, usize), ErrorInfo> {
         let client_id = opening.grant.client_id.as_str();
         let key =
             ConnectionKey::verify(text, &self.secret, client_id).ok_or_else(|| ErrorInfo::from(Code::BadResumeKey))?;
@@ -63,8 +71,8 @@ impl Relay {
             Some(parted) => parted.generations.current,
             None => key.generation,
         };
-        self.parted.remove(&key.connection_id);
-        Ok((key.connection_id, Generations { current: current + 1, resumed: Some(key.generation) }))
+        let owed = self.parted.remove(&key.connection_id).map_or(0, |parted| parted.owed);
+        Ok((key.connection_id, Generations { current: current + 1, resumed: Some(key.generation) }, owed))
     }
 
     /// The way out of the connection whose key this is, for a request that belongs to it. Fails with 80017 when it was
@@ -86,10 +94,19 @@ impl Relay {
         }
     }
 
+    /// Whether a connection has this way out.
+    pub fn holds(&self, socket: SocketId) -> bool {
+        self.sessions.contains_key(&socket)
+    }
+
     /// The key that the connection with this way out has now.
     pub fn key(&self, socket: SocketId) -> Option<String> {
         let session = self.sessions.get(&socket)?;
         Some(self.signed(session))
+    }
+
+    fn connected(&self, session: &Session, error: Option<&ErrorInfo>) -> Encoded {
+        session.connected(&self.signed(session), self.bounds.messages.per_second, error)
     }
 
     fn signed(&self, session: &Session) -> String {
@@ -226,18 +243,20 @@ impl Relay {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         session.prompted = grant.expires_at_ms.is_some_and(|at_ms| at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS);
         session.void_at_ms = void_at_ms;
+        let is_renamed = session.grant.client_id != grant.client_id;
         session.grant = grant;
         let Some(session) = self.sessions.get(&socket) else { return };
-        let (due_ms, connected) = (session.due_ms(), session.connected(&self.signed(session), None));
+        let (due_ms, connected) = (session.due_ms(), self.connected(session, None));
         self.lower_due(due_ms);
         self.touch(socket);
         self.send_encoded(socket, connected, now_ms);
         self.count_all(socket, 1);
-        self.requalify(socket, now_ms);
+        self.requalify(socket, is_renamed, now_ms);
     }
 
-    /// Ends the attachments that the capability no longer allows.
-    fn requalify(&mut self, socket: SocketId, now_ms: u64) {
+    /// Ends the attachments that the capability no longer allows, and of the others what it no longer allows there: to be
+    /// told who is present, and to be present, which also ends when the client is no longer who its members are.
+    fn requalify(&mut self, socket: SocketId, is_renamed: bool, now_ms: u64) {
         let Some(session) = self.sessions.get(&socket) else { return };
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
         for name in names {
@@ -245,6 +264,13 @@ impl Relay {
             if let Err(error) = self.admit_to(socket, &name).and_then(|()| self.admit_listening(socket, &name)) {
                 self.remove_attachment(socket, &name, Fate::Left, now_ms);
                 self.channel_error(socket, name.as_str(), &error, now_ms);
+                continue;
+            }
+            if is_renamed || !self.permits_presence(socket, &name) {
+                self.withdraw(socket, &name, now_ms);
+            }
+            if !self.watches_presence(socket, &name) {
+                self.end_sync(socket, &name, now_ms);
             }
         }
     }
@@ -274,7 +300,8 @@ impl Relay {
             self.connections.remove(session.connection_id());
             if self.parted.len() < PARTED_CONNECTIONS_MAX {
                 let until_ms = now_ms + CONNECTION_STATE_TTL_MS;
-                let parted = Parted { until_ms, generations: session.generations(), closed };
+                let owed = session.outbox.messages();
+                let parted = Parted { until_ms, generations: session.generations(), closed, owed };
                 self.parted.insert(session.key.connection_id, parted);
             }
         }

@@ -1,6 +1,7 @@
 //! Messages go out: one delivery becomes one frame for each variant of its readers.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use super::attachment::{Attachment, State};
 use super::deltas::{Base, Deltas, last_message, link};
@@ -8,7 +9,6 @@ use super::session::Session;
 use super::{Effect, Relay, SocketId};
 use crate::call::{Delivered, Delivery};
 use crate::limits::DELTA_BASES_MAX_BYTES;
-use crate::maps::SortedMap;
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::flags::Modes;
@@ -20,7 +20,7 @@ use crate::wire::{Encoded, Format};
 const FRAME_BYTES: usize = 128 * 1024;
 
 /// Sockets that get the same frames: of one format, for one name of the channel.
-pub(super) type Alike = SortedMap<(Format, ChannelName), Vec<SocketId>>;
+pub(super) type Alike = BTreeMap<(Format, ChannelName), Vec<SocketId>>;
 
 /// How messages go out to a reader: whole, or as deltas of which the first is whole, or follows what went out last.
 const WHOLE: usize = 0;
@@ -103,7 +103,7 @@ impl Relay {
             let (format, name) = (session.format, name.clone());
             match share {
                 Share::Nothing => continue,
-                Share::All => alike[way].get_or_insert((format, name), Vec::new()).push(*socket),
+                Share::All => alike[way].entry((format, name)).or_default().push(*socket),
                 Share::Some(picked) => {
                     groups.push(Group { format, name, way, sockets: vec![*socket], picked: Some(picked) })
                 }

@@ -21,9 +21,9 @@ impl Relay {
     pub(super) fn allows(&self, socket: SocketId, bytes: usize, now_ms: u64) -> bool {
         let Some(session) = self.sessions.get(&socket) else { return false };
         let (own, all) = (self.bounds.connection, self.bounds.relay);
-        let debt = session.debt.bytes(own, now_ms);
-        let share = all.burst_bytes / self.sessions.len() as u64;
-        debt <= own.burst_bytes && (self.debt.bytes(all, now_ms) <= all.burst_bytes || debt + bytes as u64 <= share)
+        let debt = session.debt.left(own, now_ms);
+        let share = all.burst / self.sessions.len() as u64;
+        debt <= own.burst && (self.debt.left(all, now_ms) <= all.burst || debt + bytes as u64 <= share)
     }
 
     /// Counts a delivery to these sockets, and leaves those out that can't take it now.

@@ -203,6 +203,7 @@ impl Relay {
             Inbound::Detach { channel } => self.detach(socket, &channel, now_ms),
             Inbound::Publish(frame) => self.publish(socket, frame, now_ms),
             Inbound::Refused { msg_serial, error } => self.refuse(socket, msg_serial, error, now_ms),
+            Inbound::ChannelRefused { channel, error } => self.fail_channel(socket, &channel, &error, now_ms),
             Inbound::Presence(frame) => self.act(socket, frame, now_ms),
             Inbound::Sync { channel } => self.resync(socket, &channel, now_ms),
             Inbound::Auth { token } => self.renew(socket, &token, now_ms),

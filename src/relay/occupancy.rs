@@ -147,7 +147,7 @@ impl Relay {
                     if let Some(attachment) = session.attachments.get_mut(name) {
                         attachment.deltas.begin_anew();
                     }
-                    alike.get_or_insert((session.format, name.clone()), Vec::new()).push(*socket);
+                    alike.entry((session.format, name.clone())).or_default().push(*socket);
                 }
             }
             let data = occupancy.to_json(kind).to_string();

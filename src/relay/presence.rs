@@ -6,11 +6,12 @@
 
 use super::attachment::Attachment;
 use super::publisher::Item;
+use super::publishing::Admitted;
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
 use crate::auth::Operations;
 use crate::call::{Fate, Hold, Publish, PublishKey, Roll, Rolled, Submission};
-use crate::error::{Code, ErrorInfo};
+use crate::error::Code;
 use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, UNACKNOWLEDGED_MAX};
 use crate::name::ChannelName;
 use crate::presence;
@@ -19,18 +20,11 @@ use crate::wire::inbound::PublishFrame;
 
 impl Relay {
     pub(super) fn act(&mut self, socket: SocketId, frame: PublishFrame, now_ms: u64) {
-        let msg_serial = frame.msg_serial;
-        match self.admit_presence(socket, frame) {
-            Ok((channel, item)) => {
-                self.expect(socket, msg_serial);
-                self.enqueue(channel, item, now_ms);
-            }
-            Err(error) => self.refuse(socket, msg_serial, error, now_ms),
-        }
+        self.take_in(socket, frame, now_ms, Relay::admit_presence);
     }
 
     /// Fails with 40010 (name), 40160 (capability), 91001 (not attached), 40165 (mode), and as [`presence::check`] does.
-    fn admit_presence(&mut self, socket: SocketId, frame: PublishFrame) -> Result<(ChannelName, Item), ErrorInfo> {
+    fn admit_presence(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
         let relay = self.name.clone();
         let Some(session) = self.sessions.get_mut(&socket) else { return Err(Code::Disconnected.into()) };
@@ -59,8 +53,8 @@ impl Relay {
         }
         let key = PublishKey::Serial(frame.msg_serial);
         let publish = Publish { key, connection_id: Some(connection_id.clone()), content };
-        let bytes = bytes + publish.overhead();
-        let item = Item { socket, connection_id, msg_serial: Some(frame.msg_serial), publish, bytes };
+        let bytes = publish.weight();
+        let item = Item { socket, connection_id, place: None, publish, bytes };
         Ok((name.owner(), item))
     }
 
@@ -70,11 +64,28 @@ impl Relay {
         attachment.is_some_and(|attachment| !std::mem::replace(&mut attachment.present, true))
     }
 
-    /// A resumed connection may have members of before. The channel is told that it is here, before its grace is over.
+    /// A resumed connection may have members of before. The channel is told that it is here, before its grace is over. With
+    /// a token that does not let it be present, they leave.
     pub(super) fn returned(&mut self, socket: SocketId, name: &ChannelName, members: usize, now_ms: u64) {
         let is_resumed = self.sessions.get(&socket).is_some_and(|session| session.key.generation > 0);
         if is_resumed && members > 0 && self.mark_present(socket, name) {
             self.tell_fate(socket, name, Fate::Here, now_ms);
+            self.touch(socket);
+            if !self.permits_presence(socket, name) {
+                self.withdraw(socket, name, now_ms);
+            }
+        }
+    }
+
+    pub(super) fn permits_presence(&self, socket: SocketId, name: &ChannelName) -> bool {
+        self.sessions.get(&socket).is_some_and(|session| session.grant.permits(name, Operations::PRESENCE))
+    }
+
+    /// The connection may not be present any more, and could not even leave: its members leave, though it stays attached.
+    pub(super) fn withdraw(&mut self, socket: SocketId, name: &ChannelName, now_ms: u64) {
+        let present = self.attachment(socket, name).map(|attachment| std::mem::take(&mut attachment.present));
+        if present == Some(true) {
+            self.tell_fate(socket, name, Fate::Left, now_ms);
             self.touch(socket);
         }
     }
@@ -108,13 +119,7 @@ impl Relay {
         let id = format!("fate!{connection_id}@{now_ms}.{}", self.next_ticket().0);
         let publish = Publish { key: PublishKey::Request(id), connection_id: Some(connection_id.clone()), content };
         let bytes = connection_id.len();
-        self.enqueue(name.owner(), Item { socket, connection_id, msg_serial: None, publish, bytes }, now_ms);
-    }
-
-    fn enqueue(&mut self, channel: ChannelName, item: Item, now_ms: u64) {
-        self.queued_bytes += item.bytes;
-        self.publishers.entry(channel.clone()).or_default().push(item);
-        self.send_publishes(&channel, now_ms);
+        self.enqueue(name.owner(), Item { socket, connection_id, place: None, publish, bytes }, now_ms);
     }
 
     /// A channel asks whom it has here, and says how many are there in all.

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::SocketId;
+use super::outbox::Place;
 use crate::call::Publish;
 use crate::channel::Ticket;
 use crate::limits::{BUSY_PAUSE_MS, BUSY_PUBLISHES, PUBLISH_CALL_MAX_BYTES};
@@ -20,8 +21,8 @@ const RETRY_MAX_MS: u64 = 2_000;
 pub struct Item {
     pub socket: SocketId,
     pub connection_id: String,
-    /// By what its client is told; nobody waits for what the relay says itself.
-    pub msg_serial: Option<u64>,
+    /// Where its client waits for the outcome; nobody does for what the relay says itself.
+    pub place: Option<Place>,
     pub publish: Publish,
     pub bytes: usize,
 }
@@ -140,13 +141,7 @@ mod tests {
         for msg_serial in 0..count as u64 {
             let content = Submission::Messages(Vec::new());
             let publish = Publish { key: PublishKey::Serial(msg_serial), connection_id: None, content };
-            let item = Item {
-                socket: SocketId(1),
-                connection_id: "c".into(),
-                msg_serial: Some(msg_serial),
-                publish,
-                bytes: 1,
-            };
+            let item = Item { socket: SocketId(1), connection_id: "c".into(), place: None, publish, bytes: 1 };
             publisher.push(item);
         }
     }

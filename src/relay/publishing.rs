@@ -1,39 +1,95 @@
 //! Messages come in: checked here, ordered by their channel, acknowledged here (protocol.md § 5).
 
+use super::outbox::{Outcome as Told, Place};
 use super::publisher::Item;
 use super::{Pending, Relay, SocketId, failure};
 use crate::auth::Operations;
 use crate::call::{Answer, Outcome, Publish, PublishKey, Published, Request, Response, Submission};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, PUBLISH_TRY_MS, UNACKNOWLEDGED_MAX};
+use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, PUBLISH_TRY_MS, REFUSALS_WAITING_MAX, UNACKNOWLEDGED_MAX};
 use crate::name::{ChannelName, Qualifier};
 use crate::publish;
 use crate::wire::flags::Modes;
 use crate::wire::inbound::PublishFrame;
 use crate::wire::outbound::serials;
 
+/// What waits for a channel, or why it does not.
+pub(super) type Admitted = Result<(ChannelName, Item), ErrorInfo>;
+
 impl Relay {
     pub(super) fn publish(&mut self, socket: SocketId, frame: PublishFrame, now_ms: u64) {
-        let msg_serial = frame.msg_serial;
-        match self.admit_publish(socket, frame) {
+        self.take_in(socket, frame, now_ms, Relay::admit_publish);
+    }
+
+    /// Takes in what a connection says, or refuses it, in its turn; the connection goes on.
+    pub(super) fn take_in(
+        &mut self,
+        socket: SocketId,
+        frame: PublishFrame,
+        now_ms: u64,
+        admit: fn(&mut Relay, SocketId, PublishFrame) -> Admitted,
+    ) {
+        let (msg_serial, messages) = (frame.msg_serial, frame.messages.len());
+        if let Err(error) = self.admit_rate(socket, now_ms) {
+            return self.refuse(socket, msg_serial, error, now_ms);
+        }
+        match admit(self, socket, frame) {
             Ok((channel, item)) => {
-                self.expect(socket, msg_serial);
-                self.queued_bytes += item.bytes;
-                self.publishers.entry(channel.clone()).or_default().push(item);
-                self.send_publishes(&channel, now_ms);
+                self.count_said(socket, messages, now_ms);
+                let place = self.expect(socket, msg_serial, messages);
+                self.enqueue(channel, Item { place, ..item }, now_ms);
             }
-            Err(error) => self.refuse(socket, msg_serial, error, now_ms),
+            Err(error) => {
+                self.count_said(socket, 1, now_ms);
+                self.refuse(socket, msg_serial, error, now_ms);
+            }
         }
     }
 
-    /// Refuses a publish in its turn; the connection goes on.
-    pub(super) fn refuse(&mut self, socket: SocketId, msg_serial: u64, error: ErrorInfo, now_ms: u64) {
-        self.expect(socket, msg_serial);
-        self.resolve(socket, msg_serial, Err(error), now_ms);
+    /// Fails with 42911 when a connection has said so much that it may say no more now. What is refused so does not count:
+    /// whoever goes on too fast is heard at the rate that was stated.
+    fn admit_rate(&self, socket: SocketId, now_ms: u64) -> Result<(), ErrorInfo> {
+        let flow = self.bounds.messages;
+        match self.sessions.get(&socket) {
+            Some(session) if session.repeats == 0 && session.said.left(flow, now_ms) >= flow.burst => {
+                let bound = format!("a connection publishes at most {} messages a second", flow.per_second);
+                Err(Code::PublishRateLimited.because(bound))
+            }
+            _ => Ok(()),
+        }
     }
 
-    fn admit_publish(&mut self, socket: SocketId, frame: PublishFrame) -> Result<(ChannelName, Item), ErrorInfo> {
+    fn count_said(&mut self, socket: SocketId, messages: usize, now_ms: u64) {
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let repeated = session.repeats.min(messages);
+        session.repeats -= repeated;
+        session.said.add(messages - repeated, self.bounds.messages, now_ms);
+    }
+
+    /// Adds to what waits for its channel, and sends it if nothing is in flight.
+    pub(super) fn enqueue(&mut self, channel: ChannelName, item: Item, now_ms: u64) {
+        self.queued_bytes += item.bytes;
+        self.publishers.entry(channel.clone()).or_default().push(item);
+        self.send_publishes(&channel, now_ms);
+    }
+
+    /// Refuses a publish in its turn; the connection goes on, unless too many refusals already wait for theirs.
+    pub(super) fn refuse(&mut self, socket: SocketId, msg_serial: u64, error: ErrorInfo, now_ms: u64) {
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let was_idle = session.outbox.is_empty();
+        session.outbox.refuse(msg_serial, error);
+        if session.outbox.refusals() > REFUSALS_WAITING_MAX {
+            let error = Code::RateLimited.because("too many publishes were refused at once; reconnect and resume");
+            return self.disconnect(socket, &error, now_ms);
+        }
+        if was_idle {
+            self.touch(socket);
+        }
+        self.send_acknowledgements(socket, now_ms);
+    }
+
+    fn admit_publish(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
         if name.qualifier() == Qualifier::Meta || !session.grant.permits(&name, Operations::PUBLISH) {
@@ -53,8 +109,8 @@ impl Relay {
         let key = checked.id.map_or(PublishKey::Serial(frame.msg_serial), PublishKey::Id);
         let content = Submission::Messages(checked.messages);
         let publish = Publish { key, connection_id: Some(connection_id.clone()), content };
-        let (msg_serial, bytes) = (Some(frame.msg_serial), checked.bytes + publish.overhead());
-        Ok((name.owner(), Item { socket, connection_id, msg_serial, publish, bytes }))
+        let bytes = publish.weight();
+        Ok((name.owner(), Item { socket, connection_id, place: None, publish, bytes }))
     }
 
     /// The next call to a channel, if there is something to publish and none is in flight.
@@ -101,17 +157,17 @@ impl Relay {
         self.tell(items, outcome, now_ms);
     }
 
-    fn tell(&mut self, items: Vec<Item>, mut outcome: impl FnMut(&Item) -> super::outbox::Outcome, now_ms: u64) {
+    fn tell(&mut self, items: Vec<Item>, mut outcome: impl FnMut(&Item) -> Told, now_ms: u64) {
         let mut sockets = Vec::new();
         for item in items {
             self.queued_bytes -= item.bytes;
             let outcome = outcome(&item);
-            let Some(msg_serial) = item.msg_serial else { continue };
+            let Some(place) = item.place else { continue };
             // The socket may be gone and its number given to another.
             let owner =
                 self.sessions.get_mut(&item.socket).filter(|session| session.connection_id() == item.connection_id);
             if let Some(session) = owner {
-                session.outbox.resolve(msg_serial, outcome);
+                session.outbox.resolve(place, outcome);
                 if sockets.last() != Some(&item.socket) {
                     sockets.push(item.socket);
                 }
@@ -120,20 +176,14 @@ impl Relay {
         sockets.into_iter().for_each(|socket| self.send_acknowledgements(socket, now_ms));
     }
 
-    pub(super) fn expect(&mut self, socket: SocketId, msg_serial: u64) {
-        let Some(session) = self.sessions.get_mut(&socket) else { return };
+    fn expect(&mut self, socket: SocketId, msg_serial: u64, messages: usize) -> Option<Place> {
+        let session = self.sessions.get_mut(&socket)?;
         let was_idle = session.outbox.is_empty();
-        session.outbox.expect(msg_serial);
+        let place = session.outbox.expect(msg_serial, messages);
         if was_idle {
             self.touch(socket);
         }
-    }
-
-    fn resolve(&mut self, socket: SocketId, msg_serial: u64, outcome: super::outbox::Outcome, now_ms: u64) {
-        if let Some(session) = self.sessions.get_mut(&socket) {
-            session.outbox.resolve(msg_serial, outcome);
-            self.send_acknowledgements(socket, now_ms);
-        }
+        Some(place)
     }
 
     fn send_acknowledgements(&mut self, socket: SocketId, now_ms: u64) {

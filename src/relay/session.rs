@@ -119,6 +119,12 @@ pub struct Session {
     pub last_sent_ms: u64,
     /// What it was sent and may not have read, for all that is known.
     pub debt: Debt,
+    /// Messages that it said, as its rate counts them.
+    pub said: Debt,
+    /// How often it attached lately.
+    pub attaches: Debt,
+    /// Messages that it may say again, uncounted: it resumed and was not told of them.
+    pub repeats: usize,
     /// Bytes of deliveries since its client was heard, and bytes of answers.
     pub unheard: u32,
     pub answered: u32,
@@ -146,6 +152,9 @@ impl Session {
             resumed,
             last_sent_ms: now_ms,
             debt: Debt::default(),
+            said: Debt::default(),
+            attaches: Debt::default(),
+            repeats: 0,
             unheard: 0,
             answered: 0,
             prompted: expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS),
@@ -165,7 +174,7 @@ impl Session {
         Generations { current: self.key.generation, resumed: self.resumed }
     }
 
-    pub fn connected(&self, connection_key: &str, error: Option<&ErrorInfo>) -> Encoded {
+    pub fn connected(&self, connection_key: &str, max_inbound_rate: u64, error: Option<&ErrorInfo>) -> Encoded {
         let details = ConnectionDetails {
             client_id: self.grant.connection_client_id(),
             connection_key,
@@ -173,7 +182,7 @@ impl Session {
             max_idle_interval: self.heartbeat_interval_ms,
             max_message_size: MESSAGE_MAX_BYTES,
             max_frame_size: FRAME_MAX_BYTES,
-            max_inbound_rate: 250,
+            max_inbound_rate,
             max_outbound_rate: 250,
             server_id: "courtside",
             site_code: "main",
@@ -339,6 +348,9 @@ impl Record {
             resumed: self.resumed,
             last_sent_ms: 0,
             debt: Debt::default(),
+            said: Debt::default(),
+            attaches: Debt::default(),
+            repeats: 0,
             unheard: 0,
             answered: 0,
             prompted: self.prompted,

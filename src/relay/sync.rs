@@ -92,6 +92,21 @@ impl Relay {
         session.attachments.get(name).is_some_and(|attachment| granted(attachment).contains(Modes::PRESENCE_SUBSCRIBE))
     }
 
+    /// A reader may not be told any more who is present: its sync ends with what it has.
+    pub(super) fn end_sync(&mut self, socket: SocketId, name: &ChannelName, now_ms: u64) {
+        let Some(attachment) = self.attachment(socket, name) else { return };
+        attachment.awaits_sync = false;
+        let Some(id) = attachment.syncs.take() else { return };
+        self.touch(socket);
+        let runs =
+            self.syncs.get(&name.owner()).into_iter().flat_map(|syncs| syncs.reading.iter().chain(&syncs.waiting));
+        let Some(serial) = runs.filter(|run| run.id == id).map(|run| format!("{}:", run.sequence)).next() else {
+            return;
+        };
+        let Some(format) = self.sessions.get(&socket).map(|session| session.format) else { return };
+        self.send_encoded(socket, sync_frame(name.as_str(), &serial, [].into_iter(), format), now_ms);
+    }
+
     /// SYNC from a client: once more, from the beginning.
     pub(super) fn resync(&mut self, socket: SocketId, channel: &str, now_ms: u64) {
         let Ok(name) = ChannelName::parse(channel) else { return };
@@ -247,7 +262,7 @@ impl Relay {
             }
             let Some(session) = self.sessions.get_mut(socket) else { continue };
             session.last_sent_ms = now_ms;
-            alike.get_or_insert((session.format, name.clone()), Vec::new()).push(*socket);
+            alike.entry((session.format, name.clone())).or_default().push(*socket);
         }
         for ((format, name), sockets) in alike {
             let frame = sync_frame(name.as_str(), &serial, members.iter(), format);

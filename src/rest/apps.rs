@@ -10,6 +10,7 @@ use crate::app::NewApp;
 use crate::auth::{Secret, bearer};
 use crate::call::{Answer, AppCall, AppRequest, ChannelCall, Outcome, Response};
 use crate::error::{Code, ErrorInfo};
+use crate::limits::SECRET_MIN_BYTES;
 use crate::name::AppId;
 
 /// Who may make apps.
@@ -18,6 +19,8 @@ pub enum Admin {
     Closed,
     /// Whoever presents this.
     Token(Secret),
+    /// Nobody, until the token is longer: it could be guessed.
+    Guessable,
     /// Anybody who can reach the server: for tests, on one's own machine.
     Open,
 }
@@ -28,14 +31,9 @@ impl Admin {
     }
 }
 
-/// Fails with 40400 when nobody may, with 40106, 40101 or 42910 for the wrong admin token, and as [`NewApp::from_body`]
-/// does.
+/// Fails as [`require_maker`] and [`NewApp::from_body`] do.
 pub fn create(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    match context.admin {
-        Admin::Closed => return Err(closed()),
-        Admin::Token(_) => require_admin(request, context)?,
-        Admin::Open => {}
-    }
+    require_maker(request, context)?;
     let new = NewApp::from_body(&body::value(request)?, &context.random)?;
     let mut answer = new.answer;
     if let Value::Object(answer) = &mut answer {
@@ -51,6 +49,15 @@ pub fn create(request: &Request, form: Form, context: &mut Context<'_>) -> Resul
     Ok(Step::Ask(AppCall { app: new.app.id().clone(), request }, Inquiry::creation(form, then)))
 }
 
+/// Fails with 40400 when nobody may, with 50320 when the admin token can be guessed, and with 40106, 40101 or 42910 for the
+/// wrong one.
+pub fn require_maker(request: &Request, context: &mut Context<'_>) -> Result<(), ErrorInfo> {
+    match context.admin {
+        Admin::Closed | Admin::Guessable | Admin::Token(_) => require_admin(request, context),
+        Admin::Open => Ok(()),
+    }
+}
+
 /// By the admin token, or by the first key of the app. Fails with 40400 when nobody makes apps or there is no such app,
 /// with 40300 for one of the deployment's own, and as credentials do.
 pub fn delete(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
@@ -58,7 +65,7 @@ pub fn delete(request: &Request, app: AppId, form: Form, context: &mut Context<'
         return Err(closed());
     }
     let has_bearer = || request.headers.authorization.as_deref().and_then(bearer).is_some();
-    if matches!(context.admin, Admin::Token(_)) && has_bearer() {
+    if !matches!(context.admin, Admin::Open) && has_bearer() {
         require_admin(request, context)?;
     } else {
         let caller = Caller::authenticate(request, context)?;
@@ -97,13 +104,22 @@ pub fn answered(reply: Reply, answers: Vec<Answer<Response>>) -> Result<Reply, E
 }
 
 fn require_admin(request: &Request, context: &mut Context<'_>) -> Result<(), ErrorInfo> {
-    let Admin::Token(expected) = context.admin else { return Err(closed()) };
+    let expected = match context.admin {
+        Admin::Token(expected) => expected,
+        Admin::Guessable => return Err(guessable()),
+        Admin::Closed | Admin::Open => return Err(closed()),
+    };
     let header = request.headers.authorization.as_deref().ok_or(Code::NoCredentials)?;
     let wrong = || Code::BadCredentials.because("the admin token is wrong");
     context.attempts.check("admin", &request.address, context.now_ms, || {
         let presented = bearer(header).ok_or_else(wrong)?;
         if expected.matches(&presented) { Ok(()) } else { Err(wrong()) }
     })
+}
+
+fn guessable() -> ErrorInfo {
+    let what = format!("this deployment's ADMIN_TOKEN can be guessed; it must have {SECRET_MIN_BYTES} bytes at least");
+    Code::Unavailable.because(what)
 }
 
 fn closed() -> ErrorInfo {

@@ -28,6 +28,18 @@ impl Caller {
         &self.grant
     }
 
+    /// A text that those who have this key, or its tokens, can bring back and not read. `None` for a key that is no more.
+    pub fn seal(&self, purpose: &str, text: &str) -> Option<Vec<u8>> {
+        let key = self.app.key(&self.grant.key_name)?;
+        Some(key.secret.seal(&format!("{purpose} {}", key.name), text))
+    }
+
+    /// What was sealed for the same purpose and key.
+    pub fn unseal(&self, purpose: &str, sealed: &[u8]) -> Option<String> {
+        let key = self.app.key(&self.grant.key_name)?;
+        key.secret.open(&format!("{purpose} {}", key.name), sealed)
+    }
+
     pub fn app(&self) -> &App {
         &self.app
     }

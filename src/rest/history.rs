@@ -5,7 +5,7 @@ use super::caller::Caller;
 use super::form::Form;
 use super::page::{Cursor, Links, bad_cursor};
 use super::{Exchange, Reply, Request, Step, unanswered};
-use crate::call::{self, Answer, HistoryQuery, Response};
+use crate::call::{self, Answer, AppCall, HistoryQuery, Response};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{HISTORY_DEFAULT_LIMIT, HISTORY_MAX_LIMIT, TIME_MAX_MS, WAIT_MAX_S};
 use crate::name::ChannelName;
@@ -35,7 +35,8 @@ pub fn begin(
     if let (Some(wait_ms), Some(expires_at_ms)) = (&mut query.wait_ms, caller.grant().expires_at_ms) {
         *wait_ms = expires_at_ms.saturating_sub(now_ms).min(*wait_ms);
     }
-    let pending = Pending { links: links(request, kind), kind, forwards: query.forwards, cursor };
+    let recheck = query.wait_ms.and_then(|_| caller.check()).map(Box::new);
+    let pending = Pending { links: links(request, kind), kind, forwards: query.forwards, cursor, recheck };
     let call = caller.call(channel, call::Request::History(query));
     Ok(Step::Calls(vec![call], Exchange { form, pending: super::Pending::History(pending) }))
 }
@@ -51,7 +52,7 @@ fn query(request: &Request, cursor: Option<&Cursor>) -> Result<HistoryQuery, Err
     let wait_ms = wait_ms(request)?;
     let forwards = forwards(request)?.unwrap_or(wait_ms.is_some());
     if wait_ms.is_some() && (!forwards || end_ms.is_some()) {
-        return Err(Code::BadParameter.because("to wait for what comes is to read forwards, without an end"));
+        return Err(Code::BadParameter.because("wait excludes direction=backwards, and end"));
     }
     let mut from = from_serial(request).map(str::to_owned);
     let mut after = cursor.map(|cursor| (cursor.position, cursor.index));
@@ -120,6 +121,8 @@ pub struct Pending {
     kind: Kind,
     forwards: bool,
     cursor: Option<Cursor>,
+    /// What to ask the app before the answer goes out: while a request waits its token may be revoked.
+    pub recheck: Option<Box<AppCall>>,
 }
 
 impl Pending {

@@ -3,8 +3,9 @@
 //! writes the [`Reply`] (protocol.md § 12).
 //!
 //! ```text
+//! body_bound(request) ──▶ Reply, or how much of its body begin() needs
 //! begin(request) ──▶ Reply
-//!        ├─────────▶ Calls ── the channels answer ──▶ Exchange::answered ──▶ Reply
+//!        ├─────────▶ Calls ── the channels answer ──▶ Exchange::answered ──▶ Reply, or Ask
 //!        └─────────▶ Ask ──── the app answers ──────▶ Inquiry::answered ───▶ Reply, or Calls
 //! ```
 //!
@@ -36,6 +37,7 @@ pub use reply::Reply;
 use crate::auth::{Apps, Attempts};
 use crate::call::{Answer, AppCall, ChannelCall, RelayName, Response};
 use crate::error::{Code, ErrorInfo};
+use crate::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES};
 use crate::name::AppId;
 use caller::Caller;
 use form::Form;
@@ -59,8 +61,7 @@ pub struct Request {
     pub is_secure: bool,
     /// Where it came from; empty when that is not known.
     pub address: String,
-    /// At most [`BATCH_BODY_MAX_BYTES`](crate::limits::BATCH_BODY_MAX_BYTES) and one more: the shell need read no further,
-    /// because that is refused.
+    /// At most as many bytes as [`body_bound`] gives, and one more: the shell need read no further, because that is refused.
     pub body: Vec<u8>,
 }
 
@@ -151,6 +152,23 @@ pub fn apps_named(request: &Request) -> Vec<AppId> {
     let by_path = Route::find(&request.path).ok().and_then(|route| route.app().cloned());
     let by_credentials = caller::credentials(request).ok().map(|credentials| credentials.app_id().clone());
     by_path.into_iter().chain(by_credentials).collect()
+}
+
+/// How many bytes of its body a request needs read, before any is: none of a request that is refused without it, whose
+/// answer this is. The shell reads one more, so that who sent too much is told.
+pub fn body_bound(request: &Request, context: &mut Context<'_>) -> Result<usize, Reply> {
+    let form = Form::of(request);
+    let Ok(route) = Route::find(&request.plain_path()) else { return Ok(0) };
+    if request.method != "POST" || !route.allows(&request.method) {
+        return Ok(0);
+    }
+    let admitted = match &route {
+        Route::RequestToken(key_name) => token::require_key(key_name, context).map(drop),
+        Route::Apps => apps::require_maker(request, context),
+        _ => Caller::authenticate(request, context).map(drop),
+    };
+    admitted.map_err(|error| form.error(&error))?;
+    Ok(if route == Route::Batch { BATCH_BODY_MAX_BYTES } else { BODY_MAX_BYTES })
 }
 
 /// Begins to answer a request.
@@ -248,17 +266,25 @@ impl Exchange {
     /// Goes on with one answer for each call, in the order of the calls.
     pub fn answered(self, answers: Vec<Answer<Response>>) -> Step {
         let form = self.form;
+        let mut recheck = None;
         let reply = match self.pending {
             Pending::Publish(pending) => pending.answered(form, only(answers)),
             Pending::Batch(pending) => Ok(pending.answered(form, answers)),
-            Pending::History(pending) => pending.answered(form, only(answers)),
+            Pending::History(mut pending) => {
+                recheck = pending.recheck.take();
+                pending.answered(form, only(answers))
+            }
             Pending::Presence(pending) => pending.answered(form, only(answers)),
             Pending::Status(name) => status::answered(&name, form, only(answers)),
             Pending::Enumeration(page) => page.answered(form, answers),
             Pending::PresenceBatch(pending) => Ok(pending.answered(form, answers)),
             Pending::App(reply) => apps::answered(*reply, answers),
         };
-        Step::Reply(reply.unwrap_or_else(|error| form.error(&error)))
+        let reply = Step::Reply(reply.unwrap_or_else(|error| form.error(&error)));
+        match recheck {
+            Some(check) => Step::Ask(*check, Inquiry::clearance(form, reply)),
+            None => reply,
+        }
     }
 }
 

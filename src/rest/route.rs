@@ -56,8 +56,7 @@ impl Route {
             ["apps", id] => AppId::parse(id).map(Route::App).map_err(|_| Code::NotFound.because("no such app")),
             ["keys", name, "revokeTokens"] => Ok(Route::RevokeTokens(key_name(name)?)),
             ["keys", name, "requestToken"] => Ok(Route::RequestToken(key_name(name)?)),
-            _ => Err(Code::NotFound
-                .because("this server has no such path; it has no push, message updates, annotations or objects")),
+            _ => Err(Code::NotFound.because(format!("there is no such path here: {}", instead_of(&segments)))),
         }
     }
 
@@ -84,6 +83,19 @@ impl Route {
     pub fn allows(&self, method: &str) -> bool {
         let method = if method == "HEAD" { "GET" } else { method };
         self.methods().split(", ").any(|allowed| allowed == method)
+    }
+}
+
+/// What there is in the place of a path that is not there.
+fn instead_of(segments: &[&str]) -> &'static str {
+    match segments {
+        ["push", ..] => "push is not supported yet",
+        ["channels", _, "messages", _, "annotations", ..] => "annotations are not supported yet",
+        ["channels", _, "messages", ..] => "single messages, their updates and versions are not supported yet",
+        ["channels", _, "object" | "objects", ..] => "objects are not supported yet",
+        ["channels", ..] => "a channel has messages, publish, history, presence and presence/history",
+        ["keys", ..] => "a key, appId.keyId, has requestToken and revokeTokens",
+        _ => "paths begin with time, stats, channels, messages, presence, keys or apps",
     }
 }
 
@@ -166,6 +178,22 @@ mod tests {
             "/keys/a.b.c/requestToken",
         ] {
             assert!(Route::find(path).unwrap_err().is(Code::NotFound), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_error_of_another_path_says_what_there_is_instead() {
+        for (path, expected) in [
+            ("/push/publish", "push is not supported"),
+            ("/channels/a/messages/serial", "single messages, their updates"),
+            ("/channels/a/messages/serial/annotations", "annotations are not"),
+            ("/channels/a/object/root", "objects are not"),
+            ("/channels/a/nowhere", "a channel has messages, publish"),
+            ("/keys/demo.key1", "has requestToken and revokeTokens"),
+            ("/channel/a/messages", "paths begin with time"),
+        ] {
+            let error = Route::find(path).unwrap_err();
+            assert!(error.message.contains(expected), "{path}: {error}");
         }
     }
 

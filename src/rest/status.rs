@@ -47,7 +47,7 @@ pub fn enumerate(request: &Request, caller: Caller, form: Form) -> Result<Step, 
         Some(_) => return Err(Code::BadParameter.because("'by' must be 'id' or 'value'")),
     };
     let limit = limit(request)?.min(CHANNELS_PAGE_MAX);
-    let after = request.parameter("cursor").map(after).transpose()?.unwrap_or_default();
+    let after = request.parameter("cursor").map(|cursor| after(&caller, cursor)).transpose()?.unwrap_or_default();
     let prefix = request.parameter("prefix").unwrap_or_default().to_owned();
     // One more tells whether another page follows.
     let ask = AppRequest::Channels { prefix, after, limit: limit + 1 };
@@ -56,11 +56,14 @@ pub fn enumerate(request: &Request, caller: Caller, form: Form) -> Result<Step, 
     Ok(Step::Ask(call, Inquiry::enumeration(form, Enumeration { caller, links, by_id, limit })))
 }
 
-/// Cursors name the last channel that was looked at.
-fn after(cursor: &str) -> Result<String, ErrorInfo> {
-    let name = BASE64URL.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    name.filter(|name| ChannelName::parse(name).is_ok()).ok_or_else(bad_cursor)
+/// Cursors name the last channel that was looked at, which their holder may not be allowed to see. So they are sealed.
+fn after(caller: &Caller, cursor: &str) -> Result<String, ErrorInfo> {
+    let sealed = BASE64URL.decode(cursor).ok();
+    sealed.and_then(|sealed| caller.unseal(PURPOSE, &sealed)).ok_or_else(bad_cursor)
 }
+
+/// What cursors are sealed for.
+const PURPOSE: &str = "channels";
 
 /// A page whose channels the app has not named.
 pub struct Enumeration {
@@ -77,7 +80,7 @@ impl Enumeration {
         let (mut last, mut next) = ("", None);
         for (index, name) in channels.lines().enumerate() {
             if index == self.limit {
-                next = Some(BASE64URL.encode(last));
+                next = self.caller.seal(PURPOSE, last).map(|sealed| BASE64URL.encode(sealed));
                 break;
             }
             last = name;

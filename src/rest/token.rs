@@ -11,17 +11,20 @@ use crate::call::{AppCall, AppRequest};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
 
+/// Before the request is read: whatever is wrong with it, there is no such path.
+pub(super) fn require_key(key_name: &KeyName, context: &Context<'_>) -> Result<(), ErrorInfo> {
+    let key = context.apps.get(key_name.app()).and_then(|app| app.key(key_name));
+    key.map(drop).ok_or_else(|| Code::NotFound.because("no such key"))
+}
+
 pub(super) fn begin(
     request: &Request,
     key_name: &KeyName,
     form: Form,
     context: &mut Context<'_>,
 ) -> Result<Step, ErrorInfo> {
+    require_key(key_name, context)?;
     let app = context.apps.get(key_name.app()).map(|app| &**app);
-    if app.and_then(|app| app.key(key_name)).is_none() {
-        // Before the request is read: whatever is wrong with it, there is no such path.
-        return Err(Code::NotFound.because("no such key"));
-    }
     let token_request = token_request(request)?;
     let authority = authority(request, context);
     let known = authority.as_ref().ok().and_then(Option::as_ref);

@@ -1,4 +1,5 @@
-//! The App class: one object for each app, by its id. What happens to it goes to its driver, and what that says is done.
+//! The App class: one object for each app, by its id. What happens to it goes to its driver, and what that says is
+//! done.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -101,16 +102,12 @@ fn perform(object: &ObjectRef, output: AppOutput) {
                 AppInput::Told { tell, answer }
             });
         }
-        AppOutput::AskAlarm => {
-            let storage = object.borrow().state.storage();
-            later(object, async move { AppInput::AlarmKnown { at_ms: alarm::ask(&storage).await } });
-        }
         AppOutput::SetAlarm { at_ms } => {
             let set = alarm::set(&object.borrow().state.storage(), at_ms);
             let object = object.clone();
             spawn_local(async move {
                 if !set.await {
-                    turn(&object, AppInput::AlarmRefused);
+                    turn(&object, AppInput::AlarmRefused { at_ms });
                 }
             });
         }

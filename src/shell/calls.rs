@@ -131,8 +131,10 @@ fn object_of(relay: &RelayName) -> (&'static str, &str) {
 /// The answer's bytes, not yet decoded: what waits is the same code for all calls.
 async fn post(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<Vec<u8>> {
     let init = object([("method", "POST".into()), ("body", Uint8Array::from(body).into())]);
-    let response = fetch(env, class, name, &object([]), url, &init).await.ok();
-    read(response.filter(|response| response.status() == 200)?).await
+    let response = fetch(env, class, name, &object([]), url, &init).await.ok()?;
+    let is_answer = response.status() == 200;
+    // Also what is no answer is read to its end: until then the callee could not sleep.
+    read(response).await.filter(|_| is_answer)
 }
 
 /// Asks an object to take a connection in, near the place that the hint says, if it must be made for that. Gives the

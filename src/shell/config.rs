@@ -7,7 +7,7 @@ use worker::Env;
 
 use crate::auth::{Apps, Secret};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::RELAY_CONNECTIONS_MAX;
+use crate::limits::{RELAY_CONNECTIONS_MAX, SECRET_MIN_BYTES, SHORT_SECRET_MIN_BYTES};
 use crate::object::Settings;
 use crate::rate::Flow;
 use crate::relay::admission::Bounds;
@@ -36,17 +36,23 @@ pub fn configured(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
             let unreadable = |error: ErrorInfo| {
                 Code::Unavailable.because(["this deployment's APPS can't be read: ", &error.message].concat())
             };
-            let apps = Rc::new(Apps::parse(&text).map_err(unreadable)?);
+            let apps = Rc::new(Apps::parse(&text, secret_min_bytes(env)).map_err(unreadable)?);
             *parsed = Some((text, apps.clone()));
             Ok(apps)
         }
     })
 }
 
-/// Who may make apps: those who have the secret `ADMIN_TOKEN`; anybody where `SANDBOX` is `true`, which local runs set when
-/// they are asked to; else nobody.
+/// How long secrets must be: with `SHORT_SECRETS=true`, which local runs set, short ones will do.
+fn secret_min_bytes(env: &Env) -> usize {
+    if variable(env, "SHORT_SECRETS") == "true" { SHORT_SECRET_MIN_BYTES } else { SECRET_MIN_BYTES }
+}
+
+/// Who may make apps: those who have the secret `ADMIN_TOKEN`; anybody where `SANDBOX` is `true`, which local runs set
+/// when they are asked to; else nobody.
 pub fn admin(env: &Env) -> Admin {
     match variable(env, "ADMIN_TOKEN") {
+        token if !token.is_empty() && token.len() < secret_min_bytes(env) => Admin::Guessable,
         token if !token.is_empty() => Admin::Token(Secret::presented(&token)),
         _ if variable(env, "SANDBOX") == "true" => Admin::Open,
         _ => Admin::Closed,
@@ -58,8 +64,8 @@ pub fn settings(env: &Env) -> Settings {
     Settings { apps: configured(env), bounds: bounds(env) }
 }
 
-/// What one relay takes in and gives out: `RELAY_CONNECTIONS`, of these `RELAY_CONNECTS_PER_SECOND`, and to each
-/// `CONNECTION_BYTES_PER_SECOND`, where the deployment says so.
+/// What one relay takes in and gives out: `RELAY_CONNECTIONS`, of these `RELAY_CONNECTS_PER_SECOND`, from each
+/// `CONNECTION_MESSAGES_PER_SECOND` and to each `CONNECTION_BYTES_PER_SECOND`, where the deployment says so.
 fn bounds(env: &Env) -> Bounds {
     let usual = Bounds::default();
     let number = |name| variable(env, name).parse::<u32>().ok().filter(|number| *number > 0);
@@ -67,6 +73,8 @@ fn bounds(env: &Env) -> Bounds {
     Bounds {
         connections: connections.min(RELAY_CONNECTIONS_MAX),
         connects_per_second: number("RELAY_CONNECTS_PER_SECOND").unwrap_or(usual.connects_per_second),
+        messages: number("CONNECTION_MESSAGES_PER_SECOND")
+            .map_or(usual.messages, |rate| usual.messages.at(rate.into())),
         connection: number("CONNECTION_BYTES_PER_SECOND").map_or(usual.connection, |bytes| Flow::of(bytes.into())),
         ..usual
     }

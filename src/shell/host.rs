@@ -1,7 +1,7 @@
 //! Objects at the edge: what happens to one goes to its driver, and what that says is done.
 //!
-//! The state lives in a registry of the isolate and not in the object's struct, which the runtime never frees: an object
-//! that is built again drops its predecessor's state.
+//! The state lives in a registry of the isolate and not in the object's struct, which the runtime never frees: an
+//! object that is built again drops its predecessor's state.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -23,6 +23,8 @@ use super::{alarm, calls, config, replies};
 use crate::call::Refusal;
 use crate::object::{CallerId, Class, Host, Input, Output, Question, Reply};
 use crate::relay::SocketId;
+use crate::rest;
+use crate::transport::comet::Verb;
 use crate::wire::Format;
 
 /// A handle to an object's state, for the object's struct and for what runs in the background.
@@ -83,6 +85,11 @@ pub async fn ask(object: &ObjectRef, input: impl FnOnce(CallerId) -> Input) -> R
     let (caller, answered) = object.borrow_mut().callers.open();
     turn(object, input(caller));
     answered.await.unwrap_or_else(|_| Err(Error::RustError("the object was interrupted".to_owned())))
+}
+
+/// How much is read of the body of such a request, or why it is refused unread.
+pub fn comet_bound(object: &ObjectRef, verb: Verb, key: &str) -> std::result::Result<usize, rest::Reply> {
+    object.borrow().host.comet_bound(verb, key)
 }
 
 pub fn message(object: &ObjectRef, socket: &Socket, bytes: Vec<u8>, format: Format) {
@@ -201,7 +208,7 @@ fn set_alarm(object: &ObjectRef, at_ms: u64) {
     let object = object.clone();
     spawn_local(async move {
         if !set.await {
-            turn(&object, Input::AlarmRefused);
+            turn(&object, Input::AlarmRefused { at_ms });
         }
     });
 }

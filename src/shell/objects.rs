@@ -4,13 +4,15 @@ use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
+use super::calls;
+use super::host::{self, ObjectRef};
 use super::platform::{ObjectState, Socket, random_id};
 use super::replies::bytes;
-use super::router::{CONNECTION_KEY, Handover, read_body};
-use super::{calls, host};
+use super::router::{CONNECTION_KEY, Handover, read_body, refuse_unread, write_reply};
 use crate::call::{self, Answer, ChannelCall, Delivery, Follow, Notice, Roll};
-use crate::limits::COMET_BODY_MAX_BYTES;
 use crate::object::{CallerId, Class, Entrance, Input};
+use crate::transport::comet;
+use crate::uploads::Body;
 use crate::wire::Format;
 
 /// One channel: its order and log, and the sockets that named it when they connected.
@@ -60,8 +62,8 @@ macro_rules! object {
             #[wasm_bindgen(js_name = webSocketClose)]
             pub fn closed(&self, socket: &Socket, _code: u32, _reason: &JsValue, was_clean: bool) {
                 host::closed(&host::find(&self.id), socket);
-                // The runtime leaves the answer to us; without one the client waits. It fails when we closed first. Who broke
-                // off hears none, and to try costs the runtime more than all the rest.
+                // The runtime leaves the answer to us; without one the client waits. It fails when we closed first. Who
+                // broke off hears none, and to try costs the runtime more than all the rest.
                 if was_clean {
                     let _ = socket.close(1000, "");
                 }
@@ -81,9 +83,7 @@ object!(Relay);
 async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     let object = host::find(id);
     if let Some(key) = request.headers().get(CONNECTION_KEY)? {
-        let verb = calls::comet_verb(&request.path());
-        let body = read_body(&mut request, COMET_BODY_MAX_BYTES).await?;
-        return host::ask(&object, |caller| Input::Comet { caller, verb, key, body }).await;
+        return comet(&object, &mut request, key).await;
     }
     if let Some(Handover { opening, shard, channel, mode }) = Handover::read(request.headers())? {
         let entrance = Box::new(Entrance { opening, shard, channel, mode, fresh_id: random_id() });
@@ -96,6 +96,19 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
         // Who calls a channel reads why; the others learn that there is no answer.
         Err(error) if path == "/call" => bytes(&Answer::<call::Response>::Err(error)),
         Err(error) => Response::error(error.message, 400),
+    }
+}
+
+/// A request that belongs to a connection over HTTP.
+async fn comet(object: &ObjectRef, request: &mut Request, key: String) -> Result<Response> {
+    let verb = calls::comet_verb(&request.path());
+    let body = match host::comet_bound(object, verb, &key) {
+        Ok(max_bytes) => read_body(request, max_bytes).await?,
+        Err(reply) => return refuse_unread(request, reply).await,
+    };
+    match body.map(Body::split) {
+        Ok((body, _held)) => host::ask(object, |caller| Input::Comet { caller, verb, key, body }).await,
+        Err(error) => write_reply(comet::refused(&error)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The responses of connections over HTTP, that are written bit by bit.
 //!
-//! A write is done when the reader has taken it. That is the only sign that somebody reads: who leaves is never reported.
+//! A write is done when the reader has taken it. That is the only sign that somebody reads: who leaves is never
+//! reported.
 
 use std::collections::HashMap;
 

@@ -1,23 +1,23 @@
 //! The Worker: reads the URL, checks credentials, chooses the object. Keeps nothing.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use futures_util::StreamExt;
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use worker::worker_sys::web_sys::Response as RawResponse;
-use worker::{Context, Env, Headers, Method, Request, Response, Result, WebSocketPair, event};
+use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, WebSocketPair, event};
 
 use super::platform::{self, Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes};
 use super::{calls, config, directory};
 use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
-use crate::call::{self, Address, RelayName, Rules};
+use crate::call::{self, Address, Answer, RelayName, Rules};
 use crate::connection_key::ConnectionKey;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::BATCH_BODY_MAX_BYTES;
 use crate::name::{AppId, ChannelName};
 use crate::pinned::{self, Versioned};
 use crate::placement::{self, Journey, Place, Region, Shard, Spread};
@@ -26,6 +26,7 @@ use crate::rest::{self, Reply, Step};
 use crate::transport::comet::{self, Verb};
 use crate::transport::events;
 use crate::transport::{Mode, refusal};
+use crate::uploads::{Body, Uploads};
 use crate::wire::Format;
 
 /// Carries a [`Handover`] from the router to an object. Set by us on every upgrade, so a client's own is overwritten.
@@ -38,6 +39,7 @@ pub const CONNECTION_KEY: &str = "courtside-connection-key";
 const ADDRESS: &str = "cf-connecting-ip";
 
 thread_local! {
+    static UPLOADS: Uploads = Uploads::default();
     /// Wrong secrets, as this isolate saw them. An address usually comes to the same one.
     static ATTEMPTS: RefCell<Attempts> = RefCell::default();
     /// Objects that refused a connection lately.
@@ -104,12 +106,28 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawRespo
 
 /// A REST request: the core says what to do, step by step.
 async fn rest(request: Request, env: &Env) -> Result<Response> {
-    let request = read_rest(request).await?;
+    let (mut request, mut raw) = (read_head(&request)?, request);
     let apps = match find_apps(env, &rest::apps_named(&request)).await {
         Ok(apps) => apps,
+        Err(error) => return refuse_unread(&mut raw, rest::refuse(&request, &error)).await,
+    };
+    let (admin, random) = (config::admin(env), random_bytes());
+    let bound = ATTEMPTS.with_borrow_mut(|attempts| {
+        rest::body_bound(
+            &request,
+            &mut rest::Context { apps: &apps, attempts, admin: &admin, now_ms: now_ms(), random },
+        )
+    });
+    let body = match bound {
+        Ok(max_bytes) => read_body(&mut raw, max_bytes).await?,
+        Err(reply) => return refuse_unread(&mut raw, reply).await,
+    };
+    let (bytes, _held) = match body {
+        Ok(body) => body.split(),
         Err(error) => return write_reply(rest::refuse(&request, &error)),
     };
-    let (admin, now_ms, random) = (config::admin(env), now_ms(), random_bytes());
+    request.body = bytes;
+    let now_ms = now_ms();
     let mut step = ATTEMPTS.with_borrow_mut(|attempts| {
         rest::begin(&request, rest::Context { apps: &apps, attempts, admin: &admin, now_ms, random })
     });
@@ -141,7 +159,8 @@ async fn find_apps(env: &Env, ids: &[AppId]) -> std::result::Result<Apps, ErrorI
     Ok(Apps::of(found.into_iter().flatten().map(|found| found.app)))
 }
 
-async fn read_rest(mut request: Request) -> Result<rest::Request> {
+/// All of a request but its body.
+fn read_head(request: &Request) -> Result<rest::Request> {
     let header = |name: &str| request.headers().get(name);
     let url = request.inner().url();
     let (host, is_secure) = origin(&url);
@@ -161,23 +180,29 @@ async fn read_rest(mut request: Request) -> Result<rest::Request> {
         headers,
         host,
         is_secure,
-        body: read_body(&mut request, BATCH_BODY_MAX_BYTES).await?,
+        body: Vec::new(),
     })
 }
 
-/// Keeps no more than the core would look at: one byte beyond the bound. The rest is read all the same: a client that is
-/// cut off while it sends never sees why.
-pub async fn read_body(request: &mut Request, max_bytes: usize) -> Result<Vec<u8>> {
-    let mut body = Vec::new();
-    if let Ok(mut stream) = request.stream() {
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk?;
-            if body.len() <= max_bytes {
-                body.extend_from_slice(&chunk);
-            }
+/// A body, as far as it may be kept; see [`Uploads`].
+pub async fn read_body(request: &mut Request, max_bytes: usize) -> Result<Answer<Body>> {
+    let mut upload = UPLOADS.with(|uploads| uploads.begin(max_bytes, now_ms()));
+    let Ok(mut stream) = request.stream() else { return Ok(upload.end()) };
+    while !upload.is_enough() {
+        let patience = Delay::from(Duration::from_millis(upload.until_ms().saturating_sub(now_ms())));
+        match select(stream.next(), patience).await {
+            Either::Left((Some(chunk), _)) => upload.take(&chunk?, now_ms()),
+            Either::Left((None, _)) => break,
+            Either::Right(_) => return Ok(Err(upload.give_up())),
         }
     }
-    Ok(body)
+    Ok(upload.end())
+}
+
+/// The answer to a request whose body nobody wants. A client that is cut off while it sends would never see it.
+pub async fn refuse_unread(request: &mut Request, reply: Reply) -> Result<Response> {
+    read_body(request, 0).await.map(drop)?;
+    write_reply(reply)
 }
 
 pub fn headers_of(reply: &Reply) -> Result<Headers> {

@@ -67,6 +67,12 @@ impl SqlStore {
         Ok(rows.iter().map(|row| (position_of(row), Packed::from_bytes(blob(row, "entries")))).collect())
     }
 
+    fn keys(&self, rest: &str, position: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
+        let bindings = [number(position.0), number(limit as u64)];
+        let rows = self.rows(&format!("SELECT position, keys FROM log {rest}"), &bindings)?;
+        Ok(rows.iter().map(|row| (position_of(row), text(row, "keys"))).collect())
+    }
+
     fn totals(&self, rest: &str, bindings: &[JsValue]) -> Result<Vec<(Position, Totals)>, StoreError> {
         let rows = self.rows(&format!("SELECT position, messages, bytes FROM log {rest}"), bindings)?;
         let totals = |row: &JsValue| Totals { messages: integer(row, "messages"), bytes: integer(row, "bytes") };
@@ -140,9 +146,11 @@ impl Store for SqlStore {
     }
 
     fn keys_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
-        let query = "SELECT position, keys FROM log WHERE position > ? ORDER BY position LIMIT ?";
-        let rows = self.rows(query, &[number(after.0), number(limit as u64)])?;
-        Ok(rows.iter().map(|row| (position_of(row), text(row, "keys"))).collect())
+        self.keys("WHERE position > ? ORDER BY position LIMIT ?", after, limit)
+    }
+
+    fn keys_before(&mut self, through: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
+        self.keys("WHERE position <= ? ORDER BY position DESC LIMIT ?", through, limit)
     }
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {

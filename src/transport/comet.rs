@@ -12,7 +12,7 @@
 
 use super::{Mode, refusal};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::COMET_BODY_MAX_BYTES;
+use crate::limits::{COMET_BODY_MAX_BYTES, COMET_FRAMES_MAX};
 use crate::relay::session::Opening;
 use crate::rest::{Reply, percent};
 use crate::wire::{Encoded, Format};
@@ -88,7 +88,7 @@ pub fn array<'a>(frames: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// The frames of a body, as they stand there: each is decoded, or refused, by itself. Fails with 40001 for what is no
-/// array of values, and with 40009 for more than [`COMET_BODY_MAX_BYTES`].
+/// array of values, and with 40009 for more than [`COMET_BODY_MAX_BYTES`] or [`COMET_FRAMES_MAX`].
 pub fn frames(body: &[u8]) -> Result<Vec<&[u8]>, ErrorInfo> {
     if body.len() > COMET_BODY_MAX_BYTES {
         return Err(Code::TooLarge.because(format!("at most {COMET_BODY_MAX_BYTES} bytes can be sent at once")));
@@ -107,6 +107,9 @@ pub fn frames(body: &[u8]) -> Result<Vec<&[u8]>, ErrorInfo> {
             _ if in_text => {}
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.checked_sub(1).ok_or_else(malformed)?,
+            b',' if depth == 0 && frames.len() + 1 >= COMET_FRAMES_MAX => {
+                return Err(Code::TooLarge.because(format!("at most {COMET_FRAMES_MAX} frames can be sent at once")));
+            }
             b',' if depth == 0 => {
                 frames.push(inside[start..at].trim_ascii());
                 start = at + 1;
@@ -187,6 +190,14 @@ mod tests {
             assert!(frames(bad.as_bytes()).is_err_and(|error| error.is(Code::BadBody)), "{bad}");
         }
         assert!(frames(&vec![b' '; COMET_BODY_MAX_BYTES + 1]).is_err_and(|error| error.is(Code::TooLarge)));
+    }
+
+    #[test]
+    fn frames_of_a_body_are_bounded() {
+        let of = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
+        assert_eq!(frames(of(COMET_FRAMES_MAX).as_bytes()).unwrap().len(), COMET_FRAMES_MAX);
+        let more = of(COMET_FRAMES_MAX + 1);
+        assert!(frames(more.as_bytes()).unwrap_err().is(Code::TooLarge));
     }
 
     proptest! {

@@ -89,6 +89,12 @@ fn push(encoding: Option<String>, outer: &str) -> String {
     encoding.map_or_else(|| outer.to_owned(), |inner| format!("{inner}/{outer}"))
 }
 
+/// Whether an encoding says that the data is a delta. SDKs take a part of it for the first word in it, whatever stands
+/// around it, so any mention counts.
+pub fn claims_delta(encoding: &str) -> bool {
+    encoding.to_ascii_lowercase().contains("vcdiff")
+}
+
 /// Bytes as JSON carries them, with the encoding that says so.
 pub fn to_base64(bytes: &[u8], encoding: Option<&str>) -> (String, String) {
     (BASE64.encode(bytes), push(encoding.map(str::to_owned), "base64"))
@@ -97,13 +103,14 @@ pub fn to_base64(bytes: &[u8], encoding: Option<&str>) -> (String, String) {
 impl TryFrom<Node<'_>> for Payload {
     type Error = Wanted;
 
-    /// Fails when there are bytes within an object or a list.
+    /// Fails for what the protocol does not carry: bytes within an object or a list, among others.
     fn try_from(node: Node) -> Result<Payload, Wanted> {
         Ok(match node {
             Node::Null => Payload::default(),
             Node::Bool(_) | Node::Number(_) => Payload::Scalar,
             Node::Text(text) => Payload::Plain(Data::Text(text)),
             Node::Binary(bytes) => Payload::Plain(Data::Binary(bytes)),
+            Node::Unfit(wanted) => return Err(wanted),
             Node::List(_) | Node::Map(_) => Payload::Structured(node.into_value()?.to_string()),
         })
     }

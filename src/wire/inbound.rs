@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{FRAME_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::limits::{FRAME_MAX_BYTES, PARAMS_MAX, PUBLISH_MAX_MESSAGES};
 use crate::maps::SortedMap;
 use crate::wire::data::Payload;
 use crate::wire::message::{Extras, Message};
@@ -45,6 +46,11 @@ pub enum Inbound {
     /// Needs an acknowledgement but says nothing that can be done: refuse it and go on.
     Refused {
         msg_serial: u64,
+        error: ErrorInfo,
+    },
+    /// The same of what concerns one channel.
+    ChannelRefused {
+        channel: String,
         error: ErrorInfo,
     },
 }
@@ -131,20 +137,30 @@ struct RawFrame {
 }
 
 impl RawFrame {
-    /// Reads what is there into what may already be known, so that a frame whose rest is wrong can be refused by its serial.
+    /// Reads what is there into what may already be known, so that a frame of which something is wrong can be refused by the
+    /// rest. Fails as the last of what is wrong.
     fn read(&mut self, fields: Vec<(Cow<'_, str>, Node)>) -> Result<(), Wanted> {
+        let mut read = Ok(());
         for (name, node) in fields {
-            match &*name {
-                "id" => self.id = node.into_text()?,
-                "channel" => self.channel = node.into_text()?,
-                "channelSerial" => self.channel_serial = node.into_text()?,
-                "flags" => self.flags = node.integer()?,
-                "messages" => self.messages = messages(node)?,
-                "presence" => self.presence = messages(node)?,
-                "params" => self.params = params(node)?,
-                "auth" => self.token = token(node)?,
-                _ => {}
+            if let Err(wanted) = self.read_field(&name, node) {
+                read = Err(wanted);
             }
+        }
+        read
+    }
+
+    fn read_field(&mut self, name: &str, node: Node) -> Result<(), Wanted> {
+        match name {
+            // Some clients number their heartbeats.
+            "id" => self.id = if let Node::Number(id) = node { Some(id.to_string()) } else { node.into_text()? },
+            "channel" => self.channel = node.into_text()?,
+            "channelSerial" => self.channel_serial = node.into_text()?,
+            "flags" => self.flags = node.integer()?,
+            "messages" => self.messages = messages(node)?,
+            "presence" => self.presence = messages(node)?,
+            "params" => self.params = params(node)?,
+            "auth" => self.token = token(node)?,
+            _ => {}
         }
         Ok(())
     }
@@ -157,20 +173,19 @@ fn messages(node: Node) -> Result<Vec<InboundMessage>, Wanted> {
     }
 }
 
-/// SDKs send every parameter as text; people send numbers and booleans too.
+/// SDKs send every parameter as text; people send numbers and booleans too. Of too many one more is kept than may be.
 fn params(node: Node) -> Result<Params, Wanted> {
-    let mut params = Params::default();
     if node == Node::Null {
-        return Ok(params);
+        return Ok(Params::default());
     }
-    for (name, node) in node.into_fields()? {
+    let text = |(name, node): (Cow<'_, str>, Node)| {
         let value = match node.into_value()? {
             Value::String(text) => text,
             other => other.to_string(),
         };
-        params.insert(name.into_owned(), value);
-    }
-    Ok(params)
+        Ok((name.into_owned(), value))
+    };
+    node.into_fields()?.into_iter().take(PARAMS_MAX + 1).map(text).collect()
 }
 
 fn token(node: Node) -> Result<Option<String>, Wanted> {
@@ -189,8 +204,8 @@ fn token(node: Node) -> Result<Option<String>, Wanted> {
 /// Decodes one frame: text is JSON, binary is msgpack, unless it begins with a brace: there are SDKs that send JSON as
 /// bytes, and a frame of msgpack is a map, which never begins so.
 ///
-/// Fails, and then the connection must end, with 40009 when the frame is over [`FRAME_MAX_BYTES`] and with 40001 when it
-/// cannot be decoded so far as to be refused by its msgSerial.
+/// Fails, and then the connection must end, with 40009 when the frame is over [`FRAME_MAX_BYTES`] and with 40001 when not
+/// even what it is for can be read.
 pub fn decode(bytes: &[u8], format: Format) -> Result<Inbound, ErrorInfo> {
     if bytes.len() > FRAME_MAX_BYTES {
         return Err(
@@ -199,16 +214,47 @@ pub fn decode(bytes: &[u8], format: Format) -> Result<Inbound, ErrorInfo> {
     }
     let format = if bytes.first() == Some(&b'{') { Format::Json } else { format };
     let wrong = |wanted| wrong(format, wanted);
-    let fields = node::read(bytes, format)?.into_fields().map_err(wrong)?;
+    let fields = match node::read(bytes, format) {
+        Ok(node) => node.into_fields().map_err(wrong)?,
+        Err(error) => return outline(bytes, format).and_then(|frame| refused(frame, &error)).ok_or(error),
+    };
     let number =
         |wanted: &str| fields.iter().rfind(|(name, _)| name == wanted).map_or(Ok(None), |(_, node)| node.integer());
     let (action, msg_serial) = (number("action").map_err(wrong)?, number("msgSerial").map_err(wrong)?);
     let mut frame = RawFrame { action, msg_serial, ..RawFrame::default() };
-    match (frame.read(fields).map_err(wrong), action, msg_serial) {
-        (Ok(()), ..) => interpret(frame),
-        (Err(error), Some(_), Some(msg_serial)) => Ok(Inbound::Refused { msg_serial, error }),
-        (Err(error), ..) => Err(error),
+    match frame.read(fields).map_err(wrong) {
+        Ok(()) => interpret(frame),
+        Err(error) => refused(frame, &error).ok_or(error),
     }
+}
+
+/// What a frame comes to of which something is wrong: refused by its serial or its channel, or done as far as it can be.
+/// `None` when not even its action is known.
+fn refused(frame: RawFrame, error: &ErrorInfo) -> Option<Inbound> {
+    let error = error.clone();
+    let action = u8::try_from(frame.action?).unwrap_or(u8::MAX);
+    Some(match (action, frame.msg_serial) {
+        (_, Some(msg_serial)) => Inbound::Refused { msg_serial, error },
+        (action::ATTACH | action::DETACH | action::SYNC, None) => {
+            Inbound::ChannelRefused { channel: frame.channel?, error }
+        }
+        (action::MESSAGE | action::PRESENCE | action::ANNOTATION | action::OBJECT, None) => return None,
+        _ => interpret_plain(action, frame),
+    })
+}
+
+/// The action, serial and channel of a JSON frame whose values cannot all be kept, such as the number 1e400.
+fn outline(bytes: &[u8], format: Format) -> Option<RawFrame> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Outline {
+        action: Option<u64>,
+        msg_serial: Option<u64>,
+        channel: Option<String>,
+    }
+    let outline: Outline = (format == Format::Json).then(|| serde_json::from_slice(bytes).ok())??;
+    let Outline { action, msg_serial, channel } = outline;
+    Some(RawFrame { action, msg_serial, channel, ..RawFrame::default() })
 }
 
 /// The error for a value that is not what is wanted in its place.
@@ -319,6 +365,67 @@ mod tests {
     fn what_has_a_serial_is_refused_by_it() {
         let refused = json(r#"{"action":15,"msgSerial":4,"channel":"c","messages":"what"}"#).unwrap();
         assert!(matches!(refused, Inbound::Refused { msg_serial: 4, error } if error.is(Code::BadBody)));
+    }
+
+    /// A frame of msgpack, whose values are written in JSON but for one, which is given in bytes.
+    fn packed(before: &[(&str, u8)], name: &str, value: &[u8]) -> Vec<u8> {
+        let text = |text: &str| [&[0xa0 | text.len() as u8], text.as_bytes()].concat();
+        let fields = before.iter().flat_map(|(name, value)| [text(name), vec![*value]].concat());
+        let mut frame = vec![0x80 | (before.len() + 1) as u8];
+        frame.extend(fields);
+        [frame, text(name), value.to_vec()].concat()
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_kept_costs_itself() {
+        let numbered = [("action", 15), ("msgSerial", 4)];
+        let message = |value: &[u8]| [&[0x91, 0x81, 0xa4][..], b"data", value].concat();
+        for value in [&[0xd4, 1, 1][..], &[0x81, 1, 2], &[0x91, 0xc4, 1, 7], &[0x91, 0xd4, 5, 0]] {
+            let frame = decode(&packed(&numbered, "messages", &message(value)), Format::Msgpack).unwrap();
+            assert!(matches!(frame, Inbound::Refused { msg_serial: 4, .. }), "{value:x?}: {frame:?}");
+        }
+        for value in ["1e400", "12345678901234567890123", r#"{"a":[-99999999999999999999]}"#] {
+            let frame =
+                json(&format!(r#"{{"action":15,"msgSerial":4,"channel":"c","messages":[{{"data":{value}}}]}}"#));
+            assert!(matches!(frame, Ok(Inbound::Refused { msg_serial: 4, .. })), "{value}: {frame:?}");
+        }
+        for kept in ["1e300", "18446744073709551615", "-0.0", "0.1", r#""12345678901234567890123""#] {
+            let frame = json(&format!(r#"{{"action":15,"msgSerial":4,"messages":[{{"data":[{kept}]}}]}}"#)).unwrap();
+            let Inbound::Publish(frame) = frame else { panic!("{kept}: {frame:?}") };
+            let data = frame.messages[0].clone().into_message().unwrap().data;
+            assert_eq!(data, crate::wire::data::Data::Text(format!("[{kept}]").replace("1e300", "1e+300")), "{kept}");
+        }
+    }
+
+    #[test]
+    fn half_an_emoji_is_read_as_the_replacement_character() {
+        let frame = json(
+            r#"{"action":15,"msgSerial":4,"channel":"\ud83cx","messages":[{"name":"\udfbe","data":"\ud83c!","extras":{"headers":{"\ud83c":"\ud83c\udfbe"}}}]}"#,
+        );
+        let Ok(Inbound::Publish(frame)) = frame else { panic!("{frame:?}") };
+        let message = frame.messages[0].clone().into_message().unwrap();
+        assert_eq!((frame.channel.as_str(), message.name.as_deref()), ("\u{fffd}x", Some("\u{fffd}")));
+        assert_eq!(message.data, crate::wire::data::Data::Text("\u{fffd}!".into()));
+        let headers = serde_json::json!({"headers": {"\u{fffd}": "\u{1f3be}"}});
+        assert_eq!(message.extras, headers.as_object().cloned());
+    }
+
+    #[test]
+    fn a_plain_frame_of_which_something_is_wrong_is_done_as_far_as_it_can_be() {
+        let heartbeat = |id: Option<&str>| Inbound::Heartbeat { id: id.map(str::to_owned) };
+        assert_eq!(json(r#"{"action":0,"id":17}"#).unwrap(), heartbeat(Some("17")));
+        assert_eq!(json(r#"{"action":0,"id":{}}"#).unwrap(), heartbeat(None));
+        assert_eq!(json(r#"{"action":7,"flags":"x"}"#).unwrap(), Inbound::Close);
+        assert_eq!(decode(&packed(&[("action", 7)], "new", &[0xd4, 9, 9]), Format::Msgpack).unwrap(), Inbound::Close);
+        for wrong in [r#""flags":"x""#, r#""params":[1]"#, r#""channelSerial":5"#, r#""params":{"a":1e400}"#] {
+            for channel in [
+                format!(r#"{{"action":10,"channel":"c",{wrong}}}"#),
+                format!(r#"{{"action":10,{wrong},"channel":"c"}}"#),
+            ] {
+                let refused = json(&channel).unwrap();
+                assert!(matches!(refused, Inbound::ChannelRefused { channel, .. } if channel == "c"), "{wrong}");
+            }
+        }
     }
 
     #[test]

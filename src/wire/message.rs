@@ -27,16 +27,25 @@ pub struct Message {
 }
 
 impl Message {
-    /// The size that limits count (protocol.md § 8.4), in bytes.
+    /// The size that a client may count (protocol.md § 8.4): bytes of data, and characters of everything else.
     pub fn size(&self) -> usize {
-        let text = |field: &Option<String>| field.as_ref().map_or(0, String::len);
-        text(&self.name) + text(&self.client_id) + sizes(&self.data, &self.extras)
+        let text = |field: &Option<String>| field.as_deref().map_or(0, characters);
+        text(&self.name)
+            + text(&self.client_id)
+            + self.data.len()
+            + self.extras.as_ref().map_or(0, |e| characters(&json(e)))
     }
 
-    /// What it takes besides, wherever memory or a frame is bounded.
-    pub fn overhead(&self) -> usize {
+    /// Bytes that it takes wherever memory or a frame is bounded.
+    pub fn weight(&self) -> usize {
         let text = |field: &Option<String>| field.as_ref().map_or(0, String::len);
-        MESSAGE_OVERHEAD_BYTES + text(&self.id) + text(&self.encoding)
+        let texts = text(&self.name) + text(&self.client_id) + text(&self.id) + text(&self.encoding);
+        MESSAGE_OVERHEAD_BYTES + texts + self.data.len() + self.extras.as_ref().map_or(0, |extras| json(extras).len())
+    }
+
+    /// Whether it is a delta that this server made.
+    pub fn is_delta(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.contains_key("delta"))
     }
 
     /// Whether it asks to be delivered only to those who listen now (protocol.md § 8.6).
@@ -45,10 +54,13 @@ impl Message {
     }
 }
 
-/// The sizes of what messages and presence events have in common.
-pub(super) fn sizes(data: &Data, extras: &Option<Extras>) -> usize {
-    let json = |extras: &Extras| serde_json::to_string(extras).map_or(0, |json| json.len());
-    data.len() + extras.as_ref().map_or(0, json)
+/// As JavaScript counts them, and so most SDKs: UTF-16 code units.
+pub(super) fn characters(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+pub(super) fn json(extras: &Extras) -> String {
+    serde_json::to_string(extras).unwrap_or_default()
 }
 
 /// One publish at its place in the channel's order: what stays together.
@@ -114,8 +126,8 @@ impl Entry {
 
     /// Bytes that it takes in a frame, about.
     pub fn weight(&self) -> usize {
-        let messages = self.messages().iter().map(|message| message.size() + message.overhead()).sum::<usize>();
-        messages + self.presence().iter().map(|event| event.size() + event.overhead()).sum::<usize>()
+        let messages = self.messages().iter().map(Message::weight).sum::<usize>();
+        messages + self.presence().iter().map(PresenceMessage::weight).sum::<usize>()
     }
 
     pub fn is_ephemeral(&self) -> bool {

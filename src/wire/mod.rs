@@ -7,6 +7,7 @@
 pub mod data;
 pub mod flags;
 pub mod inbound;
+mod json;
 pub mod message;
 mod msgpack;
 pub mod node;

@@ -1,14 +1,15 @@
 //! Reading msgpack. Ours, because a general decoder compiles all its cases anew for every type that it reads; here there
 //! is one.
 //!
-//! Strict where the protocol needs no leniency: texts are UTF-8, extension types are refused, names are texts, and nesting
-//! is bounded, since it recurses.
+//! What the protocol carries nowhere is read as [`Node::Unfit`]: extension types, and fields whose names are no texts. So it
+//! costs the message that has it, and not the frame, which fails only when its structure cannot be read. Nesting is bounded,
+//! since it recurses.
 
 use std::borrow::Cow;
 
 use serde_json::Number;
 
-use super::node::{Node, TOO_MANY};
+use super::node::{NAMELESS, Node, TOO_MANY};
 use crate::limits::{DECODED_VALUES_MAX, NESTING_MAX};
 
 /// Reads one value. Fails when there is none, and when bytes follow it.
@@ -25,6 +26,9 @@ struct Reader<'de> {
     left: usize,
 }
 
+/// How JavaScript's `undefined` is written.
+const UNDEFINED: [u8; 3] = [0xd4, 0, 0];
+
 type Read<T> = Result<T, &'static str>;
 
 impl<'de> Reader<'de> {
@@ -34,7 +38,7 @@ impl<'de> Reader<'de> {
             marker @ 0..=0x7f => Node::Number(marker.into()),
             marker @ 0x80..=0x8f => self.map((marker & 0xf).into())?,
             marker @ 0x90..=0x9f => self.list((marker & 0xf).into())?,
-            marker @ 0xa0..=0xbf => Node::Text(self.text((marker & 0x1f).into())?.to_owned()),
+            marker @ 0xa0..=0xbf => Node::Text(self.text((marker & 0x1f).into())?.into_owned()),
             0xc0 => Node::Null,
             marker @ (0xc2 | 0xc3) => Node::Bool(marker == 0xc3),
             marker @ 0xc4..=0xc6 => {
@@ -47,7 +51,7 @@ impl<'de> Reader<'de> {
             marker @ 0xd0..=0xd3 => Node::Number(self.signed(1 << (marker - 0xd0))?.into()),
             marker @ 0xd9..=0xdb => {
                 let length = self.length(marker - 0xd9)?;
-                Node::Text(self.text(length)?.to_owned())
+                Node::Text(self.text(length)?.into_owned())
             }
             marker @ (0xdc | 0xdd) => {
                 let length = self.length(marker - 0xdc + 1)?;
@@ -58,7 +62,12 @@ impl<'de> Reader<'de> {
                 self.map(length)?
             }
             marker @ 0xe0.. => Node::Number((marker as i8).into()),
-            0xc1 | 0xc7..=0xc9 | 0xd4..=0xd8 => return Err("a type that the protocol has not"),
+            marker @ 0xc7..=0xc9 => {
+                let length = self.length(marker - 0xc7)?;
+                self.extension(length)?
+            }
+            marker @ 0xd4..=0xd8 => self.extension(1 << (marker - 0xd4))?,
+            0xc1 => return Err("a byte that begins no value"),
         })
     }
 
@@ -77,7 +86,15 @@ impl<'de> Reader<'de> {
         self.enter()?;
         let mut fields = Vec::new();
         for _ in 0..length {
-            fields.push((Cow::Borrowed(self.name()?), self.node()?));
+            let name = self.name()?;
+            let is_undefined = self.bytes.starts_with(&UNDEFINED);
+            let node = self.node()?;
+            match name {
+                // As JSON has it: a field that is undefined is absent.
+                Some(_) if is_undefined => {}
+                Some(name) => fields.push((name, node)),
+                None => fields.push((NAMELESS.into(), Node::Unfit("names that are strings"))),
+            }
         }
         self.depth -= 1;
         Ok(Node::Map(fields))
@@ -88,13 +105,27 @@ impl<'de> Reader<'de> {
         if self.depth > NESTING_MAX { Err("it is nested too deep") } else { Ok(()) }
     }
 
-    fn name(&mut self) -> Read<&'de str> {
-        let length = match self.byte()? {
-            marker @ 0xa0..=0xbf => (marker & 0x1f).into(),
-            marker @ 0xd9..=0xdb => self.length(marker - 0xd9)?,
-            _ => return Err("a name that is no string"),
+    /// An extension of so many bytes. In a list what is undefined is null, as in JSON.
+    fn extension(&mut self, length: usize) -> Read<Node<'de>> {
+        let kind = self.byte()?;
+        let bytes = self.take(length)?;
+        Ok(if kind == 0 && bytes == [0] { Node::Null } else { Node::Unfit("no extension types") })
+    }
+
+    /// `None` for a name that is no string.
+    fn name(&mut self) -> Read<Option<Cow<'de, str>>> {
+        let length = match self.bytes.first() {
+            Some(marker @ 0xa0..=0xbf) => {
+                self.byte()?;
+                (marker & 0x1f).into()
+            }
+            Some(marker @ 0xd9..=0xdb) => {
+                self.byte()?;
+                self.length(marker - 0xd9)?
+            }
+            _ => return self.node().map(|_| None),
         };
-        self.text(length)
+        self.text(length).map(Some)
     }
 
     fn byte(&mut self) -> Read<u8> {
@@ -122,8 +153,9 @@ impl<'de> Reader<'de> {
         self.unsigned(1 << log_width).map(|length| length as usize)
     }
 
-    fn text(&mut self, length: usize) -> Read<&'de str> {
-        std::str::from_utf8(self.take(length)?).map_err(|_| "a text that is not UTF-8")
+    /// What is no UTF-8 is U+FFFD, as half an emoji is in JSON.
+    fn text(&mut self, length: usize) -> Read<Cow<'de, str>> {
+        self.take(length).map(String::from_utf8_lossy)
     }
 }
 
@@ -189,17 +221,40 @@ mod tests {
             (&[0xa2, b'h'], "ends within"),
             (&[0xdd, 255, 255, 255, 255], "ends within"),
             (&[0xcf, 1], "ends within"),
-            (&[0xa1, 0xff], "UTF-8"),
-            (&[0xc1], "type"),
-            (&[0xd4, 1, 1], "type"),
+            (&[0xc1], "begins no value"),
+            (&[0xd4, 1], "ends within"),
+            (&[0xc7, 2, 1, 1], "ends within"),
             (&[1, 1], "follow"),
             (&deep, "deep"),
-            (&[0x81, 1, 1], "string"),
         ] {
             let error = read(bytes).unwrap_err();
             assert!(error.contains(why), "{bytes:x?}: {error}");
         }
         assert!(read(&deep[1..]).is_ok());
+    }
+
+    #[test]
+    fn what_the_protocol_carries_nowhere_costs_what_needs_it() {
+        let unfit = |bytes: &[u8]| matches!(read(bytes).unwrap(), Node::Unfit(_));
+        for bytes in [
+            &[0xd4, 1, 1][..],
+            &[0xd6, 0xff, 0, 0, 0, 1],
+            &[0xd8, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0xc7, 0, 1],
+            &[0xc8, 0, 1, 1, 1],
+            &[0xc9, 0, 0, 0, 1, 1, 1],
+        ] {
+            assert!(unfit(bytes), "{bytes:x?}");
+        }
+        for named in [&[0x81, 1, 2][..], &[0x81, 0xc4, 1, 7, 2], &[0x81, 0xc0, 2], &[0x81, 0x91, 1, 2]] {
+            let Node::Map(fields) = read(named).unwrap() else { panic!("a map: {named:x?}") };
+            assert!(matches!(fields.as_slice(), [(name, Node::Unfit(_))] if name == NAMELESS), "{named:x?}");
+            assert!(read_value(named).is_err());
+        }
+        assert_eq!(read_value(&[0x82, 0xa1, b'a', 1, 0xa1, b'b', 0xd4, 0, 0]).unwrap(), json!({"a": 1}));
+        assert_eq!(read_value(&[0x92, 1, 0xd4, 0, 0]).unwrap(), json!([1, null]));
+        assert_eq!(read_value(&[0xa2, b'h', 0xff]).unwrap(), json!("h\u{fffd}"));
+        assert_eq!(read_value(&[0x81, 0xa1, 0xff, 1]).unwrap(), json!({"\u{fffd}": 1}));
     }
 
     fn values() -> impl Strategy<Value = Value> {
@@ -229,8 +284,9 @@ mod tests {
 
         #[test]
         fn what_is_read_another_reads_alike(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            if let Ok(value) = read_value(&bytes) {
-                prop_assert_eq!(rmp_serde::from_slice::<Value>(&bytes).unwrap(), value);
+            // The other is as strict as can be.
+            if let (Ok(value), Ok(other)) = (read_value(&bytes), rmp_serde::from_slice::<Value>(&bytes)) {
+                prop_assert_eq!(other, value);
             }
         }
     }

@@ -4,13 +4,13 @@
 //! own way would be several times the code, and it is what a client waits for when it connects to an object that sleeps.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::{Format, msgpack};
+use super::{Format, json, msgpack};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{DECODE_ERROR_MAX_BYTES, DECODED_VALUES_MAX};
 
@@ -25,7 +25,12 @@ pub enum Node<'de> {
     Binary(Vec<u8>),
     List(Vec<Node<'de>>),
     Map(Vec<(Cow<'de, str>, Node<'de>)>),
+    /// Something that the protocol carries nowhere, and what it has instead. It costs what needs it, and no more.
+    Unfit(Wanted),
 }
+
+/// The name of a field whose own is no text: no field that anybody looks for.
+pub(super) const NAMELESS: &str = "";
 
 /// What a value is not.
 pub type Wanted = &'static str;
@@ -46,9 +51,21 @@ pub fn undecodable(format: Format, why: &str) -> ErrorInfo {
     Code::BadBody.because(text)
 }
 
+/// Half a surrogate pair, which programs that count in UTF-16 cut off, is read as U+FFFD.
 pub fn from_json(text: &[u8]) -> Result<Node<'_>, serde_json::Error> {
+    match parse(text) {
+        Err(error) => match json::without_lone_surrogates(text) {
+            Some(mended) => parse(&mended).map(Node::into_owned),
+            None => Err(error),
+        },
+        node => node,
+    }
+}
+
+fn parse(text: &[u8]) -> Result<Node<'_>, serde_json::Error> {
+    let reading = Reading { left: Cell::new(DECODED_VALUES_MAX), text, has_long_integer: OnceCell::new() };
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let node = Seed(&Cell::new(DECODED_VALUES_MAX)).deserialize(&mut deserializer)?;
+    let node = Seed(&reading).deserialize(&mut deserializer)?;
     deserializer.end().map(|()| node)
 }
 
@@ -75,6 +92,7 @@ impl<'de> Node<'de> {
             Node::Number(number) => Value::Number(number),
             Node::Text(text) => Value::String(text),
             Node::Binary(_) => return Err("no bytes"),
+            Node::Unfit(wanted) => return Err(wanted),
             Node::List(nodes) => {
                 let mut values = Vec::with_capacity(nodes.len());
                 for node in nodes {
@@ -90,6 +108,23 @@ impl<'de> Node<'de> {
                 Value::Object(values)
             }
         })
+    }
+
+    /// Without the text that it was read from.
+    fn into_owned(self) -> Node<'static> {
+        match self {
+            Node::Null => Node::Null,
+            Node::Bool(value) => Node::Bool(value),
+            Node::Number(number) => Node::Number(number),
+            Node::Text(text) => Node::Text(text),
+            Node::Binary(bytes) => Node::Binary(bytes),
+            Node::List(nodes) => Node::List(nodes.into_iter().map(Node::into_owned).collect()),
+            Node::Map(fields) => {
+                let owned = |(name, node): (Cow<'de, str>, Node<'de>)| (name.into_owned().into(), node.into_owned());
+                Node::Map(fields.into_iter().map(owned).collect())
+            }
+            Node::Unfit(wanted) => Node::Unfit(wanted),
+        }
     }
 
     pub fn into_fields(self) -> Result<Vec<(Cow<'de, str>, Node<'de>)>, Wanted> {
@@ -139,15 +174,28 @@ impl<'de> Node<'de> {
     }
 }
 
-/// Reads a node, of as many as may still come.
+/// The JSON that is being read.
+struct Reading<'a> {
+    /// As many values may still come.
+    left: Cell<usize>,
+    text: &'a [u8],
+    has_long_integer: OnceCell<bool>,
+}
+
+/// Reads a node.
 #[derive(Clone, Copy)]
-struct Seed<'a>(&'a Cell<usize>);
+struct Seed<'a>(&'a Reading<'a>);
 
 impl Seed<'_> {
     fn count<E: de::Error>(self) -> Result<(), E> {
-        let left = self.0.get().checked_sub(1).ok_or_else(|| E::custom(TOO_MANY))?;
-        self.0.set(left);
+        let left = self.0.left.get().checked_sub(1).ok_or_else(|| E::custom(TOO_MANY))?;
+        self.0.left.set(left);
         Ok(())
+    }
+
+    /// Whether this may be an integer of more than 64 bits, of which a float has the first digits only.
+    fn is_rounded(self, value: f64) -> bool {
+        value.abs() >= i64::MAX as f64 && *self.0.has_long_integer.get_or_init(|| json::has_long_integer(self.0.text))
     }
 }
 
@@ -186,6 +234,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Node<'de>, E> {
+        if self.is_rounded(value) {
+            return Ok(Node::Unfit("no integer of more than 64 bits: send it as a string"));
+        }
         Ok(Number::from_f64(value).map_or(Node::Null, Node::Number))
     }
 

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::error::ErrorInfo;
 use crate::serial::Position;
-use crate::wire::data::{Data, to_base64};
+use crate::wire::data::{Data, claims_delta, to_base64};
 use crate::wire::inbound::Params;
 use crate::wire::message::{Entry, Extras};
 use crate::wire::presence::PresenceMessage;
@@ -70,7 +70,7 @@ pub struct ConnectionDetails<'a> {
     pub max_idle_interval: u64,
     pub max_message_size: usize,
     pub max_frame_size: usize,
-    pub max_inbound_rate: u32,
+    pub max_inbound_rate: u64,
     pub max_outbound_rate: u32,
     pub server_id: &'a str,
     pub site_code: &'a str,
@@ -247,7 +247,7 @@ pub fn events<'a>(entries: impl Iterator<Item = &'a Entry>, format: Format) -> V
 
 pub fn page_event(entry: &Entry, index: usize, format: Format) -> OutboundPresence<'_> {
     let event: &PresenceMessage = &entry.presence()[index];
-    let (data, encoding) = render_data(&event.data, event.encoding.as_deref(), format);
+    let (data, encoding) = render_data(&event.data, honest(event.encoding.as_deref(), false), format);
     OutboundPresence {
         action: event.action.number(),
         id: &event.id,
@@ -278,7 +278,7 @@ pub fn page_message<'a>(entry: &'a Entry, index: usize, series: &str, format: Fo
 
 fn render<'a>(entry: &'a Entry, index: usize, series: &str, format: Format, shared: Shared<'_>) -> OutboundMessage<'a> {
     let message = &entry.messages()[index];
-    let (data, encoding) = render_data(&message.data, message.encoding.as_deref(), format);
+    let (data, encoding) = render_data(&message.data, honest(message.encoding.as_deref(), message.is_delta()), format);
     let timestamp = Some(entry.position.time_ms());
     OutboundMessage {
         id: message_id(entry, index),
@@ -298,6 +298,11 @@ fn render<'a>(entry: &'a Entry, index: usize, series: &str, format: Format, shar
 /// The publisher's own id, or the one that its place in the publish gives it.
 pub fn message_id(entry: &Entry, index: usize) -> String {
     entry.messages()[index].id.clone().unwrap_or_else(|| format!("{}:{}", entry.id, entry.place(index)))
+}
+
+/// The encoding to tell. What an earlier build let in, though it says that it is a delta, goes out without one.
+fn honest(encoding: Option<&str>, is_delta: bool) -> Option<&str> {
+    encoding.filter(|encoding| is_delta || !claims_delta(encoding))
 }
 
 fn render_data<'a>(data: &'a Data, encoding: Option<&str>, format: Format) -> (OutboundData<'a>, Option<String>) {

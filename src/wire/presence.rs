@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::MESSAGE_OVERHEAD_BYTES;
 use crate::wire::data::Data;
-use crate::wire::message::{Extras, sizes};
+use crate::wire::message::{Extras, characters, json};
 
 /// What happened to a member. On the wire these are the numbers that the protocol gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,14 +53,17 @@ impl PresenceMessage {
         Turn::parse(&self.id, &self.connection_id)
     }
 
-    /// What it takes besides, as a message does.
-    pub fn overhead(&self) -> usize {
-        MESSAGE_OVERHEAD_BYTES + self.encoding.as_ref().map_or(0, String::len)
+    /// The size that a client may count, as of a message.
+    pub fn size(&self) -> usize {
+        let extras = self.extras.as_ref().map_or(0, |extras| characters(&json(extras)));
+        characters(&self.client_id) + self.data.len() + extras
     }
 
-    /// The size that limits count, as of a message.
-    pub fn size(&self) -> usize {
-        self.client_id.len() + sizes(&self.data, &self.extras)
+    /// Bytes that it takes, as of a message.
+    pub fn weight(&self) -> usize {
+        let texts = self.client_id.len() + self.encoding.as_ref().map_or(0, String::len);
+        let extras = self.extras.as_ref().map_or(0, |extras| json(extras).len());
+        MESSAGE_OVERHEAD_BYTES + texts + self.data.len() + extras
     }
 }
 

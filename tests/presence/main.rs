@@ -17,4 +17,5 @@ mod events;
 mod ghosts;
 mod occupancy;
 mod refusals;
+mod rights;
 mod sync;

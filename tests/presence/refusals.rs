@@ -74,7 +74,7 @@ fn nobody_changes_anothers_member() {
 
 #[test]
 fn a_connection_has_so_many_members_and_a_frame_is_refused_as_a_whole() {
-    let mut world = World::new(1);
+    let mut world = World::unhurried(1);
     let bot = world.connect(0, "*");
     world.attach(bot);
     let enter = |from: usize, to: usize| {
@@ -110,7 +110,7 @@ fn a_channel_has_so_many_members() {
 
 #[test]
 fn ten_thousand_by_one_connection_are_too_many() {
-    let mut world = World::new(1);
+    let mut world = World::unhurried(1);
     let bot = world.connect(0, "*");
     world.attach(bot);
     let mut refusals = 0;

@@ -21,7 +21,8 @@ fn crowd_in(mut world: World, members: usize) -> (World, Client) {
     (world, bot)
 }
 
-/// So many who come to a crowd of five at once, so that all but the first share a sync, which has not begun to go out yet.
+/// So many who come to a crowd of five at once, so that all but the first share a sync, which has not begun to go out
+/// yet.
 fn joiners(world: &mut World, count: usize) -> Vec<Client> {
     let joiners: Vec<Client> = (0..count).map(|_| world.connect(0, "ann")).collect();
     world.objects.held_answers = Some(Vec::new());

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use courtside::app::fixtures;
-use courtside::auth::{App, Capability, Grant, Identity, KeyName};
+use courtside::auth::{App, Capability, Grant, Identity, KeyName, TokenRequest};
 use courtside::call::{Address, ChannelCall, Occupancy, RelayName, Request, Response, Rules};
 use courtside::name::ChannelName;
 use courtside::object::{self, CallerId, Reply};
+use courtside::rate::Flow;
 use courtside::relay::admission::Bounds;
 use courtside::relay::session::Opening;
 use courtside::wire::{Encoded, Format};
@@ -56,13 +57,19 @@ impl World {
         World::with(relays, &json!([]), Bounds { sync_members: 2, sync_turn_bytes: 1, ..Bounds::default() })
     }
 
+    /// Where a connection may send as many events as it likes, so that the channel refuses.
+    pub fn unhurried(relays: usize) -> World {
+        let messages = Flow { burst: 100_000, per_second: 1 };
+        World::with(relays, &json!([]), Bounds { messages, ..Bounds::default() })
+    }
+
     /// Where as many may be present.
     pub fn with_room_for(members: usize, relays: usize) -> World {
         World::with(relays, &json!([{"id": "room", "maxMembers": members}]), Bounds::default())
     }
 
     fn with(relays: usize, namespaces: &Value, bounds: Bounds) -> World {
-        let app = json!({"id": "demo", "keys": [], "namespaces": namespaces});
+        let app = json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}], "namespaces": namespaces});
         let app: Rc<App> = Rc::new(serde_json::from_value(app).expect("an app"));
         let address = Address { app: app.id().clone(), channel: ChannelName::parse("room").expect("a name") };
         let channel = Host::new(RelayName::of_channel(&address), app.clone(), Some(address), disk());
@@ -103,7 +110,7 @@ impl World {
             basic: true,
             issued_at_ms: None,
             expires_at_ms: None,
-            revocation_key: None,
+            also_revoked_by: None,
             user_claims: Default::default(),
         };
         let query: Vec<_> = query.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
@@ -117,6 +124,17 @@ impl World {
     pub fn resume(&mut self, old: Client, client_id: &str, key: &str) -> Client {
         let identity = Identity::parse(Some(client_id)).expect("a clientId");
         self.open(old.0, identity, Capability::full(), &[("resume", key)])
+    }
+
+    /// The connection goes on with a token: what it may do on the channel, and for whom.
+    pub fn authorize(&mut self, client: Client, operations: &[&str], client_id: &str) {
+        let key = KeyName::parse("demo.key").expect("a name");
+        let asked = json!({"keyName": key, "clientId": client_id, "capability": {"room": operations}});
+        let authority = Grant::of_key(key.clone(), Capability::full());
+        let request = TokenRequest::from_value(&asked).expect("a request");
+        let now_ms = self.objects.now_ms;
+        let approved = request.approve(&key, Some(&self.app), Some(&authority), now_ms).expect("approved");
+        self.send(client, json!({"action": 17, "auth": {"accessToken": approved.issue([7; 8]).token}}));
     }
 
     pub fn send(&mut self, client: Client, frame: Value) {

@@ -1,7 +1,7 @@
 //! What every request has in common: times, errors, methods, preflights, envelopes.
 
 use courtside::error::Code;
-use courtside::limits::{BODY_MAX_BYTES, MESSAGE_MAX_BYTES};
+use courtside::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES, MESSAGE_MAX_BYTES};
 use serde_json::json;
 
 use crate::world::{NOW_MS, World, get, post};
@@ -144,4 +144,31 @@ fn an_envelope_holds_errors_too() {
     assert_eq!((reply.status, &reply.json["statusCode"]), (200, &json!(401)));
     assert_eq!(reply.json["response"]["error"]["code"], Code::NoCredentials.number());
     assert_eq!(reply.json["headers"]["X-Ably-ErrorCode"], "40106");
+}
+
+/// Whoever may send nothing has nothing read: a body takes memory for as long as it takes to come.
+#[test]
+fn a_body_is_read_once_it_is_known_that_it_is_wanted() {
+    let mut world = World::new();
+    let none = Code::NoCredentials.number();
+    for (path, bytes, anonymous) in [
+        ("/channels/c/messages", BODY_MAX_BYTES, Err(none)),
+        ("/channels/c/publish", BODY_MAX_BYTES, Err(none)),
+        ("/messages", BATCH_BODY_MAX_BYTES, Err(none)),
+        ("/keys/demo.full/revokeTokens", BODY_MAX_BYTES, Err(none)),
+        // What is signed is in the body.
+        ("/keys/demo.full/requestToken", BODY_MAX_BYTES, Ok(BODY_MAX_BYTES)),
+        ("/channels/c/presence", 0, Ok(0)),
+        ("/nowhere", 0, Ok(0)),
+    ] {
+        assert_eq!(world.reads(&post(path, "")), Ok(bytes), "{path}");
+        assert_eq!(world.reads(&post(path, "").anonymous()), anonymous, "{path}");
+        assert_eq!(world.reads(&get(path)), Ok(0), "{path}");
+    }
+    let unknown = Err(Code::NotFound.number());
+    assert_eq!(world.reads(&post("/keys/demo.nobody/requestToken", "")), unknown);
+    assert_eq!(world.reads(&post("/apps", "")), unknown, "nobody makes apps here");
+    let mut open = World::new().with_admin_token("an-admin-token");
+    assert_eq!(open.reads(&post("/apps", "").anonymous()), Err(none));
+    assert_eq!(open.reads(&post("/apps", "").bearer("an-admin-token")), Ok(BODY_MAX_BYTES));
 }

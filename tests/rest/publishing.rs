@@ -252,8 +252,8 @@ fn a_channel_that_fails_is_the_answer() {
         let Step::Reply(reply) = exchange.answered(answers) else { panic!("the answer is complete") };
         Exchanged::of(reply)
     };
-    let limited = failed(vec![Err(Code::ChannelRateLimited.into())]);
-    assert_eq!((limited.status, limited.code()), (429, Code::ChannelRateLimited.number()));
+    let limited = failed(vec![Err(Code::PublishRateLimited.into())]);
+    assert_eq!((limited.status, limited.code()), (429, Code::PublishRateLimited.number()));
     assert_eq!(failed(vec![]).status, 500);
     let page = Response::Subscribed(Subscribed {
         series: String::new(),

@@ -1,5 +1,7 @@
 //! The status of a channel, and those in use, over REST.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use courtside::error::Code;
 use serde_json::{Value, json};
 
@@ -59,6 +61,29 @@ fn nobody_sees_channels_that_are_not_theirs_to_see() {
     assert_eq!(ids(&world.send(by_id().key("demo.open:local-only")).json), ["open:b"]);
     let reply = world.send(by_id().key("demo.publisher:local-only"));
     assert_eq!(reply.code(), Code::NotPermitted.number());
+}
+
+#[test]
+fn a_cursor_tells_nothing_of_channels_that_are_not_theirs_to_see() {
+    let hidden = ["hidden-1", "hidden-2", "hidden-3"];
+    let mut world = used(&[&hidden[..], &["open:a", "open:b"]].concat());
+    let asked = || get("/channels").query("by", "id").query("limit", "1").key("demo.open:local-only");
+    let (mut seen, mut cursors) = (Vec::new(), Vec::new());
+    world.walk(asked(), |page| {
+        seen.extend(ids(&page.json).into_iter().map(str::to_owned));
+        cursors
+            .extend(page.next().into_iter().flatten().filter(|(name, _)| name == "cursor").map(|(_, cursor)| cursor));
+    });
+    assert_eq!((seen, cursors.len()), (vec!["open:a".to_owned(), "open:b".to_owned()], 4));
+    for cursor in &cursors {
+        let bytes = BASE64URL.decode(cursor).unwrap();
+        let told = |part: &str| bytes.windows(part.len()).any(|window| window == part.as_bytes());
+        assert!(!["hid", "idd", "den", "open"].into_iter().any(told), "{cursor}");
+        let other = world.send(asked().key("demo.full:local-only").query("cursor", cursor));
+        assert_eq!(other.code(), Code::BadParameter.number(), "it is that key's alone");
+    }
+    let forged = BASE64URL.encode("hidden-1");
+    assert_eq!(world.send(asked().query("cursor", &forged)).code(), Code::BadParameter.number());
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn only_so_many_wait() {
     let asked = || reads().query("from_serial", &serial);
     let mut waiting: Vec<_> = (0..WAITING_READERS_MAX).map(|_| world.wait(asked())).collect();
     let refused = world.send(asked());
-    assert_eq!((refused.status, refused.code()), (429, Code::ChannelRateLimited.number()));
+    assert_eq!((refused.status, refused.code()), (429, Code::PublishRateLimited.number()));
     // Who would not wait is answered.
     let hurried = get("/channels/c/messages").query("wait", "0").query("from_serial", &serial);
     assert_eq!(world.send(hurried).names(), [] as [&str; 0]);
@@ -166,4 +166,29 @@ fn nobody_waits_longer_than_the_token_lives() {
     let Step::Calls(calls, _) = world.begin(&asked.request) else { panic!("refused") };
     let Call::History(query) = &calls[0].request else { panic!("{calls:?}") };
     assert_eq!(query.wait_ms, Some(4_000));
+}
+
+#[test]
+fn who_waits_gets_nothing_after_the_token_was_revoked() {
+    let mut world = World::new();
+    let issue = |world: &mut World| {
+        let body = r#"{"keyName":"demo.brief","clientId":"ann"}"#;
+        let reply = world.send(post("/keys/demo.brief/requestToken", body).key("demo.brief:local-only"));
+        reply.json["token"].as_str().unwrap().to_owned()
+    };
+    let serial = world.publish("c", &["a"]);
+    let asked = |token: &str| reads().anonymous().query("access_token", token).query("from_serial", &serial);
+    let token = issue(&mut world);
+    let (mut waiting, mut idle) = (world.wait(asked(&token)), world.wait(asked(&token)));
+    world.now_ms += 1;
+    let revoke = post("/keys/demo.brief/revokeTokens", r#"{"targets":["clientId:ann"]}"#).key("demo.brief:local-only");
+    assert_eq!(world.send(revoke).status, 201);
+    let token = issue(&mut world);
+    let mut renewed = world.wait(asked(&token));
+    world.publish("c", &["b"]);
+    for waiting in [&mut waiting, &mut idle] {
+        let reply = world.given(waiting).expect("something came");
+        assert_eq!((reply.status, reply.code()), (401, Code::TokenRevoked.number()), "{}", reply.json);
+    }
+    assert_eq!(world.given(&mut renewed).expect("something came").names(), ["b"]);
 }

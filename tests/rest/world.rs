@@ -8,11 +8,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use courtside::app;
 use courtside::auth::{App, Apps, Attempts, Secret};
 use courtside::call::{Address, Answer, AppCall, AppResponse, ChannelCall, RelayName, Response};
+use courtside::limits::SHORT_SECRET_MIN_BYTES;
 use courtside::name::AppId;
 use courtside::object::{self, AppHost, AppInput, AppOutput, CallerId, Question, Reply as Replied, Settings};
 use courtside::relay::Relay;
 use courtside::relay::admission::Bounds;
-use courtside::rest::{Admin, Context, Exchange, Headers, Reply, Request, Step, begin, percent};
+use courtside::rest::{Admin, Context, Exchange, Headers, Reply, Request, Step, begin, body_bound, percent};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -24,8 +25,8 @@ use crate::support::random::Random;
 
 pub const NOW_MS: u64 = 1_800_000_000_000;
 
-/// `full` may do all, `open` all on `open:*`, `publisher` and `reader` what they are called; the tokens of `brief` can be
-/// revoked. `kept:*` persists, `named:*` is for clients with a name, `safe:*` for those with TLS.
+/// `full` may do all, `open` all on `open:*`, `publisher` and `reader` what they are called; the tokens of `brief` can
+/// be revoked. `kept:*` persists, `named:*` is for clients with a name, `safe:*` for those with TLS.
 pub fn apps() -> Apps {
     let key = |name: &str, capability: Value| json!({"name": name, "secret": "local-only", "capability": capability});
     let keys = [
@@ -38,7 +39,8 @@ pub fn apps() -> Apps {
     let namespaces = json!([
         {"id": "kept", "persisted": true}, {"id": "named", "authenticated": true}, {"id": "safe", "tlsOnly": true},
     ]);
-    Apps::parse(&json!({"apps": [{"id": "demo", "keys": keys, "namespaces": namespaces}]}).to_string()).unwrap()
+    let apps = json!({"apps": [{"id": "demo", "keys": keys, "namespaces": namespaces}]});
+    Apps::parse(&apps.to_string(), SHORT_SECRET_MIN_BYTES).unwrap()
 }
 
 pub struct World {
@@ -92,15 +94,33 @@ impl World {
     pub fn begin(&mut self, request: &Request) -> Step {
         let random = [self.requests; 32];
         self.requests = self.requests.wrapping_add(1);
-        let made = self.apps.values().filter_map(made);
-        let apps = Apps::of(self.configured.iter().cloned().chain(made));
+        let apps = self.known();
         let (attempts, admin, now_ms) = (&mut self.attempts, &self.admin, self.now_ms);
-        begin(request, Context { apps: &apps, attempts, admin, now_ms, random })
+        let mut read = Request { body: Vec::new(), ..request.clone() };
+        let bound = body_bound(&read, &mut Context { apps: &apps, attempts: &mut *attempts, admin, now_ms, random });
+        match bound {
+            Ok(max_bytes) => read.body = request.body.iter().copied().take(max_bytes + 1).collect(),
+            Err(reply) => return Step::Reply(reply),
+        }
+        begin(&read, Context { apps: &apps, attempts, admin, now_ms, random })
+    }
+
+    /// How much of its body is read, or why none of it is.
+    pub fn reads(&mut self, asked: &Asked) -> Result<usize, u32> {
+        let apps = self.known();
+        let (attempts, admin, now_ms) = (&mut self.attempts, &self.admin, self.now_ms);
+        let mut context = Context { apps: &apps, attempts, admin, now_ms, random: [0; 32] };
+        let code = |reply: Reply| reply.headers.iter().find(|(name, _)| *name == "X-Ably-ErrorCode").unwrap().1.parse();
+        body_bound(&asked.request, &mut context).map_err(|reply| code(reply).unwrap())
+    }
+
+    fn known(&self) -> Apps {
+        Apps::of(self.configured.iter().cloned().chain(self.apps.values().filter_map(made)))
     }
 
     /// From now on apps can be made by who presents this.
     pub fn with_admin_token(mut self, token: &str) -> World {
-        self.admin = Admin::Token(Secret::parse(token).unwrap());
+        self.admin = Admin::Token(Secret::parse(token, SHORT_SECRET_MIN_BYTES).unwrap());
         self
     }
 
@@ -110,7 +130,11 @@ impl World {
 
     /// What the shell does.
     pub fn exchange(&mut self, request: &Request) -> Reply {
-        let mut step = self.begin(request);
+        let step = self.begin(request);
+        self.finish(step)
+    }
+
+    fn finish(&mut self, mut step: Step) -> Reply {
         loop {
             step = match step {
                 Step::Reply(reply) => return reply,
@@ -140,7 +164,11 @@ impl World {
 
     /// A reader that finds nothing, and waits.
     pub fn wait(&mut self, asked: Asked) -> Waiting {
-        let Step::Calls(mut calls, exchange) = self.begin(&asked.request) else { panic!("refused") };
+        let mut step = self.begin(&asked.request);
+        if let Step::Ask(call, inquiry) = step {
+            step = inquiry.answered(self.ask(call));
+        }
+        let Step::Calls(mut calls, exchange) = step else { panic!("refused") };
         let caller = self.make(calls.pop().expect("a call"));
         assert_eq!(self.answers.get(&caller), None);
         Waiting { caller, exchange: Some(exchange) }
@@ -150,7 +178,8 @@ impl World {
     pub fn given(&mut self, waiting: &mut Waiting) -> Option<Exchanged> {
         let page = self.answers.remove(&waiting.caller)?;
         let exchange = waiting.exchange.take().expect("a reader is answered once");
-        Some(replied(exchange.answered(vec![page])))
+        let step = exchange.answered(vec![page]);
+        Some(Exchanged::of(self.finish(step)))
     }
 
     /// Alarms ring that are due.
@@ -223,11 +252,13 @@ impl World {
 
     /// Follows the links to the end.
     pub fn walk(&mut self, asked: Asked, mut visit: impl FnMut(&Exchanged)) {
-        let path = asked.request.path.clone();
+        let first = asked.request.clone();
         let mut page = self.send(asked);
         visit(&page);
         while let Some(next) = page.next() {
-            page = self.send(get(&path).with(&next));
+            let mut again = get(&first.path).with(&next);
+            again.request.headers.authorization = first.headers.authorization.clone();
+            page = self.send(again);
             visit(&page);
         }
     }
@@ -243,13 +274,6 @@ fn channel(app: Rc<App>, address: Address, life: u64) -> Host {
     let mut host = Host::new(RelayName::of_channel(&address), app, Some(address), Disk::new(Random::new(0)));
     host.life = life;
     host
-}
-
-fn replied(step: Step) -> Exchanged {
-    match step {
-        Step::Reply(reply) => Exchanged::of(reply),
-        _ => panic!("there is more to do"),
-    }
 }
 
 /// A request as tests write it.

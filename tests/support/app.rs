@@ -79,10 +79,6 @@ impl World {
                         notice: notice.clone(),
                     });
                 }
-                AppOutput::AskAlarm => {
-                    let at_ms = self.app.alarm_ms;
-                    self.after(0, Event::App { input: AppInput::AlarmKnown { at_ms } });
-                }
                 AppOutput::SetAlarm { at_ms } => {
                     self.app.alarm_ms = Some(at_ms);
                     self.after(at_ms - now_ms, Event::App { input: AppInput::Alarm });

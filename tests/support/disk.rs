@@ -96,7 +96,9 @@ impl Disk {
         self.live_beside.alarm_ms
     }
 
+    /// As the platform does, it takes no alarm for 0.
     pub fn set_alarm(&mut self, alarm_ms: Option<u64>) {
+        assert_ne!(alarm_ms, Some(0));
         self.live_beside.alarm_ms = alarm_ms;
         self.turn.push(Write::Alarm(alarm_ms));
     }
@@ -217,6 +219,10 @@ impl Store for Disk {
 
     fn keys_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
         self.read()?.keys_after(after, limit)
+    }
+
+    fn keys_before(&mut self, through: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
+        self.read()?.keys_before(through, limit)
     }
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {

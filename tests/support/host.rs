@@ -1,5 +1,5 @@
-//! One object as the platform runs it: the driver with its memory, its disk, its sockets, and the gate that holds back what
-//! it says until what it wrote is durable. It decides nothing.
+//! One object as the platform runs it: the driver with its memory, its disk, its sockets, and the gate that holds back
+//! what it says until what it wrote is durable. It decides nothing.
 //!
 //! Memory can go at any time; sockets and their records go with the process, the disk never.
 
@@ -287,8 +287,8 @@ impl Host {
         turned.wrote = self.disk_mut().end_turn();
         self.turns_written += u64::from(turned.wrote);
         let (turn, life) = (self.turns_written, self.life);
-        // The order between sockets, or channels, is of no consequence, and the core takes it from hash maps: here it must
-        // repeat.
+        // The order between sockets, or channels, is of no consequence, and the core takes it from hash maps: here it
+        // must repeat.
         self.outputs.sort_by_cached_key(|output| (output.link(), output.callee()));
         self.held.extend(self.outputs.drain(..).map(|output| Held { turn, life, output }));
         turned

@@ -25,7 +25,10 @@ pub struct MemoryStore {
     pub fail_meta: bool,
     /// All of these fail, until told otherwise.
     pub is_broken: bool,
+    /// What was read: rows and bytes of entries, and keys of so many rows.
     pub rows_read: usize,
+    pub bytes_read: usize,
+    pub keys_read: usize,
 }
 
 impl MemoryStore {
@@ -38,6 +41,7 @@ impl MemoryStore {
             return Err(StoreError("rows".into()));
         }
         self.rows_read += rows.len();
+        self.bytes_read += rows.iter().map(|(_, row)| row.len()).sum::<usize>();
         Ok(rows)
     }
 }
@@ -120,7 +124,16 @@ impl Store for MemoryStore {
 
     fn keys_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
         let rows = self.rows.range(Position(after.0 + 1)..).take(limit);
-        Ok(rows.map(|(position, row)| (*position, row.keys.clone())).collect())
+        let keys: Vec<_> = rows.map(|(position, row)| (*position, row.keys.clone())).collect();
+        self.keys_read += keys.len();
+        Ok(keys)
+    }
+
+    fn keys_before(&mut self, through: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
+        let rows = self.rows.range(..=through).rev().take(limit);
+        let keys: Vec<_> = rows.map(|(position, row)| (*position, row.keys.clone())).collect();
+        self.keys_read += keys.len();
+        Ok(keys)
     }
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {

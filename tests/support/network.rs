@@ -1,7 +1,7 @@
 //! What is under way between objects, and between them and the clients: late, lost, repeated, out of order.
 //!
-//! Calls know no order, frames of one transport keep theirs. A caller learns the answer, or that there is none, which says
-//! nothing of what became of the call; or, now and then, nothing at all.
+//! Calls know no order, frames of one transport keep theirs. A caller learns the answer, or that there is none, which
+//! says nothing of what became of the call; or, now and then, nothing at all.
 
 use std::rc::Rc;
 
@@ -299,7 +299,7 @@ pub(super) fn grant() -> Grant {
         basic: true,
         issued_at_ms: None,
         expires_at_ms: None,
-        revocation_key: None,
+        also_revoked_by: None,
         user_claims: Default::default(),
     }
 }

@@ -1,5 +1,5 @@
-//! A few objects and their app, joined by calls that arrive at once, unless a test holds them back or loses them. Nothing
-//! happens by chance.
+//! A few objects and their app, joined by calls that arrive at once, unless a test holds them back or loses them.
+//! Nothing happens by chance.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;

@@ -1,5 +1,5 @@
-//! Requests of clients over HTTP, and the responses on their way to them: a body is taken, or breaks off, or is never heard of again; a reader asks
-//! twice; who leaves says nothing.
+//! Requests of clients over HTTP, and the responses on their way to them: a body is taken, or breaks off, or is never
+//! heard of again; a reader asks twice; who leaves says nothing.
 
 use courtside::object::{self, CallerId};
 use courtside::transport::comet::{self, Verb};

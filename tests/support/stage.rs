@@ -105,7 +105,8 @@ impl Stage {
         );
     }
 
-    /// With its latest key, or with `key=n`, the n-th that it was given, or with a word of its own; and what else it says.
+    /// With its latest key, or with `key=n`, the n-th that it was given, or with a word of its own; and what else it
+    /// says.
     fn resume(&mut self, client: &str, with: &[&str]) {
         let keys = &self.person(client).keys;
         let key = match with.first().and_then(|word| word.strip_prefix("key=")) {

@@ -1,7 +1,7 @@
 //! The world: time, the objects, the clients, and everything under way between them.
 //!
-//! Whatever happens is an event of one queue, in the order of simulated time; all chance comes from the seed. An object's
-//! clock is the world's time and a skew of its own.
+//! Whatever happens is an event of one queue, in the order of simulated time; all chance comes from the seed. An
+//! object's clock is the world's time and a skew of its own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;

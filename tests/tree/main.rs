@@ -1,8 +1,9 @@
-//! A million subscribers of one channel, three levels of relays below it, and everything that can go wrong between objects:
-//! calls that are late, lost, repeated and out of order, and objects that lose their memory.
+//! A million subscribers of one channel, three levels of relays below it, and everything that can go wrong between
+//! objects: calls that are late, lost, repeated and out of order, and objects that lose their memory.
 //!
-//! Channel and relays are the real objects. Each relay holds a few real sessions, and each of these stands for some thousands
-//! that connected like it: a relay sends all of them the same frames. `SEED=n` runs one seed, `SEEDS=n` so many.
+//! Channel and relays are the real objects. Each relay holds a few real sessions, and each of these stands for some
+//! thousands that connected like it: a relay sends all of them the same frames. `SEED=n` runs one seed, `SEEDS=n` so
+//! many.
 
 mod clients;
 mod objects;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { closed, Inbox, inState, realtime, rest } from './clients.mjs';
+import { RawClient, action } from './raw_client.mjs';
 import { demoApps, startRuntime } from './runtime.mjs';
 
 const runtime = await startRuntime(demoApps, { variables: { SANDBOX: 'true' } });
@@ -145,6 +146,24 @@ test('an app begins with the members that were asked for, in REST and in realtim
     const history = await rest(runtime, { key, useBinaryProtocol }).channels.get('persisted:fixtures').presence.history();
     assert.deepEqual(history.items.map(({ action }) => action), ['enter', 'enter', 'enter']);
   }
+});
+
+test('a channel with such members that slept wakes for who waits there, and for who is gone', { timeout: 60_000 }, async (t) => {
+  const { appId, keys } = await made({ channels: [{ name: 'sleepers', presence: [{ clientId: 'fixture' }] }] });
+  const key = keys[0].keyStr;
+  assert.equal(await runtime.evict('Channel', `${appId}/sleepers`), 1);
+  const channel = realtime(t, runtime, { key }).channels.get('sleepers');
+  const left = new Promise((resolve) => { channel.presence.subscribe('leave', ({ clientId }) => resolve(clientId)); });
+  await channel.attach();
+  const waited = await fetch(`${runtime.url}/channels/sleepers/messages?key=${key}&wait=1`);
+  assert.deepEqual(await waited.json(), []);
+  const guest = new RawClient(runtime, { key, clientId: 'guest', remainPresentFor: '1000' });
+  await guest.expect(action.CONNECTED);
+  guest.send({ action: action.ATTACH, channel: 'sleepers' });
+  guest.send({ action: action.PRESENCE, channel: 'sleepers', msgSerial: 0, presence: [{ action: 2 }] });
+  while ((await guest.next()).action !== action.ACK);
+  guest.close();
+  assert.equal(await left, 'guest');
 });
 
 test('secrets are in no other answer and in no log', async (t) => {

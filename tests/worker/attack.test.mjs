@@ -52,7 +52,7 @@ function raw(path, { method = 'GET', headers = {}, body } = {}) {
 const tokenRequest = (body, name = 'demo.key1') => raw(`/keys/${name}/requestToken`,
   { method: 'POST', headers: json, body: typeof body === 'string' ? body : JSON.stringify(body) });
 
-/** As an application server signs it. @param {Record<string, any>} fields @param {string} by */
+/** As an application server signs it. @param {Record<string, any>} fields @param {string} by @returns {Record<string, any>} */
 function signed(fields, by = secret) {
   /** @type {Record<string, any>} */
   const body = { keyName: 'demo.key1', timestamp: Date.now(), nonce: crypto.randomUUID(), ...fields };
@@ -86,6 +86,18 @@ test('a token request that is too much of anything is refused with its code', as
     assert.ok(answer.text.length < 1_000, 'nothing of it comes back');
   }
   assert.equal((await tokenRequest(signed({}))).status, 201, 'and a good one is good');
+});
+
+test('a token request signed for a clientId that its user chose is good for no other', async () => {
+  const [now, head] = [Date.now(), 'x'.repeat(16)];
+  for (const clientId of ['admin', '*']) {
+    const ours = signed({ clientId: `${clientId}\n${now}\n${head}` });
+    assert.deepEqual((await tokenRequest(ours)).body.error.code, 40012);
+    const anew = { ...ours, clientId, timestamp: now, nonce: `${head}\n${ours.timestamp}\n${ours.nonce}` };
+    const query = new URLSearchParams(Object.entries(anew).map(([name, value]) => [name, String(value)]));
+    const answers = [await tokenRequest(anew), await raw(`/keys/demo.key1/requestToken?${query}`)];
+    assert.deepEqual(answers.map((answer) => answer.body.error?.code), [40003, 40003], clientId);
+  }
 });
 
 test('a JWT that is too much of anything is refused with its code', async () => {

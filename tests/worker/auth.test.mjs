@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import test from 'node:test';
 import { Inbox, inState, realtime, rest } from './clients.mjs';
+import { EventReader } from './event_reader.mjs';
 import { startRuntime } from './runtime.mjs';
 
 const secret = 'a-secret-of-the-demo';
@@ -268,6 +269,51 @@ test('tokens end by their revocation key, and by a channel that they name', asyn
   await neither.channels.get('elsewhere').publish('n', 'still here');
 });
 
+test('whatever goes on by a revoked token ends: a stream, a long poll, a request that waits', async (t) => {
+  const token = await tokenOf(brief, { clientId: 'everywhere' });
+  const stream = await EventReader.open(runtime, { access_token: token, v: '2', channels: 'everywhere' }, {});
+  t.after(() => stream.leave());
+  await stream.attached();
+  const polling = client(t, { token, transports: ['comet'] });
+  await inState(polling.connection, 'connected');
+  const channel = rest(runtime, full).channels.get('everywhere');
+  await channel.publish('n', 'before');
+  const from = (await channel.history()).items[0].serial;
+  const waiting = fetch(`${runtime.url}/channels/everywhere/messages?wait=20&from_serial=${from}&access_token=${token}`);
+  // It waits, when another that came behind it does.
+  const other = fetch(`${runtime.url}/channels/everywhere/messages?wait=1&from_serial=${from}&key=${full.key}`);
+  assert.deepEqual(await (await other).json(), []);
+  const ends = next(polling, 'disconnected');
+  assert.equal((await rest(runtime, brief).auth.revokeTokens([{ type: 'clientId', value: 'everywhere' }])).successCount, 1);
+  assert.equal((await ends).reason?.code, 40141);
+  await channel.publish('n', 'after');
+  const answer = await waiting;
+  assert.deepEqual([answer.status, (await answer.json()).error.code], [401, 40141]);
+  /** @type {any} */
+  let event;
+  do event = await stream.next(); while (event.event === 'message' && event.data.data === 'before');
+  assert.deepEqual([event.event, event.data.code], ['error', 40141]);
+});
+
+test('a client that may not be present any more leaves', async (t) => {
+  const ann = client(t, { token: await tokenOf(full, { clientId: 'present' }) });
+  const watcher = client(t, { token: await tokenOf(full, { clientId: 'watcher' }) });
+  await ann.channels.get('narrowed').presence.enter('here');
+  const { presence } = watcher.channels.get('narrowed');
+  await presence.subscribe('present', () => {});
+  const left = new Promise((resolve) => void presence.subscribe('leave', resolve));
+  await ann.auth.authorize(undefined, { token: await tokenOf(full, { clientId: 'present', capability: { narrowed: ['publish', 'subscribe'] } }) });
+  assert.equal((await left).clientId, 'present');
+  await ann.channels.get('narrowed').publish('n', 'still attached');
+  assert.deepEqual(await rest(runtime, full).channels.get('narrowed').presence.get().then(({ items }) => items), []);
+});
+
+test('nobody publishes as the server', async (t) => {
+  const fake = { name: '[meta]occupancy', data: { metrics: { connections: 1_000_000 } } };
+  await assert.rejects(rest(runtime, full).channels.get('c').publish(fake), { code: 40030, statusCode: 400 });
+  await assert.rejects(client(t, { token: await tokenOf(full) }).channels.get('c').publish(fake), { code: 40030 });
+});
+
 test('with a margin clients are asked for another token first', async (t) => {
   let tokens = 0;
   const fan = client(t, {
@@ -301,7 +347,7 @@ test('an identified namespace wants a name', async (t) => {
   await channel({ token: await tokenOf(full, { clientId: 'ann' }) }).attach();
 });
 
-test('a guessed key is slowed down, and nobody else is', async (t) => {
+test('who guesses a key is told to stop, and what is right passes, from the same address', async (t) => {
   const guess = async (/** @type {number} */ number) => (await fetch(`${runtime.url}/channels/c/messages?key=demo.guessed:guess-${number}`)).status;
   const statuses = [];
   for (let number = 0; number < 100; number++) statuses.push(await guess(number));
@@ -309,6 +355,9 @@ test('a guessed key is slowed down, and nobody else is', async (t) => {
   assert.equal(statuses.at(-1), 429);
   const guessing = client(t, { key: 'demo.guessed:guess-again' });
   assert.equal((await next(guessing, 'disconnected')).reason?.code, 42910);
+  const right = `demo.guessed:${secret}`;
+  assert.equal((await fetch(`${runtime.url}/channels/c/messages?key=${right}`)).status, 200);
+  await inState(client(t, { key: right }).connection, 'connected');
   assert.deepEqual((await rest(runtime, full).channels.get('c').history({ limit: 1 })).isLast(), true);
   const token = await tokenOf(full);
   await inState(client(t, { token }).connection, 'connected');

@@ -399,3 +399,47 @@ async function leaveSilently(clientId, index) {
   if (index % 3 === 1) await comet.ask('recv');
   control.abort();
 }
+
+test('a body has so many frames, and what they bring about does not pile up', async () => {
+  const comet = await Comet.connect();
+  const body = (/** @type {number} */ count) => `[${'{"action":10},'.repeat(count - 1)}{"action":10}]`;
+  assert.deepEqual(refusal(await comet.send(body(10_001))), [action.ERROR, 40009]);
+  assert.equal((await comet.send(body(10_000))).status, 204);
+  // More was answered than waits for a reader: it is told to come back, and the others are as they were.
+  while (comet.heard.at(-1)?.action !== action.DISCONNECTED) comet.heard = (await comet.ask('recv')).frames;
+  const other = await Comet.connect();
+  await other.attach('piled');
+});
+
+/**
+ * Begins to send a body, and then says no more. Gives what is answered.
+ * @param {string} path @param {Record<string, string>} headers
+ * @returns {Promise<string>}
+ */
+function stall(path, headers = {}) {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(runtime.port, '127.0.0.1');
+    const lines = Object.entries({ host: '127.0.0.1', 'content-length': '1000000', ...headers });
+    socket.write(`POST ${path} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${'x'.repeat(1_000)}`);
+    let text = '';
+    socket.setEncoding('utf8').on('error', reject).on('data', (data) => {
+      text += data;
+      if (!/\r\n\r\n[^]+/.test(text)) return;
+      socket.destroy();
+      resolve(text);
+    });
+  });
+}
+
+test('a body that does not go on is given up, whoever sends it', { timeout: 60_000 }, async () => {
+  const comet = await Comet.connect();
+  const basic = (/** @type {string} */ key) => ({ authorization: `Basic ${btoa(key)}` });
+  const [known, unknown, own, none] = await Promise.all([
+    stall('/channels/stalled/messages', basic(demoKey)), stall('/channels/stalled/messages', basic('demo.key1:wrong-one')),
+    stall(`/comet/${comet.key}/send?key=${demoKey}`), stall(`/comet/made-up/send?key=${demoKey}`),
+  ]);
+  const codes = [known, unknown, own, none].map((text) => text.match(/x-ably-errorcode: (\d+)/i)?.[1]);
+  assert.deepEqual(codes, ['50003', '40101', '50003', '80003']);
+  const other = await Comet.connect();
+  await other.attach('unstalled');
+});

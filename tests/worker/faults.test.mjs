@@ -6,15 +6,19 @@ import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { Inbox, connected, demoKey, inState, rest, wholeHistory } from './clients.mjs';
 import { RawClient, action } from './raw_client.mjs';
-import { startRuntime } from './runtime.mjs';
+import { demoApps, startRuntime } from './runtime.mjs';
 
-const runtime = await startRuntime(undefined, { inFront: [new URL('entries/faults-entry.mjs', import.meta.url).pathname] });
+const brief = 'demo.brief:local-only';
+const runtime = await startRuntime({
+  apps: [{ ...demoApps.apps[0], keys: [...demoApps.apps[0].keys, { name: 'brief', secret: 'local-only', revocableTokens: true }] }],
+}, { inFront: [new URL('entries/faults-entry.mjs', import.meta.url).pathname] });
 after(() => runtime.stop());
 
-/** @param {string} [query] @returns {Promise<{ alarms: string[], resets: number }>} */
+/** @typedef {{ alarms: string[], appAlarms: string[], resets: number }} Faults */
+/** @param {string} [query] @returns {Promise<Faults>} */
 const faults = async (query = '') => (await fetch(`${runtime.url}/faults${query}`)).json();
 
-/** Asks until it is so. @param {(seen: { alarms: string[], resets: number }) => boolean} is */
+/** Asks until it is so. @param {(seen: Faults) => boolean} is */
 async function until(is) {
   for (;;) {
     const seen = await faults();
@@ -33,6 +37,36 @@ test('an alarm that cannot read its channel is rung again', async (t) => {
   await faults('?disk=whole');
   await until(({ alarms }) => alarms.slice(before).includes('done'));
   assert.equal((await client.channels.get('unread').presence.get()).length, 1);
+});
+
+/** A client whose token can be revoked. @param {import('./clients.mjs').Scope} t @param {string} clientId */
+async function revocable(t, clientId) {
+  const { token } = await rest(runtime, { key: brief }).auth.requestToken({ clientId });
+  const raw = new RawClient(runtime, { access_token: token });
+  t.after(() => raw.close());
+  await raw.expect(action.CONNECTED);
+  return { raw, revoke: () => rest(runtime, { key: brief }).auth.revokeTokens([{ type: 'clientId', value: clientId }]) };
+}
+
+test('a revocation that no relay could take at first is told again, though the alarm rings too early', async (t) => {
+  const { raw, revoke } = await revocable(t, 'early');
+  await faults('?disk=broken&of=Relay');
+  const before = (await faults('?early=1')).appAlarms.length;
+  assert.equal((await revoke()).successCount, 1);
+  await until(({ appAlarms }) => appAlarms.length > before);
+  await faults('?disk=whole');
+  assert.equal((await raw.expect(action.DISCONNECTED)).error.code, 40141);
+});
+
+test('a revocation outlives a disk that fails when its app is awake to tell it', async (t) => {
+  const { raw, revoke } = await revocable(t, 'failing');
+  await faults('?disk=broken&of=Relay');
+  const before = (await faults()).appAlarms.length;
+  assert.equal((await revoke()).successCount, 1);
+  await faults('?disk=broken&of=App');
+  await until(({ appAlarms }) => appAlarms.slice(before).includes('failed'));
+  await faults('?disk=whole');
+  assert.equal((await raw.expect(action.DISCONNECTED)).error.code, 40141);
 });
 
 test('sockets that cannot be restored are closed, and their clients come back and miss nothing', async (t) => {

@@ -275,17 +275,42 @@ test('acknowledgements come in order, without a gap, whatever was refused betwee
 test('too many channels on one connection are refused, those there stay', async (t) => {
   const client = await connect(t);
   const bound = 200;
-  // Names of their own for the connection, one channel for the server.
-  const name = (/** @type {number} */ index) => `[?number=${index}]bound`;
+  // Names of their own for the connection, fifty channels for the server.
+  const name = (/** @type {number} */ index) => `[?number=${index}]bound-${index >> 2}`;
   for (let index = 0; index <= bound; index++) client.send({ action: action.ATTACH, channel: name(index) });
   const frames = [];
   for (let index = 0; index <= bound; index++) frames.push(await client.next());
   const failed = frames.filter((frame) => frame.action === action.ERROR);
   assert.deepEqual(failed.map((frame) => [frame.channel, frame.error.code]), [[name(bound), 90010]]);
-  client.send({ action: action.MESSAGE, channel: name(0), msgSerial: 0, messages: [{ data: 'x' }] });
+  for (let channel = 0; channel < bound / 4; channel++) {
+    client.send({ action: action.MESSAGE, channel: `bound-${channel}`, msgSerial: channel, messages: [{ data: 'x' }] });
+  }
   const heard = [];
-  for (let index = 0; index < bound; index++) heard.push((await client.expect(action.MESSAGE)).channel);
+  while (heard.length < bound) {
+    const frame = await client.next();
+    if (frame.action === action.MESSAGE) heard.push(frame.channel);
+  }
   assert.deepEqual(heard.sort(), Array.from({ length: bound }, (_, index) => name(index)).sort());
+});
+
+test('one channel under many names is a frame for few of them', async (t) => {
+  const client = await connect(t);
+  const [bound, names] = [4, 199];
+  for (let index = 0; index < names; index++) client.send({ action: action.ATTACH, channel: `[?m=${index}]lobby` });
+  /** @type {import('./raw_client.mjs').Frame[]} */
+  const frames = [];
+  for (let index = 0; index < names; index++) frames.push(await client.next());
+  const of = (/** @type {number} */ kind) => frames.filter((frame) => frame.action === kind);
+  assert.deepEqual([of(action.ATTACHED).length, of(action.ERROR).length], [bound, names - bound]);
+  assert.deepEqual([...new Set(of(action.ERROR).map(({ error }) => error.code))], [90010]);
+  client.send({ action: action.ATTACH, channel: '[?m=0]lobby' });
+  assert.equal((await client.expect(action.ATTACHED)).channel, '[?m=0]lobby', 'who is there may attach again');
+  client.send({ action: action.DETACH, channel: '[?m=0]lobby' });
+  await client.expect(action.DETACHED);
+  client.send({ action: action.ATTACH, channel: 'lobby' });
+  await client.expect(action.ATTACHED);
+  client.send({ action: action.ATTACH, channel: '[?m=1&m=2]lobby' });
+  assert.equal((await client.expect(action.ERROR)).error.code, 90010);
 });
 
 test('a deployment without apps says what to set, in the protocol and over REST', async (t) => {

@@ -37,6 +37,19 @@ test('a mistake in APPS ends no client, which comes back when it is mended', asy
   assert.deepEqual(inbox.data, ['before', 'after']);
 });
 
+test('a deployment whose secrets can be guessed refuses everyone, and says what they must be', async (t) => {
+  const runtime = await startRuntime(demoApps, { variables: { SHORT_SECRETS: '' } });
+  t.after(() => runtime.stop());
+  const { message, code } = await rest(runtime).channels.get('c').history().then(() => assert.fail(), (error) => error);
+  assert.equal(code, 50320);
+  assert.match(message, /apps\[0\]\.keys\[0\]\.secret is wrong: it has 10 bytes, and must have 16 at least/);
+  const admin = await startRuntime(null, { variables: { SHORT_SECRETS: '', ADMIN_TOKEN: 'admin' } });
+  t.after(() => admin.stop());
+  const made = await fetch(`${admin.url}/apps`, { method: 'POST', headers: { authorization: 'Bearer admin' } });
+  assert.equal(made.status, 503);
+  assert.match((await made.json()).error.message, /ADMIN_TOKEN can be guessed/);
+});
+
 test('when a secret is rotated, who has a token gets another and goes on', async (t) => {
   const runtime = await startRuntime();
   t.after(() => runtime.stop());

@@ -171,7 +171,8 @@ const commands = {
         { type: 'ESModule', path: path.join(root, 'build/index.js') },
         { type: 'CompiledWasm', path: path.join(root, 'build/index_bg.wasm') },
       ],
-      bindings: { ...variables, ...(apps ? { APPS: JSON.stringify(apps) } : {}) },
+      // Demo secrets are short, as those of `npm start`.
+      bindings: { SHORT_SECRETS: 'true', ...variables, ...(apps ? { APPS: JSON.stringify(apps) } : {}) },
       host: '127.0.0.1',
       port,
       cf: cf ?? {},

@@ -1,8 +1,10 @@
+//! Apps are read from their configuration, or refused with the place of what is wrong.
+
 use proptest::prelude::*;
 
 use crate::auth::{App, Apps, KeyName, Rules};
-use crate::error::Code;
-use crate::limits::APPS_MAX_BYTES;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{APPS_MAX_BYTES, SECRET_MIN_BYTES, SHORT_SECRET_MIN_BYTES};
 use crate::name::{AppId, ChannelName};
 
 const TWO_APPS: &str = r#"{"apps": [
@@ -18,8 +20,12 @@ const TWO_APPS: &str = r#"{"apps": [
     {"id": "bare"}
 ]}"#;
 
+fn parse(text: &str) -> Result<Apps, ErrorInfo> {
+    Apps::parse(text, SHORT_SECRET_MIN_BYTES)
+}
+
 fn demo() -> App {
-    let apps = Apps::parse(TWO_APPS).unwrap();
+    let apps = parse(TWO_APPS).unwrap();
     (**apps.get(&AppId::parse("demo").unwrap()).unwrap()).clone()
 }
 
@@ -29,7 +35,7 @@ fn channel(name: &str) -> ChannelName {
 
 #[test]
 fn apps_have_keys_and_namespaces() {
-    let apps = Apps::parse(TWO_APPS).unwrap();
+    let apps = parse(TWO_APPS).unwrap();
     assert_eq!(apps.iter().map(|app| app.id().as_str()).collect::<Vec<_>>(), ["demo", "bare"]);
     let demo = demo();
     let key = |name: &str| demo.key(&KeyName::parse(name).unwrap());
@@ -51,7 +57,7 @@ fn rules_are_those_of_the_namespace() {
         let rules = demo.rules(&channel(name));
         assert!(rules.authenticated && !rules.persisted, "{name}");
     }
-    let bare = Apps::parse(TWO_APPS).unwrap().get(&AppId::parse("bare").unwrap()).unwrap().clone();
+    let bare = parse(TWO_APPS).unwrap().get(&AppId::parse("bare").unwrap()).unwrap().clone();
     assert_eq!(bare.rules(&channel("chat")), Rules::NONE);
 }
 
@@ -66,7 +72,7 @@ fn rules_without_effect_are_named() {
 fn batches_and_conflation_are_rules_where_they_are_enabled() {
     let read = |rules: &str| {
         let text = format!(r#"{{"apps":[{{"id":"a","keys":[],"namespaces":[{{"id":"n",{rules}}}]}}]}}"#);
-        let apps = Apps::parse(&text).unwrap();
+        let apps = parse(&text).unwrap();
         let namespace = apps.get(&AppId::parse("a").unwrap()).unwrap().namespaces()[0].clone();
         let of = crate::call::Rules::of(&namespace.rules);
         (of.interval_ms, of.conflation_key, namespace.not_effective().join(" "))
@@ -85,14 +91,14 @@ fn the_number_of_members_is_a_rule() {
     let app =
         |max: &str| format!(r#"{{"apps":[{{"id":"a","keys":[],"namespaces":[{{"id":"n","maxMembers":{max}}}]}}]}}"#);
     let rules = |max: &str| {
-        let apps = Apps::parse(&app(max)).unwrap();
+        let apps = parse(&app(max)).unwrap();
         let rules = apps.get(&AppId::parse("a").unwrap()).unwrap().rules(&channel("n:c")).clone();
         crate::call::Rules::of(&rules).max_members
     };
     assert_eq!((rules("250"), rules("0"), rules("null")), (250, 0, 20_000));
     assert_eq!(rules("1000000"), 20_000, "no more than a channel can have");
     for wrong in ["-1", "1.5", "\"1\""] {
-        assert!(Apps::parse(&app(wrong)).unwrap_err().message.contains("maxMembers must be a whole number"));
+        assert!(parse(&app(wrong)).unwrap_err().message.contains("maxMembers must be a whole number"));
     }
 }
 
@@ -131,10 +137,13 @@ fn errors_say_where_and_what() {
         (r#"{"apps":[{"id":"a"},{"id":"a"}]}"#.to_owned(), "two apps have one id"),
         (key(r#""name":"k""#), "apps[0].keys[0].secret is missing"),
         (key(r#""name":"k","secret":7"#), "apps[0].keys[0].secret must be a string"),
-        (key(r#""name":"k","secret":"local:only""#), "apps[0].keys[0].secret is wrong: a secret holds no ':'"),
-        (key(r#""name":"k","secret":"short""#), "apps[0].keys[0].secret is wrong: a secret has 8 to"),
+        (key(r#""name":"k","secret":"local:only""#), "apps[0].keys[0].secret is wrong: it holds ':'"),
+        (key(r#""name":"k","secret":"short""#), "apps[0].keys[0].secret is wrong: it has 5 bytes, and must have 8"),
         (key(r#""name":"a.k","secret":"local-only""#), "apps[0].keys[0].name is wrong"),
-        (key(r#""name":"k","secret":"local-only","capability":{"a":[]}"#), "apps[0].keys[0].capability"),
+        (
+            key(r#""name":"k","secret":"local-only","capability":{"a":[]}"#),
+            r#"apps[0].keys[0].capability is wrong: capability["a"] has no operation"#,
+        ),
         (key(r#""name":"k","secret":"local-only","revocableTokens":1"#), "revocableTokens must be true or false"),
         (space(r#""id":"a:b""#), "apps[0].namespaces[0].id"),
         (space(r#""id":"n","persisted":"yes""#), "apps[0].namespaces[0].persisted must be true or false"),
@@ -173,8 +182,26 @@ fn errors_say_where_and_what() {
         (format!(r#"{{"apps":{}{}}}"#, "[".repeat(1_000), "]".repeat(1_000)), "not JSON"),
     ];
     for (text, expected) in cases {
-        let error = Apps::parse(&text).unwrap_err();
+        let error = parse(&text).unwrap_err();
         assert!(error.is(Code::BadRequest) && error.message.contains(expected), "{expected:?} in {:?}", error.message);
+    }
+}
+
+#[test]
+fn a_deployment_takes_no_secret_that_can_be_guessed() {
+    let with = |bytes: usize| {
+        let secret = "s".repeat(bytes);
+        format!(
+            r#"{{"apps":[{{"id":"a","keys":[{{"name":"x","secret":"{}"}},{{"name":"y","secret":"{secret}"}}]}}]}}"#,
+            "t".repeat(16)
+        )
+    };
+    for (bytes, min_bytes) in [(SECRET_MIN_BYTES, SECRET_MIN_BYTES), (SHORT_SECRET_MIN_BYTES, SHORT_SECRET_MIN_BYTES)] {
+        assert!(Apps::parse(&with(bytes), min_bytes).is_ok());
+        let error = Apps::parse(&with(bytes - 1), min_bytes).unwrap_err();
+        let expected =
+            format!("apps: apps[0].keys[1].secret is wrong: it has {} bytes, and must have {min_bytes}", bytes - 1);
+        assert!(error.message.starts_with(&expected), "{error}");
     }
 }
 
@@ -191,7 +218,7 @@ fn errors_never_show_a_value() {
         r#"{"apps":[{"id":"a","namespaces":[{"id":":my secret!"}]}]}"#,
     ];
     for text in misplaced {
-        let error = Apps::parse(text).unwrap_err();
+        let error = parse(text).unwrap_err();
         assert!(!error.message.contains("my secret!"), "{}", error.message);
     }
     assert!(!format!("{:?}", demo()).contains("local-only"));
@@ -200,7 +227,7 @@ fn errors_never_show_a_value() {
 proptest! {
     #[test]
     fn no_text_panics(text in ".{0,200}", fields in "[\\[\\]{}:,\"a-z0-9]{0,80}") {
-        let _ = Apps::parse(&text);
-        let _ = Apps::parse(&format!(r#"{{"apps":[{{"id":"a",{fields}}}]}}"#));
+        let _ = parse(&text);
+        let _ = parse(&format!(r#"{{"apps":[{{"id":"a",{fields}}}]}}"#));
     }
 }

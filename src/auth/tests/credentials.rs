@@ -1,10 +1,14 @@
+//! Where credentials stand in a request, what they allow, and which code each failure has.
+
+use std::rc::Rc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::{NOW_MS, SECRET, demo, jwt, key_name, present, present_as, present_key, present_token, token};
-use crate::auth::{App, Capability, Credentials, Grant, Identity, Operations, Presented, Surface};
+use crate::auth::{App, Capability, Credentials, Grant, Identity, Operations, Presented, Surface, Target};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     CAPABILITY_MAX_BYTES, CLIENT_ID_MAX_BYTES, GRANT_MAX_BYTES, TOKEN_MAX_BYTES, USER_CLAIMS_MAX_BYTES,
@@ -208,7 +212,7 @@ fn the_largest_grant_fits_its_bound() {
         basic: false,
         issued_at_ms: Some(u64::MAX),
         expires_at_ms: Some(u64::MAX),
-        revocation_key: Some("r".repeat(255).into()),
+        also_revoked_by: Some(Rc::from([Target::RevocationKey("r".repeat(255)), Target::ClientId("*".to_owned())])),
         user_claims: Some("u".repeat(USER_CLAIMS_MAX_BYTES).into()),
     };
     let bytes = postcard::to_allocvec(&grant).unwrap();

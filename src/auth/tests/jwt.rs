@@ -1,3 +1,5 @@
+//! Which JWTs are accepted, and what their claims come to.
+
 use base64::Engine;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -5,7 +7,10 @@ use serde_json::{Value, json};
 use super::{NOW_MS, SECRET, jwt, present, present_token, token};
 use crate::auth::{Identity, Surface};
 use crate::error::Code;
-use crate::limits::{REVOCABLE_TOKEN_MAX_TTL_MS, TOKEN_MAX_BYTES, USER_CLAIMS_MAX_BYTES};
+use crate::limits::{
+    CLOCK_SKEW_MAX_MS, REVOCABLE_IAT_AHEAD_MAX_MS, REVOCABLE_TOKEN_MAX_TTL_MS, TOKEN_MAX_BYTES, TOKEN_MAX_TTL_MS,
+    USER_CLAIMS_MAX_BYTES,
+};
 use crate::name::ChannelName;
 
 const NOW_S: u64 = NOW_MS / 1000;
@@ -32,7 +37,7 @@ fn a_jwt_grants_what_it_claims_and_its_key_allows() {
     let grant = present_token(&jwt(header(), claims(more))).unwrap();
     assert_eq!(grant.capability.text(), r#"{"chat:*":["publish"]}"#);
     assert_eq!(grant.client_id, Identity::Named("ann".into()));
-    assert_eq!(grant.revocation_key.as_deref(), Some("group-1"));
+    assert_eq!(grant.also_revoked_by, None, "nor can it be revoked");
     assert_eq!((grant.issued_at_ms, grant.expires_at_ms), (Some(NOW_MS), Some(NOW_MS + 60_000)));
 }
 
@@ -73,7 +78,7 @@ fn what_a_jwt_says_of_its_client_depends_on_the_channel() {
 fn absent_claims_leave_the_keys_capability_and_no_name() {
     let grant = present_token(&jwt(header(), claims(json!({"x-ably-clientId": null})))).unwrap();
     assert_eq!(grant.capability.text(), r#"{"chat:*":["publish","subscribe"]}"#);
-    assert_eq!((grant.client_id, grant.revocation_key), (Identity::Anonymous, None));
+    assert_eq!((grant.client_id, grant.also_revoked_by), (Identity::Anonymous, None));
 }
 
 #[test]
@@ -124,6 +129,11 @@ fn bad_claims_are_refused() {
         (claims(json!({"x-ably-clientId": 7})), Code::BadJwt),
         (claims(json!({"x-ably-clientId": "x".repeat(256)})), Code::BadClientId),
         (claims(json!({"x-ably-revocation-key": "x".repeat(256)})), Code::BadJwt),
+        (claims(json!({"x-ably-revocation-key": ""})), Code::BadJwt),
+        (claims(json!({"x-ably-clientId": "a\nb"})), Code::BadClientId),
+        (claims(json!({"exp": NOW_S + TOKEN_MAX_TTL_MS / 1000 + 1})), Code::BadParameter),
+        (claims(json!({"exp": u64::MAX})), Code::BadParameter),
+        (claims(json!({"exp": 1e300})), Code::BadParameter),
     ];
     for (bad, expected) in cases {
         let error = present_token(&jwt(header(), bad.clone())).unwrap_err();
@@ -132,22 +142,38 @@ fn bad_claims_are_refused() {
 }
 
 #[test]
-fn times_may_have_fractions_and_huge_values() {
-    let expires =
-        |exp: Value| present_token(&jwt(header(), claims(json!({"exp": exp})))).map(|grant| grant.expires_at_ms);
-    assert_eq!(expires(json!(NOW_S as f64 + 0.5)).unwrap(), Some(NOW_MS + 500));
-    for huge in [json!(u64::MAX), json!(1e300)] {
-        assert!(expires(huge).unwrap().is_some());
-    }
+fn times_may_have_fractions() {
+    let grant = present_token(&jwt(header(), claims(json!({"exp": NOW_S as f64 + 0.5})))).unwrap();
+    assert_eq!(grant.expires_at_ms, Some(NOW_MS + 500));
 }
 
 #[test]
-fn a_jwt_that_can_be_revoked_lives_an_hour() {
-    let header = json!({"alg": "HS256", "kid": "demo.brief"});
-    let grant = present_token(&jwt(header.clone(), claims(json!({"exp": NOW_S + 999_999})))).unwrap();
-    assert_eq!(grant.expires_at_ms, Some(NOW_MS + REVOCABLE_TOKEN_MAX_TTL_MS));
-    let old = claims(json!({"iat": NOW_S - 3600, "exp": NOW_S + 999_999}));
-    assert!(present_token(&jwt(header, old)).unwrap_err().is(Code::TokenExpired));
+fn a_jwt_lives_as_long_as_a_token_may() {
+    let of = |key: &str, exp: u64| {
+        let header = json!({"alg": "HS256", "kid": format!("demo.{key}")});
+        present_token(&jwt(header, claims(json!({"exp": exp})))).map(|grant| grant.expires_at_ms)
+    };
+    for (key, longest_ms) in [("full", TOKEN_MAX_TTL_MS), ("brief", REVOCABLE_TOKEN_MAX_TTL_MS)] {
+        let latest_s = NOW_S + longest_ms / 1000;
+        assert_eq!(of(key, latest_s).unwrap(), Some(NOW_MS + longest_ms), "{key}");
+        let error = of(key, latest_s + 1).unwrap_err();
+        assert!(error.is(Code::BadParameter) && error.message.contains(&(longest_ms / 1000).to_string()), "{error}");
+    }
+}
+
+/// Until its `iat` it would escape what is revoked.
+#[test]
+fn a_jwt_that_can_be_revoked_is_not_of_the_future() {
+    let ahead = |key: &str, by_s: u64| {
+        let header = json!({"alg": "HS256", "kid": format!("demo.{key}")});
+        present_token(&jwt(header, claims(json!({"iat": NOW_S + by_s})))).map(drop)
+    };
+    let (strict_s, lenient_s) = (REVOCABLE_IAT_AHEAD_MAX_MS / 1000, CLOCK_SKEW_MAX_MS / 1000);
+    for (key, most_s) in [("brief", strict_s), ("full", lenient_s)] {
+        assert!(ahead(key, most_s).is_ok(), "{key}");
+        let error = ahead(key, most_s + 1).unwrap_err();
+        assert!(error.is(Code::BadTimestamp) && error.message.contains("iat"), "{key}: {error}");
+    }
 }
 
 #[test]

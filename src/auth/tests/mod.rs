@@ -15,19 +15,22 @@ use super::encoding::URL;
 use super::secret::mac;
 use super::{App, Apps, Credentials, Grant, KeyName, Presented, Surface, TokenDetails, TokenRequest};
 use crate::error::ErrorInfo;
+use crate::limits::SHORT_SECRET_MIN_BYTES;
 use crate::name::AppId;
 
 const NOW_MS: u64 = 1_800_000_000_000;
 const SECRET: &str = "local-only";
 
-/// `demo.full` may do all, `demo.chat` publishes and subscribes on `chat:*`, the tokens of `demo.brief` can be revoked.
+/// `demo.full` may do all, `demo.chat` publishes and subscribes on `chat:*`, the tokens of `demo.brief` can be
+/// revoked, and those of `demo.chatty`, which publish on `chat:*`.
 fn demo() -> App {
     let apps = json!({"apps": [{"id": "demo", "keys": [
         {"name": "full", "secret": SECRET},
         {"name": "chat", "secret": SECRET, "capability": {"chat:*": ["publish", "subscribe"]}},
         {"name": "brief", "secret": SECRET, "revocableTokens": true},
+        {"name": "chatty", "secret": SECRET, "revocableTokens": true, "capability": {"chat:*": ["publish"]}},
     ]}]});
-    let apps = Apps::parse(&apps.to_string()).unwrap();
+    let apps = Apps::parse(&apps.to_string(), SHORT_SECRET_MIN_BYTES).unwrap();
     (**apps.get(&AppId::parse("demo").unwrap()).unwrap()).clone()
 }
 

@@ -1,3 +1,5 @@
+//! Which token requests are granted, and on which terms.
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
@@ -103,7 +105,8 @@ fn bad_requests_get_their_codes() {
         (signed(json!({"clientId": "x".repeat(256)})), 40012, 400),
         (signed(json!({"keyName": "demo.chat"})), 40101, 401),
         (signed(json!({"keyName": "demo"})), 40005, 400),
-        (signed(json!({"keyName": null})), 40005, 400),
+        (signed(json!({"keyName": null})), 40001, 400),
+        (json!({}), 40001, 400),
         (json!({"keyName": "demo.full", "timestamp": NOW_MS, "nonce": NONCE}), 40106, 401),
         (json!([]), 40001, 400),
         (json!("text"), 40001, 400),
@@ -111,6 +114,34 @@ fn bad_requests_get_their_codes() {
     for (body, code, status) in cases {
         let error = approve(&body).unwrap_err();
         assert_eq!((error.code, error.status_code), (code, status), "{body}: {error}");
+    }
+}
+
+/// Each names the field, and what is allowed there.
+#[test]
+fn errors_say_which_field_is_wrong() {
+    for (body, expected) in [
+        (json!({}), "must have a keyName"),
+        (json!({"keyName": "demo"}), "keyName is wrong: a key name is appId.keyId"),
+        (
+            signed(json!({"capability": r#"{"a":["publish","fly"]}"#})),
+            r#"capability["a"][1] is no operation; operations are *, annotation-publish, "#,
+        ),
+        (signed(json!({"capability": r#"{"a":[]}"#})), r#"capability["a"] has no operation"#),
+        (signed(json!({"capability": r#"{"a":["*","publish"]}"#})), r#"capability["a"] has '*' beside others"#),
+        (signed(json!({"capability": "all"})), "capability must be a JSON object of lists"),
+        (
+            signed(json!({"capability": r#"{"[what]x":["*"]}"#})),
+            r#"capability's resource "[what]x" has an unknown qualifier; qualifiers are [*], "#,
+        ),
+        (signed(json!({"ttl": TOKEN_MAX_TTL_MS + 1})), "ttl must be at most 86400000 ms"),
+        (signed(json!({"nonce": "short"})), "nonce must have 16 characters"),
+        (signed(json!({"timestamp": null})), "timestamp must be the time in ms"),
+        (signed(json!({"clientId": 7})), "clientId must be a string"),
+        (signed(json!({"nonce": "0123456789\u{0}abcdef"})), "nonce must not hold a control character"),
+    ] {
+        let error = approve(&body).unwrap_err();
+        assert!(error.message.contains(expected), "{expected:?} in {:?}", error.message);
     }
 }
 
@@ -129,6 +160,49 @@ fn a_changed_request_is_refused() {
         body[name] = value;
         assert!(approve(&body).unwrap_err().is(Code::BadCredentials), "{name}");
     }
+}
+
+/// A server signs for any clientId that its user wants. Whatever the user wants, the signature is good for nothing else.
+#[test]
+fn a_signed_request_cannot_be_split_anew() {
+    let stamp = NOW_MS + 1;
+    let chosen = format!("admin\n{stamp}\n0123456789abcdef");
+    let ours = signed(json!({"clientId": chosen}));
+    assert!(approve(&ours).unwrap_err().is(Code::BadClientId));
+    let rest = format!("0123456789abcdef\n{NOW_MS}\n{NONCE}");
+    let with = |fields: Value| {
+        let mut body = ours.clone();
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        body
+    };
+    for client_id in ["admin", "*"] {
+        let ours = signed(json!({"clientId": format!("{client_id}\n{stamp}\n0123456789abcdef")}));
+        let forged = with(json!({"clientId": client_id, "timestamp": stamp, "nonce": rest, "mac": ours["mac"]}));
+        assert!(approve(&forged).unwrap_err().is(Code::BadParameter), "{client_id}");
+        let query: Vec<_> =
+            forged.as_object().unwrap().iter().map(|(name, value)| (name.clone(), line(value))).collect();
+        assert!(
+            TokenRequest::from_query(&query).is_err_and(|error| error.is(Code::BadParameter)),
+            "{client_id} by GET"
+        );
+    }
+    // The other way: what the user chose becomes a capability, whose text may have white space.
+    let wide = signed(json!({"clientId": "{\"*\":[\"*\"]}\nadmin", "timestamp": NOW_MS}));
+    let forged = [
+        json!({"capability": "\n{\"*\":[\"*\"]}", "clientId": "admin", "mac": wide["mac"]}),
+        json!({"capability": "{\"*\":\n[\"*\"]}"}),
+        json!({"keyName": "demo.full\n"}),
+        json!({"ttl": "5\n"}),
+        json!({"timestamp": format!("{NOW_MS}\n")}),
+    ];
+    for fields in forged {
+        let error = TokenRequest::from_value(&with(fields.clone())).map(drop).unwrap_err();
+        assert!([40003, 40005, 40012].contains(&error.code), "{fields}: {error}");
+    }
+}
+
+fn line(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[test]
@@ -164,8 +238,7 @@ fn a_nonce_is_remembered_as_long_as_its_timestamp_is_current() {
 #[test]
 fn a_query_says_the_same_as_a_body() {
     let body = signed(json!({"ttl": 5000, "clientId": "ann"}));
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let query: Vec<_> = body.as_object().unwrap().iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    let query: Vec<_> = body.as_object().unwrap().iter().map(|(name, value)| (name.clone(), line(value))).collect();
     let request = TokenRequest::from_query(&query).unwrap();
     assert!(request.approve(&key_name("demo.full"), Some(&demo()), None, NOW_MS).is_ok());
 }

@@ -1,8 +1,10 @@
+//! Which tokens a revocation ends, and when.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{NOW_MS, SECRET, demo, jwt, key_name, present_key, present_token, token};
-use crate::auth::{Grant, Revocations, RevokeReport, RevokeRequest, Target};
+use super::{NOW_MS, SECRET, demo, jwt, key_name, present_as, present_key, present_token, token};
+use crate::auth::{Grant, Revocations, RevokeReport, RevokeRequest, Surface, Target};
 use crate::error::Code;
 use crate::limits::{REAUTH_MARGIN_MS, REVOCABLE_TOKEN_MAX_TTL_MS, REVOCATIONS_MAX, REVOKE_MAX_TARGETS};
 
@@ -40,6 +42,48 @@ fn each_target_ends_the_tokens_that_have_it() {
         revoke(&mut revocations, json!({"targets": [target]}), NOW_MS + 1);
         let revoked = [&ann, &group, &channel].map(|grant| revocations.revokes(grant, NOW_MS + 1));
         assert_eq!(revoked, expected, "{target}");
+    }
+}
+
+/// What a token says counts, and not what is left of it: by the key, by a wider resource beside, by the name that a client
+/// took.
+#[test]
+fn a_token_ends_by_whatever_it_says() {
+    let jwt_of = |key: &str, claims: Value| {
+        let mut all = json!({"iat": NOW_MS / 1000, "exp": NOW_MS / 1000 + 60});
+        all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+        jwt(json!({"alg": "HS256", "kid": key}), all)
+    };
+    let beside = json!({"capability": r#"{"chat:*":["publish"],"chat:vip":["publish"]}"#});
+    let claimed = json!({"x-ably-capability": beside["capability"], "x-ably-revocation-key": "group"});
+    let took = |token: &str| present_as("accessToken", token, Some("ann"), Surface::Realtime).unwrap();
+    let wildcard = took(&token("demo.brief", json!({"clientId": "*"})));
+    let narrowed = present_token(&jwt_of("demo.chatty", json!({"x-ably-capability": r#"{"*":["publish"]}"#}))).unwrap();
+    let cases = [
+        ("channel:chat:vip", grant(beside.clone()), true),
+        ("channel:chat:*", grant(beside), true),
+        ("channel:chat:vip", present_token(&jwt_of("demo.brief", claimed.clone())).unwrap(), true),
+        (
+            "revocationKey:group",
+            took(&jwt_of("demo.brief", json!({"x-ably-clientId": "*", "x-ably-revocation-key": "group"}))),
+            true,
+        ),
+        ("clientId:*", wildcard.clone(), true),
+        ("clientId:ann", wildcard.clone(), true),
+        ("clientId:bob", wildcard, false),
+        ("clientId:*", grant(json!({"clientId": "ann"})), false),
+        ("clientId:*", grant(json!({})), false),
+        ("channel:*", narrowed.clone(), true),
+        ("channel:chat:*", narrowed.clone(), true),
+        ("channel:chat:a", narrowed, false),
+    ];
+    for (target, grant, expected) in cases {
+        let mut revocations = Revocations::default();
+        let request = RevokeRequest::from_value(&json!({"targets": [target]}), NOW_MS + 1).unwrap();
+        request.revocations(&grant.key_name).into_iter().for_each(|one| drop(revocations.insert(one).unwrap()));
+        assert_eq!(revocations.revokes(&grant, NOW_MS + 1), expected, "{target} {grant:?}");
+        let travelled = postcard::from_bytes::<Grant>(&postcard::to_allocvec(&grant).unwrap()).unwrap();
+        assert_eq!(travelled, grant);
     }
 }
 
@@ -99,6 +143,7 @@ fn bad_requests_are_refused_whole() {
         (json!({"targets": ["clientId:a"], "issuedBefore": "now"}), Code::BadParameter),
         (json!({"targets": ["clientId:a"], "issuedBefore": -1}), Code::BadParameter),
         (json!({"targets": ["clientId:a"], "issuedBefore": NOW_MS + 3_600_000}), Code::BadParameter),
+        (json!({"targets": ["clientId:a"], "issuedBefore": NOW_MS - 3_600_001}), Code::BadParameter),
         (json!({"targets": ["clientId:a"], "allowReauthMargin": 1}), Code::BadParameter),
     ] {
         assert!(RevokeRequest::from_value(&body, NOW_MS).unwrap_err().is(code), "{body}");

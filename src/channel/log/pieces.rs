@@ -1,12 +1,12 @@
 //! Reading the log forward: what follows a position, a piece at a time, for relays that are fed and for attachments that
 //! have something to catch up with.
 
-use super::{Log, ROWS_PER_READ, decoded, visible_from};
+use super::{Log, Walk, decoded, visible_from};
 use crate::call::{Backlog, ReadFrom};
 use crate::channel::Meta;
 use crate::channel::store::{Store, StoreError};
 use crate::error::Code;
-use crate::limits::{REPLAY_MAX_BYTES, REPLAY_PAGE_BYTES};
+use crate::limits::{REPLAY_MAX_BYTES, REPLAY_PAGE_BYTES, REWIND_LOOK_BYTES};
 use crate::serial::Position;
 use crate::wire::packed::Packed;
 
@@ -68,30 +68,31 @@ impl Log {
         max_bytes: usize,
     ) -> Result<Piece, StoreError> {
         let mut piece = Piece { entries: Packed::default(), through: after };
-        loop {
-            let rows = store.rows_after(piece.through, ROWS_PER_READ)?;
-            if rows.is_empty() {
-                piece.through = until;
-                return Ok(piece);
-            }
-            for (position, row) in rows {
-                for entry in decoded(&row)?.into_iter().filter(|entry| entry.position > after) {
-                    if entry.position > until {
-                        break;
-                    }
-                    let packed = Packed::one(&entry);
-                    if !piece.entries.is_empty() && piece.entries.len() + packed.len() > max_bytes {
-                        return Ok(piece);
-                    }
-                    piece.entries.append(&packed);
-                    piece.through = entry.position;
+        let mut rows = Walk::after(after);
+        while let Some((end, row)) = rows.next(store)? {
+            for entry in decoded(&row)?.into_iter().filter(|entry| entry.position > after) {
+                if entry.position > until {
+                    break;
                 }
-                piece.through = position.min(until);
-                if piece.through == until {
+                let packed = Packed::one(&entry);
+                if !piece.entries.is_empty() && piece.entries.len() + packed.len() > max_bytes {
                     return Ok(piece);
                 }
+                piece.entries.append(&packed);
+                piece.through = entry.position;
+            }
+            piece.through = end.min(until);
+            if piece.through == until {
+                return Ok(piece);
             }
         }
+        piece.through = until;
+        Ok(piece)
+    }
+
+    /// What rows hold behind a position.
+    pub fn stored_after(&self, store: &mut impl Store, after: Position, max_bytes: usize) -> Result<Piece, StoreError> {
+        self.after(store, after, self.tip, max_bytes, false)
     }
 
     /// What an attachment needs before it goes live, a page at a time.
@@ -163,19 +164,16 @@ impl Log {
     ) -> Result<Position, StoreError> {
         let mut start = self.tip;
         let mut found = 0;
-        let mut at = self.tip;
-        while found < messages {
-            let rows = store.rows_before(at, ROWS_PER_READ)?;
-            let Some((last_row, _)) = rows.last() else { break };
-            at = Position(last_row.0 - 1);
-            for (_, row) in &rows {
-                for entry in decoded(row)?.into_iter().rev() {
-                    if found >= messages || entry.position < since || entry.position <= meta.floor {
-                        return Ok(start);
-                    }
-                    found += entry.messages().len();
-                    start = Position(entry.position.0 - 1);
+        let mut rows = Walk::up_to(self.tip);
+        // Of events of members, which it doesn't count, there may be any number.
+        while found < messages && rows.bytes() < REWIND_LOOK_BYTES {
+            let Some((_, row)) = rows.next(store)? else { break };
+            for entry in decoded(&row)?.into_iter().rev() {
+                if found >= messages || entry.position < since || entry.position <= meta.floor {
+                    return Ok(start);
                 }
+                found += entry.messages().len();
+                start = Position(entry.position.0 - 1);
             }
         }
         Ok(start)

@@ -1,3 +1,5 @@
+//! Event streams: how frames are written as events, and how a reader goes on from an event's id.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Links: which response takes what waits, and when a transport counts as lost.
+
 use super::*;
 use crate::limits::FRAME_MAX_BYTES;
 use proptest::prelude::*;

@@ -1,0 +1,93 @@
+//! What becomes of members, and of who is told of them, when a connection goes on with another token.
+
+use courtside::auth::{Capability, Identity};
+use courtside::limits::SYNC_TURN_MS;
+use serde_json::json;
+
+use crate::world::{Client, World};
+
+/// A member of the room, and somebody who is told of it.
+fn member(client_id: &str, entered: &[&str]) -> (World, Client, Client) {
+    member_of(World::new(1), client_id, entered)
+}
+
+fn member_of(mut world: World, client_id: &str, entered: &[&str]) -> (World, Client, Client) {
+    let (client, watcher) = (world.connect(0, client_id), world.connect(0, "watcher"));
+    world.attach(watcher);
+    world.attach(client);
+    for (serial, name) in (0..).zip(entered) {
+        world.act(client, serial, 2, json!({"clientId": name}));
+    }
+    assert_eq!(world.present(), entered);
+    world.take(watcher);
+    (world, client, watcher)
+}
+
+#[test]
+fn a_member_that_may_not_be_present_any_more_leaves_and_stays_attached() {
+    let (mut world, ann, watcher) = member("ann", &["ann"]);
+    world.authorize(ann, &["subscribe", "publish"], "ann");
+    assert_eq!((world.present(), world.events(watcher)), (vec![], vec!["leave ann".to_owned()]));
+    world.send(ann, json!({"action": 15, "channel": "room", "msgSerial": 1, "messages": [{"name": "n"}]}));
+    assert_eq!(world.outcome(ann), 0, "it is still there");
+    world.authorize(ann, &["subscribe", "presence"], "ann");
+    world.act(ann, 2, 2, json!({}));
+    assert_eq!((world.outcome(ann), world.present()), (0, vec!["ann".to_owned()]), "and may come again");
+}
+
+#[test]
+fn a_member_that_may_still_be_present_stays() {
+    let (mut world, ann, watcher) = member("ann", &["ann"]);
+    world.authorize(ann, &["presence"], "ann");
+    assert_eq!((world.present(), world.events(watcher)), (vec!["ann".to_owned()], vec![]));
+}
+
+#[test]
+fn what_was_entered_for_others_leaves_when_the_connection_is_somebody() {
+    let (mut world, bot, watcher) = member("*", &["ann", "bob"]);
+    world.authorize(bot, &["presence"], "*");
+    assert_eq!(world.present(), ["ann", "bob"]);
+    world.authorize(bot, &["presence"], "bob");
+    assert_eq!(world.events(watcher), ["leave ann", "leave bob"]);
+    world.act(bot, 2, 2, json!({}));
+    assert_eq!(world.present(), ["bob"], "and may come as itself");
+}
+
+#[test]
+fn a_connection_that_resumes_without_the_right_to_be_present_has_no_members() {
+    for (operations, left) in [("subscribe", "leave ann"), ("presence", "")] {
+        let (mut world, ann, watcher) = member("ann", &["ann"]);
+        let key = world.key(ann);
+        world.lose(ann);
+        let capability = Capability::parse(&json!({"room": [operations]}).to_string()).unwrap();
+        let again = world.open(0, Identity::Named("ann".into()), capability, &[("resume", &key)]);
+        world.attach(again);
+        assert_eq!(world.events(watcher).join(""), left, "{operations}");
+        assert_eq!(world.present().len(), usize::from(left.is_empty()));
+    }
+}
+
+#[test]
+fn who_may_not_be_told_any_more_gets_no_more_of_the_set() {
+    let (mut world, _, _) = member_of(World::slow(1), "*", &["a", "b", "c", "d", "e"]);
+    let clients = [world.connect(0, "ann"), world.connect(0, "bob")];
+    clients.iter().for_each(|client| world.attach(*client));
+    world.authorize(clients[0], &["publish"], "ann");
+    (0..20).for_each(|_| world.pass(SYNC_TURN_MS));
+    let syncs = |world: &mut World, client| {
+        let mut frames = world.take(client);
+        frames.retain(|frame| frame["action"] == 16);
+        frames
+    };
+    let narrowed = syncs(&mut world, clients[0]);
+    let told: usize = narrowed.iter().map(|sync| sync["presence"].as_array().unwrap().len()).sum();
+    assert!(told <= 2, "what it was told before: {narrowed:?}");
+    let last = narrowed.last().unwrap();
+    assert!(
+        last["presence"] == json!([]) && last["channelSerial"].as_str().unwrap().ends_with(':'),
+        "it waits for no more"
+    );
+    let whole: usize =
+        syncs(&mut world, clients[1]).iter().map(|sync| sync["presence"].as_array().unwrap().len()).sum();
+    assert_eq!(whole, 5, "others get it all");
+}

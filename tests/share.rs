@@ -1,0 +1,337 @@
+//! No byte buys more than its share. What a request or a frame costs, in allocations and bytes read, does not grow with
+//! what is stored or who else is there; and it grows with its own length as that does, and not as its square.
+//!
+//! The tables have a row for each request between objects and each action of a client. A new one has to enter them: the
+//! matches that number them are exhaustive.
+
+#[allow(dead_code, reason = "other tests need more of the bench")]
+mod support {
+    pub mod bench;
+    pub mod grant;
+    pub mod memory_store;
+}
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use courtside::call::{
+    Census, Deed, Fate, HistoryQuery, Hold, MembersQuery, Publish, PublishKey, ReadFrom, RelayName, Request, Submission,
+};
+use courtside::channel::{Channel, Ticket};
+use courtside::rate::Flow;
+use courtside::relay::admission::Bounds;
+use courtside::relay::{Relay, SocketId};
+use courtside::serial::Position;
+use courtside::wire::Format;
+use courtside::wire::data::Data;
+use courtside::wire::inbound::{self, Inbound};
+use courtside::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
+use serde_json::json;
+
+use support::bench::*;
+use support::memory_store::MemoryStore;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: it allocates as the system does, and counts.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Commits of 60 KB: more than any page may look at, and twice that.
+const COMMITS: [u64; 2] = [200, 400];
+
+/// A channel with so many commits, of which every tenth has members that enter, a relay for every twentieth.
+fn filled(commits: u64) -> MemoryStore {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    for commit in 0..commits {
+        let mut publishes: Vec<Publish> = (0..100).map(|number| padded(commit, number, 500)).collect();
+        if commit % 10 == 0 {
+            publishes.push(events(&format!("guest{commit}"), 0, 0..100, PresenceAction::Enter));
+        }
+        channel.publish(Ticket(0), publishes).unwrap();
+        channel.commit(&mut store, NOW_MS);
+        if commit % 20 == 0 {
+            channel.subscribe(&mut store, RelayName::shard(app().id(), commit as u16), Census::default()).unwrap();
+        }
+    }
+    store
+}
+
+fn padded(connection: u64, serial: u64, bytes: usize) -> Publish {
+    let mut publish = numbered(&format!("filler{connection}"), serial);
+    if let Submission::Messages(messages) = &mut publish.content {
+        messages[0].data = Data::Text("x".repeat(bytes));
+    }
+    publish
+}
+
+fn hold() -> Hold {
+    Hold { relay: RelayName::shard(app().id(), 0), grace_ms: 15_000 }
+}
+
+fn events(connection_id: &str, serial: u64, members: std::ops::Range<u64>, action: PresenceAction) -> Publish {
+    let event = |index: u64| PresenceMessage {
+        action,
+        id: format!("{connection_id}:{serial}:{index}"),
+        connection_id: connection_id.into(),
+        client_id: format!("member{index}"),
+        data: Data::Text("here".into()),
+        encoding: None,
+        extras: None,
+    };
+    let deeds = members.map(|index| Deed { event: event(index), known: None }).collect();
+    let content = Submission::Presence { hold: hold(), deeds };
+    Publish { key: PublishKey::Serial(serial), connection_id: Some(connection_id.into()), content }
+}
+
+/// What one request costs a channel: allocations, and KB read.
+fn cost_to_channel(store: &MemoryStore, request: &Request) -> usize {
+    let mut store = store.clone();
+    let mut channel = wake(&mut store);
+    // It reads what it must know of its window, and of its members.
+    let first = [numbered("first", 0), events("first", 1, 0..1, PresenceAction::Enter)];
+    channel.publish(Ticket(0), first.into()).unwrap();
+    channel.commit(&mut store, NOW_MS);
+    let (request, read_before, before) = (request.clone(), store.bytes_read, ALLOCATIONS.get());
+    perform(&mut channel, &mut store, request);
+    ALLOCATIONS.get() - before + (store.bytes_read - read_before) / 1024
+}
+
+fn perform(channel: &mut Channel, store: &mut MemoryStore, request: Request) {
+    match request {
+        Request::Publish(publishes) => {
+            channel.publish(Ticket(1), publishes).unwrap();
+            drop(channel.commit(store, NOW_MS));
+        }
+        Request::Subscribe(relay, census) => drop(channel.subscribe(store, relay, census).unwrap()),
+        Request::Read(from) => drop(channel.read(store, &from, NOW_MS).unwrap()),
+        Request::History(query) => drop(channel.await_history(store, Ticket(1), query, NOW_MS)),
+        Request::Members(query) => drop(channel.members(store, &query).unwrap()),
+        Request::Count => channel.count(Ticket(1)).unwrap(),
+        Request::Report(relay, census) => _ = channel.report(store, &relay, census).unwrap(),
+        Request::Next(cursor) => drop(channel.next(store, cursor, NOW_MS).unwrap()),
+    }
+}
+
+/// A new request has its place here, and needs a row below.
+fn number(request: &Request) -> usize {
+    match request {
+        Request::Publish(_) => 0,
+        Request::Subscribe(..) => 1,
+        Request::Read(_) => 2,
+        Request::History(_) => 3,
+        Request::Members(_) => 4,
+        Request::Count => 5,
+        Request::Report(..) => 6,
+        Request::Next(_) => 7,
+    }
+}
+const REQUESTS: usize = 8;
+
+fn requests() -> Vec<(&'static str, Request)> {
+    let relay = || RelayName::shard(app().id(), 1);
+    let query = || HistoryQuery { forwards: true, limit: 1_000, ..HistoryQuery::default() };
+    let members = || MembersQuery { limit: 1_000, ..MembersQuery::default() };
+    let publish = |publish| Request::Publish(vec![publish]);
+    let fate = |id: &str, fate| {
+        let content = Submission::Fate { hold: hold(), fate };
+        publish(Publish { key: PublishKey::Request(id.into()), connection_id: Some("guest0".into()), content })
+    };
+    let after = MemberKey { connection_id: "guest100".into(), client_id: "member5".into() };
+    vec![
+        ("a new message", publish(numbered("new", 0))),
+        ("a message of old, that is there", publish(padded(3, 50, 500))),
+        ("a message of old, that is not", publish(Publish { connection_id: Some("guest0".into()), ..numbered("", 0) })),
+        ("members enter", publish(events("new", 0, 0..100, PresenceAction::Enter))),
+        ("members leave", publish(events("guest0", 1, 0..100, PresenceAction::Leave))),
+        ("members of old", publish(events("first", 0, 100..200, PresenceAction::Enter))),
+        ("a connection is gone", fate("gone", Fate::Gone)),
+        ("a connection is here", fate("here", Fate::Here)),
+        ("a connection has left", fate("left", Fate::Left)),
+        ("a relay comes", Request::Subscribe(relay(), Census::default())),
+        ("a resume", Request::Read(ReadFrom::After { position: Position::ZERO, series: SERIES.into() })),
+        ("a rewind", Request::Read(ReadFrom::Last { messages: 100 })),
+        ("a rewind by time", Request::Read(ReadFrom::Since { time_ms: 0, messages: 1_000 })),
+        ("history", Request::History(query())),
+        ("history backwards", Request::History(HistoryQuery { forwards: false, ..query() })),
+        ("presence history", Request::History(HistoryQuery { presence: true, ..query() })),
+        ("presence history backwards", Request::History(HistoryQuery { presence: true, forwards: false, ..query() })),
+        ("history that waits", Request::History(HistoryQuery { wait_ms: Some(1_000), presence: true, ..query() })),
+        ("members", Request::Members(members())),
+        ("members behind one", Request::Members(MembersQuery { after: Some(after), ..members() })),
+        ("a client", Request::Members(MembersQuery { client_id: Some("member1".into()), limit: 10, ..members() })),
+        ("a connection", Request::Members(MembersQuery { connection_id: Some("guest0".into()), ..members() })),
+        ("how many", Request::Count),
+        ("a report", Request::Report(relay(), Census::default())),
+        ("what is next for who is far behind", Request::Next(Position::ZERO)),
+    ]
+}
+
+#[test]
+fn no_request_costs_more_because_more_is_stored() {
+    let stores = COMMITS.map(filled);
+    let table = requests();
+    let numbers: BTreeSet<usize> = table.iter().map(|(_, request)| number(request)).collect();
+    assert!(numbers.into_iter().eq(0..REQUESTS), "each request has a row");
+    for (what, request) in table {
+        let [some, more] = [0, 1].map(|size| cost_to_channel(&stores[size], &request));
+        assert!(more <= some + some / 10 + 200, "{what}: {more} instead of {some}, with twice as much stored");
+    }
+}
+
+/// Five who wait for members, on a channel where messages are published, cost a publish what one does.
+#[test]
+fn who_waits_costs_a_publish_what_it_adds_and_not_what_is_stored() {
+    let costs = COMMITS.map(|commits| {
+        let mut store = filled(commits);
+        let mut channel = wake(&mut store);
+        let from = courtside::serial::Position(channel.tip().0 - 1).serial(SERIES);
+        for ticket in 0..100 {
+            let query = HistoryQuery {
+                presence: true,
+                forwards: true,
+                limit: 1 + ticket as usize,
+                from: Some(from.clone()),
+                wait_ms: Some(1_000),
+                ..HistoryQuery::default()
+            };
+            assert!(channel.await_history(&mut store, Ticket(ticket), query, NOW_MS).is_none(), "it waits");
+        }
+        channel.publish(Ticket(0), vec![numbered("a", 0)]).unwrap();
+        channel.commit(&mut store, NOW_MS);
+        store.bytes_read = 0;
+        channel.publish(Ticket(0), vec![numbered("a", 1)]).unwrap();
+        let before = ALLOCATIONS.get();
+        channel.commit(&mut store, NOW_MS);
+        (store.bytes_read, ALLOCATIONS.get() - before)
+    });
+    assert!(costs.iter().all(|(bytes, allocations)| *bytes == 0 && *allocations < 2_000), "{costs:?}");
+}
+
+/// To read all pages of members from a log of messages takes as many as it has room for, and finds all of them.
+#[test]
+fn what_a_page_had_no_room_to_look_at_is_in_the_next() {
+    for forwards in [true, false] {
+        let mut store = filled(COMMITS[0]);
+        let mut channel = wake(&mut store);
+        let (mut after, mut pages, mut found) = (None, 0, Vec::new());
+        loop {
+            let query = HistoryQuery { presence: true, forwards, limit: 1_000, after, ..HistoryQuery::default() };
+            let page = channel.history(&mut store, &query, NOW_MS).unwrap();
+            let entries = page.entries.entries().unwrap();
+            found.extend(entries.iter().flat_map(|entry| entry.presence()).map(|event| event.id.clone()));
+            pages += 1;
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let distinct: BTreeSet<&String> = found.iter().collect();
+        assert_eq!((found.len(), distinct.len()), (COMMITS[0] as usize / 10 * 100, found.len()));
+        assert!((3..20).contains(&pages), "{pages} pages");
+    }
+}
+
+/// A relay with so many others, who are attached and wait for their publishes as this connection does.
+fn crowded(others: u32) -> Relay {
+    let mut relay = relay();
+    let messages = Flow { burst: 1_000_000, per_second: 1 };
+    relay.set_bounds(Bounds { messages, ..Bounds::default() });
+    for socket in 0..=others {
+        connect(&mut relay, socket);
+        let effects = send(&mut relay, socket, r#"{"action":10,"channel":"room"}"#);
+        if socket == 0 {
+            relay.answered(call(&effects).0, subscribed(10), NOW_MS);
+        }
+    }
+    for serial in 0..u64::from(others) {
+        let frame = json!({"action": 15, "channel": "room", "msgSerial": serial, "messages": [{"data": "x"}]});
+        send(&mut relay, 0, &frame.to_string());
+    }
+    relay
+}
+
+/// A new action has its place here, and needs a row below.
+fn action(frame: &Inbound) -> usize {
+    match frame {
+        Inbound::Heartbeat { .. } => 0,
+        Inbound::Attach { .. } => 1,
+        Inbound::Detach { .. } => 2,
+        Inbound::Publish(_) => 3,
+        Inbound::Presence(_) => 4,
+        Inbound::Sync { .. } => 5,
+        Inbound::Auth { .. } => 6,
+        Inbound::Disconnect => 7,
+        Inbound::Close => 8,
+        Inbound::Unknown => 9,
+        Inbound::Refused { .. } => 10,
+        Inbound::ChannelRefused { .. } => 11,
+    }
+}
+const ACTIONS: usize = 12;
+
+/// A frame of each action; those whose length is their client's to choose, of so many parts.
+fn frames_of(parts: usize) -> Vec<serde_json::Value> {
+    let list = |part: fn(usize) -> serde_json::Value| (0..parts).map(part).collect::<Vec<_>>();
+    let params: serde_json::Map<_, _> = (0..parts).rev().map(|at| (format!("p{at}"), json!("x"))).collect();
+    vec![
+        json!({"action": 0, "id": "x".repeat(parts)}),
+        json!({"action": 10, "channel": "room"}),
+        json!({"action": 10, "channel": "other", "params": params}),
+        json!({"action": 10, "channel": "other", "flags": "x".repeat(parts)}),
+        json!({"action": 12, "channel": "room"}),
+        json!({"action": 15, "channel": "room", "msgSerial": 9_999, "messages": list(|_| json!({"data": "x"}))}),
+        json!({"action": 15, "channel": "room", "msgSerial": 9_999, "messages": [{"extras": params}]}),
+        json!({"action": 14, "channel": "room", "msgSerial": 9_999, "presence": list(|_| json!({"action": 2}))}),
+        json!({"action": 16, "channel": "room"}),
+        json!({"action": 17, "auth": {"accessToken": "x".repeat(parts)}}),
+        json!({"action": 5}),
+        json!({"action": 7}),
+        json!({"action": 99, "anything": list(|at| json!([at]))}),
+        json!({"action": 21, "channel": "room", "msgSerial": 9_999, "annotations": list(|at| json!([at]))}),
+    ]
+}
+
+fn cost_to_relay(relay: &mut Relay, frame: &serde_json::Value) -> usize {
+    let text = frame.to_string();
+    let before = ALLOCATIONS.get();
+    relay.frame(SocketId(0), text.as_bytes(), Format::Json, NOW_MS);
+    ALLOCATIONS.get() - before
+}
+
+#[test]
+fn no_frame_costs_more_because_others_are_there() {
+    let table = frames_of(20);
+    let read = |frame: &serde_json::Value| inbound::decode(frame.to_string().as_bytes(), Format::Json).unwrap();
+    let numbers: BTreeSet<usize> = table.iter().map(|frame| action(&read(frame))).collect();
+    assert!(numbers.into_iter().eq(0..ACTIONS), "each action has a row");
+    for frame in table {
+        let [some, more] = [200, 400].map(|others| cost_to_relay(&mut crowded(others), &frame));
+        assert!(more <= some + some / 10 + 20, "{frame}: {more} instead of {some}, with twice as many others");
+    }
+}
+
+#[test]
+fn a_frame_costs_as_its_length_grows() {
+    for (frame, longer) in frames_of(400).into_iter().zip(frames_of(800)) {
+        let [some, more] = [frame, longer.clone()].map(|frame| cost_to_relay(&mut crowded(2), &frame));
+        assert!(more <= some * 5 / 2 + 20, "{longer}: {more} instead of {some}, for twice its length");
+    }
+}
