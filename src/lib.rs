@@ -10,7 +10,6 @@ pub mod name;
 pub mod serial;
 pub mod pinned;
 pub mod rate;
-pub mod alarm;
 pub mod counted;
 pub mod uploads;
 pub mod cache;
@@ -29,5 +28,6 @@ pub mod relay;
 pub mod transport;
 pub mod app;
 pub mod rest;
+pub mod object;
 #[cfg(target_arch = "wasm32")]
 mod shell;

@@ -7,19 +7,19 @@
 // The stage uses less of them than the simulation does.
 #[allow(dead_code)]
 mod support {
+    pub mod app_store;
     pub mod client;
     pub mod describe;
     pub mod disk;
     pub mod frames;
     pub mod grant;
     pub mod host;
-    pub mod http;
     pub mod ledger;
     pub mod memory_store;
+    pub mod objects;
     pub mod presence;
     pub mod publish;
     pub mod random;
-    pub mod shell;
     pub mod stage;
     pub mod subscription;
     pub mod vcdiff;

@@ -1,4 +1,4 @@
-//! The cores in a simulated world, held against the promises of Courtside: one order for all, an ACK means durable, what
+//! The objects' drivers and cores in a simulated world, held against the promises of Courtside: one order for all, an ACK means durable, what
 //! is repeated appears once, nothing is missed in silence, nothing hangs.
 //!
 //! A seed decides everything that happens, so a failure prints its seed and repeats with `SEED=n`; `TRACE=n` shows that
@@ -6,13 +6,14 @@
 //! each of them many relays.
 
 mod support {
+    pub mod app;
+    pub mod app_store;
     pub mod client;
     pub mod crowd;
     pub mod describe;
     pub mod disk;
     pub mod frames;
     pub mod host;
-    pub mod http;
     pub mod ledger;
     pub mod listener;
     pub mod listening;
@@ -21,12 +22,11 @@ mod support {
     pub mod presence;
     pub mod publish;
     pub mod random;
-    pub mod shell;
+    pub mod requests;
     pub mod story;
     pub mod subscription;
     pub mod vcdiff;
     pub mod trace;
-    pub mod ways;
     pub mod weather;
     pub mod world;
 }

@@ -14,14 +14,11 @@
 
 mod creation;
 pub mod fixtures;
-pub mod host;
 pub mod store;
-#[cfg(test)]
-mod tests;
 
 pub use creation::NewApp;
 
-use crate::auth::{Revocation, Revocations};
+use crate::auth::{App, Revocation, Revocations};
 use crate::call::{Answer, AppRequest, AppResponse, News, Notice, Noticed, RelayName, Watched};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
@@ -29,6 +26,7 @@ use crate::limits::{
     WATCHERS_MAX,
 };
 use crate::name::ChannelName;
+use crate::wire::node;
 use store::{Store, StoreError};
 
 #[derive(Debug)]
@@ -317,6 +315,12 @@ impl Registrar {
     fn holds_what_ends(&self) -> bool {
         self.nonces > 0 || !self.revocations.is_empty()
     }
+}
+
+/// An app from its configuration as its object keeps it.
+pub fn configuration(text: &str) -> Result<App, ErrorInfo> {
+    let app = node::value_of(text.as_bytes()).ok().and_then(|value| App::try_from(value).ok());
+    app.ok_or_else(|| Code::Internal.because("the app's configuration could not be read"))
 }
 
 fn no_such_app() -> ErrorInfo {

@@ -464,7 +464,7 @@ impl Channel {
     }
 
     /// Sees that the channel's life is stored before anything of it is, or anyone may come back to it.
-    fn begin(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
+    pub fn begin(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
         if self.has_begun { Ok(()) } else { self.save_meta(store, self.meta.clone()) }
     }
 

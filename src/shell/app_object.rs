@@ -1,23 +1,23 @@
-//! The App class: one object for each app, by its id. Hands its [`Host`] what happens, and tells relays what that says.
+//! The App class: one object for each app, by its id. What happens to it goes to its driver, and what that says is
+//! done.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::Future;
 use std::rc::Rc;
 
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
-use worker::{DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
+use worker::{DurableObject, Env, Error, Request, Response, Result, State, durable_object};
 
-use super::alarm::set_alarm;
 use super::app_storage::AppStore;
-use super::objects::reply;
+use super::callers::Callers;
 use super::platform::{ObjectState, now_ms};
+use super::replies::bytes;
 use super::sql::Database;
-use super::{calls, config};
-use crate::app::Tell;
-use crate::app::host::Host;
-use crate::app::store::StoreError;
+use super::{alarm, calls, config};
 use crate::call::{self, Answer, AppCall, AppResponse};
+use crate::object::{AppHost, AppInput, AppOutput};
 
 /// One app: what of it changes while the server runs.
 #[durable_object(alarm)]
@@ -32,91 +32,86 @@ impl DurableObject for App {
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let desk = find(&self.id);
-        let answer: Answer<AppResponse> = match call::decode::<AppCall>(&request.bytes().await?) {
-            Ok(call) => desk.borrow_mut().call(call),
-            Err(error) => Err(error),
+        let object = find(&self.id);
+        let call = match call::decode::<AppCall>(&request.bytes().await?) {
+            Ok(call) => call,
+            Err(error) => return bytes(&Answer::<AppResponse>::Err(error)),
         };
-        notices(&desk);
-        reply(&answer)
+        let (caller, answered) = object.borrow_mut().callers.open();
+        turn(&object, AppInput::Call { caller, call });
+        answered.await.unwrap_or_else(|_| Err(Error::RustError("the object was interrupted".to_owned())))
     }
 
     async fn alarm(&self) -> Result<Response> {
-        let desk = find(&self.id);
-        let tells = desk.borrow_mut().host.rang(now_ms());
-        pursue(&desk, tells).map_err(|error| worker::Error::RustError(error.0))?;
-        Response::empty()
+        let object = find(&self.id);
+        let outputs = object.borrow_mut().host.turn(AppInput::Alarm, now_ms());
+        let mut rung = Response::empty();
+        for output in outputs {
+            match output {
+                AppOutput::RepeatAlarm { reason } => rung = Err(Error::RustError(reason)),
+                output => perform(&object, output),
+            }
+        }
+        rung
     }
 }
 
-type DeskRef = Rc<RefCell<Desk>>;
+type ObjectRef = Rc<RefCell<Object>>;
 
 thread_local! {
     /// As for the other classes, see [`super::host`].
-    static DESKS: RefCell<HashMap<String, DeskRef>> = RefCell::default();
+    static REGISTRY: RefCell<HashMap<String, ObjectRef>> = RefCell::default();
 }
 
-struct Desk {
+struct Object {
     state: ObjectState,
     env: Env,
-    host: Host<AppStore>,
+    host: AppHost<AppStore>,
+    callers: Callers,
 }
 
 fn register(state: ObjectState, env: Env) -> String {
     let id = state.id().text();
-    let host = Host::new(AppStore::new(Database::new(state.storage())));
-    let desk = Desk { state, env, host };
-    DESKS.with_borrow_mut(|desks| desks.insert(id.clone(), Rc::new(RefCell::new(desk))));
+    let host = AppHost::new(config::settings(&env), AppStore::new(Database::new(state.storage())));
+    let object = Object { state, env, host, callers: Callers::default() };
+    REGISTRY.with_borrow_mut(|registry| registry.insert(id.clone(), Rc::new(RefCell::new(object))));
     id
 }
 
-fn find(id: &str) -> DeskRef {
-    DESKS.with_borrow(|desks| desks.get(id).cloned()).expect("objects register when they are built")
+fn find(id: &str) -> ObjectRef {
+    REGISTRY.with_borrow(|registry| registry.get(id).cloned()).expect("objects register when they are built")
 }
 
-impl Desk {
-    fn call(&mut self, call: AppCall) -> Answer<AppResponse> {
-        let configured = config::configured(&self.env)?.get(&call.app).is_some();
-        self.host.call(call.request, configured, now_ms())
-    }
+fn turn(object: &ObjectRef, input: AppInput) {
+    let outputs = object.borrow_mut().host.turn(input, now_ms());
+    outputs.into_iter().for_each(|output| perform(object, output));
 }
 
-/// Sees that the object wakes for what is left.
-fn keep_alarm(desk: &DeskRef) {
-    let (at_ms, set) = {
-        let desk = &mut *desk.borrow_mut();
-        let Some(at_ms) = desk.host.alarm(now_ms()) else { return };
-        desk.host.alarm_set(at_ms);
-        (at_ms, set_alarm(&desk.state.storage(), at_ms))
-    };
-    let desk = desk.clone();
-    spawn_local(async move {
-        if set.await.is_err() {
-            desk.borrow_mut().host.alarm_refused(at_ms);
+fn later(object: &ObjectRef, input: impl Future<Output = AppInput> + 'static) {
+    let object = object.clone();
+    spawn_local(async move { turn(&object, input.await) });
+}
+
+fn perform(object: &ObjectRef, output: AppOutput) {
+    match output {
+        AppOutput::Answer { caller, answer } => object.borrow_mut().callers.answer(caller, bytes(&answer)),
+        AppOutput::Tell(tell) => {
+            let env = object.borrow().env.clone();
+            later(object, async move {
+                let answer = calls::notify(&env, &tell.relay, &tell.notice).await;
+                AppInput::Told { tell, answer }
+            });
         }
-    });
-}
-
-/// Tells relays what they are to know, and sees that the object wakes for what is left.
-fn pursue(desk: &DeskRef, tells: std::result::Result<Vec<Tell>, StoreError>) -> std::result::Result<(), StoreError> {
-    keep_alarm(desk);
-    for tell in tells? {
-        spawn_local(notify(desk.clone(), tell));
+        AppOutput::SetAlarm { at_ms } => {
+            let set = alarm::set(&object.borrow().state.storage(), at_ms);
+            let object = object.clone();
+            spawn_local(async move {
+                if !set.await {
+                    turn(&object, AppInput::AlarmRefused { at_ms });
+                }
+            });
+        }
+        // Only an alarm says so, and hears it.
+        AppOutput::RepeatAlarm { .. } => {}
     }
-    Ok(())
-}
-
-fn notices(desk: &DeskRef) {
-    let tells = desk.borrow_mut().host.notices(now_ms());
-    if let Err(error) = pursue(desk, tells) {
-        console_error!("an app's storage failed, and it tries again: {}", error.0);
-    }
-}
-
-async fn notify(desk: DeskRef, tell: Tell) {
-    let env = desk.borrow().env.clone();
-    let answer = calls::notify(&env, &tell.relay, &tell.notice).await;
-    // Where storage fails the alarm sees to both: that the answer is asked for again, and that others are told.
-    let _ = desk.borrow_mut().host.told(&tell, answer, now_ms());
-    notices(&desk);
 }

@@ -43,6 +43,17 @@ pub fn comet_url(verb: Verb) -> &'static str {
     }
 }
 
+/// What a request to such an address is for.
+pub fn comet_verb(path: &str) -> Verb {
+    match path {
+        "/connect" => Verb::Connect,
+        "/recv" => Verb::Recv,
+        "/send" => Verb::Send,
+        "/close" => Verb::Close,
+        _ => Verb::Disconnect,
+    }
+}
+
 /// How often a call is made before its failure is told.
 const TRIES: usize = 3;
 

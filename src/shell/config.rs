@@ -8,6 +8,7 @@ use worker::Env;
 use crate::auth::{Apps, Secret};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{RELAY_CONNECTIONS_MAX, SECRET_MIN_BYTES, SHORT_SECRET_MIN_BYTES};
+use crate::object::Settings;
 use crate::rate::Flow;
 use crate::relay::admission::Bounds;
 use crate::rest::Admin;
@@ -72,9 +73,14 @@ pub fn admin(env: &Env) -> Admin {
     }
 }
 
+/// What objects are told of the deployment.
+pub fn settings(env: &Env) -> Settings {
+    Settings { apps: configured(env), bounds: bounds(env) }
+}
+
 /// What one relay takes in and gives out: `RELAY_CONNECTIONS`, of these `RELAY_CONNECTS_PER_SECOND`, from each
 /// `CONNECTION_MESSAGES_PER_SECOND` and to each `CONNECTION_BYTES_PER_SECOND`, where the deployment says so.
-pub fn bounds(env: &Env) -> Bounds {
+fn bounds(env: &Env) -> Bounds {
     let usual = Bounds::default();
     let number = |name| variable(env, name).parse::<u32>().ok().filter(|number| *number > 0);
     let connections = number("RELAY_CONNECTIONS").map_or(usual.connections, |number| number as usize);

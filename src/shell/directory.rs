@@ -7,13 +7,13 @@ use worker::Env;
 
 use super::platform::now_ms;
 use super::{calls, config};
+use crate::app;
 use crate::auth::App;
 use crate::cache::Cache;
 use crate::call::{AppCall, AppRequest, AppResponse};
-use crate::error::{Code, ErrorInfo};
+use crate::error::ErrorInfo;
 use crate::limits::{FOUND_APP_KEPT_MS, KNOWN_APPS_MAX, MISSING_APP_KEPT_MS};
 use crate::name::AppId;
-use crate::wire::node;
 
 thread_local! {
     /// Apps made at run time, and those that were asked for in vain.
@@ -51,17 +51,11 @@ pub fn forget(id: &AppId) {
 async fn ask(env: &Env, id: &AppId) -> Result<Option<Rc<App>>, ErrorInfo> {
     let call = AppCall { app: id.clone(), request: AppRequest::Config };
     let app = match calls::ask_app(env, &call).await? {
-        AppResponse::Config(Some(config)) => Some(Rc::new(read(&config)?)),
+        AppResponse::Config(Some(config)) => Some(Rc::new(app::configuration(&config)?)),
         _ => None,
     };
     let now_ms = now_ms();
     let until_ms = now_ms + if app.is_some() { FOUND_APP_KEPT_MS } else { MISSING_APP_KEPT_MS };
     KNOWN.with_borrow_mut(|known| known.put(id.clone(), app.clone(), until_ms, now_ms));
     Ok(app)
-}
-
-/// An app from its configuration as its object keeps it.
-pub fn read(config: &str) -> Result<App, ErrorInfo> {
-    let app = node::value_of(config.as_bytes()).ok().and_then(|value| App::try_from(value).ok());
-    app.ok_or_else(|| Code::Internal.because("the app's configuration could not be read"))
 }

@@ -1,25 +1,23 @@
 //! The shell: the only code that knows the platform. It performs and never decides.
 //!
-//! `router` is the Worker, which finds apps in its `directory`; `objects` are the Durable Object classes of channels and
-//! relays, each a `host` that drives the cores and that `rebuild` wakes, and `app_object` is that of apps; `alarm`, `calls`,
-//! `sockets`, `responses`, `config` and the storages are what they use, `sql` and `platform` what they all stand on.
+//! `router` is the Worker, which finds apps in its `directory`; `objects` are the Durable Object classes of channels
+//! and relays, each a `host` of a driver, and `app_object` is that of apps; `alarm`, `callers`, `calls`, `replies`,
+//! `responses`, `sockets`, `config` and the storages are what they use, `sql` and `platform` what they all stand on.
 
 mod alarm;
 mod app_object;
 mod app_storage;
+mod callers;
 mod calls;
 mod config;
 mod directory;
-mod effects;
-mod farewell;
 mod host;
 mod objects;
 mod platform;
-mod rebuild;
 mod relay_storage;
+mod replies;
 mod responses;
 mod router;
 mod sockets;
 mod sql;
 mod storage;
-mod watching;

@@ -2,15 +2,17 @@
 
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
-use worker::{DurableObject, Env, Request, Response, Result, State, WebSocketPair, durable_object};
+use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
-use super::host::{self, Class};
-use super::platform::{ObjectState, Socket};
-use super::router::{CONNECTION_KEY, Handover};
-use super::{calls, farewell, responses, watching};
+use super::calls;
+use super::host::{self, ObjectRef};
+use super::platform::{ObjectState, Socket, random_id};
+use super::replies::bytes;
+use super::router::{CONNECTION_KEY, Handover, read_body, refuse_unread, write_reply};
 use crate::call::{self, Answer, ChannelCall, Delivery, Follow, Notice, Roll};
-use crate::error::ErrorInfo;
-use crate::pinned::{self, Versioned};
+use crate::object::{CallerId, Class, Entrance, Input};
+use crate::transport::comet;
+use crate::uploads::Body;
 use crate::wire::Format;
 
 /// One channel: its order and log, and the sockets that named it when they connected.
@@ -39,8 +41,7 @@ macro_rules! object {
             }
 
             async fn alarm(&self) -> Result<Response> {
-                let rung = host::alarm(&host::find(&self.id));
-                rung.map_err(|error| worker::Error::RustError(error.0))?;
+                host::alarm(&host::find(&self.id))?;
                 Response::empty()
             }
         }
@@ -51,18 +52,18 @@ macro_rules! object {
         impl $name {
             #[wasm_bindgen(js_name = webSocketMessage)]
             pub fn message(&self, socket: &Socket, message: &JsValue) {
-                let host = host::find(&self.id);
+                let object = host::find(&self.id);
                 match message.as_string() {
-                    Some(text) => host::message(&host, socket, text.as_bytes(), Format::Json),
-                    None => host::message(&host, socket, &Uint8Array::new(message).to_vec(), Format::Msgpack),
+                    Some(text) => host::message(&object, socket, text.into_bytes(), Format::Json),
+                    None => host::message(&object, socket, Uint8Array::new(message).to_vec(), Format::Msgpack),
                 }
             }
 
             #[wasm_bindgen(js_name = webSocketClose)]
             pub fn closed(&self, socket: &Socket, _code: u32, _reason: &JsValue, was_clean: bool) {
                 host::closed(&host::find(&self.id), socket);
-                // The runtime leaves the answer to us; without one the client waits. It fails when we closed first. Who broke
-                // off hears none, and to try costs the runtime more than all the rest.
+                // The runtime leaves the answer to us; without one the client waits. It fails when we closed first. Who
+                // broke off hears none, and to try costs the runtime more than all the rest.
                 if was_clean {
                     let _ = socket.close(1000, "");
                 }
@@ -80,67 +81,71 @@ object!(Channel);
 object!(Relay);
 
 async fn fetch(id: &str, mut request: Request) -> Result<Response> {
-    let host = host::find(id);
+    let object = host::find(id);
     if let Some(key) = request.headers().get(CONNECTION_KEY)? {
-        return responses::comet(&host, &mut request, &key).await;
+        return comet(&object, &mut request, key).await;
     }
     if let Some(Handover { opening, shard, channel, mode }) = Handover::read(request.headers())? {
-        let opened = match (host::admit(&host, &opening, shard, channel.as_ref()).await, mode) {
-            (Ok(()), None) => {
-                let pair = WebSocketPair::new()?;
-                let socket = JsValue::from(pair.server.as_ref()).unchecked_into();
-                host::open(&host, socket, opening).map(|()| Response::from_websocket(pair.client))
-            }
-            (Ok(()), Some(mode)) => {
-                responses::begin(&host, mode, opening).map(|response| responses::open(&host, response))
-            }
-            (Err(refusal), _) => Err(refusal),
-        };
-        return match opened {
-            Ok(response) => response,
-            Err(refusal) => Ok(reply(&refusal)?.with_status(calls::REFUSED)),
-        };
+        let entrance = Box::new(Entrance { opening, shard, channel, mode, fresh_id: random_id() });
+        return host::ask(&object, |caller| Input::Connect { caller, entrance }).await;
     }
     let body = request.bytes().await?;
-    match request.path().as_str() {
-        "/deliver" => match call::decode::<Delivery>(&body) {
-            Ok(delivery) => reply(&host::deliver(&host, &delivery).await),
-            Err(error) => Response::error(error.message, 400),
-        },
-        "/follow" => match call::decode::<Follow>(&body) {
-            Ok(follow) => reply(&host::follow(&host, follow).await),
-            Err(error) => Response::error(error.message, 400),
-        },
-        "/roll" => match call::decode::<Roll>(&body) {
-            Ok(roll) => reply(&host::roll(&host, &roll)),
-            Err(error) => Response::error(error.message, 400),
-        },
-        "/identify" => reply(&host::identify(&host, &String::from_utf8_lossy(&body))),
-        "/leave" => {
-            farewell::send_away(&host, String::from_utf8_lossy(&body).parse().unwrap_or(1));
-            Response::empty()
-        }
-        "/reconfigure" => {
-            farewell::reconfigure(&host, &String::from_utf8_lossy(&body));
-            Response::empty()
-        }
-        "/notice" => match call::decode::<Notice>(&body) {
-            Ok(notice) => match watching::notice(&host, notice) {
-                Ok(noticed) => reply(&noticed),
-                Err(error) => Response::error(error.message, 500),
-            },
-            Err(error) => Response::error(error.message, 400),
-        },
-        _ => {
-            let answer: Answer<call::Response> = match call::decode::<ChannelCall>(&body) {
-                Ok(channel_call) => host::call(&host, channel_call).await,
-                Err(error) => Err::<call::Response, ErrorInfo>(error),
-            };
-            reply(&answer)
-        }
+    let path = request.path();
+    if let Some(input) = host::told(&object, &path, &String::from_utf8_lossy(&body)) {
+        host::turn(&object, input);
+        return Response::empty();
+    }
+    match decode(&path, &body) {
+        Ok(called) => host::ask(&object, |caller| called.input(caller)).await,
+        // Who calls a channel reads why; the others learn that there is no answer.
+        Err(error) if path == "/call" => bytes(&Answer::<call::Response>::Err(error)),
+        Err(error) => Response::error(error.message, 400),
     }
 }
 
-pub fn reply(value: &impl Versioned) -> Result<Response> {
-    Response::from_bytes(pinned::encode(value))
+/// A request that belongs to a connection over HTTP.
+async fn comet(object: &ObjectRef, request: &mut Request, key: String) -> Result<Response> {
+    let verb = calls::comet_verb(&request.path());
+    let body = match host::comet_bound(object, verb, &key) {
+        Ok(max_bytes) => read_body(request, max_bytes).await?,
+        Err(reply) => return refuse_unread(request, reply).await,
+    };
+    match body.map(Body::split) {
+        Ok((body, _held)) => host::ask(object, |caller| Input::Comet { caller, verb, key, body }).await,
+        Err(error) => write_reply(comet::refused(&error)),
+    }
+}
+
+/// What another object or the router calls for.
+enum Called {
+    Call(ChannelCall),
+    Deliver(Delivery),
+    Follow(Follow),
+    Roll(Roll),
+    Identify(String),
+    Notice(Notice),
+}
+
+fn decode(path: &str, body: &[u8]) -> Answer<Called> {
+    Ok(match path {
+        "/deliver" => Called::Deliver(call::decode(body)?),
+        "/follow" => Called::Follow(call::decode(body)?),
+        "/roll" => Called::Roll(call::decode(body)?),
+        "/identify" => Called::Identify(String::from_utf8_lossy(body).into_owned()),
+        "/notice" => Called::Notice(call::decode(body)?),
+        _ => Called::Call(call::decode(body)?),
+    })
+}
+
+impl Called {
+    fn input(self, caller: CallerId) -> Input {
+        match self {
+            Called::Call(call) => Input::Call { caller, call },
+            Called::Deliver(delivery) => Input::Deliver { caller, delivery },
+            Called::Follow(follow) => Input::Follow { caller, follow },
+            Called::Roll(roll) => Input::Roll { caller, roll },
+            Called::Identify(key) => Input::Identify { caller, key },
+            Called::Notice(notice) => Input::Notice { caller, notice },
+        }
+    }
 }

@@ -8,24 +8,23 @@ use js_sys::{Array, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::platform::{ObjectState, Socket, frame_value};
+use crate::object::Kept;
 use crate::relay::SocketId;
 use crate::wire::Encoded;
 
 #[derive(Default)]
 pub struct Sockets {
     sockets: HashMap<SocketId, Socket>,
-    last_id: u32,
 }
 
 impl Sockets {
-    /// Those that the object still has, with their records; `None` for one that was never given any.
-    pub fn restore(&mut self, state: &ObjectState) -> Vec<(SocketId, Option<Vec<u8>>)> {
+    /// Those that the object still has, with their records: empty for one that was never given any.
+    pub fn restore(&mut self, state: &ObjectState) -> Vec<Kept> {
         let mut restored = Vec::new();
         for value in state.web_sockets().iter() {
             let socket: Socket = value.unchecked_into();
             let Some(id) = tagged_id(state, &socket) else { continue };
-            self.last_id = self.last_id.max(id.0);
-            restored.push((id, record_of(&socket)));
+            restored.push(Kept { socket: id, record: record_of(&socket).unwrap_or_default() });
             socket.mark_id(id.0);
             self.sockets.insert(id, socket);
         }
@@ -33,18 +32,11 @@ impl Sockets {
     }
 
     /// Takes a socket in, to sleep with the object. Fails when the object holds all that the platform allows.
-    pub fn accept(&mut self, state: &ObjectState, socket: Socket) -> Result<SocketId, JsValue> {
-        let id = self.next_id();
+    pub fn accept(&mut self, state: &ObjectState, socket: Socket, id: SocketId) -> Result<(), JsValue> {
         state.accept_web_socket(&socket, &Array::of1(&id.0.to_string().into()))?;
         socket.mark_id(id.0);
         self.sockets.insert(id, socket);
-        Ok(id)
-    }
-
-    /// A number that no connection of this object has.
-    pub fn next_id(&mut self) -> SocketId {
-        self.last_id += 1;
-        SocketId(self.last_id)
+        Ok(())
     }
 
     /// Which one an event is about; `None` when the core has closed it.

@@ -108,7 +108,7 @@ fn a_relay_that_dies_without_a_word_leaves_no_ghosts() {
 fn nor_one_that_cannot_be_reached() {
     let (mut world, _, _) = room(&["ann"]);
     world.pass(60_000);
-    world.unreachable.push(0);
+    world.cut_off(0);
     world.pass(GHOST_MAX_MS);
     assert_eq!(world.present(), [""; 0]);
 }
@@ -117,9 +117,9 @@ fn nor_one_that_cannot_be_reached() {
 fn a_short_silence_takes_nobody_away() {
     let (mut world, _, watcher) = room(&["ann"]);
     world.pass(60_000);
-    world.unreachable.push(0);
+    world.cut_off(0);
     world.pass(20_000);
-    world.unreachable.clear();
+    world.objects.unreachable.clear();
     world.pass(60_000);
     assert_eq!(world.present(), ["ann"]);
     assert_eq!(world.events(watcher), [""; 0]);
@@ -186,11 +186,11 @@ fn who_is_there_without_a_connection_stays() {
     world.enter_without_connection("fixed");
     world.lose(clients[0]);
     world.pass(10 * GHOST_MAX_MS);
-    let asked = world.calls["roll"];
+    let asked = world.objects.calls["roll"];
     world.forget_channel();
     world.pass(10 * GHOST_MAX_MS);
     assert_eq!(world.present(), ["fixed"]);
-    assert_eq!(world.calls["roll"], asked, "and nobody is asked for them");
+    assert_eq!(world.objects.calls["roll"], asked, "and nobody is asked for them");
 }
 
 /// Two names of one channel are two attachments of one connection.
@@ -225,6 +225,6 @@ fn who_is_lost_leaves_in_time_though_the_channel_sleeps() {
     world.lose(clients[0]);
     world.pass(GRACE_MS - 1);
     world.forget_channel();
-    world.wake_by_alarm(1);
+    world.pass(1);
     assert_eq!(world.events(watcher), ["leave ann: ann"]);
 }

@@ -1,8 +1,16 @@
 //! Presence, told as stories: what members do and who is told, bad input, who is left when things die, and the set as a
 //! late joiner gets it.
 
-#[path = "../support/memory_store.rs"]
-mod memory_store;
+#[allow(dead_code, reason = "shared with the simulation")]
+#[path = "../support"]
+mod support {
+    pub mod app_store;
+    pub mod disk;
+    pub mod host;
+    pub mod memory_store;
+    pub mod objects;
+    pub mod random;
+}
 mod world;
 
 mod events;

@@ -1,14 +1,15 @@
 //! How many are on a channel: who asks gets the truth, who listens hears of it soon, and neither costs a call for each.
 
 use courtside::auth::{Capability, Identity};
-use courtside::call::{Address, Census, Occupancy, RelayName, Rolled, Rules};
+use courtside::call::{Address, Census, Occupancy, RelayName, Request, Rolled, Rules};
 use courtside::channel::{Channel, Effect, Ticket};
 use courtside::limits::{DIRECT_RELAYS_MAX, OCCUPANCY_INTERVAL_MS, ROLL_ANSWER_MS, ROLL_INTERVAL_MS};
 use courtside::name::{AppId, ChannelName};
+use courtside::object::Input;
 use courtside::wire::flags::Modes;
 use serde_json::{Value, json};
 
-use crate::memory_store::MemoryStore;
+use crate::support::memory_store::MemoryStore;
 use crate::world::{Client, NOW_MS, World};
 
 /// Connections, publishers, subscribers, connections that may enter, members, those who are told of them.
@@ -91,7 +92,7 @@ fn a_relay_that_does_not_answer_is_waited_for_a_while() {
     let clients: Vec<Client> = (0..2).map(|n| world.connect(n, "ann")).collect();
     clients.iter().for_each(|client| world.attach(*client));
     assert_eq!(world.count().get("connections"), Some(2));
-    world.lost_rolls = true;
+    world.objects.lost_rolls = true;
     world.ask_count();
     assert_eq!(world.counted(), None);
     world.pass(ROLL_ANSWER_MS);
@@ -167,7 +168,7 @@ fn ten_thousand_joins_cost_few_calls() {
     let listener = world.connect(0, "listener");
     listen(&mut world, listener);
     world.pass(10_000);
-    let before = world.calls.clone();
+    let before = world.objects.calls.clone();
     world.told(listener);
     for _ in 0..100 {
         for _ in 0..100 {
@@ -177,9 +178,9 @@ fn ten_thousand_joins_cost_few_calls() {
         }
         world.pass(10);
     }
-    let calls = |name: &str| world.calls[name] - before.get(name).copied().unwrap_or_default();
-    assert!(calls("report") <= 3 && calls("subscribe") == 1, "{:?}", world.calls);
-    assert!(calls("roll") <= 5, "{:?}", world.calls);
+    let calls = |name: &str| world.objects.calls[name] - before.get(name).copied().unwrap_or_default();
+    assert!(calls("report") <= 3 && calls("subscribe") == 1, "{:?}", world.objects.calls);
+    assert!(calls("roll") <= 5, "{:?}", world.objects.calls);
     world.pass(2 * OCCUPANCY_INTERVAL_MS);
     let told = world.told(listener);
     assert!(told.len() <= 4, "{told:?}");
@@ -195,19 +196,19 @@ fn nobody_reports_when_nobody_listens() {
         world.attach(client);
         world.pass(10_000);
     }
-    assert_eq!(world.calls.get("report"), None);
+    assert_eq!(world.objects.calls.get("report"), None);
     listen(&mut world, listener);
     world.pass(ROLL_INTERVAL_MS);
     world.send(listener, json!({"action": 12, "channel": "room"}));
     world.pass(60_000);
-    let before = world.calls.clone();
+    let before = world.objects.calls.clone();
     for _ in 0..10 {
         let client = world.connect(1, "fan");
         world.attach(client);
         world.pass(10_000);
     }
-    assert!(world.calls["report"] - before["report"] <= 1, "{:?}", world.calls);
-    assert_eq!(world.calls["roll"], before["roll"], "nor is anybody asked");
+    assert!(world.objects.calls["report"] - before["report"] <= 1, "{:?}", world.objects.calls);
+    assert_eq!(world.objects.calls["roll"], before["roll"], "nor is anybody asked");
 }
 
 #[test]
@@ -251,7 +252,7 @@ fn occupancy_is_no_message_of_the_channel() {
     assert_eq!((frame.get("channelSerial"), message.get("serial")), (None, None));
     assert_eq!((&message["action"], &message["encoding"]), (&json!(3), &json!("json")));
     assert!(world.told(plain).is_empty());
-    assert!(world.store.rows.is_empty());
+    assert!(world.store().rows.is_empty());
 }
 
 #[test]
@@ -282,11 +283,11 @@ fn what_comes_late_from_a_relay_that_has_nobody_any_more_is_not_counted() {
     let mut here = Occupancy::default();
     here.count(Modes::DEFAULT, 1);
     let census = Census { here, listeners: 1 };
-    let (channel, store) = (world.channel.as_mut().unwrap(), &mut world.store);
-    channel.rolled(store, &gone, 1, Some(Rolled { missing: Vec::new(), census }), world.now_ms);
+    let answer = Some(Rolled { missing: Vec::new(), census });
+    world.tell_channel(Input::Rolled { relay: gone.clone(), attempt: 1, answer });
     assert_eq!(counts(&mut world)[0], 1);
     // What it says of itself may be true, so it is asked.
-    world.channel.as_mut().unwrap().report(&mut world.store, &gone, census).unwrap();
+    world.call(Request::Report(gone, census));
     assert_eq!(counts(&mut world)[0], 1);
 }
 
@@ -381,10 +382,10 @@ const _: () = assert!(2 * OCCUPANCY_INTERVAL_MS + TOLD_AGAIN_MS < ROLL_INTERVAL_
 fn a_report_that_failed_is_repeated() {
     let mut world = World::new(2);
     let listener = told_of(&mut world, 2);
-    world.unreachable = vec![1];
+    world.cut_off(1);
     fan(&mut world);
     world.pass(OCCUPANCY_INTERVAL_MS);
-    world.unreachable.clear();
+    world.objects.unreachable.clear();
     world.pass(2 * OCCUPANCY_INTERVAL_MS);
     assert_eq!(number(world.told(listener).last().expect("news"), "connections"), 4);
 }
@@ -393,10 +394,10 @@ fn a_report_that_failed_is_repeated() {
 fn what_a_relay_may_not_have_been_told_it_is_told_again() {
     let mut world = World::new(2);
     let listener = told_of(&mut world, 2);
-    world.lost_rolls = true;
+    world.objects.lost_rolls = true;
     fan(&mut world);
     world.pass(OCCUPANCY_INTERVAL_MS);
-    world.lost_rolls = false;
+    world.objects.lost_rolls = false;
     world.pass(TOLD_AGAIN_MS);
     assert_eq!(number(world.told(listener).last().expect("news"), "connections"), 4);
 }

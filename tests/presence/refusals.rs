@@ -1,10 +1,7 @@
 //! Bad input: each gets its code, and the set stays right.
 
 use courtside::auth::{Capability, Identity};
-use courtside::call::Rules;
 use courtside::limits::{MEMBERS_PER_CONNECTION_MAX, MESSAGE_MAX_BYTES};
-use courtside::rate::Flow;
-use courtside::relay::admission::Bounds;
 use serde_json::{Value, json};
 
 use crate::world::{Client, World};
@@ -75,16 +72,9 @@ fn nobody_changes_anothers_member() {
     assert_eq!(world.present(), ["ann", "ann"]);
 }
 
-/// As many events as a connection likes: here the channel refuses.
-fn unhurried(world: &mut World) {
-    let messages = Flow { burst: 100_000, per_second: 1 };
-    world.relays[0].set_bounds(Bounds { messages, ..Bounds::default() });
-}
-
 #[test]
 fn a_connection_has_so_many_members_and_a_frame_is_refused_as_a_whole() {
-    let mut world = World::new(1);
-    unhurried(&mut world);
+    let mut world = World::unhurried(1);
     let bot = world.connect(0, "*");
     world.attach(bot);
     let enter = |from: usize, to: usize| {
@@ -103,12 +93,10 @@ fn a_connection_has_so_many_members_and_a_frame_is_refused_as_a_whole() {
 /// As its namespace has it: over all connections, and whoever is there stays.
 #[test]
 fn a_channel_has_so_many_members() {
-    let mut world = World::new(2);
+    let mut world = World::with_room_for(2, 2);
     let clients: Vec<Client> =
         ["ann", "bob", "carol"].iter().zip([0, 1, 0]).map(|(id, at)| world.connect(at, id)).collect();
     clients.iter().for_each(|client| world.attach(*client));
-    let rules = Rules { retention_ms: 120_000, max_members: 2, interval_ms: 0, conflation_key: None };
-    world.channel.as_mut().unwrap().set_rules(&mut world.store, &rules).unwrap();
     assert_eq!(refused(&mut world, clients[0], json!({})), 0);
     assert_eq!(refused(&mut world, clients[1], json!({})), 0);
     assert_eq!(refused(&mut world, clients[2], json!({})), 91_003);
@@ -122,8 +110,7 @@ fn a_channel_has_so_many_members() {
 
 #[test]
 fn ten_thousand_by_one_connection_are_too_many() {
-    let mut world = World::new(1);
-    unhurried(&mut world);
+    let mut world = World::unhurried(1);
     let bot = world.connect(0, "*");
     world.attach(bot);
     let mut refusals = 0;

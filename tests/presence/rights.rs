@@ -2,14 +2,16 @@
 
 use courtside::auth::{Capability, Identity};
 use courtside::limits::SYNC_TURN_MS;
-use courtside::relay::admission::Bounds;
 use serde_json::json;
 
 use crate::world::{Client, World};
 
 /// A member of the room, and somebody who is told of it.
 fn member(client_id: &str, entered: &[&str]) -> (World, Client, Client) {
-    let mut world = World::new(1);
+    member_of(World::new(1), client_id, entered)
+}
+
+fn member_of(mut world: World, client_id: &str, entered: &[&str]) -> (World, Client, Client) {
     let (client, watcher) = (world.connect(0, client_id), world.connect(0, "watcher"));
     world.attach(watcher);
     world.attach(client);
@@ -67,9 +69,7 @@ fn a_connection_that_resumes_without_the_right_to_be_present_has_no_members() {
 
 #[test]
 fn who_may_not_be_told_any_more_gets_no_more_of_the_set() {
-    let (mut world, _, _) = member("*", &["a", "b", "c", "d", "e"]);
-    // Pages of two members, each sent to one reader in a turn.
-    world.relays[0].set_bounds(Bounds { sync_members: 2, sync_turn_bytes: 1, ..Bounds::default() });
+    let (mut world, _, _) = member_of(World::slow(1), "*", &["a", "b", "c", "d", "e"]);
     let clients = [world.connect(0, "ann"), world.connect(0, "bob")];
     clients.iter().for_each(|client| world.attach(*client));
     world.authorize(clients[0], &["publish"], "ann");

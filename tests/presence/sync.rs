@@ -1,14 +1,16 @@
 //! The set as those get it who come later.
 
 use courtside::limits::SYNC_TURN_MS;
-use courtside::relay::admission::Bounds;
 use serde_json::{Value, json};
 
 use crate::world::{Client, World, told};
 
 /// A room with so many members on one connection.
 fn crowd(members: usize) -> (World, Client) {
-    let mut world = World::new(1);
+    crowd_in(World::new(1), members)
+}
+
+fn crowd_in(mut world: World, members: usize) -> (World, Client) {
     let bot = world.connect(0, "*");
     world.attach(bot);
     let presence: Vec<_> = (0..members).map(|n| json!({"action": 2, "clientId": format!("m{n:04}")})).collect();
@@ -19,19 +21,13 @@ fn crowd(members: usize) -> (World, Client) {
     (world, bot)
 }
 
-/// Pages of two members, each sent to one reader in a turn.
-fn slowly(world: &mut World) {
-    world.relays[0].set_bounds(Bounds { sync_members: 2, sync_turn_bytes: 1, ..Bounds::default() });
-}
-
-/// So many who come to a crowd of five at once, so that all but the first share a sync, which has not begun to go out yet.
+/// So many who come to a crowd of five at once, so that all but the first share a sync, which has not begun to go out
+/// yet.
 fn joiners(world: &mut World, count: usize) -> Vec<Client> {
-    slowly(world);
     let joiners: Vec<Client> = (0..count).map(|_| world.connect(0, "ann")).collect();
-    world.hold_answers = true;
+    world.objects.held_answers = Some(Vec::new());
     joiners.iter().for_each(|client| world.attach(*client));
-    world.hold_answers = false;
-    world.release();
+    world.objects.free_answers();
     joiners
 }
 
@@ -134,15 +130,14 @@ fn a_resumed_attachment_gets_the_set_too() {
 fn late_joiners_share_the_pages() {
     let (mut world, _) = crowd(1_000);
     let joiners: Vec<Client> = (0..50).map(|_| world.connect(0, "ann")).collect();
-    world.hold_answers = true;
+    world.objects.held_answers = Some(Vec::new());
     joiners.iter().for_each(|client| world.attach(*client));
-    world.hold_answers = false;
-    world.release();
+    world.objects.free_answers();
     world.pass(20 * SYNC_TURN_MS);
     for client in joiners {
         assert_eq!(members(&syncs(&world.take(client))).len(), 1_000);
     }
-    assert!(world.calls["members"] <= 4, "{:?}", world.calls);
+    assert!(world.objects.calls["members"] <= 4, "{:?}", world.objects.calls);
 }
 
 /// Found by the simulation: a page that came twice began a sync of its own, which took away whoever came since.
@@ -150,10 +145,9 @@ fn late_joiners_share_the_pages() {
 fn who_attaches_again_while_it_waits_gets_each_page_once() {
     let (mut world, _) = crowd(3);
     let (first, ann) = (world.connect(0, "first"), world.connect(0, "ann"));
-    world.hold_answers = true;
+    world.objects.held_answers = Some(Vec::new());
     [first, ann, ann].into_iter().for_each(|client| world.attach(client));
-    world.hold_answers = false;
-    world.release();
+    world.objects.free_answers();
     let frames = world.take(ann);
     let ends = syncs(&frames).iter().filter(|sync| sync["channelSerial"].as_str().unwrap().ends_with(':')).count();
     assert_eq!(ends, 1, "{frames:?}");
@@ -163,13 +157,12 @@ fn who_attaches_again_while_it_waits_gets_each_page_once() {
 #[test]
 fn a_page_that_is_older_than_a_leave_does_not_name_who_left() {
     let (mut world, bot) = crowd(3);
-    world.hold_answers = true;
+    world.objects.held_answers = Some(Vec::new());
     world.send(bot, json!({"action": 16, "channel": "room"}));
     world.act(bot, 1, 3, json!({"clientId": "m0001"}));
     world.act(bot, 2, 3, json!({"clientId": "m0002"}));
     world.act(bot, 3, 2, json!({"clientId": "m0002"}));
-    world.hold_answers = false;
-    world.release();
+    world.objects.free_answers();
     let frames = world.take(bot);
     assert_eq!(members(&syncs(&frames)), ["present m0000"], "and m0002 is known by its own event");
 }
@@ -178,7 +171,7 @@ fn a_page_that_is_older_than_a_leave_does_not_name_who_left() {
 fn a_relay_that_forgets_amid_a_sync_sends_its_readers_back() {
     let (mut world, _) = crowd(3);
     let ann = world.connect(0, "ann");
-    world.hold_answers = true;
+    world.objects.held_answers = Some(Vec::new());
     world.attach(ann);
     world.forget_relay(0);
     let frames = world.take(ann);
@@ -187,7 +180,7 @@ fn a_relay_that_forgets_amid_a_sync_sends_its_readers_back() {
 
 #[test]
 fn turn_by_turn_each_reader_gets_each_page_once() {
-    let (mut world, _) = crowd(5);
+    let (mut world, _) = crowd_in(World::slow(1), 5);
     let readers = joiners(&mut world, 4);
     world.pass(100 * SYNC_TURN_MS);
     let expected: Vec<String> = (0..5).map(|n| format!("present m{n:04}")).collect();
@@ -201,7 +194,7 @@ fn turn_by_turn_each_reader_gets_each_page_once() {
 
 #[test]
 fn who_leaves_while_a_page_goes_out_is_not_named_to_those_who_get_it_later() {
-    let (mut world, bot) = crowd(5);
+    let (mut world, bot) = crowd_in(World::slow(1), 5);
     let readers = joiners(&mut world, 4);
     let early = until_page(&mut world, readers[1], 1);
     assert_eq!(members(&syncs(&early)), ["present m0000", "present m0001"]);
@@ -218,7 +211,7 @@ fn who_leaves_while_a_page_goes_out_is_not_named_to_those_who_get_it_later() {
 
 #[test]
 fn who_begins_again_amid_a_sync_gets_the_next_one_whole_and_no_more_of_this() {
-    let (mut world, _) = crowd(5);
+    let (mut world, _) = crowd_in(World::slow(1), 5);
     let readers = joiners(&mut world, 4);
     let [_, again, back, gone] = readers[..] else { unreachable!() };
     for client in [again, back, gone] {
@@ -242,7 +235,7 @@ fn who_begins_again_amid_a_sync_gets_the_next_one_whole_and_no_more_of_this() {
 
 #[test]
 fn a_relay_that_forgets_while_pages_go_out_sends_back_those_who_lack_some() {
-    let (mut world, _) = crowd(3);
+    let (mut world, _) = crowd_in(World::slow(1), 3);
     let readers = joiners(&mut world, 3);
     let early = until_page(&mut world, readers[1], 2);
     assert_eq!(members(&syncs(&early)).len(), 3);

@@ -1,94 +1,99 @@
 //! A channel and its relays, joined by calls that arrive at once, and clients that keep what they are sent.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use courtside::app::fixtures;
 use courtside::auth::{App, Capability, Grant, Identity, KeyName, TokenRequest};
-use courtside::call::{Address, Answer, ChannelCall, Counts, Occupancy, RelayName, Request, Response, Rolled, Rules};
-use courtside::channel::{self, Channel, Ticket};
+use courtside::call::{Address, ChannelCall, Occupancy, RelayName, Request, Response, Rules};
 use courtside::name::ChannelName;
+use courtside::object::{self, CallerId, Reply};
+use courtside::rate::Flow;
+use courtside::relay::admission::Bounds;
 use courtside::relay::session::Opening;
-use courtside::relay::{self, Relay, SocketId};
 use courtside::wire::{Encoded, Format};
 use serde_json::{Value, json};
 
-use crate::memory_store::MemoryStore;
+use crate::support::disk::Disk;
+use crate::support::host::{Host, Input, LinkId};
+use crate::support::memory_store::MemoryStore;
+use crate::support::objects::{Heard, Objects};
+use crate::support::random::Random;
 
 pub const NOW_MS: u64 = 1_800_000_000_000;
 
-/// Rounds in one millisecond, and what may follow from one thing: more is something that keeps itself busy, and would
-/// take all memory that there is.
-const AT_ONCE_MAX: usize = 1_000;
-const WORK_MAX: usize = 100_000;
-
-/// In the place of a relay: whoever counts.
-const NOBODY: usize = usize::MAX;
+const CHANNEL: usize = 0;
 
 pub struct World {
-    pub now_ms: u64,
-    pub store: MemoryStore,
-    pub channel: Option<Channel>,
-    pub relays: Vec<Relay>,
-    records: BTreeMap<(usize, u32), Vec<u8>>,
-    frames: BTreeMap<(usize, u32), Vec<Value>>,
-    work: VecDeque<Work>,
-    waiting: BTreeMap<Ticket, (usize, Ticket)>,
-    tickets: u64,
+    pub objects: Objects,
+    app: Rc<App>,
+    frames: BTreeMap<LinkId, Vec<Value>>,
     connections: u32,
-    /// The channel's answers are kept until they are released.
-    pub hold_answers: bool,
-    held: Vec<(usize, Ticket, Answer<Response>)>,
-    /// Relays that no call reaches.
-    pub unreachable: Vec<usize>,
-    /// Questions to relays get no answer, nor that there is none.
-    pub lost_rolls: bool,
-    /// What counts were answered.
-    counted: Vec<Counts>,
-    /// Calls that channels got, by name of the request.
-    pub calls: BTreeMap<&'static str, usize>,
-}
-
-enum Work {
-    Relay(usize, relay::Effect),
-    Channel(channel::Effect),
+    counting: Option<CallerId>,
 }
 
 /// A client's socket: of which relay, and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Client(pub usize, pub u32);
 
-fn app() -> Rc<App> {
-    Rc::new(
-        serde_json::from_value(json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}]}))
-            .expect("an app"),
-    )
+impl Client {
+    fn link(self) -> LinkId {
+        LinkId(self.1.into())
+    }
 }
 
-fn relay(index: usize) -> Relay {
-    Relay::new(RelayName::shard(app().id(), index as u16), index as u16, app(), b"secret".to_vec())
+/// Where a relay is among the objects.
+fn object_of(relay: usize) -> usize {
+    relay + 1
 }
 
 impl World {
     pub fn new(relays: usize) -> World {
-        World {
-            now_ms: NOW_MS,
-            store: MemoryStore::default(),
-            channel: None,
-            relays: (0..relays).map(relay).collect(),
-            records: BTreeMap::new(),
-            frames: BTreeMap::new(),
-            work: VecDeque::new(),
-            waiting: BTreeMap::new(),
-            tickets: 0,
-            connections: 0,
-            hold_answers: false,
-            held: Vec::new(),
-            unreachable: Vec::new(),
-            lost_rolls: false,
-            counted: Vec::new(),
-            calls: BTreeMap::new(),
-        }
+        World::with(relays, &json!([]), Bounds::default())
+    }
+
+    /// Pages of two members, each sent to one reader in a turn.
+    pub fn slow(relays: usize) -> World {
+        World::with(relays, &json!([]), Bounds { sync_members: 2, sync_turn_bytes: 1, ..Bounds::default() })
+    }
+
+    /// Where a connection may send as many events as it likes, so that the channel refuses.
+    pub fn unhurried(relays: usize) -> World {
+        let messages = Flow { burst: 100_000, per_second: 1 };
+        World::with(relays, &json!([]), Bounds { messages, ..Bounds::default() })
+    }
+
+    /// Where as many may be present.
+    pub fn with_room_for(members: usize, relays: usize) -> World {
+        World::with(relays, &json!([{"id": "room", "maxMembers": members}]), Bounds::default())
+    }
+
+    fn with(relays: usize, namespaces: &Value, bounds: Bounds) -> World {
+        let app = json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}], "namespaces": namespaces});
+        let app: Rc<App> = Rc::new(serde_json::from_value(app).expect("an app"));
+        let address = Address { app: app.id().clone(), channel: ChannelName::parse("room").expect("a name") };
+        let channel = Host::new(RelayName::of_channel(&address), app.clone(), Some(address), disk());
+        let relay = |index| {
+            let mut relay = Host::new(RelayName::shard(app.id(), index as u16), app.clone(), None, disk());
+            relay.set_bounds(Bounds { connections: usize::MAX / 2, connects_per_second: u32::MAX, ..bounds });
+            relay
+        };
+        let hosts = std::iter::once(channel).chain((0..relays).map(relay)).collect();
+        let objects = Objects::new(app.clone(), hosts, NOW_MS);
+        World { objects, app, frames: BTreeMap::new(), connections: 0, counting: None }
+    }
+
+    /// What the channel has stored.
+    pub fn store(&self) -> &MemoryStore {
+        self.objects.hosts[CHANNEL].disk().stored()
+    }
+
+    pub fn rules(&self) -> Rules {
+        Rules::of(self.app.rules(&self.address().channel))
+    }
+
+    fn address(&self) -> Address {
+        self.objects.hosts[CHANNEL].address.clone().expect("a channel's object")
     }
 
     pub fn connect(&mut self, relay: usize, client_id: &str) -> Client {
@@ -97,7 +102,7 @@ impl World {
 
     pub fn open(&mut self, relay: usize, identity: Identity, capability: Capability, query: &[(&str, &str)]) -> Client {
         self.connections += 1;
-        let socket = self.connections;
+        let client = Client(relay, self.connections);
         let grant = Grant {
             key_name: KeyName::parse("demo.key").expect("a name"),
             capability,
@@ -110,10 +115,9 @@ impl World {
         };
         let query: Vec<_> = query.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let opening = Opening::from_query(grant, &query, true);
-        let id = format!("conn{socket}");
-        let effects = self.relays[relay].open(SocketId(socket), opening, id, self.now_ms);
-        self.drive(relay, effects);
-        Client(relay, socket)
+        let (link, fresh_id) = (client.link(), format!("conn{}", self.connections));
+        self.turn(relay, Input::Open { link, mode: None, opening, fresh_id });
+        client
     }
 
     /// The connection goes on with another socket.
@@ -128,14 +132,14 @@ impl World {
         let asked = json!({"keyName": key, "clientId": client_id, "capability": {"room": operations}});
         let authority = Grant::of_key(key.clone(), Capability::full());
         let request = TokenRequest::from_value(&asked).expect("a request");
-        let approved = request.approve(&key, Some(&app()), Some(&authority), self.now_ms).expect("approved");
+        let now_ms = self.objects.now_ms;
+        let approved = request.approve(&key, Some(&self.app), Some(&authority), now_ms).expect("approved");
         self.send(client, json!({"action": 17, "auth": {"accessToken": approved.issue([7; 8]).token}}));
     }
 
     pub fn send(&mut self, client: Client, frame: Value) {
         let bytes = serde_json::to_vec(&frame).expect("JSON");
-        let effects = self.relays[client.0].frame(SocketId(client.1), &bytes, Format::Json, self.now_ms);
-        self.drive(client.0, effects);
+        self.turn(client.0, Input::Frame { link: client.link(), bytes, format: Format::Json });
     }
 
     pub fn attach(&mut self, client: Client) {
@@ -151,14 +155,26 @@ impl World {
 
     /// The client's transport is lost, and its relay learns of it.
     pub fn lose(&mut self, client: Client) {
-        self.records.remove(&(client.0, client.1));
-        let effects = self.relays[client.0].lost(SocketId(client.1), self.now_ms);
-        self.drive(client.0, effects);
+        self.turn(client.0, Input::Lost { link: client.link() });
+    }
+
+    fn turn(&mut self, relay: usize, input: Input) {
+        self.objects.turn(object_of(relay), input);
+    }
+
+    /// Keeps what clients were sent.
+    fn hear(&mut self) {
+        for (link, heard) in std::mem::take(&mut self.objects.heard) {
+            let Heard::Frame(frame) = heard else { continue };
+            let Encoded::Text(text) = &*frame else { unreachable!("all speak JSON") };
+            self.frames.entry(link).or_default().push(serde_json::from_str(text).expect("JSON"));
+        }
     }
 
     /// What the client was sent since this was last asked.
     pub fn take(&mut self, client: Client) -> Vec<Value> {
-        self.frames.remove(&(client.0, client.1)).unwrap_or_default()
+        self.hear();
+        self.frames.remove(&client.link()).unwrap_or_default()
     }
 
     /// The presence events among them, each as its action and clientId; data follows, if there is any.
@@ -177,14 +193,15 @@ impl World {
 
     /// The key by which the connection can be resumed.
     pub fn key(&mut self, client: Client) -> String {
-        let frames = self.frames.get(&(client.0, client.1)).expect("frames");
+        self.hear();
+        let frames = self.frames.get(&client.link()).expect("frames");
         let connected = frames.iter().find(|frame| frame["action"] == 4).expect("CONNECTED");
         connected["connectionDetails"]["connectionKey"].as_str().expect("a key").to_owned()
     }
 
     /// Who is stored as present, in order.
     pub fn present(&self) -> Vec<String> {
-        let mut present: Vec<String> = self.store.members.keys().map(|key| key.client_id.clone()).collect();
+        let mut present: Vec<String> = self.store().members.keys().map(|key| key.client_id.clone()).collect();
         present.sort();
         present
     }
@@ -192,19 +209,30 @@ impl World {
     /// How many are on the channel, as REST learns it.
     pub fn count(&mut self) -> Occupancy {
         self.ask_count();
-        self.counted.pop().expect("an answer at once").occupancy
+        self.counted().expect("an answer at once")
     }
 
     /// The same, when it takes a while.
     pub fn ask_count(&mut self) {
-        let to = Address { app: app().id().clone(), channel: ChannelName::parse("room").expect("a name") };
-        let rules = Rules::of(app().rules(&to.channel));
-        self.call(NOBODY, Ticket(0), ChannelCall { to, rules, request: Request::Count });
-        self.run();
+        self.counting = Some(self.call(Request::Count));
     }
 
     pub fn counted(&mut self) -> Option<Occupancy> {
-        self.counted.pop().map(|counts| counts.occupancy)
+        match self.objects.answers.remove(&self.counting?)? {
+            Reply::Response(Ok(Response::Counts(counts))) => Some(counts.occupancy),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A call to the channel.
+    pub fn call(&mut self, request: Request) -> CallerId {
+        let call = ChannelCall { to: self.address(), rules: self.rules(), request };
+        self.objects.call(call)
+    }
+
+    /// The channel is told that.
+    pub fn tell_channel(&mut self, input: object::Input) {
+        self.objects.turn(CHANNEL, Input::Object(input));
     }
 
     /// What a client was told of occupancy since it was last asked, each as its JSON.
@@ -216,215 +244,41 @@ impl World {
         occupancy.map(|message| message["data"].as_str().expect("text").to_owned()).collect()
     }
 
-    /// Time passes, and what is due happens when it is due.
     pub fn pass(&mut self, ms: u64) {
-        let until_ms = self.now_ms + ms;
-        let mut at_once = 0;
-        while let Some(due_ms) = self.due_ms().filter(|due_ms| *due_ms <= until_ms) {
-            at_once = if due_ms <= self.now_ms { at_once + 1 } else { 0 };
-            assert!(at_once < AT_ONCE_MAX, "something goes on and on while no time passes");
-            self.now_ms = self.now_ms.max(due_ms);
-            for relay in 0..self.relays.len() {
-                let effects = self.relays[relay].tick(self.now_ms);
-                self.queue_relay(relay, effects);
-            }
-            if let Some(channel) = &mut self.channel {
-                let effects = channel.tick(&mut self.store, self.now_ms);
-                self.queue_channel(effects);
-            }
-            self.run();
-        }
-        self.now_ms = until_ms;
+        self.objects.pass(ms);
     }
 
-    /// The alarm rings that the channel set before it lost its memory.
-    pub fn wake_by_alarm(&mut self, after_ms: u64) {
-        self.now_ms += after_ms;
-        if let Some(channel) = &mut self.channel {
-            let effects = channel.tick(&mut self.store, self.now_ms);
-            self.queue_channel(effects);
-        }
-        self.run();
-    }
-
-    fn due_ms(&self) -> Option<u64> {
-        let relays = self.relays.iter().flat_map(|relay| [relay.deadline(), relay.collects_until_ms()]);
-        relays.flatten().chain(self.channel.as_ref().and_then(Channel::deadline)).min()
+    /// No call reaches the relay, or leaves it.
+    pub fn cut_off(&mut self, relay: usize) {
+        self.objects.unreachable.push(object_of(relay));
     }
 
     /// The channel loses its memory; its alarm wakes it.
     pub fn forget_channel(&mut self) {
-        self.channel = Channel::wake(&mut self.store, None, "unused", self.now_ms).expect("the store works");
+        self.objects.hosts[CHANNEL].forget();
     }
 
-    /// The relay loses its memory; its sockets stay.
-    pub fn forget_relay(&mut self, index: usize) {
-        self.relays[index] = relay(index);
-        let records = self.records.clone();
-        for ((_, socket), record) in records.iter().filter(|((relay, _), _)| *relay == index) {
-            let effects = self.relays[index].restore(SocketId(*socket), record, self.now_ms);
-            self.queue_relay(index, effects);
-        }
-        let effects = self.relays[index].restored(self.now_ms);
-        self.drive(index, effects);
+    /// The relay loses its memory; its sockets stay, and something wakes it.
+    pub fn forget_relay(&mut self, relay: usize) {
+        self.objects.hosts[object_of(relay)].forget();
+        self.turn(relay, Input::Lost { link: LinkId(0) });
     }
 
     /// The relay's process dies, and its sockets with it.
-    pub fn kill_relay(&mut self, index: usize) {
-        self.records.retain(|(relay, _), _| *relay != index);
-        self.relays[index] = relay(index);
-    }
-
-    fn drive(&mut self, relay: usize, effects: Vec<relay::Effect>) {
-        self.queue_relay(relay, effects);
-        self.run();
-    }
-
-    fn queue_relay(&mut self, relay: usize, effects: Vec<relay::Effect>) {
-        self.work.extend(effects.into_iter().map(|effect| Work::Relay(relay, effect)));
-    }
-
-    fn queue_channel(&mut self, effects: Vec<channel::Effect>) {
-        self.work.extend(effects.into_iter().map(Work::Channel));
-    }
-
-    fn run(&mut self) {
-        for _ in 0..WORK_MAX {
-            match self.work.pop_front() {
-                Some(Work::Relay(relay, effect)) => self.perform_relay(relay, effect),
-                Some(Work::Channel(effect)) => self.perform_channel(effect),
-                None if self.channel.as_ref().is_some_and(Channel::has_pending) => {
-                    let channel = self.channel.as_mut().expect("just seen");
-                    let effects = channel.commit(&mut self.store, self.now_ms);
-                    self.queue_channel(effects);
-                }
-                None => return,
-            }
-        }
-        panic!("what follows from one thing has no end");
-    }
-
-    fn perform_relay(&mut self, relay: usize, effect: relay::Effect) {
-        match effect {
-            relay::Effect::Save { socket, record } => {
-                self.records.insert((relay, socket.0), record);
-            }
-            relay::Effect::Send { sockets, frame: Encoded::Text(text) } => {
-                let frame: Value = serde_json::from_str(&text).expect("JSON");
-                for socket in sockets {
-                    self.frames.entry((relay, socket.0)).or_default().push(frame.clone());
-                }
-            }
-            relay::Effect::Send { .. } => unreachable!("all speak JSON"),
-            relay::Effect::Close { socket } => {
-                self.records.remove(&(relay, socket.0));
-            }
-            relay::Effect::Call { ticket, .. } if self.unreachable.contains(&relay) => self.answer(relay, ticket, None),
-            relay::Effect::Call { ticket, call } => self.call(relay, ticket, call),
-            other => unreachable!("few relays are all fed by the channel: {other:?}"),
-        }
+    pub fn kill_relay(&mut self, relay: usize) {
+        self.objects.hosts[object_of(relay)].crash();
     }
 
     /// As apps are made with members.
     pub fn enter_without_connection(&mut self, client_id: &str) {
         let body = json!({"channels": [{"name": "room", "presence": [{"clientId": client_id}]}]});
-        let call = fixtures::entering(&app(), body.as_object().expect("an object")).expect("a call").remove(0);
-        self.call(0, Ticket(0), call);
-        self.run();
+        let call = fixtures::entering(&self.app, body.as_object().expect("an object")).expect("a call").remove(0);
+        self.objects.call(call);
     }
+}
 
-    fn answer(&mut self, relay: usize, ticket: Ticket, answer: Option<Answer<Response>>) {
-        let effects = self.relays[relay].answered(ticket, answer, self.now_ms);
-        self.queue_relay(relay, effects);
-    }
-
-    fn call(&mut self, relay: usize, ticket: Ticket, call: ChannelCall) {
-        let (store, now_ms) = (&mut self.store, self.now_ms);
-        if self.channel.is_none() {
-            self.channel =
-                Channel::wake(store, Some((&call.to, &call.rules)), "life", now_ms).expect("the store works");
-        }
-        let channel = self.channel.as_mut().expect("woken");
-        self.tickets += 1;
-        let (name, answer) = match call.request {
-            Request::Publish(publishes) => {
-                *self.calls.entry("publish").or_default() += 1;
-                channel.publish(Ticket(self.tickets), publishes).expect("there is room");
-                self.waiting.insert(Ticket(self.tickets), (relay, ticket));
-                return;
-            }
-            Request::Count => {
-                *self.calls.entry("count").or_default() += 1;
-                channel.count(Ticket(self.tickets)).expect("there is room");
-                self.waiting.insert(Ticket(self.tickets), (relay, ticket));
-                let effects = channel.follow_up(store, now_ms);
-                return self.queue_channel(effects);
-            }
-            Request::Report(relay, census) => ("report", channel.report(store, &relay, census).map(Response::Reported)),
-            Request::Subscribe(relay, census) => {
-                ("subscribe", channel.subscribe(store, relay, census).map(Response::Subscribed))
-            }
-            Request::Read(from) => ("read", channel.read(store, &from, now_ms).map(Response::Backlog)),
-            Request::History(query) => ("history", channel.history(store, &query, now_ms).map(Response::History)),
-            Request::Members(query) => ("members", channel.members(store, &query).map(Response::Members)),
-            Request::Next(_) => unreachable!("relays here feed none"),
-        };
-        let effects = channel.follow_up(store, now_ms);
-        self.queue_channel(effects);
-        *self.calls.entry(name).or_default() += 1;
-        match self.hold_answers {
-            true => self.held.push((relay, ticket, answer)),
-            false => self.answer(relay, ticket, Some(answer)),
-        }
-    }
-
-    pub fn release(&mut self) {
-        for (relay, ticket, answer) in std::mem::take(&mut self.held) {
-            self.answer(relay, ticket, Some(answer));
-        }
-        self.run();
-    }
-
-    fn perform_channel(&mut self, effect: channel::Effect) {
-        let index = |relay: &RelayName, relays: &[Relay]| {
-            (0..relays.len()).find(|index| *relay == RelayName::shard(app().id(), *index as u16)).expect("a relay")
-        };
-        match effect {
-            channel::Effect::Reply(ticket, answer) => {
-                let (relay, ticket) = self.waiting.remove(&ticket).expect("somebody waits");
-                if relay == NOBODY {
-                    let Ok(Response::Counts(counts)) = answer else { panic!("{answer:?}") };
-                    return self.counted.push(counts);
-                }
-                self.answer(relay, ticket, Some(answer));
-            }
-            channel::Effect::Deliver { relay, attempt, delivery } => {
-                let at = index(&relay, &self.relays);
-                let answer = (!self.unreachable.contains(&at)).then(|| {
-                    let (answer, effects) = self.relays[at].deliver(&delivery, self.now_ms);
-                    self.queue_relay(at, effects);
-                    answer
-                });
-                let channel = self.channel.as_mut().expect("it delivers");
-                let effects = channel.delivered(&mut self.store, &relay, attempt, answer, self.now_ms);
-                self.queue_channel(effects);
-            }
-            channel::Effect::Roll { .. } if self.lost_rolls => {}
-            channel::Effect::Page(..) => unreachable!("nobody asks to wait"),
-            channel::Effect::Roll { relay, attempt, roll } => {
-                *self.calls.entry("roll").or_default() += 1;
-                let at = index(&relay, &self.relays);
-                let answer: Option<Rolled> = (!self.unreachable.contains(&at)).then(|| {
-                    let (answer, effects) = self.relays[at].roll(&roll, self.now_ms);
-                    self.queue_relay(at, effects);
-                    answer
-                });
-                let channel = self.channel.as_mut().expect("it asks");
-                let effects = channel.rolled(&mut self.store, &relay, attempt, answer, self.now_ms);
-                self.queue_channel(effects);
-            }
-        }
-    }
+fn disk() -> Disk {
+    Disk::new(Random::new(0))
 }
 
 pub fn told(event: &Value) -> String {

@@ -191,7 +191,7 @@ fn an_app_is_not_said_to_be_made_when_its_members_could_not_be_entered() {
     let presence: Vec<Value> = (0..3).map(|n| json!({"clientId": n.to_string(), "data": "x".repeat(30_000)})).collect();
     let refused = world.send(post("/apps", &json!({"channels": [{"name": "c", "presence": presence}]}).to_string()));
     assert_eq!(refused.code(), Code::TooLarge.number(), "and not made at all");
-    world.fail_appends = true;
+    world.is_broken = true;
     let failed = world.send(post("/apps", &with_members().to_string()));
     assert_eq!(failed.code(), Code::InternalChannel.number());
 }

@@ -21,7 +21,7 @@ fn each_channel_of_a_batch_has_its_outcome() {
         reply.json.as_array().unwrap().iter().map(|part| (&part["successCount"], &part["failureCount"])).collect();
     assert_eq!(counts, [(&json!(1), &json!(2)), (&json!(1), &json!(0)), (&json!(0), &json!(1))]);
     let results = &reply.json[0]["results"];
-    let success = json!({"channel": "open:a", "messageId": "AAAAAAAAAAAAAAAAAAAAAA.0", "serials": ["01800000000000-001@series:000"]});
+    let success = json!({"channel": "open:a", "messageId": "AAAAAAAAAAAAAAAAAAAAAA.0", "serials": ["01800000000000-001@life0:000"]});
     assert_eq!(results[0], success);
     assert_eq!((&results[1]["channel"], &results[1]["error"]["statusCode"]), (&json!("shut"), &json!(401)));
     assert_eq!(results[2]["error"]["code"], Code::BadChannelName.number());

@@ -52,7 +52,7 @@ fn history_parameters_are_checked() {
 #[test]
 fn a_cursor_of_another_life_is_refused() {
     let (mut one, mut other) = (World::new(), World::new());
-    other.series = "another";
+    other.life = 1;
     for world in [&mut one, &mut other] {
         world.publish("c", &["a", "b"]);
     }

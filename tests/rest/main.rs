@@ -1,15 +1,22 @@
-//! REST against real channels: requests as values, channels on a store in memory.
+//! REST against real channels: requests as values, channels and apps on stores in memory.
 
 mod apps;
 mod batches;
 mod conventions;
 mod history;
-#[path = "../support/memory_store.rs"]
-mod memory_store;
 mod properties;
 mod presence;
 mod publishing;
 mod status;
+#[allow(dead_code, reason = "shared with the simulation")]
+#[path = "../support"]
+mod support {
+    pub mod app_store;
+    pub mod disk;
+    pub mod host;
+    pub mod memory_store;
+    pub mod random;
+}
 mod tokens;
 mod revocations;
 mod waiting;

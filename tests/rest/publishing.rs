@@ -17,7 +17,7 @@ use crate::world::{Asked, Exchanged, NOW_MS, World, apps, get, post};
 fn a_publish_is_pinned() {
     let mut world = World::new();
     let reply = world.send(post("/channels/a%2Fb/messages", r#"[{"name":"n","data":"d"},{}]"#));
-    let serial = |index| format!("01800000000000-001@series:{index:03}");
+    let serial = |index| format!("01800000000000-001@life0:{index:03}");
     let expected = format!(
         r#"{{"channel":"a/b","messageId":"AAAAAAAAAAAAAAAAAAAAAA","serials":["{}","{}"]}}"#,
         serial(0),
@@ -31,7 +31,7 @@ fn a_publish_is_pinned() {
         serial(0)
     );
     assert_eq!((reply.status, String::from_utf8(reply.body.clone()).unwrap()), (200, expected));
-    let cursor = "MDE4MDAwMDAwMDAwMDAtMDAxQHNlcmllczowMDA";
+    let cursor = "MDE4MDAwMDAwMDAwMDAtMDAxQGxpZmUwOjAwMA";
     let next = format!("<./messages?direction=forwards&limit=1&cursor={cursor}>; rel=\"next\"");
     let link = format!(
         "{next}, <./messages?direction=forwards&limit=1>; rel=\"current\", \

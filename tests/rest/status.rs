@@ -12,7 +12,6 @@ fn used(names: &[&str]) -> World {
     let mut world = World::new();
     for name in names {
         world.publish(name, &["m"]);
-        world.listed.insert(name.to_string());
     }
     world
 }

@@ -96,12 +96,12 @@ fn a_gap_is_told() {
     let mut world = World::new();
     let a = world.publish("c", &["a"]);
     let (order, _) = a.split_once('@').unwrap();
-    let future = format!("{:014}-000@series", NOW_MS + 1);
+    let future = format!("{:014}-000@life0", NOW_MS + 1);
     for from in [format!("{order}@another:000"), format!("{order}@another"), future] {
         let refused = world.send(reads().query("from_serial", &from));
         assert_eq!((refused.status, refused.code()), (400, Code::ContinuityUnknown.number()), "{from}");
     }
-    for malformed in ["x", "01726585978590-001@", &format!("{order}@series:x"), &format!("{order}@series:-1")] {
+    for malformed in ["x", "01726585978590-001@", &format!("{order}@life0:x"), &format!("{order}@life0:-1")] {
         let refused = world.send(reads().query("from_serial", malformed));
         assert_eq!((refused.status, refused.code()), (400, Code::BadParameter.number()), "{malformed}");
     }

@@ -1,30 +1,32 @@
-//! A world for REST: an app, its channels in memory, a memory for nonces, and a client to ask.
+//! A world for REST: apps and channels, each an object with its storage in memory, and a client to ask.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use courtside::auth::{Apps, Attempts, Revocations, Secret};
-use courtside::call::{
-    Address, Answer, AppCall, AppRequest, AppResponse, ChannelCall, HistoryPage, RelayName, Request as Call, Response,
-};
-use courtside::channel::{Channel, Effect, Ticket};
-use courtside::error::Code;
+use courtside::app;
+use courtside::auth::{App, Apps, Attempts, Secret};
+use courtside::call::{Address, Answer, AppCall, AppResponse, ChannelCall, RelayName, Response};
 use courtside::limits::SHORT_SECRET_MIN_BYTES;
 use courtside::name::AppId;
+use courtside::object::{self, AppHost, AppInput, AppOutput, CallerId, Question, Reply as Replied, Settings};
 use courtside::relay::Relay;
+use courtside::relay::admission::Bounds;
 use courtside::rest::{Admin, Context, Exchange, Headers, Reply, Request, Step, begin, body_bound, percent};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::memory_store::MemoryStore;
+use crate::support::app_store::AppMemory;
+use crate::support::disk::Disk;
+use crate::support::host::{Host, Input, Output};
+use crate::support::random::Random;
 
 pub const NOW_MS: u64 = 1_800_000_000_000;
 
-/// `full` may do all, `open` all on `open:*`, `publisher` and `reader` what they are called; the tokens of `brief` can be
-/// revoked. `kept:*` persists, `named:*` is for clients with a name, `safe:*` for those with TLS.
+/// `full` may do all, `open` all on `open:*`, `publisher` and `reader` what they are called; the tokens of `brief` can
+/// be revoked. `kept:*` persists, `named:*` is for clients with a name, `safe:*` for those with TLS.
 pub fn apps() -> Apps {
     let key = |name: &str, capability: Value| json!({"name": name, "secret": "local-only", "capability": capability});
     let keys = [
@@ -37,73 +39,62 @@ pub fn apps() -> Apps {
     let namespaces = json!([
         {"id": "kept", "persisted": true}, {"id": "named", "authenticated": true}, {"id": "safe", "tlsOnly": true},
     ]);
-    Apps::parse(
-        &json!({"apps": [{"id": "demo", "keys": keys, "namespaces": namespaces}]}).to_string(),
-        SHORT_SECRET_MIN_BYTES,
-    )
-    .unwrap()
+    let apps = json!({"apps": [{"id": "demo", "keys": keys, "namespaces": namespaces}]});
+    Apps::parse(&apps.to_string(), SHORT_SECRET_MIN_BYTES).unwrap()
 }
 
 pub struct World {
     pub now_ms: u64,
-    /// What channels call their life.
-    pub series: &'static str,
+    /// Of channels that begin.
+    pub life: u64,
     pub admin: Admin,
-    /// Channels cannot write.
-    pub fail_appends: bool,
-    apps: Apps,
+    /// Channels cannot store anything.
+    pub is_broken: bool,
+    configured: Rc<Apps>,
     attempts: Attempts,
-    revocations: Revocations,
-    /// Made by requests.
-    made: BTreeMap<AppId, (String, String)>,
-    channels: BTreeMap<Address, (MemoryStore, Channel)>,
-    nonces: BTreeSet<String>,
-    /// The channels that the app lists.
-    pub listed: BTreeSet<String>,
+    apps: BTreeMap<AppId, AppHost<AppMemory>>,
+    channels: BTreeMap<Address, Host>,
     requests: u8,
     /// Where clients of the app are connected.
     pub relay: Relay,
     /// Those that were asked last whose key it is.
     pub asked: Vec<String>,
-    /// Given to readers that waited.
-    pages: BTreeMap<Ticket, Answer<HistoryPage>>,
-    last_ticket: u64,
+    last_call: u64,
+    /// What calls to channels were answered.
+    answers: BTreeMap<CallerId, Answer<Response>>,
 }
 
 /// A reader that waits.
 pub struct Waiting {
-    ticket: Ticket,
+    caller: CallerId,
     exchange: Option<Exchange>,
 }
 
 impl World {
     pub fn new() -> World {
-        let demo = AppId::parse("demo").unwrap();
+        let apps = Rc::new(apps());
+        let demo = apps.get(&AppId::parse("demo").unwrap()).unwrap().clone();
         World {
             now_ms: NOW_MS,
-            series: "series",
+            life: 0,
             admin: Admin::Closed,
-            fail_appends: false,
-            apps: apps(),
+            is_broken: false,
+            configured: apps,
             attempts: Attempts::default(),
-            revocations: Revocations::default(),
-            made: BTreeMap::new(),
+            apps: BTreeMap::new(),
             channels: BTreeMap::new(),
-            nonces: BTreeSet::new(),
-            listed: BTreeSet::new(),
             requests: 0,
-            relay: Relay::new(RelayName::shard(&demo, 0), 0, apps().get(&demo).unwrap().clone(), b"secret".to_vec()),
+            relay: Relay::new(RelayName::shard(demo.id(), 0), 0, demo, b"secret".to_vec()),
             asked: Vec::new(),
-            pages: BTreeMap::new(),
-            last_ticket: 0,
+            last_call: 0,
+            answers: BTreeMap::new(),
         }
     }
 
     pub fn begin(&mut self, request: &Request) -> Step {
         let random = [self.requests; 32];
         self.requests = self.requests.wrapping_add(1);
-        let made = |(config, _): &(String, _)| Rc::new(serde_json::from_str(config).unwrap());
-        let apps = Apps::of(self.apps.iter().cloned().chain(self.made.values().map(made)));
+        let apps = self.known();
         let (attempts, admin, now_ms) = (&mut self.attempts, &self.admin, self.now_ms);
         let mut read = Request { body: Vec::new(), ..request.clone() };
         let bound = body_bound(&read, &mut Context { apps: &apps, attempts: &mut *attempts, admin, now_ms, random });
@@ -116,11 +107,15 @@ impl World {
 
     /// How much of its body is read, or why none of it is.
     pub fn reads(&mut self, asked: &Asked) -> Result<usize, u32> {
-        let apps = Apps::of(self.apps.iter().cloned());
+        let apps = self.known();
         let (attempts, admin, now_ms) = (&mut self.attempts, &self.admin, self.now_ms);
         let mut context = Context { apps: &apps, attempts, admin, now_ms, random: [0; 32] };
         let code = |reply: Reply| reply.headers.iter().find(|(name, _)| *name == "X-Ably-ErrorCode").unwrap().1.parse();
         body_bound(&asked.request, &mut context).map_err(|reply| code(reply).unwrap())
+    }
+
+    fn known(&self) -> Apps {
+        Apps::of(self.configured.iter().cloned().chain(self.apps.values().filter_map(made)))
     }
 
     /// From now on apps can be made by who presents this.
@@ -156,27 +151,15 @@ impl World {
     }
 
     fn ask(&mut self, call: AppCall) -> Answer<AppResponse> {
-        match call.request {
-            AppRequest::Nonce { key, .. } => Ok(AppResponse::Fresh(self.nonces.insert(key))),
-            AppRequest::Check(grant) => Ok(AppResponse::Void(self.revocations.revokes(&grant, self.now_ms))),
-            AppRequest::Revoke(revocations) => {
-                let outcome = |revocation| self.revocations.insert(revocation).map(drop);
-                Ok(AppResponse::Revoked(revocations.into_iter().map(outcome).collect()))
-            }
-            AppRequest::Create { config, channels } => {
-                self.made.insert(call.app, (config, channels));
-                Ok(AppResponse::Done)
-            }
-            AppRequest::Delete => {
-                let made = self.made.remove(&call.app).ok_or(Code::NotFound)?;
-                Ok(AppResponse::Channels(made.1))
-            }
-            AppRequest::Channels { prefix, after, limit } => {
-                let names = self.listed.iter().filter(|name| name.starts_with(&prefix) && **name > after);
-                Ok(AppResponse::Channels(names.take(limit).cloned().collect::<Vec<_>>().join("\n")))
-            }
-            other => panic!("REST does not ask this: {other:?}"),
-        }
+        let settings = Settings { apps: Ok(self.configured.clone()), bounds: Bounds::default() };
+        let new = || AppHost::new(settings, AppMemory::default());
+        let app = self.apps.entry(call.app.clone()).or_insert_with(new);
+        let outputs = app.turn(AppInput::Call { caller: CallerId(0), call }, self.now_ms);
+        let answer = outputs.into_iter().find_map(|output| match output {
+            AppOutput::Answer { answer, .. } => Some(answer),
+            _ => None,
+        });
+        answer.expect("an answer at once")
     }
 
     /// A reader that finds nothing, and waits.
@@ -185,79 +168,79 @@ impl World {
         if let Step::Ask(call, inquiry) = step {
             step = inquiry.answered(self.ask(call));
         }
-        let Step::Calls(calls, exchange) = step else { panic!("refused") };
-        let [ChannelCall { to, request: Call::History(query), .. }] = &calls[..] else { panic!("{calls:?}") };
-        self.last_ticket += 1;
-        let (ticket, now_ms) = (Ticket(self.last_ticket), self.now_ms);
-        let (store, channel) = self.channels.get_mut(to).expect("the channel is there");
-        let answer = channel.await_history(store, ticket, query.clone(), now_ms);
-        assert_eq!(answer, None);
-        Waiting { ticket, exchange: Some(exchange) }
+        let Step::Calls(mut calls, exchange) = step else { panic!("refused") };
+        let caller = self.make(calls.pop().expect("a call"));
+        assert_eq!(self.answers.get(&caller), None);
+        Waiting { caller, exchange: Some(exchange) }
     }
 
     /// What a reader was given, if it waits no more.
     pub fn given(&mut self, waiting: &mut Waiting) -> Option<Exchanged> {
-        let page = self.pages.remove(&waiting.ticket)?;
+        let page = self.answers.remove(&waiting.caller)?;
         let exchange = waiting.exchange.take().expect("a reader is answered once");
-        let step = exchange.answered(vec![page.map(Response::History)]);
+        let step = exchange.answered(vec![page]);
         Some(Exchanged::of(self.finish(step)))
     }
 
-    /// What is due.
+    /// Alarms ring that are due.
     pub fn tick(&mut self) {
-        for (store, channel) in self.channels.values_mut() {
-            let effects = channel.tick(store, self.now_ms);
-            self.pages.extend(effects.into_iter().map(page));
-        }
+        let is_due = |(_, host): &(&Address, &Host)| host.disk().alarm_ms().is_some_and(|at_ms| at_ms <= self.now_ms);
+        let due: Vec<Address> = self.channels.iter().filter(is_due).map(|(address, _)| address.clone()).collect();
+        due.iter().for_each(|address| self.turn(address, object::Input::Alarm));
     }
 
-    /// When the first of the readers' times is over.
+    /// When the first alarm rings.
     pub fn deadline(&self) -> Option<u64> {
-        self.channels.values().filter_map(|(_, channel)| channel.deadline()).min()
+        self.channels.values().filter_map(|host| host.disk().alarm_ms()).min()
     }
 
     pub fn call(&mut self, call: ChannelCall) -> Answer<Response> {
-        let (now_ms, series) = (self.now_ms, self.series);
-        let (store, channel) = self.channels.entry(call.to.clone()).or_insert_with(|| {
-            let mut store = MemoryStore::default();
-            let channel = Channel::wake(&mut store, Some((&call.to, &call.rules)), series, now_ms).unwrap().unwrap();
-            (store, channel)
-        });
-        channel.set_rules(store, &call.rules).unwrap();
-        match call.request {
-            Call::Publish(publishes) => {
-                store.fail_append = self.fail_appends;
-                channel.publish(Ticket(0), publishes)?;
-                let mut effects = channel.commit(store, now_ms).into_iter();
-                let Some(Effect::Reply(_, answer)) = effects.next() else { panic!("no answer to a publish") };
-                self.pages.extend(effects.map(page));
-                answer
+        let caller = self.make(call);
+        self.answers.remove(&caller).expect("nobody waits in vain here")
+    }
+
+    fn make(&mut self, call: ChannelCall) -> CallerId {
+        self.last_call += 1;
+        let (caller, to, life) = (CallerId(self.last_call), call.to.clone(), self.life);
+        let app = self.configured.iter().next().expect("an app").clone();
+        let host = self.channels.entry(to.clone()).or_insert_with(|| channel(app, to.clone(), life));
+        host.disk_mut().failures = if self.is_broken { 1_000 } else { 0 };
+        self.turn(&to, object::Input::Call { caller, call });
+        caller
+    }
+
+    /// One turn of a channel's object, and all that follows from it.
+    fn turn(&mut self, address: &Address, input: object::Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let host = self.channels.get_mut(address).expect("the channel is there");
+            let turned = host.turn(Input::Object(input), self.now_ms);
+            if turned.wrote {
+                host.disk_mut().sync();
+                host.synced();
             }
-            Call::Count => {
-                channel.count(Ticket(0))?;
-                match channel.follow_up(store, now_ms).into_iter().next() {
-                    Some(Effect::Reply(_, answer)) => answer,
-                    other => panic!("not an answer to a count: {other:?}"),
+            inputs.extend(turned.started.into_iter().map(|(timer, _)| object::Input::Rang(timer)));
+            for (_, output) in host.release() {
+                match output {
+                    Output::Answer { id, reply: Replied::Response(answer) } => drop(self.answers.insert(id, answer)),
+                    Output::Ask(Question::App { ticket, call }) => {
+                        inputs.push_back(object::Input::AppAnswered { ticket, answer: self.ask(call) });
+                    }
+                    other => panic!("nobody is fed: {other:?}"),
                 }
             }
-            Call::Members(query) => channel.members(store, &query).map(Response::Members),
-            Call::History(query) => {
-                let answer = channel.await_history(store, Ticket(0), query, now_ms);
-                answer.expect("nobody waits in vain here").map(Response::History)
-            }
-            other => panic!("REST does not ask this: {other:?}"),
         }
     }
 
     /// Members of all channels of an app.
     pub fn members_of(&self, app: &str) -> usize {
         let mine = self.channels.iter().filter(|(address, _)| address.app.as_str() == app);
-        mine.map(|(_, (store, _))| store.members.len()).sum()
+        mine.map(|(_, host)| host.disk().stored().members.len()).sum()
     }
 
     /// Rows that were read of all channels so far.
     pub fn rows_read(&self) -> usize {
-        self.channels.values().map(|(store, _)| store.rows_read).sum()
+        self.channels.values().map(|host| host.disk().stored().rows_read).sum()
     }
 
     /// Publishes messages of these names together; gives the last one's serial.
@@ -281,11 +264,16 @@ impl World {
     }
 }
 
-fn page(effect: Effect) -> (Ticket, Answer<HistoryPage>) {
-    match effect {
-        Effect::Page(ticket, page) => (ticket, page),
-        other => panic!("nobody is fed: {other:?}"),
-    }
+/// An app that was made by a request, and not ended.
+fn made(host: &AppHost<AppMemory>) -> Option<Rc<App>> {
+    let config = host.store().config.as_deref().filter(|config| !config.is_empty())?;
+    Some(Rc::new(app::configuration(config).unwrap()))
+}
+
+fn channel(app: Rc<App>, address: Address, life: u64) -> Host {
+    let mut host = Host::new(RelayName::of_channel(&address), app, Some(address), Disk::new(Random::new(0)));
+    host.life = life;
+    host
 }
 
 /// A request as tests write it.

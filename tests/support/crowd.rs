@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use courtside::call::{ChannelCall, Occupancy, Request, Rules, Wanted};
 use courtside::limits::{GRACE_MS, LINK_PROBE_MS, LINK_STALL_MS};
+use courtside::object::{self, CallerId};
 use serde_json::{Value, json};
 
 use super::client::Deed;
-use super::host::{CallId, Input};
+use super::host::Input;
 use super::presence::ENTER;
 use super::publish::{Act, Publish};
 use super::subscription::State;
@@ -77,7 +78,7 @@ fn at_channel(world: &World, client: usize, at: usize) -> usize {
 }
 
 fn members(world: &World, channel: usize, connection_id: &str) -> usize {
-    world.hosts[channel].disk.present().keys().filter(|(connection, _)| connection == connection_id).count()
+    world.hosts[channel].disk().present().keys().filter(|(connection, _)| connection == connection_id).count()
 }
 
 /// What each channel says of itself is the truth, and so is what listeners were told last.
@@ -88,9 +89,10 @@ pub fn check_occupancy(world: &mut World, pass: impl Fn(&mut World, u64)) {
             rules: Rules::of(world.rules(channel)),
             request: Request::Count,
         };
-        let id = CallId(world.fresh());
-        world.counting.insert(id, channel);
-        world.after(1, Event::Turn { host: channel, life: None, input: Input::Call { id, call } });
+        let caller = CallerId(world.fresh());
+        world.counting.insert(caller, channel);
+        let input = Input::Object(object::Input::Call { caller, call });
+        world.after(1, Event::Turn { host: channel, life: None, input });
     }
     pass(world, SOON_MS);
     for channel in 0..world.channels {
@@ -112,7 +114,7 @@ fn told(occupancy: &Occupancy) -> Value {
 fn truth(world: &World, channel: usize) -> Value {
     let is_there = |at: &super::subscription::Subscription| at.channel == channel && at.state == State::Attached;
     let connections = world.homes.iter().filter(|home| home.client.subscriptions.iter().any(is_there)).count();
-    let members = world.hosts[channel].disk.present().len();
+    let members = world.hosts[channel].disk().present().len();
     let listening = world.listening_to(channel);
     json!({"metrics": BTreeMap::from([
         ("connections", connections + listening), ("publishers", connections), ("subscribers", connections + listening),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use courtside::call::{Answer, Backlog, Outcome, Publish, PublishKey, Request, Response, Submission};
+use courtside::object;
 use courtside::wire::message::{Content, Entry};
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::PresenceMessage;
@@ -17,38 +18,37 @@ impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Input::Open { link, mode, opening, .. } => {
-                write!(
-                    f,
-                    "{link} opens, {}, goes on with {:?}",
-                    mode.map_or("a socket".into(), |mode| format!("{mode:?}")),
-                    opening.takeover
-                )
+                let by = mode.map_or("a socket".into(), |mode| format!("{mode:?}"));
+                write!(f, "{link} opens, {by}, goes on with {:?}", opening.takeover)
             }
             Input::Frame { link, bytes, format } => {
                 write!(f, "{link} {}", Words(&frames::read_value(bytes, *format)))
             }
             Input::Lost { link } => write!(f, "{link} is lost"),
-            Input::Recv { link } => write!(f, "{link} reads"),
-            Input::Written { response, went_well } => {
-                write!(f, "response {} was {}", response.number, if *went_well { "taken" } else { "lost" })
-            }
-            Input::Call { id, call } => write!(f, "call {}: {}", id.0, request(&call.request)),
-            Input::Answered { ticket, answer } => write!(f, "answer to its call {}: {}", ticket.0, said(answer)),
-            Input::Deliver { id, delivery } => {
-                let (prior, through) = (delivery.prior.0, delivery.through.0);
-                let gap = if delivery.gap { ", after a gap" } else { "" };
-                write!(f, "delivery {}: {prior}..={through}{gap}: {}", id.0, tags(&delivery.entries))
-            }
-            Input::Follow { id, follow } => write!(f, "follow {}: {} from {}", id.0, follow.relay, follow.position.0),
-            Input::Delivered { relay, attempt, answer, .. } => {
-                write!(f, "answer to delivery {attempt} of {relay}: {answer:?}")
-            }
-            Input::Roll { id, roll } => write!(f, "roll call {}: {:?}", id.0, roll.connections),
-            Input::Rolled { attempt, answer, .. } => write!(f, "answer to roll call {attempt}: {answer:?}"),
-            Input::Commit => write!(f, "commit"),
-            Input::Timer => write!(f, "timer"),
-            Input::Alarm => write!(f, "alarm"),
+            Input::Comet { link, verb, body, .. } => write!(f, "{link} {verb:?} {}", String::from_utf8_lossy(body)),
+            Input::Object(input) => f.write_str(&happening(input)),
         }
+    }
+}
+
+fn happening(input: &object::Input) -> String {
+    use object::Input::*;
+    match input {
+        Written { response, went_well } => {
+            format!("response {} was {}", response.number, if *went_well { "taken" } else { "lost" })
+        }
+        Call { caller, call } => format!("call {}: {}", caller.0, request(&call.request)),
+        Answered { ticket, answer } => format!("answer to its call {}: {}", ticket.0, said(answer)),
+        Deliver { caller, delivery } => {
+            let (prior, through) = (delivery.prior.0, delivery.through.0);
+            let gap = if delivery.gap { ", with a gap" } else { "" };
+            format!("delivery {} of {prior}..={through}{gap}: {}", caller.0, tags(&delivery.entries))
+        }
+        Follow { caller, follow } => format!("follow {}: {} from {}", caller.0, follow.relay, follow.position.0),
+        Delivered { relay, attempt, answer, .. } => format!("answer to delivery {attempt} of {relay}: {answer:?}"),
+        Roll { caller, roll } => format!("roll call {}: {:?}", caller.0, roll.connections),
+        Rolled { attempt, answer, .. } => format!("answer to roll call {attempt}: {answer:?}"),
+        other => format!("{other:?}"),
     }
 }
 

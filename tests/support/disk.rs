@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use courtside::call::{Hold, MembersQuery, RelayName};
+use courtside::auth::Revocation;
+use courtside::call::{Hold, MembersQuery, RelayName, Watched};
 use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, Totals};
 use courtside::name::ChannelName;
+use courtside::object::store::{RelayStore, Watch};
 use courtside::relay::record::RowId;
 use courtside::serial::Position;
 use courtside::wire::packed::Packed;
@@ -17,16 +19,22 @@ use super::random::Random;
 /// A relay that is fed a channel.
 type Follower = (ChannelName, RelayName);
 
+/// What is kept beside a channel.
+#[derive(Clone, Debug, Default)]
+struct Beside {
+    followers: BTreeSet<Follower>,
+    watched: Option<Watched>,
+    /// What sockets can't carry.
+    rows: BTreeMap<RowId, Vec<u8>>,
+    alarm_ms: Option<u64>,
+}
+
 #[derive(Debug)]
 pub struct Disk {
     live: MemoryStore,
-    followers: BTreeSet<Follower>,
-    durable_followers: BTreeSet<Follower>,
-    rows: BTreeMap<RowId, Vec<u8>>,
-    durable_rows: BTreeMap<RowId, Vec<u8>>,
-    alarm_ms: Option<u64>,
     durable: MemoryStore,
-    durable_alarm_ms: Option<u64>,
+    live_beside: Beside,
+    durable_beside: Beside,
     turn: Vec<Write>,
     pending: VecDeque<Vec<Write>>,
     written: Vec<Row>,
@@ -44,6 +52,7 @@ enum Write {
     Trim(Position),
     Hold(String, Hold, Option<u64>),
     Follower(Follower, bool),
+    Watch(Option<Watched>),
     Row(RowId, Option<Vec<u8>>),
     Alarm(Option<u64>),
 }
@@ -57,22 +66,18 @@ impl Write {
             Write::Append(row) => store.append(row),
             Write::Trim(through) => store.trim(*through),
             Write::Hold(connection_id, hold, leaves_at_ms) => store.hold(connection_id, hold, *leaves_at_ms),
-            Write::Follower(..) | Write::Row(..) | Write::Alarm(_) => Ok(()),
+            Write::Follower(..) | Write::Watch(_) | Write::Row(..) | Write::Alarm(_) => Ok(()),
         }
     }
 
-    fn apply_to_rows(&self, rows: &mut BTreeMap<RowId, Vec<u8>>) {
+    fn apply_beside(&self, beside: &mut Beside) {
         match self {
-            Write::Row(id, Some(value)) => drop(rows.insert(*id, value.clone())),
-            Write::Row(id, None) => drop(rows.remove(id)),
-            _ => {}
-        }
-    }
-
-    fn apply_to_followers(&self, followers: &mut BTreeSet<Follower>) {
-        match self {
-            Write::Follower(follower, true) => drop(followers.insert(follower.clone())),
-            Write::Follower(follower, false) => drop(followers.remove(follower)),
+            Write::Follower(follower, true) => drop(beside.followers.insert(follower.clone())),
+            Write::Follower(follower, false) => drop(beside.followers.remove(follower)),
+            Write::Watch(watched) => beside.watched.clone_from(watched),
+            Write::Row(id, Some(value)) => drop(beside.rows.insert(*id, value.clone())),
+            Write::Row(id, None) => drop(beside.rows.remove(id)),
+            Write::Alarm(alarm_ms) => beside.alarm_ms = *alarm_ms,
             _ => {}
         }
     }
@@ -82,13 +87,9 @@ impl Disk {
     pub fn new(random: Random) -> Disk {
         Disk {
             live: MemoryStore::default(),
-            followers: BTreeSet::new(),
-            durable_followers: BTreeSet::new(),
-            rows: BTreeMap::new(),
-            durable_rows: BTreeMap::new(),
-            alarm_ms: None,
             durable: MemoryStore::default(),
-            durable_alarm_ms: None,
+            live_beside: Beside::default(),
+            durable_beside: Beside::default(),
             turn: Vec::new(),
             pending: VecDeque::new(),
             written: Vec::new(),
@@ -98,13 +99,13 @@ impl Disk {
     }
 
     pub fn alarm_ms(&self) -> Option<u64> {
-        self.alarm_ms
+        self.live_beside.alarm_ms
     }
 
     /// As the platform does, it takes no alarm for 0.
     pub fn set_alarm(&mut self, alarm_ms: Option<u64>) {
         assert_ne!(alarm_ms, Some(0));
-        self.alarm_ms = alarm_ms;
+        self.live_beside.alarm_ms = alarm_ms;
         self.turn.push(Write::Alarm(alarm_ms));
     }
 
@@ -122,12 +123,9 @@ impl Disk {
         let mut rows = Vec::new();
         for write in self.pending.pop_front().into_iter().flatten() {
             write.apply(&mut self.durable).expect("what the live store took, the durable one takes");
-            write.apply_to_followers(&mut self.durable_followers);
-            write.apply_to_rows(&mut self.durable_rows);
-            match write {
-                Write::Append(row) => rows.push(row),
-                Write::Alarm(alarm_ms) => self.durable_alarm_ms = alarm_ms,
-                _ => {}
+            write.apply_beside(&mut self.durable_beside);
+            if let Write::Append(row) = write {
+                rows.push(row);
             }
         }
         rows
@@ -140,9 +138,7 @@ impl Disk {
     /// The process is lost, and with it what was not durable yet.
     pub fn crash(&mut self) {
         self.live = self.durable.clone();
-        self.followers = self.durable_followers.clone();
-        self.rows = self.durable_rows.clone();
-        self.alarm_ms = self.durable_alarm_ms;
+        self.live_beside = self.durable_beside.clone();
         self.turn.clear();
         self.pending.clear();
         self.written.clear();
@@ -160,32 +156,12 @@ impl Disk {
         present.map(|event| ((event.connection_id, event.client_id), event.id)).collect()
     }
 
-    /// Whom a relay feeds.
-    pub fn followers(&mut self) -> Result<Vec<(ChannelName, RelayName)>, StoreError> {
-        self.read()?;
-        Ok(self.followers.iter().cloned().collect())
-    }
-
-    /// What sockets can't carry.
-    pub fn rows(&mut self) -> Result<BTreeMap<RowId, Vec<u8>>, StoreError> {
-        self.read()?;
-        Ok(self.rows.clone())
-    }
-
-    pub fn change_rows(&mut self, rows: &[(RowId, Option<Vec<u8>>)]) -> Result<(), StoreError> {
-        rows.iter().try_for_each(|(id, value)| self.write(Write::Row(*id, value.clone())))
+    pub fn stored(&self) -> &MemoryStore {
+        &self.live
     }
 
     pub fn fed(&self) -> usize {
-        self.followers.len()
-    }
-
-    pub fn add_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {
-        self.write(Write::Follower((channel.clone(), relay.clone()), true))
-    }
-
-    pub fn remove_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {
-        self.write(Write::Follower((channel.clone(), relay.clone()), false))
+        self.live_beside.followers.len()
     }
 
     fn fails(&mut self) -> bool {
@@ -196,8 +172,7 @@ impl Disk {
         let fails = self.fails();
         if !fails || self.random.chance(500) {
             write.apply(&mut self.live)?;
-            write.apply_to_followers(&mut self.followers);
-            write.apply_to_rows(&mut self.rows);
+            write.apply_beside(&mut self.live_beside);
             if let Write::Append(row) = &write {
                 self.written.push(row.clone());
             }
@@ -270,5 +245,69 @@ impl Store for Disk {
 
     fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
         self.write(Write::Hold(connection_id.to_owned(), hold.clone(), leaves_at_ms))
+    }
+}
+
+impl RelayStore for Disk {
+    fn secret(&mut self) -> Result<Vec<u8>, StoreError> {
+        self.read()?;
+        Ok(b"a secret of this object".to_vec())
+    }
+
+    fn watch(&mut self) -> Result<Option<Watch>, StoreError> {
+        self.read()?;
+        Ok(self.live_beside.watched.clone().map(|watched| Watch { ticket: watched.ticket, config: watched.config }))
+    }
+
+    fn begin_watch(&mut self, watched: &Watched) -> Result<(), StoreError> {
+        self.write(Write::Watch(Some(watched.clone())))
+    }
+
+    fn end_watch(&mut self) -> Result<(), StoreError> {
+        self.write(Write::Watch(None))
+    }
+
+    fn revocations(&mut self) -> Result<Vec<Revocation>, StoreError> {
+        self.read()?;
+        Ok(self.live_beside.watched.iter().flat_map(|watched| watched.revocations.clone()).collect())
+    }
+
+    fn save_revocations(&mut self, revocations: &[Revocation]) -> Result<(), StoreError> {
+        let Some(mut watched) = self.live_beside.watched.clone() else { return Ok(()) };
+        watched.revocations.extend(revocations.iter().cloned());
+        self.write(Write::Watch(Some(watched)))
+    }
+
+    fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError> {
+        let Some(mut watched) = self.live_beside.watched.clone() else { return Ok(()) };
+        watched.revocations.retain(|revocation| revocation.forget_at_ms() > now_ms);
+        self.write(Write::Watch(Some(watched)))
+    }
+
+    fn followers(&mut self) -> Result<Vec<(ChannelName, RelayName)>, StoreError> {
+        self.read()?;
+        Ok(self.live_beside.followers.iter().cloned().collect())
+    }
+
+    fn add_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {
+        self.write(Write::Follower((channel.clone(), relay.clone()), true))
+    }
+
+    fn remove_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {
+        self.write(Write::Follower((channel.clone(), relay.clone()), false))
+    }
+
+    fn rows(&mut self) -> Result<Vec<(RowId, Vec<u8>)>, StoreError> {
+        self.read()?;
+        Ok(self.live_beside.rows.clone().into_iter().collect())
+    }
+
+    fn change_rows(&mut self, rows: &[(RowId, Option<Vec<u8>>)]) -> Result<(), StoreError> {
+        rows.iter().try_for_each(|(id, value)| self.write(Write::Row(*id, value.clone())))
+    }
+
+    fn clear_rows(&mut self) -> Result<(), StoreError> {
+        let ids: Vec<RowId> = self.live_beside.rows.keys().copied().collect();
+        ids.into_iter().try_for_each(|id| self.write(Write::Row(id, None)))
     }
 }

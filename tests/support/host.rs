@@ -1,24 +1,26 @@
-//! One object as the platform runs it: the cores in its memory, its disk, its sockets, and the gate that holds back what
-//! it says until what it wrote is durable.
+//! One object as the platform runs it: the driver with its memory, its disk, its sockets, and the gate that holds back
+//! what it says until what it wrote is durable. It decides nothing.
 //!
-//! A relay object has a relay core; a channel object has a channel core, and a relay core for the sockets that it holds
-//! itself. Memory can go at any time; sockets and their records go with the process, the disk never.
+//! Memory can go at any time; sockets and their records go with the process, the disk never.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use courtside::auth::App;
-use courtside::call::{Address, Answer, ChannelCall, Delivered, Delivery, Follow, RelayName, Response, Roll, Rolled};
-use courtside::channel::{self, Channel, Ticket};
-use courtside::name::ChannelName;
+use courtside::auth::{App, Apps};
+use courtside::call::{Address, ChannelCall, HistoryPage, HistoryQuery, RelayName, Request, Response, Rules};
+use courtside::object::{self, CallerId, Class, Entrance, Kept, Question, Reply, Settings, Timer};
+use courtside::placement::{self, Shard};
+use courtside::relay::SocketId;
 use courtside::relay::admission::Bounds;
 use courtside::relay::session::Opening;
-use courtside::relay::{self, Relay, SocketId};
-use courtside::transport::{self, Links, Mode, ResponseId};
+use courtside::transport::comet::Verb;
+use courtside::transport::{Mode, ResponseId};
 use courtside::wire::{Encoded, Format};
 
 use super::disk::Disk;
-use super::http::Body;
+
+/// How long after a failure the platform rings again.
+const REPEAT_ALARM_MS: u64 = 1_000;
 
 /// Names a connection between a client and an object to the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,43 +32,63 @@ impl std::fmt::Display for LinkId {
     }
 }
 
-/// Names a call between two objects to the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CallId(pub u64);
-
-/// What happens to an object.
+/// What happens to an object: by its clients, or else.
 #[derive(Clone, Debug)]
 pub enum Input {
-    Open { link: LinkId, mode: Option<Mode>, opening: Opening, fresh_id: String },
-    Frame { link: LinkId, bytes: Vec<u8>, format: Format },
-    Lost { link: LinkId },
-    Recv { link: LinkId },
-    Written { response: ResponseId, went_well: bool },
-    Call { id: CallId, call: ChannelCall },
-    Answered { ticket: Ticket, answer: Option<Answer<Response>> },
-    Follow { id: CallId, follow: Follow },
-    Deliver { id: CallId, delivery: Delivery },
-    Delivered { channel: ChannelName, relay: RelayName, attempt: u64, answer: Option<Delivered> },
-    Roll { id: CallId, roll: Roll },
-    Rolled { relay: RelayName, attempt: u64, answer: Option<Rolled> },
-    Commit,
-    Timer,
-    Alarm,
+    Open {
+        link: LinkId,
+        mode: Option<Mode>,
+        opening: Opening,
+        fresh_id: String,
+    },
+    Frame {
+        link: LinkId,
+        bytes: Vec<u8>,
+        format: Format,
+    },
+    Lost {
+        link: LinkId,
+    },
+    /// A request of a connection over HTTP.
+    Comet {
+        link: LinkId,
+        caller: CallerId,
+        verb: Verb,
+        key: String,
+        body: Vec<u8>,
+    },
+    Object(object::Input),
 }
 
 /// What an object says.
 #[derive(Debug)]
 pub enum Output {
-    Frame { link: LinkId, frame: Rc<Encoded> },
+    Frame {
+        link: LinkId,
+        frame: Rc<Encoded>,
+    },
     Body(Body),
-    Close { link: LinkId },
-    Call { ticket: Ticket, call: ChannelCall },
-    Follow { ticket: Ticket, above: RelayName, follow: Follow },
-    Deliver { relay: RelayName, attempt: u64, delivery: Delivery },
-    Roll { relay: RelayName, attempt: u64, roll: Roll },
-    Answer { id: CallId, answer: Option<Answer<Response>> },
-    Delivered { id: CallId, answer: Delivered },
-    Rolled { id: CallId, answer: Rolled },
+    Close {
+        link: LinkId,
+    },
+    /// A request of a connection over HTTP is refused.
+    Refuse {
+        link: LinkId,
+    },
+    Ask(Question),
+    Answer {
+        id: CallerId,
+        reply: Reply,
+    },
+}
+
+/// What is written into a response.
+#[derive(Debug)]
+pub struct Body {
+    pub link: LinkId,
+    pub response: ResponseId,
+    pub text: String,
+    pub last: bool,
 }
 
 impl Output {
@@ -79,7 +101,7 @@ impl Output {
 
     fn callee(&self) -> Option<String> {
         match self {
-            Output::Call { call, .. } => Some(call.to.object_name()),
+            Output::Ask(Question::Call { call, .. }) => Some(call.to.object_name()),
             _ => None,
         }
     }
@@ -93,162 +115,304 @@ struct Held {
     output: Output,
 }
 
-/// Who waits for a publish.
 #[derive(Debug)]
-pub(super) enum Waiting {
-    Beside(Ticket),
-    Caller(CallId),
+struct Socket {
+    link: LinkId,
+    record: Vec<u8>,
 }
 
-pub(super) enum Work {
-    Relay(relay::Effect),
-    Channel(channel::Effect),
-    Link(transport::Effect),
-}
-
-#[derive(Debug)]
-pub(super) struct Socket {
-    pub(super) link: LinkId,
-    pub(super) record: Vec<u8>,
+/// What a turn came to. What it says is to be [`released`](Host::release).
+#[derive(Debug, Default)]
+pub struct Turned {
+    pub wrote: bool,
+    /// Timers, and how long after now they ring.
+    pub started: Vec<(Timer, u64)>,
 }
 
 pub struct Host {
     pub name: RelayName,
-    pub(super) app: Rc<App>,
-    pub bounds: Bounds,
+    pub app: Rc<App>,
+    bounds: Bounds,
     /// Of a channel object.
     pub address: Option<Address>,
-    pub disk: Disk,
-    pub(super) sockets: BTreeMap<SocketId, Socket>,
-    /// Connections over HTTP. Their numbers are never used again, and are none of a socket.
-    pub(super) http: Links,
-    pub(super) ways: BTreeMap<SocketId, LinkId>,
-    pub(super) last_way: u32,
-    pub(super) relay: Option<Relay>,
-    pub(super) channel: Option<Channel>,
-    /// The relays that it fed are known again.
-    pub(super) leads: bool,
-    pub(super) waiting: BTreeMap<Ticket, Waiting>,
-    pub(super) last_ticket: u64,
-    pub(super) work: VecDeque<Work>,
-    pub(super) outputs: Vec<Output>,
+    /// Always there; it holds the disk.
+    driver: Option<object::Host<Disk>>,
+    awake: bool,
+    sockets: BTreeMap<SocketId, Socket>,
+    by_link: BTreeMap<LinkId, SocketId>,
+    /// Requests of clients that wait for an answer.
+    requests: BTreeMap<CallerId, LinkId>,
+    /// Responses that are written.
+    responses: BTreeMap<u32, LinkId>,
+    /// Calls that wait for an answer.
+    callers: BTreeSet<CallerId>,
+    outputs: Vec<Output>,
     held: VecDeque<Held>,
     turns_written: u64,
     turns_synced: u64,
     /// Calls whose answers this memory waits for.
-    pub in_flight: usize,
+    in_flight: usize,
+    timers: usize,
     /// Counts the memories; an answer to one that is gone finds nobody.
     pub life: u64,
     /// Counts the processes; a write under way when one is lost never becomes durable.
     pub crashes: u64,
     pub synced_at_ms: u64,
     pub skew_ms: i64,
-    pub commit_scheduled: bool,
-    /// When its timer rings, which goes with its memory.
-    pub timer_ms: Option<u64>,
 }
 
 impl Host {
     pub fn new(name: RelayName, app: Rc<App>, address: Option<Address>, disk: Disk) -> Host {
-        Host {
+        let mut host = Host {
             name,
             app,
             bounds: Bounds::default(),
             address,
-            disk,
+            driver: None,
+            awake: false,
             sockets: BTreeMap::new(),
-            http: Links::default(),
-            ways: BTreeMap::new(),
-            last_way: 1_000_000,
-            relay: None,
-            channel: None,
-            leads: false,
-            waiting: BTreeMap::new(),
-            last_ticket: 0,
-            work: VecDeque::new(),
+            by_link: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            responses: BTreeMap::new(),
+            callers: BTreeSet::new(),
             outputs: Vec::new(),
             held: VecDeque::new(),
             turns_written: 0,
             turns_synced: 0,
             in_flight: 0,
+            timers: 0,
             life: 0,
             crashes: 0,
             synced_at_ms: 0,
             skew_ms: 0,
-            commit_scheduled: false,
-            timer_ms: None,
-        }
+        };
+        host.build(disk);
+        host
+    }
+
+    /// What it may take in and give out, from the next memory on.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+        self.forget();
+    }
+
+    fn build(&mut self, disk: Disk) {
+        let class = if self.address.is_some() { Class::Channel } else { Class::Relay };
+        let settings = Settings { apps: Ok(Rc::new(Apps::of([self.app.clone()]))), bounds: self.bounds };
+        self.driver = Some(object::Host::new(class, settings, disk));
+    }
+
+    fn driver(&mut self) -> &mut object::Host<Disk> {
+        self.driver.as_mut().expect("always there")
+    }
+
+    pub fn disk(&self) -> &Disk {
+        self.driver.as_ref().expect("always there").store()
+    }
+
+    pub fn disk_mut(&mut self) -> &mut Disk {
+        self.driver().store_mut()
     }
 
     pub fn is_awake(&self) -> bool {
-        self.relay.is_some() || self.channel.is_some()
+        self.awake
     }
 
     /// Whether nothing would notice that the memory goes.
     pub fn is_quiet(&self) -> bool {
-        let idle = self.in_flight == 0 && self.waiting.is_empty() && !self.commit_scheduled && self.timer_ms.is_none();
-        let idle = idle && self.http.count() == 0;
-        idle && self.held.is_empty() && self.disk.is_synced()
+        let waits = self.in_flight > 0 || self.timers > 0 || !self.callers.is_empty() || !self.requests.is_empty();
+        let holds = self.driver.as_ref().is_some_and(|driver| driver.links() > 0);
+        !waits && !holds && self.held.is_empty() && self.disk().is_synced()
     }
 
-    pub fn wants_commit(&self) -> bool {
-        self.channel.as_ref().is_some_and(Channel::has_pending)
+    pub fn sockets(&self) -> impl Iterator<Item = LinkId> {
+        self.by_link.keys().copied()
     }
 
-    /// When the timer has to ring for what a relay collects, or for the end of a channel's interval.
-    pub fn timer_due_ms(&self) -> Option<u64> {
-        let relay = self.relay.as_ref().and_then(Relay::collects_until_ms);
-        relay.into_iter().chain(self.channel.as_ref().and_then(Channel::paces_until_ms)).min()
-    }
-
-    pub fn links(&self) -> impl Iterator<Item = LinkId> {
-        self.sockets.values().map(|socket| socket.link).chain(self.ways.values().copied())
+    /// Requests over HTTP that are open.
+    pub fn requests(&self) -> BTreeSet<LinkId> {
+        self.requests.values().chain(self.responses.values()).copied().collect()
     }
 
     /// The memory is lost. Gives the callers who waited for it.
-    pub fn forget(&mut self) -> Vec<CallId> {
-        (self.relay, self.channel, self.leads) = (None, None, false);
-        self.http = Links::default();
-        self.ways.clear();
-        (self.in_flight, self.commit_scheduled, self.timer_ms, self.last_ticket) = (0, false, None, 0);
+    pub fn forget(&mut self) -> BTreeSet<CallerId> {
+        let disk = self.driver.take().expect("always there").into_store();
+        self.build(disk);
+        self.requests.clear();
+        self.responses.clear();
+        (self.awake, self.in_flight, self.timers) = (false, 0, 0);
         self.life += 1;
-        let caller = |waiting| match waiting {
-            Waiting::Caller(id) => Some(id),
-            Waiting::Beside(_) => None,
-        };
-        std::mem::take(&mut self.waiting).into_values().filter_map(caller).collect()
+        std::mem::take(&mut self.callers)
     }
 
     /// The process is lost: memory, sockets, and whatever was not durable with all that depended on it.
     pub fn crash(&mut self) {
         self.forget();
         self.crashes += 1;
-        self.disk.crash();
+        self.disk_mut().crash();
         self.sockets.clear();
+        self.by_link.clear();
         self.held.clear();
         self.turns_synced = self.turns_written;
     }
 
-    /// One turn of the event loop. Gives whether it wrote; what it says is to be [`released`](Host::release).
-    pub fn turn(&mut self, input: Input, now_ms: u64) -> bool {
-        self.take(input, now_ms);
-        while let Some(work) = self.work.pop_front() {
-            match work {
-                Work::Relay(effect) => self.perform_relay(effect, now_ms),
-                Work::Channel(effect) => self.perform_channel(effect, now_ms),
-                Work::Link(effect) => self.perform_link(effect, now_ms),
+    /// The channel's history, as a REST request reads it.
+    pub fn history(&mut self, query: HistoryQuery, now_ms: u64) -> HistoryPage {
+        self.disk_mut().failures = 0;
+        let to = self.address.clone().expect("a channel's object");
+        let rules = Rules::of(self.app.rules(&to.channel));
+        let (caller, call) = (CallerId(0), ChannelCall { to, rules, request: Request::History(query) });
+        self.turn(Input::Object(object::Input::Call { caller, call }), now_ms);
+        let page = self.held.iter().rev().find_map(|held| match &held.output {
+            Output::Answer { id, reply: Reply::Response(Ok(Response::History(page))) } if *id == caller => {
+                Some(page.clone())
             }
+            _ => None,
+        });
+        page.expect("an answer at once")
+    }
+
+    /// One turn of the event loop.
+    pub fn turn(&mut self, input: Input, now_ms: u64) -> Turned {
+        let mut turned = Turned::default();
+        if !std::mem::replace(&mut self.awake, true) {
+            let sockets = self.sockets.iter();
+            let sockets = sockets.map(|(id, socket)| Kept { socket: *id, record: socket.record.clone() }).collect();
+            let fresh_series = format!("life{}", self.life);
+            self.drive(object::Input::Wake { sockets, fresh_series }, now_ms, &mut turned);
         }
-        self.forget_ways();
-        self.keep_alarm(now_ms);
-        let wrote = self.disk.end_turn();
-        self.turns_written += u64::from(wrote);
+        if let Some(input) = self.meant_for_driver(input) {
+            self.drive(input, now_ms, &mut turned);
+        }
+        turned.wrote = self.disk_mut().end_turn();
+        self.turns_written += u64::from(turned.wrote);
         let (turn, life) = (self.turns_written, self.life);
-        // The order between sockets, or channels, is of no consequence, and the core takes it from hash maps: here it must
-        // repeat.
+        // The order between sockets, or channels, is of no consequence, and the core takes it from hash maps: here it
+        // must repeat.
         self.outputs.sort_by_cached_key(|output| (output.link(), output.callee()));
         self.held.extend(self.outputs.drain(..).map(|output| Held { turn, life, output }));
-        wrote
+        turned
+    }
+
+    fn drive(&mut self, input: object::Input, now_ms: u64, turned: &mut Turned) {
+        for output in self.driver().turn(input, now_ms) {
+            self.perform(output, now_ms, turned);
+        }
+    }
+
+    /// What the driver gets of an event; nothing of one about a socket that is gone.
+    fn meant_for_driver(&mut self, input: Input) -> Option<object::Input> {
+        match input {
+            Input::Open { link, mode, opening, fresh_id } => {
+                let caller = CallerId(link.0);
+                self.requests.insert(caller, link);
+                let channel = self.address.clone().map(|to| (to.clone(), Rules::of(self.app.rules(&to.channel))));
+                let shard = placement::app_and_shard(&self.name).map_or(Shard::CHANNEL, |(_, shard)| shard);
+                let entrance = Box::new(Entrance { opening, shard, channel, mode, fresh_id });
+                Some(object::Input::Connect { caller, entrance })
+            }
+            Input::Frame { link, bytes, format } => {
+                self.by_link.get(&link).map(|socket| object::Input::Frame { socket: *socket, bytes, format })
+            }
+            Input::Lost { link } => {
+                let socket = self.by_link.remove(&link)?;
+                self.sockets.remove(&socket);
+                Some(object::Input::Lost { socket })
+            }
+            Input::Comet { link, caller, verb, key, body } => {
+                self.requests.insert(caller, link);
+                Some(object::Input::Comet { caller, verb, key, body })
+            }
+            Input::Object(input) => {
+                self.note(&input);
+                Some(input)
+            }
+        }
+    }
+
+    fn note(&mut self, input: &object::Input) {
+        use object::Input::{
+            Alarm, Answered, AppAnswered, Call, Deliver, Delivered, Follow, Identify, Notice, Rang, Roll, Rolled,
+        };
+        match input {
+            Call { caller, .. }
+            | Follow { caller, .. }
+            | Deliver { caller, .. }
+            | Roll { caller, .. }
+            | Identify { caller, .. }
+            | Notice { caller, .. } => drop(self.callers.insert(*caller)),
+            Answered { .. } | Delivered { .. } | Rolled { .. } | AppAnswered { .. } => {
+                self.in_flight = self.in_flight.saturating_sub(1);
+            }
+            Rang(_) => self.timers -= 1,
+            Alarm => self.disk_mut().set_alarm(None),
+            _ => {}
+        }
+    }
+
+    fn perform(&mut self, output: object::Output, now_ms: u64, turned: &mut Turned) {
+        match output {
+            object::Output::Accept { caller, socket } => {
+                let link = self.requests.remove(&caller).expect("it asked to come in");
+                self.sockets.insert(socket, Socket { link, record: Vec::new() });
+                self.by_link.insert(link, socket);
+            }
+            object::Output::Send { sockets, frame } => {
+                let frame = Rc::new(frame);
+                let links = sockets.iter().filter_map(|socket| self.sockets.get(socket)).map(|socket| socket.link);
+                self.outputs.extend(links.map(|link| Output::Frame { link, frame: frame.clone() }));
+            }
+            object::Output::Save { socket, record } => {
+                if let Some(socket) = self.sockets.get_mut(&socket) {
+                    socket.record = record;
+                }
+            }
+            object::Output::Close { socket } => {
+                if let Some(Socket { link, .. }) = self.sockets.remove(&socket) {
+                    self.by_link.remove(&link);
+                    self.outputs.push(Output::Close { link });
+                }
+            }
+            object::Output::Respond { caller, response, .. } => {
+                let link = self.requests.remove(&caller).expect("it asked for a response");
+                self.responses.insert(response.number, link);
+            }
+            object::Output::Write { response, body: text, last } => {
+                let link = *self.responses.get(&response.number).expect("a response that was begun");
+                if last {
+                    self.responses.remove(&response.number);
+                }
+                self.outputs.push(Output::Body(Body { link, response, text, last }));
+            }
+            // Who still reads it loses patience.
+            object::Output::Cut { response } => drop(self.responses.remove(&response.number)),
+            object::Output::Answer { caller, reply } => self.answer(caller, reply),
+            object::Output::Ask(question) => {
+                self.in_flight += 1;
+                self.outputs.push(Output::Ask(question));
+            }
+            object::Output::Start { timer, after_ms } => {
+                self.timers += 1;
+                turned.started.push((timer, after_ms));
+            }
+            object::Output::AskAlarm => {
+                let at_ms = self.disk().alarm_ms();
+                self.drive(object::Input::AlarmKnown { at_ms }, now_ms, turned);
+            }
+            object::Output::SetAlarm { at_ms } => self.disk_mut().set_alarm(Some(at_ms)),
+            object::Output::RepeatAlarm { .. } => self.disk_mut().set_alarm(Some(now_ms + REPEAT_ALARM_MS)),
+        }
+    }
+
+    fn answer(&mut self, caller: CallerId, reply: Reply) {
+        self.callers.remove(&caller);
+        let output = match (self.requests.remove(&caller), reply) {
+            (Some(link), Reply::Refused(_)) => Output::Close { link },
+            (Some(_), Reply::Http(reply)) if reply.status < 300 => return,
+            (Some(link), Reply::Http(_)) => Output::Refuse { link },
+            (_, reply) => Output::Answer { id: caller, reply },
+        };
+        self.outputs.push(output);
     }
 
     /// The oldest turn that wrote is durable.

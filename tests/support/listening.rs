@@ -2,6 +2,7 @@
 //! and their answers are lost, and whoever comes back may come by another way.
 
 use courtside::auth::{Apps, Attempts};
+use courtside::object;
 use courtside::relay::session::Opening;
 use courtside::rest::{self, Admin, Context, Step, percent};
 use courtside::transport::{Mode, events};
@@ -9,8 +10,7 @@ use courtside::wire::Encoded;
 use serde_json::Value;
 
 use super::frames::Frame;
-use super::host::{Input, LinkId};
-use super::http::Body;
+use super::host::{Body, Input, LinkId};
 use super::ledger::Kind;
 use super::listener::{Asking, Course, Fate, Listener, Way};
 use super::network::{Link, Owner, Reply, Said, grant};
@@ -152,7 +152,7 @@ impl World {
         listener.begin(now_ms);
         listener.courses.iter_mut().for_each(|course| course.next = None);
         let owner = Owner::Listener(ear);
-        self.links.insert(link, Link { owner, host, mode, to_server_ms: now_ms, to_client_ms: now_ms });
+        self.links.insert(link, Link { owner, host, mode, key: None, to_server_ms: now_ms, to_client_ms: now_ms });
         self.ears[ear].link = Some(link);
         self.send_by(link, |link| Input::Open { link, mode, opening, fresh_id });
     }
@@ -204,7 +204,7 @@ impl World {
         let Step::Calls(calls, exchange) = rest::begin(&request, context) else { panic!("a request is refused") };
         course.asking = Some(Asking { number, since_ms: now_ms, wait_ms: wait_s * 1_000, patience_ms, exchange });
         let reply = Reply::Page { ear, at, number };
-        self.call((usize::MAX, 0), host, reply, |id| Input::Call { id, call: calls[0].clone() });
+        self.call((usize::MAX, 0), host, reply, |caller| object::Input::Call { caller, call: calls[0].clone() });
     }
 
     pub(super) fn page(&mut self, ear: usize, at: usize, number: u64, said: Said) {

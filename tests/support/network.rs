@@ -1,22 +1,25 @@
 //! What is under way between objects, and between them and the clients: late, lost, repeated, out of order.
 //!
-//! Calls know no order, frames of one transport keep theirs. A caller learns the answer, or that there is none, which says
-//! nothing of what became of the call; or, now and then, nothing at all.
+//! Calls know no order, frames of one transport keep theirs. A caller learns the answer, or that there is none, which
+//! says nothing of what became of the call; or, now and then, nothing at all.
 
 use std::rc::Rc;
 
+use courtside::app::Tell;
 use courtside::auth::{Capability, Grant, Identity, KeyName};
-use courtside::call::{Answer, Delivered, RelayName, Response, Rolled};
+use courtside::call::{Answer, AppResponse, Delivered, Noticed, RelayName, Response, Rolled};
 use courtside::channel::Ticket;
 use courtside::connection_key::TakeoverKind;
+use courtside::error::Code;
 use courtside::name::ChannelName;
+use courtside::object::{self, AppInput, CallerId};
 use courtside::relay::session::{Opening, Takeover};
 use courtside::transport::Mode;
 use courtside::wire::{Encoded, Format};
 
 use super::client::{Deed, Transport};
 use super::frames::{self, Frame};
-use super::host::{CallId, Input, LinkId};
+use super::host::{Input, LinkId};
 use super::trace::note;
 use super::world::{Event, World};
 
@@ -26,6 +29,8 @@ pub(super) struct Link {
     pub(super) host: usize,
     /// How its responses go, if it is over HTTP.
     pub(super) mode: Option<Mode>,
+    /// By which the client's requests are known, once it is told.
+    pub(super) key: Option<String>,
     pub(super) to_server_ms: u64,
     pub(super) to_client_ms: u64,
 }
@@ -51,6 +56,9 @@ pub(super) enum Reply {
     Call(Ticket),
     Delivery(ChannelName, RelayName, u64),
     Roll(RelayName, u64),
+    App(Ticket),
+    /// To the app.
+    Notice(Tell),
     /// To a router, for a listener's request.
     Page {
         ear: usize,
@@ -66,24 +74,44 @@ pub(super) enum Said {
     Answer(Answer<Response>),
     Delivered(Delivered),
     Rolled(Rolled),
+    App(Answer<AppResponse>),
+    Noticed(Answer<Noticed>),
+}
+
+impl From<object::Reply> for Said {
+    fn from(reply: object::Reply) -> Said {
+        match reply {
+            object::Reply::Response(answer) => Said::Answer(answer),
+            object::Reply::Delivered(answer) => Said::Delivered(answer),
+            object::Reply::Rolled(answer) => Said::Rolled(answer),
+            object::Reply::Noticed(answer) => Said::Noticed(answer),
+            other => unreachable!("no object asks for this: {other:?}"),
+        }
+    }
 }
 
 impl Reply {
     /// What becomes of an answer on its way to the memory that waits for it.
     fn event(self, host: usize, life: u64, said: Said) -> Event {
+        use object::Input::{Answered, AppAnswered, Delivered, Rolled};
         let input = match (self, said) {
             (Reply::Page { ear, at, number }, said) => return Event::Page { ear, at, number, said },
-            (Reply::Call(ticket), Said::Answer(answer)) => Input::Answered { ticket, answer: Some(answer) },
-            (Reply::Call(ticket), _) => Input::Answered { ticket, answer: None },
+            (Reply::Notice(tell), Said::Noticed(Ok(noticed))) => {
+                return Event::App { input: AppInput::Told { tell, answer: Some(noticed) } };
+            }
+            (Reply::Notice(tell), _) => return Event::App { input: AppInput::Told { tell, answer: None } },
+            (Reply::Call(ticket), Said::Answer(answer)) => Answered { ticket, answer: Some(answer) },
+            (Reply::Call(ticket), _) => Answered { ticket, answer: None },
             (Reply::Delivery(channel, relay, attempt), Said::Delivered(answer)) => {
-                Input::Delivered { channel, relay, attempt, answer: Some(answer) }
+                Delivered { channel, relay, attempt, answer: Some(answer) }
             }
-            (Reply::Delivery(channel, relay, attempt), _) => Input::Delivered { channel, relay, attempt, answer: None },
-            (Reply::Roll(relay, attempt), Said::Rolled(answer)) => {
-                Input::Rolled { relay, attempt, answer: Some(answer) }
-            }
-            (Reply::Roll(relay, attempt), _) => Input::Rolled { relay, attempt, answer: None },
+            (Reply::Delivery(channel, relay, attempt), _) => Delivered { channel, relay, attempt, answer: None },
+            (Reply::Roll(relay, attempt), Said::Rolled(answer)) => Rolled { relay, attempt, answer: Some(answer) },
+            (Reply::Roll(relay, attempt), _) => Rolled { relay, attempt, answer: None },
+            (Reply::App(ticket), Said::App(answer)) => AppAnswered { ticket, answer },
+            (Reply::App(ticket), _) => AppAnswered { ticket, answer: Err(Code::TimedOut.into()) },
         };
+        let input = Input::Object(input);
         Event::Turn { host, life: Some(life), input }
     }
 }
@@ -101,9 +129,10 @@ impl World {
         (caller, life): (usize, u64),
         callee: usize,
         reply: Reply,
-        input: impl Fn(CallId) -> Input,
+        input: impl Fn(CallerId) -> object::Input,
     ) {
-        let id = CallId(self.fresh());
+        let input = |id| Input::Object(input(id));
+        let id = CallerId(self.fresh());
         let is_delivery = matches!(reply, Reply::Delivery(..));
         let is_cut = is_delivery && self.cut == Some((caller, callee));
         if is_cut || self.random.chance(self.weather.lose_call) {
@@ -113,13 +142,13 @@ impl World {
         self.after(delay_ms, Event::Turn { host: callee, life: None, input: input(id) });
         if is_delivery && self.random.chance(self.weather.repeat_delivery) {
             let delay_ms = self.delay_ms();
-            let other = CallId(self.fresh());
+            let other = CallerId(self.fresh());
             self.after(delay_ms, Event::Turn { host: callee, life: None, input: input(other) });
         }
         if self.random.chance(self.weather.lose_answer) {
             return self.no_answer(caller, life, reply);
         }
-        if !matches!(reply, Reply::Page { .. }) && self.random.chance(self.weather.never_answer) {
+        if !matches!(reply, Reply::Page { .. } | Reply::Notice(_)) && self.random.chance(self.weather.never_answer) {
             return note(self.now_ms, format_args!("object {caller} is never answered: {reply:?}"));
         }
         self.calls.insert(id, Call { caller, life, reply, callee, arrived: false });
@@ -131,7 +160,7 @@ impl World {
         self.after(delay_ms, reply.event(caller, life, Said::Nothing));
     }
 
-    pub(super) fn answer(&mut self, id: CallId, said: Said) {
+    pub(super) fn answer(&mut self, id: CallerId, said: Said) {
         let Some(call) = self.calls.remove(&id) else { return };
         let delay_ms = self.delay_ms();
         self.after(delay_ms, call.reply.event(call.caller, call.life, said));
@@ -142,8 +171,9 @@ impl World {
             note(self.now_ms, format_args!("client {client}: {deed}"));
             match deed {
                 Deed::Connect { resume } => self.connect(client, resume),
+                Deed::Send(frame) if self.is_over_http(client) => self.post(client, &frame),
                 Deed::Send(frame) => {
-                    let format = self.format(client);
+                    let format = self.homes[client].format;
                     let bytes = frames::write(&frame, format);
                     self.send_to_server(client, |link| Input::Frame { link, bytes, format });
                 }
@@ -162,27 +192,23 @@ impl World {
         let (host, now_ms) = (home.host, self.now_ms);
         self.links.insert(
             link,
-            Link { owner: Owner::Client(client), host, mode, to_server_ms: now_ms, to_client_ms: now_ms },
+            Link { owner: Owner::Client(client), host, mode, key: None, to_server_ms: now_ms, to_client_ms: now_ms },
         );
-        let format = self.format(client);
         let home = &self.homes[client];
+        let format = if over_http { Format::Json } else { home.format };
         let opening = Opening {
             grant: grant(),
             format,
             echo: home.client.echo,
             heartbeat_interval_ms: 15_000,
-            bounces: false,
             grace_ms: home.client.grace_ms,
+            bounces: false,
             takeover: resume.map(|key| Takeover { kind: TakeoverKind::Resume, key }),
             is_secure: true,
             is_kept: mode.is_none(),
             attach: Vec::new(),
         };
         self.send_to_server(client, |link| Input::Open { link, mode, opening, fresh_id });
-    }
-
-    fn format(&self, client: usize) -> Format {
-        if self.is_over_http(client) { Format::Json } else { self.homes[client].format }
     }
 
     pub fn is_over_http(&self, client: usize) -> bool {

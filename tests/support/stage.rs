@@ -15,7 +15,8 @@ use serde_json::{Map, Value, json};
 use super::describe::action_name;
 use super::disk::Disk;
 use super::grant::grant;
-use super::host::{CallId, Host, Input, LinkId, Output};
+use super::host::{Host, Input, LinkId};
+use super::objects::{Heard, Objects};
 use super::random::Random;
 
 const CHANNEL: usize = 0;
@@ -25,15 +26,9 @@ const RELAY: usize = 1;
 const BEGINNING_MS: u64 = 1_000_000;
 
 pub struct Stage {
-    hosts: [Host; 2],
-    now_ms: u64,
+    objects: Objects,
     clients: BTreeMap<String, Person>,
     connections: u64,
-    calls: u64,
-    /// Calls under way, and which memory of the caller made them.
-    waiting: BTreeMap<CallId, (u64, Output)>,
-    /// Calls to the channel, and its deliveries, that wait until the script lets them go.
-    held: Option<Vec<(u64, Output)>>,
     said: Vec<String>,
 }
 
@@ -54,16 +49,9 @@ impl Stage {
         let disk = || Disk::new(Random::new(0));
         let relay = RelayName::shard(app.id(), 0);
         let channel = Host::new(RelayName::of_channel(&address), app.clone(), Some(address), disk());
-        Stage {
-            hosts: [channel, Host::new(relay, app, None, disk())],
-            now_ms: BEGINNING_MS,
-            clients: BTreeMap::new(),
-            connections: 0,
-            calls: 0,
-            waiting: BTreeMap::new(),
-            held: None,
-            said: Vec::new(),
-        }
+        let hosts = vec![channel, Host::new(relay, app.clone(), None, disk())];
+        let objects = Objects::new(app, hosts, BEGINNING_MS);
+        Stage { objects, clients: BTreeMap::new(), connections: 0, said: Vec::new() }
     }
 
     /// Does what a line says. Gives what clients get meanwhile.
@@ -77,7 +65,7 @@ impl Stage {
             [client, "sends", frame @ ..] => self.send(client, &frame.join(" ")),
             [client, "drops"] => {
                 let link = self.person(client).link;
-                self.turn(RELAY, Input::Lost { link });
+                self.objects.turn(RELAY, Input::Lost { link });
             }
             ["the", "room's", "namespace", "has", rules @ ..] => {
                 let mut rules: Value = serde_json::from_str(&rules.join(" ")).expect("rules are a JSON object");
@@ -85,12 +73,18 @@ impl Stage {
                 *self = Stage::with(&json!([rules]));
             }
             ["wait", time] => self.wait(time),
-            ["the", "relay", "forgets"] => drop(self.hosts[RELAY].forget()),
-            ["the", "channel", "forgets"] => drop(self.hosts[CHANNEL].forget()),
-            ["the", "line", "is", "held"] => self.held = Some(Vec::new()),
-            ["the", "line", "is", "lost"] => self.lose(),
-            ["the", "line", "is", "free"] => self.free(),
+            ["the", "relay", "forgets"] => drop(self.objects.hosts[RELAY].forget()),
+            ["the", "channel", "forgets"] => drop(self.objects.hosts[CHANNEL].forget()),
+            ["the", "line", "is", "held"] => self.objects.held = Some(Vec::new()),
+            ["the", "line", "is", "lost"] => self.objects.lose_calls(),
+            ["the", "line", "is", "free"] => self.objects.free_calls(),
             _ => panic!("nobody knows how to do this: {line}"),
+        }
+        for (link, heard) in std::mem::take(&mut self.objects.heard) {
+            match heard {
+                Heard::Frame(frame) => self.tell(link, &frame),
+                Heard::Closed => self.say(link, "transport is closed"),
+            }
         }
         std::mem::take(&mut self.said)
     }
@@ -107,7 +101,7 @@ impl Stage {
         let opening = Opening::from_query(Grant { client_id: Identity::Wildcard, ..grant() }, &query, true);
         let keys = self.clients.remove(client).map_or_else(Vec::new, |person| person.keys);
         self.clients.insert(client.to_owned(), Person { link, keys });
-        self.turn(
+        self.objects.turn(
             RELAY,
             Input::Open { link, mode: None, opening, fresh_id: format!("connection{}", self.connections) },
         );
@@ -135,7 +129,7 @@ impl Stage {
         value.insert("action".to_owned(), json!(number));
         let bytes = serde_json::to_vec(&value).expect("JSON");
         let link = self.person(client).link;
-        self.turn(RELAY, Input::Frame { link, bytes, format: Format::Json });
+        self.objects.turn(RELAY, Input::Frame { link, bytes, format: Format::Json });
     }
 
     fn wait(&mut self, time: &str) {
@@ -143,117 +137,7 @@ impl Stage {
             Some(number) => (number, 1),
             None => (time.strip_suffix('s').expect("a time, as in 5s or 5ms"), 1_000),
         };
-        let end_ms = self.now_ms + number.parse::<u64>().expect("a number") * unit_ms;
-        while let Some((due_ms, host, rings)) = self.next_due().filter(|(due_ms, ..)| *due_ms <= end_ms) {
-            self.now_ms = self.now_ms.max(due_ms);
-            self.turn(host, if rings { Input::Timer } else { Input::Alarm });
-        }
-        self.now_ms = end_ms;
-    }
-
-    /// The next alarm or timer: when, whose, and whether it is a timer.
-    fn next_due(&self) -> Option<(u64, usize, bool)> {
-        let due = |(index, host): (usize, &Host)| {
-            let alarm = host.disk.alarm_ms().map(|alarm_ms| (alarm_ms, index, false));
-            alarm.into_iter().chain(host.timer_due_ms().map(|timer_ms| (timer_ms, index, true))).min()
-        };
-        self.hosts.iter().enumerate().filter_map(due).min()
-    }
-
-    /// One turn of an object, and all that follows from it.
-    fn turn(&mut self, host: usize, input: Input) {
-        let mut inputs = std::collections::VecDeque::from([(host, input)]);
-        while let Some((host, input)) = inputs.pop_front() {
-            if self.hosts[host].turn(input, self.now_ms) {
-                self.hosts[host].disk.sync();
-                self.hosts[host].synced();
-            }
-            for (life, output) in self.hosts[host].release() {
-                inputs.extend(self.leave(life, output));
-            }
-            let committing = inputs.iter().any(|(_, input)| matches!(input, Input::Commit));
-            if self.hosts[host].wants_commit() && !committing {
-                inputs.push_back((host, Input::Commit));
-            }
-        }
-    }
-
-    fn leave(&mut self, life: u64, output: Output) -> Option<(usize, Input)> {
-        match output {
-            Output::Frame { link, frame } => self.tell(link, &frame),
-            Output::Close { link } => self.say(link, "transport is closed"),
-            Output::Call { .. } | Output::Deliver { .. } | Output::Roll { .. } => match &mut self.held {
-                Some(held) => held.push((life, output)),
-                None => return Some(self.call(life, output)),
-            },
-            Output::Follow { .. } => unreachable!("there is one relay"),
-            Output::Body(_) => unreachable!("all are sockets"),
-            Output::Answer { id, answer } => {
-                let (life, call) = self.waiting.remove(&id)?;
-                let Output::Call { ticket, .. } = call else { unreachable!("calls get answers") };
-                return self.to_memory(RELAY, life, Input::Answered { ticket, answer });
-            }
-            Output::Delivered { id, answer } => {
-                let (life, call) = self.waiting.remove(&id)?;
-                let Output::Deliver { relay, attempt, delivery } = call else {
-                    unreachable!("deliveries are answered so")
-                };
-                let channel = delivery.channel;
-                return self.to_memory(
-                    CHANNEL,
-                    life,
-                    Input::Delivered { channel, relay, attempt, answer: Some(answer) },
-                );
-            }
-            Output::Rolled { id, answer } => {
-                let (life, call) = self.waiting.remove(&id)?;
-                let Output::Roll { relay, attempt, .. } = call else { unreachable!("roll calls are answered so") };
-                return self.to_memory(CHANNEL, life, Input::Rolled { relay, attempt, answer: Some(answer) });
-            }
-        }
-        None
-    }
-
-    /// An answer reaches the memory that waits for it, or none.
-    fn to_memory(&self, host: usize, life: u64, input: Input) -> Option<(usize, Input)> {
-        (self.hosts[host].life == life).then_some((host, input))
-    }
-
-    fn call(&mut self, life: u64, output: Output) -> (usize, Input) {
-        self.calls += 1;
-        let id = CallId(self.calls);
-        let input = match &output {
-            Output::Call { call, .. } => (CHANNEL, Input::Call { id, call: call.clone() }),
-            Output::Deliver { delivery, .. } => (RELAY, Input::Deliver { id, delivery: delivery.clone() }),
-            Output::Roll { roll, .. } => (RELAY, Input::Roll { id, roll: roll.clone() }),
-            _ => unreachable!("only calls are made"),
-        };
-        self.waiting.insert(id, (life, output));
-        input
-    }
-
-    fn free(&mut self) {
-        for (life, output) in self.held.take().unwrap_or_default() {
-            let (host, input) = self.call(life, output);
-            self.turn(host, input);
-        }
-    }
-
-    /// What was held never arrives, and whoever called learns that it failed.
-    fn lose(&mut self) {
-        for (life, output) in self.held.take().unwrap_or_default() {
-            let (host, input) = match output {
-                Output::Call { ticket, .. } => (RELAY, Input::Answered { ticket, answer: None }),
-                Output::Deliver { relay, attempt, delivery } => {
-                    (CHANNEL, Input::Delivered { channel: delivery.channel, relay, attempt, answer: None })
-                }
-                Output::Roll { relay, attempt, .. } => (CHANNEL, Input::Rolled { relay, attempt, answer: None }),
-                _ => unreachable!("only calls are held"),
-            };
-            if let Some((host, input)) = self.to_memory(host, life, input) {
-                self.turn(host, input);
-            }
-        }
+        self.objects.pass(number.parse::<u64>().expect("a number") * unit_ms);
     }
 
     fn tell(&mut self, link: LinkId, frame: &Encoded) {

@@ -241,6 +241,9 @@ fn fault(world: &mut World) {
     if world.random.chance(weather.crash) {
         world.crash(host);
     }
+    if world.random.chance(weather.reset / 10) {
+        world.app.forget();
+    }
     if world.random.chance(weather.step_clock) {
         world.hosts[host].skew_ms = world.random.below(40_000) as i64 - 20_000;
         note(world.now_ms, format_args!("object {host}'s clock is off by {} ms", world.hosts[host].skew_ms));
@@ -291,14 +294,15 @@ fn reckon(world: &mut World) -> Tally {
         tally.heard += courses.iter().map(|course| course.received).sum::<usize>();
         tally.heard_gaps += courses.iter().map(|course| course.gaps).sum::<usize>();
     }
-    tally.followers = world.hosts.iter().map(|host| host.disk.fed()).sum();
+    tally.followers = world.hosts.iter().map(|host| host.disk().fed()).sum();
+    check_listing(world);
     tally.present = (0..world.channels).map(|channel| check_presence(world, channel)).sum();
     for channel in 0..world.channels {
         let book = world.ledger.book(channel);
         (tally.acknowledged, tally.repeats) = (tally.acknowledged + book.acknowledged, tally.repeats + book.repeats);
         if book.is_persisted() && !book.entries().is_empty() {
             let clock_ms = world.clock_ms(channel);
-            let history = world.hosts[channel].history(&everything(), clock_ms);
+            let history = world.hosts[channel].history(everything(), clock_ms);
             check_history(&history, &world.ledger, channel);
         }
     }
@@ -317,6 +321,16 @@ fn check_history(history: &courtside::call::HistoryPage, ledger: &Ledger, channe
     assert_eq!(told, logged, "history is what was published");
 }
 
+/// The app knows which channels are in use.
+fn check_listing(world: &World) {
+    for channel in &world.hosts[..world.channels] {
+        let name = channel.address.as_ref().expect("a channel's object").channel.as_str();
+        let is_used = !channel.disk().stored().relays.is_empty() || !channel.disk().present().is_empty();
+        let is_listed = world.app.stored().listed.iter().any(|listed| listed == name);
+        assert!(is_listed || !is_used, "{name} is in use, and the app does not list it");
+    }
+}
+
 fn told_of(logged: &Logged) -> (Position, String) {
     (logged.position, logged.tag.clone())
 }
@@ -324,7 +338,7 @@ fn told_of(logged: &Logged) -> (Position, String) {
 /// The channel's set is what clients see, nobody is in it whose connection is not attached, and nobody is missing whose
 /// connection is, unless a relay could not be asked for it. Gives how many are present.
 fn check_presence(world: &World, channel: usize) -> usize {
-    let set: BTreeMap<Key, String> = world.hosts[channel].disk.present();
+    let set: BTreeMap<Key, String> = world.hosts[channel].disk().present();
     for (index, home) in world.homes.iter().enumerate() {
         let client = &home.client;
         for at in client.subscriptions.iter().filter(|at| at.channel == channel && at.wanted) {

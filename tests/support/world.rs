@@ -1,7 +1,7 @@
 //! The world: time, the objects, the clients, and everything under way between them.
 //!
-//! Whatever happens is an event of one queue, in the order of simulated time; all chance comes from the seed. An object's
-//! clock is the world's time and a skew of its own.
+//! Whatever happens is an event of one queue, in the order of simulated time; all chance comes from the seed. An
+//! object's clock is the world's time and a skew of its own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -9,12 +9,13 @@ use std::rc::Rc;
 use courtside::auth::App;
 use courtside::call::{Address, Occupancy, RelayName, Response};
 use courtside::name::ChannelName;
+use courtside::object::{self, AppInput, CallerId, Question, Timer};
 use courtside::wire::{Encoded, Format};
 
+use super::app::AppObject;
 use super::client::Client;
 use super::disk::Disk;
-use super::host::{CallId, Host, Input, LinkId, Output};
-use super::http::Body;
+use super::host::{Body, Host, Input, LinkId, Output};
 use super::ledger::{Kind, Ledger};
 use super::listening::Ear;
 use super::network::{Call, Link, Reply, Said};
@@ -40,13 +41,14 @@ pub struct World {
     at_once: usize,
     /// The channels' objects first, then the relays'.
     pub hosts: Vec<Host>,
+    pub app: AppObject,
     pub channels: usize,
     pub homes: Vec<Home>,
     pub ears: Vec<Ear>,
     pub(super) links: HashMap<LinkId, Link>,
-    pub(super) calls: HashMap<CallId, Call>,
+    pub(super) calls: HashMap<CallerId, Call>,
     /// Calls to channels, by which, to learn how many are on them; and what they answered.
-    pub(super) counting: HashMap<CallId, usize>,
+    pub(super) counting: HashMap<CallerId, usize>,
     pub counted: HashMap<usize, Occupancy>,
     pub(super) last_id: u64,
     pub ledger: Ledger,
@@ -64,6 +66,7 @@ pub struct Home {
 #[allow(clippy::large_enum_variant, reason = "nearly all events are turns")]
 pub(super) enum Event {
     Turn { host: usize, life: Option<u64>, input: Input },
+    App { input: AppInput },
     Synced { host: usize, crashes: u64 },
     Wake { host: usize },
     ToClient { link: LinkId, frame: Rc<Encoded> },
@@ -89,7 +92,7 @@ impl World {
             let name = RelayName::shard(app.id(), shard as u16);
             hosts.push(Host::new(name, app.clone(), None, disk(&mut random)));
         }
-        hosts.iter_mut().for_each(|host| host.bounds = weather.bounds());
+        hosts.iter_mut().for_each(|host| host.set_bounds(weather.bounds()));
         World {
             now_ms: 0,
             random,
@@ -99,6 +102,7 @@ impl World {
             last_event: 0,
             at_once: 0,
             hosts,
+            app: AppObject::new(app),
             channels: kinds.len(),
             homes: Vec::new(),
             ears: Vec::new(),
@@ -173,7 +177,6 @@ impl World {
         match event {
             Event::Turn { host, life, input } => {
                 if life.is_none_or(|life| life == self.hosts[host].life) {
-                    self.refuse_lost(host, &input);
                     self.turn(host, input);
                 }
             }
@@ -182,6 +185,7 @@ impl World {
                     self.synced(host);
                 }
             }
+            Event::App { input } => self.app_turn(input),
             Event::Wake { host } => self.alarm(host),
             Event::ToClient { link, frame } => self.client_gets(link, &frame),
             Event::Body { host, life, body } => self.client_takes(host, life, body),
@@ -193,25 +197,20 @@ impl World {
     }
 
     fn turn(&mut self, host: usize, input: Input) {
-        if let Input::Call { id, .. } | Input::Follow { id, .. } | Input::Deliver { id, .. } | Input::Roll { id, .. } =
-            &input
-            && let Some(call) = self.calls.get_mut(id)
-        {
+        if let Some(call) = called(&input).and_then(|id| self.calls.get_mut(&id)) {
             call.arrived = true;
         }
         let clock_ms = self.clock_ms(host);
         note(self.now_ms, format_args!("object {host} <- {input}"));
         let object = &mut self.hosts[host];
-        object.disk.failures = self.weather.fail_disk;
-        if matches!(input, Input::Answered { .. } | Input::Delivered { .. } | Input::Rolled { .. }) {
-            object.in_flight -= 1;
-        }
-        let alarm_ms = object.disk.alarm_ms().filter(|_| !matches!(input, Input::Alarm));
-        let wrote = object.turn(input, clock_ms);
-        for row in object.disk.take_written() {
+        object.disk_mut().failures = self.weather.fail_disk;
+        let is_alarm = matches!(input, Input::Object(object::Input::Alarm));
+        let alarm_ms = object.disk().alarm_ms().filter(|_| !is_alarm);
+        let turned = object.turn(input, clock_ms);
+        for row in object.disk_mut().take_written() {
             self.ledger.wrote(host, &row);
         }
-        if wrote {
+        if turned.wrote {
             let crashes = self.hosts[host].crashes;
             // Writes become durable in their order.
             let delay_ms = self.random.between(1, self.weather.latency_ms);
@@ -219,34 +218,32 @@ impl World {
             self.hosts[host].synced_at_ms = at_ms;
             self.at(at_ms, Event::Synced { host, crashes });
         }
-        self.after_turn(host, alarm_ms, clock_ms);
+        self.start_timers(host, turned.started);
+        self.wake_later(host, alarm_ms, clock_ms);
         self.release(host);
     }
 
-    fn after_turn(&mut self, host: usize, alarm_before_ms: Option<u64>, clock_ms: u64) {
-        let object = &mut self.hosts[host];
-        let alarm_ms = object.disk.alarm_ms().filter(|_| object.disk.alarm_ms() != alarm_before_ms);
-        let commit = object.wants_commit() && !std::mem::replace(&mut object.commit_scheduled, true);
-        let life = object.life;
-        let timer_ms = object.timer_due_ms().filter(|due_ms| object.timer_ms.is_none_or(|timer_ms| timer_ms > *due_ms));
-        if let Some(timer_ms) = timer_ms {
-            object.timer_ms = Some(timer_ms);
-            let delay_ms = timer_ms.saturating_sub(clock_ms);
-            self.after(delay_ms, Event::Turn { host, life: Some(life), input: Input::Timer });
+    fn start_timers(&mut self, host: usize, started: Vec<(Timer, u64)>) {
+        let life = self.hosts[host].life;
+        for (timer, after_ms) in started {
+            // The end of a turn comes when everything that had arrived by then was taken.
+            let delay_ms = if after_ms == 0 { self.random.below(4) } else { after_ms };
+            let input = Input::Object(object::Input::Rang(timer));
+            self.after(delay_ms, Event::Turn { host, life: Some(life), input });
         }
-        if let Some(alarm_ms) = alarm_ms {
+    }
+
+    fn wake_later(&mut self, host: usize, alarm_before_ms: Option<u64>, clock_ms: u64) {
+        let alarm_ms = self.hosts[host].disk().alarm_ms();
+        if let Some(alarm_ms) = alarm_ms.filter(|_| alarm_ms != alarm_before_ms) {
             self.after(alarm_ms.saturating_sub(clock_ms), Event::Wake { host });
-        }
-        if commit {
-            let delay_ms = self.random.below(4);
-            self.after(delay_ms, Event::Turn { host, life: Some(life), input: Input::Commit });
         }
     }
 
     fn alarm(&mut self, host: usize) {
         let clock_ms = self.clock_ms(host);
-        match self.hosts[host].disk.alarm_ms() {
-            Some(alarm_ms) if alarm_ms <= clock_ms => self.turn(host, Input::Alarm),
+        match self.hosts[host].disk().alarm_ms() {
+            Some(alarm_ms) if alarm_ms <= clock_ms => self.turn(host, Input::Object(object::Input::Alarm)),
             // The clock was set back meanwhile, or a crash brought back an earlier alarm.
             Some(alarm_ms) => self.after((alarm_ms - clock_ms).min(60_000), Event::Wake { host }),
             None => {}
@@ -254,7 +251,7 @@ impl World {
     }
 
     fn synced(&mut self, host: usize) {
-        for row in self.hosts[host].disk.sync() {
+        for row in self.hosts[host].disk_mut().sync() {
             self.ledger.synced(host, &row);
         }
         self.hosts[host].synced();
@@ -276,43 +273,51 @@ impl World {
                     self.at(at_ms, Event::LinkDown { link });
                 }
             }
-            Output::Call { ticket, call } => {
-                let callee = self.hosts.iter().position(|host| host.address.as_ref() == Some(&call.to));
-                let callee = callee.expect("only channels that there are");
-                self.call((host, life), callee, Reply::Call(ticket), |id| Input::Call { id, call: call.clone() });
-            }
-            Output::Follow { ticket, above, follow } => {
-                let callee = self.relay_at(&above);
-                self.call((host, life), callee, Reply::Call(ticket), |id| Input::Follow { id, follow: follow.clone() });
-            }
-            Output::Deliver { relay, attempt, delivery } => {
-                let callee = self.relay_at(&relay);
-                let reply = Reply::Delivery(delivery.channel.clone(), relay, attempt);
-                self.call((host, life), callee, reply, |id| Input::Deliver { id, delivery: delivery.clone() });
-            }
-            Output::Roll { relay, attempt, roll } => {
-                let callee = self.relay_at(&relay);
-                let reply = Reply::Roll(relay, attempt);
-                self.call((host, life), callee, reply, |id| Input::Roll { id, roll: roll.clone() });
-            }
-            Output::Answer { id, answer: Some(Ok(Response::Counts(counts))) } if self.counting.contains_key(&id) => {
+            Output::Refuse { link } => self.requests_end([link]),
+            Output::Ask(question) => self.ask_object((host, life), question),
+            Output::Answer { id, reply: object::Reply::Response(Ok(Response::Counts(counts))) }
+                if self.counting.contains_key(&id) =>
+            {
                 self.counted.extend(self.counting.remove(&id).map(|channel| (channel, counts.occupancy)));
             }
-            Output::Answer { id, answer } => self.answer(id, answer.map_or(Said::Nothing, Said::Answer)),
-            Output::Delivered { id, answer } => self.answer(id, Said::Delivered(answer)),
-            Output::Rolled { id, answer } => self.answer(id, Said::Rolled(answer)),
+            Output::Answer { id, reply } => self.answer(id, reply.into()),
         }
     }
 
-    fn relay_at(&self, relay: &RelayName) -> usize {
+    fn ask_object(&mut self, caller: (usize, u64), question: Question) {
+        use object::Input::{Call, Deliver, Follow, Roll};
+        match question {
+            Question::Call { ticket, call } => {
+                let callee = self.hosts.iter().position(|host| host.address.as_ref() == Some(&call.to));
+                let callee = callee.expect("only channels that there are");
+                self.call(caller, callee, Reply::Call(ticket), |caller| Call { caller, call: call.clone() });
+            }
+            Question::Follow { ticket, above, follow } => {
+                let callee = self.relay_at(&above);
+                self.call(caller, callee, Reply::Call(ticket), |caller| Follow { caller, follow: follow.clone() });
+            }
+            Question::Deliver { relay, attempt, delivery } => {
+                let callee = self.relay_at(&relay);
+                let reply = Reply::Delivery(delivery.channel.clone(), relay, attempt);
+                self.call(caller, callee, reply, |caller| Deliver { caller, delivery: delivery.clone() });
+            }
+            Question::Roll { relay, attempt, roll } => {
+                let callee = self.relay_at(&relay);
+                self.call(caller, callee, Reply::Roll(relay, attempt), |caller| Roll { caller, roll: roll.clone() });
+            }
+            Question::App { ticket, call } => self.ask_app(caller, ticket, call),
+        }
+    }
+
+    pub(super) fn relay_at(&self, relay: &RelayName) -> usize {
         self.hosts.iter().position(|host| host.name == *relay).expect("only relays that there are")
     }
 
     /// The memory goes, as it does when an object is idle, or when its isolate is lost.
     pub fn forget(&mut self, host: usize) {
         note(self.now_ms, format_args!("object {host} loses its memory"));
-        let ways = self.hosts[host].ways.values().copied().collect();
-        self.ways_end(ways);
+        let requests = self.hosts[host].requests();
+        self.requests_end(requests);
         for id in self.hosts[host].forget() {
             self.answer(id, Said::Nothing);
         }
@@ -321,7 +326,7 @@ impl World {
     /// The process goes.
     pub fn crash(&mut self, host: usize) {
         note(self.now_ms, format_args!("object {host} loses its process"));
-        let links: Vec<LinkId> = self.hosts[host].links().collect();
+        let links: Vec<LinkId> = self.hosts[host].sockets().chain(self.hosts[host].requests()).collect();
         self.hosts[host].crash();
         if host < self.channels {
             self.ledger.crashed(host);
@@ -330,11 +335,22 @@ impl World {
             let delay_ms = self.random.below(200);
             self.after(delay_ms, Event::LinkDown { link });
         }
-        let mut arrived: Vec<CallId> =
+        let mut arrived: Vec<CallerId> =
             self.calls.iter().filter(|(_, call)| call.callee == host && call.arrived).map(|(id, _)| *id).collect();
         arrived.sort();
         arrived.into_iter().for_each(|id| self.answer(id, Said::Nothing));
         self.after(0, Event::Wake { host });
+    }
+}
+
+/// Whose call it is.
+fn called(input: &Input) -> Option<CallerId> {
+    use object::Input::{Call, Deliver, Follow, Roll};
+    match input {
+        Input::Object(Call { caller, .. } | Follow { caller, .. } | Deliver { caller, .. } | Roll { caller, .. }) => {
+            Some(*caller)
+        }
+        _ => None,
     }
 }
 

@@ -4,52 +4,45 @@ use crate::*;
 
 impl World {
     pub fn open(&mut self, session: usize) {
-        let object = self.sessions[session].relay;
-        self.wake_relay(object);
-        let node = &mut self.nodes[object];
-        node.last_socket += 1;
-        let socket = SocketId(node.last_socket);
-        node.sockets.insert(socket, (Vec::new(), session));
-        self.sessions[session].socket = Some(socket);
+        self.last_call += 1;
+        let (object, link) = (self.sessions[session].relay, LinkId(self.last_call));
+        self.sessions[session].link = Some(link);
+        self.links.insert(link, session);
         let fresh_id = format!("connection{}", self.last_event);
-        self.relay_does(object, |relay, now_ms| relay.open(socket, opening(), fresh_id, now_ms));
-        self.attach(session, socket);
+        self.turn(object, Input::Open { link, mode: None, opening: opening(), fresh_id });
+        self.attach(session, link);
     }
 
     /// With the serial of the last message that it has, if it has any.
-    pub fn attach(&mut self, session: usize, socket: SocketId) {
-        if self.sessions[session].socket != Some(socket) {
+    pub fn attach(&mut self, session: usize, link: LinkId) {
+        if self.sessions[session].link != Some(link) {
             return;
         }
         let mut frame = json!({"action": 10, "channel": self.address.channel.as_str()});
         if let Some(serial) = &self.sessions[session].serial {
             frame["channelSerial"] = json!(serial);
         }
-        let (object, frame) = (self.sessions[session].relay, frame.to_string());
-        self.wake_relay(object);
-        self.relay_does(object, |relay, now_ms| relay.frame(socket, frame.as_bytes(), Format::Json, now_ms));
+        let bytes = frame.to_string().into_bytes();
+        self.turn(self.sessions[session].relay, Input::Frame { link, bytes, format: Format::Json });
     }
 
-    pub fn closed(&mut self, object: Object, socket: SocketId) {
-        let Some((_, session)) = self.nodes[object].sockets.remove(&socket) else { return };
-        self.sessions[session].socket = None;
+    pub fn closed(&mut self, link: LinkId) {
+        let Some(session) = self.links.remove(&link) else { return };
+        self.sessions[session].link = None;
         self.sessions[session].attached = false;
         self.after(100, Event::Open { session });
     }
 
-    pub fn hear(&mut self, object: Object, sockets: &[SocketId], frame: &Encoded) {
+    pub fn hear(&mut self, link: LinkId, frame: &Encoded) {
         let Encoded::Text(text) = frame else { panic!("all speak JSON") };
         let frame: Value = serde_json::from_str(text).expect("JSON");
-        for socket in sockets {
-            let Some((_, index)) = self.nodes[object].sockets.get(socket) else { continue };
-            let index = *index;
-            let session = &mut self.sessions[index];
-            match frame["action"].as_u64() {
-                Some(11) => session.attached(&frame),
-                Some(13) => self.after(200, Event::Attach { session: index, socket: *socket }),
-                Some(15) => session.message(&frame, &self.order),
-                _ => {}
-            }
+        let Some(index) = self.links.get(&link).copied() else { return };
+        let session = &mut self.sessions[index];
+        match frame["action"].as_u64() {
+            Some(11) => session.attached(&frame),
+            Some(13) => self.after(200, Event::Attach { session: index, link }),
+            Some(15) => session.message(&frame, &self.order),
+            _ => {}
         }
     }
 }
@@ -73,5 +66,5 @@ impl Session {
 }
 
 fn opening() -> Opening {
-    Opening::from_query(grant::grant(), &[], true)
+    Opening::from_query(support::grant::grant(), &[], true)
 }

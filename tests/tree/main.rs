@@ -1,41 +1,47 @@
-//! A million subscribers of one channel, three levels of relays below it, and everything that can go wrong between objects:
-//! calls that are late, lost, repeated and out of order, and objects that lose their memory.
+//! A million subscribers of one channel, three levels of relays below it, and everything that can go wrong between
+//! objects: calls that are late, lost, repeated and out of order, and objects that lose their memory.
 //!
-//! Channel and relays are the real cores. Each relay holds a few real sessions, and each of these stands for some thousands
-//! that connected like it: a relay sends all of them the same frames. `SEED=n` runs one seed, `SEEDS=n` so many.
+//! Channel and relays are the real objects. Each relay holds a few real sessions, and each of these stands for some
+//! thousands that connected like it: a relay sends all of them the same frames. `SEED=n` runs one seed, `SEEDS=n` so
+//! many.
 
 mod clients;
 mod objects;
 
-#[path = "../support/grant.rs"]
-mod grant;
-#[path = "../support/memory_store.rs"]
-mod memory_store;
 #[allow(dead_code, reason = "shared with the simulation")]
-#[path = "../support/random.rs"]
-mod random;
+#[path = "../support"]
+mod support {
+    pub mod app_store;
+    pub mod disk;
+    pub mod grant;
+    pub mod host;
+    pub mod memory_store;
+    pub mod objects;
+    pub mod random;
+}
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use courtside::auth::App;
-use courtside::call::{
-    Address, Answer, ChannelCall, Delivered, Delivery, Follow, Publish, PublishKey, RelayName, Request, Response,
-    Rules, Submission,
-};
-use courtside::channel::{self, Channel, Ticket};
+use courtside::auth::{App, Apps};
+use courtside::call::{Address, AppCall, ChannelCall, Publish, PublishKey, RelayName, Request, Rules, Submission};
+use courtside::channel::Ticket;
 use courtside::limits::{DIRECT_RELAYS_MAX, RELAY_CONNECTIONS};
 use courtside::name::ChannelName;
+use courtside::object::{self, AppHost, AppInput, AppOutput, CallerId, Question, Reply, Settings};
 use courtside::placement;
+use courtside::relay::admission::Bounds;
 use courtside::relay::session::Opening;
-use courtside::relay::{self, Relay, SocketId};
 use courtside::wire::data::Data;
 use courtside::wire::flags::RESUMED;
 use courtside::wire::message::Message;
 use courtside::wire::{Encoded, Format};
-use memory_store::MemoryStore;
-use random::Random;
 use serde_json::{Value, json};
+use support::app_store::AppMemory;
+use support::disk::Disk;
+use support::host::{Host, Input, LinkId, Output};
+use support::objects::told;
+use support::random::Random;
 
 const SUBSCRIBERS: u64 = 1_000_000;
 const HOLDING: u64 = SUBSCRIBERS.div_ceil(RELAY_CONNECTIONS as u64);
@@ -86,44 +92,25 @@ struct Caller {
     life: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all events are turns")]
 enum Event {
-    Call { to: Object, caller: Caller, ticket: Ticket, what: Asked },
-    Answer { caller: Caller, ticket: Ticket, answer: Option<Answer<Response>> },
-    Deliver { to: Object, caller: Caller, attempt: u64, delivery: Rc<Delivery>, answered: bool },
-    Delivered { from: Object, caller: Caller, attempt: u64, answer: Option<Delivered> },
+    Turn { object: Object, life: Option<u64>, input: Input },
     Alarm { object: Object },
     Open { session: usize },
-    Attach { session: usize, socket: SocketId },
+    Attach { session: usize, link: LinkId },
     Publish { number: u64 },
     Forget { object: Object },
-}
-
-#[derive(Clone, Debug)]
-enum Asked {
-    Channel(ChannelCall),
-    Follow(Follow),
 }
 
 /// A real session, and how many it stands for.
 struct Session {
     relay: Object,
     stands_for: u64,
-    socket: Option<SocketId>,
+    link: Option<LinkId>,
     serial: Option<String>,
     attached: bool,
     received: usize,
-}
-
-#[derive(Default)]
-struct Node {
-    relay: Option<Relay>,
-    /// Of each socket: its record, and whose it is.
-    sockets: BTreeMap<SocketId, (Vec<u8>, usize)>,
-    followers: BTreeSet<(ChannelName, RelayName)>,
-    last_socket: u32,
-    alarm_ms: Option<u64>,
-    life: u64,
 }
 
 struct World {
@@ -136,10 +123,14 @@ struct World {
     at_once: usize,
     app: Rc<App>,
     address: Address,
-    store: MemoryStore,
-    channel: Option<Channel>,
-    nodes: Vec<Node>,
+    hosts: Vec<Host>,
+    app_object: AppHost<AppMemory>,
+    /// Calls under way.
+    calls: HashMap<CallerId, (Caller, Question)>,
+    last_call: u64,
     sessions: Vec<Session>,
+    /// Whose transport it is.
+    links: HashMap<LinkId, usize>,
     /// What was published, in order.
     order: Vec<String>,
     /// Relays that the channel fed.
@@ -150,18 +141,23 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> World {
-        let app: App = serde_json::from_value(json!({"id": "demo", "keys": [], "namespaces": []})).expect("an app");
+        let app = json!({"id": "demo", "keys": [], "namespaces": []});
+        let app: Rc<App> = Rc::new(serde_json::from_value(app).expect("an app"));
         let address = Address { app: app.id().clone(), channel: ChannelName::parse("final").expect("a name") };
         let count = HOLDING * SESSIONS_PER_RELAY;
         let holding: Vec<u64> = (0..RELAYS).filter(|relay| !EMPTY.contains(relay)).collect();
         let session = |index: u64| Session {
             relay: holding[(index % HOLDING) as usize] as usize + 1,
             stands_for: SUBSCRIBERS / count + u64::from(index < SUBSCRIBERS % count),
-            socket: None,
+            link: None,
             serial: None,
             attached: false,
             received: 0,
         };
+        let disk = || Disk::new(Random::new(0));
+        let channel = Host::new(RelayName::of_channel(&address), app.clone(), Some(address.clone()), disk());
+        let relay = |shard| Host::new(RelayName::shard(app.id(), shard as u16), app.clone(), None, disk());
+        let settings = Settings { apps: Ok(Rc::new(Apps::of([app.clone()]))), bounds: Bounds::default() };
         World {
             random: Random::new(seed),
             weather: STORM,
@@ -169,12 +165,14 @@ impl World {
             events: BTreeMap::new(),
             last_event: 0,
             at_once: 0,
-            app: Rc::new(app),
+            hosts: std::iter::once(channel).chain((0..RELAYS).map(relay)).collect(),
+            app_object: AppHost::new(settings, AppMemory::default()),
+            calls: HashMap::new(),
+            last_call: 0,
+            app,
             address,
-            store: MemoryStore::default(),
-            channel: None,
-            nodes: (0..=RELAYS).map(|_| Node::default()).collect(),
             sessions: (0..count).map(session).collect(),
+            links: HashMap::new(),
             order: Vec::new(),
             direct: BTreeSet::new(),
             passed_on: 0,
@@ -264,38 +262,17 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Call { to, caller, ticket, what } => self.called(to, caller, ticket, what),
-            Event::Answer { caller, ticket, answer } if self.is_there(&caller) => {
-                self.relay_does(caller.object, |relay, now_ms| relay.answered(ticket, answer, now_ms));
+            Event::Turn { object, life, input } => {
+                if life.is_none_or(|life| life == self.hosts[object].life) {
+                    self.turn(object, input);
+                }
             }
-            Event::Deliver { to, caller, attempt, delivery, answered } => {
-                self.wake_relay(to);
-                let mut said = None;
-                self.relay_does(to, |relay, now_ms| {
-                    let (answer, effects) = relay.deliver(&delivery, now_ms);
-                    said = Some(answer);
-                    effects
-                });
-                self.answer_delivery(to, caller, attempt, said.filter(|_| answered));
-            }
-            Event::Delivered { from, caller, attempt, answer } if self.is_there(&caller) => {
-                self.delivered(from, caller.object, attempt, answer);
-            }
-            Event::Answer { .. } | Event::Delivered { .. } => {}
             Event::Alarm { object } => self.alarm(object),
             Event::Open { session } => self.open(session),
-            Event::Attach { session, socket } => self.attach(session, socket),
+            Event::Attach { session, link } => self.attach(session, link),
             Event::Publish { number } => self.publish(number),
             Event::Forget { object } => self.forget(object),
         }
-    }
-
-    fn is_there(&self, caller: &Caller) -> bool {
-        self.nodes[caller.object].life == caller.life
-    }
-
-    fn caller(&self, object: Object) -> Caller {
-        Caller { object, life: self.nodes[object].life }
     }
 
     fn delay_ms(&mut self) -> u64 {

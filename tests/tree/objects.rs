@@ -1,62 +1,115 @@
-//! The objects of the world: what each does, what it calls, and what it forgets.
-
-use std::rc::Rc;
+//! The objects of the world: what each calls, and what it forgets.
 
 use crate::*;
 
 impl World {
+    pub fn turn(&mut self, object: Object, input: Input) {
+        let host = &mut self.hosts[object];
+        let alarm_ms = host.disk().alarm_ms().filter(|_| !matches!(input, Input::Object(object::Input::Alarm)));
+        let turned = host.turn(input, self.now_ms);
+        if turned.wrote {
+            host.disk_mut().sync();
+            host.synced();
+        }
+        let (outputs, life, set_ms) = (host.release(), host.life, host.disk().alarm_ms());
+        for (timer, after_ms) in turned.started {
+            let input = Input::Object(object::Input::Rang(timer));
+            self.after(after_ms, Event::Turn { object, life: Some(life), input });
+        }
+        if let Some(at_ms) = set_ms.filter(|_| set_ms != alarm_ms) {
+            self.after(at_ms.saturating_sub(self.now_ms), Event::Alarm { object });
+        }
+        for (life, output) in outputs {
+            self.leave(Caller { object, life }, output);
+        }
+    }
+
     /// The memory goes. What was stored stays, and so do the sockets with their records, and the alarm.
     pub fn forget(&mut self, object: Object) {
-        self.nodes[object].life += 1;
-        self.nodes[object].relay = None;
-        if object == CHANNEL {
-            self.channel = None;
+        for id in self.hosts[object].forget() {
+            if let Some((from, question)) = self.calls.remove(&id) {
+                self.tell(from, question, None);
+            }
         }
     }
 
     pub fn alarm(&mut self, object: Object) {
-        if self.nodes[object].alarm_ms.is_none_or(|at_ms| at_ms > self.now_ms) {
-            return;
-        }
-        self.nodes[object].alarm_ms = None;
-        match object {
-            CHANNEL => self.channel_does(|channel, store, now_ms| channel.tick(store, now_ms)),
-            relay => {
-                self.wake_relay(relay);
-                self.relay_does(relay, |relay, now_ms| relay.tick(now_ms));
-            }
+        if self.hosts[object].disk().alarm_ms().is_some_and(|at_ms| at_ms <= self.now_ms) {
+            self.turn(object, Input::Object(object::Input::Alarm));
         }
     }
 
-    /// Never moves an alarm back: what asked for it may be forgotten.
-    pub fn keep_alarm(&mut self, object: Object) {
-        let due_ms = match object {
-            CHANNEL => self.channel.as_ref().and_then(Channel::deadline),
-            relay => self.nodes[relay].relay.as_ref().and_then(Relay::deadline),
+    fn leave(&mut self, from: Caller, output: Output) {
+        match output {
+            Output::Frame { link, frame } => self.hear(link, &frame),
+            Output::Close { link } => self.closed(link),
+            Output::Ask(Question::App { ticket, call }) => self.ask_app(from, ticket, call),
+            Output::Ask(question) => self.ask(from, question),
+            Output::Answer { id, reply } => self.answer(id, reply),
+            Output::Body(_) | Output::Refuse { .. } => unreachable!("all are sockets"),
+        }
+    }
+
+    fn ask(&mut self, from: Caller, question: Question) {
+        self.note(&from, &question);
+        let is_delivery = matches!(question, Question::Deliver { .. });
+        if self.random.chance(self.weather.lost) {
+            return self.tell(from, question, None);
+        }
+        if is_delivery && self.random.chance(self.weather.repeated) {
+            self.call(&question);
+        }
+        let id = self.call(&question);
+        self.calls.insert(id, (from, question));
+    }
+
+    fn note(&mut self, from: &Caller, question: &Question) {
+        match question {
+            Question::Deliver { relay, .. } if from.object == CHANNEL => drop(self.direct.insert(relay.clone())),
+            Question::Deliver { .. } => self.passed_on += 1,
+            _ => {}
+        }
+    }
+
+    /// A call on its way.
+    fn call(&mut self, question: &Question) -> CallerId {
+        self.last_call += 1;
+        let caller = CallerId(self.last_call);
+        let (object, input) = match question.clone() {
+            Question::Call { call, .. } => (CHANNEL, object::Input::Call { caller, call }),
+            Question::Follow { above, follow, .. } => (self.object(&above), object::Input::Follow { caller, follow }),
+            Question::Deliver { relay, delivery, .. } => {
+                (self.object(&relay), object::Input::Deliver { caller, delivery })
+            }
+            Question::Roll { relay, roll, .. } => (self.object(&relay), object::Input::Roll { caller, roll }),
+            Question::App { .. } => unreachable!("the app is asked otherwise"),
         };
-        let Some(due_ms) = due_ms else { return };
-        if self.nodes[object].alarm_ms.is_none_or(|at_ms| at_ms > due_ms) {
-            self.nodes[object].alarm_ms = Some(due_ms);
-            self.after(due_ms.saturating_sub(self.now_ms), Event::Alarm { object });
-        }
+        let delay_ms = self.delay_ms();
+        self.after(delay_ms, Event::Turn { object, life: None, input: Input::Object(input) });
+        caller
     }
 
-    // The channel.
+    fn answer(&mut self, id: CallerId, reply: Reply) {
+        let Some((from, question)) = self.calls.remove(&id) else { return };
+        let reply = Some(reply).filter(|_| !self.random.chance(self.weather.answer_lost));
+        self.tell(from, question, reply);
+    }
 
-    pub fn channel_does(&mut self, act: impl FnOnce(&mut Channel, &mut MemoryStore, u64) -> Vec<channel::Effect>) {
-        if self.channel.is_none() {
-            let rules = Rules { retention_ms: 120_000, max_members: 20_000, interval_ms: 0, conflation_key: None };
-            let call = Some((&self.address, &rules));
-            self.channel = Channel::wake(&mut self.store, call, "life", self.now_ms).expect("the store works");
-        }
-        let channel = self.channel.as_mut().expect("woken");
-        for effect in act(channel, &mut self.store, self.now_ms) {
-            if let channel::Effect::Deliver { relay, attempt, delivery } = effect {
-                self.direct.insert(relay.clone());
-                self.deliver(CHANNEL, &relay, attempt, delivery);
-            }
-        }
-        self.keep_alarm(CHANNEL);
+    /// An answer, or that none came, on its way to the memory that waits for it.
+    fn tell(&mut self, from: Caller, question: Question, reply: Option<Reply>) {
+        let (delay_ms, input) = (self.delay_ms(), Input::Object(told(question, reply)));
+        self.after(delay_ms, Event::Turn { object: from.object, life: Some(from.life), input });
+    }
+
+    fn ask_app(&mut self, from: Caller, ticket: Ticket, call: AppCall) {
+        let outputs = self.app_object.turn(AppInput::Call { caller: CallerId(0), call }, self.now_ms);
+        let answer = outputs.into_iter().find_map(|output| match output {
+            AppOutput::Answer { answer, .. } => Some(answer),
+            _ => None,
+        });
+        let input = Input::Object(object::Input::AppAnswered { ticket, answer: answer.expect("an answer at once") });
+        let delay_ms = self.delay_ms();
+        self.after(delay_ms, Event::Turn { object: from.object, life: Some(from.life), input });
     }
 
     pub fn publish(&mut self, number: u64) {
@@ -67,130 +120,9 @@ impl World {
             content: Submission::Messages(vec![Message { data, ..Message::default() }]),
         };
         self.order.push(number.to_string());
-        self.channel_does(|channel, store, now_ms| {
-            channel.publish(Ticket(number), vec![publish]).expect("there is room");
-            channel.commit(store, now_ms)
-        });
-    }
-
-    pub fn called(&mut self, to: Object, caller: Caller, ticket: Ticket, what: Asked) {
-        let mut answer = None;
-        match what {
-            Asked::Follow(follow) => {
-                self.wake_relay(to);
-                self.nodes[to].followers.insert((follow.channel.clone(), follow.relay.clone()));
-                self.relay_does(to, |relay, now_ms| {
-                    let (said, effects) = relay.follow(&follow, now_ms);
-                    answer = Some(said);
-                    effects
-                });
-            }
-            Asked::Channel(call) => self.channel_does(|channel, store, now_ms| {
-                answer = Some(match call.request {
-                    Request::Subscribe(relay, census) => {
-                        channel.subscribe(store, relay, census).map(Response::Subscribed)
-                    }
-                    Request::Read(from) => channel.read(store, &from, now_ms).map(Response::Backlog),
-                    Request::Next(cursor) => channel.next(store, cursor, now_ms).map(Response::Delivery),
-                    other => panic!("nobody asks for this: {other:?}"),
-                });
-                Vec::new()
-            }),
-        }
-        let answer = answer.filter(|_| !self.random.chance(self.weather.answer_lost));
-        let delay_ms = self.delay_ms();
-        self.after(delay_ms, Event::Answer { caller, ticket, answer });
-    }
-
-    // Between objects.
-
-    pub fn call(&mut self, from: Object, to: Object, ticket: Ticket, what: Asked) {
-        let (caller, delay_ms) = (self.caller(from), self.delay_ms());
-        if self.random.chance(self.weather.lost) {
-            return self.after(delay_ms, Event::Answer { caller, ticket, answer: None });
-        }
-        self.after(delay_ms, Event::Call { to, caller, ticket, what });
-    }
-
-    pub fn deliver(&mut self, from: Object, relay: &RelayName, attempt: u64, delivery: Delivery) {
-        let (caller, to, delivery) = (self.caller(from), self.object(relay), Rc::new(delivery));
-        if self.random.chance(self.weather.lost) {
-            return self.answer_delivery(to, caller, attempt, None);
-        }
-        let answered = !self.random.chance(self.weather.answer_lost);
-        let deliver = Event::Deliver { to, caller, attempt, delivery, answered };
-        if self.random.chance(self.weather.repeated) {
-            let delay_ms = self.delay_ms();
-            self.after(delay_ms, deliver.clone());
-        }
-        let delay_ms = self.delay_ms();
-        self.after(delay_ms, deliver);
-    }
-
-    pub fn answer_delivery(&mut self, from: Object, caller: Caller, attempt: u64, answer: Option<Delivered>) {
-        let delay_ms = self.delay_ms();
-        self.after(delay_ms, Event::Delivered { from, caller, attempt, answer });
-    }
-
-    pub fn delivered(&mut self, from: Object, to: Object, attempt: u64, answer: Option<Delivered>) {
-        let (relay, name) = (self.name(from), self.address.channel.clone());
-        match to {
-            CHANNEL => {
-                self.channel_does(|channel, store, now_ms| channel.delivered(store, &relay, attempt, answer, now_ms));
-            }
-            to => self.relay_does(to, |above, now_ms| above.delivered(&name, &relay, attempt, answer, now_ms)),
-        }
-    }
-
-    // Relays and their sessions.
-
-    pub fn wake_relay(&mut self, object: Object) {
-        if self.nodes[object].relay.is_some() {
-            return;
-        }
-        let shard = object as u16 - 1;
-        let mut relay = Relay::new(self.name(object), shard, self.app.clone(), b"secret".to_vec());
-        let (mut effects, now_ms) = (Vec::new(), self.now_ms);
-        let node = &mut self.nodes[object];
-        for (socket, (record, _)) in &node.sockets {
-            effects.extend(relay.restore(*socket, record, now_ms));
-        }
-        effects.extend(relay.restored(now_ms));
-        effects.extend(relay.lead(node.followers.iter().cloned().collect(), now_ms));
-        node.relay = Some(relay);
-        self.perform(object, effects);
-    }
-
-    pub fn relay_does(&mut self, object: Object, act: impl FnOnce(&mut Relay, u64) -> Vec<relay::Effect>) {
-        let now_ms = self.now_ms;
-        let Some(relay) = &mut self.nodes[object].relay else { return };
-        let effects = act(relay, now_ms);
-        self.perform(object, effects);
-    }
-
-    pub fn perform(&mut self, object: Object, effects: Vec<relay::Effect>) {
-        for effect in effects {
-            match effect {
-                relay::Effect::Save { socket, record } => {
-                    self.nodes[object].sockets.get_mut(&socket).expect("open").0 = record;
-                }
-                relay::Effect::Send { sockets, frame } => self.hear(object, &sockets, &frame),
-                relay::Effect::Close { socket } => self.closed(object, socket),
-                relay::Effect::Call { ticket, call } => self.call(object, CHANNEL, ticket, Asked::Channel(call)),
-                relay::Effect::Follow { ticket, above, follow } => {
-                    let above = self.object(&above);
-                    self.call(object, above, ticket, Asked::Follow(follow));
-                }
-                relay::Effect::Deliver { relay, attempt, delivery } => {
-                    self.passed_on += 1;
-                    self.deliver(object, &relay, attempt, delivery);
-                }
-                relay::Effect::Rows(_) => unreachable!("nobody here uses more than one channel"),
-                relay::Effect::Unfollowed { channel, relay } => {
-                    self.nodes[object].followers.remove(&(channel, relay));
-                }
-            }
-        }
-        self.keep_alarm(object);
+        self.last_call += 1;
+        let (caller, rules) = (CallerId(self.last_call), Rules::of(self.app.rules(&self.address.channel)));
+        let call = ChannelCall { to: self.address.clone(), rules, request: Request::Publish(vec![publish]) };
+        self.turn(CHANNEL, Input::Object(object::Input::Call { caller, call }));
     }
 }

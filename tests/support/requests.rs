@@ -1,12 +1,13 @@
-//! Responses on their way to clients over HTTP: a body is taken, or breaks off, or is never heard of again; a reader asks
-//! twice; who leaves says nothing.
+//! Requests of clients over HTTP, and the responses on their way to them: a body is taken, or breaks off, or is never
+//! heard of again; a reader asks twice; who leaves says nothing.
 
+use courtside::object::{self, CallerId};
+use courtside::transport::comet::{self, Verb};
 use courtside::transport::{Mode, ResponseId};
 use courtside::wire::Encoded;
 use serde_json::Value;
 
-use super::host::{Input, LinkId};
-use super::http::Body;
+use super::host::{Body, Input, LinkId};
 use super::network::Owner;
 use super::trace::note;
 use super::world::{Event, World};
@@ -15,24 +16,30 @@ use super::world::{Event, World};
 const SUPERSEDED: u64 = 80_016;
 
 impl World {
-    /// Responses that are refused or break off with the memory of who gave them.
-    pub(super) fn ways_end(&mut self, links: Vec<LinkId>) {
+    /// Requests that are refused, or break off with the memory of who gave their responses.
+    pub(super) fn requests_end(&mut self, links: impl IntoIterator<Item = LinkId>) {
         for link in links {
             let delay_ms = self.random.below(200);
             self.after(delay_ms, Event::LinkDown { link });
         }
     }
 
-    /// A request whose connection is not there is refused.
-    pub(super) fn refuse_lost(&mut self, host: usize, input: &Input) {
-        let (link, reads) = match input {
-            Input::Recv { link } => (*link, true),
-            Input::Frame { link, .. } => (*link, false),
-            _ => return,
-        };
-        let is_http = self.links.get(&link).is_some_and(|link| link.mode.is_some());
-        if is_http && !self.hosts[host].finds(link, reads) {
-            self.ways_end(vec![link]);
+    /// Frames from a client over HTTP.
+    pub(super) fn post(&mut self, client: usize, frame: &Value) {
+        self.request(client, Verb::Send, comet::array([frame.to_string().as_str()].into_iter()).into_bytes());
+    }
+
+    /// Asks for a response. Who was never told its key can't.
+    fn recv(&mut self, client: usize) {
+        self.request(client, Verb::Recv, Vec::new());
+    }
+
+    fn request(&mut self, client: usize, verb: Verb, body: Vec<u8>) {
+        let caller = CallerId(self.fresh());
+        let Some(link) = self.homes[client].link else { return };
+        match self.links.get(&link).and_then(|link| link.key.clone()) {
+            Some(key) => self.send_by(link, |link| Input::Comet { link, caller, verb, key, body }),
+            None => self.link_down(link),
         }
     }
 
@@ -64,7 +71,7 @@ impl World {
             self.not_taken(host, life, response);
             // Some ask for it once more.
             return match mode == Some(Mode::Poll) && self.random.chance(500) {
-                true => self.send_to_server(client, |link| Input::Recv { link }),
+                true => self.recv(client),
                 false => self.link_down(link),
             };
         }
@@ -73,6 +80,10 @@ impl World {
         let is_superseded = |frame: &Value| mode == Some(Mode::Poll) && frame["error"]["code"] == SUPERSEDED;
         // Then another response is open already.
         let asks_again = last && !frames.iter().any(is_superseded);
+        let key = frames.iter().find_map(|frame| frame["connectionDetails"]["connectionKey"].as_str());
+        if let (Some(key), Some(link)) = (key, self.links.get_mut(&link)) {
+            link.key = Some(key.to_owned());
+        }
         for frame in frames.iter().filter(|frame| !is_superseded(frame)) {
             self.client_gets(link, &Encoded::Text(frame.to_string()));
         }
@@ -81,10 +92,10 @@ impl World {
             return;
         }
         if asks_again {
-            self.send_to_server(client, |link| Input::Recv { link });
+            self.recv(client);
         }
         if self.random.chance(self.weather.ask_twice) {
-            self.send_to_server(client, |link| Input::Recv { link });
+            self.recv(client);
         }
     }
 
@@ -97,6 +108,7 @@ impl World {
 
     pub(super) fn written(&mut self, host: usize, life: u64, response: ResponseId, went_well: bool) {
         let delay_ms = self.random.between(1, self.weather.latency_ms);
-        self.after(delay_ms, Event::Turn { host, life: Some(life), input: Input::Written { response, went_well } });
+        let input = Input::Object(object::Input::Written { response, went_well });
+        self.after(delay_ms, Event::Turn { host, life: Some(life), input });
     }
 }

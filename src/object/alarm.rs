@@ -1,8 +1,8 @@
 //! What an object knows of its alarm: the platform keeps one for each, and it outlives the object's memory.
 //!
-//! An alarm that comes too early costs a look. One is never moved back, since what asked for it may be what the object has
-//! forgotten; and none is set for a time that is over: the platform refuses some of those, and the object would wait for it
-//! in vain.
+//! An alarm that comes too early costs a look. One is never moved back, since what asked for it may be what the object
+//! has forgotten; and none is set for a time that is over: the platform refuses some of those, and the object would
+//! wait for it in vain.
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Alarm {
@@ -16,7 +16,7 @@ pub enum Alarm {
     },
 }
 
-/// What the shell is to do.
+/// What the platform is to do.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
     /// Ask the platform, and hand its answer to [`Alarm::learned`].

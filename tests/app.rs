@@ -1,134 +1,32 @@
 //! An app on a store in memory: what it answers, what it tells relays, and that a restart changes neither.
 
-use std::collections::BTreeMap;
+mod support {
+    pub mod app_store;
+}
 
-use serde_json::{Value, json};
-
-use super::store::{Store, StoreError, Stored};
-use super::{NewApp, Registrar, Tell};
-use crate::auth::{KeyName, Revocation, Target};
-use crate::call::{Answer, AppRequest, AppResponse, News, Noticed, RelayName, Watched};
-use crate::error::Code;
-use crate::limits::{
+use courtside::app::{NewApp, Registrar, Tell};
+use courtside::auth::{KeyName, Revocation, Target};
+use courtside::call::{Answer, AppCall, AppRequest, AppResponse, News, Noticed, RelayName, Watched};
+use courtside::error::Code;
+use courtside::limits::{
     NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, SWEEP_INTERVAL_MS, WATCHERS_MAX,
 };
-use crate::name::{AppId, ChannelName};
+use courtside::name::{AppId, ChannelName};
+use courtside::object::{AppHost, AppInput, AppOutput, CallerId, Settings};
+use serde_json::{Value, json};
+use support::app_store::AppMemory;
 
-pub(super) const NOW_MS: u64 = 1_800_000_000_000;
-
-#[derive(Default)]
-pub(super) struct Memory {
-    /// It fails then, whatever it is asked.
-    pub is_broken: bool,
-    config: Option<String>,
-    channels: String,
-    listed: Vec<String>,
-    pub nonces: BTreeMap<String, u64>,
-    revocations: BTreeMap<String, (u64, Revocation)>,
-    watchers: BTreeMap<RelayName, (u64, u64)>,
-}
-
-impl Memory {
-    fn check(&self) -> Result<(), StoreError> {
-        if self.is_broken { Err(StoreError("broken".to_owned())) } else { Ok(()) }
-    }
-}
-
-impl Store for Memory {
-    fn load(&mut self) -> Result<Stored, StoreError> {
-        self.check()?;
-        let watchers = self.watchers.iter().map(|(relay, (ticket, told))| (relay.clone(), *ticket, *told)).collect();
-        let revocations = self.revocations.values().cloned().collect();
-        Ok(Stored { config: self.config.clone(), nonces: self.nonces.len(), revocations, watchers })
-    }
-
-    fn save_config(&mut self, config: &str, channels: &str) -> Result<(), StoreError> {
-        self.check()?;
-        (self.config, self.channels) = (Some(config.to_owned()), channels.to_owned());
-        Ok(())
-    }
-
-    fn channels(&mut self) -> Result<String, StoreError> {
-        self.check()?;
-        Ok(self.channels.clone())
-    }
-
-    fn list(&mut self, channel: &ChannelName, active: bool) -> Result<(), StoreError> {
-        self.check()?;
-        self.listed.retain(|name| name != channel.as_str());
-        if active {
-            self.listed.push(channel.to_string());
-        }
-        self.listed.sort();
-        Ok(())
-    }
-
-    fn forget_list(&mut self) -> Result<(), StoreError> {
-        self.check()?;
-        self.listed.clear();
-        Ok(())
-    }
-
-    fn listed(&mut self, prefix: &str, after: &str, limit: usize) -> Result<String, StoreError> {
-        self.check()?;
-        let found = self.listed.iter().filter(|name| name.starts_with(prefix) && name.as_str() > after);
-        Ok(found.take(limit).cloned().collect::<Vec<_>>().join("\n"))
-    }
-
-    fn add_nonce(&mut self, key: &str, forget_at_ms: u64) -> Result<bool, StoreError> {
-        self.check()?;
-        Ok(self.nonces.insert(key.to_owned(), forget_at_ms).is_none())
-    }
-
-    fn forget_nonces(&mut self, now_ms: u64) -> Result<usize, StoreError> {
-        self.check()?;
-        self.nonces.retain(|_, forget_at_ms| *forget_at_ms > now_ms);
-        Ok(self.nonces.len())
-    }
-
-    fn save_revocation(&mut self, revision: u64, revocation: &Revocation) -> Result<(), StoreError> {
-        self.check()?;
-        let key = format!("{} {}", revocation.key_name, String::from(revocation.target.clone()));
-        self.revocations.insert(key, (revision, revocation.clone()));
-        Ok(())
-    }
-
-    fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError> {
-        self.check()?;
-        self.revocations.retain(|_, (_, revocation)| revocation.forget_at_ms() > now_ms);
-        Ok(())
-    }
-
-    fn revocations_after(&mut self, revision: u64, limit: usize) -> Result<Vec<(u64, Revocation)>, StoreError> {
-        self.check()?;
-        let mut rows: Vec<_> = self.revocations.values().filter(|(own, _)| *own > revision).cloned().collect();
-        rows.sort_by_key(|(revision, _)| *revision);
-        rows.truncate(limit);
-        Ok(rows)
-    }
-
-    fn save_watcher(&mut self, relay: &RelayName, ticket: u64, told: u64) -> Result<(), StoreError> {
-        self.check()?;
-        self.watchers.insert(relay.clone(), (ticket, told));
-        Ok(())
-    }
-
-    fn remove_watcher(&mut self, relay: &RelayName) -> Result<(), StoreError> {
-        self.check()?;
-        self.watchers.remove(relay);
-        Ok(())
-    }
-}
+const NOW_MS: u64 = 1_800_000_000_000;
 
 struct Scene {
-    store: Memory,
+    store: AppMemory,
     registrar: Registrar,
     now_ms: u64,
 }
 
 impl Scene {
     fn new() -> Scene {
-        let mut store = Memory::default();
+        let mut store = AppMemory::default();
         let registrar = Registrar::load(&mut store, NOW_MS).unwrap();
         Scene { store, registrar, now_ms: NOW_MS }
     }
@@ -168,11 +66,11 @@ impl Scene {
     }
 }
 
-pub(super) fn relay(shard: u16) -> RelayName {
+fn relay(shard: u16) -> RelayName {
     RelayName::shard(&AppId::parse("demo").unwrap(), shard)
 }
 
-pub(super) fn revocation(client_id: &str, now_ms: u64) -> Revocation {
+fn revocation(client_id: &str, now_ms: u64) -> Revocation {
     Revocation {
         key_name: KeyName::parse("demo.k").unwrap(),
         target: Target::ClientId(client_id.to_owned()),
@@ -358,7 +256,7 @@ fn the_answer_to_a_new_app_shows_what_clients_need() {
     assert_eq!((&answer["channels"], &answer["limits"]), (&body["channels"], &body["limits"]));
     assert_eq!(answer["notEffective"], json!(["limits", "wish"]));
     let stored: Value = serde_json::from_str(&new.config).unwrap();
-    assert_eq!(crate::auth::App::try_from(stored).unwrap(), new.app, "it is read back");
+    assert_eq!(courtside::auth::App::try_from(stored).unwrap(), new.app, "it is read back");
 }
 
 #[test]
@@ -423,4 +321,119 @@ fn channels_in_use_are_listed_until_the_app_ends() {
     scene.call(AppRequest::Delete).unwrap();
     scene.call(AppRequest::List { channel: channel("late"), active: true }).unwrap();
     assert_eq!(named(&mut scene, "", "", 9), [""; 0]);
+}
+
+/// An app's object, with one relay that watches and has not answered what it was told.
+fn owing() -> (AppHost<AppMemory>, Tell) {
+    let mut host = host(AppMemory::default());
+    let create = AppRequest::Create { config: "{}".into(), channels: String::new() };
+    let (mut tells, mut alarms) = (Vec::new(), Vec::new());
+    for request in [create, AppRequest::Watch(relay(0)), AppRequest::Revoke(vec![revocation("ann", NOW_MS)])] {
+        let outputs = call(&mut host, request, NOW_MS);
+        alarms.extend(set(&outputs));
+        tells.extend(told(outputs));
+    }
+    assert_eq!(alarms, [NOW_MS + NOTICE_RETRY_MS]);
+    (host, tells.remove(0))
+}
+
+fn host(store: AppMemory) -> AppHost<AppMemory> {
+    AppHost::new(Settings { apps: Ok(Default::default()), bounds: Default::default() }, store)
+}
+
+fn call(host: &mut AppHost<AppMemory>, request: AppRequest, now_ms: u64) -> Vec<AppOutput> {
+    let call = AppCall { app: AppId::parse("demo").unwrap(), request };
+    host.turn(AppInput::Call { caller: CallerId(0), call }, now_ms)
+}
+
+fn broken(host: AppHost<AppMemory>, is_broken: bool) -> AppHost<AppMemory> {
+    let mut store = host.into_store();
+    store.is_broken = is_broken;
+    self::host(store)
+}
+
+/// When the alarm was set.
+fn set(outputs: &[AppOutput]) -> Option<u64> {
+    outputs.iter().find_map(|output| match output {
+        AppOutput::SetAlarm { at_ms } => Some(*at_ms),
+        _ => None,
+    })
+}
+
+fn told(outputs: Vec<AppOutput>) -> Vec<Tell> {
+    let tell = |output| match output {
+        AppOutput::Tell(tell) => Some(tell),
+        _ => None,
+    };
+    outputs.into_iter().filter_map(tell).collect()
+}
+
+fn repeats(outputs: &[AppOutput]) -> bool {
+    outputs.iter().any(|output| matches!(output, AppOutput::RepeatAlarm { .. }))
+}
+
+#[test]
+fn an_alarm_that_rings_too_early_is_set_again() {
+    let (mut host, _) = owing();
+    let due_ms = NOW_MS + NOTICE_RETRY_MS;
+    for early_ms in [3, 2, 1] {
+        let outputs = host.turn(AppInput::Alarm, due_ms - early_ms);
+        assert_eq!((set(&outputs), told(outputs).len()), (Some(due_ms), 0));
+    }
+    let outputs = host.turn(AppInput::Alarm, due_ms);
+    let again_ms = due_ms + NOTICE_RETRY_MS;
+    assert_eq!((set(&outputs), told(outputs).len()), (Some(again_ms), 1), "told again");
+    assert_eq!(set(&host.turn(AppInput::AlarmRefused { at_ms: again_ms }, due_ms)), None, "not at once");
+    assert_eq!(set(&call(&mut host, AppRequest::Config, due_ms)), Some(again_ms), "the next event sets it");
+}
+
+#[test]
+fn what_is_owed_outlives_storage_that_fails() {
+    let (host, _) = owing();
+    let mut host = broken(host, true);
+    let mut now_ms = NOW_MS + NOTICE_RETRY_MS;
+    for _ in 0..3 {
+        let outputs = host.turn(AppInput::Alarm, now_ms);
+        now_ms += NOTICE_RETRY_MS;
+        assert_eq!((repeats(&outputs), set(&outputs)), (true, Some(now_ms)));
+    }
+    assert_eq!(told(broken(host, false).turn(AppInput::Alarm, now_ms)).len(), 1);
+}
+
+#[test]
+fn an_answer_that_could_not_be_stored_is_asked_for_again() {
+    let (host, tell) = owing();
+    let mut host = broken(host, true);
+    let outputs = host.turn(AppInput::Told { tell: tell.clone(), answer: Some(Noticed::Taken) }, NOW_MS + 1);
+    assert_eq!((set(&outputs), told(outputs).len()), (Some(NOW_MS + 1 + NOTICE_RETRY_MS), 0), "not at once");
+    let mut host = broken(host, false);
+    let later_ms = NOW_MS + 1 + NOTICE_RETRY_MS;
+    let again = told(host.turn(AppInput::Alarm, later_ms)).remove(0);
+    assert_eq!(again.notice, tell.notice);
+    let outputs = host.turn(AppInput::Told { tell: again, answer: Some(Noticed::Taken) }, later_ms);
+    assert!(told(outputs).is_empty());
+}
+
+#[test]
+fn a_call_during_a_failure_leaves_an_alarm() {
+    let mut host = broken(owing().0, true);
+    let outputs = call(&mut host, AppRequest::Config, NOW_MS);
+    assert_eq!(set(&outputs), Some(NOW_MS + NOTICE_RETRY_MS));
+    let failed = outputs
+        .iter()
+        .any(|output| matches!(output, AppOutput::Answer { answer: Err(error), .. } if error.is(Code::Internal)));
+    assert!(failed, "{outputs:?}");
+}
+
+/// Each time it is built anew, it could put off for ever what it has to forget.
+#[test]
+fn an_object_that_is_often_built_forgets_what_has_ended() {
+    let mut store = AppMemory::default();
+    for round in 0..10 {
+        let now_ms = NOW_MS + round * SWEEP_INTERVAL_MS / 2;
+        let mut host = host(store);
+        call(&mut host, AppRequest::Nonce { key: round.to_string(), forget_at_ms: now_ms + 1 }, now_ms);
+        store = host.into_store();
+        assert_eq!(store.nonces.len(), 1, "the last one");
+    }
 }

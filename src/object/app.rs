@@ -1,0 +1,152 @@
+//! The object of an app: drives the [`Registrar`], and has relays told what it says.
+//!
+//! What is owed to relays stays owed until it is answered. After every event the alarm is set for when the object must
+//! be awake next: also where it rang too early and found nothing to do, and where storage failed, since then nobody
+//! knows what is owed until it can be read again. All of that is stored, so no alarm of an earlier memory has to be
+//! asked for.
+
+use super::{CallerId, Settings};
+use crate::app::store::{Store, StoreError};
+use crate::app::{Registrar, Tell};
+use crate::call::{Answer, AppCall, AppResponse, Noticed};
+use crate::error::Code;
+use crate::limits::NOTICE_RETRY_MS;
+
+pub struct AppHost<S> {
+    settings: Settings,
+    store: S,
+    /// `None` before the first event, and after storage failed: memory may then say what is not stored.
+    registrar: Option<Registrar>,
+    /// When the alarm will ring that this memory has set.
+    alarm_at_ms: Option<u64>,
+    outputs: Vec<AppOutput>,
+}
+
+/// What happens to an app's object.
+#[derive(Clone, Debug)]
+pub enum AppInput {
+    Call {
+        caller: CallerId,
+        call: AppCall,
+    },
+    /// What a relay made of an [`AppOutput::Tell`]; `None` when no answer came.
+    Told {
+        tell: Tell,
+        answer: Option<Noticed>,
+    },
+    /// The alarm rings, too early perhaps.
+    Alarm,
+    /// The platform would not set it.
+    AlarmRefused {
+        at_ms: u64,
+    },
+}
+
+/// What the platform is to do, in this order.
+#[derive(Debug)]
+pub enum AppOutput {
+    Answer {
+        caller: CallerId,
+        answer: Answer<AppResponse>,
+    },
+    /// Call the relay, and tell [`AppInput::Told`].
+    Tell(Tell),
+    /// In the place of any other. Tell [`AppInput::AlarmRefused`] if that fails.
+    SetAlarm {
+        at_ms: u64,
+    },
+    /// What is due could not be done: the alarm must ring again.
+    RepeatAlarm {
+        reason: String,
+    },
+}
+
+impl<S: Store> AppHost<S> {
+    pub fn new(settings: Settings, store: S) -> AppHost<S> {
+        AppHost { settings, store, registrar: None, alarm_at_ms: None, outputs: Vec::new() }
+    }
+
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Only the memory goes.
+    pub fn into_store(self) -> S {
+        self.store
+    }
+
+    /// One turn of the event loop.
+    pub fn turn(&mut self, input: AppInput, now_ms: u64) -> Vec<AppOutput> {
+        match input {
+            AppInput::Call { caller, call } => {
+                let answer = self.call(call, now_ms);
+                self.outputs.push(AppOutput::Answer { caller, answer });
+                self.pursue(now_ms);
+            }
+            AppInput::Told { tell, answer } => self.told(&tell, answer, now_ms),
+            AppInput::Alarm => self.due(now_ms),
+            // The next event sets it.
+            AppInput::AlarmRefused { at_ms } => drop(self.alarm_at_ms.take_if(|known_ms| *known_ms == at_ms)),
+        }
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// Fails with 50000 when storage does.
+    fn call(&mut self, call: AppCall, now_ms: u64) -> Answer<AppResponse> {
+        let configured = self.settings.apps.as_ref().map_err(Clone::clone)?.get(&call.app).is_some();
+        self.act(now_ms, |registrar, store| registrar.call(store, call.request, configured, now_ms))
+            .map_err(|_| Code::Internal.because("the app's storage failed; try again"))?
+    }
+
+    fn told(&mut self, tell: &Tell, answer: Option<Noticed>, now_ms: u64) {
+        match self.act(now_ms, |registrar, store| registrar.told(store, tell, answer)) {
+            Ok(()) => self.pursue(now_ms),
+            // The alarm sees to both: that the answer is asked for again, and that others are told. At once it would
+            // fail again, and again.
+            Err(_) => self.keep_alarm(now_ms),
+        }
+    }
+
+    fn due(&mut self, now_ms: u64) {
+        self.alarm_at_ms = None;
+        if let Err(error) = self.act(now_ms, |registrar, store| registrar.tick(store, now_ms)) {
+            self.outputs.push(AppOutput::RepeatAlarm { reason: error.0 });
+            return self.keep_alarm(now_ms);
+        }
+        self.pursue(now_ms);
+    }
+
+    /// Has relays told what they are to know, and sees that the object wakes for what is left.
+    fn pursue(&mut self, now_ms: u64) {
+        let tells = self.act(now_ms, |registrar, store| registrar.notices(store, now_ms));
+        self.outputs.extend(tells.unwrap_or_default().into_iter().map(AppOutput::Tell));
+        self.keep_alarm(now_ms);
+    }
+
+    /// One that rings too early costs a look, so none is moved back.
+    fn keep_alarm(&mut self, now_ms: u64) {
+        let needed_ms = match &self.registrar {
+            Some(registrar) => registrar.deadline().map(|deadline_ms| deadline_ms.max(now_ms)),
+            None => Some(now_ms + NOTICE_RETRY_MS),
+        };
+        let set_ms = self.alarm_at_ms;
+        if let Some(at_ms) = needed_ms.filter(|needed_ms| set_ms.is_none_or(|set_ms| *needed_ms < set_ms)) {
+            self.alarm_at_ms = Some(at_ms);
+            self.outputs.push(AppOutput::SetAlarm { at_ms });
+        }
+    }
+
+    fn act<T>(
+        &mut self,
+        now_ms: u64,
+        act: impl FnOnce(&mut Registrar, &mut S) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut registrar = match self.registrar.take() {
+            Some(registrar) => registrar,
+            None => Registrar::load(&mut self.store, now_ms)?,
+        };
+        let acted = act(&mut registrar, &mut self.store)?;
+        self.registrar = Some(registrar);
+        Ok(acted)
+    }
+}

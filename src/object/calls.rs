@@ -1,0 +1,152 @@
+//! What other objects ask of this one, and what becomes of what it asked them.
+
+use super::host::{Asked, Host, Turn, Waiting, Work, failed};
+use super::store::RelayStore;
+use super::{CallerId, Reply, Timer};
+use crate::call::{
+    Answer, AppCall, AppRequest, ChannelCall, Delivered, Delivery, Follow, RelayName, Request, Response, Roll, Rolled,
+};
+use crate::channel::store::Store;
+use crate::channel::{Channel, Ticket};
+use crate::error::Code;
+use crate::name::ChannelName;
+use crate::placement;
+
+impl<S: Store + RelayStore> Host<S> {
+    /// A call to this channel. What can't be answered at once waits for an effect of the channel.
+    pub(super) fn call(&mut self, call: ChannelCall, waiting: Waiting) {
+        let ticket = self.next_ticket();
+        match self.ask_channel(ticket, call) {
+            Some(answer) => self.tell(waiting, answer),
+            None => drop(self.waiting.insert(ticket, waiting)),
+        }
+    }
+
+    fn ask_channel(&mut self, ticket: Ticket, call: ChannelCall) -> Option<Answer<Response>> {
+        let now_ms = self.now_ms;
+        let (channel, store) = match self.channel_for(Some((&call.to, &call.rules))) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Some(Err(Code::InternalChannel.into())),
+            Err(error) => return Some(Err(failed(error))),
+        };
+        let answer = match call.request {
+            Request::Publish(publishes) => match channel.publish(ticket, publishes) {
+                Ok(()) => return None,
+                Err(error) => Some(Err(error)),
+            },
+            Request::Count => channel.count(ticket).err().map(Err),
+            Request::Report(relay, census) => Some(channel.report(store, &relay, census).map(Response::Reported)),
+            Request::Subscribe(relay, census) => {
+                Some(channel.subscribe(store, relay, census).map(Response::Subscribed))
+            }
+            Request::Read(from) => Some(channel.read(store, &from, now_ms).map(Response::Backlog)),
+            Request::History(query) => match channel.await_history(store, ticket, query, now_ms) {
+                Some(answer) => Some(answer.map(Response::History)),
+                None => return None,
+            },
+            Request::Members(query) => Some(channel.members(store, &query).map(Response::Members)),
+            Request::Next(cursor) => Some(channel.next(store, cursor, now_ms).map(Response::Delivery)),
+        };
+        self.channel_does(Channel::follow_up);
+        answer
+    }
+
+    fn tell(&mut self, waiting: Waiting, answer: Answer<Response>) {
+        match waiting {
+            Waiting::Beside(ticket) => self.answer_relay(ticket, Some(answer)),
+            // The caller may have gone; a publish is in the log all the same.
+            Waiting::Caller(caller) => self.reply(caller, Reply::Response(answer)),
+        }
+    }
+
+    pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer<Response>) {
+        if let Some(waiting) = self.waiting.remove(&ticket) {
+            self.tell(waiting, answer);
+        }
+    }
+
+    pub(super) fn answer_relay(&mut self, ticket: Ticket, answer: Option<Answer<Response>>) {
+        self.relay_does(|relay, now_ms| relay.answered(ticket, answer, now_ms));
+    }
+
+    /// A channel's delivery, or that of the relay above. What goes on to relays below leaves before the sockets here
+    /// are served, which takes 0.1 s where there are thousands; the answer says that it is done.
+    pub(super) fn pass_on(&mut self, caller: CallerId, delivery: &Delivery) -> Turn {
+        let answer = self.take_delivery(delivery);
+        self.work.push_back(Work::Answer(caller, Reply::Delivered(answer)));
+        match self.perform_deliveries() {
+            true => {
+                self.start(Timer::FanOut, 0);
+                Turn::Ends
+            }
+            false => Turn::Goes,
+        }
+    }
+
+    pub(super) fn take_delivery(&mut self, delivery: &Delivery) -> Delivered {
+        if !self.leads {
+            return Delivered::NotYet;
+        }
+        let Some(relay) = &mut self.relay else { return Delivered::Unsubscribed };
+        let (answer, effects) = relay.deliver(delivery, self.now_ms);
+        self.relay_effects(effects);
+        answer
+    }
+
+    pub(super) fn delivered(
+        &mut self,
+        channel: &ChannelName,
+        relay: &RelayName,
+        attempt: u64,
+        answer: Option<Delivered>,
+    ) {
+        match self.channel {
+            Some(_) => {
+                self.channel_does(|channel, store, now_ms| channel.delivered(store, relay, attempt, answer, now_ms));
+            }
+            None => self.relay_does(|above, now_ms| above.delivered(channel, relay, attempt, answer, now_ms)),
+        }
+    }
+
+    /// A channel asks whom it has here.
+    pub(super) fn roll(&mut self, roll: &Roll) -> Rolled {
+        let Some(relay) = &mut self.relay else {
+            return Rolled { missing: roll.connections.clone(), ..Rolled::default() };
+        };
+        let (answer, effects) = relay.roll(roll, self.now_ms);
+        self.relay_effects(effects);
+        answer
+    }
+
+    pub(super) fn rolled(&mut self, relay: &RelayName, attempt: u64, answer: Option<Rolled>) {
+        self.channel_does(|channel, store, now_ms| channel.rolled(store, relay, attempt, answer, now_ms));
+    }
+
+    /// Another relay is to be fed by this one.
+    pub(super) fn follow(&mut self, caller: CallerId, follow: Follow) {
+        let answer = match self.watch_first(&follow) {
+            Ok(Some(call)) => return self.ask_app(Asked::Follow(caller, follow), call),
+            Ok(None) => self.followed(&follow),
+            Err(error) => Err(error),
+        };
+        self.reply(caller, Reply::Response(answer));
+    }
+
+    fn watch_first(&mut self, follow: &Follow) -> Answer<Option<AppCall>> {
+        let above = placement::above(&follow.relay).ok_or(Code::InternalChannel)?;
+        let (app, _) = placement::app_and_shard(&above).ok_or(Code::InternalChannel)?;
+        let is_needed = self.needs_watch(&app, None)?;
+        Ok(is_needed.then_some(AppCall { app, request: AppRequest::Watch(above) }))
+    }
+
+    pub(super) fn followed(&mut self, follow: &Follow) -> Answer<Response> {
+        let above = placement::above(&follow.relay).ok_or(Code::InternalChannel)?;
+        let (app, shard) = placement::app_and_shard(&above).ok_or(Code::InternalChannel)?;
+        let now_ms = self.now_ms;
+        let (answer, effects) = self.relay_for(&app, shard, None)?.follow(follow, now_ms);
+        self.relay_effects(effects);
+        let answer = answer?;
+        let stored = self.store.add_follower(&follow.channel, &follow.relay);
+        stored.map(|()| answer).map_err(failed)
+    }
+}

@@ -1,0 +1,182 @@
+//! How clients come in, over WebSockets and over HTTP, and what those over HTTP say and ask for.
+
+use super::host::{Asked, Host, failed, relay_name};
+use super::store::RelayStore;
+use super::{CallerId, Entrance, Output, Reply};
+use crate::call::{Answer, AppCall, AppRequest, AppResponse, Refusal};
+use crate::channel::store::Store;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{COMET_BODY_MAX_BYTES, LINKS_MAX};
+use crate::relay::SocketId;
+use crate::relay::session::Opening;
+use crate::rest;
+use crate::transport::comet::{self, Verb};
+use crate::transport::{Mode, ResponseId, events};
+use crate::wire::Format;
+
+/// A client on its way in, and the request that is to be answered.
+pub(super) struct Entrant {
+    pub(super) caller: CallerId,
+    pub(super) entrance: Box<Entrance>,
+}
+
+impl<S: Store + RelayStore> Host<S> {
+    /// Whether a client may come in, and sees that it can be sent away again.
+    pub(super) fn connect(&mut self, caller: CallerId, entrance: Box<Entrance>) {
+        match self.knock(&entrance) {
+            Ok(None) => self.enter(Entrant { caller, entrance }),
+            Ok(Some(call)) => self.ask_app(Asked::Enter(Entrant { caller, entrance }), call),
+            Err(refusal) => self.reply(caller, Reply::Refused(refusal)),
+        }
+    }
+
+    /// What the app is to be asked first.
+    fn knock(&mut self, entrance: &Entrance) -> Result<Option<AppCall>, Refusal> {
+        let Entrance { opening, shard, channel, .. } = entrance;
+        if let Some(relay) = &self.relay {
+            relay.has_room(opening, self.now_ms)?;
+        }
+        let app = opening.grant.app();
+        if !self.needs_watch(app, Some(&opening.grant))? {
+            return Ok(None);
+        }
+        let relay = relay_name(app, *shard, channel.as_ref().map(|(address, _)| address));
+        Ok(Some(AppCall { request: AppRequest::Watch(relay), app: app.clone() }))
+    }
+
+    pub(super) fn enter_watched(&mut self, entrant: Entrant, answer: Answer<AppResponse>) {
+        match self.begin_watch(answer) {
+            Ok(()) => self.enter(entrant),
+            Err(error) => self.reply(entrant.caller, Reply::Refused(error.into())),
+        }
+    }
+
+    fn enter(&mut self, Entrant { caller, entrance }: Entrant) {
+        let mode = entrance.mode;
+        let entered = self.admit(&entrance).and_then(|()| match mode {
+            None => {
+                self.open_socket(caller, *entrance);
+                Ok(())
+            }
+            Some(mode) => self.open_link(caller, mode, *entrance),
+        });
+        if let Err(refusal) = entered {
+            self.reply(caller, Reply::Refused(refusal));
+        }
+    }
+
+    fn admit(&mut self, entrance: &Entrance) -> Result<(), Refusal> {
+        let Entrance { opening, shard, channel, .. } = entrance;
+        if let Some((address, rules)) = channel
+            && let Some((channel, store)) = self.channel_for(Some((address, rules))).map_err(failed)?
+        {
+            // A socket may outlive this memory, and the next one knows the channel by what is stored.
+            channel.begin(store).map_err(failed)?;
+        }
+        let (address, now_ms) = (channel.as_ref().map(|(address, _)| address), self.now_ms);
+        let relay = self.relay_for(opening.grant.app(), *shard, address)?;
+        relay.has_room(opening, now_ms)?;
+        relay.admit_upgrade(opening)?;
+        Ok(relay.admit(&opening.grant, now_ms)?)
+    }
+
+    fn open_socket(&mut self, caller: CallerId, Entrance { opening, fresh_id, .. }: Entrance) {
+        let socket = self.next_socket();
+        self.outputs.push(Output::Accept { caller, socket });
+        self.begin(socket, opening, fresh_id);
+    }
+
+    /// The connection over HTTP. Its first response takes its first frames.
+    fn open_link(&mut self, caller: CallerId, mode: Mode, entrance: Entrance) -> Result<(), Refusal> {
+        if self.links.count() >= LINKS_MAX {
+            return Err(Refusal::Full);
+        }
+        let Entrance { opening, fresh_id, .. } = entrance;
+        let socket = self.next_socket();
+        let places = events::places(&opening.attach);
+        self.begin(socket, opening, fresh_id);
+        let key = self.relay.as_ref().and_then(|relay| relay.key(socket)).unwrap_or_default();
+        self.links.open(socket, mode, key, self.now_ms);
+        self.links.follow(socket, places);
+        let response = self.read(socket).ok_or_else(|| ErrorInfo::from(Code::Disconnected))?;
+        self.respond(caller, response);
+        Ok(())
+    }
+
+    fn begin(&mut self, socket: SocketId, opening: Opening, fresh_id: String) {
+        self.relay_does(|relay, now_ms| relay.open(socket, opening, fresh_id, now_ms));
+    }
+
+    /// A connection has lost its transport.
+    pub(super) fn lost(&mut self, socket: SocketId) {
+        self.relay_does(|relay, now_ms| relay.lost(socket, now_ms));
+    }
+
+    /// How much is read of the body of a request that belongs to a connection over HTTP, or why it is refused unread.
+    pub fn comet_bound(&self, verb: Verb, key: &str) -> Result<usize, rest::Reply> {
+        match verb {
+            Verb::Send => match self.find(key) {
+                Ok(_) => Ok(COMET_BODY_MAX_BYTES),
+                Err(error) => Err(comet::refused(&error)),
+            },
+            _ => Ok(0),
+        }
+    }
+
+    /// A request that belongs to a connection over HTTP.
+    pub(super) fn comet(&mut self, caller: CallerId, verb: Verb, key: &str, body: &[u8]) {
+        let done = match verb {
+            Verb::Recv => match self.recv(key) {
+                Ok(response) => return self.respond(caller, response),
+                Err(error) => Err(error),
+            },
+            Verb::Send => comet::frames(body).and_then(|frames| self.take_frames(key, &frames)),
+            Verb::Close => self.take_frames(key, &[comet::CLOSE]),
+            Verb::Connect | Verb::Disconnect => self.take_frames(key, &[comet::DISCONNECT]),
+        };
+        let reply = done.map_or_else(|error| comet::refused(&error), |()| rest::Reply::empty());
+        self.reply(caller, Reply::Http(reply));
+    }
+
+    /// The response that takes what the connection with this key is told from now on. Fails as [`Host::find`] does, but
+    /// for one that has ended and has something left to say.
+    fn recv(&mut self, key: &str) -> Answer<ResponseId> {
+        let socket = self.find(key).or_else(|error| self.links.ended(key).ok_or(error))?;
+        self.read(socket).ok_or_else(|| Code::Disconnected.into())
+    }
+
+    /// What the client of the connection with this key says. What each frame brings about is done before the next, so
+    /// that it does not pile up. Fails as [`Host::find`] does.
+    fn take_frames(&mut self, key: &str, frames: &[&[u8]]) -> Answer<()> {
+        let socket = self.find(key)?;
+        for frame in frames {
+            if !self.relay.as_ref().is_some_and(|relay| relay.holds(socket)) {
+                break;
+            }
+            self.relay_does(|relay, now_ms| relay.frame(socket, frame, Format::Json, now_ms));
+            self.perform_all();
+        }
+        Ok(())
+    }
+
+    /// Fails as [`Relay::find`](crate::relay::Relay::find) does, and with 40006 for the key of a WebSocket's
+    /// connection.
+    fn find(&self, key: &str) -> Answer<SocketId> {
+        let Some(relay) = &self.relay else { return Err(Code::Disconnected.into()) };
+        let socket = relay.find(key)?;
+        let is_link = self.links.contains(socket);
+        is_link.then_some(socket).ok_or_else(|| Code::BadConnectionKey.because("this connection is not over HTTP"))
+    }
+
+    /// A response that takes what the connection is told from now on.
+    fn read(&mut self, socket: SocketId) -> Option<ResponseId> {
+        let (response, effects) = self.links.read(socket, self.now_ms);
+        self.link_effects(effects);
+        response
+    }
+
+    fn respond(&mut self, caller: CallerId, response: ResponseId) {
+        let head = self.links.head(response);
+        self.outputs.push(Output::Respond { caller, response, head });
+    }
+}

@@ -1,0 +1,431 @@
+//! One channel's or relay's object: hands inputs to the cores in its memory, and what these decide to the platform.
+//!
+//! A relay object has a relay core; a channel object has a channel core, and a relay core for the sockets that named
+//! this channel. What they tell each other stays here.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use super::alarm::{Alarm, Step};
+use super::entrance::Entrant;
+use super::store::{RelayStore, Watch};
+use super::timers::{Timer, Timers};
+use super::{CallerId, Class, Input, Output, Question, Reply, Settings};
+use crate::app;
+use crate::auth::{App, Apps};
+use crate::call::{Address, Answer, AppCall, AppRequest, AppResponse, Follow, RelayName, Rules};
+use crate::channel::store::{Store, StoreError};
+use crate::channel::{self, Channel, Ticket};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::ALARM_PAUSE_MS;
+use crate::name::AppId;
+use crate::placement::Shard;
+use crate::relay::{self, Relay, SocketId};
+use crate::transport::{self, Links};
+
+pub struct Host<S> {
+    pub(super) class: Class,
+    pub(super) settings: Settings,
+    pub(super) store: S,
+    /// Set once per input.
+    pub(super) now_ms: u64,
+    pub(super) fresh_series: String,
+    /// The connections that are no WebSockets.
+    pub(super) links: Links,
+    pub(super) relay: Option<Relay>,
+    pub(super) channel: Option<Channel>,
+    /// The relays that it fed are known again. Before, it can't say whether anybody listens.
+    pub(super) leads: bool,
+    /// Who waits for the channel.
+    pub(super) waiting: HashMap<Ticket, Waiting>,
+    /// What it asked the app for.
+    pub(super) asked: HashMap<Ticket, Asked>,
+    last_ticket: u64,
+    last_socket: u32,
+    pub(super) timers: Timers,
+    pub(super) alarm: Alarm,
+    pub(super) work: VecDeque<Work>,
+    pub(super) outputs: Vec<Output>,
+}
+
+pub(super) enum Waiting {
+    /// The relay core beside it.
+    Beside(Ticket),
+    /// Another object's call, or the router's.
+    Caller(CallerId),
+}
+
+/// What is to happen once the app has answered.
+pub(super) enum Asked {
+    Enter(Entrant),
+    Follow(CallerId, Follow),
+    /// The channel is listed as this.
+    List {
+        active: bool,
+    },
+}
+
+pub(super) enum Work {
+    Relay(relay::Effect),
+    Channel(channel::Effect),
+    Link(transport::Effect),
+    Answer(CallerId, Reply),
+}
+
+impl<S: Store + RelayStore> Host<S> {
+    /// An empty memory, to be woken by [`Input::Wake`].
+    pub fn new(class: Class, settings: Settings, store: S) -> Host<S> {
+        Host {
+            class,
+            settings,
+            store,
+            now_ms: 0,
+            fresh_series: String::new(),
+            links: Links::default(),
+            relay: None,
+            channel: None,
+            leads: class == Class::Channel,
+            waiting: HashMap::new(),
+            asked: HashMap::new(),
+            last_ticket: 0,
+            last_socket: 0,
+            timers: Timers::default(),
+            alarm: Alarm::default(),
+            work: VecDeque::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    pub fn store_mut(&mut self) -> &mut S {
+        &mut self.store
+    }
+
+    /// Only the memory goes.
+    pub fn into_store(self) -> S {
+        self.store
+    }
+
+    /// How many connections it holds that are no WebSockets.
+    pub fn links(&self) -> usize {
+        self.links.count()
+    }
+
+    /// One turn of the event loop.
+    pub fn turn(&mut self, input: Input, now_ms: u64) -> Vec<Output> {
+        self.now_ms = now_ms;
+        match self.take(input) {
+            Turn::Goes => self.finish(),
+            Turn::Ends => {}
+        }
+        std::mem::take(&mut self.outputs)
+    }
+
+    fn take(&mut self, input: Input) -> Turn {
+        if let Input::Wake { sockets, fresh_series } = input {
+            self.wake(sockets, fresh_series);
+            return Turn::Goes;
+        }
+        self.lead();
+        match input {
+            Input::Wake { .. } => unreachable!("taken above"),
+            Input::Connect { caller, entrance } => self.connect(caller, entrance),
+            Input::Frame { socket, bytes, format } => {
+                self.relay_does(|relay, now_ms| relay.frame(socket, &bytes, format, now_ms));
+            }
+            Input::Lost { socket } => self.lost(socket),
+            Input::Comet { caller, verb, key, body } => self.comet(caller, verb, &key, &body),
+            Input::Written { response, went_well } => {
+                let effects = self.links.written(response, went_well, self.now_ms);
+                self.link_effects(effects);
+            }
+            Input::Call { caller, call } => self.call(call, Waiting::Caller(caller)),
+            Input::Follow { caller, follow } => self.follow(caller, follow),
+            Input::Deliver { caller, delivery } => return self.pass_on(caller, &delivery),
+            Input::Roll { caller, roll } => {
+                let answer = self.roll(&roll);
+                self.reply(caller, Reply::Rolled(answer));
+            }
+            Input::Identify { caller, key } => {
+                let relay = self.relay.as_ref();
+                let answer = relay.map_or(Err(Code::BadConnectionKey.into()), |relay| relay.identify(&key));
+                self.reply(caller, Reply::Response(answer));
+            }
+            Input::Notice { caller, notice } => {
+                let noticed = self.notice(notice).map_err(failed);
+                self.reply(caller, Reply::Noticed(noticed));
+            }
+            Input::Answered { ticket, answer } => self.answer_relay(ticket, answer),
+            Input::Delivered { channel, relay, attempt, answer } => self.delivered(&channel, &relay, attempt, answer),
+            Input::Rolled { relay, attempt, answer } => self.rolled(&relay, attempt, answer),
+            Input::AppAnswered { ticket, answer } => self.app_answered(ticket, answer),
+            Input::SendAway { one_in } => self.relay_does(|relay, now_ms| relay.send_away(one_in, now_ms)),
+            Input::Reconfigure { apps, before } => {
+                self.settings.apps = apps;
+                self.reconfigure(before.as_deref());
+            }
+            Input::Rang(timer) => return self.rang(timer),
+            Input::Alarm => return self.due(),
+            Input::AlarmKnown { at_ms } => self.alarm.learned(at_ms),
+            Input::AlarmRefused { at_ms } => {
+                // At once it would be refused again, and again.
+                if self.alarm.refused(at_ms) {
+                    self.start(Timer::Alarm, ALARM_PAUSE_MS);
+                }
+                return Turn::Ends;
+            }
+        }
+        Turn::Goes
+    }
+
+    /// Does what follows, then sees to the commit, the timers and the alarm.
+    fn finish(&mut self) {
+        self.perform_all();
+        if self.schedule_commit() {
+            self.perform_all();
+        }
+        self.keep_listed();
+        self.start_timers();
+        let deadline_ms = self.deadline();
+        self.outputs.extend(self.alarm.keep(deadline_ms, self.now_ms).map(|step| match step {
+            Step::Ask => Output::AskAlarm,
+            Step::Set { at_ms } => Output::SetAlarm { at_ms },
+        }));
+    }
+
+    /// Group commit: what is published to a quiet channel is written at once, and whatever comes in the same turn of
+    /// the event loop at its end, together. Gives whether something was written.
+    fn schedule_commit(&mut self) -> bool {
+        if !self.has_pending() || !self.start(Timer::Commit, 0) {
+            return false;
+        }
+        let is_beside = self.waiting.values().any(|waiting| matches!(waiting, Waiting::Beside(_)));
+        let awaits_more = self.channel.as_ref().is_some_and(|channel| channel.awaits_more(is_beside));
+        if !awaits_more {
+            self.channel_does(Channel::commit);
+        }
+        !awaits_more
+    }
+
+    fn has_pending(&self) -> bool {
+        self.channel.as_ref().is_some_and(Channel::has_pending)
+    }
+
+    /// Whether it was started now.
+    pub(super) fn start(&mut self, timer: Timer, after_ms: u64) -> bool {
+        let is_new = self.timers.start(timer);
+        if is_new {
+            self.outputs.push(Output::Start { timer, after_ms });
+        }
+        is_new
+    }
+
+    fn start_timers(&mut self) {
+        let collects = self.relay.as_ref().and_then(Relay::collects_until_ms);
+        let paces = self.channel.as_ref().and_then(Channel::paces_until_ms);
+        for (timer, until_ms) in [(Timer::Collect, collects), (Timer::Pace, paces)] {
+            if let Some(until_ms) = until_ms {
+                self.start(timer, until_ms.saturating_sub(self.now_ms));
+            }
+        }
+    }
+
+    fn rang(&mut self, timer: Timer) -> Turn {
+        self.timers.rang(timer);
+        match timer {
+            Timer::Commit if !self.has_pending() => return Turn::Ends,
+            Timer::Commit => self.channel_does(Channel::commit),
+            Timer::FanOut | Timer::Alarm => {}
+            Timer::Collect => self.relay_does(Relay::collected),
+            Timer::Pace => self.channel_does(Channel::follow_up),
+        }
+        Turn::Goes
+    }
+
+    /// What is due. When the channel can't be read, the platform is to ring again.
+    fn due(&mut self) -> Turn {
+        self.alarm.rung();
+        if self.class == Class::Channel
+            && let Err(error) = self.channel_for(None)
+        {
+            self.outputs.push(Output::RepeatAlarm { reason: error.0 });
+            return Turn::Ends;
+        }
+        self.relay_does(Relay::tick);
+        let effects = self.links.tick(self.now_ms);
+        self.link_effects(effects);
+        self.channel_does(Channel::tick);
+        Turn::Goes
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        let relay = self.relay.as_ref().and_then(Relay::deadline);
+        let channel = self.channel.as_ref().and_then(Channel::deadline);
+        [relay, channel, self.links.deadline()].into_iter().flatten().min()
+    }
+
+    /// Sees that the app knows whether the channel is in use.
+    fn keep_listed(&mut self) {
+        let Some(channel) = &mut self.channel else { return };
+        let Some(active) = channel.listing(&mut self.store, self.now_ms) else { return };
+        let Address { app, channel } = channel.address().clone();
+        self.ask_app(Asked::List { active }, AppCall { app, request: AppRequest::List { channel, active } });
+    }
+
+    pub(super) fn ask_app(&mut self, asked: Asked, call: AppCall) {
+        let ticket = self.next_ticket();
+        self.asked.insert(ticket, asked);
+        self.ask(Question::App { ticket, call });
+    }
+
+    fn app_answered(&mut self, ticket: Ticket, answer: Answer<AppResponse>) {
+        match self.asked.remove(&ticket) {
+            Some(Asked::List { active }) => {
+                if let Some(channel) = &mut self.channel {
+                    channel.listed(&mut self.store, active, answer.is_ok(), self.now_ms);
+                }
+            }
+            Some(Asked::Enter(entrant)) => self.enter_watched(entrant, answer),
+            Some(Asked::Follow(caller, follow)) => {
+                let answer = self.begin_watch(answer).and_then(|()| self.followed(&follow));
+                self.reply(caller, Reply::Response(answer));
+            }
+            None => {}
+        }
+    }
+
+    /// The relay core; begun when the first socket comes, since only that says whose app it is.
+    pub(super) fn relay_for(
+        &mut self,
+        app: &AppId,
+        shard: Shard,
+        channel: Option<&Address>,
+    ) -> Result<&mut Relay, ErrorInfo> {
+        if self.relay.is_none() {
+            let secret = self.store.secret().map_err(failed)?;
+            let watch = self.store.watch().map_err(failed)?;
+            let config = self.app_config(app, watch.as_ref())?;
+            let mut relay = Relay::new(relay_name(app, shard, channel), shard.0, config, secret);
+            relay.set_bounds(self.settings.bounds);
+            if watch.is_some() {
+                relay.watch(self.store.revocations().map_err(failed)?, self.now_ms);
+            }
+            self.relay = Some(relay);
+        }
+        Ok(self.relay.as_mut().expect("set above"))
+    }
+
+    /// The connections of an app that is gone are told so where they come back to.
+    fn reconfigure(&mut self, before: Option<&Apps>) {
+        let Some(id) = self.relay.as_ref().map(|relay| relay.app_id().clone()) else { return };
+        let watch = self.store.watch().ok().flatten();
+        match self.app_config(&id, watch.as_ref()) {
+            Ok(app) => {
+                let before = before.and_then(|apps| apps.get(&id)).map(|app| &**app);
+                self.relay_does(|relay, now_ms| relay.reconfigure(before, app, now_ms));
+            }
+            Err(_) => self.relay_does(|relay, now_ms| relay.send_away(1, now_ms)),
+        }
+    }
+
+    /// The configuration of an app: the deployment's, or what the app itself said when its watch began.
+    fn app_config(&self, app: &AppId, watch: Option<&Watch>) -> Result<Rc<App>, ErrorInfo> {
+        if let Some(app) = self.settings.apps.as_ref().map_err(Clone::clone)?.get(app) {
+            return Ok(app.clone());
+        }
+        match watch.and_then(|watch| watch.config.as_deref()) {
+            Some(text) => app::configuration(text).map(Rc::new),
+            None => Err(Code::BadCredentials.into()),
+        }
+    }
+
+    pub(super) fn channel_for(
+        &mut self,
+        call: Option<(&Address, &Rules)>,
+    ) -> Result<Option<(&mut Channel, &mut S)>, StoreError> {
+        if self.channel.is_none() {
+            self.channel = Channel::wake(&mut self.store, call, &self.fresh_series, self.now_ms)?;
+        }
+        if let (Some(channel), Some((_, rules))) = (&mut self.channel, call) {
+            channel.set_rules(&mut self.store, rules)?;
+        }
+        Ok(self.channel.as_mut().map(|channel| (channel, &mut self.store)))
+    }
+
+    pub(super) fn own_address(&self) -> Option<&Address> {
+        self.channel.as_ref().map(Channel::address)
+    }
+
+    pub(super) fn is_own(&self, relay: &RelayName) -> bool {
+        self.own_address().is_some_and(|address| RelayName::of_channel(address) == *relay)
+    }
+
+    pub(super) fn relay_does(&mut self, act: impl FnOnce(&mut Relay, u64) -> Vec<relay::Effect>) {
+        if let Some(relay) = &mut self.relay {
+            let effects = act(relay, self.now_ms);
+            self.relay_effects(effects);
+        }
+    }
+
+    pub(super) fn channel_does(&mut self, act: impl FnOnce(&mut Channel, &mut S, u64) -> Vec<channel::Effect>) {
+        if let Some(channel) = &mut self.channel {
+            let effects = act(channel, &mut self.store, self.now_ms);
+            self.channel_effects(effects);
+        }
+    }
+
+    pub(super) fn relay_effects(&mut self, effects: Vec<relay::Effect>) {
+        self.work.extend(effects.into_iter().map(Work::Relay));
+    }
+
+    pub(super) fn channel_effects(&mut self, effects: Vec<channel::Effect>) {
+        self.work.extend(effects.into_iter().map(Work::Channel));
+    }
+
+    pub(super) fn link_effects(&mut self, effects: Vec<transport::Effect>) {
+        self.work.extend(effects.into_iter().map(Work::Link));
+    }
+
+    pub(super) fn ask(&mut self, question: Question) {
+        self.outputs.push(Output::Ask(question));
+    }
+
+    pub(super) fn reply(&mut self, caller: CallerId, reply: Reply) {
+        self.outputs.push(Output::Answer { caller, reply });
+    }
+
+    pub(super) fn next_ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        Ticket(self.last_ticket)
+    }
+
+    /// A number that no connection of this object has.
+    pub(super) fn next_socket(&mut self) -> SocketId {
+        self.last_socket += 1;
+        SocketId(self.last_socket)
+    }
+
+    /// Such a number is in use.
+    pub(super) fn skip_socket(&mut self, socket: SocketId) {
+        self.last_socket = self.last_socket.max(socket.0);
+    }
+}
+
+/// What becomes of a turn once its input is taken.
+pub(super) enum Turn {
+    /// What follows from it is done, and what comes next is planned.
+    Goes,
+    Ends,
+}
+
+/// What channels and the app call the relay core of an object.
+pub(super) fn relay_name(app: &AppId, shard: Shard, channel: Option<&Address>) -> RelayName {
+    channel.map_or_else(|| RelayName::shard(app, shard.0), RelayName::of_channel)
+}
+
+pub(super) fn failed(error: StoreError) -> ErrorInfo {
+    Code::InternalChannel.because(format!("{}; try again", error.0))
+}

@@ -1,0 +1,59 @@
+//! An object wakes: its state is built again from its sockets and its storage.
+
+use super::host::{Host, failed};
+use super::store::RelayStore;
+use super::{Class, Kept, Output};
+use crate::channel::store::Store;
+use crate::error::ErrorInfo;
+use crate::placement;
+use crate::relay;
+use crate::relay::record::Record;
+
+impl<S: Store + RelayStore> Host<S> {
+    /// Takes in the sockets that outlived the object's memory. Nothing that an event can see is older than that.
+    pub(super) fn wake(&mut self, sockets: Vec<Kept>, fresh_series: String) {
+        self.fresh_series = fresh_series;
+        sockets.iter().for_each(|kept| self.skip_socket(kept.socket));
+        if self.restore_sessions(&sockets).is_none() {
+            // Deaf sockets would be worse than none: their clients come back, and resume.
+            self.outputs.extend(sockets.iter().map(|kept| Output::Close { socket: kept.socket }));
+            // If rows stay, the next life removes them.
+            let _ = self.store.clear_rows();
+        }
+        self.lead();
+    }
+
+    fn restore_sessions(&mut self, sockets: &[Kept]) -> Option<()> {
+        let record = sockets.iter().find_map(|kept| Record::decode(&kept.record))?;
+        if self.class == Class::Channel {
+            self.channel_for(None).ok()??;
+        }
+        let (address, now_ms) = (self.own_address().cloned(), self.now_ms);
+        let rows = self.store.rows().ok()?;
+        let relay = self.relay_for(record.app(), record.shard(), address.as_ref()).ok()?;
+        relay.found(rows);
+        let mut effects: Vec<relay::Effect> =
+            sockets.iter().flat_map(|kept| relay.restore(kept.socket, &kept.record, now_ms)).collect();
+        effects.extend(relay.restored(now_ms));
+        self.relay_effects(effects);
+        Some(())
+    }
+
+    /// Takes up again to feed the relays that it fed, when that could not be read before.
+    pub(super) fn lead(&mut self) {
+        if !self.leads {
+            self.leads = self.restore_followers().is_ok();
+        }
+    }
+
+    fn restore_followers(&mut self) -> Result<(), ErrorInfo> {
+        let followers = self.store.followers().map_err(failed)?;
+        let above = followers.first().and_then(|(_, follower)| placement::above(follower));
+        if let Some((app, shard)) = above.as_ref().and_then(placement::app_and_shard) {
+            let now_ms = self.now_ms;
+            let effects = self.relay_for(&app, shard, None)?.lead(followers, now_ms);
+            self.relay_effects(effects);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! What a relay keeps in its object's storage: with that a rebuilt relay needs no call before it goes on.
+//!
+//! Writes of one turn become durable together, as a channel's do.
+
+use crate::auth::Revocation;
+use crate::call::{RelayName, Watched};
+pub use crate::channel::store::StoreError;
+use crate::name::ChannelName;
+use crate::relay::record::RowId;
+
+/// The watch of the app, as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watch {
+    pub ticket: u64,
+    /// Of an app made at run time.
+    pub config: Option<String>,
+}
+
+pub trait RelayStore {
+    /// The random secret that signs this object's connection keys; made when it is first asked for.
+    fn secret(&mut self) -> Result<Vec<u8>, StoreError>;
+
+    fn watch(&mut self) -> Result<Option<Watch>, StoreError>;
+
+    /// In the place of an earlier one, with the revocations that are in force.
+    fn begin_watch(&mut self, watched: &Watched) -> Result<(), StoreError>;
+
+    /// Forgets the watch and all revocations.
+    fn end_watch(&mut self) -> Result<(), StoreError>;
+
+    fn revocations(&mut self) -> Result<Vec<Revocation>, StoreError>;
+
+    /// In the place of earlier ones for the same keys and targets.
+    fn save_revocations(&mut self, revocations: &[Revocation]) -> Result<(), StoreError>;
+
+    /// Drops those to be forgotten at that time or before.
+    fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError>;
+
+    /// The relays that this one feeds, by channel.
+    fn followers(&mut self) -> Result<Vec<(ChannelName, RelayName)>, StoreError>;
+
+    fn add_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError>;
+
+    fn remove_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError>;
+
+    /// What sockets can't carry of their sessions.
+    fn rows(&mut self) -> Result<Vec<(RowId, Vec<u8>)>, StoreError>;
+
+    /// Writes rows; those without a value go.
+    fn change_rows(&mut self, rows: &[(RowId, Option<Vec<u8>>)]) -> Result<(), StoreError>;
+
+    /// There is nobody left whose they were.
+    fn clear_rows(&mut self) -> Result<(), StoreError>;
+}

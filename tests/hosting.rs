@@ -1,0 +1,110 @@
+//! Objects whose drivers decide what the cores can't: who comes in, what outlives a memory, when something is written.
+
+#[allow(dead_code, reason = "shared with the simulation")]
+mod support {
+    pub mod app_store;
+    pub mod disk;
+    pub mod grant;
+    pub mod host;
+    pub mod memory_store;
+    pub mod objects;
+    pub mod random;
+}
+
+use std::rc::Rc;
+
+use courtside::auth::App;
+use courtside::call::{Address, RelayName};
+use courtside::name::ChannelName;
+use courtside::relay::session::Opening;
+use courtside::wire::{Encoded, Format};
+use serde_json::{Value, json};
+use support::disk::Disk;
+use support::host::{Host, Input, LinkId};
+use support::objects::{Heard, Objects};
+use support::random::Random;
+
+/// A channel's object, and one relay.
+const CHANNEL: usize = 0;
+const RELAY: usize = 1;
+
+fn objects() -> Objects {
+    let app = json!({"id": "demo", "keys": [], "namespaces": []});
+    let app: Rc<App> = Rc::new(serde_json::from_value(app).unwrap());
+    let address = Address { app: app.id().clone(), channel: ChannelName::parse("room").unwrap() };
+    let disk = || Disk::new(Random::new(0));
+    let channel = Host::new(RelayName::of_channel(&address), app.clone(), Some(address), disk());
+    let relay = Host::new(RelayName::shard(app.id(), 0), app.clone(), None, disk());
+    Objects::new(app, vec![channel, relay], 1_000_000)
+}
+
+fn connect(objects: &mut Objects, host: usize, link: u64) {
+    let opening = Opening::from_query(support::grant::grant(), &[], true);
+    objects.turn(host, Input::Open { link: LinkId(link), mode: None, opening, fresh_id: format!("conn{link}") });
+}
+
+fn send(objects: &mut Objects, host: usize, link: u64, frame: &Value) {
+    let bytes = frame.to_string().into_bytes();
+    objects.turn(host, Input::Frame { link: LinkId(link), bytes, format: Format::Json });
+}
+
+/// The actions of the frames that a client was sent since this was last asked.
+fn actions(objects: &mut Objects, link: u64) -> Vec<u64> {
+    let heard = std::mem::take(&mut objects.heard).into_iter();
+    let frames = heard.filter_map(|(to, heard)| match heard {
+        Heard::Frame(frame) if to == LinkId(link) => Some(frame),
+        _ => None,
+    });
+    let action = |frame: Rc<Encoded>| match &*frame {
+        Encoded::Text(text) => serde_json::from_str::<Value>(text).unwrap()["action"].as_u64().unwrap(),
+        Encoded::Binary(_) => unreachable!("all speak JSON"),
+    };
+    frames.map(action).collect()
+}
+
+/// Found by the simulation: a memory that found nothing stored took itself for a relay of another name.
+#[test]
+fn who_came_to_a_channel_before_anything_was_published_is_fed_by_its_next_memory() {
+    let mut objects = objects();
+    connect(&mut objects, CHANNEL, 1);
+    objects.hosts[CHANNEL].forget();
+    send(&mut objects, CHANNEL, 1, &json!({"action": 10, "channel": "room"}));
+    connect(&mut objects, RELAY, 2);
+    actions(&mut objects, 1);
+    send(&mut objects, RELAY, 2, &json!({"action": 15, "channel": "room", "msgSerial": 0, "messages": [{}]}));
+    assert_eq!(actions(&mut objects, 1), [15]);
+}
+
+/// Deaf sockets would be worse than none.
+#[test]
+fn sockets_that_cannot_be_restored_are_closed() {
+    let mut objects = objects();
+    connect(&mut objects, RELAY, 1);
+    objects.hosts[RELAY].forget();
+    objects.hosts[RELAY].disk_mut().failures = 1_000;
+    objects.heard.clear();
+    send(&mut objects, RELAY, 1, &json!({"action": 0}));
+    assert!(matches!(objects.heard[..], [(LinkId(1), Heard::Closed)]), "{:?}", objects.heard);
+}
+
+#[test]
+fn what_is_published_to_a_quiet_channel_is_written_in_that_turn() {
+    let mut objects = objects();
+    connect(&mut objects, CHANNEL, 1);
+    let publish = json!({"action": 15, "channel": "room", "msgSerial": 0, "messages": [{}]}).to_string();
+    let input = Input::Frame { link: LinkId(1), bytes: publish.into_bytes(), format: Format::Json };
+    let turned = objects.hosts[CHANNEL].turn(input, 1_000_000);
+    assert_eq!((turned.wrote, objects.hosts[CHANNEL].disk().stored().rows.len()), (true, 1));
+}
+
+/// The platform repeats what fails; nobody else would ring again.
+#[test]
+fn an_alarm_that_finds_its_channel_unreadable_rings_again() {
+    let mut objects = objects();
+    connect(&mut objects, CHANNEL, 1);
+    objects.hosts[CHANNEL].forget();
+    objects.hosts[CHANNEL].disk_mut().failures = 1_000;
+    let now_ms = objects.now_ms;
+    objects.hosts[CHANNEL].turn(Input::Object(courtside::object::Input::Alarm), now_ms);
+    assert!(objects.hosts[CHANNEL].disk().alarm_ms().is_some_and(|at_ms| at_ms > now_ms));
+}

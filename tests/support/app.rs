@@ -1,0 +1,90 @@
+//! The app of the world, as the platform runs it: its object is called by the others, and tells them what it must.
+
+use std::rc::Rc;
+
+use courtside::auth::{App, Apps};
+use courtside::call::AppCall;
+use courtside::channel::Ticket;
+use courtside::object::{self, AppHost, AppInput, AppOutput, CallerId, Settings};
+use courtside::relay::admission::Bounds;
+
+use super::app_store::AppMemory;
+use super::network::{Call, Reply, Said};
+use super::trace::note;
+use super::world::{EPOCH_MS, Event, World};
+
+/// In the place of a callee.
+const APP: usize = usize::MAX;
+
+pub struct AppObject {
+    app: Rc<App>,
+    /// Always there; it holds what is stored.
+    driver: Option<AppHost<AppMemory>>,
+    alarm_ms: Option<u64>,
+}
+
+impl AppObject {
+    pub fn new(app: Rc<App>) -> AppObject {
+        let mut object = AppObject { app, driver: None, alarm_ms: None };
+        object.build(AppMemory::default());
+        object
+    }
+
+    fn build(&mut self, store: AppMemory) {
+        let settings = Settings { apps: Ok(Rc::new(Apps::of([self.app.clone()]))), bounds: Bounds::default() };
+        self.driver = Some(AppHost::new(settings, store));
+    }
+
+    /// Only the memory goes.
+    pub fn forget(&mut self) {
+        let store = self.driver.take().expect("always there").into_store();
+        self.build(store);
+    }
+
+    pub fn stored(&self) -> &AppMemory {
+        self.driver.as_ref().expect("always there").store()
+    }
+}
+
+impl World {
+    /// Calls are late or lost, as between other objects. The platform says so of those that are.
+    pub(super) fn ask_app(&mut self, (caller, life): (usize, u64), ticket: Ticket, call: AppCall) {
+        let (id, reply) = (CallerId(self.fresh()), Reply::App(ticket));
+        if self.random.chance(self.weather.lose_call) {
+            return self.no_answer(caller, life, reply);
+        }
+        let delay_ms = self.delay_ms();
+        self.after(delay_ms, Event::App { input: AppInput::Call { caller: id, call } });
+        if self.random.chance(self.weather.lose_answer) {
+            return self.no_answer(caller, life, reply);
+        }
+        self.calls.insert(id, Call { caller, life, reply, callee: APP, arrived: true });
+    }
+
+    pub(super) fn app_turn(&mut self, input: AppInput) {
+        note(self.now_ms, format_args!("the app <- {input:?}"));
+        let now_ms = EPOCH_MS + self.now_ms;
+        if matches!(input, AppInput::Alarm) && self.app.alarm_ms.take_if(|at_ms| *at_ms <= now_ms).is_none() {
+            return;
+        }
+        let outputs = self.app.driver.as_mut().expect("always there").turn(input, now_ms);
+        for output in outputs {
+            match output {
+                AppOutput::Answer { caller, answer } => self.answer(caller, Said::App(answer)),
+                AppOutput::Tell(tell) => {
+                    let (callee, reply) = (self.relay_at(&tell.relay), Reply::Notice(tell.clone()));
+                    let notice = tell.notice;
+                    self.call((APP, 0), callee, reply, |caller| object::Input::Notice {
+                        caller,
+                        notice: notice.clone(),
+                    });
+                }
+                AppOutput::SetAlarm { at_ms } => {
+                    self.app.alarm_ms = Some(at_ms);
+                    self.after(at_ms - now_ms, Event::App { input: AppInput::Alarm });
+                }
+                AppOutput::RepeatAlarm { reason } => unreachable!("its storage does not fail: {reason}"),
+            }
+        }
+    }
+}

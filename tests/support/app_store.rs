@@ -1,0 +1,112 @@
+//! What an app keeps, in memory, for tests and the simulation.
+
+use std::collections::BTreeMap;
+
+use courtside::app::store::{Store, StoreError, Stored};
+use courtside::auth::Revocation;
+use courtside::call::RelayName;
+use courtside::name::ChannelName;
+
+#[derive(Debug, Default)]
+pub struct AppMemory {
+    /// It fails then, whatever it is asked.
+    pub is_broken: bool,
+    pub config: Option<String>,
+    pub channels: String,
+    pub listed: Vec<String>,
+    pub nonces: BTreeMap<String, u64>,
+    pub revocations: BTreeMap<String, (u64, Revocation)>,
+    pub watchers: BTreeMap<RelayName, (u64, u64)>,
+}
+
+impl AppMemory {
+    fn check(&self) -> Result<(), StoreError> {
+        if self.is_broken { Err(StoreError("broken".to_owned())) } else { Ok(()) }
+    }
+}
+
+impl Store for AppMemory {
+    fn load(&mut self) -> Result<Stored, StoreError> {
+        self.check()?;
+        let watchers = self.watchers.iter().map(|(relay, (ticket, told))| (relay.clone(), *ticket, *told)).collect();
+        let revocations = self.revocations.values().cloned().collect();
+        Ok(Stored { config: self.config.clone(), nonces: self.nonces.len(), revocations, watchers })
+    }
+
+    fn save_config(&mut self, config: &str, channels: &str) -> Result<(), StoreError> {
+        self.check()?;
+        (self.config, self.channels) = (Some(config.to_owned()), channels.to_owned());
+        Ok(())
+    }
+
+    fn channels(&mut self) -> Result<String, StoreError> {
+        self.check()?;
+        Ok(self.channels.clone())
+    }
+
+    fn list(&mut self, channel: &ChannelName, active: bool) -> Result<(), StoreError> {
+        self.check()?;
+        self.listed.retain(|name| name != channel.as_str());
+        if active {
+            self.listed.push(channel.to_string());
+        }
+        self.listed.sort();
+        Ok(())
+    }
+
+    fn forget_list(&mut self) -> Result<(), StoreError> {
+        self.check()?;
+        self.listed.clear();
+        Ok(())
+    }
+
+    fn listed(&mut self, prefix: &str, after: &str, limit: usize) -> Result<String, StoreError> {
+        self.check()?;
+        let found = self.listed.iter().filter(|name| name.starts_with(prefix) && name.as_str() > after);
+        Ok(found.take(limit).cloned().collect::<Vec<_>>().join("\n"))
+    }
+
+    fn add_nonce(&mut self, key: &str, forget_at_ms: u64) -> Result<bool, StoreError> {
+        self.check()?;
+        Ok(self.nonces.insert(key.to_owned(), forget_at_ms).is_none())
+    }
+
+    fn forget_nonces(&mut self, now_ms: u64) -> Result<usize, StoreError> {
+        self.check()?;
+        self.nonces.retain(|_, forget_at_ms| *forget_at_ms > now_ms);
+        Ok(self.nonces.len())
+    }
+
+    fn save_revocation(&mut self, revision: u64, revocation: &Revocation) -> Result<(), StoreError> {
+        self.check()?;
+        let key = format!("{} {}", revocation.key_name, String::from(revocation.target.clone()));
+        self.revocations.insert(key, (revision, revocation.clone()));
+        Ok(())
+    }
+
+    fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError> {
+        self.check()?;
+        self.revocations.retain(|_, (_, revocation)| revocation.forget_at_ms() > now_ms);
+        Ok(())
+    }
+
+    fn revocations_after(&mut self, revision: u64, limit: usize) -> Result<Vec<(u64, Revocation)>, StoreError> {
+        self.check()?;
+        let mut rows: Vec<_> = self.revocations.values().filter(|(own, _)| *own > revision).cloned().collect();
+        rows.sort_by_key(|(revision, _)| *revision);
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    fn save_watcher(&mut self, relay: &RelayName, ticket: u64, told: u64) -> Result<(), StoreError> {
+        self.check()?;
+        self.watchers.insert(relay.clone(), (ticket, told));
+        Ok(())
+    }
+
+    fn remove_watcher(&mut self, relay: &RelayName) -> Result<(), StoreError> {
+        self.check()?;
+        self.watchers.remove(relay);
+        Ok(())
+    }
+}
