@@ -17,7 +17,7 @@ const LONG_FILES: [(&str, usize); 2] = [("src/channel/mod.rs", 519), ("src/limit
 
 const COMMENT_MAX_COLUMNS: usize = 120;
 /// Wider comment lines from before the rule, by folder.
-const WIDE_COMMENTS: [(&str, usize); 4] = [("src", 291), ("tests", 84), ("benches", 37), ("www", 3)];
+const WIDE_COMMENTS: [(&str, usize); 4] = [("src", 278), ("tests", 74), ("benches", 37), ("www", 3)];
 
 /// Modules, and what they must not import.
 const FORBIDDEN: [(&str, &[&str]); 7] = [
