@@ -1,8 +1,8 @@
 /** `npm start`: set up, build, and serve the worker with the demo app on this machine, as `courtside serve` does. */
 import { build, say, setUp } from './setup.mjs';
 
-setUp();
-build();
+await setUp();
+await build();
 say('Starting the server');
 
 // Only now are its packages installed.

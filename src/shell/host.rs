@@ -172,6 +172,14 @@ impl Host {
         Ok(self.channel.as_mut().map(|channel| (channel, &mut self.store)))
     }
 
+    /// Lets go of a channel that nobody uses, unless there may be clients here, whose keys are proved by what is stored.
+    fn end_spent(&mut self) {
+        let is_spent = self.relay.is_none() && self.channel.as_ref().is_some_and(Channel::is_spent);
+        if is_spent && self.store.clear().is_ok() {
+            self.channel = None;
+        }
+    }
+
     pub(super) fn own_address(&self) -> Option<&Address> {
         self.channel.as_ref().map(Channel::address)
     }
@@ -470,6 +478,7 @@ pub fn alarm(host: &HostRef) -> Result<(), StoreError> {
             let effects = channel.tick(&mut host.store, now_ms);
             host.channel_effects(effects);
         }
+        host.end_spent();
     }
     drive(host);
     Ok(())

@@ -42,6 +42,13 @@ impl SqlStore {
         self.database.exec(query, bindings)
     }
 
+    /// Lets go of everything, as if there had never been anything.
+    pub fn clear(&mut self) -> Result<(), StoreError> {
+        self.database.clear()?;
+        self.has_tables = false;
+        Ok(())
+    }
+
     fn make_tables(&mut self) -> Result<(), StoreError> {
         if !self.has_tables {
             self.database.exec(CHANNEL_SCHEMA, &[])?;
@@ -51,7 +58,6 @@ impl SqlStore {
     }
 
     /// Reads: nothing, as long as there are no tables.
-
     fn rows(&self, query: &str, bindings: &[JsValue]) -> Result<Vec<JsValue>, StoreError> {
         if self.has_tables { self.database.rows(query, bindings) } else { Ok(Vec::new()) }
     }
