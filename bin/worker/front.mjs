@@ -115,7 +115,8 @@ async function callAll(env, path, body) {
 }
 
 async function file({ file, type, tag }, request, env) {
-  const headers = { 'content-type': type, etag: tag, 'cache-control': 'public, max-age=0, must-revalidate' };
+  const caching = { etag: tag, 'cache-control': 'public, max-age=0, must-revalidate' };
+  const headers = { ...env.PAGE_HEADERS, 'content-type': type, ...caching };
   if (request.headers.get('if-none-match') === tag) return new Response(null, { status: 304, headers });
   const { status, body, headers: found } = await env.FILES.fetch(`http://files${file}`, { method: request.method });
   if (status !== 200) return new Response('not found', { status: 404 });

@@ -44,6 +44,10 @@ fn perform_relay(host: &HostRef, effect: relay::Effect) {
             let effects = host.links.send(&sockets, frame, now_ms());
             host.link_effects(effects);
         }
+        relay::Effect::Rows(rows) => {
+            // A socket whose row is missing when the object is built again is closed, and its client resumes.
+            let _ = relay_storage::change_rows(host.borrow().store.database(), &rows);
+        }
         relay::Effect::Save { socket, record } => host.borrow().sockets.save(socket, &record),
         relay::Effect::Close { socket } => {
             let host = &mut *host.borrow_mut();

@@ -368,6 +368,7 @@ pub async fn admit(
     }
     let relay = host.relay_for(&app, shard, address)?;
     relay.has_room(opening, now_ms())?;
+    relay.admit_upgrade(opening)?;
     Ok(relay.admit(&opening.grant, now_ms())?)
 }
 

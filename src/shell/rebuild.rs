@@ -6,7 +6,7 @@ use super::platform::now_ms;
 use super::relay_storage;
 use crate::error::ErrorInfo;
 use crate::placement;
-use crate::relay::session::Record;
+use crate::relay::record::Record;
 use crate::relay::{self, SocketId};
 
 /// Nothing that an event can see is older than its object's last memory.
@@ -38,6 +38,8 @@ impl Host {
         if self.restore_sessions(&records).is_none() {
             // Deaf sockets would be worse than none: their clients come back, and resume.
             records.iter().for_each(|(socket, ..)| self.sockets.close(*socket));
+            // If rows stay, the next life removes them.
+            let _ = relay_storage::clear_rows(self.store.database());
         }
     }
 
@@ -58,7 +60,9 @@ impl Host {
             self.channel_for(None).ok()?;
         }
         let address = self.own_address().cloned();
+        let rows = relay_storage::rows(self.store.database()).ok()?;
         let relay = self.relay_for(record.app(), record.shard(), address.as_ref()).ok()?;
+        relay.found(rows);
         let now_ms = now_ms();
         let mut effects: Vec<relay::Effect> =
             records.iter().flat_map(|(socket, _, bytes)| relay.restore(*socket, bytes, now_ms)).collect();

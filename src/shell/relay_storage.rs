@@ -1,5 +1,6 @@
 //! What a relay keeps in its object's SQLite: the secret that signs its connection keys, what it knows of the app that it
-//! watches, and the relays that it feeds. With that a rebuilt relay needs no call before it goes on.
+//! watches, the relays that it feeds, and what its sockets can't carry. With that a rebuilt relay needs no call before it goes
+//! on.
 
 use super::platform::random_bytes;
 use super::sql::{Database, blob, bytes, integer, number, text};
@@ -8,6 +9,8 @@ use crate::call::{RelayName, Watched};
 use crate::channel::store::StoreError;
 use crate::name::ChannelName;
 use crate::pinned;
+use crate::relay::SocketId;
+use crate::relay::record::RowId;
 
 const SECRET_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS secret (id INTEGER PRIMARY KEY, value BLOB NOT NULL)";
 
@@ -18,6 +21,10 @@ const WATCH_SCHEMA: &str = "
 
 const FOLLOWERS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS followers
     (channel TEXT NOT NULL, relay TEXT NOT NULL, PRIMARY KEY (channel, relay)) WITHOUT ROWID";
+
+/// What sockets can't carry, by their number and that of the row.
+const ROWS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS attachments
+    (socket INTEGER, number INTEGER, value BLOB NOT NULL, PRIMARY KEY (socket, number)) WITHOUT ROWID";
 
 /// The watch of this relay, as it is stored.
 pub struct Watch {
@@ -88,6 +95,41 @@ pub fn followers(database: &Database) -> Result<Vec<(ChannelName, RelayName)>, S
     let rows = database.rows("SELECT channel, relay FROM followers", &[])?;
     let follower = |row| Some((ChannelName::parse(&text(row, "channel")).ok()?, RelayName::from(text(row, "relay"))));
     Ok(rows.iter().filter_map(follower).collect())
+}
+
+pub fn rows(database: &Database) -> Result<Vec<(RowId, Vec<u8>)>, StoreError> {
+    if !database.has_table("attachments")? {
+        return Ok(Vec::new());
+    }
+    let row = |row| {
+        let (socket, number) = (integer(row, "socket") as u32, integer(row, "number") as u16);
+        (RowId { socket: SocketId(socket), number }, blob(row, "value"))
+    };
+    Ok(database.rows("SELECT socket, number, value FROM attachments", &[])?.iter().map(row).collect())
+}
+
+pub fn change_rows(database: &Database, rows: &[(RowId, Option<Vec<u8>>)]) -> Result<(), StoreError> {
+    database.exec(ROWS_SCHEMA, &[])?;
+    for (RowId { socket, number }, value) in rows {
+        let (socket, number) = (super::sql::number(socket.0.into()), super::sql::number((*number).into()));
+        match value {
+            Some(value) => {
+                let values = [socket, number, bytes(value)];
+                database
+                    .exec("INSERT OR REPLACE INTO attachments (socket, number, value) VALUES (?, ?, ?)", &values)?;
+            }
+            None => database.exec("DELETE FROM attachments WHERE socket = ? AND number = ?", &[socket, number])?,
+        }
+    }
+    Ok(())
+}
+
+/// There is nobody left whose they were.
+pub fn clear_rows(database: &Database) -> Result<(), StoreError> {
+    match database.has_table("attachments")? {
+        true => database.exec("DELETE FROM attachments", &[]),
+        false => Ok(()),
+    }
 }
 
 pub fn add_follower(database: &Database, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {

@@ -58,7 +58,7 @@ pub struct Handover {
 }
 
 impl Versioned for Handover {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 impl Handover {
@@ -171,6 +171,7 @@ fn read_head(request: &Request) -> Result<rest::Request> {
         x_ably_clientid: header("x-ably-clientid")?,
         x_ably_version: header("x-ably-version")?,
         ably_agent: header("ably-agent")?,
+        origin: header("origin")?,
     };
     Ok(rest::Request {
         method: request.method().to_string(),
@@ -329,7 +330,8 @@ async fn enter(
 async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result::Result<RawResponse, ErrorInfo> {
     let Entrance { opening, channel, mode } = entrance;
     let app = opening.grant.app().clone();
-    let claimed = opening.resume.as_deref().and_then(ConnectionKey::claimed).map(|key| key.shard);
+    let claimed = opening.takeover.as_ref().and_then(|takeover| ConnectionKey::claimed(&takeover.key));
+    let claimed = claimed.map(|key| key.shard);
     let address = channel.as_ref().map(|(address, _)| address.clone());
     let mut journey = Journey::new(app.clone(), region, address, claimed);
     let random = u64::from_le_bytes(random_bytes());

@@ -30,13 +30,14 @@ test('without apps it serves the demo app and the page, and says so', async (t) 
     const response = await fetch(served.url + name);
     assert.equal(response.status, 200, name);
     assert.equal(response.headers.get('content-type'), type);
+    assert.match(response.headers.get('content-security-policy') ?? '', /frame-ancestors 'none'/, name);
     assert.equal(await response.text(), fs.readFileSync(file, 'utf8'));
     const head = await fetch(served.url + name, { method: 'HEAD' });
     assert.equal(head.headers.get('content-length'), String(fs.statSync(file).size));
     const again = await fetch(served.url + name, { headers: { 'if-none-match': response.headers.get('etag') ?? '' } });
     assert.equal(again.status, 304);
   }
-  for (const name of ['/bin/demo.json', '/../bin/demo.json', '/%2e%2e/bin/demo.json', '/vendor', '/vendor/']) {
+  for (const name of ['/bin/demo.json', '/../bin/demo.json', '/%2e%2e/bin/demo.json', '/vendor', '/vendor/', '/_headers']) {
     assert.equal((await fetch(served.url + name)).status, 404, name);
   }
   for (const name of ['/health', '/ready']) {

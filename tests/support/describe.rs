@@ -19,9 +19,9 @@ impl fmt::Display for Input {
             Input::Open { link, mode, opening, .. } => {
                 write!(
                     f,
-                    "{link} opens, {}, resume {:?}",
+                    "{link} opens, {}, goes on with {:?}",
                     mode.map_or("a socket".into(), |mode| format!("{mode:?}")),
-                    opening.resume
+                    opening.takeover
                 )
             }
             Input::Frame { link, bytes, format } => {
@@ -173,6 +173,9 @@ pub fn action_name(number: u8) -> String {
         action::MESSAGE => "MESSAGE",
         action::PRESENCE => "PRESENCE",
         action::SYNC => "SYNC",
+        action::ACTIVATE => "ACTIVATE",
+        action::PING => "PING",
+        action::PONG => "PONG",
         _ => return format!("action {number}"),
     };
     name.to_owned()

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use courtside::call::{Hold, MembersQuery, RelayName};
 use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, Totals};
 use courtside::name::ChannelName;
+use courtside::relay::record::RowId;
 use courtside::serial::Position;
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::MemberKey;
@@ -21,6 +22,8 @@ pub struct Disk {
     live: MemoryStore,
     followers: BTreeSet<Follower>,
     durable_followers: BTreeSet<Follower>,
+    rows: BTreeMap<RowId, Vec<u8>>,
+    durable_rows: BTreeMap<RowId, Vec<u8>>,
     alarm_ms: Option<u64>,
     durable: MemoryStore,
     durable_alarm_ms: Option<u64>,
@@ -41,6 +44,7 @@ enum Write {
     Trim(Position),
     Hold(String, Hold, Option<u64>),
     Follower(Follower, bool),
+    Row(RowId, Option<Vec<u8>>),
     Alarm(Option<u64>),
 }
 
@@ -53,7 +57,15 @@ impl Write {
             Write::Append(row) => store.append(row),
             Write::Trim(through) => store.trim(*through),
             Write::Hold(connection_id, hold, leaves_at_ms) => store.hold(connection_id, hold, *leaves_at_ms),
-            Write::Follower(..) | Write::Alarm(_) => Ok(()),
+            Write::Follower(..) | Write::Row(..) | Write::Alarm(_) => Ok(()),
+        }
+    }
+
+    fn apply_to_rows(&self, rows: &mut BTreeMap<RowId, Vec<u8>>) {
+        match self {
+            Write::Row(id, Some(value)) => drop(rows.insert(*id, value.clone())),
+            Write::Row(id, None) => drop(rows.remove(id)),
+            _ => {}
         }
     }
 
@@ -72,6 +84,8 @@ impl Disk {
             live: MemoryStore::default(),
             followers: BTreeSet::new(),
             durable_followers: BTreeSet::new(),
+            rows: BTreeMap::new(),
+            durable_rows: BTreeMap::new(),
             alarm_ms: None,
             durable: MemoryStore::default(),
             durable_alarm_ms: None,
@@ -109,6 +123,7 @@ impl Disk {
         for write in self.pending.pop_front().into_iter().flatten() {
             write.apply(&mut self.durable).expect("what the live store took, the durable one takes");
             write.apply_to_followers(&mut self.durable_followers);
+            write.apply_to_rows(&mut self.durable_rows);
             match write {
                 Write::Append(row) => rows.push(row),
                 Write::Alarm(alarm_ms) => self.durable_alarm_ms = alarm_ms,
@@ -126,6 +141,7 @@ impl Disk {
     pub fn crash(&mut self) {
         self.live = self.durable.clone();
         self.followers = self.durable_followers.clone();
+        self.rows = self.durable_rows.clone();
         self.alarm_ms = self.durable_alarm_ms;
         self.turn.clear();
         self.pending.clear();
@@ -150,6 +166,16 @@ impl Disk {
         Ok(self.followers.iter().cloned().collect())
     }
 
+    /// What sockets can't carry.
+    pub fn rows(&mut self) -> Result<BTreeMap<RowId, Vec<u8>>, StoreError> {
+        self.read()?;
+        Ok(self.rows.clone())
+    }
+
+    pub fn change_rows(&mut self, rows: &[(RowId, Option<Vec<u8>>)]) -> Result<(), StoreError> {
+        rows.iter().try_for_each(|(id, value)| self.write(Write::Row(*id, value.clone())))
+    }
+
     pub fn fed(&self) -> usize {
         self.followers.len()
     }
@@ -171,6 +197,7 @@ impl Disk {
         if !fails || self.random.chance(500) {
             write.apply(&mut self.live)?;
             write.apply_to_followers(&mut self.followers);
+            write.apply_to_rows(&mut self.rows);
             if let Write::Append(row) = &write {
                 self.written.push(row.clone());
             }

@@ -8,8 +8,9 @@ use std::rc::Rc;
 use courtside::auth::{Capability, Grant, Identity, KeyName};
 use courtside::call::{Answer, Delivered, RelayName, Response, Rolled};
 use courtside::channel::Ticket;
+use courtside::connection_key::TakeoverKind;
 use courtside::name::ChannelName;
-use courtside::relay::session::Opening;
+use courtside::relay::session::{Opening, Takeover};
 use courtside::transport::Mode;
 use courtside::wire::{Encoded, Format};
 
@@ -170,8 +171,9 @@ impl World {
             format,
             echo: home.client.echo,
             heartbeat_interval_ms: 15_000,
+            bounces: false,
             grace_ms: home.client.grace_ms,
-            resume,
+            takeover: resume.map(|key| Takeover { kind: TakeoverKind::Resume, key }),
             is_secure: true,
             is_kept: mode.is_none(),
             attach: Vec::new(),

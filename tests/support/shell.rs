@@ -134,6 +134,8 @@ impl Host {
         }
         let mut relay = Relay::new(self.name.clone(), 0, self.app.clone(), b"a secret of this object".to_vec());
         relay.set_bounds(self.bounds);
+        // Without their rows, as after a failed read, those who need them are closed.
+        relay.found(self.disk.rows().unwrap_or_default());
         let mut effects = Vec::new();
         for (id, socket) in &self.sockets {
             effects.extend(relay.restore(*id, &socket.record, now_ms));
@@ -150,6 +152,9 @@ impl Host {
 
     pub(super) fn perform_relay(&mut self, effect: relay::Effect, now_ms: u64) {
         match effect {
+            relay::Effect::Rows(rows) => {
+                let _ = self.disk.change_rows(&rows);
+            }
             relay::Effect::Save { socket, record } => {
                 if let Some(socket) = self.sockets.get_mut(&socket) {
                     socket.record = record;

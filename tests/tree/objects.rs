@@ -185,6 +185,7 @@ impl World {
                     self.passed_on += 1;
                     self.deliver(object, &relay, attempt, delivery);
                 }
+                relay::Effect::Rows(_) => unreachable!("nobody here uses more than one channel"),
                 relay::Effect::Unfollowed { channel, relay } => {
                     self.nodes[object].followers.remove(&(channel, relay));
                 }
