@@ -75,7 +75,10 @@ export function removeEmpty(data) {
   return count;
 }
 
-/** Whether a database has one page, which holds no table, and nothing that is yet to be written to it. @param {string} file */
+/**
+ * Whether a database has one page, which holds no table, and nothing that is yet to be written to it.
+ * @param {string} file
+ */
 function isEmpty(file) {
   const wal = fs.statSync(`${file}-wal`, { throwIfNoEntry: false });
   if (fs.statSync(file).size !== EMPTY_BYTES || (wal && wal.size > 0)) return false;

