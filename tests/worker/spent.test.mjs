@@ -25,12 +25,13 @@ test('hours after its messages have expired the storage of a channel is given ba
   const channel = () => rest(runtime).channels.get('spent');
   await channel().publish('a', 'x'.repeat(50_000));
   const [first] = (await channel().history()).items;
-  for (const ahead of [1.5 * hour, 3 * hour]) {
+  // It is found at the second look, when its app had it listed as used.
+  for (const ahead of [0.5 * hour, 1.5 * hour, 3 * hour]) {
     await runtime.kill();
-    assert.ok(sizes(runtime.storage).every((size) => size > 4_096), 'its storage is there until then');
     runtime.variables = { AHEAD_MS: `${ahead}` };
     await runtime.start();
     assert.deepEqual((await channel().history()).items, [], 'what has expired is not read');
+    if (ahead < hour) assert.ok(sizes(runtime.storage).every((size) => size > 4_096), 'it is there for an hour');
   }
   while (sizes(runtime.storage).some((size) => size > 4_096)) await new Promise(setImmediate);
 
