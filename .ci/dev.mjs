@@ -4,8 +4,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { build, env, root, say, setUp } from './setup.mjs';
 
-setUp();
-build();
+await setUp();
+await build();
 say('Starting wrangler dev');
 
 // `--local` and the explicit file keep the demo key on this machine: nothing else ever reads it.

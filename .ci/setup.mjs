@@ -5,9 +5,10 @@
  * npm package itself, because it is what installs them. It leaves everything inside the clone: packages in
  * `node_modules`, build tools in `target/tools`, the worker in `build`.
  *
- *     node .ci/setup.mjs      set up, then build the worker
+ *     node .ci/setup.mjs          set up, then build the worker
+ *     node .ci/setup.mjs tools    set up what does not depend on the source
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -34,25 +35,26 @@ export const env = {
   CLOUDFLARE_CF_FETCH_ENABLED: 'false',
 };
 
-/** Installs what is missing. */
-export function setUp() {
-  npmPackages();
+/** Installs what is missing, all at the same time, and meanwhile compiles the worker, which is to be bundled by it. */
+export async function setUp() {
   wasmTarget();
-  buildTools();
+  const missing = missingTools();
+  if (missing.length > 0) systemLibraries();
+  await Promise.all([npmPackages(), buildTools(missing), missing.length > 0 && compile()]);
 }
 
 /** Builds the worker into `build/` and the page's copy of the SDK, unless they are up to date. */
-export function build() {
+export async function build() {
   copyIfChanged(at('node_modules/ably/build/ably.min.js'), at('www/vendor/ably.min.js'));
   const stamp = at('build/.inputs');
   const inputs = hash(['Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', ...sources('src')]);
   if (read(stamp) === inputs && fs.existsSync(at('build/index.js'))) return;
-  say('Building the worker');
-  run('worker-build', ['--release']);
+  await step('Building the worker', 'worker-build', ['--release']);
   // Sorted by name, copies of one generic function stand together and compress better. Then the names go, a sixth of
   // the bundle, on which worker-build insists: a panic says its file and line.
   const passes = ['--reorder-functions-by-name', '--strip-debug'];
-  run('wasm-opt', [...passes, 'build/index_bg.wasm', '-o', 'build/index_bg.wasm']);
+  const args = [...passes, 'build/index_bg.wasm', '-o', 'build/index_bg.wasm'];
+  await step('Making it smaller', 'wasm-opt', args);
   // worker-build keeps git from its output, and npm heeds that, too: a package would lack the worker.
   fs.writeFileSync(at('build/.npmignore'), '');
   fs.writeFileSync(stamp, inputs);
@@ -63,15 +65,16 @@ export function say(/** @type {string} */ text) {
   console.log(`\x1b[1m▸ ${text}\x1b[0m`);
 }
 
-function npmPackages() {
+async function npmPackages() {
   const stamp = at('node_modules/.lock-hash');
   const lock = hash(['package-lock.json']);
   if (read(stamp) === lock) return;
-  say('Installing npm packages from package-lock.json');
-  run('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error']);
+  const args = ['ci', '--no-fund', '--no-audit', '--loglevel=error'];
+  await step('Installing npm packages from package-lock.json', 'npm', args);
   // wrangler wants Node ≥ 22.12, which the `node` package brings; where install scripts are off, it needs a push.
   if (!fs.existsSync(at('node_modules/node/bin/node'))) {
-    run(process.execPath, ['installArchSpecificPackage.js'], { cwd: at('node_modules/node') });
+    const options = { cwd: at('node_modules/node') };
+    await step('Installing a Node for wrangler', process.execPath, ['installArchSpecificPackage.js'], options);
   }
   fs.writeFileSync(stamp, lock);
 }
@@ -82,7 +85,8 @@ function wasmTarget() {
   const listed = spawnSync('rustup', ['target', 'list', '--installed', '--toolchain', channel], { env, encoding: 'utf8' });
   if (listed.status === 0 && listed.stdout.includes(wasm)) return;
   say(`Installing Rust ${channel} for ${wasm}`);
-  run('rustup', ['toolchain', 'install', channel, '--target', wasm, '--no-self-update']);
+  const args = ['toolchain', 'install', channel, '--profile', 'minimal', '--target', wasm, '--no-self-update'];
+  if (spawnSync('rustup', args, { env, stdio: 'inherit' }).status !== 0) fail('Rust could not be installed');
 }
 
 /**
@@ -97,25 +101,41 @@ export function lintTools() {
   spawnSync('rustup', ['component', 'add', ...parts], { cwd: root, env, stdio: 'inherit' });
 }
 
-function buildTools() {
+/** @typedef {{ crate: string, binary: string, version: string, only?: string[] }} Tool */
+
+/** @returns {Tool[]} */
+function missingTools() {
+  // Not what tests in browsers would need: TLS is a third of it.
+  const only = ['--no-default-features', '--bin', 'wasm-bindgen'];
   const wanted = [
     { crate: 'worker-build', binary: 'worker-build', version: lockedVersion('worker') },
-    { crate: 'wasm-bindgen-cli', binary: 'wasm-bindgen', version: lockedVersion('wasm-bindgen') },
+    { crate: 'wasm-bindgen-cli', binary: 'wasm-bindgen', version: lockedVersion('wasm-bindgen'), only },
   ];
-  const missing = wanted.filter((tool) => {
+  return wanted.filter((tool) => {
     const found = spawnSync(tool.binary, ['--version'], { env, encoding: 'utf8' });
     return !found.stdout?.trim().split(' ').includes(tool.version);
   });
-  if (missing.length === 0) return;
-  systemLibraries();
-  for (const { crate, version } of missing) {
-    say(`Compiling ${crate} ${version} into target/tools (once, one to two minutes)`);
+}
+
+/** @param {Tool[]} missing */
+async function buildTools(missing) {
+  for (const { crate, version, only = [] } of missing) {
     // Debug builds: these only drive the build, and compile in half the time. One target directory, so that what both
     // depend on compiles once.
-    run('cargo', ['install', '--quiet', '--debug', '--root', tools, '--target-dir', path.join(tools, 'build'),
-      '--version', version, crate], { env: { ...env, CARGO_PROFILE_DEV_DEBUG: '0', CARGO_INCREMENTAL: '0' } });
+    const args = ['install', '--quiet', '--debug', '--root', tools, '--target-dir', path.join(tools, 'build')];
+    const options = { env: { ...env, CARGO_PROFILE_DEV_DEBUG: '0', CARGO_INCREMENTAL: '0' } };
+    args.push(...only, '--version', version, crate);
+    await step(`Compiling ${crate} ${version} (once)`, 'cargo', args, options);
   }
-  fs.rmSync(path.join(tools, 'build'), { recursive: true, force: true });
+  if (missing.length > 0) fs.rmSync(path.join(tools, 'build'), { recursive: true, force: true });
+}
+
+/** What worker-build would compile first, so that it finds it done. */
+async function compile() {
+  if (!fs.existsSync(at('src'))) return;
+  // With what it sets, too.
+  const options = { env: { ...env, WASM_BINDGEN_USE_JS_SYS: '1' } };
+  await step('Compiling the worker', 'cargo', ['build', '--quiet', '--lib', '--release', '--target', wasm], options);
 }
 
 /** worker-build links the system's OpenSSL on Linux. Say so at once rather than two minutes into its compilation. */
@@ -128,7 +148,8 @@ function systemLibraries() {
     fail(`A C compiler and OpenSSL's headers are missing. On Debian: sudo ${install}`);
   }
   say('Installing a C compiler and OpenSSL\'s headers');
-  run('sh', ['-c', `apt-get update -q && DEBIAN_FRONTEND=noninteractive ${install}`]);
+  const script = `apt-get update -q && DEBIAN_FRONTEND=noninteractive ${install}`;
+  if (spawnSync('sh', ['-c', script], { stdio: 'inherit' }).status !== 0) fail(`This failed: ${install}`);
 }
 
 /** @param {string} crate */
@@ -137,15 +158,28 @@ function lockedVersion(crate) {
   return version ?? fail(`Cargo.lock does not hold ${crate}`);
 }
 
+/** What is being done. @type {Set<import('node:child_process').ChildProcess>} */
+const running = new Set();
+
 /**
- * Runs a command to its end, its output on ours; ends this process with the command's own status when it fails.
+ * Runs a command to its end, its output on ours, and says when it begins and ends. Ends this process when it fails.
+ * @param {string} title
  * @param {string} command
  * @param {string[]} args
- * @param {import('node:child_process').SpawnSyncOptions} [options]
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv }} [options]
  */
-function run(command, args, options) {
-  const { status, error } = spawnSync(command, args, { cwd: root, env, stdio: 'inherit', ...options });
-  if (error || status !== 0) fail(`${command} ${args.join(' ')}: ${error?.message ?? `exit status ${status}`}`);
+async function step(title, command, args, options) {
+  say(title);
+  const began = Date.now();
+  const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'], ...options });
+  running.add(child);
+  const failure = await new Promise((resolve) => {
+    child.on('error', ({ message }) => resolve(message));
+    child.on('exit', (code, signal) => resolve(code === 0 ? undefined : signal ?? `exit status ${code}`));
+  });
+  running.delete(child);
+  if (failure) fail(`${command} ${args.join(' ')}: ${failure}`);
+  say(`${title}: done in ${Math.round((Date.now() - began) / 1_000)} s`);
 }
 
 /**
@@ -154,6 +188,7 @@ function run(command, args, options) {
  */
 function fail(message) {
   console.error(message);
+  running.forEach((child) => child.kill());
   process.exit(1);
 }
 
@@ -181,6 +216,6 @@ function hash(/** @type {string[]} */ files) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  setUp();
-  build();
+  await setUp();
+  if (process.argv[2] !== 'tools') await build();
 }

@@ -2,8 +2,8 @@
 import { greeting } from './greeting.mjs';
 import { build, say, setUp } from './setup.mjs';
 
-setUp();
-build();
+await setUp();
+await build();
 say('Starting Courtside');
 // Not before what it needs is installed.
 const { start } = await import('../bin/index.mjs');

@@ -33,8 +33,8 @@ const givenUpMs = 25_000;
 const key = 'key=demo.key1:local-only';
 const departures = Number(process.argv[2] ?? 10_000);
 const ways = process.argv.length > 3 ? process.argv.slice(3) : Object.keys(all);
-setUp();
-build();
+await setUp();
+await build();
 const inFront = ['memory-entry.mjs', 'memory-spy.mjs'].map((file) => new URL(`lib/${file}`, import.meta.url).pathname);
 let failed = false;
 

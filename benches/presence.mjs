@@ -16,8 +16,8 @@ import { setUp, build } from '../.ci/setup.mjs';
 import { startRuntime } from '../tests/worker/runtime.mjs';
 
 const [members, leavers, joiners, each] = [5_000, 1_000, 1, 1].map((usual, index) => Number(process.argv[2 + index] ?? usual));
-setUp();
-build();
+await setUp();
+await build();
 const inFront = ['crowd-entry.mjs'].map((file) => new URL(`lib/${file}`, import.meta.url).pathname);
 const runtime = await startRuntime(undefined, { inFront, variables: { CONNECTION_MESSAGES_PER_SECOND: '1000000' } });
 const pid = await runtime.workerdPid();

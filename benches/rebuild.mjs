@@ -12,8 +12,8 @@ import { startRuntime } from '../tests/worker/runtime.mjs';
 
 const cycles = Number(process.argv[2] ?? 1_000);
 const messages = Number(process.argv[3] ?? 0);
-setUp();
-build();
+await setUp();
+await build();
 const { default: Ably } = await import('ably');
 const inFront = ['memory-entry.mjs', 'memory-spy.mjs'].map((file) => new URL(`lib/${file}`, import.meta.url).pathname);
 const runtime = await startRuntime(undefined, { inFront, variables: { CONNECTION_MESSAGES_PER_SECOND: '1000000' } });

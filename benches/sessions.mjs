@@ -17,8 +17,8 @@ import { startCourtside } from './lib/courtside.mjs';
 const sessions = Number(process.argv[2] ?? 20_000);
 /** src/limits.rs reckons with as many. */
 const aim = 1_536;
-setUp();
-build();
+await setUp();
+await build();
 const files = ['sessions-entry.mjs', 'memory-entry.mjs', 'memory-spy.mjs'];
 const storage = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-'));
 const runtime = await startCourtside(storage, files.map((file) => new URL(`lib/${file}`, import.meta.url).pathname));

@@ -54,6 +54,38 @@ function isLocked(lock) {
   return !(owner > 0) || owner === process.pid || !isAlive(owner);
 }
 
+/** The file of an object, by its id. */
+const OBJECT = /^[0-9a-f]{64}\.sqlite$/;
+/** What is left of a database from which everything was deleted: its first page. */
+const EMPTY_BYTES = 4_096;
+
+/**
+ * Removes the files of objects that have let go of their storage: the runtime leaves them, empty. To be called by who
+ * holds the lock, while no runtime has them open. Gives how many there were.
+ * @param {string} data
+ */
+export function removeEmpty(data) {
+  let count = 0;
+  for (const entry of fs.readdirSync(objectsIn(data), { recursive: true, encoding: 'utf8' })) {
+    const file = path.join(objectsIn(data), entry);
+    if (!OBJECT.test(path.basename(file)) || !isEmpty(file)) continue;
+    for (const part of [file, `${file}-wal`, `${file}-shm`]) fs.rmSync(part, { force: true });
+    count++;
+  }
+  return count;
+}
+
+/**
+ * Whether a database has one page, which holds no table, and nothing that is yet to be written to it.
+ * @param {string} file
+ */
+function isEmpty(file) {
+  const wal = fs.statSync(`${file}-wal`, { throwIfNoEntry: false });
+  if (fs.statSync(file).size !== EMPTY_BYTES || (wal && wal.size > 0)) return false;
+  const header = fs.readFileSync(file);
+  return header.toString('latin1', 0, 15) === 'SQLite format 3' && header.readUInt32BE(28) === 1;
+}
+
 /** @param {number} pid */
 function isAlive(pid) {
   try {

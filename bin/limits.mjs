@@ -35,3 +35,6 @@ export const LOCK_RETRY_MS = 50;
 
 /** Of one line that the runtime prints. */
 export const LOG_LINE_MAX = 4_000;
+
+/** Of the path of a socket, in bytes: macOS allows 103, Linux 107. */
+export const SOCKET_PATH_MAX = 103;

@@ -37,6 +37,8 @@ const config :Workerd.Config = (
   services = [
     (name = "courtside", worker = (
       compatibilityDate = ${text(compatibilityDate())},
+      # Compression has a window for each connection, 300 KB, and compresses each frame for each reader anew.
+      compatibilityFlags = ["no_web_socket_compression"],
       modules = [
         (name = "front.mjs", esModule = ${embed(path.join(root, 'bin/worker/front.mjs'))}),
         (name = "./index.js", esModule = ${embed(path.join(root, 'build/index.js'))}),

@@ -6,8 +6,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { openData } from './data.mjs';
-import { EXIT_MS, LEAVE_STEPS, RESTART_MAX_MS, RESTART_MIN_MS, STEADY_MS } from './limits.mjs';
+import { openData, removeEmpty } from './data.mjs';
+import { EXIT_MS, LEAVE_STEPS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX, STEADY_MS } from './limits.mjs';
 import { secretsOf } from './log.mjs';
 import { isLoopback, readApps } from './options.mjs';
 import { Runtime, controlIn } from './runtime.mjs';
@@ -21,9 +21,11 @@ const bounds = [
 export class Server {
   #settings;
   #log;
-  /** Of the configuration and the control socket; and of the data, when that is not to be kept. */
-  #folder;
   #data;
+  /** Of the configuration and the control socket. */
+  #folder = '';
+  /** Directories that go with this process. @type {string[]} */
+  #temporary = [];
   #lock = -1;
   /** The environment of the runtime: all that it is told. @type {Record<string, string>} */
   #variables = {};
@@ -42,8 +44,7 @@ export class Server {
     this.#settings = settings;
     this.#log = log;
     this.#port = settings.port;
-    this.#folder = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-'));
-    this.#data = settings.ephemeral ? path.join(this.#folder, 'data') : path.resolve(settings.data);
+    this.#data = settings.ephemeral ? this.#makeTemporary() : path.resolve(settings.data);
   }
 
   /** Starts, and resolves when it serves. Fails when it cannot, and leaves nothing behind. */
@@ -51,6 +52,9 @@ export class Server {
     try {
       this.#variables = this.#told();
       this.#lock = await openData(this.#data);
+      const removed = removeEmpty(this.#data);
+      if (removed > 0) this.#log.say('info', 'files of expired objects removed', { removed });
+      this.#folder = this.#makeFolder();
       process.on('exit', this.#onExit);
       await this.#run();
       await this.#current.control.checkApps();
@@ -107,6 +111,21 @@ export class Server {
   get #current() {
     if (!this.#runtime) throw new Error('the server is not running');
     return this.#runtime;
+  }
+
+  #makeTemporary() {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-'));
+    this.#temporary.push(folder);
+    return folder;
+  }
+
+  /** With the data, if the path of a socket may be so long: what a killed process leaves there is used again. */
+  #makeFolder() {
+    const folder = path.join(this.#data, 'run');
+    if (controlIn(folder).length > SOCKET_PATH_MAX) return this.#makeTemporary();
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    this.#temporary.push(folder);
+    return folder;
   }
 
   /** @returns {Record<string, string>} */
@@ -172,7 +191,7 @@ export class Server {
     if (this.#serves) this.#log.say('info', 'stopped');
     process.off('exit', this.#onExit);
     if (this.#lock >= 0) fs.closeSync(this.#lock);
-    fs.rmSync(this.#folder, { recursive: true, force: true });
+    for (const folder of this.#temporary) fs.rmSync(folder, { recursive: true, force: true });
   }
 
   /** In steps: who is sent away comes back, here or to the process that follows, and not all may come at once. */

@@ -53,6 +53,11 @@ pub const RETENTION_PERSISTED_MS: u64 = 72 * 60 * 60 * 1_000;
 /// very end of the retention still resumes.
 pub const RETENTION_SLACK_MS: u64 = 30 * 1_000;
 
+/// How long after its last message has expired a channel that nobody is on lets go of its storage, and how often one
+/// that somebody is on looks again. Whoever could resume has by then; and if the clock steps back by less than this,
+/// serials of the next life follow those of this one. One alarm an hour costs nothing.
+pub const SPENT_AFTER_MS: u64 = 60 * 60 * 1_000;
+
 /// How long a channel waits before it tries again to let old rows go, after its storage failed. Each try is an alarm; rows
 /// that stay that much longer harm nobody.
 pub const TRIM_PAUSE_MS: u64 = 30 * 1_000;

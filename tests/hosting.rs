@@ -108,3 +108,58 @@ fn an_alarm_that_finds_its_channel_unreadable_rings_again() {
     objects.hosts[CHANNEL].turn(Input::Object(courtside::object::Input::Alarm), now_ms);
     assert!(objects.hosts[CHANNEL].disk().alarm_ms().is_some_and(|at_ms| at_ms > now_ms));
 }
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+fn publish(objects: &mut Objects, link: u64, serial: u64) {
+    send(objects, RELAY, link, &json!({"action": 15, "channel": "room", "msgSerial": serial, "messages": [{}]}));
+}
+
+#[test]
+fn a_deserted_channel_keeps_nothing_and_begins_anew() {
+    let mut objects = objects();
+    connect(&mut objects, RELAY, 1);
+    publish(&mut objects, 1, 0);
+    let stored = |objects: &Objects| objects.hosts[CHANNEL].disk().stored().clone();
+    let first = stored(&objects).meta;
+    assert!(first.is_some());
+    objects.pass(DAY_MS);
+    assert!(stored(&objects).meta.is_none() && stored(&objects).rows.is_empty());
+    publish(&mut objects, 1, 1);
+    assert_eq!(stored(&objects).rows.len(), 1);
+    assert_ne!(stored(&objects).meta, first, "another life");
+    objects.hosts[CHANNEL].forget();
+    publish(&mut objects, 1, 2);
+    assert_eq!(stored(&objects).rows.len(), 2, "what begins anew is found again");
+}
+
+/// A clear that says that it failed may have been carried out.
+#[test]
+fn a_channel_whose_storage_could_not_be_cleared_believes_what_is_there() {
+    for failures in [1_000, 0] {
+        let mut objects = objects();
+        connect(&mut objects, RELAY, 1);
+        publish(&mut objects, 1, 0);
+        objects.pass(60 * 60 * 1_000);
+        objects.hosts[CHANNEL].disk_mut().failures = failures;
+        objects.pass(2 * 60 * 60 * 1_000);
+        objects.hosts[CHANNEL].disk_mut().failures = 0;
+        publish(&mut objects, 1, 1);
+        let stored = objects.hosts[CHANNEL].disk().stored();
+        assert!(stored.meta.is_some() && !stored.rows.is_empty(), "no row without its channel");
+    }
+}
+
+#[test]
+fn a_channel_that_somebody_hears_stays() {
+    let mut objects = objects();
+    connect(&mut objects, RELAY, 1);
+    send(&mut objects, RELAY, 1, &json!({"action": 10, "channel": "room"}));
+    publish(&mut objects, 1, 0);
+    let first = objects.hosts[CHANNEL].disk().stored().meta.clone();
+    objects.pass(DAY_MS);
+    actions(&mut objects, 1);
+    publish(&mut objects, 1, 1);
+    assert_eq!(objects.hosts[CHANNEL].disk().stored().meta, first);
+    assert!(actions(&mut objects, 1).contains(&15));
+}

@@ -258,7 +258,7 @@ fn is_over(newest: Totals, oldest: Totals) -> bool {
 }
 
 /// Rows stay a little longer than they can be read.
-fn kept_ms(rules: &Rules) -> u64 {
+pub(super) fn kept_ms(rules: &Rules) -> u64 {
     rules.retention_ms.max(RETENTION_MS) + RETENTION_SLACK_MS
 }
 

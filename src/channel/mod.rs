@@ -18,6 +18,7 @@ mod occupancy;
 mod pace;
 mod readers;
 mod repeats;
+mod spent;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,7 @@ use occupancy::Occupants;
 use pace::Pace;
 use readers::Readers;
 use repeats::Repeats;
+use spent::Spent;
 use store::{Store, StoreError};
 
 /// Between two tries to read what is stored.
@@ -110,6 +112,7 @@ pub struct Channel {
     mend_at_ms: Option<u64>,
     /// Before this, the log isn't trimmed again: that failed.
     trim_at_ms: u64,
+    spent: Spent,
 }
 
 impl Channel {
@@ -163,6 +166,7 @@ impl Channel {
             stale: false,
             mend_at_ms: None,
             trim_at_ms: 0,
+            spent: Spent::default(),
         }))
     }
 
@@ -314,6 +318,7 @@ impl Channel {
         }
         self.feeds.tick(now_ms);
         let mut effects = self.call_rolls(store, now_ms);
+        self.tick_spent(now_ms, &mut effects);
         effects.extend(self.follow_up(store, now_ms));
         effects
     }
@@ -322,7 +327,7 @@ impl Channel {
     pub fn deadline(&self) -> Option<u64> {
         let log = self.log.deadline(&self.meta.rules).map(|due_ms| due_ms.max(self.trim_at_ms));
         let other = [self.occupancy_deadline(), self.listing_deadline(), self.readers.deadline(), self.mend_at_ms];
-        let own = [self.feeds.deadline(), self.pace_deadline(), log, self.holders.deadline()];
+        let own = [self.feeds.deadline(), self.pace_deadline(), log, self.holders.deadline(), self.spent_deadline()];
         own.into_iter().chain(other).flatten().min()
     }
 

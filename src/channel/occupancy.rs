@@ -284,6 +284,22 @@ impl Channel {
         self.save_meta(store, Meta { listened, ..self.meta.clone() })
     }
 
+    /// Asks all relays that others feed whom they have.
+    pub(super) fn ask_below(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        let below: Vec<_> = self.occupants.below.iter().map(|(relay, _)| relay.clone()).collect();
+        below.into_iter().for_each(|relay| self.ask(relay, None, false, now_ms, effects));
+    }
+
+    pub(super) fn feeds_below(&self) -> bool {
+        !self.occupants.below.is_empty()
+    }
+
+    /// Whether somebody waits for a count, or for an answer to one.
+    pub(super) fn is_counted(&self) -> bool {
+        let Occupants { open, counting, waiting, .. } = &self.occupants;
+        !(open.is_empty() && counting.is_empty() && waiting.is_empty())
+    }
+
     /// Whether something was published a moment ago, or somebody was there.
     pub(super) fn is_recent(&self, now_ms: u64) -> bool {
         self.has_begun && self.log.tip().time_ms() + ACTIVE_MS > now_ms

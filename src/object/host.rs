@@ -258,7 +258,18 @@ impl<S: Store + RelayStore> Host<S> {
         let effects = self.links.tick(self.now_ms);
         self.link_effects(effects);
         self.channel_does(Channel::tick);
+        self.end_spent();
         Turn::Goes
+    }
+
+    /// Lets go of a channel that nobody uses, unless clients may be here: what is stored proves their keys.
+    fn end_spent(&mut self) {
+        let is_spent = self.relay.is_none() && self.channel.as_ref().is_some_and(Channel::is_spent);
+        if is_spent {
+            // If it fails, nothing or all of it may be gone: what is there is read again.
+            let _ = self.store.clear();
+            self.channel = None;
+        }
     }
 
     fn deadline(&self) -> Option<u64> {

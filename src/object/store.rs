@@ -51,4 +51,7 @@ pub trait RelayStore {
 
     /// There is nobody left whose they were.
     fn clear_rows(&mut self) -> Result<(), StoreError>;
+
+    /// Lets go of all that the object stores, as if there had never been anything.
+    fn clear(&mut self) -> Result<(), StoreError>;
 }

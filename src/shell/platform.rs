@@ -69,6 +69,9 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = setAlarm)]
     pub fn set_alarm(this: &ObjectStorage, at: &Date) -> Result<Promise, JsValue>;
 
+    #[wasm_bindgen(method, catch, js_name = deleteAll)]
+    pub fn delete_all(this: &ObjectStorage) -> Result<Promise, JsValue>;
+
     /// Runs a function whose writes are kept together, or not at all when it throws.
     #[wasm_bindgen(method, catch, js_name = transactionSync)]
     pub fn transaction_sync(

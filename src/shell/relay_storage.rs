@@ -136,4 +136,8 @@ impl RelayStore for SqlStore {
             false => Ok(()),
         }
     }
+
+    fn clear(&mut self) -> Result<(), StoreError> {
+        self.clear_all()
+    }
 }

@@ -3,6 +3,7 @@
 use js_sys::{Array, Reflect, Uint8Array};
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::console_error;
 
 use super::platform::{ObjectStorage, Sql, describe};
@@ -23,6 +24,13 @@ impl Database {
     pub fn transaction(&self, mut writes: impl FnMut() -> Result<(), StoreError> + 'static) -> Result<(), StoreError> {
         let writes = Closure::new(move || writes().map_err(|error| JsValue::from_str(&error.0)));
         self.storage.transaction_sync(&writes).map_err(failed)
+    }
+
+    /// Lets go of all that is stored. A failure that is told later leaves it as it was, and is for our log.
+    pub fn clear(&self) -> Result<(), StoreError> {
+        let cleared = self.storage.delete_all().map_err(failed)?;
+        spawn_local(async move { drop(JsFuture::from(cleared).await.map_err(failed)) });
+        Ok(())
     }
 
     pub fn exec(&self, query: &str, bindings: &[JsValue]) -> Result<(), StoreError> {

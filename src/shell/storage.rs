@@ -42,6 +42,13 @@ impl SqlStore {
         self.database.exec(query, bindings)
     }
 
+    /// Lets go of everything, as if there had never been anything.
+    pub(super) fn clear_all(&mut self) -> Result<(), StoreError> {
+        self.database.clear()?;
+        self.has_tables = false;
+        Ok(())
+    }
+
     fn make_tables(&mut self) -> Result<(), StoreError> {
         if !self.has_tables {
             self.database.exec(CHANNEL_SCHEMA, &[])?;

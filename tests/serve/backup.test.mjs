@@ -8,7 +8,7 @@ import { Served, folder, run } from './served.mjs';
 
 const names = ['persisted:a', 'persisted:b', 'persisted:c'];
 
-test('a backup under load has all that was acknowledged before it, and each channel as it was at one instant', async (t) => {
+test('a backup under load has all that was acknowledged before it, and no channel with a hole', async (t) => {
   const served = await Served.start(t);
   const client = await connected(t, served, { clientId: 'ann' });
   await client.channels.get('persisted:a').presence.enter('here');
@@ -30,7 +30,8 @@ test('a backup under load has all that was acknowledged before it, and each chan
   assert.match(output, /^\d+ objects copied$/m);
   going = false;
   await Promise.all(load);
-  assert.ok([...acknowledged].some(([name, known]) => known.length > (before.get(name)?.length ?? 0)), 'the load went on');
+  const grew = [...acknowledged].some(([name, known]) => known.length > (before.get(name)?.length ?? 0));
+  assert.ok(grew, 'the load went on');
 
   const restored = new Served(path.join(folder(t), 'data'));
   t.after(() => restored.end());
@@ -57,7 +58,8 @@ test('what would overwrite or is not whole is refused, and what is damaged is na
   assert.equal((await take(copy)).code, 0);
   assert.match((await take(copy)).output, /copy is not empty/);
   assert.match((await run(['restore', '--data', served.data, copy])).output, /is in use by process/);
-  assert.match((await run(['backup', '--data', folderOfCopies, path.join(folderOfCopies, 'x')])).output, /holds no data/);
+  const nothing = await run(['backup', '--data', folderOfCopies, path.join(folderOfCopies, 'x')]);
+  assert.match(nothing.output, /holds no data/);
   assert.equal((await run(['backup'])).code, 64);
 
   await served.stop();

@@ -73,6 +73,26 @@ test('every acknowledgement waits for the disk', { skip: noTrace }, async (t) =>
   assert.ok(syncs >= publishes, `${syncs}`);
 });
 
+test('files of objects that gave their storage back are removed at the next start', async (t) => {
+  const served = await Served.start(t);
+  assert.equal((await publish(served, 'persisted:a', 'kept')).status, 201);
+  await served.stop();
+  const channels = path.join(served.data, 'objects/channel');
+  const [kept] = fs.readdirSync(channels).filter((name) => /^[0-9a-f]{64}\.sqlite$/.test(name));
+  // An empty database of one page, as the runtime leaves it.
+  const page = fs.readFileSync(path.join(channels, kept)).subarray(0, 4_096);
+  page.writeUInt32BE(1, 28);
+  const [empty, pending, other] = ['0', '1', '2'].map((digit) => path.join(channels, `${digit.repeat(64)}.sqlite`));
+  for (const file of [empty, pending]) fs.writeFileSync(file, page);
+  fs.writeFileSync(`${pending}-wal`, 'what is yet to be written');
+  fs.writeFileSync(other, Buffer.alloc(4_096));
+  await served.start();
+  assert.equal((await served.heard('files of expired objects removed')).removed, 1);
+  assert.deepEqual([empty, pending, other].map((file) => fs.existsSync(file)), [false, true, true]);
+  const history = await rest(served).channels.get('persisted:a').history();
+  assert.deepEqual(history.items.map(({ data }) => data), ['kept']);
+});
+
 /** A file system of its own, of this size. @param {import('node:test').TestContext} t @param {string} size */
 function smallDisk(t, size) {
   const point = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-disk-'));

@@ -1,4 +1,4 @@
-/** The package, as another project gets it: installed into an empty folder, without Rust and without this repository. */
+/** The package, as another project gets it: in an empty folder, without Rust and without this repository. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,7 +11,8 @@ import { folder } from './served.mjs';
 const root = path.resolve(import.meta.dirname, '../..');
 
 /** Of what the package depends on, the copies that are here: no registry is asked. */
-const dependencies = ['workerd', `@cloudflare/workerd-${process.platform}-${process.arch === 'x64' ? '64' : process.arch}`];
+const architecture = process.arch === 'x64' ? '64' : process.arch;
+const dependencies = ['workerd', `@cloudflare/workerd-${process.platform}-${architecture}`];
 
 /** Packs, and unpacks it where npm would. @param {import('node:test').TestContext} t */
 function installed(t) {
@@ -24,7 +25,8 @@ function installed(t) {
   assert.deepEqual(Object.keys(wanted), ['workerd'], 'it depends on little');
   const modules = path.join(project, 'node_modules');
   fs.mkdirSync(path.join(modules, 'courtside'), { recursive: true });
-  execFileSync('tar', ['-xzf', archive, '--strip-components=1', '-C', path.join(modules, 'courtside')], { cwd: project });
+  const unpack = ['-xzf', archive, '--strip-components=1', '-C', path.join(modules, 'courtside')];
+  execFileSync('tar', unpack, { cwd: project });
   for (const dependency of dependencies) {
     fs.cpSync(path.join(root, 'node_modules', dependency), path.join(modules, dependency), { recursive: true });
   }

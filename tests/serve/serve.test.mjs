@@ -1,11 +1,12 @@
 /** `courtside serve` as its users meet it: the page, clients, TLS, secrets, and one process for each data directory. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import https from 'node:https';
 import path from 'node:path';
 import test from 'node:test';
-import { Inbox, connected, rest } from '../worker/clients.mjs';
+import { Inbox, connected, demoKey, rest } from '../worker/clients.mjs';
 import { Served, folder, run } from './served.mjs';
 
 const secret = 'a-secret-of-this-test-alone';
@@ -50,6 +51,14 @@ test('without apps it serves the demo app and the page, and says so', async (t) 
   await client.channels.get('served').publish('a', 'by WebSocket');
   await inbox.until(2);
   assert.deepEqual(inbox.data, ['by REST', 'by WebSocket']);
+});
+
+test('connections are not compressed, whatever a client offers', async (t) => {
+  const served = await Served.start(t);
+  const socket = new WebSocket(`${served.url.replace('http', 'ws')}/?key=${demoKey}`);
+  t.after(() => socket.close());
+  await once(socket, 'message');
+  assert.equal(socket.extensions, '', 'Node offers permessage-deflate, which costs thrice the memory');
 });
 
 test('secrets are in no file, no argument and no log, and work', async (t) => {

@@ -54,6 +54,7 @@ enum Write {
     Follower(Follower, bool),
     Watch(Option<Watched>),
     Row(RowId, Option<Vec<u8>>),
+    Clear,
     Alarm(Option<u64>),
 }
 
@@ -66,6 +67,10 @@ impl Write {
             Write::Append(row) => store.append(row),
             Write::Trim(through) => store.trim(*through),
             Write::Hold(connection_id, hold, leaves_at_ms) => store.hold(connection_id, hold, *leaves_at_ms),
+            Write::Clear => {
+                *store = MemoryStore::default();
+                Ok(())
+            }
             Write::Follower(..) | Write::Watch(_) | Write::Row(..) | Write::Alarm(_) => Ok(()),
         }
     }
@@ -78,6 +83,7 @@ impl Write {
             Write::Row(id, Some(value)) => drop(beside.rows.insert(*id, value.clone())),
             Write::Row(id, None) => drop(beside.rows.remove(id)),
             Write::Alarm(alarm_ms) => beside.alarm_ms = *alarm_ms,
+            Write::Clear => *beside = Beside { alarm_ms: beside.alarm_ms, ..Beside::default() },
             _ => {}
         }
     }
@@ -309,5 +315,9 @@ impl RelayStore for Disk {
     fn clear_rows(&mut self) -> Result<(), StoreError> {
         let ids: Vec<RowId> = self.live_beside.rows.keys().copied().collect();
         ids.into_iter().try_for_each(|id| self.write(Write::Row(id, None)))
+    }
+
+    fn clear(&mut self) -> Result<(), StoreError> {
+        self.write(Write::Clear)
     }
 }
