@@ -51,7 +51,6 @@ impl SqlStore {
     }
 
     /// Reads: nothing, as long as there are no tables.
-
     fn rows(&self, query: &str, bindings: &[JsValue]) -> Result<Vec<JsValue>, StoreError> {
         if self.has_tables { self.database.rows(query, bindings) } else { Ok(Vec::new()) }
     }

@@ -10,7 +10,7 @@ use courtside::auth::{App, Apps, Attempts, Secret};
 use courtside::call::{Address, Answer, AppCall, AppResponse, ChannelCall, RelayName, Response};
 use courtside::limits::SHORT_SECRET_MIN_BYTES;
 use courtside::name::AppId;
-use courtside::object::{self, AppHost, AppInput, AppOutput, CallerId, Question, Reply as Replied, Settings};
+use courtside::object::{self, AppHost, CallerId, Question, Reply as Replied, Settings};
 use courtside::relay::Relay;
 use courtside::relay::admission::Bounds;
 use courtside::rest::{Admin, Context, Exchange, Headers, Reply, Request, Step, begin, body_bound, percent};
@@ -18,7 +18,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::support::app_store::AppMemory;
+use crate::support::app_store::{self, AppMemory};
 use crate::support::disk::Disk;
 use crate::support::host::{Host, Input, Output};
 use crate::support::random::Random;
@@ -154,12 +154,7 @@ impl World {
         let settings = Settings { apps: Ok(self.configured.clone()), bounds: Bounds::default() };
         let new = || AppHost::new(settings, AppMemory::default());
         let app = self.apps.entry(call.app.clone()).or_insert_with(new);
-        let outputs = app.turn(AppInput::Call { caller: CallerId(0), call }, self.now_ms);
-        let answer = outputs.into_iter().find_map(|output| match output {
-            AppOutput::Answer { answer, .. } => Some(answer),
-            _ => None,
-        });
-        answer.expect("an answer at once")
+        app_store::ask(app, call, self.now_ms)
     }
 
     /// A reader that finds nothing, and waits.
