@@ -17,7 +17,6 @@ use crate::call::{Address, Answer, AppCall, AppRequest, AppResponse, Follow, Rel
 use crate::channel::store::{Store, StoreError};
 use crate::channel::{self, Channel, Ticket};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::ALARM_PAUSE_MS;
 use crate::name::AppId;
 use crate::placement::Shard;
 use crate::relay::{self, Relay, SocketId};
@@ -125,23 +124,18 @@ impl<S: Store + RelayStore> Host<S> {
     }
 
     fn take(&mut self, input: Input) -> Turn {
-        if let Input::Wake { sockets, fresh_series } = input {
-            self.wake(sockets, fresh_series);
-            return Turn::Goes;
+        if !matches!(input, Input::Wake { .. }) {
+            self.lead();
         }
-        self.lead();
         match input {
-            Input::Wake { .. } => unreachable!("taken above"),
+            Input::Wake { sockets, fresh_series } => self.wake(sockets, fresh_series),
             Input::Connect { caller, entrance } => self.connect(caller, entrance),
             Input::Frame { socket, bytes, format } => {
                 self.relay_does(|relay, now_ms| relay.frame(socket, &bytes, format, now_ms));
             }
             Input::Lost { socket } => self.lost(socket),
             Input::Comet { caller, verb, key, body } => self.comet(caller, verb, &key, &body),
-            Input::Written { response, went_well } => {
-                let effects = self.links.written(response, went_well, self.now_ms);
-                self.link_effects(effects);
-            }
+            Input::Written { response, went_well } => self.written(response, went_well),
             Input::Call { caller, call } => self.call(call, Waiting::Caller(caller)),
             Input::Follow { caller, follow } => self.follow(caller, follow),
             Input::Deliver { caller, delivery } => return self.pass_on(caller, &delivery),
@@ -149,11 +143,7 @@ impl<S: Store + RelayStore> Host<S> {
                 let answer = self.roll(&roll);
                 self.reply(caller, Reply::Rolled(answer));
             }
-            Input::Identify { caller, key } => {
-                let relay = self.relay.as_ref();
-                let answer = relay.map_or(Err(Code::BadConnectionKey.into()), |relay| relay.identify(&key));
-                self.reply(caller, Reply::Response(answer));
-            }
+            Input::Identify { caller, key } => self.identify(caller, &key),
             Input::Notice { caller, notice } => {
                 let noticed = self.notice(notice).map_err(failed);
                 self.reply(caller, Reply::Noticed(noticed));
@@ -165,13 +155,7 @@ impl<S: Store + RelayStore> Host<S> {
             Input::Rang(timer) => return self.rang(timer),
             Input::Alarm => return self.due(),
             Input::AlarmKnown { at_ms } => self.alarm.learned(at_ms),
-            Input::AlarmRefused { at_ms } => {
-                // At once it would be refused again, and again.
-                if self.alarm.refused(at_ms) {
-                    self.start(Timer::Alarm, ALARM_PAUSE_MS);
-                }
-                return Turn::Ends;
-            }
+            Input::AlarmRefused { at_ms } => return self.alarm_refused(at_ms),
         }
         Turn::Goes
     }

@@ -7,6 +7,7 @@ use super::timers::Timer;
 use super::{Class, Output};
 use crate::channel::Channel;
 use crate::channel::store::Store;
+use crate::limits::ALARM_PAUSE_MS;
 use crate::relay::Relay;
 
 impl<S: Store + RelayStore> Host<S> {
@@ -88,6 +89,14 @@ impl<S: Store + RelayStore> Host<S> {
         self.link_effects(effects);
         self.channel_does(Channel::tick);
         Turn::Goes
+    }
+
+    /// Tries again after a pause: at once it would be refused again, and again.
+    pub(super) fn alarm_refused(&mut self, at_ms: u64) -> Turn {
+        if self.alarm.refused(at_ms) {
+            self.start(Timer::Alarm, ALARM_PAUSE_MS);
+        }
+        Turn::Ends
     }
 
     fn deadline(&self) -> Option<u64> {
