@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::alarm::Alarm;
 use super::entrance::Entrant;
 use super::store::{RelayStore, Watch};
-use super::timers::{Timer, Timers};
+use super::timers::Timers;
 use super::{CallerId, Class, Input, Output, Question, Reply, Settings};
 use crate::app;
 use crate::auth::App;
