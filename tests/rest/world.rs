@@ -25,6 +25,9 @@ use crate::support::random::Random;
 
 pub const NOW_MS: u64 = 1_800_000_000_000;
 
+/// What may follow from one thing: more is something that keeps itself busy.
+const WORK_MAX: usize = 1_000;
+
 /// `full` may do all, `open` all on `open:*`, `publisher` and `reader` what they are called; the tokens of `brief` can
 /// be revoked. `kept:*` persists, `named:*` is for clients with a name, `safe:*` for those with TLS.
 pub fn apps() -> Apps {
@@ -207,7 +210,8 @@ impl World {
     /// One turn of a channel's object, and all that follows from it.
     fn turn(&mut self, address: &Address, input: object::Input) {
         let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
+        for _ in 0..WORK_MAX {
+            let Some(input) = inputs.pop_front() else { return };
             let host = self.channels.get_mut(address).expect("the channel is there");
             let turned = host.turn(Input::Object(input), self.now_ms);
             if turned.wrote {
@@ -225,6 +229,7 @@ impl World {
                 }
             }
         }
+        panic!("what follows from one thing has no end");
     }
 
     /// Members of all channels of an app.
