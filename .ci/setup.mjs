@@ -53,6 +53,8 @@ export function build() {
   // the bundle, on which worker-build insists: a panic says its file and line.
   const passes = ['--reorder-functions-by-name', '--strip-debug'];
   run('wasm-opt', [...passes, 'build/index_bg.wasm', '-o', 'build/index_bg.wasm']);
+  // worker-build keeps git from its output, and npm heeds that, too: a package would lack the worker.
+  fs.writeFileSync(at('build/.npmignore'), '');
   fs.writeFileSync(stamp, inputs);
 }
 

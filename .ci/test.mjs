@@ -29,7 +29,7 @@ const suites = [
   await suite('Rust: the core', 'cargo', ['test', '--quiet', '--no-fail-fast'], cargoCounts),
   await suite('The worker in its runtime', 'node', ['--test', '--test-timeout=180000',
     '--test-reporter=spec', '--test-reporter-destination=stdout',
-    '--test-reporter=tap', `--test-reporter-destination=${tap}`, 'tests/worker/*.test.mjs'], nodeCounts),
+    '--test-reporter=tap', `--test-reporter-destination=${tap}`, 'tests/worker/*.test.mjs', 'tests/serve/*.test.mjs'], nodeCounts),
   await suite('Deployment: a dry run', 'wrangler', ['deploy', '--dry-run', '--outdir', 'target/deploy']),
 ];
 const sum = (/** @type {keyof Counts} */ key) => suites.reduce((total, counts) => total + counts[key], 0);

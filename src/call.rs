@@ -381,7 +381,7 @@ versions! {
     Follow = 1,
     Roll = 1,
     Rolled = 1,
-    AppCall = 1,
+    AppCall = 2,
     Answer<AppResponse> = 1,
     Notice = 1,
     Noticed = 1,

@@ -10,6 +10,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::name::ChannelName;
@@ -25,22 +26,64 @@ pub struct ConnectionKey {
     pub generation: u32,
 }
 
-/// Which of a connection's keys are good: the newest, and until its client was heard also the one that it resumed with,
-/// because the CONNECTED that brought the newest may be lost.
+/// The parameter of the URL by which a client names the connection that it goes on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TakeoverKind {
+    /// `resume`: its own, whose transport it lost.
+    Resume,
+    /// `recover`: that of another client, which is gone: the page before a reload.
+    Recover,
+    /// `upgrade`: its own, whose transport goes on until the client says otherwise. Up to version 2 of the protocol.
+    Upgrade,
+}
+
+/// Which of a connection's keys are good: the newest, and until its client was heard also the one that it was taken over
+/// with, because the CONNECTED that brought the newest may be lost.
 ///
-/// Each resume makes a generation of its own, also the second one with the same key. What the first had made is then good
-/// for nothing, so two clients with the same key can't take the connection from each other for ever.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// That one is good only for a client that comes as the last one came: it tries again what it tried. Another client that
+/// shared the connection, and is told that it goes on elsewhere, comes back by `resume` after a `recover`, with the same
+/// key and perhaps before the one that recovered has said a word. It must not get the connection back.
+///
+/// Each takeover makes a generation of its own, also the second one with the same key. What the first had made is then
+/// good for nothing, so two clients with the same key can't take the connection from each other for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generations {
     pub current: u32,
-    pub resumed: Option<u32>,
+    /// What the newest was made from, until its client is heard; or by `Upgrade`, until it says that it goes on by it.
+    pub before: Option<(u32, TakeoverKind)>,
+    /// The last that was given out: beyond the current one there are those of proposed transports.
+    pub last: u32,
 }
 
 impl Generations {
-    pub const FIRST: Generations = Generations { current: 0, resumed: None };
+    pub const FIRST: Generations = Generations { current: 0, before: None, last: 0 };
 
-    pub fn accept(self, generation: u32) -> bool {
-        generation == self.current || Some(generation) == self.resumed
+    /// Also of a proposed transport: its client may have gone on by it, and lost it before that was heard here.
+    pub fn accept(self, generation: u32, kind: TakeoverKind) -> bool {
+        (self.current..=self.last).contains(&generation) || Some((generation, kind)) == self.before
+    }
+
+    /// Whether a key of this generation shows who holds the connection.
+    pub fn belong(self, generation: u32) -> bool {
+        generation == self.current || self.before.is_some_and(|(before, _)| before == generation)
+    }
+
+    /// Those of the client that takes the connection over with a key of this generation.
+    pub fn taken_over(self, with: u32, kind: TakeoverKind) -> Generations {
+        let next = self.last + 1;
+        Generations { current: next, before: Some((with, kind)), last: next }
+    }
+
+    /// Those of a transport that is proposed instead of the one that has these.
+    pub fn proposed(&mut self) -> Generations {
+        self.last += 1;
+        let before = self.current;
+        Generations { current: self.last, before: Some((before, TakeoverKind::Upgrade)), last: self.last }
+    }
+
+    /// Of a transport that is only proposed: the generation of the one that it is to replace.
+    pub fn replaces(self) -> Option<u32> {
+        self.before.filter(|(_, kind)| *kind == TakeoverKind::Upgrade).map(|(before, _)| before)
     }
 }
 

@@ -82,6 +82,7 @@ codes! {
     NoClientId = 91000, 400, "unable to enter presence channel without clientId";
     PresenceNotAttached = 91001, 400, "unable to use presence on a channel that is not attached";
     TooManyMembers = 91003, 400, "maximum number of presence members on the channel exceeded";
+    UpdatesNotEnabled = 93002, 400, "message annotations, updates, appends and deletes are not enabled";
 }
 
 impl Code {

@@ -137,9 +137,9 @@ pub const REPLAY_MAX_BYTES: u64 = 8 * 1024 * 1024;
 /// Messages that `rewind` may ask for by count (protocol.md § 7.1).
 pub const REWIND_MAX_MESSAGES: usize = 100;
 
-/// Bytes of rows that a rewind looks back at, whatever it finds, as a replay may have: 140 ms. Messages and presence events
-/// share the log.
-pub const REWIND_LOOK_BYTES: usize = REPLAY_MAX_BYTES as usize;
+/// Bytes of rows that a rewind looks back at, whatever it finds: 18 ms. Messages and presence events share the log. Each
+/// message that it finds lets it look at the largest there is more, up to what a replay may have.
+pub const REWIND_LOOK_BYTES: usize = 1024 * 1024;
 
 /// Messages in a page of history.
 pub const HISTORY_MAX_LIMIT: usize = 1_000;
@@ -295,8 +295,8 @@ const _: () = assert!((GRANT_MAX_BYTES + 64) * 4 / 3 < TOKEN_MAX_BYTES, "any tok
 /// Attachments of one connection (protocol.md § 22).
 pub const CHANNELS_PER_CONNECTION_MAX: usize = 200;
 
-/// Bytes of the record that a socket carries for a rebuilt object: the platform allows 16,384. Attaching more channels,
-/// or longer names and parameters, than fit is refused with 90010. 200 channels of 50 bytes fit beside a usual grant.
+/// Bytes of the record that a socket carries for a rebuilt object: the platform allows 16,384. About 150 channels with names
+/// of 50 bytes fit beside a usual grant; what doesn't fit of names and parameters is stored, a row for each channel.
 pub const SESSION_RECORD_MAX_BYTES: usize = 16_000;
 
 /// How often one connection may attach: twice all its channels at once, then five a second. A client whose channel fails on
@@ -309,6 +309,17 @@ pub const PARAMS_MAX: usize = 100;
 /// Names of one channel that one connection may be attached by, `[?rewind=1]lobby` beside `lobby`. Each is a frame of every
 /// delivery, so twenty guests with 200 names would be as many readers as 4,000.
 pub const NAMES_PER_CHANNEL_MAX: usize = 4;
+
+/// Bytes of an attachment in such a record whose name is stored, at most: how far it is, with a series of 16 bytes.
+pub const ROWED_ATTACHMENT_MAX_BYTES: usize = 48;
+
+/// Bytes of the names and parameters of one connection's channels: 320 for each of 200, or 32 names of the greatest length.
+/// They are in memory; more is refused with 90010.
+pub const ATTACHMENTS_MAX_BYTES: usize = 64 * 1024;
+
+/// Bytes of the names and parameters in a relay that don't fit sockets: what 3,000 connections with 200 names of 80 bytes
+/// have of it. Beyond, whoever would need more is refused with 50320.
+pub const ROWS_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes of an attachment's parameters.
 pub const ATTACH_PARAMS_MAX_BYTES: usize = 1_024;
@@ -368,7 +379,8 @@ pub const RELAY_FLOW: Flow = Flow { burst: 96 * 1024 * 1024, per_second: 1024 * 
 /// Bytes of deliveries that a socket is sent without a word from its client: three quarters of a minute at the highest rate
 /// measured, hours at a usual one. Bytes of answers that it is sent at all: 16 full replays or sets of members, or the
 /// acknowledgements of half a million publishes. The runtime doesn't tell who reads, and queues for those who don't, outside
-/// of the isolate's memory. Beyond, the client is told to come back (80003, 42910), and resumes.
+/// of the isolate's memory. Beyond, the client is told to come back (80003, 42910), and resumes. One that answers heartbeats
+/// is asked with every heartbeat, and when half of it is sent.
 pub const UNHEARD_MAX_BYTES: u32 = 256 * 1024 * 1024;
 pub const ANSWERS_MAX_BYTES: u32 = 128 * 1024 * 1024;
 
@@ -380,6 +392,14 @@ const _: () = assert!(CALL_ANSWER_MS > HEARTBEAT_INTERVAL_MS, "calls need no ala
 const _: () = assert!(CALL_ANSWER_MS < PUBLISH_TRY_MS, "a publish whose call was lost is sent again");
 const _: () = assert!(PUBLISH_CALL_MAX_BYTES + MESSAGE_MAX_BYTES <= COMMIT_MAX_BYTES, "a full call fits a commit");
 const _: () = assert!(SESSION_RECORD_MAX_BYTES < 16_384, "the platform's bound on what a socket carries");
+const _: () = assert!(
+    GRANT_MAX_BYTES + CHANNELS_PER_CONNECTION_MAX * ROWED_ATTACHMENT_MAX_BYTES + 256 < SESSION_RECORD_MAX_BYTES,
+    "all channels fit a record once their names are stored"
+);
+const _: () = assert!(
+    CHANNEL_NAME_MAX_BYTES + ATTACH_PARAMS_MAX_BYTES < ATTACHMENTS_MAX_BYTES,
+    "any one channel may be attached"
+);
 
 // REST.
 

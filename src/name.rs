@@ -58,19 +58,9 @@ pub struct ChannelName {
     plain_from: usize,
 }
 
-/// What stands in brackets before a channel's plain name (protocol.md § 16.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Qualifier<'a> {
-    None,
-    /// `[?a=b&c=d]name`: channel parameters as a query string.
-    Params(&'a str),
-    /// `[meta]name`: a channel about channels.
-    Meta,
-}
-
 impl ChannelName {
-    /// Fails with 40010 when the name is empty, too long, starts with `:`, holds a control character, or starts with a
-    /// qualifier that is unknown.
+    /// Fails with 40010 when the name is empty, too long, starts with `:`, holds a control character, or starts with any
+    /// qualifier but parameters: a metachannel or a filter would attach and never say anything (protocol.md § 16).
     pub fn parse(text: &str) -> Result<ChannelName, ErrorInfo> {
         if text.len() > CHANNEL_NAME_MAX_BYTES {
             return Err(
@@ -78,7 +68,7 @@ impl ChannelName {
             );
         }
         let plain_from = qualifier_length(text)
-            .ok_or_else(|| invalid("in brackets there may be [?params] or [meta]; filters are not there"))?;
+            .ok_or_else(|| invalid("only [?params] may precede it; there are no metachannels and no filters"))?;
         let plain = &text[plain_from..];
         if plain.is_empty() {
             return Err(invalid("it is empty"));
@@ -105,25 +95,22 @@ impl ChannelName {
         &self.text[self.plain_from..]
     }
 
-    /// The channel that all attachments under differently qualified names share. A metachannel stays its own.
+    /// The channel that all attachments under differently qualified names share.
     pub fn owner(&self) -> ChannelName {
-        match self.qualifier() {
-            Qualifier::Params(_) => ChannelName { text: self.plain().into(), plain_from: 0 },
-            Qualifier::None | Qualifier::Meta => self.clone(),
+        match self.params() {
+            Some(_) => ChannelName { text: self.plain().into(), plain_from: 0 },
+            None => self.clone(),
         }
     }
 
     /// Whether that is this channel.
     pub fn is_of(&self, owner: &ChannelName) -> bool {
-        self == owner || (self.plain() == owner.as_str() && self.qualifier() != Qualifier::Meta)
+        self.plain() == owner.as_str()
     }
 
-    pub fn qualifier(&self) -> Qualifier<'_> {
-        match self.text[..self.plain_from].trim_matches(['[', ']']) {
-            "" => Qualifier::None,
-            "meta" => Qualifier::Meta,
-            params => Qualifier::Params(params.trim_start_matches('?')),
-        }
+    /// `[?a=b&c=d]name`: channel parameters as a query string (protocol.md § 16.1).
+    pub fn params(&self) -> Option<&str> {
+        self.text[..self.plain_from].strip_prefix("[?")?.strip_suffix(']')
     }
 
     /// The part before the first `:`, if there is one: the namespace whose rules apply.
@@ -136,7 +123,7 @@ impl ChannelName {
 fn qualifier_length(text: &str) -> Option<usize> {
     let Some(rest) = text.strip_prefix('[') else { return Some(0) };
     let inside = &rest[..rest.find(']')?];
-    (inside == "meta" || (inside.starts_with('?') && inside.len() > 1)).then_some(inside.len() + 2)
+    (inside.starts_with('?') && inside.len() > 1).then_some(inside.len() + 2)
 }
 
 fn invalid(why: &str) -> ErrorInfo {
@@ -206,27 +193,35 @@ mod tests {
             ["scores", "a:b:c", "ünïcode ☃", "with/slash", "%2e%2e/", "a]b", &"x".repeat(CHANNEL_NAME_MAX_BYTES)]
         {
             let parsed = ChannelName::parse(name).unwrap();
-            assert_eq!((parsed.as_str(), parsed.plain(), parsed.qualifier()), (name, name, Qualifier::None));
+            assert_eq!((parsed.as_str(), parsed.plain(), parsed.params()), (name, name, None));
         }
     }
 
     #[test]
     fn qualifiers_are_told_from_the_name() {
         let params = ChannelName::parse("[?rewind=1]ns:scores").unwrap();
-        assert_eq!(params.qualifier(), Qualifier::Params("rewind=1"));
+        assert_eq!(params.params(), Some("rewind=1"));
         assert_eq!((params.plain(), params.namespace()), ("ns:scores", Some("ns")));
         assert_eq!(params.owner().as_str(), "ns:scores");
-        let meta = ChannelName::parse("[meta]log").unwrap();
-        assert_eq!((meta.qualifier(), meta.owner().as_str()), (Qualifier::Meta, "[meta]log"));
     }
 
     #[test]
     fn bad_names_are_refused_with_their_code() {
         let long = "x".repeat(CHANNEL_NAME_MAX_BYTES + 1);
         for name in
-            ["", ":hell", "a\nb", "a\0b", "[", "[]x", "[?]x", "[what]x", "[meta]", "[?a=b]:x", "[meta][meta]x", &long]
+            ["", ":hell", "a\nb", "a\0b", "[", "[]x", "[?]x", "[what]x", "[?a=b]", "[?a=b]:x", "[?a=b][?a=b]x", &long]
         {
             assert!(ChannelName::parse(name).unwrap_err().is(Code::BadChannelName), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn metachannels_and_filters_are_refused_as_long_as_nothing_would_come_from_them() {
+        for name in
+            ["[meta]log", "[meta]channel.lifecycle", "[meta]clientEvents:x", "[filter=eA==]x", "[filter=eA==?a=b]x"]
+        {
+            let error = ChannelName::parse(name).unwrap_err();
+            assert!(error.is(Code::BadChannelName) && error.message.contains("no metachannels"), "{name}: {error}");
         }
     }
 

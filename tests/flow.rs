@@ -207,6 +207,34 @@ fn who_is_not_heard_is_told_to_come_back_and_who_says_something_is_not() {
     assert_eq!(relay.connection_count(), 1);
 }
 
+/// It is asked half-way, and not only when its heartbeat is due.
+#[test]
+fn a_client_that_answers_heartbeats_and_only_listens_goes_on() {
+    let listens = |answers: bool| {
+        let mut relay = relay();
+        relay.set_bounds(Bounds { unheard_bytes: 1_000, ..Bounds::default() });
+        open(&mut relay, 1, &[("heartbeats".to_owned(), "bounce".to_owned())]);
+        let effects = send(&mut relay, 1, ATTACH);
+        relay.answered(call(&effects).0, subscribed(10), NOW_MS);
+        let mut asked = 0;
+        for at in 11..100 {
+            if relay.connection_count() == 0 {
+                break;
+            }
+            let told = parsed(&deliver(&mut relay, at - 1, &[at], NOW_MS), 1);
+            if told.iter().any(|frame| frame["action"] == 22) {
+                asked += 1;
+                if answers {
+                    assert_eq!(send(&mut relay, 1, r#"{"action":23}"#), []);
+                }
+            }
+        }
+        (asked, relay.connection_count())
+    };
+    assert!(listens(true).0 > 3);
+    assert_eq!((listens(true).1, listens(false)), (1, (1, 0)));
+}
+
 /// Each answer is many times as long as the request, whatever a client says.
 #[test]
 fn who_asks_and_asks_is_told_to_come_back() {

@@ -1,8 +1,8 @@
 /**
  * The scoreboard: every page shows what arrives on one channel, and any page may keep score.
  *
- * A message carries the whole score after its point, so that a page which has just opened needs the last one only. The
- * SDK is the published one, told nothing but where this page came from.
+ * A message carries the whole score after its point, so that a page which has just opened needs the last one only, from
+ * the channel's history. The SDK is the published one, told nothing but where this page came from.
  */
 import { call, isScore, love, players, point, pointNames } from './tennis.js';
 
@@ -12,6 +12,8 @@ import { call, isScore, love, players, point, pointNames } from './tennis.js';
 const Ably = /** @type {typeof import('ably')} */ (/** @type {any} */ (window).Ably);
 const channelName = 'tennis-score-updates';
 const feedLength = 20;
+/** How far back the last score is looked for, behind what else was published here. */
+const pagesOfHistory = 50;
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const ui = {
@@ -20,14 +22,18 @@ const ui = {
 };
 
 /** What is shown, newest first; `latency` is missing for what came from history. */
-/** @type {{ serial: string, text: string, score: Score | null, latency?: number }[]} */
+/** @type {{ serial: string, text: string, latency?: number }[]} */
 let shown = [];
+/** The last score that came, however much else came since. */
+let latest = { serial: '', score: love };
 /** The score this page would add a point to. It runs ahead of `shown` while publishes are under way. */
 let score = love;
 let publishing = 0;
 /** The last serial this page was told it had published: its own point may come back after its acknowledgement. */
 let acknowledged = '';
-let ready = false;
+let connected = false;
+/** Whether the score is known on which a point would count. */
+let loaded = false;
 /** Milliseconds to add to this machine's clock to get the server's: latency needs one clock on both ends. */
 let clockOffset = 0;
 
@@ -58,15 +64,18 @@ function connect(key) {
     if (change.current === 'connected') measureClock(ably);
     if (change.current === 'failed') refuse(ably, change.reason);
   });
-  channel.on(['attached', 'update'], (change) => {
-    if (!change.resumed) loadHistory(channel);
+  channel.on(['attached', 'update'], async (change) => {
+    if (change.resumed) return;
+    allow({ loaded: false });
+    await loadHistory(channel);
+    allow({ loaded: true });
   });
   channel.on('failed', (change) => showState('failed', `The channel refused this page: ${change.reason?.message}`));
   channel.subscribe((message) => arrive(message, latencyOf(message))).catch(() => {});
 
   ui.buttons.onclick = (event) => {
     const button = /** @type {HTMLElement} */ (event.target).closest('button');
-    if (button && ready) publish(channel, button.dataset.side);
+    if (button && isReady()) publish(channel, button.dataset.side);
   };
 }
 
@@ -95,10 +104,11 @@ function arrive(message, latency) {
   const serial = message.serial ?? message.id;
   if (shown.some((entry) => entry.serial === serial)) return;
   const sent = isScore(message.data?.score) ? message.data.score : null;
-  shown.push({ serial, text: sent ? call(sent) : describe(message), score: sent, latency });
+  shown.push({ serial, text: sent ? call(sent) : describe(message), latency });
   // Serials sort as they happened, whichever way they came.
   shown.sort((a, b) => (a.serial < b.serial ? 1 : -1));
   shown = shown.slice(0, feedLength);
+  if (sent && serial > latest.serial) latest = { serial, score: sent };
   followShown();
   draw();
 }
@@ -110,18 +120,20 @@ function describe(message) {
 
 function followShown() {
   const caughtUp = publishing === 0 && (shown[0]?.serial ?? '') >= acknowledged;
-  if (caughtUp) score = latestScore();
+  if (caughtUp) score = latest.score;
 }
 
-function latestScore() {
-  return shown.find((entry) => entry.score)?.score ?? love;
-}
-
-/** On the first attach and after a gap: what the channel still has, oldest first. @param {import('ably').RealtimeChannel} channel */
+/** On the first attach and after a gap: what the channel still has, down to a score that is new or known. @param {import('ably').RealtimeChannel} channel */
 async function loadHistory(channel) {
+  const known = latest.serial;
   try {
-    const page = await channel.history({ limit: feedLength });
-    for (const message of page.items.reverse()) arrive(message);
+    /** @type {import('ably').PaginatedResult<Message> | null} */
+    let page = await channel.history({ limit: feedLength });
+    for (let pages = 1; page; pages++) {
+      page.items.forEach((message) => arrive(message));
+      if (latest.serial !== known || page.items.some((message) => (message.serial ?? '') <= known)) break;
+      page = pages < pagesOfHistory ? await page.next() : null;
+    }
   } catch (error) {
     ui.empty.textContent = `The history can't be read: ${/** @type {Error} */ (error).message}`;
   }
@@ -163,8 +175,18 @@ function showConnection({ current, reason, retryIn }) {
 function showState(state, text) {
   ui.connection.dataset.state = state;
   ui.connection.textContent = text;
-  ready = state === 'connected';
-  for (const button of ui.buttons.children) button.setAttribute('aria-disabled', String(!ready));
+  allow({ connected: state === 'connected' });
+}
+
+function isReady() {
+  return connected && loaded;
+}
+
+/** Points are given only on top of the score that there is. @param {{ connected?: boolean, loaded?: boolean }} known */
+function allow(known) {
+  connected = known.connected ?? connected;
+  loaded = known.loaded ?? loaded;
+  for (const button of ui.buttons.children) button.setAttribute('aria-disabled', String(!isReady()));
 }
 
 /** @param {import('ably').Realtime} ably @param {import('ably').ErrorInfo} [reason] */
@@ -201,16 +223,16 @@ function drawButtons() {
 }
 
 function draw() {
-  const latest = latestScore();
-  const names = pointNames(latest);
+  const current = latest.score;
+  const names = pointNames(current);
   ui.score.replaceChildren(...players.map((player, side) => {
     const row = create('tr');
     const name = create('th', player);
     name.scope = 'row';
-    if (latest.winner === null && latest.serving === side) name.append(create('span', 'serving', 'serving'));
+    if (current.winner === null && current.serving === side) name.append(create('span', 'serving', 'serving'));
     row.append(name);
-    for (let set = 0; set < 3; set++) row.append(create('td', String(latest.sets[set]?.[side] ?? '')));
-    row.append(create('td', latest.winner === null ? names[side] : latest.winner === side ? 'Won' : '', 'points'));
+    for (let set = 0; set < 3; set++) row.append(create('td', String(current.sets[set]?.[side] ?? '')));
+    row.append(create('td', current.winner === null ? names[side] : current.winner === side ? 'Won' : '', 'points'));
     return row;
   }));
   ui.call.textContent = shown[0]?.text ?? 'No point yet';

@@ -11,7 +11,8 @@
 //! Here a client's key is `demo.key1:local-only`. A capability is an object, or the text of one, and `{"*":["*"]}`
 //! without one. Namespaces take the flags `persisted`, `persistLast`, `authenticated`, `tlsOnly`, `pushEnabled`,
 //! `mutableMessages`, `batchingEnabled`, `conflationEnabled`, and `batchingInterval`, `conflationInterval` (ms),
-//! `conflationKey` (see [`crate::conflation`]), and `maxMembers`: how many may be present on a channel.
+//! `conflationKey` (see [`crate::conflation`]), and `maxMembers`: how many may be present on a channel. The secret may set
+//! none that has no effect: see [`Namespace::not_effective`].
 
 use std::rc::Rc;
 
@@ -96,6 +97,14 @@ impl App {
         let namespaces = fields.list("namespaces", NAMESPACES_PER_APP_MAX, Namespace::read)?;
         App::new(id, keys, namespaces)
     }
+
+    /// One of the configuration. Fails also for a rule without effect.
+    fn read_configured(value: &Value, path: &str, secret_min_bytes: usize) -> Result<App, ErrorInfo> {
+        let app = App::read(value, path, secret_min_bytes)?;
+        let mut namespaces = app.namespaces.iter().enumerate();
+        namespaces.try_for_each(|(index, one)| one.check_effective(&format!("{path}.namespaces[{index}]")))?;
+        Ok(app)
+    }
 }
 
 fn read_key(app: &AppId, value: &Value, path: &str, secret_min_bytes: usize) -> Result<Key, ErrorInfo> {
@@ -157,8 +166,8 @@ impl Apps {
             let (line, column) = (error.line(), error.column());
             Code::BadRequest.because(format!("apps: the text is not JSON at line {line}, column {column}"))
         })?;
-        let apps = Fields::of(&value, "", &["apps"])?
-            .list("apps", APPS_MAX, |app, path| App::read(app, path, secret_min_bytes))?;
+        let read = |app: &Value, path: &str| App::read_configured(app, path, secret_min_bytes);
+        let apps = Fields::of(&value, "", &["apps"])?.list("apps", APPS_MAX, read)?;
         if repeated(apps.iter().map(|app| app.id.as_str())) {
             return Err(Code::BadRequest.because("apps: two apps have one id"));
         }

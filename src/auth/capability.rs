@@ -99,11 +99,6 @@ impl Capability {
         self.sum(|resource| resource.matches(channel))
     }
 
-    /// Everything allowed on the app as a whole, such as reading its statistics.
-    pub fn app_operations(&self) -> Operations {
-        self.sum(Resource::is_everything)
-    }
-
     /// Whether it allows that on any channel at all.
     pub fn allows_anywhere(&self, operations: Operations) -> bool {
         self.sum(|_| true).contains(operations)

@@ -82,7 +82,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn wrong(path: &str, what: &str) -> ErrorInfo {
+pub(super) fn wrong(path: &str, what: &str) -> ErrorInfo {
     let place = if path.is_empty() { "the text" } else { path };
     Code::BadRequest.because(format!("apps: {place} {what}"))
 }

@@ -1,15 +1,16 @@
 //! Namespaces: the rules of groups of channels (protocol.md § 17). Owns which rules exist and which of them this server
-//! obeys yet; what they do is the channel's affair.
+//! obeys yet; what they do is the channel's affair. Without effect, a rule is refused in the configuration, and named in
+//! the answer that shows an app made at run time.
 
 use serde_json::{Map, Value, json};
 
-use super::fields::Fields;
+use super::fields::{Fields, wrong};
 use crate::conflation::check_key;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CHANNEL_NAME_MAX_BYTES, PACE_MAX_MS, PACE_MIN_MS};
 
 /// The rules that change what this server does, beside those of batches and conflation where these are enabled. The others
-/// are kept and shown, and nothing more.
+/// would change nothing.
 const EFFECTIVE: &[&str] = &["persisted", "authenticated", "tlsOnly", "maxMembers"];
 
 /// Declares [`Rules`]: a flag each, with its name in JSON.
@@ -130,6 +131,17 @@ impl Namespace {
                 || self.rules.conflation_enabled && name.starts_with("conflation")
         };
         flags.chain(valued).filter(|name| !is_effective(name)).collect()
+    }
+
+    /// Fails with 40000 for a rule without effect: whoever sets it relies on it.
+    pub(super) fn check_effective(&self, path: &str) -> Result<(), ErrorInfo> {
+        let Some(rule) = self.not_effective().into_iter().next() else { return Ok(()) };
+        let what = match rule {
+            "batchingInterval" => "has no effect without batchingEnabled",
+            "conflationInterval" | "conflationKey" => "has no effect without conflationEnabled",
+            _ => "has no effect in this version; leave it out",
+        };
+        Err(wrong(&format!("{path}.{rule}"), what))
     }
 }
 

@@ -5,13 +5,15 @@
 //! *            any plain channel       a:*:c     exactly one segment      [*]*      every channel
 //! foo*         the channel "foo*"      [*]x      x under any qualifier    [filter]x filtered views of x
 //! ```
+//!
+//! Metachannels, queues and filters may be named, as tokens for other servers name them; there are none here to match.
 
 use std::cmp::Ordering;
 
 use super::fields::quoted;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::CHANNEL_NAME_MAX_BYTES;
-use crate::name::{ChannelName, Qualifier};
+use crate::name::ChannelName;
 
 /// The qualifiers that a resource may name; `*` is any, or none.
 const QUALIFIERS: [&str; 4] = ["*", "filter", "meta", "queue"];
@@ -51,17 +53,7 @@ impl Resource {
 
     pub fn matches(&self, channel: &ChannelName) -> bool {
         let pattern = Pattern::of(self);
-        let qualified = match channel.qualifier() {
-            Qualifier::None | Qualifier::Params(_) => None,
-            Qualifier::Meta => Some("meta"),
-        };
-        let qualifier_fits = pattern.qualifier == Some("*") || pattern.qualifier == qualified;
-        qualifier_fits && pattern.matches(channel.plain())
-    }
-
-    /// Whether it stands for the app as a whole, as statistics ask for.
-    pub fn is_everything(&self) -> bool {
-        matches!(self.0.as_str(), "*" | "[*]*")
+        matches!(pattern.qualifier, None | Some("*")) && pattern.matches(channel.plain())
     }
 
     /// The pattern of exactly those names that both match; `None` when there are none, or none short enough to exist.
@@ -153,22 +145,22 @@ mod tests {
     #[test]
     fn patterns_match_as_the_table_says() {
         let cases: &[(&str, &[&str], &[&str])] = &[
-            ("name", &["name", "[?rewind=1]name"], &["name2", "Name", "name:x", "[meta]name"]),
-            ("*", &["a", "a:b:c", "[?rewind=1]a", "*"], &["[meta]a"]),
-            ("ns:*", &["ns:a", "ns:a:b", "ns:", "ns:*"], &["ns", "nsx:a", "xns:a", "[meta]ns:a"]),
+            ("name", &["name", "[?rewind=1]name"], &["name2", "Name", "name:x"]),
+            ("*", &["a", "a:b:c", "[?rewind=1]a", "*"], &[]),
+            ("ns:*", &["ns:a", "ns:a:b", "ns:", "ns:*"], &["ns", "nsx:a", "xns:a"]),
             ("a:*:c", &["a:b:c", "a::c"], &["a:c", "a:b:b:c", "a:b:c:d", "a:b"]),
             ("a:*:*", &["a:b:c", "a:b:c:d"], &["a:b", "a"]),
             ("*:c", &["b:c"], &["c", "a:b:c"]),
             ("foo*", &["foo*"], &["foo", "foobar"]),
             ("a:foo*", &["a:foo*"], &["a:foobar"]),
             ("**", &["**"], &["a"]),
-            ("[meta]*", &["[meta]log", "[meta]a:b"], &["log", "[?a=b]log"]),
-            ("[meta]log", &["[meta]log"], &["[meta]log:push", "log"]),
-            ("[queue]*", &[], &["a", "[meta]a"]),
-            ("[filter]x", &[], &["x", "[meta]x", "[?a=b]x"]),
-            ("[*]x", &["x", "[meta]x", "[?a=b]x"], &["y", "[meta]y"]),
-            ("[*]*", &["x", "a:b", "[meta]x", "[?a=b]x"], &[]),
-            ("[*]ns:*", &["ns:x", "[meta]ns:x"], &["ns", "x"]),
+            ("[meta]*", &[], &["log", "a:b", "[?a=b]log"]),
+            ("[meta]log", &[], &["log", "[?a=b]log"]),
+            ("[queue]*", &[], &["a"]),
+            ("[filter]x", &[], &["x", "[?a=b]x"]),
+            ("[*]x", &["x", "[?a=b]x"], &["y"]),
+            ("[*]*", &["x", "a:b", "[?a=b]x"], &[]),
+            ("[*]ns:*", &["ns:x"], &["ns", "x"]),
         ];
         for (pattern, yes, no) in cases {
             let matches = |name: &&&str| resource(pattern).matches(&ChannelName::parse(name).unwrap());

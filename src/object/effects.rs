@@ -37,6 +37,10 @@ impl<S: Store + RelayStore> Host<S> {
     fn perform_relay(&mut self, effect: relay::Effect) {
         match effect {
             relay::Effect::Send { sockets, frame } => self.send(sockets, frame),
+            relay::Effect::Rows(rows) => {
+                // A socket whose row is missing when the object is built again is closed, and its client resumes.
+                let _ = self.store.change_rows(&rows);
+            }
             relay::Effect::Save { socket, record } => self.outputs.push(Output::Save { socket, record }),
             relay::Effect::Close { socket } => {
                 let effects = self.links.close(socket, self.now_ms);

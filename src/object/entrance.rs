@@ -76,6 +76,7 @@ impl<S: Store + RelayStore> Host<S> {
         let (address, now_ms) = (channel.as_ref().map(|(address, _)| address), self.now_ms);
         let relay = self.relay_for(opening.grant.app(), *shard, address)?;
         relay.has_room(opening, now_ms)?;
+        relay.admit_upgrade(opening)?;
         Ok(relay.admit(&opening.grant, now_ms)?)
     }
 

@@ -12,7 +12,7 @@ use super::store::{RelayStore, Watch};
 use super::timers::Timers;
 use super::{CallerId, Class, Input, Output, Question, Reply, Settings};
 use crate::app;
-use crate::auth::App;
+use crate::auth::{App, Apps};
 use crate::call::{Address, Answer, AppCall, AppRequest, AppResponse, Follow, RelayName, Rules};
 use crate::channel::store::{Store, StoreError};
 use crate::channel::{self, Channel, Ticket};
@@ -152,6 +152,11 @@ impl<S: Store + RelayStore> Host<S> {
             Input::Delivered { channel, relay, attempt, answer } => self.delivered(&channel, &relay, attempt, answer),
             Input::Rolled { relay, attempt, answer } => self.rolled(&relay, attempt, answer),
             Input::AppAnswered { ticket, answer } => self.app_answered(ticket, answer),
+            Input::SendAway { one_in } => self.relay_does(|relay, now_ms| relay.send_away(one_in, now_ms)),
+            Input::Reconfigure { apps, before } => {
+                self.settings.apps = apps;
+                self.reconfigure(before.as_deref());
+            }
             Input::Rang(timer) => return self.rang(timer),
             Input::Alarm => return self.due(),
             Input::AlarmKnown { at_ms } => self.alarm.learned(at_ms),
@@ -209,6 +214,19 @@ impl<S: Store + RelayStore> Host<S> {
             self.relay = Some(relay);
         }
         Ok(self.relay.as_mut().expect("set above"))
+    }
+
+    /// The connections of an app that is gone are told so where they come back to.
+    fn reconfigure(&mut self, before: Option<&Apps>) {
+        let Some(id) = self.relay.as_ref().map(|relay| relay.app_id().clone()) else { return };
+        let watch = self.store.watch().ok().flatten();
+        match self.app_config(&id, watch.as_ref()) {
+            Ok(app) => {
+                let before = before.and_then(|apps| apps.get(&id)).map(|app| &**app);
+                self.relay_does(|relay, now_ms| relay.reconfigure(before, app, now_ms));
+            }
+            Err(_) => self.relay_does(|relay, now_ms| relay.send_away(1, now_ms)),
+        }
     }
 
     /// The configuration of an app: the deployment's, or what the app itself said when its watch began.

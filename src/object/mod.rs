@@ -145,6 +145,15 @@ pub enum Input {
         ticket: Ticket,
         answer: Answer<AppResponse>,
     },
+    /// The server is about to stop: one in so many connections is to come back.
+    SendAway {
+        one_in: usize,
+    },
+    /// The deployment's apps are these now, and were those before, if that can be read.
+    Reconfigure {
+        apps: Result<Rc<Apps>, ErrorInfo>,
+        before: Option<Rc<Apps>>,
+    },
     Rang(Timer),
     /// The alarm rings.
     Alarm,

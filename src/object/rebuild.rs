@@ -7,7 +7,7 @@ use crate::channel::store::Store;
 use crate::error::ErrorInfo;
 use crate::placement;
 use crate::relay;
-use crate::relay::session::Record;
+use crate::relay::record::Record;
 
 impl<S: Store + RelayStore> Host<S> {
     /// Takes in the sockets that outlived the object's memory. Nothing that an event can see is older than that.
@@ -17,6 +17,8 @@ impl<S: Store + RelayStore> Host<S> {
         if self.restore_sessions(&sockets).is_none() {
             // Deaf sockets would be worse than none: their clients come back, and resume.
             self.outputs.extend(sockets.iter().map(|kept| Output::Close { socket: kept.socket }));
+            // If rows stay, the next life removes them.
+            let _ = self.store.clear_rows();
         }
         self.lead();
     }
@@ -27,7 +29,9 @@ impl<S: Store + RelayStore> Host<S> {
             self.channel_for(None).ok()??;
         }
         let (address, now_ms) = (self.own_address().cloned(), self.now_ms);
+        let rows = self.store.rows().ok()?;
         let relay = self.relay_for(record.app(), record.shard(), address.as_ref()).ok()?;
+        relay.found(rows);
         let mut effects: Vec<relay::Effect> =
             sockets.iter().flat_map(|kept| relay.restore(kept.socket, &kept.record, now_ms)).collect();
         effects.extend(relay.restored(now_ms));

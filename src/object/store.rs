@@ -6,6 +6,7 @@ use crate::auth::Revocation;
 use crate::call::{RelayName, Watched};
 pub use crate::channel::store::StoreError;
 use crate::name::ChannelName;
+use crate::relay::record::RowId;
 
 /// The watch of the app, as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,4 +42,13 @@ pub trait RelayStore {
     fn add_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError>;
 
     fn remove_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError>;
+
+    /// What sockets can't carry of their sessions.
+    fn rows(&mut self) -> Result<Vec<(RowId, Vec<u8>)>, StoreError>;
+
+    /// Writes rows; those without a value go.
+    fn change_rows(&mut self, rows: &[(RowId, Option<Vec<u8>>)]) -> Result<(), StoreError>;
+
+    /// There is nobody left whose they were.
+    fn clear_rows(&mut self) -> Result<(), StoreError>;
 }

@@ -3,12 +3,12 @@
 //! What is refused here is told to the router, which knows where else there may be room; see [`crate::placement`].
 
 use super::Relay;
-use super::session::Opening;
+use super::session::{Opening, Takeover};
 use crate::call::Refusal;
 use crate::connection_key::ConnectionKey;
 use crate::limits::{
     ANSWERS_MAX_BYTES, CONNECTION_FLOW, MEMBERS_PAGE_MAX, MESSAGE_FLOW, POLLER_CONNECTS, RELAY_CONNECTIONS,
-    RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,
+    RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, ROWS_MAX_BYTES, SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,
 };
 use crate::rate::Flow;
 
@@ -28,6 +28,8 @@ pub struct Bounds {
     /// See [`UNHEARD_MAX_BYTES`].
     pub unheard_bytes: u32,
     pub answers_bytes: u32,
+    /// See [`ROWS_MAX_BYTES`].
+    pub rows_bytes: usize,
 }
 
 impl Default for Bounds {
@@ -42,6 +44,7 @@ impl Default for Bounds {
             relay: RELAY_FLOW,
             unheard_bytes: UNHEARD_MAX_BYTES,
             answers_bytes: ANSWERS_MAX_BYTES,
+            rows_bytes: ROWS_MAX_BYTES,
         }
     }
 }
@@ -76,7 +79,8 @@ impl Relay {
 
     fn was_here(&self, opening: &Opening) -> bool {
         let client_id = opening.grant.client_id.as_str();
-        opening.resume.as_deref().is_some_and(|key| ConnectionKey::verify(key, &self.secret, client_id).is_some())
+        let proves = |takeover: &Takeover| ConnectionKey::verify(&takeover.key, &self.secret, client_id).is_some();
+        opening.takeover.as_ref().is_some_and(proves)
     }
 
     /// Who comes over HTTP and has yet to ask for its channels makes as much work as several others.

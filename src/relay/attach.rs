@@ -3,12 +3,11 @@
 use super::attachment::{Attachment, Rewind, Start, State};
 use super::feed::Feed;
 use super::occupancy::admit_listener;
-use super::session::{Place, Session};
 use super::{Pending, Relay, SocketId};
 use crate::call::{Backlog, Fate, ReadFrom, Request, Subscribed};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{ATTACH_FLOW, CHANNELS_PER_CONNECTION_MAX, NAMES_PER_CHANNEL_MAX, SESSION_RECORD_MAX_BYTES};
+use crate::limits::ATTACH_FLOW;
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::action;
@@ -75,7 +74,7 @@ impl Relay {
         self.channel_error(socket, channel, error, now_ms);
     }
 
-    /// Fails with 40010 (name), 40003 (parameters), 90010 (too many channels), and as [`Relay::admit_to`] and
+    /// Fails with 40010 (name), 40003 (parameters), and as [`Relay::admit_all`], [`Relay::fit`], [`Relay::admit_to`] and
     /// [`admit_listener`] do.
     fn admit_attachment(
         &mut self,
@@ -106,17 +105,33 @@ impl Relay {
     ) -> Result<(), ErrorInfo> {
         let Some(session) = self.sessions.get_mut(&socket) else { return Ok(()) };
         admit_listener(session, name, &attachment)?;
-        let present = session.attachments.get(name).is_some_and(|previous| previous.present);
-        let previous = session.attachments.insert(name.clone(), Attachment { present, ..attachment });
-        if let Err(error) = bounded(session, &name.owner()) {
-            match previous {
-                Some(previous) => session.attachments.insert(name.clone(), previous),
-                None => session.attachments.remove(name),
-            };
+        let before = session.attachments.get(name);
+        let (present, row) = before.map_or((false, None), |before| (before.present, before.row));
+        let previous = session.attachments.insert(name.clone(), Attachment { present, row, ..attachment });
+        let bytes_before = previous.as_ref().map_or(0, |previous| previous.bytes(name));
+        let admitted = Relay::admit_all(session, &name.owner());
+        self.replace_row(socket, name, bytes_before);
+        if let Err(error) = admitted.and_then(|()| self.fit(socket)) {
+            self.take_back(socket, name, previous);
             return Err(error);
         }
         self.feeds.entry(name.owner()).or_default().members.insert((socket, name.clone()));
         Ok(())
+    }
+
+    /// As if it had not been asked for.
+    fn take_back(&mut self, socket: SocketId, name: &ChannelName, previous: Option<Attachment>) {
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let refused = match previous {
+            Some(previous) => session.attachments.insert(name.clone(), previous),
+            None => session.attachments.remove(name),
+        };
+        let bytes = refused.as_ref().map_or(0, |refused| refused.bytes(name));
+        match refused.and_then(|refused| refused.row) {
+            Some(number) if !session.attachments.contains_key(name) => self.remove_row(socket, number, bytes),
+            Some(_) => self.replace_row(socket, name, bytes),
+            None => {}
+        }
     }
 
     /// Takes an attachment on from Waiting, as soon as the relay is fed.
@@ -409,6 +424,9 @@ impl Relay {
         let attachment = session.attachments.remove(name);
         self.count(socket, &owner, 1);
         let Some(attachment) = attachment else { return };
+        if let Some(number) = attachment.row {
+            self.remove_row(socket, number, attachment.bytes(name));
+        }
         self.departed(socket, name, &attachment, fate, now_ms);
         let Some(feed) = self.feeds.get_mut(&owner) else { return };
         feed.members.remove(&(socket, name.clone()));
@@ -443,18 +461,6 @@ impl Relay {
     pub(super) fn attachment(&mut self, socket: SocketId, name: &ChannelName) -> Option<&mut Attachment> {
         self.sessions.get_mut(&socket)?.attachments.get_mut(name)
     }
-}
-
-/// Whether a connection may have all these attachments.
-fn bounded(session: &Session, owner: &ChannelName) -> Result<(), ErrorInfo> {
-    let names = session.attachments.keys().filter(|name| name.is_of(owner)).count();
-    if names > NAMES_PER_CHANNEL_MAX {
-        let bound = format!("a connection is attached to a channel by at most {NAMES_PER_CHANNEL_MAX} names");
-        return Err(Code::TooManyChannels.because(bound));
-    }
-    let fits = session.attachments.len() <= CHANNELS_PER_CONNECTION_MAX
-        && session.record(|_, _| Place::longest()).encode().len() <= SESSION_RECORD_MAX_BYTES;
-    if fits { Ok(()) } else { Err(Code::TooManyChannels.into()) }
 }
 
 fn rewind_from(rewind: Rewind, now_ms: u64) -> ReadFrom {

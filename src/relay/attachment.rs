@@ -16,7 +16,7 @@ use crate::call::{ReadFrom, Wanted};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{ATTACH_PARAMS_MAX_BYTES, HISTORY_MAX_LIMIT, PARAMS_MAX, REWIND_MAX_MESSAGES};
-use crate::name::{ChannelName, Qualifier};
+use crate::name::ChannelName;
 use crate::serial::{ChannelSerial, Position};
 use crate::wire::flags::{ATTACH_RESUME, Modes};
 use crate::wire::inbound::Params;
@@ -36,6 +36,8 @@ pub struct Attachment {
     /// It was live and is brought up to date: it knows who was there, and what it gets was not asked for.
     pub fell_behind: bool,
     pub deltas: Deltas,
+    /// The row that says what it asked for, if the socket doesn't.
+    pub row: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -93,7 +95,7 @@ impl AttachParams {
 }
 
 impl Attachment {
-    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong.
+    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong, and as [`check_supported`] does.
     pub fn parse(
         name: &ChannelName,
         serial: Option<&str>,
@@ -131,7 +133,14 @@ impl Attachment {
             awaits_sync: false,
             fell_behind: false,
             deltas,
+            row: None,
         }
+    }
+
+    /// What its name and parameters count.
+    pub fn bytes(&self, name: &ChannelName) -> usize {
+        let params = self.params.accepted.iter().map(|(name, value)| name.len() + value.len());
+        name.as_str().len() + params.sum::<usize>()
     }
 
     pub fn granted(&self, operations: Operations) -> Modes {
@@ -148,16 +157,13 @@ impl Attachment {
     }
 }
 
-/// The modes that a capability makes possible.
+/// The modes that a capability makes possible. The others have no effect here, see [`check_supported`].
 fn modes_of(operations: Operations) -> Modes {
     let pairs = [
         (Operations::PUBLISH, Modes::PUBLISH),
         (Operations::SUBSCRIBE, Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE)),
         (Operations::PRESENCE, Modes::PRESENCE),
         (Operations::ANNOTATION_PUBLISH, Modes::ANNOTATION_PUBLISH),
-        (Operations::ANNOTATION_SUBSCRIBE, Modes::ANNOTATION_SUBSCRIBE),
-        (Operations::OBJECT_SUBSCRIBE, Modes::OBJECT_SUBSCRIBE),
-        (Operations::OBJECT_PUBLISH, Modes::OBJECT_PUBLISH),
     ];
     let allowed = pairs.iter().filter(|(operation, _)| operations.contains(*operation));
     allowed.fold(Modes::NONE, |all, (_, mode)| all.union(*mode))
@@ -165,20 +171,32 @@ fn modes_of(operations: Operations) -> Modes {
 
 fn requested_modes(params: &Params, flags: u32) -> Result<Modes, ErrorInfo> {
     if let Some(names) = params.get("modes") {
-        return Modes::from_names(names)
-            .ok_or_else(|| bad_parameter("modes", "a list of modes, such as 'publish,subscribe'"));
+        let modes = Modes::from_names(names);
+        return check_supported(
+            modes.ok_or_else(|| bad_parameter("modes", "a list of modes, such as 'publish,subscribe'"))?,
+        );
     }
     let modes = Modes::from_flags(flags);
-    Ok(if modes.is_empty() { Modes::DEFAULT } else { modes })
+    check_supported(if modes.is_empty() { Modes::DEFAULT } else { modes })
+}
+
+/// Refuses what this server would grant in vain: a client with such a mode would wait for annotations for ever, or take
+/// every channel's objects for empty. Fails with 93002 for annotations, with 40003 for objects. To publish annotations is
+/// among the modes of every client (protocol.md § 7.1), and refused when it is done.
+fn check_supported(modes: Modes) -> Result<Modes, ErrorInfo> {
+    if modes.contains(Modes::ANNOTATION_SUBSCRIBE) {
+        return Err(Code::UpdatesNotEnabled.because("mode 'annotation_subscribe': this server has no annotations"));
+    }
+    if modes.intersects(Modes::OBJECT_SUBSCRIBE.union(Modes::OBJECT_PUBLISH)) {
+        let why = "modes 'object_subscribe' and 'object_publish': this server has no LiveObjects";
+        return Err(Code::BadParameter.because(why));
+    }
+    Ok(modes)
 }
 
 /// Parameters may stand in the name, as in `[?rewind=1]scores`; those of the frame win.
 fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInfo> {
-    let query = match name.qualifier() {
-        Qualifier::Params(query) => query,
-        Qualifier::None | Qualifier::Meta => "",
-    };
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let pairs = name.params().into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.split_once('='));
     let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
     let all: Params = pairs.chain(params).collect();
     if all.len() > PARAMS_MAX {
@@ -247,6 +265,30 @@ mod tests {
         assert_eq!(requested(Modes::PUBLISH.bits(), &[]), Modes::PUBLISH);
         assert_eq!(requested(Modes::PUBLISH.bits(), &[("modes", "subscribe")]), Modes::SUBSCRIBE);
         assert!(parse("c", None, 0, &[("modes", "fly")]).unwrap_err().is(Code::BadParameter));
+    }
+
+    #[test]
+    fn a_mode_that_would_have_no_effect_is_refused_however_it_is_asked_for() {
+        let cases = [
+            (Modes::ANNOTATION_SUBSCRIBE, "annotation_subscribe", Code::UpdatesNotEnabled),
+            (Modes::OBJECT_SUBSCRIBE, "object_subscribe", Code::BadParameter),
+            (Modes::OBJECT_PUBLISH, "object_publish", Code::BadParameter),
+        ];
+        for (mode, name, code) in cases {
+            let by_flags = parse("c", None, Modes::SUBSCRIBE.union(mode).bits(), &[]).unwrap_err();
+            let by_name = parse("c", None, 0, &[("modes", &format!("subscribe,{name}"))]).unwrap_err();
+            let in_the_channel_name = parse(&format!("[?modes={name}]c"), None, 0, &[]).unwrap_err();
+            for error in [by_flags, by_name, in_the_channel_name] {
+                assert!(error.is(code) && error.message.contains(name), "{name}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_attachment_of_an_earlier_build_is_granted_no_mode_without_effect() {
+        let stored = Modes::DEFAULT.union(Modes::ANNOTATION_SUBSCRIBE).union(Modes::OBJECT_SUBSCRIBE);
+        let attachment = Attachment::new(stored, AttachParams::default(), State::Live { after: Position(0) });
+        assert_eq!(attachment.granted(Operations::ALL), Modes::DEFAULT);
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! How connections begin, go on elsewhere, and end (protocol.md §§ 4, 6, 11.7).
+//! How connections begin and end (protocol.md §§ 4, 11.7).
 
 use super::occupancy::admit_listener;
-use super::session::{Attach, Opening, Record, Session};
+use super::record::{Record, Restored};
+use super::session::{Attach, Opening, Session};
+use super::takeover::Beginning;
 use super::{Effect, Relay, SocketId};
 use crate::auth::{Credentials, Grant};
 use crate::call::{Answer, Fate, Response, Speaker};
@@ -10,36 +12,38 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
 use crate::name::ChannelName;
 use crate::wire::outbound::Outbound;
-use crate::wire::{Encoded, action};
+use crate::wire::{Encoded, Format, action};
 
 /// A connection without a transport. It need not be known to be resumed: the key proves itself, and channels know the
 /// rest. What is known here only refuses keys that are used up.
 #[derive(Debug)]
 pub struct Parted {
-    until_ms: u64,
-    generations: Generations,
-    closed: bool,
+    pub until_ms: u64,
+    pub generations: Generations,
+    pub closed: bool,
     /// Messages that were taken in and of which it was not told.
-    owed: usize,
+    pub owed: usize,
 }
 
 impl Relay {
     /// A socket whose credentials were checked. `fresh_id` is random and names the connection, unless it resumes another.
     pub fn open(&mut self, socket: SocketId, mut opening: Opening, fresh_id: String, now_ms: u64) -> Vec<Effect> {
         self.count_in(&opening, now_ms);
-        let resumed = opening.resume.clone().map(|key| self.resume(&key, &opening, now_ms));
-        let (connection_id, generations, repeats, error) = match resumed {
-            Some(Ok((connection_id, generations, owed))) => (connection_id, generations, owed, None),
-            Some(Err(error)) => (fresh_id, Generations::FIRST, 0, Some(error)),
-            None => (fresh_id, Generations::FIRST, 0, None),
+        let taken_over = opening.takeover.take().map(|takeover| self.take_over(&takeover, &opening, now_ms));
+        let (Beginning { connection_id, generations, owed }, error) = match taken_over {
+            Some(Ok(beginning)) => (beginning, None),
+            Some(Err(error)) => (Beginning::anew(fresh_id), Some(error)),
+            None => (Beginning::anew(fresh_id), None),
         };
         let key = ConnectionKey { connection_id, shard: self.shard, generation: generations.current };
         let attach = std::mem::take(&mut opening.attach);
-        let mut session = Session::new(opening, key, generations.resumed, now_ms);
+        let mut session = Session::new(opening, key, generations, now_ms);
         session.void_at_ms = self.void_at_ms(&session.grant);
-        session.repeats = repeats;
+        session.repeats = owed;
         let connected = self.connected(&session, error.as_ref());
-        self.connections.insert(session.connection_id().to_owned(), socket);
+        if generations.replaces().is_none() {
+            self.connections.insert(session.connection_id().to_owned(), socket);
+        }
         self.lower_due(session.due_ms());
         self.sessions.insert(socket, session);
         self.touch(socket);
@@ -48,31 +52,6 @@ impl Relay {
             self.attach(socket, &channel, serial.as_deref(), 0, params, now_ms);
         }
         self.finish()
-    }
-
-    /// Ends whatever the connection was bound to before, if its key is good: gives its id, its next generation, and how many
-    /// messages it will say again. Fails with 80018 for a key that never was or is used up, 80008 when its time is over, 80017 when it was closed.
-    fn resume(
-        &mut self,
-        text: &str,
-        opening: &Opening,
-        now_ms: u64,
-    ) -> Result<(String, Generations, usize), ErrorInfo> {
-        let client_id = opening.grant.client_id.as_str();
-        let key =
-            ConnectionKey::verify(text, &self.secret, client_id).ok_or_else(|| ErrorInfo::from(Code::BadResumeKey))?;
-        if let Some(socket) = self.connections.get(&key.connection_id).copied() {
-            self.supersede(socket, &key, now_ms)?;
-        }
-        let current = match self.parted.get(&key.connection_id) {
-            Some(parted) if parted.closed => return Err(Code::ConnectionClosed.into()),
-            Some(parted) if parted.until_ms <= now_ms => return Err(Code::ConnectionExpired.into()),
-            Some(parted) if !parted.generations.accept(key.generation) => return Err(Code::BadResumeKey.into()),
-            Some(parted) => parted.generations.current,
-            None => key.generation,
-        };
-        let owed = self.parted.remove(&key.connection_id).map_or(0, |parted| parted.owed);
-        Ok((key.connection_id, Generations { current: current + 1, resumed: Some(key.generation) }, owed))
     }
 
     /// The way out of the connection whose key this is, for a request that belongs to it. Fails with 80017 when it was
@@ -84,14 +63,12 @@ impl Relay {
             return Err(Code::ConnectionClosed.into());
         }
         let proved = |client_id| ConnectionKey::verify(text, &self.secret, client_id).is_some();
-        let found =
-            self.connections.get(&claimed.connection_id).and_then(|socket| Some((socket, self.sessions.get(socket)?)));
-        match found {
-            Some((socket, session)) if session.key == claimed && proved(session.grant.client_id.as_str()) => {
-                Ok(*socket)
-            }
-            _ => Err(absent()),
-        }
+        let has_it = |socket: &SocketId| {
+            let session = self.sessions.get(socket).filter(|session| session.key == claimed);
+            session.is_some_and(|session| proved(session.grant.client_id.as_str()))
+        };
+        let held = self.connections.get(&claimed.connection_id).copied().filter(has_it);
+        held.or_else(|| self.proposed(&claimed).filter(has_it)).ok_or_else(absent)
     }
 
     /// Whether a connection has this way out.
@@ -117,16 +94,6 @@ impl Relay {
         }
     }
 
-    /// Ends the transport that the connection still has, if the key is good.
-    fn supersede(&mut self, socket: SocketId, key: &ConnectionKey, now_ms: u64) -> Result<(), ErrorInfo> {
-        let Some(session) = self.sessions.get(&socket) else { return Ok(()) };
-        if !session.generations().accept(key.generation) {
-            return Err(Code::BadResumeKey.because("the connection goes on elsewhere, this key is used up"));
-        }
-        self.disconnect(socket, &Code::Superseded.into(), now_ms);
-        Ok(())
-    }
-
     /// The connection that is here and whose key this is: a good one, of the client that it is now. Fails with 40006.
     pub fn identify(&self, key: &str) -> Answer<Response> {
         let unknown = || Code::BadConnectionKey.because("no connection here has this connectionKey");
@@ -139,20 +106,22 @@ impl Relay {
         let client_id = &session.grant.client_id;
         let key = ConnectionKey::verify(key, &self.secret, client_id.as_str())?;
         let speaker = || Speaker { connection_id: key.connection_id.clone(), client_id: client_id.clone() };
-        session.generations().accept(key.generation).then(speaker)
+        session.generations.belong(key.generation).then(speaker)
     }
 
     /// A socket that outlived the memory of its relay.
     pub fn restore(&mut self, socket: SocketId, record: &[u8], now_ms: u64) -> Vec<Effect> {
-        let Some(record) = Record::decode(record) else {
+        let record = Record::decode(record);
+        let busy = record.as_ref().is_some_and(|record| record.busy);
+        let Some(restored) = record.and_then(|record| self.recall(socket, record)) else {
             self.effects.push(Effect::Close { socket });
             return self.finish();
         };
-        let busy = record.busy;
-        let witnesses: Vec<_> = record.attachments.iter().map(|one| (one.name.clone(), one.witness.clone())).collect();
-        let mut session = record.into_session();
+        let Restored { mut session, witnesses } = restored;
         session.void_at_ms = self.void_at_ms(&session.grant);
-        self.connections.insert(session.connection_id().to_owned(), socket);
+        if session.generations.replaces().is_none() {
+            self.connections.insert(session.connection_id().to_owned(), socket);
+        }
         self.lower_due(session.due_ms());
         self.sessions.insert(socket, session);
         for (name, witness) in witnesses {
@@ -172,6 +141,7 @@ impl Relay {
     /// All sockets were restored. Where nobody remembers how far a channel's deliveries are, its clients must come back:
     /// they know what they have.
     pub fn restored(&mut self, now_ms: u64) -> Vec<Effect> {
+        self.drop_found();
         // What the channel knows is as good: it asks now and then.
         self.feeds.values_mut().for_each(|feed| _ = feed.reports.known());
         let lost = self.feeds.values().filter(|feed| feed.reached.is_none());
@@ -245,6 +215,9 @@ impl Relay {
         session.void_at_ms = void_at_ms;
         let is_renamed = session.grant.client_id != grant.client_id;
         session.grant = grant;
+        if let Err(error) = self.fit(socket) {
+            return self.disconnect(socket, &error, now_ms);
+        }
         let Some(session) = self.sessions.get(&socket) else { return };
         let (due_ms, connected) = (session.due_ms(), self.connected(session, None));
         self.lower_due(due_ms);
@@ -301,7 +274,7 @@ impl Relay {
             if self.parted.len() < PARTED_CONNECTIONS_MAX {
                 let until_ms = now_ms + CONNECTION_STATE_TTL_MS;
                 let owed = session.outbox.messages();
-                let parted = Parted { until_ms, generations: session.generations(), closed, owed };
+                let parted = Parted { until_ms, generations: session.generations, closed, owed };
                 self.parted.insert(session.key.connection_id, parted);
             }
         }
@@ -319,6 +292,7 @@ impl Relay {
         self.parted.retain(|_, parted| parted.until_ms + CONNECTION_STATE_TTL_MS > now_ms);
         let sockets: Vec<SocketId> = self.sessions.keys().copied().collect();
         sockets.into_iter().for_each(|socket| self.tick_token(socket, now_ms));
+        self.end_silent(now_ms);
         self.send_heartbeats(now_ms);
         self.sessions_due_ms = self.sessions.values().map(Session::due_ms).min();
     }
@@ -335,20 +309,34 @@ impl Relay {
         }
     }
 
+    fn end_silent(&mut self, now_ms: u64) {
+        let silent = self.sessions.iter().filter(|(_, session)| session.is_silent(now_ms));
+        let sockets: Vec<SocketId> = silent.map(|(socket, _)| *socket).collect();
+        let error = Code::Disconnected.because("a heartbeat was not answered; reconnect and resume");
+        sockets.into_iter().for_each(|socket| self.disconnect(socket, &error, now_ms));
+    }
+
     fn send_heartbeats(&mut self, now_ms: u64) {
-        for format in [crate::wire::Format::Json, crate::wire::Format::Msgpack] {
-            let wants = |session: &&mut Session| session.format == format && session.wants_heartbeat(now_ms);
-            let mut sockets = Vec::new();
-            for (socket, session) in &mut self.sessions {
-                if wants(&session) {
-                    session.last_sent_ms = now_ms;
-                    sockets.push(*socket);
-                }
+        for format in [Format::Json, Format::Msgpack] {
+            for action in [action::HEARTBEAT, action::PING] {
+                self.send_heartbeat(format, action, now_ms);
             }
-            if !sockets.is_empty() {
-                let frame = Outbound { action: action::HEARTBEAT, ..Outbound::default() }.encode(format);
-                self.effects.push(Effect::Send { sockets, frame });
+        }
+    }
+
+    /// The same frame for all who want it now.
+    fn send_heartbeat(&mut self, format: Format, action: u8, now_ms: u64) {
+        let mut sockets = Vec::new();
+        for (socket, session) in &mut self.sessions {
+            if session.format == format && session.heartbeat() == action && session.wants_heartbeat(now_ms) {
+                session.last_sent_ms = now_ms;
+                session.pinged(now_ms);
+                sockets.push(*socket);
             }
+        }
+        if !sockets.is_empty() {
+            let frame = Outbound { action, ..Outbound::default() }.encode(format);
+            self.effects.push(Effect::Send { sockets, frame });
         }
     }
 }

@@ -6,7 +6,7 @@ use super::SocketId;
 use super::attachment::{Attachment, State};
 use super::deltas::Base;
 use super::occupancy::Reports;
-use super::session::{Place, Witness};
+use super::record::{Place, Witness};
 use crate::name::ChannelName;
 use crate::serial::Position;
 

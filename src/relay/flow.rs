@@ -6,7 +6,8 @@
 //! and nothing is said, unless by then more lies between than a replay may have: that is announced as any gap is.
 //!
 //! Time doesn't prove that anyone reads. A socket whose client hasn't said a word is given so much, and whatever it says,
-//! so many answers; then its client is told to come back: that proves it, and nothing is missed either.
+//! so many answers; then its client is told to come back: that proves it, and nothing is missed either. One that answers
+//! heartbeats is asked half-way.
 
 use super::attachment::State;
 use super::session::Session;
@@ -15,6 +16,8 @@ use crate::call::ReadFrom;
 use crate::error::Code;
 use crate::name::ChannelName;
 use crate::serial::Position;
+use crate::wire::action;
+use crate::wire::outbound::Outbound;
 
 impl Relay {
     /// Whether a connection may be sent so many bytes now. The last that it may be sent may exceed its burst.
@@ -97,6 +100,14 @@ impl Relay {
     /// Counts a delivery, which its client did not ask for.
     pub(super) fn charge_fed(&mut self, socket: SocketId, bytes: usize, now_ms: u64) {
         self.charge(socket, bytes, now_ms, |session| &mut session.unheard, self.bounds.unheard_bytes);
+        let half = self.bounds.unheard_bytes / 2;
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        if session.unheard > half && session.bounce.as_ref().is_some_and(|bounce| bounce.answered) {
+            session.pinged(now_ms);
+            let due_ms = session.due_ms();
+            self.lower_due(due_ms);
+            self.send(socket, &Outbound { action: action::PING, ..Outbound::default() }, now_ms);
+        }
     }
 
     pub(super) fn charge_answer(&mut self, socket: SocketId, bytes: usize, now_ms: u64) {

@@ -7,13 +7,14 @@
 //! Why nothing is missed or repeated: every channel's deliveries name the position they follow, and the relay takes only
 //! what follows where it stands ([`feed`]). An attachment that resumes reads the log up to where the relay stands, or
 //! beyond, and then lets pass what it already has ([`attachment`]). A relay that lost its memory finds what it must know
-//! with the sockets ([`session::Record`]); a connection that was in the middle of something is told to come back, since
+//! with the sockets ([`record::Record`]); a connection that was in the middle of something is told to come back, since
 //! its client alone knows what it has and what it still waits for.
 //!
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out,
 //! to sockets, as `deltas` to those who like, and `branch` to other relays; `flow` bounds how much of it; `connections`
-//! begins and ends; `presence` says what members do and what becomes of their connections, `sync` gives out who is there,
-//! `occupancy` how many; `watch` ends what the app no longer allows.
+//! begins and ends, and `takeover` goes on elsewhere; `presence` says what members do and what becomes of their connections,
+//! `sync` gives out who is there, `occupancy` how many; `watch` ends what the app no longer allows, and `farewell` sends
+//! clients back to come in anew.
 
 pub mod admission;
 mod attach;
@@ -22,6 +23,7 @@ mod branch;
 mod connections;
 pub mod deltas;
 mod fanout;
+mod farewell;
 mod feed;
 mod flow;
 mod occupancy;
@@ -29,8 +31,11 @@ mod outbox;
 mod presence;
 mod publisher;
 mod publishing;
+pub mod record;
+mod rows;
 pub mod session;
 mod sync;
+mod takeover;
 mod watch;
 
 use std::cell::Cell;
@@ -56,6 +61,8 @@ use branch::Branch;
 use connections::Parted;
 use feed::Feed;
 use publisher::Publisher;
+use record::RowId;
+use rows::Rows;
 use session::Session;
 use sync::{Syncs, Turn};
 
@@ -66,6 +73,8 @@ pub struct SocketId(pub u32);
 /// What the shell is to do, in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
+    /// Write these rows, or remove those without a value, and give those that are there to a rebuilt object.
+    Rows(Vec<(RowId, Option<Vec<u8>>)>),
     /// Keep this with the socket, for a rebuilt object.
     Save { socket: SocketId, record: Vec<u8> },
     /// One frame, the same for all.
@@ -133,6 +142,7 @@ pub struct Relay {
     /// Sockets that were sent more than they may be, since when.
     overfed: Vec<(SocketId, u64)>,
     dirty: Vec<SocketId>,
+    rows: Rows,
     /// To relays below.
     deliveries: Vec<Effect>,
     effects: Vec<Effect>,
@@ -170,6 +180,7 @@ impl Relay {
             behind_due_ms: None,
             overfed: Vec::new(),
             dirty: Vec::new(),
+            rows: Rows::default(),
             deliveries: Vec::new(),
             effects: Vec::new(),
         }
@@ -182,8 +193,8 @@ impl Relay {
     /// A frame from a client.
     pub fn frame(&mut self, socket: SocketId, bytes: &[u8], format: Format, now_ms: u64) -> Vec<Effect> {
         if let Some(session) = self.sessions.get_mut(&socket) {
-            session.unheard = 0;
-            if session.resumed.take().is_some() {
+            session.heard();
+            if session.generations.replaces().is_none() && session.generations.before.take().is_some() {
                 self.touch(socket);
             }
             match inbound::decode(bytes, format) {
@@ -195,6 +206,9 @@ impl Relay {
     }
 
     fn dispatch(&mut self, socket: SocketId, frame: Inbound, now_ms: u64) {
+        if frame.is_for_connection() {
+            self.activate(socket, now_ms);
+        }
         match frame {
             Inbound::Heartbeat { id } => self.heartbeat(socket, id.as_deref(), now_ms),
             Inbound::Attach { channel, serial, flags, params } => {
@@ -209,7 +223,7 @@ impl Relay {
             Inbound::Auth { token } => self.renew(socket, &token, now_ms),
             Inbound::Disconnect => self.part(socket, now_ms),
             Inbound::Close => self.close(socket, now_ms),
-            Inbound::Unknown => {}
+            Inbound::Pong | Inbound::Activate | Inbound::Unknown => {}
         }
     }
 
@@ -355,6 +369,7 @@ impl Relay {
     fn finish(&mut self) -> Vec<Effect> {
         self.end_overfed();
         let mut effects = std::mem::take(&mut self.deliveries);
+        effects.extend(self.take_row_changes());
         for socket in std::mem::take(&mut self.dirty) {
             if let Some(record) = self.record(socket) {
                 effects.push(Effect::Save { socket, record });

@@ -142,5 +142,5 @@ impl Relay {
 }
 
 fn hold(relay: crate::call::RelayName, session: &Session) -> Hold {
-    Hold { relay, grace_ms: session.grace_ms }
+    Hold { relay, grace_ms: session.grace_ms.into() }
 }

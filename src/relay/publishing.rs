@@ -8,7 +8,7 @@ use crate::call::{Answer, Outcome, Publish, PublishKey, Published, Request, Resp
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, PUBLISH_TRY_MS, REFUSALS_WAITING_MAX, UNACKNOWLEDGED_MAX};
-use crate::name::{ChannelName, Qualifier};
+use crate::name::ChannelName;
 use crate::publish;
 use crate::wire::flags::Modes;
 use crate::wire::inbound::PublishFrame;
@@ -92,7 +92,7 @@ impl Relay {
     fn admit_publish(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
-        if name.qualifier() == Qualifier::Meta || !session.grant.permits(&name, Operations::PUBLISH) {
+        if !session.grant.permits(&name, Operations::PUBLISH) {
             return Err(Code::NotPermitted.because("the capability does not allow to publish on this channel"));
         }
         self.admit_to(socket, &name)?;

@@ -1,26 +1,23 @@
 //! One connection: who it is, how it is spoken to, what it is attached to and what it is owed.
 //!
-//! What a rebuilt object must know of it is a [`Record`] that the runtime keeps with the socket: memory that lives exactly
-//! as long as the socket does, so that nothing needs to be stored.
+//! What a rebuilt object must know of it is a [`Record`](super::record::Record) that the runtime keeps with the socket: memory
+//! that lives exactly as long as the socket does, so that hardly anything needs to be stored.
 
 use serde::{Deserialize, Serialize};
 
-use super::attachment::{AttachParams, Attachment, State};
+use super::attachment::Attachment;
 use super::outbox::Outbox;
 use crate::auth::Grant;
-use crate::connection_key::{ConnectionKey, Generations};
+use crate::connection_key::{ConnectionKey, Generations, TakeoverKind};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS,
     HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
 };
 use crate::maps::SortedMap;
-use crate::name::{AppId, ChannelName};
-use crate::pinned::{self, Versioned};
-use crate::placement::{self, Shard};
+use crate::name::ChannelName;
+use crate::placement;
 use crate::rate::Debt;
-use crate::serial::Position;
-use crate::wire::flags::Modes;
 use crate::wire::inbound::Params;
 use crate::wire::outbound::{ConnectionDetails, Outbound};
 use crate::wire::{Encoded, Format, action};
@@ -32,10 +29,12 @@ pub struct Opening {
     pub format: Format,
     pub echo: bool,
     pub heartbeat_interval_ms: u64,
+    /// Whether its client answers heartbeats (`heartbeats=bounce`).
+    pub bounces: bool,
     /// How long its members outlive its transport (`remainPresentFor`).
     pub grace_ms: u64,
-    /// The key of the connection to go on with (`resume` or `recover`).
-    pub resume: Option<String>,
+    /// The connection to go on with.
+    pub takeover: Option<Takeover>,
     /// Whether the client is spoken to over TLS.
     pub is_secure: bool,
     /// Whether the platform keeps the session's record when the object loses its memory. Without one the client comes back
@@ -43,6 +42,32 @@ pub struct Opening {
     pub is_kept: bool,
     /// What it is attached to without asking.
     pub attach: Vec<Attach>,
+}
+
+/// The connection that a client goes on with, by its key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Takeover {
+    pub kind: TakeoverKind,
+    pub key: String,
+}
+
+impl Takeover {
+    fn from_query(query: &[(String, String)]) -> Option<Takeover> {
+        let value = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let of =
+            |kind, name| value(name).filter(|key| !key.is_empty()).map(|key| Takeover { kind, key: key.to_owned() });
+        let takeover = of(TakeoverKind::Upgrade, "upgrade")
+            .or_else(|| of(TakeoverKind::Resume, "resume"))
+            .or_else(|| of(TakeoverKind::Recover, "recover"))?;
+        match value("v") {
+            // Version 1 relies on attachments that outlive their transport, and names no serials. What no key is begins a
+            // new connection, and says so; or it is no transport to change to, and the client stays with the one it has.
+            Some(version) if version.split('.').next() == Some("1") => {
+                Some(Takeover { key: String::new(), ..takeover })
+            }
+            _ => Some(takeover),
+        }
+    }
 }
 
 /// An ATTACH that the URL says.
@@ -83,13 +108,9 @@ impl Opening {
             format: if value("format") == Some("msgpack") { Format::Msgpack } else { Format::Json },
             echo: value("echo") != Some("false"),
             heartbeat_interval_ms: interval.clamp(HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS),
+            bounces: value("heartbeats") == Some("bounce"),
             grace_ms: grace.clamp(GRACE_MIN_MS, GRACE_MAX_MS),
-            resume: value("resume").or(value("recover")).filter(|key| !key.is_empty()).map(|key| match value("v") {
-                // Version 1 relies on attachments that outlive their transport, and names no serials: what no key is
-                // begins a new connection, and says so.
-                Some(version) if version.split('.').next() == Some("1") => String::new(),
-                _ => key.to_owned(),
-            }),
+            takeover: Takeover::from_query(query),
             is_secure,
             is_kept: true,
             attach: attach.into_iter().collect(),
@@ -99,7 +120,7 @@ impl Opening {
     /// The channel whose own object may hold the connection: the one that it names, or that its key leads to. None that its
     /// credentials give no right on, since to ask an object is to make it.
     pub fn home(&self, named: Option<ChannelName>) -> Option<ChannelName> {
-        let channel = named.or_else(|| placement::channel_of(self.resume.as_deref()?));
+        let channel = named.or_else(|| placement::channel_of(&self.takeover.as_ref()?.key));
         channel.filter(|name| !self.grant.capability.operations(name).is_empty())
     }
 }
@@ -110,12 +131,13 @@ pub struct Session {
     pub grant: Grant,
     pub format: Format,
     pub echo: bool,
-    pub heartbeat_interval_ms: u64,
-    pub grace_ms: u64,
+    pub heartbeat_interval_ms: u32,
+    pub bounce: Option<Box<Bounce>>,
+    pub grace_ms: u32,
     pub attachments: SortedMap<ChannelName, Attachment>,
     pub outbox: Outbox,
-    /// The generation of the key that it resumed with, until the client is heard: then it has the new one.
-    pub resumed: Option<u32>,
+    /// The key's own is the current one.
+    pub generations: Generations,
     pub last_sent_ms: u64,
     /// What it was sent and may not have read, for all that is known.
     pub debt: Debt,
@@ -138,18 +160,29 @@ pub struct Session {
     pub dirty: bool,
 }
 
+/// Heartbeats of a client that answers them (specification, RTN23c): it would know what runs where its code doesn't. They
+/// come whatever else is sent, so that their answers also show that one reads who only listens.
+///
+/// Not kept with the socket, which would be a record for each of them: who lost its memory doesn't miss an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounce {
+    pub pinged_ms: u64,
+    pub answered: bool,
+}
+
 impl Session {
-    pub fn new(opening: Opening, key: ConnectionKey, resumed: Option<u32>, now_ms: u64) -> Session {
+    pub fn new(opening: Opening, key: ConnectionKey, generations: Generations, now_ms: u64) -> Session {
         let expires_at_ms = opening.grant.expires_at_ms;
         Session {
             key,
+            generations,
             format: opening.format,
             echo: opening.echo,
-            heartbeat_interval_ms: opening.heartbeat_interval_ms,
-            grace_ms: opening.grace_ms,
+            heartbeat_interval_ms: opening.heartbeat_interval_ms as u32,
+            bounce: opening.bounces.then(|| Box::new(Bounce { pinged_ms: now_ms, answered: true })),
+            grace_ms: opening.grace_ms as u32,
             attachments: SortedMap::default(),
             outbox: Outbox::default(),
-            resumed,
             last_sent_ms: now_ms,
             debt: Debt::default(),
             said: Debt::default(),
@@ -170,16 +203,12 @@ impl Session {
         &self.key.connection_id
     }
 
-    pub fn generations(&self) -> Generations {
-        Generations { current: self.key.generation, resumed: self.resumed }
-    }
-
     pub fn connected(&self, connection_key: &str, max_inbound_rate: u64, error: Option<&ErrorInfo>) -> Encoded {
         let details = ConnectionDetails {
             client_id: self.grant.connection_client_id(),
             connection_key,
             connection_state_ttl: CONNECTION_STATE_TTL_MS,
-            max_idle_interval: self.heartbeat_interval_ms,
+            max_idle_interval: self.heartbeat_interval_ms.into(),
             max_message_size: MESSAGE_MAX_BYTES,
             max_frame_size: FRAME_MAX_BYTES,
             max_inbound_rate,
@@ -192,6 +221,8 @@ impl Session {
         let frame = Outbound {
             action: action::CONNECTED,
             connection_id,
+            // Over HTTP version 1 needs the key for its next request, and looks for it only there.
+            connection_key: (!self.is_kept).then_some(connection_key),
             connection_details: Some(details),
             error,
             ..Outbound::default()
@@ -200,13 +231,38 @@ impl Session {
     }
 
     /// Whether something was begun that a rebuilt object would know nothing of.
-    fn is_busy(&self) -> bool {
-        !self.outbox.is_empty() || self.attachments.values().any(Attachment::is_busy)
+    pub fn is_busy(&self) -> bool {
+        self.generations.replaces().is_some()
+            || !self.outbox.is_empty()
+            || self.attachments.values().any(Attachment::is_busy)
+    }
+
+    /// Its client has said something.
+    pub fn heard(&mut self) {
+        self.unheard = 0;
+        if let Some(bounce) = &mut self.bounce {
+            bounce.answered = true;
+        }
+    }
+
+    /// When it was sent the last of what counts as a heartbeat.
+    fn beat_ms(&self) -> u64 {
+        self.bounce.as_ref().map_or(self.last_sent_ms, |bounce| bounce.pinged_ms)
+    }
+
+    /// When its next heartbeat is due, and the answer to the last.
+    fn heartbeat_due_ms(&self) -> u64 {
+        self.beat_ms() + u64::from(self.heartbeat_interval_ms) * 4 / 5
+    }
+
+    /// Whether it left a heartbeat unanswered.
+    pub fn is_silent(&self, now_ms: u64) -> bool {
+        self.bounce.as_ref().is_some_and(|bounce| !bounce.answered) && self.heartbeat_due_ms() <= now_ms
     }
 
     /// When something is due for it: a heartbeat, a renewal of its token, its end.
     pub fn due_ms(&self) -> u64 {
-        let heartbeat = self.last_sent_ms + self.heartbeat_interval_ms * 4 / 5;
+        let heartbeat = self.heartbeat_due_ms();
         let margin_ms = if self.prompted { 0 } else { TOKEN_RENEWAL_MARGIN_MS };
         self.end().map_or(heartbeat, |(ends_at_ms, _)| heartbeat.min(ends_at_ms.saturating_sub(margin_ms)))
     }
@@ -218,146 +274,20 @@ impl Session {
         revoked.into_iter().chain(expired).min_by_key(|(at_ms, _)| *at_ms)
     }
 
-    /// Whether to send a heartbeat when others get theirs: half the interval has passed in silence.
+    /// Whether to send a heartbeat when others get theirs: half the interval has passed since the last, or in silence.
     pub fn wants_heartbeat(&self, now_ms: u64) -> bool {
-        now_ms.saturating_sub(self.last_sent_ms) >= self.heartbeat_interval_ms / 2
+        let is_answered = self.bounce.as_ref().is_none_or(|bounce| bounce.answered);
+        is_answered && now_ms.saturating_sub(self.beat_ms()) >= u64::from(self.heartbeat_interval_ms) / 2
     }
 
-    pub fn record(&self, place: impl Fn(&ChannelName, &Attachment) -> Place) -> Record {
-        let attachment = |(name, attachment): (&ChannelName, &Attachment)| {
-            let place = place(name, attachment);
-            AttachmentRecord {
-                name: name.clone(),
-                requested: attachment.requested,
-                params: attachment.params.clone(),
-                present: attachment.present,
-                witness: place.witness,
-                ahead: place.ahead,
-            }
-        };
-        Record {
-            connection_id: self.key.connection_id.clone(),
-            shard: self.key.shard,
-            generation: self.key.generation,
-            grant: self.grant.clone(),
-            format: self.format,
-            echo: self.echo,
-            heartbeat_interval_ms: self.heartbeat_interval_ms,
-            grace_ms: self.grace_ms,
-            prompted: self.prompted,
-            busy: self.is_busy(),
-            attachments: self.attachments.iter().map(attachment).collect(),
-            resumed: self.resumed,
-            is_secure: self.is_secure,
-        }
-    }
-}
-
-/// A session as its socket carries it. Pinned, see [`crate::pinned`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    connection_id: String,
-    shard: u16,
-    generation: u32,
-    grant: Grant,
-    format: Format,
-    echo: bool,
-    heartbeat_interval_ms: u64,
-    grace_ms: u64,
-    prompted: bool,
-    /// It waited for something when this was written. If the object is then lost, only the client knows what is open.
-    pub busy: bool,
-    pub attachments: Vec<AttachmentRecord>,
-    resumed: Option<u32>,
-    is_secure: bool,
-}
-
-impl Versioned for Record {
-    const VERSION: u8 = 1;
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AttachmentRecord {
-    pub name: ChannelName,
-    requested: Modes,
-    params: AttachParams,
-    present: bool,
-    /// One attachment of each channel remembers for the relay how far its deliveries are.
-    pub witness: Option<Witness>,
-    /// It has everything up to here, though the relay's deliveries are not so far; else absent, which is zero.
-    ahead: Position,
-}
-
-/// What an attachment's record holds of the relay's place in the channel, and of its own.
-#[derive(Clone, Debug, Default)]
-pub struct Place {
-    pub witness: Option<Witness>,
-    pub ahead: Position,
-}
-
-impl Place {
-    /// What any attachment's record may come to hold.
-    pub fn longest() -> Place {
-        let witness = Witness { series: "x".repeat(16), position: Position(u64::MAX), members: usize::MAX };
-        Place { witness: Some(witness), ahead: Position(u64::MAX) }
-    }
-}
-
-/// Where a relay stands on a channel, as one of its sockets remembers it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Witness {
-    pub series: String,
-    pub position: Position,
-    /// How many were present then.
-    pub members: usize,
-}
-
-impl Record {
-    pub fn app(&self) -> &AppId {
-        self.grant.app()
+    /// The action of its heartbeats.
+    pub fn heartbeat(&self) -> u8 {
+        if self.bounce.is_some() { action::PING } else { action::HEARTBEAT }
     }
 
-    pub fn shard(&self) -> Shard {
-        Shard(self.shard)
-    }
-
-    pub fn encode(&self) -> Vec<u8> {
-        pinned::encode(self)
-    }
-
-    pub fn decode(bytes: &[u8]) -> Option<Record> {
-        pinned::decode(bytes).ok()
-    }
-
-    /// The session again. Nothing was sent since, as far as it knows, so a heartbeat is due.
-    pub fn into_session(self) -> Session {
-        let live = |record: AttachmentRecord| {
-            let state = State::Live { after: record.ahead };
-            let attachment = Attachment::new(record.requested, record.params, state);
-            (record.name, Attachment { present: record.present, ..attachment })
-        };
-        Session {
-            key: ConnectionKey { connection_id: self.connection_id, shard: self.shard, generation: self.generation },
-            grant: self.grant,
-            format: self.format,
-            echo: self.echo,
-            heartbeat_interval_ms: self.heartbeat_interval_ms,
-            grace_ms: self.grace_ms,
-            attachments: self.attachments.into_iter().map(live).collect(),
-            outbox: Outbox::default(),
-            resumed: self.resumed,
-            last_sent_ms: 0,
-            debt: Debt::default(),
-            said: Debt::default(),
-            attaches: Debt::default(),
-            repeats: 0,
-            unheard: 0,
-            answered: 0,
-            prompted: self.prompted,
-            void_at_ms: None,
-            is_secure: self.is_secure,
-            is_kept: true,
-            dirty: false,
+    pub fn pinged(&mut self, now_ms: u64) {
+        if let Some(bounce) = &mut self.bounce {
+            **bounce = Bounce { pinged_ms: now_ms, answered: false };
         }
     }
 }

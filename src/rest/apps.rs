@@ -49,11 +49,15 @@ pub fn create(request: &Request, form: Form, context: &mut Context<'_>) -> Resul
     Ok(Step::Ask(AppCall { app: new.app.id().clone(), request }, Inquiry::creation(form, then)))
 }
 
-/// Fails with 40400 when nobody may, with 50320 when the admin token can be guessed, and with 40106, 40101 or 42910 for the
-/// wrong one.
+/// Fails with 40400 when nobody may, with 50320 when the admin token can be guessed, with 40106, 40101 or 42910 for the wrong
+/// one, and with 40300 for a page of another machine where everybody may.
 pub fn require_maker(request: &Request, context: &mut Context<'_>) -> Result<(), ErrorInfo> {
     match context.admin {
         Admin::Closed | Admin::Guessable | Admin::Token(_) => require_admin(request, context),
+        // Any page that its developer visits could make apps on this machine.
+        Admin::Open if !is_local(request.headers.origin.as_deref()) => {
+            Err(Code::Forbidden.because("a sandbox makes apps for pages of the machine that it runs on, and no others"))
+        }
         Admin::Open => Ok(()),
     }
 }
@@ -115,6 +119,18 @@ fn require_admin(request: &Request, context: &mut Context<'_>) -> Result<(), Err
         let presented = bearer(header).ok_or_else(wrong)?;
         if expected.matches(&presented) { Ok(()) } else { Err(wrong()) }
     })
+}
+
+/// Whether no page sent it, or one of this machine did.
+fn is_local(origin: Option<&str>) -> bool {
+    let Some(origin) = origin else { return true };
+    let Some((_, authority)) = origin.split_once("://") else { return false };
+    let host = if authority.starts_with('[') {
+        authority.split_once(']').map_or("", |(host, _)| host).trim_start_matches('[')
+    } else {
+        authority.split(':').next().unwrap_or_default()
+    };
+    ["localhost", "127.0.0.1", "::1"].contains(&host)
 }
 
 fn guessable() -> ErrorInfo {

@@ -6,7 +6,7 @@ use super::{Context, Request};
 use crate::auth::{App, Credentials, Grant, Identity, Operations, Presented, Surface};
 use crate::call::{self, Address, AppCall, AppRequest, ChannelCall, Rules};
 use crate::error::{Code, ErrorInfo};
-use crate::name::{ChannelName, Qualifier};
+use crate::name::ChannelName;
 
 pub struct Caller {
     grant: Grant,
@@ -55,12 +55,8 @@ impl Caller {
         self.app.is_revocable(&self.grant).then(call)
     }
 
-    /// Fails with 40160 when the capability does not allow to publish there, and as [`admit`](crate::auth::Rules::admit) does. Nobody
-    /// publishes on metachannels.
+    /// Fails with 40160 when the capability does not allow to publish there, and as [`admit`](crate::auth::Rules::admit) does.
     pub fn require_publish(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
-        if channel.qualifier() == Qualifier::Meta {
-            return Err(Code::NotPermitted.because("nobody publishes on a metachannel"));
-        }
         self.require(channel, Operations::PUBLISH, "publish on this channel")
     }
 
@@ -98,13 +94,6 @@ impl Caller {
         match operations.contains(Operations::PRESENCE) || operations.contains(Operations::SUBSCRIBE) {
             true => self.admit(channel),
             false => Err(Code::NotPermitted.because("the capability does not allow to read who is present here")),
-        }
-    }
-
-    pub fn require_stats(&self) -> Result<(), ErrorInfo> {
-        match self.grant.capability.app_operations().contains(Operations::STATS) {
-            true => Ok(()),
-            false => Err(Code::NotPermitted.because("the capability does not allow to read statistics")),
         }
     }
 

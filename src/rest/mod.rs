@@ -41,7 +41,6 @@ use crate::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES};
 use crate::name::AppId;
 use caller::Caller;
 use form::Form;
-use page::Links;
 use route::Route;
 use serde_json::Value;
 
@@ -74,6 +73,8 @@ pub struct Headers {
     pub x_ably_clientid: Option<String>,
     pub x_ably_version: Option<String>,
     pub ably_agent: Option<String>,
+    /// The site of the page that sends the request, as browsers say.
+    pub origin: Option<String>,
 }
 
 /// SDKs that write the spaces of a path as a form has them. They write no plus of a name as it is.
@@ -233,17 +234,10 @@ fn for_caller(
         Route::Channel(channel) => status::begin(&channel, &caller, form),
         Route::Channels => status::enumerate(request, caller, form),
         Route::Batch => batch::begin(request, &caller, form, &context.random),
-        Route::Stats => {
-            caller.require_stats()?;
-            Ok(Step::Reply(form.page(&NO_STATS, Links::of(request, "stats", &["limit"]).header(None))))
-        }
         Route::RevokeTokens(key_name) => revoke::begin(request, &key_name, &caller, form, context.now_ms),
         Route::Time | Route::RequestToken(_) | Route::Apps | Route::App(_) => unreachable!("answered without a caller"),
     }
 }
-
-/// None are kept yet; SDKs take an empty page (protocol.md § 21).
-const NO_STATS: [(); 0] = [];
 
 /// A request whose answer waits for channels.
 pub struct Exchange {

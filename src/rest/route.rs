@@ -11,7 +11,6 @@ use crate::name::{AppId, ChannelName};
 #[derive(Debug, PartialEq)]
 pub enum Route {
     Time,
-    Stats,
     /// `/channels/{channel}/messages`
     Messages(ChannelName),
     /// `/channels/{channel}/publish`: the same, to publish only.
@@ -42,7 +41,6 @@ impl Route {
         let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).splitn(5, '/').collect();
         match segments[..] {
             ["time"] => Ok(Route::Time),
-            ["stats"] => Ok(Route::Stats),
             ["messages"] => Ok(Route::Batch),
             ["channels", channel, "messages"] => Ok(Route::Messages(channel_name(channel)?)),
             ["channels", channel, "publish"] => Ok(Route::Publish(channel_name(channel)?)),
@@ -63,7 +61,7 @@ impl Route {
     /// As the header `Allow` lists them, but for HEAD, which goes wherever GET does.
     pub fn methods(&self) -> &'static str {
         match self {
-            Route::Time | Route::Stats | Route::History(_) | Route::Channel(_) | Route::Channels => "GET, OPTIONS",
+            Route::Time | Route::History(_) | Route::Channel(_) | Route::Channels => "GET, OPTIONS",
             Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
             Route::Messages(_) | Route::RequestToken(_) => "GET, POST, OPTIONS",
             Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) | Route::Apps => "POST, OPTIONS",
@@ -95,7 +93,8 @@ fn instead_of(segments: &[&str]) -> &'static str {
         ["channels", _, "object" | "objects", ..] => "objects are not supported yet",
         ["channels", ..] => "a channel has messages, publish, history, presence and presence/history",
         ["keys", ..] => "a key, appId.keyId, has requestToken and revokeTokens",
-        _ => "paths begin with time, stats, channels, messages, presence, keys or apps",
+        ["stats", ..] => "statistics are not supported yet",
+        _ => "paths begin with time, channels, messages, presence, keys or apps",
     }
 }
 
@@ -121,7 +120,6 @@ mod tests {
     fn paths_lead_to_what_is_asked() {
         let cases = [
             ("/time", Route::Time),
-            ("/stats", Route::Stats),
             ("/messages", Route::Batch),
             ("/channels/scores/messages", Route::Messages(channel("scores"))),
             ("/channels/scores/publish", Route::Publish(channel("scores"))),

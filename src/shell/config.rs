@@ -43,13 +43,27 @@ pub fn configured(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
     })
 }
 
+/// The same, for what begins: nothing does while the server is about to stop, as its supervisor says by `STOPPING`.
+/// Fails with 50320 then.
+pub fn serving(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
+    match variable(env, "STOPPING") == "true" {
+        true => Err(Code::Unavailable.because("the server is about to stop; try again")),
+        false => configured(env),
+    }
+}
+
+/// The apps as they were configured before, if that can be read.
+pub fn read(text: &str) -> Option<Apps> {
+    Apps::parse(text, SHORT_SECRET_MIN_BYTES).ok()
+}
+
 /// How long secrets must be: with `SHORT_SECRETS=true`, which local runs set, short ones will do.
 fn secret_min_bytes(env: &Env) -> usize {
     if variable(env, "SHORT_SECRETS") == "true" { SHORT_SECRET_MIN_BYTES } else { SECRET_MIN_BYTES }
 }
 
-/// Who may make apps: those who have the secret `ADMIN_TOKEN`; anybody where `SANDBOX` is `true`, which local runs set
-/// when they are asked to; else nobody.
+/// Who may make apps: those who have the secret `ADMIN_TOKEN`; anybody where `SANDBOX` is `true`, which local runs
+/// set when they are asked to; else nobody.
 pub fn admin(env: &Env) -> Admin {
     match variable(env, "ADMIN_TOKEN") {
         token if !token.is_empty() && token.len() < secret_min_bytes(env) => Admin::Guessable,

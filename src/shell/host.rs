@@ -80,6 +80,19 @@ pub fn turn(object: &ObjectRef, input: Input) {
     outputs.into_iter().for_each(|output| perform(object, output));
 }
 
+/// What the supervisor of a server of one's own tells its objects: that it is about to stop, or that its apps have changed
+/// from what `body` says.
+pub fn told(object: &ObjectRef, path: &str, body: &str) -> Option<Input> {
+    match path {
+        "/leave" => Some(Input::SendAway { one_in: body.parse().unwrap_or(1) }),
+        "/reconfigure" => {
+            let apps = config::configured(&object.borrow().env);
+            Some(Input::Reconfigure { apps, before: config::read(body).map(Rc::new) })
+        }
+        _ => None,
+    }
+}
+
 /// A request that the driver answers, now or later.
 pub async fn ask(object: &ObjectRef, input: impl FnOnce(CallerId) -> Input) -> Result<Response> {
     let (caller, answered) = object.borrow_mut().callers.open();

@@ -91,6 +91,10 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
     }
     let body = request.bytes().await?;
     let path = request.path();
+    if let Some(input) = host::told(&object, &path, &String::from_utf8_lossy(&body)) {
+        host::turn(&object, input);
+        return Response::empty();
+    }
     match decode(&path, &body) {
         Ok(called) => host::ask(&object, |caller| called.input(caller)).await,
         // Who calls a channel reads why; the others learn that there is no answer.

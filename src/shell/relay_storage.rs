@@ -8,6 +8,8 @@ use crate::call::{RelayName, Watched};
 use crate::name::ChannelName;
 use crate::object::store::{RelayStore, StoreError, Watch};
 use crate::pinned;
+use crate::relay::SocketId;
+use crate::relay::record::RowId;
 
 const SECRET_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS secret (id INTEGER PRIMARY KEY, value BLOB NOT NULL)";
 
@@ -18,6 +20,10 @@ const WATCH_SCHEMA: &str = "
 
 const FOLLOWERS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS followers
     (channel TEXT NOT NULL, relay TEXT NOT NULL, PRIMARY KEY (channel, relay)) WITHOUT ROWID";
+
+/// What sockets can't carry, by their number and that of the row.
+const ROWS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS attachments
+    (socket INTEGER, number INTEGER, value BLOB NOT NULL, PRIMARY KEY (socket, number)) WITHOUT ROWID";
 
 impl RelayStore for SqlStore {
     fn secret(&mut self) -> Result<Vec<u8>, StoreError> {
@@ -95,5 +101,39 @@ impl RelayStore for SqlStore {
     fn remove_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {
         let values = [channel.as_str().into(), relay.as_str().into()];
         self.database().exec("DELETE FROM followers WHERE channel = ? AND relay = ?", &values)
+    }
+
+    fn rows(&mut self) -> Result<Vec<(RowId, Vec<u8>)>, StoreError> {
+        if !self.database().has_table("attachments")? {
+            return Ok(Vec::new());
+        }
+        let row = |row| {
+            let (socket, number) = (integer(row, "socket") as u32, integer(row, "number") as u16);
+            (RowId { socket: SocketId(socket), number }, blob(row, "value"))
+        };
+        Ok(self.database().rows("SELECT socket, number, value FROM attachments", &[])?.iter().map(row).collect())
+    }
+
+    fn change_rows(&mut self, rows: &[(RowId, Option<Vec<u8>>)]) -> Result<(), StoreError> {
+        self.database().exec(ROWS_SCHEMA, &[])?;
+        for (id, value) in rows {
+            let (socket, row) = (number(id.socket.0.into()), number(id.number.into()));
+            let (query, values) = match value {
+                Some(value) => (
+                    "INSERT OR REPLACE INTO attachments (socket, number, value) VALUES (?, ?, ?)",
+                    vec![socket, row, bytes(value)],
+                ),
+                None => ("DELETE FROM attachments WHERE socket = ? AND number = ?", vec![socket, row]),
+            };
+            self.database().exec(query, &values)?;
+        }
+        Ok(())
+    }
+
+    fn clear_rows(&mut self) -> Result<(), StoreError> {
+        match self.database().has_table("attachments")? {
+            true => self.database().exec("DELETE FROM attachments", &[]),
+            false => Ok(()),
+        }
     }
 }

@@ -58,7 +58,7 @@ pub struct Handover {
 }
 
 impl Versioned for Handover {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 impl Handover {
@@ -153,7 +153,7 @@ async fn rest(request: Request, env: &Env) -> Result<Response> {
 
 async fn find_apps(env: &Env, ids: &[AppId]) -> std::result::Result<Apps, ErrorInfo> {
     // Even for a request that names no app: a deployment that is not set up says so to everyone.
-    config::configured(env)?;
+    config::serving(env)?;
     let found: Vec<_> = join_all(ids.iter().map(|id| directory::find(env, id))).await;
     let found: Vec<_> = found.into_iter().collect::<std::result::Result<_, _>>()?;
     Ok(Apps::of(found.into_iter().flatten().map(|found| found.app)))
@@ -171,6 +171,7 @@ fn read_head(request: &Request) -> Result<rest::Request> {
         x_ably_clientid: header("x-ably-clientid")?,
         x_ably_version: header("x-ably-version")?,
         ably_agent: header("ably-agent")?,
+        origin: header("origin")?,
     };
     Ok(rest::Request {
         method: request.method().to_string(),
@@ -295,7 +296,7 @@ async fn enter(
     way: &Way,
     last_event: Option<&str>,
 ) -> std::result::Result<Entrance, ErrorInfo> {
-    config::configured(env)?;
+    config::serving(env)?;
     let credentials = Credentials::parse(presented, Surface::Realtime)?;
     let found = directory::find(env, credentials.app_id()).await?;
     let app = found.as_ref().map(|found| &*found.app);
@@ -329,7 +330,8 @@ async fn enter(
 async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result::Result<RawResponse, ErrorInfo> {
     let Entrance { opening, channel, mode } = entrance;
     let app = opening.grant.app().clone();
-    let claimed = opening.resume.as_deref().and_then(ConnectionKey::claimed).map(|key| key.shard);
+    let claimed = opening.takeover.as_ref().and_then(|takeover| ConnectionKey::claimed(&takeover.key));
+    let claimed = claimed.map(|key| key.shard);
     let address = channel.as_ref().map(|(address, _)| address.clone());
     let mut journey = Journey::new(app.clone(), region, address, claimed);
     let random = u64::from_le_bytes(random_bytes());

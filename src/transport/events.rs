@@ -130,7 +130,7 @@ pub fn open(
     let last_event = last_event.filter(|text| !text.is_empty()).or(value(query, "lastEvent"));
     let mut names = channels(query)?;
     let serials = serials(names.len(), last_event.unwrap_or_default())?;
-    opening.resume = None;
+    opening.takeover = None;
     opening.attach.clear();
     for (name, serial) in names.iter().zip(serials) {
         if !opening.grant.permits(name, Operations::SUBSCRIBE) {

@@ -72,6 +72,10 @@ impl Modes {
         self.0 & other.0 == other.0
     }
 
+    pub const fn intersects(self, other: Modes) -> bool {
+        self.0 & other.0 != 0
+    }
+
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Code, ErrorInfo};
@@ -11,7 +10,7 @@ use crate::maps::SortedMap;
 use crate::wire::data::Payload;
 use crate::wire::message::{Extras, Message};
 use crate::wire::node::{self, Node, Wanted};
-use crate::wire::{Format, action};
+use crate::wire::{Format, action, json};
 
 pub type Params = SortedMap<String, String>;
 
@@ -21,6 +20,8 @@ pub enum Inbound {
     Heartbeat {
         id: Option<String>,
     },
+    /// The answer to a PING.
+    Pong,
     Attach {
         channel: String,
         serial: Option<String>,
@@ -39,6 +40,8 @@ pub enum Inbound {
     Auth {
         token: String,
     },
+    /// From now on the connection goes by the transport that this comes by; see [`crate::relay`]'s takeovers.
+    Activate,
     Disconnect,
     Close,
     /// An action that no client should send, or that this server doesn't know: ignored.
@@ -53,6 +56,14 @@ pub enum Inbound {
         channel: String,
         error: ErrorInfo,
     },
+}
+
+impl Inbound {
+    /// Whether it is about the connection, and not only about the transport that it comes by.
+    pub fn is_for_connection(&self) -> bool {
+        let of_transport = matches!(self, Inbound::Heartbeat { .. } | Inbound::Pong | Inbound::Unknown);
+        !of_transport && !matches!(self, Inbound::Disconnect | Inbound::Close)
+    }
 }
 
 /// A MESSAGE frame. Its parts are checked later, so that a bad one is refused by NACK and the connection lives on.
@@ -104,10 +115,10 @@ impl InboundMessage {
     }
 
     /// The message to keep. Fails with 40013 for data and 40032 for extras that the protocol doesn't carry, and with
-    /// 40000 for an action other than create.
+    /// 93002 for an action other than create.
     pub fn into_message(self) -> Result<Message, ErrorInfo> {
         if self.action.is_some_and(|action| action != 0) {
-            return Err(Code::BadRequest.because("this server publishes new messages only, it cannot update or delete"));
+            return Err(Code::UpdatesNotEnabled.because("this server cannot update, append to or delete messages"));
         }
         let (data, encoding) = self.data.normalize(self.encoding)?;
         let extras = self.extras.map(object).transpose()?;
@@ -245,16 +256,11 @@ fn refused(frame: RawFrame, error: &ErrorInfo) -> Option<Inbound> {
 
 /// The action, serial and channel of a JSON frame whose values cannot all be kept, such as the number 1e400.
 fn outline(bytes: &[u8], format: Format) -> Option<RawFrame> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Outline {
-        action: Option<u64>,
-        msg_serial: Option<u64>,
-        channel: Option<String>,
-    }
-    let outline: Outline = (format == Format::Json).then(|| serde_json::from_slice(bytes).ok())??;
-    let Outline { action, msg_serial, channel } = outline;
-    Some(RawFrame { action, msg_serial, channel, ..RawFrame::default() })
+    let fields = (format == Format::Json).then(|| json::fields(bytes))??;
+    let field = |wanted: &str| fields.iter().rfind(|(name, _)| *name == wanted.as_bytes()).map(|(_, value)| *value);
+    let number = |name: &str| std::str::from_utf8(field(name)?).ok()?.parse().ok();
+    let channel = field("channel").and_then(|text| node::from_json(text).ok()?.into_text().ok()?);
+    Some(RawFrame { action: number("action"), msg_serial: number("msgSerial"), channel, ..RawFrame::default() })
 }
 
 /// The error for a value that is not what is wanted in its place.
@@ -277,6 +283,7 @@ fn interpret_plain(action: u8, frame: RawFrame) -> Inbound {
     let channel = frame.channel.unwrap_or_default();
     match action {
         action::HEARTBEAT => Inbound::Heartbeat { id: frame.id },
+        action::PONG => Inbound::Pong,
         action::ATTACH => Inbound::Attach {
             channel,
             serial: frame.channel_serial,
@@ -286,6 +293,7 @@ fn interpret_plain(action: u8, frame: RawFrame) -> Inbound {
         action::DETACH => Inbound::Detach { channel },
         action::SYNC => Inbound::Sync { channel },
         action::AUTH => Inbound::Auth { token: frame.token.unwrap_or_default() },
+        action::ACTIVATE => Inbound::Activate,
         action::DISCONNECT => Inbound::Disconnect,
         action::CLOSE => Inbound::Close,
         _ => Inbound::Unknown,
@@ -301,10 +309,10 @@ fn interpret_numbered(action: u8, msg_serial: u64, frame: RawFrame) -> Inbound {
         action::PRESENCE => {
             Inbound::Presence(PublishFrame { channel, msg_serial, messages: frame.presence, params: Params::default() })
         }
-        _ => {
-            let error = Code::BadRequest.because("this server has no annotations and no objects");
-            Inbound::Refused { msg_serial, error }
+        action::ANNOTATION => {
+            Inbound::Refused { msg_serial, error: Code::UpdatesNotEnabled.because("this server has no annotations") }
         }
+        _ => Inbound::Refused { msg_serial, error: Code::BadRequest.because("this server has no LiveObjects") },
     }
 }
 

@@ -62,6 +62,37 @@ pub fn has_long_integer(text: &[u8]) -> bool {
     false
 }
 
+/// The names and values of an object as they are written, whatever the values are. `None` for what is no object, or is not
+/// all there.
+pub fn fields(text: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    let mut rest = text.trim_ascii().strip_prefix(b"{")?.strip_suffix(b"}")?.trim_ascii();
+    let mut fields = Vec::new();
+    while let Some(after) = rest.strip_prefix(b"\"") {
+        let behind = after_string(after);
+        let name = after[..after.len() - behind.len()].strip_suffix(b"\"")?;
+        let value = behind.trim_ascii_start().strip_prefix(b":")?;
+        let behind = after_value(value)?;
+        fields.push((name, value[..value.len() - behind.len()].trim_ascii()));
+        rest = behind.strip_prefix(b",").unwrap_or(behind).trim_ascii();
+    }
+    rest.is_empty().then_some(fields)
+}
+
+/// From the comma that follows a value on, or the end.
+fn after_value(mut text: &[u8]) -> Option<&[u8]> {
+    let mut depth = 0_usize;
+    while let [byte, rest @ ..] = text {
+        match byte {
+            b',' if depth == 0 => break,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        text = if *byte == b'"' { after_string(rest) } else { rest };
+    }
+    (depth == 0).then_some(text)
+}
+
 /// What follows the end of a string.
 fn after_string(mut text: &[u8]) -> &[u8] {
     loop {
@@ -94,6 +125,21 @@ mod tests {
         }
         for whole in [r#""\ud83c\udfbe""#, r#""\\ud83c""#, r#""\u00fc\n""#, r#""\ud8""#, r#""\"#, "", "1"] {
             assert_eq!(mended(whole), None, "{whole}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_cut_where_its_fields_end() {
+        fn cut(text: &str) -> Option<Vec<(&str, &str)>> {
+            let text_of = |bytes| std::str::from_utf8(bytes).unwrap();
+            let fields = fields(text.as_bytes())?;
+            Some(fields.into_iter().map(|(name, value)| (text_of(name), text_of(value))).collect())
+        }
+        let whole = r#" {"a" : 1e400 ,"b":[{"c":"],}\""},2],"d":"x"} "#;
+        assert_eq!(cut(whole), Some(vec![("a", "1e400"), ("b", r#"[{"c":"],}\""},2]"#), ("d", r#""x""#)]));
+        assert_eq!(cut("{}"), Some(vec![]));
+        for broken in ["", "[]", r#"{"a"}"#, r#"{"a":[}"#, r#"{"a":1]}"#, "{1:2}", r#"{"a":1 "#] {
+            assert_eq!(cut(broken), None, "{broken}");
         }
     }
 

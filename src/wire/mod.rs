@@ -72,8 +72,11 @@ pub mod action {
     pub const MESSAGE: u8 = 15;
     pub const SYNC: u8 = 16;
     pub const AUTH: u8 = 17;
+    pub const ACTIVATE: u8 = 18;
     pub const OBJECT: u8 = 19;
     pub const ANNOTATION: u8 = 21;
+    pub const PING: u8 = 22;
+    pub const PONG: u8 = 23;
 }
 
 /// Encodes a value in a format, with named fields.

@@ -25,6 +25,9 @@ pub struct Outbound<'a> {
     pub channel_serial: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_id: Option<&'a str>,
+    /// Where version 1 of the protocol has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_details: Option<ConnectionDetails<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]

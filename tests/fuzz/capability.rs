@@ -15,20 +15,8 @@ const GOOD: &[&str] = &[
 ];
 
 /// Of all kinds that patterns tell apart.
-const CHANNELS: &[&str] = &[
-    "a",
-    "scores",
-    "chat:room",
-    "chat:a:b",
-    "a:b:c",
-    "a:x:c",
-    "a:b",
-    "foo*",
-    "foobar",
-    "[meta]log",
-    "[?rewind=1]chat:x",
-    "x",
-];
+const CHANNELS: &[&str] =
+    &["a", "scores", "chat:room", "chat:a:b", "a:b:c", "a:x:c", "a:b", "foo*", "foobar", "[?rewind=1]chat:x", "x"];
 
 pub fn text(input: &mut Input) {
     let text = input.text("capability", GOOD);

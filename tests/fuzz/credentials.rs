@@ -47,7 +47,7 @@ fn signed(header: &Value, claims: &Value) -> String {
 /// Never more than the key that is named allows, whatever a grant says.
 fn check(grant: &Grant) {
     let key = app().key(&grant.key_name).expect("a known key").clone();
-    for name in ["chat:room", "scores", "[meta]log"] {
+    for name in ["chat:room", "scores", "[?rewind=1]chat:x"] {
         let channel = ChannelName::parse(name).unwrap();
         assert!(key.capability.operations(&channel).contains(grant.capability.operations(&channel)), "on {name}");
     }

@@ -195,3 +195,22 @@ fn an_app_is_not_said_to_be_made_when_its_members_could_not_be_entered() {
     let failed = world.send(post("/apps", &with_members().to_string()));
     assert_eq!(failed.code(), Code::InternalChannel.number());
 }
+
+/// A page that is open in a browser beside a sandbox can reach it.
+#[test]
+fn a_sandbox_makes_no_apps_for_pages_of_other_machines() {
+    let mut world = open();
+    let mut made = |origin: Option<&str>| {
+        let mut asked = post("/apps", "{}").anonymous();
+        asked.request.headers.origin = origin.map(str::to_owned);
+        world.send(asked)
+    };
+    for here in [None, Some("http://localhost:3000"), Some("http://127.0.0.1"), Some("http://[::1]:8787")] {
+        assert_eq!(made(here).status, 201, "{here:?}");
+    }
+    for elsewhere in
+        ["https://evil.example", "null", "http://localhost.evil.example", "http://127.0.0.1.nip.example", "file://"]
+    {
+        assert_eq!(made(Some(elsewhere)).code(), Code::Forbidden.number(), "{elsewhere}");
+    }
+}

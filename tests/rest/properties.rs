@@ -73,6 +73,7 @@ proptest! {
             x_ably_clientid: texts[3].clone().filter(|text| text.len() > 12),
             x_ably_version: texts[2].clone(),
             ably_agent: texts[3].clone(),
+            origin: texts[1].clone(),
         };
         let request = Request { method: method.to_owned(), path, query, headers, body, ..Request::default() };
         let mut world = World::new();

@@ -97,7 +97,8 @@ pub fn resume(relay: &mut Relay, socket: u32, key: &str) -> Vec<relay::Effect> {
     open(relay, socket, &[("resume".to_owned(), key.to_owned())])
 }
 
-fn open(relay: &mut Relay, socket: u32, query: &[(String, String)]) -> Vec<relay::Effect> {
+/// With parameters of the URL.
+pub fn open(relay: &mut Relay, socket: u32, query: &[(String, String)]) -> Vec<relay::Effect> {
     relay.open(SocketId(socket), opening(query), format!("connection{socket}"), NOW_MS)
 }
 

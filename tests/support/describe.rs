@@ -19,7 +19,7 @@ impl fmt::Display for Input {
         match self {
             Input::Open { link, mode, opening, .. } => {
                 let by = mode.map_or("a socket".into(), |mode| format!("{mode:?}"));
-                write!(f, "{link} opens, {by}, resume {:?}", opening.resume)
+                write!(f, "{link} opens, {by}, goes on with {:?}", opening.takeover)
             }
             Input::Frame { link, bytes, format } => {
                 write!(f, "{link} {}", Words(&frames::read_value(bytes, *format)))
@@ -173,6 +173,9 @@ pub fn action_name(number: u8) -> String {
         action::MESSAGE => "MESSAGE",
         action::PRESENCE => "PRESENCE",
         action::SYNC => "SYNC",
+        action::ACTIVATE => "ACTIVATE",
+        action::PING => "PING",
+        action::PONG => "PONG",
         _ => return format!("action {number}"),
     };
     name.to_owned()

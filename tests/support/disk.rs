@@ -8,6 +8,7 @@ use courtside::call::{Hold, MembersQuery, RelayName, Watched};
 use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, Totals};
 use courtside::name::ChannelName;
 use courtside::object::store::{RelayStore, Watch};
+use courtside::relay::record::RowId;
 use courtside::serial::Position;
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::MemberKey;
@@ -23,6 +24,8 @@ type Follower = (ChannelName, RelayName);
 struct Beside {
     followers: BTreeSet<Follower>,
     watched: Option<Watched>,
+    /// What sockets can't carry.
+    rows: BTreeMap<RowId, Vec<u8>>,
     alarm_ms: Option<u64>,
 }
 
@@ -50,6 +53,7 @@ enum Write {
     Hold(String, Hold, Option<u64>),
     Follower(Follower, bool),
     Watch(Option<Watched>),
+    Row(RowId, Option<Vec<u8>>),
     Alarm(Option<u64>),
 }
 
@@ -62,7 +66,7 @@ impl Write {
             Write::Append(row) => store.append(row),
             Write::Trim(through) => store.trim(*through),
             Write::Hold(connection_id, hold, leaves_at_ms) => store.hold(connection_id, hold, *leaves_at_ms),
-            Write::Follower(..) | Write::Watch(_) | Write::Alarm(_) => Ok(()),
+            Write::Follower(..) | Write::Watch(_) | Write::Row(..) | Write::Alarm(_) => Ok(()),
         }
     }
 
@@ -71,6 +75,8 @@ impl Write {
             Write::Follower(follower, true) => drop(beside.followers.insert(follower.clone())),
             Write::Follower(follower, false) => drop(beside.followers.remove(follower)),
             Write::Watch(watched) => beside.watched.clone_from(watched),
+            Write::Row(id, Some(value)) => drop(beside.rows.insert(*id, value.clone())),
+            Write::Row(id, None) => drop(beside.rows.remove(id)),
             Write::Alarm(alarm_ms) => beside.alarm_ms = *alarm_ms,
             _ => {}
         }
@@ -289,5 +295,19 @@ impl RelayStore for Disk {
 
     fn remove_follower(&mut self, channel: &ChannelName, relay: &RelayName) -> Result<(), StoreError> {
         self.write(Write::Follower((channel.clone(), relay.clone()), false))
+    }
+
+    fn rows(&mut self) -> Result<Vec<(RowId, Vec<u8>)>, StoreError> {
+        self.read()?;
+        Ok(self.live_beside.rows.clone().into_iter().collect())
+    }
+
+    fn change_rows(&mut self, rows: &[(RowId, Option<Vec<u8>>)]) -> Result<(), StoreError> {
+        rows.iter().try_for_each(|(id, value)| self.write(Write::Row(*id, value.clone())))
+    }
+
+    fn clear_rows(&mut self) -> Result<(), StoreError> {
+        let ids: Vec<RowId> = self.live_beside.rows.keys().copied().collect();
+        ids.into_iter().try_for_each(|id| self.write(Write::Row(id, None)))
     }
 }

@@ -9,10 +9,11 @@ use courtside::app::Tell;
 use courtside::auth::{Capability, Grant, Identity, KeyName};
 use courtside::call::{Answer, AppResponse, Delivered, Noticed, RelayName, Response, Rolled};
 use courtside::channel::Ticket;
+use courtside::connection_key::TakeoverKind;
 use courtside::error::Code;
 use courtside::name::ChannelName;
 use courtside::object::{self, AppInput, CallerId};
-use courtside::relay::session::Opening;
+use courtside::relay::session::{Opening, Takeover};
 use courtside::transport::Mode;
 use courtside::wire::{Encoded, Format};
 
@@ -201,7 +202,8 @@ impl World {
             echo: home.client.echo,
             heartbeat_interval_ms: 15_000,
             grace_ms: home.client.grace_ms,
-            resume,
+            bounces: false,
+            takeover: resume.map(|key| Takeover { kind: TakeoverKind::Resume, key }),
             is_secure: true,
             is_kept: mode.is_none(),
             attach: Vec::new(),

@@ -59,7 +59,9 @@ impl Stage {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             [client, "connects", query @ ..] => self.connect(client, query),
-            [client, "resumes", with @ ..] => self.resume(client, with),
+            [client, "resumes", with @ ..] => self.take_over(client, "resume", with),
+            [client, "recovers", with @ ..] => self.take_over(client, "recover", with),
+            [client, "upgrades", with @ ..] => self.take_over(client, "upgrade", with),
             [client, "sends", frame @ ..] => self.send(client, &frame.join(" ")),
             [client, "drops"] => {
                 let link = self.person(client).link;
@@ -105,22 +107,25 @@ impl Stage {
         );
     }
 
-    /// With its latest key, or with `key=n`, the n-th that it was given, or with a word of its own; and what else it
-    /// says.
-    fn resume(&mut self, client: &str, with: &[&str]) {
-        let keys = &self.person(client).keys;
-        let key = match with.first().and_then(|word| word.strip_prefix("key=")) {
-            None => keys.last().expect("it was given a key").clone(),
-            Some(number) => number.parse().map_or_else(|_| number.to_owned(), |number: usize| keys[number - 1].clone()),
+    /// With its latest key, or with `key=n`, the n-th that it was given, or with a word of its own, or, by `of=ann`, with
+    /// the latest of another; and what else it says.
+    fn take_over(&mut self, client: &str, parameter: &str, with: &[&str]) {
+        let latest = |client: &str| self.person(client).keys.last().expect("it was given a key").clone();
+        let key = match with.first().and_then(|word| word.split_once('=')) {
+            Some(("of", other)) => latest(other),
+            Some(("key", number)) => number
+                .parse()
+                .map_or_else(|_| number.to_owned(), |number: usize| self.person(client).keys[number - 1].clone()),
+            _ => latest(client),
         };
         let more = with.get(1..).unwrap_or_default();
-        self.connect(client, &[&[format!("resume={key}").as_str()], more].concat());
+        self.connect(client, &[&[format!("{parameter}={key}").as_str()], more].concat());
     }
 
     fn send(&mut self, client: &str, frame: &str) {
         let (name, fields) = frame.split_once(' ').unwrap_or((frame, "{}"));
         let mut value: Map<String, Value> = serde_json::from_str(fields).expect("fields are a JSON object");
-        let number = (0..=21).find(|number| action_name(*number) == name).expect("an action's name");
+        let number = (0..=23).find(|number| action_name(*number) == name).expect("an action's name");
         value.insert("action".to_owned(), json!(number));
         let bytes = serde_json::to_vec(&value).expect("JSON");
         let link = self.person(client).link;

@@ -1,17 +1,13 @@
 /** Browsers whose network lets no WebSocket through: they poll, and miss nothing. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import http from 'node:http';
 import test, { after } from 'node:test';
 import { launch, skip } from './browser.mjs';
+import { proxy, refuse } from './browser_proxy.mjs';
 import { connected, rest, wholeHistory } from './clients.mjs';
 import { startRuntime } from './runtime.mjs';
 
 const runtime = await startRuntime();
 after(() => runtime.stop());
-
-/** @param {import('node:stream').Duplex} socket */
-const refuse = (socket) => void socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n');
 
 /** What a proxy may do to a WebSocket, and the score once another point is given. @type {[string, (socket: import('node:stream').Duplex) => void, string][]} */
 const blocks = [
@@ -25,7 +21,7 @@ for (const [what, onUpgrade, score] of blocks) {
     const browser = await launch();
     t.after(() => browser.close());
     const page = await (await browser.newContext()).newPage();
-    await page.goto(await proxy(t, onUpgrade));
+    await page.goto(await proxy(t, runtime, onUpgrade));
     await page.locator('#connection[data-state="connected"]').waitFor();
     const used = await page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname));
     assert.ok(used.includes('/comet/connect'), 'it polls');
@@ -41,7 +37,7 @@ for (const [what, onUpgrade, score] of blocks) {
 test('a browser that polls does all that others do, from a page of another origin too', { skip }, async (t) => {
   const browser = await launch();
   t.after(() => browser.close());
-  const blocked = await proxy(t, refuse);
+  const blocked = await proxy(t, runtime, refuse);
   const page = await (await browser.newContext()).newPage();
   // Its own server is the runtime; what it talks to is the proxy, at another port, which is another origin.
   await page.goto(runtime.url);
@@ -107,37 +103,4 @@ async function inBrowser({ port, tokens }) {
   client.close();
   await reached('closed');
   return { messages, states: ['connecting', ...states.filter((state, index) => state !== 'connecting' || index > 0)], reason, ids: [...ids] };
-}
-
-/**
- * A proxy that lets everything through but WebSockets. Gives its URL.
- * @param {import('node:test').TestContext} t
- * @param {(socket: import('node:stream').Duplex) => void} onUpgrade
- */
-async function proxy(t, onUpgrade) {
-  const server = http.createServer((request, response) => {
-    const { method, url, headers } = request;
-    const forwarded = http.request({ host: '127.0.0.1', port: runtime.port, method, path: url, headers }, (answer) => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(response);
-    });
-    forwarded.on('error', () => response.destroy());
-    response.on('close', () => forwarded.destroy());
-    request.pipe(forwarded);
-  });
-  /** @type {Set<import('node:stream').Duplex>} */
-  const upgrades = new Set();
-  server.on('upgrade', (_request, socket) => {
-    upgrades.add(socket.on('error', () => {}));
-    onUpgrade(socket);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    upgrades.forEach((socket) => socket.destroy());
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
-  return `http://127.0.0.1:${port}`;
 }

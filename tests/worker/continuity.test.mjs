@@ -190,21 +190,6 @@ test('a recovery key that is no good gives a new connection with the reason', as
   await client.channels.get('recover-bad').publish('a', 'b');
 });
 
-test('of two clients with one connection, one keeps it and the other gets a new one', async (t) => {
-  const first = await connected(t, runtime);
-  const { id } = first.connection;
-  const ended = first.connection.once('disconnected');
-  const second = await connected(t, runtime, { recover: /** @type {string} */ (first.connection.createRecoveryKey()) });
-  assert.equal(second.connection.id, id);
-  assert.equal((await ended).reason?.code, 80016);
-  const inboxes = await Promise.all([first, second].map((client) => Inbox.of(client.channels.get('one-connection'))));
-  await first.channels.get('one-connection').publish('a', 'of the first');
-  await second.channels.get('one-connection').publish('a', 'of the second');
-  for (const inbox of inboxes) await inbox.until(2);
-  for (const inbox of inboxes) assert.deepEqual(inbox.data.toSorted(), ['of the first', 'of the second']);
-  assert.equal([first, second].filter((client) => client.connection.id === id).length, 1);
-});
-
 test('a resume after the relay lost its memory is one all the same', async (t) => {
   const network = await Network.to(t, runtime);
   const client = await connected(t, network);

@@ -112,6 +112,30 @@ test('attachments change across a loss of memory', async (t) => {
   assert.deepEqual([first.data, second.data], [['again'], ['heard']]);
 });
 
+for (const [home, channel] of [['a relay', undefined], ['the channel\'s object', 'crowded-0']]) {
+  test(`as many channels as a connection may have are remembered, with long names too (held by ${home})`, async (t) => {
+    const client = new RawClient(runtime, { key: demoKey, ...(channel && { channel }) });
+    t.after(() => client.close());
+    await client.expect(action.CONNECTED);
+    const count = 200;
+    // As many names for each channel as a connection may have.
+    const names = Array.from({ length: count }, (_, index) => `[?number=${String(index).padStart(index < 40 ? 61 : 60, '0')}]crowded-${index >> 2}`);
+    assert.ok(names.every((name) => name.length === 80));
+    for (const name of names) client.send({ action: action.ATTACH, channel: name });
+    for (let index = 0; index < count; index++) await client.expect(action.ATTACHED);
+    for (const round of [0, 1]) {
+      assert.ok(await runtime.evict('Relay', 'demo/0') + await runtime.evict('Channel', 'demo/crowded-0') > 0);
+      for (let index = 0; index < count / 4; index++) await rest(runtime).channels.get(`crowded-${index}`).publish('a', `${round}`);
+      const heard = [];
+      for (let index = 0; index < count; index++) heard.push((await client.expect(action.MESSAGE)).channel);
+      assert.deepEqual(heard.toSorted(), names);
+    }
+    client.send({ action: action.ATTACH, channel: 'one-more' });
+    const { error } = await client.expect(action.ERROR);
+    assert.deepEqual([error.code, error.message], [90010, 'a connection has at most 200 channels']);
+  });
+}
+
 test('modes, echo and capability are remembered', async (t) => {
   const quiet = await connected(t, runtime, { echoMessages: false });
   const channel = quiet.channels.get('remembered', { modes: ['SUBSCRIBE'] });

@@ -11,7 +11,11 @@ import { demoApps, startRuntime } from './runtime.mjs';
 const brief = 'demo.brief:local-only';
 const runtime = await startRuntime({
   apps: [{ ...demoApps.apps[0], keys: [...demoApps.apps[0].keys, { name: 'brief', secret: 'local-only', revocableTokens: true }] }],
-}, { inFront: [new URL('entries/faults-entry.mjs', import.meta.url).pathname] });
+}, {
+  inFront: [new URL('entries/faults-entry.mjs', import.meta.url).pathname],
+  // One test publishes more than a connection may.
+  variables: { CONNECTION_MESSAGES_PER_SECOND: '1000000' },
+});
 after(() => runtime.stop());
 
 /** @typedef {{ alarms: string[], appAlarms: string[], resets: number }} Faults */

@@ -120,10 +120,10 @@ for (const format of formats) {
     const bad = [
       [{ messages: 'text' }, 40001], [{ messages: [1] }, 40001], [{ messages: [{ data: 1 }] }, 40013],
       [{ messages: [{ data: 'x', extras: [] }] }, 40032], [{ messages: [{ name: {} }] }, 40001],
-      [{ messages: [{ id: 'a:1' }, { id: 'a:0' }] }, 40031], [{ messages: [{ action: 1 }] }, 40000],
+      [{ messages: [{ id: 'a:1' }, { id: 'a:0' }] }, 40031], [{ messages: [{ action: 1 }] }, 93002],
       [{ channel: undefined, messages: [{}] }, 40010], [{ channel: '', messages: [{}] }, 40010],
       [{ channel: ':hell', messages: [{}] }, 40010], [{ channel: 'x'.repeat(2_049), messages: [{}] }, 40010],
-      [{ channel: '[meta]log', messages: [{}] }, 40160], [{ messages: [{}], params: { _forceNack: 'true' } }, 40099],
+      [{ channel: '[meta]log', messages: [{}] }, 40010], [{ messages: [{}], params: { _forceNack: 'true' } }, 40099],
     ];
     for (const [msgSerial, [frame]] of bad.entries()) {
       client.send({ action: action.MESSAGE, channel, msgSerial, ...Object(frame) });
@@ -246,7 +246,9 @@ test('what is unknown is ignored', async (t) => {
   for (const frame of [{ action: 99 }, { action: 4 }, { action: 9, error: {} }, { action: 3 }, { action: 0 }, { action: 16, channel: 'c' }]) {
     client.send({ ...frame, unknown: { deeply: [1, null] } });
   }
-  client.send({ action: action.ATTACH, channel: 'unknown', what: 'ever', flags: 0x7fffffff, params: { no: 1, such: null } });
+  // All flags but the modes that are known and refused.
+  const flags = 0x7fffffff & ~(1 << 22 | 1 << 24 | 1 << 25);
+  client.send({ action: action.ATTACH, channel: 'unknown', what: 'ever', flags, params: { no: 1, such: null } });
   assert.deepEqual((await client.expect(action.ATTACHED)).params, {});
   client.send({ action: action.MESSAGE, channel: 'unknown', msgSerial: 0, messages: [{ data: 'x', size: 7, timestamp: 1, serial: 'mine' }] });
   const { timestamp, messages: [message] } = await client.expect(action.MESSAGE);

@@ -5,7 +5,7 @@ import { decode, encode } from './msgpack.mjs';
 /** Actions of protocol frames that these tests name. */
 export const action = {
   HEARTBEAT: 0, ACK: 1, NACK: 2, CONNECTED: 4, DISCONNECT: 5, DISCONNECTED: 6, CLOSE: 7, CLOSED: 8, ERROR: 9, ATTACH: 10,
-  ATTACHED: 11, DETACH: 12, DETACHED: 13, PRESENCE: 14, MESSAGE: 15,
+  ATTACHED: 11, DETACH: 12, DETACHED: 13, PRESENCE: 14, MESSAGE: 15, PING: 22, PONG: 23,
 };
 
 /** @typedef {Record<string, any> & { action: number }} Frame */

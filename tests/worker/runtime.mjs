@@ -13,14 +13,8 @@ import path from 'node:path';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
-/** One app with every right, as `npm start` has it. */
-export const demoApps = {
-  apps: [{
-    id: 'demo',
-    keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }],
-    namespaces: [{ id: 'persisted', persisted: true }],
-  }],
-};
+/** The demo app of `npm start`. */
+export const demoApps = JSON.parse(fs.readFileSync(path.join(root, 'bin/demo.json'), 'utf8'));
 
 /**
  * Starts the worker on storage of its own. `stop` it when the test is over.

@@ -1,7 +1,8 @@
 /**
  * `npm run torture`: the runtime is ended with SIGKILL at random instants and started again on the same storage, and in
- * between objects lose their memory, while clients of the published SDK publish and subscribe. Then every acknowledged message must be in history exactly once,
- * and every subscriber must have got all of them, in the order of history, each once.
+ * between objects lose their memory, while clients of the published SDK publish and subscribe. Then every
+ * acknowledged message must be in history exactly once, and every subscriber must have got all of them, in the order
+ * of history, each once.
  *
  *     node tests/worker/torture.mjs [kills] [seed]      500 kills and a random seed, unless they are given
  */
@@ -16,17 +17,22 @@ const WINDOW = 8;
 /** Kills between two looks at history: it grows, and so does what a look costs. */
 const KILLS_PER_ROUND = 50;
 
-/** @typedef {{ kills: number, evictions: number, acknowledged: number, refused: number, resumed: number, restarts: number[], seconds: number }} Figures */
+/** @typedef {Pick<import('./runtime.mjs').Runtime, 'clientOptions' | 'evict' | 'kill' | 'start' | 'stop'>} Tortured */
+/**
+ * @typedef {{ kills: number, evictions: number, acknowledged: number, refused: number, resumed: number, restarts:
+ *   number[], seconds: number }} Figures
+ */
 
 /**
- * @param {{ kills: number, seed: number, say?: (text: string) => void }} options
+ * @param {{ kills: number, seed: number, say?: (text: string) => void, runtime?: Tortured }} options `runtime` is
+ *   that of the tests, unless it is given
  * @returns {Promise<Figures>}
  */
-export async function torture({ kills, seed, say = () => {} }) {
+export async function torture({ kills, seed, say = () => {}, runtime: given }) {
   const began = performance.now();
   const random = randomFrom(seed);
   // Publishers go as fast as they are acknowledged.
-  const runtime = await startRuntime(undefined, { variables: { CONNECTION_MESSAGES_PER_SECOND: '1000000' } });
+  const runtime = given ?? await startRuntime(undefined, { variables: { CONNECTION_MESSAGES_PER_SECOND: '1000000' } });
   /** @type {Figures} */
   const figures = { kills: 0, evictions: 0, acknowledged: 0, refused: 0, resumed: 0, restarts: [], seconds: 0 };
   try {
@@ -43,7 +49,7 @@ export async function torture({ kills, seed, say = () => {} }) {
 
 /**
  * Clients of their own on a channel of their own, some kills, and the reckoning.
- * @param {import('./runtime.mjs').Runtime} runtime
+ * @param {Tortured} runtime
  * @param {number} round
  * @param {number} kills
  * @param {() => number} random from 0 to 1
@@ -101,7 +107,7 @@ async function tortureRound(runtime, round, kills, random, figures) {
   await Promise.all([...subscribers, ...publishers].map(closed));
 }
 
-/** @param {import('./runtime.mjs').Runtime} runtime @param {string} channel @param {() => number} random */
+/** @param {Tortured} runtime @param {string} channel @param {() => number} random */
 async function evictSome(runtime, channel, random) {
   const sockets = () => random() < 0.8 ? 'hibernate' : 'close';
   const which = random();
@@ -184,7 +190,10 @@ function repeated(values) {
 /** A part of when the kill comes, not a way to wait for something. @param {number} ms */
 const delay = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Mulberry32: the same instants again for the same seed, as far as the machine's own timing allows. @param {number} seed */
+/**
+ * Mulberry32: the same instants again for the same seed, as far as the machine's own timing allows.
+ * @param {number} seed
+ */
 function randomFrom(seed) {
   let state = seed >>> 0;
   return () => {

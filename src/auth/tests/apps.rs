@@ -15,7 +15,7 @@ const TWO_APPS: &str = r#"{"apps": [
             {"name": "key2", "secret": "local-only", "capability": {"chat:*": ["publish"]}, "revocableTokens": true},
             {"name": "key3", "secret": "local-only", "capability": "{\"a\":[\"subscribe\"]}"}
         ],
-        "namespaces": [{"id": "chat", "persisted": true, "tlsOnly": true, "batchingInterval": 100}, {"id": "*", "authenticated": true}]
+        "namespaces": [{"id": "chat", "persisted": true, "tlsOnly": true}, {"id": "*", "authenticated": true}]
     },
     {"id": "bare"}
 ]}"#;
@@ -61,19 +61,38 @@ fn rules_are_those_of_the_namespace() {
     assert_eq!(bare.rules(&channel("chat")), Rules::NONE);
 }
 
+/// An app whose namespace has these rules.
+fn app_with(rules: &str) -> String {
+    format!(r#"{{"id":"a","keys":[],"namespaces":[{{"id":"m"}},{{"id":"n",{rules}}}]}}"#)
+}
+
 #[test]
-fn rules_without_effect_are_named() {
-    let demo = demo();
-    assert_eq!(demo.namespaces()[0].not_effective(), ["batchingInterval"]);
-    assert_eq!(demo.namespaces()[1].not_effective(), [""; 0]);
+fn rules_without_effect_are_named_at_run_time_and_refused_in_the_configuration() {
+    let key = r##""conflationKey":"#{message.name}""##;
+    let cases = [
+        (r#""persistLast":true"#, "persistLast has no effect in this version"),
+        (r#""persisted":true,"mutableMessages":true"#, "mutableMessages has no effect in this version"),
+        (r#""pushEnabled":true"#, "pushEnabled has no effect in this version"),
+        (r#""batchingInterval":100"#, "batchingInterval has no effect without batchingEnabled"),
+        (r#""conflationInterval":100"#, "conflationInterval has no effect without conflationEnabled"),
+        (key, "conflationKey has no effect without conflationEnabled"),
+    ];
+    for (rules, expected) in cases {
+        let error = parse(&format!(r#"{{"apps":[{}]}}"#, app_with(rules))).unwrap_err();
+        let expected_text = format!("apps[0].namespaces[1].{expected}");
+        assert!(error.is(Code::BadRequest) && error.message.contains(&expected_text), "{rules}: {error}");
+        let app: App = serde_json::from_str(&app_with(rules)).unwrap();
+        assert_eq!(app.namespaces()[1].not_effective(), [expected.split(' ').next().unwrap()]);
+    }
+    let idle = r#""persistLast":false,"mutableMessages":false,"pushEnabled":false,"batchingInterval":null"#;
+    assert!(parse(&format!(r#"{{"apps":[{}]}}"#, app_with(idle))).is_ok(), "what is not set is not relied on");
 }
 
 #[test]
 fn batches_and_conflation_are_rules_where_they_are_enabled() {
     let read = |rules: &str| {
-        let text = format!(r#"{{"apps":[{{"id":"a","keys":[],"namespaces":[{{"id":"n",{rules}}}]}}]}}"#);
-        let apps = parse(&text).unwrap();
-        let namespace = apps.get(&AppId::parse("a").unwrap()).unwrap().namespaces()[0].clone();
+        let app: App = serde_json::from_str(&app_with(rules)).unwrap();
+        let namespace = app.namespaces()[1].clone();
         let of = crate::call::Rules::of(&namespace.rules);
         (of.interval_ms, of.conflation_key, namespace.not_effective().join(" "))
     };

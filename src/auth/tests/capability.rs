@@ -68,12 +68,10 @@ fn operations_of_all_matching_resources_add_up() {
         ("chat:b", Operations::SUBSCRIBE | Operations::PUBLISH),
         ("chat:a", Operations::SUBSCRIBE | Operations::PUBLISH | Operations::PRESENCE),
         ("[?rewind=1]chat:b", Operations::SUBSCRIBE | Operations::PUBLISH),
-        ("[meta]log", Operations::HISTORY),
     ];
     for (name, expected) in cases {
         assert_eq!(both.operations(&channel(name)), expected, "{name}");
     }
-    assert_eq!(both.app_operations(), Operations::SUBSCRIBE);
 }
 
 #[test]
@@ -181,7 +179,7 @@ fn capabilities() -> impl Strategy<Value = Capability> {
 }
 
 fn channels() -> impl Strategy<Value = ChannelName> {
-    let qualifier = prop::sample::select(vec!["", "", "[meta]", "[?rewind=1]"]);
+    let qualifier = prop::sample::select(vec!["", "", "[?rewind=1]"]);
     let segments = prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..5);
     (qualifier, segments).prop_map(|(qualifier, segments)| channel(&format!("{qualifier}{}", segments.join(":"))))
 }

@@ -52,7 +52,6 @@ fn what_a_jwt_says_of_its_client_depends_on_the_channel() {
         ("chat:room", Some("member")),
         ("[?rewind=1]chat:vip", Some("host")),
         ("a:b:c", Some("")),
-        ("[meta]log", None),
     ];
     for (channel, claim) in cases {
         assert_eq!(grant.user_claim(&ChannelName::parse(channel).unwrap()), claim.map(Value::from), "{channel}");

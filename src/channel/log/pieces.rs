@@ -6,7 +6,7 @@ use crate::call::{Backlog, ReadFrom};
 use crate::channel::Meta;
 use crate::channel::store::{Store, StoreError};
 use crate::error::Code;
-use crate::limits::{REPLAY_MAX_BYTES, REPLAY_PAGE_BYTES, REWIND_LOOK_BYTES};
+use crate::limits::{MESSAGE_MAX_BYTES, REPLAY_MAX_BYTES, REPLAY_PAGE_BYTES, REWIND_LOOK_BYTES};
 use crate::serial::Position;
 use crate::wire::packed::Packed;
 
@@ -166,7 +166,8 @@ impl Log {
         let mut found = 0;
         let mut rows = Walk::up_to(self.tip);
         // Of events of members, which it doesn't count, there may be any number.
-        while found < messages && rows.bytes() < REWIND_LOOK_BYTES {
+        let may_look = |found: usize| (REWIND_LOOK_BYTES + found * MESSAGE_MAX_BYTES).min(REPLAY_MAX_BYTES as usize);
+        while found < messages && rows.bytes() < may_look(found) {
             let Some((_, row)) = rows.next(store)? else { break };
             for entry in decoded(&row)?.into_iter().rev() {
                 if found >= messages || entry.position < since || entry.position <= meta.floor {

@@ -1,0 +1,45 @@
+/** What the supervisor says to the worker, over a socket that only its user can open. */
+import http from 'node:http';
+import { CONTROL_MS } from './limits.mjs';
+
+export class Control {
+  /** @param {string} socketPath */
+  constructor(socketPath) {
+    this.socketPath = socketPath;
+  }
+
+  /** Fails with what the worker cannot read in its apps. */
+  async checkApps() {
+    await this.#ask('GET', '/apps');
+  }
+
+  /**
+   * Gives the worker other apps. Fails with what it cannot read in them, and then keeps those it has.
+   * @param {string} apps
+   */
+  async setApps(apps) {
+    await this.#ask('PUT', '/apps', apps);
+  }
+
+  /** Lets no connection in any more, and sends one in so many of those that are there away. @param {number} oneIn */
+  async leave(oneIn) {
+    await this.#ask('POST', '/leave', String(oneIn));
+  }
+
+  /** @param {string} method @param {string} path @param {string} [body] @returns {Promise<void>} */
+  #ask(method, path, body) {
+    return new Promise((resolve, reject) => {
+      const { socketPath } = this;
+      const options = { socketPath, method, path, timeout: CONTROL_MS, headers: { host: 'courtside' } };
+      const request = http.request(options, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk) => { text += chunk; }).on('error', reject).on('end', () => {
+          if (response.statusCode === 200) resolve();
+          else reject(new Error(text.trim()));
+        });
+      });
+      request.on('timeout', () => request.destroy(new Error('the runtime does not answer')));
+      request.on('error', reject).end(body);
+    });
+  }
+}

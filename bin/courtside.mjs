@@ -1,0 +1,64 @@
+#!/usr/bin/env node
+/** The command `courtside`. */
+import fs from 'node:fs';
+import { BadData } from './data.mjs';
+import { Log } from './log.mjs';
+import { BadOption, readOptions, readPlaces, usage } from './options.mjs';
+
+const help = `courtside serve [options]             serve, until SIGTERM; SIGHUP reads the apps again
+courtside backup [--data DIR] DEST    copy what is kept into an empty directory, also while it is served
+courtside restore [--data DIR] FROM   copy it back, into a data directory that is empty
+courtside --help | --version
+
+Options of serve; each can be set by the environment, too, such as COURTSIDE_PORT:
+
+${usage()}
+`;
+
+const commands = { serve, backup, restore };
+
+const [command = '--help', ...args] = process.argv.slice(2);
+try {
+  if (command === '--help' || args.includes('--help')) process.stdout.write(help);
+  else if (command === '--version') process.stdout.write(`${version()}\n`);
+  else if (command in commands) await commands[/** @type {keyof typeof commands} */ (command)](args);
+  else throw new BadOption(`there is no command ${command}; see courtside --help`);
+} catch (error) {
+  const { message } = /** @type {Error} */ (error);
+  process.stderr.write(`courtside: ${message}\n`);
+  // As sysexits.h has it: wrong usage; cannot be done now.
+  process.exit(error instanceof BadOption ? 64 : error instanceof BadData ? 73 : 1);
+}
+
+/** @param {string[]} args */
+async function serve(args) {
+  const settings = readOptions(args, process.env);
+  const { Server } = await import('./server.mjs');
+  const log = new Log(settings.logLevel);
+  const server = new Server(settings, log);
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    process.on(signal, () => void server.stop().then(() => process.exit(0)));
+  }
+  const notRead = (/** @type {Error} */ { message }) => log.say('error', 'apps not read', { message });
+  process.on('SIGHUP', () => void server.reload().catch(notRead));
+  await server.start();
+}
+
+/** @param {string[]} args */
+async function backup(args) {
+  const { data, place } = readPlaces(args, process.env, 'DEST');
+  const { objects, damaged } = await (await import('./backup.mjs')).backup(data, place, version());
+  process.stdout.write(`${objects} objects copied\n`);
+  if (damaged.length > 0) throw new Error(`some could not be read, and are not in the backup:\n${damaged.join('\n')}`);
+}
+
+/** @param {string[]} args */
+async function restore(args) {
+  const { data, place } = readPlaces(args, process.env, 'FROM');
+  const { objects } = await (await import('./backup.mjs')).restore(data, place);
+  process.stdout.write(`${objects} objects restored\n`);
+}
+
+function version() {
+  return JSON.parse(fs.readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
+}

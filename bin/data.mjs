@@ -1,0 +1,65 @@
+/** The data directory: there is one process that uses it, and nobody else on the machine reads it. */
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { LOCK_MS, LOCK_RETRY_MS } from './limits.mjs';
+
+/** What is wrong with the data directory, for the person who named it. */
+export class BadData extends Error {}
+
+/** Where the runtime keeps its objects, below the data directory. @param {string} data */
+export const objectsIn = (data) => path.join(data, 'objects');
+
+/**
+ * Opens the directory, and makes it when there is none. Fails with {@link BadData} when it cannot be written or another
+ * process uses it. Gives the descriptor that holds the lock: who has it open holds it.
+ * @param {string} data
+ * @returns {Promise<number>}
+ */
+export async function openData(data) {
+  let lock;
+  try {
+    fs.mkdirSync(objectsIn(data), { recursive: true, mode: 0o700 });
+    fs.accessSync(objectsIn(data), fs.constants.W_OK);
+    lock = fs.openSync(path.join(data, 'lock'), 'a+', 0o600);
+  } catch (error) {
+    throw new BadData(`${data} cannot be written (${/** @type {NodeJS.ErrnoException} */ (error).code})`);
+  }
+  const until = Date.now() + LOCK_MS;
+  while (!isLocked(lock)) {
+    if (Date.now() > until) {
+      const owner = fs.readFileSync(lock, 'utf8').trim();
+      fs.closeSync(lock);
+      throw new BadData(`${data} is in use${owner ? ` by process ${owner}` : ''}: end that, or name another directory`);
+    }
+    await pause(LOCK_RETRY_MS);
+  }
+  fs.ftruncateSync(lock);
+  fs.writeSync(lock, `${process.pid}\n`);
+  return lock;
+}
+
+/**
+ * Takes the lock if it can be had. The kernel keeps it with the open file, so it outlives this call and ends with the
+ * last process that has the file open, however that ends. Node cannot ask the kernel; `flock` is on every Debian.
+ * Where it is not, the number in the file has to do.
+ * @param {number} lock
+ */
+function isLocked(lock) {
+  const stdio = /** @type {import('node:child_process').StdioOptions} */ (['ignore', 'ignore', 'ignore', lock]);
+  const { status, error } = spawnSync('flock', ['--exclusive', '--nonblock', '3'], { stdio });
+  if (!error) return status === 0;
+  const owner = Number(fs.readFileSync(lock, 'utf8'));
+  return !(owner > 0) || owner === process.pid || !isAlive(owner);
+}
+
+/** @param {number} pid */
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
+  }
+}

@@ -1,0 +1,37 @@
+/** Every bound of the command and its supervisor, each with its reason. */
+
+/** One variable of an environment holds 128 KB on Linux, its name included; the apps reach the runtime in one. */
+export const APPS_MAX_BYTES = 120_000;
+
+/** A stop tells connections to come back in so many steps, so that they do not all come back at once. */
+export const LEAVE_STEPS = 20;
+
+/** The default of `--drain`: short enough for the ten seconds that `docker stop` allows. */
+export const DRAIN_SECONDS = 5;
+export const DRAIN_SECONDS_MAX = 60;
+
+/** After the drain the runtime has this long for requests in flight. What is acknowledged is on disk before that. */
+export const EXIT_MS = 3_000;
+
+/**
+ * From the start of the process until it listens. Half a second is usual; a machine that is busy or swaps takes
+ * longer.
+ */
+export const START_MS = 60_000;
+
+/** A request on the control socket: the slowest calls every object that is awake. */
+export const CONTROL_MS = 30_000;
+
+/** Between two starts of a runtime that ends by itself: twice as long each time, from the first to the last. */
+export const RESTART_MIN_MS = 100;
+export const RESTART_MAX_MS = 10_000;
+
+/** A runtime that was up for this long did not fail because of how it was started. */
+export const STEADY_MS = 30_000;
+
+/** A process that takes over waits this long for the runtime that its predecessor leaves behind. */
+export const LOCK_MS = 3_000;
+export const LOCK_RETRY_MS = 50;
+
+/** Of one line that the runtime prints. */
+export const LOG_LINE_MAX = 4_000;

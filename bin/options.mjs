@@ -1,0 +1,267 @@
+/**
+ * The options of `courtside serve`: one table, from which come the command line, the environment, the configuration
+ * file,
+ * `--help` and every refusal. The command line wins over the environment, and that over the file.
+ */
+import fs from 'node:fs';
+import net from 'node:net';
+import tls from 'node:tls';
+import { parseArgs } from 'node:util';
+import { APPS_MAX_BYTES, DRAIN_SECONDS, DRAIN_SECONDS_MAX } from './limits.mjs';
+import { levels } from './log.mjs';
+
+/**
+ * @typedef {object} Settings
+ * @property {number} port
+ * @property {string} host
+ * @property {string} data
+ * @property {boolean} ephemeral
+ * @property {string | undefined} apps a file, or JSON
+ * @property {string | undefined} adminToken
+ * @property {boolean} sandbox
+ * @property {string | undefined} tlsCert
+ * @property {string | undefined} tlsKey
+ * @property {boolean} trustProxy
+ * @property {number} drain
+ * @property {import('./log.mjs').Level} logLevel
+ */
+
+/**
+ * @param {string} name
+ * @param {string | undefined} value
+ * @param {Option['read']} read
+ * @param {any} fallback
+ * @param {string} help
+ * @returns {Option}
+ */
+function option(name, value, read, fallback, help) {
+  const key = /** @type {keyof Settings} */ (name.replace(/-(.)/g, (_, letter) => letter.toUpperCase()));
+  return { key, name, value, read, fallback, help };
+}
+
+/** What is wrong with an option, for the person who set it. */
+export class BadOption extends Error {}
+
+/**
+ * @typedef {object} Option
+ * @property {keyof Settings} key
+ * @property {string} name
+ * @property {string} [value] what stands for the value in `--help`; a flag has none
+ * @property {string} help
+ * @property {any} [fallback]
+ * @property {(text: string, from: string) => unknown} read
+ */
+
+/** @type {Option[]} */
+const table = [
+  option('port', 'PORT', number(0, 65_535), 8787, 'where to listen; 0 takes a free port'),
+  option('host', 'ADDRESS', address, '127.0.0.1', 'on which address; 0.0.0.0 and :: are all of them'),
+  option('data', 'DIR', text, './courtside-data', 'where to keep everything'),
+  option('ephemeral', undefined, flag, false, 'keep nothing: a directory that goes with the process'),
+  option('apps', 'FILE|JSON', text, undefined, 'apps with their keys and namespaces; SIGHUP reads the file again'),
+  option('admin-token', 'TOKEN', text, undefined, 'allows its owner to make apps by request'),
+  option('sandbox', undefined, flag, false, 'allows everybody to make apps; on this machine only'),
+  option('tls-cert', 'FILE', text, undefined, 'serve TLS with this certificate chain (PEM)'),
+  option('tls-key', 'FILE', text, undefined, 'and this private key (PEM)'),
+  option('trust-proxy', undefined, flag, false, 'believe the proxy\'s X-Forwarded-For and X-Forwarded-Proto'),
+  option('drain', 'SECONDS', number(0, DRAIN_SECONDS_MAX), DRAIN_SECONDS, 'how long a stop takes to send all away'),
+  option('log-level', 'LEVEL', oneOf(levels), 'info', `the least that is logged: ${levels.join(', ')}`),
+];
+
+const variable = (/** @type {string} */ name) => `COURTSIDE_${name.toUpperCase().replaceAll('-', '_')}`;
+
+/** What `--help` says of the options. */
+export function usage() {
+  const line = (/** @type {Option} */ { name, value, help, fallback }) => {
+    const usual = fallback === undefined || fallback === false ? '' : ` (${fallback})`;
+    return `  ${`--${name}${value ? ` ${value}` : ''}`.padEnd(22)}${help}${usual}`;
+  };
+  return [...table.map(line),
+    `  ${'--config FILE'.padEnd(22)}a JSON file of these options by name; "apps" may be an object there`].join('\n');
+}
+
+/**
+ * Reads the options. Fails with {@link BadOption}.
+ * @param {string[]} args
+ * @param {Record<string, string | undefined>} environment
+ * @returns {Settings}
+ */
+export function readOptions(args, environment) {
+  const given = commandLine(args);
+  const file = given.config ?? (environment.COURTSIDE_CONFIG || undefined);
+  const configured = file === undefined ? {} : configFile(String(file));
+  /** @type {Record<string, unknown>} */
+  const settings = {};
+  for (const { key, name, fallback, read } of table) {
+    const set = environment[variable(name)];
+    if (given[name] !== undefined) settings[key] = read(String(given[name]), `--${name}`);
+    else if (set !== undefined && set !== '') settings[key] = read(set, variable(name));
+    else if (configured[name] !== undefined) settings[key] = read(plain(configured[name]), `"${name}" in ${file}`);
+    else settings[key] = fallback;
+  }
+  return checked(/** @type {any} */ (settings));
+}
+
+/**
+ * The same from an object, as a program gives it. Fails with {@link BadOption}.
+ * @param {Partial<Record<keyof Settings, unknown>>} given
+ */
+export function readObject(given) {
+  /** @type {Record<string, unknown>} */
+  const settings = {};
+  for (const { key, fallback, read } of table) {
+    settings[key] = given[key] === undefined ? fallback : read(plain(given[key]), key);
+  }
+  const unknown = Object.keys(given).find((key) => !table.some((option) => option.key === key));
+  if (unknown) {
+    const names = table.map(({ key }) => key).join(', ');
+    throw new BadOption(`there is no option ${unknown}; there are ${names}`);
+  }
+  return checked(/** @type {any} */ (settings));
+}
+
+/**
+ * What backup and restore are told. Fails with {@link BadOption}.
+ * @param {string[]} args
+ * @param {Record<string, string | undefined>} environment
+ * @param {string} name of the place, in a refusal
+ */
+export function readPlaces(args, environment, name) {
+  let read;
+  try {
+    read = parseArgs({ args, options: { data: { type: 'string' } }, allowPositionals: true });
+  } catch (error) {
+    throw new BadOption(`${/** @type {Error} */ (error).message.split('. ')[0]}; see courtside --help`);
+  }
+  const [place, ...more] = read.positionals;
+  if (!place || more.length > 0) throw new BadOption(`give one ${name}; see courtside --help`);
+  const usual = table.find(({ key }) => key === 'data')?.fallback;
+  return { data: String(read.values.data ?? (environment.COURTSIDE_DATA || usual)), place };
+}
+
+/**
+ * The text of the apps: one line of JSON. Fails with {@link BadOption}, without telling what is in them.
+ * @param {string} apps a file, or JSON
+ */
+export function readApps(apps) {
+  const isFile = !apps.trimStart().startsWith('{');
+  const text = isFile ? contents('apps', apps) : apps;
+  const where = isFile ? apps : 'the JSON of the apps';
+  let line;
+  try {
+    line = JSON.stringify(JSON.parse(text));
+  } catch {
+    throw new BadOption(`${where} is not JSON`);
+  }
+  if (Buffer.byteLength(line) > APPS_MAX_BYTES) {
+    const instead = 'with an admin token, further apps can be made by request';
+    throw new BadOption(`${where} has more than ${APPS_MAX_BYTES} bytes; ${instead}`);
+  }
+  return line;
+}
+
+/** @param {string} host */
+export function isLoopback(host) {
+  return host === 'localhost' || host === '::1' || (net.isIPv4(host) && host.startsWith('127.'));
+}
+
+/** @param {string[]} args @returns {Record<string, string | boolean | undefined>} */
+function commandLine(args) {
+  const options = Object.fromEntries(table.map(({ name, value }) => [name, { type: value ? 'string' : 'boolean' }]));
+  try {
+    const all = /** @type {any} */ ({ ...options, config: { type: 'string' } });
+    return /** @type {any} */ (parseArgs({ args, options: all }).values);
+  } catch (error) {
+    throw new BadOption(`${/** @type {Error} */ (error).message.split('. ')[0]}; see courtside serve --help`);
+  }
+}
+
+/** @param {string} file @returns {Record<string, unknown>} */
+function configFile(file) {
+  let options;
+  try {
+    options = JSON.parse(contents('config', file));
+  } catch (error) {
+    throw error instanceof BadOption ? error : new BadOption(`${file} is not JSON`);
+  }
+  const unknown = Object.keys(options).find((name) => !table.some((option) => option.name === name));
+  if (unknown) {
+    const names = table.map(({ name }) => name).join(', ');
+    throw new BadOption(`${file} has an option ${unknown}; there are ${names}`);
+  }
+  return options;
+}
+
+/** Objects, as apps may be, and numbers as they would be typed. @param {unknown} value */
+function plain(value) {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
+
+/** What concerns several options. @param {Settings} settings @returns {Settings} */
+function checked(settings) {
+  const { host, apps, adminToken, sandbox, tlsCert, tlsKey } = settings;
+  if (!isLoopback(host)) {
+    if (!apps && !adminToken) {
+      const why = "can be reached by others, and the demo app's key is known to all";
+      throw new BadOption(`--host ${host} ${why}: give --apps, or --admin-token`);
+    }
+    if (sandbox) throw new BadOption(`--sandbox lets everybody make apps, and --host ${host} can be reached by others`);
+  }
+  if (sandbox && adminToken) {
+    throw new BadOption('--sandbox lets everybody make apps, and --admin-token one person: give one of them');
+  }
+  if (Boolean(tlsCert) !== Boolean(tlsKey)) throw new BadOption('--tls-cert and --tls-key go together');
+  if (tlsCert && tlsKey) {
+    const [cert, key] = [contents('tls-cert', tlsCert), contents('tls-key', tlsKey)];
+    try {
+      tls.createSecureContext({ cert, key });
+    } catch {
+      throw new BadOption(`${tlsCert} and ${tlsKey} are not a certificate chain and its private key in PEM`);
+    }
+  }
+  return settings;
+}
+
+/** @param {string} option @param {string} file */
+function contents(option, file) {
+  try {
+    return fs.readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new BadOption(`--${option}: ${file} cannot be read (${/** @type {NodeJS.ErrnoException} */ (error).code})`);
+  }
+}
+
+/** @param {number} least @param {number} most */
+function number(least, most) {
+  return (/** @type {string} */ text, /** @type {string} */ from) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+    throw new BadOption(`${from} must be a number from ${least} to ${most}`);
+  };
+}
+
+/** @param {readonly string[]} allowed */
+function oneOf(allowed) {
+  return (/** @type {string} */ text, /** @type {string} */ from) => {
+    if (allowed.includes(text)) return text;
+    throw new BadOption(`${from} must be one of ${allowed.join(', ')}`);
+  };
+}
+
+/** @param {string} text @param {string} from */
+function flag(text, from) {
+  if (text === 'true' || text === 'false') return text === 'true';
+  throw new BadOption(`${from} must be true or false`);
+}
+
+/** @param {string} text @param {string} from */
+function address(text, from) {
+  if (net.isIP(text) || /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(text)) return text;
+  throw new BadOption(`${from} must be an IP address or a name, without a port`);
+}
+
+/** Its place is not told: it may be a secret. @param {string} text @param {string} from */
+function text(text, from) {
+  if (text.trim() !== '') return text;
+  throw new BadOption(`${from} must not be empty`);
+}

@@ -1,0 +1,84 @@
+/**
+ * The configuration of the runtime, in its own language. It holds no secret: those are in the environment of the
+ * runtime, and the TLS key stays in its file, which the runtime reads itself.
+ */
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { listAssets, pageHeaders } from './assets.mjs';
+import { objectsIn } from './data.mjs';
+
+const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '..');
+
+/** Classes of objects by their bindings. Their keys are the names of directories: with another key all is lost. */
+const classes = { CHANNEL: 'Channel', RELAY: 'Relay', APP: 'App', PROBE: 'Probe' };
+
+/**
+ * @param {{ host: string, port: number, data: string, control: string, tlsCert?: string, tlsKey?: string, trustProxy:
+ *   boolean,
+ *   variables: string[] }} options `control` is the path of a socket; `variables` are names in the runtime's
+ * environment
+ */
+export function runtimeConfig({ host, port, data, control, tlsCert, tlsKey, trustProxy, variables }) {
+  const http = trustProxy ? '(forwardedProtoHeader = "X-Forwarded-Proto")' : '()';
+  const listens = tlsCert && tlsKey
+    ? `https = (options = ${http}, tlsOptions = (keypair = (
+      privateKey = ${embed(tlsKey)}, certificateChain = ${embed(tlsCert)})))`
+    : `http = ${http}`;
+  const address = `${net.isIPv6(host) ? `[${host}]` : host}:${port}`;
+  const entries = Object.entries(classes);
+  const namespace = (/** @type {string} */ name) =>
+    `        (className = "${name}", uniqueKey = "${name.toLowerCase()}", enableSql = true),`;
+  return `# Written by Courtside at each start.
+using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  logging = (structuredLogging = true),
+  services = [
+    (name = "courtside", worker = (
+      compatibilityDate = ${text(compatibilityDate())},
+      modules = [
+        (name = "front.mjs", esModule = ${embed(path.join(root, 'bin/worker/front.mjs'))}),
+        (name = "./index.js", esModule = ${embed(path.join(root, 'build/index.js'))}),
+        (name = "./index_bg.wasm", wasm = ${embed(path.join(root, 'build/index_bg.wasm'))}),
+      ],
+      bindings = [
+${entries.map(([binding, name]) => `        (name = "${binding}", durableObjectNamespace = "${name}"),`).join('\n')}
+${variables.map((name) => `        (name = "${name}", fromEnvironment = "${name}"),`).join('\n')}
+        (name = "TRUST_PROXY", text = "${trustProxy}"),
+        (name = "FILES", service = "files"),
+        (name = "ASSETS", json = ${text(JSON.stringify(listAssets(path.join(root, 'www'))))}),
+        (name = "PAGE_HEADERS", json = ${text(JSON.stringify(pageHeaders(path.join(root, 'www'))))}),
+      ],
+      durableObjectNamespaces = [
+${entries.map(([, name]) => namespace(name)).join('\n')}
+      ],
+      durableObjectStorage = (localDisk = "objects"),
+      globalOutbound = "nowhere",
+    )),
+    # It calls nobody.
+    (name = "nowhere", network = (allow = [])),
+    (name = "objects", disk = (path = ${text(objectsIn(data))}, writable = true)),
+    (name = "files", disk = (path = ${text(path.join(root, 'www'))})),
+  ],
+  sockets = [
+    (name = "public", address = ${text(address)}, ${listens}, service = "courtside"),
+    (name = "control", address = ${text(`unix:${control}`)}, http = (),
+      service = (name = "courtside", entrypoint = "Control")),
+  ],
+);
+`;
+}
+
+/** What wrangler.toml says, so that the worker behaves alike here and there. */
+function compatibilityDate() {
+  const date = fs.readFileSync(path.join(root, 'wrangler.toml'), 'utf8').match(/^compatibility_date = "(.*)"$/m)?.[1];
+  if (!date) throw new Error('wrangler.toml names no compatibility_date');
+  return date;
+}
+
+/** @param {string} value */
+const text = (value) => `"${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`;
+
+/** The runtime is told to look for these from the root of the file system. @param {string} file */
+const embed = (file) => `embed ${text(path.resolve(file))}`;

@@ -1,0 +1,186 @@
+/**
+ * Supervises the runtime: starts it, starts it again when it ends by itself, gives it other apps, and stops it in
+ * order.
+ */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { openData } from './data.mjs';
+import { EXIT_MS, LEAVE_STEPS, RESTART_MAX_MS, RESTART_MIN_MS, STEADY_MS } from './limits.mjs';
+import { secretsOf } from './log.mjs';
+import { isLoopback, readApps } from './options.mjs';
+import { Runtime, controlIn } from './runtime.mjs';
+import { runtimeConfig } from './runtime_config.mjs';
+
+/** What a deployment may be told, besides its apps; README.md says what each does. */
+const bounds = [
+  'RELAY_CONNECTIONS', 'RELAY_CONNECTS_PER_SECOND', 'CONNECTION_MESSAGES_PER_SECOND', 'CONNECTION_BYTES_PER_SECOND',
+];
+
+export class Server {
+  #settings;
+  #log;
+  /** Of the configuration and the control socket; and of the data, when that is not to be kept. */
+  #folder;
+  #data;
+  #lock = -1;
+  /** The environment of the runtime: all that it is told. @type {Record<string, string>} */
+  #variables = {};
+  /** @type {Runtime | undefined} */
+  #runtime;
+  #port;
+  /** Whether clients may have come. */
+  #serves = false;
+  /** @type {Promise<void> | undefined} */
+  #stopping;
+  #stopped = new AbortController();
+  #onExit = () => this.#runtime?.kill();
+
+  /** @param {import('./options.mjs').Settings} settings @param {import('./log.mjs').Log} log */
+  constructor(settings, log) {
+    this.#settings = settings;
+    this.#log = log;
+    this.#port = settings.port;
+    this.#folder = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-'));
+    this.#data = settings.ephemeral ? path.join(this.#folder, 'data') : path.resolve(settings.data);
+  }
+
+  /** Starts, and resolves when it serves. Fails when it cannot, and leaves nothing behind. */
+  async start() {
+    try {
+      this.#variables = this.#told();
+      this.#lock = await openData(this.#data);
+      process.on('exit', this.#onExit);
+      await this.#run();
+      await this.#current.control.checkApps();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    this.#serves = true;
+    this.#sayReady();
+    void this.#supervise();
+  }
+
+  get url() {
+    const { host, tlsCert } = this.#settings;
+    const name = { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[host] ?? (host.includes(':') ? `[${host}]` : host);
+    return `http${tlsCert ? 's' : ''}://${name}:${this.#port}`;
+  }
+
+  get port() {
+    return this.#port;
+  }
+
+  /** Whether it serves the app whose key is known to all. */
+  get isDemo() {
+    const { apps, adminToken } = this.#settings;
+    return !apps && !adminToken;
+  }
+
+  /**
+   * Gives the worker its apps anew. Connections whose keys did not change go on. Fails when the apps cannot be read,
+   * and then keeps those that there are.
+   * @param {string | undefined} [apps] a file, or JSON; the file it was started with, unless it is given
+   */
+  async reload(apps = this.#settings.apps) {
+    if (!apps) return;
+    const text = readApps(apps);
+    this.#log.hide(...secretsOf(text));
+    await this.#current.control.setApps(text);
+    this.#variables.APPS = text;
+    this.#log.say('info', 'apps read again');
+  }
+
+  /** Sends all connections away, ends the runtime, and resolves when it is gone. */
+  stop() {
+    this.#stopping ??= this.#end();
+    return this.#stopping;
+  }
+
+  #sayReady() {
+    const data = this.#settings.ephemeral ? 'ephemeral' : this.#data;
+    this.#log.say('info', 'ready', { url: this.url, data, runtimePid: this.#current.pid });
+  }
+
+  get #current() {
+    if (!this.#runtime) throw new Error('the server is not running');
+    return this.#runtime;
+  }
+
+  /** @returns {Record<string, string>} */
+  #told() {
+    const { apps, adminToken, sandbox, ephemeral } = this.#settings;
+    const demo = fs.readFileSync(new URL('./demo.json', import.meta.url), 'utf8');
+    /** @type {Record<string, string | undefined>} */
+    const told = { ADMIN_TOKEN: adminToken, SANDBOX: sandbox ? 'true' : undefined };
+    if (apps) told.APPS = readApps(apps);
+    if (this.isDemo) told.APPS = demo.trim();
+    if (this.isDemo || ephemeral) told.SHORT_SECRETS = 'true';
+    for (const name of bounds) told[name] = process.env[name];
+    this.#log.hide(adminToken, ...(told.APPS ? secretsOf(told.APPS) : []));
+    const note = 'its key is known to all; give --apps to serve your own';
+    if (this.isDemo) this.#log.say('warn', 'demo app', { note });
+    const set = Object.entries(told).flatMap(([name, value]) => (value ? [[name, value]] : []));
+    return Object.fromEntries(set);
+  }
+
+  async #run() {
+    const config = runtimeConfig({
+      ...this.#settings,
+      port: this.#port,
+      data: this.#data,
+      control: controlIn(this.#folder),
+      variables: Object.keys(this.#variables),
+    });
+    fs.writeFileSync(path.join(this.#folder, 'courtside.capnp'), config, { mode: 0o600 });
+    this.#runtime = new Runtime(this.#folder, this.#lock, this.#variables, this.#log);
+    await this.#runtime.ready();
+    this.#port = this.#runtime.port;
+  }
+
+  /** Until the server is to stop. */
+  async #supervise() {
+    let wait = RESTART_MIN_MS;
+    while (!this.#stopping) {
+      const began = Date.now();
+      const how = await this.#runtime?.ended;
+      if (this.#stopping) return;
+      wait = Date.now() - began >= STEADY_MS ? RESTART_MIN_MS : wait;
+      this.#log.say('error', 'the runtime ended', { how, startsAgainInMs: wait });
+      await pause(wait, undefined, { signal: this.#stopped.signal }).catch(() => {});
+      wait = Math.min(wait * 2, RESTART_MAX_MS);
+      if (this.#stopping) return;
+      try {
+        await this.#run();
+        this.#sayReady();
+      } catch (error) {
+        this.#log.say('error', 'the runtime did not start', { message: /** @type {Error} */ (error).message });
+      }
+    }
+  }
+
+  async #end() {
+    this.#stopped.abort();
+    if (this.#serves) {
+      this.#log.say('info', 'stopping', { drainSeconds: this.#settings.drain });
+      const notAll = (/** @type {Error} */ { message }) => this.#log.say('warn', 'not all were sent away', { message });
+      await this.#sendAway().catch(notAll);
+    }
+    await this.#runtime?.stop(EXIT_MS);
+    if (this.#serves) this.#log.say('info', 'stopped');
+    process.off('exit', this.#onExit);
+    if (this.#lock >= 0) fs.closeSync(this.#lock);
+    fs.rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** In steps: who is sent away comes back, here or to the process that follows, and not all may come at once. */
+  async #sendAway() {
+    const steps = this.#settings.drain === 0 ? 1 : LEAVE_STEPS;
+    for (let left = steps; left > 0; left--) {
+      await this.#current.control.leave(left);
+      if (left > 1) await pause(this.#settings.drain * 1_000 / (steps - 1));
+    }
+  }
+}

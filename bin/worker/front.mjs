@@ -1,0 +1,156 @@
+// @ts-nocheck: it runs in the Workers runtime, in front of the built worker.
+/**
+ * What a server of one's own needs before the built worker: the page's files, health checks, the client's address,
+ * and a control socket for the process that supervises the runtime.
+ *
+ * `env` is one object for all requests and objects of the process. The supervisor changes what of it may change: the
+ * apps, and whether the server is stopping.
+ */
+import Built, { App, Channel as BuiltChannel, Relay as BuiltRelay } from './index.js';
+
+export { App };
+
+/** A load balancer asks often; so often is the disk asked. */
+const PROBE_EVERY_MS = 1_000;
+const PROBE_MS = 5_000;
+
+/** How many objects are called at once. */
+const CALLS_AT_ONCE = 64;
+
+/**
+ * The objects that this process has built, which may hold connections: names of bindings by id. It grows as the
+ * runtime's own tables of objects do.
+ */
+const built = new Map();
+
+const noted = (Class, binding) => class extends Class {
+  constructor(state, env) {
+    super(state, env);
+    built.set(state.id.toString(), binding);
+  }
+};
+
+export const Channel = noted(BuiltChannel, 'CHANNEL');
+export const Relay = noted(BuiltRelay, 'RELAY');
+
+export default class extends Built {
+  async fetch(request) {
+    const { pathname } = new URL(request.url);
+    if (request.headers.get('upgrade') === null && (request.method === 'GET' || request.method === 'HEAD')) {
+      const asset = this.env.ASSETS[pathname];
+      if (asset) return file(asset, request, this.env);
+      if (pathname === '/health') return said(200, 'ok');
+      if (pathname === '/ready') return ready(this.env);
+    }
+    return super.fetch(fromClient(request, this.env));
+  }
+}
+
+/** Says whether a write reaches the disk. */
+export class Probe {
+  #state;
+  #wroteAt = 0;
+
+  constructor(state) {
+    this.#state = state;
+  }
+
+  fetch() {
+    const { sql } = this.#state.storage;
+    const now = Date.now();
+    if (Math.abs(now - this.#wroteAt) >= PROBE_EVERY_MS) {
+      sql.exec('CREATE TABLE IF NOT EXISTS probe (id INTEGER PRIMARY KEY, at INTEGER NOT NULL)');
+      sql.exec('INSERT OR REPLACE INTO probe VALUES (0, ?)', now);
+      this.#wroteAt = now;
+    }
+    // The runtime holds the answer back until what was written is on disk.
+    return said(200, 'ok');
+  }
+}
+
+/** What the supervisor says, over a socket that only its user can open. */
+export const Control = {
+  async fetch(request, env, context) {
+    const { pathname } = new URL(request.url);
+    switch (`${request.method} ${pathname}`) {
+      case 'GET /apps':
+        return checked(env, context);
+      case 'PUT /apps': {
+        const apps = await request.text();
+        const check = await checked({ ...env, APPS: apps }, context);
+        if (!check.ok) return check;
+        const before = env.APPS;
+        env.APPS = apps;
+        await callAll(env, '/reconfigure', before);
+        return check;
+      }
+      case 'POST /leave':
+        env.STOPPING = 'true';
+        await callAll(env, '/leave', await request.text());
+        return said(200, 'ok');
+      default:
+        return said(404, 'no such command');
+    }
+  },
+};
+
+/** Whether the worker can read the apps: it says so to everyone who asks for anything. */
+async function checked(env, context) {
+  const answer = await new Built(context, env).fetch(new Request('http://courtside/time'));
+  return answer.ok ? said(200, 'ok') : said(400, (await answer.json()).error.message);
+}
+
+async function callAll(env, path, body) {
+  const objects = [...built];
+  while (objects.length > 0) {
+    await Promise.all(objects.splice(0, CALLS_AT_ONCE).map(async ([id, binding]) => {
+      try {
+        const namespace = env[binding];
+        await namespace.get(namespace.idFromString(id)).fetch(`http://courtside${path}`, { method: 'POST', body });
+      } catch (error) {
+        console.error(`an object could not be told ${path}: ${error}`);
+      }
+    }));
+  }
+}
+
+async function file({ file, type, tag }, request, env) {
+  const caching = { etag: tag, 'cache-control': 'public, max-age=0, must-revalidate' };
+  const headers = { ...env.PAGE_HEADERS, 'content-type': type, ...caching };
+  if (request.headers.get('if-none-match') === tag) return new Response(null, { status: 304, headers });
+  const { status, body, headers: found } = await env.FILES.fetch(`http://files${file}`, { method: request.method });
+  if (status !== 200) return new Response('not found', { status: 404 });
+  return new Response(body, { headers: { ...headers, 'content-length': found.get('content-length') } });
+}
+
+async function ready(env) {
+  if (env.STOPPING === 'true') return said(503, 'stopping');
+  const probed = env.PROBE.getByName('probe').fetch('http://courtside/').then((answer) => answer.ok, (error) => {
+    console.error(`storage failed: ${error}`);
+    return false;
+  });
+  const tooLate = new Promise((resolve) => setTimeout(resolve, PROBE_MS, false));
+  return await Promise.race([probed, tooLate]) ? said(200, 'ok') : said(503, 'storage cannot be written');
+}
+
+/** The request with the address that it came from, which nobody can forge: the runtime's word, or the proxy's. */
+function fromClient(request, env) {
+  const headers = new Headers(request.headers);
+  headers.set('cf-connecting-ip', env.TRUST_PROXY === 'true' ? forwarded(request) ?? peer(request) : peer(request));
+  return new Request(request, { headers });
+}
+
+/** Without its port. */
+function peer(request) {
+  return (request.cf?.clientIp ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+}
+
+/** The last one is what our own proxy saw; what stands before it may be the client's invention. */
+function forwarded(request) {
+  return request.headers.get('x-forwarded-for')?.split(',').at(-1).trim() || undefined;
+}
+
+function said(status, text) {
+  const headers = { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' };
+  return new Response(`${text}\n`, { status, headers });
+}

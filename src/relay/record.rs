@@ -1,0 +1,335 @@
+//! A session as its socket carries it for a rebuilt object, and what of it the object stores beside.
+//!
+//! The platform keeps 16,384 bytes with a socket. All that changes from delivery to delivery is there. What a client asked for
+//! when it attached, a channel's name and parameters, is there too as long as it fits, and else in a row of the object's
+//! storage, which is written once and goes with the attachment.
+
+use serde::{Deserialize, Serialize};
+
+use super::SocketId;
+use super::attachment::{AttachParams, Attachment, State};
+use super::outbox::Outbox;
+use super::session::{Bounce, Session};
+use crate::auth::Grant;
+use crate::connection_key::{ConnectionKey, Generations};
+use crate::limits::SESSION_RECORD_MAX_BYTES;
+use crate::name::{AppId, ChannelName};
+use crate::pinned::{self, Unreadable, Versioned};
+use crate::placement::Shard;
+use crate::rate::Debt;
+use crate::serial::Position;
+use crate::wire::Format;
+use crate::wire::flags::Modes;
+
+/// A row of the object's storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowId {
+    pub socket: SocketId,
+    /// No other attachment of the socket has it.
+    pub number: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    connection_id: String,
+    shard: u16,
+    generations: Generations,
+    grant: Grant,
+    format: Format,
+    echo: bool,
+    heartbeat_interval_ms: u32,
+    bounces: bool,
+    grace_ms: u32,
+    prompted: bool,
+    /// It waited for something when this was written. If the object is then lost, only the client knows what is open.
+    pub busy: bool,
+    attachments: Vec<AttachmentRecord>,
+    is_secure: bool,
+}
+
+impl Versioned for Record {
+    const VERSION: u8 = 2;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Record, Unreadable> {
+        match version {
+            1 => pinned::take::<first::Record>(bytes).map(Record::from),
+            _ => Err(Unreadable::Version(version)),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct AttachmentRecord {
+    wanted: Wanted,
+    present: bool,
+    /// One attachment of each channel remembers for the relay how far its deliveries are.
+    witness: Option<Witness>,
+    /// It has everything up to here, though the relay's deliveries are not so far; else absent, which is zero.
+    ahead: Position,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Wanted {
+    Here(Ask),
+    /// In the row of this number.
+    Row(u16),
+}
+
+/// What was asked for when the client attached.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Ask {
+    name: ChannelName,
+    modes: Modes,
+    params: AttachParams,
+}
+
+impl Versioned for Ask {
+    const VERSION: u8 = 1;
+}
+
+impl Ask {
+    fn of(name: &ChannelName, attachment: &Attachment) -> Ask {
+        Ask { name: name.clone(), modes: attachment.requested, params: attachment.params.clone() }
+    }
+}
+
+/// What an attachment's record holds of the relay's place in the channel, and of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    pub witness: Option<Witness>,
+    pub ahead: Position,
+}
+
+impl Place {
+    /// What any attachment's record may come to hold.
+    pub fn longest() -> Place {
+        let witness = Witness { series: "x".repeat(16), position: Position(u64::MAX), members: u32::MAX as usize };
+        Place { witness: Some(witness), ahead: Position(u64::MAX) }
+    }
+}
+
+/// Where a relay stands on a channel, as one of its sockets remembers it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Witness {
+    pub series: String,
+    pub position: Position,
+    /// How many were present then.
+    pub members: usize,
+}
+
+/// A session that is built again, and for which of its attachments it remembers how far deliveries are.
+pub struct Restored {
+    pub session: Session,
+    pub witnesses: Vec<(ChannelName, Option<Witness>)>,
+}
+
+impl Session {
+    pub fn record(&self, place: impl Fn(&ChannelName, &Attachment) -> Place) -> Record {
+        let attachment = |(name, attachment): (&ChannelName, &Attachment)| {
+            let place = place(name, attachment);
+            let wanted = attachment.row.map_or_else(|| Wanted::Here(Ask::of(name, attachment)), Wanted::Row);
+            AttachmentRecord { wanted, present: attachment.present, witness: place.witness, ahead: place.ahead }
+        };
+        Record {
+            connection_id: self.key.connection_id.clone(),
+            shard: self.key.shard,
+            generations: self.generations,
+            grant: self.grant.clone(),
+            format: self.format,
+            echo: self.echo,
+            heartbeat_interval_ms: self.heartbeat_interval_ms,
+            bounces: self.bounce.is_some(),
+            grace_ms: self.grace_ms,
+            prompted: self.prompted,
+            busy: self.is_busy(),
+            attachments: self.attachments.iter().map(attachment).collect(),
+            is_secure: self.is_secure,
+        }
+    }
+
+    /// Whether the record fits its socket, however far its channels come.
+    pub fn has_room(&self) -> bool {
+        self.record(|_, _| Place::longest()).encode().len() <= SESSION_RECORD_MAX_BYTES
+    }
+
+    /// What the row of an attachment has, if it has one.
+    pub fn row(&self, name: &ChannelName) -> Option<(u16, Vec<u8>)> {
+        let attachment = self.attachments.get(name)?;
+        Some((attachment.row?, pinned::encode(&Ask::of(name, attachment))))
+    }
+
+    /// Gives the attachment that asked for the most a row of its own. `None` when all have one.
+    pub fn unload(&mut self) -> Option<ChannelName> {
+        let taken: Vec<u16> = self.attachments.values().filter_map(|attachment| attachment.row).collect();
+        let here = self.attachments.iter().filter(|(_, attachment)| attachment.row.is_none());
+        let (name, _) = here.max_by_key(|(name, attachment)| attachment.bytes(name))?;
+        let name = name.clone();
+        self.attachments.get_mut(&name)?.row = (0..).find(|number| !taken.contains(number));
+        Some(name)
+    }
+}
+
+impl Record {
+    pub fn app(&self) -> &AppId {
+        self.grant.app()
+    }
+
+    pub fn shard(&self) -> Shard {
+        Shard(self.shard)
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        pinned::encode(self)
+    }
+
+    pub fn decode(bytes: &[u8]) -> Option<Record> {
+        pinned::decode(bytes).ok()
+    }
+
+    /// The session again; `row` gives what its rows have. `None` if one is missing. Nothing was sent since, as far as it knows,
+    /// so a heartbeat is due.
+    pub fn restore(self, mut row: impl FnMut(u16) -> Option<Vec<u8>>) -> Option<Restored> {
+        let mut attachments = Vec::new();
+        let mut witnesses = Vec::new();
+        for record in self.attachments {
+            let (ask, number) = match record.wanted {
+                Wanted::Here(ask) => (ask, None),
+                Wanted::Row(number) => (pinned::decode::<Ask>(&row(number)?).ok()?, Some(number)),
+            };
+            let attachment = Attachment::new(ask.modes, ask.params, State::Live { after: record.ahead });
+            attachments.push((ask.name.clone(), Attachment { present: record.present, row: number, ..attachment }));
+            witnesses.push((ask.name, record.witness));
+        }
+        let key = ConnectionKey {
+            connection_id: self.connection_id,
+            shard: self.shard,
+            generation: self.generations.current,
+        };
+        let session = Session {
+            key,
+            generations: self.generations,
+            grant: self.grant,
+            format: self.format,
+            echo: self.echo,
+            heartbeat_interval_ms: self.heartbeat_interval_ms,
+            bounce: self.bounces.then(|| Box::new(Bounce { pinged_ms: 0, answered: true })),
+            grace_ms: self.grace_ms,
+            attachments: attachments.into_iter().collect(),
+            outbox: Outbox::default(),
+            last_sent_ms: 0,
+            debt: Debt::default(),
+            said: Debt::default(),
+            attaches: Debt::default(),
+            repeats: 0,
+            unheard: 0,
+            answered: 0,
+            prompted: self.prompted,
+            void_at_ms: None,
+            is_secure: self.is_secure,
+            is_kept: true,
+            dirty: false,
+        };
+        Some(Restored { session, witnesses })
+    }
+}
+
+/// Version 1: no attachment had a row, and a token's revocation key stood alone in its grant.
+mod first {
+    use std::rc::Rc;
+
+    use serde::Deserialize;
+
+    use super::{AttachmentRecord, Wanted};
+    use crate::auth::{Capability, Grant, Identity, KeyName, Target};
+    use crate::connection_key::{Generations, TakeoverKind};
+    use crate::name::ChannelName;
+    use crate::relay::attachment::AttachParams;
+    use crate::relay::record::{Ask, Witness};
+    use crate::serial::Position;
+    use crate::wire::Format;
+    use crate::wire::flags::Modes;
+
+    #[derive(Deserialize)]
+    pub struct Record {
+        connection_id: String,
+        shard: u16,
+        generation: u32,
+        grant: EarlierGrant,
+        format: Format,
+        echo: bool,
+        heartbeat_interval_ms: u64,
+        grace_ms: u64,
+        prompted: bool,
+        busy: bool,
+        attachments: Vec<EarlierAttachment>,
+        resumed: Option<u32>,
+        is_secure: bool,
+    }
+
+    #[derive(Deserialize)]
+    struct EarlierGrant {
+        key_name: KeyName,
+        capability: Capability,
+        client_id: Identity,
+        basic: bool,
+        issued_at_ms: Option<u64>,
+        expires_at_ms: Option<u64>,
+        revocation_key: Option<Rc<str>>,
+        user_claims: Option<Rc<str>>,
+    }
+
+    #[derive(Deserialize)]
+    struct EarlierAttachment {
+        name: ChannelName,
+        requested: Modes,
+        params: AttachParams,
+        present: bool,
+        witness: Option<Witness>,
+        ahead: Position,
+    }
+
+    impl From<Record> for super::Record {
+        fn from(earlier: Record) -> super::Record {
+            let before = earlier.resumed.map(|generation| (generation, TakeoverKind::Resume));
+            super::Record {
+                connection_id: earlier.connection_id,
+                shard: earlier.shard,
+                generations: Generations { current: earlier.generation, before, last: earlier.generation },
+                grant: earlier.grant.into(),
+                format: earlier.format,
+                echo: earlier.echo,
+                heartbeat_interval_ms: earlier.heartbeat_interval_ms as u32,
+                bounces: false,
+                grace_ms: earlier.grace_ms as u32,
+                prompted: earlier.prompted,
+                busy: earlier.busy,
+                attachments: earlier.attachments.into_iter().map(AttachmentRecord::from).collect(),
+                is_secure: earlier.is_secure,
+            }
+        }
+    }
+
+    impl From<EarlierGrant> for Grant {
+        fn from(earlier: EarlierGrant) -> Grant {
+            let target = |key: Rc<str>| Rc::from([Target::RevocationKey(key.to_string())]);
+            Grant {
+                key_name: earlier.key_name,
+                capability: earlier.capability,
+                client_id: earlier.client_id,
+                basic: earlier.basic,
+                issued_at_ms: earlier.issued_at_ms,
+                expires_at_ms: earlier.expires_at_ms,
+                also_revoked_by: earlier.revocation_key.map(target),
+                user_claims: earlier.user_claims,
+            }
+        }
+    }
+
+    impl From<EarlierAttachment> for AttachmentRecord {
+        fn from(earlier: EarlierAttachment) -> AttachmentRecord {
+            let ask = Ask { name: earlier.name, modes: earlier.requested, params: earlier.params };
+            let (present, witness, ahead) = (earlier.present, earlier.witness, earlier.ahead);
+            AttachmentRecord { wanted: Wanted::Here(ask), present, witness, ahead }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+/** A backup of a server under load, restored into another. */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import { connected, rest, wholeHistory } from '../worker/clients.mjs';
+import { Served, folder, run } from './served.mjs';
+
+const names = ['persisted:a', 'persisted:b', 'persisted:c'];
+
+test('a backup under load has all that was acknowledged before it, and each channel as it was at one instant', async (t) => {
+  const served = await Served.start(t);
+  const client = await connected(t, served, { clientId: 'ann' });
+  await client.channels.get('persisted:a').presence.enter('here');
+  /** @type {Map<string, string[]>} */
+  const acknowledged = new Map(names.map((name) => [name, []]));
+  let going = true;
+  const load = names.map(async (name) => {
+    for (let number = 0; going; number++) {
+      await client.channels.get(name).publish('a', `${number}`);
+      acknowledged.get(name)?.push(`${number}`);
+    }
+  });
+  while ([...acknowledged.values()].some((known) => known.length < 20)) await new Promise(setImmediate);
+  const before = new Map([...acknowledged].map(([name, known]) => [name, [...known]]));
+
+  const copy = path.join(folder(t), 'copy');
+  const { code, output } = await run(['backup', '--data', served.data, copy]);
+  assert.equal(code, 0, output);
+  assert.match(output, /^\d+ objects copied$/m);
+  going = false;
+  await Promise.all(load);
+  assert.ok([...acknowledged].some(([name, known]) => known.length > (before.get(name)?.length ?? 0)), 'the load went on');
+
+  const restored = new Served(path.join(folder(t), 'data'));
+  t.after(() => restored.end());
+  const back = await run(['restore', '--data', restored.data, copy]);
+  assert.equal(back.code, 0, back.output);
+  await restored.start();
+  for (const name of names) {
+    const data = (await wholeHistory(rest(restored).channels.get(name))).map((message) => message.data);
+    assert.deepEqual(data, data.map((_, index) => `${index}`), 'no hole and no repeat');
+    assert.ok(data.length >= (before.get(name)?.length ?? 0), `${name}: all that was acknowledged before`);
+  }
+  // Whose connection is not here leaves: the stored alarm came along.
+  const { presence } = rest(restored).channels.get('persisted:a');
+  assert.deepEqual((await presence.get({})).items.map(({ clientId }) => clientId), ['ann']);
+  while ((await presence.get({})).items.length > 0);
+});
+
+test('what would overwrite or is not whole is refused, and what is damaged is named', async (t) => {
+  const served = await Served.start(t);
+  await rest(served).channels.get('persisted:a').publish('a', 'one');
+  const folderOfCopies = folder(t);
+  const copy = path.join(folderOfCopies, 'copy');
+  const take = (/** @type {string} */ to) => run(['backup', '--data', served.data, to]);
+  assert.equal((await take(copy)).code, 0);
+  assert.match((await take(copy)).output, /copy is not empty/);
+  assert.match((await run(['restore', '--data', served.data, copy])).output, /is in use by process/);
+  assert.match((await run(['backup', '--data', folderOfCopies, path.join(folderOfCopies, 'x')])).output, /holds no data/);
+  assert.equal((await run(['backup'])).code, 64);
+
+  await served.stop();
+  assert.match((await run(['restore', '--data', served.data, copy])).output, /holds data already/);
+  const channels = path.join(served.data, 'objects/channel');
+  const [file] = fs.readdirSync(channels).filter((name) => /^[0-9a-f]{64}\.sqlite$/.test(name));
+  fs.writeFileSync(path.join(channels, file), 'no database at all'.repeat(1_000));
+  for (const end of ['-wal', '-shm']) fs.rmSync(path.join(channels, file + end), { force: true });
+  const damaged = await take(path.join(folderOfCopies, 'damaged'));
+  assert.equal(damaged.code, 1);
+  assert.match(damaged.output, new RegExp(`channel/${file}: .*not a database`));
+
+  fs.rmSync(path.join(copy, 'manifest.json'));
+  const half = await run(['restore', '--data', path.join(folderOfCopies, 'data'), copy]);
+  assert.equal(half.code, 73);
+  assert.match(half.output, /is not a whole backup/);
+});

@@ -1,0 +1,153 @@
+/** What is acknowledged is on disk, and comes back whatever happens to the process or the disk. */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import test from 'node:test';
+import { connected, demoKey, rest } from '../worker/clients.mjs';
+import { RawClient, action } from '../worker/raw_client.mjs';
+import { report, torture } from '../worker/torture.mjs';
+import { Served, folder } from './served.mjs';
+
+test('no kill loses or repeats an acknowledged message', async (t) => {
+  const seed = Math.floor(Math.random() * 2 ** 32);
+  t.diagnostic(`seed ${seed}`);
+  // Publishers go as fast as they are acknowledged.
+  const served = await Served.start(t, { environment: { CONNECTION_MESSAGES_PER_SECOND: '1000000' } });
+  // There is no way to have an object lose its memory alone.
+  const runtime = Object.assign(served, { evict: async () => 0, stop: async () => served.end() });
+  t.diagnostic(report(await torture({ kills: 10, seed, runtime })));
+});
+
+test('who was present when the power failed leaves within the grace time', async (t) => {
+  const served = await Served.start(t);
+  const ann = new RawClient(served, { key: demoKey, clientId: 'ann' });
+  await ann.expect(action.CONNECTED);
+  ann.send({ action: action.ATTACH, channel: 'room' });
+  await ann.expect(action.ATTACHED);
+  ann.send({ action: 14, channel: 'room', msgSerial: 0, presence: [{ action: 2 }] });
+  const { presence } = rest(served).channels.get('room');
+  const names = async () => (await presence.get({})).items.map(({ clientId }) => clientId);
+  while ((await names()).length === 0);
+  await served.kill();
+  await served.start();
+  assert.deepEqual(await names(), ['ann']);
+  while ((await names()).length > 0);
+});
+
+/**
+ * What strace says of a runtime while something is done.
+ * @param {import('node:test').TestContext} t
+ * @param {Served} served
+ * @param {() => Promise<void>} act
+ */
+async function traced(t, served, act) {
+  const file = path.join(folder(t), 'trace');
+  const args = ['-f', '-qq', '-e', 'trace=fsync,fdatasync', '-o', file, '-p', String(served.runtimePid)];
+  const strace = spawn('strace', args, { stdio: 'ignore' });
+  // It writes its file when it is attached.
+  while (!fs.existsSync(file)) await new Promise(setImmediate);
+  const status = () => fs.readFileSync(`/proc/${served.runtimePid}/status`, 'utf8');
+  while (status().includes('TracerPid:\t0')) await new Promise(setImmediate);
+  const ended = once(strace, 'exit');
+  await act().finally(() => strace.kill('SIGINT'));
+  await ended;
+  return fs.readFileSync(file, 'utf8');
+}
+
+const traces = spawnSync('strace', ['-qq', '-o', '/dev/null', 'true']).status === 0;
+const noTrace = traces ? false : 'no strace here, or it may not trace';
+
+test('every acknowledgement waits for the disk', { skip: noTrace }, async (t) => {
+  const served = await Served.start(t);
+  const channel = (await connected(t, served)).channels.get('synced');
+  await channel.publish('a', 'first');
+  const publishes = 25;
+  const trace = await traced(t, served, async () => {
+    for (let count = 0; count < publishes; count++) await channel.publish('a', `${count}`);
+  });
+  const syncs = trace.match(/f(data)?sync\(/g)?.length ?? 0;
+  t.diagnostic(`${syncs} syncs for ${publishes} publishes, one after the other`);
+  assert.ok(syncs >= publishes, `${syncs}`);
+});
+
+/** A file system of its own, of this size. @param {import('node:test').TestContext} t @param {string} size */
+function smallDisk(t, size) {
+  const point = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-disk-'));
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', point]).status === 0;
+  t.after(() => {
+    // It goes when the last process is gone that uses it.
+    if (mounted) spawnSync('umount', ['-l', point]);
+    fs.rmdirSync(point);
+  });
+  return mounted ? point : undefined;
+}
+
+/** @param {Served} served @param {string} channel @param {string} data */
+async function publish(served, channel, data) {
+  const response = await fetch(`${served.url}/channels/${channel}/messages?key=${demoKey}`, {
+    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ name: 'a', data }),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+test('a full disk is a coded error to clients and a line in the log, and passes', async (t) => {
+  const disk = smallDisk(t, '3m');
+  if (!disk) return t.skip('no file system can be mounted here');
+  const served = new Served(path.join(disk, 'data'));
+  t.after(() => served.end());
+  await served.start();
+  assert.equal((await publish(served, 'persisted:a', 'before')).status, 201);
+  const filler = path.join(disk, 'filler');
+  fill(filler);
+  let refused;
+  for (let count = 0; count < 50 && !refused; count++) {
+    const { status, body } = await publish(served, 'persisted:a', 'x'.repeat(50_000));
+    if (status !== 201) refused = { status, body };
+  }
+  assert.ok(refused, 'the disk is full');
+  assert.equal(refused.status, 500);
+  assert.ok([50000, 50001, 50003].includes(refused.body.error.code), JSON.stringify(refused.body));
+  assert.equal((await fetch(`${served.url}/ready`)).status, 503);
+  assert.equal((await fetch(`${served.url}/health`)).status, 200);
+  assert.ok(served.lines.some(({ level, message }) => level === 'error' && /is full/i.test(message)), served.log);
+
+  fs.rmSync(filler);
+  while ((await publish(served, 'persisted:a', 'after')).status !== 201);
+  while ((await fetch(`${served.url}/ready`)).status !== 200);
+  const history = await rest(served).channels.get('persisted:a').history({ direction: 'forwards' });
+  assert.equal(history.items[0].data, 'before');
+  assert.equal(history.items.at(-1)?.data, 'after');
+});
+
+/** Takes what is left of a disk. @param {string} file */
+function fill(file) {
+  const piece = Buffer.alloc(4_096);
+  const descriptor = fs.openSync(file, 'w');
+  try {
+    for (;;) fs.writeSync(descriptor, piece);
+  } catch {
+    fs.closeSync(descriptor);
+  }
+}
+
+test('a damaged file is a coded error on its channel, and the others go on', async (t) => {
+  const served = await Served.start(t);
+  assert.equal((await publish(served, 'persisted:a', 'one')).status, 201);
+  const folderOfChannels = path.join(served.data, 'objects/channel');
+  const [file] = fs.readdirSync(folderOfChannels).filter((name) => /^[0-9a-f]{64}\.sqlite$/.test(name));
+  assert.equal((await publish(served, 'persisted:b', 'two')).status, 201);
+  await served.stop();
+  for (const end of ['-wal', '-shm']) fs.rmSync(path.join(folderOfChannels, file + end), { force: true });
+  fs.writeFileSync(path.join(folderOfChannels, file), 'no database at all'.repeat(1_000));
+  await served.start();
+  const { status, body } = await publish(served, 'persisted:a', 'three');
+  assert.equal(status, 500);
+  assert.ok([50000, 50001, 50003].includes(body.error.code), JSON.stringify(body));
+  assert.equal((await publish(served, 'persisted:b', 'four')).status, 201);
+  assert.ok(served.lines.some(({ level, message }) => level === 'error' && /not a database/.test(message)), served.log);
+  const history = await rest(served).channels.get('persisted:b').history({ direction: 'forwards' });
+  assert.deepEqual(history.items.map(({ data }) => data), ['two', 'four']);
+});

@@ -1,0 +1,127 @@
+/** What becomes of clients when the runtime crashes, the server is stopped, and its apps change. */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import { Inbox, connected, demoKey, inState, rest } from '../worker/clients.mjs';
+import { RawClient, action } from '../worker/raw_client.mjs';
+import { Served, folder } from './served.mjs';
+
+test('a runtime that crashes is started again, and clients resume', async (t) => {
+  const served = await Served.start(t);
+  const client = await connected(t, served);
+  const channel = client.channels.get('persisted:crash');
+  const inbox = await Inbox.of(channel);
+  const { id } = client.connection;
+  await channel.publish('a', '0');
+  for (const round of ['1', '2']) {
+    const seen = served.lines.length;
+    const { runtimePid } = served;
+    const lost = client.connection.once('disconnected');
+    process.kill(runtimePid, 'SIGKILL');
+    await lost;
+    assert.deepEqual((await served.heard('the runtime ended', seen)).how, 'SIGKILL');
+    await served.heard('ready', seen);
+    assert.notEqual(served.runtimePid, runtimePid);
+    await inState(client.connection, 'connected');
+    await rest(served).channels.get('persisted:crash').publish('a', round);
+    await inbox.until(round);
+  }
+  assert.deepEqual(inbox.data, ['0', '1', '2']);
+  assert.equal(client.connection.id, id, 'resumed');
+});
+
+test('SIGTERM tells every connection to come back, in steps, lets nobody in, and ends with status 0', async (t) => {
+  const served = await Served.start(t, { args: ['--drain', '2'] });
+  const options = { key: demoKey };
+  /** @type {Record<string, string>[]} */
+  const names = [{}, {}, { channel: 'stopped' }, { channel: 'stopped' }];
+  const clients = names.map((name) => new RawClient(served, { ...options, ...name }));
+  for (const client of clients) await client.expect(action.CONNECTED);
+  const stream = (await fetch(`${served.url}/sse?channels=stopped&key=${demoKey}`)).text();
+  /** @type {number[]} */
+  const order = [];
+  const told = clients.map(async (client, index) => {
+    const frame = await client.expect(action.DISCONNECTED);
+    order.push(index);
+    return frame;
+  });
+  const stopping = served.heard('stopping');
+  const stopped = served.stop();
+  await stopping;
+  await Promise.race(told);
+  const late = new RawClient(served, options);
+  const refusal = await late.expect(action.DISCONNECTED);
+  assert.equal(refusal.error.code, 50320);
+  assert.equal((await fetch(`${served.url}/ready`)).status, 503);
+  assert.equal((await fetch(`${served.url}/health`)).status, 200);
+  assert.ok(order.length < clients.length, 'not all at once');
+  for (const { error } of await Promise.all(told)) {
+    assert.deepEqual([error.code, error.message], [80003, 'the server is about to stop; reconnect and resume']);
+  }
+  assert.match(await stream, /80003/);
+  assert.equal(await stopped, 0);
+  await served.heard('stopped');
+});
+
+test('after a stop and a start clients go on where they were', async (t) => {
+  const served = await Served.start(t);
+  const client = await connected(t, served);
+  const channel = client.channels.get('persisted:stop');
+  const inbox = await Inbox.of(channel);
+  const { id } = client.connection;
+  await channel.publish('a', 'before');
+  assert.equal(await served.stop(), 0);
+  await served.start();
+  await rest(served).channels.get('persisted:stop').publish('a', 'meanwhile');
+  await inState(client.connection, 'connected');
+  await channel.publish('a', 'after');
+  await inbox.until('after');
+  assert.deepEqual(inbox.data, ['before', 'meanwhile', 'after']);
+  assert.equal(client.connection.id, id, 'resumed');
+});
+
+/** @param {{ name: string, secret: string, capability?: object }[]} keys @param {object[]} [namespaces] */
+const appsOf = (keys, namespaces = []) => JSON.stringify({ apps: [{ id: 'own', keys, namespaces }] });
+const [first, second, third] = ['one-secret-of-this-test', 'two-secrets-of-this-test', 'three-secrets-of-this-test'];
+
+test('SIGHUP reads the apps again: who is not concerned stays, and who is comes back to be told', async (t) => {
+  const file = path.join(folder(t), 'apps.json');
+  fs.writeFileSync(file, appsOf([{ name: 'stays', secret: first }, { name: 'changes', secret: second }]));
+  const served = await Served.start(t, { args: ['--apps', file] });
+  const stays = await connected(t, served, { key: `own.stays:${first}` });
+  const direct = await connected(t, served, { key: `own.stays:${first}`, transportParams: { channel: 'chat:1' } });
+  const changes = await connected({ after() {} }, served, { key: `own.changes:${second}` });
+  /** @type {string[]} */
+  const states = [];
+  for (const client of [stays, direct]) client.connection.on(({ current }) => states.push(current));
+  const inbox = await Inbox.of(direct.channels.get('chat:1'));
+  const failed = new Promise((/** @type {(change: import('ably').ConnectionStateChange) => void} */ resolve) =>
+    changes.connection.once('failed', resolve));
+
+  fs.writeFileSync(file, 'no JSON');
+  served.signal('SIGHUP');
+  assert.match((await served.heard('apps not read')).message, /is not JSON/);
+  fs.writeFileSync(file, appsOf([{ name: 'stays', secret: 'short' }]));
+  const seen = served.lines.length;
+  served.signal('SIGHUP');
+  assert.match((await served.heard('apps not read', seen)).message, /apps\[0\]\.keys\[0\]\.secret/);
+  assert.equal(changes.connection.state, 'connected', 'what cannot be read changes nothing');
+
+  const namespaces = [{ id: 'chat', persisted: true }];
+  fs.writeFileSync(file, appsOf([{ name: 'stays', secret: first }, { name: 'changes', secret: third }], namespaces));
+  served.signal('SIGHUP');
+  await served.heard('apps read again');
+  assert.equal((await failed).reason?.code, 40101);
+  await connected(t, served, { key: `own.changes:${third}` });
+  await stays.channels.get('chat:1').publish('a', 'on');
+  await inbox.until('on');
+  assert.deepEqual(states, [], 'nobody else was disturbed');
+  assert.ok(!served.log.includes(second) && !served.log.includes(third));
+
+  // What was read last is what counts after a crash, too.
+  const before = served.lines.length;
+  process.kill(served.runtimePid, 'SIGKILL');
+  await served.heard('ready', before);
+  assert.ok(await rest(served, { key: `own.changes:${third}` }).channels.get('x').history());
+});

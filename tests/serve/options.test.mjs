@@ -1,0 +1,90 @@
+/** The options of `courtside serve`: what is refused, what wins, and what `--help` says. */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import { readApps, readOptions } from '../../bin/options.mjs';
+import { folder, run } from './served.mjs';
+
+const apps = '{"apps":[]}';
+
+test('a wrong value is refused with what is allowed', () => {
+  /** @type {[string[], RegExp][]} */
+  const cases = [
+    [['--port', 'http'], /--port must be a number from 0 to 65535/],
+    [['--port', '65536'], /--port must be a number from 0 to 65535/],
+    [['--port', '-1'], /--port/],
+    [['--host', '127.0.0.1:80'], /--host must be an IP address or a name, without a port/],
+    [['--data', ' '], /--data must not be empty/],
+    [['--drain', '61'], /--drain must be a number from 0 to 60/],
+    [['--log-level', 'loud'], /--log-level must be one of debug, info, warn, error/],
+    [['--apps', 'nowhere.json'], /nowhere\.json cannot be read \(ENOENT\)/],
+    [['--tls-cert', 'cert.pem'], /--tls-cert and --tls-key go together/],
+    [['--tls-cert', 'package.json', '--tls-key', 'package.json'], /are not a certificate chain and its private key/],
+    [['--colour'], /Unknown option '--colour'/],
+    [['extra'], /'extra'/],
+    [['--host', '0.0.0.0'], /the demo app's key is known to all: give --apps, or --admin-token/],
+    [['--host', '::'], /give --apps/],
+    [['--host', 'example.com'], /give --apps/],
+    [['--host', '0.0.0.0', '--apps', apps, '--sandbox'], /--sandbox lets everybody make apps/],
+  ];
+  for (const [args, why] of cases) {
+    const read = () => {
+      const settings = readOptions(args, {});
+      if (settings.apps) readApps(settings.apps);
+    };
+    assert.throws(read, why, args.join(' '));
+  }
+  for (const host of ['127.0.0.1', '127.3.2.1', '::1', 'localhost']) {
+    assert.equal(readOptions(['--host', host], {}).host, host);
+  }
+  for (const host of ['0.0.0.0', '::', 'example.com']) readOptions(['--host', host, '--apps', apps], {});
+});
+
+test('the command line wins over the environment, and that over the file', (t) => {
+  const config = path.join(folder(t), 'config.json');
+  fs.writeFileSync(config, JSON.stringify({ port: 1, host: '127.0.0.2', drain: 1, apps: { apps: [] }, sandbox: true }));
+  const environment = {
+    COURTSIDE_CONFIG: config, COURTSIDE_PORT: '2', COURTSIDE_HOST: '127.0.0.3', COURTSIDE_EPHEMERAL: 'true',
+  };
+  const { port, host, drain, ephemeral, sandbox, apps: read } = readOptions(['--port', '3'], environment);
+  assert.deepEqual({ port, host, drain, ephemeral, sandbox, read },
+    { port: 3, host: '127.0.0.3', drain: 1, ephemeral: true, sandbox: true, read: apps });
+
+  assert.throws(() => readOptions([], { COURTSIDE_PORT: 'x' }), /COURTSIDE_PORT must be a number/);
+  assert.throws(() => readOptions([], { COURTSIDE_EPHEMERAL: 'yes' }), /COURTSIDE_EPHEMERAL must be true or false/);
+  fs.writeFileSync(config, '{"ports":1}');
+  assert.throws(() => readOptions(['--config', config], {}), /has an option ports; there are port, host/);
+  fs.writeFileSync(config, '{"port":"x"}');
+  assert.throws(() => readOptions(['--config', config], {}), /"port" in .*config\.json must be a number/);
+});
+
+test('apps are JSON or a file of it, and a refusal tells nothing of them', (t) => {
+  const file = path.join(folder(t), 'apps.json');
+  fs.writeFileSync(file, '{\n  "apps": []\n}\n');
+  assert.equal(readApps(file), apps);
+  assert.equal(readApps(` ${apps}`), apps);
+  fs.writeFileSync(file, '{"apps": [{"secret": "a-secret"');
+  const refusal = (/** @type {() => void} */ act) => {
+    try {
+      act();
+    } catch (error) {
+      return /** @type {Error} */ (error).message;
+    }
+    return assert.fail('it was not refused');
+  };
+  assert.equal(refusal(() => readApps(file)), `${file} is not JSON`);
+  assert.match(refusal(() => readApps(JSON.stringify({ apps: ['x'.repeat(120_000)] }))), /more than 120000 bytes/);
+});
+
+test('--help names every option, and wrong usage has a status of its own', async () => {
+  const { code, output } = await run(['--help']);
+  assert.equal(code, 0);
+  const names = ['port', 'host', 'data', 'ephemeral', 'apps', 'admin-token', 'tls-cert', 'tls-key', 'config', 'drain'];
+  for (const name of names) {
+    assert.match(output, new RegExp(`--${name}\\b`));
+  }
+  const refused = { code: 64, output: 'courtside: --port must be a number from 0 to 65535\n' };
+  assert.deepEqual(await run(['serve', '--port', 'x']), refused);
+  assert.equal((await run(['launch'])).code, 64);
+});

@@ -1,0 +1,154 @@
+/** `courtside serve` as its users meet it: the page, clients, TLS, secrets, and one process for each data directory. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import https from 'node:https';
+import path from 'node:path';
+import test from 'node:test';
+import { Inbox, connected, rest } from '../worker/clients.mjs';
+import { Served, folder, run } from './served.mjs';
+
+const secret = 'a-secret-of-this-test-alone';
+const adminToken = 'an-admin-token-of-this-test';
+const apps = JSON.stringify({ apps: [{ id: 'own', keys: [{ name: 'main', secret }] }] });
+const key = `own.main:${secret}`;
+
+test('without apps it serves the demo app and the page, and says so', async (t) => {
+  const served = await Served.start(t);
+  const { note } = await served.heard('demo app');
+  assert.match(note, /its key is known to all/);
+
+  /** @type {[string, string][]} */
+  const files = [
+    ['/', 'text/html; charset=utf-8'], ['/index.html', 'text/html; charset=utf-8'],
+    ['/scoreboard.css', 'text/css; charset=utf-8'],
+    ['/scoreboard.js', 'text/javascript; charset=utf-8'], ['/vendor/ably.min.js', 'text/javascript; charset=utf-8'],
+  ];
+  for (const [name, type] of files) {
+    const file = path.resolve('www', name === '/' ? 'index.html' : name.slice(1));
+    const response = await fetch(served.url + name);
+    assert.equal(response.status, 200, name);
+    assert.equal(response.headers.get('content-type'), type);
+    assert.match(response.headers.get('content-security-policy') ?? '', /frame-ancestors 'none'/, name);
+    assert.equal(await response.text(), fs.readFileSync(file, 'utf8'));
+    const head = await fetch(served.url + name, { method: 'HEAD' });
+    assert.equal(head.headers.get('content-length'), String(fs.statSync(file).size));
+    const again = await fetch(served.url + name, { headers: { 'if-none-match': response.headers.get('etag') ?? '' } });
+    assert.equal(again.status, 304);
+  }
+  for (const name of ['/bin/demo.json', '/../bin/demo.json', '/%2e%2e/bin/demo.json', '/vendor', '/vendor/', '/_headers']) {
+    assert.equal((await fetch(served.url + name)).status, 404, name);
+  }
+  for (const name of ['/health', '/ready']) {
+    const response = await fetch(served.url + name);
+    assert.deepEqual([response.status, await response.text()], [200, 'ok\n'], name);
+  }
+
+  const client = await connected(t, served);
+  const inbox = await Inbox.of(client.channels.get('served'));
+  await rest(served).channels.get('served').publish('a', 'by REST');
+  await client.channels.get('served').publish('a', 'by WebSocket');
+  await inbox.until(2);
+  assert.deepEqual(inbox.data, ['by REST', 'by WebSocket']);
+});
+
+test('secrets are in no file, no argument and no log, and work', async (t) => {
+  const file = path.join(folder(t), 'apps.json');
+  fs.writeFileSync(file, apps);
+  const environment = { COURTSIDE_ADMIN_TOKEN: adminToken };
+  const served = await Served.start(t, { args: ['--apps', file, '--log-level', 'debug'], environment });
+  assert.equal(await rest(served, { key }).time() > 0, true);
+  await rest(served, { key }).channels.get('x').publish('a', 'b');
+  const made = await fetch(`${served.url}/apps`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${adminToken}`, 'content-type': 'application/json' },
+    body: '{"keys":[{}]}',
+  });
+  assert.equal(made.status, 201);
+
+  const runtime = served.runtimePid;
+  const args = fs.readFileSync(`/proc/${runtime}/cmdline`, 'utf8').split('\0');
+  const config = fs.readFileSync(/** @type {string} */ (args.find((arg) => arg.endsWith('.capnp'))), 'utf8');
+  for (const [where, text] of Object.entries({ args: args.join(' '), config, log: served.log })) {
+    assert.ok(!text.includes(secret) && !text.includes(adminToken), where);
+    assert.notEqual(text, '', where);
+  }
+  for (const { time, level, event } of served.lines) {
+    assert.ok(Date.parse(time) > 0 && event.length > 0);
+    assert.ok(['debug', 'info', 'warn', 'error'].includes(level));
+  }
+});
+
+test('apps that the worker cannot read are refused at the start, in its words', async (t) => {
+  const data = path.join(folder(t), 'data');
+  const bad = { apps: [{ id: 'own', keys: [{ name: 'main', secret: 'short' }] }] };
+  const { code, output } = await run(['serve', '--data', data, '--port', '0', '--apps', JSON.stringify(bad)]);
+  assert.equal(code, 1);
+  assert.match(output, /courtside: .*apps\[0\]\.keys\[0\]\.secret/);
+  assert.doesNotMatch(output, /"ready"/);
+});
+
+test('a second process on the same data is refused, until the first is gone, however it went', async (t) => {
+  const served = await Served.start(t);
+  const second = ['serve', '--data', served.data, '--port', '0'];
+  const { code, output } = await run(second);
+  assert.equal(code, 73);
+  assert.match(output, new RegExp(`${served.data} is in use by process ${served.pid}: end that, or name another`));
+  const runtime = served.runtimePid;
+  // Not its group: the runtime has to end by itself, and its lock with it.
+  served.signal('SIGKILL');
+  const next = new Served(served.data);
+  t.after(() => next.end());
+  await next.start();
+  // What has ended and was not waited for yet still has a name, but no arguments.
+  const left = fs.existsSync(`/proc/${runtime}`) ? fs.readFileSync(`/proc/${runtime}/cmdline`, 'utf8') : '';
+  assert.equal(left, '', 'no runtime is left behind');
+});
+
+test('a data directory that cannot be written is refused', async (t) => {
+  const file = path.join(folder(t), 'file');
+  fs.writeFileSync(file, '');
+  const { code, output } = await run(['serve', '--data', path.join(file, 'data'), '--port', '0']);
+  assert.equal(code, 73);
+  assert.match(output, /cannot be written \(ENOTDIR\)/);
+});
+
+test('it serves TLS by itself', async (t) => {
+  const made = folder(t);
+  const [cert, tlsKey] = ['cert.pem', 'key.pem'].map((name) => path.join(made, name));
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
+  const args = ['-nodes', '-days', '1', '-subj', '/CN=localhost', '-keyout', tlsKey, '-out', cert];
+  execFileSync('openssl', ['req', '-x509', ...curve, ...args], { stdio: 'ignore' });
+  const served = await Served.start(t, { args: ['--tls-cert', cert, '--tls-key', tlsKey] });
+  assert.match(served.url, /^https:/);
+  const time = await new Promise((resolve, reject) => {
+    https.get(`${served.url}/time`, { ca: fs.readFileSync(cert), servername: 'localhost' }, (response) => {
+      response.setEncoding('utf8').on('data', resolve);
+    }).on('error', reject);
+  });
+  assert.ok(JSON.parse(/** @type {string} */ (time))[0] > 0);
+});
+
+/** Guesses of a secret, each from another address, if headers are believed. @param {Served} served */
+async function guesses(served) {
+  const codes = new Set();
+  for (let guess = 0; guess < 60; guess++) {
+    const response = await fetch(`${served.url}/channels/x/messages`, {
+      headers: {
+        authorization: `Basic ${btoa('demo.key1:wrong')}`,
+        'cf-connecting-ip': `10.0.0.${guess}`, 'x-forwarded-for': `10.9.9.9, 10.0.1.${guess}`,
+      },
+    });
+    codes.add((await response.json()).error.code);
+  }
+  return [...codes];
+}
+
+test('an address is the one that a client has, and not one that it invents', async (t) => {
+  assert.deepEqual(await guesses(await Served.start(t)), [40101, 42910]);
+});
+
+test('behind a proxy, an address is the one that the proxy saw', async (t) => {
+  const served = await Served.start(t, { args: ['--trust-proxy'] });
+  assert.deepEqual(await guesses(served), [40101]);
+});

@@ -1,0 +1,82 @@
+/** What this server does not do is refused with a code, so that nobody waits for it: with the published SDK, and without. */
+import assert from 'node:assert/strict';
+import test, { after } from 'node:test';
+import { LiveObjects } from 'ably/liveobjects';
+import { connected, demoKey, formats, rest } from './clients.mjs';
+import { RawClient, action } from './raw_client.mjs';
+import { demoApps, startRuntime } from './runtime.mjs';
+
+/** A key that may do everything everywhere: no refusal here is for want of a right. */
+const keys = [{ name: 'key1', secret: 'local-only', capability: { '[*]*': ['*'] } }];
+const runtime = await startRuntime({ apps: [{ ...demoApps.apps[0], keys }] });
+after(() => runtime.stop());
+
+const metachannels = ['log', 'log:push', 'channel.lifecycle', 'connection.lifecycle', 'stats:minute', 'clientEvents:x'];
+
+for (const format of formats) {
+  test(`a mode without effect fails its channel (${format.format})`, async (t) => {
+    const client = await connected(t, runtime, format);
+    const cases = /** @type {[import('ably').ChannelMode[], number][]} */ ([
+      [['subscribe', 'annotation_subscribe'], 93002], [['object_subscribe'], 40003], [['publish', 'object_publish'], 40003],
+    ]);
+    for (const [modes, code] of cases) {
+      const channel = client.channels.get(modes.join(), { modes });
+      await assert.rejects(channel.attach(), { code });
+      assert.deepEqual([channel.state, channel.errorReason?.code], ['failed', code]);
+    }
+  });
+
+  test(`annotations, updates and objects are refused when they are used (${format.format})`, async (t) => {
+    const client = await connected(t, runtime, { ...format, plugins: { LiveObjects } });
+    const channel = client.channels.get(`used-${format.format}`);
+    await channel.attach();
+    const { serials } = await channel.publish('score', '15–0');
+    const serial = /** @type {string} */ (serials[0]);
+    await assert.rejects(channel.annotations.publish(serial, { type: 'like:flag.v1' }), { code: 93002 });
+    await assert.rejects(channel.annotations.subscribe(() => {}), { code: 93001 });
+    await assert.rejects(channel.updateMessage({ serial, data: '30–0' }), { code: 93002 });
+    await assert.rejects(channel.deleteMessage({ serial }), { code: 93002 });
+    await assert.rejects(channel.object.get(), { code: 40024 });
+    const asked = client.channels.get(`asked-${format.format}`, { modes: ['object_subscribe', 'object_publish'] });
+    await assert.rejects(asked.object.get(), { code: 40003 });
+  });
+}
+
+test('a plain attach and one for publishing annotations, which chat asks for, are as ever', async (t) => {
+  const client = await connected(t, runtime);
+  const modes = /** @type {import('ably').ChannelMode[]} */ (['presence', 'publish', 'subscribe', 'presence_subscribe', 'annotation_publish']);
+  for (const channel of [client.channels.get('plain'), client.channels.get('chat', { modes })]) {
+    await channel.attach();
+    assert.deepEqual([...channel.modes ?? []].sort(), [...modes].sort());
+  }
+});
+
+test('a metachannel is refused at every door', async (t) => {
+  const client = await connected(t, runtime);
+  const api = rest(runtime);
+  for (const name of metachannels.map((name) => `[meta]${name}`)) {
+    await assert.rejects(client.channels.get(name).attach(), { code: 40010 }, name);
+    const channel = api.channels.get(name);
+    const asked = [channel.history(), channel.status(), channel.presence.get(), channel.publish('a', 'b')];
+    await Promise.all(asked.map((answer) => assert.rejects(answer, { code: 40010, statusCode: 400 }, name)));
+    const stream = await fetch(`${runtime.url}/sse?channels=${encodeURIComponent(name)}&key=${demoKey}`);
+    assert.deepEqual([stream.status, /** @type {any} */ (await stream.json()).error.code], [400, 40010], name);
+  }
+  const plain = new RawClient(runtime, { key: demoKey, channel: '[meta]log', attach: 'auto' });
+  t.after(() => plain.close());
+  assert.equal((await plain.expect(action.ERROR)).error.code, 40010);
+});
+
+test('statistics are refused, and not none', async () => {
+  await assert.rejects(rest(runtime).stats(), { code: 40400, statusCode: 404 });
+});
+
+test('a rule without effect stops a deployment, which says which rule', async (t) => {
+  const namespaces = [{ id: 'chat', persisted: true, mutableMessages: true }];
+  const ruled = await startRuntime({ apps: [{ ...demoApps.apps[0], namespaces }] });
+  t.after(() => ruled.stop());
+  const answer = await fetch(`${ruled.url}/channels/chat:a/messages?key=${demoKey}`);
+  const { error } = /** @type {any} */ (await answer.json());
+  assert.deepEqual([answer.status, error.code], [503, 50320]);
+  assert.match(error.message, /apps\[0\]\.namespaces\[0\]\.mutableMessages has no effect/);
+});
