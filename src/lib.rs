@@ -1,8 +1,8 @@
 //! Courtside: a realtime pub/sub relay at the edge.
 //!
-//! The core is pure: no clock, no randomness, no async, no platform. It takes `now` and an input and returns effects. The
-//! shell (`wasm32` only) performs them. Where a comment cites `protocol.md § N`, it means docs/protocol.md. In reading
-//! order:
+//! The core is pure: no clock, no randomness, no async, no platform. It takes `now` and an input and returns effects.
+//! In `object` are the drivers of the objects, whose outputs the shell (`wasm32` only) performs. Where a comment cites
+//! `protocol.md § N`, it means docs/protocol.md. In reading order:
 
 pub mod limits;
 pub mod error;

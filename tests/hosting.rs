@@ -14,13 +14,14 @@ mod support {
 use std::rc::Rc;
 
 use courtside::auth::App;
-use courtside::call::{Address, RelayName};
-use courtside::name::ChannelName;
+use courtside::call::{Address, Follow, RelayName};
+use courtside::name::{AppId, ChannelName};
+use courtside::object::{self, CallerId, Question, Reply, Timer};
 use courtside::relay::session::Opening;
 use courtside::wire::{Encoded, Format};
 use serde_json::{Value, json};
 use support::disk::Disk;
-use support::host::{Host, Input, LinkId};
+use support::host::{Host, Input, LinkId, Output};
 use support::objects::{Heard, Objects};
 use support::random::Random;
 
@@ -28,10 +29,14 @@ use support::random::Random;
 const CHANNEL: usize = 0;
 const RELAY: usize = 1;
 
+fn address() -> Address {
+    Address { app: AppId::parse("demo").unwrap(), channel: ChannelName::parse("room").unwrap() }
+}
+
 fn objects() -> Objects {
     let app = json!({"id": "demo", "keys": [], "namespaces": []});
     let app: Rc<App> = Rc::new(serde_json::from_value(app).unwrap());
-    let address = Address { app: app.id().clone(), channel: ChannelName::parse("room").unwrap() };
+    let address = address();
     let disk = || Disk::new(Random::new(0));
     let channel = Host::new(RelayName::of_channel(&address), app.clone(), Some(address), disk());
     let relay = Host::new(RelayName::shard(app.id(), 0), app.clone(), None, disk());
@@ -46,6 +51,19 @@ fn connect(objects: &mut Objects, host: usize, link: u64) {
 fn send(objects: &mut Objects, host: usize, link: u64, frame: &Value) {
     let bytes = frame.to_string().into_bytes();
     objects.turn(host, Input::Frame { link: LinkId(link), bytes, format: Format::Json });
+}
+
+/// What a host said, by the number of the turn.
+type Said = Vec<(u64, Output)>;
+
+/// One turn, and nothing that follows from it: the timers that it started, and what it said.
+fn turn(host: &mut Host, input: object::Input, now_ms: u64) -> (Vec<(Timer, u64)>, Said) {
+    let turned = host.turn(Input::Object(input), now_ms);
+    if turned.wrote {
+        host.disk_mut().sync();
+        host.synced();
+    }
+    (turned.started, host.release())
 }
 
 /// The actions of the frames that a client was sent since this was last asked.
@@ -97,6 +115,33 @@ fn what_is_published_to_a_quiet_channel_is_written_in_that_turn() {
     assert_eq!((turned.wrote, objects.hosts[CHANNEL].disk().stored().rows.len()), (true, 1));
 }
 
+/// Relays below don't wait for the sockets here, and the answer says that these are served.
+#[test]
+fn a_delivery_is_passed_on_first_and_answered_when_the_sockets_are_served() {
+    let mut objects = objects();
+    connect(&mut objects, RELAY, 1);
+    send(&mut objects, RELAY, 1, &json!({"action": 10, "channel": "room"}));
+    objects.held = Some(Vec::new());
+    let publish = json!({"action": 15, "channel": "room", "msgSerial": 0, "messages": [{}]});
+    connect(&mut objects, CHANNEL, 2);
+    send(&mut objects, CHANNEL, 2, &publish);
+    let delivery = objects.held.take().unwrap().into_iter().find_map(|(_, _, question)| match question {
+        Question::Deliver { delivery, .. } => Some(delivery),
+        _ => None,
+    });
+    let (delivery, now_ms) = (delivery.expect("a relay to feed"), objects.now_ms);
+    let (relay, host) = (RelayName::shard(&address().app, 1), &mut objects.hosts[RELAY]);
+    let follow = Follow { channel: delivery.channel.clone(), relay: relay.clone(), position: delivery.prior };
+    turn(host, object::Input::Follow { caller: CallerId(1), follow }, now_ms);
+    let (started, passed_on) = turn(host, object::Input::Deliver { caller: CallerId(2), delivery }, now_ms);
+    let [(_, Output::Ask(Question::Deliver { relay: below, .. }))] = &passed_on[..] else { panic!("{passed_on:?}") };
+    assert_eq!((below, started), (&relay, vec![(Timer::FanOut, 0)]));
+    let (_, served) = turn(host, object::Input::Rang(Timer::FanOut), now_ms);
+    assert!(served.iter().any(|(_, output)| matches!(output, Output::Frame { link: LinkId(1), .. })), "{served:?}");
+    let is_answer = |output: &Output| matches!(output, Output::Answer { id: CallerId(2), reply: Reply::Delivered(_) });
+    assert!(served.iter().any(|(_, output)| is_answer(output)), "{served:?}");
+}
+
 /// The platform repeats what fails; nobody else would ring again.
 #[test]
 fn an_alarm_that_finds_its_channel_unreadable_rings_again() {
@@ -105,7 +150,7 @@ fn an_alarm_that_finds_its_channel_unreadable_rings_again() {
     objects.hosts[CHANNEL].forget();
     objects.hosts[CHANNEL].disk_mut().failures = 1_000;
     let now_ms = objects.now_ms;
-    objects.hosts[CHANNEL].turn(Input::Object(courtside::object::Input::Alarm), now_ms);
+    objects.hosts[CHANNEL].turn(Input::Object(object::Input::Alarm), now_ms);
     assert!(objects.hosts[CHANNEL].disk().alarm_ms().is_some_and(|at_ms| at_ms > now_ms));
 }
 

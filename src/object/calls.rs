@@ -118,6 +118,13 @@ impl<S: Store + RelayStore> Host<S> {
         answer
     }
 
+    /// Whose connection this is the key of, if it is here.
+    pub(super) fn identify(&mut self, caller: CallerId, key: &str) {
+        let relay = self.relay.as_ref();
+        let answer = relay.map_or(Err(Code::BadConnectionKey.into()), |relay| relay.identify(key));
+        self.reply(caller, Reply::Response(answer));
+    }
+
     pub(super) fn rolled(&mut self, relay: &RelayName, attempt: u64, answer: Option<Rolled>) {
         self.channel_does(|channel, store, now_ms| channel.rolled(store, relay, attempt, answer, now_ms));
     }

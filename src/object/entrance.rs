@@ -175,6 +175,11 @@ impl<S: Store + RelayStore> Host<S> {
         response
     }
 
+    pub(super) fn written(&mut self, response: ResponseId, went_well: bool) {
+        let effects = self.links.written(response, went_well, self.now_ms);
+        self.link_effects(effects);
+    }
+
     fn respond(&mut self, caller: CallerId, response: ResponseId) {
         let head = self.links.head(response);
         self.outputs.push(Output::Respond { caller, response, head });

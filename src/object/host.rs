@@ -6,10 +6,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use super::alarm::{Alarm, Step};
+use super::alarm::Alarm;
 use super::entrance::Entrant;
 use super::store::{RelayStore, Watch};
-use super::timers::{Timer, Timers};
+use super::timers::Timers;
 use super::{CallerId, Class, Input, Output, Question, Reply, Settings};
 use crate::app;
 use crate::auth::{App, Apps};
@@ -17,7 +17,6 @@ use crate::call::{Address, Answer, AppCall, AppRequest, AppResponse, Follow, Rel
 use crate::channel::store::{Store, StoreError};
 use crate::channel::{self, Channel, Ticket};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::ALARM_PAUSE_MS;
 use crate::name::AppId;
 use crate::placement::Shard;
 use crate::relay::{self, Relay, SocketId};
@@ -125,23 +124,18 @@ impl<S: Store + RelayStore> Host<S> {
     }
 
     fn take(&mut self, input: Input) -> Turn {
-        if let Input::Wake { sockets, fresh_series } = input {
-            self.wake(sockets, fresh_series);
-            return Turn::Goes;
+        if !matches!(input, Input::Wake { .. }) {
+            self.lead();
         }
-        self.lead();
         match input {
-            Input::Wake { .. } => unreachable!("taken above"),
+            Input::Wake { sockets, fresh_series } => self.wake(sockets, fresh_series),
             Input::Connect { caller, entrance } => self.connect(caller, entrance),
             Input::Frame { socket, bytes, format } => {
                 self.relay_does(|relay, now_ms| relay.frame(socket, &bytes, format, now_ms));
             }
             Input::Lost { socket } => self.lost(socket),
             Input::Comet { caller, verb, key, body } => self.comet(caller, verb, &key, &body),
-            Input::Written { response, went_well } => {
-                let effects = self.links.written(response, went_well, self.now_ms);
-                self.link_effects(effects);
-            }
+            Input::Written { response, went_well } => self.written(response, went_well),
             Input::Call { caller, call } => self.call(call, Waiting::Caller(caller)),
             Input::Follow { caller, follow } => self.follow(caller, follow),
             Input::Deliver { caller, delivery } => return self.pass_on(caller, &delivery),
@@ -149,11 +143,7 @@ impl<S: Store + RelayStore> Host<S> {
                 let answer = self.roll(&roll);
                 self.reply(caller, Reply::Rolled(answer));
             }
-            Input::Identify { caller, key } => {
-                let relay = self.relay.as_ref();
-                let answer = relay.map_or(Err(Code::BadConnectionKey.into()), |relay| relay.identify(&key));
-                self.reply(caller, Reply::Response(answer));
-            }
+            Input::Identify { caller, key } => self.identify(caller, &key),
             Input::Notice { caller, notice } => {
                 let noticed = self.notice(notice).map_err(failed);
                 self.reply(caller, Reply::Noticed(noticed));
@@ -170,116 +160,13 @@ impl<S: Store + RelayStore> Host<S> {
             Input::Rang(timer) => return self.rang(timer),
             Input::Alarm => return self.due(),
             Input::AlarmKnown { at_ms } => self.alarm.learned(at_ms),
-            Input::AlarmRefused { at_ms } => {
-                // At once it would be refused again, and again.
-                if self.alarm.refused(at_ms) {
-                    self.start(Timer::Alarm, ALARM_PAUSE_MS);
-                }
-                return Turn::Ends;
-            }
+            Input::AlarmRefused { at_ms } => return self.alarm_refused(at_ms),
         }
         Turn::Goes
-    }
-
-    /// Does what follows, then sees to the commit, the timers and the alarm.
-    fn finish(&mut self) {
-        self.perform_all();
-        if self.schedule_commit() {
-            self.perform_all();
-        }
-        self.keep_listed();
-        self.start_timers();
-        let deadline_ms = self.deadline();
-        self.outputs.extend(self.alarm.keep(deadline_ms, self.now_ms).map(|step| match step {
-            Step::Ask => Output::AskAlarm,
-            Step::Set { at_ms } => Output::SetAlarm { at_ms },
-        }));
-    }
-
-    /// Group commit: what is published to a quiet channel is written at once, and whatever comes in the same turn of
-    /// the event loop at its end, together. Gives whether something was written.
-    fn schedule_commit(&mut self) -> bool {
-        if !self.has_pending() || !self.start(Timer::Commit, 0) {
-            return false;
-        }
-        let is_beside = self.waiting.values().any(|waiting| matches!(waiting, Waiting::Beside(_)));
-        let awaits_more = self.channel.as_ref().is_some_and(|channel| channel.awaits_more(is_beside));
-        if !awaits_more {
-            self.channel_does(Channel::commit);
-        }
-        !awaits_more
-    }
-
-    fn has_pending(&self) -> bool {
-        self.channel.as_ref().is_some_and(Channel::has_pending)
-    }
-
-    /// Whether it was started now.
-    pub(super) fn start(&mut self, timer: Timer, after_ms: u64) -> bool {
-        let is_new = self.timers.start(timer);
-        if is_new {
-            self.outputs.push(Output::Start { timer, after_ms });
-        }
-        is_new
-    }
-
-    fn start_timers(&mut self) {
-        let collects = self.relay.as_ref().and_then(Relay::collects_until_ms);
-        let paces = self.channel.as_ref().and_then(Channel::paces_until_ms);
-        for (timer, until_ms) in [(Timer::Collect, collects), (Timer::Pace, paces)] {
-            if let Some(until_ms) = until_ms {
-                self.start(timer, until_ms.saturating_sub(self.now_ms));
-            }
-        }
-    }
-
-    fn rang(&mut self, timer: Timer) -> Turn {
-        self.timers.rang(timer);
-        match timer {
-            Timer::Commit if !self.has_pending() => return Turn::Ends,
-            Timer::Commit => self.channel_does(Channel::commit),
-            Timer::FanOut | Timer::Alarm => {}
-            Timer::Collect => self.relay_does(Relay::collected),
-            Timer::Pace => self.channel_does(Channel::follow_up),
-        }
-        Turn::Goes
-    }
-
-    /// What is due. When the channel can't be read, the platform is to ring again.
-    fn due(&mut self) -> Turn {
-        self.alarm.rung();
-        if self.class == Class::Channel
-            && let Err(error) = self.channel_for(None)
-        {
-            self.outputs.push(Output::RepeatAlarm { reason: error.0 });
-            return Turn::Ends;
-        }
-        self.relay_does(Relay::tick);
-        let effects = self.links.tick(self.now_ms);
-        self.link_effects(effects);
-        self.channel_does(Channel::tick);
-        self.end_spent();
-        Turn::Goes
-    }
-
-    /// Lets go of a channel that nobody uses, unless clients may be here: what is stored proves their keys.
-    fn end_spent(&mut self) {
-        let is_spent = self.relay.is_none() && self.channel.as_ref().is_some_and(Channel::is_spent);
-        if is_spent {
-            // If it fails, nothing or all of it may be gone: what is there is read again.
-            let _ = self.store.clear();
-            self.channel = None;
-        }
-    }
-
-    fn deadline(&self) -> Option<u64> {
-        let relay = self.relay.as_ref().and_then(Relay::deadline);
-        let channel = self.channel.as_ref().and_then(Channel::deadline);
-        [relay, channel, self.links.deadline()].into_iter().flatten().min()
     }
 
     /// Sees that the app knows whether the channel is in use.
-    fn keep_listed(&mut self) {
+    pub(super) fn keep_listed(&mut self) {
         let Some(channel) = &mut self.channel else { return };
         let Some(active) = channel.listing(&mut self.store, self.now_ms) else { return };
         let Address { app, channel } = channel.address().clone();

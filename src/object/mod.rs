@@ -4,7 +4,8 @@
 //! time, and gives outputs, to be performed in their order: it knows no clock, no randomness and no platform. The
 //! platform runs them at the edge, and the simulation runs the same ones.
 //!
-//! - `host` is the object: its cores, and one turn after another; `effects` is what the cores make it do;
+//! - `host` is the object: its cores, and one turn after another; `effects` is what the cores make it do, and
+//!   `schedule` when;
 //! - `entrance` lets clients in, over WebSockets and over HTTP, and `calls` answers other objects;
 //! - `watch` keeps the relay's watch of its app, `rebuild` brings a memory back from what outlived it;
 //! - `timers` and `alarm` are what is known of the platform's clocks, `store` is what a relay keeps;
@@ -17,6 +18,7 @@ mod effects;
 mod entrance;
 mod host;
 mod rebuild;
+mod schedule;
 pub mod store;
 mod timers;
 mod watch;

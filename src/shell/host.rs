@@ -80,8 +80,8 @@ pub fn turn(object: &ObjectRef, input: Input) {
     outputs.into_iter().for_each(|output| perform(object, output));
 }
 
-/// What the supervisor of a server of one's own tells its objects: that it is about to stop, or that its apps have changed
-/// from what `body` says.
+/// What the supervisor of a server of one's own tells its objects: that it is about to stop, or that its apps have
+/// changed from what `body` says.
 pub fn told(object: &ObjectRef, path: &str, body: &str) -> Option<Input> {
     match path {
         "/leave" => Some(Input::SendAway { one_in: body.parse().unwrap_or(1) }),

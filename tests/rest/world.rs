@@ -10,7 +10,7 @@ use courtside::auth::{App, Apps, Attempts, Secret};
 use courtside::call::{Address, Answer, AppCall, AppResponse, ChannelCall, RelayName, Response};
 use courtside::limits::SHORT_SECRET_MIN_BYTES;
 use courtside::name::AppId;
-use courtside::object::{self, AppHost, AppInput, AppOutput, CallerId, Question, Reply as Replied, Settings};
+use courtside::object::{self, AppHost, CallerId, Question, Reply as Replied, Settings};
 use courtside::relay::Relay;
 use courtside::relay::admission::Bounds;
 use courtside::rest::{Admin, Context, Exchange, Headers, Reply, Request, Step, begin, body_bound, percent};
@@ -18,12 +18,15 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::support::app_store::AppMemory;
+use crate::support::app_store::{self, AppMemory};
 use crate::support::disk::Disk;
 use crate::support::host::{Host, Input, Output};
 use crate::support::random::Random;
 
 pub const NOW_MS: u64 = 1_800_000_000_000;
+
+/// What may follow from one thing: more is something that keeps itself busy.
+const WORK_MAX: usize = 1_000;
 
 /// `full` may do all, `open` all on `open:*`, `publisher` and `reader` what they are called; the tokens of `brief` can
 /// be revoked. `kept:*` persists, `named:*` is for clients with a name, `safe:*` for those with TLS.
@@ -154,12 +157,7 @@ impl World {
         let settings = Settings { apps: Ok(self.configured.clone()), bounds: Bounds::default() };
         let new = || AppHost::new(settings, AppMemory::default());
         let app = self.apps.entry(call.app.clone()).or_insert_with(new);
-        let outputs = app.turn(AppInput::Call { caller: CallerId(0), call }, self.now_ms);
-        let answer = outputs.into_iter().find_map(|output| match output {
-            AppOutput::Answer { answer, .. } => Some(answer),
-            _ => None,
-        });
-        answer.expect("an answer at once")
+        app_store::ask(app, call, self.now_ms)
     }
 
     /// A reader that finds nothing, and waits.
@@ -212,7 +210,8 @@ impl World {
     /// One turn of a channel's object, and all that follows from it.
     fn turn(&mut self, address: &Address, input: object::Input) {
         let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
+        for _ in 0..WORK_MAX {
+            let Some(input) = inputs.pop_front() else { return };
             let host = self.channels.get_mut(address).expect("the channel is there");
             let turned = host.turn(Input::Object(input), self.now_ms);
             if turned.wrote {
@@ -230,6 +229,7 @@ impl World {
                 }
             }
         }
+        panic!("what follows from one thing has no end");
     }
 
     /// Members of all channels of an app.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use courtside::app::store::{Store, StoreError, Stored};
 use courtside::auth::Revocation;
-use courtside::call::RelayName;
+use courtside::call::{Answer, AppCall, AppResponse, RelayName};
 use courtside::name::ChannelName;
+use courtside::object::{AppHost, AppInput, AppOutput, CallerId};
 
 #[derive(Debug, Default)]
 pub struct AppMemory {
@@ -109,4 +110,15 @@ impl Store for AppMemory {
         self.watchers.remove(relay);
         Ok(())
     }
+}
+
+/// What an app's object answers.
+#[allow(dead_code, reason = "not everybody asks")]
+pub fn ask(app: &mut AppHost<AppMemory>, call: AppCall, now_ms: u64) -> Answer<AppResponse> {
+    let outputs = app.turn(AppInput::Call { caller: CallerId(0), call }, now_ms);
+    let answer = outputs.into_iter().find_map(|output| match output {
+        AppOutput::Answer { answer, .. } => Some(answer),
+        _ => None,
+    });
+    answer.expect("an answer at once")
 }

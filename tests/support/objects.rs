@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use courtside::auth::{App, Apps};
-use courtside::call::{AppCall, ChannelCall, RelayName, Request};
-use courtside::channel::Ticket;
-use courtside::object::{self, AppHost, AppInput, AppOutput, CallerId, Question, Reply, Settings, Timer};
+use courtside::call::{ChannelCall, RelayName, Request};
+use courtside::object::{self, AppHost, CallerId, Question, Reply, Settings, Timer};
 use courtside::relay::admission::Bounds;
 use courtside::wire::Encoded;
 
-use super::app_store::AppMemory;
+use super::app_store::{self, AppMemory};
 use super::host::{Host, Input, LinkId, Output};
 
 /// Rounds in one millisecond, and what may follow from one thing: more is something that keeps itself busy, and would
@@ -136,7 +135,10 @@ impl Objects {
             Output::Frame { link, frame } => self.heard.push((link, Heard::Frame(frame))),
             Output::Close { link } => self.heard.push((link, Heard::Closed)),
             Output::Body(_) | Output::Refuse { .. } => unreachable!("all are sockets"),
-            Output::Ask(Question::App { ticket, call }) => return Some((host, self.ask_app(ticket, call))),
+            Output::Ask(Question::App { ticket, call }) => {
+                let answer = app_store::ask(&mut self.app, call, self.now_ms);
+                return Some((host, object::Input::AppAnswered { ticket, answer }));
+            }
             Output::Ask(question) => match &mut self.held {
                 Some(held) => held.push((host, life, question)),
                 None => return self.ask((host, life, question)),
@@ -144,15 +146,6 @@ impl Objects {
             Output::Answer { id, reply } => return self.answered(id, reply),
         }
         None
-    }
-
-    fn ask_app(&mut self, ticket: Ticket, call: AppCall) -> object::Input {
-        let outputs = self.app.turn(AppInput::Call { caller: CallerId(0), call }, self.now_ms);
-        let answer = outputs.into_iter().find_map(|output| match output {
-            AppOutput::Answer { answer, .. } => Some(answer),
-            _ => None,
-        });
-        object::Input::AppAnswered { ticket, answer: answer.expect("an answer at once") }
     }
 
     fn ask(&mut self, (host, life, question): Waiting) -> Option<(usize, object::Input)> {

@@ -28,7 +28,7 @@ use courtside::call::{Address, AppCall, ChannelCall, Publish, PublishKey, RelayN
 use courtside::channel::Ticket;
 use courtside::limits::{DIRECT_RELAYS_MAX, RELAY_CONNECTIONS};
 use courtside::name::ChannelName;
-use courtside::object::{self, AppHost, AppInput, AppOutput, CallerId, Question, Reply, Settings};
+use courtside::object::{self, AppHost, CallerId, Question, Reply, Settings};
 use courtside::placement;
 use courtside::relay::admission::Bounds;
 use courtside::relay::session::Opening;
@@ -37,7 +37,7 @@ use courtside::wire::flags::RESUMED;
 use courtside::wire::message::Message;
 use courtside::wire::{Encoded, Format};
 use serde_json::{Value, json};
-use support::app_store::AppMemory;
+use support::app_store::{self, AppMemory};
 use support::disk::Disk;
 use support::host::{Host, Input, LinkId, Output};
 use support::objects::told;

@@ -102,12 +102,8 @@ impl World {
     }
 
     fn ask_app(&mut self, from: Caller, ticket: Ticket, call: AppCall) {
-        let outputs = self.app_object.turn(AppInput::Call { caller: CallerId(0), call }, self.now_ms);
-        let answer = outputs.into_iter().find_map(|output| match output {
-            AppOutput::Answer { answer, .. } => Some(answer),
-            _ => None,
-        });
-        let input = Input::Object(object::Input::AppAnswered { ticket, answer: answer.expect("an answer at once") });
+        let answer = app_store::ask(&mut self.app_object, call, self.now_ms);
+        let input = Input::Object(object::Input::AppAnswered { ticket, answer });
         let delay_ms = self.delay_ms();
         self.after(delay_ms, Event::Turn { object: from.object, life: Some(from.life), input });
     }

@@ -55,6 +55,16 @@ for (const [index, { what }] of evictions('').entries()) {
   });
 }
 
+test('who came to a channel that was never used attaches after it lost its memory', async (t) => {
+  const name = 'evicted-before-use';
+  const direct = await connected(t, runtime, { transportParams: { channel: name } });
+  assert.ok(await runtime.evict('Channel', `demo/${name}`) > 0, 'something was evicted');
+  const inbox = await Inbox.of(direct.channels.get(name));
+  await rest(runtime).channels.get(name).publish('a', 'after');
+  await inbox.until(1);
+  assert.deepEqual(inbox.data, ['after']);
+});
+
 test('publishes in flight while objects lose their memory are acknowledged and delivered once', async (t) => {
   const name = 'in-flight';
   const [publisher, subscriber] = await Promise.all([connected(t, runtime), connected(t, runtime)]);

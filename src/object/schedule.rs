@@ -1,0 +1,118 @@
+//! When an object does what: what follows from an input, when it commits, its timers and its alarm.
+
+use super::alarm::Step;
+use super::host::{Host, Turn, Waiting};
+use super::store::RelayStore;
+use super::timers::Timer;
+use super::{Class, Output};
+use crate::channel::Channel;
+use crate::channel::store::Store;
+use crate::limits::ALARM_PAUSE_MS;
+use crate::relay::Relay;
+
+impl<S: Store + RelayStore> Host<S> {
+    /// Does what follows, then sees to the commit, the timers and the alarm.
+    pub(super) fn finish(&mut self) {
+        self.perform_all();
+        if self.schedule_commit() {
+            self.perform_all();
+        }
+        self.keep_listed();
+        self.start_timers();
+        let deadline_ms = self.deadline();
+        self.outputs.extend(self.alarm.keep(deadline_ms, self.now_ms).map(|step| match step {
+            Step::Ask => Output::AskAlarm,
+            Step::Set { at_ms } => Output::SetAlarm { at_ms },
+        }));
+    }
+
+    /// Group commit: what is published to a quiet channel is written at once, and whatever comes in the same turn of
+    /// the event loop at its end, together. Gives whether something was written.
+    fn schedule_commit(&mut self) -> bool {
+        if !self.has_pending() || !self.start(Timer::Commit, 0) {
+            return false;
+        }
+        let is_beside = self.waiting.values().any(|waiting| matches!(waiting, Waiting::Beside(_)));
+        let awaits_more = self.channel.as_ref().is_some_and(|channel| channel.awaits_more(is_beside));
+        if !awaits_more {
+            self.channel_does(Channel::commit);
+        }
+        !awaits_more
+    }
+
+    fn has_pending(&self) -> bool {
+        self.channel.as_ref().is_some_and(Channel::has_pending)
+    }
+
+    /// Whether it was started now.
+    pub(super) fn start(&mut self, timer: Timer, after_ms: u64) -> bool {
+        let is_new = self.timers.start(timer);
+        if is_new {
+            self.outputs.push(Output::Start { timer, after_ms });
+        }
+        is_new
+    }
+
+    fn start_timers(&mut self) {
+        let collects = self.relay.as_ref().and_then(Relay::collects_until_ms);
+        let paces = self.channel.as_ref().and_then(Channel::paces_until_ms);
+        for (timer, until_ms) in [(Timer::Collect, collects), (Timer::Pace, paces)] {
+            if let Some(until_ms) = until_ms {
+                self.start(timer, until_ms.saturating_sub(self.now_ms));
+            }
+        }
+    }
+
+    pub(super) fn rang(&mut self, timer: Timer) -> Turn {
+        self.timers.rang(timer);
+        match timer {
+            Timer::Commit if !self.has_pending() => return Turn::Ends,
+            Timer::Commit => self.channel_does(Channel::commit),
+            Timer::FanOut | Timer::Alarm => {}
+            Timer::Collect => self.relay_does(Relay::collected),
+            Timer::Pace => self.channel_does(Channel::follow_up),
+        }
+        Turn::Goes
+    }
+
+    /// What is due. When the channel can't be read, the platform is to ring again.
+    pub(super) fn due(&mut self) -> Turn {
+        self.alarm.rung();
+        if self.class == Class::Channel
+            && let Err(error) = self.channel_for(None)
+        {
+            self.outputs.push(Output::RepeatAlarm { reason: error.0 });
+            return Turn::Ends;
+        }
+        self.relay_does(Relay::tick);
+        let effects = self.links.tick(self.now_ms);
+        self.link_effects(effects);
+        self.channel_does(Channel::tick);
+        self.end_spent();
+        Turn::Goes
+    }
+
+    /// Lets go of a channel that nobody uses, unless clients may be here: what is stored proves their keys.
+    fn end_spent(&mut self) {
+        let is_spent = self.relay.is_none() && self.channel.as_ref().is_some_and(Channel::is_spent);
+        if is_spent {
+            // If it fails, nothing or all of it may be gone: what is there is read again.
+            let _ = self.store.clear();
+            self.channel = None;
+        }
+    }
+
+    /// Tries again after a pause: at once it would be refused again, and again.
+    pub(super) fn alarm_refused(&mut self, at_ms: u64) -> Turn {
+        if self.alarm.refused(at_ms) {
+            self.start(Timer::Alarm, ALARM_PAUSE_MS);
+        }
+        Turn::Ends
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        let relay = self.relay.as_ref().and_then(Relay::deadline);
+        let channel = self.channel.as_ref().and_then(Channel::deadline);
+        [relay, channel, self.links.deadline()].into_iter().flatten().min()
+    }
+}
