@@ -30,6 +30,7 @@ macro_rules! codes {
 codes! {
     BadRequest = 40000, 400, "bad request";
     BadBody = 40001, 400, "the body or frame could not be decoded";
+    BadParameterName = 40002, 400, "invalid parameter name";
     BadParameter = 40003, 400, "invalid parameter value";
     BadKey = 40005, 400, "invalid credential";
     BadConnectionKey = 40006, 400, "invalid connection key";

@@ -13,6 +13,7 @@ pub mod counted;
 pub mod cache;
 pub mod maps;
 pub mod wire;
+pub mod parameters;
 pub mod conflation;
 pub mod auth;
 pub mod publish;

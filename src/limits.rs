@@ -346,6 +346,9 @@ pub const WAITING_PAGE_BYTES: usize = 16 * 1024;
 /// The last time that a serial can have: a thousand positions each, in the 53 bits that JavaScript keeps exact.
 pub const TIME_MAX_MS: u64 = (1 << 53) / 1_000;
 
+/// Characters of an unknown parameter's name that its refusal repeats: enough to recognise a misspelt one.
+pub const PARAMETER_SHOWN_MAX_CHARS: usize = 40;
+
 /// Bytes of an error's message in a header.
 pub const ERROR_HEADER_MAX_BYTES: usize = 200;
 

@@ -23,8 +23,8 @@ pub struct Checked {
 
 /// Checks the messages of one publish and makes them what the channel keeps.
 ///
-/// Fails with 40000 (no messages, or an action other than create), 40034 (too many), 40009 (too large), 40012 (clientId),
-/// 40013 (data), 40031 (ids), 40032 (extras), and with 40099 when `_forceNack` asks for it.
+/// Fails with 40000 (no messages, or an action other than create), 40003 (parameters), 40034 (too many), 40009 (too
+/// large), 40012 (clientId), 40013 (data), 40031 (ids), 40032 (extras), and with 40099 when `_forceNack` asks for it.
 pub fn check(messages: Vec<InboundMessage>, params: &Params, identity: &Identity) -> Result<Checked, ErrorInfo> {
     if params.get("_forceNack").is_some_and(|value| value == "true") {
         return Err(Code::ForcedNack.into());
@@ -35,7 +35,11 @@ pub fn check(messages: Vec<InboundMessage>, params: &Params, identity: &Identity
     if messages.len() > PUBLISH_MAX_MESSAGES {
         return Err(Code::TooManyMessages.because(format!("a publish has at most {PUBLISH_MAX_MESSAGES} messages")));
     }
-    let ephemeral = params.get("ephemeral").is_some_and(|value| value == "true");
+    let ephemeral = match params.get("ephemeral").map(String::as_str) {
+        Some("true") => true,
+        None | Some("" | "false") => false,
+        Some(_) => return Err(Code::BadParameter.because("the parameter 'ephemeral' must be 'true' or 'false'")),
+    };
     let messages =
         messages.into_iter().map(|message| identified(message, identity, ephemeral)).collect::<Result<Vec<_>, _>>()?;
     all_or_none_ephemeral(&messages)?;
@@ -235,6 +239,16 @@ mod tests {
     fn a_publish_may_ask_to_be_refused() {
         let params = Params::from([("_forceNack".to_owned(), "true".to_owned())]);
         assert!(check(vec![with_id(None)], &params, &Identity::Anonymous).unwrap_err().is(Code::ForcedNack));
+    }
+
+    #[test]
+    fn a_publish_is_ephemeral_or_not() {
+        let asked = |text: &str| {
+            let params = Params::from([("ephemeral".to_owned(), text.to_owned())]);
+            check(vec![with_id(None)], &params, &Identity::Anonymous).map(|checked| checked.messages[0].is_ephemeral())
+        };
+        assert_eq!([asked("true"), asked("false"), asked("")], [Ok(true), Ok(false), Ok(false)]);
+        assert!(asked("yes").unwrap_err().is(Code::BadParameter));
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Attach {
         let mut params = Params::default();
         // Reversed, so that the first of a name stays.
         for (name, value) in query.iter().rev() {
-            if ["modes", "occupancy", "rewind", "rewindLimit"].contains(&name.as_str()) {
+            if ["delta", "modes", "occupancy", "rewind", "rewindLimit"].contains(&name.as_str()) {
                 params.insert(name.clone(), value.clone());
             }
         }
@@ -70,7 +70,7 @@ impl Attach {
 }
 
 impl Opening {
-    /// From the parameters of the URL (protocol.md § 2). What is malformed is as if it weren't there.
+    /// From the parameters of the URL (protocol.md § 2), which [`parameters::check`](crate::parameters::check) has let in.
     pub fn from_query(grant: Grant, query: &[(String, String)], is_secure: bool) -> Opening {
         let value = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let interval = value("heartbeatInterval").and_then(|text| text.parse().ok()).unwrap_or(HEARTBEAT_INTERVAL_MS);

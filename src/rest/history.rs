@@ -54,6 +54,12 @@ fn query(request: &Request, cursor: Option<&Cursor>) -> Result<HistoryQuery, Err
         return Err(Code::BadParameter.because("to wait for what comes is to read forwards, without an end"));
     }
     let mut from = from_serial(request).map(str::to_owned);
+    if forwards && wait_ms.is_none() && from.is_some() {
+        // An SDK asks so for what came before its attach, oldest first; it must not get what came after.
+        return Err(Code::BadParameter.because(
+            "from_serial alone is where history ends, and needs direction=backwards; with wait it is where to go on",
+        ));
+    }
     let mut after = cursor.map(|cursor| (cursor.position, cursor.index));
     if let (Some(cursor), Some(_)) = (cursor, wait_ms) {
         // Who waits is told of a gap.

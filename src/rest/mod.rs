@@ -9,8 +9,9 @@
 //! ```
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then one
-//! file for each thing that can be asked: `publish`, `batch`, `history` with `page`, `presence`, `status`, `token`, `revoke`, `apps`;
-//! `inquiry` is what waits for an app; `form` and `reply` are how all of them are answered.
+//! file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `presence`,
+//! `status`, `token`, `revoke`, `apps`; `inquiry` is what waits for an app; `form` and `reply` are how all of them are
+//! answered.
 
 mod apps;
 mod batch;
@@ -28,15 +29,18 @@ mod revoke;
 mod route;
 mod status;
 mod token;
+mod unenveloped;
 
 pub use apps::Admin;
+pub use body::check_coding;
 pub use inquiry::Inquiry;
-pub use reply::Reply;
+pub use reply::{Browser, Reply};
 
 use crate::auth::{Apps, Attempts};
 use crate::call::{Answer, AppCall, ChannelCall, RelayName, Response};
 use crate::error::{Code, ErrorInfo};
 use crate::name::AppId;
+use crate::parameters;
 use caller::Caller;
 use form::Form;
 use page::Links;
@@ -69,10 +73,21 @@ pub struct Request {
 pub struct Headers {
     pub authorization: Option<String>,
     pub content_type: Option<String>,
+    pub content_encoding: Option<String>,
     pub accept: Option<String>,
     pub x_ably_clientid: Option<String>,
+    pub x_ably_connectionkey: Option<String>,
+    pub x_ably_encoding: Option<String>,
+    pub x_ably_messageid: Option<String>,
+    pub x_ably_name: Option<String>,
     pub x_ably_version: Option<String>,
     pub ably_agent: Option<String>,
+}
+
+impl Headers {
+    fn name_an_sdk(&self) -> bool {
+        self.ably_agent.is_some() || self.x_ably_version.is_some()
+    }
 }
 
 /// SDKs that write the spaces of a path as a form has them. They write no plus of a name as it is.
@@ -83,6 +98,12 @@ impl Request {
     fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(known, value)| known == name && !value.is_empty());
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// Of the body, without parameters; empty when the client does not say.
+    fn media_type(&self) -> &str {
+        let content_type = self.headers.content_type.as_deref().unwrap_or_default();
+        content_type.split(';').next().unwrap_or_default().trim()
     }
 
     /// The path, with its spaces as they should be.
@@ -175,6 +196,7 @@ pub fn refuse(request: &Request, error: &ErrorInfo) -> Reply {
 }
 
 fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+    parameters::check(route.door(&request.method), &request.query, request.headers.name_an_sdk())?;
     match route {
         Route::Time => Ok(Step::Reply(form.ok(&[context.now_ms]))),
         Route::RequestToken(key_name) => token::begin(request, &key_name, form, context),

@@ -7,14 +7,13 @@ use serde::Serialize;
 use super::caller::Caller;
 use super::form::Form;
 use super::inquiry::Inquiry;
-use super::{Asking, Exchange, Reply, Request, Step, body, unanswered};
+use super::{Asking, Exchange, Reply, Request, Step, unanswered, unenveloped};
 use crate::auth::Identity;
 use crate::call::{
     self, Answer, ChannelCall, Outcome, Publish, PublishKey, Published, RelayName, Response, Speaker, Submission,
 };
 use crate::connection_key::ConnectionKey;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::BODY_MAX_BYTES;
 use crate::name::ChannelName;
 use crate::placement;
 use crate::publish::{Checked, attribute, check};
@@ -29,7 +28,7 @@ pub fn begin(
     random: &[u8; 32],
 ) -> Result<Step, ErrorInfo> {
     caller.require_publish(channel)?;
-    let messages = body::messages(request, BODY_MAX_BYTES)?;
+    let messages = unenveloped::messages(request)?;
     let key = connection_key(&messages)?;
     // Whom it must come from then, only that connection's relay knows.
     let identity = if key.is_some() { &Identity::Wildcard } else { caller.identity() };

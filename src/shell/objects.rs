@@ -6,7 +6,7 @@ use worker::{DurableObject, Env, Request, Response, Result, State, WebSocketPair
 
 use super::host::{self, Class};
 use super::platform::{ObjectState, Socket};
-use super::router::{CONNECTION_KEY, Handover};
+use super::router::{CONNECTION_KEY, Handover, browser_behind};
 use super::{calls, responses, watching};
 use crate::call::{self, Answer, ChannelCall, Delivery, Follow, Notice, Roll};
 use crate::error::ErrorInfo;
@@ -92,7 +92,8 @@ async fn fetch(id: &str, mut request: Request) -> Result<Response> {
                 host::open(&host, socket, opening).map(|()| Response::from_websocket(pair.client))
             }
             (Ok(()), Some(mode)) => {
-                responses::begin(&host, mode, opening).map(|response| responses::open(&host, response))
+                let browser = browser_behind(request.headers())?;
+                responses::begin(&host, mode, opening).map(|response| responses::open(&host, response, &browser))
             }
             (Err(refusal), _) => Err(refusal),
         };

@@ -11,13 +11,13 @@ use worker::{Request, Response, ResponseBuilder, Result};
 use super::effects;
 use super::host::{Host, HostRef};
 use super::platform::{Pipe, PipeWriter, now_ms};
-use super::router::{headers_of, read_body, write_reply};
+use super::router::{browser_behind, headers_of, read_body, write_reply};
 use crate::call::{Answer, Refusal};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{COMET_BODY_MAX_BYTES, LINKS_MAX};
 use crate::relay::SocketId;
 use crate::relay::session::Opening;
-use crate::rest::Reply;
+use crate::rest::{Browser, Reply};
 use crate::transport::{Effect, Mode, ResponseId, comet, events};
 use crate::wire::Format;
 
@@ -37,11 +37,12 @@ impl Responses {
 
 /// A request that belongs to a connection.
 pub async fn comet(host: &HostRef, request: &mut Request, key: &str) -> Result<Response> {
+    let browser = browser_behind(request.headers())?;
     let done = match request.path().as_str() {
         "/recv" => {
             let found = host.borrow_mut().recv(key);
             match found {
-                Ok(response) => return open(host, response),
+                Ok(response) => return open(host, response, &browser),
                 Err(error) => Err(error),
             }
         }
@@ -53,11 +54,11 @@ pub async fn comet(host: &HostRef, request: &mut Request, key: &str) -> Result<R
         _ => host.borrow_mut().take_frames(key, &[comet::DISCONNECT]),
     };
     effects::drive(host);
-    write_reply(done.map_or_else(|error| comet::refused(&error), |()| Reply::empty()))
+    write_reply(done.map_or_else(|error| comet::refused(&error), |()| Reply::empty()), &browser)
 }
 
-pub fn open(host: &HostRef, response: ResponseId) -> Result<Response> {
-    let head = host.borrow().links.head(response);
+pub fn open(host: &HostRef, response: ResponseId, browser: &Browser) -> Result<Response> {
+    let head = host.borrow().links.head(response).readable_by(browser);
     let opened = host.borrow_mut().responses.open(response, &head)?;
     effects::drive(host);
     Ok(opened)

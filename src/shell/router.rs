@@ -19,10 +19,11 @@ use crate::connection_key::ConnectionKey;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BATCH_BODY_MAX_BYTES;
 use crate::name::{AppId, ChannelName};
+use crate::parameters::{self, Door};
 use crate::pinned;
 use crate::placement::{self, Journey, Place, Region, Shard, Spread};
 use crate::relay::session::Opening;
-use crate::rest::{self, Reply, Step};
+use crate::rest::{self, Browser, Reply, Step};
 use crate::transport::comet::{self, Verb};
 use crate::transport::events;
 use crate::transport::{Mode, refusal};
@@ -33,6 +34,9 @@ const HANDOVER: &str = "courtside-handover";
 
 /// Carries the connection's key, to an object that holds connections over HTTP.
 pub const CONNECTION_KEY: &str = "courtside-connection-key";
+
+/// Carries the origin of the page that asks, to an object that answers it.
+const ORIGIN: &str = "courtside-origin";
 
 /// Where a request came from, as the platform says.
 const ADDRESS: &str = "cf-connecting-ip";
@@ -82,7 +86,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawRespo
     if request.path().starts_with("/comet/") {
         return match comet::route(&request.inner().method(), &request.path()) {
             Ok((verb, key)) => connect(request, &env, Way::Comet(verb, key)).await,
-            Err(reply) => write_reply(reply).map(RawResponse::from),
+            Err(reply) => write_reply(reply, &browser(&request)?).map(RawResponse::from),
         };
     }
     if events::is_stream(&request.path()) {
@@ -92,18 +96,30 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawRespo
             request.headers().get("accept")?.as_deref(),
         ) {
             Ok(lines) => connect(request, &env, Way::Events { lines }).await,
-            Err(reply) => write_reply(reply).map(RawResponse::from),
+            Err(reply) => write_reply(reply, &browser(&request)?).map(RawResponse::from),
         };
     }
-    rest(request, &env).await.map(RawResponse::from)
+    let browser = browser(&request)?;
+    write_reply(rest(request, &env).await?, &browser).map(RawResponse::from)
+}
+
+fn browser(request: &Request) -> Result<Browser> {
+    let header = |name: &str| request.headers().get(name);
+    Ok(Browser { origin: header("origin")?, wanted_headers: header("access-control-request-headers")? })
+}
+
+/// The browser whose page an object answers.
+pub fn browser_behind(headers: &Headers) -> Result<Browser> {
+    let origin = headers.get(ORIGIN)?.filter(|origin| !origin.is_empty());
+    Ok(Browser { origin, wanted_headers: None })
 }
 
 /// A REST request: the core says what to do, step by step.
-async fn rest(request: Request, env: &Env) -> Result<Response> {
+async fn rest(request: Request, env: &Env) -> Result<Reply> {
     let request = read_rest(request).await?;
     let apps = match find_apps(env, &rest::apps_named(&request)).await {
         Ok(apps) => apps,
-        Err(error) => return write_reply(rest::refuse(&request, &error)),
+        Err(error) => return Ok(rest::refuse(&request, &error)),
     };
     let (admin, now_ms, random) = (config::admin(env), now_ms(), random_bytes());
     let mut step = ATTEMPTS.with_borrow_mut(|attempts| {
@@ -111,7 +127,7 @@ async fn rest(request: Request, env: &Env) -> Result<Response> {
     });
     loop {
         step = match step {
-            Step::Reply(reply) => return write_reply(reply),
+            Step::Reply(reply) => return Ok(reply),
             Step::Calls(calls, exchange) => {
                 exchange.answered(join_all(calls.iter().map(|call| calls::ask_channel(env, call))).await)
             }
@@ -144,8 +160,13 @@ async fn read_rest(mut request: Request) -> Result<rest::Request> {
     let headers = rest::Headers {
         authorization: header("authorization")?,
         content_type: header("content-type")?,
+        content_encoding: header("content-encoding")?,
         accept: header("accept")?,
         x_ably_clientid: header("x-ably-clientid")?,
+        x_ably_connectionkey: header("x-ably-connectionkey")?,
+        x_ably_encoding: header("x-ably-encoding")?,
+        x_ably_messageid: header("x-ably-messageid")?,
+        x_ably_name: header("x-ably-name")?,
         x_ably_version: header("x-ably-version")?,
         ably_agent: header("ably-agent")?,
     };
@@ -184,7 +205,8 @@ pub fn headers_of(reply: &Reply) -> Result<Headers> {
     Ok(headers)
 }
 
-pub fn write_reply(reply: Reply) -> Result<Response> {
+pub fn write_reply(reply: Reply, browser: &Browser) -> Result<Response> {
+    let reply = reply.readable_by(browser);
     let headers = headers_of(&reply)?;
     let response = match reply.status {
         204 => Response::empty()?,
@@ -201,12 +223,21 @@ enum Way {
 }
 
 impl Way {
+    fn door(&self) -> Door {
+        match self {
+            Way::WebSocket(_) => Door::Socket,
+            Way::Comet(..) => Door::Comet,
+            Way::Events { .. } => Door::Stream,
+        }
+    }
+
     /// Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
-    fn refuse(&self, error: &ErrorInfo) -> Result<Response> {
+    fn refuse(&self, error: &ErrorInfo, browser: &Browser) -> Result<Response> {
+        let random = || u64::from_le_bytes(random_bytes());
         match self {
             Way::WebSocket(format) => refuse(error, *format),
-            Way::Comet(..) => write_reply(comet::refused(error)),
-            Way::Events { lines } => write_reply(events::refused(error, *lines, u64::from_le_bytes(random_bytes()))),
+            Way::Comet(..) => write_reply(comet::refused(error), browser),
+            Way::Events { lines } => write_reply(events::refused(error, *lines, random()), browser),
         }
     }
 }
@@ -215,21 +246,26 @@ impl Way {
 async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
     let url = request.inner().url();
     let query = query_pairs(&url);
-    let authorization = request.headers().get("authorization")?;
-    let address = request.headers().get(ADDRESS)?.unwrap_or_default();
-    let last_event = request.headers().get("last-event-id")?;
-    let presented = Presented { authorization: authorization.as_deref(), client_id: None, query: &query };
-    let entered = enter(env, &presented, &address, origin(&url).1, &way, last_event.as_deref()).await;
-    let passed = match (entered, &way) {
+    let header = |name: &str| request.headers().get(name);
+    let (browser, authorization, address) = (browser(&request)?, header("authorization")?, header(ADDRESS)?);
+    let arrival = Arrival {
+        presented: Presented { authorization: authorization.as_deref(), client_id: None, query: &query },
+        address: address.unwrap_or_default(),
+        is_secure: origin(&url).1,
+        is_sdk: header("ably-agent")?.or(header("x-ably-version")?).is_some(),
+        last_event_id: header("last-event-id")?,
+        content_encoding: header("content-encoding")?,
+    };
+    let passed = match (enter(env, &arrival, &way).await, &way) {
         (Ok(Entrance { opening, .. }), Way::Comet(verb, key)) if *verb != Verb::Connect => {
-            pass_on(&request, env, opening.grant.app(), *verb, key).await
+            pass_on(&request, env, opening.grant.app(), *verb, key, &browser).await
         }
-        (Ok(entrance), _) => hand_over(env, entrance, platform::region(&request)).await,
+        (Ok(entrance), _) => hand_over(env, entrance, platform::region(&request), &browser).await,
         (Err(error), _) => Err(error),
     };
     match passed {
         Ok(response) => Ok(response),
-        Err(error) => way.refuse(&error).map(RawResponse::from),
+        Err(error) => way.refuse(&error, &browser).map(RawResponse::from),
     }
 }
 
@@ -240,14 +276,30 @@ async fn pass_on(
     app: &AppId,
     verb: Verb,
     key: &str,
+    browser: &Browser,
 ) -> std::result::Result<RawResponse, ErrorInfo> {
     let Some(relay) = placement::holder(app, key) else {
         return Err(Code::Disconnected.because("this is no connection's key"));
     };
     let body = request.inner().body().map_or(JsValue::UNDEFINED, JsValue::from);
-    let headers = object([(CONNECTION_KEY, key.into())]);
+    let headers = object([(CONNECTION_KEY, key.into()), origin_header(browser)]);
     let init = object([("method", request.inner().method().into()), ("headers", headers.into()), ("body", body)]);
     calls::pass_on(env, &relay, verb, &init).await
+}
+
+fn origin_header(browser: &Browser) -> (&'static str, JsValue) {
+    (ORIGIN, browser.origin.as_deref().unwrap_or_default().into())
+}
+
+/// A client at the door, by what its request says.
+struct Arrival<'a> {
+    presented: Presented<'a>,
+    address: String,
+    is_secure: bool,
+    /// A header names an SDK.
+    is_sdk: bool,
+    last_event_id: Option<String>,
+    content_encoding: Option<String>,
 }
 
 /// A client whose credentials are good, and the channel whose own object may hold it.
@@ -258,22 +310,17 @@ struct Entrance {
     mode: Option<Mode>,
 }
 
-async fn enter(
-    env: &Env,
-    presented: &Presented<'_>,
-    address: &str,
-    is_secure: bool,
-    way: &Way,
-    last_event: Option<&str>,
-) -> std::result::Result<Entrance, ErrorInfo> {
+async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Result<Entrance, ErrorInfo> {
     config::configured(env)?;
-    let credentials = Credentials::parse(presented, Surface::Realtime)?;
+    let credentials = Credentials::parse(&arrival.presented, Surface::Realtime)?;
     let found = directory::find(env, credentials.app_id()).await?;
     let app = found.as_ref().map(|found| &*found.app);
-    let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, app, address, now_ms()))?;
+    let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, app, &arrival.address, now_ms()))?;
     let found = found.ok_or(Code::BadCredentials)?;
-    let query = presented.query;
-    let mut opening = Opening::from_query(grant, query, is_secure);
+    let query = arrival.presented.query;
+    parameters::check(way.door(), query, arrival.is_sdk)?;
+    rest::check_coding(arrival.content_encoding.as_deref())?;
+    let mut opening = Opening::from_query(grant, query, arrival.is_secure);
     let named = || {
         let named = query.iter().find(|(name, _)| name == "channel");
         named.map(|(_, value)| ChannelName::parse(value)).transpose()
@@ -282,7 +329,8 @@ async fn enter(
         Way::WebSocket(_) => (None, named()?),
         Way::Comet(..) => (Some(comet::open(query, &mut opening)?), named()?),
         Way::Events { lines } => {
-            let (style, only) = events::open(query, *lines, last_event, &found.app, &mut opening)?;
+            let (style, only) =
+                events::open(query, *lines, arrival.last_event_id.as_deref(), &found.app, &mut opening)?;
             (Some(Mode::Events(style)), only)
         }
     };
@@ -298,7 +346,12 @@ async fn enter(
 }
 
 /// Asks one object after another, until one takes the connection in or there is none left to ask.
-async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result::Result<RawResponse, ErrorInfo> {
+async fn hand_over(
+    env: &Env,
+    entrance: Entrance,
+    region: Region,
+    browser: &Browser,
+) -> std::result::Result<RawResponse, ErrorInfo> {
     let Entrance { opening, channel, mode } = entrance;
     let app = opening.grant.app().clone();
     let claimed = opening.resume.as_deref().and_then(ConnectionKey::claimed).map(|key| key.shard);
@@ -317,7 +370,8 @@ async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result
             Place::Channel(_) => (Shard::CHANNEL, channel.clone()),
             Place::Relay(shard) => (shard, None),
         };
-        let headers = [("upgrade", upgrade.into()), (HANDOVER, BASE64URL.encode(pinned::encode(&handover)).into())];
+        let handed = BASE64URL.encode(pinned::encode(&handover));
+        let headers = [("upgrade", upgrade.into()), (HANDOVER, handed.into()), origin_header(browser)];
         match calls::connect(env, &name, hint, object(headers)).await {
             Ok(response) => return Ok(response),
             Err(refusal) => SPREAD.with_borrow_mut(|spread| spread.refused(&mut journey, &place, refusal, now_ms()))?,

@@ -180,7 +180,8 @@ impl Links {
     /// All of a response but its body.
     pub fn head(&self, response: ResponseId) -> Reply {
         let mode = self.get(response.socket).map_or(Mode::Poll, |link| link.mode);
-        Reply::of(200, mode.content_type(), String::new())
+        let head = Reply::of(200, mode.content_type(), String::new());
+        if mode == Mode::Poll { head } else { head.streamed() }
     }
 
     /// A frame for those of these connections that are here.

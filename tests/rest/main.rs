@@ -11,6 +11,7 @@ mod presence;
 mod publishing;
 mod status;
 mod tokens;
+mod unenveloped;
 mod revocations;
 mod waiting;
 mod world;

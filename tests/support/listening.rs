@@ -2,6 +2,7 @@
 //! and their answers are lost, and whoever comes back may come by another way.
 
 use courtside::auth::{Apps, Attempts};
+use courtside::parameters::{self, Door};
 use courtside::relay::session::Opening;
 use courtside::rest::{self, Admin, Context, Step, percent};
 use courtside::transport::{Mode, events};
@@ -130,6 +131,7 @@ impl World {
                 if !by_header {
                     say("lastEvent", cursor.clone());
                 }
+                parameters::check(Door::Stream, &query, false).expect("parameters of a stream");
                 let mut opening = Opening::from_query(grant(), &query, true);
                 let last_event = Some(cursor.as_str()).filter(|_| by_header);
                 let app = &self.hosts[host].app;
@@ -144,6 +146,7 @@ impl World {
                 say("modes", "subscribe".to_owned());
                 say("format", if is_binary { "msgpack" } else { "json" }.to_owned());
                 serial.into_iter().for_each(|serial| say("channelSerial", serial));
+                parameters::check(Door::Socket, &query, false).expect("parameters of a connection");
                 (None, Opening::from_query(grant(), &query, true))
             }
             Way::Requests => unreachable!("requests open nothing"),
