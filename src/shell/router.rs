@@ -327,7 +327,7 @@ async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Resu
     };
     let (mode, named) = match way {
         Way::WebSocket(_) => (None, named()?),
-        Way::Comet(..) => (Some(comet::open(query, &mut opening)?), named()?),
+        Way::Comet(..) => (Some(comet::open(query, &mut opening)), named()?),
         Way::Events { lines } => {
             let (style, only) =
                 events::open(query, *lines, arrival.last_event_id.as_deref(), &found.app, &mut opening)?;

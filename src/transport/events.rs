@@ -143,7 +143,7 @@ pub fn open(
     app: &App,
     opening: &mut Opening,
 ) -> Result<(Style, Option<ChannelName>), ErrorInfo> {
-    comet::open(query, opening)?;
+    comet::open(query, opening);
     let style = Style::of(lines, query);
     let mut names = channels(query)?;
     let serials = serials(names.len(), last_event(last_event_id, query))?;
