@@ -2,11 +2,11 @@
  * What is left of those who leave without a word: `npx node benches/leavers.mjs [departures] [ways…]`.
  *
  * Clients connect over HTTP, hear that they are connected, and are gone, a hundred at a time, in four rounds, each of
- * which waits until the last has been given up: so a quarter of them is open at once, which the local runtime has memory
- * for. It fails when WebAssembly has grown by more than the slack since the second round (what the first ones make it
- * load is no leak), when a channel still counts anyone, or when an object holds anything of any of them: one that does
- * cannot be evicted. A Comet connection may be resumed, so its relay remembers for four minutes that its key was given
- * out: there all come again after that time, and must fit into the memory of the first.
+ * which waits until the last has been given up: so a quarter of them is open at once, which the local runtime has
+ * memory for. It fails when WebAssembly has grown by more than the slack since the second round (what the first ones
+ * make it load is no leak), when a channel still counts anyone, or when an object holds anything of any of them: one
+ * that does cannot be evicted. A Comet connection may be resumed, so its relay remembers for four minutes that its key
+ * was given out: there all come again after that time, and must fit into the memory of the first.
  */
 import fs from 'node:fs';
 import http from 'node:http';
@@ -28,7 +28,7 @@ const [atOnce, rounds] = [100, 4];
 const slackKilobytes = 256;
 /** Twice the time for which a connection may be resumed, and a margin. */
 const forgottenMs = 260_000;
-/** A probe and a stall, as src/limits.rs has them, and a margin. */
+/** A probe and a stall, as src/limits has them, and a margin. */
 const givenUpMs = 25_000;
 const key = 'key=demo.key1:local-only';
 const departures = Number(process.argv[2] ?? 10_000);
@@ -84,8 +84,8 @@ async function visit(url) {
 }
 
 /**
- * Waits for what never comes, each few at a channel of their own, and is gone. Nothing says that the request is there; an
- * answer to one that was made later does.
+ * Waits for what never comes, each few at a channel of their own, and is gone. Nothing says that the request is there;
+ * an answer to one that was made later does.
  * @param {import('../tests/worker/runtime.mjs').Runtime} runtime @param {number[]} numbers
  */
 async function waitAndLeave(runtime, numbers) {
@@ -108,7 +108,10 @@ async function present(runtime) {
   return Math.max(...counts);
 }
 
-/** Of all instances; a panic would have made a second one. @param {import('../tests/worker/runtime.mjs').Runtime} runtime */
+/**
+ * Of all instances; a panic would have made a second one.
+ * @param {import('../tests/worker/runtime.mjs').Runtime} runtime
+ */
 async function wasmKilobytes(runtime) {
   const bytes = await (await fetch(`${runtime.url}/bench/memory`)).json();
   return bytes.reduce((/** @type {number} */ sum, /** @type {number} */ size) => sum + size / 1024, 0);

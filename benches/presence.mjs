@@ -2,11 +2,11 @@
  * What a crowd costs: `node benches/presence.mjs [members] [leavers] [joiners] [members of a connection]`, 5,000,
  * 1,000, 1 and 1 unless said.
  *
- * So many members enter one channel, some of them close and as many come, then joiners attach at once and get the
- * set. For each step: the time it took, calls to channels, rows written, and CPU of the runtime. While joiners sync,
- * somebody publishes: the slowest of these messages is told too, as one heard it who does nothing else, and as some of the
- * joiners heard it. Joiners are a process of their own, whose CPU is told. Everything shares one machine and one runtime, as in
- * the other benchmarks.
+ * So many members enter one channel, some of them close and as many come, then joiners attach at once and get the set.
+ * For each step: the time it took, calls to channels, rows written, and CPU of the runtime. While joiners sync,
+ * somebody publishes: the slowest of these messages is told too, as one heard it who does nothing else, and as some of
+ * the joiners heard it. Joiners are a process of their own, whose CPU is told. Everything shares one machine and one
+ * runtime, as in the other benchmarks.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,9 +1,10 @@
 /**
  * What it costs an object to lose its memory and be built again: `node benches/rebuild.mjs [cycles] [messages]`.
  *
- * The channel's log first gets that many messages, a row each. One subscriber stays connected while its relay and its channel are evicted over and over; each time a publish wakes
- * both and must arrive. The memory of the WebAssembly instance must not grow, or rebuilt objects leave their predecessors
- * behind; what the runtime itself keeps of an eviction is in its resident memory.
+ * The channel's log first gets that many messages, a row each. One subscriber stays connected while its relay and its
+ * channel are evicted over and over; each time a publish wakes both and must arrive. The memory of the WebAssembly
+ * instance must not grow, or rebuilt objects leave their predecessors behind; what the runtime itself keeps of an
+ * eviction is in its resident memory.
  */
 import fs from 'node:fs';
 import { once } from 'node:events';

@@ -4,7 +4,7 @@
  *     npm run bench                      100 subscribers, 100 bytes, 1, 20 and 200 messages in flight
  *     npm run bench -- peers             beside Socket.IO, ws, Nchan and NATS, in every dimension
  *     npm run bench -- resume            2,000 clients dropped at once
- *     npm run bench -- storm             2,000 clients cut off from their WebSockets, back by long poll, beside 500 that stay
+ *     npm run bench -- storm             2,000 clients cut off from WebSockets, back by long poll, beside 500 that stay
  *     npm run bench -- --help
  *
  * A peer is started anew for each run, so that none inherits another's caches, history or memory.
@@ -66,7 +66,9 @@ peers, all of them, along each dimension: about 11 minutes
  * @property {string} dialect
  *
  * @typedef {import('./lib/plan.mjs').Part} Part
- * @typedef {Omit<Part, 'contestants'> & { contestants: Contestant[], runs: import('./lib/figures.mjs').Run[] }} MeasuredPart
+ * @typedef {Omit<Part, 'contestants'> & {
+ *   contestants: Contestant[], runs: import('./lib/figures.mjs').Run[]
+ * }} MeasuredPart
  */
 
 const { values: asked, positionals: [scenario = 'fanout'] } = parseArgs({ options, allowPositionals: true });

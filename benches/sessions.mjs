@@ -15,7 +15,7 @@ import { setUp, build } from '../.ci/setup.mjs';
 import { startCourtside } from './lib/courtside.mjs';
 
 const sessions = Number(process.argv[2] ?? 20_000);
-/** src/limits.rs reckons with as many. */
+/** src/limits reckons with as many. */
 const aim = 1_536;
 await setUp();
 await build();

@@ -1,5 +1,5 @@
-//! The typed calls between objects, and what objects are called. Objects of two deploys talk to each other for a while: a
-//! call whose version the other cannot read is refused, to be tried again.
+//! The typed calls between objects, and what objects are called. Objects of two deploys talk to each other for a while:
+//! a call whose version the other cannot read is refused, to be tried again.
 
 mod app;
 mod names;
@@ -72,7 +72,8 @@ pub enum Request {
     Count,
     /// How many a relay has there now, for those who are told. Answered by [`Response::Reported`].
     Report(RelayName, Census),
-    /// What a relay that stands here would be delivered next, for one that feeds it. Answered by [`Response::Delivery`].
+    /// What a relay that stands here would be delivered next, for one that feeds it. Answered by
+    /// [`Response::Delivery`].
     Next(Position),
 }
 
@@ -388,7 +389,8 @@ versions! {
     Refusal = 1,
 }
 
-/// A call from its bytes. Fails with 50000, to be tried again, when another deploy wrote it and this one cannot read it.
+/// A call from its bytes. Fails with 50000, to be tried again, when another deploy wrote it and this one cannot read
+/// it.
 pub fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, ErrorInfo> {
     pinned::decode(bytes).map_err(|unreadable| Code::Internal.because(format!("a call between objects {unreadable}")))
 }

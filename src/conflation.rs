@@ -1,10 +1,10 @@
 //! Conflation: of the messages of one key that come within an interval, those who listen get the latest alone.
 //!
-//! A key is a text with places for what a message says of itself, `#{message.extras.headers['market']}`. Messages are of
-//! one key when they say the same in each place, and one that says nothing in some place is never left out. So is one whose
-//! successor comes later than an interval after it, or not in the same delivery: what is left out was always replaced by
-//! something that arrives with it. Whether a message stays depends on what follows it alone, so of what is left any rear
-//! part is what would be left of the messages behind the same place.
+//! A key is a text with places for what a message says of itself, `#{message.extras.headers['market']}`. Messages are
+//! of one key when they say the same in each place, and one that says nothing in some place is never left out. So is
+//! one whose successor comes later than an interval after it, or not in the same delivery: what is left out was always
+//! replaced by something that arrives with it. Whether a message stays depends on what follows it alone, so of what is
+//! left any rear part is what would be left of the messages behind the same place.
 
 use std::collections::HashMap;
 

@@ -1,11 +1,11 @@
 //! Connection keys: who holds one may resume its connection (protocol.md § 6).
 //!
-//! `<connectionId>!<shard>-<generation>-<mac>`, all of it safe in a path. The mac is made with a secret of the relay, so a
-//! key can't be guessed and proves itself even to a relay that lost its memory; it also covers the clientId, so that
-//! nobody resumes as somebody else. Each resume makes the next generation.
+//! `<connectionId>!<shard>-<generation>-<mac>`, all of it safe in a path. The mac is made with a secret of the relay,
+//! so a key can't be guessed and proves itself even to a relay that lost its memory; it also covers the clientId, so
+//! that nobody resumes as somebody else. Each resume makes the next generation.
 //!
-//! Who comes back may name nothing but the key, and requests of a connection over HTTP never do. Where a channel's own object
-//! holds it, `!` and the channel's name in base64 follow, which lead there and prove nothing.
+//! Who comes back may name nothing but the key, and requests of a connection over HTTP never do. Where a channel's own
+//! object holds it, `!` and the channel's name in base64 follow, which lead there and prove nothing.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -37,12 +37,12 @@ pub enum TakeoverKind {
     Upgrade,
 }
 
-/// Which of a connection's keys are good: the newest, and until its client was heard also the one that it was taken over
-/// with, because the CONNECTED that brought the newest may be lost.
+/// Which of a connection's keys are good: the newest, and until its client was heard also the one that it was taken
+/// over with, because the CONNECTED that brought the newest may be lost.
 ///
-/// That one is good only for a client that comes as the last one came: it tries again what it tried. Another client that
-/// shared the connection, and is told that it goes on elsewhere, comes back by `resume` after a `recover`, with the same
-/// key and perhaps before the one that recovered has said a word. It must not get the connection back.
+/// That one is good only for a client that comes as the last one came: it tries again what it tried. Another client
+/// that shared the connection, and is told that it goes on elsewhere, comes back by `resume` after a `recover`, with
+/// the same key and perhaps before the one that recovered has said a word. It must not get the connection back.
 ///
 /// Each takeover makes a generation of its own, also the second one with the same key. What the first had made is then
 /// good for nothing, so two clients with the same key can't take the connection from each other for ever.

@@ -1,7 +1,7 @@
 //! Every coded error in one table: whose fault it is, and what the peer should do next.
 //!
-//! Owns the numbers, HTTP statuses and default texts that clients see. Knows nothing of transports: a frame, a REST body
-//! and a call between objects all carry the same [`ErrorInfo`].
+//! Owns the numbers, HTTP statuses and default texts that clients see. Knows nothing of transports: a frame, a REST
+//! body and a call between objects all carry the same [`ErrorInfo`].
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,7 @@ macro_rules! codes {
 codes! {
     BadRequest = 40000, 400, "bad request";
     BadBody = 40001, 400, "the body or frame could not be decoded";
+    BadParameterName = 40002, 400, "invalid parameter name";
     BadParameter = 40003, 400, "invalid parameter value";
     BadKey = 40005, 400, "invalid credential";
     BadConnectionKey = 40006, 400, "invalid connection key";

@@ -1,9 +1,9 @@
 //! The relays that a channel feeds, or another relay on its behalf: a cursor each, at most one delivery in flight each.
 //!
-//! What is published while a delivery is in flight is merged into the next, so a busy channel sends few, full frames and
-//! a quiet one sends at once. A relay answers where it stands, and that alone moves its cursor: a lost delivery, a lost
-//! answer, a repeat or a rebuilt feeder all come down to sending again from where the relay says it is. A relay is never
-//! given up for its silence, only for its word that nobody listens there.
+//! What is published while a delivery is in flight is merged into the next, so a busy channel sends few, full frames
+//! and a quiet one sends at once. A relay answers where it stands, and that alone moves its cursor: a lost delivery, a
+//! lost answer, a repeat or a rebuilt feeder all come down to sending again from where the relay says it is. A relay is
+//! never given up for its silence, only for its word that nobody listens there.
 //!
 //! ```text
 //!            publish                    answer At(p)
@@ -89,8 +89,8 @@ impl Feed {
 }
 
 impl Feeds {
-    /// The feeds of one that lost its memory. Where each relay stands is not known; the tip is the best guess, since who
-    /// feeds only sleeps when all are fed.
+    /// The feeds of one that lost its memory. Where each relay stands is not known; the tip is the best guess, since
+    /// who feeds only sleeps when all are fed.
     pub fn restore(relays: Vec<RelayName>, tip: Position) -> Feeds {
         let mut feeds = Feeds::default();
         relays.into_iter().for_each(|relay| feeds.remember(relay, tip));
@@ -126,8 +126,8 @@ impl Feeds {
         }
     }
 
-    /// Feeds a relay from `tip`. One that is fed already keeps its cursor: the call may be an old one that comes late, and
-    /// the relay behind `tip`; if it is not, it says so.
+    /// Feeds a relay from `tip`. One that is fed already keeps its cursor: the call may be an old one that comes late,
+    /// and the relay behind `tip`; if it is not, it says so.
     pub fn subscribe(&mut self, relay: RelayName, tip: Position) {
         let since = self.attempts + 1;
         let begun = Feed { cursor: tip, state: State::Idle, failures: 0, belief: Belief::Told, since };
@@ -180,8 +180,8 @@ impl Feeds {
         }
     }
 
-    /// The next delivery for every relay that is idle and behind. `next` gives what follows a cursor; one for which it gives
-    /// nothing has to wait.
+    /// The next delivery for every relay that is idle and behind. `next` gives what follows a cursor; one for which it
+    /// gives nothing has to wait.
     pub fn pump(
         &mut self,
         tip: Position,

@@ -15,6 +15,7 @@ pub mod uploads;
 pub mod cache;
 pub mod maps;
 pub mod wire;
+pub mod parameters;
 pub mod conflation;
 pub mod auth;
 pub mod publish;

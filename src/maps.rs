@@ -5,8 +5,8 @@ use std::borrow::Borrow;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Entries in the order of their keys. To insert and to remove moves those behind, so there should not be thousands; of many
-/// it is collected.
+/// Entries in the order of their keys. To insert and to remove moves those behind, so there should not be thousands; of
+/// many it is collected.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SortedMap<K, V>(Vec<(K, V)>);
@@ -131,8 +131,8 @@ impl<K: Serialize, V: Serialize> Serialize for SortedMap<K, V> {
     }
 }
 
-/// Of pairs with one key the last stays. They are sorted once: to insert one after the other would take the square of their
-/// number, which a client may choose.
+/// Of pairs with one key the last stays. They are sorted once: to insert one after the other would take the square of
+/// their number, which a client may choose.
 impl<K: Ord, V> FromIterator<(K, V)> for SortedMap<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> SortedMap<K, V> {
         let mut pairs: Vec<(K, V)> = pairs.into_iter().collect();
@@ -184,8 +184,8 @@ mod tests {
         }
     }
 
-    /// What is in order, or the other way round, is turned once. To look for the place of each and move those behind would
-    /// take more comparisons, and in the worst order the square of their number in moves.
+    /// What is in order, or the other way round, is turned once. To look for the place of each and move those behind
+    /// would take more comparisons, and in the worst order the square of their number in moves.
     #[test]
     fn to_collect_many_is_to_sort_them_once() {
         const COUNT: u32 = 50_000;

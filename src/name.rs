@@ -59,8 +59,8 @@ pub struct ChannelName {
 }
 
 impl ChannelName {
-    /// Fails with 40010 when the name is empty, too long, starts with `:`, holds a control character, or starts with any
-    /// qualifier but parameters: a metachannel or a filter would attach and never say anything (protocol.md § 16).
+    /// Fails with 40010 when the name is empty, too long, starts with `:`, holds a control character, or starts with
+    /// any qualifier but parameters: a metachannel or a filter would attach and never say anything (protocol.md § 16).
     pub fn parse(text: &str) -> Result<ChannelName, ErrorInfo> {
         if text.len() > CHANNEL_NAME_MAX_BYTES {
             return Err(

@@ -1,10 +1,10 @@
 //! The encoding of what we write for ourselves and read back later, perhaps in another build: log rows, socket records,
 //! calls between objects, tokens.
 //!
-//! Postcard behind a version byte. Postcard tells fields apart by their order alone, so every type that is written on its
-//! own has a version of its own ([`Versioned`]). A change of such a type, or of a type within it, raises that version and
-//! adds a reader for the bytes of the one before; golden tests and the fixtures of `tests/stored.rs` hold each version.
-//! What no reader knows is [`Unreadable`], which is refused and left as it is: never taken for absent.
+//! Postcard behind a version byte. Postcard tells fields apart by their order alone, so every type that is written on
+//! its own has a version of its own ([`Versioned`]). A change of such a type, or of a type within it, raises that
+//! version and adds a reader for the bytes of the one before; golden tests and the fixtures of `tests/stored.rs` hold
+//! each version. What no reader knows is [`Unreadable`], which is refused and left as it is: never taken for absent.
 
 use std::fmt;
 

@@ -1,16 +1,17 @@
-//! Which object takes a connection: a relay in the region near the client, one of a number that grows and shrinks by itself.
+//! Which object takes a connection: a relay in the region near the client, one of a number that grows and shrinks by
+//! itself.
 //!
 //! Nobody counts connections. A relay that is full says so, and the router that hears it goes on to the next tier of
-//! relays, twice as many, and remembers for a while who was full. So an app uses as many relays as it needs and at most as
-//! many again, a small one has a single relay in each region, and a crowd that leaves is forgotten:
+//! relays, twice as many, and remembers for a while who was full. So an app uses as many relays as it needs and at most
+//! as many again, a small one has a single relay in each region, and a crowd that leaves is forgotten:
 //!
 //! ```text
-//!   tier 0   1    2      3            4 …       relay 0 alone, until it is full; then relay 1; then 2 and 3, by chance;
-//!   relay 0  1   2 3  4 5 6 7   8 9 10 … 15     each tier is asked when all in those before it were full
+//!   tier 0   1    2      3            4 …     relay 0 alone, until it is full; then relay 1; then 2 and 3, by chance;
+//!   relay 0  1   2 3  4 5 6 7   8 9 10 … 15   each tier is asked when all in those before it were full
 //! ```
 //!
-//! A new isolate asks at most one full relay of each tier on behalf of one client. A connection that comes back goes where
-//! its key says, because its relay knows most of it.
+//! A new isolate asks at most one full relay of each tier on behalf of one client. A connection that comes back goes
+//! where its key says, because its relay knows most of it.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,8 +52,8 @@ impl Shard {
     }
 }
 
-/// The object that holds a connection, by what the connection's key says. None if no router could have chosen it: keys are
-/// read before they are proved, and each name that is called makes an object.
+/// The object that holds a connection, by what the connection's key says. None if no router could have chosen it: keys
+/// are read before they are proved, and each name that is called makes an object.
 pub fn holder(app: &AppId, key: &str) -> Option<RelayName> {
     match Shard(ConnectionKey::claimed(key)?.shard) {
         Shard::CHANNEL => {
@@ -69,8 +70,8 @@ pub fn channel_of(key: &str) -> Option<ChannelName> {
     ConnectionKey::channel(key).filter(|_| is_direct)
 }
 
-/// The relay that feeds this one where a channel does not: in the same region, with a lower number, and so never below it.
-/// None above the first of a region, nor above a channel's own object.
+/// The relay that feeds this one where a channel does not: in the same region, with a lower number, and so never below
+/// it. None above the first of a region, nor above a channel's own object.
 pub fn above(relay: &RelayName) -> Option<RelayName> {
     let (app, shard) = app_and_shard(relay)?;
     let below_first = shard.index().checked_sub(1)?;
@@ -171,8 +172,8 @@ impl Default for Spread {
 }
 
 impl Spread {
-    /// The object to ask next; `random` is any number. Fails with 42910 when those that have room are taking in as many as
-    /// they can, and with 50320 when all are full.
+    /// The object to ask next; `random` is any number. Fails with 42910 when those that have room are taking in as many
+    /// as they can, and with 50320 when all are full.
     pub fn place(&self, journey: &Journey, random: u64, now_ms: u64) -> Result<Place, ErrorInfo> {
         if let Some(origin) = &journey.origin {
             return self.mark(journey, origin, now_ms).unless_busy(origin.clone(), now_ms);
@@ -265,8 +266,8 @@ fn first_of(tier: u16) -> u16 {
     if tier == 0 { 0 } else { 1 << (tier - 1) }
 }
 
-/// SDKs come back after 12 to 30 seconds, each at a moment of its own, and later each time. A status above 500 would send
-/// those with fallback hosts there at once.
+/// SDKs come back after 12 to 30 seconds, each at a moment of its own, and later each time. A status above 500 would
+/// send those with fallback hosts there at once.
 fn paced() -> ErrorInfo {
     Code::RateLimited.because("many clients are connecting; try again in a moment")
 }

@@ -16,8 +16,8 @@ pub const ENTER: u64 = PresenceAction::Enter.number() as u64;
 /// The events of one frame that may go to their channel, and their size.
 pub type Checked = (Vec<Deed>, usize);
 
-/// Fails with 40000 (no events, or an action that no client takes), 40034 (too many), 40009 (too large), 91000 (nobody is
-/// named), 40012 (clientId), 40013 (data), 40032 (extras).
+/// Fails with 40000 (no events, or an action that no client takes), 40034 (too many), 40009 (too large), 91000 (nobody
+/// is named), 40012 (clientId), 40013 (data), 40032 (extras).
 pub fn check(
     events: Vec<InboundMessage>,
     identity: &Identity,

@@ -13,7 +13,8 @@ use crate::wire::message::{Extras, Message};
 /// Where subscribers find what a publisher's token says of it.
 const USER_CLAIM: &str = "userClaim";
 
-/// How the names of messages begin that the server itself sends, such as `[meta]occupancy`: clients believe what they say.
+/// How the names of messages begin that the server itself sends, such as `[meta]occupancy`: clients believe what they
+/// say.
 const SERVER_NAMES: &str = "[meta]";
 
 /// A publish that may go to its channel.
@@ -27,8 +28,9 @@ pub struct Checked {
 
 /// Checks the messages of one publish and makes them what the channel keeps.
 ///
-/// Fails with 40000 (no messages, or an action other than create), 40034 (too many), 40009 (too large), 40012 (clientId),
-/// 40013 (data), 40030 (a name that is the server's), 40031 (ids), 40032 (extras), and with 40099 when `_forceNack` asks for it.
+/// Fails with 40000 (no messages, or an action other than create), 40003 (parameters), 40034 (too many), 40009 (too
+/// large), 40012 (clientId), 40013 (data), 40030 (a name that is the server's), 40031 (ids), 40032 (extras), and with
+/// 40099 when `_forceNack` asks for it.
 pub fn check(messages: Vec<InboundMessage>, params: &Params, identity: &Identity) -> Result<Checked, ErrorInfo> {
     if params.get("_forceNack").is_some_and(|value| value == "true") {
         return Err(Code::ForcedNack.into());
@@ -39,7 +41,11 @@ pub fn check(messages: Vec<InboundMessage>, params: &Params, identity: &Identity
     if messages.len() > PUBLISH_MAX_MESSAGES {
         return Err(Code::TooManyMessages.because(format!("a publish has at most {PUBLISH_MAX_MESSAGES} messages")));
     }
-    let ephemeral = params.get("ephemeral").is_some_and(|value| value == "true");
+    let ephemeral = match params.get("ephemeral").map(String::as_str) {
+        Some("true") => true,
+        None | Some("" | "false") => false,
+        Some(_) => return Err(Code::BadParameter.because("the parameter 'ephemeral' must be 'true' or 'false'")),
+    };
     let messages =
         messages.into_iter().map(|message| identified(message, identity, ephemeral)).collect::<Result<Vec<_>, _>>()?;
     all_or_none_ephemeral(&messages)?;
@@ -48,8 +54,8 @@ pub fn check(messages: Vec<InboundMessage>, params: &Params, identity: &Identity
 }
 
 impl Checked {
-    /// With what the publisher's token says of it on this channel, which is the only thing that `extras.userClaim` may say.
-    /// Fails with 40032 where it says something else, and with 40009 when there is no room for it.
+    /// With what the publisher's token says of it on this channel, which is the only thing that `extras.userClaim` may
+    /// say. Fails with 40032 where it says something else, and with 40009 when there is no room for it.
     pub fn claimed(mut self, claim: Option<&Value>) -> Result<Checked, ErrorInfo> {
         for message in &mut self.messages {
             set_claim(&mut message.extras, claim)?;
@@ -141,8 +147,8 @@ fn all_or_none_ephemeral(messages: &[Message]) -> Result<(), ErrorInfo> {
     }
 }
 
-/// Ids that publishers choose identify the whole publish, so each must be the same base with the message's index. A lone
-/// message may have any id.
+/// Ids that publishers choose identify the whole publish, so each must be the same base with the message's index. A
+/// lone message may have any id.
 fn chosen_id(messages: &[Message]) -> Result<Option<String>, ErrorInfo> {
     let [first, rest @ ..] = messages else { return Ok(None) };
     if rest.is_empty() {
@@ -283,6 +289,16 @@ mod tests {
     fn a_publish_may_ask_to_be_refused() {
         let params = Params::from([("_forceNack".to_owned(), "true".to_owned())]);
         assert!(check(vec![with_id(None)], &params, &Identity::Anonymous).unwrap_err().is(Code::ForcedNack));
+    }
+
+    #[test]
+    fn a_publish_is_ephemeral_or_not() {
+        let asked = |text: &str| {
+            let params = Params::from([("ephemeral".to_owned(), text.to_owned())]);
+            check(vec![with_id(None)], &params, &Identity::Anonymous).map(|checked| checked.messages[0].is_ephemeral())
+        };
+        assert_eq!([asked("true"), asked("false"), asked("")], [Ok(true), Ok(false), Ok(false)]);
+        assert!(asked("yes").unwrap_err().is(Code::BadParameter));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How often something may happen: token buckets, one for each key, in a map of bounded size.
 //!
-//! A bucket is kept as the time when it will be full again, which is all there is to know of it; one that is full need not
-//! be kept at all. [`Debt`] counts what was used already, and may exceed any bound.
+//! A bucket is kept as the time when it will be full again, which is all there is to know of it; one that is full need
+//! not be kept at all. [`Debt`] counts what was used already, and may exceed any bound.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -33,7 +33,8 @@ impl Flow {
     }
 }
 
-/// Units that were used and are not paid for yet. It counts thousandths, which a few units a second pay in a millisecond.
+/// Units that were used and are not paid for yet. It counts thousandths, which a few units a second pay in a
+/// millisecond.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Debt {
     thousandths: u64,
@@ -72,8 +73,8 @@ pub struct Buckets<K> {
 }
 
 impl<K: Hash + Eq + Clone> Buckets<K> {
-    /// Full buckets. At most `max` keys are known at a time: beyond, the one that is nearest to full is forgotten, so that
-    /// many keys tried once hide none that is tried often.
+    /// Full buckets. At most `max` keys are known at a time: beyond, the one that is nearest to full is forgotten, so
+    /// that many keys tried once hide none that is tried often.
     pub fn new(rate: Rate, max: usize) -> Buckets<K> {
         Buckets { rate, max, full_at_ms: HashMap::new() }
     }

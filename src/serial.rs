@@ -1,9 +1,9 @@
 //! Serials: the one total order of a channel, as a number inside and as sortable text outside.
 //!
 //! A [`Position`] is `milliseconds * 1000 + counter`, so that it sorts by time, fits the 53 bits that JavaScript keeps
-//! exact until the year 2255, and is the row id of the log. As text it is `<14 digits>-<3 digits>@<series>`; a message's
-//! own serial appends `:<3 digits>`, its index within its publish (protocol.md § 8.1). The series names one life of the
-//! channel's storage: a position of another life says nothing about this one.
+//! exact until the year 2255, and is the row id of the log. As text it is `<14 digits>-<3 digits>@<series>`; a
+//! message's own serial appends `:<3 digits>`, its index within its publish (protocol.md § 8.1). The series names one
+//! life of the channel's storage: a position of another life says nothing about this one.
 
 use std::fmt::Write;
 

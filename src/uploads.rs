@@ -65,8 +65,8 @@ impl Uploads {
 }
 
 impl Upload {
-    /// Takes what came. The rest of a body that is too long is read all the same: a client that is cut off while it sends
-    /// never sees why.
+    /// Takes what came. The rest of a body that is too long is read all the same: a client that is cut off while it
+    /// sends never sees why.
     pub fn take(&mut self, chunk: &[u8], now_ms: u64) {
         self.received += chunk.len();
         self.heard_ms = now_ms;

@@ -1,4 +1,5 @@
-//! Deltas between payloads, read by a decoder of the tests' own. Who gets one, and when, is told in `tests/stories/deltas.txt`.
+//! Deltas between payloads, read by a decoder of the tests' own. Who gets one, and when, is told in
+//! `tests/stories/deltas.txt`.
 
 mod support {
     pub mod vcdiff;

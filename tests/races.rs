@@ -63,8 +63,8 @@ fn an_attachment_that_is_ahead_stays_ahead_of_a_rebuilt_relay() {
     assert!(!frames(&effects, 2)[0].contains("at 20") && frames(&effects, 2)[0].contains("at 30"));
 }
 
-/// What a client missed is gone from the log, and its relay hasn't heard yet that members came. The channel's answer says so,
-/// and they lie before what the client will be given.
+/// What a client missed is gone from the log, and its relay hasn't heard yet that members came. The channel's answer
+/// says so, and they lie before what the client will be given.
 #[test]
 fn an_attachment_that_lost_continuity_is_told_of_members_that_its_relay_knows_nothing_of() {
     let mut relay = relay();
@@ -105,8 +105,8 @@ fn who_is_not_kept_remembers_nothing_for_others() {
     assert!(frames(&effects, 2)[0].contains("at 20"));
 }
 
-/// A connection's publish 0 failed on its way and 1 did not. When both are sent again to a channel that lost its memory,
-/// the new place of 0 bounds where 1 may be, and no row is there yet.
+/// A connection's publish 0 failed on its way and 1 did not. When both are sent again to a channel that lost its
+/// memory, the new place of 0 bounds where 1 may be, and no row is there yet.
 #[test]
 fn a_repeat_is_found_though_an_earlier_publish_is_new() {
     let mut store = MemoryStore::default();
@@ -139,8 +139,8 @@ fn a_commit_waits_for_more_only_while_many_calls_come() {
     assert_eq!(commit(1, 1), (false, false));
 }
 
-/// A delivery of an earlier subscription comes while the relay asks for another. Whoever went live on it would miss what
-/// lies between it and the answer.
+/// A delivery of an earlier subscription comes while the relay asks for another. Whoever went live on it would miss
+/// what lies between it and the answer.
 #[test]
 fn a_relay_that_asks_to_be_fed_takes_no_delivery_before_the_answer() {
     let mut relay = relay();
@@ -157,8 +157,8 @@ fn a_relay_that_asks_to_be_fed_takes_no_delivery_before_the_answer() {
     }
 }
 
-/// Those who made the relay ask have gone, and others come. Had it said meanwhile that nobody listens, the channel would
-/// have taken it off its list, and the answer that is under way would be believed all the same.
+/// Those who made the relay ask have gone, and others come. Had it said meanwhile that nobody listens, the channel
+/// would have taken it off its list, and the answer that is under way would be believed all the same.
 #[test]
 fn a_relay_that_asks_to_be_fed_never_says_that_nobody_listens() {
     let mut relay = relay();
@@ -170,7 +170,8 @@ fn a_relay_that_asks_to_be_fed_never_says_that_nobody_listens() {
     assert_eq!(relay.deliver(&delivery(5, &[6]), NOW_MS).0, Delivered::Unsubscribed);
 }
 
-/// A relay's call to be fed comes again, late: the relay is behind by a delivery that was lost. Its cursor must not jump.
+/// A relay's call to be fed comes again, late: the relay is behind by a delivery that was lost. Its cursor must not
+/// jump.
 #[test]
 fn a_late_subscription_skips_nothing() {
     let mut store = MemoryStore::default();
@@ -216,8 +217,8 @@ fn a_key_is_used_up_once_its_successor_was_seen() {
     assert!(refused.contains(r#""code":80018"#), "{refused}");
 }
 
-/// Two clients have one key, and neither says anything that would prove which of them got the next one: they would take the
-/// connection from each other for ever.
+/// Two clients have one key, and neither says anything that would prove which of them got the next one: they would take
+/// the connection from each other for ever.
 #[test]
 fn two_silent_clients_with_one_key_do_not_take_turns() {
     let mut relay = relay();
@@ -364,8 +365,8 @@ fn members(from: usize) -> MembersPage {
     MembersPage { members: packed, next }
 }
 
-/// A hundred come at once to a channel of twenty thousand: the set is read twice at most, a turn gives out so many bytes
-/// and no reader more than a page, and what is published meanwhile goes out to all between two turns.
+/// A hundred come at once to a channel of twenty thousand: the set is read twice at most, a turn gives out so many
+/// bytes and no reader more than a page, and what is published meanwhile goes out to all between two turns.
 #[test]
 fn late_joiners_do_not_stand_in_the_way_of_messages() {
     const JOINERS: u32 = 100;
@@ -470,8 +471,8 @@ fn a_relay_that_feeds_another_stays_on_the_list_while_it_is_not_placed() {
     assert!(matches!(call(&relay.tick(again_ms)), (_, Request::Subscribe(..))));
 }
 
-/// It lost its memory, and has no client whose socket would know how far it was: it asks those below, and sends nobody all
-/// that the log has.
+/// It lost its memory, and has no client whose socket would know how far it was: it asks those below, and sends nobody
+/// all that the log has.
 #[test]
 fn a_relay_that_lost_its_memory_asks_those_below_where_they_are() {
     let mut relay = relay();

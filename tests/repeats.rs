@@ -1,6 +1,6 @@
-//! A client that lost its connection sends again all that it has no acknowledgement for: ten thousand publishes at most.
-//! What it costs to know them grows as their number does, and not as its square. Counted in allocations, of which each
-//! entry that is decoded makes some.
+//! A client that lost its connection sends again all that it has no acknowledgement for: ten thousand publishes at
+//! most. What it costs to know them grows as their number does, and not as its square. Counted in allocations, of which
+//! each entry that is decoded makes some.
 
 #[allow(dead_code, reason = "other tests need more of the bench")]
 mod support {

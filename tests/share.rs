@@ -57,7 +57,8 @@ static ALLOCATOR: Counting = Counting;
 /// Commits of 60 KB: more than any page may look at, and twice that.
 const COMMITS: [u64; 2] = [130, 260];
 
-/// A channel with so many commits of messages; members enter with the first of them, a relay comes with every twentieth.
+/// A channel with so many commits of messages; members enter with the first of them, a relay comes with every
+/// twentieth.
 fn filled(commits: u64) -> MemoryStore {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);

@@ -1,9 +1,9 @@
-//! The objects' drivers and cores in a simulated world, held against the promises of Courtside: one order for all, an ACK means durable, what
-//! is repeated appears once, nothing is missed in silence, nothing hangs.
+//! The objects' drivers and cores in a simulated world, held against the promises of Courtside: one order for all, an
+//! ACK means durable, what is repeated appears once, nothing is missed in silence, nothing hangs.
 //!
 //! A seed decides everything that happens, so a failure prints its seed and repeats with `SEED=n`; `TRACE=n` shows that
-//! many lines of what led to it. `SEEDS=n` runs so many, from `FIRST=n` on: `npm run simulate` runs a million. `WIDE=1` gives
-//! each of them many relays.
+//! many lines of what led to it. `SEEDS=n` runs so many, from `FIRST=n` on: `npm run simulate` runs a million. `WIDE=1`
+//! gives each of them many relays.
 
 mod support {
     pub mod app;

@@ -1,7 +1,7 @@
 //! What earlier builds stored is read with its meaning intact, and what cannot be read is refused and left as it was.
 //!
-//! `tests/fixtures/` holds the bytes that each version of a format had, written by the build that introduced it. The newest
-//! are also what this build writes: a change of a format shows here first.
+//! `tests/fixtures/` holds the bytes that each version of a format had, written by the build that introduced it. The
+//! newest are also what this build writes: a change of a format shows here first.
 
 #[allow(dead_code, reason = "other tests need more of the bench")]
 mod support {

@@ -1,4 +1,5 @@
-//! Calls of a relay that are never answered, each kind: they hold nothing up for good, and what comes late does no harm.
+//! Calls of a relay that are never answered, each kind: they hold nothing up for good, and what comes late does no
+//! harm.
 
 #[allow(dead_code, reason = "other tests need more of the bench")]
 mod support {

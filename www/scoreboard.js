@@ -79,7 +79,11 @@ function connect(key) {
   };
 }
 
-/** Publishes the score after a point, or a new match. @param {import('ably').RealtimeChannel} channel @param {string} [side] */
+/**
+ * Publishes the score after a point, or a new match.
+ * @param {import('ably').RealtimeChannel} channel
+ * @param {string} [side]
+ */
 async function publish(channel, side) {
   if (side !== undefined && score.winner !== null) {
     ui.refusal.textContent = 'The match is over.';
@@ -123,7 +127,10 @@ function followShown() {
   if (caughtUp) score = latest.score;
 }
 
-/** On the first attach and after a gap: what the channel still has, down to a score that is new or known. @param {import('ably').RealtimeChannel} channel */
+/**
+ * On the first attach and after a gap: what the channel still has, down to a score that is new or known.
+ * @param {import('ably').RealtimeChannel} channel
+ */
 async function loadHistory(channel) {
   const known = latest.serial;
   try {

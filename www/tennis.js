@@ -42,7 +42,10 @@ export function call(score) {
   return `${a}–${b}`;
 }
 
-/** How the points of the current game are shown: 0, 15, 30, 40, Ad; plain numbers in a tie-break. @param {Score} score */
+/**
+ * How the points of the current game are shown: 0, 15, 30, 40, Ad; plain numbers in a tie-break.
+ * @param {Score} score
+ */
 export function pointNames(score) {
   if (isTieBreak(score)) return score.points.map(String);
   const [a, b] = score.points;

@@ -1,5 +1,5 @@
-//! A connect with a token, in the core: reading and verifying the token, looking for what is revoked, and the session up to
-//! its CONNECTED and its record; and the loss of the socket, so that the relay stays as it was.
+//! A connect with a token, in the core: reading and verifying the token, looking for what is revoked, and the session
+//! up to its CONNECTED and its record; and the loss of the socket, so that the relay stays as it was.
 //!
 //!     npm run bench:core
 

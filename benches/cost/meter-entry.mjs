@@ -1,7 +1,7 @@
 // @ts-nocheck: it runs in the Workers runtime, in front of the built worker.
 /**
- * The built worker, unchanged, with a meter on what the platform bills: requests to the worker and to objects, frames that
- * arrive, alarms, rows, and for how long objects are awake. `GET /bench/meter` reads it.
+ * The built worker, unchanged, with a meter on what the platform bills: requests to the worker and to objects, frames
+ * that arrive, alarms, rows, and for how long objects are awake. `GET /bench/meter` reads it.
  */
 import courtside, { App as BuiltApp, Channel as BuiltChannel, Relay as BuiltRelay } from './index.js';
 
@@ -11,7 +11,9 @@ const AWAKE_MS = 10_000;
 const counts = {};
 const add = (what, more = 1) => { counts[what] = (counts[what] ?? 0) + more; };
 
-/** What a statement has read and written is known once its rows have been taken: at the latest when the next one comes. */
+/**
+ * What a statement has read and written is known once its rows have been taken: at the latest when the next one comes.
+ */
 let cursor;
 function settle() {
   add('rows read', cursor?.rowsRead ?? 0);

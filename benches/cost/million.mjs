@@ -8,10 +8,10 @@ const updatesPerSecond = 1;
 /** Each viewer connects, and half of them once more: networks change, phones sleep. */
 const connectsPerViewer = 1.5;
 
-/** What a relay takes by default, see src/limits.rs. */
+/** What a relay takes by default, see src/limits. */
 const viewersPerRelay = 6_000;
 
-/** Relays that a channel feeds itself, besides the first of a region, and that each relay feeds: src/limits.rs, too. */
+/** Relays that a channel feeds itself, besides the first of a region, and that each relay feeds: src/limits, too. */
 const [fedByChannel, fedByRelay] = [8, 16];
 
 /** Within a region relays are in use by tiers that double their number (src/placement.rs), the last in part full. */

@@ -1,6 +1,6 @@
 /**
- * Replays a piece of an event in real time, against the built worker, and reads its meter: first while its viewers connect,
- * then while messages flow.
+ * Replays a piece of an event in real time, against the built worker, and reads its meter: first while its viewers
+ * connect, then while messages flow.
  */
 import path from 'node:path';
 import fs from 'node:fs';
@@ -62,8 +62,8 @@ async function read(url) {
 }
 
 /**
- * Every viewer sends one frame, to attach, and the publisher none before it publishes: by that the reading before the first
- * message is known.
+ * Every viewer sends one frame, to attach, and the publisher none before it publishes: by that the reading before the
+ * first message is known.
  * @param {Sample} sample
  * @param {Reading[]} readings
  * @returns {Counted}

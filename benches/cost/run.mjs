@@ -1,11 +1,12 @@
 /**
- * What events cost at the platform's prices: `npm run cost`, about sixteen minutes, prints the arithmetic and writes it to
- * `target/bench/cost.md`.
+ * What events cost at the platform's prices: `npm run cost`, about sixteen minutes, prints the arithmetic and writes it
+ * to `target/bench/cost.md`.
  *
  * Two published price examples are replayed in real time, a few minutes of each, at their full number of viewers and
- * their full rate, as they are and by the rule that the example has; what is counted is extrapolated to the length of the event. A third, too large for one machine, is
- * computed from what one relay was seen to use. `--viewers N` replays fewer viewers on a slower machine; what each
- * uses to connect is then extrapolated too. `--quick` shows that it works and counts nothing worth quoting.
+ * their full rate, as they are and by the rule that the example has; what is counted is extrapolated to the length of
+ * the event. A third, too large for one machine, is computed from what one relay was seen to use. `--viewers N` replays
+ * fewer viewers on a slower machine; what each uses to connect is then extrapolated too. `--quick` shows that it works
+ * and counts nothing worth quoting.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -28,7 +29,10 @@ import { replay, requests, usage } from './replay.mjs';
  * @property {string} rule by which it is also priced
  * @property {string} channel where that rule holds
  *
- * @typedef {{ event: Event, channelInUrl: boolean, ruled: boolean, viewers: number, counted: import('./replay.mjs').Counted, used: import('./prices.mjs').Usage }} Priced  `viewers` replayed
+ * @typedef {{
+ *   event: Event, channelInUrl: boolean, ruled: boolean, viewers: number,
+ *   counted: import('./replay.mjs').Counted, used: import('./prices.mjs').Usage
+ * }} Priced  `viewers` replayed
  */
 
 /** @type {Event} */
@@ -57,7 +61,10 @@ const odds = {
   channel: 'conflated',
 };
 
-/** Of the messages, how many may travel in a call together before the figures flatter. At an even pace none would, without a rule. */
+/**
+ * Of the messages, how many may travel in a call together before the figures flatter. At an even pace none would,
+ * without a rule.
+ */
 const togetherAtMost = 0.03;
 
 /** Rows are deleted two and a half minutes after they were written; from then on there are as many of both. */

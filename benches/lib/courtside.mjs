@@ -19,7 +19,10 @@ const apps = {
   }],
 };
 
-/** All on one relay, at once, and each as fast as it can: the generator does not come back later, as SDKs do. @type {Record<string, string>} */
+/**
+ * All on one relay, at once, and each as fast as it can: the generator does not come back later, as SDKs do.
+ * @type {Record<string, string>}
+ */
 const unbounded = {
   RELAY_CONNECTIONS: '32768', RELAY_CONNECTS_PER_SECOND: '1000000', CONNECTION_MESSAGES_PER_SECOND: '1000000',
 };

@@ -1,5 +1,8 @@
 // @ts-nocheck: it runs in the Workers runtime, in front of the built worker.
-/** The built worker, that also tells how often its channels were called, and how many rows were written: `GET /bench/counts`. */
+/**
+ * The built worker, that also tells how often its channels were called, and how many rows were written: `GET
+ * /bench/counts`.
+ */
 import courtside, * as built from './index.js';
 
 const counts = { calls: 0, rows: 0 };

@@ -1,8 +1,9 @@
 /**
- * From runs to figures. A figure is the median of its repeats; a ratio is taken within each repeat, where both sides ran
- * minutes apart at most, and then its median and spread are told.
+ * From runs to figures. A figure is the median of its repeats; a ratio is taken within each repeat, where both sides
+ * ran minutes apart at most, and then its median and spread are told.
  *
- * @typedef {{ subscribers: number, bytes: number, inFlight: number, rate: number }} Case  `rate` in messages/s, 0 for no limit
+ * @typedef {{ subscribers: number, bytes: number, inFlight: number, rate: number }} Case
+ *   `rate` in messages/s, 0 for no limit
  * @typedef {{ repeat: number, case: Case, contestant: string, report?: any, failure?: string }} Run
  * @typedef {{ middle: number, low: number, high: number }} Spread
  */

@@ -7,7 +7,9 @@ const root = path.resolve(import.meta.dirname, '../..');
 const targetDirectory = path.join(root, 'target/load');
 const program = path.join(targetDirectory, 'release/courtside-load');
 
-/** Seconds that the generator may take beyond the load itself. It has deadlines of its own; this is for one that hangs. */
+/**
+ * Seconds that the generator may take beyond the load itself. It has deadlines of its own; this is for one that hangs.
+ */
 const graceSeconds = 300;
 
 export function buildLoad() {

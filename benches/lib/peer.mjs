@@ -10,11 +10,11 @@
  * @property {{ [format: string]: string }} dialects the generator's dialect for each format that the peer knows; a
  *   peer that knows no formats has the one key `any`
  * @property {string[]} [loadArguments] further arguments for the generator
- * @property {boolean} [installed] whether `setup.mjs` must have installed it; one that needs no more than what the project
- *   itself needs leaves this out, and runs unasked
+ * @property {boolean} [installed] whether `setup.mjs` must have installed it; one that needs no more than what the
+ *   project itself needs leaves this out, and runs unasked
  * @property {boolean} [resumes] whether it takes part in the resume storm
- * @property {(directory: string) => Promise<Server>} [startBounded] starts it with the bounds that deployments have; what can
- *   takes part in the fallback storm
+ * @property {(directory: string) => Promise<Server>} [startBounded] starts it with the bounds that deployments have;
+ *   what can takes part in the fallback storm
  * @property {(directory: string) => Promise<Server>} start starts it on a free port of 127.0.0.1; `directory` is empty
  *   and removed afterwards
  *

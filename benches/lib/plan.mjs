@@ -22,7 +22,8 @@ const oneOfEach = ['courtside:json', ...others];
 export const paced = { subscribers: 5_000, bytes: 100, inFlight: 20, rate: 1 };
 
 /**
- * The comparison with all peers: along each dimension from one point in the middle, so that it ends while one waits for it.
+ * The comparison with all peers: along each dimension from one point in the middle, so that it ends while one waits for
+ * it.
  * @param {'quick' | 'usual' | 'full'} extent
  * @returns {Part[]}
  */

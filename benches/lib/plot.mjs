@@ -40,7 +40,11 @@ export function barChart(title, groups, colours, value, show) {
   return { width, height: bottom + size.bottom, content: parts.join('\n') };
 }
 
-/** A legend, whose lines are the names of colour 0, 1, …, and charts one below the other. @param {string[]} legend @param {Chart[]} charts */
+/**
+ * A legend, whose lines are the names of colour 0, 1, …, and charts one below the other.
+ * @param {string[]} legend
+ * @param {Chart[]} charts
+ */
 export function page(legend, charts) {
   const width = Math.max(...charts.map((chart) => chart.width));
   const lines = legend.map((name, colour) => {

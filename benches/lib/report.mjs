@@ -1,4 +1,6 @@
-/** What is told of the runs: on the terminal, in files under `target`, and, when asked, in the file that is committed. */
+/**
+ * What is told of the runs: on the terminal, in files under `target`, and, when asked, in the file that is committed.
+ */
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -28,7 +30,11 @@ export function report(results, out) {
   for (const [name, chart] of Object.entries(partCharts(parts[0], named))) write(out, `${name}.svg`, page([...named.values()], [chart]));
 }
 
-/** The comparison for those who only read: `RESULTS.md` and its plot. @param {Results} results @param {string} directory */
+/**
+ * The comparison for those who only read: `RESULTS.md` and its plot.
+ * @param {Results} results
+ * @param {string} directory
+ */
 export function record(results, directory) {
   const { machine, versions } = surroundings(os.tmpdir());
   const text = `# Courtside beside other ways to do the job

@@ -1,8 +1,8 @@
 // @ts-nocheck: it runs in the Workers runtime, in front of the built worker.
 /**
- * The built worker, unchanged, and a crowd inside the runtime: `GET /bench/enter?sessions=n` opens so many WebSockets to the
- * worker, attaches each to one channel, and answers with a line for each quarter: how many are attached, on how many
- * relays, and the memory of the WebAssembly instance. They stay until the answer is given up.
+ * The built worker, unchanged, and a crowd inside the runtime: `GET /bench/enter?sessions=n` opens so many WebSockets
+ * to the worker, attaches each to one channel, and answers with a line for each quarter: how many are attached, on how
+ * many relays, and the memory of the WebAssembly instance. They stay until the answer is given up.
  */
 import memory from './memory-entry.mjs';
 import courtside from './index.js';

@@ -76,7 +76,10 @@ export function fanoutTable(runs, cases, contestants, baseline) {
   })));
 }
 
-/** Figures of each storm, a path in the report and what it is divided by. @type {Record<string, [string, string, number?][]>} */
+/**
+ * Figures of each storm, a path in the report and what it is divided by.
+ * @type {Record<string, [string, string, number?][]>}
+ */
 const stormColumns = {
   resume: [['clients', 'clients'], ['all whole s', 'all_whole_seconds'], ['p50 ms', 'whole.p50_ms'], ['p99 ms', 'whole.p99_ms'],
     ['connections resumed', 'connections_resumed'], ['channels resumed', 'channels_resumed'], ['retries', 'retries']],

@@ -30,8 +30,8 @@ export const peer = {
 };
 
 /**
- * The module makes a folder in `/var/lib/nginx`, whatever its settings say. It gets a `/var/lib` of its own to make it in,
- * which no other process sees.
+ * The module makes a folder in `/var/lib/nginx`, whatever its settings say. It gets a `/var/lib` of its own to make it
+ * in, which no other process sees.
  */
 const inPrivate = 'mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/nginx && exec "$0" "$@"';
 

@@ -1,7 +1,8 @@
-//! The request to make an app (protocol.md § 12.4): from its body to a configuration, and to the answer that shows the new
-//! keys, once.
+//! The request to make an app (protocol.md § 12.4): from its body to a configuration, and to the answer that shows the
+//! new keys, once.
 //!
-//! What this server does not act on yet is kept, and named in `notEffective` where it stands: nothing is ignored silently.
+//! What this server does not act on yet is kept, and named in `notEffective` where it stands: nothing is ignored
+//! silently.
 
 use serde_json::{Map, Value, json};
 
@@ -28,9 +29,9 @@ pub struct NewApp {
 }
 
 impl NewApp {
-    /// From a body. Ids and secrets come of `seed`, which must be random and used once. Fails with 40001 when the body is
-    /// no object, with 40000, saying where and what, when a part of it is wrong, with 40009 when it is too large, and as
-    /// [`fixtures::entering`] does.
+    /// From a body. Ids and secrets come of `seed`, which must be random and used once. Fails with 40001 when the body
+    /// is no object, with 40000, saying where and what, when a part of it is wrong, with 40009 when it is too large,
+    /// and as [`fixtures::entering`] does.
     pub fn from_body(body: &Value, seed: &[u8; 32]) -> Result<NewApp, ErrorInfo> {
         let body = body.as_object().ok_or_else(|| Code::BadBody.because("the body must be an object"))?;
         let id = alphanumeric(&derive(seed, "app")[..10]);

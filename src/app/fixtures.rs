@@ -1,4 +1,5 @@
-//! The members that an app is made with: permanent, held by no connection, there until the app ends (protocol.md § 12.4).
+//! The members that an app is made with: permanent, held by no connection, there until the app ends (protocol.md §
+//! 12.4).
 
 use serde_json::{Map, Value, json};
 

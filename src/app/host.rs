@@ -1,8 +1,8 @@
 //! An app's object between its events: the storage, what memory holds of it, and the alarm. Drives the [`Registrar`].
 //!
-//! What is owed to relays stays owed until it is answered. After every event [`Host::alarm`] says when the object must be
-//! awake next: also where an alarm rang too early and found nothing to do, and where storage failed, since then nobody
-//! knows what is owed until it can be read again.
+//! What is owed to relays stays owed until it is answered. After every event [`Host::alarm`] says when the object must
+//! be awake next: also where an alarm rang too early and found nothing to do, and where storage failed, since then
+//! nobody knows what is owed until it can be read again.
 
 use super::store::{Store, StoreError};
 use super::{Registrar, Tell};
@@ -29,8 +29,8 @@ impl<S: Store> Host<S> {
             .map_err(|_| Code::Internal.because("the app's storage failed; try again"))?
     }
 
-    /// The alarm rang, too early perhaps: what is to be told now. When it fails the alarm has failed too, and the runtime
-    /// repeats it.
+    /// The alarm rang, too early perhaps: what is to be told now. When it fails the alarm has failed too, and the
+    /// runtime repeats it.
     pub fn rang(&mut self, now_ms: u64) -> Result<Vec<Tell>, StoreError> {
         self.alarm_at_ms = None;
         self.act(now_ms, |registrar, store| {
@@ -49,8 +49,8 @@ impl<S: Store> Host<S> {
         self.act(now_ms, |registrar, store| registrar.told(store, tell, answer))
     }
 
-    /// When the alarm is to be set, after an event, if it is not set for then or before. One that rings too early costs a
-    /// look. Tell [`Host::alarm_set`] when it is done.
+    /// When the alarm is to be set, after an event, if it is not set for then or before. One that rings too early costs
+    /// a look. Tell [`Host::alarm_set`] when it is done.
     pub fn alarm(&self, now_ms: u64) -> Option<u64> {
         let needed_ms = match &self.registrar {
             Some(registrar) => registrar.deadline()?.max(now_ms),

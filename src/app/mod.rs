@@ -1,16 +1,17 @@
 //! One app: what of it changes at run time. Its configuration when it was made by a request, the nonces that were used,
 //! the revocations in force, and which relays must hear of them.
 //!
-//! [`Registrar`] is pure. It sits on the path of no message: a relay watches it from its first client whose token could be
-//! revoked, or whose app could be deleted, and keeps what it is told with its own storage. Why no revocation is missed:
+//! [`Registrar`] is pure. It sits on the path of no message: a relay watches it from its first client whose token could
+//! be revoked, or whose app could be deleted, and keeps what it is told with its own storage. Why no revocation is
+//! missed:
 //!
 //! ```text
 //! relay ── Watch ──▶ app     the watch is durable before it is answered, and the answer holds all in force;
 //! relay ◀── Notice ── app    whatever is revoked later is told until the relay says that it was taken.
 //! ```
 //!
-//! A relay without clients ends its watch when it next hears something; the ticket tells an old watch from a new one that
-//! the relay began meanwhile.
+//! A relay without clients ends its watch when it next hears something; the ticket tells an old watch from a new one
+//! that the relay began meanwhile.
 
 mod creation;
 pub mod fixtures;

@@ -11,8 +11,8 @@
 //! Here a client's key is `demo.key1:local-only`. A capability is an object, or the text of one, and `{"*":["*"]}`
 //! without one. Namespaces take the flags `persisted`, `persistLast`, `authenticated`, `tlsOnly`, `pushEnabled`,
 //! `mutableMessages`, `batchingEnabled`, `conflationEnabled`, and `batchingInterval`, `conflationInterval` (ms),
-//! `conflationKey` (see [`crate::conflation`]), and `maxMembers`: how many may be present on a channel. The secret may set
-//! none that has no effect: see [`Namespace::not_effective`].
+//! `conflationKey` (see [`crate::conflation`]), and `maxMembers`: how many may be present on a channel. The secret may
+//! set none that has no effect: see [`Namespace::not_effective`].
 
 use std::rc::Rc;
 
@@ -156,8 +156,8 @@ impl From<App> for Value {
 pub struct Apps(Vec<Rc<App>>);
 
 impl Apps {
-    /// From the secret `APPS`. Fails with 40000, saying where and what, at the first thing that is wrong: also a secret of
-    /// fewer bytes, [`SECRET_MIN_BYTES`](crate::limits::SECRET_MIN_BYTES) unless the deployment is a local one.
+    /// From the secret `APPS`. Fails with 40000, saying where and what, at the first thing that is wrong: also a secret
+    /// of fewer bytes, [`SECRET_MIN_BYTES`](crate::limits::SECRET_MIN_BYTES) unless the deployment is a local one.
     pub fn parse(text: &str, secret_min_bytes: usize) -> Result<Apps, ErrorInfo> {
         if text.len() > APPS_MAX_BYTES {
             return Err(Code::BadRequest.because(format!("apps: the text has more than {APPS_MAX_BYTES} bytes")));

@@ -1,11 +1,11 @@
-//! Wrong secrets are counted, and who presents many is told so. Whatever form they have: a secret, or what is signed with
-//! one, a token, a JWT, a token request.
+//! Wrong secrets are counted, and who presents many is told so. Whatever form they have: a secret, or what is signed
+//! with one, a token, a JWT, a token request.
 //!
 //! What is right always passes, however many were wrong before it from the same address: it is looked at first, in
-//! constant time. Otherwise one person behind the address of a whole audience could shut out all others, and an operator
-//! with it. So a guesser is told what is right as fast as it can ask, and what protects a secret is its length alone; see
-//! [`SECRET_MIN_BYTES`](crate::limits::SECRET_MIN_BYTES). The count is there so that it is told to stop, and that an
-//! operator sees 42910 and not 40101.
+//! constant time. Otherwise one person behind the address of a whole audience could shut out all others, and an
+//! operator with it. So a guesser is told what is right as fast as it can ask, and what protects a secret is its length
+//! alone; see [`SECRET_MIN_BYTES`](crate::limits::SECRET_MIN_BYTES). The count is there so that it is told to stop, and
+//! that an operator sees 42910 and not 40101.
 
 use super::{App, Credentials, Grant, KeyName};
 use crate::error::{Code, ErrorInfo};
@@ -35,7 +35,8 @@ impl Default for Attempts {
 }
 
 impl Attempts {
-    /// Fails as [`Credentials::verify`] does, and with 42910 when too much that was wrong came for this key from `address`.
+    /// Fails as [`Credentials::verify`] does, and with 42910 when too much that was wrong came for this key from
+    /// `address`.
     pub fn verify(
         &mut self,
         credentials: &Credentials,

@@ -55,9 +55,9 @@ impl Capability {
         }
     }
 
-    /// What both allow, of a key and of a token that names `other`. Each resource that the token names stays, so that the
-    /// token can be revoked by it. Fails with 40160 when that is nothing, and with 40000 when the overlap of many patterns is too
-    /// large to keep.
+    /// What both allow, of a key and of a token that names `other`. Each resource that the token names stays, so that
+    /// the token can be revoked by it. Fails with 40160 when that is nothing, and with 40000 when the overlap of many
+    /// patterns is too large to keep.
     pub fn intersect(&self, other: &Capability) -> Result<Capability, ErrorInfo> {
         if self == other {
             return Ok(self.clone());
@@ -70,7 +70,8 @@ impl Capability {
         bounded(Capability(Rc::new(without_implied(both, needed))))
     }
 
-    /// The resources of `named` that are not in this, what a key left of it. Fails with 40000 when both are too large to keep.
+    /// The resources of `named` that are not in this, what a key left of it. Fails with 40000 when both are too large
+    /// to keep.
     pub fn narrowed<'a>(&self, named: &'a Capability) -> Result<Vec<&'a str>, ErrorInfo> {
         let is_lost = |resource: &&Resource| !self.0.contains_key(*resource);
         let lost: Vec<&str> = named.0.keys().filter(is_lost).map(Resource::as_str).collect();

@@ -113,7 +113,8 @@ impl Credentials {
         self.verify_or(app, now_ms, |_, error| error)
     }
 
-    /// The same, where `wrong` says the error of what the key's secret did not make: whatever form it has, it may be a guess.
+    /// The same, where `wrong` says the error of what the key's secret did not make: whatever form it has, it may be a
+    /// guess.
     pub(super) fn verify_or(
         &self,
         app: Option<&App>,

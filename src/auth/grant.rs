@@ -24,8 +24,8 @@ pub struct Grant {
     /// Absent for an API key.
     pub issued_at_ms: Option<u64>,
     pub expires_at_ms: Option<u64>,
-    /// What the token can be revoked by besides what it says here: its revocation key, the `*` by which its client took a
-    /// name, resources that the key narrows. Absent when there is nothing, as for keys whose tokens can't be revoked.
+    /// What the token can be revoked by besides what it says here: its revocation key, the `*` by which its client took
+    /// a name, resources that the key narrows. Absent when there is nothing, as for keys whose tokens can't be revoked.
     pub also_revoked_by: Option<Rc<[Target]>>,
     /// What its signer says of the client: a JSON object by the channels for which it is said. A text, as few have any.
     pub user_claims: Option<Rc<str>>,

@@ -19,8 +19,8 @@ pub enum Identity {
 }
 
 impl Identity {
-    /// From the clientId of a token. Fails with 40012 for a name that is too long or holds a control character. Empty is
-    /// absent, as SDKs sign it.
+    /// From the clientId of a token. Fails with 40012 for a name that is too long or holds a control character. Empty
+    /// is absent, as SDKs sign it.
     pub fn parse(client_id: Option<&str>) -> Result<Identity, ErrorInfo> {
         match client_id {
             None | Some("") => Ok(Identity::Anonymous),
@@ -58,8 +58,8 @@ impl Identity {
         }
     }
 
-    /// Of what is said on behalf of a connection whose identity is `theirs`. Fails with 40102 when that is a client that these
-    /// credentials may not be.
+    /// Of what is said on behalf of a connection whose identity is `theirs`. Fails with 40102 when that is a client
+    /// that these credentials may not be.
     pub fn on_behalf(&self, theirs: &Identity) -> Result<Identity, ErrorInfo> {
         match theirs {
             Identity::Named(name) => self.for_connection(Some(name)),
@@ -81,7 +81,8 @@ impl Identity {
     }
 }
 
-/// Whether a client may have that name. No name holds what ends a line: names are signed, listed and logged beside others.
+/// Whether a client may have that name. No name holds what ends a line: names are signed, listed and logged beside
+/// others.
 fn check_name(name: &str) -> Result<(), ErrorInfo> {
     if name.len() > CLIENT_ID_MAX_BYTES {
         return Err(invalid(&format!("it has more than {CLIENT_ID_MAX_BYTES} bytes")));

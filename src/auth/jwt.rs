@@ -72,8 +72,8 @@ impl PresentedJwt {
         key.secret.verifies(self.decoded.signed.as_bytes(), &self.decoded.tag)
     }
 
-    /// What it allows, if the key signed it. Fails with 40144 when a claim is wrong, with 40104 when it is of the future,
-    /// with 40003 when it lives too long, and as a grant of a token does.
+    /// What it allows, if the key signed it. Fails with 40144 when a claim is wrong, with 40104 when it is of the
+    /// future, with 40003 when it lives too long, and as a grant of a token does.
     pub fn grant(&self, key: &Key, now_ms: u64) -> Result<Grant, ErrorInfo> {
         let (issued_at_ms, expires_at_ms) = self.life(key, now_ms)?;
         let claims = Claims {
@@ -87,8 +87,8 @@ impl PresentedJwt {
         Grant::of_token(key, claims, now_ms)
     }
 
-    /// When it was issued, and when it expires. One that says that it is of the future, and could be revoked, would escape
-    /// the revocations until then, so its issuer's clock must be as good as ours.
+    /// When it was issued, and when it expires. One that says that it is of the future, and could be revoked, would
+    /// escape the revocations until then, so its issuer's clock must be as good as ours.
     fn life(&self, key: &Key, now_ms: u64) -> Result<(u64, u64), ErrorInfo> {
         let required = |name: &str| self.time(name)?.ok_or_else(|| invalid(&format!("it has no {name}")));
         let (issued_at_ms, expires_at_ms) = (required("iat")?, required("exp")?);

@@ -1,6 +1,6 @@
 //! Namespaces: the rules of groups of channels (protocol.md § 17). Owns which rules exist and which of them this server
-//! obeys yet; what they do is the channel's affair. Without effect, a rule is refused in the configuration, and named in
-//! the answer that shows an app made at run time.
+//! obeys yet; what they do is the channel's affair. Without effect, a rule is refused in the configuration, and named
+//! in the answer that shows an app made at run time.
 
 use serde_json::{Map, Value, json};
 
@@ -9,8 +9,8 @@ use crate::conflation::check_key;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CHANNEL_NAME_MAX_BYTES, PACE_MAX_MS, PACE_MIN_MS};
 
-/// The rules that change what this server does, beside those of batches and conflation where these are enabled. The others
-/// would change nothing.
+/// The rules that change what this server does, beside those of batches and conflation where these are enabled. The
+/// others would change nothing.
 const EFFECTIVE: &[&str] = &["persisted", "authenticated", "tlsOnly", "maxMembers"];
 
 /// Declares [`Rules`]: a flag each, with its name in JSON.
@@ -145,8 +145,8 @@ impl Namespace {
     }
 }
 
-/// Batches and conflation need an interval, one for both would be two rules for one thing, and a key must be one that is
-/// understood.
+/// Batches and conflation need an interval, one for both would be two rules for one thing, and a key must be one that
+/// is understood.
 fn check_pace(fields: &Fields<'_>, rules: &Rules) -> Result<(), ErrorInfo> {
     for (enabled, name, interval_ms) in [
         (rules.batching_enabled, "batchingInterval", rules.batching_interval_ms),

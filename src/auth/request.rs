@@ -32,9 +32,10 @@ struct WholeNumber {
 }
 
 impl TokenRequest {
-    /// From a body, whose fields may be null, and numbers strings of digits. Fails with 40001 when it is no object or names
-    /// no key, with 40003 for a field of another type or with a control character, or a number that is negative, has a fraction
-    /// or is no number, with 40005 for a bad key name, with 40012 for a clientId that no client can have.
+    /// From a body, whose fields may be null, and numbers strings of digits. Fails with 40001 when it is no object or
+    /// names no key, with 40003 for a field of another type or with a control character, or a number that is negative,
+    /// has a fraction or is no number, with 40005 for a bad key name, with 40012 for a clientId that no client can
+    /// have.
     pub fn from_value(body: &Value) -> Result<TokenRequest, ErrorInfo> {
         let body = body.as_object().ok_or_else(|| Code::BadBody.because("a token request must be an object"))?;
         Ok(TokenRequest {

@@ -55,11 +55,11 @@ impl Secret {
         mac(self.0.as_bytes(), message)
     }
 
-    /// A text that only this secret can read, and that nobody else can make. `purpose` keeps it apart from what is sealed
-    /// for another. It hides the text's length up to [`SEALED_BLOCK_BYTES`]; the same text is sealed the same.
+    /// A text that only this secret can read, and that nobody else can make. `purpose` keeps it apart from what is
+    /// sealed for another. It hides the text's length up to [`SEALED_BLOCK_BYTES`]; the same text is sealed the same.
     ///
-    /// The cover begins from the text's own tag, so no two texts have the same; what it is made of is shorter than any text
-    /// is, padded, so none can be had as a tag.
+    /// The cover begins from the text's own tag, so no two texts have the same; what it is made of is shorter than any
+    /// text is, padded, so none can be had as a tag.
     pub fn seal(&self, purpose: &str, text: &str) -> Vec<u8> {
         let mut padded = text.as_bytes().to_vec();
         padded.resize((padded.len() + 1).next_multiple_of(SEALED_BLOCK_BYTES), PADDING);

@@ -1,9 +1,9 @@
 //! Which publishes were seen before: the idempotency window (protocol.md § 5, § 8.2).
 //!
 //! A connection's publishes reach a channel in the order of their msgSerials, so one mark per connection tells new from
-//! possibly repeated. Connections, and ids that publishers chose, are kept as hashes. Both only say where to look: the log
-//! decides, so that neither a collision nor a mark of a refused publish can swallow a message. The keys of a commit stand beside its row,
-//! and a channel that lost its memory reads those of the window, not the messages.
+//! possibly repeated. Connections, and ids that publishers chose, are kept as hashes. Both only say where to look: the
+//! log decides, so that neither a collision nor a mark of a refused publish can swallow a message. The keys of a commit
+//! stand beside its row, and a channel that lost its memory reads those of the window, not the messages.
 
 use std::collections::HashMap;
 
@@ -89,8 +89,8 @@ impl Window {
         }
     }
 
-    /// Whether a publish can be remembered; when not, it must be refused, since its repeat would not be known. Ids, however
-    /// many, take nothing from those whose connections are known.
+    /// Whether a publish can be remembered; when not, it must be refused, since its repeat would not be known. Ids,
+    /// however many, take nothing from those whose connections are known.
     pub fn has_room(&mut self, publish: &Publish, now_ms: u64) -> bool {
         if !self.fits(publish) && now_ms.abs_diff(self.forgot_at_ms) >= FORGET_PAUSE_MS {
             self.forgot_at_ms = now_ms;

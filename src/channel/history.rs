@@ -1,8 +1,8 @@
 //! A page of history, message by message, in either direction (protocol.md § 12.1).
 //!
 //! Rows hold publishes and pages hold messages, so a page may begin and end inside a publish: each entry comes with the
-//! slice of its messages that belongs to the page. Messages and presence events share the log: a page that finds few of its
-//! kind in what it may look at ends there, with a link to the next, and may be empty.
+//! slice of its messages that belongs to the page. Messages and presence events share the log: a page that finds few of
+//! its kind in what it may look at ends there, with a link to the next, and may be empty.
 
 use super::log::{Walk, decoded, visible_from};
 use super::store::{Store, StoreError};
@@ -17,8 +17,8 @@ use crate::wire::packed::Packed;
 /// The index of the last message that a publish can have.
 const WHOLE: usize = PUBLISH_MAX_MESSAGES - 1;
 
-/// Fails with 40003 when `from` is no serial, or to read backwards none of this channel; with 90003 when what follows it is
-/// not known any more, or never was.
+/// Fails with 40003 when `from` is no serial, or to read backwards none of this channel; with 90003 when what follows
+/// it is not known any more, or never was.
 pub(super) fn page(
     store: &mut impl Store,
     meta: &Meta,

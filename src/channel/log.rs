@@ -1,6 +1,7 @@
 //! The log: what a channel published, in rows of what was committed together, and a tail of it in memory.
 //!
-//! Ephemeral publishes take a place in the order and pass through the tail to those who listen now, but no row holds them.
+//! Ephemeral publishes take a place in the order and pass through the tail to those who listen now, but no row holds
+//! them.
 
 mod pieces;
 mod walk;
@@ -97,8 +98,8 @@ impl Batch {
         self.placed.push(Placed { position, entry: Packed::one(&entry), messages, ephemeral, key, changes });
     }
 
-    /// Changes who holds a connection's members: those that are there, and those that this batch has placed so far. With
-    /// the last of these or not at all, so that all members of a connection always have one holder.
+    /// Changes who holds a connection's members: those that are there, and those that this batch has placed so far.
+    /// With the last of these or not at all, so that all members of a connection always have one holder.
     pub fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) {
         match self.placed.last_mut() {
             Some(last) => last.changes.push(Change::Hold(connection_id.to_owned(), hold.clone(), leaves_at_ms)),
@@ -202,7 +203,8 @@ impl Log {
         Some(&self.tail[index].entry)
     }
 
-    /// The numbers of a connection's publishes in the tail behind a position, and their places. Nothing is decoded for it.
+    /// The numbers of a connection's publishes in the tail behind a position, and their places. Nothing is decoded for
+    /// it.
     pub fn serials_in_tail(&self, connection_id: &str, after: Position) -> impl Iterator<Item = (u64, Position)> {
         let start = self.tail.partition_point(|placed| placed.position <= after);
         self.tail

@@ -1,7 +1,7 @@
 //! The presence set: who is there, by what was said last (protocol.md § 10).
 //!
-//! The set is a function of the log: every change of it is an event there, written in the same transaction as the rows of
-//! the members that it changes, so that neither can be without the other. What members say of themselves stays in
+//! The set is a function of the log: every change of it is an event there, written in the same transaction as the rows
+//! of the members that it changes, so that neither can be without the other. What members say of themselves stays in
 //! storage; memory has their number and the connections that hold them ([`super::holders`]).
 //!
 //! What is newer is decided by the place of an event on its connection, never by arrival: a repeat of what was answered
@@ -26,9 +26,9 @@ const MEMBERS_FIRST_READ: usize = 8;
 pub type Pending = BTreeMap<MemberKey, Option<Packed>>;
 
 impl Channel {
-    /// Takes the events that say something new, and gives them one place. `is_late` when the connection was heard to say
-    /// later things before. Refused as a whole with 91003 when the channel,
-    /// or the connection, has all the members it may have.
+    /// Takes the events that say something new, and gives them one place. `is_late` when the connection was heard to
+    /// say later things before. Refused as a whole with 91003 when the channel, or the connection, has all the members
+    /// it may have.
     pub(super) fn place_presence(
         &mut self,
         store: &mut impl Store,
@@ -50,7 +50,7 @@ impl Channel {
                 match self.left_since(store, batch, &event, now_ms)? {
                     Some(true) => continue,
                     Some(false) => {}
-                    None => return Ok(Outcome::Refused(super::unsure())),
+                    None => return Ok(Outcome::Refused(super::commit::unsure())),
                 }
             }
             staged.take(key, event, member.is_some());
@@ -86,8 +86,8 @@ impl Channel {
         Ok(Outcome::Accepted { position, count: 0 })
     }
 
-    /// Whether a member that isn't there left by what its connection said later. The relay may have given up the event, and
-    /// the client sent it again when it was long gone; those who saw the leave would not believe it.
+    /// Whether a member that isn't there left by what its connection said later. The relay may have given up the event,
+    /// and the client sent it again when it was long gone; those who saw the leave would not believe it.
     fn left_since(
         &mut self,
         store: &mut impl Store,
@@ -103,8 +103,8 @@ impl Channel {
         }
     }
 
-    /// Takes note of what became of a connection. Says nothing of one without members, nor when another relay says so than
-    /// the one that holds it: that comes too late.
+    /// Takes note of what became of a connection. Says nothing of one without members, nor when another relay says so
+    /// than the one that holds it: that comes too late.
     pub(super) fn place_fate(
         &mut self,
         store: &mut impl Store,

@@ -1,13 +1,14 @@
 //! One channel: its order, its log, its idempotency window and the relays that it feeds.
 //!
-//! [`Channel`] is pure but for its [`Store`]: calls come in by [`Channel::publish`] and friends, time as `now_ms`, and out
-//! come [`Effect`]s for the shell to perform. It never talks to a client.
+//! [`Channel`] is pure but for its [`Store`]: calls come in by [`Channel::publish`] and friends, time as `now_ms`, and
+//! out come [`Effect`]s for the shell to perform. It never talks to a client.
 //!
 //! Why an acknowledgement can be trusted: [`Channel::commit`] writes first and only then yields replies and deliveries,
-//! and the platform holds those back until the write is durable. When a write fails, memory is dropped and read again, so
-//! that nothing is believed that may not be stored; every waiting publisher is told to try again, and the window knows
-//! the publish if the write was kept after all.
+//! and the platform holds those back until the write is durable. When a write fails, memory is dropped and read again,
+//! so that nothing is believed that may not be stored; every waiting publisher is told to try again, and the window
+//! knows the publish if the write was kept after all.
 
+mod commit;
 pub mod dedup;
 pub mod history;
 mod holders;
@@ -24,23 +25,20 @@ pub mod store;
 use serde::{Deserialize, Serialize};
 
 use crate::call::{
-    Address, Answer, Backlog, Census, Delivered, Delivery, HistoryPage, HistoryQuery, Outcome, Publish, PublishKey,
-    Published, ReadFrom, RelayName, Response, Roll, Rules, Submission, Subscribed,
+    Address, Answer, Backlog, Census, Delivered, Delivery, HistoryPage, HistoryQuery, Publish, ReadFrom, RelayName,
+    Response, Roll, Rules, Subscribed,
 };
 use crate::conflation::conflate;
 use crate::error::{Code, ErrorInfo};
 use crate::feeds::{Feeding, Feeds};
-use crate::limits::{
-    BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS,
-};
+use crate::limits::{DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS};
 use crate::pinned::{self, Versioned};
 use crate::placement;
 use crate::serial::Position;
-use crate::wire::message::{Content, Entry};
-use dedup::{Suspicion, Window};
+use dedup::Window;
 use holders::Holders;
 use listing::Listing;
-use log::{Batch, Log};
+use log::Log;
 use occupancy::Occupants;
 use pace::Pace;
 use readers::Readers;
@@ -116,11 +114,11 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Wakes a channel, or makes one that begins with its first write. `fresh_series` is random and names a new life, if
-    /// there is none yet.
+    /// Wakes a channel, or makes one that begins with its first write. `fresh_series` is random and names a new life,
+    /// if there is none yet.
     ///
-    /// `address` and `rules` may be absent when an alarm wakes it: then there is a channel only if one is stored. Fails,
-    /// and changes nothing, when what is stored cannot be read.
+    /// `address` and `rules` may be absent when an alarm wakes it: then there is a channel only if one is stored.
+    /// Fails, and changes nothing, when what is stored cannot be read.
     pub fn wake(
         store: &mut impl Store,
         call: Option<(&Address, &Rules)>,
@@ -194,57 +192,6 @@ impl Channel {
         }
         self.meta = meta;
         Ok(())
-    }
-
-    /// Queues publishes for the next [`Channel::commit`]. Fails with 42911 when too much waits already.
-    pub fn publish(&mut self, ticket: Ticket, publishes: Vec<Publish>) -> Result<(), ErrorInfo> {
-        let bytes: usize = publishes.iter().map(Publish::weight).sum();
-        if self.pending_bytes + bytes > COMMIT_MAX_BYTES && !self.pending.is_empty() {
-            return Err(Code::PublishRateLimited.because("too much is being published on this channel; try again"));
-        }
-        self.pending_bytes += bytes;
-        self.pending.push((ticket, publishes));
-        Ok(())
-    }
-
-    pub fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
-    /// Whether a commit should wait for the end of the turn: more will come, and a write and a frame for each is what costs.
-    /// Else who publishes to a quiet channel would wait for nobody. A relay elsewhere that sends a few at a time will send
-    /// more, and one that sends many has gathered them; the one beside hears its sockets in this very turn.
-    pub fn awaits_more(&self, is_beside: bool) -> bool {
-        let (calls, publishes) = self.last_commit;
-        let is_many = publishes >= BUSY_PUBLISHES;
-        calls >= BUSY_CALLS || if is_beside { is_many } else { publishes > 1 && !is_many }
-    }
-
-    /// Group commit: everything that waits becomes one write, then replies and deliveries.
-    pub fn commit(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
-        let pending = std::mem::take(&mut self.pending);
-        self.pending_bytes = 0;
-        self.last_commit = (pending.len(), pending.iter().map(|(_, publishes)| publishes.len()).sum());
-        match self.write(store, &pending, now_ms) {
-            Ok(answers) => {
-                let tickets = pending.into_iter().map(|(ticket, _)| ticket);
-                let mut effects: Vec<Effect> = tickets
-                    .zip(answers)
-                    .map(|(ticket, answer)| Effect::Reply(ticket, Ok(Response::Published(answer))))
-                    .collect();
-                effects.extend(self.follow_up(store, now_ms));
-                effects
-            }
-            Err(error) => {
-                self.forget(now_ms);
-                let refusal = Code::InternalChannel.because(format!("the channel could not store this: {}", error.0));
-                let refuse = |(ticket, _)| Effect::Reply(ticket, Err(refusal.clone()));
-                let mut effects: Vec<Effect> = pending.into_iter().map(refuse).collect();
-                // What was kept all the same is published: nobody may send it again.
-                effects.extend(self.feed(store, now_ms));
-                effects
-            }
-        }
     }
 
     /// Feeds a relay from now on, or says that the relay above it is to.
@@ -331,101 +278,8 @@ impl Channel {
         own.into_iter().chain(other).flatten().min()
     }
 
-    fn write(
-        &mut self,
-        store: &mut impl Store,
-        pending: &[(Ticket, Vec<Publish>)],
-        now_ms: u64,
-    ) -> Result<Vec<Published>, StoreError> {
-        self.reload(store)?;
-        let mut batch = Batch::new(self.log.tip());
-        let mut answers = Vec::with_capacity(pending.len());
-        for (_, publishes) in pending {
-            let place = |publish| self.place(store, &mut batch, publish, now_ms);
-            let outcomes = publishes.iter().map(place).collect::<Result<_, _>>()?;
-            answers.push(Published { series: self.meta.series.clone(), outcomes });
-        }
-        if batch.tip() > self.log.tip() {
-            self.begin(store)?;
-        }
-        self.log.append(store, batch)?;
-        Ok(answers)
-    }
-
-    /// Gives a publish its place: the one it already has, or the next.
-    fn place(
-        &mut self,
-        store: &mut impl Store,
-        batch: &mut Batch,
-        publish: &Publish,
-        now_ms: u64,
-    ) -> Result<Outcome, StoreError> {
-        let window = self.window(store, now_ms)?;
-        let (suspicion, has_room) = (window.suspect(publish), window.has_room(publish, now_ms));
-        let count = publish.messages().len();
-        match self.find(store, batch, publish, suspicion, now_ms)? {
-            Some(Some(position)) => {
-                let is_number = matches!(publish.key, PublishKey::Serial(_));
-                let is_another =
-                    is_number && self.repeats.is_another((batch, &self.log), store, publish, position, now_ms)?;
-                return Ok(if is_another { Outcome::Refused(reused()) } else { Outcome::Accepted { position, count } });
-            }
-            Some(None) => {}
-            None => return Ok(Outcome::Refused(unsure())),
-        }
-        if !has_room {
-            let refusal = "more publishes than can be remembered in two minutes; try again later";
-            return Ok(Outcome::Refused(Code::PublishRateLimited.because(refusal)));
-        }
-        match &publish.content {
-            Submission::Messages(messages) => {
-                let position = batch.tip().next(now_ms);
-                let key = self.window(store, now_ms)?.remember(publish, position);
-                let (id, connection_id) = (publish.id(), publish.connection_id.clone());
-                let content = Content::Messages(messages.clone());
-                batch.push(publish, Entry { position, id, connection_id, content }, key, Vec::new());
-                Ok(Outcome::Accepted { position, count })
-            }
-            Submission::Presence { hold, deeds } => {
-                let is_late = suspicion != Suspicion::New;
-                self.place_presence(store, batch, publish, (hold, deeds), is_late, now_ms)
-            }
-            Submission::Fate { hold, fate } => self.place_fate(store, batch, publish, (hold, *fate), now_ms),
-        }
-    }
-
-    /// Where it is already, if it is; or `None` when that can't be looked for now.
-    fn find(
-        &mut self,
-        store: &mut impl Store,
-        batch: &Batch,
-        publish: &Publish,
-        suspicion: Suspicion,
-        now_ms: u64,
-    ) -> Result<Option<Option<Position>>, StoreError> {
-        if suspicion == Suspicion::New {
-            return Ok(Some(None));
-        }
-        if let (PublishKey::Request(_), Submission::Fate { .. }, Suspicion::At(position)) =
-            (&publish.key, &publish.content, suspicion)
-        {
-            // One that changed nothing has no entry, and must not change anything when it comes again, late.
-            return Ok(Some(Some(position)));
-        }
-        match batch.find(publish) {
-            Some(position) => Ok(Some(Some(position))),
-            None => self.repeats.find(&self.log, store, publish, suspicion, now_ms),
-        }
-    }
-
-    fn window(&mut self, store: &mut impl Store, now_ms: u64) -> Result<&mut Window, StoreError> {
-        if self.window.is_none() {
-            self.window = Some(Window::restore(store, dedup_cutoff(now_ms))?);
-        }
-        Ok(self.window.as_mut().expect("set above"))
-    }
-
-    /// The floor first: a log that says less than it has is safe, one that lost rows unawares would resume over the gap.
+    /// The floor first: a log that says less than it has is safe, one that lost rows unawares would resume over the
+    /// gap.
     fn trim(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
         self.reload(store)?;
         let Some(floor) = self.log.expired(store, &self.meta.rules, now_ms)? else { return Ok(()) };
@@ -504,19 +358,6 @@ fn delivery(
         entries,
         members,
     })
-}
-
-/// It may be published or not: the client is not told that it is not.
-fn unsure() -> ErrorInfo {
-    Code::Unavailable.because("too much is published again to know in time what is new; try again later")
-}
-
-fn reused() -> ErrorInfo {
-    Code::BadMessageId.because("this msgSerial was used for another message")
-}
-
-fn dedup_cutoff(now_ms: u64) -> Position {
-    Position::at(now_ms.saturating_sub(crate::limits::DEDUP_WINDOW_MS))
 }
 
 fn storage_failed(error: StoreError) -> ErrorInfo {

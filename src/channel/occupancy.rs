@@ -2,8 +2,8 @@
 //!
 //! Each relay knows whom it has. A channel asks all of them for whoever asks it, so that its answer is true when it is
 //! given; who asks meanwhile waits for the next round. While somebody listens, relays say by themselves when something
-//! changed, at bounded pace, and all are asked now and then: one that died says nothing. The sum goes to the relays that
-//! have listeners, and is kept nowhere.
+//! changed, at bounded pace, and all are asked now and then: one that died says nothing. The sum goes to the relays
+//! that have listeners, and is kept nowhere.
 
 use super::store::{Store, StoreError};
 use super::{Channel, Effect, Meta, Ticket};
@@ -273,7 +273,8 @@ impl Channel {
         effects.push(Effect::Roll { relay, attempt, roll });
     }
 
-    /// Remembers whether somebody listens: a channel that lost its memory asks who. Nobody does only when all have said so.
+    /// Remembers whether somebody listens: a channel that lost its memory asks who. Nobody does only when all have said
+    /// so.
     pub(super) fn keep_listened(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
         let listened = self.occupants.has_listeners();
         let is_known = || self.relays().iter().all(|relay| self.occupants.knows(relay));

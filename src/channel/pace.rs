@@ -1,9 +1,9 @@
-//! How far deliveries may go. A namespace that batches or conflates has its channels deliver once in an interval: what comes
-//! after a quiet one goes out at once, what follows waits for the end of the interval that this began.
+//! How far deliveries may go. A namespace that batches or conflates has its channels deliver once in an interval: what
+//! comes after a quiet one goes out at once, what follows waits for the end of the interval that this began.
 //!
-//! The channel waits, and not each relay: so a batch is one call to each of them, a socket that the channel holds itself is
-//! served alike, and all readers get the same frames. Acknowledgements don't wait, nor do those who read the log: they ask
-//! for what there is. Presence events wait with the messages, since both have one order.
+//! The channel waits, and not each relay: so a batch is one call to each of them, a socket that the channel holds
+//! itself is served alike, and all readers get the same frames. Acknowledgements don't wait, nor do those who read the
+//! log: they ask for what there is. Presence events wait with the messages, since both have one order.
 //!
 //! What waits is in the log. A channel that loses its memory meanwhile asks its relays where they stand, as always.
 
@@ -41,8 +41,8 @@ impl Pace {
 }
 
 impl Channel {
-    /// When [`Channel::follow_up`] has to deliver what waits now. For a timer: an alarm would be a row each time. None while
-    /// storage can't be read: that is tried again in its own time.
+    /// When [`Channel::follow_up`] has to deliver what waits now. For a timer: an alarm would be a row each time. None
+    /// while storage can't be read: that is tried again in its own time.
     pub fn paces_until_ms(&self) -> Option<u64> {
         (self.pace.open < self.tip() && !self.feeds.is_empty() && !self.stale).then_some(self.pace.until_ms)
     }

@@ -1,8 +1,9 @@
 //! Readers of history that wait for something to come: for clients that ask, and hold no connection.
 //!
-//! A reader is a question, who asked it, and how long it may stay open. What the channel's order has grown by is read once
-//! for all of them, and each is answered when there is something of it, or when its time is over. The open request keeps the object awake, and
-//! ends with it: nothing of a reader is stored. Who leaves is never reported, and holds its place until then.
+//! A reader is a question, who asked it, and how long it may stay open. What the channel's order has grown by is read
+//! once for all of them, and each is answered when there is something of it, or when its time is over. The open request
+//! keeps the object awake, and ends with it: nothing of a reader is stored. Who leaves is never reported, and holds its
+//! place until then.
 
 use super::log::decoded;
 use super::store::Store;

@@ -1,8 +1,9 @@
 //! Where publishes are in the log that come again. A client that lost its connection sends all again that it has no
 //! acknowledgement for, thousands it may be: what is read to find one is kept for the next.
 //!
-//! The keys beside a row say what is in it, so rows are read for what is there and not for what isn't. All of it is paid
-//! from a budget: a publish of a few bytes that claims to be an old one would else buy a look at two minutes of the log.
+//! The keys beside a row say what is in it, so rows are read for what is there and not for what isn't. All of it is
+//! paid from a budget: a publish of a few bytes that claims to be an old one would else buy a look at two minutes of
+//! the log.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Included};
@@ -104,7 +105,7 @@ impl Repeats {
         sought(match (suspicion, &publish.key, &publish.connection_id) {
             (Suspicion::At(position), ..) => self.find_at(log, store, publish, position),
             (Suspicion::UpTo(last), PublishKey::Serial(serial), Some(connection_id)) => {
-                let cutoff = super::dedup_cutoff(now_ms);
+                let cutoff = super::commit::dedup_cutoff(now_ms);
                 self.with_trace(log, store, connection_id, last, |trace, reads, store| {
                     trace.find(store, *serial, cutoff, reads)
                 })
@@ -123,7 +124,7 @@ impl Repeats {
         now_ms: u64,
     ) -> Sought<bool> {
         self.budget.now_ms = now_ms;
-        let cutoff = super::dedup_cutoff(now_ms);
+        let cutoff = super::commit::dedup_cutoff(now_ms);
         sought(self.with_trace(log, store, &key.connection_id, log.tip(), |trace, reads, store| {
             trace.complete(store, cutoff, reads)?;
             trace.read_behind(log, store, turn.msg_serial, &key.connection_id, reads)?;
@@ -148,8 +149,8 @@ impl Repeats {
         Ok(row.next_that(|entry| is_same(entry, publish)))
     }
 
-    /// Whether a place is not a repeat's but of something else that was published with the same number. Who lost count is
-    /// told so: its message is in no log. What can't be looked for now is taken for what it says it is.
+    /// Whether a place is not a repeat's but of something else that was published with the same number. Who lost count
+    /// is told so: its message is in no log. What can't be looked for now is taken for what it says it is.
     pub fn is_another(
         &mut self,
         (batch, log): (&Batch, &Log),
@@ -395,8 +396,8 @@ fn sought<T>(result: Result<T, Halt>) -> Sought<T> {
     }
 }
 
-/// Whether two publishes are one, as far as their publisher says it: who it is, and what its token adds, may have changed
-/// since.
+/// Whether two publishes are one, as far as their publisher says it: who it is, and what its token adds, may have
+/// changed since.
 fn says_same(one: &[Message], other: &[Message]) -> bool {
     let is_same = |(one, other): (&Message, &Message)| {
         one.name == other.name && one.data == other.data && one.encoding == other.encoding

@@ -1,4 +1,5 @@
-//! What a channel needs of its storage: a trait, so that the core runs on SQLite at the edge and on a faulty map in tests.
+//! What a channel needs of its storage: a trait, so that the core runs on SQLite at the edge and on a faulty map in
+//! tests.
 //!
 //! Writes of one turn become durable together, and nothing leaves the object before they are: that is the platform's
 //! output gate, and the simulation's.

@@ -61,8 +61,8 @@ impl Relay {
         self.bounds = bounds;
     }
 
-    /// Whether a connection may come in now. One that proves that it was here before may, when others are sent elsewhere:
-    /// only here can it go on without sending again what it doesn't know to be published.
+    /// Whether a connection may come in now. One that proves that it was here before may, when others are sent
+    /// elsewhere: only here can it go on without sending again what it doesn't know to be published.
     pub fn has_room(&self, opening: &Opening, now_ms: u64) -> Result<(), Refusal> {
         let Bounds { connections, connects_per_second, .. } = self.bounds;
         let held = self.sessions.len();

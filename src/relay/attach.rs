@@ -74,8 +74,8 @@ impl Relay {
         self.channel_error(socket, channel, error, now_ms);
     }
 
-    /// Fails with 40010 (name), 40003 (parameters), and as [`Relay::admit_all`], [`Relay::fit`], [`Relay::admit_to`] and
-    /// [`admit_listener`] do.
+    /// Fails with 40010 (name), 40003 (parameters), and as [`Relay::admit_all`], [`Relay::fit`], [`Relay::admit_to`]
+    /// and [`admit_listener`] do.
     fn admit_attachment(
         &mut self,
         socket: SocketId,
@@ -385,8 +385,8 @@ impl Relay {
         self.returned(socket, name, what.members, now_ms);
     }
 
-    /// The log no longer has what lies before `prior`: say so to everyone on the channel who doesn't have it, and go on from
-    /// there. In another life of the channel nobody has anything.
+    /// The log no longer has what lies before `prior`: say so to everyone on the channel who doesn't have it, and go on
+    /// from there. In another life of the channel nobody has anything.
     pub(super) fn announce_gap(
         &mut self,
         owner: &ChannelName,

@@ -95,7 +95,8 @@ impl AttachParams {
 }
 
 impl Attachment {
-    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong, and as [`check_supported`] does.
+    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong, and as [`check_supported`]
+    /// does.
     pub fn parse(
         name: &ChannelName,
         serial: Option<&str>,
@@ -107,6 +108,9 @@ impl Attachment {
         let requested = requested_modes(&accepted, flags)?;
         let rewind =
             accepted.get("rewind").map(|text| parse_rewind(text, accepted.get("rewindLimit"))).transpose()?.flatten();
+        if accepted.contains_key("rewindLimit") && !accepted.contains_key("rewind") {
+            return Err(Code::BadParameter.because("the channel parameter 'rewindLimit' needs 'rewind'"));
+        }
         let start = match (serial.filter(|serial| !serial.is_empty()), rewind) {
             (Some(serial), _) => ChannelSerial::parse(serial).map_or(Start::Unknown, Start::After),
             (None, Some(rewind)) if flags & ATTACH_RESUME == 0 => Start::Rewind(rewind),
@@ -117,6 +121,9 @@ impl Attachment {
         }
         if accepted.get("occupancy").is_some_and(|text| Wanted::parse(text).is_none()) {
             return Err(bad_parameter("occupancy", "'metrics', or 'metrics.' and one of them"));
+        }
+        if accepted.get("echo").is_some_and(|text| !["true", "false"].contains(&text.as_str())) {
+            return Err(bad_parameter("echo", "'true' or 'false'"));
         }
         let no_echo = accepted.get("echo").is_some_and(|echo| echo == "false");
         Ok(Attachment::new(requested, AttachParams { accepted, no_echo }, State::Waiting(start)))
@@ -181,8 +188,8 @@ fn requested_modes(params: &Params, flags: u32) -> Result<Modes, ErrorInfo> {
 }
 
 /// Refuses what this server would grant in vain: a client with such a mode would wait for annotations for ever, or take
-/// every channel's objects for empty. Fails with 93002 for annotations, with 40003 for objects. To publish annotations is
-/// among the modes of every client (protocol.md § 7.1), and refused when it is done.
+/// every channel's objects for empty. Fails with 93002 for annotations, with 40003 for objects. To publish annotations
+/// is among the modes of every client (protocol.md § 7.1), and refused when it is done.
 fn check_supported(modes: Modes) -> Result<Modes, ErrorInfo> {
     if modes.contains(Modes::ANNOTATION_SUBSCRIBE) {
         return Err(Code::UpdatesNotEnabled.because("mode 'annotation_subscribe': this server has no annotations"));
@@ -216,26 +223,30 @@ fn accepted(params: Params) -> Params {
     params.into_iter().filter(|(name, _)| KNOWN.contains(&name.as_str())).collect()
 }
 
-/// `N` messages, or `Ns` or `Nm` of time with at most `limit` messages. None for nothing.
+/// `N` messages, or `Ns` or `Nm` of time, with at most `limit` messages. None for nothing.
 fn parse_rewind(text: &str, limit: Option<&String>) -> Result<Option<Rewind>, ErrorInfo> {
-    let number = |digits: &str| -> Result<u64, ErrorInfo> {
-        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        plain
-            .then(|| digits.parse().ok())
-            .flatten()
-            .ok_or_else(|| bad_parameter("rewind", "a number, of messages or with 's' or 'm'"))
-    };
-    let messages = match limit {
-        None => REWIND_MAX_MESSAGES,
-        Some(limit) => limit.parse().map_err(|_| bad_parameter("rewindLimit", "a number"))?,
-    };
-    let time = |ms| Rewind::Time { ms, messages: messages.min(HISTORY_MAX_LIMIT) };
+    let wrong = || bad_parameter("rewind", "a number, of messages or with 's' or 'm'");
+    let limit = limit.map(|limit| parse_rewind_limit(limit)).transpose()?;
+    let time = |ms| Rewind::Time { ms, messages: limit.unwrap_or(REWIND_MAX_MESSAGES) };
     let rewind = match text.as_bytes().last() {
-        Some(b's') => time(number(&text[..text.len() - 1])?.saturating_mul(1_000)),
-        Some(b'm') => time(number(&text[..text.len() - 1])?.saturating_mul(60_000)),
-        _ => Rewind::Messages(number(text)?.min(REWIND_MAX_MESSAGES as u64) as usize),
+        Some(b's') => time(whole_number(&text[..text.len() - 1]).ok_or_else(wrong)?.saturating_mul(1_000)),
+        Some(b'm') => time(whole_number(&text[..text.len() - 1]).ok_or_else(wrong)?.saturating_mul(60_000)),
+        _ => {
+            let messages = whole_number(text).ok_or_else(wrong)?.min(REWIND_MAX_MESSAGES as u64) as usize;
+            Rewind::Messages(limit.map_or(messages, |limit| messages.min(limit)))
+        }
     };
     Ok((rewind != Rewind::Messages(0)).then_some(rewind))
+}
+
+fn parse_rewind_limit(text: &str) -> Result<usize, ErrorInfo> {
+    let limit = whole_number(text).filter(|limit| (1..=HISTORY_MAX_LIMIT as u64).contains(limit));
+    let wanted = || bad_parameter("rewindLimit", &format!("a number from 1 to {HISTORY_MAX_LIMIT}"));
+    limit.map(|limit| limit as usize).ok_or_else(wanted)
+}
+
+fn whole_number(digits: &str) -> Option<u64> {
+    digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn bad_parameter(name: &str, wanted: &str) -> ErrorInfo {
@@ -314,9 +325,25 @@ mod tests {
         let limited = start("[?rewind=2m&rewindLimit=7]c", 0, &[]);
         assert_eq!(limited, Start::Rewind(Rewind::Time { ms: 120_000, messages: 7 }));
         assert_eq!(start("c", 0, &[("rewind", "0")]), Start::Now);
+        let few = start("c", 0, &[("rewind", "5"), ("rewindLimit", "2")]);
+        assert_eq!(few, Start::Rewind(Rewind::Messages(2)));
         assert_eq!(start("c", ATTACH_RESUME, &[("rewind", "5")]), Start::Now);
         for bad in ["", "x", "-1", "1h", "s", "1.5", "+1"] {
             assert!(parse("c", None, 0, &[("rewind", bad)]).unwrap_err().is(Code::BadParameter), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_obeyed_is_refused_by_name() {
+        for (name, value) in
+            [("echo", "maybe"), ("delta", "xdelta"), ("occupancy", "all"), ("rewindLimit", "5"), ("modes", "fly")]
+        {
+            let error = parse("c", None, 0, &[(name, value)]).unwrap_err();
+            assert!(error.is(Code::BadParameter) && error.message.contains(name), "{error}");
+        }
+        for limit in ["0", "1001", "+5", "x", ""] {
+            let error = parse("c", None, 0, &[("rewind", "2m"), ("rewindLimit", limit)]).unwrap_err();
+            assert!(error.is(Code::BadParameter) && error.message.contains("rewindLimit"), "{error}");
         }
     }
 

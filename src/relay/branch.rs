@@ -6,13 +6,13 @@
 //!            └─▶ relay 7  └─▶ relay 16
 //! ```
 //!
-//! A relay asks the channel first, which says where it stands, and, if the channel feeds enough relays already, that the
-//! relay above is to feed it from there. The relay above does it as a channel would, by the same [`Feeds`]: from what it was
-//! itself delivered lately, or else from the channel's log. So who is fed here need not know by whom: it takes what follows
-//! where it stands, and says where that is.
+//! A relay asks the channel first, which says where it stands, and, if the channel feeds enough relays already, that
+//! the relay above is to feed it from there. The relay above does it as a channel would, by the same [`Feeds`]: from
+//! what it was itself delivered lately, or else from the channel's log. So who is fed here need not know by whom: it
+//! takes what follows where it stands, and says where that is.
 //!
-//! Who is fed is stored before it is told so, and outlives the memory of the relay above, which then asks all where they
-//! stand. It need have no clients of its own on the channel: it is fed as long as there is someone below.
+//! Who is fed is stored before it is told so, and outlives the memory of the relay above, which then asks all where
+//! they stand. It need have no clients of its own on the channel: it is fed as long as there is someone below.
 
 use std::collections::VecDeque;
 
@@ -35,8 +35,8 @@ use crate::wire::packed::Packed;
 pub struct Branch {
     feeds: Feeds,
     tail: Tail,
-    /// When to see whether this relay is fed by now. It wakes for that even if it loses its memory: nobody else would wake
-    /// one that is not fed.
+    /// When to see whether this relay is fed by now. It wakes for that even if it loses its memory: nobody else would
+    /// wake one that is not fed.
     subscribe_at_ms: Option<u64>,
 }
 
@@ -117,7 +117,8 @@ impl Relay {
         }
     }
 
-    /// What was delivered here, for those below; it is new from the entry `fresh` on. `prior` is where this relay stood.
+    /// What was delivered here, for those below; it is new from the entry `fresh` on. `prior` is where this relay
+    /// stood.
     pub(super) fn extend_branch(
         &mut self,
         channel: &ChannelName,

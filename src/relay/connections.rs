@@ -26,7 +26,8 @@ pub struct Parted {
 }
 
 impl Relay {
-    /// A socket whose credentials were checked. `fresh_id` is random and names the connection, unless it resumes another.
+    /// A socket whose credentials were checked. `fresh_id` is random and names the connection, unless it resumes
+    /// another.
     pub fn open(&mut self, socket: SocketId, mut opening: Opening, fresh_id: String, now_ms: u64) -> Vec<Effect> {
         self.count_in(&opening, now_ms);
         let taken_over = opening.takeover.take().map(|takeover| self.take_over(&takeover, &opening, now_ms));
@@ -55,7 +56,8 @@ impl Relay {
     }
 
     /// The way out of the connection whose key this is, for a request that belongs to it. Fails with 80017 when it was
-    /// closed, and with 80003 when it goes on elsewhere, or is not known (any more): its client comes back, and resumes.
+    /// closed, and with 80003 when it goes on elsewhere, or is not known (any more): its client comes back, and
+    /// resumes.
     pub fn find(&self, text: &str) -> Result<SocketId, ErrorInfo> {
         let absent = || Code::Disconnected.because("no connection has this key now; reconnect and resume");
         let claimed = ConnectionKey::claimed(text).ok_or_else(absent)?;
@@ -138,8 +140,8 @@ impl Relay {
         self.finish()
     }
 
-    /// All sockets were restored. Where nobody remembers how far a channel's deliveries are, its clients must come back:
-    /// they know what they have.
+    /// All sockets were restored. Where nobody remembers how far a channel's deliveries are, its clients must come
+    /// back: they know what they have.
     pub fn restored(&mut self, now_ms: u64) -> Vec<Effect> {
         self.drop_found();
         // What the channel knows is as good: it asks now and then.
@@ -227,8 +229,8 @@ impl Relay {
         self.requalify(socket, is_renamed, now_ms);
     }
 
-    /// Ends the attachments that the capability no longer allows, and of the others what it no longer allows there: to be
-    /// told who is present, and to be present, which also ends when the client is no longer who its members are.
+    /// Ends the attachments that the capability no longer allows, and of the others what it no longer allows there: to
+    /// be told who is present, and to be present, which also ends when the client is no longer who its members are.
     fn requalify(&mut self, socket: SocketId, is_renamed: bool, now_ms: u64) {
         let Some(session) = self.sessions.get(&socket) else { return };
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
@@ -253,8 +255,8 @@ impl Relay {
         session.attachments.get(name).map_or(Ok(()), |attachment| admit_listener(session, name, attachment))
     }
 
-    /// Whether a connection may be on a channel at all. Fails with 40160 when its capability allows nothing there, and as
-    /// the channel's [`Rules`](crate::auth::Rules) do.
+    /// Whether a connection may be on a channel at all. Fails with 40160 when its capability allows nothing there, and
+    /// as the channel's [`Rules`](crate::auth::Rules) do.
     pub(super) fn admit_to(&self, socket: SocketId, name: &ChannelName) -> Result<(), ErrorInfo> {
         let Some(session) = self.sessions.get(&socket) else { return Ok(()) };
         if session.grant.capability.operations(name).is_empty() {

@@ -1,9 +1,9 @@
-//! Deltas: a reader that asked for them gets of each message how it differs from the one before that it got (protocol.md
-//! § 9).
+//! Deltas: a reader that asked for them gets of each message how it differs from the one before that it got
+//! (protocol.md § 9).
 //!
-//! They are made once for all readers that got the same before. A message as a delta is a message with other data, so what
-//! renders messages knows nothing of it. An attachment keeps which message it got last, and the feed the message that went
-//! out last: the next is a delta for those attachments whose last that was, and whole for the others.
+//! They are made once for all readers that got the same before. A message as a delta is a message with other data, so
+//! what renders messages knows nothing of it. An attachment keeps which message it got last, and the feed the message
+//! that went out last: the next is a delta for those attachments whose last that was, and whole for the others.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -84,8 +84,8 @@ impl Relay {
     }
 
     /// A delivery to a relay that doesn't know where it stands. While it asks, it takes none: the channel's answer may
-    /// place it anywhere, and whoever went live on a delivery before would miss what lies between. Nor does one that has
-    /// others to feed, and will ask.
+    /// place it anywhere, and whoever went live on a delivery before would miss what lies between. Nor does one that
+    /// has others to feed, and will ask.
     fn without_place(&self, delivery: &Delivery) -> Delivered {
         let asks = self.is_subscribing(&delivery.channel) || self.branches.contains_key(&delivery.channel);
         if asks { Delivered::NotYet } else { Delivered::Unsubscribed }
@@ -165,8 +165,8 @@ impl Relay {
         }
     }
 
-    /// The entries of a replay that this reader gets. Only one that goes on from where it was gets presence events: others
-    /// learn who is there, not who was.
+    /// The entries of a replay that this reader gets. Only one that goes on from where it was gets presence events:
+    /// others learn who is there, not who was.
     pub(super) fn for_reader<'a>(
         &self,
         socket: SocketId,

@@ -2,12 +2,13 @@
 //! all, and tells nothing of it; so it is given no more than readers can be expected to take.
 //!
 //! A connection that was sent its part, or more than its share when all were sent theirs, gets no more deliveries: its
-//! attachments fall behind, and are brought up to date from the log when it has had the time to read. Nothing is missed,
-//! and nothing is said, unless by then more lies between than a replay may have: that is announced as any gap is.
+//! attachments fall behind, and are brought up to date from the log when it has had the time to read. Nothing is
+//! missed, and nothing is said, unless by then more lies between than a replay may have: that is announced as any gap
+//! is.
 //!
-//! Time doesn't prove that anyone reads. A socket whose client hasn't said a word is given so much, and whatever it says,
-//! so many answers; then its client is told to come back: that proves it, and nothing is missed either. One that answers
-//! heartbeats is asked half-way.
+//! Time doesn't prove that anyone reads. A socket whose client hasn't said a word is given so much, and whatever it
+//! says, so many answers; then its client is told to come back: that proves it, and nothing is missed either. One that
+//! answers heartbeats is asked half-way.
 
 use super::attachment::State;
 use super::session::Session;

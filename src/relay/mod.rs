@@ -4,17 +4,17 @@
 //! messages: that is the channel's, which it knows by calls alone. Both the relay objects and a channel's own object,
 //! for the sockets that it holds itself, run this code.
 //!
-//! Why nothing is missed or repeated: every channel's deliveries name the position they follow, and the relay takes only
-//! what follows where it stands ([`feed`]). An attachment that resumes reads the log up to where the relay stands, or
-//! beyond, and then lets pass what it already has ([`attachment`]). A relay that lost its memory finds what it must know
-//! with the sockets ([`record::Record`]); a connection that was in the middle of something is told to come back, since
-//! its client alone knows what it has and what it still waits for.
+//! Why nothing is missed or repeated: every channel's deliveries name the position they follow, and the relay takes
+//! only what follows where it stands ([`feed`]). An attachment that resumes reads the log up to where the relay stands,
+//! or beyond, and then lets pass what it already has ([`attachment`]). A relay that lost its memory finds what it must
+//! know with the sockets ([`record::Record`]); a connection that was in the middle of something is told to come back,
+//! since its client alone knows what it has and what it still waits for.
 //!
-//! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them out,
-//! to sockets, as `deltas` to those who like, and `branch` to other relays; `flow` bounds how much of it; `connections`
-//! begins and ends, and `takeover` goes on elsewhere; `presence` says what members do and what becomes of their connections,
-//! `sync` gives out who is there, `occupancy` how many; `watch` ends what the app no longer allows, and `farewell` sends
-//! clients back to come in anew.
+//! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them
+//! out, to sockets, as `deltas` to those who like, and `branch` to other relays; `flow` bounds how much of it;
+//! `connections` begins and ends, and `takeover` goes on elsewhere; `presence` says what members do and what becomes of
+//! their connections, `sync` gives out who is there, `occupancy` how many; `watch` ends what the app no longer allows,
+//! and `farewell` sends clients back to come in anew.
 
 pub mod admission;
 mod attach;
@@ -298,8 +298,8 @@ impl Relay {
         self.finish()
     }
 
-    /// When [`Relay::collected`] is next needed. Too soon for an alarm, which is stored: what would be sent is in memory
-    /// only, and so may this be.
+    /// When [`Relay::collected`] is next needed. Too soon for an alarm, which is stored: what would be sent is in
+    /// memory only, and so may this be.
     pub fn collects_until_ms(&self) -> Option<u64> {
         let publishers = self.publishers.values().filter_map(Publisher::collects_until_ms);
         publishers.chain(self.turn.ends_ms()).min()
@@ -363,9 +363,9 @@ impl Relay {
         }
     }
 
-    /// The effects of an input. Deliveries come first, so that relays below need not wait for the sockets here. Then come
-    /// records: what a frame says is in the socket's record before it is sent, so a relay that loses its memory in between
-    /// says at worst too little again, and never the same twice.
+    /// The effects of an input. Deliveries come first, so that relays below need not wait for the sockets here. Then
+    /// come records: what a frame says is in the socket's record before it is sent, so a relay that loses its memory in
+    /// between says at worst too little again, and never the same twice.
     fn finish(&mut self) -> Vec<Effect> {
         self.end_overfed();
         let mut effects = std::mem::take(&mut self.deliveries);

@@ -20,8 +20,8 @@ pub struct Outbox {
     refusals: usize,
 }
 
-/// Where the outcome of a publish is awaited. In the outbox of the same connection on another transport, only what has the
-/// same serial is the same publish.
+/// Where the outcome of a publish is awaited. In the outbox of the same connection on another transport, only what has
+/// the same serial is the same publish.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place {
     number: u64,

@@ -23,7 +23,8 @@ impl Relay {
         self.take_in(socket, frame, now_ms, Relay::admit_presence);
     }
 
-    /// Fails with 40010 (name), 40160 (capability), 91001 (not attached), 40165 (mode), and as [`presence::check`] does.
+    /// Fails with 40010 (name), 40160 (capability), 91001 (not attached), 40165 (mode), and as [`presence::check`]
+    /// does.
     fn admit_presence(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
         let relay = self.name.clone();
@@ -64,8 +65,8 @@ impl Relay {
         attachment.is_some_and(|attachment| !std::mem::replace(&mut attachment.present, true))
     }
 
-    /// A resumed connection may have members of before. The channel is told that it is here, before its grace is over. With
-    /// a token that does not let it be present, they leave.
+    /// A resumed connection may have members of before. The channel is told that it is here, before its grace is over.
+    /// With a token that does not let it be present, they leave.
     pub(super) fn returned(&mut self, socket: SocketId, name: &ChannelName, members: usize, now_ms: u64) {
         let is_resumed = self.sessions.get(&socket).is_some_and(|session| session.key.generation > 0);
         if is_resumed && members > 0 && self.mark_present(socket, name) {
@@ -81,7 +82,8 @@ impl Relay {
         self.sessions.get(&socket).is_some_and(|session| session.grant.permits(name, Operations::PRESENCE))
     }
 
-    /// The connection may not be present any more, and could not even leave: its members leave, though it stays attached.
+    /// The connection may not be present any more, and could not even leave: its members leave, though it stays
+    /// attached.
     pub(super) fn withdraw(&mut self, socket: SocketId, name: &ChannelName, now_ms: u64) {
         let present = self.attachment(socket, name).map(|attachment| std::mem::take(&mut attachment.present));
         if present == Some(true) {
@@ -114,8 +116,8 @@ impl Relay {
         let Some(session) = self.sessions.get(&socket) else { return };
         let connection_id = session.connection_id().to_owned();
         let content = Submission::Fate { hold: hold(self.name.clone(), session), fate };
-        // Its own, however often the relay loses its memory. Not beginning with the connection's id, as what follows from
-        // it is not said by the connection.
+        // Its own, however often the relay loses its memory. Not beginning with the connection's id, as what follows
+        // from it is not said by the connection.
         let id = format!("fate!{connection_id}@{now_ms}.{}", self.next_ticket().0);
         let publish = Publish { key: PublishKey::Request(id), connection_id: Some(connection_id.clone()), content };
         let bytes = connection_id.len();

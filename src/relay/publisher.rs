@@ -1,7 +1,7 @@
 //! What a relay's connections publish on one channel: one call at a time, the rest merged into the next.
 //!
-//! After a call that carried many, the next waits a moment for company: what a message costs is its share of a call, of a
-//! row, and of a frame to every reader, and more are on their way.
+//! After a call that carried many, the next waits a moment for company: what a message costs is its share of a call, of
+//! a row, and of a frame to every reader, and more are on their way.
 //!
 //! One at a time keeps every connection's order even when a call fails and is sent again; the channel knows the repeat.
 
@@ -100,8 +100,8 @@ impl Publisher {
         std::mem::take(&mut self.in_flight)
     }
 
-    /// The call failed: pause, then send it again, unless it has been tried since before `give_up_ms`; then its items are
-    /// given back to be refused.
+    /// The call failed: pause, then send it again, unless it has been tried since before `give_up_ms`; then its items
+    /// are given back to be refused.
     pub fn failed(&mut self, ticket: Ticket, now_ms: u64, try_ms: u64) -> Vec<Item> {
         if self.state != State::InFlight(ticket) {
             return Vec::new();

@@ -47,8 +47,8 @@ impl Relay {
         }
     }
 
-    /// Fails with 42911 when a connection has said so much that it may say no more now. What is refused so does not count:
-    /// whoever goes on too fast is heard at the rate that was stated.
+    /// Fails with 42911 when a connection has said so much that it may say no more now. What is refused so does not
+    /// count: whoever goes on too fast is heard at the rate that was stated.
     fn admit_rate(&self, socket: SocketId, now_ms: u64) -> Result<(), ErrorInfo> {
         let flow = self.bounds.messages;
         match self.sessions.get(&socket) {

@@ -1,8 +1,8 @@
 //! A session as its socket carries it for a rebuilt object, and what of it the object stores beside.
 //!
-//! The platform keeps 16,384 bytes with a socket. All that changes from delivery to delivery is there. What a client asked for
-//! when it attached, a channel's name and parameters, is there too as long as it fits, and else in a row of the object's
-//! storage, which is written once and goes with the attachment.
+//! The platform keeps 16,384 bytes with a socket. All that changes from delivery to delivery is there. What a client
+//! asked for when it attached, a channel's name and parameters, is there too as long as it fits, and else in a row of
+//! the object's storage, which is written once and goes with the attachment.
 
 use serde::{Deserialize, Serialize};
 
@@ -186,8 +186,8 @@ impl Record {
         pinned::decode(bytes).ok()
     }
 
-    /// The session again; `row` gives what its rows have. `None` if one is missing. Nothing was sent since, as far as it knows,
-    /// so a heartbeat is due.
+    /// The session again; `row` gives what its rows have. `None` if one is missing. Nothing was sent since, as far as
+    /// it knows, so a heartbeat is due.
     pub fn restore(self, mut row: impl FnMut(u16) -> Option<Vec<u8>>) -> Option<Restored> {
         let mut attachments = Vec::new();
         let mut witnesses = Vec::new();

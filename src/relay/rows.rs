@@ -21,7 +21,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Of a connection over HTTP nothing is kept; what its attachments count is counted all the same, for they are in memory.
+    /// Of a connection over HTTP nothing is kept; what its attachments count is counted all the same, for they are in
+    /// memory.
     fn write(&mut self, socket: SocketId, session: &Session, name: &ChannelName) {
         if let Some((number, row)) = session.row(name).filter(|_| session.is_kept) {
             self.changes.insert(RowId { socket, number }, Some(row));
@@ -59,8 +60,8 @@ impl Relay {
         }
     }
 
-    /// Whether a session may have the attachments that it has now, some of them to one channel. Fails with 90010 for too
-    /// many of them, or with too long names and parameters.
+    /// Whether a session may have the attachments that it has now, some of them to one channel. Fails with 90010 for
+    /// too many of them, or with too long names and parameters.
     pub(super) fn admit_all(session: &Session, owner: &ChannelName) -> Result<(), ErrorInfo> {
         let names = session.attachments.keys().filter(|name| name.is_of(owner)).count();
         if names > NAMES_PER_CHANNEL_MAX {
@@ -81,7 +82,8 @@ impl Relay {
         Ok(())
     }
 
-    /// Sees that the record of a session fits its socket. Fails with 50320 when that needs more rows than the relay may have.
+    /// Sees that the record of a session fits its socket. Fails with 50320 when that needs more rows than the relay may
+    /// have.
     pub(super) fn fit(&mut self, socket: SocketId) -> Result<(), ErrorInfo> {
         let Some(session) = self.sessions.get_mut(&socket) else { return Ok(()) };
         while !session.has_room() {

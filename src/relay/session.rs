@@ -1,7 +1,7 @@
 //! One connection: who it is, how it is spoken to, what it is attached to and what it is owed.
 //!
-//! What a rebuilt object must know of it is a [`Record`](super::record::Record) that the runtime keeps with the socket: memory
-//! that lives exactly as long as the socket does, so that hardly anything needs to be stored.
+//! What a rebuilt object must know of it is a [`Record`](super::record::Record) that the runtime keeps with the socket:
+//! memory that lives exactly as long as the socket does, so that hardly anything needs to be stored.
 
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +37,8 @@ pub struct Opening {
     pub takeover: Option<Takeover>,
     /// Whether the client is spoken to over TLS.
     pub is_secure: bool,
-    /// Whether the platform keeps the session's record when the object loses its memory. Without one the client comes back
-    /// by itself, and resumes.
+    /// Whether the platform keeps the session's record when the object loses its memory. Without one the client comes
+    /// back by itself, and resumes.
     pub is_kept: bool,
     /// What it is attached to without asking.
     pub attach: Vec<Attach>,
@@ -60,8 +60,9 @@ impl Takeover {
             .or_else(|| of(TakeoverKind::Resume, "resume"))
             .or_else(|| of(TakeoverKind::Recover, "recover"))?;
         match value("v") {
-            // Version 1 relies on attachments that outlive their transport, and names no serials. What no key is begins a
-            // new connection, and says so; or it is no transport to change to, and the client stays with the one it has.
+            // Version 1 relies on attachments that outlive their transport, and names no serials. What no key is begins
+            // a new connection, and says so; or it is no transport to change to, and the client stays with the one it
+            // has.
             Some(version) if version.split('.').next() == Some("1") => {
                 Some(Takeover { key: String::new(), ..takeover })
             }
@@ -86,7 +87,7 @@ impl Attach {
         let mut params = Params::default();
         // Reversed, so that the first of a name stays.
         for (name, value) in query.iter().rev() {
-            if ["modes", "occupancy", "rewind", "rewindLimit"].contains(&name.as_str()) {
+            if ["delta", "modes", "occupancy", "rewind", "rewindLimit"].contains(&name.as_str()) {
                 params.insert(name.clone(), value.clone());
             }
         }
@@ -95,7 +96,8 @@ impl Attach {
 }
 
 impl Opening {
-    /// From the parameters of the URL (protocol.md § 2). What is malformed is as if it weren't there.
+    /// From the parameters of the URL (protocol.md § 2), which [`parameters::check`](crate::parameters::check) has let
+    /// in.
     pub fn from_query(grant: Grant, query: &[(String, String)], is_secure: bool) -> Opening {
         let value = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let interval = value("heartbeatInterval").and_then(|text| text.parse().ok()).unwrap_or(HEARTBEAT_INTERVAL_MS);
@@ -117,8 +119,8 @@ impl Opening {
         }
     }
 
-    /// The channel whose own object may hold the connection: the one that it names, or that its key leads to. None that its
-    /// credentials give no right on, since to ask an object is to make it.
+    /// The channel whose own object may hold the connection: the one that it names, or that its key leads to. None that
+    /// its credentials give no right on, since to ask an object is to make it.
     pub fn home(&self, named: Option<ChannelName>) -> Option<ChannelName> {
         let channel = named.or_else(|| placement::channel_of(&self.takeover.as_ref()?.key));
         channel.filter(|name| !self.grant.capability.operations(name).is_empty())
@@ -160,8 +162,8 @@ pub struct Session {
     pub dirty: bool,
 }
 
-/// Heartbeats of a client that answers them (specification, RTN23c): it would know what runs where its code doesn't. They
-/// come whatever else is sent, so that their answers also show that one reads who only listens.
+/// Heartbeats of a client that answers them (specification, RTN23c): it would know what runs where its code doesn't.
+/// They come whatever else is sent, so that their answers also show that one reads who only listens.
 ///
 /// Not kept with the socket, which would be a record for each of them: who lost its memory doesn't miss an answer.
 #[derive(Clone, Copy, Debug)]

@@ -1,16 +1,16 @@
 //! The presence set goes out: SYNC, in pages, beside what is live (protocol.md § 10).
 //!
-//! Those who need the set of one channel at the same time share its pages: each is read once, and goes as one frame to one
-//! reader after another. Who comes while a sync is under way waits for the next, so that late joiners, however many, cost
-//! two readings of the set at a time.
+//! Those who need the set of one channel at the same time share its pages: each is read once, and goes as one frame to
+//! one reader after another. Who comes while a sync is under way waits for the next, so that late joiners, however
+//! many, cost two readings of the set at a time.
 //!
 //! Why a large set stalls nobody: a [`Turn`] sends only so many bytes, whosever, and then time passes in which live
 //! messages come and go. Of one channel no reader gets more than a page in a turn, so that what is live stands behind
 //! little in any socket's queue: the runtime doesn't say how long that is.
 //!
-//! Why a page may be older than what was sent before it: a sync begins, with an empty page, at the moment its reader goes
-//! live. From there on the client keeps what leaves until the sync ends, and takes of each member what is newer. Of those
-//! who left meanwhile nothing is said.
+//! Why a page may be older than what was sent before it: a sync begins, with an empty page, at the moment its reader
+//! goes live. From there on the client keeps what leaves until the sync ends, and takes of each member what is newer.
+//! Of those who left meanwhile nothing is said.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -44,7 +44,8 @@ struct Run {
     id: u64,
     /// What clients know it by: never that of a sync that another memory of this relay began.
     sequence: String,
-    /// Each once, though it attaches again while it waits: a page that comes twice would begin a sync of that page alone.
+    /// Each once, though it attaches again while it waits: a page that comes twice would begin a sync of that page
+    /// alone.
     readers: BTreeSet<Reader>,
     read: usize,
     page: Page,
@@ -178,8 +179,8 @@ impl Relay {
         self.send_pages(now_ms);
     }
 
-    /// Remembers who leaves while a page is under way that may still name them. For most readers it would not matter, but
-    /// SDKs take a member of their own that a page names for one to enter again when they next attach.
+    /// Remembers who leaves while a page is under way that may still name them. For most readers it would not matter,
+    /// but SDKs take a member of their own that a page names for one to enter again when they next attach.
     pub(super) fn note_leaves(&mut self, owner: &ChannelName, entries: &[Entry]) {
         let Some(run) = self.syncs.get_mut(owner).and_then(|syncs| syncs.reading.as_mut()) else { return };
         for entry in entries {

@@ -1,8 +1,8 @@
 //! How connections go on by another transport (protocol.md § 6).
 //!
-//! Who resumes or recovers a connection takes it over at once, and the transport that it still has ends. Who upgrades it, as
-//! browsers with version 2 of the protocol do, proposes a transport beside the one that it has, and goes on with both until
-//! it says by which. Then the old one ends, as in a resume, and the client attaches again by the new one.
+//! Who resumes or recovers a connection takes it over at once, and the transport that it still has ends. Who upgrades
+//! it, as browsers with version 2 of the protocol do, proposes a transport beside the one that it has, and goes on with
+//! both until it says by which. Then the old one ends, as in a resume, and the client attaches again by the new one.
 
 use super::session::{Opening, Session, Takeover};
 use super::{Relay, SocketId};
@@ -24,8 +24,8 @@ impl Beginning {
 }
 
 impl Relay {
-    /// Fails with 80003 when a client would change to another transport for a connection that isn't here, or doesn't know
-    /// how: it stays with the one it has.
+    /// Fails with 80003 when a client would change to another transport for a connection that isn't here, or doesn't
+    /// know how: it stays with the one it has.
     pub fn admit_upgrade(&self, opening: &Opening) -> Result<(), ErrorInfo> {
         match &opening.takeover {
             Some(Takeover { kind: TakeoverKind::Upgrade, key }) => self.upgraded(key, opening).map(drop),
@@ -45,8 +45,8 @@ impl Relay {
         }
     }
 
-    /// Ends whatever the connection was bound to before, if its key is good. Fails with 80018 for a key that never was or is
-    /// used up, 80008 when its time is over, 80017 when it was closed.
+    /// Ends whatever the connection was bound to before, if its key is good. Fails with 80018 for a key that never was
+    /// or is used up, 80008 when its time is over, 80017 when it was closed.
     fn resume(&mut self, takeover: &Takeover, opening: &Opening, now_ms: u64) -> Result<Beginning, ErrorInfo> {
         let kind = takeover.kind;
         let key = self.proved(&takeover.key, opening).ok_or_else(|| ErrorInfo::from(Code::BadResumeKey))?;

@@ -1,8 +1,8 @@
 //! Connections that end because their app says so: it revokes tokens (protocol.md § 11.7), or is deleted.
 //!
-//! A relay that watches its app knows every revocation in force, and is told of each new one. One that doesn't watch holds
-//! only connections that nothing can revoke: whoever gets a token that could be, over a connection that goes on, is sent
-//! back to the front door, where the watch begins.
+//! A relay that watches its app knows every revocation in force, and is told of each new one. One that doesn't watch
+//! holds only connections that nothing can revoke: whoever gets a token that could be, over a connection that goes on,
+//! is sent back to the front door, where the watch begins.
 
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
@@ -61,8 +61,8 @@ impl Relay {
         }
     }
 
-    /// Whether a client that is here may go on with this grant. Fails as [`Relay::admit`] does, and with 80003 when nobody
-    /// would tell this relay of its revocation.
+    /// Whether a client that is here may go on with this grant. Fails as [`Relay::admit`] does, and with 80003 when
+    /// nobody would tell this relay of its revocation.
     pub(super) fn admit_renewed(&self, grant: &Grant, now_ms: u64) -> Result<(), ErrorInfo> {
         if self.revocations.is_none() && self.app.is_revocable(grant) {
             return Err(Code::Disconnected.because("reconnect with this token, and resume"));

@@ -49,8 +49,8 @@ pub fn create(request: &Request, form: Form, context: &mut Context<'_>) -> Resul
     Ok(Step::Ask(AppCall { app: new.app.id().clone(), request }, Inquiry::creation(form, then)))
 }
 
-/// Fails with 40400 when nobody may, with 50320 when the admin token can be guessed, with 40106, 40101 or 42910 for the wrong
-/// one, and with 40300 for a page of another machine where everybody may.
+/// Fails with 40400 when nobody may, with 50320 when the admin token can be guessed, with 40106, 40101 or 42910 for the
+/// wrong one, and with 40300 for a page of another machine where everybody may.
 pub fn require_maker(request: &Request, context: &mut Context<'_>) -> Result<(), ErrorInfo> {
     match context.admin {
         Admin::Closed | Admin::Guessable | Admin::Token(_) => require_admin(request, context),

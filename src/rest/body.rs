@@ -18,13 +18,10 @@ pub enum Body {
 }
 
 impl Body {
-    /// Fails with 40009 when the body is too long, with 40001 when its type is unknown, or a form is not encoded as one.
+    /// Fails as [`bounded`] does, and with 40001 when the type is unknown, or a form is not encoded as one.
     pub fn of(request: &Request, max_bytes: usize) -> Result<Body, ErrorInfo> {
-        if request.body.len() > max_bytes {
-            return Err(Code::TooLarge.because(format!("the body of this request has at most {max_bytes} bytes")));
-        }
-        let content_type = request.headers.content_type.as_deref().unwrap_or_default();
-        match content_type.split(';').next().unwrap_or_default().trim() {
+        bounded(request, max_bytes)?;
+        match request.media_type() {
             // What a browser says of a text that its page didn't say anything of.
             "" | "text/plain" => Ok(Body::Encoded(Format::Json)),
             form if form.eq_ignore_ascii_case("application/x-www-form-urlencoded") => pairs(&request.body),
@@ -32,6 +29,28 @@ impl Body {
                 Code::BadBody.because("the content type must be JSON, application/x-msgpack or a URL-encoded form")
             }),
         }
+    }
+}
+
+/// A body is read as it comes: what is compressed would have to be bounded while it is inflated. Fails with 40001, and
+/// the status 415.
+pub fn check_coding(content_encoding: Option<&str>) -> Result<(), ErrorInfo> {
+    match content_encoding.map(str::trim) {
+        None | Some("") => Ok(()),
+        Some(coding) if coding.eq_ignore_ascii_case("identity") => Ok(()),
+        Some(_) => {
+            let text = "compressed bodies are not accepted; send it without Content-Encoding";
+            Err(ErrorInfo { status_code: 415, ..Code::BadBody.because(text) })
+        }
+    }
+}
+
+/// Fails with 40009 when the body is too long, and as [`check_coding`] does.
+pub fn bounded(request: &Request, max_bytes: usize) -> Result<&[u8], ErrorInfo> {
+    check_coding(request.headers.content_encoding.as_deref())?;
+    match request.body.len() <= max_bytes {
+        true => Ok(&request.body),
+        false => Err(Code::TooLarge.because(format!("the body of this request has at most {max_bytes} bytes"))),
     }
 }
 

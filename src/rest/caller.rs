@@ -28,7 +28,8 @@ impl Caller {
         &self.grant
     }
 
-    /// A text that those who have this key, or its tokens, can bring back and not read. `None` for a key that is no more.
+    /// A text that those who have this key, or its tokens, can bring back and not read. `None` for a key that is no
+    /// more.
     pub fn seal(&self, purpose: &str, text: &str) -> Option<Vec<u8>> {
         let key = self.app.key(&self.grant.key_name)?;
         Some(key.secret.seal(&format!("{purpose} {}", key.name), text))
@@ -48,14 +49,15 @@ impl Caller {
         &self.grant.client_id
     }
 
-    /// What to ask the app before anything is done for this caller: whether the token was revoked. Only of tokens that can
-    /// be: all others cost no call. It is asked each time, so that a revocation holds at once.
+    /// What to ask the app before anything is done for this caller: whether the token was revoked. Only of tokens that
+    /// can be: all others cost no call. It is asked each time, so that a revocation holds at once.
     pub fn check(&self) -> Option<AppCall> {
         let call = || AppCall { app: self.app.id().clone(), request: AppRequest::Check(self.grant.clone()) };
         self.app.is_revocable(&self.grant).then(call)
     }
 
-    /// Fails with 40160 when the capability does not allow to publish there, and as [`admit`](crate::auth::Rules::admit) does.
+    /// Fails with 40160 when the capability does not allow to publish there, and as
+    /// [`admit`](crate::auth::Rules::admit) does.
     pub fn require_publish(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
         self.require(channel, Operations::PUBLISH, "publish on this channel")
     }

@@ -13,7 +13,8 @@ pub struct Form {
 }
 
 impl Form {
-    /// The parameter `envelope`, else `format`, else the header `Accept`, else JSON. What is unknown is as good as absent.
+    /// The parameter `envelope`, else `format`, else the header `Accept`, else JSON. What is unknown is as
+    /// good as absent: it is refused as a parameter, and the refusal has a form too.
     pub fn of(request: &Request) -> Form {
         let bodiless = request.method == "HEAD";
         if let Some(format) = request.parameter("envelope").and_then(named) {

@@ -1,5 +1,5 @@
-//! `GET /channels/{channel}/messages`, also called `/history`, and `…/presence/history`: a page of what was published, or
-//! of what members did (protocol.md § 12.2).
+//! `GET /channels/{channel}/messages`, also called `/history`, and `…/presence/history`: a page of what was published,
+//! or of what members did (protocol.md § 12.2).
 
 use super::caller::Caller;
 use super::form::Form;
@@ -55,6 +55,12 @@ fn query(request: &Request, cursor: Option<&Cursor>) -> Result<HistoryQuery, Err
         return Err(Code::BadParameter.because("wait excludes direction=backwards, and end"));
     }
     let mut from = from_serial(request).map(str::to_owned);
+    if forwards && wait_ms.is_none() && from.is_some() {
+        // An SDK asks so for what came before its attach, oldest first; it must not get what came after.
+        return Err(Code::BadParameter.because(
+            "from_serial alone is where history ends, and needs direction=backwards; with wait it is where to go on",
+        ));
+    }
     let mut after = cursor.map(|cursor| (cursor.position, cursor.index));
     if let (Some(cursor), Some(_)) = (cursor, wait_ms) {
         // Who waits is told of a gap.
@@ -150,8 +156,8 @@ impl Pending {
     }
 }
 
-/// What a page shows, in the direction of its reading: of each entry, which message or event. `None` when a slice is not of
-/// its entry.
+/// What a page shows, in the direction of its reading: of each entry, which message or event. `None` when a slice is
+/// not of its entry.
 fn picked<'a>(slices: &[(usize, usize)], entries: &'a [Entry], forwards: bool) -> Option<Vec<(&'a Entry, usize)>> {
     let mut picked = Vec::new();
     if entries.len() != slices.len() {

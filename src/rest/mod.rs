@@ -9,9 +9,10 @@
 //!        └─────────▶ Ask ──── the app answers ──────▶ Inquiry::answered ───▶ Reply, or Calls
 //! ```
 //!
-//! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then one
-//! file for each thing that can be asked: `publish`, `batch`, `history` with `page`, `presence`, `status`, `token`, `revoke`, `apps`;
-//! `inquiry` is what waits for an app; `form` and `reply` are how all of them are answered.
+//! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
+//! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `presence`,
+//! `status`, `token`, `revoke`, `apps`; `inquiry` is what waits for an app; `form` and `reply` are how all of them are
+//! answered.
 
 mod apps;
 mod batch;
@@ -29,16 +30,19 @@ mod revoke;
 mod route;
 mod status;
 mod token;
+mod unenveloped;
 
 pub use apps::Admin;
+pub use body::check_coding;
 pub use inquiry::Inquiry;
-pub use reply::Reply;
+pub use reply::{Browser, Reply};
 
 use crate::auth::{Apps, Attempts};
 use crate::call::{Answer, AppCall, ChannelCall, RelayName, Response};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES};
 use crate::name::AppId;
+use crate::parameters;
 use caller::Caller;
 use form::Form;
 use route::Route;
@@ -60,7 +64,8 @@ pub struct Request {
     pub is_secure: bool,
     /// Where it came from; empty when that is not known.
     pub address: String,
-    /// At most as many bytes as [`body_bound`] gives, and one more: the shell need read no further, because that is refused.
+    /// At most as many bytes as [`body_bound`] gives, and one more: the shell need read no further, because that is
+    /// refused.
     pub body: Vec<u8>,
 }
 
@@ -69,12 +74,23 @@ pub struct Request {
 pub struct Headers {
     pub authorization: Option<String>,
     pub content_type: Option<String>,
+    pub content_encoding: Option<String>,
     pub accept: Option<String>,
     pub x_ably_clientid: Option<String>,
+    pub x_ably_connectionkey: Option<String>,
+    pub x_ably_encoding: Option<String>,
+    pub x_ably_messageid: Option<String>,
+    pub x_ably_name: Option<String>,
     pub x_ably_version: Option<String>,
     pub ably_agent: Option<String>,
     /// The site of the page that sends the request, as browsers say.
     pub origin: Option<String>,
+}
+
+impl Headers {
+    fn name_an_sdk(&self) -> bool {
+        self.ably_agent.is_some() || self.x_ably_version.is_some()
+    }
 }
 
 /// SDKs that write the spaces of a path as a form has them. They write no plus of a name as it is.
@@ -85,6 +101,12 @@ impl Request {
     fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(known, value)| known == name && !value.is_empty());
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// Of the body, without parameters; empty when the client does not say.
+    fn media_type(&self) -> &str {
+        let content_type = self.headers.content_type.as_deref().unwrap_or_default();
+        content_type.split(';').next().unwrap_or_default().trim()
     }
 
     /// The path, with its spaces as they should be.
@@ -130,8 +152,8 @@ pub enum Step {
     Identify(Asking, Inquiry),
 }
 
-/// Whose connection is this the key of? It says a relay; or a channel's own object holds it, most likely of the channel that
-/// is published to.
+/// Whose connection is this the key of? It says a relay; or a channel's own object holds it, most likely of the channel
+/// that is published to.
 pub struct Asking {
     pub key: String,
     pub relays: Vec<RelayName>,
@@ -194,6 +216,7 @@ pub fn refuse(request: &Request, error: &ErrorInfo) -> Reply {
 }
 
 fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+    parameters::check(route.door(&request.method), &request.query, request.headers.name_an_sdk())?;
     match route {
         Route::Time => Ok(Step::Reply(form.ok(&[context.now_ms]))),
         Route::RequestToken(key_name) => token::begin(request, &key_name, form, context),

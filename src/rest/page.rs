@@ -69,8 +69,8 @@ impl Links {
     }
 
     /// The value of the header `Link`. SDKs split it at commas, and take a link only when it is relative and its last
-    /// segment one word. Those for Go and Java expect one link in a header, which the platform makes one of all: they see
-    /// the first link of it and the last. So the next page stands in both places, and the first page is last else.
+    /// segment one word. Those for Go and Java expect one link in a header, which the platform makes one of all: they
+    /// see the first link of it and the last. So the next page stands in both places, and the first page is last else.
     pub fn header(&self, next: Option<String>) -> String {
         let next = next.map(|cursor| self.link(Some(&cursor), "next"));
         let own = [self.link(self.cursor.as_deref(), "current"), self.link(None, "first")];

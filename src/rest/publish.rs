@@ -7,14 +7,13 @@ use serde::Serialize;
 use super::caller::Caller;
 use super::form::Form;
 use super::inquiry::Inquiry;
-use super::{Asking, Exchange, Reply, Request, Step, body, unanswered};
+use super::{Asking, Exchange, Reply, Request, Step, unanswered, unenveloped};
 use crate::auth::Identity;
 use crate::call::{
     self, Answer, ChannelCall, Outcome, Publish, PublishKey, Published, RelayName, Response, Speaker, Submission,
 };
 use crate::connection_key::ConnectionKey;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::BODY_MAX_BYTES;
 use crate::name::ChannelName;
 use crate::placement;
 use crate::publish::{Checked, attribute, check};
@@ -29,7 +28,7 @@ pub fn begin(
     random: &[u8; 32],
 ) -> Result<Step, ErrorInfo> {
     caller.require_publish(channel)?;
-    let messages = body::messages(request, BODY_MAX_BYTES)?;
+    let messages = unenveloped::messages(request)?;
     let key = connection_key(&messages)?;
     // Whom it must come from then, only that connection's relay knows.
     let identity = if key.is_some() { &Identity::Wildcard } else { caller.identity() };
@@ -66,8 +65,8 @@ pub struct Speech {
 }
 
 impl Speech {
-    /// Fails with 40102 when who asks may not be its client, with 40012 for a message of somebody else, and with 40009 when
-    /// there is no room for its clientId.
+    /// Fails with 40102 when who asks may not be its client, with 40012 for a message of somebody else, and with 40009
+    /// when there is no room for its clientId.
     pub fn identified(mut self, speaker: &Speaker) -> Result<Step, ErrorInfo> {
         let identity = self.identity.on_behalf(&speaker.client_id)?;
         if let call::Request::Publish(publishes) = &mut self.call.request {
@@ -129,8 +128,8 @@ pub fn published(answer: Answer<Response>) -> Answer<Published> {
     }
 }
 
-/// Known by the ids that its publisher chose, else by `base`, which is this request's alone: when the call to the channel
-/// is repeated, the channel knows it.
+/// Known by the ids that its publisher chose, else by `base`, which is this request's alone: when the call to the
+/// channel is repeated, the channel knows it.
 pub fn publish(checked: Checked, base: String) -> Publish {
     let key = checked.id.map_or(PublishKey::Request(base), PublishKey::Id);
     Publish { key, connection_id: None, content: Submission::Messages(checked.messages) }

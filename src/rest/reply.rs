@@ -1,8 +1,10 @@
 //! What is sent back: status, headers and body of every kind of answer (protocol.md § 12.1).
 //!
 //! The content type is one of two texts, without parameters: SDKs compare it whole. Errors stand in the body and in
-//! headers, since some clients read only one of them. Any page may read any answer, because credentials are never
-//! cookies; and none is kept, because it is a token, or true for a moment.
+//! headers, since some clients read only one of them. No answer is kept, because it is a token, or true for a moment.
+//!
+//! Any page may read any answer, also one that its browser asked for with credentials, as SDKs do. That is safe as long
+//! as a browser has none of its own to add: there are no cookies here, and no answer asks it for a password.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -24,6 +26,30 @@ const EXPOSED_HEADERS: &str = "Link, X-Ably-ErrorCode, X-Ably-ErrorMessage, X-Ab
 const ALLOWED_METHODS: &str = "GET, POST, PUT, PATCH, DELETE, OPTIONS";
 /// The wildcard is for what applications add; it covers neither `Authorization` nor old browsers.
 const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Accept, X-Ably-Version, X-Ably-ClientId, Ably-Agent, *";
+
+/// What a browser says of the page that asks.
+#[derive(Clone, Debug, Default)]
+pub struct Browser {
+    /// The header `Origin`.
+    pub origin: Option<String>,
+    /// The header `Access-Control-Request-Headers`.
+    pub wanted_headers: Option<String>,
+}
+
+impl Browser {
+    /// What each answer says to a page besides: one that asked with credentials takes no wildcards.
+    pub fn headers(&self) -> Vec<(&'static str, &str)> {
+        let Some(origin) = &self.origin else { return Vec::new() };
+        let wanted = self.wanted_headers.iter().map(|wanted| ("Access-Control-Allow-Headers", wanted.as_str()));
+        let said = [
+            ("Access-Control-Allow-Origin", origin.as_str()),
+            ("Access-Control-Allow-Credentials", "true"),
+            ("Vary", "Origin, Access-Control-Request-Headers"),
+        ];
+        said.into_iter().chain(wanted).collect()
+    }
+}
+
 /// How long a browser need not ask again; the longest that any of them heeds.
 const PREFLIGHT_MAX_AGE_S: &str = "86400";
 
@@ -41,6 +67,17 @@ impl Reply {
     /// A body that is encoded already.
     pub fn of(status: u16, content_type: &str, body: String) -> Reply {
         complete(status, vec![("Content-Type", content_type.to_owned())], body.into_bytes())
+    }
+
+    /// Passes through proxies as it is written: nothing on the way is to hold it back, or to compress it.
+    pub fn streamed(mut self) -> Reply {
+        for (name, value) in &mut self.headers {
+            if *name == "Cache-Control" {
+                value.push_str(", no-transform");
+            }
+        }
+        self.headers.push(("X-Accel-Buffering", "no".to_owned()));
+        self
     }
 
     /// The same answer, with an error in its headers.
@@ -110,6 +147,9 @@ impl Form {
 fn error_headers(error: &ErrorInfo) -> Vec<(&'static str, String)> {
     let mut headers =
         vec![("X-Ably-ErrorCode", error.code.to_string()), ("X-Ably-ErrorMessage", header_text(&error.message))];
+    if error.status_code == 415 {
+        headers.push(("Accept-Encoding", "identity".to_owned()));
+    }
     // There are SDKs that ask for another token only when they are told so here.
     if error.is_token_error() {
         headers.push(("WWW-Authenticate", "X-Ably-Token stale=\"true\"".to_owned()));
@@ -235,6 +275,28 @@ mod tests {
         assert_eq!((reply.status, &value["statusCode"]), (200, &404.into()));
         assert_eq!(value["headers"]["X-Ably-ErrorCode"], "40400");
         assert_eq!(value["response"]["error"]["code"], 40400);
+    }
+
+    #[test]
+    fn a_page_reads_an_answer_that_it_asked_for_with_credentials() {
+        let browser = Browser { origin: Some("https://page.example".into()), wanted_headers: None };
+        let said = |browser: &Browser, named| {
+            browser.headers().into_iter().find(|(name, _)| *name == named).map(|(_, value)| value.to_owned())
+        };
+        assert_eq!(said(&browser, "Access-Control-Allow-Origin").as_deref(), Some("https://page.example"));
+        assert_eq!(said(&browser, "Access-Control-Allow-Credentials").as_deref(), Some("true"));
+        assert!(said(&browser, "Vary").is_some_and(|vary| vary.contains("Origin")));
+        assert_eq!(said(&browser, "Access-Control-Allow-Headers"), None, "what the answer says stays");
+        let browser = Browser { wanted_headers: Some("authorization,x-mine".into()), ..browser };
+        assert_eq!(said(&browser, "Access-Control-Allow-Headers").as_deref(), Some("authorization,x-mine"));
+        assert_eq!(Browser::default().headers(), [], "without an origin there is no page");
+    }
+
+    #[test]
+    fn a_stream_asks_proxies_to_pass_it_on() {
+        let reply = Reply::of(200, "text/event-stream", String::new()).streamed();
+        assert_eq!(header(&reply, "Cache-Control"), Some("no-store, no-transform"));
+        assert_eq!(header(&reply, "X-Accel-Buffering"), Some("no"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::percent;
 use crate::auth::KeyName;
 use crate::error::{Code, ErrorInfo};
 use crate::name::{AppId, ChannelName};
+use crate::parameters::Door;
 
 #[derive(Debug, PartialEq)]
 pub enum Route {
@@ -75,6 +76,21 @@ impl Route {
             Route::RequestToken(key) | Route::RevokeTokens(key) => Some(key.app()),
             Route::App(id) => Some(id),
             _ => None,
+        }
+    }
+
+    /// Which parameters a request by this method may have.
+    pub fn door(&self, method: &str) -> Door {
+        match self {
+            Route::Messages(_) if method == "POST" => Door::Publish,
+            Route::Publish(_) => Door::Publish,
+            Route::Messages(_) | Route::History(_) | Route::PresenceHistory(_) => Door::History,
+            Route::Presence(_) => Door::Members,
+            Route::PresenceBatch => Door::MembersOfMany,
+            Route::Batch => Door::Batch,
+            Route::Channels => Door::Channels,
+            Route::RequestToken(_) => Door::Token,
+            Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps | Route::App(_) => Door::Plain,
         }
     }
 

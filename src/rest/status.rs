@@ -1,7 +1,8 @@
 //! `GET /channels/{channel}`: its status, and `GET /channels`: those in use (protocol.md § 12.2).
 //!
-//! Channels are counted when they are asked, over all relays. The app's list says which to ask; it may name some that are
-//! no longer in use, and those are left out, so that a page may have fewer than was asked for though another follows.
+//! Channels are counted when they are asked, over all relays. The app's list says which to ask; it may name some that
+//! are no longer in use, and those are left out, so that a page may have fewer than was asked for though another
+//! follows.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -37,8 +38,8 @@ fn counts(answer: Answer<Response>) -> Result<Counts, ErrorInfo> {
     Ok(counts)
 }
 
-/// Fails with 40160 when the capability allows it on no channel, with 40003 for a `by` that is neither `id` nor `value`, a
-/// bad limit, and a cursor that no page had.
+/// Fails with 40160 when the capability allows it on no channel, with 40003 for a `by` that is neither `id` nor
+/// `value`, a bad limit, and a cursor that no page had.
 pub fn enumerate(request: &Request, caller: Caller, form: Form) -> Result<Step, ErrorInfo> {
     caller.require_any_metadata()?;
     let by_id = match request.parameter("by") {

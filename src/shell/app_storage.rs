@@ -1,5 +1,5 @@
-//! An app's storage in its object's SQLite. Its tables are made when something is first written: whoever asks for apps that
-//! don't exist leaves nothing behind.
+//! An app's storage in its object's SQLite. Its tables are made when something is first written: whoever asks for apps
+//! that don't exist leaves nothing behind.
 
 use super::sql::{Database, blob, bytes, integer, number, text};
 use crate::app::store::{Store, StoreError, Stored};

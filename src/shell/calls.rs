@@ -138,7 +138,8 @@ async fn post(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Opt
 }
 
 /// Asks an object to take a connection in, near the place that the hint says, if it must be made for that. Gives the
-/// response with the socket as it is: a socket that is wrapped again where it passes through costs for each of its frames.
+/// response with the socket as it is: a socket that is wrapped again where it passes through costs for each of its
+/// frames.
 pub async fn connect(
     env: &Env,
     relay: &RelayName,

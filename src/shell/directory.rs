@@ -26,8 +26,8 @@ pub struct Found {
     pub is_configured: bool,
 }
 
-/// Fails with 50320 when the deployment's apps are missing or can't be read, and with 50003 when the app's object did not
-/// answer.
+/// Fails with 50320 when the deployment's apps are missing or can't be read, and with 50003 when the app's object did
+/// not answer.
 pub async fn find(env: &Env, id: &AppId) -> Result<Option<Found>, ErrorInfo> {
     if let Some(app) = config::configured(env)?.get(id) {
         return Ok(Some(Found { app: app.clone(), is_configured: true }));

@@ -1,9 +1,10 @@
-//! The platform's interfaces that the `worker` crate does not give as we need them: sockets that take one shared value for
-//! many sends, storage whose failures are errors and not exceptions thrown through Rust, and an object's own state.
+//! The platform's interfaces that the `worker` crate does not give as we need them: sockets that take one shared value
+//! for many sends, storage whose failures are errors and not exceptions thrown through Rust, and an object's own state.
 
 use js_sys::{Array, Date, Number, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
-use worker::worker_sys::web_sys::ReadableStream;
+use worker::Response;
+use worker::worker_sys::web_sys::{ReadableStream, Response as RawResponse};
 
 use crate::name::alphanumeric;
 use crate::placement::Region;
@@ -210,4 +211,17 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
 /// What went wrong in JavaScript, for our log and never for a client.
 pub fn describe(error: &JsValue) -> String {
     error.as_string().unwrap_or_else(|| format!("{error:?}"))
+}
+
+/// The same response, with these headers set.
+pub fn with_headers(response: RawResponse, set: &[(&str, &str)]) -> worker::Result<RawResponse> {
+    if set.is_empty() {
+        return Ok(response);
+    }
+    let response = Response::from(response);
+    let headers = response.headers().clone();
+    for (name, value) in set {
+        headers.set(name, value)?;
+    }
+    Ok(response.with_headers(headers).into())
 }

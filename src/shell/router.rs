@@ -19,10 +19,11 @@ use crate::call::{self, Address, Answer, RelayName, Rules};
 use crate::connection_key::ConnectionKey;
 use crate::error::{Code, ErrorInfo};
 use crate::name::{AppId, ChannelName};
+use crate::parameters::{self, Door};
 use crate::pinned::{self, Versioned};
 use crate::placement::{self, Journey, Place, Region, Shard, Spread};
 use crate::relay::session::Opening;
-use crate::rest::{self, Reply, Step};
+use crate::rest::{self, Browser, Reply, Step};
 use crate::transport::comet::{self, Verb};
 use crate::transport::events;
 use crate::transport::{Mode, refusal};
@@ -85,9 +86,16 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawRespo
     if request.path() == "/" && matches!(request.method(), Method::Get | Method::Head) {
         return env.assets("ASSETS")?.fetch_request(request).await.map(RawResponse::from);
     }
+    let header = |name: &str| request.headers().get(name);
+    let browser = Browser { origin: header("origin")?, wanted_headers: header("access-control-request-headers")? };
+    platform::with_headers(answer(request, &env).await?, &browser.headers())
+}
+
+/// The answer to a request that is neither a WebSocket's nor for the page.
+async fn answer(request: Request, env: &Env) -> Result<RawResponse> {
     if request.path().starts_with("/comet/") {
         return match comet::route(&request.inner().method(), &request.path()) {
-            Ok((verb, key)) => connect(request, &env, Way::Comet(verb, key)).await,
+            Ok((verb, key)) => connect(request, env, Way::Comet(verb, key)).await,
             Err(reply) => write_reply(reply).map(RawResponse::from),
         };
     }
@@ -97,11 +105,11 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawRespo
             &request.path(),
             request.headers().get("accept")?.as_deref(),
         ) {
-            Ok(lines) => connect(request, &env, Way::Events { lines }).await,
+            Ok(lines) => connect(request, env, Way::Events { lines }).await,
             Err(reply) => write_reply(reply).map(RawResponse::from),
         };
     }
-    rest(request, &env).await.map(RawResponse::from)
+    rest(request, env).await.map(RawResponse::from)
 }
 
 /// A REST request: the core says what to do, step by step.
@@ -167,8 +175,13 @@ fn read_head(request: &Request) -> Result<rest::Request> {
     let headers = rest::Headers {
         authorization: header("authorization")?,
         content_type: header("content-type")?,
+        content_encoding: header("content-encoding")?,
         accept: header("accept")?,
         x_ably_clientid: header("x-ably-clientid")?,
+        x_ably_connectionkey: header("x-ably-connectionkey")?,
+        x_ably_encoding: header("x-ably-encoding")?,
+        x_ably_messageid: header("x-ably-messageid")?,
+        x_ably_name: header("x-ably-name")?,
         x_ably_version: header("x-ably-version")?,
         ably_agent: header("ably-agent")?,
         origin: header("origin")?,
@@ -231,6 +244,14 @@ enum Way {
 }
 
 impl Way {
+    fn door(&self) -> Door {
+        match self {
+            Way::WebSocket(_) => Door::Socket,
+            Way::Comet(..) => Door::Comet,
+            Way::Events { .. } => Door::Stream,
+        }
+    }
+
     /// Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
     fn refuse(&self, error: &ErrorInfo) -> Result<Response> {
         match self {
@@ -245,12 +266,17 @@ impl Way {
 async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
     let url = request.inner().url();
     let query = query_pairs(&url);
-    let authorization = request.headers().get("authorization")?;
-    let address = request.headers().get(ADDRESS)?.unwrap_or_default();
-    let last_event = request.headers().get("last-event-id")?;
-    let presented = Presented { authorization: authorization.as_deref(), client_id: None, query: &query };
-    let entered = enter(env, &presented, &address, origin(&url).1, &way, last_event.as_deref()).await;
-    let passed = match (entered, &way) {
+    let header = |name: &str| request.headers().get(name);
+    let (authorization, address) = (header("authorization")?, header(ADDRESS)?);
+    let arrival = Arrival {
+        presented: Presented { authorization: authorization.as_deref(), client_id: None, query: &query },
+        address: address.unwrap_or_default(),
+        is_secure: origin(&url).1,
+        is_sdk: header("ably-agent")?.or(header("x-ably-version")?).is_some(),
+        last_event_id: header("last-event-id")?,
+        content_encoding: header("content-encoding")?,
+    };
+    let passed = match (enter(env, &arrival, &way).await, &way) {
         (Ok(Entrance { opening, .. }), Way::Comet(verb, key)) if *verb != Verb::Connect => {
             pass_on(&request, env, opening.grant.app(), *verb, key).await
         }
@@ -280,6 +306,17 @@ async fn pass_on(
     calls::pass_on(env, &relay, verb, &init).await
 }
 
+/// A client at the door, by what its request says.
+struct Arrival<'a> {
+    presented: Presented<'a>,
+    address: String,
+    is_secure: bool,
+    /// A header names an SDK.
+    is_sdk: bool,
+    last_event_id: Option<String>,
+    content_encoding: Option<String>,
+}
+
 /// A client whose credentials are good, and the channel whose own object may hold it.
 struct Entrance {
     opening: Opening,
@@ -288,31 +325,27 @@ struct Entrance {
     mode: Option<Mode>,
 }
 
-async fn enter(
-    env: &Env,
-    presented: &Presented<'_>,
-    address: &str,
-    is_secure: bool,
-    way: &Way,
-    last_event: Option<&str>,
-) -> std::result::Result<Entrance, ErrorInfo> {
+async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Result<Entrance, ErrorInfo> {
     config::serving(env)?;
-    let credentials = Credentials::parse(presented, Surface::Realtime)?;
+    let credentials = Credentials::parse(&arrival.presented, Surface::Realtime)?;
     let found = directory::find(env, credentials.app_id()).await?;
     let app = found.as_ref().map(|found| &*found.app);
-    let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, app, address, now_ms()))?;
+    let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, app, &arrival.address, now_ms()))?;
     let found = found.ok_or(Code::BadCredentials)?;
-    let query = presented.query;
-    let mut opening = Opening::from_query(grant, query, is_secure);
+    let query = arrival.presented.query;
+    parameters::check(way.door(), query, arrival.is_sdk)?;
+    rest::check_coding(arrival.content_encoding.as_deref())?;
+    let mut opening = Opening::from_query(grant, query, arrival.is_secure);
     let named = || {
         let named = query.iter().find(|(name, _)| name == "channel");
         named.map(|(_, value)| ChannelName::parse(value)).transpose()
     };
     let (mode, named) = match way {
         Way::WebSocket(_) => (None, named()?),
-        Way::Comet(..) => (Some(comet::open(query, &mut opening)?), named()?),
+        Way::Comet(..) => (Some(comet::open(query, &mut opening)), named()?),
         Way::Events { lines } => {
-            let (style, only) = events::open(query, *lines, last_event, &found.app, &mut opening)?;
+            let last = arrival.last_event_id.as_deref();
+            let (style, only) = events::open(query, *lines, last, &found.app, &mut opening)?;
             (Some(Mode::Events(style)), only)
         }
     };

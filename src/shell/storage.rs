@@ -9,8 +9,8 @@ use crate::serial::Position;
 use crate::wire::packed::Packed;
 use crate::wire::presence::MemberKey;
 
-/// Rows are keyed by position, which is the row id, so that a commit writes one row and no index. Totals are of all that
-/// was ever logged up to a row: the difference of two rows is what lies between them, without counting.
+/// Rows are keyed by position, which is the row id, so that a commit writes one row and no index. Totals are of all
+/// that was ever logged up to a row: the difference of two rows is what lies between them, without counting.
 const CHANNEL_SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS meta (id INTEGER PRIMARY KEY, value BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS relays (name TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -175,8 +175,8 @@ impl Store for SqlStore {
             text(query.connection_id.as_ref()),
             text(query.client_id.as_ref()),
         ];
-        // Those of one connection are found by the key: to look at all members for each that leaves would take minutes when
-        // all leave.
+        // Those of one connection are found by the key: to look at all members for each that leaves would take minutes
+        // when all leave.
         let of = if query.connection_id.is_some() { "connection = ?4" } else { "?4 IS NULL" };
         let rest = " AND (connection, client) > (?1, ?2) AND (?5 IS NULL OR client = ?5)
                      ORDER BY connection, client LIMIT ?3";

@@ -31,8 +31,9 @@ pub enum Verb {
     Disconnect,
 }
 
-/// What a request to `/comet/…` is for, and the key of the connection that it belongs to: none for a new one. What is no
-/// such request has its answer: OPTIONS is allowed everywhere, other methods are refused with 40500, paths with 40400.
+/// What a request to `/comet/…` is for, and the key of the connection that it belongs to: none for a new one. What is
+/// no such request has its answer: OPTIONS is allowed everywhere, other methods are refused with 40500, paths with
+/// 40400.
 pub fn route(method: &str, path: &str) -> Result<(Verb, String), Reply> {
     if method == "OPTIONS" {
         return Err(Reply::preflight());
@@ -55,14 +56,11 @@ pub fn route(method: &str, path: &str) -> Result<(Verb, String), Reply> {
     Ok((verb, percent::decode(key).ok_or_else(not_found)?))
 }
 
-/// How a connection that begins by a query is read. Fails with 40003 for a format other than JSON: there is no other here.
-pub fn open(query: &[(String, String)], opening: &mut Opening) -> Result<Mode, ErrorInfo> {
-    let value = |name: &str| query.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str());
-    if !["", "json"].contains(&value("format")) {
-        return Err(Code::BadParameter.because("connections over HTTP speak JSON only"));
-    }
+/// How a connection that begins by a query is read.
+pub fn open(query: &[(String, String)], opening: &mut Opening) -> Mode {
     (opening.format, opening.is_kept) = (Format::Json, false);
-    Ok(if value("stream") == "false" { Mode::Poll } else { Mode::Stream })
+    let polls = query.iter().any(|(name, value)| name == "stream" && value == "false");
+    if polls { Mode::Poll } else { Mode::Stream }
 }
 
 /// The answer to a request that is refused: its frame says what the client is to do.

@@ -3,10 +3,10 @@
 //!
 //! Owns what the query of a stream means, how frames become events, and where a reader is. The id of each event is a
 //! cursor: the last serial of every channel of the stream, in the order of its query, so that a reader that comes back
-//! with the last id goes on with each. A message in the middle of its publish is named by its own serial: then the whole
-//! publish is read again, and what the reader has of it is left out here. Presence events have no serials of their own:
-//! who is cut off between some that came together is told of them again. What has no place in the order moves no cursor:
-//! who is there when a reader begins, and how many are.
+//! with the last id goes on with each. A message in the middle of its publish is named by its own serial: then the
+//! whole publish is read again, and what the reader has of it is left out here. Presence events have no serials of
+//! their own: who is cut off between some that came together is told of them again. What has no place in the order
+//! moves no cursor: who is there when a reader begins, and how many are.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -23,10 +23,20 @@ use crate::serial::{ChannelSerial, Position};
 use crate::wire::flags::Modes;
 use crate::wire::{action, node};
 
-/// How events are written, one of four ways.
+/// How events are written: a set of [`LINES`], [`ENVELOPED`] and [`HEARTBEATS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Style(u8);
+
+/// As lines of JSON, not as `EventSource` reads them.
+const LINES: u8 = 2;
+/// With the message as JSON, not with its data alone.
+const ENVELOPED: u8 = 1;
+/// Signs of life are events of their own.
+const HEARTBEATS: u8 = 4;
+
+/// The action of a message that a server makes of what it knows of a channel.
+const META: u64 = 3;
 
 /// A channel of a stream, and how far its reader is: a channelSerial, or within a publish the serial of a message.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,8 +88,8 @@ pub fn is_stream(path: &str) -> bool {
     path == "/sse" || path == "/event-stream"
 }
 
-/// Whether the stream at a path is one of lines: an `EventSource` may ask for either path. What is no request for a stream
-/// has its answer.
+/// Whether the stream at a path is one of lines: an `EventSource` may ask for either path. What is no request for a
+/// stream has its answer.
 pub fn route(method: &str, path: &str, accept: Option<&str>) -> Result<bool, Reply> {
     match method {
         "GET" => Ok(path != "/sse" && !accept.is_some_and(|accept| accept.contains("text/event-stream"))),
@@ -93,22 +103,23 @@ pub fn route(method: &str, path: &str, accept: Option<&str>) -> Result<bool, Rep
     }
 }
 
-/// The channels that a query names: `channel`, or `channels` with commas or another character, the `separator`, between them. Fails with
-/// 40003 for none or too many, with 40010 for a name that cannot be.
+/// The channels that a query names in `channels` or `channel`, with commas or another `separator` between them. Fails
+/// with 40003 when none are named or both are used, with 90010 for too many, with 40010 for a name that cannot be.
 fn channels(query: &[(String, String)]) -> Result<Vec<ChannelName>, ErrorInfo> {
-    let separator = value(query, "separator").and_then(|text| text.chars().next()).unwrap_or(',');
-    let mut names = Vec::new();
-    match (value(query, "channels"), value(query, "channel")) {
-        (Some(list), _) => {
-            for text in list.split(separator) {
-                let name = ChannelName::parse(text)?;
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
+    let separator = value(query, "separator").filter(|separator| !separator.is_empty()).unwrap_or(",");
+    let list = match (value(query, "channels"), value(query, "channel")) {
+        (Some(list), None) | (None, Some(list)) => list,
+        (Some(_), Some(_)) => {
+            return Err(Code::BadParameter.because("name all channels in 'channels', or in 'channel'"));
         }
-        (None, Some(text)) => names.push(ChannelName::parse(text)?),
         (None, None) => return Err(Code::BadParameter.because("name the channels of the stream in 'channels'")),
+    };
+    let mut names = Vec::new();
+    for text in list.split(separator) {
+        let name = ChannelName::parse(text)?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
     match names.len() <= STREAM_MAX_CHANNELS {
         true => Ok(names),
@@ -116,20 +127,27 @@ fn channels(query: &[(String, String)]) -> Result<Vec<ChannelName>, ErrorInfo> {
     }
 }
 
-/// A stream that begins by a query, or behind the last event that its reader had. Fails with 40160 for a channel that may
-/// not be read, or not be counted, as the app's rules do, and with 40003 for a cursor or a parameter that cannot be.
+/// The id of the last event that a reader had. A client that comes back asks as it asked first, and adds what it had
+/// since: a browser as a header, what stands in for one as `lastEventId`.
+fn last_event<'a>(header: Option<&'a str>, query: &'a [(String, String)]) -> &'a str {
+    let said = [header, value(query, "lastEventId"), value(query, "lastEvent")];
+    said.into_iter().flatten().find(|id| !id.is_empty()).unwrap_or_default()
+}
+
+/// A stream that begins by a query, or behind the last event that its reader had. Fails with 40160 for a channel that
+/// may not be read, or not be counted, as the app's rules do, and with 40003 for a cursor or a parameter that cannot
+/// be.
 pub fn open(
     query: &[(String, String)],
     lines: bool,
-    last_event: Option<&str>,
+    last_event_id: Option<&str>,
     app: &App,
     opening: &mut Opening,
 ) -> Result<(Style, Option<ChannelName>), ErrorInfo> {
-    comet::open(query, opening)?;
-    // A browser that comes back asks as it asked first, and says in the header what it had last.
-    let last_event = last_event.filter(|text| !text.is_empty()).or(value(query, "lastEvent"));
+    comet::open(query, opening);
+    let style = Style::of(lines, query);
     let mut names = channels(query)?;
-    let serials = serials(names.len(), last_event.unwrap_or_default())?;
+    let serials = serials(names.len(), last_event(last_event_id, query))?;
     opening.takeover = None;
     opening.attach.clear();
     for (name, serial) in names.iter().zip(serials) {
@@ -148,10 +166,13 @@ pub fn open(
         if attachment.params.occupancy().is_some() && !opening.grant.permits(name, Operations::CHANNEL_METADATA) {
             return Err(Code::NotPermitted.because("the capability does not allow to see these channels' occupancy"));
         }
+        if attachment.deltas.are_wanted() && !style.has(ENVELOPED) {
+            return Err(Code::BadParameter.because("'delta' needs 'enveloped=true', which says what is a delta"));
+        }
         opening.attach.push(attach);
     }
     let only = if names.len() == 1 { names.pop() } else { None };
-    Ok((Style::of(lines, value(query, "enveloped") != Some("false")), only))
+    Ok((style, only))
 }
 
 /// Where the reader of a stream is when it begins.
@@ -280,21 +301,28 @@ impl Said {
 }
 
 impl Style {
-    /// As lines of JSON, or as `EventSource` reads them; with the message as JSON, or with its data alone.
-    const fn of(lines: bool, enveloped: bool) -> Style {
-        Style(lines as u8 * 2 + enveloped as u8)
+    /// What a query asks for.
+    fn of(lines: bool, query: &[(String, String)]) -> Style {
+        let is = |name, text| value(query, name) == Some(text);
+        let part = |wanted, part| if wanted { part } else { 0 };
+        Style(
+            part(lines, LINES)
+                | part(!is("enveloped", "false"), ENVELOPED)
+                | part(is("heartbeats", "true"), HEARTBEATS),
+        )
     }
 
+    /// Of how its events are written: signs of life are written for each reader.
     pub fn number(self) -> usize {
-        usize::from(self.0 & 3)
+        usize::from(self.0 & (LINES | ENVELOPED))
+    }
+
+    fn has(self, part: u8) -> bool {
+        self.0 & part != 0
     }
 
     fn lines(self) -> bool {
-        self.0 & 2 != 0
-    }
-
-    fn enveloped(self) -> bool {
-        self.0 & 1 != 0
+        self.has(LINES)
     }
 
     pub fn content_type(self) -> &'static str {
@@ -302,7 +330,13 @@ impl Style {
     }
 
     fn keep_alive(self) -> &'static str {
-        if self.lines() { "\n" } else { ":keepalive\n\n" }
+        match (self.has(HEARTBEATS), self.lines()) {
+            (true, true) => "{\"event\":\"heartbeat\"}\n",
+            // A browser drops an event that has no data at all.
+            (true, false) => "event: heartbeat\ndata:\n\n",
+            (false, true) => "\n",
+            (false, false) => ":keepalive\n\n",
+        }
     }
 
     /// No event, only its id.
@@ -348,9 +382,9 @@ impl Style {
             {
                 previous.step = Step::Message;
             }
-            let text = match self.enveloped() {
+            let text = match self.has(ENVELOPED) {
                 true => self.event("message", &envelope(message, fields, frame, channel)),
-                false => self.plain(text(fields, "name"), text(fields, "data")),
+                false => self.plain(kind(fields), text(fields, "data")),
             };
             let step = if serial.is_empty() { Step::Nowhere } else { Step::Publish };
             events.push(Event { serial, step, text });
@@ -362,7 +396,7 @@ impl Style {
     fn presence(self, frame: &Map<String, Value>, channel: &str, serial: &str) -> Vec<Event> {
         let mut events: Vec<Event> = Vec::new();
         for (event, fields) in objects(frame, "presence") {
-            let text = match self.enveloped() {
+            let text = match self.has(ENVELOPED) {
                 true => self.event("presence", &envelope(event, fields, frame, channel)),
                 false => self.plain("presence", text(fields, "data")),
             };
@@ -374,15 +408,14 @@ impl Style {
         events
     }
 
-    /// An event that is its message: its name, and its data as it is.
-    fn plain(self, name: &str, data: &str) -> String {
-        let name = if name.is_empty() { "message" } else { name };
+    /// An event whose data is a message's as it is. It has the name of its kind and never of the message, which could
+    /// pass for the stream's own.
+    fn plain(self, kind: &str, data: &str) -> String {
         if self.lines() {
-            return self.event(name, &json(data));
+            return self.event(kind, &json(data));
         }
-        // Whatever ends a line for its reader ends it here, so that nothing in a message can pass for an event.
-        let mut event = "event: ".to_owned();
-        event.extend(name.chars().map(|c| if c == '\r' || c == '\n' { ' ' } else { c }));
+        let mut event = ["event: ", kind].concat();
+        // Whatever ends a line for its reader ends it here, so that no data can pass for an event.
         for line in data.split('\n') {
             for line in line.strip_suffix('\r').unwrap_or(line).split('\r') {
                 event.push_str("\ndata: ");
@@ -391,6 +424,14 @@ impl Style {
         }
         event.push_str("\n\n");
         event
+    }
+}
+
+/// Of which kind an event is that has no envelope to say it. Nobody but a server says what occupancy is.
+fn kind(message: &Map<String, Value>) -> &'static str {
+    match message.get("action").and_then(Value::as_u64) {
+        Some(META) => "occupancy",
+        _ => "message",
     }
 }
 
@@ -425,15 +466,15 @@ fn whole(serial: &str) -> &str {
     serial.split_once(':').map_or(serial, |(whole, _)| whole)
 }
 
-/// The answer to a request for a stream that is refused. A browser's `EventSource` takes any status but 200 for the last
-/// word, so what may pass comes as a stream that is over, and says when to come back: not all at once.
+/// The answer to a request for a stream that is refused. A browser's `EventSource` takes any status but 200 for the
+/// last word, so what may pass comes as a stream that is over, and says when to come back: not all at once.
 pub fn refused(error: &ErrorInfo, lines: bool, random: u64) -> Reply {
     if lines || !comes_back(error) {
         return rest::refuse(&rest::Request::default(), error);
     }
     let retry_ms = (STREAM_RETRY_MS + random % STREAM_RETRY_MS).to_string();
     let data = serde_json::to_string(error).unwrap_or_default();
-    let style = Style::of(lines, true);
+    let style = Style::of(lines, &[]);
     let body = ["retry: ", &retry_ms, "\n", &style.event("error", &data)].concat();
     Reply { status: 200, ..Reply::of(200, style.content_type(), body).saying(error) }
 }

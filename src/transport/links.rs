@@ -43,8 +43,8 @@ pub struct Links {
     links: Vec<(SocketId, Box<Link>)>,
     /// Links whose session has ended, by their connection's key.
     ended: HashMap<String, SocketId>,
-    /// Of all frames that wait, each of which counts once, however many links it waits for; and of what was given to readers
-    /// that have not taken it yet.
+    /// Of all frames that wait, each of which counts once, however many links it waits for; and of what was given to
+    /// readers that have not taken it yet.
     waiting_bytes: Rc<Cell<usize>>,
     last_number: u32,
     due_ms: Option<u64>,
@@ -180,7 +180,8 @@ impl Links {
     /// All of a response but its body.
     pub fn head(&self, response: ResponseId) -> Reply {
         let mode = self.get(response.socket).map_or(Mode::Poll, |link| link.mode);
-        Reply::of(200, mode.content_type(), String::new())
+        let head = Reply::of(200, mode.content_type(), String::new());
+        if mode == Mode::Poll { head } else { head.streamed() }
     }
 
     /// A frame for those of these connections that are here.
@@ -323,7 +324,8 @@ impl Links {
         }
     }
 
-    /// Something that was said is lost, or nobody comes to read. Whoever reads now is told, and gets nothing behind the gap.
+    /// Something that was said is lost, or nobody comes to read. Whoever reads now is told, and gets nothing behind the
+    /// gap.
     fn lose(&mut self, socket: SocketId, now_ms: u64) {
         let Some(link) = self.get_mut(socket) else { return };
         let (reader, ended, unconfirmed) = (link.reader, link.ended, link.unconfirmed.take());

@@ -2,8 +2,8 @@
 //!
 //! A session knows no transport. What it says is an effect of its relay, by the number of the connection's way out; the
 //! shell hands it to the WebSocket of that number, or to the [`Links`], which have one for each connection over HTTP. A
-//! link owns what is queued, knows which response takes it, and decides when nobody comes for it any more. It refuses to
-//! know what frames mean.
+//! link owns what is queued, knows which response takes it, and decides when nobody comes for it any more. It refuses
+//! to know what frames mean.
 //!
 //! ```text
 //!          read            frame (poll: the response ends)
@@ -12,8 +12,8 @@
 //!                   └────────── written ────────┘
 //! ```
 //!
-//! Nothing is lost unsaid: a response that took frames and could not give them, a queue that is full, and a second reader
-//! beside a stream end the transport as a dropped socket does. The client resumes, and the log has it all.
+//! Nothing is lost unsaid: a response that took frames and could not give them, a queue that is full, and a second
+//! reader beside a stream end the transport as a dropped socket does. The client resumes, and the log has it all.
 
 pub mod comet;
 pub mod events;

@@ -148,8 +148,8 @@ struct RawFrame {
 }
 
 impl RawFrame {
-    /// Reads what is there into what may already be known, so that a frame of which something is wrong can be refused by the
-    /// rest. Fails as the last of what is wrong.
+    /// Reads what is there into what may already be known, so that a frame of which something is wrong can be refused
+    /// by the rest. Fails as the last of what is wrong.
     fn read(&mut self, fields: Vec<(Cow<'_, str>, Node)>) -> Result<(), Wanted> {
         let mut read = Ok(());
         for (name, node) in fields {
@@ -215,8 +215,8 @@ fn token(node: Node) -> Result<Option<String>, Wanted> {
 /// Decodes one frame: text is JSON, binary is msgpack, unless it begins with a brace: there are SDKs that send JSON as
 /// bytes, and a frame of msgpack is a map, which never begins so.
 ///
-/// Fails, and then the connection must end, with 40009 when the frame is over [`FRAME_MAX_BYTES`] and with 40001 when not
-/// even what it is for can be read.
+/// Fails, and then the connection must end, with 40009 when the frame is over [`FRAME_MAX_BYTES`] and with 40001 when
+/// not even what it is for can be read.
 pub fn decode(bytes: &[u8], format: Format) -> Result<Inbound, ErrorInfo> {
     if bytes.len() > FRAME_MAX_BYTES {
         return Err(
@@ -239,8 +239,8 @@ pub fn decode(bytes: &[u8], format: Format) -> Result<Inbound, ErrorInfo> {
     }
 }
 
-/// What a frame comes to of which something is wrong: refused by its serial or its channel, or done as far as it can be.
-/// `None` when not even its action is known.
+/// What a frame comes to of which something is wrong: refused by its serial or its channel, or done as far as it can
+/// be. `None` when not even its action is known.
 fn refused(frame: RawFrame, error: &ErrorInfo) -> Option<Inbound> {
     let error = error.clone();
     let action = u8::try_from(frame.action?).unwrap_or(u8::MAX);

@@ -1,6 +1,7 @@
 //! What a JSON parser that keeps 64 bits and Unicode only would refuse, or silently change, found in the text.
 
-/// The text with each half of a surrogate pair that stands alone, as `\ud83c`, made `\ufffd`. `None` when there is none.
+/// The text with each half of a surrogate pair that stands alone, as `\ud83c`, made `\ufffd`. `None` when there is
+/// none.
 pub fn without_lone_surrogates(text: &[u8]) -> Option<Vec<u8>> {
     let mut mended: Option<Vec<u8>> = None;
     let mut at = 0;
@@ -62,8 +63,8 @@ pub fn has_long_integer(text: &[u8]) -> bool {
     false
 }
 
-/// The names and values of an object as they are written, whatever the values are. `None` for what is no object, or is not
-/// all there.
+/// The names and values of an object as they are written, whatever the values are. `None` for what is no object, or is
+/// not all there.
 pub fn fields(text: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
     let mut rest = text.trim_ascii().strip_prefix(b"{")?.strip_suffix(b"}")?.trim_ascii();
     let mut fields = Vec::new();

@@ -79,7 +79,8 @@ pub struct Entry {
 pub enum Content {
     Messages(Vec<Message>),
     Presence(Vec<PresenceMessage>),
-    /// What is delivered of a publish when some of its messages were conflated, and their places in it. The log has all.
+    /// What is delivered of a publish when some of its messages were conflated, and their places in it. The log has
+    /// all.
     Rest {
         places: Vec<usize>,
         messages: Vec<Message>,

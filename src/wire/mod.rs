@@ -1,8 +1,8 @@
 //! The protocol's frames and messages, and their two encodings.
 //!
-//! [`inbound`] parses what clients send, [`outbound`] renders what they get, [`message`] is what lies between: a message
-//! as the channel keeps it, independent of format. Owns field names, numbers of actions and bits of flags (protocol.md
-//! §§ 3, 8); holds no state and decides nothing.
+//! [`inbound`] parses what clients send, [`outbound`] renders what they get, [`message`] is what lies between: a
+//! message as the channel keeps it, independent of format. Owns field names, numbers of actions and bits of flags
+//! (protocol.md §§ 3, 8); holds no state and decides nothing.
 
 pub mod data;
 pub mod flags;

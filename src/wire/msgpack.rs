@@ -1,9 +1,9 @@
-//! Reading msgpack. Ours, because a general decoder compiles all its cases anew for every type that it reads; here there
-//! is one.
+//! Reading msgpack. Ours, because a general decoder compiles all its cases anew for every type that it reads; here
+//! there is one.
 //!
-//! What the protocol carries nowhere is read as [`Node::Unfit`]: extension types, and fields whose names are no texts. So it
-//! costs the message that has it, and not the frame, which fails only when its structure cannot be read. Nesting is bounded,
-//! since it recurses.
+//! What the protocol carries nowhere is read as [`Node::Unfit`]: extension types, and fields whose names are no texts.
+//! So it costs the message that has it, and not the frame, which fails only when its structure cannot be read. Nesting
+//! is bounded, since it recurses.
 
 use std::borrow::Cow;
 

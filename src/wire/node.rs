@@ -1,7 +1,8 @@
 //! What a client sends, before it is known what it should be: a tree of values, read from either format.
 //!
-//! Every frame and body becomes a tree first and is taken apart by plain code. To decode each type from each format in its
-//! own way would be several times the code, and it is what a client waits for when it connects to an object that sleeps.
+//! Every frame and body becomes a tree first and is taken apart by plain code. To decode each type from each format in
+//! its own way would be several times the code, and it is what a client waits for when it connects to an object that
+//! sleeps.
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
@@ -158,8 +159,8 @@ impl<'de> Node<'de> {
         }
     }
 
-    /// The value itself, or each of a list: people who send one thing send it bare. Of a list one more than `max` is kept,
-    /// so that whoever counts can refuse it. The flag says whether it was one, which some answers mirror.
+    /// The value itself, or each of a list: people who send one thing send it bare. Of a list one more than `max` is
+    /// kept, so that whoever counts can refuse it. The flag says whether it was one, which some answers mirror.
     pub fn several<T>(
         self,
         max: usize,

@@ -1,8 +1,8 @@
-//! Deltas between two payloads in VCDIFF (RFC 3284), as far as SDKs' decoders read it: one window, the whole base as its
-//! source, the default code table, no checksum.
+//! Deltas between two payloads in VCDIFF (RFC 3284), as far as SDKs' decoders read it: one window, the whole base as
+//! its source, the default code table, no checksum.
 //!
-//! What copies of the base there are is found in one pass, by hashes of eight bytes. A change in the middle mostly leaves
-//! the rest where it was, or moves all of it by as much: there short copies are found too.
+//! What copies of the base there are is found in one pass, by hashes of eight bytes. A change in the middle mostly
+//! leaves the rest where it was, or moves all of it by as much: there short copies are found too.
 
 /// The magic number with the version, and a header that promises nothing further.
 const HEADER: [u8; 5] = [0xd6, 0xc3, 0xc4, 0, 0];
@@ -67,8 +67,8 @@ impl Index<'_> {
         (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
     }
 
-    /// The longest copy that is known for what stands at a place of the target: from where, and how much. `shift` is how
-    /// far from there it would be, had nothing been inserted or removed since the last copy.
+    /// The longest copy that is known for what stands at a place of the target: from where, and how much. `shift` is
+    /// how far from there it would be, had nothing been inserted or removed since the last copy.
     fn find(&self, target: &[u8], at: usize, shift: isize) -> Option<(usize, usize)> {
         let along = usize::try_from(at as isize + shift).ok();
         let hashed = target[at..].len() >= HASHED;

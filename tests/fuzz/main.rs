@@ -1,8 +1,8 @@
-//! What anybody can send, read by the code that reads it: nothing panics, and what is read means the same when it is read
-//! again.
+//! What anybody can send, read by the code that reads it: nothing panics, and what is read means the same when it is
+//! read again.
 //!
-//! A target and a seed decide an input, so a failure prints both and repeats with `TARGET=name SEED=n`. `FUZZ_SECONDS=n` runs
-//! so long, over all targets: a few seconds without it, an hour by `npm run fuzz`.
+//! A target and a seed decide an input, so a failure prints both and repeats with `TARGET=name SEED=n`.
+//! `FUZZ_SECONDS=n` runs so long, over all targets: a few seconds without it, an hour by `npm run fuzz`.
 
 mod capability;
 mod credentials;

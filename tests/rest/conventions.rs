@@ -50,6 +50,13 @@ fn errors_have_their_status_code_and_headers() {
         (post(messages, r#"[{"id":"a:1"},{"id":"a:0"}]"#), Code::BadMessageId),
         (post(messages, "{}").query("_forceNack", "true"), Code::ForcedNack),
         (post(messages, "{}").content_type("application/xml"), Code::BadBody),
+        (get("/time").query("format", "html"), Code::BadParameter),
+        (get(messages).query("limt", "5"), Code::BadParameterName),
+        (post(messages, "{}").query("start", "5"), Code::BadParameterName),
+        (get("/channels/c").query("limit", "5"), Code::BadParameterName),
+        (get("/channels/c/presence").query("direction", "forwards"), Code::BadParameterName),
+        (get("/presence").query("channel", "c"), Code::BadParameterName),
+        (post(messages, "{}").query("ephemeral", "yes"), Code::BadParameter),
         (post(messages, &" ".repeat(BODY_MAX_BYTES + 1)), Code::TooLarge),
         (post(messages, &json!({"data": "x".repeat(MESSAGE_MAX_BYTES + 1)}).to_string()), Code::TooLarge),
         (post(messages, &format!("[{}{{}}]", "{},".repeat(1_000))), Code::TooManyMessages),
@@ -63,6 +70,34 @@ fn errors_have_their_status_code_and_headers() {
         assert_eq!(reply.header("Access-Control-Allow-Origin"), Some("*"), "{name}");
         assert_eq!(reply.header("Content-Type"), Some("application/json"), "{name}");
     }
+}
+
+#[test]
+fn an_sdk_may_say_more_than_this_server_knows() {
+    let mut asked = get("/channels/c/messages").query("invented", "later");
+    assert_eq!(World::new().send(asked.clone()).code(), Code::BadParameterName.number());
+    asked.request.headers.ably_agent = Some("ably-js/9.0.0".into());
+    assert_eq!(World::new().send(asked.clone()).status, 200);
+    asked = asked.query("limit", "ten");
+    assert_eq!(World::new().send(asked).code(), Code::BadParameter.number(), "what is known is checked all the same");
+}
+
+#[test]
+fn a_compressed_body_is_refused_for_what_it_is() {
+    for path in ["/channels/c/messages", "/messages", "/keys/demo.full/requestToken", "/apps"] {
+        let mut asked = post(path, "{}");
+        asked.request.headers.content_encoding = Some("gzip".into());
+        let reply = World::new().with_admin_token("admin-token-of-some-length").send(match path {
+            "/apps" => asked.bearer("admin-token-of-some-length"),
+            _ => asked,
+        });
+        assert_eq!((reply.status, reply.code()), (415, Code::BadBody.number()), "{path}");
+        assert!(reply.json["error"]["message"].as_str().unwrap().contains("Content-Encoding"), "{}", reply.json);
+        assert_eq!(reply.header("Accept-Encoding"), Some("identity"));
+    }
+    let mut plain = post("/channels/c/messages", "{}");
+    plain.request.headers.content_encoding = Some("identity".into());
+    assert_eq!(World::new().send(plain).status, 201);
 }
 
 #[test]

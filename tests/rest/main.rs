@@ -18,6 +18,7 @@ mod support {
     pub mod random;
 }
 mod tokens;
+mod unenveloped;
 mod revocations;
 mod waiting;
 mod world;

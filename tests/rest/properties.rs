@@ -59,7 +59,8 @@ proptest! {
             Just("/apps".to_owned()), Just("/apps/demo".to_owned()), ".*", "/channels/[^/]{0,9}/(messages|history)",
         ],
         query in proptest::collection::vec(
-            ("(limit|start|end|cursor|direction|from_serial|format|envelope|v|clientId|ttl)", ".{0,24}"), 0..4),
+            ("(limit|start|end|cursor|direction|from_serial|format|envelope|v|clientId|ttl|name|encoding)", ".{0,24}"), 0..4),
+        enveloped in any::<bool>(),
         texts in proptest::collection::vec(proptest::option::of(".{0,24}"), 4),
         content_type in prop_oneof![
             Just("application/json"), Just("application/x-msgpack"), Just("application/x-www-form-urlencoded"),
@@ -74,7 +75,11 @@ proptest! {
             x_ably_version: texts[2].clone(),
             ably_agent: texts[3].clone(),
             origin: texts[1].clone(),
+            x_ably_name: texts[0].clone(),
+            x_ably_encoding: texts[2].clone(),
+            ..Headers::default()
         };
+        let query = query.into_iter().chain((!enveloped).then(|| ("enveloped".to_owned(), "false".to_owned()))).collect();
         let request = Request { method: method.to_owned(), path, query, headers, body, ..Request::default() };
         let mut world = World::new();
         world.admin = Admin::Open;

@@ -1,5 +1,6 @@
-//! A client as an SDK has it: it numbers its publishes, keeps them until they are acknowledged and sends them again after
-//! a resume, keeps each channel's serial and attaches with it (protocol.md §§ 4–8). Every frame it gets is judged.
+//! A client as an SDK has it: it numbers its publishes, keeps them until they are acknowledged and sends them again
+//! after a resume, keeps each channel's serial and attaches with it (protocol.md §§ 4–8). Every frame it gets is
+//! judged.
 
 use std::collections::VecDeque;
 

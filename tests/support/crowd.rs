@@ -1,5 +1,5 @@
-//! Who is on the channels when nothing fails any more: members leave when they should, neither sooner nor later, and the
-//! numbers that are told are those of the connections that there are.
+//! Who is on the channels when nothing fails any more: members leave when they should, neither sooner nor later, and
+//! the numbers that are told are those of the connections that there are.
 
 use std::collections::BTreeMap;
 

@@ -168,8 +168,8 @@ impl Ledger {
         book.entries[book.index_after(after)..].iter().find(heard)
     }
 
-    /// Whether a message need not be delivered: a later one of its name came within the interval, and is delivered in its
-    /// place, or was replaced itself.
+    /// Whether a message need not be delivered: a later one of its name came within the interval, and is delivered in
+    /// its place, or was replaced itself.
     pub fn is_replaced(&self, channel: usize, position: Position, index: usize) -> bool {
         let Book { kind: Kind { interval_ms: Some(interval_ms), conflates: true, .. }, entries, .. } =
             &self.books[channel]

@@ -1,8 +1,9 @@
-//! The transports of those who only listen, and what becomes of them: streams break off in the middle of an event, requests
-//! and their answers are lost, and whoever comes back may come by another way.
+//! The transports of those who only listen, and what becomes of them: streams break off in the middle of an event,
+//! requests and their answers are lost, and whoever comes back may come by another way.
 
 use courtside::auth::{Apps, Attempts};
 use courtside::object;
+use courtside::parameters::{self, Door};
 use courtside::relay::session::Opening;
 use courtside::rest::{self, Admin, Context, Step, percent};
 use courtside::transport::{Mode, events};
@@ -20,7 +21,8 @@ use super::world::{EPOCH_MS, Event, World, channel_name};
 /// How long a stream may be silent: a probe comes sooner, and may be late.
 const SILENCE_MAX_MS: u64 = 30_000;
 
-/// How long after its time a request must be answered when nothing fails; else it may be slow, and clocks may be set back.
+/// How long after its time a request must be answered when nothing fails; else it may be slow, and clocks may be set
+/// back.
 const LATE_MS: u64 = 15_000;
 const VERY_LATE_MS: u64 = 60_000;
 
@@ -130,6 +132,7 @@ impl World {
                 if !by_header {
                     say("lastEvent", cursor.clone());
                 }
+                parameters::check(Door::Stream, &query, false).expect("parameters of a stream");
                 let mut opening = Opening::from_query(grant(), &query, true);
                 let last_event = Some(cursor.as_str()).filter(|_| by_header);
                 let app = &self.hosts[host].app;
@@ -144,6 +147,7 @@ impl World {
                 say("modes", "subscribe".to_owned());
                 say("format", if is_binary { "msgpack" } else { "json" }.to_owned());
                 serial.into_iter().for_each(|serial| say("channelSerial", serial));
+                parameters::check(Door::Socket, &query, false).expect("parameters of a connection");
                 (None, Opening::from_query(grant(), &query, true))
             }
             Way::Requests => unreachable!("requests open nothing"),

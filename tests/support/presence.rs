@@ -1,5 +1,5 @@
-//! Who a client thinks is present: the rules by which SDKs keep the set (protocol.md § 10), and its own members, which it
-//! enters again whenever it attaches.
+//! Who a client thinks is present: the rules by which SDKs keep the set (protocol.md § 10), and its own members, which
+//! it enters again whenever it attaches.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -107,8 +107,8 @@ impl Stage {
         );
     }
 
-    /// With its latest key, or with `key=n`, the n-th that it was given, or with a word of its own, or, by `of=ann`, with
-    /// the latest of another; and what else it says.
+    /// With its latest key, or with `key=n`, the n-th that it was given, or with a word of its own, or, by `of=ann`,
+    /// with the latest of another; and what else it says.
     fn take_over(&mut self, client: &str, parameter: &str, with: &[&str]) {
         let latest = |client: &str| self.person(client).keys.last().expect("it was given a key").clone();
         let key = match with.first().and_then(|word| word.split_once('=')) {

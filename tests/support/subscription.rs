@@ -51,7 +51,8 @@ pub struct Subscription {
     pub view: View,
     /// What is replayed by a rewind has no presence events; this ends with the first that comes.
     rewinds: bool,
-    /// It asks for deltas, and keeps the id and the data of the message that it got last, if that was since it attached.
+    /// It asks for deltas, and keeps the id and the data of the message that it got last, if that was since it
+    /// attached.
     pub wants_deltas: bool,
     previous: Option<(String, Data)>,
     pub deltas: usize,

@@ -1,4 +1,5 @@
-//! How bad it is in one run: each seed has faults of its own choosing, since what hides behind one fault another uncovers.
+//! How bad it is in one run: each seed has faults of its own choosing, since what hides behind one fault another
+//! uncovers.
 
 use std::num::NonZeroU32;
 

@@ -1,4 +1,6 @@
-/** Apps that are made while the server runs: by whom, how soon they work, what they keep to themselves, and their end. */
+/**
+ * Apps that are made while the server runs: by whom, how soon they work, what they keep to themselves, and their end.
+ */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { closed, Inbox, inState, realtime, rest } from './clients.mjs';

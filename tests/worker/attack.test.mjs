@@ -1,4 +1,7 @@
-/** What an attacker sends over HTTP: too long, too deep, split where nothing should be, or asking for what it may not see. */
+/**
+ * What an attacker sends over HTTP: too long, too deep, split where nothing should be, or asking for what it may not
+ * see.
+ */
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import http from 'node:http';
@@ -52,7 +55,12 @@ function raw(path, { method = 'GET', headers = {}, body } = {}) {
 const tokenRequest = (body, name = 'demo.key1') => raw(`/keys/${name}/requestToken`,
   { method: 'POST', headers: json, body: typeof body === 'string' ? body : JSON.stringify(body) });
 
-/** As an application server signs it. @param {Record<string, any>} fields @param {string} by @returns {Record<string, any>} */
+/**
+ * As an application server signs it.
+ * @param {Record<string, any>} fields
+ * @param {string} by
+ * @returns {Record<string, any>}
+ */
 function signed(fields, by = secret) {
   /** @type {Record<string, any>} */
   const body = { keyName: 'demo.key1', timestamp: Date.now(), nonce: crypto.randomUUID(), ...fields };

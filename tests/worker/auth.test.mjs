@@ -1,4 +1,6 @@
-/** Who may connect, as what and for how long: tokens of every kind with the published SDK, their renewal and their end. */
+/**
+ * Who may connect, as what and for how long: tokens of every kind with the published SDK, their renewal and their end.
+ */
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import { once } from 'node:events';
@@ -46,7 +48,10 @@ function jwt(claims, header = {}, key = secret) {
 }
 
 test('tokens of every kind connect: literal, authCallback, authUrl, JWT', async (t) => {
-  /** What an application's server may answer, by path and content type. @type {Record<string, [string, () => Promise<string>]>} */
+  /**
+   * What an application's server may answer, by path and content type.
+   * @type {Record<string, [string, () => Promise<string>]>}
+   */
   const pages = {
     '/request': ['application/json', async () => JSON.stringify(await rest(runtime, full).auth.createTokenRequest({ clientId: 'url request' }))],
     '/details': ['application/json', async () => JSON.stringify(await rest(runtime, full).auth.requestToken({ clientId: 'url details' }))],

@@ -9,7 +9,10 @@ import { startRuntime } from './runtime.mjs';
 const runtime = await startRuntime();
 after(() => runtime.stop());
 
-/** What a proxy may do to a WebSocket, and the score once another point is given. @type {[string, (socket: import('node:stream').Duplex) => void, string][]} */
+/**
+ * What a proxy may do to a WebSocket, and the score once another point is given.
+ * @type {[string, (socket: import('node:stream').Duplex) => void, string][]}
+ */
 const blocks = [
   ['get no answer', () => {}, '15–0'],
   ['are refused', refuse, '30–0'],

@@ -13,7 +13,10 @@ after(() => runtime.stop());
 const bundle = (/** @type {string} */ version) => (
   path.resolve(import.meta.dirname, `../../node_modules/ably-${version}/build/ably.js`));
 
-/** Version 1 of the protocol changes transports in a way that needs what no server of version 2 has: it stays with polling. */
+/**
+ * Version 1 of the protocol changes transports in a way that needs what no server of version 2 has: it stays with
+ * polling.
+ */
 const versions = [
   { version: '1.2.50', blocked: false, transport: 'web_socket' },
   { version: '1.2.50', blocked: true, transport: 'xhr_streaming' },

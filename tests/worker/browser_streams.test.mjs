@@ -8,6 +8,18 @@ import { startRuntime } from './runtime.mjs';
 const runtime = await startRuntime();
 after(() => runtime.stop());
 
+/**
+ * A page that comes from somewhere else: the same machine by another name.
+ * @param {import('node:test').TestContext} t
+ */
+async function elsewhere(t) {
+  const browser = await launch();
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  await page.goto(`http://localhost:${runtime.port}/scoreboard.css`);
+  return page;
+}
+
 test('EventSource hears everything once, across the death of the server', { skip }, async (t) => {
   const browser = await launch();
   t.after(() => browser.close());
@@ -48,6 +60,27 @@ test('EventSource hears everything once, across the death of the server', { skip
   await heard(4);
   const all = await page.evaluate(() => /** @type {any} */ (window).heard);
   assert.deepEqual(all.toSorted(), ['after', ...sent]);
+});
+
+test('a page of another origin reads with credentials, as EventSource and the SDK ask for it', { skip }, async (t) => {
+  const page = await elsewhere(t);
+  await rest(runtime).channels.get('credentials').publish('a', 'published');
+  const heard = await page.evaluate(([url, key]) => new Promise((resolve) => {
+    const source = new EventSource(`${url}/sse?channels=credentials&rewind=1&key=${key}`, { withCredentials: true });
+    source.onmessage = ({ data }) => { source.close(); resolve(JSON.parse(data).data); };
+    source.onerror = () => resolve('refused');
+  }), [runtime.url, demoKey]);
+  assert.equal(heard, 'published');
+  await page.addScriptTag({ url: `${runtime.url}/vendor/ably.min.js` });
+  const read = await page.evaluate(async ([key, port]) => {
+    const { Ably } = /** @type {any} */ (window);
+    const options = { key, endpoint: '127.0.0.1', port: Number(port), tls: false, logLevel: 0 };
+    const client = new Ably.Rest({ ...options, clientId: 'ann' });
+    const channel = client.channels.get('credentials');
+    await channel.publish('b', 'by the page');
+    return (await channel.history()).items.map((/** @type {any} */ { data, clientId }) => [data, clientId ?? null]);
+  }, [demoKey, `${runtime.port}`]);
+  assert.deepEqual(read, [['by the page', 'ann'], ['published', null]]);
 });
 
 test('an HTML form publishes', { skip }, async (t) => {

@@ -47,7 +47,11 @@ class Comet {
     return ask(`${this.key}/send`, query, { method: 'POST', body: text, headers: { 'content-type': 'application/json' } });
   }
 
-  /** The next frame that is no heartbeat, which must be of this action. @param {number} wanted @returns {Promise<Frame>} */
+  /**
+   * The next frame that is no heartbeat, which must be of this action.
+   * @param {number} wanted
+   * @returns {Promise<Frame>}
+   */
   async expect(wanted) {
     while (this.heard.length === 0) this.heard = (await this.ask('recv')).frames.filter(isNoHeartbeat);
     const frame = /** @type {Frame} */ (this.heard.shift());
@@ -386,7 +390,11 @@ test('two hundred who leave without a word are gone, however they read', async (
   assert.deepEqual(await watcher.presence.get(), []);
 });
 
-/** Enters and is gone: while it polls, while it streams, between two polls. @param {string} clientId @param {number} index */
+/**
+ * Enters and is gone: while it polls, while it streams, between two polls.
+ * @param {string} clientId
+ * @param {number} index
+ */
 async function leaveSilently(clientId, index) {
   const control = new AbortController();
   const query = { ...auth, clientId, remainPresentFor: '1000', stream: String(index % 3 === 0) };

@@ -1,4 +1,6 @@
-/** What the cost benchmark counts and how it prices it: a meter that misses a kind of request would flatter us silently. */
+/**
+ * What the cost benchmark counts and how it prices it: a meter that misses a kind of request would flatter us silently.
+ */
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';

@@ -1,6 +1,6 @@
 /**
- * Relays come and go with the crowd: connections go on to a second relay when the first is full, and nobody can tell who is
- * where. The bounds of the deployment are set low, so that a few clients are a crowd.
+ * Relays come and go with the crowd: connections go on to a second relay when the first is full, and nobody can tell
+ * who is where. The bounds of the deployment are set low, so that a few clients are a crowd.
  */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
@@ -22,7 +22,12 @@ after(() => runtime.stop());
 /** The relay that a connection says it is on. @param {Client} client */
 const shardOf = (client) => Number(client.connection.key?.split('!')[1].split('-')[0]);
 
-/** Clients of an app, one after the other. @param {import('node:test').TestContext} t @param {number} count @param {string} key */
+/**
+ * Clients of an app, one after the other.
+ * @param {import('node:test').TestContext} t
+ * @param {number} count
+ * @param {string} key
+ */
 async function crowd(t, count, key, options = {}) {
   const clients = [];
   for (let number = 0; number < count; number++) {
@@ -90,7 +95,11 @@ test('a revocation reaches every relay, and so does the end of an app', async (t
   assert.deepEqual(reasons.map(({ reason }) => reason.code), [40400, 40400, 40400, 40400, 40400]);
 });
 
-/** Resolves when so many members were heard of. @param {import('ably').RealtimePresence} presence @param {number} count */
+/**
+ * Resolves when so many members were heard of.
+ * @param {import('ably').RealtimePresence} presence
+ * @param {number} count
+ */
 async function seesAll(presence, count) {
   const seen = new Set();
   await new Promise((resolve) => void presence.subscribe(({ clientId }) => {

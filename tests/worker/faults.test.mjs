@@ -1,6 +1,6 @@
 /**
- * The disk fails under the built worker, or an object is reset: what cannot be read is read later, sockets that nobody would
- * hear are closed, and nothing is lost or told twice.
+ * The disk fails under the built worker, or an object is reset: what cannot be read is read later, sockets that nobody
+ * would hear are closed, and nothing is lost or told twice.
  */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';

@@ -1,4 +1,6 @@
-/** What one connection says is taken in at the rate that it was told; the rest is refused, and the connection goes on. */
+/**
+ * What one connection says is taken in at the rate that it was told; the rest is refused, and the connection goes on.
+ */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { connected, demoKey, formats, rest, wholeHistory } from './clients.mjs';

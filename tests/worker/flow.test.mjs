@@ -11,7 +11,12 @@ import { demoApps, startRuntime } from './runtime.mjs';
 const narrow = await startRuntime(demoApps, { variables: { CONNECTION_BYTES_PER_SECOND: '100000' } });
 test.after(() => narrow.stop());
 
-/** Publishes so much at once that none of it fits the bound. @param {any} channel @param {number} from @param {number} to */
+/**
+ * Publishes so much at once that none of it fits the bound.
+ * @param {any} channel
+ * @param {number} from
+ * @param {number} to
+ */
 async function flood(channel, from, to) {
   const data = 'x'.repeat(40_000);
   await Promise.all(Array.from({ length: to - from }, (_, index) => channel.publish(`${from + index}`, data)));
@@ -53,7 +58,11 @@ test('a gap that is longer than a replay may be is announced to the SDK, and the
   await inbox.until('after the gap');
 });
 
-/** A WebSocket that is attached and then never reads. @param {import('./runtime.mjs').Runtime} runtime @param {string} channel */
+/**
+ * A WebSocket that is attached and then never reads.
+ * @param {import('./runtime.mjs').Runtime} runtime
+ * @param {string} channel
+ */
 async function stalled(runtime, channel) {
   const socket = net.connect({ port: runtime.port, host: '127.0.0.1' });
   const attach = JSON.stringify({ action: 10, channel });

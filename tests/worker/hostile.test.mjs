@@ -36,7 +36,12 @@ async function assertAlive(client, channel, msgSerial) {
   assert.deepEqual([ack.msgSerial, ack.count], [msgSerial, 1]);
 }
 
-/** The connection is over, with this error. @param {RawClient} client @param {number} code @param {number} statusCode */
+/**
+ * The connection is over, with this error.
+ * @param {RawClient} client
+ * @param {number} code
+ * @param {number} statusCode
+ */
 async function assertFails(client, code, statusCode) {
   const { error, channel } = await client.expect(action.ERROR);
   assert.deepEqual([error.code, error.statusCode, channel], [code, statusCode, undefined]);
@@ -242,7 +247,7 @@ test('a socket that is closed, by either side, closes', async (t) => {
 });
 
 test('what is unknown is ignored', async (t) => {
-  const client = await connect(t, { what: 'ever', v: '99', echo: 'maybe', heartbeatInterval: 'x' });
+  const client = await connect(t, { what: 'ever', v: '99', agent: 'ably-later/9.0.0' });
   for (const frame of [{ action: 99 }, { action: 4 }, { action: 9, error: {} }, { action: 3 }, { action: 0 }, { action: 16, channel: 'c' }]) {
     client.send({ ...frame, unknown: { deeply: [1, null] } });
   }
@@ -254,6 +259,19 @@ test('what is unknown is ignored', async (t) => {
   const { timestamp, messages: [message] } = await client.expect(action.MESSAGE);
   assert.ok(timestamp > 1 && message.serial !== 'mine' && !('size' in message) && !('timestamp' in message));
   await client.expect(action.ACK);
+});
+
+test('a parameter that cannot be obeyed is refused by its name', async (t) => {
+  for (const [name, value, code] of [
+    ['echo', 'maybe', 40003], ['heartbeatInterval', 'x', 40003], ['remainPresentFor', '1', 40003], ['rewind', '5', 40003],
+    ['format', 'xml', 40003], ['chanel', 'c', 40002],
+  ]) {
+    const client = new RawClient(runtime, { key: demoKey, [String(name)]: String(value) });
+    t.after(() => client.close());
+    const { error } = await client.expect(action.ERROR);
+    assert.deepEqual([error.code, error.message.includes(`'${name}'`)], [code, true], error.message);
+    assert.equal(await client.closed(), 1000);
+  }
 });
 
 test('acknowledgements come in order, without a gap, whatever was refused between', async (t) => {

@@ -4,9 +4,16 @@ import { EventReader } from './event_reader.mjs';
 import { RawClient, action } from './raw_client.mjs';
 
 /** @typedef {Record<string, any> & { data: string, serial: string }} Message */
-/** @typedef {{ from?: string, rewind?: string, key?: string, accessToken?: string }} Wanted where to begin, and who asks */
-/** @typedef {{ next: () => Promise<Message>, leave: () => void }} Listener whose `next` fails with the code of an error */
-/** @typedef {{ kind: string, rewinds: boolean, listen: (runtime: { url: string }, channel: string, wanted?: Wanted) => Promise<Listener> }} Row */
+/**
+ * @typedef {{ from?: string, rewind?: string, key?: string, accessToken?: string }} Wanted where to begin, and who asks
+ */
+/**
+ * @typedef {{ next: () => Promise<Message>, leave: () => void }} Listener whose `next` fails with the code of an error
+ */
+/**
+ * @typedef {{ kind: string, rewinds: boolean, listen: (runtime: { url: string }, channel: string, wanted?: Wanted) =>
+ *   Promise<Listener> }} Row
+ */
 
 /** What an error of any kind comes to. @param {{ code: number, message: string }} error */
 const failure = (error) => Object.assign(new Error(error.message), { code: error.code });

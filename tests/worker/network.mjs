@@ -48,7 +48,10 @@ export class Network {
     for (const { client } of this.#links) client.destroy();
   }
 
-  /** Nobody sees anything, but what is sent on present connections in this direction is lost. @param {'up' | 'down'} way */
+  /**
+   * Nobody sees anything, but what is sent on present connections in this direction is lost.
+   * @param {'up' | 'down'} way
+   */
   lose(way) {
     this.#carries[way] = false;
   }

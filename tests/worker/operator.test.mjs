@@ -4,7 +4,11 @@ import test from 'node:test';
 import { Inbox, closed, connected, demoKey, inState, rest } from './clients.mjs';
 import { demoApps, startRuntime } from './runtime.mjs';
 
-/** A deployment: every object begins anew, on the storage that there is. @param {import('./runtime.mjs').Runtime} runtime @param {object} apps */
+/**
+ * A deployment: every object begins anew, on the storage that there is.
+ * @param {import('./runtime.mjs').Runtime} runtime
+ * @param {object} apps
+ */
 async function deploy(runtime, apps) {
   await runtime.kill();
   runtime.apps = apps;

@@ -1,4 +1,6 @@
-/** Namespaces that batch or conflate, as their users see them: with the SDK, with an event stream, and frame by frame. */
+/**
+ * Namespaces that batch or conflate, as their users see them: with the SDK, with an event stream, and frame by frame.
+ */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { connected, demoKey, Inbox, rest, wholeHistory } from './clients.mjs';
@@ -14,7 +16,11 @@ const odds = { id: 'odds', conflationEnabled: true, conflationInterval: interval
 const runtime = await startRuntime({ apps: [{ ...demoApps.apps[0], namespaces: [batched, odds] }] }, { variables: { SANDBOX: 'true' } });
 test.after(() => runtime.stop());
 
-/** Readers whose sockets a relay holds, and the channel itself. @param {import('node:test').TestContext} t @param {string} channel */
+/**
+ * Readers whose sockets a relay holds, and the channel itself.
+ * @param {import('node:test').TestContext} t
+ * @param {string} channel
+ */
 const inboxes = (t, channel, options = {}) => Promise.all([{}, { transportParams: { channel } }].map(async (how) =>
   Inbox.of((await connected(t, runtime, { ...options, ...how })).channels.get(channel))));
 

@@ -1,4 +1,6 @@
-/** The scoreboard in a real browser: two tabs, one keeps score, the other shows it; and what both say when it is down. */
+/**
+ * The scoreboard in a real browser: two tabs, one keeps score, the other shows it; and what both say when it is down.
+ */
 import assert from 'node:assert/strict';
 import os from 'node:os';
 import path from 'node:path';

@@ -31,7 +31,10 @@ async function names(channel) {
   return (members.items ?? members).map((/** @type {any} */ member) => member.clientId).sort();
 }
 
-/** Ends the transport as a lost network does: the client doesn't say goodbye. @param {import('ably').Realtime} client */
+/**
+ * Ends the transport as a lost network does: the client doesn't say goodbye.
+ * @param {import('ably').Realtime} client
+ */
 function sever(client) {
   const { connectionManager } = /** @type {any} */ (client.connection);
   connectionManager.activeProtocol.getTransport().wsConnection.close();

@@ -1,4 +1,7 @@
-/** Every snippet of the README and of the greeting works as it stands, with nothing changed but the port and placeholders. */
+/**
+ * Every snippet of the README and of the greeting works as it stands, with nothing changed but the port and
+ * placeholders.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -36,7 +39,12 @@ function snippet(name) {
   return found.replaceAll('127.0.0.1:8787', `127.0.0.1:${runtime.port}`).replaceAll('port: 8787', `port: ${runtime.port}`);
 }
 
-/** What it prints until that is enough; ends it then. @param {string[]} command @param {RegExp} enough @param {Record<string, string>} [env] */
+/**
+ * What it prints until that is enough; ends it then.
+ * @param {string[]} command
+ * @param {RegExp} enough
+ * @param {Record<string, string>} [env]
+ */
 function printed([file, ...args], enough, env) {
   const child = spawn(file, args, { cwd: root, detached: true, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
   let output = '';

@@ -1,4 +1,7 @@
-/** What this server does not do is refused with a code, so that nobody waits for it: with the published SDK, and without. */
+/**
+ * What this server does not do is refused with a code, so that nobody waits for it: with the published SDK, and
+ * without.
+ */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { LiveObjects } from 'ably/liveobjects';

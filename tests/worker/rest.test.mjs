@@ -51,6 +51,44 @@ for (const { format, useBinaryProtocol } of formats) {
   });
 }
 
+test('a webhook\'s body is the data, and headers say the rest', async (t) => {
+  const client = await connected(t, runtime, { clientId: 'reader' });
+  const inbox = await Inbox.of(client.channels.get('hook'));
+  /** @param {BodyInit} body @param {Record<string, string>} headers */
+  const post = async (body, headers) => {
+    const url = `${runtime.url}/channels/hook/messages?enveloped=false`;
+    const response = await fetch(url, { method: 'POST', body, headers: { authorization, ...headers } });
+    assert.equal(response.status, 201);
+  };
+  await post('{"some":"json"}', { 'content-type': 'application/json', 'x-ably-name': 'issue' });
+  await post('some text', { 'x-ably-clientid': Buffer.from('hook').toString('base64') });
+  await post(Uint8Array.of(0, 255), { 'content-type': 'application/octet-stream' });
+  await inbox.until(3);
+  assert.deepEqual(inbox.messages.map(({ name, clientId }) => [name, clientId]), [['issue', undefined], [undefined, 'hook'], [undefined, undefined]]);
+  assert.deepEqual(inbox.data.slice(0, 2), [{ some: 'json' }, 'some text']);
+  assert.deepEqual(Buffer.from(/** @type {any} */ (inbox.data[2])), Buffer.from([0, 255]));
+});
+
+test('a compressed body is refused as one', async () => {
+  const headers = { authorization, 'content-type': 'application/json', 'content-encoding': 'gzip' };
+  for (const path of ['/channels/zip/messages', '/messages', `/comet/none/send?key=${demoKey}`]) {
+    const response = await fetch(runtime.url + path, { method: 'POST', headers, body: Uint8Array.of(31, 139, 8) });
+    assert.deepEqual([response.status, response.headers.get('x-ably-errorcode')], [415, '40001'], path);
+    assert.match(String(response.headers.get('x-ably-errormessage')), /Content-Encoding/);
+  }
+});
+
+test('history until the attach is read backwards, or refused', async (t) => {
+  const client = await connected(t, runtime);
+  const channel = client.channels.get('until');
+  await rest(runtime).channels.get('until').publish('a', 'before');
+  await channel.attach();
+  await channel.publish('a', 'after');
+  const { items } = await channel.history({ untilAttach: true });
+  assert.deepEqual(items.map(({ data }) => data), ['before']);
+  await assert.rejects(channel.history({ untilAttach: true, direction: 'forwards' }), { code: 40003, statusCode: 400 });
+});
+
 test('history takes start, end and limit, both ends included', async () => {
   const channel = rest(runtime).channels.get('bounds');
   for (const data of ['one', 'two', 'three']) {

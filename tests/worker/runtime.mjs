@@ -19,8 +19,9 @@ export const demoApps = JSON.parse(fs.readFileSync(path.join(root, 'bin/demo.jso
 /**
  * Starts the worker on storage of its own. `stop` it when the test is over.
  * @param {object | null} [apps] the APPS secret; null leaves it unset
- * @param {{ inFront?: string[], variables?: Record<string, string>, cf?: Record<string, unknown> }} [options] modules that stand before
- *   the built worker, the entry first; what the deployment is told besides its apps; where requests come from
+ * @param {{ inFront?: string[], variables?: Record<string, string>, cf?: Record<string, unknown> }} [options]
+ *   modules that stand before the built worker, the entry first; what the deployment is told besides its apps; where
+ *   requests come from
  */
 export async function startRuntime(apps = demoApps, options = {}) {
   const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')), options);
@@ -84,8 +85,8 @@ export class Runtime {
   }
 
   /**
-   * Evicts one object by name, or every object of the class: its memory goes, as after ten idle seconds on the platform.
-   * It is back with the next event.
+   * Evicts one object by name, or every object of the class: its memory goes, as after ten idle seconds on the
+   * platform. It is back with the next event.
    * @param {'Channel' | 'Relay' | 'App'} className
    * @param {string} [name]
    * @param {'hibernate' | 'close'} [webSockets] whether its sockets stay open
@@ -146,8 +147,10 @@ let miniflare;
 
 const commands = {
   /**
-   * @param {{ apps: object | null, storage: string, inFront: string[], variables: Record<string, string>, cf?: Record<string, unknown>,
-   *   port: number, workerOptions?: object }} options
+   * @param {{
+   *   apps: object | null, storage: string, inFront: string[], variables: Record<string, string>,
+   *   cf?: Record<string, unknown>, port: number, workerOptions?: object
+   * }} options
    */
   async start({ apps, storage, inFront, variables, cf, port, workerOptions }) {
     const { Miniflare, Log, LogLevel, convertV4MiniflareOptions } = await import('miniflare');

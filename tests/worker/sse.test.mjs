@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import test, { after } from 'node:test';
+import vcdiff from '@ably/vcdiff-decoder';
 import { appsWithFewRights, connected, demoKey, rest } from './clients.mjs';
 import { EventReader } from './event_reader.mjs';
 import { RawClient, action } from './raw_client.mjs';
@@ -31,6 +32,8 @@ test('a stream gives what its channels say, each in its order', async (t) => {
   const reader = await (await listen(t, 'one,other')).attached();
   assert.equal(reader.response.headers['content-type'], 'text/event-stream');
   assert.equal(reader.response.headers['access-control-allow-origin'], '*');
+  assert.equal(reader.response.headers['cache-control'], 'no-store, no-transform');
+  assert.equal(reader.response.headers['x-accel-buffering'], 'no');
   for (const data of ['a', 'b', 'c']) await Promise.all([publish('one', data), publish('other', data)]);
   /** @type {any[]} */
   const messages = [];
@@ -78,16 +81,58 @@ for (const path of ['/sse', '/event-stream']) {
   });
 }
 
-test('without envelopes an event is its message', async (t) => {
+test('without envelopes an event is the data of its message, and nothing else passes for the stream\'s own', async (t) => {
   await publish('plain', 'two\nlines');
   await rest(runtime).channels.get('plain').publish('', { points: 15 });
   const reader = await listen(t, 'plain', { enveloped: 'false', rewind: '2' });
   const { event, data } = await reader.next();
-  assert.deepEqual([event, data], ['score', 'two\nlines']);
+  assert.deepEqual([event, data], ['message', 'two\nlines']);
   assert.deepEqual((await reader.next()).data, { points: 15 });
   const lines = await listen(t, 'plain', { enveloped: 'false', rewind: '2' }, { path: '/event-stream' });
   assert.equal(lines.response.headers['content-type'], 'application/x-ndjson');
-  assert.deepEqual(await lines.next().then((line) => [line.event, line.data]), ['score', 'two\nlines']);
+  assert.deepEqual(await lines.next().then((line) => [line.event, line.data]), ['message', 'two\nlines']);
+  for (const name of ['error', 'gap', 'open']) {
+    await rest(runtime).channels.get('plain').publish(name, 'forged');
+    assert.deepEqual(await reader.next().then((own) => [own.event, own.data]), ['message', 'forged']);
+  }
+});
+
+test('channels are named in either parameter, with any separator', async (t) => {
+  for (const parameter of ['channel', 'channels']) {
+    const reader = await EventReader.open(runtime, { key: demoKey, separator: '|', [parameter]: 'fo,o|ba,r' });
+    t.after(() => reader.leave());
+    await reader.attached();
+    for (const name of ['fo,o', 'ba,r']) {
+      await publish(name, 'x');
+      assert.equal((await reader.next()).data.channel, name);
+    }
+  }
+});
+
+test('what was missed comes behind the id that a stand-in for EventSource adds', async (t) => {
+  const reader = await (await listen(t, 'polyfill')).attached();
+  await publish('polyfill', 'a', 'b');
+  assert.deepEqual(await reader.data(2), ['a', 'b']);
+  reader.leave();
+  await publish('polyfill', 'c');
+  const lastEvent = /** @type {string} */ (reader.events[0].id);
+  const back = await listen(t, 'polyfill', { lastEvent, lastEventId: reader.lastId });
+  assert.deepEqual(await back.data(1), ['c']);
+});
+
+test('deltas come to those who ask, and apply', async (t) => {
+  const reader = await (await listen(t, 'deltas', { delta: 'vcdiff' })).attached();
+  const scores = [15, 30, 40].map((points) => JSON.stringify({ home: 'Courtside', away: 'The Others', points }));
+  for (const score of scores) await publish('deltas', score);
+  let base = new Uint8Array();
+  const found = [];
+  for (const _ of scores) {
+    const { data } = await reader.next();
+    const bytes = Buffer.from(data.data, data.extras?.delta ? 'base64' : 'utf8');
+    base = new Uint8Array(data.extras?.delta ? vcdiff.decode(bytes, base) : bytes);
+    found.push([Boolean(data.extras?.delta), Buffer.from(base).toString()]);
+  }
+  assert.deepEqual(found, scores.map((score, index) => [index > 0, score]));
 });
 
 test('who listens now gets what is ephemeral, in its place, and nobody gets it later', async (t) => {
@@ -209,6 +254,10 @@ test('what is wrong with a request is said at once, with a code', async (t) => {
   assert.equal(await code({ channels: Array.from({ length: 21 }, (_, index) => `c${index}`).join(',') }), 90010);
   assert.equal(await code({ rewind: 'soon' }), 40003);
   assert.equal(await code({ format: 'xml' }), 40003);
+  assert.equal(await code({ enveloped: 'no' }), 40003);
+  assert.equal(await code({ channel: 'other' }), 40003);
+  assert.equal(await code({ delta: 'vcdiff', enveloped: 'false' }), 40003);
+  assert.equal(await code({ rewnid: '10' }), 40002);
   assert.equal(await code({ key: 'demo.key1:wrong-one' }), 40101);
   assert.equal(await code({ key: '' }), 40106);
   assert.equal(await code({ key: 'demo.reader:local-only', channels: 'open:a,shut' }), 40160);
@@ -246,7 +295,7 @@ test('HTTP/1.0 will do', async (t) => {
   await until(/\r\n\r\nid: \S+\n\n$/);
   assert.doesNotMatch(text, /transfer-encoding/i);
   await publish('old', 'news');
-  await until(/event: score\ndata: news\n\n$/);
+  await until(/event: message\ndata: news\n\n$/);
 });
 
 test('who leaves without a word is noticed, and nothing is left of them', async () => {

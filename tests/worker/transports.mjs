@@ -1,9 +1,11 @@
 /** Every way in which a client of the SDK can be connected. What holds for one holds for all: transports.test.mjs. */
 
 /**
- * `wire` is how frames go. A client that `isDirect` names the channel that it will use, whose own object then holds it; that of any
- * other is a relay.
- * @typedef {{ transport: string, wire: string, isDirect: boolean, options: (channel: string) => import('ably').ClientOptions }} Row
+ * `wire` is how frames go. A client that `isDirect` names the channel that it will use, whose own object then holds it;
+ * that of any other is a relay.
+ * @typedef {{
+ *   transport: string, wire: string, isDirect: boolean, options: (channel: string) => import('ably').ClientOptions
+ * }} Row
  */
 
 /** @type {[string, import('ably').ClientOptions][]} */

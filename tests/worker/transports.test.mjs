@@ -1,4 +1,6 @@
-/** One table of behaviour, over every transport, with the published SDK: who changes the transport notices nothing else. */
+/**
+ * One table of behaviour, over every transport, with the published SDK: who changes the transport notices nothing else.
+ */
 import assert from 'node:assert/strict';
 import test, { after, describe } from 'node:test';
 import { Inbox, appsWithFewRights, closed, connected, demoKey, inState, realtime, rest, wholeHistory } from './clients.mjs';

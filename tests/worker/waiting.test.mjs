@@ -7,7 +7,7 @@ import { startRuntime } from './runtime.mjs';
 const runtime = await startRuntime(appsWithFewRights);
 after(() => runtime.stop());
 
-/** What src/limits.rs allows to wait at one channel. */
+/** What src/limits allows to wait at one channel. */
 const waitingMax = 500;
 
 /** @param {string} channel @param {Record<string, string>} query @param {AbortSignal} [signal] */
@@ -23,7 +23,9 @@ const data = ({ body }) => body.map((message) => message.data);
 
 /**
  * As many as may wait at a channel, once all of them do; and one more, who is told to try again.
- * @param {string} channel @param {Record<string, string>} query @param {(index: number) => AbortSignal | undefined} [signalOf]
+ * @param {string} channel
+ * @param {Record<string, string>} query
+ * @param {(index: number) => AbortSignal | undefined} [signalOf]
  */
 async function crowd(channel, query, signalOf = () => undefined) {
   /** @type {(page: Awaited<ReturnType<typeof read>>) => void} */

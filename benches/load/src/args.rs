@@ -19,8 +19,8 @@ pub enum Scenario {
     Fanout(Fanout),
     /// Drops all clients of a channel at once and measures how long until each is whole again (Ably dialects only).
     Resume(Resume),
-    /// Cuts clients off from their WebSockets at once; they come back by long poll, beside others that stay (Ably dialects
-    /// in JSON only).
+    /// Cuts clients off from their WebSockets at once; they come back by long poll, beside others that stay (Ably
+    /// dialects in JSON only).
     Storm(Storm),
 }
 
@@ -79,8 +79,8 @@ pub struct Fanout {
     /// Subscribers whose every message is checked for order and timed; of the others, messages are counted
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub sampled: u32,
-    /// The server leaves out messages that a later one replaces: they count as received when the later one is. All subscribers
-    /// are sampled
+    /// The server leaves out messages that a later one replaces: they count as received when the later one is. All
+    /// subscribers are sampled
     #[arg(long)]
     pub conflated: bool,
 }

@@ -46,7 +46,8 @@ pub struct Report {
     pub violations: Vec<String>,
 }
 
-/// Fails when the server can't be reached or the storm doesn't end; repeats, gaps and lost continuity are in the report.
+/// Fails when the server can't be reached or the storm doesn't end; repeats, gaps and lost continuity are in the
+/// report.
 pub async fn measure(options: args::Resume) -> Result<Report, String> {
     if options.missed >= options.history {
         return Err("clients can't have missed all of the history".into());

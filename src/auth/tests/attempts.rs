@@ -39,7 +39,8 @@ fn wrong_token(right: &str, guess: u64) -> String {
     format!("{app}.{}", super::URL.encode(bytes))
 }
 
-/// Guesses far more often than is allowed, and checks that it is told to stop, and that what is right passes all the while.
+/// Guesses far more often than is allowed, and checks that it is told to stop, and that what is right passes all the
+/// while.
 fn guess_a_lot(parameter: &str, rate: Rate, code: Code, wrong: impl Fn(u64) -> String, right: &str) {
     let mut attempts = Attempts::default();
     let (guesses, span_ms) = (rate.burst * 2, 10 * rate.interval_ms);

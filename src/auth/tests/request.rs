@@ -162,7 +162,8 @@ fn a_changed_request_is_refused() {
     }
 }
 
-/// A server signs for any clientId that its user wants. Whatever the user wants, the signature is good for nothing else.
+/// A server signs for any clientId that its user wants. Whatever the user wants, the signature is good for nothing
+/// else.
 #[test]
 fn a_signed_request_cannot_be_split_anew() {
     let stamp = NOW_MS + 1;

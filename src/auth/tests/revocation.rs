@@ -45,8 +45,8 @@ fn each_target_ends_the_tokens_that_have_it() {
     }
 }
 
-/// What a token says counts, and not what is left of it: by the key, by a wider resource beside, by the name that a client
-/// took.
+/// What a token says counts, and not what is left of it: by the key, by a wider resource beside, by the name that a
+/// client took.
 #[test]
 fn a_token_ends_by_whatever_it_says() {
     let jwt_of = |key: &str, claims: Value| {

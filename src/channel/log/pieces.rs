@@ -1,5 +1,5 @@
-//! Reading the log forward: what follows a position, a piece at a time, for relays that are fed and for attachments that
-//! have something to catch up with.
+//! Reading the log forward: what follows a position, a piece at a time, for relays that are fed and for attachments
+//! that have something to catch up with.
 
 use super::{Log, Walk, decoded, visible_from};
 use crate::call::{Backlog, ReadFrom};
@@ -17,7 +17,8 @@ pub struct Piece {
 }
 
 impl Log {
-    /// What follows a position up to another, for a relay that is fed: from memory with what is ephemeral, else from rows.
+    /// What follows a position up to another, for a relay that is fed: from memory with what is ephemeral, else from
+    /// rows.
     pub fn live_after(
         &self,
         store: &mut impl Store,

@@ -9,9 +9,9 @@ use crate::relay::SocketId;
 use crate::transport::{Effect, Links, Mode};
 use crate::wire::Encoded;
 
-const SSE: Style = Style::of(false, true);
-const PLAIN: Style = Style::of(false, false);
-const LINES: Style = Style::of(true, true);
+const SSE: Style = Style(ENVELOPED);
+const PLAIN: Style = Style(0);
+const JSON_LINES: Style = Style(LINES | ENVELOPED);
 
 fn query(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
@@ -62,9 +62,9 @@ fn events_are_pinned() {
 }
 
 #[test]
-fn without_envelopes_an_event_is_its_message() {
+fn without_envelopes_an_event_is_the_data_of_its_message() {
     let expected = concat!(
-        "id: 00000000000002-000@s:000\nevent: n\ndata: one\n\n",
+        "id: 00000000000002-000@s:000\nevent: message\ndata: one\n\n",
         "id: 00000000000002-000@s\nevent: message\ndata: two\ndata: lines\n\n",
         "id: 00000000000003-000@s\nevent: message\ndata: three\n\n",
     );
@@ -74,13 +74,13 @@ fn without_envelopes_an_event_is_its_message() {
 #[test]
 fn lines_say_the_same() {
     let mut places = at(&["a"], "");
-    assert_eq!(read(LINES, &mut places, &[ATTACHED]), "{\"id\":\"00000000000001-000@s\"}\n");
-    let lines = read(LINES, &mut places, &[MESSAGES]);
+    assert_eq!(read(JSON_LINES, &mut places, &[ATTACHED]), "{\"id\":\"00000000000001-000@s\"}\n");
+    let lines = read(JSON_LINES, &mut places, &[MESSAGES]);
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told = |line: &Value| (line["id"].clone(), line["event"].clone(), line["data"]["data"].clone());
     assert_eq!(told(&lines[1]), ("00000000000002-000@s".into(), "message".into(), "two\nlines".into()));
-    let plain = read(Style::of(true, false), &mut at(&["a"], ""), &[MESSAGES]);
-    let first = "{\"id\":\"00000000000002-000@s:000\",\"event\":\"n\",\"data\":\"one\"}";
+    let plain = read(Style(LINES), &mut at(&["a"], ""), &[MESSAGES]);
+    let first = "{\"id\":\"00000000000002-000@s:000\",\"event\":\"message\",\"data\":\"one\"}";
     assert_eq!(plain.lines().next(), Some(first));
 }
 
@@ -92,8 +92,14 @@ fn nothing_in_a_message_passes_for_an_event() {
     };
     let mean = frame(json!({"serial": "s", "name": "x\rdata: y\nid: 1", "data": "a\rid: 2\n\nevent: z\r\n\r\nb"}));
     let events = read(PLAIN, &mut at(&["a"], ""), &[&mean]);
-    let expected = "id: s\nevent: x data: y id: 1\ndata: a\ndata: id: 2\ndata: \ndata: event: z\ndata: \ndata: b\n\n";
+    let expected = "id: s\nevent: message\ndata: a\ndata: id: 2\ndata: \ndata: event: z\ndata: \ndata: b\n\n";
     assert_eq!(events, expected);
+    for name in ["error", "gap", "open", "heartbeat", "presence"] {
+        let own = frame(json!({"serial": "s", "name": name, "data": "{\"code\":40142}"}));
+        assert_eq!(read(PLAIN, &mut at(&["a"], ""), &[&own]), "id: s\nevent: message\ndata: {\"code\":40142}\n\n");
+        let line = read(Style(LINES), &mut at(&["a"], ""), &[&own]);
+        assert!(line.starts_with(r#"{"id":"s","event":"message","#), "{line}");
+    }
     let empty = frame(json!({"serial": "s"}));
     assert_eq!(read(PLAIN, &mut at(&["a"], ""), &[&empty]), "id: s\nevent: message\ndata: \n\n");
 }
@@ -144,7 +150,7 @@ fn the_end_says_why() {
         (r#"{"action":13,"channel":"a","error":{"code":40142}}"#, true),
     ] {
         assert_eq!(read(SSE, &mut [], &[frame]), "event: error\ndata: {\"code\":40142}\n\n");
-        assert_eq!(read(LINES, &mut [], &[frame]), "{\"event\":\"error\",\"data\":{\"code\":40142}}\n");
+        assert_eq!(read(JSON_LINES, &mut [], &[frame]), "{\"event\":\"error\",\"data\":{\"code\":40142}}\n");
         assert_eq!(is_end(frame), ends);
     }
     for frame in [r#"{"action":4}"#, r#"{"action":17}"#, r#"{"action":14,"channel":"a"}"#, "", "[]"] {
@@ -153,7 +159,7 @@ fn the_end_says_why() {
     }
     for frames in [&[][..], &[r#"{"action":0}"#]] {
         assert_eq!(read(SSE, &mut [], frames), ":keepalive\n\n");
-        assert_eq!(read(LINES, &mut [], frames), "\n");
+        assert_eq!(read(JSON_LINES, &mut [], frames), "\n");
     }
 }
 
@@ -189,8 +195,11 @@ fn channels_are_a_list() {
     };
     assert_eq!(texts(&[("channels", "a,b,a")]), Ok("a b".into()));
     assert_eq!(texts(&[("channels", "a,b|c"), ("separator", "|")]), Ok("a,b c".into()));
-    assert_eq!(texts(&[("channel", "a,b")]), Ok("a,b".into()));
-    assert_eq!(texts(&[("channels", "a,b"), ("channel", "c")]), Ok("a b".into()));
+    assert_eq!(texts(&[("channel", "a,b")]), Ok("a b".into()));
+    assert_eq!(texts(&[("separator", "|"), ("channel", "fo,o|ba,r")]), Ok("fo,o ba,r".into()));
+    assert_eq!(texts(&[("channel", "a||b|c"), ("separator", "||")]), Ok("a b|c".into()));
+    assert_eq!(texts(&[("channel", "a,b"), ("separator", "")]), Ok("a b".into()));
+    assert_eq!(texts(&[("channels", "a,b"), ("channel", "c")]), Err(40003));
     assert_eq!(texts(&[]), Err(40003));
     assert_eq!(texts(&[("channels", "a,,b")]), Err(40010));
     assert_eq!(texts(&[("channels", "")]), Err(40010));
@@ -241,13 +250,36 @@ fn what_has_no_place_in_the_order_moves_no_cursor() {
     let there =
         r#"{"action":16,"channel":"a","channelSerial":"x:","presence":[{"action":1,"id":"c:2:0","clientId":"ann"}]}"#;
     let many = r#"{"action":15,"channel":"a","messages":[{"name":"[meta]occupancy","data":"{}","action":3}]}"#;
-    for (frame, told) in [(there, "event: presence\ndata: \n\n"), (many, "event: [meta]occupancy\ndata: {}\n\n")] {
+    for (frame, told) in [(there, "event: presence\ndata: \n\n"), (many, "event: occupancy\ndata: {}\n\n")] {
         for id in ["00000000000003-000@s", "00000000000002-000@s:000"] {
             let mut places = at(&["a"], id);
             let once = format!("id: {id}\n{told}");
             assert_eq!(read(PLAIN, &mut places, &[frame, frame]), once.repeat(2));
             assert_eq!(places, at(&["a"], id));
         }
+    }
+}
+
+#[test]
+fn whoever_comes_back_says_it_in_one_of_three_ways() {
+    let asked = query(&[("lastEvent", "first"), ("lastEventId", "newer")]);
+    assert_eq!(last_event(Some("newest"), &asked), "newest");
+    assert_eq!(last_event(Some(""), &asked), "newer");
+    assert_eq!(last_event(None, &asked[..1]), "first");
+    assert_eq!(last_event(None, &[]), "");
+}
+
+#[test]
+fn signs_of_life_are_events_for_those_who_ask() {
+    for (lines, asked, alive) in [
+        (false, "true", "event: heartbeat\ndata:\n\n"),
+        (true, "true", "{\"event\":\"heartbeat\"}\n"),
+        (false, "false", ":keepalive\n\n"),
+        (true, "false", "\n"),
+    ] {
+        let style = Style::of(lines, &query(&[("heartbeats", asked)]));
+        assert_eq!([read(style, &mut [], &[]), read(style, &mut [], &[r#"{"action":0}"#])], [alive, alive]);
+        assert_eq!(style.number(), Style::of(lines, &[]).number(), "their other events are the same");
     }
 }
 
@@ -276,6 +308,16 @@ fn presence_and_occupancy_are_asked_for() {
     assert!(asked("occupancy", "metrics", &["subscribe", "channel-metadata"]).is_ok());
     assert_eq!(asked("occupancy", "metrics", &["subscribe"]), Err(40160));
     assert_eq!(asked("occupancy", "all", &["*"]), Err(40003));
+}
+
+#[test]
+fn a_stream_has_deltas_where_they_can_be_applied() {
+    let asked = |pairs: &[(&str, &str)]| opened(pairs, json!({"*": ["*"]}));
+    assert!(asked(&[("channels", "a"), ("delta", "vcdiff")]).is_ok());
+    assert_eq!(asked(&[("channels", "a"), ("delta", "xdelta")]), Err(40003));
+    for channel in ["a", "[?delta=vcdiff]a"] {
+        assert_eq!(asked(&[("channels", channel), ("delta", "vcdiff"), ("enveloped", "false")]), Err(40003));
+    }
 }
 
 /// What two readers of one channel are given of frames, the second of whom had the first message already.
@@ -308,7 +350,7 @@ fn readers_share_a_frame_and_have_their_own_places() {
     }
     let three = "id: 00000000000003-000@s\nevent: message\ndata: three\n\n";
     let all = [
-        "id: 00000000000002-000@s:000\nevent: n\ndata: one\n\n",
+        "id: 00000000000002-000@s:000\nevent: message\ndata: one\n\n",
         "id: 00000000000002-000@s\nevent: message\ndata: two\ndata: lines\n\n",
         three,
     ];

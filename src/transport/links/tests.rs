@@ -319,8 +319,8 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// However its readers behave: they get a beginning of what was said, in order, once and without a gap, and the shell
-    /// is left with nothing when they are gone.
+    /// However its readers behave: they get a beginning of what was said, in order, once and without a gap, and the
+    /// shell is left with nothing when they are gone.
     #[test]
     fn what_readers_get_has_no_gap(poll in any::<bool>(), events in proptest::collection::vec(event(), 1..60)) {
         let mut bench = Bench::of(if poll { Mode::Poll } else { Mode::Stream });

@@ -1,9 +1,9 @@
 // @ts-nocheck: it runs in the Workers runtime, in front of the built worker.
 /**
  * The built worker, unchanged, over a disk that fails when it is told to: `/faults?disk=broken`, of one class only with
- * `&of=Relay`, `/faults?disk=whole`, and `/faults?disk=reset`, which resets the next channel that writes to its log, as soon
- * as it has. With `/faults?early=1` the next alarm that an app sets rings at once. `/faults` says how the alarms of channels
- * and of apps have ended so far, and how many channels were reset.
+ * `&of=Relay`, `/faults?disk=whole`, and `/faults?disk=reset`, which resets the next channel that writes to its log, as
+ * soon as it has. With `/faults?early=1` the next alarm that an app sets rings at once. `/faults` says how the alarms
+ * of channels and of apps have ended so far, and how many channels were reset.
  */
 import Built, { App as BuiltApp, Channel as BuiltChannel, Relay as BuiltRelay } from './index.js';
 

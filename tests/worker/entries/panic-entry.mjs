@@ -1,7 +1,7 @@
 // @ts-nocheck: it runs in the Workers runtime, in front of the built worker.
 /**
- * The built worker, unchanged, whose relay objects can be made to trap as a panic does: by the text frame `PANIC`, which
- * reaches the wasm code with a broken pointer.
+ * The built worker, unchanged, whose relay objects can be made to trap as a panic does: by the text frame `PANIC`,
+ * which reaches the wasm code with a broken pointer.
  */
 import { Relay as BuiltRelay } from './index.js';
 

@@ -1,0 +1,60 @@
+//! Connections over HTTP.
+
+use super::{FRAME_MAX_BYTES, GHOST_MAX_MS, GRACE_MS, UNACKNOWLEDGED_MAX};
+
+/// Connections over HTTP that an object holds: each has a session of about 1 KB and a response of a few, 80 MB in all.
+pub const LINKS_MAX: usize = 16_384;
+
+/// How long such a connection may be without a response that is open, before it has lost its transport. A client asks
+/// again at once; this is a slow one's round trip.
+pub const LINK_ABSENT_MS: u64 = 10 * 1_000;
+
+/// How often an open response says something, if only that there is nothing, to find out whether somebody reads.
+pub const LINK_PROBE_MS: u64 = 12 * 1_000;
+
+/// How long a reader may take for what is written to it.
+pub const LINK_STALL_MS: u64 = 10 * 1_000;
+
+/// Bytes that wait for one reader; with more to say, the connection has lost its transport, and its client resumes from
+/// what it got. Eight pages of replay.
+pub const LINK_QUEUE_MAX_BYTES: usize = 1024 * 1024;
+
+/// The same for all readers of an object, where a frame that waits for many counts once, and what was given to each of
+/// them until it is taken.
+pub const LINKS_QUEUE_MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// Bytes of bodies that are being read or answered, in one isolate: a quarter of its memory. Short ones may take a
+/// quarter more, so that who sends much does not stand in their way.
+pub const BODIES_MAX_BYTES: usize = 32 * 1024 * 1024;
+pub const BODY_SMALL_BYTES: usize = 64 * 1024;
+
+/// How long a body may take: so long at first, no slower than this (128 kbit/s), and never so long without a byte.
+pub const BODY_FIRST_MS: u64 = 10 * 1_000;
+pub const BODY_MIN_BYTES_PER_MS: u64 = 16;
+pub const BODY_STALL_MS: u64 = 10 * 1_000;
+
+/// Bytes that are read of a body and not kept, so that its client comes to hear why it is refused.
+pub const BODY_SKIPPED_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Frames that a client sends at once: as many as may be unacknowledged.
+pub const COMET_FRAMES_MAX: usize = UNACKNOWLEDGED_MAX;
+
+/// Bytes that a client sends at once: SDKs put everything that waits into one body. 128 of the largest publishes.
+pub const COMET_BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// What a frame that waits is taken to need besides its text.
+pub const LINK_FRAME_BYTES: usize = 64;
+
+/// Channels of one stream of events. Each event's id names a serial of 31 bytes for each: 620.
+pub const STREAM_MAX_CHANNELS: usize = 20;
+
+/// When a stream that is turned away for now comes back, at the earliest; at the latest in twice that. As SDKs do.
+pub const STREAM_RETRY_MS: u64 = 15 * 1_000;
+
+/// Bytes that are written at once, unless a single frame has more.
+pub const RESPONSE_MAX_BYTES: usize = 256 * 1024;
+
+const _: () = assert!(COMET_BODY_MAX_BYTES * 4 <= BODIES_MAX_BYTES, "a long body leaves room for others");
+const _: () = assert!(FRAME_MAX_BYTES * 3 / 2 < LINK_QUEUE_MAX_BYTES, "any frame waits, and a farewell behind it");
+const _: () = assert!(LINK_PROBE_MS + LINK_ABSENT_MS + GRACE_MS <= GHOST_MAX_MS, "who left a poll is no ghost");
+const _: () = assert!(LINK_PROBE_MS + LINK_STALL_MS + GRACE_MS <= GHOST_MAX_MS, "nor who left a stream");

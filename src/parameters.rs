@@ -1,0 +1,370 @@
+//! Query parameters: which ones each door takes, and what they may say.
+//!
+//! A parameter is obeyed or refused, and never dropped in silence: a client that writes `rewnid=10` must learn of it.
+//! So the table also lists what SDKs are known to send and nothing here depends on. A client that says it is an SDK may
+//! send names that are not listed: a later version of it may know more than this server.
+//!
+//! Parameters of an ATTACH frame are not checked by name: the answer lists those that were accepted (protocol.md §
+//! 7.1).
+
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{
+    GRACE_MAX_MS, GRACE_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS, PARAMETER_SHOWN_MAX_CHARS,
+};
+
+/// Where a query arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    Socket,
+    Comet,
+    Stream,
+    /// Of messages or of presence.
+    History,
+    Publish,
+    Batch,
+    Members,
+    MembersOfMany,
+    Channels,
+    Token,
+    /// A REST path with no parameters of its own.
+    Plain,
+}
+
+/// What a parameter may say.
+#[derive(Clone, Copy, Debug)]
+enum Rule {
+    /// Whatever reads it checks it.
+    Read,
+    OneOf(&'static [&'static str]),
+    /// A whole number of milliseconds, from the first to the second.
+    Milliseconds(u64, u64),
+    /// Has an effect only next to `attach=auto`.
+    Attach,
+    /// SDKs and browsers send it, and nothing here depends on it.
+    Ignored,
+    /// The hosted service has it, and this server does not.
+    Missing,
+}
+
+use Rule::{Attach, Ignored, Milliseconds, Missing, OneOf, Read};
+
+type Table = &'static [(&'static str, Rule)];
+
+const BOOLEAN: Rule = OneOf(&["true", "false"]);
+const FORMAT: Rule = OneOf(&["json", "msgpack"]);
+
+/// Credentials, the version and name of the SDK, and what keeps caches away.
+const ANYWHERE: Table = &[
+    ("key", Read),
+    ("access_token", Read),
+    ("accessToken", Read),
+    ("v", Read),
+    ("agent", Ignored),
+    ("lib", Ignored),
+    ("rnd", Ignored),
+    ("timestamp", Ignored),
+    ("_", Ignored),
+];
+
+const CONNECTION: Table = &[
+    ("clientId", Read),
+    ("resume", Read),
+    ("recover", Read),
+    ("upgrade", Read),
+    ("echo", BOOLEAN),
+    ("heartbeatInterval", Milliseconds(HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS)),
+    ("remainPresentFor", Milliseconds(GRACE_MIN_MS, GRACE_MAX_MS)),
+    ("channel", Read),
+    ("attach", OneOf(&["auto"])),
+    ("channelSerial", Attach),
+    ("delta", Attach),
+    ("modes", Attach),
+    ("occupancy", Attach),
+    ("rewind", Attach),
+    ("rewindLimit", Attach),
+    // The server sends heartbeats either way.
+    ("heartbeats", OneOf(&["true", "false", "bounce"])),
+    ("stream", BOOLEAN),
+    // Of older SDKs, which resume anew here.
+    ("connectionSerial", Ignored),
+    ("connection_serial", Ignored),
+    ("cause", Ignored),
+];
+
+const SOCKET: Table = &[("format", FORMAT)];
+const COMET: Table = &[("format", OneOf(&["json"]))];
+
+const STREAM: Table = &[
+    ("channels", Read),
+    ("channel", Read),
+    ("separator", Read),
+    ("lastEvent", Read),
+    ("lastEventId", Read),
+    ("rewind", Read),
+    ("rewindLimit", Read),
+    ("modes", Read),
+    ("occupancy", Read),
+    ("delta", Read),
+    ("clientId", Read),
+    ("enveloped", BOOLEAN),
+    ("heartbeats", BOOLEAN),
+    ("heartbeatInterval", Milliseconds(HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS)),
+    ("format", OneOf(&["json"])),
+];
+
+const REST: Table = &[
+    ("format", FORMAT),
+    ("envelope", FORMAT),
+    ("callback", Missing),
+    ("fields", Missing),
+    ("flatten", Missing),
+    ("select", Missing),
+];
+
+const HISTORY: Table = &[
+    ("start", Read),
+    ("end", Read),
+    ("direction", Read),
+    ("limit", Read),
+    ("from_serial", Read),
+    ("fromSerial", Read),
+    ("wait", Read),
+    ("cursor", Read),
+];
+
+const PUBLISH: Table = &[
+    ("enveloped", BOOLEAN),
+    ("messageId", Read),
+    ("name", Read),
+    ("connectionKey", Read),
+    ("encoding", Read),
+    ("clientId", Read),
+    ("ephemeral", BOOLEAN),
+    ("_forceNack", BOOLEAN),
+    // Acknowledgements come as soon as a message is durable, and no sooner.
+    ("quickAck", BOOLEAN),
+];
+
+const BATCH: Table =
+    &[("ephemeral", BOOLEAN), ("_forceNack", BOOLEAN), ("quickAck", BOOLEAN), ("newBatchResponse", BOOLEAN)];
+
+const MEMBERS: Table = &[("limit", Read), ("clientId", Read), ("connectionId", Read), ("cursor", Read)];
+
+const CHANNELS: Table = &[("limit", Read), ("prefix", Read), ("by", Read), ("cursor", Read)];
+
+/// The fields of a token request, which a GET has in its query.
+const TOKEN: Table =
+    &[("keyName", Read), ("ttl", Read), ("capability", Read), ("clientId", Read), ("nonce", Read), ("mac", Read)];
+
+impl Door {
+    /// From the most particular to the most general; the first that knows a name decides.
+    const fn tables(self) -> [Table; 3] {
+        match self {
+            Door::Socket => [SOCKET, CONNECTION, ANYWHERE],
+            Door::Comet => [COMET, CONNECTION, ANYWHERE],
+            Door::Stream => [STREAM, &[], ANYWHERE],
+            Door::History => [HISTORY, REST, ANYWHERE],
+            Door::Publish => [PUBLISH, REST, ANYWHERE],
+            Door::Batch => [BATCH, REST, ANYWHERE],
+            Door::Members => [MEMBERS, REST, ANYWHERE],
+            Door::MembersOfMany => [&[("channels", Read)], REST, ANYWHERE],
+            Door::Channels => [CHANNELS, REST, ANYWHERE],
+            Door::Token => [TOKEN, REST, ANYWHERE],
+            Door::Plain => [&[], REST, ANYWHERE],
+        }
+    }
+
+    fn known(self) -> impl Iterator<Item = (&'static str, Rule)> {
+        self.tables().into_iter().flatten().copied()
+    }
+
+    fn rule(self, name: &str) -> Option<Rule> {
+        self.known().find(|(known, _)| *known == name).map(|(_, rule)| rule)
+    }
+
+    /// The names that a client may choose to write, for one that wrote another.
+    fn offered(self) -> String {
+        let offered = self.known().filter(|(_, rule)| !matches!(rule, Ignored | Missing));
+        offered.map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Whether every parameter of a query can be obeyed. `is_sdk` says that a header names the client an SDK; its query
+/// may.
+///
+/// Fails with 40002 for a name that this door does not have, and with 40003 for a value that it does not allow, for a
+/// parameter that stands twice with different values, and for one that has no effect here.
+pub fn check(door: Door, query: &[(String, String)], is_sdk: bool) -> Result<(), ErrorInfo> {
+    let is_sdk = is_sdk || ["agent", "lib"].iter().any(|name| value(query, name).is_some());
+    for (index, (name, text)) in query.iter().enumerate() {
+        match door.rule(name) {
+            Some(rule) => allow(rule, query, name, text)?,
+            None if is_sdk => continue,
+            None => return Err(unknown(door, name)),
+        }
+        if query[..index].iter().any(|(earlier, other)| earlier == name && other != text) {
+            return Err(refuse(name, "can be given only once"));
+        }
+    }
+    Ok(())
+}
+
+/// The value of a parameter that is there and not empty.
+fn value<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    query.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
+}
+
+fn allow(rule: Rule, query: &[(String, String)], name: &str, text: &str) -> Result<(), ErrorInfo> {
+    match rule {
+        Read | Ignored => Ok(()),
+        Missing => Err(refuse(name, "is not available on this server")),
+        // An empty value is as good as none.
+        _ if text.is_empty() => Ok(()),
+        OneOf(allowed) if allowed.contains(&text) => Ok(()),
+        OneOf(allowed) => Err(refuse(name, &["must be '", &allowed.join("' or '"), "'"].concat())),
+        Milliseconds(min, max) if is_within(text, min, max) => Ok(()),
+        Milliseconds(min, max) => Err(refuse(name, &format!("must be a number of milliseconds from {min} to {max}"))),
+        Attach if value(query, "attach") == Some("auto") => Ok(()),
+        Attach => Err(refuse(name, "has an effect only with 'attach=auto'")),
+    }
+}
+
+fn is_within(text: &str, min: u64, max: u64) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse().is_ok_and(|number| (min..=max).contains(&number))
+}
+
+/// The value is not repeated: it may be a secret under a wrong name.
+fn refuse(name: &str, why: &str) -> ErrorInfo {
+    Code::BadParameter.because(["the parameter '", name, "' ", why].concat())
+}
+
+fn unknown(door: Door, name: &str) -> ErrorInfo {
+    let shown: String = name.chars().take(PARAMETER_SHOWN_MAX_CHARS).collect();
+    let text = ["there is no parameter '", &shown, "' here; there are ", &door.offered()].concat();
+    Code::BadParameterName.because(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOORS: [Door; 11] = [
+        Door::Socket,
+        Door::Comet,
+        Door::Stream,
+        Door::History,
+        Door::Publish,
+        Door::Batch,
+        Door::Members,
+        Door::MembersOfMany,
+        Door::Channels,
+        Door::Token,
+        Door::Plain,
+    ];
+
+    fn code(door: Door, pairs: &[(&str, &str)], is_sdk: bool) -> u32 {
+        let query: Vec<_> = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        check(door, &query, is_sdk).map_or_else(|error| error.code, |()| 0)
+    }
+
+    #[test]
+    fn no_door_lists_a_name_twice() {
+        for door in DOORS {
+            let mut names: Vec<_> = door.known().map(|(name, _)| name).collect();
+            let count = names.len();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), count, "{door:?}");
+        }
+    }
+
+    #[test]
+    fn what_sdks_send_is_let_in() {
+        let node = [
+            ("key", "a.b:c"),
+            ("clientId", "ann"),
+            ("echo", "false"),
+            ("format", "msgpack"),
+            ("heartbeats", "false"),
+            ("v", "6"),
+            ("agent", "ably-js/2.28.0 nodejs/20.1"),
+            ("remainPresentFor", "1000"),
+            ("resume", "key"),
+        ];
+        assert_eq!(code(Door::Socket, &node, false), 0);
+        let browser = [("access_token", "t"), ("stream", "false"), ("heartbeats", "true"), ("v", "6"), ("rnd", "123")];
+        assert_eq!(code(Door::Comet, &browser, false), 0);
+        let old = [("v", "1.1"), ("lib", "js-web-1.1.22"), ("upgrade", "key"), ("connection_serial", "5")];
+        assert_eq!(code(Door::Socket, &old, false), 0);
+        for door in DOORS {
+            assert_eq!(code(door, &[("v", "6"), ("agent", "x"), ("rnd", "1"), ("_", "2"), ("key", "k")], false), 0);
+        }
+        assert_eq!(code(Door::History, &[("start", "1"), ("direction", "forwards"), ("limit", "5")], false), 0);
+        assert_eq!(code(Door::Publish, &[("_forceNack", "true"), ("quickAck", "true")], false), 0);
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_unless_an_sdk_says_it() {
+        for door in DOORS {
+            assert_eq!(code(door, &[("rewnid", "10")], false), 40002, "{door:?}");
+            assert_eq!(code(door, &[("rewnid", "10")], true), 0, "{door:?}");
+            assert_eq!(code(door, &[("rewnid", "10"), ("agent", "ably-js/9")], false), 0, "{door:?}");
+            assert_eq!(code(door, &[("rewnid", "10"), ("agent", "")], false), 40002, "{door:?}");
+        }
+        let error = check(Door::Stream, &[("chanels".into(), "secret".into())], false).unwrap_err();
+        assert!(
+            error.message.starts_with("there is no parameter 'chanels' here; there are channels, channel, separator")
+        );
+        assert!(!error.message.contains("secret"), "{error}");
+        let long = check(Door::Plain, &[("x".repeat(9_999), String::new())], false).unwrap_err();
+        assert!(long.message.len() < 300, "{}", long.message.len());
+    }
+
+    #[test]
+    fn a_value_that_is_not_allowed_is_refused_whoever_says_it() {
+        for (door, name, value) in [
+            (Door::Socket, "echo", "maybe"),
+            (Door::Socket, "format", "xml"),
+            (Door::Socket, "heartbeats", "1"),
+            (Door::Socket, "heartbeatInterval", "x"),
+            (Door::Socket, "heartbeatInterval", "4999"),
+            (Door::Socket, "heartbeatInterval", "1800001"),
+            (Door::Socket, "heartbeatInterval", "+5000"),
+            (Door::Socket, "remainPresentFor", "999"),
+            (Door::Socket, "remainPresentFor", "99999999999999999999"),
+            (Door::Socket, "attach", "yes"),
+            (Door::Comet, "format", "msgpack"),
+            (Door::Comet, "stream", "no"),
+            (Door::Stream, "enveloped", "no"),
+            (Door::Stream, "heartbeats", "yes"),
+            (Door::Stream, "format", "xml"),
+            (Door::Publish, "enveloped", "0"),
+            (Door::Publish, "ephemeral", "yes"),
+            (Door::History, "format", "html"),
+            (Door::Channels, "envelope", "xml"),
+            (Door::Plain, "callback", "f"),
+        ] {
+            assert_eq!(code(door, &[(name, value)], true), 40003, "{door:?} {name}={value}");
+        }
+        assert_eq!(code(Door::Socket, &[("heartbeatInterval", "5000"), ("echo", ""), ("format", "")], false), 0);
+        let error = check(Door::Socket, &[("echo".into(), "maybe".into())], false).unwrap_err();
+        assert_eq!(error.message, "the parameter 'echo' must be 'true' or 'false'");
+    }
+
+    #[test]
+    fn what_would_have_no_effect_is_refused() {
+        for name in ["channelSerial", "delta", "modes", "occupancy", "rewind", "rewindLimit"] {
+            for door in [Door::Socket, Door::Comet] {
+                assert_eq!(code(door, &[("channel", "c"), (name, "1")], true), 40003, "{name}");
+                assert_eq!(code(door, &[("channel", "c"), ("attach", "auto"), (name, "1")], false), 0, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_parameter_says_one_thing() {
+        assert_eq!(code(Door::Stream, &[("channels", "a"), ("channels", "b")], false), 40003);
+        assert_eq!(code(Door::Stream, &[("channels", "a"), ("channels", "a")], false), 0);
+        assert_eq!(code(Door::Socket, &[("x", "a"), ("x", "b")], true), 0, "whatever it is");
+    }
+}
