@@ -7,7 +7,7 @@ mod occupancy;
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::Identity;
+use crate::auth::{Identity, Source};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{MEMBERS_MAX, PACE_MAX_MS, RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::ChannelName;
@@ -100,6 +100,7 @@ pub enum Response {
 pub struct Publish {
     pub key: PublishKey,
     pub connection_id: Option<String>,
+    pub by: Source,
     pub content: Submission,
 }
 
@@ -261,6 +262,8 @@ pub struct HistoryQuery {
     pub from: Option<String>,
     /// How long the reader waits for something to come, if there is nothing. Then every page says where to go on.
     pub wait_ms: Option<u64>,
+    /// Who asks.
+    pub by: Option<Source>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -375,7 +378,7 @@ macro_rules! versions {
 }
 
 versions! {
-    ChannelCall = 1,
+    ChannelCall = 2,
     Answer<Response> = 1,
     Delivery = 1,
     Delivered = 1,

@@ -11,6 +11,7 @@ pub mod serial;
 pub mod pinned;
 pub mod rate;
 pub mod counted;
+pub mod addresses;
 pub mod uploads;
 pub mod cache;
 pub mod maps;

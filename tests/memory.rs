@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use courtside::auth::{App, Identity};
+use courtside::auth::{App, Identity, Source};
 use courtside::call::{
     Address, Hold, MembersQuery, Outcome, Publish, PublishKey, RelayName, Response, Rules, Submission, Subscribed,
 };
@@ -130,7 +130,7 @@ fn enter(index: usize) -> Publish {
     let (deeds, _) = check(vec![event], &Identity::Wildcard, None, &connection_id, 0).expect("an event");
     let hold = Hold { relay: RelayName::shard(&AppId::parse("demo").expect("an id"), 0), grace_ms: 15_000 };
     let content = Submission::Presence { hold, deeds };
-    Publish { key: PublishKey::Serial(0), connection_id: Some(connection_id), content }
+    Publish { key: PublishKey::Serial(0), connection_id: Some(connection_id), by: Source::SERVER, content }
 }
 
 /// Each of a connection of its own, which is what costs most.

@@ -15,6 +15,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
+use courtside::auth::Source;
 use courtside::call::{
     Census, Deed, Fate, HistoryQuery, Hold, MembersQuery, Publish, PublishKey, ReadFrom, RelayName, Request, Submission,
 };
@@ -112,7 +113,7 @@ fn events(connection_id: &str, serial: u64, members: std::ops::Range<u64>, actio
     };
     let deeds = members.map(|index| Deed { event: event(index), known: None }).collect();
     let content = Submission::Presence { hold: hold(), deeds };
-    Publish { key: PublishKey::Serial(serial), connection_id: Some(connection_id.into()), content }
+    Publish { key: PublishKey::Serial(serial), connection_id: Some(connection_id.into()), by: Source::SERVER, content }
 }
 
 /// What each request costs a channel, one after the other: allocations, and KB read.
@@ -173,7 +174,12 @@ fn requests() -> Vec<(&'static str, Request)> {
     let publish = |publish| Request::Publish(vec![publish]);
     let fate = |id: &str, fate| {
         let content = Submission::Fate { hold: hold(), fate };
-        publish(Publish { key: PublishKey::Request(id.into()), connection_id: Some("guest0".into()), content })
+        publish(Publish {
+            key: PublishKey::Request(id.into()),
+            connection_id: Some("guest0".into()),
+            by: Source::SERVER,
+            content,
+        })
     };
     let after = MemberKey { connection_id: "guest100".into(), client_id: "member5".into() };
     vec![

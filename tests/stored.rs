@@ -13,7 +13,7 @@ mod support {
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use courtside::auth::{App, Credentials, Grant, KeyName, Presented, Revocation, Surface, Target, TokenRequest};
+use courtside::auth::{App, Credentials, Grant, KeyName, Presented, Revocation, Source, Surface, Target, TokenRequest};
 use courtside::call::{Deed, HistoryQuery, Hold, MembersQuery, Publish, PublishKey, RelayName, Submission};
 use courtside::channel::Channel;
 use courtside::channel::store::{Row, Store, StoreError, StoredMember, Totals};
@@ -67,6 +67,7 @@ fn messages() -> Publish {
     Publish {
         key: PublishKey::Serial(7),
         connection_id: text("conn"),
+        by: Source::SERVER,
         content: Submission::Messages(vec![said, sent, own]),
     }
 }
@@ -83,7 +84,7 @@ fn entering() -> Publish {
     };
     let hold = Hold { relay: RelayName::from("relay:demo/3".to_owned()), grace_ms: 15_000 };
     let content = Submission::Presence { hold, deeds: vec![Deed { event, known: None }] };
-    Publish { key: PublishKey::Serial(8), connection_id: Some("conn".into()), content }
+    Publish { key: PublishKey::Serial(8), connection_id: Some("conn".into()), by: Source::SERVER, content }
 }
 
 /// A channel's storage with a row of messages and one of presence.

@@ -109,6 +109,9 @@ impl Channel {
             let refusal = "more publishes than can be remembered in two minutes; try again later";
             return Ok(Outcome::Refused(Code::PublishRateLimited.because(refusal)));
         }
+        if let Some(refusal) = self.take_share(store, publish, now_ms)? {
+            return Ok(Outcome::Refused(refusal));
+        }
         match &publish.content {
             Submission::Messages(messages) => {
                 let position = batch.tip().next(now_ms);

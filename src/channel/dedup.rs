@@ -99,6 +99,10 @@ impl Window {
         self.fits(publish)
     }
 
+    pub fn is_half_full(&self) -> bool {
+        self.ids.len() >= DEDUP_MAX_IDS / 2
+    }
+
     fn fits(&self, publish: &Publish) -> bool {
         match (&publish.key, &publish.connection_id) {
             (PublishKey::Serial(_), Some(connection)) => {
@@ -150,11 +154,13 @@ fn hash(id: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Source;
 
     fn publish(key: PublishKey, connection: Option<&str>) -> Publish {
         Publish {
             key,
             connection_id: connection.map(str::to_owned),
+            by: Source::SERVER,
             content: crate::call::Submission::Messages(vec![]),
         }
     }

@@ -245,6 +245,11 @@ impl Log {
         Ok(is_over(newest, oldest))
     }
 
+    pub fn is_half_full(&self) -> bool {
+        let (Some((_, newest)), Some((_, oldest))) = (self.newest, self.oldest) else { return false };
+        newest.messages - oldest.messages > LOG_MAX_MESSAGES / 2 || newest.bytes - oldest.bytes > LOG_MAX_BYTES / 2
+    }
+
     /// When [`Log::trim`] next has rows to let go.
     pub fn deadline(&self, rules: &Rules) -> Option<u64> {
         let ((newest_at, newest), (oldest_at, oldest)) = (self.newest?, self.oldest?);

@@ -19,6 +19,7 @@ mod occupancy;
 mod pace;
 mod readers;
 mod repeats;
+mod shares;
 mod spent;
 pub mod store;
 
@@ -43,6 +44,7 @@ use occupancy::Occupants;
 use pace::Pace;
 use readers::Readers;
 use repeats::Repeats;
+use shares::Shares;
 use spent::Spent;
 use store::{Store, StoreError};
 
@@ -100,6 +102,7 @@ pub struct Channel {
     occupants: Occupants,
     listing: Listing,
     readers: Readers,
+    shares: Shares,
     pending: Vec<(Ticket, Vec<Publish>)>,
     pending_bytes: usize,
     /// Of how many calls the last commit was, and how many publishes.
@@ -158,6 +161,7 @@ impl Channel {
             occupants: Occupants::restore(stored.relays_below),
             listing: Listing::default(),
             readers: Readers::default(),
+            shares: Shares::default(),
             pending: Vec::new(),
             pending_bytes: 0,
             last_commit: (0, 0),

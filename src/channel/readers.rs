@@ -5,9 +5,12 @@
 //! keeps the object awake, and ends with it: nothing of a reader is stored. Who leaves is never reported, and holds its
 //! place until then.
 
+use std::collections::HashMap;
+
 use super::log::decoded;
 use super::store::Store;
 use super::{Channel, Effect, Ticket, history, storage_failed};
+use crate::auth::Source;
 use crate::call::{Answer, HistoryPage, HistoryQuery};
 use crate::error::Code;
 use crate::limits::{HISTORY_PAGE_BYTES, WAITING_READERS_MAX};
@@ -36,6 +39,25 @@ impl Readers {
     }
 }
 
+impl Readers {
+    /// Ends the longest wait of the source that has most of them, for one of a source that has clearly fewer. So who
+    /// fills the room, perhaps with requests that nobody reads, keeps out nobody else.
+    fn make_room(&mut self, by: Option<Source>) -> bool {
+        let mut waits: HashMap<Option<Source>, (usize, usize)> = HashMap::new();
+        for (index, reader) in self.waiting.iter().enumerate() {
+            waits.entry(reader.query.by).or_insert((0, index)).0 += 1;
+        }
+        let own = waits.get(&by).map_or(0, |(count, _)| *count);
+        match waits.into_values().max_by_key(|(count, _)| *count) {
+            Some((most, longest)) if most > own + 1 => {
+                self.waiting[longest].until_ms = 0;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Channel {
     /// A page as [`Channel::history`] gives it. `None` for one that is empty and may be waited for: [`Effect::Page`]
     /// answers it later. Fails with 42911, too, when too many wait.
@@ -52,7 +74,7 @@ impl Channel {
         if wait_ms == 0 {
             return Some(answer);
         }
-        if self.readers.waiting.len() >= WAITING_READERS_MAX {
+        if self.readers.waiting.len() >= WAITING_READERS_MAX && !self.readers.make_room(query.by) {
             return Some(Err(Code::PublishRateLimited.because("too many requests wait at this channel; try again")));
         }
         // It comes back with what it has, to the same life.

@@ -72,6 +72,9 @@ pub const DEDUP_MAX_IDS: usize = 7 << 15;
 /// With 25 bytes for each of 2^19 places they take 13 MB.
 pub const DEDUP_MAX_CONNECTIONS: usize = 7 << 16;
 
+/// Sources whose shares of a channel's log and ids it counts: 40 bytes for each, 160 KB for either.
+pub const SOURCES_MAX: usize = 4_096;
+
 /// What a channel reads of its log to know publishes that come again, in bytes: 16 MB take 0.3 s, and 2 MB a second 4 %
 /// of the thread. A client that resumes comes with what it said last, of which a row or two are read; beyond, publishes
 /// that may be repeated are refused with 50320.

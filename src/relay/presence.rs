@@ -9,7 +9,7 @@ use super::publisher::Item;
 use super::publishing::Admitted;
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
-use crate::auth::Operations;
+use crate::auth::{Operations, Source};
 use crate::call::{Fate, Hold, Publish, PublishKey, Roll, Rolled, Submission};
 use crate::error::Code;
 use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, UNACKNOWLEDGED_MAX};
@@ -48,12 +48,12 @@ impl Relay {
         if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + bytes > PUBLISH_QUEUE_MAX_BYTES {
             return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
         }
-        let content = Submission::Presence { hold: hold(relay, session), deeds };
+        let (content, by) = (Submission::Presence { hold: hold(relay, session), deeds }, session.grant.source());
         if self.mark_present(socket, &name) {
             self.touch(socket);
         }
         let key = PublishKey::Serial(frame.msg_serial);
-        let publish = Publish { key, connection_id: Some(connection_id.clone()), content };
+        let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
         let bytes = publish.weight();
         let item = Item { socket, connection_id, place: None, publish, bytes };
         Ok((name.owner(), item))
@@ -119,7 +119,8 @@ impl Relay {
         // Its own, however often the relay loses its memory. Not beginning with the connection's id, as what follows
         // from it is not said by the connection.
         let id = format!("fate!{connection_id}@{now_ms}.{}", self.next_ticket().0);
-        let publish = Publish { key: PublishKey::Request(id), connection_id: Some(connection_id.clone()), content };
+        let (key, by) = (PublishKey::Request(id), Source::SERVER);
+        let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
         let bytes = connection_id.len();
         self.enqueue(name.owner(), Item { socket, connection_id, place: None, publish, bytes }, now_ms);
     }

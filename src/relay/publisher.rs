@@ -135,12 +135,14 @@ impl Publisher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Source;
     use crate::call::{PublishKey, Submission};
 
     fn publishers(publisher: &mut Publisher, count: usize) {
         for msg_serial in 0..count as u64 {
             let content = Submission::Messages(Vec::new());
-            let publish = Publish { key: PublishKey::Serial(msg_serial), connection_id: None, content };
+            let publish =
+                Publish { key: PublishKey::Serial(msg_serial), connection_id: None, by: Source::SERVER, content };
             let item = Item { socket: SocketId(1), connection_id: "c".into(), place: None, publish, bytes: 1 };
             publisher.push(item);
         }

@@ -108,7 +108,8 @@ impl Relay {
         let connection_id = session.connection_id().to_owned();
         let key = checked.id.map_or(PublishKey::Serial(frame.msg_serial), PublishKey::Id);
         let content = Submission::Messages(checked.messages);
-        let publish = Publish { key, connection_id: Some(connection_id.clone()), content };
+        let by = session.grant.source();
+        let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
         let bytes = publish.weight();
         Ok((name.owner(), Item { socket, connection_id, place: None, publish, bytes }))
     }

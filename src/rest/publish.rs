@@ -8,7 +8,7 @@ use super::caller::Caller;
 use super::form::Form;
 use super::inquiry::Inquiry;
 use super::{Asking, Exchange, Reply, Request, Step, unanswered, unenveloped};
-use crate::auth::Identity;
+use crate::auth::{Identity, Source};
 use crate::call::{
     self, Answer, ChannelCall, Outcome, Publish, PublishKey, Published, RelayName, Response, Speaker, Submission,
 };
@@ -34,7 +34,7 @@ pub fn begin(
     let identity = if key.is_some() { &Identity::Wildcard } else { caller.identity() };
     let claim = caller.grant().user_claim(channel);
     let checked = check(messages, &params(request), identity)?.claimed(claim.as_ref())?;
-    let publish = publish(checked, base(random));
+    let publish = publish(checked, base(random), caller.grant().source());
     let pending = super::Pending::Publish(Pending { channel: channel.to_string(), id: publish.id() });
     let call = caller.call(channel, call::Request::Publish(vec![publish]));
     let exchange = Exchange { form, pending };
@@ -130,9 +130,9 @@ pub fn published(answer: Answer<Response>) -> Answer<Published> {
 
 /// Known by the ids that its publisher chose, else by `base`, which is this request's alone: when the call to the
 /// channel is repeated, the channel knows it.
-pub fn publish(checked: Checked, base: String) -> Publish {
+pub fn publish(checked: Checked, base: String, by: Source) -> Publish {
     let key = checked.id.map_or(PublishKey::Request(base), PublishKey::Id);
-    Publish { key, connection_id: None, content: Submission::Messages(checked.messages) }
+    Publish { key, connection_id: None, by, content: Submission::Messages(checked.messages) }
 }
 
 pub fn base(random: &[u8; 32]) -> String {

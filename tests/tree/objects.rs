@@ -113,6 +113,7 @@ impl World {
         let publish = Publish {
             key: PublishKey::Request(format!("message{number}")),
             connection_id: None,
+            by: courtside::auth::Source::SERVER,
             content: Submission::Messages(vec![Message { data, ..Message::default() }]),
         };
         self.order.push(number.to_string());
