@@ -4,10 +4,9 @@
 //! Requests are counted as they come, by what they cost: a flood that is turned away costs little. Behind a proxy that
 //! hides its clients' addresses all are one, and nobody is turned away.
 
-use std::collections::HashMap;
-
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{ADDRESSES_MAX, WORK_PER_SECOND};
+use crate::maps::HashMap;
 
 /// What something costs, in milliseconds of an isolate's time, about.
 #[derive(Clone, Copy, Debug)]

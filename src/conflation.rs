@@ -6,10 +6,9 @@
 //! replaced by something that arrives with it. Whether a message stays depends on what follows it alone, so of what is
 //! left any rear part is what would be left of the messages behind the same place.
 
-use std::collections::HashMap;
-
 use crate::error::{Code, ErrorInfo};
 use crate::limits::CONFLATION_KEY_MAX_BYTES;
+use crate::maps::HashMap;
 use crate::pinned::Unreadable;
 use crate::wire::message::{Content, Entry, Message};
 use crate::wire::packed::Packed;
@@ -40,7 +39,7 @@ pub fn check_key(key: &str) -> Result<(), ErrorInfo> {
 /// Leaves out what was replaced. `key` was checked.
 pub fn conflate(packed: &Packed, key: &str, interval_ms: u64) -> Result<Packed, Unreadable> {
     let mut entries = packed.entries()?;
-    let mut later: HashMap<String, u64> = HashMap::new();
+    let mut later: HashMap<String, u64> = HashMap::default();
     let mut left_out = 0;
     for entry in entries.iter_mut().rev() {
         let at_ms = entry.position.time_ms();

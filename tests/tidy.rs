@@ -274,6 +274,33 @@ fn imports_are_read_whatever_way_they_are_written() {
     assert_eq!(imports_of_line("use super::relay::Relay;", 2), [] as [&str; 0]);
 }
 
+/// One that no module declares is not compiled, and nobody is told.
+#[test]
+fn every_source_file_is_a_module() {
+    let files = source();
+    let is_declared = |path: &str| {
+        let parent = path.trim_end_matches(".rs").trim_end_matches("/mod");
+        let (folder, name) = parent.rsplit_once('/').unwrap_or(("", parent));
+        let homes = [format!("{folder}.rs"), format!("{folder}/mod.rs"), format!("{folder}/lib.rs")];
+        let mut parents = files.iter().filter(|file| homes.contains(&file.path));
+        parents.any(|file| file.text.lines().any(|line| line.trim_end().ends_with(&format!("mod {name};"))))
+    };
+    let stray = files.iter().map(|file| file.path.as_str()).filter(|path| *path != "src/lib.rs" && !is_declared(path));
+    assert_none(stray.map(str::to_owned).collect(), "no module declares this file");
+}
+
+/// The standard library's hash maps have no secret on this platform.
+#[test]
+fn hash_maps_are_our_own() {
+    let others = source().into_iter().filter(|file| file.path != "src/maps.rs").flat_map(|file| {
+        let lines: Vec<_> = file.text.lines().enumerate().map(|(index, line)| (index + 1, line.to_owned())).collect();
+        let is_other = |line: &str| line.contains("std::collections") && line.contains("Hash");
+        let found = lines.into_iter().filter(move |(_, line)| is_other(line));
+        found.map(move |(number, _)| format!("{}:{number}", file.path)).collect::<Vec<_>>()
+    });
+    assert_none(others.collect(), "hash maps are those of src/maps.rs");
+}
+
 #[test]
 fn modules_import_only_what_they_may() {
     let mut wrong = Vec::new();

@@ -5,11 +5,10 @@
 //! log decides, so that neither a collision nor a mark of a refused publish can swallow a message. The keys of a commit
 //! stand beside its row, and a channel that lost its memory reads those of the window, not the messages.
 
-use std::collections::HashMap;
-
 use super::store::{Store, StoreError};
 use crate::call::{Publish, PublishKey};
 use crate::limits::{DEDUP_MAX_CONNECTIONS, DEDUP_MAX_IDS, DEDUP_WINDOW_MS};
+use crate::maps::HashMap;
 use crate::serial::Position;
 
 /// Rows whose keys are read at a time. One has 300 KB of them at most, of 13,000 publishes.

@@ -6,13 +6,14 @@
 mod pieces;
 mod walk;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::dedup;
 use super::members::Pending;
 use super::store::{Change, Row, Store, StoreError, Stored, Totals};
 use crate::call::{Hold, Publish, PublishKey, Rules};
 use crate::limits::{LOG_MAX_BYTES, LOG_MAX_MESSAGES, RETENTION_MS, RETENTION_SLACK_MS, ROW_MAX_BYTES, TAIL_MAX_BYTES};
+use crate::maps::HashMap;
 use crate::serial::Position;
 use crate::wire::message::Entry;
 use crate::wire::packed::Packed;
@@ -65,9 +66,9 @@ impl Batch {
         Batch {
             tip,
             placed: Vec::new(),
-            publishes: HashMap::new(),
+            publishes: HashMap::default(),
             members: Pending::new(),
-            turns: HashMap::new(),
+            turns: HashMap::default(),
             holds: Vec::new(),
         }
     }

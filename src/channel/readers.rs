@@ -5,8 +5,6 @@
 //! keeps the object awake, and ends with it: nothing of a reader is stored. Who leaves is never reported, and holds its
 //! place until then.
 
-use std::collections::HashMap;
-
 use super::log::decoded;
 use super::store::Store;
 use super::{Channel, Effect, Ticket, history, storage_failed};
@@ -14,6 +12,7 @@ use crate::auth::Source;
 use crate::call::{Answer, HistoryPage, HistoryQuery};
 use crate::error::Code;
 use crate::limits::{HISTORY_PAGE_BYTES, WAITING_READERS_MAX};
+use crate::maps::HashMap;
 use crate::serial::Position;
 use crate::wire::message::Entry;
 
@@ -43,7 +42,7 @@ impl Readers {
     /// Ends the longest wait of the source that has most of them, for one of a source that has clearly fewer. So who
     /// fills the room, perhaps with requests that nobody reads, keeps out nobody else.
     fn make_room(&mut self, by: Option<Source>) -> bool {
-        let mut waits: HashMap<Option<Source>, (usize, usize)> = HashMap::new();
+        let mut waits: HashMap<Option<Source>, (usize, usize)> = HashMap::default();
         for (index, reader) in self.waiting.iter().enumerate() {
             waits.entry(reader.query.by).or_insert((0, index)).0 += 1;
         }

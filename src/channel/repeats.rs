@@ -5,7 +5,7 @@
 //! paid from a budget: a publish of a few bytes that claims to be an old one would else buy a look at two minutes of
 //! the log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included};
 
 use super::dedup::{self, Suspicion};
@@ -13,6 +13,7 @@ use super::log::{Batch, Log, ROWS_PER_READ, decoded};
 use super::store::{Store, StoreError};
 use crate::call::{Publish, PublishKey, Submission};
 use crate::limits::{REPEATS_FLOW, TRACED_MAX, TRACES_MAX};
+use crate::maps::HashMap;
 use crate::rate::Debt;
 use crate::serial::Position;
 use crate::wire::message::{Entry, Message};
@@ -210,7 +211,7 @@ impl Trace {
         let in_tail = log.serials_in_tail(connection_id, Position::ZERO);
         Ok(Trace {
             places: in_tail.map(|(serial, position)| (serial, Place::Tail(position))).collect(),
-            turns: HashMap::new(),
+            turns: HashMap::default(),
             heard_from: None,
             unread: Some(row.map_or(from, |(end, _)| end)),
             through: log.tip(),

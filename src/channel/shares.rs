@@ -4,14 +4,13 @@
 //! half used, a source that has had its quarter waits until time gives it back. What was counted is lost with the
 //! memory: an object that is flooded doesn't lose it.
 
-use std::collections::HashMap;
-
 use super::Channel;
 use super::store::{Store, StoreError};
 use crate::auth::Source;
 use crate::call::{Publish, PublishKey, Submission};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{DEDUP_MAX_IDS, DEDUP_WINDOW_MS, LOG_MAX_BYTES, LOG_MAX_MESSAGES, SOURCES_MAX};
+use crate::maps::HashMap;
 use crate::rate::{Debt, Flow};
 
 /// Bytes that are as much as one message.

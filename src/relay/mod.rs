@@ -39,7 +39,7 @@ mod takeover;
 mod watch;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,7 @@ use crate::call::{Address, Answer, ChannelCall, Delivery, Follow, RelayName, Req
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::CALL_ANSWER_MS;
+use crate::maps::HashMap;
 use crate::name::ChannelName;
 use crate::rate::Debt;
 use crate::wire::inbound::{self, Inbound};
@@ -157,19 +158,19 @@ impl Relay {
             app,
             secret,
             revocations: None,
-            sessions: HashMap::new(),
-            connections: HashMap::new(),
-            parted: HashMap::new(),
-            feeds: HashMap::new(),
+            sessions: HashMap::default(),
+            connections: HashMap::default(),
+            parted: HashMap::default(),
+            feeds: HashMap::default(),
             branches: BTreeMap::new(),
             tail_bytes: 0,
             base_bytes: Rc::default(),
-            syncs: HashMap::new(),
+            syncs: HashMap::default(),
             turn: Turn::default(),
             publishers: BTreeMap::new(),
             reports_due_ms: None,
             queued_bytes: 0,
-            pending: HashMap::new(),
+            pending: HashMap::default(),
             begun: VecDeque::new(),
             last_ticket: 0,
             sessions_due_ms: None,

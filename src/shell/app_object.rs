@@ -2,7 +2,6 @@
 //! done.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::Future;
 use std::rc::Rc;
 
@@ -12,11 +11,12 @@ use worker::{DurableObject, Env, Error, Request, Response, Result, State, durabl
 
 use super::app_storage::AppStore;
 use super::callers::Callers;
-use super::platform::{ObjectState, now_ms};
+use super::platform::{self, ObjectState, now_ms};
 use super::replies::bytes;
 use super::sql::Database;
 use super::{alarm, calls, config};
 use crate::call::{self, Answer, AppCall, AppResponse};
+use crate::maps::HashMap;
 use crate::object::{AppHost, AppInput, AppOutput};
 
 /// One app: what of it changes while the server runs.
@@ -27,6 +27,7 @@ pub struct App {
 
 impl DurableObject for App {
     fn new(state: State, env: Env) -> Self {
+        platform::seed_hashes();
         let state = JsValue::from(state._inner()).unchecked_into::<ObjectState>();
         Self { id: register(state, env) }
     }

@@ -4,7 +4,6 @@
 //! object that is built again drops its predecessor's state.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use super::sql::Database;
 use super::storage::SqlStore;
 use super::{alarm, calls, config, replies};
 use crate::call::Refusal;
+use crate::maps::HashMap;
 use crate::object::{CallerId, Class, Host, Input, Output, Question, Reply};
 use crate::relay::SocketId;
 use crate::rest;

@@ -6,7 +6,7 @@ use worker::{DurableObject, Env, Request, Response, Result, State, durable_objec
 
 use super::calls;
 use super::host::{self, ObjectRef};
-use super::platform::{ObjectState, Socket, random_id};
+use super::platform::{self, ObjectState, Socket, random_id};
 use super::replies::bytes;
 use super::router::{CONNECTION_KEY, Handover, read_body, refuse_unread, write_reply};
 use crate::call::{self, Answer, ChannelCall, Delivery, Follow, Notice, Roll};
@@ -32,6 +32,7 @@ macro_rules! object {
     ($name:ident) => {
         impl DurableObject for $name {
             fn new(state: State, env: Env) -> Self {
+                platform::seed_hashes();
                 let state = JsValue::from(state._inner()).unchecked_into::<ObjectState>();
                 Self { id: host::register(state, env, Class::$name) }
             }

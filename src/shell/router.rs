@@ -79,6 +79,7 @@ fn start() {
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawResponse> {
+    platform::seed_hashes();
     let upgrade = request.headers().get("upgrade")?;
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
         let msgpack =
