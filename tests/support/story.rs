@@ -57,6 +57,9 @@ pub fn run(seed: u64) -> Tally {
     for _ in 0..world.random.below(4) {
         world.add_listener(&kinds);
     }
+    for _ in 0..world.random.below(6).saturating_sub(3) {
+        world.add_adversary();
+    }
     note(0, format_args!("{:?}", world.weather));
     let mut publishes = 0;
     for busy_ms in busy_ms {
@@ -258,6 +261,7 @@ fn settle(world: &mut World) {
         home.client.connect_at_ms = home.client.connect_at_ms.min(world.now_ms + 1_000);
     }
     world.settle_listeners();
+    world.adversaries_leave();
     world.run_until(world.now_ms + CALM_MS / 2, |world, client| rest(world, client, 2_000));
     // Or nothing is news any more: whoever was not told then, or lost it, must have been told again.
     if world.random.chance(500) {
