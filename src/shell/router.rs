@@ -119,7 +119,7 @@ async fn answer(request: Request, env: &Env) -> Result<RawResponse> {
 async fn rest(request: Request, env: &Env) -> Result<Response> {
     let (mut request, mut raw) = (read_head(&request)?, request);
     let apps = match take(&request.address, Work::Request) {
-        Ok(()) => find_apps(env, &rest::apps_named(&request)).await,
+        Ok(()) => find_apps(env, &rest::apps_named(&request), &request.address).await,
         Err(error) => Err(error),
     };
     let apps = match apps {
@@ -171,10 +171,10 @@ fn take(address: &str, work: Work) -> std::result::Result<(), ErrorInfo> {
     ADDRESSES.with_borrow_mut(|addresses| addresses.take(address, work, now_ms()))
 }
 
-async fn find_apps(env: &Env, ids: &[AppId]) -> std::result::Result<Apps, ErrorInfo> {
+async fn find_apps(env: &Env, ids: &[AppId], address: &str) -> std::result::Result<Apps, ErrorInfo> {
     // Even for a request that names no app: a deployment that is not set up says so to everyone.
     config::serving(env)?;
-    let found: Vec<_> = join_all(ids.iter().map(|id| directory::find(env, id))).await;
+    let found: Vec<_> = join_all(ids.iter().map(|id| directory::find(env, id, address))).await;
     let found: Vec<_> = found.into_iter().collect::<std::result::Result<_, _>>()?;
     Ok(Apps::of(found.into_iter().flatten().map(|found| found.app)))
 }
@@ -348,7 +348,7 @@ async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Resu
     config::serving(env)?;
     take(&arrival.address, way.work())?;
     let credentials = Credentials::parse(&arrival.presented, Surface::Realtime)?;
-    let found = directory::find(env, credentials.app_id()).await?;
+    let found = directory::find(env, credentials.app_id(), &arrival.address).await?;
     let app = found.as_ref().map(|found| &*found.app);
     let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, app, &arrival.address, now_ms()))?;
     let found = found.ok_or(Code::BadCredentials)?;
