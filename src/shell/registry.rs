@@ -1,5 +1,6 @@
-//! Where the state of an isolate's objects lives: by their ids, and not in their structs. Those are freed when JavaScript
-//! collects its garbage, perhaps long after: an object that is built again drops its predecessor's state at once.
+//! Where the state of an isolate's objects lives: by their ids, and not in their structs. Those are freed when
+//! JavaScript collects its garbage, perhaps long after: an object that is built again drops its predecessor's state at
+//! once.
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
