@@ -8,7 +8,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import test, { after } from 'node:test';
-import { greeting } from '../../.ci/greeting.mjs';
+import { greeting } from '../../scripts/greeting.mjs';
 import { launch, skip as noBrowser } from './browser.mjs';
 import { rest } from './clients.mjs';
 import { startRuntime } from './runtime.mjs';
