@@ -7,6 +7,7 @@ use serde_json::{Map, Number, Value, json};
 
 use super::evaluate::{Found, Run, STEP_BYTES, Stopped, bool};
 use super::parser::Node;
+use crate::wire::node;
 
 /// Declares [`Function`]: `Name = "name", fewest arguments, most arguments;`.
 macro_rules! functions {
@@ -96,7 +97,9 @@ fn of_one<'a>(run: &mut Run, function: Function, subject: Cow<'a, Value>) -> Fou
     let found = match (function, &*subject) {
         (Function::ToArray, one) => json!([one]),
         (Function::ToString, other) => Value::String(other.to_string()),
-        (Function::ToNumber, Value::String(text)) => text.parse::<Number>().map_or(Value::Null, Value::Number),
+        (Function::ToNumber, Value::String(text)) => {
+            node::value_of(text.as_bytes()).ok().filter(Value::is_number).unwrap_or_default()
+        }
         (Function::ToNumber, _) => Value::Null,
         (Function::Abs | Function::Ceil | Function::Floor, Value::Number(number)) => rounded(function, number)?,
         (Function::Length, Value::String(text)) => json!(text.chars().count()),
@@ -172,14 +175,19 @@ fn by<'a>(run: &mut Run, function: Function, list: &Node, key: &Node, value: &Va
 }
 
 /// Items by their keys, which are all numbers or all texts: in their order, or the first or last of it.
-fn sorted(run: &mut Run, function: Function, mut keyed: Vec<(Value, Value)>) -> Result<Value, Stopped> {
+fn sorted(run: &mut Run, function: Function, keyed: Vec<(Value, Value)>) -> Result<Value, Stopped> {
     let are_alike = keyed.iter().all(|(key, _)| key.is_number()) || keyed.iter().all(|(key, _)| key.is_string());
     if !are_alike {
         return Err(Stopped);
     }
     run.spend(keyed.len() * (1 + keyed.len().checked_ilog2().unwrap_or(0) as usize))?;
-    keyed.sort_by(|(a, _), (b, _)| order(a, b));
-    let mut items = keyed.into_iter().map(|(_, item)| item);
+    // There are few, and a sort of the library is as large as all of this.
+    let mut sorted: Vec<(Value, Value)> = Vec::with_capacity(keyed.len());
+    for (key, item) in keyed {
+        let at = sorted.partition_point(|(other, _)| order(other, &key) != Ordering::Greater);
+        sorted.insert(at, (key, item));
+    }
+    let mut items = sorted.into_iter().map(|(_, item)| item);
     Ok(match function {
         Function::Min | Function::MinBy => items.next().unwrap_or_default(),
         Function::Max | Function::MaxBy => items.next_back().unwrap_or_default(),

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::limits::FILTER_TOKENS_MAX;
+use crate::wire::node;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Token {
@@ -61,8 +62,10 @@ fn sign(text: &str) -> Option<(Token, &str)> {
 fn quoted(text: &str) -> Result<(Token, &str), String> {
     let (_, after) = enclosed(text)?;
     let whole = &text[..text.len() - after.len()];
-    let name = serde_json::from_str(whole).map_err(|_| "a name in double quotes must be a JSON string".to_owned())?;
-    Ok((Token::Quoted(name), after))
+    match node::value_of(whole.as_bytes()) {
+        Ok(Value::String(name)) => Ok((Token::Quoted(name), after)),
+        _ => Err("a name in double quotes must be a JSON string".to_owned()),
+    }
 }
 
 fn raw(text: &str) -> Result<(Token, &str), String> {
@@ -72,7 +75,7 @@ fn raw(text: &str) -> Result<(Token, &str), String> {
 
 fn literal(text: &str) -> Result<(Token, &str), String> {
     let (inside, after) = enclosed(text)?;
-    let value = serde_json::from_str(&inside.replace("\\`", "`"));
+    let value = node::value_of(inside.replace("\\`", "`").as_bytes());
     value.map(|value| (Token::Literal(value), after)).map_err(|_| "a literal in backticks must be JSON".to_owned())
 }
 
