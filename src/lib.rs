@@ -18,6 +18,7 @@ pub mod maps;
 pub mod wire;
 pub mod parameters;
 pub mod conflation;
+pub mod filter;
 pub mod auth;
 pub mod publish;
 pub mod presence;

@@ -2,6 +2,7 @@
 //! These are for whatever passes through; each module has those of one place.
 
 mod credentials;
+mod filters;
 mod log;
 mod presence;
 mod relay;
@@ -10,6 +11,7 @@ mod rest;
 mod spread;
 
 pub use credentials::*;
+pub use filters::*;
 pub use log::*;
 pub use presence::*;
 pub use relay::*;

@@ -2,6 +2,7 @@
 
 use super::attachment::{Attachment, Rewind, Start, State};
 use super::feed::Feed;
+use super::filters::Sieve;
 use super::occupancy::admit_listener;
 use super::{Pending, Relay, SocketId};
 use crate::call::{Backlog, Fate, ReadFrom, Request, Subscribed};
@@ -13,7 +14,6 @@ use crate::serial::Position;
 use crate::wire::action;
 use crate::wire::flags::{HAS_BACKLOG, HAS_PRESENCE, Modes, RESUMED};
 use crate::wire::inbound::Params;
-use crate::wire::message::Entry;
 use crate::wire::outbound::Outbound;
 
 /// A read of the log, and the attachments that wait for it: those that resume together from one serial share one.
@@ -74,8 +74,8 @@ impl Relay {
         self.channel_error(socket, channel, error, now_ms);
     }
 
-    /// Fails with 40010 (name), 40003 (parameters), and as [`Relay::admit_all`], [`Relay::fit`], [`Relay::admit_to`]
-    /// and [`admit_listener`] do.
+    /// Fails with 40010 (name, filter), 40003 (parameters), 42910 (filters), and as [`Relay::admit_all`], [`Relay::fit`],
+    /// [`Relay::admit_to`] and [`admit_listener`] do.
     fn admit_attachment(
         &mut self,
         socket: SocketId,
@@ -86,8 +86,11 @@ impl Relay {
     ) -> Result<ChannelName, ErrorInfo> {
         let name = ChannelName::parse(channel)?;
         self.admit_to(socket, &name)?;
-        let attachment = Attachment::parse(&name, serial, flags, params)?;
+        let mut attachment = Attachment::parse(&name, serial, flags, params)?;
         let owner = name.owner();
+        if let Some(filter) = attachment.filter.take() {
+            attachment.filter = Some(self.filters.admit(&owner, filter)?);
+        }
         self.count(socket, &owner, -1);
         let admitted = self.insert_attachment(socket, &name, attachment);
         self.count(socket, &owner, 1);
@@ -251,12 +254,13 @@ impl Relay {
             let error = Code::InternalChannel.because("the channel's log could not be read");
             return self.read_failed(ticket, read, &error, now_ms);
         };
+        let mut sieve = Sieve::new(&entries);
         for (socket, name) in &read.readers {
             let Some((resumes, announced)) = self.reading(*socket, name, ticket) else { continue };
             if !self.allows(*socket, backlog.entries.len(), now_ms) {
                 self.hold(*socket, name, read.from.clone(), resumes, announced);
             } else {
-                self.catch_up(*socket, name, backlog, &entries, resumes, announced, now_ms);
+                self.catch_up(*socket, name, backlog, &mut sieve, resumes, announced, now_ms);
             }
         }
     }
@@ -275,7 +279,7 @@ impl Relay {
         socket: SocketId,
         name: &ChannelName,
         backlog: &Backlog,
-        entries: &[Entry],
+        sieve: &mut Sieve<'_>,
         resumes: bool,
         announced: bool,
         now_ms: u64,
@@ -291,7 +295,7 @@ impl Relay {
             self.announce(socket, name, &what, now_ms);
             return self.go_live(socket, name, at, members, now_ms);
         }
-        let entries = self.for_reader(socket, name, entries, resumes);
+        let entries = self.for_reader(socket, name, sieve, resumes);
         if !announced {
             // The serial of the place it goes on from, not of the present: should the transport be lost during the
             // replay, the client comes back with what it really has.

@@ -8,6 +8,8 @@
 //!                └────────────────────────────┘
 //! ```
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
 use super::deltas::Deltas;
@@ -15,6 +17,7 @@ use crate::auth::Operations;
 use crate::call::{ReadFrom, Wanted};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
+use crate::filter::Filter;
 use crate::limits::{ATTACH_PARAMS_MAX_BYTES, HISTORY_MAX_LIMIT, PARAMS_MAX, REWIND_MAX_MESSAGES};
 use crate::name::ChannelName;
 use crate::serial::{ChannelSerial, Position};
@@ -36,6 +39,8 @@ pub struct Attachment {
     /// It was live and is brought up to date: it knows who was there, and what it gets was not asked for.
     pub fell_behind: bool,
     pub deltas: Deltas,
+    /// What it lets through, if its name says so; the relay's own, for all who have the same.
+    pub filter: Option<Rc<Filter>>,
     /// The row that says what it asked for, if the socket doesn't.
     pub row: Option<u16>,
 }
@@ -95,8 +100,8 @@ impl AttachParams {
 }
 
 impl Attachment {
-    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong, and as [`check_supported`]
-    /// does.
+    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong, and as [`check_supported`] and
+    /// [`Filter::decode`] do.
     pub fn parse(
         name: &ChannelName,
         serial: Option<&str>,
@@ -104,8 +109,10 @@ impl Attachment {
         params: Params,
     ) -> Result<Attachment, ErrorInfo> {
         let params = with_qualifier(name, params)?;
-        let accepted = accepted(params);
+        let filter = name.filter().map(Filter::decode).transpose()?.map(Rc::new);
+        let accepted = accepted(params, filter.is_some());
         let requested = requested_modes(&accepted, flags)?;
+        let requested = if filter.is_some() { filtered_modes(requested)? } else { requested };
         let rewind =
             accepted.get("rewind").map(|text| parse_rewind(text, accepted.get("rewindLimit"))).transpose()?.flatten();
         if accepted.contains_key("rewindLimit") && !accepted.contains_key("rewind") {
@@ -126,7 +133,8 @@ impl Attachment {
             return Err(bad_parameter("echo", "'true' or 'false'"));
         }
         let no_echo = accepted.get("echo").is_some_and(|echo| echo == "false");
-        Ok(Attachment::new(requested, AttachParams { accepted, no_echo }, State::Waiting(start)))
+        let attachment = Attachment::new(requested, AttachParams { accepted, no_echo }, State::Waiting(start));
+        Ok(Attachment { filter, ..attachment })
     }
 
     pub fn new(requested: Modes, params: AttachParams, state: State) -> Attachment {
@@ -140,6 +148,7 @@ impl Attachment {
             awaits_sync: false,
             fell_behind: false,
             deltas,
+            filter: None,
             row: None,
         }
     }
@@ -218,9 +227,19 @@ fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInf
     Ok(all)
 }
 
-fn accepted(params: Params) -> Params {
-    const KNOWN: [&str; 6] = ["delta", "echo", "modes", "occupancy", "rewind", "rewindLimit"];
-    params.into_iter().filter(|(name, _)| KNOWN.contains(&name.as_str())).collect()
+/// Those that have an effect, of which a filtered channel knows two.
+fn accepted(params: Params, is_filtered: bool) -> Params {
+    const KNOWN: [&str; 6] = ["echo", "modes", "delta", "occupancy", "rewind", "rewindLimit"];
+    let known = if is_filtered { &KNOWN[..2] } else { &KNOWN };
+    params.into_iter().filter(|(name, _)| known.contains(&name.as_str())).collect()
+}
+
+/// A filtered channel can only be subscribed to. Fails with 40003 for a client that asks for other modes alone.
+fn filtered_modes(requested: Modes) -> Result<Modes, ErrorInfo> {
+    match requested.contains(Modes::SUBSCRIBE) {
+        true => Ok(Modes::SUBSCRIBE),
+        false => Err(Code::BadParameter.because("a filtered channel has no mode but 'subscribe'")),
+    }
 }
 
 /// `N` messages, or `Ns` or `Nm` of time, with at most `limit` messages. None for nothing.

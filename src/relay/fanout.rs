@@ -2,12 +2,15 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::attachment::{Attachment, State};
 use super::deltas::{Base, Deltas, last_message, link};
+use super::filters::Sieve;
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
 use crate::call::{Delivered, Delivery};
+use crate::filter::Filter;
 use crate::limits::DELTA_BASES_MAX_BYTES;
 use crate::name::ChannelName;
 use crate::serial::Position;
@@ -32,7 +35,7 @@ struct Group {
     name: ChannelName,
     way: usize,
     sockets: Vec<SocketId>,
-    /// All, if nothing else is said.
+    /// All that passes its filter, if nothing else is said.
     picked: Option<Vec<usize>>,
 }
 
@@ -95,10 +98,10 @@ impl Relay {
     fn fan_out(&mut self, owner: &ChannelName, series: &str, prior: Position, entries: &[Entry], now_ms: u64) {
         let (Some(first), Some(feed)) = (entries.first(), self.feeds.get(owner)) else { return };
         let mut alike: [Alike; 3] = Default::default();
-        let mut groups = Vec::new();
+        let (mut groups, mut sieve) = (Vec::new(), Sieve::new(entries));
         for (socket, name) in &feed.members {
             let Some(session) = self.sessions.get_mut(socket) else { continue };
-            let (share, deltas) = share(session, name, entries, first.position);
+            let (share, deltas) = share(session, name, &mut sieve, first.position);
             let way = usize::from(deltas.are_wanted()) + usize::from(deltas.follow(feed.base.as_ref()));
             let (format, name) = (session.format, name.clone());
             match share {
@@ -119,7 +122,9 @@ impl Relay {
         let (all, linked): (Vec<&Entry>, [OnceCell<Vec<Entry>>; 3]) = (entries.iter().collect(), Default::default());
         let wants_deltas = groups.iter().any(|group| group.way != WHOLE);
         for Group { format, name, way, mut sockets, picked } in groups {
-            let picked: Option<Vec<&Entry>> = picked.map(|at| at.into_iter().map(|index| &entries[index]).collect());
+            let filter = self.filter(&sockets, &name);
+            let is_part = picked.is_some() || filter.is_some();
+            let picked: Option<Vec<&Entry>> = is_part.then(|| sieve.pick(filter.as_ref(), picked));
             let sent = picked.as_ref().unwrap_or(&all);
             let apart = picked.as_ref().filter(|_| way != WHOLE).map(|picked| link_to(way, picked));
             let deltas = match &apart {
@@ -165,20 +170,28 @@ impl Relay {
         }
     }
 
+    /// The filter that all these have, by their name of the channel.
+    fn filter(&self, sockets: &[SocketId], name: &ChannelName) -> Option<Rc<Filter>> {
+        self.sessions.get(sockets.first()?)?.attachments.get(name)?.filter.clone()
+    }
+
     /// The entries of a replay that this reader gets. Only one that goes on from where it was gets presence events:
     /// others learn who is there, not who was.
     pub(super) fn for_reader<'a>(
         &self,
         socket: SocketId,
         name: &ChannelName,
-        entries: &'a [Entry],
+        sieve: &'a mut Sieve<'_>,
         resumes: bool,
     ) -> Vec<&'a Entry> {
         let session = self.sessions.get(&socket);
         let attachment = session.and_then(|session| session.attachments.get(name));
         let (Some(session), Some(attachment)) = (session, attachment) else { return Vec::new() };
         let ear = Ear::of(session, name, attachment);
-        entries.iter().filter(|entry| ear.hears(entry) && (resumes || !entry.is_presence())).collect()
+        let entries = sieve.entries();
+        let gets = |entry: &Entry| ear.hears(entry) && (resumes || !entry.is_presence());
+        let picked = (0..entries.len()).filter(|index| gets(&entries[*index])).collect();
+        sieve.pick(attachment.filter.as_ref(), Some(picked))
     }
 
     pub(super) fn send_entries(
@@ -218,21 +231,32 @@ fn bytes_of(frames: &[Encoded]) -> usize {
     frames.iter().map(Encoded::len).sum()
 }
 
-fn share(session: &Session, name: &ChannelName, entries: &[Entry], first: Position) -> (Share, Deltas) {
+fn share(session: &Session, name: &ChannelName, sieve: &mut Sieve<'_>, first: Position) -> (Share, Deltas) {
     let Some(attachment) = session.attachments.get(name) else { return (Share::Nothing, Deltas::None) };
     let State::Live { after } = attachment.state else { return (Share::Nothing, Deltas::None) };
-    let ear = Ear::of(session, name, attachment);
+    let share = heard(Ear::of(session, name, attachment), sieve.entries(), after, first);
+    let passes = |filter| match &share {
+        Share::Nothing => false,
+        Share::All => sieve.passes_any(filter, None),
+        Share::Some(picked) => sieve.passes_any(filter, Some(picked)),
+    };
+    match attachment.filter.as_ref().is_none_or(passes) {
+        true => (share, attachment.deltas),
+        false => (Share::Nothing, Deltas::None),
+    }
+}
+
+fn heard(ear: Ear<'_>, entries: &[Entry], after: Position, first: Position) -> Share {
     if after < first && ear.hears_all(entries) {
-        return (Share::All, attachment.deltas);
+        return Share::All;
     }
     let gets = |entry: &Entry| entry.position > after && ear.hears(entry);
     let picked: Vec<usize> = (0..entries.len()).filter(|index| gets(&entries[*index])).collect();
-    let share = match picked.len() {
+    match picked.len() {
         0 => Share::Nothing,
         all if all == entries.len() => Share::All,
         _ => Share::Some(picked),
-    };
-    (share, attachment.deltas)
+    }
 }
 
 /// What an attachment is to hear.

@@ -11,7 +11,8 @@
 //! since its client alone knows what it has and what it still waits for.
 //!
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them
-//! out, to sockets, as `deltas` to those who like, and `branch` to other relays; `flow` bounds how much of it;
+//! out, to sockets, through `filters` and as `deltas` to those who like, and `branch` to other relays; `flow` bounds how
+//! much of it;
 //! `connections` begins and ends, and `takeover` goes on elsewhere; `presence` says what members do and what becomes of
 //! their connections, `sync` gives out who is there, `occupancy` how many; `watch` ends what the app no longer allows,
 //! and `farewell` sends clients back to come in anew.
@@ -25,6 +26,7 @@ pub mod deltas;
 mod fanout;
 mod farewell;
 mod feed;
+mod filters;
 mod flow;
 mod occupancy;
 mod outbox;
@@ -61,6 +63,7 @@ use attachment::Attachment;
 use branch::Branch;
 use connections::Parted;
 use feed::Feed;
+use filters::Filters;
 use publisher::Publisher;
 use record::RowId;
 use rows::Rows;
@@ -117,6 +120,7 @@ pub struct Relay {
     connections: HashMap<String, SocketId>,
     parted: HashMap<String, Parted>,
     feeds: HashMap<ChannelName, Feed>,
+    filters: Filters,
     branches: BTreeMap<ChannelName, Branch>,
     /// Bytes of all branches' tails.
     tail_bytes: usize,
@@ -162,6 +166,7 @@ impl Relay {
             connections: HashMap::default(),
             parted: HashMap::default(),
             feeds: HashMap::default(),
+            filters: Filters::default(),
             branches: BTreeMap::new(),
             tail_bytes: 0,
             base_bytes: Rc::default(),

@@ -91,6 +91,7 @@ impl Relay {
 
     fn admit_publish(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
+        name.refuse_filter()?;
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
         if !session.grant.permits(&name, Operations::PUBLISH) {
             return Err(Code::NotPermitted.because("the capability does not allow to publish on this channel"));

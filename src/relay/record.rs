@@ -4,6 +4,8 @@
 //! asked for when it attached, a channel's name and parameters, is there too as long as it fits, and else in a row of
 //! the object's storage, which is written once and goes with the attachment.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
 use super::SocketId;
@@ -12,6 +14,7 @@ use super::outbox::Outbox;
 use super::session::{Bounce, Session};
 use crate::auth::Grant;
 use crate::connection_key::{ConnectionKey, Generations};
+use crate::filter::Filter;
 use crate::limits::SESSION_RECORD_MAX_BYTES;
 use crate::name::{AppId, ChannelName};
 use crate::pinned::{self, Unreadable, Versioned};
@@ -186,7 +189,7 @@ impl Record {
         pinned::decode(bytes).ok()
     }
 
-    /// The session again; `row` gives what its rows have. `None` if one is missing. Nothing was sent since, as far as
+    /// The session again; `row` gives what its rows have. `None` if one is missing, or a filter is none any more. Nothing was sent since, as far as
     /// it knows, so a heartbeat is due.
     pub fn restore(self, mut row: impl FnMut(u16) -> Option<Vec<u8>>) -> Option<Restored> {
         let mut attachments = Vec::new();
@@ -197,7 +200,9 @@ impl Record {
                 Wanted::Row(number) => (pinned::decode::<Ask>(&row(number)?).ok()?, Some(number)),
             };
             let attachment = Attachment::new(ask.modes, ask.params, State::Live { after: record.ahead });
-            attachments.push((ask.name.clone(), Attachment { present: record.present, row: number, ..attachment }));
+            let filter = ask.name.filter().map(Filter::decode).transpose().ok()?.map(Rc::new);
+            let attachment = Attachment { present: record.present, filter, row: number, ..attachment };
+            attachments.push((ask.name.clone(), attachment));
             witnesses.push((ask.name, record.witness));
         }
         let key = ConnectionKey {

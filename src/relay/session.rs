@@ -10,6 +10,7 @@ use super::outbox::Outbox;
 use crate::auth::Grant;
 use crate::connection_key::{ConnectionKey, Generations, TakeoverKind};
 use crate::error::{Code, ErrorInfo};
+use crate::filter;
 use crate::limits::{
     CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS,
     HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
@@ -103,7 +104,8 @@ impl Opening {
         let interval = value("heartbeatInterval").and_then(|text| text.parse().ok()).unwrap_or(HEARTBEAT_INTERVAL_MS);
         let grace = value("remainPresentFor").and_then(|text| text.parse().ok()).unwrap_or(GRACE_MS);
         let attach = (value("attach") == Some("auto")).then(|| {
-            Attach::from_query(value("channel").unwrap_or_default(), value("channelSerial").map(str::to_owned), query)
+            let channel = filter::named(value("channel").unwrap_or_default(), query);
+            Attach::from_query(&channel, value("channelSerial").map(str::to_owned), query)
         });
         Opening {
             grant,

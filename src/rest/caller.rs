@@ -86,6 +86,7 @@ impl Caller {
     }
 
     fn admit(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
+        channel.refuse_filter()?;
         // Who may take any name, for each message, is not an anonymous client.
         self.app.rules(channel).admit(self.grant.client_id != Identity::Anonymous, self.is_secure)
     }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::{comes_back, comet};
 use crate::auth::{App, Operations};
 use crate::error::{Code, ErrorInfo};
+use crate::filter;
 use crate::limits::{STREAM_MAX_CHANNELS, STREAM_RETRY_MS};
 use crate::name::ChannelName;
 use crate::relay::attachment::Attachment;
@@ -116,7 +117,7 @@ fn channels(query: &[(String, String)]) -> Result<Vec<ChannelName>, ErrorInfo> {
     };
     let mut names = Vec::new();
     for text in list.split(separator) {
-        let name = ChannelName::parse(text)?;
+        let name = ChannelName::parse(&filter::named(text, query))?;
         if !names.contains(&name) {
             names.push(name);
         }

@@ -79,8 +79,8 @@ pub struct Entry {
 pub enum Content {
     Messages(Vec<Message>),
     Presence(Vec<PresenceMessage>),
-    /// What is delivered of a publish when some of its messages were conflated, and their places in it. The log has
-    /// all.
+    /// What is delivered of a publish when some of its messages were conflated or do not pass a filter, and their
+    /// places in it. The log has all.
     Rest {
         places: Vec<usize>,
         messages: Vec<Message>,
@@ -118,6 +118,18 @@ impl Entry {
 
     pub fn is_presence(&self) -> bool {
         matches!(self.content, Content::Presence(_))
+    }
+
+    /// Some of its messages, which keep their places.
+    pub fn only(&self, indices: &[usize]) -> Entry {
+        let places = indices.iter().map(|index| self.place(*index)).collect();
+        let messages = indices.iter().map(|index| self.messages()[*index].clone()).collect();
+        Entry {
+            position: self.position,
+            id: self.id.clone(),
+            connection_id: self.connection_id.clone(),
+            content: Content::Rest { places, messages },
+        }
     }
 
     /// How many messages or events.

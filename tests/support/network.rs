@@ -299,7 +299,7 @@ impl World {
 pub(super) fn grant() -> Grant {
     Grant {
         key_name: KeyName::parse("demo.key").expect("a name"),
-        capability: Capability::full(),
+        capability: Capability::parse(r#"{"[*]*":["*"]}"#).expect("a capability"),
         client_id: Identity::Wildcard,
         basic: true,
         issued_at_ms: None,

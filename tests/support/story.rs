@@ -109,6 +109,9 @@ fn add_client(world: &mut World, kinds: &[Kind], relays: usize) {
             qualified.wants_deltas = random.chance(400);
             subscriptions.push(qualified);
         }
+        if random.chance(200) {
+            subscriptions.push(Subscription::filtered(&name, channel, random.pick(&["a", "b"])));
+        }
     }
     let mut client = Client::new(echo, kinds.len(), subscriptions);
     client.grace_ms = *world.random.pick(&[GRACE_MS, 5_000]);
@@ -173,8 +176,9 @@ fn sever(world: &mut World, client: usize) -> Vec<Deed> {
 fn publish(world: &mut World, client: usize, publishes: &mut u64) -> Vec<Deed> {
     *publishes += 1;
     let (own_id, messages) = (world.random.chance(650), if world.random.chance(200) { 3 } else { 1 });
-    let subscriptions = &world.homes[client].client.subscriptions;
-    let at = &subscriptions[world.random.below(subscriptions.len() as u64) as usize];
+    let subscriptions = world.homes[client].client.subscriptions.iter();
+    let subscriptions: Vec<_> = subscriptions.filter(|at| at.filter.is_none()).collect();
+    let at = *world.random.pick(&subscriptions);
     let (name, channel) = (at.name.clone(), at.channel);
     let publish = Publish { name, channel, tag: format!("p{publishes}"), messages, own_id, act: None };
     world.homes[client].client.publish(publish, false)
@@ -218,7 +222,7 @@ fn act(world: &mut World, client: usize, publishes: &mut u64) -> Vec<Deed> {
     let client_id = format!("c{client}m{}", world.random.below(3));
     let at = world.random.below(4) as usize;
     let Some(subscription) = world.homes[client].client.settled(at) else { return Vec::new() };
-    if subscription.state != State::Attached {
+    if subscription.state != State::Attached || subscription.filter.is_some() {
         return Vec::new();
     }
     let (name, channel) = (subscription.name.clone(), subscription.channel);
@@ -345,7 +349,7 @@ fn check_presence(world: &World, channel: usize) -> usize {
     let set: BTreeMap<Key, String> = world.hosts[channel].disk().present();
     for (index, home) in world.homes.iter().enumerate() {
         let client = &home.client;
-        for at in client.subscriptions.iter().filter(|at| at.channel == channel && at.wanted) {
+        for at in client.subscriptions.iter().filter(|at| at.has_presence_of(channel) && at.wanted) {
             assert_eq!(at.view.present(), set, "client {index} sees another set at {}", at.name);
             for (client_id, (connection_id, _)) in &at.view.mine {
                 let is_there = set.contains_key(&(connection_id.clone(), client_id.clone()));
@@ -357,7 +361,7 @@ fn check_presence(world: &World, channel: usize) -> usize {
         let holds = |home: &&Home| home.client.connection_id.as_ref() == Some(connection_id);
         let holder = world.homes.iter().find(holds);
         let attached = holder.is_some_and(|home| {
-            home.client.subscriptions.iter().any(|at| at.channel == channel && at.state == State::Attached)
+            home.client.subscriptions.iter().any(|at| at.has_presence_of(channel) && at.state == State::Attached)
         });
         assert!(attached, "{client_id} of {connection_id} is a ghost");
     }
