@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::CONFLATION_KEY_MAX_BYTES;
 use crate::pinned::Unreadable;
-use crate::wire::message::{Content, Entry, Message};
+use crate::wire::message::{Content, Entry, Kind, Message};
 use crate::wire::packed::Packed;
 
 /// A piece of a key.
@@ -56,7 +56,7 @@ pub fn conflate(packed: &Packed, key: &str, interval_ms: u64) -> Result<Packed, 
     let mut left = Packed::default();
     entries
         .iter()
-        .filter(|entry| entry.is_presence() || entry.count() > 0)
+        .filter(|entry| entry.count() > 0 || entry.kind() != Kind::Messages)
         .for_each(|entry| left.append(&Packed::one(entry)));
     Ok(left)
 }

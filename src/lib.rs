@@ -20,6 +20,7 @@ pub mod conflation;
 pub mod auth;
 pub mod publish;
 pub mod presence;
+pub mod objects;
 pub mod call;
 pub mod connection_key;
 pub mod placement;

@@ -13,6 +13,7 @@ use super::members::Pending;
 use super::store::{Change, Row, Store, StoreError, Stored, Totals};
 use crate::call::{Hold, Publish, PublishKey, Rules};
 use crate::limits::{LOG_MAX_BYTES, LOG_MAX_MESSAGES, RETENTION_MS, RETENTION_SLACK_MS, ROW_MAX_BYTES, TAIL_MAX_BYTES};
+use crate::objects::pool::Changes;
 use crate::serial::Position;
 use crate::wire::message::Entry;
 use crate::wire::packed::Packed;
@@ -54,6 +55,8 @@ pub struct Batch {
     publishes: HashMap<(PublishKey, Option<String>), Position>,
     /// What it does to the presence set.
     pub members: Pending,
+    /// What it does to the objects.
+    pub objects: Changes,
     /// The last event of each member, if its connection said it.
     turns: HashMap<MemberKey, Option<Turn>>,
     /// Before anything is placed.
@@ -67,6 +70,7 @@ impl Batch {
             placed: Vec::new(),
             publishes: HashMap::new(),
             members: Pending::new(),
+            objects: Changes::default(),
             turns: HashMap::new(),
             holds: Vec::new(),
         }
@@ -88,6 +92,10 @@ impl Batch {
             match change {
                 Change::Put(member) => self.members.insert(member.key.clone(), Some(member.member.clone())),
                 Change::Remove(member) => self.members.insert(member.clone(), None),
+                Change::Objects(changes) => {
+                    self.objects.extend(changes);
+                    None
+                }
                 Change::Hold(..) => None,
             };
         }

@@ -3,6 +3,7 @@
 
 mod credentials;
 mod log;
+mod objects;
 mod presence;
 mod relay;
 mod responses;
@@ -11,6 +12,7 @@ mod spread;
 
 pub use credentials::*;
 pub use log::*;
+pub use objects::*;
 pub use presence::*;
 pub use relay::*;
 pub use responses::*;

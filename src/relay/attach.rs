@@ -3,6 +3,7 @@
 use super::attachment::{Attachment, Rewind, Start, State};
 use super::feed::Feed;
 use super::occupancy::admit_listener;
+use super::sync::Of;
 use super::{Pending, Relay, SocketId};
 use crate::call::{Backlog, Fate, ReadFrom, Request, Subscribed};
 use crate::channel::Ticket;
@@ -11,7 +12,7 @@ use crate::limits::ATTACH_FLOW;
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::action;
-use crate::wire::flags::{HAS_BACKLOG, HAS_PRESENCE, Modes, RESUMED};
+use crate::wire::flags::{HAS_BACKLOG, HAS_OBJECTS, HAS_PRESENCE, Modes, RESUMED};
 use crate::wire::inbound::Params;
 use crate::wire::message::Entry;
 use crate::wire::outbound::Outbound;
@@ -348,9 +349,8 @@ impl Relay {
         if let Some(attachment) = self.attachment(socket, name) {
             attachment.state = State::Live { after };
             attachment.fell_behind = false;
-            if std::mem::take(&mut attachment.awaits_sync) || members > 0 {
-                self.sync(socket, name, now_ms);
-            }
+            let awaited = std::mem::take(&mut attachment.awaits_sync);
+            self.sync_awaited(socket, name, awaited, members, now_ms);
         }
         let is_kept = self.sessions.get(&socket).is_some_and(|session| session.is_kept);
         if let Some(feed) = self.feeds.get_mut(&name.owner()).filter(|_| is_kept) {
@@ -366,7 +366,10 @@ impl Relay {
         let modes = attachment.granted(session.grant.capability.operations(name));
         // Who is not told who is present would wait for it for ever.
         let has_presence = what.members > 0 && modes.contains(Modes::PRESENCE_SUBSCRIBE);
-        let flags = what.flags | modes.bits() | if has_presence { HAS_PRESENCE } else { 0 };
+        // A client that does not read this forgets all objects, also where it resumes.
+        let has_objects = modes.contains(Modes::OBJECT_SUBSCRIBE);
+        let has = if has_presence { HAS_PRESENCE } else { 0 } | if has_objects { HAS_OBJECTS } else { 0 };
+        let flags = what.flags | modes.bits() | has;
         let (serial, params) = (what.position.serial(what.series), attachment.params.accepted.clone());
         let frame = Outbound {
             action: action::ATTACHED,
@@ -379,7 +382,8 @@ impl Relay {
         };
         self.send(socket, &frame, now_ms);
         if let Some(attachment) = self.attachment(socket, name) {
-            attachment.awaits_sync = has_presence;
+            *attachment.awaits_sync.of(Of::Members) = has_presence;
+            *attachment.awaits_sync.of(Of::Objects) = has_objects;
             attachment.deltas.begin_anew();
         }
         self.returned(socket, name, what.members, now_ms);
