@@ -13,8 +13,8 @@
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them
 //! out, to sockets, as `deltas` to those who like, and `branch` to other relays; `flow` bounds how much of it;
 //! `connections` begins and ends, and `takeover` goes on elsewhere; `objects` takes in what clients do to
-//! objects; `presence` says what members do and what becomes of their connections, `sync` gives out what is there, `occupancy` how many; `watch` ends what the app no longer allows,
-//! and `farewell` sends clients back to come in anew.
+//! objects; `presence` says what members do and what becomes of their connections, `sync` gives out what is there,
+//! `occupancy` how many; `watch` ends what the app no longer allows, and `farewell` sends clients back to come in anew.
 
 pub mod admission;
 mod attach;

@@ -176,6 +176,8 @@ pub fn action_name(number: u8) -> String {
         action::MESSAGE => "MESSAGE",
         action::PRESENCE => "PRESENCE",
         action::SYNC => "SYNC",
+        action::OBJECT => "OBJECT",
+        action::OBJECT_SYNC => "OBJECT_SYNC",
         action::ACTIVATE => "ACTIVATE",
         action::PING => "PING",
         action::PONG => "PONG",
