@@ -4,7 +4,7 @@
 //! Nothing of them is in memory but a summary. An operation reads the parts that it concerns, a page of a sync as many
 //! as it gives.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use super::log::Batch;
 use super::store::{Store, StoreError};
@@ -73,15 +73,15 @@ impl<S: Store> Parts for View<'_, S> {
         Ok(stored.as_deref().map(pinned::decode).transpose()?)
     }
 
-    fn entries(&mut self, object: &str, limit: usize) -> Result<BTreeMap<String, Entry>, StoreError> {
-        let mut entries = BTreeMap::new();
+    fn keys(&mut self, object: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        let mut keys: Vec<String> = self.changes.keys(object).collect();
         let mut scan = Scan::after(PartKey::object(object));
-        while entries.len() < limit
-            && let Some((key, entry)) = scan.next_entry(self.store, object)?
+        while keys.len() < limit
+            && let Some((key, _)) = scan.next_entry(self.store, object)?
         {
-            entries.insert(key, entry);
+            keys.push(key);
         }
-        Ok(self.changes.over(object, entries))
+        Ok(keys)
     }
 }
 

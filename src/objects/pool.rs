@@ -18,8 +18,8 @@ pub trait Parts {
 
     fn part(&mut self, key: &PartKey) -> Result<Option<Part>, Self::Error>;
 
-    /// The first entries of a map, by their keys.
-    fn entries(&mut self, object: &str, limit: usize) -> Result<BTreeMap<String, Entry>, Self::Error>;
+    /// The first keys of a map, in any order; some may have gone.
+    fn keys(&mut self, object: &str, limit: usize) -> Result<Vec<String>, Self::Error>;
 }
 
 /// Why something was not done: it may not be, or what is stored could not be read.
@@ -47,20 +47,10 @@ impl Changes {
         }
     }
 
-    /// The entries of a map with what became of them.
-    pub fn over(&self, object: &str, mut entries: BTreeMap<String, Entry>) -> BTreeMap<String, Entry> {
-        if self.cleared.contains(object) {
-            entries.clear();
-        }
-        let of_map = self.parts.range(PartKey::object(object)..).take_while(|(key, _)| key.object == object);
-        for (key, part) in of_map {
-            match (&key.key, part) {
-                (Some(key), Some(Part::Entry(entry))) => drop(entries.insert(key.clone(), entry.clone())),
-                (Some(key), None) => drop(entries.remove(key)),
-                _ => {}
-            }
-        }
-        entries
+    /// The keys of a map whose entries became something else.
+    pub fn keys(&self, object: &str) -> impl Iterator<Item = String> {
+        let of_map = self.parts.range(PartKey::object(object)..).take_while(move |(key, _)| key.object == object);
+        of_map.filter_map(|(key, _)| key.key.clone())
     }
 
     /// What came later is added.
@@ -234,12 +224,19 @@ impl<'a, P: Parts> Pool<'a, P> {
     }
 
     fn values_of(&mut self, id: &str) -> Done<Vec<Value>, P> {
-        let entries = self.base.entries(id, PUBLISH_MAX_MESSAGES + 1).map_err(Failure::Failed)?;
-        if entries.len() > PUBLISH_MAX_MESSAGES {
+        let mut keys = self.base.keys(id, PUBLISH_MAX_MESSAGES + 1).map_err(Failure::Failed)?;
+        keys.extend(self.changes.keys(id));
+        keys.sort_unstable();
+        keys.dedup();
+        if keys.len() > PUBLISH_MAX_MESSAGES {
             let bound = format!("path not processable: '*' stands for at most {PUBLISH_MAX_MESSAGES} keys");
             return refused(Code::BadPath, bound);
         }
-        Ok(self.changes.over(id, entries).into_values().filter_map(|entry| entry.value).collect())
+        let mut values = Vec::new();
+        for key in keys {
+            values.extend(self.entry(id, &key)?.and_then(|entry| entry.value));
+        }
+        Ok(values)
     }
 
     fn live(&mut self, id: &str) -> Done<Option<Object>, P> {

@@ -3,24 +3,29 @@
 //! An object is deleted when it could not be reached from the root for the grace period. What was deleted or removed is
 //! forgotten after the same time again: until then a reader that comes back must be told, and a late operation refused.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::id::ROOT;
 use super::operation::Value;
-use super::parts::{Object, Part, PartKey, Summary};
+use super::parts::{Entry, Object, Part, PartKey, Summary};
 use super::pool::Changes;
 use crate::limits::OBJECTS_GRACE_MS;
 
 /// Takes in all parts, in their order, and then says what is to be done.
 pub struct Sweep {
     now_ms: u64,
-    objects: BTreeMap<String, Object>,
-    /// Who refers to whom.
-    references: Vec<(String, String)>,
+    /// In the order of their ids.
+    objects: Vec<Seen>,
+    /// Who refers to whom: an object by its place, which rises.
+    references: Vec<(usize, String)>,
     changes: Changes,
     /// Something remains that is forgotten later.
     remains: bool,
     summary: Summary,
+}
+
+struct Seen {
+    id: String,
+    object: Object,
+    is_reachable: bool,
 }
 
 /// What came of it.
@@ -38,14 +43,11 @@ impl Sweep {
 
     pub fn take(&mut self, key: PartKey, part: Part) {
         match (part, key.key) {
-            (Part::Object(object), _) => drop(self.objects.insert(key.object, object)),
+            (Part::Object(object), _) => self.objects.push(Seen { id: key.object, object, is_reachable: false }),
             (Part::Entry(entry), Some(name)) => match &entry.value {
-                Some(Value::Object(id)) => self.references.push((key.object, id.clone())),
+                Some(Value::Object(id)) => self.references.push((self.objects.len().saturating_sub(1), id.clone())),
                 Some(_) => {}
-                None if self.is_over(entry.stamp.time_ms()) => {
-                    self.forget_entry(&key.object, entry.size(&name));
-                    self.changes.parts.insert(PartKey { object: key.object, key: Some(name) }, None);
-                }
+                None if self.is_over(entry.stamp.time_ms()) => self.forget_entry(&name, &entry),
                 None => self.remains = true,
             },
             _ => {}
@@ -56,30 +58,35 @@ impl Sweep {
         since_ms + OBJECTS_GRACE_MS <= self.now_ms
     }
 
-    /// Its object comes before it.
-    fn forget_entry(&mut self, id: &str, bytes: u64) {
-        (self.summary.bytes, self.summary.parts) =
-            (self.summary.bytes.saturating_sub(bytes), self.summary.parts.saturating_sub(1));
-        if let Some(object) = self.objects.get_mut(id) {
-            (object.bytes, object.entries) = (object.bytes.saturating_sub(bytes), object.entries.saturating_sub(1));
-            self.changes.put(PartKey::object(id), Part::Object(object.clone()));
-        }
+    /// An entry of the last object.
+    fn forget_entry(&mut self, name: &str, entry: &Entry) {
+        let bytes = entry.size(name);
+        self.summary.bytes = self.summary.bytes.saturating_sub(bytes);
+        self.summary.parts = self.summary.parts.saturating_sub(1);
+        let Some(Seen { id, object, .. }) = self.objects.last_mut() else { return };
+        object.bytes = object.bytes.saturating_sub(bytes);
+        object.entries = object.entries.saturating_sub(1);
+        self.changes.parts.insert(PartKey::entry(id, name), None);
+        self.changes.put(PartKey::object(id), Part::Object(object.clone()));
     }
 
-    fn reachable(&self) -> BTreeSet<String> {
-        let mut of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        self.references.iter().for_each(|(from, to)| of.entry(from).or_default().push(to));
-        let (mut reached, mut next) = (BTreeSet::from([ROOT]), vec![ROOT]);
+    /// Marks what can be reached from the root.
+    fn reach(&mut self) {
+        let mut next = vec![ROOT.to_owned()];
         while let Some(id) = next.pop() {
-            next.extend(of.get(id).into_iter().flatten().filter(|to| reached.insert(to)));
+            let Ok(at) = self.objects.binary_search_by(|seen| seen.id.as_str().cmp(&id)) else { continue };
+            if !std::mem::replace(&mut self.objects[at].is_reachable, true) {
+                let start = self.references.partition_point(|(from, _)| *from < at);
+                let of_object = self.references[start..].iter().take_while(|(from, _)| *from == at);
+                next.extend(of_object.map(|(_, to)| to.clone()));
+            }
         }
-        reached.into_iter().map(str::to_owned).collect()
     }
 
     pub fn finish(mut self) -> Swept {
-        let (reachable, mut lost) = (self.reachable(), Vec::new());
-        for (id, mut object) in std::mem::take(&mut self.objects) {
-            let is_reachable = reachable.contains(&id);
+        self.reach();
+        let mut lost = Vec::new();
+        for Seen { id, mut object, is_reachable } in std::mem::take(&mut self.objects) {
             match (object.gone, object.lone_since_ms) {
                 (Some(gone), _) if self.is_over(gone.time_ms()) => {
                     self.summary.parts = self.summary.parts.saturating_sub(1);

@@ -1,7 +1,6 @@
 //! `/channels/{channel}/object`: objects are read and changed (protocol.md § 19).
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -46,16 +45,17 @@ pub fn read(
 }
 
 pub fn answered(compact: bool, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
-    let Response::Tree(Tree { top, objects }) = answer? else { return Err(unanswered()) };
-    let objects = objects.iter().map(|object| (object.id.as_str(), object)).collect();
-    let mut shown = Shown { objects, seen: BTreeSet::new(), compact };
+    let Response::Tree(Tree { top, mut objects }) = answer? else { return Err(unanswered()) };
+    objects.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+    let mut shown = Shown { seen: vec![false; objects.len()], objects: &objects, compact };
     Ok(form.ok(&shown.value(&top, 0).unwrap_or(Node::Null)))
 }
 
 /// An answer while it is written: an object that comes again is shown as its id.
 struct Shown<'a> {
-    objects: BTreeMap<&'a str, &'a Snapshot>,
-    seen: BTreeSet<&'a str>,
+    /// By their ids.
+    objects: &'a [Snapshot],
+    seen: Vec<bool>,
     compact: bool,
 }
 
@@ -64,11 +64,11 @@ impl<'a> Shown<'a> {
     fn value(&mut self, value: &'a Value, depth: usize) -> Option<Node<'static>> {
         match value {
             Value::Object(id) => {
-                let object = *self.objects.get(id.as_str())?;
-                if depth > OBJECTS_DEPTH_MAX || !self.seen.insert(id) {
+                let at = self.objects.binary_search_by(|object| object.id.as_str().cmp(id)).ok()?;
+                if depth > OBJECTS_DEPTH_MAX || std::mem::replace(&mut self.seen[at], true) {
                     return Some(map([("objectId", Node::Text(id.clone()))]));
                 }
-                Some(self.object(object, depth))
+                Some(self.object(&self.objects[at], depth))
             }
             other if !self.compact => Some(value_node(other)),
             Value::Bool(value) => Some(Node::Bool(*value)),

@@ -2,6 +2,7 @@
 //! 19).
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -179,10 +180,10 @@ fn read_map(node: Node) -> Result<Action, ErrorInfo> {
 }
 
 fn last_of_each(entries: Vec<(String, Value)>) -> Vec<(String, Value)> {
-    let last: std::collections::HashMap<String, usize> =
-        entries.iter().enumerate().map(|(index, (key, _))| (key.clone(), index)).collect();
-    let is_last = |(index, (key, _)): &(usize, (String, Value))| last.get(key) == Some(index);
-    entries.into_iter().enumerate().filter(is_last).map(|(_, entry)| entry).collect()
+    let mut seen = BTreeSet::new();
+    let mut last: Vec<_> = entries.into_iter().rev().filter(|(key, _)| seen.insert(key.clone())).collect();
+    last.reverse();
+    last
 }
 
 fn read_entry(node: Node) -> Result<Value, ErrorInfo> {
