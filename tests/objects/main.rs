@@ -23,4 +23,5 @@ mod support {
 }
 
 mod converge;
+mod keeping;
 mod replica;

@@ -143,3 +143,108 @@ for (const { format, useBinaryProtocol } of formats) {
     assert.deepEqual(sorted(late.root.compactJson()), { hits, last: hits });
   });
 }
+
+for (const { format, useBinaryProtocol } of formats) {
+  test(`two who write at once, and one who joins meanwhile, see the same in the end (${format})`, async (t) => {
+    const name = `busy-${format}`;
+    const ann = await objects(t, runtime, name, { useBinaryProtocol });
+    await ann.root.set('hits', LiveCounter.create());
+    await ann.root.set('large', LiveMap.create({}));
+    const bob = await objects(t, runtime, name, { useBinaryProtocol });
+    const writes = [];
+    for (let turn = 0; turn < 40; turn++) {
+      for (const { root } of [ann, bob]) {
+        writes.push(root.get('hits').increment(turn % 7));
+        writes.push(root.get('large').set(`key${turn % 30}`, 'x'.repeat(4_000) + turn));
+        if (turn % 9 === 5) writes.push(root.get('large').remove(`key${turn % 4}`));
+        if (turn % 5 === 0) writes.push(root.set(`made${turn}`, LiveMap.create({ turn: LiveCounter.create(turn) })));
+      }
+    }
+    const [late] = await Promise.all([objects(t, runtime, name, { useBinaryProtocol }), ...writes]);
+    const { body: state } = await ask(`/channels/${name}/object`);
+    const last = await objects(t, runtime, name, { useBinaryProtocol });
+    await Promise.all([ann, bob, late, last].map(({ root }) => shows(root, sorted(state))));
+  });
+
+  test(`operations that cannot be done are refused, and the connection goes on (${format})`, async (t) => {
+    const name = `refused-${format}`;
+    const client = new RawClient(runtime, { key: demoKey, format: useBinaryProtocol ? 'msgpack' : 'json' });
+    t.after(() => client.close());
+    await client.expect(action.CONNECTED);
+    client.send({ action: action.ATTACH, channel: name, flags: OBJECT_MODES });
+    const attached = await client.expect(action.ATTACHED);
+    assert.equal(attached.flags, OBJECT_MODES | HAS_OBJECTS);
+    assert.deepEqual((await client.expect(OBJECT_SYNC)).state, [], 'a sync begins with nothing');
+    assert.match((await client.expect(OBJECT_SYNC)).channelSerial, /^[\w-]+:$/, 'and ends, though there is nothing');
+
+    let msgSerial = 0;
+    const operate = (/** @type {unknown} */ state) => {
+      client.send({ action: OBJECT, channel: name, msgSerial: msgSerial++, state });
+    };
+    const root = (/** @type {number} */ number, /** @type {object} */ payload) =>
+      [{ operation: { action: number, objectId: 'root', ...payload } }];
+    const counter = (/** @type {unknown} */ number, objectId = 'counter:x@1') =>
+      [{ operation: { action: 4, objectId, counterInc: { number } } }];
+    const wrong = [
+      undefined, [], [{}], [{ operation: {} }], [{ object: {} }], {}, root(1, {}), root(99, { mapSet: {} }),
+      root(2, { mapSet: { key: 'k', value: { number: 1 } } }), root(1, { mapSet: { key: 'k', value: {} } }),
+      root(5, { objectDelete: {} }), root(0, { mapCreate: {} }), counter(1, 'root'), counter(1, 'nonsense'), counter('1'),
+      counter({}), [...counter(1), ...counter(1, 'map:x@1')],
+      [{ operation: { action: 6, objectId: 'map:x@1', mapClear: {} } }],
+      [{ operation: {
+        action: 3, objectId: 'counter:x@1',
+        counterCreateWithObjectId: { initialValue: '{"count":1}', nonce: '0123456789abcdef' },
+      } }],
+    ];
+    if (useBinaryProtocol) wrong.push(counter(NaN), counter(Infinity), root(1, { mapSet: { key: 'k', value: { number: -Infinity } } }));
+    for (const state of wrong) {
+      operate(state);
+      const refused = await client.expect(action.NACK);
+      assert.equal(refused.error.code, 92000, `${JSON.stringify(state)}: ${refused.error.message}`);
+    }
+    operate(root(1, { mapSet: { key: 'k'.repeat(65_537), value: { number: 1 } } }));
+    assert.equal((await client.expect(action.NACK)).error.code, 40009);
+    assert.deepEqual((await ask(`/channels/${name}/object`)).body, {}, 'nothing was done');
+    operate(counter(1.5));
+    const acknowledged = [await client.next(), await client.next()].find((frame) => frame.action === action.ACK);
+    assert.equal(acknowledged?.res[0].serials.length, 1);
+  });
+
+  test(`what is too much for a page comes in several (${format})`, async (t) => {
+    const name = `pages-${format}`;
+    const keys = ['a', 'bb', 'ccc'];
+    for (const key of keys) {
+      const value = { string: key[0].repeat(65_536 - key.length) };
+      assert.equal((await ask(`/channels/${name}/objects`, { json: { path: '', mapSet: { key, value } } })).status, 201);
+    }
+    const client = new RawClient(runtime, { key: demoKey, format: useBinaryProtocol ? 'msgpack' : 'json' });
+    t.after(() => client.close());
+    await client.expect(action.CONNECTED);
+    client.send({ action: action.ATTACH, channel: name, flags: OBJECT_MODES });
+    await client.expect(action.ATTACHED);
+    let page;
+    do page = await client.expect(OBJECT_SYNC); while (!page.channelSerial.endsWith(':'));
+    const pages = client.heard.filter((frame) => frame.action === OBJECT_SYNC && frame.state.length > 0);
+    assert.ok(pages.length >= 3, `${pages.length} pages`);
+    const late = await objects(t, runtime, name, { useBinaryProtocol });
+    assert.deepEqual(keys.map((key) => late.root.get(key).value().length), keys.map((key) => 65_536 - key.length));
+  });
+}
+
+test('a key without the capability neither changes objects nor reads them', async (t) => {
+  const own = await startRuntime({ apps: [{ id: 'demo', keys: [
+    { name: 'key1', secret: 'local-only', capability: { '*': ['history', 'publish'] } },
+  ] }] });
+  t.after(() => own.stop());
+  const client = new RawClient(own, { key: demoKey });
+  t.after(() => client.close());
+  await client.expect(action.CONNECTED);
+  client.send({ action: action.ATTACH, channel: 'c', flags: OBJECT_MODES });
+  assert.equal((await client.expect(action.ATTACHED)).flags ?? 0, 0, 'no mode, and no objects to wait for');
+  const state = [{ operation: { action: 6, objectId: 'root', mapClear: {} } }];
+  client.send({ action: OBJECT, channel: 'c', msgSerial: 0, state });
+  assert.equal((await client.expect(action.NACK)).error.code, 40160);
+  await assert.rejects(rest(own).request('get', '/channels/c/object', 6, {}, null, {}).then((page) => {
+    if (!page.success) throw Object.assign(new Error(page.errorMessage), { code: page.errorCode });
+  }), { code: 40160 });
+});
