@@ -3,6 +3,7 @@
 
 mod app;
 mod names;
+mod objects;
 mod occupancy;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,8 @@ use crate::auth::{Identity, Source};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{MEMBERS_MAX, PACE_MAX_MS, RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::ChannelName;
+use crate::objects::operation::Proposal;
+use crate::objects::parts::Tree;
 use crate::pinned::{self, Versioned};
 use crate::serial::Position;
 use crate::wire::message::Message;
@@ -18,6 +21,7 @@ use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
 pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
 pub use names::{Address, RelayName, RelayObject};
+pub use objects::{ObjectsPage, ObjectsQuery, TreeQuery};
 pub use occupancy::{Census, Occupancy, Wanted};
 
 /// Why an object does not take a connection in.
@@ -75,6 +79,10 @@ pub enum Request {
     /// What a relay that stands here would be delivered next, for one that feeds it. Answered by
     /// [`Response::Delivery`].
     Next(Position),
+    /// A page of the objects. Answered by [`Response::Objects`].
+    Objects(ObjectsQuery),
+    /// What a path leads to. Answered by [`Response::Tree`].
+    Tree(TreeQuery),
 }
 
 /// A channel's answer, by the request.
@@ -93,6 +101,8 @@ pub enum Response {
     /// To a [`Follow`].
     Followed,
     Delivery(Delivery),
+    Objects(ObjectsPage),
+    Tree(Tree),
 }
 
 /// What a channel is told to take in, and what stays together under one place in the order.
@@ -118,6 +128,8 @@ pub enum Submission {
         hold: Hold,
         fate: Fate,
     },
+    /// What is done to the channel's objects.
+    Objects(Vec<Proposal>),
 }
 
 /// Who holds a connection, and for how long its members outlive its loss.
@@ -171,6 +183,7 @@ impl Publish {
             Submission::Messages(messages) => messages.iter().map(Message::weight).sum(),
             Submission::Presence { deeds, .. } => deeds.iter().map(|deed| deed.event.weight()).sum(),
             Submission::Fate { .. } => 0,
+            Submission::Objects(proposals) => proposals.iter().map(|proposal| proposal.message.weight()).sum(),
         }
     }
 
@@ -199,6 +212,11 @@ pub enum Outcome {
         count: usize,
     },
     Refused(ErrorInfo),
+    /// The same of operations: which objects each of them was done to.
+    Operated {
+        position: Position,
+        object_ids: Vec<String>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -379,7 +397,7 @@ macro_rules! versions {
 
 versions! {
     ChannelCall = 2,
-    Answer<Response> = 1,
+    Answer<Response> = 2,
     Delivery = 1,
     Delivered = 1,
     Follow = 1,

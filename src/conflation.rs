@@ -10,7 +10,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::CONFLATION_KEY_MAX_BYTES;
 use crate::maps::HashMap;
 use crate::pinned::Unreadable;
-use crate::wire::message::{Content, Entry, Message};
+use crate::wire::message::{Content, Entry, Kind, Message};
 use crate::wire::packed::Packed;
 
 /// A piece of a key.
@@ -55,7 +55,7 @@ pub fn conflate(packed: &Packed, key: &str, interval_ms: u64) -> Result<Packed, 
     let mut left = Packed::default();
     entries
         .iter()
-        .filter(|entry| entry.is_presence() || entry.count() > 0)
+        .filter(|entry| entry.count() > 0 || entry.kind() != Kind::Messages)
         .for_each(|entry| left.append(&Packed::one(entry)));
     Ok(left)
 }
@@ -247,6 +247,6 @@ mod tests {
     fn what_is_left_of_a_publish_is_pinned() {
         let mut left = entry(1, &["a", "b"]);
         keep(&mut left, &mut |message| message.name.as_deref() == Some("b"));
-        assert_eq!(pinned::encode(&left), b"\x01\xe8\x07\x01p\x00\x02\x01\x01\x01\x00\x01\x01b\x00\x00\x00\x00");
+        assert_eq!(pinned::encode(&left), b"\x02\xe8\x07\x01p\x00\x02\x01\x01\x01\x00\x01\x01b\x00\x00\x00\x00");
     }
 }

@@ -22,6 +22,7 @@ pub mod filter;
 pub mod auth;
 pub mod publish;
 pub mod presence;
+pub mod objects;
 pub mod call;
 pub mod connection_key;
 pub mod placement;

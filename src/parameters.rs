@@ -24,6 +24,7 @@ pub enum Door {
     Batch,
     Members,
     MembersOfMany,
+    Objects,
     Channels,
     Token,
     /// A REST path with no parameters of its own.
@@ -152,6 +153,8 @@ const BATCH: Table =
 
 const MEMBERS: Table = &[("limit", Read), ("clientId", Read), ("connectionId", Read), ("cursor", Read)];
 
+const OBJECTS: Table = &[("compact", BOOLEAN), ("path", Read), ("objectId", Read)];
+
 const CHANNELS: Table = &[("limit", Read), ("prefix", Read), ("by", Read), ("cursor", Read)];
 
 /// The fields of a token request, which a GET has in its query.
@@ -170,6 +173,7 @@ impl Door {
             Door::Batch => [BATCH, REST, ANYWHERE],
             Door::Members => [MEMBERS, REST, ANYWHERE],
             Door::MembersOfMany => [&[("channels", Read)], REST, ANYWHERE],
+            Door::Objects => [OBJECTS, REST, ANYWHERE],
             Door::Channels => [CHANNELS, REST, ANYWHERE],
             Door::Token => [TOKEN, REST, ANYWHERE],
             Door::Plain => [&[], REST, ANYWHERE],
@@ -271,7 +275,7 @@ fn unknown(door: Door, name: &str) -> ErrorInfo {
 mod tests {
     use super::*;
 
-    const DOORS: [Door; 11] = [
+    const DOORS: [Door; 12] = [
         Door::Socket,
         Door::Comet,
         Door::Stream,
@@ -280,6 +284,7 @@ mod tests {
         Door::Batch,
         Door::Members,
         Door::MembersOfMany,
+        Door::Objects,
         Door::Channels,
         Door::Token,
         Door::Plain,

@@ -18,6 +18,8 @@ use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, To
 use courtside::channel::{Channel, Effect, Ticket};
 use courtside::limits::{CONNECTION_STATE_TTL_MS, MEMBERS_MAX};
 use courtside::name::{AppId, ChannelName};
+use courtside::objects::parts::PartKey;
+use courtside::objects::pool::Changes;
 use courtside::presence::{ENTER, check};
 use courtside::relay::session::Opening;
 use courtside::relay::{self, Relay, SocketId};
@@ -114,6 +116,18 @@ impl Store for Nowhere {
     }
 
     fn hold(&mut self, _: &str, _: &Hold, _: Option<u64>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn object_part(&mut self, _: &PartKey) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+
+    fn object_parts(&mut self, _: &PartKey, _: usize) -> Result<Vec<(PartKey, Vec<u8>)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn change_objects(&mut self, _: &Changes) -> Result<(), StoreError> {
         Ok(())
     }
 }

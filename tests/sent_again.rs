@@ -205,7 +205,7 @@ fn outcome(effects: &[channel::Effect]) -> u32 {
         .iter()
         .find_map(|effect| match effect {
             channel::Effect::Reply(_, Ok(Response::Published(published))) => match &published.outcomes[0] {
-                Outcome::Accepted { .. } => Some(0),
+                Outcome::Accepted { .. } | Outcome::Operated { .. } => Some(0),
                 Outcome::Refused(error) => Some(error.code),
             },
             _ => None,

@@ -38,7 +38,7 @@ fn commit(channel: &mut Channel, store: &mut MemoryStore, publishes: Vec<Publish
     });
     let refusals = answers.flatten().filter_map(|outcome| match outcome {
         Outcome::Refused(error) => Some(error.code),
-        Outcome::Accepted { .. } => None,
+        Outcome::Accepted { .. } | Outcome::Operated { .. } => None,
     });
     refusals.collect()
 }

@@ -17,10 +17,14 @@ use std::collections::BTreeSet;
 
 use courtside::auth::Source;
 use courtside::call::{
-    Census, Deed, Fate, HistoryQuery, Hold, MembersQuery, Publish, PublishKey, ReadFrom, RelayName, Request, Submission,
+    Census, Deed, Fate, HistoryQuery, Hold, MembersQuery, ObjectsQuery, Publish, PublishKey, ReadFrom, RelayName,
+    Request, Submission, TreeQuery,
 };
 use courtside::channel::{Channel, Ticket};
 use courtside::limits::NAMES_PER_CHANNEL_MAX;
+use courtside::objects::operation::{Action, ObjectMessage, Operation, Proposal, Target, Value};
+use courtside::objects::parts::{Cursor, PartKey};
+use courtside::objects::path::Path;
 use courtside::rate::Flow;
 use courtside::relay::admission::Bounds;
 use courtside::relay::{Relay, SocketId};
@@ -65,6 +69,7 @@ fn filled(commits: u64) -> MemoryStore {
     let mut channel = wake(&mut store);
     for commit in 0..commits {
         let mut publishes: Vec<Publish> = (0..100).map(|number| padded(commit, number, 500)).collect();
+        publishes.push(sets(commit, commit * 100..commit * 100 + 100));
         if commit < commits / 10 {
             publishes.push(events(&format!("guest{commit}"), 0, 0..100, PresenceAction::Enter));
         }
@@ -82,8 +87,8 @@ fn busy(commits: u64) -> MemoryStore {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);
     for commit in 0..commits {
-        let publish = events(&format!("guest{}", commit % 10), commit, 0..200, PresenceAction::Update);
-        channel.publish(Ticket(0), vec![publish]).unwrap();
+        let update = events(&format!("guest{}", commit % 10), commit, 0..200, PresenceAction::Update);
+        channel.publish(Ticket(0), vec![update, sets(commit, commit * 100..commit * 100 + 100)]).unwrap();
         channel.commit(&mut store, NOW_MS);
     }
     store
@@ -144,6 +149,8 @@ fn perform(channel: &mut Channel, store: &mut MemoryStore, request: Request) {
         Request::Count => channel.count(Ticket(1)).unwrap(),
         Request::Report(relay, census) => _ = channel.report(store, &relay, census).unwrap(),
         Request::Next(cursor) => drop(channel.next(store, cursor, NOW_MS).unwrap()),
+        Request::Objects(query) => drop(channel.objects(store, &query).unwrap()),
+        Request::Tree(query) => drop(channel.tree(store, &query).unwrap()),
     }
 }
 
@@ -158,9 +165,40 @@ fn number(request: &Request) -> usize {
         Request::Count => 5,
         Request::Report(..) => 6,
         Request::Next(_) => 7,
+        Request::Objects(_) => 8,
+        Request::Tree(_) => 9,
     }
 }
-const REQUESTS: usize = 8;
+const REQUESTS: usize = 10;
+
+/// Entries of the root.
+fn sets(serial: u64, keys: std::ops::Range<u64>) -> Publish {
+    let set = |key| Action::MapSet { key: format!("key{key}"), value: Value::Text("x".repeat(20)) };
+    operations(serial, keys.map(set).collect())
+}
+
+fn operation(serial: u64, action: Action) -> Publish {
+    operations(serial, vec![action])
+}
+
+fn operations(serial: u64, actions: Vec<Action>) -> Publish {
+    let proposal = |action| {
+        let operation = Operation { object_id: "root".into(), action };
+        let message = ObjectMessage { id: None, client_id: None, extras: None, operation };
+        Proposal { message, target: Target::Named }
+    };
+    let content = Submission::Objects(actions.into_iter().map(proposal).collect());
+    Publish {
+        key: PublishKey::Serial(serial),
+        connection_id: Some("operator".into()),
+        by: courtside::auth::Source::SERVER,
+        content,
+    }
+}
+
+fn amid_root() -> Cursor {
+    Cursor { after: PartKey::entry("root", "key5"), object: None, has_root: true }
+}
 
 /// Where all members have entered, though most of the messages follow.
 fn behind_members() -> Position {
@@ -212,6 +250,15 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("how many", Request::Count),
         ("a report", Request::Report(relay(), Census::default())),
         ("what is next for who is far behind", Request::Next(Position::ZERO)),
+        ("objects", Request::Objects(ObjectsQuery::default())),
+        ("objects behind one", Request::Objects(ObjectsQuery { after: Some(amid_root()) })),
+        (
+            "an entry of a map",
+            Request::Tree(TreeQuery { object_id: "root".into(), path: Path::parse("key1").unwrap() }),
+        ),
+        ("an entry is set", publish(sets(9_999, 0..1))),
+        ("a map is cleared", publish(operation(10_000, Action::MapClear))),
+        ("entries are set again", publish(sets(10_001, 0..100))),
     ]
 }
 
@@ -317,9 +364,10 @@ fn action(frame: &Inbound) -> usize {
         Inbound::ChannelRefused { .. } => 11,
         Inbound::Pong => 12,
         Inbound::Activate => 13,
+        Inbound::Objects(_) => 14,
     }
 }
-const ACTIONS: usize = 14;
+const ACTIONS: usize = 15;
 
 /// A frame of each action; those whose length is their client's to choose, of so many parts.
 fn frames_of(parts: usize) -> Vec<serde_json::Value> {
@@ -333,6 +381,9 @@ fn frames_of(parts: usize) -> Vec<serde_json::Value> {
         json!({"action": 12, "channel": "room"}),
         json!({"action": 15, "channel": "room", "msgSerial": 9_999, "messages": list(|_| json!({"data": "x"}))}),
         json!({"action": 15, "channel": "room", "msgSerial": 9_999, "messages": [{"extras": params}]}),
+        json!({"action": 19, "channel": "room", "msgSerial": 9_999, "state": list(|_| {
+            json!({"operation": {"action": 1, "objectId": "root", "mapSet": {"key": "k", "value": {"number": 1}}}})
+        })}),
         json!({"action": 14, "channel": "room", "msgSerial": 9_999, "presence": list(|_| json!({"action": 2}))}),
         json!({"action": 16, "channel": "room"}),
         json!({"action": 17, "auth": {"accessToken": "x".repeat(parts)}}),

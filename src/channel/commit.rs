@@ -80,7 +80,9 @@ impl Channel {
         if batch.tip() > self.log.tip() {
             self.begin(store)?;
         }
+        let objects = batch.objects.summary();
         self.log.append(store, batch)?;
+        self.objects.wrote(objects);
         Ok(answers)
     }
 
@@ -100,7 +102,11 @@ impl Channel {
                 let is_number = matches!(publish.key, PublishKey::Serial(_));
                 let is_another =
                     is_number && self.repeats.is_another((batch, &self.log), store, publish, position, now_ms)?;
-                return Ok(if is_another { Outcome::Refused(reused()) } else { Outcome::Accepted { position, count } });
+                return match (is_another, &publish.content) {
+                    (true, _) => Ok(Outcome::Refused(reused())),
+                    (false, Submission::Objects(_)) => self.operated(store, batch, position),
+                    (false, _) => Ok(Outcome::Accepted { position, count }),
+                };
             }
             Some(None) => {}
             None => return Ok(Outcome::Refused(unsure())),
@@ -126,6 +132,7 @@ impl Channel {
                 self.place_presence(store, batch, publish, (hold, deeds), is_late, now_ms)
             }
             Submission::Fate { hold, fate } => self.place_fate(store, batch, publish, (hold, *fate), now_ms),
+            Submission::Objects(proposals) => self.place_objects(store, batch, publish, proposals, now_ms),
         }
     }
 

@@ -14,6 +14,7 @@ use super::store::{Change, Row, Store, StoreError, Stored, Totals};
 use crate::call::{Hold, Publish, PublishKey, Rules};
 use crate::limits::{LOG_MAX_BYTES, LOG_MAX_MESSAGES, RETENTION_MS, RETENTION_SLACK_MS, ROW_MAX_BYTES, TAIL_MAX_BYTES};
 use crate::maps::HashMap;
+use crate::objects::pool::Changes;
 use crate::serial::Position;
 use crate::wire::message::Entry;
 use crate::wire::packed::Packed;
@@ -55,6 +56,8 @@ pub struct Batch {
     publishes: HashMap<(PublishKey, Option<String>), Position>,
     /// What it does to the presence set.
     pub members: Pending,
+    /// What it does to the objects.
+    pub objects: Changes,
     /// The last event of each member, if its connection said it.
     turns: HashMap<MemberKey, Option<Turn>>,
     /// Before anything is placed.
@@ -68,6 +71,7 @@ impl Batch {
             placed: Vec::new(),
             publishes: HashMap::default(),
             members: Pending::new(),
+            objects: Changes::default(),
             turns: HashMap::default(),
             holds: Vec::new(),
         }
@@ -89,6 +93,10 @@ impl Batch {
             match change {
                 Change::Put(member) => self.members.insert(member.key.clone(), Some(member.member.clone())),
                 Change::Remove(member) => self.members.insert(member.clone(), None),
+                Change::Objects(changes) => {
+                    self.objects.extend(changes);
+                    None
+                }
                 Change::Hold(..) => None,
             };
         }

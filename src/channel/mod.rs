@@ -15,6 +15,7 @@ mod holders;
 mod listing;
 mod log;
 mod members;
+mod objects;
 mod occupancy;
 mod pace;
 mod readers;
@@ -40,6 +41,7 @@ use dedup::Window;
 use holders::Holders;
 use listing::Listing;
 use log::Log;
+use objects::Objects;
 use occupancy::Occupants;
 use pace::Pace;
 use readers::Readers;
@@ -99,6 +101,7 @@ pub struct Channel {
     feeds: Feeds,
     pace: Pace,
     holders: Holders,
+    objects: Objects,
     occupants: Occupants,
     listing: Listing,
     readers: Readers,
@@ -158,6 +161,7 @@ impl Channel {
             repeats: Repeats::default(),
             feeds,
             holders: Holders::restore(stored.members, now_ms),
+            objects: Objects::restore(stored.objects.as_deref())?,
             occupants: Occupants::restore(stored.relays_below),
             listing: Listing::default(),
             readers: Readers::default(),
@@ -267,6 +271,7 @@ impl Channel {
             self.trim_at_ms = now_ms + TRIM_PAUSE_MS;
             self.forget(now_ms);
         }
+        self.sweep_objects(store, now_ms);
         self.feeds.tick(now_ms);
         let mut effects = self.call_rolls(store, now_ms);
         self.tick_spent(now_ms, &mut effects);
@@ -279,6 +284,7 @@ impl Channel {
         let log = self.log.deadline(&self.meta.rules).map(|due_ms| due_ms.max(self.trim_at_ms));
         let other = [self.occupancy_deadline(), self.listing_deadline(), self.readers.deadline(), self.mend_at_ms];
         let own = [self.feeds.deadline(), self.pace_deadline(), log, self.holders.deadline(), self.spent_deadline()];
+        let other = other.into_iter().chain([self.objects.deadline()]);
         own.into_iter().chain(other).flatten().min()
     }
 
@@ -321,6 +327,7 @@ impl Channel {
             let stored = store.load()?;
             self.log = Log::new(&stored, self.log.tip());
             self.holders.recount(stored.members);
+            self.objects = Objects::restore(stored.objects.as_deref())?;
             (self.stale, self.mend_at_ms) = (false, None);
         }
         Ok(())

@@ -14,6 +14,7 @@ use super::store::{Store, StoreError};
 use crate::call::{Publish, PublishKey, Submission};
 use crate::limits::{REPEATS_FLOW, TRACED_MAX, TRACES_MAX};
 use crate::maps::HashMap;
+use crate::objects::operation::{ObjectMessage, Proposal};
 use crate::rate::Debt;
 use crate::serial::Position;
 use crate::wire::message::{Entry, Message};
@@ -160,10 +161,13 @@ impl Repeats {
         position: Position,
         now_ms: u64,
     ) -> Result<bool, StoreError> {
-        let Submission::Messages(messages) = &publish.content else { return Ok(false) };
+        let differs = |entry: &Entry| match &publish.content {
+            Submission::Messages(messages) => !says_same(entry.messages(), messages),
+            Submission::Objects(proposals) => !does_same(entry.objects(), proposals),
+            Submission::Presence { .. } | Submission::Fate { .. } => false,
+        };
         self.budget.now_ms = now_ms;
         let Repeats { row, budget, .. } = self;
-        let differs = |entry: &Entry| !says_same(entry.messages(), messages);
         let found = match batch.entry(position).or_else(|| log.in_tail(position)) {
             Some(packed) => budget.decode(packed).map(|entries| entries.first().is_some_and(differs)),
             None => row.read(store, position, budget).map(|()| row.has(position, differs)),
@@ -406,10 +410,20 @@ fn says_same(one: &[Message], other: &[Message]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(is_same)
 }
 
+/// What a connection does, it does to objects that it names.
+fn does_same(one: &[ObjectMessage], other: &[Proposal]) -> bool {
+    let is_same = |(one, other): (&ObjectMessage, &Proposal)| one.operation == other.message.operation;
+    one.len() == other.len() && one.iter().zip(other).all(is_same)
+}
+
 fn is_same(entry: &Entry, publish: &Publish) -> bool {
     match &publish.key {
         PublishKey::Serial(_) => false,
-        PublishKey::Id(id) => entry.messages().first().is_some_and(|message| message.id.as_ref() == Some(id)),
+        PublishKey::Id(id) => {
+            let first = entry.messages().first().map(|message| &message.id);
+            let first = first.or_else(|| entry.objects().first().map(|message| &message.id));
+            first.is_some_and(|first| first.as_ref() == Some(id))
+        }
         PublishKey::Request(id) => entry.id == *id,
     }
 }

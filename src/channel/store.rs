@@ -5,6 +5,8 @@
 //! output gate, and the simulation's.
 
 use crate::call::{Hold, MembersQuery, RelayName};
+use crate::objects::parts::PartKey;
+use crate::objects::pool::Changes;
 use crate::pinned::Unreadable;
 use crate::serial::Position;
 use crate::wire::packed::Packed;
@@ -29,7 +31,7 @@ pub struct Row {
     /// By what repeats of these publishes are known; see `dedup`.
     pub keys: String,
     pub entries: Packed,
-    /// What the entries do to the presence set: stored with the row or not at all.
+    /// What the entries do to the presence set and the objects: stored with the row or not at all.
     pub changes: Vec<Change>,
 }
 
@@ -39,6 +41,8 @@ pub enum Change {
     Remove(MemberKey),
     /// As [`Store::hold`].
     Hold(String, Hold, Option<u64>),
+    /// As [`Store::change_objects`].
+    Objects(Changes),
 }
 
 /// A member of the presence set.
@@ -79,6 +83,8 @@ pub struct Stored {
     pub oldest: Option<(Position, Totals)>,
     /// How many are present.
     pub members: usize,
+    /// The summary of the objects, if there are any.
+    pub objects: Option<Vec<u8>>,
 }
 
 pub trait Store {
@@ -87,7 +93,7 @@ pub trait Store {
     fn add_relay(&mut self, relay: &RelayName, direct: bool) -> Result<(), StoreError>;
     fn remove_relay(&mut self, relay: &RelayName, direct: bool) -> Result<(), StoreError>;
 
-    /// Writes a row and what it changes of the set: all of it or nothing.
+    /// Writes a row and what it changes beside the log: all of it or nothing.
     fn append(&mut self, row: &Row) -> Result<(), StoreError>;
 
     /// Deletes the rows up to and including `through`.
@@ -117,4 +123,13 @@ pub trait Store {
 
     /// Changes who holds a connection's members, and when they are due to leave.
     fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError>;
+
+    /// A part of an object.
+    fn object_part(&mut self, key: &PartKey) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// At most `limit` parts after a key, in their order.
+    fn object_parts(&mut self, after: &PartKey, limit: usize) -> Result<Vec<(PartKey, Vec<u8>)>, StoreError>;
+
+    /// Writes what became of parts: all of it or nothing.
+    fn change_objects(&mut self, changes: &Changes) -> Result<(), StoreError>;
 }

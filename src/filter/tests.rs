@@ -1,3 +1,5 @@
+//! What filters let through, and what none may be.
+
 use super::*;
 
 /// What an expression gives, as JSON text, or that it gives nothing.

@@ -4,6 +4,7 @@
 mod credentials;
 mod filters;
 mod log;
+mod objects;
 mod presence;
 mod relay;
 mod responses;
@@ -13,6 +14,7 @@ mod spread;
 pub use credentials::*;
 pub use filters::*;
 pub use log::*;
+pub use objects::*;
 pub use presence::*;
 pub use relay::*;
 pub use responses::*;

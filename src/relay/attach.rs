@@ -4,6 +4,7 @@ use super::attachment::{Attachment, Rewind, Start, State};
 use super::feed::Feed;
 use super::filters::Sieve;
 use super::occupancy::admit_listener;
+use super::sync::Of;
 use super::{Pending, Relay, SocketId};
 use crate::call::{Backlog, Fate, ReadFrom, Request, Subscribed};
 use crate::channel::Ticket;
@@ -12,7 +13,7 @@ use crate::limits::ATTACH_FLOW;
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::action;
-use crate::wire::flags::{HAS_BACKLOG, HAS_PRESENCE, Modes, RESUMED};
+use crate::wire::flags::{HAS_BACKLOG, HAS_OBJECTS, HAS_PRESENCE, Modes, RESUMED};
 use crate::wire::inbound::Params;
 use crate::wire::outbound::Outbound;
 
@@ -74,8 +75,8 @@ impl Relay {
         self.channel_error(socket, channel, error, now_ms);
     }
 
-    /// Fails with 40010 (name, filter), 40003 (parameters), 42910 (filters), and as [`Relay::admit_all`], [`Relay::fit`],
-    /// [`Relay::admit_to`] and [`admit_listener`] do.
+    /// Fails with 40010 (name, filter), 40003 (parameters), 42910 (filters), and as [`Relay::admit_all`],
+    /// [`Relay::fit`], [`Relay::admit_to`] and [`admit_listener`] do.
     fn admit_attachment(
         &mut self,
         socket: SocketId,
@@ -352,9 +353,8 @@ impl Relay {
         if let Some(attachment) = self.attachment(socket, name) {
             attachment.state = State::Live { after };
             attachment.fell_behind = false;
-            if std::mem::take(&mut attachment.awaits_sync) || members > 0 {
-                self.sync(socket, name, now_ms);
-            }
+            let awaited = std::mem::take(&mut attachment.awaits_sync);
+            self.sync_awaited(socket, name, awaited, members, now_ms);
         }
         let is_kept = self.sessions.get(&socket).is_some_and(|session| session.is_kept);
         if let Some(feed) = self.feeds.get_mut(&name.owner()).filter(|_| is_kept) {
@@ -370,7 +370,10 @@ impl Relay {
         let modes = attachment.granted(session.grant.capability.operations(name));
         // Who is not told who is present would wait for it for ever.
         let has_presence = what.members > 0 && modes.contains(Modes::PRESENCE_SUBSCRIBE);
-        let flags = what.flags | modes.bits() | if has_presence { HAS_PRESENCE } else { 0 };
+        // A client that does not read this forgets all objects, also where it resumes.
+        let has_objects = modes.contains(Modes::OBJECT_SUBSCRIBE);
+        let has = if has_presence { HAS_PRESENCE } else { 0 } | if has_objects { HAS_OBJECTS } else { 0 };
+        let flags = what.flags | modes.bits() | has;
         let (serial, params) = (what.position.serial(what.series), attachment.params.accepted.clone());
         let frame = Outbound {
             action: action::ATTACHED,
@@ -383,7 +386,8 @@ impl Relay {
         };
         self.send(socket, &frame, now_ms);
         if let Some(attachment) = self.attachment(socket, name) {
-            attachment.awaits_sync = has_presence;
+            *attachment.awaits_sync.of(Of::Members) = has_presence;
+            *attachment.awaits_sync.of(Of::Objects) = has_objects;
             attachment.deltas.begin_anew();
         }
         self.returned(socket, name, what.members, now_ms);

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::deltas::Deltas;
+use super::sync::Each;
 use crate::auth::Operations;
 use crate::call::{ReadFrom, Wanted};
 use crate::channel::Ticket;
@@ -32,10 +33,10 @@ pub struct Attachment {
     pub state: State,
     /// The connection may have members in the channel.
     pub present: bool,
-    /// The sync that it is being given.
-    pub syncs: Option<u64>,
-    /// It was told that there are members, and waits to learn who.
-    pub awaits_sync: bool,
+    /// The syncs that it is being given.
+    pub syncs: Each<Option<u64>>,
+    /// It was told that there is something, and waits to learn what.
+    pub awaits_sync: Each<bool>,
     /// It was live and is brought up to date: it knows who was there, and what it gets was not asked for.
     pub fell_behind: bool,
     pub deltas: Deltas,
@@ -100,8 +101,8 @@ impl AttachParams {
 }
 
 impl Attachment {
-    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong, and as [`check_supported`] and
-    /// [`Filter::decode`] do.
+    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong, and as [`check_supported`]
+    /// and [`Filter::decode`] do.
     pub fn parse(
         name: &ChannelName,
         serial: Option<&str>,
@@ -144,8 +145,8 @@ impl Attachment {
             params,
             state,
             present: false,
-            syncs: None,
-            awaits_sync: false,
+            syncs: Each::default(),
+            awaits_sync: Each::default(),
             fell_behind: false,
             deltas,
             filter: None,
@@ -165,7 +166,7 @@ impl Attachment {
 
     /// Whether something was begun with it that a rebuilt relay would not know of.
     pub fn is_busy(&self) -> bool {
-        !self.is_live() || self.syncs.is_some()
+        !self.is_live() || self.syncs != Each::default()
     }
 
     pub fn is_live(&self) -> bool {
@@ -175,9 +176,12 @@ impl Attachment {
 
 /// The modes that a capability makes possible. The others have no effect here, see [`check_supported`].
 fn modes_of(operations: Operations) -> Modes {
+    let told = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE).union(Modes::OBJECT_SUBSCRIBE);
     let pairs = [
         (Operations::PUBLISH, Modes::PUBLISH),
-        (Operations::SUBSCRIBE, Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE)),
+        (Operations::SUBSCRIBE, told),
+        (Operations::OBJECT_SUBSCRIBE, Modes::OBJECT_SUBSCRIBE),
+        (Operations::OBJECT_PUBLISH, Modes::OBJECT_PUBLISH),
         (Operations::PRESENCE, Modes::PRESENCE),
         (Operations::ANNOTATION_PUBLISH, Modes::ANNOTATION_PUBLISH),
     ];
@@ -196,16 +200,12 @@ fn requested_modes(params: &Params, flags: u32) -> Result<Modes, ErrorInfo> {
     check_supported(if modes.is_empty() { Modes::DEFAULT } else { modes })
 }
 
-/// Refuses what this server would grant in vain: a client with such a mode would wait for annotations for ever, or take
-/// every channel's objects for empty. Fails with 93002 for annotations, with 40003 for objects. To publish annotations
-/// is among the modes of every client (protocol.md § 7.1), and refused when it is done.
+/// Refuses what this server would grant in vain: a client with such a mode would wait for annotations for ever. Fails
+/// with 93002. To publish annotations is among the modes of every client (protocol.md § 7.1), and refused when it is
+/// done.
 fn check_supported(modes: Modes) -> Result<Modes, ErrorInfo> {
     if modes.contains(Modes::ANNOTATION_SUBSCRIBE) {
         return Err(Code::UpdatesNotEnabled.because("mode 'annotation_subscribe': this server has no annotations"));
-    }
-    if modes.intersects(Modes::OBJECT_SUBSCRIBE.union(Modes::OBJECT_PUBLISH)) {
-        let why = "modes 'object_subscribe' and 'object_publish': this server has no LiveObjects";
-        return Err(Code::BadParameter.because(why));
     }
     Ok(modes)
 }
@@ -299,11 +299,7 @@ mod tests {
 
     #[test]
     fn a_mode_that_would_have_no_effect_is_refused_however_it_is_asked_for() {
-        let cases = [
-            (Modes::ANNOTATION_SUBSCRIBE, "annotation_subscribe", Code::UpdatesNotEnabled),
-            (Modes::OBJECT_SUBSCRIBE, "object_subscribe", Code::BadParameter),
-            (Modes::OBJECT_PUBLISH, "object_publish", Code::BadParameter),
-        ];
+        let cases = [(Modes::ANNOTATION_SUBSCRIBE, "annotation_subscribe", Code::UpdatesNotEnabled)];
         for (mode, name, code) in cases {
             let by_flags = parse("c", None, Modes::SUBSCRIBE.union(mode).bits(), &[]).unwrap_err();
             let by_name = parse("c", None, 0, &[("modes", &format!("subscribe,{name}"))]).unwrap_err();
@@ -316,7 +312,7 @@ mod tests {
 
     #[test]
     fn an_attachment_of_an_earlier_build_is_granted_no_mode_without_effect() {
-        let stored = Modes::DEFAULT.union(Modes::ANNOTATION_SUBSCRIBE).union(Modes::OBJECT_SUBSCRIBE);
+        let stored = Modes::DEFAULT.union(Modes::ANNOTATION_SUBSCRIBE);
         let attachment = Attachment::new(stored, AttachParams::default(), State::Live { after: Position(0) });
         assert_eq!(attachment.granted(Operations::ALL), Modes::DEFAULT);
     }

@@ -3,6 +3,7 @@
 use super::occupancy::admit_listener;
 use super::record::{Record, Restored};
 use super::session::{Attach, Opening, Session};
+use super::sync::Of;
 use super::takeover::Beginning;
 use super::{Effect, Relay, SocketId};
 use crate::auth::{Credentials, Grant, Operations};
@@ -244,8 +245,10 @@ impl Relay {
             if is_renamed || !self.permits_presence(socket, &name) {
                 self.withdraw(socket, &name, now_ms);
             }
-            if !self.watches_presence(socket, &name) {
-                self.end_sync(socket, &name, now_ms);
+            for of in [Of::Members, Of::Objects] {
+                if !self.is_told(socket, &name, of) {
+                    self.end_sync(socket, &name, of, now_ms);
+                }
             }
         }
     }

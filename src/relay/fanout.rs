@@ -15,7 +15,7 @@ use crate::limits::DELTA_BASES_MAX_BYTES;
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::flags::Modes;
-use crate::wire::message::Entry;
+use crate::wire::message::{Entry, Kind};
 use crate::wire::outbound::entries_frame;
 use crate::wire::{Encoded, Format};
 
@@ -175,8 +175,8 @@ impl Relay {
         self.sessions.get(sockets.first()?)?.attachments.get(name)?.filter.clone()
     }
 
-    /// The entries of a replay that this reader gets. Only one that goes on from where it was gets presence events:
-    /// others learn who is there, not who was.
+    /// The entries of a replay that this reader gets. Only one that goes on from where it was gets presence events
+    /// and operations on objects: others learn what is there, not what was.
     pub(super) fn for_reader<'a>(
         &self,
         socket: SocketId,
@@ -189,7 +189,7 @@ impl Relay {
         let (Some(session), Some(attachment)) = (session, attachment) else { return Vec::new() };
         let ear = Ear::of(session, name, attachment);
         let entries = sieve.entries();
-        let gets = |entry: &Entry| ear.hears(entry) && (resumes || !entry.is_presence());
+        let gets = |entry: &Entry| ear.hears(entry) && (resumes || entry.kind() == Kind::Messages);
         let picked = (0..entries.len()).filter(|index| gets(&entries[*index])).collect();
         sieve.pick(attachment.filter.as_ref(), Some(picked))
     }
@@ -264,14 +264,15 @@ struct Ear<'a> {
     connection_id: &'a str,
     messages: bool,
     presence: bool,
+    objects: bool,
     itself: bool,
 }
 
 impl Ear<'_> {
     fn of<'a>(session: &'a Session, name: &ChannelName, attachment: &Attachment) -> Ear<'a> {
         // The modes asked for first: they are cheap, and most attachments that lack one lack these.
-        let both = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE);
-        let modes = match attachment.requested.intersection(both).is_empty() {
+        let any = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE).union(Modes::OBJECT_SUBSCRIBE);
+        let modes = match attachment.requested.intersection(any).is_empty() {
             true => Modes::NONE,
             false => attachment.granted(session.grant.capability.operations(name)),
         };
@@ -279,21 +280,28 @@ impl Ear<'_> {
             connection_id: session.connection_id(),
             messages: modes.contains(Modes::SUBSCRIBE),
             presence: modes.contains(Modes::PRESENCE_SUBSCRIBE),
+            objects: modes.contains(Modes::OBJECT_SUBSCRIBE),
             itself: session.echo && !attachment.params.no_echo,
         }
     }
 
     fn hears_all(&self, entries: &[Entry]) -> bool {
-        match (self.messages && self.itself, self.presence) {
-            (true, true) => true,
-            (messages, presence) => entries.iter().all(|entry| if entry.is_presence() { presence } else { messages }),
-        }
+        let hears = |entry: &Entry| match entry.kind() {
+            Kind::Messages => self.messages && self.itself,
+            Kind::Presence => self.presence,
+            Kind::Objects => self.objects && self.itself,
+        };
+        (self.messages && self.presence && self.objects && self.itself) || entries.iter().all(hears)
     }
 
-    /// A connection always hears of its own members (protocol.md § 10), and of its own messages if it likes.
+    /// A connection always hears of its own members (protocol.md § 10), and of what else it said if it likes.
     fn hears(&self, entry: &Entry) -> bool {
         let is_own = entry.connection_id.as_deref() == Some(self.connection_id);
-        if entry.is_presence() { self.presence || is_own } else { self.messages && (self.itself || !is_own) }
+        match entry.kind() {
+            Kind::Messages => self.messages && (self.itself || !is_own),
+            Kind::Presence => self.presence || is_own,
+            Kind::Objects => self.objects && (self.itself || !is_own),
+        }
     }
 }
 
@@ -304,10 +312,10 @@ fn frames_of<'a, 'b>(entries: &'b [&'a Entry]) -> impl Iterator<Item = &'b [&'a 
         if rest.is_empty() {
             return None;
         }
-        let (mut bytes, is_presence) = (0, rest[0].is_presence());
+        let (mut bytes, kind) = (0, rest[0].kind());
         let fits = |entry: &&&Entry| {
             bytes += entry.weight();
-            bytes <= FRAME_BYTES && entry.is_presence() == is_presence
+            bytes <= FRAME_BYTES && entry.kind() == kind
         };
         let (frame, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
         rest = later;

@@ -11,11 +11,10 @@
 //! since its client alone knows what it has and what it still waits for.
 //!
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them
-//! out, to sockets, through `filters` and as `deltas` to those who like, and `branch` to other relays; `flow` bounds how
-//! much of it;
-//! `connections` begins and ends, and `takeover` goes on elsewhere; `presence` says what members do and what becomes of
-//! their connections, `sync` gives out who is there, `occupancy` how many; `watch` ends what the app no longer allows,
-//! and `farewell` sends clients back to come in anew.
+//! out, to sockets, through `filters` and as `deltas` to those who like, and `branch` to other relays; `flow` bounds
+//! how much of it; `connections` begins and ends, and `takeover` goes on elsewhere; `objects` takes in what clients do
+//! to objects; `presence` says what members do and what becomes of their connections, `sync` gives out what is there,
+//! `occupancy` how many; `watch` ends what the app no longer allows, and `farewell` sends clients back to come in anew.
 
 pub mod admission;
 mod attach;
@@ -28,6 +27,7 @@ mod farewell;
 mod feed;
 mod filters;
 mod flow;
+mod objects;
 mod occupancy;
 mod outbox;
 mod presence;
@@ -68,7 +68,7 @@ use publisher::Publisher;
 use record::RowId;
 use rows::Rows;
 use session::Session;
-use sync::{Syncs, Turn};
+use sync::{Subject, Syncs, Turn};
 
 /// Names a connection's way out to the shell: a WebSocket, or a link over HTTP. The relay doesn't know which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ enum Pending {
     Read(Read),
     /// What the log has for a relay below.
     Fill(ChannelName, RelayName),
-    Members(ChannelName),
+    Sync(Subject),
     Report(ChannelName),
 }
 
@@ -126,7 +126,7 @@ pub struct Relay {
     tail_bytes: usize,
     /// Bytes of all feeds' bases of deltas.
     base_bytes: Rc<Cell<usize>>,
-    syncs: HashMap<ChannelName, Syncs>,
+    syncs: HashMap<Subject, Syncs>,
     turn: Turn,
     publishers: BTreeMap<ChannelName, Publisher>,
     /// When the first channel is to be told whom it has here.
@@ -225,6 +225,7 @@ impl Relay {
             Inbound::Refused { msg_serial, error } => self.refuse(socket, msg_serial, error, now_ms),
             Inbound::ChannelRefused { channel, error } => self.fail_channel(socket, &channel, &error, now_ms),
             Inbound::Presence(frame) => self.act(socket, frame, now_ms),
+            Inbound::Objects(frame) => self.operate(socket, frame, now_ms),
             Inbound::Sync { channel } => self.resync(socket, &channel, now_ms),
             Inbound::Auth { token } => self.renew(socket, &token, now_ms),
             Inbound::Disconnect => self.part(socket, now_ms),
@@ -260,8 +261,9 @@ impl Relay {
             (Pending::Fill(..), _) => {}
             (Pending::Read(read), Ok(Response::Backlog(backlog))) => self.backlog(ticket, &read, &backlog, now_ms),
             (Pending::Report(channel), answer) => self.reported(&channel, answer, now_ms),
-            (Pending::Members(channel), Ok(Response::Members(page))) => self.members(&channel, &page, now_ms),
-            (Pending::Members(channel), answer) => self.members_failed(&channel, &failure(answer), now_ms),
+            (Pending::Sync(subject), Ok(Response::Members(page))) => self.members(subject, &page, now_ms),
+            (Pending::Sync(subject), Ok(Response::Objects(page))) => self.objects(subject, page, now_ms),
+            (Pending::Sync(subject), answer) => self.sync_failed(&subject, &failure(answer), now_ms),
             (Pending::Subscribe(channel) | Pending::Follow(channel, _), answer) => {
                 self.subscribe_failed(&channel, &failure(answer), now_ms);
             }

@@ -20,11 +20,12 @@ use crate::wire::inbound::PublishFrame;
 
 impl Relay {
     pub(super) fn act(&mut self, socket: SocketId, frame: PublishFrame, now_ms: u64) {
-        self.take_in(socket, frame, now_ms, Relay::admit_presence);
+        let said = (frame.msg_serial, frame.messages.len());
+        self.take_in(socket, said, now_ms, |relay| relay.admit_presence(socket, frame));
     }
 
-    /// Fails with 40010 (name), 40000 (a filtered channel), 40160 (capability), 91001 (not attached), 40165 (mode), and as [`presence::check`]
-    /// does.
+    /// Fails with 40010 (name), 40000 (a filtered channel), 40160 (capability), 91001 (not attached), 40165 (mode), and
+    /// as [`presence::check`] does.
     fn admit_presence(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
         name.refuse_filter()?;

@@ -2,6 +2,7 @@
 
 use super::outbox::{Outcome as Told, Place};
 use super::publisher::Item;
+use super::session::Session;
 use super::{Pending, Relay, SocketId, failure};
 use crate::auth::Operations;
 use crate::call::{Answer, Outcome, Publish, PublishKey, Published, Request, Response, Submission};
@@ -19,22 +20,23 @@ pub(super) type Admitted = Result<(ChannelName, Item), ErrorInfo>;
 
 impl Relay {
     pub(super) fn publish(&mut self, socket: SocketId, frame: PublishFrame, now_ms: u64) {
-        self.take_in(socket, frame, now_ms, Relay::admit_publish);
+        let said = (frame.msg_serial, frame.messages.len());
+        self.take_in(socket, said, now_ms, |relay| relay.admit_publish(socket, frame));
     }
 
-    /// Takes in what a connection says, or refuses it, in its turn; the connection goes on.
+    /// Takes in what a connection says, by its number and how many messages it has, or refuses it, in its turn; the
+    /// connection goes on.
     pub(super) fn take_in(
         &mut self,
         socket: SocketId,
-        frame: PublishFrame,
+        (msg_serial, messages): (u64, usize),
         now_ms: u64,
-        admit: fn(&mut Relay, SocketId, PublishFrame) -> Admitted,
+        admit: impl FnOnce(&mut Relay) -> Admitted,
     ) {
-        let (msg_serial, messages) = (frame.msg_serial, frame.messages.len());
         if let Err(error) = self.admit_rate(socket, now_ms) {
             return self.refuse(socket, msg_serial, error, now_ms);
         }
-        match admit(self, socket, frame) {
+        match admit(self) {
             Ok((channel, item)) => {
                 self.count_said(socket, messages, now_ms);
                 let place = self.expect(socket, msg_serial, messages);
@@ -103,9 +105,7 @@ impl Relay {
         }
         let checked = publish::check(frame.messages, &frame.params, &session.grant.client_id)?
             .claimed(session.grant.user_claim(&name).as_ref())?;
-        if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + checked.bytes > PUBLISH_QUEUE_MAX_BYTES {
-            return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
-        }
+        self.admit_queued(session, checked.bytes)?;
         let connection_id = session.connection_id().to_owned();
         let key = checked.id.map_or(PublishKey::Serial(frame.msg_serial), PublishKey::Id);
         let content = Submission::Messages(checked.messages);
@@ -113,6 +113,14 @@ impl Relay {
         let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
         let bytes = publish.weight();
         Ok((name.owner(), Item { socket, connection_id, place: None, publish, bytes }))
+    }
+
+    /// Fails with 42910 when too much waits already.
+    pub(super) fn admit_queued(&self, session: &Session, bytes: usize) -> Result<(), ErrorInfo> {
+        if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + bytes > PUBLISH_QUEUE_MAX_BYTES {
+            return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
+        }
+        Ok(())
     }
 
     /// The next call to a channel, if there is something to publish and none is in flight.
@@ -153,6 +161,9 @@ impl Relay {
         let missing = || Code::InternalChannel.because("the channel left a publish unanswered");
         let outcome = |_: &Item| match outcomes.next() {
             Some(Outcome::Accepted { position, count }) => Ok(serials(position, &published.series, count)),
+            Some(Outcome::Operated { position, object_ids }) => {
+                Ok(serials(position, &published.series, object_ids.len()))
+            }
             Some(Outcome::Refused(error)) => Err(error),
             None => Err(missing()),
         };

@@ -13,13 +13,14 @@ use crate::error::{Code, ErrorInfo};
 use crate::filter;
 use crate::limits::{
     CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS,
-    HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
+    HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, OBJECTS_GRACE_MS, TOKEN_RENEWAL_MARGIN_MS,
 };
 use crate::maps::SortedMap;
 use crate::name::ChannelName;
 use crate::placement;
 use crate::rate::Debt;
 use crate::wire::inbound::Params;
+use crate::wire::objects::SITE;
 use crate::wire::outbound::{ConnectionDetails, Outbound};
 use crate::wire::{Encoded, Format, action};
 
@@ -218,8 +219,8 @@ impl Session {
             max_inbound_rate,
             max_outbound_rate: 250,
             server_id: "courtside",
-            site_code: "main",
-            objects_gc_grace_period: 24 * 60 * 60 * 1_000,
+            site_code: SITE,
+            objects_gc_grace_period: OBJECTS_GRACE_MS,
         };
         let connection_id = Some(self.connection_id());
         let frame = Outbound {

@@ -85,6 +85,14 @@ impl Caller {
         self.admit(channel)
     }
 
+    /// Fails with 40160 when the capability has none of these, and as [`admit`](crate::auth::Rules::admit) does.
+    pub fn require_any_of(&self, channel: &ChannelName, any: &[Operations], what: &str) -> Result<(), ErrorInfo> {
+        match any.iter().any(|operations| self.grant.permits(channel, *operations)) {
+            true => self.admit(channel),
+            false => Err(Code::NotPermitted.because(format!("the capability does not allow to {what}"))),
+        }
+    }
+
     fn admit(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
         channel.refuse_filter()?;
         // Who may take any name, for each message, is not an anonymous client.

@@ -11,8 +11,8 @@
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
 //! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `presence`,
-//! `status`, `token`, `revoke`, `apps`; `inquiry` is what waits for an app; `form` and `reply` are how all of them are
-//! answered.
+//! `objects`, `status`, `token`, `revoke`, `apps`; `inquiry` is what waits for an app; `form` and `reply` are how all
+//! of them are answered.
 
 mod apps;
 mod batch;
@@ -21,6 +21,7 @@ mod caller;
 mod form;
 mod history;
 mod inquiry;
+mod objects;
 mod page;
 pub mod percent;
 mod presence;
@@ -253,6 +254,10 @@ fn for_caller(
         Route::PresenceHistory(channel) => {
             history::begin(request, &channel, &caller, form, history::Kind::Presence, context.now_ms)
         }
+        Route::Objects(channel, _) if request.method == "POST" => {
+            objects::begin(request, &channel, &caller, form, context)
+        }
+        Route::Objects(channel, id) => objects::read(request, &channel, id, &caller, form),
         Route::PresenceBatch => presence::begin_batch(request, &caller, form),
         Route::Channel(channel) => status::begin(&channel, &caller, form),
         Route::Channels => status::enumerate(request, caller, form),
@@ -277,6 +282,9 @@ enum Pending {
     Status(String),
     Enumeration(status::Page),
     App(Box<Reply>),
+    Objects(objects::Pending),
+    /// Whether it is to be compact.
+    Tree(bool),
 }
 
 impl Exchange {
@@ -295,6 +303,8 @@ impl Exchange {
             Pending::Status(name) => status::answered(&name, form, only(answers)),
             Pending::Enumeration(page) => page.answered(form, answers),
             Pending::PresenceBatch(pending) => Ok(pending.answered(form, answers)),
+            Pending::Objects(pending) => pending.answered(form, only(answers)),
+            Pending::Tree(compact) => objects::answered(compact, form, only(answers)),
             Pending::App(reply) => apps::answered(*reply, answers),
         };
         let reply = Step::Reply(reply.unwrap_or_else(|error| form.error(&error)));

@@ -116,7 +116,7 @@ impl Receipt {
                 Ok(Receipt { channel, message_id, serials })
             }
             Some(Outcome::Refused(error)) => Err(error.clone()),
-            None => Err(unanswered()),
+            Some(Outcome::Operated { .. }) | None => Err(unanswered()),
         }
     }
 }

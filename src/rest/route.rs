@@ -22,6 +22,8 @@ pub enum Route {
     Presence(ChannelName),
     /// `/channels/{channel}/presence/history`
     PresenceHistory(ChannelName),
+    /// `/channels/{channel}/object`, and `/channels/{channel}/object/{id}`
+    Objects(ChannelName, Option<String>),
     /// `/presence`
     PresenceBatch,
     /// `/messages`
@@ -49,6 +51,11 @@ impl Route {
             ["presence"] => Ok(Route::PresenceBatch),
             ["channels", channel, "presence"] => Ok(Route::Presence(channel_name(channel)?)),
             ["channels", channel, "presence", "history"] => Ok(Route::PresenceHistory(channel_name(channel)?)),
+            ["channels", channel, "object" | "objects"] => Ok(Route::Objects(channel_name(channel)?, None)),
+            ["channels", channel, "object" | "objects", id] => {
+                let id = percent::decode(id).ok_or_else(|| Code::NoSuchObject.because("that is no id of an object"))?;
+                Ok(Route::Objects(channel_name(channel)?, Some(id)))
+            }
             ["channels"] => Ok(Route::Channels),
             ["channels", channel] => Ok(Route::Channel(channel_name(channel)?)),
             ["apps"] => Ok(Route::Apps),
@@ -64,7 +71,8 @@ impl Route {
         match self {
             Route::Time | Route::History(_) | Route::Channel(_) | Route::Channels => "GET, OPTIONS",
             Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
-            Route::Messages(_) | Route::RequestToken(_) => "GET, POST, OPTIONS",
+            Route::Messages(_) | Route::RequestToken(_) | Route::Objects(_, None) => "GET, POST, OPTIONS",
+            Route::Objects(_, Some(_)) => "GET, OPTIONS",
             Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) | Route::Apps => "POST, OPTIONS",
             Route::App(_) => "DELETE, OPTIONS",
         }
@@ -86,11 +94,13 @@ impl Route {
             Route::Publish(_) => Door::Publish,
             Route::Messages(_) | Route::History(_) | Route::PresenceHistory(_) => Door::History,
             Route::Presence(_) => Door::Members,
+            Route::Objects(..) if method != "POST" => Door::Objects,
             Route::PresenceBatch => Door::MembersOfMany,
             Route::Batch => Door::Batch,
             Route::Channels => Door::Channels,
             Route::RequestToken(_) => Door::Token,
             Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps | Route::App(_) => Door::Plain,
+            Route::Objects(..) => Door::Plain,
         }
     }
 
@@ -106,8 +116,8 @@ fn instead_of(segments: &[&str]) -> &'static str {
         ["push", ..] => "push is not supported yet",
         ["channels", _, "messages", _, "annotations", ..] => "annotations are not supported yet",
         ["channels", _, "messages", ..] => "single messages, their updates and versions are not supported yet",
-        ["channels", _, "object" | "objects", ..] => "objects are not supported yet",
-        ["channels", ..] => "a channel has messages, publish, history, presence and presence/history",
+        ["channels", _, "object" | "objects", ..] => "a channel has object and object/{objectId}",
+        ["channels", ..] => "a channel has messages, publish, history, presence, presence/history and object",
         ["keys", ..] => "a key, appId.keyId, has requestToken and revokeTokens",
         ["stats", ..] => "statistics are not supported yet",
         _ => "paths begin with time, channels, messages, presence, keys or apps",
@@ -151,6 +161,9 @@ mod tests {
             ("/channels/..%2F..%2Ftime/messages", Route::Messages(channel("../../time"))),
             ("/channels/%252F/messages", Route::Messages(channel("%2F"))),
             ("/channels/messages/messages", Route::Messages(channel("messages"))),
+            ("/channels/scores/object", Route::Objects(channel("scores"), None)),
+            ("/channels/scores/objects", Route::Objects(channel("scores"), None)),
+            ("/channels/a/object/map%3Ax%401", Route::Objects(channel("a"), Some("map:x@1".to_owned()))),
             ("/channels", Route::Channels),
             ("/channels/a", Route::Channel(channel("a"))),
             ("/channels/a%2Fmessages", Route::Channel(channel("a/messages"))),
@@ -201,7 +214,7 @@ mod tests {
             ("/push/publish", "push is not supported"),
             ("/channels/a/messages/serial", "single messages, their updates"),
             ("/channels/a/messages/serial/annotations", "annotations are not"),
-            ("/channels/a/object/root", "objects are not"),
+            ("/channels/a/object/root/x", "object/{objectId}"),
             ("/channels/a/nowhere", "a channel has messages, publish"),
             ("/keys/demo.key1", "has requestToken and revokeTokens"),
             ("/channel/a/messages", "paths begin with time"),

@@ -5,6 +5,9 @@ use wasm_bindgen::JsValue;
 use super::sql::{Database, blob, bytes, column, integer, number, text};
 use crate::call::{Hold, MembersQuery, RelayName};
 use crate::channel::store::{Change, Row, Store, StoreError, Stored, StoredHolder, Totals};
+use crate::objects::parts::PartKey;
+use crate::objects::pool::Changes;
+use crate::pinned;
 use crate::serial::Position;
 use crate::wire::packed::Packed;
 use crate::wire::presence::MemberKey;
@@ -19,7 +22,9 @@ const CHANNEL_SCHEMA: &str = "
                                     keys TEXT NOT NULL, entries BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS members (connection TEXT NOT NULL, client TEXT NOT NULL, relay TEXT NOT NULL,
                                         grace INTEGER NOT NULL, leaves_at INTEGER, member BLOB NOT NULL,
-                                        PRIMARY KEY (connection, client)) WITHOUT ROWID;";
+                                        PRIMARY KEY (connection, client)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS objects (object TEXT NOT NULL, key BLOB NOT NULL, part BLOB NOT NULL,
+                                        PRIMARY KEY (object, key)) WITHOUT ROWID;";
 
 pub struct SqlStore {
     database: Database,
@@ -99,6 +104,7 @@ impl Store for SqlStore {
             newest: self.totals("ORDER BY position DESC LIMIT 1", &[])?.pop(),
             oldest: self.totals("ORDER BY position LIMIT 1", &[])?.pop(),
             members: self.rows("SELECT COUNT(*) AS members FROM members", &[])?.first().map_or(0, members_of),
+            objects: self.object_part(&PartKey::SUMMARY)?,
         })
     }
 
@@ -202,6 +208,53 @@ impl Store for SqlStore {
         self.make_tables()?;
         update_hold(&self.database, connection_id, hold, leaves_at_ms)
     }
+
+    fn object_part(&mut self, key: &PartKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let rows = self.rows("SELECT part FROM objects WHERE object = ? AND key = ?", &part_key(key))?;
+        Ok(rows.first().map(|row| blob(row, "part")))
+    }
+
+    fn object_parts(&mut self, after: &PartKey, limit: usize) -> Result<Vec<(PartKey, Vec<u8>)>, StoreError> {
+        let [object, key] = part_key(after);
+        let query = "SELECT object, key, part FROM objects WHERE (object, key) > (?, ?) ORDER BY object, key LIMIT ?";
+        let part = |row: &JsValue| {
+            let key = blob(row, "key").strip_prefix(&[ENTRY]).map(|key| String::from_utf8_lossy(key).into_owned());
+            (PartKey { object: text(row, "object"), key }, blob(row, "part"))
+        };
+        Ok(self.rows(query, &[object, key, number(limit as u64)])?.iter().map(part).collect())
+    }
+
+    fn change_objects(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        self.make_tables()?;
+        let (database, changes) = (self.database.clone(), changes.clone());
+        self.database.transaction(move || change_objects(&database, &changes))
+    }
+}
+
+/// What the keys of entries begin with in storage: that of their object is empty. Bytes, because a key may be any text.
+const ENTRY: u8 = b'=';
+
+fn part_key(key: &PartKey) -> [JsValue; 2] {
+    let stored = key.key.as_ref().map_or_else(Vec::new, |key| [&[ENTRY], key.as_bytes()].concat());
+    [key.object.as_str().into(), bytes(&stored)]
+}
+
+fn change_objects(database: &Database, changes: &Changes) -> Result<(), StoreError> {
+    for object in &changes.cleared {
+        let query = "DELETE FROM objects WHERE object = ? AND key > ?";
+        database.exec(query, &[object.as_str().into(), bytes(&[])])?;
+    }
+    for (key, part) in &changes.parts {
+        let [object, key] = part_key(key);
+        match part {
+            Some(part) => {
+                let query = "INSERT OR REPLACE INTO objects (object, key, part) VALUES (?, ?, ?)";
+                database.exec(query, &[object, key, bytes(&pinned::encode(part))])?;
+            }
+            None => database.exec("DELETE FROM objects WHERE object = ? AND key = ?", &[object, key])?,
+        }
+    }
+    Ok(())
 }
 
 fn append(database: &Database, row: &Row) -> Result<(), StoreError> {
@@ -235,6 +288,7 @@ fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
             database.exec("DELETE FROM members WHERE connection = ? AND client = ?", &bindings)
         }
         Change::Hold(connection_id, hold, leaves_at_ms) => update_hold(database, connection_id, hold, *leaves_at_ms),
+        Change::Objects(changes) => change_objects(database, changes),
     }
 }
 

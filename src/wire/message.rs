@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::limits::MESSAGE_OVERHEAD_BYTES;
-use crate::pinned::Versioned;
+use crate::objects::operation::ObjectMessage;
+use crate::pinned::{self, Unreadable, Versioned};
 use crate::serial::Position;
 use crate::wire::data::Data;
 use crate::wire::presence::PresenceMessage;
@@ -59,7 +60,7 @@ pub(super) fn characters(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
-pub(super) fn json(extras: &Extras) -> String {
+pub(crate) fn json(extras: &Extras) -> String {
     serde_json::to_string(extras).unwrap_or_default()
 }
 
@@ -85,10 +86,25 @@ pub enum Content {
         places: Vec<usize>,
         messages: Vec<Message>,
     },
+    /// What was done to the channel's objects.
+    Objects(Vec<ObjectMessage>),
+}
+
+/// What an entry consists of: entries of one kind go into one frame, and to those who asked for that kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Messages,
+    Presence,
+    Objects,
 }
 
 impl Versioned for Entry {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    /// The first had fewer kinds of content.
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Entry, Unreadable> {
+        if version == 1 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+    }
 }
 
 impl Entry {
@@ -96,7 +112,7 @@ impl Entry {
     pub fn messages(&self) -> &[Message] {
         match &self.content {
             Content::Messages(messages) | Content::Rest { messages, .. } => messages,
-            Content::Presence(_) => &[],
+            Content::Presence(_) | Content::Objects(_) => &[],
         }
     }
 
@@ -112,12 +128,16 @@ impl Entry {
     pub fn presence(&self) -> &[PresenceMessage] {
         match &self.content {
             Content::Presence(events) => events,
-            Content::Messages(_) | Content::Rest { .. } => &[],
+            _ => &[],
         }
     }
 
-    pub fn is_presence(&self) -> bool {
-        matches!(self.content, Content::Presence(_))
+    /// Its operations on objects; none of any other.
+    pub fn objects(&self) -> &[ObjectMessage] {
+        match &self.content {
+            Content::Objects(operations) => operations,
+            _ => &[],
+        }
     }
 
     /// Some of its messages, which keep their places.
@@ -132,15 +152,24 @@ impl Entry {
         }
     }
 
-    /// How many messages or events.
+    pub fn kind(&self) -> Kind {
+        match self.content {
+            Content::Messages(_) | Content::Rest { .. } => Kind::Messages,
+            Content::Presence(_) => Kind::Presence,
+            Content::Objects(_) => Kind::Objects,
+        }
+    }
+
+    /// How many messages, events or operations.
     pub fn count(&self) -> usize {
-        self.messages().len() + self.presence().len()
+        self.messages().len() + self.presence().len() + self.objects().len()
     }
 
     /// Bytes that it takes in a frame, about.
     pub fn weight(&self) -> usize {
         let messages = self.messages().iter().map(Message::weight).sum::<usize>();
-        messages + self.presence().iter().map(PresenceMessage::weight).sum::<usize>()
+        let operations = self.objects().iter().map(ObjectMessage::weight).sum::<usize>();
+        messages + operations + self.presence().iter().map(PresenceMessage::weight).sum::<usize>()
     }
 
     pub fn is_ephemeral(&self) -> bool {

@@ -8,7 +8,9 @@ use crate::error::ErrorInfo;
 use crate::serial::Position;
 use crate::wire::data::{Data, claims_delta, to_base64};
 use crate::wire::inbound::Params;
-use crate::wire::message::{Entry, Extras};
+use crate::wire::message::{Entry, Extras, Kind};
+use crate::wire::node::Node;
+use crate::wire::objects::operations_of;
 use crate::wire::presence::PresenceMessage;
 use crate::wire::{Encoded, Format, action, encode};
 
@@ -44,6 +46,9 @@ pub struct Outbound<'a> {
     pub messages: Option<Vec<OutboundMessage<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub presence: Option<Vec<OutboundPresence<'a>>>,
+    /// Operations on objects, or objects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Vec<Node<'static>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub res: Option<&'a [PublishResult]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,25 +179,30 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// The MESSAGE or PRESENCE frame for consecutive entries of one kind. `None` when there is nothing to say.
+/// The MESSAGE, PRESENCE or OBJECT frame for consecutive entries of one kind. `None` when there is nothing to say.
 ///
 /// One entry makes the frame of its publish; several travel as one frame, since the runtime's cost is per frame. Their
 /// messages say what differs from the frame's connection and time: what is sent to a crowd is paid by the byte, too.
 pub fn entries_frame(channel: &str, series: &str, entries: &[&Entry], format: Format) -> Option<Encoded> {
     let last = entries.last()?;
-    let is_presence = last.is_presence();
+    let kind = last.kind();
     let serial = last.position.serial(series);
     let shared = Shared::of(entries);
     let messages = || entries.iter().flat_map(|entry| render_all(entry, series, format, shared)).collect();
     let frame = Outbound {
-        action: if is_presence { action::PRESENCE } else { action::MESSAGE },
+        action: match kind {
+            Kind::Messages => action::MESSAGE,
+            Kind::Presence => action::PRESENCE,
+            Kind::Objects => action::OBJECT,
+        },
         channel: Some(channel),
         channel_serial: Some(&serial),
         id: (entries.len() == 1).then_some(&last.id),
         connection_id: shared.connection_id,
         timestamp: shared.timestamp,
-        messages: (!is_presence).then(messages),
-        presence: is_presence.then(|| events(entries.iter().copied(), format)),
+        messages: (kind == Kind::Messages).then(messages),
+        presence: (kind == Kind::Presence).then(|| events(entries.iter().copied(), format)),
+        state: (kind == Kind::Objects).then(|| entries.iter().flat_map(|entry| operations_of(entry, series)).collect()),
         ..Outbound::default()
     };
     Some(frame.encode(format))
@@ -210,6 +220,18 @@ pub fn sync_frame<'a>(
         channel: Some(channel),
         channel_serial: Some(serial),
         presence: Some(events(members, format)),
+        ..Outbound::default()
+    };
+    frame.encode(format)
+}
+
+/// The OBJECT_SYNC frame for objects of a channel; `serial` says of which sync, and how far it is.
+pub fn object_sync_frame(channel: &str, serial: &str, objects: Vec<Node<'static>>, format: Format) -> Encoded {
+    let frame = Outbound {
+        action: action::OBJECT_SYNC,
+        channel: Some(channel),
+        channel_serial: Some(serial),
+        state: Some(objects),
         ..Outbound::default()
     };
     frame.encode(format)

@@ -8,6 +8,8 @@ use courtside::call::{Hold, MembersQuery, RelayName, Watched};
 use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, Totals};
 use courtside::name::ChannelName;
 use courtside::object::store::{RelayStore, Watch};
+use courtside::objects::parts::PartKey;
+use courtside::objects::pool::Changes;
 use courtside::relay::record::RowId;
 use courtside::serial::Position;
 use courtside::wire::packed::Packed;
@@ -51,6 +53,7 @@ enum Write {
     Append(Row),
     Trim(Position),
     Hold(String, Hold, Option<u64>),
+    Objects(Changes),
     Follower(Follower, bool),
     Watch(Option<Watched>),
     Row(RowId, Option<Vec<u8>>),
@@ -67,6 +70,7 @@ impl Write {
             Write::Append(row) => store.append(row),
             Write::Trim(through) => store.trim(*through),
             Write::Hold(connection_id, hold, leaves_at_ms) => store.hold(connection_id, hold, *leaves_at_ms),
+            Write::Objects(changes) => store.change_objects(changes),
             Write::Clear => {
                 *store = MemoryStore::default();
                 Ok(())
@@ -251,6 +255,18 @@ impl Store for Disk {
 
     fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
         self.write(Write::Hold(connection_id.to_owned(), hold.clone(), leaves_at_ms))
+    }
+
+    fn object_part(&mut self, key: &PartKey) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read()?.object_part(key)
+    }
+
+    fn object_parts(&mut self, after: &PartKey, limit: usize) -> Result<Vec<(PartKey, Vec<u8>)>, StoreError> {
+        self.read()?.object_parts(after, limit)
+    }
+
+    fn change_objects(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        self.write(Write::Objects(changes.clone()))
     }
 }
 

@@ -1,9 +1,13 @@
 //! A [`Store`] in memory that can be told to fail, for tests and the simulation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 
 use courtside::call::{Hold, MembersQuery, RelayName};
 use courtside::channel::store::{Change, Row, Store, StoreError, Stored, StoredHolder, StoredMember, Totals};
+use courtside::objects::parts::PartKey;
+use courtside::objects::pool::Changes;
+use courtside::pinned;
 use courtside::serial::Position;
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::MemberKey;
@@ -15,6 +19,7 @@ pub struct MemoryStore {
     pub relays_below: BTreeSet<RelayName>,
     pub rows: BTreeMap<Position, Row>,
     pub members: BTreeMap<MemberKey, StoredMember>,
+    pub objects: BTreeMap<PartKey, Vec<u8>>,
     /// The next append fails.
     pub fail_append: bool,
     /// ... but the row is kept.
@@ -34,6 +39,16 @@ pub struct MemoryStore {
 impl MemoryStore {
     fn relays(&mut self, direct: bool) -> &mut BTreeSet<RelayName> {
         if direct { &mut self.relays } else { &mut self.relays_below }
+    }
+
+    fn apply(&mut self, changes: &Changes) {
+        self.objects.retain(|key, _| key.key.is_none() || !changes.cleared.contains(&key.object));
+        for (key, part) in &changes.parts {
+            match part {
+                Some(part) => drop(self.objects.insert(key.clone(), pinned::encode(part))),
+                None => drop(self.objects.remove(key)),
+            }
+        }
     }
 
     fn read(&mut self, rows: Vec<(Position, Packed)>) -> Result<Vec<(Position, Packed)>, StoreError> {
@@ -59,6 +74,7 @@ impl Store for MemoryStore {
             newest: end(self.rows.last_key_value()),
             oldest: end(self.rows.first_key_value()),
             members: self.members.len(),
+            objects: self.objects.get(&PartKey::SUMMARY).cloned(),
         })
     }
 
@@ -94,6 +110,7 @@ impl Store for MemoryStore {
                     Change::Hold(connection_id, hold, leaves_at_ms) => {
                         self.hold(connection_id, hold, *leaves_at_ms)?;
                     }
+                    Change::Objects(changes) => self.apply(changes),
                 }
             }
         }
@@ -174,6 +191,32 @@ impl Store for MemoryStore {
         for (_, stored) in self.members.iter_mut().filter(|(key, _)| key.connection_id == connection_id) {
             (stored.hold, stored.leaves_at_ms) = (hold.clone(), leaves_at_ms);
         }
+        Ok(())
+    }
+
+    fn object_part(&mut self, key: &PartKey) -> Result<Option<Vec<u8>>, StoreError> {
+        if std::mem::take(&mut self.fail_rows) || self.is_broken {
+            return Err(StoreError("objects".into()));
+        }
+        Ok(self.objects.get(key).cloned())
+    }
+
+    fn object_parts(&mut self, after: &PartKey, limit: usize) -> Result<Vec<(PartKey, Vec<u8>)>, StoreError> {
+        if std::mem::take(&mut self.fail_rows) || self.is_broken {
+            return Err(StoreError("objects".into()));
+        }
+        let parts = self.objects.range((Excluded(after), Unbounded)).take(limit);
+        let parts: Vec<_> = parts.map(|(key, part)| (key.clone(), part.clone())).collect();
+        self.rows_read += parts.len();
+        self.bytes_read += parts.iter().map(|(_, part)| part.len()).sum::<usize>();
+        Ok(parts)
+    }
+
+    fn change_objects(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.fail_append) || self.is_broken {
+            return Err(StoreError("objects".into()));
+        }
+        self.apply(changes);
         Ok(())
     }
 }

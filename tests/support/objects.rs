@@ -282,6 +282,8 @@ fn name(question: &Question) -> &'static str {
             Request::History(_) => "history",
             Request::Members(_) => "members",
             Request::Next(_) => "next",
+            Request::Objects(_) => "objects",
+            Request::Tree(_) => "tree",
         },
         Question::Follow { .. } => "follow",
         Question::Deliver { .. } => "deliver",

@@ -110,7 +110,8 @@ fn add_client(world: &mut World, kinds: &[Kind], relays: usize) {
             subscriptions.push(qualified);
         }
         if random.chance(200) {
-            subscriptions.push(Subscription::filtered(&name, channel, random.pick(&["a", "b"])));
+            let wanted = *random.pick(&["a", "b"]);
+            subscriptions.push(Subscription::filtered(&name, channel, wanted));
         }
     }
     let mut client = Client::new(echo, kinds.len(), subscriptions);
