@@ -1,6 +1,6 @@
 //! Attachments begin, catch up and end (protocol.md § 6, § 7).
 
-use super::attachment::{Attachment, Rewind, Start, State};
+use super::attachment::{Attachment, Rewind, Start, State, Told};
 use super::feed::Feed;
 use super::filters::Sieve;
 use super::occupancy::admit_listener;
@@ -384,9 +384,23 @@ impl Relay {
         self.send(socket, &frame, now_ms);
         if let Some(attachment) = self.attachment(socket, name) {
             attachment.awaits_sync = has_presence;
+            attachment.told = Told { position: what.position, at_ms: now_ms };
             attachment.deltas.begin_anew();
         }
         self.returned(socket, name, what.members, now_ms);
+    }
+
+    /// What a client that is attached would resume from, though nothing came for it.
+    pub(super) fn announce_progress(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        series: &str,
+        position: Position,
+        now_ms: u64,
+    ) {
+        let what = Announcement { series, position, flags: RESUMED, error: None, members: 0 };
+        self.announce(socket, name, &what, now_ms);
     }
 
     /// The log no longer has what lies before `prior`: say so to everyone on the channel who doesn't have it, and go on

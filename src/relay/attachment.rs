@@ -41,8 +41,16 @@ pub struct Attachment {
     pub deltas: Deltas,
     /// What it lets through, if its name says so; the relay's own, for all who have the same.
     pub filter: Option<Rc<Filter>>,
+    /// The last serial that an ATTACHED said, and when.
+    pub told: Told,
     /// The row that says what it asked for, if the socket doesn't.
     pub row: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told {
+    pub position: Position,
+    pub at_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -149,6 +157,7 @@ impl Attachment {
             fell_behind: false,
             deltas,
             filter: None,
+            told: Told::default(),
             row: None,
         }
     }

@@ -107,7 +107,8 @@ fn add_client(world: &mut World, kinds: &[Kind], relays: usize) {
             subscriptions.push(qualified);
         }
         if random.chance(200) {
-            subscriptions.push(Subscription::filtered(&name, channel, random.pick(&["a", "b"])));
+            let wanted = if random.chance(500) { "a" } else { "b" };
+            subscriptions.push(Subscription::filtered(&name, channel, wanted));
         }
     }
     let mut client = Client::new(echo, kinds.len(), subscriptions);
