@@ -1,6 +1,6 @@
 //! Attachments begin, catch up and end (protocol.md § 6, § 7).
 
-use super::attachment::{Attachment, Rewind, Start, State, Told};
+use super::attachment::{Attachment, Rewind, Start, State};
 use super::feed::Feed;
 use super::filters::Sieve;
 use super::occupancy::admit_listener;
@@ -88,8 +88,8 @@ impl Relay {
         self.admit_to(socket, &name)?;
         let mut attachment = Attachment::parse(&name, serial, flags, params)?;
         let owner = name.owner();
-        if let Some(filter) = attachment.filter.take() {
-            attachment.filter = Some(self.filters.admit(&owner, filter)?);
+        if let Some(view) = &mut attachment.view {
+            view.filter = self.filters.admit(&owner, view.filter.clone())?;
         }
         self.count(socket, &owner, -1);
         let admitted = self.insert_attachment(socket, &name, attachment);
@@ -384,7 +384,9 @@ impl Relay {
         self.send(socket, &frame, now_ms);
         if let Some(attachment) = self.attachment(socket, name) {
             attachment.awaits_sync = has_presence;
-            attachment.told = Told { position: what.position, at_ms: now_ms };
+            if let Some(view) = &mut attachment.view {
+                (view.told, view.told_at_ms) = (what.position, now_ms);
+            }
             attachment.deltas.begin_anew();
         }
         self.returned(socket, name, what.members, now_ms);

@@ -70,12 +70,13 @@ impl Relay {
     pub(super) fn tell_progress(&mut self, now_ms: u64) {
         let mut due = Vec::new();
         for (socket, session) in &self.sessions {
-            for (name, attachment) in session.attachments.iter().filter(|(_, attachment)| attachment.filter.is_some()) {
+            for (name, attachment) in session.attachments.iter() {
+                let Some(view) = &attachment.view else { continue };
                 let Some(feed) = self.feeds.get(&name.owner()) else { continue };
-                let is_due = now_ms.abs_diff(attachment.told.at_ms) >= FILTER_PROGRESS_MS;
+                let is_due = now_ms.abs_diff(view.told_at_ms) >= FILTER_PROGRESS_MS;
                 if let (Some(position), State::Live { after }) = (feed.position(), &attachment.state)
                     && is_due
-                    && position > attachment.told.position.max(*after)
+                    && position > view.told.max(*after)
                 {
                     due.push((*socket, name.clone(), feed.series().to_owned(), position));
                 }
