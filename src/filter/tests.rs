@@ -1,3 +1,5 @@
+//! The language against its specification, what filters see, and their bounds.
+
 use super::*;
 
 /// What an expression gives, as JSON text, or that it gives nothing.

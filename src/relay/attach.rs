@@ -74,8 +74,8 @@ impl Relay {
         self.channel_error(socket, channel, error, now_ms);
     }
 
-    /// Fails with 40010 (name, filter), 40003 (parameters), 42910 (filters), and as [`Relay::admit_all`], [`Relay::fit`],
-    /// [`Relay::admit_to`] and [`admit_listener`] do.
+    /// Fails with 40010 (name, filter), 40003 (parameters), 42910 (filters), and as [`Relay::admit_all`],
+    /// [`Relay::fit`], [`Relay::admit_to`] and [`admit_listener`] do.
     fn admit_attachment(
         &mut self,
         socket: SocketId,

@@ -118,8 +118,8 @@ impl AttachParams {
 }
 
 impl Attachment {
-    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong, and as [`check_supported`] and
-    /// [`Filter::decode`] do.
+    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong, and as [`check_supported`]
+    /// and [`Filter::decode`] do.
     pub fn parse(
         name: &ChannelName,
         serial: Option<&str>,

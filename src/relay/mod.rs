@@ -11,11 +11,10 @@
 //! since its client alone knows what it has and what it still waits for.
 //!
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them
-//! out, to sockets, through `filters` and as `deltas` to those who like, and `branch` to other relays; `flow` bounds how
-//! much of it;
-//! `connections` begins and ends, and `takeover` goes on elsewhere; `presence` says what members do and what becomes of
-//! their connections, `sync` gives out who is there, `occupancy` how many; `watch` ends what the app no longer allows,
-//! and `farewell` sends clients back to come in anew.
+//! out, to sockets, through `filters` and as `deltas` to those who like, and `branch` to other relays; `flow` bounds
+//! how much of it; `connections` begins and ends, and `takeover` goes on elsewhere; `presence` says what members do and
+//! what becomes of their connections, `sync` gives out who is there, `occupancy` how many; `watch` ends what the app no
+//! longer allows, and `farewell` sends clients back to come in anew.
 
 pub mod admission;
 mod attach;

@@ -23,8 +23,8 @@ impl Relay {
         self.take_in(socket, frame, now_ms, Relay::admit_presence);
     }
 
-    /// Fails with 40010 (name), 40000 (a filtered channel), 40160 (capability), 91001 (not attached), 40165 (mode), and as [`presence::check`]
-    /// does.
+    /// Fails with 40010 (name), 40000 (a filtered channel), 40160 (capability), 91001 (not attached), 40165 (mode), and
+    /// as [`presence::check`] does.
     fn admit_presence(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
         name.refuse_filter()?;

@@ -186,8 +186,8 @@ impl Record {
         pinned::decode(bytes).ok()
     }
 
-    /// The session again; `row` gives what its rows have. `None` if one is missing, or a filter is none any more. Nothing was sent since, as far as
-    /// it knows, so a heartbeat is due.
+    /// The session again; `row` gives what its rows have. `None` if one is missing, or a filter is none any more.
+    /// Nothing was sent since, as far as it knows, so a heartbeat is due.
     pub fn restore(self, mut row: impl FnMut(u16) -> Option<Vec<u8>>) -> Option<Restored> {
         let mut attachments = Vec::new();
         let mut witnesses = Vec::new();
