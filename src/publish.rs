@@ -87,6 +87,17 @@ pub fn set_claim(extras: &mut Option<Extras>, claim: Option<&Value>) -> Result<(
     Ok(())
 }
 
+/// Headers are what filters look at: texts, numbers, booleans and nulls by their names (protocol.md § 8.6).
+fn check_headers(extras: &Extras) -> Result<(), ErrorInfo> {
+    let is_plain = |value: &Value| !value.is_object() && !value.is_array();
+    match extras.get("headers") {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::Object(headers)) if headers.values().all(is_plain) => Ok(()),
+        Some(_) => Err(Code::BadExtras
+            .because("extras.headers must be an object whose values are texts, numbers, booleans or null")),
+    }
+}
+
 fn bounded_size(messages: &[Message]) -> Result<usize, ErrorInfo> {
     let bytes = messages.iter().map(Message::size).sum();
     match bytes > MESSAGE_MAX_BYTES {
@@ -109,6 +120,7 @@ fn identified(message: InboundMessage, identity: &Identity, ephemeral: bool) -> 
     if let Some(extras) = &mut message.extras {
         // What a server says of a message that it gave out as a delta, and who gives it back doesn't mean.
         extras.remove("delta");
+        check_headers(extras)?;
     }
     if ephemeral {
         message.extras.get_or_insert_default().insert("ephemeral".to_owned(), true.into());
@@ -169,6 +181,8 @@ fn bad_ids() -> ErrorInfo {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::wire::data::{Data, Payload};
 
@@ -209,6 +223,20 @@ mod tests {
         }
         for name in ["meta", "a[meta]occupancy", "[Meta]x", "[x]", "", "chat.message"] {
             assert!(named(name).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn headers_are_a_flat_map() {
+        let with = |headers: Value| {
+            let message = InboundMessage { extras: Some(json!({"headers": headers})), ..InboundMessage::default() };
+            check(vec![message], &Params::default(), &Identity::Anonymous)
+        };
+        for good in [json!({}), json!({"a": "b", "c": 1.5, "d": true, "e": null}), Value::Null] {
+            assert!(with(good.clone()).is_ok(), "{good}");
+        }
+        for bad in [json!({"a": {}}), json!({"a": []}), json!([]), json!("a"), json!(1), json!(true)] {
+            assert!(with(bad.clone()).unwrap_err().is(Code::BadExtras), "{bad}");
         }
     }
 

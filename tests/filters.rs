@@ -113,6 +113,26 @@ fn without_a_match_there_is_no_frame_and_heartbeats_go_on() {
 }
 
 #[test]
+fn who_gets_nothing_is_told_how_far_the_channel_is() {
+    let mut relay = relay();
+    come(&mut relay, 1, ALL);
+    let name = filtered("name == 'goal'");
+    attach(&mut relay, 1, &name);
+    attach(&mut relay, 1, "room");
+    let told = |relay: &mut Relay, after_ms: u64| {
+        let frames = heard(&relay.tick(NOW_MS + after_ms), 1);
+        frames.into_iter().filter(|frame| frame["action"] == 11).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut relay, 40_000), [] as [Value; 0], "the channel went nowhere");
+    deliver(&mut relay, 0, &[entry(7, &[("foul", 1)])], NOW_MS + 41_000);
+    let attached = told(&mut relay, 60_000);
+    let serial = Position(7).serial(SERIES);
+    assert_eq!((&attached[0]["channel"], &attached[0]["channelSerial"]), (&json!(name), &json!(serial)));
+    assert_eq!((attached.len(), &attached[0]["flags"]), (1, &json!(4 | 1 << 18)), "resumed, and no news to an SDK");
+    assert_eq!(told(&mut relay, 120_000), [] as [Value; 0], "it knows");
+}
+
+#[test]
 fn those_with_one_filter_share_its_frames() {
     let mut relay = relay();
     for socket in 0..100 {

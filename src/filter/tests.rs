@@ -1,4 +1,4 @@
-//! What filters let through, and what none may be.
+//! The language against its specification, what filters see, and their bounds.
 
 use super::*;
 
@@ -200,13 +200,13 @@ fn a_filter_is_bounded_in_length_depth_and_parts() {
 #[test]
 fn work_for_one_message_is_bounded() {
     let headers: Value =
-        (0..100).map(|index| (format!("h{index}"), json!(index))).collect::<serde_json::Map<_, _>>().into();
+        (0..20).map(|index| (format!("h{index}"), json!(index))).collect::<serde_json::Map<_, _>>().into();
     let seen = json!({"name": "a", "headers": headers, "clientId": null});
     let passes = |expression: &str| Filter::parse(expression).unwrap().passes(&seen);
-    assert!(passes("length(values(headers)) == `100`"));
+    assert!(passes("length(values(headers)) == `20`"));
     assert!(!passes("[@,@,@] | [@,@,@] | [@,@,@] | [@,@,@] | [@,@,@]"), "a copy of each is too much");
     assert!(!passes("values(headers)[?length(to_string(@)) > `0`] | [*].[@,@,@,@,@,@]"));
-    let long = json!({"name": "x".repeat(60_000)});
+    let long = json!({"name": "x".repeat(20_000)});
     let finds = |expression: &str| Filter::parse(expression).unwrap().passes(&long);
     assert!(finds("contains(name, 'y') || contains(name, 'x')"));
     assert!(!finds("contains(name, 'y') || contains(name, 'z') || contains(name, 'x')"), "three looks are too much");

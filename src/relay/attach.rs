@@ -89,8 +89,8 @@ impl Relay {
         self.admit_to(socket, &name)?;
         let mut attachment = Attachment::parse(&name, serial, flags, params)?;
         let owner = name.owner();
-        if let Some(filter) = attachment.filter.take() {
-            attachment.filter = Some(self.filters.admit(&owner, filter)?);
+        if let Some(view) = &mut attachment.view {
+            view.filter = self.filters.admit(&owner, view.filter.clone())?;
         }
         self.count(socket, &owner, -1);
         let admitted = self.insert_attachment(socket, &name, attachment);
@@ -388,9 +388,25 @@ impl Relay {
         if let Some(attachment) = self.attachment(socket, name) {
             *attachment.awaits_sync.of(Of::Members) = has_presence;
             *attachment.awaits_sync.of(Of::Objects) = has_objects;
+            if let Some(view) = &mut attachment.view {
+                (view.told, view.told_at_ms) = (what.position, now_ms);
+            }
             attachment.deltas.begin_anew();
         }
         self.returned(socket, name, what.members, now_ms);
+    }
+
+    /// What a client that is attached would resume from, though nothing came for it.
+    pub(super) fn announce_progress(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        series: &str,
+        position: Position,
+        now_ms: u64,
+    ) {
+        let what = Announcement { series, position, flags: RESUMED, error: None, members: 0 };
+        self.announce(socket, name, &what, now_ms);
     }
 
     /// The log no longer has what lies before `prior`: say so to everyone on the channel who doesn't have it, and go on

@@ -40,10 +40,28 @@ pub struct Attachment {
     /// It was live and is brought up to date: it knows who was there, and what it gets was not asked for.
     pub fell_behind: bool,
     pub deltas: Deltas,
-    /// What it lets through, if its name says so; the relay's own, for all who have the same.
-    pub filter: Option<Rc<Filter>>,
+    /// What its name says of a filter. Few have one.
+    pub view: Option<Box<View>>,
     /// The row that says what it asked for, if the socket doesn't.
     pub row: Option<u16>,
+}
+
+/// A channel through a filter.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The relay's own, for all who have the same.
+    pub filter: Rc<Filter>,
+    /// The place that the last ATTACHED said, and when.
+    pub told: Position,
+    pub told_at_ms: u64,
+}
+
+impl View {
+    /// Fails as [`Filter::decode`] does.
+    pub fn of(name: &ChannelName) -> Result<Option<Box<View>>, ErrorInfo> {
+        let view = |filter| Box::new(View { filter: Rc::new(filter), told: Position::ZERO, told_at_ms: 0 });
+        Ok(name.filter().map(Filter::decode).transpose()?.map(view))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -110,10 +128,10 @@ impl Attachment {
         params: Params,
     ) -> Result<Attachment, ErrorInfo> {
         let params = with_qualifier(name, params)?;
-        let filter = name.filter().map(Filter::decode).transpose()?.map(Rc::new);
-        let accepted = accepted(params, filter.is_some());
+        let view = View::of(name)?;
+        let accepted = accepted(params, view.is_some());
         let requested = requested_modes(&accepted, flags)?;
-        let requested = if filter.is_some() { filtered_modes(requested)? } else { requested };
+        let requested = if view.is_some() { filtered_modes(requested)? } else { requested };
         let rewind =
             accepted.get("rewind").map(|text| parse_rewind(text, accepted.get("rewindLimit"))).transpose()?.flatten();
         if accepted.contains_key("rewindLimit") && !accepted.contains_key("rewind") {
@@ -135,7 +153,7 @@ impl Attachment {
         }
         let no_echo = accepted.get("echo").is_some_and(|echo| echo == "false");
         let attachment = Attachment::new(requested, AttachParams { accepted, no_echo }, State::Waiting(start));
-        Ok(Attachment { filter, ..attachment })
+        Ok(Attachment { view, ..attachment })
     }
 
     pub fn new(requested: Modes, params: AttachParams, state: State) -> Attachment {
@@ -149,9 +167,13 @@ impl Attachment {
             awaits_sync: Each::default(),
             fell_behind: false,
             deltas,
-            filter: None,
+            view: None,
             row: None,
         }
+    }
+
+    pub fn filter(&self) -> Option<&Rc<Filter>> {
+        self.view.as_ref().map(|view| &view.filter)
     }
 
     /// What its name and parameters count.

@@ -302,6 +302,7 @@ impl Relay {
         let sockets: Vec<SocketId> = self.sessions.keys().copied().collect();
         sockets.into_iter().for_each(|socket| self.tick_token(socket, now_ms));
         self.end_silent(now_ms);
+        self.tell_progress(now_ms);
         self.send_heartbeats(now_ms);
         self.sessions_due_ms = self.sessions.values().map(Session::due_ms).min();
     }

@@ -172,7 +172,7 @@ impl Relay {
 
     /// The filter that all these have, by their name of the channel.
     fn filter(&self, sockets: &[SocketId], name: &ChannelName) -> Option<Rc<Filter>> {
-        self.sessions.get(sockets.first()?)?.attachments.get(name)?.filter.clone()
+        self.sessions.get(sockets.first()?)?.attachments.get(name)?.filter().cloned()
     }
 
     /// The entries of a replay that this reader gets. Only one that goes on from where it was gets presence events
@@ -191,7 +191,7 @@ impl Relay {
         let entries = sieve.entries();
         let gets = |entry: &Entry| ear.hears(entry) && (resumes || entry.kind() == Kind::Messages);
         let picked = (0..entries.len()).filter(|index| gets(&entries[*index])).collect();
-        sieve.pick(attachment.filter.as_ref(), Some(picked))
+        sieve.pick(attachment.filter(), Some(picked))
     }
 
     pub(super) fn send_entries(
@@ -240,7 +240,7 @@ fn share(session: &Session, name: &ChannelName, sieve: &mut Sieve<'_>, first: Po
         Share::All => sieve.passes_any(filter, None),
         Share::Some(picked) => sieve.passes_any(filter, Some(picked)),
     };
-    match attachment.filter.as_ref().is_none_or(passes) {
+    match attachment.filter().is_none_or(passes) {
         true => (share, attachment.deltas),
         false => (Share::Nothing, Deltas::None),
     }

@@ -1,4 +1,7 @@
 //! The filters of a relay's attachments: each is kept once for all who have it, and asked once for each message.
+//!
+//! A client resumes from the last serial that it was given. When nothing passes for a while, that of its filtered
+//! channel would fall out of the log, and its return would look like a gap: so it is told now and then how far it is.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -6,9 +9,11 @@ use std::rc::{Rc, Weak};
 
 use serde_json::Value;
 
+use super::Relay;
+use super::attachment::State;
 use crate::error::{Code, ErrorInfo};
 use crate::filter::{self, Filter};
-use crate::limits::{FILTERS_PER_CHANNEL_MAX, FILTERS_PER_RELAY_MAX};
+use crate::limits::{FILTER_PROGRESS_MS, FILTERS_PER_CHANNEL_MAX, FILTERS_PER_RELAY_MAX};
 use crate::maps::HashMap;
 use crate::name::ChannelName;
 use crate::wire::message::Entry;
@@ -57,6 +62,27 @@ impl Filters {
             filters.retain(|_, filter| filter.strong_count() > 0);
             !filters.is_empty()
         });
+    }
+}
+
+impl Relay {
+    /// Tells those who are behind filters how far they are, if the channel went on since they were told.
+    pub(super) fn tell_progress(&mut self, now_ms: u64) {
+        let mut due = Vec::new();
+        for (socket, session) in &self.sessions {
+            for (name, attachment) in session.attachments.iter() {
+                let Some(view) = &attachment.view else { continue };
+                let Some(feed) = self.feeds.get(&name.owner()) else { continue };
+                let is_due = now_ms.abs_diff(view.told_at_ms) >= FILTER_PROGRESS_MS;
+                if let (Some(position), State::Live { after }) = (feed.position(), &attachment.state)
+                    && is_due
+                    && position > view.told.max(*after)
+                {
+                    due.push((*socket, name.clone(), feed.series().to_owned(), position));
+                }
+            }
+        }
+        due.iter().for_each(|(socket, name, series, at)| self.announce_progress(*socket, name, series, *at, now_ms));
     }
 }
 

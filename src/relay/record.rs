@@ -4,17 +4,14 @@
 //! asked for when it attached, a channel's name and parameters, is there too as long as it fits, and else in a row of
 //! the object's storage, which is written once and goes with the attachment.
 
-use std::rc::Rc;
-
 use serde::{Deserialize, Serialize};
 
 use super::SocketId;
-use super::attachment::{AttachParams, Attachment, State};
+use super::attachment::{AttachParams, Attachment, State, View};
 use super::outbox::Outbox;
 use super::session::{Bounce, Session};
 use crate::auth::Grant;
 use crate::connection_key::{ConnectionKey, Generations};
-use crate::filter::Filter;
 use crate::limits::SESSION_RECORD_MAX_BYTES;
 use crate::name::{AppId, ChannelName};
 use crate::pinned::{self, Unreadable, Versioned};
@@ -200,8 +197,8 @@ impl Record {
                 Wanted::Row(number) => (pinned::decode::<Ask>(&row(number)?).ok()?, Some(number)),
             };
             let attachment = Attachment::new(ask.modes, ask.params, State::Live { after: record.ahead });
-            let filter = ask.name.filter().map(Filter::decode).transpose().ok()?.map(Rc::new);
-            let attachment = Attachment { present: record.present, filter, row: number, ..attachment };
+            let view = View::of(&ask.name).ok()?;
+            let attachment = Attachment { present: record.present, view, row: number, ..attachment };
             attachments.push((ask.name.clone(), attachment));
             witnesses.push((ask.name, record.witness));
         }

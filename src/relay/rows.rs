@@ -45,7 +45,9 @@ impl Relay {
         let rows = &mut self.rows;
         let mut restored = record.restore(|number| rows.found.get(&RowId { socket, number }).cloned())?;
         for (name, attachment) in restored.session.attachments.iter_mut() {
-            attachment.filter = attachment.filter.take().map(|filter| self.filters.share(&name.owner(), filter));
+            if let Some(view) = &mut attachment.view {
+                view.filter = self.filters.share(&name.owner(), view.filter.clone());
+            }
             if let Some(number) = attachment.row {
                 rows.found.remove(&RowId { socket, number });
                 rows.bytes += attachment.bytes(name);

@@ -257,7 +257,7 @@ pub fn body<'a>(style: Style, places: &mut [Place], said: impl Iterator<Item = &
             Said::Alive => body.push_str(style.keep_alive()),
             Said::Attached { channel, serial, gap } => {
                 let Some(index) = places.iter().position(|place| place.channel == *channel) else { continue };
-                if places[index].serial.is_none() || gap.is_some() {
+                if gap.is_some() || places[index].serial.as_ref().is_none_or(|known| whole(known) < serial.as_str()) {
                     places[index].serial = Some(serial.clone());
                 }
                 match gap {

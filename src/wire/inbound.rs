@@ -133,7 +133,6 @@ impl InboundMessage {
         }
         let (data, encoding) = self.data.normalize(self.encoding)?;
         let extras = self.extras.map(object).transpose()?;
-        extras.as_ref().map_or(Ok(()), check_headers)?;
         Ok(Message { id: self.id, name: self.name, data, encoding, client_id: self.client_id, extras })
     }
 }
@@ -142,17 +141,6 @@ pub(crate) fn object(extras: Value) -> Result<Extras, ErrorInfo> {
     match extras {
         Value::Object(map) => Ok(map),
         _ => Err(Code::BadExtras.because("extras must be an object")),
-    }
-}
-
-/// Headers are what filters look at: texts, numbers, booleans and nulls by their names (protocol.md § 8.6).
-fn check_headers(extras: &Extras) -> Result<(), ErrorInfo> {
-    let is_plain = |value: &Value| !value.is_object() && !value.is_array();
-    match extras.get("headers") {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::Object(headers)) if headers.values().all(is_plain) => Ok(()),
-        Some(_) => Err(Code::BadExtras
-            .because("extras.headers must be an object whose values are texts, numbers, booleans or null")),
     }
 }
 

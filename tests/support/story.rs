@@ -110,7 +110,7 @@ fn add_client(world: &mut World, kinds: &[Kind], relays: usize) {
             subscriptions.push(qualified);
         }
         if random.chance(200) {
-            let wanted = *random.pick(&["a", "b"]);
+            let wanted = if random.chance(500) { "a" } else { "b" };
             subscriptions.push(Subscription::filtered(&name, channel, wanted));
         }
     }

@@ -123,6 +123,16 @@ impl Subscription {
         self.filter.is_some() && !logged.messages.iter().any(|said| self.wants(said))
     }
 
+    /// Whether all that it wants of a publish was replaced by what came later.
+    fn need_not_come(&self, logged: &Logged, ledger: &Ledger) -> bool {
+        let mut messages = logged.messages.iter().enumerate();
+        let is_over = |index| ledger.is_replaced(self.channel, logged.position, index);
+        match self.filter {
+            Some(_) => messages.all(|(index, said)| !self.wants(said) || is_over(index)),
+            None => ledger.is_all_replaced(self.channel, logged),
+        }
+    }
+
     /// Behind what follows and need not be delivered to it.
     fn past(&self, need_not_come: impl Fn(&Logged) -> bool, silent: Option<&str>, ledger: &Ledger) -> Position {
         let mut at = self.cursor;
@@ -206,9 +216,21 @@ impl Subscription {
         }
     }
 
-    pub fn attached(&mut self, frame: &Frame, (resumed, backlog): (bool, bool), ledger: &mut Ledger) {
+    pub fn attached(
+        &mut self,
+        frame: &Frame,
+        (resumed, backlog): (bool, bool),
+        silent: Option<&str>,
+        ledger: &mut Ledger,
+    ) {
         let serial = frame.channel_serial.as_deref().expect("ATTACHED has a serial");
         let position = ledger.parse(self.channel, serial);
+        if resumed
+            && self.filter.is_some()
+            && self.asked.as_ref().is_none_or(|asked| asked.serial.as_deref() != Some(serial))
+        {
+            return self.progressed(serial, position, silent, ledger);
+        }
         match (self.asked.take(), self.state) {
             (asked, State::Detaching) => {
                 self.asked = asked;
@@ -239,6 +261,18 @@ impl Subscription {
         self.previous = None;
         assert!(self.filter.is_none() || frame.flags & HAS_PRESENCE == 0, "nobody is present behind a filter");
         self.view.attached(frame.flags & HAS_PRESENCE != 0);
+    }
+
+    /// It is told how far it is, having been given all that passes its filter up to there.
+    fn progressed(&mut self, serial: &str, position: Position, silent: Option<&str>, ledger: &Ledger) {
+        if self.state != State::Attached {
+            return;
+        }
+        let is_over = |next: &Logged| next.position <= position && self.need_not_come(next, ledger);
+        let at = self.past(is_over, silent, ledger);
+        let next = ledger.next(self.channel, at, silent).map(|next| next.position);
+        assert!(next.is_none_or(|next| next > position), "{} is taken past {next:?}, to {position:?}", self.name);
+        (self.cursor, self.serial) = (position, Some(serial.to_owned()));
     }
 
     /// Whether it goes on where an ATTACH said that was thought to be refused, and not the one that is open.
@@ -444,8 +478,7 @@ impl Subscription {
     pub fn lacks(&self, silent: Option<&str>, ledger: &Ledger) -> bool {
         let settled = if self.wanted { State::Attached } else { State::Detached };
         let behind = || {
-            let need_not_come = |next: &Logged| self.ignores(next) || ledger.is_all_replaced(self.channel, next);
-            let got = self.past(need_not_come, silent, ledger);
+            let got = self.past(|next| self.need_not_come(next, ledger), silent, ledger);
             self.wanted && !self.rewinds && ledger.next(self.channel, got, silent).is_some()
         };
         self.state != settled || self.asked.is_some() || behind() || self.view.is_syncing()

@@ -30,7 +30,7 @@ const known = {
   start: 'npm start', node: 'node --input-type', page: '<script src', socket: 'const socket =',
   curl: "curl -u demo.key1:local-only -H 'content-type: application/json' -d",
   webhook: "curl -u demo.key1:local-only -H 'content-type: application/json' -H", package: 'npm pack',
-  python: 'import asyncio', websocat: 'websocat', events: 'const events =', stream: 'curl -N', form: 'curl -u demo.key1:local-only -d',
+  python: 'import asyncio', websocat: 'websocat', events: 'const events =', stream: 'curl -N \'', filter: 'curl -NG', form: 'curl -u demo.key1:local-only -d',
   apps: '{"apps"', create: 'curl -d', layout: 'src/ ',
 };
 
@@ -64,11 +64,17 @@ function printed([file, ...args], enough, env) {
 /** @param {string} text @param {RegExp} enough @param {Record<string, string>} [env] */
 const inShell = (text, enough, env) => printed(['bash', '-c', text], enough, env);
 
-/** Publishes until it has been heard. @template T @param {string} name @param {Promise<T>} heard */
-async function publishUntil(name, heard) {
+/**
+ * Publishes until it has been heard.
+ * @template T
+ * @param {string} name
+ * @param {Promise<T>} heard
+ * @param {object} [message]
+ */
+async function publishUntil(name, heard, message = { name: 'score', data: '40-0' }) {
   let done = false;
   const told = heard.finally(() => { done = true; });
-  while (!done) await rest(runtime).channels.get(name).publish('score', '40-0');
+  while (!done) await rest(runtime).channels.get(name).publish(message);
   return told;
 }
 
@@ -103,6 +109,8 @@ test('with curl', { timeout: 120_000 }, async () => {
   assert.match(await inShell(snippet('form'), /"data":"15-0"/), /"name":"score"/);
   await inShell(snippet('stream'), /15-0/);
   await inShell(snippet('webhook'), /"channel":"builds"/);
+  const goal = { name: 'goal', extras: { headers: { minute: 90 } } };
+  await publishUntil('scores', inShell(snippet('filter'), /"name":"goal"/), goal);
 });
 
 test('on a server of one\'s own', { timeout: 120_000 }, async (t) => {
