@@ -170,7 +170,7 @@ impl Channel {
 
     /// A page of a sync.
     pub fn objects(&mut self, store: &mut impl Store, query: &ObjectsQuery) -> Answer<ObjectsPage> {
-        let page = self.reload(store).and_then(|()| self.objects_page(store, query.after.as_ref()));
+        let page = self.reload(store).and_then(|()| self.objects_page(store, query.after.as_deref()));
         page.map_err(storage_failed)
     }
 
@@ -182,7 +182,7 @@ impl Channel {
         while let Some((key, part)) = scan.next(store)? {
             bytes += cost(&key, &part, MESSAGE_OVERHEAD_BYTES);
             if bytes > OBJECTS_PAGE_BYTES && !objects.is_empty() {
-                return Ok(ObjectsPage { series, objects, next: Some(cursor) });
+                return Ok(ObjectsPage { series, objects, next: Some(Box::new(cursor)) });
             }
             match part {
                 Part::Object(object) => {

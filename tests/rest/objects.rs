@@ -164,9 +164,9 @@ fn the_largest_values_and_keys_and_ids_of_clients_are_taken() {
     let (nonce, initial) = ("0123456789abcdef", r#"{"count":10}"#);
     let id = courtside::objects::id::make(courtside::objects::operation::Kind::Counter, initial, nonce, NOW_MS);
     let body = json!({"objectId": id, "counterCreateWithObjectId": {"initialValue": initial, "nonce": nonce}});
-    assert_eq!(ids(&change(&mut world, body)), [id.clone()]);
+    assert_eq!(ids(&change(&mut world, body)), std::slice::from_ref(&id));
     let body = json!({"objectId": id, "nonce": nonce, "counterCreate": {"count": 10}});
-    assert_eq!(ids(&change(&mut world, body)), [id.clone()], "the same said otherwise");
+    assert_eq!(ids(&change(&mut world, body)), std::slice::from_ref(&id), "the same said otherwise");
     assert_eq!(read(&mut world, &[("objectId", &id)]), json!(10), "and it was created already");
 }
 
