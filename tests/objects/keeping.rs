@@ -265,6 +265,34 @@ fn a_failed_write_leaves_objects_and_log_with_the_same_operations() {
 }
 
 #[test]
+fn publishes_of_one_commit_see_what_those_before_them_did() {
+    let mut bench = Bench::new();
+    bench.done(vec![set("root", "old", text("x")), refer("root", "counter", "counter:c@1")]);
+    bench.done(vec![proposal("counter:c@1", Action::CounterInc(1.0))]);
+    let publishes = [
+        vec![at("counter", Action::CounterInc(1.0))],
+        vec![proposal("root", Action::MapClear)],
+        vec![at("counter", Action::CounterInc(1.0))],
+        vec![set("root", "old", text("new")), refer("root", "again", "counter:c@1")],
+        vec![at("*", Action::CounterInc(1.0))],
+    ];
+    let publish = |(serial, proposals): (u64, Vec<Proposal>)| Publish {
+        key: PublishKey::Serial(100 + serial),
+        connection_id: Some("other".to_owned()),
+        content: Submission::Objects(proposals),
+    };
+    let publishes = (0..).zip(publishes).map(publish).collect();
+    bench.channel.publish(Ticket(0), publishes).expect("there is room");
+    let effects = bench.channel.commit(&mut bench.store, NOW_MS);
+    let Some(Effect::Reply(_, Ok(Response::Published(published)))) = effects.first() else { panic!("{effects:?}") };
+    let is_done = |outcome: &Outcome| matches!(outcome, Outcome::Operated { .. });
+    assert_eq!(published.outcomes.iter().map(is_done).collect::<Vec<_>>(), [true, true, false, true, true]);
+    assert_eq!(bench.count("counter:c@1"), 3.0);
+    assert_eq!(bench.tree("root", "").unwrap().objects[0].entries.len(), 2);
+    bench.assert_counted();
+}
+
+#[test]
 fn objects_are_bounded_in_bytes_and_parts() {
     let mut bench = Bench::new();
     let large = "x".repeat(65_000);
