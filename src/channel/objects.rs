@@ -41,6 +41,12 @@ impl Objects {
         Ok(Objects { summary, retry_at_ms: 0 })
     }
 
+    /// As they are stored after all. A sweep that failed waits all the same.
+    pub fn reload(&mut self, stored: Option<&[u8]>) -> Result<(), StoreError> {
+        self.summary = Objects::restore(stored)?.summary;
+        Ok(())
+    }
+
     /// What a batch made of them is written.
     pub fn wrote(&mut self, summary: Option<Summary>) {
         self.summary = summary.unwrap_or(self.summary);

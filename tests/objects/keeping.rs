@@ -395,6 +395,14 @@ fn a_sweep_that_fails_is_tried_again() {
     bench.store.is_broken = true;
     bench.pass(OBJECTS_GRACE_MS + 1);
     bench.store.is_broken = false;
+    bench.pass(1_000);
+    // Only writes fail: it waits, though what is stored can be read.
+    let due_ms = bench.channel.deadline().expect("a sweep");
+    bench.store.fail_append = true;
+    bench.now_ms = due_ms.max(bench.now_ms) + 60_000;
+    bench.channel.tick(&mut bench.store, bench.now_ms);
+    assert!(bench.tree("root", "").is_ok());
+    assert!(bench.channel.deadline().is_some_and(|due_ms| due_ms > bench.now_ms), "not at once");
     bench.pass(OBJECTS_GRACE_MS + 1);
     assert_eq!(bench.store.objects.keys().filter(|key| key.key.is_some()).count(), 0);
     bench.assert_counted();
