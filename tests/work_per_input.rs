@@ -251,7 +251,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("a report", Request::Report(relay(), Census::default())),
         ("what is next for who is far behind", Request::Next(Position::ZERO)),
         ("objects", Request::Objects(ObjectsQuery::default())),
-        ("objects behind one", Request::Objects(ObjectsQuery { after: Some(amid_root()) })),
+        ("objects behind one", Request::Objects(ObjectsQuery { after: Some(Box::new(amid_root())) })),
         (
             "an entry of a map",
             Request::Tree(TreeQuery { object_id: "root".into(), path: Path::parse("key1").unwrap() }),

@@ -8,7 +8,7 @@ use crate::objects::path::Path;
 /// A page of a sync. The state that all pages tell is that of some moment after the first was asked for, or later.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ObjectsQuery {
-    pub after: Option<Cursor>,
+    pub after: Option<Box<Cursor>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct ObjectsPage {
     pub series: String,
     pub objects: Vec<Snapshot>,
     /// Where the next page begins, when more follow.
-    pub next: Option<Cursor>,
+    pub next: Option<Box<Cursor>>,
 }
 
 /// What a path leads to from an object, and all that it refers to.

@@ -327,7 +327,7 @@ impl Channel {
             let stored = store.load()?;
             self.log = Log::new(&stored, self.log.tip());
             self.holders.recount(stored.members);
-            self.objects = Objects::restore(stored.objects.as_deref())?;
+            self.objects.reload(stored.objects.as_deref())?;
             (self.stale, self.mend_at_ms) = (false, None);
         }
         Ok(())

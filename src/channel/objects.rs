@@ -41,6 +41,12 @@ impl Objects {
         Ok(Objects { summary, retry_at_ms: 0 })
     }
 
+    /// As they are stored after all. A sweep that failed waits all the same.
+    pub fn reload(&mut self, stored: Option<&[u8]>) -> Result<(), StoreError> {
+        self.summary = Objects::restore(stored)?.summary;
+        Ok(())
+    }
+
     /// What a batch made of them is written.
     pub fn wrote(&mut self, summary: Option<Summary>) {
         self.summary = summary.unwrap_or(self.summary);
@@ -170,7 +176,7 @@ impl Channel {
 
     /// A page of a sync.
     pub fn objects(&mut self, store: &mut impl Store, query: &ObjectsQuery) -> Answer<ObjectsPage> {
-        let page = self.reload(store).and_then(|()| self.objects_page(store, query.after.as_ref()));
+        let page = self.reload(store).and_then(|()| self.objects_page(store, query.after.as_deref()));
         page.map_err(storage_failed)
     }
 
@@ -182,7 +188,7 @@ impl Channel {
         while let Some((key, part)) = scan.next(store)? {
             bytes += cost(&key, &part, MESSAGE_OVERHEAD_BYTES);
             if bytes > OBJECTS_PAGE_BYTES && !objects.is_empty() {
-                return Ok(ObjectsPage { series, objects, next: Some(cursor) });
+                return Ok(ObjectsPage { series, objects, next: Some(Box::new(cursor)) });
             }
             match part {
                 Part::Object(object) => {

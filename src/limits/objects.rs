@@ -48,6 +48,10 @@ pub const OBJECT_NONCE_MAX_BYTES: usize = 255;
 /// from there.
 pub const OBJECT_ID_SKEW_MAX_MS: u64 = 15 * 60 * 1_000;
 
+/// Parts that an operation may write and counts as one message where messages are counted: a map that is created with
+/// 10,000 entries is no single one. At 250 messages a second that is 2,500 rows, a tenth of a thread.
+pub const OBJECT_PARTS_PER_MESSAGE: usize = 10;
+
 /// Objects that the server deletes by one entry of the log.
 pub const DELETES_PER_ENTRY: usize = 100;
 

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::path::Path;
 use crate::auth::Identity;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, MESSAGE_OVERHEAD_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::limits::{
+    MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, MESSAGE_OVERHEAD_BYTES, OBJECT_PARTS_PER_MESSAGE, PUBLISH_MAX_MESSAGES,
+};
+use crate::publish::set_claim;
 use crate::wire::message::{Extras, json};
 
 /// What an entry of a map holds.
@@ -139,6 +142,11 @@ impl ObjectMessage {
         self.client_id.as_ref().map_or(0, String::len) + extras + self.operation.action.size()
     }
 
+    /// How many messages it counts for.
+    pub fn messages(&self) -> usize {
+        self.operation.action.parts().div_ceil(OBJECT_PARTS_PER_MESSAGE).max(1)
+    }
+
     /// Bytes that it takes where it waits or travels.
     pub fn weight(&self) -> usize {
         let references = self.operation.action.parts() * MESSAGE_OVERHEAD_BYTES;
@@ -164,10 +172,15 @@ pub enum Target {
     At(Path),
 }
 
-/// Checks the operations of one publish, and says who they are from. Gives their size.
+/// Checks the operations of one publish, and says who they are from, and what the token says of them. Gives their size.
 ///
-/// Fails with 92000 (none), 40034 (too many), 40009 (too large), 40012 (clientId) and 40031 (the length of an id).
-pub fn check(proposals: &mut [Proposal], identity: &Identity) -> Result<usize, ErrorInfo> {
+/// Fails with 92000 (none), 40034 (too many), 40009 (too large), 40012 (clientId), 40031 (the length of an id), and as
+/// [`set_claim`] does.
+pub fn check(
+    proposals: &mut [Proposal],
+    identity: &Identity,
+    claim: Option<&serde_json::Value>,
+) -> Result<usize, ErrorInfo> {
     if proposals.is_empty() {
         return Err(Code::BadObject.because("a publish of operations needs one"));
     }
@@ -182,6 +195,7 @@ pub fn check(proposals: &mut [Proposal], identity: &Identity) -> Result<usize, E
             let bound = format!("an operation's id has at most {MESSAGE_ID_MAX_BYTES} bytes");
             return Err(Code::BadMessageId.because(bound));
         }
+        set_claim(&mut message.extras, claim)?;
         bytes += message.size();
     }
     if bytes > MESSAGE_MAX_BYTES {

@@ -55,11 +55,10 @@ impl Changes {
 
     /// What came later is added.
     pub fn extend(&mut self, later: &Changes) {
-        for object in &later.cleared {
-            self.parts.retain(|key, _| key.object != *object || key.key.is_none());
-            self.cleared.insert(object.clone());
+        later.cleared.iter().for_each(|object| self.clear(object));
+        for (key, part) in &later.parts {
+            self.parts.insert(key.clone(), part.clone());
         }
-        self.parts.extend(later.parts.iter().map(|(key, part)| (key.clone(), part.clone())));
     }
 
     pub fn put(&mut self, key: PartKey, part: Part) {

@@ -14,7 +14,8 @@ use crate::wire::inbound::ObjectFrame;
 
 impl Relay {
     pub(super) fn operate(&mut self, socket: SocketId, frame: ObjectFrame, now_ms: u64) {
-        let said = (frame.msg_serial, frame.operations.len());
+        let messages = frame.operations.iter().map(|proposal| proposal.message.messages()).sum();
+        let said = (frame.msg_serial, messages);
         self.take_in(socket, said, now_ms, |relay| relay.admit_operations(socket, frame));
     }
 
@@ -30,7 +31,7 @@ impl Relay {
         if modes.is_some_and(|modes| !modes.contains(Modes::OBJECT_PUBLISH)) {
             return Err(Code::ModeNotGranted.because("the channel was attached without the mode to change objects"));
         }
-        let bytes = check(&mut frame.operations, &session.grant.client_id)?;
+        let bytes = check(&mut frame.operations, &session.grant.client_id, session.grant.user_claim(&name).as_ref())?;
         let ids: Vec<Option<&str>> = frame.operations.iter().map(|one| one.message.id.as_deref()).collect();
         let id = chosen_id(&ids)?;
         self.admit_queued(session, bytes)?;

@@ -112,7 +112,7 @@ enum Content {
 #[derive(Debug)]
 enum Next {
     Member(MemberKey),
-    Object(Cursor),
+    Object(Box<Cursor>),
 }
 
 impl Content {

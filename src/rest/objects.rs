@@ -155,7 +155,7 @@ pub fn begin(
         let nonce = format!("{}{index:04}", publish::base(&context.random));
         proposals.extend(proposed(asked, nonce, context.now_ms)?);
     }
-    check(&mut proposals, caller.identity())?;
+    check(&mut proposals, caller.identity(), caller.grant().user_claim(channel).as_ref())?;
     // The others have theirs by their places: a create at a path is two operations.
     proposals.iter_mut().skip(1).for_each(|proposal| proposal.message.id = None);
     let key = id.map_or_else(|| PublishKey::Request(publish::base(&context.random)), PublishKey::Id);

@@ -181,6 +181,10 @@ impl World {
                 self.perform("the line is held");
                 self.is_held = true;
             }
+            9..11 if self.is_held => {
+                self.perform("the line is lost");
+                self.is_held = false;
+            }
             9..35 if self.is_held => self.free(),
             35..45 => self.perform("wait 20ms"),
             _ => self.publish(name),

@@ -266,6 +266,34 @@ fn a_failed_write_leaves_objects_and_log_with_the_same_operations() {
 }
 
 #[test]
+fn publishes_of_one_commit_see_what_those_before_them_did() {
+    let mut bench = Bench::new();
+    bench.done(vec![set("root", "old", text("x")), refer("root", "counter", "counter:c@1")]);
+    bench.done(vec![proposal("counter:c@1", Action::CounterInc(1.0))]);
+    let publishes = [
+        vec![at("counter", Action::CounterInc(1.0))],
+        vec![proposal("root", Action::MapClear)],
+        vec![at("counter", Action::CounterInc(1.0))],
+        vec![set("root", "old", text("new")), refer("root", "again", "counter:c@1")],
+        vec![at("*", Action::CounterInc(1.0))],
+    ];
+    let publish = |(serial, proposals): (u64, Vec<Proposal>)| Publish {
+        key: PublishKey::Serial(100 + serial),
+        connection_id: Some("other".to_owned()),
+        content: Submission::Objects(proposals),
+    };
+    let publishes = (0..).zip(publishes).map(publish).collect();
+    bench.channel.publish(Ticket(0), publishes).expect("there is room");
+    let effects = bench.channel.commit(&mut bench.store, NOW_MS);
+    let Some(Effect::Reply(_, Ok(Response::Published(published)))) = effects.first() else { panic!("{effects:?}") };
+    let is_done = |outcome: &Outcome| matches!(outcome, Outcome::Operated { .. });
+    assert_eq!(published.outcomes.iter().map(is_done).collect::<Vec<_>>(), [true, true, false, true, true]);
+    assert_eq!(bench.count("counter:c@1"), 3.0);
+    assert_eq!(bench.tree("root", "").unwrap().objects[0].entries.len(), 2);
+    bench.assert_counted();
+}
+
+#[test]
 fn objects_are_bounded_in_bytes_and_parts() {
     let mut bench = Bench::new();
     let large = "x".repeat(65_000);
@@ -368,6 +396,14 @@ fn a_sweep_that_fails_is_tried_again() {
     bench.store.is_broken = true;
     bench.pass(OBJECTS_GRACE_MS + 1);
     bench.store.is_broken = false;
+    bench.pass(1_000);
+    // Only writes fail: it waits, though what is stored can be read.
+    let due_ms = bench.channel.deadline().expect("a sweep");
+    bench.store.fail_append = true;
+    bench.now_ms = due_ms.max(bench.now_ms) + 60_000;
+    bench.channel.tick(&mut bench.store, bench.now_ms);
+    assert!(bench.tree("root", "").is_ok());
+    assert!(bench.channel.deadline().is_some_and(|due_ms| due_ms > bench.now_ms), "not at once");
     bench.pass(OBJECTS_GRACE_MS + 1);
     assert_eq!(bench.store.objects.keys().filter(|key| key.key.is_some()).count(), 0);
     bench.assert_counted();

@@ -25,3 +25,4 @@ mod support {
 mod converge;
 mod keeping;
 mod replica;
+mod wire;
