@@ -7,11 +7,12 @@ mod occupancy;
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::Identity;
+use crate::auth::{App, Identity};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{MEMBERS_MAX, PACE_MAX_MS, RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::ChannelName;
-use crate::pinned::{self, Versioned};
+use crate::operation::Operation;
+use crate::pinned::{self, Unreadable, Versioned};
 use crate::serial::Position;
 use crate::wire::message::Message;
 use crate::wire::packed::Packed;
@@ -46,6 +47,24 @@ pub struct Rules {
     pub interval_ms: u32,
     /// Of which messages only the latest in an interval goes out; see [`crate::conflation`].
     pub conflation_key: Option<String>,
+    /// Whether messages can be updated, deleted and appended to.
+    pub mutable: bool,
+}
+
+/// Rules as version 1 of a call, and of a channel's own record, had them.
+#[derive(Serialize, Deserialize)]
+pub struct RulesOfVersion1 {
+    retention_ms: u64,
+    max_members: u32,
+    interval_ms: u32,
+    conflation_key: Option<String>,
+}
+
+impl From<RulesOfVersion1> for Rules {
+    fn from(rules: RulesOfVersion1) -> Rules {
+        let RulesOfVersion1 { retention_ms, max_members, interval_ms, conflation_key } = rules;
+        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable: false }
+    }
 }
 
 /// A request to a channel.
@@ -75,6 +94,8 @@ pub enum Request {
     /// What a relay that stands here would be delivered next, for one that feeds it. Answered by
     /// [`Response::Delivery`].
     Next(Position),
+    /// A page of the versions of one message, or its latest alone. Answered by [`Response::History`].
+    Versions(VersionsQuery),
 }
 
 /// A channel's answer, by the request.
@@ -117,6 +138,8 @@ pub enum Submission {
         hold: Hold,
         fate: Fate,
     },
+    /// What is done to a message.
+    Operation(Operation),
 }
 
 /// Who holds a connection, and for how long its members outlive its loss.
@@ -164,12 +187,21 @@ impl Publish {
         }
     }
 
+    /// How many serials its publisher gets: one for each message, and one for a new version.
+    pub fn count(&self) -> usize {
+        match &self.content {
+            Submission::Operation(_) => 1,
+            _ => self.messages().len(),
+        }
+    }
+
     /// Bytes that it takes where it waits, about.
     pub fn weight(&self) -> usize {
         match &self.content {
             Submission::Messages(messages) => messages.iter().map(Message::weight).sum(),
             Submission::Presence { deeds, .. } => deeds.iter().map(|deed| deed.event.weight()).sum(),
             Submission::Fate { .. } => 0,
+            Submission::Operation(operation) => operation.weight(),
         }
     }
 
@@ -263,6 +295,21 @@ pub struct HistoryQuery {
     pub wait_ms: Option<u64>,
 }
 
+/// Which versions of a message are wanted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VersionsQuery {
+    /// Of the message.
+    pub serial: String,
+    /// Only its latest.
+    pub latest: bool,
+    pub forwards: bool,
+    pub limit: usize,
+    /// Continue behind this version, in the direction of the query.
+    pub after: Option<u32>,
+    /// Also what was before a deletion.
+    pub deleted: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryPage {
     pub series: String,
@@ -347,10 +394,20 @@ pub enum Delivered {
     NotYet,
 }
 
+/// How the names of chat channels end: their messages can be changed, whatever the namespace says.
+const CHAT: &str = "::$chat";
+
 impl Rules {
-    /// What an app's rules come to.
+    /// What an app's rules come to on a channel.
+    pub fn on(app: &App, channel: &ChannelName) -> Rules {
+        let mut rules = app.rules(channel).clone();
+        rules.mutable_messages |= channel.plain().ends_with(CHAT);
+        Rules::of(&rules)
+    }
+
     pub fn of(rules: &crate::auth::Rules) -> Rules {
-        let retention_ms = if rules.persisted { RETENTION_PERSISTED_MS } else { RETENTION_MS };
+        let retention_ms =
+            if rules.persisted || rules.mutable_messages { RETENTION_PERSISTED_MS } else { RETENTION_MS };
         let max_members = rules.max_members.unwrap_or(u64::MAX).min(MEMBERS_MAX as u64) as u32;
         let interval_ms = match (rules.batching_enabled, rules.conflation_enabled) {
             (false, false) => None,
@@ -359,7 +416,7 @@ impl Rules {
         };
         let interval_ms = interval_ms.unwrap_or(0).min(PACE_MAX_MS) as u32;
         let conflation_key = rules.conflation_key.clone().filter(|_| rules.conflation_enabled);
-        Rules { retention_ms, max_members, interval_ms, conflation_key }
+        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable: rules.mutable_messages }
     }
 }
 
@@ -375,7 +432,6 @@ macro_rules! versions {
 }
 
 versions! {
-    ChannelCall = 1,
     Answer<Response> = 1,
     Delivery = 1,
     Delivered = 1,
@@ -387,6 +443,21 @@ versions! {
     Notice = 1,
     Noticed = 1,
     Refusal = 1,
+}
+
+impl Versioned for ChannelCall {
+    const VERSION: u8 = 2;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<ChannelCall, Unreadable> {
+        match version {
+            1 => pinned::take::<(_, RulesOfVersion1, _)>(bytes).map(|(to, rules, request)| ChannelCall {
+                to,
+                rules: rules.into(),
+                request,
+            }),
+            _ => Err(Unreadable::Version(version)),
+        }
+    }
 }
 
 /// A call from its bytes. Fails with 50000, to be tried again, when another deploy wrote it and this one cannot read
@@ -405,11 +476,17 @@ mod tests {
         let to = Address { app: AppId::parse("demo").unwrap(), channel: ChannelName::parse("c").unwrap() };
         let call = ChannelCall {
             to,
-            rules: Rules { retention_ms: 5, max_members: 7, interval_ms: 9, conflation_key: Some("k".to_owned()) },
+            rules: Rules {
+                retention_ms: 5,
+                max_members: 7,
+                interval_ms: 9,
+                conflation_key: Some("k".to_owned()),
+                mutable: true,
+            },
             request: Request::Subscribe(RelayName::from("demo/0".to_owned()), Census::default()),
         };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x01\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(bytes, b"\x02\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
     }
 

@@ -22,6 +22,9 @@ pub enum Door {
     History,
     Publish,
     Batch,
+    /// To one message.
+    Operation,
+    Versions,
     Members,
     MembersOfMany,
     Channels,
@@ -89,6 +92,9 @@ const CONNECTION: Table = &[
     ("connectionSerial", Ignored),
     ("connection_serial", Ignored),
     ("cause", Ignored),
+    // Appends go out as they come: what may be rolled up need not be.
+    ("appendRollupWindow", OneOf(&["0", "20", "40", "100", "500"])),
+    ("appendMode", Attach),
 ];
 
 const SOCKET: Table = &[("format", FORMAT)];
@@ -148,6 +154,10 @@ const PUBLISH: Table = &[
 const BATCH: Table =
     &[("ephemeral", BOOLEAN), ("_forceNack", BOOLEAN), ("quickAck", BOOLEAN), ("newBatchResponse", BOOLEAN)];
 
+const OPERATION: Table = &[("_forceNack", BOOLEAN), ("quickAck", BOOLEAN)];
+
+const VERSIONS: Table = &[("limit", Read), ("direction", Read), ("cursor", Read), ("start", Missing), ("end", Missing)];
+
 const MEMBERS: Table = &[("limit", Read), ("clientId", Read), ("connectionId", Read), ("cursor", Read)];
 
 const CHANNELS: Table = &[("limit", Read), ("prefix", Read), ("by", Read), ("cursor", Read)];
@@ -166,6 +176,8 @@ impl Door {
             Door::History => [HISTORY, REST, ANYWHERE],
             Door::Publish => [PUBLISH, REST, ANYWHERE],
             Door::Batch => [BATCH, REST, ANYWHERE],
+            Door::Operation => [OPERATION, REST, ANYWHERE],
+            Door::Versions => [VERSIONS, REST, ANYWHERE],
             Door::Members => [MEMBERS, REST, ANYWHERE],
             Door::MembersOfMany => [&[("channels", Read)], REST, ANYWHERE],
             Door::Channels => [CHANNELS, REST, ANYWHERE],

@@ -143,6 +143,7 @@ fn perform(channel: &mut Channel, store: &mut MemoryStore, request: Request) {
         Request::Count => channel.count(Ticket(1)).unwrap(),
         Request::Report(relay, census) => _ = channel.report(store, &relay, census).unwrap(),
         Request::Next(cursor) => drop(channel.next(store, cursor, NOW_MS).unwrap()),
+        Request::Versions(query) => drop(channel.versions(store, &query, NOW_MS).unwrap()),
     }
 }
 
@@ -157,9 +158,10 @@ fn number(request: &Request) -> usize {
         Request::Count => 5,
         Request::Report(..) => 6,
         Request::Next(_) => 7,
+        Request::Versions(_) => 8,
     }
 }
-const REQUESTS: usize = 8;
+const REQUESTS: usize = 9;
 
 /// Where all members have entered, though most of the messages follow.
 fn behind_members() -> Position {

@@ -16,6 +16,7 @@ mod listing;
 mod log;
 mod members;
 mod occupancy;
+pub mod operations;
 mod pace;
 mod readers;
 mod repeats;
@@ -26,13 +27,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{
     Address, Answer, Backlog, Census, Delivered, Delivery, HistoryPage, HistoryQuery, Publish, ReadFrom, RelayName,
-    Response, Roll, Rules, Subscribed,
+    Response, Roll, Rules, RulesOfVersion1, Subscribed,
 };
 use crate::conflation::conflate;
 use crate::error::{Code, ErrorInfo};
 use crate::feeds::{Feeding, Feeds};
 use crate::limits::{DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS};
-use crate::pinned::{self, Versioned};
+use crate::pinned::{self, Unreadable, Versioned};
 use crate::placement;
 use crate::serial::Position;
 use dedup::Window;
@@ -82,7 +83,16 @@ struct Meta {
 }
 
 impl Versioned for Meta {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
+        if version != 1 {
+            return Err(Unreadable::Version(version));
+        }
+        let (address, series, floor, rules, listed, listened) =
+            pinned::take::<(_, _, _, RulesOfVersion1, _, _)>(bytes)?;
+        Ok(Meta { address, series, floor, rules: rules.into(), listed, listened })
+    }
 }
 
 #[derive(Debug)]
@@ -223,7 +233,7 @@ impl Channel {
 
     pub fn history(&mut self, store: &mut impl Store, query: &HistoryQuery, now_ms: u64) -> Answer<HistoryPage> {
         self.reload(store).map_err(storage_failed)?;
-        history::page(store, &self.meta, self.log.tip(), query, now_ms)
+        history::page(store, &self.meta, &self.log, query, now_ms)
     }
 
     /// What a relay that stands at a cursor is to be delivered next.

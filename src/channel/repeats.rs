@@ -13,11 +13,13 @@ use super::log::{Batch, Log, ROWS_PER_READ, decoded};
 use super::store::{Store, StoreError};
 use crate::call::{Publish, PublishKey, Submission};
 use crate::limits::{REPEATS_FLOW, TRACED_MAX, TRACES_MAX};
+use crate::operation::Operation;
 use crate::rate::Debt;
 use crate::serial::Position;
 use crate::wire::message::{Entry, Message};
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, Turn};
+use crate::wire::revision::{Act, Shape, Target};
 
 #[derive(Debug, Default)]
 pub struct Repeats {
@@ -159,10 +161,13 @@ impl Repeats {
         position: Position,
         now_ms: u64,
     ) -> Result<bool, StoreError> {
-        let Submission::Messages(messages) = &publish.content else { return Ok(false) };
+        let differs = |entry: &Entry| match &publish.content {
+            Submission::Messages(messages) => entry.is_operation() || !says_same(entry.messages(), messages),
+            Submission::Operation(operation) => !is_done_by(entry, operation),
+            Submission::Presence { .. } | Submission::Fate { .. } => false,
+        };
         self.budget.now_ms = now_ms;
         let Repeats { row, budget, .. } = self;
-        let differs = |entry: &Entry| !says_same(entry.messages(), messages);
         let found = match batch.entry(position).or_else(|| log.in_tail(position)) {
             Some(packed) => budget.decode(packed).map(|entries| entries.first().is_some_and(differs)),
             None => row.read(store, position, budget).map(|()| row.has(position, differs)),
@@ -403,6 +408,17 @@ fn says_same(one: &[Message], other: &[Message]) -> bool {
         one.name == other.name && one.data == other.data && one.encoding == other.encoding
     };
     one.len() == other.len() && one.iter().zip(other).all(is_same)
+}
+
+/// Whether an entry is what an operation made of its message, as far as that can be told afterwards.
+fn is_done_by(entry: &Entry, operation: &Operation) -> bool {
+    let target = Target::parse(&operation.serial).map(|(target, _)| target);
+    let act = |shape: Shape| match shape {
+        Shape::Updated => Act::Update,
+        Shape::Deleted => Act::Delete,
+        Shape::Appended { .. } | Shape::Fragment => Act::Append,
+    };
+    entry.operation().is_some_and(|(of, _, version)| Some(of) == target && act(version.shape) == operation.act)
 }
 
 fn is_same(entry: &Entry, publish: &Publish) -> bool {

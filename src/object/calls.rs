@@ -45,6 +45,7 @@ impl<S: Store + RelayStore> Host<S> {
                 None => return None,
             },
             Request::Members(query) => Some(channel.members(store, &query).map(Response::Members)),
+            Request::Versions(query) => Some(channel.versions(store, &query, now_ms).map(Response::History)),
             Request::Next(cursor) => Some(channel.next(store, cursor, now_ms).map(Response::Delivery)),
         };
         self.channel_does(Channel::follow_up);

@@ -119,6 +119,9 @@ impl Attachment {
         if accepted.get("delta").is_some_and(|text| text != "vcdiff") {
             return Err(bad_parameter("delta", "'vcdiff'"));
         }
+        if accepted.get("appendMode").is_some_and(|text| !APPEND_MODES.contains(&text.as_str())) {
+            return Err(bad_parameter("appendMode", "'full' or 'incremental'"));
+        }
         if accepted.get("occupancy").is_some_and(|text| Wanted::parse(text).is_none()) {
             return Err(bad_parameter("occupancy", "'metrics', or 'metrics.' and one of them"));
         }
@@ -219,9 +222,12 @@ fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInf
 }
 
 fn accepted(params: Params) -> Params {
-    const KNOWN: [&str; 6] = ["delta", "echo", "modes", "occupancy", "rewind", "rewindLimit"];
+    const KNOWN: [&str; 7] = ["appendMode", "delta", "echo", "modes", "occupancy", "rewind", "rewindLimit"];
     params.into_iter().filter(|(name, _)| KNOWN.contains(&name.as_str())).collect()
 }
+
+/// Whether of an append only what was appended is delivered, or the whole message.
+const APPEND_MODES: [&str; 2] = ["full", "incremental"];
 
 /// `N` messages, or `Ns` or `Nm` of time, with at most `limit` messages. None for nothing.
 fn parse_rewind(text: &str, limit: Option<&String>) -> Result<Option<Rewind>, ErrorInfo> {

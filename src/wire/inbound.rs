@@ -87,6 +87,49 @@ pub struct InboundMessage {
     pub connection_key: Option<String>,
     pub extras: Option<Value>,
     pub action: Option<u64>,
+    /// Of the message that an operation is done to.
+    pub serial: Option<String>,
+    pub version: Stated,
+}
+
+/// What a client says of an operation: who does it, and why.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stated {
+    pub client_id: Option<String>,
+    pub description: Option<String>,
+    pub metadata: Option<Params>,
+}
+
+impl Stated {
+    fn read(node: Node) -> Result<Stated, Wanted> {
+        let mut stated = Stated::default();
+        if node == Node::Null {
+            return Ok(stated);
+        }
+        for (name, node) in node.into_fields()? {
+            match &*name {
+                "clientId" => stated.client_id = node.into_text()?,
+                "description" => stated.description = node.into_text()?,
+                "metadata" if node != Node::Null => stated.metadata = Some(params(node)?),
+                _ => {}
+            }
+        }
+        Ok(stated)
+    }
+}
+
+/// The number of an action, which REST may also name.
+fn action_of(node: Node) -> Result<Option<u64>, Wanted> {
+    match node {
+        Node::Text(name) => match name.as_str() {
+            "message.create" => Ok(Some(0)),
+            "message.update" => Ok(Some(1)),
+            "message.delete" => Ok(Some(2)),
+            "message.append" => Ok(Some(5)),
+            _ => Err("an action, such as 'message.update'"),
+        },
+        node => node.integer(),
+    }
 }
 
 impl InboundMessage {
@@ -102,7 +145,9 @@ impl InboundMessage {
                 "clientId" => message.client_id = node.into_text()?,
                 "connectionKey" => message.connection_key = node.into_text()?,
                 "extras" => message.extras = Some(node.into_value()?).filter(|extras| !extras.is_null()),
-                "action" => message.action = node.integer()?,
+                "action" => message.action = action_of(node)?,
+                "serial" => message.serial = node.into_text()?,
+                "version" => message.version = Stated::read(node)?,
                 _ => {}
             }
         }
@@ -114,11 +159,16 @@ impl InboundMessage {
         node.several(PUBLISH_MAX_MESSAGES, InboundMessage::read)
     }
 
+    /// Whether it asks for something else than to be published.
+    pub fn is_operation(&self) -> bool {
+        self.action.is_some_and(|action| action != 0)
+    }
+
     /// The message to keep. Fails with 40013 for data and 40032 for extras that the protocol doesn't carry, and with
-    /// 93002 for an action other than create.
+    /// 40000 for an action other than create.
     pub fn into_message(self) -> Result<Message, ErrorInfo> {
-        if self.action.is_some_and(|action| action != 0) {
-            return Err(Code::UpdatesNotEnabled.because("this server cannot update, append to or delete messages"));
+        if self.is_operation() {
+            return Err(Code::BadRequest.because("an update, deletion or append goes alone, not beside other messages"));
         }
         let (data, encoding) = self.data.normalize(self.encoding)?;
         let extras = self.extras.map(object).transpose()?;

@@ -14,6 +14,7 @@ pub mod node;
 pub mod outbound;
 pub mod packed;
 pub mod presence;
+pub mod revision;
 pub mod vcdiff;
 
 #[cfg(test)]

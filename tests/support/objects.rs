@@ -282,6 +282,7 @@ fn name(question: &Question) -> &'static str {
             Request::History(_) => "history",
             Request::Members(_) => "members",
             Request::Next(_) => "next",
+            Request::Versions(_) => "versions",
         },
         Question::Follow { .. } => "follow",
         Question::Deliver { .. } => "deliver",
