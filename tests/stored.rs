@@ -33,8 +33,8 @@ use support::memory_store::MemoryStore;
 /// Bytes by what they are: text as it stands, everything else in hexadecimal.
 type Fixture = BTreeMap<String, String>;
 
-const EARLIER: [&str; 1] = [include_str!("fixtures/formats-1.txt")];
-const NEWEST: &str = include_str!("fixtures/formats-2.txt");
+const EARLIER: [&str; 2] = [include_str!("fixtures/formats-1.txt"), include_str!("fixtures/formats-2.txt")];
+const NEWEST: &str = include_str!("fixtures/formats-3.txt");
 
 fn fixture(text: &str) -> Fixture {
     text.lines().filter_map(|line| line.split_once(' ')).map(|(name, value)| (name.into(), value.into())).collect()

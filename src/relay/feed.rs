@@ -41,7 +41,8 @@ impl Feed {
 
     /// Takes note that everything up to `position` was fanned out, or need not be, and how many are present then.
     pub fn reach(&mut self, series: &str, position: Position, members: usize) {
-        self.since.get_or_insert(position);
+        let stood = self.position().unwrap_or(position);
+        self.since.get_or_insert(stood);
         match &mut self.reached {
             Some(reached) if reached.series == series && reached.position > position => {}
             reached => *reached = Some(Witness { series: series.to_owned(), position, members }),
