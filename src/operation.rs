@@ -9,9 +9,10 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{MESSAGE_MAX_BYTES, OPERATION_MAX_BYTES};
 use crate::publish::{check_encoding, check_name};
 use crate::wire::data::Data;
-use crate::wire::inbound::{InboundMessage, Params, object};
+use crate::wire::inbound::{InboundMessage, Params};
 use crate::wire::message::{Extras, Message, characters};
 use crate::wire::revision::Act;
+use crate::wire::stated::object;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
@@ -63,8 +64,9 @@ impl Operation {
 /// Checks the messages of one publish of which some is an operation: it must be the only one.
 ///
 /// Fails with 93002 where the channel's messages cannot be changed (`mutable`), 40000 (several, or an action that is
-/// the server's), 40003 (no serial), 40006 (on behalf of a connection), 40160 and 40166 (not permitted), 40012 (clientId), 40013 (data), 40030 (a name
-/// that is the server's), 40032 (extras), 40009 (too large), and with 40099 when `_forceNack` asks for it.
+/// the server's), 40003 (no serial), 40006 (on behalf of a connection), 40009 (too large), 40012 (clientId), 40013
+/// (data), 40030 (a name that is the server's), 40032 (extras), 40160 and 40166 (not permitted), and with 40099 when
+/// `_forceNack` asks for it.
 pub fn check(
     messages: Vec<InboundMessage>,
     params: &Params,

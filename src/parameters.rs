@@ -9,7 +9,8 @@
 
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    GRACE_MAX_MS, GRACE_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS, PARAMETER_SHOWN_MAX_CHARS,
+    APPEND_ROLLUP_MAX_MS, GRACE_MAX_MS, GRACE_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS,
+    PARAMETER_SHOWN_MAX_CHARS,
 };
 
 /// Where a query arrives.
@@ -93,7 +94,7 @@ const CONNECTION: Table = &[
     ("connection_serial", Ignored),
     ("cause", Ignored),
     // Appends go out as they come: what may be rolled up need not be.
-    ("appendRollupWindow", OneOf(&["0", "20", "40", "100", "500"])),
+    ("appendRollupWindow", Milliseconds(0, APPEND_ROLLUP_MAX_MS)),
     ("appendMode", Attach),
 ];
 

@@ -51,7 +51,7 @@ fn act(id: &str, act: Act, serial: &str, text: &str) -> Publish {
         metadata: None,
         reach: Reach::Any,
     };
-    let content = Submission::Operation(operation);
+    let content = Submission::Operation(operation.into());
     Publish { key: PublishKey::Request(id.into()), connection_id: None, content }
 }
 
@@ -333,4 +333,6 @@ fn an_entry_of_an_operation_is_pinned() {
     assert_eq!(pinned::encode(&entry), PINNED);
 }
 
-const PINNED: &[u8] = b"";
+const PINNED: &[u8] =
+    b"\x02\xe8\x9b\xeb\xdc\x03\x01u\0\x03\x01\0\0\x01\x01x\0\x01\x03ann\0\x01\x81\x94\xeb\xdc\x03\0\x01\
+      \xe8\x9b\xeb\xdc\x03\0\x01\x81\x94\xeb\xdc\x03\0\0\0\0\0";

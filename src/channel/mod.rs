@@ -41,6 +41,7 @@ use holders::Holders;
 use listing::Listing;
 use log::Log;
 use occupancy::Occupants;
+use operations::Lookups;
 use pace::Pace;
 use readers::Readers;
 use repeats::Repeats;
@@ -121,6 +122,7 @@ pub struct Channel {
     /// Before this, the log isn't trimmed again: that failed.
     trim_at_ms: u64,
     spent: Spent,
+    lookups: Lookups,
 }
 
 impl Channel {
@@ -175,6 +177,7 @@ impl Channel {
             mend_at_ms: None,
             trim_at_ms: 0,
             spent: Spent::default(),
+            lookups: Lookups::default(),
         }))
     }
 

@@ -8,9 +8,10 @@ use super::store::{Change, Store, StoreError, StoredVersion};
 use super::{Channel, storage_failed};
 use crate::call::{Answer, HistoryPage, Outcome, Publish, VersionsQuery};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{COMMIT_MAX_BYTES, HISTORY_PAGE_BYTES, MESSAGE_MAX_BYTES, VERSIONS_PER_READ};
+use crate::limits::{CHANGES_FLOW, COMMIT_MAX_BYTES, HISTORY_PAGE_BYTES, MESSAGE_MAX_BYTES, VERSIONS_PER_READ};
 use crate::operation::{Operation, Patch, Reach};
 use crate::publish::set_claim;
+use crate::rate::Debt;
 use crate::serial::Position;
 use crate::wire::message::{Content, Entry, Message};
 use crate::wire::packed::Packed;
@@ -29,6 +30,13 @@ pub struct Current {
     published: Entry,
     /// What the other messages of its publish count, as they are now.
     others_bytes: usize,
+}
+
+/// What was looked for in rows last, and what changes have cost.
+#[derive(Debug, Default)]
+pub(super) struct Lookups {
+    last: Option<Entry>,
+    debt: Debt,
 }
 
 impl Current {
@@ -53,7 +61,7 @@ impl Channel {
     /// The message of a serial as it is now, also by what `batch` is about to write. Fails with 40003 for what is no
     /// message's serial, and with 40400 for that of a message which this channel does not have, or not any more.
     pub fn message(
-        &self,
+        &mut self,
         store: &mut impl Store,
         batch: Option<&Batch>,
         serial: &str,
@@ -64,7 +72,7 @@ impl Channel {
         };
         let is_kept = target.position >= visible_from(&self.meta.rules, now_ms) && target.position > self.meta.floor;
         let published = match is_kept && series == self.meta.series {
-            true => self.published(store, batch, target.position)?,
+            true => self.published(store, batch, target.position, now_ms)?,
             false => None,
         };
         let Some(published) = published.filter(|entry| target.place < entry.count()) else {
@@ -77,21 +85,33 @@ impl Channel {
 
     /// The publish at a position, if it is one of messages that are kept.
     fn published(
-        &self,
+        &mut self,
         store: &mut impl Store,
         batch: Option<&Batch>,
         position: Position,
+        now_ms: u64,
     ) -> Result<Option<Entry>, StoreError> {
+        if let Some(entry) = self.lookups.last.as_ref().filter(|entry| entry.position == position) {
+            return Ok(Some(entry.clone()));
+        }
         let known = batch.and_then(|batch| batch.entry(position)).or_else(|| self.log.in_tail(position));
+        let is_stored = known.is_none();
         let entries = match known {
             Some(packed) => decoded(packed)?,
             None => match store.rows_after(Position(position.0.saturating_sub(1)), 1)?.pop() {
-                Some((_, row)) => decoded(&row)?,
+                Some((_, row)) => {
+                    self.lookups.debt.add(row.len(), CHANGES_FLOW, now_ms);
+                    decoded(&row)?
+                }
                 None => Vec::new(),
             },
         };
         let is_it = |entry: &Entry| entry.position == position && !entry.is_operation() && !entry.is_ephemeral();
-        Ok(entries.into_iter().find(|entry| is_it(entry) && !entry.is_presence()))
+        let found = entries.into_iter().find(|entry| is_it(entry) && !entry.is_presence());
+        if is_stored {
+            self.lookups.last.clone_from(&found);
+        }
+        Ok(found)
     }
 
     /// Gives an operation its place, or refuses it.
@@ -103,7 +123,8 @@ impl Channel {
         operation: &Operation,
         now_ms: u64,
     ) -> Result<Outcome, StoreError> {
-        if batch.bytes() > COMMIT_MAX_BYTES {
+        let is_spent = self.lookups.debt.left(CHANGES_FLOW, now_ms) > CHANGES_FLOW.burst;
+        if batch.bytes() > COMMIT_MAX_BYTES || is_spent {
             let refusal = Code::PublishRateLimited.because("too much is being changed on this channel; try again");
             return Ok(Outcome::Refused(refusal));
         }
@@ -123,6 +144,7 @@ impl Channel {
             Content::Revised { messages: vec![message], marks: vec![Mark { target, version: Some(version) }] };
         let entry = Entry { position, id: publish.id(), connection_id: publish.connection_id.clone(), content };
         let key = self.window(store, now_ms)?.remember(publish, position);
+        self.lookups.debt.add(entry.weight(), CHANGES_FLOW, now_ms);
         let stored = StoredVersion { target, number, entry: Packed::one(&entry) };
         batch.push(publish, entry, key, vec![Change::Revise(stored)]);
         Ok(Outcome::Accepted { position, count: 1 })

@@ -9,10 +9,11 @@ use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, PUBLISH_TRY_MS, REFUSALS_WAITING_MAX, UNACKNOWLEDGED_MAX};
 use crate::name::ChannelName;
+use crate::operation;
+use crate::publish;
 use crate::wire::flags::Modes;
 use crate::wire::inbound::{InboundMessage, PublishFrame};
 use crate::wire::outbound::serials;
-use crate::{operation, publish};
 
 /// What waits for a channel, or why it does not.
 pub(super) type Admitted = Result<(ChannelName, Item), ErrorInfo>;
@@ -115,7 +116,7 @@ impl Relay {
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
         let (allowed, mutable) = (session.grant.capability.operations(name), self.rules(name).mutable);
         let operation = operation::check(frame.messages, &frame.params, &session.grant.client_id, allowed, mutable)?;
-        self.item(socket, name, PublishKey::Serial(frame.msg_serial), Submission::Operation(operation))
+        self.item(socket, name, PublishKey::Serial(frame.msg_serial), Submission::Operation(operation.into()))
     }
 
     fn item(&self, socket: SocketId, name: &ChannelName, key: PublishKey, content: Submission) -> Admitted {

@@ -59,7 +59,7 @@ pub fn begin_operation(
     let pending =
         super::Pending::Operation(Operated { channel: channel.to_string(), serial: operation.serial.clone() });
     let key = PublishKey::Request(publish::base(random));
-    let publish = Publish { key, connection_id: None, content: Submission::Operation(operation) };
+    let publish = Publish { key, connection_id: None, content: Submission::Operation(operation.into()) };
     let call = caller.call(channel, call::Request::Publish(vec![publish]));
     Ok(Step::Calls(vec![call], Exchange { form, pending }))
 }

@@ -10,9 +10,9 @@
 //! ```
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
-//! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`, `presence`,
-//! `status`, `token`, `revoke`, `apps`; `inquiry` is what waits for an app; `form` and `reply` are how all of them are
-//! answered.
+//! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`,
+//! `presence`, `status`, `token`, `revoke`, `apps`; `inquiry` is what waits for an app; `form` and `reply` are how all
+//! of them are answered.
 
 mod apps;
 mod batch;

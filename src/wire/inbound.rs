@@ -8,8 +8,9 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{FRAME_MAX_BYTES, PARAMS_MAX, PUBLISH_MAX_MESSAGES};
 use crate::maps::SortedMap;
 use crate::wire::data::Payload;
-use crate::wire::message::{Extras, Message};
+use crate::wire::message::Message;
 use crate::wire::node::{self, Node, Wanted};
+use crate::wire::stated::{Stated, action_of, object};
 use crate::wire::{Format, action, json};
 
 pub type Params = SortedMap<String, String>;
@@ -51,7 +52,6 @@ pub enum Inbound {
         msg_serial: u64,
         error: ErrorInfo,
     },
-    /// The same of what concerns one channel.
     ChannelRefused {
         channel: String,
         error: ErrorInfo,
@@ -87,49 +87,8 @@ pub struct InboundMessage {
     pub connection_key: Option<String>,
     pub extras: Option<Value>,
     pub action: Option<u64>,
-    /// Of the message that an operation is done to.
     pub serial: Option<String>,
     pub version: Stated,
-}
-
-/// What a client says of an operation: who does it, and why.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stated {
-    pub client_id: Option<String>,
-    pub description: Option<String>,
-    pub metadata: Option<Params>,
-}
-
-impl Stated {
-    fn read(node: Node) -> Result<Stated, Wanted> {
-        let mut stated = Stated::default();
-        if node == Node::Null {
-            return Ok(stated);
-        }
-        for (name, node) in node.into_fields()? {
-            match &*name {
-                "clientId" => stated.client_id = node.into_text()?,
-                "description" => stated.description = node.into_text()?,
-                "metadata" if node != Node::Null => stated.metadata = Some(params(node)?),
-                _ => {}
-            }
-        }
-        Ok(stated)
-    }
-}
-
-/// The number of an action, which REST may also name.
-fn action_of(node: Node) -> Result<Option<u64>, Wanted> {
-    match node {
-        Node::Text(name) => match name.as_str() {
-            "message.create" => Ok(Some(0)),
-            "message.update" => Ok(Some(1)),
-            "message.delete" => Ok(Some(2)),
-            "message.append" => Ok(Some(5)),
-            _ => Err("an action, such as 'message.update'"),
-        },
-        node => node.integer(),
-    }
 }
 
 impl InboundMessage {
@@ -161,7 +120,7 @@ impl InboundMessage {
 
     /// Whether it asks for something else than to be published.
     pub fn is_operation(&self) -> bool {
-        self.action.is_some_and(|action| action != 0)
+        self.action.unwrap_or(0) != 0
     }
 
     /// The message to keep. Fails with 40013 for data and 40032 for extras that the protocol doesn't carry, and with
@@ -170,16 +129,8 @@ impl InboundMessage {
         if self.is_operation() {
             return Err(Code::BadRequest.because("an update, deletion or append goes alone, not beside other messages"));
         }
-        let (data, encoding) = self.data.normalize(self.encoding)?;
-        let extras = self.extras.map(object).transpose()?;
+        let ((data, encoding), extras) = (self.data.normalize(self.encoding)?, self.extras.map(object).transpose()?);
         Ok(Message { id: self.id, name: self.name, data, encoding, client_id: self.client_id, extras })
-    }
-}
-
-pub(crate) fn object(extras: Value) -> Result<Extras, ErrorInfo> {
-    match extras {
-        Value::Object(map) => Ok(map),
-        _ => Err(Code::BadExtras.because("extras must be an object")),
     }
 }
 
@@ -235,7 +186,7 @@ fn messages(node: Node) -> Result<Vec<InboundMessage>, Wanted> {
 }
 
 /// SDKs send every parameter as text; people send numbers and booleans too. Of too many one more is kept than may be.
-fn params(node: Node) -> Result<Params, Wanted> {
+pub(super) fn params(node: Node) -> Result<Params, Wanted> {
     if node == Node::Null {
         return Ok(Params::default());
     }
@@ -384,8 +335,8 @@ mod tests {
         .unwrap() else {
             panic!("not a publish")
         };
-        assert_eq!((frame.channel.as_str(), frame.msg_serial, frame.messages.len()), ("room", 3, 1));
-        assert_eq!(frame.params.get("a").unwrap(), "1");
+        let a = frame.params.get("a").unwrap().as_str();
+        assert_eq!((frame.channel.as_str(), frame.msg_serial, frame.messages.len(), a), ("room", 3, 1, "1"));
         let message = frame.messages[0].clone().into_message().unwrap();
         assert_eq!((message.name.as_deref(), message.size()), (Some("n"), 2));
     }
