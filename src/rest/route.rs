@@ -206,7 +206,7 @@ mod tests {
             "/channels/a/messages/",
             "/channels/a/messages/serial/annotations",
             "/channels/a/b/messages",
-            "/channels/../messages/x",
+            "/channels/../messages/x/y",
             "/keys/demo.key1",
             "/keys/demo/requestToken",
             "/keys/%ff/requestToken",
