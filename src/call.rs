@@ -5,16 +5,17 @@ mod app;
 mod names;
 mod objects;
 mod occupancy;
+mod rules;
 
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{Identity, Source};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{MEMBERS_MAX, PACE_MAX_MS, RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::ChannelName;
 use crate::objects::operation::Proposal;
 use crate::objects::parts::Tree;
-use crate::pinned::{self, Versioned};
+use crate::operation::Operation;
+use crate::pinned::{self, Unreadable, Versioned};
 use crate::serial::Position;
 use crate::wire::message::Message;
 use crate::wire::packed::Packed;
@@ -23,6 +24,7 @@ pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
 pub use names::{Address, RelayName, RelayObject};
 pub use objects::{ObjectsPage, ObjectsQuery, TreeQuery};
 pub use occupancy::{Census, Occupancy, Wanted};
+pub use rules::{Rules, RulesOfVersion1};
 
 /// Why an object does not take a connection in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,17 +41,6 @@ impl From<ErrorInfo> for Refusal {
     fn from(error: ErrorInfo) -> Refusal {
         Refusal::Error(error)
     }
-}
-
-/// What an app's namespaces say of a channel. Sent along with calls, so that no channel reads configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rules {
-    pub retention_ms: u64,
-    pub max_members: u32,
-    /// Between two deliveries to a relay; 0 where each message goes out as it comes.
-    pub interval_ms: u32,
-    /// Of which messages only the latest in an interval goes out; see [`crate::conflation`].
-    pub conflation_key: Option<String>,
 }
 
 /// A request to a channel.
@@ -83,6 +74,8 @@ pub enum Request {
     Objects(ObjectsQuery),
     /// What a path leads to. Answered by [`Response::Tree`].
     Tree(TreeQuery),
+    /// A page of the versions of one message, or its latest alone. Answered by [`Response::History`].
+    Versions(VersionsQuery),
 }
 
 /// A channel's answer, by the request.
@@ -130,6 +123,8 @@ pub enum Submission {
     },
     /// What is done to the channel's objects.
     Objects(Vec<Proposal>),
+    /// What is done to a message.
+    Operation(Box<Operation>),
 }
 
 /// Who holds a connection, and for how long its members outlive its loss.
@@ -177,6 +172,14 @@ impl Publish {
         }
     }
 
+    /// How many serials its publisher gets: one for each message, and one for a new version.
+    pub fn count(&self) -> usize {
+        match &self.content {
+            Submission::Operation(_) => 1,
+            _ => self.messages().len(),
+        }
+    }
+
     /// Bytes that it takes where it waits, about.
     pub fn weight(&self) -> usize {
         match &self.content {
@@ -184,6 +187,7 @@ impl Publish {
             Submission::Presence { deeds, .. } => deeds.iter().map(|deed| deed.event.weight()).sum(),
             Submission::Fate { .. } => 0,
             Submission::Objects(proposals) => proposals.iter().map(|proposal| proposal.message.weight()).sum(),
+            Submission::Operation(operation) => operation.weight(),
         }
     }
 
@@ -284,6 +288,21 @@ pub struct HistoryQuery {
     pub by: Option<Source>,
 }
 
+/// Which versions of a message are wanted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VersionsQuery {
+    /// Of the message.
+    pub serial: String,
+    /// Only its latest.
+    pub latest: bool,
+    pub forwards: bool,
+    pub limit: usize,
+    /// Continue behind this version, in the direction of the query.
+    pub after: Option<u32>,
+    /// Also what was before a deletion.
+    pub deleted: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryPage {
     pub series: String,
@@ -368,22 +387,6 @@ pub enum Delivered {
     NotYet,
 }
 
-impl Rules {
-    /// What an app's rules come to.
-    pub fn of(rules: &crate::auth::Rules) -> Rules {
-        let retention_ms = if rules.persisted { RETENTION_PERSISTED_MS } else { RETENTION_MS };
-        let max_members = rules.max_members.unwrap_or(u64::MAX).min(MEMBERS_MAX as u64) as u32;
-        let interval_ms = match (rules.batching_enabled, rules.conflation_enabled) {
-            (false, false) => None,
-            (true, _) => rules.batching_interval_ms,
-            (false, true) => rules.conflation_interval_ms,
-        };
-        let interval_ms = interval_ms.unwrap_or(0).min(PACE_MAX_MS) as u32;
-        let conflation_key = rules.conflation_key.clone().filter(|_| rules.conflation_enabled);
-        Rules { retention_ms, max_members, interval_ms, conflation_key }
-    }
-}
-
 /// An answer, or the coded error instead.
 pub type Answer<T> = Result<T, ErrorInfo>;
 
@@ -396,7 +399,6 @@ macro_rules! versions {
 }
 
 versions! {
-    ChannelCall = 2,
     Answer<Response> = 2,
     Delivery = 1,
     Delivered = 1,
@@ -408,6 +410,21 @@ versions! {
     Notice = 1,
     Noticed = 1,
     Refusal = 1,
+}
+
+impl Versioned for ChannelCall {
+    const VERSION: u8 = 2;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<ChannelCall, Unreadable> {
+        match version {
+            1 => pinned::take::<(_, RulesOfVersion1, _)>(bytes).map(|(to, rules, request)| ChannelCall {
+                to,
+                rules: rules.into(),
+                request,
+            }),
+            _ => Err(Unreadable::Version(version)),
+        }
+    }
 }
 
 /// A call from its bytes. Fails with 50000, to be tried again, when another deploy wrote it and this one cannot read
@@ -426,11 +443,17 @@ mod tests {
         let to = Address { app: AppId::parse("demo").unwrap(), channel: ChannelName::parse("c").unwrap() };
         let call = ChannelCall {
             to,
-            rules: Rules { retention_ms: 5, max_members: 7, interval_ms: 9, conflation_key: Some("k".to_owned()) },
+            rules: Rules {
+                retention_ms: 5,
+                max_members: 7,
+                interval_ms: 9,
+                conflation_key: Some("k".to_owned()),
+                mutable: true,
+            },
             request: Request::Subscribe(RelayName::from("demo/0".to_owned()), Census::default()),
         };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x02\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(bytes, b"\x02\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
     }
 

@@ -60,6 +60,7 @@ codes! {
     BasicRequired = 40162, 401, "operation not permitted with a token, requires basic authentication";
     NotRevocable = 40163, 401, "operation not permitted, key does not permit revocable tokens";
     ModeNotGranted = 40165, 401, "operation not permitted by the channel's granted modes";
+    NotTheAuthor = 40166, 401, "operation permitted on one's own messages only, which requires an identified client";
     Forbidden = 40300, 403, "forbidden";
     TlsRequired = 40311, 403, "operation not permitted on a connection without TLS";
     NotFound = 40400, 404, "not found";

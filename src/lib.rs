@@ -21,6 +21,7 @@ pub mod conflation;
 pub mod filter;
 pub mod auth;
 pub mod publish;
+pub mod operation;
 pub mod presence;
 pub mod objects;
 pub mod call;

@@ -9,7 +9,8 @@
 
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    GRACE_MAX_MS, GRACE_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS, PARAMETER_SHOWN_MAX_CHARS,
+    APPEND_ROLLUP_MAX_MS, GRACE_MAX_MS, GRACE_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS,
+    PARAMETER_SHOWN_MAX_CHARS,
 };
 
 /// Where a query arrives.
@@ -22,6 +23,9 @@ pub enum Door {
     History,
     Publish,
     Batch,
+    /// To one message.
+    Operation,
+    Versions,
     Members,
     MembersOfMany,
     Objects,
@@ -91,6 +95,9 @@ const CONNECTION: Table = &[
     ("connectionSerial", Ignored),
     ("connection_serial", Ignored),
     ("cause", Ignored),
+    // Appends go out as they come: what may be rolled up need not be.
+    ("appendRollupWindow", Milliseconds(0, APPEND_ROLLUP_MAX_MS)),
+    ("appendMode", Attach),
 ];
 
 const SOCKET: Table = &[("format", FORMAT)];
@@ -151,6 +158,10 @@ const PUBLISH: Table = &[
 const BATCH: Table =
     &[("ephemeral", BOOLEAN), ("_forceNack", BOOLEAN), ("quickAck", BOOLEAN), ("newBatchResponse", BOOLEAN)];
 
+const OPERATION: Table = &[("_forceNack", BOOLEAN), ("quickAck", BOOLEAN)];
+
+const VERSIONS: Table = &[("limit", Read), ("direction", Read), ("cursor", Read), ("start", Missing), ("end", Missing)];
+
 const MEMBERS: Table = &[("limit", Read), ("clientId", Read), ("connectionId", Read), ("cursor", Read)];
 
 const OBJECTS: Table = &[("compact", BOOLEAN), ("path", Read), ("objectId", Read)];
@@ -171,6 +182,8 @@ impl Door {
             Door::History => [HISTORY, REST, ANYWHERE],
             Door::Publish => [PUBLISH, REST, ANYWHERE],
             Door::Batch => [BATCH, REST, ANYWHERE],
+            Door::Operation => [OPERATION, REST, ANYWHERE],
+            Door::Versions => [VERSIONS, REST, ANYWHERE],
             Door::Members => [MEMBERS, REST, ANYWHERE],
             Door::MembersOfMany => [&[("channels", Read)], REST, ANYWHERE],
             Door::Objects => [OBJECTS, REST, ANYWHERE],

@@ -111,10 +111,7 @@ fn bounded_size(messages: &[Message]) -> Result<usize, ErrorInfo> {
 
 fn identified(message: InboundMessage, identity: &Identity, ephemeral: bool) -> Result<Message, ErrorInfo> {
     bound_texts(&message)?;
-    if message.name.as_ref().is_some_and(|name| name.starts_with(SERVER_NAMES)) {
-        let why = format!("a message's name must not begin with '{SERVER_NAMES}': such messages are the server's own");
-        return Err(Code::BadPublish.because(why));
-    }
+    check_name(message.name.as_deref())?;
     let client_id = identity.for_message(message.client_id.as_deref())?;
     let mut message = message.into_message()?;
     if let Some(extras) = &mut message.extras {
@@ -126,6 +123,15 @@ fn identified(message: InboundMessage, identity: &Identity, ephemeral: bool) -> 
         message.extras.get_or_insert_default().insert("ephemeral".to_owned(), true.into());
     }
     Ok(Message { client_id, ..message })
+}
+
+/// Fails with 40030 for a name that is the server's.
+pub fn check_name(name: Option<&str>) -> Result<(), ErrorInfo> {
+    if name.is_some_and(|name| name.starts_with(SERVER_NAMES)) {
+        let why = format!("a message's name must not begin with '{SERVER_NAMES}': such messages are the server's own");
+        return Err(Code::BadPublish.because(why));
+    }
+    Ok(())
 }
 
 /// The texts that a message's size does not count.

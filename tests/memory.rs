@@ -29,6 +29,7 @@ use courtside::wire::data::{Data, Payload};
 use courtside::wire::inbound::InboundMessage;
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::MemberKey;
+use courtside::wire::revision::Target;
 
 use support::grant::grant;
 
@@ -103,6 +104,14 @@ impl Store for Nowhere {
         Ok(Vec::new())
     }
 
+    fn latest(&mut self, _: Position) -> Result<Vec<Packed>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn versions(&mut self, _: Target, _: u32, _: bool, _: usize) -> Result<Vec<Packed>, StoreError> {
+        Ok(Vec::new())
+    }
+
     fn member(&mut self, _: &MemberKey) -> Result<Option<Packed>, StoreError> {
         Ok(None)
     }
@@ -153,7 +162,8 @@ fn a_member_costs_a_channel_less_than_400_bytes() {
     let _alone = ALONE.lock();
     let to =
         Address { app: AppId::parse("demo").expect("an id"), channel: ChannelName::parse("room").expect("a name") };
-    let rules = Rules { retention_ms: 120_000, max_members: MEMBERS_MAX as u32, interval_ms: 0, conflation_key: None };
+    let max_members = MEMBERS_MAX as u32;
+    let rules = Rules { retention_ms: 120_000, max_members, interval_ms: 0, conflation_key: None, mutable: false };
     let mut channel =
         Channel::wake(&mut Nowhere, Some((&to, &rules)), "life", 1_000_000).expect("it works").expect("a channel");
     let before = ALLOCATED.load(Ordering::Relaxed);

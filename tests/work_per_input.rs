@@ -18,13 +18,14 @@ use std::collections::BTreeSet;
 use courtside::auth::Source;
 use courtside::call::{
     Census, Deed, Fate, HistoryQuery, Hold, MembersQuery, ObjectsQuery, Publish, PublishKey, ReadFrom, RelayName,
-    Request, Submission, TreeQuery,
+    Request, Submission, TreeQuery, VersionsQuery,
 };
 use courtside::channel::{Channel, Ticket};
 use courtside::limits::NAMES_PER_CHANNEL_MAX;
 use courtside::objects::operation::{Action, ObjectMessage, Operation, Proposal, Target, Value};
 use courtside::objects::parts::{Cursor, PartKey};
 use courtside::objects::path::Path;
+use courtside::operation::{self, Patch, Reach};
 use courtside::rate::Flow;
 use courtside::relay::admission::Bounds;
 use courtside::relay::{Relay, SocketId};
@@ -33,6 +34,7 @@ use courtside::wire::Format;
 use courtside::wire::data::Data;
 use courtside::wire::inbound::{self, Inbound};
 use courtside::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
+use courtside::wire::revision::Act;
 use serde_json::json;
 
 use support::bench::*;
@@ -70,6 +72,9 @@ fn filled(commits: u64) -> MemoryStore {
     for commit in 0..commits {
         let mut publishes: Vec<Publish> = (0..100).map(|number| padded(commit, number, 500)).collect();
         publishes.push(sets(commit, commit * 100..commit * 100 + 100));
+        if commit > 0 {
+            publishes.push(change(&format!("change{commit}")));
+        }
         if commit < commits / 10 {
             publishes.push(events(&format!("guest{commit}"), 0, 0..100, PresenceAction::Enter));
         }
@@ -101,6 +106,23 @@ fn padded(connection: u64, serial: u64, bytes: usize) -> Publish {
     }
     publish
 }
+
+/// Updates the first message that [`filled`] publishes.
+fn change(id: &str) -> Publish {
+    let operation = operation::Operation {
+        act: Act::Update,
+        serial: FIRST.into(),
+        patch: Patch { data: Data::Text("x".repeat(500)), ..Patch::default() },
+        client_id: None,
+        description: None,
+        metadata: None,
+        reach: Reach::Any,
+    };
+    let content = Submission::Operation(operation.into());
+    Publish { key: PublishKey::Request(id.into()), connection_id: None, by: courtside::auth::Source::SERVER, content }
+}
+
+const FIRST: &str = "00000001000000-001@life:000";
 
 fn hold() -> Hold {
     Hold { relay: RelayName::shard(app().id(), 0), grace_ms: 15_000 }
@@ -151,6 +173,7 @@ fn perform(channel: &mut Channel, store: &mut MemoryStore, request: Request) {
         Request::Next(cursor) => drop(channel.next(store, cursor, NOW_MS).unwrap()),
         Request::Objects(query) => drop(channel.objects(store, &query).unwrap()),
         Request::Tree(query) => drop(channel.tree(store, &query).unwrap()),
+        Request::Versions(query) => drop(channel.versions(store, &query, NOW_MS)),
     }
 }
 
@@ -167,9 +190,10 @@ fn number(request: &Request) -> usize {
         Request::Next(_) => 7,
         Request::Objects(_) => 8,
         Request::Tree(_) => 9,
+        Request::Versions(_) => 10,
     }
 }
-const REQUESTS: usize = 10;
+const REQUESTS: usize = 11;
 
 /// Entries of the root.
 fn sets(serial: u64, keys: std::ops::Range<u64>) -> Publish {
@@ -209,6 +233,14 @@ fn requests() -> Vec<(&'static str, Request)> {
     let relay = || RelayName::shard(app().id(), 1);
     let query = || HistoryQuery { forwards: true, limit: 1_000, ..HistoryQuery::default() };
     let members = || MembersQuery { limit: 1_000, ..MembersQuery::default() };
+    let versions = || VersionsQuery {
+        serial: FIRST.into(),
+        latest: false,
+        forwards: true,
+        limit: 100,
+        after: None,
+        deleted: true,
+    };
     let publish = |publish| Request::Publish(vec![publish]);
     let fate = |id: &str, fate| {
         let content = Submission::Fate { hold: hold(), fate };
@@ -247,6 +279,10 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("members behind one", Request::Members(MembersQuery { after: Some(after), ..members() })),
         ("a client", Request::Members(MembersQuery { client_id: Some("member1".into()), limit: 10, ..members() })),
         ("a connection", Request::Members(MembersQuery { connection_id: Some("guest0".into()), ..members() })),
+        ("a message of old is changed", publish(change("change"))),
+        ("a message as it is", Request::Versions(VersionsQuery { latest: true, ..versions() })),
+        ("versions", Request::Versions(versions())),
+        ("versions backwards", Request::Versions(VersionsQuery { forwards: false, ..versions() })),
         ("how many", Request::Count),
         ("a report", Request::Report(relay(), Census::default())),
         ("what is next for who is far behind", Request::Next(Position::ZERO)),

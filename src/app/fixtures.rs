@@ -59,7 +59,7 @@ fn entering_one(app: &App, channel: &Value, index: u64) -> Result<Option<Channel
     let content = Submission::Presence { hold: hold(), deeds };
     let publish =
         Publish { key: PublishKey::Serial(index), connection_id: Some(connection_id), by: Source::SERVER, content };
-    Ok(Some(call(app.id(), name.clone(), Rules::of(app.rules(&name)), publish)))
+    Ok(Some(call(app.id(), name.clone(), Rules::on(app, &name), publish)))
 }
 
 /// The calls by which they leave these channels.

@@ -96,7 +96,7 @@ impl Channel {
     ) -> Result<Outcome, StoreError> {
         let window = self.window(store, now_ms)?;
         let (suspicion, has_room) = (window.suspect(publish), window.has_room(publish, now_ms));
-        let count = publish.messages().len();
+        let count = publish.count();
         match self.find(store, batch, publish, suspicion, now_ms)? {
             Some(Some(position)) => {
                 let is_number = matches!(publish.key, PublishKey::Serial(_));
@@ -131,6 +131,7 @@ impl Channel {
                 let is_late = suspicion != Suspicion::New;
                 self.place_presence(store, batch, publish, (hold, deeds), is_late, now_ms)
             }
+            Submission::Operation(operation) => self.place_operation(store, batch, publish, operation, now_ms),
             Submission::Fate { hold, fate } => self.place_fate(store, batch, publish, (hold, *fate), now_ms),
             Submission::Objects(proposals) => self.place_objects(store, batch, publish, proposals, now_ms),
         }

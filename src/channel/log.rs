@@ -35,6 +35,8 @@ pub struct Log {
     taken_in: usize,
     /// The tail holds everything after this.
     tail_from: Position,
+    /// Whether any message has another version than its first.
+    revised: bool,
 }
 
 /// A publish at its place, encoded.
@@ -52,6 +54,9 @@ struct Placed {
 pub struct Batch {
     tip: Position,
     placed: Vec<Placed>,
+    bytes: usize,
+    /// What it makes of messages, by where they were published.
+    latest: HashMap<Position, Vec<Entry>>,
     /// By their keys, which are a connection's own where they are its numbers.
     publishes: HashMap<(PublishKey, Option<String>), Position>,
     /// What it does to the presence set.
@@ -69,6 +74,8 @@ impl Batch {
         Batch {
             tip,
             placed: Vec::new(),
+            bytes: 0,
+            latest: HashMap::default(),
             publishes: HashMap::default(),
             members: Pending::new(),
             objects: Changes::default(),
@@ -97,14 +104,21 @@ impl Batch {
                     self.objects.extend(changes);
                     None
                 }
-                Change::Hold(..) => None,
+                Change::Hold(..) | Change::Revise(_) => None,
             };
         }
         for event in entry.presence() {
             self.turns.insert(event.key(), event.turn());
         }
         let (position, messages, ephemeral) = (entry.position, entry.count(), entry.is_ephemeral());
-        self.placed.push(Placed { position, entry: Packed::one(&entry), messages, ephemeral, key, changes });
+        let packed = Packed::one(&entry);
+        self.bytes += packed.len();
+        self.placed.push(Placed { position, entry: packed, messages, ephemeral, key, changes });
+        if let Some((target, ..)) = entry.operation() {
+            let versions = self.latest.entry(target.position).or_default();
+            versions.retain(|version| version.target(0) != target);
+            versions.push(entry);
+        }
     }
 
     /// Changes who holds a connection's members: those that are there, and those that this batch has placed so far.
@@ -123,7 +137,18 @@ impl Batch {
 
     /// What this batch has at a place.
     pub fn entry(&self, position: Position) -> Option<&Packed> {
-        self.placed.iter().find(|placed| placed.position == position).map(|placed| &placed.entry)
+        let index = self.placed.binary_search_by_key(&position, |placed| placed.position).ok()?;
+        Some(&self.placed[index].entry)
+    }
+
+    /// Bytes of what it has placed.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What it makes of the messages that were published at a position.
+    pub fn latest(&self, position: Position) -> impl Iterator<Item = &Entry> {
+        self.latest.get(&position).into_iter().flatten()
     }
 
     /// Where this batch already placed the same publish.
@@ -149,7 +174,12 @@ impl Log {
             tail_bytes: 0,
             taken_in: 0,
             tail_from: tip,
+            revised: stored.revised,
         }
+    }
+
+    pub fn is_revised(&self) -> bool {
+        self.revised
     }
 
     pub fn tip(&self) -> Position {
@@ -177,6 +207,7 @@ impl Log {
             rest = later;
         }
         self.tip = batch.tip;
+        self.revised |= !batch.latest.is_empty();
         batch.placed.into_iter().for_each(|placed| self.push_tail(placed));
         Ok(())
     }

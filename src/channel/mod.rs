@@ -17,6 +17,7 @@ mod log;
 mod members;
 mod objects;
 mod occupancy;
+pub mod operations;
 mod pace;
 mod readers;
 mod repeats;
@@ -28,13 +29,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{
     Address, Answer, Backlog, Census, Delivered, Delivery, HistoryPage, HistoryQuery, Publish, ReadFrom, RelayName,
-    Response, Roll, Rules, Subscribed,
+    Response, Roll, Rules, RulesOfVersion1, Subscribed,
 };
 use crate::conflation::conflate;
 use crate::error::{Code, ErrorInfo};
 use crate::feeds::{Feeding, Feeds};
 use crate::limits::{DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS};
-use crate::pinned::{self, Versioned};
+use crate::pinned::{self, Unreadable, Versioned};
 use crate::placement;
 use crate::serial::Position;
 use dedup::Window;
@@ -43,6 +44,7 @@ use listing::Listing;
 use log::Log;
 use objects::Objects;
 use occupancy::Occupants;
+use operations::Lookups;
 use pace::Pace;
 use readers::Readers;
 use repeats::Repeats;
@@ -86,7 +88,16 @@ struct Meta {
 }
 
 impl Versioned for Meta {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
+        if version != 1 {
+            return Err(Unreadable::Version(version));
+        }
+        let (address, series, floor, rules, listed, listened) =
+            pinned::take::<(_, _, _, RulesOfVersion1, _, _)>(bytes)?;
+        Ok(Meta { address, series, floor, rules: rules.into(), listed, listened })
+    }
 }
 
 #[derive(Debug)]
@@ -117,6 +128,7 @@ pub struct Channel {
     /// Before this, the log isn't trimmed again: that failed.
     trim_at_ms: u64,
     spent: Spent,
+    lookups: Lookups,
 }
 
 impl Channel {
@@ -173,6 +185,7 @@ impl Channel {
             mend_at_ms: None,
             trim_at_ms: 0,
             spent: Spent::default(),
+            lookups: Lookups::default(),
         }))
     }
 
@@ -231,7 +244,7 @@ impl Channel {
 
     pub fn history(&mut self, store: &mut impl Store, query: &HistoryQuery, now_ms: u64) -> Answer<HistoryPage> {
         self.reload(store).map_err(storage_failed)?;
-        history::page(store, &self.meta, self.log.tip(), query, now_ms)
+        history::page(store, &self.meta, &self.log, query, now_ms)
     }
 
     /// What a relay that stands at a cursor is to be delivered next.

@@ -15,11 +15,13 @@ use crate::call::{Publish, PublishKey, Submission};
 use crate::limits::{REPEATS_FLOW, TRACED_MAX, TRACES_MAX};
 use crate::maps::HashMap;
 use crate::objects::operation::{ObjectMessage, Proposal};
+use crate::operation::Operation;
 use crate::rate::Debt;
 use crate::serial::Position;
 use crate::wire::message::{Entry, Message};
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, Turn};
+use crate::wire::revision::{Act, Shape, Target};
 
 #[derive(Debug, Default)]
 pub struct Repeats {
@@ -162,8 +164,9 @@ impl Repeats {
         now_ms: u64,
     ) -> Result<bool, StoreError> {
         let differs = |entry: &Entry| match &publish.content {
-            Submission::Messages(messages) => !says_same(entry.messages(), messages),
+            Submission::Messages(messages) => entry.is_operation() || !says_same(entry.messages(), messages),
             Submission::Objects(proposals) => !does_same(entry.objects(), proposals),
+            Submission::Operation(operation) => !is_done_by(entry, operation),
             Submission::Presence { .. } | Submission::Fate { .. } => false,
         };
         self.budget.now_ms = now_ms;
@@ -414,6 +417,17 @@ fn says_same(one: &[Message], other: &[Message]) -> bool {
 fn does_same(one: &[ObjectMessage], other: &[Proposal]) -> bool {
     let is_same = |(one, other): (&ObjectMessage, &Proposal)| one.operation == other.message.operation;
     one.len() == other.len() && one.iter().zip(other).all(is_same)
+}
+
+/// Whether an entry is what an operation made of its message, as far as that can be told afterwards.
+fn is_done_by(entry: &Entry, operation: &Operation) -> bool {
+    let target = Target::parse(&operation.serial).map(|(target, _)| target);
+    let act = |shape: Shape| match shape {
+        Shape::Updated => Act::Update,
+        Shape::Deleted => Act::Delete,
+        Shape::Appended { .. } | Shape::Fragment => Act::Append,
+    };
+    entry.operation().is_some_and(|(of, _, version)| Some(of) == target && act(version.shape) == operation.act)
 }
 
 fn is_same(entry: &Entry, publish: &Publish) -> bool {

@@ -5,12 +5,14 @@
 //! output gate, and the simulation's.
 
 use crate::call::{Hold, MembersQuery, RelayName};
+use crate::limits::VERSIONS_MAX;
 use crate::objects::parts::PartKey;
 use crate::objects::pool::Changes;
 use crate::pinned::Unreadable;
 use crate::serial::Position;
 use crate::wire::packed::Packed;
 use crate::wire::presence::MemberKey;
+use crate::wire::revision::Target;
 
 /// A write or read that failed. A failed write may still have been kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +45,25 @@ pub enum Change {
     Hold(String, Hold, Option<u64>),
     /// As [`Store::change_objects`].
     Objects(Changes),
+    /// Makes a version the latest of its message. The one before stays among the older ones, but for the same number,
+    /// and of those no more than [`VERSIONS_MAX`].
+    Revise(StoredVersion),
+}
+
+/// A version of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredVersion {
+    pub target: Target,
+    pub number: u32,
+    /// The entry of the operation that made it.
+    pub entry: Packed,
+}
+
+impl StoredVersion {
+    /// The last of the older versions that must go.
+    pub fn expired(&self) -> Option<u32> {
+        self.number.checked_sub(VERSIONS_MAX + 1).filter(|number| *number > 0)
+    }
 }
 
 /// A member of the presence set.
@@ -85,6 +106,8 @@ pub struct Stored {
     pub members: usize,
     /// The summary of the objects, if there are any.
     pub objects: Option<Vec<u8>>,
+    /// Whether any message has another version than its first.
+    pub revised: bool,
 }
 
 pub trait Store {
@@ -96,7 +119,7 @@ pub trait Store {
     /// Writes a row and what it changes beside the log: all of it or nothing.
     fn append(&mut self, row: &Row) -> Result<(), StoreError>;
 
-    /// Deletes the rows up to and including `through`.
+    /// Deletes the rows up to and including `through`, and the versions of the messages in them.
     fn trim(&mut self, through: Position) -> Result<(), StoreError>;
 
     /// At most `limit` rows after a position, oldest first.
@@ -113,6 +136,13 @@ pub trait Store {
 
     /// The same up to and including a position, newest first.
     fn keys_before(&mut self, through: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError>;
+
+    /// The latest versions of the messages that were published at a position, of those that have another than the
+    /// first, by their places.
+    fn latest(&mut self, position: Position) -> Result<Vec<Packed>, StoreError>;
+
+    /// At most `limit` older versions of a message from a number on, in the order of their numbers or against it.
+    fn versions(&mut self, target: Target, from: u32, forwards: bool, limit: usize) -> Result<Vec<Packed>, StoreError>;
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError>;
 

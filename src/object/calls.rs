@@ -47,6 +47,7 @@ impl<S: Store + RelayStore> Host<S> {
             Request::Members(query) => Some(channel.members(store, &query).map(Response::Members)),
             Request::Objects(query) => Some(channel.objects(store, &query).map(Response::Objects)),
             Request::Tree(query) => Some(channel.tree(store, &query).map(Response::Tree)),
+            Request::Versions(query) => Some(channel.versions(store, &query, now_ms).map(Response::History)),
             Request::Next(cursor) => Some(channel.next(store, cursor, now_ms).map(Response::Delivery)),
         };
         self.channel_does(Channel::follow_up);

@@ -145,6 +145,9 @@ impl Attachment {
         if accepted.get("delta").is_some_and(|text| text != "vcdiff") {
             return Err(bad_parameter("delta", "'vcdiff'"));
         }
+        if accepted.get("appendMode").is_some_and(|text| !APPEND_MODES.contains(&text.as_str())) {
+            return Err(bad_parameter("appendMode", "'full' or 'incremental'"));
+        }
         if accepted.get("occupancy").is_some_and(|text| Wanted::parse(text).is_none()) {
             return Err(bad_parameter("occupancy", "'metrics', or 'metrics.' and one of them"));
         }
@@ -251,7 +254,7 @@ fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInf
 
 /// Those that have an effect, of which a filtered channel knows two.
 fn accepted(params: Params, is_filtered: bool) -> Params {
-    const KNOWN: [&str; 6] = ["echo", "modes", "delta", "occupancy", "rewind", "rewindLimit"];
+    const KNOWN: [&str; 7] = ["echo", "modes", "appendMode", "delta", "occupancy", "rewind", "rewindLimit"];
     let known = if is_filtered { &KNOWN[..2] } else { &KNOWN };
     params.into_iter().filter(|(name, _)| known.contains(&name.as_str())).collect()
 }
@@ -263,6 +266,9 @@ fn filtered_modes(requested: Modes) -> Result<Modes, ErrorInfo> {
         false => Err(Code::BadParameter.because("a filtered channel has no mode but 'subscribe'")),
     }
 }
+
+/// Whether of an append only what was appended is delivered, or the whole message.
+const APPEND_MODES: [&str; 2] = ["full", "incremental"];
 
 /// `N` messages, or `Ns` or `Nm` of time, with at most `limit` messages. None for nothing.
 fn parse_rewind(text: &str, limit: Option<&String>) -> Result<Option<Rewind>, ErrorInfo> {

@@ -17,6 +17,7 @@ use crate::serial::Position;
 use crate::wire::flags::Modes;
 use crate::wire::message::{Entry, Kind};
 use crate::wire::outbound::entries_frame;
+use crate::wire::revision::Shape;
 use crate::wire::{Encoded, Format};
 
 /// Bytes of a frame, at about which it ends and another begins. Measured on the stored form of its entries.
@@ -28,6 +29,9 @@ pub(super) type Alike = BTreeMap<(Format, ChannelName), Vec<SocketId>>;
 /// How messages go out to a reader: whole, or as deltas of which the first is whole, or follows what went out last.
 const WHOLE: usize = 0;
 const AFTER_BASE: usize = 2;
+
+/// Whole, but for appends, of which only what was appended goes out.
+const FRAGMENTS: usize = 3;
 
 /// Readers who get the same.
 struct Group {
@@ -66,6 +70,7 @@ impl Relay {
             _ => {
                 let begins = feed.series() != delivery.series;
                 feed.reach(&delivery.series, delivery.prior, delivery.members);
+                feed.since = Some(delivery.prior);
                 self.drop_tail(owner);
                 self.announce_gap(owner, &delivery.series, delivery.prior, begins, now_ms);
                 delivery.prior
@@ -97,12 +102,16 @@ impl Relay {
     /// `prior` is where those are who have all that went before.
     fn fan_out(&mut self, owner: &ChannelName, series: &str, prior: Position, entries: &[Entry], now_ms: u64) {
         let (Some(first), Some(feed)) = (entries.first(), self.feeds.get(owner)) else { return };
-        let mut alike: [Alike; 3] = Default::default();
+        let appended_to = appended_to(entries).filter(|prior| Some(*prior) > feed.since);
+        let mut alike: [Alike; 4] = Default::default();
         let (mut groups, mut sieve) = (Vec::new(), Sieve::new(entries));
         for (socket, name) in &feed.members {
             let Some(session) = self.sessions.get_mut(socket) else { continue };
             let (share, deltas) = share(session, name, &mut sieve, first.position);
-            let way = usize::from(deltas.are_wanted()) + usize::from(deltas.follow(feed.base.as_ref()));
+            let way = match deltas.are_wanted() {
+                false if takes_fragments(session, name, appended_to) => FRAGMENTS,
+                wants => usize::from(wants) + usize::from(deltas.follow(feed.base.as_ref())),
+            };
             let (format, name) = (session.format, name.clone());
             match share {
                 Share::Nothing => continue,
@@ -120,15 +129,19 @@ impl Relay {
         let base = self.feeds.get_mut(owner).and_then(|feed| feed.base.take());
         let link_to = |way, entries: &[&Entry]| link(base.as_ref().filter(|_| way == AFTER_BASE), entries);
         let (all, linked): (Vec<&Entry>, [OnceCell<Vec<Entry>>; 3]) = (entries.iter().collect(), Default::default());
-        let wants_deltas = groups.iter().any(|group| group.way != WHOLE);
+        let fragments: OnceCell<Vec<Entry>> = OnceCell::new();
+        let wants_deltas = groups.iter().any(|group| has_deltas(group.way));
         for Group { format, name, way, mut sockets, picked } in groups {
-            let filter = self.filter(&sockets, &name);
-            let is_part = picked.is_some() || filter.is_some();
-            let picked: Option<Vec<&Entry>> = is_part.then(|| sieve.pick(filter.as_ref(), picked));
+            let entries = if way == FRAGMENTS { fragments.get_or_init(|| fragments_of(entries)) } else { entries };
+            let all: Vec<&Entry> = if way == FRAGMENTS { entries.iter().collect() } else { all.clone() };
+            let picked: Option<Vec<&Entry>> = match self.filter(&sockets, &name) {
+                None => picked.map(|at| at.into_iter().map(|index| &entries[index]).collect()),
+                filter => Some(sieve.pick(filter.as_ref(), picked)),
+            };
             let sent = picked.as_ref().unwrap_or(&all);
-            let apart = picked.as_ref().filter(|_| way != WHOLE).map(|picked| link_to(way, picked));
+            let apart = picked.as_ref().filter(|_| has_deltas(way)).map(|picked| link_to(way, picked));
             let deltas = match &apart {
-                None if way != WHOLE => Some(linked[way].get_or_init(|| link_to(way, &all))),
+                None if has_deltas(way) => Some(linked[way].get_or_init(|| link_to(way, &all))),
                 apart => apart.as_ref(),
             };
             let frames = match deltas {
@@ -136,7 +149,7 @@ impl Relay {
                 None => render(&name, series, sent, format),
             };
             self.admit_fed(&mut sockets, &name, series, prior, bytes_of(&frames), now_ms);
-            if way != WHOLE {
+            if has_deltas(way) {
                 sockets.iter().for_each(|socket| self.pass_deltas(*socket, &name, sent));
             }
             self.push_frames(sockets, frames);
@@ -150,7 +163,8 @@ impl Relay {
         let keeps = wants_deltas && self.base_bytes.get() <= DELTA_BASES_MAX_BYTES;
         let next = match last_message(entries) {
             None => base,
-            Some(_) if !keeps => None,
+            // SDKs take what they got last for the base, and that is an operation.
+            Some((last, _)) if !keeps || last.is_operation() => None,
             Some(last) => Some(Base::of(last, &self.base_bytes)),
         };
         if let Some(feed) = self.feeds.get_mut(owner) {
@@ -221,6 +235,31 @@ impl Relay {
         }
         self.push_frames(vec![socket], frames);
     }
+}
+
+fn has_deltas(way: usize) -> bool {
+    way != WHOLE && way != FRAGMENTS
+}
+
+/// The oldest of the versions to which these append something.
+fn appended_to(entries: &[Entry]) -> Option<Position> {
+    let prior = |entry: &Entry| {
+        let (.., version) = entry.operation()?;
+        matches!(version.shape, Shape::Appended { .. }).then_some(version.prior)
+    };
+    entries.iter().filter_map(prior).min()
+}
+
+/// Whether a reader that wants it so has all versions to which something is appended: else it gets messages whole.
+fn takes_fragments(session: &Session, name: &ChannelName, appended_to: Option<Position>) -> bool {
+    let (Some(prior), Some(attachment)) = (appended_to, session.attachments.get(name)) else { return false };
+    let hears_all = session.echo && !attachment.params.no_echo && attachment.view.is_none();
+    let is_live = hears_all && matches!(attachment.state, State::Live { after } if after < prior);
+    is_live && attachment.params.accepted.get("appendMode").is_none_or(|mode| mode != "full")
+}
+
+fn fragments_of(entries: &[Entry]) -> Vec<Entry> {
+    entries.iter().map(|entry| entry.fragment().unwrap_or_else(|| entry.clone())).collect()
 }
 
 fn render(name: &ChannelName, series: &str, entries: &[&Entry], format: Format) -> Vec<Encoded> {

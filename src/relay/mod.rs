@@ -333,9 +333,13 @@ impl Relay {
         Ticket(self.last_ticket)
     }
 
+    fn rules(&self, channel: &ChannelName) -> Rules {
+        Rules::on(&self.app, channel)
+    }
+
     fn call_as(&mut self, ticket: Ticket, channel: &ChannelName, pending: Pending, request: Request, now_ms: u64) {
         let to = Address { app: self.app.id().clone(), channel: channel.clone() };
-        let rules = Rules::of(self.app.rules(channel));
+        let rules = self.rules(channel);
         self.begin_call(ticket, pending, now_ms);
         self.effects.push(Effect::Call { ticket, call: ChannelCall { to, rules, request } });
     }

@@ -10,9 +10,10 @@ use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, PUBLISH_TRY_MS, REFUSALS_WAITING_MAX, UNACKNOWLEDGED_MAX};
 use crate::name::ChannelName;
+use crate::operation;
 use crate::publish;
 use crate::wire::flags::Modes;
-use crate::wire::inbound::PublishFrame;
+use crate::wire::inbound::{InboundMessage, PublishFrame};
 use crate::wire::outbound::serials;
 
 /// What waits for a channel, or why it does not.
@@ -94,8 +95,9 @@ impl Relay {
     fn admit_publish(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
         name.refuse_filter()?;
+        let is_operation = frame.messages.iter().any(InboundMessage::is_operation);
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
-        if !session.grant.permits(&name, Operations::PUBLISH) {
+        if !is_operation && !session.grant.permits(&name, Operations::PUBLISH) {
             return Err(Code::NotPermitted.because("the capability does not allow to publish on this channel"));
         }
         self.admit_to(socket, &name)?;
@@ -103,15 +105,32 @@ impl Relay {
         if modes.is_some_and(|modes| !modes.contains(Modes::PUBLISH)) {
             return Err(Code::ModeNotGranted.because("the channel was attached without the mode to publish"));
         }
+        if is_operation {
+            return self.admit_operation(socket, &name, frame);
+        }
         let checked = publish::check(frame.messages, &frame.params, &session.grant.client_id)?
             .claimed(session.grant.user_claim(&name).as_ref())?;
-        self.admit_queued(session, checked.bytes)?;
-        let connection_id = session.connection_id().to_owned();
         let key = checked.id.map_or(PublishKey::Serial(frame.msg_serial), PublishKey::Id);
-        let content = Submission::Messages(checked.messages);
+        self.item(socket, &name, key, Submission::Messages(checked.messages))
+    }
+
+    /// Of a message that is to be changed. It is known by its number alone: its id is that of the message.
+    fn admit_operation(&self, socket: SocketId, name: &ChannelName, frame: PublishFrame) -> Admitted {
+        let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
+        let (allowed, mutable) = (session.grant.capability.operations(name), self.rules(name).mutable);
+        let operation = operation::check(frame.messages, &frame.params, &session.grant.client_id, allowed, mutable)?;
+        self.item(socket, name, PublishKey::Serial(frame.msg_serial), Submission::Operation(operation.into()))
+    }
+
+    fn item(&self, socket: SocketId, name: &ChannelName, key: PublishKey, content: Submission) -> Admitted {
+        let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
+        let connection_id = session.connection_id().to_owned();
         let by = session.grant.source();
         let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
         let bytes = publish.weight();
+        if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + bytes > PUBLISH_QUEUE_MAX_BYTES {
+            return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
+        }
         Ok((name.owner(), Item { socket, connection_id, place: None, publish, bytes }))
     }
 

@@ -89,7 +89,7 @@ impl Attach {
         let mut params = Params::default();
         // Reversed, so that the first of a name stays.
         for (name, value) in query.iter().rev() {
-            if ["delta", "modes", "occupancy", "rewind", "rewindLimit"].contains(&name.as_str()) {
+            if ["appendMode", "delta", "modes", "occupancy", "rewind", "rewindLimit"].contains(&name.as_str()) {
                 params.insert(name.clone(), value.clone());
             }
         }

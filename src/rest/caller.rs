@@ -62,6 +62,11 @@ impl Caller {
         self.require(channel, Operations::PUBLISH, "publish on this channel")
     }
 
+    /// What the capability allows on a channel. Fails as [`admit`](crate::auth::Rules::admit) does.
+    pub fn operations(&self, channel: &ChannelName) -> Result<Operations, ErrorInfo> {
+        self.admit(channel).map(|()| self.grant.capability.operations(channel))
+    }
+
     pub fn require_history(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
         self.require(channel, Operations::HISTORY, "read this channel's history")
     }
@@ -108,10 +113,14 @@ impl Caller {
         }
     }
 
+    pub fn rules(&self, channel: &ChannelName) -> Rules {
+        Rules::on(&self.app, channel)
+    }
+
     /// A call to the channel that owns a name.
     pub fn call(&self, channel: &ChannelName, request: call::Request) -> ChannelCall {
         let to = Address { app: self.app.id().clone(), channel: channel.owner() };
-        ChannelCall { to, rules: Rules::of(self.app.rules(channel)), request }
+        ChannelCall { to, rules: self.rules(channel), request }
     }
 }
 

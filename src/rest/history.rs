@@ -108,7 +108,7 @@ fn whole_number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn forwards(request: &Request) -> Result<Option<bool>, ErrorInfo> {
+pub fn forwards(request: &Request) -> Result<Option<bool>, ErrorInfo> {
     match request.parameter("direction") {
         None => Ok(None),
         Some("backwards") => Ok(Some(false)),
@@ -169,7 +169,7 @@ impl Pending {
 
 /// What a page shows, in the direction of its reading: of each entry, which message or event. `None` when a slice is
 /// not of its entry.
-fn picked<'a>(slices: &[(usize, usize)], entries: &'a [Entry], forwards: bool) -> Option<Vec<(&'a Entry, usize)>> {
+pub fn picked<'a>(slices: &[(usize, usize)], entries: &'a [Entry], forwards: bool) -> Option<Vec<(&'a Entry, usize)>> {
     let mut picked = Vec::new();
     if entries.len() != slices.len() {
         return None;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::caller::Caller;
 use super::form::Form;
 use super::inquiry::Inquiry;
-use super::{Asking, Exchange, Reply, Request, Step, unanswered, unenveloped};
+use super::{Asking, Exchange, Reply, Request, Step, message, unanswered, unenveloped};
 use crate::auth::{Identity, Source};
 use crate::call::{
     self, Answer, ChannelCall, Outcome, Publish, PublishKey, Published, RelayName, Response, Speaker, Submission,
@@ -27,8 +27,11 @@ pub fn begin(
     form: Form,
     random: &[u8; 32],
 ) -> Result<Step, ErrorInfo> {
-    caller.require_publish(channel)?;
     let messages = unenveloped::messages(request)?;
+    if messages.iter().any(InboundMessage::is_operation) {
+        return message::begin_operation(messages, &params(request), channel, caller, form, random);
+    }
+    caller.require_publish(channel)?;
     let key = connection_key(&messages)?;
     // Whom it must come from then, only that connection's relay knows.
     let identity = if key.is_some() { &Identity::Wildcard } else { caller.identity() };
@@ -102,6 +105,10 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    pub fn into_serials(self) -> Vec<String> {
+        self.serials
+    }
+
     /// Of the publish at `index` of a call.
     pub fn of(
         channel: String,

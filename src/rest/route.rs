@@ -14,6 +14,10 @@ pub enum Route {
     Time,
     /// `/channels/{channel}/messages`
     Messages(ChannelName),
+    /// `/channels/{channel}/messages/{serial}`: one message, as it is now, and what is done to it.
+    Message(ChannelName, String),
+    /// `/channels/{channel}/messages/{serial}/versions`
+    Versions(ChannelName, String),
     /// `/channels/{channel}/publish`: the same, to publish only.
     Publish(ChannelName),
     /// `/channels/{channel}/history`: the same, to read only.
@@ -46,6 +50,12 @@ impl Route {
             ["time"] => Ok(Route::Time),
             ["messages"] => Ok(Route::Batch),
             ["channels", channel, "messages"] => Ok(Route::Messages(channel_name(channel)?)),
+            ["channels", channel, "messages", serial] if !serial.is_empty() => {
+                Ok(Route::Message(channel_name(channel)?, serial_of(serial)?))
+            }
+            ["channels", channel, "messages", serial, "versions"] => {
+                Ok(Route::Versions(channel_name(channel)?, serial_of(serial)?))
+            }
             ["channels", channel, "publish"] => Ok(Route::Publish(channel_name(channel)?)),
             ["channels", channel, "history"] => Ok(Route::History(channel_name(channel)?)),
             ["presence"] => Ok(Route::PresenceBatch),
@@ -70,6 +80,8 @@ impl Route {
     pub fn methods(&self) -> &'static str {
         match self {
             Route::Time | Route::History(_) | Route::Channel(_) | Route::Channels => "GET, OPTIONS",
+            Route::Versions(..) => "GET, OPTIONS",
+            Route::Message(..) => "GET, PATCH, OPTIONS",
             Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
             Route::Messages(_) | Route::RequestToken(_) | Route::Objects(_, None) => "GET, POST, OPTIONS",
             Route::Objects(_, Some(_)) => "GET, OPTIONS",
@@ -92,6 +104,9 @@ impl Route {
         match self {
             Route::Messages(_) if method == "POST" => Door::Publish,
             Route::Publish(_) => Door::Publish,
+            Route::Message(..) if method == "PATCH" => Door::Operation,
+            Route::Message(..) => Door::Plain,
+            Route::Versions(..) => Door::Versions,
             Route::Messages(_) | Route::History(_) | Route::PresenceHistory(_) => Door::History,
             Route::Presence(_) => Door::Members,
             Route::Objects(..) if method != "POST" => Door::Objects,
@@ -115,7 +130,7 @@ fn instead_of(segments: &[&str]) -> &'static str {
     match segments {
         ["push", ..] => "push is not supported yet",
         ["channels", _, "messages", _, "annotations", ..] => "annotations are not supported yet",
-        ["channels", _, "messages", ..] => "single messages, their updates and versions are not supported yet",
+        ["channels", _, "messages", ..] => "a message has its serial, and versions",
         ["channels", _, "object" | "objects", ..] => "a channel has object and object/{objectId}",
         ["channels", ..] => "a channel has messages, publish, history, presence, presence/history and object",
         ["keys", ..] => "a key, appId.keyId, has requestToken and revokeTokens",
@@ -127,6 +142,10 @@ fn instead_of(segments: &[&str]) -> &'static str {
 fn channel_name(segment: &str) -> Result<ChannelName, ErrorInfo> {
     let decoded = percent::decode(segment);
     ChannelName::parse(&decoded.ok_or_else(|| Code::BadChannelName.because("the name is not percent-encoded UTF-8"))?)
+}
+
+fn serial_of(segment: &str) -> Result<String, ErrorInfo> {
+    percent::decode(segment).ok_or_else(|| Code::BadParameter.because("the serial is not percent-encoded UTF-8"))
 }
 
 fn key_name(segment: &str) -> Result<KeyName, ErrorInfo> {
@@ -148,6 +167,8 @@ mod tests {
             ("/time", Route::Time),
             ("/messages", Route::Batch),
             ("/channels/scores/messages", Route::Messages(channel("scores"))),
+            ("/channels/scores/messages/1-2%40s%3A000", Route::Message(channel("scores"), "1-2@s:000".into())),
+            ("/channels/scores/messages/1-2@s:000/versions", Route::Versions(channel("scores"), "1-2@s:000".into())),
             ("/channels/scores/publish", Route::Publish(channel("scores"))),
             ("/channels/scores/history", Route::History(channel("scores"))),
             ("/channels/scores/presence", Route::Presence(channel("scores"))),
@@ -196,9 +217,9 @@ mod tests {
             "/apps/a/b",
             "/apps/%61",
             "/channels/a/messages/",
-            "/channels/a/messages/serial",
+            "/channels/a/messages/serial/annotations",
             "/channels/a/b/messages",
-            "/channels/../messages/x",
+            "/channels/../messages/x/y",
             "/keys/demo.key1",
             "/keys/demo/requestToken",
             "/keys/%ff/requestToken",
@@ -212,7 +233,7 @@ mod tests {
     fn the_error_of_another_path_says_what_there_is_instead() {
         for (path, expected) in [
             ("/push/publish", "push is not supported"),
-            ("/channels/a/messages/serial", "single messages, their updates"),
+            ("/channels/a/messages/serial/edits", "a message has its serial, and versions"),
             ("/channels/a/messages/serial/annotations", "annotations are not"),
             ("/channels/a/object/root/x", "object/{objectId}"),
             ("/channels/a/nowhere", "a channel has messages, publish"),

@@ -373,7 +373,7 @@ async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Resu
     // there may be more than an app could tell.
     let is_watched = !found.is_configured || found.app.is_revocable(&opening.grant);
     let channel = opening.home(named).filter(|_| !is_watched).map(|name| {
-        let rules = Rules::of(found.app.rules(&name));
+        let rules = Rules::on(&found.app, &name);
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });
     Ok(Entrance { opening, channel, mode })

@@ -4,13 +4,14 @@ use wasm_bindgen::JsValue;
 
 use super::sql::{Database, blob, bytes, column, integer, number, text};
 use crate::call::{Hold, MembersQuery, RelayName};
-use crate::channel::store::{Change, Row, Store, StoreError, Stored, StoredHolder, Totals};
+use crate::channel::store::{Change, Row, Store, StoreError, Stored, StoredHolder, StoredVersion, Totals};
 use crate::objects::parts::PartKey;
 use crate::objects::pool::Changes;
 use crate::pinned;
 use crate::serial::Position;
 use crate::wire::packed::Packed;
 use crate::wire::presence::MemberKey;
+use crate::wire::revision::Target;
 
 /// Rows are keyed by position, which is the row id, so that a commit writes one row and no index. Totals are of all
 /// that was ever logged up to a row: the difference of two rows is what lies between them, without counting.
@@ -24,7 +25,11 @@ const CHANNEL_SCHEMA: &str = "
                                         grace INTEGER NOT NULL, leaves_at INTEGER, member BLOB NOT NULL,
                                         PRIMARY KEY (connection, client)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS objects (object TEXT NOT NULL, key BLOB NOT NULL, part BLOB NOT NULL,
-                                        PRIMARY KEY (object, key)) WITHOUT ROWID;";
+                                        PRIMARY KEY (object, key)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS latest (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
+                                       entry BLOB NOT NULL, PRIMARY KEY (position, place)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS versions (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
+                                         entry BLOB NOT NULL, PRIMARY KEY (position, place, number)) WITHOUT ROWID;";
 
 pub struct SqlStore {
     database: Database,
@@ -105,6 +110,7 @@ impl Store for SqlStore {
             oldest: self.totals("ORDER BY position LIMIT 1", &[])?.pop(),
             members: self.rows("SELECT COUNT(*) AS members FROM members", &[])?.first().map_or(0, members_of),
             objects: self.object_part(&PartKey::SUMMARY)?,
+            revised: !self.rows("SELECT place FROM latest LIMIT 1", &[])?.is_empty(),
         })
     }
 
@@ -141,7 +147,10 @@ impl Store for SqlStore {
     }
 
     fn trim(&mut self, through: Position) -> Result<(), StoreError> {
-        self.exec("DELETE FROM log WHERE position <= ?", &[number(through.0)])
+        for table in ["versions", "latest", "log"] {
+            self.exec(&["DELETE FROM ", table, " WHERE position <= ?"].concat(), &[number(through.0)])?;
+        }
+        Ok(())
     }
 
     fn rows_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {
@@ -163,6 +172,18 @@ impl Store for SqlStore {
 
     fn keys_before(&mut self, through: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
         self.keys("WHERE position <= ? ORDER BY position DESC LIMIT ?", through, limit)
+    }
+
+    fn latest(&mut self, position: Position) -> Result<Vec<Packed>, StoreError> {
+        let rows = self.rows("SELECT entry FROM latest WHERE position = ? ORDER BY place", &[number(position.0)])?;
+        Ok(rows.iter().map(version_of).collect())
+    }
+
+    fn versions(&mut self, target: Target, from: u32, forwards: bool, limit: usize) -> Result<Vec<Packed>, StoreError> {
+        let order = if forwards { ">= ?3 ORDER BY number" } else { "<= ?3 ORDER BY number DESC" };
+        let query = ["SELECT entry FROM versions WHERE position = ?1 AND place = ?2 AND number ", order, " LIMIT ?4"];
+        let bindings = [target.position.0, target.place as u64, from.into(), limit as u64].map(number);
+        Ok(self.rows(&query.concat(), &bindings)?.iter().map(version_of).collect())
     }
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {
@@ -289,6 +310,25 @@ fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
         }
         Change::Hold(connection_id, hold, leaves_at_ms) => update_hold(database, connection_id, hold, *leaves_at_ms),
         Change::Objects(changes) => change_objects(database, changes),
+        Change::Revise(version) => revise(database, version),
+    }
+}
+
+fn revise(database: &Database, version: &StoredVersion) -> Result<(), StoreError> {
+    let Target { position, place } = version.target;
+    let [position, place, number_of] = [position.0, place as u64, version.number.into()].map(number);
+    let key = [position.clone(), place.clone(), number_of.clone()];
+    let keep = "INSERT INTO versions (position, place, number, entry) SELECT position, place, number, entry FROM latest
+                WHERE position = ? AND place = ? AND number < ?";
+    database.exec(keep, &key)?;
+    let latest = "INSERT OR REPLACE INTO latest (position, place, number, entry) VALUES (?, ?, ?, ?)";
+    database.exec(latest, &[position.clone(), place.clone(), number_of, bytes(version.entry.bytes())])?;
+    match version.expired() {
+        None => Ok(()),
+        Some(expired) => {
+            let query = "DELETE FROM versions WHERE position = ? AND place = ? AND number <= ?";
+            database.exec(query, &[position, place, number(expired.into())])
+        }
     }
 }
 
@@ -305,6 +345,10 @@ fn update_hold(
         connection_id.into(),
     ];
     database.exec("UPDATE members SET relay = ?, grace = ?, leaves_at = ? WHERE connection = ?", &bindings)
+}
+
+fn version_of(row: &JsValue) -> Packed {
+    Packed::from_bytes(blob(row, "entry"))
 }
 
 fn member_of(row: &JsValue) -> Packed {

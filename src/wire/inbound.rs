@@ -9,8 +9,9 @@ use crate::limits::{FRAME_MAX_BYTES, PARAMS_MAX, PUBLISH_MAX_MESSAGES};
 use crate::maps::SortedMap;
 use crate::objects::operation::Proposal;
 use crate::wire::data::Payload;
-use crate::wire::message::{Extras, Message};
+use crate::wire::message::Message;
 use crate::wire::node::{self, Node, Wanted};
+use crate::wire::stated::{Stated, action_of, object};
 use crate::wire::{Format, action, json, objects};
 
 pub type Params = SortedMap<String, String>;
@@ -54,7 +55,6 @@ pub enum Inbound {
         msg_serial: u64,
         error: ErrorInfo,
     },
-    /// The same of what concerns one channel.
     ChannelRefused {
         channel: String,
         error: ErrorInfo,
@@ -98,6 +98,8 @@ pub struct InboundMessage {
     pub connection_key: Option<String>,
     pub extras: Option<Value>,
     pub action: Option<u64>,
+    pub serial: Option<String>,
+    pub version: Stated,
 }
 
 impl InboundMessage {
@@ -113,7 +115,9 @@ impl InboundMessage {
                 "clientId" => message.client_id = node.into_text()?,
                 "connectionKey" => message.connection_key = node.into_text()?,
                 "extras" => message.extras = Some(node.into_value()?).filter(|extras| !extras.is_null()),
-                "action" => message.action = node.integer()?,
+                "action" => message.action = action_of(node)?,
+                "serial" => message.serial = node.into_text()?,
+                "version" => message.version = Stated::read(node)?,
                 _ => {}
             }
         }
@@ -125,22 +129,19 @@ impl InboundMessage {
         node.several(PUBLISH_MAX_MESSAGES, InboundMessage::read)
     }
 
-    /// The message to keep. Fails with 40013 for data and 40032 for extras that the protocol doesn't carry, and with
-    /// 93002 for an action other than create.
-    pub fn into_message(self) -> Result<Message, ErrorInfo> {
-        if self.action.is_some_and(|action| action != 0) {
-            return Err(Code::UpdatesNotEnabled.because("this server cannot update, append to or delete messages"));
-        }
-        let (data, encoding) = self.data.normalize(self.encoding)?;
-        let extras = self.extras.map(object).transpose()?;
-        Ok(Message { id: self.id, name: self.name, data, encoding, client_id: self.client_id, extras })
+    /// Whether it asks for something else than to be published.
+    pub fn is_operation(&self) -> bool {
+        self.action.unwrap_or(0) != 0
     }
-}
 
-pub(crate) fn object(extras: Value) -> Result<Extras, ErrorInfo> {
-    match extras {
-        Value::Object(map) => Ok(map),
-        _ => Err(Code::BadExtras.because("extras must be an object")),
+    /// The message to keep. Fails with 40013 for data and 40032 for extras that the protocol doesn't carry, and with
+    /// 40000 for an action other than create.
+    pub fn into_message(self) -> Result<Message, ErrorInfo> {
+        if self.is_operation() {
+            return Err(Code::BadRequest.because("an update, deletion or append goes alone, not beside other messages"));
+        }
+        let ((data, encoding), extras) = (self.data.normalize(self.encoding)?, self.extras.map(object).transpose()?);
+        Ok(Message { id: self.id, name: self.name, data, encoding, client_id: self.client_id, extras })
     }
 }
 
@@ -198,7 +199,7 @@ fn messages(node: Node) -> Result<Vec<InboundMessage>, Wanted> {
 }
 
 /// SDKs send every parameter as text; people send numbers and booleans too. Of too many one more is kept than may be.
-fn params(node: Node) -> Result<Params, Wanted> {
+pub(super) fn params(node: Node) -> Result<Params, Wanted> {
     if node == Node::Null {
         return Ok(Params::default());
     }

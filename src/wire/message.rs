@@ -9,6 +9,7 @@ use crate::pinned::{self, Unreadable, Versioned};
 use crate::serial::Position;
 use crate::wire::data::Data;
 use crate::wire::presence::PresenceMessage;
+use crate::wire::revision::{Mark, Shape, Target, Version};
 
 pub type Extras = Map<String, Value>;
 
@@ -56,7 +57,7 @@ impl Message {
 }
 
 /// As JavaScript counts them, and so most SDKs: UTF-16 code units.
-pub(super) fn characters(text: &str) -> usize {
+pub(crate) fn characters(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
@@ -88,6 +89,12 @@ pub enum Content {
     },
     /// What was done to the channel's objects.
     Objects(Vec<ObjectMessage>),
+    /// What an operation made of a message, or what a reader gets of a publish whose messages have changed since: each
+    /// message whole, with a mark that says which one it is.
+    Revised {
+        messages: Vec<Message>,
+        marks: Vec<Mark>,
+    },
 }
 
 /// What an entry consists of: entries of one kind go into one frame, and to those who asked for that kind.
@@ -111,7 +118,9 @@ impl Entry {
     /// Its messages; none of a presence entry.
     pub fn messages(&self) -> &[Message] {
         match &self.content {
-            Content::Messages(messages) | Content::Rest { messages, .. } => messages,
+            Content::Messages(messages) | Content::Rest { messages, .. } | Content::Revised { messages, .. } => {
+                messages
+            }
             Content::Presence(_) | Content::Objects(_) => &[],
         }
     }
@@ -120,8 +129,66 @@ impl Entry {
     pub fn place(&self, index: usize) -> usize {
         match &self.content {
             Content::Rest { places, .. } => places.get(index).copied().unwrap_or(index),
+            Content::Revised { marks, .. } if !self.is_operation() => {
+                marks.get(index).map_or(index, |m| m.target.place)
+            }
             _ => index,
         }
+    }
+
+    /// Which message one of its messages is.
+    pub fn target(&self, index: usize) -> Target {
+        match self.mark(index) {
+            Some(mark) => mark.target,
+            None => Target { position: self.position, place: self.place(index) },
+        }
+    }
+
+    /// Which version one of its messages is, when it is not as it was published.
+    pub fn version(&self, index: usize) -> Option<&Version> {
+        self.mark(index)?.version.as_ref()
+    }
+
+    /// The version that an operation made.
+    pub fn version_mut(&mut self) -> Option<&mut Version> {
+        match &mut self.content {
+            Content::Revised { marks, .. } => marks.first_mut()?.version.as_mut(),
+            _ => None,
+        }
+    }
+
+    fn mark(&self, index: usize) -> Option<&Mark> {
+        match &self.content {
+            Content::Revised { marks, .. } => marks.get(index),
+            _ => None,
+        }
+    }
+
+    /// Whether it changes a message that was published before.
+    pub fn is_operation(&self) -> bool {
+        self.mark(0).is_some_and(|mark| mark.target.position != self.position)
+    }
+
+    /// What an operation made, and of which message.
+    pub fn operation(&self) -> Option<(Target, &Message, &Version)> {
+        let mark = self.mark(0).filter(|_| self.is_operation())?;
+        Some((mark.target, self.messages().first()?, mark.version.as_ref()?))
+    }
+
+    /// The connection that published one of its messages.
+    pub fn publisher(&self, index: usize) -> Option<&str> {
+        let connection_id = self.version(index).map_or(&self.connection_id, |version| &version.connection_id);
+        connection_id.as_deref()
+    }
+
+    /// An append as it goes to those who have what it was appended to.
+    pub fn fragment(&self) -> Option<Entry> {
+        let (target, message, version) = self.operation()?;
+        let Shape::Appended { from } = version.shape else { return None };
+        let message = Message { data: message.data.from(from), ..message.clone() };
+        let version = Some(Version { shape: Shape::Fragment, ..version.clone() });
+        let content = Content::Revised { messages: vec![message], marks: vec![Mark { target, version }] };
+        Some(Entry { content, id: self.id.clone(), connection_id: self.connection_id.clone(), ..*self })
     }
 
     /// Its presence events; none of a publish.
@@ -154,7 +221,7 @@ impl Entry {
 
     pub fn kind(&self) -> Kind {
         match self.content {
-            Content::Messages(_) | Content::Rest { .. } => Kind::Messages,
+            Content::Messages(_) | Content::Rest { .. } | Content::Revised { .. } => Kind::Messages,
             Content::Presence(_) => Kind::Presence,
             Content::Objects(_) => Kind::Objects,
         }

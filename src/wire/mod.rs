@@ -15,6 +15,8 @@ pub mod objects;
 pub mod outbound;
 pub mod packed;
 pub mod presence;
+pub mod revision;
+pub mod stated;
 pub mod vcdiff;
 
 #[cfg(test)]

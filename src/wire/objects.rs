@@ -8,8 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Number;
 
-use super::inbound::object;
 use super::node::{self, Node, Wanted};
+use super::stated::object;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::PUBLISH_MAX_MESSAGES;
 use crate::objects::id::{self, kind_of};

@@ -12,6 +12,7 @@ use crate::wire::message::{Entry, Extras, Kind};
 use crate::wire::node::Node;
 use crate::wire::objects::operations_of;
 use crate::wire::presence::PresenceMessage;
+use crate::wire::revision;
 use crate::wire::{Encoded, Format, action, encode};
 
 /// A frame to a client. Absent fields stay off the wire.
@@ -109,7 +110,7 @@ pub struct OutboundMessage<'a> {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub serial: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<Version>,
+    pub version: Option<Version<'a>>,
 }
 
 /// A presence event, or a member, as readers get it.
@@ -130,9 +131,28 @@ pub struct OutboundPresence<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Version {
+#[serde(rename_all = "camelCase")]
+pub struct Version<'a> {
     pub serial: String,
     pub timestamp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<&'a Params>,
+}
+
+impl Version<'_> {
+    fn of<'a>(version: &'a revision::Version, series: &str) -> Version<'a> {
+        Version {
+            serial: version.position.message_serial(series, 0),
+            timestamp: version.position.time_ms(),
+            client_id: version.client_id.as_deref(),
+            description: version.description.as_deref(),
+            metadata: version.metadata.as_ref(),
+        }
+    }
 }
 
 /// A payload in the form that its format carries.
@@ -174,7 +194,8 @@ impl<'a> Shared<'a> {
     fn of(entries: &[&'a Entry]) -> Shared<'a> {
         let Some((last, others)) = entries.split_last() else { return Shared::default() };
         let alike = others.iter().all(|entry| entry.connection_id == last.connection_id);
-        let connection_id = last.connection_id.as_deref().filter(|_| alike);
+        let tells = alike && !entries.iter().any(|entry| entry.is_operation());
+        let connection_id = last.connection_id.as_deref().filter(|_| tells);
         Shared { connection_id, timestamp: Some(last.position.time_ms()) }
     }
 }
@@ -297,26 +318,29 @@ fn render_all<'a>(
 /// One message of a REST page: there is no frame to take anything from, and the version is spelled out.
 pub fn page_message<'a>(entry: &'a Entry, index: usize, series: &str, format: Format) -> OutboundMessage<'a> {
     let message = render(entry, index, series, format, Shared::default());
-    let version = Version { serial: message.serial.clone(), timestamp: entry.position.time_ms() };
-    OutboundMessage { version: Some(version), ..message }
+    let (serial, timestamp) = (message.serial.clone(), entry.position.time_ms());
+    let first = || Version { serial, timestamp, client_id: None, description: None, metadata: None };
+    let version = message.version.or_else(|| Some(first()));
+    OutboundMessage { version, ..message }
 }
 
 fn render<'a>(entry: &'a Entry, index: usize, series: &str, format: Format, shared: Shared<'_>) -> OutboundMessage<'a> {
     let message = &entry.messages()[index];
     let (data, encoding) = render_data(&message.data, honest(message.encoding.as_deref(), message.is_delta()), format);
-    let timestamp = Some(entry.position.time_ms());
+    let (target, version) = (entry.target(index), entry.version(index));
+    let timestamp = Some(target.position.time_ms());
     OutboundMessage {
         id: message_id(entry, index),
         name: message.name.as_deref(),
         data,
         encoding,
         client_id: message.client_id.as_deref(),
-        connection_id: entry.connection_id.as_deref().filter(|id| shared.connection_id != Some(*id)),
+        connection_id: entry.publisher(index).filter(|id| shared.connection_id != Some(*id)),
         timestamp: timestamp.filter(|_| shared.timestamp != timestamp),
         extras: message.extras.as_ref(),
-        action: 0,
-        version: None,
-        serial: entry.position.message_serial(series, entry.place(index)),
+        action: version.map_or(0, |version| version.shape.action()),
+        version: version.map(|version| Version::of(version, series)),
+        serial: target.position.message_serial(series, target.place),
     }
 }
 

@@ -280,6 +280,7 @@ fn publishes_of_one_commit_see_what_those_before_them_did() {
     let publish = |(serial, proposals): (u64, Vec<Proposal>)| Publish {
         key: PublishKey::Serial(100 + serial),
         connection_id: Some("other".to_owned()),
+        by: courtside::auth::Source::SERVER,
         content: Submission::Objects(proposals),
     };
     let publishes = (0..).zip(publishes).map(publish).collect();

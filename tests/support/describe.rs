@@ -68,6 +68,9 @@ fn publish(publish: &Publish) -> String {
         Submission::Messages(messages) => format!("publish {} as {key}; ", tag_of(&messages[0].data)),
         Submission::Presence { deeds, .. } => deeds.iter().map(|deed| format!("{} ", happened(&deed.event))).collect(),
         Submission::Objects(proposals) => format!("{} operations as {key}; ", proposals.len()),
+        Submission::Operation(operation) => {
+            format!("{:?} {} by {} as {key}; ", operation.act, operation.serial, tag_of(&operation.patch.data))
+        }
         Submission::Fate { fate, .. } => {
             format!("{} is {fate:?} as {key}; ", publish.connection_id.as_deref().unwrap_or_default())
         }
@@ -105,8 +108,10 @@ fn tags(entries: &Packed) -> String {
 
 fn what(entry: &Entry) -> String {
     match &entry.content {
-        Content::Messages(messages) | Content::Rest { messages, .. } => tag_of(&messages[0].data),
         Content::Objects(operations) => format!("{} operations", operations.len()),
+        Content::Messages(messages) | Content::Rest { messages, .. } | Content::Revised { messages, .. } => {
+            tag_of(&messages[0].data)
+        }
         Content::Presence(events) => events.iter().map(happened).collect::<Vec<_>>().join("+"),
     }
 }

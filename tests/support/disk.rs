@@ -14,6 +14,7 @@ use courtside::relay::record::RowId;
 use courtside::serial::Position;
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::MemberKey;
+use courtside::wire::revision::Target;
 
 use super::memory_store::MemoryStore;
 use super::random::Random;
@@ -239,6 +240,14 @@ impl Store for Disk {
 
     fn keys_before(&mut self, through: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
         self.read()?.keys_before(through, limit)
+    }
+
+    fn latest(&mut self, position: Position) -> Result<Vec<Packed>, StoreError> {
+        self.read()?.latest(position)
+    }
+
+    fn versions(&mut self, target: Target, from: u32, forwards: bool, limit: usize) -> Result<Vec<Packed>, StoreError> {
+        self.read()?.versions(target, from, forwards, limit)
     }
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {

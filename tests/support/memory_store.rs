@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use courtside::call::{Hold, MembersQuery, RelayName};
-use courtside::channel::store::{Change, Row, Store, StoreError, Stored, StoredHolder, StoredMember, Totals};
+use courtside::channel::store::{
+    Change, Row, Store, StoreError, Stored, StoredHolder, StoredMember, StoredVersion, Totals,
+};
 use courtside::objects::parts::PartKey;
 use courtside::objects::pool::Changes;
 use courtside::pinned;
 use courtside::serial::Position;
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::MemberKey;
+use courtside::wire::revision::Target;
 
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
@@ -20,6 +23,9 @@ pub struct MemoryStore {
     pub rows: BTreeMap<Position, Row>,
     pub members: BTreeMap<MemberKey, StoredMember>,
     pub objects: BTreeMap<PartKey, Vec<u8>>,
+    /// Of each message that has changed.
+    pub latest: BTreeMap<Target, (u32, Packed)>,
+    pub versions: BTreeMap<(Target, u32), Packed>,
     /// The next append fails.
     pub fail_append: bool,
     /// ... but the row is kept.
@@ -51,6 +57,18 @@ impl MemoryStore {
         }
     }
 
+    fn revise(&mut self, version: &StoredVersion) {
+        let (target, number) = (version.target, version.number);
+        if let Some((before, entry)) = self.latest.insert(target, (number, version.entry.clone()))
+            && before < number
+        {
+            self.versions.insert((target, before), entry);
+        }
+        if let Some(expired) = version.expired() {
+            self.versions.retain(|(of, number), _| *of != target || *number > expired);
+        }
+    }
+
     fn read(&mut self, rows: Vec<(Position, Packed)>) -> Result<Vec<(Position, Packed)>, StoreError> {
         if std::mem::take(&mut self.fail_rows) || self.is_broken {
             return Err(StoreError("rows".into()));
@@ -75,6 +93,7 @@ impl Store for MemoryStore {
             oldest: end(self.rows.first_key_value()),
             members: self.members.len(),
             objects: self.objects.get(&PartKey::SUMMARY).cloned(),
+            revised: !self.latest.is_empty(),
         })
     }
 
@@ -107,6 +126,7 @@ impl Store for MemoryStore {
                 match change {
                     Change::Put(member) => drop(self.members.insert(member.key.clone(), member.clone())),
                     Change::Remove(key) => drop(self.members.remove(key)),
+                    Change::Revise(version) => self.revise(version),
                     Change::Hold(connection_id, hold, leaves_at_ms) => {
                         self.hold(connection_id, hold, *leaves_at_ms)?;
                     }
@@ -119,6 +139,8 @@ impl Store for MemoryStore {
 
     fn trim(&mut self, through: Position) -> Result<(), StoreError> {
         self.rows.retain(|position, _| *position > through);
+        self.latest.retain(|target, _| target.position > through);
+        self.versions.retain(|(target, _), _| target.position > through);
         Ok(())
     }
 
@@ -151,6 +173,26 @@ impl Store for MemoryStore {
         let keys: Vec<_> = rows.map(|(position, row)| (*position, row.keys.clone())).collect();
         self.keys_read += keys.len();
         Ok(keys)
+    }
+
+    fn latest(&mut self, position: Position) -> Result<Vec<Packed>, StoreError> {
+        let all = Target { position, place: 0 }..=Target { position, place: usize::MAX };
+        let found: Vec<Packed> = self.latest.range(all).map(|(_, (_, entry))| entry.clone()).collect();
+        self.bytes_read += found.iter().map(Packed::len).sum::<usize>();
+        Ok(found)
+    }
+
+    fn versions(&mut self, target: Target, from: u32, forwards: bool, limit: usize) -> Result<Vec<Packed>, StoreError> {
+        let found: Vec<Packed> = match forwards {
+            true => {
+                self.versions.range((target, from)..=(target, u32::MAX)).map(|(_, e)| e.clone()).take(limit).collect()
+            }
+            false => {
+                self.versions.range((target, 0)..=(target, from)).rev().map(|(_, e)| e.clone()).take(limit).collect()
+            }
+        };
+        self.bytes_read += found.iter().map(Packed::len).sum::<usize>();
+        Ok(found)
     }
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {

@@ -284,6 +284,7 @@ fn name(question: &Question) -> &'static str {
             Request::Next(_) => "next",
             Request::Objects(_) => "objects",
             Request::Tree(_) => "tree",
+            Request::Versions(_) => "versions",
         },
         Question::Follow { .. } => "follow",
         Question::Deliver { .. } => "deliver",

@@ -191,9 +191,9 @@ fn plain(frame: &mut Map<String, Value>) {
             .retain(|name, _| ["id", "clientId", "serial", "operation", "object"].contains(&name.as_str()));
     }
     for message in frame.get_mut("messages").and_then(Value::as_array_mut).into_iter().flatten() {
-        message
-            .as_object_mut()
-            .expect("a message")
-            .retain(|name, _| ["id", "data", "encoding", "extras", "serial"].contains(&name.as_str()));
+        message.as_object_mut().expect("a message").retain(|name, value| {
+            let is_told = ["id", "data", "encoding", "extras", "serial", "version"].contains(&name.as_str());
+            is_told || name == "action" && *value != json!(0)
+        });
     }
 }

@@ -118,7 +118,7 @@ impl World {
         };
         self.order.push(number.to_string());
         self.last_call += 1;
-        let (caller, rules) = (CallerId(self.last_call), Rules::of(self.app.rules(&self.address.channel)));
+        let (caller, rules) = (CallerId(self.last_call), Rules::on(&self.app, &self.address.channel));
         let call = ChannelCall { to: self.address.clone(), rules, request: Request::Publish(vec![publish]) };
         self.turn(CHANNEL, Input::Object(object::Input::Call { caller, call }));
     }

@@ -71,7 +71,7 @@ fn rules_without_effect_are_named_at_run_time_and_refused_in_the_configuration()
     let key = r##""conflationKey":"#{message.name}""##;
     let cases = [
         (r#""persistLast":true"#, "persistLast has no effect in this version"),
-        (r#""persisted":true,"mutableMessages":true"#, "mutableMessages has no effect in this version"),
+        (r#""persisted":true,"pushEnabled":true"#, "pushEnabled has no effect in this version"),
         (r#""pushEnabled":true"#, "pushEnabled has no effect in this version"),
         (r#""batchingInterval":100"#, "batchingInterval has no effect without batchingEnabled"),
         (r#""conflationInterval":100"#, "conflationInterval has no effect without conflationEnabled"),
