@@ -86,12 +86,12 @@ for (const { format, useBinaryProtocol } of formats) {
     await assert.rejects(view.status(), { code: 40000, statusCode: 400 });
   });
 
-  test(`${format}: headers that are not flat are refused`, async () => {
+  test(`${format}: headers are an object, of whatever else`, async () => {
     const { channels } = rest(runtime, { useBinaryProtocol });
-    for (const headers of [{ a: { b: 1 } }, { a: [1] }, [1], 'x', 1]) {
+    for (const headers of [[1], 'x', 1]) {
       await assert.rejects(channels.get('headers').publish({ name: 'a', extras: { headers } }), { code: 40032, statusCode: 400 });
     }
-    await channels.get('headers').publish({ name: 'a', extras: { headers: { a: 'b', c: 1, d: true, e: null } } });
+    await channels.get('headers').publish({ name: 'a', extras: { headers: { a: 'b', c: 1, d: true, e: null, f: [1], g: { h: 2 } } } });
   });
 }
 
