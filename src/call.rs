@@ -2,6 +2,7 @@
 //! a call whose version the other cannot read is refused, to be tried again.
 
 mod app;
+mod earlier;
 mod names;
 mod occupancy;
 
@@ -12,11 +13,13 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{MEMBERS_MAX, PACE_MAX_MS, RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::ChannelName;
 use crate::pinned::{self, Versioned};
-use crate::serial::Position;
+use crate::serial::{MessageSerial, Position};
+use crate::wire::annotation::{Annotation, SummaryCounts};
 use crate::wire::message::Message;
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
 pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
+pub use earlier::EarlierRules;
 pub use names::{Address, RelayName, RelayObject};
 pub use occupancy::{Census, Occupancy, Wanted};
 
@@ -46,6 +49,8 @@ pub struct Rules {
     pub interval_ms: u32,
     /// Of which messages only the latest in an interval goes out; see [`crate::conflation`].
     pub conflation_key: Option<String>,
+    /// Whether its messages can be annotated.
+    pub mutable: bool,
 }
 
 /// A request to a channel.
@@ -75,6 +80,10 @@ pub enum Request {
     /// What a relay that stands here would be delivered next, for one that feeds it. Answered by
     /// [`Response::Delivery`].
     Next(Position),
+    /// A page of what was said of a message. Answered by [`Response::History`].
+    Annotations(AnnotationsQuery),
+    /// What one client said of a message. Answered by [`Response::ClientSummary`].
+    ClientSummary(MessageSerial, String),
 }
 
 /// A channel's answer, by the request.
@@ -93,6 +102,7 @@ pub enum Response {
     /// To a [`Follow`].
     Followed,
     Delivery(Delivery),
+    ClientSummary(SummaryCounts),
 }
 
 /// What a channel is told to take in, and what stays together under one place in the order.
@@ -116,6 +126,11 @@ pub enum Submission {
     Fate {
         hold: Hold,
         fate: Fate,
+    },
+    /// What is said of one message.
+    Annotations {
+        message: MessageSerial,
+        annotations: Vec<Annotation>,
     },
 }
 
@@ -170,7 +185,21 @@ impl Publish {
             Submission::Messages(messages) => messages.iter().map(Message::weight).sum(),
             Submission::Presence { deeds, .. } => deeds.iter().map(|deed| deed.event.weight()).sum(),
             Submission::Fate { .. } => 0,
+            Submission::Annotations { annotations, .. } => annotations.iter().map(Annotation::weight).sum(),
         }
+    }
+
+    /// Its annotations, if it is a publish of these.
+    pub fn annotations(&self) -> &[Annotation] {
+        match &self.content {
+            Submission::Annotations { annotations, .. } => annotations,
+            _ => &[],
+        }
+    }
+
+    /// How many serials its publisher is told.
+    pub fn count(&self) -> usize {
+        self.messages().len() + self.annotations().len()
     }
 
     /// The id of the protocol message (protocol.md § 3).
@@ -274,6 +303,14 @@ pub struct HistoryPage {
     pub next: Option<(Position, usize)>,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnnotationsQuery {
+    pub message: MessageSerial,
+    /// Continue behind this annotation.
+    pub after: Option<(Position, usize)>,
+    pub limit: usize,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MembersQuery {
     /// Continue behind this member.
@@ -350,7 +387,8 @@ pub enum Delivered {
 impl Rules {
     /// What an app's rules come to.
     pub fn of(rules: &crate::auth::Rules) -> Rules {
-        let retention_ms = if rules.persisted { RETENTION_PERSISTED_MS } else { RETENTION_MS };
+        let retention_ms =
+            if rules.persisted || rules.mutable_messages { RETENTION_PERSISTED_MS } else { RETENTION_MS };
         let max_members = rules.max_members.unwrap_or(u64::MAX).min(MEMBERS_MAX as u64) as u32;
         let interval_ms = match (rules.batching_enabled, rules.conflation_enabled) {
             (false, false) => None,
@@ -359,7 +397,7 @@ impl Rules {
         };
         let interval_ms = interval_ms.unwrap_or(0).min(PACE_MAX_MS) as u32;
         let conflation_key = rules.conflation_key.clone().filter(|_| rules.conflation_enabled);
-        Rules { retention_ms, max_members, interval_ms, conflation_key }
+        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable: rules.mutable_messages }
     }
 }
 
@@ -375,8 +413,6 @@ macro_rules! versions {
 }
 
 versions! {
-    ChannelCall = 1,
-    Answer<Response> = 1,
     Delivery = 1,
     Delivered = 1,
     Follow = 1,
@@ -405,12 +441,20 @@ mod tests {
         let to = Address { app: AppId::parse("demo").unwrap(), channel: ChannelName::parse("c").unwrap() };
         let call = ChannelCall {
             to,
-            rules: Rules { retention_ms: 5, max_members: 7, interval_ms: 9, conflation_key: Some("k".to_owned()) },
+            rules: Rules {
+                retention_ms: 5,
+                max_members: 7,
+                interval_ms: 9,
+                conflation_key: Some("k".to_owned()),
+                mutable: true,
+            },
             request: Request::Subscribe(RelayName::from("demo/0".to_owned()), Census::default()),
         };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x01\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(bytes, b"\x02\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
+        let earlier = [b"\x01", &bytes[1..14], &bytes[15..]].concat();
+        assert!(!decode::<ChannelCall>(&earlier).unwrap().rules.mutable, "as the first version wrote it");
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub fn conflate(packed: &Packed, key: &str, interval_ms: u64) -> Result<Packed, 
     let mut left = Packed::default();
     entries
         .iter()
-        .filter(|entry| entry.is_presence() || entry.count() > 0)
+        .filter(|entry| entry.is_presence() || entry.summary().is_some() || entry.count() > 0)
         .for_each(|entry| left.append(&Packed::one(entry)));
     Ok(left)
 }
@@ -248,6 +248,6 @@ mod tests {
     fn what_is_left_of_a_publish_is_pinned() {
         let mut left = entry(1, &["a", "b"]);
         keep(&mut left, &mut |message| message.name.as_deref() == Some("b"));
-        assert_eq!(pinned::encode(&left), b"\x01\xe8\x07\x01p\x00\x02\x01\x01\x01\x00\x01\x01b\x00\x00\x00\x00");
+        assert_eq!(pinned::encode(&left), b"\x02\xe8\x07\x01p\x00\x02\x01\x01\x01\x00\x01\x01b\x00\x00\x00\x00");
     }
 }

@@ -19,6 +19,7 @@ pub mod parameters;
 pub mod conflation;
 pub mod auth;
 pub mod publish;
+pub mod annotation;
 pub mod presence;
 pub mod call;
 pub mod connection_key;

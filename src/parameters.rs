@@ -24,6 +24,8 @@ pub enum Door {
     Batch,
     Members,
     MembersOfMany,
+    Annotations,
+    ClientSummary,
     Channels,
     Token,
     /// A REST path with no parameters of its own.
@@ -168,6 +170,8 @@ impl Door {
             Door::Batch => [BATCH, REST, ANYWHERE],
             Door::Members => [MEMBERS, REST, ANYWHERE],
             Door::MembersOfMany => [&[("channels", Read)], REST, ANYWHERE],
+            Door::Annotations => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
+            Door::ClientSummary => [&[("forClientId", Read)], REST, ANYWHERE],
             Door::Channels => [CHANNELS, REST, ANYWHERE],
             Door::Token => [TOKEN, REST, ANYWHERE],
             Door::Plain => [&[], REST, ANYWHERE],
@@ -248,7 +252,7 @@ fn unknown(door: Door, name: &str) -> ErrorInfo {
 mod tests {
     use super::*;
 
-    const DOORS: [Door; 11] = [
+    const DOORS: [Door; 13] = [
         Door::Socket,
         Door::Comet,
         Door::Stream,
@@ -257,6 +261,8 @@ mod tests {
         Door::Batch,
         Door::Members,
         Door::MembersOfMany,
+        Door::Annotations,
+        Door::ClientSummary,
         Door::Channels,
         Door::Token,
         Door::Plain,

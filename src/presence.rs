@@ -7,7 +7,8 @@ use crate::call::Deed;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
 use crate::publish::{check_encoding, set_claim};
-use crate::wire::inbound::{InboundMessage, object};
+use crate::wire::inbound::InboundMessage;
+use crate::wire::message::object;
 use crate::wire::presence::{PresenceAction, PresenceMessage, Turn};
 
 /// The action by which clients enter.

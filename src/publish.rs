@@ -50,7 +50,8 @@ pub fn check(messages: Vec<InboundMessage>, params: &Params, identity: &Identity
         messages.into_iter().map(|message| identified(message, identity, ephemeral)).collect::<Result<Vec<_>, _>>()?;
     all_or_none_ephemeral(&messages)?;
     let bytes = bounded_size(&messages)?;
-    Ok(Checked { id: chosen_id(&messages)?, messages, bytes })
+    let ids: Vec<Option<&str>> = messages.iter().map(|message| message.id.as_deref()).collect();
+    Ok(Checked { id: chosen_id(&ids)?, messages, bytes })
 }
 
 impl Checked {
@@ -149,17 +150,17 @@ fn all_or_none_ephemeral(messages: &[Message]) -> Result<(), ErrorInfo> {
 
 /// Ids that publishers choose identify the whole publish, so each must be the same base with the message's index. A
 /// lone message may have any id.
-fn chosen_id(messages: &[Message]) -> Result<Option<String>, ErrorInfo> {
-    let [first, rest @ ..] = messages else { return Ok(None) };
+pub fn chosen_id(ids: &[Option<&str>]) -> Result<Option<String>, ErrorInfo> {
+    let [first, rest @ ..] = ids else { return Ok(None) };
     if rest.is_empty() {
-        return Ok(first.id.clone());
+        return Ok(first.map(str::to_owned));
     }
-    let Some(first_id) = &first.id else {
-        return if rest.iter().all(|message| message.id.is_none()) { Ok(None) } else { Err(bad_ids()) };
+    let Some(first_id) = *first else {
+        return if rest.iter().all(Option::is_none) { Ok(None) } else { Err(bad_ids()) };
     };
     let base = first_id.strip_suffix(":0").ok_or_else(bad_ids)?;
-    let follows = |(index, message): (usize, &Message)| message.id.as_deref() == Some(&format!("{base}:{index}"));
-    if messages.iter().enumerate().all(follows) { Ok(Some(first_id.clone())) } else { Err(bad_ids()) }
+    let follows = |(index, id): (usize, &Option<&str>)| *id == Some(&*format!("{base}:{index}"));
+    if ids.iter().enumerate().all(follows) { Ok(Some(first_id.to_owned())) } else { Err(bad_ids()) }
 }
 
 fn bad_ids() -> ErrorInfo {

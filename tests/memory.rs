@@ -14,7 +14,7 @@ use courtside::auth::{App, Identity};
 use courtside::call::{
     Address, Hold, MembersQuery, Outcome, Publish, PublishKey, RelayName, Response, Rules, Submission, Subscribed,
 };
-use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, Totals};
+use courtside::channel::store::{CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
 use courtside::channel::{Channel, Effect, Ticket};
 use courtside::limits::{CONNECTION_STATE_TTL_MS, MEMBERS_MAX};
 use courtside::name::{AppId, ChannelName};
@@ -23,6 +23,7 @@ use courtside::relay::session::Opening;
 use courtside::relay::{self, Relay, SocketId};
 use courtside::serial::Position;
 use courtside::wire::Format;
+use courtside::wire::annotation::Target;
 use courtside::wire::data::{Data, Payload};
 use courtside::wire::inbound::InboundMessage;
 use courtside::wire::packed::Packed;
@@ -116,6 +117,26 @@ impl Store for Nowhere {
     fn hold(&mut self, _: &str, _: &Hold, _: Option<u64>) -> Result<(), StoreError> {
         Ok(())
     }
+
+    fn annotations(&mut self, _: Target, _: Position, _: usize) -> Result<Vec<Packed>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn counts(&mut self, _: Target) -> Result<Vec<(CountKey, Total)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn counted(&mut self, _: Position, _: Position) -> Result<Vec<Target>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn shares(&mut self, _: Target, _: &str, _: &str) -> Result<Vec<(String, Share)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn clients(&mut self, _: Target, _: &CountKey, _: usize) -> Result<Vec<(String, u64)>, StoreError> {
+        Ok(Vec::new())
+    }
 }
 
 fn enter(index: usize) -> Publish {
@@ -139,7 +160,13 @@ fn a_member_costs_a_channel_less_than_400_bytes() {
     let _alone = ALONE.lock();
     let to =
         Address { app: AppId::parse("demo").expect("an id"), channel: ChannelName::parse("room").expect("a name") };
-    let rules = Rules { retention_ms: 120_000, max_members: MEMBERS_MAX as u32, interval_ms: 0, conflation_key: None };
+    let rules = Rules {
+        retention_ms: 120_000,
+        max_members: MEMBERS_MAX as u32,
+        interval_ms: 0,
+        conflation_key: None,
+        mutable: false,
+    };
     let mut channel =
         Channel::wake(&mut Nowhere, Some((&to, &rules)), "life", 1_000_000).expect("it works").expect("a channel");
     let before = ALLOCATED.load(Ordering::Relaxed);

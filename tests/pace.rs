@@ -64,7 +64,13 @@ impl Scene {
 fn wake(store: &mut MemoryStore, key: Option<&str>, now_ms: u64) -> Channel {
     let to = Address { app: AppId::parse("demo").unwrap(), channel: ChannelName::parse("room").unwrap() };
     let conflation_key = key.map(str::to_owned);
-    let rules = Rules { retention_ms: 120_000, max_members: 0, interval_ms: INTERVAL_MS as u32, conflation_key };
+    let rules = Rules {
+        retention_ms: 120_000,
+        max_members: 0,
+        interval_ms: INTERVAL_MS as u32,
+        conflation_key,
+        mutable: false,
+    };
     Channel::wake(store, Some((&to, &rules)), "life", now_ms).unwrap().unwrap()
 }
 

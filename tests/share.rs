@@ -16,15 +16,17 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use courtside::call::{
-    Census, Deed, Fate, HistoryQuery, Hold, MembersQuery, Publish, PublishKey, ReadFrom, RelayName, Request, Submission,
+    AnnotationsQuery, Census, Deed, Fate, HistoryQuery, Hold, MembersQuery, Publish, PublishKey, ReadFrom, RelayName,
+    Request, Rules, Submission,
 };
 use courtside::channel::{Channel, Ticket};
 use courtside::limits::NAMES_PER_CHANNEL_MAX;
 use courtside::rate::Flow;
 use courtside::relay::admission::Bounds;
 use courtside::relay::{Relay, SocketId};
-use courtside::serial::Position;
+use courtside::serial::{MessageSerial, Position};
 use courtside::wire::Format;
+use courtside::wire::annotation::{Annotation, AnnotationAction};
 use courtside::wire::data::Data;
 use courtside::wire::inbound::{self, Inbound};
 use courtside::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
@@ -88,6 +90,42 @@ fn busy(commits: u64) -> MemoryStore {
     store
 }
 
+/// The same of a message that everybody has something to say of.
+fn annotated(commits: u64) -> MemoryStore {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    channel.set_rules(&mut store, &Rules { mutable: true, ..rules() }).unwrap();
+    channel.publish(Ticket(0), vec![padded(0, 0, 500)]).unwrap();
+    channel.commit(&mut store, NOW_MS);
+    for commit in 0..commits {
+        let publish = |at: u64| said("crowd", commit * 100 + at, format!("member{}", commit * 100 + at), 1);
+        channel.publish(Ticket(0), (0..100).map(publish).collect()).unwrap();
+        channel.commit(&mut store, NOW_MS);
+    }
+    store
+}
+
+/// The first message of a channel.
+fn first() -> MessageSerial {
+    MessageSerial { position: Position(Position::at(NOW_MS).0 + 1), index: 0, series: SERIES.into() }
+}
+
+fn said(connection_id: &str, serial: u64, client_id: String, count: u64) -> Publish {
+    let annotation = Annotation {
+        id: None,
+        action: AnnotationAction::Create,
+        kind: "r:multiple.v1".into(),
+        name: Some("clap".into()),
+        count: Some(count),
+        client_id: Some(client_id),
+        data: Data::Absent,
+        encoding: None,
+        extras: None,
+    };
+    let content = Submission::Annotations { message: first(), annotations: vec![annotation] };
+    Publish { key: PublishKey::Serial(serial), connection_id: Some(connection_id.into()), content }
+}
+
 fn padded(connection: u64, serial: u64, bytes: usize) -> Publish {
     let mut publish = numbered(&format!("filler{connection}"), serial);
     if let Submission::Messages(messages) = &mut publish.content {
@@ -118,6 +156,7 @@ fn events(connection_id: &str, serial: u64, members: std::ops::Range<u64>, actio
 /// What each request costs a channel, one after the other: allocations, and KB read.
 fn costs_to_channel(mut store: MemoryStore, table: &[(&str, Request)]) -> Vec<usize> {
     let mut channel = wake(&mut store);
+    channel.set_rules(&mut store, &Rules { mutable: true, ..rules() }).unwrap();
     // It reads what it must know of its window, and of its members.
     let first = [numbered("first", 0), events("first", 1, 0..1, PresenceAction::Enter)];
     channel.publish(Ticket(0), first.into()).unwrap();
@@ -143,6 +182,8 @@ fn perform(channel: &mut Channel, store: &mut MemoryStore, request: Request) {
         Request::Count => channel.count(Ticket(1)).unwrap(),
         Request::Report(relay, census) => _ = channel.report(store, &relay, census).unwrap(),
         Request::Next(cursor) => drop(channel.next(store, cursor, NOW_MS).unwrap()),
+        Request::Annotations(query) => drop(channel.annotations(store, &query, NOW_MS)),
+        Request::ClientSummary(message, client) => drop(channel.client_summary(store, &message, &client, NOW_MS)),
     }
 }
 
@@ -157,9 +198,11 @@ fn number(request: &Request) -> usize {
         Request::Count => 5,
         Request::Report(..) => 6,
         Request::Next(_) => 7,
+        Request::Annotations(_) => 8,
+        Request::ClientSummary(..) => 9,
     }
 }
-const REQUESTS: usize = 8;
+const REQUESTS: usize = 10;
 
 /// Where all members have entered, though most of the messages follow.
 fn behind_members() -> Position {
@@ -206,6 +249,10 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("how many", Request::Count),
         ("a report", Request::Report(relay(), Census::default())),
         ("what is next for who is far behind", Request::Next(Position::ZERO)),
+        ("an annotation", publish(said("new", 7, "guest7".to_owned(), 1))),
+        ("an annotation of one who said it", publish(said("guest", 8, "member5".to_owned(), 1))),
+        ("annotations", Request::Annotations(AnnotationsQuery { message: first(), after: None, limit: 100 })),
+        ("what a client said", Request::ClientSummary(first(), "member5".to_owned())),
     ]
 }
 
@@ -219,6 +266,21 @@ fn no_request_costs_more_because_more_is_stored() {
         for ((what, _), (some, more)) in table.iter().zip(some.into_iter().zip(more)) {
             assert!(more <= some + some / 10 + 200, "{what}: {more} instead of {some}, with twice as much stored");
         }
+    }
+}
+
+/// A message of which a crowd has said something: neither one more nor a reader pays for the crowd.
+#[test]
+fn no_annotation_costs_more_because_more_was_said() {
+    let is_of_annotations = |request: &Request| match request {
+        Request::Publish(publishes) => !publishes[0].annotations().is_empty(),
+        other => number(other) >= 8,
+    };
+    let table: Vec<_> = requests().into_iter().filter(|(_, request)| is_of_annotations(request)).collect();
+    assert_eq!(table.len(), 4);
+    let [some, more] = COMMITS.map(annotated).map(|store| costs_to_channel(store, &table));
+    for ((what, _), (some, more)) in table.iter().zip(some.into_iter().zip(more)) {
+        assert!(more <= some + some / 10 + 200, "{what}: {more} instead of {some}, with twice as much said");
     }
 }
 
@@ -311,9 +373,10 @@ fn action(frame: &Inbound) -> usize {
         Inbound::ChannelRefused { .. } => 11,
         Inbound::Pong => 12,
         Inbound::Activate => 13,
+        Inbound::Annotate(_) => 14,
     }
 }
-const ACTIONS: usize = 14;
+const ACTIONS: usize = 15;
 
 /// A frame of each action; those whose length is their client's to choose, of so many parts.
 fn frames_of(parts: usize) -> Vec<serde_json::Value> {
@@ -336,6 +399,9 @@ fn frames_of(parts: usize) -> Vec<serde_json::Value> {
         json!({"action": 7}),
         json!({"action": 99, "anything": list(|at| json!([at]))}),
         json!({"action": 21, "channel": "room", "msgSerial": 9_999, "annotations": list(|at| json!([at]))}),
+        json!({"action": 21, "channel": "room", "msgSerial": 9_999, "annotations": list(|_| json!({
+            "messageSerial": "00000000001000-000@life:000", "type": "r:total.v1",
+        }))}),
     ]
 }
 

@@ -21,8 +21,9 @@ use courtside::connection_key::ConnectionKey;
 use courtside::pinned::{self, Unreadable};
 use courtside::relay::SocketId;
 use courtside::serial::Position;
+use courtside::wire::annotation::{Annotation, AnnotationAction, Summary, SummaryCounts, Target as Annotated};
 use courtside::wire::data::Data;
-use courtside::wire::message::Message;
+use courtside::wire::message::{Content, Entry, Message};
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
 use serde_json::json;
@@ -33,8 +34,8 @@ use support::memory_store::MemoryStore;
 /// Bytes by what they are: text as it stands, everything else in hexadecimal.
 type Fixture = BTreeMap<String, String>;
 
-const EARLIER: [&str; 1] = [include_str!("fixtures/formats-1.txt")];
-const NEWEST: &str = include_str!("fixtures/formats-2.txt");
+const EARLIER: [&str; 2] = [include_str!("fixtures/formats-1.txt"), include_str!("fixtures/formats-2.txt")];
+const NEWEST: &str = include_str!("fixtures/formats-3.txt");
 
 fn fixture(text: &str) -> Fixture {
     text.lines().filter_map(|line| line.split_once(' ')).map(|(name, value)| (name.into(), value.into())).collect()
@@ -156,6 +157,24 @@ fn written() -> Fixture {
         put(&format!("{name}.entries"), hex(row.entries.bytes()));
     }
     put("member", hex(store.members.values().next().expect("a member").member.bytes()));
+    let target = Annotated { position: Position(1_000_000_001), index: 2 };
+    let said = Annotation {
+        id: None,
+        action: AnnotationAction::Delete,
+        kind: "r:multiple.v1".into(),
+        name: Some("clap".into()),
+        count: Some(3),
+        client_id: Some("ann".into()),
+        data: Data::Absent,
+        encoding: None,
+        extras: json!({"a": 1}).as_object().cloned(),
+    };
+    let summary = Summary { target, name: Some("chat".into()), counts: SummaryCounts::default() };
+    let annotations = Content::Annotations { target, annotations: vec![said] };
+    for (name, content) in [("annotations", annotations), ("summary", Content::Summary(summary))] {
+        let entry = Entry { position: Position(1_000_000_003), id: "conn:9".into(), connection_id: None, content };
+        put(name, hex(Packed::one(&entry).bytes()));
+    }
     let (record, key) = session();
     put("record", hex(&record));
     put("connection-key", key);

@@ -77,10 +77,13 @@ impl Channel {
             let outcomes = publishes.iter().map(place).collect::<Result<_, _>>()?;
             answers.push(Published { series: self.meta.series.clone(), outcomes });
         }
+        self.place_summaries(&mut batch, now_ms);
         if batch.tip() > self.log.tip() {
             self.begin(store)?;
         }
+        let summaries = std::mem::take(&mut batch.summaries);
         self.log.append(store, batch)?;
+        self.fill_summaries(store, &summaries);
         Ok(answers)
     }
 
@@ -94,7 +97,7 @@ impl Channel {
     ) -> Result<Outcome, StoreError> {
         let window = self.window(store, now_ms)?;
         let (suspicion, has_room) = (window.suspect(publish), window.has_room(publish, now_ms));
-        let count = publish.messages().len();
+        let count = publish.count();
         match self.find(store, batch, publish, suspicion, now_ms)? {
             Some(Some(position)) => {
                 let is_number = matches!(publish.key, PublishKey::Serial(_));
@@ -123,6 +126,9 @@ impl Channel {
                 self.place_presence(store, batch, publish, (hold, deeds), is_late, now_ms)
             }
             Submission::Fate { hold, fate } => self.place_fate(store, batch, publish, (hold, *fate), now_ms),
+            Submission::Annotations { message, annotations } => {
+                self.place_annotations(store, batch, publish, (message, annotations), now_ms)
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::call::{Answer, HistoryPage, HistoryQuery};
 use crate::error::Code;
 use crate::limits::{HISTORY_LOOK_BYTES, HISTORY_PAGE_BYTES, PUBLISH_MAX_MESSAGES, WAITING_PAGE_BYTES};
 use crate::serial::{ChannelSerial, Position};
-use crate::wire::message::Entry;
+use crate::wire::message::{Entry, Kind};
 use crate::wire::packed::Packed;
 
 /// The index of the last message that a publish can have.
@@ -71,8 +71,12 @@ impl Range {
     }
 
     fn holds(&self, entry: &Entry, query: &HistoryQuery) -> bool {
-        entry.is_presence() == query.presence && (self.first..=self.last).contains(&entry.position)
+        entry.kind() == kind(query) && (self.first..=self.last).contains(&entry.position)
     }
+}
+
+fn kind(query: &HistoryQuery) -> Kind {
+    if query.presence { Kind::Presence } else { Kind::Messages }
 }
 
 fn until_position(meta: &Meta, until: &str) -> Result<Position, crate::error::ErrorInfo> {
@@ -163,8 +167,7 @@ pub(super) fn page_of(
     through: Position,
 ) -> HistoryPage {
     let start = Position::at(query.start_ms.unwrap_or(0));
-    let wanted =
-        |entry: &&Entry| entry.is_presence() == query.presence && entry.position >= start && entry.position > after;
+    let wanted = |entry: &&Entry| entry.kind() == kind(query) && entry.position >= start && entry.position > after;
     let mut page = Builder::of(meta, query);
     let mut wanted = entries.iter().filter(wanted);
     while wanted.next().is_some_and(|entry| page.push(entry, 0, entry.count(), true)) {}

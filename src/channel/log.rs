@@ -8,6 +8,7 @@ mod walk;
 
 use std::collections::{HashMap, VecDeque};
 
+use super::annotations::Tally;
 use super::dedup;
 use super::members::Pending;
 use super::store::{Change, Row, Store, StoreError, Stored, Totals};
@@ -58,6 +59,9 @@ pub struct Batch {
     turns: HashMap<MemberKey, Option<Turn>>,
     /// Before anything is placed.
     holds: Vec<(String, Hold, Option<u64>)>,
+    pub tally: Tally,
+    /// Where it has summaries.
+    pub summaries: Vec<Position>,
 }
 
 impl Batch {
@@ -69,6 +73,8 @@ impl Batch {
             members: Pending::new(),
             turns: HashMap::new(),
             holds: Vec::new(),
+            tally: Tally::default(),
+            summaries: Vec::new(),
         }
     }
 
@@ -88,7 +94,7 @@ impl Batch {
             match change {
                 Change::Put(member) => self.members.insert(member.key.clone(), Some(member.member.clone())),
                 Change::Remove(member) => self.members.insert(member.clone(), None),
-                Change::Hold(..) => None,
+                _ => None,
             };
         }
         for event in entry.presence() {
@@ -181,6 +187,15 @@ impl Log {
             let Some(oldest) = self.tail.pop_front() else { return };
             self.tail_bytes -= oldest.entry.len();
             self.tail_from = oldest.position;
+        }
+    }
+
+    /// Gives readers of the tail other bytes than the row has.
+    pub fn replace(&mut self, position: Position, entry: Packed) {
+        if let Ok(index) = self.tail.binary_search_by_key(&position, |placed| placed.position) {
+            let placed = &mut self.tail[index];
+            self.tail_bytes = self.tail_bytes - placed.entry.len() + entry.len();
+            placed.entry = entry;
         }
     }
 

@@ -8,6 +8,7 @@
 //! so that nothing is believed that may not be stored; every waiting publisher is told to try again, and the window
 //! knows the publish if the write was kept after all.
 
+mod annotations;
 mod commit;
 pub mod dedup;
 pub mod history;
@@ -25,16 +26,17 @@ pub mod store;
 use serde::{Deserialize, Serialize};
 
 use crate::call::{
-    Address, Answer, Backlog, Census, Delivered, Delivery, HistoryPage, HistoryQuery, Publish, ReadFrom, RelayName,
-    Response, Roll, Rules, Subscribed,
+    Address, Answer, Backlog, Census, Delivered, Delivery, EarlierRules, HistoryPage, HistoryQuery, Publish, ReadFrom,
+    RelayName, Response, Roll, Rules, Subscribed,
 };
 use crate::conflation::conflate;
 use crate::error::{Code, ErrorInfo};
 use crate::feeds::{Feeding, Feeds};
 use crate::limits::{DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS};
-use crate::pinned::{self, Versioned};
+use crate::pinned::{self, Unreadable, Versioned};
 use crate::placement;
 use crate::serial::Position;
+use annotations::Known;
 use dedup::Window;
 use holders::Holders;
 use listing::Listing;
@@ -82,7 +84,17 @@ struct Meta {
 }
 
 impl Versioned for Meta {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    /// In the first version the rules said nothing of annotations.
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
+        if version != 1 {
+            return Err(Unreadable::Version(version));
+        }
+        let (address, series, floor, rules, listed, listened) =
+            pinned::take::<(Address, String, Position, EarlierRules, bool, bool)>(bytes)?;
+        Ok(Meta { address, series, floor, rules: rules.into(), listed, listened })
+    }
 }
 
 #[derive(Debug)]
@@ -111,6 +123,8 @@ pub struct Channel {
     /// Before this, the log isn't trimmed again: that failed.
     trim_at_ms: u64,
     spent: Spent,
+    /// Messages that were annotated lately.
+    known: Known,
 }
 
 impl Channel {
@@ -165,6 +179,7 @@ impl Channel {
             mend_at_ms: None,
             trim_at_ms: 0,
             spent: Spent::default(),
+            known: Known::default(),
         }))
     }
 
@@ -217,13 +232,30 @@ impl Channel {
     /// What an attachment needs before it goes live.
     pub fn read(&mut self, store: &mut impl Store, from: &ReadFrom, now_ms: u64) -> Answer<Backlog> {
         self.reload(store).map_err(storage_failed)?;
-        let backlog = self.log.backlog(store, &self.meta, from, now_ms).map_err(storage_failed)?;
+        let mut backlog = self.log.backlog(store, &self.meta, from, now_ms).map_err(storage_failed)?;
+        if self.meta.rules.mutable {
+            let entries = match from {
+                ReadFrom::After { .. } => annotations::filled(store, &backlog.entries),
+                ReadFrom::Last { .. } | ReadFrom::Since { .. } => annotations::annotated(store, &backlog.entries),
+            };
+            backlog.entries = entries.map_err(storage_failed)?;
+        }
         Ok(Backlog { members: self.holders.count(), ..backlog })
     }
 
     pub fn history(&mut self, store: &mut impl Store, query: &HistoryQuery, now_ms: u64) -> Answer<HistoryPage> {
         self.reload(store).map_err(storage_failed)?;
-        history::page(store, &self.meta, self.log.tip(), query, now_ms)
+        let mut page = history::page(store, &self.meta, self.log.tip(), query, now_ms)?;
+        self.annotate_page(store, &mut page).map_err(storage_failed)?;
+        Ok(page)
+    }
+
+    /// Says with the messages of a page what their annotations come to.
+    fn annotate_page(&self, store: &mut impl Store, page: &mut HistoryPage) -> Result<(), StoreError> {
+        if self.meta.rules.mutable {
+            page.entries = annotations::annotated(store, &page.entries)?;
+        }
+        Ok(())
     }
 
     /// What a relay that stands at a cursor is to be delivered next.
@@ -345,10 +377,16 @@ fn delivery(
 ) -> Result<Delivery, StoreError> {
     let prior = cursor.max(meta.floor);
     let piece = log.live_after(store, prior, open, DELIVERY_MAX_BYTES)?;
-    let entries = match &meta.rules.conflation_key {
+    let mut entries = match &meta.rules.conflation_key {
         Some(key) => conflate(&piece.entries, key, meta.rules.interval_ms.into())?,
         None => piece.entries,
     };
+    if meta.rules.mutable {
+        entries = annotations::filled(store, &entries)?;
+    }
+    if meta.rules.mutable && meta.rules.interval_ms > 0 {
+        entries = annotations::merged(&entries)?;
+    }
     Ok(Delivery {
         channel: meta.address.channel.clone(),
         series: meta.series.clone(),

@@ -15,6 +15,7 @@ use crate::call::{Publish, PublishKey, Submission};
 use crate::limits::{REPEATS_FLOW, TRACED_MAX, TRACES_MAX};
 use crate::rate::Debt;
 use crate::serial::Position;
+use crate::wire::annotation::Annotation;
 use crate::wire::message::{Entry, Message};
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, Turn};
@@ -159,10 +160,13 @@ impl Repeats {
         position: Position,
         now_ms: u64,
     ) -> Result<bool, StoreError> {
-        let Submission::Messages(messages) = &publish.content else { return Ok(false) };
+        let is_presence = matches!(publish.content, Submission::Presence { .. } | Submission::Fate { .. });
+        if is_presence {
+            return Ok(false);
+        }
         self.budget.now_ms = now_ms;
         let Repeats { row, budget, .. } = self;
-        let differs = |entry: &Entry| !says_same(entry.messages(), messages);
+        let differs = |entry: &Entry| !says_same(entry, publish);
         let found = match batch.entry(position).or_else(|| log.in_tail(position)) {
             Some(packed) => budget.decode(packed).map(|entries| entries.first().is_some_and(differs)),
             None => row.read(store, position, budget).map(|()| row.has(position, differs)),
@@ -398,17 +402,31 @@ fn sought<T>(result: Result<T, Halt>) -> Sought<T> {
 
 /// Whether two publishes are one, as far as their publisher says it: who it is, and what its token adds, may have
 /// changed since.
-fn says_same(one: &[Message], other: &[Message]) -> bool {
+fn says_same(entry: &Entry, publish: &Publish) -> bool {
     let is_same = |(one, other): (&Message, &Message)| {
         one.name == other.name && one.data == other.data && one.encoding == other.encoding
     };
-    one.len() == other.len() && one.iter().zip(other).all(is_same)
+    let is_same_annotation = |(one, other): (&Annotation, &Annotation)| {
+        one.action == other.action && one.kind == other.kind && one.name == other.name && one.data == other.data
+    };
+    let (one, other) = (entry.messages(), publish.messages());
+    let (said, again) = (entry.annotations(), publish.annotations());
+    one.len() == other.len()
+        && said.len() == again.len()
+        && one.iter().zip(other).all(is_same)
+        && said.iter().zip(again).all(is_same_annotation)
 }
 
 fn is_same(entry: &Entry, publish: &Publish) -> bool {
     match &publish.key {
         PublishKey::Serial(_) => false,
-        PublishKey::Id(id) => entry.messages().first().is_some_and(|message| message.id.as_ref() == Some(id)),
+        PublishKey::Id(id) => {
+            let own = match publish.content {
+                Submission::Annotations { .. } => entry.annotations().first().and_then(|first| first.id.as_ref()),
+                _ => entry.messages().first().and_then(|first| first.id.as_ref()),
+            };
+            own == Some(id)
+        }
         PublishKey::Request(id) => entry.id == *id,
     }
 }

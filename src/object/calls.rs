@@ -45,6 +45,10 @@ impl<S: Store + RelayStore> Host<S> {
                 None => return None,
             },
             Request::Members(query) => Some(channel.members(store, &query).map(Response::Members)),
+            Request::Annotations(query) => Some(channel.annotations(store, &query, now_ms).map(Response::History)),
+            Request::ClientSummary(message, client_id) => {
+                Some(channel.client_summary(store, &message, &client_id, now_ms).map(Response::ClientSummary))
+            }
             Request::Next(cursor) => Some(channel.next(store, cursor, now_ms).map(Response::Delivery)),
         };
         self.channel_does(Channel::follow_up);

@@ -87,6 +87,7 @@ impl Relay {
         let name = ChannelName::parse(channel)?;
         self.admit_to(socket, &name)?;
         let attachment = Attachment::parse(&name, serial, flags, params)?;
+        self.admit_annotations(&name, attachment.requested)?;
         let owner = name.owner();
         self.count(socket, &owner, -1);
         let admitted = self.insert_attachment(socket, &name, attachment);

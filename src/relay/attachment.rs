@@ -171,6 +171,7 @@ fn modes_of(operations: Operations) -> Modes {
         (Operations::SUBSCRIBE, Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE)),
         (Operations::PRESENCE, Modes::PRESENCE),
         (Operations::ANNOTATION_PUBLISH, Modes::ANNOTATION_PUBLISH),
+        (Operations::ANNOTATION_SUBSCRIBE, Modes::ANNOTATION_SUBSCRIBE),
     ];
     let allowed = pairs.iter().filter(|(operation, _)| operations.contains(*operation));
     allowed.fold(Modes::NONE, |all, (_, mode)| all.union(*mode))
@@ -187,13 +188,9 @@ fn requested_modes(params: &Params, flags: u32) -> Result<Modes, ErrorInfo> {
     check_supported(if modes.is_empty() { Modes::DEFAULT } else { modes })
 }
 
-/// Refuses what this server would grant in vain: a client with such a mode would wait for annotations for ever, or take
-/// every channel's objects for empty. Fails with 93002 for annotations, with 40003 for objects. To publish annotations
-/// is among the modes of every client (protocol.md § 7.1), and refused when it is done.
+/// Refuses what this server would grant in vain: a client with such a mode would take every channel's objects for
+/// empty. Fails with 40003.
 fn check_supported(modes: Modes) -> Result<Modes, ErrorInfo> {
-    if modes.contains(Modes::ANNOTATION_SUBSCRIBE) {
-        return Err(Code::UpdatesNotEnabled.because("mode 'annotation_subscribe': this server has no annotations"));
-    }
     if modes.intersects(Modes::OBJECT_SUBSCRIBE.union(Modes::OBJECT_PUBLISH)) {
         let why = "modes 'object_subscribe' and 'object_publish': this server has no LiveObjects";
         return Err(Code::BadParameter.because(why));
@@ -281,7 +278,6 @@ mod tests {
     #[test]
     fn a_mode_that_would_have_no_effect_is_refused_however_it_is_asked_for() {
         let cases = [
-            (Modes::ANNOTATION_SUBSCRIBE, "annotation_subscribe", Code::UpdatesNotEnabled),
             (Modes::OBJECT_SUBSCRIBE, "object_subscribe", Code::BadParameter),
             (Modes::OBJECT_PUBLISH, "object_publish", Code::BadParameter),
         ];
@@ -297,7 +293,7 @@ mod tests {
 
     #[test]
     fn an_attachment_of_an_earlier_build_is_granted_no_mode_without_effect() {
-        let stored = Modes::DEFAULT.union(Modes::ANNOTATION_SUBSCRIBE).union(Modes::OBJECT_SUBSCRIBE);
+        let stored = Modes::DEFAULT.union(Modes::OBJECT_SUBSCRIBE);
         let attachment = Attachment::new(stored, AttachParams::default(), State::Live { after: Position(0) });
         assert_eq!(attachment.granted(Operations::ALL), Modes::DEFAULT);
     }

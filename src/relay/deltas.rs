@@ -63,6 +63,15 @@ impl Deltas {
 
     /// The reader got these.
     pub fn pass(&mut self, entries: &[&Entry]) {
+        // A reader takes the next message for a delta to whatever came last, and a summary has no data.
+        if entries
+            .iter()
+            .rev()
+            .find(|entry| entry.summary().is_some() || !entry.messages().is_empty())
+            .is_some_and(|last| last.summary().is_some())
+        {
+            return self.begin_anew();
+        }
         if self.are_wanted()
             && let Some((entry, index)) = last_message(entries)
         {
@@ -97,7 +106,13 @@ pub fn link(base: Option<&Base>, entries: &[&Entry]) -> Vec<Entry> {
     let mut before = base.map(|base| (base.id.clone(), &base.data));
     let mut linked: Vec<Entry> = entries.iter().copied().cloned().collect();
     for (entry, linked) in entries.iter().zip(&mut linked) {
-        let (Content::Messages(deltas) | Content::Rest { messages: deltas, .. }) = &mut linked.content else {
+        let (Content::Messages(deltas)
+        | Content::Rest { messages: deltas, .. }
+        | Content::Annotated { messages: deltas, .. }) = &mut linked.content
+        else {
+            if entry.summary().is_some() {
+                before = None;
+            }
             continue;
         };
         for (index, message) in entry.messages().iter().enumerate() {

@@ -12,7 +12,7 @@ use crate::limits::DELTA_BASES_MAX_BYTES;
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::flags::Modes;
-use crate::wire::message::Entry;
+use crate::wire::message::{Entry, Kind};
 use crate::wire::outbound::entries_frame;
 use crate::wire::{Encoded, Format};
 
@@ -165,8 +165,8 @@ impl Relay {
         }
     }
 
-    /// The entries of a replay that this reader gets. Only one that goes on from where it was gets presence events:
-    /// others learn who is there, not who was.
+    /// The entries of a replay that this reader gets. Only one that goes on from where it was gets presence events, and
+    /// annotations: others learn who is there, and what the annotations come to, not what was.
     pub(super) fn for_reader<'a>(
         &self,
         socket: SocketId,
@@ -178,7 +178,7 @@ impl Relay {
         let attachment = session.and_then(|session| session.attachments.get(name));
         let (Some(session), Some(attachment)) = (session, attachment) else { return Vec::new() };
         let ear = Ear::of(session, name, attachment);
-        entries.iter().filter(|entry| ear.hears(entry) && (resumes || !entry.is_presence())).collect()
+        entries.iter().filter(|entry| ear.hears(entry) && (resumes || entry.kind() == Kind::Messages)).collect()
     }
 
     pub(super) fn send_entries(
@@ -240,14 +240,15 @@ struct Ear<'a> {
     connection_id: &'a str,
     messages: bool,
     presence: bool,
+    annotations: bool,
     itself: bool,
 }
 
 impl Ear<'_> {
     fn of<'a>(session: &'a Session, name: &ChannelName, attachment: &Attachment) -> Ear<'a> {
         // The modes asked for first: they are cheap, and most attachments that lack one lack these.
-        let both = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE);
-        let modes = match attachment.requested.intersection(both).is_empty() {
+        let any = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE).union(Modes::ANNOTATION_SUBSCRIBE);
+        let modes = match attachment.requested.intersection(any).is_empty() {
             true => Modes::NONE,
             false => attachment.granted(session.grant.capability.operations(name)),
         };
@@ -255,21 +256,29 @@ impl Ear<'_> {
             connection_id: session.connection_id(),
             messages: modes.contains(Modes::SUBSCRIBE),
             presence: modes.contains(Modes::PRESENCE_SUBSCRIBE),
+            annotations: modes.contains(Modes::ANNOTATION_SUBSCRIBE),
             itself: session.echo && !attachment.params.no_echo,
         }
     }
 
     fn hears_all(&self, entries: &[Entry]) -> bool {
-        match (self.messages && self.itself, self.presence) {
-            (true, true) => true,
-            (messages, presence) => entries.iter().all(|entry| if entry.is_presence() { presence } else { messages }),
-        }
+        let (messages, annotations) = (self.messages && self.itself, self.annotations && self.itself);
+        (messages && self.presence && annotations)
+            || entries.iter().all(|entry| match entry.kind() {
+                Kind::Messages => messages,
+                Kind::Presence => self.presence,
+                Kind::Annotations => annotations,
+            })
     }
 
     /// A connection always hears of its own members (protocol.md § 10), and of its own messages if it likes.
     fn hears(&self, entry: &Entry) -> bool {
         let is_own = entry.connection_id.as_deref() == Some(self.connection_id);
-        if entry.is_presence() { self.presence || is_own } else { self.messages && (self.itself || !is_own) }
+        match entry.kind() {
+            Kind::Messages => self.messages && (self.itself || !is_own),
+            Kind::Presence => self.presence || is_own,
+            Kind::Annotations => self.annotations && (self.itself || !is_own),
+        }
     }
 }
 
@@ -280,10 +289,10 @@ fn frames_of<'a, 'b>(entries: &'b [&'a Entry]) -> impl Iterator<Item = &'b [&'a 
         if rest.is_empty() {
             return None;
         }
-        let (mut bytes, is_presence) = (0, rest[0].is_presence());
+        let (mut bytes, kind) = (0, rest[0].kind());
         let fits = |entry: &&&Entry| {
             bytes += entry.weight();
-            bytes <= FRAME_BYTES && entry.is_presence() == is_presence
+            bytes <= FRAME_BYTES && entry.kind() == kind
         };
         let (frame, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
         rest = later;

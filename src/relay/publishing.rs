@@ -30,7 +30,7 @@ impl Relay {
         now_ms: u64,
         admit: fn(&mut Relay, SocketId, PublishFrame) -> Admitted,
     ) {
-        let (msg_serial, messages) = (frame.msg_serial, frame.messages.len());
+        let (msg_serial, messages) = (frame.msg_serial, frame.messages.len() + frame.annotations.len());
         if let Err(error) = self.admit_rate(socket, now_ms) {
             return self.refuse(socket, msg_serial, error, now_ms);
         }

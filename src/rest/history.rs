@@ -138,7 +138,6 @@ impl Pending {
         if self.cursor.is_some_and(|cursor| cursor.series != page.series) {
             return Err(bad_cursor());
         }
-        let damaged = || Code::InternalChannel.because("the channel's answer is damaged");
         let entries = page.entries.entries().map_err(|_| damaged())?;
         let next = page.next.map(|(position, index)| Cursor { position, index, series: page.series.clone() }.text());
         let header = self.links.header(next);
@@ -156,9 +155,13 @@ impl Pending {
     }
 }
 
+pub fn damaged() -> ErrorInfo {
+    Code::InternalChannel.because("the channel's answer is damaged")
+}
+
 /// What a page shows, in the direction of its reading: of each entry, which message or event. `None` when a slice is
 /// not of its entry.
-fn picked<'a>(slices: &[(usize, usize)], entries: &'a [Entry], forwards: bool) -> Option<Vec<(&'a Entry, usize)>> {
+pub fn picked<'a>(slices: &[(usize, usize)], entries: &'a [Entry], forwards: bool) -> Option<Vec<(&'a Entry, usize)>> {
     let mut picked = Vec::new();
     if entries.len() != slices.len() {
         return None;

@@ -22,6 +22,10 @@ pub enum Route {
     Presence(ChannelName),
     /// `/channels/{channel}/presence/history`
     PresenceHistory(ChannelName),
+    /// `/channels/{channel}/messages/{serial}/annotations`
+    Annotations(ChannelName, String),
+    /// `/channels/{channel}/messages/{serial}/client-summary`
+    ClientSummary(ChannelName, String),
     /// `/presence`
     PresenceBatch,
     /// `/messages`
@@ -37,7 +41,8 @@ pub enum Route {
 }
 
 impl Route {
-    /// Fails with 40400 for a path, or a key's name, that cannot be; with 40010 for such a channel's name.
+    /// Fails with 40400 for a path, or a key's name, that cannot be; with 40010 for such a channel's name, and with
+    /// 40003 for such a serial.
     pub fn find(path: &str) -> Result<Route, ErrorInfo> {
         let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).splitn(5, '/').collect();
         match segments[..] {
@@ -49,6 +54,12 @@ impl Route {
             ["presence"] => Ok(Route::PresenceBatch),
             ["channels", channel, "presence"] => Ok(Route::Presence(channel_name(channel)?)),
             ["channels", channel, "presence", "history"] => Ok(Route::PresenceHistory(channel_name(channel)?)),
+            ["channels", channel, "messages", serial, "annotations"] => {
+                Ok(Route::Annotations(channel_name(channel)?, serial_text(serial)?))
+            }
+            ["channels", channel, "messages", serial, "client-summary"] => {
+                Ok(Route::ClientSummary(channel_name(channel)?, serial_text(serial)?))
+            }
             ["channels"] => Ok(Route::Channels),
             ["channels", channel] => Ok(Route::Channel(channel_name(channel)?)),
             ["apps"] => Ok(Route::Apps),
@@ -64,7 +75,8 @@ impl Route {
         match self {
             Route::Time | Route::History(_) | Route::Channel(_) | Route::Channels => "GET, OPTIONS",
             Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
-            Route::Messages(_) | Route::RequestToken(_) => "GET, POST, OPTIONS",
+            Route::ClientSummary(..) => "GET, OPTIONS",
+            Route::Messages(_) | Route::Annotations(..) | Route::RequestToken(_) => "GET, POST, OPTIONS",
             Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) | Route::Apps => "POST, OPTIONS",
             Route::App(_) => "DELETE, OPTIONS",
         }
@@ -87,6 +99,9 @@ impl Route {
             Route::Messages(_) | Route::History(_) | Route::PresenceHistory(_) => Door::History,
             Route::Presence(_) => Door::Members,
             Route::PresenceBatch => Door::MembersOfMany,
+            Route::Annotations(..) if method != "POST" => Door::Annotations,
+            Route::Annotations(..) => Door::Plain,
+            Route::ClientSummary(..) => Door::ClientSummary,
             Route::Batch => Door::Batch,
             Route::Channels => Door::Channels,
             Route::RequestToken(_) => Door::Token,
@@ -104,7 +119,6 @@ impl Route {
 fn instead_of(segments: &[&str]) -> &'static str {
     match segments {
         ["push", ..] => "push is not supported yet",
-        ["channels", _, "messages", _, "annotations", ..] => "annotations are not supported yet",
         ["channels", _, "messages", ..] => "single messages, their updates and versions are not supported yet",
         ["channels", _, "object" | "objects", ..] => "objects are not supported yet",
         ["channels", ..] => "a channel has messages, publish, history, presence and presence/history",
@@ -117,6 +131,10 @@ fn instead_of(segments: &[&str]) -> &'static str {
 fn channel_name(segment: &str) -> Result<ChannelName, ErrorInfo> {
     let decoded = percent::decode(segment);
     ChannelName::parse(&decoded.ok_or_else(|| Code::BadChannelName.because("the name is not percent-encoded UTF-8"))?)
+}
+
+fn serial_text(segment: &str) -> Result<String, ErrorInfo> {
+    percent::decode(segment).ok_or_else(|| Code::BadParameter.because("the serial is not percent-encoded UTF-8"))
 }
 
 fn key_name(segment: &str) -> Result<KeyName, ErrorInfo> {
@@ -156,6 +174,11 @@ mod tests {
             ("/channels/a%2Fmessages", Route::Channel(channel("a/messages"))),
             ("/keys/demo.key1/revokeTokens", Route::RevokeTokens(KeyName::parse("demo.key1").unwrap())),
             ("/apps", Route::Apps),
+            (
+                "/channels/a/messages/1-0%40s%3A000/annotations",
+                Route::Annotations(channel("a"), "1-0@s:000".to_owned()),
+            ),
+            ("/channels/a/messages/s/client-summary", Route::ClientSummary(channel("a"), "s".to_owned())),
             ("/apps/demo", Route::App(AppId::parse("demo").unwrap())),
             ("/keys/demo.key1/requestToken", Route::RequestToken(KeyName::parse("demo.key1").unwrap())),
         ];
@@ -200,7 +223,6 @@ mod tests {
         for (path, expected) in [
             ("/push/publish", "push is not supported"),
             ("/channels/a/messages/serial", "single messages, their updates"),
-            ("/channels/a/messages/serial/annotations", "annotations are not"),
             ("/channels/a/object/root", "objects are not"),
             ("/channels/a/nowhere", "a channel has messages, publish"),
             ("/keys/demo.key1", "has requestToken and revokeTokens"),

@@ -18,6 +18,7 @@ mod relay_storage;
 mod replies;
 mod responses;
 mod router;
+mod said;
 mod sockets;
 mod sql;
 mod storage;

@@ -2,10 +2,12 @@
 
 use wasm_bindgen::JsValue;
 
+use super::said;
 use super::sql::{Database, blob, bytes, column, integer, number, text};
 use crate::call::{Hold, MembersQuery, RelayName};
-use crate::channel::store::{Change, Row, Store, StoreError, Stored, StoredHolder, Totals};
+use crate::channel::store::{Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
 use crate::serial::Position;
+use crate::wire::annotation::Target;
 use crate::wire::packed::Packed;
 use crate::wire::presence::MemberKey;
 
@@ -19,7 +21,19 @@ const CHANNEL_SCHEMA: &str = "
                                     keys TEXT NOT NULL, entries BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS members (connection TEXT NOT NULL, client TEXT NOT NULL, relay TEXT NOT NULL,
                                         grace INTEGER NOT NULL, leaves_at INTEGER, member BLOB NOT NULL,
-                                        PRIMARY KEY (connection, client)) WITHOUT ROWID;";
+                                        PRIMARY KEY (connection, client)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS annotations (message INTEGER NOT NULL, place INTEGER NOT NULL, position INTEGER NOT NULL,
+                                            entry BLOB NOT NULL,
+                                            PRIMARY KEY (message, place, position)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS counts (message INTEGER NOT NULL, place INTEGER NOT NULL, kind TEXT NOT NULL,
+                                       name TEXT NOT NULL, total INTEGER NOT NULL, unidentified INTEGER NOT NULL,
+                                       clients INTEGER NOT NULL,
+                                       PRIMARY KEY (message, place, kind, name)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS shares (message INTEGER NOT NULL, place INTEGER NOT NULL, kind TEXT NOT NULL,
+                                       client TEXT NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL,
+                                       since INTEGER NOT NULL,
+                                       PRIMARY KEY (message, place, kind, client, name)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS shares_by_name ON shares (message, place, kind, name, since, client);";
 
 pub struct SqlStore {
     database: Database,
@@ -135,7 +149,8 @@ impl Store for SqlStore {
     }
 
     fn trim(&mut self, through: Position) -> Result<(), StoreError> {
-        self.exec("DELETE FROM log WHERE position <= ?", &[number(through.0)])
+        self.exec("DELETE FROM log WHERE position <= ?", &[number(through.0)])?;
+        said::trim(&self.database, through)
     }
 
     fn rows_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {
@@ -202,6 +217,26 @@ impl Store for SqlStore {
         self.make_tables()?;
         update_hold(&self.database, connection_id, hold, leaves_at_ms)
     }
+
+    fn annotations(&mut self, target: Target, from: Position, limit: usize) -> Result<Vec<Packed>, StoreError> {
+        if self.has_tables { said::annotations(&self.database, target, from, limit) } else { Ok(Vec::new()) }
+    }
+
+    fn counts(&mut self, target: Target) -> Result<Vec<(CountKey, Total)>, StoreError> {
+        if self.has_tables { said::counts(&self.database, target) } else { Ok(Vec::new()) }
+    }
+
+    fn counted(&mut self, first: Position, last: Position) -> Result<Vec<Target>, StoreError> {
+        if self.has_tables { said::counted(&self.database, first, last) } else { Ok(Vec::new()) }
+    }
+
+    fn shares(&mut self, target: Target, kind: &str, client_id: &str) -> Result<Vec<(String, Share)>, StoreError> {
+        if self.has_tables { said::shares(&self.database, target, kind, client_id) } else { Ok(Vec::new()) }
+    }
+
+    fn clients(&mut self, target: Target, key: &CountKey, limit: usize) -> Result<Vec<(String, u64)>, StoreError> {
+        if self.has_tables { said::clients(&self.database, target, key, limit) } else { Ok(Vec::new()) }
+    }
 }
 
 fn append(database: &Database, row: &Row) -> Result<(), StoreError> {
@@ -235,6 +270,9 @@ fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
             database.exec("DELETE FROM members WHERE connection = ? AND client = ?", &bindings)
         }
         Change::Hold(connection_id, hold, leaves_at_ms) => update_hold(database, connection_id, hold, *leaves_at_ms),
+        Change::Annotate(target, position, entry) => said::annotate(database, *target, *position, entry),
+        Change::Count(target, key, total) => said::count(database, *target, key, total),
+        Change::Say(target, key, client_id, share) => said::say(database, *target, key, client_id, *share),
     }
 }
 

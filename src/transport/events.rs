@@ -37,6 +37,7 @@ const HEARTBEATS: u8 = 4;
 
 /// The action of a message that a server makes of what it knows of a channel.
 const META: u64 = 3;
+const SUMMARY: u64 = 4;
 
 /// A channel of a stream, and how far its reader is: a channelSerial, or within a publish the serial of a message.
 #[derive(Clone, Debug, PartialEq)]
@@ -375,8 +376,11 @@ impl Style {
 
     fn messages(self, frame: &Map<String, Value>, channel: &str) -> Vec<Event> {
         let mut events: Vec<Event> = Vec::new();
-        for (message, fields) in objects(frame, "messages") {
-            let serial = text(fields, "serial").to_owned();
+        // A summary has no data, and its serial is that of a message which may be long ago: no place to go on from.
+        let is_summary = |fields: &Map<String, Value>| kind(fields) == "summary";
+        let messages = objects(frame, "messages");
+        for (message, fields) in messages.filter(|(_, fields)| self.has(ENVELOPED) || !is_summary(fields)) {
+            let serial = if is_summary(fields) { "" } else { text(fields, "serial") }.to_owned();
             if let Some(previous) = events.last_mut()
                 && whole(&serial) == whole(&previous.serial)
             {
@@ -427,10 +431,11 @@ impl Style {
     }
 }
 
-/// Of which kind an event is that has no envelope to say it. Nobody but a server says what occupancy is.
+/// Of which kind a message is. Nobody but a server says what occupancy is.
 fn kind(message: &Map<String, Value>) -> &'static str {
     match message.get("action").and_then(Value::as_u64) {
         Some(META) => "occupancy",
+        Some(SUMMARY) => "summary",
         _ => "message",
     }
 }

@@ -1,5 +1,7 @@
 //! What clients send: bytes to frames. Tolerant of unknown actions and fields, strict about the types of known ones.
 
+mod annotation;
+
 use std::borrow::Cow;
 
 use serde_json::Value;
@@ -8,9 +10,11 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{FRAME_MAX_BYTES, PARAMS_MAX, PUBLISH_MAX_MESSAGES};
 use crate::maps::SortedMap;
 use crate::wire::data::Payload;
-use crate::wire::message::{Extras, Message};
+use crate::wire::message::{Message, object};
 use crate::wire::node::{self, Node, Wanted};
 use crate::wire::{Format, action, json};
+
+pub use annotation::InboundAnnotation;
 
 pub type Params = SortedMap<String, String>;
 
@@ -34,6 +38,7 @@ pub enum Inbound {
     Publish(PublishFrame),
     /// Its `messages` are presence events, decoded alike.
     Presence(PublishFrame),
+    Annotate(PublishFrame),
     Sync {
         channel: String,
     },
@@ -67,11 +72,12 @@ impl Inbound {
 }
 
 /// A MESSAGE frame. Its parts are checked later, so that a bad one is refused by NACK and the connection lives on.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PublishFrame {
     pub channel: String,
     pub msg_serial: u64,
     pub messages: Vec<InboundMessage>,
+    pub annotations: Vec<InboundAnnotation>,
     pub params: Params,
 }
 
@@ -126,13 +132,6 @@ impl InboundMessage {
     }
 }
 
-pub(crate) fn object(extras: Value) -> Result<Extras, ErrorInfo> {
-    match extras {
-        Value::Object(map) => Ok(map),
-        _ => Err(Code::BadExtras.because("extras must be an object")),
-    }
-}
-
 #[derive(Default)]
 struct RawFrame {
     action: Option<u64>,
@@ -143,6 +142,7 @@ struct RawFrame {
     flags: Option<u64>,
     messages: Vec<InboundMessage>,
     presence: Vec<InboundMessage>,
+    annotations: Vec<InboundAnnotation>,
     params: Params,
     token: Option<String>,
 }
@@ -169,6 +169,7 @@ impl RawFrame {
             "flags" => self.flags = node.integer()?,
             "messages" => self.messages = messages(node)?,
             "presence" => self.presence = messages(node)?,
+            "annotations" if node != Node::Null => self.annotations = InboundAnnotation::read_several(node)?.0,
             "params" => self.params = params(node)?,
             "auth" => self.token = token(node)?,
             _ => {}
@@ -302,16 +303,11 @@ fn interpret_plain(action: u8, frame: RawFrame) -> Inbound {
 
 fn interpret_numbered(action: u8, msg_serial: u64, frame: RawFrame) -> Inbound {
     let channel = frame.channel.unwrap_or_default();
+    let empty = PublishFrame { channel, msg_serial, ..PublishFrame::default() };
     match action {
-        action::MESSAGE => {
-            Inbound::Publish(PublishFrame { channel, msg_serial, messages: frame.messages, params: frame.params })
-        }
-        action::PRESENCE => {
-            Inbound::Presence(PublishFrame { channel, msg_serial, messages: frame.presence, params: Params::default() })
-        }
-        action::ANNOTATION => {
-            Inbound::Refused { msg_serial, error: Code::UpdatesNotEnabled.because("this server has no annotations") }
-        }
+        action::MESSAGE => Inbound::Publish(PublishFrame { messages: frame.messages, params: frame.params, ..empty }),
+        action::PRESENCE => Inbound::Presence(PublishFrame { messages: frame.presence, ..empty }),
+        action::ANNOTATION => Inbound::Annotate(PublishFrame { annotations: frame.annotations, ..empty }),
         _ => Inbound::Refused { msg_serial, error: Code::BadRequest.because("this server has no LiveObjects") },
     }
 }

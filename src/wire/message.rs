@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::error::{Code, ErrorInfo};
 use crate::limits::MESSAGE_OVERHEAD_BYTES;
-use crate::pinned::Versioned;
+use crate::pinned::{self, Unreadable, Versioned};
 use crate::serial::Position;
+use crate::wire::annotation::{Annotation, Summary, SummaryCounts, Target};
 use crate::wire::data::Data;
 use crate::wire::presence::PresenceMessage;
 
@@ -63,6 +65,14 @@ pub(super) fn json(extras: &Extras) -> String {
     serde_json::to_string(extras).unwrap_or_default()
 }
 
+/// Extras as they came. Fails with 40032 when they are no object.
+pub(crate) fn object(extras: Value) -> Result<Extras, ErrorInfo> {
+    match extras {
+        Value::Object(map) => Ok(map),
+        _ => Err(Code::BadExtras.because("extras must be an object")),
+    }
+}
+
 /// One publish at its place in the channel's order: what stays together.
 ///
 /// Pinned like [`Message`]: this is what a log row and a delivery consist of.
@@ -85,18 +95,47 @@ pub enum Content {
         places: Vec<usize>,
         messages: Vec<Message>,
     },
+    /// What clients say of a message.
+    Annotations {
+        target: Target,
+        annotations: Vec<Annotation>,
+    },
+    Summary(Summary),
+    /// Messages with what their annotations come to, for who reads them later. The log has them without.
+    Annotated {
+        messages: Vec<Message>,
+        counts: Vec<SummaryCounts>,
+    },
 }
 
 impl Versioned for Entry {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    /// The first version had no annotations, and all else as it is.
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Entry, Unreadable> {
+        match version {
+            1 => pinned::take(bytes),
+            _ => Err(Unreadable::Version(version)),
+        }
+    }
+}
+
+/// What goes into frames of one action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Messages,
+    Presence,
+    Annotations,
 }
 
 impl Entry {
     /// Its messages; none of a presence entry.
     pub fn messages(&self) -> &[Message] {
         match &self.content {
-            Content::Messages(messages) | Content::Rest { messages, .. } => messages,
-            Content::Presence(_) => &[],
+            Content::Messages(messages) | Content::Rest { messages, .. } | Content::Annotated { messages, .. } => {
+                messages
+            }
+            Content::Presence(_) | Content::Annotations { .. } | Content::Summary(_) => &[],
         }
     }
 
@@ -112,7 +151,39 @@ impl Entry {
     pub fn presence(&self) -> &[PresenceMessage] {
         match &self.content {
             Content::Presence(events) => events,
-            Content::Messages(_) | Content::Rest { .. } => &[],
+            _ => &[],
+        }
+    }
+
+    /// Its annotations; none of a publish.
+    pub fn annotations(&self) -> &[Annotation] {
+        match &self.content {
+            Content::Annotations { annotations, .. } => annotations,
+            _ => &[],
+        }
+    }
+
+    pub fn summary(&self) -> Option<&Summary> {
+        match &self.content {
+            Content::Summary(summary) => Some(summary),
+            _ => None,
+        }
+    }
+
+    /// What the annotations of one of its messages come to, where that is told.
+    pub fn counts(&self, index: usize) -> Option<&Extras> {
+        match &self.content {
+            Content::Annotated { counts, .. } => counts.get(index)?.by_type.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// A summary is a message of the server's.
+    pub fn kind(&self) -> Kind {
+        match &self.content {
+            Content::Presence(_) => Kind::Presence,
+            Content::Annotations { .. } => Kind::Annotations,
+            _ => Kind::Messages,
         }
     }
 
@@ -120,15 +191,22 @@ impl Entry {
         matches!(self.content, Content::Presence(_))
     }
 
-    /// How many messages or events.
+    /// How many messages, events or annotations.
     pub fn count(&self) -> usize {
-        self.messages().len() + self.presence().len()
+        self.messages().len() + self.presence().len() + self.annotations().len()
     }
 
     /// Bytes that it takes in a frame, about.
     pub fn weight(&self) -> usize {
         let messages = self.messages().iter().map(Message::weight).sum::<usize>();
-        messages + self.presence().iter().map(PresenceMessage::weight).sum::<usize>()
+        let annotations = self.annotations().iter().map(Annotation::weight).sum::<usize>();
+        let counts = |counts: &SummaryCounts| counts.by_type.as_ref().map_or(0, |counts| json(counts).len());
+        let told = match &self.content {
+            Content::Summary(summary) => MESSAGE_OVERHEAD_BYTES + counts(&summary.counts),
+            Content::Annotated { counts: all, .. } => all.iter().map(counts).sum(),
+            _ => 0,
+        };
+        messages + annotations + told + self.presence().iter().map(PresenceMessage::weight).sum::<usize>()
     }
 
     pub fn is_ephemeral(&self) -> bool {

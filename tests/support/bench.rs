@@ -33,7 +33,7 @@ pub fn address() -> Address {
 }
 
 pub fn rules() -> Rules {
-    Rules { retention_ms: 120_000, max_members: 20_000, interval_ms: 0, conflation_key: None }
+    Rules { retention_ms: 120_000, max_members: 20_000, interval_ms: 0, conflation_key: None, mutable: false }
 }
 
 /// The channel, woken from what it stored.

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use courtside::auth::Revocation;
 use courtside::call::{Hold, MembersQuery, RelayName, Watched};
-use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, Totals};
+use courtside::channel::store::{CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
 use courtside::name::ChannelName;
 use courtside::object::store::{RelayStore, Watch};
 use courtside::relay::record::RowId;
 use courtside::serial::Position;
+use courtside::wire::annotation::Target;
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::MemberKey;
 
@@ -251,6 +252,26 @@ impl Store for Disk {
 
     fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
         self.write(Write::Hold(connection_id.to_owned(), hold.clone(), leaves_at_ms))
+    }
+
+    fn annotations(&mut self, target: Target, from: Position, limit: usize) -> Result<Vec<Packed>, StoreError> {
+        self.read()?.annotations(target, from, limit)
+    }
+
+    fn counts(&mut self, target: Target) -> Result<Vec<(CountKey, Total)>, StoreError> {
+        self.read()?.counts(target)
+    }
+
+    fn counted(&mut self, first: Position, last: Position) -> Result<Vec<Target>, StoreError> {
+        self.read()?.counted(first, last)
+    }
+
+    fn shares(&mut self, target: Target, kind: &str, client_id: &str) -> Result<Vec<(String, Share)>, StoreError> {
+        self.read()?.shares(target, kind, client_id)
+    }
+
+    fn clients(&mut self, target: Target, key: &CountKey, limit: usize) -> Result<Vec<(String, u64)>, StoreError> {
+        self.read()?.clients(target, key, limit)
     }
 }
 

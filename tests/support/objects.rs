@@ -282,6 +282,8 @@ fn name(question: &Question) -> &'static str {
             Request::History(_) => "history",
             Request::Members(_) => "members",
             Request::Next(_) => "next",
+            Request::Annotations(_) => "annotations",
+            Request::ClientSummary(..) => "client summary",
         },
         Question::Follow { .. } => "follow",
         Question::Deliver { .. } => "deliver",

@@ -29,7 +29,7 @@ for (const format of formats) {
     }
   });
 
-  test(`annotations, updates and objects are refused when they are used (${format.format})`, async (t) => {
+  test(`annotations where no rule allows them, updates and objects are refused when they are used (${format.format})`, async (t) => {
     const client = await connected(t, runtime, { ...format, plugins: { LiveObjects } });
     const channel = client.channels.get(`used-${format.format}`);
     await channel.attach();
@@ -75,11 +75,11 @@ test('statistics are refused, and not none', async () => {
 });
 
 test('a rule without effect stops a deployment, which says which rule', async (t) => {
-  const namespaces = [{ id: 'chat', persisted: true, mutableMessages: true }];
+  const namespaces = [{ id: 'chat', persisted: true, pushEnabled: true }];
   const ruled = await startRuntime({ apps: [{ ...demoApps.apps[0], namespaces }] });
   t.after(() => ruled.stop());
   const answer = await fetch(`${ruled.url}/channels/chat:a/messages?key=${demoKey}`);
   const { error } = /** @type {any} */ (await answer.json());
   assert.deepEqual([answer.status, error.code], [503, 50320]);
-  assert.match(error.message, /apps\[0\]\.namespaces\[0\]\.mutableMessages has no effect/);
+  assert.match(error.message, /apps\[0\]\.namespaces\[0\]\.pushEnabled has no effect/);
 });
