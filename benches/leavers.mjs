@@ -10,7 +10,7 @@
  */
 import fs from 'node:fs';
 import http from 'node:http';
-import { setUp, build } from '../.ci/setup.mjs';
+import { setUp, build } from '../scripts/setup.mjs';
 import { startRuntime } from '../tests/worker/runtime.mjs';
 
 /** Paths and queries; which object holds the connection. @type {Record<string, [string, 'Channel' | 'Relay']>} */

@@ -12,7 +12,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import { now } from './lib/joiners.mjs';
-import { setUp, build } from '../.ci/setup.mjs';
+import { setUp, build } from '../scripts/setup.mjs';
 import { startRuntime } from '../tests/worker/runtime.mjs';
 
 const [members, leavers, joiners, each] = [5_000, 1_000, 1, 1].map((usual, index) => Number(process.argv[2 + index] ?? usual));

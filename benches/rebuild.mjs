@@ -8,7 +8,7 @@
  */
 import fs from 'node:fs';
 import { once } from 'node:events';
-import { setUp, build } from '../.ci/setup.mjs';
+import { setUp, build } from '../scripts/setup.mjs';
 import { startRuntime } from '../tests/worker/runtime.mjs';
 
 const cycles = Number(process.argv[2] ?? 1_000);

@@ -11,7 +11,7 @@ import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
 import { Readable } from 'node:stream';
-import { setUp, build } from '../.ci/setup.mjs';
+import { setUp, build } from '../scripts/setup.mjs';
 import { startCourtside } from './lib/courtside.mjs';
 
 const sessions = Number(process.argv[2] ?? 20_000);

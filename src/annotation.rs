@@ -9,15 +9,16 @@ use crate::limits::{
     ANNOTATION_COUNT_MAX, ANNOTATION_TEXT_MAX_BYTES, MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES,
 };
 use crate::publish::{check_encoding, chosen_id, set_claim};
-use crate::serial::MessageSerial;
 use crate::wire::annotation::{Annotation, AnnotationAction, Method};
 use crate::wire::inbound::InboundAnnotation;
-use crate::wire::message::object;
+use crate::wire::revision::Target;
+use crate::wire::stated::object;
 
 /// Annotations that may go to their message's channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
-    pub message: MessageSerial,
+    /// Its serial.
+    pub message: String,
     pub annotations: Vec<Annotation>,
     /// The first one's id, when the publisher chose the ids.
     pub id: Option<String>,
@@ -53,18 +54,20 @@ pub fn check(
 }
 
 /// The one message that all of them name.
-fn message(annotations: &[InboundAnnotation], path: Option<&str>) -> Result<MessageSerial, ErrorInfo> {
+fn message(annotations: &[InboundAnnotation], path: Option<&str>) -> Result<String, ErrorInfo> {
     let mut named = annotations.iter().map(|annotation| annotation.message_serial.as_deref().or(path));
     let Some(first) = named.next() else { return Err(Code::BadRequest.because("a publish needs an annotation")) };
     if named.any(|other| other != first) || path.is_some() && first != path {
         return Err(Code::BadRequest.because("all annotations of a publish concern one message, by its messageSerial"));
     }
-    target(first.unwrap_or_default())
+    let serial = first.unwrap_or_default();
+    series(serial).map(|_| serial.to_owned())
 }
 
-/// A message by its serial. Fails with 40003 for what no message has.
-pub fn target(serial: &str) -> Result<MessageSerial, ErrorInfo> {
-    MessageSerial::parse(serial).ok_or_else(|| Code::BadParameter.because("the messageSerial is no message's serial"))
+/// The life of a channel that gave a message its serial. Fails with 40003 for what no message has.
+pub fn series(serial: &str) -> Result<String, ErrorInfo> {
+    let parsed = Target::parse(serial).map(|(_, series)| series);
+    parsed.ok_or_else(|| Code::BadParameter.because("the messageSerial is no message's serial"))
 }
 
 fn checked(annotation: InboundAnnotation, identity: &Identity, claim: Option<&Value>) -> Result<Annotation, ErrorInfo> {
@@ -232,7 +235,7 @@ mod tests {
         assert_eq!(code(json!([]), &ann), 40000);
         let one = InboundAnnotation { kind: Some("t".into()), ..InboundAnnotation::default() };
         let by_path = check(vec![one.clone()], Some(SERIAL), &ann, None).unwrap();
-        assert_eq!(by_path.message.text(), SERIAL);
+        assert_eq!(by_path.message, SERIAL);
         let named = InboundAnnotation { message_serial: Some(other.into()), ..one.clone() };
         assert!(check(vec![named], Some(SERIAL), &ann, None).unwrap_err().is(Code::BadRequest));
         let many = check(vec![one; PUBLISH_MAX_MESSAGES + 1], Some(SERIAL), &ann, None);

@@ -2,26 +2,32 @@
 //! a call whose version the other cannot read is refused, to be tried again.
 
 mod app;
-mod earlier;
+mod history;
 mod names;
+mod objects;
 mod occupancy;
+mod rules;
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::Identity;
+use crate::auth::{Identity, Source};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{MEMBERS_MAX, PACE_MAX_MS, RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::name::ChannelName;
-use crate::pinned::{self, Versioned};
-use crate::serial::{MessageSerial, Position};
+use crate::objects::operation::Proposal;
+use crate::objects::parts::Tree;
+use crate::operation::Operation;
+use crate::pinned::{self, Unreadable, Versioned};
+use crate::serial::Position;
 use crate::wire::annotation::{Annotation, SummaryCounts};
 use crate::wire::message::Message;
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
 pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
-pub use earlier::EarlierRules;
+pub use history::{AnnotationsQuery, HistoryPage, HistoryQuery, VersionsQuery};
 pub use names::{Address, RelayName, RelayObject};
+pub use objects::{ObjectsPage, ObjectsQuery, TreeQuery};
 pub use occupancy::{Census, Occupancy, Wanted};
+pub use rules::{Rules, RulesOfVersion1};
 
 /// Why an object does not take a connection in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,19 +44,6 @@ impl From<ErrorInfo> for Refusal {
     fn from(error: ErrorInfo) -> Refusal {
         Refusal::Error(error)
     }
-}
-
-/// What an app's namespaces say of a channel. Sent along with calls, so that no channel reads configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rules {
-    pub retention_ms: u64,
-    pub max_members: u32,
-    /// Between two deliveries to a relay; 0 where each message goes out as it comes.
-    pub interval_ms: u32,
-    /// Of which messages only the latest in an interval goes out; see [`crate::conflation`].
-    pub conflation_key: Option<String>,
-    /// Whether its messages can be annotated.
-    pub mutable: bool,
 }
 
 /// A request to a channel.
@@ -80,10 +73,16 @@ pub enum Request {
     /// What a relay that stands here would be delivered next, for one that feeds it. Answered by
     /// [`Response::Delivery`].
     Next(Position),
+    /// A page of the objects. Answered by [`Response::Objects`].
+    Objects(ObjectsQuery),
+    /// What a path leads to. Answered by [`Response::Tree`].
+    Tree(TreeQuery),
+    /// A page of the versions of one message, or its latest alone. Answered by [`Response::History`].
+    Versions(VersionsQuery),
     /// A page of what was said of a message. Answered by [`Response::History`].
     Annotations(AnnotationsQuery),
-    /// What one client said of a message. Answered by [`Response::ClientSummary`].
-    ClientSummary(MessageSerial, String),
+    /// What one client said of the message of a serial. Answered by [`Response::ClientSummary`].
+    ClientSummary(String, String),
 }
 
 /// A channel's answer, by the request.
@@ -102,6 +101,8 @@ pub enum Response {
     /// To a [`Follow`].
     Followed,
     Delivery(Delivery),
+    Objects(ObjectsPage),
+    Tree(Tree),
     ClientSummary(SummaryCounts),
 }
 
@@ -110,6 +111,7 @@ pub enum Response {
 pub struct Publish {
     pub key: PublishKey,
     pub connection_id: Option<String>,
+    pub by: Source,
     pub content: Submission,
 }
 
@@ -127,9 +129,14 @@ pub enum Submission {
         hold: Hold,
         fate: Fate,
     },
+    /// What is done to the channel's objects.
+    Objects(Vec<Proposal>),
+    /// What is done to a message.
+    Operation(Box<Operation>),
     /// What is said of one message.
     Annotations {
-        message: MessageSerial,
+        /// Its serial.
+        message: String,
         annotations: Vec<Annotation>,
     },
 }
@@ -179,12 +186,24 @@ impl Publish {
         }
     }
 
+    /// How many serials its publisher gets: one for each message or annotation, and one for a new
+    /// version.
+    pub fn count(&self) -> usize {
+        match &self.content {
+            Submission::Operation(_) => 1,
+            Submission::Annotations { annotations, .. } => annotations.len(),
+            _ => self.messages().len(),
+        }
+    }
+
     /// Bytes that it takes where it waits, about.
     pub fn weight(&self) -> usize {
         match &self.content {
             Submission::Messages(messages) => messages.iter().map(Message::weight).sum(),
             Submission::Presence { deeds, .. } => deeds.iter().map(|deed| deed.event.weight()).sum(),
             Submission::Fate { .. } => 0,
+            Submission::Objects(proposals) => proposals.iter().map(|proposal| proposal.message.weight()).sum(),
+            Submission::Operation(operation) => operation.weight(),
             Submission::Annotations { annotations, .. } => annotations.iter().map(Annotation::weight).sum(),
         }
     }
@@ -195,11 +214,6 @@ impl Publish {
             Submission::Annotations { annotations, .. } => annotations,
             _ => &[],
         }
-    }
-
-    /// How many serials its publisher is told.
-    pub fn count(&self) -> usize {
-        self.messages().len() + self.annotations().len()
     }
 
     /// The id of the protocol message (protocol.md § 3).
@@ -227,6 +241,11 @@ pub enum Outcome {
         count: usize,
     },
     Refused(ErrorInfo),
+    /// The same of operations: which objects each of them was done to.
+    Operated {
+        position: Position,
+        object_ids: Vec<String>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -274,41 +293,6 @@ pub struct Backlog {
     pub more: bool,
     /// How many are present, at present.
     pub members: usize,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HistoryQuery {
-    /// Presence events, not messages.
-    pub presence: bool,
-    pub start_ms: Option<u64>,
-    pub end_ms: Option<u64>,
-    pub forwards: bool,
-    pub limit: usize,
-    /// Continue behind this message, in the direction of the query.
-    pub after: Option<(Position, usize)>,
-    /// A serial. Backwards: only what came up to it (`untilAttach`). Forwards: only what follows it.
-    pub from: Option<String>,
-    /// How long the reader waits for something to come, if there is nothing. Then every page says where to go on.
-    pub wait_ms: Option<u64>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HistoryPage {
-    pub series: String,
-    /// In the direction of the query.
-    pub entries: Packed,
-    /// Which messages of each entry belong to the page: from, to (exclusive).
-    pub slices: Vec<(usize, usize)>,
-    /// The last message of the page, when more follow.
-    pub next: Option<(Position, usize)>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AnnotationsQuery {
-    pub message: MessageSerial,
-    /// Continue behind this annotation.
-    pub after: Option<(Position, usize)>,
-    pub limit: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -384,23 +368,6 @@ pub enum Delivered {
     NotYet,
 }
 
-impl Rules {
-    /// What an app's rules come to.
-    pub fn of(rules: &crate::auth::Rules) -> Rules {
-        let retention_ms =
-            if rules.persisted || rules.mutable_messages { RETENTION_PERSISTED_MS } else { RETENTION_MS };
-        let max_members = rules.max_members.unwrap_or(u64::MAX).min(MEMBERS_MAX as u64) as u32;
-        let interval_ms = match (rules.batching_enabled, rules.conflation_enabled) {
-            (false, false) => None,
-            (true, _) => rules.batching_interval_ms,
-            (false, true) => rules.conflation_interval_ms,
-        };
-        let interval_ms = interval_ms.unwrap_or(0).min(PACE_MAX_MS) as u32;
-        let conflation_key = rules.conflation_key.clone().filter(|_| rules.conflation_enabled);
-        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable: rules.mutable_messages }
-    }
-}
-
 /// An answer, or the coded error instead.
 pub type Answer<T> = Result<T, ErrorInfo>;
 
@@ -413,6 +380,7 @@ macro_rules! versions {
 }
 
 versions! {
+    Answer<Response> = 2,
     Delivery = 1,
     Delivered = 1,
     Follow = 1,
@@ -423,6 +391,21 @@ versions! {
     Notice = 1,
     Noticed = 1,
     Refusal = 1,
+}
+
+impl Versioned for ChannelCall {
+    const VERSION: u8 = 2;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<ChannelCall, Unreadable> {
+        match version {
+            1 => pinned::take::<(_, RulesOfVersion1, _)>(bytes).map(|(to, rules, request)| ChannelCall {
+                to,
+                rules: rules.into(),
+                request,
+            }),
+            _ => Err(Unreadable::Version(version)),
+        }
+    }
 }
 
 /// A call from its bytes. Fails with 50000, to be tried again, when another deploy wrote it and this one cannot read

@@ -6,12 +6,12 @@
 //! replaced by something that arrives with it. Whether a message stays depends on what follows it alone, so of what is
 //! left any rear part is what would be left of the messages behind the same place.
 
-use std::collections::HashMap;
-
 use crate::error::{Code, ErrorInfo};
 use crate::limits::CONFLATION_KEY_MAX_BYTES;
+use crate::maps::HashMap;
 use crate::pinned::Unreadable;
-use crate::wire::message::{Content, Entry, Message};
+use crate::serial::Position;
+use crate::wire::message::{Content, Entry, Kind, Message};
 use crate::wire::packed::Packed;
 
 /// A piece of a key.
@@ -40,8 +40,13 @@ pub fn check_key(key: &str) -> Result<(), ErrorInfo> {
 /// Leaves out what was replaced. `key` was checked.
 pub fn conflate(packed: &Packed, key: &str, interval_ms: u64) -> Result<Packed, Unreadable> {
     let mut entries = packed.entries()?;
-    let mut later: HashMap<String, u64> = HashMap::new();
+    let mut later: HashMap<String, u64> = HashMap::default();
     let mut left_out = 0;
+    // What was appended to may be left out for some reader: each version goes out whole.
+    let is_operation = entries.iter_mut().filter_map(|entry| entry.version_mut()).fold(false, |_, version| {
+        version.prior = Position::ZERO;
+        true
+    });
     for entry in entries.iter_mut().rev() {
         let at_ms = entry.position.time_ms();
         let mut stays = |message: &Message| match said(key, message) {
@@ -50,13 +55,13 @@ pub fn conflate(packed: &Packed, key: &str, interval_ms: u64) -> Result<Packed, 
         };
         left_out += keep(entry, &mut stays);
     }
-    if left_out == 0 {
+    if left_out == 0 && !is_operation {
         return Ok(packed.clone());
     }
     let mut left = Packed::default();
     entries
         .iter()
-        .filter(|entry| entry.is_presence() || entry.summary().is_some() || entry.count() > 0)
+        .filter(|entry| entry.count() > 0 || entry.kind() != Kind::Messages || entry.summary().is_some())
         .for_each(|entry| left.append(&Packed::one(entry)));
     Ok(left)
 }
@@ -121,7 +126,7 @@ fn keep(entry: &mut Entry, stays: &mut impl FnMut(&Message) -> bool) -> usize {
 mod tests {
     use super::*;
     use crate::pinned;
-    use crate::serial::Position;
+
     use serde_json::{Value, json};
 
     /// A publish at a time, of messages named so; one named `-` has no name.

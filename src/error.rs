@@ -60,6 +60,7 @@ codes! {
     BasicRequired = 40162, 401, "operation not permitted with a token, requires basic authentication";
     NotRevocable = 40163, 401, "operation not permitted, key does not permit revocable tokens";
     ModeNotGranted = 40165, 401, "operation not permitted by the channel's granted modes";
+    NotTheAuthor = 40166, 401, "operation permitted on one's own messages only, which requires an identified client";
     Forbidden = 40300, 403, "forbidden";
     TlsRequired = 40311, 403, "operation not permitted on a connection without TLS";
     NotFound = 40400, 404, "not found";
@@ -83,6 +84,14 @@ codes! {
     NoClientId = 91000, 400, "unable to enter presence channel without clientId";
     PresenceNotAttached = 91001, 400, "unable to use presence on a channel that is not attached";
     TooManyMembers = 91003, 400, "maximum number of presence members on the channel exceeded";
+    BadObject = 92000, 400, "invalid object message";
+    ObjectsLimit = 92001, 400, "objects limit exceeded";
+    ObjectDeleted = 92002, 400, "unable to submit operation on tombstone object";
+    ObjectGone = 92003, 400, "the object is deleted";
+    NoSuchObject = 92004, 404, "object not found";
+    NoSuchPath = 92005, 400, "no objects matched path";
+    NoObjectNamed = 92006, 400, "object id or path required";
+    BadPath = 92007, 400, "path not processable";
     UpdatesNotEnabled = 93002, 400, "message annotations, updates, appends and deletes are not enabled";
 }
 
@@ -158,6 +167,7 @@ mod tests {
             let expected = match code.number() / 10_000 {
                 4 => (code.number() / 100) as u16,
                 5 => (code.number() / 100) as u16,
+                _ if *code == Code::NoSuchObject => 404,
                 _ => 400,
             };
             assert_eq!(code.status(), expected, "{code:?}");

@@ -1,9 +1,46 @@
-//! A map for few entries: a sorted list. It takes no more memory than they need, and of the code that every other map
-//! compiles to for every type it holds, a fifth.
+//! The maps of this crate. [`HashMap`] is for many entries, and hashes as nobody outside can foresee. [`SortedMap`] is
+//! for few: it takes no more memory than they need, and of the code that every other map compiles to for every type it
+//! holds, a fifth.
 
 use std::borrow::Borrow;
+use std::collections;
+use std::hash::BuildHasher;
+use std::sync::OnceLock;
+
+use foldhash::SharedSeed;
+use foldhash::fast::{FoldHasher, SeedableRandomState};
 
 use serde::{Deserialize, Serialize, Serializer};
+
+/// Set before the first map is made.
+static SEED: OnceLock<SharedSeed> = OnceLock::new();
+
+/// Says how this instance hashes. The standard library finds nothing random on this platform: whoever has a build could
+/// choose keys that meet in its maps, and make each step of it a long one. Only the first call has an effect; without
+/// one, as in tests, hashes are the same each time.
+pub fn seed(random: impl FnOnce() -> u64) {
+    SEED.get_or_init(|| SharedSeed::from_u64(random()));
+}
+
+#[derive(Clone, Debug)]
+pub struct Hashes(SeedableRandomState);
+
+impl Default for Hashes {
+    fn default() -> Hashes {
+        Hashes(SeedableRandomState::with_seed(0, SEED.get_or_init(|| SharedSeed::from_u64(0))))
+    }
+}
+
+impl BuildHasher for Hashes {
+    type Hasher = FoldHasher<'static>;
+
+    fn build_hasher(&self) -> FoldHasher<'static> {
+        self.0.build_hasher()
+    }
+}
+
+pub type HashMap<K, V> = collections::HashMap<K, V, Hashes>;
+pub type HashSet<T> = collections::HashSet<T, Hashes>;
 
 /// Entries in the order of their keys. To insert and to remove moves those behind, so there should not be thousands; of
 /// many it is collected.
@@ -198,6 +235,16 @@ mod tests {
         for needed in [comparisons(&mut (0..COUNT)), comparisons(&mut (0..COUNT).rev())] {
             assert!(needed < 2 * COUNT as usize, "{needed} comparisons for {COUNT}");
         }
+    }
+
+    #[test]
+    fn hashes_depend_on_the_seed() {
+        let hash = |seed: u64| {
+            let shared = Box::leak(Box::new(SharedSeed::from_u64(seed)));
+            SeedableRandomState::with_seed(0, shared).hash_one("key")
+        };
+        assert_eq!(hash(1), hash(1));
+        assert_ne!(hash(1), hash(2));
     }
 
     #[derive(Clone, Debug)]

@@ -47,7 +47,8 @@ impl TryFrom<String> for AppId {
     }
 }
 
-/// A channel's name as it travels and as it routes: `[?rewind=1]scores` is the channel `scores` with a parameter.
+/// A channel's name as it travels and as it routes: `[?rewind=1]scores` is the channel `scores` with a parameter, and
+/// `[filter=…]scores` its view through a filter.
 ///
 /// Equality is that of the whole text, because a client addresses each attachment by the text it used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -60,7 +61,8 @@ pub struct ChannelName {
 
 impl ChannelName {
     /// Fails with 40010 when the name is empty, too long, starts with `:`, holds a control character, or starts with
-    /// any qualifier but parameters: a metachannel or a filter would attach and never say anything (protocol.md § 16).
+    /// any qualifier but a filter and parameters: a metachannel would attach and never say anything (protocol.md § 16).
+    /// What a filter says is not looked at here.
     pub fn parse(text: &str) -> Result<ChannelName, ErrorInfo> {
         if text.len() > CHANNEL_NAME_MAX_BYTES {
             return Err(
@@ -68,7 +70,7 @@ impl ChannelName {
             );
         }
         let plain_from = qualifier_length(text)
-            .ok_or_else(|| invalid("only [?params] may precede it; there are no metachannels and no filters"))?;
+            .ok_or_else(|| invalid("only [?params] and [filter=base64] may precede it; there are no metachannels"))?;
         let plain = &text[plain_from..];
         if plain.is_empty() {
             return Err(invalid("it is empty"));
@@ -97,9 +99,9 @@ impl ChannelName {
 
     /// The channel that all attachments under differently qualified names share.
     pub fn owner(&self) -> ChannelName {
-        match self.params() {
-            Some(_) => ChannelName { text: self.plain().into(), plain_from: 0 },
-            None => self.clone(),
+        match self.plain_from {
+            0 => self.clone(),
+            _ => ChannelName { text: self.plain().into(), plain_from: 0 },
         }
     }
 
@@ -108,9 +110,27 @@ impl ChannelName {
         self.plain() == owner.as_str()
     }
 
-    /// `[?a=b&c=d]name`: channel parameters as a query string (protocol.md § 16.1).
+    /// `[?a=b&c=d]name`: channel parameters as a query string, behind a filter if there is one (protocol.md § 16.1).
     pub fn params(&self) -> Option<&str> {
-        self.text[..self.plain_from].strip_prefix("[?")?.strip_suffix(']')
+        self.qualifier()?.split_once('?').map(|(_, params)| params)
+    }
+
+    /// `[filter=eA==]name`: the filter, in base64 (protocol.md § 16.2).
+    pub fn filter(&self) -> Option<&str> {
+        let filter = self.qualifier()?.strip_prefix(FILTER)?;
+        Some(filter.split_once('?').map_or(filter, |(filter, _)| filter))
+    }
+
+    /// Fails with 40000 for a filtered channel, which is a view of another, to subscribe to and for nothing else.
+    pub fn refuse_filter(&self) -> Result<(), ErrorInfo> {
+        match self.filter() {
+            None => Ok(()),
+            Some(_) => Err(Code::BadRequest.because("a filtered channel can only be subscribed to")),
+        }
+    }
+
+    fn qualifier(&self) -> Option<&str> {
+        self.text[..self.plain_from].strip_prefix('[')?.strip_suffix(']')
     }
 
     /// The part before the first `:`, if there is one: the namespace whose rules apply.
@@ -123,8 +143,15 @@ impl ChannelName {
 fn qualifier_length(text: &str) -> Option<usize> {
     let Some(rest) = text.strip_prefix('[') else { return Some(0) };
     let inside = &rest[..rest.find(']')?];
-    (inside.starts_with('?') && inside.len() > 1).then_some(inside.len() + 2)
+    let (filter, params) = inside.split_once('?').map_or((inside, None), |(filter, params)| (filter, Some(params)));
+    let is_known = match filter.strip_prefix(FILTER) {
+        Some(filter) => !filter.is_empty(),
+        None => filter.is_empty() && params.is_some(),
+    };
+    (is_known && params != Some("")).then_some(inside.len() + 2)
 }
+
+const FILTER: &str = "filter=";
 
 fn invalid(why: &str) -> ErrorInfo {
     Code::BadChannelName.because(format!("invalid channel name: {why}"))
@@ -216,10 +243,26 @@ mod tests {
     }
 
     #[test]
-    fn metachannels_and_filters_are_refused_as_long_as_nothing_would_come_from_them() {
+    fn a_filter_stands_before_parameters() {
+        let parts = |text: &str| {
+            let name = ChannelName::parse(text).unwrap();
+            let owned = |part: Option<&str>| part.map(str::to_owned);
+            assert_eq!((name.as_str(), name.owner().as_str()), (text, "ns:x"));
+            (owned(name.filter()), owned(name.params()))
+        };
+        assert_eq!(parts("[filter=eA==]ns:x"), (Some("eA==".into()), None));
+        assert_eq!(parts("[filter=eA==?a=b&c=d]ns:x"), (Some("eA==".into()), Some("a=b&c=d".into())));
+        assert_eq!(parts("[?filter=eA==]ns:x"), (None, Some("filter=eA==".into())));
         for name in
-            ["[meta]log", "[meta]channel.lifecycle", "[meta]clientEvents:x", "[filter=eA==]x", "[filter=eA==?a=b]x"]
+            ["[filter=]x", "[filter]x", "[filter=?a=b]x", "[filter=eA==?]x", "[filter=eA==]", "[filter=a][?b=c]x"]
         {
+            assert!(ChannelName::parse(name).unwrap_err().is(Code::BadChannelName), "{name}");
+        }
+    }
+
+    #[test]
+    fn metachannels_are_refused_as_long_as_nothing_would_come_from_them() {
+        for name in ["[meta]log", "[meta]channel.lifecycle", "[meta]clientEvents:x"] {
             let error = ChannelName::parse(name).unwrap_err();
             assert!(error.is(Code::BadChannelName) && error.message.contains("no metachannels"), "{name}: {error}");
         }

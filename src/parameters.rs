@@ -9,7 +9,8 @@
 
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    GRACE_MAX_MS, GRACE_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS, PARAMETER_SHOWN_MAX_CHARS,
+    APPEND_ROLLUP_MAX_MS, GRACE_MAX_MS, GRACE_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS,
+    PARAMETER_SHOWN_MAX_CHARS,
 };
 
 /// Where a query arrives.
@@ -22,8 +23,12 @@ pub enum Door {
     History,
     Publish,
     Batch,
+    /// To one message.
+    Operation,
+    Versions,
     Members,
     MembersOfMany,
+    Objects,
     Annotations,
     ClientSummary,
     Channels,
@@ -80,6 +85,7 @@ const CONNECTION: Table = &[
     ("attach", OneOf(&["auto"])),
     ("channelSerial", Attach),
     ("delta", Attach),
+    ("filter", Attach),
     ("modes", Attach),
     ("occupancy", Attach),
     ("rewind", Attach),
@@ -91,6 +97,9 @@ const CONNECTION: Table = &[
     ("connectionSerial", Ignored),
     ("connection_serial", Ignored),
     ("cause", Ignored),
+    // Appends go out as they come: what may be rolled up need not be.
+    ("appendRollupWindow", Milliseconds(0, APPEND_ROLLUP_MAX_MS)),
+    ("appendMode", Attach),
 ];
 
 const SOCKET: Table = &[("format", FORMAT)];
@@ -107,6 +116,7 @@ const STREAM: Table = &[
     ("modes", Read),
     ("occupancy", Read),
     ("delta", Read),
+    ("filter", Read),
     ("clientId", Read),
     ("enveloped", BOOLEAN),
     ("heartbeats", BOOLEAN),
@@ -150,7 +160,13 @@ const PUBLISH: Table = &[
 const BATCH: Table =
     &[("ephemeral", BOOLEAN), ("_forceNack", BOOLEAN), ("quickAck", BOOLEAN), ("newBatchResponse", BOOLEAN)];
 
+const OPERATION: Table = &[("_forceNack", BOOLEAN), ("quickAck", BOOLEAN)];
+
+const VERSIONS: Table = &[("limit", Read), ("direction", Read), ("cursor", Read), ("start", Missing), ("end", Missing)];
+
 const MEMBERS: Table = &[("limit", Read), ("clientId", Read), ("connectionId", Read), ("cursor", Read)];
+
+const OBJECTS: Table = &[("compact", BOOLEAN), ("path", Read), ("objectId", Read)];
 
 const CHANNELS: Table = &[("limit", Read), ("prefix", Read), ("by", Read), ("cursor", Read)];
 
@@ -168,8 +184,11 @@ impl Door {
             Door::History => [HISTORY, REST, ANYWHERE],
             Door::Publish => [PUBLISH, REST, ANYWHERE],
             Door::Batch => [BATCH, REST, ANYWHERE],
+            Door::Operation => [OPERATION, REST, ANYWHERE],
+            Door::Versions => [VERSIONS, REST, ANYWHERE],
             Door::Members => [MEMBERS, REST, ANYWHERE],
             Door::MembersOfMany => [&[("channels", Read)], REST, ANYWHERE],
+            Door::Objects => [OBJECTS, REST, ANYWHERE],
             Door::Annotations => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
             Door::ClientSummary => [&[("forClientId", Read)], REST, ANYWHERE],
             Door::Channels => [CHANNELS, REST, ANYWHERE],
@@ -197,7 +216,7 @@ impl Door {
 /// may.
 ///
 /// Fails with 40002 for a name that this door does not have, and with 40003 for a value that it does not allow, for a
-/// parameter that stands twice with different values, and for one that has no effect here.
+/// parameter that stands twice with different values, and for one that has no effect here or on a filtered channel.
 pub fn check(door: Door, query: &[(String, String)], is_sdk: bool) -> Result<(), ErrorInfo> {
     let is_sdk = is_sdk || ["agent", "lib"].iter().any(|name| value(query, name).is_some());
     for (index, (name, text)) in query.iter().enumerate() {
@@ -210,7 +229,28 @@ pub fn check(door: Door, query: &[(String, String)], is_sdk: bool) -> Result<(),
             return Err(refuse(name, "can be given only once"));
         }
     }
-    Ok(())
+    if is_filtered(query) { check_filtered(query) } else { Ok(()) }
+}
+
+/// Whether a channel that the query names is filtered, by a parameter or in its name.
+fn is_filtered(query: &[(String, String)]) -> bool {
+    let separator = value(query, "separator").unwrap_or(",");
+    let names = ["channel", "channels"].into_iter().filter_map(|list| value(query, list));
+    value(query, "filter").is_some()
+        || names.flat_map(|list| list.split(separator)).any(|name| name.starts_with("[filter="))
+}
+
+/// Fails with 40003 for what would have no effect on a filtered channel (protocol.md § 16.2).
+fn check_filtered(query: &[(String, String)]) -> Result<(), ErrorInfo> {
+    for name in ["delta", "occupancy", "rewind", "rewindLimit"] {
+        if value(query, name).is_some() {
+            return Err(refuse(name, "has no effect on a filtered channel"));
+        }
+    }
+    match value(query, "modes") {
+        None | Some("subscribe") => Ok(()),
+        Some(_) => Err(refuse("modes", "must be 'subscribe' for a filtered channel")),
+    }
 }
 
 /// The value of a parameter that is there and not empty.
@@ -252,7 +292,7 @@ fn unknown(door: Door, name: &str) -> ErrorInfo {
 mod tests {
     use super::*;
 
-    const DOORS: [Door; 13] = [
+    const DOORS: [Door; 14] = [
         Door::Socket,
         Door::Comet,
         Door::Stream,
@@ -261,6 +301,7 @@ mod tests {
         Door::Batch,
         Door::Members,
         Door::MembersOfMany,
+        Door::Objects,
         Door::Annotations,
         Door::ClientSummary,
         Door::Channels,
@@ -359,12 +400,36 @@ mod tests {
 
     #[test]
     fn what_would_have_no_effect_is_refused() {
-        for name in ["channelSerial", "delta", "modes", "occupancy", "rewind", "rewindLimit"] {
+        for name in ["channelSerial", "delta", "filter", "modes", "occupancy", "rewind", "rewindLimit"] {
             for door in [Door::Socket, Door::Comet] {
                 assert_eq!(code(door, &[("channel", "c"), (name, "1")], true), 40003, "{name}");
                 assert_eq!(code(door, &[("channel", "c"), ("attach", "auto"), (name, "1")], false), 0, "{name}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_filtered_channel_does_not_have_is_refused() {
+        let filtered: [&[(&str, &str)]; 4] = [
+            &[("channels", "a,b"), ("filter", "name")],
+            &[("channel", "[filter=bmFtZQ==]a")],
+            &[("channels", "a,[filter=bmFtZQ==]b")],
+            &[("channels", "a;[filter=bmFtZQ==]b"), ("separator", ";")],
+        ];
+        for query in filtered {
+            for (name, value) in [
+                ("delta", "vcdiff"),
+                ("occupancy", "metrics"),
+                ("rewind", "1"),
+                ("rewindLimit", "1"),
+                ("modes", "publish"),
+            ] {
+                let query: Vec<_> = query.iter().copied().chain([(name, value)]).collect();
+                assert_eq!(code(Door::Stream, &query, true), 40003, "{query:?}");
+            }
+            assert_eq!(code(Door::Stream, &[query, &[("modes", "subscribe")]].concat(), false), 0, "{query:?}");
+        }
+        assert_eq!(code(Door::Stream, &[("channels", "a,[filter"), ("rewind", "1")], false), 0);
     }
 
     #[test]

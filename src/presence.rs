@@ -8,8 +8,8 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
 use crate::publish::{check_encoding, set_claim};
 use crate::wire::inbound::InboundMessage;
-use crate::wire::message::object;
 use crate::wire::presence::{PresenceAction, PresenceMessage, Turn};
+use crate::wire::stated::object;
 
 /// The action by which clients enter.
 pub const ENTER: u64 = PresenceAction::Enter.number() as u64;

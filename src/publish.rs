@@ -87,6 +87,17 @@ pub fn set_claim(extras: &mut Option<Extras>, claim: Option<&Value>) -> Result<(
     Ok(())
 }
 
+/// Headers are what filters look at: texts, numbers, booleans and nulls by their names (protocol.md § 8.6).
+fn check_headers(extras: &Extras) -> Result<(), ErrorInfo> {
+    let is_plain = |value: &Value| !value.is_object() && !value.is_array();
+    match extras.get("headers") {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::Object(headers)) if headers.values().all(is_plain) => Ok(()),
+        Some(_) => Err(Code::BadExtras
+            .because("extras.headers must be an object whose values are texts, numbers, booleans or null")),
+    }
+}
+
 fn bounded_size(messages: &[Message]) -> Result<usize, ErrorInfo> {
     let bytes = messages.iter().map(Message::size).sum();
     match bytes > MESSAGE_MAX_BYTES {
@@ -100,20 +111,27 @@ fn bounded_size(messages: &[Message]) -> Result<usize, ErrorInfo> {
 
 fn identified(message: InboundMessage, identity: &Identity, ephemeral: bool) -> Result<Message, ErrorInfo> {
     bound_texts(&message)?;
-    if message.name.as_ref().is_some_and(|name| name.starts_with(SERVER_NAMES)) {
-        let why = format!("a message's name must not begin with '{SERVER_NAMES}': such messages are the server's own");
-        return Err(Code::BadPublish.because(why));
-    }
+    check_name(message.name.as_deref())?;
     let client_id = identity.for_message(message.client_id.as_deref())?;
     let mut message = message.into_message()?;
     if let Some(extras) = &mut message.extras {
         // What a server says of a message that it gave out as a delta, and who gives it back doesn't mean.
         extras.remove("delta");
+        check_headers(extras)?;
     }
     if ephemeral {
         message.extras.get_or_insert_default().insert("ephemeral".to_owned(), true.into());
     }
     Ok(Message { client_id, ..message })
+}
+
+/// Fails with 40030 for a name that is the server's.
+pub fn check_name(name: Option<&str>) -> Result<(), ErrorInfo> {
+    if name.is_some_and(|name| name.starts_with(SERVER_NAMES)) {
+        let why = format!("a message's name must not begin with '{SERVER_NAMES}': such messages are the server's own");
+        return Err(Code::BadPublish.because(why));
+    }
+    Ok(())
 }
 
 /// The texts that a message's size does not count.
@@ -155,12 +173,12 @@ pub fn chosen_id(ids: &[Option<&str>]) -> Result<Option<String>, ErrorInfo> {
     if rest.is_empty() {
         return Ok(first.map(str::to_owned));
     }
-    let Some(first_id) = *first else {
+    let Some(first) = first else {
         return if rest.iter().all(Option::is_none) { Ok(None) } else { Err(bad_ids()) };
     };
-    let base = first_id.strip_suffix(":0").ok_or_else(bad_ids)?;
-    let follows = |(index, id): (usize, &Option<&str>)| *id == Some(&*format!("{base}:{index}"));
-    if ids.iter().enumerate().all(follows) { Ok(Some(first_id.to_owned())) } else { Err(bad_ids()) }
+    let base = first.strip_suffix(":0").ok_or_else(bad_ids)?;
+    let follows = |(index, id): (usize, &Option<&str>)| *id == Some(&format!("{base}:{index}"));
+    if ids.iter().enumerate().all(follows) { Ok(Some((*first).to_owned())) } else { Err(bad_ids()) }
 }
 
 fn bad_ids() -> ErrorInfo {
@@ -169,6 +187,8 @@ fn bad_ids() -> ErrorInfo {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::wire::data::{Data, Payload};
 
@@ -209,6 +229,20 @@ mod tests {
         }
         for name in ["meta", "a[meta]occupancy", "[Meta]x", "[x]", "", "chat.message"] {
             assert!(named(name).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn headers_are_a_flat_map() {
+        let with = |headers: Value| {
+            let message = InboundMessage { extras: Some(json!({"headers": headers})), ..InboundMessage::default() };
+            check(vec![message], &Params::default(), &Identity::Anonymous)
+        };
+        for good in [json!({}), json!({"a": "b", "c": 1.5, "d": true, "e": null}), Value::Null] {
+            assert!(with(good.clone()).is_ok(), "{good}");
+        }
+        for bad in [json!({"a": {}}), json!({"a": []}), json!([]), json!("a"), json!(1), json!(true)] {
+            assert!(with(bad.clone()).unwrap_err().is(Code::BadExtras), "{bad}");
         }
     }
 

@@ -3,8 +3,8 @@
 //! A bucket is kept as the time when it will be full again, which is all there is to know of it; one that is full need
 //! not be kept at all. [`Debt`] counts what was used already, and may exceed any bound.
 
+use crate::maps::HashMap;
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::hash::Hash;
 
 /// So many at once, then one per interval.
@@ -76,7 +76,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     /// Full buckets. At most `max` keys are known at a time: beyond, the one that is nearest to full is forgotten, so
     /// that many keys tried once hide none that is tried often.
     pub fn new(rate: Rate, max: usize) -> Buckets<K> {
-        Buckets { rate, max, full_at_ms: HashMap::new() }
+        Buckets { rate, max, full_at_ms: HashMap::default() }
     }
 
     /// Whether it may happen now.

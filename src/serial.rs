@@ -77,28 +77,6 @@ impl ChannelSerial {
     }
 }
 
-/// The serial of a message that a client sent back, parsed. Pinned: calls hold it, see [`crate::pinned`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MessageSerial {
-    pub position: Position,
-    pub index: usize,
-    pub series: String,
-}
-
-impl MessageSerial {
-    /// `None` when it isn't a serial that any Courtside channel gave a message.
-    pub fn parse(text: &str) -> Option<MessageSerial> {
-        let (publish, index) = text.rsplit_once(':')?;
-        let ChannelSerial { position, series } = ChannelSerial::parse(publish)?;
-        let index = digits(index).filter(|_| index.len() == 3)? as usize;
-        Some(MessageSerial { position, index, series }).filter(|serial| serial.text() == text)
-    }
-
-    pub fn text(&self) -> String {
-        self.position.message_serial(&self.series, self.index)
-    }
-}
-
 fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
@@ -137,12 +115,6 @@ mod tests {
         let parsed = ChannelSerial { position: Position(1_726_585_978_590_001), series: "abc".into() };
         assert_eq!(ChannelSerial::parse("01726585978590-001@abc"), Some(parsed.clone()));
         assert_eq!(ChannelSerial::parse("01726585978590-001@abc:007"), Some(parsed));
-        let message = MessageSerial::parse("01726585978590-001@abc:007").unwrap();
-        assert_eq!((message.index, message.text().as_str()), (7, "01726585978590-001@abc:007"));
-        for text in ["", ":007", "01726585978590-001@abc", "01726585978590-001@abc:7", "01726585978590-001@abc:+07"] {
-            assert_eq!(MessageSerial::parse(text), None, "{text:?}");
-        }
-        assert_eq!(MessageSerial::parse("01726585978590-001@a:b:007"), None);
         for text in ["", "@", "1-1@a", "01726585978590-001", "01726585978590-001@", "+1726585978590-001@a", "x"] {
             assert_eq!(ChannelSerial::parse(text), None, "{text:?}");
         }

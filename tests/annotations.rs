@@ -9,18 +9,23 @@ mod support {
     pub mod random;
 }
 
+#[path = "support/changed_messages.rs"]
+mod changed_messages;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use courtside::auth::Source;
 use courtside::call::{
     AnnotationsQuery, Census, Delivered, HistoryPage, HistoryQuery, Outcome, Publish, PublishKey, ReadFrom, RelayName,
     Response, Rules, Submission,
 };
 use courtside::channel::{Channel, Effect, Ticket};
 use courtside::limits::{SUMMARY_CLIENTS_MAX_BYTES, SUMMARY_COUNTS_MAX};
-use courtside::serial::{MessageSerial, Position};
+use courtside::serial::Position;
 use courtside::wire::annotation::{Annotation, AnnotationAction};
 use courtside::wire::data::Data;
 use courtside::wire::message::{Entry, Message};
+use courtside::wire::revision::Target;
 use serde_json::{Value, json};
 
 use support::bench::{NOW_MS, SERIES, address, rules};
@@ -48,7 +53,12 @@ impl Bench {
     fn commit(&mut self, contents: Vec<Submission>) -> Vec<Outcome> {
         let publishes = contents.into_iter().map(|content| {
             self.published += 1;
-            Publish { key: PublishKey::Serial(self.published), connection_id: Some("conn".to_owned()), content }
+            Publish {
+                key: PublishKey::Serial(self.published),
+                connection_id: Some("conn".to_owned()),
+                by: Source::SERVER,
+                content,
+            }
         });
         let publishes = publishes.collect();
         self.publish(publishes)
@@ -81,31 +91,32 @@ impl Bench {
     }
 
     /// A message to annotate.
-    fn message(&mut self) -> MessageSerial {
+    fn message(&mut self) -> String {
         let message = Message { name: Some("score".into()), data: Data::Text("15-0".into()), ..Message::default() };
         match self.commit(vec![Submission::Messages(vec![message])])[..] {
-            [Outcome::Accepted { position, .. }] => MessageSerial { position, index: 0, series: SERIES.to_owned() },
+            [Outcome::Accepted { position, .. }] => position.message_serial(SERIES, 0),
             ref other => panic!("{other:?}"),
         }
     }
 
-    fn annotate(&mut self, message: &MessageSerial, annotations: Vec<Annotation>) -> Outcome {
-        let content = Submission::Annotations { message: message.clone(), annotations };
+    fn annotate(&mut self, message: &str, annotations: Vec<Annotation>) -> Outcome {
+        let content = Submission::Annotations { message: message.to_owned(), annotations };
         self.commit(vec![content]).remove(0)
     }
 
     /// What history says of a message now.
-    fn counts(&mut self, message: &MessageSerial) -> Value {
+    fn counts(&mut self, message: &str) -> Value {
         let query = HistoryQuery { limit: 100, ..HistoryQuery::default() };
         let page = self.channel.history(&mut self.store, &query, self.now_ms).unwrap();
         let entries = page.entries.entries().unwrap();
         assert_eq!(page.slices.len(), entries.len(), "pages hold messages, and nothing else");
-        let entry = entries.iter().find(|entry| entry.position == message.position).expect("the message is there");
-        entry.counts(message.index).map_or(json!({}), |counts| Value::Object(counts.clone()))
+        let target = Target::parse(message).unwrap().0;
+        let entry = entries.iter().find(|entry| entry.position == target.position).expect("the message is there");
+        entry.counts(target.place).map_or(json!({}), |counts| Value::Object(counts.clone()))
     }
 
-    fn page(&mut self, message: &MessageSerial, after: Option<(Position, usize)>, limit: usize) -> HistoryPage {
-        let query = AnnotationsQuery { message: message.clone(), after, limit };
+    fn page(&mut self, message: &str, after: Option<(Position, usize)>, limit: usize) -> HistoryPage {
+        let query = AnnotationsQuery { message: message.to_owned(), after, limit };
         self.channel.annotations(&mut self.store, &query, self.now_ms).unwrap()
     }
 
@@ -113,6 +124,10 @@ impl Bench {
         let counts = |entry: &Entry| Some(Value::Object(entry.summary()?.counts.by_type.clone().expect("filled")));
         self.told.iter().filter_map(counts).collect()
     }
+}
+
+fn position(serial: &str) -> Position {
+    Target::parse(serial).unwrap().0.position
 }
 
 fn relay() -> RelayName {
@@ -204,8 +219,8 @@ fn a_commit_tells_one_summary_of_a_message_behind_all_that_it_counts() {
     let mut bench = Bench::new();
     let (one, other) = (bench.message(), bench.message());
     bench.told.clear();
-    let on = |message: &MessageSerial, text| Submission::Annotations {
-        message: message.clone(),
+    let on = |message: &str, text| Submission::Annotations {
+        message: message.to_owned(),
         annotations: vec![say("r:flag.v1", text)],
     };
     let contents = vec![on(&one, "+ann:"), on(&other, "+ann:"), on(&one, "+bob:"), on(&other, "-ann:")];
@@ -220,16 +235,19 @@ fn a_commit_tells_one_summary_of_a_message_behind_all_that_it_counts() {
 fn what_cannot_be_annotated_is_refused_with_its_code() {
     let mut bench = Bench::new();
     let message = bench.message();
-    let mut refusal = |message: MessageSerial| match bench.annotate(&message, vec![say("r:flag.v1", "+ann:")]) {
+    let mut refusal = |message: String| match bench.annotate(&message, vec![say("r:flag.v1", "+ann:")]) {
         Outcome::Refused(error) => error.code,
         Outcome::Accepted { .. } => 0,
+        other => panic!("{other:?}"),
     };
     assert_eq!(refusal(message.clone()), 0);
-    assert_eq!(refusal(MessageSerial { index: 1, ..message.clone() }), 40400);
-    assert_eq!(refusal(MessageSerial { series: "other".into(), ..message.clone() }), 40400);
-    assert_eq!(refusal(MessageSerial { position: Position(message.position.0 + 1), ..message.clone() }), 40400);
-    assert_eq!(refusal(MessageSerial { position: Position(5), ..message.clone() }), 40400);
-    assert_eq!(refusal(MessageSerial { position: Position(u64::MAX), ..message.clone() }), 40400);
+    let at = position(&message);
+    assert_eq!(refusal("nonsense".into()), 40003);
+    assert_eq!(refusal(at.message_serial(SERIES, 1)), 40400);
+    assert_eq!(refusal(at.message_serial("other", 0)), 40400);
+    assert_eq!(refusal(Position(at.0 + 1).message_serial(SERIES, 0)), 40400);
+    assert_eq!(refusal(Position(5).message_serial(SERIES, 0)), 40400);
+    assert_eq!(refusal(Position::at(99_999_999_999_999).message_serial(SERIES, 0)), 40400);
     bench.channel.set_rules(&mut bench.store, &rules()).unwrap();
     assert!(
         matches!(bench.annotate(&message, vec![say("r:flag.v1", "+ann:")]), Outcome::Refused(error) if error.code == 93002)
@@ -252,7 +270,7 @@ fn annotations_go_with_their_message() {
     let effects = bench.channel.tick(&mut bench.store, bench.now_ms);
     bench.take(effects);
     let kept: BTreeSet<Position> = bench.store.said.annotations.keys().map(|(target, _)| target.position).collect();
-    assert_eq!(kept, BTreeSet::from([late.position]));
+    assert_eq!(kept, BTreeSet::from([position(&late)]));
     assert_eq!((bench.store.said.counts.len(), bench.store.said.shares.len()), (1, 1));
 }
 
@@ -322,11 +340,11 @@ fn an_annotation_that_comes_again_counts_once() {
     let message = bench.message();
     let content = Submission::Annotations { message: message.clone(), annotations: vec![say("r:total.v1", "+ann:")] };
     let id = |id: &str| Submission::Annotations {
-        message: message.clone(),
+        message: message.to_owned(),
         annotations: vec![Annotation { id: Some(id.to_owned()), ..say("r:total.v1", "+ann:") }],
     };
     let connection_id = Some("conn".to_owned());
-    let own = |key, content| Publish { key, connection_id: connection_id.clone(), content };
+    let own = |key, content| Publish { key, connection_id: connection_id.clone(), by: Source::SERVER, content };
     let numbered = own(PublishKey::Serial(900), content);
     let chosen = own(PublishKey::Id("x:0".into()), id("x:0"));
     let first = bench.publish(vec![numbered.clone(), numbered.clone(), chosen.clone()]);
@@ -419,7 +437,7 @@ fn the_counts_are_what_the_log_comes_to() {
             });
             let said: Vec<Annotation> = said.collect();
             let contents = said.chunks(2).map(|annotations| Submission::Annotations {
-                message: message.clone(),
+                message: message.to_owned(),
                 annotations: annotations.to_vec(),
             });
             bench.store.fail_append = random.below(6) == 0;
@@ -455,7 +473,7 @@ fn a_reader_of_rows_gets_the_latest_summary() {
     bench.annotate(&message, vec![say("r:flag.v1", "+ann:")]);
     bench.annotate(&message, vec![say("r:flag.v1", "+bob:")]);
     bench.channel = awake(&mut bench.store);
-    let from = ReadFrom::After { position: message.position, series: SERIES.to_owned() };
+    let from = ReadFrom::After { position: position(&message), series: SERIES.to_owned() };
     let entries = bench.channel.read(&mut bench.store, &from, NOW_MS).unwrap().entries.entries().unwrap();
     let told: Vec<Option<Value>> =
         entries.iter().map(|entry| entry.summary().map(|summary| json!(summary.counts.by_type))).collect();

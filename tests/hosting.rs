@@ -13,10 +13,11 @@ mod support {
 
 use std::rc::Rc;
 
-use courtside::auth::App;
+use courtside::auth::{App, Apps};
 use courtside::call::{Address, Follow, RelayName};
 use courtside::name::{AppId, ChannelName};
-use courtside::object::{self, CallerId, Question, Reply, Timer};
+use courtside::object::{self, CallerId, Class, Question, Reply, Settings, Timer};
+use courtside::relay::admission::Bounds;
 use courtside::relay::session::Opening;
 use courtside::wire::{Encoded, Format};
 use serde_json::{Value, json};
@@ -207,4 +208,25 @@ fn a_channel_that_somebody_hears_stays() {
     publish(&mut objects, 1, 1);
     assert_eq!(objects.hosts[CHANNEL].disk().stored().meta, first);
     assert!(actions(&mut objects, 1).contains(&15));
+}
+
+/// The platform repeats a failed alarm six times.
+#[test]
+fn a_channel_that_cannot_be_read_is_read_again_however_often_that_failed() {
+    let mut disk = Disk::new(Random::new(0));
+    disk.failures = 1_000;
+    let settings = Settings { apps: Ok(Rc::new(Apps::of([]))), bounds: Bounds::default() };
+    let mut host = object::Host::new(Class::Channel, settings, disk);
+    host.turn(object::Input::Wake { sockets: Vec::new(), fresh_series: "a".into() }, 0);
+    let mut now_ms = 1_000_000;
+    for _ in 0..20 {
+        let outputs = host.turn(object::Input::Alarm, now_ms);
+        let next = outputs.iter().find_map(|output| match output {
+            object::Output::SetAlarm { at_ms } => Some(*at_ms),
+            _ => None,
+        });
+        assert!(outputs.iter().any(|output| matches!(output, object::Output::RepeatAlarm { .. })), "{outputs:?}");
+        assert!(next.is_some_and(|at_ms| at_ms > now_ms), "{outputs:?}");
+        now_ms = next.unwrap_or_default();
+    }
 }

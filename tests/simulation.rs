@@ -6,6 +6,7 @@
 //! gives each of them many relays.
 
 mod support {
+    pub mod adversary;
     pub mod app;
     pub mod app_store;
     pub mod client;

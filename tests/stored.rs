@@ -13,19 +13,23 @@ mod support {
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use courtside::auth::{App, Credentials, Grant, KeyName, Presented, Revocation, Surface, Target, TokenRequest};
-use courtside::call::{Deed, HistoryQuery, Hold, MembersQuery, Publish, PublishKey, RelayName, Submission};
+use courtside::auth::{App, Credentials, Grant, KeyName, Presented, Revocation, Source, Surface, Target, TokenRequest};
+use courtside::call::{Deed, HistoryQuery, Hold, MembersQuery, Publish, PublishKey, RelayName, Submission, TreeQuery};
 use courtside::channel::Channel;
 use courtside::channel::store::{Row, Store, StoreError, StoredMember, Totals};
 use courtside::connection_key::ConnectionKey;
+use courtside::objects::operation::{self, Action, ObjectMessage, Operation, Proposal, Value};
+use courtside::objects::parts::{PartKey, State};
+use courtside::objects::path::Path;
 use courtside::pinned::{self, Unreadable};
 use courtside::relay::SocketId;
 use courtside::serial::Position;
-use courtside::wire::annotation::{Annotation, AnnotationAction, Summary, SummaryCounts, Target as Annotated};
+use courtside::wire::annotation::{Annotation, AnnotationAction, Summary, SummaryCounts};
 use courtside::wire::data::Data;
 use courtside::wire::message::{Content, Entry, Message};
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
+use courtside::wire::revision;
 use serde_json::json;
 
 use support::bench::*;
@@ -68,6 +72,7 @@ fn messages() -> Publish {
     Publish {
         key: PublishKey::Serial(7),
         connection_id: text("conn"),
+        by: Source::SERVER,
         content: Submission::Messages(vec![said, sent, own]),
     }
 }
@@ -84,7 +89,7 @@ fn entering() -> Publish {
     };
     let hold = Hold { relay: RelayName::from("relay:demo/3".to_owned()), grace_ms: 15_000 };
     let content = Submission::Presence { hold, deeds: vec![Deed { event, known: None }] };
-    Publish { key: PublishKey::Serial(8), connection_id: Some("conn".into()), content }
+    Publish { key: PublishKey::Serial(8), connection_id: Some("conn".into()), by: Source::SERVER, content }
 }
 
 /// A channel's storage with a row of messages and one of presence.
@@ -94,6 +99,48 @@ fn written_store() -> MemoryStore {
     publish(&mut channel, &mut store, vec![messages()]);
     publish(&mut channel, &mut store, vec![entering()]);
     store
+}
+
+/// Operations that leave a part of each kind, and a value of each.
+fn operating() -> Publish {
+    let values = [
+        Value::Object("map:none@1".into()),
+        Value::Bool(true),
+        Value::Bytes(vec![0, 255]),
+        Value::Number(1.5),
+        Value::Text("ü".into()),
+        Value::Json("[1]".into()),
+    ];
+    let set = |(index, value)| ("root", Action::MapSet { key: format!("k{index}"), value });
+    let others = [("root", Action::MapRemove { key: "gone".into() }), ("counter:c@1", Action::CounterInc(-2.5))];
+    let proposal = |(object_id, action): (&str, Action)| {
+        let operation = Operation { object_id: object_id.to_owned(), action };
+        let message = ObjectMessage { id: None, client_id: Some("ann".into()), extras: None, operation };
+        Proposal { message, target: operation::Target::Named }
+    };
+    let operations = values.into_iter().enumerate().map(set).chain(others).map(proposal).collect();
+    let content = Submission::Objects(operations);
+    Publish {
+        key: PublishKey::Serial(9),
+        connection_id: Some("conn".into()),
+        by: courtside::auth::Source::SERVER,
+        content,
+    }
+}
+
+/// A channel's storage with objects.
+fn store_with_objects() -> MemoryStore {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    channel.publish(courtside::channel::Ticket(0), vec![operating()]).expect("there is room");
+    channel.commit(&mut store, NOW_MS);
+    store
+}
+
+/// How a fixture names a part.
+fn part_name(key: &PartKey) -> String {
+    let entry = key.key.as_ref().map_or(String::new(), |key| format!("/{key}"));
+    format!("objects.part.{}{entry}", key.object)
 }
 
 /// A key whose tokens can be revoked.
@@ -156,8 +203,11 @@ fn written() -> Fixture {
         put(&format!("{name}.keys"), row.keys.clone());
         put(&format!("{name}.entries"), hex(row.entries.bytes()));
     }
+    let objects = store_with_objects();
+    put("objects.entries", hex(objects.rows.values().next().expect("a row").entries.bytes()));
+    objects.objects.iter().for_each(|(key, part)| _ = put(&part_name(key), hex(part)));
     put("member", hex(store.members.values().next().expect("a member").member.bytes()));
-    let target = Annotated { position: Position(1_000_000_001), index: 2 };
+    let target = revision::Target { position: Position(1_000_000_001), place: 2 };
     let said = Annotation {
         id: None,
         action: AnnotationAction::Delete,
@@ -232,6 +282,37 @@ fn a_channel_of_every_version_wakes_with_its_log_its_members_and_what_it_knows_o
         let (again, deliveries) = publish(&mut channel, &mut store, vec![messages()]);
         assert_eq!((again, deliveries), (vec![Position(1_000_000_001)], vec![]));
     }
+}
+
+#[test]
+fn objects_of_every_version_are_there() {
+    let with_objects = fixtures().into_iter().filter(|fixture| fixture.contains_key("objects.entries"));
+    let mut versions = 0;
+    for fixture in with_objects {
+        versions += 1;
+        let mut store = store_of(&fixture);
+        for key in store_with_objects().objects.into_keys() {
+            let part = unhex(&fixture[&part_name(&key)]);
+            store.objects.insert(key, part);
+        }
+        let mut channel = wake(&mut store);
+        let query = TreeQuery { object_id: "root".into(), path: Path::default() };
+        let tree = channel.tree(&mut store, &query).expect("a tree");
+        let values: Vec<Option<Value>> = tree.objects[0].entries.iter().map(|(_, entry)| entry.value.clone()).collect();
+        let Submission::Objects(said) = operating().content else { unreachable!("operations") };
+        let set = |proposal: &Proposal| match &proposal.message.operation.action {
+            Action::MapSet { value, .. } => Some(Some(value.clone())),
+            _ => None,
+        };
+        assert_eq!(values, said.iter().filter_map(set).collect::<Vec<_>>());
+        let query = TreeQuery { object_id: "counter:c@1".into(), path: Path::default() };
+        let counter = channel.tree(&mut store, &query).expect("a tree").objects.remove(0);
+        assert_eq!(counter.object.state, State::Counter { count: -2.5 });
+        let entry = Packed::from_bytes(unhex(&fixture["objects.entries"])).entries().expect("readable").remove(0);
+        let said: Vec<ObjectMessage> = said.into_iter().map(|proposal| proposal.message).collect();
+        assert_eq!(entry.objects(), said);
+    }
+    assert_eq!(versions, 1);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const CODE: [&str; 6] = ["src", "tests", "benches", "www", "bin", ".ci"];
+const CODE: [&str; 6] = ["src", "tests", "benches", "www", "bin", "scripts"];
 const CODE_ENDINGS: [&str; 3] = [".rs", ".mjs", ".js"];
 /// What is installed or built, not written.
 const NOT_OURS: [&str; 3] = ["node_modules", "target", "vendor"];
@@ -181,7 +181,7 @@ fn every_section_that_code_cites_exists() {
 
 #[test]
 fn every_path_that_a_document_names_exists() {
-    let folders = ["src/", "tests/", "benches/", "docs/", "www/", ".ci/"];
+    let folders = ["src/", "tests/", "benches/", "docs/", "www/", "scripts/", ".ci/"];
     let mut missing = Vec::new();
     let mut named = 0;
     let top = ["README.md", "CONTRIBUTING.md", "SECURITY.md"]
@@ -272,6 +272,33 @@ fn imports_are_read_whatever_way_they_are_written() {
     assert_eq!(imports_of_line("    let x = crate::relay::X(crate::call::Y);", 1), ["relay::X", "call::Y"]);
     assert_eq!(imports_of_line("use super::super::relay::Relay;", 2), ["relay::Relay"]);
     assert_eq!(imports_of_line("use super::relay::Relay;", 2), [] as [&str; 0]);
+}
+
+/// One that no module declares is not compiled, and nobody is told.
+#[test]
+fn every_source_file_is_a_module() {
+    let files = source();
+    let is_declared = |path: &str| {
+        let parent = path.trim_end_matches(".rs").trim_end_matches("/mod");
+        let (folder, name) = parent.rsplit_once('/').unwrap_or(("", parent));
+        let homes = [format!("{folder}.rs"), format!("{folder}/mod.rs"), format!("{folder}/lib.rs")];
+        let mut parents = files.iter().filter(|file| homes.contains(&file.path));
+        parents.any(|file| file.text.lines().any(|line| line.trim_end().ends_with(&format!("mod {name};"))))
+    };
+    let stray = files.iter().map(|file| file.path.as_str()).filter(|path| *path != "src/lib.rs" && !is_declared(path));
+    assert_none(stray.map(str::to_owned).collect(), "no module declares this file");
+}
+
+/// The standard library's hash maps have no secret on this platform.
+#[test]
+fn hash_maps_are_our_own() {
+    let others = source().into_iter().filter(|file| file.path != "src/maps.rs").flat_map(|file| {
+        let lines: Vec<_> = file.text.lines().enumerate().map(|(index, line)| (index + 1, line.to_owned())).collect();
+        let is_other = |line: &str| line.contains("std::collections") && line.contains("Hash");
+        let found = lines.into_iter().filter(move |(_, line)| is_other(line));
+        found.map(move |(number, _)| format!("{}:{number}", file.path)).collect::<Vec<_>>()
+    });
+    assert_none(others.collect(), "hash maps are those of src/maps.rs");
 }
 
 #[test]

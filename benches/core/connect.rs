@@ -47,7 +47,8 @@ fn revocations(count: usize) -> Vec<Revocation> {
         1 => Target::RevocationKey(format!("group-{i}")),
         _ => Target::Channel(format!("room:{i}")),
     };
-    let of = |i| Revocation { key_name: key_name(), target: target(i), issued_before_ms: NOW_MS, applies_at_ms: NOW_MS };
+    let of =
+        |i| Revocation { key_name: key_name(), target: target(i), issued_before_ms: NOW_MS, applies_at_ms: NOW_MS };
     (0..count).map(of).collect()
 }
 

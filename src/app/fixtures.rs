@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::creation::list;
-use crate::auth::{App, Identity};
+use crate::auth::{App, Identity, Source};
 use crate::call::{Address, ChannelCall, Fate, Hold, Publish, PublishKey, RelayName, Request, Rules, Submission};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{FIXTURE_CHANNELS_MAX, FIXTURES_MAX_BYTES, MEMBERS_PER_CONNECTION_MAX};
@@ -57,8 +57,9 @@ fn entering_one(app: &App, channel: &Value, index: u64) -> Result<Option<Channel
     let connection_id = connection_id(app.id());
     let (deeds, _) = presence::check(events, &Identity::Wildcard, None, &connection_id, index)?;
     let content = Submission::Presence { hold: hold(), deeds };
-    let publish = Publish { key: PublishKey::Serial(index), connection_id: Some(connection_id), content };
-    Ok(Some(call(app.id(), name.clone(), Rules::of(app.rules(&name)), publish)))
+    let publish =
+        Publish { key: PublishKey::Serial(index), connection_id: Some(connection_id), by: Source::SERVER, content };
+    Ok(Some(call(app.id(), name.clone(), Rules::on(app, &name), publish)))
 }
 
 /// The calls by which they leave these channels.
@@ -67,7 +68,7 @@ pub fn leaving(id: &AppId, app: Option<&App>, channels: &str) -> Vec<ChannelCall
     for name in channels.lines().filter_map(|name| ChannelName::parse(name).ok()) {
         let content = Submission::Fate { hold: hold(), fate: Fate::Left };
         let key = PublishKey::Request(format!("deleted!{}", id.as_str()));
-        let publish = Publish { key, connection_id: Some(connection_id(id)), content };
+        let publish = Publish { key, connection_id: Some(connection_id(id)), by: Source::SERVER, content };
         let rules = app.map_or(crate::auth::Rules::NONE, |app| app.rules(&name));
         calls.push(call(id, name, Rules::of(rules), publish));
     }

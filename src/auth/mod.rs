@@ -3,7 +3,8 @@
 //!
 //! - `identity`: who a client may say that it is; `operations`, `resource`, `capability`: what it may do where
 //! - `secret`, `key`: API keys; `namespace`, `apps` (read by `fields`): the configuration
-//! - `credentials`: what a request presents; `grant`: what that allows; `token`, `jwt`: the signed forms
+//! - `credentials`: what a request presents; `grant`: what that allows; `source`: whose share it takes; `token`, `jwt`:
+//!   the signed forms
 //! - `attempts`: how often one may be wrong; `request`: a new token; `revocation`: the end of one
 //!
 //! A request is answered in two steps, because the app may have to be fetched: [`Credentials::parse`], then
@@ -25,6 +26,7 @@ mod request;
 mod resource;
 mod revocation;
 mod secret;
+mod source;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -41,3 +43,4 @@ pub use operations::Operations;
 pub use request::{ApprovedToken, NonceUse, TokenDetails, TokenRequest};
 pub use revocation::{Revocation, Revocations, RevokeReport, RevokeRequest, RevokeResult, Target};
 pub use secret::{Secret, derive};
+pub use source::Source;

@@ -11,7 +11,7 @@ use crate::limits::{CHANNEL_NAME_MAX_BYTES, PACE_MAX_MS, PACE_MIN_MS};
 
 /// The rules that change what this server does, beside those of batches and conflation where these are enabled. The
 /// others would change nothing.
-const EFFECTIVE: &[&str] = &["persisted", "authenticated", "tlsOnly", "mutableMessages", "maxMembers"];
+const EFFECTIVE: &[&str] = &["persisted", "authenticated", "tlsOnly", "maxMembers", "mutableMessages"];
 
 /// Declares [`Rules`]: a flag each, with its name in JSON.
 macro_rules! flags {
@@ -64,7 +64,7 @@ flags! {
     tls_only = "tlsOnly";
     /// `extras.push` is honoured.
     push_enabled = "pushEnabled";
-    /// Messages can be annotated, and are kept as in a persisted namespace.
+    /// Messages can be updated, deleted, appended to and annotated, and are kept as persisted ones are.
     mutable_messages = "mutableMessages";
     /// Messages are delivered in batches.
     batching_enabled = "batchingEnabled";

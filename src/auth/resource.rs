@@ -6,7 +6,7 @@
 //! foo*         the channel "foo*"      [*]x      x under any qualifier    [filter]x filtered views of x
 //! ```
 //!
-//! Metachannels, queues and filters may be named, as tokens for other servers name them; there are none here to match.
+//! Metachannels and queues may be named, as tokens for other servers name them; there are none here to match.
 
 use std::cmp::Ordering;
 
@@ -53,7 +53,14 @@ impl Resource {
 
     pub fn matches(&self, channel: &ChannelName) -> bool {
         let pattern = Pattern::of(self);
-        matches!(pattern.qualifier, None | Some("*")) && pattern.matches(channel.plain())
+        let is_qualified = match pattern.qualifier {
+            Some("*") => true,
+            Some("filter") => channel.filter().is_some(),
+            Some(_) => false,
+            // Who may read all of a channel may not yet make the server filter it.
+            None => channel.filter().is_none(),
+        };
+        is_qualified && pattern.matches(channel.plain())
     }
 
     /// The pattern of exactly those names that both match; `None` when there are none, or none short enough to exist.
@@ -145,8 +152,8 @@ mod tests {
     #[test]
     fn patterns_match_as_the_table_says() {
         let cases: &[(&str, &[&str], &[&str])] = &[
-            ("name", &["name", "[?rewind=1]name"], &["name2", "Name", "name:x"]),
-            ("*", &["a", "a:b:c", "[?rewind=1]a", "*"], &[]),
+            ("name", &["name", "[?rewind=1]name"], &["name2", "Name", "name:x", "[filter=eA==]name"]),
+            ("*", &["a", "a:b:c", "[?rewind=1]a", "*"], &["[filter=eA==]a", "[filter=eA==?a=b]a"]),
             ("ns:*", &["ns:a", "ns:a:b", "ns:", "ns:*"], &["ns", "nsx:a", "xns:a"]),
             ("a:*:c", &["a:b:c", "a::c"], &["a:c", "a:b:b:c", "a:b:c:d", "a:b"]),
             ("a:*:*", &["a:b:c", "a:b:c:d"], &["a:b", "a"]),
@@ -157,10 +164,13 @@ mod tests {
             ("[meta]*", &[], &["log", "a:b", "[?a=b]log"]),
             ("[meta]log", &[], &["log", "[?a=b]log"]),
             ("[queue]*", &[], &["a"]),
-            ("[filter]x", &[], &["x", "[?a=b]x"]),
-            ("[*]x", &["x", "[?a=b]x"], &["y"]),
-            ("[*]*", &["x", "a:b", "[?a=b]x"], &[]),
-            ("[*]ns:*", &["ns:x"], &["ns", "x"]),
+            ("[filter]x", &["[filter=eA==]x", "[filter=eA==?a=b]x"], &["x", "[?a=b]x", "[filter=eA==]y"]),
+            ("[filter]*", &["[filter=eA==]x", "[filter=eA==]a:b"], &["x"]),
+            ("[filter]ns:*", &["[filter=eA==]ns:x"], &["ns:x", "[filter=eA==]x"]),
+            ("[meta]x", &[], &["[filter=eA==]x"]),
+            ("[*]x", &["x", "[?a=b]x", "[filter=eA==]x"], &["y", "[filter=eA==]y"]),
+            ("[*]*", &["x", "a:b", "[?a=b]x", "[filter=eA==]a:b"], &[]),
+            ("[*]ns:*", &["ns:x", "[filter=eA==]ns:x"], &["ns", "x"]),
         ];
         for (pattern, yes, no) in cases {
             let matches = |name: &&&str| resource(pattern).matches(&ChannelName::parse(name).unwrap());

@@ -3,8 +3,6 @@
 //! A revocation ends the tokens that one key issued before a time and that have its target. Only keys with revocable
 //! tokens have any, and those live an hour: so a revocation can be forgotten after one, and the set stays bounded.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,6 +12,7 @@ use crate::limits::{
     CHANNEL_NAME_MAX_BYTES, CLOCK_SKEW_MAX_MS, REAUTH_MARGIN_MS, REVOCABLE_TOKEN_MAX_TTL_MS, REVOCATIONS_MAX,
     REVOKE_MAX_TARGETS,
 };
+use crate::maps::HashMap;
 use crate::pinned::Versioned;
 
 /// Which tokens end: those that say exactly this, whoever uses them for what. As text: `clientId:c`, `revocationKey:r`,

@@ -5,36 +5,40 @@
 //! while a commit is made. A commit ends with one summary for each message whose counts it changed. Rows say only that
 //! there was one: who reads them gets the counts of now, and who is fed from memory those of then.
 
-use std::collections::{BTreeMap, HashMap, hash_map};
+use std::collections::{BTreeMap, hash_map};
 
 use serde_json::{Map, Value, json};
 
-use super::log::{Batch, decoded, visible_from};
+use super::log::{Batch, decoded};
+use super::operations::{Current, is_deleted, latest};
 use super::store::{Change, CountKey, Share, Store, StoreError, Total};
 use super::{Channel, storage_failed};
 use crate::call::{AnnotationsQuery, Answer, HistoryPage, Outcome, Publish};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     HISTORY_PAGE_BYTES, PAGE_SUMMARIES_MAX_BYTES, SUMMARY_CLIENTS_MAX, SUMMARY_CLIENTS_MAX_BYTES, SUMMARY_COUNTS_MAX,
-    TARGETS_KNOWN_MAX,
 };
-use crate::serial::{MessageSerial, Position};
-use crate::wire::annotation::{Annotation, AnnotationAction, Method, Summary, SummaryCounts, Target};
-use crate::wire::message::{Content, Entry, Extras};
+use crate::maps::HashMap;
+use crate::serial::Position;
+use crate::wire::annotation::{Annotation, AnnotationAction, Method, Summary, SummaryCounts};
+use crate::wire::message::{Content, Entry, Extras, Kind};
 use crate::wire::packed::Packed;
-
-/// Names of messages that are known to be in the log.
-pub type Known = BTreeMap<Target, Option<String>>;
+use crate::wire::revision::Target;
 
 /// The counts that a commit has looked at, as it leaves them.
 #[derive(Default)]
 pub struct Tally {
+    /// Messages that were looked up, by their serials, with their names, unless they are deleted.
+    found: HashMap<String, (Target, Option<Named>)>,
     counts: HashMap<Target, BTreeMap<CountKey, Total>>,
     /// By message, type and client.
     shares: HashMap<(Target, String, String), BTreeMap<String, Share>>,
     /// Messages whose counts are others now, with their names.
-    changed: BTreeMap<Target, Option<String>>,
+    changed: BTreeMap<Target, Named>,
 }
+
+/// A message's name, if it has one.
+type Named = Option<String>;
 
 impl Channel {
     /// Gives annotations of one message their place. Refused with 93002 where messages can't be annotated, with 40400
@@ -44,15 +48,15 @@ impl Channel {
         store: &mut impl Store,
         batch: &mut Batch,
         publish: &Publish,
-        (message, annotations): (&MessageSerial, &[Annotation]),
+        (message, annotations): (&str, &[Annotation]),
         now_ms: u64,
     ) -> Result<Outcome, StoreError> {
         if !self.meta.rules.mutable {
             return Ok(Outcome::Refused(not_enabled()));
         }
-        let target = Target { position: message.position, index: message.index };
-        let Some(name) = self.find_message(store, Some(batch), message, now_ms)? else {
-            return Ok(Outcome::Refused(no_message()));
+        let (target, name) = match self.annotated_message(store, batch, message, now_ms)? {
+            Ok(found) => found,
+            Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
         if !batch.tally.has_room(store, target, annotations)? {
             let why = format!("of one message at most {SUMMARY_COUNTS_MAX} types and names are counted");
@@ -63,7 +67,7 @@ impl Channel {
         for annotation in annotations {
             batch.tally.take(store, target, annotation, position, &mut changes)?;
         }
-        if !changes.is_empty() {
+        if let Some(name) = name.filter(|_| !changes.is_empty()) {
             batch.tally.changed.insert(target, name);
         }
         let key = self.window(store, now_ms)?.remember(publish, position);
@@ -77,6 +81,9 @@ impl Channel {
     /// Ends a commit: what it changed has its place, too.
     pub(super) fn place_summaries(&self, batch: &mut Batch, now_ms: u64) {
         for (target, name) in std::mem::take(&mut batch.tally.changed) {
+            if is_deleted(batch.latest(target.position), target) {
+                continue;
+            }
             let position = batch.tip().next(now_ms);
             let content = Content::Summary(Summary { target, name, counts: SummaryCounts::default() });
             let id = format!("summary!{}", position.0);
@@ -96,52 +103,37 @@ impl Channel {
         }
     }
 
-    /// The name of a message that is in the log, or in this batch, for all to read.
-    fn find_message(
+    /// A message that is annotated, and its name unless it is deleted. Looked up once in a commit.
+    fn annotated_message(
         &mut self,
         store: &mut impl Store,
-        batch: Option<&Batch>,
-        message: &MessageSerial,
+        batch: &mut Batch,
+        serial: &str,
         now_ms: u64,
-    ) -> Result<Option<Option<String>>, StoreError> {
-        let (position, target) = (message.position, Target { position: message.position, index: message.index });
-        let is_kept = position > self.meta.floor && position >= visible_from(&self.meta.rules, now_ms);
-        if message.series != self.meta.series || !is_kept {
-            return Ok(None);
+    ) -> Result<Answer<(Target, Option<Named>)>, StoreError> {
+        if let Some(found) = batch.tally.found.get(serial) {
+            return Ok(Ok(found.clone()));
         }
-        if let Some(name) = self.known.get(&target) {
-            return Ok(Some(name.clone()));
+        if self.has_changed_too_much(now_ms) {
+            return Ok(Err(Code::PublishRateLimited.because("too much is looked up on this channel; try again")));
         }
-        let is_new = position > self.log.tip();
-        let packed = match batch.filter(|_| is_new) {
-            Some(batch) => batch.entry(position).cloned(),
-            None => self.log.in_tail(position).cloned(),
-        };
-        let entries = match packed {
-            Some(packed) => decoded(&packed)?,
-            None => {
-                let row = store.rows_after(Position(position.0.saturating_sub(1)), 1)?.pop();
-                row.map_or(Ok(Vec::new()), |(_, row)| decoded(&row))?
-            }
-        };
-        let entry = entries.iter().find(|entry| entry.position == position && !entry.is_ephemeral());
-        let name = entry.and_then(|entry| entry.messages().get(message.index)).map(|message| message.name.clone());
-        if let Some(name) = name.clone().filter(|_| !is_new) {
-            if self.known.len() >= TARGETS_KNOWN_MAX {
-                self.known.clear();
-            }
-            self.known.insert(target, name);
+        let found = self.message(store, Some(batch), serial, now_ms)?.map(|current| {
+            let name = (!current.is_deleted()).then_some(current.message.name);
+            (current.target, name)
+        });
+        if let Ok(found) = &found {
+            batch.tally.found.insert(serial.to_owned(), found.clone());
         }
-        Ok(name)
+        Ok(found)
     }
 
-    fn require_message(&mut self, store: &mut impl Store, message: &MessageSerial, now_ms: u64) -> Answer<Target> {
+    fn require_message(&mut self, store: &mut impl Store, serial: &str, now_ms: u64) -> Answer<Target> {
         self.reload(store).map_err(storage_failed)?;
         if !self.meta.rules.mutable {
             return Err(not_enabled());
         }
-        let found = self.find_message(store, None, message, now_ms).map_err(storage_failed)?;
-        found.map(|_| Target { position: message.position, index: message.index }).ok_or_else(no_message)
+        let Current { target, .. } = self.message(store, None, serial, now_ms).map_err(storage_failed)??;
+        Ok(target)
     }
 
     /// A page of what was said of a message, oldest first. Fails as [`Channel::place_annotations`] does.
@@ -160,7 +152,7 @@ impl Channel {
     pub fn client_summary(
         &mut self,
         store: &mut impl Store,
-        message: &MessageSerial,
+        message: &str,
         client_id: &str,
         now_ms: u64,
     ) -> Answer<SummaryCounts> {
@@ -306,10 +298,6 @@ fn not_enabled() -> ErrorInfo {
     Code::UpdatesNotEnabled.because("annotations need a namespace with mutableMessages")
 }
 
-fn no_message() -> ErrorInfo {
-    Code::NotFound.because("there is no such message on this channel, or not any more")
-}
-
 fn page(
     store: &mut impl Store,
     target: Target,
@@ -420,6 +408,9 @@ pub(super) fn filled(store: &mut impl Store, packed: &Packed) -> Result<Packed, 
         if let Content::Summary(Summary { target, counts, .. }) = &mut entry.content
             && told.insert(*target) | counts.by_type.is_some()
         {
+            if is_deleted(&latest(store, target.position)?, *target) {
+                continue;
+            }
             if counts.by_type.is_none() {
                 counts.by_type = Some(summary(store, *target, SUMMARY_CLIENTS_MAX_BYTES)?);
             }
@@ -452,20 +443,19 @@ pub(super) fn annotated(store: &mut impl Store, packed: &Packed) -> Result<Packe
         return Ok(packed.clone());
     };
     entries.retain(|entry| entry.summary().is_none() && entry.annotations().is_empty());
-    let targets = store.counted(first, last)?;
+    let mut targets = store.counted(first, last)?;
+    targets.sort_unstable();
     let max_bytes = (PAGE_SUMMARIES_MAX_BYTES / targets.len().max(1)).min(SUMMARY_CLIENTS_MAX_BYTES);
-    for entry in &mut entries {
-        let is_of = |target: &&Target| target.position == entry.position;
-        let of: Vec<Target> = targets.iter().filter(is_of).copied().collect();
-        if let (Content::Messages(messages), false) = (&mut entry.content, of.is_empty()) {
-            let messages = std::mem::take(messages);
-            let mut counts = vec![SummaryCounts::default(); messages.len()];
-            for target in of {
-                if let Some(counts) = counts.get_mut(target.index) {
-                    counts.by_type = Some(summary(store, target, max_bytes)?);
-                }
+    for entry in entries.iter_mut().filter(|entry| entry.kind() == Kind::Messages) {
+        let mut counts = vec![SummaryCounts::default(); entry.count()];
+        for (index, counts) in counts.iter_mut().enumerate() {
+            if targets.binary_search(&entry.target(index)).is_ok() {
+                counts.by_type = Some(summary(store, entry.target(index), max_bytes)?);
             }
-            entry.content = Content::Annotated { messages, counts };
+        }
+        if counts.iter().any(|counts| counts.by_type.is_some()) {
+            let content = Box::new(std::mem::replace(&mut entry.content, Content::Messages(Vec::new())));
+            entry.content = Content::Annotated { content, counts };
         }
     }
     Ok(packed_of(entries.iter()))

@@ -81,8 +81,10 @@ impl Channel {
         if batch.tip() > self.log.tip() {
             self.begin(store)?;
         }
+        let objects = batch.objects.summary();
         let summaries = std::mem::take(&mut batch.summaries);
         self.log.append(store, batch)?;
+        self.objects.wrote(objects);
         self.fill_summaries(store, &summaries);
         Ok(answers)
     }
@@ -103,7 +105,11 @@ impl Channel {
                 let is_number = matches!(publish.key, PublishKey::Serial(_));
                 let is_another =
                     is_number && self.repeats.is_another((batch, &self.log), store, publish, position, now_ms)?;
-                return Ok(if is_another { Outcome::Refused(reused()) } else { Outcome::Accepted { position, count } });
+                return match (is_another, &publish.content) {
+                    (true, _) => Ok(Outcome::Refused(reused())),
+                    (false, Submission::Objects(_)) => self.operated(store, batch, position),
+                    (false, _) => Ok(Outcome::Accepted { position, count }),
+                };
             }
             Some(None) => {}
             None => return Ok(Outcome::Refused(unsure())),
@@ -111,6 +117,9 @@ impl Channel {
         if !has_room {
             let refusal = "more publishes than can be remembered in two minutes; try again later";
             return Ok(Outcome::Refused(Code::PublishRateLimited.because(refusal)));
+        }
+        if let Some(refusal) = self.take_share(store, publish, now_ms)? {
+            return Ok(Outcome::Refused(refusal));
         }
         match &publish.content {
             Submission::Messages(messages) => {
@@ -125,7 +134,9 @@ impl Channel {
                 let is_late = suspicion != Suspicion::New;
                 self.place_presence(store, batch, publish, (hold, deeds), is_late, now_ms)
             }
+            Submission::Operation(operation) => self.place_operation(store, batch, publish, operation, now_ms),
             Submission::Fate { hold, fate } => self.place_fate(store, batch, publish, (hold, *fate), now_ms),
+            Submission::Objects(proposals) => self.place_objects(store, batch, publish, proposals, now_ms),
             Submission::Annotations { message, annotations } => {
                 self.place_annotations(store, batch, publish, (message, annotations), now_ms)
             }

@@ -5,11 +5,10 @@
 //! log decides, so that neither a collision nor a mark of a refused publish can swallow a message. The keys of a commit
 //! stand beside its row, and a channel that lost its memory reads those of the window, not the messages.
 
-use std::collections::HashMap;
-
 use super::store::{Store, StoreError};
 use crate::call::{Publish, PublishKey};
 use crate::limits::{DEDUP_MAX_CONNECTIONS, DEDUP_MAX_IDS, DEDUP_WINDOW_MS};
+use crate::maps::HashMap;
 use crate::serial::Position;
 
 /// Rows whose keys are read at a time. One has 300 KB of them at most, of 13,000 publishes.
@@ -99,6 +98,10 @@ impl Window {
         self.fits(publish)
     }
 
+    pub fn is_half_full(&self) -> bool {
+        self.ids.len() >= DEDUP_MAX_IDS / 2
+    }
+
     fn fits(&self, publish: &Publish) -> bool {
         match (&publish.key, &publish.connection_id) {
             (PublishKey::Serial(_), Some(connection)) => {
@@ -150,11 +153,13 @@ fn hash(id: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Source;
 
     fn publish(key: PublishKey, connection: Option<&str>) -> Publish {
         Publish {
             key,
             connection_id: connection.map(str::to_owned),
+            by: Source::SERVER,
             content: crate::call::Submission::Messages(vec![]),
         }
     }

@@ -4,7 +4,8 @@
 //! slice of its messages that belongs to the page. Messages and presence events share the log: a page that finds few of
 //! its kind in what it may look at ends there, with a link to the next, and may be empty.
 
-use super::log::{Walk, decoded, visible_from};
+use super::log::{Log, Walk, decoded, visible_from};
+use super::operations::{Show, shown};
 use super::store::{Store, StoreError};
 use super::{Meta, storage_failed};
 use crate::call::{Answer, HistoryPage, HistoryQuery};
@@ -22,20 +23,26 @@ const WHOLE: usize = PUBLISH_MAX_MESSAGES - 1;
 pub(super) fn page(
     store: &mut impl Store,
     meta: &Meta,
-    tip: Position,
+    log: &Log,
     query: &HistoryQuery,
     now_ms: u64,
 ) -> Answer<HistoryPage> {
-    let range = Range::of(meta, tip, query, now_ms)?;
+    let range = Range::of(meta, log.tip(), query, now_ms)?;
+    let show = match query.wait_ms {
+        _ if !log.is_revised() => Show::Log,
+        // Whoever waits for what comes is told what happened, others how it is now.
+        Some(_) => Show::Events,
+        None => Show::Latest,
+    };
     let mut page = Builder::of(meta, query);
     let walked = if query.forwards {
-        forwards(store, &range, query, &mut page)
+        forwards(store, &range, (query, show), &mut page)
     } else {
-        backwards(store, &range, query, &mut page)
+        backwards(store, &range, (query, show), &mut page)
     };
     walked.map_err(storage_failed)?;
     // Behind all that there is, when that was all.
-    let end = query.wait_ms.map(|_| (tip, WHOLE));
+    let end = query.wait_ms.map(|_| (log.tip(), WHOLE));
     Ok(page.finish(end))
 }
 
@@ -71,11 +78,11 @@ impl Range {
     }
 
     fn holds(&self, entry: &Entry, query: &HistoryQuery) -> bool {
-        entry.kind() == kind(query) && (self.first..=self.last).contains(&entry.position)
+        entry.kind() == kind_of(query) && (self.first..=self.last).contains(&entry.position)
     }
 }
 
-fn kind(query: &HistoryQuery) -> Kind {
+fn kind_of(query: &HistoryQuery) -> Kind {
     if query.presence { Kind::Presence } else { Kind::Messages }
 }
 
@@ -102,15 +109,21 @@ fn continued(meta: &Meta, tip: Position, text: &str) -> Result<(Position, usize)
     Ok((serial.position, index))
 }
 
-fn forwards(store: &mut impl Store, range: &Range, query: &HistoryQuery, page: &mut Builder) -> Result<(), StoreError> {
+fn forwards(
+    store: &mut impl Store,
+    range: &Range,
+    (query, show): (&HistoryQuery, Show),
+    page: &mut Builder,
+) -> Result<(), StoreError> {
     let mut rows = Walk::after(match range.after {
         Some((position, WHOLE..)) if position >= range.first => position,
         _ => Position(range.first.0.saturating_sub(1)),
     });
     while let Some((end, row)) = rows.next(store)? {
         for entry in decoded(&row)?.into_iter().filter(|entry| range.holds(entry, query)) {
-            let from =
-                range.after.filter(|(position, _)| *position == entry.position).map_or(0, |(_, index)| index + 1);
+            let Some(entry) = shown(store, entry, show)? else { continue };
+            let after = range.after.filter(|(position, _)| *position == entry.position);
+            let from = after.map_or(0, |(_, place)| places_before(&entry, place + 1));
             if !page.push(&entry, from, entry.count(), true) {
                 return Ok(());
             }
@@ -129,7 +142,7 @@ fn forwards(store: &mut impl Store, range: &Range, query: &HistoryQuery, page: &
 fn backwards(
     store: &mut impl Store,
     range: &Range,
-    query: &HistoryQuery,
+    (query, show): (&HistoryQuery, Show),
     page: &mut Builder,
 ) -> Result<(), StoreError> {
     // The row that holds the last position may be named by a later one.
@@ -142,10 +155,9 @@ fn backwards(
         let entries = decoded(&row)?;
         let first = entries.first().map_or(end, |entry| entry.position);
         for entry in entries.into_iter().rev().filter(|entry| range.holds(entry, query)) {
-            let to = range
-                .after
-                .filter(|(position, _)| *position == entry.position)
-                .map_or(entry.count(), |(_, index)| index);
+            let Some(entry) = shown(store, entry, show)? else { continue };
+            let after = range.after.filter(|(position, _)| *position == entry.position);
+            let to = after.map_or(entry.count(), |(_, place)| places_before(&entry, place));
             if !page.push(&entry, 0, to, false) {
                 return Ok(());
             }
@@ -158,6 +170,11 @@ fn backwards(
     Ok(())
 }
 
+/// How many of an entry's messages have a place before this one in their publish.
+fn places_before(entry: &Entry, place: usize) -> usize {
+    (0..entry.count()).take_while(|index| entry.place(*index) < place).count()
+}
+
 /// What of these a reader gets who waited for it and has all that went before.
 pub(super) fn page_of(
     meta: &Meta,
@@ -167,7 +184,7 @@ pub(super) fn page_of(
     through: Position,
 ) -> HistoryPage {
     let start = Position::at(query.start_ms.unwrap_or(0));
-    let wanted = |entry: &&Entry| entry.kind() == kind(query) && entry.position >= start && entry.position > after;
+    let wanted = |entry: &&Entry| entry.kind() == kind_of(query) && entry.position >= start && entry.position > after;
     let mut page = Builder::of(meta, query);
     let mut wanted = entries.iter().filter(wanted);
     while wanted.next().is_some_and(|entry| page.push(entry, 0, entry.count(), true)) {}
@@ -217,7 +234,7 @@ impl Builder {
         self.entries.append(&packed);
         self.slices.push((from, to));
         self.messages += to - from;
-        self.last = Some((entry.position, if forwards { to - 1 } else { from }));
+        self.last = Some((entry.position, entry.place(if forwards { to - 1 } else { from })));
         self.more = cut;
         !cut
     }

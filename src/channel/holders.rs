@@ -12,13 +12,11 @@
 //!     └──── here, held, or enters ───┘
 //! ```
 
-use std::collections::{HashMap, HashSet};
-
 use super::store::{Store, StoreError, StoredHolder};
 use super::{Channel, Effect};
 use crate::call::{Hold, RelayName, Roll, Rolled};
 use crate::limits::{ROLL_ANSWER_MS, ROLL_FIRST_MS, ROLL_INTERVAL_MS, ROLL_PAUSE_MS, ROLL_TRY_MS};
-use crate::maps::SortedMap;
+use crate::maps::{HashMap, HashSet, SortedMap};
 use crate::name::ChannelName;
 
 #[derive(Debug)]
@@ -90,7 +88,7 @@ impl Holders {
 
     fn read(&mut self, store: &mut impl Store) -> Result<&mut HashMap<String, Holder>, StoreError> {
         if self.holders.is_none() {
-            let mut holders = HashMap::new();
+            let mut holders = HashMap::default();
             for StoredHolder { connection_id, hold, leaves_at_ms, members } in store.holders()? {
                 let relay = watched(&mut self.watches, &hold.relay, self.read_at_ms);
                 if let (Some(watch), Some(at_ms)) = (self.watches.get_mut(&relay), leaves_at_ms) {
@@ -179,7 +177,7 @@ impl Holders {
     /// The questions that are due.
     fn ask(&mut self, channel: &ChannelName, now_ms: u64) -> Vec<Effect> {
         let Some(holders) = &self.holders else { return Vec::new() };
-        let mut of_relay: HashMap<&RelayName, Vec<String>> = HashMap::new();
+        let mut of_relay: HashMap<&RelayName, Vec<String>> = HashMap::default();
         let is_due = |watch: &Watch| watch.asked.is_none() && watch.due_ms <= now_ms;
         if self.watches.values().any(is_due) {
             for (connection_id, holder) in holders {

@@ -6,7 +6,7 @@
 mod pieces;
 mod walk;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::annotations::Tally;
 use super::dedup;
@@ -14,6 +14,8 @@ use super::members::Pending;
 use super::store::{Change, Row, Store, StoreError, Stored, Totals};
 use crate::call::{Hold, Publish, PublishKey, Rules};
 use crate::limits::{LOG_MAX_BYTES, LOG_MAX_MESSAGES, RETENTION_MS, RETENTION_SLACK_MS, ROW_MAX_BYTES, TAIL_MAX_BYTES};
+use crate::maps::HashMap;
+use crate::objects::pool::Changes;
 use crate::serial::Position;
 use crate::wire::message::Entry;
 use crate::wire::packed::Packed;
@@ -34,6 +36,8 @@ pub struct Log {
     taken_in: usize,
     /// The tail holds everything after this.
     tail_from: Position,
+    /// Whether any message has another version than its first.
+    revised: bool,
 }
 
 /// A publish at its place, encoded.
@@ -51,10 +55,15 @@ struct Placed {
 pub struct Batch {
     tip: Position,
     placed: Vec<Placed>,
+    bytes: usize,
+    /// What it makes of messages, by where they were published.
+    latest: HashMap<Position, Vec<Entry>>,
     /// By their keys, which are a connection's own where they are its numbers.
     publishes: HashMap<(PublishKey, Option<String>), Position>,
     /// What it does to the presence set.
     pub members: Pending,
+    /// What it does to the objects.
+    pub objects: Changes,
     /// The last event of each member, if its connection said it.
     turns: HashMap<MemberKey, Option<Turn>>,
     /// Before anything is placed.
@@ -69,9 +78,12 @@ impl Batch {
         Batch {
             tip,
             placed: Vec::new(),
-            publishes: HashMap::new(),
+            bytes: 0,
+            latest: HashMap::default(),
+            publishes: HashMap::default(),
             members: Pending::new(),
-            turns: HashMap::new(),
+            objects: Changes::default(),
+            turns: HashMap::default(),
             holds: Vec::new(),
             tally: Tally::default(),
             summaries: Vec::new(),
@@ -94,6 +106,10 @@ impl Batch {
             match change {
                 Change::Put(member) => self.members.insert(member.key.clone(), Some(member.member.clone())),
                 Change::Remove(member) => self.members.insert(member.clone(), None),
+                Change::Objects(changes) => {
+                    self.objects.extend(changes);
+                    None
+                }
                 _ => None,
             };
         }
@@ -101,7 +117,14 @@ impl Batch {
             self.turns.insert(event.key(), event.turn());
         }
         let (position, messages, ephemeral) = (entry.position, entry.count(), entry.is_ephemeral());
-        self.placed.push(Placed { position, entry: Packed::one(&entry), messages, ephemeral, key, changes });
+        let packed = Packed::one(&entry);
+        self.bytes += packed.len();
+        self.placed.push(Placed { position, entry: packed, messages, ephemeral, key, changes });
+        if let Some((target, ..)) = entry.operation() {
+            let versions = self.latest.entry(target.position).or_default();
+            versions.retain(|version| version.target(0) != target);
+            versions.push(entry);
+        }
     }
 
     /// Changes who holds a connection's members: those that are there, and those that this batch has placed so far.
@@ -120,7 +143,18 @@ impl Batch {
 
     /// What this batch has at a place.
     pub fn entry(&self, position: Position) -> Option<&Packed> {
-        self.placed.iter().find(|placed| placed.position == position).map(|placed| &placed.entry)
+        let index = self.placed.binary_search_by_key(&position, |placed| placed.position).ok()?;
+        Some(&self.placed[index].entry)
+    }
+
+    /// Bytes of what it has placed.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What it makes of the messages that were published at a position.
+    pub fn latest(&self, position: Position) -> impl Iterator<Item = &Entry> {
+        self.latest.get(&position).into_iter().flatten()
     }
 
     /// Where this batch already placed the same publish.
@@ -146,7 +180,12 @@ impl Log {
             tail_bytes: 0,
             taken_in: 0,
             tail_from: tip,
+            revised: stored.revised,
         }
+    }
+
+    pub fn is_revised(&self) -> bool {
+        self.revised
     }
 
     pub fn tip(&self) -> Position {
@@ -174,6 +213,7 @@ impl Log {
             rest = later;
         }
         self.tip = batch.tip;
+        self.revised |= !batch.latest.is_empty();
         batch.placed.into_iter().for_each(|placed| self.push_tail(placed));
         Ok(())
     }
@@ -258,6 +298,11 @@ impl Log {
         let Some((_, newest)) = self.newest else { return Ok(false) };
         let Some((_, oldest)) = store.totals_after(without, 1)?.pop() else { return Ok(false) };
         Ok(is_over(newest, oldest))
+    }
+
+    pub fn is_half_full(&self) -> bool {
+        let (Some((_, newest)), Some((_, oldest))) = (self.newest, self.oldest) else { return false };
+        newest.messages - oldest.messages > LOG_MAX_MESSAGES / 2 || newest.bytes - oldest.bytes > LOG_MAX_BYTES / 2
     }
 
     /// When [`Log::trim`] next has rows to let go.

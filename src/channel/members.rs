@@ -7,7 +7,7 @@
 //! What is newer is decided by the place of an event on its connection, never by arrival: a repeat of what was answered
 //! without an event finds a newer member and changes nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::Channel;
 use super::log::{Batch, decoded};
@@ -15,6 +15,7 @@ use super::store::{Change, Store, StoreError, StoredMember};
 use crate::call::{Answer, Deed, Fate, Hold, MembersPage, MembersQuery, Outcome, Publish};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{LEAVES_PER_ENTRY, LEAVES_PER_ENTRY_BYTES, MEMBERS_PAGE_BYTES, MEMBERS_PER_CONNECTION_MAX};
+use crate::maps::HashMap;
 use crate::wire::message::{Content, Entry};
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, PresenceAction, PresenceMessage};

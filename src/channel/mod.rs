@@ -16,18 +16,21 @@ mod holders;
 mod listing;
 mod log;
 mod members;
+mod objects;
 mod occupancy;
+pub mod operations;
 mod pace;
 mod readers;
 mod repeats;
+mod shares;
 mod spent;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
 
 use crate::call::{
-    Address, Answer, Backlog, Census, Delivered, Delivery, EarlierRules, HistoryPage, HistoryQuery, Publish, ReadFrom,
-    RelayName, Response, Roll, Rules, Subscribed,
+    Address, Answer, Backlog, Census, Delivered, Delivery, HistoryPage, HistoryQuery, Publish, ReadFrom, RelayName,
+    Response, Roll, Rules, RulesOfVersion1, Subscribed,
 };
 use crate::conflation::conflate;
 use crate::error::{Code, ErrorInfo};
@@ -36,15 +39,17 @@ use crate::limits::{DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS};
 use crate::pinned::{self, Unreadable, Versioned};
 use crate::placement;
 use crate::serial::Position;
-use annotations::Known;
 use dedup::Window;
 use holders::Holders;
 use listing::Listing;
 use log::Log;
+use objects::Objects;
 use occupancy::Occupants;
+use operations::Lookups;
 use pace::Pace;
 use readers::Readers;
 use repeats::Repeats;
+use shares::Shares;
 use spent::Spent;
 use store::{Store, StoreError};
 
@@ -86,13 +91,12 @@ struct Meta {
 impl Versioned for Meta {
     const VERSION: u8 = 2;
 
-    /// In the first version the rules said nothing of annotations.
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
         if version != 1 {
             return Err(Unreadable::Version(version));
         }
         let (address, series, floor, rules, listed, listened) =
-            pinned::take::<(Address, String, Position, EarlierRules, bool, bool)>(bytes)?;
+            pinned::take::<(_, _, _, RulesOfVersion1, _, _)>(bytes)?;
         Ok(Meta { address, series, floor, rules: rules.into(), listed, listened })
     }
 }
@@ -109,9 +113,11 @@ pub struct Channel {
     feeds: Feeds,
     pace: Pace,
     holders: Holders,
+    objects: Objects,
     occupants: Occupants,
     listing: Listing,
     readers: Readers,
+    shares: Shares,
     pending: Vec<(Ticket, Vec<Publish>)>,
     pending_bytes: usize,
     /// Of how many calls the last commit was, and how many publishes.
@@ -123,8 +129,7 @@ pub struct Channel {
     /// Before this, the log isn't trimmed again: that failed.
     trim_at_ms: u64,
     spent: Spent,
-    /// Messages that were annotated lately.
-    known: Known,
+    lookups: Lookups,
 }
 
 impl Channel {
@@ -169,9 +174,11 @@ impl Channel {
             repeats: Repeats::default(),
             feeds,
             holders: Holders::restore(stored.members, now_ms),
+            objects: Objects::restore(stored.objects.as_deref())?,
             occupants: Occupants::restore(stored.relays_below),
             listing: Listing::default(),
             readers: Readers::default(),
+            shares: Shares::default(),
             pending: Vec::new(),
             pending_bytes: 0,
             last_commit: (0, 0),
@@ -179,7 +186,7 @@ impl Channel {
             mend_at_ms: None,
             trim_at_ms: 0,
             spent: Spent::default(),
-            known: Known::default(),
+            lookups: Lookups::default(),
         }))
     }
 
@@ -245,13 +252,13 @@ impl Channel {
 
     pub fn history(&mut self, store: &mut impl Store, query: &HistoryQuery, now_ms: u64) -> Answer<HistoryPage> {
         self.reload(store).map_err(storage_failed)?;
-        let mut page = history::page(store, &self.meta, self.log.tip(), query, now_ms)?;
+        let mut page = history::page(store, &self.meta, &self.log, query, now_ms)?;
         self.annotate_page(store, &mut page).map_err(storage_failed)?;
         Ok(page)
     }
 
     /// Says with the messages of a page what their annotations come to.
-    fn annotate_page(&self, store: &mut impl Store, page: &mut HistoryPage) -> Result<(), StoreError> {
+    pub(super) fn annotate_page(&self, store: &mut impl Store, page: &mut HistoryPage) -> Result<(), StoreError> {
         if self.meta.rules.mutable {
             page.entries = annotations::annotated(store, &page.entries)?;
         }
@@ -295,6 +302,7 @@ impl Channel {
             self.trim_at_ms = now_ms + TRIM_PAUSE_MS;
             self.forget(now_ms);
         }
+        self.sweep_objects(store, now_ms);
         self.feeds.tick(now_ms);
         let mut effects = self.call_rolls(store, now_ms);
         self.tick_spent(now_ms, &mut effects);
@@ -307,6 +315,7 @@ impl Channel {
         let log = self.log.deadline(&self.meta.rules).map(|due_ms| due_ms.max(self.trim_at_ms));
         let other = [self.occupancy_deadline(), self.listing_deadline(), self.readers.deadline(), self.mend_at_ms];
         let own = [self.feeds.deadline(), self.pace_deadline(), log, self.holders.deadline(), self.spent_deadline()];
+        let other = other.into_iter().chain([self.objects.deadline()]);
         own.into_iter().chain(other).flatten().min()
     }
 
@@ -349,6 +358,7 @@ impl Channel {
             let stored = store.load()?;
             self.log = Log::new(&stored, self.log.tip());
             self.holders.recount(stored.members);
+            self.objects.reload(stored.objects.as_deref())?;
             (self.stale, self.mend_at_ms) = (false, None);
         }
         Ok(())

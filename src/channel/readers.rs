@@ -6,11 +6,14 @@
 //! place until then.
 
 use super::log::decoded;
+use super::operations::{Show, shown};
 use super::store::Store;
 use super::{Channel, Effect, Ticket, history, storage_failed};
+use crate::auth::Source;
 use crate::call::{Answer, HistoryPage, HistoryQuery};
 use crate::error::Code;
 use crate::limits::{HISTORY_PAGE_BYTES, WAITING_READERS_MAX};
+use crate::maps::HashMap;
 use crate::serial::Position;
 use crate::wire::message::Entry;
 
@@ -36,6 +39,25 @@ impl Readers {
     }
 }
 
+impl Readers {
+    /// Ends the longest wait of the source that has most of them, for one of a source that has clearly fewer. So who
+    /// fills the room, perhaps with requests that nobody reads, keeps out nobody else.
+    fn make_room(&mut self, by: Option<Source>) -> bool {
+        let mut waits: HashMap<Option<Source>, (usize, usize)> = HashMap::default();
+        for (index, reader) in self.waiting.iter().enumerate() {
+            waits.entry(reader.query.by).or_insert((0, index)).0 += 1;
+        }
+        let own = waits.get(&by).map_or(0, |(count, _)| *count);
+        match waits.into_values().max_by_key(|(count, _)| *count) {
+            Some((most, longest)) if most > own + 1 => {
+                self.waiting[longest].until_ms = 0;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Channel {
     /// A page as [`Channel::history`] gives it. `None` for one that is empty and may be waited for: [`Effect::Page`]
     /// answers it later. Fails with 42911, too, when too many wait.
@@ -52,7 +74,7 @@ impl Channel {
         if wait_ms == 0 {
             return Some(answer);
         }
-        if self.readers.waiting.len() >= WAITING_READERS_MAX {
+        if self.readers.waiting.len() >= WAITING_READERS_MAX && !self.readers.make_room(query.by) {
             return Some(Err(Code::PublishRateLimited.because("too many requests wait at this channel; try again")));
         }
         // It comes back with what it has, to the same life.
@@ -71,7 +93,11 @@ impl Channel {
         let mut effects = Vec::new();
         while !self.readers.waiting.is_empty() && self.readers.seen < self.tip() {
             let piece = self.log.stored_after(store, self.readers.seen, HISTORY_PAGE_BYTES);
-            let read = piece.and_then(|piece| Ok((decoded(&piece.entries)?, piece.through)));
+            let show = if self.log.is_revised() { Show::Events } else { Show::Log };
+            let read = piece.and_then(|piece| {
+                let entries = decoded(&piece.entries)?.into_iter().map(|entry| shown(store, entry, show));
+                Ok((entries.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?, piece.through))
+            });
             match read {
                 Ok((entries, through)) => {
                     self.show(store, &entries, through, &mut effects);

@@ -5,7 +5,7 @@
 //! paid from a budget: a publish of a few bytes that claims to be an old one would else buy a look at two minutes of
 //! the log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included};
 
 use super::dedup::{self, Suspicion};
@@ -13,12 +13,16 @@ use super::log::{Batch, Log, ROWS_PER_READ, decoded};
 use super::store::{Store, StoreError};
 use crate::call::{Publish, PublishKey, Submission};
 use crate::limits::{REPEATS_FLOW, TRACED_MAX, TRACES_MAX};
+use crate::maps::HashMap;
+use crate::objects::operation::{ObjectMessage, Proposal};
+use crate::operation::Operation;
 use crate::rate::Debt;
 use crate::serial::Position;
 use crate::wire::annotation::Annotation;
 use crate::wire::message::{Entry, Message};
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, Turn};
+use crate::wire::revision::{Act, Shape, Target};
 
 #[derive(Debug, Default)]
 pub struct Repeats {
@@ -160,13 +164,15 @@ impl Repeats {
         position: Position,
         now_ms: u64,
     ) -> Result<bool, StoreError> {
-        let is_presence = matches!(publish.content, Submission::Presence { .. } | Submission::Fate { .. });
-        if is_presence {
-            return Ok(false);
-        }
+        let differs = |entry: &Entry| match &publish.content {
+            Submission::Messages(messages) => entry.is_operation() || !says_same(entry.messages(), messages),
+            Submission::Objects(proposals) => !does_same(entry.objects(), proposals),
+            Submission::Operation(operation) => !is_done_by(entry, operation),
+            Submission::Annotations { annotations, .. } => !annotates_same(entry.annotations(), annotations),
+            Submission::Presence { .. } | Submission::Fate { .. } => false,
+        };
         self.budget.now_ms = now_ms;
         let Repeats { row, budget, .. } = self;
-        let differs = |entry: &Entry| !says_same(entry, publish);
         let found = match batch.entry(position).or_else(|| log.in_tail(position)) {
             Some(packed) => budget.decode(packed).map(|entries| entries.first().is_some_and(differs)),
             None => row.read(store, position, budget).map(|()| row.has(position, differs)),
@@ -214,7 +220,7 @@ impl Trace {
         let in_tail = log.serials_in_tail(connection_id, Position::ZERO);
         Ok(Trace {
             places: in_tail.map(|(serial, position)| (serial, Place::Tail(position))).collect(),
-            turns: HashMap::new(),
+            turns: HashMap::default(),
             heard_from: None,
             unread: Some(row.map_or(from, |(end, _)| end)),
             through: log.tip(),
@@ -402,30 +408,46 @@ fn sought<T>(result: Result<T, Halt>) -> Sought<T> {
 
 /// Whether two publishes are one, as far as their publisher says it: who it is, and what its token adds, may have
 /// changed since.
-fn says_same(entry: &Entry, publish: &Publish) -> bool {
+fn says_same(one: &[Message], other: &[Message]) -> bool {
     let is_same = |(one, other): (&Message, &Message)| {
         one.name == other.name && one.data == other.data && one.encoding == other.encoding
     };
-    let is_same_annotation = |(one, other): (&Annotation, &Annotation)| {
-        one.action == other.action && one.kind == other.kind && one.name == other.name && one.data == other.data
+    one.len() == other.len() && one.iter().zip(other).all(is_same)
+}
+
+fn annotates_same(one: &[Annotation], other: &[Annotation]) -> bool {
+    let said = |annotation: &Annotation| {
+        let Annotation { action, kind, name, data, .. } = annotation;
+        (*action, kind.clone(), name.clone(), data.clone())
     };
-    let (one, other) = (entry.messages(), publish.messages());
-    let (said, again) = (entry.annotations(), publish.annotations());
-    one.len() == other.len()
-        && said.len() == again.len()
-        && one.iter().zip(other).all(is_same)
-        && said.iter().zip(again).all(is_same_annotation)
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| said(one) == said(other))
+}
+
+/// What a connection does, it does to objects that it names.
+fn does_same(one: &[ObjectMessage], other: &[Proposal]) -> bool {
+    let is_same = |(one, other): (&ObjectMessage, &Proposal)| one.operation == other.message.operation;
+    one.len() == other.len() && one.iter().zip(other).all(is_same)
+}
+
+/// Whether an entry is what an operation made of its message, as far as that can be told afterwards.
+fn is_done_by(entry: &Entry, operation: &Operation) -> bool {
+    let target = Target::parse(&operation.serial).map(|(target, _)| target);
+    let act = |shape: Shape| match shape {
+        Shape::Updated => Act::Update,
+        Shape::Deleted => Act::Delete,
+        Shape::Appended { .. } | Shape::Fragment => Act::Append,
+    };
+    entry.operation().is_some_and(|(of, _, version)| Some(of) == target && act(version.shape) == operation.act)
 }
 
 fn is_same(entry: &Entry, publish: &Publish) -> bool {
     match &publish.key {
         PublishKey::Serial(_) => false,
         PublishKey::Id(id) => {
-            let own = match publish.content {
-                Submission::Annotations { .. } => entry.annotations().first().and_then(|first| first.id.as_ref()),
-                _ => entry.messages().first().and_then(|first| first.id.as_ref()),
-            };
-            own == Some(id)
+            let first = entry.messages().first().map(|message| &message.id);
+            let first = first.or_else(|| entry.objects().first().map(|message| &message.id));
+            let first = first.or_else(|| entry.annotations().first().map(|annotation| &annotation.id));
+            first.is_some_and(|first| first.as_ref() == Some(id))
         }
         PublishKey::Request(id) => entry.id == *id,
     }

@@ -5,11 +5,14 @@
 //! output gate, and the simulation's.
 
 use crate::call::{Hold, MembersQuery, RelayName};
+use crate::limits::VERSIONS_MAX;
+use crate::objects::parts::PartKey;
+use crate::objects::pool::Changes;
 use crate::pinned::Unreadable;
 use crate::serial::Position;
-use crate::wire::annotation::Target;
 use crate::wire::packed::Packed;
 use crate::wire::presence::MemberKey;
+use crate::wire::revision::Target;
 
 /// A write or read that failed. A failed write may still have been kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +33,7 @@ pub struct Row {
     /// By what repeats of these publishes are known; see `dedup`.
     pub keys: String,
     pub entries: Packed,
-    /// What the entries do to the presence set: stored with the row or not at all.
+    /// What the entries do to the presence set and the objects: stored with the row or not at all.
     pub changes: Vec<Change>,
 }
 
@@ -40,11 +43,32 @@ pub enum Change {
     Remove(MemberKey),
     /// As [`Store::hold`].
     Hold(String, Hold, Option<u64>),
+    /// As [`Store::change_objects`].
+    Objects(Changes),
+    /// Makes a version the latest of its message. The one before stays among the older ones, but for the same number,
+    /// and of those no more than [`VERSIONS_MAX`].
+    Revise(StoredVersion),
     /// An entry of annotations of this message, at this place.
     Annotate(Target, Position, Packed),
     Count(Target, CountKey, Total),
     /// What a client has said, or that it takes it back.
     Say(Target, CountKey, String, Option<Share>),
+}
+
+/// A version of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredVersion {
+    pub target: Target,
+    pub number: u32,
+    /// The entry of the operation that made it.
+    pub entry: Packed,
+}
+
+impl StoredVersion {
+    /// The last of the older versions that must go.
+    pub fn expired(&self) -> Option<u32> {
+        self.number.checked_sub(VERSIONS_MAX + 1).filter(|number| *number > 0)
+    }
 }
 
 /// What is counted of a message: a type, and the name where the type has names.
@@ -109,6 +133,10 @@ pub struct Stored {
     pub oldest: Option<(Position, Totals)>,
     /// How many are present.
     pub members: usize,
+    /// The summary of the objects, if there are any.
+    pub objects: Option<Vec<u8>>,
+    /// Whether any message has another version than its first.
+    pub revised: bool,
 }
 
 pub trait Store {
@@ -117,10 +145,10 @@ pub trait Store {
     fn add_relay(&mut self, relay: &RelayName, direct: bool) -> Result<(), StoreError>;
     fn remove_relay(&mut self, relay: &RelayName, direct: bool) -> Result<(), StoreError>;
 
-    /// Writes a row and what it changes of the set: all of it or nothing.
+    /// Writes a row and what it changes beside the log: all of it or nothing.
     fn append(&mut self, row: &Row) -> Result<(), StoreError>;
 
-    /// Deletes the rows up to and including `through`, and what was said of messages in them.
+    /// Deletes the rows up to and including `through`, with the versions and annotations of the messages in them.
     fn trim(&mut self, through: Position) -> Result<(), StoreError>;
 
     /// At most `limit` rows after a position, oldest first.
@@ -138,6 +166,13 @@ pub trait Store {
     /// The same up to and including a position, newest first.
     fn keys_before(&mut self, through: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError>;
 
+    /// The latest versions of the messages that were published at a position, of those that have another than the
+    /// first, by their places.
+    fn latest(&mut self, position: Position) -> Result<Vec<Packed>, StoreError>;
+
+    /// At most `limit` older versions of a message from a number on, in the order of their numbers or against it.
+    fn versions(&mut self, target: Target, from: u32, forwards: bool, limit: usize) -> Result<Vec<Packed>, StoreError>;
+
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError>;
 
     /// Members by their keys.
@@ -147,6 +182,15 @@ pub trait Store {
 
     /// Changes who holds a connection's members, and when they are due to leave.
     fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError>;
+
+    /// A part of an object.
+    fn object_part(&mut self, key: &PartKey) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// At most `limit` parts after a key, in their order.
+    fn object_parts(&mut self, after: &PartKey, limit: usize) -> Result<Vec<(PartKey, Vec<u8>)>, StoreError>;
+
+    /// Writes what became of parts: all of it or nothing.
+    fn change_objects(&mut self, changes: &Changes) -> Result<(), StoreError>;
 
     /// At most `limit` entries of annotations of a message at this position or later, oldest first.
     fn annotations(&mut self, target: Target, from: Position, limit: usize) -> Result<Vec<Packed>, StoreError>;

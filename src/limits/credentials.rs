@@ -62,6 +62,10 @@ pub const WRONG_SECRETS: Rate = Rate { burst: 20, interval_ms: 3_000 };
 /// minute.
 pub const WRONG_TOKENS: Rate = Rate { burst: 5_000, interval_ms: 10 };
 
+/// Apps that there are not, asked for from one address: where apps can be made at run time each is an object's work,
+/// and an entry of the isolate's memory until that is collected. So many at once, then one per interval.
+pub const MISSING_APPS: Rate = Rate { burst: 20, interval_ms: 3_000 };
+
 /// Keys and addresses whose wrong secrets, and tokens, are counted, in one isolate: 2 × 10,000 × 250 bytes is 5 MB.
 pub const WRONG_SECRETS_MAX_KEYS: usize = 10_000;
 

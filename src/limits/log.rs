@@ -72,6 +72,9 @@ pub const DEDUP_MAX_IDS: usize = 7 << 15;
 /// With 25 bytes for each of 2^19 places they take 13 MB.
 pub const DEDUP_MAX_CONNECTIONS: usize = 7 << 16;
 
+/// Sources whose shares of a channel's log and ids it counts: 40 bytes for each, 160 KB for either.
+pub const SOURCES_MAX: usize = 4_096;
+
 /// What a channel reads of its log to know publishes that come again, in bytes: 16 MB take 0.3 s, and 2 MB a second 4 %
 /// of the thread. A client that resumes comes with what it said last, of which a row or two are read; beyond, publishes
 /// that may be repeated are refused with 50320.
@@ -80,6 +83,24 @@ pub const REPEATS_FLOW: Flow = Flow { burst: 16 * 1024 * 1024, per_second: 2 * 1
 /// Connections, and publishes of all of them, whose places a channel keeps that were read so: 200,000 × 40 B is 8 MB.
 pub const TRACES_MAX: usize = 1_000;
 pub const TRACED_MAX: usize = 200_000;
+
+/// Bytes that an operation's description and metadata have together: a reason, and what a moderation tool notes.
+pub const OPERATION_MAX_BYTES: usize = 4 * 1024;
+
+/// Versions of one message that are kept besides its first and its latest; beyond, the oldest go. At 64 KiB each this
+/// is a sixteenth of what a channel's log may have, and more edits than anyone reads.
+pub const VERSIONS_MAX: u32 = 1_000;
+
+/// What a channel reads and writes to change messages, in bytes: an append of a byte reads and writes its whole
+/// message, and one to an old message reads a row. 16 MB take 0.3 s, and 8 MB a second 15 % of the thread; that is two
+/// thousand appends a second to messages of 4 KB. Beyond, changes are refused with 42911.
+pub const CHANGES_FLOW: Flow = Flow { burst: 16 * 1024 * 1024, per_second: 8 * 1024 * 1024 };
+
+/// The longest that a publisher may let its appends be rolled up, as the hosted service has it.
+pub const APPEND_ROLLUP_MAX_MS: u64 = 500;
+
+/// Versions that a page reads at a time: at 64 KiB each, half of what a page may have.
+pub const VERSIONS_PER_READ: usize = 8;
 
 /// Bytes of entries in one delivery to a relay.
 pub const DELIVERY_MAX_BYTES: usize = 256 * 1024;
@@ -98,6 +119,10 @@ pub const REPLAY_PAGE_BYTES: usize = 128 * 1024;
 /// Bytes that one attachment may have replayed; a longer absence is told to read history (90004). The runtime queues
 /// frames for slow sockets in memory.
 pub const REPLAY_MAX_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The same of the first page of a rewind on a channel whose messages have changed: it shows each message once, as it
+/// is, and what does not fit follows as it happened. 100 messages of 10 KB.
+pub const REWIND_PAGE_BYTES: usize = 1024 * 1024;
 
 /// Messages that `rewind` may ask for by count (protocol.md § 7.1).
 pub const REWIND_MAX_MESSAGES: usize = 100;

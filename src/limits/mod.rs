@@ -3,7 +3,9 @@
 
 mod annotations;
 mod credentials;
+mod filters;
 mod log;
+mod objects;
 mod presence;
 mod relay;
 mod responses;
@@ -12,7 +14,9 @@ mod spread;
 
 pub use annotations::*;
 pub use credentials::*;
+pub use filters::*;
 pub use log::*;
+pub use objects::*;
 pub use presence::*;
 pub use relay::*;
 pub use responses::*;

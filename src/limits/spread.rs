@@ -1,4 +1,4 @@
-//! Spreading connections over relays.
+//! Spreading connections over relays, and an isolate's time over those who ask.
 
 use super::DELIVERY_MAX_BYTES;
 
@@ -49,6 +49,12 @@ pub const DELTA_BASES_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// How soon a relay that feeds others tries again to be fed itself.
 pub const BRANCH_RETRY_MS: u64 = 1_000;
+
+/// Milliseconds of work that an isolate takes in within a second before addresses share it: as much as there is.
+pub const WORK_PER_SECOND: u64 = 1_000;
+
+/// Addresses that are told apart within a second. Each has asked for something then, 60 bytes.
+pub const ADDRESSES_MAX: usize = 4_096;
 
 const _: () = assert!(SHARDS_MAX.is_power_of_two(), "the last tier is a whole one");
 const _: () = assert!(RELAY_CONNECTIONS + RELAY_CONNECTIONS / RETURNING_PART < RELAY_CONNECTIONS_MAX, "a reserve fits");

@@ -45,6 +45,9 @@ impl<S: Store + RelayStore> Host<S> {
                 None => return None,
             },
             Request::Members(query) => Some(channel.members(store, &query).map(Response::Members)),
+            Request::Objects(query) => Some(channel.objects(store, &query).map(Response::Objects)),
+            Request::Tree(query) => Some(channel.tree(store, &query).map(Response::Tree)),
+            Request::Versions(query) => Some(channel.versions(store, &query, now_ms).map(Response::History)),
             Request::Annotations(query) => Some(channel.annotations(store, &query, now_ms).map(Response::History)),
             Request::ClientSummary(message, client_id) => {
                 Some(channel.client_summary(store, &message, &client_id, now_ms).map(Response::ClientSummary))

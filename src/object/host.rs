@@ -3,7 +3,7 @@
 //! A relay object has a relay core; a channel object has a channel core, and a relay core for the sockets that named
 //! this channel. What they tell each other stays here.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::alarm::Alarm;
@@ -17,6 +17,7 @@ use crate::call::{Address, Answer, AppCall, AppRequest, AppResponse, Follow, Rel
 use crate::channel::store::{Store, StoreError};
 use crate::channel::{self, Channel, Ticket};
 use crate::error::{Code, ErrorInfo};
+use crate::maps::HashMap;
 use crate::name::AppId;
 use crate::placement::Shard;
 use crate::relay::{self, Relay, SocketId};
@@ -33,6 +34,8 @@ pub struct Host<S> {
     pub(super) links: Links,
     pub(super) relay: Option<Relay>,
     pub(super) channel: Option<Channel>,
+    /// It could not be read when it was due: when to try again.
+    pub(super) read_at_ms: Option<u64>,
     /// The relays that it fed are known again. Before, it can't say whether anybody listens.
     pub(super) leads: bool,
     /// Who waits for the channel.
@@ -83,9 +86,10 @@ impl<S: Store + RelayStore> Host<S> {
             links: Links::default(),
             relay: None,
             channel: None,
+            read_at_ms: None,
             leads: class == Class::Channel,
-            waiting: HashMap::new(),
-            asked: HashMap::new(),
+            waiting: HashMap::default(),
+            asked: HashMap::default(),
             last_ticket: 0,
             last_socket: 0,
             timers: Timers::default(),
@@ -246,6 +250,7 @@ impl<S: Store + RelayStore> Host<S> {
     ) -> Result<Option<(&mut Channel, &mut S)>, StoreError> {
         if self.channel.is_none() {
             self.channel = Channel::wake(&mut self.store, call, &self.fresh_series, self.now_ms)?;
+            self.read_at_ms = None;
         }
         if let (Some(channel), Some((_, rules))) = (&mut self.channel, call) {
             channel.set_rules(&mut self.store, rules)?;

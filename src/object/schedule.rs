@@ -7,7 +7,7 @@ use super::timers::Timer;
 use super::{Class, Output};
 use crate::channel::Channel;
 use crate::channel::store::Store;
-use crate::limits::ALARM_PAUSE_MS;
+use crate::limits::{ALARM_PAUSE_MS, TRIM_PAUSE_MS};
 use crate::relay::Relay;
 
 impl<S: Store + RelayStore> Host<S> {
@@ -75,14 +75,16 @@ impl<S: Store + RelayStore> Host<S> {
         Turn::Goes
     }
 
-    /// What is due. When the channel can't be read, the platform is to ring again.
+    /// What is due. When the channel can't be read, the platform is to ring again; it does so a few times, and then the
+    /// object's own next alarm does.
     pub(super) fn due(&mut self) -> Turn {
         self.alarm.rung();
         if self.class == Class::Channel
             && let Err(error) = self.channel_for(None)
         {
             self.outputs.push(Output::RepeatAlarm { reason: error.0 });
-            return Turn::Ends;
+            self.read_at_ms = Some(self.now_ms + TRIM_PAUSE_MS);
+            return Turn::Goes;
         }
         self.relay_does(Relay::tick);
         let effects = self.links.tick(self.now_ms);
@@ -113,6 +115,6 @@ impl<S: Store + RelayStore> Host<S> {
     fn deadline(&self) -> Option<u64> {
         let relay = self.relay.as_ref().and_then(Relay::deadline);
         let channel = self.channel.as_ref().and_then(Channel::deadline);
-        [relay, channel, self.links.deadline()].into_iter().flatten().min()
+        [relay, channel, self.links.deadline(), self.read_at_ms].into_iter().flatten().min()
     }
 }

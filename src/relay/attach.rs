@@ -2,7 +2,9 @@
 
 use super::attachment::{Attachment, Rewind, Start, State};
 use super::feed::Feed;
+use super::filters::Sieve;
 use super::occupancy::admit_listener;
+use super::sync::Of;
 use super::{Pending, Relay, SocketId};
 use crate::call::{Backlog, Fate, ReadFrom, Request, Subscribed};
 use crate::channel::Ticket;
@@ -11,9 +13,8 @@ use crate::limits::ATTACH_FLOW;
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::action;
-use crate::wire::flags::{HAS_BACKLOG, HAS_PRESENCE, Modes, RESUMED};
+use crate::wire::flags::{HAS_BACKLOG, HAS_OBJECTS, HAS_PRESENCE, Modes, RESUMED};
 use crate::wire::inbound::Params;
-use crate::wire::message::Entry;
 use crate::wire::outbound::Outbound;
 
 /// A read of the log, and the attachments that wait for it: those that resume together from one serial share one.
@@ -74,8 +75,8 @@ impl Relay {
         self.channel_error(socket, channel, error, now_ms);
     }
 
-    /// Fails with 40010 (name), 40003 (parameters), and as [`Relay::admit_all`], [`Relay::fit`], [`Relay::admit_to`]
-    /// and [`admit_listener`] do.
+    /// Fails with 40010 (name, filter), 40003 (parameters), 42910 (filters), and as [`Relay::admit_all`],
+    /// [`Relay::fit`], [`Relay::admit_to`] and [`admit_listener`] do.
     fn admit_attachment(
         &mut self,
         socket: SocketId,
@@ -86,9 +87,12 @@ impl Relay {
     ) -> Result<ChannelName, ErrorInfo> {
         let name = ChannelName::parse(channel)?;
         self.admit_to(socket, &name)?;
-        let attachment = Attachment::parse(&name, serial, flags, params)?;
+        let mut attachment = Attachment::parse(&name, serial, flags, params)?;
         self.admit_annotations(&name, attachment.requested)?;
         let owner = name.owner();
+        if let Some(view) = &mut attachment.view {
+            view.filter = self.filters.admit(&owner, view.filter.clone())?;
+        }
         self.count(socket, &owner, -1);
         let admitted = self.insert_attachment(socket, &name, attachment);
         self.count(socket, &owner, 1);
@@ -252,12 +256,13 @@ impl Relay {
             let error = Code::InternalChannel.because("the channel's log could not be read");
             return self.read_failed(ticket, read, &error, now_ms);
         };
+        let mut sieve = Sieve::new(&entries);
         for (socket, name) in &read.readers {
             let Some((resumes, announced)) = self.reading(*socket, name, ticket) else { continue };
             if !self.allows(*socket, backlog.entries.len(), now_ms) {
                 self.hold(*socket, name, read.from.clone(), resumes, announced);
             } else {
-                self.catch_up(*socket, name, backlog, &entries, resumes, announced, now_ms);
+                self.catch_up(*socket, name, backlog, &mut sieve, resumes, announced, now_ms);
             }
         }
     }
@@ -276,7 +281,7 @@ impl Relay {
         socket: SocketId,
         name: &ChannelName,
         backlog: &Backlog,
-        entries: &[Entry],
+        sieve: &mut Sieve<'_>,
         resumes: bool,
         announced: bool,
         now_ms: u64,
@@ -292,7 +297,7 @@ impl Relay {
             self.announce(socket, name, &what, now_ms);
             return self.go_live(socket, name, at, members, now_ms);
         }
-        let entries = self.for_reader(socket, name, entries, resumes);
+        let entries = self.for_reader(socket, name, sieve, resumes);
         if !announced {
             // The serial of the place it goes on from, not of the present: should the transport be lost during the
             // replay, the client comes back with what it really has.
@@ -349,9 +354,8 @@ impl Relay {
         if let Some(attachment) = self.attachment(socket, name) {
             attachment.state = State::Live { after };
             attachment.fell_behind = false;
-            if std::mem::take(&mut attachment.awaits_sync) || members > 0 {
-                self.sync(socket, name, now_ms);
-            }
+            let awaited = std::mem::take(&mut attachment.awaits_sync);
+            self.sync_awaited(socket, name, awaited, members, now_ms);
         }
         let is_kept = self.sessions.get(&socket).is_some_and(|session| session.is_kept);
         if let Some(feed) = self.feeds.get_mut(&name.owner()).filter(|_| is_kept) {
@@ -367,7 +371,10 @@ impl Relay {
         let modes = attachment.granted(session.grant.capability.operations(name));
         // Who is not told who is present would wait for it for ever.
         let has_presence = what.members > 0 && modes.contains(Modes::PRESENCE_SUBSCRIBE);
-        let flags = what.flags | modes.bits() | if has_presence { HAS_PRESENCE } else { 0 };
+        // A client that does not read this forgets all objects, also where it resumes.
+        let has_objects = modes.contains(Modes::OBJECT_SUBSCRIBE);
+        let has = if has_presence { HAS_PRESENCE } else { 0 } | if has_objects { HAS_OBJECTS } else { 0 };
+        let flags = what.flags | modes.bits() | has;
         let (serial, params) = (what.position.serial(what.series), attachment.params.accepted.clone());
         let frame = Outbound {
             action: action::ATTACHED,
@@ -380,10 +387,27 @@ impl Relay {
         };
         self.send(socket, &frame, now_ms);
         if let Some(attachment) = self.attachment(socket, name) {
-            attachment.awaits_sync = has_presence;
+            *attachment.awaits_sync.of(Of::Members) = has_presence;
+            *attachment.awaits_sync.of(Of::Objects) = has_objects;
+            if let Some(view) = &mut attachment.view {
+                (view.told, view.told_at_ms) = (what.position, now_ms);
+            }
             attachment.deltas.begin_anew();
         }
         self.returned(socket, name, what.members, now_ms);
+    }
+
+    /// What a client that is attached would resume from, though nothing came for it.
+    pub(super) fn announce_progress(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        series: &str,
+        position: Position,
+        now_ms: u64,
+    ) {
+        let what = Announcement { series, position, flags: RESUMED, error: None, members: 0 };
+        self.announce(socket, name, &what, now_ms);
     }
 
     /// The log no longer has what lies before `prior`: say so to everyone on the channel who doesn't have it, and go on

@@ -8,13 +8,17 @@
 //!                └────────────────────────────┘
 //! ```
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
 use super::deltas::Deltas;
+use super::sync::Each;
 use crate::auth::Operations;
 use crate::call::{ReadFrom, Wanted};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
+use crate::filter::Filter;
 use crate::limits::{ATTACH_PARAMS_MAX_BYTES, HISTORY_MAX_LIMIT, PARAMS_MAX, REWIND_MAX_MESSAGES};
 use crate::name::ChannelName;
 use crate::serial::{ChannelSerial, Position};
@@ -29,15 +33,35 @@ pub struct Attachment {
     pub state: State,
     /// The connection may have members in the channel.
     pub present: bool,
-    /// The sync that it is being given.
-    pub syncs: Option<u64>,
-    /// It was told that there are members, and waits to learn who.
-    pub awaits_sync: bool,
+    /// The syncs that it is being given.
+    pub syncs: Each<Option<u64>>,
+    /// It was told that there is something, and waits to learn what.
+    pub awaits_sync: Each<bool>,
     /// It was live and is brought up to date: it knows who was there, and what it gets was not asked for.
     pub fell_behind: bool,
     pub deltas: Deltas,
+    /// What its name says of a filter. Few have one.
+    pub view: Option<Box<View>>,
     /// The row that says what it asked for, if the socket doesn't.
     pub row: Option<u16>,
+}
+
+/// A channel through a filter.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The relay's own, for all who have the same.
+    pub filter: Rc<Filter>,
+    /// The place that the last ATTACHED said, and when.
+    pub told: Position,
+    pub told_at_ms: u64,
+}
+
+impl View {
+    /// Fails as [`Filter::decode`] does.
+    pub fn of(name: &ChannelName) -> Result<Option<Box<View>>, ErrorInfo> {
+        let view = |filter| Box::new(View { filter: Rc::new(filter), told: Position::ZERO, told_at_ms: 0 });
+        Ok(name.filter().map(Filter::decode).transpose()?.map(view))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -95,7 +119,7 @@ impl AttachParams {
 }
 
 impl Attachment {
-    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong, and as [`check_supported`]
+    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong, and as [`Filter::decode`]
     /// does.
     pub fn parse(
         name: &ChannelName,
@@ -104,8 +128,10 @@ impl Attachment {
         params: Params,
     ) -> Result<Attachment, ErrorInfo> {
         let params = with_qualifier(name, params)?;
-        let accepted = accepted(params);
+        let view = View::of(name)?;
+        let accepted = accepted(params, view.is_some());
         let requested = requested_modes(&accepted, flags)?;
+        let requested = if view.is_some() { filtered_modes(requested)? } else { requested };
         let rewind =
             accepted.get("rewind").map(|text| parse_rewind(text, accepted.get("rewindLimit"))).transpose()?.flatten();
         if accepted.contains_key("rewindLimit") && !accepted.contains_key("rewind") {
@@ -119,6 +145,9 @@ impl Attachment {
         if accepted.get("delta").is_some_and(|text| text != "vcdiff") {
             return Err(bad_parameter("delta", "'vcdiff'"));
         }
+        if accepted.get("appendMode").is_some_and(|text| !APPEND_MODES.contains(&text.as_str())) {
+            return Err(bad_parameter("appendMode", "'full' or 'incremental'"));
+        }
         if accepted.get("occupancy").is_some_and(|text| Wanted::parse(text).is_none()) {
             return Err(bad_parameter("occupancy", "'metrics', or 'metrics.' and one of them"));
         }
@@ -126,7 +155,8 @@ impl Attachment {
             return Err(bad_parameter("echo", "'true' or 'false'"));
         }
         let no_echo = accepted.get("echo").is_some_and(|echo| echo == "false");
-        Ok(Attachment::new(requested, AttachParams { accepted, no_echo }, State::Waiting(start)))
+        let attachment = Attachment::new(requested, AttachParams { accepted, no_echo }, State::Waiting(start));
+        Ok(Attachment { view, ..attachment })
     }
 
     pub fn new(requested: Modes, params: AttachParams, state: State) -> Attachment {
@@ -136,12 +166,17 @@ impl Attachment {
             params,
             state,
             present: false,
-            syncs: None,
-            awaits_sync: false,
+            syncs: Each::default(),
+            awaits_sync: Each::default(),
             fell_behind: false,
             deltas,
+            view: None,
             row: None,
         }
+    }
+
+    pub fn filter(&self) -> Option<&Rc<Filter>> {
+        self.view.as_ref().map(|view| &view.filter)
     }
 
     /// What its name and parameters count.
@@ -156,7 +191,7 @@ impl Attachment {
 
     /// Whether something was begun with it that a rebuilt relay would not know of.
     pub fn is_busy(&self) -> bool {
-        !self.is_live() || self.syncs.is_some()
+        !self.is_live() || self.syncs != Each::default()
     }
 
     pub fn is_live(&self) -> bool {
@@ -164,11 +199,14 @@ impl Attachment {
     }
 }
 
-/// The modes that a capability makes possible. The others have no effect here, see [`check_supported`].
+/// The modes that a capability makes possible.
 fn modes_of(operations: Operations) -> Modes {
+    let told = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE).union(Modes::OBJECT_SUBSCRIBE);
     let pairs = [
         (Operations::PUBLISH, Modes::PUBLISH),
-        (Operations::SUBSCRIBE, Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE)),
+        (Operations::SUBSCRIBE, told),
+        (Operations::OBJECT_SUBSCRIBE, Modes::OBJECT_SUBSCRIBE),
+        (Operations::OBJECT_PUBLISH, Modes::OBJECT_PUBLISH),
         (Operations::PRESENCE, Modes::PRESENCE),
         (Operations::ANNOTATION_PUBLISH, Modes::ANNOTATION_PUBLISH),
         (Operations::ANNOTATION_SUBSCRIBE, Modes::ANNOTATION_SUBSCRIBE),
@@ -180,22 +218,10 @@ fn modes_of(operations: Operations) -> Modes {
 fn requested_modes(params: &Params, flags: u32) -> Result<Modes, ErrorInfo> {
     if let Some(names) = params.get("modes") {
         let modes = Modes::from_names(names);
-        return check_supported(
-            modes.ok_or_else(|| bad_parameter("modes", "a list of modes, such as 'publish,subscribe'"))?,
-        );
+        return modes.ok_or_else(|| bad_parameter("modes", "a list of modes, such as 'publish,subscribe'"));
     }
     let modes = Modes::from_flags(flags);
-    check_supported(if modes.is_empty() { Modes::DEFAULT } else { modes })
-}
-
-/// Refuses what this server would grant in vain: a client with such a mode would take every channel's objects for
-/// empty. Fails with 40003.
-fn check_supported(modes: Modes) -> Result<Modes, ErrorInfo> {
-    if modes.intersects(Modes::OBJECT_SUBSCRIBE.union(Modes::OBJECT_PUBLISH)) {
-        let why = "modes 'object_subscribe' and 'object_publish': this server has no LiveObjects";
-        return Err(Code::BadParameter.because(why));
-    }
-    Ok(modes)
+    Ok(if modes.is_empty() { Modes::DEFAULT } else { modes })
 }
 
 /// Parameters may stand in the name, as in `[?rewind=1]scores`; those of the frame win.
@@ -215,10 +241,23 @@ fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInf
     Ok(all)
 }
 
-fn accepted(params: Params) -> Params {
-    const KNOWN: [&str; 6] = ["delta", "echo", "modes", "occupancy", "rewind", "rewindLimit"];
-    params.into_iter().filter(|(name, _)| KNOWN.contains(&name.as_str())).collect()
+/// Those that have an effect, of which a filtered channel knows two.
+fn accepted(params: Params, is_filtered: bool) -> Params {
+    const KNOWN: [&str; 7] = ["echo", "modes", "appendMode", "delta", "occupancy", "rewind", "rewindLimit"];
+    let known = if is_filtered { &KNOWN[..2] } else { &KNOWN };
+    params.into_iter().filter(|(name, _)| known.contains(&name.as_str())).collect()
 }
+
+/// A filtered channel can only be subscribed to. Fails with 40003 for a client that asks for other modes alone.
+fn filtered_modes(requested: Modes) -> Result<Modes, ErrorInfo> {
+    match requested.contains(Modes::SUBSCRIBE) {
+        true => Ok(Modes::SUBSCRIBE),
+        false => Err(Code::BadParameter.because("a filtered channel has no mode but 'subscribe'")),
+    }
+}
+
+/// Whether of an append only what was appended is delivered, or the whole message.
+const APPEND_MODES: [&str; 2] = ["full", "incremental"];
 
 /// `N` messages, or `Ns` or `Nm` of time, with at most `limit` messages. None for nothing.
 fn parse_rewind(text: &str, limit: Option<&String>) -> Result<Option<Rewind>, ErrorInfo> {
@@ -273,29 +312,6 @@ mod tests {
         assert_eq!(requested(Modes::PUBLISH.bits(), &[]), Modes::PUBLISH);
         assert_eq!(requested(Modes::PUBLISH.bits(), &[("modes", "subscribe")]), Modes::SUBSCRIBE);
         assert!(parse("c", None, 0, &[("modes", "fly")]).unwrap_err().is(Code::BadParameter));
-    }
-
-    #[test]
-    fn a_mode_that_would_have_no_effect_is_refused_however_it_is_asked_for() {
-        let cases = [
-            (Modes::OBJECT_SUBSCRIBE, "object_subscribe", Code::BadParameter),
-            (Modes::OBJECT_PUBLISH, "object_publish", Code::BadParameter),
-        ];
-        for (mode, name, code) in cases {
-            let by_flags = parse("c", None, Modes::SUBSCRIBE.union(mode).bits(), &[]).unwrap_err();
-            let by_name = parse("c", None, 0, &[("modes", &format!("subscribe,{name}"))]).unwrap_err();
-            let in_the_channel_name = parse(&format!("[?modes={name}]c"), None, 0, &[]).unwrap_err();
-            for error in [by_flags, by_name, in_the_channel_name] {
-                assert!(error.is(code) && error.message.contains(name), "{name}: {error}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_attachment_of_an_earlier_build_is_granted_no_mode_without_effect() {
-        let stored = Modes::DEFAULT.union(Modes::OBJECT_SUBSCRIBE);
-        let attachment = Attachment::new(stored, AttachParams::default(), State::Live { after: Position(0) });
-        assert_eq!(attachment.granted(Operations::ALL), Modes::DEFAULT);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use super::occupancy::admit_listener;
 use super::record::{Record, Restored};
 use super::session::{Attach, Opening, Session};
+use super::sync::Of;
 use super::takeover::Beginning;
 use super::{Effect, Relay, SocketId};
-use crate::auth::{Credentials, Grant};
+use crate::auth::{Credentials, Grant, Operations};
 use crate::call::{Answer, Fate, Response, Speaker};
 use crate::connection_key::{ConnectionKey, Generations};
 use crate::error::{Code, ErrorInfo};
@@ -244,8 +245,10 @@ impl Relay {
             if is_renamed || !self.permits_presence(socket, &name) {
                 self.withdraw(socket, &name, now_ms);
             }
-            if !self.watches_presence(socket, &name) {
-                self.end_sync(socket, &name, now_ms);
+            for of in [Of::Members, Of::Objects] {
+                if !self.is_told(socket, &name, of) {
+                    self.end_sync(socket, &name, of, now_ms);
+                }
             }
         }
     }
@@ -255,12 +258,16 @@ impl Relay {
         session.attachments.get(name).map_or(Ok(()), |attachment| admit_listener(session, name, attachment))
     }
 
-    /// Whether a connection may be on a channel at all. Fails with 40160 when its capability allows nothing there, and
-    /// as the channel's [`Rules`](crate::auth::Rules) do.
+    /// Whether a connection may be on a channel at all. Fails with 40160 when its capability allows nothing there, or
+    /// not to subscribe where that is all there is to do, and as the channel's [`Rules`](crate::auth::Rules) do.
     pub(super) fn admit_to(&self, socket: SocketId, name: &ChannelName) -> Result<(), ErrorInfo> {
         let Some(session) = self.sessions.get(&socket) else { return Ok(()) };
-        if session.grant.capability.operations(name).is_empty() {
+        let operations = session.grant.capability.operations(name);
+        if operations.is_empty() {
             return Err(Code::NotPermitted.because("the capability allows nothing on this channel"));
+        }
+        if name.filter().is_some() && !operations.contains(Operations::SUBSCRIBE) {
+            return Err(Code::NotPermitted.because("the capability does not allow to subscribe through a filter here"));
         }
         self.app.rules(name).admit(session.grant.client_id.name().is_some(), session.is_secure)
     }
@@ -295,6 +302,7 @@ impl Relay {
         let sockets: Vec<SocketId> = self.sessions.keys().copied().collect();
         sockets.into_iter().for_each(|socket| self.tick_token(socket, now_ms));
         self.end_silent(now_ms);
+        self.tell_progress(now_ms);
         self.send_heartbeats(now_ms);
         self.sessions_due_ms = self.sessions.values().map(Session::due_ms).min();
     }

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::counted::Counted;
 use crate::serial::Position;
 use crate::wire::data::Data;
-use crate::wire::message::{Content, Entry, Message};
+use crate::wire::message::{Content, Entry, Kind, Message};
 use crate::wire::outbound::message_id;
 use crate::wire::vcdiff;
 
@@ -75,7 +75,8 @@ impl Deltas {
         if self.are_wanted()
             && let Some((entry, index)) = last_message(entries)
         {
-            *self = Deltas::After(Mark::of(entry, index));
+            // SDKs take what they got last for the base, whatever it was: behind a changed message all begins anew.
+            *self = if entry.version(index).is_some() { Deltas::Whole } else { Deltas::After(Mark::of(entry, index)) };
         }
     }
 }
@@ -106,13 +107,8 @@ pub fn link(base: Option<&Base>, entries: &[&Entry]) -> Vec<Entry> {
     let mut before = base.map(|base| (base.id.clone(), &base.data));
     let mut linked: Vec<Entry> = entries.iter().copied().cloned().collect();
     for (entry, linked) in entries.iter().zip(&mut linked) {
-        let (Content::Messages(deltas)
-        | Content::Rest { messages: deltas, .. }
-        | Content::Annotated { messages: deltas, .. }) = &mut linked.content
-        else {
-            if entry.summary().is_some() {
-                before = None;
-            }
+        let (Content::Messages(deltas) | Content::Rest { messages: deltas, .. }) = &mut linked.content else {
+            before = if entry.kind() != Kind::Messages { before } else { None };
             continue;
         };
         for (index, message) in entry.messages().iter().enumerate() {

@@ -2,18 +2,22 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::attachment::{Attachment, State};
 use super::deltas::{Base, Deltas, last_message, link};
+use super::filters::Sieve;
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
 use crate::call::{Delivered, Delivery};
+use crate::filter::Filter;
 use crate::limits::DELTA_BASES_MAX_BYTES;
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::flags::Modes;
 use crate::wire::message::{Entry, Kind};
 use crate::wire::outbound::entries_frame;
+use crate::wire::revision::Shape;
 use crate::wire::{Encoded, Format};
 
 /// Bytes of a frame, at about which it ends and another begins. Measured on the stored form of its entries.
@@ -26,13 +30,16 @@ pub(super) type Alike = BTreeMap<(Format, ChannelName), Vec<SocketId>>;
 const WHOLE: usize = 0;
 const AFTER_BASE: usize = 2;
 
+/// Whole, but for appends, of which only what was appended goes out.
+const FRAGMENTS: usize = 3;
+
 /// Readers who get the same.
 struct Group {
     format: Format,
     name: ChannelName,
     way: usize,
     sockets: Vec<SocketId>,
-    /// All, if nothing else is said.
+    /// All that passes its filter, if nothing else is said.
     picked: Option<Vec<usize>>,
 }
 
@@ -63,6 +70,7 @@ impl Relay {
             _ => {
                 let begins = feed.series() != delivery.series;
                 feed.reach(&delivery.series, delivery.prior, delivery.members);
+                feed.since = Some(delivery.prior);
                 self.drop_tail(owner);
                 self.announce_gap(owner, &delivery.series, delivery.prior, begins, now_ms);
                 delivery.prior
@@ -94,12 +102,16 @@ impl Relay {
     /// `prior` is where those are who have all that went before.
     fn fan_out(&mut self, owner: &ChannelName, series: &str, prior: Position, entries: &[Entry], now_ms: u64) {
         let (Some(first), Some(feed)) = (entries.first(), self.feeds.get(owner)) else { return };
-        let mut alike: [Alike; 3] = Default::default();
-        let mut groups = Vec::new();
+        let appended_to = appended_to(entries).filter(|prior| Some(*prior) > feed.since);
+        let mut alike: [Alike; 4] = Default::default();
+        let (mut groups, mut sieve) = (Vec::new(), Sieve::new(entries));
         for (socket, name) in &feed.members {
             let Some(session) = self.sessions.get_mut(socket) else { continue };
-            let (share, deltas) = share(session, name, entries, first.position);
-            let way = usize::from(deltas.are_wanted()) + usize::from(deltas.follow(feed.base.as_ref()));
+            let (share, deltas) = share(session, name, &mut sieve, first.position);
+            let way = match deltas.are_wanted() {
+                false if takes_fragments(session, name, appended_to) => FRAGMENTS,
+                wants => usize::from(wants) + usize::from(deltas.follow(feed.base.as_ref())),
+            };
             let (format, name) = (session.format, name.clone());
             match share {
                 Share::Nothing => continue,
@@ -117,13 +129,19 @@ impl Relay {
         let base = self.feeds.get_mut(owner).and_then(|feed| feed.base.take());
         let link_to = |way, entries: &[&Entry]| link(base.as_ref().filter(|_| way == AFTER_BASE), entries);
         let (all, linked): (Vec<&Entry>, [OnceCell<Vec<Entry>>; 3]) = (entries.iter().collect(), Default::default());
-        let wants_deltas = groups.iter().any(|group| group.way != WHOLE);
+        let fragments: OnceCell<Vec<Entry>> = OnceCell::new();
+        let wants_deltas = groups.iter().any(|group| has_deltas(group.way));
         for Group { format, name, way, mut sockets, picked } in groups {
-            let picked: Option<Vec<&Entry>> = picked.map(|at| at.into_iter().map(|index| &entries[index]).collect());
+            let entries = if way == FRAGMENTS { fragments.get_or_init(|| fragments_of(entries)) } else { entries };
+            let all: Vec<&Entry> = if way == FRAGMENTS { entries.iter().collect() } else { all.clone() };
+            let picked: Option<Vec<&Entry>> = match self.filter(&sockets, &name) {
+                None => picked.map(|at| at.into_iter().map(|index| &entries[index]).collect()),
+                filter => Some(sieve.pick(filter.as_ref(), picked)),
+            };
             let sent = picked.as_ref().unwrap_or(&all);
-            let apart = picked.as_ref().filter(|_| way != WHOLE).map(|picked| link_to(way, picked));
+            let apart = picked.as_ref().filter(|_| has_deltas(way)).map(|picked| link_to(way, picked));
             let deltas = match &apart {
-                None if way != WHOLE => Some(linked[way].get_or_init(|| link_to(way, &all))),
+                None if has_deltas(way) => Some(linked[way].get_or_init(|| link_to(way, &all))),
                 apart => apart.as_ref(),
             };
             let frames = match deltas {
@@ -131,7 +149,7 @@ impl Relay {
                 None => render(&name, series, sent, format),
             };
             self.admit_fed(&mut sockets, &name, series, prior, bytes_of(&frames), now_ms);
-            if way != WHOLE {
+            if has_deltas(way) {
                 sockets.iter().for_each(|socket| self.pass_deltas(*socket, &name, sent));
             }
             self.push_frames(sockets, frames);
@@ -145,7 +163,8 @@ impl Relay {
         let keeps = wants_deltas && self.base_bytes.get() <= DELTA_BASES_MAX_BYTES;
         let next = match last_message(entries) {
             None => base,
-            Some(_) if !keeps => None,
+            // SDKs take what they got last for the base, and that is an operation.
+            Some((last, _)) if !keeps || last.is_operation() => None,
             Some(last) => Some(Base::of(last, &self.base_bytes)),
         };
         if let Some(feed) = self.feeds.get_mut(owner) {
@@ -165,20 +184,28 @@ impl Relay {
         }
     }
 
-    /// The entries of a replay that this reader gets. Only one that goes on from where it was gets presence events, and
-    /// annotations: others learn who is there, and what the annotations come to, not what was.
+    /// The filter that all these have, by their name of the channel.
+    fn filter(&self, sockets: &[SocketId], name: &ChannelName) -> Option<Rc<Filter>> {
+        self.sessions.get(sockets.first()?)?.attachments.get(name)?.filter().cloned()
+    }
+
+    /// The entries of a replay that this reader gets. Only one that goes on from where it was gets presence events,
+    /// operations on objects and annotations: others learn what is there, and what it comes to, not what was.
     pub(super) fn for_reader<'a>(
         &self,
         socket: SocketId,
         name: &ChannelName,
-        entries: &'a [Entry],
+        sieve: &'a mut Sieve<'_>,
         resumes: bool,
     ) -> Vec<&'a Entry> {
         let session = self.sessions.get(&socket);
         let attachment = session.and_then(|session| session.attachments.get(name));
         let (Some(session), Some(attachment)) = (session, attachment) else { return Vec::new() };
         let ear = Ear::of(session, name, attachment);
-        entries.iter().filter(|entry| ear.hears(entry) && (resumes || entry.kind() == Kind::Messages)).collect()
+        let entries = sieve.entries();
+        let gets = |entry: &Entry| ear.hears(entry) && (resumes || entry.kind() == Kind::Messages);
+        let picked = (0..entries.len()).filter(|index| gets(&entries[*index])).collect();
+        sieve.pick(attachment.filter(), Some(picked))
     }
 
     pub(super) fn send_entries(
@@ -210,6 +237,31 @@ impl Relay {
     }
 }
 
+fn has_deltas(way: usize) -> bool {
+    way != WHOLE && way != FRAGMENTS
+}
+
+/// The oldest of the versions to which these append something.
+fn appended_to(entries: &[Entry]) -> Option<Position> {
+    let prior = |entry: &Entry| {
+        let (.., version) = entry.operation()?;
+        matches!(version.shape, Shape::Appended { .. }).then_some(version.prior)
+    };
+    entries.iter().filter_map(prior).min()
+}
+
+/// Whether a reader that wants it so has all versions to which something is appended: else it gets messages whole.
+fn takes_fragments(session: &Session, name: &ChannelName, appended_to: Option<Position>) -> bool {
+    let (Some(prior), Some(attachment)) = (appended_to, session.attachments.get(name)) else { return false };
+    let hears_all = session.echo && !attachment.params.no_echo && attachment.view.is_none();
+    let is_live = hears_all && matches!(attachment.state, State::Live { after } if after < prior);
+    is_live && attachment.params.accepted.get("appendMode").is_none_or(|mode| mode != "full")
+}
+
+fn fragments_of(entries: &[Entry]) -> Vec<Entry> {
+    entries.iter().map(|entry| entry.fragment().unwrap_or_else(|| entry.clone())).collect()
+}
+
 fn render(name: &ChannelName, series: &str, entries: &[&Entry], format: Format) -> Vec<Encoded> {
     frames_of(entries).filter_map(|chunk| entries_frame(name.as_str(), series, chunk, format)).collect()
 }
@@ -218,21 +270,32 @@ fn bytes_of(frames: &[Encoded]) -> usize {
     frames.iter().map(Encoded::len).sum()
 }
 
-fn share(session: &Session, name: &ChannelName, entries: &[Entry], first: Position) -> (Share, Deltas) {
+fn share(session: &Session, name: &ChannelName, sieve: &mut Sieve<'_>, first: Position) -> (Share, Deltas) {
     let Some(attachment) = session.attachments.get(name) else { return (Share::Nothing, Deltas::None) };
     let State::Live { after } = attachment.state else { return (Share::Nothing, Deltas::None) };
-    let ear = Ear::of(session, name, attachment);
+    let share = heard(Ear::of(session, name, attachment), sieve.entries(), after, first);
+    let passes = |filter| match &share {
+        Share::Nothing => false,
+        Share::All => sieve.passes_any(filter, None),
+        Share::Some(picked) => sieve.passes_any(filter, Some(picked)),
+    };
+    match attachment.filter().is_none_or(passes) {
+        true => (share, attachment.deltas),
+        false => (Share::Nothing, Deltas::None),
+    }
+}
+
+fn heard(ear: Ear<'_>, entries: &[Entry], after: Position, first: Position) -> Share {
     if after < first && ear.hears_all(entries) {
-        return (Share::All, attachment.deltas);
+        return Share::All;
     }
     let gets = |entry: &Entry| entry.position > after && ear.hears(entry);
     let picked: Vec<usize> = (0..entries.len()).filter(|index| gets(&entries[*index])).collect();
-    let share = match picked.len() {
+    match picked.len() {
         0 => Share::Nothing,
         all if all == entries.len() => Share::All,
         _ => Share::Some(picked),
-    };
-    (share, attachment.deltas)
+    }
 }
 
 /// What an attachment is to hear.
@@ -240,6 +303,7 @@ struct Ear<'a> {
     connection_id: &'a str,
     messages: bool,
     presence: bool,
+    objects: bool,
     annotations: bool,
     itself: bool,
 }
@@ -247,7 +311,8 @@ struct Ear<'a> {
 impl Ear<'_> {
     fn of<'a>(session: &'a Session, name: &ChannelName, attachment: &Attachment) -> Ear<'a> {
         // The modes asked for first: they are cheap, and most attachments that lack one lack these.
-        let any = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE).union(Modes::ANNOTATION_SUBSCRIBE);
+        let any = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE).union(Modes::OBJECT_SUBSCRIBE);
+        let any = any.union(Modes::ANNOTATION_SUBSCRIBE);
         let modes = match attachment.requested.intersection(any).is_empty() {
             true => Modes::NONE,
             false => attachment.granted(session.grant.capability.operations(name)),
@@ -256,27 +321,30 @@ impl Ear<'_> {
             connection_id: session.connection_id(),
             messages: modes.contains(Modes::SUBSCRIBE),
             presence: modes.contains(Modes::PRESENCE_SUBSCRIBE),
+            objects: modes.contains(Modes::OBJECT_SUBSCRIBE),
             annotations: modes.contains(Modes::ANNOTATION_SUBSCRIBE),
             itself: session.echo && !attachment.params.no_echo,
         }
     }
 
     fn hears_all(&self, entries: &[Entry]) -> bool {
-        let (messages, annotations) = (self.messages && self.itself, self.annotations && self.itself);
-        (messages && self.presence && annotations)
-            || entries.iter().all(|entry| match entry.kind() {
-                Kind::Messages => messages,
-                Kind::Presence => self.presence,
-                Kind::Annotations => annotations,
-            })
+        let hears = |entry: &Entry| match entry.kind() {
+            Kind::Messages => self.messages && self.itself,
+            Kind::Presence => self.presence,
+            Kind::Objects => self.objects && self.itself,
+            Kind::Annotations => self.annotations && self.itself,
+        };
+        let all = self.messages && self.presence && self.objects && self.annotations && self.itself;
+        all || entries.iter().all(hears)
     }
 
-    /// A connection always hears of its own members (protocol.md § 10), and of its own messages if it likes.
+    /// A connection always hears of its own members (protocol.md § 10), and of what else it said if it likes.
     fn hears(&self, entry: &Entry) -> bool {
         let is_own = entry.connection_id.as_deref() == Some(self.connection_id);
         match entry.kind() {
             Kind::Messages => self.messages && (self.itself || !is_own),
             Kind::Presence => self.presence || is_own,
+            Kind::Objects => self.objects && (self.itself || !is_own),
             Kind::Annotations => self.annotations && (self.itself || !is_own),
         }
     }

@@ -21,6 +21,8 @@ pub struct Feed {
     pub reports: Reports,
     /// The last message that went out, as long as there are readers of deltas.
     pub base: Option<Base>,
+    /// Every attachment that was live here since has what was published behind this: before, it isn't known.
+    pub since: Option<Position>,
 }
 
 impl Feed {
@@ -39,6 +41,8 @@ impl Feed {
 
     /// Takes note that everything up to `position` was fanned out, or need not be, and how many are present then.
     pub fn reach(&mut self, series: &str, position: Position, members: usize) {
+        let stood = self.position().unwrap_or(position);
+        self.since.get_or_insert(stood);
         match &mut self.reached {
             Some(reached) if reached.series == series && reached.position > position => {}
             reached => *reached = Some(Witness { series: series.to_owned(), position, members }),

@@ -11,10 +11,10 @@
 //! since its client alone knows what it has and what it still waits for.
 //!
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them
-//! out, to sockets, as `deltas` to those who like, and `branch` to other relays; `flow` bounds how much of it;
-//! `connections` begins and ends, and `takeover` goes on elsewhere; `presence` says what members do and what becomes of
-//! their connections, `sync` gives out who is there, `occupancy` how many; `watch` ends what the app no longer allows,
-//! and `farewell` sends clients back to come in anew.
+//! out, to sockets, through `filters` and as `deltas` to those who like, and `branch` to other relays; `flow` bounds
+//! how much of it; `connections` begins and ends, and `takeover` goes on elsewhere; `objects` takes in what clients do
+//! to objects; `presence` says what members do and what becomes of their connections, `sync` gives out what is there,
+//! `occupancy` how many; `watch` ends what the app no longer allows, and `farewell` sends clients back to come in anew.
 
 pub mod admission;
 mod annotations;
@@ -26,7 +26,9 @@ pub mod deltas;
 mod fanout;
 mod farewell;
 mod feed;
+mod filters;
 mod flow;
+mod objects;
 mod occupancy;
 mod outbox;
 mod presence;
@@ -40,7 +42,7 @@ mod takeover;
 mod watch;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -50,6 +52,7 @@ use crate::call::{Address, Answer, ChannelCall, Delivery, Follow, RelayName, Req
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::CALL_ANSWER_MS;
+use crate::maps::HashMap;
 use crate::name::ChannelName;
 use crate::rate::Debt;
 use crate::wire::inbound::{self, Inbound};
@@ -61,11 +64,12 @@ use attachment::Attachment;
 use branch::Branch;
 use connections::Parted;
 use feed::Feed;
+use filters::Filters;
 use publisher::Publisher;
 use record::RowId;
 use rows::Rows;
 use session::Session;
-use sync::{Syncs, Turn};
+use sync::{Subject, Syncs, Turn};
 
 /// Names a connection's way out to the shell: a WebSocket, or a link over HTTP. The relay doesn't know which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -101,7 +105,7 @@ enum Pending {
     Read(Read),
     /// What the log has for a relay below.
     Fill(ChannelName, RelayName),
-    Members(ChannelName),
+    Sync(Subject),
     Report(ChannelName),
 }
 
@@ -117,12 +121,13 @@ pub struct Relay {
     connections: HashMap<String, SocketId>,
     parted: HashMap<String, Parted>,
     feeds: HashMap<ChannelName, Feed>,
+    filters: Filters,
     branches: BTreeMap<ChannelName, Branch>,
     /// Bytes of all branches' tails.
     tail_bytes: usize,
     /// Bytes of all feeds' bases of deltas.
     base_bytes: Rc<Cell<usize>>,
-    syncs: HashMap<ChannelName, Syncs>,
+    syncs: HashMap<Subject, Syncs>,
     turn: Turn,
     publishers: BTreeMap<ChannelName, Publisher>,
     /// When the first channel is to be told whom it has here.
@@ -158,19 +163,20 @@ impl Relay {
             app,
             secret,
             revocations: None,
-            sessions: HashMap::new(),
-            connections: HashMap::new(),
-            parted: HashMap::new(),
-            feeds: HashMap::new(),
+            sessions: HashMap::default(),
+            connections: HashMap::default(),
+            parted: HashMap::default(),
+            feeds: HashMap::default(),
+            filters: Filters::default(),
             branches: BTreeMap::new(),
             tail_bytes: 0,
             base_bytes: Rc::default(),
-            syncs: HashMap::new(),
+            syncs: HashMap::default(),
             turn: Turn::default(),
             publishers: BTreeMap::new(),
             reports_due_ms: None,
             queued_bytes: 0,
-            pending: HashMap::new(),
+            pending: HashMap::default(),
             begun: VecDeque::new(),
             last_ticket: 0,
             sessions_due_ms: None,
@@ -220,6 +226,7 @@ impl Relay {
             Inbound::Refused { msg_serial, error } => self.refuse(socket, msg_serial, error, now_ms),
             Inbound::ChannelRefused { channel, error } => self.fail_channel(socket, &channel, &error, now_ms),
             Inbound::Presence(frame) => self.act(socket, frame, now_ms),
+            Inbound::Objects(frame) => self.operate(socket, frame, now_ms),
             Inbound::Annotate(frame) => self.annotate(socket, frame, now_ms),
             Inbound::Sync { channel } => self.resync(socket, &channel, now_ms),
             Inbound::Auth { token } => self.renew(socket, &token, now_ms),
@@ -256,8 +263,9 @@ impl Relay {
             (Pending::Fill(..), _) => {}
             (Pending::Read(read), Ok(Response::Backlog(backlog))) => self.backlog(ticket, &read, &backlog, now_ms),
             (Pending::Report(channel), answer) => self.reported(&channel, answer, now_ms),
-            (Pending::Members(channel), Ok(Response::Members(page))) => self.members(&channel, &page, now_ms),
-            (Pending::Members(channel), answer) => self.members_failed(&channel, &failure(answer), now_ms),
+            (Pending::Sync(subject), Ok(Response::Members(page))) => self.members(subject, &page, now_ms),
+            (Pending::Sync(subject), Ok(Response::Objects(page))) => self.objects(subject, page, now_ms),
+            (Pending::Sync(subject), answer) => self.sync_failed(&subject, &failure(answer), now_ms),
             (Pending::Subscribe(channel) | Pending::Follow(channel, _), answer) => {
                 self.subscribe_failed(&channel, &failure(answer), now_ms);
             }
@@ -327,9 +335,13 @@ impl Relay {
         Ticket(self.last_ticket)
     }
 
+    fn rules(&self, channel: &ChannelName) -> Rules {
+        Rules::on(&self.app, channel)
+    }
+
     fn call_as(&mut self, ticket: Ticket, channel: &ChannelName, pending: Pending, request: Request, now_ms: u64) {
         let to = Address { app: self.app.id().clone(), channel: channel.clone() };
-        let rules = Rules::of(self.app.rules(channel));
+        let rules = self.rules(channel);
         self.begin_call(ticket, pending, now_ms);
         self.effects.push(Effect::Call { ticket, call: ChannelCall { to, rules, request } });
     }

@@ -9,7 +9,7 @@ use super::publisher::Item;
 use super::publishing::Admitted;
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
-use crate::auth::Operations;
+use crate::auth::{Operations, Source};
 use crate::call::{Fate, Hold, Publish, PublishKey, Roll, Rolled, Submission};
 use crate::error::Code;
 use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, UNACKNOWLEDGED_MAX};
@@ -20,13 +20,15 @@ use crate::wire::inbound::PublishFrame;
 
 impl Relay {
     pub(super) fn act(&mut self, socket: SocketId, frame: PublishFrame, now_ms: u64) {
-        self.take_in(socket, frame, now_ms, Relay::admit_presence);
+        let said = (frame.msg_serial, frame.messages.len());
+        self.take_in(socket, said, now_ms, |relay| relay.admit_presence(socket, frame));
     }
 
-    /// Fails with 40010 (name), 40160 (capability), 91001 (not attached), 40165 (mode), and as [`presence::check`]
-    /// does.
+    /// Fails with 40010 (name), 40000 (a filtered channel), 40160 (capability), 91001 (not attached), 40165 (mode), and
+    /// as [`presence::check`] does.
     fn admit_presence(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
+        name.refuse_filter()?;
         let relay = self.name.clone();
         let Some(session) = self.sessions.get_mut(&socket) else { return Err(Code::Disconnected.into()) };
         if !session.grant.permits(&name, Operations::PRESENCE) {
@@ -48,12 +50,12 @@ impl Relay {
         if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + bytes > PUBLISH_QUEUE_MAX_BYTES {
             return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
         }
-        let content = Submission::Presence { hold: hold(relay, session), deeds };
+        let (content, by) = (Submission::Presence { hold: hold(relay, session), deeds }, session.grant.source());
         if self.mark_present(socket, &name) {
             self.touch(socket);
         }
         let key = PublishKey::Serial(frame.msg_serial);
-        let publish = Publish { key, connection_id: Some(connection_id.clone()), content };
+        let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
         let bytes = publish.weight();
         let item = Item { socket, connection_id, place: None, publish, bytes };
         Ok((name.owner(), item))
@@ -66,10 +68,10 @@ impl Relay {
     }
 
     /// A resumed connection may have members of before. The channel is told that it is here, before its grace is over.
-    /// With a token that does not let it be present, they leave.
+    /// With a token that does not let it be present, they leave. A filtered channel has no members to come back for.
     pub(super) fn returned(&mut self, socket: SocketId, name: &ChannelName, members: usize, now_ms: u64) {
         let is_resumed = self.sessions.get(&socket).is_some_and(|session| session.key.generation > 0);
-        if is_resumed && members > 0 && self.mark_present(socket, name) {
+        if is_resumed && members > 0 && name.filter().is_none() && self.mark_present(socket, name) {
             self.tell_fate(socket, name, Fate::Here, now_ms);
             self.touch(socket);
             if !self.permits_presence(socket, name) {
@@ -105,7 +107,7 @@ impl Relay {
             return;
         }
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let other = session.attachments.iter_mut().find(|(other, _)| other.owner() == name.owner());
+        let other = session.attachments.iter_mut().find(|(other, _)| may_have_members(other, &name.owner()));
         match other {
             Some((_, other)) => other.present = true,
             None => self.tell_fate(socket, name, fate, now_ms),
@@ -119,7 +121,8 @@ impl Relay {
         // Its own, however often the relay loses its memory. Not beginning with the connection's id, as what follows
         // from it is not said by the connection.
         let id = format!("fate!{connection_id}@{now_ms}.{}", self.next_ticket().0);
-        let publish = Publish { key: PublishKey::Request(id), connection_id: Some(connection_id.clone()), content };
+        let (key, by) = (PublishKey::Request(id), Source::SERVER);
+        let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
         let bytes = connection_id.len();
         self.enqueue(name.owner(), Item { socket, connection_id, place: None, publish, bytes }, now_ms);
     }
@@ -137,10 +140,15 @@ impl Relay {
     fn missing(&self, roll: &Roll) -> Vec<String> {
         let is_here = |connection_id: &String| {
             let session = self.connections.get(connection_id).and_then(|socket| self.sessions.get(socket));
-            session.is_some_and(|session| session.attachments.keys().any(|name| name.owner() == roll.channel))
+            session.is_some_and(|session| session.attachments.keys().any(|name| may_have_members(name, &roll.channel)))
         };
         roll.connections.iter().filter(|connection_id| !is_here(connection_id)).cloned().collect()
     }
+}
+
+/// Whether a connection that is attached by this name may be present on the channel: not through a filter.
+fn may_have_members(name: &ChannelName, owner: &ChannelName) -> bool {
+    name.is_of(owner) && name.filter().is_none()
 }
 
 fn hold(relay: crate::call::RelayName, session: &Session) -> Hold {

@@ -17,6 +17,9 @@ use crate::limits::{BUSY_PAUSE_MS, BUSY_PUBLISHES, PUBLISH_CALL_MAX_BYTES};
 const RETRY_FIRST_MS: u64 = 50;
 const RETRY_MAX_MS: u64 = 2_000;
 
+/// Failures after which a call is halved each time.
+const WHOLE_TRIES: u32 = 3;
+
 #[derive(Debug)]
 pub struct Item {
     pub socket: SocketId,
@@ -101,7 +104,8 @@ impl Publisher {
     }
 
     /// The call failed: pause, then send it again, unless it has been tried since before `give_up_ms`; then its items
-    /// are given back to be refused.
+    /// are given back to be refused. A call that goes on failing is halved: if the fault is in what one client
+    /// publishes, the others do not share its fate.
     pub fn failed(&mut self, ticket: Ticket, now_ms: u64, try_ms: u64) -> Vec<Item> {
         if self.state != State::InFlight(ticket) {
             return Vec::new();
@@ -111,6 +115,10 @@ impl Publisher {
         }
         let pause = (RETRY_FIRST_MS << self.failures.min(16)).min(RETRY_MAX_MS);
         self.failures += 1;
+        if self.failures > WHOLE_TRIES {
+            let half = self.in_flight.len().div_ceil(2);
+            self.in_flight.drain(half..).rev().for_each(|item| self.queue.push_front(item));
+        }
         self.state = State::Waiting { until_ms: now_ms + pause };
         Vec::new()
     }
@@ -135,12 +143,14 @@ impl Publisher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Source;
     use crate::call::{PublishKey, Submission};
 
     fn publishers(publisher: &mut Publisher, count: usize) {
         for msg_serial in 0..count as u64 {
             let content = Submission::Messages(Vec::new());
-            let publish = Publish { key: PublishKey::Serial(msg_serial), connection_id: None, content };
+            let publish =
+                Publish { key: PublishKey::Serial(msg_serial), connection_id: None, by: Source::SERVER, content };
             let item = Item { socket: SocketId(1), connection_id: "c".into(), place: None, publish, bytes: 1 };
             publisher.push(item);
         }
@@ -165,6 +175,31 @@ mod tests {
         assert_eq!(publisher.collects_until_ms(), None);
         publishers(&mut publisher, 1);
         assert_eq!(sent(&mut publisher, 4, 120), Some(1));
+    }
+
+    #[test]
+    fn a_publish_that_cannot_be_answered_takes_no_other_with_it() {
+        const POISON: u64 = 37;
+        let mut publisher = Publisher::default();
+        publishers(&mut publisher, 64);
+        let (mut now_ms, mut told, mut refused, mut sent) = (0, Vec::new(), Vec::new(), 0);
+        while !publisher.is_done() {
+            now_ms = publisher.due_ms().or(publisher.collects_until_ms()).unwrap_or(now_ms).max(now_ms) + 1;
+            sent += 1;
+            let Some(publishes) = publisher.next(Ticket(sent), now_ms) else { continue };
+            let is_poisoned = publishes.iter().any(|publish| publish.key == PublishKey::Serial(POISON));
+            let (serials, items) = match is_poisoned {
+                true => (&mut refused, publisher.failed(Ticket(sent), now_ms, 20_000)),
+                false => (&mut told, publisher.answered(Ticket(sent), now_ms)),
+            };
+            serials.extend(items.into_iter().map(|item| match item.publish.key {
+                PublishKey::Serial(serial) => serial,
+                _ => unreachable!("all are numbered"),
+            }));
+        }
+        assert_eq!(refused, [POISON]);
+        assert_eq!(told, (0..64).filter(|serial| *serial != POISON).collect::<Vec<_>>(), "in order");
+        assert!(sent < 40, "{sent} calls");
     }
 
     /// Else a channel that falls quiet after a crowd would keep its publisher for good.

@@ -2,6 +2,7 @@
 
 use super::outbox::{Outcome as Told, Place};
 use super::publisher::Item;
+use super::session::Session;
 use super::{Pending, Relay, SocketId, failure};
 use crate::auth::Operations;
 use crate::call::{Answer, Outcome, Publish, PublishKey, Published, Request, Response, Submission};
@@ -9,9 +10,10 @@ use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, PUBLISH_TRY_MS, REFUSALS_WAITING_MAX, UNACKNOWLEDGED_MAX};
 use crate::name::ChannelName;
+use crate::operation;
 use crate::publish;
 use crate::wire::flags::Modes;
-use crate::wire::inbound::PublishFrame;
+use crate::wire::inbound::{InboundMessage, PublishFrame};
 use crate::wire::outbound::serials;
 
 /// What waits for a channel, or why it does not.
@@ -19,22 +21,23 @@ pub(super) type Admitted = Result<(ChannelName, Item), ErrorInfo>;
 
 impl Relay {
     pub(super) fn publish(&mut self, socket: SocketId, frame: PublishFrame, now_ms: u64) {
-        self.take_in(socket, frame, now_ms, Relay::admit_publish);
+        let said = (frame.msg_serial, frame.messages.len());
+        self.take_in(socket, said, now_ms, |relay| relay.admit_publish(socket, frame));
     }
 
-    /// Takes in what a connection says, or refuses it, in its turn; the connection goes on.
+    /// Takes in what a connection says, by its number and how many messages it has, or refuses it, in its turn; the
+    /// connection goes on.
     pub(super) fn take_in(
         &mut self,
         socket: SocketId,
-        frame: PublishFrame,
+        (msg_serial, messages): (u64, usize),
         now_ms: u64,
-        admit: fn(&mut Relay, SocketId, PublishFrame) -> Admitted,
+        admit: impl FnOnce(&mut Relay) -> Admitted,
     ) {
-        let (msg_serial, messages) = (frame.msg_serial, frame.messages.len() + frame.annotations.len());
         if let Err(error) = self.admit_rate(socket, now_ms) {
             return self.refuse(socket, msg_serial, error, now_ms);
         }
-        match admit(self, socket, frame) {
+        match admit(self) {
             Ok((channel, item)) => {
                 self.count_said(socket, messages, now_ms);
                 let place = self.expect(socket, msg_serial, messages);
@@ -91,8 +94,10 @@ impl Relay {
 
     fn admit_publish(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
+        name.refuse_filter()?;
+        let is_operation = frame.messages.iter().any(InboundMessage::is_operation);
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
-        if !session.grant.permits(&name, Operations::PUBLISH) {
+        if !is_operation && !session.grant.permits(&name, Operations::PUBLISH) {
             return Err(Code::NotPermitted.because("the capability does not allow to publish on this channel"));
         }
         self.admit_to(socket, &name)?;
@@ -100,17 +105,41 @@ impl Relay {
         if modes.is_some_and(|modes| !modes.contains(Modes::PUBLISH)) {
             return Err(Code::ModeNotGranted.because("the channel was attached without the mode to publish"));
         }
+        if is_operation {
+            return self.admit_operation(socket, &name, frame);
+        }
         let checked = publish::check(frame.messages, &frame.params, &session.grant.client_id)?
             .claimed(session.grant.user_claim(&name).as_ref())?;
-        if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + checked.bytes > PUBLISH_QUEUE_MAX_BYTES {
+        let key = checked.id.map_or(PublishKey::Serial(frame.msg_serial), PublishKey::Id);
+        self.item(socket, &name, key, Submission::Messages(checked.messages))
+    }
+
+    /// Of a message that is to be changed. It is known by its number alone: its id is that of the message.
+    fn admit_operation(&self, socket: SocketId, name: &ChannelName, frame: PublishFrame) -> Admitted {
+        let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
+        let (allowed, mutable) = (session.grant.capability.operations(name), self.rules(name).mutable);
+        let operation = operation::check(frame.messages, &frame.params, &session.grant.client_id, allowed, mutable)?;
+        self.item(socket, name, PublishKey::Serial(frame.msg_serial), Submission::Operation(operation.into()))
+    }
+
+    pub(super) fn item(&self, socket: SocketId, name: &ChannelName, key: PublishKey, content: Submission) -> Admitted {
+        let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
+        let connection_id = session.connection_id().to_owned();
+        let by = session.grant.source();
+        let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
+        let bytes = publish.weight();
+        if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + bytes > PUBLISH_QUEUE_MAX_BYTES {
             return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
         }
-        let connection_id = session.connection_id().to_owned();
-        let key = checked.id.map_or(PublishKey::Serial(frame.msg_serial), PublishKey::Id);
-        let content = Submission::Messages(checked.messages);
-        let publish = Publish { key, connection_id: Some(connection_id.clone()), content };
-        let bytes = publish.weight();
         Ok((name.owner(), Item { socket, connection_id, place: None, publish, bytes }))
+    }
+
+    /// Fails with 42910 when too much waits already.
+    pub(super) fn admit_queued(&self, session: &Session, bytes: usize) -> Result<(), ErrorInfo> {
+        if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + bytes > PUBLISH_QUEUE_MAX_BYTES {
+            return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
+        }
+        Ok(())
     }
 
     /// The next call to a channel, if there is something to publish and none is in flight.
@@ -151,6 +180,9 @@ impl Relay {
         let missing = || Code::InternalChannel.because("the channel left a publish unanswered");
         let outcome = |_: &Item| match outcomes.next() {
             Some(Outcome::Accepted { position, count }) => Ok(serials(position, &published.series, count)),
+            Some(Outcome::Operated { position, object_ids }) => {
+                Ok(serials(position, &published.series, object_ids.len()))
+            }
             Some(Outcome::Refused(error)) => Err(error),
             None => Err(missing()),
         };

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::SocketId;
-use super::attachment::{AttachParams, Attachment, State};
+use super::attachment::{AttachParams, Attachment, State, View};
 use super::outbox::Outbox;
 use super::session::{Bounce, Session};
 use crate::auth::Grant;
@@ -186,8 +186,8 @@ impl Record {
         pinned::decode(bytes).ok()
     }
 
-    /// The session again; `row` gives what its rows have. `None` if one is missing. Nothing was sent since, as far as
-    /// it knows, so a heartbeat is due.
+    /// The session again; `row` gives what its rows have. `None` if one is missing, or a filter is none any more.
+    /// Nothing was sent since, as far as it knows, so a heartbeat is due.
     pub fn restore(self, mut row: impl FnMut(u16) -> Option<Vec<u8>>) -> Option<Restored> {
         let mut attachments = Vec::new();
         let mut witnesses = Vec::new();
@@ -197,7 +197,9 @@ impl Record {
                 Wanted::Row(number) => (pinned::decode::<Ask>(&row(number)?).ok()?, Some(number)),
             };
             let attachment = Attachment::new(ask.modes, ask.params, State::Live { after: record.ahead });
-            attachments.push((ask.name.clone(), Attachment { present: record.present, row: number, ..attachment }));
+            let view = View::of(&ask.name).ok()?;
+            let attachment = Attachment { present: record.present, view, row: number, ..attachment };
+            attachments.push((ask.name.clone(), attachment));
             witnesses.push((ask.name, record.witness));
         }
         let key = ConnectionKey {

@@ -43,8 +43,11 @@ impl Relay {
     /// A session by its record and its rows.
     pub(super) fn recall(&mut self, socket: SocketId, record: Record) -> Option<Restored> {
         let rows = &mut self.rows;
-        let restored = record.restore(|number| rows.found.get(&RowId { socket, number }).cloned())?;
-        for (name, attachment) in restored.session.attachments.iter() {
+        let mut restored = record.restore(|number| rows.found.get(&RowId { socket, number }).cloned())?;
+        for (name, attachment) in restored.session.attachments.iter_mut() {
+            if let Some(view) = &mut attachment.view {
+                view.filter = self.filters.share(&name.owner(), view.filter.clone());
+            }
             if let Some(number) = attachment.row {
                 rows.found.remove(&RowId { socket, number });
                 rows.bytes += attachment.bytes(name);

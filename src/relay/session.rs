@@ -10,15 +10,17 @@ use super::outbox::Outbox;
 use crate::auth::Grant;
 use crate::connection_key::{ConnectionKey, Generations, TakeoverKind};
 use crate::error::{Code, ErrorInfo};
+use crate::filter;
 use crate::limits::{
     CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS,
-    HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, TOKEN_RENEWAL_MARGIN_MS,
+    HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, OBJECTS_GRACE_MS, TOKEN_RENEWAL_MARGIN_MS,
 };
 use crate::maps::SortedMap;
 use crate::name::ChannelName;
 use crate::placement;
 use crate::rate::Debt;
 use crate::wire::inbound::Params;
+use crate::wire::objects::SITE;
 use crate::wire::outbound::{ConnectionDetails, Outbound};
 use crate::wire::{Encoded, Format, action};
 
@@ -87,7 +89,7 @@ impl Attach {
         let mut params = Params::default();
         // Reversed, so that the first of a name stays.
         for (name, value) in query.iter().rev() {
-            if ["delta", "modes", "occupancy", "rewind", "rewindLimit"].contains(&name.as_str()) {
+            if ["appendMode", "delta", "modes", "occupancy", "rewind", "rewindLimit"].contains(&name.as_str()) {
                 params.insert(name.clone(), value.clone());
             }
         }
@@ -103,7 +105,8 @@ impl Opening {
         let interval = value("heartbeatInterval").and_then(|text| text.parse().ok()).unwrap_or(HEARTBEAT_INTERVAL_MS);
         let grace = value("remainPresentFor").and_then(|text| text.parse().ok()).unwrap_or(GRACE_MS);
         let attach = (value("attach") == Some("auto")).then(|| {
-            Attach::from_query(value("channel").unwrap_or_default(), value("channelSerial").map(str::to_owned), query)
+            let channel = filter::named(value("channel").unwrap_or_default(), query);
+            Attach::from_query(&channel, value("channelSerial").map(str::to_owned), query)
         });
         Opening {
             grant,
@@ -216,8 +219,8 @@ impl Session {
             max_inbound_rate,
             max_outbound_rate: 250,
             server_id: "courtside",
-            site_code: "main",
-            objects_gc_grace_period: 24 * 60 * 60 * 1_000,
+            site_code: SITE,
+            objects_gc_grace_period: OBJECTS_GRACE_MS,
         };
         let connection_id = Some(self.connection_id());
         let frame = Outbound {

@@ -1,8 +1,8 @@
-//! The presence set goes out: SYNC, in pages, beside what is live (protocol.md § 10).
+//! What is there goes out: the presence set (protocol.md § 10) and the objects (§ 19), in pages, beside what is live.
 //!
-//! Those who need the set of one channel at the same time share its pages: each is read once, and goes as one frame to
+//! Those who need the same of one channel at the same time share its pages: each is read once, and goes as one frame to
 //! one reader after another. Who comes while a sync is under way waits for the next, so that late joiners, however
-//! many, cost two readings of the set at a time.
+//! many, cost two readings at a time.
 //!
 //! Why a large set stalls nobody: a [`Turn`] sends only so many bytes, whosever, and then time passes in which live
 //! messages come and go. Of one channel no reader gets more than a page in a turn, so that what is live stands behind
@@ -10,7 +10,8 @@
 //!
 //! Why a page may be older than what was sent before it: a sync begins, with an empty page, at the moment its reader
 //! goes live. From there on the client keeps what leaves until the sync ends, and takes of each member what is newer.
-//! Of those who left meanwhile nothing is said.
+//! Of those who left meanwhile nothing is said. Of objects it keeps all operations until the sync ends, and then does
+//! those that are newer than what they concern.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -18,19 +19,57 @@ use std::ops::Bound::{Excluded, Unbounded};
 use super::attachment::Attachment;
 use super::fanout::Alike;
 use super::{Effect, Pending, Relay, SocketId};
-use crate::call::{MembersPage, MembersQuery, Request};
+use crate::call::{MembersPage, MembersQuery, ObjectsPage, ObjectsQuery, Request};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{SYNC_SEND_BYTES, SYNC_TURN_MS};
+use crate::limits::{MESSAGE_OVERHEAD_BYTES, SYNC_SEND_BYTES, SYNC_TURN_MS};
 use crate::name::ChannelName;
+use crate::objects::parts::{self, Cursor, Snapshot};
 use crate::serial::Position;
 use crate::wire::flags::Modes;
 use crate::wire::message::Entry;
-use crate::wire::outbound::sync_frame;
+use crate::wire::objects::snapshot_node;
+use crate::wire::outbound::{object_sync_frame, sync_frame};
 use crate::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
+use crate::wire::{Encoded, Format};
 
 type Reader = (SocketId, ChannelName);
 
-/// The syncs of one channel.
+/// What a sync is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Of {
+    Members,
+    Objects,
+}
+
+impl Of {
+    const fn mode(self) -> Modes {
+        match self {
+            Of::Members => Modes::PRESENCE_SUBSCRIBE,
+            Of::Objects => Modes::OBJECT_SUBSCRIBE,
+        }
+    }
+}
+
+/// Something of each kind of sync.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Each<T> {
+    members: T,
+    objects: T,
+}
+
+impl<T> Each<T> {
+    pub fn of(&mut self, of: Of) -> &mut T {
+        match of {
+            Of::Members => &mut self.members,
+            Of::Objects => &mut self.objects,
+        }
+    }
+}
+
+/// A channel, and what of it.
+pub type Subject = (ChannelName, Of);
+
+/// The syncs of one kind on one channel.
 #[derive(Debug, Default)]
 pub struct Syncs {
     reading: Option<Run>,
@@ -54,11 +93,62 @@ struct Run {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are few, one for each channel at a time")]
 enum Page {
     /// Asked for. It may still name those who left since; where they did.
     Asked { left: BTreeMap<MemberKey, Position> },
     /// On its way, and the last reader that it went to.
-    Going { members: Vec<Entry>, next: Option<MemberKey>, through: Option<Reader> },
+    Going { content: Content, next: Option<Next>, through: Option<Reader> },
+}
+
+#[derive(Debug)]
+enum Content {
+    Members(Vec<Entry>),
+    /// With the series of their serials.
+    Objects(Vec<Snapshot>, String),
+}
+
+/// Where the next page begins.
+#[derive(Debug)]
+enum Next {
+    Member(MemberKey),
+    Object(Box<Cursor>),
+}
+
+impl Content {
+    fn len(&self) -> usize {
+        match self {
+            Content::Members(members) => members.len(),
+            Content::Objects(objects, _) => objects.len(),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        let entry = |(key, entry): &(String, parts::Entry)| MESSAGE_OVERHEAD_BYTES + entry.size(key) as usize;
+        let object = |object: &Snapshot| MESSAGE_OVERHEAD_BYTES + object.entries.iter().map(entry).sum::<usize>();
+        match self {
+            Content::Members(members) => members.iter().map(Entry::weight).sum(),
+            Content::Objects(objects, _) => objects.iter().map(object).sum(),
+        }
+    }
+
+    fn frame(&self, channel: &str, serial: &str, format: Format) -> Encoded {
+        match self {
+            Content::Members(members) => sync_frame(channel, serial, members.iter(), format),
+            Content::Objects(objects, series) => {
+                let objects = objects.iter().map(|object| snapshot_node(object, series)).collect();
+                object_sync_frame(channel, serial, objects, format)
+            }
+        }
+    }
+}
+
+/// A page of nothing, which begins a sync, or ends it early.
+fn empty(of: Of) -> Content {
+    match of {
+        Of::Members => Content::Members(Vec::new()),
+        Of::Objects => Content::Objects(Vec::new(), String::new()),
+    }
 }
 
 /// How much of all syncs goes out in a while.
@@ -68,7 +158,7 @@ pub struct Turn {
     began_ms: u64,
     sent_bytes: usize,
     /// Channels with a page on its way, the one that has waited longest first.
-    channels: Vec<ChannelName>,
+    channels: Vec<Subject>,
 }
 
 impl Turn {
@@ -86,44 +176,43 @@ impl Turn {
 }
 
 impl Relay {
-    /// Whether this attachment is told who is present.
-    pub(super) fn watches_presence(&self, socket: SocketId, name: &ChannelName) -> bool {
+    /// Whether this attachment is told what is there.
+    pub(super) fn is_told(&self, socket: SocketId, name: &ChannelName, of: Of) -> bool {
         let Some(session) = self.sessions.get(&socket) else { return false };
         let granted = |attachment: &Attachment| attachment.granted(session.grant.capability.operations(name));
-        session.attachments.get(name).is_some_and(|attachment| granted(attachment).contains(Modes::PRESENCE_SUBSCRIBE))
+        session.attachments.get(name).is_some_and(|attachment| granted(attachment).contains(of.mode()))
     }
 
-    /// A reader may not be told any more who is present: its sync ends with what it has.
-    pub(super) fn end_sync(&mut self, socket: SocketId, name: &ChannelName, now_ms: u64) {
+    /// A reader may not be told any more what is there: its sync ends with what it has.
+    pub(super) fn end_sync(&mut self, socket: SocketId, name: &ChannelName, of: Of, now_ms: u64) {
         let Some(attachment) = self.attachment(socket, name) else { return };
-        attachment.awaits_sync = false;
-        let Some(id) = attachment.syncs.take() else { return };
+        *attachment.awaits_sync.of(of) = false;
+        let Some(id) = attachment.syncs.of(of).take() else { return };
         self.touch(socket);
-        let runs =
-            self.syncs.get(&name.owner()).into_iter().flat_map(|syncs| syncs.reading.iter().chain(&syncs.waiting));
-        let Some(serial) = runs.filter(|run| run.id == id).map(|run| format!("{}:", run.sequence)).next() else {
-            return;
-        };
+        let syncs = self.syncs.get(&(name.owner(), of));
+        let mut runs = syncs.into_iter().flat_map(|syncs| syncs.reading.iter().chain(&syncs.waiting));
+        let run = runs.find(|run| run.id == id);
+        let Some(serial) = run.map(|run| format!("{}:", run.sequence)) else { return };
         let Some(format) = self.sessions.get(&socket).map(|session| session.format) else { return };
-        self.send_encoded(socket, sync_frame(name.as_str(), &serial, [].into_iter(), format), now_ms);
+        self.send_encoded(socket, empty(of).frame(name.as_str(), &serial, format), now_ms);
     }
 
     /// SYNC from a client: once more, from the beginning.
     pub(super) fn resync(&mut self, socket: SocketId, channel: &str, now_ms: u64) {
         let Ok(name) = ChannelName::parse(channel) else { return };
         match self.attachment(socket, &name) {
-            Some(attachment) if attachment.is_live() => self.sync(socket, &name, now_ms),
-            Some(attachment) => attachment.awaits_sync = true,
+            Some(attachment) if attachment.is_live() => self.sync(socket, &name, Of::Members, now_ms),
+            Some(attachment) => *attachment.awaits_sync.of(Of::Members) = true,
             None => {}
         }
     }
 
-    /// Gives the set to an attachment that is live.
-    pub(super) fn sync(&mut self, socket: SocketId, name: &ChannelName, now_ms: u64) {
-        if !self.watches_presence(socket, name) {
+    /// Gives an attachment that is live what is there.
+    pub(super) fn sync(&mut self, socket: SocketId, name: &ChannelName, of: Of, now_ms: u64) {
+        if !self.is_told(socket, name, of) {
             return;
         }
-        let owner = name.owner();
+        let subject = (name.owner(), of);
         let id = self.next_ticket().0;
         let begin = || Run {
             id,
@@ -133,61 +222,101 @@ impl Relay {
             page: Page::Asked { left: BTreeMap::new() },
             turn: 0,
         };
-        let run = self.syncs.entry(owner.clone()).or_default().waiting.get_or_insert_with(begin);
+        let run = self.syncs.entry(subject.clone()).or_default().waiting.get_or_insert_with(begin);
         let (id, serial) = (run.id, format!("{}:0", run.sequence));
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let format = session.format;
         let Some(attachment) = session.attachments.get_mut(name) else { return };
-        attachment.syncs = Some(id);
+        *attachment.syncs.of(of) = Some(id);
         run.readers.insert((socket, name.clone()));
         self.touch(socket);
-        self.send_encoded(socket, sync_frame(name.as_str(), &serial, [].into_iter(), format), now_ms);
-        self.begin_sync(&owner, now_ms);
+        self.send_encoded(socket, empty(of).frame(name.as_str(), &serial, format), now_ms);
+        self.begin_sync(&subject, now_ms);
     }
 
-    fn begin_sync(&mut self, owner: &ChannelName, now_ms: u64) {
-        let Some(syncs) = self.syncs.get_mut(owner) else { return };
+    /// Gives an attachment that went live what it was told of.
+    pub(super) fn sync_awaited(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        mut awaited: Each<bool>,
+        members: usize,
+        now_ms: u64,
+    ) {
+        if *awaited.of(Of::Members) || members > 0 {
+            self.sync(socket, name, Of::Members, now_ms);
+        }
+        if *awaited.of(Of::Objects) {
+            self.sync(socket, name, Of::Objects, now_ms);
+        }
+    }
+
+    fn begin_sync(&mut self, subject: &Subject, now_ms: u64) {
+        let Some(syncs) = self.syncs.get_mut(subject) else { return };
         if syncs.reading.is_some() {
             return;
         }
         syncs.reading = syncs.waiting.take();
         match syncs.reading {
-            Some(_) => self.read_members(owner, None, now_ms),
-            None => drop(self.syncs.remove(owner)),
+            Some(_) => self.read_page(subject, None, now_ms),
+            None => drop(self.syncs.remove(subject)),
         }
     }
 
-    fn read_members(&mut self, owner: &ChannelName, after: Option<MemberKey>, now_ms: u64) {
-        let query = MembersQuery { after, limit: self.bounds.sync_members, ..MembersQuery::default() };
-        self.call(owner, Pending::Members(owner.clone()), Request::Members(query), now_ms);
+    fn read_page(&mut self, (owner, of): &Subject, after: Option<Next>, now_ms: u64) {
+        let request = match (of, after) {
+            (Of::Members, after) => {
+                let after = if let Some(Next::Member(key)) = after { Some(key) } else { None };
+                Request::Members(MembersQuery { after, limit: self.bounds.sync_members, ..MembersQuery::default() })
+            }
+            (Of::Objects, after) => {
+                let after = if let Some(Next::Object(cursor)) = after { Some(cursor) } else { None };
+                Request::Objects(ObjectsQuery { after })
+            }
+        };
+        self.call(owner, Pending::Sync((owner.clone(), *of)), request, now_ms);
     }
 
-    pub(super) fn members(&mut self, owner: &ChannelName, page: &MembersPage, now_ms: u64) {
+    pub(super) fn members(&mut self, subject: Subject, page: &MembersPage, now_ms: u64) {
         let Ok(members) = page.members.entries() else {
             let error = Code::InternalChannel.because("the channel's members could not be read");
-            return self.members_failed(owner, &error, now_ms);
+            return self.sync_failed(&subject, &error, now_ms);
         };
-        let Some(run) = self.syncs.get_mut(owner).and_then(|syncs| syncs.reading.as_mut()) else { return };
+        let Some(run) = self.syncs.get_mut(&subject).and_then(|syncs| syncs.reading.as_mut()) else { return };
         let Page::Asked { left } = &run.page else { return };
         let is_there = |entry: &Entry| {
             entry.presence().iter().all(|one| left.get(&one.key()).is_none_or(|at| *at < entry.position))
         };
-        let members: Vec<Entry> = members.into_iter().filter(is_there).collect();
-        run.read += members.len();
-        run.page = Page::Going { members, next: page.next.clone(), through: None };
-        self.turn.channels.push(owner.clone());
-        self.send_pages(now_ms);
+        let members = members.into_iter().filter(is_there).collect();
+        self.send_read(subject, Content::Members(members), page.next.clone().map(Next::Member), now_ms);
+    }
+
+    pub(super) fn objects(&mut self, subject: Subject, page: ObjectsPage, now_ms: u64) {
+        let ObjectsPage { series, objects, next } = page;
+        self.send_read(subject, Content::Objects(objects, series), next.map(Next::Object), now_ms);
+    }
+
+    fn send_read(&mut self, subject: Subject, content: Content, next: Option<Next>, now_ms: u64) {
+        let Some(run) = self.syncs.get_mut(&subject).and_then(|syncs| syncs.reading.as_mut()) else { return };
+        if matches!(run.page, Page::Asked { .. }) {
+            run.read += content.len();
+            run.page = Page::Going { content, next, through: None };
+            self.turn.channels.push(subject);
+            self.send_pages(now_ms);
+        }
     }
 
     /// Remembers who leaves while a page is under way that may still name them. For most readers it would not matter,
     /// but SDKs take a member of their own that a page names for one to enter again when they next attach.
     pub(super) fn note_leaves(&mut self, owner: &ChannelName, entries: &[Entry]) {
-        let Some(run) = self.syncs.get_mut(owner).and_then(|syncs| syncs.reading.as_mut()) else { return };
+        let subject = (owner.clone(), Of::Members);
+        let Some(run) = self.syncs.get_mut(&subject).and_then(|syncs| syncs.reading.as_mut()) else { return };
         for entry in entries {
             for event in entry.presence().iter().filter(|event| event.action == PresenceAction::Leave) {
                 match &mut run.page {
                     Page::Asked { left } => drop(left.insert(event.key(), entry.position)),
-                    Page::Going { members, .. } => {
+                    Page::Going { content: Content::Objects(..), .. } => {}
+                    Page::Going { content: Content::Members(members), .. } => {
                         members.retain(|member| member.position > entry.position || !names(member, event));
                     }
                 }
@@ -199,52 +328,52 @@ impl Relay {
     pub(super) fn send_pages(&mut self, now_ms: u64) {
         self.turn.renew(now_ms);
         while self.turn.sent_bytes < self.bounds.sync_turn_bytes
-            && let Some(owner) = self.next_to_send()
+            && let Some(subject) = self.next_to_send()
         {
-            self.send_page(&owner, now_ms);
+            self.send_page(&subject, now_ms);
         }
     }
 
     /// A channel that goes on with its page, or has sent none in this turn.
-    fn next_to_send(&mut self) -> Option<ChannelName> {
-        let may = |owner: &ChannelName| {
-            let run = self.syncs.get(owner).and_then(|syncs| syncs.reading.as_ref());
+    fn next_to_send(&mut self) -> Option<Subject> {
+        let may = |subject: &Subject| {
+            let run = self.syncs.get(subject).and_then(|syncs| syncs.reading.as_ref());
             run.is_none_or(|run| run.turn != self.turn.number || run.is_amid_page())
         };
         let index = self.turn.channels.iter().position(may)?;
         Some(self.turn.channels.remove(index))
     }
 
-    fn send_page(&mut self, owner: &ChannelName, now_ms: u64) {
-        let Some(mut run) = self.syncs.get_mut(owner).and_then(|syncs| syncs.reading.take()) else { return };
+    fn send_page(&mut self, subject: &Subject, now_ms: u64) {
+        let Some(mut run) = self.syncs.get_mut(subject).and_then(|syncs| syncs.reading.take()) else { return };
         if !run.is_amid_page() {
             run.turn = self.turn.number;
         }
-        let is_sent = self.send_to_some(&mut run, now_ms);
-        run.readers.retain(|(socket, name)| !is_sent || self.is_reading(*socket, name, run.id));
+        let is_sent = self.send_to_some(&mut run, subject.1, now_ms);
+        run.readers.retain(|(socket, name)| !is_sent || self.is_reading(*socket, name, subject.1, run.id));
         let next = match &mut run.page {
             Page::Going { next, .. } if is_sent => next.take(),
             _ => None,
         };
         if is_sent && (next.is_none() || run.readers.is_empty()) {
-            return self.begin_sync(owner, now_ms);
+            return self.begin_sync(subject, now_ms);
         }
         if next.is_some() {
             run.page = Page::Asked { left: BTreeMap::new() };
         }
-        if let Some(syncs) = self.syncs.get_mut(owner) {
+        if let Some(syncs) = self.syncs.get_mut(subject) {
             syncs.reading = Some(run);
         }
         match next {
-            Some(_) => self.read_members(owner, next, now_ms),
-            None => self.turn.channels.push(owner.clone()),
+            Some(_) => self.read_page(subject, next, now_ms),
+            None => self.turn.channels.push(subject.clone()),
         }
     }
 
     /// Sends a page to as many more as this turn has room for, one at least. Gives whether all have it.
-    fn send_to_some(&mut self, run: &mut Run, now_ms: u64) -> bool {
-        let Page::Going { members, next, through } = &mut run.page else { return true };
-        let bytes = SYNC_SEND_BYTES + members.iter().map(Entry::weight).sum::<usize>();
+    fn send_to_some(&mut self, run: &mut Run, of: Of, now_ms: u64) -> bool {
+        let Page::Going { content, next, through } = &mut run.page else { return true };
+        let bytes = SYNC_SEND_BYTES + content.weight();
         let room = self.bounds.sync_turn_bytes.saturating_sub(self.turn.sent_bytes).div_ceil(bytes);
         let from = through.as_ref().map_or(Unbounded, Excluded);
         let readers: Vec<Reader> = run.readers.range((from, Unbounded)).take(room).cloned().collect();
@@ -255,18 +384,18 @@ impl Relay {
         };
         let mut alike = Alike::default();
         for (socket, name) in &readers {
-            if !self.is_reading(*socket, name, run.id) {
+            if !self.is_reading(*socket, name, of, run.id) {
                 continue;
             }
             if next.is_none() {
-                self.synced(*socket, name);
+                self.synced(*socket, name, of);
             }
             let Some(session) = self.sessions.get_mut(socket) else { continue };
             session.last_sent_ms = now_ms;
             alike.entry((session.format, name.clone())).or_default().push(*socket);
         }
         for ((format, name), sockets) in alike {
-            let frame = sync_frame(name.as_str(), &serial, members.iter(), format);
+            let frame = content.frame(name.as_str(), &serial, format);
             sockets.iter().for_each(|socket| self.charge_answer(*socket, frame.len(), now_ms));
             self.effects.push(Effect::Send { sockets, frame });
         }
@@ -275,27 +404,26 @@ impl Relay {
         is_sent
     }
 
-    fn is_reading(&self, socket: SocketId, name: &ChannelName, run: u64) -> bool {
-        let attachment = self.sessions.get(&socket).and_then(|session| session.attachments.get(name));
-        attachment.is_some_and(|attachment| attachment.syncs == Some(run))
+    fn is_reading(&mut self, socket: SocketId, name: &ChannelName, of: Of, run: u64) -> bool {
+        self.attachment(socket, name).is_some_and(|attachment| *attachment.syncs.of(of) == Some(run))
     }
 
-    fn synced(&mut self, socket: SocketId, name: &ChannelName) {
+    fn synced(&mut self, socket: SocketId, name: &ChannelName, of: Of) {
         if let Some(attachment) = self.attachment(socket, name) {
-            attachment.syncs = None;
+            *attachment.syncs.of(of) = None;
             self.touch(socket);
         }
     }
 
-    /// The set could not be read: its readers come back for it.
-    pub(super) fn members_failed(&mut self, owner: &ChannelName, error: &ErrorInfo, now_ms: u64) {
-        let run = self.syncs.get_mut(owner).and_then(|syncs| syncs.reading.take());
+    /// What is there could not be read: its readers come back for it.
+    pub(super) fn sync_failed(&mut self, subject: &Subject, error: &ErrorInfo, now_ms: u64) {
+        let run = self.syncs.get_mut(subject).and_then(|syncs| syncs.reading.take());
         for (socket, name) in run.iter().flat_map(|run| &run.readers) {
-            if run.as_ref().is_some_and(|run| self.is_reading(*socket, name, run.id)) {
+            if run.as_ref().is_some_and(|run| self.is_reading(*socket, name, subject.1, run.id)) {
                 self.give_up(*socket, name, error, now_ms);
             }
         }
-        self.begin_sync(owner, now_ms);
+        self.begin_sync(subject, now_ms);
     }
 }
 

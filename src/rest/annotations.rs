@@ -7,7 +7,7 @@ use super::history::{damaged, limit, picked};
 use super::page::{Cursor, Links, bad_cursor};
 use super::publish::{Pending as Publishing, base};
 use super::{Exchange, Reply, Request, Step, body, unanswered};
-use crate::annotation::{check, target};
+use crate::annotation::{check, series};
 use crate::call::{self, AnnotationsQuery, Answer, Publish, PublishKey, Response, Submission};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
@@ -32,11 +32,14 @@ pub fn publish(
     if !is_list {
         return Err(Code::BadRequest.because("the body is a list of annotations"));
     }
+    if annotations.iter().any(|annotation| annotation.connection_key.is_some()) {
+        return Err(Code::BadRequest.because("annotations cannot be published on behalf of a connection"));
+    }
     let claim = caller.grant().user_claim(channel);
     let checked = check(annotations, Some(serial), caller.identity(), claim.as_ref())?;
     let key = checked.id.map_or_else(|| PublishKey::Request(base(random)), PublishKey::Id);
     let content = Submission::Annotations { message: checked.message, annotations: checked.annotations };
-    let publish = Publish { key, connection_id: None, content };
+    let publish = Publish { key, connection_id: None, by: caller.grant().source(), content };
     let pending = super::Pending::Publish(Publishing::of(channel, &publish));
     let call = caller.call(channel, call::Request::Publish(vec![publish]));
     Ok(Step::Calls(vec![call], Exchange { form, pending }))
@@ -53,11 +56,11 @@ pub fn begin(
     caller.require_annotations(channel)?;
     let cursor = request.parameter("cursor").map(Cursor::parse).transpose()?;
     let after = cursor.as_ref().map(|cursor| (cursor.position, cursor.index));
-    let message = target(serial)?;
-    if cursor.is_some_and(|cursor| cursor.series != message.series) {
+    let series = series(serial)?;
+    if cursor.is_some_and(|cursor| cursor.series != series) {
         return Err(bad_cursor());
     }
-    let query = AnnotationsQuery { message, after, limit: limit(request)? };
+    let query = AnnotationsQuery { message: serial.to_owned(), after, limit: limit(request)? };
     let pending = super::Pending::Annotations(Pending { links: Links::of(request, "annotations", &CARRIED) });
     let call = caller.call(channel, call::Request::Annotations(query));
     Ok(Step::Calls(vec![call], Exchange { form, pending }))
@@ -92,7 +95,8 @@ pub fn client_summary(
     let client_id = request.parameter("forClientId").or_else(|| caller.identity().name());
     let client_id = client_id.filter(|client_id| *client_id != "*");
     let client_id = client_id.ok_or_else(|| Code::BadClientId.because("forClientId must name one client"))?;
-    let call = caller.call(channel, call::Request::ClientSummary(target(serial)?, client_id.to_owned()));
+    series(serial)?;
+    let call = caller.call(channel, call::Request::ClientSummary(serial.to_owned(), client_id.to_owned()));
     Ok(Step::Calls(vec![call], Exchange { form, pending: super::Pending::ClientSummary }))
 }
 

@@ -100,7 +100,7 @@ pub fn answered(reply: Reply, answers: Vec<Answer<Response>>) -> Result<Reply, E
     for answer in answers {
         let refused = publish::published(answer)?.outcomes.into_iter().find_map(|outcome| match outcome {
             Outcome::Refused(error) => Some(error),
-            Outcome::Accepted { .. } => None,
+            Outcome::Accepted { .. } | Outcome::Operated { .. } => None,
         });
         refused.map_or(Ok(()), Err)?;
     }

@@ -113,7 +113,8 @@ impl Batch<'_> {
         self.caller.require_publish(&name)?;
         let checked = checked.map_err(ErrorInfo::clone)?.clone();
         let checked = checked.claimed(self.caller.grant().user_claim(&name).as_ref())?;
-        let publish = publish::publish(checked, format!("{}.{}", self.base, self.publishes));
+        let base = format!("{}.{}", self.base, self.publishes);
+        let publish = publish::publish(checked, base, self.caller.grant().source());
         self.publishes += 1;
         let id = publish.id();
         let call = self.call_to(name.owner());

@@ -62,6 +62,11 @@ impl Caller {
         self.require(channel, Operations::PUBLISH, "publish on this channel")
     }
 
+    /// What the capability allows on a channel. Fails as [`admit`](crate::auth::Rules::admit) does.
+    pub fn operations(&self, channel: &ChannelName) -> Result<Operations, ErrorInfo> {
+        self.admit(channel).map(|()| self.grant.capability.operations(channel))
+    }
+
     pub fn require_history(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
         self.require(channel, Operations::HISTORY, "read this channel's history")
     }
@@ -97,7 +102,16 @@ impl Caller {
         self.admit(channel)
     }
 
+    /// Fails with 40160 when the capability has none of these, and as [`admit`](crate::auth::Rules::admit) does.
+    pub fn require_any_of(&self, channel: &ChannelName, any: &[Operations], what: &str) -> Result<(), ErrorInfo> {
+        match any.iter().any(|operations| self.grant.permits(channel, *operations)) {
+            true => self.admit(channel),
+            false => Err(Code::NotPermitted.because(format!("the capability does not allow to {what}"))),
+        }
+    }
+
     fn admit(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
+        channel.refuse_filter()?;
         // Who may take any name, for each message, is not an anonymous client.
         self.app.rules(channel).admit(self.grant.client_id != Identity::Anonymous, self.is_secure)
     }
@@ -111,10 +125,14 @@ impl Caller {
         }
     }
 
+    pub fn rules(&self, channel: &ChannelName) -> Rules {
+        Rules::on(&self.app, channel)
+    }
+
     /// A call to the channel that owns a name.
     pub fn call(&self, channel: &ChannelName, request: call::Request) -> ChannelCall {
         let to = Address { app: self.app.id().clone(), channel: channel.owner() };
-        ChannelCall { to, rules: Rules::of(self.app.rules(channel)), request }
+        ChannelCall { to, rules: self.rules(channel), request }
     }
 }
 

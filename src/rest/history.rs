@@ -35,6 +35,7 @@ pub fn begin(
     if let (Some(wait_ms), Some(expires_at_ms)) = (&mut query.wait_ms, caller.grant().expires_at_ms) {
         *wait_ms = expires_at_ms.saturating_sub(now_ms).min(*wait_ms);
     }
+    query.by = query.wait_ms.map(|_| caller.grant().source());
     let recheck = query.wait_ms.and_then(|_| caller.check()).map(Box::new);
     let pending = Pending { links: links(request, kind), kind, forwards: query.forwards, cursor, recheck };
     let call = caller.call(channel, call::Request::History(query));
@@ -66,7 +67,17 @@ fn query(request: &Request, cursor: Option<&Cursor>) -> Result<HistoryQuery, Err
         // Who waits is told of a gap.
         (from, after) = (Some(cursor.serial()), None);
     }
-    Ok(HistoryQuery { presence: false, start_ms, end_ms, forwards, limit: limit(request)?, after, from, wait_ms })
+    Ok(HistoryQuery {
+        presence: false,
+        start_ms,
+        end_ms,
+        forwards,
+        limit: limit(request)?,
+        after,
+        from,
+        wait_ms,
+        by: None,
+    })
 }
 
 fn wait_ms(request: &Request) -> Result<Option<u64>, ErrorInfo> {
@@ -97,7 +108,7 @@ fn whole_number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn forwards(request: &Request) -> Result<Option<bool>, ErrorInfo> {
+pub fn forwards(request: &Request) -> Result<Option<bool>, ErrorInfo> {
     match request.parameter("direction") {
         None => Ok(None),
         Some("backwards") => Ok(Some(false)),

@@ -28,7 +28,7 @@ enum Pending {
     Deletion(AppId, Option<Rc<App>>),
     Revocation(RevokeRequest),
     /// A publish on behalf of a connection, to be had from a relay.
-    Speech(Speech),
+    Speech(Box<Speech>),
     Enumeration(Box<Enumeration>),
 }
 
@@ -59,7 +59,7 @@ impl Inquiry {
     }
 
     pub(super) fn speech(form: Form, speech: Speech) -> Inquiry {
-        Inquiry { form, pending: Pending::Speech(speech) }
+        Inquiry { form, pending: Pending::Speech(Box::new(speech)) }
     }
 
     /// Goes on with the connection whose key was asked about.

@@ -10,9 +10,9 @@
 //! ```
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
-//! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `presence`,
-//! `annotations`, `status`, `token`, `revoke`, `apps`; `inquiry` is what waits for an app; `form` and `reply` are how
-//! all of them are answered.
+//! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`,
+//! `annotations`, `presence`, `objects`, `status`, `token`, `revoke`, `apps`; `inquiry` is what waits for an app;
+//! `form` and `reply` are how all of them are answered.
 
 mod annotations;
 mod apps;
@@ -22,6 +22,8 @@ mod caller;
 mod form;
 mod history;
 mod inquiry;
+mod message;
+mod objects;
 mod page;
 pub mod percent;
 mod presence;
@@ -183,7 +185,7 @@ pub fn apps_named(request: &Request) -> Vec<AppId> {
 pub fn body_bound(request: &Request, context: &mut Context<'_>) -> Result<usize, Reply> {
     let form = Form::of(request);
     let Ok(route) = Route::find(&request.plain_path()) else { return Ok(0) };
-    if request.method != "POST" || !route.allows(&request.method) {
+    if !["POST", "PATCH"].contains(&request.method.as_str()) || !route.allows(&request.method) {
         return Ok(0);
     }
     let admitted = match &route {
@@ -250,10 +252,19 @@ fn for_caller(
         Route::Messages(channel) | Route::History(channel) => {
             history::begin(request, &channel, &caller, form, history::Kind::Messages, context.now_ms)
         }
+        Route::Message(channel, serial) if request.method == "PATCH" => {
+            message::operate(request, &channel, serial, &caller, form, &context.random)
+        }
+        Route::Message(channel, serial) => message::begin(&channel, serial, &caller, form),
+        Route::Versions(channel, serial) => message::begin_versions(request, &channel, serial, &caller, form),
         Route::Presence(channel) => presence::begin(request, &channel, &caller, form),
         Route::PresenceHistory(channel) => {
             history::begin(request, &channel, &caller, form, history::Kind::Presence, context.now_ms)
         }
+        Route::Objects(channel, _) if request.method == "POST" => {
+            objects::begin(request, &channel, &caller, form, context)
+        }
+        Route::Objects(channel, id) => objects::read(request, &channel, id, &caller, form),
         Route::PresenceBatch => presence::begin_batch(request, &caller, form),
         Route::Annotations(channel, serial) if request.method == "POST" => {
             annotations::publish(request, &channel, &serial, &caller, form, &context.random)
@@ -278,6 +289,9 @@ enum Pending {
     Publish(publish::Pending),
     Batch(batch::Pending),
     History(history::Pending),
+    Operation(message::Operated),
+    Message,
+    Versions(message::Versions),
     Presence(presence::Pending),
     PresenceBatch(presence::Batch),
     Annotations(annotations::Pending),
@@ -285,6 +299,9 @@ enum Pending {
     Status(String),
     Enumeration(status::Page),
     App(Box<Reply>),
+    Objects(objects::Pending),
+    /// Whether it is to be compact.
+    Tree(bool),
 }
 
 impl Exchange {
@@ -299,12 +316,17 @@ impl Exchange {
                 recheck = pending.recheck.take();
                 pending.answered(form, only(answers))
             }
+            Pending::Operation(pending) => pending.answered(form, only(answers)),
+            Pending::Message => message::answered(form, only(answers)),
+            Pending::Versions(pending) => pending.answered(form, only(answers)),
             Pending::Presence(pending) => pending.answered(form, only(answers)),
             Pending::Status(name) => status::answered(&name, form, only(answers)),
             Pending::Enumeration(page) => page.answered(form, answers),
             Pending::Annotations(pending) => pending.answered(form, only(answers)),
             Pending::ClientSummary => annotations::client_summary_answered(form, only(answers)),
             Pending::PresenceBatch(pending) => Ok(pending.answered(form, answers)),
+            Pending::Objects(pending) => pending.answered(form, only(answers)),
+            Pending::Tree(compact) => objects::answered(compact, form, only(answers)),
             Pending::App(reply) => apps::answered(*reply, answers),
         };
         let reply = Step::Reply(reply.unwrap_or_else(|error| form.error(&error)));

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::caller::Caller;
 use super::form::Form;
 use super::inquiry::Inquiry;
-use super::{Asking, Exchange, Reply, Request, Step, unanswered, unenveloped};
-use crate::auth::Identity;
+use super::{Asking, Exchange, Reply, Request, Step, message, unanswered, unenveloped};
+use crate::auth::{Identity, Source};
 use crate::call::{
     self, Answer, ChannelCall, Outcome, Publish, PublishKey, Published, RelayName, Response, Speaker, Submission,
 };
@@ -27,14 +27,17 @@ pub fn begin(
     form: Form,
     random: &[u8; 32],
 ) -> Result<Step, ErrorInfo> {
-    caller.require_publish(channel)?;
     let messages = unenveloped::messages(request)?;
+    if messages.iter().any(InboundMessage::is_operation) {
+        return message::begin_operation(messages, &params(request), channel, caller, form, random);
+    }
+    caller.require_publish(channel)?;
     let key = connection_key(&messages)?;
     // Whom it must come from then, only that connection's relay knows.
     let identity = if key.is_some() { &Identity::Wildcard } else { caller.identity() };
     let claim = caller.grant().user_claim(channel);
     let checked = check(messages, &params(request), identity)?.claimed(claim.as_ref())?;
-    let publish = publish(checked, base(random));
+    let publish = publish(checked, base(random), caller.grant().source());
     let pending = super::Pending::Publish(Pending::of(channel, &publish));
     let call = caller.call(channel, call::Request::Publish(vec![publish]));
     let exchange = Exchange { form, pending };
@@ -106,6 +109,10 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    pub fn into_serials(self) -> Vec<String> {
+        self.serials
+    }
+
     /// Of the publish at `index` of a call.
     pub fn of(
         channel: String,
@@ -120,7 +127,7 @@ impl Receipt {
                 Ok(Receipt { channel, message_id, serials })
             }
             Some(Outcome::Refused(error)) => Err(error.clone()),
-            None => Err(unanswered()),
+            Some(Outcome::Operated { .. }) | None => Err(unanswered()),
         }
     }
 }
@@ -134,9 +141,9 @@ pub fn published(answer: Answer<Response>) -> Answer<Published> {
 
 /// Known by the ids that its publisher chose, else by `base`, which is this request's alone: when the call to the
 /// channel is repeated, the channel knows it.
-pub fn publish(checked: Checked, base: String) -> Publish {
+pub fn publish(checked: Checked, base: String, by: Source) -> Publish {
     let key = checked.id.map_or(PublishKey::Request(base), PublishKey::Id);
-    Publish { key, connection_id: None, content: Submission::Messages(checked.messages) }
+    Publish { key, connection_id: None, by, content: Submission::Messages(checked.messages) }
 }
 
 pub fn base(random: &[u8; 32]) -> String {

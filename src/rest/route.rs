@@ -14,6 +14,10 @@ pub enum Route {
     Time,
     /// `/channels/{channel}/messages`
     Messages(ChannelName),
+    /// `/channels/{channel}/messages/{serial}`: one message, as it is now, and what is done to it.
+    Message(ChannelName, String),
+    /// `/channels/{channel}/messages/{serial}/versions`
+    Versions(ChannelName, String),
     /// `/channels/{channel}/publish`: the same, to publish only.
     Publish(ChannelName),
     /// `/channels/{channel}/history`: the same, to read only.
@@ -22,6 +26,8 @@ pub enum Route {
     Presence(ChannelName),
     /// `/channels/{channel}/presence/history`
     PresenceHistory(ChannelName),
+    /// `/channels/{channel}/object`, and `/channels/{channel}/object/{id}`
+    Objects(ChannelName, Option<String>),
     /// `/channels/{channel}/messages/{serial}/annotations`
     Annotations(ChannelName, String),
     /// `/channels/{channel}/messages/{serial}/client-summary`
@@ -49,16 +55,27 @@ impl Route {
             ["time"] => Ok(Route::Time),
             ["messages"] => Ok(Route::Batch),
             ["channels", channel, "messages"] => Ok(Route::Messages(channel_name(channel)?)),
+            ["channels", channel, "messages", serial] if !serial.is_empty() => {
+                Ok(Route::Message(channel_name(channel)?, serial_of(serial)?))
+            }
+            ["channels", channel, "messages", serial, "versions"] => {
+                Ok(Route::Versions(channel_name(channel)?, serial_of(serial)?))
+            }
             ["channels", channel, "publish"] => Ok(Route::Publish(channel_name(channel)?)),
             ["channels", channel, "history"] => Ok(Route::History(channel_name(channel)?)),
             ["presence"] => Ok(Route::PresenceBatch),
             ["channels", channel, "presence"] => Ok(Route::Presence(channel_name(channel)?)),
             ["channels", channel, "presence", "history"] => Ok(Route::PresenceHistory(channel_name(channel)?)),
+            ["channels", channel, "object" | "objects"] => Ok(Route::Objects(channel_name(channel)?, None)),
+            ["channels", channel, "object" | "objects", id] => {
+                let id = percent::decode(id).ok_or_else(|| Code::NoSuchObject.because("that is no id of an object"))?;
+                Ok(Route::Objects(channel_name(channel)?, Some(id)))
+            }
             ["channels", channel, "messages", serial, "annotations"] => {
-                Ok(Route::Annotations(channel_name(channel)?, serial_text(serial)?))
+                Ok(Route::Annotations(channel_name(channel)?, serial_of(serial)?))
             }
             ["channels", channel, "messages", serial, "client-summary"] => {
-                Ok(Route::ClientSummary(channel_name(channel)?, serial_text(serial)?))
+                Ok(Route::ClientSummary(channel_name(channel)?, serial_of(serial)?))
             }
             ["channels"] => Ok(Route::Channels),
             ["channels", channel] => Ok(Route::Channel(channel_name(channel)?)),
@@ -74,9 +91,13 @@ impl Route {
     pub fn methods(&self) -> &'static str {
         match self {
             Route::Time | Route::History(_) | Route::Channel(_) | Route::Channels => "GET, OPTIONS",
+            Route::Versions(..) => "GET, OPTIONS",
+            Route::Message(..) => "GET, PATCH, OPTIONS",
             Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
-            Route::ClientSummary(..) => "GET, OPTIONS",
-            Route::Messages(_) | Route::Annotations(..) | Route::RequestToken(_) => "GET, POST, OPTIONS",
+            Route::Messages(_) | Route::RequestToken(_) | Route::Objects(_, None) | Route::Annotations(..) => {
+                "GET, POST, OPTIONS"
+            }
+            Route::Objects(_, Some(_)) | Route::ClientSummary(..) => "GET, OPTIONS",
             Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) | Route::Apps => "POST, OPTIONS",
             Route::App(_) => "DELETE, OPTIONS",
         }
@@ -96,8 +117,12 @@ impl Route {
         match self {
             Route::Messages(_) if method == "POST" => Door::Publish,
             Route::Publish(_) => Door::Publish,
+            Route::Message(..) if method == "PATCH" => Door::Operation,
+            Route::Message(..) => Door::Plain,
+            Route::Versions(..) => Door::Versions,
             Route::Messages(_) | Route::History(_) | Route::PresenceHistory(_) => Door::History,
             Route::Presence(_) => Door::Members,
+            Route::Objects(..) if method != "POST" => Door::Objects,
             Route::PresenceBatch => Door::MembersOfMany,
             Route::Annotations(..) if method != "POST" => Door::Annotations,
             Route::Annotations(..) => Door::Plain,
@@ -106,6 +131,7 @@ impl Route {
             Route::Channels => Door::Channels,
             Route::RequestToken(_) => Door::Token,
             Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps | Route::App(_) => Door::Plain,
+            Route::Objects(..) => Door::Plain,
         }
     }
 
@@ -119,9 +145,9 @@ impl Route {
 fn instead_of(segments: &[&str]) -> &'static str {
     match segments {
         ["push", ..] => "push is not supported yet",
-        ["channels", _, "messages", ..] => "single messages, their updates and versions are not supported yet",
-        ["channels", _, "object" | "objects", ..] => "objects are not supported yet",
-        ["channels", ..] => "a channel has messages, publish, history, presence and presence/history",
+        ["channels", _, "messages", ..] => "a message has its serial, versions, annotations and client-summary",
+        ["channels", _, "object" | "objects", ..] => "a channel has object and object/{objectId}",
+        ["channels", ..] => "a channel has messages, publish, history, presence, presence/history and object",
         ["keys", ..] => "a key, appId.keyId, has requestToken and revokeTokens",
         ["stats", ..] => "statistics are not supported yet",
         _ => "paths begin with time, channels, messages, presence, keys or apps",
@@ -133,7 +159,7 @@ fn channel_name(segment: &str) -> Result<ChannelName, ErrorInfo> {
     ChannelName::parse(&decoded.ok_or_else(|| Code::BadChannelName.because("the name is not percent-encoded UTF-8"))?)
 }
 
-fn serial_text(segment: &str) -> Result<String, ErrorInfo> {
+fn serial_of(segment: &str) -> Result<String, ErrorInfo> {
     percent::decode(segment).ok_or_else(|| Code::BadParameter.because("the serial is not percent-encoded UTF-8"))
 }
 
@@ -156,6 +182,8 @@ mod tests {
             ("/time", Route::Time),
             ("/messages", Route::Batch),
             ("/channels/scores/messages", Route::Messages(channel("scores"))),
+            ("/channels/scores/messages/1-2%40s%3A000", Route::Message(channel("scores"), "1-2@s:000".into())),
+            ("/channels/scores/messages/1-2@s:000/versions", Route::Versions(channel("scores"), "1-2@s:000".into())),
             ("/channels/scores/publish", Route::Publish(channel("scores"))),
             ("/channels/scores/history", Route::History(channel("scores"))),
             ("/channels/scores/presence", Route::Presence(channel("scores"))),
@@ -169,6 +197,9 @@ mod tests {
             ("/channels/..%2F..%2Ftime/messages", Route::Messages(channel("../../time"))),
             ("/channels/%252F/messages", Route::Messages(channel("%2F"))),
             ("/channels/messages/messages", Route::Messages(channel("messages"))),
+            ("/channels/scores/object", Route::Objects(channel("scores"), None)),
+            ("/channels/scores/objects", Route::Objects(channel("scores"), None)),
+            ("/channels/a/object/map%3Ax%401", Route::Objects(channel("a"), Some("map:x@1".to_owned()))),
             ("/channels", Route::Channels),
             ("/channels/a", Route::Channel(channel("a"))),
             ("/channels/a%2Fmessages", Route::Channel(channel("a/messages"))),
@@ -206,9 +237,9 @@ mod tests {
             "/apps/a/b",
             "/apps/%61",
             "/channels/a/messages/",
-            "/channels/a/messages/serial",
+            "/channels/a/messages/serial/annotations/x",
             "/channels/a/b/messages",
-            "/channels/../messages/x",
+            "/channels/../messages/x/y",
             "/keys/demo.key1",
             "/keys/demo/requestToken",
             "/keys/%ff/requestToken",
@@ -222,8 +253,8 @@ mod tests {
     fn the_error_of_another_path_says_what_there_is_instead() {
         for (path, expected) in [
             ("/push/publish", "push is not supported"),
-            ("/channels/a/messages/serial", "single messages, their updates"),
-            ("/channels/a/object/root", "objects are not"),
+            ("/channels/a/messages/serial/edits", "a message has its serial, versions, annotations"),
+            ("/channels/a/object/root/x", "object/{objectId}"),
             ("/channels/a/nowhere", "a channel has messages, publish"),
             ("/keys/demo.key1", "has requestToken and revokeTokens"),
             ("/channel/a/messages", "paths begin with time"),

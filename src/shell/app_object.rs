@@ -2,7 +2,6 @@
 //! done.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::Future;
 use std::rc::Rc;
 
@@ -12,7 +11,8 @@ use worker::{DurableObject, Env, Error, Request, Response, Result, State, durabl
 
 use super::app_storage::AppStore;
 use super::callers::Callers;
-use super::platform::{ObjectState, now_ms};
+use super::platform::{self, ObjectState, now_ms};
+use super::registry::{Registration, Registry};
 use super::replies::bytes;
 use super::sql::Database;
 use super::{alarm, calls, config};
@@ -22,17 +22,18 @@ use crate::object::{AppHost, AppInput, AppOutput};
 /// One app: what of it changes while the server runs.
 #[durable_object(alarm)]
 pub struct App {
-    id: String,
+    registration: Registration<Object>,
 }
 
 impl DurableObject for App {
     fn new(state: State, env: Env) -> Self {
+        platform::seed_hashes();
         let state = JsValue::from(state._inner()).unchecked_into::<ObjectState>();
-        Self { id: register(state, env) }
+        Self { registration: register(state, env) }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let object = find(&self.id);
+        let object = self.registration.find();
         let call = match call::decode::<AppCall>(&request.bytes().await?) {
             Ok(call) => call,
             Err(error) => return bytes(&Answer::<AppResponse>::Err(error)),
@@ -43,7 +44,7 @@ impl DurableObject for App {
     }
 
     async fn alarm(&self) -> Result<Response> {
-        let object = find(&self.id);
+        let object = self.registration.find();
         let outputs = object.borrow_mut().host.turn(AppInput::Alarm, now_ms());
         let mut rung = Response::empty();
         for output in outputs {
@@ -59,8 +60,7 @@ impl DurableObject for App {
 type ObjectRef = Rc<RefCell<Object>>;
 
 thread_local! {
-    /// As for the other classes, see [`super::host`].
-    static REGISTRY: RefCell<HashMap<String, ObjectRef>> = RefCell::default();
+    static REGISTRY: Registry<Object> = Registry::default();
 }
 
 struct Object {
@@ -70,16 +70,11 @@ struct Object {
     callers: Callers,
 }
 
-fn register(state: ObjectState, env: Env) -> String {
+fn register(state: ObjectState, env: Env) -> Registration<Object> {
     let id = state.id().text();
     let host = AppHost::new(config::settings(&env), AppStore::new(Database::new(state.storage())));
     let object = Object { state, env, host, callers: Callers::default() };
-    REGISTRY.with_borrow_mut(|registry| registry.insert(id.clone(), Rc::new(RefCell::new(object))));
-    id
-}
-
-fn find(id: &str) -> ObjectRef {
-    REGISTRY.with_borrow(|registry| registry.get(id).cloned()).expect("objects register when they are built")
+    Registration::new(&REGISTRY, id, object)
 }
 
 fn turn(object: &ObjectRef, input: AppInput) {

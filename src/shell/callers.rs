@@ -1,10 +1,9 @@
 //! Requests that an object has open, by the names that its driver has for them.
 
-use std::collections::HashMap;
-
 use futures_channel::oneshot::{self, Receiver, Sender};
 use worker::{Response, Result};
 
+use crate::maps::HashMap;
 use crate::object::CallerId;
 
 #[derive(Default)]

@@ -11,13 +11,16 @@ use crate::app;
 use crate::auth::App;
 use crate::cache::Cache;
 use crate::call::{AppCall, AppRequest, AppResponse};
-use crate::error::ErrorInfo;
-use crate::limits::{FOUND_APP_KEPT_MS, KNOWN_APPS_MAX, MISSING_APP_KEPT_MS};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{FOUND_APP_KEPT_MS, KNOWN_APPS_MAX, MISSING_APP_KEPT_MS, MISSING_APPS, WRONG_SECRETS_MAX_KEYS};
 use crate::name::AppId;
+use crate::rate::Buckets;
 
 thread_local! {
     /// Apps made at run time, and those that were asked for in vain.
     static KNOWN: RefCell<Cache<AppId, Option<Rc<App>>>> = RefCell::new(Cache::new(KNOWN_APPS_MAX));
+    /// Addresses that asked for apps that there are not. Each of these makes an object.
+    static IN_VAIN: RefCell<Buckets<String>> = RefCell::new(Buckets::new(MISSING_APPS, WRONG_SECRETS_MAX_KEYS));
 }
 
 pub struct Found {
@@ -27,8 +30,8 @@ pub struct Found {
 }
 
 /// Fails with 50320 when the deployment's apps are missing or can't be read, and with 50003 when the app's object did
-/// not answer.
-pub async fn find(env: &Env, id: &AppId) -> Result<Option<Found>, ErrorInfo> {
+/// not answer; with 42910 when too many were asked for from this address that there are not.
+pub async fn find(env: &Env, id: &AppId, address: &str) -> Result<Option<Found>, ErrorInfo> {
     if let Some(app) = config::configured(env)?.get(id) {
         return Ok(Some(Found { app: app.clone(), is_configured: true }));
     }
@@ -38,7 +41,7 @@ pub async fn find(env: &Env, id: &AppId) -> Result<Option<Found>, ErrorInfo> {
     let known = KNOWN.with_borrow(|known| known.get(id, now_ms()).cloned());
     let app = match known {
         Some(app) => app,
-        None => ask(env, id).await?,
+        None => ask(env, id, address).await?,
     };
     Ok(app.map(|app| Found { app, is_configured: false }))
 }
@@ -48,13 +51,19 @@ pub fn forget(id: &AppId) {
     KNOWN.with_borrow_mut(|known| known.remove(id));
 }
 
-async fn ask(env: &Env, id: &AppId) -> Result<Option<Rc<App>>, ErrorInfo> {
+async fn ask(env: &Env, id: &AppId, address: &str) -> Result<Option<Rc<App>>, ErrorInfo> {
+    if !IN_VAIN.with_borrow(|in_vain| in_vain.allows(address, now_ms())) {
+        return Err(Code::RateLimited.because("too many unknown apps were asked for; wait before you try others"));
+    }
     let call = AppCall { app: id.clone(), request: AppRequest::Config };
     let app = match calls::ask_app(env, &call).await? {
         AppResponse::Config(Some(config)) => Some(Rc::new(app::configuration(&config)?)),
         _ => None,
     };
     let now_ms = now_ms();
+    if app.is_none() {
+        IN_VAIN.with_borrow_mut(|in_vain| in_vain.take(address.to_owned(), now_ms));
+    }
     let until_ms = now_ms + if app.is_some() { FOUND_APP_KEPT_MS } else { MISSING_APP_KEPT_MS };
     KNOWN.with_borrow_mut(|known| known.put(id.clone(), app.clone(), until_ms, now_ms));
     Ok(app)

@@ -1,10 +1,6 @@
 //! Objects at the edge: what happens to one goes to its driver, and what that says is done.
-//!
-//! The state lives in a registry of the isolate and not in the object's struct, which the runtime never frees: an
-//! object that is built again drops its predecessor's state.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,6 +11,7 @@ use worker::{Delay, Env, Error, Response, Result, WebSocketPair};
 
 use super::callers::Callers;
 use super::platform::{ObjectState, Socket, now_ms, random_id};
+use super::registry::{Registration, Registry};
 use super::responses::{self, Responses};
 use super::sockets::Sockets;
 use super::sql::Database;
@@ -41,11 +38,10 @@ pub struct Object {
 }
 
 thread_local! {
-    static REGISTRY: RefCell<HashMap<String, ObjectRef>> = RefCell::default();
+    static REGISTRY: Registry<Object> = Registry::default();
 }
 
-/// Puts an object's new state in the place of its predecessor's. Gives the object's id, by which it is found again.
-pub fn register(state: ObjectState, env: Env, class: Class) -> String {
+pub fn register(state: ObjectState, env: Env, class: Class) -> Registration<Object> {
     let id = state.id().text();
     let host = Host::new(class, config::settings(&env), SqlStore::new(Database::new(state.storage())));
     let object = Object {
@@ -57,14 +53,12 @@ pub fn register(state: ObjectState, env: Env, class: Class) -> String {
         callers: Callers::default(),
         awake: false,
     };
-    REGISTRY.with_borrow_mut(|registry| registry.insert(id.clone(), Rc::new(RefCell::new(object))));
-    id
+    Registration::new(&REGISTRY, id, object)
 }
 
 /// The object's state, awake.
-pub fn find(id: &str) -> ObjectRef {
-    let object =
-        REGISTRY.with_borrow(|registry| registry.get(id).cloned()).expect("objects register when they are built");
+pub fn find(registration: &Registration<Object>) -> ObjectRef {
+    let object = registration.find();
     if !std::mem::replace(&mut object.borrow_mut().awake, true) {
         let sockets = {
             let Object { sockets, state, .. } = &mut *object.borrow_mut();

@@ -15,6 +15,7 @@ mod host;
 mod objects;
 mod platform;
 mod relay_storage;
+mod registry;
 mod replies;
 mod responses;
 mod router;

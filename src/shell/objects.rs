@@ -6,7 +6,8 @@ use worker::{DurableObject, Env, Request, Response, Result, State, durable_objec
 
 use super::calls;
 use super::host::{self, ObjectRef};
-use super::platform::{ObjectState, Socket, random_id};
+use super::platform::{self, ObjectState, Socket, random_id};
+use super::registry::Registration;
 use super::replies::bytes;
 use super::router::{CONNECTION_KEY, Handover, read_body, refuse_unread, write_reply};
 use crate::call::{self, Answer, ChannelCall, Delivery, Follow, Notice, Roll};
@@ -18,13 +19,13 @@ use crate::wire::Format;
 /// One channel: its order and log, and the sockets that named it when they connected.
 #[durable_object(alarm)]
 pub struct Channel {
-    id: String,
+    registration: Registration<host::Object>,
 }
 
 /// A shard of an app's connections.
 #[durable_object(alarm)]
 pub struct Relay {
-    id: String,
+    registration: Registration<host::Object>,
 }
 
 /// Both classes answer events alike.
@@ -32,16 +33,17 @@ macro_rules! object {
     ($name:ident) => {
         impl DurableObject for $name {
             fn new(state: State, env: Env) -> Self {
+                platform::seed_hashes();
                 let state = JsValue::from(state._inner()).unchecked_into::<ObjectState>();
-                Self { id: host::register(state, env, Class::$name) }
+                Self { registration: host::register(state, env, Class::$name) }
             }
 
             async fn fetch(&self, request: Request) -> Result<Response> {
-                fetch(&self.id, request).await
+                fetch(&self.registration, request).await
             }
 
             async fn alarm(&self) -> Result<Response> {
-                host::alarm(&host::find(&self.id))?;
+                host::alarm(&host::find(&self.registration))?;
                 Response::empty()
             }
         }
@@ -52,7 +54,7 @@ macro_rules! object {
         impl $name {
             #[wasm_bindgen(js_name = webSocketMessage)]
             pub fn message(&self, socket: &Socket, message: &JsValue) {
-                let object = host::find(&self.id);
+                let object = host::find(&self.registration);
                 match message.as_string() {
                     Some(text) => host::message(&object, socket, text.into_bytes(), Format::Json),
                     None => host::message(&object, socket, Uint8Array::new(message).to_vec(), Format::Msgpack),
@@ -61,7 +63,7 @@ macro_rules! object {
 
             #[wasm_bindgen(js_name = webSocketClose)]
             pub fn closed(&self, socket: &Socket, _code: u32, _reason: &JsValue, was_clean: bool) {
-                host::closed(&host::find(&self.id), socket);
+                host::closed(&host::find(&self.registration), socket);
                 // The runtime leaves the answer to us; without one the client waits. It fails when we closed first. Who
                 // broke off hears none, and to try costs the runtime more than all the rest.
                 if was_clean {
@@ -71,7 +73,7 @@ macro_rules! object {
 
             #[wasm_bindgen(js_name = webSocketError)]
             pub fn failed(&self, socket: &Socket) {
-                host::closed(&host::find(&self.id), socket);
+                host::closed(&host::find(&self.registration), socket);
             }
         }
     };
@@ -80,8 +82,8 @@ macro_rules! object {
 object!(Channel);
 object!(Relay);
 
-async fn fetch(id: &str, mut request: Request) -> Result<Response> {
-    let object = host::find(id);
+async fn fetch(registration: &Registration<host::Object>, mut request: Request) -> Result<Response> {
+    let object = host::find(registration);
     if let Some(key) = request.headers().get(CONNECTION_KEY)? {
         return comet(&object, &mut request, key).await;
     }

@@ -6,6 +6,7 @@ use wasm_bindgen::prelude::*;
 use worker::Response;
 use worker::worker_sys::web_sys::{ReadableStream, Response as RawResponse};
 
+use crate::maps;
 use crate::name::alphanumeric;
 use crate::placement::Region;
 use crate::wire::Encoded;
@@ -206,6 +207,11 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the runtime has a source of randomness");
     bytes
+}
+
+/// To be called by whatever may be first in an isolate: there is no randomness before an event.
+pub fn seed_hashes() {
+    maps::seed(|| u64::from_le_bytes(random_bytes()));
 }
 
 /// What went wrong in JavaScript, for our log and never for a client.

@@ -3,8 +3,6 @@
 //! A write is done when the reader has taken it. That is the only sign that somebody reads: who leaves is never
 //! reported.
 
-use std::collections::HashMap;
-
 use js_sys::Uint8Array;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::{Response, ResponseBuilder, Result};
@@ -12,6 +10,7 @@ use worker::{Response, ResponseBuilder, Result};
 use super::host::{ObjectRef, later};
 use super::platform::{Pipe, PipeWriter};
 use super::router::headers_of;
+use crate::maps::HashMap;
 use crate::object::Input;
 use crate::rest::Reply;
 use crate::transport::ResponseId;

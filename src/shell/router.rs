@@ -14,6 +14,7 @@ use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, We
 
 use super::platform::{self, Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes};
 use super::{calls, config, directory};
+use crate::addresses::{Addresses, Work};
 use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
 use crate::call::{self, Address, Answer, RelayName, Rules};
 use crate::connection_key::ConnectionKey;
@@ -43,6 +44,7 @@ thread_local! {
     static UPLOADS: Uploads = Uploads::default();
     /// Wrong secrets, as this isolate saw them. An address usually comes to the same one.
     static ATTEMPTS: RefCell<Attempts> = RefCell::default();
+    static ADDRESSES: RefCell<Addresses> = RefCell::default();
     /// Objects that refused a connection lately.
     static SPREAD: RefCell<Spread> = RefCell::default();
 }
@@ -77,6 +79,7 @@ fn start() {
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawResponse> {
+    platform::seed_hashes();
     let upgrade = request.headers().get("upgrade")?;
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
         let msgpack =
@@ -115,7 +118,11 @@ async fn answer(request: Request, env: &Env) -> Result<RawResponse> {
 /// A REST request: the core says what to do, step by step.
 async fn rest(request: Request, env: &Env) -> Result<Response> {
     let (mut request, mut raw) = (read_head(&request)?, request);
-    let apps = match find_apps(env, &rest::apps_named(&request)).await {
+    let apps = match take(&request.address, Work::Request) {
+        Ok(()) => find_apps(env, &rest::apps_named(&request), &request.address).await,
+        Err(error) => Err(error),
+    };
+    let apps = match apps {
         Ok(apps) => apps,
         Err(error) => return refuse_unread(&mut raw, rest::refuse(&request, &error)).await,
     };
@@ -159,10 +166,15 @@ async fn rest(request: Request, env: &Env) -> Result<Response> {
     }
 }
 
-async fn find_apps(env: &Env, ids: &[AppId]) -> std::result::Result<Apps, ErrorInfo> {
+/// Fails as [`Addresses::take`] does.
+fn take(address: &str, work: Work) -> std::result::Result<(), ErrorInfo> {
+    ADDRESSES.with_borrow_mut(|addresses| addresses.take(address, work, now_ms()))
+}
+
+async fn find_apps(env: &Env, ids: &[AppId], address: &str) -> std::result::Result<Apps, ErrorInfo> {
     // Even for a request that names no app: a deployment that is not set up says so to everyone.
     config::serving(env)?;
-    let found: Vec<_> = join_all(ids.iter().map(|id| directory::find(env, id))).await;
+    let found: Vec<_> = join_all(ids.iter().map(|id| directory::find(env, id, address))).await;
     let found: Vec<_> = found.into_iter().collect::<std::result::Result<_, _>>()?;
     Ok(Apps::of(found.into_iter().flatten().map(|found| found.app)))
 }
@@ -252,6 +264,13 @@ impl Way {
         }
     }
 
+    fn work(&self) -> Work {
+        match self {
+            Way::Comet(verb, _) if *verb != Verb::Connect => Work::Request,
+            _ => Work::Connect,
+        }
+    }
+
     /// Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
     fn refuse(&self, error: &ErrorInfo) -> Result<Response> {
         match self {
@@ -327,8 +346,9 @@ struct Entrance {
 
 async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Result<Entrance, ErrorInfo> {
     config::serving(env)?;
+    take(&arrival.address, way.work())?;
     let credentials = Credentials::parse(&arrival.presented, Surface::Realtime)?;
-    let found = directory::find(env, credentials.app_id()).await?;
+    let found = directory::find(env, credentials.app_id(), &arrival.address).await?;
     let app = found.as_ref().map(|found| &*found.app);
     let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, app, &arrival.address, now_ms()))?;
     let found = found.ok_or(Code::BadCredentials)?;
@@ -353,7 +373,7 @@ async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Resu
     // there may be more than an app could tell.
     let is_watched = !found.is_configured || found.app.is_revocable(&opening.grant);
     let channel = opening.home(named).filter(|_| !is_watched).map(|name| {
-        let rules = Rules::of(found.app.rules(&name));
+        let rules = Rules::on(&found.app, &name);
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });
     Ok(Entrance { opening, channel, mode })

@@ -5,12 +5,12 @@ use wasm_bindgen::JsValue;
 use super::sql::{Database, blob, bytes, integer, number, text};
 use crate::channel::store::{CountKey, Share, StoreError, Total};
 use crate::serial::Position;
-use crate::wire::annotation::Target;
 use crate::wire::packed::Packed;
+use crate::wire::revision::Target;
 
 /// A message, in the first two columns of each table.
 fn of(target: Target, more: impl IntoIterator<Item = JsValue>) -> Vec<JsValue> {
-    [number(target.position.0), number(target.index as u64)].into_iter().chain(more).collect()
+    [number(target.position.0), number(target.place as u64)].into_iter().chain(more).collect()
 }
 
 pub fn trim(database: &Database, through: Position) -> Result<(), StoreError> {
@@ -82,7 +82,7 @@ pub fn counts(database: &Database, target: Target) -> Result<Vec<(CountKey, Tota
 pub fn counted(database: &Database, first: Position, last: Position) -> Result<Vec<Target>, StoreError> {
     let query = "SELECT DISTINCT message, place FROM counts WHERE message BETWEEN ? AND ?";
     let target =
-        |row: &JsValue| Target { position: Position(integer(row, "message")), index: integer(row, "place") as usize };
+        |row: &JsValue| Target { position: Position(integer(row, "message")), place: integer(row, "place") as usize };
     Ok(database.rows(query, &[number(first.0), number(last.0)])?.iter().map(target).collect())
 }
 

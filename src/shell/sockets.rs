@@ -2,12 +2,11 @@
 //!
 //! The runtime keeps a socket and its record when the object sleeps or loses its memory; its number is its tag.
 
-use std::collections::HashMap;
-
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::platform::{ObjectState, Socket, frame_value};
+use crate::maps::HashMap;
 use crate::object::Kept;
 use crate::relay::SocketId;
 use crate::wire::Encoded;

@@ -5,11 +5,16 @@ use wasm_bindgen::JsValue;
 use super::said;
 use super::sql::{Database, blob, bytes, column, integer, number, text};
 use crate::call::{Hold, MembersQuery, RelayName};
-use crate::channel::store::{Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
+use crate::channel::store::{
+    Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredVersion, Total, Totals,
+};
+use crate::objects::parts::PartKey;
+use crate::objects::pool::Changes;
+use crate::pinned;
 use crate::serial::Position;
-use crate::wire::annotation::Target;
 use crate::wire::packed::Packed;
 use crate::wire::presence::MemberKey;
+use crate::wire::revision::Target;
 
 /// Rows are keyed by position, which is the row id, so that a commit writes one row and no index. Totals are of all
 /// that was ever logged up to a row: the difference of two rows is what lies between them, without counting.
@@ -22,6 +27,12 @@ const CHANNEL_SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS members (connection TEXT NOT NULL, client TEXT NOT NULL, relay TEXT NOT NULL,
                                         grace INTEGER NOT NULL, leaves_at INTEGER, member BLOB NOT NULL,
                                         PRIMARY KEY (connection, client)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS objects (object TEXT NOT NULL, key BLOB NOT NULL, part BLOB NOT NULL,
+                                        PRIMARY KEY (object, key)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS latest (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
+                                       entry BLOB NOT NULL, PRIMARY KEY (position, place)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS versions (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
+                                         entry BLOB NOT NULL, PRIMARY KEY (position, place, number)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS annotations (message INTEGER NOT NULL, place INTEGER NOT NULL, position INTEGER NOT NULL,
                                             entry BLOB NOT NULL,
                                             PRIMARY KEY (message, place, position)) WITHOUT ROWID;
@@ -113,6 +124,8 @@ impl Store for SqlStore {
             newest: self.totals("ORDER BY position DESC LIMIT 1", &[])?.pop(),
             oldest: self.totals("ORDER BY position LIMIT 1", &[])?.pop(),
             members: self.rows("SELECT COUNT(*) AS members FROM members", &[])?.first().map_or(0, members_of),
+            objects: self.object_part(&PartKey::SUMMARY)?,
+            revised: !self.rows("SELECT place FROM latest LIMIT 1", &[])?.is_empty(),
         })
     }
 
@@ -149,7 +162,9 @@ impl Store for SqlStore {
     }
 
     fn trim(&mut self, through: Position) -> Result<(), StoreError> {
-        self.exec("DELETE FROM log WHERE position <= ?", &[number(through.0)])?;
+        for table in ["versions", "latest", "log"] {
+            self.exec(&["DELETE FROM ", table, " WHERE position <= ?"].concat(), &[number(through.0)])?;
+        }
         said::trim(&self.database, through)
     }
 
@@ -172,6 +187,18 @@ impl Store for SqlStore {
 
     fn keys_before(&mut self, through: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
         self.keys("WHERE position <= ? ORDER BY position DESC LIMIT ?", through, limit)
+    }
+
+    fn latest(&mut self, position: Position) -> Result<Vec<Packed>, StoreError> {
+        let rows = self.rows("SELECT entry FROM latest WHERE position = ? ORDER BY place", &[number(position.0)])?;
+        Ok(rows.iter().map(version_of).collect())
+    }
+
+    fn versions(&mut self, target: Target, from: u32, forwards: bool, limit: usize) -> Result<Vec<Packed>, StoreError> {
+        let order = if forwards { ">= ?3 ORDER BY number" } else { "<= ?3 ORDER BY number DESC" };
+        let query = ["SELECT entry FROM versions WHERE position = ?1 AND place = ?2 AND number ", order, " LIMIT ?4"];
+        let bindings = [target.position.0, target.place as u64, from.into(), limit as u64].map(number);
+        Ok(self.rows(&query.concat(), &bindings)?.iter().map(version_of).collect())
     }
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {
@@ -218,6 +245,27 @@ impl Store for SqlStore {
         update_hold(&self.database, connection_id, hold, leaves_at_ms)
     }
 
+    fn object_part(&mut self, key: &PartKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let rows = self.rows("SELECT part FROM objects WHERE object = ? AND key = ?", &part_key(key))?;
+        Ok(rows.first().map(|row| blob(row, "part")))
+    }
+
+    fn object_parts(&mut self, after: &PartKey, limit: usize) -> Result<Vec<(PartKey, Vec<u8>)>, StoreError> {
+        let [object, key] = part_key(after);
+        let query = "SELECT object, key, part FROM objects WHERE (object, key) > (?, ?) ORDER BY object, key LIMIT ?";
+        let part = |row: &JsValue| {
+            let key = blob(row, "key").strip_prefix(&[ENTRY]).map(|key| String::from_utf8_lossy(key).into_owned());
+            (PartKey { object: text(row, "object"), key }, blob(row, "part"))
+        };
+        Ok(self.rows(query, &[object, key, number(limit as u64)])?.iter().map(part).collect())
+    }
+
+    fn change_objects(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        self.make_tables()?;
+        let (database, changes) = (self.database.clone(), changes.clone());
+        self.database.transaction(move || change_objects(&database, &changes))
+    }
+
     fn annotations(&mut self, target: Target, from: Position, limit: usize) -> Result<Vec<Packed>, StoreError> {
         if self.has_tables { said::annotations(&self.database, target, from, limit) } else { Ok(Vec::new()) }
     }
@@ -237,6 +285,32 @@ impl Store for SqlStore {
     fn clients(&mut self, target: Target, key: &CountKey, limit: usize) -> Result<Vec<(String, u64)>, StoreError> {
         if self.has_tables { said::clients(&self.database, target, key, limit) } else { Ok(Vec::new()) }
     }
+}
+
+/// What the keys of entries begin with in storage: that of their object is empty. Bytes, because a key may be any text.
+const ENTRY: u8 = b'=';
+
+fn part_key(key: &PartKey) -> [JsValue; 2] {
+    let stored = key.key.as_ref().map_or_else(Vec::new, |key| [&[ENTRY], key.as_bytes()].concat());
+    [key.object.as_str().into(), bytes(&stored)]
+}
+
+fn change_objects(database: &Database, changes: &Changes) -> Result<(), StoreError> {
+    for object in &changes.cleared {
+        let query = "DELETE FROM objects WHERE object = ? AND key > ?";
+        database.exec(query, &[object.as_str().into(), bytes(&[])])?;
+    }
+    for (key, part) in &changes.parts {
+        let [object, key] = part_key(key);
+        match part {
+            Some(part) => {
+                let query = "INSERT OR REPLACE INTO objects (object, key, part) VALUES (?, ?, ?)";
+                database.exec(query, &[object, key, bytes(&pinned::encode(part))])?;
+            }
+            None => database.exec("DELETE FROM objects WHERE object = ? AND key = ?", &[object, key])?,
+        }
+    }
+    Ok(())
 }
 
 fn append(database: &Database, row: &Row) -> Result<(), StoreError> {
@@ -270,9 +344,29 @@ fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
             database.exec("DELETE FROM members WHERE connection = ? AND client = ?", &bindings)
         }
         Change::Hold(connection_id, hold, leaves_at_ms) => update_hold(database, connection_id, hold, *leaves_at_ms),
+        Change::Objects(changes) => change_objects(database, changes),
+        Change::Revise(version) => revise(database, version),
         Change::Annotate(target, position, entry) => said::annotate(database, *target, *position, entry),
         Change::Count(target, key, total) => said::count(database, *target, key, total),
         Change::Say(target, key, client_id, share) => said::say(database, *target, key, client_id, *share),
+    }
+}
+
+fn revise(database: &Database, version: &StoredVersion) -> Result<(), StoreError> {
+    let Target { position, place } = version.target;
+    let [position, place, number_of] = [position.0, place as u64, version.number.into()].map(number);
+    let key = [position.clone(), place.clone(), number_of.clone()];
+    let keep = "INSERT INTO versions (position, place, number, entry) SELECT position, place, number, entry FROM latest
+                WHERE position = ? AND place = ? AND number < ?";
+    database.exec(keep, &key)?;
+    let latest = "INSERT OR REPLACE INTO latest (position, place, number, entry) VALUES (?, ?, ?, ?)";
+    database.exec(latest, &[position.clone(), place.clone(), number_of, bytes(version.entry.bytes())])?;
+    match version.expired() {
+        None => Ok(()),
+        Some(expired) => {
+            let query = "DELETE FROM versions WHERE position = ? AND place = ? AND number <= ?";
+            database.exec(query, &[position, place, number(expired.into())])
+        }
     }
 }
 
@@ -289,6 +383,10 @@ fn update_hold(
         connection_id.into(),
     ];
     database.exec("UPDATE members SET relay = ?, grace = ?, leaves_at = ? WHERE connection = ?", &bindings)
+}
+
+fn version_of(row: &JsValue) -> Packed {
+    Packed::from_bytes(blob(row, "entry"))
 }
 
 fn member_of(row: &JsValue) -> Packed {

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::{comes_back, comet};
 use crate::auth::{App, Operations};
 use crate::error::{Code, ErrorInfo};
+use crate::filter;
 use crate::limits::{STREAM_MAX_CHANNELS, STREAM_RETRY_MS};
 use crate::name::ChannelName;
 use crate::relay::attachment::Attachment;
@@ -35,7 +36,7 @@ const ENVELOPED: u8 = 1;
 /// Signs of life are events of their own.
 const HEARTBEATS: u8 = 4;
 
-/// The action of a message that a server makes of what it knows of a channel.
+/// Actions of what a server makes of what it knows of a channel, and of a message.
 const META: u64 = 3;
 const SUMMARY: u64 = 4;
 
@@ -117,7 +118,7 @@ fn channels(query: &[(String, String)]) -> Result<Vec<ChannelName>, ErrorInfo> {
     };
     let mut names = Vec::new();
     for text in list.split(separator) {
-        let name = ChannelName::parse(text)?;
+        let name = ChannelName::parse(&filter::named(text, query))?;
         if !names.contains(&name) {
             names.push(name);
         }
@@ -257,7 +258,7 @@ pub fn body<'a>(style: Style, places: &mut [Place], said: impl Iterator<Item = &
             Said::Alive => body.push_str(style.keep_alive()),
             Said::Attached { channel, serial, gap } => {
                 let Some(index) = places.iter().position(|place| place.channel == *channel) else { continue };
-                if places[index].serial.is_none() || gap.is_some() {
+                if gap.is_some() || places[index].serial.as_ref().is_none_or(|known| whole(known) < serial.as_str()) {
                     places[index].serial = Some(serial.clone());
                 }
                 match gap {
@@ -375,11 +376,10 @@ impl Style {
     }
 
     fn messages(self, frame: &Map<String, Value>, channel: &str) -> Vec<Event> {
-        let mut events: Vec<Event> = Vec::new();
+        let mut events = Vec::<Event>::new();
         // A summary has no data, and its serial is that of a message which may be long ago: no place to go on from.
         let is_summary = |fields: &Map<String, Value>| kind(fields) == "summary";
-        let messages = objects(frame, "messages");
-        for (message, fields) in messages.filter(|(_, fields)| self.has(ENVELOPED) || !is_summary(fields)) {
+        for (message, fields) in objects(frame, "messages").filter(|(_, of)| self.has(ENVELOPED) || !is_summary(of)) {
             let serial = if is_summary(fields) { "" } else { text(fields, "serial") }.to_owned();
             if let Some(previous) = events.last_mut()
                 && whole(&serial) == whole(&previous.serial)

@@ -1,7 +1,7 @@
 //! The connections over HTTP of one object: what waits for each, and which response takes it.
 
 use std::cell::{Cell, OnceCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::Mode;
@@ -12,6 +12,7 @@ use crate::limits::{
     LINK_ABSENT_MS, LINK_FRAME_BYTES, LINK_PROBE_MS, LINK_QUEUE_MAX_BYTES, LINK_STALL_MS, LINKS_QUEUE_MAX_BYTES,
     RESPONSE_MAX_BYTES,
 };
+use crate::maps::HashMap;
 use crate::relay::SocketId;
 use crate::rest::Reply;
 use crate::wire::outbound::Outbound;

@@ -3,16 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::limits::MESSAGE_OVERHEAD_BYTES;
-use crate::serial::Position;
 use crate::wire::data::Data;
 use crate::wire::message::{Extras, characters, json};
-
-/// Names a message of a channel's life: its publish, and its place in that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Target {
-    pub position: Position,
-    pub index: usize,
-}
+use crate::wire::revision::Target;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AnnotationAction {

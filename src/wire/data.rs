@@ -38,6 +38,25 @@ impl Data {
     pub fn is_absent(&self) -> bool {
         *self == Data::Absent
     }
+
+    /// What follows its first bytes, so many.
+    pub fn from(&self, from: usize) -> Data {
+        match self {
+            Data::Absent => Data::Absent,
+            Data::Text(text) => Data::Text(text.get(from..).unwrap_or_default().to_owned()),
+            Data::Binary(bytes) => Data::Binary(bytes.get(from..).unwrap_or_default().to_owned()),
+        }
+    }
+
+    /// This, followed by another of the same kind. `None` for text and bytes together.
+    pub fn followed_by(&self, other: &Data) -> Option<Data> {
+        match (self, other) {
+            (data, Data::Absent) | (Data::Absent, data) => Some(data.clone()),
+            (Data::Text(text), Data::Text(more)) => Some(Data::Text([text.as_str(), more].concat())),
+            (Data::Binary(bytes), Data::Binary(more)) => Some(Data::Binary([bytes.as_slice(), more].concat())),
+            _ => None,
+        }
+    }
 }
 
 /// A payload as a client sends it: SDKs send text and bytes; people with curl send JSON values too.

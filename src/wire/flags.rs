@@ -6,6 +6,7 @@ pub const HAS_PRESENCE: u32 = 1 << 0;
 pub const HAS_BACKLOG: u32 = 1 << 1;
 pub const RESUMED: u32 = 1 << 2;
 pub const ATTACH_RESUME: u32 = 1 << 5;
+pub const HAS_OBJECTS: u32 = 1 << 7;
 
 /// What an attachment may do: the mode bits of the flags, and no others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

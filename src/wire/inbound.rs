@@ -9,10 +9,12 @@ use serde_json::Value;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{FRAME_MAX_BYTES, PARAMS_MAX, PUBLISH_MAX_MESSAGES};
 use crate::maps::SortedMap;
+use crate::objects::operation::Proposal;
 use crate::wire::data::Payload;
-use crate::wire::message::{Message, object};
+use crate::wire::message::Message;
 use crate::wire::node::{self, Node, Wanted};
-use crate::wire::{Format, action, json};
+use crate::wire::stated::{Stated, action_of, object};
+use crate::wire::{Format, action, json, objects};
 
 pub use annotation::InboundAnnotation;
 
@@ -38,7 +40,9 @@ pub enum Inbound {
     Publish(PublishFrame),
     /// Its `messages` are presence events, decoded alike.
     Presence(PublishFrame),
-    Annotate(PublishFrame),
+    /// Operations on the channel's objects.
+    Objects(ObjectFrame),
+    Annotate(AnnotationFrame),
     Sync {
         channel: String,
     },
@@ -56,7 +60,6 @@ pub enum Inbound {
         msg_serial: u64,
         error: ErrorInfo,
     },
-    /// The same of what concerns one channel.
     ChannelRefused {
         channel: String,
         error: ErrorInfo,
@@ -72,13 +75,28 @@ impl Inbound {
 }
 
 /// A MESSAGE frame. Its parts are checked later, so that a bad one is refused by NACK and the connection lives on.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PublishFrame {
     pub channel: String,
     pub msg_serial: u64,
     pub messages: Vec<InboundMessage>,
-    pub annotations: Vec<InboundAnnotation>,
     pub params: Params,
+}
+
+/// An OBJECT frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObjectFrame {
+    pub channel: String,
+    pub msg_serial: u64,
+    pub operations: Vec<Proposal>,
+}
+
+/// An ANNOTATION frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnnotationFrame {
+    pub channel: String,
+    pub msg_serial: u64,
+    pub annotations: Vec<InboundAnnotation>,
 }
 
 /// A message or presence event as a client sends it, in a frame or in a REST body.
@@ -93,6 +111,8 @@ pub struct InboundMessage {
     pub connection_key: Option<String>,
     pub extras: Option<Value>,
     pub action: Option<u64>,
+    pub serial: Option<String>,
+    pub version: Stated,
 }
 
 impl InboundMessage {
@@ -108,7 +128,9 @@ impl InboundMessage {
                 "clientId" => message.client_id = node.into_text()?,
                 "connectionKey" => message.connection_key = node.into_text()?,
                 "extras" => message.extras = Some(node.into_value()?).filter(|extras| !extras.is_null()),
-                "action" => message.action = node.integer()?,
+                "action" => message.action = action_of(node)?,
+                "serial" => message.serial = node.into_text()?,
+                "version" => message.version = Stated::read(node)?,
                 _ => {}
             }
         }
@@ -120,14 +142,18 @@ impl InboundMessage {
         node.several(PUBLISH_MAX_MESSAGES, InboundMessage::read)
     }
 
+    /// Whether it asks for something else than to be published.
+    pub fn is_operation(&self) -> bool {
+        self.action.unwrap_or(0) != 0
+    }
+
     /// The message to keep. Fails with 40013 for data and 40032 for extras that the protocol doesn't carry, and with
-    /// 93002 for an action other than create.
+    /// 40000 for an action other than create.
     pub fn into_message(self) -> Result<Message, ErrorInfo> {
-        if self.action.is_some_and(|action| action != 0) {
-            return Err(Code::UpdatesNotEnabled.because("this server cannot update, append to or delete messages"));
+        if self.is_operation() {
+            return Err(Code::BadRequest.because("an update, deletion or append goes alone, not beside other messages"));
         }
-        let (data, encoding) = self.data.normalize(self.encoding)?;
-        let extras = self.extras.map(object).transpose()?;
+        let ((data, encoding), extras) = (self.data.normalize(self.encoding)?, self.extras.map(object).transpose()?);
         Ok(Message { id: self.id, name: self.name, data, encoding, client_id: self.client_id, extras })
     }
 }
@@ -142,6 +168,7 @@ struct RawFrame {
     flags: Option<u64>,
     messages: Vec<InboundMessage>,
     presence: Vec<InboundMessage>,
+    state: Option<Result<Vec<Proposal>, ErrorInfo>>,
     annotations: Vec<InboundAnnotation>,
     params: Params,
     token: Option<String>,
@@ -170,6 +197,7 @@ impl RawFrame {
             "messages" => self.messages = messages(node)?,
             "presence" => self.presence = messages(node)?,
             "annotations" if node != Node::Null => self.annotations = InboundAnnotation::read_several(node)?.0,
+            "state" => self.state = Some(objects::read_state(node)),
             "params" => self.params = params(node)?,
             "auth" => self.token = token(node)?,
             _ => {}
@@ -186,7 +214,7 @@ fn messages(node: Node) -> Result<Vec<InboundMessage>, Wanted> {
 }
 
 /// SDKs send every parameter as text; people send numbers and booleans too. Of too many one more is kept than may be.
-fn params(node: Node) -> Result<Params, Wanted> {
+pub(super) fn params(node: Node) -> Result<Params, Wanted> {
     if node == Node::Null {
         return Ok(Params::default());
     }
@@ -303,193 +331,22 @@ fn interpret_plain(action: u8, frame: RawFrame) -> Inbound {
 
 fn interpret_numbered(action: u8, msg_serial: u64, frame: RawFrame) -> Inbound {
     let channel = frame.channel.unwrap_or_default();
-    let empty = PublishFrame { channel, msg_serial, ..PublishFrame::default() };
     match action {
-        action::MESSAGE => Inbound::Publish(PublishFrame { messages: frame.messages, params: frame.params, ..empty }),
-        action::PRESENCE => Inbound::Presence(PublishFrame { messages: frame.presence, ..empty }),
-        action::ANNOTATION => Inbound::Annotate(PublishFrame { annotations: frame.annotations, ..empty }),
-        _ => Inbound::Refused { msg_serial, error: Code::BadRequest.because("this server has no LiveObjects") },
+        action::MESSAGE => {
+            Inbound::Publish(PublishFrame { channel, msg_serial, messages: frame.messages, params: frame.params })
+        }
+        action::PRESENCE => {
+            Inbound::Presence(PublishFrame { channel, msg_serial, messages: frame.presence, params: Params::default() })
+        }
+        action::ANNOTATION => {
+            Inbound::Annotate(AnnotationFrame { channel, msg_serial, annotations: frame.annotations })
+        }
+        _ => match frame.state.unwrap_or_else(|| Err(Code::BadObject.because("'state' is missing"))) {
+            Ok(operations) => Inbound::Objects(ObjectFrame { channel, msg_serial, operations }),
+            Err(error) => Inbound::Refused { msg_serial, error },
+        },
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::DECODE_ERROR_MAX_BYTES;
-    use proptest::prelude::*;
-
-    fn json(text: &str) -> Result<Inbound, ErrorInfo> {
-        decode(text.as_bytes(), Format::Json)
-    }
-
-    #[test]
-    fn reads_a_publish() {
-        let Inbound::Publish(frame) = json(
-            r#"{"action":15,"channel":"room","messages":[{"name":"n","data":"d","action":0,"size":2,"new":[1]}],"msgSerial":3,"params":{"a":1}}"#,
-        )
-        .unwrap() else {
-            panic!("not a publish")
-        };
-        assert_eq!((frame.channel.as_str(), frame.msg_serial, frame.messages.len()), ("room", 3, 1));
-        assert_eq!(frame.params.get("a").unwrap(), "1");
-        let message = frame.messages[0].clone().into_message().unwrap();
-        assert_eq!((message.name.as_deref(), message.size()), (Some("n"), 2));
-    }
-
-    #[test]
-    fn null_is_absent_and_unknown_actions_are_ignored() {
-        let attach = r#"{"action":10,"channel":"c","channelSerial":null,"flags":null,"params":null,"auth":null}"#;
-        let expected = Inbound::Attach { channel: "c".into(), serial: None, flags: 0, params: Params::default() };
-        assert_eq!(json(attach).unwrap(), expected);
-        assert_eq!(json(r#"{"action":99}"#).unwrap(), Inbound::Unknown);
-        assert_eq!(json(r#"{"action":300}"#).unwrap(), Inbound::Unknown);
-    }
-
-    #[test]
-    fn json_may_come_as_bytes() {
-        assert_eq!(decode(br#"{"action":7}"#, Format::Msgpack), json(r#"{"action":7}"#));
-        assert_eq!(decode(b"\x81\xa6action\x07", Format::Msgpack), Ok(Inbound::Close));
-    }
-
-    #[test]
-    fn integers_may_come_as_floats() {
-        assert_eq!(json(r#"{"action":7.0}"#).unwrap(), Inbound::Close);
-        for bad in [
-            r#"{"action":7.5}"#,
-            r#"{"action":-7}"#,
-            r#"{"action":1e300}"#,
-            r#"{"action":"7"}"#,
-            r#"{"action":15,"msgSerial":18446744073709551615}"#,
-        ] {
-            assert!(json(bad).unwrap_err().is(Code::BadBody), "{bad}");
-        }
-    }
-
-    #[test]
-    fn what_has_a_serial_is_refused_by_it() {
-        let refused = json(r#"{"action":15,"msgSerial":4,"channel":"c","messages":"what"}"#).unwrap();
-        assert!(matches!(refused, Inbound::Refused { msg_serial: 4, error } if error.is(Code::BadBody)));
-    }
-
-    /// A frame of msgpack, whose values are written in JSON but for one, which is given in bytes.
-    fn packed(before: &[(&str, u8)], name: &str, value: &[u8]) -> Vec<u8> {
-        let text = |text: &str| [&[0xa0 | text.len() as u8], text.as_bytes()].concat();
-        let fields = before.iter().flat_map(|(name, value)| [text(name), vec![*value]].concat());
-        let mut frame = vec![0x80 | (before.len() + 1) as u8];
-        frame.extend(fields);
-        [frame, text(name), value.to_vec()].concat()
-    }
-
-    #[test]
-    fn a_message_that_cannot_be_kept_costs_itself() {
-        let numbered = [("action", 15), ("msgSerial", 4)];
-        let message = |value: &[u8]| [&[0x91, 0x81, 0xa4][..], b"data", value].concat();
-        for value in [&[0xd4, 1, 1][..], &[0x81, 1, 2], &[0x91, 0xc4, 1, 7], &[0x91, 0xd4, 5, 0]] {
-            let frame = decode(&packed(&numbered, "messages", &message(value)), Format::Msgpack).unwrap();
-            assert!(matches!(frame, Inbound::Refused { msg_serial: 4, .. }), "{value:x?}: {frame:?}");
-        }
-        for value in ["1e400", "12345678901234567890123", r#"{"a":[-99999999999999999999]}"#] {
-            let frame =
-                json(&format!(r#"{{"action":15,"msgSerial":4,"channel":"c","messages":[{{"data":{value}}}]}}"#));
-            assert!(matches!(frame, Ok(Inbound::Refused { msg_serial: 4, .. })), "{value}: {frame:?}");
-        }
-        for kept in ["1e300", "18446744073709551615", "-0.0", "0.1", r#""12345678901234567890123""#] {
-            let frame = json(&format!(r#"{{"action":15,"msgSerial":4,"messages":[{{"data":[{kept}]}}]}}"#)).unwrap();
-            let Inbound::Publish(frame) = frame else { panic!("{kept}: {frame:?}") };
-            let data = frame.messages[0].clone().into_message().unwrap().data;
-            assert_eq!(data, crate::wire::data::Data::Text(format!("[{kept}]").replace("1e300", "1e+300")), "{kept}");
-        }
-    }
-
-    #[test]
-    fn half_an_emoji_is_read_as_the_replacement_character() {
-        let frame = json(
-            r#"{"action":15,"msgSerial":4,"channel":"\ud83cx","messages":[{"name":"\udfbe","data":"\ud83c!","extras":{"headers":{"\ud83c":"\ud83c\udfbe"}}}]}"#,
-        );
-        let Ok(Inbound::Publish(frame)) = frame else { panic!("{frame:?}") };
-        let message = frame.messages[0].clone().into_message().unwrap();
-        assert_eq!((frame.channel.as_str(), message.name.as_deref()), ("\u{fffd}x", Some("\u{fffd}")));
-        assert_eq!(message.data, crate::wire::data::Data::Text("\u{fffd}!".into()));
-        let headers = serde_json::json!({"headers": {"\u{fffd}": "\u{1f3be}"}});
-        assert_eq!(message.extras, headers.as_object().cloned());
-    }
-
-    #[test]
-    fn a_plain_frame_of_which_something_is_wrong_is_done_as_far_as_it_can_be() {
-        let heartbeat = |id: Option<&str>| Inbound::Heartbeat { id: id.map(str::to_owned) };
-        assert_eq!(json(r#"{"action":0,"id":17}"#).unwrap(), heartbeat(Some("17")));
-        assert_eq!(json(r#"{"action":0,"id":{}}"#).unwrap(), heartbeat(None));
-        assert_eq!(json(r#"{"action":7,"flags":"x"}"#).unwrap(), Inbound::Close);
-        assert_eq!(decode(&packed(&[("action", 7)], "new", &[0xd4, 9, 9]), Format::Msgpack).unwrap(), Inbound::Close);
-        for wrong in [r#""flags":"x""#, r#""params":[1]"#, r#""channelSerial":5"#, r#""params":{"a":1e400}"#] {
-            for channel in [
-                format!(r#"{{"action":10,"channel":"c",{wrong}}}"#),
-                format!(r#"{{"action":10,{wrong},"channel":"c"}}"#),
-            ] {
-                let refused = json(&channel).unwrap();
-                assert!(matches!(refused, Inbound::ChannelRefused { channel, .. } if channel == "c"), "{wrong}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_read_ends_the_connection() {
-        for bad in ["", "{", "[]", "null", r#"{"channel":"x"}"#, r#"{"action":15,"channel":"c","messages":[]}"#] {
-            assert!(json(bad).unwrap_err().is(Code::BadBody), "{bad}");
-        }
-        assert!(decode(&vec![b' '; FRAME_MAX_BYTES + 1], Format::Json).unwrap_err().is(Code::TooLarge));
-        let trailing =
-            [&rmp_serde::to_vec_named(&std::collections::BTreeMap::from([("action", 7)])).unwrap()[..], &[0]].concat();
-        assert!(decode(&trailing, Format::Msgpack).unwrap_err().is(Code::BadBody));
-    }
-
-    #[test]
-    fn errors_do_not_repeat_what_was_sent() {
-        let error = json(&format!(r#"{{"action":"{}"}}"#, "ü".repeat(100_000))).unwrap_err();
-        assert!(error.is(Code::BadBody) && error.message.len() <= DECODE_ERROR_MAX_BYTES);
-    }
-
-    #[test]
-    fn messages_beyond_the_bound_take_no_memory() {
-        let frame = format!(r#"{{"action":15,"msgSerial":1,"messages":[{}{{}}]}}"#, "{},".repeat(100_000));
-        let Inbound::Publish(frame) = json(&frame).unwrap() else { panic!("not a publish") };
-        assert_eq!(frame.messages.len(), PUBLISH_MAX_MESSAGES + 1);
-    }
-
-    #[test]
-    fn nesting_is_bounded() {
-        let deep = format!(r#"{{"action":0,"x":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        let _ = json(&deep);
-        let deep = format!(
-            r#"{{"action":15,"msgSerial":1,"messages":[{{"extras":{}1{}}}]}}"#,
-            "[".repeat(5_000),
-            "]".repeat(5_000)
-        );
-        assert!(json(&deep).is_err() || matches!(json(&deep), Ok(Inbound::Refused { .. })));
-        let mut packed = vec![0x81, 0xa1, b'x'];
-        packed.extend(std::iter::repeat_n(0x91, 100_000));
-        assert!(decode(&packed, Format::Msgpack).unwrap_err().is(Code::BadBody));
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
-            let _ = decode(&bytes, Format::Json);
-            let _ = decode(&bytes, Format::Msgpack);
-        }
-
-        #[test]
-        fn damaged_frames_do_not_panic(at in 0usize..80, byte in any::<u8>()) {
-            let frame = serde_json::json!({"action": 15, "channel": "c", "msgSerial": 1, "messages": [{"data": "x", "extras": {"a": [1, null]}}]});
-            for (format, mut bytes) in [
-                (Format::Json, serde_json::to_vec(&frame).unwrap()),
-                (Format::Msgpack, rmp_serde::to_vec_named(&frame).unwrap()),
-            ] {
-                let at = at % bytes.len();
-                bytes[at] = byte;
-                let _ = decode(&bytes, format);
-                let _ = decode(&bytes[..at], format);
-            }
-        }
-    }
-}
+mod tests;

@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{Code, ErrorInfo};
 use crate::limits::MESSAGE_OVERHEAD_BYTES;
+use crate::objects::operation::ObjectMessage;
 use crate::pinned::{self, Unreadable, Versioned};
 use crate::serial::Position;
-use crate::wire::annotation::{Annotation, Summary, SummaryCounts, Target};
+use crate::wire::annotation::{Annotation, Summary, SummaryCounts};
 use crate::wire::data::Data;
 use crate::wire::presence::PresenceMessage;
+use crate::wire::revision::{Mark, Shape, Target, Version};
 
 pub type Extras = Map<String, Value>;
 
@@ -57,20 +58,12 @@ impl Message {
 }
 
 /// As JavaScript counts them, and so most SDKs: UTF-16 code units.
-pub(super) fn characters(text: &str) -> usize {
+pub(crate) fn characters(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
-pub(super) fn json(extras: &Extras) -> String {
+pub(crate) fn json(extras: &Extras) -> String {
     serde_json::to_string(extras).unwrap_or_default()
-}
-
-/// Extras as they came. Fails with 40032 when they are no object.
-pub(crate) fn object(extras: Value) -> Result<Extras, ErrorInfo> {
-    match extras {
-        Value::Object(map) => Ok(map),
-        _ => Err(Code::BadExtras.because("extras must be an object")),
-    }
 }
 
 /// One publish at its place in the channel's order: what stays together.
@@ -89,11 +82,19 @@ pub struct Entry {
 pub enum Content {
     Messages(Vec<Message>),
     Presence(Vec<PresenceMessage>),
-    /// What is delivered of a publish when some of its messages were conflated, and their places in it. The log has
-    /// all.
+    /// What is delivered of a publish when some of its messages were conflated or do not pass a filter, and their
+    /// places in it. The log has all.
     Rest {
         places: Vec<usize>,
         messages: Vec<Message>,
+    },
+    /// What was done to the channel's objects.
+    Objects(Vec<ObjectMessage>),
+    /// What an operation made of a message, or what a reader gets of a publish whose messages have changed since: each
+    /// message whole, with a mark that says which one it is.
+    Revised {
+        messages: Vec<Message>,
+        marks: Vec<Mark>,
     },
     /// What clients say of a message.
     Annotations {
@@ -101,50 +102,114 @@ pub enum Content {
         annotations: Vec<Annotation>,
     },
     Summary(Summary),
-    /// Messages with what their annotations come to, for who reads them later. The log has them without.
+    /// Messages with what the annotations of each come to, for who reads them later. The log has them without.
     Annotated {
-        messages: Vec<Message>,
+        content: Box<Content>,
         counts: Vec<SummaryCounts>,
     },
+}
+
+/// What an entry consists of: entries of one kind go into one frame, and to those who asked for that kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Messages,
+    Presence,
+    Objects,
+    Annotations,
 }
 
 impl Versioned for Entry {
     const VERSION: u8 = 2;
 
-    /// The first version had no annotations, and all else as it is.
+    /// The first had fewer kinds of content.
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Entry, Unreadable> {
-        match version {
-            1 => pinned::take(bytes),
-            _ => Err(Unreadable::Version(version)),
-        }
+        if version == 1 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
     }
 }
 
-/// What goes into frames of one action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Messages,
-    Presence,
-    Annotations,
-}
-
 impl Entry {
+    /// What it is, but for what annotations come to.
+    fn plain(&self) -> &Content {
+        match &self.content {
+            Content::Annotated { content, .. } => content,
+            content => content,
+        }
+    }
+
     /// Its messages; none of a presence entry.
     pub fn messages(&self) -> &[Message] {
-        match &self.content {
-            Content::Messages(messages) | Content::Rest { messages, .. } | Content::Annotated { messages, .. } => {
+        match self.plain() {
+            Content::Messages(messages) | Content::Rest { messages, .. } | Content::Revised { messages, .. } => {
                 messages
             }
-            Content::Presence(_) | Content::Annotations { .. } | Content::Summary(_) => &[],
+            _ => &[],
         }
     }
 
     /// The place in its publish of one of its messages, which its id and serial tell.
     pub fn place(&self, index: usize) -> usize {
-        match &self.content {
+        match self.plain() {
             Content::Rest { places, .. } => places.get(index).copied().unwrap_or(index),
+            Content::Revised { marks, .. } if !self.is_operation() => {
+                marks.get(index).map_or(index, |m| m.target.place)
+            }
             _ => index,
         }
+    }
+
+    /// Which message one of its messages is.
+    pub fn target(&self, index: usize) -> Target {
+        match self.mark(index) {
+            Some(mark) => mark.target,
+            None => Target { position: self.position, place: self.place(index) },
+        }
+    }
+
+    /// Which version one of its messages is, when it is not as it was published.
+    pub fn version(&self, index: usize) -> Option<&Version> {
+        self.mark(index)?.version.as_ref()
+    }
+
+    /// The version that an operation made.
+    pub fn version_mut(&mut self) -> Option<&mut Version> {
+        match &mut self.content {
+            Content::Revised { marks, .. } => marks.first_mut()?.version.as_mut(),
+            _ => None,
+        }
+    }
+
+    fn mark(&self, index: usize) -> Option<&Mark> {
+        match self.plain() {
+            Content::Revised { marks, .. } => marks.get(index),
+            _ => None,
+        }
+    }
+
+    /// Whether it changes a message that was published before.
+    pub fn is_operation(&self) -> bool {
+        self.mark(0).is_some_and(|mark| mark.target.position != self.position)
+    }
+
+    /// What an operation made, and of which message.
+    pub fn operation(&self) -> Option<(Target, &Message, &Version)> {
+        let mark = self.mark(0).filter(|_| self.is_operation())?;
+        Some((mark.target, self.messages().first()?, mark.version.as_ref()?))
+    }
+
+    /// The connection that published one of its messages.
+    pub fn publisher(&self, index: usize) -> Option<&str> {
+        let connection_id = self.version(index).map_or(&self.connection_id, |version| &version.connection_id);
+        connection_id.as_deref()
+    }
+
+    /// An append as it goes to those who have what it was appended to.
+    pub fn fragment(&self) -> Option<Entry> {
+        let (target, message, version) = self.operation()?;
+        let Shape::Appended { from } = version.shape else { return None };
+        let message = Message { data: message.data.from(from), ..message.clone() };
+        let version = Some(Version { shape: Shape::Fragment, ..version.clone() });
+        let content = Content::Revised { messages: vec![message], marks: vec![Mark { target, version }] };
+        Some(Entry { content, id: self.id.clone(), connection_id: self.connection_id.clone(), ..*self })
     }
 
     /// Its presence events; none of a publish.
@@ -155,7 +220,15 @@ impl Entry {
         }
     }
 
-    /// Its annotations; none of a publish.
+    /// Its operations on objects; none of any other.
+    pub fn objects(&self) -> &[ObjectMessage] {
+        match &self.content {
+            Content::Objects(operations) => operations,
+            _ => &[],
+        }
+    }
+
+    /// Its annotations; none of any other.
     pub fn annotations(&self) -> &[Annotation] {
         match &self.content {
             Content::Annotations { annotations, .. } => annotations,
@@ -178,27 +251,44 @@ impl Entry {
         }
     }
 
+    /// Some of its messages, which keep their places, versions and summaries.
+    pub fn only(&self, indices: &[usize]) -> Entry {
+        let messages = indices.iter().map(|index| self.messages()[*index].clone()).collect();
+        let plain = match self.plain() {
+            Content::Revised { marks, .. } => {
+                Content::Revised { messages, marks: indices.iter().map(|index| marks[*index].clone()).collect() }
+            }
+            _ => Content::Rest { places: indices.iter().map(|index| self.place(*index)).collect(), messages },
+        };
+        let content = match &self.content {
+            Content::Annotated { counts, .. } => {
+                let counts = indices.iter().map(|index| counts[*index].clone()).collect();
+                Content::Annotated { content: Box::new(plain), counts }
+            }
+            _ => plain,
+        };
+        Entry { content, id: self.id.clone(), connection_id: self.connection_id.clone(), ..*self }
+    }
+
     /// A summary is a message of the server's.
     pub fn kind(&self) -> Kind {
-        match &self.content {
+        match self.content {
             Content::Presence(_) => Kind::Presence,
+            Content::Objects(_) => Kind::Objects,
             Content::Annotations { .. } => Kind::Annotations,
             _ => Kind::Messages,
         }
     }
 
-    pub fn is_presence(&self) -> bool {
-        matches!(self.content, Content::Presence(_))
-    }
-
-    /// How many messages, events or annotations.
+    /// How many messages, events, operations or annotations.
     pub fn count(&self) -> usize {
-        self.messages().len() + self.presence().len() + self.annotations().len()
+        self.messages().len() + self.presence().len() + self.objects().len() + self.annotations().len()
     }
 
     /// Bytes that it takes in a frame, about.
     pub fn weight(&self) -> usize {
         let messages = self.messages().iter().map(Message::weight).sum::<usize>();
+        let operations = self.objects().iter().map(ObjectMessage::weight).sum::<usize>();
         let annotations = self.annotations().iter().map(Annotation::weight).sum::<usize>();
         let counts = |counts: &SummaryCounts| counts.by_type.as_ref().map_or(0, |counts| json(counts).len());
         let told = match &self.content {
@@ -206,7 +296,8 @@ impl Entry {
             Content::Annotated { counts: all, .. } => all.iter().map(counts).sum(),
             _ => 0,
         };
-        messages + annotations + told + self.presence().iter().map(PresenceMessage::weight).sum::<usize>()
+        let events = self.presence().iter().map(PresenceMessage::weight).sum::<usize>();
+        messages + operations + annotations + told + events
     }
 
     pub fn is_ephemeral(&self) -> bool {

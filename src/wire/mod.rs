@@ -12,9 +12,12 @@ mod json;
 pub mod message;
 mod msgpack;
 pub mod node;
+pub mod objects;
 pub mod outbound;
 pub mod packed;
 pub mod presence;
+pub mod revision;
+pub mod stated;
 pub mod vcdiff;
 
 #[cfg(test)]
@@ -75,6 +78,7 @@ pub mod action {
     pub const AUTH: u8 = 17;
     pub const ACTIVATE: u8 = 18;
     pub const OBJECT: u8 = 19;
+    pub const OBJECT_SYNC: u8 = 20;
     pub const ANNOTATION: u8 = 21;
     pub const PING: u8 = 22;
     pub const PONG: u8 = 23;

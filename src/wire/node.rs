@@ -8,7 +8,10 @@ use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 
 use super::{Format, json, msgpack};
@@ -111,8 +114,22 @@ impl<'de> Node<'de> {
         })
     }
 
+    /// What [`Node::into_value`] makes of it.
+    pub fn of_value(value: Value) -> Node<'static> {
+        match value {
+            Value::Null => Node::Null,
+            Value::Bool(value) => Node::Bool(value),
+            Value::Number(number) => Node::Number(number),
+            Value::String(text) => Node::Text(text),
+            Value::Array(values) => Node::List(values.into_iter().map(Node::of_value).collect()),
+            Value::Object(fields) => {
+                Node::Map(fields.into_iter().map(|(name, value)| (name.into(), Node::of_value(value))).collect())
+            }
+        }
+    }
+
     /// Without the text that it was read from.
-    fn into_owned(self) -> Node<'static> {
+    pub fn into_owned(self) -> Node<'static> {
         match self {
             Node::Null => Node::Null,
             Node::Bool(value) => Node::Bool(value),
@@ -172,6 +189,22 @@ impl<'de> Node<'de> {
             values.push(read(node)?);
         }
         Ok((values, true))
+    }
+}
+
+/// Bytes are base64 where the format has none.
+impl Serialize for Node<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Node::Null | Node::Unfit(_) => serializer.serialize_unit(),
+            Node::Bool(value) => serializer.serialize_bool(*value),
+            Node::Number(number) => number.serialize(serializer),
+            Node::Text(text) => serializer.serialize_str(text),
+            Node::Binary(bytes) if serializer.is_human_readable() => serializer.serialize_str(&BASE64.encode(bytes)),
+            Node::Binary(bytes) => serializer.serialize_bytes(bytes),
+            Node::List(nodes) => serializer.collect_seq(nodes),
+            Node::Map(fields) => serializer.collect_map(fields.iter().map(|(name, node)| (name, node))),
+        }
     }
 }
 

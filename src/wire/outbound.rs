@@ -10,7 +10,10 @@ use crate::wire::annotation::Summary;
 use crate::wire::data::{Data, claims_delta, to_base64};
 use crate::wire::inbound::Params;
 use crate::wire::message::{Content, Entry, Extras, Kind};
+use crate::wire::node::Node;
+use crate::wire::objects::operations_of;
 use crate::wire::presence::PresenceMessage;
+use crate::wire::revision;
 use crate::wire::{Encoded, Format, action, encode};
 
 /// A frame to a client. Absent fields stay off the wire.
@@ -45,6 +48,9 @@ pub struct Outbound<'a> {
     pub messages: Option<Vec<OutboundMessage<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub presence: Option<Vec<OutboundPresence<'a>>>,
+    /// Operations on objects, or objects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Vec<Node<'static>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotations: Option<Vec<OutboundAnnotation<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,7 +113,7 @@ pub struct OutboundMessage<'a> {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub serial: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<Version>,
+    pub version: Option<Version<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotations: Option<OutboundSummary<'a>>,
 }
@@ -163,9 +169,33 @@ pub struct OutboundPresence<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Version {
+#[serde(rename_all = "camelCase")]
+pub struct Version<'a> {
     pub serial: String,
     pub timestamp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<&'a Params>,
+}
+
+impl Version<'_> {
+    /// That of a message as it was published.
+    fn first<'a>(serial: String, position: Position) -> Version<'a> {
+        Version { serial, timestamp: position.time_ms(), client_id: None, description: None, metadata: None }
+    }
+
+    fn of<'a>(version: &'a revision::Version, series: &str) -> Version<'a> {
+        Version {
+            serial: version.position.message_serial(series, 0),
+            timestamp: version.position.time_ms(),
+            client_id: version.client_id.as_deref(),
+            description: version.description.as_deref(),
+            metadata: version.metadata.as_ref(),
+        }
+    }
 }
 
 /// A payload in the form that its format carries.
@@ -207,12 +237,14 @@ impl<'a> Shared<'a> {
     fn of(entries: &[&'a Entry]) -> Shared<'a> {
         let Some((last, others)) = entries.split_last() else { return Shared::default() };
         let alike = others.iter().all(|entry| entry.connection_id == last.connection_id);
-        let connection_id = last.connection_id.as_deref().filter(|_| alike);
+        let tells = alike && !entries.iter().any(|entry| entry.is_operation());
+        let connection_id = last.connection_id.as_deref().filter(|_| tells);
         Shared { connection_id, timestamp: Some(last.position.time_ms()) }
     }
 }
 
-/// The MESSAGE, PRESENCE or ANNOTATION frame for consecutive entries of one kind. `None` when there is nothing to say.
+/// The MESSAGE, PRESENCE, OBJECT or ANNOTATION frame for consecutive entries of one kind. `None` when there is nothing
+/// to say.
 ///
 /// One entry makes the frame of its publish; several travel as one frame, since the runtime's cost is per frame. Their
 /// messages say what differs from the frame's connection and time: what is sent to a crowd is paid by the byte, too.
@@ -226,6 +258,7 @@ pub fn entries_frame(channel: &str, series: &str, entries: &[&Entry], format: Fo
         action: match kind {
             Kind::Messages => action::MESSAGE,
             Kind::Presence => action::PRESENCE,
+            Kind::Objects => action::OBJECT,
             Kind::Annotations => action::ANNOTATION,
         },
         channel: Some(channel),
@@ -235,6 +268,7 @@ pub fn entries_frame(channel: &str, series: &str, entries: &[&Entry], format: Fo
         timestamp: shared.timestamp,
         messages: (kind == Kind::Messages).then(messages),
         presence: (kind == Kind::Presence).then(|| events(entries.iter().copied(), format)),
+        state: (kind == Kind::Objects).then(|| entries.iter().flat_map(|entry| operations_of(entry, series)).collect()),
         annotations: (kind == Kind::Annotations).then(|| annotations(entries, series, format)),
         ..Outbound::default()
     };
@@ -253,6 +287,18 @@ pub fn sync_frame<'a>(
         channel: Some(channel),
         channel_serial: Some(serial),
         presence: Some(events(members, format)),
+        ..Outbound::default()
+    };
+    frame.encode(format)
+}
+
+/// The OBJECT_SYNC frame for objects of a channel; `serial` says of which sync, and how far it is.
+pub fn object_sync_frame(channel: &str, serial: &str, objects: Vec<Node<'static>>, format: Format) -> Encoded {
+    let frame = Outbound {
+        action: action::OBJECT_SYNC,
+        channel: Some(channel),
+        channel_serial: Some(serial),
+        state: Some(objects),
         ..Outbound::default()
     };
     frame.encode(format)
@@ -321,7 +367,7 @@ fn render_all<'a>(
 /// That a message's summary is another now: its name, so that who listens for that name hears of it, and no data.
 fn render_summary<'a>(entry: &Entry, summary: &'a Summary, series: &str) -> Option<OutboundMessage<'a>> {
     let target = summary.target;
-    let serial = target.position.message_serial(series, target.index);
+    let serial = target.position.message_serial(series, target.place);
     Some(OutboundMessage {
         id: format!("{}:0", entry.id),
         name: summary.name.as_deref(),
@@ -332,7 +378,7 @@ fn render_summary<'a>(entry: &Entry, summary: &'a Summary, series: &str) -> Opti
         timestamp: Some(entry.position.time_ms()),
         extras: None,
         action: SUMMARY,
-        version: Some(Version { serial: serial.clone(), timestamp: target.position.time_ms() }),
+        version: Some(Version::first(serial.clone(), target.position)),
         serial,
         annotations: Some(OutboundSummary { summary: summary.counts.by_type.as_ref()? }),
     })
@@ -357,7 +403,7 @@ pub fn page_annotation<'a>(
         action: annotation.action.number(),
         id: annotation.id.clone().unwrap_or_else(|| format!("{}:{index}", entry.id)),
         serial: entry.position.message_serial(series, index),
-        message_serial: target.position.message_serial(series, target.index),
+        message_serial: target.position.message_serial(series, target.place),
         kind: &annotation.kind,
         name: annotation.name.as_deref(),
         count: annotation.count,
@@ -373,26 +419,28 @@ pub fn page_annotation<'a>(
 /// One message of a REST page: there is no frame to take anything from, and the version is spelled out.
 pub fn page_message<'a>(entry: &'a Entry, index: usize, series: &str, format: Format) -> OutboundMessage<'a> {
     let message = render(entry, index, series, format, Shared::default());
-    let version = Version { serial: message.serial.clone(), timestamp: entry.position.time_ms() };
-    OutboundMessage { version: Some(version), ..message }
+    let serial = message.serial.clone();
+    let version = message.version.or_else(|| Some(Version::first(serial, entry.position)));
+    OutboundMessage { version, ..message }
 }
 
 fn render<'a>(entry: &'a Entry, index: usize, series: &str, format: Format, shared: Shared<'_>) -> OutboundMessage<'a> {
     let message = &entry.messages()[index];
     let (data, encoding) = render_data(&message.data, honest(message.encoding.as_deref(), message.is_delta()), format);
-    let timestamp = Some(entry.position.time_ms());
+    let (target, version) = (entry.target(index), entry.version(index));
+    let timestamp = Some(target.position.time_ms());
     OutboundMessage {
         id: message_id(entry, index),
         name: message.name.as_deref(),
         data,
         encoding,
         client_id: message.client_id.as_deref(),
-        connection_id: entry.connection_id.as_deref().filter(|id| shared.connection_id != Some(*id)),
+        connection_id: entry.publisher(index).filter(|id| shared.connection_id != Some(*id)),
         timestamp: timestamp.filter(|_| shared.timestamp != timestamp),
         extras: message.extras.as_ref(),
-        action: 0,
-        version: None,
-        serial: entry.position.message_serial(series, entry.place(index)),
+        action: version.map_or(0, |version| version.shape.action()),
+        version: version.map(|version| Version::of(version, series)),
+        serial: target.position.message_serial(series, target.place),
         annotations: entry.counts(index).map(|summary| OutboundSummary { summary }),
     }
 }

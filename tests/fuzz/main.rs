@@ -6,6 +6,7 @@
 
 mod capability;
 mod credentials;
+mod filter;
 mod input;
 #[path = "../support/random.rs"]
 mod random;
@@ -27,6 +28,7 @@ type Target = fn(&mut Input);
 const TARGETS: &[(&str, Target)] = &[
     ("capability", capability::text),
     ("intersection", capability::intersection),
+    ("filter", filter::expression),
     ("credentials", credentials::any),
     ("token", credentials::token),
     ("jwt", credentials::jwt),

@@ -33,6 +33,11 @@ fn frames() -> Vec<Value> {
         json!({"action": 10, "channel": "[?rewind=2]room", "flags": 983040, "params": {"modes": "publish,subscribe", "rewindLimit": "5"}}),
         json!({"action": 10, "channel": "room", "channelSerial": "01800000000000-000@abc", "flags": 32}),
         json!({"action": 14, "channel": "room", "msgSerial": 3, "presence": [{"action": 2, "clientId": "ann", "data": "here"}]}),
+        json!({"action": 19, "channel": "room", "msgSerial": 4, "state": [
+            {"operation": {"action": 1, "objectId": "root", "mapSet": {"key": "k", "value": {"bytes": "AP8="}}}},
+            {"operation": {"action": 4, "objectId": "counter:x@1", "counterInc": {"number": 1.5}}},
+            {"operation": {"action": 0, "objectId": "map:x@1", "mapCreateWithObjectId": {
+                "initialValue": "{\"semantics\":0,\"entries\":{}}", "nonce": "0123456789abcdef"}}}]}),
         json!({"action": 12, "channel": "room"}),
         json!({"action": 16, "channel": "room", "channelSerial": "1:2"}),
         json!({"action": 17, "auth": {"accessToken": "demo.AAAA"}}),
@@ -114,6 +119,7 @@ pub fn request(input: &mut Input) {
     let paths = [
         "/channels/room/messages",
         "/channels/a%2Fb/history",
+        "/channels/room/object",
         "/channels/room/presence",
         "/channels/room",
         "/messages",
@@ -131,6 +137,7 @@ pub fn request(input: &mut Input) {
         json!([{"name": "n", "data": "d"}]),
         json!({"channels": ["a", "b"], "messages": [{"data": "x"}]}),
         json!({"keyName": "demo.full", "ttl": 1}),
+        json!([{"path": "a.*", "counterInc": {"number": 1}}, {"path": "b", "mapCreate": {"entries": {"k": {"data": {"number": 1}}}}}]),
         json!({"targets": ["clientId:ann"], "issuedBefore": NOW_MS}),
         json!({"keys": [{"capability": {"*": ["*"]}}], "namespaces": [{"id": "a", "persisted": true}]}),
     ];

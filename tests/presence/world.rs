@@ -89,7 +89,7 @@ impl World {
     }
 
     pub fn rules(&self) -> Rules {
-        Rules::of(self.app.rules(&self.address().channel))
+        Rules::on(&self.app, &self.address().channel)
     }
 
     fn address(&self) -> Address {

@@ -4,6 +4,7 @@ mod apps;
 mod batches;
 mod conventions;
 mod history;
+mod objects;
 mod properties;
 mod presence;
 mod publishing;

@@ -1,6 +1,6 @@
 //! Who is present, who was, and how many, over REST.
 
-use courtside::auth::Identity;
+use courtside::auth::{Identity, Source};
 use courtside::call::{Hold, Publish, PublishKey, RelayName, Request as Call, Submission};
 use courtside::error::Code;
 use courtside::name::ChannelName;
@@ -23,6 +23,7 @@ fn act(world: &mut World, connection_id: &str, msg_serial: u64, events: Value) {
     let publish = Publish {
         key: PublishKey::Serial(msg_serial),
         connection_id: Some(connection_id.to_owned()),
+        by: Source::SERVER,
         content: Submission::Presence { hold, deeds },
     };
     let Step::Calls(calls, _) = world.begin(&get("/channels/room/presence").request) else { panic!("not a call") };

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use courtside::auth::App;
+use courtside::auth::{App, Source};
 use courtside::call::{
     Address, Answer, Delivery, Publish, PublishKey, Published, RelayName, Request, Response, Rules, Submission,
     Subscribed,
@@ -46,6 +46,7 @@ pub fn numbered(connection_id: &str, serial: u64) -> Publish {
     Publish {
         key: PublishKey::Serial(serial),
         connection_id: Some(connection_id.to_owned()),
+        by: Source::SERVER,
         content: Submission::Messages(messages),
     }
 }
@@ -73,7 +74,7 @@ pub fn publish(
     (places, deliveries)
 }
 
-fn published(answer: Answer<Response>) -> Published {
+pub fn published(answer: Answer<Response>) -> Published {
     match answer {
         Ok(Response::Published(published)) => published,
         other => panic!("not published: {other:?}"),

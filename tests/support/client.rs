@@ -300,7 +300,8 @@ impl Client {
         match frame.action {
             action::ATTACHED => {
                 let flags = (frame.flags & RESUMED != 0, frame.flags & HAS_BACKLOG != 0);
-                subscription.attached(frame, flags, ledger);
+                let silent = connection_id.filter(|_| !self.echo || subscription.no_echo);
+                subscription.attached(frame, flags, silent, ledger);
                 return self.enter_again(name);
             }
             action::DETACHED => {

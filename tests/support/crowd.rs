@@ -12,7 +12,7 @@ use super::client::Deed;
 use super::host::Input;
 use super::presence::ENTER;
 use super::publish::{Act, Publish};
-use super::subscription::State;
+use super::subscription::{State, Subscription};
 use super::trace::note;
 use super::world::{Event, World};
 
@@ -33,9 +33,9 @@ pub fn part_with_one(world: &mut World, pass: impl Fn(&mut World, u64)) {
     let now_ms = world.now_ms;
     let home = &mut world.homes[client];
     let deeds = match world.random.below(3) {
-        // All attachments to the channel, whatever their names.
+        // All attachments to the channel, whatever their names, but for views of it, which keep nobody there.
         0 => {
-            let of_channel = home.client.subscriptions.iter_mut().filter(|at| at.channel == channel);
+            let of_channel = home.client.subscriptions.iter_mut().filter(|at| at.has_presence_of(channel));
             let attached = of_channel.filter(|at| at.state == State::Attached);
             attached.map(|at| Deed::Send(at.detach(now_ms))).collect()
         }
@@ -65,7 +65,7 @@ fn pick(world: &mut World) -> Option<(usize, usize)> {
     for client in 0..world.homes.len() {
         for at in 0..world.homes[client].client.subscriptions.len() {
             let settled = world.homes[client].client.settled(at);
-            if settled.is_some_and(|at| at.state == State::Attached) {
+            if settled.is_some_and(|at| at.state == State::Attached && at.filter.is_none()) {
                 found.push((client, at));
             }
         }
@@ -112,13 +112,17 @@ fn told(occupancy: &Occupancy) -> Value {
 }
 
 fn truth(world: &World, channel: usize) -> Value {
-    let is_there = |at: &super::subscription::Subscription| at.channel == channel && at.state == State::Attached;
-    let connections = world.homes.iter().filter(|home| home.client.subscriptions.iter().any(is_there)).count();
+    let is_there = |at: &Subscription| at.channel == channel && at.state == State::Attached;
+    let may_do_all = |at: &Subscription| is_there(at) && at.has_presence_of(channel);
+    let count = |counts: &dyn Fn(&Subscription) -> bool| {
+        world.homes.iter().filter(|home| home.client.subscriptions.iter().any(counts)).count()
+    };
+    let (connections, others) = (count(&is_there), count(&may_do_all));
     let members = world.hosts[channel].disk().present().len();
     let listening = world.listening_to(channel);
     json!({"metrics": BTreeMap::from([
-        ("connections", connections + listening), ("publishers", connections), ("subscribers", connections + listening),
-        ("presenceConnections", connections), ("presenceMembers", members), ("presenceSubscribers", connections),
+        ("connections", connections + listening), ("publishers", others), ("subscribers", connections + listening),
+        ("presenceConnections", others), ("presenceMembers", members), ("presenceSubscribers", others),
         ("objectPublishers", 0), ("objectSubscribers", 0),
     ])})
 }

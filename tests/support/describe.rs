@@ -67,10 +67,14 @@ fn publish(publish: &Publish) -> String {
     match &publish.content {
         Submission::Messages(messages) => format!("publish {} as {key}; ", tag_of(&messages[0].data)),
         Submission::Presence { deeds, .. } => deeds.iter().map(|deed| format!("{} ", happened(&deed.event))).collect(),
+        Submission::Objects(proposals) => format!("{} operations as {key}; ", proposals.len()),
+        Submission::Operation(operation) => {
+            format!("{:?} {} by {} as {key}; ", operation.act, operation.serial, tag_of(&operation.patch.data))
+        }
         Submission::Fate { fate, .. } => {
             format!("{} is {fate:?} as {key}; ", publish.connection_id.as_deref().unwrap_or_default())
         }
-        Submission::Annotations { message, annotations } => format!("{annotations:?} on {} as {key}; ", message.text()),
+        Submission::Annotations { message, annotations } => format!("{annotations:?} on {} as {key}; ", message),
     }
 }
 
@@ -87,6 +91,7 @@ fn said(answer: &Option<Answer<Response>>) -> String {
 fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Accepted { position, .. } => format!("accepted at {}; ", position.0),
+        Outcome::Operated { position, object_ids } => format!("done to {object_ids:?} at {}; ", position.0),
         Outcome::Refused(error) => format!("refused, {error}; "),
     }
 }
@@ -104,8 +109,9 @@ fn tags(entries: &Packed) -> String {
 
 fn what(entry: &Entry) -> String {
     match &entry.content {
-        Content::Messages(messages) | Content::Rest { messages, .. } | Content::Annotated { messages, .. } => {
-            tag_of(&messages[0].data)
+        Content::Objects(operations) => format!("{} operations", operations.len()),
+        Content::Messages(_) | Content::Rest { .. } | Content::Revised { .. } | Content::Annotated { .. } => {
+            tag_of(&entry.messages()[0].data)
         }
         Content::Annotations { annotations, .. } => format!("{annotations:?}"),
         Content::Summary(summary) => format!("{summary:?}"),
@@ -178,6 +184,8 @@ pub fn action_name(number: u8) -> String {
         action::MESSAGE => "MESSAGE",
         action::PRESENCE => "PRESENCE",
         action::SYNC => "SYNC",
+        action::OBJECT => "OBJECT",
+        action::OBJECT_SYNC => "OBJECT_SYNC",
         action::ACTIVATE => "ACTIVATE",
         action::PING => "PING",
         action::PONG => "PONG",

@@ -8,11 +8,13 @@ use courtside::call::{Hold, MembersQuery, RelayName, Watched};
 use courtside::channel::store::{CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
 use courtside::name::ChannelName;
 use courtside::object::store::{RelayStore, Watch};
+use courtside::objects::parts::PartKey;
+use courtside::objects::pool::Changes;
 use courtside::relay::record::RowId;
 use courtside::serial::Position;
-use courtside::wire::annotation::Target;
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::MemberKey;
+use courtside::wire::revision::Target;
 
 use super::memory_store::MemoryStore;
 use super::random::Random;
@@ -52,6 +54,7 @@ enum Write {
     Append(Row),
     Trim(Position),
     Hold(String, Hold, Option<u64>),
+    Objects(Changes),
     Follower(Follower, bool),
     Watch(Option<Watched>),
     Row(RowId, Option<Vec<u8>>),
@@ -68,6 +71,7 @@ impl Write {
             Write::Append(row) => store.append(row),
             Write::Trim(through) => store.trim(*through),
             Write::Hold(connection_id, hold, leaves_at_ms) => store.hold(connection_id, hold, *leaves_at_ms),
+            Write::Objects(changes) => store.change_objects(changes),
             Write::Clear => {
                 *store = MemoryStore::default();
                 Ok(())
@@ -238,6 +242,14 @@ impl Store for Disk {
         self.read()?.keys_before(through, limit)
     }
 
+    fn latest(&mut self, position: Position) -> Result<Vec<Packed>, StoreError> {
+        self.read()?.latest(position)
+    }
+
+    fn versions(&mut self, target: Target, from: u32, forwards: bool, limit: usize) -> Result<Vec<Packed>, StoreError> {
+        self.read()?.versions(target, from, forwards, limit)
+    }
+
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {
         self.read()?.member(key)
     }
@@ -252,6 +264,18 @@ impl Store for Disk {
 
     fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
         self.write(Write::Hold(connection_id.to_owned(), hold.clone(), leaves_at_ms))
+    }
+
+    fn object_part(&mut self, key: &PartKey) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read()?.object_part(key)
+    }
+
+    fn object_parts(&mut self, after: &PartKey, limit: usize) -> Result<Vec<(PartKey, Vec<u8>)>, StoreError> {
+        self.read()?.object_parts(after, limit)
+    }
+
+    fn change_objects(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        self.write(Write::Objects(changes.clone()))
     }
 
     fn annotations(&mut self, target: Target, from: Position, limit: usize) -> Result<Vec<Packed>, StoreError> {

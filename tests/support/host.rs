@@ -260,7 +260,7 @@ impl Host {
     pub fn history(&mut self, query: HistoryQuery, now_ms: u64) -> HistoryPage {
         self.disk_mut().failures = 0;
         let to = self.address.clone().expect("a channel's object");
-        let rules = Rules::of(self.app.rules(&to.channel));
+        let rules = Rules::on(&self.app, &to.channel);
         let (caller, call) = (CallerId(0), ChannelCall { to, rules, request: Request::History(query) });
         self.turn(Input::Object(object::Input::Call { caller, call }), now_ms);
         let page = self.held.iter().rev().find_map(|held| match &held.output {
@@ -306,7 +306,7 @@ impl Host {
             Input::Open { link, mode, opening, fresh_id } => {
                 let caller = CallerId(link.0);
                 self.requests.insert(caller, link);
-                let channel = self.address.clone().map(|to| (to.clone(), Rules::of(self.app.rules(&to.channel))));
+                let channel = self.address.clone().map(|to| (to.clone(), Rules::on(&self.app, &to.channel)));
                 let shard = placement::app_and_shard(&self.name).map_or(Shard::CHANNEL, |(_, shard)| shard);
                 let entrance = Box::new(Entrance { opening, shard, channel, mode, fresh_id });
                 Some(object::Input::Connect { caller, entrance })

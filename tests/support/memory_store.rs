@@ -1,15 +1,19 @@
 //! A [`Store`] in memory that can be told to fail, for tests and the simulation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 
 use courtside::call::{Hold, MembersQuery, RelayName};
 use courtside::channel::store::{
-    Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredMember, Total, Totals,
+    Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredMember, StoredVersion, Total, Totals,
 };
+use courtside::objects::parts::PartKey;
+use courtside::objects::pool::Changes;
+use courtside::pinned;
 use courtside::serial::Position;
-use courtside::wire::annotation::Target;
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::MemberKey;
+use courtside::wire::revision::Target;
 
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
@@ -18,6 +22,10 @@ pub struct MemoryStore {
     pub relays_below: BTreeSet<RelayName>,
     pub rows: BTreeMap<Position, Row>,
     pub members: BTreeMap<MemberKey, StoredMember>,
+    pub objects: BTreeMap<PartKey, Vec<u8>>,
+    /// Of each message that has changed.
+    pub latest: BTreeMap<Target, (u32, Packed)>,
+    pub versions: BTreeMap<(Target, u32), Packed>,
     pub said: Said,
     /// The next append fails.
     pub fail_append: bool,
@@ -48,6 +56,28 @@ impl MemoryStore {
         if direct { &mut self.relays } else { &mut self.relays_below }
     }
 
+    fn apply(&mut self, changes: &Changes) {
+        self.objects.retain(|key, _| key.key.is_none() || !changes.cleared.contains(&key.object));
+        for (key, part) in &changes.parts {
+            match part {
+                Some(part) => drop(self.objects.insert(key.clone(), pinned::encode(part))),
+                None => drop(self.objects.remove(key)),
+            }
+        }
+    }
+
+    fn revise(&mut self, version: &StoredVersion) {
+        let (target, number) = (version.target, version.number);
+        if let Some((before, entry)) = self.latest.insert(target, (number, version.entry.clone()))
+            && before < number
+        {
+            self.versions.insert((target, before), entry);
+        }
+        if let Some(expired) = version.expired() {
+            self.versions.retain(|(of, number), _| *of != target || *number > expired);
+        }
+    }
+
     fn read(&mut self, rows: Vec<(Position, Packed)>) -> Result<Vec<(Position, Packed)>, StoreError> {
         if std::mem::take(&mut self.fail_rows) || self.is_broken {
             return Err(StoreError("rows".into()));
@@ -71,6 +101,8 @@ impl Store for MemoryStore {
             newest: end(self.rows.last_key_value()),
             oldest: end(self.rows.first_key_value()),
             members: self.members.len(),
+            objects: self.objects.get(&PartKey::SUMMARY).cloned(),
+            revised: !self.latest.is_empty(),
         })
     }
 
@@ -103,9 +135,11 @@ impl Store for MemoryStore {
                 match change {
                     Change::Put(member) => drop(self.members.insert(member.key.clone(), member.clone())),
                     Change::Remove(key) => drop(self.members.remove(key)),
+                    Change::Revise(version) => self.revise(version),
                     Change::Hold(connection_id, hold, leaves_at_ms) => {
                         self.hold(connection_id, hold, *leaves_at_ms)?;
                     }
+                    Change::Objects(changes) => self.apply(changes),
                     Change::Annotate(target, position, entry) => {
                         self.said.annotations.insert((*target, *position), entry.clone());
                     }
@@ -130,6 +164,8 @@ impl Store for MemoryStore {
 
     fn trim(&mut self, through: Position) -> Result<(), StoreError> {
         self.rows.retain(|position, _| *position > through);
+        self.latest.retain(|target, _| target.position > through);
+        self.versions.retain(|(target, _), _| target.position > through);
         self.said.annotations.retain(|(target, _), _| target.position > through);
         self.said.counts.retain(|(target, _), _| target.position > through);
         self.said.shares.retain(|(target, ..), _| target.position > through);
@@ -165,6 +201,26 @@ impl Store for MemoryStore {
         let keys: Vec<_> = rows.map(|(position, row)| (*position, row.keys.clone())).collect();
         self.keys_read += keys.len();
         Ok(keys)
+    }
+
+    fn latest(&mut self, position: Position) -> Result<Vec<Packed>, StoreError> {
+        let all = Target { position, place: 0 }..=Target { position, place: usize::MAX };
+        let found: Vec<Packed> = self.latest.range(all).map(|(_, (_, entry))| entry.clone()).collect();
+        self.bytes_read += found.iter().map(Packed::len).sum::<usize>();
+        Ok(found)
+    }
+
+    fn versions(&mut self, target: Target, from: u32, forwards: bool, limit: usize) -> Result<Vec<Packed>, StoreError> {
+        let found: Vec<Packed> = match forwards {
+            true => {
+                self.versions.range((target, from)..=(target, u32::MAX)).map(|(_, e)| e.clone()).take(limit).collect()
+            }
+            false => {
+                self.versions.range((target, 0)..=(target, from)).rev().map(|(_, e)| e.clone()).take(limit).collect()
+            }
+        };
+        self.bytes_read += found.iter().map(Packed::len).sum::<usize>();
+        Ok(found)
     }
 
     fn member(&mut self, key: &MemberKey) -> Result<Option<Packed>, StoreError> {
@@ -205,6 +261,32 @@ impl Store for MemoryStore {
         for (_, stored) in self.members.iter_mut().filter(|(key, _)| key.connection_id == connection_id) {
             (stored.hold, stored.leaves_at_ms) = (hold.clone(), leaves_at_ms);
         }
+        Ok(())
+    }
+
+    fn object_part(&mut self, key: &PartKey) -> Result<Option<Vec<u8>>, StoreError> {
+        if std::mem::take(&mut self.fail_rows) || self.is_broken {
+            return Err(StoreError("objects".into()));
+        }
+        Ok(self.objects.get(key).cloned())
+    }
+
+    fn object_parts(&mut self, after: &PartKey, limit: usize) -> Result<Vec<(PartKey, Vec<u8>)>, StoreError> {
+        if std::mem::take(&mut self.fail_rows) || self.is_broken {
+            return Err(StoreError("objects".into()));
+        }
+        let parts = self.objects.range((Excluded(after), Unbounded)).take(limit);
+        let parts: Vec<_> = parts.map(|(key, part)| (key.clone(), part.clone())).collect();
+        self.rows_read += parts.len();
+        self.bytes_read += parts.iter().map(|(_, part)| part.len()).sum::<usize>();
+        Ok(parts)
+    }
+
+    fn change_objects(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.fail_append) || self.is_broken {
+            return Err(StoreError("objects".into()));
+        }
+        self.apply(changes);
         Ok(())
     }
 

@@ -39,6 +39,7 @@ pub(super) struct Link {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Owner {
     Client(usize),
+    Adversary(usize),
     Listener(usize),
 }
 
@@ -250,6 +251,7 @@ impl World {
         let Some(link) = self.links.get(&id) else { return };
         let client = match link.owner {
             Owner::Client(client) => client,
+            Owner::Adversary(index) => return self.adversary_gets(index, frame),
             Owner::Listener(ear) => return self.listener_gets(ear, id, frame),
         };
         let frame = Frame::read(frame);
@@ -282,6 +284,7 @@ impl World {
         let Some(link) = self.links.remove(&id) else { return };
         let client = match link.owner {
             Owner::Client(client) => client,
+            Owner::Adversary(index) => return self.adversary_lost(index),
             Owner::Listener(ear) => return self.listener_lost(ear),
         };
         let home = &mut self.homes[client];
@@ -296,7 +299,7 @@ impl World {
 pub(super) fn grant() -> Grant {
     Grant {
         key_name: KeyName::parse("demo.key").expect("a name"),
-        capability: Capability::full(),
+        capability: Capability::parse(r#"{"[*]*":["*"]}"#).expect("a capability"),
         client_id: Identity::Wildcard,
         basic: true,
         issued_at_ms: None,

@@ -8,7 +8,7 @@ use courtside::auth::{App, Grant, Identity};
 use courtside::call::{Address, RelayName};
 use courtside::name::ChannelName;
 use courtside::relay::session::Opening;
-use courtside::wire::flags::{HAS_BACKLOG, Modes, RESUMED};
+use courtside::wire::flags::{HAS_BACKLOG, HAS_OBJECTS, Modes, RESUMED};
 use courtside::wire::{Encoded, Format, action};
 use serde_json::{Map, Value, json};
 
@@ -170,7 +170,7 @@ impl Stage {
 /// What a reader would stumble over: flags as words, errors as their code.
 fn plain(frame: &mut Map<String, Value>) {
     if let Some(flags) = frame.get("flags").and_then(Value::as_u64) {
-        let known = [("HAS_BACKLOG", HAS_BACKLOG), ("RESUMED", RESUMED)];
+        let known = [("HAS_BACKLOG", HAS_BACKLOG), ("RESUMED", RESUMED), ("HAS_OBJECTS", HAS_OBJECTS)];
         let words = known.iter().filter(|(_, bit)| flags as u32 & bit != 0).map(|(word, _)| *word);
         let mut words: Vec<&str> = words.collect();
         if Modes::from_flags(flags as u32) != Modes::DEFAULT {
@@ -183,10 +183,17 @@ fn plain(frame: &mut Map<String, Value>) {
         frame.insert("error".to_owned(), code);
     }
     frame.retain(|name, value| name != "timestamp" && !(name == "params" && *value == json!({})));
-    for message in frame.get_mut("messages").and_then(Value::as_array_mut).into_iter().flatten() {
+    for message in frame.get_mut("state").and_then(Value::as_array_mut).into_iter().flatten() {
+        // As of messages; the serial says when.
         message
             .as_object_mut()
-            .expect("a message")
-            .retain(|name, _| ["id", "data", "encoding", "extras", "serial"].contains(&name.as_str()));
+            .expect("an object message")
+            .retain(|name, _| ["id", "clientId", "serial", "operation", "object"].contains(&name.as_str()));
+    }
+    for message in frame.get_mut("messages").and_then(Value::as_array_mut).into_iter().flatten() {
+        message.as_object_mut().expect("a message").retain(|name, value| {
+            let is_told = ["id", "data", "encoding", "extras", "serial", "version"].contains(&name.as_str());
+            is_told || name == "action" && *value != json!(0)
+        });
     }
 }

@@ -57,6 +57,9 @@ pub fn run(seed: u64) -> Tally {
     for _ in 0..world.random.below(4) {
         world.add_listener(&kinds);
     }
+    for _ in 0..world.random.below(6).saturating_sub(3) {
+        world.add_adversary();
+    }
     note(0, format_args!("{:?}", world.weather));
     let mut publishes = 0;
     for busy_ms in busy_ms {
@@ -105,6 +108,10 @@ fn add_client(world: &mut World, kinds: &[Kind], relays: usize) {
             qualified.rewind = Some(4);
             qualified.wants_deltas = random.chance(400);
             subscriptions.push(qualified);
+        }
+        if random.chance(200) {
+            let wanted = if random.chance(500) { "a" } else { "b" };
+            subscriptions.push(Subscription::filtered(&name, channel, wanted));
         }
     }
     let mut client = Client::new(echo, kinds.len(), subscriptions);
@@ -170,8 +177,9 @@ fn sever(world: &mut World, client: usize) -> Vec<Deed> {
 fn publish(world: &mut World, client: usize, publishes: &mut u64) -> Vec<Deed> {
     *publishes += 1;
     let (own_id, messages) = (world.random.chance(650), if world.random.chance(200) { 3 } else { 1 });
-    let subscriptions = &world.homes[client].client.subscriptions;
-    let at = &subscriptions[world.random.below(subscriptions.len() as u64) as usize];
+    let subscriptions = world.homes[client].client.subscriptions.iter();
+    let subscriptions: Vec<_> = subscriptions.filter(|at| at.filter.is_none()).collect();
+    let at = *world.random.pick(&subscriptions);
     let (name, channel) = (at.name.clone(), at.channel);
     let publish = Publish { name, channel, tag: format!("p{publishes}"), messages, own_id, act: None };
     world.homes[client].client.publish(publish, false)
@@ -215,7 +223,7 @@ fn act(world: &mut World, client: usize, publishes: &mut u64) -> Vec<Deed> {
     let client_id = format!("c{client}m{}", world.random.below(3));
     let at = world.random.below(4) as usize;
     let Some(subscription) = world.homes[client].client.settled(at) else { return Vec::new() };
-    if subscription.state != State::Attached {
+    if subscription.state != State::Attached || subscription.filter.is_some() {
         return Vec::new();
     }
     let (name, channel) = (subscription.name.clone(), subscription.channel);
@@ -258,6 +266,7 @@ fn settle(world: &mut World) {
         home.client.connect_at_ms = home.client.connect_at_ms.min(world.now_ms + 1_000);
     }
     world.settle_listeners();
+    world.adversaries_leave();
     world.run_until(world.now_ms + CALM_MS / 2, |world, client| rest(world, client, 2_000));
     // Or nothing is news any more: whoever was not told then, or lost it, must have been told again.
     if world.random.chance(500) {
@@ -341,7 +350,7 @@ fn check_presence(world: &World, channel: usize) -> usize {
     let set: BTreeMap<Key, String> = world.hosts[channel].disk().present();
     for (index, home) in world.homes.iter().enumerate() {
         let client = &home.client;
-        for at in client.subscriptions.iter().filter(|at| at.channel == channel && at.wanted) {
+        for at in client.subscriptions.iter().filter(|at| at.has_presence_of(channel) && at.wanted) {
             assert_eq!(at.view.present(), set, "client {index} sees another set at {}", at.name);
             for (client_id, (connection_id, _)) in &at.view.mine {
                 let is_there = set.contains_key(&(connection_id.clone(), client_id.clone()));
@@ -353,7 +362,7 @@ fn check_presence(world: &World, channel: usize) -> usize {
         let holds = |home: &&Home| home.client.connection_id.as_ref() == Some(connection_id);
         let holder = world.homes.iter().find(holds);
         let attached = holder.is_some_and(|home| {
-            home.client.subscriptions.iter().any(|at| at.channel == channel && at.state == State::Attached)
+            home.client.subscriptions.iter().any(|at| at.has_presence_of(channel) && at.state == State::Attached)
         });
         assert!(attached, "{client_id} of {connection_id} is a ghost");
     }

@@ -12,7 +12,7 @@ use courtside::wire::flags::HAS_PRESENCE;
 use serde_json::{Value, json};
 
 use super::frames::{Frame, Message, action};
-use super::ledger::{Ledger, Said};
+use super::ledger::{Ledger, Logged, Said};
 use super::presence::View;
 use super::vcdiff;
 
@@ -36,6 +36,8 @@ pub struct Subscription {
     pub no_echo: bool,
     /// Sent as a parameter with every ATTACH.
     pub rewind: Option<usize>,
+    /// It is a view of the channel: of all that is said, only messages of this name.
+    pub filter: Option<&'static str>,
     /// What the client keeps for its next ATTACH.
     serial: Option<String>,
     /// The last place that it was given, or told of.
@@ -80,6 +82,7 @@ impl Subscription {
             state: State::Detached,
             no_echo: false,
             rewind: None,
+            filter: None,
             serial: None,
             cursor: Position::ZERO,
             asked: None,
@@ -96,6 +99,47 @@ impl Subscription {
             listens: false,
             told: None,
         }
+    }
+
+    /// A view of a channel that has one name's messages alone.
+    pub fn filtered(channel_name: &str, channel: usize, wanted: &'static str) -> Subscription {
+        let expression = BASE64.encode(format!("name == '{wanted}'"));
+        let name = format!("[filter={expression}]{channel_name}");
+        Subscription { filter: Some(wanted), ..Subscription::new(name, channel, true) }
+    }
+
+    /// Whether it is told who is on a channel, and may be there: a view of the channel is not.
+    pub fn has_presence_of(&self, channel: usize) -> bool {
+        self.channel == channel && self.filter.is_none()
+    }
+
+    /// Whether it is to be given such a message.
+    fn wants(&self, said: &Said) -> bool {
+        self.filter.is_none_or(|wanted| said.name.as_deref() == Some(wanted))
+    }
+
+    /// Whether its filter lets nothing of a publish through.
+    fn ignores(&self, logged: &Logged) -> bool {
+        self.filter.is_some() && !logged.messages.iter().any(|said| self.wants(said))
+    }
+
+    /// Whether all that it wants of a publish was replaced by what came later.
+    fn need_not_come(&self, logged: &Logged, ledger: &Ledger) -> bool {
+        let mut messages = logged.messages.iter().enumerate();
+        let is_over = |index| ledger.is_replaced(self.channel, logged.position, index);
+        match self.filter {
+            Some(_) => messages.all(|(index, said)| !self.wants(said) || is_over(index)),
+            None => ledger.is_all_replaced(self.channel, logged),
+        }
+    }
+
+    /// Behind what follows and need not be delivered to it.
+    fn past(&self, need_not_come: impl Fn(&Logged) -> bool, silent: Option<&str>, ledger: &Ledger) -> Position {
+        let mut at = self.cursor;
+        while let Some(next) = ledger.next(self.channel, at, silent).filter(|next| need_not_come(next)) {
+            at = next.position;
+        }
+        at
     }
 
     pub fn waits_since(&self) -> Option<u64> {
@@ -172,9 +216,21 @@ impl Subscription {
         }
     }
 
-    pub fn attached(&mut self, frame: &Frame, (resumed, backlog): (bool, bool), ledger: &mut Ledger) {
+    pub fn attached(
+        &mut self,
+        frame: &Frame,
+        (resumed, backlog): (bool, bool),
+        silent: Option<&str>,
+        ledger: &mut Ledger,
+    ) {
         let serial = frame.channel_serial.as_deref().expect("ATTACHED has a serial");
         let position = ledger.parse(self.channel, serial);
+        if resumed
+            && self.filter.is_some()
+            && self.asked.as_ref().is_none_or(|asked| asked.serial.as_deref() != Some(serial))
+        {
+            return self.progressed(serial, position, silent, ledger);
+        }
         match (self.asked.take(), self.state) {
             (asked, State::Detaching) => {
                 self.asked = asked;
@@ -203,7 +259,20 @@ impl Subscription {
         (self.state, self.cursor, self.serial) = (State::Attached, position, Some(serial.to_owned()));
         self.rewinds = self.rewind.is_some() && !resumed;
         self.previous = None;
+        assert!(self.filter.is_none() || frame.flags & HAS_PRESENCE == 0, "nobody is present behind a filter");
         self.view.attached(frame.flags & HAS_PRESENCE != 0);
+    }
+
+    /// It is told how far it is, having been given all that passes its filter up to there.
+    fn progressed(&mut self, serial: &str, position: Position, silent: Option<&str>, ledger: &Ledger) {
+        if self.state != State::Attached {
+            return;
+        }
+        let is_over = |next: &Logged| next.position <= position && self.need_not_come(next, ledger);
+        let at = self.past(is_over, silent, ledger);
+        let next = ledger.next(self.channel, at, silent).map(|next| next.position);
+        assert!(next.is_none_or(|next| next > position), "{} is taken past {next:?}, to {position:?}", self.name);
+        (self.cursor, self.serial) = (position, Some(serial.to_owned()));
     }
 
     /// Whether it goes on where an ATTACH said that was thought to be refused, and not the one that is open.
@@ -317,6 +386,7 @@ impl Subscription {
             return;
         }
         assert!(!frame.presence.is_empty(), "a PRESENCE without events");
+        assert!(self.filter.is_none(), "{} is told who is present: {frame:?}", self.name);
         let mut events = frame.presence.iter();
         while events.len() > 0 {
             let first = &events.as_slice()[0].id;
@@ -356,6 +426,7 @@ impl Subscription {
         if self.rewinds {
             self.cursor = ledger.before_message(self.channel, self.cursor, silent);
         }
+        self.cursor = self.past(|next| self.ignores(next), silent, ledger);
         let Some(expected) = ledger.next(self.channel, self.cursor, silent) else {
             panic!("{} gets what is not in the log: {frame:?}", self.name)
         };
@@ -372,7 +443,8 @@ impl Subscription {
         assert!(count > 0, "{} misses {:?} at {position:?}, gets {frame:?}", self.name, expected.events);
         let (connection_id, contents) = (expected.connection_id.clone(), expected.messages.clone());
         assert!(ledger.is_durable(self.channel, position), "a message is delivered before it is durable");
-        for (index, Said { own_id, name, data }) in contents.iter().enumerate() {
+        let wanted: Vec<_> = contents.iter().enumerate().filter(|(_, said)| self.wants(said)).collect();
+        for (index, Said { own_id, name, data }) in wanted {
             let serial = format!(":{index:03}");
             let is_here = |(_, (message, _)): &(usize, (&Message, Data)), ledger: &mut Ledger| {
                 ledger.parse(self.channel, &message.serial) == position && message.serial.ends_with(&serial)
@@ -406,7 +478,7 @@ impl Subscription {
     pub fn lacks(&self, silent: Option<&str>, ledger: &Ledger) -> bool {
         let settled = if self.wanted { State::Attached } else { State::Detached };
         let behind = || {
-            let got = ledger.past_replaced(self.channel, self.cursor, silent);
+            let got = self.past(|next| self.need_not_come(next, ledger), silent, ledger);
             self.wanted && !self.rewinds && ledger.next(self.channel, got, silent).is_some()
         };
         self.state != settled || self.asked.is_some() || behind() || self.view.is_syncing()

@@ -12,6 +12,7 @@ use courtside::name::ChannelName;
 use courtside::object::{self, AppInput, CallerId, Question, Timer};
 use courtside::wire::{Encoded, Format};
 
+use super::adversary::Adversary;
 use super::app::AppObject;
 use super::client::Client;
 use super::disk::Disk;
@@ -45,6 +46,7 @@ pub struct World {
     pub channels: usize,
     pub homes: Vec<Home>,
     pub ears: Vec<Ear>,
+    pub(super) adversaries: Vec<Adversary>,
     pub(super) links: HashMap<LinkId, Link>,
     pub(super) calls: HashMap<CallerId, Call>,
     /// Calls to channels, by which, to learn how many are on them; and what they answered.
@@ -74,6 +76,7 @@ pub(super) enum Event {
     LinkDown { link: LinkId },
     ClientTick { client: usize },
     ListenerTick { ear: usize },
+    Mischief { adversary: usize },
     Page { ear: usize, at: usize, number: u64, said: Said },
 }
 
@@ -106,6 +109,7 @@ impl World {
             channels: kinds.len(),
             homes: Vec::new(),
             ears: Vec::new(),
+            adversaries: Vec::new(),
             links: HashMap::new(),
             calls: HashMap::new(),
             counting: HashMap::new(),
@@ -191,6 +195,7 @@ impl World {
             Event::Body { host, life, body } => self.client_takes(host, life, body),
             Event::LinkDown { link } => self.link_down(link),
             Event::ListenerTick { ear } => self.listener_tick(ear),
+            Event::Mischief { adversary } => self.mischief(adversary),
             Event::Page { ear, at, number, said } => self.page(ear, at, number, said),
             Event::ClientTick { .. } => unreachable!("the loop takes these"),
         }

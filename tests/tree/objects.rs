@@ -113,11 +113,12 @@ impl World {
         let publish = Publish {
             key: PublishKey::Request(format!("message{number}")),
             connection_id: None,
+            by: courtside::auth::Source::SERVER,
             content: Submission::Messages(vec![Message { data, ..Message::default() }]),
         };
         self.order.push(number.to_string());
         self.last_call += 1;
-        let (caller, rules) = (CallerId(self.last_call), Rules::of(self.app.rules(&self.address.channel)));
+        let (caller, rules) = (CallerId(self.last_call), Rules::on(&self.app, &self.address.channel));
         let call = ChannelCall { to: self.address.clone(), rules, request: Request::Publish(vec![publish]) };
         self.turn(CHANNEL, Input::Object(object::Input::Call { caller, call }));
     }

@@ -9,13 +9,13 @@ const runtime = await startRuntime();
 after(() => runtime.stop());
 
 /**
- * A page that comes from somewhere else: the same machine by another name.
+ * A page that comes from somewhere else, with a policy of its own: the same machine by another name.
  * @param {import('node:test').TestContext} t
  */
 async function elsewhere(t) {
   const browser = await launch();
   t.after(() => browser.close());
-  const page = await browser.newPage();
+  const page = await browser.newPage({ bypassCSP: true });
   await page.goto(`http://localhost:${runtime.port}/scoreboard.css`);
   return page;
 }

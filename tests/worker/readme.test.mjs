@@ -8,7 +8,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import test, { after } from 'node:test';
-import { greeting } from '../../.ci/greeting.mjs';
+import { greeting } from '../../scripts/greeting.mjs';
 import { launch, skip as noBrowser } from './browser.mjs';
 import { rest } from './clients.mjs';
 import { startRuntime } from './runtime.mjs';
@@ -27,8 +27,10 @@ const snippets = snippetsOf(fs.readFileSync(path.join(root, 'README.md'), 'utf8'
 
 /** What each snippet begins with. */
 const known = {
-  start: 'npm start', node: 'node --input-type', page: '<script src', curl: 'curl -u demo.key1:local-only -H', socket: 'const socket =',
-  python: 'import asyncio', websocat: 'websocat', events: 'const events =', stream: 'curl -N', form: 'curl -u demo.key1:local-only -d',
+  start: 'npm start', node: 'node --input-type', page: '<script src', socket: 'const socket =',
+  curl: "curl -u demo.key1:local-only -H 'content-type: application/json' -d",
+  webhook: "curl -u demo.key1:local-only -H 'content-type: application/json' -H", package: 'npm pack',
+  python: 'import asyncio', websocat: 'websocat', events: 'const events =', stream: 'curl -N \'', filter: 'curl -NG', form: 'curl -u demo.key1:local-only -d',
   apps: '{"apps"', create: 'curl -d', layout: 'src/ ',
 };
 
@@ -62,11 +64,17 @@ function printed([file, ...args], enough, env) {
 /** @param {string} text @param {RegExp} enough @param {Record<string, string>} [env] */
 const inShell = (text, enough, env) => printed(['bash', '-c', text], enough, env);
 
-/** Publishes until it has been heard. @template T @param {string} name @param {Promise<T>} heard */
-async function publishUntil(name, heard) {
+/**
+ * Publishes until it has been heard.
+ * @template T
+ * @param {string} name
+ * @param {Promise<T>} heard
+ * @param {object} [message]
+ */
+async function publishUntil(name, heard, message = { name: 'score', data: '40-0' }) {
   let done = false;
   const told = heard.finally(() => { done = true; });
-  while (!done) await rest(runtime).channels.get(name).publish('score', '40-0');
+  while (!done) await rest(runtime).channels.get(name).publish(message);
   return told;
 }
 
@@ -74,7 +82,7 @@ test('each snippet is tried here', () => {
   const unknown = snippets.filter((text) => !Object.values(known).some((begin) => text.startsWith(begin)));
   assert.deepEqual(unknown, []);
   assert.equal(snippets.length, Object.keys(known).length);
-  assert.deepEqual(snippets.find((text) => text.startsWith(known.start))?.match(/npm \w+/g), ['npm start', 'npm test']);
+  assert.deepEqual(snippets.find((text) => text.startsWith(known.start))?.match(/^npm( run)? \w+/gm), ['npm start', 'npm test', 'npm run dev']);
   const parts = [...snippet('layout').matchAll(/^(\S+)\/ /gm)].map(([, folder]) => folder);
   for (const part of parts) assert.ok(fs.existsSync(path.join(root, part)), part);
 });
@@ -100,6 +108,21 @@ test('with curl', { timeout: 120_000 }, async () => {
   assert.match(await inShell(snippet('curl'), /"data":"Game Point!"/), /"serials?":/);
   assert.match(await inShell(snippet('form'), /"data":"15-0"/), /"name":"score"/);
   await inShell(snippet('stream'), /15-0/);
+  await inShell(snippet('webhook'), /"channel":"builds"/);
+  const goal = { name: 'goal', extras: { headers: { minute: 90 } } };
+  await publishUntil('scores', inShell(snippet('filter'), /"name":"goal"/), goal);
+});
+
+test('on a server of one\'s own', { timeout: 120_000 }, async (t) => {
+  const { name, version, bin } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'));
+  const [pack, install, serve] = snippet('package').split('\n').map((line) => line.split('#')[0]?.trim());
+  assert.deepEqual([pack, install], ['npm pack', `npm install ./${name}-${version}.tgz`]);
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-readme-'));
+  t.after(() => fs.rmSync(folder, { recursive: true }));
+  fs.writeFileSync(path.join(folder, 'apps.json'), snippet('apps').replace('…', 'a-secret-of-our-own'));
+  // The package itself is tried where it is installed; on a free port, since the usual one may be taken.
+  const command = serve?.replace('npx courtside', `node ${path.join(root, bin.courtside)}`);
+  await inShell(`cd ${folder} && ${command} --port 0 --drain 0`, /"event":"ready"/);
 });
 
 test('in a browser', { skip: noBrowser, timeout: 120_000 }, async (t) => {

@@ -62,6 +62,14 @@ test('app ids that were never given out store nothing', async () => {
   assert.equal(objects('App').written, 0);
 });
 
+test('who asks for many of them is told to wait, and an app that there is answers', async () => {
+  const statuses = await Promise.all(Array.from({ length: 60 }, async (_, at) => (
+    (await ask('/channels/a/messages', `noone${at}.key:a-secret-of-nobody`)).status)));
+  const later = await ask('/channels/a/messages', 'noone-else.key:a-secret-of-nobody');
+  assert.deepEqual([later.status, (await later.json()).error.code], [429, 42910], `${statuses}`);
+  assert.equal((await ask('/channels/unused0/messages', key)).status, 200);
+});
+
 test('the first that is published is stored, and what was asked before is no hindrance', async () => {
   const channel = rest(runtime, { key }).channels.get('unused0');
   await channel.publish('n', 'first');

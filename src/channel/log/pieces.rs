@@ -4,9 +4,10 @@
 use super::{Log, Walk, decoded, visible_from};
 use crate::call::{Backlog, ReadFrom};
 use crate::channel::Meta;
+use crate::channel::operations::{Show, shown};
 use crate::channel::store::{Store, StoreError};
 use crate::error::Code;
-use crate::limits::{MESSAGE_MAX_BYTES, REPLAY_MAX_BYTES, REPLAY_PAGE_BYTES, REWIND_LOOK_BYTES};
+use crate::limits::{MESSAGE_MAX_BYTES, REPLAY_MAX_BYTES, REPLAY_PAGE_BYTES, REWIND_LOOK_BYTES, REWIND_PAGE_BYTES};
 use crate::serial::Position;
 use crate::wire::packed::Packed;
 
@@ -117,7 +118,15 @@ impl Log {
                 self.start_of_last(store, meta, *messages, since)?
             }
         };
-        let piece = self.after(store, after, self.tip, REPLAY_PAGE_BYTES, false)?;
+        let (show, max_bytes) = match from {
+            _ if !self.revised => (Show::Log, REPLAY_PAGE_BYTES),
+            ReadFrom::After { .. } => (Show::Events, REPLAY_PAGE_BYTES),
+            ReadFrom::Last { .. } | ReadFrom::Since { .. } => (Show::Latest, REWIND_PAGE_BYTES),
+        };
+        let mut piece = self.after(store, after, self.tip, max_bytes, false)?;
+        if self.revised {
+            piece = shown_of(store, &piece, show, max_bytes)?;
+        }
         let more = piece.through < self.tip;
         Ok(Backlog {
             series: meta.series.clone(),
@@ -174,10 +183,29 @@ impl Log {
                 if found >= messages || entry.position < since || entry.position <= meta.floor {
                     return Ok(start);
                 }
-                found += entry.messages().len();
+                found += if entry.is_operation() { 0 } else { entry.messages().len() };
                 start = Position(entry.position.0 - 1);
             }
         }
         Ok(start)
     }
+}
+
+/// What readers are shown of a piece, as far as a page has room for it: messages may be larger than they were.
+fn shown_of(store: &mut impl Store, piece: &Piece, show: Show, max_bytes: usize) -> Result<Piece, StoreError> {
+    let mut page = Piece { entries: Packed::default(), through: piece.through };
+    let mut reached = None;
+    for entry in decoded(&piece.entries)? {
+        let position = entry.position;
+        if let Some(entry) = shown(store, entry, show)? {
+            let packed = Packed::one(&entry);
+            if !page.entries.is_empty() && page.entries.len() + packed.len() > max_bytes {
+                page.through = reached.unwrap_or(piece.through);
+                return Ok(page);
+            }
+            page.entries.append(&packed);
+        }
+        reached = Some(position);
+    }
+    Ok(page)
 }

@@ -143,6 +143,16 @@ fn a_gap_is_told_and_gone_on_behind() {
 }
 
 #[test]
+fn who_is_told_how_far_a_channel_is_comes_back_from_there() {
+    let mut places = at(&["a"], "00000000000001-000@s:001");
+    let told = |serial: &str| ATTACHED.replace("00000000000001-000@s", serial);
+    assert_eq!(read(SSE, &mut places, &[ATTACHED]), "id: 00000000000001-000@s:001\n\n", "the publish is read again");
+    let id = read(SSE, &mut places, &[&told("00000000000005-000@s")]);
+    assert_eq!(id, "id: 00000000000005-000@s\n\n");
+    assert_eq!(read(SSE, &mut places, &[&told("00000000000004-000@s")]), id, "and never back");
+}
+
+#[test]
 fn the_end_says_why() {
     for (frame, ends) in [
         (r#"{"action":6,"error":{"code":40142}}"#, false),

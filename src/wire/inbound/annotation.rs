@@ -19,6 +19,8 @@ pub struct InboundAnnotation {
     pub client_id: Option<String>,
     pub data: Payload,
     pub encoding: Option<String>,
+    /// REST: on behalf of the connection that holds this key, which annotations cannot be.
+    pub connection_key: Option<String>,
     pub extras: Option<Value>,
 }
 
@@ -35,6 +37,7 @@ impl InboundAnnotation {
                 "name" => annotation.name = node.into_text()?,
                 "count" => annotation.count = Some(node.into_value()?).filter(|count| !count.is_null()),
                 "clientId" => annotation.client_id = node.into_text()?,
+                "connectionKey" => annotation.connection_key = node.into_text()?,
                 "data" => annotation.data = node.try_into()?,
                 "encoding" => annotation.encoding = node.into_text()?,
                 "extras" => annotation.extras = Some(node.into_value()?).filter(|extras| !extras.is_null()),

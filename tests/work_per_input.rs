@@ -9,31 +9,37 @@ mod support {
     pub mod bench;
     pub mod grant;
     pub mod memory_store;
+    pub mod submissions;
 }
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
+use courtside::auth::Source;
 use courtside::call::{
-    AnnotationsQuery, Census, Deed, Fate, HistoryQuery, Hold, MembersQuery, Publish, PublishKey, ReadFrom, RelayName,
-    Request, Rules, Submission,
+    AnnotationsQuery, Census, Deed, Fate, HistoryQuery, Hold, MembersQuery, ObjectsQuery, Publish, PublishKey,
+    ReadFrom, RelayName, Request, Rules, Submission, TreeQuery, VersionsQuery,
 };
 use courtside::channel::{Channel, Ticket};
 use courtside::limits::NAMES_PER_CHANNEL_MAX;
+use courtside::objects::operation::Action;
+use courtside::objects::path::Path;
+use courtside::operation::{self, Patch, Reach};
 use courtside::rate::Flow;
 use courtside::relay::admission::Bounds;
 use courtside::relay::{Relay, SocketId};
-use courtside::serial::{MessageSerial, Position};
+use courtside::serial::Position;
 use courtside::wire::Format;
-use courtside::wire::annotation::{Annotation, AnnotationAction};
 use courtside::wire::data::Data;
 use courtside::wire::inbound::{self, Inbound};
 use courtside::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
+use courtside::wire::revision::Act;
 use serde_json::json;
 
 use support::bench::*;
 use support::memory_store::MemoryStore;
+use support::submissions::*;
 
 struct Counting;
 
@@ -66,6 +72,10 @@ fn filled(commits: u64) -> MemoryStore {
     let mut channel = wake(&mut store);
     for commit in 0..commits {
         let mut publishes: Vec<Publish> = (0..100).map(|number| padded(commit, number, 500)).collect();
+        publishes.push(sets(commit, commit * 100..commit * 100 + 100));
+        if commit > 0 {
+            publishes.push(change(&format!("change{commit}")));
+        }
         if commit < commits / 10 {
             publishes.push(events(&format!("guest{commit}"), 0, 0..100, PresenceAction::Enter));
         }
@@ -83,8 +93,8 @@ fn busy(commits: u64) -> MemoryStore {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);
     for commit in 0..commits {
-        let publish = events(&format!("guest{}", commit % 10), commit, 0..200, PresenceAction::Update);
-        channel.publish(Ticket(0), vec![publish]).unwrap();
+        let update = events(&format!("guest{}", commit % 10), commit, 0..200, PresenceAction::Update);
+        channel.publish(Ticket(0), vec![update, sets(commit, commit * 100..commit * 100 + 100)]).unwrap();
         channel.commit(&mut store, NOW_MS);
     }
     store
@@ -105,33 +115,27 @@ fn annotated(commits: u64) -> MemoryStore {
     store
 }
 
-/// The first message of a channel.
-fn first() -> MessageSerial {
-    MessageSerial { position: Position(Position::at(NOW_MS).0 + 1), index: 0, series: SERIES.into() }
-}
-
-fn said(connection_id: &str, serial: u64, client_id: String, count: u64) -> Publish {
-    let annotation = Annotation {
-        id: None,
-        action: AnnotationAction::Create,
-        kind: "r:multiple.v1".into(),
-        name: Some("clap".into()),
-        count: Some(count),
-        client_id: Some(client_id),
-        data: Data::Absent,
-        encoding: None,
-        extras: None,
-    };
-    let content = Submission::Annotations { message: first(), annotations: vec![annotation] };
-    Publish { key: PublishKey::Serial(serial), connection_id: Some(connection_id.into()), content }
-}
-
 fn padded(connection: u64, serial: u64, bytes: usize) -> Publish {
     let mut publish = numbered(&format!("filler{connection}"), serial);
     if let Submission::Messages(messages) = &mut publish.content {
         messages[0].data = Data::Text("x".repeat(bytes));
     }
     publish
+}
+
+/// Updates the first message that [`filled`] publishes.
+fn change(id: &str) -> Publish {
+    let operation = operation::Operation {
+        act: Act::Update,
+        serial: FIRST.into(),
+        patch: Patch { data: Data::Text("x".repeat(500)), ..Patch::default() },
+        client_id: None,
+        description: None,
+        metadata: None,
+        reach: Reach::Any,
+    };
+    let content = Submission::Operation(operation.into());
+    Publish { key: PublishKey::Request(id.into()), connection_id: None, by: courtside::auth::Source::SERVER, content }
 }
 
 fn hold() -> Hold {
@@ -150,7 +154,7 @@ fn events(connection_id: &str, serial: u64, members: std::ops::Range<u64>, actio
     };
     let deeds = members.map(|index| Deed { event: event(index), known: None }).collect();
     let content = Submission::Presence { hold: hold(), deeds };
-    Publish { key: PublishKey::Serial(serial), connection_id: Some(connection_id.into()), content }
+    Publish { key: PublishKey::Serial(serial), connection_id: Some(connection_id.into()), by: Source::SERVER, content }
 }
 
 /// What each request costs a channel, one after the other: allocations, and KB read.
@@ -182,6 +186,9 @@ fn perform(channel: &mut Channel, store: &mut MemoryStore, request: Request) {
         Request::Count => channel.count(Ticket(1)).unwrap(),
         Request::Report(relay, census) => _ = channel.report(store, &relay, census).unwrap(),
         Request::Next(cursor) => drop(channel.next(store, cursor, NOW_MS).unwrap()),
+        Request::Objects(query) => drop(channel.objects(store, &query).unwrap()),
+        Request::Tree(query) => drop(channel.tree(store, &query).unwrap()),
+        Request::Versions(query) => drop(channel.versions(store, &query, NOW_MS)),
         Request::Annotations(query) => drop(channel.annotations(store, &query, NOW_MS)),
         Request::ClientSummary(message, client) => drop(channel.client_summary(store, &message, &client, NOW_MS)),
     }
@@ -198,11 +205,14 @@ fn number(request: &Request) -> usize {
         Request::Count => 5,
         Request::Report(..) => 6,
         Request::Next(_) => 7,
-        Request::Annotations(_) => 8,
-        Request::ClientSummary(..) => 9,
+        Request::Objects(_) => 8,
+        Request::Tree(_) => 9,
+        Request::Versions(_) => 10,
+        Request::Annotations(_) => 11,
+        Request::ClientSummary(..) => 12,
     }
 }
-const REQUESTS: usize = 10;
+const REQUESTS: usize = 13;
 
 /// Where all members have entered, though most of the messages follow.
 fn behind_members() -> Position {
@@ -213,10 +223,23 @@ fn requests() -> Vec<(&'static str, Request)> {
     let relay = || RelayName::shard(app().id(), 1);
     let query = || HistoryQuery { forwards: true, limit: 1_000, ..HistoryQuery::default() };
     let members = || MembersQuery { limit: 1_000, ..MembersQuery::default() };
+    let versions = || VersionsQuery {
+        serial: FIRST.into(),
+        latest: false,
+        forwards: true,
+        limit: 100,
+        after: None,
+        deleted: true,
+    };
     let publish = |publish| Request::Publish(vec![publish]);
     let fate = |id: &str, fate| {
         let content = Submission::Fate { hold: hold(), fate };
-        publish(Publish { key: PublishKey::Request(id.into()), connection_id: Some("guest0".into()), content })
+        publish(Publish {
+            key: PublishKey::Request(id.into()),
+            connection_id: Some("guest0".into()),
+            by: Source::SERVER,
+            content,
+        })
     };
     let after = MemberKey { connection_id: "guest100".into(), client_id: "member5".into() };
     vec![
@@ -246,13 +269,26 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("members behind one", Request::Members(MembersQuery { after: Some(after), ..members() })),
         ("a client", Request::Members(MembersQuery { client_id: Some("member1".into()), limit: 10, ..members() })),
         ("a connection", Request::Members(MembersQuery { connection_id: Some("guest0".into()), ..members() })),
+        ("a message of old is changed", publish(change("change"))),
+        ("a message as it is", Request::Versions(VersionsQuery { latest: true, ..versions() })),
+        ("versions", Request::Versions(versions())),
+        ("versions backwards", Request::Versions(VersionsQuery { forwards: false, ..versions() })),
         ("how many", Request::Count),
         ("a report", Request::Report(relay(), Census::default())),
         ("what is next for who is far behind", Request::Next(Position::ZERO)),
+        ("objects", Request::Objects(ObjectsQuery::default())),
+        ("objects behind one", Request::Objects(ObjectsQuery { after: Some(Box::new(amid_root())) })),
+        (
+            "an entry of a map",
+            Request::Tree(TreeQuery { object_id: "root".into(), path: Path::parse("key1").unwrap() }),
+        ),
+        ("an entry is set", publish(sets(9_999, 0..1))),
+        ("a map is cleared", publish(operation(10_000, Action::MapClear))),
+        ("entries are set again", publish(sets(10_001, 0..100))),
         ("an annotation", publish(said("new", 7, "guest7".to_owned(), 1))),
         ("an annotation of one who said it", publish(said("guest", 8, "member5".to_owned(), 1))),
-        ("annotations", Request::Annotations(AnnotationsQuery { message: first(), after: None, limit: 100 })),
-        ("what a client said", Request::ClientSummary(first(), "member5".to_owned())),
+        ("annotations", Request::Annotations(AnnotationsQuery { message: FIRST.to_owned(), after: None, limit: 100 })),
+        ("what a client said", Request::ClientSummary(FIRST.to_owned(), "member5".to_owned())),
     ]
 }
 
@@ -274,7 +310,7 @@ fn no_request_costs_more_because_more_is_stored() {
 fn no_annotation_costs_more_because_more_was_said() {
     let is_of_annotations = |request: &Request| match request {
         Request::Publish(publishes) => !publishes[0].annotations().is_empty(),
-        other => number(other) >= 8,
+        other => number(other) >= 11,
     };
     let table: Vec<_> = requests().into_iter().filter(|(_, request)| is_of_annotations(request)).collect();
     assert_eq!(table.len(), 4);
@@ -373,10 +409,11 @@ fn action(frame: &Inbound) -> usize {
         Inbound::ChannelRefused { .. } => 11,
         Inbound::Pong => 12,
         Inbound::Activate => 13,
-        Inbound::Annotate(_) => 14,
+        Inbound::Objects(_) => 14,
+        Inbound::Annotate(_) => 15,
     }
 }
-const ACTIONS: usize = 15;
+const ACTIONS: usize = 16;
 
 /// A frame of each action; those whose length is their client's to choose, of so many parts.
 fn frames_of(parts: usize) -> Vec<serde_json::Value> {
@@ -390,6 +427,9 @@ fn frames_of(parts: usize) -> Vec<serde_json::Value> {
         json!({"action": 12, "channel": "room"}),
         json!({"action": 15, "channel": "room", "msgSerial": 9_999, "messages": list(|_| json!({"data": "x"}))}),
         json!({"action": 15, "channel": "room", "msgSerial": 9_999, "messages": [{"extras": params}]}),
+        json!({"action": 19, "channel": "room", "msgSerial": 9_999, "state": list(|_| {
+            json!({"operation": {"action": 1, "objectId": "root", "mapSet": {"key": "k", "value": {"number": 1}}}})
+        })}),
         json!({"action": 14, "channel": "room", "msgSerial": 9_999, "presence": list(|_| json!({"action": 2}))}),
         json!({"action": 16, "channel": "room"}),
         json!({"action": 17, "auth": {"accessToken": "x".repeat(parts)}}),

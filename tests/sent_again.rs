@@ -12,6 +12,7 @@ mod support {
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use courtside::auth::Source;
 use courtside::call::{Deed, Hold, Outcome, Publish, PublishKey, RelayName, Response, Submission};
 use courtside::channel::{self, Channel, Ticket};
 use courtside::error::Code;
@@ -137,7 +138,7 @@ fn late_events(serial: u64, members: usize) -> Publish {
     let hold = Hold { relay: RelayName::shard(app().id(), 0), grace_ms: 15_000 };
     let deeds = (0..members).map(|index| Deed { event: event(index), known: None }).collect();
     let content = Submission::Presence { hold, deeds };
-    Publish { key: PublishKey::Serial(serial), connection_id: Some("a".into()), content }
+    Publish { key: PublishKey::Serial(serial), connection_id: Some("a".into()), by: Source::SERVER, content }
 }
 
 /// What was read of entries for these, each in a commit of its own.
@@ -204,7 +205,7 @@ fn outcome(effects: &[channel::Effect]) -> u32 {
         .iter()
         .find_map(|effect| match effect {
             channel::Effect::Reply(_, Ok(Response::Published(published))) => match &published.outcomes[0] {
-                Outcome::Accepted { .. } => Some(0),
+                Outcome::Accepted { .. } | Outcome::Operated { .. } => Some(0),
                 Outcome::Refused(error) => Some(error.code),
             },
             _ => None,

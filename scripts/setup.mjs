@@ -5,8 +5,8 @@
  * npm package itself, because it is what installs them. It leaves everything inside the clone: packages in
  * `node_modules`, build tools in `target/tools`, the worker in `build`.
  *
- *     node .ci/setup.mjs          set up, then build the worker
- *     node .ci/setup.mjs tools    set up what does not depend on the source
+ *     node scripts/setup.mjs          set up, then build the worker
+ *     node scripts/setup.mjs tools    set up what does not depend on the source
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

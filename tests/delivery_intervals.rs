@@ -4,6 +4,7 @@ mod support {
     pub mod memory_store;
 }
 
+use courtside::auth::Source;
 use courtside::call::{Address, Census, Delivered, Delivery, Publish, PublishKey, RelayName, Rules, Submission};
 use courtside::channel::{Channel, Effect, Ticket};
 use courtside::limits::{DELIVERY_TIMEOUT_MS, PACE_MAX_BYTES};
@@ -40,7 +41,8 @@ impl Scene {
         let data = Data::Text("x".repeat(bytes));
         let message = Message { name: Some(name.to_owned()), data, ..Message::default() };
         let key = PublishKey::Id(format!("p{}", self.published));
-        let publish = Publish { key, connection_id: None, content: Submission::Messages(vec![message]) };
+        let publish =
+            Publish { key, connection_id: None, by: Source::SERVER, content: Submission::Messages(vec![message]) };
         self.channel.publish(Ticket(self.published), vec![publish]).unwrap();
         self.channel.commit(&mut self.store, now_ms)
     }

@@ -1,0 +1,29 @@
+//! Whose share of something an input takes.
+
+use serde::{Deserialize, Serialize};
+
+use super::Grant;
+
+/// All that comes by one API key; or by its tokens, from one client where they name it. What the server does itself
+/// counts as a key's. Two sources that meet in one number share a share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Source {
+    number: u32,
+    /// Who has a key is the app's own: it may use all there is.
+    pub is_key: bool,
+}
+
+impl Source {
+    pub const SERVER: Source = Source { number: 0, is_key: true };
+}
+
+impl Grant {
+    pub fn source(&self) -> Source {
+        let client = if self.basic { None } else { self.client_id.name() };
+        let texts = [self.key_name.app().as_str(), self.key_name.id(), client.unwrap_or_default()];
+        // FNV-1a. No text has a zero byte, so none can pass for two.
+        let bytes = texts.iter().flat_map(|text| text.bytes().chain([0]));
+        let number = bytes.fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        Source { number, is_key: self.basic }
+    }
+}

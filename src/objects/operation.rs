@@ -1,0 +1,206 @@
+//! What clients do to objects, and the values that maps hold.
+
+use serde::{Deserialize, Serialize};
+
+use super::path::Path;
+use crate::auth::Identity;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{
+    MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, MESSAGE_OVERHEAD_BYTES, OBJECT_PARTS_PER_MESSAGE, PUBLISH_MAX_MESSAGES,
+};
+use crate::publish::set_claim;
+use crate::wire::message::{Extras, json};
+
+/// What an entry of a map holds.
+///
+/// Pinned: stored rows and calls hold it, see [`crate::pinned`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Value {
+    /// A reference to an object, which may not be there.
+    Object(String),
+    Bool(bool),
+    Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
+    Number(f64),
+    Text(String),
+    /// Any JSON, as its text.
+    Json(String),
+}
+
+impl Value {
+    /// The size that a client may count.
+    pub fn size(&self) -> usize {
+        match self {
+            Value::Object(_) => 0,
+            Value::Bool(_) => 1,
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Number(_) => 8,
+            Value::Text(text) | Value::Json(text) => text.len(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Action {
+    MapCreate(Vec<(String, Value)>),
+    MapSet {
+        key: String,
+        value: Value,
+    },
+    MapRemove {
+        key: String,
+    },
+    CounterCreate(f64),
+    CounterInc(f64),
+    /// The server's own: nobody can reach the object any more.
+    Delete,
+    MapClear,
+}
+
+/// What kind an object is, as its id says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Map,
+    Counter,
+}
+
+impl Kind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Map => "map",
+            Kind::Counter => "counter",
+        }
+    }
+}
+
+impl Action {
+    pub const fn number(&self) -> u8 {
+        match self {
+            Action::MapCreate(_) => 0,
+            Action::MapSet { .. } => 1,
+            Action::MapRemove { .. } => 2,
+            Action::CounterCreate(_) => 3,
+            Action::CounterInc(_) => 4,
+            Action::Delete => 5,
+            Action::MapClear => 6,
+        }
+    }
+
+    /// What kind of object it is for; any can be deleted.
+    pub const fn kind(&self) -> Option<Kind> {
+        match self {
+            Action::MapCreate(_) | Action::MapSet { .. } | Action::MapRemove { .. } | Action::MapClear => {
+                Some(Kind::Map)
+            }
+            Action::CounterCreate(_) | Action::CounterInc(_) => Some(Kind::Counter),
+            Action::Delete => None,
+        }
+    }
+
+    pub const fn creates(&self) -> bool {
+        matches!(self, Action::MapCreate(_) | Action::CounterCreate(_))
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Action::MapCreate(entries) => entries.iter().map(|(key, value)| key.len() + value.size()).sum(),
+            Action::MapSet { key, value } => key.len() + value.size(),
+            Action::MapRemove { key } => key.len(),
+            Action::CounterCreate(_) | Action::CounterInc(_) => 8,
+            Action::Delete | Action::MapClear => 0,
+        }
+    }
+
+    fn parts(&self) -> usize {
+        if let Action::MapCreate(entries) = self { entries.len() } else { 1 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Empty as long as only a path says which.
+    pub object_id: String,
+    pub action: Action,
+}
+
+/// One operation of a publish, with who does it.
+///
+/// Pinned: stored rows and calls hold it, see [`crate::pinned`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObjectMessage {
+    /// Only when the publisher chose it.
+    pub id: Option<String>,
+    pub client_id: Option<String>,
+    #[serde(with = "crate::pinned::json_text")]
+    pub extras: Option<Extras>,
+    pub operation: Operation,
+}
+
+impl ObjectMessage {
+    /// The size that a client may count (protocol.md § 19).
+    pub fn size(&self) -> usize {
+        let extras = self.extras.as_ref().map_or(0, |extras| json(extras).len());
+        self.client_id.as_ref().map_or(0, String::len) + extras + self.operation.action.size()
+    }
+
+    /// How many messages it counts for.
+    pub fn messages(&self) -> usize {
+        self.operation.action.parts().div_ceil(OBJECT_PARTS_PER_MESSAGE).max(1)
+    }
+
+    /// Bytes that it takes where it waits or travels.
+    pub fn weight(&self) -> usize {
+        let references = self.operation.action.parts() * MESSAGE_OVERHEAD_BYTES;
+        self.size() + references + self.id.as_ref().map_or(0, String::len)
+    }
+}
+
+/// An operation that a client asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proposal {
+    pub message: ObjectMessage,
+    pub target: Target,
+}
+
+/// Which object an operation is for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Target {
+    /// The one that the operation names. It need not be known yet.
+    Named,
+    /// The same, and it must be there.
+    Existing,
+    /// Whatever a path from the root leads to.
+    At(Path),
+}
+
+/// Checks the operations of one publish, and says who they are from, and what the token says of them. Gives their size.
+///
+/// Fails with 92000 (none), 40034 (too many), 40009 (too large), 40012 (clientId), 40031 (the length of an id), and as
+/// [`set_claim`] does.
+pub fn check(
+    proposals: &mut [Proposal],
+    identity: &Identity,
+    claim: Option<&serde_json::Value>,
+) -> Result<usize, ErrorInfo> {
+    if proposals.is_empty() {
+        return Err(Code::BadObject.because("a publish of operations needs one"));
+    }
+    if proposals.len() > PUBLISH_MAX_MESSAGES {
+        let bound = format!("a publish has at most {PUBLISH_MAX_MESSAGES} operations");
+        return Err(Code::TooManyMessages.because(bound));
+    }
+    let mut bytes = 0;
+    for Proposal { message, .. } in proposals.iter_mut() {
+        message.client_id = identity.for_message(message.client_id.as_deref())?;
+        if message.id.as_ref().is_some_and(|id| id.len() > MESSAGE_ID_MAX_BYTES) {
+            let bound = format!("an operation's id has at most {MESSAGE_ID_MAX_BYTES} bytes");
+            return Err(Code::BadMessageId.because(bound));
+        }
+        set_claim(&mut message.extras, claim)?;
+        bytes += message.size();
+    }
+    if bytes > MESSAGE_MAX_BYTES {
+        let bound = format!("the operations of a publish have at most {MESSAGE_MAX_BYTES} bytes, these have {bytes}");
+        return Err(Code::TooLarge.because(bound));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,153 @@
+//! What is done to a message that was published: it is updated, deleted or appended to (protocol.md § 18).
+//!
+//! Checked here is what can be told without the message; its channel, which has it, checks the rest and does it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::auth::{Identity, Operations};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{MESSAGE_MAX_BYTES, OPERATION_MAX_BYTES};
+use crate::publish::{check_encoding, check_name};
+use crate::wire::data::Data;
+use crate::wire::inbound::{InboundMessage, Params};
+use crate::wire::message::{Extras, Message, characters};
+use crate::wire::revision::Act;
+use crate::wire::stated::object;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    pub act: Act,
+    /// Of the message.
+    pub serial: String,
+    pub patch: Patch,
+    /// Who does it.
+    pub client_id: Option<String>,
+    pub description: Option<String>,
+    pub metadata: Option<Params>,
+    /// Whose messages it may be done to.
+    pub reach: Reach,
+}
+
+/// What takes the place of what the message has; what is absent stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Patch {
+    pub name: Option<String>,
+    pub data: Data,
+    /// Of the data.
+    pub encoding: Option<String>,
+    #[serde(with = "crate::pinned::json_text")]
+    pub extras: Option<Extras>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Reach {
+    Any,
+    /// Those of the client of this name.
+    Of(String),
+}
+
+impl Operation {
+    /// Bytes that it takes where it waits, about.
+    pub fn weight(&self) -> usize {
+        let Patch { name, data, encoding, extras } = self.patch.clone();
+        Message { name, data, encoding, extras, ..Message::default() }.weight() + self.stated_bytes()
+    }
+
+    fn stated_bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_deref().map_or(0, characters);
+        let metadata = self.metadata.iter().flat_map(|metadata| metadata.iter());
+        let metadata: usize = metadata.map(|(name, value)| characters(name) + characters(value)).sum();
+        text(&self.description) + metadata
+    }
+}
+
+/// Checks the messages of one publish of which some is an operation: it must be the only one.
+///
+/// Fails with 93002 where the channel's messages cannot be changed (`mutable`), 40000 (several, or an action that is
+/// the server's), 40003 (no serial), 40006 (on behalf of a connection), 40009 (too large), 40012 (clientId), 40013
+/// (data), 40030 (a name that is the server's), 40032 (extras), 40160 and 40166 (not permitted), and with 40099 when
+/// `_forceNack` asks for it.
+pub fn check(
+    messages: Vec<InboundMessage>,
+    params: &Params,
+    identity: &Identity,
+    allowed: Operations,
+    mutable: bool,
+) -> Result<Operation, ErrorInfo> {
+    if params.get("_forceNack").is_some_and(|value| value == "true") {
+        return Err(Code::ForcedNack.into());
+    }
+    if !mutable {
+        return Err(Code::UpdatesNotEnabled
+            .because("messages can be updated, deleted and appended to in namespaces with mutableMessages only"));
+    }
+    let mut messages = messages.into_iter();
+    let (Some(message), None) = (messages.next(), messages.next()) else {
+        return Err(Code::BadRequest.because("an update, deletion or append goes alone, not beside other messages"));
+    };
+    if message.connection_key.is_some() {
+        return Err(Code::BadConnectionKey.because("messages are not changed on behalf of a connection"));
+    }
+    let act = message.action.and_then(Act::of_number).ok_or_else(|| {
+        Code::BadRequest.because("a client may create (0), update (1), delete (2) and append (5), and nothing else")
+    })?;
+    let reach = reach(act, identity, allowed)?;
+    let operation = read(message, act, identity, reach)?;
+    check_size(&operation)?;
+    Ok(operation)
+}
+
+/// Fails with 40160 when the capability allows none, and with 40166 when it allows those of the client itself, which
+/// has no name.
+fn reach(act: Act, identity: &Identity, allowed: Operations) -> Result<Reach, ErrorInfo> {
+    let (any, own, what) = match act {
+        Act::Update => (Operations::MESSAGE_UPDATE_ANY, Operations::MESSAGE_UPDATE_OWN, "update"),
+        Act::Append => (Operations::MESSAGE_UPDATE_ANY, Operations::MESSAGE_UPDATE_OWN, "append to"),
+        Act::Delete => (Operations::MESSAGE_DELETE_ANY, Operations::MESSAGE_DELETE_OWN, "delete"),
+    };
+    match identity.name() {
+        _ if allowed.contains(any) => Ok(Reach::Any),
+        _ if !allowed.contains(own) => {
+            Err(Code::NotPermitted.because(format!("the capability does not allow to {what} messages on this channel")))
+        }
+        Some(name) => Ok(Reach::Of(name.to_owned())),
+        None => Err(Code::NotTheAuthor.into()),
+    }
+}
+
+fn read(message: InboundMessage, act: Act, identity: &Identity, reach: Reach) -> Result<Operation, ErrorInfo> {
+    let missing = || Code::BadParameter.because("an update, deletion or append needs the serial of its message");
+    let serial = message.serial.filter(|serial| !serial.is_empty()).ok_or_else(missing)?;
+    check_name(message.name.as_deref())?;
+    check_encoding(message.encoding.as_deref())?;
+    let (data, encoding) = message.data.normalize(message.encoding)?;
+    let mut extras = message.extras.map(object).transpose()?;
+    if let Some(extras) = &mut extras {
+        if extras.contains_key("ephemeral") {
+            return Err(Code::BadExtras.because("a message that is ephemeral is not kept, and cannot be changed"));
+        }
+        // What this server says of a message, and who gives it back doesn't mean.
+        extras.remove("delta");
+        extras.remove("userClaim");
+    }
+    Ok(Operation {
+        act,
+        serial,
+        patch: Patch { name: message.name, data, encoding, extras },
+        client_id: identity.for_message(message.version.client_id.as_deref())?,
+        description: message.version.description,
+        metadata: message.version.metadata,
+        reach,
+    })
+}
+
+fn check_size(operation: &Operation) -> Result<(), ErrorInfo> {
+    if operation.stated_bytes() > OPERATION_MAX_BYTES {
+        let why = format!("description and metadata have at most {OPERATION_MAX_BYTES} bytes together");
+        return Err(Code::TooLarge.because(why));
+    }
+    match operation.patch.data.len() > MESSAGE_MAX_BYTES {
+        true => Err(Code::TooLarge.because(format!("a message has at most {MESSAGE_MAX_BYTES} bytes"))),
+        false => Ok(()),
+    }
+}

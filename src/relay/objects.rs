@@ -1,0 +1,46 @@
+//! What clients do to objects comes in (protocol.md § 19).
+
+use super::publisher::Item;
+use super::publishing::Admitted;
+use super::{Relay, SocketId};
+use crate::auth::Operations;
+use crate::call::{Publish, PublishKey, Submission};
+use crate::error::Code;
+use crate::name::ChannelName;
+use crate::objects::operation::check;
+use crate::publish::chosen_id;
+use crate::wire::flags::Modes;
+use crate::wire::inbound::ObjectFrame;
+
+impl Relay {
+    pub(super) fn operate(&mut self, socket: SocketId, frame: ObjectFrame, now_ms: u64) {
+        let messages = frame.operations.iter().map(|proposal| proposal.message.messages()).sum();
+        let said = (frame.msg_serial, messages);
+        self.take_in(socket, said, now_ms, |relay| relay.admit_operations(socket, frame));
+    }
+
+    /// Fails with 40010 (name), 40160 (capability), 40165 (mode), 40031 (ids), and as [`check`] does.
+    fn admit_operations(&mut self, socket: SocketId, mut frame: ObjectFrame) -> Admitted {
+        let name = ChannelName::parse(&frame.channel)?;
+        let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
+        if !session.grant.permits(&name, Operations::OBJECT_PUBLISH) {
+            return Err(Code::NotPermitted.because("the capability does not allow to change objects on this channel"));
+        }
+        self.admit_to(socket, &name)?;
+        let modes = session.attachments.get(&name).map(|attachment| attachment.requested);
+        if modes.is_some_and(|modes| !modes.contains(Modes::OBJECT_PUBLISH)) {
+            return Err(Code::ModeNotGranted.because("the channel was attached without the mode to change objects"));
+        }
+        let bytes = check(&mut frame.operations, &session.grant.client_id, session.grant.user_claim(&name).as_ref())?;
+        let ids: Vec<Option<&str>> = frame.operations.iter().map(|one| one.message.id.as_deref()).collect();
+        let id = chosen_id(&ids)?;
+        self.admit_queued(session, bytes)?;
+        let connection_id = session.connection_id().to_owned();
+        let key = id.map_or(PublishKey::Serial(frame.msg_serial), PublishKey::Id);
+        let content = Submission::Objects(frame.operations);
+        let by = session.grant.source();
+        let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
+        let bytes = publish.weight();
+        Ok((name.owner(), Item { socket, connection_id, place: None, publish, bytes }))
+    }
+}

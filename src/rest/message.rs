@@ -1,0 +1,157 @@
+//! One message: `GET` and `PATCH /channels/{channel}/messages/{serial}`, and `GET …/versions` (protocol.md § 18).
+
+use serde::Serialize;
+
+use super::caller::Caller;
+use super::form::Form;
+use super::history::{forwards, limit, picked};
+use super::page::{Cursor, Links, bad_cursor};
+use super::publish::{self, Receipt};
+use super::{Exchange, Reply, Request, Step, body, unanswered};
+use crate::auth::Operations;
+use crate::call::{self, Answer, HistoryPage, Publish, PublishKey, Response, Submission, VersionsQuery};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::BODY_MAX_BYTES;
+use crate::name::ChannelName;
+use crate::operation;
+use crate::serial::Position;
+use crate::wire::inbound::{InboundMessage, Params};
+use crate::wire::message::Entry;
+use crate::wire::outbound::page_message;
+
+/// The action of a PATCH that names none.
+const UPDATE: u64 = 1;
+
+/// What links between pages carry on.
+const CARRIED: [&str; 4] = ["direction", "limit", "format", "envelope"];
+
+/// Fails with 40000 when the body has several messages, or another serial than the path.
+pub fn operate(
+    request: &Request,
+    channel: &ChannelName,
+    serial: String,
+    caller: &Caller,
+    form: Form,
+    random: &[u8; 32],
+) -> Result<Step, ErrorInfo> {
+    let mut messages = body::messages(request, BODY_MAX_BYTES)?;
+    for message in &mut messages {
+        if message.serial.as_ref().is_some_and(|stated| *stated != serial) {
+            return Err(Code::BadRequest.because("the body has another serial than the path"));
+        }
+        message.serial = Some(serial.clone());
+        message.action = message.action.or(Some(UPDATE));
+    }
+    begin_operation(messages, &publish::params(request), channel, caller, form, random)
+}
+
+/// Known by an id of this request alone: when the call to the channel is repeated, the channel knows it.
+pub fn begin_operation(
+    messages: Vec<InboundMessage>,
+    params: &Params,
+    channel: &ChannelName,
+    caller: &Caller,
+    form: Form,
+    random: &[u8; 32],
+) -> Result<Step, ErrorInfo> {
+    let (allowed, mutable) = (caller.operations(channel)?, caller.rules(channel).mutable);
+    let operation = operation::check(messages, params, caller.identity(), allowed, mutable)?;
+    let pending =
+        super::Pending::Operation(Operated { channel: channel.to_string(), serial: operation.serial.clone() });
+    let key = PublishKey::Request(publish::base(random));
+    let (by, content) = (caller.grant().source(), Submission::Operation(operation.into()));
+    let publish = Publish { key, connection_id: None, by, content };
+    let call = caller.call(channel, call::Request::Publish(vec![publish]));
+    Ok(Step::Calls(vec![call], Exchange { form, pending }))
+}
+
+/// An operation that its channel has not answered.
+pub struct Operated {
+    channel: String,
+    serial: String,
+}
+
+/// What is told of an operation that is in the log.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done {
+    channel: String,
+    serial: String,
+    version_serial: Option<String>,
+    /// The same, where the answer to a publish has serials.
+    serials: Vec<String>,
+}
+
+impl Operated {
+    pub fn answered(self, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
+        let serials = Receipt::of(String::new(), String::new(), publish::published(answer).as_ref(), 0)?.into_serials();
+        let Operated { channel, serial } = self;
+        Ok(form.ok(&Done { channel, serial, version_serial: serials.first().cloned(), serials }))
+    }
+}
+
+pub fn begin(channel: &ChannelName, serial: String, caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
+    caller.require_history(channel)?;
+    let query = VersionsQuery { serial, latest: true, forwards: true, limit: 1, after: None, deleted: false };
+    let call = caller.call(channel, call::Request::Versions(query));
+    Ok(Step::Calls(vec![call], Exchange { form, pending: super::Pending::Message }))
+}
+
+pub fn answered(form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
+    let (page, entries) = page_of(answer)?;
+    let entry = entries.first().ok_or_else(unanswered)?;
+    Ok(form.ok(&page_message(entry, 0, &page.series, form.format)))
+}
+
+/// Who may do something to any message may see what was before it was deleted.
+pub fn begin_versions(
+    request: &Request,
+    channel: &ChannelName,
+    serial: String,
+    caller: &Caller,
+    form: Form,
+) -> Result<Step, ErrorInfo> {
+    caller.require_history(channel)?;
+    let cursor = request.parameter("cursor").map(Cursor::parse).transpose()?;
+    let after = cursor.as_ref().map(|cursor| u32::try_from(cursor.position.0).map_err(|_| bad_cursor())).transpose()?;
+    let any = Operations::MESSAGE_UPDATE_ANY | Operations::MESSAGE_DELETE_ANY;
+    let query = VersionsQuery {
+        serial,
+        latest: false,
+        forwards: forwards(request)?.unwrap_or(true),
+        limit: limit(request)?,
+        after,
+        deleted: caller.operations(channel)?.intersects(any),
+    };
+    let call = caller.call(channel, call::Request::Versions(query));
+    let pending = super::Pending::Versions(Versions { links: Links::of(request, "versions", &CARRIED), cursor });
+    Ok(Step::Calls(vec![call], Exchange { form, pending }))
+}
+
+/// A page of versions that its channel has not given.
+pub struct Versions {
+    links: Links,
+    cursor: Option<Cursor>,
+}
+
+impl Versions {
+    /// Fails with 40003 when the cursor is not of this life of the channel.
+    pub fn answered(self, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
+        let (page, entries) = page_of(answer)?;
+        if self.cursor.is_some_and(|cursor| cursor.series != page.series) {
+            return Err(bad_cursor());
+        }
+        let text =
+            |(number, index): (Position, usize)| Cursor { position: number, index, series: page.series.clone() }.text();
+        let header = self.links.header(page.next.map(text));
+        let picked = picked(&page.slices, &entries, true).ok_or_else(unanswered)?;
+        let render = |(entry, index)| page_message(entry, index, &page.series, form.format);
+        Ok(form.page(&picked.into_iter().map(render).collect::<Vec<_>>(), header))
+    }
+}
+
+fn page_of(answer: Answer<Response>) -> Answer<(HistoryPage, Vec<Entry>)> {
+    let Response::History(page) = answer? else { return Err(unanswered()) };
+    let entries = page.entries.entries().map_err(|_| unanswered())?;
+    Ok((page, entries))
+}

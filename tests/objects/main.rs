@@ -1,0 +1,28 @@
+//! LiveObjects: replicas that converge, the rules one by one, and what is kept.
+
+#[allow(dead_code, reason = "other tests need more of the stage and the bench")]
+#[path = "../support"]
+mod support {
+    pub mod app_store;
+    pub mod bench;
+    pub mod client;
+    pub mod describe;
+    pub mod disk;
+    pub mod frames;
+    pub mod grant;
+    pub mod host;
+    pub mod ledger;
+    pub mod memory_store;
+    pub mod objects;
+    pub mod presence;
+    pub mod publish;
+    pub mod random;
+    pub mod stage;
+    pub mod subscription;
+    pub mod vcdiff;
+}
+
+mod converge;
+mod keeping;
+mod replica;
+mod wire;

@@ -1,0 +1,338 @@
+//! Messages are updated, deleted and appended to at their channel: what is kept of it, and what readers are shown.
+
+#[allow(dead_code, reason = "other tests need more of the bench")]
+mod support {
+    pub mod bench;
+    pub mod grant;
+    pub mod memory_store;
+}
+
+use courtside::call::{HistoryQuery, Outcome, Publish, PublishKey, ReadFrom, Response, Submission, VersionsQuery};
+use courtside::channel::{Channel, Effect, Ticket};
+use courtside::error::{Code, ErrorInfo};
+use courtside::limits::{MESSAGE_MAX_BYTES, RETENTION_MS, RETENTION_SLACK_MS, VERSIONS_MAX};
+use courtside::operation::{Operation, Patch, Reach};
+use courtside::pinned;
+use courtside::serial::Position;
+use courtside::wire::data::Data;
+use courtside::wire::message::{Entry, Message};
+use courtside::wire::packed::Packed;
+use courtside::wire::revision::Act;
+
+use support::bench::*;
+use support::memory_store::MemoryStore;
+
+/// A channel with a message, and its serial.
+fn begun() -> (MemoryStore, Channel, String) {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    let (places, _) = publish(&mut channel, &mut store, vec![say("first", &["a secret"])]);
+    (store, channel, places[0].message_serial(SERIES, 0))
+}
+
+fn say(id: &str, texts: &[&str]) -> Publish {
+    let message = |text: &&str| Message {
+        data: Data::Text((*text).to_owned()),
+        client_id: Some("ann".into()),
+        ..Message::default()
+    };
+    let content = Submission::Messages(texts.iter().map(message).collect());
+    Publish { key: PublishKey::Request(id.into()), connection_id: None, by: courtside::auth::Source::SERVER, content }
+}
+
+fn act(id: &str, act: Act, serial: &str, text: &str) -> Publish {
+    let patch = Patch { data: Data::Text(text.into()), ..Patch::default() };
+    let operation = Operation {
+        act,
+        serial: serial.into(),
+        patch,
+        client_id: None,
+        description: None,
+        metadata: None,
+        reach: Reach::Any,
+    };
+    let content = Submission::Operation(operation.into());
+    Publish { key: PublishKey::Request(id.into()), connection_id: None, by: courtside::auth::Source::SERVER, content }
+}
+
+fn outcomes(channel: &mut Channel, store: &mut MemoryStore, publishes: Vec<Publish>) -> Vec<Outcome> {
+    channel.publish(Ticket(0), publishes).expect("there is room");
+    let replies = channel.commit(store, NOW_MS).into_iter().filter_map(|effect| match effect {
+        Effect::Reply(_, answer) => Some(answer.expect("published")),
+        _ => None,
+    });
+    replies
+        .flat_map(|answer| match answer {
+            Response::Published(published) => published.outcomes,
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+fn refusal(outcomes: &[Outcome]) -> &ErrorInfo {
+    match outcomes {
+        [Outcome::Refused(error)] => error,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// Each message as its action and text.
+fn told(entries: &Packed) -> Vec<String> {
+    let entries = entries.entries().expect("readable");
+    let one = |entry: &Entry, index: usize| {
+        let action = entry.version(index).map_or(0, |version| version.shape.action());
+        format!("{action}:{}", String::from_utf8_lossy(entry.messages()[index].data.bytes()))
+    };
+    entries.iter().flat_map(|entry| (0..entry.count()).map(move |index| one(entry, index))).collect()
+}
+
+fn history(channel: &mut Channel, store: &mut MemoryStore, query: HistoryQuery) -> Packed {
+    channel.history(store, &HistoryQuery { limit: 100, ..query }, NOW_MS).expect("a page").entries
+}
+
+fn forwards() -> HistoryQuery {
+    HistoryQuery { forwards: true, ..HistoryQuery::default() }
+}
+
+fn following() -> HistoryQuery {
+    HistoryQuery { wait_ms: Some(1), ..forwards() }
+}
+
+fn all_versions(serial: &str) -> VersionsQuery {
+    VersionsQuery { serial: serial.into(), latest: false, forwards: true, limit: 10, after: None, deleted: true }
+}
+
+fn versions(channel: &mut Channel, store: &mut MemoryStore, query: VersionsQuery) -> Vec<String> {
+    told(&channel.versions(store, &query, NOW_MS).expect("a page").entries)
+}
+
+fn replay(channel: &mut Channel, store: &mut MemoryStore, from: ReadFrom) -> Packed {
+    channel.read(store, &from, NOW_MS).expect("a backlog").entries
+}
+
+fn from_the_start() -> ReadFrom {
+    ReadFrom::After { position: Position(Position::at(NOW_MS).0), series: SERIES.into() }
+}
+
+#[test]
+fn operations_that_come_together_follow_each_other() {
+    let (mut store, mut channel, serial) = begun();
+    let acts =
+        [(Act::Update, "one"), (Act::Append, " two"), (Act::Append, " three"), (Act::Delete, ""), (Act::Update, "x")];
+    let acts = acts.iter().enumerate().map(|(index, (what, text))| act(&index.to_string(), *what, &serial, text));
+    let outcomes = outcomes(&mut channel, &mut store, acts.collect());
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Accepted { count: 1, .. })), "{outcomes:?}");
+    for _ in 0..2 {
+        let mut kept = all_versions(&serial);
+        assert_eq!(
+            versions(&mut channel, &mut store, kept.clone()),
+            ["0:a secret", "1:one", "1:one two three", "2:", "1:x"]
+        );
+        kept.forwards = false;
+        assert_eq!(
+            versions(&mut channel, &mut store, kept.clone()),
+            ["1:x", "2:", "1:one two three", "1:one", "0:a secret"]
+        );
+        kept.latest = true;
+        assert_eq!(versions(&mut channel, &mut store, kept), ["1:x"]);
+        assert_eq!(told(&history(&mut channel, &mut store, forwards())), ["1:x"]);
+        // One that lost its memory knows the same.
+        channel = wake(&mut store);
+    }
+}
+
+#[test]
+fn versions_come_page_by_page_in_both_directions() {
+    let (mut store, mut channel, serial) = begun();
+    for number in 1..8 {
+        publish(&mut channel, &mut store, vec![act(&number.to_string(), Act::Update, &serial, &number.to_string())]);
+    }
+    for forwards in [true, false] {
+        let mut query = VersionsQuery { forwards, limit: 3, ..all_versions(&serial) };
+        let (mut found, mut pages) = (Vec::new(), 0);
+        loop {
+            let page = channel.versions(&mut store, &query, NOW_MS).expect("a page");
+            found.extend(told(&page.entries));
+            pages += 1;
+            let Some((number, _)) = page.next else { break };
+            query.after = Some(number.0 as u32);
+        }
+        let mut expected: Vec<String> = (1..8).map(|number| format!("1:{number}")).collect();
+        expected.insert(0, "0:a secret".into());
+        expected.sort_by_key(|text| if forwards { text.clone() } else { String::new() });
+        if !forwards {
+            expected.reverse();
+        }
+        assert_eq!((found, pages), (expected, 3));
+    }
+}
+
+/// Nothing that a reader can ask for has a byte of it, in memory or from rows.
+#[test]
+fn what_was_deleted_is_shown_to_nobody_but_those_who_may_see_it() {
+    let (mut store, mut channel, serial) = begun();
+    publish(&mut channel, &mut store, vec![act("u", Act::Update, &serial, "a second secret")]);
+    publish(&mut channel, &mut store, vec![say("other", &["not secret"])]);
+    publish(&mut channel, &mut store, vec![act("d", Act::Delete, &serial, "")]);
+    publish(&mut channel, &mut store, vec![act("n", Act::Update, &serial, "new")]);
+    for _ in 0..2 {
+        let hidden = VersionsQuery { deleted: false, ..all_versions(&serial) };
+        let read = [
+            history(&mut channel, &mut store, forwards()),
+            history(&mut channel, &mut store, HistoryQuery::default()),
+            history(&mut channel, &mut store, following()),
+            replay(&mut channel, &mut store, from_the_start()),
+            replay(&mut channel, &mut store, ReadFrom::Last { messages: 10 }),
+            replay(&mut channel, &mut store, ReadFrom::Since { time_ms: 0, messages: 10 }),
+            channel.versions(&mut store, &hidden, NOW_MS).expect("a page").entries,
+        ];
+        for packed in &read {
+            assert!(
+                !packed
+                    .bytes()
+                    .windows(6)
+                    .any(|bytes| bytes == b"secret" && !told(packed).contains(&"0:not secret".into()))
+            );
+            assert!(!told(packed).iter().any(|text| text.contains("a se")), "{:?}", told(packed));
+        }
+        assert_eq!(told(&read[0]), ["1:new", "0:not secret"]);
+        assert_eq!(told(&read[2]), ["0:not secret", "2:", "1:new"]);
+        assert_eq!(told(&read[3]), ["0:not secret", "2:", "1:new"]);
+        assert_eq!(told(&read[4]), ["1:new", "0:not secret"]);
+        assert_eq!(told(&read[6]), ["2:", "1:new"]);
+        assert_eq!(versions(&mut channel, &mut store, all_versions(&serial))[..2], ["0:a secret", "1:a second secret"]);
+        channel = wake(&mut store);
+    }
+}
+
+#[test]
+fn a_message_of_several_is_changed_alone_and_pages_go_on_behind_it() {
+    let (mut store, mut channel, _) = begun();
+    let (places, _) = publish(&mut channel, &mut store, vec![say("three", &["x", "y", "z"])]);
+    let serial = places[0].message_serial(SERIES, 1);
+    publish(&mut channel, &mut store, vec![act("d", Act::Delete, &serial, "")]);
+    for forwards in [true, false] {
+        let (mut query, mut found) = (HistoryQuery { forwards, limit: 1, ..HistoryQuery::default() }, Vec::new());
+        loop {
+            let page = channel.history(&mut store, &query, NOW_MS).expect("a page");
+            let entries = page.entries.entries().expect("readable");
+            let texts = told(&page.entries);
+            for (entry, (from, to)) in entries.iter().zip(&page.slices) {
+                found.extend(texts[*from..*to].iter().cloned());
+                assert_eq!(entry.count(), texts.len());
+            }
+            let Some(next) = page.next else { break };
+            query.after = Some(next);
+        }
+        let mut expected = ["0:a secret", "0:x", "2:", "0:z"];
+        if !forwards {
+            expected.reverse();
+        }
+        assert_eq!(found, expected);
+    }
+    assert_eq!(told(&replay(&mut channel, &mut store, from_the_start())), ["0:a secret", "0:x", "0:z", "2:"]);
+    // What is left of the publish waits page by page, too.
+    let after = Some((places[0], 0));
+    let page = channel.history(&mut store, &HistoryQuery { after, limit: 1, ..following() }, NOW_MS).expect("a page");
+    assert_eq!((page.slices.clone(), page.next), (vec![(1, 2)], Some((places[0], 2))));
+}
+
+#[test]
+fn a_publish_stays_as_small_as_one_may_be() {
+    let (mut store, mut channel, serial) = begun();
+    let fits = "x".repeat(MESSAGE_MAX_BYTES - "ann".len());
+    publish(&mut channel, &mut store, vec![act("fits", Act::Update, &serial, &fits)]);
+    let over = outcomes(&mut channel, &mut store, vec![act("over", Act::Append, &serial, "x")]);
+    assert!(refusal(&over).is(Code::TooLarge));
+    let (places, _) = publish(&mut channel, &mut store, vec![say("two", &["x", "y"])]);
+    let [first, second] = [0, 1].map(|place| places[0].message_serial(SERIES, place));
+    publish(&mut channel, &mut store, vec![act("half", Act::Update, &first, &"x".repeat(MESSAGE_MAX_BYTES / 2))]);
+    let over = act("the rest", Act::Update, &second, &"x".repeat(MESSAGE_MAX_BYTES / 2));
+    assert!(refusal(&outcomes(&mut channel, &mut store, vec![over])).is(Code::TooLarge));
+}
+
+#[test]
+fn ones_own_are_those_that_one_published_whoever_changed_them_since() {
+    let (mut store, mut channel, serial) = begun();
+    let by = |id: &str, name: &str| {
+        let mut publish = act(id, Act::Update, &serial, name);
+        if let Submission::Operation(operation) = &mut publish.content {
+            (operation.reach, operation.client_id) = (Reach::Of(name.into()), Some(name.into()));
+        }
+        publish
+    };
+    publish(&mut channel, &mut store, vec![act("moderator", Act::Update, &serial, "x")]);
+    assert!(refusal(&outcomes(&mut channel, &mut store, vec![by("1", "bob")])).is(Code::NotPermitted));
+    publish(&mut channel, &mut store, vec![by("2", "ann")]);
+}
+
+#[test]
+fn a_version_is_later_than_its_message_whatever_the_clock_does() {
+    let (mut store, mut channel, serial) = begun();
+    let (places, _) = publish(&mut channel, &mut store, vec![act("u", Act::Update, &serial, "x")]);
+    assert!(places[0].time_ms() > NOW_MS && places[0].message_serial(SERIES, 0) > serial);
+}
+
+#[test]
+fn what_is_done_twice_is_done_once_also_after_a_write_that_failed() {
+    let (mut store, mut channel, serial) = begun();
+    for keep_failed in [false, true] {
+        (store.fail_append, store.keep_failed) = (true, keep_failed);
+        channel
+            .publish(Ticket(0), vec![act(&format!("{keep_failed}"), Act::Append, &serial, "+")])
+            .expect("there is room");
+        let refused =
+            |effect: &Effect| matches!(effect, Effect::Reply(_, Err(error)) if error.is(Code::InternalChannel));
+        assert!(channel.commit(&mut store, NOW_MS).iter().any(refused));
+        for _ in 0..2 {
+            publish(&mut channel, &mut store, vec![act(&format!("{keep_failed}"), Act::Append, &serial, "+")]);
+        }
+    }
+    assert_eq!(told(&history(&mut channel, &mut store, forwards())), ["1:a secret++"]);
+}
+
+#[test]
+fn of_ten_thousand_versions_the_latest_are_kept_and_the_first() {
+    let (mut store, mut channel, serial) = begun();
+    for round in 0..100 {
+        let acts = (0..100)
+            .map(|number| act(&format!("{round}-{number}"), Act::Update, &serial, &format!("{round}-{number}")));
+        publish(&mut channel, &mut store, acts.collect());
+    }
+    assert_eq!(store.versions.len(), VERSIONS_MAX as usize);
+    let (mut query, mut found) = (VersionsQuery { limit: 1_000, ..all_versions(&serial) }, Vec::new());
+    loop {
+        let page = channel.versions(&mut store, &query, NOW_MS).expect("a page");
+        found.extend(told(&page.entries));
+        let Some((number, _)) = page.next else { break };
+        query.after = Some(number.0 as u32);
+    }
+    assert_eq!(found.len(), VERSIONS_MAX as usize + 2);
+    assert_eq!((found[0].as_str(), found[1].as_str()), ("0:a secret", "1:89-99"));
+    assert_eq!(found.last().map(String::as_str), Some("1:99-99"));
+}
+
+#[test]
+fn versions_go_with_their_message() {
+    let (mut store, mut channel, serial) = begun();
+    publish(&mut channel, &mut store, vec![act("u", Act::Update, &serial, "x")]);
+    let error = channel.versions(&mut store, &all_versions(&serial), NOW_MS + RETENTION_MS + 1_000).unwrap_err();
+    assert!(error.is(Code::NotFound), "{error}");
+    let late_ms = NOW_MS + RETENTION_MS + RETENTION_SLACK_MS + 2_000;
+    channel.publish(Ticket(0), vec![say("late", &["late"])]).expect("there is room");
+    channel.commit(&mut store, late_ms);
+    channel.tick(&mut store, late_ms);
+    assert!(store.latest.is_empty() && store.versions.is_empty() && store.rows.len() == 1, "{store:?}");
+}
+
+#[test]
+fn an_entry_of_an_operation_is_pinned() {
+    let (mut store, mut channel, serial) = begun();
+    publish(&mut channel, &mut store, vec![act("u", Act::Update, &serial, "x")]);
+    let entry = store.latest.values().next().expect("one").1.entries().expect("readable").remove(0);
+    assert_eq!(pinned::encode(&entry), PINNED);
+}
+
+const PINNED: &[u8] =
+    b"\x02\xe8\x9b\xeb\xdc\x03\x01u\0\x04\x01\0\0\x01\x01x\0\x01\x03ann\0\x01\x81\x94\xeb\xdc\x03\0\x01\
+      \xe8\x9b\xeb\xdc\x03\0\x01\x81\x94\xeb\xdc\x03\0\0\0\0\0";

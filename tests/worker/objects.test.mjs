@@ -1,0 +1,250 @@
+/** LiveObjects with the published SDK and its plugin against the built worker: shared state, equal for everyone. */
+import assert from 'node:assert/strict';
+import test, { after } from 'node:test';
+import { LiveCounter, LiveMap, LiveObjects } from 'ably/liveobjects';
+import { connected, demoKey, formats, rest } from './clients.mjs';
+import { Network } from './network.mjs';
+import { RawClient, action } from './raw_client.mjs';
+import { startRuntime } from './runtime.mjs';
+
+const runtime = await startRuntime();
+after(() => runtime.stop());
+
+const OBJECT = 19;
+const OBJECT_SYNC = 20;
+const HAS_OBJECTS = 1 << 7;
+const OBJECT_MODES = (1 << 24) | (1 << 25);
+
+/** @typedef {import('./clients.mjs').Scope} Scope */
+
+/**
+ * A client's view of a channel's objects.
+ * @param {Scope} scope @param {{ clientOptions: object }} server @param {string} name
+ * @param {import('ably').ClientOptions} [options]
+ */
+async function objects(scope, server, name, options) {
+  const client = await connected(scope, server, { plugins: { LiveObjects }, ...options });
+  const channel = client.channels.get(name, { modes: ['object_subscribe', 'object_publish'] });
+  const root = /** @type {any} */ (await channel.object.get());
+  return { client, channel, root };
+}
+
+/**
+ * Resolves when a view shows this, whatever comes first.
+ * @param {any} root @param {unknown} wanted
+ */
+async function shows(root, wanted) {
+  const text = JSON.stringify(wanted);
+  const isThere = () => JSON.stringify(sorted(root.compactJson())) === text;
+  if (isThere()) return;
+  await new Promise((resolve) => {
+    const subscription = root.subscribe(() => {
+      if (!isThere()) return;
+      subscription.unsubscribe();
+      resolve(undefined);
+    });
+  });
+}
+
+/** With keys in order: replicas hold them in the order in which they came. @param {any} value @returns {any} */
+function sorted(value) {
+  if (Array.isArray(value) || value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));
+}
+
+/** @param {string} path @param {RequestInit & { json?: unknown }} [options] */
+async function ask(path, { json, ...options } = {}) {
+  const response = await fetch(`${runtime.url}${path}`, {
+    headers: { authorization: `Basic ${btoa(demoKey)}`, 'content-type': 'application/json' },
+    ...(json === undefined ? {} : { method: 'POST', body: JSON.stringify(json) }),
+    ...options,
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+for (const { format, useBinaryProtocol } of formats) {
+  test(`what one client does, another sees, and a late joiner, and REST (${format})`, async (t) => {
+    const name = `shared-${format}`;
+    const ann = await objects(t, runtime, name, { useBinaryProtocol, clientId: 'ann' });
+    const bob = await objects(t, runtime, name, { useBinaryProtocol, clientId: 'bob' });
+    assert.deepEqual(ann.channel.modes, ['object_subscribe', 'object_publish']);
+    assert.deepEqual([ann.root.compactJson(), bob.root.compactJson()], [{}, {}]);
+
+    await ann.root.set('score', LiveCounter.create(10));
+    await ann.root.set('game', LiveMap.create({
+      team: 'red', half: 1.5, live: true, none: '', zero: 0, raw: Buffer.from([0, 255]), list: [1, { a: null }],
+      players: LiveMap.create({ keeper: 'cy' }),
+    }));
+    await ann.root.get('score').increment(5);
+    await bob.root.get('score').increment(0.1);
+    await bob.root.get('score').increment(0.2);
+    await ann.root.get('game').set('team', 'blue');
+    await ann.root.get('game').remove('half');
+    await bob.root.batch((/** @type {any} */ root) => {
+      root.get('score').increment(-1);
+      root.get('game').get('players').set('coach', 'di');
+      root.set('closed', false);
+    });
+    const state = {
+      closed: false,
+      game: {
+        list: [1, { a: null }], live: true, none: '', players: { coach: 'di', keeper: 'cy' }, raw: 'AP8=', team: 'blue',
+        zero: 0,
+      },
+      score: 10 + 5 + 0.1 + 0.2 - 1,
+    };
+    await Promise.all([shows(ann.root, state), shows(bob.root, state)]);
+    const late = await objects(t, runtime, name, { useBinaryProtocol });
+    assert.deepEqual(sorted(late.root.compactJson()), state);
+
+    const read = await ask(`/channels/${name}/object`);
+    assert.deepEqual(read.status, 200);
+    // REST gives JSON values as their text.
+    assert.deepEqual(sorted(read.body), { ...state, game: { ...state.game, list: '[1,{"a":null}]' } });
+  });
+
+  test(`state outlives connections, memory and the process (${format})`, async (t) => {
+    const own = await startRuntime();
+    t.after(() => own.stop());
+    const name = `kept-${format}`;
+    const network = await Network.to(t, own);
+    const ann = await objects(t, own, name, { useBinaryProtocol });
+    const bob = await objects(t, network, name, { useBinaryProtocol });
+    await ann.root.set('hits', LiveCounter.create());
+    let hits = 0;
+    const hit = async () => {
+      await ann.root.get('hits').increment(1);
+      await ann.root.set('last', ++hits);
+    };
+    await hit();
+    for (const evict of [
+      () => own.evict('Channel', `demo/${name}`),
+      () => own.evict('Relay', 'demo/0'),
+      async () => await own.evict('Relay', 'demo/0') + await own.evict('Channel', `demo/${name}`),
+    ]) {
+      assert.ok(await evict() > 0, 'something was evicted');
+      await hit();
+      await shows(bob.root, { hits, last: hits });
+    }
+    const dropped = bob.client.connection.once('disconnected');
+    network.cut();
+    await dropped;
+    await hit();
+    network.mend();
+    await shows(bob.root, { hits, last: hits });
+
+    const reconnected = ann.client.connection.once('connected');
+    await own.kill();
+    await own.start();
+    await reconnected;
+    await hit();
+    await Promise.all([shows(ann.root, { hits, last: hits }), shows(bob.root, { hits, last: hits })]);
+    const late = await objects(t, own, name, { useBinaryProtocol });
+    assert.deepEqual(sorted(late.root.compactJson()), { hits, last: hits });
+  });
+}
+
+for (const { format, useBinaryProtocol } of formats) {
+  test(`two who write at once, and one who joins meanwhile, see the same in the end (${format})`, async (t) => {
+    const name = `busy-${format}`;
+    const ann = await objects(t, runtime, name, { useBinaryProtocol });
+    await ann.root.set('hits', LiveCounter.create());
+    await ann.root.set('large', LiveMap.create({}));
+    const bob = await objects(t, runtime, name, { useBinaryProtocol });
+    const writes = [];
+    for (let turn = 0; turn < 40; turn++) {
+      for (const { root } of [ann, bob]) {
+        writes.push(root.get('hits').increment(turn % 7));
+        writes.push(root.get('large').set(`key${turn % 30}`, 'x'.repeat(4_000) + turn));
+        if (turn % 9 === 5) writes.push(root.get('large').remove(`key${turn % 4}`));
+        if (turn % 5 === 0) writes.push(root.set(`made${turn}`, LiveMap.create({ turn: LiveCounter.create(turn) })));
+      }
+    }
+    const [late] = await Promise.all([objects(t, runtime, name, { useBinaryProtocol }), ...writes]);
+    const { body: state } = await ask(`/channels/${name}/object`);
+    const last = await objects(t, runtime, name, { useBinaryProtocol });
+    await Promise.all([ann, bob, late, last].map(({ root }) => shows(root, sorted(state))));
+  });
+
+  test(`operations that cannot be done are refused, and the connection goes on (${format})`, async (t) => {
+    const name = `refused-${format}`;
+    const client = new RawClient(runtime, { key: demoKey, format: useBinaryProtocol ? 'msgpack' : 'json' });
+    t.after(() => client.close());
+    await client.expect(action.CONNECTED);
+    client.send({ action: action.ATTACH, channel: name, flags: OBJECT_MODES });
+    const attached = await client.expect(action.ATTACHED);
+    assert.equal(attached.flags, OBJECT_MODES | HAS_OBJECTS);
+    assert.deepEqual((await client.expect(OBJECT_SYNC)).state, [], 'a sync begins with nothing');
+    assert.match((await client.expect(OBJECT_SYNC)).channelSerial, /^[\w-]+:$/, 'and ends, though there is nothing');
+
+    let msgSerial = 0;
+    const operate = (/** @type {unknown} */ state) => {
+      client.send({ action: OBJECT, channel: name, msgSerial: msgSerial++, state });
+    };
+    const root = (/** @type {number} */ number, /** @type {object} */ payload) =>
+      [{ operation: { action: number, objectId: 'root', ...payload } }];
+    const counter = (/** @type {unknown} */ number, objectId = 'counter:x@1') =>
+      [{ operation: { action: 4, objectId, counterInc: { number } } }];
+    const wrong = [
+      undefined, [], [{}], [{ operation: {} }], [{ object: {} }], {}, root(1, {}), root(99, { mapSet: {} }),
+      root(2, { mapSet: { key: 'k', value: { number: 1 } } }), root(1, { mapSet: { key: 'k', value: {} } }),
+      root(5, { objectDelete: {} }), root(0, { mapCreate: {} }), counter(1, 'root'), counter(1, 'nonsense'), counter('1'),
+      counter({}), [...counter(1), ...counter(1, 'map:x@1')],
+      [{ operation: { action: 6, objectId: 'map:x@1', mapClear: {} } }],
+      [{ operation: {
+        action: 3, objectId: 'counter:x@1',
+        counterCreateWithObjectId: { initialValue: '{"count":1}', nonce: '0123456789abcdef' },
+      } }],
+    ];
+    if (useBinaryProtocol) wrong.push(counter(NaN), counter(Infinity), root(1, { mapSet: { key: 'k', value: { number: -Infinity } } }));
+    for (const state of wrong) {
+      operate(state);
+      const refused = await client.expect(action.NACK);
+      assert.equal(refused.error.code, 92000, `${JSON.stringify(state)}: ${refused.error.message}`);
+    }
+    operate(root(1, { mapSet: { key: 'k'.repeat(65_537), value: { number: 1 } } }));
+    assert.equal((await client.expect(action.NACK)).error.code, 40009);
+    assert.deepEqual((await ask(`/channels/${name}/object`)).body, {}, 'nothing was done');
+    operate(counter(1.5));
+    const acknowledged = [await client.next(), await client.next()].find((frame) => frame.action === action.ACK);
+    assert.equal(acknowledged?.res[0].serials.length, 1);
+  });
+
+  test(`what is too much for a page comes in several (${format})`, async (t) => {
+    const name = `pages-${format}`;
+    const keys = ['a', 'bb', 'ccc'];
+    for (const key of keys) {
+      const value = { string: key[0].repeat(65_536 - key.length) };
+      assert.equal((await ask(`/channels/${name}/objects`, { json: { path: '', mapSet: { key, value } } })).status, 201);
+    }
+    const client = new RawClient(runtime, { key: demoKey, format: useBinaryProtocol ? 'msgpack' : 'json' });
+    t.after(() => client.close());
+    await client.expect(action.CONNECTED);
+    client.send({ action: action.ATTACH, channel: name, flags: OBJECT_MODES });
+    await client.expect(action.ATTACHED);
+    let page;
+    do page = await client.expect(OBJECT_SYNC); while (!page.channelSerial.endsWith(':'));
+    const pages = client.heard.filter((frame) => frame.action === OBJECT_SYNC && frame.state.length > 0);
+    assert.ok(pages.length >= 3, `${pages.length} pages`);
+    const late = await objects(t, runtime, name, { useBinaryProtocol });
+    assert.deepEqual(keys.map((key) => late.root.get(key).value().length), keys.map((key) => 65_536 - key.length));
+  });
+}
+
+test('a key without the capability neither changes objects nor reads them', async (t) => {
+  const own = await startRuntime({ apps: [{ id: 'demo', keys: [
+    { name: 'key1', secret: 'local-only', capability: { '*': ['history', 'publish'] } },
+  ] }] });
+  t.after(() => own.stop());
+  const client = new RawClient(own, { key: demoKey });
+  t.after(() => client.close());
+  await client.expect(action.CONNECTED);
+  client.send({ action: action.ATTACH, channel: 'c', flags: OBJECT_MODES });
+  assert.equal((await client.expect(action.ATTACHED)).flags ?? 0, 0, 'no mode, and no objects to wait for');
+  const state = [{ operation: { action: 6, objectId: 'root', mapClear: {} } }];
+  client.send({ action: OBJECT, channel: 'c', msgSerial: 0, state });
+  assert.equal((await client.expect(action.NACK)).error.code, 40160);
+  await assert.rejects(rest(own).request('get', '/channels/c/object', 6, {}, null, {}).then((page) => {
+    if (!page.success) throw Object.assign(new Error(page.errorMessage), { code: page.errorCode });
+  }), { code: 40160 });
+});
