@@ -2,6 +2,7 @@
 //! a call whose version the other cannot read is refused, to be tried again.
 
 mod app;
+mod history;
 mod names;
 mod objects;
 mod occupancy;
@@ -17,10 +18,12 @@ use crate::objects::parts::Tree;
 use crate::operation::Operation;
 use crate::pinned::{self, Unreadable, Versioned};
 use crate::serial::Position;
+use crate::wire::annotation::{Annotation, SummaryCounts};
 use crate::wire::message::Message;
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, PresenceMessage, Turn};
 pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
+pub use history::{AnnotationsQuery, HistoryPage, HistoryQuery, VersionsQuery};
 pub use names::{Address, RelayName, RelayObject};
 pub use objects::{ObjectsPage, ObjectsQuery, TreeQuery};
 pub use occupancy::{Census, Occupancy, Wanted};
@@ -76,6 +79,10 @@ pub enum Request {
     Tree(TreeQuery),
     /// A page of the versions of one message, or its latest alone. Answered by [`Response::History`].
     Versions(VersionsQuery),
+    /// A page of what was said of a message. Answered by [`Response::History`].
+    Annotations(AnnotationsQuery),
+    /// What one client said of the message of a serial. Answered by [`Response::ClientSummary`].
+    ClientSummary(String, String),
 }
 
 /// A channel's answer, by the request.
@@ -96,6 +103,7 @@ pub enum Response {
     Delivery(Delivery),
     Objects(ObjectsPage),
     Tree(Tree),
+    ClientSummary(SummaryCounts),
 }
 
 /// What a channel is told to take in, and what stays together under one place in the order.
@@ -125,6 +133,12 @@ pub enum Submission {
     Objects(Vec<Proposal>),
     /// What is done to a message.
     Operation(Box<Operation>),
+    /// What is said of one message.
+    Annotations {
+        /// Its serial.
+        message: String,
+        annotations: Vec<Annotation>,
+    },
 }
 
 /// Who holds a connection, and for how long its members outlive its loss.
@@ -172,10 +186,12 @@ impl Publish {
         }
     }
 
-    /// How many serials its publisher gets: one for each message, and one for a new version.
+    /// How many serials its publisher gets: one for each message or annotation, and one for a new
+    /// version.
     pub fn count(&self) -> usize {
         match &self.content {
             Submission::Operation(_) => 1,
+            Submission::Annotations { annotations, .. } => annotations.len(),
             _ => self.messages().len(),
         }
     }
@@ -188,6 +204,15 @@ impl Publish {
             Submission::Fate { .. } => 0,
             Submission::Objects(proposals) => proposals.iter().map(|proposal| proposal.message.weight()).sum(),
             Submission::Operation(operation) => operation.weight(),
+            Submission::Annotations { annotations, .. } => annotations.iter().map(Annotation::weight).sum(),
+        }
+    }
+
+    /// Its annotations, if it is a publish of these.
+    pub fn annotations(&self) -> &[Annotation] {
+        match &self.content {
+            Submission::Annotations { annotations, .. } => annotations,
+            _ => &[],
         }
     }
 
@@ -268,50 +293,6 @@ pub struct Backlog {
     pub more: bool,
     /// How many are present, at present.
     pub members: usize,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HistoryQuery {
-    /// Presence events, not messages.
-    pub presence: bool,
-    pub start_ms: Option<u64>,
-    pub end_ms: Option<u64>,
-    pub forwards: bool,
-    pub limit: usize,
-    /// Continue behind this message, in the direction of the query.
-    pub after: Option<(Position, usize)>,
-    /// A serial. Backwards: only what came up to it (`untilAttach`). Forwards: only what follows it.
-    pub from: Option<String>,
-    /// How long the reader waits for something to come, if there is nothing. Then every page says where to go on.
-    pub wait_ms: Option<u64>,
-    /// Who asks.
-    pub by: Option<Source>,
-}
-
-/// Which versions of a message are wanted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct VersionsQuery {
-    /// Of the message.
-    pub serial: String,
-    /// Only its latest.
-    pub latest: bool,
-    pub forwards: bool,
-    pub limit: usize,
-    /// Continue behind this version, in the direction of the query.
-    pub after: Option<u32>,
-    /// Also what was before a deletion.
-    pub deleted: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HistoryPage {
-    pub series: String,
-    /// In the direction of the query.
-    pub entries: Packed,
-    /// Which messages of each entry belong to the page: from, to (exclusive).
-    pub slices: Vec<(usize, usize)>,
-    /// The last message of the page, when more follow.
-    pub next: Option<(Position, usize)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -455,6 +436,8 @@ mod tests {
         let bytes = pinned::encode(&call);
         assert_eq!(bytes, b"\x02\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
+        let earlier = [b"\x01", &bytes[1..14], &bytes[15..]].concat();
+        assert!(!decode::<ChannelCall>(&earlier).unwrap().rules.mutable, "as the first version wrote it");
     }
 
     #[test]

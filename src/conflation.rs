@@ -61,7 +61,7 @@ pub fn conflate(packed: &Packed, key: &str, interval_ms: u64) -> Result<Packed, 
     let mut left = Packed::default();
     entries
         .iter()
-        .filter(|entry| entry.count() > 0 || entry.kind() != Kind::Messages)
+        .filter(|entry| entry.count() > 0 || entry.kind() != Kind::Messages || entry.summary().is_some())
         .for_each(|entry| left.append(&Packed::one(entry)));
     Ok(left)
 }

@@ -22,6 +22,7 @@ pub mod filter;
 pub mod auth;
 pub mod publish;
 pub mod operation;
+pub mod annotation;
 pub mod presence;
 pub mod objects;
 pub mod call;

@@ -29,6 +29,8 @@ pub enum Door {
     Members,
     MembersOfMany,
     Objects,
+    Annotations,
+    ClientSummary,
     Channels,
     Token,
     /// A REST path with no parameters of its own.
@@ -187,6 +189,8 @@ impl Door {
             Door::Members => [MEMBERS, REST, ANYWHERE],
             Door::MembersOfMany => [&[("channels", Read)], REST, ANYWHERE],
             Door::Objects => [OBJECTS, REST, ANYWHERE],
+            Door::Annotations => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
+            Door::ClientSummary => [&[("forClientId", Read)], REST, ANYWHERE],
             Door::Channels => [CHANNELS, REST, ANYWHERE],
             Door::Token => [TOKEN, REST, ANYWHERE],
             Door::Plain => [&[], REST, ANYWHERE],
@@ -288,7 +292,7 @@ fn unknown(door: Door, name: &str) -> ErrorInfo {
 mod tests {
     use super::*;
 
-    const DOORS: [Door; 12] = [
+    const DOORS: [Door; 14] = [
         Door::Socket,
         Door::Comet,
         Door::Stream,
@@ -298,6 +302,8 @@ mod tests {
         Door::Members,
         Door::MembersOfMany,
         Door::Objects,
+        Door::Annotations,
+        Door::ClientSummary,
         Door::Channels,
         Door::Token,
         Door::Plain,

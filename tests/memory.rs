@@ -14,7 +14,7 @@ use courtside::auth::{App, Identity, Source};
 use courtside::call::{
     Address, Hold, MembersQuery, Outcome, Publish, PublishKey, RelayName, Response, Rules, Submission, Subscribed,
 };
-use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, Totals};
+use courtside::channel::store::{CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
 use courtside::channel::{Channel, Effect, Ticket};
 use courtside::limits::{CONNECTION_STATE_TTL_MS, MEMBERS_MAX};
 use courtside::name::{AppId, ChannelName};
@@ -138,6 +138,26 @@ impl Store for Nowhere {
 
     fn change_objects(&mut self, _: &Changes) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn annotations(&mut self, _: Target, _: Position, _: usize) -> Result<Vec<Packed>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn counts(&mut self, _: Target) -> Result<Vec<(CountKey, Total)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn counted(&mut self, _: Position, _: Position) -> Result<Vec<Target>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn shares(&mut self, _: Target, _: &str, _: &str) -> Result<Vec<(String, Share)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn clients(&mut self, _: Target, _: &CountKey, _: usize) -> Result<Vec<(String, u64)>, StoreError> {
+        Ok(Vec::new())
     }
 }
 

@@ -24,10 +24,12 @@ use courtside::objects::path::Path;
 use courtside::pinned::{self, Unreadable};
 use courtside::relay::SocketId;
 use courtside::serial::Position;
+use courtside::wire::annotation::{Annotation, AnnotationAction, Summary, SummaryCounts};
 use courtside::wire::data::Data;
-use courtside::wire::message::Message;
+use courtside::wire::message::{Content, Entry, Message};
 use courtside::wire::packed::Packed;
 use courtside::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
+use courtside::wire::revision;
 use serde_json::json;
 
 use support::bench::*;
@@ -205,6 +207,24 @@ fn written() -> Fixture {
     put("objects.entries", hex(objects.rows.values().next().expect("a row").entries.bytes()));
     objects.objects.iter().for_each(|(key, part)| _ = put(&part_name(key), hex(part)));
     put("member", hex(store.members.values().next().expect("a member").member.bytes()));
+    let target = revision::Target { position: Position(1_000_000_001), place: 2 };
+    let said = Annotation {
+        id: None,
+        action: AnnotationAction::Delete,
+        kind: "r:multiple.v1".into(),
+        name: Some("clap".into()),
+        count: Some(3),
+        client_id: Some("ann".into()),
+        data: Data::Absent,
+        encoding: None,
+        extras: json!({"a": 1}).as_object().cloned(),
+    };
+    let summary = Summary { target, name: Some("chat".into()), counts: SummaryCounts::default() };
+    let annotations = Content::Annotations { target, annotations: vec![said] };
+    for (name, content) in [("annotations", annotations), ("summary", Content::Summary(summary))] {
+        let entry = Entry { position: Position(1_000_000_003), id: "conn:9".into(), connection_id: None, content };
+        put(name, hex(Packed::one(&entry).bytes()));
+    }
     let (record, key) = session();
     put("record", hex(&record));
     put("connection-key", key);

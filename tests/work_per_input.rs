@@ -9,6 +9,7 @@ mod support {
     pub mod bench;
     pub mod grant;
     pub mod memory_store;
+    pub mod submissions;
 }
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -17,13 +18,12 @@ use std::collections::BTreeSet;
 
 use courtside::auth::Source;
 use courtside::call::{
-    Census, Deed, Fate, HistoryQuery, Hold, MembersQuery, ObjectsQuery, Publish, PublishKey, ReadFrom, RelayName,
-    Request, Submission, TreeQuery, VersionsQuery,
+    AnnotationsQuery, Census, Deed, Fate, HistoryQuery, Hold, MembersQuery, ObjectsQuery, Publish, PublishKey,
+    ReadFrom, RelayName, Request, Rules, Submission, TreeQuery, VersionsQuery,
 };
 use courtside::channel::{Channel, Ticket};
 use courtside::limits::NAMES_PER_CHANNEL_MAX;
-use courtside::objects::operation::{Action, ObjectMessage, Operation, Proposal, Target, Value};
-use courtside::objects::parts::{Cursor, PartKey};
+use courtside::objects::operation::Action;
 use courtside::objects::path::Path;
 use courtside::operation::{self, Patch, Reach};
 use courtside::rate::Flow;
@@ -39,6 +39,7 @@ use serde_json::json;
 
 use support::bench::*;
 use support::memory_store::MemoryStore;
+use support::submissions::*;
 
 struct Counting;
 
@@ -99,6 +100,21 @@ fn busy(commits: u64) -> MemoryStore {
     store
 }
 
+/// The same of a message that everybody has something to say of.
+fn annotated(commits: u64) -> MemoryStore {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    channel.set_rules(&mut store, &Rules { mutable: true, ..rules() }).unwrap();
+    channel.publish(Ticket(0), vec![padded(0, 0, 500)]).unwrap();
+    channel.commit(&mut store, NOW_MS);
+    for commit in 0..commits {
+        let publish = |at: u64| said("crowd", commit * 100 + at, format!("member{}", commit * 100 + at), 1);
+        channel.publish(Ticket(0), (0..100).map(publish).collect()).unwrap();
+        channel.commit(&mut store, NOW_MS);
+    }
+    store
+}
+
 fn padded(connection: u64, serial: u64, bytes: usize) -> Publish {
     let mut publish = numbered(&format!("filler{connection}"), serial);
     if let Submission::Messages(messages) = &mut publish.content {
@@ -122,8 +138,6 @@ fn change(id: &str) -> Publish {
     Publish { key: PublishKey::Request(id.into()), connection_id: None, by: courtside::auth::Source::SERVER, content }
 }
 
-const FIRST: &str = "00000001000000-001@life:000";
-
 fn hold() -> Hold {
     Hold { relay: RelayName::shard(app().id(), 0), grace_ms: 15_000 }
 }
@@ -146,6 +160,7 @@ fn events(connection_id: &str, serial: u64, members: std::ops::Range<u64>, actio
 /// What each request costs a channel, one after the other: allocations, and KB read.
 fn costs_to_channel(mut store: MemoryStore, table: &[(&str, Request)]) -> Vec<usize> {
     let mut channel = wake(&mut store);
+    channel.set_rules(&mut store, &Rules { mutable: true, ..rules() }).unwrap();
     // It reads what it must know of its window, and of its members.
     let first = [numbered("first", 0), events("first", 1, 0..1, PresenceAction::Enter)];
     channel.publish(Ticket(0), first.into()).unwrap();
@@ -174,6 +189,8 @@ fn perform(channel: &mut Channel, store: &mut MemoryStore, request: Request) {
         Request::Objects(query) => drop(channel.objects(store, &query).unwrap()),
         Request::Tree(query) => drop(channel.tree(store, &query).unwrap()),
         Request::Versions(query) => drop(channel.versions(store, &query, NOW_MS)),
+        Request::Annotations(query) => drop(channel.annotations(store, &query, NOW_MS)),
+        Request::ClientSummary(message, client) => drop(channel.client_summary(store, &message, &client, NOW_MS)),
     }
 }
 
@@ -191,38 +208,11 @@ fn number(request: &Request) -> usize {
         Request::Objects(_) => 8,
         Request::Tree(_) => 9,
         Request::Versions(_) => 10,
+        Request::Annotations(_) => 11,
+        Request::ClientSummary(..) => 12,
     }
 }
-const REQUESTS: usize = 11;
-
-/// Entries of the root.
-fn sets(serial: u64, keys: std::ops::Range<u64>) -> Publish {
-    let set = |key| Action::MapSet { key: format!("key{key}"), value: Value::Text("x".repeat(20)) };
-    operations(serial, keys.map(set).collect())
-}
-
-fn operation(serial: u64, action: Action) -> Publish {
-    operations(serial, vec![action])
-}
-
-fn operations(serial: u64, actions: Vec<Action>) -> Publish {
-    let proposal = |action| {
-        let operation = Operation { object_id: "root".into(), action };
-        let message = ObjectMessage { id: None, client_id: None, extras: None, operation };
-        Proposal { message, target: Target::Named }
-    };
-    let content = Submission::Objects(actions.into_iter().map(proposal).collect());
-    Publish {
-        key: PublishKey::Serial(serial),
-        connection_id: Some("operator".into()),
-        by: courtside::auth::Source::SERVER,
-        content,
-    }
-}
-
-fn amid_root() -> Cursor {
-    Cursor { after: PartKey::entry("root", "key5"), object: None, has_root: true }
-}
+const REQUESTS: usize = 13;
 
 /// Where all members have entered, though most of the messages follow.
 fn behind_members() -> Position {
@@ -295,6 +285,10 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("an entry is set", publish(sets(9_999, 0..1))),
         ("a map is cleared", publish(operation(10_000, Action::MapClear))),
         ("entries are set again", publish(sets(10_001, 0..100))),
+        ("an annotation", publish(said("new", 7, "guest7".to_owned(), 1))),
+        ("an annotation of one who said it", publish(said("guest", 8, "member5".to_owned(), 1))),
+        ("annotations", Request::Annotations(AnnotationsQuery { message: FIRST.to_owned(), after: None, limit: 100 })),
+        ("what a client said", Request::ClientSummary(FIRST.to_owned(), "member5".to_owned())),
     ]
 }
 
@@ -308,6 +302,21 @@ fn no_request_costs_more_because_more_is_stored() {
         for ((what, _), (some, more)) in table.iter().zip(some.into_iter().zip(more)) {
             assert!(more <= some + some / 10 + 200, "{what}: {more} instead of {some}, with twice as much stored");
         }
+    }
+}
+
+/// A message of which a crowd has said something: neither one more nor a reader pays for the crowd.
+#[test]
+fn no_annotation_costs_more_because_more_was_said() {
+    let is_of_annotations = |request: &Request| match request {
+        Request::Publish(publishes) => !publishes[0].annotations().is_empty(),
+        other => number(other) >= 11,
+    };
+    let table: Vec<_> = requests().into_iter().filter(|(_, request)| is_of_annotations(request)).collect();
+    assert_eq!(table.len(), 4);
+    let [some, more] = COMMITS.map(annotated).map(|store| costs_to_channel(store, &table));
+    for ((what, _), (some, more)) in table.iter().zip(some.into_iter().zip(more)) {
+        assert!(more <= some + some / 10 + 200, "{what}: {more} instead of {some}, with twice as much said");
     }
 }
 
@@ -401,9 +410,10 @@ fn action(frame: &Inbound) -> usize {
         Inbound::Pong => 12,
         Inbound::Activate => 13,
         Inbound::Objects(_) => 14,
+        Inbound::Annotate(_) => 15,
     }
 }
-const ACTIONS: usize = 15;
+const ACTIONS: usize = 16;
 
 /// A frame of each action; those whose length is their client's to choose, of so many parts.
 fn frames_of(parts: usize) -> Vec<serde_json::Value> {
@@ -429,6 +439,9 @@ fn frames_of(parts: usize) -> Vec<serde_json::Value> {
         json!({"action": 7}),
         json!({"action": 99, "anything": list(|at| json!([at]))}),
         json!({"action": 21, "channel": "room", "msgSerial": 9_999, "annotations": list(|at| json!([at]))}),
+        json!({"action": 21, "channel": "room", "msgSerial": 9_999, "annotations": list(|_| json!({
+            "messageSerial": "00000000001000-000@life:000", "type": "r:total.v1",
+        }))}),
     ]
 }
 

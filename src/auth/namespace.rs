@@ -64,7 +64,7 @@ flags! {
     tls_only = "tlsOnly";
     /// `extras.push` is honoured.
     push_enabled = "pushEnabled";
-    /// Messages can be updated, deleted and appended to, and are kept as persisted ones are.
+    /// Messages can be updated, deleted, appended to and annotated, and are kept as persisted ones are.
     mutable_messages = "mutableMessages";
     /// Messages are delivered in batches.
     batching_enabled = "batchingEnabled";

@@ -77,12 +77,15 @@ impl Channel {
             let outcomes = publishes.iter().map(place).collect::<Result<_, _>>()?;
             answers.push(Published { series: self.meta.series.clone(), outcomes });
         }
+        self.place_summaries(&mut batch, now_ms);
         if batch.tip() > self.log.tip() {
             self.begin(store)?;
         }
         let objects = batch.objects.summary();
+        let summaries = std::mem::take(&mut batch.summaries);
         self.log.append(store, batch)?;
         self.objects.wrote(objects);
+        self.fill_summaries(store, &summaries);
         Ok(answers)
     }
 
@@ -134,6 +137,9 @@ impl Channel {
             Submission::Operation(operation) => self.place_operation(store, batch, publish, operation, now_ms),
             Submission::Fate { hold, fate } => self.place_fate(store, batch, publish, (hold, *fate), now_ms),
             Submission::Objects(proposals) => self.place_objects(store, batch, publish, proposals, now_ms),
+            Submission::Annotations { message, annotations } => {
+                self.place_annotations(store, batch, publish, (message, annotations), now_ms)
+            }
         }
     }
 

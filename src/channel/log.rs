@@ -8,6 +8,7 @@ mod walk;
 
 use std::collections::VecDeque;
 
+use super::annotations::Tally;
 use super::dedup;
 use super::members::Pending;
 use super::store::{Change, Row, Store, StoreError, Stored, Totals};
@@ -67,6 +68,9 @@ pub struct Batch {
     turns: HashMap<MemberKey, Option<Turn>>,
     /// Before anything is placed.
     holds: Vec<(String, Hold, Option<u64>)>,
+    pub tally: Tally,
+    /// Where it has summaries.
+    pub summaries: Vec<Position>,
 }
 
 impl Batch {
@@ -81,6 +85,8 @@ impl Batch {
             objects: Changes::default(),
             turns: HashMap::default(),
             holds: Vec::new(),
+            tally: Tally::default(),
+            summaries: Vec::new(),
         }
     }
 
@@ -104,7 +110,7 @@ impl Batch {
                     self.objects.extend(changes);
                     None
                 }
-                Change::Hold(..) | Change::Revise(_) => None,
+                _ => None,
             };
         }
         for event in entry.presence() {
@@ -221,6 +227,15 @@ impl Log {
             let Some(oldest) = self.tail.pop_front() else { return };
             self.tail_bytes -= oldest.entry.len();
             self.tail_from = oldest.position;
+        }
+    }
+
+    /// Gives readers of the tail other bytes than the row has.
+    pub fn replace(&mut self, position: Position, entry: Packed) {
+        if let Ok(index) = self.tail.binary_search_by_key(&position, |placed| placed.position) {
+            let placed = &mut self.tail[index];
+            self.tail_bytes = self.tail_bytes - placed.entry.len() + entry.len();
+            placed.entry = entry;
         }
     }
 

@@ -8,6 +8,7 @@
 //! so that nothing is believed that may not be stored; every waiting publisher is told to try again, and the window
 //! knows the publish if the write was kept after all.
 
+mod annotations;
 mod commit;
 pub mod dedup;
 pub mod history;
@@ -238,13 +239,30 @@ impl Channel {
     /// What an attachment needs before it goes live.
     pub fn read(&mut self, store: &mut impl Store, from: &ReadFrom, now_ms: u64) -> Answer<Backlog> {
         self.reload(store).map_err(storage_failed)?;
-        let backlog = self.log.backlog(store, &self.meta, from, now_ms).map_err(storage_failed)?;
+        let mut backlog = self.log.backlog(store, &self.meta, from, now_ms).map_err(storage_failed)?;
+        if self.meta.rules.mutable {
+            let entries = match from {
+                ReadFrom::After { .. } => annotations::filled(store, &backlog.entries),
+                ReadFrom::Last { .. } | ReadFrom::Since { .. } => annotations::annotated(store, &backlog.entries),
+            };
+            backlog.entries = entries.map_err(storage_failed)?;
+        }
         Ok(Backlog { members: self.holders.count(), ..backlog })
     }
 
     pub fn history(&mut self, store: &mut impl Store, query: &HistoryQuery, now_ms: u64) -> Answer<HistoryPage> {
         self.reload(store).map_err(storage_failed)?;
-        history::page(store, &self.meta, &self.log, query, now_ms)
+        let mut page = history::page(store, &self.meta, &self.log, query, now_ms)?;
+        self.annotate_page(store, &mut page).map_err(storage_failed)?;
+        Ok(page)
+    }
+
+    /// Says with the messages of a page what their annotations come to.
+    pub(super) fn annotate_page(&self, store: &mut impl Store, page: &mut HistoryPage) -> Result<(), StoreError> {
+        if self.meta.rules.mutable {
+            page.entries = annotations::annotated(store, &page.entries)?;
+        }
+        Ok(())
     }
 
     /// What a relay that stands at a cursor is to be delivered next.
@@ -369,10 +387,16 @@ fn delivery(
 ) -> Result<Delivery, StoreError> {
     let prior = cursor.max(meta.floor);
     let piece = log.live_after(store, prior, open, DELIVERY_MAX_BYTES)?;
-    let entries = match &meta.rules.conflation_key {
+    let mut entries = match &meta.rules.conflation_key {
         Some(key) => conflate(&piece.entries, key, meta.rules.interval_ms.into())?,
         None => piece.entries,
     };
+    if meta.rules.mutable {
+        entries = annotations::filled(store, &entries)?;
+    }
+    if meta.rules.mutable && meta.rules.interval_ms > 0 {
+        entries = annotations::merged(&entries)?;
+    }
     Ok(Delivery {
         channel: meta.address.channel.clone(),
         series: meta.series.clone(),

@@ -114,6 +114,11 @@ impl Channel {
         Ok(found)
     }
 
+    /// Whether so much was changed, and looked up, that no more may be for now.
+    pub(super) fn has_changed_too_much(&self, now_ms: u64) -> bool {
+        self.lookups.debt.left(CHANGES_FLOW, now_ms) > CHANGES_FLOW.burst
+    }
+
     /// Gives an operation its place, or refuses it.
     pub(super) fn place_operation(
         &mut self,
@@ -123,8 +128,7 @@ impl Channel {
         operation: &Operation,
         now_ms: u64,
     ) -> Result<Outcome, StoreError> {
-        let is_spent = self.lookups.debt.left(CHANGES_FLOW, now_ms) > CHANGES_FLOW.burst;
-        if batch.bytes() > COMMIT_MAX_BYTES || is_spent {
+        if batch.bytes() > COMMIT_MAX_BYTES || self.has_changed_too_much(now_ms) {
             let refusal = Code::PublishRateLimited.because("too much is being changed on this channel; try again");
             return Ok(Outcome::Refused(refusal));
         }
@@ -160,7 +164,11 @@ impl Channel {
             true => page.push(&current.entry()),
             false => list(store, current, query, &mut page).map_err(storage_failed)?,
         }
-        Ok(page.finish())
+        let mut page = page.finish();
+        if query.latest {
+            self.annotate_page(store, &mut page).map_err(storage_failed)?;
+        }
+        Ok(page)
     }
 }
 
@@ -265,12 +273,18 @@ impl Page {
 }
 
 /// The latest versions of the messages of a publish, of those that are not as they were published.
-fn latest(store: &mut impl Store, position: Position) -> Result<Vec<Entry>, StoreError> {
+pub(super) fn latest(store: &mut impl Store, position: Position) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::new();
     for packed in store.latest(position)? {
         entries.extend(decoded(&packed)?);
     }
     Ok(entries)
+}
+
+/// Whether the last of these versions deletes the message.
+pub(super) fn is_deleted<'a>(versions: impl IntoIterator<Item = &'a Entry>, target: Target) -> bool {
+    let of = versions.into_iter().filter_map(Entry::operation).filter(|(of, ..)| *of == target);
+    of.last().is_some_and(|(.., version)| version.shape == Shape::Deleted)
 }
 
 /// `latest` may have several versions of one message, the latest last.
@@ -371,7 +385,7 @@ pub(super) enum Show {
 
 /// What a reader is shown of an entry, if anything.
 pub(super) fn shown(store: &mut impl Store, entry: Entry, show: Show) -> Result<Option<Entry>, StoreError> {
-    if entry.kind() != Kind::Messages || show == Show::Log {
+    if entry.kind() != Kind::Messages || entry.summary().is_some() || show == Show::Log {
         return Ok(Some(entry));
     }
     if let Some((target, _, version)) = entry.operation() {

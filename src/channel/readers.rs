@@ -100,7 +100,7 @@ impl Channel {
             });
             match read {
                 Ok((entries, through)) => {
-                    self.show(&entries, through, &mut effects);
+                    self.show(store, &entries, through, &mut effects);
                     self.readers.seen = through;
                 }
                 Err(error) => {
@@ -120,7 +120,7 @@ impl Channel {
     }
 
     /// Answers those for whom there is something in this.
-    fn show(&mut self, entries: &[Entry], through: Position, effects: &mut Vec<Effect>) {
+    fn show(&mut self, store: &mut impl Store, entries: &[Entry], through: Position, effects: &mut Vec<Effect>) {
         let seen = self.readers.seen;
         // Most wait for the same.
         let mut known: Option<(Wants, HistoryPage)> = None;
@@ -133,7 +133,11 @@ impl Channel {
             };
             match page.slices.is_empty() {
                 true => self.readers.waiting.push(reader),
-                false => effects.push(Effect::Page(reader.ticket, Ok(page.clone()))),
+                false => {
+                    let mut told = page.clone();
+                    let told = self.annotate_page(store, &mut told).map(|()| told).map_err(storage_failed);
+                    effects.push(Effect::Page(reader.ticket, told));
+                }
             }
             known = Some((wants, page));
         }

@@ -18,6 +18,7 @@ use crate::objects::operation::{ObjectMessage, Proposal};
 use crate::operation::Operation;
 use crate::rate::Debt;
 use crate::serial::Position;
+use crate::wire::annotation::Annotation;
 use crate::wire::message::{Entry, Message};
 use crate::wire::packed::Packed;
 use crate::wire::presence::{MemberKey, Turn};
@@ -167,6 +168,7 @@ impl Repeats {
             Submission::Messages(messages) => entry.is_operation() || !says_same(entry.messages(), messages),
             Submission::Objects(proposals) => !does_same(entry.objects(), proposals),
             Submission::Operation(operation) => !is_done_by(entry, operation),
+            Submission::Annotations { annotations, .. } => !annotates_same(entry.annotations(), annotations),
             Submission::Presence { .. } | Submission::Fate { .. } => false,
         };
         self.budget.now_ms = now_ms;
@@ -413,6 +415,14 @@ fn says_same(one: &[Message], other: &[Message]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(is_same)
 }
 
+fn annotates_same(one: &[Annotation], other: &[Annotation]) -> bool {
+    let said = |annotation: &Annotation| {
+        let Annotation { action, kind, name, data, .. } = annotation;
+        (*action, kind.clone(), name.clone(), data.clone())
+    };
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| said(one) == said(other))
+}
+
 /// What a connection does, it does to objects that it names.
 fn does_same(one: &[ObjectMessage], other: &[Proposal]) -> bool {
     let is_same = |(one, other): (&ObjectMessage, &Proposal)| one.operation == other.message.operation;
@@ -436,6 +446,7 @@ fn is_same(entry: &Entry, publish: &Publish) -> bool {
         PublishKey::Id(id) => {
             let first = entry.messages().first().map(|message| &message.id);
             let first = first.or_else(|| entry.objects().first().map(|message| &message.id));
+            let first = first.or_else(|| entry.annotations().first().map(|annotation| &annotation.id));
             first.is_some_and(|first| first.as_ref() == Some(id))
         }
         PublishKey::Request(id) => entry.id == *id,

@@ -48,6 +48,11 @@ pub enum Change {
     /// Makes a version the latest of its message. The one before stays among the older ones, but for the same number,
     /// and of those no more than [`VERSIONS_MAX`].
     Revise(StoredVersion),
+    /// An entry of annotations of this message, at this place.
+    Annotate(Target, Position, Packed),
+    Count(Target, CountKey, Total),
+    /// What a client has said, or that it takes it back.
+    Say(Target, CountKey, String, Option<Share>),
 }
 
 /// A version of a message.
@@ -64,6 +69,30 @@ impl StoredVersion {
     pub fn expired(&self) -> Option<u32> {
         self.number.checked_sub(VERSIONS_MAX + 1).filter(|number| *number > 0)
     }
+}
+
+/// What is counted of a message: a type, and the name where the type has names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CountKey {
+    pub kind: String,
+    pub name: String,
+}
+
+/// What the annotations of one type and name come to. Nothing is stored of a total of 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Total {
+    pub total: u64,
+    /// What of it no client with a name said.
+    pub unidentified: u64,
+    pub clients: u64,
+}
+
+/// What one client said under one type and name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    pub count: u64,
+    /// Since when: clients are listed in the order in which they came.
+    pub since: Position,
 }
 
 /// A member of the presence set.
@@ -119,7 +148,7 @@ pub trait Store {
     /// Writes a row and what it changes beside the log: all of it or nothing.
     fn append(&mut self, row: &Row) -> Result<(), StoreError>;
 
-    /// Deletes the rows up to and including `through`, and the versions of the messages in them.
+    /// Deletes the rows up to and including `through`, with the versions and annotations of the messages in them.
     fn trim(&mut self, through: Position) -> Result<(), StoreError>;
 
     /// At most `limit` rows after a position, oldest first.
@@ -162,4 +191,19 @@ pub trait Store {
 
     /// Writes what became of parts: all of it or nothing.
     fn change_objects(&mut self, changes: &Changes) -> Result<(), StoreError>;
+
+    /// At most `limit` entries of annotations of a message at this position or later, oldest first.
+    fn annotations(&mut self, target: Target, from: Position, limit: usize) -> Result<Vec<Packed>, StoreError>;
+
+    /// All that is counted of a message.
+    fn counts(&mut self, target: Target) -> Result<Vec<(CountKey, Total)>, StoreError>;
+
+    /// The messages between two positions, both inclusive, of which something is counted.
+    fn counted(&mut self, first: Position, last: Position) -> Result<Vec<Target>, StoreError>;
+
+    /// What a client said under one type, by name.
+    fn shares(&mut self, target: Target, kind: &str, client_id: &str) -> Result<Vec<(String, Share)>, StoreError>;
+
+    /// The first clients under one type and name, and how often each said it.
+    fn clients(&mut self, target: Target, key: &CountKey, limit: usize) -> Result<Vec<(String, u64)>, StoreError>;
 }

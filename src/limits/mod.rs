@@ -1,6 +1,7 @@
 //! Every bound of the system, with its arithmetic. Reaching one gets a coded error, never silence.
 //! These are for whatever passes through; each module has those of one place.
 
+mod annotations;
 mod credentials;
 mod filters;
 mod log;
@@ -11,6 +12,7 @@ mod responses;
 mod rest;
 mod spread;
 
+pub use annotations::*;
 pub use credentials::*;
 pub use filters::*;
 pub use log::*;

@@ -48,6 +48,10 @@ impl<S: Store + RelayStore> Host<S> {
             Request::Objects(query) => Some(channel.objects(store, &query).map(Response::Objects)),
             Request::Tree(query) => Some(channel.tree(store, &query).map(Response::Tree)),
             Request::Versions(query) => Some(channel.versions(store, &query, now_ms).map(Response::History)),
+            Request::Annotations(query) => Some(channel.annotations(store, &query, now_ms).map(Response::History)),
+            Request::ClientSummary(message, client_id) => {
+                Some(channel.client_summary(store, &message, &client_id, now_ms).map(Response::ClientSummary))
+            }
             Request::Next(cursor) => Some(channel.next(store, cursor, now_ms).map(Response::Delivery)),
         };
         self.channel_does(Channel::follow_up);

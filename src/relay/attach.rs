@@ -88,6 +88,7 @@ impl Relay {
         let name = ChannelName::parse(channel)?;
         self.admit_to(socket, &name)?;
         let mut attachment = Attachment::parse(&name, serial, flags, params)?;
+        self.admit_annotations(&name, attachment.requested)?;
         let owner = name.owner();
         if let Some(view) = &mut attachment.view {
             view.filter = self.filters.admit(&owner, view.filter.clone())?;

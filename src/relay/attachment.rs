@@ -119,8 +119,8 @@ impl AttachParams {
 }
 
 impl Attachment {
-    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong, and as [`check_supported`]
-    /// and [`Filter::decode`] do.
+    /// What an ATTACH asks for. Fails with 40003 for a parameter that is known and wrong, and as [`Filter::decode`]
+    /// does.
     pub fn parse(
         name: &ChannelName,
         serial: Option<&str>,
@@ -199,7 +199,7 @@ impl Attachment {
     }
 }
 
-/// The modes that a capability makes possible. The others have no effect here, see [`check_supported`].
+/// The modes that a capability makes possible.
 fn modes_of(operations: Operations) -> Modes {
     let told = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE).union(Modes::OBJECT_SUBSCRIBE);
     let pairs = [
@@ -209,6 +209,7 @@ fn modes_of(operations: Operations) -> Modes {
         (Operations::OBJECT_PUBLISH, Modes::OBJECT_PUBLISH),
         (Operations::PRESENCE, Modes::PRESENCE),
         (Operations::ANNOTATION_PUBLISH, Modes::ANNOTATION_PUBLISH),
+        (Operations::ANNOTATION_SUBSCRIBE, Modes::ANNOTATION_SUBSCRIBE),
     ];
     let allowed = pairs.iter().filter(|(operation, _)| operations.contains(*operation));
     allowed.fold(Modes::NONE, |all, (_, mode)| all.union(*mode))
@@ -217,22 +218,10 @@ fn modes_of(operations: Operations) -> Modes {
 fn requested_modes(params: &Params, flags: u32) -> Result<Modes, ErrorInfo> {
     if let Some(names) = params.get("modes") {
         let modes = Modes::from_names(names);
-        return check_supported(
-            modes.ok_or_else(|| bad_parameter("modes", "a list of modes, such as 'publish,subscribe'"))?,
-        );
+        return modes.ok_or_else(|| bad_parameter("modes", "a list of modes, such as 'publish,subscribe'"));
     }
     let modes = Modes::from_flags(flags);
-    check_supported(if modes.is_empty() { Modes::DEFAULT } else { modes })
-}
-
-/// Refuses what this server would grant in vain: a client with such a mode would wait for annotations for ever. Fails
-/// with 93002. To publish annotations is among the modes of every client (protocol.md § 7.1), and refused when it is
-/// done.
-fn check_supported(modes: Modes) -> Result<Modes, ErrorInfo> {
-    if modes.contains(Modes::ANNOTATION_SUBSCRIBE) {
-        return Err(Code::UpdatesNotEnabled.because("mode 'annotation_subscribe': this server has no annotations"));
-    }
-    Ok(modes)
+    Ok(if modes.is_empty() { Modes::DEFAULT } else { modes })
 }
 
 /// Parameters may stand in the name, as in `[?rewind=1]scores`; those of the frame win.
@@ -323,26 +312,6 @@ mod tests {
         assert_eq!(requested(Modes::PUBLISH.bits(), &[]), Modes::PUBLISH);
         assert_eq!(requested(Modes::PUBLISH.bits(), &[("modes", "subscribe")]), Modes::SUBSCRIBE);
         assert!(parse("c", None, 0, &[("modes", "fly")]).unwrap_err().is(Code::BadParameter));
-    }
-
-    #[test]
-    fn a_mode_that_would_have_no_effect_is_refused_however_it_is_asked_for() {
-        let cases = [(Modes::ANNOTATION_SUBSCRIBE, "annotation_subscribe", Code::UpdatesNotEnabled)];
-        for (mode, name, code) in cases {
-            let by_flags = parse("c", None, Modes::SUBSCRIBE.union(mode).bits(), &[]).unwrap_err();
-            let by_name = parse("c", None, 0, &[("modes", &format!("subscribe,{name}"))]).unwrap_err();
-            let in_the_channel_name = parse(&format!("[?modes={name}]c"), None, 0, &[]).unwrap_err();
-            for error in [by_flags, by_name, in_the_channel_name] {
-                assert!(error.is(code) && error.message.contains(name), "{name}: {error}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_attachment_of_an_earlier_build_is_granted_no_mode_without_effect() {
-        let stored = Modes::DEFAULT.union(Modes::ANNOTATION_SUBSCRIBE);
-        let attachment = Attachment::new(stored, AttachParams::default(), State::Live { after: Position(0) });
-        assert_eq!(attachment.granted(Operations::ALL), Modes::DEFAULT);
     }
 
     #[test]

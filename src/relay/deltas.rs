@@ -63,6 +63,15 @@ impl Deltas {
 
     /// The reader got these.
     pub fn pass(&mut self, entries: &[&Entry]) {
+        // A reader takes the next message for a delta to whatever came last, and a summary has no data.
+        if entries
+            .iter()
+            .rev()
+            .find(|entry| entry.summary().is_some() || !entry.messages().is_empty())
+            .is_some_and(|last| last.summary().is_some())
+        {
+            return self.begin_anew();
+        }
         if self.are_wanted()
             && let Some((entry, index)) = last_message(entries)
         {

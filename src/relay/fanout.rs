@@ -189,8 +189,8 @@ impl Relay {
         self.sessions.get(sockets.first()?)?.attachments.get(name)?.filter().cloned()
     }
 
-    /// The entries of a replay that this reader gets. Only one that goes on from where it was gets presence events
-    /// and operations on objects: others learn what is there, not what was.
+    /// The entries of a replay that this reader gets. Only one that goes on from where it was gets presence events,
+    /// operations on objects and annotations: others learn what is there, and what it comes to, not what was.
     pub(super) fn for_reader<'a>(
         &self,
         socket: SocketId,
@@ -304,6 +304,7 @@ struct Ear<'a> {
     messages: bool,
     presence: bool,
     objects: bool,
+    annotations: bool,
     itself: bool,
 }
 
@@ -311,6 +312,7 @@ impl Ear<'_> {
     fn of<'a>(session: &'a Session, name: &ChannelName, attachment: &Attachment) -> Ear<'a> {
         // The modes asked for first: they are cheap, and most attachments that lack one lack these.
         let any = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE).union(Modes::OBJECT_SUBSCRIBE);
+        let any = any.union(Modes::ANNOTATION_SUBSCRIBE);
         let modes = match attachment.requested.intersection(any).is_empty() {
             true => Modes::NONE,
             false => attachment.granted(session.grant.capability.operations(name)),
@@ -320,6 +322,7 @@ impl Ear<'_> {
             messages: modes.contains(Modes::SUBSCRIBE),
             presence: modes.contains(Modes::PRESENCE_SUBSCRIBE),
             objects: modes.contains(Modes::OBJECT_SUBSCRIBE),
+            annotations: modes.contains(Modes::ANNOTATION_SUBSCRIBE),
             itself: session.echo && !attachment.params.no_echo,
         }
     }
@@ -329,8 +332,10 @@ impl Ear<'_> {
             Kind::Messages => self.messages && self.itself,
             Kind::Presence => self.presence,
             Kind::Objects => self.objects && self.itself,
+            Kind::Annotations => self.annotations && self.itself,
         };
-        (self.messages && self.presence && self.objects && self.itself) || entries.iter().all(hears)
+        let all = self.messages && self.presence && self.objects && self.annotations && self.itself;
+        all || entries.iter().all(hears)
     }
 
     /// A connection always hears of its own members (protocol.md § 10), and of what else it said if it likes.
@@ -340,6 +345,7 @@ impl Ear<'_> {
             Kind::Messages => self.messages && (self.itself || !is_own),
             Kind::Presence => self.presence || is_own,
             Kind::Objects => self.objects && (self.itself || !is_own),
+            Kind::Annotations => self.annotations && (self.itself || !is_own),
         }
     }
 }

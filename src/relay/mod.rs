@@ -17,6 +17,7 @@
 //! `occupancy` how many; `watch` ends what the app no longer allows, and `farewell` sends clients back to come in anew.
 
 pub mod admission;
+mod annotations;
 mod attach;
 pub mod attachment;
 mod branch;
@@ -226,6 +227,7 @@ impl Relay {
             Inbound::ChannelRefused { channel, error } => self.fail_channel(socket, &channel, &error, now_ms),
             Inbound::Presence(frame) => self.act(socket, frame, now_ms),
             Inbound::Objects(frame) => self.operate(socket, frame, now_ms),
+            Inbound::Annotate(frame) => self.annotate(socket, frame, now_ms),
             Inbound::Sync { channel } => self.resync(socket, &channel, now_ms),
             Inbound::Auth { token } => self.renew(socket, &token, now_ms),
             Inbound::Disconnect => self.part(socket, now_ms),

@@ -122,7 +122,7 @@ impl Relay {
         self.item(socket, name, PublishKey::Serial(frame.msg_serial), Submission::Operation(operation.into()))
     }
 
-    fn item(&self, socket: SocketId, name: &ChannelName, key: PublishKey, content: Submission) -> Admitted {
+    pub(super) fn item(&self, socket: SocketId, name: &ChannelName, key: PublishKey, content: Submission) -> Admitted {
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
         let connection_id = session.connection_id().to_owned();
         let by = session.grant.source();

@@ -71,6 +71,18 @@ impl Caller {
         self.require(channel, Operations::HISTORY, "read this channel's history")
     }
 
+    pub fn require_annotate(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
+        self.require(channel, Operations::ANNOTATION_PUBLISH, "annotate on this channel")
+    }
+
+    pub fn require_annotations(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
+        self.require(channel, Operations::ANNOTATION_SUBSCRIBE, "read annotations on this channel")
+    }
+
+    pub fn require_subscribe(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
+        self.require(channel, Operations::SUBSCRIBE, "subscribe to this channel")
+    }
+
     pub fn require_metadata(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
         self.require(channel, Operations::CHANNEL_METADATA, "see this channel's status")
     }

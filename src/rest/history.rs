@@ -149,7 +149,6 @@ impl Pending {
         if self.cursor.is_some_and(|cursor| cursor.series != page.series) {
             return Err(bad_cursor());
         }
-        let damaged = || Code::InternalChannel.because("the channel's answer is damaged");
         let entries = page.entries.entries().map_err(|_| damaged())?;
         let next = page.next.map(|(position, index)| Cursor { position, index, series: page.series.clone() }.text());
         let header = self.links.header(next);
@@ -165,6 +164,10 @@ impl Pending {
             }
         }
     }
+}
+
+pub fn damaged() -> ErrorInfo {
+    Code::InternalChannel.because("the channel's answer is damaged")
 }
 
 /// What a page shows, in the direction of its reading: of each entry, which message or event. `None` when a slice is

@@ -11,9 +11,10 @@
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
 //! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`,
-//! `presence`, `objects`, `status`, `token`, `revoke`, `apps`; `inquiry` is what waits for an app; `form` and `reply`
-//! are how all of them are answered.
+//! `annotations`, `presence`, `objects`, `status`, `token`, `revoke`, `apps`; `inquiry` is what waits for an app;
+//! `form` and `reply` are how all of them are answered.
 
+mod annotations;
 mod apps;
 mod batch;
 mod body;
@@ -265,6 +266,11 @@ fn for_caller(
         }
         Route::Objects(channel, id) => objects::read(request, &channel, id, &caller, form),
         Route::PresenceBatch => presence::begin_batch(request, &caller, form),
+        Route::Annotations(channel, serial) if request.method == "POST" => {
+            annotations::publish(request, &channel, &serial, &caller, form, &context.random)
+        }
+        Route::Annotations(channel, serial) => annotations::begin(request, &channel, &serial, &caller, form),
+        Route::ClientSummary(channel, serial) => annotations::client_summary(request, &channel, &serial, &caller, form),
         Route::Channel(channel) => status::begin(&channel, &caller, form),
         Route::Channels => status::enumerate(request, caller, form),
         Route::Batch => batch::begin(request, &caller, form, &context.random),
@@ -288,6 +294,8 @@ enum Pending {
     Versions(message::Versions),
     Presence(presence::Pending),
     PresenceBatch(presence::Batch),
+    Annotations(annotations::Pending),
+    ClientSummary,
     Status(String),
     Enumeration(status::Page),
     App(Box<Reply>),
@@ -314,6 +322,8 @@ impl Exchange {
             Pending::Presence(pending) => pending.answered(form, only(answers)),
             Pending::Status(name) => status::answered(&name, form, only(answers)),
             Pending::Enumeration(page) => page.answered(form, answers),
+            Pending::Annotations(pending) => pending.answered(form, only(answers)),
+            Pending::ClientSummary => annotations::client_summary_answered(form, only(answers)),
             Pending::PresenceBatch(pending) => Ok(pending.answered(form, answers)),
             Pending::Objects(pending) => pending.answered(form, only(answers)),
             Pending::Tree(compact) => objects::answered(compact, form, only(answers)),

@@ -38,7 +38,7 @@ pub fn begin(
     let claim = caller.grant().user_claim(channel);
     let checked = check(messages, &params(request), identity)?.claimed(claim.as_ref())?;
     let publish = publish(checked, base(random), caller.grant().source());
-    let pending = super::Pending::Publish(Pending { channel: channel.to_string(), id: publish.id() });
+    let pending = super::Pending::Publish(Pending::of(channel, &publish));
     let call = caller.call(channel, call::Request::Publish(vec![publish]));
     let exchange = Exchange { form, pending };
     let Some(key) = key else { return Ok(Step::Calls(vec![call], exchange)) };
@@ -89,6 +89,10 @@ pub struct Pending {
 }
 
 impl Pending {
+    pub fn of(channel: &ChannelName, publish: &Publish) -> Pending {
+        Pending { channel: channel.to_string(), id: publish.id() }
+    }
+
     pub fn answered(self, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
         let receipt = Receipt::of(self.channel, self.id, published(answer).as_ref(), 0)?;
         Ok(form.created(&receipt))

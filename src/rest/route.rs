@@ -28,6 +28,10 @@ pub enum Route {
     PresenceHistory(ChannelName),
     /// `/channels/{channel}/object`, and `/channels/{channel}/object/{id}`
     Objects(ChannelName, Option<String>),
+    /// `/channels/{channel}/messages/{serial}/annotations`
+    Annotations(ChannelName, String),
+    /// `/channels/{channel}/messages/{serial}/client-summary`
+    ClientSummary(ChannelName, String),
     /// `/presence`
     PresenceBatch,
     /// `/messages`
@@ -43,7 +47,8 @@ pub enum Route {
 }
 
 impl Route {
-    /// Fails with 40400 for a path, or a key's name, that cannot be; with 40010 for such a channel's name.
+    /// Fails with 40400 for a path, or a key's name, that cannot be; with 40010 for such a channel's name, and with
+    /// 40003 for such a serial.
     pub fn find(path: &str) -> Result<Route, ErrorInfo> {
         let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).splitn(5, '/').collect();
         match segments[..] {
@@ -66,6 +71,12 @@ impl Route {
                 let id = percent::decode(id).ok_or_else(|| Code::NoSuchObject.because("that is no id of an object"))?;
                 Ok(Route::Objects(channel_name(channel)?, Some(id)))
             }
+            ["channels", channel, "messages", serial, "annotations"] => {
+                Ok(Route::Annotations(channel_name(channel)?, serial_of(serial)?))
+            }
+            ["channels", channel, "messages", serial, "client-summary"] => {
+                Ok(Route::ClientSummary(channel_name(channel)?, serial_of(serial)?))
+            }
             ["channels"] => Ok(Route::Channels),
             ["channels", channel] => Ok(Route::Channel(channel_name(channel)?)),
             ["apps"] => Ok(Route::Apps),
@@ -83,8 +94,10 @@ impl Route {
             Route::Versions(..) => "GET, OPTIONS",
             Route::Message(..) => "GET, PATCH, OPTIONS",
             Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
-            Route::Messages(_) | Route::RequestToken(_) | Route::Objects(_, None) => "GET, POST, OPTIONS",
-            Route::Objects(_, Some(_)) => "GET, OPTIONS",
+            Route::Messages(_) | Route::RequestToken(_) | Route::Objects(_, None) | Route::Annotations(..) => {
+                "GET, POST, OPTIONS"
+            }
+            Route::Objects(_, Some(_)) | Route::ClientSummary(..) => "GET, OPTIONS",
             Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) | Route::Apps => "POST, OPTIONS",
             Route::App(_) => "DELETE, OPTIONS",
         }
@@ -111,6 +124,9 @@ impl Route {
             Route::Presence(_) => Door::Members,
             Route::Objects(..) if method != "POST" => Door::Objects,
             Route::PresenceBatch => Door::MembersOfMany,
+            Route::Annotations(..) if method != "POST" => Door::Annotations,
+            Route::Annotations(..) => Door::Plain,
+            Route::ClientSummary(..) => Door::ClientSummary,
             Route::Batch => Door::Batch,
             Route::Channels => Door::Channels,
             Route::RequestToken(_) => Door::Token,
@@ -129,8 +145,7 @@ impl Route {
 fn instead_of(segments: &[&str]) -> &'static str {
     match segments {
         ["push", ..] => "push is not supported yet",
-        ["channels", _, "messages", _, "annotations", ..] => "annotations are not supported yet",
-        ["channels", _, "messages", ..] => "a message has its serial, and versions",
+        ["channels", _, "messages", ..] => "a message has its serial, versions, annotations and client-summary",
         ["channels", _, "object" | "objects", ..] => "a channel has object and object/{objectId}",
         ["channels", ..] => "a channel has messages, publish, history, presence, presence/history and object",
         ["keys", ..] => "a key, appId.keyId, has requestToken and revokeTokens",
@@ -190,6 +205,11 @@ mod tests {
             ("/channels/a%2Fmessages", Route::Channel(channel("a/messages"))),
             ("/keys/demo.key1/revokeTokens", Route::RevokeTokens(KeyName::parse("demo.key1").unwrap())),
             ("/apps", Route::Apps),
+            (
+                "/channels/a/messages/1-0%40s%3A000/annotations",
+                Route::Annotations(channel("a"), "1-0@s:000".to_owned()),
+            ),
+            ("/channels/a/messages/s/client-summary", Route::ClientSummary(channel("a"), "s".to_owned())),
             ("/apps/demo", Route::App(AppId::parse("demo").unwrap())),
             ("/keys/demo.key1/requestToken", Route::RequestToken(KeyName::parse("demo.key1").unwrap())),
         ];
@@ -217,7 +237,7 @@ mod tests {
             "/apps/a/b",
             "/apps/%61",
             "/channels/a/messages/",
-            "/channels/a/messages/serial/annotations",
+            "/channels/a/messages/serial/annotations/x",
             "/channels/a/b/messages",
             "/channels/../messages/x/y",
             "/keys/demo.key1",
@@ -233,8 +253,7 @@ mod tests {
     fn the_error_of_another_path_says_what_there_is_instead() {
         for (path, expected) in [
             ("/push/publish", "push is not supported"),
-            ("/channels/a/messages/serial/edits", "a message has its serial, and versions"),
-            ("/channels/a/messages/serial/annotations", "annotations are not"),
+            ("/channels/a/messages/serial/edits", "a message has its serial, versions, annotations"),
             ("/channels/a/object/root/x", "object/{objectId}"),
             ("/channels/a/nowhere", "a channel has messages, publish"),
             ("/keys/demo.key1", "has requestToken and revokeTokens"),

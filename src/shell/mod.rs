@@ -19,6 +19,7 @@ mod registry;
 mod replies;
 mod responses;
 mod router;
+mod said;
 mod sockets;
 mod sql;
 mod storage;

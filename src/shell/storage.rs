@@ -2,9 +2,12 @@
 
 use wasm_bindgen::JsValue;
 
+use super::said;
 use super::sql::{Database, blob, bytes, column, integer, number, text};
 use crate::call::{Hold, MembersQuery, RelayName};
-use crate::channel::store::{Change, Row, Store, StoreError, Stored, StoredHolder, StoredVersion, Totals};
+use crate::channel::store::{
+    Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredVersion, Total, Totals,
+};
 use crate::objects::parts::PartKey;
 use crate::objects::pool::Changes;
 use crate::pinned;
@@ -29,7 +32,19 @@ const CHANNEL_SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS latest (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
                                        entry BLOB NOT NULL, PRIMARY KEY (position, place)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS versions (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
-                                         entry BLOB NOT NULL, PRIMARY KEY (position, place, number)) WITHOUT ROWID;";
+                                         entry BLOB NOT NULL, PRIMARY KEY (position, place, number)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS annotations (message INTEGER NOT NULL, place INTEGER NOT NULL, position INTEGER NOT NULL,
+                                            entry BLOB NOT NULL,
+                                            PRIMARY KEY (message, place, position)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS counts (message INTEGER NOT NULL, place INTEGER NOT NULL, kind TEXT NOT NULL,
+                                       name TEXT NOT NULL, total INTEGER NOT NULL, unidentified INTEGER NOT NULL,
+                                       clients INTEGER NOT NULL,
+                                       PRIMARY KEY (message, place, kind, name)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS shares (message INTEGER NOT NULL, place INTEGER NOT NULL, kind TEXT NOT NULL,
+                                       client TEXT NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL,
+                                       since INTEGER NOT NULL,
+                                       PRIMARY KEY (message, place, kind, client, name)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS shares_by_name ON shares (message, place, kind, name, since, client);";
 
 pub struct SqlStore {
     database: Database,
@@ -150,7 +165,7 @@ impl Store for SqlStore {
         for table in ["versions", "latest", "log"] {
             self.exec(&["DELETE FROM ", table, " WHERE position <= ?"].concat(), &[number(through.0)])?;
         }
-        Ok(())
+        said::trim(&self.database, through)
     }
 
     fn rows_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {
@@ -250,6 +265,26 @@ impl Store for SqlStore {
         let (database, changes) = (self.database.clone(), changes.clone());
         self.database.transaction(move || change_objects(&database, &changes))
     }
+
+    fn annotations(&mut self, target: Target, from: Position, limit: usize) -> Result<Vec<Packed>, StoreError> {
+        if self.has_tables { said::annotations(&self.database, target, from, limit) } else { Ok(Vec::new()) }
+    }
+
+    fn counts(&mut self, target: Target) -> Result<Vec<(CountKey, Total)>, StoreError> {
+        if self.has_tables { said::counts(&self.database, target) } else { Ok(Vec::new()) }
+    }
+
+    fn counted(&mut self, first: Position, last: Position) -> Result<Vec<Target>, StoreError> {
+        if self.has_tables { said::counted(&self.database, first, last) } else { Ok(Vec::new()) }
+    }
+
+    fn shares(&mut self, target: Target, kind: &str, client_id: &str) -> Result<Vec<(String, Share)>, StoreError> {
+        if self.has_tables { said::shares(&self.database, target, kind, client_id) } else { Ok(Vec::new()) }
+    }
+
+    fn clients(&mut self, target: Target, key: &CountKey, limit: usize) -> Result<Vec<(String, u64)>, StoreError> {
+        if self.has_tables { said::clients(&self.database, target, key, limit) } else { Ok(Vec::new()) }
+    }
 }
 
 /// What the keys of entries begin with in storage: that of their object is empty. Bytes, because a key may be any text.
@@ -311,6 +346,9 @@ fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
         Change::Hold(connection_id, hold, leaves_at_ms) => update_hold(database, connection_id, hold, *leaves_at_ms),
         Change::Objects(changes) => change_objects(database, changes),
         Change::Revise(version) => revise(database, version),
+        Change::Annotate(target, position, entry) => said::annotate(database, *target, *position, entry),
+        Change::Count(target, key, total) => said::count(database, *target, key, total),
+        Change::Say(target, key, client_id, share) => said::say(database, *target, key, client_id, *share),
     }
 }
 

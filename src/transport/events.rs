@@ -36,8 +36,9 @@ const ENVELOPED: u8 = 1;
 /// Signs of life are events of their own.
 const HEARTBEATS: u8 = 4;
 
-/// The action of a message that a server makes of what it knows of a channel.
+/// Actions of what a server makes of what it knows of a channel, and of a message.
 const META: u64 = 3;
+const SUMMARY: u64 = 4;
 
 /// A channel of a stream, and how far its reader is: a channelSerial, or within a publish the serial of a message.
 #[derive(Clone, Debug, PartialEq)]
@@ -375,9 +376,11 @@ impl Style {
     }
 
     fn messages(self, frame: &Map<String, Value>, channel: &str) -> Vec<Event> {
-        let mut events: Vec<Event> = Vec::new();
-        for (message, fields) in objects(frame, "messages") {
-            let serial = text(fields, "serial").to_owned();
+        let mut events = Vec::<Event>::new();
+        // A summary has no data, and its serial is that of a message which may be long ago: no place to go on from.
+        let is_summary = |fields: &Map<String, Value>| kind(fields) == "summary";
+        for (message, fields) in objects(frame, "messages").filter(|(_, of)| self.has(ENVELOPED) || !is_summary(of)) {
+            let serial = if is_summary(fields) { "" } else { text(fields, "serial") }.to_owned();
             if let Some(previous) = events.last_mut()
                 && whole(&serial) == whole(&previous.serial)
             {
@@ -428,10 +431,11 @@ impl Style {
     }
 }
 
-/// Of which kind an event is that has no envelope to say it. Nobody but a server says what occupancy is.
+/// Of which kind a message is. Nobody but a server says what occupancy is.
 fn kind(message: &Map<String, Value>) -> &'static str {
     match message.get("action").and_then(Value::as_u64) {
         Some(META) => "occupancy",
+        Some(SUMMARY) => "summary",
         _ => "message",
     }
 }

@@ -1,5 +1,7 @@
 //! What clients send: bytes to frames. Tolerant of unknown actions and fields, strict about the types of known ones.
 
+mod annotation;
+
 use std::borrow::Cow;
 
 use serde_json::Value;
@@ -13,6 +15,8 @@ use crate::wire::message::Message;
 use crate::wire::node::{self, Node, Wanted};
 use crate::wire::stated::{Stated, action_of, object};
 use crate::wire::{Format, action, json, objects};
+
+pub use annotation::InboundAnnotation;
 
 pub type Params = SortedMap<String, String>;
 
@@ -38,6 +42,7 @@ pub enum Inbound {
     Presence(PublishFrame),
     /// Operations on the channel's objects.
     Objects(ObjectFrame),
+    Annotate(AnnotationFrame),
     Sync {
         channel: String,
     },
@@ -84,6 +89,14 @@ pub struct ObjectFrame {
     pub channel: String,
     pub msg_serial: u64,
     pub operations: Vec<Proposal>,
+}
+
+/// An ANNOTATION frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnnotationFrame {
+    pub channel: String,
+    pub msg_serial: u64,
+    pub annotations: Vec<InboundAnnotation>,
 }
 
 /// A message or presence event as a client sends it, in a frame or in a REST body.
@@ -156,6 +169,7 @@ struct RawFrame {
     messages: Vec<InboundMessage>,
     presence: Vec<InboundMessage>,
     state: Option<Result<Vec<Proposal>, ErrorInfo>>,
+    annotations: Vec<InboundAnnotation>,
     params: Params,
     token: Option<String>,
 }
@@ -182,6 +196,7 @@ impl RawFrame {
             "flags" => self.flags = node.integer()?,
             "messages" => self.messages = messages(node)?,
             "presence" => self.presence = messages(node)?,
+            "annotations" if node != Node::Null => self.annotations = InboundAnnotation::read_several(node)?.0,
             "state" => self.state = Some(objects::read_state(node)),
             "params" => self.params = params(node)?,
             "auth" => self.token = token(node)?,
@@ -324,7 +339,7 @@ fn interpret_numbered(action: u8, msg_serial: u64, frame: RawFrame) -> Inbound {
             Inbound::Presence(PublishFrame { channel, msg_serial, messages: frame.presence, params: Params::default() })
         }
         action::ANNOTATION => {
-            Inbound::Refused { msg_serial, error: Code::UpdatesNotEnabled.because("this server has no annotations") }
+            Inbound::Annotate(AnnotationFrame { channel, msg_serial, annotations: frame.annotations })
         }
         _ => match frame.state.unwrap_or_else(|| Err(Code::BadObject.because("'state' is missing"))) {
             Ok(operations) => Inbound::Objects(ObjectFrame { channel, msg_serial, operations }),

@@ -7,6 +7,7 @@ use crate::limits::MESSAGE_OVERHEAD_BYTES;
 use crate::objects::operation::ObjectMessage;
 use crate::pinned::{self, Unreadable, Versioned};
 use crate::serial::Position;
+use crate::wire::annotation::{Annotation, Summary, SummaryCounts};
 use crate::wire::data::Data;
 use crate::wire::presence::PresenceMessage;
 use crate::wire::revision::{Mark, Shape, Target, Version};
@@ -95,6 +96,17 @@ pub enum Content {
         messages: Vec<Message>,
         marks: Vec<Mark>,
     },
+    /// What clients say of a message.
+    Annotations {
+        target: Target,
+        annotations: Vec<Annotation>,
+    },
+    Summary(Summary),
+    /// Messages with what the annotations of each come to, for who reads them later. The log has them without.
+    Annotated {
+        content: Box<Content>,
+        counts: Vec<SummaryCounts>,
+    },
 }
 
 /// What an entry consists of: entries of one kind go into one frame, and to those who asked for that kind.
@@ -103,6 +115,7 @@ pub enum Kind {
     Messages,
     Presence,
     Objects,
+    Annotations,
 }
 
 impl Versioned for Entry {
@@ -115,19 +128,27 @@ impl Versioned for Entry {
 }
 
 impl Entry {
+    /// What it is, but for what annotations come to.
+    fn plain(&self) -> &Content {
+        match &self.content {
+            Content::Annotated { content, .. } => content,
+            content => content,
+        }
+    }
+
     /// Its messages; none of a presence entry.
     pub fn messages(&self) -> &[Message] {
-        match &self.content {
+        match self.plain() {
             Content::Messages(messages) | Content::Rest { messages, .. } | Content::Revised { messages, .. } => {
                 messages
             }
-            Content::Presence(_) | Content::Objects(_) => &[],
+            _ => &[],
         }
     }
 
     /// The place in its publish of one of its messages, which its id and serial tell.
     pub fn place(&self, index: usize) -> usize {
-        match &self.content {
+        match self.plain() {
             Content::Rest { places, .. } => places.get(index).copied().unwrap_or(index),
             Content::Revised { marks, .. } if !self.is_operation() => {
                 marks.get(index).map_or(index, |m| m.target.place)
@@ -158,7 +179,7 @@ impl Entry {
     }
 
     fn mark(&self, index: usize) -> Option<&Mark> {
-        match &self.content {
+        match self.plain() {
             Content::Revised { marks, .. } => marks.get(index),
             _ => None,
         }
@@ -207,36 +228,76 @@ impl Entry {
         }
     }
 
-    /// Some of its messages, which keep their places.
-    pub fn only(&self, indices: &[usize]) -> Entry {
-        let places = indices.iter().map(|index| self.place(*index)).collect();
-        let messages = indices.iter().map(|index| self.messages()[*index].clone()).collect();
-        Entry {
-            position: self.position,
-            id: self.id.clone(),
-            connection_id: self.connection_id.clone(),
-            content: Content::Rest { places, messages },
+    /// Its annotations; none of any other.
+    pub fn annotations(&self) -> &[Annotation] {
+        match &self.content {
+            Content::Annotations { annotations, .. } => annotations,
+            _ => &[],
         }
     }
 
+    pub fn summary(&self) -> Option<&Summary> {
+        match &self.content {
+            Content::Summary(summary) => Some(summary),
+            _ => None,
+        }
+    }
+
+    /// What the annotations of one of its messages come to, where that is told.
+    pub fn counts(&self, index: usize) -> Option<&Extras> {
+        match &self.content {
+            Content::Annotated { counts, .. } => counts.get(index)?.by_type.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Some of its messages, which keep their places, versions and summaries.
+    pub fn only(&self, indices: &[usize]) -> Entry {
+        let messages = indices.iter().map(|index| self.messages()[*index].clone()).collect();
+        let plain = match self.plain() {
+            Content::Revised { marks, .. } => {
+                Content::Revised { messages, marks: indices.iter().map(|index| marks[*index].clone()).collect() }
+            }
+            _ => Content::Rest { places: indices.iter().map(|index| self.place(*index)).collect(), messages },
+        };
+        let content = match &self.content {
+            Content::Annotated { counts, .. } => {
+                let counts = indices.iter().map(|index| counts[*index].clone()).collect();
+                Content::Annotated { content: Box::new(plain), counts }
+            }
+            _ => plain,
+        };
+        Entry { content, id: self.id.clone(), connection_id: self.connection_id.clone(), ..*self }
+    }
+
+    /// A summary is a message of the server's.
     pub fn kind(&self) -> Kind {
         match self.content {
-            Content::Messages(_) | Content::Rest { .. } | Content::Revised { .. } => Kind::Messages,
             Content::Presence(_) => Kind::Presence,
             Content::Objects(_) => Kind::Objects,
+            Content::Annotations { .. } => Kind::Annotations,
+            _ => Kind::Messages,
         }
     }
 
-    /// How many messages, events or operations.
+    /// How many messages, events, operations or annotations.
     pub fn count(&self) -> usize {
-        self.messages().len() + self.presence().len() + self.objects().len()
+        self.messages().len() + self.presence().len() + self.objects().len() + self.annotations().len()
     }
 
     /// Bytes that it takes in a frame, about.
     pub fn weight(&self) -> usize {
         let messages = self.messages().iter().map(Message::weight).sum::<usize>();
         let operations = self.objects().iter().map(ObjectMessage::weight).sum::<usize>();
-        messages + operations + self.presence().iter().map(PresenceMessage::weight).sum::<usize>()
+        let annotations = self.annotations().iter().map(Annotation::weight).sum::<usize>();
+        let counts = |counts: &SummaryCounts| counts.by_type.as_ref().map_or(0, |counts| json(counts).len());
+        let told = match &self.content {
+            Content::Summary(summary) => MESSAGE_OVERHEAD_BYTES + counts(&summary.counts),
+            Content::Annotated { counts: all, .. } => all.iter().map(counts).sum(),
+            _ => 0,
+        };
+        let events = self.presence().iter().map(PresenceMessage::weight).sum::<usize>();
+        messages + operations + annotations + told + events
     }
 
     pub fn is_ephemeral(&self) -> bool {

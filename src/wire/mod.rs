@@ -4,6 +4,7 @@
 //! message as the channel keeps it, independent of format. Owns field names, numbers of actions and bits of flags
 //! (protocol.md §§ 3, 8); holds no state and decides nothing.
 
+pub mod annotation;
 pub mod data;
 pub mod flags;
 pub mod inbound;

@@ -6,9 +6,10 @@ use serde::{Serialize, Serializer};
 
 use crate::error::ErrorInfo;
 use crate::serial::Position;
+use crate::wire::annotation::Summary;
 use crate::wire::data::{Data, claims_delta, to_base64};
 use crate::wire::inbound::Params;
-use crate::wire::message::{Entry, Extras, Kind};
+use crate::wire::message::{Content, Entry, Extras, Kind};
 use crate::wire::node::Node;
 use crate::wire::objects::operations_of;
 use crate::wire::presence::PresenceMessage;
@@ -50,6 +51,8 @@ pub struct Outbound<'a> {
     /// Operations on objects, or objects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Vec<Node<'static>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Vec<OutboundAnnotation<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub res: Option<&'a [PublishResult]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,6 +114,41 @@ pub struct OutboundMessage<'a> {
     pub serial: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<Version<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<OutboundSummary<'a>>,
+}
+
+/// What a message's annotations come to, by type.
+#[derive(Debug, Serialize)]
+pub struct OutboundSummary<'a> {
+    pub summary: &'a Extras,
+}
+
+/// An annotation as readers get it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboundAnnotation<'a> {
+    pub action: u8,
+    pub id: String,
+    pub serial: String,
+    pub message_serial: String,
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "OutboundData::is_absent")]
+    pub data: OutboundData<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    pub timestamp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extras: Option<&'a Extras>,
 }
 
 /// A presence event, or a member, as readers get it.
@@ -144,6 +182,11 @@ pub struct Version<'a> {
 }
 
 impl Version<'_> {
+    /// That of a message as it was published.
+    fn first<'a>(serial: String, position: Position) -> Version<'a> {
+        Version { serial, timestamp: position.time_ms(), client_id: None, description: None, metadata: None }
+    }
+
     fn of<'a>(version: &'a revision::Version, series: &str) -> Version<'a> {
         Version {
             serial: version.position.message_serial(series, 0),
@@ -200,7 +243,8 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// The MESSAGE, PRESENCE or OBJECT frame for consecutive entries of one kind. `None` when there is nothing to say.
+/// The MESSAGE, PRESENCE, OBJECT or ANNOTATION frame for consecutive entries of one kind. `None` when there is nothing
+/// to say.
 ///
 /// One entry makes the frame of its publish; several travel as one frame, since the runtime's cost is per frame. Their
 /// messages say what differs from the frame's connection and time: what is sent to a crowd is paid by the byte, too.
@@ -215,6 +259,7 @@ pub fn entries_frame(channel: &str, series: &str, entries: &[&Entry], format: Fo
             Kind::Messages => action::MESSAGE,
             Kind::Presence => action::PRESENCE,
             Kind::Objects => action::OBJECT,
+            Kind::Annotations => action::ANNOTATION,
         },
         channel: Some(channel),
         channel_serial: Some(&serial),
@@ -224,6 +269,7 @@ pub fn entries_frame(channel: &str, series: &str, entries: &[&Entry], format: Fo
         messages: (kind == Kind::Messages).then(messages),
         presence: (kind == Kind::Presence).then(|| events(entries.iter().copied(), format)),
         state: (kind == Kind::Objects).then(|| entries.iter().flat_map(|entry| operations_of(entry, series)).collect()),
+        annotations: (kind == Kind::Annotations).then(|| annotations(entries, series, format)),
         ..Outbound::default()
     };
     Some(frame.encode(format))
@@ -272,6 +318,7 @@ pub fn occupancy_frame(channel: &str, data: &str, now_ms: u64, format: Format) -
         action: META,
         serial: String::new(),
         version: None,
+        annotations: None,
     };
     let frame = Outbound {
         action: action::MESSAGE,
@@ -283,8 +330,9 @@ pub fn occupancy_frame(channel: &str, data: &str, now_ms: u64, format: Format) -
     frame.encode(format)
 }
 
-/// The action of a message that the server itself has to say.
+/// The actions of messages that the server itself has to say.
 const META: u8 = 3;
+const SUMMARY: u8 = 4;
 
 /// The presence events of entries, in order.
 pub fn events<'a>(entries: impl Iterator<Item = &'a Entry>, format: Format) -> Vec<OutboundPresence<'a>> {
@@ -312,15 +360,67 @@ fn render_all<'a>(
     format: Format,
     shared: Shared<'a>,
 ) -> impl Iterator<Item = OutboundMessage<'a>> {
-    (0..entry.messages().len()).map(move |index| render(entry, index, series, format, shared))
+    let messages = (0..entry.messages().len()).map(move |index| render(entry, index, series, format, shared));
+    messages.chain(entry.summary().and_then(|summary| render_summary(entry, summary, series)))
+}
+
+/// That a message's summary is another now: its name, so that who listens for that name hears of it, and no data.
+fn render_summary<'a>(entry: &Entry, summary: &'a Summary, series: &str) -> Option<OutboundMessage<'a>> {
+    let target = summary.target;
+    let serial = target.position.message_serial(series, target.place);
+    Some(OutboundMessage {
+        id: format!("{}:0", entry.id),
+        name: summary.name.as_deref(),
+        data: OutboundData::Absent,
+        encoding: None,
+        client_id: None,
+        connection_id: None,
+        timestamp: Some(entry.position.time_ms()),
+        extras: None,
+        action: SUMMARY,
+        version: Some(Version::first(serial.clone(), target.position)),
+        serial,
+        annotations: Some(OutboundSummary { summary: summary.counts.by_type.as_ref()? }),
+    })
+}
+
+fn annotations<'a>(entries: &[&'a Entry], series: &str, format: Format) -> Vec<OutboundAnnotation<'a>> {
+    let all = entries.iter().flat_map(|entry| (0..entry.annotations().len()).map(move |index| (*entry, index)));
+    all.filter_map(|(entry, index)| page_annotation(entry, index, series, format)).collect()
+}
+
+/// One annotation of an entry. `None` when there is none at that place.
+pub fn page_annotation<'a>(
+    entry: &'a Entry,
+    index: usize,
+    series: &str,
+    format: Format,
+) -> Option<OutboundAnnotation<'a>> {
+    let Content::Annotations { target, annotations } = &entry.content else { return None };
+    let annotation = annotations.get(index)?;
+    let (data, encoding) = render_data(&annotation.data, annotation.encoding.as_deref(), format);
+    Some(OutboundAnnotation {
+        action: annotation.action.number(),
+        id: annotation.id.clone().unwrap_or_else(|| format!("{}:{index}", entry.id)),
+        serial: entry.position.message_serial(series, index),
+        message_serial: target.position.message_serial(series, target.place),
+        kind: &annotation.kind,
+        name: annotation.name.as_deref(),
+        count: annotation.count,
+        client_id: annotation.client_id.as_deref(),
+        connection_id: entry.connection_id.as_deref(),
+        data,
+        encoding,
+        timestamp: entry.position.time_ms(),
+        extras: annotation.extras.as_ref(),
+    })
 }
 
 /// One message of a REST page: there is no frame to take anything from, and the version is spelled out.
 pub fn page_message<'a>(entry: &'a Entry, index: usize, series: &str, format: Format) -> OutboundMessage<'a> {
     let message = render(entry, index, series, format, Shared::default());
-    let (serial, timestamp) = (message.serial.clone(), entry.position.time_ms());
-    let first = || Version { serial, timestamp, client_id: None, description: None, metadata: None };
-    let version = message.version.or_else(|| Some(first()));
+    let serial = message.serial.clone();
+    let version = message.version.or_else(|| Some(Version::first(serial, entry.position)));
     OutboundMessage { version, ..message }
 }
 
@@ -341,6 +441,7 @@ fn render<'a>(entry: &'a Entry, index: usize, series: &str, format: Format, shar
         action: version.map_or(0, |version| version.shape.action()),
         version: version.map(|version| Version::of(version, series)),
         serial: target.position.message_serial(series, target.place),
+        annotations: entry.counts(index).map(|summary| OutboundSummary { summary }),
     }
 }
 

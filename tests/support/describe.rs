@@ -74,6 +74,7 @@ fn publish(publish: &Publish) -> String {
         Submission::Fate { fate, .. } => {
             format!("{} is {fate:?} as {key}; ", publish.connection_id.as_deref().unwrap_or_default())
         }
+        Submission::Annotations { message, annotations } => format!("{annotations:?} on {} as {key}; ", message),
     }
 }
 
@@ -109,9 +110,11 @@ fn tags(entries: &Packed) -> String {
 fn what(entry: &Entry) -> String {
     match &entry.content {
         Content::Objects(operations) => format!("{} operations", operations.len()),
-        Content::Messages(messages) | Content::Rest { messages, .. } | Content::Revised { messages, .. } => {
-            tag_of(&messages[0].data)
+        Content::Messages(_) | Content::Rest { .. } | Content::Revised { .. } | Content::Annotated { .. } => {
+            tag_of(&entry.messages()[0].data)
         }
+        Content::Annotations { annotations, .. } => format!("{annotations:?}"),
+        Content::Summary(summary) => format!("{summary:?}"),
         Content::Presence(events) => events.iter().map(happened).collect::<Vec<_>>().join("+"),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use courtside::auth::Revocation;
 use courtside::call::{Hold, MembersQuery, RelayName, Watched};
-use courtside::channel::store::{Row, Store, StoreError, Stored, StoredHolder, Totals};
+use courtside::channel::store::{CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
 use courtside::name::ChannelName;
 use courtside::object::store::{RelayStore, Watch};
 use courtside::objects::parts::PartKey;
@@ -276,6 +276,26 @@ impl Store for Disk {
 
     fn change_objects(&mut self, changes: &Changes) -> Result<(), StoreError> {
         self.write(Write::Objects(changes.clone()))
+    }
+
+    fn annotations(&mut self, target: Target, from: Position, limit: usize) -> Result<Vec<Packed>, StoreError> {
+        self.read()?.annotations(target, from, limit)
+    }
+
+    fn counts(&mut self, target: Target) -> Result<Vec<(CountKey, Total)>, StoreError> {
+        self.read()?.counts(target)
+    }
+
+    fn counted(&mut self, first: Position, last: Position) -> Result<Vec<Target>, StoreError> {
+        self.read()?.counted(first, last)
+    }
+
+    fn shares(&mut self, target: Target, kind: &str, client_id: &str) -> Result<Vec<(String, Share)>, StoreError> {
+        self.read()?.shares(target, kind, client_id)
+    }
+
+    fn clients(&mut self, target: Target, key: &CountKey, limit: usize) -> Result<Vec<(String, u64)>, StoreError> {
+        self.read()?.clients(target, key, limit)
     }
 }
 

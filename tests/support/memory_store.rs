@@ -5,7 +5,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use courtside::call::{Hold, MembersQuery, RelayName};
 use courtside::channel::store::{
-    Change, Row, Store, StoreError, Stored, StoredHolder, StoredMember, StoredVersion, Totals,
+    Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredMember, StoredVersion, Total, Totals,
 };
 use courtside::objects::parts::PartKey;
 use courtside::objects::pool::Changes;
@@ -26,6 +26,7 @@ pub struct MemoryStore {
     /// Of each message that has changed.
     pub latest: BTreeMap<Target, (u32, Packed)>,
     pub versions: BTreeMap<(Target, u32), Packed>,
+    pub said: Said,
     /// The next append fails.
     pub fail_append: bool,
     /// ... but the row is kept.
@@ -40,6 +41,14 @@ pub struct MemoryStore {
     pub rows_read: usize,
     pub bytes_read: usize,
     pub keys_read: usize,
+}
+
+/// What is said of messages, and what it comes to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Said {
+    pub annotations: BTreeMap<(Target, Position), Packed>,
+    pub counts: BTreeMap<(Target, CountKey), Total>,
+    pub shares: BTreeMap<(Target, CountKey, String), Share>,
 }
 
 impl MemoryStore {
@@ -131,6 +140,22 @@ impl Store for MemoryStore {
                         self.hold(connection_id, hold, *leaves_at_ms)?;
                     }
                     Change::Objects(changes) => self.apply(changes),
+                    Change::Annotate(target, position, entry) => {
+                        self.said.annotations.insert((*target, *position), entry.clone());
+                    }
+                    Change::Count(target, key, total) if total.total == 0 => {
+                        self.said.counts.remove(&(*target, key.clone()));
+                    }
+                    Change::Count(target, key, total) => {
+                        self.said.counts.insert((*target, key.clone()), *total);
+                    }
+                    Change::Say(target, key, client_id, share) => {
+                        let place = (*target, key.clone(), client_id.clone());
+                        match share {
+                            Some(share) => self.said.shares.insert(place, *share),
+                            None => self.said.shares.remove(&place),
+                        };
+                    }
                 }
             }
         }
@@ -141,6 +166,9 @@ impl Store for MemoryStore {
         self.rows.retain(|position, _| *position > through);
         self.latest.retain(|target, _| target.position > through);
         self.versions.retain(|(target, _), _| target.position > through);
+        self.said.annotations.retain(|(target, _), _| target.position > through);
+        self.said.counts.retain(|(target, _), _| target.position > through);
+        self.said.shares.retain(|(target, ..), _| target.position > through);
         Ok(())
     }
 
@@ -260,5 +288,35 @@ impl Store for MemoryStore {
         }
         self.apply(changes);
         Ok(())
+    }
+
+    fn annotations(&mut self, target: Target, from: Position, limit: usize) -> Result<Vec<Packed>, StoreError> {
+        let all = self.said.annotations.range((target, from)..=(target, Position(u64::MAX)));
+        Ok(all.take(limit).map(|(_, entry)| entry.clone()).collect())
+    }
+
+    fn counts(&mut self, target: Target) -> Result<Vec<(CountKey, Total)>, StoreError> {
+        let all = self.said.counts.iter().filter(|((of, _), _)| *of == target);
+        Ok(all.map(|((_, key), total)| (key.clone(), *total)).collect())
+    }
+
+    fn counted(&mut self, first: Position, last: Position) -> Result<Vec<Target>, StoreError> {
+        let all = self.said.counts.keys().map(|(target, _)| *target);
+        let all: BTreeSet<Target> = all.filter(|target| (first..=last).contains(&target.position)).collect();
+        Ok(all.into_iter().collect())
+    }
+
+    fn shares(&mut self, target: Target, kind: &str, client_id: &str) -> Result<Vec<(String, Share)>, StoreError> {
+        let is_wanted =
+            |of: &Target, key: &CountKey, client: &str| *of == target && key.kind == kind && client == client_id;
+        let all = self.said.shares.iter().filter(|((of, key, client), _)| is_wanted(of, key, client));
+        Ok(all.map(|((_, key, _), share)| (key.name.clone(), *share)).collect())
+    }
+
+    fn clients(&mut self, target: Target, key: &CountKey, limit: usize) -> Result<Vec<(String, u64)>, StoreError> {
+        let all = self.said.shares.iter().filter(|((of, counted, _), _)| *of == target && counted == key);
+        let mut all: Vec<_> = all.map(|((_, _, client), share)| (share.since, client, share.count)).collect();
+        all.sort();
+        Ok(all.into_iter().take(limit).map(|(_, client, count)| (client.clone(), count)).collect())
     }
 }

@@ -285,6 +285,8 @@ fn name(question: &Question) -> &'static str {
             Request::Objects(_) => "objects",
             Request::Tree(_) => "tree",
             Request::Versions(_) => "versions",
+            Request::Annotations(_) => "annotations",
+            Request::ClientSummary(..) => "client summary",
         },
         Question::Follow { .. } => "follow",
         Question::Deliver { .. } => "deliver",

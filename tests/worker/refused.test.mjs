@@ -28,7 +28,7 @@ for (const format of formats) {
     }
   });
 
-  test(`annotations and updates are refused when they are used (${format.format})`, async (t) => {
+  test(`annotations and updates are refused where no rule allows them (${format.format})`, async (t) => {
     const client = await connected(t, runtime, format);
     const channel = client.channels.get(`used-${format.format}`);
     await channel.attach();

@@ -1,0 +1,108 @@
+//! `POST` and `GET /channels/{channel}/messages/{serial}/annotations`, and `GET …/client-summary`: what is said of a
+//! message (protocol.md § 18).
+
+use super::caller::Caller;
+use super::form::Form;
+use super::history::{damaged, limit, picked};
+use super::page::{Cursor, Links, bad_cursor};
+use super::publish::{Pending as Publishing, base};
+use super::{Exchange, Reply, Request, Step, body, unanswered};
+use crate::annotation::{check, series};
+use crate::call::{self, AnnotationsQuery, Answer, Publish, PublishKey, Response, Submission};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::BODY_MAX_BYTES;
+use crate::name::ChannelName;
+use crate::wire::annotation::SummaryCounts;
+use crate::wire::inbound::InboundAnnotation;
+use crate::wire::outbound::page_annotation;
+
+const CARRIED: [&str; 3] = ["limit", "format", "envelope"];
+
+/// Fails with 40160 (capability), and as [`check`] does.
+pub fn publish(
+    request: &Request,
+    channel: &ChannelName,
+    serial: &str,
+    caller: &Caller,
+    form: Form,
+    random: &[u8; 32],
+) -> Result<Step, ErrorInfo> {
+    caller.require_annotate(channel)?;
+    let (annotations, is_list) = body::decode(request, BODY_MAX_BYTES, InboundAnnotation::read_several)?;
+    if !is_list {
+        return Err(Code::BadRequest.because("the body is a list of annotations"));
+    }
+    if annotations.iter().any(|annotation| annotation.connection_key.is_some()) {
+        return Err(Code::BadRequest.because("annotations cannot be published on behalf of a connection"));
+    }
+    let claim = caller.grant().user_claim(channel);
+    let checked = check(annotations, Some(serial), caller.identity(), claim.as_ref())?;
+    let key = checked.id.map_or_else(|| PublishKey::Request(base(random)), PublishKey::Id);
+    let content = Submission::Annotations { message: checked.message, annotations: checked.annotations };
+    let publish = Publish { key, connection_id: None, by: caller.grant().source(), content };
+    let pending = super::Pending::Publish(Publishing::of(channel, &publish));
+    let call = caller.call(channel, call::Request::Publish(vec![publish]));
+    Ok(Step::Calls(vec![call], Exchange { form, pending }))
+}
+
+/// Fails with 40160 (capability), and with 40003 for what is no serial, limit or cursor.
+pub fn begin(
+    request: &Request,
+    channel: &ChannelName,
+    serial: &str,
+    caller: &Caller,
+    form: Form,
+) -> Result<Step, ErrorInfo> {
+    caller.require_annotations(channel)?;
+    let cursor = request.parameter("cursor").map(Cursor::parse).transpose()?;
+    let after = cursor.as_ref().map(|cursor| (cursor.position, cursor.index));
+    let series = series(serial)?;
+    if cursor.is_some_and(|cursor| cursor.series != series) {
+        return Err(bad_cursor());
+    }
+    let query = AnnotationsQuery { message: serial.to_owned(), after, limit: limit(request)? };
+    let pending = super::Pending::Annotations(Pending { links: Links::of(request, "annotations", &CARRIED) });
+    let call = caller.call(channel, call::Request::Annotations(query));
+    Ok(Step::Calls(vec![call], Exchange { form, pending }))
+}
+
+/// A page that its channel has not given.
+pub struct Pending {
+    links: Links,
+}
+
+impl Pending {
+    pub fn answered(self, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
+        let Response::History(page) = answer? else { return Err(unanswered()) };
+        let entries = page.entries.entries().map_err(|_| damaged())?;
+        let next = page.next.map(|(position, index)| Cursor { position, index, series: page.series.clone() }.text());
+        let picked = picked(&page.slices, &entries, true).ok_or_else(damaged)?;
+        let render = |(entry, index)| page_annotation(entry, index, &page.series, form.format);
+        Ok(form.page(&picked.into_iter().filter_map(render).collect::<Vec<_>>(), self.links.header(next)))
+    }
+}
+
+/// Fails with 40160 (capability), with 40003 for what is no serial, and with 40012 when nobody, or everybody, is asked
+/// about.
+pub fn client_summary(
+    request: &Request,
+    channel: &ChannelName,
+    serial: &str,
+    caller: &Caller,
+    form: Form,
+) -> Result<Step, ErrorInfo> {
+    caller.require_subscribe(channel)?;
+    let client_id = request.parameter("forClientId").or_else(|| caller.identity().name());
+    let client_id = client_id.filter(|client_id| *client_id != "*");
+    let client_id = client_id.ok_or_else(|| Code::BadClientId.because("forClientId must name one client"))?;
+    series(serial)?;
+    let call = caller.call(channel, call::Request::ClientSummary(serial.to_owned(), client_id.to_owned()));
+    Ok(Step::Calls(vec![call], Exchange { form, pending: super::Pending::ClientSummary }))
+}
+
+pub fn client_summary_answered(form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
+    match answer? {
+        Response::ClientSummary(SummaryCounts { by_type }) => Ok(form.ok(&by_type.unwrap_or_default())),
+        _ => Err(unanswered()),
+    }
+}

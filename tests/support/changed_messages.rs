@@ -1,0 +1,53 @@
+//! What is said of messages that change.
+
+use courtside::call::VersionsQuery;
+use courtside::operation::{Operation, Patch, Reach};
+use courtside::wire::revision::Act;
+
+use super::*;
+
+/// An operation on a message.
+fn operate(act: Act, serial: &str) -> Submission {
+    let patch = Patch { data: Data::Text("30-0".into()), ..Patch::default() };
+    let operation = Operation {
+        act,
+        serial: serial.to_owned(),
+        patch,
+        client_id: None,
+        description: None,
+        metadata: None,
+        reach: Reach::Any,
+    };
+    Submission::Operation(operation.into())
+}
+
+#[test]
+fn a_message_that_changes_keeps_what_was_said_of_it_and_a_deleted_one_tells_no_more() {
+    let mut bench = Bench::new();
+    let message = bench.message();
+    bench.annotate(&message, vec![say("r:flag.v1", "+ann:")]);
+    bench.commit(vec![operate(Act::Update, &message)]);
+    assert_eq!(bench.counts(&message), json!({"r:flag.v1": list(&["ann"])}));
+
+    bench.told.clear();
+    bench.annotate(&message, vec![say("r:flag.v1", "+bob:")]);
+    assert_eq!(bench.summaries(), [json!({"r:flag.v1": list(&["ann", "bob"])})]);
+    let query =
+        VersionsQuery { serial: message.clone(), latest: true, forwards: true, limit: 1, after: None, deleted: false };
+    let page = bench.channel.versions(&mut bench.store, &query, bench.now_ms).unwrap();
+    let entry = page.entries.entries().unwrap().remove(0);
+    assert_eq!(entry.messages()[0].data, Data::Text("30-0".into()));
+    assert_eq!(entry.version(0).map(|version| version.number), Some(1), "an annotation is no version");
+    assert_eq!(entry.counts(0).cloned().map(Value::Object), Some(json!({"r:flag.v1": list(&["ann", "bob"])})));
+
+    bench.told.clear();
+    bench.commit(vec![operate(Act::Delete, &message)]);
+    bench.annotate(&message, vec![say("r:flag.v1", "+cy:")]);
+    let last = Submission::Annotations { message: message.clone(), annotations: vec![say("r:flag.v1", "+dan:")] };
+    bench.commit(vec![operate(Act::Update, &message), last.clone(), operate(Act::Delete, &message)]);
+    assert_eq!(bench.told.iter().filter(|entry| entry.summary().is_some()).count(), 0);
+    assert_eq!(bench.counts(&message), json!({"r:flag.v1": list(&["ann", "bob", "cy", "dan"])}));
+    let from = ReadFrom::After { position: position(&message), series: SERIES.to_owned() };
+    let backlog = bench.channel.read(&mut bench.store, &from, bench.now_ms).unwrap();
+    assert!(backlog.entries.entries().unwrap().iter().all(|entry| entry.summary().is_none()), "nor to who resumes");
+}
