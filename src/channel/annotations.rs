@@ -396,10 +396,10 @@ fn add(by_type: &mut Extras, key: CountKey, total: Total, clients: Vec<(String, 
 }
 
 /// Entries for readers: each summary that has no counts yet gets those of now, and only the last of a message has them.
+/// A message that is deleted has none.
 pub(super) fn filled(store: &mut impl Store, packed: &Packed) -> Result<Packed, StoreError> {
     let mut entries = decoded(packed)?;
-    let is_empty = |entry: &Entry| entry.summary().is_some_and(|summary| summary.counts.by_type.is_none());
-    if !entries.iter().any(is_empty) {
+    if entries.iter().all(|entry| entry.summary().is_none()) {
         return Ok(packed.clone());
     }
     let mut told = std::collections::BTreeSet::new();
