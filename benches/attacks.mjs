@@ -1,7 +1,7 @@
 /**
- * What attacks cost: `npm run build && npx node benches/attacks.mjs`, about two minutes. Each is tried on a runtime of
- * its own. CPU is what the runtime used beyond its start, until a request that comes after the attack is answered, and
- * memory what its WebAssembly has grown by.
+ * The cost of attacks: `npm run build && npx node benches/attacks.mjs` takes half a minute. Each attack has a runtime
+ * of its own. Two figures are printed: the CPU time from the attack to the answer to a request behind it, and the
+ * growth of WebAssembly memory.
  */
 import fs from 'node:fs';
 import net from 'node:net';

@@ -56,7 +56,7 @@ function isLocked(lock) {
 
 /** The file of an object, by its id. */
 const OBJECT = /^[0-9a-f]{64}\.sqlite$/;
-/** What is left of a database from which everything was deleted: its first page. */
+/** A database from which everything was deleted keeps its first page. */
 const EMPTY_BYTES = 4_096;
 
 /**

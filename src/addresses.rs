@@ -39,7 +39,10 @@ impl Addresses {
             return Err(Code::RateLimited.because("too many requests come from this address; try again"));
         }
         self.all += cost;
-        *self.by_address.entry(address.into()).or_default() += cost;
+        match self.by_address.get_mut(address) {
+            Some(used) => *used += cost,
+            None => drop(self.by_address.insert(address.into(), cost)),
+        }
         Ok(())
     }
 }

@@ -5,10 +5,8 @@ use serde_json::Value;
 
 use crate::auth::Identity;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{
-    ANNOTATION_COUNT_MAX, ANNOTATION_TEXT_MAX_BYTES, MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES,
-};
-use crate::publish::{check_encoding, chosen_id, set_claim};
+use crate::limits::{ANNOTATION_COUNT_MAX, ANNOTATION_TEXT_MAX_BYTES, MESSAGE_ID_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::publish::{check_encoding, check_size, chosen_id, set_claim};
 use crate::wire::annotation::{Annotation, AnnotationAction, Method};
 use crate::wire::inbound::InboundAnnotation;
 use crate::wire::revision::Target;
@@ -43,11 +41,7 @@ pub fn check(
     let message = message(&annotations, path)?;
     let annotations = annotations.into_iter().map(|annotation| checked(annotation, identity, claim));
     let annotations = annotations.collect::<Result<Vec<_>, _>>()?;
-    let bytes: usize = annotations.iter().map(Annotation::size).sum();
-    if bytes > MESSAGE_MAX_BYTES {
-        let why = format!("a publish has at most {MESSAGE_MAX_BYTES} bytes, this one has {bytes}");
-        return Err(Code::TooLarge.because(why));
-    }
+    check_size(annotations.iter().map(Annotation::size))?;
     let ids: Vec<Option<&str>> = annotations.iter().map(|annotation| annotation.id.as_deref()).collect();
     let id = chosen_id(&ids)?;
     Ok(Checked { message, annotations, id })

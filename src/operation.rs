@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::{Identity, Operations};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{MESSAGE_MAX_BYTES, OPERATION_MAX_BYTES};
-use crate::publish::{check_encoding, check_name};
+use crate::publish::{check_encoding, check_extras, check_name};
 use crate::wire::data::Data;
 use crate::wire::inbound::{InboundMessage, Params};
 use crate::wire::message::{Extras, Message, characters};
@@ -126,8 +126,8 @@ fn read(message: InboundMessage, act: Act, identity: &Identity, reach: Reach) ->
         if extras.contains_key("ephemeral") {
             return Err(Code::BadExtras.because("a message that is ephemeral is not kept, and cannot be changed"));
         }
-        // What this server says of a message, and who gives it back doesn't mean.
-        extras.remove("delta");
+        check_extras(extras)?;
+        // It is what the token of the message's publisher says, whatever who gives the message back says of it.
         extras.remove("userClaim");
     }
     Ok(Operation {
@@ -149,5 +149,27 @@ fn check_size(operation: &Operation) -> Result<(), ErrorInfo> {
     match operation.patch.data.len() > MESSAGE_MAX_BYTES {
         true => Err(Code::TooLarge.because(format!("a message has at most {MESSAGE_MAX_BYTES} bytes"))),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::inbound::Params;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_message_may_not_hold_no_change_of_it_may() {
+        let update = |fields: serde_json::Value| {
+            let (name, extras) = (fields["name"].as_str().map(str::to_owned), fields.get("extras").cloned());
+            let serial = Some("00000000000009-000@life:000".to_owned());
+            let message = InboundMessage { action: Some(1), serial, name, extras, ..InboundMessage::default() };
+            let checked = check(vec![message], &Params::default(), &Identity::Anonymous, Operations::ALL, true);
+            checked.map_or_else(|error| error.code, |_| 0)
+        };
+        assert_eq!(update(json!({"extras": {"headers": {"a": 1}, "delta": {"from": "x"}}})), 0);
+        assert_eq!(update(json!({"extras": {"headers": "a"}})), Code::BadExtras.number());
+        assert_eq!(update(json!({"extras": {"ephemeral": true}})), Code::BadExtras.number());
+        assert_eq!(update(json!({"name": "[meta]occupancy"})), Code::BadPublish.number());
     }
 }

@@ -274,7 +274,12 @@ fn allow(rule: Rule, query: &[(String, String)], name: &str, text: &str) -> Resu
 }
 
 fn is_within(text: &str, min: u64, max: u64) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse().is_ok_and(|number| (min..=max).contains(&number))
+    whole_number(text).is_some_and(|number| (min..=max).contains(&number))
+}
+
+/// A number in digits alone: no sign, no space.
+pub fn whole_number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The value is not repeated: it may be a secret under a wrong name.

@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::auth::Identity;
 use crate::call::Deed;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
-use crate::publish::{check_encoding, set_claim};
+use crate::limits::PUBLISH_MAX_MESSAGES;
+use crate::publish::{check_encoding, check_size, set_claim};
 use crate::wire::inbound::InboundMessage;
 use crate::wire::presence::{PresenceAction, PresenceMessage, Turn};
 use crate::wire::stated::object;
@@ -14,9 +14,8 @@ use crate::wire::stated::object;
 /// The action by which clients enter.
 pub const ENTER: u64 = PresenceAction::Enter.number() as u64;
 
-/// The events of one frame that may go to their channel, and their size.
-pub type Checked = (Vec<Deed>, usize);
-
+/// The events of one frame that may go to their channel.
+///
 /// Fails with 40000 (no events, or an action that no client takes), 40034 (too many), 40009 (too large), 91000 (nobody
 /// is named), 40012 (clientId), 40013 (data), 40032 (extras).
 pub fn check(
@@ -25,7 +24,7 @@ pub fn check(
     claim: Option<&Value>,
     connection_id: &str,
     msg_serial: u64,
-) -> Result<Checked, ErrorInfo> {
+) -> Result<Vec<Deed>, ErrorInfo> {
     if events.is_empty() {
         return Err(Code::BadRequest.because("a presence frame needs an event"));
     }
@@ -35,13 +34,8 @@ pub fn check(
     let deed = |(index, event)| deed(event, identity, connection_id, Turn { msg_serial, index });
     let mut deeds = (0..).zip(events).map(deed).collect::<Result<Vec<_>, _>>()?;
     deeds.iter_mut().try_for_each(|deed| set_claim(&mut deed.event.extras, claim))?;
-    let bytes = deeds.iter().map(|deed| deed.event.size()).sum();
-    if bytes > MESSAGE_MAX_BYTES {
-        return Err(
-            Code::TooLarge.because(format!("a frame has at most {MESSAGE_MAX_BYTES} bytes, this one has {bytes}"))
-        );
-    }
-    Ok((deeds, bytes))
+    check_size(deeds.iter().map(|deed| deed.event.size()))?;
+    Ok(deeds)
 }
 
 fn deed(event: InboundMessage, identity: &Identity, connection_id: &str, turn: Turn) -> Result<Deed, ErrorInfo> {
@@ -76,6 +70,7 @@ fn action(number: Option<u64>) -> Result<PresenceAction, ErrorInfo> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MESSAGE_MAX_BYTES;
     use crate::wire::data::{Data, Payload};
 
     fn enter(client_id: Option<&str>) -> InboundMessage {
@@ -83,7 +78,7 @@ mod tests {
     }
 
     fn checked(event: InboundMessage, identity: &Identity) -> Result<Deed, ErrorInfo> {
-        check(vec![event], identity, None, "conn", 7).map(|(mut deeds, _)| deeds.remove(0))
+        check(vec![event], identity, None, "conn", 7).map(|mut deeds| deeds.remove(0))
     }
 
     #[test]

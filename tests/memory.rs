@@ -170,7 +170,7 @@ fn enter(index: usize) -> Publish {
         data,
         ..InboundMessage::default()
     };
-    let (deeds, _) = check(vec![event], &Identity::Wildcard, None, &connection_id, 0).expect("an event");
+    let deeds = check(vec![event], &Identity::Wildcard, None, &connection_id, 0).expect("an event");
     let hold = Hold { relay: RelayName::shard(&AppId::parse("demo").expect("an id"), 0), grace_ms: 15_000 };
     let content = Submission::Presence { hold, deeds };
     Publish { key: PublishKey::Serial(0), connection_id: Some(connection_id), by: Source::SERVER, content }

@@ -4,13 +4,11 @@
 
 #[allow(dead_code, reason = "other tests need more of the bench")]
 mod support {
+    pub mod allocations;
     pub mod bench;
     pub mod grant;
     pub mod memory_store;
 }
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 
 use courtside::auth::Source;
 use courtside::call::{Deed, Hold, Outcome, Publish, PublishKey, RelayName, Response, Submission};
@@ -19,29 +17,9 @@ use courtside::error::Code;
 use courtside::wire::data::Data;
 use courtside::wire::presence::{PresenceAction, PresenceMessage};
 
+use support::allocations::ALLOCATIONS;
 use support::bench::*;
 use support::memory_store::MemoryStore;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: it allocates as the system does, and counts.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Publishes of a connection, and such as have ids of their own.
 fn by_serial(number: u64) -> Publish {

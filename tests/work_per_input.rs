@@ -6,14 +6,13 @@
 
 #[allow(dead_code, reason = "other tests need more of the bench")]
 mod support {
+    pub mod allocations;
     pub mod bench;
     pub mod grant;
     pub mod memory_store;
     pub mod submissions;
 }
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use courtside::auth::Source;
@@ -37,30 +36,10 @@ use courtside::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
 use courtside::wire::revision::Act;
 use serde_json::json;
 
+use support::allocations::ALLOCATIONS;
 use support::bench::*;
 use support::memory_store::MemoryStore;
 use support::submissions::*;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: it allocates as the system does, and counts.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Commits of 60 KB: more than any page may look at, and twice that.
 const COMMITS: [u64; 2] = [130, 260];

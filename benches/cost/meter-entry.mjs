@@ -12,7 +12,7 @@ const counts = {};
 const add = (what, more = 1) => { counts[what] = (counts[what] ?? 0) + more; };
 
 /**
- * What a statement has read and written is known once its rows have been taken: at the latest when the next one comes.
+ * A statement's rows are counted once they have been taken: at the latest when the next statement comes.
  */
 let cursor;
 function settle() {

@@ -8,7 +8,7 @@ const updatesPerSecond = 1;
 /** Each viewer connects, and half of them once more: networks change, phones sleep. */
 const connectsPerViewer = 1.5;
 
-/** What a relay takes by default, see src/limits. */
+/** Connections that a relay takes by default; see src/limits. */
 const viewersPerRelay = 6_000;
 
 /** Relays that a channel feeds itself, besides the first of a region, and that each relay feeds: src/limits, too. */

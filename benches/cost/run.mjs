@@ -1,6 +1,6 @@
 /**
- * What events cost at the platform's prices: `npm run cost`, about sixteen minutes, prints the arithmetic and writes it
- * to `target/bench/cost.md`.
+ * The cost of events at the platform's prices: `npm run cost` takes about sixteen minutes, prints the arithmetic and
+ * writes it to `target/bench/cost.md`.
  *
  * Two published price examples are replayed in real time, a few minutes of each, at their full number of viewers and
  * their full rate, as they are and by the rule that the example has; what is counted is extrapolated to the length of

@@ -1,5 +1,5 @@
 /**
- * What is told of the runs: on the terminal, in files under `target`, and, when asked, in the file that is committed.
+ * The report of the runs: on the terminal, in files under `target`, and, when asked, in the file that is committed.
  */
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';

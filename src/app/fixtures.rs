@@ -55,7 +55,7 @@ fn entering_one(app: &App, channel: &Value, index: u64) -> Result<Option<Channel
         (event.action, event.id) = (Some(presence::ENTER), None);
     }
     let connection_id = connection_id(app.id());
-    let (deeds, _) = presence::check(events, &Identity::Wildcard, None, &connection_id, index)?;
+    let deeds = presence::check(events, &Identity::Wildcard, None, &connection_id, index)?;
     let content = Submission::Presence { hold: hold(), deeds };
     let publish =
         Publish { key: PublishKey::Serial(index), connection_id: Some(connection_id), by: Source::SERVER, content };

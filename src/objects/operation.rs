@@ -5,10 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::path::Path;
 use crate::auth::Identity;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{
-    MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, MESSAGE_OVERHEAD_BYTES, OBJECT_PARTS_PER_MESSAGE, PUBLISH_MAX_MESSAGES,
-};
-use crate::publish::set_claim;
+use crate::limits::{MESSAGE_ID_MAX_BYTES, MESSAGE_OVERHEAD_BYTES, OBJECT_PARTS_PER_MESSAGE, PUBLISH_MAX_MESSAGES};
+use crate::publish::{check_size, set_claim};
 use crate::wire::message::{Extras, json};
 
 /// What an entry of a map holds.
@@ -172,7 +170,7 @@ pub enum Target {
     At(Path),
 }
 
-/// Checks the operations of one publish, and says who they are from, and what the token says of them. Gives their size.
+/// Checks the operations of one publish, and says who they are from, and what the token says of them.
 ///
 /// Fails with 92000 (none), 40034 (too many), 40009 (too large), 40012 (clientId), 40031 (the length of an id), and as
 /// [`set_claim`] does.
@@ -180,7 +178,7 @@ pub fn check(
     proposals: &mut [Proposal],
     identity: &Identity,
     claim: Option<&serde_json::Value>,
-) -> Result<usize, ErrorInfo> {
+) -> Result<(), ErrorInfo> {
     if proposals.is_empty() {
         return Err(Code::BadObject.because("a publish of operations needs one"));
     }
@@ -188,7 +186,6 @@ pub fn check(
         let bound = format!("a publish has at most {PUBLISH_MAX_MESSAGES} operations");
         return Err(Code::TooManyMessages.because(bound));
     }
-    let mut bytes = 0;
     for Proposal { message, .. } in proposals.iter_mut() {
         message.client_id = identity.for_message(message.client_id.as_deref())?;
         if message.id.as_ref().is_some_and(|id| id.len() > MESSAGE_ID_MAX_BYTES) {
@@ -196,11 +193,6 @@ pub fn check(
             return Err(Code::BadMessageId.because(bound));
         }
         set_claim(&mut message.extras, claim)?;
-        bytes += message.size();
     }
-    if bytes > MESSAGE_MAX_BYTES {
-        let bound = format!("the operations of a publish have at most {MESSAGE_MAX_BYTES} bytes, these have {bytes}");
-        return Err(Code::TooLarge.because(bound));
-    }
-    Ok(bytes)
+    check_size(proposals.iter().map(|proposal| proposal.message.size()))
 }

@@ -21,6 +21,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::filter::Filter;
 use crate::limits::{ATTACH_PARAMS_MAX_BYTES, HISTORY_MAX_LIMIT, PARAMS_MAX, REWIND_MAX_MESSAGES};
 use crate::name::ChannelName;
+use crate::parameters::whole_number;
 use crate::serial::{ChannelSerial, Position};
 use crate::wire::flags::{ATTACH_RESUME, Modes};
 use crate::wire::inbound::Params;
@@ -279,10 +280,6 @@ fn parse_rewind_limit(text: &str) -> Result<usize, ErrorInfo> {
     let limit = whole_number(text).filter(|limit| (1..=HISTORY_MAX_LIMIT as u64).contains(limit));
     let wanted = || bad_parameter("rewindLimit", &format!("a number from 1 to {HISTORY_MAX_LIMIT}"));
     limit.map(|limit| limit as usize).ok_or_else(wanted)
-}
-
-fn whole_number(digits: &str) -> Option<u64> {
-    digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn bad_parameter(name: &str, wanted: &str) -> ErrorInfo {

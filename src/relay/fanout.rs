@@ -15,7 +15,7 @@ use crate::limits::DELTA_BASES_MAX_BYTES;
 use crate::name::ChannelName;
 use crate::serial::Position;
 use crate::wire::flags::Modes;
-use crate::wire::message::{Entry, Kind};
+use crate::wire::message::{Entry, Kind, Kinds};
 use crate::wire::outbound::entries_frame;
 use crate::wire::revision::Shape;
 use crate::wire::{Encoded, Format};
@@ -129,19 +129,20 @@ impl Relay {
         let base = self.feeds.get_mut(owner).and_then(|feed| feed.base.take());
         let link_to = |way, entries: &[&Entry]| link(base.as_ref().filter(|_| way == AFTER_BASE), entries);
         let (all, linked): (Vec<&Entry>, [OnceCell<Vec<Entry>>; 3]) = (entries.iter().collect(), Default::default());
-        let fragments: OnceCell<Vec<Entry>> = OnceCell::new();
+        let fragments =
+            if groups.iter().any(|group| group.way == FRAGMENTS) { fragments_of(entries) } else { Vec::new() };
+        let all_fragments: Vec<&Entry> = fragments.iter().collect();
         let wants_deltas = groups.iter().any(|group| has_deltas(group.way));
         for Group { format, name, way, mut sockets, picked } in groups {
-            let entries = if way == FRAGMENTS { fragments.get_or_init(|| fragments_of(entries)) } else { entries };
-            let all: Vec<&Entry> = if way == FRAGMENTS { entries.iter().collect() } else { all.clone() };
+            let all = if way == FRAGMENTS { &all_fragments } else { &all };
             let picked: Option<Vec<&Entry>> = match self.filter(&sockets, &name) {
-                None => picked.map(|at| at.into_iter().map(|index| &entries[index]).collect()),
+                None => picked.map(|at| at.into_iter().map(|index| all[index]).collect()),
                 filter => Some(sieve.pick(filter.as_ref(), picked)),
             };
-            let sent = picked.as_ref().unwrap_or(&all);
+            let sent = picked.as_ref().unwrap_or(all);
             let apart = picked.as_ref().filter(|_| has_deltas(way)).map(|picked| link_to(way, picked));
             let deltas = match &apart {
-                None if has_deltas(way) => Some(linked[way].get_or_init(|| link_to(way, &all))),
+                None if has_deltas(way) => Some(linked[way].get_or_init(|| link_to(way, all))),
                 apart => apart.as_ref(),
             };
             let frames = match deltas {
@@ -186,6 +187,7 @@ impl Relay {
 
     /// The filter that all these have, by their name of the channel.
     fn filter(&self, sockets: &[SocketId], name: &ChannelName) -> Option<Rc<Filter>> {
+        name.filter()?;
         self.sessions.get(sockets.first()?)?.attachments.get(name)?.filter().cloned()
     }
 
@@ -252,7 +254,8 @@ fn appended_to(entries: &[Entry]) -> Option<Position> {
 
 /// Whether a reader that wants it so has all versions to which something is appended: else it gets messages whole.
 fn takes_fragments(session: &Session, name: &ChannelName, appended_to: Option<Position>) -> bool {
-    let (Some(prior), Some(attachment)) = (appended_to, session.attachments.get(name)) else { return false };
+    let Some(prior) = appended_to else { return false };
+    let Some(attachment) = session.attachments.get(name) else { return false };
     let hears_all = session.echo && !attachment.params.no_echo && attachment.view.is_none();
     let is_live = hears_all && matches!(attachment.state, State::Live { after } if after < prior);
     is_live && attachment.params.accepted.get("appendMode").is_none_or(|mode| mode != "full")
@@ -273,7 +276,11 @@ fn bytes_of(frames: &[Encoded]) -> usize {
 fn share(session: &Session, name: &ChannelName, sieve: &mut Sieve<'_>, first: Position) -> (Share, Deltas) {
     let Some(attachment) = session.attachments.get(name) else { return (Share::Nothing, Deltas::None) };
     let State::Live { after } = attachment.state else { return (Share::Nothing, Deltas::None) };
-    let share = heard(Ear::of(session, name, attachment), sieve.entries(), after, first);
+    let ear = Ear::of(session, name, attachment);
+    let share = match after < first && ear.hears_all(sieve.kinds()) {
+        true => Share::All,
+        false => heard(&ear, sieve.entries(), after),
+    };
     let passes = |filter| match &share {
         Share::Nothing => false,
         Share::All => sieve.passes_any(filter, None),
@@ -285,10 +292,7 @@ fn share(session: &Session, name: &ChannelName, sieve: &mut Sieve<'_>, first: Po
     }
 }
 
-fn heard(ear: Ear<'_>, entries: &[Entry], after: Position, first: Position) -> Share {
-    if after < first && ear.hears_all(entries) {
-        return Share::All;
-    }
+fn heard(ear: &Ear<'_>, entries: &[Entry], after: Position) -> Share {
     let gets = |entry: &Entry| entry.position > after && ear.hears(entry);
     let picked: Vec<usize> = (0..entries.len()).filter(|index| gets(&entries[*index])).collect();
     match picked.len() {
@@ -301,52 +305,41 @@ fn heard(ear: Ear<'_>, entries: &[Entry], after: Position, first: Position) -> S
 /// What an attachment is to hear.
 struct Ear<'a> {
     connection_id: &'a str,
-    messages: bool,
-    presence: bool,
-    objects: bool,
-    annotations: bool,
-    itself: bool,
+    /// Of what others say.
+    heard: Kinds,
+    /// Of what its own connection says.
+    own: Kinds,
 }
 
 impl Ear<'_> {
-    fn of<'a>(session: &'a Session, name: &ChannelName, attachment: &Attachment) -> Ear<'a> {
-        // The modes asked for first: they are cheap, and most attachments that lack one lack these.
-        let any = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE).union(Modes::OBJECT_SUBSCRIBE);
-        let any = any.union(Modes::ANNOTATION_SUBSCRIBE);
-        let modes = match attachment.requested.intersection(any).is_empty() {
-            true => Modes::NONE,
-            false => attachment.granted(session.grant.capability.operations(name)),
-        };
-        Ear {
-            connection_id: session.connection_id(),
-            messages: modes.contains(Modes::SUBSCRIBE),
-            presence: modes.contains(Modes::PRESENCE_SUBSCRIBE),
-            objects: modes.contains(Modes::OBJECT_SUBSCRIBE),
-            annotations: modes.contains(Modes::ANNOTATION_SUBSCRIBE),
-            itself: session.echo && !attachment.params.no_echo,
-        }
-    }
-
-    fn hears_all(&self, entries: &[Entry]) -> bool {
-        let hears = |entry: &Entry| match entry.kind() {
-            Kind::Messages => self.messages && self.itself,
-            Kind::Presence => self.presence,
-            Kind::Objects => self.objects && self.itself,
-            Kind::Annotations => self.annotations && self.itself,
-        };
-        let all = self.messages && self.presence && self.objects && self.annotations && self.itself;
-        all || entries.iter().all(hears)
-    }
-
     /// A connection always hears of its own members (protocol.md § 10), and of what else it said if it likes.
+    fn of<'a>(session: &'a Session, name: &ChannelName, attachment: &Attachment) -> Ear<'a> {
+        const TOLD: [(Modes, Kind); 4] = [
+            (Modes::SUBSCRIBE, Kind::Messages),
+            (Modes::PRESENCE_SUBSCRIBE, Kind::Presence),
+            (Modes::OBJECT_SUBSCRIBE, Kind::Objects),
+            (Modes::ANNOTATION_SUBSCRIBE, Kind::Annotations),
+        ];
+        // The modes asked for first: they are cheap, and most attachments that lack one lack these.
+        let modes = match TOLD.iter().any(|(mode, _)| attachment.requested.contains(*mode)) {
+            false => Modes::NONE,
+            true => attachment.granted(session.grant.capability.operations(name)),
+        };
+        let told = TOLD.into_iter().filter(|(mode, _)| modes.contains(*mode));
+        let heard = told.fold(Kinds::default(), |heard, (_, kind)| heard.with(kind));
+        let hears_itself = session.echo && !attachment.params.no_echo;
+        let own = if hears_itself { heard } else { Kinds::default() };
+        Ear { connection_id: session.connection_id(), heard, own: own.with(Kind::Presence) }
+    }
+
+    /// Whether it hears all entries of these kinds, whoever said them.
+    fn hears_all(&self, kinds: Kinds) -> bool {
+        self.heard.has_all(kinds) && self.own.has_all(kinds)
+    }
+
     fn hears(&self, entry: &Entry) -> bool {
         let is_own = entry.connection_id.as_deref() == Some(self.connection_id);
-        match entry.kind() {
-            Kind::Messages => self.messages && (self.itself || !is_own),
-            Kind::Presence => self.presence || is_own,
-            Kind::Objects => self.objects && (self.itself || !is_own),
-            Kind::Annotations => self.annotations && (self.itself || !is_own),
-        }
+        if is_own { self.own } else { self.heard }.has(entry.kind())
     }
 }
 

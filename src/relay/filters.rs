@@ -16,7 +16,7 @@ use crate::filter::{self, Filter};
 use crate::limits::{FILTER_PROGRESS_MS, FILTERS_PER_CHANNEL_MAX, FILTERS_PER_RELAY_MAX};
 use crate::maps::HashMap;
 use crate::name::ChannelName;
-use crate::wire::message::Entry;
+use crate::wire::message::{Entry, Kinds};
 
 /// The distinct filters of each channel, by their expressions. They last as long as an attachment has them.
 #[derive(Debug, Default)]
@@ -68,6 +68,9 @@ impl Filters {
 impl Relay {
     /// Tells those who are behind filters how far they are, if the channel went on since they were told.
     pub(super) fn tell_progress(&mut self, now_ms: u64) {
+        if self.filters.0.is_empty() {
+            return;
+        }
         let mut due = Vec::new();
         for (socket, session) in &self.sessions {
             for (name, attachment) in session.attachments.iter() {
@@ -89,6 +92,7 @@ impl Relay {
 /// Entries, and what filters let through of them.
 pub struct Sieve<'a> {
     entries: &'a [Entry],
+    kinds: Kinds,
     /// What filters see of the messages of each entry, once one asks.
     seen: OnceCell<Vec<Vec<Value>>>,
     passed: HashMap<*const Filter, Vec<Option<Cow<'a, Entry>>>>,
@@ -96,7 +100,12 @@ pub struct Sieve<'a> {
 
 impl<'a> Sieve<'a> {
     pub fn new(entries: &'a [Entry]) -> Sieve<'a> {
-        Sieve { entries, seen: OnceCell::new(), passed: HashMap::default() }
+        Sieve { entries, kinds: Kinds::of(entries), seen: OnceCell::new(), passed: HashMap::default() }
+    }
+
+    /// Which kinds there are among them: asked for each reader, and looked for once.
+    pub fn kinds(&self) -> Kinds {
+        self.kinds
     }
 
     pub fn entries(&self) -> &'a [Entry] {
@@ -105,7 +114,7 @@ impl<'a> Sieve<'a> {
 
     /// What a filter leaves of each entry.
     fn passed(&mut self, filter: &Rc<Filter>) -> &[Option<Cow<'a, Entry>>] {
-        let Sieve { entries, seen, passed } = self;
+        let Sieve { entries, seen, passed, .. } = self;
         passed.entry(Rc::as_ptr(filter)).or_insert_with(|| {
             let seen = seen.get_or_init(|| {
                 entries.iter().map(|entry| entry.messages().iter().map(filter::seen).collect()).collect()

@@ -1,10 +1,9 @@
 //! What clients do to objects comes in (protocol.md § 19).
 
-use super::publisher::Item;
 use super::publishing::Admitted;
 use super::{Relay, SocketId};
 use crate::auth::Operations;
-use crate::call::{Publish, PublishKey, Submission};
+use crate::call::{PublishKey, Submission};
 use crate::error::Code;
 use crate::name::ChannelName;
 use crate::objects::operation::check;
@@ -31,16 +30,10 @@ impl Relay {
         if modes.is_some_and(|modes| !modes.contains(Modes::OBJECT_PUBLISH)) {
             return Err(Code::ModeNotGranted.because("the channel was attached without the mode to change objects"));
         }
-        let bytes = check(&mut frame.operations, &session.grant.client_id, session.grant.user_claim(&name).as_ref())?;
+        check(&mut frame.operations, &session.grant.client_id, session.grant.user_claim(&name).as_ref())?;
         let ids: Vec<Option<&str>> = frame.operations.iter().map(|one| one.message.id.as_deref()).collect();
         let id = chosen_id(&ids)?;
-        self.admit_queued(session, bytes)?;
-        let connection_id = session.connection_id().to_owned();
         let key = id.map_or(PublishKey::Serial(frame.msg_serial), PublishKey::Id);
-        let content = Submission::Objects(frame.operations);
-        let by = session.grant.source();
-        let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
-        let bytes = publish.weight();
-        Ok((name.owner(), Item { socket, connection_id, place: None, publish, bytes }))
+        self.item(socket, &name, key, Submission::Objects(frame.operations))
     }
 }

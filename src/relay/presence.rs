@@ -12,7 +12,6 @@ use super::{Effect, Relay, SocketId};
 use crate::auth::{Operations, Source};
 use crate::call::{Fate, Hold, Publish, PublishKey, Roll, Rolled, Submission};
 use crate::error::Code;
-use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, UNACKNOWLEDGED_MAX};
 use crate::name::ChannelName;
 use crate::presence;
 use crate::wire::flags::Modes;
@@ -30,7 +29,7 @@ impl Relay {
         let name = ChannelName::parse(&frame.channel)?;
         name.refuse_filter()?;
         let relay = self.name.clone();
-        let Some(session) = self.sessions.get_mut(&socket) else { return Err(Code::Disconnected.into()) };
+        let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
         if !session.grant.permits(&name, Operations::PRESENCE) {
             return Err(Code::NotPermitted.because("the capability does not allow to be present on this channel"));
         }
@@ -40,25 +39,19 @@ impl Relay {
         }
         let connection_id = session.connection_id().to_owned();
         let claim = session.grant.user_claim(&name);
-        let (deeds, bytes) = presence::check(
+        let deeds = presence::check(
             frame.messages,
             &session.grant.client_id,
             claim.as_ref(),
             &connection_id,
             frame.msg_serial,
         )?;
-        if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + bytes > PUBLISH_QUEUE_MAX_BYTES {
-            return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
-        }
-        let (content, by) = (Submission::Presence { hold: hold(relay, session), deeds }, session.grant.source());
+        let content = Submission::Presence { hold: hold(relay, session), deeds };
+        let item = self.item(socket, &name, PublishKey::Serial(frame.msg_serial), content)?;
         if self.mark_present(socket, &name) {
             self.touch(socket);
         }
-        let key = PublishKey::Serial(frame.msg_serial);
-        let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
-        let bytes = publish.weight();
-        let item = Item { socket, connection_id, place: None, publish, bytes };
-        Ok((name.owner(), item))
+        Ok(item)
     }
 
     /// The connection may have members from now on. Gives whether that is new.

@@ -128,14 +128,12 @@ impl Relay {
         let by = session.grant.source();
         let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
         let bytes = publish.weight();
-        if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + bytes > PUBLISH_QUEUE_MAX_BYTES {
-            return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
-        }
+        self.admit_queued(session, bytes)?;
         Ok((name.owner(), Item { socket, connection_id, place: None, publish, bytes }))
     }
 
     /// Fails with 42910 when too much waits already.
-    pub(super) fn admit_queued(&self, session: &Session, bytes: usize) -> Result<(), ErrorInfo> {
+    fn admit_queued(&self, session: &Session, bytes: usize) -> Result<(), ErrorInfo> {
         if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + bytes > PUBLISH_QUEUE_MAX_BYTES {
             return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
         }

@@ -9,6 +9,7 @@ use crate::call::{self, Answer, AppCall, HistoryQuery, Response};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{HISTORY_DEFAULT_LIMIT, HISTORY_MAX_LIMIT, TIME_MAX_MS, WAIT_MAX_S};
 use crate::name::ChannelName;
+use crate::parameters::whole_number;
 use crate::wire::message::Entry;
 use crate::wire::outbound::{page_event, page_message};
 
@@ -102,10 +103,6 @@ pub fn limit(request: &Request) -> Result<usize, ErrorInfo> {
         Some(limit) if (1..=HISTORY_MAX_LIMIT as u64).contains(&limit) => Ok(limit as usize),
         _ => Err(Code::BadParameter.because(format!("limit must be a number from 1 to {HISTORY_MAX_LIMIT}"))),
     }
-}
-
-fn whole_number(text: &str) -> Option<u64> {
-    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
 pub fn forwards(request: &Request) -> Result<Option<bool>, ErrorInfo> {

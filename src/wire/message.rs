@@ -118,6 +118,28 @@ pub enum Kind {
     Annotations,
 }
 
+/// Some kinds of entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    pub fn of(entries: &[Entry]) -> Kinds {
+        entries.iter().fold(Kinds::default(), |kinds, entry| kinds.with(entry.kind()))
+    }
+
+    pub const fn with(self, kind: Kind) -> Kinds {
+        Kinds(self.0 | 1 << kind as u8)
+    }
+
+    pub const fn has(self, kind: Kind) -> bool {
+        self.0 & 1 << kind as u8 != 0
+    }
+
+    pub const fn has_all(self, others: Kinds) -> bool {
+        self.0 & others.0 == others.0
+    }
+}
+
 impl Versioned for Entry {
     const VERSION: u8 = 2;
 

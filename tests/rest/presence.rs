@@ -18,7 +18,7 @@ fn act(world: &mut World, connection_id: &str, msg_serial: u64, events: Value) {
     let text = events.to_string();
     let node = node::read(text.as_bytes(), Format::Json).unwrap();
     let (events, _) = InboundMessage::read_several(node).unwrap();
-    let (deeds, _) = presence::check(events, &Identity::Wildcard, None, connection_id, msg_serial).unwrap();
+    let deeds = presence::check(events, &Identity::Wildcard, None, connection_id, msg_serial).unwrap();
     let hold = Hold { relay: RelayName::from("relay:demo/0".to_owned()), grace_ms: 15_000 };
     let publish = Publish {
         key: PublishKey::Serial(msg_serial),

@@ -1,62 +1,18 @@
 /** Behind nginx, with the configuration of deploy/: WebSockets, event streams, long polls, and the client's address. */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import fs from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 import test from 'node:test';
 import { Inbox, connected, demoKey, rest } from '../worker/clients.mjs';
-import { Served, folder } from './served.mjs';
+import { skip, startNginx } from '../worker/nginx.mjs';
+import { Served } from './served.mjs';
 
-const skip = spawnSync('nginx', ['-v'], { env: { PATH: `${process.env.PATH}:/usr/sbin` } }).error
-  ? 'no nginx here: apt-get install nginx-light'
-  : false;
+const site = fs.readFileSync(path.resolve(import.meta.dirname, '../../deploy/nginx.conf'), 'utf8');
 
 /** nginx before a server. Gives what a client needs. @param {test.TestContext} t @param {Served} served */
-async function proxy(t, served) {
-  const prefix = folder(t);
-  const port = await freePort();
-  const site = fs.readFileSync(path.resolve(import.meta.dirname, '../../deploy/nginx.conf'), 'utf8')
-    .replace('server 127.0.0.1:8787;', `server 127.0.0.1:${served.port};`)
-    .replace('listen 80;', `listen 127.0.0.1:${port};`);
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
-  // Its workers must be able to write there, too.
-  const user = process.getuid?.() === 0 ? 'user root;' : '';
-  fs.writeFileSync(path.join(prefix, 'nginx.conf'), `
-    ${user}
-    daemon off; pid ${prefix}/pid; error_log stderr; worker_processes 1;
-    events {}
-    http {
-      access_log off;
-      ${temporary.map((name) => `${name}_temp_path ${prefix}/${name};`).join(' ')}
-      ${site}
-    }`);
-  const args = ['-p', prefix, '-c', path.join(prefix, 'nginx.conf')];
-  const env = { PATH: `${process.env.PATH}:/usr/sbin` };
-  const nginx = spawn('nginx', args, { stdio: ['ignore', 'ignore', 'pipe'], env });
-  let printed = '';
-  nginx.stderr.setEncoding('utf8').on('data', (text) => { printed += text; });
-  t.after(async () => {
-    const ended = once(nginx, 'exit');
-    nginx.kill('SIGTERM');
-    await ended;
-  });
-  const url = `http://127.0.0.1:${port}`;
-  while (!(await fetch(`${url}/health`).then((answer) => answer.ok, () => false))) {
-    if (nginx.exitCode !== null) assert.fail(printed);
-  }
-  return { url, port, clientOptions: { endpoint: '127.0.0.1', port, tls: false } };
-}
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = /** @type {net.AddressInfo} */ (server.address());
-  server.close();
-  await once(server, 'close');
-  return port;
-}
+const proxy = (t, served) => startNginx(t, (port) => site
+  .replace('server 127.0.0.1:8787;', `server 127.0.0.1:${served.port};`)
+  .replace('listen 80;', `listen 127.0.0.1:${port};`));
 
 test('WebSockets, long polls and event streams come through nginx', { skip }, async (t) => {
   const served = await Served.start(t, { args: ['--trust-proxy'] });

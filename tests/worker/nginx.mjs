@@ -1,4 +1,4 @@
-/** A real nginx before a runtime, with the settings that Debian installs, where there is one. */
+/** A real nginx before a runtime, where there is one. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -6,7 +6,10 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 
-export const skip = spawnSync('nginx', ['-v']).error ? 'no nginx here: install nginx-light' : false;
+// Only an administrator's path has it.
+const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };
+
+export const skip = spawnSync('nginx', ['-v'], { env }).error ? 'no nginx here: apt-get install nginx-light' : false;
 
 /** What Debian's sites include. */
 const proxyParams = '/etc/nginx/proxy_params';
@@ -24,30 +27,19 @@ async function freePort() {
 }
 
 /**
- * An nginx that passes everything on to a runtime, ended with the test.
+ * An nginx with a site, ended with the test. Gives what a client needs.
  * @param {{ after: (done: () => unknown) => void }} scope
- * @param {{ url: string }} runtime
- * @param {{ webSockets?: boolean }} [options]
+ * @param {(port: number) => string} site what its `http` holds, to listen on this port
  */
-export async function nginxBefore(scope, runtime, { webSockets = false } = {}) {
+export async function startNginx(scope, site) {
   const [port, folder] = [await freePort(), fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-nginx-'))];
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${folder}/${kind};`);
   const config = path.join(folder, 'nginx.conf');
   fs.writeFileSync(config, `
     daemon off; master_process off; pid ${folder}/pid; error_log stderr notice;
     events { worker_connections 768; }
-    http {
-      access_log off; sendfile on; tcp_nopush on; gzip on; ${temporary.join(' ')}
-      server {
-        listen 127.0.0.1:${port};
-        location / {
-          proxy_pass ${runtime.url};
-          ${fs.existsSync(proxyParams) ? `include ${proxyParams};` : ''}
-          ${webSockets ? upgrade : ''}
-        }
-      }
-    }`);
-  const child = spawn('nginx', ['-p', folder, '-c', config, '-e', 'stderr'], { stdio: ['ignore', 'ignore', 'pipe'] });
+    http { access_log off; ${temporary.join(' ')} ${site(port)} }`);
+  const child = spawn('nginx', ['-p', folder, '-c', config, '-e', 'stderr'], { stdio: ['ignore', 'ignore', 'pipe'], env });
   scope.after(async () => {
     child.kill('SIGTERM');
     if (child.exitCode === null) await once(child, 'exit');
@@ -63,5 +55,24 @@ export async function nginxBefore(scope, runtime, { webSockets = false } = {}) {
     });
   });
   await listening;
-  return { url: `http://127.0.0.1:${port}`, clientOptions: { endpoint: '127.0.0.1', port, tls: false } };
+  return { url: `http://127.0.0.1:${port}`, port, clientOptions: { endpoint: '127.0.0.1', port, tls: false } };
+}
+
+/**
+ * One that passes everything on to a runtime, with the settings that Debian installs.
+ * @param {{ after: (done: () => unknown) => void }} scope
+ * @param {{ url: string }} runtime
+ * @param {{ webSockets?: boolean }} [options]
+ */
+export function nginxBefore(scope, runtime, { webSockets = false } = {}) {
+  return startNginx(scope, (port) => `
+    sendfile on; tcp_nopush on; gzip on;
+    server {
+      listen 127.0.0.1:${port};
+      location / {
+        proxy_pass ${runtime.url};
+        ${fs.existsSync(proxyParams) ? `include ${proxyParams};` : ''}
+        ${webSockets ? upgrade : ''}
+      }
+    }`);
 }
