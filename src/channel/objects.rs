@@ -202,7 +202,9 @@ impl Channel {
                         objects.push(Snapshot { id: key.object.clone(), object, entries: Vec::new() });
                     }
                     let named = (key.key.clone().unwrap_or_default(), entry);
-                    objects.last_mut().into_iter().for_each(|last| last.entries.push(named.clone()));
+                    if let Some(last) = objects.last_mut() {
+                        last.entries.push(named);
+                    }
                 }
                 Part::Summary(_) => {}
             }
