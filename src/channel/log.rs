@@ -230,6 +230,22 @@ impl Log {
         }
     }
 
+    /// The entry at a position, if it is there, perhaps with others of its row; and how many bytes were read of rows.
+    pub fn around(
+        &self,
+        store: &mut impl Store,
+        batch: Option<&Batch>,
+        position: Position,
+    ) -> Result<(Vec<Entry>, usize), StoreError> {
+        if let Some(packed) = batch.and_then(|batch| batch.entry(position)).or_else(|| self.in_tail(position)) {
+            return Ok((decoded(packed)?, 0));
+        }
+        match store.rows_after(Position(position.0.saturating_sub(1)), 1)?.pop() {
+            Some((_, row)) => Ok((decoded(&row)?, row.len())),
+            None => Ok((Vec::new(), 0)),
+        }
+    }
+
     /// Gives readers of the tail other bytes than the row has.
     pub fn replace(&mut self, position: Position, entry: Packed) {
         if let Ok(index) = self.tail.binary_search_by_key(&position, |placed| placed.position) {

@@ -161,16 +161,9 @@ impl Channel {
         batch: &Batch,
         position: crate::serial::Position,
     ) -> Result<Outcome, StoreError> {
-        let of = |entries: Vec<message::Entry>| {
-            entries.iter().find(|entry| entry.position == position).map_or_else(Vec::new, |entry| ids(entry.objects()))
-        };
-        let object_ids = match batch.entry(position).or_else(|| self.log.in_tail(position)) {
-            Some(packed) => of(packed.entries()?),
-            None => match store.rows_after(crate::serial::Position(position.0 - 1), 1)?.pop() {
-                Some((_, row)) => of(row.entries()?),
-                None => Vec::new(),
-            },
-        };
+        let (entries, _) = self.log.around(store, Some(batch), position)?;
+        let found = entries.iter().find(|entry| entry.position == position);
+        let object_ids = found.map_or_else(Vec::new, |entry| ids(entry.objects()));
         Ok(Outcome::Operated { position, object_ids })
     }
 

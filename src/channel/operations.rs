@@ -94,21 +94,11 @@ impl Channel {
         if let Some(entry) = self.lookups.last.as_ref().filter(|entry| entry.position == position) {
             return Ok(Some(entry.clone()));
         }
-        let known = batch.and_then(|batch| batch.entry(position)).or_else(|| self.log.in_tail(position));
-        let is_stored = known.is_none();
-        let entries = match known {
-            Some(packed) => decoded(packed)?,
-            None => match store.rows_after(Position(position.0.saturating_sub(1)), 1)?.pop() {
-                Some((_, row)) => {
-                    self.lookups.debt.add(row.len(), CHANGES_FLOW, now_ms);
-                    decoded(&row)?
-                }
-                None => Vec::new(),
-            },
-        };
+        let (entries, read) = self.log.around(store, batch, position)?;
+        self.lookups.debt.add(read, CHANGES_FLOW, now_ms);
         let is_it = |entry: &Entry| entry.position == position && !entry.is_operation() && !entry.is_ephemeral();
         let found = entries.into_iter().find(|entry| is_it(entry) && entry.kind() == Kind::Messages);
-        if is_stored {
+        if read > 0 {
             self.lookups.last.clone_from(&found);
         }
         Ok(found)

@@ -26,9 +26,10 @@ impl<T> Registration<T> {
         Registration { registry, id, own }
     }
 
+    /// Its own state, for every frame; or its successor's, for what comes late.
     pub fn find(&self) -> Rc<RefCell<T>> {
-        let found = self.registry.with_borrow(|registry| registry.get(&self.id).cloned());
-        found.expect("objects register when they are built")
+        let successor = || self.registry.with_borrow(|registry| registry.get(&self.id).cloned());
+        self.own.upgrade().or_else(successor).expect("objects register when they are built")
     }
 }
 
