@@ -5,10 +5,11 @@ use super::caller::Caller;
 use super::form::Form;
 use super::history::{damaged, limit, picked};
 use super::page::{Cursor, Links, bad_cursor};
-use super::publish::{Pending as Publishing, base};
-use super::{Exchange, Reply, Request, Step, body, unanswered};
+use super::publish::{base, receipt};
+use super::step::unanswered;
+use super::{Reply, Request, Step, body};
 use crate::annotation::{check, series};
-use crate::call::{self, AnnotationsQuery, Answer, Publish, PublishKey, Response, Submission};
+use crate::call::{self, AnnotationsQuery, Publish, PublishKey, Response, Submission};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
 use crate::name::ChannelName;
@@ -40,9 +41,8 @@ pub fn publish(
     let key = checked.id.map_or_else(|| PublishKey::Request(base(random)), PublishKey::Id);
     let content = Submission::Annotations { message: checked.message, annotations: checked.annotations };
     let publish = Publish { key, connection_id: None, by: caller.grant().source(), content };
-    let pending = super::Pending::Publish(Publishing::of(channel, &publish));
-    let call = caller.call(channel, call::Request::Publish(vec![publish]));
-    Ok(Step::Calls(vec![call], Exchange { form, pending }))
+    let receipt = receipt(channel, &publish, form);
+    Ok(form.call(caller.call(channel, call::Request::Publish(vec![publish])), receipt))
 }
 
 /// Fails with 40160 (capability), and with 40003 for what is no serial, limit or cursor.
@@ -61,25 +61,18 @@ pub fn begin(
         return Err(bad_cursor());
     }
     let query = AnnotationsQuery { message: serial.to_owned(), after, limit: limit(request)? };
-    let pending = super::Pending::Annotations(Pending { links: Links::of(request, "annotations", &CARRIED) });
+    let links = Links::of(request, "annotations", &CARRIED);
     let call = caller.call(channel, call::Request::Annotations(query));
-    Ok(Step::Calls(vec![call], Exchange { form, pending }))
+    Ok(form.call(call, move |response| page(&links, form, response)))
 }
 
-/// A page that its channel has not given.
-pub struct Pending {
-    links: Links,
-}
-
-impl Pending {
-    pub fn answered(self, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
-        let Response::History(page) = answer? else { return Err(unanswered()) };
-        let entries = page.entries.entries().map_err(|_| damaged())?;
-        let next = page.next.map(|(position, index)| Cursor { position, index, series: page.series.clone() }.text());
-        let picked = picked(&page.slices, &entries, true).ok_or_else(damaged)?;
-        let render = |(entry, index)| page_annotation(entry, index, &page.series, form.format);
-        Ok(form.page(&picked.into_iter().filter_map(render).collect::<Vec<_>>(), self.links.header(next)))
-    }
+fn page(links: &Links, form: Form, response: Response) -> Result<Reply, ErrorInfo> {
+    let Response::History(page) = response else { return Err(unanswered()) };
+    let entries = page.entries.entries().map_err(|_| damaged())?;
+    let next = page.next.map(|(position, index)| Cursor { position, index, series: page.series.clone() }.text());
+    let picked = picked(&page.slices, &entries, true).ok_or_else(damaged)?;
+    let render = |(entry, index)| page_annotation(entry, index, &page.series, form.format);
+    Ok(form.page(&picked.into_iter().filter_map(render).collect::<Vec<_>>(), links.header(next)))
 }
 
 /// Fails with 40160 (capability), with 40003 for what is no serial, and with 40012 when nobody, or everybody, is asked
@@ -97,12 +90,8 @@ pub fn client_summary(
     let client_id = client_id.ok_or_else(|| Code::BadClientId.because("forClientId must name one client"))?;
     series(serial)?;
     let call = caller.call(channel, call::Request::ClientSummary(serial.to_owned(), client_id.to_owned()));
-    Ok(Step::Calls(vec![call], Exchange { form, pending: super::Pending::ClientSummary }))
-}
-
-pub fn client_summary_answered(form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
-    match answer? {
+    Ok(form.call(call, move |response| match response {
         Response::ClientSummary(SummaryCounts { by_type }) => Ok(form.ok(&by_type.unwrap_or_default())),
         _ => Err(unanswered()),
-    }
+    }))
 }

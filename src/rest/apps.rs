@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use super::caller::Caller;
 use super::form::Form;
-use super::inquiry::Inquiry;
-use super::{Context, Exchange, Reply, Request, Step, body, publish};
-use crate::app::NewApp;
+use super::step::another_answer;
+use super::{Context, Reply, Request, Step, body, publish};
+use crate::app::{NewApp, fixtures};
 use crate::auth::{Secret, bearer};
-use crate::call::{Answer, AppCall, AppRequest, ChannelCall, Outcome, Response};
+use crate::call::{Answer, AppCall, AppRequest, AppResponse, ChannelCall, Outcome, Response};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::SECRET_MIN_BYTES;
 use crate::name::AppId;
@@ -45,8 +45,11 @@ pub fn create(request: &Request, form: Form, context: &mut Context<'_>) -> Resul
         channels.push('\n');
     }
     let request = AppRequest::Create { config: new.config, channels };
-    let then = Ending { calls: new.fixtures, reply: form.created(&answer) };
-    Ok(Step::Ask(AppCall { app: new.app.id().clone(), request }, Inquiry::creation(form, then)))
+    let made = form.created(&answer);
+    Ok(form.ask(AppCall { app: new.app.id().clone(), request }, move |response| match response {
+        AppResponse::Done => Ok(settle(form, new.fixtures, made)),
+        _ => Err(another_answer()),
+    }))
 }
 
 /// Fails with 40400 when nobody may, with 50320 when the admin token can be guessed, with 40106, 40101 or 42910 for the
@@ -76,29 +79,26 @@ pub fn delete(request: &Request, app: AppId, form: Form, context: &mut Context<'
         caller.require_first_key(&app)?;
     }
     let config = context.apps.get(&app).cloned();
-    let inquiry = Inquiry::deletion(form, app.clone(), config);
-    Ok(Step::Ask(AppCall { app, request: AppRequest::Delete }, inquiry))
+    Ok(form.ask(AppCall { app: app.clone(), request: AppRequest::Delete }, move |response| match response {
+        AppResponse::Channels(channels) => {
+            Ok(settle(form, fixtures::leaving(&app, config.as_deref(), &channels), Reply::empty()))
+        }
+        _ => Err(another_answer()),
+    }))
 }
 
 /// What is done with the members of an app before it is said that the app is made, or gone.
-pub struct Ending {
-    pub calls: Vec<ChannelCall>,
-    pub reply: Reply,
-}
-
-impl Ending {
-    pub fn begin(self, form: Form) -> Step {
-        match self.calls.is_empty() {
-            true => Step::Reply(self.reply),
-            false => Step::Calls(self.calls, Exchange { form, pending: super::Pending::App(Box::new(self.reply)) }),
-        }
+fn settle(form: Form, calls: Vec<ChannelCall>, reply: Reply) -> Step {
+    match calls.is_empty() {
+        true => Step::Reply(reply),
+        false => form.calls(calls, move |answers| settled(reply, answers)),
     }
 }
 
 /// All channels have answered. Fails as the first of them that failed.
-pub fn answered(reply: Reply, answers: Vec<Answer<Response>>) -> Result<Reply, ErrorInfo> {
+fn settled(reply: Reply, answers: Vec<Answer<Response>>) -> Result<Reply, ErrorInfo> {
     for answer in answers {
-        let refused = publish::published(answer)?.outcomes.into_iter().find_map(|outcome| match outcome {
+        let refused = publish::published(answer?)?.outcomes.into_iter().find_map(|outcome| match outcome {
             Outcome::Refused(error) => Some(error),
             Outcome::Accepted { .. } | Outcome::Operated { .. } => None,
         });

@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::caller::Caller;
 use super::form::Form;
 use super::publish::{self, Receipt};
-use super::{Exchange, Reply, Request, Step, body, unanswered};
+use super::step::unanswered;
+use super::{Reply, Request, Step, body};
 use crate::auth::Identity;
 use crate::call::{self, Answer, ChannelCall, Publish, Published, Response};
 use crate::error::{Code, ErrorInfo};
@@ -58,7 +59,7 @@ pub fn begin(request: &Request, caller: &Caller, form: Form, random: &[u8; 32]) 
     let calls = batch.calls();
     match calls.is_empty() {
         true => Ok(Step::Reply(pending.answered(form, Vec::new()))),
-        false => Ok(Step::Calls(calls, Exchange { form, pending: super::Pending::Batch(pending) })),
+        false => Ok(form.calls(calls, move |answers| Ok(pending.answered(form, answers)))),
     }
 }
 
@@ -138,7 +139,7 @@ impl Batch<'_> {
 }
 
 /// A batch that its channels have not answered.
-pub struct Pending {
+struct Pending {
     specs: Vec<Vec<Slot>>,
     /// Whether the body was a list; then so is the answer.
     is_list: bool,
@@ -160,8 +161,8 @@ struct Place {
 }
 
 impl Pending {
-    pub fn answered(self, form: Form, answers: Vec<Answer<Response>>) -> Reply {
-        let answers: Vec<Answer<Published>> = answers.into_iter().map(publish::published).collect();
+    fn answered(self, form: Form, answers: Vec<Answer<Response>>) -> Reply {
+        let answers: Vec<Answer<Published>> = answers.into_iter().map(|answer| publish::published(answer?)).collect();
         let outcomes = |slots: Vec<Slot>| slots.into_iter().map(|slot| outcome(slot, &answers)).collect();
         let results: Vec<SpecResult> = self.specs.into_iter().map(outcomes).map(SpecResult::of).collect();
         match (self.is_flat, self.is_list) {
@@ -175,7 +176,8 @@ impl Pending {
 fn outcome(slot: Slot, answers: &[Answer<Published>]) -> ChannelResult {
     let Slot { channel, place } = slot;
     let receipt = place.and_then(|place| match answers.get(place.call) {
-        Some(answer) => Receipt::of(channel.clone(), place.id, answer.as_ref(), place.index),
+        Some(Ok(published)) => Receipt::of(channel.clone(), place.id, published, place.index),
+        Some(Err(error)) => Err(error.clone()),
         None => Err(unanswered()),
     });
     receipt.map_or_else(|error| ChannelResult::Failed { channel, error }, ChannelResult::Published)

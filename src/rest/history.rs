@@ -4,8 +4,9 @@
 use super::caller::Caller;
 use super::form::Form;
 use super::page::{Cursor, Links, bad_cursor};
-use super::{Exchange, Reply, Request, Step, unanswered};
-use crate::call::{self, Answer, AppCall, HistoryQuery, Response};
+use super::step::{only, unanswered};
+use super::{Reply, Request, Step};
+use crate::call::{self, HistoryQuery, Response};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{HISTORY_DEFAULT_LIMIT, HISTORY_MAX_LIMIT, TIME_MAX_MS, WAIT_MAX_S};
 use crate::name::ChannelName;
@@ -37,10 +38,15 @@ pub fn begin(
         *wait_ms = expires_at_ms.saturating_sub(now_ms).min(*wait_ms);
     }
     query.by = query.wait_ms.map(|_| caller.grant().source());
-    let recheck = query.wait_ms.and_then(|_| caller.check()).map(Box::new);
-    let pending = Pending { links: links(request, kind), kind, forwards: query.forwards, cursor, recheck };
+    // While a request waits its token may be revoked.
+    let recheck = query.wait_ms.and_then(|_| caller.check());
+    let pending = Pending { links: links(request, kind), kind, forwards: query.forwards, cursor };
     let call = caller.call(channel, call::Request::History(query));
-    Ok(Step::Calls(vec![call], Exchange { form, pending: super::Pending::History(pending) }))
+    let then = form.then(move |answers| {
+        let page = pending.answered(form, only(answers)?)?;
+        Ok(form.unless_revoked(recheck, Step::Reply(page)))
+    });
+    Ok(Step::Calls(vec![call], then))
 }
 
 /// Fails with 40003 for a parameter that is not what it must be, and when two contradict each other.
@@ -130,19 +136,17 @@ fn links(request: &Request, kind: Kind) -> Links {
 }
 
 /// A page that its channel has not given.
-pub struct Pending {
+struct Pending {
     links: Links,
     kind: Kind,
     forwards: bool,
     cursor: Option<Cursor>,
-    /// What to ask the app before the answer goes out: while a request waits its token may be revoked.
-    pub recheck: Option<Box<AppCall>>,
 }
 
 impl Pending {
     /// Fails with 40003 when the cursor is not of this life of the channel: it would begin anywhere.
-    pub fn answered(self, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
-        let Response::History(page) = answer? else { return Err(unanswered()) };
+    fn answered(self, form: Form, response: Response) -> Result<Reply, ErrorInfo> {
+        let Response::History(page) = response else { return Err(unanswered()) };
         if self.cursor.is_some_and(|cursor| cursor.series != page.series) {
             return Err(bad_cursor());
         }

@@ -6,8 +6,9 @@ use super::caller::Caller;
 use super::form::Form;
 use super::history::{forwards, limit, picked};
 use super::page::{Cursor, Links, bad_cursor};
-use super::publish::{self, Receipt};
-use super::{Exchange, Reply, Request, Step, body, unanswered};
+use super::publish::{self, Receipt, published};
+use super::step::unanswered;
+use super::{Reply, Request, Step, body};
 use crate::auth::Operations;
 use crate::call::{self, Answer, HistoryPage, Publish, PublishKey, Response, Submission, VersionsQuery};
 use crate::error::{Code, ErrorInfo};
@@ -56,17 +57,16 @@ pub fn begin_operation(
 ) -> Result<Step, ErrorInfo> {
     let (allowed, mutable) = (caller.operations(channel)?, caller.rules(channel).mutable);
     let operation = operation::check(messages, params, caller.identity(), allowed, mutable)?;
-    let pending =
-        super::Pending::Operation(Operated { channel: channel.to_string(), serial: operation.serial.clone() });
+    let operated = Operated { channel: channel.to_string(), serial: operation.serial.clone() };
     let key = PublishKey::Request(publish::base(random));
     let (by, content) = (caller.grant().source(), Submission::Operation(operation.into()));
     let publish = Publish { key, connection_id: None, by, content };
     let call = caller.call(channel, call::Request::Publish(vec![publish]));
-    Ok(Step::Calls(vec![call], Exchange { form, pending }))
+    Ok(form.call(call, move |response| operated.answered(form, response)))
 }
 
 /// An operation that its channel has not answered.
-pub struct Operated {
+struct Operated {
     channel: String,
     serial: String,
 }
@@ -83,8 +83,9 @@ struct Done {
 }
 
 impl Operated {
-    pub fn answered(self, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
-        let serials = Receipt::of(String::new(), String::new(), publish::published(answer).as_ref(), 0)?.into_serials();
+    fn answered(self, form: Form, response: Response) -> Result<Reply, ErrorInfo> {
+        let published = published(response)?;
+        let serials = Receipt::of(String::new(), String::new(), &published, 0)?.into_serials();
         let Operated { channel, serial } = self;
         Ok(form.ok(&Done { channel, serial, version_serial: serials.first().cloned(), serials }))
     }
@@ -94,13 +95,11 @@ pub fn begin(channel: &ChannelName, serial: String, caller: &Caller, form: Form)
     caller.require_history(channel)?;
     let query = VersionsQuery { serial, latest: true, forwards: true, limit: 1, after: None, deleted: false };
     let call = caller.call(channel, call::Request::Versions(query));
-    Ok(Step::Calls(vec![call], Exchange { form, pending: super::Pending::Message }))
-}
-
-pub fn answered(form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
-    let (page, entries) = page_of(answer)?;
-    let entry = entries.first().ok_or_else(unanswered)?;
-    Ok(form.ok(&page_message(entry, 0, &page.series, form.format)))
+    Ok(form.call(call, move |response| {
+        let (page, entries) = page_of(response)?;
+        let entry = entries.first().ok_or_else(unanswered)?;
+        Ok(form.ok(&page_message(entry, 0, &page.series, form.format)))
+    }))
 }
 
 /// Who may do something to any message may see what was before it was deleted.
@@ -124,20 +123,20 @@ pub fn begin_versions(
         deleted: caller.operations(channel)?.intersects(any),
     };
     let call = caller.call(channel, call::Request::Versions(query));
-    let pending = super::Pending::Versions(Versions { links: Links::of(request, "versions", &CARRIED), cursor });
-    Ok(Step::Calls(vec![call], Exchange { form, pending }))
+    let versions = Versions { links: Links::of(request, "versions", &CARRIED), cursor };
+    Ok(form.call(call, move |response| versions.answered(form, response)))
 }
 
 /// A page of versions that its channel has not given.
-pub struct Versions {
+struct Versions {
     links: Links,
     cursor: Option<Cursor>,
 }
 
 impl Versions {
     /// Fails with 40003 when the cursor is not of this life of the channel.
-    pub fn answered(self, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
-        let (page, entries) = page_of(answer)?;
+    fn answered(self, form: Form, response: Response) -> Result<Reply, ErrorInfo> {
+        let (page, entries) = page_of(response)?;
         if self.cursor.is_some_and(|cursor| cursor.series != page.series) {
             return Err(bad_cursor());
         }
@@ -150,8 +149,8 @@ impl Versions {
     }
 }
 
-fn page_of(answer: Answer<Response>) -> Answer<(HistoryPage, Vec<Entry>)> {
-    let Response::History(page) = answer? else { return Err(unanswered()) };
+fn page_of(response: Response) -> Answer<(HistoryPage, Vec<Entry>)> {
+    let Response::History(page) = response else { return Err(unanswered()) };
     let entries = page.entries.entries().map_err(|_| unanswered())?;
     Ok((page, entries))
 }

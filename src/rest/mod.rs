@@ -5,14 +5,14 @@
 //! ```text
 //! body_bound(request) ──▶ Reply, or how much of its body begin() needs
 //! begin(request) ──▶ Reply
-//!        ├─────────▶ Calls ── the channels answer ──▶ Exchange::answered ──▶ Reply, or Ask
-//!        └─────────▶ Ask ──── the app answers ──────▶ Inquiry::answered ───▶ Reply, or Calls
+//!        ├─────────▶ Calls ── the channels answer ─┐
+//!        └─────────▶ Ask ──── the app answers ─────┴▶ Continuation::answered ──▶ Reply, Calls or Ask
 //! ```
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
 //! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`,
-//! `annotations`, `presence`, `objects`, `status`, `token`, `revoke`, `apps`; `inquiry` is what waits for an app;
-//! `form` and `reply` are how all of them are answered.
+//! `annotations`, `presence`, `objects`, `status`, `token`, `revoke`, `apps`; `step` is how each goes on with the
+//! answers that it waits for, `form` and `reply` how all of them are answered.
 
 mod annotations;
 mod apps;
@@ -21,7 +21,6 @@ mod body;
 mod caller;
 mod form;
 mod history;
-mod inquiry;
 mod message;
 mod objects;
 mod page;
@@ -32,17 +31,17 @@ mod reply;
 mod revoke;
 mod route;
 mod status;
+mod step;
 mod token;
 mod unenveloped;
 
 pub use apps::Admin;
 pub use body::check_coding;
-pub use inquiry::Inquiry;
 pub use reply::{Browser, Reply};
+pub use step::{Asking, Continuation, Step};
 
 use crate::auth::{Apps, Attempts};
-use crate::call::{Answer, AppCall, ChannelCall, RelayName, Response};
-use crate::error::{Code, ErrorInfo};
+use crate::error::ErrorInfo;
 use crate::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES};
 use crate::name::AppId;
 use crate::parameters;
@@ -140,28 +139,6 @@ impl Request {
     }
 }
 
-/// What is to be done next for a request.
-pub enum Step {
-    /// Send it: the request is answered.
-    Reply(Reply),
-    /// Make these calls, all at once, and hand their answers in the same order to [`Exchange::answered`]. A call that
-    /// could not be made may be repeated: the channel knows a publish that it has.
-    Calls(Vec<ChannelCall>, Exchange),
-    /// Ask this app, and hand its answer to [`Inquiry::answered`]. It may be asked again, but for a nonce: that it was
-    /// used is told to only one.
-    Ask(AppCall, Inquiry),
-    /// Ask these relays whose connection a key is, until one knows, and hand its answer, or the last, to
-    /// [`Inquiry::identified`].
-    Identify(Asking, Inquiry),
-}
-
-/// Whose connection is this the key of? It says a relay; or a channel's own object holds it, most likely of the channel
-/// that is published to.
-pub struct Asking {
-    pub key: String,
-    pub relays: Vec<RelayName>,
-}
-
 /// What the server brings to a request.
 pub struct Context<'a> {
     /// At least those of [`apps_named`].
@@ -228,11 +205,7 @@ fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'
         route => {
             let caller = Caller::authenticate(request, context)?;
             let check = caller.check();
-            let step = for_caller(request, route, form, caller, context)?;
-            Ok(match check {
-                Some(check) => Step::Ask(check, Inquiry::clearance(form, step)),
-                None => step,
-            })
+            Ok(form.unless_revoked(check, for_caller(request, route, form, caller, context)?))
         }
     }
 }
@@ -277,71 +250,4 @@ fn for_caller(
         Route::RevokeTokens(key_name) => revoke::begin(request, &key_name, &caller, form, context.now_ms),
         Route::Time | Route::RequestToken(_) | Route::Apps | Route::App(_) => unreachable!("answered without a caller"),
     }
-}
-
-/// A request whose answer waits for channels.
-pub struct Exchange {
-    form: Form,
-    pending: Pending,
-}
-
-enum Pending {
-    Publish(publish::Pending),
-    Batch(batch::Pending),
-    History(history::Pending),
-    Operation(message::Operated),
-    Message,
-    Versions(message::Versions),
-    Presence(presence::Pending),
-    PresenceBatch(presence::Batch),
-    Annotations(annotations::Pending),
-    ClientSummary,
-    Status(String),
-    Enumeration(status::Page),
-    App(Box<Reply>),
-    Objects(objects::Pending),
-    /// Whether it is to be compact.
-    Tree(bool),
-}
-
-impl Exchange {
-    /// Goes on with one answer for each call, in the order of the calls.
-    pub fn answered(self, answers: Vec<Answer<Response>>) -> Step {
-        let form = self.form;
-        let mut recheck = None;
-        let reply = match self.pending {
-            Pending::Publish(pending) => pending.answered(form, only(answers)),
-            Pending::Batch(pending) => Ok(pending.answered(form, answers)),
-            Pending::History(mut pending) => {
-                recheck = pending.recheck.take();
-                pending.answered(form, only(answers))
-            }
-            Pending::Operation(pending) => pending.answered(form, only(answers)),
-            Pending::Message => message::answered(form, only(answers)),
-            Pending::Versions(pending) => pending.answered(form, only(answers)),
-            Pending::Presence(pending) => pending.answered(form, only(answers)),
-            Pending::Status(name) => status::answered(&name, form, only(answers)),
-            Pending::Enumeration(page) => page.answered(form, answers),
-            Pending::Annotations(pending) => pending.answered(form, only(answers)),
-            Pending::ClientSummary => annotations::client_summary_answered(form, only(answers)),
-            Pending::PresenceBatch(pending) => Ok(pending.answered(form, answers)),
-            Pending::Objects(pending) => pending.answered(form, only(answers)),
-            Pending::Tree(compact) => objects::answered(compact, form, only(answers)),
-            Pending::App(reply) => apps::answered(*reply, answers),
-        };
-        let reply = Step::Reply(reply.unwrap_or_else(|error| form.error(&error)));
-        match recheck {
-            Some(check) => Step::Ask(*check, Inquiry::clearance(form, reply)),
-            None => reply,
-        }
-    }
-}
-
-/// The answer to a single call.
-fn only(answers: Vec<Answer<Response>>) -> Answer<Response> {
-    answers.into_iter().next().unwrap_or_else(|| Err(unanswered()))
-}
-
-fn unanswered() -> ErrorInfo {
-    Code::InternalChannel.because("the channel did not answer; try again")
 }

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::caller::Caller;
 use super::form::Form;
-use super::{Context, Exchange, Reply, Request, Step, body, publish, unanswered};
+use super::step::unanswered;
+use super::{Context, Reply, Request, Step, body, publish};
 use crate::auth::Operations;
-use crate::call::{self, Answer, Outcome, Publish, PublishKey, Response, Submission, TreeQuery};
+use crate::call::{self, Outcome, Publish, PublishKey, Response, Submission, TreeQuery};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{BODY_MAX_BYTES, OBJECTS_DEPTH_MAX, PUBLISH_MAX_MESSAGES};
 use crate::name::ChannelName;
@@ -41,11 +42,11 @@ pub fn read(
     }
     let compact = request.parameter("compact") != Some("false");
     let call = caller.call(channel, call::Request::Tree(TreeQuery { object_id, path }));
-    Ok(Step::Calls(vec![call], Exchange { form, pending: super::Pending::Tree(compact) }))
+    Ok(form.call(call, move |response| shown(compact, form, response)))
 }
 
-pub fn answered(compact: bool, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
-    let Response::Tree(Tree { top, mut objects }) = answer? else { return Err(unanswered()) };
+fn shown(compact: bool, form: Form, response: Response) -> Result<Reply, ErrorInfo> {
+    let Response::Tree(Tree { top, mut objects }) = response else { return Err(unanswered()) };
     objects.sort_unstable_by(|one, other| one.id.cmp(&other.id));
     let mut shown = Shown { seen: vec![false; objects.len()], objects: &objects, compact };
     Ok(form.ok(&shown.value(&top, 0).unwrap_or(Node::Null)))
@@ -161,9 +162,18 @@ pub fn begin(
     let key = id.map_or_else(|| PublishKey::Request(publish::base(&context.random)), PublishKey::Id);
     let (by, content) = (caller.grant().source(), Submission::Objects(proposals));
     let publish = Publish { key, connection_id: None, by, content };
-    let pending = Pending { channel: channel.to_string(), id: publish.id() };
+    let (name, message_id) = (channel.to_string(), publish.id());
     let call = caller.call(channel, call::Request::Publish(vec![publish]));
-    Ok(Step::Calls(vec![call], Exchange { form, pending: super::Pending::Objects(pending) }))
+    Ok(form.call(call, move |response| {
+        let outcome = publish::published(response)?.outcomes.into_iter().next();
+        match outcome {
+            Some(Outcome::Operated { object_ids, .. }) => {
+                Ok(form.created(&Receipt { channel: name, message_id, object_ids }))
+            }
+            Some(Outcome::Refused(error)) => Err(error),
+            Some(Outcome::Accepted { .. }) | None => Err(unanswered()),
+        }
+    }))
 }
 
 /// What an operation of a body comes to: itself, or a create, and a set that puts what is created in its place.
@@ -233,29 +243,10 @@ fn initial_value(payload: &Node) -> String {
     serde_json::to_string(payload).unwrap_or_default()
 }
 
-/// A change that its channel has not answered.
-pub struct Pending {
-    channel: String,
-    id: String,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Receipt {
     channel: String,
     message_id: String,
     object_ids: Vec<String>,
-}
-
-impl Pending {
-    pub fn answered(self, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
-        let Pending { channel, id: message_id } = self;
-        match publish::published(answer)?.outcomes.into_iter().next() {
-            Some(Outcome::Operated { object_ids, .. }) => {
-                Ok(form.created(&Receipt { channel, message_id, object_ids }))
-            }
-            Some(Outcome::Refused(error)) => Err(error),
-            Some(Outcome::Accepted { .. }) | None => Err(unanswered()),
-        }
-    }
 }

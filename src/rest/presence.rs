@@ -8,7 +8,8 @@ use super::caller::Caller;
 use super::form::Form;
 use super::history::limit;
 use super::page::{Links, bad_cursor};
-use super::{Exchange, Reply, Request, Step, unanswered};
+use super::step::unanswered;
+use super::{Reply, Request, Step};
 use crate::call::{self, Answer, ChannelCall, MembersPage, MembersQuery, Response};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{BATCH_MAX_CHANNELS, MEMBERS_MAX_LIMIT};
@@ -28,9 +29,12 @@ pub fn begin(request: &Request, channel: &ChannelName, caller: &Caller, form: Fo
         client_id: request.parameter("clientId").map(str::to_owned),
         connection_id: request.parameter("connectionId").map(str::to_owned),
     };
-    let pending = Pending { links: Links::of(request, "presence", &CARRIED) };
-    let call = caller.call(channel, call::Request::Members(query));
-    Ok(Step::Calls(vec![call], Exchange { form, pending: super::Pending::Presence(pending) }))
+    let links = Links::of(request, "presence", &CARRIED);
+    Ok(form.call(caller.call(channel, call::Request::Members(query)), move |response| {
+        let page = page(response)?;
+        let next = page.next.as_ref().map(cursor);
+        Ok(form.page(&events(members(&page)?.iter(), form.format), links.header(next)))
+    }))
 }
 
 /// Cursors name the last member of a page. One who is not there any more is as good: those behind it follow.
@@ -45,22 +49,8 @@ fn cursor(key: &MemberKey) -> String {
     BASE64URL.encode(format!("{}:{}", key.connection_id, key.client_id))
 }
 
-/// A page that its channel has not given.
-pub struct Pending {
-    links: Links,
-}
-
-impl Pending {
-    pub fn answered(self, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
-        let page = page(answer)?;
-        let members = members(&page)?;
-        let next = page.next.as_ref().map(cursor);
-        Ok(form.page(&events(members.iter(), form.format), self.links.header(next)))
-    }
-}
-
-fn page(answer: Answer<Response>) -> Result<MembersPage, ErrorInfo> {
-    let Response::Members(page) = answer? else { return Err(unanswered()) };
+fn page(response: Response) -> Result<MembersPage, ErrorInfo> {
+    let Response::Members(page) = response else { return Err(unanswered()) };
     Ok(page)
 }
 
@@ -87,7 +77,7 @@ pub fn begin_batch(request: &Request, caller: &Caller, form: Form) -> Result<Ste
     let pending = Batch { slots };
     match calls.is_empty() {
         true => Ok(Step::Reply(pending.answered(form, Vec::new()))),
-        false => Ok(Step::Calls(calls, Exchange { form, pending: super::Pending::PresenceBatch(pending) })),
+        false => Ok(form.calls(calls, move |answers| Ok(pending.answered(form, answers)))),
     }
 }
 
@@ -99,13 +89,13 @@ fn call(name: &str, caller: &Caller) -> Result<ChannelCall, ErrorInfo> {
 }
 
 /// Channels, each with the place of its call, or why it was not made.
-pub struct Batch {
+struct Batch {
     slots: Vec<(String, Result<usize, ErrorInfo>)>,
 }
 
 impl Batch {
-    pub fn answered(self, form: Form, answers: Vec<Answer<Response>>) -> Reply {
-        let read = |answer| members(&page(answer)?);
+    fn answered(self, form: Form, answers: Vec<Answer<Response>>) -> Reply {
+        let read = |answer: Answer<Response>| members(&page(answer?)?);
         let sets: Vec<Result<Vec<Entry>, ErrorInfo>> = answers.into_iter().map(read).collect();
         let results: Vec<ChannelResult> =
             self.slots.iter().map(|(channel, place)| result(channel, place, &sets, form.format)).collect();

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::caller::Caller;
 use super::form::Form;
-use super::inquiry::Inquiry;
-use super::{Asking, Exchange, Reply, Request, Step, message, unanswered, unenveloped};
+use super::step::{another_answer, unanswered};
+use super::{Asking, Reply, Request, Step, message, unenveloped};
 use crate::auth::{Identity, Source};
 use crate::call::{
     self, Answer, ChannelCall, Outcome, Publish, PublishKey, Published, RelayName, Response, Speaker, Submission,
@@ -38,14 +38,28 @@ pub fn begin(
     let claim = caller.grant().user_claim(channel);
     let checked = check(messages, &params(request), identity)?.claimed(claim.as_ref())?;
     let publish = publish(checked, base(random), caller.grant().source());
-    let pending = super::Pending::Publish(Pending::of(channel, &publish));
-    let call = caller.call(channel, call::Request::Publish(vec![publish]));
-    let exchange = Exchange { form, pending };
-    let Some(key) = key else { return Ok(Step::Calls(vec![call], exchange)) };
+    let receipt = receipt(channel, &publish, form);
+    let mut call = caller.call(channel, call::Request::Publish(vec![publish]));
+    let Some(key) = key else { return Ok(form.call(call, receipt)) };
     ConnectionKey::claimed(&key).ok_or(Code::BadConnectionKey)?;
     let relays = placement::holder(&call.to.app, &key).into_iter().chain([RelayName::of_channel(&call.to)]).collect();
-    let speech = Speech { identity: caller.identity().clone(), call, exchange };
-    Ok(Step::Identify(Asking { key, relays }, Inquiry::speech(form, speech)))
+    let identity = caller.identity().clone();
+    let speak = move |answer: Answer<Response>| {
+        let Response::Speaker(speaker) = answer? else { return Err(another_answer()) };
+        attribute_to(&speaker, &identity, &mut call)?;
+        Ok(form.call(call, receipt))
+    };
+    Ok(Step::Identify(Asking { key, relays }, form.then(speak)))
+}
+
+/// Answers a publish, once its channel has, with its receipt.
+pub fn receipt(
+    channel: &ChannelName,
+    publish: &Publish,
+    form: Form,
+) -> impl FnOnce(Response) -> Result<Reply, ErrorInfo> + use<> {
+    let (channel, id) = (channel.to_string(), publish.id());
+    move |response| Ok(form.created(&Receipt::of(channel, id, &published(response)?, 0)?))
 }
 
 /// On behalf of which connection the messages are, if of any.
@@ -59,44 +73,17 @@ fn connection_key(messages: &[InboundMessage]) -> Result<Option<String>, ErrorIn
     }
 }
 
-/// A publish on behalf of a connection that is still to be found (protocol.md § 12.3).
-pub struct Speech {
-    /// Of who asks.
-    identity: Identity,
-    call: ChannelCall,
-    exchange: Exchange,
-}
-
-impl Speech {
-    /// Fails with 40102 when who asks may not be its client, with 40012 for a message of somebody else, and with 40009
-    /// when there is no room for its clientId.
-    pub fn identified(mut self, speaker: &Speaker) -> Result<Step, ErrorInfo> {
-        let identity = self.identity.on_behalf(&speaker.client_id)?;
-        if let call::Request::Publish(publishes) = &mut self.call.request {
-            for publish in publishes {
-                publish.connection_id = Some(speaker.connection_id.clone());
-                attribute(publish, &identity)?;
-            }
+/// Puts a publish in the name of a connection that was found (protocol.md § 12.3). Fails with 40102 when who asks may
+/// not be its client, with 40012 for a message of somebody else, and with 40009 when there is no room for its clientId.
+fn attribute_to(speaker: &Speaker, identity: &Identity, call: &mut ChannelCall) -> Result<(), ErrorInfo> {
+    let identity = identity.on_behalf(&speaker.client_id)?;
+    if let call::Request::Publish(publishes) = &mut call.request {
+        for publish in publishes {
+            publish.connection_id = Some(speaker.connection_id.clone());
+            attribute(publish, &identity)?;
         }
-        Ok(Step::Calls(vec![self.call], self.exchange))
     }
-}
-
-/// A publish that its channel has not answered.
-pub struct Pending {
-    channel: String,
-    id: String,
-}
-
-impl Pending {
-    pub fn of(channel: &ChannelName, publish: &Publish) -> Pending {
-        Pending { channel: channel.to_string(), id: publish.id() }
-    }
-
-    pub fn answered(self, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
-        let receipt = Receipt::of(self.channel, self.id, published(answer).as_ref(), 0)?;
-        Ok(form.created(&receipt))
-    }
+    Ok(())
 }
 
 /// What a publisher is told of a publish that is in the log.
@@ -114,13 +101,7 @@ impl Receipt {
     }
 
     /// Of the publish at `index` of a call.
-    pub fn of(
-        channel: String,
-        message_id: String,
-        answer: Result<&Published, &ErrorInfo>,
-        index: usize,
-    ) -> Result<Receipt, ErrorInfo> {
-        let published = answer.map_err(ErrorInfo::clone)?;
+    pub fn of(channel: String, message_id: String, published: &Published, index: usize) -> Result<Receipt, ErrorInfo> {
         match published.outcomes.get(index) {
             Some(Outcome::Accepted { position, count }) => {
                 let serials = serials(*position, &published.series, *count).serials;
@@ -132,8 +113,8 @@ impl Receipt {
     }
 }
 
-pub fn published(answer: Answer<Response>) -> Answer<Published> {
-    match answer? {
+pub fn published(response: Response) -> Answer<Published> {
+    match response {
         Response::Published(published) => Ok(published),
         _ => Err(unanswered()),
     }

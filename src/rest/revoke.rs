@@ -2,10 +2,10 @@
 
 use super::caller::Caller;
 use super::form::Form;
-use super::inquiry::Inquiry;
+use super::step::another_answer;
 use super::{Request, Step, body};
 use crate::auth::{KeyName, RevokeRequest};
-use crate::call::{AppCall, AppRequest};
+use crate::call::{AppCall, AppRequest, AppResponse};
 use crate::error::ErrorInfo;
 
 /// Fails as [`RevokeRequest::authorize`] and [`RevokeRequest::from_value`] do.
@@ -20,5 +20,8 @@ pub fn begin(
     let asked = RevokeRequest::from_value(&body::value(request)?, now_ms)?;
     let revocations = asked.revocations(key_name);
     let call = AppCall { app: key_name.app().clone(), request: AppRequest::Revoke(revocations) };
-    Ok(Step::Ask(call, Inquiry::revocation(form, asked)))
+    Ok(form.ask(call, move |response| match response {
+        AppResponse::Revoked(outcomes) => Ok(Step::Reply(form.created(&asked.report(outcomes)))),
+        _ => Err(another_answer()),
+    }))
 }

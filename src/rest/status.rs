@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 use super::caller::Caller;
 use super::form::Form;
 use super::history::limit;
-use super::inquiry::Inquiry;
 use super::page::{Links, bad_cursor};
-use super::{Exchange, Reply, Request, Step, unanswered};
-use crate::call::{self, Answer, AppCall, AppRequest, Counts, Response, Wanted};
+use super::step::{another_answer, unanswered};
+use super::{Reply, Request, Step};
+use crate::call::{self, Answer, AppCall, AppRequest, AppResponse, Counts, Response, Wanted};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::CHANNELS_PAGE_MAX;
 use crate::name::ChannelName;
@@ -23,18 +23,15 @@ const CARRIED: [&str; 5] = ["limit", "prefix", "by", "format", "envelope"];
 
 pub fn begin(channel: &ChannelName, caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
     caller.require_metadata(channel)?;
-    let pending = super::Pending::Status(channel.to_string());
-    Ok(Step::Calls(vec![caller.call(channel, call::Request::Count)], Exchange { form, pending }))
+    let name = channel.to_string();
+    // To ask for a channel makes it active.
+    Ok(form.call(caller.call(channel, call::Request::Count), move |response| {
+        Ok(form.ok(&details(&name, &counts(response)?)))
+    }))
 }
 
-/// To ask for a channel makes it active.
-pub fn answered(name: &str, form: Form, answer: Answer<Response>) -> Result<Reply, ErrorInfo> {
-    let counts = counts(answer)?;
-    Ok(form.ok(&details(name, &counts)))
-}
-
-fn counts(answer: Answer<Response>) -> Result<Counts, ErrorInfo> {
-    let Response::Counts(counts) = answer? else { return Err(unanswered()) };
+fn counts(response: Response) -> Result<Counts, ErrorInfo> {
+    let Response::Counts(counts) = response else { return Err(unanswered()) };
     Ok(counts)
 }
 
@@ -54,7 +51,11 @@ pub fn enumerate(request: &Request, caller: Caller, form: Form) -> Result<Step, 
     let ask = AppRequest::Channels { prefix, after, limit: limit + 1 };
     let call = AppCall { app: caller.app().id().clone(), request: ask };
     let links = Links::of(request, "channels", &CARRIED);
-    Ok(Step::Ask(call, Inquiry::enumeration(form, Enumeration { caller, links, by_id, limit })))
+    let enumeration = Enumeration { caller, links, by_id, limit };
+    Ok(form.ask(call, move |response| match response {
+        AppResponse::Channels(channels) => Ok(enumeration.named(form, &channels)),
+        _ => Err(another_answer()),
+    }))
 }
 
 /// Cursors name the last channel that was looked at, which their holder may not be allowed to see. So they are sealed.
@@ -67,7 +68,7 @@ fn after(caller: &Caller, cursor: &str) -> Result<String, ErrorInfo> {
 const PURPOSE: &str = "channels";
 
 /// A page whose channels the app has not named.
-pub struct Enumeration {
+struct Enumeration {
     caller: Caller,
     links: Links,
     by_id: bool,
@@ -76,7 +77,7 @@ pub struct Enumeration {
 
 impl Enumeration {
     /// What the caller may not know of is left out.
-    pub fn named(self, form: Form, channels: &str) -> Step {
+    fn named(self, form: Form, channels: &str) -> Step {
         let mut names: Vec<ChannelName> = Vec::new();
         let (mut last, mut next) = ("", None);
         for (index, name) in channels.lines().enumerate() {
@@ -89,22 +90,22 @@ impl Enumeration {
         }
         let calls = names.iter().map(|name| self.caller.call(name, call::Request::Count)).collect();
         let page = Page { names, link: self.links.header(next), by_id: self.by_id };
-        Step::Calls(calls, Exchange { form, pending: super::Pending::Enumeration(page) })
+        form.calls(calls, move |answers| page.answered(form, answers))
     }
 }
 
 /// A page whose channels have not said how many are there.
-pub struct Page {
+struct Page {
     names: Vec<ChannelName>,
     link: String,
     by_id: bool,
 }
 
 impl Page {
-    pub fn answered(self, form: Form, answers: Vec<Answer<Response>>) -> Result<Reply, ErrorInfo> {
+    fn answered(self, form: Form, answers: Vec<Answer<Response>>) -> Result<Reply, ErrorInfo> {
         let mut active = Vec::new();
         for (name, answer) in self.names.iter().zip(answers) {
-            let counts = counts(answer)?;
+            let counts = counts(answer?)?;
             if counts.is_active {
                 active.push(if self.by_id { name.as_str().into() } else { details(name.as_str(), &counts) });
             }

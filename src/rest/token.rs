@@ -4,10 +4,10 @@
 use super::body::{self, Body};
 use super::caller::credentials;
 use super::form::Form;
-use super::inquiry::Inquiry;
+use super::step::another_answer;
 use super::{Context, Request, Step};
-use crate::auth::{ApprovedToken, Grant, KeyName, NonceUse, TokenDetails, TokenRequest};
-use crate::call::{AppCall, AppRequest};
+use crate::auth::{Grant, KeyName, NonceUse, TokenRequest};
+use crate::call::{AppCall, AppRequest, AppResponse};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::BODY_MAX_BYTES;
 
@@ -41,10 +41,14 @@ pub(super) fn begin(
     };
     let random = *context.random.first_chunk().expect("32 bytes have eight");
     match approved.nonce.take() {
-        None => Ok(Step::Reply(form.created(&Issue { approved, random }.issue()))),
+        None => Ok(Step::Reply(form.created(&approved.issue(random)))),
         Some(NonceUse { key, forget_at_ms }) => {
             let call = AppCall { app: key_name.app().clone(), request: AppRequest::Nonce { key, forget_at_ms } };
-            Ok(Step::Ask(call, Inquiry::token(form, Issue { approved, random })))
+            Ok(form.ask(call, move |response| match response {
+                AppResponse::Fresh(true) => Ok(Step::Reply(form.created(&approved.issue(random)))),
+                AppResponse::Fresh(false) => Err(Code::NonceReplayed.into()),
+                _ => Err(another_answer()),
+            }))
         }
     }
 }
@@ -67,16 +71,4 @@ fn authority(request: &Request, context: &mut Context<'_>) -> Result<Option<Gran
     };
     let app = context.apps.get(credentials.app_id()).map(|app| &**app);
     context.attempts.verify(&credentials, app, &request.address, context.now_ms).map(Some)
-}
-
-/// A token that may be issued if its nonce is new.
-pub struct Issue {
-    approved: ApprovedToken,
-    random: [u8; 8],
-}
-
-impl Issue {
-    pub fn issue(self) -> TokenDetails {
-        self.approved.issue(self.random)
-    }
 }

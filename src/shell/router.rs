@@ -149,18 +149,16 @@ async fn rest(request: Request, env: &Env) -> Result<Response> {
     loop {
         step = match step {
             Step::Reply(reply) => return write_reply(reply),
-            Step::Calls(calls, exchange) => {
-                exchange.answered(join_all(calls.iter().map(|call| calls::ask_channel(env, call))).await)
+            Step::Calls(calls, then) => {
+                then.answered(join_all(calls.iter().map(|call| calls::ask_channel(env, call))).await)
             }
-            Step::Identify(asking, inquiry) => {
-                inquiry.identified(calls::identify(env, &asking.relays, &asking.key).await)
-            }
-            Step::Ask(call, inquiry) => {
+            Step::Identify(asking, then) => then.answered(calls::identify(env, &asking.relays, &asking.key).await),
+            Step::Ask(call, then) => {
                 let answer = calls::ask_app(env, &call).await;
                 if call.request.changes_app() {
                     directory::forget(&call.app);
                 }
-                inquiry.answered(answer)
+                then.answered(answer)
             }
         };
     }

@@ -246,10 +246,10 @@ fn ephemeral_messages_are_not_history() {
 #[test]
 fn a_channel_that_fails_is_the_answer() {
     let failed = |answers: Vec<Result<Response, ErrorInfo>>| {
-        let Step::Calls(_, exchange) = World::new().begin(&post("/channels/c/messages", "{}").request) else {
+        let Step::Calls(_, then) = World::new().begin(&post("/channels/c/messages", "{}").request) else {
             panic!("a publish is a call")
         };
-        let Step::Reply(reply) = exchange.answered(answers) else { panic!("the answer is complete") };
+        let Step::Reply(reply) = then.answered(answers) else { panic!("the answer is complete") };
         Exchanged::of(reply)
     };
     let limited = failed(vec![Err(Code::PublishRateLimited.into())]);

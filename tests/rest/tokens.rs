@@ -55,7 +55,7 @@ fn a_signed_request_is_good_once() {
 fn a_nonce_that_cannot_be_checked_issues_nothing() {
     let fields = signed_token_request("demo.full", "local-only");
     let request = post("/keys/demo.full/requestToken", &json!(fields).to_string()).anonymous().request;
-    let Step::Ask(_, inquiry) = World::new().begin(&request) else { panic!("a signed request has a nonce") };
-    let Step::Reply(reply) = inquiry.answered(Err(Code::Internal.into())) else { panic!("the answer is complete") };
+    let Step::Ask(_, then) = World::new().begin(&request) else { panic!("a signed request has a nonce") };
+    let Step::Reply(reply) = then.answered(Err(Code::Internal.into())) else { panic!("the answer is complete") };
     assert_eq!(reply.status, 500);
 }

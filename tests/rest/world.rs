@@ -13,7 +13,7 @@ use courtside::name::AppId;
 use courtside::object::{self, AppHost, CallerId, Question, Reply as Replied, Settings};
 use courtside::relay::Relay;
 use courtside::relay::admission::Bounds;
-use courtside::rest::{Admin, Context, Exchange, Headers, Reply, Request, Step, begin, body_bound, percent};
+use courtside::rest::{Admin, Context, Continuation, Headers, Reply, Request, Step, begin, body_bound, percent};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -70,7 +70,7 @@ pub struct World {
 /// A reader that waits.
 pub struct Waiting {
     caller: CallerId,
-    exchange: Option<Exchange>,
+    then: Option<Continuation<Vec<Answer<Response>>>>,
 }
 
 impl World {
@@ -141,14 +141,12 @@ impl World {
         loop {
             step = match step {
                 Step::Reply(reply) => return reply,
-                Step::Calls(calls, exchange) => {
-                    exchange.answered(calls.into_iter().map(|call| self.call(call)).collect())
-                }
-                Step::Identify(asking, inquiry) => {
+                Step::Calls(calls, then) => then.answered(calls.into_iter().map(|call| self.call(call)).collect()),
+                Step::Identify(asking, then) => {
                     self.asked = asking.relays.iter().map(RelayName::to_string).collect();
-                    inquiry.identified(self.relay.identify(&asking.key))
+                    then.answered(self.relay.identify(&asking.key))
                 }
-                Step::Ask(call, inquiry) => inquiry.answered(self.ask(call)),
+                Step::Ask(call, then) => then.answered(self.ask(call)),
             }
         }
     }
@@ -163,20 +161,20 @@ impl World {
     /// A reader that finds nothing, and waits.
     pub fn wait(&mut self, asked: Asked) -> Waiting {
         let mut step = self.begin(&asked.request);
-        if let Step::Ask(call, inquiry) = step {
-            step = inquiry.answered(self.ask(call));
+        if let Step::Ask(call, then) = step {
+            step = then.answered(self.ask(call));
         }
-        let Step::Calls(mut calls, exchange) = step else { panic!("refused") };
+        let Step::Calls(mut calls, then) = step else { panic!("refused") };
         let caller = self.make(calls.pop().expect("a call"));
         assert_eq!(self.answers.get(&caller), None);
-        Waiting { caller, exchange: Some(exchange) }
+        Waiting { caller, then: Some(then) }
     }
 
     /// What a reader was given, if it waits no more.
     pub fn given(&mut self, waiting: &mut Waiting) -> Option<Exchanged> {
         let page = self.answers.remove(&waiting.caller)?;
-        let exchange = waiting.exchange.take().expect("a reader is answered once");
-        let step = exchange.answered(vec![page]);
+        let then = waiting.then.take().expect("a reader is answered once");
+        let step = then.answered(vec![page]);
         Some(Exchanged::of(self.finish(step)))
     }
 

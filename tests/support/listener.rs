@@ -3,8 +3,9 @@
 //! channel. All that comes is judged: a gapless run of the channel's order, nothing twice, and gaps only where they are
 //! announced.
 
+use courtside::call::{Answer, Response};
 use courtside::limits::PUBLISH_MAX_MESSAGES;
-use courtside::rest::Exchange;
+use courtside::rest::Continuation;
 use courtside::serial::Position;
 use courtside::wire::data::Data;
 use courtside::wire::flags::RESUMED;
@@ -67,7 +68,7 @@ pub struct Asking {
     pub wait_ms: u64,
     /// How long its way, and that of its answer, may take.
     pub patience_ms: u64,
-    pub exchange: Exchange,
+    pub then: Continuation<Vec<Answer<Response>>>,
 }
 
 /// What a stream says.

@@ -205,8 +205,8 @@ impl World {
         let (apps, attempts) = (Apps::of([app]), &mut Attempts::default());
         let context =
             Context { apps: &apps, attempts, admin: &Admin::Closed, now_ms: EPOCH_MS + now_ms, random: [0; 32] };
-        let Step::Calls(calls, exchange) = rest::begin(&request, context) else { panic!("a request is refused") };
-        course.asking = Some(Asking { number, since_ms: now_ms, wait_ms: wait_s * 1_000, patience_ms, exchange });
+        let Step::Calls(calls, then) = rest::begin(&request, context) else { panic!("a request is refused") };
+        course.asking = Some(Asking { number, since_ms: now_ms, wait_ms: wait_s * 1_000, patience_ms, then });
         let reply = Reply::Page { ear, at, number };
         self.call((usize::MAX, 0), host, reply, |caller| object::Input::Call { caller, call: calls[0].clone() });
     }
@@ -222,7 +222,7 @@ impl World {
             course.retry_at_ms = now_ms + 500;
             return;
         };
-        let Step::Reply(reply) = asking.exchange.answered(vec![answer]) else { panic!("a page needs one call") };
+        let Step::Reply(reply) = asking.then.answered(vec![answer]) else { panic!("a page needs one call") };
         let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
         note(now_ms, format_args!("listener {ear} <- {} ({number}) {body}", reply.status));
         let link = reply.headers.iter().find(|(name, _)| *name == "Link").map(|(_, value)| value.as_str());
