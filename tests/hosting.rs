@@ -76,7 +76,7 @@ fn actions(objects: &mut Objects, link: u64) -> Vec<u64> {
     });
     let action = |frame: Rc<Encoded>| match &*frame {
         Encoded::Text(text) => serde_json::from_str::<Value>(text).unwrap()["action"].as_u64().unwrap(),
-        Encoded::Binary(_) => unreachable!("all speak JSON"),
+        _ => unreachable!("all speak JSON"),
     };
     frames.map(action).collect()
 }

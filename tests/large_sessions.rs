@@ -20,6 +20,7 @@ use courtside::relay::record::RowId;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
 use courtside::serial::Position;
+use courtside::wire::Encoded;
 use courtside::wire::Format;
 use serde_json::{Value, json};
 
@@ -55,7 +56,9 @@ impl Object {
                     let effects = self.relay.answered(ticket, subscribed(10), NOW_MS);
                     self.perform(effects);
                 }
-                Effect::Send { frame, .. } => self.told.push(serde_json::from_slice(frame.bytes()).expect("JSON")),
+                Effect::Send { frame: Encoded::Text(text), .. } => {
+                    self.told.push(serde_json::from_str(&text).expect("JSON"))
+                }
                 other => panic!("{other:?}"),
             }
         }

@@ -91,7 +91,8 @@ impl<S: Store + RelayStore> Host<S> {
         if self.links.count() >= LINKS_MAX {
             return Err(Refusal::Full);
         }
-        let Entrance { opening, fresh_id, .. } = entrance;
+        let Entrance { mut opening, fresh_id, .. } = entrance;
+        opening.spoken = Some(mode.dialect());
         let socket = self.next_socket();
         let places = events::places(&opening.attach);
         self.begin(socket, opening, fresh_id);

@@ -1,5 +1,7 @@
 //! How connections begin and end (protocol.md §§ 4, 11.7).
 
+use std::collections::BTreeMap;
+
 use super::occupancy::admit_listener;
 use super::record::{Record, Restored};
 use super::session::{Attach, Opening, Session};
@@ -12,8 +14,9 @@ use crate::connection_key::{ConnectionKey, Generations};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
 use crate::name::ChannelName;
+use crate::wire::dialect::Dialect;
 use crate::wire::outbound::Outbound;
-use crate::wire::{Encoded, Format, action};
+use crate::wire::{Encoded, action};
 
 /// A connection without a transport. It need not be known to be resumed: the key proves itself, and channels know the
 /// rest. What is known here only refuses keys that are used up.
@@ -327,25 +330,16 @@ impl Relay {
     }
 
     fn send_heartbeats(&mut self, now_ms: u64) {
-        for format in [Format::Json, Format::Msgpack] {
-            for action in [action::HEARTBEAT, action::PING] {
-                self.send_heartbeat(format, action, now_ms);
-            }
-        }
-    }
-
-    /// The same frame for all who want it now.
-    fn send_heartbeat(&mut self, format: Format, action: u8, now_ms: u64) {
-        let mut sockets = Vec::new();
+        let mut alike: BTreeMap<(Dialect, u8), Vec<SocketId>> = BTreeMap::new();
         for (socket, session) in &mut self.sessions {
-            if session.format == format && session.heartbeat() == action && session.wants_heartbeat(now_ms) {
+            if session.wants_heartbeat(now_ms) {
+                alike.entry((session.dialect, session.heartbeat())).or_default().push(*socket);
                 session.last_sent_ms = now_ms;
                 session.pinged(now_ms);
-                sockets.push(*socket);
             }
         }
-        if !sockets.is_empty() {
-            let frame = Outbound { action, ..Outbound::default() }.encode(format);
+        for ((dialect, action), sockets) in alike {
+            let frame = dialect.encode(&Outbound { action, ..Outbound::default() });
             self.effects.push(Effect::Send { sockets, frame });
         }
     }

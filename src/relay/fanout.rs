@@ -14,17 +14,18 @@ use crate::filter::Filter;
 use crate::limits::DELTA_BASES_MAX_BYTES;
 use crate::name::ChannelName;
 use crate::serial::Position;
+use crate::wire::Encoded;
+use crate::wire::dialect::Dialect;
 use crate::wire::flags::Modes;
 use crate::wire::message::{Entry, Kind, Kinds};
 use crate::wire::outbound::entries_frame;
 use crate::wire::revision::Shape;
-use crate::wire::{Encoded, Format};
 
 /// Bytes of a frame, at about which it ends and another begins. Measured on the stored form of its entries.
 const FRAME_BYTES: usize = 128 * 1024;
 
-/// Sockets that get the same frames: of one format, for one name of the channel.
-pub(super) type Alike = BTreeMap<(Format, ChannelName), Vec<SocketId>>;
+/// Sockets that get the same frames: of one dialect, for one name of the channel.
+pub(super) type Alike = BTreeMap<(Dialect, ChannelName), Vec<SocketId>>;
 
 /// How messages go out to a reader: whole, or as deltas of which the first is whole, or follows what went out last.
 const WHOLE: usize = 0;
@@ -35,7 +36,7 @@ const FRAGMENTS: usize = 3;
 
 /// Readers who get the same.
 struct Group {
-    format: Format,
+    dialect: Dialect,
     name: ChannelName,
     way: usize,
     sockets: Vec<SocketId>,
@@ -112,18 +113,18 @@ impl Relay {
                 false if takes_fragments(session, name, appended_to) => FRAGMENTS,
                 wants => usize::from(wants) + usize::from(deltas.follow(feed.base.as_ref())),
             };
-            let (format, name) = (session.format, name.clone());
+            let (dialect, name) = (session.dialect, name.clone());
             match share {
                 Share::Nothing => continue,
-                Share::All => alike[way].entry((format, name)).or_default().push(*socket),
+                Share::All => alike[way].entry((dialect, name)).or_default().push(*socket),
                 Share::Some(picked) => {
-                    groups.push(Group { format, name, way, sockets: vec![*socket], picked: Some(picked) })
+                    groups.push(Group { dialect, name, way, sockets: vec![*socket], picked: Some(picked) })
                 }
             }
             session.last_sent_ms = now_ms;
         }
         for (way, alike) in alike.into_iter().enumerate() {
-            let group = |((format, name), sockets)| Group { format, name, way, sockets, picked: None };
+            let group = |((dialect, name), sockets)| Group { dialect, name, way, sockets, picked: None };
             groups.extend(alike.into_iter().map(group));
         }
         let base = self.feeds.get_mut(owner).and_then(|feed| feed.base.take());
@@ -133,7 +134,7 @@ impl Relay {
             if groups.iter().any(|group| group.way == FRAGMENTS) { fragments_of(entries) } else { Vec::new() };
         let all_fragments: Vec<&Entry> = fragments.iter().collect();
         let wants_deltas = groups.iter().any(|group| has_deltas(group.way));
-        for Group { format, name, way, mut sockets, picked } in groups {
+        for Group { dialect, name, way, mut sockets, picked } in groups {
             let all = if way == FRAGMENTS { &all_fragments } else { &all };
             let picked: Option<Vec<&Entry>> = match self.filter(&sockets, &name) {
                 None => picked.map(|at| at.into_iter().map(|index| all[index]).collect()),
@@ -146,8 +147,8 @@ impl Relay {
                 apart => apart.as_ref(),
             };
             let frames = match deltas {
-                Some(deltas) => render(&name, series, &deltas.iter().collect::<Vec<_>>(), format),
-                None => render(&name, series, sent, format),
+                Some(deltas) => render(&name, series, &deltas.iter().collect::<Vec<_>>(), dialect),
+                None => render(&name, series, sent, dialect),
             };
             self.admit_fed(&mut sockets, &name, series, prior, bytes_of(&frames), now_ms);
             if has_deltas(way) {
@@ -228,8 +229,8 @@ impl Relay {
             attachment.deltas.pass(entries);
         }
         let frames = match &linked {
-            Some(deltas) => render(name, series, &deltas.iter().collect::<Vec<_>>(), session.format),
-            None => render(name, series, entries, session.format),
+            Some(deltas) => render(name, series, &deltas.iter().collect::<Vec<_>>(), session.dialect),
+            None => render(name, series, entries, session.dialect),
         };
         match fed {
             true => self.charge_fed(socket, bytes_of(&frames), now_ms),
@@ -265,8 +266,8 @@ fn fragments_of(entries: &[Entry]) -> Vec<Entry> {
     entries.iter().map(|entry| entry.fragment().unwrap_or_else(|| entry.clone())).collect()
 }
 
-fn render(name: &ChannelName, series: &str, entries: &[&Entry], format: Format) -> Vec<Encoded> {
-    frames_of(entries).filter_map(|chunk| entries_frame(name.as_str(), series, chunk, format)).collect()
+fn render(name: &ChannelName, series: &str, entries: &[&Entry], dialect: Dialect) -> Vec<Encoded> {
+    frames_of(entries).filter_map(|chunk| entries_frame(name.as_str(), series, chunk, dialect)).collect()
 }
 
 fn bytes_of(frames: &[Encoded]) -> usize {

@@ -17,6 +17,8 @@
 //! `occupancy` how many; `watch` ends what the app no longer allows, and `farewell` sends clients back to come in anew.
 
 pub mod admission;
+#[cfg(test)]
+mod another_dialect;
 mod annotations;
 mod attach;
 pub mod attachment;
@@ -55,7 +57,7 @@ use crate::limits::CALL_ANSWER_MS;
 use crate::maps::HashMap;
 use crate::name::ChannelName;
 use crate::rate::Debt;
-use crate::wire::inbound::{self, Inbound};
+use crate::wire::inbound::Inbound;
 use crate::wire::outbound::Outbound;
 use crate::wire::{Encoded, Format, action};
 use admission::{Bounds, Pace};
@@ -197,14 +199,15 @@ impl Relay {
         self.sessions.len()
     }
 
-    /// A frame from a client.
+    /// A frame from a client. `format` is how it came: as text, or as bytes.
     pub fn frame(&mut self, socket: SocketId, bytes: &[u8], format: Format, now_ms: u64) -> Vec<Effect> {
         if let Some(session) = self.sessions.get_mut(&socket) {
             session.heard();
+            let dialect = session.dialect;
             if session.generations.replaces().is_none() && session.generations.before.take().is_some() {
                 self.touch(socket);
             }
-            match inbound::decode(bytes, format) {
+            match dialect.decode(bytes, format) {
                 Ok(frame) => self.dispatch(socket, frame, now_ms),
                 Err(error) => self.fail(socket, &error, now_ms),
             }
@@ -348,7 +351,7 @@ impl Relay {
 
     fn send(&mut self, socket: SocketId, frame: &Outbound<'_>, now_ms: u64) {
         if let Some(session) = self.sessions.get(&socket) {
-            let frame = frame.encode(session.format);
+            let frame = session.dialect.encode(frame);
             self.send_encoded(socket, frame, now_ms);
         }
     }

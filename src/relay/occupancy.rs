@@ -147,12 +147,12 @@ impl Relay {
                     if let Some(attachment) = session.attachments.get_mut(name) {
                         attachment.deltas.begin_anew();
                     }
-                    alike.entry((session.format, name.clone())).or_default().push(*socket);
+                    alike.entry((session.dialect, name.clone())).or_default().push(*socket);
                 }
             }
             let data = occupancy.to_json(kind).to_string();
-            for ((format, name), sockets) in alike {
-                let frame = occupancy_frame(name.as_str(), &data, now_ms, format);
+            for ((dialect, name), sockets) in alike {
+                let frame = occupancy_frame(name.as_str(), &data, now_ms, dialect);
                 self.effects.push(Effect::Send { sockets, frame });
             }
         }
@@ -175,7 +175,7 @@ impl Relay {
         match &feed.reports.told {
             Some(told) => {
                 let data = told.to_json(wanted).to_string();
-                let frame = occupancy_frame(name.as_str(), &data, now_ms, session.format);
+                let frame = occupancy_frame(name.as_str(), &data, now_ms, session.dialect);
                 self.send_encoded(socket, frame, now_ms);
                 if let Some(attachment) = self.attachment(socket, name) {
                     attachment.deltas.begin_anew();

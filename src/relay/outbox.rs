@@ -6,8 +6,9 @@
 use std::collections::VecDeque;
 
 use crate::error::ErrorInfo;
+use crate::wire::dialect::Dialect;
 use crate::wire::outbound::{Outbound, PublishResult};
-use crate::wire::{Encoded, Format, action};
+use crate::wire::{Encoded, action};
 
 /// What became of one publish.
 pub type Outcome = Result<PublishResult, ErrorInfo>;
@@ -107,7 +108,7 @@ impl Outbox {
     }
 
     /// The frames that can leave now.
-    pub fn drain(&mut self, format: Format) -> Vec<Encoded> {
+    pub fn drain(&mut self, dialect: Dialect) -> Vec<Encoded> {
         let mut frames = Vec::new();
         while let Some((msg_serial, mut count, outcome)) = self.pop_if(|_, _| true) {
             match outcome {
@@ -119,7 +120,7 @@ impl Outbox {
                         results.push(result);
                         count += 1;
                     }
-                    frames.push(ack(msg_serial, &results).encode(format));
+                    frames.push(dialect.encode(&ack(msg_serial, &results)));
                 }
                 Err(error) => {
                     while let Some((_, more, _)) =
@@ -127,7 +128,7 @@ impl Outbox {
                     {
                         count += more;
                     }
-                    frames.push(nack(msg_serial, count, &error).encode(format));
+                    frames.push(dialect.encode(&nack(msg_serial, count, &error)));
                 }
             }
         }
@@ -186,9 +187,9 @@ mod tests {
     fn texts(outbox: &mut Outbox) -> Vec<String> {
         let text = |frame| match frame {
             Encoded::Text(text) => text,
-            Encoded::Binary(_) => unreachable!("asked for JSON"),
+            Encoded::Binary(_) | Encoded::Events(_) => unreachable!("asked for JSON"),
         };
-        outbox.drain(Format::Json).into_iter().map(text).collect()
+        outbox.drain(Dialect::Frames(crate::wire::Format::Json)).into_iter().map(text).collect()
     }
 
     fn expect(outbox: &mut Outbox, serials: std::ops::Range<u64>) -> Vec<Place> {

@@ -218,7 +218,7 @@ impl Relay {
 
     fn send_acknowledgements(&mut self, socket: SocketId, now_ms: u64) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let frames = session.outbox.drain(session.format);
+        let frames = session.outbox.drain(session.dialect);
         let is_idle = session.outbox.is_empty();
         frames.into_iter().for_each(|frame| self.send_encoded(socket, frame, now_ms));
         if is_idle {

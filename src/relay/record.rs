@@ -19,6 +19,7 @@ use crate::placement::Shard;
 use crate::rate::Debt;
 use crate::serial::Position;
 use crate::wire::Format;
+use crate::wire::dialect::Dialect;
 use crate::wire::flags::Modes;
 
 /// A row of the object's storage.
@@ -135,7 +136,7 @@ impl Session {
             shard: self.key.shard,
             generations: self.generations,
             grant: self.grant.clone(),
-            format: self.format,
+            format: self.dialect.payloads(),
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
             bounces: self.bounce.is_some(),
@@ -211,7 +212,7 @@ impl Record {
             key,
             generations: self.generations,
             grant: self.grant,
-            format: self.format,
+            dialect: Dialect::Frames(self.format),
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
             bounce: self.bounces.then(|| Box::new(Bounce { pinged_ms: 0, answered: true })),

@@ -19,6 +19,7 @@ use crate::maps::SortedMap;
 use crate::name::ChannelName;
 use crate::placement;
 use crate::rate::Debt;
+use crate::wire::dialect::Dialect;
 use crate::wire::inbound::Params;
 use crate::wire::objects::SITE;
 use crate::wire::outbound::{ConnectionDetails, Outbound};
@@ -44,6 +45,9 @@ pub struct Opening {
     pub is_kept: bool,
     /// What it is attached to without asking.
     pub attach: Vec<Attach>,
+    /// What is spoken, where it is not the protocol in that format: how a client came in says so.
+    #[serde(skip)]
+    pub spoken: Option<Dialect>,
 }
 
 /// The connection that a client goes on with, by its key.
@@ -119,6 +123,7 @@ impl Opening {
             is_secure,
             is_kept: true,
             attach: attach.into_iter().collect(),
+            spoken: None,
         }
     }
 
@@ -134,7 +139,7 @@ impl Opening {
 pub struct Session {
     pub key: ConnectionKey,
     pub grant: Grant,
-    pub format: Format,
+    pub dialect: Dialect,
     pub echo: bool,
     pub heartbeat_interval_ms: u32,
     pub bounce: Option<Box<Bounce>>,
@@ -181,7 +186,7 @@ impl Session {
         Session {
             key,
             generations,
-            format: opening.format,
+            dialect: opening.spoken.unwrap_or(Dialect::Frames(opening.format)),
             echo: opening.echo,
             heartbeat_interval_ms: opening.heartbeat_interval_ms as u32,
             bounce: opening.bounces.then(|| Box::new(Bounce { pinged_ms: now_ms, answered: true })),
@@ -232,7 +237,7 @@ impl Session {
             error,
             ..Outbound::default()
         };
-        frame.encode(self.format)
+        self.dialect.encode(&frame)
     }
 
     /// Whether something was begun that a rebuilt object would know nothing of.

@@ -25,12 +25,13 @@ use crate::limits::{MESSAGE_OVERHEAD_BYTES, SYNC_SEND_BYTES, SYNC_TURN_MS};
 use crate::name::ChannelName;
 use crate::objects::parts::{self, Cursor, Snapshot};
 use crate::serial::Position;
+use crate::wire::Encoded;
+use crate::wire::dialect::Dialect;
 use crate::wire::flags::Modes;
 use crate::wire::message::Entry;
 use crate::wire::objects::snapshot_node;
 use crate::wire::outbound::{object_sync_frame, sync_frame};
 use crate::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
-use crate::wire::{Encoded, Format};
 
 type Reader = (SocketId, ChannelName);
 
@@ -132,12 +133,12 @@ impl Content {
         }
     }
 
-    fn frame(&self, channel: &str, serial: &str, format: Format) -> Encoded {
+    fn frame(&self, channel: &str, serial: &str, dialect: Dialect) -> Encoded {
         match self {
-            Content::Members(members) => sync_frame(channel, serial, members.iter(), format),
+            Content::Members(members) => sync_frame(channel, serial, members.iter(), dialect),
             Content::Objects(objects, series) => {
                 let objects = objects.iter().map(|object| snapshot_node(object, series)).collect();
-                object_sync_frame(channel, serial, objects, format)
+                object_sync_frame(channel, serial, objects, dialect)
             }
         }
     }
@@ -193,8 +194,8 @@ impl Relay {
         let mut runs = syncs.into_iter().flat_map(|syncs| syncs.reading.iter().chain(&syncs.waiting));
         let run = runs.find(|run| run.id == id);
         let Some(serial) = run.map(|run| format!("{}:", run.sequence)) else { return };
-        let Some(format) = self.sessions.get(&socket).map(|session| session.format) else { return };
-        self.send_encoded(socket, empty(of).frame(name.as_str(), &serial, format), now_ms);
+        let Some(dialect) = self.sessions.get(&socket).map(|session| session.dialect) else { return };
+        self.send_encoded(socket, empty(of).frame(name.as_str(), &serial, dialect), now_ms);
     }
 
     /// SYNC from a client: once more, from the beginning.
@@ -225,12 +226,12 @@ impl Relay {
         let run = self.syncs.entry(subject.clone()).or_default().waiting.get_or_insert_with(begin);
         let (id, serial) = (run.id, format!("{}:0", run.sequence));
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let format = session.format;
+        let dialect = session.dialect;
         let Some(attachment) = session.attachments.get_mut(name) else { return };
         *attachment.syncs.of(of) = Some(id);
         run.readers.insert((socket, name.clone()));
         self.touch(socket);
-        self.send_encoded(socket, empty(of).frame(name.as_str(), &serial, format), now_ms);
+        self.send_encoded(socket, empty(of).frame(name.as_str(), &serial, dialect), now_ms);
         self.begin_sync(&subject, now_ms);
     }
 
@@ -392,10 +393,10 @@ impl Relay {
             }
             let Some(session) = self.sessions.get_mut(socket) else { continue };
             session.last_sent_ms = now_ms;
-            alike.entry((session.format, name.clone())).or_default().push(*socket);
+            alike.entry((session.dialect, name.clone())).or_default().push(*socket);
         }
-        for ((format, name), sockets) in alike {
-            let frame = content.frame(name.as_str(), &serial, format);
+        for ((dialect, name), sockets) in alike {
+            let frame = content.frame(name.as_str(), &serial, dialect);
             sockets.iter().for_each(|socket| self.charge_answer(*socket, frame.len(), now_ms));
             self.effects.push(Effect::Send { sockets, frame });
         }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::form::Form;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::ERROR_HEADER_MAX_BYTES;
-use crate::wire::{Encoded, Format, encode};
+use crate::wire::{Format, to_json, to_msgpack};
 
 /// An HTTP response. The length of the body is the shell's to declare.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,9 +170,9 @@ fn media_type(format: Format) -> &'static str {
 }
 
 fn bytes(value: &impl Serialize, format: Format) -> Vec<u8> {
-    match encode(value, format) {
-        Encoded::Text(text) => text.into_bytes(),
-        Encoded::Binary(bytes) => bytes,
+    match format {
+        Format::Json => to_json(value).into_bytes(),
+        Format::Msgpack => to_msgpack(value),
     }
 }
 

@@ -191,6 +191,8 @@ pub fn frame_value(frame: &Encoded) -> JsValue {
     match frame {
         Encoded::Text(text) => JsValue::from_str(text),
         Encoded::Binary(bytes) => Uint8Array::from(bytes.as_slice()).into(),
+        // No WebSocket has events.
+        Encoded::Events(_) => JsValue::from_str(""),
     }
 }
 

@@ -30,6 +30,7 @@ use crate::transport::events;
 use crate::transport::{Mode, refusal};
 use crate::uploads::{Body, Uploads};
 use crate::wire::Format;
+use crate::wire::dialect::Dialect;
 
 /// Carries a [`Handover`] from the router to an object. Set by us on every upgrade, so a client's own is overwritten.
 const HANDOVER: &str = "courtside-handover";
@@ -410,7 +411,7 @@ async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result
 pub fn refuse(error: &ErrorInfo, format: Format) -> Result<Response> {
     let pair = WebSocketPair::new()?;
     pair.server.accept()?;
-    let frame = refusal(error).encode(format);
+    let frame = Dialect::Frames(format).encode(&refusal(error));
     let socket: Socket = wasm_bindgen::JsCast::unchecked_into(JsValue::from(pair.server.as_ref()));
     let said = socket.send(&frame_value(&frame)).and_then(|()| socket.close(1000, ""));
     said.map_err(worker::Error::from)?;

@@ -65,9 +65,9 @@ pub fn open(query: &[(String, String)], opening: &mut Opening) -> Mode {
 
 /// The answer to a request that is refused: its frame says what the client is to do.
 pub fn refused(error: &ErrorInfo) -> Reply {
-    let body = match refusal(error).encode(Format::Json) {
+    let body = match Mode::Poll.dialect().encode(&refusal(error)) {
         Encoded::Text(text) => array([text.as_str()].into_iter()),
-        Encoded::Binary(_) => array([].into_iter()),
+        Encoded::Binary(_) | Encoded::Events(_) => array([].into_iter()),
     };
     Reply::of(error.status_code, "application/json", body).saying(error)
 }

@@ -1,11 +1,10 @@
 //! The connections over HTTP of one object: what waits for each, and which response takes it.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::Mode;
-use super::events::{self, Place, Said, Style};
 use crate::counted::Counted;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
@@ -15,8 +14,9 @@ use crate::limits::{
 use crate::maps::HashMap;
 use crate::relay::SocketId;
 use crate::rest::Reply;
+use crate::wire::events::{Place, Said};
 use crate::wire::outbound::Outbound;
-use crate::wire::{Encoded, Format, action};
+use crate::wire::{Encoded, action};
 
 /// Names a response to the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +54,7 @@ pub struct Links {
 
 /// A frame, as all links share it.
 pub(super) struct Frame {
-    pub(super) text: String,
-    /// What it says to streams of events, for each style that somebody wants.
-    said: [OnceCell<Said>; 4],
+    encoded: Encoded,
     waiting_bytes: Rc<Cell<usize>>,
 }
 
@@ -151,10 +149,10 @@ impl Links {
     }
 
     fn take_reader(&mut self, socket: SocketId, now_ms: u64) -> Option<ResponseId> {
-        let superseded = self.farewell(&Code::Superseded.into());
+        let mode = self.get(socket)?.mode;
+        let superseded = self.farewell(mode, &Code::Superseded.into());
         let number = self.last_number.wrapping_add(1);
         let link = self.get_mut(socket)?;
-        let mode = link.mode;
         let previous = std::mem::replace(&mut link.reader, Reader::Ready(number));
         match previous {
             Reader::Absent => {}
@@ -187,9 +185,8 @@ impl Links {
 
     /// A frame for those of these connections that are here.
     pub fn send(&mut self, sockets: &[SocketId], frame: Encoded, now_ms: u64) -> Vec<Effect> {
-        let Encoded::Text(text) = frame else { return Vec::new() };
         if sockets.iter().any(|socket| self.find(*socket).is_some()) {
-            let frame = self.frame(text);
+            let frame = self.frame(frame);
             sockets.iter().for_each(|socket| self.push(*socket, &frame, now_ms));
         }
         std::mem::take(&mut self.effects)
@@ -198,12 +195,12 @@ impl Links {
     fn push(&mut self, socket: SocketId, frame: &Rc<Frame>, now_ms: u64) {
         let is_full = self.waiting_bytes.get() > LINKS_QUEUE_MAX_BYTES;
         let Some(link) = self.get_mut(socket).filter(|link| !link.ended) else { return };
-        if is_full || link.queued_bytes + frame.text.len() + LINK_FRAME_BYTES > LINK_QUEUE_MAX_BYTES {
+        if is_full || link.queued_bytes + frame.len() + LINK_FRAME_BYTES > LINK_QUEUE_MAX_BYTES {
             let error = Code::Disconnected.because("more waits to be read than is kept; reconnect and resume");
             return self.interrupt(socket, &error, now_ms);
         }
         link.push(frame.clone());
-        if matches!(link.mode, Mode::Events(_)) && events::is_end(&frame.text) {
+        if matches!(frame.encoded, Encoded::Events(Said::End { is_last: true, .. })) {
             self.effects.push(Effect::Lost { socket });
             return self.end(socket, now_ms);
         }
@@ -297,7 +294,8 @@ impl Links {
 
     /// The transport ends here: the client is told to come back.
     fn interrupt(&mut self, socket: SocketId, error: &ErrorInfo, now_ms: u64) {
-        let farewell = self.farewell(error);
+        let Some(mode) = self.get(socket).map(|link| link.mode) else { return };
+        let farewell = self.farewell(mode, error);
         if let Some(link) = self.get_mut(socket).filter(|link| !link.ended) {
             link.push(farewell);
             self.effects.push(Effect::Lost { socket });
@@ -329,7 +327,7 @@ impl Links {
     /// gap.
     fn lose(&mut self, socket: SocketId, now_ms: u64) {
         let Some(link) = self.get_mut(socket) else { return };
-        let (reader, ended, unconfirmed) = (link.reader, link.ended, link.unconfirmed.take());
+        let (mode, reader, ended, unconfirmed) = (link.mode, link.reader, link.ended, link.unconfirmed.take());
         link.given = None;
         if !ended {
             self.effects.push(Effect::Lost { socket });
@@ -339,7 +337,7 @@ impl Links {
             return self.remove(socket);
         }
         self.forget_queue(socket);
-        let farewell = self.farewell(&Code::Disconnected.into());
+        let farewell = self.farewell(mode, &Code::Disconnected.into());
         if let Some(link) = self.get_mut(socket) {
             link.push(farewell);
         }
@@ -385,41 +383,36 @@ impl Links {
         self.effects.push(Effect::Cut { response: ResponseId { socket, number } });
     }
 
-    fn farewell(&self, error: &ErrorInfo) -> Rc<Frame> {
+    fn farewell(&self, mode: Mode, error: &ErrorInfo) -> Rc<Frame> {
         let frame = Outbound { action: action::DISCONNECTED, error: Some(error), ..Outbound::default() };
-        match frame.encode(Format::Json) {
-            Encoded::Text(text) => self.frame(text),
-            Encoded::Binary(_) => self.frame(String::new()),
-        }
+        self.frame(mode.dialect().encode(&frame))
     }
 
-    fn frame(&self, text: String) -> Rc<Frame> {
-        self.waiting_bytes.set(self.waiting_bytes.get() + text.len());
-        Rc::new(Frame { text, said: Default::default(), waiting_bytes: self.waiting_bytes.clone() })
+    fn frame(&self, encoded: Encoded) -> Rc<Frame> {
+        self.waiting_bytes.set(self.waiting_bytes.get() + encoded.len());
+        Rc::new(Frame { encoded, waiting_bytes: self.waiting_bytes.clone() })
     }
 }
 
 impl Frame {
-    /// Worked out once for all readers.
-    pub(super) fn said(&self, style: Style) -> &Said {
-        self.said[style.number()].get_or_init(|| {
-            let said = events::said(&self.text, style);
-            self.waiting_bytes.set(self.waiting_bytes.get() + said.bytes());
-            said
-        })
+    pub(super) fn encoded(&self) -> &Encoded {
+        &self.encoded
+    }
+
+    fn len(&self) -> usize {
+        self.encoded.len()
     }
 }
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        let said: usize = self.said.iter().filter_map(OnceCell::get).map(Said::bytes).sum();
-        self.waiting_bytes.set(self.waiting_bytes.get() - self.text.len() - said);
+        self.waiting_bytes.set(self.waiting_bytes.get() - self.len());
     }
 }
 
 impl Link {
     fn push(&mut self, frame: Rc<Frame>) {
-        self.queued_bytes += frame.text.len() + LINK_FRAME_BYTES;
+        self.queued_bytes += frame.len() + LINK_FRAME_BYTES;
         self.queue.push_back(frame);
     }
 
@@ -427,9 +420,9 @@ impl Link {
     fn take(&mut self) -> Vec<Rc<Frame>> {
         let (mut frames, mut bytes) = (Vec::new(), 0);
         while let Some(frame) = self.queue.front()
-            && (frames.is_empty() || bytes + frame.text.len() <= RESPONSE_MAX_BYTES)
+            && (frames.is_empty() || bytes + frame.len() <= RESPONSE_MAX_BYTES)
         {
-            bytes += frame.text.len();
+            bytes += frame.len();
             frames.extend(self.queue.pop_front());
         }
         self.queued_bytes -= bytes + frames.len() * LINK_FRAME_BYTES;

@@ -25,8 +25,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, ErrorInfo};
 use crate::wire::action;
+use crate::wire::dialect::Dialect;
+use crate::wire::events::{self as event, Place, Style};
 use crate::wire::outbound::Outbound;
-use events::{Place, Style};
+use crate::wire::{Encoded, Format};
 use links::Frame;
 pub use links::{Effect, Links, ResponseId};
 
@@ -42,10 +44,27 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// What the sessions of such connections speak.
+    pub fn dialect(self) -> Dialect {
+        match self {
+            Mode::Poll | Mode::Stream => Dialect::Frames(Format::Json),
+            Mode::Events(style) => Dialect::Events(style),
+        }
+    }
+
     fn body(self, places: &mut [Place], frames: &[Rc<Frame>]) -> String {
         match self {
-            Mode::Poll | Mode::Stream => comet::array(frames.iter().map(|frame| frame.text.as_str())),
-            Mode::Events(style) => events::body(style, places, frames.iter().map(|frame| frame.said(style))),
+            Mode::Poll | Mode::Stream => comet::array(frames.iter().filter_map(|frame| match frame.encoded() {
+                Encoded::Text(text) => Some(text.as_str()),
+                Encoded::Binary(_) | Encoded::Events(_) => None,
+            })),
+            Mode::Events(style) => {
+                let said = frames.iter().filter_map(|frame| match frame.encoded() {
+                    Encoded::Events(said) => Some(said),
+                    Encoded::Text(_) | Encoded::Binary(_) => None,
+                });
+                event::body(style, places, said)
+            }
         }
     }
 

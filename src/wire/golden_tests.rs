@@ -3,11 +3,14 @@
 use serde_json::json;
 
 use super::data::Data;
+use super::dialect::Dialect;
 use super::message::{Content, Entry, Message};
 use super::outbound::{Outbound, PublishResult, entries_frame, page_message, serials};
 use super::*;
 use crate::error::Code;
 use crate::serial::Position;
+
+const JSON: Dialect = Dialect::Frames(Format::Json);
 
 fn entry(counter: u64, data: Data) -> Entry {
     let message = Message {
@@ -29,14 +32,14 @@ fn entry(counter: u64, data: Data) -> Entry {
 fn text(encoded: Encoded) -> String {
     match encoded {
         Encoded::Text(text) => text,
-        Encoded::Binary(_) => panic!("binary"),
+        Encoded::Binary(_) | Encoded::Events(_) => panic!("no text"),
     }
 }
 
 #[test]
 fn a_lone_publish_is_its_own_frame() {
     let entry = entry(0, Data::Text("{\"a\":1}".into()));
-    let frame = entries_frame("room", "Oaya", &[&entry], Format::Json).unwrap();
+    let frame = entries_frame("room", "Oaya", &[&entry], JSON).unwrap();
     assert_eq!(
         text(frame),
         concat!(
@@ -50,7 +53,7 @@ fn a_lone_publish_is_its_own_frame() {
 #[test]
 fn merged_publishes_say_what_differs_from_their_frame() {
     let (first, second) = (entry(0, Data::Text("1".into())), entry(1_000, Data::Absent));
-    let frame = entries_frame("room", "Oaya", &[&first, &second], Format::Json).unwrap();
+    let frame = entries_frame("room", "Oaya", &[&first, &second], JSON).unwrap();
     assert_eq!(
         text(frame),
         concat!(
@@ -62,7 +65,7 @@ fn merged_publishes_say_what_differs_from_their_frame() {
             r#""action":0,"serial":"01795492559949-000@Oaya:000"}]}"#
         )
     );
-    assert_eq!(entries_frame("room", "Oaya", &[], Format::Json), None);
+    assert_eq!(entries_frame("room", "Oaya", &[], JSON), None);
 }
 
 #[test]
@@ -70,7 +73,7 @@ fn a_merged_message_of_no_connection_is_not_taken_for_another_connections() {
     let from =
         |connection: Option<&str>| Entry { connection_id: connection.map(str::to_owned), ..entry(0, Data::Absent) };
     let (first, rest, last) = (from(Some("A")), from(None), from(Some("A")));
-    let frame = entries_frame("room", "Oaya", &[&first, &rest, &last], Format::Json).unwrap();
+    let frame = entries_frame("room", "Oaya", &[&first, &rest, &last], JSON).unwrap();
     let frame: serde_json::Value = serde_json::from_str(&text(frame)).unwrap();
     let said = |value: &serde_json::Value| value.get("connectionId").cloned();
     let messages: Vec<_> = frame["messages"].as_array().unwrap().iter().map(said).collect();
@@ -83,9 +86,7 @@ fn bytes_are_base64_in_json_and_bytes_in_msgpack() {
     let json = serde_json::to_value(page_message(&entry, 0, "Oaya", Format::Json)).unwrap();
     assert_eq!((&json["data"], &json["encoding"]), (&json!("AQID"), &json!("json/base64")));
     assert_eq!(json["version"], json!({"serial": "01795492559948-000@Oaya:000", "timestamp": 1_795_492_559_948_u64}));
-    let Encoded::Binary(packed) = encode(&page_message(&entry, 0, "Oaya", Format::Msgpack), Format::Msgpack) else {
-        panic!()
-    };
+    let packed = to_msgpack(&page_message(&entry, 0, "Oaya", Format::Msgpack));
     let key_then_bin = [b"\xa4data".as_slice(), b"\xc4\x03\x01\x02\x03", b"\xa8encoding", b"\xa4json"].concat();
     assert!(packed.windows(key_then_bin.len()).any(|window| window == key_then_bin));
 }
@@ -96,7 +97,7 @@ fn acknowledgements_carry_serials() {
     let ack =
         Outbound { action: action::ACK, msg_serial: Some(0), count: Some(2), res: Some(&res), ..Outbound::default() };
     let expected = r#"{"action":1,"msgSerial":0,"count":2,"res":[{"serials":["00000000000005-001@s:000","00000000000005-001@s:001"]},{"serials":[]}]}"#;
-    assert_eq!(text(ack.encode(Format::Json)), expected);
+    assert_eq!(to_json(&ack), expected);
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn errors_are_spelled_as_clients_read_them() {
     let error = Code::NotPermitted.because("no");
     let frame = Outbound { action: action::ERROR, channel: Some("c"), error: Some(&error), ..Outbound::default() };
     let expected = r#"{"action":9,"channel":"c","error":{"code":40160,"statusCode":401,"message":"no","href":"https://help.ably.io/error/40160"}}"#;
-    assert_eq!(text(frame.encode(Format::Json)), expected);
+    assert_eq!(to_json(&frame), expected);
 }
 
 #[test]

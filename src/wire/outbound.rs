@@ -8,13 +8,14 @@ use crate::error::ErrorInfo;
 use crate::serial::Position;
 use crate::wire::annotation::Summary;
 use crate::wire::data::{Data, claims_delta, to_base64};
+use crate::wire::dialect::Dialect;
 use crate::wire::inbound::Params;
 use crate::wire::message::{Content, Entry, Extras, Kind};
 use crate::wire::node::Node;
 use crate::wire::objects::operations_of;
 use crate::wire::presence::PresenceMessage;
 use crate::wire::revision;
-use crate::wire::{Encoded, Format, action, encode};
+use crate::wire::{Encoded, Format, action};
 
 /// A frame to a client. Absent fields stay off the wire.
 #[derive(Debug, Default, Serialize)]
@@ -57,12 +58,6 @@ pub struct Outbound<'a> {
     pub res: Option<&'a [PublishResult]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a ErrorInfo>,
-}
-
-impl Outbound<'_> {
-    pub fn encode(&self, format: Format) -> Encoded {
-        encode(self, format)
-    }
 }
 
 /// The serials of one acknowledged publish.
@@ -208,6 +203,15 @@ pub enum OutboundData<'a> {
 }
 
 impl OutboundData<'_> {
+    /// As JSON carries it.
+    pub fn text(&self) -> &str {
+        match self {
+            OutboundData::Text(text) => text,
+            OutboundData::Base64(text) => text,
+            OutboundData::Absent | OutboundData::Bytes(_) => "",
+        }
+    }
+
     fn is_absent(&self) -> bool {
         matches!(self, OutboundData::Absent)
     }
@@ -248,8 +252,9 @@ impl<'a> Shared<'a> {
 ///
 /// One entry makes the frame of its publish; several travel as one frame, since the runtime's cost is per frame. Their
 /// messages say what differs from the frame's connection and time: what is sent to a crowd is paid by the byte, too.
-pub fn entries_frame(channel: &str, series: &str, entries: &[&Entry], format: Format) -> Option<Encoded> {
+pub fn entries_frame(channel: &str, series: &str, entries: &[&Entry], dialect: Dialect) -> Option<Encoded> {
     let last = entries.last()?;
+    let format = dialect.payloads();
     let kind = last.kind();
     let serial = last.position.serial(series);
     let shared = Shared::of(entries);
@@ -272,7 +277,7 @@ pub fn entries_frame(channel: &str, series: &str, entries: &[&Entry], format: Fo
         annotations: (kind == Kind::Annotations).then(|| annotations(entries, series, format)),
         ..Outbound::default()
     };
-    Some(frame.encode(format))
+    Some(dialect.encode(&frame))
 }
 
 /// The SYNC frame for members; `serial` says of which sync, and how far it is.
@@ -280,20 +285,20 @@ pub fn sync_frame<'a>(
     channel: &str,
     serial: &str,
     members: impl Iterator<Item = &'a Entry>,
-    format: Format,
+    dialect: Dialect,
 ) -> Encoded {
     let frame = Outbound {
         action: action::SYNC,
         channel: Some(channel),
         channel_serial: Some(serial),
-        presence: Some(events(members, format)),
+        presence: Some(events(members, dialect.payloads())),
         ..Outbound::default()
     };
-    frame.encode(format)
+    dialect.encode(&frame)
 }
 
 /// The OBJECT_SYNC frame for objects of a channel; `serial` says of which sync, and how far it is.
-pub fn object_sync_frame(channel: &str, serial: &str, objects: Vec<Node<'static>>, format: Format) -> Encoded {
+pub fn object_sync_frame(channel: &str, serial: &str, objects: Vec<Node<'static>>, dialect: Dialect) -> Encoded {
     let frame = Outbound {
         action: action::OBJECT_SYNC,
         channel: Some(channel),
@@ -301,11 +306,11 @@ pub fn object_sync_frame(channel: &str, serial: &str, objects: Vec<Node<'static>
         state: Some(objects),
         ..Outbound::default()
     };
-    frame.encode(format)
+    dialect.encode(&frame)
 }
 
 /// A channel's occupancy, for a connection that is told of it. It has no place in the channel's order.
-pub fn occupancy_frame(channel: &str, data: &str, now_ms: u64, format: Format) -> Encoded {
+pub fn occupancy_frame(channel: &str, data: &str, now_ms: u64, dialect: Dialect) -> Encoded {
     let message = OutboundMessage {
         id: format!("occupancy@{now_ms}:0"),
         name: Some("[meta]occupancy"),
@@ -327,12 +332,12 @@ pub fn occupancy_frame(channel: &str, data: &str, now_ms: u64, format: Format) -
         messages: Some(vec![message]),
         ..Outbound::default()
     };
-    frame.encode(format)
+    dialect.encode(&frame)
 }
 
 /// The actions of messages that the server itself has to say.
-const META: u8 = 3;
-const SUMMARY: u8 = 4;
+pub const META: u8 = 3;
+pub const SUMMARY: u8 = 4;
 
 /// The presence events of entries, in order.
 pub fn events<'a>(entries: impl Iterator<Item = &'a Entry>, format: Format) -> Vec<OutboundPresence<'a>> {

@@ -5,6 +5,7 @@ use courtside::limits::PUBLISH_MAX_MESSAGES;
 use courtside::objects::id;
 use courtside::objects::operation::{Action, Kind, ObjectMessage, Operation, Proposal, Target, Value, check};
 use courtside::serial::Position;
+use courtside::wire::dialect::Dialect;
 use courtside::wire::inbound::{Inbound, decode};
 use courtside::wire::message::{Content, Entry};
 use courtside::wire::outbound::entries_frame;
@@ -61,7 +62,9 @@ fn a_create_is_told_in_its_plain_form() {
     let message = ObjectMessage { id: None, client_id: Some("ann".into()), extras: None, operation };
     let content = Content::Objects(vec![message]);
     let entry = Entry { position: Position(7_000), id: "conn:3".into(), connection_id: Some("conn".into()), content };
-    let Some(Encoded::Text(told)) = entries_frame("c", "s", &[&entry], Format::Json) else { panic!("a frame") };
+    let Some(Encoded::Text(told)) = entries_frame("c", "s", &[&entry], Dialect::Frames(Format::Json)) else {
+        panic!("a frame")
+    };
     let expected = [
         r#"{"action":19,"id":"conn:3","channel":"c","channelSerial":"00000000000007-000@s","connectionId":"conn","#,
         r#""timestamp":7,"state":[{"id":"conn:3:0","clientId":"ann","connectionId":"conn","timestamp":7,"#,
@@ -115,7 +118,7 @@ proptest! {
             prop_assert_eq!(&message.operation.action, &Action::CounterInc(number));
             let content = Content::Objects(vec![message]);
             let entry = Entry { position: Position(1), id: "x".into(), connection_id: None, content };
-            let told = match entries_frame("c", "s", &[&entry], format) {
+            let told = match entries_frame("c", "s", &[&entry], Dialect::Frames(format)) {
                 Some(Encoded::Text(text)) => {
                     let (_, number) = text.split_once(r#""number":"#).expect("a number");
                     number.split('}').next().expect("its end").parse::<f64>().expect("a number")
@@ -124,7 +127,7 @@ proptest! {
                     let frame: serde_json::Value = rmp_serde::from_slice(&bytes).unwrap();
                     frame["state"][0]["operation"]["counterInc"]["number"].as_f64().expect("a number")
                 }
-                None => panic!("a frame"),
+                Some(Encoded::Events(_)) | None => panic!("a frame"),
             };
             prop_assert_eq!(told.to_bits(), number.to_bits());
         }

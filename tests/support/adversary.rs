@@ -82,6 +82,7 @@ impl World {
             is_secure: true,
             is_kept: true,
             attach: Vec::new(),
+            spoken: None,
         };
         let now_ms = self.now_ms;
         let owner = Owner::Adversary(index);

@@ -208,6 +208,7 @@ impl World {
             is_secure: true,
             is_kept: mode.is_none(),
             attach: Vec::new(),
+            spoken: None,
         };
         self.send_to_server(client, |link| Input::Open { link, mode, opening, fresh_id });
     }
