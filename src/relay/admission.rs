@@ -84,8 +84,8 @@ impl Relay {
     }
 
     /// Who comes over HTTP and has yet to ask for its channels makes as much work as several others.
-    pub(super) fn count_in(&mut self, opening: &Opening, now_ms: u64) {
-        let second = now_ms / 1_000;
+    pub(super) fn count_in(&mut self, opening: &Opening) {
+        let second = self.now_ms / 1_000;
         if self.pace.second != second {
             self.pace = Pace { second, taken: 0 };
         }

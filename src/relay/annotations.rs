@@ -11,9 +11,9 @@ use crate::wire::flags::Modes;
 use crate::wire::inbound::AnnotationFrame;
 
 impl Relay {
-    pub(super) fn annotate(&mut self, socket: SocketId, frame: AnnotationFrame, now_ms: u64) {
+    pub(super) fn annotate(&mut self, socket: SocketId, frame: AnnotationFrame) {
         let said = (frame.msg_serial, frame.annotations.len());
-        self.take_in(socket, said, now_ms, |relay| relay.admit_annotation(socket, frame));
+        self.take_in(socket, said, |relay| relay.admit_annotation(socket, frame));
     }
 
     /// Fails with 40010 (name), 40160 (capability), 40165 (mode), 93002 (where there are none), and as

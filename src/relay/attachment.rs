@@ -70,19 +70,26 @@ pub enum State {
     Waiting(Start),
     Reading {
         read: Ticket,
-        resumes: bool,
-        announced: bool,
+        replay: Replay,
     },
     /// Until its connection may be sent more.
     Behind {
         from: ReadFrom,
-        resumes: bool,
-        announced: bool,
+        replay: Replay,
     },
     /// Ahead of the relay until its deliveries pass `after`.
     Live {
         after: Position,
     },
+}
+
+/// An attachment that is given what the log has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Replay {
+    /// It goes on from where it was, and gets all that happened since.
+    pub resumes: bool,
+    /// It was told that it is attached.
+    pub announced: bool,
 }
 
 /// Where an attachment begins.

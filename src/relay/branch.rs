@@ -14,10 +14,11 @@
 //! Who is fed is stored before it is told so, and outlives the memory of the relay above, which then asks all where
 //! they stand. It need have no clients of its own on the channel: it is fed as long as there is someone below.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+use super::calls::Pending;
 use super::feed::Feed;
-use super::{Effect, Pending, Relay};
+use super::{Effect, Relay};
 use crate::call::{Answer, Delivered, Delivery, Follow, RelayName, Request, Response, Subscribed};
 use crate::error::Code;
 use crate::feeds::{Feeding, Feeds};
@@ -29,6 +30,15 @@ use crate::placement;
 use crate::serial::Position;
 use crate::wire::message::Entry;
 use crate::wire::packed::Packed;
+
+/// All that this relay feeds others.
+#[derive(Debug, Default)]
+pub struct Tree {
+    pub branches: BTreeMap<ChannelName, Branch>,
+    /// Bytes of all branches' tails.
+    tail_bytes: usize,
+    pub deliveries: Vec<Effect>,
+}
 
 /// The relays below that are fed one channel.
 #[derive(Debug, Default)]
@@ -51,29 +61,31 @@ struct Tail {
 impl Relay {
     /// Feeds another relay from now on. The shell stores that before it answers.
     pub fn follow(&mut self, follow: &Follow, now_ms: u64) -> (Answer<Response>, Vec<Effect>) {
-        let branch = self.branches.entry(follow.channel.clone()).or_default();
+        self.now_ms = now_ms;
+        let branch = self.tree.branches.entry(follow.channel.clone()).or_default();
         if !branch.feeds.contains(&follow.relay) && branch.feeds.len() >= usize::from(FOLLOWERS_MAX) {
             return (Err(Code::RateLimited.because("this relay feeds all that it can")), Vec::new());
         }
         branch.feeds.subscribe(follow.relay.clone(), follow.position);
-        self.grow(&follow.channel, now_ms);
+        self.grow(&follow.channel);
         (Ok(Response::Followed), self.finish())
     }
 
     /// A relay that lost its memory has these to feed, as is stored. Follows [`Relay::restored`].
     pub fn lead(&mut self, followers: Vec<(ChannelName, RelayName)>, now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
         for (channel, relay) in followers {
             let position = self.feeds.get(&channel).and_then(Feed::position).unwrap_or_default();
-            self.branches.entry(channel).or_default().feeds.remember(relay, position);
+            self.tree.branches.entry(channel).or_default().feeds.remember(relay, position);
         }
-        let channels: Vec<ChannelName> = self.branches.keys().cloned().collect();
-        channels.iter().for_each(|channel| self.grow(channel, now_ms));
+        let channels: Vec<ChannelName> = self.tree.branches.keys().cloned().collect();
+        channels.iter().for_each(|channel| self.grow(channel));
         self.finish()
     }
 
     /// Whether it has neither clients nor relays to feed.
     pub fn is_idle(&self) -> bool {
-        self.sessions.is_empty() && self.branches.is_empty()
+        self.sessions.is_empty() && self.tree.branches.is_empty()
     }
 
     /// The answer to [`Effect::Deliver`], or that there was none.
@@ -85,35 +97,36 @@ impl Relay {
         answer: Option<Delivered>,
         now_ms: u64,
     ) -> Vec<Effect> {
+        self.now_ms = now_ms;
         // Where this relay doesn't know where it stands itself, it believes any other.
         let tip = self.feeds.get(channel).and_then(Feed::position).unwrap_or(Position(u64::MAX));
-        let Some(branch) = self.branches.get_mut(channel) else { return Vec::new() };
-        if branch.feeds.answered(relay, attempt, answer, tip, now_ms) {
+        let Some(branch) = self.tree.branches.get_mut(channel) else { return Vec::new() };
+        if branch.feeds.answered(relay, attempt, answer, tip, self.now_ms) {
             let (channel, relay) = (channel.clone(), relay.clone());
             self.effects.push(Effect::Unfollowed { channel, relay });
         }
-        self.grow(channel, now_ms);
+        self.grow(channel);
         self.finish()
     }
 
     /// Sees that this relay is fed for those below, and that they are. Without any it need not be.
-    fn grow(&mut self, channel: &ChannelName, now_ms: u64) {
-        if self.branches.get(channel).is_some_and(|branch| branch.feeds.is_empty()) {
+    fn grow(&mut self, channel: &ChannelName) {
+        if self.tree.branches.get(channel).is_some_and(|branch| branch.feeds.is_empty()) {
             self.drop_tail(channel);
-            self.branches.remove(channel);
+            self.tree.branches.remove(channel);
             if self.feeds.get(channel).is_some_and(|feed| feed.members.is_empty()) {
                 self.feeds.remove(channel);
             }
         }
-        if !self.branches.contains_key(channel) {
+        if !self.tree.branches.contains_key(channel) {
             return;
         }
-        match (self.feeds.entry(channel.clone()).or_default().position(), self.branches.get_mut(channel)) {
+        match (self.feeds.entry(channel.clone()).or_default().position(), self.tree.branches.get_mut(channel)) {
             (None, Some(branch)) => {
-                branch.subscribe_at_ms = Some(now_ms + BRANCH_RETRY_MS);
-                self.subscribe(channel, now_ms);
+                branch.subscribe_at_ms = Some(self.now_ms + BRANCH_RETRY_MS);
+                self.subscribe(channel);
             }
-            _ => self.feed_branch(channel, now_ms),
+            _ => self.feed_branch(channel),
         }
     }
 
@@ -127,7 +140,7 @@ impl Relay {
         entries: &[Entry],
         fresh: usize,
     ) {
-        let Some(branch) = self.branches.get_mut(channel) else { return };
+        let Some(branch) = self.tree.branches.get_mut(channel) else { return };
         if delivery.through <= prior {
             return;
         }
@@ -138,24 +151,24 @@ impl Relay {
         }
         let before = branch.tail.bytes;
         branch.tail.append(prior, delivery.through, packed);
-        self.tail_bytes += branch.tail.bytes;
-        self.tail_bytes -= before;
+        self.tree.tail_bytes += branch.tail.bytes;
+        self.tree.tail_bytes -= before;
         while branch.tail.bytes > BRANCH_TAIL_MAX_BYTES
-            || self.tail_bytes > BRANCHES_TAIL_MAX_BYTES && branch.tail.bytes > 0
+            || self.tree.tail_bytes > BRANCHES_TAIL_MAX_BYTES && branch.tail.bytes > 0
         {
-            self.tail_bytes -= branch.tail.shorten();
+            self.tree.tail_bytes -= branch.tail.shorten();
         }
     }
 
     pub(super) fn drop_tail(&mut self, channel: &ChannelName) {
-        if let Some(branch) = self.branches.get_mut(channel) {
-            self.tail_bytes -= std::mem::take(&mut branch.tail).bytes;
+        if let Some(branch) = self.tree.branches.get_mut(channel) {
+            self.tree.tail_bytes -= std::mem::take(&mut branch.tail).bytes;
         }
     }
 
-    pub(super) fn feed_branch(&mut self, channel: &ChannelName, now_ms: u64) {
+    pub(super) fn feed_branch(&mut self, channel: &ChannelName) {
         let (Some(branch), Some(reached)) =
-            (self.branches.get_mut(channel), self.feeds.get(channel).and_then(|feed| feed.reached.clone()))
+            (self.tree.branches.get_mut(channel), self.feeds.get(channel).and_then(|feed| feed.reached.clone()))
         else {
             return;
         };
@@ -169,55 +182,55 @@ impl Relay {
             let (channel, series) = (channel.clone(), reached.series.clone());
             Some(Delivery { channel, series, prior: cursor, through, gap: false, entries, members: reached.members })
         };
-        let feedings = feeds.pump(reached.position, now_ms, &mut next);
-        self.deliveries.extend(feedings.into_iter().map(deliver));
+        let feedings = feeds.pump(reached.position, self.now_ms, &mut next);
+        self.tree.deliveries.extend(feedings.into_iter().map(deliver));
         for (relay, position) in far_behind {
-            self.call(channel, Pending::Fill(channel.clone(), relay), Request::Next(position), now_ms);
+            self.call(channel, Pending::Fill(channel.clone(), relay), Request::Next(position));
         }
     }
 
     /// What the log has for one that is far behind. When no answer came, its feed's retry asks for it again.
-    pub(super) fn fill(&mut self, channel: &ChannelName, relay: &RelayName, delivery: Delivery, now_ms: u64) {
-        let Some(branch) = self.branches.get_mut(channel) else { return };
-        self.deliveries.extend(branch.feeds.send(relay, delivery, now_ms).map(deliver));
+    pub(super) fn fill(&mut self, channel: &ChannelName, relay: &RelayName, delivery: Delivery) {
+        let Some(branch) = self.tree.branches.get_mut(channel) else { return };
+        self.tree.deliveries.extend(branch.feeds.send(relay, delivery, self.now_ms).map(deliver));
     }
 
     /// The channel said where this relay stands.
-    pub(super) fn placed(&mut self, channel: &ChannelName, position: Position, now_ms: u64) {
-        if let Some(branch) = self.branches.get_mut(channel) {
+    pub(super) fn placed(&mut self, channel: &ChannelName, position: Position) {
+        if let Some(branch) = self.tree.branches.get_mut(channel) {
             branch.subscribe_at_ms = None;
             branch.feeds.assume(position);
-            self.feed_branch(channel, now_ms);
+            self.feed_branch(channel);
         }
     }
 
     /// The channel feeds enough relays: asks the one above.
-    pub(super) fn follow_above(&mut self, channel: ChannelName, subscribed: Subscribed, now_ms: u64) {
+    pub(super) fn follow_above(&mut self, channel: ChannelName, subscribed: Subscribed) {
         let Some(above) = placement::above(&self.name) else {
-            return self.subscribe_failed(&channel, &Code::InternalChannel.into(), now_ms);
+            return self.subscribe_failed(&channel, &Code::InternalChannel.into());
         };
         let follow = Follow { channel: channel.clone(), relay: self.name.clone(), position: subscribed.position };
-        let ticket = self.next_ticket();
-        self.begin_call(ticket, Pending::Follow(channel, subscribed), now_ms);
+        let ticket = self.calls.next_ticket();
+        self.calls.begin(ticket, Pending::Follow(channel, subscribed), self.now_ms);
         self.effects.push(Effect::Follow { ticket, above, follow });
     }
 
-    pub(super) fn tick_branches(&mut self, now_ms: u64) {
-        let channels: Vec<ChannelName> = self.branches.keys().cloned().collect();
+    pub(super) fn tick_branches(&mut self) {
+        let channels: Vec<ChannelName> = self.tree.branches.keys().cloned().collect();
         for channel in channels {
-            let Some(branch) = self.branches.get_mut(&channel) else { continue };
-            branch.feeds.tick(now_ms);
-            branch.subscribe_at_ms = branch.subscribe_at_ms.filter(|at_ms| *at_ms > now_ms);
+            let Some(branch) = self.tree.branches.get_mut(&channel) else { continue };
+            branch.feeds.tick(self.now_ms);
+            branch.subscribe_at_ms = branch.subscribe_at_ms.filter(|at_ms| *at_ms > self.now_ms);
             match branch.subscribe_at_ms {
-                None => self.grow(&channel, now_ms),
-                Some(_) => self.feed_branch(&channel, now_ms),
+                None => self.grow(&channel),
+                Some(_) => self.feed_branch(&channel),
             }
         }
     }
 
     pub(super) fn branches_due_ms(&self) -> Option<u64> {
         let due = |branch: &Branch| branch.feeds.deadline().into_iter().chain(branch.subscribe_at_ms).min();
-        self.branches.values().filter_map(due).min()
+        self.tree.branches.values().filter_map(due).min()
     }
 }
 

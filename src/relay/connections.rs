@@ -13,10 +13,18 @@ use crate::call::{Answer, Fate, Response, Speaker};
 use crate::connection_key::{ConnectionKey, Generations};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
+use crate::maps::HashMap;
 use crate::name::ChannelName;
 use crate::wire::dialect::Dialect;
 use crate::wire::outbound::Outbound;
 use crate::wire::{Encoded, action};
+
+/// Connections by their ids: where each is, or how it parted.
+#[derive(Debug, Default)]
+pub struct Known {
+    pub connections: HashMap<String, SocketId>,
+    pub parted: HashMap<String, Parted>,
+}
 
 /// A connection without a transport. It need not be known to be resumed: the key proves itself, and channels know the
 /// rest. What is known here only refuses keys that are used up.
@@ -33,8 +41,9 @@ impl Relay {
     /// A socket whose credentials were checked. `fresh_id` is random and names the connection, unless it resumes
     /// another.
     pub fn open(&mut self, socket: SocketId, mut opening: Opening, fresh_id: String, now_ms: u64) -> Vec<Effect> {
-        self.count_in(&opening, now_ms);
-        let taken_over = opening.takeover.take().map(|takeover| self.take_over(&takeover, &opening, now_ms));
+        self.now_ms = now_ms;
+        self.count_in(&opening);
+        let taken_over = opening.takeover.take().map(|takeover| self.take_over(&takeover, &opening));
         let (Beginning { connection_id, generations, owed }, error) = match taken_over {
             Some(Ok(beginning)) => (beginning, None),
             Some(Err(error)) => (Beginning::anew(fresh_id), Some(error)),
@@ -42,19 +51,19 @@ impl Relay {
         };
         let key = ConnectionKey { connection_id, shard: self.shard, generation: generations.current };
         let attach = std::mem::take(&mut opening.attach);
-        let mut session = Session::new(opening, key, generations, now_ms);
+        let mut session = Session::new(opening, key, generations, self.now_ms);
         session.void_at_ms = self.void_at_ms(&session.grant);
         session.repeats = owed;
         let connected = self.connected(&session, error.as_ref());
         if generations.replaces().is_none() {
-            self.connections.insert(session.connection_id().to_owned(), socket);
+            self.known.connections.insert(session.connection_id().to_owned(), socket);
         }
         self.lower_due(session.due_ms());
         self.sessions.insert(socket, session);
         self.touch(socket);
-        self.send_encoded(socket, connected, now_ms);
+        self.send_encoded(socket, connected);
         for Attach { channel, serial, params, .. } in attach {
-            self.attach(socket, &channel, serial.as_deref(), 0, params, now_ms);
+            self.attach(socket, &channel, serial.as_deref(), 0, params);
         }
         self.finish()
     }
@@ -65,7 +74,7 @@ impl Relay {
     pub fn find(&self, text: &str) -> Result<SocketId, ErrorInfo> {
         let absent = || Code::Disconnected.because("no connection has this key now; reconnect and resume");
         let claimed = ConnectionKey::claimed(text).ok_or_else(absent)?;
-        if self.parted.get(&claimed.connection_id).is_some_and(|parted| parted.closed) {
+        if self.known.parted.get(&claimed.connection_id).is_some_and(|parted| parted.closed) {
             return Err(Code::ConnectionClosed.into());
         }
         let proved = |client_id| ConnectionKey::verify(text, &self.secret, client_id).is_some();
@@ -73,7 +82,7 @@ impl Relay {
             let session = self.sessions.get(socket).filter(|session| session.key == claimed);
             session.is_some_and(|session| proved(session.grant.client_id.as_str()))
         };
-        let held = self.connections.get(&claimed.connection_id).copied().filter(has_it);
+        let held = self.known.connections.get(&claimed.connection_id).copied().filter(has_it);
         held.or_else(|| self.proposed(&claimed).filter(has_it)).ok_or_else(absent)
     }
 
@@ -108,7 +117,7 @@ impl Relay {
 
     fn speaker(&self, key: &str) -> Option<Speaker> {
         let claimed = ConnectionKey::claimed(key)?;
-        let session = self.sessions.get(self.connections.get(&claimed.connection_id)?)?;
+        let session = self.sessions.get(self.known.connections.get(&claimed.connection_id)?)?;
         let client_id = &session.grant.client_id;
         let key = ConnectionKey::verify(key, &self.secret, client_id.as_str())?;
         let speaker = || Speaker { connection_id: key.connection_id.clone(), client_id: client_id.clone() };
@@ -117,6 +126,7 @@ impl Relay {
 
     /// A socket that outlived the memory of its relay.
     pub fn restore(&mut self, socket: SocketId, record: &[u8], now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
         let record = Record::decode(record);
         let busy = record.as_ref().is_some_and(|record| record.busy);
         let Some(restored) = record.and_then(|record| self.recall(socket, record)) else {
@@ -126,7 +136,7 @@ impl Relay {
         let Restored { mut session, witnesses } = restored;
         session.void_at_ms = self.void_at_ms(&session.grant);
         if session.generations.replaces().is_none() {
-            self.connections.insert(session.connection_id().to_owned(), socket);
+            self.known.connections.insert(session.connection_id().to_owned(), socket);
         }
         self.lower_due(session.due_ms());
         self.sessions.insert(socket, session);
@@ -139,7 +149,7 @@ impl Relay {
         }
         self.count_all(socket, 1);
         if busy {
-            self.disconnect(socket, &interrupted(), now_ms);
+            self.disconnect(socket, &interrupted());
         }
         self.finish()
     }
@@ -147,110 +157,110 @@ impl Relay {
     /// All sockets were restored. Where nobody remembers how far a channel's deliveries are, its clients must come
     /// back: they know what they have.
     pub fn restored(&mut self, now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
         self.drop_found();
         // What the channel knows is as good: it asks now and then.
         self.feeds.values_mut().for_each(|feed| _ = feed.reports.known());
         let lost = self.feeds.values().filter(|feed| feed.reached.is_none());
         let sockets: Vec<SocketId> = lost.flat_map(|feed| feed.members.iter().map(|(socket, _)| *socket)).collect();
-        sockets.into_iter().for_each(|socket| self.disconnect(socket, &interrupted(), now_ms));
+        sockets.into_iter().for_each(|socket| self.disconnect(socket, &interrupted()));
         self.finish()
     }
 
     /// The socket is gone. Its connection may be resumed for a while.
     pub fn lost(&mut self, socket: SocketId, now_ms: u64) -> Vec<Effect> {
-        self.forget(socket, false, now_ms);
+        self.now_ms = now_ms;
+        self.forget(socket, false);
         self.finish()
     }
 
-    pub(super) fn heartbeat(&mut self, socket: SocketId, id: Option<&str>, now_ms: u64) {
+    pub(super) fn heartbeat(&mut self, socket: SocketId, id: Option<&str>) {
         // Also without an id: some SDKs take the next that comes for the answer. None answers one of ours.
-        self.send(socket, &Outbound { action: action::HEARTBEAT, id, ..Outbound::default() }, now_ms);
+        self.send(socket, &Outbound { action: action::HEARTBEAT, id, ..Outbound::default() });
     }
 
     /// CLOSE: the connection ends for good.
-    pub(super) fn close(&mut self, socket: SocketId, now_ms: u64) {
-        self.send(socket, &Outbound { action: action::CLOSED, ..Outbound::default() }, now_ms);
-        self.forget(socket, true, now_ms);
+    pub(super) fn close(&mut self, socket: SocketId) {
+        self.send(socket, &Outbound { action: action::CLOSED, ..Outbound::default() });
+        self.forget(socket, true);
         self.effects.push(Effect::Close { socket });
     }
 
     /// DISCONNECT: the transport ends, the connection may be resumed.
-    pub(super) fn part(&mut self, socket: SocketId, now_ms: u64) {
-        self.forget(socket, false, now_ms);
+    pub(super) fn part(&mut self, socket: SocketId) {
+        self.forget(socket, false);
         self.effects.push(Effect::Close { socket });
     }
 
     /// The client is told to come back.
-    pub(super) fn disconnect(&mut self, socket: SocketId, error: &ErrorInfo, now_ms: u64) {
+    pub(super) fn disconnect(&mut self, socket: SocketId, error: &ErrorInfo) {
         let frame = Outbound { action: action::DISCONNECTED, error: Some(error), ..Outbound::default() };
-        self.send(socket, &frame, now_ms);
+        self.send(socket, &frame);
         if self.sessions.contains_key(&socket) {
-            self.part(socket, now_ms);
+            self.part(socket);
         }
     }
 
     /// The connection ends with an error that the client cannot mend by coming back.
-    pub(super) fn fail(&mut self, socket: SocketId, error: &ErrorInfo, now_ms: u64) {
-        self.send(socket, &Outbound { action: action::ERROR, error: Some(error), ..Outbound::default() }, now_ms);
-        self.forget(socket, true, now_ms);
+    pub(super) fn fail(&mut self, socket: SocketId, error: &ErrorInfo) {
+        self.send(socket, &Outbound { action: action::ERROR, error: Some(error), ..Outbound::default() });
+        self.forget(socket, true);
         self.effects.push(Effect::Close { socket });
     }
 
     /// AUTH: another token for a connection that goes on.
-    pub(super) fn renew(&mut self, socket: SocketId, token: &str, now_ms: u64) {
+    pub(super) fn renew(&mut self, socket: SocketId, token: &str) {
         let Some(session) = self.sessions.get(&socket) else { return };
         let client_id = session.grant.client_id.name().map(str::to_owned);
         let verified = Credentials::renewed(token, client_id.as_deref())
-            .and_then(|credentials| credentials.verify(Some(&self.app), now_ms))
-            .and_then(|grant| self.admit_renewed(&grant, now_ms).map(|()| grant));
+            .and_then(|credentials| credentials.verify(Some(&self.app), self.now_ms))
+            .and_then(|grant| self.admit_renewed(&grant).map(|()| grant));
         match verified {
-            Ok(grant) => self.go_on(socket, grant, now_ms),
+            Ok(grant) => self.go_on(socket, grant),
             // The client mends these by coming back, and then goes on where it was.
-            Err(error) if error.is_token_error() || error.is(Code::Disconnected) => {
-                self.disconnect(socket, &error, now_ms)
-            }
-            Err(error) => self.fail(socket, &error, now_ms),
+            Err(error) if error.is_token_error() || error.is(Code::Disconnected) => self.disconnect(socket, &error),
+            Err(error) => self.fail(socket, &error),
         }
     }
 
-    fn go_on(&mut self, socket: SocketId, grant: Grant, now_ms: u64) {
+    fn go_on(&mut self, socket: SocketId, grant: Grant) {
         let void_at_ms = self.void_at_ms(&grant);
         self.count_all(socket, -1);
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        session.prompted = grant.expires_at_ms.is_some_and(|at_ms| at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS);
+        session.prompted = grant.expires_at_ms.is_some_and(|at_ms| at_ms < self.now_ms + TOKEN_RENEWAL_MARGIN_MS);
         session.void_at_ms = void_at_ms;
         let is_renamed = session.grant.client_id != grant.client_id;
         session.grant = grant;
         if let Err(error) = self.fit(socket) {
-            return self.disconnect(socket, &error, now_ms);
+            return self.disconnect(socket, &error);
         }
         let Some(session) = self.sessions.get(&socket) else { return };
         let (due_ms, connected) = (session.due_ms(), self.connected(session, None));
         self.lower_due(due_ms);
         self.touch(socket);
-        self.send_encoded(socket, connected, now_ms);
+        self.send_encoded(socket, connected);
         self.count_all(socket, 1);
-        self.requalify(socket, is_renamed, now_ms);
+        self.requalify(socket, is_renamed);
     }
 
     /// Ends the attachments that the capability no longer allows, and of the others what it no longer allows there: to
     /// be told who is present, and to be present, which also ends when the client is no longer who its members are.
-    fn requalify(&mut self, socket: SocketId, is_renamed: bool, now_ms: u64) {
+    fn requalify(&mut self, socket: SocketId, is_renamed: bool) {
         let Some(session) = self.sessions.get(&socket) else { return };
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
         for name in names {
-            self.plan_report(&name.owner(), now_ms);
+            self.plan_report(&name.owner());
             if let Err(error) = self.admit_to(socket, &name).and_then(|()| self.admit_listening(socket, &name)) {
-                self.remove_attachment(socket, &name, Fate::Left, now_ms);
-                self.channel_error(socket, name.as_str(), &error, now_ms);
+                self.remove_attachment(socket, &name, Fate::Left);
+                self.channel_error(socket, name.as_str(), &error);
                 continue;
             }
             if is_renamed || !self.permits_presence(socket, &name) {
-                self.withdraw(socket, &name, now_ms);
+                self.withdraw(socket, &name);
             }
             for of in [Of::Members, Of::Objects] {
                 if !self.is_told(socket, &name, of) {
-                    self.end_sync(socket, &name, of, now_ms);
+                    self.end_sync(socket, &name, of);
                 }
             }
         }
@@ -275,19 +285,19 @@ impl Relay {
         self.app.rules(name).admit(session.grant.client_id.name().is_some(), session.is_secure)
     }
 
-    fn forget(&mut self, socket: SocketId, closed: bool, now_ms: u64) {
+    fn forget(&mut self, socket: SocketId, closed: bool) {
         let Some(session) = self.sessions.get(&socket) else { return };
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
         let fate = if closed { Fate::Left } else { Fate::Gone };
-        names.iter().for_each(|name| self.remove_attachment(socket, name, fate, now_ms));
+        names.iter().for_each(|name| self.remove_attachment(socket, name, fate));
         let Some(session) = self.sessions.remove(&socket) else { return };
-        if self.connections.get(session.connection_id()) == Some(&socket) {
-            self.connections.remove(session.connection_id());
-            if self.parted.len() < PARTED_CONNECTIONS_MAX {
-                let until_ms = now_ms + CONNECTION_STATE_TTL_MS;
+        if self.known.connections.get(session.connection_id()) == Some(&socket) {
+            self.known.connections.remove(session.connection_id());
+            if self.known.parted.len() < PARTED_CONNECTIONS_MAX {
+                let until_ms = self.now_ms + CONNECTION_STATE_TTL_MS;
                 let owed = session.outbox.messages();
                 let parted = Parted { until_ms, generations: session.generations, closed, owed };
-                self.parted.insert(session.key.connection_id, parted);
+                self.known.parted.insert(session.key.connection_id, parted);
             }
         }
     }
@@ -296,46 +306,46 @@ impl Relay {
         self.sessions_due_ms = Some(self.sessions_due_ms.map_or(due_ms, |known| known.min(due_ms)));
     }
 
-    pub(super) fn tick_sessions(&mut self, now_ms: u64) {
-        if self.sessions_due_ms.is_none_or(|due_ms| due_ms > now_ms) {
+    pub(super) fn tick_sessions(&mut self) {
+        if self.sessions_due_ms.is_none_or(|due_ms| due_ms > self.now_ms) {
             return;
         }
         // Longer than the connection may be resumed, so that its end is still known when it is asked for.
-        self.parted.retain(|_, parted| parted.until_ms + CONNECTION_STATE_TTL_MS > now_ms);
+        self.known.parted.retain(|_, parted| parted.until_ms + CONNECTION_STATE_TTL_MS > self.now_ms);
         let sockets: Vec<SocketId> = self.sessions.keys().copied().collect();
-        sockets.into_iter().for_each(|socket| self.tick_token(socket, now_ms));
-        self.end_silent(now_ms);
-        self.tell_progress(now_ms);
-        self.send_heartbeats(now_ms);
+        sockets.into_iter().for_each(|socket| self.tick_token(socket));
+        self.end_silent();
+        self.tell_progress();
+        self.send_heartbeats();
         self.sessions_due_ms = self.sessions.values().map(Session::due_ms).min();
     }
 
-    pub(super) fn tick_token(&mut self, socket: SocketId, now_ms: u64) {
+    pub(super) fn tick_token(&mut self, socket: SocketId) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let Some((ends_at_ms, why)) = session.end() else { return };
-        if ends_at_ms <= now_ms {
-            self.disconnect(socket, &why.into(), now_ms);
-        } else if !session.prompted && ends_at_ms <= now_ms + TOKEN_RENEWAL_MARGIN_MS {
+        if ends_at_ms <= self.now_ms {
+            self.disconnect(socket, &why.into());
+        } else if !session.prompted && ends_at_ms <= self.now_ms + TOKEN_RENEWAL_MARGIN_MS {
             session.prompted = true;
             self.touch(socket);
-            self.send(socket, &Outbound { action: action::AUTH, ..Outbound::default() }, now_ms);
+            self.send(socket, &Outbound { action: action::AUTH, ..Outbound::default() });
         }
     }
 
-    fn end_silent(&mut self, now_ms: u64) {
-        let silent = self.sessions.iter().filter(|(_, session)| session.is_silent(now_ms));
+    fn end_silent(&mut self) {
+        let silent = self.sessions.iter().filter(|(_, session)| session.is_silent(self.now_ms));
         let sockets: Vec<SocketId> = silent.map(|(socket, _)| *socket).collect();
         let error = Code::Disconnected.because("a heartbeat was not answered; reconnect and resume");
-        sockets.into_iter().for_each(|socket| self.disconnect(socket, &error, now_ms));
+        sockets.into_iter().for_each(|socket| self.disconnect(socket, &error));
     }
 
-    fn send_heartbeats(&mut self, now_ms: u64) {
+    fn send_heartbeats(&mut self) {
         let mut alike: BTreeMap<(Dialect, u8), Vec<SocketId>> = BTreeMap::new();
         for (socket, session) in &mut self.sessions {
-            if session.wants_heartbeat(now_ms) {
+            if session.wants_heartbeat(self.now_ms) {
                 alike.entry((session.dialect, session.heartbeat())).or_default().push(*socket);
-                session.last_sent_ms = now_ms;
-                session.pinged(now_ms);
+                session.last_sent_ms = self.now_ms;
+                session.pinged(self.now_ms);
             }
         }
         for ((dialect, action), sockets) in alike {

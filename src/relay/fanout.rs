@@ -55,11 +55,12 @@ enum Share {
 impl Relay {
     /// A channel's delivery. The answer goes back to the channel; it says where the relay stands.
     pub fn deliver(&mut self, delivery: &Delivery, now_ms: u64) -> (Delivered, Vec<Effect>) {
-        let answer = self.take_delivery(delivery, now_ms);
+        self.now_ms = now_ms;
+        let answer = self.take_delivery(delivery);
         (answer, self.finish())
     }
 
-    fn take_delivery(&mut self, delivery: &Delivery, now_ms: u64) -> Delivered {
+    fn take_delivery(&mut self, delivery: &Delivery) -> Delivered {
         let owner = &delivery.channel;
         let known = self.feeds.get_mut(owner).and_then(|feed| feed.position().map(|position| (feed, position)));
         let Some((feed, position)) = known else { return self.without_place(delivery) };
@@ -73,7 +74,7 @@ impl Relay {
                 feed.reach(&delivery.series, delivery.prior, delivery.members);
                 feed.since = Some(delivery.prior);
                 self.drop_tail(owner);
-                self.announce_gap(owner, &delivery.series, delivery.prior, begins, now_ms);
+                self.announce_gap(owner, &delivery.series, delivery.prior, begins);
                 delivery.prior
             }
         };
@@ -83,8 +84,8 @@ impl Relay {
         feed.reach(&delivery.series, delivery.through, delivery.members);
         let (reached, witness) = (feed.position().unwrap_or(delivery.through), feed.witness.clone());
         self.extend_branch(owner, position, delivery, &entries, fresh);
-        self.feed_branch(owner, now_ms);
-        self.fan_out(owner, &delivery.series, position, &entries[fresh..], now_ms);
+        self.feed_branch(owner);
+        self.fan_out(owner, &delivery.series, position, &entries[fresh..]);
         self.note_leaves(owner, &entries[fresh..]);
         if let Some((witness, _)) = witness.filter(|_| reached > position) {
             self.touch(witness);
@@ -96,12 +97,12 @@ impl Relay {
     /// place it anywhere, and whoever went live on a delivery before would miss what lies between. Nor does one that
     /// has others to feed, and will ask.
     fn without_place(&self, delivery: &Delivery) -> Delivered {
-        let asks = self.is_subscribing(&delivery.channel) || self.branches.contains_key(&delivery.channel);
+        let asks = self.is_subscribing(&delivery.channel) || self.tree.branches.contains_key(&delivery.channel);
         if asks { Delivered::NotYet } else { Delivered::Unsubscribed }
     }
 
     /// `prior` is where those are who have all that went before.
-    fn fan_out(&mut self, owner: &ChannelName, series: &str, prior: Position, entries: &[Entry], now_ms: u64) {
+    fn fan_out(&mut self, owner: &ChannelName, series: &str, prior: Position, entries: &[Entry]) {
         let (Some(first), Some(feed)) = (entries.first(), self.feeds.get(owner)) else { return };
         let appended_to = appended_to(entries).filter(|prior| Some(*prior) > feed.since);
         let mut alike: [Alike; 4] = Default::default();
@@ -121,7 +122,7 @@ impl Relay {
                     groups.push(Group { dialect, name, way, sockets: vec![*socket], picked: Some(picked) })
                 }
             }
-            session.last_sent_ms = now_ms;
+            session.last_sent_ms = self.now_ms;
         }
         for (way, alike) in alike.into_iter().enumerate() {
             let group = |((dialect, name), sockets)| Group { dialect, name, way, sockets, picked: None };
@@ -150,7 +151,7 @@ impl Relay {
                 Some(deltas) => render(&name, series, &deltas.iter().collect::<Vec<_>>(), dialect),
                 None => render(&name, series, sent, dialect),
             };
-            self.admit_fed(&mut sockets, &name, series, prior, bytes_of(&frames), now_ms);
+            self.admit_fed(&mut sockets, &name, series, prior, bytes_of(&frames));
             if has_deltas(way) {
                 sockets.iter().for_each(|socket| self.pass_deltas(*socket, &name, sent));
             }
@@ -211,16 +212,9 @@ impl Relay {
         sieve.pick(attachment.filter(), Some(picked))
     }
 
-    pub(super) fn send_entries(
-        &mut self,
-        socket: SocketId,
-        name: &ChannelName,
-        series: &str,
-        entries: &[&Entry],
-        now_ms: u64,
-    ) {
+    pub(super) fn send_entries(&mut self, socket: SocketId, name: &ChannelName, series: &str, entries: &[&Entry]) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        session.last_sent_ms = now_ms;
+        session.last_sent_ms = self.now_ms;
         let attachment = session.attachments.get_mut(name);
         let (mut fed, mut linked) = (false, None);
         if let Some(attachment) = attachment {
@@ -233,8 +227,8 @@ impl Relay {
             None => render(name, series, entries, session.dialect),
         };
         match fed {
-            true => self.charge_fed(socket, bytes_of(&frames), now_ms),
-            false => self.charge_answer(socket, bytes_of(&frames), now_ms),
+            true => self.charge_fed(socket, bytes_of(&frames)),
+            false => self.charge_answer(socket, bytes_of(&frames)),
         }
         self.push_frames(vec![socket], frames);
     }

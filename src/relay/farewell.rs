@@ -15,24 +15,26 @@ impl Relay {
 
     /// One in so many connections is told to come back. With `one_in` 1 it is all of them.
     pub fn send_away(&mut self, one_in: usize, now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
         let count = self.sessions.len().div_ceil(one_in.max(1));
         let sockets = self.sessions.keys().copied().take(count).collect();
-        self.send_back(sockets, "the server is about to stop; reconnect and resume", now_ms)
+        self.send_back(sockets, "the server is about to stop; reconnect and resume")
     }
 
     /// The app was configured anew: its rules hold from the next message on, and connections of keys that are not what
     /// they were `before` come back. That is told, and not remembered, as an object may have slept since.
     pub fn reconfigure(&mut self, before: Option<&App>, app: Rc<App>, now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
         self.app = app;
         let changed = |key| before.and_then(|app| app.key(key)) != self.app.key(key);
         let sessions = self.sessions.iter().filter(|(_, session)| changed(&session.grant.key_name));
         let sockets = sessions.map(|(socket, _)| *socket).collect();
-        self.send_back(sockets, "the key was configured anew; reconnect and resume", now_ms)
+        self.send_back(sockets, "the key was configured anew; reconnect and resume")
     }
 
-    fn send_back(&mut self, sockets: Vec<SocketId>, why: &str, now_ms: u64) -> Vec<Effect> {
+    fn send_back(&mut self, sockets: Vec<SocketId>, why: &str) -> Vec<Effect> {
         let error = Code::Disconnected.because(why);
-        sockets.into_iter().for_each(|socket| self.disconnect(socket, &error, now_ms));
+        sockets.into_iter().for_each(|socket| self.disconnect(socket, &error));
         self.finish()
     }
 }

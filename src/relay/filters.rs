@@ -67,7 +67,7 @@ impl Filters {
 
 impl Relay {
     /// Tells those who are behind filters how far they are, if the channel went on since they were told.
-    pub(super) fn tell_progress(&mut self, now_ms: u64) {
+    pub(super) fn tell_progress(&mut self) {
         if self.filters.0.is_empty() {
             return;
         }
@@ -76,7 +76,7 @@ impl Relay {
             for (name, attachment) in session.attachments.iter() {
                 let Some(view) = &attachment.view else { continue };
                 let Some(feed) = self.feeds.get(&name.owner()) else { continue };
-                let is_due = now_ms.abs_diff(view.told_at_ms) >= FILTER_PROGRESS_MS;
+                let is_due = self.now_ms.abs_diff(view.told_at_ms) >= FILTER_PROGRESS_MS;
                 if let (Some(position), State::Live { after }) = (feed.position(), &attachment.state)
                     && is_due
                     && position > view.told.max(*after)
@@ -85,7 +85,7 @@ impl Relay {
                 }
             }
         }
-        due.iter().for_each(|(socket, name, series, at)| self.announce_progress(*socket, name, series, *at, now_ms));
+        due.iter().for_each(|(socket, name, series, at)| self.announce_progress(*socket, name, series, *at));
     }
 }
 

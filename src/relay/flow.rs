@@ -10,24 +10,39 @@
 //! says, so many answers; then its client is told to come back: that proves it, and nothing is missed either. One that
 //! answers heartbeats is asked half-way.
 
-use super::attachment::State;
+use std::collections::BTreeSet;
+
+use super::attachment::{Replay, State};
 use super::session::Session;
 use super::{Relay, SocketId};
 use crate::call::ReadFrom;
 use crate::error::Code;
 use crate::name::ChannelName;
+use crate::rate::Debt;
 use crate::serial::Position;
 use crate::wire::action;
 use crate::wire::outbound::Outbound;
 
+/// What all connections of a relay are sent, and who has to wait for that.
+#[derive(Debug, Default)]
+pub struct Flow {
+    /// What they were sent and may not have read.
+    debt: Debt,
+    /// Attachments that fell behind, and when to look at them.
+    behind: BTreeSet<(SocketId, ChannelName)>,
+    pub due_ms: Option<u64>,
+    /// Sockets that were sent more than they may be.
+    overfed: Vec<SocketId>,
+}
+
 impl Relay {
     /// Whether a connection may be sent so many bytes now. The last that it may be sent may exceed its burst.
-    pub(super) fn allows(&self, socket: SocketId, bytes: usize, now_ms: u64) -> bool {
+    pub(super) fn allows(&self, socket: SocketId, bytes: usize) -> bool {
         let Some(session) = self.sessions.get(&socket) else { return false };
         let (own, all) = (self.bounds.connection, self.bounds.relay);
-        let debt = session.debt.left(own, now_ms);
+        let debt = session.debt.left(own, self.now_ms);
         let share = all.burst / self.sessions.len() as u64;
-        debt <= own.burst && (self.debt.left(all, now_ms) <= all.burst || debt + bytes as u64 <= share)
+        debt <= own.burst && (self.flow.debt.left(all, self.now_ms) <= all.burst || debt + bytes as u64 <= share)
     }
 
     /// Counts a delivery to these sockets, and leaves those out that can't take it now.
@@ -38,12 +53,11 @@ impl Relay {
         series: &str,
         prior: Position,
         bytes: usize,
-        now_ms: u64,
     ) {
         sockets.retain(|socket| {
-            let allowed = self.allows(*socket, bytes, now_ms);
+            let allowed = self.allows(*socket, bytes);
             match allowed {
-                true => self.charge_fed(*socket, bytes, now_ms),
+                true => self.charge_fed(*socket, bytes),
                 false => self.fall_behind(*socket, name, series, prior),
             }
             allowed
@@ -55,38 +69,32 @@ impl Relay {
         let State::Live { after } = attachment.state else { return };
         attachment.fell_behind = true;
         let from = ReadFrom::After { position: after.max(prior), series: series.to_owned() };
-        self.hold(socket, name, from, true, true);
+        self.hold(socket, name, from, Replay { resumes: true, announced: true });
         self.touch(socket);
     }
 
     /// Lets an attachment wait until its connection may be sent more.
-    pub(super) fn hold(
-        &mut self,
-        socket: SocketId,
-        name: &ChannelName,
-        from: ReadFrom,
-        resumes: bool,
-        announced: bool,
-    ) {
+    pub(super) fn hold(&mut self, socket: SocketId, name: &ChannelName, from: ReadFrom, replay: Replay) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let Some(attachment) = session.attachments.get_mut(name) else { return };
-        attachment.state = State::Behind { from, resumes, announced };
-        let (own, all) = (session.debt.eased_at_ms(self.bounds.connection), self.debt.eased_at_ms(self.bounds.relay));
+        attachment.state = State::Behind { from, replay };
+        let (own, all) =
+            (session.debt.eased_at_ms(self.bounds.connection), self.flow.debt.eased_at_ms(self.bounds.relay));
         let due_ms = own.max(all);
-        self.behind_due_ms = Some(self.behind_due_ms.map_or(due_ms, |known| known.min(due_ms)));
-        self.behind.insert((socket, name.clone()));
+        self.flow.due_ms = Some(self.flow.due_ms.map_or(due_ms, |known| known.min(due_ms)));
+        self.flow.behind.insert((socket, name.clone()));
     }
 
-    pub(super) fn tick_behind(&mut self, now_ms: u64) {
-        if self.behind_due_ms.is_none_or(|due_ms| due_ms > now_ms) {
+    pub(super) fn tick_behind(&mut self) {
+        if self.flow.due_ms.is_none_or(|due_ms| due_ms > self.now_ms) {
             return;
         }
-        self.behind_due_ms = None;
-        for (socket, name) in std::mem::take(&mut self.behind) {
+        self.flow.due_ms = None;
+        for (socket, name) in std::mem::take(&mut self.flow.behind) {
             let Some(attachment) = self.attachment(socket, &name) else { continue };
-            let State::Behind { from, resumes, announced } = &attachment.state else { continue };
-            let (from, resumes, announced) = (from.clone(), *resumes, *announced);
-            self.read(socket, &name, from, resumes, announced, now_ms);
+            let State::Behind { from, replay } = &attachment.state else { continue };
+            let (from, replay) = (from.clone(), *replay);
+            self.read(socket, &name, from, replay);
         }
     }
 
@@ -99,51 +107,44 @@ impl Relay {
     }
 
     /// Counts a delivery, which its client did not ask for.
-    pub(super) fn charge_fed(&mut self, socket: SocketId, bytes: usize, now_ms: u64) {
-        self.charge(socket, bytes, now_ms, |session| &mut session.unheard, self.bounds.unheard_bytes);
+    pub(super) fn charge_fed(&mut self, socket: SocketId, bytes: usize) {
+        self.charge(socket, bytes, |session| &mut session.unheard, self.bounds.unheard_bytes);
         let half = self.bounds.unheard_bytes / 2;
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         if session.unheard > half && session.bounce.as_ref().is_some_and(|bounce| bounce.answered) {
-            session.pinged(now_ms);
+            session.pinged(self.now_ms);
             let due_ms = session.due_ms();
             self.lower_due(due_ms);
-            self.send(socket, &Outbound { action: action::PING, ..Outbound::default() }, now_ms);
+            self.send(socket, &Outbound { action: action::PING, ..Outbound::default() });
         }
     }
 
-    pub(super) fn charge_answer(&mut self, socket: SocketId, bytes: usize, now_ms: u64) {
-        self.charge(socket, bytes, now_ms, |session| &mut session.answered, self.bounds.answers_bytes);
+    pub(super) fn charge_answer(&mut self, socket: SocketId, bytes: usize) {
+        self.charge(socket, bytes, |session| &mut session.answered, self.bounds.answers_bytes);
     }
 
-    fn charge(
-        &mut self,
-        socket: SocketId,
-        bytes: usize,
-        now_ms: u64,
-        of: fn(&mut Session) -> &mut u32,
-        max_bytes: u32,
-    ) {
+    fn charge(&mut self, socket: SocketId, bytes: usize, of: fn(&mut Session) -> &mut u32, max_bytes: u32) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        session.debt.add(bytes, self.bounds.connection, now_ms);
-        self.debt.add(bytes, self.bounds.relay, now_ms);
+        session.debt.add(bytes, self.bounds.connection, self.now_ms);
+        self.flow.debt.add(bytes, self.bounds.relay, self.now_ms);
         let count = of(session);
         let was_within = *count <= max_bytes;
         *count = count.saturating_add(bytes as u32);
         let is_over = was_within && *count > max_bytes;
         // A response over HTTP says itself whether it is read.
         if is_over && session.is_kept {
-            self.overfed.push((socket, now_ms));
+            self.flow.overfed.push(socket);
         }
     }
 
     pub(super) fn end_overfed(&mut self) {
-        for (socket, now_ms) in std::mem::take(&mut self.overfed) {
+        for socket in std::mem::take(&mut self.flow.overfed) {
             let asked = self.sessions.get(&socket).is_some_and(|session| session.answered > self.bounds.answers_bytes);
             let error = match asked {
                 true => Code::RateLimited.because("a socket is given so many answers; reconnect and resume"),
                 false => Code::Disconnected.because("much was sent and nothing heard; reconnect and resume"),
             };
-            self.disconnect(socket, &error, now_ms);
+            self.disconnect(socket, &error);
         }
     }
 }

@@ -23,6 +23,7 @@ mod annotations;
 mod attach;
 pub mod attachment;
 mod branch;
+mod calls;
 mod connections;
 pub mod deltas;
 mod fanout;
@@ -37,6 +38,7 @@ mod presence;
 mod publisher;
 mod publishing;
 pub mod record;
+mod replay;
 mod rows;
 pub mod session;
 mod sync;
@@ -44,34 +46,32 @@ mod takeover;
 mod watch;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{App, Revocations};
-use crate::call::{Address, Answer, ChannelCall, Delivery, Follow, RelayName, Request, Response, Rules, Subscribed};
+use crate::call::{Address, Answer, ChannelCall, Delivery, Follow, RelayName, Request, Response, Rules};
 use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::CALL_ANSWER_MS;
 use crate::maps::HashMap;
 use crate::name::ChannelName;
-use crate::rate::Debt;
 use crate::wire::inbound::Inbound;
 use crate::wire::outbound::Outbound;
 use crate::wire::{Encoded, Format, action};
 use admission::{Bounds, Pace};
-use attach::Read;
 use attachment::Attachment;
-use branch::Branch;
-use connections::Parted;
+use branch::Tree;
+use calls::{Calls, Pending};
+use connections::Known;
 use feed::Feed;
 use filters::Filters;
-use publisher::Publisher;
+use flow::Flow;
+use publisher::{Publisher, Queue};
 use record::RowId;
 use rows::Rows;
 use session::Session;
-use sync::{Subject, Syncs, Turn};
+use sync::Syncing;
 
 /// Names a connection's way out to the shell: a WebSocket, or a link over HTTP. The relay doesn't know which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,19 +98,6 @@ pub enum Effect {
     Unfollowed { channel: ChannelName, relay: RelayName },
 }
 
-/// What a call in flight was for.
-#[derive(Debug)]
-enum Pending {
-    Publish(ChannelName),
-    Subscribe(ChannelName),
-    Follow(ChannelName, Subscribed),
-    Read(Read),
-    /// What the log has for a relay below.
-    Fill(ChannelName, RelayName),
-    Sync(Subject),
-    Report(ChannelName),
-}
-
 pub struct Relay {
     name: RelayName,
     shard: u16,
@@ -120,39 +107,25 @@ pub struct Relay {
     /// In force in the app; `None` while nobody here could be revoked, and the app is not watched.
     revocations: Option<Revocations>,
     sessions: HashMap<SocketId, Session>,
-    connections: HashMap<String, SocketId>,
-    parted: HashMap<String, Parted>,
+    known: Known,
     feeds: HashMap<ChannelName, Feed>,
     filters: Filters,
-    branches: BTreeMap<ChannelName, Branch>,
-    /// Bytes of all branches' tails.
-    tail_bytes: usize,
+    tree: Tree,
     /// Bytes of all feeds' bases of deltas.
     base_bytes: Rc<Cell<usize>>,
-    syncs: HashMap<Subject, Syncs>,
-    turn: Turn,
-    publishers: BTreeMap<ChannelName, Publisher>,
+    syncing: Syncing,
+    queue: Queue,
     /// When the first channel is to be told whom it has here.
     reports_due_ms: Option<u64>,
-    queued_bytes: usize,
-    pending: HashMap<Ticket, Pending>,
-    /// When calls began, from the oldest in flight on. Some behind it may be answered.
-    begun: VecDeque<(u64, Ticket)>,
-    last_ticket: u64,
+    calls: Calls,
     sessions_due_ms: Option<u64>,
     bounds: Bounds,
+    /// Set once per input.
+    now_ms: u64,
     pace: Pace,
-    /// What all connections were sent and may not have read.
-    debt: Debt,
-    /// Attachments that fell behind, and when to look at them.
-    behind: BTreeSet<(SocketId, ChannelName)>,
-    behind_due_ms: Option<u64>,
-    /// Sockets that were sent more than they may be, since when.
-    overfed: Vec<(SocketId, u64)>,
+    flow: Flow,
     dirty: Vec<SocketId>,
     rows: Rows,
-    /// To relays below.
-    deliveries: Vec<Effect>,
     effects: Vec<Effect>,
 }
 
@@ -166,32 +139,23 @@ impl Relay {
             secret,
             revocations: None,
             sessions: HashMap::default(),
-            connections: HashMap::default(),
-            parted: HashMap::default(),
             feeds: HashMap::default(),
             filters: Filters::default(),
-            branches: BTreeMap::new(),
-            tail_bytes: 0,
             base_bytes: Rc::default(),
-            syncs: HashMap::default(),
-            turn: Turn::default(),
-            publishers: BTreeMap::new(),
             reports_due_ms: None,
-            queued_bytes: 0,
-            pending: HashMap::default(),
-            begun: VecDeque::new(),
-            last_ticket: 0,
+            calls: Calls::default(),
             sessions_due_ms: None,
             bounds: Bounds::default(),
+            now_ms: 0,
             pace: Pace::default(),
-            debt: Debt::default(),
-            behind: BTreeSet::new(),
-            behind_due_ms: None,
-            overfed: Vec::new(),
             dirty: Vec::new(),
             rows: Rows::default(),
-            deliveries: Vec::new(),
             effects: Vec::new(),
+            tree: Tree::default(),
+            syncing: Syncing::default(),
+            queue: Queue::default(),
+            known: Known::default(),
+            flow: Flow::default(),
         }
     }
 
@@ -201,6 +165,7 @@ impl Relay {
 
     /// A frame from a client. `format` is how it came: as text, or as bytes.
     pub fn frame(&mut self, socket: SocketId, bytes: &[u8], format: Format, now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
         if let Some(session) = self.sessions.get_mut(&socket) {
             session.heard();
             let dialect = session.dialect;
@@ -208,166 +173,156 @@ impl Relay {
                 self.touch(socket);
             }
             match dialect.decode(bytes, format) {
-                Ok(frame) => self.dispatch(socket, frame, now_ms),
-                Err(error) => self.fail(socket, &error, now_ms),
+                Ok(frame) => self.dispatch(socket, frame),
+                Err(error) => self.fail(socket, &error),
             }
         }
         self.finish()
     }
 
-    fn dispatch(&mut self, socket: SocketId, frame: Inbound, now_ms: u64) {
+    fn dispatch(&mut self, socket: SocketId, frame: Inbound) {
         if frame.is_for_connection() {
-            self.activate(socket, now_ms);
+            self.activate(socket);
         }
         match frame {
-            Inbound::Heartbeat { id } => self.heartbeat(socket, id.as_deref(), now_ms),
+            Inbound::Heartbeat { id } => self.heartbeat(socket, id.as_deref()),
             Inbound::Attach { channel, serial, flags, params } => {
-                self.attach(socket, &channel, serial.as_deref(), flags, params, now_ms);
+                self.attach(socket, &channel, serial.as_deref(), flags, params);
             }
-            Inbound::Detach { channel } => self.detach(socket, &channel, now_ms),
-            Inbound::Publish(frame) => self.publish(socket, frame, now_ms),
-            Inbound::Refused { msg_serial, error } => self.refuse(socket, msg_serial, error, now_ms),
-            Inbound::ChannelRefused { channel, error } => self.fail_channel(socket, &channel, &error, now_ms),
-            Inbound::Presence(frame) => self.act(socket, frame, now_ms),
-            Inbound::Objects(frame) => self.operate(socket, frame, now_ms),
-            Inbound::Annotate(frame) => self.annotate(socket, frame, now_ms),
-            Inbound::Sync { channel } => self.resync(socket, &channel, now_ms),
-            Inbound::Auth { token } => self.renew(socket, &token, now_ms),
-            Inbound::Disconnect => self.part(socket, now_ms),
-            Inbound::Close => self.close(socket, now_ms),
+            Inbound::Detach { channel } => self.detach(socket, &channel),
+            Inbound::Publish(frame) => self.publish(socket, frame),
+            Inbound::Refused { msg_serial, error } => self.refuse(socket, msg_serial, error),
+            Inbound::ChannelRefused { channel, error } => self.fail_channel(socket, &channel, &error),
+            Inbound::Presence(frame) => self.act(socket, frame),
+            Inbound::Objects(frame) => self.operate(socket, frame),
+            Inbound::Annotate(frame) => self.annotate(socket, frame),
+            Inbound::Sync { channel } => self.resync(socket, &channel),
+            Inbound::Auth { token } => self.renew(socket, &token),
+            Inbound::Disconnect => self.part(socket),
+            Inbound::Close => self.close(socket),
             Inbound::Pong | Inbound::Activate | Inbound::Unknown => {}
         }
     }
 
     /// The answer to [`Effect::Call`], or `None` when the call failed without one.
     pub fn answered(&mut self, ticket: Ticket, answer: Option<Answer<Response>>, now_ms: u64) -> Vec<Effect> {
-        self.settle(ticket, answer, now_ms);
+        self.now_ms = now_ms;
+        self.settle(ticket, answer);
         self.finish()
     }
 
-    fn settle(&mut self, ticket: Ticket, answer: Option<Answer<Response>>, now_ms: u64) {
-        // An answer that comes too late finds no call.
-        let Some(pending) = self.pending.remove(&ticket) else { return };
-        while self.begun.pop_front_if(|(_, ticket)| !self.pending.contains_key(ticket)).is_some() {}
+    fn settle(&mut self, ticket: Ticket, answer: Option<Answer<Response>>) {
+        let Some(pending) = self.calls.end(ticket) else { return };
         let unreachable = || Err(Code::TimedOut.because("the channel could not be reached"));
         let answer = answer.unwrap_or_else(unreachable);
         match (pending, answer) {
-            (Pending::Publish(channel), answer) => self.published(ticket, channel, answer, now_ms),
+            (Pending::Publish(channel), answer) => self.published(ticket, channel, answer),
             (Pending::Subscribe(channel), Ok(Response::Subscribed(subscribed))) if !subscribed.direct => {
-                self.follow_above(channel, subscribed, now_ms);
+                self.follow_above(channel, subscribed);
             }
             (Pending::Subscribe(channel), Ok(Response::Subscribed(subscribed)))
             | (Pending::Follow(channel, subscribed), Ok(Response::Followed)) => {
-                self.subscribed(&channel, &subscribed, now_ms);
+                self.subscribed(&channel, &subscribed);
             }
             (Pending::Fill(channel, relay), Ok(Response::Delivery(delivery))) => {
-                self.fill(&channel, &relay, delivery, now_ms);
+                self.fill(&channel, &relay, delivery);
             }
             (Pending::Fill(..), _) => {}
-            (Pending::Read(read), Ok(Response::Backlog(backlog))) => self.backlog(ticket, &read, &backlog, now_ms),
-            (Pending::Report(channel), answer) => self.reported(&channel, answer, now_ms),
-            (Pending::Sync(subject), Ok(Response::Members(page))) => self.members(subject, &page, now_ms),
-            (Pending::Sync(subject), Ok(Response::Objects(page))) => self.objects(subject, page, now_ms),
-            (Pending::Sync(subject), answer) => self.sync_failed(&subject, &failure(answer), now_ms),
+            (Pending::Read(read), Ok(Response::Backlog(backlog))) => self.backlog(ticket, &read, &backlog),
+            (Pending::Report(channel), answer) => self.reported(&channel, answer),
+            (Pending::Sync(subject), Ok(Response::Members(page))) => self.members(subject, &page),
+            (Pending::Sync(subject), Ok(Response::Objects(page))) => self.objects(subject, page),
+            (Pending::Sync(subject), answer) => self.sync_failed(&subject, &failure(answer)),
             (Pending::Subscribe(channel) | Pending::Follow(channel, _), answer) => {
-                self.subscribe_failed(&channel, &failure(answer), now_ms);
+                self.subscribe_failed(&channel, &failure(answer));
             }
-            (Pending::Read(read), answer) => self.read_failed(ticket, &read, &failure(answer), now_ms),
+            (Pending::Read(read), answer) => self.read_failed(ticket, &read, &failure(answer)),
         }
     }
 
-    /// Gives up calls that stay unanswered. All may take as long, so the oldest is the first.
-    fn tick_calls(&mut self, now_ms: u64) {
-        let is_over = |(began_ms, _): &mut (u64, Ticket)| now_ms.abs_diff(*began_ms) >= CALL_ANSWER_MS;
-        while let Some((_, ticket)) = self.begun.pop_front_if(is_over) {
-            self.settle(ticket, None, now_ms);
+    /// Gives up calls that stay unanswered.
+    fn tick_calls(&mut self) {
+        while let Some(ticket) = self.calls.overdue(self.now_ms) {
+            self.settle(ticket, None);
         }
-    }
-
-    fn begin_call(&mut self, ticket: Ticket, pending: Pending, now_ms: u64) {
-        self.pending.insert(ticket, pending);
-        self.begun.push_back((now_ms, ticket));
     }
 
     /// Does what is due: heartbeats, token renewals and expiries, repeated calls.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
-        self.tick_sessions(now_ms);
-        self.tick_calls(now_ms);
-        self.tick_reports(now_ms);
-        self.tick_behind(now_ms);
-        self.collected(now_ms)
+        self.now_ms = now_ms;
+        self.tick_sessions();
+        self.tick_calls();
+        self.tick_reports();
+        self.tick_behind();
+        self.collected(self.now_ms)
     }
 
     /// Sends the calls that are due, whatever they waited for, and what is due of syncs.
     pub fn collected(&mut self, now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
         let due = |(name, publisher): (&ChannelName, &Publisher)| {
             let due_ms = publisher.due_ms().or(publisher.collects_until_ms());
-            due_ms.filter(|due| *due <= now_ms).map(|_| name.clone())
+            due_ms.filter(|due| *due <= self.now_ms).map(|_| name.clone())
         };
-        let channels: Vec<ChannelName> = self.publishers.iter().filter_map(due).collect();
-        channels.into_iter().for_each(|channel| self.send_publishes(&channel, now_ms));
-        self.tick_branches(now_ms);
-        self.send_pages(now_ms);
+        let channels: Vec<ChannelName> = self.queue.publishers.iter().filter_map(due).collect();
+        channels.into_iter().for_each(|channel| self.send_publishes(&channel));
+        self.tick_branches();
+        self.send_pages();
         self.finish()
     }
 
     /// When [`Relay::collected`] is next needed. Too soon for an alarm, which is stored: what would be sent is in
     /// memory only, and so may this be.
     pub fn collects_until_ms(&self) -> Option<u64> {
-        let publishers = self.publishers.values().filter_map(Publisher::collects_until_ms);
-        publishers.chain(self.turn.ends_ms()).min()
+        let publishers = self.queue.publishers.values().filter_map(Publisher::collects_until_ms);
+        publishers.chain(self.syncing.turn.ends_ms()).min()
     }
 
     /// When [`Relay::tick`] is next needed.
     pub fn deadline(&self) -> Option<u64> {
-        let publishers = self.publishers.values().filter_map(Publisher::due_ms).min();
-        let call = self.begun.front().map(|(began_ms, _)| began_ms + CALL_ANSWER_MS);
+        let publishers = self.queue.publishers.values().filter_map(Publisher::due_ms).min();
+        let call = self.calls.due_ms();
         let own =
-            [call, publishers, self.reports_due_ms, self.sessions_due_ms, self.branches_due_ms(), self.behind_due_ms];
+            [call, publishers, self.reports_due_ms, self.sessions_due_ms, self.branches_due_ms(), self.flow.due_ms];
         own.into_iter().flatten().min()
     }
 
-    fn call(&mut self, channel: &ChannelName, pending: Pending, request: Request, now_ms: u64) -> Ticket {
-        let ticket = self.next_ticket();
-        self.call_as(ticket, channel, pending, request, now_ms);
+    fn call(&mut self, channel: &ChannelName, pending: Pending, request: Request) -> Ticket {
+        let ticket = self.calls.next_ticket();
+        self.call_as(ticket, channel, pending, request);
         ticket
-    }
-
-    fn next_ticket(&mut self) -> Ticket {
-        self.last_ticket += 1;
-        Ticket(self.last_ticket)
     }
 
     fn rules(&self, channel: &ChannelName) -> Rules {
         Rules::on(&self.app, channel)
     }
 
-    fn call_as(&mut self, ticket: Ticket, channel: &ChannelName, pending: Pending, request: Request, now_ms: u64) {
+    fn call_as(&mut self, ticket: Ticket, channel: &ChannelName, pending: Pending, request: Request) {
         let to = Address { app: self.app.id().clone(), channel: channel.clone() };
         let rules = self.rules(channel);
-        self.begin_call(ticket, pending, now_ms);
+        self.calls.begin(ticket, pending, self.now_ms);
         self.effects.push(Effect::Call { ticket, call: ChannelCall { to, rules, request } });
     }
 
-    fn send(&mut self, socket: SocketId, frame: &Outbound<'_>, now_ms: u64) {
+    fn send(&mut self, socket: SocketId, frame: &Outbound<'_>) {
         if let Some(session) = self.sessions.get(&socket) {
             let frame = session.dialect.encode(frame);
-            self.send_encoded(socket, frame, now_ms);
+            self.send_encoded(socket, frame);
         }
     }
 
-    fn send_encoded(&mut self, socket: SocketId, frame: Encoded, now_ms: u64) {
+    fn send_encoded(&mut self, socket: SocketId, frame: Encoded) {
         if let Some(session) = self.sessions.get_mut(&socket) {
-            session.last_sent_ms = now_ms;
-            self.charge_answer(socket, frame.len(), now_ms);
+            session.last_sent_ms = self.now_ms;
+            self.charge_answer(socket, frame.len());
             self.effects.push(Effect::Send { sockets: vec![socket], frame });
         }
     }
 
-    fn channel_error(&mut self, socket: SocketId, channel: &str, error: &ErrorInfo, now_ms: u64) {
+    fn channel_error(&mut self, socket: SocketId, channel: &str, error: &ErrorInfo) {
         let frame =
             Outbound { action: action::ERROR, channel: Some(channel), error: Some(error), ..Outbound::default() };
-        self.send(socket, &frame, now_ms);
+        self.send(socket, &frame);
     }
 
     /// The socket's record has to be written again.
@@ -385,7 +340,7 @@ impl Relay {
     /// between says at worst too little again, and never the same twice.
     fn finish(&mut self) -> Vec<Effect> {
         self.end_overfed();
-        let mut effects = std::mem::take(&mut self.deliveries);
+        let mut effects = std::mem::take(&mut self.tree.deliveries);
         effects.extend(self.take_row_changes());
         for socket in std::mem::take(&mut self.dirty) {
             if let Some(record) = self.record(socket) {

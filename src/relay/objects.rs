@@ -12,10 +12,10 @@ use crate::wire::flags::Modes;
 use crate::wire::inbound::ObjectFrame;
 
 impl Relay {
-    pub(super) fn operate(&mut self, socket: SocketId, frame: ObjectFrame, now_ms: u64) {
+    pub(super) fn operate(&mut self, socket: SocketId, frame: ObjectFrame) {
         let messages = frame.operations.iter().map(|proposal| proposal.message.messages()).sum();
         let said = (frame.msg_serial, messages);
-        self.take_in(socket, said, now_ms, |relay| relay.admit_operations(socket, frame));
+        self.take_in(socket, said, |relay| relay.admit_operations(socket, frame));
     }
 
     /// Fails with 40010 (name), 40160 (capability), 40165 (mode), 40031 (ids), and as [`check`] does.

@@ -79,53 +79,53 @@ impl Relay {
     }
 
     /// Says whom it has, now or when it is due.
-    pub(super) fn plan_report(&mut self, owner: &ChannelName, now_ms: u64) {
-        match self.feeds.get(owner).and_then(|feed| feed.report_due_ms(now_ms)) {
-            Some(due_ms) if due_ms <= now_ms => self.report(owner, now_ms),
+    pub(super) fn plan_report(&mut self, owner: &ChannelName) {
+        match self.feeds.get(owner).and_then(|feed| feed.report_due_ms(self.now_ms)) {
+            Some(due_ms) if due_ms <= self.now_ms => self.report(owner),
             Some(due_ms) => self.reports_due_ms = Some(self.reports_due_ms.map_or(due_ms, |known| known.min(due_ms))),
             None => {}
         }
     }
 
-    fn report(&mut self, owner: &ChannelName, now_ms: u64) {
+    fn report(&mut self, owner: &ChannelName) {
         let Some(feed) = self.feeds.get_mut(owner) else { return };
-        (feed.reports.is_reporting, feed.reports.reported_at_ms) = (true, now_ms);
+        (feed.reports.is_reporting, feed.reports.reported_at_ms) = (true, self.now_ms);
         let request = Request::Report(self.name.clone(), feed.reports.known());
-        self.call(owner, Pending::Report(owner.clone()), request, now_ms);
+        self.call(owner, Pending::Report(owner.clone()), request);
     }
 
     /// Nobody is on the channel any more, here.
-    pub(super) fn report_end(&mut self, owner: &ChannelName, reports: &Reports, now_ms: u64) {
+    pub(super) fn report_end(&mut self, owner: &ChannelName, reports: &Reports) {
         if reports.are_wanted() {
             let request = Request::Report(self.name.clone(), Census::default());
-            self.call(owner, Pending::Report(owner.clone()), request, now_ms);
+            self.call(owner, Pending::Report(owner.clone()), request);
         }
     }
 
-    pub(super) fn reported(&mut self, owner: &ChannelName, answer: Answer<Response>, now_ms: u64) {
+    pub(super) fn reported(&mut self, owner: &ChannelName, answer: Answer<Response>) {
         let Some(feed) = self.feeds.get_mut(owner) else { return };
         feed.reports.is_reporting = false;
         match answer {
             Ok(Response::Reported(wanted)) => feed.reports.wanted = wanted,
             _ => feed.reports.reported = None,
         }
-        self.plan_report(owner, now_ms);
+        self.plan_report(owner);
     }
 
-    pub(super) fn tick_reports(&mut self, now_ms: u64) {
-        if self.reports_due_ms.is_none_or(|due_ms| due_ms > now_ms) {
+    pub(super) fn tick_reports(&mut self) {
+        if self.reports_due_ms.is_none_or(|due_ms| due_ms > self.now_ms) {
             return;
         }
         self.reports_due_ms = None;
         let mut due = Vec::new();
-        for (owner, _) in self.feeds.iter().filter(|(_, feed)| feed.report_due_ms(now_ms).is_some()) {
+        for (owner, _) in self.feeds.iter().filter(|(_, feed)| feed.report_due_ms(self.now_ms).is_some()) {
             due.push(owner.clone());
         }
-        due.iter().for_each(|owner| self.plan_report(owner, now_ms));
+        due.iter().for_each(|owner| self.plan_report(owner));
     }
 
     /// The channel says how many are there in all. Those who listen are told what is news to them.
-    pub(super) fn tell_occupancy(&mut self, owner: &ChannelName, occupancy: &Occupancy, now_ms: u64) {
+    pub(super) fn tell_occupancy(&mut self, owner: &ChannelName, occupancy: &Occupancy) {
         let Some(feed) = self.feeds.get_mut(owner) else { return };
         feed.reports.wanted = true;
         let before = feed.reports.told.replace(*occupancy);
@@ -143,7 +143,7 @@ impl Relay {
             for (socket, name) in &members {
                 let listens = self.listens(*socket, name) == Some(kind);
                 if let Some(session) = self.sessions.get_mut(socket).filter(|_| listens) {
-                    session.last_sent_ms = now_ms;
+                    session.last_sent_ms = self.now_ms;
                     if let Some(attachment) = session.attachments.get_mut(name) {
                         attachment.deltas.begin_anew();
                     }
@@ -152,7 +152,7 @@ impl Relay {
             }
             let data = occupancy.to_json(kind).to_string();
             for ((dialect, name), sockets) in alike {
-                let frame = occupancy_frame(name.as_str(), &data, now_ms, dialect);
+                let frame = occupancy_frame(name.as_str(), &data, self.now_ms, dialect);
                 self.effects.push(Effect::Send { sockets, frame });
             }
         }
@@ -168,21 +168,21 @@ impl Relay {
     }
 
     /// An attachment went live: it is told how many there are, or the channel is asked.
-    pub(super) fn begin_listening(&mut self, socket: SocketId, name: &ChannelName, now_ms: u64) {
+    pub(super) fn begin_listening(&mut self, socket: SocketId, name: &ChannelName) {
         let Some(wanted) = self.listens(socket, name) else { return };
         let owner = name.owner();
         let (Some(feed), Some(session)) = (self.feeds.get(&owner), self.sessions.get(&socket)) else { return };
         match &feed.reports.told {
             Some(told) => {
                 let data = told.to_json(wanted).to_string();
-                let frame = occupancy_frame(name.as_str(), &data, now_ms, session.dialect);
-                self.send_encoded(socket, frame, now_ms);
+                let frame = occupancy_frame(name.as_str(), &data, self.now_ms, session.dialect);
+                self.send_encoded(socket, frame);
                 if let Some(attachment) = self.attachment(socket, name) {
                     attachment.deltas.begin_anew();
                 }
             }
             None if feed.reports.is_reporting => {}
-            None => self.report(&owner, now_ms),
+            None => self.report(&owner),
         }
     }
 }

@@ -18,9 +18,9 @@ use crate::wire::flags::Modes;
 use crate::wire::inbound::PublishFrame;
 
 impl Relay {
-    pub(super) fn act(&mut self, socket: SocketId, frame: PublishFrame, now_ms: u64) {
+    pub(super) fn act(&mut self, socket: SocketId, frame: PublishFrame) {
         let said = (frame.msg_serial, frame.messages.len());
-        self.take_in(socket, said, now_ms, |relay| relay.admit_presence(socket, frame));
+        self.take_in(socket, said, |relay| relay.admit_presence(socket, frame));
     }
 
     /// Fails with 40010 (name), 40000 (a filtered channel), 40160 (capability), 91001 (not attached), 40165 (mode), and
@@ -62,13 +62,13 @@ impl Relay {
 
     /// A resumed connection may have members of before. The channel is told that it is here, before its grace is over.
     /// With a token that does not let it be present, they leave. A filtered channel has no members to come back for.
-    pub(super) fn returned(&mut self, socket: SocketId, name: &ChannelName, members: usize, now_ms: u64) {
+    pub(super) fn returned(&mut self, socket: SocketId, name: &ChannelName, members: usize) {
         let is_resumed = self.sessions.get(&socket).is_some_and(|session| session.key.generation > 0);
         if is_resumed && members > 0 && name.filter().is_none() && self.mark_present(socket, name) {
-            self.tell_fate(socket, name, Fate::Here, now_ms);
+            self.tell_fate(socket, name, Fate::Here);
             self.touch(socket);
             if !self.permits_presence(socket, name) {
-                self.withdraw(socket, name, now_ms);
+                self.withdraw(socket, name);
             }
         }
     }
@@ -79,23 +79,16 @@ impl Relay {
 
     /// The connection may not be present any more, and could not even leave: its members leave, though it stays
     /// attached.
-    pub(super) fn withdraw(&mut self, socket: SocketId, name: &ChannelName, now_ms: u64) {
+    pub(super) fn withdraw(&mut self, socket: SocketId, name: &ChannelName) {
         let present = self.attachment(socket, name).map(|attachment| std::mem::take(&mut attachment.present));
         if present == Some(true) {
-            self.tell_fate(socket, name, Fate::Left, now_ms);
+            self.tell_fate(socket, name, Fate::Left);
             self.touch(socket);
         }
     }
 
     /// An attachment has ended, or its connection. Another attachment to the same channel keeps the members.
-    pub(super) fn departed(
-        &mut self,
-        socket: SocketId,
-        name: &ChannelName,
-        attachment: &Attachment,
-        fate: Fate,
-        now_ms: u64,
-    ) {
+    pub(super) fn departed(&mut self, socket: SocketId, name: &ChannelName, attachment: &Attachment, fate: Fate) {
         if !attachment.present {
             return;
         }
@@ -103,27 +96,29 @@ impl Relay {
         let other = session.attachments.iter_mut().find(|(other, _)| may_have_members(other, &name.owner()));
         match other {
             Some((_, other)) => other.present = true,
-            None => self.tell_fate(socket, name, fate, now_ms),
+            None => self.tell_fate(socket, name, fate),
         }
     }
 
-    fn tell_fate(&mut self, socket: SocketId, name: &ChannelName, fate: Fate, now_ms: u64) {
+    fn tell_fate(&mut self, socket: SocketId, name: &ChannelName, fate: Fate) {
         let Some(session) = self.sessions.get(&socket) else { return };
         let connection_id = session.connection_id().to_owned();
         let content = Submission::Fate { hold: hold(self.name.clone(), session), fate };
         // Its own, however often the relay loses its memory. Not beginning with the connection's id, as what follows
         // from it is not said by the connection.
-        let id = format!("fate!{connection_id}@{now_ms}.{}", self.next_ticket().0);
+        let (now_ms, ticket) = (self.now_ms, self.calls.next_ticket().0);
+        let id = format!("fate!{connection_id}@{now_ms}.{ticket}");
         let (key, by) = (PublishKey::Request(id), Source::SERVER);
         let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
         let bytes = connection_id.len();
-        self.enqueue(name.owner(), Item { socket, connection_id, place: None, publish, bytes }, now_ms);
+        self.enqueue(name.owner(), Item { socket, connection_id, place: None, publish, bytes });
     }
 
     /// A channel asks whom it has here, and says how many are there in all.
     pub fn roll(&mut self, roll: &Roll, now_ms: u64) -> (Rolled, Vec<Effect>) {
+        self.now_ms = now_ms;
         if let Some(occupancy) = &roll.occupancy {
-            self.tell_occupancy(&roll.channel, occupancy, now_ms);
+            self.tell_occupancy(&roll.channel, occupancy);
         }
         let census = self.feeds.get_mut(&roll.channel).map(|feed| feed.reports.known()).unwrap_or_default();
         (Rolled { missing: self.missing(roll), census }, self.finish())
@@ -132,7 +127,7 @@ impl Relay {
     /// Which of these connections are not here, or not attached to the channel.
     fn missing(&self, roll: &Roll) -> Vec<String> {
         let is_here = |connection_id: &String| {
-            let session = self.connections.get(connection_id).and_then(|socket| self.sessions.get(socket));
+            let session = self.known.connections.get(connection_id).and_then(|socket| self.sessions.get(socket));
             session.is_some_and(|session| session.attachments.keys().any(|name| may_have_members(name, &roll.channel)))
         };
         roll.connections.iter().filter(|connection_id| !is_here(connection_id)).cloned().collect()

@@ -5,13 +5,14 @@
 //!
 //! One at a time keeps every connection's order even when a call fails and is sent again; the channel knows the repeat.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::SocketId;
 use super::outbox::Place;
 use crate::call::Publish;
 use crate::channel::Ticket;
 use crate::limits::{BUSY_PAUSE_MS, BUSY_PUBLISHES, PUBLISH_CALL_MAX_BYTES};
+use crate::name::ChannelName;
 
 /// The first pause after a call failed; doubled each time.
 const RETRY_FIRST_MS: u64 = 50;
@@ -19,6 +20,13 @@ const RETRY_MAX_MS: u64 = 2_000;
 
 /// Failures after which a call is halved each time.
 const WHOLE_TRIES: u32 = 3;
+
+/// What waits to be published, by channel.
+#[derive(Debug, Default)]
+pub struct Queue {
+    pub publishers: BTreeMap<ChannelName, Publisher>,
+    pub bytes: usize,
+}
 
 #[derive(Debug)]
 pub struct Item {

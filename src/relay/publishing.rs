@@ -1,9 +1,10 @@
 //! Messages come in: checked here, ordered by their channel, acknowledged here (protocol.md § 5).
 
+use super::calls::Pending;
 use super::outbox::{Outcome as Told, Place};
 use super::publisher::Item;
 use super::session::Session;
-use super::{Pending, Relay, SocketId, failure};
+use super::{Relay, SocketId, failure};
 use crate::auth::Operations;
 use crate::call::{Answer, Outcome, Publish, PublishKey, Published, Request, Response, Submission};
 use crate::channel::Ticket;
@@ -20,9 +21,9 @@ use crate::wire::outbound::serials;
 pub(super) type Admitted = Result<(ChannelName, Item), ErrorInfo>;
 
 impl Relay {
-    pub(super) fn publish(&mut self, socket: SocketId, frame: PublishFrame, now_ms: u64) {
+    pub(super) fn publish(&mut self, socket: SocketId, frame: PublishFrame) {
         let said = (frame.msg_serial, frame.messages.len());
-        self.take_in(socket, said, now_ms, |relay| relay.admit_publish(socket, frame));
+        self.take_in(socket, said, |relay| relay.admit_publish(socket, frame));
     }
 
     /// Takes in what a connection says, by its number and how many messages it has, or refuses it, in its turn; the
@@ -31,31 +32,30 @@ impl Relay {
         &mut self,
         socket: SocketId,
         (msg_serial, messages): (u64, usize),
-        now_ms: u64,
         admit: impl FnOnce(&mut Relay) -> Admitted,
     ) {
-        if let Err(error) = self.admit_rate(socket, now_ms) {
-            return self.refuse(socket, msg_serial, error, now_ms);
+        if let Err(error) = self.admit_rate(socket) {
+            return self.refuse(socket, msg_serial, error);
         }
         match admit(self) {
             Ok((channel, item)) => {
-                self.count_said(socket, messages, now_ms);
+                self.count_said(socket, messages);
                 let place = self.expect(socket, msg_serial, messages);
-                self.enqueue(channel, Item { place, ..item }, now_ms);
+                self.enqueue(channel, Item { place, ..item });
             }
             Err(error) => {
-                self.count_said(socket, 1, now_ms);
-                self.refuse(socket, msg_serial, error, now_ms);
+                self.count_said(socket, 1);
+                self.refuse(socket, msg_serial, error);
             }
         }
     }
 
     /// Fails with 42911 when a connection has said so much that it may say no more now. What is refused so does not
     /// count: whoever goes on too fast is heard at the rate that was stated.
-    fn admit_rate(&self, socket: SocketId, now_ms: u64) -> Result<(), ErrorInfo> {
+    fn admit_rate(&self, socket: SocketId) -> Result<(), ErrorInfo> {
         let flow = self.bounds.messages;
         match self.sessions.get(&socket) {
-            Some(session) if session.repeats == 0 && session.said.left(flow, now_ms) >= flow.burst => {
+            Some(session) if session.repeats == 0 && session.said.left(flow, self.now_ms) >= flow.burst => {
                 let bound = format!("a connection publishes at most {} messages a second", flow.per_second);
                 Err(Code::PublishRateLimited.because(bound))
             }
@@ -63,33 +63,33 @@ impl Relay {
         }
     }
 
-    fn count_said(&mut self, socket: SocketId, messages: usize, now_ms: u64) {
+    fn count_said(&mut self, socket: SocketId, messages: usize) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let repeated = session.repeats.min(messages);
         session.repeats -= repeated;
-        session.said.add(messages - repeated, self.bounds.messages, now_ms);
+        session.said.add(messages - repeated, self.bounds.messages, self.now_ms);
     }
 
     /// Adds to what waits for its channel, and sends it if nothing is in flight.
-    pub(super) fn enqueue(&mut self, channel: ChannelName, item: Item, now_ms: u64) {
-        self.queued_bytes += item.bytes;
-        self.publishers.entry(channel.clone()).or_default().push(item);
-        self.send_publishes(&channel, now_ms);
+    pub(super) fn enqueue(&mut self, channel: ChannelName, item: Item) {
+        self.queue.bytes += item.bytes;
+        self.queue.publishers.entry(channel.clone()).or_default().push(item);
+        self.send_publishes(&channel);
     }
 
     /// Refuses a publish in its turn; the connection goes on, unless too many refusals already wait for theirs.
-    pub(super) fn refuse(&mut self, socket: SocketId, msg_serial: u64, error: ErrorInfo, now_ms: u64) {
+    pub(super) fn refuse(&mut self, socket: SocketId, msg_serial: u64, error: ErrorInfo) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let was_idle = session.outbox.is_empty();
         session.outbox.refuse(msg_serial, error);
         if session.outbox.refusals() > REFUSALS_WAITING_MAX {
             let error = Code::RateLimited.because("too many publishes were refused at once; reconnect and resume");
-            return self.disconnect(socket, &error, now_ms);
+            return self.disconnect(socket, &error);
         }
         if was_idle {
             self.touch(socket);
         }
-        self.send_acknowledgements(socket, now_ms);
+        self.send_acknowledgements(socket);
     }
 
     fn admit_publish(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
@@ -134,46 +134,46 @@ impl Relay {
 
     /// Fails with 42910 when too much waits already.
     fn admit_queued(&self, session: &Session, bytes: usize) -> Result<(), ErrorInfo> {
-        if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queued_bytes + bytes > PUBLISH_QUEUE_MAX_BYTES {
+        if session.outbox.len() >= UNACKNOWLEDGED_MAX || self.queue.bytes + bytes > PUBLISH_QUEUE_MAX_BYTES {
             return Err(Code::RateLimited.because("too many publishes wait for their acknowledgement"));
         }
         Ok(())
     }
 
     /// The next call to a channel, if there is something to publish and none is in flight.
-    pub(super) fn send_publishes(&mut self, channel: &ChannelName, now_ms: u64) {
-        let ticket = self.next_ticket();
-        let Some(publisher) = self.publishers.get_mut(channel) else { return };
-        match publisher.next(ticket, now_ms) {
+    pub(super) fn send_publishes(&mut self, channel: &ChannelName) {
+        let ticket = self.calls.next_ticket();
+        let Some(publisher) = self.queue.publishers.get_mut(channel) else { return };
+        match publisher.next(ticket, self.now_ms) {
             Some(publishes) => {
-                self.call_as(ticket, channel, Pending::Publish(channel.clone()), Request::Publish(publishes), now_ms)
+                self.call_as(ticket, channel, Pending::Publish(channel.clone()), Request::Publish(publishes))
             }
             None if publisher.is_done() => {
-                self.publishers.remove(channel);
+                self.queue.publishers.remove(channel);
             }
             None => {}
         }
     }
 
-    pub(super) fn published(&mut self, ticket: Ticket, channel: ChannelName, answer: Answer<Response>, now_ms: u64) {
-        let Some(publisher) = self.publishers.get_mut(&channel) else { return };
+    pub(super) fn published(&mut self, ticket: Ticket, channel: ChannelName, answer: Answer<Response>) {
+        let Some(publisher) = self.queue.publishers.get_mut(&channel) else { return };
         match answer {
             Ok(Response::Published(published)) => {
-                let items = publisher.answered(ticket, now_ms);
-                self.acknowledge(items, published, now_ms);
+                let items = publisher.answered(ticket, self.now_ms);
+                self.acknowledge(items, published);
             }
             other => {
                 let error = failure(other);
                 // What the channel refused it will refuse again; what failed on the way may yet succeed.
                 let try_ms = if error.status_code < 500 { 0 } else { PUBLISH_TRY_MS };
-                let items = publisher.failed(ticket, now_ms, try_ms);
-                self.tell(items, |_| Err(error.clone()), now_ms);
+                let items = publisher.failed(ticket, self.now_ms, try_ms);
+                self.tell(items, |_| Err(error.clone()));
             }
         }
-        self.send_publishes(&channel, now_ms);
+        self.send_publishes(&channel);
     }
 
-    fn acknowledge(&mut self, items: Vec<Item>, published: Published, now_ms: u64) {
+    fn acknowledge(&mut self, items: Vec<Item>, published: Published) {
         let mut outcomes = published.outcomes.into_iter();
         let missing = || Code::InternalChannel.because("the channel left a publish unanswered");
         let outcome = |_: &Item| match outcomes.next() {
@@ -184,13 +184,13 @@ impl Relay {
             Some(Outcome::Refused(error)) => Err(error),
             None => Err(missing()),
         };
-        self.tell(items, outcome, now_ms);
+        self.tell(items, outcome);
     }
 
-    fn tell(&mut self, items: Vec<Item>, mut outcome: impl FnMut(&Item) -> Told, now_ms: u64) {
+    fn tell(&mut self, items: Vec<Item>, mut outcome: impl FnMut(&Item) -> Told) {
         let mut sockets = Vec::new();
         for item in items {
-            self.queued_bytes -= item.bytes;
+            self.queue.bytes -= item.bytes;
             let outcome = outcome(&item);
             let Some(place) = item.place else { continue };
             // The socket may be gone and its number given to another.
@@ -203,7 +203,7 @@ impl Relay {
                 }
             }
         }
-        sockets.into_iter().for_each(|socket| self.send_acknowledgements(socket, now_ms));
+        sockets.into_iter().for_each(|socket| self.send_acknowledgements(socket));
     }
 
     fn expect(&mut self, socket: SocketId, msg_serial: u64, messages: usize) -> Option<Place> {
@@ -216,11 +216,11 @@ impl Relay {
         Some(place)
     }
 
-    fn send_acknowledgements(&mut self, socket: SocketId, now_ms: u64) {
+    fn send_acknowledgements(&mut self, socket: SocketId) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let frames = session.outbox.drain(session.dialect);
         let is_idle = session.outbox.is_empty();
-        frames.into_iter().for_each(|frame| self.send_encoded(socket, frame, now_ms));
+        frames.into_iter().for_each(|frame| self.send_encoded(socket, frame));
         if is_idle {
             self.touch(socket);
         }

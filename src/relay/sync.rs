@@ -22,6 +22,7 @@ use super::{Effect, Pending, Relay, SocketId};
 use crate::call::{MembersPage, MembersQuery, ObjectsPage, ObjectsQuery, Request};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{MESSAGE_OVERHEAD_BYTES, SYNC_SEND_BYTES, SYNC_TURN_MS};
+use crate::maps::HashMap;
 use crate::name::ChannelName;
 use crate::objects::parts::{self, Cursor, Snapshot};
 use crate::serial::Position;
@@ -69,6 +70,13 @@ impl<T> Each<T> {
 
 /// A channel, and what of it.
 pub type Subject = (ChannelName, Of);
+
+/// All syncs, and how they take turns.
+#[derive(Debug, Default)]
+pub struct Syncing {
+    syncs: HashMap<Subject, Syncs>,
+    pub turn: Turn,
+}
 
 /// The syncs of one kind on one channel.
 #[derive(Debug, Default)]
@@ -185,45 +193,45 @@ impl Relay {
     }
 
     /// A reader may not be told any more what is there: its sync ends with what it has.
-    pub(super) fn end_sync(&mut self, socket: SocketId, name: &ChannelName, of: Of, now_ms: u64) {
+    pub(super) fn end_sync(&mut self, socket: SocketId, name: &ChannelName, of: Of) {
         let Some(attachment) = self.attachment(socket, name) else { return };
         *attachment.awaits_sync.of(of) = false;
         let Some(id) = attachment.syncs.of(of).take() else { return };
         self.touch(socket);
-        let syncs = self.syncs.get(&(name.owner(), of));
+        let syncs = self.syncing.syncs.get(&(name.owner(), of));
         let mut runs = syncs.into_iter().flat_map(|syncs| syncs.reading.iter().chain(&syncs.waiting));
         let run = runs.find(|run| run.id == id);
         let Some(serial) = run.map(|run| format!("{}:", run.sequence)) else { return };
         let Some(dialect) = self.sessions.get(&socket).map(|session| session.dialect) else { return };
-        self.send_encoded(socket, empty(of).frame(name.as_str(), &serial, dialect), now_ms);
+        self.send_encoded(socket, empty(of).frame(name.as_str(), &serial, dialect));
     }
 
     /// SYNC from a client: once more, from the beginning.
-    pub(super) fn resync(&mut self, socket: SocketId, channel: &str, now_ms: u64) {
+    pub(super) fn resync(&mut self, socket: SocketId, channel: &str) {
         let Ok(name) = ChannelName::parse(channel) else { return };
         match self.attachment(socket, &name) {
-            Some(attachment) if attachment.is_live() => self.sync(socket, &name, Of::Members, now_ms),
+            Some(attachment) if attachment.is_live() => self.sync(socket, &name, Of::Members),
             Some(attachment) => *attachment.awaits_sync.of(Of::Members) = true,
             None => {}
         }
     }
 
     /// Gives an attachment that is live what is there.
-    pub(super) fn sync(&mut self, socket: SocketId, name: &ChannelName, of: Of, now_ms: u64) {
+    pub(super) fn sync(&mut self, socket: SocketId, name: &ChannelName, of: Of) {
         if !self.is_told(socket, name, of) {
             return;
         }
         let subject = (name.owner(), of);
-        let id = self.next_ticket().0;
+        let id = self.calls.next_ticket().0;
         let begin = || Run {
             id,
-            sequence: format!("{now_ms}-{id}"),
+            sequence: format!("{}-{id}", self.now_ms),
             readers: BTreeSet::new(),
             read: 0,
             page: Page::Asked { left: BTreeMap::new() },
             turn: 0,
         };
-        let run = self.syncs.entry(subject.clone()).or_default().waiting.get_or_insert_with(begin);
+        let run = self.syncing.syncs.entry(subject.clone()).or_default().waiting.get_or_insert_with(begin);
         let (id, serial) = (run.id, format!("{}:0", run.sequence));
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let dialect = session.dialect;
@@ -231,8 +239,8 @@ impl Relay {
         *attachment.syncs.of(of) = Some(id);
         run.readers.insert((socket, name.clone()));
         self.touch(socket);
-        self.send_encoded(socket, empty(of).frame(name.as_str(), &serial, dialect), now_ms);
-        self.begin_sync(&subject, now_ms);
+        self.send_encoded(socket, empty(of).frame(name.as_str(), &serial, dialect));
+        self.begin_sync(&subject);
     }
 
     /// Gives an attachment that went live what it was told of.
@@ -242,29 +250,28 @@ impl Relay {
         name: &ChannelName,
         mut awaited: Each<bool>,
         members: usize,
-        now_ms: u64,
     ) {
         if *awaited.of(Of::Members) || members > 0 {
-            self.sync(socket, name, Of::Members, now_ms);
+            self.sync(socket, name, Of::Members);
         }
         if *awaited.of(Of::Objects) {
-            self.sync(socket, name, Of::Objects, now_ms);
+            self.sync(socket, name, Of::Objects);
         }
     }
 
-    fn begin_sync(&mut self, subject: &Subject, now_ms: u64) {
-        let Some(syncs) = self.syncs.get_mut(subject) else { return };
+    fn begin_sync(&mut self, subject: &Subject) {
+        let Some(syncs) = self.syncing.syncs.get_mut(subject) else { return };
         if syncs.reading.is_some() {
             return;
         }
         syncs.reading = syncs.waiting.take();
         match syncs.reading {
-            Some(_) => self.read_page(subject, None, now_ms),
-            None => drop(self.syncs.remove(subject)),
+            Some(_) => self.read_page(subject, None),
+            None => drop(self.syncing.syncs.remove(subject)),
         }
     }
 
-    fn read_page(&mut self, (owner, of): &Subject, after: Option<Next>, now_ms: u64) {
+    fn read_page(&mut self, (owner, of): &Subject, after: Option<Next>) {
         let request = match (of, after) {
             (Of::Members, after) => {
                 let after = if let Some(Next::Member(key)) = after { Some(key) } else { None };
@@ -275,35 +282,35 @@ impl Relay {
                 Request::Objects(ObjectsQuery { after })
             }
         };
-        self.call(owner, Pending::Sync((owner.clone(), *of)), request, now_ms);
+        self.call(owner, Pending::Sync((owner.clone(), *of)), request);
     }
 
-    pub(super) fn members(&mut self, subject: Subject, page: &MembersPage, now_ms: u64) {
+    pub(super) fn members(&mut self, subject: Subject, page: &MembersPage) {
         let Ok(members) = page.members.entries() else {
             let error = Code::InternalChannel.because("the channel's members could not be read");
-            return self.sync_failed(&subject, &error, now_ms);
+            return self.sync_failed(&subject, &error);
         };
-        let Some(run) = self.syncs.get_mut(&subject).and_then(|syncs| syncs.reading.as_mut()) else { return };
+        let Some(run) = self.syncing.syncs.get_mut(&subject).and_then(|syncs| syncs.reading.as_mut()) else { return };
         let Page::Asked { left } = &run.page else { return };
         let is_there = |entry: &Entry| {
             entry.presence().iter().all(|one| left.get(&one.key()).is_none_or(|at| *at < entry.position))
         };
         let members = members.into_iter().filter(is_there).collect();
-        self.send_read(subject, Content::Members(members), page.next.clone().map(Next::Member), now_ms);
+        self.send_read(subject, Content::Members(members), page.next.clone().map(Next::Member));
     }
 
-    pub(super) fn objects(&mut self, subject: Subject, page: ObjectsPage, now_ms: u64) {
+    pub(super) fn objects(&mut self, subject: Subject, page: ObjectsPage) {
         let ObjectsPage { series, objects, next } = page;
-        self.send_read(subject, Content::Objects(objects, series), next.map(Next::Object), now_ms);
+        self.send_read(subject, Content::Objects(objects, series), next.map(Next::Object));
     }
 
-    fn send_read(&mut self, subject: Subject, content: Content, next: Option<Next>, now_ms: u64) {
-        let Some(run) = self.syncs.get_mut(&subject).and_then(|syncs| syncs.reading.as_mut()) else { return };
+    fn send_read(&mut self, subject: Subject, content: Content, next: Option<Next>) {
+        let Some(run) = self.syncing.syncs.get_mut(&subject).and_then(|syncs| syncs.reading.as_mut()) else { return };
         if matches!(run.page, Page::Asked { .. }) {
             run.read += content.len();
             run.page = Page::Going { content, next, through: None };
-            self.turn.channels.push(subject);
-            self.send_pages(now_ms);
+            self.syncing.turn.channels.push(subject);
+            self.send_pages();
         }
     }
 
@@ -311,7 +318,7 @@ impl Relay {
     /// but SDKs take a member of their own that a page names for one to enter again when they next attach.
     pub(super) fn note_leaves(&mut self, owner: &ChannelName, entries: &[Entry]) {
         let subject = (owner.clone(), Of::Members);
-        let Some(run) = self.syncs.get_mut(&subject).and_then(|syncs| syncs.reading.as_mut()) else { return };
+        let Some(run) = self.syncing.syncs.get_mut(&subject).and_then(|syncs| syncs.reading.as_mut()) else { return };
         for entry in entries {
             for event in entry.presence().iter().filter(|event| event.action == PresenceAction::Leave) {
                 match &mut run.page {
@@ -326,59 +333,59 @@ impl Relay {
     }
 
     /// Sends of the pages that are on their way what a turn may, and sees to the next.
-    pub(super) fn send_pages(&mut self, now_ms: u64) {
-        self.turn.renew(now_ms);
-        while self.turn.sent_bytes < self.bounds.sync_turn_bytes
+    pub(super) fn send_pages(&mut self) {
+        self.syncing.turn.renew(self.now_ms);
+        while self.syncing.turn.sent_bytes < self.bounds.sync_turn_bytes
             && let Some(subject) = self.next_to_send()
         {
-            self.send_page(&subject, now_ms);
+            self.send_page(&subject);
         }
     }
 
     /// A channel that goes on with its page, or has sent none in this turn.
     fn next_to_send(&mut self) -> Option<Subject> {
         let may = |subject: &Subject| {
-            let run = self.syncs.get(subject).and_then(|syncs| syncs.reading.as_ref());
-            run.is_none_or(|run| run.turn != self.turn.number || run.is_amid_page())
+            let run = self.syncing.syncs.get(subject).and_then(|syncs| syncs.reading.as_ref());
+            run.is_none_or(|run| run.turn != self.syncing.turn.number || run.is_amid_page())
         };
-        let index = self.turn.channels.iter().position(may)?;
-        Some(self.turn.channels.remove(index))
+        let index = self.syncing.turn.channels.iter().position(may)?;
+        Some(self.syncing.turn.channels.remove(index))
     }
 
-    fn send_page(&mut self, subject: &Subject, now_ms: u64) {
-        let Some(mut run) = self.syncs.get_mut(subject).and_then(|syncs| syncs.reading.take()) else { return };
+    fn send_page(&mut self, subject: &Subject) {
+        let Some(mut run) = self.syncing.syncs.get_mut(subject).and_then(|syncs| syncs.reading.take()) else { return };
         if !run.is_amid_page() {
-            run.turn = self.turn.number;
+            run.turn = self.syncing.turn.number;
         }
-        let is_sent = self.send_to_some(&mut run, subject.1, now_ms);
+        let is_sent = self.send_to_some(&mut run, subject.1);
         run.readers.retain(|(socket, name)| !is_sent || self.is_reading(*socket, name, subject.1, run.id));
         let next = match &mut run.page {
             Page::Going { next, .. } if is_sent => next.take(),
             _ => None,
         };
         if is_sent && (next.is_none() || run.readers.is_empty()) {
-            return self.begin_sync(subject, now_ms);
+            return self.begin_sync(subject);
         }
         if next.is_some() {
             run.page = Page::Asked { left: BTreeMap::new() };
         }
-        if let Some(syncs) = self.syncs.get_mut(subject) {
+        if let Some(syncs) = self.syncing.syncs.get_mut(subject) {
             syncs.reading = Some(run);
         }
         match next {
-            Some(_) => self.read_page(subject, next, now_ms),
-            None => self.turn.channels.push(subject.clone()),
+            Some(_) => self.read_page(subject, next),
+            None => self.syncing.turn.channels.push(subject.clone()),
         }
     }
 
     /// Sends a page to as many more as this turn has room for, one at least. Gives whether all have it.
-    fn send_to_some(&mut self, run: &mut Run, of: Of, now_ms: u64) -> bool {
+    fn send_to_some(&mut self, run: &mut Run, of: Of) -> bool {
         let Page::Going { content, next, through } = &mut run.page else { return true };
         let bytes = SYNC_SEND_BYTES + content.weight();
-        let room = self.bounds.sync_turn_bytes.saturating_sub(self.turn.sent_bytes).div_ceil(bytes);
+        let room = self.bounds.sync_turn_bytes.saturating_sub(self.syncing.turn.sent_bytes).div_ceil(bytes);
         let from = through.as_ref().map_or(Unbounded, Excluded);
         let readers: Vec<Reader> = run.readers.range((from, Unbounded)).take(room).cloned().collect();
-        self.turn.sent_bytes += bytes * readers.len();
+        self.syncing.turn.sent_bytes += bytes * readers.len();
         let serial = match next {
             Some(_) => format!("{}:{}", run.sequence, run.read),
             None => format!("{}:", run.sequence),
@@ -392,12 +399,12 @@ impl Relay {
                 self.synced(*socket, name, of);
             }
             let Some(session) = self.sessions.get_mut(socket) else { continue };
-            session.last_sent_ms = now_ms;
+            session.last_sent_ms = self.now_ms;
             alike.entry((session.dialect, name.clone())).or_default().push(*socket);
         }
         for ((dialect, name), sockets) in alike {
             let frame = content.frame(name.as_str(), &serial, dialect);
-            sockets.iter().for_each(|socket| self.charge_answer(*socket, frame.len(), now_ms));
+            sockets.iter().for_each(|socket| self.charge_answer(*socket, frame.len()));
             self.effects.push(Effect::Send { sockets, frame });
         }
         let is_sent = readers.len() < room;
@@ -417,14 +424,14 @@ impl Relay {
     }
 
     /// What is there could not be read: its readers come back for it.
-    pub(super) fn sync_failed(&mut self, subject: &Subject, error: &ErrorInfo, now_ms: u64) {
-        let run = self.syncs.get_mut(subject).and_then(|syncs| syncs.reading.take());
+    pub(super) fn sync_failed(&mut self, subject: &Subject, error: &ErrorInfo) {
+        let run = self.syncing.syncs.get_mut(subject).and_then(|syncs| syncs.reading.take());
         for (socket, name) in run.iter().flat_map(|run| &run.readers) {
             if run.as_ref().is_some_and(|run| self.is_reading(*socket, name, subject.1, run.id)) {
-                self.give_up(*socket, name, error, now_ms);
+                self.give_up(*socket, name, error);
             }
         }
-        self.begin_sync(subject, now_ms);
+        self.begin_sync(subject);
     }
 }
 

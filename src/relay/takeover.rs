@@ -33,34 +33,29 @@ impl Relay {
         }
     }
 
-    pub(super) fn take_over(
-        &mut self,
-        takeover: &Takeover,
-        opening: &Opening,
-        now_ms: u64,
-    ) -> Result<Beginning, ErrorInfo> {
+    pub(super) fn take_over(&mut self, takeover: &Takeover, opening: &Opening) -> Result<Beginning, ErrorInfo> {
         match takeover.kind {
-            TakeoverKind::Resume | TakeoverKind::Recover => self.resume(takeover, opening, now_ms),
+            TakeoverKind::Resume | TakeoverKind::Recover => self.resume(takeover, opening),
             TakeoverKind::Upgrade => self.propose(&takeover.key, opening),
         }
     }
 
     /// Ends whatever the connection was bound to before, if its key is good. Fails with 80018 for a key that never was
     /// or is used up, 80008 when its time is over, 80017 when it was closed.
-    fn resume(&mut self, takeover: &Takeover, opening: &Opening, now_ms: u64) -> Result<Beginning, ErrorInfo> {
+    fn resume(&mut self, takeover: &Takeover, opening: &Opening) -> Result<Beginning, ErrorInfo> {
         let kind = takeover.kind;
         let key = self.proved(&takeover.key, opening).ok_or_else(|| ErrorInfo::from(Code::BadResumeKey))?;
-        if let Some(socket) = self.connections.get(&key.connection_id).copied() {
-            self.supersede(socket, key.generation, kind, now_ms)?;
+        if let Some(socket) = self.known.connections.get(&key.connection_id).copied() {
+            self.supersede(socket, key.generation, kind)?;
         }
-        let before = match self.parted.get(&key.connection_id) {
+        let before = match self.known.parted.get(&key.connection_id) {
             Some(parted) if parted.closed => return Err(Code::ConnectionClosed.into()),
-            Some(parted) if parted.until_ms <= now_ms => return Err(Code::ConnectionExpired.into()),
+            Some(parted) if parted.until_ms <= self.now_ms => return Err(Code::ConnectionExpired.into()),
             Some(parted) if !parted.generations.accept(key.generation, kind) => return Err(Code::BadResumeKey.into()),
             Some(parted) => parted.generations,
             None => Generations { current: key.generation, before: None, last: key.generation },
         };
-        let owed = self.parted.remove(&key.connection_id).map_or(0, |parted| parted.owed);
+        let owed = self.known.parted.remove(&key.connection_id).map_or(0, |parted| parted.owed);
         let generations = before.taken_over(key.generation, kind);
         Ok(Beginning { connection_id: key.connection_id, generations, owed })
     }
@@ -70,25 +65,19 @@ impl Relay {
     }
 
     /// Ends the transport that the connection still has, if the key is good.
-    fn supersede(
-        &mut self,
-        socket: SocketId,
-        generation: u32,
-        kind: TakeoverKind,
-        now_ms: u64,
-    ) -> Result<(), ErrorInfo> {
+    fn supersede(&mut self, socket: SocketId, generation: u32, kind: TakeoverKind) -> Result<(), ErrorInfo> {
         let Some(session) = self.sessions.get(&socket) else { return Ok(()) };
         if !session.generations.accept(generation, kind) {
             return Err(Code::BadResumeKey.because("the connection goes on elsewhere, this key is used up"));
         }
-        self.disconnect(socket, &Code::Superseded.into(), now_ms);
+        self.disconnect(socket, &Code::Superseded.into());
         Ok(())
     }
 
     /// The transport that a client would replace.
     fn upgraded(&self, key: &str, opening: &Opening) -> Result<(SocketId, ConnectionKey), ErrorInfo> {
         let found = self.proved(key, opening).and_then(|key| {
-            let socket = *self.connections.get(&key.connection_id)?;
+            let socket = *self.known.connections.get(&key.connection_id)?;
             self.sessions.get(&socket).filter(|session| session.key == key)?;
             Some((socket, key))
         });
@@ -115,30 +104,32 @@ impl Relay {
 
     /// Those of a connection that is here or has lost its transport.
     fn generations(&self, connection_id: &str) -> Option<Generations> {
-        match self.connections.get(connection_id).and_then(|socket| self.sessions.get(socket)) {
+        match self.known.connections.get(connection_id).and_then(|socket| self.sessions.get(socket)) {
             Some(session) => Some(session.generations),
-            None => self.parted.get(connection_id).filter(|parted| !parted.closed).map(|parted| parted.generations),
+            None => {
+                self.known.parted.get(connection_id).filter(|parted| !parted.closed).map(|parted| parted.generations)
+            }
         }
     }
 
     /// A client goes on by the transport that it proposed, unless the connection went on elsewhere meanwhile.
-    pub(super) fn activate(&mut self, socket: SocketId, now_ms: u64) {
+    pub(super) fn activate(&mut self, socket: SocketId) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let Some(before) = session.generations.replaces() else { return };
         session.generations.before = None;
         let connection_id = session.key.connection_id.clone();
         let generations = self.generations(&connection_id);
         let Some(replaced) = generations.filter(|generations| generations.current == before) else {
-            return self.disconnect(socket, &Code::Superseded.into(), now_ms);
+            return self.disconnect(socket, &Code::Superseded.into());
         };
-        if let Some(held) = self.connections.get(&connection_id).copied() {
-            self.disconnect(held, &Code::Superseded.into(), now_ms);
+        if let Some(held) = self.known.connections.get(&connection_id).copied() {
+            self.disconnect(held, &Code::Superseded.into());
         }
-        self.parted.remove(&connection_id);
+        self.known.parted.remove(&connection_id);
         if let Some(session) = self.sessions.get_mut(&socket) {
             session.generations.last = replaced.last;
         }
-        self.connections.insert(connection_id, socket);
+        self.known.connections.insert(connection_id, socket);
         self.touch(socket);
     }
 }

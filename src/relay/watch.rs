@@ -12,8 +12,9 @@ use crate::error::{Code, ErrorInfo};
 impl Relay {
     /// From now on the app tells this relay what it revokes. These are in force.
     pub fn watch(&mut self, revocations: Vec<Revocation>, now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
         self.revocations = Some(Revocations::default());
-        self.revoke(revocations, now_ms)
+        self.revoke(revocations, self.now_ms)
     }
 
     /// The app tells this relay nothing any more.
@@ -23,8 +24,9 @@ impl Relay {
 
     /// Ends the connections whose tokens these revoke, at once or when their clients had time to renew.
     pub fn revoke(&mut self, revocations: Vec<Revocation>, now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
         if let Some(known) = &mut self.revocations {
-            known.forget(now_ms);
+            known.forget(self.now_ms);
             for revocation in revocations {
                 // The app has no more of them than may be known here.
                 let _ = known.insert(revocation);
@@ -37,7 +39,7 @@ impl Relay {
         let sockets: Vec<SocketId> =
             self.sessions.iter().filter(|(_, session)| voided(session)).map(|(socket, _)| *socket).collect();
         for socket in sockets {
-            self.tick_token(socket, now_ms);
+            self.tick_token(socket);
             if let Some(due_ms) = self.sessions.get(&socket).map(Session::due_ms) {
                 self.lower_due(due_ms);
             }
@@ -47,9 +49,10 @@ impl Relay {
 
     /// The app is no more: nor are its connections.
     pub fn end(&mut self, now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
         let error = Code::NotFound.because("the app was deleted");
         let sockets: Vec<SocketId> = self.sessions.keys().copied().collect();
-        sockets.into_iter().for_each(|socket| self.fail(socket, &error, now_ms));
+        sockets.into_iter().for_each(|socket| self.fail(socket, &error));
         self.finish()
     }
 
@@ -63,11 +66,11 @@ impl Relay {
 
     /// Whether a client that is here may go on with this grant. Fails as [`Relay::admit`] does, and with 80003 when
     /// nobody would tell this relay of its revocation.
-    pub(super) fn admit_renewed(&self, grant: &Grant, now_ms: u64) -> Result<(), ErrorInfo> {
+    pub(super) fn admit_renewed(&self, grant: &Grant) -> Result<(), ErrorInfo> {
         if self.revocations.is_none() && self.app.is_revocable(grant) {
             return Err(Code::Disconnected.because("reconnect with this token, and resume"));
         }
-        self.admit(grant, now_ms)
+        self.admit(grant, self.now_ms)
     }
 
     pub(super) fn void_at_ms(&self, grant: &Grant) -> Option<u64> {

@@ -1,0 +1,229 @@
+//! Replays: what the log has is given to attachments that resume or rewind, page by page, until they are live
+//! (protocol.md §§ 6, 7).
+
+use super::attachment::{Attachment, Replay, Rewind, State};
+use super::calls::Pending;
+use super::feed::Feed;
+use super::filters::Sieve;
+use super::sync::Of;
+use super::{Relay, SocketId};
+use crate::call::{Backlog, ReadFrom, Request};
+use crate::channel::Ticket;
+use crate::error::{Code, ErrorInfo};
+use crate::name::ChannelName;
+use crate::serial::Position;
+use crate::wire::action;
+use crate::wire::flags::{HAS_BACKLOG, HAS_OBJECTS, HAS_PRESENCE, Modes, RESUMED};
+use crate::wire::outbound::Outbound;
+
+/// A read of the log, and the attachments that wait for it: those that resume together from one serial share one.
+#[derive(Debug)]
+pub struct Read {
+    pub owner: ChannelName,
+    pub from: ReadFrom,
+    pub readers: Vec<(SocketId, ChannelName)>,
+}
+
+/// What an ATTACHED says besides the granted modes.
+struct Announcement<'a> {
+    series: &'a str,
+    position: Position,
+    flags: u32,
+    error: Option<&'a ErrorInfo>,
+    /// How many are present.
+    members: usize,
+}
+
+impl Relay {
+    /// Reads a page of the log for an attachment, as soon as its connection may be sent more.
+    pub(super) fn read(&mut self, socket: SocketId, name: &ChannelName, from: ReadFrom, replay: Replay) {
+        if !self.allows(socket, 0) {
+            return self.hold(socket, name, from, replay);
+        }
+        let owner = name.owner();
+        let read = match self.calls.reading(&owner, &from) {
+            Some((ticket, read)) => {
+                read.readers.push((socket, name.clone()));
+                ticket
+            }
+            None => {
+                let read = Read { owner: owner.clone(), from: from.clone(), readers: vec![(socket, name.clone())] };
+                self.call(&owner, Pending::Read(read), Request::Read(from))
+            }
+        };
+        if let Some(attachment) = self.attachment(socket, name) {
+            attachment.state = State::Reading { read, replay };
+        }
+    }
+
+    pub(super) fn backlog(&mut self, ticket: Ticket, read: &Read, backlog: &Backlog) {
+        let Ok(entries) = backlog.entries.entries() else {
+            let error = Code::InternalChannel.because("the channel's log could not be read");
+            return self.read_failed(ticket, read, &error);
+        };
+        let mut sieve = Sieve::new(&entries);
+        for (socket, name) in &read.readers {
+            let Some(replay) = self.reading(*socket, name, ticket) else { continue };
+            if !self.allows(*socket, backlog.entries.len()) {
+                self.hold(*socket, name, read.from.clone(), replay);
+            } else {
+                self.catch_up(*socket, name, backlog, &mut sieve, replay);
+            }
+        }
+    }
+
+    fn reading(&mut self, socket: SocketId, name: &ChannelName, ticket: Ticket) -> Option<Replay> {
+        match self.attachment(socket, name)?.state {
+            State::Reading { read, replay } if read == ticket => Some(replay),
+            _ => None,
+        }
+    }
+
+    /// One page for one attachment: ATTACHED before the first, live after the last.
+    fn catch_up(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        backlog: &Backlog,
+        sieve: &mut Sieve<'_>,
+        replay: Replay,
+    ) {
+        let Some(position) = self.feeds.get(&name.owner()).and_then(Feed::position) else { return };
+        if let Some(error) = &backlog.lost {
+            // The later of both knows who is there: what lies before it is never delivered to this one.
+            let (at, members) = match self.feeds.get(&name.owner()) {
+                Some(feed) if position > backlog.through => (position, feed.members()),
+                _ => (backlog.through, backlog.members),
+            };
+            let what = Announcement { series: &backlog.series, position: at, flags: 0, error: Some(error), members };
+            self.announce(socket, name, &what);
+            return self.go_live(socket, name, at, members);
+        }
+        let entries = self.for_reader(socket, name, sieve, replay.resumes);
+        if !replay.announced {
+            // The serial of the place it goes on from, not of the present: should the transport be lost during the
+            // replay, the client comes back with what it really has.
+            let flags = if replay.resumes { RESUMED } else { 0 }
+                | if entries.is_empty() && !backlog.more { 0 } else { HAS_BACKLOG };
+            self.announce(
+                socket,
+                name,
+                &Announcement {
+                    series: &backlog.series,
+                    position: backlog.after,
+                    flags,
+                    error: None,
+                    members: backlog.members,
+                },
+            );
+        }
+        self.send_entries(socket, name, &backlog.series, &entries);
+        if backlog.more || backlog.through < position {
+            let from = ReadFrom::After { position: backlog.through, series: backlog.series.clone() };
+            return self.read(socket, name, from, Replay { announced: true, ..replay });
+        }
+        let fell_behind = self.attachment(socket, name).is_some_and(|attachment| attachment.fell_behind);
+        let members = if fell_behind { 0 } else { backlog.members };
+        self.go_live(socket, name, backlog.through, members);
+    }
+
+    pub(super) fn read_failed(&mut self, ticket: Ticket, read: &Read, error: &ErrorInfo) {
+        for (socket, name) in &read.readers {
+            if self.reading(*socket, name, ticket).is_some() {
+                self.give_up(*socket, name, error);
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what ATTACHED says, spelled out at each of its few uses")]
+    pub(super) fn announce_live(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        series: &str,
+        position: Position,
+        flags: u32,
+        error: Option<&ErrorInfo>,
+    ) {
+        let members = self.feeds.get(&name.owner()).map_or(0, Feed::members);
+        self.announce(socket, name, &Announcement { series, position, flags, error, members });
+        self.go_live(socket, name, position, members);
+    }
+
+    fn go_live(&mut self, socket: SocketId, name: &ChannelName, after: Position, members: usize) {
+        if let Some(attachment) = self.attachment(socket, name) {
+            attachment.state = State::Live { after };
+            attachment.fell_behind = false;
+            let awaited = std::mem::take(&mut attachment.awaits_sync);
+            self.sync_awaited(socket, name, awaited, members);
+        }
+        let is_kept = self.sessions.get(&socket).is_some_and(|session| session.is_kept);
+        if let Some(feed) = self.feeds.get_mut(&name.owner()).filter(|_| is_kept) {
+            feed.witness.get_or_insert_with(|| (socket, name.clone()));
+        }
+        self.begin_listening(socket, name);
+        self.touch(socket);
+    }
+
+    fn announce(&mut self, socket: SocketId, name: &ChannelName, what: &Announcement<'_>) {
+        let Some(session) = self.sessions.get(&socket) else { return };
+        let Some(attachment) = session.attachments.get(name) else { return };
+        let modes = attachment.granted(session.grant.capability.operations(name));
+        // Who is not told who is present would wait for it for ever.
+        let has_presence = what.members > 0 && modes.contains(Modes::PRESENCE_SUBSCRIBE);
+        // A client that does not read this forgets all objects, also where it resumes.
+        let has_objects = modes.contains(Modes::OBJECT_SUBSCRIBE);
+        let has = if has_presence { HAS_PRESENCE } else { 0 } | if has_objects { HAS_OBJECTS } else { 0 };
+        let flags = what.flags | modes.bits() | has;
+        let (serial, params) = (what.position.serial(what.series), attachment.params.accepted.clone());
+        let frame = Outbound {
+            action: action::ATTACHED,
+            channel: Some(name.as_str()),
+            channel_serial: Some(&serial),
+            flags: Some(flags),
+            params: Some(&params),
+            error: what.error,
+            ..Outbound::default()
+        };
+        self.send(socket, &frame);
+        let now_ms = self.now_ms;
+        if let Some(attachment) = self.attachment(socket, name) {
+            *attachment.awaits_sync.of(Of::Members) = has_presence;
+            *attachment.awaits_sync.of(Of::Objects) = has_objects;
+            if let Some(view) = &mut attachment.view {
+                (view.told, view.told_at_ms) = (what.position, now_ms);
+            }
+            attachment.deltas.begin_anew();
+        }
+        self.returned(socket, name, what.members);
+    }
+
+    /// What a client that is attached would resume from, though nothing came for it.
+    pub(super) fn announce_progress(&mut self, socket: SocketId, name: &ChannelName, series: &str, position: Position) {
+        let what = Announcement { series, position, flags: RESUMED, error: None, members: 0 };
+        self.announce(socket, name, &what);
+    }
+
+    /// The log no longer has what lies before `prior`: say so to everyone on the channel who doesn't have it, and go on
+    /// from there. In another life of the channel nobody has anything.
+    pub(super) fn announce_gap(&mut self, owner: &ChannelName, series: &str, prior: Position, begins: bool) {
+        let error = Code::ContinuityUnknown.into();
+        let lacks = |attachment: &Attachment| match attachment.state {
+            State::Live { after } => begins || after < prior,
+            State::Waiting(_) | State::Reading { .. } | State::Behind { .. } => false,
+        };
+        let members: Vec<_> = self.feeds.get(owner).into_iter().flat_map(|feed| feed.members.iter().cloned()).collect();
+        for (socket, name) in members {
+            if self.attachment(socket, &name).is_some_and(|attachment| lacks(attachment)) {
+                self.announce_live(socket, &name, series, prior, 0, Some(&error));
+            }
+        }
+    }
+}
+
+pub fn rewind_from(rewind: Rewind, now_ms: u64) -> ReadFrom {
+    match rewind {
+        Rewind::Messages(messages) => ReadFrom::Last { messages },
+        Rewind::Time { ms, messages } => ReadFrom::Since { time_ms: now_ms.saturating_sub(ms), messages },
+    }
+}
