@@ -3,6 +3,7 @@
 
 use super::dedup::{Suspicion, Window};
 use super::log::Batch;
+use super::state::{State, Written};
 use super::store::{Store, StoreError};
 use super::{Channel, Effect, Ticket};
 use crate::call::{Outcome, Publish, PublishKey, Published, Response, Submission};
@@ -81,10 +82,10 @@ impl Channel {
         if batch.tip() > self.log.tip() {
             self.begin(store)?;
         }
-        let objects = batch.objects.summary();
+        let written = Written { objects: batch.objects.summary() };
         let summaries = std::mem::take(&mut batch.summaries);
         self.log.append(store, batch)?;
-        self.objects.wrote(objects);
+        self.states.wrote(&written);
         self.fill_summaries(store, &summaries);
         Ok(answers)
     }

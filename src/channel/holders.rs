@@ -12,7 +12,8 @@
 //!     └──── here, held, or enters ───┘
 //! ```
 
-use super::store::{Store, StoreError, StoredHolder};
+use super::state::State;
+use super::store::{Store, StoreError, Stored, StoredHolder};
 use super::{Channel, Effect};
 use crate::call::{Hold, RelayName, Roll, Rolled};
 use crate::limits::{ROLL_ANSWER_MS, ROLL_FIRST_MS, ROLL_INTERVAL_MS, ROLL_PAUSE_MS, ROLL_TRY_MS};
@@ -60,20 +61,39 @@ pub struct Verdict {
     left: Vec<String>,
 }
 
+impl State for Holders {
+    fn restore(stored: &Stored, now_ms: u64) -> Result<Holders, StoreError> {
+        Ok(Holders::unread(stored.members, now_ms))
+    }
+
+    /// Answers to what was asked before may still come, and must not be taken for others.
+    fn forget(&mut self, now_ms: u64) {
+        *self = Holders { rolls: self.rolls, ..Holders::unread(self.count, now_ms) };
+    }
+
+    fn reload(&mut self, stored: &Stored) -> Result<(), StoreError> {
+        (self.count, self.holders) = (stored.members, None);
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        if self.holders.is_none() {
+            return (self.count > 0).then_some(self.read_at_ms);
+        }
+        let due = |watch: &Watch| watch.asked.map_or(watch.due_ms, |(_, since_ms)| since_ms + ROLL_ANSWER_MS);
+        self.watches.values().map(due).min()
+    }
+}
+
 impl Holders {
-    /// Those of a channel that lost its memory.
-    pub fn restore(count: usize, now_ms: u64) -> Holders {
+    /// So many members, of whom nothing else is known yet.
+    fn unread(count: usize, now_ms: u64) -> Holders {
         let read_at_ms = now_ms + ROLL_FIRST_MS;
         Holders { count, holders: None, read_at_ms, watches: SortedMap::default(), rolls: 0 }
     }
 
     pub fn count(&self) -> usize {
         self.count
-    }
-
-    /// What is stored after all.
-    pub fn recount(&mut self, count: usize) {
-        (self.count, self.holders) = (count, None);
     }
 
     /// Ask this relay soon: it may have lost what it held.
@@ -105,11 +125,6 @@ impl Holders {
     /// How many members a connection has. Reads what is stored, as everything below needs.
     pub fn members_of(&mut self, store: &mut impl Store, connection_id: &str) -> Result<usize, StoreError> {
         Ok(self.read(store)?.get(connection_id).map_or(0, |holder| holder.members as usize))
-    }
-
-    /// Only what is stored is known. Answers to what was asked before may still come, and must not be taken for others.
-    pub fn forget(&mut self, now_ms: u64) {
-        *self = Holders { rolls: self.rolls, ..Holders::restore(self.count, now_ms) };
     }
 
     /// Numbers the questions to relays, whatever they are for.
@@ -237,14 +252,6 @@ impl Holders {
         verdict.changed.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         Some(verdict)
     }
-
-    pub fn deadline(&self) -> Option<u64> {
-        if self.holders.is_none() {
-            return (self.count > 0).then_some(self.read_at_ms);
-        }
-        let due = |watch: &Watch| watch.asked.map_or(watch.due_ms, |(_, since_ms)| since_ms + ROLL_ANSWER_MS);
-        self.watches.values().map(due).min()
-    }
 }
 
 impl Holder {
@@ -306,16 +313,16 @@ impl Channel {
         now_ms: u64,
     ) -> Vec<Effect> {
         let census = answer.as_ref().map(|answer| answer.census);
-        self.occupants.answered(relay, attempt, census, now_ms);
+        self.states.occupants.answered(relay, attempt, census, now_ms);
         if !self.asks(relay) {
-            self.occupants.forget(relay);
+            self.states.occupants.forget(relay);
         }
         if let Some(census) = census.filter(|census| census.here.is_empty()) {
             self.feeds.doubt(relay);
             self.leave_below(store, relay, attempt, &census);
         }
         self.settle(store, relay, attempt, answer.map(|answer| answer.missing), now_ms);
-        let mut effects = self.holders.ask(&self.meta.address.channel, now_ms);
+        let mut effects = self.states.holders.ask(&self.meta.address.channel, now_ms);
         effects.extend(self.follow_up(store, now_ms));
         effects
     }
@@ -328,7 +335,7 @@ impl Channel {
         answer: Option<Vec<String>>,
         now_ms: u64,
     ) {
-        let Some(verdict) = self.holders.answered(relay, attempt, answer, now_ms) else { return };
+        let Some(verdict) = self.states.holders.answered(relay, attempt, answer, now_ms) else { return };
         if self.carry_out(store, verdict, now_ms).is_err() {
             // What isn't known to be stored is asked for again.
             self.forget(now_ms);
@@ -350,18 +357,18 @@ impl Channel {
 
     /// Asks what is due to be asked.
     pub(super) fn call_rolls(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
-        if self.holders.count == 0 {
-            self.holders.watches.clear();
+        if self.states.holders.count == 0 {
+            self.states.holders.watches.clear();
             return Vec::new();
         }
         // Even before that is due: what woke the channel may be that somebody is to leave.
-        if self.holders.read(store).is_err() {
-            self.holders.read_at_ms = now_ms + ROLL_PAUSE_MS;
+        if self.states.holders.read(store).is_err() {
+            self.states.holders.read_at_ms = now_ms + ROLL_PAUSE_MS;
         }
-        for (relay, attempt) in self.holders.overdue(now_ms) {
+        for (relay, attempt) in self.states.holders.overdue(now_ms) {
             self.settle(store, &relay, attempt, None, now_ms);
         }
-        self.holders.ask(&self.meta.address.channel, now_ms)
+        self.states.holders.ask(&self.meta.address.channel, now_ms)
     }
 }
 
@@ -371,7 +378,7 @@ mod tests {
 
     #[test]
     fn numbers_of_questions_are_not_used_again_when_a_write_fails() {
-        let mut holders = Holders::restore(0, 0);
+        let mut holders = Holders::unread(0, 0);
         let asked = holders.next_roll();
         holders.forget(0);
         assert!(holders.next_roll() > asked);

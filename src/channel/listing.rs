@@ -56,7 +56,7 @@ impl Channel {
     }
 
     fn is_used(&self) -> bool {
-        !self.feeds.is_empty() || self.holders.count() > 0
+        !self.feeds.is_empty() || self.states.holders.count() > 0
     }
 
     /// When it is no longer in use, or what could not be told is told again.

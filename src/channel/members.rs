@@ -60,8 +60,8 @@ impl Channel {
             return Ok(Outcome::Accepted { position: batch.tip(), count: 0 });
         }
         let connection_id = publish.connection_id.as_deref().unwrap_or_default();
-        let held = self.holders.members_of(store, connection_id)?;
-        if let Some(refusal) = staged.refusal(self.meta.rules.max_members as usize, self.holders.count(), held) {
+        let held = self.states.holders.members_of(store, connection_id)?;
+        if let Some(refusal) = staged.refusal(self.meta.rules.max_members as usize, self.states.holders.count(), held) {
             return Ok(Outcome::Refused(refusal));
         }
         let position = batch.tip().next(now_ms);
@@ -80,7 +80,7 @@ impl Channel {
             None => Change::Remove(key),
         });
         batch.push(publish, entry(staged.events), key, changes.collect());
-        if self.holders.joined(connection_id, hold, staged.joined, now_ms) {
+        if self.states.holders.joined(connection_id, hold, staged.joined, now_ms) {
             // Others of its members were about to leave.
             batch.hold(connection_id, hold, None);
         }
@@ -122,21 +122,21 @@ impl Channel {
             Fate::Left => self.window(store, now_ms)?.remember(publish, position),
             Fate::Here | Fate::Gone => String::new(),
         };
-        if self.holders.members_of(store, connection_id)? == 0 {
+        if self.states.holders.members_of(store, connection_id)? == 0 {
             return accepted;
         }
         match fate {
             Fate::Here => {
-                if self.holders.here(connection_id, hold, now_ms) {
+                if self.states.holders.here(connection_id, hold, now_ms) {
                     batch.hold(connection_id, hold, None);
                 }
             }
             Fate::Gone => {
-                if let Some(leaves_at_ms) = self.holders.gone(connection_id, hold, now_ms) {
+                if let Some(leaves_at_ms) = self.states.holders.gone(connection_id, hold, now_ms) {
                     batch.hold(connection_id, hold, Some(leaves_at_ms));
                 }
             }
-            Fate::Left if self.holders.is_held_by(connection_id, &hold.relay) => {
+            Fate::Left if self.states.holders.is_held_by(connection_id, &hold.relay) => {
                 self.place_leaves(store, batch, connection_id, (&publish.id(), key), now_ms)?;
             }
             Fate::Left => {}
@@ -175,7 +175,7 @@ impl Channel {
             );
             (rest, part) = (later, part + 1);
         }
-        self.holders.left(connection_id, members.len());
+        self.states.holders.left(connection_id, members.len());
         Ok(())
     }
 

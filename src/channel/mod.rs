@@ -24,6 +24,7 @@ mod readers;
 mod repeats;
 mod shares;
 mod spent;
+mod state;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
@@ -40,17 +41,15 @@ use crate::pinned::{self, Unreadable, Versioned};
 use crate::placement;
 use crate::serial::Position;
 use dedup::Window;
-use holders::Holders;
 use listing::Listing;
 use log::Log;
-use objects::Objects;
-use occupancy::Occupants;
 use operations::Lookups;
 use pace::Pace;
 use readers::Readers;
 use repeats::Repeats;
 use shares::Shares;
 use spent::Spent;
+use state::{State, States};
 use store::{Store, StoreError};
 
 /// Between two tries to read what is stored.
@@ -112,9 +111,7 @@ pub struct Channel {
     repeats: Repeats,
     feeds: Feeds,
     pace: Pace,
-    holders: Holders,
-    objects: Objects,
-    occupants: Occupants,
+    states: States,
     listing: Listing,
     readers: Readers,
     shares: Shares,
@@ -164,6 +161,7 @@ impl Channel {
             }
         };
         let log = Log::new(&stored, meta.floor);
+        let states = States::restore(&stored, now_ms)?;
         let feeds = Feeds::restore(stored.relays, log.tip());
         Ok(Some(Channel {
             meta,
@@ -173,9 +171,7 @@ impl Channel {
             window: None,
             repeats: Repeats::default(),
             feeds,
-            holders: Holders::restore(stored.members, now_ms),
-            objects: Objects::restore(stored.objects.as_deref())?,
-            occupants: Occupants::restore(stored.relays_below),
+            states,
             listing: Listing::default(),
             readers: Readers::default(),
             shares: Shares::default(),
@@ -226,14 +222,14 @@ impl Channel {
         }
         self.note_below(store, &relay, direct).map_err(storage_failed)?;
         // A relay that asks to be fed had nothing to be fed before: it may have lost its sockets.
-        self.holders.doubt(&relay);
-        self.occupants.hear(&relay, census);
+        self.states.holders.doubt(&relay);
+        self.states.occupants.hear(&relay, census);
         self.keep_listened(store).map_err(storage_failed)?;
         if direct {
             self.feeds.subscribe(relay, self.log.tip());
         }
         let (series, position) = (self.meta.series.clone(), self.log.tip());
-        Ok(Subscribed { series, position, members: self.holders.count(), reports: self.meta.listened, direct })
+        Ok(Subscribed { series, position, members: self.states.holders.count(), reports: self.meta.listened, direct })
     }
 
     /// What an attachment needs before it goes live.
@@ -247,7 +243,7 @@ impl Channel {
             };
             backlog.entries = entries.map_err(storage_failed)?;
         }
-        Ok(Backlog { members: self.holders.count(), ..backlog })
+        Ok(Backlog { members: self.states.holders.count(), ..backlog })
     }
 
     pub fn history(&mut self, store: &mut impl Store, query: &HistoryQuery, now_ms: u64) -> Answer<HistoryPage> {
@@ -269,7 +265,7 @@ impl Channel {
     pub fn next(&mut self, store: &mut impl Store, cursor: Position, now_ms: u64) -> Answer<Delivery> {
         self.reload(store).map_err(storage_failed)?;
         let open = self.pace.open(&self.log, &self.meta.rules, now_ms);
-        delivery(store, &self.log, &self.meta, self.holders.count(), (cursor, open)).map_err(storage_failed)
+        delivery(store, &self.log, &self.meta, self.states.holders.count(), (cursor, open)).map_err(storage_failed)
     }
 
     /// A relay's answer to [`Effect::Deliver`], or that it gave none.
@@ -284,8 +280,8 @@ impl Channel {
         if self.feeds.answered(relay, attempt, answer, self.log.tip(), now_ms) {
             // If this write fails the relay stays listed, and says so again when it is next fed.
             let _ = store.remove_relay(relay, true);
-            self.holders.doubt(relay);
-            self.occupants.forget(relay);
+            self.states.holders.doubt(relay);
+            self.states.occupants.forget(relay);
         }
         self.follow_up(store, now_ms)
     }
@@ -314,8 +310,7 @@ impl Channel {
     pub fn deadline(&self) -> Option<u64> {
         let log = self.log.deadline(&self.meta.rules).map(|due_ms| due_ms.max(self.trim_at_ms));
         let other = [self.occupancy_deadline(), self.listing_deadline(), self.readers.deadline(), self.mend_at_ms];
-        let own = [self.feeds.deadline(), self.pace_deadline(), log, self.holders.deadline(), self.spent_deadline()];
-        let other = other.into_iter().chain([self.objects.deadline()]);
+        let own = [self.feeds.deadline(), self.pace_deadline(), log, self.states.deadline(), self.spent_deadline()];
         own.into_iter().chain(other).flatten().min()
     }
 
@@ -334,7 +329,7 @@ impl Channel {
             return Vec::new();
         }
         let open = self.pace.open(&self.log, &self.meta.rules, now_ms);
-        let (log, meta, members) = (&self.log, &self.meta, self.holders.count());
+        let (log, meta, members) = (&self.log, &self.meta, self.states.holders.count());
         let mut next = |_: &RelayName, cursor| delivery(store, log, meta, members, (cursor, open)).ok();
         let feedings = self.feeds.pump(open, now_ms, &mut next);
         let deliver = |Feeding { relay, attempt, delivery }| Effect::Deliver { relay, attempt, delivery };
@@ -347,7 +342,7 @@ impl Channel {
     fn forget(&mut self, now_ms: u64) {
         self.window = None;
         self.repeats.forget();
-        self.holders.forget(now_ms);
+        self.states.forget(now_ms);
         self.stale = true;
     }
 
@@ -357,8 +352,7 @@ impl Channel {
         if self.stale {
             let stored = store.load()?;
             self.log = Log::new(&stored, self.log.tip());
-            self.holders.recount(stored.members);
-            self.objects.reload(stored.objects.as_deref())?;
+            self.states.reload(&stored)?;
             (self.stale, self.mend_at_ms) = (false, None);
         }
         Ok(())

@@ -7,7 +7,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::log::Batch;
-use super::store::{Store, StoreError};
+use super::state::{State, Written};
+use super::store::{Store, StoreError, Stored};
 use super::{Channel, storage_failed};
 use crate::call::{Answer, ObjectsPage, ObjectsQuery, Outcome, Publish, TreeQuery};
 use crate::error::{Code, ErrorInfo};
@@ -31,31 +32,31 @@ pub struct Objects {
     retry_at_ms: u64,
 }
 
-impl Objects {
-    /// Of the summary as it is stored.
-    pub fn restore(stored: Option<&[u8]>) -> Result<Objects, StoreError> {
-        let summary = match stored.map(pinned::decode::<Part>).transpose()? {
+impl State for Objects {
+    fn restore(stored: &Stored, _now_ms: u64) -> Result<Objects, StoreError> {
+        let summary = match stored.objects.as_deref().map(pinned::decode::<Part>).transpose()? {
             Some(Part::Summary(summary)) => summary,
             _ => Summary::default(),
         };
         Ok(Objects { summary, retry_at_ms: 0 })
     }
 
-    /// As they are stored after all. A sweep that failed waits all the same.
-    pub fn reload(&mut self, stored: Option<&[u8]>) -> Result<(), StoreError> {
-        self.summary = Objects::restore(stored)?.summary;
+    fn wrote(&mut self, written: &Written) {
+        self.summary = written.objects.unwrap_or(self.summary);
+    }
+
+    /// A sweep that failed waits all the same.
+    fn reload(&mut self, stored: &Stored) -> Result<(), StoreError> {
+        self.summary = Objects::restore(stored, 0)?.summary;
         Ok(())
     }
 
-    /// What a batch made of them is written.
-    pub fn wrote(&mut self, summary: Option<Summary>) {
-        self.summary = summary.unwrap_or(self.summary);
-    }
-
-    pub fn deadline(&self) -> Option<u64> {
+    fn deadline(&self) -> Option<u64> {
         self.summary.sweep_at_ms.map(|at_ms| at_ms.max(self.retry_at_ms))
     }
+}
 
+impl Objects {
     /// Until when they are kept though nobody comes; `None` when there are none.
     pub fn kept_until_ms(&self) -> Option<u64> {
         (self.summary.parts > 0).then_some(self.summary.used_ms + OBJECTS_KEPT_MS)
@@ -137,7 +138,7 @@ impl Channel {
         now_ms: u64,
     ) -> Result<Outcome, StoreError> {
         let position = batch.tip().next(now_ms);
-        let summary = batch.objects.summary().unwrap_or(self.objects.summary);
+        let summary = batch.objects.summary().unwrap_or(self.states.objects.summary);
         let mut view = View { store, changes: &batch.objects };
         let mut pool = Pool::new(&mut view, summary);
         let operations = match pool.take(proposals, Stamp { position, index: 0 }) {
@@ -222,30 +223,30 @@ impl Channel {
 
     /// Forgets what need not be remembered, and deletes what nobody can reach.
     pub(super) fn sweep_objects(&mut self, store: &mut impl Store, now_ms: u64) {
-        let is_due = self.objects.deadline().is_some_and(|due_ms| due_ms <= now_ms);
+        let is_due = self.states.objects.deadline().is_some_and(|due_ms| due_ms <= now_ms);
         if is_due && self.sweep(store, now_ms).is_err() {
             self.forget(now_ms);
-            self.objects.retry_at_ms = now_ms + TRIM_PAUSE_MS;
+            self.states.objects.retry_at_ms = now_ms + TRIM_PAUSE_MS;
         }
     }
 
     fn sweep(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
         self.reload(store)?;
-        let mut sweep = Sweep::new(self.objects.summary, now_ms);
+        let mut sweep = Sweep::new(self.states.objects.summary, now_ms);
         let mut scan = Scan::after(PartKey::SUMMARY);
         while let Some((key, part)) = scan.next(store)? {
             sweep.take(key, part);
         }
         let Swept { changes, lost } = sweep.finish();
         store.change_objects(&changes)?;
-        self.objects.wrote(changes.summary());
+        self.states.objects.wrote(&Written { objects: changes.summary() });
         let mut batch = Batch::new(self.log.tip());
         for (part, ids) in lost.chunks(DELETES_PER_ENTRY).enumerate() {
             self.place_deletes(store, &mut batch, ids, format!("swept@{now_ms}.{part}"), now_ms)?;
         }
         let summary = batch.objects.summary();
         self.log.append(store, batch)?;
-        self.objects.wrote(summary);
+        self.states.objects.wrote(&Written { objects: summary });
         Ok(())
     }
 
@@ -263,7 +264,7 @@ impl Channel {
         };
         let operations: Vec<ObjectMessage> = lost.iter().map(delete).collect();
         let position = batch.tip().next(now_ms);
-        let summary = batch.objects.summary().unwrap_or(self.objects.summary);
+        let summary = batch.objects.summary().unwrap_or(self.states.objects.summary);
         let mut view = View { store, changes: &batch.objects };
         let mut pool = Pool::new(&mut view, summary);
         for (index, ObjectMessage { operation, .. }) in operations.iter().enumerate() {

@@ -5,7 +5,8 @@
 //! changed, at bounded pace, and all are asked now and then: one that died says nothing. The sum goes to the relays
 //! that have listeners, and is kept nowhere.
 
-use super::store::{Store, StoreError};
+use super::state::State;
+use super::store::{Store, StoreError, Stored};
 use super::{Channel, Effect, Meta, Ticket};
 use crate::call::{Answer, Census, Counts, Occupancy, RelayName, Response, Roll};
 use crate::error::Code;
@@ -41,11 +42,14 @@ struct Question {
     tells: bool,
 }
 
-impl Occupants {
-    pub fn restore(below: Vec<RelayName>) -> Occupants {
-        Occupants { below: below.into_iter().map(|relay| (relay, 0)).collect(), ..Occupants::default() }
+impl State for Occupants {
+    fn restore(stored: &Stored, _now_ms: u64) -> Result<Occupants, StoreError> {
+        let below = stored.relays_below.iter().map(|relay| (relay.clone(), 0)).collect();
+        Ok(Occupants { below, ..Occupants::default() })
     }
+}
 
+impl Occupants {
     /// A relay says whom it has. One that says the same again was not told, or has lost what it was told.
     pub fn hear(&mut self, relay: &RelayName, census: Census) {
         let before = self.note(relay, census);
@@ -121,13 +125,13 @@ impl Channel {
     /// All relays that have somebody here, as far as the channel knows.
     fn relays(&self) -> Vec<RelayName> {
         let mut relays = self.feeds.relays();
-        relays.extend(self.occupants.below.iter().map(|(relay, _)| relay.clone()));
+        relays.extend(self.states.occupants.below.iter().map(|(relay, _)| relay.clone()));
         relays
     }
 
     /// Whether it is one of these. What another says comes late, and would count for ever: it is never asked again.
     pub(super) fn asks(&self, relay: &RelayName) -> bool {
-        self.feeds.contains(relay) || self.occupants.below.iter().any(|(known, _)| known == relay)
+        self.feeds.contains(relay) || self.states.occupants.below.iter().any(|(known, _)| known == relay)
     }
 
     /// Remembers a relay that others feed, and forgets it as such when the channel does.
@@ -137,18 +141,18 @@ impl Channel {
         relay: &RelayName,
         direct: bool,
     ) -> Result<(), StoreError> {
-        let first = self.holders.next_roll();
-        match (self.occupants.below.iter_mut().find(|(known, _)| known == relay), direct) {
+        let first = self.states.holders.next_roll();
+        match (self.states.occupants.below.iter_mut().find(|(known, _)| known == relay), direct) {
             (None, true) => {}
             (Some(_), true) => {
                 store.remove_relay(relay, false)?;
-                self.occupants.below.retain(|(known, _)| known != relay);
+                self.states.occupants.below.retain(|(known, _)| known != relay);
             }
             (Some((_, since)), false) => *since = first,
             (None, false) => {
                 self.begin(store)?;
                 store.add_relay(relay, false)?;
-                self.occupants.below.push((relay.clone(), first));
+                self.states.occupants.below.push((relay.clone(), first));
             }
         }
         Ok(())
@@ -157,20 +161,20 @@ impl Channel {
     /// A relay that others feed has nobody any more, and nobody has come since it was asked.
     pub(super) fn leave_below(&mut self, store: &mut impl Store, relay: &RelayName, attempt: u64, census: &Census) {
         let is_gone = |(known, since): &(RelayName, u64)| known == relay && *since <= attempt;
-        if census.here.is_empty() && self.occupants.below.iter().any(is_gone) {
+        if census.here.is_empty() && self.states.occupants.below.iter().any(is_gone) {
             // If this write fails it is asked again after the next waking, and gone then.
             let _ = store.remove_relay(relay, false);
-            self.occupants.below.retain(|entry| !is_gone(entry));
-            self.occupants.forget(relay);
+            self.states.occupants.below.retain(|entry| !is_gone(entry));
+            self.states.occupants.forget(relay);
         }
     }
 
     /// Counts for a caller, who is answered by [`Effect::Reply`]. Fails with 42911 when too many wait already.
     pub fn count(&mut self, ticket: Ticket) -> Answer<()> {
-        if self.occupants.waiting.len() >= COUNTS_WAITING_MAX {
+        if self.states.occupants.waiting.len() >= COUNTS_WAITING_MAX {
             return Err(Code::PublishRateLimited.because("too many ask for this channel's occupancy; try again"));
         }
-        self.occupants.waiting.push(ticket);
+        self.states.occupants.waiting.push(ticket);
         Ok(())
     }
 
@@ -183,7 +187,7 @@ impl Channel {
             self.note_below(store, relay, false).map_err(super::storage_failed)?;
         }
         if self.asks(relay) {
-            self.occupants.hear(relay, census);
+            self.states.occupants.hear(relay, census);
         }
         self.keep_listened(store).map_err(super::storage_failed)?;
         Ok(self.meta.listened)
@@ -194,32 +198,32 @@ impl Channel {
         let mut effects = self.feed(store, now_ms);
         let overdue = |question: &&Question| question.since_ms + ROLL_ANSWER_MS <= now_ms;
         let overdue: Vec<_> =
-            self.occupants.open.iter().filter(overdue).map(|q| (q.relay.clone(), q.attempt)).collect();
-        overdue.iter().for_each(|(relay, attempt)| self.occupants.answered(relay, *attempt, None, now_ms));
+            self.states.occupants.open.iter().filter(overdue).map(|q| (q.relay.clone(), q.attempt)).collect();
+        overdue.iter().for_each(|(relay, attempt)| self.states.occupants.answered(relay, *attempt, None, now_ms));
         self.answer_counts(now_ms, &mut effects);
         match self.keep_listened(store) {
             Ok(()) if self.meta.listened => self.tell_listeners(now_ms, &mut effects),
             Ok(()) => {}
             Err(_) => {
                 let again_ms = now_ms + OCCUPANCY_INTERVAL_MS;
-                (self.occupants.told_at_ms, self.occupants.ask_at_ms) = (again_ms, again_ms);
+                (self.states.occupants.told_at_ms, self.states.occupants.ask_at_ms) = (again_ms, again_ms);
             }
         }
         effects
     }
 
     fn answer_counts(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
-        while !self.occupants.open.iter().any(|question| question.counts) {
-            let sum = self.occupants.sum(self.holders.count());
+        while !self.states.occupants.open.iter().any(|question| question.counts) {
+            let sum = self.states.occupants.sum(self.states.holders.count());
             let is_active = !sum.is_empty() || self.is_recent(now_ms);
             self.listing.is_doubted |= !is_active;
             let counts = Counts { occupancy: sum, is_active };
             let answer = |ticket| Effect::Reply(ticket, Ok(Response::Counts(counts)));
-            effects.extend(std::mem::take(&mut self.occupants.counting).into_iter().map(answer));
-            if self.occupants.waiting.is_empty() {
+            effects.extend(std::mem::take(&mut self.states.occupants.counting).into_iter().map(answer));
+            if self.states.occupants.waiting.is_empty() {
                 return;
             }
-            self.occupants.counting = std::mem::take(&mut self.occupants.waiting);
+            self.states.occupants.counting = std::mem::take(&mut self.states.occupants.waiting);
             for relay in self.relays() {
                 self.ask(relay, None, true, now_ms, effects);
             }
@@ -227,27 +231,29 @@ impl Channel {
     }
 
     fn tell_listeners(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
-        let asks_all = self.occupants.ask_at_ms <= now_ms;
+        let asks_all = self.states.occupants.ask_at_ms <= now_ms;
         let mut are_known = true;
         for relay in self.relays() {
-            let is_known = self.occupants.knows(&relay);
+            let is_known = self.states.occupants.knows(&relay);
             are_known &= is_known;
-            if (asks_all || !is_known) && !self.occupants.is_asked(&relay) {
+            if (asks_all || !is_known) && !self.states.occupants.is_asked(&relay) {
                 // What a relay was told last may have been overtaken on its way.
-                self.ask(relay, self.occupants.told, false, now_ms, effects);
+                self.ask(relay, self.states.occupants.told, false, now_ms, effects);
             }
         }
         if asks_all {
-            self.occupants.ask_at_ms = now_ms + ROLL_INTERVAL_MS;
+            self.states.occupants.ask_at_ms = now_ms + ROLL_INTERVAL_MS;
         }
-        let sum = self.occupants.sum(self.holders.count());
-        if !are_known || self.occupants.is_telling() || self.occupants.due_ms(&sum).is_none_or(|due_ms| due_ms > now_ms)
+        let sum = self.states.occupants.sum(self.states.holders.count());
+        if !are_known
+            || self.states.occupants.is_telling()
+            || self.states.occupants.due_ms(&sum).is_none_or(|due_ms| due_ms > now_ms)
         {
             return;
         }
-        (self.occupants.told, self.occupants.told_at_ms) = (Some(sum), now_ms);
+        (self.states.occupants.told, self.states.occupants.told_at_ms) = (Some(sum), now_ms);
         let mut listening = Vec::new();
-        for (relay, _) in self.occupants.said.iter().filter(|(_, census)| census.listeners > 0) {
+        for (relay, _) in self.states.occupants.said.iter().filter(|(_, census)| census.listeners > 0) {
             listening.push(relay.clone());
         }
         listening.into_iter().for_each(|relay| self.ask(relay, Some(sum), false, now_ms, effects));
@@ -261,8 +267,8 @@ impl Channel {
         now_ms: u64,
         effects: &mut Vec<Effect>,
     ) {
-        let attempt = self.holders.next_roll();
-        self.occupants.open.push(Question {
+        let attempt = self.states.holders.next_roll();
+        self.states.occupants.open.push(Question {
             attempt,
             relay: relay.clone(),
             since_ms: now_ms,
@@ -276,28 +282,28 @@ impl Channel {
     /// Remembers whether somebody listens: a channel that lost its memory asks who. Nobody does only when all have said
     /// so.
     pub(super) fn keep_listened(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
-        let listened = self.occupants.has_listeners();
-        let is_known = || self.relays().iter().all(|relay| self.occupants.knows(relay));
+        let listened = self.states.occupants.has_listeners();
+        let is_known = || self.relays().iter().all(|relay| self.states.occupants.knows(relay));
         if listened == self.meta.listened || !(listened || is_known()) {
             return Ok(());
         }
-        self.occupants.told = None;
+        self.states.occupants.told = None;
         self.save_meta(store, Meta { listened, ..self.meta.clone() })
     }
 
     /// Asks all relays that others feed whom they have.
     pub(super) fn ask_below(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
-        let below: Vec<_> = self.occupants.below.iter().map(|(relay, _)| relay.clone()).collect();
+        let below: Vec<_> = self.states.occupants.below.iter().map(|(relay, _)| relay.clone()).collect();
         below.into_iter().for_each(|relay| self.ask(relay, None, false, now_ms, effects));
     }
 
     pub(super) fn feeds_below(&self) -> bool {
-        !self.occupants.below.is_empty()
+        !self.states.occupants.below.is_empty()
     }
 
     /// Whether somebody waits for a count, or for an answer to one.
     pub(super) fn is_counted(&self) -> bool {
-        let Occupants { open, counting, waiting, .. } = &self.occupants;
+        let Occupants { open, counting, waiting, .. } = &self.states.occupants;
         !(open.is_empty() && counting.is_empty() && waiting.is_empty())
     }
 
@@ -307,14 +313,18 @@ impl Channel {
     }
 
     pub(super) fn occupancy_deadline(&self) -> Option<u64> {
-        let open = self.occupants.open.iter().map(|question| question.since_ms + ROLL_ANSWER_MS).min();
+        let open = self.states.occupants.open.iter().map(|question| question.since_ms + ROLL_ANSWER_MS).min();
         if !self.meta.listened {
             return open;
         }
         // What waits for answers is due when they come, or don't.
-        let is_waiting =
-            self.occupants.is_telling() || self.relays().iter().any(|relay| self.occupants.is_asked(relay));
-        let told = self.occupants.due_ms(&self.occupants.sum(self.holders.count())).filter(|_| !is_waiting);
-        [open, told, Some(self.occupants.ask_at_ms)].into_iter().flatten().min()
+        let is_waiting = self.states.occupants.is_telling()
+            || self.relays().iter().any(|relay| self.states.occupants.is_asked(relay));
+        let told = self
+            .states
+            .occupants
+            .due_ms(&self.states.occupants.sum(self.states.holders.count()))
+            .filter(|_| !is_waiting);
+        [open, told, Some(self.states.occupants.ask_at_ms)].into_iter().flatten().min()
     }
 }

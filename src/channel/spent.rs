@@ -34,9 +34,9 @@ impl Channel {
     }
 
     pub(super) fn spent_deadline(&self) -> Option<u64> {
-        let may_end = self.has_begun && self.holders.count() == 0;
+        let may_end = self.has_begun && self.states.holders.count() == 0;
         let expired_ms = self.log.tip().time_ms() + super::log::kept_ms(&self.meta.rules);
-        let kept_until_ms = self.objects.kept_until_ms().unwrap_or_default();
+        let kept_until_ms = self.states.objects.kept_until_ms().unwrap_or_default();
         may_end.then(|| (expired_ms + SPENT_AFTER_MS).max(self.spent.look_at_ms).max(kept_until_ms))
     }
 
