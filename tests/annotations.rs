@@ -15,17 +15,18 @@ mod changed_messages;
 use std::collections::{BTreeMap, BTreeSet};
 
 use courtside::auth::Source;
-use courtside::call::{
+use courtside::channel::{Channel, Effect};
+use courtside::limits::{SUMMARY_CLIENTS_MAX_BYTES, SUMMARY_COUNTS_MAX};
+use courtside::model::annotation::{Annotation, AnnotationAction};
+use courtside::model::data::Data;
+use courtside::model::message::{Entry, Message};
+use courtside::model::revision::Target;
+use courtside::model::serial::Position;
+use courtside::rpc::Ticket;
+use courtside::rpc::{
     AnnotationsQuery, Census, Delivered, HistoryPage, HistoryQuery, Outcome, Publish, PublishKey, ReadFrom, RelayName,
     Response, Rules, Submission,
 };
-use courtside::channel::{Channel, Effect, Ticket};
-use courtside::limits::{SUMMARY_CLIENTS_MAX_BYTES, SUMMARY_COUNTS_MAX};
-use courtside::serial::Position;
-use courtside::wire::annotation::{Annotation, AnnotationAction};
-use courtside::wire::data::Data;
-use courtside::wire::message::{Entry, Message};
-use courtside::wire::revision::Target;
 use serde_json::{Value, json};
 
 use support::bench::{NOW_MS, SERIES, address, rules};

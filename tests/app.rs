@@ -6,13 +6,13 @@ mod support {
 
 use courtside::app::{NewApp, Registrar, Tell};
 use courtside::auth::{KeyName, Revocation, Target};
-use courtside::call::{Answer, AppCall, AppRequest, AppResponse, News, Noticed, RelayName, Watched};
 use courtside::error::Code;
 use courtside::limits::{
     NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, SWEEP_INTERVAL_MS, WATCHERS_MAX,
 };
-use courtside::name::{AppId, ChannelName};
+use courtside::model::name::{AppId, ChannelName};
 use courtside::object::{AppHost, AppInput, AppOutput, CallerId, Settings};
+use courtside::rpc::{Answer, AppCall, AppRequest, AppResponse, News, Noticed, RelayName, Watched};
 use serde_json::{Value, json};
 use support::app_store::AppMemory;
 

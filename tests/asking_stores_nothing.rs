@@ -8,10 +8,11 @@ mod support {
 }
 
 use courtside::auth::{Capability, Grant};
-use courtside::call::{Census, HistoryQuery, MembersQuery, ReadFrom, RelayName};
-use courtside::channel::{Channel, Effect, Ticket};
-use courtside::name::ChannelName;
+use courtside::channel::{Channel, Effect};
+use courtside::model::name::ChannelName;
 use courtside::relay::session::Opening;
+use courtside::rpc::Ticket;
+use courtside::rpc::{Census, HistoryQuery, MembersQuery, ReadFrom, RelayName};
 
 use support::bench::*;
 use support::memory_store::MemoryStore;
@@ -30,7 +31,7 @@ fn asking_stores_nothing() {
     assert!(channel.count(Ticket(1)).is_ok());
     let replies = channel.follow_up(&mut store, NOW_MS);
     assert!(matches!(replies.as_slice(), [Effect::Reply(Ticket(1), Ok(_))]), "{replies:?}");
-    channel.set_rules(&mut store, &courtside::call::Rules { max_members: 5, ..rules() }).expect("nothing to write");
+    channel.set_rules(&mut store, &courtside::rpc::Rules { max_members: 5, ..rules() }).expect("nothing to write");
     channel.tick(&mut store, NOW_MS + 1);
     assert_ne!(channel.listing(&mut store, NOW_MS + 1), Some(true), "it is not in use");
     assert!(store.meta.is_none() && store.rows.is_empty() && store.relays.is_empty(), "{store:?}");
@@ -95,7 +96,8 @@ fn a_connection_is_held_by_a_channel_that_it_has_a_right_on() {
     assert_eq!(home(Some("made-up"), &[]), None);
     assert_eq!(home(None, &[]), None);
     for (channel, expected) in [("lobby", Some("lobby")), ("made-up", None)] {
-        let key = courtside::connection_key::ConnectionKey::leading_to("abc!65535-0-AAAAAAAAAAAAAAAAAAAAAA", channel);
+        let key =
+            courtside::rpc::connection_key::ConnectionKey::leading_to("abc!65535-0-AAAAAAAAAAAAAAAAAAAAAA", channel);
         assert_eq!(home(None, &[("resume".to_owned(), key)]).as_deref(), expected);
     }
 }

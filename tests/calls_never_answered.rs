@@ -8,15 +8,15 @@ mod support {
     pub mod memory_store;
 }
 
-use courtside::call::{
-    Answer, Backlog, Delivered, MembersPage, Outcome, Published, ReadFrom, RelayName, Request, Response, Subscribed,
-};
-use courtside::channel::Ticket;
 use courtside::error::Code;
 use courtside::limits::CALL_ANSWER_MS;
+use courtside::model::Format;
+use courtside::model::serial::Position;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::serial::Position;
-use courtside::wire::Format;
+use courtside::rpc::Ticket;
+use courtside::rpc::{
+    Answer, Backlog, Delivered, MembersPage, Outcome, Published, ReadFrom, RelayName, Request, Response, Subscribed,
+};
 
 use support::bench::*;
 

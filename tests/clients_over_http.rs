@@ -9,9 +9,9 @@ mod support {
 
 use std::collections::{BTreeMap, VecDeque};
 
-use courtside::call::Delivered;
 use courtside::limits::{HEARTBEAT_INTERVAL_MS, LINK_ABSENT_MS, LINK_PROBE_MS, LINK_STALL_MS};
 use courtside::relay::{self, Relay, SocketId};
+use courtside::rpc::Delivered;
 use courtside::transport::{Effect, Links, Mode, ResponseId};
 
 use support::bench::*;

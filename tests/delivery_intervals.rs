@@ -5,13 +5,14 @@ mod support {
 }
 
 use courtside::auth::Source;
-use courtside::call::{Address, Census, Delivered, Delivery, Publish, PublishKey, RelayName, Rules, Submission};
-use courtside::channel::{Channel, Effect, Ticket};
+use courtside::channel::{Channel, Effect};
 use courtside::limits::{DELIVERY_TIMEOUT_MS, PACE_MAX_BYTES};
-use courtside::name::{AppId, ChannelName};
-use courtside::serial::Position;
-use courtside::wire::data::Data;
-use courtside::wire::message::Message;
+use courtside::model::data::Data;
+use courtside::model::message::Message;
+use courtside::model::name::{AppId, ChannelName};
+use courtside::model::serial::Position;
+use courtside::rpc::Ticket;
+use courtside::rpc::{Address, Census, Delivered, Delivery, Publish, PublishKey, RelayName, Rules, Submission};
 
 use support::memory_store::MemoryStore;
 

@@ -5,7 +5,7 @@ mod support {
     pub mod vcdiff;
 }
 
-use courtside::wire::vcdiff::encode;
+use courtside::protocol::vcdiff::encode;
 use proptest::prelude::*;
 use support::vcdiff::decode;
 

@@ -7,9 +7,9 @@ mod support {
     pub mod memory_store;
 }
 
-use courtside::call::{Delivered, RelayName};
 use courtside::channel::{Channel, Effect};
 use courtside::limits::{RETENTION_MS, RETENTION_SLACK_MS, SPENT_AFTER_MS};
+use courtside::rpc::{Delivered, RelayName};
 
 use support::bench::*;
 use support::memory_store::MemoryStore;

@@ -10,14 +10,14 @@ mod support {
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use courtside::auth::{Capability, Grant, Identity};
-use courtside::call::{Backlog, Delivery, Fate, Outcome, Published, Request, Response, Roll, Submission, Subscribed};
 use courtside::limits::{FILTERS_PER_CHANNEL_MAX, HEARTBEAT_INTERVAL_MS};
+use courtside::model::Format;
+use courtside::model::message::{Content, Entry, Message};
+use courtside::model::packed::Packed;
+use courtside::model::serial::Position;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::serial::Position;
-use courtside::wire::Format;
-use courtside::wire::message::{Content, Entry, Message};
-use courtside::wire::packed::Packed;
+use courtside::rpc::{Backlog, Delivery, Fate, Outcome, Published, Request, Response, Roll, Submission, Subscribed};
 use serde_json::{Value, json};
 
 use support::bench::*;

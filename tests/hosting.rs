@@ -14,12 +14,13 @@ mod support {
 use std::rc::Rc;
 
 use courtside::auth::{App, Apps};
-use courtside::call::{Address, Follow, RelayName};
-use courtside::name::{AppId, ChannelName};
+use courtside::model::Format;
+use courtside::model::name::{AppId, ChannelName};
 use courtside::object::{self, CallerId, Class, Question, Reply, Settings, Timer};
+use courtside::protocol::Encoded;
 use courtside::relay::admission::Bounds;
 use courtside::relay::session::Opening;
-use courtside::wire::{Encoded, Format};
+use courtside::rpc::{Address, Follow, RelayName};
 use serde_json::{Value, json};
 use support::disk::Disk;
 use support::host::{Host, Input, LinkId, Output};

@@ -7,12 +7,12 @@ mod support {
     pub mod memory_store;
 }
 
-use courtside::call::{Outcome, Published, Request, Response};
 use courtside::error::Code;
 use courtside::limits::{ATTACH_FLOW, MESSAGE_FLOW, REFUSALS_WAITING_MAX};
+use courtside::model::Format;
+use courtside::model::serial::Position;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::serial::Position;
-use courtside::wire::Format;
+use courtside::rpc::{Outcome, Published, Request, Response};
 use serde_json::{Value, json};
 
 use support::bench::*;

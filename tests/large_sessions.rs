@@ -10,18 +10,18 @@ mod support {
 use std::collections::BTreeMap;
 
 use courtside::auth::{Capability, Grant};
-use courtside::call::{Delivered, Delivery};
 use courtside::limits::{
     ATTACHMENTS_MAX_BYTES, CAPABILITY_MAX_BYTES, CHANNELS_PER_CONNECTION_MAX, SESSION_RECORD_MAX_BYTES,
 };
-use courtside::name::ChannelName;
+use courtside::model::Format;
+use courtside::model::name::ChannelName;
+use courtside::model::serial::Position;
+use courtside::protocol::Encoded;
 use courtside::relay::admission::Bounds;
 use courtside::relay::record::RowId;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::serial::Position;
-use courtside::wire::Encoded;
-use courtside::wire::Format;
+use courtside::rpc::{Delivered, Delivery};
 use serde_json::{Value, json};
 
 use support::bench::*;

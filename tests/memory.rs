@@ -11,25 +11,26 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use courtside::auth::{App, Identity, Source};
-use courtside::call::{
-    Address, Hold, MembersQuery, Outcome, Publish, PublishKey, RelayName, Response, Rules, Submission, Subscribed,
-};
 use courtside::channel::store::{CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
-use courtside::channel::{Channel, Effect, Ticket};
+use courtside::channel::{Channel, Effect};
+use courtside::intake::presence::{ENTER, check};
 use courtside::limits::{CONNECTION_STATE_TTL_MS, MEMBERS_MAX};
-use courtside::name::{AppId, ChannelName};
-use courtside::objects::parts::PartKey;
-use courtside::objects::pool::Changes;
-use courtside::presence::{ENTER, check};
+use courtside::model::Format;
+use courtside::model::data::{Data, Payload};
+use courtside::model::name::{AppId, ChannelName};
+use courtside::model::objects::parts::PartKey;
+use courtside::model::objects::pool::Changes;
+use courtside::model::packed::Packed;
+use courtside::model::presence::MemberKey;
+use courtside::model::revision::Target;
+use courtside::model::serial::Position;
+use courtside::protocol::inbound::InboundMessage;
 use courtside::relay::session::Opening;
 use courtside::relay::{self, Relay, SocketId};
-use courtside::serial::Position;
-use courtside::wire::Format;
-use courtside::wire::data::{Data, Payload};
-use courtside::wire::inbound::InboundMessage;
-use courtside::wire::packed::Packed;
-use courtside::wire::presence::MemberKey;
-use courtside::wire::revision::Target;
+use courtside::rpc::Ticket;
+use courtside::rpc::{
+    Address, Hold, MembersQuery, Outcome, Publish, PublishKey, RelayName, Response, Rules, Submission, Subscribed,
+};
 
 use support::grant::grant;
 

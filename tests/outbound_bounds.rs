@@ -7,14 +7,14 @@ mod support {
     pub mod memory_store;
 }
 
-use courtside::call::{Backlog, Delivered, ReadFrom, Request, Response};
-use courtside::channel::Ticket;
+use courtside::base::rate::Flow;
 use courtside::error::Code;
-use courtside::rate::Flow;
+use courtside::model::flags::{HAS_PRESENCE, RESUMED};
+use courtside::model::serial::Position;
 use courtside::relay::admission::Bounds;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::serial::Position;
-use courtside::wire::flags::{HAS_PRESENCE, RESUMED};
+use courtside::rpc::Ticket;
+use courtside::rpc::{Backlog, Delivered, ReadFrom, Request, Response};
 use serde_json::Value;
 
 use support::bench::*;
@@ -158,7 +158,7 @@ fn when_all_are_sent_too_much_those_wait_that_got_more_than_their_share() {
     // Nothing is owed any more by those who were there when another comes.
     let now_ms = LATER_MS;
     let apart = r#"{"action":10,"channel":"[?rewind=0]room"}"#;
-    relay.frame(SocketId(2), apart.as_bytes(), courtside::wire::Format::Json, now_ms);
+    relay.frame(SocketId(2), apart.as_bytes(), courtside::model::Format::Json, now_ms);
     let mut at = 10;
     let both = loop {
         at += 1;

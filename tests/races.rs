@@ -8,19 +8,20 @@ mod support {
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use courtside::call::{
-    Backlog, Census, Delivered, Delivery, Follow, MembersPage, ReadFrom, RelayName, Request, Response, Subscribed,
-};
-use courtside::channel::{Effect, Ticket};
+use courtside::channel::Effect;
 use courtside::error::Code;
 use courtside::limits::{BUSY_CALLS, BUSY_PUBLISHES, MEMBERS_MAX, MEMBERS_PAGE_MAX, SYNC_TURN_BYTES};
+use courtside::model::data::Data;
+use courtside::model::flags::HAS_PRESENCE;
+use courtside::model::message::{Content, Entry};
+use courtside::model::packed::Packed;
+use courtside::model::presence::{PresenceAction, PresenceMessage};
+use courtside::model::serial::Position;
 use courtside::relay::{self, Relay, SocketId};
-use courtside::serial::Position;
-use courtside::wire::data::Data;
-use courtside::wire::flags::HAS_PRESENCE;
-use courtside::wire::message::{Content, Entry};
-use courtside::wire::packed::Packed;
-use courtside::wire::presence::{PresenceAction, PresenceMessage};
+use courtside::rpc::Ticket;
+use courtside::rpc::{
+    Backlog, Census, Delivered, Delivery, Follow, MembersPage, ReadFrom, RelayName, Request, Response, Subscribed,
+};
 
 use support::bench::*;
 use support::memory_store::MemoryStore;

@@ -11,11 +11,12 @@ mod support {
 }
 
 use courtside::auth::Source;
-use courtside::call::{Deed, Hold, Outcome, Publish, PublishKey, RelayName, Response, Submission};
-use courtside::channel::{self, Channel, Ticket};
+use courtside::channel::{self, Channel};
 use courtside::error::Code;
-use courtside::wire::data::Data;
-use courtside::wire::presence::{PresenceAction, PresenceMessage};
+use courtside::model::data::Data;
+use courtside::model::presence::{PresenceAction, PresenceMessage};
+use courtside::rpc::Ticket;
+use courtside::rpc::{Deed, Hold, Outcome, Publish, PublishKey, RelayName, Response, Submission};
 
 use support::allocations::ALLOCATIONS;
 use support::bench::*;

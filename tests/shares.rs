@@ -8,11 +8,12 @@ mod support {
 }
 
 use courtside::auth::{Grant, Identity, Source};
-use courtside::call::{HistoryQuery, Outcome, Publish, PublishKey, Submission};
-use courtside::channel::{Channel, Effect, Ticket};
+use courtside::channel::{Channel, Effect};
 use courtside::error::Code;
 use courtside::limits::{DEDUP_MAX_IDS, LOG_MAX_MESSAGES, WAITING_READERS_MAX};
-use courtside::wire::message::Message;
+use courtside::model::message::Message;
+use courtside::rpc::Ticket;
+use courtside::rpc::{HistoryQuery, Outcome, Publish, PublishKey, Submission};
 
 use support::bench::*;
 use support::grant::grant;

@@ -14,22 +14,22 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use courtside::auth::{App, Credentials, Grant, KeyName, Presented, Revocation, Source, Surface, Target, TokenRequest};
-use courtside::call::{Deed, HistoryQuery, Hold, MembersQuery, Publish, PublishKey, RelayName, Submission, TreeQuery};
+use courtside::base::pinned::{self, Unreadable};
 use courtside::channel::Channel;
 use courtside::channel::store::{Row, Store, StoreError, StoredMember, Totals};
-use courtside::connection_key::ConnectionKey;
-use courtside::objects::operation::{self, Action, ObjectMessage, Operation, Proposal, Value};
-use courtside::objects::parts::{PartKey, State};
-use courtside::objects::path::Path;
-use courtside::pinned::{self, Unreadable};
+use courtside::model::annotation::{Annotation, AnnotationAction, Summary, SummaryCounts};
+use courtside::model::data::Data;
+use courtside::model::message::{Content, Entry, Message};
+use courtside::model::objects::operation::{self, Action, ObjectMessage, Operation, Proposal, Value};
+use courtside::model::objects::parts::{PartKey, State};
+use courtside::model::objects::path::Path;
+use courtside::model::packed::Packed;
+use courtside::model::presence::{MemberKey, PresenceAction, PresenceMessage};
+use courtside::model::revision;
+use courtside::model::serial::Position;
 use courtside::relay::SocketId;
-use courtside::serial::Position;
-use courtside::wire::annotation::{Annotation, AnnotationAction, Summary, SummaryCounts};
-use courtside::wire::data::Data;
-use courtside::wire::message::{Content, Entry, Message};
-use courtside::wire::packed::Packed;
-use courtside::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
-use courtside::wire::revision;
+use courtside::rpc::connection_key::ConnectionKey;
+use courtside::rpc::{Deed, HistoryQuery, Hold, MembersQuery, Publish, PublishKey, RelayName, Submission, TreeQuery};
 use serde_json::json;
 
 use support::bench::*;
@@ -132,7 +132,7 @@ fn operating() -> Publish {
 fn store_with_objects() -> MemoryStore {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);
-    channel.publish(courtside::channel::Ticket(0), vec![operating()]).expect("there is room");
+    channel.publish(courtside::rpc::Ticket(0), vec![operating()]).expect("there is room");
     channel.commit(&mut store, NOW_MS);
     store
 }
@@ -179,7 +179,7 @@ fn session() -> (Vec<u8>, String) {
     let (ticket, _) = call(&send(&mut relay, 1, attach));
     let effects = relay.answered(ticket, subscribed(5_000), NOW_MS);
     let (read, _) = call(&effects);
-    let page = courtside::call::Backlog {
+    let page = courtside::rpc::Backlog {
         series: SERIES.into(),
         lost: None,
         after: Position(5_000),
@@ -188,7 +188,7 @@ fn session() -> (Vec<u8>, String) {
         more: false,
         members: 0,
     };
-    let effects = relay.answered(read, Some(Ok(courtside::call::Response::Backlog(page))), NOW_MS);
+    let effects = relay.answered(read, Some(Ok(courtside::rpc::Response::Backlog(page))), NOW_MS);
     (record(&effects, 1).expect("a record"), key(&frames(&connected, 1)[0]))
 }
 

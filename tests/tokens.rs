@@ -3,11 +3,12 @@
 use std::rc::Rc;
 
 use courtside::auth::{App, Credentials, Grant, KeyName, Presented, Revocation, Surface, Target, TokenRequest};
-use courtside::call::RelayName;
 use courtside::error::Code;
+use courtside::model::Format;
+use courtside::protocol::Encoded;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::wire::{Encoded, Format};
+use courtside::rpc::RelayName;
 use serde_json::{Value, json};
 
 const NOW_MS: u64 = 1_800_000_000_000;

@@ -7,17 +7,18 @@ mod support {
     pub mod memory_store;
 }
 
-use courtside::call::{HistoryQuery, Outcome, Publish, PublishKey, ReadFrom, Response, Submission, VersionsQuery};
-use courtside::channel::{Channel, Effect, Ticket};
+use courtside::base::pinned;
+use courtside::channel::{Channel, Effect};
 use courtside::error::{Code, ErrorInfo};
 use courtside::limits::{MESSAGE_MAX_BYTES, RETENTION_MS, RETENTION_SLACK_MS, VERSIONS_MAX};
-use courtside::operation::{Operation, Patch, Reach};
-use courtside::pinned;
-use courtside::serial::Position;
-use courtside::wire::data::Data;
-use courtside::wire::message::{Entry, Message};
-use courtside::wire::packed::Packed;
-use courtside::wire::revision::Act;
+use courtside::model::data::Data;
+use courtside::model::message::{Entry, Message};
+use courtside::model::operation::{Operation, Patch, Reach};
+use courtside::model::packed::Packed;
+use courtside::model::revision::Act;
+use courtside::model::serial::Position;
+use courtside::rpc::Ticket;
+use courtside::rpc::{HistoryQuery, Outcome, Publish, PublishKey, ReadFrom, Response, Submission, VersionsQuery};
 
 use support::bench::*;
 use support::memory_store::MemoryStore;

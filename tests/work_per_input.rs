@@ -16,24 +16,25 @@ mod support {
 use std::collections::BTreeSet;
 
 use courtside::auth::Source;
-use courtside::call::{
+use courtside::base::rate::Flow;
+use courtside::channel::Channel;
+use courtside::limits::NAMES_PER_CHANNEL_MAX;
+use courtside::model::Format;
+use courtside::model::data::Data;
+use courtside::model::objects::operation::Action;
+use courtside::model::objects::path::Path;
+use courtside::model::operation::{self, Patch, Reach};
+use courtside::model::presence::{MemberKey, PresenceAction, PresenceMessage};
+use courtside::model::revision::Act;
+use courtside::model::serial::Position;
+use courtside::protocol::inbound::{self, Inbound};
+use courtside::relay::admission::Bounds;
+use courtside::relay::{Relay, SocketId};
+use courtside::rpc::Ticket;
+use courtside::rpc::{
     AnnotationsQuery, Census, Deed, Fate, HistoryQuery, Hold, MembersQuery, ObjectsQuery, Publish, PublishKey,
     ReadFrom, RelayName, Request, Rules, Submission, TreeQuery, VersionsQuery,
 };
-use courtside::channel::{Channel, Ticket};
-use courtside::limits::NAMES_PER_CHANNEL_MAX;
-use courtside::objects::operation::Action;
-use courtside::objects::path::Path;
-use courtside::operation::{self, Patch, Reach};
-use courtside::rate::Flow;
-use courtside::relay::admission::Bounds;
-use courtside::relay::{Relay, SocketId};
-use courtside::serial::Position;
-use courtside::wire::Format;
-use courtside::wire::data::Data;
-use courtside::wire::inbound::{self, Inbound};
-use courtside::wire::presence::{MemberKey, PresenceAction, PresenceMessage};
-use courtside::wire::revision::Act;
 use serde_json::json;
 
 use support::allocations::ALLOCATIONS;
@@ -305,7 +306,7 @@ fn who_waits_costs_a_publish_what_it_adds_and_not_what_is_stored() {
     let costs = COMMITS.map(|commits| {
         let mut store = filled(commits);
         let mut channel = wake(&mut store);
-        let from = courtside::serial::Position(channel.tip().0 - 1).serial(SERIES);
+        let from = courtside::model::serial::Position(channel.tip().0 - 1).serial(SERIES);
         for ticket in 0..100 {
             let query = HistoryQuery {
                 presence: true,

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::rc::Rc;
 
 use courtside::auth::{App, Attempts, Credentials, KeyName, Presented, Revocation, Surface, Target, TokenRequest};
-use courtside::call::RelayName;
+use courtside::rpc::RelayName;
 use courtside::limits::REVOCATIONS_MAX;
 use courtside::relay::session::Opening;
 use courtside::relay::{Relay, SocketId};

@@ -7,15 +7,15 @@ use std::hint::black_box;
 use std::rc::Rc;
 
 use courtside::auth::{App, Capability, Grant, Identity, KeyName};
-use courtside::call::{Delivered, Delivery, RelayName, Request, Response, Subscribed};
-use courtside::name::ChannelName;
+use courtside::rpc::{Delivered, Delivery, RelayName, Request, Response, Subscribed};
+use courtside::model::name::ChannelName;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::serial::Position;
-use courtside::wire::Format;
-use courtside::wire::data::Data;
-use courtside::wire::message::{Content, Entry, Message};
-use courtside::wire::packed::Packed;
+use courtside::model::serial::Position;
+use courtside::model::Format;
+use courtside::model::data::Data;
+use courtside::model::message::{Content, Entry, Message};
+use courtside::model::packed::Packed;
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::json;
 

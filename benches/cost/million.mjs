@@ -14,7 +14,9 @@ const viewersPerRelay = 6_000;
 /** Relays that a channel feeds itself, besides the first of a region, and that each relay feeds: src/limits, too. */
 const [fedByChannel, fedByRelay] = [8, 16];
 
-/** Within a region relays are in use by tiers that double their number (src/placement.rs), the last in part full. */
+/**
+ * Within a region relays are in use by tiers that double their number (src/rpc/placement.rs), the last in part full.
+ */
 const relays = 2 ** Math.ceil(Math.log2(viewers / viewersPerRelay));
 
 /** How far the last of them is from the channel, when it feeds the first of the region alone: at most. */

@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::fixtures;
 use crate::auth::{App, Key, Namespace, derive};
-use crate::call::ChannelCall;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{APPS_MAX_BYTES, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX};
-use crate::name::alphanumeric;
+use crate::model::name::alphanumeric;
+use crate::rpc::ChannelCall;
 
 /// Every app made at run time belongs to whoever runs the deployment.
 const ACCOUNT_ID: &str = "courtside";

@@ -5,14 +5,14 @@ use serde_json::{Map, Value, json};
 
 use super::creation::list;
 use crate::auth::{App, Identity, Source};
-use crate::call::{Address, ChannelCall, Fate, Hold, Publish, PublishKey, RelayName, Request, Rules, Submission};
 use crate::error::{Code, ErrorInfo};
+use crate::intake::presence;
 use crate::limits::{FIXTURE_CHANNELS_MAX, FIXTURES_MAX_BYTES, MEMBERS_PER_CONNECTION_MAX};
-use crate::name::{AppId, ChannelName};
-use crate::presence;
-use crate::wire::Format;
-use crate::wire::inbound::{InboundMessage, wrong};
-use crate::wire::node;
+use crate::model::Format;
+use crate::model::name::{AppId, ChannelName};
+use crate::model::node;
+use crate::protocol::inbound::{InboundMessage, wrong};
+use crate::rpc::{Address, ChannelCall, Fate, Hold, Publish, PublishKey, RelayName, Request, Rules, Submission};
 
 /// The connection that all of them say they are of. Nobody has it: those of clients are random, and hold no `.`.
 fn connection_id(app: &AppId) -> String {

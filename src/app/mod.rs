@@ -20,14 +20,14 @@ pub mod store;
 pub use creation::NewApp;
 
 use crate::auth::{App, Revocation, Revocations};
-use crate::call::{Answer, AppRequest, AppResponse, News, Notice, Noticed, RelayName, Watched};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX, SWEEP_INTERVAL_MS,
     WATCHERS_MAX,
 };
-use crate::name::ChannelName;
-use crate::wire::node;
+use crate::model::name::ChannelName;
+use crate::model::node;
+use crate::rpc::{Answer, AppRequest, AppResponse, News, Notice, Noticed, RelayName, Watched};
 use store::{Store, StoreError};
 
 #[derive(Debug)]

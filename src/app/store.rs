@@ -2,9 +2,9 @@
 //! object before they are durable.
 
 use crate::auth::Revocation;
-use crate::call::RelayName;
 pub use crate::channel::store::StoreError;
-use crate::name::ChannelName;
+use crate::model::name::ChannelName;
+use crate::rpc::RelayName;
 
 pub trait Store {
     fn load(&mut self) -> Result<Stored, StoreError>;

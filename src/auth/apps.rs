@@ -23,8 +23,8 @@ use super::fields::Fields;
 use super::{Capability, Grant, Key, KeyName, Namespace, Rules, Secret};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{APPS_MAX, APPS_MAX_BYTES, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX, SHORT_SECRET_MIN_BYTES};
-use crate::name::{AppId, ChannelName};
-use crate::wire::node;
+use crate::model::name::{AppId, ChannelName};
+use crate::model::node;
 
 /// One app: nothing of it is visible to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,9 +8,9 @@
 //! that an operator sees 42910 and not 40101.
 
 use super::{App, Credentials, Grant, KeyName};
+use crate::base::rate::Buckets;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{WRONG_SECRETS, WRONG_SECRETS_MAX_KEYS, WRONG_TOKENS};
-use crate::rate::Buckets;
 
 pub struct Attempts {
     secrets: Buckets<String>,

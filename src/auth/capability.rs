@@ -13,11 +13,11 @@ use serde_json::Value;
 use super::fields::quoted;
 use super::operations::Operations;
 use super::resource::Resource;
+use crate::base::maps::SortedMap;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CAPABILITY_MAX_BYTES, CAPABILITY_MAX_RESOURCES};
-use crate::maps::SortedMap;
-use crate::name::ChannelName;
-use crate::wire::node;
+use crate::model::name::ChannelName;
+use crate::model::node;
 
 /// Operations by resource: never empty, and no resource without an operation.
 #[derive(Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::key::PresentedKey;
 use super::token::PresentedToken;
 use super::{App, Grant, Key, KeyName, Secret};
 use crate::error::{Code, ErrorInfo};
-use crate::name::AppId;
+use crate::model::name::AppId;
 
 /// Where credentials are presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

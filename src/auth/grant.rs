@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::resource::Resource;
 use super::{Capability, Identity, Key, KeyName, Operations, Target};
 use crate::error::{Code, ErrorInfo};
-use crate::name::{AppId, ChannelName};
-use crate::wire::node;
+use crate::model::name::{AppId, ChannelName};
+use crate::model::node;
 
 /// Serializes as a tuple in msgpack, below [`GRANT_MAX_BYTES`](crate::limits::GRANT_MAX_BYTES): it is a part of calls
 /// between objects and of every socket's attachment. The order of the fields is that format.

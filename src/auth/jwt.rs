@@ -15,7 +15,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     CLOCK_SKEW_MAX_MS, REVOCABLE_IAT_AHEAD_MAX_MS, REVOCATION_KEY_MAX_BYTES, TOKEN_MAX_BYTES, USER_CLAIMS_MAX_BYTES,
 };
-use crate::wire::node;
+use crate::model::node;
 
 /// A JWT whose parts could be read; nothing says yet who signed it.
 #[derive(Clone)]

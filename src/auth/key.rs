@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Capability, Secret};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{KEY_ID_MAX_BYTES, REVOCABLE_TOKEN_MAX_TTL_MS, TOKEN_MAX_TTL_MS};
-use crate::name::AppId;
+use crate::model::name::AppId;
 
 /// What names a key everywhere: `appId.keyId`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -5,9 +5,9 @@
 use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, wrong};
-use crate::conflation::check_key;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CHANNEL_NAME_MAX_BYTES, PACE_MAX_MS, PACE_MIN_MS};
+use crate::model::conflation::check_key;
 
 /// The rules that change what this server does, beside those of batches and conflation where these are enabled. The
 /// others would change nothing.

@@ -13,7 +13,7 @@ use std::cmp::Ordering;
 use super::fields::quoted;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::CHANNEL_NAME_MAX_BYTES;
-use crate::name::ChannelName;
+use crate::model::name::ChannelName;
 
 /// The qualifiers that a resource may name; `*` is any, or none.
 const QUALIFIERS: [&str; 4] = ["*", "filter", "meta", "queue"];

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{App, Grant, KeyName};
+use crate::base::maps::HashMap;
+use crate::base::pinned::Versioned;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     CHANNEL_NAME_MAX_BYTES, CLOCK_SKEW_MAX_MS, REAUTH_MARGIN_MS, REVOCABLE_TOKEN_MAX_TTL_MS, REVOCATIONS_MAX,
     REVOKE_MAX_TARGETS,
 };
-use crate::maps::HashMap;
-use crate::pinned::Versioned;
 
 /// Which tokens end: those that say exactly this, whoever uses them for what. As text: `clientId:c`, `revocationKey:r`,
 /// `channel:c`.

@@ -11,10 +11,10 @@ use super::encoding::URL;
 use super::grant::{Claims, Grant};
 use super::secret::{MAC_BYTES, mac, verifies};
 use super::{Capability, Identity, Key, KeyName};
+use crate::base::pinned::{self, Versioned};
 use crate::error::ErrorInfo;
 use crate::limits::TOKEN_MAX_BYTES;
-use crate::name::AppId;
-use crate::pinned::{self, Versioned};
+use crate::model::name::AppId;
 
 /// Changes when the fields of [`Body`] do.
 const VERSION: u8 = 1;

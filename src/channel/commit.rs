@@ -6,11 +6,11 @@ use super::log::Batch;
 use super::state::{State, Written};
 use super::store::{Store, StoreError};
 use super::{Channel, Effect, Ticket};
-use crate::call::{Outcome, Publish, PublishKey, Published, Response, Submission};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DEDUP_WINDOW_MS};
-use crate::serial::Position;
-use crate::wire::message::{Content, Entry};
+use crate::model::message::{Content, Entry};
+use crate::model::serial::Position;
+use crate::rpc::{Outcome, Publish, PublishKey, Published, Response, Submission};
 
 impl Channel {
     /// Queues publishes for the next [`Channel::commit`]. Fails with 42911 when too much waits already.

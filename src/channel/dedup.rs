@@ -6,10 +6,10 @@
 //! stand beside its row, and a channel that lost its memory reads those of the window, not the messages.
 
 use super::store::{Store, StoreError};
-use crate::call::{Publish, PublishKey};
+use crate::base::maps::HashMap;
 use crate::limits::{DEDUP_MAX_CONNECTIONS, DEDUP_MAX_IDS, DEDUP_WINDOW_MS};
-use crate::maps::HashMap;
-use crate::serial::Position;
+use crate::model::serial::Position;
+use crate::rpc::{Publish, PublishKey};
 
 /// Rows whose keys are read at a time. One has 300 KB of them at most, of 13,000 publishes.
 const ROWS_PER_READ: usize = 32;
@@ -160,7 +160,7 @@ mod tests {
             key,
             connection_id: connection.map(str::to_owned),
             by: Source::SERVER,
-            content: crate::call::Submission::Messages(vec![]),
+            content: crate::rpc::Submission::Messages(vec![]),
         }
     }
 

@@ -5,15 +5,15 @@
 //! its kind in what it may look at ends there, with a link to the next, and may be empty.
 
 use super::log::{Log, Walk, decoded, visible_from};
-use super::operations::{Show, shown};
+use super::state::versions::{Show, shown};
 use super::store::{Store, StoreError};
 use super::{Meta, storage_failed};
-use crate::call::{Answer, HistoryPage, HistoryQuery};
 use crate::error::Code;
 use crate::limits::{HISTORY_LOOK_BYTES, HISTORY_PAGE_BYTES, PUBLISH_MAX_MESSAGES, WAITING_PAGE_BYTES};
-use crate::serial::{ChannelSerial, Position};
-use crate::wire::message::{Entry, Kind};
-use crate::wire::packed::Packed;
+use crate::model::message::{Entry, Kind};
+use crate::model::packed::Packed;
+use crate::model::serial::{ChannelSerial, Position};
+use crate::rpc::{Answer, HistoryPage, HistoryQuery};
 
 /// The index of the last message that a publish can have.
 const WHOLE: usize = PUBLISH_MAX_MESSAGES - 1;

@@ -8,18 +8,18 @@ mod walk;
 
 use std::collections::VecDeque;
 
-use super::annotations::Tally;
 use super::dedup;
-use super::members::Pending;
+use super::state::annotations::Tally;
+use super::state::presence::Pending;
 use super::store::{Change, Row, Store, StoreError, Stored, Totals};
-use crate::call::{Hold, Publish, PublishKey, Rules};
+use crate::base::maps::HashMap;
 use crate::limits::{LOG_MAX_BYTES, LOG_MAX_MESSAGES, RETENTION_MS, RETENTION_SLACK_MS, ROW_MAX_BYTES, TAIL_MAX_BYTES};
-use crate::maps::HashMap;
-use crate::objects::pool::Changes;
-use crate::serial::Position;
-use crate::wire::message::Entry;
-use crate::wire::packed::Packed;
-use crate::wire::presence::{MemberKey, Turn};
+use crate::model::message::Entry;
+use crate::model::objects::pool::Changes;
+use crate::model::packed::Packed;
+use crate::model::presence::{MemberKey, Turn};
+use crate::model::serial::Position;
+use crate::rpc::{Hold, Publish, PublishKey, Rules};
 pub use walk::Walk;
 
 /// Rows read at a time when looking for something.

@@ -8,56 +8,46 @@
 //! so that nothing is believed that may not be stored; every waiting publisher is told to try again, and the window
 //! knows the publish if the write was kept after all.
 
-mod annotations;
 mod commit;
 pub mod dedup;
 pub mod history;
-mod holders;
 mod listing;
 mod log;
-mod members;
-mod objects;
-mod occupancy;
-pub mod operations;
 mod pace;
 mod readers;
 mod repeats;
 mod shares;
 mod spent;
-mod state;
+pub mod state;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{
-    Address, Answer, Backlog, Census, Delivered, Delivery, HistoryPage, HistoryQuery, Publish, ReadFrom, RelayName,
-    Response, Roll, Rules, RulesOfVersion1, Subscribed,
-};
-use crate::conflation::conflate;
+use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::error::{Code, ErrorInfo};
-use crate::feeds::{Feeding, Feeds};
 use crate::limits::{DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS};
-use crate::pinned::{self, Unreadable, Versioned};
-use crate::placement;
-use crate::serial::Position;
+use crate::model::conflation::conflate;
+use crate::model::serial::Position;
+use crate::rpc::feeds::{Feeding, Feeds};
+use crate::rpc::placement;
+use crate::rpc::{
+    Address, Answer, Backlog, Census, Delivered, Delivery, HistoryPage, HistoryQuery, Publish, ReadFrom, RelayName,
+    Response, Roll, Rules, RulesOfVersion1, Subscribed, Ticket,
+};
 use dedup::Window;
 use listing::Listing;
 use log::Log;
-use operations::Lookups;
 use pace::Pace;
 use readers::Readers;
 use repeats::Repeats;
 use shares::Shares;
 use spent::Spent;
-use state::{State, States};
+use state::versions::Lookups;
+use state::{State, States, annotations};
 use store::{Store, StoreError};
 
 /// Between two tries to read what is stored.
 const MEND_PAUSE_MS: u64 = 500;
-
-/// Names a waiting caller to the shell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
 
 /// What the shell is to do, in this order.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,7 +10,7 @@
 use super::log::Log;
 use super::{Channel, Rules};
 use crate::limits::{DELIVERY_TIMEOUT_MS, PACE_MAX_BYTES};
-use crate::serial::Position;
+use crate::model::serial::Position;
 
 #[derive(Debug)]
 pub struct Pace {

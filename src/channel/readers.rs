@@ -6,16 +6,16 @@
 //! place until then.
 
 use super::log::decoded;
-use super::operations::{Show, shown};
+use super::state::versions::{Show, shown};
 use super::store::Store;
 use super::{Channel, Effect, Ticket, history, storage_failed};
 use crate::auth::Source;
-use crate::call::{Answer, HistoryPage, HistoryQuery};
+use crate::base::maps::HashMap;
 use crate::error::Code;
 use crate::limits::{HISTORY_PAGE_BYTES, WAITING_READERS_MAX};
-use crate::maps::HashMap;
-use crate::serial::Position;
-use crate::wire::message::Entry;
+use crate::model::message::Entry;
+use crate::model::serial::Position;
+use crate::rpc::{Answer, HistoryPage, HistoryQuery};
 
 #[derive(Debug, Default)]
 pub struct Readers {

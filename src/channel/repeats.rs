@@ -11,18 +11,18 @@ use std::ops::Bound::{Excluded, Included};
 use super::dedup::{self, Suspicion};
 use super::log::{Batch, Log, ROWS_PER_READ, decoded};
 use super::store::{Store, StoreError};
-use crate::call::{Publish, PublishKey, Submission};
+use crate::base::maps::HashMap;
+use crate::base::rate::Debt;
 use crate::limits::{REPEATS_FLOW, TRACED_MAX, TRACES_MAX};
-use crate::maps::HashMap;
-use crate::objects::operation::{ObjectMessage, Proposal};
-use crate::operation::Operation;
-use crate::rate::Debt;
-use crate::serial::Position;
-use crate::wire::annotation::Annotation;
-use crate::wire::message::{Entry, Message};
-use crate::wire::packed::Packed;
-use crate::wire::presence::{MemberKey, Turn};
-use crate::wire::revision::{Act, Shape, Target};
+use crate::model::annotation::Annotation;
+use crate::model::message::{Entry, Message};
+use crate::model::objects::operation::{ObjectMessage, Proposal};
+use crate::model::operation::Operation;
+use crate::model::packed::Packed;
+use crate::model::presence::{MemberKey, Turn};
+use crate::model::revision::{Act, Shape, Target};
+use crate::model::serial::Position;
+use crate::rpc::{Publish, PublishKey, Submission};
 
 #[derive(Debug, Default)]
 pub struct Repeats {

@@ -7,11 +7,11 @@
 use super::Channel;
 use super::store::{Store, StoreError};
 use crate::auth::Source;
-use crate::call::{Publish, PublishKey, Submission};
+use crate::base::maps::HashMap;
+use crate::base::rate::{Debt, Flow};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{DEDUP_MAX_IDS, DEDUP_WINDOW_MS, LOG_MAX_BYTES, LOG_MAX_MESSAGES, SOURCES_MAX};
-use crate::maps::HashMap;
-use crate::rate::{Debt, Flow};
+use crate::rpc::{Publish, PublishKey, Submission};
 
 /// Bytes that are as much as one message.
 const BYTES_PER_MESSAGE: u64 = LOG_MAX_BYTES / LOG_MAX_MESSAGES;

@@ -4,15 +4,15 @@
 //! Writes of one turn become durable together, and nothing leaves the object before they are: that is the platform's
 //! output gate, and the simulation's.
 
-use crate::call::{Hold, MembersQuery, RelayName};
+use crate::base::pinned::Unreadable;
 use crate::limits::VERSIONS_MAX;
-use crate::objects::parts::PartKey;
-use crate::objects::pool::Changes;
-use crate::pinned::Unreadable;
-use crate::serial::Position;
-use crate::wire::packed::Packed;
-use crate::wire::presence::MemberKey;
-use crate::wire::revision::Target;
+use crate::model::objects::parts::PartKey;
+use crate::model::objects::pool::Changes;
+use crate::model::packed::Packed;
+use crate::model::presence::MemberKey;
+use crate::model::revision::Target;
+use crate::model::serial::Position;
+use crate::rpc::{Hold, MembersQuery, RelayName};
 
 /// A write or read that failed. A failed write may still have been kept.
 #[derive(Clone, Debug, PartialEq)]

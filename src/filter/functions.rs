@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value, json};
 
 use super::evaluate::{Found, Run, STEP_BYTES, Stopped, bool};
 use super::parser::Node;
-use crate::wire::node;
+use crate::model::node;
 
 /// Declares [`Function`]: `Name = "name", fewest arguments, most arguments;`.
 macro_rules! functions {

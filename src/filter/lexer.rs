@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::limits::FILTER_TOKENS_MAX;
-use crate::wire::node;
+use crate::model::node;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Token {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{FILTER_MAX_BYTES, FILTER_STEPS_MAX};
-use crate::wire::message::Message;
+use crate::model::message::Message;
 use evaluate::{Run, is_true};
 use parser::Node;
 

@@ -1,7 +1,7 @@
 //! Credentials (protocol.md § 11, § 22).
 
 use super::{APP_ID_MAX_BYTES, CLIENT_ID_MAX_BYTES, SHARDS_MAX};
-use crate::rate::Rate;
+use crate::base::rate::Rate;
 
 /// Bytes in a key's id, the part behind the app's id.
 pub const KEY_ID_MAX_BYTES: usize = 64;

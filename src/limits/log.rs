@@ -1,7 +1,7 @@
 //! A channel: its log, and what it feeds.
 
 use super::{ENCODING_MAX_BYTES, FRAME_MAX_BYTES, MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
-use crate::rate::Flow;
+use crate::base::rate::Flow;
 
 /// How long messages can be read from history and resumed from, in a namespace that doesn't persist.
 pub const RETENTION_MS: u64 = 2 * 60 * 1_000;

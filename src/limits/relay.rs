@@ -4,7 +4,7 @@ use super::{
     CHANNEL_NAME_MAX_BYTES, COMMIT_MAX_BYTES, GRANT_MAX_BYTES, MEMBERS_PER_CONNECTION_MAX, MESSAGE_MAX_BYTES,
     PUBLISH_MAX_MESSAGES,
 };
-use crate::rate::Flow;
+use crate::base::rate::Flow;
 
 /// Attachments of one connection (protocol.md § 22).
 pub const CHANNELS_PER_CONNECTION_MAX: usize = 200;

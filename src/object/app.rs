@@ -8,9 +8,9 @@
 use super::{CallerId, Settings};
 use crate::app::store::{Store, StoreError};
 use crate::app::{Registrar, Tell};
-use crate::call::{Answer, AppCall, AppResponse, Noticed};
 use crate::error::Code;
 use crate::limits::NOTICE_RETRY_MS;
+use crate::rpc::{Answer, AppCall, AppResponse, Noticed};
 
 pub struct AppHost<S> {
     settings: Settings,

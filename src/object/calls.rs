@@ -3,14 +3,15 @@
 use super::host::{Asked, Host, Turn, Waiting, Work, failed};
 use super::store::RelayStore;
 use super::{CallerId, Reply, Timer};
-use crate::call::{
+use crate::channel::Channel;
+use crate::channel::store::Store;
+use crate::error::Code;
+use crate::model::name::ChannelName;
+use crate::rpc::Ticket;
+use crate::rpc::placement;
+use crate::rpc::{
     Answer, AppCall, AppRequest, ChannelCall, Delivered, Delivery, Follow, RelayName, Request, Response, Roll, Rolled,
 };
-use crate::channel::store::Store;
-use crate::channel::{Channel, Ticket};
-use crate::error::Code;
-use crate::name::ChannelName;
-use crate::placement;
 
 impl<S: Store + RelayStore> Host<S> {
     /// A call to this channel. What can't be answered at once waits for an effect of the channel.

@@ -3,13 +3,13 @@
 use super::host::{Host, Waiting, Work};
 use super::store::RelayStore;
 use super::{Output, Question};
-use crate::call::Response;
 use crate::channel;
 use crate::channel::store::Store;
+use crate::protocol::Encoded;
 use crate::relay;
 use crate::relay::SocketId;
+use crate::rpc::Response;
 use crate::transport;
-use crate::wire::Encoded;
 
 impl<S: Store + RelayStore> Host<S> {
     pub(super) fn perform_all(&mut self) {

@@ -3,16 +3,16 @@
 use super::host::{Asked, Host, failed, relay_name};
 use super::store::RelayStore;
 use super::{CallerId, Entrance, Output, Reply};
-use crate::call::{Answer, AppCall, AppRequest, AppResponse, Refusal};
 use crate::channel::store::Store;
 use crate::error::{Code, ErrorInfo};
+use crate::http;
 use crate::limits::{COMET_BODY_MAX_BYTES, LINKS_MAX};
+use crate::model::Format;
 use crate::relay::SocketId;
 use crate::relay::session::Opening;
-use crate::rest;
+use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, Refusal};
 use crate::transport::comet::{self, Verb};
 use crate::transport::{Mode, ResponseId, events};
-use crate::wire::Format;
 
 /// A client on its way in, and the request that is to be answered.
 pub(super) struct Entrant {
@@ -114,7 +114,7 @@ impl<S: Store + RelayStore> Host<S> {
     }
 
     /// How much is read of the body of a request that belongs to a connection over HTTP, or why it is refused unread.
-    pub fn comet_bound(&self, verb: Verb, key: &str) -> Result<usize, rest::Reply> {
+    pub fn comet_bound(&self, verb: Verb, key: &str) -> Result<usize, http::Reply> {
         match verb {
             Verb::Send => match self.find(key) {
                 Ok(_) => Ok(COMET_BODY_MAX_BYTES),
@@ -135,7 +135,7 @@ impl<S: Store + RelayStore> Host<S> {
             Verb::Close => self.take_frames(key, &[comet::CLOSE]),
             Verb::Connect | Verb::Disconnect => self.take_frames(key, &[comet::DISCONNECT]),
         };
-        let reply = done.map_or_else(|error| comet::refused(&error), |()| rest::Reply::empty());
+        let reply = done.map_or_else(|error| comet::refused(&error), |()| http::Reply::empty());
         self.reply(caller, Reply::Http(reply));
     }
 

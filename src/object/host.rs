@@ -13,14 +13,15 @@ use super::timers::Timers;
 use super::{CallerId, Class, Input, Output, Question, Reply, Settings};
 use crate::app;
 use crate::auth::{App, Apps};
-use crate::call::{Address, Answer, AppCall, AppRequest, AppResponse, Follow, RelayName, Rules};
+use crate::base::maps::HashMap;
 use crate::channel::store::{Store, StoreError};
-use crate::channel::{self, Channel, Ticket};
+use crate::channel::{self, Channel};
 use crate::error::{Code, ErrorInfo};
-use crate::maps::HashMap;
-use crate::name::AppId;
-use crate::placement::Shard;
+use crate::model::name::AppId;
 use crate::relay::{self, Relay, SocketId};
+use crate::rpc::Ticket;
+use crate::rpc::placement::Shard;
+use crate::rpc::{Address, Answer, AppCall, AppRequest, AppResponse, Follow, RelayName, Rules};
 use crate::transport::{self, Links};
 
 pub struct Host<S> {

@@ -30,21 +30,22 @@ pub use host::Host;
 pub use timers::Timer;
 
 use crate::auth::Apps;
-use crate::call::{
-    Address, Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Notice, Noticed, Refusal,
-    RelayName, Response, Roll, Rolled, Rules,
-};
-use crate::channel::Ticket;
 use crate::error::ErrorInfo;
-use crate::name::ChannelName;
-use crate::placement::Shard;
+use crate::http;
+use crate::model::Format;
+use crate::model::name::ChannelName;
+use crate::protocol::Encoded;
 use crate::relay::SocketId;
 use crate::relay::admission::Bounds;
 use crate::relay::session::Opening;
-use crate::rest;
+use crate::rpc::Ticket;
+use crate::rpc::placement::Shard;
+use crate::rpc::{
+    Address, Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Notice, Noticed, Refusal,
+    RelayName, Response, Roll, Rolled, Rules,
+};
 use crate::transport::comet::Verb;
 use crate::transport::{Mode, ResponseId};
-use crate::wire::{Encoded, Format};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -214,7 +215,7 @@ pub enum Output {
     Respond {
         caller: CallerId,
         response: ResponseId,
-        head: rest::Reply,
+        head: http::Reply,
     },
     /// Write into a response, end it if that is the last, and tell [`Input::Written`] how it went.
     Write {
@@ -273,5 +274,5 @@ pub enum Reply {
     Noticed(Answer<Noticed>),
     /// The client isn't let in.
     Refused(Refusal),
-    Http(rest::Reply),
+    Http(http::Reply),
 }

@@ -5,9 +5,9 @@ use super::store::RelayStore;
 use super::{Class, Kept, Output};
 use crate::channel::store::Store;
 use crate::error::ErrorInfo;
-use crate::placement;
 use crate::relay;
 use crate::relay::record::Record;
+use crate::rpc::placement;
 
 impl<S: Store + RelayStore> Host<S> {
     /// Takes in the sockets that outlived the object's memory. Nothing that an event can see is older than that.

@@ -3,10 +3,10 @@
 //! Writes of one turn become durable together, as a channel's do.
 
 use crate::auth::Revocation;
-use crate::call::{RelayName, Watched};
 pub use crate::channel::store::StoreError;
-use crate::name::ChannelName;
+use crate::model::name::ChannelName;
 use crate::relay::record::RowId;
+use crate::rpc::{RelayName, Watched};
 
 /// The watch of the app, as it is stored.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,11 +4,11 @@
 use super::host::{Host, failed};
 use super::store::{RelayStore, StoreError};
 use crate::auth::{Grant, Revocation};
-use crate::call::{Answer, AppResponse, News, Notice, Noticed, Watched};
 use crate::channel::store::Store;
 use crate::error::{Code, ErrorInfo};
-use crate::name::AppId;
+use crate::model::name::AppId;
 use crate::relay::Relay;
+use crate::rpc::{Answer, AppResponse, News, Notice, Noticed, Watched};
 
 impl<S: Store + RelayStore> Host<S> {
     /// Whether the app must be watched before such a client comes in, or a relay is fed for its clients, and is not

@@ -4,13 +4,13 @@
 
 use super::Relay;
 use super::session::{Opening, Takeover};
-use crate::call::Refusal;
-use crate::connection_key::ConnectionKey;
+use crate::base::rate::Flow;
 use crate::limits::{
     ANSWERS_MAX_BYTES, CONNECTION_FLOW, MEMBERS_PAGE_MAX, MESSAGE_FLOW, POLLER_CONNECTS, RELAY_CONNECTIONS,
     RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, ROWS_MAX_BYTES, SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,
 };
-use crate::rate::Flow;
+use crate::rpc::Refusal;
+use crate::rpc::connection_key::ConnectionKey;
 
 /// What the deployment allows one relay.
 #[derive(Clone, Copy, Debug)]
@@ -99,10 +99,10 @@ mod tests {
 
     use super::*;
     use crate::auth::{App, Capability, Grant, Identity, KeyName};
-    use crate::call::RelayName;
+    use crate::protocol::Encoded;
     use crate::relay::session::Attach;
     use crate::relay::{Effect, SocketId};
-    use crate::wire::Encoded;
+    use crate::rpc::RelayName;
 
     fn relay(connections: usize, connects_per_second: u32) -> Relay {
         let app: App = serde_json::from_str(r#"{"id":"demo","keys":[],"namespaces":[]}"#).unwrap();

@@ -2,13 +2,13 @@
 
 use super::publishing::Admitted;
 use super::{Relay, SocketId};
-use crate::annotation;
 use crate::auth::Operations;
-use crate::call::{PublishKey, Submission};
 use crate::error::{Code, ErrorInfo};
-use crate::name::ChannelName;
-use crate::wire::flags::Modes;
-use crate::wire::inbound::AnnotationFrame;
+use crate::intake::annotation;
+use crate::model::flags::Modes;
+use crate::model::name::ChannelName;
+use crate::protocol::inbound::AnnotationFrame;
+use crate::rpc::{PublishKey, Submission};
 
 impl Relay {
     pub(super) fn annotate(&mut self, socket: SocketId, frame: AnnotationFrame) {

@@ -6,14 +6,15 @@ use std::rc::Rc;
 use super::session::Opening;
 use super::{Effect, Relay, SocketId};
 use crate::auth::{App, Capability, Grant, KeyName};
-use crate::call::{Delivery, RelayName, Response, Subscribed};
-use crate::name::ChannelName;
-use crate::serial::Position;
-use crate::wire::data::Data;
-use crate::wire::dialect::Dialect;
-use crate::wire::message::{Content, Entry, Message};
-use crate::wire::packed::Packed;
-use crate::wire::{Encoded, Format};
+use crate::model::Format;
+use crate::model::data::Data;
+use crate::model::message::{Content, Entry, Message};
+use crate::model::name::ChannelName;
+use crate::model::packed::Packed;
+use crate::model::serial::Position;
+use crate::protocol::Encoded;
+use crate::protocol::dialect::Dialect;
+use crate::rpc::{Delivery, RelayName, Response, Subscribed};
 
 const NOW_MS: u64 = 1_000_000;
 

@@ -6,14 +6,14 @@ use super::calls::Pending;
 use super::occupancy::admit_listener;
 use super::replay::rewind_from;
 use super::{Relay, SocketId};
-use crate::call::{Fate, ReadFrom, Request, Subscribed};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::ATTACH_FLOW;
-use crate::name::ChannelName;
-use crate::wire::action;
-use crate::wire::flags::RESUMED;
-use crate::wire::inbound::Params;
-use crate::wire::outbound::Outbound;
+use crate::model::flags::RESUMED;
+use crate::model::message::Params;
+use crate::model::name::ChannelName;
+use crate::protocol::action;
+use crate::protocol::outbound::Outbound;
+use crate::rpc::{Fate, ReadFrom, Request, Subscribed};
 
 impl Relay {
     pub(super) fn attach(&mut self, socket: SocketId, channel: &str, serial: Option<&str>, flags: u32, params: Params) {

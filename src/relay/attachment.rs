@@ -15,16 +15,16 @@ use serde::{Deserialize, Serialize};
 use super::deltas::Deltas;
 use super::sync::Each;
 use crate::auth::Operations;
-use crate::call::{ReadFrom, Wanted};
-use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
 use crate::filter::Filter;
+use crate::intake::parameters::whole_number;
 use crate::limits::{ATTACH_PARAMS_MAX_BYTES, HISTORY_MAX_LIMIT, PARAMS_MAX, REWIND_MAX_MESSAGES};
-use crate::name::ChannelName;
-use crate::parameters::whole_number;
-use crate::serial::{ChannelSerial, Position};
-use crate::wire::flags::{ATTACH_RESUME, Modes};
-use crate::wire::inbound::Params;
+use crate::model::flags::{ATTACH_RESUME, Modes};
+use crate::model::message::Params;
+use crate::model::name::ChannelName;
+use crate::model::serial::{ChannelSerial, Position};
+use crate::rpc::Ticket;
+use crate::rpc::{ReadFrom, Wanted};
 
 #[derive(Clone, Debug)]
 pub struct Attachment {

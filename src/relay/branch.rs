@@ -19,17 +19,17 @@ use std::collections::{BTreeMap, VecDeque};
 use super::calls::Pending;
 use super::feed::Feed;
 use super::{Effect, Relay};
-use crate::call::{Answer, Delivered, Delivery, Follow, RelayName, Request, Response, Subscribed};
 use crate::error::Code;
-use crate::feeds::{Feeding, Feeds};
 use crate::limits::{
     BRANCH_RETRY_MS, BRANCH_TAIL_MAX_BYTES, BRANCHES_TAIL_MAX_BYTES, DELIVERY_MAX_BYTES, FOLLOWERS_MAX,
 };
-use crate::name::ChannelName;
-use crate::placement;
-use crate::serial::Position;
-use crate::wire::message::Entry;
-use crate::wire::packed::Packed;
+use crate::model::message::Entry;
+use crate::model::name::ChannelName;
+use crate::model::packed::Packed;
+use crate::model::serial::Position;
+use crate::rpc::feeds::{Feeding, Feeds};
+use crate::rpc::placement;
+use crate::rpc::{Answer, Delivered, Delivery, Follow, RelayName, Request, Response, Subscribed};
 
 /// All that this relay feeds others.
 #[derive(Debug, Default)]

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use super::replay::Read;
 use super::sync::Subject;
-use crate::call::{ReadFrom, RelayName, Subscribed};
-use crate::channel::Ticket;
+use crate::base::maps::HashMap;
 use crate::limits::CALL_ANSWER_MS;
-use crate::maps::HashMap;
-use crate::name::ChannelName;
+use crate::model::name::ChannelName;
+use crate::rpc::Ticket;
+use crate::rpc::{ReadFrom, RelayName, Subscribed};
 
 /// What a call in flight was for.
 #[derive(Debug)]

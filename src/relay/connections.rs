@@ -9,15 +9,15 @@ use super::sync::Of;
 use super::takeover::Beginning;
 use super::{Effect, Relay, SocketId};
 use crate::auth::{Credentials, Grant, Operations};
-use crate::call::{Answer, Fate, Response, Speaker};
-use crate::connection_key::{ConnectionKey, Generations};
+use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
-use crate::maps::HashMap;
-use crate::name::ChannelName;
-use crate::wire::dialect::Dialect;
-use crate::wire::outbound::Outbound;
-use crate::wire::{Encoded, action};
+use crate::model::name::ChannelName;
+use crate::protocol::dialect::Dialect;
+use crate::protocol::outbound::Outbound;
+use crate::protocol::{Encoded, action};
+use crate::rpc::connection_key::{ConnectionKey, Generations};
+use crate::rpc::{Answer, Fate, Response, Speaker};
 
 /// Connections by their ids: where each is, or how it parted.
 #[derive(Debug, Default)]

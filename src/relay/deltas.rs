@@ -10,12 +10,12 @@ use std::rc::Rc;
 
 use serde_json::json;
 
-use crate::counted::Counted;
-use crate::serial::Position;
-use crate::wire::data::Data;
-use crate::wire::message::{Content, Entry, Kind, Message};
-use crate::wire::outbound::message_id;
-use crate::wire::vcdiff;
+use crate::base::counted::Counted;
+use crate::model::data::Data;
+use crate::model::message::{Content, Entry, Kind, Message};
+use crate::model::serial::Position;
+use crate::protocol::outbound::message_id;
+use crate::protocol::vcdiff;
 
 /// What an attachment gets next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

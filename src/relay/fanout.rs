@@ -9,17 +9,17 @@ use super::deltas::{Base, Deltas, last_message, link};
 use super::filters::Sieve;
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
-use crate::call::{Delivered, Delivery};
 use crate::filter::Filter;
 use crate::limits::DELTA_BASES_MAX_BYTES;
-use crate::name::ChannelName;
-use crate::serial::Position;
-use crate::wire::Encoded;
-use crate::wire::dialect::Dialect;
-use crate::wire::flags::Modes;
-use crate::wire::message::{Entry, Kind, Kinds};
-use crate::wire::outbound::entries_frame;
-use crate::wire::revision::Shape;
+use crate::model::flags::Modes;
+use crate::model::message::{Entry, Kind, Kinds};
+use crate::model::name::ChannelName;
+use crate::model::revision::Shape;
+use crate::model::serial::Position;
+use crate::protocol::Encoded;
+use crate::protocol::dialect::Dialect;
+use crate::protocol::outbound::entries_frame;
+use crate::rpc::{Delivered, Delivery};
 
 /// Bytes of a frame, at about which it ends and another begins. Measured on the stored form of its entries.
 const FRAME_BYTES: usize = 128 * 1024;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::{Effect, Relay, SocketId};
 use crate::auth::App;
 use crate::error::Code;
-use crate::name::AppId;
+use crate::model::name::AppId;
 
 impl Relay {
     pub fn app_id(&self) -> &AppId {

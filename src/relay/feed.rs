@@ -7,8 +7,8 @@ use super::attachment::{Attachment, State};
 use super::deltas::Base;
 use super::occupancy::Reports;
 use super::record::{Place, Witness};
-use crate::name::ChannelName;
-use crate::serial::Position;
+use crate::model::name::ChannelName;
+use crate::model::serial::Position;
 
 #[derive(Debug, Default)]
 pub struct Feed {

@@ -11,12 +11,12 @@ use serde_json::Value;
 
 use super::Relay;
 use super::attachment::State;
+use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
 use crate::filter::{self, Filter};
 use crate::limits::{FILTER_PROGRESS_MS, FILTERS_PER_CHANNEL_MAX, FILTERS_PER_RELAY_MAX};
-use crate::maps::HashMap;
-use crate::name::ChannelName;
-use crate::wire::message::{Entry, Kinds};
+use crate::model::message::{Entry, Kinds};
+use crate::model::name::ChannelName;
 
 /// The distinct filters of each channel, by their expressions. They last as long as an attachment has them.
 #[derive(Debug, Default)]
@@ -159,8 +159,8 @@ fn part<'a>(entry: &'a Entry, seen: &[Value], filter: &Filter) -> Option<Cow<'a,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serial::Position;
-    use crate::wire::message::{Content, Message};
+    use crate::model::message::{Content, Message};
+    use crate::model::serial::Position;
 
     fn filter(expression: &str) -> Rc<Filter> {
         Rc::new(Filter::parse(expression).unwrap())

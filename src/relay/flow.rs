@@ -15,13 +15,13 @@ use std::collections::BTreeSet;
 use super::attachment::{Replay, State};
 use super::session::Session;
 use super::{Relay, SocketId};
-use crate::call::ReadFrom;
+use crate::base::rate::Debt;
 use crate::error::Code;
-use crate::name::ChannelName;
-use crate::rate::Debt;
-use crate::serial::Position;
-use crate::wire::action;
-use crate::wire::outbound::Outbound;
+use crate::model::name::ChannelName;
+use crate::model::serial::Position;
+use crate::protocol::action;
+use crate::protocol::outbound::Outbound;
+use crate::rpc::ReadFrom;
 
 /// What all connections of a relay are sent, and who has to wait for that.
 #[derive(Debug, Default)]

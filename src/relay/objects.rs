@@ -3,13 +3,13 @@
 use super::publishing::Admitted;
 use super::{Relay, SocketId};
 use crate::auth::Operations;
-use crate::call::{PublishKey, Submission};
 use crate::error::Code;
-use crate::name::ChannelName;
-use crate::objects::operation::check;
-use crate::publish::chosen_id;
-use crate::wire::flags::Modes;
-use crate::wire::inbound::ObjectFrame;
+use crate::intake::objects::check;
+use crate::intake::publish::chosen_id;
+use crate::model::flags::Modes;
+use crate::model::name::ChannelName;
+use crate::protocol::inbound::ObjectFrame;
+use crate::rpc::{PublishKey, Submission};
 
 impl Relay {
     pub(super) fn operate(&mut self, socket: SocketId, frame: ObjectFrame) {

@@ -8,12 +8,12 @@ use super::fanout::Alike;
 use super::session::Session;
 use super::{Effect, Pending, Relay, SocketId};
 use crate::auth::Operations;
-use crate::call::{Answer, Census, Occupancy, Request, Response, Wanted};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{OCCUPANCY_FLIP_MS, OCCUPANCY_INTERVAL_MS};
-use crate::name::ChannelName;
-use crate::wire::flags::Modes;
-use crate::wire::outbound::occupancy_frame;
+use crate::model::flags::Modes;
+use crate::model::name::ChannelName;
+use crate::protocol::outbound::occupancy_frame;
+use crate::rpc::{Answer, Census, Occupancy, Request, Response, Wanted};
 
 /// What a relay has said of a channel, and what it was told.
 #[derive(Debug, Default)]

@@ -6,9 +6,9 @@
 use std::collections::VecDeque;
 
 use crate::error::ErrorInfo;
-use crate::wire::dialect::Dialect;
-use crate::wire::outbound::{Outbound, PublishResult};
-use crate::wire::{Encoded, action};
+use crate::protocol::dialect::Dialect;
+use crate::protocol::outbound::{Outbound, PublishResult};
+use crate::protocol::{Encoded, action};
 
 /// What became of one publish.
 pub type Outcome = Result<PublishResult, ErrorInfo>;
@@ -189,7 +189,7 @@ mod tests {
             Encoded::Text(text) => text,
             Encoded::Binary(_) | Encoded::Events(_) => unreachable!("asked for JSON"),
         };
-        outbox.drain(Dialect::Frames(crate::wire::Format::Json)).into_iter().map(text).collect()
+        outbox.drain(Dialect::Frames(crate::model::Format::Json)).into_iter().map(text).collect()
     }
 
     fn expect(outbox: &mut Outbox, serials: std::ops::Range<u64>) -> Vec<Place> {

@@ -10,12 +10,12 @@ use super::publishing::Admitted;
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
 use crate::auth::{Operations, Source};
-use crate::call::{Fate, Hold, Publish, PublishKey, Roll, Rolled, Submission};
 use crate::error::Code;
-use crate::name::ChannelName;
-use crate::presence;
-use crate::wire::flags::Modes;
-use crate::wire::inbound::PublishFrame;
+use crate::intake::presence;
+use crate::model::flags::Modes;
+use crate::model::name::ChannelName;
+use crate::protocol::inbound::PublishFrame;
+use crate::rpc::{Fate, Hold, Publish, PublishKey, Roll, Rolled, Submission};
 
 impl Relay {
     pub(super) fn act(&mut self, socket: SocketId, frame: PublishFrame) {
@@ -139,6 +139,6 @@ fn may_have_members(name: &ChannelName, owner: &ChannelName) -> bool {
     name.is_of(owner) && name.filter().is_none()
 }
 
-fn hold(relay: crate::call::RelayName, session: &Session) -> Hold {
+fn hold(relay: crate::rpc::RelayName, session: &Session) -> Hold {
     Hold { relay, grace_ms: session.grace_ms.into() }
 }

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::SocketId;
 use super::outbox::Place;
-use crate::call::Publish;
-use crate::channel::Ticket;
 use crate::limits::{BUSY_PAUSE_MS, BUSY_PUBLISHES, PUBLISH_CALL_MAX_BYTES};
-use crate::name::ChannelName;
+use crate::model::name::ChannelName;
+use crate::rpc::Publish;
+use crate::rpc::Ticket;
 
 /// The first pause after a call failed; doubled each time.
 const RETRY_FIRST_MS: u64 = 50;
@@ -152,7 +152,7 @@ impl Publisher {
 mod tests {
     use super::*;
     use crate::auth::Source;
-    use crate::call::{PublishKey, Submission};
+    use crate::rpc::{PublishKey, Submission};
 
     fn publishers(publisher: &mut Publisher, count: usize) {
         for msg_serial in 0..count as u64 {

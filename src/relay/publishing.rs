@@ -6,16 +6,16 @@ use super::publisher::Item;
 use super::session::Session;
 use super::{Relay, SocketId, failure};
 use crate::auth::Operations;
-use crate::call::{Answer, Outcome, Publish, PublishKey, Published, Request, Response, Submission};
-use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
+use crate::intake::operation;
+use crate::intake::publish;
 use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, PUBLISH_TRY_MS, REFUSALS_WAITING_MAX, UNACKNOWLEDGED_MAX};
-use crate::name::ChannelName;
-use crate::operation;
-use crate::publish;
-use crate::wire::flags::Modes;
-use crate::wire::inbound::{InboundMessage, PublishFrame};
-use crate::wire::outbound::serials;
+use crate::model::flags::Modes;
+use crate::model::name::ChannelName;
+use crate::protocol::inbound::{InboundMessage, PublishFrame};
+use crate::protocol::outbound::serials;
+use crate::rpc::Ticket;
+use crate::rpc::{Answer, Outcome, Publish, PublishKey, Published, Request, Response, Submission};
 
 /// What waits for a channel, or why it does not.
 pub(super) type Admitted = Result<(ChannelName, Item), ErrorInfo>;

@@ -11,16 +11,16 @@ use super::attachment::{AttachParams, Attachment, State, View};
 use super::outbox::Outbox;
 use super::session::{Bounce, Session};
 use crate::auth::Grant;
-use crate::connection_key::{ConnectionKey, Generations};
+use crate::base::pinned::{self, Unreadable, Versioned};
+use crate::base::rate::Debt;
 use crate::limits::SESSION_RECORD_MAX_BYTES;
-use crate::name::{AppId, ChannelName};
-use crate::pinned::{self, Unreadable, Versioned};
-use crate::placement::Shard;
-use crate::rate::Debt;
-use crate::serial::Position;
-use crate::wire::Format;
-use crate::wire::dialect::Dialect;
-use crate::wire::flags::Modes;
+use crate::model::Format;
+use crate::model::flags::Modes;
+use crate::model::name::{AppId, ChannelName};
+use crate::model::serial::Position;
+use crate::protocol::dialect::Dialect;
+use crate::rpc::connection_key::{ConnectionKey, Generations};
+use crate::rpc::placement::Shard;
 
 /// A row of the object's storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -244,13 +244,13 @@ mod first {
 
     use super::{AttachmentRecord, Wanted};
     use crate::auth::{Capability, Grant, Identity, KeyName, Target};
-    use crate::connection_key::{Generations, TakeoverKind};
-    use crate::name::ChannelName;
+    use crate::model::Format;
+    use crate::model::flags::Modes;
+    use crate::model::name::ChannelName;
+    use crate::model::serial::Position;
     use crate::relay::attachment::AttachParams;
     use crate::relay::record::{Ask, Witness};
-    use crate::serial::Position;
-    use crate::wire::Format;
-    use crate::wire::flags::Modes;
+    use crate::rpc::connection_key::{Generations, TakeoverKind};
 
     #[derive(Deserialize)]
     pub struct Record {

@@ -7,14 +7,14 @@ use super::feed::Feed;
 use super::filters::Sieve;
 use super::sync::Of;
 use super::{Relay, SocketId};
-use crate::call::{Backlog, ReadFrom, Request};
-use crate::channel::Ticket;
 use crate::error::{Code, ErrorInfo};
-use crate::name::ChannelName;
-use crate::serial::Position;
-use crate::wire::action;
-use crate::wire::flags::{HAS_BACKLOG, HAS_OBJECTS, HAS_PRESENCE, Modes, RESUMED};
-use crate::wire::outbound::Outbound;
+use crate::model::flags::{HAS_BACKLOG, HAS_OBJECTS, HAS_PRESENCE, Modes, RESUMED};
+use crate::model::name::ChannelName;
+use crate::model::serial::Position;
+use crate::protocol::action;
+use crate::protocol::outbound::Outbound;
+use crate::rpc::Ticket;
+use crate::rpc::{Backlog, ReadFrom, Request};
 
 /// A read of the log, and the attachments that wait for it: those that resume together from one serial share one.
 #[derive(Debug)]

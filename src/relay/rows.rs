@@ -7,7 +7,7 @@ use super::session::Session;
 use super::{Effect, Relay, SocketId};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{ATTACHMENTS_MAX_BYTES, CHANNELS_PER_CONNECTION_MAX, NAMES_PER_CHANNEL_MAX};
-use crate::name::ChannelName;
+use crate::model::name::ChannelName;
 
 /// Rows of a relay.
 #[derive(Debug, Default)]

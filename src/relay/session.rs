@@ -8,22 +8,23 @@ use serde::{Deserialize, Serialize};
 use super::attachment::Attachment;
 use super::outbox::Outbox;
 use crate::auth::Grant;
-use crate::connection_key::{ConnectionKey, Generations, TakeoverKind};
+use crate::base::maps::SortedMap;
+use crate::base::rate::Debt;
 use crate::error::{Code, ErrorInfo};
 use crate::filter;
 use crate::limits::{
     CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS,
     HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, OBJECTS_GRACE_MS, TOKEN_RENEWAL_MARGIN_MS,
 };
-use crate::maps::SortedMap;
-use crate::name::ChannelName;
-use crate::placement;
-use crate::rate::Debt;
-use crate::wire::dialect::Dialect;
-use crate::wire::inbound::Params;
-use crate::wire::objects::SITE;
-use crate::wire::outbound::{ConnectionDetails, Outbound};
-use crate::wire::{Encoded, Format, action};
+use crate::model::Format;
+use crate::model::message::Params;
+use crate::model::name::ChannelName;
+use crate::protocol::dialect::Dialect;
+use crate::protocol::objects::SITE;
+use crate::protocol::outbound::{ConnectionDetails, Outbound};
+use crate::protocol::{Encoded, action};
+use crate::rpc::connection_key::{ConnectionKey, Generations, TakeoverKind};
+use crate::rpc::placement;
 
 /// How a connection begins: what the router made of its URL and credentials. Travels to the object that takes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,8 +103,8 @@ impl Attach {
 }
 
 impl Opening {
-    /// From the parameters of the URL (protocol.md § 2), which [`parameters::check`](crate::parameters::check) has let
-    /// in.
+    /// From the parameters of the URL (protocol.md § 2), which [`parameters::check`](crate::intake::parameters::check)
+    /// has let in.
     pub fn from_query(grant: Grant, query: &[(String, String)], is_secure: bool) -> Opening {
         let value = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let interval = value("heartbeatInterval").and_then(|text| text.parse().ok()).unwrap_or(HEARTBEAT_INTERVAL_MS);

@@ -6,8 +6,8 @@
 
 use super::session::{Opening, Session, Takeover};
 use super::{Relay, SocketId};
-use crate::connection_key::{ConnectionKey, Generations, TakeoverKind};
 use crate::error::{Code, ErrorInfo};
+use crate::rpc::connection_key::{ConnectionKey, Generations, TakeoverKind};
 
 /// What a session begins with.
 pub struct Beginning {

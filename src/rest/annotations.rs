@@ -2,20 +2,20 @@
 //! message (protocol.md § 18).
 
 use super::caller::Caller;
-use super::form::Form;
 use super::history::{damaged, limit, picked};
 use super::page::{Cursor, Links, bad_cursor};
 use super::publish::{base, receipt};
 use super::step::unanswered;
-use super::{Reply, Request, Step, body};
-use crate::annotation::{check, series};
-use crate::call::{self, AnnotationsQuery, Publish, PublishKey, Response, Submission};
+use super::{Step, body};
 use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Reply, Request};
+use crate::intake::annotation::{check, series};
 use crate::limits::BODY_MAX_BYTES;
-use crate::name::ChannelName;
-use crate::wire::annotation::SummaryCounts;
-use crate::wire::inbound::InboundAnnotation;
-use crate::wire::outbound::page_annotation;
+use crate::model::annotation::SummaryCounts;
+use crate::model::name::ChannelName;
+use crate::protocol::inbound::InboundAnnotation;
+use crate::protocol::outbound::page_annotation;
+use crate::rpc::{self, AnnotationsQuery, Publish, PublishKey, Response, Submission};
 
 const CARRIED: [&str; 3] = ["limit", "format", "envelope"];
 
@@ -42,7 +42,7 @@ pub fn publish(
     let content = Submission::Annotations { message: checked.message, annotations: checked.annotations };
     let publish = Publish { key, connection_id: None, by: caller.grant().source(), content };
     let receipt = receipt(channel, &publish, form);
-    Ok(form.call(caller.call(channel, call::Request::Publish(vec![publish])), receipt))
+    Ok(form.call(caller.call(channel, rpc::Request::Publish(vec![publish])), receipt))
 }
 
 /// Fails with 40160 (capability), and with 40003 for what is no serial, limit or cursor.
@@ -62,7 +62,7 @@ pub fn begin(
     }
     let query = AnnotationsQuery { message: serial.to_owned(), after, limit: limit(request)? };
     let links = Links::of(request, "annotations", &CARRIED);
-    let call = caller.call(channel, call::Request::Annotations(query));
+    let call = caller.call(channel, rpc::Request::Annotations(query));
     Ok(form.call(call, move |response| page(&links, form, response)))
 }
 
@@ -89,7 +89,7 @@ pub fn client_summary(
     let client_id = client_id.filter(|client_id| *client_id != "*");
     let client_id = client_id.ok_or_else(|| Code::BadClientId.because("forClientId must name one client"))?;
     series(serial)?;
-    let call = caller.call(channel, call::Request::ClientSummary(serial.to_owned(), client_id.to_owned()));
+    let call = caller.call(channel, rpc::Request::ClientSummary(serial.to_owned(), client_id.to_owned()));
     Ok(form.call(call, move |response| match response {
         Response::ClientSummary(SummaryCounts { by_type }) => Ok(form.ok(&by_type.unwrap_or_default())),
         _ => Err(unanswered()),

@@ -3,15 +3,15 @@
 use serde_json::Value;
 
 use super::caller::Caller;
-use super::form::Form;
 use super::step::another_answer;
-use super::{Context, Reply, Request, Step, body, publish};
+use super::{Context, Step, body, publish};
 use crate::app::{NewApp, fixtures};
 use crate::auth::{Secret, bearer};
-use crate::call::{Answer, AppCall, AppRequest, AppResponse, ChannelCall, Outcome, Response};
 use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Reply, Request};
 use crate::limits::SECRET_MIN_BYTES;
-use crate::name::AppId;
+use crate::model::name::AppId;
+use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, ChannelCall, Outcome, Response};
 
 /// Who may make apps.
 pub enum Admin {

@@ -5,18 +5,19 @@
 use serde::Serialize;
 
 use super::caller::Caller;
-use super::form::Form;
 use super::publish::{self, Receipt};
 use super::step::unanswered;
-use super::{Reply, Request, Step, body};
+use super::{Step, body};
 use crate::auth::Identity;
-use crate::call::{self, Answer, ChannelCall, Publish, Published, Response};
 use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Reply, Request};
+use crate::intake::publish::{Checked, check};
 use crate::limits::{BATCH_BODY_MAX_BYTES, BATCH_MAX_CHANNELS, BATCH_MAX_MESSAGES};
-use crate::name::ChannelName;
-use crate::publish::{Checked, check};
-use crate::wire::inbound::{InboundMessage, Params};
-use crate::wire::node::{Node, Wanted};
+use crate::model::message::Params;
+use crate::model::name::ChannelName;
+use crate::model::node::{Node, Wanted};
+use crate::protocol::inbound::InboundMessage;
+use crate::rpc::{self, Answer, ChannelCall, Publish, Published, Response};
 
 /// The same messages on each of these channels.
 #[derive(Default)]
@@ -133,7 +134,7 @@ impl Batch<'_> {
     }
 
     fn calls(self) -> Vec<ChannelCall> {
-        let call = |(channel, publishes)| self.caller.call(&channel, call::Request::Publish(publishes));
+        let call = |(channel, publishes)| self.caller.call(&channel, rpc::Request::Publish(publishes));
         self.calls.into_iter().map(call).collect()
     }
 }

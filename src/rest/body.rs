@@ -2,14 +2,13 @@
 
 use serde_json::Value;
 
-use super::form::of_media_type;
-use super::{Request, percent};
 use crate::error::{Code, ErrorInfo};
+use crate::http::{Request, of_media_type, percent};
 use crate::limits::BODY_MAX_BYTES;
-use crate::wire::Format;
-use crate::wire::data::{Data, Payload};
-use crate::wire::inbound::{InboundMessage, wrong};
-use crate::wire::node::{self, Node, Wanted};
+use crate::model::Format;
+use crate::model::data::{Data, Payload};
+use crate::model::node::{self, Node, Wanted};
+use crate::protocol::inbound::{InboundMessage, wrong};
 
 pub enum Body {
     Encoded(Format),

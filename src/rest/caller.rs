@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use super::{Context, Request};
+use super::Context;
 use crate::auth::{App, Credentials, Grant, Identity, Operations, Presented, Surface};
-use crate::call::{self, Address, AppCall, AppRequest, ChannelCall, Rules};
 use crate::error::{Code, ErrorInfo};
-use crate::name::ChannelName;
+use crate::http::Request;
+use crate::model::name::ChannelName;
+use crate::rpc::{self, Address, AppCall, AppRequest, ChannelCall, Rules};
 
 pub struct Caller {
     grant: Grant,
@@ -130,7 +131,7 @@ impl Caller {
     }
 
     /// A call to the channel that owns a name.
-    pub fn call(&self, channel: &ChannelName, request: call::Request) -> ChannelCall {
+    pub fn call(&self, channel: &ChannelName, request: rpc::Request) -> ChannelCall {
         let to = Address { app: self.app.id().clone(), channel: channel.owner() };
         ChannelCall { to, rules: self.rules(channel), request }
     }

@@ -1,18 +1,18 @@
 //! `GET /channels/{channel}/messages`, also called `/history`, and `…/presence/history`: a page of what was published,
 //! or of what members did (protocol.md § 12.2).
 
+use super::Step;
 use super::caller::Caller;
-use super::form::Form;
 use super::page::{Cursor, Links, bad_cursor};
 use super::step::{only, unanswered};
-use super::{Reply, Request, Step};
-use crate::call::{self, HistoryQuery, Response};
 use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Reply, Request};
+use crate::intake::parameters::whole_number;
 use crate::limits::{HISTORY_DEFAULT_LIMIT, HISTORY_MAX_LIMIT, TIME_MAX_MS, WAIT_MAX_S};
-use crate::name::ChannelName;
-use crate::parameters::whole_number;
-use crate::wire::message::Entry;
-use crate::wire::outbound::{page_event, page_message};
+use crate::model::message::Entry;
+use crate::model::name::ChannelName;
+use crate::protocol::outbound::{page_event, page_message};
+use crate::rpc::{self, HistoryQuery, Response};
 
 /// What links between pages carry on, in this order. Also how each is spelled in a link, whatever the client wrote.
 const CARRIED: [&str; 8] = ["start", "end", "direction", "limit", "wait", "from_serial", "format", "envelope"];
@@ -41,7 +41,7 @@ pub fn begin(
     // While a request waits its token may be revoked.
     let recheck = query.wait_ms.and_then(|_| caller.check());
     let pending = Pending { links: links(request, kind), kind, forwards: query.forwards, cursor };
-    let call = caller.call(channel, call::Request::History(query));
+    let call = caller.call(channel, rpc::Request::History(query));
     let then = form.then(move |answers| {
         let page = pending.answered(form, only(answers)?)?;
         Ok(form.unless_revoked(recheck, Step::Reply(page)))

@@ -3,22 +3,23 @@
 use serde::Serialize;
 
 use super::caller::Caller;
-use super::form::Form;
 use super::history::{forwards, limit, picked};
 use super::page::{Cursor, Links, bad_cursor};
 use super::publish::{self, Receipt, published};
 use super::step::unanswered;
-use super::{Reply, Request, Step, body};
+use super::{Step, body};
 use crate::auth::Operations;
-use crate::call::{self, Answer, HistoryPage, Publish, PublishKey, Response, Submission, VersionsQuery};
 use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Reply, Request};
+use crate::intake::operation;
 use crate::limits::BODY_MAX_BYTES;
-use crate::name::ChannelName;
-use crate::operation;
-use crate::serial::Position;
-use crate::wire::inbound::{InboundMessage, Params};
-use crate::wire::message::Entry;
-use crate::wire::outbound::page_message;
+use crate::model::message::Entry;
+use crate::model::message::Params;
+use crate::model::name::ChannelName;
+use crate::model::serial::Position;
+use crate::protocol::inbound::InboundMessage;
+use crate::protocol::outbound::page_message;
+use crate::rpc::{self, Answer, HistoryPage, Publish, PublishKey, Response, Submission, VersionsQuery};
 
 /// The action of a PATCH that names none.
 const UPDATE: u64 = 1;
@@ -61,7 +62,7 @@ pub fn begin_operation(
     let key = PublishKey::Request(publish::base(random));
     let (by, content) = (caller.grant().source(), Submission::Operation(operation.into()));
     let publish = Publish { key, connection_id: None, by, content };
-    let call = caller.call(channel, call::Request::Publish(vec![publish]));
+    let call = caller.call(channel, rpc::Request::Publish(vec![publish]));
     Ok(form.call(call, move |response| operated.answered(form, response)))
 }
 
@@ -94,7 +95,7 @@ impl Operated {
 pub fn begin(channel: &ChannelName, serial: String, caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
     caller.require_history(channel)?;
     let query = VersionsQuery { serial, latest: true, forwards: true, limit: 1, after: None, deleted: false };
-    let call = caller.call(channel, call::Request::Versions(query));
+    let call = caller.call(channel, rpc::Request::Versions(query));
     Ok(form.call(call, move |response| {
         let (page, entries) = page_of(response)?;
         let entry = entries.first().ok_or_else(unanswered)?;
@@ -122,7 +123,7 @@ pub fn begin_versions(
         after,
         deleted: caller.operations(channel)?.intersects(any),
     };
-    let call = caller.call(channel, call::Request::Versions(query));
+    let call = caller.call(channel, rpc::Request::Versions(query));
     let versions = Versions { links: Links::of(request, "versions", &CARRIED), cursor };
     Ok(form.call(call, move |response| versions.answered(form, response)))
 }

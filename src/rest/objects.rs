@@ -5,21 +5,22 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::caller::Caller;
-use super::form::Form;
 use super::step::unanswered;
-use super::{Context, Reply, Request, Step, body, publish};
+use super::{Context, Step, body, publish};
 use crate::auth::Operations;
-use crate::call::{self, Outcome, Publish, PublishKey, Response, Submission, TreeQuery};
 use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Reply, Request};
+use crate::intake::objects::check;
+use crate::intake::publish::chosen_id;
 use crate::limits::{BODY_MAX_BYTES, OBJECTS_DEPTH_MAX, PUBLISH_MAX_MESSAGES};
-use crate::name::ChannelName;
-use crate::objects::id::{self, ROOT, kind_of};
-use crate::objects::operation::{Action, Kind, ObjectMessage, Operation, Proposal, Target, Value, check};
-use crate::objects::parts::{Snapshot, State, Tree};
-use crate::objects::path::Path;
-use crate::publish::chosen_id;
-use crate::wire::node::{Node, Wanted};
-use crate::wire::objects::{check as check_kind, is_payload, map, number, read_payload, value_node};
+use crate::model::name::ChannelName;
+use crate::model::node::{Node, Wanted};
+use crate::model::objects::id::{self, ROOT, kind_of};
+use crate::model::objects::operation::{Action, Kind, ObjectMessage, Operation, Proposal, Target, Value};
+use crate::model::objects::parts::{Snapshot, State, Tree};
+use crate::model::objects::path::Path;
+use crate::protocol::objects::{check as check_kind, is_payload, map, number, read_payload, value_node};
+use crate::rpc::{self, Outcome, Publish, PublishKey, Response, Submission, TreeQuery};
 
 /// A read of an object, which the path may name, or of what `path` leads to from there. Fails with 40160, 92007 for a
 /// wildcard, and 92004 for what is no id.
@@ -41,7 +42,7 @@ pub fn read(
         return Err(Code::BadPath.because("path not processable: a read goes to one place, and takes no wildcards"));
     }
     let compact = request.parameter("compact") != Some("false");
-    let call = caller.call(channel, call::Request::Tree(TreeQuery { object_id, path }));
+    let call = caller.call(channel, rpc::Request::Tree(TreeQuery { object_id, path }));
     Ok(form.call(call, move |response| shown(compact, form, response)))
 }
 
@@ -163,7 +164,7 @@ pub fn begin(
     let (by, content) = (caller.grant().source(), Submission::Objects(proposals));
     let publish = Publish { key, connection_id: None, by, content };
     let (name, message_id) = (channel.to_string(), publish.id());
-    let call = caller.call(channel, call::Request::Publish(vec![publish]));
+    let call = caller.call(channel, rpc::Request::Publish(vec![publish]));
     Ok(form.call(call, move |response| {
         let outcome = publish::published(response)?.outcomes.into_iter().next();
         match outcome {

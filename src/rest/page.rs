@@ -7,11 +7,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
-use super::Request;
-use super::percent::encode_pairs;
 use crate::error::{Code, ErrorInfo};
+use crate::http::Request;
+use crate::http::percent::encode_pairs;
 use crate::limits::{HISTORY_DEFAULT_LIMIT, PUBLISH_MAX_MESSAGES};
-use crate::serial::{ChannelSerial, Position};
+use crate::model::serial::{ChannelSerial, Position};
 
 /// Continue behind this message.
 #[derive(Clone, Debug, PartialEq)]

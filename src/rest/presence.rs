@@ -4,20 +4,20 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde::Serialize;
 
+use super::Step;
 use super::caller::Caller;
-use super::form::Form;
 use super::history::limit;
 use super::page::{Links, bad_cursor};
 use super::step::unanswered;
-use super::{Reply, Request, Step};
-use crate::call::{self, Answer, ChannelCall, MembersPage, MembersQuery, Response};
 use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Reply, Request};
 use crate::limits::{BATCH_MAX_CHANNELS, MEMBERS_MAX_LIMIT};
-use crate::name::ChannelName;
-use crate::wire::Format;
-use crate::wire::message::Entry;
-use crate::wire::outbound::{OutboundPresence, events};
-use crate::wire::presence::MemberKey;
+use crate::model::Format;
+use crate::model::message::Entry;
+use crate::model::name::ChannelName;
+use crate::model::presence::MemberKey;
+use crate::protocol::outbound::{OutboundPresence, events};
+use crate::rpc::{self, Answer, ChannelCall, MembersPage, MembersQuery, Response};
 
 const CARRIED: [&str; 5] = ["limit", "clientId", "connectionId", "format", "envelope"];
 
@@ -30,7 +30,7 @@ pub fn begin(request: &Request, channel: &ChannelName, caller: &Caller, form: Fo
         connection_id: request.parameter("connectionId").map(str::to_owned),
     };
     let links = Links::of(request, "presence", &CARRIED);
-    Ok(form.call(caller.call(channel, call::Request::Members(query)), move |response| {
+    Ok(form.call(caller.call(channel, rpc::Request::Members(query)), move |response| {
         let page = page(response)?;
         let next = page.next.as_ref().map(cursor);
         Ok(form.page(&events(members(&page)?.iter(), form.format), links.header(next)))
@@ -85,7 +85,7 @@ fn call(name: &str, caller: &Caller) -> Result<ChannelCall, ErrorInfo> {
     let channel = ChannelName::parse(name)?;
     caller.require_presence(&channel)?;
     let query = MembersQuery { limit: MEMBERS_MAX_LIMIT, ..MembersQuery::default() };
-    Ok(caller.call(&channel, call::Request::Members(query)))
+    Ok(caller.call(&channel, rpc::Request::Members(query)))
 }
 
 /// Channels, each with the place of its call, or why it was not made.

@@ -5,20 +5,21 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde::Serialize;
 
 use super::caller::Caller;
-use super::form::Form;
 use super::step::{another_answer, unanswered};
-use super::{Asking, Reply, Request, Step, message, unenveloped};
+use super::{Asking, Step, message, unenveloped};
 use crate::auth::{Identity, Source};
-use crate::call::{
+use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Reply, Request};
+use crate::intake::publish::{Checked, attribute, check};
+use crate::model::message::Params;
+use crate::model::name::ChannelName;
+use crate::protocol::inbound::InboundMessage;
+use crate::protocol::outbound::serials;
+use crate::rpc::connection_key::ConnectionKey;
+use crate::rpc::placement;
+use crate::rpc::{
     self, Answer, ChannelCall, Outcome, Publish, PublishKey, Published, RelayName, Response, Speaker, Submission,
 };
-use crate::connection_key::ConnectionKey;
-use crate::error::{Code, ErrorInfo};
-use crate::name::ChannelName;
-use crate::placement;
-use crate::publish::{Checked, attribute, check};
-use crate::wire::inbound::{InboundMessage, Params};
-use crate::wire::outbound::serials;
 
 pub fn begin(
     request: &Request,
@@ -39,7 +40,7 @@ pub fn begin(
     let checked = check(messages, &params(request), identity)?.claimed(claim.as_ref())?;
     let publish = publish(checked, base(random), caller.grant().source());
     let receipt = receipt(channel, &publish, form);
-    let mut call = caller.call(channel, call::Request::Publish(vec![publish]));
+    let mut call = caller.call(channel, rpc::Request::Publish(vec![publish]));
     let Some(key) = key else { return Ok(form.call(call, receipt)) };
     ConnectionKey::claimed(&key).ok_or(Code::BadConnectionKey)?;
     let relays = placement::holder(&call.to.app, &key).into_iter().chain([RelayName::of_channel(&call.to)]).collect();
@@ -77,7 +78,7 @@ fn connection_key(messages: &[InboundMessage]) -> Result<Option<String>, ErrorIn
 /// not be its client, with 40012 for a message of somebody else, and with 40009 when there is no room for its clientId.
 fn attribute_to(speaker: &Speaker, identity: &Identity, call: &mut ChannelCall) -> Result<(), ErrorInfo> {
     let identity = identity.on_behalf(&speaker.client_id)?;
-    if let call::Request::Publish(publishes) = &mut call.request {
+    if let rpc::Request::Publish(publishes) = &mut call.request {
         for publish in publishes {
             publish.connection_id = Some(speaker.connection_id.clone());
             attribute(publish, &identity)?;

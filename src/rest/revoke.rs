@@ -1,12 +1,12 @@
 //! `POST /keys/{keyName}/revokeTokens`: tokens of a key end before they expire (protocol.md § 11.7).
 
 use super::caller::Caller;
-use super::form::Form;
 use super::step::another_answer;
-use super::{Request, Step, body};
+use super::{Step, body};
 use crate::auth::{KeyName, RevokeRequest};
-use crate::call::{AppCall, AppRequest, AppResponse};
 use crate::error::ErrorInfo;
+use crate::http::{Form, Request};
+use crate::rpc::{AppCall, AppRequest, AppResponse};
 
 /// Fails as [`RevokeRequest::authorize`] and [`RevokeRequest::from_value`] do.
 pub fn begin(

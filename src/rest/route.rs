@@ -3,11 +3,11 @@
 //! A path is split before it is decoded, so that an encoded slash is a part of a channel's name. Nothing else in a name
 //! has a meaning here: `..` is a channel as good as any.
 
-use super::percent;
 use crate::auth::KeyName;
 use crate::error::{Code, ErrorInfo};
-use crate::name::{AppId, ChannelName};
-use crate::parameters::Door;
+use crate::http::percent;
+use crate::intake::parameters::Door;
+use crate::model::name::{AppId, ChannelName};
 
 #[derive(Debug, PartialEq)]
 pub enum Route {

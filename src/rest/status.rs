@@ -8,16 +8,16 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Map, Value};
 
+use super::Step;
 use super::caller::Caller;
-use super::form::Form;
 use super::history::limit;
 use super::page::{Links, bad_cursor};
 use super::step::{another_answer, unanswered};
-use super::{Reply, Request, Step};
-use crate::call::{self, Answer, AppCall, AppRequest, AppResponse, Counts, Response, Wanted};
 use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Reply, Request};
 use crate::limits::CHANNELS_PAGE_MAX;
-use crate::name::ChannelName;
+use crate::model::name::ChannelName;
+use crate::rpc::{self, Answer, AppCall, AppRequest, AppResponse, Counts, Response, Wanted};
 
 const CARRIED: [&str; 5] = ["limit", "prefix", "by", "format", "envelope"];
 
@@ -25,7 +25,7 @@ pub fn begin(channel: &ChannelName, caller: &Caller, form: Form) -> Result<Step,
     caller.require_metadata(channel)?;
     let name = channel.to_string();
     // To ask for a channel makes it active.
-    Ok(form.call(caller.call(channel, call::Request::Count), move |response| {
+    Ok(form.call(caller.call(channel, rpc::Request::Count), move |response| {
         Ok(form.ok(&details(&name, &counts(response)?)))
     }))
 }
@@ -88,7 +88,7 @@ impl Enumeration {
             last = name;
             names.extend(ChannelName::parse(name).ok().filter(|name| self.caller.require_metadata(name).is_ok()));
         }
-        let calls = names.iter().map(|name| self.caller.call(name, call::Request::Count)).collect();
+        let calls = names.iter().map(|name| self.caller.call(name, rpc::Request::Count)).collect();
         let page = Page { names, link: self.links.header(next), by_id: self.by_id };
         form.calls(calls, move |answers| page.answered(form, answers))
     }

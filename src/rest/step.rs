@@ -1,9 +1,9 @@
 //! What is to be done next for a request, and how it goes on with the answers: an endpoint says both in one place.
 
-use super::form::Form;
-use super::reply::Reply;
-use crate::call::{Answer, AppCall, AppResponse, ChannelCall, RelayName, Response};
 use crate::error::{Code, ErrorInfo};
+use crate::http::Form;
+use crate::http::Reply;
+use crate::rpc::{Answer, AppCall, AppResponse, ChannelCall, RelayName, Response};
 
 /// What is to be done next for a request.
 pub enum Step {

@@ -3,13 +3,13 @@
 
 use super::body::{self, Body};
 use super::caller::credentials;
-use super::form::Form;
 use super::step::another_answer;
-use super::{Context, Request, Step};
+use super::{Context, Step};
 use crate::auth::{Grant, KeyName, NonceUse, TokenRequest};
-use crate::call::{AppCall, AppRequest, AppResponse};
 use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Request};
 use crate::limits::BODY_MAX_BYTES;
+use crate::rpc::{AppCall, AppRequest, AppResponse};
 
 /// Before the request is read: whatever is wrong with it, there is no such path.
 pub(super) fn require_key(key_name: &KeyName, context: &Context<'_>) -> Result<(), ErrorInfo> {

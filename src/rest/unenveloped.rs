@@ -4,14 +4,14 @@
 //! What the body is depends on its type: JSON and msgpack are the value that they encode, text and forms are text, and
 //! everything else is bytes.
 
-use super::form::of_media_type;
-use super::{Request, body};
+use super::body;
 use crate::error::{Code, ErrorInfo};
+use crate::http::{Request, of_media_type};
 use crate::limits::BODY_MAX_BYTES;
-use crate::wire::Format;
-use crate::wire::data::{Data, Payload};
-use crate::wire::inbound::InboundMessage;
-use crate::wire::node;
+use crate::model::Format;
+use crate::model::data::{Data, Payload};
+use crate::model::node;
+use crate::protocol::inbound::InboundMessage;
 
 /// What a message has besides its data, by a header or by a parameter.
 struct Field<'a> {

@@ -16,8 +16,8 @@ use super::registry::{Registration, Registry};
 use super::replies::bytes;
 use super::sql::Database;
 use super::{alarm, calls, config};
-use crate::call::{self, Answer, AppCall, AppResponse};
 use crate::object::{AppHost, AppInput, AppOutput};
+use crate::rpc::{self, Answer, AppCall, AppResponse};
 
 /// One app: what of it changes while the server runs.
 #[durable_object(alarm)]
@@ -34,7 +34,7 @@ impl DurableObject for App {
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let object = self.registration.find();
-        let call = match call::decode::<AppCall>(&request.bytes().await?) {
+        let call = match rpc::decode::<AppCall>(&request.bytes().await?) {
             Ok(call) => call,
             Err(error) => return bytes(&Answer::<AppResponse>::Err(error)),
         };

@@ -4,9 +4,9 @@
 use super::sql::{Database, blob, bytes, integer, number, text};
 use crate::app::store::{Store, StoreError, Stored};
 use crate::auth::Revocation;
-use crate::call::RelayName;
-use crate::name::ChannelName;
-use crate::pinned;
+use crate::base::pinned;
+use crate::model::name::ChannelName;
+use crate::rpc::RelayName;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS config (id INTEGER PRIMARY KEY, config TEXT NOT NULL, fixtures TEXT NOT NULL);

@@ -3,7 +3,7 @@
 use futures_channel::oneshot::{self, Receiver, Sender};
 use worker::{Response, Result};
 
-use crate::maps::HashMap;
+use crate::base::maps::HashMap;
 use crate::object::CallerId;
 
 #[derive(Default)]

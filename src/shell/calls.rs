@@ -7,12 +7,12 @@ use worker::Env;
 use worker::worker_sys::web_sys::Response as RawResponse;
 
 use super::platform::{ObjectNamespace, object};
-use crate::call::{
+use crate::base::pinned::{self, Versioned};
+use crate::error::{Code, ErrorInfo};
+use crate::rpc::{
     Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Notice, Noticed, Refusal, RelayName,
     RelayObject, Response, Roll, Rolled,
 };
-use crate::error::{Code, ErrorInfo};
-use crate::pinned::{self, Versioned};
 use crate::transport::comet::Verb;
 
 /// Bindings of the object classes in wrangler.toml.

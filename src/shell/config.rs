@@ -6,10 +6,10 @@ use std::rc::Rc;
 use worker::Env;
 
 use crate::auth::{Apps, Secret};
+use crate::base::rate::Flow;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{RELAY_CONNECTIONS_MAX, SECRET_MIN_BYTES, SHORT_SECRET_MIN_BYTES};
 use crate::object::Settings;
-use crate::rate::Flow;
 use crate::relay::admission::Bounds;
 use crate::rest::Admin;
 

@@ -9,12 +9,12 @@ use super::platform::now_ms;
 use super::{calls, config};
 use crate::app;
 use crate::auth::App;
-use crate::cache::Cache;
-use crate::call::{AppCall, AppRequest, AppResponse};
+use crate::base::cache::Cache;
+use crate::base::rate::Buckets;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{FOUND_APP_KEPT_MS, KNOWN_APPS_MAX, MISSING_APP_KEPT_MS, MISSING_APPS, WRONG_SECRETS_MAX_KEYS};
-use crate::name::AppId;
-use crate::rate::Buckets;
+use crate::model::name::AppId;
+use crate::rpc::{AppCall, AppRequest, AppResponse};
 
 thread_local! {
     /// Apps made at run time, and those that were asked for in vain.

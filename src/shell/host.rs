@@ -17,12 +17,12 @@ use super::sockets::Sockets;
 use super::sql::Database;
 use super::storage::SqlStore;
 use super::{alarm, calls, config, replies};
-use crate::call::Refusal;
+use crate::http;
+use crate::model::Format;
 use crate::object::{CallerId, Class, Host, Input, Output, Question, Reply};
 use crate::relay::SocketId;
-use crate::rest;
+use crate::rpc::Refusal;
 use crate::transport::comet::Verb;
-use crate::wire::Format;
 
 /// A handle to an object's state, for the object's struct and for what runs in the background.
 pub type ObjectRef = Rc<RefCell<Object>>;
@@ -95,7 +95,7 @@ pub async fn ask(object: &ObjectRef, input: impl FnOnce(CallerId) -> Input) -> R
 }
 
 /// How much is read of the body of such a request, or why it is refused unread.
-pub fn comet_bound(object: &ObjectRef, verb: Verb, key: &str) -> std::result::Result<usize, rest::Reply> {
+pub fn comet_bound(object: &ObjectRef, verb: Verb, key: &str) -> std::result::Result<usize, http::Reply> {
     object.borrow().host.comet_bound(verb, key)
 }
 

@@ -10,11 +10,11 @@ use super::platform::{self, ObjectState, Socket, random_id};
 use super::registry::Registration;
 use super::replies::bytes;
 use super::router::{CONNECTION_KEY, Handover, read_body, refuse_unread, write_reply};
-use crate::call::{self, Answer, ChannelCall, Delivery, Follow, Notice, Roll};
+use crate::http::uploads::Body;
+use crate::model::Format;
 use crate::object::{CallerId, Class, Entrance, Input};
+use crate::rpc::{self, Answer, ChannelCall, Delivery, Follow, Notice, Roll};
 use crate::transport::comet;
-use crate::uploads::Body;
-use crate::wire::Format;
 
 /// One channel: its order and log, and the sockets that named it when they connected.
 #[durable_object(alarm)]
@@ -100,7 +100,7 @@ async fn fetch(registration: &Registration<host::Object>, mut request: Request) 
     match decode(&path, &body) {
         Ok(called) => host::ask(&object, |caller| called.input(caller)).await,
         // Who calls a channel reads why; the others learn that there is no answer.
-        Err(error) if path == "/call" => bytes(&Answer::<call::Response>::Err(error)),
+        Err(error) if path == "/call" => bytes(&Answer::<rpc::Response>::Err(error)),
         Err(error) => Response::error(error.message, 400),
     }
 }
@@ -130,12 +130,12 @@ enum Called {
 
 fn decode(path: &str, body: &[u8]) -> Answer<Called> {
     Ok(match path {
-        "/deliver" => Called::Deliver(call::decode(body)?),
-        "/follow" => Called::Follow(call::decode(body)?),
-        "/roll" => Called::Roll(call::decode(body)?),
+        "/deliver" => Called::Deliver(rpc::decode(body)?),
+        "/follow" => Called::Follow(rpc::decode(body)?),
+        "/roll" => Called::Roll(rpc::decode(body)?),
         "/identify" => Called::Identify(String::from_utf8_lossy(body).into_owned()),
-        "/notice" => Called::Notice(call::decode(body)?),
-        _ => Called::Call(call::decode(body)?),
+        "/notice" => Called::Notice(rpc::decode(body)?),
+        _ => Called::Call(rpc::decode(body)?),
     })
 }
 

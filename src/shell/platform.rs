@@ -6,10 +6,10 @@ use wasm_bindgen::prelude::*;
 use worker::Response;
 use worker::worker_sys::web_sys::{ReadableStream, Response as RawResponse};
 
-use crate::maps;
-use crate::name::alphanumeric;
-use crate::placement::Region;
-use crate::wire::Encoded;
+use crate::base::maps;
+use crate::model::name::alphanumeric;
+use crate::protocol::Encoded;
+use crate::rpc::placement::Region;
 
 #[wasm_bindgen]
 extern "C" {

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::thread::LocalKey;
 
-use crate::maps::HashMap;
+use crate::base::maps::HashMap;
 
 pub type Registry<T> = RefCell<HashMap<String, Rc<RefCell<T>>>>;
 

@@ -4,12 +4,12 @@ use super::platform::random_bytes;
 use super::sql::{blob, bytes, integer, number, text};
 use super::storage::SqlStore;
 use crate::auth::Revocation;
-use crate::call::{RelayName, Watched};
-use crate::name::ChannelName;
+use crate::base::pinned;
+use crate::model::name::ChannelName;
 use crate::object::store::{RelayStore, StoreError, Watch};
-use crate::pinned;
 use crate::relay::SocketId;
 use crate::relay::record::RowId;
+use crate::rpc::{RelayName, Watched};
 
 const SECRET_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS secret (id INTEGER PRIMARY KEY, value BLOB NOT NULL)";
 

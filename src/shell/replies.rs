@@ -4,8 +4,8 @@ use worker::{Response, Result};
 
 use super::calls::REFUSED;
 use super::router::write_reply;
+use crate::base::pinned::{self, Versioned};
 use crate::object::Reply;
-use crate::pinned::{self, Versioned};
 
 pub fn write(reply: Reply) -> Result<Response> {
     match reply {

@@ -10,9 +10,9 @@ use worker::{Response, ResponseBuilder, Result};
 use super::host::{ObjectRef, later};
 use super::platform::{Pipe, PipeWriter};
 use super::router::headers_of;
-use crate::maps::HashMap;
+use crate::base::maps::HashMap;
+use crate::http::Reply;
 use crate::object::Input;
-use crate::rest::Reply;
 use crate::transport::ResponseId;
 
 #[derive(Default)]

@@ -14,23 +14,24 @@ use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, We
 
 use super::platform::{self, Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes};
 use super::{calls, config, directory};
-use crate::addresses::{Addresses, Work};
 use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
-use crate::call::{self, Address, Answer, RelayName, Rules};
-use crate::connection_key::ConnectionKey;
+use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
-use crate::name::{AppId, ChannelName};
-use crate::parameters::{self, Door};
-use crate::pinned::{self, Versioned};
-use crate::placement::{self, Journey, Place, Region, Shard, Spread};
+use crate::http::addresses::{Addresses, Work};
+use crate::http::uploads::{Body, Uploads};
+use crate::http::{self, Browser, Reply};
+use crate::intake::parameters::{self, Door};
+use crate::model::Format;
+use crate::model::name::{AppId, ChannelName};
+use crate::protocol::dialect::Dialect;
 use crate::relay::session::Opening;
-use crate::rest::{self, Browser, Reply, Step};
+use crate::rest::{self, Step};
+use crate::rpc::connection_key::ConnectionKey;
+use crate::rpc::placement::{self, Journey, Place, Region, Shard, Spread};
+use crate::rpc::{self, Address, Answer, RelayName, Rules};
 use crate::transport::comet::{self, Verb};
 use crate::transport::events;
 use crate::transport::{Mode, refusal};
-use crate::uploads::{Body, Uploads};
-use crate::wire::Format;
-use crate::wire::dialect::Dialect;
 
 /// Carries a [`Handover`] from the router to an object. Set by us on every upgrade, so a client's own is overwritten.
 const HANDOVER: &str = "courtside-handover";
@@ -69,7 +70,7 @@ impl Handover {
     pub fn read(headers: &Headers) -> Result<Option<Handover>> {
         let Some(text) = headers.get(HANDOVER)? else { return Ok(None) };
         let bytes = BASE64URL.decode(text).map_err(|error| worker::Error::RustError(error.to_string()))?;
-        call::decode(&bytes).map(Some).map_err(|error| worker::Error::RustError(error.message))
+        rpc::decode(&bytes).map(Some).map_err(|error| worker::Error::RustError(error.message))
     }
 }
 
@@ -125,7 +126,7 @@ async fn rest(request: Request, env: &Env) -> Result<Response> {
     };
     let apps = match apps {
         Ok(apps) => apps,
-        Err(error) => return refuse_unread(&mut raw, rest::refuse(&request, &error)).await,
+        Err(error) => return refuse_unread(&mut raw, http::refuse(&request, &error)).await,
     };
     let (admin, random) = (config::admin(env), random_bytes());
     let bound = ATTEMPTS.with_borrow_mut(|attempts| {
@@ -140,7 +141,7 @@ async fn rest(request: Request, env: &Env) -> Result<Response> {
     };
     let (bytes, _held) = match body {
         Ok(body) => body.split(),
-        Err(error) => return write_reply(rest::refuse(&request, &error)),
+        Err(error) => return write_reply(http::refuse(&request, &error)),
     };
     request.body = bytes;
     let now_ms = now_ms();
@@ -179,11 +180,11 @@ async fn find_apps(env: &Env, ids: &[AppId], address: &str) -> std::result::Resu
 }
 
 /// All of a request but its body.
-fn read_head(request: &Request) -> Result<rest::Request> {
+fn read_head(request: &Request) -> Result<http::Request> {
     let header = |name: &str| request.headers().get(name);
     let url = request.inner().url();
     let (host, is_secure) = origin(&url);
-    let headers = rest::Headers {
+    let headers = http::Headers {
         authorization: header("authorization")?,
         content_type: header("content-type")?,
         content_encoding: header("content-encoding")?,
@@ -197,7 +198,7 @@ fn read_head(request: &Request) -> Result<rest::Request> {
         ably_agent: header("ably-agent")?,
         origin: header("origin")?,
     };
-    Ok(rest::Request {
+    Ok(http::Request {
         method: request.method().to_string(),
         path: request.path(),
         query: query_pairs(&url),

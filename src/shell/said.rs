@@ -4,9 +4,9 @@ use wasm_bindgen::JsValue;
 
 use super::sql::{Database, blob, bytes, integer, number, text};
 use crate::channel::store::{CountKey, Share, StoreError, Total};
-use crate::serial::Position;
-use crate::wire::packed::Packed;
-use crate::wire::revision::Target;
+use crate::model::packed::Packed;
+use crate::model::revision::Target;
+use crate::model::serial::Position;
 
 /// A message, in the first two columns of each table.
 fn of(target: Target, more: impl IntoIterator<Item = JsValue>) -> Vec<JsValue> {

@@ -6,10 +6,10 @@ use js_sys::{Array, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::platform::{ObjectState, Socket, frame_value};
-use crate::maps::HashMap;
+use crate::base::maps::HashMap;
 use crate::object::Kept;
+use crate::protocol::Encoded;
 use crate::relay::SocketId;
-use crate::wire::Encoded;
 
 #[derive(Default)]
 pub struct Sockets {

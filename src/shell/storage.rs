@@ -4,17 +4,17 @@ use wasm_bindgen::JsValue;
 
 use super::said;
 use super::sql::{Database, blob, bytes, column, integer, number, text};
-use crate::call::{Hold, MembersQuery, RelayName};
+use crate::base::pinned;
 use crate::channel::store::{
     Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredVersion, Total, Totals,
 };
-use crate::objects::parts::PartKey;
-use crate::objects::pool::Changes;
-use crate::pinned;
-use crate::serial::Position;
-use crate::wire::packed::Packed;
-use crate::wire::presence::MemberKey;
-use crate::wire::revision::Target;
+use crate::model::objects::parts::PartKey;
+use crate::model::objects::pool::Changes;
+use crate::model::packed::Packed;
+use crate::model::presence::MemberKey;
+use crate::model::revision::Target;
+use crate::model::serial::Position;
+use crate::rpc::{Hold, MembersQuery, RelayName};
 
 /// Rows are keyed by position, which is the row id, so that a commit writes one row and no index. Totals are of all
 /// that was ever logged up to a row: the difference of two rows is what lies between them, without counting.

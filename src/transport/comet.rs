@@ -12,10 +12,11 @@
 
 use super::{Mode, refusal};
 use crate::error::{Code, ErrorInfo};
+use crate::http::{Reply, percent};
 use crate::limits::{COMET_BODY_MAX_BYTES, COMET_FRAMES_MAX};
+use crate::model::Format;
+use crate::protocol::Encoded;
 use crate::relay::session::Opening;
-use crate::rest::{Reply, percent};
-use crate::wire::{Encoded, Format};
 
 /// What a client says by asking for `close` or `disconnect`.
 pub const CLOSE: &[u8] = br#"{"action":7}"#;

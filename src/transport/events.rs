@@ -8,14 +8,14 @@ use super::{comes_back, comet};
 use crate::auth::{App, Operations};
 use crate::error::{Code, ErrorInfo};
 use crate::filter;
+use crate::http::{self, Reply};
 use crate::limits::{STREAM_MAX_CHANNELS, STREAM_RETRY_MS};
-use crate::name::ChannelName;
+use crate::model::flags::Modes;
+use crate::model::name::ChannelName;
+use crate::model::serial::{ChannelSerial, Position};
+use crate::protocol::events::{ENVELOPED, HEARTBEATS, LINES, Place, Style};
 use crate::relay::attachment::Attachment;
 use crate::relay::session::{Attach, Opening};
-use crate::rest::{self, Reply};
-use crate::serial::{ChannelSerial, Position};
-use crate::wire::events::{ENVELOPED, HEARTBEATS, LINES, Place, Style};
-use crate::wire::flags::Modes;
 
 /// Whether a path is one of a stream.
 pub fn is_stream(path: &str) -> bool {
@@ -30,7 +30,7 @@ pub fn route(method: &str, path: &str, accept: Option<&str>) -> Result<bool, Rep
         "OPTIONS" => Err(Reply::preflight()),
         _ => {
             let mut refused =
-                rest::refuse(&rest::Request::default(), &Code::MethodNotAllowed.because("a stream is read by GET"));
+                http::refuse(&http::Request::default(), &Code::MethodNotAllowed.because("a stream is read by GET"));
             refused.headers.push(("Allow", "GET, OPTIONS".to_owned()));
             Err(refused)
         }
@@ -153,7 +153,7 @@ fn style(lines: bool, query: &[(String, String)]) -> Style {
 /// last word, so what may pass comes as a stream that is over, and says when to come back: not all at once.
 pub fn refused(error: &ErrorInfo, lines: bool, random: u64) -> Reply {
     if lines || !comes_back(error) {
-        return rest::refuse(&rest::Request::default(), error);
+        return http::refuse(&http::Request::default(), error);
     }
     let retry_ms = (STREAM_RETRY_MS + random % STREAM_RETRY_MS).to_string();
     let data = serde_json::to_string(error).unwrap_or_default();

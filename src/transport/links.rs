@@ -5,18 +5,18 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::Mode;
-use crate::counted::Counted;
+use crate::base::counted::Counted;
+use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
+use crate::http::Reply;
 use crate::limits::{
     LINK_ABSENT_MS, LINK_FRAME_BYTES, LINK_PROBE_MS, LINK_QUEUE_MAX_BYTES, LINK_STALL_MS, LINKS_QUEUE_MAX_BYTES,
     RESPONSE_MAX_BYTES,
 };
-use crate::maps::HashMap;
+use crate::protocol::events::{Place, Said};
+use crate::protocol::outbound::Outbound;
+use crate::protocol::{Encoded, action};
 use crate::relay::SocketId;
-use crate::rest::Reply;
-use crate::wire::events::{Place, Said};
-use crate::wire::outbound::Outbound;
-use crate::wire::{Encoded, action};
 
 /// Names a response to the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,11 +24,12 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, ErrorInfo};
-use crate::wire::action;
-use crate::wire::dialect::Dialect;
-use crate::wire::events::{self as event, Place, Style};
-use crate::wire::outbound::Outbound;
-use crate::wire::{Encoded, Format};
+use crate::model::Format;
+use crate::protocol::Encoded;
+use crate::protocol::action;
+use crate::protocol::dialect::Dialect;
+use crate::protocol::events::{self as event, Place, Style};
+use crate::protocol::outbound::Outbound;
 use links::Frame;
 pub use links::{Effect, Links, ResponseId};
 

@@ -1,7 +1,7 @@
 //! Capabilities: their text, and what two of them have in common.
 
 use courtside::auth::{Capability, Operations};
-use courtside::name::ChannelName;
+use courtside::model::name::ChannelName;
 
 use crate::input::Input;
 

@@ -2,7 +2,7 @@
 
 use courtside::auth::{App, Credentials, Grant, Identity, KeyName, Presented, Surface, TokenRequest};
 use courtside::error::ErrorInfo;
-use courtside::name::ChannelName;
+use courtside::model::name::ChannelName;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;

@@ -1,7 +1,7 @@
 //! Filters: whatever is written is refused or is evaluated, within its steps.
 
 use courtside::filter::{Filter, named};
-use courtside::name::ChannelName;
+use courtside::model::name::ChannelName;
 use serde_json::json;
 
 use crate::input::Input;

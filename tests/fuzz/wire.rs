@@ -3,17 +3,19 @@
 use std::rc::Rc;
 
 use courtside::auth::{App, Apps, Attempts, Credentials, Presented, Surface};
-use courtside::call::{ChannelCall, Delivery, RelayName};
+use courtside::base::pinned;
+use courtside::http::{Headers, Request, percent};
 use courtside::limits::DECODE_ERROR_MAX_BYTES;
-use courtside::pinned;
+use courtside::model::Format;
+use courtside::model::message::Entry;
+use courtside::model::serial::ChannelSerial;
+use courtside::protocol::Encoded;
+use courtside::protocol::inbound::{Inbound, decode};
 use courtside::relay::record::Record;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::rest::{self, Admin, Context, Headers, Request, Step, percent};
-use courtside::serial::ChannelSerial;
-use courtside::wire::inbound::{Inbound, decode};
-use courtside::wire::message::Entry;
-use courtside::wire::{Encoded, Format};
+use courtside::rest::{self, Admin, Context, Step};
+use courtside::rpc::{ChannelCall, Delivery, RelayName};
 use serde_json::{Value, json};
 
 use crate::input::{Input, encoded};
@@ -62,7 +64,7 @@ pub fn frame(input: &mut Input) {
     match decode(&bytes, format) {
         Err(error) => assert!(error.message.len() <= DECODE_ERROR_MAX_BYTES + 100, "{error}"),
         Ok(Inbound::Attach { channel, serial, .. }) => {
-            let _ = courtside::name::ChannelName::parse(&channel).map(|name| (name.owner(), name.plain().len()));
+            let _ = courtside::model::name::ChannelName::parse(&channel).map(|name| (name.owner(), name.plain().len()));
             let serial = serial.and_then(|serial| ChannelSerial::parse(&serial));
             let text = serial.as_ref().map(|serial| serial.position.serial(&serial.series));
             assert_eq!(text.and_then(|text| ChannelSerial::parse(&text)), serial);

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use courtside::objects::id;
-use courtside::objects::operation::Kind;
+use courtside::model::objects::id;
+use courtside::model::objects::operation::Kind;
 use serde_json::{Value, json};
 
 use crate::replica::Replica;

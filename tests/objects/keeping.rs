@@ -1,14 +1,15 @@
 //! What a channel keeps of its objects: rules one by one, bounds, failed writes, and what is forgotten in time.
 
-use courtside::call::{ObjectsQuery, Outcome, Publish, PublishKey, Response, Submission, TreeQuery};
-use courtside::channel::{Channel, Effect, Ticket};
+use courtside::base::pinned;
+use courtside::channel::{Channel, Effect};
 use courtside::error::{Code, ErrorInfo};
 use courtside::limits::{OBJECT_PARTS_MAX, OBJECTS_GRACE_MS, OBJECTS_KEPT_MS, OBJECTS_PAGE_BYTES, SPENT_AFTER_MS};
-use courtside::objects::id;
-use courtside::objects::operation::{Action, Kind, ObjectMessage, Operation, Proposal, Target, Value};
-use courtside::objects::parts::{Part, PartKey, Snapshot, State, Summary, Tree};
-use courtside::objects::path::Path;
-use courtside::pinned;
+use courtside::model::objects::id;
+use courtside::model::objects::operation::{Action, Kind, ObjectMessage, Operation, Proposal, Target, Value};
+use courtside::model::objects::parts::{Part, PartKey, Snapshot, State, Summary, Tree};
+use courtside::model::objects::path::Path;
+use courtside::rpc::Ticket;
+use courtside::rpc::{ObjectsQuery, Outcome, Publish, PublishKey, Response, Submission, TreeQuery};
 
 use crate::support::bench::{NOW_MS, wake};
 use crate::support::memory_store::MemoryStore;
@@ -345,7 +346,7 @@ fn pages_are_bounded_and_the_parts_of_a_map_are_of_one_moment() {
     assert!(roots.len() == pages.len(), "each page has a part of the root");
     assert!(roots.iter().all(|part| part.object == roots[0].object), "and says the same of it");
     for page in &pages {
-        let of_entry = |(key, entry): &(String, courtside::objects::parts::Entry)| entry.size(key) as usize;
+        let of_entry = |(key, entry): &(String, courtside::model::objects::parts::Entry)| entry.size(key) as usize;
         let bytes: usize = page.iter().flat_map(|object| &object.entries).map(of_entry).sum();
         assert!(bytes <= OBJECTS_PAGE_BYTES, "{bytes}");
     }

@@ -1,15 +1,17 @@
 //! Operations in frames: what is read of them, in both formats, and what readers get.
 
 use courtside::error::Code;
+use courtside::intake::objects::check;
 use courtside::limits::PUBLISH_MAX_MESSAGES;
-use courtside::objects::id;
-use courtside::objects::operation::{Action, Kind, ObjectMessage, Operation, Proposal, Target, Value, check};
-use courtside::serial::Position;
-use courtside::wire::dialect::Dialect;
-use courtside::wire::inbound::{Inbound, decode};
-use courtside::wire::message::{Content, Entry};
-use courtside::wire::outbound::entries_frame;
-use courtside::wire::{Encoded, Format};
+use courtside::model::Format;
+use courtside::model::message::{Content, Entry};
+use courtside::model::objects::id;
+use courtside::model::objects::operation::{Action, Kind, ObjectMessage, Operation, Proposal, Target, Value};
+use courtside::model::serial::Position;
+use courtside::protocol::Encoded;
+use courtside::protocol::dialect::Dialect;
+use courtside::protocol::inbound::{Inbound, decode};
+use courtside::protocol::outbound::entries_frame;
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,12 +1,13 @@
 //! How many are on a channel: who asks gets the truth, who listens hears of it soon, and neither costs a call for each.
 
 use courtside::auth::{Capability, Identity};
-use courtside::call::{Address, Census, Occupancy, RelayName, Request, Rolled, Rules};
-use courtside::channel::{Channel, Effect, Ticket};
+use courtside::channel::{Channel, Effect};
 use courtside::limits::{DIRECT_RELAYS_MAX, OCCUPANCY_INTERVAL_MS, ROLL_ANSWER_MS, ROLL_INTERVAL_MS};
-use courtside::name::{AppId, ChannelName};
+use courtside::model::flags::Modes;
+use courtside::model::name::{AppId, ChannelName};
 use courtside::object::Input;
-use courtside::wire::flags::Modes;
+use courtside::rpc::Ticket;
+use courtside::rpc::{Address, Census, Occupancy, RelayName, Request, Rolled, Rules};
 use serde_json::{Value, json};
 
 use crate::support::memory_store::MemoryStore;

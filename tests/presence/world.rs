@@ -5,13 +5,14 @@ use std::rc::Rc;
 
 use courtside::app::fixtures;
 use courtside::auth::{App, Capability, Grant, Identity, KeyName, TokenRequest};
-use courtside::call::{Address, ChannelCall, Occupancy, RelayName, Request, Response, Rules};
-use courtside::name::ChannelName;
+use courtside::base::rate::Flow;
+use courtside::model::Format;
+use courtside::model::name::ChannelName;
 use courtside::object::{self, CallerId, Reply};
-use courtside::rate::Flow;
+use courtside::protocol::Encoded;
 use courtside::relay::admission::Bounds;
 use courtside::relay::session::Opening;
-use courtside::wire::{Encoded, Format};
+use courtside::rpc::{Address, ChannelCall, Occupancy, RelayName, Request, Response, Rules};
 use serde_json::{Value, json};
 
 use crate::support::disk::Disk;

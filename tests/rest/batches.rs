@@ -1,8 +1,9 @@
 //! Publishing on several channels.
 
 use courtside::error::Code;
+use courtside::http::Reply;
 use courtside::limits::BATCH_BODY_MAX_BYTES;
-use courtside::rest::{Reply, Step};
+use courtside::rest::Step;
 use serde_json::{Value, json};
 
 use crate::world::{World, get, post};

@@ -1,9 +1,9 @@
 //! Reading what was published, page by page.
 
-use courtside::call::Request as Call;
 use courtside::error::Code;
 use courtside::limits::{HISTORY_MAX_LIMIT, RETENTION_MS};
 use courtside::rest::Step;
+use courtside::rpc::Request as Call;
 
 use crate::world::{NOW_MS, World, get};
 

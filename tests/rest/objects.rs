@@ -162,7 +162,12 @@ fn the_largest_values_and_keys_and_ids_of_clients_are_taken() {
     change(&mut world, set("", &key, json!({"number": 0})));
     assert_eq!(read(&mut world, &[("path", &key)]), json!(0));
     let (nonce, initial) = ("0123456789abcdef", r#"{"count":10}"#);
-    let id = courtside::objects::id::make(courtside::objects::operation::Kind::Counter, initial, nonce, NOW_MS);
+    let id = courtside::model::objects::id::make(
+        courtside::model::objects::operation::Kind::Counter,
+        initial,
+        nonce,
+        NOW_MS,
+    );
     let body = json!({"objectId": id, "counterCreateWithObjectId": {"initialValue": initial, "nonce": nonce}});
     assert_eq!(ids(&change(&mut world, body)), std::slice::from_ref(&id));
     let body = json!({"objectId": id, "nonce": nonce, "counterCreate": {"count": 10}});

@@ -1,14 +1,14 @@
 //! Who is present, who was, and how many, over REST.
 
 use courtside::auth::{Identity, Source};
-use courtside::call::{Hold, Publish, PublishKey, RelayName, Request as Call, Submission};
 use courtside::error::Code;
-use courtside::name::ChannelName;
-use courtside::presence;
+use courtside::intake::presence;
+use courtside::model::Format;
+use courtside::model::name::ChannelName;
+use courtside::model::node;
+use courtside::protocol::inbound::InboundMessage;
 use courtside::rest::Step;
-use courtside::wire::Format;
-use courtside::wire::inbound::InboundMessage;
-use courtside::wire::node;
+use courtside::rpc::{Hold, Publish, PublishKey, RelayName, Request as Call, Submission};
 use serde_json::{Value, json};
 
 use crate::world::{World, get};

@@ -1,6 +1,7 @@
 //! What holds whatever is sent.
 
-use courtside::rest::{Admin, Headers, Request};
+use courtside::http::{Headers, Request};
+use courtside::rest::Admin;
 use proptest::prelude::*;
 use serde_json::json;
 

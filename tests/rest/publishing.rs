@@ -1,14 +1,15 @@
 //! Publishing on one channel.
 
 use courtside::auth::{Credentials, Presented, Surface};
-use courtside::call::{Response, Subscribed};
 use courtside::error::{Code, ErrorInfo};
-use courtside::name::AppId;
+use courtside::model::Format;
+use courtside::model::name::AppId;
+use courtside::model::serial::Position;
+use courtside::protocol::Encoded;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, SocketId};
 use courtside::rest::Step;
-use courtside::serial::Position;
-use courtside::wire::{Encoded, Format};
+use courtside::rpc::{Response, Subscribed};
 use serde_json::{Value, json};
 
 use crate::world::{Asked, Exchanged, NOW_MS, World, apps, get, post};

@@ -1,9 +1,9 @@
 //! Readers that wait for what comes (`wait`), and read on from a serial.
 
-use courtside::call::Request as Call;
 use courtside::error::Code;
 use courtside::limits::{RETENTION_MS, RETENTION_SLACK_MS, WAITING_READERS_MAX};
 use courtside::rest::Step;
+use courtside::rpc::Request as Call;
 
 use crate::world::{Asked, NOW_MS, World, get, post};
 

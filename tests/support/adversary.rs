@@ -3,9 +3,10 @@
 //! pace are judged as if these were not there: a message of theirs in a log is one that nobody published.
 
 use courtside::auth::{Capability, Grant};
-use courtside::connection_key::TakeoverKind;
+use courtside::model::Format;
+use courtside::protocol::Encoded;
 use courtside::relay::session::{Opening, Takeover};
-use courtside::wire::{Encoded, Format};
+use courtside::rpc::connection_key::TakeoverKind;
 use serde_json::{Value, json};
 
 use super::frames::{self, Frame};

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use courtside::auth::{App, Apps};
-use courtside::call::AppCall;
-use courtside::channel::Ticket;
 use courtside::object::{self, AppHost, AppInput, AppOutput, CallerId, Settings};
 use courtside::relay::admission::Bounds;
+use courtside::rpc::AppCall;
+use courtside::rpc::Ticket;
 
 use super::app_store::AppMemory;
 use super::network::{Call, Reply, Said};

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use courtside::app::store::{Store, StoreError, Stored};
 use courtside::auth::Revocation;
-use courtside::call::{Answer, AppCall, AppResponse, RelayName};
-use courtside::name::ChannelName;
+use courtside::model::name::ChannelName;
 use courtside::object::{AppHost, AppInput, AppOutput, CallerId};
+use courtside::rpc::{Answer, AppCall, AppResponse, RelayName};
 
 #[derive(Debug, Default)]
 pub struct AppMemory {

@@ -3,19 +3,21 @@
 use std::rc::Rc;
 
 use courtside::auth::{App, Source};
-use courtside::call::{
+use courtside::channel::{self, Channel};
+use courtside::model::Format;
+use courtside::model::data::Data;
+use courtside::model::message::{Content, Entry, Message};
+use courtside::model::name::ChannelName;
+use courtside::model::packed::Packed;
+use courtside::model::serial::Position;
+use courtside::protocol::Encoded;
+use courtside::relay::session::Opening;
+use courtside::relay::{self, Relay, SocketId};
+use courtside::rpc::Ticket;
+use courtside::rpc::{
     Address, Answer, Delivery, Publish, PublishKey, Published, RelayName, Request, Response, Rules, Submission,
     Subscribed,
 };
-use courtside::channel::{self, Channel, Ticket};
-use courtside::name::ChannelName;
-use courtside::relay::session::Opening;
-use courtside::relay::{self, Relay, SocketId};
-use courtside::serial::Position;
-use courtside::wire::data::Data;
-use courtside::wire::message::{Content, Entry, Message};
-use courtside::wire::packed::Packed;
-use courtside::wire::{Encoded, Format};
 
 use super::memory_store::MemoryStore;
 
@@ -63,7 +65,7 @@ pub fn publish(
         match effect {
             channel::Effect::Reply(_, answer) => {
                 places.extend(published(answer).outcomes.into_iter().map(|outcome| match outcome {
-                    courtside::call::Outcome::Accepted { position, .. } => position,
+                    courtside::rpc::Outcome::Accepted { position, .. } => position,
                     refused => panic!("{refused:?}"),
                 }));
             }

@@ -1,8 +1,8 @@
 //! What is said of messages that change.
 
-use courtside::call::VersionsQuery;
-use courtside::operation::{Operation, Patch, Reach};
-use courtside::wire::revision::Act;
+use courtside::model::operation::{Operation, Patch, Reach};
+use courtside::model::revision::Act;
+use courtside::rpc::VersionsQuery;
 
 use super::*;
 

@@ -5,8 +5,8 @@
 use std::collections::VecDeque;
 
 use courtside::limits::GRACE_MS;
-use courtside::serial::Position;
-use courtside::wire::flags::{HAS_BACKLOG, RESUMED};
+use courtside::model::flags::{HAS_BACKLOG, RESUMED};
+use courtside::model::serial::Position;
 use serde_json::{Value, json};
 
 use super::frames::{Frame, action};

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use courtside::call::{ChannelCall, Occupancy, Request, Rules, Wanted};
 use courtside::limits::{GRACE_MS, LINK_PROBE_MS, LINK_STALL_MS};
 use courtside::object::{self, CallerId};
+use courtside::rpc::{ChannelCall, Occupancy, Request, Rules, Wanted};
 use serde_json::{Value, json};
 
 use super::client::Deed;

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use courtside::call::{Answer, Backlog, Outcome, Publish, PublishKey, Request, Response, Submission};
+use courtside::model::message::{Content, Entry};
+use courtside::model::packed::Packed;
+use courtside::model::presence::PresenceMessage;
 use courtside::object;
-use courtside::wire::message::{Content, Entry};
-use courtside::wire::packed::Packed;
-use courtside::wire::presence::PresenceMessage;
+use courtside::rpc::{Answer, Backlog, Outcome, Publish, PublishKey, Request, Response, Submission};
 use serde_json::Value;
 
 use super::client::Deed;

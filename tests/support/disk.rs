@@ -4,17 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use courtside::auth::Revocation;
-use courtside::call::{Hold, MembersQuery, RelayName, Watched};
 use courtside::channel::store::{CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
-use courtside::name::ChannelName;
+use courtside::model::name::ChannelName;
+use courtside::model::objects::parts::PartKey;
+use courtside::model::objects::pool::Changes;
+use courtside::model::packed::Packed;
+use courtside::model::presence::MemberKey;
+use courtside::model::revision::Target;
+use courtside::model::serial::Position;
 use courtside::object::store::{RelayStore, Watch};
-use courtside::objects::parts::PartKey;
-use courtside::objects::pool::Changes;
 use courtside::relay::record::RowId;
-use courtside::serial::Position;
-use courtside::wire::packed::Packed;
-use courtside::wire::presence::MemberKey;
-use courtside::wire::revision::Target;
+use courtside::rpc::{Hold, MembersQuery, RelayName, Watched};
 
 use super::memory_store::MemoryStore;
 use super::random::Random;

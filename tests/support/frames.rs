@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use courtside::wire::data::Data;
-use courtside::wire::{Encoded, Format};
+use courtside::model::Format;
+use courtside::model::data::Data;
+use courtside::protocol::Encoded;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-pub use courtside::wire::action;
+pub use courtside::protocol::action;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

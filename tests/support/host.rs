@@ -7,15 +7,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use courtside::auth::{App, Apps};
-use courtside::call::{Address, ChannelCall, HistoryPage, HistoryQuery, RelayName, Request, Response, Rules};
+use courtside::model::Format;
 use courtside::object::{self, CallerId, Class, Entrance, Kept, Question, Reply, Settings, Timer};
-use courtside::placement::{self, Shard};
+use courtside::protocol::Encoded;
 use courtside::relay::SocketId;
 use courtside::relay::admission::Bounds;
 use courtside::relay::session::Opening;
+use courtside::rpc::placement::{self, Shard};
+use courtside::rpc::{Address, ChannelCall, HistoryPage, HistoryQuery, RelayName, Request, Response, Rules};
 use courtside::transport::comet::Verb;
 use courtside::transport::{Mode, ResponseId};
-use courtside::wire::{Encoded, Format};
 
 use super::disk::Disk;
 

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use courtside::channel::store::Row;
 use courtside::limits::{DEDUP_WINDOW_MS, RETENTION_MS};
-use courtside::serial::{ChannelSerial, Position};
-use courtside::wire::data::Data;
-use courtside::wire::message::{Entry, Message};
+use courtside::model::data::Data;
+use courtside::model::message::{Entry, Message};
+use courtside::model::serial::{ChannelSerial, Position};
 
 /// How long the protocol promises to know a repeat, and to resume (protocol.md § 6, § 8.2).
 const PROMISED_MS: u64 = 2 * 60 * 1_000;

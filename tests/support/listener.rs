@@ -3,12 +3,12 @@
 //! channel. All that comes is judged: a gapless run of the channel's order, nothing twice, and gaps only where they are
 //! announced.
 
-use courtside::call::{Answer, Response};
 use courtside::limits::PUBLISH_MAX_MESSAGES;
+use courtside::model::data::Data;
+use courtside::model::flags::RESUMED;
+use courtside::model::serial::Position;
 use courtside::rest::Continuation;
-use courtside::serial::Position;
-use courtside::wire::data::Data;
-use courtside::wire::flags::RESUMED;
+use courtside::rpc::{Answer, Response};
 use serde_json::Value;
 
 use super::client::TRANSIENT;

@@ -2,12 +2,13 @@
 //! requests and their answers are lost, and whoever comes back may come by another way.
 
 use courtside::auth::{Apps, Attempts};
+use courtside::http::{self, percent};
+use courtside::intake::parameters::{self, Door};
 use courtside::object;
-use courtside::parameters::{self, Door};
+use courtside::protocol::Encoded;
 use courtside::relay::session::Opening;
-use courtside::rest::{self, Admin, Context, Step, percent};
+use courtside::rest::{self, Admin, Context, Step};
 use courtside::transport::{Mode, events};
-use courtside::wire::Encoded;
 use serde_json::Value;
 
 use super::frames::Frame;
@@ -198,7 +199,7 @@ impl World {
         }
         let wait_s: u64 = query.iter().find(|(name, _)| name == "wait").expect("it waits").1.parse().expect("seconds");
         let path = format!("/channels/{}/messages", course.name);
-        let request = rest::Request { method: "GET".to_owned(), path, query, is_secure: true, ..Default::default() };
+        let request = http::Request { method: "GET".to_owned(), path, query, is_secure: true, ..Default::default() };
         note(now_ms, format_args!("listener {ear} asks ({number}) {} {:?}", request.path, &request.query[1..]));
         let host = course.channel;
         let app = self.hosts[host].app.clone();

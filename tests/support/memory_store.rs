@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
-use courtside::call::{Hold, MembersQuery, RelayName};
+use courtside::base::pinned;
 use courtside::channel::store::{
     Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredMember, StoredVersion, Total, Totals,
 };
-use courtside::objects::parts::PartKey;
-use courtside::objects::pool::Changes;
-use courtside::pinned;
-use courtside::serial::Position;
-use courtside::wire::packed::Packed;
-use courtside::wire::presence::MemberKey;
-use courtside::wire::revision::Target;
+use courtside::model::objects::parts::PartKey;
+use courtside::model::objects::pool::Changes;
+use courtside::model::packed::Packed;
+use courtside::model::presence::MemberKey;
+use courtside::model::revision::Target;
+use courtside::model::serial::Position;
+use courtside::rpc::{Hold, MembersQuery, RelayName};
 
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {

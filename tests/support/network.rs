@@ -7,15 +7,16 @@ use std::rc::Rc;
 
 use courtside::app::Tell;
 use courtside::auth::{Capability, Grant, Identity, KeyName};
-use courtside::call::{Answer, AppResponse, Delivered, Noticed, RelayName, Response, Rolled};
-use courtside::channel::Ticket;
-use courtside::connection_key::TakeoverKind;
 use courtside::error::Code;
-use courtside::name::ChannelName;
+use courtside::model::Format;
+use courtside::model::name::ChannelName;
 use courtside::object::{self, AppInput, CallerId};
+use courtside::protocol::Encoded;
 use courtside::relay::session::{Opening, Takeover};
+use courtside::rpc::Ticket;
+use courtside::rpc::connection_key::TakeoverKind;
+use courtside::rpc::{Answer, AppResponse, Delivered, Noticed, RelayName, Response, Rolled};
 use courtside::transport::Mode;
-use courtside::wire::{Encoded, Format};
 
 use super::client::{Deed, Transport};
 use super::frames::{self, Frame};

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use courtside::auth::{App, Apps};
-use courtside::call::{ChannelCall, RelayName, Request};
 use courtside::object::{self, AppHost, CallerId, Question, Reply, Settings, Timer};
+use courtside::protocol::Encoded;
 use courtside::relay::admission::Bounds;
-use courtside::wire::Encoded;
+use courtside::rpc::{ChannelCall, RelayName, Request};
 
 use super::app_store::{self, AppMemory};
 use super::host::{Host, Input, LinkId, Output};

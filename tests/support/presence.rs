@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use courtside::wire::presence::Turn;
+use courtside::model::presence::Turn;
 
 use super::frames::Event;
 

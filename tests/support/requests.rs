@@ -2,9 +2,9 @@
 //! heard of again; a reader asks twice; who leaves says nothing.
 
 use courtside::object::{self, CallerId};
+use courtside::protocol::Encoded;
 use courtside::transport::comet::{self, Verb};
 use courtside::transport::{Mode, ResponseId};
-use courtside::wire::Encoded;
 use serde_json::Value;
 
 use super::host::{Body, Input, LinkId};

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use courtside::auth::{App, Grant, Identity};
-use courtside::call::{Address, RelayName};
-use courtside::name::ChannelName;
+use courtside::model::Format;
+use courtside::model::flags::{HAS_BACKLOG, HAS_OBJECTS, Modes, RESUMED};
+use courtside::model::name::ChannelName;
+use courtside::protocol::{Encoded, action};
 use courtside::relay::session::Opening;
-use courtside::wire::flags::{HAS_BACKLOG, HAS_OBJECTS, Modes, RESUMED};
-use courtside::wire::{Encoded, Format, action};
+use courtside::rpc::{Address, RelayName};
 use serde_json::{Map, Value, json};
 
 use super::describe::action_name;

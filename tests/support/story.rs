@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use courtside::call::HistoryQuery;
 use courtside::limits::GRACE_MS;
-use courtside::serial::Position;
-use courtside::wire::Format;
+use courtside::model::Format;
+use courtside::model::serial::Position;
+use courtside::rpc::HistoryQuery;
 use serde_json::json;
 
 use super::client::{Client, Deed, Transport};
@@ -322,7 +322,7 @@ fn everything() -> HistoryQuery {
     HistoryQuery { forwards: true, limit: 100_000, ..HistoryQuery::default() }
 }
 
-fn check_history(history: &courtside::call::HistoryPage, ledger: &Ledger, channel: usize) {
+fn check_history(history: &courtside::rpc::HistoryPage, ledger: &Ledger, channel: usize) {
     let told: Vec<_> = history.entries.entries().expect("history is whole");
     let told: Vec<_> = told.iter().map(|entry| (entry.position, tag_of(&entry.messages()[0].data))).collect();
     let logged: Vec<_> =

@@ -1,11 +1,11 @@
 //! What is said of a message, and done to objects, for tests that count what each costs.
 
 use courtside::auth::Source;
-use courtside::call::{Publish, PublishKey, Submission};
-use courtside::objects::operation::{Action, ObjectMessage, Operation, Proposal, Target, Value};
-use courtside::objects::parts::{Cursor, PartKey};
-use courtside::wire::annotation::{Annotation, AnnotationAction};
-use courtside::wire::data::Data;
+use courtside::model::annotation::{Annotation, AnnotationAction};
+use courtside::model::data::Data;
+use courtside::model::objects::operation::{Action, ObjectMessage, Operation, Proposal, Target, Value};
+use courtside::model::objects::parts::{Cursor, PartKey};
+use courtside::rpc::{Publish, PublishKey, Submission};
 
 pub const FIRST: &str = "00000001000000-001@life:000";
 

@@ -6,9 +6,9 @@ use std::iter::Peekable;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use courtside::serial::Position;
-use courtside::wire::data::Data;
-use courtside::wire::flags::HAS_PRESENCE;
+use courtside::model::data::Data;
+use courtside::model::flags::HAS_PRESENCE;
+use courtside::model::serial::Position;
 use serde_json::{Value, json};
 
 use super::frames::{Frame, Message, action};

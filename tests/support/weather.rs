@@ -3,7 +3,7 @@
 
 use std::num::NonZeroU32;
 
-use courtside::rate::Flow;
+use courtside::base::rate::Flow;
 use courtside::relay::admission::Bounds;
 
 use super::random::Random;

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use courtside::auth::App;
-use courtside::call::{Address, Occupancy, RelayName, Response};
-use courtside::name::ChannelName;
+use courtside::model::Format;
+use courtside::model::name::ChannelName;
 use courtside::object::{self, AppInput, CallerId, Question, Timer};
-use courtside::wire::{Encoded, Format};
+use courtside::protocol::Encoded;
+use courtside::rpc::{Address, Occupancy, RelayName, Response};
 
 use super::adversary::Adversary;
 use super::app::AppObject;

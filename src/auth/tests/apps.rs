@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::auth::{App, Apps, KeyName, Rules};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{APPS_MAX_BYTES, SECRET_MIN_BYTES, SHORT_SECRET_MIN_BYTES};
-use crate::name::{AppId, ChannelName};
+use crate::model::name::{AppId, ChannelName};
 
 const TWO_APPS: &str = r#"{"apps": [
     {
@@ -87,39 +87,6 @@ fn rules_without_effect_are_named_at_run_time_and_refused_in_the_configuration()
     assert!(mutable.is_ok(), "{mutable:?}");
     let idle = r#""persistLast":false,"mutableMessages":false,"pushEnabled":false,"batchingInterval":null"#;
     assert!(parse(&format!(r#"{{"apps":[{}]}}"#, app_with(idle))).is_ok(), "what is not set is not relied on");
-}
-
-#[test]
-fn batches_and_conflation_are_rules_where_they_are_enabled() {
-    let read = |rules: &str| {
-        let app: App = serde_json::from_str(&app_with(rules)).unwrap();
-        let namespace = app.namespaces()[1].clone();
-        let of = crate::call::Rules::of(&namespace.rules);
-        (of.interval_ms, of.conflation_key, namespace.not_effective().join(" "))
-    };
-    let key = Some("#{message.name}".to_owned());
-    let conflation = r##""conflationInterval":200,"conflationKey":"#{message.name}""##;
-    assert_eq!(read(r#""batchingEnabled":true,"batchingInterval":100"#), (100, None, "".into()));
-    assert_eq!(read(&format!(r#""conflationEnabled":true,{conflation}"#)), (200, key, "".into()));
-    assert_eq!(read(conflation), (0, None, "conflationInterval conflationKey".into()));
-    let (interval_ms, key, idle) = read(&format!(r#""batchingEnabled":true,"batchingInterval":20,{conflation}"#));
-    assert_eq!((interval_ms, key, idle.as_str()), (20, None, "conflationInterval conflationKey"));
-}
-
-#[test]
-fn the_number_of_members_is_a_rule() {
-    let app =
-        |max: &str| format!(r#"{{"apps":[{{"id":"a","keys":[],"namespaces":[{{"id":"n","maxMembers":{max}}}]}}]}}"#);
-    let rules = |max: &str| {
-        let apps = parse(&app(max)).unwrap();
-        let rules = apps.get(&AppId::parse("a").unwrap()).unwrap().rules(&channel("n:c")).clone();
-        crate::call::Rules::of(&rules).max_members
-    };
-    assert_eq!((rules("250"), rules("0"), rules("null")), (250, 0, 20_000));
-    assert_eq!(rules("1000000"), 20_000, "no more than a channel can have");
-    for wrong in ["-1", "1.5", "\"1\""] {
-        assert!(parse(&app(wrong)).unwrap_err().message.contains("maxMembers must be a whole number"));
-    }
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use super::{NOW_MS, SECRET, demo, jwt, mac, token};
 use crate::auth::{App, Attempts, Credentials, Grant, Presented, Surface};
+use crate::base::rate::Rate;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{WRONG_SECRETS, WRONG_TOKENS};
-use crate::rate::Rate;
 use base64::Engine;
 use serde_json::json;
 

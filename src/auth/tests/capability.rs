@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::auth::{Capability, Operations};
 use crate::error::Code;
 use crate::limits::{CAPABILITY_MAX_BYTES, CAPABILITY_MAX_RESOURCES};
-use crate::name::ChannelName;
+use crate::model::name::ChannelName;
 
 fn capability(text: &str) -> Capability {
     Capability::parse(text).unwrap()

@@ -13,7 +13,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     CAPABILITY_MAX_BYTES, CLIENT_ID_MAX_BYTES, GRANT_MAX_BYTES, TOKEN_MAX_BYTES, USER_CLAIMS_MAX_BYTES,
 };
-use crate::name::{AppId, ChannelName};
+use crate::model::name::{AppId, ChannelName};
 
 fn header(value: &str) -> Result<Grant, ErrorInfo> {
     let presented = Presented { authorization: Some(value), ..Presented::default() };

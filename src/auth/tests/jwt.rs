@@ -11,7 +11,7 @@ use crate::limits::{
     CLOCK_SKEW_MAX_MS, REVOCABLE_IAT_AHEAD_MAX_MS, REVOCABLE_TOKEN_MAX_TTL_MS, TOKEN_MAX_BYTES, TOKEN_MAX_TTL_MS,
     USER_CLAIMS_MAX_BYTES,
 };
-use crate::name::ChannelName;
+use crate::model::name::ChannelName;
 
 const NOW_S: u64 = NOW_MS / 1000;
 

@@ -16,7 +16,7 @@ use super::secret::mac;
 use super::{App, Apps, Credentials, Grant, KeyName, Presented, Surface, TokenDetails, TokenRequest};
 use crate::error::ErrorInfo;
 use crate::limits::SHORT_SECRET_MIN_BYTES;
-use crate::name::AppId;
+use crate::model::name::AppId;
 
 const NOW_MS: u64 = 1_800_000_000_000;
 const SECRET: &str = "local-only";

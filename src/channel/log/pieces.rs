@@ -2,14 +2,14 @@
 //! that have something to catch up with.
 
 use super::{Log, Walk, decoded, visible_from};
-use crate::call::{Backlog, ReadFrom};
 use crate::channel::Meta;
-use crate::channel::operations::{Show, shown};
+use crate::channel::state::versions::{Show, shown};
 use crate::channel::store::{Store, StoreError};
 use crate::error::Code;
 use crate::limits::{MESSAGE_MAX_BYTES, REPLAY_MAX_BYTES, REPLAY_PAGE_BYTES, REWIND_LOOK_BYTES, REWIND_PAGE_BYTES};
-use crate::serial::Position;
-use crate::wire::packed::Packed;
+use crate::model::packed::Packed;
+use crate::model::serial::Position;
+use crate::rpc::{Backlog, ReadFrom};
 
 /// A piece of the log in memory.
 pub struct Piece {

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::super::store::{Store, StoreError};
 use crate::limits::ROW_MAX_BYTES;
-use crate::serial::Position;
-use crate::wire::packed::Packed;
+use crate::model::packed::Packed;
+use crate::model::serial::Position;
 
 /// Rows read at a time at most. A row is read as a whole, and most have a few KB.
 const ROWS_MAX: usize = 64;

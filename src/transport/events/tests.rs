@@ -5,10 +5,10 @@ use serde_json::json;
 use super::*;
 use crate::auth::{Capability, Grant, KeyName};
 use crate::limits::{LINK_STALL_MS, STREAM_MAX_CHANNELS};
+use crate::protocol::action;
+use crate::protocol::outbound::{Outbound, OutboundData, OutboundMessage};
 use crate::relay::SocketId;
 use crate::transport::{Effect, Links, Mode};
-use crate::wire::action;
-use crate::wire::outbound::{Outbound, OutboundData, OutboundMessage};
 
 const PLAIN: Mode = Mode::Events(Style::with(0));
 

@@ -1,0 +1,301 @@
+//! The presence set: who is there, by what was said last (protocol.md § 10).
+//!
+//! The set is a function of the log: every change of it is an event there, written in the same transaction as the rows
+//! of the members that it changes, so that neither can be without the other. What members say of themselves stays in
+//! storage; memory has their number and the connections that hold them ([`super::holders`]).
+//!
+//! What is newer is decided by the place of an event on its connection, never by arrival: a repeat of what was answered
+//! without an event finds a newer member and changes nothing.
+
+use std::collections::BTreeMap;
+
+use crate::base::maps::HashMap;
+use crate::channel::Channel;
+use crate::channel::log::{Batch, decoded};
+use crate::channel::store::{Change, Store, StoreError, StoredMember};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{LEAVES_PER_ENTRY, LEAVES_PER_ENTRY_BYTES, MEMBERS_PAGE_BYTES, MEMBERS_PER_CONNECTION_MAX};
+use crate::model::message::{Content, Entry};
+use crate::model::packed::Packed;
+use crate::model::presence::{MemberKey, PresenceAction, PresenceMessage};
+use crate::rpc::{Answer, Deed, Fate, Hold, MembersPage, MembersQuery, Outcome, Publish};
+
+/// Members that are read at first for a page, of which each may have 64 KiB.
+const MEMBERS_FIRST_READ: usize = 8;
+
+/// What a batch does to the set, before it is written: a member's entry, or that it left.
+pub type Pending = BTreeMap<MemberKey, Option<Packed>>;
+
+impl Channel {
+    /// Takes the events that say something new, and gives them one place. `is_late` when the connection was heard to
+    /// say later things before. Refused as a whole with 91003 when the channel, or the connection, has all the members
+    /// it may have.
+    pub(in crate::channel) fn place_presence(
+        &mut self,
+        store: &mut impl Store,
+        batch: &mut Batch,
+        publish: &Publish,
+        (hold, deeds): (&Hold, &[Deed]),
+        is_late: bool,
+        now_ms: u64,
+    ) -> Result<Outcome, StoreError> {
+        let mut staged = Staged::default();
+        for deed in deeds {
+            let key = deed.event.key();
+            let member = match staged.members.get(&key) {
+                Some(member) => member.clone(),
+                None => member(store, batch, &key)?,
+            };
+            let Some(event) = news(deed, member.as_ref()) else { continue };
+            if member.is_none() && is_late {
+                match self.left_since(store, batch, &event, now_ms)? {
+                    Some(true) => continue,
+                    Some(false) => {}
+                    None => return Ok(Outcome::Refused(crate::channel::commit::unsure())),
+                }
+            }
+            staged.take(key, event, member.is_some());
+        }
+        if staged.events.is_empty() {
+            return Ok(Outcome::Accepted { position: batch.tip(), count: 0 });
+        }
+        let connection_id = publish.connection_id.as_deref().unwrap_or_default();
+        let held = self.states.holders.members_of(store, connection_id)?;
+        if let Some(refusal) = staged.refusal(self.meta.rules.max_members as usize, self.states.holders.count(), held) {
+            return Ok(Outcome::Refused(refusal));
+        }
+        let position = batch.tip().next(now_ms);
+        let key = self.window(store, now_ms)?.remember(publish, position);
+        let entry = |events| Entry {
+            position,
+            id: publish.id(),
+            connection_id: publish.connection_id.clone(),
+            content: Content::Presence(events),
+        };
+        let changes = staged.members.into_iter().map(|(key, member)| match member {
+            Some(event) => {
+                let member = Packed::one(&entry(vec![PresenceMessage { action: PresenceAction::Present, ..event }]));
+                Change::Put(StoredMember { key, hold: hold.clone(), leaves_at_ms: None, member })
+            }
+            None => Change::Remove(key),
+        });
+        batch.push(publish, entry(staged.events), key, changes.collect());
+        if self.states.holders.joined(connection_id, hold, staged.joined, now_ms) {
+            // Others of its members were about to leave.
+            batch.hold(connection_id, hold, None);
+        }
+        Ok(Outcome::Accepted { position, count: 0 })
+    }
+
+    /// Whether a member that isn't there left by what its connection said later. The relay may have given up the event,
+    /// and the client sent it again when it was long gone; those who saw the leave would not believe it.
+    fn left_since(
+        &mut self,
+        store: &mut impl Store,
+        batch: &Batch,
+        event: &PresenceMessage,
+        now_ms: u64,
+    ) -> Result<Option<bool>, StoreError> {
+        let key = event.key();
+        match event.turn() {
+            turn if batch.has_later(&key, turn) => Ok(Some(true)),
+            Some(turn) => self.repeats.has_later(&self.log, store, &key, turn, now_ms),
+            None => Ok(Some(false)),
+        }
+    }
+
+    /// Takes note of what became of a connection. Says nothing of one without members, nor when another relay says so
+    /// than the one that holds it: that comes too late.
+    pub(in crate::channel) fn place_fate(
+        &mut self,
+        store: &mut impl Store,
+        batch: &mut Batch,
+        publish: &Publish,
+        (hold, fate): (&Hold, Fate),
+        now_ms: u64,
+    ) -> Result<Outcome, StoreError> {
+        let accepted = Ok(Outcome::Accepted { position: batch.tip(), count: 0 });
+        let connection_id = publish.connection_id.as_deref().unwrap_or_default();
+        // Remembered whatever it changes: one that comes again, late, must not take away who has entered since.
+        let position = batch.tip().next(now_ms);
+        let key = match fate {
+            Fate::Left => self.window(store, now_ms)?.remember(publish, position),
+            Fate::Here | Fate::Gone => String::new(),
+        };
+        if self.states.holders.members_of(store, connection_id)? == 0 {
+            return accepted;
+        }
+        match fate {
+            Fate::Here => {
+                if self.states.holders.here(connection_id, hold, now_ms) {
+                    batch.hold(connection_id, hold, None);
+                }
+            }
+            Fate::Gone => {
+                if let Some(leaves_at_ms) = self.states.holders.gone(connection_id, hold, now_ms) {
+                    batch.hold(connection_id, hold, Some(leaves_at_ms));
+                }
+            }
+            Fate::Left if self.states.holders.is_held_by(connection_id, &hold.relay) => {
+                self.place_leaves(store, batch, connection_id, (&publish.id(), key), now_ms)?;
+            }
+            Fate::Left => {}
+        }
+        accepted
+    }
+
+    /// All members of a connection leave: nobody of them says so, hence an id that isn't of their connection.
+    pub(in crate::channel) fn place_leaves(
+        &mut self,
+        store: &mut impl Store,
+        batch: &mut Batch,
+        connection_id: &str,
+        (id, mut key): (&str, String),
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        let members = members_of(store, batch, connection_id)?;
+        let mut rest = members.as_slice();
+        let mut part = 0;
+        while !rest.is_empty() {
+            let (chunk, later) = rest.split_at(chunk_length(rest));
+            let position = batch.tip().next(now_ms);
+            let id = if part == 0 { id.to_owned() } else { format!("{id}.{part}") };
+            let leave = |(index, member): (usize, &PresenceMessage)| PresenceMessage {
+                action: PresenceAction::Leave,
+                id: format!("{id}:0:{index}"),
+                ..member.clone()
+            };
+            let events = chunk.iter().enumerate().map(leave).collect();
+            let changes = chunk.iter().map(|member| Change::Remove(member.key())).collect();
+            let connection_id = Some(connection_id.to_owned());
+            batch.place(
+                Entry { position, id, connection_id, content: Content::Presence(events) },
+                std::mem::take(&mut key),
+                changes,
+            );
+            (rest, part) = (later, part + 1);
+        }
+        self.states.holders.left(connection_id, members.len());
+        Ok(())
+    }
+
+    /// A page of the set.
+    pub fn members(&mut self, store: &mut impl Store, query: &MembersQuery) -> Answer<MembersPage> {
+        let page = self.reload(store).and_then(|()| page(store, query));
+        page.map_err(crate::channel::storage_failed)
+    }
+}
+
+/// What one publish does to the set.
+#[derive(Default)]
+struct Staged {
+    events: Vec<PresenceMessage>,
+    members: HashMap<MemberKey, Option<PresenceMessage>>,
+    joined: isize,
+}
+
+impl Staged {
+    fn take(&mut self, key: MemberKey, event: PresenceMessage, was_member: bool) {
+        let stays = event.action != PresenceAction::Leave;
+        self.joined += isize::from(stays) - isize::from(was_member);
+        self.members.insert(key, stays.then(|| event.clone()));
+        self.events.push(event);
+    }
+
+    fn refusal(&self, max: usize, members: usize, of_connection: usize) -> Option<ErrorInfo> {
+        let exceeds = |count: usize, max: usize| self.joined > 0 && count.saturating_add_signed(self.joined) > max;
+        if exceeds(members, max) {
+            return Some(Code::TooManyMembers.because(format!("this channel has at most {max} members")));
+        }
+        let refusal = format!("a connection enters at most {MEMBERS_PER_CONNECTION_MAX} members");
+        exceeds(of_connection, MEMBERS_PER_CONNECTION_MAX).then(|| Code::TooManyMembers.because(refusal))
+    }
+}
+
+/// The event as it happened, or nothing: what is not newer than the member, who leaves without being there, and who
+/// enters by an event that the set knows.
+fn news(deed: &Deed, member: Option<&PresenceMessage>) -> Option<PresenceMessage> {
+    let event = deed.event.clone();
+    let Some(member) = member else { return (event.action != PresenceAction::Leave).then_some(event) };
+    let turn = member.turn();
+    if turn >= event.turn() || (event.action == PresenceAction::Enter && deed.known.is_some() && turn >= deed.known) {
+        return None;
+    }
+    if event.action == PresenceAction::Leave && event.data.is_absent() {
+        let (data, encoding) = (member.data.clone(), member.encoding.clone());
+        return Some(PresenceMessage { data, encoding, ..event });
+    }
+    Some(event)
+}
+
+fn member(store: &mut impl Store, batch: &Batch, key: &MemberKey) -> Result<Option<PresenceMessage>, StoreError> {
+    let packed = match batch.members.get(key) {
+        Some(member) => member.clone(),
+        None => store.member(key)?,
+    };
+    packed.as_ref().map(event).transpose()
+}
+
+/// The members of a connection, with what the batch does to them.
+fn members_of(store: &mut impl Store, batch: &Batch, connection_id: &str) -> Result<Vec<PresenceMessage>, StoreError> {
+    let limit = MEMBERS_PER_CONNECTION_MAX;
+    let stored = store.members(&MembersQuery {
+        connection_id: Some(connection_id.to_owned()),
+        limit,
+        ..MembersQuery::default()
+    })?;
+    let mut members = stored.iter().map(event).collect::<Result<Vec<_>, _>>()?;
+    members.retain(|member| !batch.members.contains_key(&member.key()));
+    let first = MemberKey { connection_id: connection_id.to_owned(), client_id: String::new() };
+    let mine = batch.members.range(first..).take_while(|(key, _)| key.connection_id == connection_id);
+    for packed in mine.filter_map(|(_, member)| member.as_ref()) {
+        members.push(event(packed)?);
+    }
+    members.sort_by_cached_key(PresenceMessage::key);
+    Ok(members)
+}
+
+fn event(packed: &Packed) -> Result<PresenceMessage, StoreError> {
+    let entry = decoded(packed)?.pop();
+    let damaged = || StoreError("a stored member is damaged".to_owned());
+    entry.and_then(|entry| entry.presence().first().cloned()).ok_or_else(damaged)
+}
+
+fn chunk_length(members: &[PresenceMessage]) -> usize {
+    let mut bytes = 0;
+    let fits = |member: &&PresenceMessage| {
+        bytes += member.weight();
+        bytes <= LEAVES_PER_ENTRY_BYTES
+    };
+    members.iter().take(LEAVES_PER_ENTRY).take_while(fits).count().max(1)
+}
+
+/// One more than is asked for is read, to know whether another page follows; of large members, few that don't fit.
+fn page(store: &mut impl Store, query: &MembersQuery) -> Result<MembersPage, StoreError> {
+    let mut page = MembersPage { members: Packed::default(), next: None };
+    let (mut count, mut limit) = (0, MEMBERS_FIRST_READ);
+    let mut after = query.after.clone();
+    loop {
+        let limit_here = limit.min(query.limit + 1 - count);
+        let found = store.members(&MembersQuery { limit: limit_here, after: after.clone(), ..query.clone() })?;
+        for (index, member) in found.iter().enumerate() {
+            let is_full = !page.members.is_empty() && page.members.len() + member.len() > MEMBERS_PAGE_BYTES;
+            if count == query.limit || is_full {
+                page.next = key_of_last(&found[..index])?.or(after);
+                return Ok(page);
+            }
+            page.members.append(member);
+            count += 1;
+        }
+        if found.len() < limit_here {
+            return Ok(page);
+        }
+        after = key_of_last(&found)?;
+        let average = page.members.len().div_ceil(count.max(1)).max(1);
+        limit = MEMBERS_PAGE_BYTES.saturating_sub(page.members.len()) / average + 1;
+    }
+}
+
+fn key_of_last(members: &[Packed]) -> Result<Option<MemberKey>, StoreError> {
+    members.last().map(|member| event(member).map(|event| event.key())).transpose()
+}

@@ -1,0 +1,425 @@
+//! What is done to messages that were published, and what readers are shown of them (protocol.md § 18).
+//!
+//! An operation is an entry of the log like any other, and holds the whole message as it left it. In the same write it
+//! becomes the latest version of its message, which is found by the message's serial, without a look at the log.
+
+use crate::base::rate::Debt;
+use crate::channel::log::{Batch, decoded, visible_from};
+use crate::channel::store::{Change, Store, StoreError, StoredVersion};
+use crate::channel::{Channel, storage_failed};
+use crate::error::{Code, ErrorInfo};
+use crate::intake::publish::set_claim;
+use crate::limits::{CHANGES_FLOW, COMMIT_MAX_BYTES, HISTORY_PAGE_BYTES, MESSAGE_MAX_BYTES, VERSIONS_PER_READ};
+use crate::model::message::{Content, Entry, Kind, Message};
+use crate::model::operation::{Operation, Patch, Reach};
+use crate::model::packed::Packed;
+use crate::model::revision::{Act, Mark, Shape, Target, Version};
+use crate::model::serial::Position;
+use crate::rpc::{Answer, HistoryPage, Outcome, Publish, VersionsQuery};
+
+/// A message as it is now.
+#[derive(Debug)]
+pub struct Current {
+    pub target: Target,
+    pub message: Message,
+    /// Who published it.
+    pub connection_id: Option<String>,
+    /// Absent as long as it is as it was published.
+    pub version: Option<Version>,
+    /// The entry that it was published in.
+    published: Entry,
+    /// What the other messages of its publish count, as they are now.
+    others_bytes: usize,
+}
+
+/// What was looked for in rows last, and what changes have cost.
+#[derive(Debug, Default)]
+pub(in crate::channel) struct Lookups {
+    last: Option<Entry>,
+    debt: Debt,
+}
+
+impl Current {
+    pub fn is_deleted(&self) -> bool {
+        self.version.as_ref().is_some_and(|version| version.shape == Shape::Deleted)
+    }
+
+    /// Where its version was published.
+    pub fn position(&self) -> Position {
+        self.version.as_ref().map_or(self.target.position, |version| version.position)
+    }
+
+    /// As a reader of history gets it.
+    fn entry(self) -> Entry {
+        let mark = Mark { target: self.target, version: self.version };
+        let content = Content::Revised { messages: vec![self.message], marks: vec![mark] };
+        Entry { content, ..self.published }
+    }
+}
+
+impl Channel {
+    /// The message of a serial as it is now, also by what `batch` is about to write. Fails with 40003 for what is no
+    /// message's serial, and with 40400 for that of a message which this channel does not have, or not any more.
+    pub fn message(
+        &mut self,
+        store: &mut impl Store,
+        batch: Option<&Batch>,
+        serial: &str,
+        now_ms: u64,
+    ) -> Result<Answer<Current>, StoreError> {
+        let Some((target, series)) = Target::parse(serial) else {
+            return Ok(Err(Code::BadParameter.because("the serial is not one of a message")));
+        };
+        let is_kept = target.position >= visible_from(&self.meta.rules, now_ms) && target.position > self.meta.floor;
+        let published = match is_kept && series == self.meta.series {
+            true => self.published(store, batch, target.position, now_ms)?,
+            false => None,
+        };
+        let Some(published) = published.filter(|entry| target.place < entry.count()) else {
+            return Ok(Err(Code::NotFound.because("this channel has no message of that serial, or not any more")));
+        };
+        let mut latest = latest(store, target.position)?;
+        latest.extend(batch.iter().flat_map(|batch| batch.latest(target.position)).cloned());
+        Ok(Ok(current(published, latest, target)))
+    }
+
+    /// The publish at a position, if it is one of messages that are kept.
+    fn published(
+        &mut self,
+        store: &mut impl Store,
+        batch: Option<&Batch>,
+        position: Position,
+        now_ms: u64,
+    ) -> Result<Option<Entry>, StoreError> {
+        if let Some(entry) = self.lookups.last.as_ref().filter(|entry| entry.position == position) {
+            return Ok(Some(entry.clone()));
+        }
+        let (entries, read) = self.log.around(store, batch, position)?;
+        self.lookups.debt.add(read, CHANGES_FLOW, now_ms);
+        let is_it = |entry: &Entry| entry.position == position && !entry.is_operation() && !entry.is_ephemeral();
+        let found = entries.into_iter().find(|entry| is_it(entry) && entry.kind() == Kind::Messages);
+        if read > 0 {
+            self.lookups.last.clone_from(&found);
+        }
+        Ok(found)
+    }
+
+    /// Whether so much was changed, and looked up, that no more may be for now.
+    pub(in crate::channel) fn has_changed_too_much(&self, now_ms: u64) -> bool {
+        self.lookups.debt.left(CHANGES_FLOW, now_ms) > CHANGES_FLOW.burst
+    }
+
+    /// Gives an operation its place, or refuses it.
+    pub(in crate::channel) fn place_operation(
+        &mut self,
+        store: &mut impl Store,
+        batch: &mut Batch,
+        publish: &Publish,
+        operation: &Operation,
+        now_ms: u64,
+    ) -> Result<Outcome, StoreError> {
+        if batch.bytes() > COMMIT_MAX_BYTES || self.has_changed_too_much(now_ms) {
+            let refusal = Code::PublishRateLimited.because("too much is being changed on this channel; try again");
+            return Ok(Outcome::Refused(refusal));
+        }
+        let current = match self.message(store, Some(batch), &operation.serial, now_ms)? {
+            Ok(current) => current,
+            Err(refusal) => return Ok(Outcome::Refused(refusal)),
+        };
+        let target = current.target;
+        // Later than the message by its time, too: clients compare these.
+        let position = batch.tip().next(now_ms.max(target.position.time_ms() + 1));
+        let (message, version) = match revised(operation, current, position) {
+            Ok(revised) => revised,
+            Err(refusal) => return Ok(Outcome::Refused(refusal)),
+        };
+        let number = version.number;
+        let content =
+            Content::Revised { messages: vec![message], marks: vec![Mark { target, version: Some(version) }] };
+        let entry = Entry { position, id: publish.id(), connection_id: publish.connection_id.clone(), content };
+        let key = self.window(store, now_ms)?.remember(publish, position);
+        self.lookups.debt.add(entry.weight(), CHANGES_FLOW, now_ms);
+        let stored = StoredVersion { target, number, entry: Packed::one(&entry) };
+        batch.push(publish, entry, key, vec![Change::Revise(stored)]);
+        Ok(Outcome::Accepted { position, count: 1 })
+    }
+
+    /// A page of a message's versions: as it was published, then what each update and deletion left, and at last what
+    /// it is now. What was before a deletion only who may see it gets. Fails as [`Channel::message`] does.
+    pub fn versions(&mut self, store: &mut impl Store, query: &VersionsQuery, now_ms: u64) -> Answer<HistoryPage> {
+        self.reload(store).map_err(storage_failed)?;
+        let current = self.message(store, None, &query.serial, now_ms).map_err(storage_failed)??;
+        let mut page = Page { series: self.meta.series.clone(), limit: query.limit, ..Page::default() };
+        match query.latest {
+            true => page.push(&current.entry()),
+            false => list(store, current, query, &mut page).map_err(storage_failed)?,
+        }
+        let mut page = page.finish();
+        if query.latest {
+            self.annotate_page(store, &mut page).map_err(storage_failed)?;
+        }
+        Ok(page)
+    }
+}
+
+/// Reads versions until the page is full, or there are no more.
+fn list(store: &mut impl Store, current: Current, query: &VersionsQuery, page: &mut Page) -> Result<(), StoreError> {
+    let newest = current.version.as_ref().map_or(0, |version| version.number);
+    let hidden = current.version.as_ref().and_then(|version| version.deleted_at).filter(|_| !query.deleted);
+    let is_shown = |entry: &Entry| hidden.is_none_or(|deleted_at| position_of(entry) >= deleted_at);
+    let target = current.target;
+    let first = Entry { content: first_of(&current), ..current.published.clone() };
+    let at = current.published.clone();
+    let last = current.entry();
+    let mut next = match (query.after, query.forwards) {
+        (Some(after), true) => after.checked_add(1),
+        (Some(after), false) => after.checked_sub(1),
+        (None, true) => Some(0),
+        (None, false) => Some(newest),
+    };
+    while let Some(number) = next.filter(|number| *number <= newest) {
+        let read: Vec<(u32, Entry)> = match number {
+            0 => vec![(0, first.clone())],
+            _ if number == newest => vec![(newest, last.clone())],
+            _ => versions(store, &at, target, number, query.forwards)?,
+        };
+        let ends = if query.forwards { newest } else { 0 };
+        let reached = read.last().map_or(ends, |(number, _)| *number);
+        for (number, entry) in read.iter().filter(|(_, entry)| is_shown(entry)) {
+            if !page.has_room(entry) {
+                return Ok(());
+            }
+            page.push(entry);
+            page.last = *number;
+        }
+        // The oldest may be gone, and then the next that is there follows.
+        next = match query.forwards {
+            true if read.is_empty() => Some(newest),
+            true => reached.checked_add(1),
+            false if read.is_empty() => Some(0),
+            false => reached.checked_sub(1),
+        };
+    }
+    Ok(())
+}
+
+/// The message as it was published.
+fn first_of(current: &Current) -> Content {
+    let place = current.target.place;
+    let messages = current.published.messages().get(place).cloned().into_iter().collect();
+    Content::Revised { messages, marks: vec![Mark { target: current.target, version: None }] }
+}
+
+/// Some versions between the first and the latest, from a number on, as entries at the place of the message.
+fn versions(
+    store: &mut impl Store,
+    at: &Entry,
+    target: Target,
+    from: u32,
+    forwards: bool,
+) -> Result<Vec<(u32, Entry)>, StoreError> {
+    let mut read = Vec::new();
+    for packed in store.versions(target, from, forwards, VERSIONS_PER_READ)? {
+        for entry in decoded(&packed)? {
+            let number = entry.version(0).map_or(0, |version| version.number);
+            read.push((number, Entry { content: entry.content, ..at.clone() }));
+        }
+    }
+    Ok(read)
+}
+
+fn position_of(entry: &Entry) -> Position {
+    entry.version(0).map_or(entry.position, |version| version.position)
+}
+
+/// A page of versions that is being filled.
+#[derive(Default)]
+struct Page {
+    series: String,
+    limit: usize,
+    entries: Packed,
+    count: usize,
+    /// The number of its last version.
+    last: u32,
+    more: bool,
+}
+
+impl Page {
+    fn has_room(&mut self, entry: &Entry) -> bool {
+        let bytes = self.entries.len() + entry.weight();
+        self.more = self.count >= self.limit || self.count > 0 && bytes > HISTORY_PAGE_BYTES;
+        !self.more
+    }
+
+    fn push(&mut self, entry: &Entry) {
+        self.entries.append(&Packed::one(entry));
+        self.count += 1;
+    }
+
+    fn finish(self) -> HistoryPage {
+        let next = self.more.then_some((Position(self.last.into()), 0));
+        HistoryPage { series: self.series, entries: self.entries, slices: vec![(0, 1); self.count], next }
+    }
+}
+
+/// The latest versions of the messages of a publish, of those that are not as they were published.
+pub(in crate::channel) fn latest(store: &mut impl Store, position: Position) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::new();
+    for packed in store.latest(position)? {
+        entries.extend(decoded(&packed)?);
+    }
+    Ok(entries)
+}
+
+/// Whether the last of these versions deletes the message.
+pub(in crate::channel) fn is_deleted<'a>(versions: impl IntoIterator<Item = &'a Entry>, target: Target) -> bool {
+    let of = versions.into_iter().filter_map(Entry::operation).filter(|(of, ..)| *of == target);
+    of.last().is_some_and(|(.., version)| version.shape == Shape::Deleted)
+}
+
+/// `latest` may have several versions of one message, the latest last.
+fn current(published: Entry, latest: Vec<Entry>, target: Target) -> Current {
+    let mut sizes: Vec<usize> = published.messages().iter().map(Message::size).collect();
+    let mut message = published.messages()[target.place].clone();
+    let mut version = None;
+    for entry in latest {
+        let Some((of, said, made)) = entry.operation() else { continue };
+        if let Some(size) = sizes.get_mut(of.place) {
+            *size = said.size();
+        }
+        if of == target {
+            (message, version) = (said.clone(), Some(made.clone()));
+        }
+    }
+    let others_bytes = sizes.iter().sum::<usize>() - sizes[target.place];
+    let connection_id = published.connection_id.clone();
+    Current { target, message, connection_id, version, published, others_bytes }
+}
+
+/// What an operation makes of a message. Fails with 40160 for another's message where only one's own may be changed,
+/// with 40013 for what cannot be appended, and with 40009 for what is too large.
+fn revised(operation: &Operation, current: Current, position: Position) -> Result<(Message, Version), ErrorInfo> {
+    if let Reach::Of(name) = &operation.reach
+        && current.message.client_id.as_ref() != Some(name)
+    {
+        return Err(Code::NotPermitted.because("the capability allows this only with the client's own messages"));
+    }
+    let before = current.message.data.len();
+    let (prior, before_it) = (current.position(), current.version.as_ref());
+    let goes_on = |version: &Version| matches!(version.shape, Shape::Appended { .. }) && operation.act == Act::Append;
+    let number = before_it.map_or(1, |version| version.number + u32::from(!goes_on(version)));
+    let (shape, deleted_at) = match operation.act {
+        Act::Update => (Shape::Updated, None),
+        Act::Delete => (Shape::Deleted, Some(position)),
+        Act::Append => (Shape::Appended { from: before }, None),
+    };
+    let deleted_at = deleted_at.or(before_it.and_then(|version| version.deleted_at));
+    let message = patched(current.message, &operation.patch, operation.act)?;
+    let bytes = message.size() + current.others_bytes;
+    if bytes > MESSAGE_MAX_BYTES {
+        let why = format!("a publish has at most {MESSAGE_MAX_BYTES} bytes, and with this it would have {bytes}");
+        return Err(Code::TooLarge.because(why));
+    }
+    let version = Version {
+        position,
+        shape,
+        number,
+        prior,
+        deleted_at,
+        connection_id: current.connection_id,
+        client_id: operation.client_id.clone(),
+        description: operation.description.clone(),
+        metadata: operation.metadata.clone(),
+    };
+    Ok((message, version))
+}
+
+fn patched(message: Message, patch: &Patch, act: Act) -> Result<Message, ErrorInfo> {
+    let mut patched = Message { id: None, ..message };
+    if let Some(name) = &patch.name {
+        patched.name = Some(name.clone());
+    }
+    if let Some(extras) = &patch.extras {
+        // Its publisher's token said it of the message.
+        let claim = patched.extras.as_ref().and_then(|extras| extras.get("userClaim")).cloned();
+        patched.extras = Some(extras.clone());
+        set_claim(&mut patched.extras, claim.as_ref())?;
+    }
+    if patch.data.is_absent() {
+        return Ok(patched);
+    }
+    if act == Act::Append && !patched.data.is_absent() {
+        let is_text_of_json = patch.encoding.as_deref().is_some_and(|encoding| encoding.contains("json"));
+        let whole =
+            (!is_text_of_json && patch.encoding == patched.encoding).then(|| patched.data.followed_by(&patch.data));
+        patched.data = whole.flatten().ok_or_else(|| {
+            Code::BadData.because("text can be appended to text, and bytes to bytes, of one encoding; JSON to nothing")
+        })?;
+        return Ok(patched);
+    }
+    (patched.data, patched.encoding) = (patch.data.clone(), patch.encoding.clone());
+    Ok(patched)
+}
+
+/// How readers are shown messages that have changed since they were published.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::channel) enum Show {
+    /// Each message once, as it is now, at the place where it was published.
+    Latest,
+    /// What happened, in order, but for what was said before a deletion, and appends that others follow: those who
+    /// read this have, or get, what came later.
+    Events,
+    /// All that is there, where no message has changed.
+    Log,
+}
+
+/// What a reader is shown of an entry, if anything.
+pub(in crate::channel) fn shown(store: &mut impl Store, entry: Entry, show: Show) -> Result<Option<Entry>, StoreError> {
+    if entry.kind() != Kind::Messages || entry.summary().is_some() || show == Show::Log {
+        return Ok(Some(entry));
+    }
+    if let Some((target, _, version)) = entry.operation() {
+        if show == Show::Latest {
+            return Ok(None);
+        }
+        let latest = latest(store, target.position)?;
+        let now = latest.iter().filter_map(Entry::operation).find(|(of, ..)| *of == target).map(|(.., now)| now);
+        let is_append = matches!(version.shape, Shape::Appended { .. });
+        let is_over =
+            |now: &Version| now.deleted_at > Some(version.position) || is_append && now.position > version.position;
+        return Ok(if now.is_some_and(is_over) { None } else { Some(entry) });
+    }
+    let latest = latest(store, entry.position)?;
+    Ok(match show {
+        _ if latest.is_empty() => Some(entry),
+        Show::Latest => Some(replaced(entry, &latest)),
+        Show::Events | Show::Log => without_deleted(entry, &latest),
+    })
+}
+
+fn replaced(entry: Entry, latest: &[Entry]) -> Entry {
+    let mut marks: Vec<Mark> =
+        (0..entry.count()).map(|index| Mark { target: entry.target(index), version: None }).collect();
+    let mut messages = entry.messages().to_vec();
+    for (target, message, version) in latest.iter().filter_map(Entry::operation) {
+        if let (Some(place), Some(mark)) = (messages.get_mut(target.place), marks.get_mut(target.place)) {
+            (*place, mark.version) = (message.clone(), Some(version.clone()));
+        }
+    }
+    Entry { content: Content::Revised { messages, marks }, ..entry }
+}
+
+fn without_deleted(entry: Entry, latest: &[Entry]) -> Option<Entry> {
+    let deleted: Vec<usize> = latest
+        .iter()
+        .filter_map(Entry::operation)
+        .filter(|(.., version)| version.deleted_at.is_some())
+        .map(|(target, ..)| target.place)
+        .collect();
+    if deleted.is_empty() {
+        return Some(entry);
+    }
+    let stays = entry.messages().iter().enumerate().filter(|(place, _)| !deleted.contains(place));
+    let (places, messages): (Vec<usize>, Vec<Message>) = stays.map(|(place, message)| (place, message.clone())).unzip();
+    (!places.is_empty()).then(|| Entry { content: Content::Rest { places, messages }, ..entry })
+}

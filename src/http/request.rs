@@ -1,0 +1,92 @@
+//! A request, and the headers of it that matter.
+
+use serde_json::Value;
+
+/// An HTTP request: what of it the API looks at.
+#[derive(Clone, Default)]
+pub struct Request {
+    /// In upper case.
+    pub method: String,
+    /// As it stands in the URL, percent-encoded.
+    pub path: String,
+    /// Decoded; of a repeated name the first value counts.
+    pub query: Vec<(String, String)>,
+    pub headers: Headers,
+    /// Where it came to: host and port as the URL has them.
+    pub host: String,
+    /// Whether it came over TLS.
+    pub is_secure: bool,
+    /// Where it came from; empty when that is not known.
+    pub address: String,
+    /// At most as many bytes as [`body_bound`] gives, and one more: the shell need read no further, because that is
+    /// refused.
+    pub body: Vec<u8>,
+}
+
+/// The headers that matter, by their names in lower case.
+#[derive(Clone, Default)]
+pub struct Headers {
+    pub authorization: Option<String>,
+    pub content_type: Option<String>,
+    pub content_encoding: Option<String>,
+    pub accept: Option<String>,
+    pub x_ably_clientid: Option<String>,
+    pub x_ably_connectionkey: Option<String>,
+    pub x_ably_encoding: Option<String>,
+    pub x_ably_messageid: Option<String>,
+    pub x_ably_name: Option<String>,
+    pub x_ably_version: Option<String>,
+    pub ably_agent: Option<String>,
+    /// The site of the page that sends the request, as browsers say.
+    pub origin: Option<String>,
+}
+
+impl Headers {
+    pub fn name_an_sdk(&self) -> bool {
+        self.ably_agent.is_some() || self.x_ably_version.is_some()
+    }
+}
+
+/// SDKs that write the spaces of a path as a form has them. They write no plus of a name as it is.
+const WRITE_SPACES_AS_PLUS: [&str; 3] = ["ably-python/", "ably-ruby/", "ably-php/"];
+
+impl Request {
+    /// A query parameter that is there and not empty.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let found = self.query.iter().find(|(known, value)| known == name && !value.is_empty());
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// Of the body, without parameters; empty when the client does not say.
+    pub fn media_type(&self) -> &str {
+        let content_type = self.headers.content_type.as_deref().unwrap_or_default();
+        content_type.split(';').next().unwrap_or_default().trim()
+    }
+
+    /// The path, with its spaces as they should be.
+    pub fn plain_path(&self) -> String {
+        let agent = self.headers.ably_agent.as_deref().unwrap_or_default();
+        match WRITE_SPACES_AS_PLUS.iter().any(|name| agent.contains(name)) {
+            true => self.path.replace('+', "%20"),
+            false => self.path.clone(),
+        }
+    }
+
+    /// Where SDKs find this server, in the fields that they read it from (protocol.md § 12.4).
+    pub fn place(&self) -> [(String, Value); 3] {
+        let (name, port) = match self.host.rsplit_once(':').map(|(name, port)| (name, port.parse::<u16>())) {
+            Some((name, Ok(port))) => (name, port),
+            _ => (self.host.as_str(), if self.is_secure { 443 } else { 80 }),
+        };
+        let port_field = if self.is_secure { "tlsPort" } else { "port" };
+        [("endpoint", name.into()), (port_field, port.into()), ("tls", self.is_secure.into())]
+            .map(|(field, value)| (field.to_owned(), value))
+    }
+
+    /// The protocol version that the client speaks; the latest when it doesn't say. The oldest have a fraction.
+    pub fn version(&self) -> u32 {
+        let stated = self.headers.x_ably_version.as_deref().or_else(|| self.parameter("v"));
+        let whole = stated.and_then(|version| version.split('.').next()?.trim().parse().ok());
+        whole.unwrap_or(u32::MAX)
+    }
+}

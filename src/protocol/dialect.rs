@@ -1,0 +1,58 @@
+//! What is spoken on a connection: how its client's bytes become commands, and how what it is told becomes bytes.
+//!
+//! The relay hears [`Inbound`]s and says [`Outbound`]s, whatever is spoken. It encodes once for all readers of a
+//! dialect; what differs from one reader to the next, such as its place in an event stream, is added where the frame is
+//! written. Another dialect is a file here that encodes and decodes, a line in each `match` below, and a route that
+//! opens connections with it (`Opening::spoken`).
+
+use super::events::{self, Style};
+use super::inbound::{self, Inbound};
+#[cfg(test)]
+use super::lines;
+use super::outbound::Outbound;
+use super::{Encoded, to_json, to_msgpack};
+use crate::error::ErrorInfo;
+use crate::model::Format;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dialect {
+    /// The protocol itself.
+    Frames(Format),
+    /// Events, for who only listens.
+    Events(Style),
+    /// For tests of what lies around a dialect.
+    #[cfg(test)]
+    Lines,
+}
+
+impl Dialect {
+    /// How payloads are carried: as bytes, or in base64.
+    pub fn payloads(self) -> Format {
+        match self {
+            Dialect::Frames(format) => format,
+            Dialect::Events(_) => Format::Json,
+            #[cfg(test)]
+            Dialect::Lines => Format::Json,
+        }
+    }
+
+    /// What a client says. The protocol is told apart by how the frame came, as text or as bytes.
+    pub fn decode(self, bytes: &[u8], came: Format) -> Result<Inbound, ErrorInfo> {
+        match self {
+            Dialect::Frames(_) => inbound::decode(bytes, came),
+            Dialect::Events(_) => Ok(Inbound::Unknown),
+            #[cfg(test)]
+            Dialect::Lines => lines::decode(bytes),
+        }
+    }
+
+    pub fn encode(self, frame: &Outbound<'_>) -> Encoded {
+        match self {
+            Dialect::Frames(Format::Json) => Encoded::Text(to_json(frame)),
+            Dialect::Frames(Format::Msgpack) => Encoded::Binary(to_msgpack(frame)),
+            Dialect::Events(style) => Encoded::Events(events::said(frame, style)),
+            #[cfg(test)]
+            Dialect::Lines => Encoded::Text(lines::encode(frame)),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Calls to an app's object, and what it tells the relays that hold its clients.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Answer, RelayName};
+use crate::auth::{Grant, Revocation};
+use crate::model::name::{AppId, ChannelName};
+
+/// A request to an app. The object is named by the app's id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppCall {
+    pub app: AppId,
+    pub request: AppRequest,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum AppRequest {
+    /// Make it: its configuration as JSON, and the channels that get members with it, a line each. Answered by
+    /// [`AppResponse::Done`].
+    Create { config: String, channels: String },
+    /// End it for good. Answered by [`AppResponse::Channels`]: those that it was made with.
+    Delete,
+    /// What it was made with. Answered by [`AppResponse::Config`].
+    Config,
+    /// Remember that this was used. Answered by [`AppResponse::Fresh`].
+    Nonce { key: String, forget_at_ms: u64 },
+    /// Take these into force, and tell all relays. Answered by [`AppResponse::Revoked`].
+    Revoke(Vec<Revocation>),
+    /// Whether a grant is void by now. Answered by [`AppResponse::Void`].
+    Check(Grant),
+    /// This channel is in use, or no longer. Answered by [`AppResponse::Done`].
+    List { channel: ChannelName, active: bool },
+    /// Channels in use whose names begin so, in order, behind that one. Answered by [`AppResponse::Channels`].
+    Channels { prefix: String, after: String, limit: usize },
+    /// Tell this relay of revocations, and of the app's end. Answered by [`AppResponse::Watched`].
+    Watch(RelayName),
+}
+
+impl AppRequest {
+    /// Whether it may be asked again when no answer came. That a nonce is new is told to one only.
+    pub fn may_be_repeated(&self) -> bool {
+        !matches!(self, AppRequest::Nonce { .. })
+    }
+
+    /// Whether what was known of the app before may be wrong after.
+    pub fn changes_app(&self) -> bool {
+        matches!(self, AppRequest::Create { .. } | AppRequest::Delete)
+    }
+}
+
+/// An app's answer, by the request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum AppResponse {
+    Done,
+    /// `None` when it was not made at run time, or is no more.
+    Config(Option<String>),
+    /// Whether it was used for the first time.
+    Fresh(bool),
+    /// One outcome for each revocation, in order.
+    Revoked(Vec<Answer<()>>),
+    Void(bool),
+    Watched(Watched),
+    /// A line each: no name holds a line break.
+    Channels(String),
+}
+
+/// What a relay must know before it takes its first client in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Watched {
+    /// Names this watch. Another begins when the relay asks again.
+    pub ticket: u64,
+    /// Of an app made at run time.
+    pub config: Option<String>,
+    pub revocations: Vec<Revocation>,
+}
+
+/// What an app tells a relay that watches it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Notice {
+    pub ticket: u64,
+    pub news: News,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum News {
+    Revoked(Vec<Revocation>),
+    Deleted,
+}
+
+/// What the relay makes of a [`Notice`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Noticed {
+    Taken,
+    /// It holds no client any more, or knows of no such watch; tell it nothing until it asks again.
+    Unwatched,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{KeyName, Target};
+    use crate::base::pinned;
+
+    fn revocation() -> Revocation {
+        Revocation {
+            key_name: KeyName::parse("demo.k").unwrap(),
+            target: Target::parse("clientId:ann").unwrap(),
+            issued_before_ms: 1,
+            applies_at_ms: 2,
+        }
+    }
+
+    #[test]
+    fn a_call_is_pinned() {
+        let app = AppId::parse("demo").unwrap();
+        let call = AppCall { app, request: AppRequest::Revoke(vec![revocation()]) };
+        let bytes = pinned::encode(&call);
+        assert_eq!(bytes, b"\x02\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
+        assert_eq!(pinned::decode(&bytes), Ok(call));
+    }
+
+    #[test]
+    fn a_notice_is_pinned() {
+        let notice = Notice { ticket: 3, news: News::Revoked(vec![revocation()]) };
+        let bytes = pinned::encode(&notice);
+        assert_eq!(bytes, b"\x01\x03\x00\x01\x06demo.k\x0cclientId:ann\x01\x02");
+        assert_eq!(pinned::decode(&bytes), Ok(notice));
+        assert_eq!(pinned::encode(&Noticed::Unwatched), [1, 1]);
+    }
+
+    #[test]
+    fn a_watch_is_pinned() {
+        let watched = Watched { ticket: 3, config: Some("{}".into()), revocations: vec![] };
+        let bytes = pinned::encode(&Ok::<_, crate::error::ErrorInfo>(AppResponse::Watched(watched.clone())));
+        assert_eq!(bytes, b"\x01\x00\x05\x03\x01\x02{}\x00");
+        assert_eq!(pinned::decode(&bytes), Ok(Ok(AppResponse::Watched(watched))));
+    }
+}

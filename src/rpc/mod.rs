@@ -1,0 +1,490 @@
+//! The typed calls between objects, and what objects are called. Objects of two deploys talk to each other for a while:
+//! a call whose version the other cannot read is refused, to be tried again.
+
+mod app;
+pub mod connection_key;
+pub mod feeds;
+mod history;
+mod names;
+mod objects;
+mod occupancy;
+pub mod placement;
+mod rules;
+
+use serde::{Deserialize, Serialize};
+
+use crate::auth::{Identity, Source};
+use crate::base::pinned::{self, Unreadable, Versioned};
+use crate::error::{Code, ErrorInfo};
+use crate::model::annotation::{Annotation, SummaryCounts};
+use crate::model::message::Message;
+use crate::model::name::ChannelName;
+use crate::model::objects::operation::Proposal;
+use crate::model::objects::parts::Tree;
+use crate::model::operation::Operation;
+use crate::model::packed::Packed;
+use crate::model::presence::{MemberKey, PresenceMessage, Turn};
+use crate::model::serial::Position;
+pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
+pub use history::{AnnotationsQuery, HistoryPage, HistoryQuery, VersionsQuery};
+pub use names::{Address, RelayName, RelayObject};
+pub use objects::{ObjectsPage, ObjectsQuery, TreeQuery};
+pub use occupancy::{Census, Occupancy, Wanted};
+pub use rules::{Rules, RulesOfVersion1};
+
+/// Names a waiting caller to the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// Why an object does not take a connection in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// It holds as many as it may. Another one may have room.
+    Full,
+    /// It has taken in as many as it may for now, and does again after this time.
+    Busy { for_ms: u64 },
+    /// The client is to be told this, wherever it tries.
+    Error(ErrorInfo),
+}
+
+impl From<ErrorInfo> for Refusal {
+    fn from(error: ErrorInfo) -> Refusal {
+        Refusal::Error(error)
+    }
+}
+
+/// A request to a channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChannelCall {
+    pub to: Address,
+    pub rules: Rules,
+    pub request: Request,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// Answered by [`Response::Published`].
+    Publish(Vec<Publish>),
+    /// Feed this relay from now on, which has so many there. Answered by [`Response::Subscribed`].
+    Subscribe(RelayName, Census),
+    /// What an attachment needs before it goes live. Answered by [`Response::Backlog`].
+    Read(ReadFrom),
+    /// A page of history. Answered by [`Response::History`].
+    History(HistoryQuery),
+    /// A page of the presence set. Answered by [`Response::Members`].
+    Members(MembersQuery),
+    /// How many are on it, over all relays. Answered by [`Response::Counts`].
+    Count,
+    /// How many a relay has there now, for those who are told. Answered by [`Response::Reported`].
+    Report(RelayName, Census),
+    /// What a relay that stands here would be delivered next, for one that feeds it. Answered by
+    /// [`Response::Delivery`].
+    Next(Position),
+    /// A page of the objects. Answered by [`Response::Objects`].
+    Objects(ObjectsQuery),
+    /// What a path leads to. Answered by [`Response::Tree`].
+    Tree(TreeQuery),
+    /// A page of the versions of one message, or its latest alone. Answered by [`Response::History`].
+    Versions(VersionsQuery),
+    /// A page of what was said of a message. Answered by [`Response::History`].
+    Annotations(AnnotationsQuery),
+    /// What one client said of the message of a serial. Answered by [`Response::ClientSummary`].
+    ClientSummary(String, String),
+}
+
+/// A channel's answer, by the request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Response {
+    Published(Published),
+    Subscribed(Subscribed),
+    Backlog(Backlog),
+    History(HistoryPage),
+    Members(MembersPage),
+    Counts(Counts),
+    /// A relay's: whose key it was asked about.
+    Speaker(Speaker),
+    /// Whether the relay is to go on reporting.
+    Reported(bool),
+    /// To a [`Follow`].
+    Followed,
+    Delivery(Delivery),
+    Objects(ObjectsPage),
+    Tree(Tree),
+    ClientSummary(SummaryCounts),
+}
+
+/// What a channel is told to take in, and what stays together under one place in the order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Publish {
+    pub key: PublishKey,
+    pub connection_id: Option<String>,
+    pub by: Source,
+    pub content: Submission,
+}
+
+/// All of it travels one way, so that what a connection said and what became of it stay in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Submission {
+    Messages(Vec<Message>),
+    /// What a connection's members did.
+    Presence {
+        hold: Hold,
+        deeds: Vec<Deed>,
+    },
+    /// What became of a connection that may have members.
+    Fate {
+        hold: Hold,
+        fate: Fate,
+    },
+    /// What is done to the channel's objects.
+    Objects(Vec<Proposal>),
+    /// What is done to a message.
+    Operation(Box<Operation>),
+    /// What is said of one message.
+    Annotations {
+        /// Its serial.
+        message: String,
+        annotations: Vec<Annotation>,
+    },
+}
+
+/// Who holds a connection, and for how long its members outlive its loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    pub relay: RelayName,
+    pub grace_ms: u64,
+}
+
+/// A presence event as its client sent it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deed {
+    pub event: PresenceMessage,
+    /// The event by which the client says that it is in the set already.
+    pub known: Option<Turn>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// The relay has it, attached to this channel.
+    Here,
+    /// Its transport is lost: its members leave after the grace, unless it is here again.
+    Gone,
+    /// It detached, or ended: its members leave.
+    Left,
+}
+
+/// By what a repeated publish is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PublishKey {
+    /// By its place on its connection; `connection_id` must be set.
+    Serial(u64),
+    /// By the id of its first message, which the publisher chose.
+    Id(String),
+    /// By an id that this server made for a REST request, so that its own retries are known.
+    Request(String),
+}
+
+impl Publish {
+    /// Its messages, if it is a publish of messages.
+    pub fn messages(&self) -> &[Message] {
+        match &self.content {
+            Submission::Messages(messages) => messages,
+            _ => &[],
+        }
+    }
+
+    /// How many serials its publisher gets: one for each message or annotation, and one for a new
+    /// version.
+    pub fn count(&self) -> usize {
+        match &self.content {
+            Submission::Operation(_) => 1,
+            Submission::Annotations { annotations, .. } => annotations.len(),
+            _ => self.messages().len(),
+        }
+    }
+
+    /// Bytes that it takes where it waits, about.
+    pub fn weight(&self) -> usize {
+        match &self.content {
+            Submission::Messages(messages) => messages.iter().map(Message::weight).sum(),
+            Submission::Presence { deeds, .. } => deeds.iter().map(|deed| deed.event.weight()).sum(),
+            Submission::Fate { .. } => 0,
+            Submission::Objects(proposals) => proposals.iter().map(|proposal| proposal.message.weight()).sum(),
+            Submission::Operation(operation) => operation.weight(),
+            Submission::Annotations { annotations, .. } => annotations.iter().map(Annotation::weight).sum(),
+        }
+    }
+
+    /// Its annotations, if it is a publish of these.
+    pub fn annotations(&self) -> &[Annotation] {
+        match &self.content {
+            Submission::Annotations { annotations, .. } => annotations,
+            _ => &[],
+        }
+    }
+
+    /// The id of the protocol message (protocol.md § 3).
+    pub fn id(&self) -> String {
+        match &self.key {
+            PublishKey::Serial(serial) => format!("{}:{serial}", self.connection_id.as_deref().unwrap_or_default()),
+            PublishKey::Id(id) => id.strip_suffix(":0").unwrap_or(id).to_owned(),
+            PublishKey::Request(id) => id.clone(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Published {
+    pub series: String,
+    /// One for each publish, in order.
+    pub outcomes: Vec<Outcome>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// In the log, durable when this is read; a repeated publish gets its first place.
+    Accepted {
+        position: Position,
+        count: usize,
+    },
+    Refused(ErrorInfo),
+    /// The same of operations: which objects each of them was done to.
+    Operated {
+        position: Position,
+        object_ids: Vec<String>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Subscribed {
+    pub series: String,
+    /// Everything after this position will be delivered.
+    pub position: Position,
+    /// How many are present.
+    pub members: usize,
+    /// Whether the relay is to report whom it has.
+    pub reports: bool,
+    /// Whether by the channel itself: otherwise the relay above is to be asked, with a [`Follow`].
+    pub direct: bool,
+}
+
+/// Asks a relay to feed another one, as a channel does, with everything after a position. Answered by
+/// [`Response::Followed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Follow {
+    pub channel: ChannelName,
+    pub relay: RelayName,
+    pub position: Position,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ReadFrom {
+    /// Everything after a channelSerial.
+    After { position: Position, series: String },
+    /// The last messages.
+    Last { messages: usize },
+    /// What came since a time, at most so many of the last messages.
+    Since { time_ms: u64, messages: usize },
+}
+
+/// A piece of the log that ends at `through`; with `more`, another call continues from there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Backlog {
+    pub series: String,
+    /// Why the place asked for can't be continued from; then there are no entries, and `through` is the present.
+    pub lost: Option<ErrorInfo>,
+    /// The entries follow this position.
+    pub after: Position,
+    pub entries: Packed,
+    pub through: Position,
+    pub more: bool,
+    /// How many are present, at present.
+    pub members: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MembersQuery {
+    /// Continue behind this member.
+    pub after: Option<MemberKey>,
+    pub limit: usize,
+    pub client_id: Option<String>,
+    pub connection_id: Option<String>,
+}
+
+/// Members in the order of their keys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MembersPage {
+    /// As entries of one event each, at the place of what the member did last.
+    pub members: Packed,
+    /// The last member of the page, when more follow.
+    pub next: Option<MemberKey>,
+}
+
+/// How many are on a channel, and whether it is in use: somebody is there, or was a moment ago.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    pub occupancy: Occupancy,
+    pub is_active: bool,
+}
+
+/// Asks a relay whom it has on a channel, and which connections it holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Roll {
+    pub channel: ChannelName,
+    pub connections: Vec<String>,
+    /// The channel's occupancy, for those who are told. From now on the relay is to report changes.
+    pub occupancy: Option<Occupancy>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rolled {
+    /// Those of a [`Roll`] that the relay doesn't hold, or that are not attached to the channel.
+    pub missing: Vec<String>,
+    pub census: Census,
+}
+
+/// A connection that a relay holds, as the one who has its key may speak for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Speaker {
+    pub connection_id: String,
+    pub client_id: Identity,
+}
+
+/// What a channel sends a relay: everything after `prior`, through `through`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    pub channel: ChannelName,
+    pub series: String,
+    pub prior: Position,
+    pub through: Position,
+    /// The log no longer has what follows the relay's position; readers must be told.
+    pub gap: bool,
+    pub entries: Packed,
+    /// How many are present, at present.
+    pub members: usize,
+}
+
+/// What the relay makes of a [`Delivery`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Delivered {
+    /// The relay stands here now. Behind what was sent: it needs what lies between.
+    At(Position),
+    /// Nobody listens here any more; take the relay off the list.
+    Unsubscribed,
+    /// The relay still asks the channel where it stands, and took nothing.
+    NotYet,
+}
+
+/// An answer, or the coded error instead.
+pub type Answer<T> = Result<T, ErrorInfo>;
+
+macro_rules! versions {
+    ($($type:ty = $version:literal,)*) => {
+        $(impl Versioned for $type {
+            const VERSION: u8 = $version;
+        })*
+    };
+}
+
+versions! {
+    Answer<Response> = 2,
+    Delivery = 1,
+    Delivered = 1,
+    Follow = 1,
+    Roll = 1,
+    Rolled = 1,
+    AppCall = 2,
+    Answer<AppResponse> = 1,
+    Notice = 1,
+    Noticed = 1,
+    Refusal = 1,
+}
+
+impl Versioned for ChannelCall {
+    const VERSION: u8 = 2;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<ChannelCall, Unreadable> {
+        match version {
+            1 => pinned::take::<(_, RulesOfVersion1, _)>(bytes).map(|(to, rules, request)| ChannelCall {
+                to,
+                rules: rules.into(),
+                request,
+            }),
+            _ => Err(Unreadable::Version(version)),
+        }
+    }
+}
+
+/// A call from its bytes. Fails with 50000, to be tried again, when another deploy wrote it and this one cannot read
+/// it.
+pub fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, ErrorInfo> {
+    pinned::decode(bytes).map_err(|unreadable| Code::Internal.because(format!("a call between objects {unreadable}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::name::AppId;
+
+    #[test]
+    fn a_call_is_pinned() {
+        let to = Address { app: AppId::parse("demo").unwrap(), channel: ChannelName::parse("c").unwrap() };
+        let call = ChannelCall {
+            to,
+            rules: Rules {
+                retention_ms: 5,
+                max_members: 7,
+                interval_ms: 9,
+                conflation_key: Some("k".to_owned()),
+                mutable: true,
+            },
+            request: Request::Subscribe(RelayName::from("demo/0".to_owned()), Census::default()),
+        };
+        let bytes = pinned::encode(&call);
+        assert_eq!(bytes, b"\x02\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
+        let earlier = [b"\x01", &bytes[1..14], &bytes[15..]].concat();
+        assert!(!decode::<ChannelCall>(&earlier).unwrap().rules.mutable, "as the first version wrote it");
+    }
+
+    #[test]
+    fn a_delivery_is_pinned() {
+        let channel = ChannelName::parse("c").unwrap();
+        let (prior, through) = (Position(1), Position(2));
+        let delivery = Delivery {
+            channel,
+            series: "s".into(),
+            prior,
+            through,
+            gap: false,
+            entries: Packed::default(),
+            members: 3,
+        };
+        let bytes = pinned::encode(&delivery);
+        assert_eq!(bytes, b"\x01\x01c\x01s\x01\x02\x00\x00\x03");
+        assert_eq!(decode::<Delivery>(&bytes).unwrap(), delivery);
+    }
+
+    #[test]
+    fn a_follow_is_pinned() {
+        let channel = ChannelName::parse("c").unwrap();
+        let follow = Follow { channel, relay: RelayName::from("demo/17".to_owned()), position: Position(5) };
+        let bytes = pinned::encode(&follow);
+        assert_eq!(bytes, b"\x01\x01c\x07demo/17\x05");
+        assert_eq!(decode::<Follow>(&bytes).unwrap(), follow);
+    }
+
+    #[test]
+    fn a_refusal_is_pinned() {
+        assert_eq!(pinned::encode(&Refusal::Full), [1, 0]);
+        assert_eq!(pinned::encode(&Refusal::Busy { for_ms: 5 }), [1, 1, 5]);
+        assert_eq!(pinned::encode(&Refusal::Error(Code::TokenRevoked.into()))[..2], [1, 2]);
+    }
+
+    #[test]
+    fn other_versions_and_damage_are_refused() {
+        for bytes in [&[][..], &[2, 0], &[1], &[1, 0xff]] {
+            assert!(decode::<Delivered>(bytes).unwrap_err().is(Code::Internal));
+        }
+    }
+}

@@ -1,0 +1,493 @@
+//! Which object takes a connection: a relay in the region near the client, one of a number that grows and shrinks by
+//! itself.
+//!
+//! Nobody counts connections. A relay that is full says so, and the router that hears it goes on to the next tier of
+//! relays, twice as many, and remembers for a while who was full. So an app uses as many relays as it needs and at most
+//! as many again, a small one has a single relay in each region, and a crowd that leaves is forgotten:
+//!
+//! ```text
+//!   tier 0   1    2      3            4 …     relay 0 alone, until it is full; then relay 1; then 2 and 3, by chance;
+//!   relay 0  1   2 3  4 5 6 7   8 9 10 … 15   each tier is asked when all in those before it were full
+//! ```
+//!
+//! A new isolate asks at most one full relay of each tier on behalf of one client. A connection that comes back goes
+//! where its key says, because its relay knows most of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::cache::Cache;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{FOLLOWERS_MAX, FULL_KEPT_MS, SHARDS_MAX, SPREAD_MAX_KNOWN};
+use crate::model::name::{AppId, ChannelName};
+use crate::rpc::connection_key::ConnectionKey;
+use crate::rpc::{Address, Refusal, RelayName, RelayObject};
+
+/// A relay of an app: a region and a number within it, in the 16 bits that connection keys carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard(pub u16);
+
+/// Where the platform can be asked to place an object, by its names for them. The order is that of connection keys.
+const REGIONS: [&str; 9] = ["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"];
+
+impl Shard {
+    /// In the keys of connections that a channel's own object holds.
+    pub const CHANNEL: Shard = Shard(u16::MAX);
+
+    pub fn new(region: Region, index: u16) -> Shard {
+        Shard(region.0 * SHARDS_MAX + index)
+    }
+
+    /// The name of the place to ask for, when there is one.
+    pub fn hint(self) -> Option<&'static str> {
+        REGIONS.get(usize::from(self.0 / SHARDS_MAX).checked_sub(1)?).copied()
+    }
+
+    /// A shard that a router could have chosen; connection keys are read before they are proved.
+    fn exists(self) -> bool {
+        usize::from(self.0 / SHARDS_MAX) <= REGIONS.len()
+    }
+
+    fn index(self) -> u16 {
+        self.0 % SHARDS_MAX
+    }
+}
+
+/// The object that holds a connection, by what the connection's key says. None if no router could have chosen it: keys
+/// are read before they are proved, and each name that is called makes an object.
+pub fn holder(app: &AppId, key: &str) -> Option<RelayName> {
+    match Shard(ConnectionKey::claimed(key)?.shard) {
+        Shard::CHANNEL => {
+            let channel = channel_of(key)?.owner();
+            Some(RelayName::of_channel(&Address { app: app.clone(), channel }))
+        }
+        shard => shard.exists().then(|| RelayName::shard(app, shard.0)),
+    }
+}
+
+/// The channel whose own object holds the connection, by what the connection's key says.
+pub fn channel_of(key: &str) -> Option<ChannelName> {
+    let is_direct = ConnectionKey::claimed(key)?.shard == Shard::CHANNEL.0;
+    ConnectionKey::channel(key).filter(|_| is_direct)
+}
+
+/// The relay that feeds this one where a channel does not: in the same region, with a lower number, and so never below
+/// it. None above the first of a region, nor above a channel's own object.
+pub fn above(relay: &RelayName) -> Option<RelayName> {
+    let (app, shard) = app_and_shard(relay)?;
+    let below_first = shard.index().checked_sub(1)?;
+    Some(RelayName::shard(&app, shard.0 - shard.index() + below_first / FOLLOWERS_MAX))
+}
+
+/// Whose relay this is, and which.
+pub fn app_and_shard(relay: &RelayName) -> Option<(AppId, Shard)> {
+    let RelayObject::Relay(name) = relay.object() else { return None };
+    let (app, shard) = name.split_once('/')?;
+    Some((AppId::parse(app).ok()?, Shard(shard.parse().ok()?)))
+}
+
+/// A part of the world, or nowhere in particular.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Region(u16);
+
+impl Region {
+    pub const ANYWHERE: Region = Region(0);
+
+    /// From what the platform knows of a request: the continent by its two letters, and the longitude in degrees.
+    pub fn of(continent: Option<&str>, longitude: Option<f64>) -> Region {
+        let west_of = |degrees: f64| longitude.is_some_and(|longitude| longitude < degrees);
+        let name = match continent {
+            Some("NA") if west_of(-100.0) => "wnam",
+            Some("NA") => "enam",
+            Some("SA") => "sam",
+            Some("EU") if west_of(15.0) => "weur",
+            Some("EU") => "eeur",
+            Some("AS") if west_of(60.0) => "me",
+            Some("AS") => "apac",
+            Some("OC") => "oc",
+            Some("AF") => "afr",
+            _ => return Region::ANYWHERE,
+        };
+        REGIONS.iter().position(|known| *known == name).map_or(Region::ANYWHERE, |index| Region(index as u16 + 1))
+    }
+}
+
+/// An object that may take a connection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    /// The channel's own, for a client that uses this channel alone.
+    Channel(Address),
+    Relay(Shard),
+}
+
+/// One connection on its way to an object that takes it.
+#[derive(Clone, Debug)]
+pub struct Journey {
+    app: AppId,
+    region: Region,
+    /// Asked first: where a key says that the connection was.
+    origin: Option<Place>,
+    /// Asked next: the channel that the client named.
+    channel: Option<Place>,
+    /// Relays of lower tiers have refused.
+    tier: u16,
+}
+
+impl Journey {
+    /// `origin` is the shard that a connection key claims.
+    pub fn new(app: AppId, region: Region, channel: Option<Address>, origin: Option<u16>) -> Journey {
+        let channel = channel.map(Place::Channel);
+        let origin = origin.map(Shard).and_then(|shard| match shard {
+            Shard::CHANNEL => channel.clone(),
+            shard => shard.exists().then_some(Place::Relay(shard)),
+        });
+        Journey { app, region, origin, channel, tier: 0 }
+    }
+
+    fn pass(&mut self, place: &Place) {
+        if self.origin.take().is_some() {
+            return;
+        }
+        match place {
+            Place::Channel(_) => self.channel = None,
+            Place::Relay(shard) => self.tier = tier_of(shard.index()) + 1,
+        }
+    }
+}
+
+/// What a router has heard of objects that refused: by their region or channel, those of each number.
+pub struct Spread {
+    known: Cache<RelayName, Vec<Mark>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    full_until_ms: u64,
+    busy_until_ms: u64,
+}
+
+impl Default for Spread {
+    fn default() -> Spread {
+        Spread { known: Cache::new(SPREAD_MAX_KNOWN) }
+    }
+}
+
+impl Spread {
+    /// The object to ask next; `random` is any number. Fails with 42910 when those that have room are taking in as many
+    /// as they can, and with 50320 when all are full.
+    pub fn place(&self, journey: &Journey, random: u64, now_ms: u64) -> Result<Place, ErrorInfo> {
+        if let Some(origin) = &journey.origin {
+            return self.mark(journey, origin, now_ms).unless_busy(origin.clone(), now_ms);
+        }
+        if let Some(channel) = &journey.channel {
+            let mark = self.mark(journey, channel, now_ms);
+            if mark.full_until_ms <= now_ms {
+                return mark.unless_busy(channel.clone(), now_ms);
+            }
+        }
+        let (region, _) = slot(journey, &Place::Relay(Shard::new(journey.region, 0)));
+        let marks = self.known.get(&region, now_ms).map_or(&[][..], Vec::as_slice);
+        for tier in journey.tier..=tier_of(SHARDS_MAX - 1) {
+            let (mut has_room, mut idle) = (false, Vec::new());
+            for index in first_of(tier)..first_of(tier + 1) {
+                let mark = marks.get(usize::from(index)).copied().unwrap_or_default();
+                if mark.full_until_ms > now_ms {
+                    continue;
+                }
+                has_room = true;
+                if mark.busy_until_ms <= now_ms {
+                    idle.push(index);
+                }
+            }
+            if has_room {
+                let chosen = idle.get((random % idle.len().max(1) as u64) as usize).ok_or_else(paced)?;
+                return Ok(Place::Relay(Shard::new(journey.region, *chosen)));
+            }
+        }
+        Err(Code::Unavailable.because("all relays near this client are full; try again"))
+    }
+
+    /// The object of a place refused. Fails with what the client is to be told, unless another can be asked.
+    pub fn refused(
+        &mut self,
+        journey: &mut Journey,
+        place: &Place,
+        refusal: Refusal,
+        now_ms: u64,
+    ) -> Result<(), ErrorInfo> {
+        let (key, index) = slot(journey, place);
+        let mut marks = self.known.get(&key, now_ms).cloned().unwrap_or_default();
+        marks.resize(marks.len().max(index + 1), Mark::default());
+        let outcome = match refusal {
+            Refusal::Full => {
+                marks[index].full_until_ms = now_ms + FULL_KEPT_MS;
+                journey.pass(place);
+                Ok(())
+            }
+            Refusal::Busy { for_ms } => {
+                marks[index].busy_until_ms = now_ms + for_ms;
+                Err(paced())
+            }
+            Refusal::Error(error) => return Err(error),
+        };
+        self.known.put(key, marks, now_ms + FULL_KEPT_MS, now_ms);
+        outcome
+    }
+
+    fn mark(&self, journey: &Journey, place: &Place, now_ms: u64) -> Mark {
+        let (key, index) = slot(journey, place);
+        let marks = self.known.get(&key, now_ms);
+        marks.and_then(|marks| marks.get(index)).copied().unwrap_or_default()
+    }
+}
+
+impl Mark {
+    fn unless_busy(self, place: Place, now_ms: u64) -> Result<Place, ErrorInfo> {
+        if self.busy_until_ms > now_ms { Err(paced()) } else { Ok(place) }
+    }
+}
+
+/// Where the mark of a place is: under the first relay of its region, or the channel's own.
+fn slot(journey: &Journey, place: &Place) -> (RelayName, usize) {
+    match place {
+        Place::Channel(address) => (RelayName::of_channel(address), 0),
+        Place::Relay(shard) => {
+            let first = shard.0 - shard.index();
+            (RelayName::shard(&journey.app, first), usize::from(shard.index()))
+        }
+    }
+}
+
+/// Relay 0 is tier 0, relay 1 is tier 1, 2 and 3 are tier 2, 4 to 7 tier 3.
+fn tier_of(index: u16) -> u16 {
+    (u16::BITS - index.leading_zeros()) as u16
+}
+
+fn first_of(tier: u16) -> u16 {
+    if tier == 0 { 0 } else { 1 << (tier - 1) }
+}
+
+/// SDKs come back after 12 to 30 seconds, each at a moment of its own, and later each time. A status above 500 would
+/// send those with fallback hosts there at once.
+fn paced() -> ErrorInfo {
+    Code::RateLimited.because("many clients are connecting; try again in a moment")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app() -> AppId {
+        AppId::parse("demo").unwrap()
+    }
+
+    fn newcomer(region: Region) -> Journey {
+        Journey::new(app(), region, None, None)
+    }
+
+    fn channel() -> Address {
+        Address { app: app(), channel: ChannelName::parse("scores").unwrap() }
+    }
+
+    /// Leads a connection to an object that takes it. `refuses` is what the objects say.
+    fn travel(
+        spread: &mut Spread,
+        mut journey: Journey,
+        random: u64,
+        now_ms: u64,
+        refuses: impl Fn(&Place) -> Option<Refusal>,
+    ) -> (Result<Place, ErrorInfo>, usize) {
+        for asked in 0.. {
+            let place = match spread.place(&journey, random, now_ms) {
+                Ok(place) => place,
+                Err(error) => return (Err(error), asked),
+            };
+            let Some(refusal) = refuses(&place) else { return (Ok(place), asked) };
+            if let Err(error) = spread.refused(&mut journey, &place, refusal, now_ms) {
+                return (Err(error), asked);
+            }
+        }
+        unreachable!()
+    }
+
+    /// Relays of one region that hold so many each.
+    struct Crowd {
+        spread: Spread,
+        held: Vec<usize>,
+        bound: usize,
+        asked: usize,
+    }
+
+    impl Crowd {
+        fn of(bound: usize) -> Crowd {
+            Crowd { spread: Spread::default(), held: vec![0; usize::from(SHARDS_MAX)], bound, asked: 0 }
+        }
+
+        fn join(&mut self, random: u64, now_ms: u64) -> Result<Place, ErrorInfo> {
+            let full = |place: &Place| match place {
+                Place::Relay(shard) => (self.held[usize::from(shard.0)] >= self.bound).then_some(Refusal::Full),
+                Place::Channel(_) => None,
+            };
+            let (place, asked) = travel(&mut self.spread, newcomer(Region::ANYWHERE), random, now_ms, full);
+            self.asked += asked;
+            if let Ok(Place::Relay(shard)) = &place {
+                self.held[usize::from(shard.0)] += 1;
+            }
+            place
+        }
+
+        fn relays(&self) -> usize {
+            self.held.iter().filter(|held| **held > 0).count()
+        }
+    }
+
+    #[test]
+    fn places_are_the_platforms() {
+        let hint = |continent, longitude| Shard::new(Region::of(continent, longitude), 0).hint();
+        assert_eq!(hint(Some("NA"), Some(-122.0)), Some("wnam"));
+        assert_eq!(hint(Some("NA"), Some(-74.0)), Some("enam"));
+        assert_eq!(hint(Some("EU"), Some(2.0)), Some("weur"));
+        assert_eq!(hint(Some("EU"), None), Some("eeur"));
+        assert_eq!(hint(Some("AS"), Some(46.0)), Some("me"));
+        assert_eq!(hint(Some("AN"), None), None);
+        assert_eq!(hint(None, None), None);
+        assert_eq!(Shard::new(Region::of(Some("AS"), Some(46.0)), SHARDS_MAX - 1).hint(), Some("me"));
+    }
+
+    #[test]
+    fn every_relay_is_below_the_first_of_its_region_in_three_steps() {
+        let name = |region, index| RelayName::shard(&app(), Shard::new(region, index).0);
+        let oceania = Region::of(Some("OC"), None);
+        let mut followers = vec![0; usize::from(SHARDS_MAX)];
+        for index in 0..SHARDS_MAX {
+            let chain: Vec<RelayName> = std::iter::successors(Some(name(oceania, index)), above).collect();
+            assert_eq!(chain.last(), Some(&name(oceania, 0)), "{chain:?}");
+            assert!(chain.len() <= 3, "{chain:?}");
+            if let Some(above) = chain.get(1) {
+                followers[usize::from(app_and_shard(above).unwrap().1.index())] += 1;
+            }
+        }
+        assert_eq!(followers.iter().max(), Some(&FOLLOWERS_MAX));
+        assert_eq!(above(&RelayName::of_channel(&channel())), None);
+    }
+
+    #[test]
+    fn a_small_app_has_one_relay_in_each_region() {
+        let mut crowd = Crowd::of(100);
+        for number in 0..100 {
+            assert_eq!(crowd.join(number * 7, number), Ok(Place::Relay(Shard(0))));
+        }
+        assert_eq!(crowd.asked, 0);
+        let europe = Region::of(Some("EU"), None);
+        let (place, _) = travel(&mut crowd.spread, newcomer(europe), 5, 0, |_| None);
+        assert_eq!(place, Ok(Place::Relay(Shard::new(europe, 0))));
+    }
+
+    #[test]
+    fn a_crowd_uses_as_many_relays_as_it_needs_and_fills_them_evenly() {
+        let mut crowd = Crowd::of(100);
+        for number in 0..6_000_u64 {
+            crowd.join(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20, 0).unwrap();
+        }
+        assert!((60..=64).contains(&crowd.relays()), "{}", crowd.relays());
+        assert!(crowd.asked <= 64, "each full relay refuses a router once: {}", crowd.asked);
+        let latest = &crowd.held[32..64];
+        assert!(latest.iter().all(|held| *held > 60), "{latest:?}");
+    }
+
+    #[test]
+    fn a_router_that_knows_nothing_finds_room_in_a_few_steps() {
+        let full = |place: &Place| match place {
+            Place::Relay(shard) if shard.0 < 128 => Some(Refusal::Full),
+            _ => None,
+        };
+        let (place, asked) = travel(&mut Spread::default(), newcomer(Region::ANYWHERE), 77, 0, full);
+        assert!(matches!(place, Ok(Place::Relay(shard)) if shard.0 >= 128), "{place:?}");
+        assert_eq!(asked, 8, "one relay of each tier");
+    }
+
+    #[test]
+    fn what_is_known_to_be_full_is_asked_again_after_a_while() {
+        let mut crowd = Crowd::of(1);
+        for number in 0..8 {
+            crowd.join(number, 0).unwrap();
+        }
+        crowd.held.fill(0);
+        let place = crowd.join(0, FULL_KEPT_MS - 1).unwrap();
+        assert!(matches!(&place, Place::Relay(shard) if shard.0 >= 4), "{place:?}");
+        assert_eq!(crowd.join(0, FULL_KEPT_MS), Ok(Place::Relay(Shard(0))), "the crowd left");
+        assert_eq!(crowd.join(0, FULL_KEPT_MS), Ok(Place::Relay(Shard(1))));
+    }
+
+    #[test]
+    fn there_is_an_end_to_it() {
+        let (place, asked) = travel(&mut Spread::default(), newcomer(Region::ANYWHERE), 3, 0, |_| Some(Refusal::Full));
+        assert!(place.unwrap_err().is(Code::Unavailable));
+        assert_eq!(asked, 9);
+    }
+
+    #[test]
+    fn who_is_busy_is_left_alone_for_that_long_and_nobody_else_gets_the_crowd() {
+        let mut spread = Spread::default();
+        let busy = |_: &Place| Some(Refusal::Busy { for_ms: 300 });
+        let (refused, asked) = travel(&mut spread, newcomer(Region::ANYWHERE), 0, 1_000, busy);
+        assert!(refused.unwrap_err().is(Code::RateLimited));
+        assert_eq!(asked, 0);
+        let (refused, asked) = travel(&mut spread, newcomer(Region::ANYWHERE), 0, 1_299, |_| None);
+        assert!(refused.unwrap_err().is(Code::RateLimited));
+        assert_eq!(asked, 0, "the relay isn't asked");
+        let (place, _) = travel(&mut spread, newcomer(Region::ANYWHERE), 0, 1_300, |_| None);
+        assert_eq!(place, Ok(Place::Relay(Shard(0))));
+    }
+
+    #[test]
+    fn a_key_leads_to_its_relay_even_if_that_was_full() {
+        let mut crowd = Crowd::of(1);
+        crowd.join(0, 0).unwrap();
+        crowd.join(0, 0).unwrap();
+        let back = || Journey::new(app(), Region::ANYWHERE, None, Some(0));
+        let (place, _) = travel(&mut crowd.spread, back(), 0, 0, |_| None);
+        assert_eq!(place, Ok(Place::Relay(Shard(0))));
+        let far = Shard::new(Region::of(Some("OC"), None), 5);
+        let back = Journey::new(app(), Region::ANYWHERE, None, Some(far.0));
+        let full = |place: &Place| (*place == Place::Relay(far)).then_some(Refusal::Full);
+        let (place, _) = travel(&mut Spread::default(), back, 0, 0, full);
+        assert_eq!(place, Ok(Place::Relay(Shard(0))), "not there, so as a newcomer");
+    }
+
+    #[test]
+    fn a_key_that_no_router_made_leads_nowhere() {
+        for claimed in [SHARDS_MAX * 10, Shard::CHANNEL.0, u16::MAX - 1] {
+            let journey = Journey::new(app(), Region::ANYWHERE, None, Some(claimed));
+            assert_eq!(Spread::default().place(&journey, 9, 0), Ok(Place::Relay(Shard(0))), "{claimed}");
+            assert_eq!(holder(&app(), &format!("a!{claimed}-0-mac")), None);
+        }
+    }
+
+    #[test]
+    fn a_key_leads_to_who_holds_its_connection() {
+        let far = Shard::new(Region::of(Some("OC"), None), 5).0;
+        assert_eq!(holder(&app(), &format!("a!{far}-0-mac")), Some(RelayName::shard(&app(), far)));
+        let own = format!("a!{}-0-mac", Shard::CHANNEL.0);
+        assert_eq!(holder(&app(), &own), None, "which channel's, it doesn't say");
+        let leading = ConnectionKey::leading_to(&own, channel().channel.as_str());
+        assert_eq!(holder(&app(), &leading), Some(RelayName::of_channel(&channel())));
+        assert_eq!(channel_of(&leading), Some(channel().channel));
+        for elsewhere in [&own, &leading.replace("!65535", "!0"), "nonsense"] {
+            assert_eq!(channel_of(elsewhere), None, "{elsewhere}");
+        }
+        assert_eq!(holder(&app(), "nonsense"), None);
+    }
+
+    #[test]
+    fn a_named_channel_holds_its_clients_until_it_is_full() {
+        let mut spread = Spread::default();
+        let named = |origin| Journey::new(app(), Region::ANYWHERE, Some(channel()), origin);
+        let full = |place: &Place| matches!(place, Place::Channel(_)).then_some(Refusal::Full);
+        assert_eq!(spread.place(&named(None), 0, 0), Ok(Place::Channel(channel())));
+        assert_eq!(travel(&mut spread, named(None), 0, 0, full), (Ok(Place::Relay(Shard(0))), 1));
+        assert_eq!(travel(&mut spread, named(None), 0, 1, full), (Ok(Place::Relay(Shard(0))), 0));
+        assert_eq!(spread.place(&named(Some(0)), 0, 1), Ok(Place::Relay(Shard(0))), "it was moved there");
+        let back = named(Some(Shard::CHANNEL.0));
+        assert_eq!(spread.place(&back, 0, 1), Ok(Place::Channel(channel())), "it was there before it was full");
+    }
+}

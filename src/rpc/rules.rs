@@ -1,0 +1,102 @@
+//! What an app's namespaces come to on one channel.
+
+use serde::{Deserialize, Serialize};
+
+use crate::auth::App;
+use crate::limits::{MEMBERS_MAX, PACE_MAX_MS, RETENTION_MS, RETENTION_PERSISTED_MS};
+use crate::model::name::ChannelName;
+
+/// What an app's namespaces say of a channel. Sent along with calls, so that no channel reads configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    pub retention_ms: u64,
+    pub max_members: u32,
+    /// Between two deliveries to a relay; 0 where each message goes out as it comes.
+    pub interval_ms: u32,
+    /// Of which messages only the latest in an interval goes out; see [`crate::conflation`].
+    pub conflation_key: Option<String>,
+    /// Whether messages can be updated, deleted and appended to.
+    pub mutable: bool,
+}
+
+/// Rules as version 1 of a call, and of a channel's own record, had them.
+#[derive(Serialize, Deserialize)]
+pub struct RulesOfVersion1 {
+    retention_ms: u64,
+    max_members: u32,
+    interval_ms: u32,
+    conflation_key: Option<String>,
+}
+
+impl From<RulesOfVersion1> for Rules {
+    fn from(rules: RulesOfVersion1) -> Rules {
+        let RulesOfVersion1 { retention_ms, max_members, interval_ms, conflation_key } = rules;
+        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable: false }
+    }
+}
+
+/// How the names of chat channels end: their messages can be changed, whatever the namespace says.
+const CHAT: &str = "::$chat";
+
+impl Rules {
+    /// What an app's rules come to on a channel.
+    pub fn on(app: &App, channel: &ChannelName) -> Rules {
+        let mut rules = app.rules(channel).clone();
+        rules.mutable_messages |= channel.plain().ends_with(CHAT);
+        Rules::of(&rules)
+    }
+
+    pub fn of(rules: &crate::auth::Rules) -> Rules {
+        let retention_ms =
+            if rules.persisted || rules.mutable_messages { RETENTION_PERSISTED_MS } else { RETENTION_MS };
+        let max_members = rules.max_members.unwrap_or(u64::MAX).min(MEMBERS_MAX as u64) as u32;
+        let interval_ms = match (rules.batching_enabled, rules.conflation_enabled) {
+            (false, false) => None,
+            (true, _) => rules.batching_interval_ms,
+            (false, true) => rules.conflation_interval_ms,
+        };
+        let interval_ms = interval_ms.unwrap_or(0).min(PACE_MAX_MS) as u32;
+        let conflation_key = rules.conflation_key.clone().filter(|_| rules.conflation_enabled);
+        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable: rules.mutable_messages }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An app whose namespace has these rules.
+    fn app_with(rules: &str) -> String {
+        format!(r#"{{"id":"a","keys":[],"namespaces":[{{"id":"m"}},{{"id":"n",{rules}}}]}}"#)
+    }
+
+    #[test]
+    fn batches_and_conflation_are_rules_where_they_are_enabled() {
+        let read = |rules: &str| {
+            let app: App = serde_json::from_str(&app_with(rules)).unwrap();
+            let namespace = app.namespaces()[1].clone();
+            let of = Rules::of(&namespace.rules);
+            (of.interval_ms, of.conflation_key, namespace.not_effective().join(" "))
+        };
+        let key = Some("#{message.name}".to_owned());
+        let conflation = r##""conflationInterval":200,"conflationKey":"#{message.name}""##;
+        assert_eq!(read(r#""batchingEnabled":true,"batchingInterval":100"#), (100, None, "".into()));
+        assert_eq!(read(&format!(r#""conflationEnabled":true,{conflation}"#)), (200, key, "".into()));
+        assert_eq!(read(conflation), (0, None, "conflationInterval conflationKey".into()));
+        let (interval_ms, key, idle) = read(&format!(r#""batchingEnabled":true,"batchingInterval":20,{conflation}"#));
+        assert_eq!((interval_ms, key, idle.as_str()), (20, None, "conflationInterval conflationKey"));
+    }
+
+    #[test]
+    fn the_number_of_members_is_a_rule() {
+        let read = |max: &str| {
+            serde_json::from_str::<App>(&app_with(&format!(r#""maxMembers":{max}"#))).map_err(|error| error.to_string())
+        };
+        let most = |max: &str| Rules::on(&read(max).unwrap(), &ChannelName::parse("n:c").unwrap()).max_members;
+        assert_eq!((most("250"), most("0"), most("null")), (250, 0, 20_000));
+        assert_eq!(most("1000000"), 20_000, "no more than a channel can have");
+        for wrong in ["-1", "1.5", "\"1\""] {
+            assert!(read(wrong).unwrap_err().contains("maxMembers must be a whole number"));
+        }
+    }
+}
