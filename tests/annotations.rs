@@ -24,12 +24,12 @@ use courtside::model::revision::Target;
 use courtside::model::serial::Position;
 use courtside::rpc::Ticket;
 use courtside::rpc::{
-    AnnotationsQuery, Census, Delivered, HistoryPage, HistoryQuery, Outcome, Publish, PublishKey, ReadFrom, RelayName,
-    Response, Rules, Submission,
+    AnnotationsQuery, Delivered, HistoryPage, HistoryQuery, LocalOccupancy, Outcome, Publish, PublishKey, ReadFrom,
+    RelayName, Response, Rules, Submission,
 };
 use serde_json::{Value, json};
 
-use support::bench::{NOW_MS, SERIES, address, rules};
+use support::bench::{EPOCH, NOW_MS, address, rules};
 use support::memory_store::MemoryStore;
 use support::random::Random;
 
@@ -47,7 +47,7 @@ impl Bench {
     fn new() -> Bench {
         let mut store = MemoryStore::default();
         let mut channel = awake(&mut store);
-        channel.subscribe(&mut store, relay(), Census::default()).unwrap();
+        channel.subscribe(&mut store, relay(), LocalOccupancy::default()).unwrap();
         Bench { store, channel, told: Vec::new(), published: 0, now_ms: NOW_MS }
     }
 
@@ -95,7 +95,7 @@ impl Bench {
     fn message(&mut self) -> String {
         let message = Message { name: Some("score".into()), data: Data::Text("15-0".into()), ..Message::default() };
         match self.commit(vec![Submission::Messages(vec![message])])[..] {
-            [Outcome::Accepted { position, .. }] => position.message_serial(SERIES, 0),
+            [Outcome::Accepted { position, .. }] => position.message_serial(EPOCH, 0),
             ref other => panic!("{other:?}"),
         }
     }
@@ -140,7 +140,7 @@ fn mutable() -> Rules {
 }
 
 fn awake(store: &mut MemoryStore) -> Channel {
-    Channel::wake(store, Some((&address(), &mutable())), SERIES, NOW_MS).unwrap().unwrap()
+    Channel::wake(store, Some((&address(), &mutable())), EPOCH, NOW_MS).unwrap().unwrap()
 }
 
 /// `+ann:like` as a client's creation, `-ann:like` as its deletion; `+:like*3` anonymous and of count 3.
@@ -244,11 +244,11 @@ fn what_cannot_be_annotated_is_refused_with_its_code() {
     assert_eq!(refusal(message.clone()), 0);
     let at = position(&message);
     assert_eq!(refusal("nonsense".into()), 40003);
-    assert_eq!(refusal(at.message_serial(SERIES, 1)), 40400);
+    assert_eq!(refusal(at.message_serial(EPOCH, 1)), 40400);
     assert_eq!(refusal(at.message_serial("other", 0)), 40400);
-    assert_eq!(refusal(Position(at.0 + 1).message_serial(SERIES, 0)), 40400);
-    assert_eq!(refusal(Position(5).message_serial(SERIES, 0)), 40400);
-    assert_eq!(refusal(Position::at(99_999_999_999_999).message_serial(SERIES, 0)), 40400);
+    assert_eq!(refusal(Position(at.0 + 1).message_serial(EPOCH, 0)), 40400);
+    assert_eq!(refusal(Position(5).message_serial(EPOCH, 0)), 40400);
+    assert_eq!(refusal(Position::at(99_999_999_999_999).message_serial(EPOCH, 0)), 40400);
     bench.channel.set_rules(&mut bench.store, &rules()).unwrap();
     assert!(
         matches!(bench.annotate(&message, vec![say("r:flag.v1", "+ann:")]), Outcome::Refused(error) if error.code == 93002)
@@ -447,7 +447,7 @@ fn the_counts_are_what_the_log_comes_to() {
             bench.commit(contents);
             if random.below(8) == 0 {
                 bench.channel = awake(&mut bench.store);
-                bench.channel.subscribe(&mut bench.store, relay(), Census::default()).unwrap();
+                bench.channel.subscribe(&mut bench.store, relay(), LocalOccupancy::default()).unwrap();
             }
         }
         let mut model = Model::default();
@@ -474,7 +474,7 @@ fn a_reader_of_rows_gets_the_latest_summary() {
     bench.annotate(&message, vec![say("r:flag.v1", "+ann:")]);
     bench.annotate(&message, vec![say("r:flag.v1", "+bob:")]);
     bench.channel = awake(&mut bench.store);
-    let from = ReadFrom::After { position: position(&message), series: SERIES.to_owned() };
+    let from = ReadFrom::After { position: position(&message), epoch: EPOCH.to_owned() };
     let entries = bench.channel.read(&mut bench.store, &from, NOW_MS).unwrap().entries.entries().unwrap();
     let told: Vec<Option<Value>> =
         entries.iter().map(|entry| entry.summary().map(|summary| json!(summary.counts.by_type))).collect();

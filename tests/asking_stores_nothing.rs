@@ -12,7 +12,7 @@ use courtside::channel::{Channel, Effect};
 use courtside::model::name::ChannelName;
 use courtside::relay::session::Opening;
 use courtside::rpc::Ticket;
-use courtside::rpc::{Census, HistoryQuery, MembersQuery, ReadFrom, RelayName};
+use courtside::rpc::{HistoryQuery, LocalOccupancy, MembersQuery, ReadFrom, RelayName};
 
 use support::bench::*;
 use support::memory_store::MemoryStore;
@@ -45,7 +45,7 @@ fn a_channel_is_stored_before_anyone_may_come_back_to_it() {
     type Use = fn(&mut Channel, &mut MemoryStore, RelayName);
     let uses: [(&str, Use); 4] = [
         ("subscribes", |channel, store, relay| {
-            channel.subscribe(store, relay, Census::default()).expect("subscribed");
+            channel.subscribe(store, relay, LocalOccupancy::default()).expect("subscribed");
         }),
         ("publishes", |channel, store, _| {
             publish(channel, store, vec![numbered("a", 0)]);
@@ -54,9 +54,9 @@ fn a_channel_is_stored_before_anyone_may_come_back_to_it() {
             assert!(channel.await_history(store, Ticket(1), wait(), NOW_MS).is_none());
         }),
         ("is below a relay that is fed", |channel, store, relay| {
-            let mut census = Census::default();
-            census.here.set_members(1);
-            channel.report(store, &relay, census).expect("reported");
+            let mut local_occupancy = LocalOccupancy::default();
+            local_occupancy.here.set_members(1);
+            channel.report(store, &relay, local_occupancy).expect("reported");
         }),
     ];
     for (what, uses) in uses {
@@ -64,7 +64,7 @@ fn a_channel_is_stored_before_anyone_may_come_back_to_it() {
         let mut channel = wake(&mut store);
         uses(&mut channel, &mut store, relay());
         let again = Channel::wake(&mut store, None, "another", NOW_MS).expect("the store works");
-        assert_eq!(again.expect(what).series(), SERIES, "{what}");
+        assert_eq!(again.expect(what).epoch(), EPOCH, "{what}");
     }
 }
 

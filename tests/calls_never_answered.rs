@@ -60,8 +60,8 @@ fn attached(members: usize) -> (Relay, Vec<Effect>) {
 }
 
 fn fed(members: usize, reports: bool) -> Option<Answer<Response>> {
-    let (series, position) = (SERIES.to_owned(), Position(10));
-    Some(Ok(Response::Subscribed(Subscribed { series, position, members, reports, direct: true })))
+    let (epoch, position) = (EPOCH.to_owned(), Position(10));
+    Some(Ok(Response::Subscribed(Subscribed { epoch, position, members, reports, direct: true })))
 }
 
 fn late(relay: &mut Relay, ticket: Ticket, response: Response) {
@@ -80,7 +80,7 @@ fn a_subscription_ends_and_a_late_answer_places_nobody() {
     let (answer, _) = relay.deliver(&delivery(10, &[20]), OVER_MS);
     assert_eq!(answer, Delivered::NotYet, "it still asks");
     let effects = relay.answered(second, subscribed(20), OVER_MS);
-    assert!(frames(&effects, 1)[0].contains(&Position(20).serial(SERIES)));
+    assert!(frames(&effects, 1)[0].contains(&Position(20).serial(EPOCH)));
 }
 
 #[test]
@@ -89,8 +89,8 @@ fn a_relay_above_that_does_not_answer_is_as_none() {
     let mut relay = Relay::new(name, 1, app(), b"secret".to_vec());
     connect(&mut relay, 1);
     let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
-    let (series, position) = (SERIES.to_owned(), Position(10));
-    let indirect = Subscribed { series, position, members: 0, reports: false, direct: false };
+    let (epoch, position) = (EPOCH.to_owned(), Position(10));
+    let indirect = Subscribed { epoch, position, members: 0, reports: false, direct: false };
     let effects = relay.answered(subscribe, Some(Ok(Response::Subscribed(indirect))), NOW_MS);
     let Some(Effect::Follow { ticket, .. }) = effects.iter().find(|effect| is_call(effect)) else {
         panic!("{effects:?}")
@@ -111,11 +111,11 @@ fn a_publish_is_sent_again_and_then_refused() {
     let (second, again) = call(&relay.tick(again_ms));
     assert_eq!(again, request, "in the same words, by which the channel knows it");
     let outcomes = vec![Outcome::Accepted { position: Position(20), count: 1 }];
-    late(&mut relay, first, Response::Published(Published { series: SERIES.into(), outcomes: outcomes.clone() }));
+    late(&mut relay, first, Response::Published(Published { epoch: EPOCH.into(), outcomes: outcomes.clone() }));
     let over_ms = again_ms + CALL_ANSWER_MS;
     let refused = &frames(&relay.tick(over_ms), 1).join("");
     assert!(refused.contains(r#""action":2"#) && refused.contains(&timed_out()), "{refused}");
-    let published = Response::Published(Published { series: SERIES.into(), outcomes });
+    let published = Response::Published(Published { epoch: EPOCH.into(), outcomes });
     assert_eq!(relay.answered(second, Some(Ok(published)), over_ms), [], "it is said once");
     let next = r#"{"action":15,"channel":"room","msgSerial":1,"messages":[{"data":"y"}]}"#;
     assert!(matches!(call(&send(&mut relay, 1, next)), (_, Request::Publish(_))));
@@ -124,7 +124,7 @@ fn a_publish_is_sent_again_and_then_refused() {
 #[test]
 fn a_read_ends_and_its_late_page_goes_to_nobody() {
     let (mut relay, _) = attached(0);
-    let serial = Position(5).serial(SERIES);
+    let serial = Position(5).serial(EPOCH);
     let resume = format!(r#"{{"action":10,"channel":"room","channelSerial":"{serial}"}}"#);
     let (first, request) = call(&send(&mut relay, 1, &resume));
     assert!(detached(&wait(&mut relay)));
@@ -132,11 +132,11 @@ fn a_read_ends_and_its_late_page_goes_to_nobody() {
     let (second, _) = call(&effects);
     let (after, through) = (Position(5), Position(10));
     let entries = entries(&[10]);
-    let backlog = Backlog { series: SERIES.into(), lost: None, after, entries, through, more: false, members: 0 };
+    let backlog = Backlog { epoch: EPOCH.into(), lost: None, after, entries, through, more: false, members: 0 };
     late(&mut relay, first, Response::Backlog(backlog.clone()));
     let (read, again) = call(&relay.answered(second, subscribed(10), OVER_MS));
     assert_eq!(again, request);
-    assert_eq!(request, Request::Read(ReadFrom::After { position: Position(5), series: SERIES.into() }));
+    assert_eq!(request, Request::Read(ReadFrom::After { position: Position(5), epoch: EPOCH.into() }));
     let effects = relay.answered(read, Some(Ok(Response::Backlog(backlog))), OVER_MS);
     assert!(frames(&effects, 1).iter().any(|frame| frame.contains("at 10")));
 }

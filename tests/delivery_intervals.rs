@@ -12,7 +12,7 @@ use courtside::model::message::Message;
 use courtside::model::name::{AppId, ChannelName};
 use courtside::model::serial::Position;
 use courtside::rpc::Ticket;
-use courtside::rpc::{Address, Census, Delivered, Delivery, Publish, PublishKey, RelayName, Rules, Submission};
+use courtside::rpc::{Address, Delivered, Delivery, LocalOccupancy, Publish, PublishKey, RelayName, Rules, Submission};
 
 use support::memory_store::MemoryStore;
 
@@ -32,7 +32,7 @@ impl Scene {
         let channel = wake(&mut store, key, START_MS);
         let mut scene = Scene { store, channel, published: 0 };
         for shard in 0..relays {
-            scene.channel.subscribe(&mut scene.store, relay(shard), Census::default()).unwrap();
+            scene.channel.subscribe(&mut scene.store, relay(shard), LocalOccupancy::default()).unwrap();
         }
         scene
     }
@@ -125,7 +125,7 @@ fn nobody_is_waited_for_where_nobody_listens() {
     scene.publish("a", 1, START_MS);
     scene.publish("b", 1, START_MS + 1);
     assert_eq!(scene.channel.paces_until_ms(), None);
-    scene.channel.subscribe(&mut scene.store, relay(0), Census::default()).unwrap();
+    scene.channel.subscribe(&mut scene.store, relay(0), LocalOccupancy::default()).unwrap();
     assert_eq!(names(&scene.ring(START_MS + 500)), "", "it begins behind what came before it");
     assert_eq!(names(&scene.publish("c", 1, START_MS + 1_100)), "c");
 }

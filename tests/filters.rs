@@ -17,7 +17,9 @@ use courtside::model::packed::Packed;
 use courtside::model::serial::Position;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::rpc::{Backlog, Delivery, Fate, Outcome, Published, Request, Response, Roll, Submission, Subscribed};
+use courtside::rpc::{
+    Backlog, ConnectionOutcome, Delivery, Outcome, Probe, Published, Request, Response, Submission, Subscribed,
+};
 use serde_json::{Value, json};
 
 use support::bench::*;
@@ -126,7 +128,7 @@ fn who_gets_nothing_is_told_how_far_the_channel_is() {
     assert_eq!(told(&mut relay, 40_000), [] as [Value; 0], "the channel went nowhere");
     deliver(&mut relay, 0, &[entry(7, &[("foul", 1)])], NOW_MS + 41_000);
     let attached = told(&mut relay, 60_000);
-    let serial = Position(7).serial(SERIES);
+    let serial = Position(7).serial(EPOCH);
     assert_eq!((&attached[0]["channel"], &attached[0]["channelSerial"]), (&json!(name), &json!(serial)));
     assert_eq!((attached.len(), &attached[0]["flags"]), (1, &json!(4 | 1 << 18)), "resumed, and no news to an SDK");
     assert_eq!(told(&mut relay, 120_000), [] as [Value; 0], "it knows");
@@ -155,13 +157,13 @@ fn who_resumes_gets_what_passes_of_the_backlog() {
     attach(&mut relay, 1, "room");
     deliver(&mut relay, 0, &[entry(9, &[("a", 1)])], NOW_MS);
     let name = filtered("headers.n == `2`");
-    let serial = Position(1).serial(SERIES);
+    let serial = Position(1).serial(EPOCH);
     let asked = send(&mut relay, 1, &json!({"action": 10, "channel": name, "channelSerial": serial}).to_string());
     let (ticket, request) = call(&asked);
     assert!(matches!(request, Request::Read(_)));
     let entries = [entry(2, &[("a", 1), ("a", 2)]), entry(5, &[("a", 3)]), entry(9, &[("a", 2), ("a", 2)])];
     let backlog = Backlog {
-        series: SERIES.into(),
+        epoch: EPOCH.into(),
         after: Position(1),
         through: Position(9),
         entries: packed(&entries),
@@ -285,10 +287,12 @@ fn distinct_filters_of_a_channel_are_bounded_and_make_room_again() {
 }
 
 /// What was said to become of the connection's members.
-fn fates(request: &Request) -> Vec<Fate> {
+fn connection_outcomes(request: &Request) -> Vec<ConnectionOutcome> {
     let Request::Publish(publishes) = request else { panic!("{request:?}") };
-    let fate = |content: &Submission| if let Submission::Fate { fate, .. } = content { Some(*fate) } else { None };
-    publishes.iter().filter_map(|publish| fate(&publish.content)).collect()
+    let outcome = |content: &Submission| {
+        if let Submission::ConnectionOutcome { outcome, .. } = content { Some(*outcome) } else { None }
+    };
+    publishes.iter().filter_map(|publish| outcome(&publish.content)).collect()
 }
 
 #[test]
@@ -297,16 +301,16 @@ fn members_leave_with_the_plain_channel_though_a_filtered_one_stays() {
     come(&mut relay, 1, ALL);
     attach(&mut relay, 1, "room");
     attach(&mut relay, 1, &filtered("name"));
-    let roll = Roll { channel: address().channel, connections: vec!["connection1".into()], occupancy: None };
-    assert_eq!(relay.roll(&roll, NOW_MS).0.missing, [] as [String; 0]);
+    let probe = Probe { channel: address().channel, connections: vec!["connection1".into()], occupancy: None };
+    assert_eq!(relay.probe(&probe, NOW_MS).0.missing, [] as [String; 0]);
     let enter = json!({"action": 14, "channel": "room", "msgSerial": 0, "presence": [{"action": 2, "clientId": "a"}]});
     let (ticket, _) = call(&send(&mut relay, 1, &enter.to_string()));
     let outcomes = vec![Outcome::Accepted { position: Position(1), count: 1 }];
-    let published = Response::Published(Published { series: SERIES.into(), outcomes });
+    let published = Response::Published(Published { epoch: EPOCH.into(), outcomes });
     relay.answered(ticket, Some(Ok(published)), NOW_MS);
     let (_, request) = call(&send(&mut relay, 1, &json!({"action": 12, "channel": "room"}).to_string()));
-    assert_eq!(fates(&request), [Fate::Left]);
-    assert_eq!(relay.roll(&roll, NOW_MS).0.missing, ["connection1"], "a filter keeps nobody present");
+    assert_eq!(connection_outcomes(&request), [ConnectionOutcome::Left]);
+    assert_eq!(relay.probe(&probe, NOW_MS).0.missing, ["connection1"], "a filter keeps nobody present");
 }
 
 #[test]

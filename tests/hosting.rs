@@ -218,7 +218,7 @@ fn a_channel_that_cannot_be_read_is_read_again_however_often_that_failed() {
     disk.failures = 1_000;
     let settings = Settings { apps: Ok(Rc::new(Apps::of([]))), bounds: Bounds::default() };
     let mut host = object::Host::new(Class::Channel, settings, disk);
-    host.turn(object::Input::Wake { sockets: Vec::new(), fresh_series: "a".into() }, 0);
+    host.turn(object::Input::Wake { sockets: Vec::new(), fresh_epoch: "a".into() }, 0);
     let mut now_ms = 1_000_000;
     for _ in 0..20 {
         let outputs = host.turn(object::Input::Alarm, now_ms);

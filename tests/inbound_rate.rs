@@ -50,7 +50,7 @@ fn answered(relay: &mut Relay, effects: Vec<Effect>, now_ms: u64) -> Vec<Effect>
     };
     let calls: Vec<_> = effects.into_iter().filter_map(publishes).collect();
     let accepted = |index| Outcome::Accepted { position: Position(index as u64 + 1), count: 1 };
-    let published = |count| Published { series: SERIES.into(), outcomes: (0..count).map(accepted).collect() };
+    let published = |count| Published { epoch: EPOCH.into(), outcomes: (0..count).map(accepted).collect() };
     let mut next = Vec::new();
     for (ticket, count) in calls {
         next.extend(relay.answered(ticket, Some(Ok(Response::Published(published(count)))), now_ms));

@@ -29,7 +29,7 @@ use courtside::relay::session::Opening;
 use courtside::relay::{self, Relay, SocketId};
 use courtside::rpc::Ticket;
 use courtside::rpc::{
-    Address, Hold, MembersQuery, Outcome, Publish, PublishKey, RelayName, Response, Rules, Submission, Subscribed,
+    Address, Lease, MembersQuery, Outcome, Publish, PublishKey, RelayName, Response, Rules, Submission, Subscribed,
 };
 
 use support::grant::grant;
@@ -125,7 +125,7 @@ impl Store for Nowhere {
         Ok(Vec::new())
     }
 
-    fn hold(&mut self, _: &str, _: &Hold, _: Option<u64>) -> Result<(), StoreError> {
+    fn hold(&mut self, _: &str, _: &Lease, _: Option<u64>) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -171,9 +171,9 @@ fn enter(index: usize) -> Publish {
         data,
         ..InboundMessage::default()
     };
-    let deeds = check(vec![event], &Identity::Wildcard, None, &connection_id, 0).expect("an event");
-    let hold = Hold { relay: RelayName::shard(&AppId::parse("demo").expect("an id"), 0), grace_ms: 15_000 };
-    let content = Submission::Presence { hold, deeds };
+    let updates = check(vec![event], &Identity::Wildcard, None, &connection_id, 0).expect("an event");
+    let lease = Lease { relay: RelayName::shard(&AppId::parse("demo").expect("an id"), 0), grace_ms: 15_000 };
+    let content = Submission::Presence { lease, updates };
     Publish { key: PublishKey::Serial(0), connection_id: Some(connection_id), by: Source::SERVER, content }
 }
 
@@ -216,8 +216,8 @@ fn a_session_costs_a_relay_less_than_1650_bytes() {
             _ => None,
         });
         if let Some(ticket) = called {
-            let (series, position) = ("life".to_owned(), Position(1));
-            let subscribed = Subscribed { series, position, members: 0, reports: false, direct: true };
+            let (epoch, position) = ("life".to_owned(), Position(1));
+            let subscribed = Subscribed { epoch, position, members: 0, reports: false, direct: true };
             relay.answered(ticket, Some(Ok(Response::Subscribed(subscribed))), 1_000_000);
         }
     }

@@ -64,7 +64,7 @@ fn deliver(relay: &mut Relay, prior: u64, at: &[u64], now_ms: u64) -> Vec<Effect
 
 fn page(after: u64, at: &[u64]) -> Option<Result<Response, courtside::error::ErrorInfo>> {
     Some(Ok(Response::Backlog(Backlog {
-        series: SERIES.into(),
+        epoch: EPOCH.into(),
         lost: None,
         after: Position(after),
         entries: entries(at),
@@ -90,7 +90,7 @@ fn read_when_due(relay: &mut Relay) -> (Ticket, ReadFrom, u64) {
 }
 
 fn after(position: u64) -> ReadFrom {
-    ReadFrom::After { position: Position(position), series: SERIES.into() }
+    ReadFrom::After { position: Position(position), epoch: EPOCH.into() }
 }
 
 #[test]
@@ -116,10 +116,10 @@ fn a_slow_reader_costs_the_others_nothing() {
     send(&mut relay, 2, ATTACH);
     let effects = deliver(&mut relay, missed, &[missed + 1], NOW_MS);
     assert_eq!((places(&effects, 1).len(), places(&effects, 2).len()), (0, 1));
-    let witness = record(&effects, 2).expect("it now remembers for the relay how far deliveries are");
+    let checkpoint = record(&effects, 2).expect("it now remembers for the relay how far deliveries are");
 
     let mut rebuilt = support::bench::relay();
-    rebuilt.restore(SocketId(2), &witness, NOW_MS);
+    rebuilt.restore(SocketId(2), &checkpoint, NOW_MS);
     assert_eq!(rebuilt.restored(NOW_MS), []);
     assert_eq!(places(&deliver(&mut rebuilt, missed + 1, &[missed + 2], NOW_MS), 2).len(), 1);
 }
@@ -130,12 +130,12 @@ fn a_gap_that_is_too_long_for_a_replay_is_announced_and_presence_follows() {
     let missed = exhaust(&mut relay, 1);
     let (ticket, _, due_ms) = read_when_due(&mut relay);
     let (lost, tip) = (Some(Code::BacklogTooLarge.into()), Position(missed));
-    let (series, entries) = (SERIES.to_owned(), entries(&[]));
-    let backlog = Backlog { series, lost, after: tip, entries, through: tip, more: false, members: 3 };
+    let (epoch, entries) = (EPOCH.to_owned(), entries(&[]));
+    let backlog = Backlog { epoch, lost, after: tip, entries, through: tip, more: false, members: 3 };
     let effects = relay.answered(ticket, Some(Ok(Response::Backlog(backlog))), due_ms);
     let told = parsed(&effects, 1);
     assert_eq!((&told[0]["action"], &told[0]["error"]["code"]), (&11.into(), &90004.into()));
-    assert_eq!(told[0]["channelSerial"], tip.serial(SERIES));
+    assert_eq!(told[0]["channelSerial"], tip.serial(EPOCH));
     assert_eq!(told[0]["flags"].as_u64().unwrap() as u32 & (RESUMED | HAS_PRESENCE), HAS_PRESENCE);
     assert!(matches!(call(&effects).1, Request::Members(_)));
     assert_eq!(places(&deliver(&mut relay, missed, &[missed + 1], LATER_MS), 1).len(), 1, "it goes on behind the gap");

@@ -20,7 +20,8 @@ use courtside::model::serial::Position;
 use courtside::relay::{self, Relay, SocketId};
 use courtside::rpc::Ticket;
 use courtside::rpc::{
-    Backlog, Census, Delivered, Delivery, Follow, MembersPage, ReadFrom, RelayName, Request, Response, Subscribed,
+    Backlog, Delivered, Delivery, Follow, LocalOccupancy, MembersPage, ReadFrom, RelayName, Request, Response,
+    Subscribed,
 };
 
 use support::bench::*;
@@ -31,13 +32,13 @@ const ATTACH: &str = r#"{"action":10,"channel":"room"}"#;
 /// A client that resumes behind 5 and catches up to 20, while its relay may not be so far.
 fn catch_up(relay: &mut Relay, socket: u32) -> Vec<courtside::relay::Effect> {
     connect(relay, socket);
-    let serial = Position(5).serial(SERIES);
+    let serial = Position(5).serial(EPOCH);
     let resume = format!(r#"{{"action":10,"channel":"room","channelSerial":"{serial}"}}"#);
     let (read, request) = call(&send(relay, socket, &resume));
-    assert_eq!(request, Request::Read(ReadFrom::After { position: Position(5), series: SERIES.into() }));
+    assert_eq!(request, Request::Read(ReadFrom::After { position: Position(5), epoch: EPOCH.into() }));
     let (after, through) = (Position(5), Position(20));
     let entries = entries(&[10, 20]);
-    let backlog = Backlog { series: SERIES.into(), lost: None, after, entries, through, more: false, members: 0 };
+    let backlog = Backlog { epoch: EPOCH.into(), lost: None, after, entries, through, more: false, members: 0 };
     relay.answered(read, Some(Ok(Response::Backlog(backlog))), NOW_MS)
 }
 
@@ -49,13 +50,13 @@ fn an_attachment_that_is_ahead_stays_ahead_of_a_rebuilt_relay() {
     connect(&mut relay, 1);
     let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
     let effects = relay.answered(subscribe, subscribed(10), NOW_MS);
-    let witness = record(&effects, 1).expect("the first to be live remembers for the relay");
+    let checkpoint = record(&effects, 1).expect("the first to be live remembers for the relay");
 
     let effects = catch_up(&mut relay, 2);
     let ahead = record(&effects, 2).expect("it went live");
 
     let mut rebuilt = support::bench::relay();
-    rebuilt.restore(SocketId(1), &witness, NOW_MS);
+    rebuilt.restore(SocketId(1), &checkpoint, NOW_MS);
     rebuilt.restore(SocketId(2), &ahead, NOW_MS);
     rebuilt.restored(NOW_MS);
     let (answer, effects) = rebuilt.deliver(&delivery(10, &[20, 30]), NOW_MS);
@@ -73,12 +74,12 @@ fn an_attachment_that_lost_continuity_is_told_of_members_that_its_relay_knows_no
     let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
     relay.answered(subscribe, subscribed(10), NOW_MS);
     connect(&mut relay, 2);
-    let serial = Position(5).serial(SERIES);
+    let serial = Position(5).serial(EPOCH);
     let resume = format!(r#"{{"action":10,"channel":"room","channelSerial":"{serial}"}}"#);
     let (read, _) = call(&send(&mut relay, 2, &resume));
     let (lost, after, through) = (Some(Code::ContinuityUnknown.into()), Position(20), Position(20));
     let entries = entries(&[]);
-    let backlog = Backlog { series: SERIES.into(), lost, after, entries, through, more: false, members: 3 };
+    let backlog = Backlog { epoch: EPOCH.into(), lost, after, entries, through, more: false, members: 3 };
     let effects = relay.answered(read, Some(Ok(Response::Backlog(backlog))), NOW_MS);
     let attached: serde_json::Value = serde_json::from_str(&frames(&effects, 2)[0]).unwrap();
     assert_eq!(attached["error"]["code"], Code::ContinuityUnknown.number());
@@ -96,10 +97,10 @@ fn who_is_not_kept_remembers_nothing_for_others() {
     let effects = relay.answered(subscribe, subscribed(10), NOW_MS);
     assert_eq!(record(&effects, 1), None);
     connect(&mut relay, 2);
-    let witness = record(&send(&mut relay, 2, ATTACH), 2).expect("it went live");
+    let checkpoint = record(&send(&mut relay, 2, ATTACH), 2).expect("it went live");
 
     let mut rebuilt = support::bench::relay();
-    rebuilt.restore(SocketId(2), &witness, NOW_MS);
+    rebuilt.restore(SocketId(2), &checkpoint, NOW_MS);
     assert_eq!(rebuilt.restored(NOW_MS), []);
     let (answer, effects) = rebuilt.deliver(&delivery(10, &[20]), NOW_MS);
     assert_eq!(answer, Delivered::At(Position(20)));
@@ -154,7 +155,7 @@ fn a_relay_that_asks_to_be_fed_takes_no_delivery_before_the_answer() {
     assert_eq!(frames(&send(&mut relay, 2, ATTACH), 2), [] as [String; 0]);
     let effects = relay.answered(subscribe, subscribed(9), NOW_MS);
     for socket in [1, 2] {
-        assert!(frames(&effects, socket)[0].contains(&Position(9).serial(SERIES)));
+        assert!(frames(&effects, socket)[0].contains(&Position(9).serial(EPOCH)));
     }
 }
 
@@ -178,10 +179,10 @@ fn a_late_subscription_skips_nothing() {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);
     let name = RelayName::shard(app().id(), 0);
-    channel.subscribe(&mut store, name.clone(), Census::default()).expect("the store works");
+    channel.subscribe(&mut store, name.clone(), LocalOccupancy::default()).expect("the store works");
     let (_, deliveries) = publish(&mut channel, &mut store, vec![numbered("a", 0)]);
     let (attempt, lost) = &deliveries[0];
-    channel.subscribe(&mut store, name.clone(), Census::default()).expect("the store works");
+    channel.subscribe(&mut store, name.clone(), LocalOccupancy::default()).expect("the store works");
     channel.delivered(&mut store, &name, *attempt, None, NOW_MS);
     let effects = channel.tick(&mut store, NOW_MS + 60_000);
     let again = effects
@@ -256,7 +257,7 @@ fn a_key_that_was_refused_is_refused_again() {
 fn a_guess_about_a_relay_that_asks_stays_a_guess() {
     let mut store = MemoryStore::default();
     let name = RelayName::shard(app().id(), 0);
-    wake(&mut store).subscribe(&mut store, name.clone(), Census::default()).expect("the store works");
+    wake(&mut store).subscribe(&mut store, name.clone(), LocalOccupancy::default()).expect("the store works");
     let mut channel = wake(&mut store);
     channel.tick(&mut store, NOW_MS);
     channel.delivered(&mut store, &name, 1, Some(Delivered::NotYet), NOW_MS);
@@ -271,7 +272,8 @@ fn what_was_kept_though_its_write_failed_comes_once() {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);
     let name = RelayName::shard(app().id(), 0);
-    let before = channel.subscribe(&mut store, name.clone(), Census::default()).expect("the store works").position;
+    let before =
+        channel.subscribe(&mut store, name.clone(), LocalOccupancy::default()).expect("the store works").position;
     (store.fail_append, store.keep_failed, store.fail_load) = (true, true, true);
     channel.publish(Ticket(0), vec![numbered("a", 0)]).expect("there is room");
     let effects = channel.commit(&mut store, NOW_MS);
@@ -279,7 +281,7 @@ fn what_was_kept_though_its_write_failed_comes_once() {
 
     let due_ms = channel.deadline().expect("it tries again");
     let mut reader = wake(&mut store);
-    let from = ReadFrom::After { position: before, series: SERIES.into() };
+    let from = ReadFrom::After { position: before, epoch: EPOCH.into() };
     let read = reader.read(&mut store, &from, NOW_MS).expect("the store works");
     let read_while_stale = channel.read(&mut store, &from, NOW_MS).expect("the store works");
     assert_eq!(read_while_stale, read, "what is read ends where the reader is told that it does");
@@ -296,7 +298,8 @@ fn a_feed_whose_log_cannot_be_read_is_due_again() {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);
     let name = RelayName::shard(app().id(), 0);
-    let before = channel.subscribe(&mut store, name.clone(), Census::default()).expect("the store works").position;
+    let before =
+        channel.subscribe(&mut store, name.clone(), LocalOccupancy::default()).expect("the store works").position;
     publish(&mut channel, &mut store, vec![numbered("a", 0)]);
     let mut channel = wake(&mut store);
     let asks = channel.tick(&mut store, NOW_MS);
@@ -322,7 +325,7 @@ fn rows_go_after_the_floor_is_stored() {
     let due_ms = channel.deadline().expect("it tries again");
     channel.tick(&mut store, due_ms);
     assert_eq!(store.rows.len(), 1);
-    let from = ReadFrom::After { position: Position(first[0].0 - 1), series: SERIES.into() };
+    let from = ReadFrom::After { position: Position(first[0].0 - 1), epoch: EPOCH.into() };
     let read = wake(&mut store).read(&mut store, &from, NOW_MS).expect("the store works");
     assert!(read.lost.is_some());
 }
@@ -379,7 +382,7 @@ fn late_joiners_do_not_stand_in_the_way_of_messages() {
         if socket == 0 {
             let (subscribe, _) = call(&attached);
             let present = Subscribed {
-                series: SERIES.into(),
+                epoch: EPOCH.into(),
                 position: Position(10),
                 members: MEMBERS_MAX,
                 reports: false,

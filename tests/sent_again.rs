@@ -16,7 +16,7 @@ use courtside::error::Code;
 use courtside::model::data::Data;
 use courtside::model::presence::{PresenceAction, PresenceMessage};
 use courtside::rpc::Ticket;
-use courtside::rpc::{Deed, Hold, Outcome, Publish, PublishKey, RelayName, Response, Submission};
+use courtside::rpc::{Lease, Outcome, PresenceUpdate, Publish, PublishKey, RelayName, Response, Submission};
 
 use support::allocations::ALLOCATIONS;
 use support::bench::*;
@@ -114,9 +114,9 @@ fn late_events(serial: u64, members: usize) -> Publish {
         encoding: None,
         extras: None,
     };
-    let hold = Hold { relay: RelayName::shard(app().id(), 0), grace_ms: 15_000 };
-    let deeds = (0..members).map(|index| Deed { event: event(index), known: None }).collect();
-    let content = Submission::Presence { hold, deeds };
+    let lease = Lease { relay: RelayName::shard(app().id(), 0), grace_ms: 15_000 };
+    let updates = (0..members).map(|index| PresenceUpdate { event: event(index), known: None }).collect();
+    let content = Submission::Presence { lease, updates };
     Publish { key: PublishKey::Serial(serial), connection_id: Some("a".into()), by: Source::SERVER, content }
 }
 

@@ -29,7 +29,9 @@ use courtside::model::revision;
 use courtside::model::serial::Position;
 use courtside::relay::SocketId;
 use courtside::rpc::connection_key::ConnectionKey;
-use courtside::rpc::{Deed, HistoryQuery, Hold, MembersQuery, Publish, PublishKey, RelayName, Submission, TreeQuery};
+use courtside::rpc::{
+    HistoryQuery, Lease, MembersQuery, PresenceUpdate, Publish, PublishKey, RelayName, Submission, TreeQuery,
+};
 use serde_json::json;
 
 use support::bench::*;
@@ -87,8 +89,8 @@ fn entering() -> Publish {
         encoding: None,
         extras: None,
     };
-    let hold = Hold { relay: RelayName::from("relay:demo/3".to_owned()), grace_ms: 15_000 };
-    let content = Submission::Presence { hold, deeds: vec![Deed { event, known: None }] };
+    let lease = Lease { relay: RelayName::from("relay:demo/3".to_owned()), grace_ms: 15_000 };
+    let content = Submission::Presence { lease, updates: vec![PresenceUpdate { event, known: None }] };
     Publish { key: PublishKey::Serial(8), connection_id: Some("conn".into()), by: Source::SERVER, content }
 }
 
@@ -180,7 +182,7 @@ fn session() -> (Vec<u8>, String) {
     let effects = relay.answered(ticket, subscribed(5_000), NOW_MS);
     let (read, _) = call(&effects);
     let page = courtside::rpc::Backlog {
-        series: SERIES.into(),
+        epoch: EPOCH.into(),
         lost: None,
         after: Position(5_000),
         entries: Packed::default(),
@@ -249,10 +251,10 @@ fn store_of(fixture: &Fixture) -> MemoryStore {
         let totals = Totals { messages, bytes: entries.len() as u64 };
         store.rows.insert(position, Row { position, totals, keys: value("keys").into(), entries, changes: vec![] });
     }
-    let hold = Hold { relay: RelayName::from("relay:demo/3".to_owned()), grace_ms: 15_000 };
+    let lease = Lease { relay: RelayName::from("relay:demo/3".to_owned()), grace_ms: 15_000 };
     let key = MemberKey { connection_id: "conn".into(), client_id: "ann".into() };
     let member = Packed::from_bytes(unhex(&fixture["member"]));
-    store.members.insert(key.clone(), StoredMember { key, hold, leaves_at_ms: None, member });
+    store.members.insert(key.clone(), StoredMember { key, lease, leaves_at_ms: None, member });
     store
 }
 
@@ -266,7 +268,7 @@ fn a_channel_of_every_version_wakes_with_its_log_its_members_and_what_it_knows_o
     for fixture in fixtures() {
         let mut store = store_of(&fixture);
         let mut channel = Channel::wake(&mut store, None, "another", NOW_MS).expect("readable").expect("a channel");
-        assert_eq!((channel.address(), channel.series()), (&address(), SERIES));
+        assert_eq!((channel.address(), channel.epoch()), (&address(), EPOCH));
         assert_eq!(channel.tip(), Position(1_000_000_002));
 
         let query = HistoryQuery { forwards: true, limit: 10, ..HistoryQuery::default() };

@@ -28,7 +28,7 @@ fn begun() -> (MemoryStore, Channel, String) {
     let mut store = MemoryStore::default();
     let mut channel = wake(&mut store);
     let (places, _) = publish(&mut channel, &mut store, vec![say("first", &["a secret"])]);
-    (store, channel, places[0].message_serial(SERIES, 0))
+    (store, channel, places[0].message_serial(EPOCH, 0))
 }
 
 fn say(id: &str, texts: &[&str]) -> Publish {
@@ -112,7 +112,7 @@ fn replay(channel: &mut Channel, store: &mut MemoryStore, from: ReadFrom) -> Pac
 }
 
 fn from_the_start() -> ReadFrom {
-    ReadFrom::After { position: Position(Position::at(NOW_MS).0), series: SERIES.into() }
+    ReadFrom::After { position: Position(Position::at(NOW_MS).0), epoch: EPOCH.into() }
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn what_was_deleted_is_shown_to_nobody_but_those_who_may_see_it() {
 fn a_message_of_several_is_changed_alone_and_pages_go_on_behind_it() {
     let (mut store, mut channel, _) = begun();
     let (places, _) = publish(&mut channel, &mut store, vec![say("three", &["x", "y", "z"])]);
-    let serial = places[0].message_serial(SERIES, 1);
+    let serial = places[0].message_serial(EPOCH, 1);
     publish(&mut channel, &mut store, vec![act("d", Act::Delete, &serial, "")]);
     for forwards in [true, false] {
         let (mut query, mut found) = (HistoryQuery { forwards, limit: 1, ..HistoryQuery::default() }, Vec::new());
@@ -246,7 +246,7 @@ fn a_publish_stays_as_small_as_one_may_be() {
     let over = outcomes(&mut channel, &mut store, vec![act("over", Act::Append, &serial, "x")]);
     assert!(refusal(&over).is(Code::TooLarge));
     let (places, _) = publish(&mut channel, &mut store, vec![say("two", &["x", "y"])]);
-    let [first, second] = [0, 1].map(|place| places[0].message_serial(SERIES, place));
+    let [first, second] = [0, 1].map(|place| places[0].message_serial(EPOCH, place));
     publish(&mut channel, &mut store, vec![act("half", Act::Update, &first, &"x".repeat(MESSAGE_MAX_BYTES / 2))]);
     let over = act("the rest", Act::Update, &second, &"x".repeat(MESSAGE_MAX_BYTES / 2));
     assert!(refusal(&outcomes(&mut channel, &mut store, vec![over])).is(Code::TooLarge));
@@ -271,7 +271,7 @@ fn ones_own_are_those_that_one_published_whoever_changed_them_since() {
 fn a_version_is_later_than_its_message_whatever_the_clock_does() {
     let (mut store, mut channel, serial) = begun();
     let (places, _) = publish(&mut channel, &mut store, vec![act("u", Act::Update, &serial, "x")]);
-    assert!(places[0].time_ms() > NOW_MS && places[0].message_serial(SERIES, 0) > serial);
+    assert!(places[0].time_ms() > NOW_MS && places[0].message_serial(EPOCH, 0) > serial);
 }
 
 #[test]

@@ -32,8 +32,8 @@ use courtside::relay::admission::Bounds;
 use courtside::relay::{Relay, SocketId};
 use courtside::rpc::Ticket;
 use courtside::rpc::{
-    AnnotationsQuery, Census, Deed, Fate, HistoryQuery, Hold, MembersQuery, ObjectsQuery, Publish, PublishKey,
-    ReadFrom, RelayName, Request, Rules, Submission, TreeQuery, VersionsQuery,
+    AnnotationsQuery, ConnectionOutcome, HistoryQuery, Lease, LocalOccupancy, MembersQuery, ObjectsQuery,
+    PresenceUpdate, Publish, PublishKey, ReadFrom, RelayName, Request, Rules, Submission, TreeQuery, VersionsQuery,
 };
 use serde_json::json;
 
@@ -62,7 +62,9 @@ fn filled(commits: u64) -> MemoryStore {
         channel.publish(Ticket(0), publishes).unwrap();
         channel.commit(&mut store, NOW_MS);
         if commit % 20 == 0 {
-            channel.subscribe(&mut store, RelayName::shard(app().id(), commit as u16), Census::default()).unwrap();
+            channel
+                .subscribe(&mut store, RelayName::shard(app().id(), commit as u16), LocalOccupancy::default())
+                .unwrap();
         }
     }
     store
@@ -118,8 +120,8 @@ fn change(id: &str) -> Publish {
     Publish { key: PublishKey::Request(id.into()), connection_id: None, by: courtside::auth::Source::SERVER, content }
 }
 
-fn hold() -> Hold {
-    Hold { relay: RelayName::shard(app().id(), 0), grace_ms: 15_000 }
+fn hold() -> Lease {
+    Lease { relay: RelayName::shard(app().id(), 0), grace_ms: 15_000 }
 }
 
 fn events(connection_id: &str, serial: u64, members: std::ops::Range<u64>, action: PresenceAction) -> Publish {
@@ -132,8 +134,8 @@ fn events(connection_id: &str, serial: u64, members: std::ops::Range<u64>, actio
         encoding: None,
         extras: None,
     };
-    let deeds = members.map(|index| Deed { event: event(index), known: None }).collect();
-    let content = Submission::Presence { hold: hold(), deeds };
+    let updates = members.map(|index| PresenceUpdate { event: event(index), known: None }).collect();
+    let content = Submission::Presence { lease: hold(), updates };
     Publish { key: PublishKey::Serial(serial), connection_id: Some(connection_id.into()), by: Source::SERVER, content }
 }
 
@@ -159,12 +161,12 @@ fn perform(channel: &mut Channel, store: &mut MemoryStore, request: Request) {
             channel.publish(Ticket(1), publishes).unwrap();
             drop(channel.commit(store, NOW_MS));
         }
-        Request::Subscribe(relay, census) => drop(channel.subscribe(store, relay, census).unwrap()),
+        Request::Subscribe(relay, local_occupancy) => drop(channel.subscribe(store, relay, local_occupancy).unwrap()),
         Request::Read(from) => drop(channel.read(store, &from, NOW_MS).unwrap()),
         Request::History(query) => drop(channel.await_history(store, Ticket(1), query, NOW_MS)),
         Request::Members(query) => drop(channel.members(store, &query).unwrap()),
         Request::Count => channel.count(Ticket(1)).unwrap(),
-        Request::Report(relay, census) => _ = channel.report(store, &relay, census).unwrap(),
+        Request::Report(relay, local_occupancy) => _ = channel.report(store, &relay, local_occupancy).unwrap(),
         Request::Next(cursor) => drop(channel.next(store, cursor, NOW_MS).unwrap()),
         Request::Objects(query) => drop(channel.objects(store, &query).unwrap()),
         Request::Tree(query) => drop(channel.tree(store, &query).unwrap()),
@@ -212,8 +214,8 @@ fn requests() -> Vec<(&'static str, Request)> {
         deleted: true,
     };
     let publish = |publish| Request::Publish(vec![publish]);
-    let fate = |id: &str, fate| {
-        let content = Submission::Fate { hold: hold(), fate };
+    let outcome = |id: &str, outcome| {
+        let content = Submission::ConnectionOutcome { lease: hold(), outcome };
         publish(Publish {
             key: PublishKey::Request(id.into()),
             connection_id: Some("guest0".into()),
@@ -229,11 +231,11 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("members enter", publish(events("new", 0, 0..100, PresenceAction::Enter))),
         ("members leave", publish(events("guest0", 1, 0..100, PresenceAction::Leave))),
         ("members of old", publish(events("first", 0, 100..200, PresenceAction::Enter))),
-        ("a connection is gone", fate("gone", Fate::Gone)),
-        ("a connection is here", fate("here", Fate::Here)),
-        ("a connection has left", fate("left", Fate::Left)),
-        ("a relay comes", Request::Subscribe(relay(), Census::default())),
-        ("a resume", Request::Read(ReadFrom::After { position: Position::ZERO, series: SERIES.into() })),
+        ("a connection is gone", outcome("gone", ConnectionOutcome::Gone)),
+        ("a connection is here", outcome("here", ConnectionOutcome::Here)),
+        ("a connection has left", outcome("left", ConnectionOutcome::Left)),
+        ("a relay comes", Request::Subscribe(relay(), LocalOccupancy::default())),
+        ("a resume", Request::Read(ReadFrom::After { position: Position::ZERO, epoch: EPOCH.into() })),
         ("a rewind", Request::Read(ReadFrom::Last { messages: 100 })),
         ("a rewind by time", Request::Read(ReadFrom::Since { time_ms: 0, messages: 1_000 })),
         ("history", Request::History(query())),
@@ -254,7 +256,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("versions", Request::Versions(versions())),
         ("versions backwards", Request::Versions(VersionsQuery { forwards: false, ..versions() })),
         ("how many", Request::Count),
-        ("a report", Request::Report(relay(), Census::default())),
+        ("a report", Request::Report(relay(), LocalOccupancy::default())),
         ("what is next for who is far behind", Request::Next(Position::ZERO)),
         ("objects", Request::Objects(ObjectsQuery::default())),
         ("objects behind one", Request::Objects(ObjectsQuery { after: Some(Box::new(amid_root())) })),
@@ -306,7 +308,7 @@ fn who_waits_costs_a_publish_what_it_adds_and_not_what_is_stored() {
     let costs = COMMITS.map(|commits| {
         let mut store = filled(commits);
         let mut channel = wake(&mut store);
-        let from = courtside::model::serial::Position(channel.tip().0 - 1).serial(SERIES);
+        let from = courtside::model::serial::Position(channel.tip().0 - 1).serial(EPOCH);
         for ticket in 0..100 {
             let query = HistoryQuery {
                 presence: true,

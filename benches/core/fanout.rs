@@ -37,8 +37,8 @@ fn crowd() -> Relay {
         for effect in effects {
             let Effect::Call { ticket, call } = effect else { continue };
             assert!(matches!(call.request, Request::Subscribe(..)));
-            let (series, position) = ("life".to_owned(), Position(0));
-            let subscribed = Subscribed { series, position, members: 0, reports: false, direct: true };
+            let (epoch, position) = ("life".to_owned(), Position(0));
+            let subscribed = Subscribed { epoch, position, members: 0, reports: false, direct: true };
             relay.answered(ticket, Some(Ok(Response::Subscribed(subscribed))), NOW_MS);
         }
     }
@@ -54,7 +54,7 @@ fn delivery(prior: u64) -> Delivery {
     }
     let (prior, through) = (Position(prior), Position(prior + MESSAGES));
     let channel = ChannelName::parse("room").expect("a name");
-    Delivery { channel, series: "life".to_owned(), prior, through, gap: false, entries, members: 0 }
+    Delivery { channel, epoch: "life".to_owned(), prior, through, gap: false, entries, members: 0 }
 }
 
 fn fanout(criterion: &mut Criterion) {

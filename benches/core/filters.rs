@@ -39,8 +39,8 @@ fn crowd(expression: impl Fn(u32) -> String) -> Relay {
         let attach = json!({"action": 10, "channel": channel}).to_string();
         for effect in relay.frame(SocketId(reader), attach.as_bytes(), Format::Json, NOW_MS) {
             let Effect::Call { ticket, .. } = effect else { continue };
-            let (series, position) = ("life".to_owned(), Position(0));
-            let subscribed = Subscribed { series, position, members: 0, reports: false, direct: true };
+            let (epoch, position) = ("life".to_owned(), Position(0));
+            let subscribed = Subscribed { epoch, position, members: 0, reports: false, direct: true };
             relay.answered(ticket, Some(Ok(Response::Subscribed(subscribed))), NOW_MS);
         }
     }
@@ -60,7 +60,7 @@ fn delivery(prior: u64) -> Delivery {
     }
     let (prior, through) = (Position(prior), Position(prior + MESSAGES));
     let channel = ChannelName::parse("room").expect("a name");
-    Delivery { channel, series: "life".to_owned(), prior, through, gap: false, entries, members: 0 }
+    Delivery { channel, epoch: "life".to_owned(), prior, through, gap: false, entries, members: 0 }
 }
 
 fn filters(criterion: &mut Criterion) {

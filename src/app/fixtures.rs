@@ -12,15 +12,17 @@ use crate::model::Format;
 use crate::model::name::{AppId, ChannelName};
 use crate::model::node;
 use crate::protocol::inbound::{InboundMessage, wrong};
-use crate::rpc::{Address, ChannelCall, Fate, Hold, Publish, PublishKey, RelayName, Request, Rules, Submission};
+use crate::rpc::{
+    Address, ChannelCall, ConnectionOutcome, Lease, Publish, PublishKey, RelayName, Request, Rules, Submission,
+};
 
 /// The connection that all of them say they are of. Nobody has it: those of clients are random, and hold no `.`.
 fn connection_id(app: &AppId) -> String {
     format!("{}.fixtures", app.as_str())
 }
 
-fn hold() -> Hold {
-    Hold { relay: RelayName::nobody(), grace_ms: 0 }
+fn hold() -> Lease {
+    Lease { relay: RelayName::nobody(), grace_ms: 0 }
 }
 
 /// The calls that enter the members of a body's `channels`. Fails with 40000, saying where, for a channel that is none,
@@ -55,8 +57,8 @@ fn entering_one(app: &App, channel: &Value, index: u64) -> Result<Option<Channel
         (event.action, event.id) = (Some(presence::ENTER), None);
     }
     let connection_id = connection_id(app.id());
-    let deeds = presence::check(events, &Identity::Wildcard, None, &connection_id, index)?;
-    let content = Submission::Presence { hold: hold(), deeds };
+    let updates = presence::check(events, &Identity::Wildcard, None, &connection_id, index)?;
+    let content = Submission::Presence { lease: hold(), updates };
     let publish =
         Publish { key: PublishKey::Serial(index), connection_id: Some(connection_id), by: Source::SERVER, content };
     Ok(Some(call(app.id(), name.clone(), Rules::on(app, &name), publish)))
@@ -66,7 +68,7 @@ fn entering_one(app: &App, channel: &Value, index: u64) -> Result<Option<Channel
 pub fn leaving(id: &AppId, app: Option<&App>, channels: &str) -> Vec<ChannelCall> {
     let mut calls = Vec::new();
     for name in channels.lines().filter_map(|name| ChannelName::parse(name).ok()) {
-        let content = Submission::Fate { hold: hold(), fate: Fate::Left };
+        let content = Submission::ConnectionOutcome { lease: hold(), outcome: ConnectionOutcome::Left };
         let key = PublishKey::Request(format!("deleted!{}", id.as_str()));
         let publish = Publish { key, connection_id: Some(connection_id(id)), by: Source::SERVER, content };
         let rules = app.map_or(crate::auth::Rules::NONE, |app| app.rules(&name));

@@ -24,7 +24,7 @@ macro_rules! flags {
             pub batching_interval_ms: Option<u64>,
             /// Between two conflated messages.
             pub conflation_interval_ms: Option<u64>,
-            /// What tells messages of one conflated series from those of another.
+            /// What tells messages of one conflated epoch from those of another.
             pub conflation_key: Option<String>,
             /// How many may be present on a channel, if it is fewer than on any.
             pub max_members: Option<u64>,

@@ -76,7 +76,7 @@ impl Channel {
         for (_, publishes) in pending {
             let place = |publish| self.place(store, &mut batch, publish, now_ms);
             let outcomes = publishes.iter().map(place).collect::<Result<_, _>>()?;
-            answers.push(Published { series: self.meta.series.clone(), outcomes });
+            answers.push(Published { epoch: self.meta.epoch.clone(), outcomes });
         }
         self.place_summaries(&mut batch, now_ms);
         if batch.tip() > self.log.tip() {
@@ -131,12 +131,14 @@ impl Channel {
                 batch.push(publish, Entry { position, id, connection_id, content }, key, Vec::new());
                 Ok(Outcome::Accepted { position, count })
             }
-            Submission::Presence { hold, deeds } => {
+            Submission::Presence { lease, updates } => {
                 let is_late = suspicion != Suspicion::New;
-                self.place_presence(store, batch, publish, (hold, deeds), is_late, now_ms)
+                self.place_presence(store, batch, publish, (lease, updates), is_late, now_ms)
             }
             Submission::Operation(operation) => self.place_operation(store, batch, publish, operation, now_ms),
-            Submission::Fate { hold, fate } => self.place_fate(store, batch, publish, (hold, *fate), now_ms),
+            Submission::ConnectionOutcome { lease, outcome } => {
+                self.place_outcome(store, batch, publish, (lease, *outcome), now_ms)
+            }
             Submission::Objects(proposals) => self.place_objects(store, batch, publish, proposals, now_ms),
             Submission::Annotations { message, annotations } => {
                 self.place_annotations(store, batch, publish, (message, annotations), now_ms)
@@ -156,7 +158,7 @@ impl Channel {
         if suspicion == Suspicion::New {
             return Ok(Some(None));
         }
-        if let (PublishKey::Request(_), Submission::Fate { .. }, Suspicion::At(position)) =
+        if let (PublishKey::Request(_), Submission::ConnectionOutcome { .. }, Suspicion::At(position)) =
             (&publish.key, &publish.content, suspicion)
         {
             // One that changed nothing has no entry, and must not change anything when it comes again, late.

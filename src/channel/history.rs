@@ -88,7 +88,7 @@ fn kind_of(query: &HistoryQuery) -> Kind {
 
 fn until_position(meta: &Meta, until: &str) -> Result<Position, crate::error::ErrorInfo> {
     match ChannelSerial::parse(until) {
-        Some(serial) if serial.series == meta.series => Ok(serial.position),
+        Some(serial) if serial.epoch == meta.epoch => Ok(serial.position),
         _ => Err(Code::BadParameter.because("from_serial is not a serial of this channel")),
     }
 }
@@ -103,7 +103,7 @@ fn continued(meta: &Meta, tip: Position, text: &str) -> Result<(Position, usize)
     };
     // Of a publish at the floor nothing is left, so the rest of it may be missed.
     let oldest = Position(meta.floor.0 + u64::from(index < WHOLE));
-    if serial.series != meta.series || serial.position > tip || serial.position < oldest {
+    if serial.epoch != meta.epoch || serial.position > tip || serial.position < oldest {
         return Err(Code::ContinuityUnknown.into());
     }
     Ok((serial.position, index))
@@ -198,7 +198,7 @@ pub(super) fn is_at_end(page: &HistoryPage, tip: Position) -> bool {
 
 #[derive(Default)]
 struct Builder {
-    series: String,
+    epoch: String,
     limit: usize,
     max_bytes: usize,
     entries: Packed,
@@ -211,7 +211,7 @@ struct Builder {
 impl Builder {
     fn of(meta: &Meta, query: &HistoryQuery) -> Builder {
         let max_bytes = if query.wait_ms.is_some() { WAITING_PAGE_BYTES } else { HISTORY_PAGE_BYTES };
-        Builder { series: meta.series.clone(), limit: query.limit, max_bytes, ..Builder::default() }
+        Builder { epoch: meta.epoch.clone(), limit: query.limit, max_bytes, ..Builder::default() }
     }
 
     /// Ends the page here, whatever it has: the next begins behind this message.
@@ -241,7 +241,7 @@ impl Builder {
 
     fn finish(self, end: Option<(Position, usize)>) -> HistoryPage {
         let next = if self.more { self.last } else { end };
-        HistoryPage { series: self.series, entries: self.entries, slices: self.slices, next }
+        HistoryPage { epoch: self.epoch, entries: self.entries, slices: self.slices, next }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::model::objects::pool::Changes;
 use crate::model::packed::Packed;
 use crate::model::presence::{MemberKey, Turn};
 use crate::model::serial::Position;
-use crate::rpc::{Hold, Publish, PublishKey, Rules};
+use crate::rpc::{Lease, Publish, PublishKey, Rules};
 pub use walk::Walk;
 
 /// Rows read at a time when looking for something.
@@ -67,7 +67,7 @@ pub struct Batch {
     /// The last event of each member, if its connection said it.
     turns: HashMap<MemberKey, Option<Turn>>,
     /// Before anything is placed.
-    holds: Vec<(String, Hold, Option<u64>)>,
+    holds: Vec<(String, Lease, Option<u64>)>,
     pub tally: Tally,
     /// Where it has summaries.
     pub summaries: Vec<Position>,
@@ -129,10 +129,10 @@ impl Batch {
 
     /// Changes who holds a connection's members: those that are there, and those that this batch has placed so far.
     /// With the last of these or not at all, so that all members of a connection always have one holder.
-    pub fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) {
+    pub fn hold(&mut self, connection_id: &str, lease: &Lease, leaves_at_ms: Option<u64>) {
         match self.placed.last_mut() {
-            Some(last) => last.changes.push(Change::Hold(connection_id.to_owned(), hold.clone(), leaves_at_ms)),
-            None => self.holds.push((connection_id.to_owned(), hold.clone(), leaves_at_ms)),
+            Some(last) => last.changes.push(Change::Lease(connection_id.to_owned(), lease.clone(), leaves_at_ms)),
+            None => self.holds.push((connection_id.to_owned(), lease.clone(), leaves_at_ms)),
         }
     }
 
@@ -200,8 +200,8 @@ impl Log {
     /// Writes a batch, as few rows as its size allows. Memory changes only when all are written.
     pub fn append(&mut self, store: &mut impl Store, batch: Batch) -> Result<(), StoreError> {
         let mut totals = self.newest.map_or(Totals::default(), |(_, totals)| totals);
-        for (connection_id, hold, leaves_at_ms) in &batch.holds {
-            store.hold(connection_id, hold, *leaves_at_ms)?;
+        for (connection_id, lease, leaves_at_ms) in &batch.holds {
+            store.hold(connection_id, lease, *leaves_at_ms)?;
         }
         let mut rest = batch.placed.as_slice();
         while !rest.is_empty() {

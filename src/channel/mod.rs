@@ -31,8 +31,8 @@ use crate::model::serial::Position;
 use crate::rpc::feeds::{Feeding, Feeds};
 use crate::rpc::placement;
 use crate::rpc::{
-    Address, Answer, Backlog, Census, Delivered, Delivery, HistoryPage, HistoryQuery, Publish, ReadFrom, RelayName,
-    Response, Roll, Rules, RulesOfVersion1, Subscribed, Ticket,
+    Address, Answer, Backlog, Delivered, Delivery, HistoryPage, HistoryQuery, LocalOccupancy, Probe, Publish, ReadFrom,
+    RelayName, Response, Rules, RulesOfVersion1, Subscribed, Ticket,
 };
 use dedup::Window;
 use listing::Listing;
@@ -58,8 +58,8 @@ pub enum Effect {
     Deliver { relay: RelayName, attempt: u64, delivery: Delivery },
     /// Answer a waiting reader.
     Page(Ticket, Answer<HistoryPage>),
-    /// Ask a relay, and hand its answer, or the failure, to [`Channel::rolled`] with the same attempt.
-    Roll { relay: RelayName, attempt: u64, roll: Roll },
+    /// Ask a relay, and hand its answer, or the failure, to [`Channel::probed`] with the same attempt.
+    Probe { relay: RelayName, attempt: u64, probe: Probe },
 }
 
 /// What a channel must remember besides its log. Pinned, see [`crate::pinned`].
@@ -67,7 +67,7 @@ pub enum Effect {
 struct Meta {
     address: Address,
     /// Names this life of the channel's storage.
-    series: String,
+    epoch: String,
     /// Everything up to here is gone from the log, or was never in it.
     floor: Position,
     rules: Rules,
@@ -84,9 +84,8 @@ impl Versioned for Meta {
         if version != 1 {
             return Err(Unreadable::Version(version));
         }
-        let (address, series, floor, rules, listed, listened) =
-            pinned::take::<(_, _, _, RulesOfVersion1, _, _)>(bytes)?;
-        Ok(Meta { address, series, floor, rules: rules.into(), listed, listened })
+        let (address, epoch, floor, rules, listed, listened) = pinned::take::<(_, _, _, RulesOfVersion1, _, _)>(bytes)?;
+        Ok(Meta { address, epoch, floor, rules: rules.into(), listed, listened })
     }
 }
 
@@ -120,7 +119,7 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Wakes a channel, or makes one that begins with its first write. `fresh_series` is random and names a new life,
+    /// Wakes a channel, or makes one that begins with its first write. `fresh_epoch` is random and names a new life,
     /// if there is none yet.
     ///
     /// `address` and `rules` may be absent when an alarm wakes it: then there is a channel only if one is stored.
@@ -128,7 +127,7 @@ impl Channel {
     pub fn wake(
         store: &mut impl Store,
         call: Option<(&Address, &Rules)>,
-        fresh_series: &str,
+        fresh_epoch: &str,
         now_ms: u64,
     ) -> Result<Option<Channel>, StoreError> {
         let stored = store.load()?;
@@ -142,7 +141,7 @@ impl Channel {
                 let (listed, listened) = (false, false);
                 Meta {
                     address: address.clone(),
-                    series: fresh_series.to_owned(),
+                    epoch: fresh_epoch.to_owned(),
                     floor,
                     rules: rules.clone(),
                     listed,
@@ -180,8 +179,8 @@ impl Channel {
         &self.meta.address
     }
 
-    pub fn series(&self) -> &str {
-        &self.meta.series
+    pub fn epoch(&self) -> &str {
+        &self.meta.epoch
     }
 
     /// The last position given out.
@@ -203,7 +202,12 @@ impl Channel {
     }
 
     /// Feeds a relay from now on, or says that the relay above it is to.
-    pub fn subscribe(&mut self, store: &mut impl Store, relay: RelayName, census: Census) -> Answer<Subscribed> {
+    pub fn subscribe(
+        &mut self,
+        store: &mut impl Store,
+        relay: RelayName,
+        local_occupancy: LocalOccupancy,
+    ) -> Answer<Subscribed> {
         self.reload(store).and_then(|()| self.begin(store)).map_err(storage_failed)?;
         let is_fed = self.feeds.contains(&relay);
         let direct = is_fed || self.feeds.len() < DIRECT_RELAYS_MAX || placement::above(&relay).is_none();
@@ -213,13 +217,13 @@ impl Channel {
         self.note_below(store, &relay, direct).map_err(storage_failed)?;
         // A relay that asks to be fed had nothing to be fed before: it may have lost its sockets.
         self.states.holders.doubt(&relay);
-        self.states.occupants.hear(&relay, census);
+        self.states.occupants.hear(&relay, local_occupancy);
         self.keep_listened(store).map_err(storage_failed)?;
         if direct {
             self.feeds.subscribe(relay, self.log.tip());
         }
-        let (series, position) = (self.meta.series.clone(), self.log.tip());
-        Ok(Subscribed { series, position, members: self.states.holders.count(), reports: self.meta.listened, direct })
+        let (epoch, position) = (self.meta.epoch.clone(), self.log.tip());
+        Ok(Subscribed { epoch, position, members: self.states.holders.count(), reports: self.meta.listened, direct })
     }
 
     /// What an attachment needs before it goes live.
@@ -290,7 +294,7 @@ impl Channel {
         }
         self.sweep_objects(store, now_ms);
         self.feeds.tick(now_ms);
-        let mut effects = self.call_rolls(store, now_ms);
+        let mut effects = self.call_probes(store, now_ms);
         self.tick_spent(now_ms, &mut effects);
         effects.extend(self.follow_up(store, now_ms));
         effects
@@ -383,7 +387,7 @@ fn delivery(
     }
     Ok(Delivery {
         channel: meta.address.channel.clone(),
-        series: meta.series.clone(),
+        epoch: meta.epoch.clone(),
         prior,
         through: piece.through,
         gap: prior > cursor,

@@ -169,7 +169,7 @@ impl Repeats {
             Submission::Objects(proposals) => !does_same(entry.objects(), proposals),
             Submission::Operation(operation) => !is_done_by(entry, operation),
             Submission::Annotations { annotations, .. } => !annotates_same(entry.annotations(), annotations),
-            Submission::Presence { .. } | Submission::Fate { .. } => false,
+            Submission::Presence { .. } | Submission::ConnectionOutcome { .. } => false,
         };
         self.budget.now_ms = now_ms;
         let Repeats { row, budget, .. } = self;

@@ -33,7 +33,7 @@ impl Channel {
         publish: &Publish,
         now_ms: u64,
     ) -> Result<Option<ErrorInfo>, StoreError> {
-        if matches!(publish.content, Submission::Presence { .. } | Submission::Fate { .. }) {
+        if matches!(publish.content, Submission::Presence { .. } | Submission::ConnectionOutcome { .. }) {
             return Ok(None);
         }
         let units = (publish.messages().len() as u64).max(publish.weight() as u64 / BYTES_PER_MESSAGE).max(1);

@@ -3,7 +3,7 @@
 //! The log's last row stays after its time, since it holds the tip, and a relay whose clients have gone stays listed
 //! until it is next fed. So some time after the last row has expired the channel asks the relays that it feeds, and
 //! when it finds nobody, no member, and nothing that anyone waits for, the object may let go of its storage. The
-//! channel's next life has another series: whoever still has a serial of this one is told of the gap.
+//! channel's next life has another epoch: whoever still has a serial of this one is told of the gap.
 
 use super::{Channel, Effect};
 use crate::limits::SPENT_AFTER_MS;

@@ -12,7 +12,7 @@ use crate::model::packed::Packed;
 use crate::model::presence::MemberKey;
 use crate::model::revision::Target;
 use crate::model::serial::Position;
-use crate::rpc::{Hold, MembersQuery, RelayName};
+use crate::rpc::{Lease, MembersQuery, RelayName};
 
 /// A write or read that failed. A failed write may still have been kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +42,7 @@ pub enum Change {
     Put(StoredMember),
     Remove(MemberKey),
     /// As [`Store::hold`].
-    Hold(String, Hold, Option<u64>),
+    Lease(String, Lease, Option<u64>),
     /// As [`Store::change_objects`].
     Objects(Changes),
     /// Makes a version the latest of its message. The one before stays among the older ones, but for the same number,
@@ -99,7 +99,7 @@ pub struct Share {
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredMember {
     pub key: MemberKey,
-    pub hold: Hold,
+    pub lease: Lease,
     /// When it is due to leave, unless its connection is heard of.
     pub leaves_at_ms: Option<u64>,
     /// One entry of one event.
@@ -110,7 +110,7 @@ pub struct StoredMember {
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredHolder {
     pub connection_id: String,
-    pub hold: Hold,
+    pub lease: Lease,
     pub leaves_at_ms: Option<u64>,
     pub members: usize,
 }
@@ -181,7 +181,7 @@ pub trait Store {
     fn holders(&mut self) -> Result<Vec<StoredHolder>, StoreError>;
 
     /// Changes who holds a connection's members, and when they are due to leave.
-    fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError>;
+    fn hold(&mut self, connection_id: &str, lease: &Lease, leaves_at_ms: Option<u64>) -> Result<(), StoreError>;
 
     /// A part of an object.
     fn object_part(&mut self, key: &PartKey) -> Result<Option<Vec<u8>>, StoreError>;

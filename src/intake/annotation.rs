@@ -55,12 +55,12 @@ fn message(annotations: &[InboundAnnotation], path: Option<&str>) -> Result<Stri
         return Err(Code::BadRequest.because("all annotations of a publish concern one message, by its messageSerial"));
     }
     let serial = first.unwrap_or_default();
-    series(serial).map(|_| serial.to_owned())
+    epoch(serial).map(|_| serial.to_owned())
 }
 
 /// The life of a channel that gave a message its serial. Fails with 40003 for what no message has.
-pub fn series(serial: &str) -> Result<String, ErrorInfo> {
-    let parsed = Target::parse(serial).map(|(_, series)| series);
+pub fn epoch(serial: &str) -> Result<String, ErrorInfo> {
+    let parsed = Target::parse(serial).map(|(_, epoch)| epoch);
     parsed.ok_or_else(|| Code::BadParameter.because("the messageSerial is no message's serial"))
 }
 

@@ -9,7 +9,7 @@ use crate::limits::PUBLISH_MAX_MESSAGES;
 use crate::model::presence::{PresenceAction, PresenceMessage, Turn};
 use crate::protocol::inbound::InboundMessage;
 use crate::protocol::stated::object;
-use crate::rpc::Deed;
+use crate::rpc::PresenceUpdate;
 
 /// The action by which clients enter.
 pub const ENTER: u64 = PresenceAction::Enter.number() as u64;
@@ -24,21 +24,26 @@ pub fn check(
     claim: Option<&Value>,
     connection_id: &str,
     msg_serial: u64,
-) -> Result<Vec<Deed>, ErrorInfo> {
+) -> Result<Vec<PresenceUpdate>, ErrorInfo> {
     if events.is_empty() {
         return Err(Code::BadRequest.because("a presence frame needs an event"));
     }
     if events.len() > PUBLISH_MAX_MESSAGES {
         return Err(Code::TooManyMessages.because(format!("a frame has at most {PUBLISH_MAX_MESSAGES} events")));
     }
-    let deed = |(index, event)| deed(event, identity, connection_id, Turn { msg_serial, index });
-    let mut deeds = (0..).zip(events).map(deed).collect::<Result<Vec<_>, _>>()?;
-    deeds.iter_mut().try_for_each(|deed| set_claim(&mut deed.event.extras, claim))?;
-    check_size(deeds.iter().map(|deed| deed.event.size()))?;
-    Ok(deeds)
+    let update = |(index, event)| update(event, identity, connection_id, Turn { msg_serial, index });
+    let mut updates = (0..).zip(events).map(update).collect::<Result<Vec<_>, _>>()?;
+    updates.iter_mut().try_for_each(|update| set_claim(&mut update.event.extras, claim))?;
+    check_size(updates.iter().map(|update| update.event.size()))?;
+    Ok(updates)
 }
 
-fn deed(event: InboundMessage, identity: &Identity, connection_id: &str, turn: Turn) -> Result<Deed, ErrorInfo> {
+fn update(
+    event: InboundMessage,
+    identity: &Identity,
+    connection_id: &str,
+    turn: Turn,
+) -> Result<PresenceUpdate, ErrorInfo> {
     check_encoding(event.encoding.as_deref())?;
     // A client that enters again may say by which event it is in the set already. Many SDKs say so even when it was by
     // another connection: then it enters anew.
@@ -55,7 +60,7 @@ fn deed(event: InboundMessage, identity: &Identity, connection_id: &str, turn: T
         encoding,
         extras: event.extras.map(object).transpose()?,
     };
-    Ok(Deed { event, known })
+    Ok(PresenceUpdate { event, known })
 }
 
 fn action(number: Option<u64>) -> Result<PresenceAction, ErrorInfo> {
@@ -77,8 +82,8 @@ mod tests {
         InboundMessage { action: Some(2), client_id: client_id.map(str::to_owned), ..InboundMessage::default() }
     }
 
-    fn checked(event: InboundMessage, identity: &Identity) -> Result<Deed, ErrorInfo> {
-        check(vec![event], identity, None, "conn", 7).map(|mut deeds| deeds.remove(0))
+    fn checked(event: InboundMessage, identity: &Identity) -> Result<PresenceUpdate, ErrorInfo> {
+        check(vec![event], identity, None, "conn", 7).map(|mut updates| updates.remove(0))
     }
 
     #[test]

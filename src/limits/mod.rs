@@ -10,18 +10,18 @@ mod presence;
 mod relay;
 mod responses;
 mod rest;
-mod spread;
+mod load_map;
 
 pub use annotations::*;
 pub use credentials::*;
 pub use filters::*;
+pub use load_map::*;
 pub use log::*;
 pub use objects::*;
 pub use presence::*;
 pub use relay::*;
 pub use responses::*;
 pub use rest::*;
-pub use spread::*;
 
 /// Bytes in an app's id. Hosted ids have six; room for words.
 pub const APP_ID_MAX_BYTES: usize = 64;

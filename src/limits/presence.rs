@@ -18,18 +18,18 @@ pub const GRACE_MAX_MS: u64 = CONNECTION_STATE_TTL_MS;
 
 /// How often a channel with members asks the relays whether they still hold the members' connections. A channel that
 /// has members all month wakes 170,000 times for it: an alarm, a call, and a row for the next alarm, about 25 cents.
-pub const ROLL_INTERVAL_MS: u64 = 15 * 1_000;
+pub const PROBE_INTERVAL_MS: u64 = 15 * 1_000;
 
 /// The same after the channel lost its memory: soon, since it may be that everything was lost, and so that a channel
 /// that is often rebuilt asks at all.
-pub const ROLL_FIRST_MS: u64 = 5 * 1_000;
+pub const PROBE_FIRST_MS: u64 = 5 * 1_000;
 
 /// How long a relay may leave such a question unanswered before its members are taken to be gone.
-pub const ROLL_TRY_MS: u64 = 10 * 1_000;
+pub const PROBE_TRY_MS: u64 = 10 * 1_000;
 
 /// How long a relay may take for one answer, and the pause before it is asked again.
-pub const ROLL_ANSWER_MS: u64 = 3 * 1_000;
-pub const ROLL_PAUSE_MS: u64 = 1_000;
+pub const PROBE_ANSWER_MS: u64 = 3 * 1_000;
+pub const PROBE_PAUSE_MS: u64 = 1_000;
 
 /// The longest that a member is listed whose connection is gone, whatever died with it.
 pub const GHOST_MAX_MS: u64 = 45 * 1_000;
@@ -76,7 +76,7 @@ pub const CHANNELS_PAGE_MAX: usize = 100;
 pub const MEMBERS_MAX_LIMIT: usize = HISTORY_MAX_LIMIT;
 
 const _: () = assert!(
-    ROLL_INTERVAL_MS + GRACE_MS + ROLL_TRY_MS + ROLL_ANSWER_MS + ROLL_PAUSE_MS <= GHOST_MAX_MS,
+    PROBE_INTERVAL_MS + GRACE_MS + PROBE_TRY_MS + PROBE_ANSWER_MS + PROBE_PAUSE_MS <= GHOST_MAX_MS,
     "asked, waited, and no answer"
 );
 const _: () = assert!(GRACE_MIN_MS <= GRACE_MS && GRACE_MS <= GRACE_MAX_MS, "the usual grace is one to ask for");

@@ -25,7 +25,7 @@ pub const PARAMS_MAX: usize = 100;
 /// every delivery, so twenty guests with 200 names would be as many readers as 4,000.
 pub const NAMES_PER_CHANNEL_MAX: usize = 4;
 
-/// Bytes of an attachment in such a record whose name is stored, at most: how far it is, with a series of 16 bytes.
+/// Bytes of an attachment in such a record whose name is stored, at most: how far it is, with a epoch of 16 bytes.
 pub const ROWED_ATTACHMENT_MAX_BYTES: usize = 48;
 
 /// Bytes of the names and parameters of one connection's channels: 320 for each of 200, or 32 names of the greatest

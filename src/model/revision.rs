@@ -15,9 +15,9 @@ pub struct Target {
 impl Target {
     /// The message of a serial, and the life of the channel that gave it. `None` for what no channel gives.
     pub fn parse(serial: &str) -> Option<(Target, String)> {
-        let ChannelSerial { position, series } = ChannelSerial::parse(serial)?;
+        let ChannelSerial { position, epoch } = ChannelSerial::parse(serial)?;
         let target = Target { position, place: serial.rsplit_once(':')?.1.parse().ok()? };
-        (position.message_serial(&series, target.place) == serial).then_some((target, series))
+        (position.message_serial(&epoch, target.place) == serial).then_some((target, epoch))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Serials: the one total order of a channel, as a number inside and as sortable text outside.
 //!
 //! A [`Position`] is `milliseconds * 1000 + counter`, so that it sorts by time, fits the 53 bits that JavaScript keeps
-//! exact until the year 2255, and is the row id of the log. As text it is `<14 digits>-<3 digits>@<series>`; a
-//! message's own serial appends `:<3 digits>`, its index within its publish (protocol.md § 8.1). The series names one
+//! exact until the year 2255, and is the row id of the log. As text it is `<14 digits>-<3 digits>@<epoch>`; a
+//! message's own serial appends `:<3 digits>`, its index within its publish (protocol.md § 8.1). The epoch names one
 //! life of the channel's storage: a position of another life says nothing about this one.
 
 use std::fmt::Write;
@@ -37,22 +37,22 @@ impl Position {
     }
 
     /// The channelSerial of this position in a life of the channel.
-    pub fn serial(self, series: &str) -> String {
-        let mut text = String::with_capacity(19 + series.len());
-        self.write(series, &mut text);
+    pub fn serial(self, epoch: &str) -> String {
+        let mut text = String::with_capacity(19 + epoch.len());
+        self.write(epoch, &mut text);
         text
     }
 
     /// The serial of the message at `index` of the publish at this position.
-    pub fn message_serial(self, series: &str, index: usize) -> String {
-        let mut text = String::with_capacity(23 + series.len());
-        self.write(series, &mut text);
+    pub fn message_serial(self, epoch: &str, index: usize) -> String {
+        let mut text = String::with_capacity(23 + epoch.len());
+        self.write(epoch, &mut text);
         let _ = write!(text, ":{index:03}");
         text
     }
 
-    fn write(self, series: &str, text: &mut String) {
-        let _ = write!(text, "{:014}-{:03}@{series}", self.time_ms(), self.0 % PER_MILLISECOND);
+    fn write(self, epoch: &str, text: &mut String) {
+        let _ = write!(text, "{:014}-{:03}@{epoch}", self.time_ms(), self.0 % PER_MILLISECOND);
     }
 }
 
@@ -60,7 +60,7 @@ impl Position {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelSerial {
     pub position: Position,
-    pub series: String,
+    pub epoch: String,
 }
 
 impl ChannelSerial {
@@ -68,12 +68,12 @@ impl ChannelSerial {
     pub fn parse(text: &str) -> Option<ChannelSerial> {
         let (order, life) = text.split_once('@')?;
         let (time_ms, counter) = order.split_once('-')?;
-        let series = life.split(':').next()?;
-        if time_ms.len() != 14 || counter.len() != 3 || series.is_empty() {
+        let epoch = life.split(':').next()?;
+        if time_ms.len() != 14 || counter.len() != 3 || epoch.is_empty() {
             return None;
         }
         let position = digits(time_ms)?.checked_mul(PER_MILLISECOND)? + digits(counter)?;
-        Some(ChannelSerial { position: Position(position), series: series.to_owned() })
+        Some(ChannelSerial { position: Position(position), epoch: epoch.to_owned() })
     }
 }
 
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn parses_what_it_writes_and_nothing_else() {
-        let parsed = ChannelSerial { position: Position(1_726_585_978_590_001), series: "abc".into() };
+        let parsed = ChannelSerial { position: Position(1_726_585_978_590_001), epoch: "abc".into() };
         assert_eq!(ChannelSerial::parse("01726585978590-001@abc"), Some(parsed.clone()));
         assert_eq!(ChannelSerial::parse("01726585978590-001@abc:007"), Some(parsed));
         for text in ["", "@", "1-1@a", "01726585978590-001", "01726585978590-001@", "+1726585978590-001@a", "x"] {

@@ -10,7 +10,7 @@ use crate::model::name::ChannelName;
 use crate::rpc::Ticket;
 use crate::rpc::placement;
 use crate::rpc::{
-    Answer, AppCall, AppRequest, ChannelCall, Delivered, Delivery, Follow, RelayName, Request, Response, Roll, Rolled,
+    Answer, AppCall, AppRequest, ChannelCall, Delivered, Delivery, Follow, Probe, Probed, RelayName, Request, Response,
 };
 
 impl<S: Store + RelayStore> Host<S> {
@@ -36,9 +36,11 @@ impl<S: Store + RelayStore> Host<S> {
                 Err(error) => Some(Err(error)),
             },
             Request::Count => channel.count(ticket).err().map(Err),
-            Request::Report(relay, census) => Some(channel.report(store, &relay, census).map(Response::Reported)),
-            Request::Subscribe(relay, census) => {
-                Some(channel.subscribe(store, relay, census).map(Response::Subscribed))
+            Request::Report(relay, local_occupancy) => {
+                Some(channel.report(store, &relay, local_occupancy).map(Response::Reported))
+            }
+            Request::Subscribe(relay, local_occupancy) => {
+                Some(channel.subscribe(store, relay, local_occupancy).map(Response::Subscribed))
             }
             Request::Read(from) => Some(channel.read(store, &from, now_ms).map(Response::Backlog)),
             Request::History(query) => match channel.await_history(store, ticket, query, now_ms) {
@@ -117,11 +119,11 @@ impl<S: Store + RelayStore> Host<S> {
     }
 
     /// A channel asks whom it has here.
-    pub(super) fn roll(&mut self, roll: &Roll) -> Rolled {
+    pub(super) fn probe(&mut self, probe: &Probe) -> Probed {
         let Some(relay) = &mut self.relay else {
-            return Rolled { missing: roll.connections.clone(), ..Rolled::default() };
+            return Probed { missing: probe.connections.clone(), ..Probed::default() };
         };
-        let (answer, effects) = relay.roll(roll, self.now_ms);
+        let (answer, effects) = relay.probe(probe, self.now_ms);
         self.relay_effects(effects);
         answer
     }
@@ -133,8 +135,8 @@ impl<S: Store + RelayStore> Host<S> {
         self.reply(caller, Reply::Response(answer));
     }
 
-    pub(super) fn rolled(&mut self, relay: &RelayName, attempt: u64, answer: Option<Rolled>) {
-        self.channel_does(|channel, store, now_ms| channel.rolled(store, relay, attempt, answer, now_ms));
+    pub(super) fn probed(&mut self, relay: &RelayName, attempt: u64, answer: Option<Probed>) {
+        self.channel_does(|channel, store, now_ms| channel.probed(store, relay, attempt, answer, now_ms));
     }
 
     /// Another relay is to be fed by this one.

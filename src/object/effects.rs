@@ -86,12 +86,12 @@ impl<S: Store + RelayStore> Host<S> {
                 let answer = self.take_delivery(&delivery);
                 self.delivered(&delivery.channel, &relay, attempt, Some(answer));
             }
-            channel::Effect::Roll { relay, attempt, roll } if self.is_own(&relay) => {
-                let answer = self.roll(&roll);
-                self.rolled(&relay, attempt, Some(answer));
+            channel::Effect::Probe { relay, attempt, probe } if self.is_own(&relay) => {
+                let answer = self.probe(&probe);
+                self.probed(&relay, attempt, Some(answer));
             }
-            channel::Effect::Roll { relay, attempt, roll } => {
-                self.ask(Question::Roll { relay, attempt, roll });
+            channel::Effect::Probe { relay, attempt, probe } => {
+                self.ask(Question::Probe { relay, attempt, probe });
             }
             channel::Effect::Deliver { relay, attempt, delivery } => {
                 self.ask(Question::Deliver { relay, attempt, delivery });

@@ -30,7 +30,7 @@ pub struct Host<S> {
     pub(super) store: S,
     /// Set once per input.
     pub(super) now_ms: u64,
-    pub(super) fresh_series: String,
+    pub(super) fresh_epoch: String,
     /// The connections that are no WebSockets.
     pub(super) links: Links,
     pub(super) relay: Option<Relay>,
@@ -83,7 +83,7 @@ impl<S: Store + RelayStore> Host<S> {
             settings,
             store,
             now_ms: 0,
-            fresh_series: String::new(),
+            fresh_epoch: String::new(),
             links: Links::default(),
             relay: None,
             channel: None,
@@ -133,7 +133,7 @@ impl<S: Store + RelayStore> Host<S> {
             self.lead();
         }
         match input {
-            Input::Wake { sockets, fresh_series } => self.wake(sockets, fresh_series),
+            Input::Wake { sockets, fresh_epoch } => self.wake(sockets, fresh_epoch),
             Input::Connect { caller, entrance } => self.connect(caller, entrance),
             Input::Frame { socket, bytes, format } => {
                 self.relay_does(|relay, now_ms| relay.frame(socket, &bytes, format, now_ms));
@@ -144,9 +144,9 @@ impl<S: Store + RelayStore> Host<S> {
             Input::Call { caller, call } => self.call(call, Waiting::Caller(caller)),
             Input::Follow { caller, follow } => self.follow(caller, follow),
             Input::Deliver { caller, delivery } => return self.pass_on(caller, &delivery),
-            Input::Roll { caller, roll } => {
-                let answer = self.roll(&roll);
-                self.reply(caller, Reply::Rolled(answer));
+            Input::Probe { caller, probe } => {
+                let answer = self.probe(&probe);
+                self.reply(caller, Reply::Probed(answer));
             }
             Input::Identify { caller, key } => self.identify(caller, &key),
             Input::Notice { caller, notice } => {
@@ -155,7 +155,7 @@ impl<S: Store + RelayStore> Host<S> {
             }
             Input::Answered { ticket, answer } => self.answer_relay(ticket, answer),
             Input::Delivered { channel, relay, attempt, answer } => self.delivered(&channel, &relay, attempt, answer),
-            Input::Rolled { relay, attempt, answer } => self.rolled(&relay, attempt, answer),
+            Input::Probed { relay, attempt, answer } => self.probed(&relay, attempt, answer),
             Input::AppAnswered { ticket, answer } => self.app_answered(ticket, answer),
             Input::SendAway { one_in } => self.relay_does(|relay, now_ms| relay.send_away(one_in, now_ms)),
             Input::Reconfigure { apps, before } => {
@@ -250,7 +250,7 @@ impl<S: Store + RelayStore> Host<S> {
         call: Option<(&Address, &Rules)>,
     ) -> Result<Option<(&mut Channel, &mut S)>, StoreError> {
         if self.channel.is_none() {
-            self.channel = Channel::wake(&mut self.store, call, &self.fresh_series, self.now_ms)?;
+            self.channel = Channel::wake(&mut self.store, call, &self.fresh_epoch, self.now_ms)?;
             self.read_at_ms = None;
         }
         if let (Some(channel), Some((_, rules))) = (&mut self.channel, call) {

@@ -41,8 +41,8 @@ use crate::relay::session::Opening;
 use crate::rpc::Ticket;
 use crate::rpc::placement::Shard;
 use crate::rpc::{
-    Address, Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Notice, Noticed, Refusal,
-    RelayName, Response, Roll, Rolled, Rules,
+    Address, Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Notice, Noticed, Probe, Probed,
+    Refusal, RelayName, Response, Rules,
 };
 use crate::transport::comet::Verb;
 use crate::transport::{Mode, ResponseId};
@@ -68,10 +68,10 @@ pub struct CallerId(pub u64);
 /// What happens to a channel's or a relay's object.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// The first of all: the memory is new. `fresh_series` is random and names the channel that may begin in it.
+    /// The first of all: the memory is new. `fresh_epoch` is random and names the channel that may begin in it.
     Wake {
         sockets: Vec<Kept>,
-        fresh_series: String,
+        fresh_epoch: String,
     },
     /// A client, whose credentials the router has checked. Answered by [`Output::Accept`], [`Output::Respond`] or a
     /// refusal.
@@ -114,9 +114,9 @@ pub enum Input {
         caller: CallerId,
         delivery: Delivery,
     },
-    Roll {
+    Probe {
         caller: CallerId,
-        roll: Roll,
+        probe: Probe,
     },
     Identify {
         caller: CallerId,
@@ -137,10 +137,10 @@ pub enum Input {
         attempt: u64,
         answer: Option<Delivered>,
     },
-    Rolled {
+    Probed {
         relay: RelayName,
         attempt: u64,
-        answer: Option<Rolled>,
+        answer: Option<Probed>,
     },
     AppAnswered {
         ticket: Ticket,
@@ -259,8 +259,8 @@ pub enum Question {
     Follow { ticket: Ticket, above: RelayName, follow: Follow },
     /// Call a relay, and tell [`Input::Delivered`], with the delivery's channel.
     Deliver { relay: RelayName, attempt: u64, delivery: Delivery },
-    /// Call a relay, and tell [`Input::Rolled`].
-    Roll { relay: RelayName, attempt: u64, roll: Roll },
+    /// Call a relay, and tell [`Input::Probed`].
+    Probe { relay: RelayName, attempt: u64, probe: Probe },
     /// Call the app, and tell [`Input::AppAnswered`].
     App { ticket: Ticket, call: AppCall },
 }
@@ -270,7 +270,7 @@ pub enum Question {
 pub enum Reply {
     Response(Answer<Response>),
     Delivered(Delivered),
-    Rolled(Rolled),
+    Probed(Probed),
     Noticed(Answer<Noticed>),
     /// The client isn't let in.
     Refused(Refusal),

@@ -11,8 +11,8 @@ use crate::rpc::placement;
 
 impl<S: Store + RelayStore> Host<S> {
     /// Takes in the sockets that outlived the object's memory. Nothing that an event can see is older than that.
-    pub(super) fn wake(&mut self, sockets: Vec<Kept>, fresh_series: String) {
-        self.fresh_series = fresh_series;
+    pub(super) fn wake(&mut self, sockets: Vec<Kept>, fresh_epoch: String) {
+        self.fresh_epoch = fresh_epoch;
         sockets.iter().for_each(|kept| self.skip_socket(kept.socket));
         if self.restore_sessions(&sockets).is_none() {
             // Deaf sockets would be worse than none: their clients come back, and resume.

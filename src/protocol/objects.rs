@@ -333,7 +333,7 @@ fn map_node(entries: Node<'static>, cleared: Node<'static>) -> Node<'static> {
 }
 
 /// The operations of an entry, as a frame of their channel has them.
-pub fn operations_of(entry: &message::Entry, series: &str) -> Vec<Node<'static>> {
+pub fn operations_of(entry: &message::Entry, epoch: &str) -> Vec<Node<'static>> {
     let time = Node::Number(entry.position.time_ms().into());
     let optional = |text: Option<&String>| text.map_or(Node::Null, |text| string(text));
     let render = |(index, operation): (usize, &ObjectMessage)| {
@@ -344,7 +344,7 @@ pub fn operations_of(entry: &message::Entry, series: &str) -> Vec<Node<'static>>
             ("clientId", optional(operation.client_id.as_ref())),
             ("connectionId", optional(entry.connection_id.as_ref())),
             ("timestamp", time.clone()),
-            ("serial", Node::Text(stamp.serial(series))),
+            ("serial", Node::Text(stamp.serial(epoch))),
             ("serialTimestamp", time.clone()),
             ("siteCode", string(SITE)),
             ("extras", extras),
@@ -356,12 +356,12 @@ pub fn operations_of(entry: &message::Entry, series: &str) -> Vec<Node<'static>>
 
 /// An object, or some entries of one, as a sync has it. What its create said is among its entries; that it was applied
 /// is told by an empty one, so that no reader applies it again.
-pub fn snapshot_node(snapshot: &Snapshot, series: &str) -> Node<'static> {
+pub fn snapshot_node(snapshot: &Snapshot, epoch: &str) -> Node<'static> {
     let Snapshot { id, object, entries } = snapshot;
-    let serial = |stamp: Option<Stamp>| stamp.map_or(Node::Null, |stamp| Node::Text(stamp.serial(series)));
+    let serial = |stamp: Option<Stamp>| stamp.map_or(Node::Null, |stamp| Node::Text(stamp.serial(epoch)));
     let (name, state) = match object.state {
         State::Map { cleared } => {
-            let entries = entries.iter().map(|(key, entry)| (key.clone(), entry_node(entry, series)));
+            let entries = entries.iter().map(|(key, entry)| (key.clone(), entry_node(entry, epoch)));
             ("map", map_node(entries_node(entries), serial(cleared)))
         }
         State::Counter { count } => ("counter", map([("count", number(count))])),
@@ -385,8 +385,8 @@ fn created(id: &str, object: &Object) -> Node<'static> {
     operation_node(&Operation { object_id: id.to_owned(), action })
 }
 
-fn entry_node(entry: &Entry, series: &str) -> Node<'static> {
-    let serial = ("timeserial", Node::Text(entry.stamp.serial(series)));
+fn entry_node(entry: &Entry, epoch: &str) -> Node<'static> {
+    let serial = ("timeserial", Node::Text(entry.stamp.serial(epoch)));
     match &entry.value {
         Some(value) => map([serial, ("data", value_node(value))]),
         None => {

@@ -183,9 +183,9 @@ impl Version<'_> {
         Version { serial, timestamp: position.time_ms(), client_id: None, description: None, metadata: None }
     }
 
-    fn of<'a>(version: &'a revision::Version, series: &str) -> Version<'a> {
+    fn of<'a>(version: &'a revision::Version, epoch: &str) -> Version<'a> {
         Version {
-            serial: version.position.message_serial(series, 0),
+            serial: version.position.message_serial(epoch, 0),
             timestamp: version.position.time_ms(),
             client_id: version.client_id.as_deref(),
             description: version.description.as_deref(),
@@ -253,13 +253,13 @@ impl<'a> Shared<'a> {
 ///
 /// One entry makes the frame of its publish; several travel as one frame, since the runtime's cost is per frame. Their
 /// messages say what differs from the frame's connection and time: what is sent to a crowd is paid by the byte, too.
-pub fn entries_frame(channel: &str, series: &str, entries: &[&Entry], dialect: Dialect) -> Option<Encoded> {
+pub fn entries_frame(channel: &str, epoch: &str, entries: &[&Entry], dialect: Dialect) -> Option<Encoded> {
     let last = entries.last()?;
     let format = dialect.payloads();
     let kind = last.kind();
-    let serial = last.position.serial(series);
+    let serial = last.position.serial(epoch);
     let shared = Shared::of(entries);
-    let messages = || entries.iter().flat_map(|entry| render_all(entry, series, format, shared)).collect();
+    let messages = || entries.iter().flat_map(|entry| render_all(entry, epoch, format, shared)).collect();
     let frame = Outbound {
         action: match kind {
             Kind::Messages => action::MESSAGE,
@@ -274,8 +274,8 @@ pub fn entries_frame(channel: &str, series: &str, entries: &[&Entry], dialect: D
         timestamp: shared.timestamp,
         messages: (kind == Kind::Messages).then(messages),
         presence: (kind == Kind::Presence).then(|| events(entries.iter().copied(), format)),
-        state: (kind == Kind::Objects).then(|| entries.iter().flat_map(|entry| operations_of(entry, series)).collect()),
-        annotations: (kind == Kind::Annotations).then(|| annotations(entries, series, format)),
+        state: (kind == Kind::Objects).then(|| entries.iter().flat_map(|entry| operations_of(entry, epoch)).collect()),
+        annotations: (kind == Kind::Annotations).then(|| annotations(entries, epoch, format)),
         ..Outbound::default()
     };
     Some(dialect.encode(&frame))
@@ -362,18 +362,18 @@ pub fn page_event(entry: &Entry, index: usize, format: Format) -> OutboundPresen
 
 fn render_all<'a>(
     entry: &'a Entry,
-    series: &'a str,
+    epoch: &'a str,
     format: Format,
     shared: Shared<'a>,
 ) -> impl Iterator<Item = OutboundMessage<'a>> {
-    let messages = (0..entry.messages().len()).map(move |index| render(entry, index, series, format, shared));
-    messages.chain(entry.summary().and_then(|summary| render_summary(entry, summary, series)))
+    let messages = (0..entry.messages().len()).map(move |index| render(entry, index, epoch, format, shared));
+    messages.chain(entry.summary().and_then(|summary| render_summary(entry, summary, epoch)))
 }
 
 /// That a message's summary is another now: its name, so that who listens for that name hears of it, and no data.
-fn render_summary<'a>(entry: &Entry, summary: &'a Summary, series: &str) -> Option<OutboundMessage<'a>> {
+fn render_summary<'a>(entry: &Entry, summary: &'a Summary, epoch: &str) -> Option<OutboundMessage<'a>> {
     let target = summary.target;
-    let serial = target.position.message_serial(series, target.place);
+    let serial = target.position.message_serial(epoch, target.place);
     Some(OutboundMessage {
         id: format!("{}:0", entry.id),
         name: summary.name.as_deref(),
@@ -390,16 +390,16 @@ fn render_summary<'a>(entry: &Entry, summary: &'a Summary, series: &str) -> Opti
     })
 }
 
-fn annotations<'a>(entries: &[&'a Entry], series: &str, format: Format) -> Vec<OutboundAnnotation<'a>> {
+fn annotations<'a>(entries: &[&'a Entry], epoch: &str, format: Format) -> Vec<OutboundAnnotation<'a>> {
     let all = entries.iter().flat_map(|entry| (0..entry.annotations().len()).map(move |index| (*entry, index)));
-    all.filter_map(|(entry, index)| page_annotation(entry, index, series, format)).collect()
+    all.filter_map(|(entry, index)| page_annotation(entry, index, epoch, format)).collect()
 }
 
 /// One annotation of an entry. `None` when there is none at that place.
 pub fn page_annotation<'a>(
     entry: &'a Entry,
     index: usize,
-    series: &str,
+    epoch: &str,
     format: Format,
 ) -> Option<OutboundAnnotation<'a>> {
     let Content::Annotations { target, annotations } = &entry.content else { return None };
@@ -408,8 +408,8 @@ pub fn page_annotation<'a>(
     Some(OutboundAnnotation {
         action: annotation.action.number(),
         id: annotation.id.clone().unwrap_or_else(|| format!("{}:{index}", entry.id)),
-        serial: entry.position.message_serial(series, index),
-        message_serial: target.position.message_serial(series, target.place),
+        serial: entry.position.message_serial(epoch, index),
+        message_serial: target.position.message_serial(epoch, target.place),
         kind: &annotation.kind,
         name: annotation.name.as_deref(),
         count: annotation.count,
@@ -423,14 +423,14 @@ pub fn page_annotation<'a>(
 }
 
 /// One message of a REST page: there is no frame to take anything from, and the version is spelled out.
-pub fn page_message<'a>(entry: &'a Entry, index: usize, series: &str, format: Format) -> OutboundMessage<'a> {
-    let message = render(entry, index, series, format, Shared::default());
+pub fn page_message<'a>(entry: &'a Entry, index: usize, epoch: &str, format: Format) -> OutboundMessage<'a> {
+    let message = render(entry, index, epoch, format, Shared::default());
     let serial = message.serial.clone();
     let version = message.version.or_else(|| Some(Version::first(serial, entry.position)));
     OutboundMessage { version, ..message }
 }
 
-fn render<'a>(entry: &'a Entry, index: usize, series: &str, format: Format, shared: Shared<'_>) -> OutboundMessage<'a> {
+fn render<'a>(entry: &'a Entry, index: usize, epoch: &str, format: Format, shared: Shared<'_>) -> OutboundMessage<'a> {
     let message = &entry.messages()[index];
     let (data, encoding) = render_data(&message.data, honest(message.encoding.as_deref(), message.is_delta()), format);
     let (target, version) = (entry.target(index), entry.version(index));
@@ -445,8 +445,8 @@ fn render<'a>(entry: &'a Entry, index: usize, series: &str, format: Format, shar
         timestamp: timestamp.filter(|_| shared.timestamp != timestamp),
         extras: message.extras.as_ref(),
         action: version.map_or(0, |version| version.shape.action()),
-        version: version.map(|version| Version::of(version, series)),
-        serial: target.position.message_serial(series, target.place),
+        version: version.map(|version| Version::of(version, epoch)),
+        serial: target.position.message_serial(epoch, target.place),
         annotations: entry.counts(index).map(|summary| OutboundSummary { summary }),
     }
 }
@@ -474,6 +474,6 @@ fn render_data<'a>(data: &'a Data, encoding: Option<&str>, format: Format) -> (O
 }
 
 /// The serials of the messages of one publish, as an ACK or a REST reply gives them.
-pub fn serials(position: Position, series: &str, count: usize) -> PublishResult {
-    PublishResult { serials: (0..count).map(|index| position.message_serial(series, index)).collect() }
+pub fn serials(position: Position, epoch: &str, count: usize) -> PublishResult {
+    PublishResult { serials: (0..count).map(|index| position.message_serial(epoch, index)).collect() }
 }

@@ -40,7 +40,7 @@ impl Room {
         let mut effects = self.relay.frame(SocketId(socket), line.as_bytes(), Format::Json, NOW_MS);
         if let Some(Effect::Call { ticket, .. }) = effects.iter().find(|effect| matches!(effect, Effect::Call { .. })) {
             let subscribed = Subscribed {
-                series: "life".to_owned(),
+                epoch: "life".to_owned(),
                 position: Position(0),
                 members: 0,
                 reports: false,
@@ -57,7 +57,7 @@ impl Room {
         let entry = Entry { position: Position(position), id: "x".to_owned(), connection_id: None, content };
         let delivery = Delivery {
             channel: ChannelName::parse("room").unwrap(),
-            series: "life".to_owned(),
+            epoch: "life".to_owned(),
             prior: Position(position - 1),
             through: Position(position),
             gap: false,

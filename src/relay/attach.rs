@@ -13,7 +13,7 @@ use crate::model::message::Params;
 use crate::model::name::ChannelName;
 use crate::protocol::action;
 use crate::protocol::outbound::Outbound;
-use crate::rpc::{Fate, ReadFrom, Request, Subscribed};
+use crate::rpc::{ConnectionOutcome, ReadFrom, Request, Subscribed};
 
 impl Relay {
     pub(super) fn attach(&mut self, socket: SocketId, channel: &str, serial: Option<&str>, flags: u32, params: Params) {
@@ -42,7 +42,7 @@ impl Relay {
     /// For its client the channel has failed, whatever it was before.
     pub(super) fn fail_channel(&mut self, socket: SocketId, channel: &str, error: &ErrorInfo) {
         if let Ok(name) = ChannelName::parse(channel) {
-            self.remove_attachment(socket, &name, Fate::Left);
+            self.remove_attachment(socket, &name, ConnectionOutcome::Left);
         }
         self.channel_error(socket, channel, error);
     }
@@ -69,7 +69,7 @@ impl Relay {
         let admitted = self.insert_attachment(socket, &name, attachment);
         self.count(socket, &owner, 1);
         admitted?;
-        self.replace_witness(socket, &name);
+        self.replace_checkpoint(socket, &name);
         self.touch(socket);
         Ok(name)
     }
@@ -116,19 +116,19 @@ impl Relay {
         let owner = name.owner();
         let Some(feed) = self.feeds.get(&owner) else { return };
         let Some(position) = feed.position() else { return self.subscribe(&owner) };
-        let series = feed.series().to_owned();
+        let epoch = feed.epoch().to_owned();
         match self.waiting(socket, name) {
             None => {}
-            Some(Start::Now) => self.announce_live(socket, name, &series, position, 0, None),
+            Some(Start::Now) => self.announce_live(socket, name, &epoch, position, 0, None),
             Some(Start::Unknown) => {
                 let error = Code::ContinuityUnknown.into();
-                self.announce_live(socket, name, &series, position, 0, Some(&error));
+                self.announce_live(socket, name, &epoch, position, 0, Some(&error));
             }
-            Some(Start::After(serial)) if serial.series == series && serial.position == position => {
-                self.announce_live(socket, name, &series, position, RESUMED, None);
+            Some(Start::After(serial)) if serial.epoch == epoch && serial.position == position => {
+                self.announce_live(socket, name, &epoch, position, RESUMED, None);
             }
             Some(Start::After(serial)) => {
-                let from = ReadFrom::After { position: serial.position, series: serial.series };
+                let from = ReadFrom::After { position: serial.position, epoch: serial.epoch };
                 self.read(socket, name, from, Replay { resumes: true, announced: false });
             }
             Some(Start::Rewind(rewind)) => {
@@ -147,8 +147,8 @@ impl Relay {
 
     pub(super) fn subscribe(&mut self, owner: &ChannelName) {
         if !self.is_subscribing(owner) {
-            let census = self.feeds.get_mut(owner).map(|feed| feed.reports.known()).unwrap_or_default();
-            let request = Request::Subscribe(self.name.clone(), census);
+            let local_occupancy = self.feeds.get_mut(owner).map(|feed| feed.reports.known()).unwrap_or_default();
+            let request = Request::Subscribe(self.name.clone(), local_occupancy);
             self.call(owner, Pending::Subscribe(owner.clone()), request);
         }
     }
@@ -160,7 +160,7 @@ impl Relay {
 
     pub(super) fn subscribed(&mut self, owner: &ChannelName, subscribed: &Subscribed) {
         let Some(feed) = self.feeds.get_mut(owner) else { return };
-        feed.reach(&subscribed.series, subscribed.position, subscribed.members);
+        feed.reach(&subscribed.epoch, subscribed.position, subscribed.members);
         feed.reports.wanted = subscribed.reports;
         let members: Vec<_> = feed.members.iter().cloned().collect();
         self.placed(owner, subscribed.position);
@@ -175,7 +175,7 @@ impl Relay {
 
     /// An attachment that could not be completed: the client will ask again.
     pub(super) fn give_up(&mut self, socket: SocketId, name: &ChannelName, error: &ErrorInfo) {
-        self.remove_attachment(socket, name, Fate::Gone);
+        self.remove_attachment(socket, name, ConnectionOutcome::Gone);
         let frame = Outbound {
             action: action::DETACHED,
             channel: Some(name.as_str()),
@@ -187,14 +187,14 @@ impl Relay {
 
     pub(super) fn detach(&mut self, socket: SocketId, channel: &str) {
         if let Ok(name) = ChannelName::parse(channel) {
-            self.remove_attachment(socket, &name, Fate::Left);
+            self.remove_attachment(socket, &name, ConnectionOutcome::Left);
         }
         let frame = Outbound { action: action::DETACHED, channel: Some(channel), ..Outbound::default() };
         self.send(socket, &frame);
     }
 
     /// The channel isn't told: it learns that nobody listens from the answer to its next delivery.
-    pub(super) fn remove_attachment(&mut self, socket: SocketId, name: &ChannelName, fate: Fate) {
+    pub(super) fn remove_attachment(&mut self, socket: SocketId, name: &ChannelName, outcome: ConnectionOutcome) {
         let owner = name.owner();
         self.count(socket, &owner, -1);
         let Some(session) = self.sessions.get_mut(&socket) else { return };
@@ -204,7 +204,7 @@ impl Relay {
         if let Some(number) = attachment.row {
             self.remove_row(socket, number, attachment.bytes(name));
         }
-        self.departed(socket, name, &attachment, fate);
+        self.departed(socket, name, &attachment, outcome);
         let Some(feed) = self.feeds.get_mut(&owner) else { return };
         feed.members.remove(&(socket, name.clone()));
         if feed.members.is_empty()
@@ -214,14 +214,14 @@ impl Relay {
             self.report_end(&owner, &feed.reports);
         }
         self.plan_report(&owner);
-        self.replace_witness(socket, name);
+        self.replace_checkpoint(socket, name);
         self.touch(socket);
     }
 
-    /// If this attachment was its channel's witness, another live one becomes it.
-    pub(super) fn replace_witness(&mut self, socket: SocketId, name: &ChannelName) {
+    /// If this attachment was its channel's checkpoint, another live one becomes it.
+    pub(super) fn replace_checkpoint(&mut self, socket: SocketId, name: &ChannelName) {
         let Some(feed) = self.feeds.get_mut(&name.owner()) else { return };
-        if feed.witness.as_ref().is_none_or(|(witness, as_name)| *witness != socket || as_name != name) {
+        if feed.checkpoint.as_ref().is_none_or(|(checkpoint, as_name)| *checkpoint != socket || as_name != name) {
             return;
         }
         let sessions = &self.sessions;
@@ -229,9 +229,9 @@ impl Relay {
             let session = sessions.get(socket).filter(|session| session.is_kept);
             session.and_then(|session| session.attachments.get(name)).is_some_and(Attachment::is_live)
         };
-        feed.witness = feed.members.iter().find(live).cloned();
-        if let Some((witness, _)) = feed.witness {
-            self.touch(witness);
+        feed.checkpoint = feed.members.iter().find(live).cloned();
+        if let Some((checkpoint, _)) = feed.checkpoint {
+            self.touch(checkpoint);
         }
     }
 

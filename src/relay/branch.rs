@@ -179,8 +179,8 @@ impl Relay {
                 far_behind.push((relay.clone(), cursor));
                 return None;
             };
-            let (channel, series) = (channel.clone(), reached.series.clone());
-            Some(Delivery { channel, series, prior: cursor, through, gap: false, entries, members: reached.members })
+            let (channel, epoch) = (channel.clone(), reached.epoch.clone());
+            Some(Delivery { channel, epoch, prior: cursor, through, gap: false, entries, members: reached.members })
         };
         let feedings = feeds.pump(reached.position, self.now_ms, &mut next);
         self.tree.deliveries.extend(feedings.into_iter().map(deliver));

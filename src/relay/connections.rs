@@ -17,7 +17,7 @@ use crate::protocol::dialect::Dialect;
 use crate::protocol::outbound::Outbound;
 use crate::protocol::{Encoded, action};
 use crate::rpc::connection_key::{ConnectionKey, Generations};
-use crate::rpc::{Answer, Fate, Response, Speaker};
+use crate::rpc::{Answer, ConnectionOutcome, Response, Speaker};
 
 /// Connections by their ids: where each is, or how it parted.
 #[derive(Debug, Default)]
@@ -133,18 +133,18 @@ impl Relay {
             self.effects.push(Effect::Close { socket });
             return self.finish();
         };
-        let Restored { mut session, witnesses } = restored;
+        let Restored { mut session, checkpoints } = restored;
         session.void_at_ms = self.void_at_ms(&session.grant);
         if session.generations.replaces().is_none() {
             self.known.connections.insert(session.connection_id().to_owned(), socket);
         }
         self.lower_due(session.due_ms());
         self.sessions.insert(socket, session);
-        for (name, witness) in witnesses {
+        for (name, checkpoint) in checkpoints {
             let feed = self.feeds.entry(name.owner()).or_default();
             feed.members.insert((socket, name.clone()));
-            if witness.is_some() {
-                (feed.reached, feed.witness) = (witness, Some((socket, name)));
+            if checkpoint.is_some() {
+                (feed.reached, feed.checkpoint) = (checkpoint, Some((socket, name)));
             }
         }
         self.count_all(socket, 1);
@@ -251,7 +251,7 @@ impl Relay {
         for name in names {
             self.plan_report(&name.owner());
             if let Err(error) = self.admit_to(socket, &name).and_then(|()| self.admit_listening(socket, &name)) {
-                self.remove_attachment(socket, &name, Fate::Left);
+                self.remove_attachment(socket, &name, ConnectionOutcome::Left);
                 self.channel_error(socket, name.as_str(), &error);
                 continue;
             }
@@ -288,8 +288,8 @@ impl Relay {
     fn forget(&mut self, socket: SocketId, closed: bool) {
         let Some(session) = self.sessions.get(&socket) else { return };
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
-        let fate = if closed { Fate::Left } else { Fate::Gone };
-        names.iter().for_each(|name| self.remove_attachment(socket, name, fate));
+        let outcome = if closed { ConnectionOutcome::Left } else { ConnectionOutcome::Gone };
+        names.iter().for_each(|name| self.remove_attachment(socket, name, outcome));
         let Some(session) = self.sessions.remove(&socket) else { return };
         if self.known.connections.get(session.connection_id()) == Some(&socket) {
             self.known.connections.remove(session.connection_id());

@@ -27,18 +27,31 @@ const FRAME_BYTES: usize = 128 * 1024;
 /// Sockets that get the same frames: of one dialect, for one name of the channel.
 pub(super) type Alike = BTreeMap<(Dialect, ChannelName), Vec<SocketId>>;
 
-/// How messages go out to a reader: whole, or as deltas of which the first is whole, or follows what went out last.
-const WHOLE: usize = 0;
-const AFTER_BASE: usize = 2;
+/// How messages go out to a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Whole,
+    /// As deltas, of which the first is whole.
+    Deltas,
+    /// As deltas, of which the first follows what went out last.
+    DeltasAfterBase,
+    /// Whole, but for appends, of which only what was appended goes out.
+    Fragments,
+}
 
-/// Whole, but for appends, of which only what was appended goes out.
-const FRAGMENTS: usize = 3;
+impl Way {
+    const ALL: [Way; 4] = [Way::Whole, Way::Deltas, Way::DeltasAfterBase, Way::Fragments];
+
+    fn has_deltas(self) -> bool {
+        matches!(self, Way::Deltas | Way::DeltasAfterBase)
+    }
+}
 
 /// Readers who get the same.
 struct Group {
     dialect: Dialect,
     name: ChannelName,
-    way: usize,
+    way: Way,
     sockets: Vec<SocketId>,
     /// All that passes its filter, if nothing else is said.
     picked: Option<Vec<usize>>,
@@ -65,30 +78,30 @@ impl Relay {
         let known = self.feeds.get_mut(owner).and_then(|feed| feed.position().map(|position| (feed, position)));
         let Some((feed, position)) = known else { return self.without_place(delivery) };
         let position = match position {
-            position if feed.series() == delivery.series && position < delivery.prior && !delivery.gap => {
+            position if feed.epoch() == delivery.epoch && position < delivery.prior && !delivery.gap => {
                 return Delivered::At(position);
             }
-            position if feed.series() == delivery.series && position >= delivery.prior => position,
+            position if feed.epoch() == delivery.epoch && position >= delivery.prior => position,
             _ => {
-                let begins = feed.series() != delivery.series;
-                feed.reach(&delivery.series, delivery.prior, delivery.members);
+                let begins = feed.epoch() != delivery.epoch;
+                feed.reach(&delivery.epoch, delivery.prior, delivery.members);
                 feed.since = Some(delivery.prior);
                 self.drop_tail(owner);
-                self.announce_gap(owner, &delivery.series, delivery.prior, begins);
+                self.announce_gap(owner, &delivery.epoch, delivery.prior, begins);
                 delivery.prior
             }
         };
         let Ok(entries) = delivery.entries.entries() else { return Delivered::At(position) };
         let fresh = entries.iter().position(|entry| entry.position > position).unwrap_or(entries.len());
         let Some(feed) = self.feeds.get_mut(owner) else { return Delivered::Unsubscribed };
-        feed.reach(&delivery.series, delivery.through, delivery.members);
-        let (reached, witness) = (feed.position().unwrap_or(delivery.through), feed.witness.clone());
+        feed.reach(&delivery.epoch, delivery.through, delivery.members);
+        let (reached, checkpoint) = (feed.position().unwrap_or(delivery.through), feed.checkpoint.clone());
         self.extend_branch(owner, position, delivery, &entries, fresh);
         self.feed_branch(owner);
-        self.fan_out(owner, &delivery.series, position, &entries[fresh..]);
+        self.fan_out(owner, &delivery.epoch, position, &entries[fresh..]);
         self.note_leaves(owner, &entries[fresh..]);
-        if let Some((witness, _)) = witness.filter(|_| reached > position) {
-            self.touch(witness);
+        if let Some((checkpoint, _)) = checkpoint.filter(|_| reached > position) {
+            self.touch(checkpoint);
         }
         Delivered::At(reached)
     }
@@ -102,7 +115,7 @@ impl Relay {
     }
 
     /// `prior` is where those are who have all that went before.
-    fn fan_out(&mut self, owner: &ChannelName, series: &str, prior: Position, entries: &[Entry]) {
+    fn fan_out(&mut self, owner: &ChannelName, epoch: &str, prior: Position, entries: &[Entry]) {
         let (Some(first), Some(feed)) = (entries.first(), self.feeds.get(owner)) else { return };
         let appended_to = appended_to(entries).filter(|prior| Some(*prior) > feed.since);
         let mut alike: [Alike; 4] = Default::default();
@@ -111,54 +124,56 @@ impl Relay {
             let Some(session) = self.sessions.get_mut(socket) else { continue };
             let (share, deltas) = share(session, name, &mut sieve, first.position);
             let way = match deltas.are_wanted() {
-                false if takes_fragments(session, name, appended_to) => FRAGMENTS,
-                wants => usize::from(wants) + usize::from(deltas.follow(feed.base.as_ref())),
+                false if takes_fragments(session, name, appended_to) => Way::Fragments,
+                false => Way::Whole,
+                true if deltas.follow(feed.base.as_ref()) => Way::DeltasAfterBase,
+                true => Way::Deltas,
             };
             let (dialect, name) = (session.dialect, name.clone());
             match share {
                 Share::Nothing => continue,
-                Share::All => alike[way].entry((dialect, name)).or_default().push(*socket),
+                Share::All => alike[way as usize].entry((dialect, name)).or_default().push(*socket),
                 Share::Some(picked) => {
                     groups.push(Group { dialect, name, way, sockets: vec![*socket], picked: Some(picked) })
                 }
             }
             session.last_sent_ms = self.now_ms;
         }
-        for (way, alike) in alike.into_iter().enumerate() {
+        for (way, alike) in Way::ALL.into_iter().zip(alike) {
             let group = |((dialect, name), sockets)| Group { dialect, name, way, sockets, picked: None };
             groups.extend(alike.into_iter().map(group));
         }
         let base = self.feeds.get_mut(owner).and_then(|feed| feed.base.take());
-        let link_to = |way, entries: &[&Entry]| link(base.as_ref().filter(|_| way == AFTER_BASE), entries);
+        let link_to = |way, entries: &[&Entry]| link(base.as_ref().filter(|_| way == Way::DeltasAfterBase), entries);
         let (all, linked): (Vec<&Entry>, [OnceCell<Vec<Entry>>; 3]) = (entries.iter().collect(), Default::default());
         let fragments =
-            if groups.iter().any(|group| group.way == FRAGMENTS) { fragments_of(entries) } else { Vec::new() };
+            if groups.iter().any(|group| group.way == Way::Fragments) { fragments_of(entries) } else { Vec::new() };
         let all_fragments: Vec<&Entry> = fragments.iter().collect();
-        let wants_deltas = groups.iter().any(|group| has_deltas(group.way));
+        let wants_deltas = groups.iter().any(|group| group.way.has_deltas());
         for Group { dialect, name, way, mut sockets, picked } in groups {
-            let all = if way == FRAGMENTS { &all_fragments } else { &all };
+            let all = if way == Way::Fragments { &all_fragments } else { &all };
             let picked: Option<Vec<&Entry>> = match self.filter(&sockets, &name) {
                 None => picked.map(|at| at.into_iter().map(|index| all[index]).collect()),
                 filter => Some(sieve.pick(filter.as_ref(), picked)),
             };
             let sent = picked.as_ref().unwrap_or(all);
-            let apart = picked.as_ref().filter(|_| has_deltas(way)).map(|picked| link_to(way, picked));
+            let apart = picked.as_ref().filter(|_| way.has_deltas()).map(|picked| link_to(way, picked));
             let deltas = match &apart {
-                None if has_deltas(way) => Some(linked[way].get_or_init(|| link_to(way, all))),
+                None if way.has_deltas() => Some(linked[way as usize].get_or_init(|| link_to(way, all))),
                 apart => apart.as_ref(),
             };
             let frames = match deltas {
-                Some(deltas) => render(&name, series, &deltas.iter().collect::<Vec<_>>(), dialect),
-                None => render(&name, series, sent, dialect),
+                Some(deltas) => render(&name, epoch, &deltas.iter().collect::<Vec<_>>(), dialect),
+                None => render(&name, epoch, sent, dialect),
             };
-            self.admit_fed(&mut sockets, &name, series, prior, bytes_of(&frames));
-            if has_deltas(way) {
+            self.admit_fed(&mut sockets, &name, epoch, prior, bytes_of(&frames));
+            if way.has_deltas() {
                 sockets.iter().for_each(|socket| self.pass_deltas(*socket, &name, sent));
             }
             self.push_frames(sockets, frames);
         }
         self.keep_base(owner, base, wants_deltas, &all);
-        self.keep_witness(owner);
+        self.keep_checkpoint(owner);
     }
 
     /// Keeps what the next message may be a delta to.
@@ -205,14 +220,14 @@ impl Relay {
         let session = self.sessions.get(&socket);
         let attachment = session.and_then(|session| session.attachments.get(name));
         let (Some(session), Some(attachment)) = (session, attachment) else { return Vec::new() };
-        let ear = Ear::of(session, name, attachment);
+        let delivery_filter = DeliveryFilter::of(session, name, attachment);
         let entries = sieve.entries();
-        let gets = |entry: &Entry| ear.hears(entry) && (resumes || entry.kind() == Kind::Messages);
+        let gets = |entry: &Entry| delivery_filter.hears(entry) && (resumes || entry.kind() == Kind::Messages);
         let picked = (0..entries.len()).filter(|index| gets(&entries[*index])).collect();
         sieve.pick(attachment.filter(), Some(picked))
     }
 
-    pub(super) fn send_entries(&mut self, socket: SocketId, name: &ChannelName, series: &str, entries: &[&Entry]) {
+    pub(super) fn send_entries(&mut self, socket: SocketId, name: &ChannelName, epoch: &str, entries: &[&Entry]) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         session.last_sent_ms = self.now_ms;
         let attachment = session.attachments.get_mut(name);
@@ -223,8 +238,8 @@ impl Relay {
             attachment.deltas.pass(entries);
         }
         let frames = match &linked {
-            Some(deltas) => render(name, series, &deltas.iter().collect::<Vec<_>>(), session.dialect),
-            None => render(name, series, entries, session.dialect),
+            Some(deltas) => render(name, epoch, &deltas.iter().collect::<Vec<_>>(), session.dialect),
+            None => render(name, epoch, entries, session.dialect),
         };
         match fed {
             true => self.charge_fed(socket, bytes_of(&frames)),
@@ -232,10 +247,6 @@ impl Relay {
         }
         self.push_frames(vec![socket], frames);
     }
-}
-
-fn has_deltas(way: usize) -> bool {
-    way != WHOLE && way != FRAGMENTS
 }
 
 /// The oldest of the versions to which these append something.
@@ -260,8 +271,8 @@ fn fragments_of(entries: &[Entry]) -> Vec<Entry> {
     entries.iter().map(|entry| entry.fragment().unwrap_or_else(|| entry.clone())).collect()
 }
 
-fn render(name: &ChannelName, series: &str, entries: &[&Entry], dialect: Dialect) -> Vec<Encoded> {
-    frames_of(entries).filter_map(|chunk| entries_frame(name.as_str(), series, chunk, dialect)).collect()
+fn render(name: &ChannelName, epoch: &str, entries: &[&Entry], dialect: Dialect) -> Vec<Encoded> {
+    frames_of(entries).filter_map(|chunk| entries_frame(name.as_str(), epoch, chunk, dialect)).collect()
 }
 
 fn bytes_of(frames: &[Encoded]) -> usize {
@@ -271,10 +282,10 @@ fn bytes_of(frames: &[Encoded]) -> usize {
 fn share(session: &Session, name: &ChannelName, sieve: &mut Sieve<'_>, first: Position) -> (Share, Deltas) {
     let Some(attachment) = session.attachments.get(name) else { return (Share::Nothing, Deltas::None) };
     let State::Live { after } = attachment.state else { return (Share::Nothing, Deltas::None) };
-    let ear = Ear::of(session, name, attachment);
-    let share = match after < first && ear.hears_all(sieve.kinds()) {
+    let delivery_filter = DeliveryFilter::of(session, name, attachment);
+    let share = match after < first && delivery_filter.hears_all(sieve.kinds()) {
         true => Share::All,
-        false => heard(&ear, sieve.entries(), after),
+        false => heard(&delivery_filter, sieve.entries(), after),
     };
     let passes = |filter| match &share {
         Share::Nothing => false,
@@ -287,8 +298,8 @@ fn share(session: &Session, name: &ChannelName, sieve: &mut Sieve<'_>, first: Po
     }
 }
 
-fn heard(ear: &Ear<'_>, entries: &[Entry], after: Position) -> Share {
-    let gets = |entry: &Entry| entry.position > after && ear.hears(entry);
+fn heard(delivery_filter: &DeliveryFilter<'_>, entries: &[Entry], after: Position) -> Share {
+    let gets = |entry: &Entry| entry.position > after && delivery_filter.hears(entry);
     let picked: Vec<usize> = (0..entries.len()).filter(|index| gets(&entries[*index])).collect();
     match picked.len() {
         0 => Share::Nothing,
@@ -298,7 +309,7 @@ fn heard(ear: &Ear<'_>, entries: &[Entry], after: Position) -> Share {
 }
 
 /// What an attachment is to hear.
-struct Ear<'a> {
+struct DeliveryFilter<'a> {
     connection_id: &'a str,
     /// Of what others say.
     heard: Kinds,
@@ -306,9 +317,9 @@ struct Ear<'a> {
     own: Kinds,
 }
 
-impl Ear<'_> {
+impl DeliveryFilter<'_> {
     /// A connection always hears of its own members (protocol.md § 10), and of what else it said if it likes.
-    fn of<'a>(session: &'a Session, name: &ChannelName, attachment: &Attachment) -> Ear<'a> {
+    fn of<'a>(session: &'a Session, name: &ChannelName, attachment: &Attachment) -> DeliveryFilter<'a> {
         const TOLD: [(Modes, Kind); 4] = [
             (Modes::SUBSCRIBE, Kind::Messages),
             (Modes::PRESENCE_SUBSCRIBE, Kind::Presence),
@@ -324,7 +335,7 @@ impl Ear<'_> {
         let heard = told.fold(Kinds::default(), |heard, (_, kind)| heard.with(kind));
         let hears_itself = session.echo && !attachment.params.no_echo;
         let own = if hears_itself { heard } else { Kinds::default() };
-        Ear { connection_id: session.connection_id(), heard, own: own.with(Kind::Presence) }
+        DeliveryFilter { connection_id: session.connection_id(), heard, own: own.with(Kind::Presence) }
     }
 
     /// Whether it hears all entries of these kinds, whoever said them.

@@ -6,18 +6,18 @@ use super::SocketId;
 use super::attachment::{Attachment, State};
 use super::deltas::Base;
 use super::occupancy::Reports;
-use super::record::{Place, Witness};
+use super::record::{Checkpoint, Place};
 use crate::model::name::ChannelName;
 use crate::model::serial::Position;
 
 #[derive(Debug, Default)]
 pub struct Feed {
     /// Everything up to here was fanned out. Not known before the channel has answered that it feeds this relay.
-    pub reached: Option<Witness>,
+    pub reached: Option<Checkpoint>,
     /// Attachments of any state; a socket can attach to one channel under several names.
     pub members: BTreeSet<(SocketId, ChannelName)>,
     /// The live attachment whose socket remembers `reached` for a relay that loses its memory.
-    pub witness: Option<(SocketId, ChannelName)>,
+    pub checkpoint: Option<(SocketId, ChannelName)>,
     pub reports: Reports,
     /// The last message that went out, as long as there are readers of deltas.
     pub base: Option<Base>,
@@ -30,8 +30,8 @@ impl Feed {
         self.reached.as_ref().map(|reached| reached.position)
     }
 
-    pub fn series(&self) -> &str {
-        self.reached.as_ref().map_or("", |reached| &reached.series)
+    pub fn epoch(&self) -> &str {
+        self.reached.as_ref().map_or("", |reached| &reached.epoch)
     }
 
     /// How many are present, as far as is known.
@@ -40,12 +40,12 @@ impl Feed {
     }
 
     /// Takes note that everything up to `position` was fanned out, or need not be, and how many are present then.
-    pub fn reach(&mut self, series: &str, position: Position, members: usize) {
+    pub fn reach(&mut self, epoch: &str, position: Position, members: usize) {
         let stood = self.position().unwrap_or(position);
         self.since.get_or_insert(stood);
         match &mut self.reached {
-            Some(reached) if reached.series == series && reached.position > position => {}
-            reached => *reached = Some(Witness { series: series.to_owned(), position, members }),
+            Some(reached) if reached.epoch == epoch && reached.position > position => {}
+            reached => *reached = Some(Checkpoint { epoch: epoch.to_owned(), position, members }),
         }
     }
 
@@ -56,12 +56,13 @@ impl Feed {
 
     /// What this attachment's socket is to remember.
     pub fn place(&self, socket: SocketId, name: &ChannelName, attachment: &Attachment) -> Place {
-        let is_witness = self.witness.as_ref().is_some_and(|(witness, as_name)| *witness == socket && as_name == name);
-        let witness = if is_witness { self.reached.clone() } else { None };
+        let is_checkpoint =
+            self.checkpoint.as_ref().is_some_and(|(checkpoint, as_name)| *checkpoint == socket && as_name == name);
+        let checkpoint = if is_checkpoint { self.reached.clone() } else { None };
         let ahead = match attachment.state {
             State::Live { after } if Some(after) > self.position() => after,
             _ => Position::ZERO,
         };
-        Place { witness, ahead }
+        Place { checkpoint, ahead }
     }
 }

@@ -81,11 +81,11 @@ impl Relay {
                     && is_due
                     && position > view.told.max(*after)
                 {
-                    due.push((*socket, name.clone(), feed.series().to_owned(), position));
+                    due.push((*socket, name.clone(), feed.epoch().to_owned(), position));
                 }
             }
         }
-        due.iter().for_each(|(socket, name, series, at)| self.announce_progress(*socket, name, series, *at));
+        due.iter().for_each(|(socket, name, epoch, at)| self.announce_progress(*socket, name, epoch, *at));
     }
 }
 

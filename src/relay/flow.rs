@@ -50,7 +50,7 @@ impl Relay {
         &mut self,
         sockets: &mut Vec<SocketId>,
         name: &ChannelName,
-        series: &str,
+        epoch: &str,
         prior: Position,
         bytes: usize,
     ) {
@@ -58,17 +58,17 @@ impl Relay {
             let allowed = self.allows(*socket, bytes);
             match allowed {
                 true => self.charge_fed(*socket, bytes),
-                false => self.fall_behind(*socket, name, series, prior),
+                false => self.fall_behind(*socket, name, epoch, prior),
             }
             allowed
         });
     }
 
-    fn fall_behind(&mut self, socket: SocketId, name: &ChannelName, series: &str, prior: Position) {
+    fn fall_behind(&mut self, socket: SocketId, name: &ChannelName, epoch: &str, prior: Position) {
         let Some(attachment) = self.attachment(socket, name) else { return };
         let State::Live { after } = attachment.state else { return };
         attachment.fell_behind = true;
-        let from = ReadFrom::After { position: after.max(prior), series: series.to_owned() };
+        let from = ReadFrom::After { position: after.max(prior), epoch: epoch.to_owned() };
         self.hold(socket, name, from, Replay { resumes: true, announced: true });
         self.touch(socket);
     }
@@ -98,11 +98,11 @@ impl Relay {
         }
     }
 
-    /// A witness that fell behind hands over to one that is live.
-    pub(super) fn keep_witness(&mut self, owner: &ChannelName) {
-        let Some((socket, name)) = self.feeds.get(owner).and_then(|feed| feed.witness.clone()) else { return };
+    /// A checkpoint that fell behind hands over to one that is live.
+    pub(super) fn keep_checkpoint(&mut self, owner: &ChannelName) {
+        let Some((socket, name)) = self.feeds.get(owner).and_then(|feed| feed.checkpoint.clone()) else { return };
         if self.attachment(socket, &name).is_some_and(|attachment| !attachment.is_live()) {
-            self.replace_witness(socket, &name);
+            self.replace_checkpoint(socket, &name);
         }
     }
 

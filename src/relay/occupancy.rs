@@ -13,14 +13,14 @@ use crate::limits::{OCCUPANCY_FLIP_MS, OCCUPANCY_INTERVAL_MS};
 use crate::model::flags::Modes;
 use crate::model::name::ChannelName;
 use crate::protocol::outbound::occupancy_frame;
-use crate::rpc::{Answer, Census, Occupancy, Request, Response, Wanted};
+use crate::rpc::{Answer, LocalOccupancy, Occupancy, Request, Response, Wanted};
 
 /// What a relay has said of a channel, and what it was told.
 #[derive(Debug, Default)]
 pub struct Reports {
-    pub census: Census,
+    pub local_occupancy: LocalOccupancy,
     /// What the channel knows; absent when that is not known.
-    reported: Option<Census>,
+    reported: Option<LocalOccupancy>,
     reported_at_ms: u64,
     is_reporting: bool,
     /// The channel wants to hear of changes.
@@ -31,20 +31,22 @@ pub struct Reports {
 
 impl Reports {
     /// The channel knows all of this.
-    pub fn known(&mut self) -> Census {
-        self.reported = Some(self.census);
-        self.census
+    pub fn known(&mut self) -> LocalOccupancy {
+        self.reported = Some(self.local_occupancy);
+        self.local_occupancy
     }
 
     fn are_wanted(&self) -> bool {
-        self.wanted || self.census.listeners > 0 || self.reported.is_some_and(|reported| reported.listeners > 0)
+        self.wanted
+            || self.local_occupancy.listeners > 0
+            || self.reported.is_some_and(|reported| reported.listeners > 0)
     }
 
     pub fn due_ms(&self, now_ms: u64) -> Option<u64> {
-        if self.is_reporting || !self.are_wanted() || self.reported == Some(self.census) {
+        if self.is_reporting || !self.are_wanted() || self.reported == Some(self.local_occupancy) {
             return None;
         }
-        let flips = self.reported.is_some_and(|reported| self.census.turns(&reported));
+        let flips = self.reported.is_some_and(|reported| self.local_occupancy.turns(&reported));
         let pause_ms = if flips { OCCUPANCY_FLIP_MS } else { OCCUPANCY_INTERVAL_MS };
         Some((self.reported_at_ms + pause_ms).max(now_ms))
     }
@@ -61,9 +63,9 @@ impl Relay {
             listens |= attachment.params.occupancy().is_some();
         }
         let Some(feed) = self.feeds.get_mut(owner).filter(|_| is_there) else { return };
-        let census = &mut feed.reports.census;
-        census.here.count(modes, change);
-        census.listeners = census.listeners.saturating_add_signed(if listens { change } else { 0 });
+        let local_occupancy = &mut feed.reports.local_occupancy;
+        local_occupancy.here.count(modes, change);
+        local_occupancy.listeners = local_occupancy.listeners.saturating_add_signed(if listens { change } else { 0 });
     }
 
     /// The same on all its channels.
@@ -97,7 +99,7 @@ impl Relay {
     /// Nobody is on the channel any more, here.
     pub(super) fn report_end(&mut self, owner: &ChannelName, reports: &Reports) {
         if reports.are_wanted() {
-            let request = Request::Report(self.name.clone(), Census::default());
+            let request = Request::Report(self.name.clone(), LocalOccupancy::default());
             self.call(owner, Pending::Report(owner.clone()), request);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Both go to the channel as publishes do, in one queue, so that a connection's end never overtakes what it said. The
 //! relay keeps no set. It remembers with each attachment whether the connection may have members there, to tell the
-//! channel when it is lost; what it forgets to tell, the channel finds when it asks ([`Relay::roll`]).
+//! channel when it is lost; what it forgets to tell, the channel finds when it asks ([`Relay::probe`]).
 
 use super::attachment::Attachment;
 use super::publisher::Item;
@@ -15,7 +15,7 @@ use crate::intake::presence;
 use crate::model::flags::Modes;
 use crate::model::name::ChannelName;
 use crate::protocol::inbound::PublishFrame;
-use crate::rpc::{Fate, Hold, Publish, PublishKey, Roll, Rolled, Submission};
+use crate::rpc::{ConnectionOutcome, Lease, Probe, Probed, Publish, PublishKey, Submission};
 
 impl Relay {
     pub(super) fn act(&mut self, socket: SocketId, frame: PublishFrame) {
@@ -39,14 +39,14 @@ impl Relay {
         }
         let connection_id = session.connection_id().to_owned();
         let claim = session.grant.user_claim(&name);
-        let deeds = presence::check(
+        let updates = presence::check(
             frame.messages,
             &session.grant.client_id,
             claim.as_ref(),
             &connection_id,
             frame.msg_serial,
         )?;
-        let content = Submission::Presence { hold: hold(relay, session), deeds };
+        let content = Submission::Presence { lease: hold(relay, session), updates };
         let item = self.item(socket, &name, PublishKey::Serial(frame.msg_serial), content)?;
         if self.mark_present(socket, &name) {
             self.touch(socket);
@@ -65,7 +65,7 @@ impl Relay {
     pub(super) fn returned(&mut self, socket: SocketId, name: &ChannelName, members: usize) {
         let is_resumed = self.sessions.get(&socket).is_some_and(|session| session.key.generation > 0);
         if is_resumed && members > 0 && name.filter().is_none() && self.mark_present(socket, name) {
-            self.tell_fate(socket, name, Fate::Here);
+            self.tell_outcome(socket, name, ConnectionOutcome::Here);
             self.touch(socket);
             if !self.permits_presence(socket, name) {
                 self.withdraw(socket, name);
@@ -82,13 +82,19 @@ impl Relay {
     pub(super) fn withdraw(&mut self, socket: SocketId, name: &ChannelName) {
         let present = self.attachment(socket, name).map(|attachment| std::mem::take(&mut attachment.present));
         if present == Some(true) {
-            self.tell_fate(socket, name, Fate::Left);
+            self.tell_outcome(socket, name, ConnectionOutcome::Left);
             self.touch(socket);
         }
     }
 
     /// An attachment has ended, or its connection. Another attachment to the same channel keeps the members.
-    pub(super) fn departed(&mut self, socket: SocketId, name: &ChannelName, attachment: &Attachment, fate: Fate) {
+    pub(super) fn departed(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        attachment: &Attachment,
+        outcome: ConnectionOutcome,
+    ) {
         if !attachment.present {
             return;
         }
@@ -96,14 +102,14 @@ impl Relay {
         let other = session.attachments.iter_mut().find(|(other, _)| may_have_members(other, &name.owner()));
         match other {
             Some((_, other)) => other.present = true,
-            None => self.tell_fate(socket, name, fate),
+            None => self.tell_outcome(socket, name, outcome),
         }
     }
 
-    fn tell_fate(&mut self, socket: SocketId, name: &ChannelName, fate: Fate) {
+    fn tell_outcome(&mut self, socket: SocketId, name: &ChannelName, outcome: ConnectionOutcome) {
         let Some(session) = self.sessions.get(&socket) else { return };
         let connection_id = session.connection_id().to_owned();
-        let content = Submission::Fate { hold: hold(self.name.clone(), session), fate };
+        let content = Submission::ConnectionOutcome { lease: hold(self.name.clone(), session), outcome };
         // Its own, however often the relay loses its memory. Not beginning with the connection's id, as what follows
         // from it is not said by the connection.
         let (now_ms, ticket) = (self.now_ms, self.calls.next_ticket().0);
@@ -115,22 +121,22 @@ impl Relay {
     }
 
     /// A channel asks whom it has here, and says how many are there in all.
-    pub fn roll(&mut self, roll: &Roll, now_ms: u64) -> (Rolled, Vec<Effect>) {
+    pub fn probe(&mut self, probe: &Probe, now_ms: u64) -> (Probed, Vec<Effect>) {
         self.now_ms = now_ms;
-        if let Some(occupancy) = &roll.occupancy {
-            self.tell_occupancy(&roll.channel, occupancy);
+        if let Some(occupancy) = &probe.occupancy {
+            self.tell_occupancy(&probe.channel, occupancy);
         }
-        let census = self.feeds.get_mut(&roll.channel).map(|feed| feed.reports.known()).unwrap_or_default();
-        (Rolled { missing: self.missing(roll), census }, self.finish())
+        let local_occupancy = self.feeds.get_mut(&probe.channel).map(|feed| feed.reports.known()).unwrap_or_default();
+        (Probed { missing: self.missing(probe), local_occupancy }, self.finish())
     }
 
     /// Which of these connections are not here, or not attached to the channel.
-    fn missing(&self, roll: &Roll) -> Vec<String> {
+    fn missing(&self, probe: &Probe) -> Vec<String> {
         let is_here = |connection_id: &String| {
             let session = self.known.connections.get(connection_id).and_then(|socket| self.sessions.get(socket));
-            session.is_some_and(|session| session.attachments.keys().any(|name| may_have_members(name, &roll.channel)))
+            session.is_some_and(|session| session.attachments.keys().any(|name| may_have_members(name, &probe.channel)))
         };
-        roll.connections.iter().filter(|connection_id| !is_here(connection_id)).cloned().collect()
+        probe.connections.iter().filter(|connection_id| !is_here(connection_id)).cloned().collect()
     }
 }
 
@@ -139,6 +145,6 @@ fn may_have_members(name: &ChannelName, owner: &ChannelName) -> bool {
     name.is_of(owner) && name.filter().is_none()
 }
 
-fn hold(relay: crate::rpc::RelayName, session: &Session) -> Hold {
-    Hold { relay, grace_ms: session.grace_ms.into() }
+fn hold(relay: crate::rpc::RelayName, session: &Session) -> Lease {
+    Lease { relay, grace_ms: session.grace_ms.into() }
 }

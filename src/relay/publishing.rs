@@ -177,9 +177,9 @@ impl Relay {
         let mut outcomes = published.outcomes.into_iter();
         let missing = || Code::InternalChannel.because("the channel left a publish unanswered");
         let outcome = |_: &Item| match outcomes.next() {
-            Some(Outcome::Accepted { position, count }) => Ok(serials(position, &published.series, count)),
+            Some(Outcome::Accepted { position, count }) => Ok(serials(position, &published.epoch, count)),
             Some(Outcome::Operated { position, object_ids }) => {
-                Ok(serials(position, &published.series, object_ids.len()))
+                Ok(serials(position, &published.epoch, object_ids.len()))
             }
             Some(Outcome::Refused(error)) => Err(error),
             None => Err(missing()),

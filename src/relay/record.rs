@@ -64,7 +64,7 @@ struct AttachmentRecord {
     wanted: Wanted,
     present: bool,
     /// One attachment of each channel remembers for the relay how far its deliveries are.
-    witness: Option<Witness>,
+    checkpoint: Option<Checkpoint>,
     /// It has everything up to here, though the relay's deliveries are not so far; else absent, which is zero.
     ahead: Position,
 }
@@ -97,22 +97,22 @@ impl Ask {
 /// What an attachment's record holds of the relay's place in the channel, and of its own.
 #[derive(Clone, Debug, Default)]
 pub struct Place {
-    pub witness: Option<Witness>,
+    pub checkpoint: Option<Checkpoint>,
     pub ahead: Position,
 }
 
 impl Place {
     /// What any attachment's record may come to hold.
     pub fn longest() -> Place {
-        let witness = Witness { series: "x".repeat(16), position: Position(u64::MAX), members: u32::MAX as usize };
-        Place { witness: Some(witness), ahead: Position(u64::MAX) }
+        let checkpoint = Checkpoint { epoch: "x".repeat(16), position: Position(u64::MAX), members: u32::MAX as usize };
+        Place { checkpoint: Some(checkpoint), ahead: Position(u64::MAX) }
     }
 }
 
 /// Where a relay stands on a channel, as one of its sockets remembers it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Witness {
-    pub series: String,
+pub struct Checkpoint {
+    pub epoch: String,
     pub position: Position,
     /// How many were present then.
     pub members: usize,
@@ -121,7 +121,7 @@ pub struct Witness {
 /// A session that is built again, and for which of its attachments it remembers how far deliveries are.
 pub struct Restored {
     pub session: Session,
-    pub witnesses: Vec<(ChannelName, Option<Witness>)>,
+    pub checkpoints: Vec<(ChannelName, Option<Checkpoint>)>,
 }
 
 impl Session {
@@ -129,7 +129,7 @@ impl Session {
         let attachment = |(name, attachment): (&ChannelName, &Attachment)| {
             let place = place(name, attachment);
             let wanted = attachment.row.map_or_else(|| Wanted::Here(Ask::of(name, attachment)), Wanted::Row);
-            AttachmentRecord { wanted, present: attachment.present, witness: place.witness, ahead: place.ahead }
+            AttachmentRecord { wanted, present: attachment.present, checkpoint: place.checkpoint, ahead: place.ahead }
         };
         Record {
             connection_id: self.key.connection_id.clone(),
@@ -191,7 +191,7 @@ impl Record {
     /// Nothing was sent since, as far as it knows, so a heartbeat is due.
     pub fn restore(self, mut row: impl FnMut(u16) -> Option<Vec<u8>>) -> Option<Restored> {
         let mut attachments = Vec::new();
-        let mut witnesses = Vec::new();
+        let mut checkpoints = Vec::new();
         for record in self.attachments {
             let (ask, number) = match record.wanted {
                 Wanted::Here(ask) => (ask, None),
@@ -201,7 +201,7 @@ impl Record {
             let view = View::of(&ask.name).ok()?;
             let attachment = Attachment { present: record.present, view, row: number, ..attachment };
             attachments.push((ask.name.clone(), attachment));
-            witnesses.push((ask.name, record.witness));
+            checkpoints.push((ask.name, record.checkpoint));
         }
         let key = ConnectionKey {
             connection_id: self.connection_id,
@@ -232,7 +232,7 @@ impl Record {
             is_kept: true,
             dirty: false,
         };
-        Some(Restored { session, witnesses })
+        Some(Restored { session, checkpoints })
     }
 }
 
@@ -249,7 +249,7 @@ mod first {
     use crate::model::name::ChannelName;
     use crate::model::serial::Position;
     use crate::relay::attachment::AttachParams;
-    use crate::relay::record::{Ask, Witness};
+    use crate::relay::record::{Ask, Checkpoint};
     use crate::rpc::connection_key::{Generations, TakeoverKind};
 
     #[derive(Deserialize)]
@@ -287,7 +287,7 @@ mod first {
         requested: Modes,
         params: AttachParams,
         present: bool,
-        witness: Option<Witness>,
+        checkpoint: Option<Checkpoint>,
         ahead: Position,
     }
 
@@ -331,8 +331,8 @@ mod first {
     impl From<EarlierAttachment> for AttachmentRecord {
         fn from(earlier: EarlierAttachment) -> AttachmentRecord {
             let ask = Ask { name: earlier.name, modes: earlier.requested, params: earlier.params };
-            let (present, witness, ahead) = (earlier.present, earlier.witness, earlier.ahead);
-            AttachmentRecord { wanted: Wanted::Here(ask), present, witness, ahead }
+            let (present, checkpoint, ahead) = (earlier.present, earlier.checkpoint, earlier.ahead);
+            AttachmentRecord { wanted: Wanted::Here(ask), present, checkpoint, ahead }
         }
     }
 }

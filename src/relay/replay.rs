@@ -26,7 +26,7 @@ pub struct Read {
 
 /// What an ATTACHED says besides the granted modes.
 struct Announcement<'a> {
-    series: &'a str,
+    epoch: &'a str,
     position: Position,
     flags: u32,
     error: Option<&'a ErrorInfo>,
@@ -95,7 +95,7 @@ impl Relay {
                 Some(feed) if position > backlog.through => (position, feed.members()),
                 _ => (backlog.through, backlog.members),
             };
-            let what = Announcement { series: &backlog.series, position: at, flags: 0, error: Some(error), members };
+            let what = Announcement { epoch: &backlog.epoch, position: at, flags: 0, error: Some(error), members };
             self.announce(socket, name, &what);
             return self.go_live(socket, name, at, members);
         }
@@ -109,7 +109,7 @@ impl Relay {
                 socket,
                 name,
                 &Announcement {
-                    series: &backlog.series,
+                    epoch: &backlog.epoch,
                     position: backlog.after,
                     flags,
                     error: None,
@@ -117,9 +117,9 @@ impl Relay {
                 },
             );
         }
-        self.send_entries(socket, name, &backlog.series, &entries);
+        self.send_entries(socket, name, &backlog.epoch, &entries);
         if backlog.more || backlog.through < position {
-            let from = ReadFrom::After { position: backlog.through, series: backlog.series.clone() };
+            let from = ReadFrom::After { position: backlog.through, epoch: backlog.epoch.clone() };
             return self.read(socket, name, from, Replay { announced: true, ..replay });
         }
         let fell_behind = self.attachment(socket, name).is_some_and(|attachment| attachment.fell_behind);
@@ -140,13 +140,13 @@ impl Relay {
         &mut self,
         socket: SocketId,
         name: &ChannelName,
-        series: &str,
+        epoch: &str,
         position: Position,
         flags: u32,
         error: Option<&ErrorInfo>,
     ) {
         let members = self.feeds.get(&name.owner()).map_or(0, Feed::members);
-        self.announce(socket, name, &Announcement { series, position, flags, error, members });
+        self.announce(socket, name, &Announcement { epoch, position, flags, error, members });
         self.go_live(socket, name, position, members);
     }
 
@@ -159,7 +159,7 @@ impl Relay {
         }
         let is_kept = self.sessions.get(&socket).is_some_and(|session| session.is_kept);
         if let Some(feed) = self.feeds.get_mut(&name.owner()).filter(|_| is_kept) {
-            feed.witness.get_or_insert_with(|| (socket, name.clone()));
+            feed.checkpoint.get_or_insert_with(|| (socket, name.clone()));
         }
         self.begin_listening(socket, name);
         self.touch(socket);
@@ -175,7 +175,7 @@ impl Relay {
         let has_objects = modes.contains(Modes::OBJECT_SUBSCRIBE);
         let has = if has_presence { HAS_PRESENCE } else { 0 } | if has_objects { HAS_OBJECTS } else { 0 };
         let flags = what.flags | modes.bits() | has;
-        let (serial, params) = (what.position.serial(what.series), attachment.params.accepted.clone());
+        let (serial, params) = (what.position.serial(what.epoch), attachment.params.accepted.clone());
         let frame = Outbound {
             action: action::ATTACHED,
             channel: Some(name.as_str()),
@@ -199,14 +199,14 @@ impl Relay {
     }
 
     /// What a client that is attached would resume from, though nothing came for it.
-    pub(super) fn announce_progress(&mut self, socket: SocketId, name: &ChannelName, series: &str, position: Position) {
-        let what = Announcement { series, position, flags: RESUMED, error: None, members: 0 };
+    pub(super) fn announce_progress(&mut self, socket: SocketId, name: &ChannelName, epoch: &str, position: Position) {
+        let what = Announcement { epoch, position, flags: RESUMED, error: None, members: 0 };
         self.announce(socket, name, &what);
     }
 
     /// The log no longer has what lies before `prior`: say so to everyone on the channel who doesn't have it, and go on
     /// from there. In another life of the channel nobody has anything.
-    pub(super) fn announce_gap(&mut self, owner: &ChannelName, series: &str, prior: Position, begins: bool) {
+    pub(super) fn announce_gap(&mut self, owner: &ChannelName, epoch: &str, prior: Position, begins: bool) {
         let error = Code::ContinuityUnknown.into();
         let lacks = |attachment: &Attachment| match attachment.state {
             State::Live { after } => begins || after < prior,
@@ -215,7 +215,7 @@ impl Relay {
         let members: Vec<_> = self.feeds.get(owner).into_iter().flat_map(|feed| feed.members.iter().cloned()).collect();
         for (socket, name) in members {
             if self.attachment(socket, &name).is_some_and(|attachment| lacks(attachment)) {
-                self.announce_live(socket, &name, series, prior, 0, Some(&error));
+                self.announce_live(socket, &name, epoch, prior, 0, Some(&error));
             }
         }
     }

@@ -113,7 +113,7 @@ enum Page {
 #[derive(Debug)]
 enum Content {
     Members(Vec<Entry>),
-    /// With the series of their serials.
+    /// With the epoch of their serials.
     Objects(Vec<Snapshot>, String),
 }
 
@@ -144,8 +144,8 @@ impl Content {
     fn frame(&self, channel: &str, serial: &str, dialect: Dialect) -> Encoded {
         match self {
             Content::Members(members) => sync_frame(channel, serial, members.iter(), dialect),
-            Content::Objects(objects, series) => {
-                let objects = objects.iter().map(|object| snapshot_node(object, series)).collect();
+            Content::Objects(objects, epoch) => {
+                let objects = objects.iter().map(|object| snapshot_node(object, epoch)).collect();
                 object_sync_frame(channel, serial, objects, dialect)
             }
         }
@@ -300,8 +300,8 @@ impl Relay {
     }
 
     pub(super) fn objects(&mut self, subject: Subject, page: ObjectsPage) {
-        let ObjectsPage { series, objects, next } = page;
-        self.send_read(subject, Content::Objects(objects, series), next.map(Next::Object));
+        let ObjectsPage { epoch, objects, next } = page;
+        self.send_read(subject, Content::Objects(objects, epoch), next.map(Next::Object));
     }
 
     fn send_read(&mut self, subject: Subject, content: Content, next: Option<Next>) {

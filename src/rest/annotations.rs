@@ -9,7 +9,7 @@ use super::step::unanswered;
 use super::{Step, body};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request};
-use crate::intake::annotation::{check, series};
+use crate::intake::annotation::{check, epoch};
 use crate::limits::BODY_MAX_BYTES;
 use crate::model::annotation::SummaryCounts;
 use crate::model::name::ChannelName;
@@ -56,8 +56,8 @@ pub fn begin(
     caller.require_annotations(channel)?;
     let cursor = request.parameter("cursor").map(Cursor::parse).transpose()?;
     let after = cursor.as_ref().map(|cursor| (cursor.position, cursor.index));
-    let series = series(serial)?;
-    if cursor.is_some_and(|cursor| cursor.series != series) {
+    let epoch = epoch(serial)?;
+    if cursor.is_some_and(|cursor| cursor.epoch != epoch) {
         return Err(bad_cursor());
     }
     let query = AnnotationsQuery { message: serial.to_owned(), after, limit: limit(request)? };
@@ -69,9 +69,9 @@ pub fn begin(
 fn page(links: &Links, form: Form, response: Response) -> Result<Reply, ErrorInfo> {
     let Response::History(page) = response else { return Err(unanswered()) };
     let entries = page.entries.entries().map_err(|_| damaged())?;
-    let next = page.next.map(|(position, index)| Cursor { position, index, series: page.series.clone() }.text());
+    let next = page.next.map(|(position, index)| Cursor { position, index, epoch: page.epoch.clone() }.text());
     let picked = picked(&page.slices, &entries, true).ok_or_else(damaged)?;
-    let render = |(entry, index)| page_annotation(entry, index, &page.series, form.format);
+    let render = |(entry, index)| page_annotation(entry, index, &page.epoch, form.format);
     Ok(form.page(&picked.into_iter().filter_map(render).collect::<Vec<_>>(), links.header(next)))
 }
 
@@ -88,7 +88,7 @@ pub fn client_summary(
     let client_id = request.parameter("forClientId").or_else(|| caller.identity().name());
     let client_id = client_id.filter(|client_id| *client_id != "*");
     let client_id = client_id.ok_or_else(|| Code::BadClientId.because("forClientId must name one client"))?;
-    series(serial)?;
+    epoch(serial)?;
     let call = caller.call(channel, rpc::Request::ClientSummary(serial.to_owned(), client_id.to_owned()));
     Ok(form.call(call, move |response| match response {
         Response::ClientSummary(SummaryCounts { by_type }) => Ok(form.ok(&by_type.unwrap_or_default())),

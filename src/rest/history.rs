@@ -147,16 +147,16 @@ impl Pending {
     /// Fails with 40003 when the cursor is not of this life of the channel: it would begin anywhere.
     fn answered(self, form: Form, response: Response) -> Result<Reply, ErrorInfo> {
         let Response::History(page) = response else { return Err(unanswered()) };
-        if self.cursor.is_some_and(|cursor| cursor.series != page.series) {
+        if self.cursor.is_some_and(|cursor| cursor.epoch != page.epoch) {
             return Err(bad_cursor());
         }
         let entries = page.entries.entries().map_err(|_| damaged())?;
-        let next = page.next.map(|(position, index)| Cursor { position, index, series: page.series.clone() }.text());
+        let next = page.next.map(|(position, index)| Cursor { position, index, epoch: page.epoch.clone() }.text());
         let header = self.links.header(next);
         let picked = picked(&page.slices, &entries, self.forwards).ok_or_else(damaged)?;
         match self.kind {
             Kind::Messages => {
-                let render = |(entry, index)| page_message(entry, index, &page.series, form.format);
+                let render = |(entry, index)| page_message(entry, index, &page.epoch, form.format);
                 Ok(form.page(&picked.into_iter().map(render).collect::<Vec<_>>(), header))
             }
             Kind::Presence => {

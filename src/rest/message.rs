@@ -99,7 +99,7 @@ pub fn begin(channel: &ChannelName, serial: String, caller: &Caller, form: Form)
     Ok(form.call(call, move |response| {
         let (page, entries) = page_of(response)?;
         let entry = entries.first().ok_or_else(unanswered)?;
-        Ok(form.ok(&page_message(entry, 0, &page.series, form.format)))
+        Ok(form.ok(&page_message(entry, 0, &page.epoch, form.format)))
     }))
 }
 
@@ -138,14 +138,14 @@ impl Versions {
     /// Fails with 40003 when the cursor is not of this life of the channel.
     fn answered(self, form: Form, response: Response) -> Result<Reply, ErrorInfo> {
         let (page, entries) = page_of(response)?;
-        if self.cursor.is_some_and(|cursor| cursor.series != page.series) {
+        if self.cursor.is_some_and(|cursor| cursor.epoch != page.epoch) {
             return Err(bad_cursor());
         }
         let text =
-            |(number, index): (Position, usize)| Cursor { position: number, index, series: page.series.clone() }.text();
+            |(number, index): (Position, usize)| Cursor { position: number, index, epoch: page.epoch.clone() }.text();
         let header = self.links.header(page.next.map(text));
         let picked = picked(&page.slices, &entries, true).ok_or_else(unanswered)?;
-        let render = |(entry, index)| page_message(entry, index, &page.series, form.format);
+        let render = |(entry, index)| page_message(entry, index, &page.epoch, form.format);
         Ok(form.page(&picked.into_iter().map(render).collect::<Vec<_>>(), header))
     }
 }

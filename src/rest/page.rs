@@ -18,7 +18,7 @@ use crate::model::serial::{ChannelSerial, Position};
 pub struct Cursor {
     pub position: Position,
     pub index: usize,
-    pub series: String,
+    pub epoch: String,
 }
 
 impl Cursor {
@@ -30,8 +30,8 @@ impl Cursor {
     fn read(text: &str) -> Option<Cursor> {
         let serial = String::from_utf8(BASE64URL.decode(text).ok()?).ok()?;
         let index = serial.rsplit_once(':')?.1.parse().ok().filter(|index| *index < PUBLISH_MAX_MESSAGES)?;
-        let ChannelSerial { position, series } = ChannelSerial::parse(&serial)?;
-        Some(Cursor { position, index, series })
+        let ChannelSerial { position, epoch } = ChannelSerial::parse(&serial)?;
+        Some(Cursor { position, index, epoch })
     }
 
     pub fn text(&self) -> String {
@@ -39,7 +39,7 @@ impl Cursor {
     }
 
     pub fn serial(&self) -> String {
-        self.position.message_serial(&self.series, self.index)
+        self.position.message_serial(&self.epoch, self.index)
     }
 }
 
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn cursor() -> Cursor {
-        Cursor { position: Position(1_726_585_978_590_001), index: 7, series: "abc".into() }
+        Cursor { position: Position(1_726_585_978_590_001), index: 7, epoch: "abc".into() }
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Receipt {
     pub fn of(channel: String, message_id: String, published: &Published, index: usize) -> Result<Receipt, ErrorInfo> {
         match published.outcomes.get(index) {
             Some(Outcome::Accepted { position, count }) => {
-                let serials = serials(*position, &published.series, *count).serials;
+                let serials = serials(*position, &published.epoch, *count).serials;
                 Ok(Receipt { channel, message_id, serials })
             }
             Some(Outcome::Refused(error)) => Err(error.clone()),

@@ -32,20 +32,20 @@ struct Feed {
     cursor: Position,
     state: State,
     failures: u32,
-    belief: Belief,
+    progress: Progress,
     /// Attempts before this one belong to an earlier subscription; their word that nobody listens is out of date.
     since: u64,
 }
 
 /// How the cursor is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Belief {
+enum Progress {
     /// The relay said so.
-    Told,
+    Replicated,
     /// The feeder woke without memory: the next delivery will tell.
     Assumed,
     /// It was awake for a while and still doesn't know: ask, even with nothing to send.
-    Asking,
+    Probing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,7 +71,7 @@ impl Feed {
         }
         self.cursor = position;
         self.failures = 0;
-        self.belief = Belief::Told;
+        self.progress = Progress::Replicated;
     }
 
     fn send(&mut self, relay: &RelayName, delivery: Delivery, attempts: &mut u64, now_ms: u64) -> Feeding {
@@ -99,7 +99,7 @@ impl Feeds {
 
     /// One of a feeder that lost its memory.
     pub fn remember(&mut self, relay: RelayName, tip: Position) {
-        let feed = Feed { cursor: tip, state: State::Idle, failures: 0, belief: Belief::Assumed, since: 0 };
+        let feed = Feed { cursor: tip, state: State::Idle, failures: 0, progress: Progress::Assumed, since: 0 };
         self.feeds.insert(relay, feed);
     }
 
@@ -122,7 +122,7 @@ impl Feeds {
     /// The relay says that nobody is there; the next delivery will tell whether it is so.
     pub fn doubt(&mut self, relay: &RelayName) {
         if let Some(feed) = self.feeds.get_mut(relay) {
-            feed.belief = Belief::Asking;
+            feed.progress = Progress::Probing;
         }
     }
 
@@ -130,7 +130,7 @@ impl Feeds {
     /// and the relay behind `tip`; if it is not, it says so.
     pub fn subscribe(&mut self, relay: RelayName, tip: Position) {
         let since = self.attempts + 1;
-        let begun = Feed { cursor: tip, state: State::Idle, failures: 0, belief: Belief::Told, since };
+        let begun = Feed { cursor: tip, state: State::Idle, failures: 0, progress: Progress::Replicated, since };
         let feed = self.feeds.get_or_insert(relay, begun);
         feed.since = since;
         if matches!(feed.state, State::Waiting { .. }) {
@@ -175,8 +175,8 @@ impl Feeds {
                 _ => {}
             }
         }
-        for feed in self.feeds.values_mut().filter(|feed| feed.belief == Belief::Assumed) {
-            feed.belief = Belief::Asking;
+        for feed in self.feeds.values_mut().filter(|feed| feed.progress == Progress::Assumed) {
+            feed.progress = Progress::Probing;
         }
     }
 
@@ -190,7 +190,7 @@ impl Feeds {
     ) -> Vec<Feeding> {
         let mut feedings = Vec::new();
         for (relay, feed) in self.feeds.iter_mut() {
-            let wanted = feed.cursor < tip || feed.belief == Belief::Asking;
+            let wanted = feed.cursor < tip || feed.progress == Progress::Probing;
             if feed.state != State::Idle || !wanted {
                 continue;
             }
@@ -210,9 +210,9 @@ impl Feeds {
 
     /// Those of whom it isn't known where they stand are taken to stand here.
     pub fn assume(&mut self, tip: Position) {
-        for feed in self.feeds.values_mut().filter(|feed| feed.belief != Belief::Told) {
+        for feed in self.feeds.values_mut().filter(|feed| feed.progress != Progress::Replicated) {
             feed.cursor = tip;
-            feed.belief = Belief::Asking;
+            feed.progress = Progress::Probing;
         }
     }
 

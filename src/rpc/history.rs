@@ -41,7 +41,7 @@ pub struct VersionsQuery {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryPage {
-    pub series: String,
+    pub epoch: String,
     /// In the direction of the query.
     pub entries: Packed,
     /// Which messages of each entry belong to the page: from, to (exclusive).

@@ -29,7 +29,7 @@ pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
 pub use history::{AnnotationsQuery, HistoryPage, HistoryQuery, VersionsQuery};
 pub use names::{Address, RelayName, RelayObject};
 pub use objects::{ObjectsPage, ObjectsQuery, TreeQuery};
-pub use occupancy::{Census, Occupancy, Wanted};
+pub use occupancy::{LocalOccupancy, Occupancy, Wanted};
 pub use rules::{Rules, RulesOfVersion1};
 
 /// Names a waiting caller to the shell.
@@ -66,7 +66,7 @@ pub enum Request {
     /// Answered by [`Response::Published`].
     Publish(Vec<Publish>),
     /// Feed this relay from now on, which has so many there. Answered by [`Response::Subscribed`].
-    Subscribe(RelayName, Census),
+    Subscribe(RelayName, LocalOccupancy),
     /// What an attachment needs before it goes live. Answered by [`Response::Backlog`].
     Read(ReadFrom),
     /// A page of history. Answered by [`Response::History`].
@@ -76,7 +76,7 @@ pub enum Request {
     /// How many are on it, over all relays. Answered by [`Response::Counts`].
     Count,
     /// How many a relay has there now, for those who are told. Answered by [`Response::Reported`].
-    Report(RelayName, Census),
+    Report(RelayName, LocalOccupancy),
     /// What a relay that stands here would be delivered next, for one that feeds it. Answered by
     /// [`Response::Delivery`].
     Next(Position),
@@ -128,13 +128,13 @@ pub enum Submission {
     Messages(Vec<Message>),
     /// What a connection's members did.
     Presence {
-        hold: Hold,
-        deeds: Vec<Deed>,
+        lease: Lease,
+        updates: Vec<PresenceUpdate>,
     },
     /// What became of a connection that may have members.
-    Fate {
-        hold: Hold,
-        fate: Fate,
+    ConnectionOutcome {
+        lease: Lease,
+        outcome: ConnectionOutcome,
     },
     /// What is done to the channel's objects.
     Objects(Vec<Proposal>),
@@ -150,21 +150,21 @@ pub enum Submission {
 
 /// Who holds a connection, and for how long its members outlive its loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Hold {
+pub struct Lease {
     pub relay: RelayName,
     pub grace_ms: u64,
 }
 
 /// A presence event as its client sent it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Deed {
+pub struct PresenceUpdate {
     pub event: PresenceMessage,
     /// The event by which the client says that it is in the set already.
     pub known: Option<Turn>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fate {
+pub enum ConnectionOutcome {
     /// The relay has it, attached to this channel.
     Here,
     /// Its transport is lost: its members leave after the grace, unless it is here again.
@@ -207,8 +207,8 @@ impl Publish {
     pub fn weight(&self) -> usize {
         match &self.content {
             Submission::Messages(messages) => messages.iter().map(Message::weight).sum(),
-            Submission::Presence { deeds, .. } => deeds.iter().map(|deed| deed.event.weight()).sum(),
-            Submission::Fate { .. } => 0,
+            Submission::Presence { updates, .. } => updates.iter().map(|update| update.event.weight()).sum(),
+            Submission::ConnectionOutcome { .. } => 0,
             Submission::Objects(proposals) => proposals.iter().map(|proposal| proposal.message.weight()).sum(),
             Submission::Operation(operation) => operation.weight(),
             Submission::Annotations { annotations, .. } => annotations.iter().map(Annotation::weight).sum(),
@@ -235,7 +235,7 @@ impl Publish {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Published {
-    pub series: String,
+    pub epoch: String,
     /// One for each publish, in order.
     pub outcomes: Vec<Outcome>,
 }
@@ -257,7 +257,7 @@ pub enum Outcome {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Subscribed {
-    pub series: String,
+    pub epoch: String,
     /// Everything after this position will be delivered.
     pub position: Position,
     /// How many are present.
@@ -280,7 +280,7 @@ pub struct Follow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ReadFrom {
     /// Everything after a channelSerial.
-    After { position: Position, series: String },
+    After { position: Position, epoch: String },
     /// The last messages.
     Last { messages: usize },
     /// What came since a time, at most so many of the last messages.
@@ -290,7 +290,7 @@ pub enum ReadFrom {
 /// A piece of the log that ends at `through`; with `more`, another call continues from there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Backlog {
-    pub series: String,
+    pub epoch: String,
     /// Why the place asked for can't be continued from; then there are no entries, and `through` is the present.
     pub lost: Option<ErrorInfo>,
     /// The entries follow this position.
@@ -329,7 +329,7 @@ pub struct Counts {
 
 /// Asks a relay whom it has on a channel, and which connections it holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Roll {
+pub struct Probe {
     pub channel: ChannelName,
     pub connections: Vec<String>,
     /// The channel's occupancy, for those who are told. From now on the relay is to report changes.
@@ -337,10 +337,10 @@ pub struct Roll {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Rolled {
-    /// Those of a [`Roll`] that the relay doesn't hold, or that are not attached to the channel.
+pub struct Probed {
+    /// Those of a [`Probe`] that the relay doesn't hold, or that are not attached to the channel.
     pub missing: Vec<String>,
-    pub census: Census,
+    pub local_occupancy: LocalOccupancy,
 }
 
 /// A connection that a relay holds, as the one who has its key may speak for it.
@@ -354,7 +354,7 @@ pub struct Speaker {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
     pub channel: ChannelName,
-    pub series: String,
+    pub epoch: String,
     pub prior: Position,
     pub through: Position,
     /// The log no longer has what follows the relay's position; readers must be told.
@@ -391,8 +391,8 @@ versions! {
     Delivery = 1,
     Delivered = 1,
     Follow = 1,
-    Roll = 1,
-    Rolled = 1,
+    Probe = 1,
+    Probed = 1,
     AppCall = 2,
     Answer<AppResponse> = 1,
     Notice = 1,
@@ -438,7 +438,7 @@ mod tests {
                 conflation_key: Some("k".to_owned()),
                 mutable: true,
             },
-            request: Request::Subscribe(RelayName::from("demo/0".to_owned()), Census::default()),
+            request: Request::Subscribe(RelayName::from("demo/0".to_owned()), LocalOccupancy::default()),
         };
         let bytes = pinned::encode(&call);
         assert_eq!(bytes, b"\x02\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
@@ -451,15 +451,8 @@ mod tests {
     fn a_delivery_is_pinned() {
         let channel = ChannelName::parse("c").unwrap();
         let (prior, through) = (Position(1), Position(2));
-        let delivery = Delivery {
-            channel,
-            series: "s".into(),
-            prior,
-            through,
-            gap: false,
-            entries: Packed::default(),
-            members: 3,
-        };
+        let delivery =
+            Delivery { channel, epoch: "s".into(), prior, through, gap: false, entries: Packed::default(), members: 3 };
         let bytes = pinned::encode(&delivery);
         assert_eq!(bytes, b"\x01\x01c\x01s\x01\x02\x00\x00\x03");
         assert_eq!(decode::<Delivery>(&bytes).unwrap(), delivery);

@@ -13,7 +13,7 @@ pub struct ObjectsQuery {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObjectsPage {
-    pub series: String,
+    pub epoch: String,
     pub objects: Vec<Snapshot>,
     /// Where the next page begins, when more follow.
     pub next: Option<Box<Cursor>>,

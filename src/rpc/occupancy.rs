@@ -26,7 +26,7 @@ pub struct Occupancy([u32; METRICS.len()]);
 
 /// Whom a relay has on a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Census {
+pub struct LocalOccupancy {
     pub here: Occupancy,
     /// How many of them are told of the channel's occupancy.
     pub listeners: u32,
@@ -75,8 +75,8 @@ impl Occupancy {
     }
 }
 
-impl Census {
-    pub fn turns(&self, before: &Census) -> bool {
+impl LocalOccupancy {
+    pub fn turns(&self, before: &LocalOccupancy) -> bool {
         self.here.turns(&before.here) || (self.listeners == 0) != (before.listeners == 0)
     }
 }
@@ -136,7 +136,7 @@ mod tests {
         let mut two = one(Modes::PUBLISH);
         two.count(Modes::PUBLISH, 1);
         assert!(!two.turns(&one(Modes::PUBLISH)) && !one(Modes::PUBLISH).turns(&two));
-        let listening = Census { listeners: 1, ..Census::default() };
-        assert!(listening.turns(&Census::default()));
+        let listening = LocalOccupancy { listeners: 1, ..LocalOccupancy::default() };
+        assert!(listening.turns(&LocalOccupancy::default()));
     }
 }

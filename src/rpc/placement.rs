@@ -121,7 +121,7 @@ pub enum Place {
 
 /// One connection on its way to an object that takes it.
 #[derive(Clone, Debug)]
-pub struct Journey {
+pub struct Placement {
     app: AppId,
     region: Region,
     /// Asked first: where a key says that the connection was.
@@ -132,15 +132,15 @@ pub struct Journey {
     tier: u16,
 }
 
-impl Journey {
+impl Placement {
     /// `origin` is the shard that a connection key claims.
-    pub fn new(app: AppId, region: Region, channel: Option<Address>, origin: Option<u16>) -> Journey {
+    pub fn new(app: AppId, region: Region, channel: Option<Address>, origin: Option<u16>) -> Placement {
         let channel = channel.map(Place::Channel);
         let origin = origin.map(Shard).and_then(|shard| match shard {
             Shard::CHANNEL => channel.clone(),
             shard => shard.exists().then_some(Place::Relay(shard)),
         });
-        Journey { app, region, origin, channel, tier: 0 }
+        Placement { app, region, origin, channel, tier: 0 }
     }
 
     fn pass(&mut self, place: &Place) {
@@ -155,7 +155,7 @@ impl Journey {
 }
 
 /// What a router has heard of objects that refused: by their region or channel, those of each number.
-pub struct Spread {
+pub struct LoadMap {
     known: Cache<RelayName, Vec<Mark>>,
 }
 
@@ -165,28 +165,28 @@ struct Mark {
     busy_until_ms: u64,
 }
 
-impl Default for Spread {
-    fn default() -> Spread {
-        Spread { known: Cache::new(SPREAD_MAX_KNOWN) }
+impl Default for LoadMap {
+    fn default() -> LoadMap {
+        LoadMap { known: Cache::new(SPREAD_MAX_KNOWN) }
     }
 }
 
-impl Spread {
+impl LoadMap {
     /// The object to ask next; `random` is any number. Fails with 42910 when those that have room are taking in as many
     /// as they can, and with 50320 when all are full.
-    pub fn place(&self, journey: &Journey, random: u64, now_ms: u64) -> Result<Place, ErrorInfo> {
-        if let Some(origin) = &journey.origin {
-            return self.mark(journey, origin, now_ms).unless_busy(origin.clone(), now_ms);
+    pub fn place(&self, placement: &Placement, random: u64, now_ms: u64) -> Result<Place, ErrorInfo> {
+        if let Some(origin) = &placement.origin {
+            return self.mark(placement, origin, now_ms).unless_busy(origin.clone(), now_ms);
         }
-        if let Some(channel) = &journey.channel {
-            let mark = self.mark(journey, channel, now_ms);
+        if let Some(channel) = &placement.channel {
+            let mark = self.mark(placement, channel, now_ms);
             if mark.full_until_ms <= now_ms {
                 return mark.unless_busy(channel.clone(), now_ms);
             }
         }
-        let (region, _) = slot(journey, &Place::Relay(Shard::new(journey.region, 0)));
+        let (region, _) = slot(placement, &Place::Relay(Shard::new(placement.region, 0)));
         let marks = self.known.get(&region, now_ms).map_or(&[][..], Vec::as_slice);
-        for tier in journey.tier..=tier_of(SHARDS_MAX - 1) {
+        for tier in placement.tier..=tier_of(SHARDS_MAX - 1) {
             let (mut has_room, mut idle) = (false, Vec::new());
             for index in first_of(tier)..first_of(tier + 1) {
                 let mark = marks.get(usize::from(index)).copied().unwrap_or_default();
@@ -200,7 +200,7 @@ impl Spread {
             }
             if has_room {
                 let chosen = idle.get((random % idle.len().max(1) as u64) as usize).ok_or_else(paced)?;
-                return Ok(Place::Relay(Shard::new(journey.region, *chosen)));
+                return Ok(Place::Relay(Shard::new(placement.region, *chosen)));
             }
         }
         Err(Code::Unavailable.because("all relays near this client are full; try again"))
@@ -209,18 +209,18 @@ impl Spread {
     /// The object of a place refused. Fails with what the client is to be told, unless another can be asked.
     pub fn refused(
         &mut self,
-        journey: &mut Journey,
+        placement: &mut Placement,
         place: &Place,
         refusal: Refusal,
         now_ms: u64,
     ) -> Result<(), ErrorInfo> {
-        let (key, index) = slot(journey, place);
+        let (key, index) = slot(placement, place);
         let mut marks = self.known.get(&key, now_ms).cloned().unwrap_or_default();
         marks.resize(marks.len().max(index + 1), Mark::default());
         let outcome = match refusal {
             Refusal::Full => {
                 marks[index].full_until_ms = now_ms + FULL_KEPT_MS;
-                journey.pass(place);
+                placement.pass(place);
                 Ok(())
             }
             Refusal::Busy { for_ms } => {
@@ -233,8 +233,8 @@ impl Spread {
         outcome
     }
 
-    fn mark(&self, journey: &Journey, place: &Place, now_ms: u64) -> Mark {
-        let (key, index) = slot(journey, place);
+    fn mark(&self, placement: &Placement, place: &Place, now_ms: u64) -> Mark {
+        let (key, index) = slot(placement, place);
         let marks = self.known.get(&key, now_ms);
         marks.and_then(|marks| marks.get(index)).copied().unwrap_or_default()
     }
@@ -247,12 +247,12 @@ impl Mark {
 }
 
 /// Where the mark of a place is: under the first relay of its region, or the channel's own.
-fn slot(journey: &Journey, place: &Place) -> (RelayName, usize) {
+fn slot(placement: &Placement, place: &Place) -> (RelayName, usize) {
     match place {
         Place::Channel(address) => (RelayName::of_channel(address), 0),
         Place::Relay(shard) => {
             let first = shard.0 - shard.index();
-            (RelayName::shard(&journey.app, first), usize::from(shard.index()))
+            (RelayName::shard(&placement.app, first), usize::from(shard.index()))
         }
     }
 }
@@ -280,8 +280,8 @@ mod tests {
         AppId::parse("demo").unwrap()
     }
 
-    fn newcomer(region: Region) -> Journey {
-        Journey::new(app(), region, None, None)
+    fn newcomer(region: Region) -> Placement {
+        Placement::new(app(), region, None, None)
     }
 
     fn channel() -> Address {
@@ -290,19 +290,19 @@ mod tests {
 
     /// Leads a connection to an object that takes it. `refuses` is what the objects say.
     fn travel(
-        spread: &mut Spread,
-        mut journey: Journey,
+        load_map: &mut LoadMap,
+        mut placement: Placement,
         random: u64,
         now_ms: u64,
         refuses: impl Fn(&Place) -> Option<Refusal>,
     ) -> (Result<Place, ErrorInfo>, usize) {
         for asked in 0.. {
-            let place = match spread.place(&journey, random, now_ms) {
+            let place = match load_map.place(&placement, random, now_ms) {
                 Ok(place) => place,
                 Err(error) => return (Err(error), asked),
             };
             let Some(refusal) = refuses(&place) else { return (Ok(place), asked) };
-            if let Err(error) = spread.refused(&mut journey, &place, refusal, now_ms) {
+            if let Err(error) = load_map.refused(&mut placement, &place, refusal, now_ms) {
                 return (Err(error), asked);
             }
         }
@@ -311,7 +311,7 @@ mod tests {
 
     /// Relays of one region that hold so many each.
     struct Crowd {
-        spread: Spread,
+        load_map: LoadMap,
         held: Vec<usize>,
         bound: usize,
         asked: usize,
@@ -319,7 +319,7 @@ mod tests {
 
     impl Crowd {
         fn of(bound: usize) -> Crowd {
-            Crowd { spread: Spread::default(), held: vec![0; usize::from(SHARDS_MAX)], bound, asked: 0 }
+            Crowd { load_map: LoadMap::default(), held: vec![0; usize::from(SHARDS_MAX)], bound, asked: 0 }
         }
 
         fn join(&mut self, random: u64, now_ms: u64) -> Result<Place, ErrorInfo> {
@@ -327,7 +327,7 @@ mod tests {
                 Place::Relay(shard) => (self.held[usize::from(shard.0)] >= self.bound).then_some(Refusal::Full),
                 Place::Channel(_) => None,
             };
-            let (place, asked) = travel(&mut self.spread, newcomer(Region::ANYWHERE), random, now_ms, full);
+            let (place, asked) = travel(&mut self.load_map, newcomer(Region::ANYWHERE), random, now_ms, full);
             self.asked += asked;
             if let Ok(Place::Relay(shard)) = &place {
                 self.held[usize::from(shard.0)] += 1;
@@ -378,7 +378,7 @@ mod tests {
         }
         assert_eq!(crowd.asked, 0);
         let europe = Region::of(Some("EU"), None);
-        let (place, _) = travel(&mut crowd.spread, newcomer(europe), 5, 0, |_| None);
+        let (place, _) = travel(&mut crowd.load_map, newcomer(europe), 5, 0, |_| None);
         assert_eq!(place, Ok(Place::Relay(Shard::new(europe, 0))));
     }
 
@@ -400,7 +400,7 @@ mod tests {
             Place::Relay(shard) if shard.0 < 128 => Some(Refusal::Full),
             _ => None,
         };
-        let (place, asked) = travel(&mut Spread::default(), newcomer(Region::ANYWHERE), 77, 0, full);
+        let (place, asked) = travel(&mut LoadMap::default(), newcomer(Region::ANYWHERE), 77, 0, full);
         assert!(matches!(place, Ok(Place::Relay(shard)) if shard.0 >= 128), "{place:?}");
         assert_eq!(asked, 8, "one relay of each tier");
     }
@@ -420,22 +420,22 @@ mod tests {
 
     #[test]
     fn there_is_an_end_to_it() {
-        let (place, asked) = travel(&mut Spread::default(), newcomer(Region::ANYWHERE), 3, 0, |_| Some(Refusal::Full));
+        let (place, asked) = travel(&mut LoadMap::default(), newcomer(Region::ANYWHERE), 3, 0, |_| Some(Refusal::Full));
         assert!(place.unwrap_err().is(Code::Unavailable));
         assert_eq!(asked, 9);
     }
 
     #[test]
     fn who_is_busy_is_left_alone_for_that_long_and_nobody_else_gets_the_crowd() {
-        let mut spread = Spread::default();
+        let mut load_map = LoadMap::default();
         let busy = |_: &Place| Some(Refusal::Busy { for_ms: 300 });
-        let (refused, asked) = travel(&mut spread, newcomer(Region::ANYWHERE), 0, 1_000, busy);
+        let (refused, asked) = travel(&mut load_map, newcomer(Region::ANYWHERE), 0, 1_000, busy);
         assert!(refused.unwrap_err().is(Code::RateLimited));
         assert_eq!(asked, 0);
-        let (refused, asked) = travel(&mut spread, newcomer(Region::ANYWHERE), 0, 1_299, |_| None);
+        let (refused, asked) = travel(&mut load_map, newcomer(Region::ANYWHERE), 0, 1_299, |_| None);
         assert!(refused.unwrap_err().is(Code::RateLimited));
         assert_eq!(asked, 0, "the relay isn't asked");
-        let (place, _) = travel(&mut spread, newcomer(Region::ANYWHERE), 0, 1_300, |_| None);
+        let (place, _) = travel(&mut load_map, newcomer(Region::ANYWHERE), 0, 1_300, |_| None);
         assert_eq!(place, Ok(Place::Relay(Shard(0))));
     }
 
@@ -444,21 +444,21 @@ mod tests {
         let mut crowd = Crowd::of(1);
         crowd.join(0, 0).unwrap();
         crowd.join(0, 0).unwrap();
-        let back = || Journey::new(app(), Region::ANYWHERE, None, Some(0));
-        let (place, _) = travel(&mut crowd.spread, back(), 0, 0, |_| None);
+        let back = || Placement::new(app(), Region::ANYWHERE, None, Some(0));
+        let (place, _) = travel(&mut crowd.load_map, back(), 0, 0, |_| None);
         assert_eq!(place, Ok(Place::Relay(Shard(0))));
         let far = Shard::new(Region::of(Some("OC"), None), 5);
-        let back = Journey::new(app(), Region::ANYWHERE, None, Some(far.0));
+        let back = Placement::new(app(), Region::ANYWHERE, None, Some(far.0));
         let full = |place: &Place| (*place == Place::Relay(far)).then_some(Refusal::Full);
-        let (place, _) = travel(&mut Spread::default(), back, 0, 0, full);
+        let (place, _) = travel(&mut LoadMap::default(), back, 0, 0, full);
         assert_eq!(place, Ok(Place::Relay(Shard(0))), "not there, so as a newcomer");
     }
 
     #[test]
     fn a_key_that_no_router_made_leads_nowhere() {
         for claimed in [SHARDS_MAX * 10, Shard::CHANNEL.0, u16::MAX - 1] {
-            let journey = Journey::new(app(), Region::ANYWHERE, None, Some(claimed));
-            assert_eq!(Spread::default().place(&journey, 9, 0), Ok(Place::Relay(Shard(0))), "{claimed}");
+            let placement = Placement::new(app(), Region::ANYWHERE, None, Some(claimed));
+            assert_eq!(LoadMap::default().place(&placement, 9, 0), Ok(Place::Relay(Shard(0))), "{claimed}");
             assert_eq!(holder(&app(), &format!("a!{claimed}-0-mac")), None);
         }
     }
@@ -480,14 +480,14 @@ mod tests {
 
     #[test]
     fn a_named_channel_holds_its_clients_until_it_is_full() {
-        let mut spread = Spread::default();
-        let named = |origin| Journey::new(app(), Region::ANYWHERE, Some(channel()), origin);
+        let mut load_map = LoadMap::default();
+        let named = |origin| Placement::new(app(), Region::ANYWHERE, Some(channel()), origin);
         let full = |place: &Place| matches!(place, Place::Channel(_)).then_some(Refusal::Full);
-        assert_eq!(spread.place(&named(None), 0, 0), Ok(Place::Channel(channel())));
-        assert_eq!(travel(&mut spread, named(None), 0, 0, full), (Ok(Place::Relay(Shard(0))), 1));
-        assert_eq!(travel(&mut spread, named(None), 0, 1, full), (Ok(Place::Relay(Shard(0))), 0));
-        assert_eq!(spread.place(&named(Some(0)), 0, 1), Ok(Place::Relay(Shard(0))), "it was moved there");
+        assert_eq!(load_map.place(&named(None), 0, 0), Ok(Place::Channel(channel())));
+        assert_eq!(travel(&mut load_map, named(None), 0, 0, full), (Ok(Place::Relay(Shard(0))), 1));
+        assert_eq!(travel(&mut load_map, named(None), 0, 1, full), (Ok(Place::Relay(Shard(0))), 0));
+        assert_eq!(load_map.place(&named(Some(0)), 0, 1), Ok(Place::Relay(Shard(0))), "it was moved there");
         let back = named(Some(Shard::CHANNEL.0));
-        assert_eq!(spread.place(&back, 0, 1), Ok(Place::Channel(channel())), "it was there before it was full");
+        assert_eq!(load_map.place(&back, 0, 1), Ok(Place::Channel(channel())), "it was there before it was full");
     }
 }

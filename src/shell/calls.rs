@@ -10,8 +10,8 @@ use super::platform::{ObjectNamespace, object};
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::rpc::{
-    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Notice, Noticed, Refusal, RelayName,
-    RelayObject, Response, Roll, Rolled,
+    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Notice, Noticed, Probe, Probed, Refusal,
+    RelayName, RelayObject, Response,
 };
 use crate::transport::comet::Verb;
 
@@ -24,7 +24,7 @@ const APP: &str = "APP";
 pub const CALL_URL: &str = "https://object/call";
 pub const DELIVER_URL: &str = "https://object/deliver";
 const FOLLOW_URL: &str = "https://object/follow";
-pub const ROLL_URL: &str = "https://object/roll";
+pub const PROBE_URL: &str = "https://object/probe";
 /// The status of an object's answer to the router that it does not take a client in, with a [`Refusal`].
 pub const REFUSED: u16 = 421;
 
@@ -91,8 +91,8 @@ pub async fn follow(env: &Env, relay: &RelayName, follow: &Follow) -> Option<Ans
     call_relay(env, relay, FOLLOW_URL, &pinned::encode(follow)).await
 }
 
-pub async fn roll(env: &Env, relay: &RelayName, roll: &Roll) -> Option<Rolled> {
-    call_relay(env, relay, ROLL_URL, &pinned::encode(roll)).await
+pub async fn probe(env: &Env, relay: &RelayName, probe: &Probe) -> Option<Probed> {
+    call_relay(env, relay, PROBE_URL, &pinned::encode(probe)).await
 }
 
 /// The first good answer of these relays, else the last.

@@ -64,7 +64,7 @@ pub fn find(registration: &Registration<Object>) -> ObjectRef {
             let Object { sockets, state, .. } = &mut *object.borrow_mut();
             sockets.restore(state)
         };
-        turn(&object, Input::Wake { sockets, fresh_series: random_id() });
+        turn(&object, Input::Wake { sockets, fresh_epoch: random_id() });
     }
     object
 }
@@ -182,9 +182,9 @@ fn ask_other(object: &ObjectRef, question: Question) {
             let answer = calls::deliver(&env, &relay, &delivery).await;
             Input::Delivered { channel: delivery.channel, relay, attempt, answer }
         }),
-        Question::Roll { relay, attempt, roll } => later(object, async move {
-            let answer = calls::roll(&env, &relay, &roll).await;
-            Input::Rolled { relay, attempt, answer }
+        Question::Probe { relay, attempt, probe } => later(object, async move {
+            let answer = calls::probe(&env, &relay, &probe).await;
+            Input::Probed { relay, attempt, answer }
         }),
         Question::App { ticket, call } => {
             later(object, async move { Input::AppAnswered { ticket, answer: calls::ask_app(&env, &call).await } })

@@ -13,7 +13,7 @@ use super::router::{CONNECTION_KEY, Handover, read_body, refuse_unread, write_re
 use crate::http::uploads::Body;
 use crate::model::Format;
 use crate::object::{CallerId, Class, Entrance, Input};
-use crate::rpc::{self, Answer, ChannelCall, Delivery, Follow, Notice, Roll};
+use crate::rpc::{self, Answer, ChannelCall, Delivery, Follow, Notice, Probe};
 use crate::transport::comet;
 
 /// One channel: its order and log, and the sockets that named it when they connected.
@@ -123,7 +123,7 @@ enum Called {
     Call(ChannelCall),
     Deliver(Delivery),
     Follow(Follow),
-    Roll(Roll),
+    Probe(Probe),
     Identify(String),
     Notice(Notice),
 }
@@ -132,7 +132,7 @@ fn decode(path: &str, body: &[u8]) -> Answer<Called> {
     Ok(match path {
         "/deliver" => Called::Deliver(rpc::decode(body)?),
         "/follow" => Called::Follow(rpc::decode(body)?),
-        "/roll" => Called::Roll(rpc::decode(body)?),
+        "/probe" => Called::Probe(rpc::decode(body)?),
         "/identify" => Called::Identify(String::from_utf8_lossy(body).into_owned()),
         "/notice" => Called::Notice(rpc::decode(body)?),
         _ => Called::Call(rpc::decode(body)?),
@@ -145,7 +145,7 @@ impl Called {
             Called::Call(call) => Input::Call { caller, call },
             Called::Deliver(delivery) => Input::Deliver { caller, delivery },
             Called::Follow(follow) => Input::Follow { caller, follow },
-            Called::Roll(roll) => Input::Roll { caller, roll },
+            Called::Probe(probe) => Input::Probe { caller, probe },
             Called::Identify(key) => Input::Identify { caller, key },
             Called::Notice(notice) => Input::Notice { caller, notice },
         }

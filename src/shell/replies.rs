@@ -11,7 +11,7 @@ pub fn write(reply: Reply) -> Result<Response> {
     match reply {
         Reply::Response(answer) => bytes(&answer),
         Reply::Delivered(answer) => bytes(&answer),
-        Reply::Rolled(answer) => bytes(&answer),
+        Reply::Probed(answer) => bytes(&answer),
         Reply::Noticed(Ok(noticed)) => bytes(&noticed),
         Reply::Noticed(Err(error)) => Response::error(error.message, 500),
         Reply::Refused(refusal) => Ok(bytes(&refusal)?.with_status(REFUSED)),

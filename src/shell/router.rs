@@ -27,7 +27,7 @@ use crate::protocol::dialect::Dialect;
 use crate::relay::session::Opening;
 use crate::rest::{self, Step};
 use crate::rpc::connection_key::ConnectionKey;
-use crate::rpc::placement::{self, Journey, Place, Region, Shard, Spread};
+use crate::rpc::placement::{self, LoadMap, Place, Placement, Region, Shard};
 use crate::rpc::{self, Address, Answer, RelayName, Rules};
 use crate::transport::comet::{self, Verb};
 use crate::transport::events;
@@ -48,7 +48,7 @@ thread_local! {
     static ATTEMPTS: RefCell<Attempts> = RefCell::default();
     static ADDRESSES: RefCell<Addresses> = RefCell::default();
     /// Objects that refused a connection lately.
-    static SPREAD: RefCell<Spread> = RefCell::default();
+    static LOAD_MAP: RefCell<LoadMap> = RefCell::default();
 }
 
 /// A connection on its way to the object that will hold it.
@@ -386,12 +386,12 @@ async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result
     let claimed = opening.takeover.as_ref().and_then(|takeover| ConnectionKey::claimed(&takeover.key));
     let claimed = claimed.map(|key| key.shard);
     let address = channel.as_ref().map(|(address, _)| address.clone());
-    let mut journey = Journey::new(app.clone(), region, address, claimed);
+    let mut placement = Placement::new(app.clone(), region, address, claimed);
     let random = u64::from_le_bytes(random_bytes());
     let mut handover = Handover { opening, shard: Shard::CHANNEL, channel: None, mode };
     let upgrade = if mode.is_none() { "websocket" } else { "" };
     loop {
-        let place = SPREAD.with_borrow(|spread| spread.place(&journey, random, now_ms()))?;
+        let place = LOAD_MAP.with_borrow(|load_map| load_map.place(&placement, random, now_ms()))?;
         let (name, hint) = match &place {
             Place::Channel(address) => (RelayName::of_channel(address), None),
             Place::Relay(shard) => (RelayName::shard(&app, shard.0), shard.hint()),
@@ -403,7 +403,9 @@ async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result
         let headers = [("upgrade", upgrade.into()), (HANDOVER, BASE64URL.encode(pinned::encode(&handover)).into())];
         match calls::connect(env, &name, hint, object(headers)).await {
             Ok(response) => return Ok(response),
-            Err(refusal) => SPREAD.with_borrow_mut(|spread| spread.refused(&mut journey, &place, refusal, now_ms()))?,
+            Err(refusal) => {
+                LOAD_MAP.with_borrow_mut(|load_map| load_map.refused(&mut placement, &place, refusal, now_ms()))?
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::model::packed::Packed;
 use crate::model::presence::MemberKey;
 use crate::model::revision::Target;
 use crate::model::serial::Position;
-use crate::rpc::{Hold, MembersQuery, RelayName};
+use crate::rpc::{Lease, MembersQuery, RelayName};
 
 /// Rows are keyed by position, which is the row id, so that a commit writes one row and no index. Totals are of all
 /// that was ever logged up to a row: the difference of two rows is what lies between them, without counting.
@@ -233,16 +233,16 @@ impl Store for SqlStore {
         let query = "SELECT connection, relay, grace, leaves_at, COUNT(*) AS members FROM members GROUP BY connection";
         let holder = |row: &JsValue| StoredHolder {
             connection_id: text(row, "connection"),
-            hold: Hold { relay: RelayName::from(text(row, "relay")), grace_ms: integer(row, "grace") },
+            lease: Lease { relay: RelayName::from(text(row, "relay")), grace_ms: integer(row, "grace") },
             leaves_at_ms: column(row, "leaves_at").as_f64().map(|at_ms| at_ms as u64),
             members: members_of(row),
         };
         Ok(self.rows(query, &[])?.iter().map(holder).collect())
     }
 
-    fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
+    fn hold(&mut self, connection_id: &str, lease: &Lease, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
         self.make_tables()?;
-        update_hold(&self.database, connection_id, hold, leaves_at_ms)
+        update_hold(&self.database, connection_id, lease, leaves_at_ms)
     }
 
     fn object_part(&mut self, key: &PartKey) -> Result<Option<Vec<u8>>, StoreError> {
@@ -330,8 +330,8 @@ fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
             let values = [
                 stored.key.connection_id.as_str().into(),
                 stored.key.client_id.as_str().into(),
-                stored.hold.relay.as_str().into(),
-                number(stored.hold.grace_ms),
+                stored.lease.relay.as_str().into(),
+                number(stored.lease.grace_ms),
                 stored.leaves_at_ms.map_or(JsValue::NULL, number),
                 bytes(stored.member.bytes()),
             ];
@@ -343,7 +343,7 @@ fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
             let bindings = [key.connection_id.as_str().into(), key.client_id.as_str().into()];
             database.exec("DELETE FROM members WHERE connection = ? AND client = ?", &bindings)
         }
-        Change::Hold(connection_id, hold, leaves_at_ms) => update_hold(database, connection_id, hold, *leaves_at_ms),
+        Change::Lease(connection_id, lease, leaves_at_ms) => update_hold(database, connection_id, lease, *leaves_at_ms),
         Change::Objects(changes) => change_objects(database, changes),
         Change::Revise(version) => revise(database, version),
         Change::Annotate(target, position, entry) => said::annotate(database, *target, *position, entry),
@@ -373,12 +373,12 @@ fn revise(database: &Database, version: &StoredVersion) -> Result<(), StoreError
 fn update_hold(
     database: &Database,
     connection_id: &str,
-    hold: &Hold,
+    lease: &Lease,
     leaves_at_ms: Option<u64>,
 ) -> Result<(), StoreError> {
     let bindings = [
-        hold.relay.as_str().into(),
-        number(hold.grace_ms),
+        lease.relay.as_str().into(),
+        number(lease.grace_ms),
         leaves_at_ms.map_or(JsValue::NULL, number),
         connection_id.into(),
     ];

@@ -136,9 +136,9 @@ fn is_serial(text: &str) -> bool {
 
 /// Behind which serial to attach: in the middle of a publish, behind the one before.
 fn begins(serial: &str) -> Option<String> {
-    let ChannelSerial { position, series } = ChannelSerial::parse(serial)?;
+    let ChannelSerial { position, epoch } = ChannelSerial::parse(serial)?;
     let before = if serial.contains(':') { position.0.saturating_sub(1) } else { position.0 };
-    Some(Position(before).serial(&series))
+    Some(Position(before).serial(&epoch))
 }
 
 /// How the events of a stream are written, by its query.

@@ -66,7 +66,7 @@ pub fn frame(input: &mut Input) {
         Ok(Inbound::Attach { channel, serial, .. }) => {
             let _ = courtside::model::name::ChannelName::parse(&channel).map(|name| (name.owner(), name.plain().len()));
             let serial = serial.and_then(|serial| ChannelSerial::parse(&serial));
-            let text = serial.as_ref().map(|serial| serial.position.serial(&serial.series));
+            let text = serial.as_ref().map(|serial| serial.position.serial(&serial.epoch));
             assert_eq!(text.and_then(|text| ChannelSerial::parse(&text)), serial);
         }
         Ok(Inbound::Publish(frame)) => {

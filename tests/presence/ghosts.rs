@@ -186,11 +186,11 @@ fn who_is_there_without_a_connection_stays() {
     world.enter_without_connection("fixed");
     world.lose(clients[0]);
     world.pass(10 * GHOST_MAX_MS);
-    let asked = world.objects.calls["roll"];
+    let asked = world.objects.calls["probe"];
     world.forget_channel();
     world.pass(10 * GHOST_MAX_MS);
     assert_eq!(world.present(), ["fixed"]);
-    assert_eq!(world.objects.calls["roll"], asked, "and nobody is asked for them");
+    assert_eq!(world.objects.calls["probe"], asked, "and nobody is asked for them");
 }
 
 /// Two names of one channel are two attachments of one connection.

@@ -2,12 +2,12 @@
 
 use courtside::auth::{Capability, Identity};
 use courtside::channel::{Channel, Effect};
-use courtside::limits::{DIRECT_RELAYS_MAX, OCCUPANCY_INTERVAL_MS, ROLL_ANSWER_MS, ROLL_INTERVAL_MS};
+use courtside::limits::{DIRECT_RELAYS_MAX, OCCUPANCY_INTERVAL_MS, PROBE_ANSWER_MS, PROBE_INTERVAL_MS};
 use courtside::model::flags::Modes;
 use courtside::model::name::{AppId, ChannelName};
 use courtside::object::Input;
 use courtside::rpc::Ticket;
-use courtside::rpc::{Address, Census, Occupancy, RelayName, Request, Rolled, Rules};
+use courtside::rpc::{Address, LocalOccupancy, Occupancy, Probed, RelayName, Request, Rules};
 use serde_json::{Value, json};
 
 use crate::support::memory_store::MemoryStore;
@@ -93,10 +93,10 @@ fn a_relay_that_does_not_answer_is_waited_for_a_while() {
     let clients: Vec<Client> = (0..2).map(|n| world.connect(n, "ann")).collect();
     clients.iter().for_each(|client| world.attach(*client));
     assert_eq!(world.count().get("connections"), Some(2));
-    world.objects.lost_rolls = true;
+    world.objects.lost_probes = true;
     world.ask_count();
     assert_eq!(world.counted(), None);
-    world.pass(ROLL_ANSWER_MS);
+    world.pass(PROBE_ANSWER_MS);
     assert_eq!(world.counted().unwrap().get("connections"), Some(2), "as it said last");
 }
 
@@ -181,7 +181,7 @@ fn ten_thousand_joins_cost_few_calls() {
     }
     let calls = |name: &str| world.objects.calls[name] - before.get(name).copied().unwrap_or_default();
     assert!(calls("report") <= 3 && calls("subscribe") == 1, "{:?}", world.objects.calls);
-    assert!(calls("roll") <= 5, "{:?}", world.objects.calls);
+    assert!(calls("probe") <= 5, "{:?}", world.objects.calls);
     world.pass(2 * OCCUPANCY_INTERVAL_MS);
     let told = world.told(listener);
     assert!(told.len() <= 4, "{told:?}");
@@ -199,7 +199,7 @@ fn nobody_reports_when_nobody_listens() {
     }
     assert_eq!(world.objects.calls.get("report"), None);
     listen(&mut world, listener);
-    world.pass(ROLL_INTERVAL_MS);
+    world.pass(PROBE_INTERVAL_MS);
     world.send(listener, json!({"action": 12, "channel": "room"}));
     world.pass(60_000);
     let before = world.objects.calls.clone();
@@ -209,7 +209,7 @@ fn nobody_reports_when_nobody_listens() {
         world.pass(10_000);
     }
     assert!(world.objects.calls["report"] - before["report"] <= 1, "{:?}", world.objects.calls);
-    assert_eq!(world.objects.calls["roll"], before["roll"], "nor is anybody asked");
+    assert_eq!(world.objects.calls["probe"], before["probe"], "nor is anybody asked");
 }
 
 #[test]
@@ -222,21 +222,21 @@ fn those_who_listen_go_on_when_something_forgets_or_dies() {
     world.pass(10_000);
     world.forget_channel();
     world.send(others[0], json!({"action": 7}));
-    world.pass(ROLL_INTERVAL_MS);
+    world.pass(PROBE_INTERVAL_MS);
     assert_eq!(number(world.told(listener).last().unwrap(), "connections"), 3);
     world.forget_relay(1);
     world.send(others[1], json!({"action": 7}));
-    world.pass(2 * ROLL_INTERVAL_MS);
+    world.pass(2 * PROBE_INTERVAL_MS);
     assert_eq!(number(world.told(listener).last().unwrap(), "connections"), 2);
     world.forget_relay(0);
     world.send(others[2], json!({"action": 7}));
-    world.pass(2 * ROLL_INTERVAL_MS);
+    world.pass(2 * PROBE_INTERVAL_MS);
     assert_eq!(number(world.told(listener).last().unwrap(), "connections"), 1);
     let other = world.connect(1, "other");
     world.attach(other);
     world.pass(10_000);
     world.kill_relay(1);
-    world.pass(2 * ROLL_INTERVAL_MS);
+    world.pass(2 * PROBE_INTERVAL_MS);
     assert_eq!(number(world.told(listener).last().unwrap(), "connections"), 1, "without a word");
 }
 
@@ -283,12 +283,12 @@ fn what_comes_late_from_a_relay_that_has_nobody_any_more_is_not_counted() {
     let gone = RelayName::shard(&AppId::parse("demo").unwrap(), 7);
     let mut here = Occupancy::default();
     here.count(Modes::DEFAULT, 1);
-    let census = Census { here, listeners: 1 };
-    let answer = Some(Rolled { missing: Vec::new(), census });
-    world.tell_channel(Input::Rolled { relay: gone.clone(), attempt: 1, answer });
+    let local_occupancy = LocalOccupancy { here, listeners: 1 };
+    let answer = Some(Probed { missing: Vec::new(), local_occupancy });
+    world.tell_channel(Input::Probed { relay: gone.clone(), attempt: 1, answer });
     assert_eq!(counts(&mut world)[0], 1);
     // What it says of itself may be true, so it is asked.
-    world.call(Request::Report(gone, census));
+    world.call(Request::Report(gone, local_occupancy));
     assert_eq!(counts(&mut world)[0], 1);
 }
 
@@ -309,25 +309,25 @@ fn a_relay_below_that_was_forgotten_is_counted_when_it_reports() {
     let (app, mut store, mut channel) = room();
     let shards: Vec<RelayName> = (0..=DIRECT_RELAYS_MAX as u16).map(|n| RelayName::shard(&app, n)).collect();
     for relay in &shards {
-        channel.subscribe(&mut store, relay.clone(), Census::default()).unwrap();
+        channel.subscribe(&mut store, relay.clone(), LocalOccupancy::default()).unwrap();
     }
     let below = shards.last().unwrap();
     let asked = |channel: &mut Channel, store: &mut MemoryStore, ticket| {
         channel.count(Ticket(ticket)).unwrap();
         let mut asked = Vec::new();
         for effect in channel.follow_up(store, NOW_MS) {
-            if let Effect::Roll { relay, attempt, .. } = effect {
+            if let Effect::Probe { relay, attempt, .. } = effect {
                 asked.push(relay.clone());
-                channel.rolled(store, &relay, attempt, Some(Default::default()), NOW_MS);
+                channel.probed(store, &relay, attempt, Some(Default::default()), NOW_MS);
             }
         }
         asked
     };
     assert!(asked(&mut channel, &mut store, 1).contains(below));
     assert!(!asked(&mut channel, &mut store, 2).contains(below), "nobody was there");
-    let mut census = Census::default();
-    census.here.count(Modes::SUBSCRIBE, 1);
-    channel.report(&mut store, below, census).unwrap();
+    let mut local_occupancy = LocalOccupancy::default();
+    local_occupancy.here.count(Modes::SUBSCRIBE, 1);
+    channel.report(&mut store, below, local_occupancy).unwrap();
     assert!(asked(&mut channel, &mut store, 3).contains(below));
 }
 
@@ -336,26 +336,26 @@ fn a_relay_below_that_was_forgotten_is_counted_when_it_reports() {
 fn one_telling_is_under_way_at_a_time() {
     let (app, mut store, mut channel) = room();
     let relay = RelayName::shard(&app, 0);
-    let census = |connections| {
-        let mut census = Census { listeners: 1, ..Census::default() };
-        census.here.count(Modes::SUBSCRIBE, connections);
-        census
+    let local_occupancy = |connections| {
+        let mut local_occupancy = LocalOccupancy { listeners: 1, ..LocalOccupancy::default() };
+        local_occupancy.here.count(Modes::SUBSCRIBE, connections);
+        local_occupancy
     };
     let told = |effects: Vec<Effect>| {
         let told = |effect| match effect {
-            Effect::Roll { attempt, roll, .. } => Some((attempt, roll.occupancy?.get("connections")?)),
+            Effect::Probe { attempt, probe, .. } => Some((attempt, probe.occupancy?.get("connections")?)),
             _ => None,
         };
         effects.into_iter().filter_map(told).collect::<Vec<_>>()
     };
-    channel.subscribe(&mut store, relay.clone(), census(1)).unwrap();
+    channel.subscribe(&mut store, relay.clone(), local_occupancy(1)).unwrap();
     let first = told(channel.follow_up(&mut store, NOW_MS));
     assert_eq!(first.iter().map(|(_, connections)| *connections).collect::<Vec<_>>(), [1]);
-    channel.report(&mut store, &relay, census(2)).unwrap();
+    channel.report(&mut store, &relay, local_occupancy(2)).unwrap();
     let later_ms = NOW_MS + OCCUPANCY_INTERVAL_MS;
     assert_eq!(told(channel.follow_up(&mut store, later_ms)), []);
-    let answer = Rolled { missing: Vec::new(), census: census(2) };
-    let second = told(channel.rolled(&mut store, &relay, first[0].0, Some(answer), later_ms));
+    let answer = Probed { missing: Vec::new(), local_occupancy: local_occupancy(2) };
+    let second = told(channel.probed(&mut store, &relay, first[0].0, Some(answer), later_ms));
     assert_eq!(second.last().map(|(_, connections)| *connections), Some(2));
 }
 
@@ -376,8 +376,8 @@ fn fan(world: &mut World) {
 }
 
 /// Sooner than the channel would ask by itself.
-const TOLD_AGAIN_MS: u64 = ROLL_ANSWER_MS + 2 * OCCUPANCY_INTERVAL_MS;
-const _: () = assert!(2 * OCCUPANCY_INTERVAL_MS + TOLD_AGAIN_MS < ROLL_INTERVAL_MS);
+const TOLD_AGAIN_MS: u64 = PROBE_ANSWER_MS + 2 * OCCUPANCY_INTERVAL_MS;
+const _: () = assert!(2 * OCCUPANCY_INTERVAL_MS + TOLD_AGAIN_MS < PROBE_INTERVAL_MS);
 
 #[test]
 fn a_report_that_failed_is_repeated() {
@@ -395,10 +395,10 @@ fn a_report_that_failed_is_repeated() {
 fn what_a_relay_may_not_have_been_told_it_is_told_again() {
     let mut world = World::new(2);
     let listener = told_of(&mut world, 2);
-    world.objects.lost_rolls = true;
+    world.objects.lost_probes = true;
     fan(&mut world);
     world.pass(OCCUPANCY_INTERVAL_MS);
-    world.objects.lost_rolls = false;
+    world.objects.lost_probes = false;
     world.pass(TOLD_AGAIN_MS);
     assert_eq!(number(world.told(listener).last().expect("news"), "connections"), 4);
 }

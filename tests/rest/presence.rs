@@ -8,7 +8,7 @@ use courtside::model::name::ChannelName;
 use courtside::model::node;
 use courtside::protocol::inbound::InboundMessage;
 use courtside::rest::Step;
-use courtside::rpc::{Hold, Publish, PublishKey, RelayName, Request as Call, Submission};
+use courtside::rpc::{Lease, Publish, PublishKey, RelayName, Request as Call, Submission};
 use serde_json::{Value, json};
 
 use crate::world::{World, get};
@@ -18,13 +18,13 @@ fn act(world: &mut World, connection_id: &str, msg_serial: u64, events: Value) {
     let text = events.to_string();
     let node = node::read(text.as_bytes(), Format::Json).unwrap();
     let (events, _) = InboundMessage::read_several(node).unwrap();
-    let deeds = presence::check(events, &Identity::Wildcard, None, connection_id, msg_serial).unwrap();
-    let hold = Hold { relay: RelayName::from("relay:demo/0".to_owned()), grace_ms: 15_000 };
+    let updates = presence::check(events, &Identity::Wildcard, None, connection_id, msg_serial).unwrap();
+    let lease = Lease { relay: RelayName::from("relay:demo/0".to_owned()), grace_ms: 15_000 };
     let publish = Publish {
         key: PublishKey::Serial(msg_serial),
         connection_id: Some(connection_id.to_owned()),
         by: Source::SERVER,
-        content: Submission::Presence { hold, deeds },
+        content: Submission::Presence { lease, updates },
     };
     let Step::Calls(calls, _) = world.begin(&get("/channels/room/presence").request) else { panic!("not a call") };
     let mut call = calls.into_iter().next().unwrap();

@@ -257,7 +257,7 @@ fn a_channel_that_fails_is_the_answer() {
     assert_eq!((limited.status, limited.code()), (429, Code::PublishRateLimited.number()));
     assert_eq!(failed(vec![]).status, 500);
     let page = Response::Subscribed(Subscribed {
-        series: String::new(),
+        epoch: String::new(),
         position: Position::ZERO,
         members: 0,
         reports: false,

@@ -24,7 +24,7 @@ use super::memory_store::MemoryStore;
 use super::grant::grant;
 
 pub const NOW_MS: u64 = 1_000_000;
-pub const SERIES: &str = "life";
+pub const EPOCH: &str = "life";
 
 pub fn app() -> Rc<App> {
     Rc::new(serde_json::from_value(serde_json::json!({"id": "demo", "keys": [], "namespaces": []})).expect("an app"))
@@ -40,7 +40,7 @@ pub fn rules() -> Rules {
 
 /// The channel, woken from what it stored.
 pub fn wake(store: &mut MemoryStore) -> Channel {
-    Channel::wake(store, Some((&address(), &rules())), SERIES, NOW_MS).expect("the store works").expect("a channel")
+    Channel::wake(store, Some((&address(), &rules())), EPOCH, NOW_MS).expect("the store works").expect("a channel")
 }
 
 pub fn numbered(connection_id: &str, serial: u64) -> Publish {
@@ -70,7 +70,7 @@ pub fn publish(
                 }));
             }
             channel::Effect::Deliver { attempt, delivery, .. } => deliveries.push((attempt, delivery)),
-            channel::Effect::Roll { .. } | channel::Effect::Page(..) => {}
+            channel::Effect::Probe { .. } | channel::Effect::Page(..) => {}
         }
     }
     (places, deliveries)
@@ -155,15 +155,15 @@ pub fn record(effects: &[relay::Effect], socket: u32) -> Option<Vec<u8>> {
 }
 
 pub fn subscribed(position: u64) -> Option<Answer<Response>> {
-    let (series, position) = (SERIES.to_owned(), Position(position));
-    Some(Ok(Response::Subscribed(Subscribed { series, position, members: 0, reports: false, direct: true })))
+    let (epoch, position) = (EPOCH.to_owned(), Position(position));
+    Some(Ok(Response::Subscribed(Subscribed { epoch, position, members: 0, reports: false, direct: true })))
 }
 
 /// A delivery of one publish at each place behind `prior`.
 pub fn delivery(prior: u64, places: &[u64]) -> Delivery {
     Delivery {
         channel: address().channel,
-        series: SERIES.to_owned(),
+        epoch: EPOCH.to_owned(),
         prior: Position(prior),
         through: Position(places.last().copied().unwrap_or(prior)),
         gap: false,

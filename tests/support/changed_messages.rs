@@ -47,7 +47,7 @@ fn a_message_that_changes_keeps_what_was_said_of_it_and_a_deleted_one_tells_no_m
     bench.commit(vec![operate(Act::Update, &message), last.clone(), operate(Act::Delete, &message)]);
     assert_eq!(bench.told.iter().filter(|entry| entry.summary().is_some()).count(), 0);
     assert_eq!(bench.counts(&message), json!({"r:flag.v1": list(&["ann", "bob", "cy", "dan"])}));
-    let from = ReadFrom::After { position: position(&message), series: SERIES.to_owned() };
+    let from = ReadFrom::After { position: position(&message), epoch: EPOCH.to_owned() };
     let backlog = bench.channel.read(&mut bench.store, &from, bench.now_ms).unwrap();
     assert!(backlog.entries.entries().unwrap().iter().all(|entry| entry.summary().is_none()), "nor to who resumes");
 }

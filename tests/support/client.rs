@@ -35,7 +35,7 @@ const NOT_ATTACHED: u32 = 91_001;
 
 /// What a client does to its transport.
 #[derive(Debug)]
-pub enum Deed {
+pub enum PresenceUpdate {
     Connect { resume: Option<String> },
     Send(Value),
     HangUp,
@@ -112,7 +112,7 @@ impl Client {
     }
 
     /// Everything that is due.
-    pub fn tick(&mut self, now_ms: u64, ledger: &Ledger) -> Vec<Deed> {
+    pub fn tick(&mut self, now_ms: u64, ledger: &Ledger) -> Vec<PresenceUpdate> {
         match self.transport {
             Transport::Down if now_ms >= self.connect_at_ms => self.connect(now_ms),
             Transport::Down => Vec::new(),
@@ -122,13 +122,13 @@ impl Client {
         }
     }
 
-    fn connect(&mut self, now_ms: u64) -> Vec<Deed> {
+    fn connect(&mut self, now_ms: u64) -> Vec<PresenceUpdate> {
         self.transport = Transport::Connecting;
         self.connecting_since_ms = now_ms;
-        vec![Deed::Connect { resume: self.key.clone() }]
+        vec![PresenceUpdate::Connect { resume: self.key.clone() }]
     }
 
-    fn tick_connected(&mut self, now_ms: u64, ledger: &Ledger) -> Vec<Deed> {
+    fn tick_connected(&mut self, now_ms: u64, ledger: &Ledger) -> Vec<PresenceUpdate> {
         let is_late = |since_ms: u64| since_ms + REQUEST_TIMEOUT_MS <= now_ms;
         let waits = self.subscriptions.iter().filter_map(Subscription::waits_since).any(is_late);
         if waits || (self.closing && is_late(self.heard_ms)) || self.heard_ms + SILENCE_MAX_MS <= now_ms {
@@ -140,18 +140,18 @@ impl Client {
         self.alive_ms = now_ms;
         let attach =
             |subscription: &mut Subscription| subscription.due(now_ms).then(|| subscription.attach(now_ms, ledger));
-        self.subscriptions.iter_mut().filter_map(attach).map(Deed::Send).collect()
+        self.subscriptions.iter_mut().filter_map(attach).map(PresenceUpdate::Send).collect()
     }
 
-    fn give_up(&mut self, now_ms: u64) -> Vec<Deed> {
+    fn give_up(&mut self, now_ms: u64) -> Vec<PresenceUpdate> {
         assert!(!self.calm, "nothing fails any more, yet something is not answered: {:?}", self.subscriptions);
         self.hang_up(now_ms)
     }
 
     /// Drops the transport, to come back at once.
-    pub fn hang_up(&mut self, now_ms: u64) -> Vec<Deed> {
+    pub fn hang_up(&mut self, now_ms: u64) -> Vec<PresenceUpdate> {
         self.disconnected(now_ms);
-        vec![Deed::HangUp]
+        vec![PresenceUpdate::HangUp]
     }
 
     /// The transport is gone.
@@ -173,27 +173,27 @@ impl Client {
     }
 
     /// CLOSE.
-    pub fn close(&mut self, now_ms: u64) -> Vec<Deed> {
+    pub fn close(&mut self, now_ms: u64) -> Vec<PresenceUpdate> {
         (self.closing, self.heard_ms) = (true, now_ms);
-        vec![Deed::Send(json!({"action": action::CLOSE}))]
+        vec![PresenceUpdate::Send(json!({"action": action::CLOSE}))]
     }
 
     /// DISCONNECT, as SDKs say when they abandon a transport.
-    pub fn part(&mut self, now_ms: u64) -> Vec<Deed> {
+    pub fn part(&mut self, now_ms: u64) -> Vec<PresenceUpdate> {
         self.disconnected(now_ms);
-        vec![Deed::Send(json!({"action": action::DISCONNECT})), Deed::HangUp]
+        vec![PresenceUpdate::Send(json!({"action": action::DISCONNECT})), PresenceUpdate::HangUp]
     }
 
     /// Publishes now, or when there is a connection.
-    pub fn publish(&mut self, publish: Publish, is_repeat: bool) -> Vec<Deed> {
+    pub fn publish(&mut self, publish: Publish, is_repeat: bool) -> Vec<PresenceUpdate> {
         let serial = self.next_serial;
         self.next_serial += 1;
         let frame = message(&publish, serial);
         self.unacknowledged.push_back(Unacknowledged { serial, publish, may_be_placed: is_repeat, sent_again: false });
-        if self.transport == Transport::Connected { vec![Deed::Send(frame)] } else { Vec::new() }
+        if self.transport == Transport::Connected { vec![PresenceUpdate::Send(frame)] } else { Vec::new() }
     }
 
-    pub fn receive(&mut self, frame: &Frame, now_ms: u64, ledger: &mut Ledger) -> Vec<Deed> {
+    pub fn receive(&mut self, frame: &Frame, now_ms: u64, ledger: &mut Ledger) -> Vec<PresenceUpdate> {
         self.heard_ms = now_ms;
         if self.transport == Transport::Connected {
             self.alive_ms = now_ms;
@@ -212,7 +212,7 @@ impl Client {
         }
     }
 
-    fn connected(&mut self, frame: &Frame, now_ms: u64, ledger: &Ledger) -> Vec<Deed> {
+    fn connected(&mut self, frame: &Frame, now_ms: u64, ledger: &Ledger) -> Vec<PresenceUpdate> {
         assert_eq!(self.transport, Transport::Connecting, "CONNECTED twice");
         let key = &frame.connection_details.as_ref().expect("CONNECTED has details").connection_key;
         assert_ne!(self.key.as_ref(), Some(key), "a resume makes a new key");
@@ -231,13 +231,14 @@ impl Client {
             self.renumber();
         }
         let attach = |subscription: &mut Subscription| subscription.wanted.then(|| subscription.attach(now_ms, ledger));
-        let mut deeds: Vec<Deed> = self.subscriptions.iter_mut().filter_map(attach).map(Deed::Send).collect();
+        let mut updates: Vec<PresenceUpdate> =
+            self.subscriptions.iter_mut().filter_map(attach).map(PresenceUpdate::Send).collect();
         for waiting in &mut self.unacknowledged {
             waiting.sent_again = true;
             waiting.may_be_placed |= !is_known;
-            deeds.push(Deed::Send(message(&waiting.publish, waiting.serial)));
+            updates.push(PresenceUpdate::Send(message(&waiting.publish, waiting.serial)));
         }
-        deeds
+        updates
     }
 
     /// Another connection: what is open is sent anew.
@@ -252,7 +253,7 @@ impl Client {
         self.next_serial = self.unacknowledged.len() as u64;
     }
 
-    fn acknowledged(&mut self, frame: &Frame, ledger: &mut Ledger) -> Vec<Deed> {
+    fn acknowledged(&mut self, frame: &Frame, ledger: &mut Ledger) -> Vec<PresenceUpdate> {
         let results = frame.res.as_ref().expect("an ACK has results");
         let settled = self.settle(frame);
         assert_eq!(results.len(), settled.len(), "an ACK has a result for each publish");
@@ -274,7 +275,7 @@ impl Client {
         Vec::new()
     }
 
-    fn refused(&mut self, frame: &Frame) -> Vec<Deed> {
+    fn refused(&mut self, frame: &Frame) -> Vec<PresenceUpdate> {
         let code = frame.error_code().expect("a NACK has an error");
         let settled = self.settle(frame);
         // Sent again to a channel that was left meanwhile.
@@ -292,7 +293,7 @@ impl Client {
         self.unacknowledged.drain(..count).collect()
     }
 
-    fn channel_frame(&mut self, frame: &Frame, now_ms: u64, ledger: &mut Ledger) -> Vec<Deed> {
+    fn channel_frame(&mut self, frame: &Frame, now_ms: u64, ledger: &mut Ledger) -> Vec<PresenceUpdate> {
         let name = frame.channel.as_deref().expect("a channel's frame names it");
         let connection_id = self.connection_id.as_deref();
         let find = |subscription: &&mut Subscription| subscription.name == name;
@@ -323,7 +324,7 @@ impl Client {
     }
 
     /// Whatever became of them meanwhile, its own members are there again.
-    fn enter_again(&mut self, name: &str) -> Vec<Deed> {
+    fn enter_again(&mut self, name: &str) -> Vec<PresenceUpdate> {
         let find = |subscription: &&Subscription| subscription.name == name;
         let Some(subscription) = self.subscriptions.iter().find(find) else { return Vec::new() };
         if subscription.state != State::Attached {

@@ -8,7 +8,7 @@ use courtside::object::{self, CallerId};
 use courtside::rpc::{ChannelCall, Occupancy, Request, Rules, Wanted};
 use serde_json::{Value, json};
 
-use super::client::Deed;
+use super::client::PresenceUpdate;
 use super::host::Input;
 use super::presence::ENTER;
 use super::publish::{Act, Publish};
@@ -25,36 +25,36 @@ pub fn part_with_one(world: &mut World, pass: impl Fn(&mut World, u64)) {
     let (name, channel) = (world.homes[client].client.subscriptions[at].name.clone(), at_channel(world, client, at));
     let act = Some(Act { action: ENTER, client_id: "parting".to_owned(), known: None });
     let publish = Publish { name, channel, tag: "parting".to_owned(), messages: 0, own_id: false, act };
-    let deeds = world.homes[client].client.publish(publish, false);
-    world.perform(client, deeds);
+    let updates = world.homes[client].client.publish(publish, false);
+    world.perform(client, updates);
     pass(world, SOON_MS);
     let connection_id = world.homes[client].client.connection_id.clone().expect("it is connected");
     assert!(members(world, channel, &connection_id) > 0, "client {client} entered and is not there");
     let now_ms = world.now_ms;
     let home = &mut world.homes[client];
-    let deeds = match world.random.below(3) {
+    let updates = match world.random.below(3) {
         // All attachments to the channel, whatever their names, but for views of it, which keep nobody there.
         0 => {
             let of_channel = home.client.subscriptions.iter_mut().filter(|at| at.has_presence_of(channel));
             let attached = of_channel.filter(|at| at.state == State::Attached);
-            attached.map(|at| Deed::Send(at.detach(now_ms))).collect()
+            attached.map(|at| PresenceUpdate::Send(at.detach(now_ms))).collect()
         }
         1 => home.client.close(now_ms),
         _ => {
             note(now_ms, format_args!("client {client} is lost"));
-            let deeds = home.client.hang_up(now_ms);
+            let updates = home.client.hang_up(now_ms);
             home.client.connect_at_ms = now_ms + 3 * GRACE_MS;
             let grace_ms = home.client.grace_ms;
             // Of who is lost over HTTP nobody says so.
             let unnoticed_ms = if world.is_over_http(client) { LINK_PROBE_MS + LINK_STALL_MS } else { 0 };
-            world.perform(client, deeds);
+            world.perform(client, updates);
             pass(world, grace_ms - SOON_MS);
             assert!(members(world, channel, &connection_id) > 0, "client {client}'s members leave too soon");
             pass(world, SOON_MS + unnoticed_ms);
             Vec::new()
         }
     };
-    world.perform(client, deeds);
+    world.perform(client, updates);
     pass(world, SOON_MS);
     assert_eq!(members(world, channel, &connection_id), 0, "client {client}'s members are ghosts");
 }

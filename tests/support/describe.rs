@@ -9,7 +9,7 @@ use courtside::object;
 use courtside::rpc::{Answer, Backlog, Outcome, Publish, PublishKey, Request, Response, Submission};
 use serde_json::Value;
 
-use super::client::Deed;
+use super::client::PresenceUpdate;
 use super::frames::{self, Frame, action};
 use super::host::Input;
 use super::ledger::tag_of;
@@ -46,8 +46,8 @@ fn happening(input: &object::Input) -> String {
         }
         Follow { caller, follow } => format!("follow {}: {} from {}", caller.0, follow.relay, follow.position.0),
         Delivered { relay, attempt, answer, .. } => format!("answer to delivery {attempt} of {relay}: {answer:?}"),
-        Roll { caller, roll } => format!("roll call {}: {:?}", caller.0, roll.connections),
-        Rolled { attempt, answer, .. } => format!("answer to roll call {attempt}: {answer:?}"),
+        Probe { caller, probe } => format!("probe {}: {:?}", caller.0, probe.connections),
+        Probed { attempt, answer, .. } => format!("answer to probe {attempt}: {answer:?}"),
         other => format!("{other:?}"),
     }
 }
@@ -66,13 +66,15 @@ fn publish(publish: &Publish) -> String {
     };
     match &publish.content {
         Submission::Messages(messages) => format!("publish {} as {key}; ", tag_of(&messages[0].data)),
-        Submission::Presence { deeds, .. } => deeds.iter().map(|deed| format!("{} ", happened(&deed.event))).collect(),
+        Submission::Presence { updates, .. } => {
+            updates.iter().map(|update| format!("{} ", happened(&update.event))).collect()
+        }
         Submission::Objects(proposals) => format!("{} operations as {key}; ", proposals.len()),
         Submission::Operation(operation) => {
             format!("{:?} {} by {} as {key}; ", operation.act, operation.serial, tag_of(&operation.patch.data))
         }
-        Submission::Fate { fate, .. } => {
-            format!("{} is {fate:?} as {key}; ", publish.connection_id.as_deref().unwrap_or_default())
+        Submission::ConnectionOutcome { outcome, .. } => {
+            format!("{} is {outcome:?} as {key}; ", publish.connection_id.as_deref().unwrap_or_default())
         }
         Submission::Annotations { message, annotations } => format!("{annotations:?} on {} as {key}; ", message),
     }
@@ -123,12 +125,12 @@ fn happened(event: &PresenceMessage) -> String {
     format!("{:?} {} {}", event.action, event.client_id, event.id)
 }
 
-impl fmt::Display for Deed {
+impl fmt::Display for PresenceUpdate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Deed::Connect { resume } => write!(f, "connects, resume {resume:?}"),
-            Deed::Send(frame) => Words(frame).fmt(f),
-            Deed::HangUp => write!(f, "hangs up"),
+            PresenceUpdate::Connect { resume } => write!(f, "connects, resume {resume:?}"),
+            PresenceUpdate::Send(frame) => Words(frame).fmt(f),
+            PresenceUpdate::HangUp => write!(f, "hangs up"),
         }
     }
 }

@@ -14,7 +14,7 @@ use courtside::model::revision::Target;
 use courtside::model::serial::Position;
 use courtside::object::store::{RelayStore, Watch};
 use courtside::relay::record::RowId;
-use courtside::rpc::{Hold, MembersQuery, RelayName, Watched};
+use courtside::rpc::{Lease, MembersQuery, RelayName, Watched};
 
 use super::memory_store::MemoryStore;
 use super::random::Random;
@@ -53,7 +53,7 @@ enum Write {
     RemoveRelay(RelayName, bool),
     Append(Row),
     Trim(Position),
-    Hold(String, Hold, Option<u64>),
+    Lease(String, Lease, Option<u64>),
     Objects(Changes),
     Follower(Follower, bool),
     Watch(Option<Watched>),
@@ -70,7 +70,7 @@ impl Write {
             Write::RemoveRelay(relay, direct) => store.remove_relay(relay, *direct),
             Write::Append(row) => store.append(row),
             Write::Trim(through) => store.trim(*through),
-            Write::Hold(connection_id, hold, leaves_at_ms) => store.hold(connection_id, hold, *leaves_at_ms),
+            Write::Lease(connection_id, lease, leaves_at_ms) => store.hold(connection_id, lease, *leaves_at_ms),
             Write::Objects(changes) => store.change_objects(changes),
             Write::Clear => {
                 *store = MemoryStore::default();
@@ -262,8 +262,8 @@ impl Store for Disk {
         self.read()?.holders()
     }
 
-    fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
-        self.write(Write::Hold(connection_id.to_owned(), hold.clone(), leaves_at_ms))
+    fn hold(&mut self, connection_id: &str, lease: &Lease, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
+        self.write(Write::Lease(connection_id.to_owned(), lease.clone(), leaves_at_ms))
     }
 
     fn object_part(&mut self, key: &PartKey) -> Result<Option<Vec<u8>>, StoreError> {

@@ -279,8 +279,8 @@ impl Host {
         if !std::mem::replace(&mut self.awake, true) {
             let sockets = self.sockets.iter();
             let sockets = sockets.map(|(id, socket)| Kept { socket: *id, record: socket.record.clone() }).collect();
-            let fresh_series = format!("life{}", self.life);
-            self.drive(object::Input::Wake { sockets, fresh_series }, now_ms, &mut turned);
+            let fresh_epoch = format!("life{}", self.life);
+            self.drive(object::Input::Wake { sockets, fresh_epoch }, now_ms, &mut turned);
         }
         if let Some(input) = self.meant_for_driver(input) {
             self.drive(input, now_ms, &mut turned);
@@ -333,16 +333,16 @@ impl Host {
 
     fn note(&mut self, input: &object::Input) {
         use object::Input::{
-            Alarm, Answered, AppAnswered, Call, Deliver, Delivered, Follow, Identify, Notice, Rang, Roll, Rolled,
+            Alarm, Answered, AppAnswered, Call, Deliver, Delivered, Follow, Identify, Notice, Probe, Probed, Rang,
         };
         match input {
             Call { caller, .. }
             | Follow { caller, .. }
             | Deliver { caller, .. }
-            | Roll { caller, .. }
+            | Probe { caller, .. }
             | Identify { caller, .. }
             | Notice { caller, .. } => drop(self.callers.insert(*caller)),
-            Answered { .. } | Delivered { .. } | Rolled { .. } | AppAnswered { .. } => {
+            Answered { .. } | Delivered { .. } | Probed { .. } | AppAnswered { .. } => {
                 self.in_flight = self.in_flight.saturating_sub(1);
             }
             Rang(_) => self.timers -= 1,

@@ -39,7 +39,7 @@ pub type Place = (Position, usize);
 #[derive(Debug, Default)]
 pub struct Book {
     kind: Kind,
-    series: Option<String>,
+    epoch: Option<String>,
     entries: Vec<Logged>,
     durable: usize,
     by_tag: HashMap<String, Vec<usize>>,
@@ -151,7 +151,7 @@ impl Ledger {
         assert_eq!(logged.tag, tag, "ACK names the serial of another message");
         assert_eq!(logged.messages.len(), serials.len(), "ACK of {tag} names another number of messages");
         for (index, text) in serials.iter().enumerate() {
-            let expected = serial.message_serial(book.series.as_deref().unwrap_or_default(), index);
+            let expected = serial.message_serial(book.epoch.as_deref().unwrap_or_default(), index);
             assert_eq!(*text, expected, "ACK of {tag}");
             book.see(text, &text_of(tag, index));
         }
@@ -264,8 +264,8 @@ impl Ledger {
     /// The position of a serial, which must be of the one life that this channel has.
     pub fn parse(&mut self, channel: usize, serial: &str) -> Position {
         let parsed = ChannelSerial::parse(serial).unwrap_or_else(|| panic!("{serial:?} is no serial"));
-        let series = self.books[channel].series.get_or_insert_with(|| parsed.series.clone());
-        assert_eq!(*series, parsed.series, "a channel has one life");
+        let epoch = self.books[channel].epoch.get_or_insert_with(|| parsed.epoch.clone());
+        assert_eq!(*epoch, parsed.epoch, "a channel has one life");
         parsed.position
     }
 

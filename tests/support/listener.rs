@@ -81,7 +81,7 @@ struct StreamEvent {
 
 /// What becomes of a transport.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fate {
+pub enum ConnectionOutcome {
     Goes,
     Ends,
 }
@@ -108,7 +108,7 @@ impl Listener {
     }
 
     /// A piece of a stream's body.
-    pub fn piece(&mut self, text: &str, now_ms: u64, ledger: &mut Ledger) -> Fate {
+    pub fn piece(&mut self, text: &str, now_ms: u64, ledger: &mut Ledger) -> ConnectionOutcome {
         let Way::Stream { lines, .. } = self.way else { panic!("a body, and no stream") };
         self.heard_ms = now_ms;
         self.rest.push_str(text);
@@ -116,20 +116,20 @@ impl Listener {
         while let Some((event, rest)) = self.rest.clone().split_once(end) {
             self.rest = rest.to_owned();
             let event = if lines { line(event) } else { block(event) };
-            if self.event(event, ledger) == Fate::Ends {
-                return Fate::Ends;
+            if self.event(event, ledger) == ConnectionOutcome::Ends {
+                return ConnectionOutcome::Ends;
             }
         }
-        Fate::Goes
+        ConnectionOutcome::Goes
     }
 
-    fn event(&mut self, said: StreamEvent, ledger: &mut Ledger) -> Fate {
+    fn event(&mut self, said: StreamEvent, ledger: &mut Ledger) -> ConnectionOutcome {
         let Way::Stream { enveloped, .. } = self.way else { unreachable!("only streams have events") };
         match (said.event.as_deref(), &said.data) {
             (Some("error"), Some(data)) => {
                 let error: Value = serde_json::from_str(data).expect("an error is JSON");
                 self.failed(error["code"].as_u64().expect("an error has a code") as u32);
-                return Fate::Ends;
+                return ConnectionOutcome::Ends;
             }
             (Some("gap"), Some(data)) => {
                 let gap: Value = serde_json::from_str(data).expect("a gap is JSON");
@@ -162,11 +162,11 @@ impl Listener {
                 course.stands_at(serial, ledger);
             }
         }
-        Fate::Goes
+        ConnectionOutcome::Goes
     }
 
     /// A frame of a WebSocket.
-    pub fn frame(&mut self, frame: &Frame, now_ms: u64, ledger: &mut Ledger) -> Fate {
+    pub fn frame(&mut self, frame: &Frame, now_ms: u64, ledger: &mut Ledger) -> ConnectionOutcome {
         self.heard_ms = now_ms;
         let course = &mut self.courses[0];
         match frame.action {
@@ -193,11 +193,11 @@ impl Listener {
             }
             action::DISCONNECTED | action::DETACHED => {
                 self.failed(frame.error_code().expect("it has a reason"));
-                return Fate::Ends;
+                return ConnectionOutcome::Ends;
             }
             _ => panic!("a listener gets {frame:?}"),
         }
-        Fate::Goes
+        ConnectionOutcome::Goes
     }
 
     fn failed(&self, code: u32) {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::frames::Frame;
 use super::host::{Body, Input, LinkId};
 use super::ledger::Kind;
-use super::listener::{Asking, Course, Fate, Listener, Way};
+use super::listener::{Asking, ConnectionOutcome, Course, Listener, Way};
 use super::network::{Link, Owner, Reply, Said, grant};
 use super::trace::note;
 use super::world::{EPOCH_MS, Event, World, channel_name};
@@ -257,12 +257,12 @@ impl World {
             self.now_ms,
             format_args!("listener {ear} <- {text:?}{}", if breaks_off { ", and it breaks off" } else { "" }),
         );
-        let fate = self.ears[ear].listener.piece(text, self.now_ms, &mut self.ledger);
+        let outcome = self.ears[ear].listener.piece(text, self.now_ms, &mut self.ledger);
         match breaks_off {
             true => self.not_taken(host, life, response),
             false => self.written(host, life, response, true),
         }
-        assert!(fate == Fate::Goes || last || breaks_off, "a stream goes on behind its end");
+        assert!(outcome == ConnectionOutcome::Goes || last || breaks_off, "a stream goes on behind its end");
         if breaks_off || last {
             self.link_down(link);
         }
@@ -271,7 +271,7 @@ impl World {
     pub(super) fn listener_gets(&mut self, ear: usize, link: LinkId, frame: &Encoded) {
         let frame = Frame::read(frame);
         note(self.now_ms, format_args!("listener {ear} <- {frame}"));
-        if self.ears[ear].listener.frame(&frame, self.now_ms, &mut self.ledger) == Fate::Ends {
+        if self.ears[ear].listener.frame(&frame, self.now_ms, &mut self.ledger) == ConnectionOutcome::Ends {
             self.drop_link(link);
             self.listener_lost(ear);
         }

@@ -13,7 +13,7 @@ use courtside::model::packed::Packed;
 use courtside::model::presence::MemberKey;
 use courtside::model::revision::Target;
 use courtside::model::serial::Position;
-use courtside::rpc::{Hold, MembersQuery, RelayName};
+use courtside::rpc::{Lease, MembersQuery, RelayName};
 
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
@@ -136,8 +136,8 @@ impl Store for MemoryStore {
                     Change::Put(member) => drop(self.members.insert(member.key.clone(), member.clone())),
                     Change::Remove(key) => drop(self.members.remove(key)),
                     Change::Revise(version) => self.revise(version),
-                    Change::Hold(connection_id, hold, leaves_at_ms) => {
-                        self.hold(connection_id, hold, *leaves_at_ms)?;
+                    Change::Lease(connection_id, lease, leaves_at_ms) => {
+                        self.hold(connection_id, lease, *leaves_at_ms)?;
                     }
                     Change::Objects(changes) => self.apply(changes),
                     Change::Annotate(target, position, entry) => {
@@ -240,15 +240,15 @@ impl Store for MemoryStore {
     fn holders(&mut self) -> Result<Vec<StoredHolder>, StoreError> {
         let mut holders: Vec<StoredHolder> = Vec::new();
         for (key, stored) in &self.members {
-            let (hold, leaves_at_ms) = (stored.hold.clone(), stored.leaves_at_ms);
+            let (lease, leaves_at_ms) = (stored.lease.clone(), stored.leaves_at_ms);
             match holders.last_mut().filter(|last| last.connection_id == key.connection_id) {
                 Some(last) => {
-                    assert_eq!((&last.hold, last.leaves_at_ms), (&hold, leaves_at_ms), "one connection, one hold");
+                    assert_eq!((&last.lease, last.leaves_at_ms), (&lease, leaves_at_ms), "one connection, one lease");
                     last.members += 1;
                 }
                 None => holders.push(StoredHolder {
                     connection_id: key.connection_id.clone(),
-                    hold,
+                    lease,
                     leaves_at_ms,
                     members: 1,
                 }),
@@ -257,9 +257,9 @@ impl Store for MemoryStore {
         Ok(holders)
     }
 
-    fn hold(&mut self, connection_id: &str, hold: &Hold, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
+    fn hold(&mut self, connection_id: &str, lease: &Lease, leaves_at_ms: Option<u64>) -> Result<(), StoreError> {
         for (_, stored) in self.members.iter_mut().filter(|(key, _)| key.connection_id == connection_id) {
-            (stored.hold, stored.leaves_at_ms) = (hold.clone(), leaves_at_ms);
+            (stored.lease, stored.leaves_at_ms) = (lease.clone(), leaves_at_ms);
         }
         Ok(())
     }

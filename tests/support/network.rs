@@ -15,10 +15,10 @@ use courtside::protocol::Encoded;
 use courtside::relay::session::{Opening, Takeover};
 use courtside::rpc::Ticket;
 use courtside::rpc::connection_key::TakeoverKind;
-use courtside::rpc::{Answer, AppResponse, Delivered, Noticed, RelayName, Response, Rolled};
+use courtside::rpc::{Answer, AppResponse, Delivered, Noticed, Probed, RelayName, Response};
 use courtside::transport::Mode;
 
-use super::client::{Deed, Transport};
+use super::client::{PresenceUpdate, Transport};
 use super::frames::{self, Frame};
 use super::host::{Input, LinkId};
 use super::trace::note;
@@ -57,7 +57,7 @@ pub(super) struct Call {
 pub(super) enum Reply {
     Call(Ticket),
     Delivery(ChannelName, RelayName, u64),
-    Roll(RelayName, u64),
+    Probe(RelayName, u64),
     App(Ticket),
     /// To the app.
     Notice(Tell),
@@ -75,7 +75,7 @@ pub(super) enum Said {
     Nothing,
     Answer(Answer<Response>),
     Delivered(Delivered),
-    Rolled(Rolled),
+    Probed(Probed),
     App(Answer<AppResponse>),
     Noticed(Answer<Noticed>),
 }
@@ -85,7 +85,7 @@ impl From<object::Reply> for Said {
         match reply {
             object::Reply::Response(answer) => Said::Answer(answer),
             object::Reply::Delivered(answer) => Said::Delivered(answer),
-            object::Reply::Rolled(answer) => Said::Rolled(answer),
+            object::Reply::Probed(answer) => Said::Probed(answer),
             object::Reply::Noticed(answer) => Said::Noticed(answer),
             other => unreachable!("no object asks for this: {other:?}"),
         }
@@ -95,7 +95,7 @@ impl From<object::Reply> for Said {
 impl Reply {
     /// What becomes of an answer on its way to the memory that waits for it.
     fn event(self, host: usize, life: u64, said: Said) -> Event {
-        use object::Input::{Answered, AppAnswered, Delivered, Rolled};
+        use object::Input::{Answered, AppAnswered, Delivered, Probed};
         let input = match (self, said) {
             (Reply::Page { ear, at, number }, said) => return Event::Page { ear, at, number, said },
             (Reply::Notice(tell), Said::Noticed(Ok(noticed))) => {
@@ -108,8 +108,8 @@ impl Reply {
                 Delivered { channel, relay, attempt, answer: Some(answer) }
             }
             (Reply::Delivery(channel, relay, attempt), _) => Delivered { channel, relay, attempt, answer: None },
-            (Reply::Roll(relay, attempt), Said::Rolled(answer)) => Rolled { relay, attempt, answer: Some(answer) },
-            (Reply::Roll(relay, attempt), _) => Rolled { relay, attempt, answer: None },
+            (Reply::Probe(relay, attempt), Said::Probed(answer)) => Probed { relay, attempt, answer: Some(answer) },
+            (Reply::Probe(relay, attempt), _) => Probed { relay, attempt, answer: None },
             (Reply::App(ticket), Said::App(answer)) => AppAnswered { ticket, answer },
             (Reply::App(ticket), _) => AppAnswered { ticket, answer: Err(Code::TimedOut.into()) },
         };
@@ -168,18 +168,18 @@ impl World {
         self.after(delay_ms, call.reply.event(call.caller, call.life, said));
     }
 
-    pub fn perform(&mut self, client: usize, deeds: Vec<Deed>) {
-        for deed in deeds {
-            note(self.now_ms, format_args!("client {client}: {deed}"));
-            match deed {
-                Deed::Connect { resume } => self.connect(client, resume),
-                Deed::Send(frame) if self.is_over_http(client) => self.post(client, &frame),
-                Deed::Send(frame) => {
+    pub fn perform(&mut self, client: usize, updates: Vec<PresenceUpdate>) {
+        for update in updates {
+            note(self.now_ms, format_args!("client {client}: {update}"));
+            match update {
+                PresenceUpdate::Connect { resume } => self.connect(client, resume),
+                PresenceUpdate::Send(frame) if self.is_over_http(client) => self.post(client, &frame),
+                PresenceUpdate::Send(frame) => {
                     let format = self.homes[client].format;
                     let bytes = frames::write(&frame, format);
                     self.send_to_server(client, |link| Input::Frame { link, bytes, format });
                 }
-                Deed::HangUp => self.hang_up(client),
+                PresenceUpdate::HangUp => self.hang_up(client),
             }
         }
     }
@@ -258,8 +258,8 @@ impl World {
         };
         let frame = Frame::read(frame);
         note(self.now_ms, format_args!("client {client} <- {frame}"));
-        let deeds = self.homes[client].client.receive(&frame, self.now_ms, &mut self.ledger);
-        self.perform(client, deeds);
+        let updates = self.homes[client].client.receive(&frame, self.now_ms, &mut self.ledger);
+        self.perform(client, updates);
     }
 
     /// The client ends its transport, or loses it; the server learns of it later.

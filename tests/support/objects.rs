@@ -45,7 +45,7 @@ pub struct Objects {
     /// Objects that no call reaches, or leaves.
     pub unreachable: Vec<usize>,
     /// Questions to relays get no answer, nor that there is none.
-    pub lost_rolls: bool,
+    pub lost_probes: bool,
     /// Calls that were made, by name of the request.
     pub calls: BTreeMap<&'static str, usize>,
     /// What clients heard.
@@ -67,7 +67,7 @@ impl Objects {
             held: None,
             held_answers: None,
             unreachable: Vec::new(),
-            lost_rolls: false,
+            lost_probes: false,
             calls: BTreeMap::new(),
             heard: Vec::new(),
             answers: BTreeMap::new(),
@@ -150,7 +150,7 @@ impl Objects {
 
     fn ask(&mut self, (host, life, question): Waiting) -> Option<(usize, object::Input)> {
         *self.calls.entry(name(&question)).or_default() += 1;
-        if self.lost_rolls && matches!(question, Question::Roll { .. }) {
+        if self.lost_probes && matches!(question, Question::Probe { .. }) {
             return None;
         }
         let callee = self.callee(&question);
@@ -163,7 +163,7 @@ impl Objects {
             Question::Call { call, .. } => object::Input::Call { caller, call },
             Question::Follow { follow, .. } => object::Input::Follow { caller, follow },
             Question::Deliver { delivery, .. } => object::Input::Deliver { caller, delivery },
-            Question::Roll { roll, .. } => object::Input::Roll { caller, roll },
+            Question::Probe { probe, .. } => object::Input::Probe { caller, probe },
             Question::App { .. } => unreachable!("the app is asked otherwise"),
         };
         self.under_way.insert(caller, (host, life, question));
@@ -175,7 +175,7 @@ impl Objects {
         let callee = match question {
             Question::Call { call, .. } => self.channel(call),
             Question::Follow { above, .. } => relay_at(above),
-            Question::Deliver { relay, .. } | Question::Roll { relay, .. } => relay_at(relay),
+            Question::Deliver { relay, .. } | Question::Probe { relay, .. } => relay_at(relay),
             Question::App { .. } => None,
         };
         callee.expect("only objects that there are")
@@ -260,12 +260,12 @@ pub fn told(question: Question, reply: Option<Reply>) -> object::Input {
             };
             object::Input::Delivered { channel: delivery.channel, relay, attempt, answer }
         }
-        (Question::Roll { relay, attempt, .. }, reply) => {
+        (Question::Probe { relay, attempt, .. }, reply) => {
             let answer = match reply {
-                Some(Reply::Rolled(answer)) => Some(answer),
+                Some(Reply::Probed(answer)) => Some(answer),
                 _ => None,
             };
-            object::Input::Rolled { relay, attempt, answer }
+            object::Input::Probed { relay, attempt, answer }
         }
         (Question::App { .. }, _) => unreachable!("the app is asked otherwise"),
     }
@@ -290,7 +290,7 @@ fn name(question: &Question) -> &'static str {
         },
         Question::Follow { .. } => "follow",
         Question::Deliver { .. } => "deliver",
-        Question::Roll { .. } => "roll",
+        Question::Probe { .. } => "probe",
         Question::App { .. } => "app",
     }
 }

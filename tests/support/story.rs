@@ -8,7 +8,7 @@ use courtside::model::serial::Position;
 use courtside::rpc::HistoryQuery;
 use serde_json::json;
 
-use super::client::{Client, Deed, Transport};
+use super::client::{Client, PresenceUpdate, Transport};
 use super::crowd;
 use super::ledger::{Kind, Ledger, Logged, tag_of};
 use super::presence::{ENTER, Key, LEAVE, UPDATE};
@@ -127,7 +127,7 @@ fn moment(world: &mut World, client: usize, publishes: &mut u64) {
     }
     let now_ms = world.now_ms;
     if !world.homes[client].client.is_busy() {
-        let deeds = match world.random.below(1_000) {
+        let updates = match world.random.below(1_000) {
             0..450 => publish(world, client, publishes),
             450..480 => repeat(world, client),
             480..520 => attach_or_detach(world, client),
@@ -138,7 +138,7 @@ fn moment(world: &mut World, client: usize, publishes: &mut u64) {
             600..900 if world.random.chance(world.weather.sever / 4) => sever(world, client),
             _ => Vec::new(),
         };
-        world.perform(client, deeds);
+        world.perform(client, updates);
     }
     let delay_ms = world.random.between(10, 400);
     world.tick_client_after(client, delay_ms);
@@ -156,7 +156,7 @@ fn is_connected(world: &World, client: usize) -> bool {
     world.homes[client].client.transport == Transport::Connected
 }
 
-fn sever(world: &mut World, client: usize) -> Vec<Deed> {
+fn sever(world: &mut World, client: usize) -> Vec<PresenceUpdate> {
     let now_ms = world.now_ms;
     // Now and then longer than the connection, or the log, can be resumed.
     let away_ms = match world.random.below(100) {
@@ -169,12 +169,12 @@ fn sever(world: &mut World, client: usize) -> Vec<Deed> {
     if client.transport == Transport::Down {
         return Vec::new();
     }
-    let deeds = client.hang_up(now_ms);
+    let updates = client.hang_up(now_ms);
     client.connect_at_ms = now_ms + away_ms;
-    deeds
+    updates
 }
 
-fn publish(world: &mut World, client: usize, publishes: &mut u64) -> Vec<Deed> {
+fn publish(world: &mut World, client: usize, publishes: &mut u64) -> Vec<PresenceUpdate> {
     *publishes += 1;
     let (own_id, messages) = (world.random.chance(650), if world.random.chance(200) { 3 } else { 1 });
     let subscriptions = world.homes[client].client.subscriptions.iter();
@@ -186,7 +186,7 @@ fn publish(world: &mut World, client: usize, publishes: &mut u64) -> Vec<Deed> {
 }
 
 /// Publishes what was published before, by another client it may be, under the same id.
-fn repeat(world: &mut World, client: usize) -> Vec<Deed> {
+fn repeat(world: &mut World, client: usize) -> Vec<PresenceUpdate> {
     let from = world.random.below(world.homes.len() as u64) as usize;
     let known: Vec<Publish> =
         world.homes[from].client.published.iter().rev().take(5).filter(|known| known.own_id).cloned().collect();
@@ -200,7 +200,7 @@ fn repeat(world: &mut World, client: usize) -> Vec<Deed> {
     world.homes[client].client.publish(publish, true)
 }
 
-fn attach_or_detach(world: &mut World, client: usize) -> Vec<Deed> {
+fn attach_or_detach(world: &mut World, client: usize) -> Vec<PresenceUpdate> {
     let now_ms = world.now_ms;
     let (at, again) = (world.random.below(4) as usize, world.random.chance(500));
     let World { homes, ledger, .. } = world;
@@ -213,11 +213,11 @@ fn attach_or_detach(world: &mut World, client: usize) -> Vec<Deed> {
             return Vec::new();
         }
     };
-    vec![Deed::Send(frame)]
+    vec![PresenceUpdate::Send(frame)]
 }
 
 /// Enters, updates or leaves, as one of three.
-fn act(world: &mut World, client: usize, publishes: &mut u64) -> Vec<Deed> {
+fn act(world: &mut World, client: usize, publishes: &mut u64) -> Vec<PresenceUpdate> {
     *publishes += 1;
     let action = *world.random.pick(&[ENTER, ENTER, UPDATE, LEAVE]);
     let client_id = format!("c{client}m{}", world.random.below(3));
@@ -232,9 +232,9 @@ fn act(world: &mut World, client: usize, publishes: &mut u64) -> Vec<Deed> {
     world.homes[client].client.publish(publish, false)
 }
 
-fn heartbeat(world: &mut World, client: usize) -> Vec<Deed> {
+fn heartbeat(world: &mut World, client: usize) -> Vec<PresenceUpdate> {
     let is_connected = is_connected(world, client);
-    is_connected.then(|| Deed::Send(json!({"action": 0, "id": "ping"}))).into_iter().collect()
+    is_connected.then(|| PresenceUpdate::Send(json!({"action": 0, "id": "ping"}))).into_iter().collect()
 }
 
 fn fault(world: &mut World) {

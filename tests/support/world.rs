@@ -164,8 +164,8 @@ impl World {
             (self.now_ms, self.ledger.now_ms) = (at_ms, at_ms);
             match event {
                 Event::ClientTick { client } => {
-                    let deeds = self.homes[client].client.tick(at_ms, &self.ledger);
-                    self.perform(client, deeds);
+                    let updates = self.homes[client].client.tick(at_ms, &self.ledger);
+                    self.perform(client, updates);
                     act(self, client);
                 }
                 event => self.happen(event),
@@ -291,7 +291,7 @@ impl World {
     }
 
     fn ask_object(&mut self, caller: (usize, u64), question: Question) {
-        use object::Input::{Call, Deliver, Follow, Roll};
+        use object::Input::{Call, Deliver, Follow, Probe};
         match question {
             Question::Call { ticket, call } => {
                 let callee = self.hosts.iter().position(|host| host.address.as_ref() == Some(&call.to));
@@ -307,9 +307,12 @@ impl World {
                 let reply = Reply::Delivery(delivery.channel.clone(), relay, attempt);
                 self.call(caller, callee, reply, |caller| Deliver { caller, delivery: delivery.clone() });
             }
-            Question::Roll { relay, attempt, roll } => {
+            Question::Probe { relay, attempt, probe } => {
                 let callee = self.relay_at(&relay);
-                self.call(caller, callee, Reply::Roll(relay, attempt), |caller| Roll { caller, roll: roll.clone() });
+                self.call(caller, callee, Reply::Probe(relay, attempt), |caller| Probe {
+                    caller,
+                    probe: probe.clone(),
+                });
             }
             Question::App { ticket, call } => self.ask_app(caller, ticket, call),
         }
@@ -351,9 +354,9 @@ impl World {
 
 /// Whose call it is.
 fn called(input: &Input) -> Option<CallerId> {
-    use object::Input::{Call, Deliver, Follow, Roll};
+    use object::Input::{Call, Deliver, Follow, Probe};
     match input {
-        Input::Object(Call { caller, .. } | Follow { caller, .. } | Deliver { caller, .. } | Roll { caller, .. }) => {
+        Input::Object(Call { caller, .. } | Follow { caller, .. } | Deliver { caller, .. } | Probe { caller, .. }) => {
             Some(*caller)
         }
         _ => None,

@@ -81,7 +81,7 @@ impl World {
             Question::Deliver { relay, delivery, .. } => {
                 (self.object(&relay), object::Input::Deliver { caller, delivery })
             }
-            Question::Roll { relay, roll, .. } => (self.object(&relay), object::Input::Roll { caller, roll }),
+            Question::Probe { relay, probe, .. } => (self.object(&relay), object::Input::Probe { caller, probe }),
             Question::App { .. } => unreachable!("the app is asked otherwise"),
         };
         let delay_ms = self.delay_ms();

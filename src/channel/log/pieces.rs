@@ -106,7 +106,7 @@ impl Log {
         now_ms: u64,
     ) -> Result<Backlog, StoreError> {
         let after = match from {
-            ReadFrom::After { position, series } => match self.continuity(store, meta, *position, series)? {
+            ReadFrom::After { position, epoch } => match self.continuity(store, meta, *position, epoch)? {
                 None => *position,
                 Some(code) => return Ok(self.lost(meta, code)),
             },
@@ -129,7 +129,7 @@ impl Log {
         }
         let more = piece.through < self.tip;
         Ok(Backlog {
-            series: meta.series.clone(),
+            epoch: meta.epoch.clone(),
             lost: None,
             after,
             entries: piece.entries,
@@ -140,9 +140,9 @@ impl Log {
     }
 
     fn lost(&self, meta: &Meta, code: Code) -> Backlog {
-        let (series, through) = (meta.series.clone(), self.tip);
+        let (epoch, through) = (meta.epoch.clone(), self.tip);
         let entries = Packed::default();
-        Backlog { series, lost: Some(code.into()), after: through, entries, through, more: false, members: 0 }
+        Backlog { epoch, lost: Some(code.into()), after: through, entries, through, more: false, members: 0 }
     }
 
     /// Why the log cannot continue from a serial, if it cannot.
@@ -151,9 +151,9 @@ impl Log {
         store: &mut impl Store,
         meta: &Meta,
         position: Position,
-        series: &str,
+        epoch: &str,
     ) -> Result<Option<Code>, StoreError> {
-        if series != meta.series || position > self.tip || position < meta.floor {
+        if epoch != meta.epoch || position > self.tip || position < meta.floor {
             return Ok(Some(Code::ContinuityUnknown));
         }
         if position >= self.tail_from {

@@ -144,8 +144,8 @@ impl Channel {
         now_ms: u64,
     ) -> Answer<HistoryPage> {
         let target = self.require_message(store, &query.message, now_ms)?;
-        let series = self.meta.series.clone();
-        page(store, target, series, query).map_err(storage_failed)
+        let epoch = self.meta.epoch.clone();
+        page(store, target, epoch, query).map_err(storage_failed)
     }
 
     /// What a client said of a message: the counts where it is counted. Fails as [`Channel::annotations`] does.
@@ -301,10 +301,10 @@ fn not_enabled() -> ErrorInfo {
 fn page(
     store: &mut impl Store,
     target: Target,
-    series: String,
+    epoch: String,
     query: &AnnotationsQuery,
 ) -> Result<HistoryPage, StoreError> {
-    let mut page = HistoryPage { series, entries: Packed::default(), slices: Vec::new(), next: None };
+    let mut page = HistoryPage { epoch, entries: Packed::default(), slices: Vec::new(), next: None };
     let (from, skip) = query.after.map_or((Position::ZERO, 0), |(position, index)| (position, index + 1));
     let (mut room, mut last) = (query.limit, None);
     // One more than can be needed: the first may have been read, and the last says that there are more.

@@ -6,7 +6,7 @@
 //! its word, or its silence, ends it. So a message that comes late, or twice, costs a question and no member.
 //!
 //! ```text
-//!             lost, or not held              not held, or no answer for ROLL_TRY_MS
+//!             lost, or not held              not held, or no answer for PROBE_TRY_MS
 //!   held ───────────────────────▶ leaving ──────────────────────────────────────────▶ left
 //!     ▲                              │
 //!     └──── here, held, or enters ───┘
@@ -16,9 +16,9 @@ use super::State;
 use crate::base::maps::{HashMap, HashSet, SortedMap};
 use crate::channel::store::{Store, StoreError, Stored, StoredHolder};
 use crate::channel::{Channel, Effect};
-use crate::limits::{ROLL_ANSWER_MS, ROLL_FIRST_MS, ROLL_INTERVAL_MS, ROLL_PAUSE_MS, ROLL_TRY_MS};
+use crate::limits::{PROBE_ANSWER_MS, PROBE_FIRST_MS, PROBE_INTERVAL_MS, PROBE_PAUSE_MS, PROBE_TRY_MS};
 use crate::model::name::ChannelName;
-use crate::rpc::{Hold, RelayName, Roll, Rolled};
+use crate::rpc::{Lease, Probe, Probed, RelayName};
 
 #[derive(Debug)]
 pub struct Holders {
@@ -29,7 +29,7 @@ pub struct Holders {
     /// When they are read at the latest, to ask for them.
     read_at_ms: u64,
     watches: SortedMap<RelayName, Watch>,
-    rolls: u64,
+    probes: u64,
 }
 
 /// One connection that has members.
@@ -39,7 +39,7 @@ struct Holder {
     grace_ms: u32,
     members: u32,
     leaves_at_ms: Option<u64>,
-    /// The last roll that was called when something was last heard of it; its answer knows nothing of that.
+    /// The last probe that was called when something was last heard of it; its answer knows nothing of that.
     heard: u64,
 }
 
@@ -57,7 +57,7 @@ struct Watch {
 #[derive(Debug, Default)]
 pub struct Verdict {
     /// These are there after all, or are missing now: until when they may be.
-    changed: Vec<(String, Hold, Option<u64>)>,
+    changed: Vec<(String, Lease, Option<u64>)>,
     left: Vec<String>,
 }
 
@@ -68,7 +68,7 @@ impl State for Holders {
 
     /// Answers to what was asked before may still come, and must not be taken for others.
     fn forget(&mut self, now_ms: u64) {
-        *self = Holders { rolls: self.rolls, ..Holders::unread(self.count, now_ms) };
+        *self = Holders { probes: self.probes, ..Holders::unread(self.count, now_ms) };
     }
 
     fn reload(&mut self, stored: &Stored) -> Result<(), StoreError> {
@@ -80,7 +80,7 @@ impl State for Holders {
         if self.holders.is_none() {
             return (self.count > 0).then_some(self.read_at_ms);
         }
-        let due = |watch: &Watch| watch.asked.map_or(watch.due_ms, |(_, since_ms)| since_ms + ROLL_ANSWER_MS);
+        let due = |watch: &Watch| watch.asked.map_or(watch.due_ms, |(_, since_ms)| since_ms + PROBE_ANSWER_MS);
         self.watches.values().map(due).min()
     }
 }
@@ -88,8 +88,8 @@ impl State for Holders {
 impl Holders {
     /// So many members, of whom nothing else is known yet.
     fn unread(count: usize, now_ms: u64) -> Holders {
-        let read_at_ms = now_ms + ROLL_FIRST_MS;
-        Holders { count, holders: None, read_at_ms, watches: SortedMap::default(), rolls: 0 }
+        let read_at_ms = now_ms + PROBE_FIRST_MS;
+        Holders { count, holders: None, read_at_ms, watches: SortedMap::default(), probes: 0 }
     }
 
     pub fn count(&self) -> usize {
@@ -109,12 +109,12 @@ impl Holders {
     fn read(&mut self, store: &mut impl Store) -> Result<&mut HashMap<String, Holder>, StoreError> {
         if self.holders.is_none() {
             let mut holders = HashMap::default();
-            for StoredHolder { connection_id, hold, leaves_at_ms, members } in store.holders()? {
-                let relay = watched(&mut self.watches, &hold.relay, self.read_at_ms);
+            for StoredHolder { connection_id, lease, leaves_at_ms, members } in store.holders()? {
+                let relay = watched(&mut self.watches, &lease.relay, self.read_at_ms);
                 if let (Some(watch), Some(at_ms)) = (self.watches.get_mut(&relay), leaves_at_ms) {
                     watch.due_ms = watch.due_ms.min(at_ms);
                 }
-                let (grace_ms, members) = (hold.grace_ms as u32, members as u32);
+                let (grace_ms, members) = (lease.grace_ms as u32, members as u32);
                 holders.insert(connection_id, Holder { relay, grace_ms, members, leaves_at_ms, heard: 0 });
             }
             self.holders = Some(holders);
@@ -128,9 +128,9 @@ impl Holders {
     }
 
     /// Numbers the questions to relays, whatever they are for.
-    pub fn next_roll(&mut self) -> u64 {
-        self.rolls += 1;
-        self.rolls
+    pub fn next_probe(&mut self) -> u64 {
+        self.probes += 1;
+        self.probes
     }
 
     fn known(&mut self, connection_id: &str) -> Option<&mut Holder> {
@@ -142,16 +142,16 @@ impl Holders {
     }
 
     /// So many more members, or fewer. Gives whether what is stored of the others must change.
-    pub fn joined(&mut self, connection_id: &str, hold: &Hold, joined: isize, now_ms: u64) -> bool {
+    pub fn joined(&mut self, connection_id: &str, lease: &Lease, joined: isize, now_ms: u64) -> bool {
         self.count = self.count.saturating_add_signed(joined);
-        let relay = watched(&mut self.watches, &hold.relay, now_ms + ROLL_INTERVAL_MS);
+        let relay = watched(&mut self.watches, &lease.relay, now_ms + PROBE_INTERVAL_MS);
         let fresh = Holder { relay, grace_ms: 0, members: 0, leaves_at_ms: None, heard: 0 };
         let Some(holders) = &mut self.holders else { return false };
         let holder = holders.entry(connection_id.to_owned()).or_insert(fresh);
         let had_others = holder.members > 0;
         holder.members = holder.members.saturating_add_signed(joined as i32);
         let is_done = holder.members == 0;
-        let changes = self.here(connection_id, hold, now_ms);
+        let changes = self.here(connection_id, lease, now_ms);
         if is_done {
             self.holders.as_mut().map(|holders| holders.remove(connection_id));
         }
@@ -164,27 +164,27 @@ impl Holders {
     }
 
     /// The connection is there. Gives whether that is news.
-    pub fn here(&mut self, connection_id: &str, hold: &Hold, now_ms: u64) -> bool {
-        let rolls = self.rolls;
-        let relay = watched(&mut self.watches, &hold.relay, now_ms + ROLL_INTERVAL_MS);
+    pub fn here(&mut self, connection_id: &str, lease: &Lease, now_ms: u64) -> bool {
+        let probes = self.probes;
+        let relay = watched(&mut self.watches, &lease.relay, now_ms + PROBE_INTERVAL_MS);
         let Some(holder) = self.known(connection_id) else { return false };
-        let is_known = holder.leaves_at_ms.is_none() && holder.relay == relay && holder.hold() == *hold;
-        (holder.relay, holder.grace_ms) = (relay, hold.grace_ms as u32);
-        (holder.leaves_at_ms, holder.heard) = (None, rolls);
+        let is_known = holder.leaves_at_ms.is_none() && holder.relay == relay && holder.hold() == *lease;
+        (holder.relay, holder.grace_ms) = (relay, lease.grace_ms as u32);
+        (holder.leaves_at_ms, holder.heard) = (None, probes);
         !is_known
     }
 
     /// The connection's transport is lost. Gives when its members are due to leave, if that is news, and if it is the
     /// holder who says so.
-    pub fn gone(&mut self, connection_id: &str, hold: &Hold, now_ms: u64) -> Option<u64> {
-        let rolls = self.rolls;
-        let leaves_at_ms = now_ms + hold.grace_ms;
-        let holder = self.known(connection_id).filter(|holder| holder.relay == hold.relay)?;
+    pub fn gone(&mut self, connection_id: &str, lease: &Lease, now_ms: u64) -> Option<u64> {
+        let probes = self.probes;
+        let leaves_at_ms = now_ms + lease.grace_ms;
+        let holder = self.known(connection_id).filter(|holder| holder.relay == lease.relay)?;
         if holder.leaves_at_ms.is_some() {
             return None;
         }
-        (holder.leaves_at_ms, holder.heard) = (Some(leaves_at_ms), rolls);
-        let watch = self.watches.get_mut(&hold.relay)?;
+        (holder.leaves_at_ms, holder.heard) = (Some(leaves_at_ms), probes);
+        let watch = self.watches.get_mut(&lease.relay)?;
         watch.due_ms = watch.due_ms.min(leaves_at_ms);
         Some(leaves_at_ms)
     }
@@ -202,12 +202,12 @@ impl Holders {
         self.watches.retain(|relay, watch| !is_due(watch) || of_relay.contains_key(relay));
         let mut effects = Vec::new();
         for (relay, watch) in self.watches.iter_mut().filter(|(_, watch)| is_due(watch)) {
-            self.rolls += 1;
-            watch.asked = Some((self.rolls, now_ms));
+            self.probes += 1;
+            watch.asked = Some((self.probes, now_ms));
             let mut connections = of_relay.remove(relay).unwrap_or_default();
             connections.sort_unstable();
-            let roll = Roll { channel: channel.clone(), connections, occupancy: None };
-            effects.push(Effect::Roll { relay: relay.clone(), attempt: self.rolls, roll });
+            let probe = Probe { channel: channel.clone(), connections, occupancy: None };
+            effects.push(Effect::Probe { relay: relay.clone(), attempt: self.probes, probe });
         }
         effects
     }
@@ -215,7 +215,7 @@ impl Holders {
     /// Relays that have been asked for too long, and the questions.
     fn overdue(&self, now_ms: u64) -> Vec<(RelayName, u64)> {
         let overdue = |(relay, watch): (&RelayName, &Watch)| match watch.asked {
-            Some((attempt, since_ms)) if since_ms + ROLL_ANSWER_MS <= now_ms => Some((relay.clone(), attempt)),
+            Some((attempt, since_ms)) if since_ms + PROBE_ANSWER_MS <= now_ms => Some((relay.clone(), attempt)),
             _ => None,
         };
         self.watches.iter().filter_map(overdue).collect()
@@ -236,7 +236,7 @@ impl Holders {
             None => Some(*watch.silent_since_ms.get_or_insert(since_ms)),
         };
         watch.silent_since_ms = silent_since_ms;
-        watch.due_ms = now_ms + if answer.is_some() { ROLL_INTERVAL_MS } else { ROLL_PAUSE_MS };
+        watch.due_ms = now_ms + if answer.is_some() { PROBE_INTERVAL_MS } else { PROBE_PAUSE_MS };
         let missing: Option<HashSet<String>> = answer.map(|missing| missing.into_iter().collect());
         let mut verdict = Verdict::default();
         for (connection_id, holder) in self.holders.iter_mut().flatten().filter(|(_, holder)| holder.relay == *relay) {
@@ -255,8 +255,8 @@ impl Holders {
 }
 
 impl Holder {
-    fn hold(&self) -> Hold {
-        Hold { relay: self.relay.clone(), grace_ms: u64::from(self.grace_ms) }
+    fn hold(&self) -> Lease {
+        Lease { relay: self.relay.clone(), grace_ms: u64::from(self.grace_ms) }
     }
 
     /// `is_missing` is the relay's word, absent when it is silent.
@@ -278,7 +278,7 @@ impl Holder {
             Some(_) => leaves_at_ms,
             None => {
                 let silent_at_ms = silent_since_ms.map_or(u64::MAX, |since_ms| since_ms + grace_ms);
-                Some(leaves_at_ms.unwrap_or(silent_at_ms).min(silent_at_ms).saturating_add(ROLL_TRY_MS))
+                Some(leaves_at_ms.unwrap_or(silent_at_ms).min(silent_at_ms).saturating_add(PROBE_TRY_MS))
             }
         };
         if ends_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
@@ -303,23 +303,23 @@ fn watched(watches: &mut SortedMap<RelayName, Watch>, relay: &RelayName, due_ms:
 }
 
 impl Channel {
-    /// A relay's answer to [`Effect::Roll`], or that it gave none.
-    pub fn rolled(
+    /// A relay's answer to [`Effect::Probe`], or that it gave none.
+    pub fn probed(
         &mut self,
         store: &mut impl Store,
         relay: &RelayName,
         attempt: u64,
-        answer: Option<Rolled>,
+        answer: Option<Probed>,
         now_ms: u64,
     ) -> Vec<Effect> {
-        let census = answer.as_ref().map(|answer| answer.census);
-        self.states.occupants.answered(relay, attempt, census, now_ms);
+        let local_occupancy = answer.as_ref().map(|answer| answer.local_occupancy);
+        self.states.occupants.answered(relay, attempt, local_occupancy, now_ms);
         if !self.asks(relay) {
             self.states.occupants.forget(relay);
         }
-        if let Some(census) = census.filter(|census| census.here.is_empty()) {
+        if let Some(local_occupancy) = local_occupancy.filter(|local_occupancy| local_occupancy.here.is_empty()) {
             self.feeds.doubt(relay);
-            self.leave_below(store, relay, attempt, &census);
+            self.leave_below(store, relay, attempt, &local_occupancy);
         }
         self.settle(store, relay, attempt, answer.map(|answer| answer.missing), now_ms);
         let mut effects = self.states.holders.ask(&self.meta.address.channel, now_ms);
@@ -344,8 +344,8 @@ impl Channel {
 
     fn carry_out(&mut self, store: &mut impl Store, verdict: Verdict, now_ms: u64) -> Result<(), StoreError> {
         self.reload(store)?;
-        for (connection_id, hold, leaves_at_ms) in verdict.changed {
-            store.hold(&connection_id, &hold, leaves_at_ms)?;
+        for (connection_id, lease, leaves_at_ms) in verdict.changed {
+            store.hold(&connection_id, &lease, leaves_at_ms)?;
         }
         let mut batch = crate::channel::log::Batch::new(self.log.tip());
         for connection_id in verdict.left {
@@ -356,14 +356,14 @@ impl Channel {
     }
 
     /// Asks what is due to be asked.
-    pub(in crate::channel) fn call_rolls(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
+    pub(in crate::channel) fn call_probes(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
         if self.states.holders.count == 0 {
             self.states.holders.watches.clear();
             return Vec::new();
         }
         // Even before that is due: what woke the channel may be that somebody is to leave.
         if self.states.holders.read(store).is_err() {
-            self.states.holders.read_at_ms = now_ms + ROLL_PAUSE_MS;
+            self.states.holders.read_at_ms = now_ms + PROBE_PAUSE_MS;
         }
         for (relay, attempt) in self.states.holders.overdue(now_ms) {
             self.settle(store, &relay, attempt, None, now_ms);
@@ -379,8 +379,8 @@ mod tests {
     #[test]
     fn numbers_of_questions_are_not_used_again_when_a_write_fails() {
         let mut holders = Holders::unread(0, 0);
-        let asked = holders.next_roll();
+        let asked = holders.next_probe();
         holders.forget(0);
-        assert!(holders.next_roll() > asked);
+        assert!(holders.next_probe() > asked);
     }
 }

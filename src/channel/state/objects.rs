@@ -178,11 +178,11 @@ impl Channel {
         let begin = Cursor { after: PartKey::SUMMARY, object: None, has_root: false };
         let mut cursor = from.cloned().unwrap_or(begin);
         let (mut scan, mut objects, mut bytes) = (Scan::after(cursor.after.clone()), Vec::<Snapshot>::new(), 0);
-        let series = self.meta.series.clone();
+        let epoch = self.meta.epoch.clone();
         while let Some((key, part)) = scan.next(store)? {
             bytes += cost(&key, &part, MESSAGE_OVERHEAD_BYTES);
             if bytes > OBJECTS_PAGE_BYTES && !objects.is_empty() {
-                return Ok(ObjectsPage { series, objects, next: Some(Box::new(cursor)) });
+                return Ok(ObjectsPage { epoch, objects, next: Some(Box::new(cursor)) });
             }
             match part {
                 Part::Object(object) => {
@@ -207,7 +207,7 @@ impl Channel {
         if !cursor.has_root {
             objects.push(Snapshot { id: ROOT.to_owned(), object: Object::new(Kind::Map), entries: Vec::new() });
         }
-        Ok(ObjectsPage { series, objects, next: None })
+        Ok(ObjectsPage { epoch, objects, next: None })
     }
 
     /// What a path leads to, with all that it refers to. Fails with 92003 and 92004 (the object that it begins at),

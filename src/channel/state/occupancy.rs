@@ -10,14 +10,14 @@ use crate::channel::store::{Store, StoreError, Stored};
 use crate::channel::{Channel, Effect, Meta, Ticket};
 use crate::error::Code;
 use crate::limits::{
-    ACTIVE_MS, COUNTS_WAITING_MAX, OCCUPANCY_FLIP_MS, OCCUPANCY_INTERVAL_MS, ROLL_ANSWER_MS, ROLL_INTERVAL_MS,
+    ACTIVE_MS, COUNTS_WAITING_MAX, OCCUPANCY_FLIP_MS, OCCUPANCY_INTERVAL_MS, PROBE_ANSWER_MS, PROBE_INTERVAL_MS,
 };
-use crate::rpc::{Answer, Census, Counts, Occupancy, RelayName, Response, Roll};
+use crate::rpc::{Answer, Counts, LocalOccupancy, Occupancy, Probe, RelayName, Response};
 
 #[derive(Debug, Default)]
 pub struct Occupants {
     /// What relays said last. A list: there are few.
-    said: Vec<(RelayName, Census)>,
+    said: Vec<(RelayName, LocalOccupancy)>,
     /// Those that other relays feed, and the number of the first question that one is asked since it came.
     below: Vec<(RelayName, u64)>,
     /// What listeners were told last, if all of them were, and when.
@@ -51,10 +51,10 @@ impl State for Occupants {
 
 impl Occupants {
     /// A relay says whom it has. One that says the same again was not told, or has lost what it was told.
-    pub fn hear(&mut self, relay: &RelayName, census: Census) {
-        let before = self.note(relay, census);
-        let is_new = before.is_none_or(|before| before == census || before.listeners == 0);
-        if census.listeners > 0 && is_new {
+    pub fn hear(&mut self, relay: &RelayName, local_occupancy: LocalOccupancy) {
+        let before = self.note(relay, local_occupancy);
+        let is_new = before.is_none_or(|before| before == local_occupancy || before.listeners == 0);
+        if local_occupancy.listeners > 0 && is_new {
             self.told = None;
         }
     }
@@ -63,14 +63,14 @@ impl Occupants {
         self.said.retain(|(known, _)| known != relay);
     }
 
-    pub fn answered(&mut self, relay: &RelayName, attempt: u64, census: Option<Census>, now_ms: u64) {
+    pub fn answered(&mut self, relay: &RelayName, attempt: u64, local_occupancy: Option<LocalOccupancy>, now_ms: u64) {
         self.open.retain(|question| question.attempt != attempt);
-        match census {
-            Some(census) => drop(self.note(relay, census)),
+        match local_occupancy {
+            Some(local_occupancy) => drop(self.note(relay, local_occupancy)),
             // Its last word counts until it speaks again; what it was told may be lost.
             None => {
                 if !self.knows(relay) {
-                    self.note(relay, Census::default());
+                    self.note(relay, LocalOccupancy::default());
                 }
                 (self.told, self.told_at_ms) = (None, now_ms + OCCUPANCY_INTERVAL_MS);
             }
@@ -78,11 +78,11 @@ impl Occupants {
     }
 
     /// Gives what it said before.
-    fn note(&mut self, relay: &RelayName, census: Census) -> Option<Census> {
+    fn note(&mut self, relay: &RelayName, local_occupancy: LocalOccupancy) -> Option<LocalOccupancy> {
         if let Some((_, known)) = self.said.iter_mut().find(|(known, _)| known == relay) {
-            return Some(std::mem::replace(known, census));
+            return Some(std::mem::replace(known, local_occupancy));
         }
-        self.said.push((relay.clone(), census));
+        self.said.push((relay.clone(), local_occupancy));
         None
     }
 
@@ -91,7 +91,7 @@ impl Occupants {
     }
 
     fn has_listeners(&self) -> bool {
-        self.said.iter().any(|(_, census)| census.listeners > 0)
+        self.said.iter().any(|(_, local_occupancy)| local_occupancy.listeners > 0)
     }
 
     fn is_asked(&self, relay: &RelayName) -> bool {
@@ -105,7 +105,7 @@ impl Occupants {
 
     fn sum(&self, members: usize) -> Occupancy {
         let mut sum = Occupancy::default();
-        self.said.iter().for_each(|(_, census)| sum.add(&census.here));
+        self.said.iter().for_each(|(_, local_occupancy)| sum.add(&local_occupancy.here));
         sum.set_members(members);
         sum
     }
@@ -141,7 +141,7 @@ impl Channel {
         relay: &RelayName,
         direct: bool,
     ) -> Result<(), StoreError> {
-        let first = self.states.holders.next_roll();
+        let first = self.states.holders.next_probe();
         match (self.states.occupants.below.iter_mut().find(|(known, _)| known == relay), direct) {
             (None, true) => {}
             (Some(_), true) => {
@@ -164,10 +164,10 @@ impl Channel {
         store: &mut impl Store,
         relay: &RelayName,
         attempt: u64,
-        census: &Census,
+        local_occupancy: &LocalOccupancy,
     ) {
         let is_gone = |(known, since): &(RelayName, u64)| known == relay && *since <= attempt;
-        if census.here.is_empty() && self.states.occupants.below.iter().any(is_gone) {
+        if local_occupancy.here.is_empty() && self.states.occupants.below.iter().any(is_gone) {
             // If this write fails it is asked again after the next waking, and gone then.
             let _ = store.remove_relay(relay, false);
             self.states.occupants.below.retain(|entry| !is_gone(entry));
@@ -185,15 +185,20 @@ impl Channel {
     }
 
     /// A relay says whom it has now. Gives whether it is to go on with that.
-    pub fn report(&mut self, store: &mut impl Store, relay: &RelayName, census: Census) -> Answer<bool> {
-        if census.here.is_empty() {
+    pub fn report(
+        &mut self,
+        store: &mut impl Store,
+        relay: &RelayName,
+        local_occupancy: LocalOccupancy,
+    ) -> Answer<bool> {
+        if local_occupancy.here.is_empty() {
             self.feeds.doubt(relay);
         } else if !self.asks(relay) {
             // It had nobody when it was asked, and was forgotten: somebody came while it waited to be fed.
             self.note_below(store, relay, false).map_err(crate::channel::storage_failed)?;
         }
         if self.asks(relay) {
-            self.states.occupants.hear(relay, census);
+            self.states.occupants.hear(relay, local_occupancy);
         }
         self.keep_listened(store).map_err(crate::channel::storage_failed)?;
         Ok(self.meta.listened)
@@ -202,7 +207,7 @@ impl Channel {
     /// What follows from calls and answers: deliveries, and what those who count and those who listen wait for.
     pub fn follow_up(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
         let mut effects = self.feed(store, now_ms);
-        let overdue = |question: &&Question| question.since_ms + ROLL_ANSWER_MS <= now_ms;
+        let overdue = |question: &&Question| question.since_ms + PROBE_ANSWER_MS <= now_ms;
         let overdue: Vec<_> =
             self.states.occupants.open.iter().filter(overdue).map(|q| (q.relay.clone(), q.attempt)).collect();
         overdue.iter().for_each(|(relay, attempt)| self.states.occupants.answered(relay, *attempt, None, now_ms));
@@ -248,7 +253,7 @@ impl Channel {
             }
         }
         if asks_all {
-            self.states.occupants.ask_at_ms = now_ms + ROLL_INTERVAL_MS;
+            self.states.occupants.ask_at_ms = now_ms + PROBE_INTERVAL_MS;
         }
         let sum = self.states.occupants.sum(self.states.holders.count());
         if !are_known
@@ -259,7 +264,8 @@ impl Channel {
         }
         (self.states.occupants.told, self.states.occupants.told_at_ms) = (Some(sum), now_ms);
         let mut listening = Vec::new();
-        for (relay, _) in self.states.occupants.said.iter().filter(|(_, census)| census.listeners > 0) {
+        for (relay, _) in self.states.occupants.said.iter().filter(|(_, local_occupancy)| local_occupancy.listeners > 0)
+        {
             listening.push(relay.clone());
         }
         listening.into_iter().for_each(|relay| self.ask(relay, Some(sum), false, now_ms, effects));
@@ -273,7 +279,7 @@ impl Channel {
         now_ms: u64,
         effects: &mut Vec<Effect>,
     ) {
-        let attempt = self.states.holders.next_roll();
+        let attempt = self.states.holders.next_probe();
         self.states.occupants.open.push(Question {
             attempt,
             relay: relay.clone(),
@@ -281,8 +287,8 @@ impl Channel {
             counts,
             tells: occupancy.is_some(),
         });
-        let roll = Roll { channel: self.meta.address.channel.clone(), connections: Vec::new(), occupancy };
-        effects.push(Effect::Roll { relay, attempt, roll });
+        let probe = Probe { channel: self.meta.address.channel.clone(), connections: Vec::new(), occupancy };
+        effects.push(Effect::Probe { relay, attempt, probe });
     }
 
     /// Remembers whether somebody listens: a channel that lost its memory asks who. Nobody does only when all have said
@@ -319,7 +325,7 @@ impl Channel {
     }
 
     pub(in crate::channel) fn occupancy_deadline(&self) -> Option<u64> {
-        let open = self.states.occupants.open.iter().map(|question| question.since_ms + ROLL_ANSWER_MS).min();
+        let open = self.states.occupants.open.iter().map(|question| question.since_ms + PROBE_ANSWER_MS).min();
         if !self.meta.listened {
             return open;
         }

@@ -18,7 +18,7 @@ use crate::limits::{LEAVES_PER_ENTRY, LEAVES_PER_ENTRY_BYTES, MEMBERS_PAGE_BYTES
 use crate::model::message::{Content, Entry};
 use crate::model::packed::Packed;
 use crate::model::presence::{MemberKey, PresenceAction, PresenceMessage};
-use crate::rpc::{Answer, Deed, Fate, Hold, MembersPage, MembersQuery, Outcome, Publish};
+use crate::rpc::{Answer, ConnectionOutcome, Lease, MembersPage, MembersQuery, Outcome, PresenceUpdate, Publish};
 
 /// Members that are read at first for a page, of which each may have 64 KiB.
 const MEMBERS_FIRST_READ: usize = 8;
@@ -35,18 +35,18 @@ impl Channel {
         store: &mut impl Store,
         batch: &mut Batch,
         publish: &Publish,
-        (hold, deeds): (&Hold, &[Deed]),
+        (lease, updates): (&Lease, &[PresenceUpdate]),
         is_late: bool,
         now_ms: u64,
     ) -> Result<Outcome, StoreError> {
         let mut staged = Staged::default();
-        for deed in deeds {
-            let key = deed.event.key();
+        for update in updates {
+            let key = update.event.key();
             let member = match staged.members.get(&key) {
                 Some(member) => member.clone(),
                 None => member(store, batch, &key)?,
             };
-            let Some(event) = news(deed, member.as_ref()) else { continue };
+            let Some(event) = news(update, member.as_ref()) else { continue };
             if member.is_none() && is_late {
                 match self.left_since(store, batch, &event, now_ms)? {
                     Some(true) => continue,
@@ -75,14 +75,14 @@ impl Channel {
         let changes = staged.members.into_iter().map(|(key, member)| match member {
             Some(event) => {
                 let member = Packed::one(&entry(vec![PresenceMessage { action: PresenceAction::Present, ..event }]));
-                Change::Put(StoredMember { key, hold: hold.clone(), leaves_at_ms: None, member })
+                Change::Put(StoredMember { key, lease: lease.clone(), leaves_at_ms: None, member })
             }
             None => Change::Remove(key),
         });
         batch.push(publish, entry(staged.events), key, changes.collect());
-        if self.states.holders.joined(connection_id, hold, staged.joined, now_ms) {
+        if self.states.holders.joined(connection_id, lease, staged.joined, now_ms) {
             // Others of its members were about to leave.
-            batch.hold(connection_id, hold, None);
+            batch.hold(connection_id, lease, None);
         }
         Ok(Outcome::Accepted { position, count: 0 })
     }
@@ -106,40 +106,40 @@ impl Channel {
 
     /// Takes note of what became of a connection. Says nothing of one without members, nor when another relay says so
     /// than the one that holds it: that comes too late.
-    pub(in crate::channel) fn place_fate(
+    pub(in crate::channel) fn place_outcome(
         &mut self,
         store: &mut impl Store,
         batch: &mut Batch,
         publish: &Publish,
-        (hold, fate): (&Hold, Fate),
+        (lease, outcome): (&Lease, ConnectionOutcome),
         now_ms: u64,
     ) -> Result<Outcome, StoreError> {
         let accepted = Ok(Outcome::Accepted { position: batch.tip(), count: 0 });
         let connection_id = publish.connection_id.as_deref().unwrap_or_default();
         // Remembered whatever it changes: one that comes again, late, must not take away who has entered since.
         let position = batch.tip().next(now_ms);
-        let key = match fate {
-            Fate::Left => self.window(store, now_ms)?.remember(publish, position),
-            Fate::Here | Fate::Gone => String::new(),
+        let key = match outcome {
+            ConnectionOutcome::Left => self.window(store, now_ms)?.remember(publish, position),
+            ConnectionOutcome::Here | ConnectionOutcome::Gone => String::new(),
         };
         if self.states.holders.members_of(store, connection_id)? == 0 {
             return accepted;
         }
-        match fate {
-            Fate::Here => {
-                if self.states.holders.here(connection_id, hold, now_ms) {
-                    batch.hold(connection_id, hold, None);
+        match outcome {
+            ConnectionOutcome::Here => {
+                if self.states.holders.here(connection_id, lease, now_ms) {
+                    batch.hold(connection_id, lease, None);
                 }
             }
-            Fate::Gone => {
-                if let Some(leaves_at_ms) = self.states.holders.gone(connection_id, hold, now_ms) {
-                    batch.hold(connection_id, hold, Some(leaves_at_ms));
+            ConnectionOutcome::Gone => {
+                if let Some(leaves_at_ms) = self.states.holders.gone(connection_id, lease, now_ms) {
+                    batch.hold(connection_id, lease, Some(leaves_at_ms));
                 }
             }
-            Fate::Left if self.states.holders.is_held_by(connection_id, &hold.relay) => {
+            ConnectionOutcome::Left if self.states.holders.is_held_by(connection_id, &lease.relay) => {
                 self.place_leaves(store, batch, connection_id, (&publish.id(), key), now_ms)?;
             }
-            Fate::Left => {}
+            ConnectionOutcome::Left => {}
         }
         accepted
     }
@@ -214,11 +214,12 @@ impl Staged {
 
 /// The event as it happened, or nothing: what is not newer than the member, who leaves without being there, and who
 /// enters by an event that the set knows.
-fn news(deed: &Deed, member: Option<&PresenceMessage>) -> Option<PresenceMessage> {
-    let event = deed.event.clone();
+fn news(update: &PresenceUpdate, member: Option<&PresenceMessage>) -> Option<PresenceMessage> {
+    let event = update.event.clone();
     let Some(member) = member else { return (event.action != PresenceAction::Leave).then_some(event) };
     let turn = member.turn();
-    if turn >= event.turn() || (event.action == PresenceAction::Enter && deed.known.is_some() && turn >= deed.known) {
+    if turn >= event.turn() || (event.action == PresenceAction::Enter && update.known.is_some() && turn >= update.known)
+    {
         return None;
     }
     if event.action == PresenceAction::Leave && event.data.is_absent() {

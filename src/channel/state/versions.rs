@@ -67,11 +67,11 @@ impl Channel {
         serial: &str,
         now_ms: u64,
     ) -> Result<Answer<Current>, StoreError> {
-        let Some((target, series)) = Target::parse(serial) else {
+        let Some((target, epoch)) = Target::parse(serial) else {
             return Ok(Err(Code::BadParameter.because("the serial is not one of a message")));
         };
         let is_kept = target.position >= visible_from(&self.meta.rules, now_ms) && target.position > self.meta.floor;
-        let published = match is_kept && series == self.meta.series {
+        let published = match is_kept && epoch == self.meta.epoch {
             true => self.published(store, batch, target.position, now_ms)?,
             false => None,
         };
@@ -149,7 +149,7 @@ impl Channel {
     pub fn versions(&mut self, store: &mut impl Store, query: &VersionsQuery, now_ms: u64) -> Answer<HistoryPage> {
         self.reload(store).map_err(storage_failed)?;
         let current = self.message(store, None, &query.serial, now_ms).map_err(storage_failed)??;
-        let mut page = Page { series: self.meta.series.clone(), limit: query.limit, ..Page::default() };
+        let mut page = Page { epoch: self.meta.epoch.clone(), limit: query.limit, ..Page::default() };
         match query.latest {
             true => page.push(&current.entry()),
             false => list(store, current, query, &mut page).map_err(storage_failed)?,
@@ -235,7 +235,7 @@ fn position_of(entry: &Entry) -> Position {
 /// A page of versions that is being filled.
 #[derive(Default)]
 struct Page {
-    series: String,
+    epoch: String,
     limit: usize,
     entries: Packed,
     count: usize,
@@ -258,7 +258,7 @@ impl Page {
 
     fn finish(self) -> HistoryPage {
         let next = self.more.then_some((Position(self.last.into()), 0));
-        HistoryPage { series: self.series, entries: self.entries, slices: vec![(0, 1); self.count], next }
+        HistoryPage { epoch: self.epoch, entries: self.entries, slices: vec![(0, 1); self.count], next }
     }
 }
 

@@ -15,8 +15,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    pub fn serial(self, series: &str) -> String {
-        self.position.message_serial(series, self.index.into())
+    pub fn serial(self, epoch: &str) -> String {
+        self.position.message_serial(epoch, self.index.into())
     }
 
     pub fn time_ms(self) -> u64 {
