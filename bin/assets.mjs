@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 
+/** @typedef {{ file: string, type: string, tag: string, headers: Record<string, string> }} Asset */
+
 /** @type {Record<string, string>} */
 const types = {
   '.html': 'text/html; charset=utf-8',
@@ -15,19 +17,28 @@ const types = {
   '.txt': 'text/plain; charset=utf-8',
 };
 
-/** What every file is sent with, in the form that the edge reads: a line for each header below `/*`. */
+/**
+ * What files are sent with, in the form that the edge reads: a path, which may end in `*`, then a line for each header,
+ * or `! ` and the name of one that an earlier path gave.
+ */
 const HEADERS = '_headers';
 
-/** @param {string} folder */
-export function pageHeaders(folder) {
-  const lines = fs.readFileSync(path.join(folder, HEADERS), 'utf8').split('\n').slice(1).filter((line) => line.trim());
-  return Object.fromEntries(lines.map((line) => {
+/** The headers of each file. @param {string} folder @param {string} name */
+export function headersOf(folder, name) {
+  /** @type {Record<string, string>} */
+  const headers = {};
+  let matches = false;
+  for (const line of fs.readFileSync(path.join(folder, HEADERS), 'utf8').split('\n')) {
     const colon = line.indexOf(':');
-    return [line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim()];
-  }));
+    if (line.startsWith('/')) matches = line.endsWith('*') ? name.startsWith(line.slice(0, -1)) : name === line;
+    else if (!matches || line.trim() === '') continue;
+    else if (line.trim().startsWith('!')) delete headers[line.trim().slice(1).trim().toLowerCase()];
+    else headers[line.slice(0, colon).trim().toLowerCase()] = line.slice(colon + 1).trim();
+  }
+  return headers;
 }
 
-/** @param {string} folder @returns {Record<string, { file: string, type: string, tag: string }>} */
+/** @param {string} folder @returns {Record<string, Asset>} */
 export function listAssets(folder) {
   /** @type {ReturnType<typeof listAssets>} */
   const assets = {};
@@ -36,9 +47,12 @@ export function listAssets(folder) {
     if (!fs.statSync(file).isFile() || entry === HEADERS) continue;
     const name = `/${entry.split(path.sep).join('/')}`;
     const tag = `"${createHash('sha256').update(fs.readFileSync(file)).digest('base64url').slice(0, 22)}"`;
-    const asset = { file: name, type: types[path.extname(name)] ?? 'application/octet-stream', tag };
+    const type = types[path.extname(name)] ?? 'application/octet-stream';
+    const asset = { file: name, type, tag, headers: headersOf(folder, name) };
     assets[name] = asset;
+    // As the edge does: a page has its name without an ending, too.
     if (name.endsWith('/index.html')) assets[name.slice(0, -'index.html'.length)] = asset;
+    else if (name.endsWith('.html')) assets[name.slice(0, -'.html'.length)] = asset;
   }
   return assets;
 }

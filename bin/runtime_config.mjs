@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { listAssets, pageHeaders } from './assets.mjs';
+import { listAssets } from './assets.mjs';
 import { objectsIn } from './data.mjs';
 
 const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '..');
@@ -50,7 +50,6 @@ ${variables.map((name) => `        (name = "${name}", fromEnvironment = "${name}
         (name = "TRUST_PROXY", text = "${trustProxy}"),
         (name = "FILES", service = "files"),
         (name = "ASSETS", json = ${text(JSON.stringify(listAssets(path.join(root, 'www'))))}),
-        (name = "PAGE_HEADERS", json = ${text(JSON.stringify(pageHeaders(path.join(root, 'www'))))}),
       ],
       durableObjectNamespaces = [
 ${entries.map(([, name]) => namespace(name)).join('\n')}

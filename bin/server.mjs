@@ -13,10 +13,14 @@ import { isLoopback, readApps } from './options.mjs';
 import { Runtime, controlIn } from './runtime.mjs';
 import { runtimeConfig } from './runtime_config.mjs';
 
-/** What a deployment may be told, besides its apps; README.md says what each does. */
-const bounds = [
+/** What a deployment may be told, besides its apps; docs/operating.md says what each does. */
+const variables = [
+  'EVENT_KEY',
   'RELAY_CONNECTIONS', 'RELAY_CONNECTS_PER_SECOND', 'CONNECTION_MESSAGES_PER_SECOND', 'CONNECTION_BYTES_PER_SECOND',
 ];
+
+/** Whose tokens attendees of the demo's event page get. */
+const DEMO_EVENT_KEY = 'demo.event';
 
 export class Server {
   #settings;
@@ -137,7 +141,8 @@ export class Server {
     if (apps) told.APPS = readApps(apps);
     if (this.isDemo) told.APPS = demo.trim();
     if (this.isDemo || ephemeral) told.SHORT_SECRETS = 'true';
-    for (const name of bounds) told[name] = process.env[name];
+    for (const name of variables) told[name] = process.env[name];
+    if (this.isDemo) told.EVENT_KEY ??= DEMO_EVENT_KEY;
     this.#log.hide(adminToken, ...(told.APPS ? secretsOf(told.APPS) : []));
     const note = 'its key is known to all; give --apps to serve your own';
     if (this.isDemo) this.#log.say('warn', 'demo app', { note });

@@ -6,6 +6,8 @@
  */
 export const greeting = (port, sandbox) => `
   Courtside is up: http://127.0.0.1:${port}   (Ctrl-C ends it)
+  Its event:       http://127.0.0.1:${port}/ for attendees, and for the host
+                   http://127.0.0.1:${port}/stage#key=demo.host:local-only
   The demo key:    demo.key1:local-only${sandbox ? `
   The sandbox:     POST http://127.0.0.1:${port}/apps makes an app` : ''}
 

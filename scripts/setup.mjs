@@ -43,9 +43,11 @@ export async function setUp() {
   await Promise.all([npmPackages(), buildTools(missing), missing.length > 0 && compile()]);
 }
 
-/** Builds the worker into `build/` and the page's copy of the SDK, unless they are up to date. */
+/** Builds the worker into `build/` and the page's copies of the SDK and its plugin, unless they are up to date. */
 export async function build() {
-  copyIfChanged(at('node_modules/ably/build/ably.min.js'), at('www/vendor/ably.min.js'));
+  for (const file of ['ably.min.js', 'liveobjects.umd.min.js']) {
+    copyIfChanged(at('node_modules/ably/build', file), at('www/vendor', file));
+  }
   const stamp = at('build/.inputs');
   const inputs = hash(['Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', ...sources('src')]);
   if (read(stamp) === inputs && fs.existsSync(at('build/index.js'))) return;

@@ -7,6 +7,7 @@ await build();
 say('Starting Courtside');
 // Not before what it needs is installed.
 const { start } = await import('../bin/index.mjs');
+const { standBy } = await import('./crowd.mjs');
 
 /** Whether anybody on this machine may make apps: what SDK test suites ask for. Never said to a deployment. */
 const sandbox = process.env.SANDBOX === 'true';
@@ -17,5 +18,11 @@ const server = await start(options).catch((error) => {
   process.exit(1);
 });
 
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => void server.stop().then(() => process.exit(0)));
+const crowd = standBy({ url: server.url, clientOptions: server.clientOptions, key: server.key ?? '' });
+const stop = async () => {
+  await crowd.then((maker) => maker.stop(), () => {});
+  await server.stop();
+  process.exit(0);
+};
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => void stop());
 console.log(greeting(server.port, sandbox));

@@ -19,6 +19,7 @@ pub mod relay;
 pub mod transport;
 pub mod app;
 pub mod rest;
+pub mod event;
 pub mod object;
 #[cfg(target_arch = "wasm32")]
 mod shell;

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use courtside::error::Code;
+
 const CODE: [&str; 6] = ["src", "tests", "benches", "www", "bin", "scripts"];
 const CODE_ENDINGS: [&str; 3] = [".rs", ".mjs", ".js"];
 /// What is installed or built, not written.
@@ -191,6 +193,18 @@ fn every_path_that_a_document_names_exists() {
     }
     assert!(named > 20, "paths are found");
     assert_none(missing, "a document names a path that does not exist");
+}
+
+/// What a client is told by a number is explained there, once for each, in the order of the numbers.
+#[test]
+fn every_error_code_has_its_cause_and_cure() {
+    let text = fs::read_to_string(root().join("docs/errors.md")).expect("a document");
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Code"));
+    let known: Vec<String> = rows
+        .map(|row| row.split(" | ").take(2).collect::<Vec<_>>().join(" ").trim_start_matches("| ").to_owned())
+        .collect();
+    let codes: Vec<String> = Code::ALL.iter().map(|code| format!("{} {}", code.number(), code.status())).collect();
+    assert_eq!(known, codes, "docs/errors.md and src/error.rs have the same codes");
 }
 
 // Files.

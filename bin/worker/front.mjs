@@ -38,7 +38,8 @@ export default class extends Built {
     const { pathname } = new URL(request.url);
     if (request.headers.get('upgrade') === null && (request.method === 'GET' || request.method === 'HEAD')) {
       const asset = this.env.ASSETS[pathname];
-      if (asset) return file(asset, request, this.env);
+      // Without an event there are no pages, and the worker says so.
+      if (asset && (this.env.EVENT_KEY || !asset.file.endsWith('.html'))) return file(asset, request, this.env);
       if (pathname === '/health') return said(200, 'ok');
       if (pathname === '/ready') return ready(this.env);
     }
@@ -114,9 +115,9 @@ async function callAll(env, path, body) {
   }
 }
 
-async function file({ file, type, tag }, request, env) {
+async function file({ file, type, tag, headers: own }, request, env) {
   const caching = { etag: tag, 'cache-control': 'public, max-age=0, must-revalidate' };
-  const headers = { ...env.PAGE_HEADERS, 'content-type': type, ...caching };
+  const headers = { ...own, 'content-type': type, ...caching };
   if (request.headers.get('if-none-match') === tag) return new Response(null, { status: 304, headers });
   const { status, body, headers: found } = await env.FILES.fetch(`http://files${file}`, { method: request.method });
   if (status !== 200) return new Response('not found', { status: 404 });

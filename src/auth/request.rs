@@ -178,6 +178,12 @@ pub struct ApprovedToken {
 }
 
 impl ApprovedToken {
+    /// With all that the key allows, for as long as a token usually lives.
+    pub fn of(key: Key, client_id: Identity, now_ms: u64) -> ApprovedToken {
+        let ttl_ms = TOKEN_DEFAULT_TTL_MS.min(key.token_max_ttl_ms());
+        ApprovedToken { key, capability: None, client_id, issued_at_ms: now_ms, ttl_ms, nonce: None }
+    }
+
     /// Signs it. `random` only keeps two tokens from being the same.
     pub fn issue(self, random: [u8; 8]) -> TokenDetails {
         let capability = self.capability.as_ref().unwrap_or(&self.key.capability).text();

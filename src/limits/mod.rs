@@ -3,6 +3,7 @@
 
 mod annotations;
 mod credentials;
+mod event;
 mod filters;
 mod log;
 mod objects;
@@ -14,6 +15,7 @@ mod load_map;
 
 pub use annotations::*;
 pub use credentials::*;
+pub use event::*;
 pub use filters::*;
 pub use load_map::*;
 pub use log::*;

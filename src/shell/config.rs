@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use worker::Env;
 
-use crate::auth::{Apps, Secret};
+use crate::auth::{Apps, Key, KeyName, Secret};
 use crate::base::rate::Flow;
 use crate::error::{Code, ErrorInfo};
+use crate::event;
 use crate::limits::{RELAY_CONNECTIONS_MAX, SECRET_MIN_BYTES, SHORT_SECRET_MIN_BYTES};
 use crate::object::Settings;
 use crate::relay::admission::Bounds;
@@ -55,6 +56,19 @@ pub fn serving(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
 /// The apps as they were configured before, if that can be read.
 pub fn read(text: &str) -> Option<Apps> {
     Apps::parse(text, SHORT_SECRET_MIN_BYTES).ok()
+}
+
+/// The key whose tokens attendees of the event page get, as `EVENT_KEY` names it. Fails with 40400 when it names none:
+/// there is no event page then. Fails with 50320 when the deployment's own apps have no such key.
+pub fn event_key(env: &Env) -> Result<Key, ErrorInfo> {
+    let text = variable(env, "EVENT_KEY");
+    if text.is_empty() {
+        return Err(event::switched_off());
+    }
+    let apps = serving(env)?;
+    let name = KeyName::parse(&text).ok();
+    let key = name.and_then(|name| apps.get(name.app())?.key(&name).cloned());
+    key.ok_or_else(|| Code::Unavailable.because("this deployment's EVENT_KEY names none of its keys"))
 }
 
 /// How long secrets must be: with `SHORT_SECRETS=true`, which local runs set, short ones will do.

@@ -10,17 +10,19 @@ use futures_util::future::{Either, join_all, select};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use worker::worker_sys::web_sys::Response as RawResponse;
-use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, WebSocketPair, event};
+use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, WebSocketPair};
 
 use super::platform::{self, Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes};
 use super::{calls, config, directory};
 use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
+use crate::event;
 use crate::http::addresses::{Addresses, Work};
 use crate::http::uploads::{Body, Uploads};
 use crate::http::{self, Browser, Reply};
 use crate::intake::parameters::{self, Door};
+use crate::limits::EVENT_BODY_MAX_BYTES;
 use crate::model::Format;
 use crate::model::name::{AppId, ChannelName};
 use crate::protocol::dialect::Dialect;
@@ -74,12 +76,12 @@ impl Handover {
     }
 }
 
-#[event(start)]
+#[worker::event(start)]
 fn start() {
     console_error_panic_hook::set_once();
 }
 
-#[event(fetch)]
+#[worker::event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawResponse> {
     platform::seed_hashes();
     let upgrade = request.headers().get("upgrade")?;
@@ -88,12 +90,36 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawRespo
             query_pairs(&request.inner().url()).iter().any(|(name, value)| name == "format" && value == "msgpack");
         return connect(request, &env, Way::WebSocket(if msgpack { Format::Msgpack } else { Format::Json })).await;
     }
-    if request.path() == "/" && matches!(request.method(), Method::Get | Method::Head) {
-        return env.assets("ASSETS")?.fetch_request(request).await.map(RawResponse::from);
+    if event::is_page(&request.path()) && matches!(request.method(), Method::Get | Method::Head) {
+        return page(request, &env).await.map(RawResponse::from);
     }
     let header = |name: &str| request.headers().get(name);
     let browser = Browser { origin: header("origin")?, wanted_headers: header("access-control-request-headers")? };
     platform::with_headers(answer(request, &env).await?, &browser.headers())
+}
+
+/// A page of the event, where the deployment has it.
+async fn page(request: Request, env: &Env) -> Result<Response> {
+    match config::event_key(env) {
+        Ok(_) => env.assets("ASSETS")?.fetch_request(request).await,
+        Err(error) => write_reply(http::refuse(&read_head(&request)?, &error)),
+    }
+}
+
+/// A token for an attendee of the event.
+async fn event_token(mut raw: Request, env: &Env) -> Result<Response> {
+    let mut request = read_head(&raw)?;
+    let key = take(&request.address, Work::Request).and_then(|()| config::event_key(env));
+    let body = match key {
+        Ok(_) => read_body(&mut raw, EVENT_BODY_MAX_BYTES).await?,
+        Err(error) => return refuse_unread(&mut raw, http::refuse(&request, &error)).await,
+    };
+    let (bytes, _held) = match body {
+        Ok(body) => body.split(),
+        Err(error) => return write_reply(http::refuse(&request, &error)),
+    };
+    request.body = bytes;
+    write_reply(event::answer(&request, key, now_ms(), random_bytes()))
 }
 
 /// The answer to a request that is neither a WebSocket's nor for the page.
@@ -113,6 +139,9 @@ async fn answer(request: Request, env: &Env) -> Result<RawResponse> {
             Ok(lines) => connect(request, env, Way::Events { lines }).await,
             Err(reply) => write_reply(reply).map(RawResponse::from),
         };
+    }
+    if request.path() == event::TOKEN_PATH && request.method() != Method::Options {
+        return event_token(request, env).await.map(RawResponse::from);
     }
     rest(request, env).await.map(RawResponse::from)
 }

@@ -22,11 +22,11 @@ test('without apps it serves the demo app and the page, and says so', async (t) 
   /** @type {[string, string][]} */
   const files = [
     ['/', 'text/html; charset=utf-8'], ['/index.html', 'text/html; charset=utf-8'],
-    ['/scoreboard.css', 'text/css; charset=utf-8'],
-    ['/scoreboard.js', 'text/javascript; charset=utf-8'], ['/vendor/ably.min.js', 'text/javascript; charset=utf-8'],
+    ['/stage', 'text/html; charset=utf-8'], ['/event/event.css', 'text/css; charset=utf-8'],
+    ['/event/main.js', 'text/javascript; charset=utf-8'], ['/vendor/ably.min.js', 'text/javascript; charset=utf-8'],
   ];
   for (const [name, type] of files) {
-    const file = path.resolve('www', name === '/' ? 'index.html' : name.slice(1));
+    const file = path.resolve('www', ({ '/': 'index.html', '/stage': 'stage.html' })[name] ?? name.slice(1));
     const response = await fetch(served.url + name);
     assert.equal(response.status, 200, name);
     assert.equal(response.headers.get('content-type'), type);
@@ -37,6 +37,9 @@ test('without apps it serves the demo app and the page, and says so', async (t) 
     const again = await fetch(served.url + name, { headers: { 'if-none-match': response.headers.get('etag') ?? '' } });
     assert.equal(again.status, 304);
   }
+  const embedded = await fetch(`${served.url}/embed/score`);
+  assert.match(embedded.headers.get('content-security-policy') ?? '', /frame-ancestors \*$/);
+  assert.equal(embedded.headers.get('x-frame-options'), null);
   for (const name of ['/bin/demo.json', '/../bin/demo.json', '/%2e%2e/bin/demo.json', '/vendor', '/vendor/', '/_headers']) {
     assert.equal((await fetch(served.url + name)).status, 404, name);
   }

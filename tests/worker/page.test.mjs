@@ -1,137 +1,269 @@
 /**
- * The scoreboard in a real browser: two tabs, one keeps score, the other shows it; and what both say when it is down.
+ * What the event page is, besides what happens on it: its headers, weight, accessibility, and what hostile input does.
  */
 import assert from 'node:assert/strict';
-import os from 'node:os';
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
-import test from 'node:test';
-import { launch, skip } from './browser.mjs';
+import test, { after } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { skip } from './browser.mjs';
 import { rest } from './clients.mjs';
 import { startRuntime } from './runtime.mjs';
+import { Venue, connected, hostKey, openPoll, part, photograph, says, write } from './venue.mjs';
 
-test('one tab keeps score, the other shows it', { skip }, async (t) => {
-  const runtime = await startRuntime();
-  t.after(() => runtime.stop());
-  const browser = await launch();
-  t.after(() => browser.close());
-  const context = await browser.newContext();
-  const umpire = await openPage(context, runtime.url);
-  const fan = await openPage(context, runtime.url);
+const options = { skip, timeout: 180_000 };
+const root = path.resolve(import.meta.dirname, '../..');
+const runtime = await startRuntime();
+after(() => runtime.stop());
 
-  await umpire.getByRole('button', { name: 'Lund' }).click();
-  await shows(fan, '15–0');
-  assert.match(await fan.locator('#messages td').nth(1).innerText(), /^\d+ ms$/);
+/** Of a page with all that it loads, compressed: what a phone on a train has to fetch. */
+const WEIGHT_MAX_BYTES = 200_000;
 
-  await umpire.getByRole('button', { name: 'Okafor' }).focus();
-  await umpire.keyboard.press('Enter');
-  await shows(fan, '15 all');
+const pages = ['/', '/stage', '/embed/score', '/embed/slides', '/embed/poll', '/embed/questions', '/embed/chat',
+  '/embed/overlay'];
 
-  await fan.reload();
-  await shows(fan, '15 all');
-  assert.deepEqual(await fan.locator('#messages td:nth-child(2)').allInnerTexts(), ['history', 'history']);
-  await photograph(t, fan, 'wide');
-
-  await fan.setViewportSize({ width: 390, height: 844 });
-  assert.equal(await fan.evaluate(() => document.documentElement.scrollWidth), 390, 'nothing to scroll sideways');
-  await photograph(t, fan, 'phone');
-});
-
-test('the page says that the connection is down, and when it is back', { skip }, async (t) => {
-  const runtime = await startRuntime();
-  t.after(() => runtime.stop());
-  const browser = await launch();
-  t.after(() => browser.close());
-  const page = await openPage(await browser.newContext(), runtime.url);
-
-  await runtime.kill();
-  const banner = page.getByText('The connection is down');
-  await banner.waitFor();
-  assert.equal(await page.getByRole('button', { name: 'Lund' }).getAttribute('aria-disabled'), 'true');
-  await photograph(t, page, 'down');
-
-  await runtime.start();
-  // The SDK would try again by itself, fifteen seconds after its last attempt.
-  await page.evaluate(() => window.dispatchEvent(new Event('online')));
-  await connected(page);
-  await ready(page);
-});
-
-test('a page that opens an hour later shows the score, and goes on from it', { skip }, async (t) => {
-  const runtime = await startRuntime();
-  t.after(() => runtime.stop());
-  const browser = await launch();
-  t.after(() => browser.close());
-  const umpire = await openPage(await browser.newContext(), runtime.url);
-  for (const call of ['15–0', '30–0', '40–0']) {
-    await umpire.getByRole('button', { name: 'Lund' }).click();
-    await shows(umpire, call);
-  }
-  await umpire.close();
-  await runtime.kill();
-  runtime.inFront = [path.join(import.meta.dirname, 'entries/hour-later-entry.mjs')];
-  await runtime.start();
-
-  const late = await openPage(await browser.newContext(), runtime.url);
-  await shows(late, '40–0');
-  await late.getByRole('button', { name: 'Okafor' }).click();
-  await shows(late, '40–15');
-});
-
-test('what else is published on the channel does not take the score away', { skip }, async (t) => {
-  const runtime = await startRuntime();
-  t.after(() => runtime.stop());
-  const browser = await launch();
-  t.after(() => browser.close());
-  const context = await browser.newContext();
-  const umpire = await openPage(context, runtime.url);
-  await umpire.getByRole('button', { name: 'Lund' }).click();
-  await shows(umpire, '15–0');
-  const channel = rest(runtime).channels.get('tennis-score-updates');
-  for (let number = 1; number <= 50; number++) await channel.publish('score', `Game Point ${number}!`);
-  await shows(umpire, 'Game Point 50!');
-
-  const fan = await openPage(context, runtime.url);
-  for (const page of [umpire, fan]) {
-    assert.deepEqual(await page.locator('#score .points').allInnerTexts(), ['15', '0']);
-  }
-  await fan.getByRole('button', { name: 'Okafor' }).click();
-  await shows(umpire, '15 all');
-});
-
-/** @typedef {import('playwright-core').Page} Page */
-
-/** @param {import('playwright-core').BrowserContext} context @param {string} url */
-async function openPage(context, url) {
-  const page = await context.newPage();
-  await page.goto(url);
-  await connected(page);
-  await ready(page);
-  return page;
-}
-
-/** @param {Page} page */
-const connected = (page) => page.locator('#connection[data-state="connected"]').waitFor();
-
-/** It knows the score, and takes points. @param {Page} page */
-const ready = (page) => page.locator('#buttons button[aria-disabled="false"]').first().waitFor();
-
-/** @param {Page} page @param {string} call what the umpire called last */
-const shows = (page, call) => page.locator('#call').getByText(call, { exact: true }).waitFor();
-
-/** For a human to look at. @param {import('node:test').TestContext} t @param {Page} page @param {string} name */
-async function photograph(t, page, name) {
-  const file = path.join(os.tmpdir(), `courtside-page-${name}.png`);
-  await page.screenshot({ path: file, fullPage: true });
-  t.diagnostic(file);
-}
-
-test('the page and its files come with headers that keep others out', async (t) => {
-  const runtime = await startRuntime();
-  t.after(() => runtime.stop());
-  for (const file of ['/', '/scoreboard.js', '/vendor/ably.min.js']) {
-    const { headers } = await fetch(`${runtime.url}${file}`);
-    assert.match(headers.get('content-security-policy') ?? '', /default-src 'none'.*frame-ancestors 'none'/, file);
+test('pages and their files come with headers that keep others out, but for what is made to be embedded', async () => {
+  for (const file of [...pages, '/event/main.js', '/vendor/ably.min.js']) {
+    const { headers, status } = await fetch(`${runtime.url}${file}`);
+    assert.equal(status, 200, file);
+    const policy = headers.get('content-security-policy') ?? '';
+    const isEmbedded = file.startsWith('/embed/');
+    assert.match(policy, isEmbedded ? /^default-src 'none'.*frame-ancestors \*$/u
+      : /^default-src 'none'.*frame-ancestors 'none'$/u, file);
+    assert.ok(!policy.includes('unsafe'), file);
+    assert.equal(headers.get('x-frame-options'), isEmbedded ? null : 'DENY', file);
     assert.equal(headers.get('x-content-type-options'), 'nosniff', file);
-    assert.equal(headers.get('x-frame-options'), 'DENY', file);
   }
+});
+
+test('no key stands in a page, in a module or in a style', () => {
+  const { keys } = JSON.parse(fs.readFileSync(path.join(root, 'bin/demo.json'), 'utf8')).apps[0];
+  for (const file of fs.readdirSync(path.join(root, 'www'), { recursive: true, encoding: 'utf8' })) {
+    if (!/\.(?:html|js|css|svg)$/u.test(file) || file.startsWith('vendor')) continue;
+    const source = fs.readFileSync(path.join(root, 'www', file), 'utf8');
+    for (const { name, secret } of keys) assert.ok(!source.includes(`${name}:${secret}`), file);
+    assert.doesNotMatch(source, /innerHTML|insertAdjacentHTML|document\.write|\son\w+="|style="/u, file);
+  }
+});
+
+test('the venue with all that it loads is light', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const page = await venue.attendee('Ann');
+  const names = await page.evaluate(() => [location.href,
+    ...performance.getEntriesByType('resource').map(({ name }) => name)]);
+  const files = names.filter((name) => new URL(name).pathname !== '/event/token' && name.startsWith('http'));
+  assert.ok(files.length > 15, 'modules are counted');
+  let bytes = 0;
+  for (const file of new Set(files)) bytes += gzipSync(Buffer.from(await (await fetch(file.split('#')[0] ?? file)).arrayBuffer())).length;
+  t.diagnostic(`${bytes} bytes compressed`);
+  assert.ok(bytes < WEIGHT_MAX_BYTES, `${bytes}`);
+});
+
+test('hostile names, messages, links and polls are text, and nothing else', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const markup = '<img src=x onerror=alert(1)><script>alert(2)</script>';
+  const [host, mallory] = [await venue.host(), await venue.attendee(markup.slice(0, 40))];
+  const ann = await venue.attendee('Ann');
+  for (const page of [host, mallory, ann]) page.on('dialog', () => venue.complaints.push('a dialog opened'));
+  await write(mallory, 'Write a message',
+    `${markup} javascript:alert(3) https://a.example/"onmouseover="alert(4) http://[`);
+  await write(mallory, 'Ask a question', markup);
+  await openPoll(host, { question: markup, options: [markup, '"><svg onload=alert(5)>'] });
+  await host.getByLabel('One slide per paragraph').fill(`${markup}\n${markup}`);
+  await host.getByRole('button', { name: 'Present', exact: true }).click();
+  await mallory.locator('[data-room="net"]').getByRole('button', { name: 'Step in' }).click();
+  await ann.locator('[data-room="net"]').getByText('1 person').waitFor();
+  // What no page of ours would send.
+  const raw = rest(runtime).channels;
+  for (const data of [null, [], { text: 7 }, { text: {} }, { question: 1, options: [1] }, { score: { sets: 'x' } },
+    'text']) {
+    for (const name of ['event:chat', 'event:questions', 'event:polls', 'event:score', 'event:audience',
+      'event:typing']) {
+      await raw.get(name).publish('poll', data);
+    }
+  }
+  await raw.get('event:chat').publish({ name: 'message', data: { text: 'the last' }, clientId: '__proto__~x' });
+  await says(ann, 'chat', 'the last');
+  for (const id of ['questions', 'polls', 'slides']) await says(ann, id, markup);
+  await says(ann, 'chat', `${markup} javascript:alert(3)`);
+  assert.equal(await ann.locator('main :is(img, script, svg:not(.icon, .growth))').count(), 0);
+  const links = await part(ann, 'chat').getByRole('link').evaluateAll((all) => all.map((link) => link.getAttribute('href')));
+  assert.deepEqual(links, ['https://a.example/']);
+  assert.deepEqual(venue.complaints, []);
+});
+
+test('no serious finding of axe-core, in light and in dark', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const axe = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  const host = await venue.host();
+  await part(host, 'score').getByRole('button', { name: 'Lund' }).click();
+  await openPoll(host, { question: 'Readable?', options: ['Yes', 'No'] });
+  await write(host, 'Write a message', 'Can everyone read this?');
+  await says(host, 'chat', 'Can everyone read this?');
+  for (const address of ['/', '/stage#key=demo.host:local-only', '/embed/chat', '/embed/poll']) {
+    for (const looks of [{ dark: false }, { dark: true }, { dark: true, width: 390, height: 844 }]) {
+      const page = await venue.open(address, address === '/' && looks.dark ? undefined : 'Ann', looks);
+      if (!address.startsWith('/embed/')) await page.locator('#people').getByText('here').waitFor();
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => /** @type {any} */ (window).axe.run());
+      const serious = violations.filter((/** @type {any} */ { impact }) => impact === 'serious'
+        || impact === 'critical');
+      const told = serious.map((/** @type {any} */ { id,
+        nodes }) => `${id}: ${nodes.map((/** @type {any} */ node) => node.html.slice(0, 120)).join(' | ')}`);
+      assert.deepEqual(told, [], `${address} ${JSON.stringify(looks)}`);
+      if (looks.width) assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), looks.width,
+        'nothing to scroll sideways');
+      await page.context().close();
+    }
+  }
+});
+
+test('parts stand by themselves in the page of another site', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const host = await venue.host();
+  await part(host, 'score').getByRole('button', { name: 'New match' }).click();
+  await part(host, 'score').getByRole('button', { name: 'Okafor', exact: true }).click();
+  await host.locator('.call').getByText('0–15', { exact: true }).waitFor();
+  const page = await venue.open('/embed/score', 'Ann');
+  await page.locator('.call').getByText('0–15', { exact: true }).waitFor();
+  // Another origin, since the name is another one.
+  await page.goto(`${runtime.url.replace('127.0.0.1', 'localhost')}/time`);
+  await page.setContent(`<iframe src="${runtime.url}/embed/score"></iframe>`);
+  await page.frameLocator('iframe').locator('.call').getByText('0–15', { exact: true }).waitFor();
+
+  const overlay = await venue.open('/embed/overlay');
+  await overlay.locator('#overlay p').getByText('0–15', { exact: true }).waitFor();
+  await part(host, 'score').getByRole('button', { name: 'Okafor', exact: true }).click();
+  await overlay.locator('#overlay p').getByText('0–30', { exact: true }).waitFor();
+  await photograph(t, overlay, 'event-overlay');
+  assert.deepEqual(venue.complaints, []);
+});
+
+test('a long chat keeps a window of rows in the page, and frames go on', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const page = await venue.attendee('Ann');
+  const channel = rest(runtime).channels.get('event:chat');
+  await channel.publish('message', { text: 'the first' });
+  await says(page, 'chat', 'the first');
+  const frames = page.evaluate(() => new Promise((resolve) => {
+    const chat = /** @type {HTMLElement} */ (document.querySelector('[data-part="chat"]'));
+    let [count, before, longest] = [0, performance.now(), 0];
+    const next = (/** @type {number} */ now) => {
+      longest = Math.max(longest, now - before);
+      [count, before] = [count + 1, now];
+      if (chat.textContent?.includes('number 999')) resolve({ count, longest });
+      else requestAnimationFrame(next);
+    };
+    requestAnimationFrame(next);
+  }));
+  for (let batch = 0; batch < 20; batch++) {
+    await channel.publish(Array.from({ length: 50 },
+      (_, index) => ({ name: 'message', clientId: 'Crowd~x', data: { text: `number ${batch * 50 + index}` } })));
+  }
+  t.diagnostic(`frames while 1,000 messages came: ${JSON.stringify(await frames)}`);
+  await says(page, 'chat', 'number 999');
+  assert.ok(await part(page, 'chat').locator('.message').count() <= 60);
+  // The reader goes up: older rows come, and new messages move nothing.
+  const scroller = part(page, 'chat').locator('.list-scroll');
+  for (let turn = 0; turn < 3; turn++) {
+    const first = await part(page, 'chat').locator('.message').first().getAttribute('data-serial');
+    await scroller.evaluate((element) => { element.scrollTop = 0; });
+    await page.waitForFunction((known) => document.querySelector('[data-part="chat"] .message')?.getAttribute('data-serial') !== known, first);
+  }
+  const top = await part(page, 'chat').locator('.message').first().innerText();
+  await channel.publish('message', { text: 'meanwhile' });
+  await page.getByRole('button', { name: 'Latest messages' }).waitFor();
+  assert.equal(await part(page, 'chat').locator('.message').first().innerText(), top);
+  await page.getByRole('button', { name: 'Latest messages' }).click();
+  await says(page, 'chat', 'meanwhile');
+});
+
+test('the stage wants a key, keeps it in its tab, and asks again when it is refused', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const page = await venue.open('/stage#score', undefined, { isOpen: false });
+  const give = async (/** @type {string} */ key) => {
+    await page.getByLabel('Host key').fill(key);
+    await page.getByLabel('Your name on stage').fill('Umpire');
+    await page.getByRole('button', { name: 'Open' }).click();
+  };
+  await give('demo.host:something-else');
+  await page.getByText('The server refused the connection').waitFor();
+  await page.reload();
+  await give(hostKey);
+  await connected(page);
+  await write(page, 'Write a message', 'Quiet, please');
+  await part(page, 'chat').locator('.message', { hasText: 'Quiet, please' }).getByText('Umpire').waitFor();
+  await page.reload();
+  await connected(page);
+  const given = await venue.host();
+  assert.equal(new URL(given.url()).hash, '', 'the key is taken out of the address');
+});
+
+test('an attendee may do what the page lets attendees do, and nothing that hosts do', async () => {
+  const body = JSON.stringify({ name: 'Mallory', seat: '0123456789abcdef' });
+  const { token, capability } = await (await fetch(`${runtime.url}/event/token`, { method: 'POST', body })).json();
+  const mallory = rest(runtime, { key: undefined, token }).channels;
+  const api = rest(runtime).channels;
+  const { serials } = await api.get('event:chat').publish({ name: 'message', clientId: 'Ann~a',
+    data: { text: 'mine' } });
+  const serial = String(serials[0]);
+  const refused = { code: 40160 };
+  for (const name of ['event:score', 'event:polls', 'event:audience', 'event:stage', 'event:crowd', 'other']) {
+    await assert.rejects(mallory.get(name).publish('a', 'b'), refused, name);
+  }
+  await assert.rejects(mallory.get('event:backstage').history(), refused);
+  await assert.rejects(mallory.get('event:chat').updateMessage({ serial, data: { text: 'yours' } }), refused);
+  await assert.rejects(mallory.get('event:chat').deleteMessage({ serial, data: {} }), refused);
+  await assert.rejects(mallory.get('event:chat').publish({ name: 'message', clientId: 'Host',
+    data: { text: 'I am the host' } }), { code: 40012 });
+  assert.ok(!JSON.parse(capability)['event:stage'].includes('object-publish'));
+});
+
+/** `SCREENSHOTS=docs` makes it anew. */
+test('the picture in the README is of this page', options, async (t) => {
+  const own = await startRuntime();
+  t.after(() => own.stop());
+  const venue = await Venue.of(t, own);
+  const host = await venue.host();
+  const api = rest(own).channels;
+  for (const player of ['Lund', 'Okafor', 'Lund', 'Lund', 'Lund', 'Okafor', 'Lund', 'Okafor']) await part(host,
+    'score').getByRole('button', { name: player, exact: true }).click();
+  await host.locator('.call').getByText('15–30', { exact: true }).waitFor();
+  const said = [['Ada~a', 'What a rally, hello from Lagos'], ['Noa~n', 'That return! ❤'], ['Jun~j', 'Was that in?'],
+    ['Host', 'Poll is open: who takes the match?'], ['Pia~p', 'Okafor in three, easily']];
+  for (const [clientId = '', text] of said) await api.get('event:chat').publish({ name: 'message', clientId,
+    data: { text: String(text).replace(' ❤', '') } });
+  const [liked] = (await api.get('event:chat').history()).items.filter(({ clientId }) => clientId === 'Noa~n');
+  for (const clientId of ['Ada~a', 'Pia~p', 'Jun~j']) await rest(own,
+    { clientId }).channels.get('event:chat').annotations.publish(String(liked?.serial),
+    { type: 'reaction:distinct.v1', name: 'heart' });
+  await openPoll(host, { question: 'Who takes the match?',
+    options: ['Lund in two', 'Lund in three', 'Okafor in three'] });
+  await says(host, 'polls', 'Who takes the match?');
+  const page = await venue.attendee('Mia', { width: 1280, height: 800 });
+  await page.locator('#people').getByText('2 people here').waitFor();
+  await page.locator('.call').getByText('15–30', { exact: true }).waitFor();
+  await page.locator('[data-total="3"]').waitFor();
+  await photograph(t, page, 'event', { fullPage: false });
+  const readme = fs.readFileSync(path.join(root, 'README.md'), 'utf8');
+  const picture = readme.match(/!\[[^\]]+\]\(([^)]+\.png)\)/u)?.[1] ?? '';
+  assert.equal(picture, 'docs/courtside-event.png');
+  assert.ok(fs.existsSync(path.join(root, picture)));
+});
+
+test('without EVENT_KEY there is no page and no token', async (t) => {
+  const apps = { apps: [{ id: 'own', keys: [{ name: 'main', secret: 'a-secret-of-our-own' }], namespaces: [] }] };
+  const ask = async (/** @type {string} */ url) => {
+    const body = JSON.stringify({ name: 'Ann', seat: '0123456789abcdef' });
+    const answers = [await fetch(`${url}/`), await fetch(`${url}/stage`), await fetch(`${url}/embed/score`),
+      await fetch(`${url}/event/token`, { method: 'POST', body })];
+    return Promise.all(answers.map(async (answer) => (await answer.json()).error?.code));
+  };
+  const off = await startRuntime(apps);
+  t.after(() => off.stop());
+  assert.deepEqual(await ask(off.url), [40400, 40400, 40400, 40400]);
+  const wrong = await startRuntime(apps, { variables: { EVENT_KEY: 'own.other' } });
+  t.after(() => wrong.stop());
+  assert.deepEqual(await ask(wrong.url), [50320, 50320, 50320, 50320]);
 });

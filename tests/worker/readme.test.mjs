@@ -1,6 +1,6 @@
 /**
- * Every snippet of the README and of the greeting works as it stands, with nothing changed but the port and
- * placeholders.
+ * Every snippet of the README, of the documents that go on from it, and of the greeting works as it stands, with
+ * nothing changed but the port and placeholders.
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -23,7 +23,8 @@ function snippetsOf(markdown) {
   return [...blocks].map(([, fenced, indented]) => fenced ?? indented.replace(/^ +/gm, ''));
 }
 
-const snippets = snippetsOf(fs.readFileSync(path.join(root, 'README.md'), 'utf8'));
+const documents = ['README.md', 'docs/without-an-sdk.md', 'docs/operating.md'];
+const snippets = documents.flatMap((file) => snippetsOf(fs.readFileSync(path.join(root, file), 'utf8')));
 
 /** What each snippet begins with. */
 const known = {

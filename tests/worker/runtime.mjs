@@ -68,7 +68,8 @@ export class Runtime {
   /** After `kill`: starts again on the same storage and port, where clients that reconnect will look. */
   async start() {
     if (!this.#child.connected) this.#child = this.#fork();
-    const { apps, storage, inFront, variables, cf, port } = this;
+    const { apps, storage, inFront, cf, port } = this;
+    const variables = apps === demoApps ? { EVENT_KEY: 'demo.event', ...this.variables } : this.variables;
     const started = await this.#call('start', {
       apps, storage, inFront, variables, cf, port, workerOptions: this.#workerOptions,
     });

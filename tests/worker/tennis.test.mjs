@@ -1,7 +1,7 @@
 /** The page's rules of tennis, told as matches. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { call, isScore, love, point } from '../../www/tennis.js';
+import { call, isScore, love, point } from '../../www/event/tennis.js';
 
 /** @param {string} points such as 'abba': who won each */
 const play = (points, from = love) => [...points].reduce((score, side) => point(score, side === 'a' ? 0 : 1), from);

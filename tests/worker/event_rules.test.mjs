@@ -1,0 +1,50 @@
+/** The rules of the event page that need no page: points of a quiz, and slow mode. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { paced } from '../../www/event/pace.js';
+import { leaders, pointsOf } from '../../www/event/quiz.js';
+
+const quiz = { right: 1, askedAt: 1_000, revealedAt: 60_000 };
+/** @param {string} clientId @param {string | undefined} name @param {number} timestamp @param {string} [action] */
+const vote = (clientId, name, timestamp, action = 'annotation.create') => ({ clientId, name, timestamp, action });
+
+test('the right option gives points, and more to the quick', () => {
+  const points = pointsOf([vote('ann', '1', 1_000), vote('bob', '1', 6_000), vote('cy', '1', 59_000),
+    vote('di', '0', 1_100)], quiz);
+  assert.deepEqual(points, { ann: 200, bob: 150, cy: 100 });
+});
+
+test('the last vote before the reveal counts, and only that', () => {
+  const votes = [
+    vote('ann', '1', 2_000), vote('ann', '0', 3_000), vote('bob', '0', 2_000), vote('bob', '1', 60_001),
+    vote('cy', '1', 2_000), vote('cy', undefined, 3_000, 'annotation.delete'), vote('', '1', 2_000),
+  ];
+  assert.deepEqual(pointsOf(votes, quiz), {});
+});
+
+test('leaders are those of all quizzes together, and a tie is broken alike everywhere', () => {
+  assert.deepEqual(leaders([{ ann: 100, bob: 200 }, { ann: 150, cy: 250 }], 2), [['ann', 250], ['cy', 250]]);
+  assert.deepEqual(leaders([JSON.parse('{"__proto__":100}')], 2), [['__proto__', 100]]);
+});
+
+/** @param {string} clientId @param {number} at @param {Record<string, unknown>} [data] */
+const message = (clientId, at, data = {}) => ({ clientId, at, data, name: 'seconds' in data ? 'slow' : 'message' });
+
+test('slow mode holds from its switch on, for attendees alone', () => {
+  const entries = [
+    message('ann~1', 0), message('ann~1', 1_000), message('Host', 2_000, { seconds: 10, before: 0 }),
+      message('ann~1', 3_000),
+    message('Host', 3_100), message('Host', 3_200), message('bob~2', 3_300), message('ann~1', 10_800),
+    message('mallory~3', 11_000, { seconds: 0, before: 0 }), message('bob~2', 11_100),
+      message('Host', 12_000, { seconds: 0, before: 10 }), message('bob~2', 12_001),
+  ];
+  assert.deepEqual(paced(entries, 0).map(({ at }) => at),
+    [0, 1_000, 2_000, 3_100, 3_200, 3_300, 10_800, 11_000, 12_000, 12_001]);
+});
+
+test('who has only the end of a chat knows the interval before its first switch, or that of now', () => {
+  const two = [message('ann~1', 0), message('ann~1', 1_000)];
+  assert.equal(paced(two, 10).length, 1);
+  assert.equal(paced(two, 0).length, 2);
+  assert.equal(paced([...two, message('Host', 2_000, { seconds: 0, before: 10 })], 0).length, 2);
+});

@@ -1,0 +1,99 @@
+/** The examples do what their READMEs say, with nothing changed but where the server is. */
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import test, { after } from 'node:test';
+import { promisify } from 'node:util';
+import { build } from 'esbuild';
+import { launch, skip } from './browser.mjs';
+import { Inbox, connected, demoKey, rest } from './clients.mjs';
+import { startRuntime } from './runtime.mjs';
+
+const run = promisify(execFile);
+const examples = path.resolve(import.meta.dirname, '../../examples');
+const runtime = await startRuntime();
+after(() => runtime.stop());
+const env = { ...process.env, ENDPOINT_PORT: String(runtime.port), SERVER: runtime.url };
+
+test('each example has a README, and is tried here', () => {
+  const folders = fs.readdirSync(examples);
+  assert.deepEqual(folders.toSorted(), ['python-publisher', 'react', 'scores-feed', 'token-route', 'vanilla']);
+  for (const folder of folders) assert.ok(fs.existsSync(path.join(examples, folder, 'README.md')), folder);
+});
+
+test('plain JavaScript: one page claps, the other hears it', { skip, timeout: 120_000 }, async (t) => {
+  const folder = temporary(t);
+  const page = fs.readFileSync(path.join(examples, 'vanilla/index.html'), 'utf8').replaceAll('8787',
+    String(runtime.port));
+  fs.writeFileSync(path.join(folder, 'index.html'), page);
+  const browser = await launch();
+  t.after(() => browser.close());
+  const [one, other] = [await browser.newPage(), await browser.newPage()];
+  for (const tab of [one, other]) await tab.goto(`file://${folder}/index.html#${demoKey}`);
+  await one.waitForFunction(() => document.getElementById('clap')?.onclick);
+  await one.getByRole('button', { name: 'Clap' }).click();
+  await other.locator('#claps').getByText('1').waitFor();
+});
+
+test('React: two people see each other, and what they write', { skip, timeout: 120_000 }, async (t) => {
+  const folder = temporary(t);
+  fs.copyFileSync(path.join(examples, 'react/index.html'), path.join(folder, 'index.html'));
+  await build({ entryPoints: [path.join(examples, 'react/app.jsx')], bundle: true, jsx: 'automatic',
+    outfile: path.join(folder, 'app.js'), logLevel: 'silent' });
+  const browser = await launch();
+  t.after(() => browser.close());
+  const open = async (/** @type {string} */ name) => {
+    const page = await (await browser.newContext()).newPage();
+    await page.goto(`file://${folder}/index.html?port=${runtime.port}&name=${name}#${demoKey}`);
+    return page;
+  };
+  const [ann, bob] = [await open('ann'), await open('bob')];
+  for (const page of [ann, bob]) await page.getByText('2 here').waitFor();
+  await ann.getByLabel('Message').fill('Hello');
+  await ann.getByRole('button', { name: 'Send' }).click();
+  await bob.getByText('Hello').waitFor();
+});
+
+test('the token route lets a user in, as nobody else, and to nothing else', { timeout: 60_000 }, async (t) => {
+  const server = spawn(process.execPath, [path.join(examples, 'token-route/server.mjs')],
+    { env: { ...env, PORT: '0' } });
+  t.after(() => server.kill());
+  const [said] = await once(server.stdout.setEncoding('utf8'), 'data');
+  const url = String(said).trim();
+  assert.equal((await fetch(url)).status, 401);
+  const client = await connected(t, runtime, { key: undefined, authUrl: url, authHeaders: { 'x-user': 'ann' } });
+  assert.equal(client.auth.clientId, 'ann');
+  const inbox = await Inbox.of(client.channels.get('chat:lobby'));
+  await client.channels.get('chat:lobby').publish('a', 'b');
+  await inbox.until(1);
+  await assert.rejects(client.channels.get('scores').publish('a', 'b'), { code: 40160 });
+});
+
+test('the publisher in Python publishes once what has one id', { timeout: 60_000 }, async () => {
+  const publish = () => run('python3',
+    [path.join(examples, 'python-publisher/publish.py'), 'python:scores', 'score', '30-0', 'point-2'], { env });
+  await publish();
+  await publish();
+  const { items } = await rest(runtime).channels.get('python:scores').history();
+  assert.deepEqual(items.map(({ name, data, id }) => [name, data, id]), [['score', '30-0', 'point-2']]);
+});
+
+test('the feed publishes each row once, however often it is started', { timeout: 60_000 }, async () => {
+  const feed = () => run(process.execPath, [path.join(examples, 'scores-feed/feed.mjs')], { env });
+  const { stdout } = await feed();
+  await feed();
+  const { items } = await rest(runtime).channels.get('persisted:scores').history({ direction: 'forwards' });
+  assert.equal(stdout.trim().split('\n').length, 5);
+  assert.deepEqual(items.map(({ data }) => `${data.match} ${data.minute}`),
+    ['RED-BLU 12', 'GRN-YEL 15', 'RED-BLU 44', 'GRN-YEL 71', 'RED-BLU 90']);
+});
+
+/** @param {import('node:test').TestContext} t */
+function temporary(t) {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-example-'));
+  t.after(() => fs.rmSync(folder, { recursive: true }));
+  return folder;
+}

@@ -1,0 +1,79 @@
+/**
+ * Making elements. Whatever came over the network becomes text nodes here and nothing else: no markup is ever parsed.
+ */
+
+/** @typedef {Node | string | null | undefined | false} Child */
+
+/**
+ * An element, with attributes, listeners (`onclick`) and children. An attribute that is false or missing is left out.
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag @param {Record<string, unknown>} [attributes] @param {Child[]} children
+ * @returns {HTMLElementTagNameMap[T]}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
+    else if (value === true) element.setAttribute(name, '');
+    else if (value !== false && value !== undefined && value !== null) element.setAttribute(name, String(value));
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** One of the icons in icons.svg. @param {string} name */
+export function icon(name) {
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  const use = document.createElementNS('http://www.w3.org/2000/svg', 'use');
+  use.setAttribute('href', `/event/icons.svg#${name}`);
+  svg.setAttribute('aria-hidden', 'true');
+  svg.setAttribute('class', 'icon');
+  svg.append(use);
+  return svg;
+}
+
+/**
+ * A button that does one thing at a time, and says where it stands when that fails.
+ * @param {string} label @param {() => unknown} act @param {Record<string, unknown>} [attributes]
+ */
+export function button(label, act, attributes = {}) {
+  return h('button', { type: 'button', ...attributes, onclick: act }, label);
+}
+
+const link = /https?:\/\/[^\s<>"']+/gu;
+
+/** Text whose web addresses are links, to where they say and nowhere else. @param {string} text */
+export function linked(text) {
+  const parts = /** @type {(Node | string)[]} */ ([]);
+  let from = 0;
+  for (const match of text.matchAll(link)) {
+    const address = match[0].replace(/[.,;:!?)\]]+$/u, '');
+    if (!URL.canParse(address)) continue;
+    parts.push(text.slice(from, match.index));
+    parts.push(h('a', { href: address, target: '_blank', rel: 'noopener noreferrer nofollow ugc' }, address));
+    from = match.index + address.length;
+  }
+  return [...parts, text.slice(from)];
+}
+
+/** A name that others chose, kept from turning the text around it. @param {string} name */
+export const person = (name) => h('bdi', { class: 'person' }, name);
+
+/** @param {string} id */
+export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+/**
+ * Calls `draw` once in the next frame, however often it is asked to.
+ * @param {() => void} draw
+ */
+export function perFrame(draw) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      draw();
+    });
+  };
+}

@@ -1,0 +1,128 @@
+/**
+ * The messages of one channel, as they are now: each once, in the channel's order, with what was changed, deleted and
+ * annotated since. Reads the history when it attaches, and again after a gap.
+ */
+
+/** @typedef {import('ably').InboundMessage} Message */
+/**
+ * @typedef {object} Entry
+ * @property {string} key the message's serial
+ * @property {number} version counts its changes
+ * @property {string} clientId of its author; empty for nobody
+ * @property {string} changedBy who changed it last
+ * @property {string} name
+ * @property {any} data
+ * @property {number} at
+ * @property {boolean} deleted
+ * @property {boolean} edited
+ * @property {Record<string, any>} summary of its annotations, by type
+ * @property {boolean} live whether it came as it was published
+ */
+
+/** How many are kept in a page: what an hour of a lively chat brings. */
+const ENTRIES_MAX = 2_000;
+/** How many are read when it begins. */
+const HISTORY = 100;
+/** And after a gap, in pages: as much as is kept here. */
+const GAP_PAGES = ENTRIES_MAX / HISTORY;
+
+export class Log {
+  /** @type {Map<string, Entry & { versionSerial: string }>} */
+  #entries = new Map();
+  /** @type {Entry[] | undefined} */
+  #sorted = [];
+  /** @type {import('ably').PaginatedResult<Message> | null} */
+  #page = null;
+  #changed;
+  channel;
+
+  /** @param {import('ably').RealtimeChannel} channel @param {(log: Log, entry?: Entry) => void} changed */
+  constructor(channel, changed) {
+    this.channel = channel;
+    this.#changed = changed;
+    channel.on(['attached', 'update'], (change) => {
+      if (!change.resumed) void this.#load();
+    });
+    channel.subscribe((message) => this.#take(message, true)).catch(() => {});
+  }
+
+  /** In order. @returns {Entry[]} */
+  get entries() {
+    this.#sorted ??= [...this.#entries.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+    return this.#sorted;
+  }
+
+  /** Whether the server keeps more than is here. */
+  get hasEarlier() {
+    return Boolean(this.#page?.hasNext()) && this.#entries.size < ENTRIES_MAX;
+  }
+
+  async earlier() {
+    this.#page = (await this.#page?.next()) ?? null;
+    this.#page?.items.forEach((message) => this.#take(message, false));
+    this.#changed(this);
+  }
+
+  async #load() {
+    const last = this.entries.at(-1)?.key ?? '';
+    try {
+      this.#page = await this.channel.history({ limit: HISTORY });
+      for (let pages = 1; this.#page; pages++) {
+        const oldest = this.#page.items.at(-1)?.serial ?? '';
+        this.#page.items.forEach((message) => this.#take(message, false));
+        // Down to what was here before: nothing may be missing in between.
+        if (oldest <= last || last === '' || pages === GAP_PAGES) break;
+        this.#page = await this.#page.next();
+      }
+    } catch {
+      // The connection went: the next attach reads it.
+    }
+    this.#changed(this);
+  }
+
+  /** @param {Message} message @param {boolean} live */
+  #take(message, live) {
+    const key = message.serial;
+    if (!key) return;
+    const known = this.#entries.get(key);
+    const entry = known ?? {
+      key, version: 0, versionSerial: '', clientId: message.clientId ?? '', changedBy: '', name: message.name ?? '',
+      data: undefined, at: message.timestamp ?? 0, deleted: false, edited: false, summary: {}, live,
+    };
+    if (message.annotations?.summary) entry.summary = message.annotations.summary;
+    if (message.action !== 'message.summary') change(entry, message);
+    entry.version++;
+    // A summary of what is not here says nothing of who wrote it: the history does.
+    if (!known && message.action === 'message.summary') return;
+    this.#entries.set(key, entry);
+    this.#sorted = known ? this.#sorted : this.#appended(entry);
+    this.#bound();
+    if (live) this.#changed(this, entry);
+  }
+
+  /** Most come at the end: then nothing is sorted anew. @param {Entry} entry */
+  #appended(entry) {
+    const last = this.#sorted?.at(-1);
+    if (!this.#sorted || (last && last.key > entry.key)) return undefined;
+    this.#sorted.push(entry);
+    return this.#sorted;
+  }
+
+  #bound() {
+    if (this.#entries.size <= ENTRIES_MAX) return;
+    for (const { key } of this.entries.slice(0, ENTRIES_MAX / 10)) this.#entries.delete(key);
+    this.#sorted = undefined;
+  }
+}
+
+/** @param {Entry & { versionSerial: string }} entry @param {Message} message */
+function change(entry, message) {
+  const version = message.version?.serial ?? message.serial ?? '';
+  if (version < entry.versionSerial) return;
+  const isFirst = version === message.serial;
+  entry.versionSerial = version;
+  entry.changedBy = isFirst ? '' : message.version?.clientId ?? '';
+  entry.deleted = message.action === 'message.delete';
+  entry.edited = !isFirst && !entry.deleted;
+  entry.data = message.data;
+}

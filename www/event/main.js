@@ -1,0 +1,185 @@
+/**
+ * The event page, for attendees (the venue), hosts (the stage) and others' pages (embedded parts): connects, and puts
+ * each part into the section of the page that asks for it.
+ */
+import { audience } from './audience.js';
+import { chat } from './chat.js';
+import { crowd } from './crowd.js';
+import { byId, button, h } from './dom.js';
+import { network } from './network.js';
+import { nameOf } from './people.js';
+import { polls } from './polls.js';
+import { questions } from './questions.js';
+import { rooms } from './rooms.js';
+import { score } from './score.js';
+import { chooseName, chosenName, connect, hostKey, keepHostKey } from './session.js';
+import { SharedState } from './shared_state.js';
+import { slides } from './slides.js';
+import { text } from './strings.js';
+
+/**
+ * @typedef {object} Context what each part is given
+ * @property {import('ably').Realtime} ably
+ * @property {'attendee' | 'host'} role
+ * @property {{ name: string, key?: string }} who
+ * @property {{ readonly clientId: string }} me
+ * @property {boolean} joined whether a name was chosen, so that one may take part
+ * @property {SharedState} shared
+ * @property {(act: () => unknown) => Promise<void>} attempt does it, and says when it fails
+ * @property {(act: () => unknown) => Promise<void>} taking the same, once a name was chosen
+ * @property {(what: string) => void} tell says something to everyone who looks or listens
+ */
+
+const parts = { score, slides, polls, questions, chat, rooms, network, crowd };
+/**
+ * Answers that no second try will change: a wrong key, another client's token, no event. What keeps a token from coming
+ * while the network is down is none of them.
+ */
+const FINAL = [40005, 40101, 40102, 40300, 40400];
+const role = document.body.dataset.role === 'host' ? 'host' : 'attendee';
+
+fillTexts();
+followHash();
+if (role === 'host') openStage();
+else begin({ name: chosenName() ?? text.guest });
+
+function openStage() {
+  const key = hostKey();
+  if (key) return begin({ name: sessionStorage.getItem('event-host') ?? 'Host', key });
+  const dialog = /** @type {HTMLDialogElement} */ (byId('key'));
+  const form = /** @type {HTMLFormElement} */ (dialog.querySelector('form'));
+  form.addEventListener('submit', () => {
+    const given = new FormData(form);
+    sessionStorage.setItem('event-host', String(given.get('name')).trim().replaceAll('~', '') || 'Host');
+    keepHostKey(String(given.get('key')).trim());
+    location.reload();
+  });
+  // There is no stage behind it yet.
+  dialog.addEventListener('cancel', (event) => event.preventDefault());
+  dialog.showModal();
+}
+
+/** @param {{ name: string, key?: string }} who */
+function begin(who) {
+  const ably = connect(who);
+  const shared = new SharedState(ably, role === 'host');
+  const joined = role === 'host' || chosenName() !== undefined;
+  const me = { get clientId() { return ably.auth.clientId ?? ''; } };
+  const attempt = async (/** @type {() => unknown} */ act) => {
+    try {
+      await act();
+    } catch (error) {
+      tell(text.failedTo(/** @type {Error} */ (error).message));
+    }
+  };
+  const taking = (/** @type {() => unknown} */ act) => (joined ? attempt(act) : (askName(), Promise.resolve()));
+  /** @type {Context} */
+  const context = { ably, role, who, me, joined, shared, attempt, taking, tell };
+  showConnection(ably);
+  showWho(joined, who.name);
+  for (const element of document.querySelectorAll('[data-part]')) {
+    const part = parts[/** @type {keyof typeof parts} */ (/** @type {HTMLElement} */ (element).dataset.part)];
+    part?.(/** @type {HTMLElement} */ (element), context);
+  }
+  const people = document.querySelector('[data-audience]');
+  if (people) audience(/** @type {HTMLElement} */ (people), context, document.getElementById('people'));
+}
+
+/** @param {import('ably').Realtime} ably */
+function showConnection(ably) {
+  const banner = byId('banner');
+  let last = '';
+  let wasCut = false;
+  ably.connection.on(({ current, reason }) => {
+    document.body.dataset.connection = current;
+    byId('state').textContent = text.state[current];
+    const refusal = refusalOf(reason);
+    if (refusal) {
+      show('down', text.refused(refusal));
+      if (role === 'host') keepHostKey('');
+      ably.close();
+    } else if (current === 'disconnected' || current === 'suspended') {
+      wasCut = true;
+      show('down', text.cut);
+    } else if (current === 'connected') {
+      if (wasCut) show('back', ably.connection.id === last ? text.resumed : text.reloaded);
+      wasCut = false;
+      last = ably.connection.id ?? '';
+    }
+  });
+
+  /** @param {string} kind @param {string} said */
+  function show(kind, said) {
+    banner.dataset.kind = kind;
+    banner.textContent = said;
+    banner.hidden = false;
+  }
+}
+
+/**
+ * Why the server will not let this page in, if that is so. A key that is wrong shows when a token is asked for, which
+ * the SDK would go on to ask for.
+ * @param {import('ably').ErrorInfo | undefined} reason
+ */
+function refusalOf(reason) {
+  const cause = /** @type {import('ably').ErrorInfo | undefined} */ (/** @type {any} */ (reason)?.cause) ?? reason;
+  return cause && FINAL.includes(cause.code) ? cause.message : undefined;
+}
+
+/** @param {boolean} joined @param {string} name */
+function showWho(joined, name) {
+  const who = document.getElementById('who');
+  if (!who) return;
+  who.replaceChildren(joined ? h('bdi', { title: text.join.as(name) }, nameOf(name, ''))
+    : button(text.join.ask, askName, { class: 'primary' }));
+}
+
+function askName() {
+  const dialog = /** @type {HTMLDialogElement | null} */ (document.getElementById('join'));
+  if (!dialog || dialog.open) return;
+  const form = /** @type {HTMLFormElement} */ (dialog.querySelector('form'));
+  byId('join-later').onclick = () => dialog.close();
+  form.onsubmit = () => {
+    const name = String(new FormData(form).get('name')).trim().replaceAll('~', '');
+    if (name === '') return;
+    chooseName(name);
+    // Another name is another client, for the SDK too.
+    location.reload();
+  };
+  dialog.showModal();
+}
+
+/** @param {string} what */
+function tell(what) {
+  const toast = byId('toast');
+  toast.textContent = what;
+  toast.hidden = false;
+  toast.onclick = () => { toast.hidden = true; };
+}
+
+/** Texts stand in one file; the page names them. */
+function fillTexts() {
+  for (const element of document.querySelectorAll('[data-text]')) {
+    const path = String(/** @type {HTMLElement} */ (element).dataset.text).split('.');
+    element.textContent = String(path.reduce((/** @type {any} */ node, name) => node?.[name], text) ?? '');
+  }
+  document.title = `${text.title} · ${text.brand}`;
+}
+
+/** On a phone one part is shown at a time: the one that the address names. Elsewhere all are. */
+function followHash() {
+  const isPhone = window.matchMedia('(width < 48rem)');
+  const follow = () => {
+    const named = document.getElementById(location.hash.slice(1));
+    const id = named?.matches('main section') ? named.id : 'score';
+    for (const link of document.querySelectorAll('nav a')) {
+      if (isPhone.matches && link.getAttribute('href') === `#${id}`) link.setAttribute('aria-current', 'true');
+      else link.removeAttribute('aria-current');
+    }
+    for (const section of document.querySelectorAll('main section')) section.classList.toggle('shown',
+      section.id === id);
+  };
+  window.addEventListener('hashchange', follow);
+  isPhone.addEventListener('change', follow);
+  follow();
+}

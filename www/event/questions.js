@@ -1,0 +1,97 @@
+/**
+ * Questions and answers. An upvote is an annotation that each client has once; what the host does to a question is an
+ * update of its message, which only hosts may make.
+ */
+import { button, h, linked, perFrame, person } from './dom.js';
+import { Log } from './log.js';
+import { hueOf, isHost, nameOf } from './people.js';
+import { text } from './strings.js';
+
+/** @typedef {import('./main.js').Context} Context */
+/** @typedef {import('./log.js').Entry} Entry */
+
+const UPVOTE = 'upvote:flag.v1';
+const TEXT_MAX = 280;
+/** Questions that are shown: the ones that most want answered. */
+const SHOWN = 50;
+
+/** @param {HTMLElement} element @param {Context} context */
+export function questions(element, context) {
+  const { ably, role, me, attempt } = context;
+  const input = h('input', { name: 'question', maxlength: TEXT_MAX, autocomplete: 'off',
+    'aria-label': text.questions.ask, placeholder: text.questions.ask, dir: 'auto' });
+  const form = h('form', { class: 'composer', onsubmit: (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const asked = input.value.trim();
+    if (asked) void context.taking(() => log.channel.publish('question',
+      { text: asked }).then(() => { input.value = ''; }));
+  } }, input, h('button', { class: 'primary' }, text.questions.send));
+  const empty = h('p', { class: 'empty' }, text.questions.none);
+  const list = h('ol', { class: 'questions' });
+  element.append(form, empty, list);
+
+  const draw = perFrame(() => {
+    const all = log.entries.filter(({ data, deleted }) => !deleted && typeof data?.text === 'string');
+    empty.hidden = all.length > 0;
+    const focused = document.activeElement?.id;
+    list.replaceChildren(...all.toSorted(byUrgency).slice(0, SHOWN).map(item));
+    if (focused && list.querySelector(`#${CSS.escape(focused)}`)) document.getElementById(focused)?.focus();
+  });
+  const log = new Log(ably.channels.get('event:questions'), draw);
+
+  /** @param {Entry} entry @param {Record<string, boolean>} marks */
+  const mark = (entry, marks) => attempt(() => log.channel.updateMessage({
+    serial: entry.key, data: { text: entry.data.text, ...marksOf(entry), ...marks },
+  }));
+
+  /** @param {Entry} entry */
+  function item(entry) {
+    const { picked, answered } = marksOf(entry);
+    const { total = 0, clientIds = [] } = entry.summary[UPVOTE] ?? {};
+    const given = clientIds.includes(me.clientId);
+    const toggle = () => context.taking(() => (given ? log.channel.annotations.delete(entry.key, { type: UPVOTE })
+      : log.channel.annotations.publish(entry.key, { type: UPVOTE })));
+    const upvote = h('button', { type: 'button', class: 'upvote', 'aria-pressed': String(given), onclick: toggle,
+      id: `up-${entry.key.replace(/[^\w-]/gu, '_')}` }, h('span', { 'aria-hidden': 'true' }, '▲'),
+    h('span', { class: 'visually-hidden' }, text.questions.upvote), h('span', { class: 'total' }, String(total)));
+    const badge = picked ? text.questions.picked : answered ? text.questions.answered : '';
+    return h('li', { class: `question${picked ? ' picked' : ''}${answered ? ' answered' : ''}`,
+      'data-serial': entry.key }, upvote,
+      h('div', {}, badge && h('span', { class: 'badge' }, badge),
+        h('p', { class: 'said', dir: 'auto' }, ...linked(entry.data.text.slice(0, TEXT_MAX))),
+        h('footer', { 'data-hue': hueOf(entry.clientId) }, person(nameOf(entry.clientId, text.anonymous)),
+          actions(entry))));
+  }
+
+  /** @param {Entry} entry */
+  function actions(entry) {
+    const { picked, answered } = marksOf(entry);
+    const remove = () => attempt(() => log.channel.deleteMessage({ serial: entry.key, data: {} }));
+    const mine = entry.clientId !== '' && entry.clientId === me.clientId;
+    const host = role === 'host' && [
+      !answered && button(picked ? text.questions.drop : text.questions.pick, () => mark(entry, { picked: !picked }),
+        { class: 'link' }),
+      button(answered ? text.questions.reopen : text.questions.answer,
+        () => mark(entry, { answered: !answered, picked: false }), { class: 'link' }),
+    ];
+    return h('div', { class: 'actions' }, ...(host || []), (mine || role === 'host')
+      && button(text.questions.remove, remove, { class: 'link' }));
+  }
+  draw();
+}
+
+/** Only what a host said of it counts: its author could have published anything. @param {Entry} entry */
+function marksOf({ data, changedBy }) {
+  const byHost = isHost(changedBy);
+  return { picked: byHost && data.picked === true, answered: byHost && data.answered === true };
+}
+
+/** @param {Entry} a @param {Entry} b */
+function byUrgency(a, b) {
+  const rank = (/** @type {Entry} */ entry) => {
+    const { picked, answered } = marksOf(entry);
+    return picked ? 0 : answered ? 2 : 1;
+  };
+  const votes = (/** @type {Entry} */ entry) => entry.summary[UPVOTE]?.total ?? 0;
+  return rank(a) - rank(b) || votes(b) - votes(a) || (a.key < b.key ? -1 : 1);
+}

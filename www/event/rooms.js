@@ -1,0 +1,104 @@
+/** Breakout rooms: who is where is the presence of each room's channel, and the host can call everyone back. */
+import { chat } from './chat.js';
+import { button, h, perFrame, person } from './dom.js';
+import { hueOf, nameOf } from './people.js';
+import { text } from './strings.js';
+
+/** @typedef {import('./main.js').Context} Context */
+
+/** Names that are shown of those in a room. */
+const NAMES = 12;
+
+/** @param {HTMLElement} element @param {Context} context */
+export function rooms(element, context) {
+  const { ably, role, shared, attempt } = context;
+  const list = h('div', { class: 'rooms' });
+  const inside = h('div', { class: 'inside', hidden: true });
+  const note = h('p', { class: 'note', role: 'status' });
+  element.append(h('p', { class: 'faint' }, text.rooms.intro), note, list, inside);
+  if (role === 'host') {
+    element.append(button(text.rooms.recall, () => attempt(() => shared.set('recall', Date.now())),
+      { class: 'primary recall' }));
+  }
+
+  /** The room that this page is in. @type {string | undefined} */
+  let here;
+  let calledBackAt = shared.now.recall;
+  const all = Object.entries(text.rooms.names).map(([id, title]) => new Room(ably, { id, title }, () => draw()));
+
+  const draw = perFrame(() => {
+    list.replaceChildren(...all.map((room) => room.card(room.id === here, () => enter(room))));
+    inside.hidden = here === undefined;
+  });
+
+  /** @param {Room} room */
+  const enter = (room) => context.taking(async () => {
+    await leave();
+    await room.channel.presence.enter();
+    here = room.id;
+    note.textContent = '';
+    inside.replaceChildren(h('header', {}, h('h3', {}, room.title),
+      button(text.rooms.leave, () => attempt(leave), { class: 'quiet' })),
+      room.talk(context));
+    draw();
+  });
+
+  async function leave() {
+    const room = all.find(({ id }) => id === here);
+    here = undefined;
+    inside.replaceChildren();
+    draw();
+    await room?.channel.presence.leave();
+  }
+
+  shared.on(({ recall }) => {
+    const isNew = recall !== undefined && recall !== calledBackAt;
+    calledBackAt = recall;
+    if (!isNew || here === undefined) return;
+    note.textContent = text.rooms.recalled;
+    void attempt(leave);
+    context.tell(text.rooms.recalled);
+  });
+  draw();
+}
+
+class Room {
+  /** @type {Map<string, string>} */
+  #members = new Map();
+  /** @type {HTMLElement | undefined} */
+  #talk;
+  id;
+  title;
+  channel;
+
+  /** @param {import('ably').Realtime} ably @param {{ id: string, title: string }} room @param {() => void} changed */
+  constructor(ably, { id, title }, changed) {
+    this.id = id;
+    this.title = title;
+    this.channel = ably.channels.get(`event:room:${id}`);
+    const read = async () => {
+      const members = await this.channel.presence.get();
+      this.#members = new Map(members.map(({ clientId }) => [clientId, nameOf(clientId, text.anonymous)]));
+      changed();
+    };
+    this.channel.presence.subscribe(() => void read().catch(() => {})).then(read).catch(() => {});
+  }
+
+  /** Its chat, made when someone first steps in. @param {Context} context */
+  talk(context) {
+    if (this.#talk) return this.#talk;
+    this.#talk = h('div', { class: 'room-chat' });
+    chat(this.#talk, context, this.channel.name);
+    return this.#talk;
+  }
+
+  /** @param {boolean} isHere @param {() => void} enter */
+  card(isHere, enter) {
+    const size = this.#members.size;
+    const names = [...this.#members].slice(0,
+      NAMES).map(([clientId, name]) => h('li', { 'data-hue': hueOf(clientId) }, person(name)));
+    return h('article', { class: isHere ? 'room here' : 'room', 'data-room': this.id },
+      h('h3', {}, this.title), h('p', { class: 'size' }, size > 0 ? text.rooms.inside(size) : text.rooms.empty),
+      h('ul', { class: 'people' }, ...names), !isHere && button(text.rooms.enter, enter));
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * Who this browser is, and its connection. An attendee has a seat, a secret that stays here, and gets tokens for it
+ * from `/event/token`. A host brings a key, in the address's fragment or by hand; it stays in this tab.
+ */
+
+/** @typedef {import('ably').Realtime} Realtime */
+
+/** The SDK and its plugin, as their scripts leave them. */
+const { Ably, AblyLiveObjectsPlugin } = /** @type {{
+ *   Ably: typeof import('ably'), AblyLiveObjectsPlugin: { LiveObjects: any } }} */ (/** @type {any} */ (window));
+
+/** Storage that may be closed to an embedded page: then a value lives as long as the page. */
+const kept = new Map();
+
+/** @param {() => Storage} storage @param {string} name @returns {string | undefined} */
+function read(storage, name) {
+  try {
+    return storage().getItem(name) ?? kept.get(name);
+  } catch {
+    return kept.get(name);
+  }
+}
+
+/** @param {() => Storage} storage @param {string} name @param {string} value */
+function keep(storage, name, value) {
+  kept.set(name, value);
+  try {
+    storage().setItem(name, value);
+  } catch {
+    // Kept by the page alone.
+  }
+}
+
+const local = () => window.localStorage;
+const tab = () => window.sessionStorage;
+
+/** The name that was chosen here, if one was. @returns {string | undefined} */
+export const chosenName = () => read(local, 'event-name') || undefined;
+
+/** @param {string} name */
+export const chooseName = (name) => keep(local, 'event-name', name);
+
+/** 128 bits that nobody else knows. */
+function seat() {
+  const known = read(local, 'event-seat');
+  if (known) return known;
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const made = btoa(String.fromCharCode(...bytes)).replace(/[+/=]/gu, '-');
+  keep(local, 'event-seat', made);
+  return made;
+}
+
+/** The host's key: from `#key=…`, which is taken out of the address, or what this tab was given before. */
+export function hostKey() {
+  const given = new URLSearchParams(location.hash.slice(1)).get('key');
+  if (given) {
+    keepHostKey(given);
+    history.replaceState(null, '', location.pathname + location.search);
+  }
+  return read(tab, 'event-key');
+}
+
+/** @param {string} key */
+export const keepHostKey = (key) => keep(tab, 'event-key', key);
+
+/**
+ * @param {string} name
+ * @returns {Promise<import('ably').TokenDetails>}
+ */
+export async function fetchToken(name) {
+  const body = JSON.stringify({ name, seat: seat() });
+  const response = await fetch('/event/token',
+    { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+  const answer = await response.json();
+  if (!response.ok) throw Object.assign(new Error(answer.error.message), answer.error);
+  return answer;
+}
+
+/** What every client of this page is told: where it came from, and to ask no one else. */
+function place() {
+  const tls = location.protocol === 'https:';
+  const port = Number(location.port) || (tls ? 443 : 80);
+  return {
+    endpoint: location.hostname, tls, port, tlsPort: port,
+    disableConnectivityCheck: true, wsConnectivityCheckUrl: `${tls ? 'wss' : 'ws'}://${location.host}/`,
+  };
+}
+
+/** @param {string} name @returns {import('ably').ClientOptions} */
+function attendee(name) {
+  return {
+    authCallback: (_, done) => {
+      fetchToken(name).then((details) => done(null, details), (error) => done(error, null));
+    },
+  };
+}
+
+/**
+ * By tokens, whose requests are signed with the server's time: this machine's clock may be wrong.
+ * @param {string} name
+ * @param {string} key
+ */
+const hosting = (name, key) => ({ key, useTokenAuth: true, clientId: name, queryTime: true });
+
+/** @param {{ name: string, key?: string }} who */
+export function connect({ name, key }) {
+  const credentials = key ? hosting(name, key) : attendee(name);
+  return new Ably.Realtime({
+    ...place(), ...credentials, plugins: { LiveObjects: AblyLiveObjectsPlugin.LiveObjects },
+    // Sooner than the SDK would: an event does not wait for who is cut off.
+    disconnectedRetryTimeout: 3_000, suspendedRetryTimeout: 10_000,
+  });
+}
+
+/** One that publishes over HTTP, whatever becomes of the connection. @param {{ name: string, key?: string }} who */
+export function restClient({ name, key }) {
+  const credentials = key ? hosting(name, key) : attendee(name);
+  return new Ably.Rest({ ...place(), ...credentials });
+}

@@ -1,0 +1,50 @@
+/** Who is typing. It is said by ephemeral messages, which are delivered and not kept. */
+import { h } from './dom.js';
+import { nameOf } from './people.js';
+import { text } from './strings.js';
+
+/** How often it is said while one types, and how long it holds. */
+const EVERY_MS = 2_000;
+const HOLDS_MS = 4_000;
+
+export class Typing {
+  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
+  #who = new Map();
+  #toldAt = 0;
+  #channel;
+  #place;
+  element = h('p', { class: 'typing', 'aria-live': 'off' });
+
+  /**
+   * @param {import('ably').Realtime} ably
+   * @param {string} place the channel of the chat
+   * @param {{ clientId: string }} me
+   */
+  constructor(ably, place, me) {
+    this.#place = place;
+    this.#channel = ably.channels.get('event:typing');
+    this.#channel.subscribe('typing', ({ clientId = '', data }) => {
+      if (data?.in !== place || clientId === me.clientId) return;
+      clearTimeout(this.#who.get(clientId));
+      this.#who.set(clientId, setTimeout(() => this.stopped(clientId), HOLDS_MS));
+      this.#draw();
+    }).catch(() => {});
+  }
+
+  tell() {
+    if (Date.now() - this.#toldAt < EVERY_MS) return;
+    this.#toldAt = Date.now();
+    this.#channel.publish({ name: 'typing', data: { in: this.#place }, extras: { ephemeral: true } }).catch(() => {});
+  }
+
+  /** @param {string} clientId */
+  stopped(clientId) {
+    clearTimeout(this.#who.get(clientId));
+    if (this.#who.delete(clientId)) this.#draw();
+  }
+
+  #draw() {
+    const names = [...this.#who.keys()].map((clientId) => nameOf(clientId, text.anonymous));
+    this.element.textContent = names.length > 0 ? text.chat.typing(names) : '';
+  }
+}
