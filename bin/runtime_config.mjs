@@ -15,11 +15,10 @@ const classes = { CHANNEL: 'Channel', RELAY: 'Relay', APP: 'App', PROBE: 'Probe'
 
 /**
  * @param {{ host: string, port: number, data: string, control: string, tlsCert?: string, tlsKey?: string, trustProxy:
- *   boolean,
- *   variables: string[] }} options `control` is the path of a socket; `variables` are names in the runtime's
- * environment
+ *   boolean, privateAddresses: boolean, variables: string[] }} options `control` is the path of a socket;
+ *   `privateAddresses` says whether push services may be at any; `variables` are names in the runtime's environment
  */
-export function runtimeConfig({ host, port, data, control, tlsCert, tlsKey, trustProxy, variables }) {
+export function runtimeConfig({ host, port, data, control, tlsCert, tlsKey, trustProxy, privateAddresses, variables }) {
   const http = trustProxy ? '(forwardedProtoHeader = "X-Forwarded-Proto")' : '()';
   const listens = tlsCert && tlsKey
     ? `https = (options = ${http}, tlsOptions = (keypair = (
@@ -55,10 +54,11 @@ ${variables.map((name) => `        (name = "${name}", fromEnvironment = "${name}
 ${entries.map(([, name]) => namespace(name)).join('\n')}
       ],
       durableObjectStorage = (localDisk = "objects"),
-      globalOutbound = "nowhere",
+      globalOutbound = "push-services",
     )),
-    # It calls nobody.
-    (name = "nowhere", network = (allow = [])),
+    # It calls nobody but push services. Whatever their names lead to, nothing of this network is among them.
+    (name = "push-services", network = (
+      allow = ["public"${privateAddresses ? ', "private"' : ''}], tlsOptions = (trustBrowserCas = true))),
     (name = "objects", disk = (path = ${text(objectsIn(data))}, writable = true)),
     (name = "files", disk = (path = ${text(path.join(root, 'www'))})),
   ],

@@ -13,10 +13,11 @@ import { isLoopback, readApps } from './options.mjs';
 import { Runtime, controlIn } from './runtime.mjs';
 import { runtimeConfig } from './runtime_config.mjs';
 
-/** What a deployment may be told, besides its apps; docs/operating.md says what each does. */
+/** What a deployment may be told, besides its apps; docs/operating.md and docs/push.md say what each does. */
 const variables = [
   'EVENT_KEY',
   'RELAY_CONNECTIONS', 'RELAY_CONNECTS_PER_SECOND', 'CONNECTION_MESSAGES_PER_SECOND', 'CONNECTION_BYTES_PER_SECOND',
+  'PUSH_CONTACT', 'PUSH_PRIVATE_ADDRESSES',
 ];
 
 /** Whose tokens attendees of the demo's event page get. */
@@ -156,6 +157,7 @@ export class Server {
       port: this.#port,
       data: this.#data,
       control: controlIn(this.#folder),
+      privateAddresses: this.#variables.PUSH_PRIVATE_ADDRESSES === 'true',
       variables: Object.keys(this.#variables),
     });
     fs.writeFileSync(path.join(this.#folder, 'courtside.capnp'), config, { mode: 0o600 });

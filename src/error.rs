@@ -38,6 +38,7 @@ codes! {
     BadChannelName = 40010, 400, "invalid channel name";
     BadClientId = 40012, 400, "invalid client id";
     BadData = 40013, 400, "invalid message data or encoding";
+    BadDeviceId = 40015, 400, "invalid device id";
     BatchFailed = 40020, 400, "batch error";
     BadPublish = 40030, 400, "invalid publish request";
     BadMessageId = 40031, 400, "invalid publish request (invalid client-specified id)";
@@ -93,6 +94,12 @@ codes! {
     NoObjectNamed = 92006, 400, "object id or path required";
     BadPath = 92007, 400, "path not processable";
     UpdatesNotEnabled = 93002, 400, "message annotations, updates, appends and deletes are not enabled";
+    PushRetriesExhausted = 103001, 400, "push delivery failed after all its tries";
+    PushRejected = 103004, 400, "push service rejected the notification";
+    PushGone = 103005, 400, "push service no longer knows the recipient";
+    PushNotConfigured = 103006, 400, "push transport not configured";
+    PushUnreachable = 103007, 400, "push service could not be reached";
+    PushBadCredentials = 103008, 400, "push service rejected the credentials";
 }
 
 impl Code {

@@ -73,6 +73,7 @@ fn wake(store: &mut MemoryStore, key: Option<&str>, now_ms: u64) -> Channel {
         interval_ms: INTERVAL_MS as u32,
         conflation_key,
         mutable: false,
+        push: false,
     };
     Channel::wake(store, Some((&to, &rules)), "life", now_ms).unwrap().unwrap()
 }

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use courtside::auth::{App, Identity, Source};
+use courtside::channel::StoredPush;
 use courtside::channel::store::{CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
 use courtside::channel::{Channel, Effect};
 use courtside::intake::presence::{ENTER, check};
@@ -95,6 +96,14 @@ impl Store for Nowhere {
 
     fn totals_after(&mut self, _: Position, _: usize) -> Result<Vec<(Position, Totals)>, StoreError> {
         Ok(Vec::new())
+    }
+
+    fn pushes(&mut self, _: usize) -> Result<Vec<StoredPush>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn forget_pushes(&mut self, _: (Position, usize)) -> Result<usize, StoreError> {
+        Ok(0)
     }
 
     fn keys_before(&mut self, _: Position, _: usize) -> Result<Vec<(Position, String)>, StoreError> {
@@ -184,7 +193,8 @@ fn a_member_costs_a_channel_less_than_400_bytes() {
     let to =
         Address { app: AppId::parse("demo").expect("an id"), channel: ChannelName::parse("room").expect("a name") };
     let max_members = MEMBERS_MAX as u32;
-    let rules = Rules { retention_ms: 120_000, max_members, interval_ms: 0, conflation_key: None, mutable: false };
+    let rules =
+        Rules { retention_ms: 120_000, max_members, interval_ms: 0, conflation_key: None, mutable: false, push: false };
     let mut channel =
         Channel::wake(&mut Nowhere, Some((&to, &rules)), "life", 1_000_000).expect("it works").expect("a channel");
     let before = ALLOCATED.load(Ordering::Relaxed);

@@ -5,6 +5,7 @@
 
 #[allow(dead_code, reason = "other tests need more of the bench")]
 mod support {
+    pub mod app_store;
     pub mod bench;
     pub mod grant;
     pub mod memory_store;
@@ -13,35 +14,48 @@ mod support {
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use courtside::app::push::{Attempt, To};
 use courtside::auth::{App, Credentials, Grant, KeyName, Presented, Revocation, Source, Surface, Target, TokenRequest};
 use courtside::base::pinned::{self, Unreadable};
 use courtside::channel::Channel;
 use courtside::channel::store::{Row, Store, StoreError, StoredMember, Totals};
+use courtside::error::Code;
 use courtside::model::annotation::{Annotation, AnnotationAction, Summary, SummaryCounts};
 use courtside::model::data::Data;
 use courtside::model::message::{Content, Entry, Message};
+use courtside::model::name::AppId;
 use courtside::model::objects::operation::{self, Action, ObjectMessage, Operation, Proposal, Value};
-use courtside::model::objects::parts::{PartKey, State};
+use courtside::model::objects::parts::{self, PartKey};
 use courtside::model::objects::path::Path;
 use courtside::model::packed::Packed;
 use courtside::model::presence::{MemberKey, PresenceAction, PresenceMessage};
 use courtside::model::revision;
 use courtside::model::serial::Position;
+use courtside::object::{AppHost, AppInput, AppOutput, Settings};
+use courtside::push::{Device, State};
 use courtside::relay::SocketId;
 use courtside::rpc::connection_key::ConnectionKey;
+use courtside::rpc::{AppCall, AppRequest, DirectPush, PushCaller, PushRequest, PushTarget};
 use courtside::rpc::{
     HistoryQuery, Lease, MembersQuery, PresenceUpdate, Publish, PublishKey, RelayName, Submission, TreeQuery,
 };
 use serde_json::json;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use support::app_store::{self, AppMemory};
 use support::bench::*;
 use support::memory_store::MemoryStore;
 
 /// Bytes by what they are: text as it stands, everything else in hexadecimal.
 type Fixture = BTreeMap<String, String>;
 
-const EARLIER: [&str; 2] = [include_str!("fixtures/formats-1.txt"), include_str!("fixtures/formats-2.txt")];
-const NEWEST: &str = include_str!("fixtures/formats-3.txt");
+const EARLIER: [&str; 3] = [
+    include_str!("fixtures/formats-1.txt"),
+    include_str!("fixtures/formats-2.txt"),
+    include_str!("fixtures/formats-3.txt"),
+];
+const NEWEST: &str = include_str!("fixtures/formats-4.txt");
 
 fn fixture(text: &str) -> Fixture {
     text.lines().filter_map(|line| line.split_once(' ')).map(|(name, value)| (name.into(), value.into())).collect()
@@ -194,6 +208,38 @@ fn session() -> (Vec<u8>, String) {
     (record(&effects, 1).expect("a record"), key(&frames(&connected, 1)[0]))
 }
 
+/// An app's storage with a device, and a push to it that waits.
+fn push_store() -> AppMemory {
+    let mut host = app_host(AppMemory::default());
+    let recipient = json!({
+        "transportType": "web", "targetUrl": "https://push.example.com/d1", "publicVapidKey": BASE64URL.encode([4; 65]),
+        "encryptionKey": {"p256dh": BASE64URL.encode([4; 65]), "auth": BASE64URL.encode([1; 16])},
+    });
+    let device = json!({
+        "id": "d1", "clientId": "ann", "deviceSecret": "secret", "platform": "browser", "formFactor": "desktop",
+        "metadata": {"seat": 4}, "push": {"recipient": recipient},
+    });
+    let mut device = Device::read(&device, None).expect("a device");
+    device.state = State::Failing(Code::PushUnreachable.into());
+    let by = PushCaller { is_admin: true, proof: None };
+    let target = PushTarget::Device("d1".into());
+    let push = DirectPush { key: "key".into(), target, payload: r#"{"data":{"a":"b"}}"#.into() };
+    for request in [
+        PushRequest::Key { contact: "mailto:ops@example.com".into() },
+        PushRequest::Save(by, device),
+        PushRequest::Publish { pushes: vec![push], wait: false },
+    ] {
+        let request = AppRequest::Push(Box::new(request));
+        app_store::ask(&mut host, AppCall { app: AppId::parse("demo").expect("an id"), request }, NOW_MS)
+            .expect("an answer");
+    }
+    host.into_store()
+}
+
+fn app_host(store: AppMemory) -> AppHost<AppMemory> {
+    AppHost::new(Settings { apps: Ok(Default::default()), bounds: Default::default() }, store)
+}
+
 /// All that this build stores, by name.
 fn written() -> Fixture {
     let store = written_store();
@@ -231,6 +277,10 @@ fn written() -> Fixture {
     put("record", hex(&record));
     put("connection-key", key);
     put("token", token());
+    let app = push_store();
+    put("push.device", hex(&pinned::encode(&app.push.devices["d1"])));
+    put("push.push", hex(&app.push.pushes["key"].2));
+    put("push.vapid", hex(app.push.vapid.as_deref().expect("keys")));
     put("revocation", hex(&pinned::encode(&revocation())));
     fixture
 }
@@ -309,12 +359,12 @@ fn objects_of_every_version_are_there() {
         assert_eq!(values, said.iter().filter_map(set).collect::<Vec<_>>());
         let query = TreeQuery { object_id: "counter:c@1".into(), path: Path::default() };
         let counter = channel.tree(&mut store, &query).expect("a tree").objects.remove(0);
-        assert_eq!(counter.object.state, State::Counter { count: -2.5 });
+        assert_eq!(counter.object.state, parts::State::Counter { count: -2.5 });
         let entry = Packed::from_bytes(unhex(&fixture["objects.entries"])).entries().expect("readable").remove(0);
         let said: Vec<ObjectMessage> = said.into_iter().map(|proposal| proposal.message).collect();
         assert_eq!(entry.objects(), said);
     }
-    assert_eq!(versions, 1);
+    assert_eq!(versions, 2);
 }
 
 #[test]
@@ -338,6 +388,30 @@ fn credentials_of_every_version_are_good() {
         assert_eq!((grant.client_id.as_str(), grant.issued_at_ms), (Some("ann"), Some(NOW_MS)));
         assert_eq!(pinned::decode(&unhex(&fixture["revocation"])), Ok(revocation()));
     }
+}
+
+#[test]
+fn a_push_of_every_version_is_delivered() {
+    let mut versions = 0;
+    for fixture in fixtures().into_iter().filter(|fixture| fixture.contains_key("push.push")) {
+        versions += 1;
+        let bytes = |name: &str| unhex(&fixture[name]);
+        let mut store = push_store();
+        let device: Device = pinned::decode(&bytes("push.device")).expect("readable");
+        assert_eq!(device, store.push.devices["d1"]);
+        store.push.devices.insert("d1".into(), device);
+        store.push.vapid = Some(bytes("push.vapid"));
+        store.push.pushes.get_mut("key").expect("a push").2 = bytes("push.push");
+        let outputs = app_host(store).turn(AppInput::Alarm, NOW_MS + 1_000);
+        let delivered = |output: &AppOutput| match output {
+            AppOutput::Attempt(Attempt { to: To::Web(web), .. }) => {
+                web.recipient.endpoint.url == "https://push.example.com/d1" && web.message.contains(r#""a":"b""#)
+            }
+            _ => false,
+        };
+        assert!(outputs.iter().any(delivered), "{outputs:?}");
+    }
+    assert_eq!(versions, 1);
 }
 
 /// Bytes that a later build wrote, and such as the disk lost.

@@ -15,6 +15,7 @@
 
 mod creation;
 pub mod fixtures;
+pub mod push;
 pub mod store;
 
 pub use creation::NewApp;
@@ -115,6 +116,7 @@ impl Registrar {
                 store.listed(&prefix, &after, limit).map(|channels| Ok(AppResponse::Channels(channels)))
             }
             AppRequest::Watch(relay) => self.watch(store, relay, configured, now_ms),
+            AppRequest::Push(_) => Ok(Err(Code::Internal.because("push is not the registrar's"))),
         }
     }
 
@@ -183,7 +185,8 @@ impl Registrar {
         behind.map(|watcher| watcher.due_ms).filter(|due_ms| *due_ms > 0).chain(self.sweep_at_ms).min()
     }
 
-    fn config(&self) -> Option<&str> {
+    /// Of an app made at run time.
+    pub fn config(&self) -> Option<&str> {
         match &self.state {
             State::Made(config) => Some(config),
             State::Unmade | State::Deleted => None,

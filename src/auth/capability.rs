@@ -105,6 +105,11 @@ impl Capability {
         self.sum(|_| true).contains(operations)
     }
 
+    /// Whether it allows that on every plain channel.
+    pub fn allows_everywhere(&self, operations: Operations) -> bool {
+        self.sum(|resource| resource.covers(&Resource::everything())).contains(operations)
+    }
+
     fn sum(&self, applies: impl Fn(&Resource) -> bool) -> Operations {
         let applying = self.0.iter().filter(|(resource, _)| applies(resource));
         applying.fold(Operations::NONE, |sum, (_, operations)| sum | *operations)

@@ -13,7 +13,7 @@ pub(super) const URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
 const PLAIN: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
 
 /// From either alphabet.
-pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
     PLAIN.decode(text).or_else(|_| URL.decode(text)).ok()
 }
 

@@ -35,6 +35,7 @@ pub use apps::{App, Apps};
 pub use attempts::Attempts;
 pub use capability::Capability;
 pub use credentials::{Credentials, Presented, Surface, bearer};
+pub use encoding::from_base64;
 pub use grant::Grant;
 pub use identity::Identity;
 pub use key::{Key, KeyName};

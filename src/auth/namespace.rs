@@ -11,7 +11,7 @@ use crate::model::conflation::check_key;
 
 /// The rules that change what this server does, beside those of batches and conflation where these are enabled. The
 /// others would change nothing.
-const EFFECTIVE: &[&str] = &["persisted", "authenticated", "tlsOnly", "maxMembers", "mutableMessages"];
+const EFFECTIVE: &[&str] = &["persisted", "authenticated", "tlsOnly", "maxMembers", "mutableMessages", "pushEnabled"];
 
 /// Declares [`Rules`]: a flag each, with its name in JSON.
 macro_rules! flags {

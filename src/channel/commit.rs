@@ -125,10 +125,14 @@ impl Channel {
         match &publish.content {
             Submission::Messages(messages) => {
                 let position = batch.tip().next(now_ms);
+                let changes = match self.pushes_of(messages, position) {
+                    Ok(changes) => changes,
+                    Err(refusal) => return Ok(Outcome::Refused(refusal)),
+                };
                 let key = self.window(store, now_ms)?.remember(publish, position);
                 let (id, connection_id) = (publish.id(), publish.connection_id.clone());
                 let content = Content::Messages(messages.clone());
-                batch.push(publish, Entry { position, id, connection_id, content }, key, Vec::new());
+                batch.push(publish, Entry { position, id, connection_id, content }, key, changes);
                 Ok(Outcome::Accepted { position, count })
             }
             Submission::Presence { lease, updates } => {

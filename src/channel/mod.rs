@@ -14,6 +14,7 @@ pub mod history;
 mod listing;
 mod log;
 mod pace;
+mod pushes;
 mod readers;
 mod repeats;
 mod shares;
@@ -21,6 +22,7 @@ mod spent;
 pub mod state;
 pub mod store;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::base::pinned::{self, Unreadable, Versioned};
@@ -32,12 +34,14 @@ use crate::rpc::feeds::{Feeding, Feeds};
 use crate::rpc::placement;
 use crate::rpc::{
     Address, Answer, Backlog, Delivered, Delivery, HistoryPage, HistoryQuery, LocalOccupancy, Probe, Publish, ReadFrom,
-    RelayName, Response, Rules, RulesOfVersion1, Subscribed, Ticket,
+    RelayName, Response, Rules, RulesOfVersion1, RulesOfVersion2, Subscribed, Ticket,
 };
 use dedup::Window;
 use listing::Listing;
 use log::Log;
 use pace::Pace;
+use pushes::Pushes;
+pub use pushes::StoredPush;
 use readers::Readers;
 use repeats::Repeats;
 use shares::Shares;
@@ -78,13 +82,21 @@ struct Meta {
 }
 
 impl Versioned for Meta {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
-        if version != 1 {
-            return Err(Unreadable::Version(version));
+        match version {
+            1 => Meta::read_with::<RulesOfVersion1>(bytes),
+            2 => Meta::read_with::<RulesOfVersion2>(bytes),
+            _ => Err(Unreadable::Version(version)),
         }
-        let (address, epoch, floor, rules, listed, listened) = pinned::take::<(_, _, _, RulesOfVersion1, _, _)>(bytes)?;
+    }
+}
+
+impl Meta {
+    /// As it was with other rules.
+    fn read_with<T: DeserializeOwned + Into<Rules>>(bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
+        let (address, epoch, floor, rules, listed, listened) = pinned::take::<(_, _, _, T, _, _)>(bytes)?;
         Ok(Meta { address, epoch, floor, rules: rules.into(), listed, listened })
     }
 }
@@ -104,6 +116,7 @@ pub struct Channel {
     listing: Listing,
     readers: Readers,
     shares: Shares,
+    pushes: Pushes,
     pending: Vec<(Ticket, Vec<Publish>)>,
     pending_bytes: usize,
     /// Of how many calls the last commit was, and how many publishes.
@@ -164,6 +177,7 @@ impl Channel {
             listing: Listing::default(),
             readers: Readers::default(),
             shares: Shares::default(),
+            pushes: Pushes::restore(stored.pushes),
             pending: Vec::new(),
             pending_bytes: 0,
             last_commit: (0, 0),
@@ -305,6 +319,7 @@ impl Channel {
         let log = self.log.deadline(&self.meta.rules).map(|due_ms| due_ms.max(self.trim_at_ms));
         let other = [self.occupancy_deadline(), self.listing_deadline(), self.readers.deadline(), self.mend_at_ms];
         let own = [self.feeds.deadline(), self.pace_deadline(), log, self.states.deadline(), self.spent_deadline()];
+        let other = other.into_iter().chain([self.pushes.deadline()]);
         own.into_iter().chain(other).flatten().min()
     }
 
@@ -347,6 +362,7 @@ impl Channel {
             let stored = store.load()?;
             self.log = Log::new(&stored, self.log.tip());
             self.states.reload(&stored)?;
+            self.pushes.recount(stored.pushes);
             (self.stale, self.mend_at_ms) = (false, None);
         }
         Ok(())

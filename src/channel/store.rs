@@ -4,6 +4,7 @@
 //! Writes of one turn become durable together, and nothing leaves the object before they are: that is the platform's
 //! output gate, and the simulation's.
 
+use super::StoredPush;
 use crate::base::pinned::Unreadable;
 use crate::limits::VERSIONS_MAX;
 use crate::model::objects::parts::PartKey;
@@ -53,6 +54,8 @@ pub enum Change {
     Count(Target, CountKey, Total),
     /// What a client has said, or that it takes it back.
     Say(Target, CountKey, String, Option<Share>),
+    /// What the app is to be handed.
+    Push(StoredPush),
 }
 
 /// A version of a message.
@@ -137,6 +140,8 @@ pub struct Stored {
     pub objects: Option<Vec<u8>>,
     /// Whether any message has another version than its first.
     pub revised: bool,
+    /// How many pushes the app has not taken.
+    pub pushes: usize,
 }
 
 pub trait Store {
@@ -194,6 +199,12 @@ pub trait Store {
 
     /// At most `limit` entries of annotations of a message at this position or later, oldest first.
     fn annotations(&mut self, target: Target, from: Position, limit: usize) -> Result<Vec<Packed>, StoreError>;
+
+    /// At most `limit` pushes that the app has not taken, oldest first.
+    fn pushes(&mut self, limit: usize) -> Result<Vec<StoredPush>, StoreError>;
+
+    /// The app has those up to and including this one. Gives how many are left.
+    fn forget_pushes(&mut self, through: (Position, usize)) -> Result<usize, StoreError>;
 
     /// All that is counted of a message.
     fn counts(&mut self, target: Target) -> Result<Vec<(CountKey, Total)>, StoreError>;

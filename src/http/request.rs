@@ -32,6 +32,8 @@ pub struct Headers {
     pub accept: Option<String>,
     pub x_ably_clientid: Option<String>,
     pub x_ably_connectionkey: Option<String>,
+    pub x_ably_devicesecret: Option<String>,
+    pub x_ably_devicetoken: Option<String>,
     pub x_ably_encoding: Option<String>,
     pub x_ably_messageid: Option<String>,
     pub x_ably_name: Option<String>,

@@ -33,6 +33,11 @@ pub enum Door {
     ClientSummary,
     Channels,
     Token,
+    PushDevices,
+    PushSubscriptions,
+    PushChannels,
+    /// The other paths of push.
+    Push,
     /// A REST path with no parameters of its own.
     Plain,
 }
@@ -174,6 +179,28 @@ const CHANNELS: Table = &[("limit", Read), ("prefix", Read), ("by", Read), ("cur
 const TOKEN: Table =
     &[("keyName", Read), ("ttl", Read), ("capability", Read), ("clientId", Read), ("nonce", Read), ("mac", Read)];
 
+/// Registrations are done when they are answered, whether their client waits for that or not.
+const PUSH: Table = &[("fullWait", BOOLEAN)];
+
+const PUSH_DEVICES: Table = &[
+    ("deviceId", Read),
+    ("clientId", Read),
+    ("state", Read),
+    ("limit", Read),
+    ("cursor", Read),
+    ("fullWait", BOOLEAN),
+];
+
+const PUSH_SUBSCRIPTIONS: Table = &[
+    ("channel", Read),
+    ("deviceId", Read),
+    ("clientId", Read),
+    ("concatFilters", BOOLEAN),
+    ("limit", Read),
+    ("cursor", Read),
+    ("fullWait", BOOLEAN),
+];
+
 impl Door {
     /// From the most particular to the most general; the first that knows a name decides.
     const fn tables(self) -> [Table; 3] {
@@ -193,6 +220,10 @@ impl Door {
             Door::ClientSummary => [&[("forClientId", Read)], REST, ANYWHERE],
             Door::Channels => [CHANNELS, REST, ANYWHERE],
             Door::Token => [TOKEN, REST, ANYWHERE],
+            Door::PushDevices => [PUSH_DEVICES, REST, ANYWHERE],
+            Door::PushSubscriptions => [PUSH_SUBSCRIPTIONS, REST, ANYWHERE],
+            Door::PushChannels => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
+            Door::Push => [PUSH, REST, ANYWHERE],
             Door::Plain => [&[], REST, ANYWHERE],
         }
     }

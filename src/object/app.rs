@@ -5,21 +5,24 @@
 //! knows what is owed until it can be read again. All of that is stored, so no alarm of an earlier memory has to be
 //! asked for.
 
+use super::app_push::Push;
 use super::{CallerId, Settings};
+use crate::app::push::{self, Attempt, Outcome, Waiting};
 use crate::app::store::{Store, StoreError};
 use crate::app::{Registrar, Tell};
 use crate::error::Code;
 use crate::limits::NOTICE_RETRY_MS;
-use crate::rpc::{Answer, AppCall, AppResponse, Noticed};
+use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, Noticed};
 
 pub struct AppHost<S> {
-    settings: Settings,
-    store: S,
+    pub(super) settings: Settings,
+    pub(super) store: S,
     /// `None` before the first event, and after storage failed: memory may then say what is not stored.
-    registrar: Option<Registrar>,
+    pub(super) registrar: Option<Registrar>,
+    pub(super) push: Push,
     /// When the alarm will ring that this memory has set.
     alarm_at_ms: Option<u64>,
-    outputs: Vec<AppOutput>,
+    pub(super) outputs: Vec<AppOutput>,
 }
 
 /// What happens to an app's object.
@@ -34,6 +37,13 @@ pub enum AppInput {
         tell: Tell,
         answer: Option<Noticed>,
     },
+    /// How an [`AppOutput::Attempt`] went.
+    Tried {
+        delivery: Waiting,
+        outcome: Outcome,
+    },
+    /// What an [`AppOutput::MakeKeys`] came to: a public key and its private one.
+    KeysMade(Option<(Vec<u8>, Vec<u8>)>),
     /// The alarm rings, too early perhaps.
     Alarm,
     /// The platform would not set it.
@@ -51,6 +61,10 @@ pub enum AppOutput {
     },
     /// Call the relay, and tell [`AppInput::Told`].
     Tell(Tell),
+    /// Make this request, and tell [`AppInput::Tried`].
+    Attempt(Attempt),
+    /// Make a pair of keys of P-256, and tell [`AppInput::KeysMade`].
+    MakeKeys,
     /// In the place of any other. Tell [`AppInput::AlarmRefused`] if that fails.
     SetAlarm {
         at_ms: u64,
@@ -61,9 +75,16 @@ pub enum AppOutput {
     },
 }
 
-impl<S: Store> AppHost<S> {
+impl<S: Store + push::Store> AppHost<S> {
     pub fn new(settings: Settings, store: S) -> AppHost<S> {
-        AppHost { settings, store, registrar: None, alarm_at_ms: None, outputs: Vec::new() }
+        let push = Push::default();
+        AppHost { settings, store, registrar: None, push, alarm_at_ms: None, outputs: Vec::new() }
+    }
+
+    /// With what the deployment says of push.
+    pub fn with_push(mut self, settings: push::Settings) -> AppHost<S> {
+        self.push.settings = settings;
+        self
     }
 
     pub fn store(&self) -> &S {
@@ -78,6 +99,17 @@ impl<S: Store> AppHost<S> {
     /// One turn of the event loop.
     pub fn turn(&mut self, input: AppInput, now_ms: u64) -> Vec<AppOutput> {
         match input {
+            AppInput::Call { caller, call: AppCall { app, request: AppRequest::Push(request) } } => {
+                // An app made at run time is known by what the registrar has.
+                let _ = self.act(now_ms, |_, _| Ok(()));
+                self.push_call(caller, &app, *request, now_ms);
+                self.pursue(now_ms);
+            }
+            AppInput::Tried { delivery, outcome } => {
+                self.tried(&delivery, outcome, now_ms);
+                self.pursue(now_ms);
+            }
+            AppInput::KeysMade(pair) => self.keys_made(pair),
             AppInput::Call { caller, call } => {
                 let answer = self.call(call, now_ms);
                 self.outputs.push(AppOutput::Answer { caller, answer });
@@ -94,8 +126,18 @@ impl<S: Store> AppHost<S> {
     /// Fails with 50000 when storage does.
     fn call(&mut self, call: AppCall, now_ms: u64) -> Answer<AppResponse> {
         let configured = self.settings.apps.as_ref().map_err(Clone::clone)?.get(&call.app).is_some();
-        self.act(now_ms, |registrar, store| registrar.call(store, call.request, configured, now_ms))
-            .map_err(|_| Code::Internal.because("the app's storage failed; try again"))?
+        let ends = matches!(call.request, AppRequest::Delete);
+        let answer = self.act(now_ms, |registrar, store| {
+            let answer = registrar.call(store, call.request, configured, now_ms)?;
+            if ends && answer.is_ok() {
+                store.forget_push()?;
+            }
+            Ok(answer)
+        });
+        if ends {
+            self.forget_push();
+        }
+        answer.map_err(|_| Code::Internal.because("the app's storage failed; try again"))?
     }
 
     fn told(&mut self, tell: &Tell, answer: Option<Noticed>, now_ms: u64) {
@@ -120,15 +162,16 @@ impl<S: Store> AppHost<S> {
     fn pursue(&mut self, now_ms: u64) {
         let tells = self.act(now_ms, |registrar, store| registrar.notices(store, now_ms));
         self.outputs.extend(tells.unwrap_or_default().into_iter().map(AppOutput::Tell));
+        self.pursue_push(now_ms);
         self.keep_alarm(now_ms);
     }
 
     /// One that rings too early costs a look, so none is moved back.
     fn keep_alarm(&mut self, now_ms: u64) {
-        let needed_ms = match &self.registrar {
-            Some(registrar) => registrar.deadline().map(|deadline_ms| deadline_ms.max(now_ms)),
-            None => Some(now_ms + NOTICE_RETRY_MS),
-        };
+        let retry_ms = now_ms + NOTICE_RETRY_MS;
+        let notices_ms = self.registrar.as_ref().map_or(Some(retry_ms), Registrar::deadline);
+        let needed_ms = notices_ms.into_iter().chain(self.push_deadline(retry_ms)).min();
+        let needed_ms = needed_ms.map(|needed_ms| needed_ms.max(now_ms));
         let set_ms = self.alarm_at_ms;
         if let Some(at_ms) = needed_ms.filter(|needed_ms| set_ms.is_none_or(|set_ms| *needed_ms < set_ms)) {
             self.alarm_at_ms = Some(at_ms);

@@ -18,10 +18,11 @@ use crate::channel::store::{Store, StoreError};
 use crate::channel::{self, Channel};
 use crate::error::{Code, ErrorInfo};
 use crate::model::name::AppId;
+use crate::model::serial::Position;
 use crate::relay::{self, Relay, SocketId};
 use crate::rpc::Ticket;
 use crate::rpc::placement::Shard;
-use crate::rpc::{Address, Answer, AppCall, AppRequest, AppResponse, Follow, RelayName, Rules};
+use crate::rpc::{Address, Answer, AppCall, AppRequest, AppResponse, Follow, PushRequest, RelayName, Rules};
 use crate::transport::{self, Links};
 
 pub struct Host<S> {
@@ -65,6 +66,10 @@ pub(super) enum Asked {
     /// The channel is listed as this.
     List {
         active: bool,
+    },
+    /// The app has the channel's pushes up to here.
+    Push {
+        through: (Position, usize),
     },
 }
 
@@ -178,6 +183,14 @@ impl<S: Store + RelayStore> Host<S> {
         self.ask_app(Asked::List { active }, AppCall { app, request: AppRequest::List { channel, active } });
     }
 
+    /// Sees that the app gets what the channel's messages push.
+    pub(super) fn keep_pushed(&mut self) {
+        let Some(channel) = &mut self.channel else { return };
+        let Some((through, said)) = channel.take_pushes(&mut self.store, self.now_ms) else { return };
+        let (app, request) = (channel.address().app.clone(), AppRequest::Push(Box::new(PushRequest::Said(said))));
+        self.ask_app(Asked::Push { through }, AppCall { app, request });
+    }
+
     pub(super) fn ask_app(&mut self, asked: Asked, call: AppCall) {
         let ticket = self.next_ticket();
         self.asked.insert(ticket, asked);
@@ -189,6 +202,11 @@ impl<S: Store + RelayStore> Host<S> {
             Some(Asked::List { active }) => {
                 if let Some(channel) = &mut self.channel {
                     channel.listed(&mut self.store, active, answer.is_ok(), self.now_ms);
+                }
+            }
+            Some(Asked::Push { through }) => {
+                if let Some(channel) = &mut self.channel {
+                    channel.pushed(&mut self.store, through, answer.is_ok());
                 }
             }
             Some(Asked::Enter(entrant)) => self.enter_watched(entrant, answer),

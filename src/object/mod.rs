@@ -9,10 +9,11 @@
 //! - `entrance` lets clients in, over WebSockets and over HTTP, and `calls` answers other objects;
 //! - `watch` keeps the relay's watch of its app, `rebuild` brings a memory back from what outlived it;
 //! - `timers` and `alarm` are what is known of the platform's clocks, `store` is what a relay keeps;
-//! - `app` is the object of an app.
+//! - `app` is the object of an app, and `app_push` what it does for push.
 
 mod alarm;
 mod app;
+mod app_push;
 mod calls;
 mod effects;
 mod entrance;

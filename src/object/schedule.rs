@@ -18,6 +18,7 @@ impl<S: Store + RelayStore> Host<S> {
             self.perform_all();
         }
         self.keep_listed();
+        self.keep_pushed();
         self.start_timers();
         let deadline_ms = self.deadline();
         self.outputs.extend(self.alarm.keep(deadline_ms, self.now_ms).map(|step| match step {

@@ -11,8 +11,8 @@
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
 //! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`,
-//! `annotations`, `presence`, `objects`, `status`, `token`, `revoke`, `apps`; `step` is how each goes on with the
-//! answers that it waits for, `form` and `reply` how all of them are answered.
+//! `annotations`, `presence`, `objects`, `status`, `token`, `revoke`, `apps`, `push`; `step` is how each goes on with
+//! the answers that it waits for, `form` and `reply` how all of them are answered.
 
 mod annotations;
 mod apps;
@@ -25,6 +25,7 @@ mod objects;
 mod page;
 mod presence;
 mod publish;
+mod push;
 mod revoke;
 mod route;
 mod status;
@@ -43,6 +44,7 @@ use crate::intake::parameters;
 use crate::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES};
 use crate::model::name::AppId;
 use caller::Caller;
+use push::PushRoute;
 use route::Route;
 
 /// What the server brings to a request.
@@ -60,7 +62,8 @@ pub struct Context<'a> {
 pub fn apps_named(request: &Request) -> Vec<AppId> {
     let by_path = Route::find(&request.path).ok().and_then(|route| route.app().cloned());
     let by_credentials = caller::credentials(request).ok().map(|credentials| credentials.app_id().clone());
-    by_path.into_iter().chain(by_credentials).collect()
+    let by_device = push::device_token(request).map(|(app, _)| app);
+    by_path.into_iter().chain(by_credentials).chain(by_device).collect()
 }
 
 /// How many bytes of its body a request needs read, before any is: none of a request that is refused without it, whose
@@ -68,16 +71,21 @@ pub fn apps_named(request: &Request) -> Vec<AppId> {
 pub fn body_bound(request: &Request, context: &mut Context<'_>) -> Result<usize, Reply> {
     let form = Form::of(request);
     let Ok(route) = Route::find(&request.plain_path()) else { return Ok(0) };
-    if !["POST", "PATCH"].contains(&request.method.as_str()) || !route.allows(&request.method) {
+    if !["POST", "PUT", "PATCH"].contains(&request.method.as_str()) || !route.allows(&request.method) {
         return Ok(0);
     }
     let admitted = match &route {
         Route::RequestToken(key_name) => token::require_key(key_name, context).map(drop),
         Route::Apps => apps::require_maker(request, context),
+        Route::Push(_) => push::Asker::authenticate(request, context).map(drop),
         _ => Caller::authenticate(request, context).map(drop),
     };
     admitted.map_err(|error| form.error(&error))?;
-    Ok(if route == Route::Batch { BATCH_BODY_MAX_BYTES } else { BODY_MAX_BYTES })
+    Ok(if [Route::Batch, Route::Push(PushRoute::Batch)].contains(&route) {
+        BATCH_BODY_MAX_BYTES
+    } else {
+        BODY_MAX_BYTES
+    })
 }
 
 /// Begins to answer a request.
@@ -103,6 +111,7 @@ fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'
         Route::RequestToken(key_name) => token::begin(request, &key_name, form, context),
         Route::Apps => apps::create(request, form, context),
         Route::App(id) => apps::delete(request, id, form, context),
+        Route::Push(route) => push::begin(request, route, form, context),
         route => {
             let caller = Caller::authenticate(request, context)?;
             let check = caller.check();
@@ -149,6 +158,8 @@ fn for_caller(
         Route::Channels => status::enumerate(request, caller, form),
         Route::Batch => batch::begin(request, &caller, form, &context.random),
         Route::RevokeTokens(key_name) => revoke::begin(request, &key_name, &caller, form, context.now_ms),
-        Route::Time | Route::RequestToken(_) | Route::Apps | Route::App(_) => unreachable!("answered without a caller"),
+        Route::Time | Route::RequestToken(_) | Route::Apps | Route::App(_) | Route::Push(_) => {
+            unreachable!("answered without a caller")
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! A path is split before it is decoded, so that an encoded slash is a part of a channel's name. Nothing else in a name
 //! has a meaning here: `..` is a channel as good as any.
 
+use super::push::PushRoute;
 use crate::auth::KeyName;
 use crate::error::{Code, ErrorInfo};
 use crate::http::percent;
@@ -44,6 +45,8 @@ pub enum Route {
     Channels,
     Apps,
     App(AppId),
+    /// `/push/…`
+    Push(PushRoute),
 }
 
 impl Route {
@@ -79,6 +82,7 @@ impl Route {
             }
             ["channels"] => Ok(Route::Channels),
             ["channels", channel] => Ok(Route::Channel(channel_name(channel)?)),
+            ["push", ref segments @ ..] => PushRoute::find(segments).map(Route::Push),
             ["apps"] => Ok(Route::Apps),
             ["apps", id] => AppId::parse(id).map(Route::App).map_err(|_| Code::NotFound.because("no such app")),
             ["keys", name, "revokeTokens"] => Ok(Route::RevokeTokens(key_name(name)?)),
@@ -100,6 +104,7 @@ impl Route {
             Route::Objects(_, Some(_)) | Route::ClientSummary(..) => "GET, OPTIONS",
             Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) | Route::Apps => "POST, OPTIONS",
             Route::App(_) => "DELETE, OPTIONS",
+            Route::Push(route) => route.methods(),
         }
     }
 
@@ -130,6 +135,7 @@ impl Route {
             Route::Batch => Door::Batch,
             Route::Channels => Door::Channels,
             Route::RequestToken(_) => Door::Token,
+            Route::Push(route) => route.door(),
             Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps | Route::App(_) => Door::Plain,
             Route::Objects(..) => Door::Plain,
         }
@@ -144,13 +150,12 @@ impl Route {
 /// What there is in the place of a path that is not there.
 fn instead_of(segments: &[&str]) -> &'static str {
     match segments {
-        ["push", ..] => "push is not supported yet",
         ["channels", _, "messages", ..] => "a message has its serial, versions, annotations and client-summary",
         ["channels", _, "object" | "objects", ..] => "a channel has object and object/{objectId}",
         ["channels", ..] => "a channel has messages, publish, history, presence, presence/history and object",
         ["keys", ..] => "a key, appId.keyId, has requestToken and revokeTokens",
         ["stats", ..] => "statistics are not supported yet",
-        _ => "paths begin with time, channels, messages, presence, keys or apps",
+        _ => "paths begin with time, channels, messages, presence, keys, push or apps",
     }
 }
 
@@ -210,6 +215,12 @@ mod tests {
                 Route::Annotations(channel("a"), "1-0@s:000".to_owned()),
             ),
             ("/channels/a/messages/s/client-summary", Route::ClientSummary(channel("a"), "s".to_owned())),
+            ("/push/publish", Route::Push(PushRoute::Publish)),
+            ("/push/batch/publish", Route::Push(PushRoute::Batch)),
+            ("/push/deviceRegistrations/a%2Fb", Route::Push(PushRoute::Device("a/b".to_owned()))),
+            ("/push/deviceRegistrations/a/resetUpdateToken", Route::Push(PushRoute::Renew("a".to_owned()))),
+            ("/push/channelSubscriptions", Route::Push(PushRoute::Subscriptions)),
+            ("/push/publicVapidKey", Route::Push(PushRoute::Key)),
             ("/apps/demo", Route::App(AppId::parse("demo").unwrap())),
             ("/keys/demo.key1/requestToken", Route::RequestToken(KeyName::parse("demo.key1").unwrap())),
         ];
@@ -252,7 +263,7 @@ mod tests {
     #[test]
     fn the_error_of_another_path_says_what_there_is_instead() {
         for (path, expected) in [
-            ("/push/publish", "push is not supported"),
+            ("/push/devices", "push has publish, batch/publish"),
             ("/channels/a/messages/serial/edits", "a message has its serial, versions, annotations"),
             ("/channels/a/object/root/x", "object/{objectId}"),
             ("/channels/a/nowhere", "a channel has messages, publish"),

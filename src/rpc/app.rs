@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, RelayName};
+use super::{Answer, PushRequest, PushResponse, RelayName};
 use crate::auth::{Grant, Revocation};
+use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::model::name::{AppId, ChannelName};
 
 /// A request to an app. The object is named by the app's id.
@@ -34,6 +35,8 @@ pub enum AppRequest {
     Channels { prefix: String, after: String, limit: usize },
     /// Tell this relay of revocations, and of the app's end. Answered by [`AppResponse::Watched`].
     Watch(RelayName),
+    /// Answered by [`AppResponse::Push`].
+    Push(Box<PushRequest>),
 }
 
 impl AppRequest {
@@ -62,6 +65,7 @@ pub enum AppResponse {
     Watched(Watched),
     /// A line each: no name holds a line break.
     Channels(String),
+    Push(PushResponse),
 }
 
 /// What a relay must know before it takes its first client in.
@@ -95,11 +99,28 @@ pub enum Noticed {
     Unwatched,
 }
 
+/// The version before lacks the last variant.
+impl Versioned for AppCall {
+    const VERSION: u8 = 3;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<AppCall, Unreadable> {
+        if version == 2 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+    }
+}
+
+/// The same.
+impl Versioned for Answer<AppResponse> {
+    const VERSION: u8 = 2;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Answer<AppResponse>, Unreadable> {
+        if version == 1 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::auth::{KeyName, Target};
-    use crate::base::pinned;
 
     fn revocation() -> Revocation {
         Revocation {
@@ -115,8 +136,9 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let call = AppCall { app, request: AppRequest::Revoke(vec![revocation()]) };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x02\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
-        assert_eq!(pinned::decode(&bytes), Ok(call));
+        assert_eq!(bytes, b"\x03\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
+        assert_eq!(pinned::decode(&bytes), Ok(call.clone()));
+        assert_eq!(pinned::decode(&[b"\x02", &bytes[1..]].concat()), Ok(call), "as the version before wrote it");
     }
 
     #[test]
@@ -132,7 +154,9 @@ mod tests {
     fn a_watch_is_pinned() {
         let watched = Watched { ticket: 3, config: Some("{}".into()), revocations: vec![] };
         let bytes = pinned::encode(&Ok::<_, crate::error::ErrorInfo>(AppResponse::Watched(watched.clone())));
-        assert_eq!(bytes, b"\x01\x00\x05\x03\x01\x02{}\x00");
-        assert_eq!(pinned::decode(&bytes), Ok(Ok(AppResponse::Watched(watched))));
+        assert_eq!(bytes, b"\x02\x00\x05\x03\x01\x02{}\x00");
+        let answer = Ok::<_, crate::error::ErrorInfo>(AppResponse::Watched(watched));
+        assert_eq!(pinned::decode(&bytes).as_ref(), Ok(&answer));
+        assert_eq!(pinned::decode(&[b"\x01", &bytes[1..]].concat()), Ok(answer), "as the version before wrote it");
     }
 }

@@ -9,6 +9,7 @@ mod names;
 mod objects;
 mod occupancy;
 pub mod placement;
+mod push;
 mod rules;
 
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,10 @@ pub use history::{AnnotationsQuery, HistoryPage, HistoryQuery, VersionsQuery};
 pub use names::{Address, RelayName, RelayObject};
 pub use objects::{ObjectsPage, ObjectsQuery, TreeQuery};
 pub use occupancy::{LocalOccupancy, Occupancy, Wanted};
-pub use rules::{Rules, RulesOfVersion1};
+pub use push::{
+    ChannelPush, DevicesQuery, DirectPush, PushCaller, PushRequest, PushResponse, PushTarget, SubscriptionsQuery,
+};
+pub use rules::{Rules, RulesOfVersion1, RulesOfVersion2};
 
 /// Names a waiting caller to the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -393,25 +397,22 @@ versions! {
     Follow = 1,
     Probe = 1,
     Probed = 1,
-    AppCall = 2,
-    Answer<AppResponse> = 1,
     Notice = 1,
     Noticed = 1,
     Refusal = 1,
 }
 
 impl Versioned for ChannelCall {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<ChannelCall, Unreadable> {
-        match version {
-            1 => pinned::take::<(_, RulesOfVersion1, _)>(bytes).map(|(to, rules, request)| ChannelCall {
-                to,
-                rules: rules.into(),
-                request,
-            }),
-            _ => Err(Unreadable::Version(version)),
-        }
+        let to = pinned::take(bytes)?;
+        let rules = match version {
+            1 => pinned::take::<RulesOfVersion1>(bytes)?.into(),
+            2 => pinned::take::<RulesOfVersion2>(bytes)?.into(),
+            _ => return Err(Unreadable::Version(version)),
+        };
+        Ok(ChannelCall { to, rules, request: pinned::take(bytes)? })
     }
 }
 
@@ -437,14 +438,18 @@ mod tests {
                 interval_ms: 9,
                 conflation_key: Some("k".to_owned()),
                 mutable: true,
+                push: true,
             },
             request: Request::Subscribe(RelayName::from("demo/0".to_owned()), LocalOccupancy::default()),
         };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x02\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(bytes, b"\x03\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
-        let earlier = [b"\x01", &bytes[1..14], &bytes[15..]].concat();
-        assert!(!decode::<ChannelCall>(&earlier).unwrap().rules.mutable, "as the first version wrote it");
+        let first = [b"\x01", &bytes[1..14], &bytes[16..]].concat();
+        let second = [b"\x02", &bytes[1..15], &bytes[16..]].concat();
+        let rules = |bytes: &[u8]| decode::<ChannelCall>(bytes).unwrap().rules;
+        assert_eq!(rules(&first), Rules { mutable: false, push: false, ..call.rules.clone() });
+        assert_eq!(rules(&second), Rules { push: false, ..call.rules.clone() });
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Rules {
     pub conflation_key: Option<String>,
     /// Whether messages can be updated, deleted and appended to.
     pub mutable: bool,
+    /// Whether `extras.push` of its messages goes to devices.
+    pub push: bool,
 }
 
 /// Rules as version 1 of a call, and of a channel's own record, had them.
@@ -31,7 +33,20 @@ pub struct RulesOfVersion1 {
 impl From<RulesOfVersion1> for Rules {
     fn from(rules: RulesOfVersion1) -> Rules {
         let RulesOfVersion1 { retention_ms, max_members, interval_ms, conflation_key } = rules;
-        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable: false }
+        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable: false, push: false }
+    }
+}
+
+/// The same of version 2.
+#[derive(Serialize, Deserialize)]
+pub struct RulesOfVersion2 {
+    before: RulesOfVersion1,
+    mutable: bool,
+}
+
+impl From<RulesOfVersion2> for Rules {
+    fn from(rules: RulesOfVersion2) -> Rules {
+        Rules { mutable: rules.mutable, ..rules.before.into() }
     }
 }
 
@@ -57,7 +72,8 @@ impl Rules {
         };
         let interval_ms = interval_ms.unwrap_or(0).min(PACE_MAX_MS) as u32;
         let conflation_key = rules.conflation_key.clone().filter(|_| rules.conflation_enabled);
-        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable: rules.mutable_messages }
+        let (mutable, push) = (rules.mutable_messages, rules.push_enabled);
+        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable, push }
     }
 }
 

@@ -15,7 +15,8 @@ use super::platform::{self, ObjectState, now_ms};
 use super::registry::{Registration, Registry};
 use super::replies::bytes;
 use super::sql::Database;
-use super::{alarm, calls, config};
+use super::{alarm, calls, config, push};
+use crate::app::push::Attempt;
 use crate::object::{AppHost, AppInput, AppOutput};
 use crate::rpc::{self, Answer, AppCall, AppResponse};
 
@@ -73,6 +74,7 @@ struct Object {
 fn register(state: ObjectState, env: Env) -> Registration<Object> {
     let id = state.id().text();
     let host = AppHost::new(config::settings(&env), AppStore::new(Database::new(state.storage())));
+    let host = host.with_push(config::push(&env));
     let object = Object { state, env, host, callers: Callers::default() };
     Registration::new(&REGISTRY, id, object)
 }
@@ -97,6 +99,14 @@ fn perform(object: &ObjectRef, output: AppOutput) {
                 AppInput::Told { tell, answer }
             });
         }
+        AppOutput::Attempt(Attempt { delivery, to }) => {
+            let env = object.borrow().env.clone();
+            later(object, async move {
+                let outcome = push::attempt(&env, &to).await;
+                AppInput::Tried { delivery, outcome }
+            });
+        }
+        AppOutput::MakeKeys => later(object, async { AppInput::KeysMade(push::make_keys().await) }),
         AppOutput::SetAlarm { at_ms } => {
             let set = alarm::set(&object.borrow().state.storage(), at_ms);
             let object = object.clone();

@@ -1,6 +1,7 @@
 //! An app's storage in its object's SQLite. Its tables are made when something is first written: whoever asks for apps
 //! that don't exist leaves nothing behind.
 
+use super::push_storage;
 use super::sql::{Database, blob, bytes, integer, number, text};
 use crate::app::store::{Store, StoreError, Stored};
 use crate::auth::Revocation;
@@ -17,19 +18,37 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS channels (name TEXT PRIMARY KEY) WITHOUT ROWID;";
 
 pub struct AppStore {
-    database: Database,
+    pub(super) database: Database,
     has_schema: bool,
+    has_push: bool,
 }
 
 impl AppStore {
     pub fn new(database: Database) -> AppStore {
-        AppStore { database, has_schema: false }
+        AppStore { database, has_schema: false, has_push: false }
     }
 
     fn write(&mut self, query: &str, bindings: &[wasm_bindgen::JsValue]) -> Result<(), StoreError> {
         if !self.has_schema {
             self.database.exec(SCHEMA, &[])?;
             self.has_schema = true;
+        }
+        self.database.exec(query, bindings)
+    }
+
+    /// Whether there are tables for push.
+    pub(super) fn has_push(&mut self) -> Result<bool, StoreError> {
+        if !self.has_push {
+            self.has_push = self.database.has_table("vapid")?;
+        }
+        Ok(self.has_push)
+    }
+
+    /// Writes what push keeps, whose tables are made by the first that is.
+    pub(super) fn write_push(&mut self, query: &str, bindings: &[wasm_bindgen::JsValue]) -> Result<(), StoreError> {
+        if !self.has_push()? {
+            self.database.exec(push_storage::SCHEMA, &[])?;
+            self.has_push = true;
         }
         self.database.exec(query, bindings)
     }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use worker::Env;
 
+use crate::app::push;
 use crate::auth::{Apps, Key, KeyName, Secret};
 use crate::base::rate::Flow;
 use crate::error::{Code, ErrorInfo};
@@ -106,6 +107,13 @@ fn bounds(env: &Env) -> Bounds {
         connection: number("CONNECTION_BYTES_PER_SECOND").map_or(usual.connection, |bytes| Flow::of(bytes.into())),
         ..usual
     }
+}
+
+/// Whether push services may be anywhere, as local tests need it (`PUSH_PRIVATE_ADDRESSES=true`), and whom they may
+/// write to (`PUSH_CONTACT`).
+pub fn push(env: &Env) -> push::Settings {
+    let contact = Some(variable(env, "PUSH_CONTACT")).filter(|contact| !contact.is_empty());
+    push::Settings { private_addresses: variable(env, "PUSH_PRIVATE_ADDRESSES") == "true", contact }
 }
 
 fn variable(env: &Env, name: &str) -> String {

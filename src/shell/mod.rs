@@ -2,7 +2,8 @@
 //!
 //! `router` is the Worker, which finds apps in its `directory`; `objects` are the Durable Object classes of channels
 //! and relays, each a `host` of a driver, and `app_object` is that of apps; `alarm`, `callers`, `calls`, `replies`,
-//! `responses`, `sockets`, `config` and the storages are what they use, `sql` and `platform` what they all stand on.
+//! `responses`, `sockets`, `push`, `config` and the storages are what they use, `sql` and `platform` what they all
+//! stand on.
 
 mod alarm;
 mod app_object;
@@ -14,6 +15,8 @@ mod directory;
 mod host;
 mod objects;
 mod platform;
+mod push;
+mod push_storage;
 mod relay_storage;
 mod registry;
 mod replies;

@@ -220,6 +220,8 @@ fn read_head(request: &Request) -> Result<http::Request> {
         accept: header("accept")?,
         x_ably_clientid: header("x-ably-clientid")?,
         x_ably_connectionkey: header("x-ably-connectionkey")?,
+        x_ably_devicesecret: header("x-ably-devicesecret")?,
+        x_ably_devicetoken: header("x-ably-devicetoken")?,
         x_ably_encoding: header("x-ably-encoding")?,
         x_ably_messageid: header("x-ably-messageid")?,
         x_ably_name: header("x-ably-name")?,

@@ -5,6 +5,7 @@ use wasm_bindgen::JsValue;
 use super::said;
 use super::sql::{Database, blob, bytes, column, integer, number, text};
 use crate::base::pinned;
+use crate::channel::StoredPush;
 use crate::channel::store::{
     Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredVersion, Total, Totals,
 };
@@ -33,6 +34,8 @@ const CHANNEL_SCHEMA: &str = "
                                        entry BLOB NOT NULL, PRIMARY KEY (position, place)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS versions (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
                                          entry BLOB NOT NULL, PRIMARY KEY (position, place, number)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS pushes (position INTEGER NOT NULL, place INTEGER NOT NULL, payload TEXT NOT NULL,
+                                       PRIMARY KEY (position, place)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS annotations (message INTEGER NOT NULL, place INTEGER NOT NULL, position INTEGER NOT NULL,
                                             entry BLOB NOT NULL,
                                             PRIMARY KEY (message, place, position)) WITHOUT ROWID;
@@ -82,6 +85,11 @@ impl SqlStore {
         Ok(())
     }
 
+    fn count_pushes(&self) -> Result<usize, StoreError> {
+        let rows = self.rows("SELECT COUNT(*) AS pushes FROM pushes", &[])?;
+        Ok(rows.first().map_or(0, |row| integer(row, "pushes") as usize))
+    }
+
     /// Reads: nothing, as long as there are no tables.
     fn rows(&self, query: &str, bindings: &[JsValue]) -> Result<Vec<JsValue>, StoreError> {
         if self.has_tables { self.database.rows(query, bindings) } else { Ok(Vec::new()) }
@@ -125,6 +133,7 @@ impl Store for SqlStore {
             oldest: self.totals("ORDER BY position LIMIT 1", &[])?.pop(),
             members: self.rows("SELECT COUNT(*) AS members FROM members", &[])?.first().map_or(0, members_of),
             objects: self.object_part(&PartKey::SUMMARY)?,
+            pushes: self.count_pushes()?,
             revised: !self.rows("SELECT place FROM latest LIMIT 1", &[])?.is_empty(),
         })
     }
@@ -179,6 +188,22 @@ impl Store for SqlStore {
     fn totals_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Totals)>, StoreError> {
         let bindings = [number(after.0), number(limit as u64)];
         self.totals("WHERE position > ? ORDER BY position LIMIT ?", &bindings)
+    }
+
+    fn pushes(&mut self, limit: usize) -> Result<Vec<StoredPush>, StoreError> {
+        let query = "SELECT position, place, payload FROM pushes ORDER BY position, place LIMIT ?";
+        let push = |row| StoredPush {
+            position: position_of(row),
+            place: integer(row, "place") as usize,
+            payload: text(row, "payload"),
+        };
+        Ok(self.rows(query, &[number(limit as u64)])?.iter().map(push).collect())
+    }
+
+    fn forget_pushes(&mut self, (position, place): (Position, usize)) -> Result<usize, StoreError> {
+        let through = [number(position.0), number(place as u64)];
+        self.exec("DELETE FROM pushes WHERE (position, place) <= (?, ?)", &through)?;
+        self.count_pushes()
     }
 
     fn keys_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {
@@ -348,6 +373,10 @@ fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
         Change::Revise(version) => revise(database, version),
         Change::Annotate(target, position, entry) => said::annotate(database, *target, *position, entry),
         Change::Count(target, key, total) => said::count(database, *target, key, total),
+        Change::Push(StoredPush { position, place, payload }) => {
+            let values = [number(position.0), number(*place as u64), payload.as_str().into()];
+            database.exec("INSERT INTO pushes (position, place, payload) VALUES (?, ?, ?)", &values)
+        }
         Change::Say(target, key, client_id, share) => said::say(database, *target, key, client_id, *share),
     }
 }

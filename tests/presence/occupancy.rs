@@ -297,7 +297,14 @@ fn room() -> (AppId, MemoryStore, Channel) {
     let mut store = MemoryStore::default();
     let app = AppId::parse("demo").unwrap();
     let to = Address { app: app.clone(), channel: ChannelName::parse("room").unwrap() };
-    let rules = Rules { retention_ms: 120_000, max_members: 2, interval_ms: 0, conflation_key: None, mutable: false };
+    let rules = Rules {
+        retention_ms: 120_000,
+        max_members: 2,
+        interval_ms: 0,
+        conflation_key: None,
+        mutable: false,
+        push: false,
+    };
     let channel = Channel::wake(&mut store, Some((&to, &rules)), "life", NOW_MS).unwrap().unwrap();
     (app, store, channel)
 }

@@ -8,6 +8,8 @@ mod objects;
 mod properties;
 mod presence;
 mod publishing;
+mod push;
+mod push_of_messages;
 mod status;
 #[allow(dead_code, reason = "shared with the simulation")]
 #[path = "../support"]

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use courtside::app;
 use courtside::auth::{App, Apps, Attempts, Secret};
+use courtside::error::Code;
 use courtside::http::{Headers, Reply, Request, percent};
 use courtside::limits::SHORT_SECRET_MIN_BYTES;
 use courtside::model::name::AppId;
@@ -38,10 +39,13 @@ pub fn apps() -> Apps {
         key("open", json!({"open:*": ["*"]})),
         key("publisher", json!({"*": ["publish"]})),
         key("reader", json!({"*": ["history"]})),
+        key("subscriber", json!({"*": ["push-subscribe"]})),
+        key("pusher", json!({"push:open:*": ["push-admin"]})),
         json!({"name": "brief", "secret": "local-only", "revocableTokens": true}),
     ];
     let namespaces = json!([
         {"id": "kept", "persisted": true}, {"id": "named", "authenticated": true}, {"id": "safe", "tlsOnly": true},
+        {"id": "push", "pushEnabled": true},
     ]);
     let apps = json!({"apps": [{"id": "demo", "keys": keys, "namespaces": namespaces}]});
     Apps::parse(&apps.to_string(), SHORT_SECRET_MIN_BYTES).unwrap()
@@ -54,6 +58,8 @@ pub struct World {
     pub admin: Admin,
     /// Channels cannot store anything.
     pub is_broken: bool,
+    /// The app can't be reached by channels.
+    pub is_app_lost: bool,
     configured: Rc<Apps>,
     attempts: Attempts,
     apps: BTreeMap<AppId, AppHost<AppMemory>>,
@@ -83,6 +89,7 @@ impl World {
             life: 0,
             admin: Admin::Closed,
             is_broken: false,
+            is_app_lost: false,
             configured: apps,
             attempts: Attempts::default(),
             apps: BTreeMap::new(),
@@ -222,13 +229,25 @@ impl World {
                 match output {
                     Output::Answer { id, reply: Replied::Response(answer) } => drop(self.answers.insert(id, answer)),
                     Output::Ask(Question::App { ticket, call }) => {
-                        inputs.push_back(object::Input::AppAnswered { ticket, answer: self.ask(call) });
+                        let lost = self.is_app_lost.then(|| Err(Code::TimedOut.into()));
+                        let answer = lost.unwrap_or_else(|| self.ask(call));
+                        inputs.push_back(object::Input::AppAnswered { ticket, answer });
                     }
                     other => panic!("nobody is fed: {other:?}"),
                 }
             }
         }
         panic!("what follows from one thing has no end");
+    }
+
+    /// Pushes that the app has accepted and not delivered, as their keys.
+    pub fn pushes(&self) -> Vec<String> {
+        self.apps.values().flat_map(|app| app.store().push.pushes.keys().cloned()).collect()
+    }
+
+    /// Pushes that channels have not handed to the app.
+    pub fn channel_pushes(&self) -> usize {
+        self.channels.values().map(|host| host.disk().stored().pushes.len()).sum()
     }
 
     /// Members of all channels of an app.

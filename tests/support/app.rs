@@ -1,7 +1,9 @@
 //! The app of the world, as the platform runs it: its object is called by the others, and tells them what it must.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use courtside::app::push::{Attempt, Outcome, To};
 use courtside::auth::{App, Apps};
 use courtside::object::{self, AppHost, AppInput, AppOutput, CallerId, Settings};
 use courtside::relay::admission::Bounds;
@@ -21,12 +23,17 @@ pub struct AppObject {
     /// Always there; it holds what is stored.
     driver: Option<AppHost<AppMemory>>,
     alarm_ms: Option<u64>,
+    /// What devices were told.
+    pub pushed: BTreeSet<String>,
 }
 
 impl AppObject {
-    pub fn new(app: Rc<App>) -> AppObject {
-        let mut object = AppObject { app, driver: None, alarm_ms: None };
-        object.build(AppMemory::default());
+    /// One device hears what is pushed on these channels.
+    pub fn new(app: Rc<App>, channels: impl Iterator<Item = String>) -> AppObject {
+        let mut object = AppObject { app, driver: None, alarm_ms: None, pushed: BTreeSet::new() };
+        let mut store = AppMemory::default();
+        store.push.listen(channels);
+        object.build(store);
         object
     }
 
@@ -54,11 +61,32 @@ impl World {
             return self.no_answer(caller, life, reply);
         }
         let delay_ms = self.delay_ms();
-        self.after(delay_ms, Event::App { input: AppInput::Call { caller: id, call } });
+        self.after(delay_ms, Event::App { input: AppInput::Call { caller: id, call }, by: Some(caller) });
         if self.random.chance(self.weather.lose_answer) {
             return self.no_answer(caller, life, reply);
         }
         self.calls.insert(id, Call { caller, life, reply, callee: APP, arrived: true });
+    }
+
+    /// A push service takes it or is busy, and the app hears of it or not. Twice at most, since it waits longer and
+    /// longer.
+    fn attempt(&mut self, Attempt { delivery, to }: Attempt) {
+        let To::Web(web) = to else { unreachable!("the device is a browser") };
+        if self.random.chance(self.weather.lose_call) {
+            return;
+        }
+        let is_busy = delivery.tries < 2 && self.random.chance(self.weather.lose_answer);
+        let status = if is_busy { 503 } else { 201 };
+        if !is_busy {
+            let message: serde_json::Value = serde_json::from_str(&web.message).expect("JSON");
+            self.app.pushed.insert(message["data"]["tag"].as_str().expect("a tag").to_owned());
+        }
+        if self.random.chance(self.weather.lose_answer) {
+            return;
+        }
+        let delay_ms = self.delay_ms();
+        let outcome = Outcome::Status { status, retry_after_s: None };
+        self.after(delay_ms, Event::App { input: AppInput::Tried { delivery, outcome }, by: None });
     }
 
     pub(super) fn app_turn(&mut self, input: AppInput) {
@@ -81,8 +109,10 @@ impl World {
                 }
                 AppOutput::SetAlarm { at_ms } => {
                     self.app.alarm_ms = Some(at_ms);
-                    self.after(at_ms - now_ms, Event::App { input: AppInput::Alarm });
+                    self.after(at_ms - now_ms, Event::App { input: AppInput::Alarm, by: None });
                 }
+                AppOutput::Attempt(attempt) => self.attempt(attempt),
+                AppOutput::MakeKeys => unreachable!("they are there"),
                 AppOutput::RepeatAlarm { reason } => unreachable!("its storage does not fail: {reason}"),
             }
         }

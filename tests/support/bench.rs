@@ -35,7 +35,14 @@ pub fn address() -> Address {
 }
 
 pub fn rules() -> Rules {
-    Rules { retention_ms: 120_000, max_members: 20_000, interval_ms: 0, conflation_key: None, mutable: false }
+    Rules {
+        retention_ms: 120_000,
+        max_members: 20_000,
+        interval_ms: 0,
+        conflation_key: None,
+        mutable: false,
+        push: false,
+    }
 }
 
 /// The channel, woken from what it stored.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use courtside::auth::Revocation;
+use courtside::channel::StoredPush;
 use courtside::channel::store::{CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
 use courtside::model::name::ChannelName;
 use courtside::model::objects::parts::PartKey;
@@ -55,6 +56,7 @@ enum Write {
     Trim(Position),
     Lease(String, Lease, Option<u64>),
     Objects(Changes),
+    ForgetPushes((Position, usize)),
     Follower(Follower, bool),
     Watch(Option<Watched>),
     Row(RowId, Option<Vec<u8>>),
@@ -72,6 +74,7 @@ impl Write {
             Write::Trim(through) => store.trim(*through),
             Write::Lease(connection_id, lease, leaves_at_ms) => store.hold(connection_id, lease, *leaves_at_ms),
             Write::Objects(changes) => store.change_objects(changes),
+            Write::ForgetPushes(through) => store.forget_pushes(*through).map(drop),
             Write::Clear => {
                 *store = MemoryStore::default();
                 Ok(())
@@ -232,6 +235,15 @@ impl Store for Disk {
 
     fn totals_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Totals)>, StoreError> {
         self.read()?.totals_after(after, limit)
+    }
+
+    fn pushes(&mut self, limit: usize) -> Result<Vec<StoredPush>, StoreError> {
+        self.read()?.pushes(limit)
+    }
+
+    fn forget_pushes(&mut self, through: (Position, usize)) -> Result<usize, StoreError> {
+        self.write(Write::ForgetPushes(through))?;
+        Ok(self.live.pushes.len())
     }
 
     fn keys_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {

@@ -58,6 +58,8 @@ pub struct Logged {
     /// The ids of presence events, in place of messages.
     pub events: Vec<String>,
     pub own_id: bool,
+    /// What its first message pushes to devices.
+    pub push: Option<String>,
     /// The world's time then.
     logged_ms: u64,
 }
@@ -81,8 +83,10 @@ impl Logged {
         let messages: Vec<Said> = entry.messages().iter().map(said).collect();
         let events: Vec<_> = entry.presence().iter().map(|event| event.id.clone()).collect();
         let tag = messages.first().map_or_else(|| entry.id.clone(), |said| tag_of(&said.data));
+        let extras = entry.messages().first().and_then(|message| message.extras.as_ref());
+        let push = extras.and_then(|extras| extras.get("push")?["data"]["tag"].as_str().map(str::to_owned));
         let (position, connection_id) = (entry.position, entry.connection_id);
-        Logged { position, connection_id, tag, messages, events, own_id, logged_ms }
+        Logged { position, connection_id, tag, messages, events, own_id, push, logged_ms }
     }
 }
 

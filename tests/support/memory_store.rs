@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use courtside::base::pinned;
+use courtside::channel::StoredPush;
 use courtside::channel::store::{
     Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredMember, StoredVersion, Total, Totals,
 };
@@ -27,6 +28,7 @@ pub struct MemoryStore {
     pub latest: BTreeMap<Target, (u32, Packed)>,
     pub versions: BTreeMap<(Target, u32), Packed>,
     pub said: Said,
+    pub pushes: BTreeMap<(Position, usize), StoredPush>,
     /// The next append fails.
     pub fail_append: bool,
     /// ... but the row is kept.
@@ -103,6 +105,7 @@ impl Store for MemoryStore {
             members: self.members.len(),
             objects: self.objects.get(&PartKey::SUMMARY).cloned(),
             revised: !self.latest.is_empty(),
+            pushes: self.pushes.len(),
         })
     }
 
@@ -149,6 +152,7 @@ impl Store for MemoryStore {
                     Change::Count(target, key, total) => {
                         self.said.counts.insert((*target, key.clone()), *total);
                     }
+                    Change::Push(push) => drop(self.pushes.insert((push.position, push.place), push.clone())),
                     Change::Say(target, key, client_id, share) => {
                         let place = (*target, key.clone(), client_id.clone());
                         match share {
@@ -187,6 +191,15 @@ impl Store for MemoryStore {
     fn totals_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Totals)>, StoreError> {
         let rows = self.rows.range(Position(after.0 + 1)..).take(limit);
         Ok(rows.map(|(position, row)| (*position, row.totals)).collect())
+    }
+
+    fn pushes(&mut self, limit: usize) -> Result<Vec<StoredPush>, StoreError> {
+        Ok(self.pushes.values().take(limit).cloned().collect())
+    }
+
+    fn forget_pushes(&mut self, through: (Position, usize)) -> Result<usize, StoreError> {
+        self.pushes.retain(|place, _| *place > through);
+        Ok(self.pushes.len())
     }
 
     fn keys_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, String)>, StoreError> {

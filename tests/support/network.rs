@@ -99,9 +99,9 @@ impl Reply {
         let input = match (self, said) {
             (Reply::Page { ear, at, number }, said) => return Event::Page { ear, at, number, said },
             (Reply::Notice(tell), Said::Noticed(Ok(noticed))) => {
-                return Event::App { input: AppInput::Told { tell, answer: Some(noticed) } };
+                return Event::App { input: AppInput::Told { tell, answer: Some(noticed) }, by: None };
             }
-            (Reply::Notice(tell), _) => return Event::App { input: AppInput::Told { tell, answer: None } },
+            (Reply::Notice(tell), _) => return Event::App { input: AppInput::Told { tell, answer: None }, by: None },
             (Reply::Call(ticket), Said::Answer(answer)) => Answered { ticket, answer: Some(answer) },
             (Reply::Call(ticket), _) => Answered { ticket, answer: None },
             (Reply::Delivery(channel, relay, attempt), Said::Delivered(answer)) => {

@@ -39,6 +39,9 @@ pub fn message(publish: &Publish, serial: u64) -> Value {
         if let Some(name) = name_of(&publish.tag, index) {
             message["name"] = json!(name);
         }
+        if index == 0 && has_push(&publish.tag) {
+            message["extras"] = json!({"push": {"data": {"tag": publish.tag}}});
+        }
         if publish.own_id {
             let base = &publish.tag;
             message["id"] = if publish.messages == 1 { json!(base) } else { json!(format!("{base}:{index}")) };
@@ -47,6 +50,11 @@ pub fn message(publish: &Publish, serial: u64) -> Value {
     };
     let messages: Vec<Value> = (0..publish.messages).map(one).collect();
     json!({"action": action::MESSAGE, "channel": publish.name, "msgSerial": serial, "messages": messages})
+}
+
+/// Whether a publish is pushed to devices.
+fn has_push(tag: &str) -> bool {
+    tag.bytes().map(usize::from).sum::<usize>().is_multiple_of(3)
 }
 
 /// One of three names, or none. Of three messages of a publish two have one.

@@ -1,6 +1,6 @@
 //! One run of the simulation: a world made from a seed, busy and quiet times in it, and the reckoning at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use courtside::limits::GRACE_MS;
 use courtside::model::Format;
@@ -38,6 +38,8 @@ pub struct Tally {
     /// What listeners got.
     pub heard: usize,
     pub heard_gaps: usize,
+    /// What a device was told.
+    pub pushed: usize,
 }
 
 pub fn run(seed: u64) -> Tally {
@@ -305,6 +307,7 @@ fn reckon(world: &mut World) -> Tally {
     }
     tally.followers = world.hosts.iter().map(|host| host.disk().fed()).sum();
     check_listing(world);
+    tally.pushed = check_pushes(world);
     tally.present = (0..world.channels).map(|channel| check_presence(world, channel)).sum();
     for channel in 0..world.channels {
         let book = world.ledger.book(channel);
@@ -328,6 +331,14 @@ fn check_history(history: &courtside::rpc::HistoryPage, ledger: &Ledger, channel
     let logged: Vec<_> =
         ledger.book(channel).entries().iter().filter(|logged| !logged.messages.is_empty()).map(told_of).collect();
     assert_eq!(told, logged, "history is what was published");
+}
+
+/// A device was told all that was published to be pushed, and nothing that was not. Gives how much.
+fn check_pushes(world: &World) -> usize {
+    let logged = (0..world.channels).flat_map(|channel| world.ledger.book(channel).entries());
+    let logged: BTreeSet<&String> = logged.filter_map(|logged| logged.push.as_ref()).collect();
+    assert_eq!(world.app.pushed.iter().collect::<BTreeSet<_>>(), logged, "what is pushed is what was published");
+    logged.len()
 }
 
 /// The app knows which channels are in use.

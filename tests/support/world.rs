@@ -68,17 +68,50 @@ pub struct Home {
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "nearly all events are turns")]
 pub(super) enum Event {
-    Turn { host: usize, life: Option<u64>, input: Input },
-    App { input: AppInput },
-    Synced { host: usize, crashes: u64 },
-    Wake { host: usize },
-    ToClient { link: LinkId, frame: Rc<Encoded> },
-    Body { host: usize, life: u64, body: Body },
-    LinkDown { link: LinkId },
-    ClientTick { client: usize },
-    ListenerTick { ear: usize },
-    Mischief { adversary: usize },
-    Page { ear: usize, at: usize, number: u64, said: Said },
+    Turn {
+        host: usize,
+        life: Option<u64>,
+        input: Input,
+    },
+    /// What happens to the app, and the object whose call it is.
+    App {
+        input: AppInput,
+        by: Option<usize>,
+    },
+    Synced {
+        host: usize,
+        crashes: u64,
+    },
+    Wake {
+        host: usize,
+    },
+    ToClient {
+        link: LinkId,
+        frame: Rc<Encoded>,
+    },
+    Body {
+        host: usize,
+        life: u64,
+        body: Body,
+    },
+    LinkDown {
+        link: LinkId,
+    },
+    ClientTick {
+        client: usize,
+    },
+    ListenerTick {
+        ear: usize,
+    },
+    Mischief {
+        adversary: usize,
+    },
+    Page {
+        ear: usize,
+        at: usize,
+        number: u64,
+        said: Said,
+    },
 }
 
 impl World {
@@ -106,7 +139,7 @@ impl World {
             last_event: 0,
             at_once: 0,
             hosts,
-            app: AppObject::new(app),
+            app: AppObject::new(app, kinds.iter().enumerate().map(|(index, kind)| channel_name(index, *kind))),
             channels: kinds.len(),
             homes: Vec::new(),
             ears: Vec::new(),
@@ -190,7 +223,7 @@ impl World {
                     self.synced(host);
                 }
             }
-            Event::App { input } => self.app_turn(input),
+            Event::App { input, .. } => self.app_turn(input),
             Event::Wake { host } => self.alarm(host),
             Event::ToClient { link, frame } => self.client_gets(link, &frame),
             Event::Body { host, life, body } => self.client_takes(host, life, body),
@@ -337,6 +370,8 @@ impl World {
         note(self.now_ms, format_args!("object {host} loses its process"));
         let links: Vec<LinkId> = self.hosts[host].sockets().chain(self.hosts[host].requests()).collect();
         self.hosts[host].crash();
+        // What it was saying goes with it, as its connections do.
+        self.queue.retain(|_, event| !matches!(event, Event::App { by, .. } if *by == Some(host)));
         if host < self.channels {
             self.ledger.crashed(host);
         }
@@ -382,7 +417,7 @@ fn app() -> Rc<App> {
     let namespace = |(number, kind): (usize, &Kind)| {
         let (batches, conflates) = (kind.interval_ms.is_some() && !kind.conflates, kind.conflates);
         serde_json::json!({
-            "id": format!("kind{number}"), "persisted": kind.persisted,
+            "id": format!("kind{number}"), "persisted": kind.persisted, "pushEnabled": true,
             "batchingEnabled": batches, "batchingInterval": kind.interval_ms,
             "conflationEnabled": conflates, "conflationInterval": kind.interval_ms, "conflationKey": "#{message.name}",
         })

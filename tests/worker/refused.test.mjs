@@ -71,11 +71,11 @@ test('statistics are refused, and not none', async () => {
 });
 
 test('a rule without effect stops a deployment, which says which rule', async (t) => {
-  const namespaces = [{ id: 'chat', persisted: true, pushEnabled: true }];
+  const namespaces = [{ id: 'chat', persisted: true, persistLast: true }];
   const ruled = await startRuntime({ apps: [{ ...demoApps.apps[0], namespaces }] });
   t.after(() => ruled.stop());
   const answer = await fetch(`${ruled.url}/channels/chat:a/messages?key=${demoKey}`);
   const { error } = /** @type {any} */ (await answer.json());
   assert.deepEqual([answer.status, error.code], [503, 50320]);
-  assert.match(error.message, /apps\[0\]\.namespaces\[0\]\.pushEnabled has no effect/);
+  assert.match(error.message, /apps\[0\]\.namespaces\[0\]\.persistLast has no effect/);
 });

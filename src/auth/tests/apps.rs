@@ -71,7 +71,6 @@ fn rules_without_effect_are_named_at_run_time_and_refused_in_the_configuration()
     let key = r##""conflationKey":"#{message.name}""##;
     let cases = [
         (r#""persistLast":true"#, "persistLast has no effect in this version"),
-        (r#""pushEnabled":true"#, "pushEnabled has no effect in this version"),
         (r#""batchingInterval":100"#, "batchingInterval has no effect without batchingEnabled"),
         (r#""conflationInterval":100"#, "conflationInterval has no effect without conflationEnabled"),
         (key, "conflationKey has no effect without conflationEnabled"),
@@ -83,8 +82,10 @@ fn rules_without_effect_are_named_at_run_time_and_refused_in_the_configuration()
         let app: App = serde_json::from_str(&app_with(rules)).unwrap();
         assert_eq!(app.namespaces()[1].not_effective(), [expected.split(' ').next().unwrap()]);
     }
-    let mutable = parse(&format!(r#"{{"apps":[{}]}}"#, app_with(r#""mutableMessages":true"#)));
-    assert!(mutable.is_ok(), "{mutable:?}");
+    for rule in ["mutableMessages", "pushEnabled"] {
+        let app = app_with(&format!(r#""{rule}":true"#));
+        assert!(parse(&format!(r#"{{"apps":[{app}]}}"#)).is_ok(), "{rule}");
+    }
     let idle = r#""persistLast":false,"mutableMessages":false,"pushEnabled":false,"batchingInterval":null"#;
     assert!(parse(&format!(r#"{{"apps":[{}]}}"#, app_with(idle))).is_ok(), "what is not set is not relied on");
 }

@@ -1,0 +1,30 @@
+//! Push notifications of an app: its devices, what they subscribe to, and what waits to be delivered to them
+//! (protocol.md § 20).
+//!
+//! All of it is kept by the app's object, whose driver hands calls to [`Registry`] and its turns to [`Outbox`]. Like
+//! every core this one is pure: it says which [`Attempt`] the platform is to make, and is told how that went.
+//!
+//! ```text
+//! POST /push/publish ──▶ Outbox: a push, durable ──▶ a delivery for each device ──▶ Attempt ──▶ push service
+//! channel ── Said ─────▶      (at least once)             (retried, bounded)            ◀── Outcome
+//! ```
+//! In reading order: `registry` answers calls, `outbox` delivers, `store` is what both keep; `web` is what Web Push
+//! asks of a sender. The words are in `push`.
+
+mod outbox;
+mod registry;
+pub mod store;
+pub mod web;
+
+pub use outbox::{Attempt, Outbox, Outcome, Surroundings, To, WebPush};
+pub use registry::Registry;
+pub use store::{Store, Waiting};
+
+/// What the deployment says of push.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Whether push services may be at private addresses, and without TLS.
+    pub private_addresses: bool,
+    /// Whom push services may write to: `mailto:…` or `https://…`.
+    pub contact: Option<String>,
+}

@@ -1,0 +1,86 @@
+//! Bounds of push: what an app may register, what may wait for delivery, and how often it is tried.
+
+use super::{BATCH_BODY_MAX_BYTES, HISTORY_MAX_LIMIT, MESSAGE_MAX_BYTES};
+
+/// Devices of an app. A record has about 1 KB, 5 KB at most: 100,000 are 100 MB of the object's 10 GB.
+pub const PUSH_DEVICES_MAX: usize = 100_000;
+
+/// Subscriptions of an app: ten for each device. A row has about 100 bytes.
+pub const PUSH_SUBSCRIPTIONS_MAX: usize = 1_000_000;
+
+/// Bytes in a device's id. SDKs make ids of 26.
+pub const PUSH_DEVICE_ID_MAX_BYTES: usize = 128;
+
+/// Bytes in a device's secret. SDKs make secrets of 26.
+pub const PUSH_DEVICE_SECRET_MAX_BYTES: usize = 128;
+
+/// Bytes of JSON in a device's metadata, and in a recipient. The longest tokens and endpoints have about 1 KB.
+pub const PUSH_METADATA_MAX_BYTES: usize = 2 * 1024;
+pub const PUSH_RECIPIENT_MAX_BYTES: usize = 4 * 1024;
+
+/// Bytes of JSON in a payload. The transports take about 4 KB; a payload may hold a part for each of them.
+pub const PUSH_PAYLOAD_MAX_BYTES: usize = 16 * 1024;
+
+/// Notifications in a batch, counted by recipient.
+pub const PUSH_BATCH_MAX: usize = 10_000;
+
+/// Entries of a page of registrations: at 5 KB each, 1,000 of them are 5 MB.
+pub const PUSH_PAGE_MAX: usize = 1_000;
+
+/// Pushes of an app that are accepted and not yet done. At 16 KB each, 10,000 are 160 MB of storage.
+pub const PUSHES_WAITING_MAX: usize = 10_000;
+
+/// Deliveries that wait, each a row of 100 bytes. A push to a large channel becomes deliveries as these make room.
+pub const PUSH_SENDS_MAX: usize = 10_000;
+
+/// Devices that one step makes deliveries for.
+pub const PUSH_EXPAND_STEP: usize = 100;
+
+/// Requests of an app that are under way at a time: the platform opens six connections, and more would wait.
+pub const PUSH_IN_FLIGHT_MAX: usize = 6;
+
+/// How long a push waits before its first delivery, so that whoever publishes and attaches at once is attached.
+pub const PUSH_DELAY_MS: u64 = 200;
+
+/// How long the platform waits for a push service.
+pub const PUSH_TIMEOUT_MS: u64 = 20 * 1000;
+
+/// When a delivery whose outcome is not known is tried again: the object was ended meanwhile.
+pub const PUSH_LEASE_MS: u64 = 30 * 1000;
+
+/// Pauses between the tries of a delivery; after the last it has failed. In all about an hour.
+pub const PUSH_RETRY_MS: [u64; 5] = [5 * 1000, 30 * 1000, 2 * 60 * 1000, 10 * 60 * 1000, 45 * 60 * 1000];
+
+/// The longest pause that a push service can ask for.
+pub const PUSH_RETRY_AFTER_MAX_MS: u64 = 60 * 60 * 1000;
+
+/// How long a push service may keep a notification for a browser that is offline.
+pub const PUSH_TTL_S: u64 = 28 * 24 * 60 * 60;
+
+/// Bytes of a notification as its web app gets it: what one record of 4,096 bytes holds beside its header of 86, its
+/// tag of 16 and one byte of padding.
+pub const WEB_PUSH_MAX_BYTES: usize = 4_096 - 86 - 16 - 1;
+
+/// How long a statement of who sends is valid: half of what push services allow.
+pub const VAPID_TTL_MS: u64 = 12 * 60 * 60 * 1000;
+
+/// How long a publish with `fullWait` waits for its deliveries. Shorter than proxies wait for an answer.
+pub const PUSH_FULL_WAIT_MS: u64 = 20 * 1000;
+
+/// Publishes that wait so.
+pub const PUSH_FULL_WAITS_MAX: usize = 100;
+
+/// Messages whose push a channel has not handed to its app yet. One more is refused: the app can't be reached.
+pub const CHANNEL_PUSHES_MAX: usize = 1_000;
+
+/// Bytes of what a channel hands over in one call, one at least.
+pub const CHANNEL_PUSHES_CALL_BYTES: usize = 256 * 1024;
+
+/// Between two tries to hand over.
+pub const CHANNEL_PUSH_PAUSE_MS: u64 = 5 * 1000;
+
+const _: () = assert!(PUSH_PAYLOAD_MAX_BYTES < MESSAGE_MAX_BYTES, "a message that has a push has room for it");
+const _: () = assert!(PUSH_BATCH_MAX <= PUSHES_WAITING_MAX, "a batch can be accepted as a whole");
+const _: () = assert!(BATCH_BODY_MAX_BYTES / 16 > PUSH_BATCH_MAX, "a body has room for the largest batch");
+const _: () = assert!(PUSH_LEASE_MS > PUSH_TIMEOUT_MS, "a request ends before its delivery is tried again");
+const _: () = assert!(PUSH_PAGE_MAX <= HISTORY_MAX_LIMIT, "no page is longer than one of history");

@@ -1,0 +1,87 @@
+//! Where a notification goes: an address of one of the transports.
+
+use serde_json::{Map, Value};
+
+use super::device::{bad, bounded};
+use super::endpoint::Endpoint;
+use crate::auth::{Secret, from_base64};
+use crate::error::ErrorInfo;
+use crate::limits::PUSH_RECIPIENT_MAX_BYTES;
+use crate::model::name::ChannelName;
+use crate::model::node;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Recipient {
+    Web(WebRecipient),
+    /// Publishes to a channel of the same app, by one of its keys: for tests, and for what is always connected.
+    Channel {
+        channel: ChannelName,
+        key: Secret,
+    },
+    /// Needs credentials that an app cannot give here yet.
+    Fcm,
+    Apns,
+}
+
+/// A browser's subscription with its push service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WebRecipient {
+    pub endpoint: Endpoint,
+    /// The public key that messages are encrypted for: an uncompressed point of P-256.
+    pub p256dh: Vec<u8>,
+    pub auth: Vec<u8>,
+    /// The public key by which the browser knows who may send, as it was told.
+    pub vapid_key: String,
+}
+
+impl Recipient {
+    /// The text of a recipient that can be read. Fails with 40000, and with 40009 when it is too long.
+    pub fn checked(value: &Value) -> Result<String, ErrorInfo> {
+        let text = bounded(value, "recipient", PUSH_RECIPIENT_MAX_BYTES)?;
+        Recipient::read(value).map(|_| text)
+    }
+
+    pub fn parse(text: &str) -> Result<Recipient, ErrorInfo> {
+        Recipient::read(&node::value_of(text.as_bytes()).unwrap_or_default())
+    }
+
+    /// Fails with 40000 when it is no address of a transport.
+    pub fn read(value: &Value) -> Result<Recipient, ErrorInfo> {
+        let fields = value.as_object().ok_or_else(|| bad("a recipient must be an object"))?;
+        match fields.get("transportType").and_then(Value::as_str) {
+            Some("web") => web(fields).map(Recipient::Web),
+            Some("ablyChannel") => {
+                let channel = ChannelName::parse(required(fields, "channel")?)?;
+                channel.refuse_filter()?;
+                Ok(Recipient::Channel { channel, key: Secret::presented(required(fields, "ablyKey")?) })
+            }
+            Some("fcm" | "gcm") => required(fields, "registrationToken").map(|_| Recipient::Fcm),
+            Some("apns") => required(fields, "deviceToken").map(|_| Recipient::Apns),
+            _ => Err(bad("a recipient's transportType must be web, fcm, apns or ablyChannel")),
+        }
+    }
+}
+
+fn web(fields: &Map<String, Value>) -> Result<WebRecipient, ErrorInfo> {
+    let target = required(fields, "targetUrl")?;
+    let plain = target.contains("://").then(|| target.to_owned());
+    let decoded = plain.or_else(|| from_base64(target).and_then(|bytes| String::from_utf8(bytes).ok()));
+    let endpoint = decoded.as_deref().and_then(Endpoint::parse);
+    let keys =
+        fields.get("encryptionKey").and_then(Value::as_object).ok_or_else(|| bad("'encryptionKey' is missing"))?;
+    let key = |name: &str, len: usize| {
+        let bytes = keys.get(name).and_then(Value::as_str).and_then(from_base64).filter(|bytes| bytes.len() == len);
+        bytes.ok_or_else(|| bad(&format!("'encryptionKey.{name}' must be {len} bytes in base64")))
+    };
+    Ok(WebRecipient {
+        endpoint: endpoint.ok_or_else(|| bad("'targetUrl' must be the URL of a push service, or its base64"))?,
+        p256dh: key("p256dh", 65)?,
+        auth: key("auth", 16)?,
+        vapid_key: required(fields, "publicVapidKey")?.to_owned(),
+    })
+}
+
+fn required<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, ErrorInfo> {
+    let found = fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    found.ok_or_else(|| bad(&format!("the recipient needs '{name}'")))
+}

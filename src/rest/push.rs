@@ -1,0 +1,256 @@
+//! `/push/…`: devices, their subscriptions, and notifications (protocol.md § 20).
+//!
+//! Who asks is a caller like any other, who may administer push or only subscribe, and who may show by a header which
+//! device it is; or it is a device alone, by its identity token in the place of other credentials. Whether a token or
+//! secret is the device's is the app's to say, which knows the devices.
+
+mod devices;
+mod publish;
+mod subscriptions;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+
+use super::caller::Caller;
+use super::page::bad_cursor;
+use super::step::another_answer;
+use super::{Context, Step};
+use crate::auth::{Operations, from_base64};
+use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Reply, Request, percent};
+use crate::intake::parameters::Door;
+use crate::limits::{HISTORY_DEFAULT_LIMIT, PUSH_PAGE_MAX};
+use crate::model::name::AppId;
+use crate::push::Proof;
+use crate::rpc::{AppCall, AppRequest, AppResponse, PushCaller, PushRequest, PushResponse};
+
+/// What is asked of push.
+#[derive(Debug, PartialEq)]
+pub enum PushRoute {
+    /// `/push/publish`
+    Publish,
+    /// `/push/batch/publish`
+    Batch,
+    /// `/push/deviceRegistrations`
+    Devices,
+    /// `/push/deviceRegistrations/{id}`
+    Device(String),
+    /// `/push/deviceRegistrations/{id}/resetUpdateToken`
+    Renew(String),
+    /// `/push/channelSubscriptions`
+    Subscriptions,
+    /// `/push/channels`: those that have subscriptions.
+    Channels,
+    /// `/push/publicVapidKey`
+    Key,
+    /// `/push/apnsBroadcastChannels…`: live activities, which need credentials for APNs.
+    LiveActivities,
+}
+
+impl PushRoute {
+    /// From the segments behind `push`.
+    pub fn find(segments: &[&str]) -> Result<PushRoute, ErrorInfo> {
+        let decoded = |id: &str| percent::decode(id).ok_or_else(|| Code::BadDeviceId.because("that is no device's id"));
+        match segments {
+            ["publish"] => Ok(PushRoute::Publish),
+            ["batch", "publish"] => Ok(PushRoute::Batch),
+            ["deviceRegistrations"] => Ok(PushRoute::Devices),
+            ["deviceRegistrations", id] => decoded(id).map(PushRoute::Device),
+            ["deviceRegistrations", id, "resetUpdateToken"] => decoded(id).map(PushRoute::Renew),
+            ["channelSubscriptions"] => Ok(PushRoute::Subscriptions),
+            ["channels"] => Ok(PushRoute::Channels),
+            ["publicVapidKey"] => Ok(PushRoute::Key),
+            ["apnsBroadcastChannels", ..] => Ok(PushRoute::LiveActivities),
+            _ => Err(Code::NotFound.because(
+                "there is no such path here: push has publish, batch/publish, deviceRegistrations, \
+                 channelSubscriptions, channels and publicVapidKey",
+            )),
+        }
+    }
+
+    pub fn methods(&self) -> &'static str {
+        match self {
+            PushRoute::Publish | PushRoute::Batch | PushRoute::Renew(_) | PushRoute::LiveActivities => "POST, OPTIONS",
+            PushRoute::Devices | PushRoute::Subscriptions => "GET, POST, DELETE, OPTIONS",
+            PushRoute::Device(_) => "GET, PUT, PATCH, DELETE, OPTIONS",
+            PushRoute::Channels | PushRoute::Key => "GET, OPTIONS",
+        }
+    }
+
+    pub fn door(&self) -> Door {
+        match self {
+            PushRoute::Devices => Door::PushDevices,
+            PushRoute::Subscriptions => Door::PushSubscriptions,
+            PushRoute::Channels => Door::PushChannels,
+            PushRoute::Publish
+            | PushRoute::Batch
+            | PushRoute::Device(_)
+            | PushRoute::Renew(_)
+            | PushRoute::Key
+            | PushRoute::LiveActivities => Door::Push,
+        }
+    }
+}
+
+/// Who asks.
+pub struct Asker {
+    /// `None` for a device that has nothing but its token.
+    caller: Option<Caller>,
+    app: AppId,
+    proof: Option<Proof>,
+}
+
+impl Asker {
+    /// Fails as [`Caller::authenticate`] does, and with 40005 for a device's token of an app that there is not.
+    pub fn authenticate(request: &Request, context: &mut Context<'_>) -> Result<Asker, ErrorInfo> {
+        if let Some((app, token)) = device_token(request) {
+            if context.apps.get(&app).is_none() {
+                return Err(ErrorInfo { status_code: 401, ..Code::BadKey.because("the token is of no app here") });
+            }
+            return Ok(Asker { caller: None, app, proof: Some(Proof::Token(token)) });
+        }
+        let caller = Caller::authenticate(request, context)?;
+        let token = request.headers.x_ably_devicetoken.clone().map(Proof::Token);
+        let proof = token.or_else(|| request.headers.x_ably_devicesecret.clone().map(Proof::Secret));
+        Ok(Asker { app: caller.app().id().clone(), caller: Some(caller), proof })
+    }
+
+    /// Whether it may do that on any channel.
+    fn has(&self, operations: Operations) -> bool {
+        self.caller.as_ref().is_some_and(|caller| caller.grant().capability.allows_anywhere(operations))
+    }
+
+    /// As a caller of devices, whose rights are not those of channels.
+    fn of_devices(&self) -> PushCaller {
+        PushCaller { is_admin: self.has(Operations::PUSH_ADMIN), proof: self.proof.clone() }
+    }
+
+    fn require_admin(&self) -> Result<&Caller, ErrorInfo> {
+        let caller = self.caller.as_ref().filter(|_| self.has(Operations::PUSH_ADMIN));
+        caller.ok_or_else(|| not_permitted("administer push"))
+    }
+}
+
+fn not_permitted(what: &str) -> ErrorInfo {
+    Code::NotPermitted.because(format!("the capability does not allow to {what}"))
+}
+
+/// What stands between the app and the rest of a device's token, and in no other token.
+const DEVICE_TOKEN_MARK: char = '!';
+
+/// A device's token that stands in the place of other credentials, and whose app's it is.
+pub fn device_token(request: &Request) -> Option<(AppId, String)> {
+    let bearer = request.headers.authorization.as_deref().and_then(|header| {
+        let (scheme, value) = header.trim().split_once(' ')?;
+        let decoded = from_base64(value.trim()).and_then(|bytes| String::from_utf8(bytes).ok());
+        scheme.eq_ignore_ascii_case("Bearer").then(|| decoded.unwrap_or_else(|| value.trim().to_owned()))
+    });
+    let token = match &request.headers.authorization {
+        Some(_) => bearer,
+        None => request.parameter("access_token").map(str::to_owned),
+    }?;
+    let app = AppId::parse(token.split_once(DEVICE_TOKEN_MARK)?.0).ok()?;
+    Some((app, token))
+}
+
+fn new_device_token(app: &AppId, random: &[u8; 32]) -> String {
+    let secret = crate::auth::derive(random, "push device");
+    format!("{}{DEVICE_TOKEN_MARK}{}", app.as_str(), BASE64URL.encode(secret))
+}
+
+/// Fails with 40160 where the caller may not, and as each request does.
+pub fn begin(request: &Request, route: PushRoute, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+    let asker = Asker::authenticate(request, context)?;
+    let check = asker.caller.as_ref().and_then(Caller::check);
+    let step = match route {
+        PushRoute::Publish => publish::one(request, &asker, form, context),
+        PushRoute::Batch => publish::batch(request, &asker, form, context),
+        PushRoute::Devices => devices::many(request, asker, form, context),
+        PushRoute::Device(id) => devices::one(request, &id, &asker, form),
+        PushRoute::Renew(id) => devices::renew(id, &asker, form, context),
+        PushRoute::Subscriptions => subscriptions::begin(request, asker, form),
+        PushRoute::Channels => subscriptions::channels(request, asker, form),
+        PushRoute::Key => key(request, &asker),
+        PushRoute::LiveActivities => {
+            Err(Code::PushNotConfigured.because("live activities need credentials for APNs, which this server has not"))
+        }
+    }?;
+    Ok(form.unless_revoked(check, step))
+}
+
+/// The key by which browsers know this app: bare text, since SDKs read it as that.
+fn key(request: &Request, asker: &Asker) -> Result<Step, ErrorInfo> {
+    if !asker.has(Operations::PUSH_ADMIN) && !asker.has(Operations::PUSH_SUBSCRIBE) {
+        return Err(not_permitted("subscribe to push"));
+    }
+    let name = request.host.rsplit_once(':').map_or(request.host.as_str(), |(name, _)| name);
+    let contact = if request.is_secure { format!("https://{}", request.host) } else { format!("mailto:push@{name}") };
+    let form = Form::of(request);
+    Ok(ask(asker, PushRequest::Key { contact }, form, |response| match response {
+        PushResponse::Key(key) => Ok(Reply::of(200, "text/plain", key)),
+        _ => Err(another_answer()),
+    }))
+}
+
+/// Asks the app, and goes on with its answer.
+fn ask(
+    asker: &Asker,
+    request: PushRequest,
+    form: Form,
+    then: impl FnOnce(PushResponse) -> Result<Reply, ErrorInfo> + 'static,
+) -> Step {
+    let call = AppCall { app: asker.app.clone(), request: AppRequest::Push(Box::new(request)) };
+    form.ask(call, |response| match response {
+        AppResponse::Push(response) => then(response).map(Step::Reply),
+        _ => Err(another_answer()),
+    })
+}
+
+/// The same for a list, whose cursor is for its caller alone.
+fn ask_as(
+    asker: Asker,
+    request: PushRequest,
+    form: Form,
+    then: impl FnOnce(&Caller, PushResponse) -> Result<Reply, ErrorInfo> + 'static,
+) -> Step {
+    let Asker { caller, app, proof } = asker;
+    ask(&Asker { caller: None, app, proof }, request, form, move |response| match &caller {
+        Some(caller) => then(caller, response),
+        None => Err(not_permitted("list")),
+    })
+}
+
+/// The same of what has nothing to say when it is done.
+fn ask_done(asker: &Asker, request: PushRequest, form: Form) -> Step {
+    ask(asker, request, form, |response| match response {
+        PushResponse::Done => Ok(Reply::empty()),
+        _ => Err(another_answer()),
+    })
+}
+
+/// A limit that is too high is as good as the highest: clients ask for all there is.
+fn limit(request: &Request) -> Result<usize, ErrorInfo> {
+    let Some(text) = request.parameter("limit") else { return Ok(HISTORY_DEFAULT_LIMIT) };
+    let limit = text.parse::<u64>().ok().filter(|limit| *limit > 0);
+    limit.map(|limit| limit.min(PUSH_PAGE_MAX as u64) as usize).ok_or_else(|| {
+        Code::BadParameter.because(format!("limit must be a number from 1; more than {PUSH_PAGE_MAX} is as many"))
+    })
+}
+
+/// Cursors name entries that their holder may not be allowed to see. So they are sealed.
+const PURPOSE: &str = "push";
+
+fn cursor(request: &Request, caller: &Caller) -> Result<Option<String>, ErrorInfo> {
+    let Some(cursor) = request.parameter("cursor") else { return Ok(None) };
+    let sealed = BASE64URL.decode(cursor).ok();
+    sealed.and_then(|sealed| caller.unseal(PURPOSE, &sealed)).map(Some).ok_or_else(bad_cursor)
+}
+
+/// A page of those found, and the cursor of the next, for which one more was asked.
+fn paged<T>(mut found: Vec<T>, limit: usize, caller: &Caller, name: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let last = found.last().filter(|_| has_more).map(name);
+    let next = last.and_then(|last| caller.seal(PURPOSE, &last)).map(|sealed| BASE64URL.encode(sealed));
+    (found, next)
+}
