@@ -74,6 +74,7 @@ fn wake(store: &mut MemoryStore, key: Option<&str>, now_ms: u64) -> Channel {
         conflation_key,
         mutable: false,
         push: false,
+        persist_last: false,
     };
     Channel::wake(store, Some((&to, &rules)), "life", now_ms).unwrap().unwrap()
 }

@@ -11,8 +11,9 @@
 //! Here a client's key is `demo.key1:local-only`. A capability is an object, or the text of one, and `{"*":["*"]}`
 //! without one. Namespaces take the flags `persisted`, `persistLast`, `authenticated`, `tlsOnly`, `pushEnabled`,
 //! `mutableMessages`, `batchingEnabled`, `conflationEnabled`, and `batchingInterval`, `conflationInterval` (ms),
-//! `conflationKey` (see [`crate::conflation`]), and `maxMembers`: how many may be present on a channel. The secret may
-//! set none that has no effect: see [`Namespace::not_effective`].
+//! `conflationKey` (see [`crate::conflation`]), `maxMembers`: how many may be present on a channel, and
+//! `retentionHours`: how long what is persisted is kept. The secret may set none that has no effect: see
+//! [`Namespace::not_effective`].
 
 use std::rc::Rc;
 

@@ -11,6 +11,9 @@ use crate::error::{Code, ErrorInfo};
 use crate::model::name::{AppId, ChannelName};
 use crate::model::node;
 
+/// Marks a claim, among those of channels, that is said of a chat room. No channel's name begins so.
+pub(super) const ROOM_CLAIM: &str = "[room]";
+
 /// Serializes as a tuple in msgpack, below [`GRANT_MAX_BYTES`](crate::limits::GRANT_MAX_BYTES): it is a part of calls
 /// between objects and of every socket's attachment. The order of the fields is that format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,12 +53,19 @@ impl Grant {
     }
 
     /// What is said of the client on a channel: by the channel's own name, else by the longest pattern that it matches.
+    /// Of a chat room's channel it may be said by the room's name.
     pub fn user_claim(&self, channel: &ChannelName) -> Option<Value> {
         let claims = node::object_of(self.user_claims.as_deref()?.as_bytes())?;
         let mut closest = None;
         for (name, claim) in &claims {
-            let rank = (name == channel.plain(), name.len());
-            let is_said = Resource::parse(name).is_ok_and(|resource| resource.matches(channel));
+            let room = name.strip_prefix(ROOM_CLAIM);
+            let plain = room.map_or(Some(channel.plain()), |_| channel.room());
+            let stated = room.unwrap_or(name);
+            let rank = (plain == Some(stated), stated.len());
+            let is_said = Resource::parse(stated).is_ok_and(|resource| match room {
+                Some(_) => resource.matches_room(channel),
+                None => resource.matches_channel(channel),
+            });
             if is_said && closest.as_ref().is_none_or(|(known, _)| *known < rank) {
                 closest = Some((rank, claim));
             }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::encoding::URL;
 use super::fields::quoted;
-use super::grant::{Claims, Grant};
+use super::grant::{Claims, Grant, ROOM_CLAIM};
 use super::resource::Resource;
 use super::{Capability, Identity, Key, KeyName};
 use crate::error::{Code, ErrorInfo};
@@ -139,25 +139,29 @@ impl PresentedJwt {
         }
     }
 
-    /// What is said of the client, as `ably.channel.<channel or pattern>`.
+    /// What is said of the client, as `ably.channel.<channel or pattern>`, and `ably.room.<room or pattern>`.
     fn user_claims(&self) -> Result<Option<Rc<str>>, ErrorInfo> {
         let mut claims = Map::new();
         for (name, claim) in &self.decoded.claims {
-            let Some(channel) = name.strip_prefix("ably.channel.") else { continue };
+            let room = name.strip_prefix("ably.room.");
+            let Some(channel) = name.strip_prefix("ably.channel.").or(room) else { continue };
             if !claim.is_string() || Resource::parse(channel).is_err() {
                 return Err(invalid(&format!(
                     "its claim {} must be a string, for a channel or a pattern",
                     quoted(name)
                 )));
             }
-            claims.insert(channel.to_owned(), claim.clone());
+            let mark = room.map_or("", |_| ROOM_CLAIM);
+            claims.insert([mark, channel].concat(), claim.clone());
         }
         if claims.is_empty() {
             return Ok(None);
         }
         let text = Value::Object(claims).to_string();
         if text.len() > USER_CLAIMS_MAX_BYTES {
-            return Err(invalid(&format!("its ably.channel claims have more than {USER_CLAIMS_MAX_BYTES} bytes")));
+            return Err(invalid(&format!(
+                "its ably.channel and ably.room claims have more than {USER_CLAIMS_MAX_BYTES} bytes"
+            )));
         }
         Ok(Some(text.into()))
     }

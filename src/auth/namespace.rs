@@ -6,12 +6,13 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, wrong};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{CHANNEL_NAME_MAX_BYTES, PACE_MAX_MS, PACE_MIN_MS};
+use crate::limits::{CHANNEL_NAME_MAX_BYTES, PACE_MAX_MS, PACE_MIN_MS, RETENTION_MAX_HOURS};
 use crate::model::conflation::check_key;
 
 /// The rules that change what this server does, beside those of batches and conflation where these are enabled. The
 /// others would change nothing.
-const EFFECTIVE: &[&str] = &["persisted", "authenticated", "tlsOnly", "maxMembers", "mutableMessages", "pushEnabled"];
+const EFFECTIVE: &[&str] =
+    &["persisted", "persistLast", "authenticated", "tlsOnly", "maxMembers", "mutableMessages", "pushEnabled"];
 
 /// Declares [`Rules`]: a flag each, with its name in JSON.
 macro_rules! flags {
@@ -28,6 +29,8 @@ macro_rules! flags {
             pub conflation_key: Option<String>,
             /// How many may be present on a channel, if it is fewer than on any.
             pub max_members: Option<u64>,
+            /// How long messages are kept that are persisted.
+            pub retention_hours: Option<u64>,
         }
 
         const FLAGS: &[&str] = &[$($name),*];
@@ -40,6 +43,7 @@ macro_rules! flags {
                 conflation_interval_ms: None,
                 conflation_key: None,
                 max_members: None,
+                retention_hours: None,
             };
 
             fn read_flags(fields: &Fields<'_>) -> Result<Rules, ErrorInfo> {
@@ -73,8 +77,9 @@ flags! {
 }
 
 const MILLISECONDS: &str = "must be whole milliseconds";
+const HOURS: &str = "must be whole hours, from 1 to 8760";
 
-const VALUED: [&str; 4] = ["batchingInterval", "conflationInterval", "conflationKey", "maxMembers"];
+const VALUED: [&str; 5] = ["batchingInterval", "conflationInterval", "conflationKey", "maxMembers", "retentionHours"];
 
 /// A namespace: the channels whose first segment, or whole name, is `id`. `*` holds for all channels without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,9 +105,13 @@ impl Namespace {
             conflation_interval_ms: fields.whole("conflationInterval", MILLISECONDS)?,
             conflation_key: fields.optional_text("conflationKey")?.map(str::to_owned),
             max_members: fields.whole("maxMembers", "must be a whole number")?,
+            retention_hours: fields.whole("retentionHours", HOURS)?,
             ..Rules::read_flags(&fields)?
         };
         check_pace(&fields, &rules)?;
+        if rules.retention_hours.is_some_and(|hours| !(1..=RETENTION_MAX_HOURS).contains(&hours)) {
+            return Err(fields.wrong("retentionHours", HOURS));
+        }
         Ok(Namespace { id: id.to_owned(), rules })
     }
 
@@ -127,6 +136,7 @@ impl Namespace {
         let valued = self.rules.valued().filter(|(_, value)| !value.is_null()).map(|(name, _)| name);
         let is_effective = |name: &str| {
             EFFECTIVE.contains(&name)
+                || (self.rules.persisted || self.rules.mutable_messages) && name == "retentionHours"
                 || self.rules.batching_enabled && name.starts_with("batching")
                 || self.rules.conflation_enabled && name.starts_with("conflation")
         };
@@ -138,6 +148,7 @@ impl Namespace {
         let Some(rule) = self.not_effective().into_iter().next() else { return Ok(()) };
         let what = match rule {
             "batchingInterval" => "has no effect without batchingEnabled",
+            "retentionHours" => "has no effect without persisted or mutableMessages",
             "conflationInterval" | "conflationKey" => "has no effect without conflationEnabled",
             _ => "has no effect in this version; leave it out",
         };
@@ -181,7 +192,8 @@ impl Rules {
 
     fn valued(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let intervals = [json!(self.batching_interval_ms), json!(self.conflation_interval_ms)];
-        let values = intervals.into_iter().chain([json!(self.conflation_key), json!(self.max_members)]);
+        let others = [json!(self.conflation_key), json!(self.max_members), json!(self.retention_hours)];
+        let values = intervals.into_iter().chain(others);
         VALUED.into_iter().zip(values)
     }
 }

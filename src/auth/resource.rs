@@ -51,7 +51,21 @@ impl Resource {
         &self.0
     }
 
+    /// A resource that names a chat room means its channel, too.
     pub fn matches(&self, channel: &ChannelName) -> bool {
+        self.matches_channel(channel) || self.matches_room(channel)
+    }
+
+    /// Whether the channel is that of a room whose name this matches.
+    pub fn matches_room(&self, channel: &ChannelName) -> bool {
+        channel.room().is_some_and(|room| self.matches_name(channel, room))
+    }
+
+    pub fn matches_channel(&self, channel: &ChannelName) -> bool {
+        self.matches_name(channel, channel.plain())
+    }
+
+    fn matches_name(&self, channel: &ChannelName, plain: &str) -> bool {
         let pattern = Pattern::of(self);
         let is_qualified = match pattern.qualifier {
             Some("*") => true,
@@ -60,7 +74,7 @@ impl Resource {
             // Who may read all of a channel may not yet make the server filter it.
             None => channel.filter().is_none(),
         };
-        is_qualified && pattern.matches(channel.plain())
+        is_qualified && pattern.matches(plain)
     }
 
     /// The pattern of exactly those names that both match; `None` when there are none, or none short enough to exist.
@@ -171,6 +185,9 @@ mod tests {
             ("[*]x", &["x", "[?a=b]x", "[filter=eA==]x"], &["y", "[filter=eA==]y"]),
             ("[*]*", &["x", "a:b", "[?a=b]x", "[filter=eA==]a:b"], &[]),
             ("[*]ns:*", &["ns:x", "[filter=eA==]ns:x"], &["ns", "x"]),
+            ("x", &["x::$chat", "[?a=b]x::$chat"], &["x::$space", "x::$chat:y", "y::$chat", "[filter=eA==]x::$chat"]),
+            ("x::$chat", &["x::$chat"], &["x"]),
+            ("ns:*", &["ns:x::$chat", "ns::$chat"], &["nsx::$chat"]),
         ];
         for (pattern, yes, no) in cases {
             let matches = |name: &&&str| resource(pattern).matches(&ChannelName::parse(name).unwrap());

@@ -82,6 +82,17 @@ impl Range {
     }
 }
 
+/// The positions that a query asks for, whatever is kept of them.
+pub(super) fn bounds(
+    meta: &Meta,
+    tip: Position,
+    query: &HistoryQuery,
+) -> Result<std::ops::RangeInclusive<Position>, crate::error::ErrorInfo> {
+    // Of a time that is long past, everything may be seen.
+    let Range { first, last, .. } = Range::of(meta, tip, query, 0)?;
+    Ok(first..=last)
+}
+
 fn kind_of(query: &HistoryQuery) -> Kind {
     if query.presence { Kind::Presence } else { Kind::Messages }
 }

@@ -11,6 +11,7 @@
 mod commit;
 pub mod dedup;
 pub mod history;
+mod last;
 mod listing;
 mod log;
 mod pace;
@@ -29,6 +30,7 @@ use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS};
 use crate::model::conflation::conflate;
+use crate::model::packed::Packed;
 use crate::model::serial::Position;
 use crate::rpc::feeds::{Feeding, Feeds};
 use crate::rpc::placement;
@@ -79,6 +81,8 @@ struct Meta {
     listed: bool,
     /// Whether somebody is told of its occupancy.
     listened: bool,
+    /// The last message of the rows that are gone, where it is kept.
+    last: Option<Packed>,
 }
 
 impl Versioned for Meta {
@@ -97,7 +101,7 @@ impl Meta {
     /// As it was with other rules.
     fn read_with<T: DeserializeOwned + Into<Rules>>(bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
         let (address, epoch, floor, rules, listed, listened) = pinned::take::<(_, _, _, T, _, _)>(bytes)?;
-        Ok(Meta { address, epoch, floor, rules: rules.into(), listed, listened })
+        Ok(Meta { address, epoch, floor, rules: rules.into(), listed, listened, last: None })
     }
 }
 
@@ -159,6 +163,7 @@ impl Channel {
                     rules: rules.clone(),
                     listed,
                     listened,
+                    last: None,
                 }
             }
         };
@@ -243,7 +248,8 @@ impl Channel {
     /// What an attachment needs before it goes live.
     pub fn read(&mut self, store: &mut impl Store, from: &ReadFrom, now_ms: u64) -> Answer<Backlog> {
         self.reload(store).map_err(storage_failed)?;
-        let mut backlog = self.log.backlog(store, &self.meta, from, now_ms).map_err(storage_failed)?;
+        let backlog = self.log.backlog(store, &self.meta, from, now_ms).map_err(storage_failed)?;
+        let mut backlog = last::in_backlog(store, &self.meta, from, backlog, now_ms).map_err(storage_failed)?;
         if self.meta.rules.mutable {
             let entries = match from {
                 ReadFrom::After { .. } => annotations::filled(store, &backlog.entries),
@@ -256,7 +262,8 @@ impl Channel {
 
     pub fn history(&mut self, store: &mut impl Store, query: &HistoryQuery, now_ms: u64) -> Answer<HistoryPage> {
         self.reload(store).map_err(storage_failed)?;
-        let mut page = history::page(store, &self.meta, &self.log, query, now_ms)?;
+        let page = history::page(store, &self.meta, &self.log, query, now_ms)?;
+        let mut page = last::in_history(store, (&self.meta, &self.log), query, page, now_ms)?;
         self.annotate_page(store, &mut page).map_err(storage_failed)?;
         Ok(page)
     }
@@ -328,7 +335,8 @@ impl Channel {
     fn trim(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
         self.reload(store)?;
         let Some(floor) = self.log.expired(store, &self.meta.rules, now_ms)? else { return Ok(()) };
-        self.save_meta(store, Meta { floor, ..self.meta.clone() })?;
+        let (floor, last) = last::before_trim(store, &self.meta, floor)?;
+        self.save_meta(store, Meta { floor, last, ..self.meta.clone() })?;
         self.log.trim(store, floor)
     }
 

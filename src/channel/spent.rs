@@ -6,7 +6,7 @@
 //! channel's next life has another epoch: whoever still has a serial of this one is told of the gap.
 
 use super::{Channel, Effect};
-use crate::limits::SPENT_AFTER_MS;
+use crate::limits::{LAST_KEPT_MS, SPENT_AFTER_MS};
 
 #[derive(Debug, Default)]
 pub struct Spent {
@@ -36,7 +36,8 @@ impl Channel {
     pub(super) fn spent_deadline(&self) -> Option<u64> {
         let may_end = self.has_begun && self.states.holders.count() == 0;
         let expired_ms = self.log.tip().time_ms() + super::log::kept_ms(&self.meta.rules);
-        let kept_until_ms = self.states.objects.kept_until_ms().unwrap_or_default();
+        let last_ms = if self.meta.rules.persist_last { self.log.tip().time_ms() + LAST_KEPT_MS } else { 0 };
+        let kept_until_ms = self.states.objects.kept_until_ms().unwrap_or_default().max(last_ms);
         may_end.then(|| (expired_ms + SPENT_AFTER_MS).max(self.spent.look_at_ms).max(kept_until_ms))
     }
 

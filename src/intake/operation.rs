@@ -1,15 +1,25 @@
 //! Operations on messages are checked (protocol.md § 18): what can be told without the message. Its channel, which has
 //! it, checks the rest and does it.
 
+use serde_json::Value;
+
 use crate::auth::{Identity, Operations};
 use crate::error::{Code, ErrorInfo};
-use crate::intake::publish::{check_encoding, check_extras, check_name};
+use crate::intake::publish::{USER_CLAIM, check_encoding, check_extras, check_name};
 use crate::limits::{MESSAGE_MAX_BYTES, OPERATION_MAX_BYTES};
 use crate::model::message::Params;
 use crate::model::operation::{Operation, Patch, Reach};
 use crate::model::revision::Act;
 use crate::protocol::inbound::InboundMessage;
 use crate::protocol::stated::object;
+
+/// Who does it.
+pub struct By<'a> {
+    pub identity: &'a Identity,
+    /// What the token says of the client there.
+    pub claim: Option<&'a Value>,
+    pub allowed: Operations,
+}
 
 /// Checks the messages of one publish of which some is an operation: it must be the only one.
 ///
@@ -20,8 +30,7 @@ use crate::protocol::stated::object;
 pub fn check(
     messages: Vec<InboundMessage>,
     params: &Params,
-    identity: &Identity,
-    allowed: Operations,
+    by: By<'_>,
     mutable: bool,
 ) -> Result<Operation, ErrorInfo> {
     if params.get("_forceNack").is_some_and(|value| value == "true") {
@@ -41,8 +50,8 @@ pub fn check(
     let act = message.action.and_then(Act::of_number).ok_or_else(|| {
         Code::BadRequest.because("a client may create (0), update (1), delete (2) and append (5), and nothing else")
     })?;
-    let reach = reach(act, identity, allowed)?;
-    let operation = read(message, act, identity, reach)?;
+    let reach = reach(act, by.identity, by.allowed)?;
+    let operation = read(message, act, &by, reach)?;
     check_size(&operation)?;
     Ok(operation)
 }
@@ -65,7 +74,7 @@ fn reach(act: Act, identity: &Identity, allowed: Operations) -> Result<Reach, Er
     }
 }
 
-fn read(message: InboundMessage, act: Act, identity: &Identity, reach: Reach) -> Result<Operation, ErrorInfo> {
+fn read(message: InboundMessage, act: Act, by: &By<'_>, reach: Reach) -> Result<Operation, ErrorInfo> {
     let missing = || Code::BadParameter.because("an update, deletion or append needs the serial of its message");
     let serial = message.serial.filter(|serial| !serial.is_empty()).ok_or_else(missing)?;
     check_name(message.name.as_deref())?;
@@ -77,14 +86,15 @@ fn read(message: InboundMessage, act: Act, identity: &Identity, reach: Reach) ->
             return Err(Code::BadExtras.because("a message that is ephemeral is not kept, and cannot be changed"));
         }
         check_extras(extras)?;
-        // It is what the token of the message's publisher says, whatever who gives the message back says of it.
-        extras.remove("userClaim");
+        // It is what the token of whoever gives the message these extras says, whatever the message had.
+        extras.remove(USER_CLAIM);
+        extras.extend(by.claim.map(|claim| (USER_CLAIM.to_owned(), claim.clone())));
     }
     Ok(Operation {
         act,
         serial,
         patch: Patch { name: message.name, data, encoding, extras },
-        client_id: identity.for_message(message.version.client_id.as_deref())?,
+        client_id: by.identity.for_message(message.version.client_id.as_deref())?,
         description: message.version.description,
         metadata: message.version.metadata,
         reach,
@@ -114,7 +124,8 @@ mod tests {
             let (name, extras) = (fields["name"].as_str().map(str::to_owned), fields.get("extras").cloned());
             let serial = Some("00000000000009-000@life:000".to_owned());
             let message = InboundMessage { action: Some(1), serial, name, extras, ..InboundMessage::default() };
-            let checked = check(vec![message], &Params::default(), &Identity::Anonymous, Operations::ALL, true);
+            let by = By { identity: &Identity::Anonymous, claim: None, allowed: Operations::ALL };
+            let checked = check(vec![message], &Params::default(), by, true);
             checked.map_or_else(|error| error.code, |_| 0)
         };
         assert_eq!(update(json!({"extras": {"headers": {"a": 1}, "delta": {"from": "x"}}})), 0);

@@ -31,6 +31,11 @@ pub enum Door {
     Objects,
     Annotations,
     ClientSummary,
+    /// A message of a chat, to send, change or delete.
+    Chat,
+    ChatHistory,
+    /// A reaction that is taken back.
+    ChatReaction,
     Channels,
     Token,
     PushDevices,
@@ -149,6 +154,18 @@ const HISTORY: Table = &[
     ("cursor", Read),
 ];
 
+const CHAT_HISTORY: Table = &[
+    ("start", Read),
+    ("end", Read),
+    ("direction", Read),
+    // The SDK says both, and means this by the direction.
+    ("orderBy", Ignored),
+    ("limit", Read),
+    ("from_serial", Read),
+    ("fromSerial", Read),
+    ("cursor", Read),
+];
+
 const PUBLISH: Table = &[
     ("enveloped", BOOLEAN),
     ("messageId", Read),
@@ -218,6 +235,9 @@ impl Door {
             Door::Objects => [OBJECTS, REST, ANYWHERE],
             Door::Annotations => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
             Door::ClientSummary => [&[("forClientId", Read)], REST, ANYWHERE],
+            Door::Chat => [&[("idempotencyKey", Read)], REST, ANYWHERE],
+            Door::ChatHistory => [CHAT_HISTORY, REST, ANYWHERE],
+            Door::ChatReaction => [&[("type", Read), ("name", Read)], REST, ANYWHERE],
             Door::Channels => [CHANNELS, REST, ANYWHERE],
             Door::Token => [TOKEN, REST, ANYWHERE],
             Door::PushDevices => [PUSH_DEVICES, REST, ANYWHERE],
@@ -328,7 +348,7 @@ fn unknown(door: Door, name: &str) -> ErrorInfo {
 mod tests {
     use super::*;
 
-    const DOORS: [Door; 14] = [
+    const DOORS: [Door; 17] = [
         Door::Socket,
         Door::Comet,
         Door::Stream,
@@ -340,6 +360,9 @@ mod tests {
         Door::Objects,
         Door::Annotations,
         Door::ClientSummary,
+        Door::Chat,
+        Door::ChatHistory,
+        Door::ChatReaction,
         Door::Channels,
         Door::Token,
         Door::Plain,

@@ -12,7 +12,7 @@ use crate::protocol::inbound::InboundMessage;
 use crate::rpc::{Publish, Submission};
 
 /// Where subscribers find what a publisher's token says of it.
-const USER_CLAIM: &str = "userClaim";
+pub const USER_CLAIM: &str = "userClaim";
 
 /// How the names of messages begin that the server itself sends, such as `[meta]occupancy`: clients believe what they
 /// say.

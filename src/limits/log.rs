@@ -9,6 +9,12 @@ pub const RETENTION_MS: u64 = 2 * 60 * 1_000;
 /// The same in a persisted namespace.
 pub const RETENTION_PERSISTED_MS: u64 = 72 * 60 * 60 * 1_000;
 
+/// The longest that a namespace may ask for: a year.
+pub const RETENTION_MAX_HOURS: u64 = 365 * 24;
+
+/// How long a channel's last message can be read, where its namespace keeps it: a year, as the hosted service has it.
+pub const LAST_KEPT_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
+
 /// How much longer rows are kept than they can be read, so that rows go many at a time and a serial given out at the
 /// very end of the retention still resumes.
 pub const RETENTION_SLACK_MS: u64 = 30 * 1_000;

@@ -133,11 +133,19 @@ impl ChannelName {
         self.text[..self.plain_from].strip_prefix('[')?.strip_suffix(']')
     }
 
+    /// The name of the chat room that the channel is.
+    pub fn room(&self) -> Option<&str> {
+        self.plain().strip_suffix(ROOM).filter(|room| !room.is_empty())
+    }
+
     /// The part before the first `:`, if there is one: the namespace whose rules apply.
     pub fn namespace(&self) -> Option<&str> {
         self.plain().split_once(':').map(|(namespace, _)| namespace)
     }
 }
+
+/// How the names of chat rooms' channels end.
+pub const ROOM: &str = "::$chat";
 
 /// The length of the leading `[…]`, 0 without one, `None` for one that no server knows.
 fn qualifier_length(text: &str) -> Option<usize> {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::attachment::{Attachment, State};
 use super::deltas::{Base, Deltas, last_message, link};
 use super::filters::Sieve;
+use super::rollup::rolled_up;
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
 use crate::filter::Filter;
@@ -116,6 +117,8 @@ impl Relay {
 
     /// `prior` is where those are who have all that went before.
     fn fan_out(&mut self, owner: &ChannelName, epoch: &str, prior: Position, entries: &[Entry]) {
+        let rolled = rolled_up(entries);
+        let entries = rolled.as_deref().unwrap_or(entries);
         let (Some(first), Some(feed)) = (entries.first(), self.feeds.get(owner)) else { return };
         let appended_to = appended_to(entries).filter(|prior| Some(*prior) > feed.since);
         let mut alike: [Alike; 4] = Default::default();

@@ -11,7 +11,8 @@
 //! since its client alone knows what it has and what it still waits for.
 //!
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them
-//! out, to sockets, through `filters` and as `deltas` to those who like, and `branch` to other relays; `flow` bounds
+//! out, to sockets, through `filters`, as `deltas` to those who like, with appends in a row as one by `rollup`, and
+//! `branch` to other relays; `flow` bounds
 //! how much of it; `connections` begins and ends, and `takeover` goes on elsewhere; `objects` takes in what clients do
 //! to objects; `presence` says what members do and what becomes of their connections, `sync` gives out what is there,
 //! `occupancy` how many; `watch` ends what the app no longer allows, and `farewell` sends clients back to come in anew.
@@ -39,6 +40,7 @@ mod publisher;
 mod publishing;
 pub mod record;
 mod replay;
+mod rollup;
 mod rows;
 pub mod session;
 mod sync;

@@ -7,7 +7,7 @@ use super::session::Session;
 use super::{Relay, SocketId, failure};
 use crate::auth::Operations;
 use crate::error::{Code, ErrorInfo};
-use crate::intake::operation;
+use crate::intake::operation::{self, By};
 use crate::intake::publish;
 use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, PUBLISH_TRY_MS, REFUSALS_WAITING_MAX, UNACKNOWLEDGED_MAX};
 use crate::model::flags::Modes;
@@ -117,8 +117,10 @@ impl Relay {
     /// Of a message that is to be changed. It is known by its number alone: its id is that of the message.
     fn admit_operation(&self, socket: SocketId, name: &ChannelName, frame: PublishFrame) -> Admitted {
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
-        let (allowed, mutable) = (session.grant.capability.operations(name), self.rules(name).mutable);
-        let operation = operation::check(frame.messages, &frame.params, &session.grant.client_id, allowed, mutable)?;
+        let (grant, mutable) = (&session.grant, self.rules(name).mutable);
+        let (claim, allowed) = (grant.user_claim(name), grant.capability.operations(name));
+        let by = By { identity: &grant.client_id, claim: claim.as_ref(), allowed };
+        let operation = operation::check(frame.messages, &frame.params, by, mutable)?;
         self.item(socket, name, PublishKey::Serial(frame.msg_serial), Submission::Operation(operation.into()))
     }
 

@@ -3,6 +3,7 @@
 
 use super::Step;
 use super::caller::Caller;
+use super::chat;
 use super::page::{Cursor, Links, bad_cursor};
 use super::step::{only, unanswered};
 use crate::error::{Code, ErrorInfo};
@@ -21,6 +22,8 @@ const CARRIED: [&str; 8] = ["start", "end", "direction", "limit", "wait", "from_
 pub enum Kind {
     Messages,
     Presence,
+    /// Only those of a chat, as its SDK reads them.
+    Chat,
 }
 
 pub fn begin(
@@ -159,12 +162,19 @@ impl Pending {
                 let render = |(entry, index)| page_message(entry, index, &page.epoch, form.format);
                 Ok(form.page(&picked.into_iter().map(render).collect::<Vec<_>>(), header))
             }
+            Kind::Chat => Ok(chat_page(picked, &page.epoch, form, header)),
             Kind::Presence => {
                 let render = |(entry, index)| page_event(entry, index, form.format);
                 Ok(form.page(&picked.into_iter().map(render).collect::<Vec<_>>(), header))
             }
         }
     }
+}
+
+/// Of a page of the channel, what is of its chat.
+pub fn chat_page(picked: Vec<(&Entry, usize)>, epoch: &str, form: Form, header: String) -> Reply {
+    let render = |(entry, index)| chat::page(entry, index, epoch, form.format);
+    form.page(&picked.into_iter().filter_map(render).collect::<Vec<_>>(), header)
 }
 
 pub fn damaged() -> ErrorInfo {

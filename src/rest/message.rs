@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::caller::Caller;
-use super::history::{forwards, limit, picked};
+use super::history::{Kind, chat_page, forwards, limit, picked};
 use super::page::{Cursor, Links, bad_cursor};
 use super::publish::{self, Receipt, published};
 use super::step::unanswered;
@@ -11,7 +11,7 @@ use super::{Step, body};
 use crate::auth::Operations;
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request};
-use crate::intake::operation;
+use crate::intake::operation::{self, By};
 use crate::limits::BODY_MAX_BYTES;
 use crate::model::message::Entry;
 use crate::model::message::Params;
@@ -56,8 +56,9 @@ pub fn begin_operation(
     form: Form,
     random: &[u8; 32],
 ) -> Result<Step, ErrorInfo> {
-    let (allowed, mutable) = (caller.operations(channel)?, caller.rules(channel).mutable);
-    let operation = operation::check(messages, params, caller.identity(), allowed, mutable)?;
+    let claim = caller.grant().user_claim(channel);
+    let by = By { identity: caller.identity(), claim: claim.as_ref(), allowed: caller.operations(channel)? };
+    let operation = operation::check(messages, params, by, caller.rules(channel).mutable)?;
     let operated = Operated { channel: channel.to_string(), serial: operation.serial.clone() };
     let key = PublishKey::Request(publish::base(random));
     let (by, content) = (caller.grant().source(), Submission::Operation(operation.into()));
@@ -110,6 +111,7 @@ pub fn begin_versions(
     serial: String,
     caller: &Caller,
     form: Form,
+    kind: Kind,
 ) -> Result<Step, ErrorInfo> {
     caller.require_history(channel)?;
     let cursor = request.parameter("cursor").map(Cursor::parse).transpose()?;
@@ -124,7 +126,7 @@ pub fn begin_versions(
         deleted: caller.operations(channel)?.intersects(any),
     };
     let call = caller.call(channel, rpc::Request::Versions(query));
-    let versions = Versions { links: Links::of(request, "versions", &CARRIED), cursor };
+    let versions = Versions { links: Links::of(request, "versions", &CARRIED), cursor, kind };
     Ok(form.call(call, move |response| versions.answered(form, response)))
 }
 
@@ -132,6 +134,7 @@ pub fn begin_versions(
 struct Versions {
     links: Links,
     cursor: Option<Cursor>,
+    kind: Kind,
 }
 
 impl Versions {
@@ -145,6 +148,9 @@ impl Versions {
             |(number, index): (Position, usize)| Cursor { position: number, index, epoch: page.epoch.clone() }.text();
         let header = self.links.header(page.next.map(text));
         let picked = picked(&page.slices, &entries, true).ok_or_else(unanswered)?;
+        if self.kind == Kind::Chat {
+            return Ok(chat_page(picked, &page.epoch, form, header));
+        }
         let render = |(entry, index)| page_message(entry, index, &page.epoch, form.format);
         Ok(form.page(&picked.into_iter().map(render).collect::<Vec<_>>(), header))
     }

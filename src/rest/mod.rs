@@ -11,14 +11,15 @@
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
 //! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`,
-//! `annotations`, `presence`, `objects`, `status`, `token`, `revoke`, `apps`, `push`; `step` is how each goes on with
-//! the answers that it waits for, `form` and `reply` how all of them are answered.
+//! `annotations`, `presence`, `objects`, `chat`, `status`, `token`, `revoke`, `apps`, `push`; `step` is how each goes
+//! on with the answers that it waits for, `form` and `reply` how all of them are answered.
 
 mod annotations;
 mod apps;
 mod batch;
 mod body;
 mod caller;
+mod chat;
 mod history;
 mod message;
 mod objects;
@@ -139,7 +140,10 @@ fn for_caller(
             message::operate(request, &channel, serial, &caller, form, &context.random)
         }
         Route::Message(channel, serial) => message::begin(&channel, serial, &caller, form),
-        Route::Versions(channel, serial) => message::begin_versions(request, &channel, serial, &caller, form),
+        Route::Versions(channel, serial) => {
+            message::begin_versions(request, &channel, serial, &caller, form, history::Kind::Messages)
+        }
+        Route::Chat(channel, wanted) => chat::begin(request, &channel, wanted, &caller, form, context),
         Route::Presence(channel) => presence::begin(request, &channel, &caller, form),
         Route::PresenceHistory(channel) => {
             history::begin(request, &channel, &caller, form, history::Kind::Presence, context.now_ms)

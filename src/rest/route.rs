@@ -3,6 +3,7 @@
 //! A path is split before it is decoded, so that an encoded slash is a part of a channel's name. Nothing else in a name
 //! has a meaning here: `..` is a channel as good as any.
 
+use super::chat;
 use super::push::PushRoute;
 use crate::auth::KeyName;
 use crate::error::{Code, ErrorInfo};
@@ -33,6 +34,8 @@ pub enum Route {
     Annotations(ChannelName, String),
     /// `/channels/{channel}/messages/{serial}/client-summary`
     ClientSummary(ChannelName, String),
+    /// `/chat/v4/rooms/{room}/…`
+    Chat(ChannelName, chat::Wanted),
     /// `/presence`
     PresenceBatch,
     /// `/messages`
@@ -80,6 +83,9 @@ impl Route {
             ["channels", channel, "messages", serial, "client-summary"] => {
                 Ok(Route::ClientSummary(channel_name(channel)?, serial_of(serial)?))
             }
+            ["chat", "v4", "rooms", room, path] => {
+                chat::Wanted::find(room, path).map(|(channel, wanted)| Route::Chat(channel, wanted))
+            }
             ["channels"] => Ok(Route::Channels),
             ["channels", channel] => Ok(Route::Channel(channel_name(channel)?)),
             ["push", ref segments @ ..] => PushRoute::find(segments).map(Route::Push),
@@ -105,6 +111,7 @@ impl Route {
             Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) | Route::Apps => "POST, OPTIONS",
             Route::App(_) => "DELETE, OPTIONS",
             Route::Push(route) => route.methods(),
+            Route::Chat(_, wanted) => wanted.methods(),
         }
     }
 
@@ -132,6 +139,7 @@ impl Route {
             Route::Annotations(..) if method != "POST" => Door::Annotations,
             Route::Annotations(..) => Door::Plain,
             Route::ClientSummary(..) => Door::ClientSummary,
+            Route::Chat(_, wanted) => wanted.door(method),
             Route::Batch => Door::Batch,
             Route::Channels => Door::Channels,
             Route::RequestToken(_) => Door::Token,
@@ -154,8 +162,9 @@ fn instead_of(segments: &[&str]) -> &'static str {
         ["channels", _, "object" | "objects", ..] => "a channel has object and object/{objectId}",
         ["channels", ..] => "a channel has messages, publish, history, presence, presence/history and object",
         ["keys", ..] => "a key, appId.keyId, has requestToken and revokeTokens",
+        ["chat", ..] => "chat is spoken in version 4, below /chat/v4/rooms/{room}/",
         ["stats", ..] => "statistics are not supported yet",
-        _ => "paths begin with time, channels, messages, presence, keys, push or apps",
+        _ => "paths begin with time, channels, messages, presence, chat, keys, push or apps",
     }
 }
 

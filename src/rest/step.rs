@@ -48,6 +48,11 @@ impl Form {
         self.calls(vec![call], |answers| go_on(only(answers)?))
     }
 
+    /// The same where what the channel says leads to another call.
+    pub fn call_on(self, call: ChannelCall, go_on: impl FnOnce(Response) -> Result<Step, ErrorInfo> + 'static) -> Step {
+        Step::Calls(vec![call], self.then(|answers| go_on(only(answers)?)))
+    }
+
     pub fn calls(
         self,
         calls: Vec<ChannelCall>,

@@ -439,17 +439,19 @@ mod tests {
                 conflation_key: Some("k".to_owned()),
                 mutable: true,
                 push: true,
+                persist_last: true,
             },
             request: Request::Subscribe(RelayName::from("demo/0".to_owned()), LocalOccupancy::default()),
         };
         let bytes = pinned::encode(&call);
         assert_eq!(bytes, b"\x03\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
-        let first = [b"\x01", &bytes[1..14], &bytes[16..]].concat();
-        let second = [b"\x02", &bytes[1..15], &bytes[16..]].concat();
+        let first = [b"\x01", &bytes[1..14], &bytes[17..]].concat();
+        let second = [b"\x02", &bytes[1..15], &bytes[17..]].concat();
         let rules = |bytes: &[u8]| decode::<ChannelCall>(bytes).unwrap().rules;
-        assert_eq!(rules(&first), Rules { mutable: false, push: false, ..call.rules.clone() });
-        assert_eq!(rules(&second), Rules { push: false, ..call.rules.clone() });
+        let before = Rules { push: false, persist_last: false, ..call.rules.clone() };
+        assert_eq!(rules(&first), Rules { mutable: false, ..before.clone() });
+        assert_eq!(rules(&second), before);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::auth::App;
-use crate::limits::{MEMBERS_MAX, PACE_MAX_MS, RETENTION_MS, RETENTION_PERSISTED_MS};
+use crate::limits::{MEMBERS_MAX, PACE_MAX_MS, RETENTION_MAX_HOURS, RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::model::name::ChannelName;
 
 /// What an app's namespaces say of a channel. Sent along with calls, so that no channel reads configuration.
@@ -19,6 +19,8 @@ pub struct Rules {
     pub mutable: bool,
     /// Whether `extras.push` of its messages goes to devices.
     pub push: bool,
+    /// Whether the last message can be read for a year.
+    pub persist_last: bool,
 }
 
 /// Rules as version 1 of a call, and of a channel's own record, had them.
@@ -33,37 +35,38 @@ pub struct RulesOfVersion1 {
 impl From<RulesOfVersion1> for Rules {
     fn from(rules: RulesOfVersion1) -> Rules {
         let RulesOfVersion1 { retention_ms, max_members, interval_ms, conflation_key } = rules;
-        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable: false, push: false }
+        let (mutable, push, persist_last) = (false, false, false);
+        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable, push, persist_last }
     }
 }
 
 /// The same of version 2.
 #[derive(Serialize, Deserialize)]
 pub struct RulesOfVersion2 {
-    before: RulesOfVersion1,
+    rules: RulesOfVersion1,
     mutable: bool,
 }
 
 impl From<RulesOfVersion2> for Rules {
     fn from(rules: RulesOfVersion2) -> Rules {
-        Rules { mutable: rules.mutable, ..rules.before.into() }
+        Rules { mutable: rules.mutable, ..rules.rules.into() }
     }
 }
 
-/// How the names of chat channels end: their messages can be changed, whatever the namespace says.
-const CHAT: &str = "::$chat";
-
 impl Rules {
-    /// What an app's rules come to on a channel.
+    /// What an app's rules come to on a channel. The messages of a chat room can be changed, whatever they say.
     pub fn on(app: &App, channel: &ChannelName) -> Rules {
         let mut rules = app.rules(channel).clone();
-        rules.mutable_messages |= channel.plain().ends_with(CHAT);
+        rules.mutable_messages |= channel.room().is_some();
         Rules::of(&rules)
     }
 
     pub fn of(rules: &crate::auth::Rules) -> Rules {
-        let retention_ms =
-            if rules.persisted || rules.mutable_messages { RETENTION_PERSISTED_MS } else { RETENTION_MS };
+        let hours = rules.retention_hours.map(|hours| hours.min(RETENTION_MAX_HOURS) * 60 * 60 * 1_000);
+        let retention_ms = match rules.persisted || rules.mutable_messages {
+            true => hours.unwrap_or(RETENTION_PERSISTED_MS),
+            false => RETENTION_MS,
+        };
         let max_members = rules.max_members.unwrap_or(u64::MAX).min(MEMBERS_MAX as u64) as u32;
         let interval_ms = match (rules.batching_enabled, rules.conflation_enabled) {
             (false, false) => None,
@@ -72,8 +75,8 @@ impl Rules {
         };
         let interval_ms = interval_ms.unwrap_or(0).min(PACE_MAX_MS) as u32;
         let conflation_key = rules.conflation_key.clone().filter(|_| rules.conflation_enabled);
-        let (mutable, push) = (rules.mutable_messages, rules.push_enabled);
-        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable, push }
+        let (mutable, push, persist_last) = (rules.mutable_messages, rules.push_enabled, rules.persist_last);
+        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable, push, persist_last }
     }
 }
 
@@ -113,6 +116,25 @@ mod tests {
         assert_eq!(most("1000000"), 20_000, "no more than a channel can have");
         for wrong in ["-1", "1.5", "\"1\""] {
             assert!(read(wrong).unwrap_err().contains("maxMembers must be a whole number"));
+        }
+    }
+
+    #[test]
+    fn how_long_messages_are_kept_is_a_rule() {
+        let of = |rules: &str| {
+            let app: App = serde_json::from_str(&app_with(rules)).unwrap();
+            Rules::of(&app.namespaces()[1].rules)
+        };
+        const HOUR_MS: u64 = 60 * 60 * 1_000;
+        let kept_ms = |rules: &str| of(rules).retention_ms;
+        assert_eq!(kept_ms(r#""persisted":true,"retentionHours":5"#), 5 * HOUR_MS);
+        assert_eq!(kept_ms(r#""mutableMessages":true,"retentionHours":8760"#), 8_760 * HOUR_MS);
+        assert_eq!((kept_ms(r#""persisted":true"#), kept_ms(r#""retentionHours":5"#)), (72 * HOUR_MS, 120_000));
+        assert!(of(r#""persistLast":true"#).persist_last && !of(r#""persisted":true"#).persist_last);
+        for wrong in ["0", "8761", "1.5", "-1", "\"1\""] {
+            let rules = app_with(&format!(r#""persisted":true,"retentionHours":{wrong}"#));
+            let refused = serde_json::from_str::<App>(&rules).unwrap_err().to_string();
+            assert!(refused.contains("retentionHours must be whole hours"), "{wrong}: {refused}");
         }
     }
 }

@@ -65,7 +65,7 @@ pub struct Handover {
 }
 
 impl Versioned for Handover {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 }
 
 impl Handover {

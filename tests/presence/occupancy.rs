@@ -304,6 +304,7 @@ fn room() -> (AppId, MemoryStore, Channel) {
         conflation_key: None,
         mutable: false,
         push: false,
+        persist_last: false,
     };
     let channel = Channel::wake(&mut store, Some((&to, &rules)), "life", NOW_MS).unwrap().unwrap();
     (app, store, channel)

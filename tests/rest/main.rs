@@ -2,6 +2,7 @@
 
 mod apps;
 mod batches;
+mod chat;
 mod conventions;
 mod history;
 mod objects;

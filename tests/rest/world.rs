@@ -145,17 +145,25 @@ impl World {
         self.finish(step)
     }
 
-    fn finish(&mut self, mut step: Step) -> Reply {
+    pub fn finish(&mut self, mut step: Step) -> Reply {
         loop {
             step = match step {
                 Step::Reply(reply) => return reply,
-                Step::Calls(calls, then) => then.answered(calls.into_iter().map(|call| self.call(call)).collect()),
-                Step::Identify(asking, then) => {
-                    self.asked = asking.relays.iter().map(RelayName::to_string).collect();
-                    then.answered(self.relay.identify(&asking.key))
-                }
-                Step::Ask(call, then) => then.answered(self.ask(call)),
+                other => self.step(other),
             }
+        }
+    }
+
+    /// What follows from a step, which is no reply.
+    pub fn step(&mut self, step: Step) -> Step {
+        match step {
+            Step::Reply(_) => step,
+            Step::Calls(calls, then) => then.answered(calls.into_iter().map(|call| self.call(call)).collect()),
+            Step::Identify(asking, then) => {
+                self.asked = asking.relays.iter().map(RelayName::to_string).collect();
+                then.answered(self.relay.identify(&asking.key))
+            }
+            Step::Ask(call, then) => then.answered(self.ask(call)),
         }
     }
 

@@ -42,6 +42,7 @@ pub fn rules() -> Rules {
         conflation_key: None,
         mutable: false,
         push: false,
+        persist_last: false,
     }
 }
 

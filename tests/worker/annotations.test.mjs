@@ -1,7 +1,7 @@
 /** Annotations of messages and what they come to, with the published SDK over realtime and REST, and without. */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
-import { connected, demoKey, formats, rest, wholeHistory } from './clients.mjs';
+import { Heard, connected, demoKey, formats, rest, wholeHistory } from './clients.mjs';
 import { RawClient, action } from './raw_client.mjs';
 import { demoApps, startRuntime } from './runtime.mjs';
 
@@ -18,28 +18,6 @@ after(() => runtime.stop());
 /** @typedef {import('ably').RealtimeChannel} Channel */
 /** @type {import('ably').ChannelMode[]} */
 const everyMode = ['publish', 'subscribe', 'annotation_publish', 'annotation_subscribe'];
-
-/** Collects what comes, and resolves when something comes that is wanted. */
-class Heard {
-  /** @type {any[]} */
-  all = [];
-  /** @type {(() => void)[]} */
-  #watchers = [];
-
-  hear = (/** @type {any} */ item) => {
-    this.all.push(item);
-    this.#watchers.splice(0).forEach((watch) => watch());
-  };
-
-  /** @param {(item: any) => unknown} isWanted */
-  async until(isWanted) {
-    for (;;) {
-      const found = this.all.find(isWanted);
-      if (found) return found;
-      await new Promise((/** @type {(value?: unknown) => void} */ resolve) => this.#watchers.push(resolve));
-    }
-  }
-}
 
 /** All that comes to a channel, messages and annotations, in one order. @param {Channel} channel */
 async function heardBy(channel) {

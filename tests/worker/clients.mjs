@@ -134,6 +134,28 @@ export class Inbox {
   }
 }
 
+/** Collects what comes, and resolves when something comes that is wanted. */
+export class Heard {
+  /** @type {any[]} */
+  all = [];
+  /** @type {(() => void)[]} */
+  #watchers = [];
+
+  hear = (/** @type {any} */ item) => {
+    this.all.push(item);
+    this.#watchers.splice(0).forEach((watch) => watch());
+  };
+
+  /** @param {(item: any) => unknown} isWanted */
+  async until(isWanted) {
+    for (;;) {
+      const found = this.all.find(isWanted);
+      if (found) return found;
+      await new Promise((/** @type {(value?: unknown) => void} */ resolve) => this.#watchers.push(resolve));
+    }
+  }
+}
+
 /**
  * The whole history of a channel, oldest first, page by page.
  * @param {{ history: (params: object) => Promise<import('ably').PaginatedResult<any>> }} channel

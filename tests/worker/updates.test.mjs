@@ -56,6 +56,23 @@ for (const format of formats) {
     assert.deepEqual(history.map(({ action: what, data }) => [what, data]), [[deletion, {}]]);
   });
 
+  test(`what is appended at once comes to the same, and in fewer messages (${format.format})`, async (t) => {
+    const writer = await connected(t, runtime, format);
+    const reader = await connected(t, runtime, format);
+    const inbox = await Inbox.of(reader.channels.get(`${name}:stream`));
+    const channel = writer.channels.get(`${name}:stream`);
+    const serial = serialOf(await channel.publish('answer', '#'));
+    const words = Array.from({ length: 200 }, (_, index) => ` ${index}`);
+    const results = await Promise.all(words.map((data) => channel.appendMessage({ serial, data })));
+    assert.equal(new Set(results.map(({ versionSerial }) => versionSerial)).size, 200, 'each is acknowledged');
+    await channel.publish('answer', 'end');
+    await inbox.until('end');
+    const whole = inbox.messages.slice(0, -1).reduce((text, { action: what, data }) => what === append ? text + data : data, '');
+    assert.equal(whole, `#${words.join('')}`);
+    assert.equal((await channel.getMessage(serial)).data, whole);
+    assert.ok(inbox.messages.length < 200, `${inbox.messages.length} messages`);
+  });
+
   test(`the same over REST (${format.format})`, async () => {
     const channel = rest(runtime, format).channels.get(`${name}:rest`);
     const serial = serialOf(await channel.publish('bytes', Buffer.from([0, 255])));

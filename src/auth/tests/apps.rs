@@ -70,9 +70,9 @@ fn app_with(rules: &str) -> String {
 fn rules_without_effect_are_named_at_run_time_and_refused_in_the_configuration() {
     let key = r##""conflationKey":"#{message.name}""##;
     let cases = [
-        (r#""persistLast":true"#, "persistLast has no effect in this version"),
         (r#""batchingInterval":100"#, "batchingInterval has no effect without batchingEnabled"),
         (r#""conflationInterval":100"#, "conflationInterval has no effect without conflationEnabled"),
+        (r#""retentionHours":5"#, "retentionHours has no effect without persisted or mutableMessages"),
         (key, "conflationKey has no effect without conflationEnabled"),
     ];
     for (rules, expected) in cases {

@@ -44,6 +44,7 @@ fn a_jwt_grants_what_it_claims_and_its_key_allows() {
 #[test]
 fn what_a_jwt_says_of_its_client_depends_on_the_channel() {
     let more = json!({
+        "ably.room.*": "fan", "ably.room.chat:vip": "owner", "ably.channel.r::$chat": "by its channel",
         "ably.channel.*": "guest", "ably.channel.chat:*": "member", "ably.channel.chat:vip": "host", "ably.channel.a:*:c": "",
     });
     let grant = present_token(&jwt(header(), claims(more))).unwrap();
@@ -52,6 +53,8 @@ fn what_a_jwt_says_of_its_client_depends_on_the_channel() {
         ("chat:room", Some("member")),
         ("[?rewind=1]chat:vip", Some("host")),
         ("a:b:c", Some("")),
+        ("chat:vip::$chat", Some("owner")),
+        ("r::$chat", Some("by its channel")),
     ];
     for (channel, claim) in cases {
         assert_eq!(grant.user_claim(&ChannelName::parse(channel).unwrap()), claim.map(Value::from), "{channel}");
@@ -66,6 +69,8 @@ fn what_a_jwt_says_of_its_client_depends_on_the_channel() {
         json!({"ably.channel.": "x"}),
         json!({"ably.channel.[what]x": "x"}),
         json!({"ably.channel.a": 7}),
+        json!({"ably.room.": "x"}),
+        json!({"ably.channel.[room]x": "x"}),
         json!({"ably.channel.a": {"b": "c"}}),
         json!({"ably.channel.a": "x".repeat(USER_CLAIMS_MAX_BYTES)}),
     ] {

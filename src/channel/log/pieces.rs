@@ -2,9 +2,9 @@
 //! that have something to catch up with.
 
 use super::{Log, Walk, decoded, visible_from};
-use crate::channel::Meta;
 use crate::channel::state::versions::{Show, shown};
 use crate::channel::store::{Store, StoreError};
+use crate::channel::{Meta, last};
 use crate::error::Code;
 use crate::limits::{MESSAGE_MAX_BYTES, REPLAY_MAX_BYTES, REPLAY_PAGE_BYTES, REWIND_LOOK_BYTES, REWIND_PAGE_BYTES};
 use crate::model::packed::Packed;
@@ -106,10 +106,13 @@ impl Log {
         now_ms: u64,
     ) -> Result<Backlog, StoreError> {
         let after = match from {
-            ReadFrom::After { position, epoch } => match self.continuity(store, meta, *position, epoch)? {
-                None => *position,
-                Some(code) => return Ok(self.lost(meta, code)),
-            },
+            ReadFrom::After { position, epoch } => {
+                let position = last::place(meta, *position)?;
+                match self.continuity(store, meta, position, epoch)? {
+                    None => position,
+                    Some(code) => return Ok(self.lost(meta, code)),
+                }
+            }
             ReadFrom::Last { messages } => {
                 self.start_of_last(store, meta, *messages, visible_from(&meta.rules, now_ms))?
             }

@@ -8,7 +8,6 @@ use crate::channel::log::{Batch, decoded, visible_from};
 use crate::channel::store::{Change, Store, StoreError, StoredVersion};
 use crate::channel::{Channel, storage_failed};
 use crate::error::{Code, ErrorInfo};
-use crate::intake::publish::set_claim;
 use crate::limits::{CHANGES_FLOW, COMMIT_MAX_BYTES, HISTORY_PAGE_BYTES, MESSAGE_MAX_BYTES, VERSIONS_PER_READ};
 use crate::model::message::{Content, Entry, Kind, Message};
 use crate::model::operation::{Operation, Patch, Reach};
@@ -340,10 +339,7 @@ fn patched(message: Message, patch: &Patch, act: Act) -> Result<Message, ErrorIn
         patched.name = Some(name.clone());
     }
     if let Some(extras) = &patch.extras {
-        // Its publisher's token said it of the message.
-        let claim = patched.extras.as_ref().and_then(|extras| extras.get("userClaim")).cloned();
         patched.extras = Some(extras.clone());
-        set_claim(&mut patched.extras, claim.as_ref())?;
     }
     if patch.data.is_absent() {
         return Ok(patched);
