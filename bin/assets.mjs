@@ -51,8 +51,11 @@ export function listAssets(folder) {
     const asset = { file: name, type, tag, headers: headersOf(folder, name) };
     assets[name] = asset;
     // As the edge does: a page has its name without an ending, too.
-    if (name.endsWith('/index.html')) assets[name.slice(0, -'index.html'.length)] = asset;
-    else if (name.endsWith('.html')) assets[name.slice(0, -'.html'.length)] = asset;
+    if (name.endsWith('/index.html')) {
+      assets[name.slice(0, -'index.html'.length)] = asset;
+      // With or without the slash at its end, which its own addresses do not depend on.
+      assets[name.slice(0, -'/index.html'.length) || '/'] = asset;
+    } else if (name.endsWith('.html')) assets[name.slice(0, -'.html'.length)] = asset;
   }
   return assets;
 }

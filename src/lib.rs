@@ -10,6 +10,7 @@ pub mod error;
 pub mod model;
 pub mod filter;
 pub mod auth;
+pub mod stats;
 pub mod push;
 pub mod rpc;
 pub mod protocol;

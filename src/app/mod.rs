@@ -16,6 +16,7 @@
 mod creation;
 pub mod fixtures;
 pub mod push;
+mod statistics;
 pub mod store;
 
 pub use creation::NewApp;
@@ -29,6 +30,7 @@ use crate::limits::{
 use crate::model::name::ChannelName;
 use crate::model::node;
 use crate::rpc::{Answer, AppRequest, AppResponse, News, Notice, Noticed, RelayName, Watched};
+use statistics::Statistics;
 use store::{Store, StoreError};
 
 #[derive(Debug)]
@@ -41,6 +43,7 @@ pub struct Registrar {
     /// At most [`WATCHERS_MAX`], each with a relay of its own.
     watchers: Vec<Watcher>,
     sweep_at_ms: Option<u64>,
+    statistics: Statistics,
 }
 
 #[derive(Debug, PartialEq)]
@@ -87,8 +90,9 @@ impl Registrar {
         revision += u64::from(state == State::Deleted);
         let watcher = |(relay, ticket, told)| Watcher { relay, ticket, told, due_ms: 0 };
         let watchers = stored.watchers.into_iter().map(watcher).collect();
+        let statistics = Statistics::default();
         let mut registrar =
-            Registrar { state, nonces: stored.nonces, revocations, revision, watchers, sweep_at_ms: None };
+            Registrar { state, nonces: stored.nonces, revocations, revision, watchers, sweep_at_ms: None, statistics };
         // At once, and not when an interval is over: an object that is often built anew would put it off for ever.
         if registrar.holds_what_ends() {
             registrar.sweep(store, now_ms)?;
@@ -117,6 +121,18 @@ impl Registrar {
             }
             AppRequest::Watch(relay) => self.watch(store, relay, configured, now_ms),
             AppRequest::Push(_) => Ok(Err(Code::Internal.because("push is not the registrar's"))),
+            // What was deleted keeps none.
+            AppRequest::Report { .. } | AppRequest::Fixtures(_) if self.state == State::Deleted => {
+                Ok(Ok(AppResponse::Done))
+            }
+            AppRequest::Report { reporter, report } => {
+                self.statistics.report(store, &reporter, &report, now_ms).map(|()| Ok(AppResponse::Done))
+            }
+            AppRequest::Stats(query) => {
+                statistics::intervals(store, &query).map(|intervals| Ok(AppResponse::Stats(intervals)))
+            }
+            AppRequest::Total => statistics::total(store, now_ms).map(|total| Ok(AppResponse::Total(Box::new(total)))),
+            AppRequest::Fixtures(minutes) => Ok(statistics::make_up(store, &minutes)?.map(|()| AppResponse::Done)),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::auth::Revocation;
 pub use crate::channel::store::StoreError;
 use crate::model::name::ChannelName;
 use crate::rpc::RelayName;
+use crate::stats::Tally;
 
 pub trait Store {
     fn load(&mut self) -> Result<Stored, StoreError>;
@@ -41,6 +42,35 @@ pub trait Store {
     fn save_watcher(&mut self, relay: &RelayName, ticket: u64, told: u64) -> Result<(), StoreError>;
 
     fn remove_watcher(&mut self, relay: &RelayName) -> Result<(), StoreError>;
+
+    /// In the place of an earlier one of the same reporter and minute, unless that has a later revision.
+    fn put_stats(
+        &mut self,
+        kind: StatsKind,
+        minute: u64,
+        reporter: &str,
+        revision: u64,
+        tally: &Tally,
+    ) -> Result<(), StoreError>;
+
+    /// From one minute through another, in their order.
+    fn stats(&mut self, kind: StatsKind, from: u64, through: u64) -> Result<Vec<(u64, Tally)>, StoreError>;
+
+    /// Drops those of that minute and before.
+    fn drop_stats(&mut self, kind: StatsKind, through: u64) -> Result<(), StoreError>;
+}
+
+/// Rows of statistics. Stored by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StatsKind {
+    /// Of one object and minute.
+    Open,
+    /// Of a minute, when no more reports of it can come.
+    Minute,
+    Hour,
+    Total,
+    /// A minute that a test suite made up.
+    Fixture,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -105,9 +105,9 @@ impl Capability {
         self.sum(|_| true).contains(operations)
     }
 
-    /// Whether it allows that on every plain channel.
-    pub fn allows_everywhere(&self, operations: Operations) -> bool {
-        self.sum(|resource| resource.covers(&Resource::everything())).contains(operations)
+    /// What it allows on the whole app, and not on some channels only.
+    pub fn on_everything(&self) -> Operations {
+        self.sum(|resource| resource.covers(&Resource::everything()))
     }
 
     fn sum(&self, applies: impl Fn(&Resource) -> bool) -> Operations {

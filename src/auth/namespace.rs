@@ -6,13 +6,21 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, wrong};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{CHANNEL_NAME_MAX_BYTES, PACE_MAX_MS, PACE_MIN_MS, RETENTION_MAX_HOURS};
+use crate::limits::{CHANNEL_NAME_MAX_BYTES, CLIENT_RATE_MAX, PACE_MAX_MS, PACE_MIN_MS, RETENTION_MAX_HOURS};
 use crate::model::conflation::check_key;
 
 /// The rules that change what this server does, beside those of batches and conflation where these are enabled. The
 /// others would change nothing.
-const EFFECTIVE: &[&str] =
-    &["persisted", "persistLast", "authenticated", "tlsOnly", "maxMembers", "mutableMessages", "pushEnabled"];
+const EFFECTIVE: &[&str] = &[
+    "persisted",
+    "persistLast",
+    "authenticated",
+    "tlsOnly",
+    "maxMembers",
+    "mutableMessages",
+    "pushEnabled",
+    "clientMessagesPerSecond",
+];
 
 /// Declares [`Rules`]: a flag each, with its name in JSON.
 macro_rules! flags {
@@ -31,6 +39,8 @@ macro_rules! flags {
             pub max_members: Option<u64>,
             /// How long messages are kept that are persisted.
             pub retention_hours: Option<u64>,
+            /// How many messages one client may publish on them a second, over all its connections at a relay.
+            pub client_messages_per_second: Option<u64>,
         }
 
         const FLAGS: &[&str] = &[$($name),*];
@@ -44,6 +54,7 @@ macro_rules! flags {
                 conflation_key: None,
                 max_members: None,
                 retention_hours: None,
+                client_messages_per_second: None,
             };
 
             fn read_flags(fields: &Fields<'_>) -> Result<Rules, ErrorInfo> {
@@ -79,7 +90,14 @@ flags! {
 const MILLISECONDS: &str = "must be whole milliseconds";
 const HOURS: &str = "must be whole hours, from 1 to 8760";
 
-const VALUED: [&str; 5] = ["batchingInterval", "conflationInterval", "conflationKey", "maxMembers", "retentionHours"];
+const VALUED: [&str; 6] = [
+    "batchingInterval",
+    "conflationInterval",
+    "conflationKey",
+    "maxMembers",
+    "retentionHours",
+    "clientMessagesPerSecond",
+];
 
 /// A namespace: the channels whose first segment, or whole name, is `id`. `*` holds for all channels without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,9 +124,13 @@ impl Namespace {
             conflation_key: fields.optional_text("conflationKey")?.map(str::to_owned),
             max_members: fields.whole("maxMembers", "must be a whole number")?,
             retention_hours: fields.whole("retentionHours", HOURS)?,
+            client_messages_per_second: fields.whole("clientMessagesPerSecond", "must be a whole number")?,
             ..Rules::read_flags(&fields)?
         };
         check_pace(&fields, &rules)?;
+        if rules.client_messages_per_second.is_some_and(|rate| !(1..=CLIENT_RATE_MAX).contains(&rate)) {
+            return Err(fields.wrong("clientMessagesPerSecond", &format!("must be from 1 to {CLIENT_RATE_MAX}")));
+        }
         if rules.retention_hours.is_some_and(|hours| !(1..=RETENTION_MAX_HOURS).contains(&hours)) {
             return Err(fields.wrong("retentionHours", HOURS));
         }
@@ -192,7 +214,8 @@ impl Rules {
 
     fn valued(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let intervals = [json!(self.batching_interval_ms), json!(self.conflation_interval_ms)];
-        let others = [json!(self.conflation_key), json!(self.max_members), json!(self.retention_hours)];
+        let rate = json!(self.client_messages_per_second);
+        let others = [json!(self.conflation_key), json!(self.max_members), json!(self.retention_hours), rate];
         let values = intervals.into_iter().chain(others);
         VALUED.into_iter().zip(values)
     }

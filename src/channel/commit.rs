@@ -7,17 +7,20 @@ use super::state::{State, Written};
 use super::store::{Store, StoreError};
 use super::{Channel, Effect, Ticket};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DEDUP_WINDOW_MS};
+use crate::limits::{BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DEDUP_WINDOW_MS, RETENTION_MS};
 use crate::model::message::{Content, Entry};
 use crate::model::serial::Position;
 use crate::rpc::{Outcome, Publish, PublishKey, Published, Response, Submission};
+use crate::stats::{Counter, Way};
 
 impl Channel {
     /// Queues publishes for the next [`Channel::commit`]. Fails with 42911 when too much waits already.
     pub fn publish(&mut self, ticket: Ticket, publishes: Vec<Publish>) -> Result<(), ErrorInfo> {
         let bytes: usize = publishes.iter().map(Publish::weight).sum();
         if self.pending_bytes + bytes > COMMIT_MAX_BYTES && !self.pending.is_empty() {
-            return Err(Code::PublishRateLimited.because("too much is being published on this channel; try again"));
+            let refusal = Code::PublishRateLimited.because("too much is being published on this channel; try again");
+            publishes.iter().for_each(|publish| self.tally.refuse_publish(publish.way(), &refusal));
+            return Err(refusal);
         }
         self.pending_bytes += bytes;
         self.pending.push((ticket, publishes));
@@ -75,16 +78,28 @@ impl Channel {
         let mut answers = Vec::with_capacity(pending.len());
         for (_, publishes) in pending {
             let place = |publish| self.place(store, &mut batch, publish, now_ms);
-            let outcomes = publishes.iter().map(place).collect::<Result<_, _>>()?;
+            let outcomes = publishes.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+            for (publish, outcome) in publishes.iter().zip(&outcomes) {
+                if let Outcome::Refused(error) = outcome {
+                    batch.counted.refuse_publish(publish.way(), error);
+                }
+            }
             answers.push(Published { epoch: self.meta.epoch.clone(), outcomes });
         }
         self.place_summaries(&mut batch, now_ms);
+        let mut counted = std::mem::take(&mut batch.counted);
         if batch.tip() > self.log.tip() {
             self.begin(store)?;
+            counted.add(Counter::Commits, 1);
+            counted.add(Counter::StoredBytes, batch.bytes() as u64);
+        }
+        if self.meta.rules.retention_ms <= RETENTION_MS {
+            counted.drop_traffic(Way::Persisted);
         }
         let written = Written { objects: batch.objects.summary() };
         let summaries = std::mem::take(&mut batch.summaries);
         self.log.append(store, batch)?;
+        self.tally.add_after(&counted);
         self.states.wrote(&written);
         self.fill_summaries(store, &summaries);
         Ok(answers)

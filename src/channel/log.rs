@@ -19,7 +19,8 @@ use crate::model::objects::pool::Changes;
 use crate::model::packed::Packed;
 use crate::model::presence::{MemberKey, Turn};
 use crate::model::serial::Position;
-use crate::rpc::{Lease, Publish, PublishKey, Rules};
+use crate::rpc::{Lease, Publish, PublishKey, Rules, Submission};
+use crate::stats::{Load, Way};
 pub use walk::Walk;
 
 /// Rows read at a time when looking for something.
@@ -69,6 +70,8 @@ pub struct Batch {
     /// Before anything is placed.
     holds: Vec<(String, Lease, Option<u64>)>,
     pub tally: Tally,
+    /// What it takes in, for statistics.
+    pub counted: crate::stats::Tally,
     /// Where it has summaries.
     pub summaries: Vec<Position>,
 }
@@ -86,6 +89,7 @@ impl Batch {
             turns: HashMap::default(),
             holds: Vec::new(),
             tally: Tally::default(),
+            counted: crate::stats::Tally::default(),
             summaries: Vec::new(),
         }
     }
@@ -97,7 +101,19 @@ impl Batch {
     /// Places what was published; a repeat in this batch will be known.
     pub fn push(&mut self, publish: &Publish, entry: Entry, key: String, changes: Vec<Change>) {
         self.publishes.entry(key_of(publish)).or_insert(entry.position);
+        self.count(publish, &entry);
         self.place(entry, key, changes);
+    }
+
+    /// What became of a connection is no message of its client.
+    fn count(&mut self, publish: &Publish, entry: &Entry) {
+        let load = Load::of(entry);
+        if !matches!(publish.content, Submission::ConnectionOutcome { .. }) {
+            self.counted.add_load(publish.way(), load, 1);
+        }
+        if !entry.is_ephemeral() {
+            self.counted.add_load(Way::Persisted, load, 1);
+        }
     }
 
     pub fn place(&mut self, entry: Entry, key: String, changes: Vec<Change>) {

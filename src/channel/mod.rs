@@ -30,6 +30,7 @@ use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS};
 use crate::model::conflation::conflate;
+use crate::model::message::Kind;
 use crate::model::packed::Packed;
 use crate::model::serial::Position;
 use crate::rpc::feeds::{Feeding, Feeds};
@@ -38,6 +39,7 @@ use crate::rpc::{
     Address, Answer, Backlog, Delivered, Delivery, HistoryPage, HistoryQuery, LocalOccupancy, Probe, Publish, ReadFrom,
     RelayName, Response, Rules, RulesOfVersion1, RulesOfVersion2, Subscribed, Ticket,
 };
+use crate::stats::{Load, Tally, Way};
 use dedup::Window;
 use listing::Listing;
 use log::Log;
@@ -133,6 +135,7 @@ pub struct Channel {
     trim_at_ms: u64,
     spent: Spent,
     lookups: Lookups,
+    tally: Tally,
 }
 
 impl Channel {
@@ -191,6 +194,7 @@ impl Channel {
             trim_at_ms: 0,
             spent: Spent::default(),
             lookups: Lookups::default(),
+            tally: Tally::default(),
         }))
     }
 
@@ -200,6 +204,11 @@ impl Channel {
 
     pub fn epoch(&self) -> &str {
         &self.meta.epoch
+    }
+
+    /// What it counted since somebody took it from here.
+    pub fn tally_mut(&mut self) -> &mut Tally {
+        &mut self.tally
     }
 
     /// The last position given out.
@@ -264,8 +273,16 @@ impl Channel {
         self.reload(store).map_err(storage_failed)?;
         let page = history::page(store, &self.meta, &self.log, query, now_ms)?;
         let mut page = last::in_history(store, (&self.meta, &self.log), query, page, now_ms)?;
+        self.count_page(&page, if query.presence { Kind::Presence } else { Kind::Messages });
         self.annotate_page(store, &mut page).map_err(storage_failed)?;
         Ok(page)
+    }
+
+    /// Counts a page that is given out: by its stored form, which need not be read again for that.
+    pub(super) fn count_page(&mut self, page: &HistoryPage, kind: Kind) {
+        let count = page.slices.iter().map(|(from, to)| to - from).sum::<usize>() as u64;
+        let data = if count > 0 { page.entries.len() as u64 } else { 0 };
+        self.tally.add_load(Way::RestOut, Load { kind, count, data }, 1);
     }
 
     /// Says with the messages of a page what their annotations come to.

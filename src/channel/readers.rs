@@ -13,7 +13,7 @@ use crate::auth::Source;
 use crate::base::maps::HashMap;
 use crate::error::Code;
 use crate::limits::{HISTORY_PAGE_BYTES, WAITING_READERS_MAX};
-use crate::model::message::Entry;
+use crate::model::message::{Entry, Kind};
 use crate::model::serial::Position;
 use crate::rpc::{Answer, HistoryPage, HistoryQuery};
 
@@ -135,6 +135,7 @@ impl Channel {
                 true => self.readers.waiting.push(reader),
                 false => {
                     let mut told = page.clone();
+                    self.count_page(&page, if reader.query.presence { Kind::Presence } else { Kind::Messages });
                     let told = self.annotate_page(store, &mut told).map(|()| told).map_err(storage_failed);
                     effects.push(Effect::Page(reader.ticket, told));
                 }

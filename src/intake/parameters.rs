@@ -43,6 +43,7 @@ pub enum Door {
     PushChannels,
     /// The other paths of push.
     Push,
+    Stats,
     /// A REST path with no parameters of its own.
     Plain,
 }
@@ -218,6 +219,17 @@ const PUSH_SUBSCRIPTIONS: Table = &[
     ("fullWait", BOOLEAN),
 ];
 
+/// Older SDKs say `by` for `unit`.
+const STATS: Table = &[
+    ("unit", Read),
+    ("by", Read),
+    ("start", Read),
+    ("end", Read),
+    ("direction", Read),
+    ("limit", Read),
+    ("cursor", Read),
+];
+
 impl Door {
     /// From the most particular to the most general; the first that knows a name decides.
     const fn tables(self) -> [Table; 3] {
@@ -244,6 +256,7 @@ impl Door {
             Door::PushSubscriptions => [PUSH_SUBSCRIPTIONS, REST, ANYWHERE],
             Door::PushChannels => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
             Door::Push => [PUSH, REST, ANYWHERE],
+            Door::Stats => [STATS, REST, ANYWHERE],
             Door::Plain => [&[], REST, ANYWHERE],
         }
     }
@@ -348,7 +361,7 @@ fn unknown(door: Door, name: &str) -> ErrorInfo {
 mod tests {
     use super::*;
 
-    const DOORS: [Door; 17] = [
+    const DOORS: [Door; 18] = [
         Door::Socket,
         Door::Comet,
         Door::Stream,
@@ -365,6 +378,7 @@ mod tests {
         Door::ChatReaction,
         Door::Channels,
         Door::Token,
+        Door::Stats,
         Door::Plain,
     ];
 

@@ -13,6 +13,7 @@ mod relay;
 mod responses;
 mod rest;
 mod load_map;
+mod stats;
 
 pub use annotations::*;
 pub use credentials::*;
@@ -26,6 +27,7 @@ pub use push::*;
 pub use relay::*;
 pub use responses::*;
 pub use rest::*;
+pub use stats::*;
 
 /// Bytes in an app's id. Hosted ids have six; room for words.
 pub const APP_ID_MAX_BYTES: usize = 64;

@@ -82,6 +82,13 @@ pub const REFUSALS_WAITING_MAX: usize = 250;
 /// it takes two hundred connections that all publish as fast as they may to fill it.
 pub const MESSAGE_FLOW: Flow = Flow { burst: 1_000, per_second: 250 };
 
+/// Clients whose messages a relay counts, and namespaces of each: 100 bytes and the clientId, 3 MB. Beyond, those who
+/// have not said anything for a while are forgotten; if there are none, others are not counted.
+pub const CLIENTS_COUNTED_MAX: usize = 10_000;
+
+/// The highest bound that a namespace may set for one client: it would be none.
+pub const CLIENT_RATE_MAX: u64 = 10_000;
+
 /// What one connection may be sent: 256 Mbit/s, five times what the fastest of a hundred readers got, and 128 pages of
 /// replay at once. Beyond, its attachments are brought up to date from the log when half of that is free.
 pub const CONNECTION_FLOW: Flow = Flow { burst: 16 * 1024 * 1024, per_second: 32 * 1024 * 1024 };

@@ -9,6 +9,7 @@ use crate::protocol::Encoded;
 use crate::relay;
 use crate::relay::SocketId;
 use crate::rpc::Response;
+use crate::stats::Counter;
 use crate::transport;
 
 impl<S: Store + RelayStore> Host<S> {
@@ -66,6 +67,7 @@ impl<S: Store + RelayStore> Host<S> {
 
     /// A frame is copied only where some of its readers have WebSockets and some have none.
     fn send(&mut self, sockets: Vec<SocketId>, frame: Encoded) {
+        self.reporter.note(Counter::FramesOut, sockets.len() as u64);
         if !sockets.iter().any(|socket| self.links.contains(*socket)) {
             return self.outputs.push(Output::Send { sockets, frame });
         }

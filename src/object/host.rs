@@ -23,6 +23,7 @@ use crate::relay::{self, Relay, SocketId};
 use crate::rpc::Ticket;
 use crate::rpc::placement::Shard;
 use crate::rpc::{Address, Answer, AppCall, AppRequest, AppResponse, Follow, PushRequest, RelayName, Rules};
+use crate::stats::{Counter, Reporter};
 use crate::transport::{self, Links};
 
 pub struct Host<S> {
@@ -48,6 +49,7 @@ pub struct Host<S> {
     last_socket: u32,
     pub(super) timers: Timers,
     pub(super) alarm: Alarm,
+    pub(super) reporter: Reporter,
     pub(super) work: VecDeque<Work>,
     pub(super) outputs: Vec<Output>,
 }
@@ -70,6 +72,10 @@ pub(super) enum Asked {
     /// The app has the channel's pushes up to here.
     Push {
         through: (Position, usize),
+    },
+    /// It takes note of what was counted in this minute.
+    Report {
+        minute: u64,
     },
 }
 
@@ -100,6 +106,7 @@ impl<S: Store + RelayStore> Host<S> {
             last_socket: 0,
             timers: Timers::default(),
             alarm: Alarm::default(),
+            reporter: Reporter::default(),
             work: VecDeque::new(),
             outputs: Vec::new(),
         }
@@ -141,6 +148,7 @@ impl<S: Store + RelayStore> Host<S> {
             Input::Wake { sockets, fresh_epoch } => self.wake(sockets, fresh_epoch),
             Input::Connect { caller, entrance } => self.connect(caller, entrance),
             Input::Frame { socket, bytes, format } => {
+                self.reporter.note(Counter::FramesIn, 1);
                 self.relay_does(|relay, now_ms| relay.frame(socket, &bytes, format, now_ms));
             }
             Input::Lost { socket } => self.lost(socket),
@@ -201,6 +209,7 @@ impl<S: Store + RelayStore> Host<S> {
         match self.asked.remove(&ticket) {
             Some(Asked::List { active }) => {
                 if let Some(channel) = &mut self.channel {
+                    channel.tally_mut().add(Counter::ChannelsOpened, u64::from(active && answer.is_ok()));
                     channel.listed(&mut self.store, active, answer.is_ok(), self.now_ms);
                 }
             }
@@ -209,6 +218,7 @@ impl<S: Store + RelayStore> Host<S> {
                     channel.pushed(&mut self.store, through, answer.is_ok());
                 }
             }
+            Some(Asked::Report { minute }) => self.reporter.answered(minute, answer.is_ok()),
             Some(Asked::Enter(entrant)) => self.enter_watched(entrant, answer),
             Some(Asked::Follow(caller, follow)) => {
                 let answer = self.begin_watch(answer).and_then(|()| self.followed(&follow));

@@ -8,6 +8,7 @@
 //!   `schedule` when;
 //! - `entrance` lets clients in, over WebSockets and over HTTP, and `calls` answers other objects;
 //! - `watch` keeps the relay's watch of its app, `rebuild` brings a memory back from what outlived it;
+//! - `reports` counts what happens, and tells the app;
 //! - `timers` and `alarm` are what is known of the platform's clocks, `store` is what a relay keeps;
 //! - `app` is the object of an app, and `app_push` what it does for push.
 
@@ -19,6 +20,7 @@ mod effects;
 mod entrance;
 mod host;
 mod rebuild;
+mod reports;
 mod schedule;
 pub mod store;
 mod timers;

@@ -8,11 +8,13 @@ use crate::error::ErrorInfo;
 use crate::relay;
 use crate::relay::record::Record;
 use crate::rpc::placement;
+use crate::stats::Counter;
 
 impl<S: Store + RelayStore> Host<S> {
     /// Takes in the sockets that outlived the object's memory. Nothing that an event can see is older than that.
     pub(super) fn wake(&mut self, sockets: Vec<Kept>, fresh_epoch: String) {
         self.fresh_epoch = fresh_epoch;
+        self.reporter.note(Counter::Wakes, 1);
         sockets.iter().for_each(|kept| self.skip_socket(kept.socket));
         if self.restore_sessions(&sockets).is_none() {
             // Deaf sockets would be worse than none: their clients come back, and resume.

@@ -9,6 +9,7 @@ use crate::channel::Channel;
 use crate::channel::store::Store;
 use crate::limits::{ALARM_PAUSE_MS, TRIM_PAUSE_MS};
 use crate::relay::Relay;
+use crate::stats::Counter;
 
 impl<S: Store + RelayStore> Host<S> {
     /// Does what follows, then sees to the commit, the timers and the alarm.
@@ -19,6 +20,7 @@ impl<S: Store + RelayStore> Host<S> {
         }
         self.keep_listed();
         self.keep_pushed();
+        self.count();
         self.start_timers();
         let deadline_ms = self.deadline();
         self.outputs.extend(self.alarm.keep(deadline_ms, self.now_ms).map(|step| match step {
@@ -69,6 +71,7 @@ impl<S: Store + RelayStore> Host<S> {
         match timer {
             Timer::Commit if !self.has_pending() => return Turn::Ends,
             Timer::Commit => self.channel_does(Channel::commit),
+            Timer::Report => self.report(),
             Timer::FanOut | Timer::Alarm => {}
             Timer::Collect => self.relay_does(Relay::collected),
             Timer::Pace => self.channel_does(Channel::follow_up),
@@ -80,6 +83,7 @@ impl<S: Store + RelayStore> Host<S> {
     /// object's own next alarm does.
     pub(super) fn due(&mut self) -> Turn {
         self.alarm.rung();
+        self.reporter.note(Counter::Alarms, 1);
         if self.class == Class::Channel
             && let Err(error) = self.channel_for(None)
         {

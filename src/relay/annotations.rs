@@ -13,7 +13,11 @@ use crate::rpc::{PublishKey, Submission};
 impl Relay {
     pub(super) fn annotate(&mut self, socket: SocketId, frame: AnnotationFrame) {
         let said = (frame.msg_serial, frame.annotations.len());
-        self.take_in(socket, said, |relay| relay.admit_annotation(socket, frame));
+        self.take_in(socket, said, |relay| {
+            let (channel, item) = relay.admit_annotation(socket, frame)?;
+            relay.admit_client(socket, &channel, said.1)?;
+            Ok((channel, item))
+        });
     }
 
     /// Fails with 40010 (name), 40160 (capability), 40165 (mode), 93002 (where there are none), and as

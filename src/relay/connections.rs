@@ -18,6 +18,7 @@ use crate::protocol::outbound::Outbound;
 use crate::protocol::{Encoded, action};
 use crate::rpc::connection_key::{ConnectionKey, Generations};
 use crate::rpc::{Answer, ConnectionOutcome, Response, Speaker};
+use crate::stats::Counter;
 
 /// Connections by their ids: where each is, or how it parted.
 #[derive(Debug, Default)]
@@ -49,6 +50,9 @@ impl Relay {
             Some(Err(error)) => (Beginning::anew(fresh_id), Some(error)),
             None => (Beginning::anew(fresh_id), None),
         };
+        if generations == Generations::FIRST {
+            self.tally.add(Counter::ConnectionsOpened, 1);
+        }
         let key = ConnectionKey { connection_id, shard: self.shard, generation: generations.current };
         let attach = std::mem::take(&mut opening.attach);
         let mut session = Session::new(opening, key, generations, self.now_ms);

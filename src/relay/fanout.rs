@@ -21,6 +21,7 @@ use crate::protocol::Encoded;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::outbound::entries_frame;
 use crate::rpc::{Delivered, Delivery};
+use crate::stats::{self, Load};
 
 /// Bytes of a frame, at about which it ends and another begins. Measured on the stored form of its entries.
 const FRAME_BYTES: usize = 128 * 1024;
@@ -146,6 +147,9 @@ impl Relay {
             let group = |((dialect, name), sockets)| Group { dialect, name, way, sockets, picked: None };
             groups.extend(alike.into_iter().map(group));
         }
+        if let Some(last) = entries.last().filter(|_| !groups.is_empty()) {
+            self.tally.deliver(self.now_ms.saturating_sub(last.position.time_ms()));
+        }
         let base = self.feeds.get_mut(owner).and_then(|feed| feed.base.take());
         let link_to = |way, entries: &[&Entry]| link(base.as_ref().filter(|_| way == Way::DeltasAfterBase), entries);
         let (all, linked): (Vec<&Entry>, [OnceCell<Vec<Entry>>; 3]) = (entries.iter().collect(), Default::default());
@@ -173,6 +177,7 @@ impl Relay {
             if way.has_deltas() {
                 sockets.iter().for_each(|socket| self.pass_deltas(*socket, &name, sent));
             }
+            self.count_sent(sent, sockets.len());
             self.push_frames(sockets, frames);
         }
         self.keep_base(owner, base, wants_deltas, &all);
@@ -248,7 +253,16 @@ impl Relay {
             true => self.charge_fed(socket, bytes_of(&frames)),
             false => self.charge_answer(socket, bytes_of(&frames)),
         }
+        self.count_sent(entries, 1);
         self.push_frames(vec![socket], frames);
+    }
+
+    /// Counts what so many connections are sent.
+    fn count_sent(&mut self, entries: &[&Entry], connections: usize) {
+        if connections > 0 {
+            let loads = entries.iter().map(|entry| Load::of(entry));
+            loads.for_each(|load| self.tally.add_load(stats::Way::RealtimeOut, load, connections as u64));
+        }
     }
 }
 

@@ -12,10 +12,10 @@
 //!
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them
 //! out, to sockets, through `filters`, as `deltas` to those who like, with appends in a row as one by `rollup`, and
-//! `branch` to other relays; `flow` bounds
-//! how much of it; `connections` begins and ends, and `takeover` goes on elsewhere; `objects` takes in what clients do
-//! to objects; `presence` says what members do and what becomes of their connections, `sync` gives out what is there,
-//! `occupancy` how many; `watch` ends what the app no longer allows, and `farewell` sends clients back to come in anew.
+//! `branch` to other relays; `flow` bounds how much of it, and `rates` what a client says; `connections` begins and
+//! ends, and `takeover` goes on elsewhere; `objects` takes in what clients do to objects; `presence` says what members
+//! do and what becomes of their connections, `sync` gives out what is there, `occupancy` how many; `watch` ends what
+//! the app no longer allows, and `farewell` sends clients back to come in anew.
 
 pub mod admission;
 #[cfg(test)]
@@ -38,6 +38,7 @@ mod outbox;
 mod presence;
 mod publisher;
 mod publishing;
+mod rates;
 pub mod record;
 mod replay;
 mod rollup;
@@ -62,6 +63,7 @@ use crate::protocol::outbound::Outbound;
 use crate::protocol::{Encoded, action};
 use crate::rpc::Ticket;
 use crate::rpc::{Address, Answer, ChannelCall, Delivery, Follow, RelayName, Request, Response, Rules};
+use crate::stats::Tally;
 use admission::{Bounds, Pace};
 use attachment::Attachment;
 use branch::Tree;
@@ -71,6 +73,7 @@ use feed::Feed;
 use filters::Filters;
 use flow::Flow;
 use publisher::{Publisher, Queue};
+use rates::Said;
 use record::RowId;
 use rows::Rows;
 use session::Session;
@@ -127,9 +130,12 @@ pub struct Relay {
     now_ms: u64,
     pace: Pace,
     flow: Flow,
+    /// What clients published lately.
+    said: Said,
     dirty: Vec<SocketId>,
     rows: Rows,
     effects: Vec<Effect>,
+    tally: Tally,
 }
 
 impl Relay {
@@ -151,6 +157,7 @@ impl Relay {
             bounds: Bounds::default(),
             now_ms: 0,
             pace: Pace::default(),
+            said: Said::default(),
             dirty: Vec::new(),
             rows: Rows::default(),
             effects: Vec::new(),
@@ -159,11 +166,17 @@ impl Relay {
             queue: Queue::default(),
             known: Known::default(),
             flow: Flow::default(),
+            tally: Tally::default(),
         }
     }
 
     pub fn connection_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// What it counted since somebody took it from here.
+    pub fn tally_mut(&mut self) -> &mut Tally {
+        &mut self.tally
     }
 
     /// A frame from a client. `format` is how it came: as text, or as bytes.
@@ -323,6 +336,7 @@ impl Relay {
     }
 
     fn channel_error(&mut self, socket: SocketId, channel: &str, error: &ErrorInfo) {
+        self.tally.refuse(error);
         let frame =
             Outbound { action: action::ERROR, channel: Some(channel), error: Some(error), ..Outbound::default() };
         self.send(socket, &frame);

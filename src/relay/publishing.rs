@@ -16,6 +16,7 @@ use crate::protocol::inbound::{InboundMessage, PublishFrame};
 use crate::protocol::outbound::serials;
 use crate::rpc::Ticket;
 use crate::rpc::{Answer, Outcome, Publish, PublishKey, Published, Request, Response, Submission};
+use crate::stats::Way;
 
 /// What waits for a channel, or why it does not.
 pub(super) type Admitted = Result<(ChannelName, Item), ErrorInfo>;
@@ -23,7 +24,11 @@ pub(super) type Admitted = Result<(ChannelName, Item), ErrorInfo>;
 impl Relay {
     pub(super) fn publish(&mut self, socket: SocketId, frame: PublishFrame) {
         let said = (frame.msg_serial, frame.messages.len());
-        self.take_in(socket, said, |relay| relay.admit_publish(socket, frame));
+        self.take_in(socket, said, |relay| {
+            let (channel, item) = relay.admit_publish(socket, frame)?;
+            relay.admit_client(socket, &channel, said.1)?;
+            Ok((channel, item))
+        });
     }
 
     /// Takes in what a connection says, by its number and how many messages it has, or refuses it, in its turn; the
@@ -81,6 +86,7 @@ impl Relay {
     pub(super) fn refuse(&mut self, socket: SocketId, msg_serial: u64, error: ErrorInfo) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let was_idle = session.outbox.is_empty();
+        self.tally.refuse_publish(Way::RealtimeIn, &error);
         session.outbox.refuse(msg_serial, error);
         if session.outbox.refusals() > REFUSALS_WAITING_MAX {
             let error = Code::RateLimited.because("too many publishes were refused at once; reconnect and resume");

@@ -96,6 +96,14 @@ impl Caller {
         }
     }
 
+    /// Fails with 40160 when the capability does not allow it on `*`: statistics are of the whole app.
+    pub fn require_stats(&self) -> Result<(), ErrorInfo> {
+        match self.grant.capability.on_everything().contains(Operations::STATS) {
+            true => Ok(()),
+            false => Err(Code::NotPermitted.because("the capability does not allow to see statistics")),
+        }
+    }
+
     fn require(&self, channel: &ChannelName, operations: Operations, what: &str) -> Result<(), ErrorInfo> {
         if !self.grant.permits(channel, operations) {
             return Err(Code::NotPermitted.because(format!("the capability does not allow to {what}")));

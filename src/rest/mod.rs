@@ -11,8 +11,8 @@
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
 //! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`,
-//! `annotations`, `presence`, `objects`, `chat`, `status`, `token`, `revoke`, `apps`, `push`; `step` is how each goes
-//! on with the answers that it waits for, `form` and `reply` how all of them are answered.
+//! `annotations`, `presence`, `objects`, `chat`, `status`, `stats`, `metrics`, `token`, `revoke`, `apps`, `push`;
+//! `step` is how each goes on with the answers that it waits for, `form` and `reply` how all of them are answered.
 
 mod annotations;
 mod apps;
@@ -22,6 +22,7 @@ mod caller;
 mod chat;
 mod history;
 mod message;
+mod metrics;
 mod objects;
 mod page;
 mod presence;
@@ -29,6 +30,7 @@ mod publish;
 mod push;
 mod revoke;
 mod route;
+mod stats;
 mod status;
 mod step;
 mod token;
@@ -65,6 +67,16 @@ pub fn apps_named(request: &Request) -> Vec<AppId> {
     let by_credentials = caller::credentials(request).ok().map(|credentials| credentials.app_id().clone());
     let by_device = push::device_token(request).map(|(app, _)| app);
     by_path.into_iter().chain(by_credentials).chain(by_device).collect()
+}
+
+/// Whether [`begin`] needs all of the deployment's own apps.
+pub fn is_of_deployment(request: &Request) -> bool {
+    Route::find(&request.path).is_ok_and(|route| route.is_of_deployment(&request.method))
+}
+
+/// Whether it asks for a token.
+pub fn is_for_token(request: &Request) -> bool {
+    matches!(Route::find(&request.path), Ok(Route::RequestToken(_)))
 }
 
 /// How many bytes of its body a request needs read, before any is: none of a request that is refused without it, whose
@@ -110,6 +122,8 @@ fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'
     match route {
         Route::Time => Ok(Step::Reply(form.ok(&[context.now_ms]))),
         Route::RequestToken(key_name) => token::begin(request, &key_name, form, context),
+        Route::Metrics => metrics::begin(request, form, context),
+        Route::Apps if request.method != "POST" => metrics::list(request, form, context),
         Route::Apps => apps::create(request, form, context),
         Route::App(id) => apps::delete(request, id, form, context),
         Route::Push(route) => push::begin(request, route, form, context),
@@ -160,9 +174,11 @@ fn for_caller(
         Route::ClientSummary(channel, serial) => annotations::client_summary(request, &channel, &serial, &caller, form),
         Route::Channel(channel) => status::begin(&channel, &caller, form),
         Route::Channels => status::enumerate(request, caller, form),
+        Route::Stats if request.method == "POST" => stats::make_up(request, &caller, form, context),
+        Route::Stats => stats::begin(request, &caller, form, context.now_ms),
         Route::Batch => batch::begin(request, &caller, form, &context.random),
         Route::RevokeTokens(key_name) => revoke::begin(request, &key_name, &caller, form, context.now_ms),
-        Route::Time | Route::RequestToken(_) | Route::Apps | Route::App(_) | Route::Push(_) => {
+        Route::Time | Route::RequestToken(_) | Route::Apps | Route::App(_) | Route::Push(_) | Route::Metrics => {
             unreachable!("answered without a caller")
         }
     }

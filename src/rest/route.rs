@@ -50,6 +50,10 @@ pub enum Route {
     App(AppId),
     /// `/push/…`
     Push(PushRoute),
+    /// `/stats`
+    Stats,
+    /// `/metrics`
+    Metrics,
 }
 
 impl Route {
@@ -89,6 +93,8 @@ impl Route {
             ["channels"] => Ok(Route::Channels),
             ["channels", channel] => Ok(Route::Channel(channel_name(channel)?)),
             ["push", ref segments @ ..] => PushRoute::find(segments).map(Route::Push),
+            ["stats"] => Ok(Route::Stats),
+            ["metrics"] => Ok(Route::Metrics),
             ["apps"] => Ok(Route::Apps),
             ["apps", id] => AppId::parse(id).map(Route::App).map_err(|_| Code::NotFound.because("no such app")),
             ["keys", name, "revokeTokens"] => Ok(Route::RevokeTokens(key_name(name)?)),
@@ -107,8 +113,10 @@ impl Route {
             Route::Messages(_) | Route::RequestToken(_) | Route::Objects(_, None) | Route::Annotations(..) => {
                 "GET, POST, OPTIONS"
             }
+            Route::Stats | Route::Apps => "GET, POST, OPTIONS",
+            Route::Metrics => "GET, OPTIONS",
             Route::Objects(_, Some(_)) | Route::ClientSummary(..) => "GET, OPTIONS",
-            Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) | Route::Apps => "POST, OPTIONS",
+            Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) => "POST, OPTIONS",
             Route::App(_) => "DELETE, OPTIONS",
             Route::Push(route) => route.methods(),
             Route::Chat(_, wanted) => wanted.methods(),
@@ -122,6 +130,11 @@ impl Route {
             Route::App(id) => Some(id),
             _ => None,
         }
+    }
+
+    /// Whether the answer is about all apps of the deployment.
+    pub fn is_of_deployment(&self, method: &str) -> bool {
+        *self == Route::Metrics || *self == Route::Apps && method != "POST"
     }
 
     /// Which parameters a request by this method may have.
@@ -145,7 +158,8 @@ impl Route {
             Route::RequestToken(_) => Door::Token,
             Route::Push(route) => route.door(),
             Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps | Route::App(_) => Door::Plain,
-            Route::Objects(..) => Door::Plain,
+            Route::Stats if method != "POST" => Door::Stats,
+            Route::Objects(..) | Route::Stats | Route::Metrics => Door::Plain,
         }
     }
 
@@ -163,8 +177,7 @@ fn instead_of(segments: &[&str]) -> &'static str {
         ["channels", ..] => "a channel has messages, publish, history, presence, presence/history and object",
         ["keys", ..] => "a key, appId.keyId, has requestToken and revokeTokens",
         ["chat", ..] => "chat is spoken in version 4, below /chat/v4/rooms/{room}/",
-        ["stats", ..] => "statistics are not supported yet",
-        _ => "paths begin with time, channels, messages, presence, chat, keys, push or apps",
+        _ => "paths begin with time, channels, messages, presence, chat, keys, push, stats or apps",
     }
 }
 
@@ -219,6 +232,8 @@ mod tests {
             ("/channels/a%2Fmessages", Route::Channel(channel("a/messages"))),
             ("/keys/demo.key1/revokeTokens", Route::RevokeTokens(KeyName::parse("demo.key1").unwrap())),
             ("/apps", Route::Apps),
+            ("/stats", Route::Stats),
+            ("/metrics", Route::Metrics),
             (
                 "/channels/a/messages/1-0%40s%3A000/annotations",
                 Route::Annotations(channel("a"), "1-0@s:000".to_owned()),

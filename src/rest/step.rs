@@ -15,6 +15,8 @@ pub enum Step {
     /// Ask this app, and go on with its answer. It may be asked again, but for a nonce: that it was used is told to
     /// only one.
     Ask(AppCall, Continuation<Answer<AppResponse>>),
+    /// Ask these apps, all at once, and go on with their answers, in the same order.
+    Survey(Vec<AppCall>, Continuation<Vec<Answer<AppResponse>>>),
     /// Ask these relays whose connection a key is, until one knows, and go on with its answer, or the last.
     Identify(Asking, Continuation<Answer<Response>>),
 }

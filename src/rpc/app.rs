@@ -6,6 +6,8 @@ use super::{Answer, PushRequest, PushResponse, RelayName};
 use crate::auth::{Grant, Revocation};
 use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::model::name::{AppId, ChannelName};
+use crate::stats::requests::deployment;
+use crate::stats::{Report, Tally, Unit};
 
 /// A request to an app. The object is named by the app's id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,38 @@ pub enum AppRequest {
     Watch(RelayName),
     /// Answered by [`AppResponse::Push`].
     Push(Box<PushRequest>),
+    /// What an object counted. `reporter` names one life of its memory. Answered by [`AppResponse::Done`].
+    Report { reporter: String, report: Box<Report> },
+    /// Answered by [`AppResponse::Stats`].
+    Stats(StatsQuery),
+    /// All that was ever counted. Answered by [`AppResponse::Total`].
+    Total,
+    /// Add these to the statistics, for a test suite. Answered by [`AppResponse::Done`].
+    Fixtures(Vec<(u64, Tally)>),
+}
+
+impl AppCall {
+    /// What the list of apps made at run time is to be told once this was done. It is a list of names, as that of an
+    /// app's channels is.
+    pub fn listing(&self) -> Option<AppCall> {
+        let active = match self.request {
+            AppRequest::Create { .. } => true,
+            AppRequest::Delete => false,
+            _ => return None,
+        };
+        let channel = ChannelName::parse(self.app.as_str()).ok()?;
+        Some(AppCall { app: deployment(), request: AppRequest::List { channel, active } })
+    }
+}
+
+/// Intervals of statistics: those that lie between two minutes, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatsQuery {
+    pub unit: Unit,
+    pub from: u64,
+    pub to: u64,
+    pub forwards: bool,
+    pub limit: usize,
 }
 
 impl AppRequest {
@@ -66,6 +100,9 @@ pub enum AppResponse {
     /// A line each: no name holds a line break.
     Channels(String),
     Push(PushResponse),
+    /// By their first minutes; one more than was asked for when others follow.
+    Stats(Vec<(u64, Tally)>),
+    Total(Box<Tally>),
 }
 
 /// What a relay must know before it takes its first client in.
@@ -138,7 +175,19 @@ mod tests {
         let bytes = pinned::encode(&call);
         assert_eq!(bytes, b"\x03\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
         assert_eq!(pinned::decode(&bytes), Ok(call.clone()));
-        assert_eq!(pinned::decode(&[b"\x02", &bytes[1..]].concat()), Ok(call), "as the version before wrote it");
+        let earlier = [b"\x02", &bytes[1..]].concat();
+        assert_eq!(pinned::decode(&earlier), Ok(call), "as the version before wrote it");
+    }
+
+    #[test]
+    fn calls_about_statistics_are_pinned() {
+        let app = AppId::parse("demo").unwrap();
+        let query = StatsQuery { unit: Unit::Hour, from: 1, to: 2, forwards: true, limit: 3 };
+        let call = AppCall { app: app.clone(), request: AppRequest::Stats(query) };
+        assert_eq!(pinned::encode(&call), b"\x03\x04demo\x0b\x01\x01\x02\x01\x03");
+        let report = Report { minute: 5, revision: 6, tally: Tally::default() };
+        let call = AppCall { app, request: AppRequest::Report { reporter: "r".to_owned(), report: report.into() } };
+        assert_eq!(pinned::encode(&call), b"\x03\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
     }
 
     #[test]

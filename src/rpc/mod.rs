@@ -26,7 +26,8 @@ use crate::model::operation::Operation;
 use crate::model::packed::Packed;
 use crate::model::presence::{MemberKey, PresenceMessage, Turn};
 use crate::model::serial::Position;
-pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, Watched};
+use crate::stats::Way;
+pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, StatsQuery, Watched};
 pub use history::{AnnotationsQuery, HistoryPage, HistoryQuery, VersionsQuery};
 pub use names::{Address, RelayName, RelayObject};
 pub use objects::{ObjectsPage, ObjectsQuery, TreeQuery};
@@ -217,6 +218,12 @@ impl Publish {
             Submission::Operation(operation) => operation.weight(),
             Submission::Annotations { annotations, .. } => annotations.iter().map(Annotation::weight).sum(),
         }
+    }
+
+    /// How it came in. What is published on behalf of a connection counts as that connection's.
+    pub fn way(&self) -> Way {
+        let is_realtime = matches!(self.key, PublishKey::Serial(_)) || self.connection_id.is_some();
+        if is_realtime { Way::RealtimeIn } else { Way::RestIn }
     }
 
     /// Its annotations, if it is a publish of these.

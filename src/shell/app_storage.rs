@@ -3,11 +3,12 @@
 
 use super::push_storage;
 use super::sql::{Database, blob, bytes, integer, number, text};
-use crate::app::store::{Store, StoreError, Stored};
+use crate::app::store::{StatsKind, Store, StoreError, Stored};
 use crate::auth::Revocation;
 use crate::base::pinned;
 use crate::model::name::ChannelName;
 use crate::rpc::RelayName;
+use crate::stats::Tally;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS config (id INTEGER PRIMARY KEY, config TEXT NOT NULL, fixtures TEXT NOT NULL);
@@ -15,7 +16,9 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS revocations (target TEXT PRIMARY KEY, revision INTEGER NOT NULL,
                                             forget_at_ms INTEGER NOT NULL, value BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS watchers (relay TEXT PRIMARY KEY, ticket INTEGER NOT NULL, told INTEGER NOT NULL);
-    CREATE TABLE IF NOT EXISTS channels (name TEXT PRIMARY KEY) WITHOUT ROWID;";
+    CREATE TABLE IF NOT EXISTS channels (name TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS stats (kind INTEGER, minute INTEGER, reporter TEXT, revision INTEGER NOT NULL,
+                                      tally BLOB NOT NULL, PRIMARY KEY (kind, minute, reporter)) WITHOUT ROWID;";
 
 pub struct AppStore {
     pub(super) database: Database,
@@ -153,5 +156,34 @@ impl Store for AppStore {
 
     fn remove_watcher(&mut self, relay: &RelayName) -> Result<(), StoreError> {
         self.write("DELETE FROM watchers WHERE relay = ?", &[relay.as_str().into()])
+    }
+
+    fn put_stats(
+        &mut self,
+        kind: StatsKind,
+        minute: u64,
+        reporter: &str,
+        revision: u64,
+        tally: &Tally,
+    ) -> Result<(), StoreError> {
+        let query = "INSERT INTO stats (kind, minute, reporter, revision, tally) VALUES (?, ?, ?, ?, ?)
+                     ON CONFLICT DO UPDATE SET revision = excluded.revision, tally = excluded.tally
+                     WHERE excluded.revision >= revision";
+        let tally = bytes(&pinned::encode(tally));
+        self.write(query, &[number(kind as u64), number(minute), reporter.into(), number(revision), tally])
+    }
+
+    fn stats(&mut self, kind: StatsKind, from: u64, through: u64) -> Result<Vec<(u64, Tally)>, StoreError> {
+        if !self.database.has_table("stats")? {
+            return Ok(Vec::new());
+        }
+        let query = "SELECT minute, tally FROM stats WHERE kind = ? AND minute BETWEEN ? AND ? ORDER BY minute";
+        let rows = self.database.rows(query, &[number(kind as u64), number(from), number(through)])?;
+        rows.iter().map(|row| Ok((integer(row, "minute"), pinned::decode(&blob(row, "tally"))?))).collect()
+    }
+
+    fn drop_stats(&mut self, kind: StatsKind, through: u64) -> Result<(), StoreError> {
+        let query = "DELETE FROM stats WHERE kind = ? AND minute <= ?";
+        self.write(query, &[number(kind as u64), number(through)])
     }
 }

@@ -46,6 +46,12 @@ pub async fn find(env: &Env, id: &AppId, address: &str) -> Result<Option<Found>,
     Ok(app.map(|app| Found { app, is_configured: false }))
 }
 
+/// Whether there is one, as far as it is known without asking.
+pub fn is_known(env: &Env, id: &AppId) -> bool {
+    let is_configured = config::configured(env).is_ok_and(|apps| apps.get(id).is_some());
+    is_configured || KNOWN.with_borrow(|known| known.get(id, now_ms()).is_some_and(Option::is_some))
+}
+
 /// What was known of an app may not be true any more.
 pub fn forget(id: &AppId) {
     KNOWN.with_borrow_mut(|known| known.remove(id));

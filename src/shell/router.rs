@@ -1,6 +1,6 @@
 //! The Worker: reads the URL, checks credentials, chooses the object. Keeps nothing.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use base64::Engine;
@@ -12,7 +12,7 @@ use wasm_bindgen::JsValue;
 use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, WebSocketPair};
 
-use super::platform::{self, Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes};
+use super::platform::{self, Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes, random_id};
 use super::{calls, config, directory};
 use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
 use crate::base::pinned::{self, Versioned};
@@ -22,7 +22,7 @@ use crate::http::addresses::{Addresses, Work};
 use crate::http::uploads::{Body, Uploads};
 use crate::http::{self, Browser, Reply};
 use crate::intake::parameters::{self, Door};
-use crate::limits::EVENT_BODY_MAX_BYTES;
+use crate::limits::{EVENT_BODY_MAX_BYTES, STATS_LOOK_MS, STATS_ROUTER_MS};
 use crate::model::Format;
 use crate::model::name::{AppId, ChannelName};
 use crate::protocol::dialect::Dialect;
@@ -30,7 +30,9 @@ use crate::relay::session::Opening;
 use crate::rest::{self, Step};
 use crate::rpc::connection_key::ConnectionKey;
 use crate::rpc::placement::{self, LoadMap, Place, Placement, Region, Shard};
-use crate::rpc::{self, Address, Answer, RelayName, Rules};
+use crate::rpc::{self, Address, Answer, AppCall, AppRequest, RelayName, Rules};
+use crate::stats::Report;
+use crate::stats::requests::{Answered, Requests};
 use crate::transport::comet::{self, Verb};
 use crate::transport::events;
 use crate::transport::{Mode, refusal};
@@ -49,6 +51,11 @@ thread_local! {
     /// Wrong secrets, as this isolate saw them. An address usually comes to the same one.
     static ATTEMPTS: RefCell<Attempts> = RefCell::default();
     static ADDRESSES: RefCell<Addresses> = RefCell::default();
+    static COUNTED: RefCell<Requests> = RefCell::default();
+    /// Names this isolate in its reports.
+    static LIFE: String = random_id();
+    /// A request sees until then that what was counted is reported.
+    static TELLS_UNTIL_MS: Cell<u64> = const { Cell::new(0) };
     /// Objects that refused a connection lately.
     static LOAD_MAP: RefCell<LoadMap> = RefCell::default();
 }
@@ -82,20 +89,26 @@ fn start() {
 }
 
 #[worker::event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<RawResponse> {
+async fn fetch(request: Request, env: Env, context: Context) -> Result<RawResponse> {
     platform::seed_hashes();
+    let response = respond(request, &env).await;
+    tell_counts(&env, &context);
+    response
+}
+
+async fn respond(request: Request, env: &Env) -> Result<RawResponse> {
     let upgrade = request.headers().get("upgrade")?;
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
         let msgpack =
             query_pairs(&request.inner().url()).iter().any(|(name, value)| name == "format" && value == "msgpack");
-        return connect(request, &env, Way::WebSocket(if msgpack { Format::Msgpack } else { Format::Json })).await;
+        return connect(request, env, Way::WebSocket(if msgpack { Format::Msgpack } else { Format::Json })).await;
     }
     if event::is_page(&request.path()) && matches!(request.method(), Method::Get | Method::Head) {
-        return page(request, &env).await.map(RawResponse::from);
+        return page(request, env).await.map(RawResponse::from);
     }
     let header = |name: &str| request.headers().get(name);
     let browser = Browser { origin: header("origin")?, wanted_headers: header("access-control-request-headers")? };
-    platform::with_headers(answer(request, &env).await?, &browser.headers())
+    platform::with_headers(answer(request, env).await?, &browser.headers())
 }
 
 /// A page of the event, where the deployment has it.
@@ -146,23 +159,31 @@ async fn answer(request: Request, env: &Env) -> Result<RawResponse> {
     rest(request, env).await.map(RawResponse::from)
 }
 
-/// A REST request: the core says what to do, step by step.
+/// A REST request, which is counted.
 async fn rest(request: Request, env: &Env) -> Result<Response> {
-    let (mut request, mut raw) = (read_head(&request)?, request);
-    let apps = match take(&request.address, Work::Request) {
-        Ok(()) => find_apps(env, &rest::apps_named(&request), &request.address).await,
+    let head = read_head(&request)?;
+    let (named, is_for_token) = (rest::apps_named(&head), rest::is_for_token(&head));
+    let apps = match take(&head.address, Work::Request) {
+        Ok(()) if rest::is_of_deployment(&head) => config::serving(env).map(|apps| Apps::of(apps.iter().cloned())),
+        Ok(()) => find_apps(env, &named, &head.address).await,
         Err(error) => Err(error),
     };
-    let apps = match apps {
-        Ok(apps) => apps,
-        Err(error) => return refuse_unread(&mut raw, http::refuse(&request, &error)).await,
-    };
+    let app = named.into_iter().find(|id| apps.as_ref().is_ok_and(|apps| apps.get(id).is_some()));
+    let response = match apps {
+        Ok(apps) => exchange(request, head, env, &apps).await,
+        Err(error) => refuse_unread(&mut { request }, http::refuse(&head, &error)).await,
+    }?;
+    let code = response.headers().get("x-ably-errorcode")?.and_then(|code| code.parse().ok());
+    let answered = Answered { is_for_token, status: response.status_code(), code };
+    COUNTED.with_borrow_mut(|counted| counted.answered(app.as_ref(), answered, now_ms()));
+    Ok(response)
+}
+
+/// The core says what to do, step by step.
+async fn exchange(mut raw: Request, mut request: http::Request, env: &Env, apps: &Apps) -> Result<Response> {
     let (admin, random) = (config::admin(env), random_bytes());
     let bound = ATTEMPTS.with_borrow_mut(|attempts| {
-        rest::body_bound(
-            &request,
-            &mut rest::Context { apps: &apps, attempts, admin: &admin, now_ms: now_ms(), random },
-        )
+        rest::body_bound(&request, &mut rest::Context { apps, attempts, admin: &admin, now_ms: now_ms(), random })
     });
     let body = match bound {
         Ok(max_bytes) => read_body(&mut raw, max_bytes).await?,
@@ -175,7 +196,7 @@ async fn rest(request: Request, env: &Env) -> Result<Response> {
     request.body = bytes;
     let now_ms = now_ms();
     let mut step = ATTEMPTS.with_borrow_mut(|attempts| {
-        rest::begin(&request, rest::Context { apps: &apps, attempts, admin: &admin, now_ms, random })
+        rest::begin(&request, rest::Context { apps, attempts, admin: &admin, now_ms, random })
     });
     loop {
         step = match step {
@@ -186,13 +207,45 @@ async fn rest(request: Request, env: &Env) -> Result<Response> {
             Step::Identify(asking, then) => then.answered(calls::identify(env, &asking.relays, &asking.key).await),
             Step::Ask(call, then) => {
                 let answer = calls::ask_app(env, &call).await;
-                if call.request.changes_app() {
+                if let Some(listing) = call.listing() {
                     directory::forget(&call.app);
+                    // An app that the list lacks works all the same.
+                    if answer.is_ok() {
+                        let _ = calls::ask_app(env, &listing).await;
+                    }
                 }
                 then.answered(answer)
             }
+            Step::Survey(calls, then) => {
+                then.answered(join_all(calls.iter().map(|call| calls::ask_app(env, call))).await)
+            }
         };
     }
+}
+
+/// Reports what was counted, as long as there is something to report; one request at a time sees to it.
+fn tell_counts(env: &Env, context: &Context) {
+    let is_seen_to = now_ms() < TELLS_UNTIL_MS.get();
+    if is_seen_to || !COUNTED.with_borrow(Requests::has_news) {
+        return;
+    }
+    TELLS_UNTIL_MS.set(now_ms() + STATS_ROUTER_MS + STATS_LOOK_MS);
+    let (env, until_ms) = (env.clone(), now_ms() + STATS_ROUTER_MS);
+    context.wait_until(async move {
+        while COUNTED.with_borrow(Requests::has_news) && now_ms() < until_ms {
+            Delay::from(Duration::from_millis(STATS_LOOK_MS)).await;
+            let reports = COUNTED.with_borrow_mut(|counted| counted.look(now_ms()));
+            join_all(reports.into_iter().map(|(app, report)| tell_one(&env, app, report))).await;
+        }
+        TELLS_UNTIL_MS.set(0);
+    });
+}
+
+async fn tell_one(env: &Env, app: AppId, report: Report) {
+    let (minute, reporter) = (report.minute, LIFE.with(Clone::clone));
+    let call = AppCall { app, request: AppRequest::Report { reporter, report: report.into() } };
+    let is_taken = calls::ask_app(env, &call).await.is_ok();
+    COUNTED.with_borrow_mut(|counted| counted.told(&call.app, minute, is_taken));
 }
 
 /// Fails as [`Addresses::take`] does.
@@ -326,6 +379,7 @@ async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
         last_event_id: header("last-event-id")?,
         content_encoding: header("content-encoding")?,
     };
+    let app = known_app(env, &arrival);
     let passed = match (enter(env, &arrival, &way).await, &way) {
         (Ok(Entrance { opening, .. }), Way::Comet(verb, key)) if *verb != Verb::Connect => {
             pass_on(&request, env, opening.grant.app(), *verb, key).await
@@ -335,8 +389,17 @@ async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
     };
     match passed {
         Ok(response) => Ok(response),
-        Err(error) => way.refuse(&error).map(RawResponse::from),
+        Err(error) => {
+            COUNTED.with_borrow_mut(|counted| counted.refused_connection(app.as_ref(), error.code, now_ms()));
+            way.refuse(&error).map(RawResponse::from)
+        }
     }
+}
+
+/// The app that a client names, if it is known to be there.
+fn known_app(env: &Env, arrival: &Arrival<'_>) -> Option<AppId> {
+    let credentials = Credentials::parse(&arrival.presented, Surface::Realtime).ok()?;
+    directory::is_known(env, credentials.app_id()).then(|| credentials.app_id().clone())
 }
 
 /// A request of a connection over HTTP, to the relay that holds it. Fails with 80003 for a key that none can have.

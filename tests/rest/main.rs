@@ -11,6 +11,7 @@ mod presence;
 mod publishing;
 mod push;
 mod push_of_messages;
+mod stats;
 mod status;
 #[allow(dead_code, reason = "shared with the simulation")]
 #[path = "../support"]

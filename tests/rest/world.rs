@@ -163,11 +163,17 @@ impl World {
                 self.asked = asking.relays.iter().map(RelayName::to_string).collect();
                 then.answered(self.relay.identify(&asking.key))
             }
-            Step::Ask(call, then) => then.answered(self.ask(call)),
+            Step::Ask(call, then) => {
+                let listing = call.listing();
+                let answer = self.ask(call);
+                listing.filter(|_| answer.is_ok()).map(|listing| self.ask(listing));
+                then.answered(answer)
+            }
+            Step::Survey(calls, then) => then.answered(calls.into_iter().map(|call| self.ask(call)).collect()),
         }
     }
 
-    fn ask(&mut self, call: AppCall) -> Answer<AppResponse> {
+    pub fn ask(&mut self, call: AppCall) -> Answer<AppResponse> {
         let settings = Settings { apps: Ok(self.configured.clone()), bounds: Bounds::default() };
         let new = || AppHost::new(settings, AppMemory::default());
         let app = self.apps.entry(call.app.clone()).or_insert_with(new);

@@ -4,11 +4,12 @@ mod push_memory;
 
 use std::collections::BTreeMap;
 
-use courtside::app::store::{Store, StoreError, Stored};
+use courtside::app::store::{StatsKind, Store, StoreError, Stored};
 use courtside::auth::Revocation;
 use courtside::model::name::ChannelName;
 use courtside::object::{AppHost, AppInput, AppOutput, CallerId};
 use courtside::rpc::{Answer, AppCall, AppResponse, RelayName};
+use courtside::stats::Tally;
 pub use push_memory::PushMemory;
 
 #[derive(Debug, Default)]
@@ -22,6 +23,7 @@ pub struct AppMemory {
     pub revocations: BTreeMap<String, (u64, Revocation)>,
     pub watchers: BTreeMap<RelayName, (u64, u64)>,
     pub push: PushMemory,
+    pub stats: BTreeMap<(StatsKind, u64, String), (u64, Tally)>,
 }
 
 impl AppMemory {
@@ -112,6 +114,34 @@ impl Store for AppMemory {
     fn remove_watcher(&mut self, relay: &RelayName) -> Result<(), StoreError> {
         self.check()?;
         self.watchers.remove(relay);
+        Ok(())
+    }
+
+    fn put_stats(
+        &mut self,
+        kind: StatsKind,
+        minute: u64,
+        reporter: &str,
+        revision: u64,
+        tally: &Tally,
+    ) -> Result<(), StoreError> {
+        self.check()?;
+        let row = self.stats.entry((kind, minute, reporter.to_owned())).or_default();
+        if revision >= row.0 {
+            *row = (revision, tally.clone());
+        }
+        Ok(())
+    }
+
+    fn stats(&mut self, kind: StatsKind, from: u64, through: u64) -> Result<Vec<(u64, Tally)>, StoreError> {
+        self.check()?;
+        let wanted = self.stats.iter().filter(|((of, minute, _), _)| *of == kind && (from..=through).contains(minute));
+        Ok(wanted.map(|((_, minute, _), (_, tally))| (*minute, tally.clone())).collect())
+    }
+
+    fn drop_stats(&mut self, kind: StatsKind, through: u64) -> Result<(), StoreError> {
+        self.check()?;
+        self.stats.retain(|(of, minute, _), _| *of != kind || *minute > through);
         Ok(())
     }
 }

@@ -66,10 +66,6 @@ test('a metachannel is refused at every door', async (t) => {
   assert.equal((await plain.expect(action.ERROR)).error.code, 40010);
 });
 
-test('statistics are refused, and not none', async () => {
-  await assert.rejects(rest(runtime).stats(), { code: 40400, statusCode: 404 });
-});
-
 test('a rule without effect stops a deployment, which says which rule', async (t) => {
   const namespaces = [{ id: 'chat', persisted: true, persistLast: true }];
   const ruled = await startRuntime({ apps: [{ ...demoApps.apps[0], namespaces }] });

@@ -154,6 +154,7 @@ impl Channel {
             false => list(store, current, query, &mut page).map_err(storage_failed)?,
         }
         let mut page = page.finish();
+        self.count_page(&page, Kind::Messages);
         if query.latest {
             self.annotate_page(store, &mut page).map_err(storage_failed)?;
         }

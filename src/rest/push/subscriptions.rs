@@ -91,7 +91,7 @@ fn unsubscribe(request: &Request, asker: &Asker, form: Form) -> Result<Step, Err
     if query.channel.is_none() && query.device_id.is_none() && query.client_id.is_none() {
         return Err(device::bad("name the 'channel', the 'deviceId' or the 'clientId' of the subscriptions to remove"));
     }
-    let everywhere = |caller: &Caller| caller.grant().capability.allows_everywhere(Operations::PUSH_ADMIN);
+    let everywhere = |caller: &Caller| caller.grant().capability.on_everything().contains(Operations::PUSH_ADMIN);
     let (by, _) = permitted(asker, &query, everywhere)?;
     Ok(ask_done(asker, PushRequest::Unsubscribe(by, query), form))
 }

@@ -1,0 +1,44 @@
+//! Statistics and metrics.
+
+/// How long an object counts before it looks whether to report. Within the ten idle seconds after which the platform
+/// lets an object sleep, so that to report keeps none awake.
+pub const STATS_LOOK_MS: u64 = 5_000;
+
+/// A busy object reports once a minute, and when it falls quiet: a row a minute, whatever it does.
+pub const STATS_REPORT_MS: u64 = 60_000;
+
+/// Minutes whose report waits for an answer. An app that cannot be reached for longer has gaps in its statistics; a
+/// tally has 1 KB.
+pub const STATS_WAITING_MAX: usize = 10;
+
+/// After so many minutes the reports of a minute become one row, and part of their hour; later ones are dropped.
+/// Longer than a report waits.
+pub const STATS_OPEN_MINUTES: u64 = STATS_WAITING_MAX as u64 + 2;
+
+/// Minutes that a report closes, at most: what was left when an app fell quiet is closed over a few reports.
+pub const STATS_CLOSED_AT_ONCE: usize = 20;
+
+/// How long minutes are kept, and hours: 10,080 rows of a week and 9,600 of 400 days, of 300 bytes each, about 6 MB.
+pub const STATS_MINUTES_KEPT: u64 = 7 * 24 * 60;
+pub const STATS_HOURS_KEPT_MINUTES: u64 = 400 * 24 * 60;
+
+/// Intervals in a page.
+pub const STATS_PAGE_MAX: usize = 1_000;
+
+/// Minutes in one request to make up statistics, and of an app.
+pub const STATS_FIXTURES_MAX: usize = 1_000;
+pub const STATS_FIXTURES_KEPT_MAX: usize = 10_000;
+
+/// Apps for which one isolate counts requests at a time; each takes 2 KB. Those of others count for the deployment.
+pub const COUNTED_APPS_MAX: usize = 1_000;
+
+/// How long a router goes on to report after a request was answered: the platform allows 30 seconds.
+pub const STATS_ROUTER_MS: u64 = 20_000;
+
+/// 9999-12-31:23:59, the last minute that has an id.
+pub const STATS_LAST_MINUTE: u64 = 4_223_371_679;
+
+/// Apps that a scrape of the metrics asks, at once: the platform allows a request 1,000 calls.
+pub const METRICS_APPS_MAX: usize = 500;
+
+const _: () = assert!(STATS_LOOK_MS < 10_000, "an object that counts reports before it may sleep");

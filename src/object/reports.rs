@@ -1,0 +1,48 @@
+//! What an object's cores counted, and its reports to the app.
+//!
+//! A report is a call between two objects that are awake: it is on the path of nothing, and what waits for its answer
+//! is the next report alone.
+
+use super::host::{Asked, Host};
+use super::store::RelayStore;
+use super::timers::Timer;
+use crate::channel::Channel;
+use crate::channel::store::Store;
+use crate::limits::STATS_LOOK_MS;
+use crate::model::name::AppId;
+use crate::relay::Relay;
+use crate::rpc::{AppCall, AppRequest};
+use crate::stats::Tally;
+
+impl<S: Store + RelayStore> Host<S> {
+    /// Takes in what the cores counted in this turn.
+    pub(super) fn count(&mut self) {
+        let (now_ms, connections) = (self.now_ms, self.relay.as_ref().map_or(0, Relay::connection_count) as u64);
+        let channel = self.channel.as_mut().map(Channel::tally_mut);
+        if channel.as_ref().is_some_and(|counted| !counted.is_empty()) {
+            self.reporter.count_channel(now_ms);
+        }
+        let counted = [self.relay.as_mut().map(Relay::tally_mut), channel];
+        let mut has_news = self.reporter.take(&mut Tally::default(), connections, now_ms);
+        for counted in counted.into_iter().flatten() {
+            has_news = self.reporter.take(counted, connections, now_ms);
+        }
+        if has_news {
+            self.start(Timer::Report, STATS_LOOK_MS);
+        }
+    }
+
+    pub(super) fn report(&mut self) {
+        let Some(app) = self.app_id() else { return };
+        for report in self.reporter.look(self.now_ms) {
+            let asked = Asked::Report { minute: report.minute };
+            let request = AppRequest::Report { reporter: self.fresh_epoch.clone(), report: report.into() };
+            self.ask_app(asked, AppCall { app: app.clone(), request });
+        }
+    }
+
+    fn app_id(&self) -> Option<AppId> {
+        let of_channel = self.own_address().map(|address| address.app.clone());
+        of_channel.or_else(|| self.relay.as_ref().map(|relay| relay.app_id().clone()))
+    }
+}

@@ -1,0 +1,66 @@
+//! `GET /metrics`: what all apps counted together, for Prometheus, and `GET /apps`: which there are. Both are for
+//! whoever runs the deployment (protocol.md § 21).
+
+use serde_json::{Value, json};
+
+use super::step::another_answer;
+use super::{Context, Step, apps};
+use crate::error::ErrorInfo;
+use crate::http::{Form, Reply, Request};
+use crate::limits::METRICS_APPS_MAX;
+use crate::model::name::AppId;
+use crate::rpc::{Answer, AppCall, AppRequest, AppResponse};
+use crate::stats::metrics;
+use crate::stats::requests::deployment;
+
+/// Fails as [`apps::require_maker`] does.
+pub fn begin(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+    survey(request, form, context, move |configured, made| {
+        let mut all: Vec<AppId> = [deployment()].into_iter().chain(configured).chain(made).collect();
+        let missing = all.len().saturating_sub(METRICS_APPS_MAX);
+        all.truncate(METRICS_APPS_MAX);
+        // The deployment's own counts are no app's.
+        let apps = all.len() - 1;
+        let calls = all.into_iter().map(|app| AppCall { app, request: AppRequest::Total }).collect();
+        let sum = move |answers: Vec<Answer<AppResponse>>| Ok(Step::Reply(summed(apps, missing, answers)));
+        Step::Survey(calls, form.then(sum))
+    })
+}
+
+/// The same of `GET /apps`.
+pub fn list(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+    survey(request, form, context, move |configured, made| {
+        let shown = |made: bool| move |id: &AppId| json!({ "id": id.as_str(), "madeAtRunTime": made });
+        let apps = configured.iter().map(shown(false)).chain(made.iter().map(shown(true)));
+        Step::Reply(form.ok(&apps.collect::<Vec<Value>>()))
+    })
+}
+
+/// Goes on with the apps of the configuration, and with those made at run time.
+fn survey(
+    request: &Request,
+    form: Form,
+    context: &mut Context<'_>,
+    go_on: impl FnOnce(Vec<AppId>, Vec<AppId>) -> Step + 'static,
+) -> Result<Step, ErrorInfo> {
+    apps::require_maker(request, context)?;
+    let mut configured: Vec<AppId> = context.apps.iter().map(|app| app.id().clone()).collect();
+    let request = AppRequest::Channels { prefix: String::new(), after: String::new(), limit: METRICS_APPS_MAX + 1 };
+    Ok(form.ask(AppCall { app: deployment(), request }, move |response| {
+        let AppResponse::Channels(made) = response else { return Err(another_answer()) };
+        let made: Vec<AppId> = made.lines().filter_map(|id| AppId::parse(id).ok()).collect();
+        configured.retain(|id| !made.contains(id));
+        Ok(go_on(configured, made))
+    }))
+}
+
+fn summed(apps: usize, missing: usize, answers: Vec<Answer<AppResponse>>) -> Reply {
+    let mut survey = metrics::Survey { apps: apps as u64, apps_missing: missing as u64, ..metrics::Survey::default() };
+    for answer in answers {
+        match answer {
+            Ok(AppResponse::Total(total)) => survey.total.add_beside(&total),
+            _ => survey.apps_missing += 1,
+        }
+    }
+    Reply::of(200, metrics::CONTENT_TYPE, metrics::text(&survey))
+}

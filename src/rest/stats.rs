@@ -1,0 +1,88 @@
+//! `GET /stats`: the statistics of an app, and `POST /stats`, by which test suites make some up (protocol.md § 21).
+
+use super::apps::Admin;
+use super::caller::Caller;
+use super::history::{forwards, limit};
+use super::page::Links;
+use super::step::another_answer;
+use super::{Context, Step, body};
+use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Reply, Request};
+use crate::intake::parameters::whole_number;
+use crate::limits::{STATS_LAST_MINUTE, STATS_PAGE_MAX};
+use crate::model::name::AppId;
+use crate::rpc::{AppCall, AppRequest, AppResponse, StatsQuery};
+use crate::stats::interval::{MINUTE_MS, minute_of};
+use crate::stats::{Tally, Unit, fixtures, item};
+
+const CARRIED: [&str; 7] = ["start", "end", "direction", "limit", "unit", "by", "format"];
+
+/// Fails with 40160 for who may not see them, and with 40003 for a parameter that is not what it must be.
+pub fn begin(request: &Request, caller: &Caller, form: Form, now_ms: u64) -> Result<Step, ErrorInfo> {
+    caller.require_stats()?;
+    let now = now_ms / MINUTE_MS;
+    let query = query(request, now)?;
+    let app = caller.app().id().clone();
+    let page = StatsPage { app: app.clone(), query, now, links: Links::of(request, "stats", &CARRIED) };
+    Ok(form.ask(AppCall { app, request: AppRequest::Stats(query) }, move |response| match response {
+        AppResponse::Stats(intervals) => Ok(Step::Reply(page.answered(form, &intervals))),
+        _ => Err(another_answer()),
+    }))
+}
+
+/// Both ends are rounded down to the unit, and the last interval is whole.
+fn query(request: &Request, now: u64) -> Result<StatsQuery, ErrorInfo> {
+    let unit = request.parameter("unit").or_else(|| request.parameter("by")).map_or(Ok(Unit::Minute), Unit::parse)?;
+    let (start, end) = (minute(request, "start")?.unwrap_or(0), minute(request, "end")?.unwrap_or(now));
+    if start > end {
+        return Err(Code::BadParameter.because("start must not be after end"));
+    }
+    let forwards = forwards(request)?.unwrap_or(false);
+    let (mut from, mut to) = (unit.floor(start), unit.last(end).min(STATS_LAST_MINUTE));
+    if let Some(text) = request.parameter("cursor") {
+        let minute = whole_number(text).filter(|minute| unit.floor(*minute) == *minute && *minute <= STATS_LAST_MINUTE);
+        let minute = minute.ok_or_else(|| Code::BadParameter.because("the cursor is not one that a page had"))?;
+        if forwards { from = from.max(minute) } else { to = to.min(unit.last(minute)) }
+    }
+    Ok(StatsQuery { unit, from, to, forwards, limit: limit(request)?.min(STATS_PAGE_MAX) })
+}
+
+fn minute(request: &Request, name: &str) -> Result<Option<u64>, ErrorInfo> {
+    let Some(text) = request.parameter(name) else { return Ok(None) };
+    let wrong = || Code::BadParameter.because(format!("{name} must be a time in milliseconds, or yyyy-mm-dd:hh:mm"));
+    minute_of(text).map(Some).ok_or_else(wrong)
+}
+
+/// A page that the app has not given.
+struct StatsPage {
+    app: AppId,
+    query: StatsQuery,
+    /// The present minute.
+    now: u64,
+    links: Links,
+}
+
+impl StatsPage {
+    fn answered(self, form: Form, intervals: &[(u64, Tally)]) -> Reply {
+        let StatsQuery { unit, limit, .. } = self.query;
+        let next = intervals.get(limit).map(|(minute, _)| minute.to_string());
+        let item = |(minute, tally): &(u64, Tally)| item::item(&self.app, unit, *minute, tally, self.now);
+        form.page(&intervals.iter().take(limit).map(item).collect::<Vec<_>>(), self.links.header(next))
+    }
+}
+
+/// Fails with 40300 where statistics are of what happened, and as [`fixtures::minutes`] does.
+pub fn make_up(request: &Request, caller: &Caller, form: Form, context: &Context<'_>) -> Result<Step, ErrorInfo> {
+    caller.require_stats()?;
+    if !matches!(context.admin, Admin::Open) {
+        return Err(
+            Code::Forbidden.because("statistics are made up on a server that runs with SANDBOX=true, for tests")
+        );
+    }
+    let minutes = fixtures::minutes(&body::value(request)?)?;
+    let call = AppCall { app: caller.app().id().clone(), request: AppRequest::Fixtures(minutes) };
+    Ok(form.ask(call, move |response| match response {
+        AppResponse::Done => Ok(Step::Reply(form.created(&serde_json::Map::new()))),
+        _ => Err(another_answer()),
+    }))
+}

@@ -1,0 +1,139 @@
+/** The console in a real browser: every page, signed in with a key and with the admin token, in two widths. */
+import assert from 'node:assert/strict';
+import os from 'node:os';
+import path from 'node:path';
+import test from 'node:test';
+import { launch, skip } from './browser.mjs';
+import { realtime, rest } from './clients.mjs';
+import { demoApps, startRuntime } from './runtime.mjs';
+
+const ADMIN_TOKEN = 'admin-token-of-this-test';
+const key = 'demo.key1:local-only';
+const widths = { phone: { width: 390, height: 844 }, laptop: { width: 1280, height: 800 } };
+
+/** @param {import('node:test').TestContext} t */
+async function opened(t) {
+  const runtime = await startRuntime(demoApps, { variables: { ADMIN_TOKEN } });
+  t.after(() => runtime.stop());
+  const browser = await launch();
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  /** @type {string[]} */
+  const faults = [];
+  page.on('pageerror', (error) => faults.push(error.message));
+  // What a policy forbids is said here; a request that is refused is said to the user.
+  page.on('console', (message) => message.text().includes('Content Security Policy') && faults.push(message.text()));
+  t.after(() => assert.deepEqual(faults, []));
+  await page.goto(`${runtime.url}/console/`);
+  return { runtime, page };
+}
+
+/** @param {import('playwright-core').Page} page @param {string} secret */
+async function signIn(page, secret) {
+  await page.getByLabel('API key, or the admin token').fill(secret);
+  await page.keyboard.press('Enter');
+}
+
+/**
+ * Nothing is cut off in either width, and the pictures are there to be looked at.
+ * @param {import('playwright-core').Page} page @param {string} name
+ */
+async function fits(page, name) {
+  for (const [width, size] of Object.entries(widths)) {
+    await page.setViewportSize(size);
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), size.width, `${name} on a ${width}`);
+    const folder = process.env.PHOTOGRAPHS ?? os.tmpdir();
+    await page.screenshot({ path: path.join(folder, `courtside-console-${name}-${width}.png`) });
+  }
+}
+
+test('an app is watched with its key', { skip, timeout: 90_000 }, async (t) => {
+  const { runtime, page } = await opened(t);
+  await fits(page, 'door');
+  await signIn(page, 'demo.key1:wrong');
+  await page.getByRole('alert').getByText('40101').waitFor();
+  await signIn(page, key);
+  await page.getByRole('heading', { name: 'Overview' }).waitFor();
+
+  const ann = realtime(t, runtime, { clientId: 'ann' });
+  await ann.channels.get('mutable:room').presence.enter('here');
+  await rest(runtime).channels.get('mutable:room').publish('goal', 'one');
+  await page.locator('div.card', { hasText: 'In, last hour' }).getByText('1', { exact: true }).or(
+    page.locator('div.card', { hasText: 'In, last hour' }).getByText('2', { exact: true })).waitFor();
+  await fits(page, 'overview');
+
+  await page.getByRole('link', { name: 'Channels' }).focus();
+  await page.keyboard.press('Enter');
+  const link = page.getByRole('link', { name: 'mutable:room' });
+  await link.waitFor();
+  await fits(page, 'channels');
+  await page.getByLabel('Names that begin with').fill('nobody');
+  await page.keyboard.press('Enter');
+  await page.getByText('No channel is in use.').waitFor();
+  await page.getByLabel('Names that begin with').fill('mut');
+  await page.keyboard.press('Enter');
+  await link.click();
+
+  const messages = page.locator('section', { hasText: 'Messages' });
+  await messages.getByText('one', { exact: true }).waitFor();
+  await page.locator('section', { hasText: 'Members' }).getByText('ann').waitFor();
+  await page.getByLabel('Data').fill('<b>two</b>');
+  await page.getByRole('button', { name: 'Publish' }).click();
+  await messages.getByText('<b>two</b>', { exact: true }).waitFor();
+  assert.match(await messages.locator('tbody tr').first().locator('td').nth(4).innerText(), /^\d+ ms$/);
+  page.once('dialog', (dialog) => dialog.accept('changed'));
+  await messages.getByRole('button', { name: 'Edit' }).first().click();
+  await messages.getByText('changed', { exact: true }).waitFor();
+  await fits(page, 'channel');
+
+  await page.getByRole('link', { name: 'Apps and keys' }).click();
+  await page.getByText('demo.key1').first().waitFor();
+  await page.getByRole('link', { name: 'Errors' }).click();
+  await page.getByRole('heading', { name: 'Errors' }).waitFor();
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+  assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+});
+
+test('a deployment is watched with the admin token', { skip, timeout: 90_000 }, async (t) => {
+  const { runtime, page } = await opened(t);
+  await signIn(page, 'not-the-admin-token');
+  await page.getByRole('alert').getByText('40101').waitFor();
+  await signIn(page, ADMIN_TOKEN);
+  await page.getByRole('heading', { name: 'Overview: all apps' }).waitFor();
+  await fits(page, 'deployment');
+
+  await page.getByRole('link', { name: 'Apps and keys' }).click();
+  await page.getByRole('button', { name: 'Make an app' }).click();
+  const shown = await page.getByText('Its key is shown once').locator('code').innerText();
+  assert.equal((await rest(runtime, { key: shown }).stats()).items.length, 0, 'the key works');
+  await page.getByText('made by a request').waitFor();
+  await fits(page, 'apps');
+  page.once('dialog', (dialog) => dialog.accept());
+  await page.getByRole('button', { name: 'End' }).click();
+  await page.getByText('made by a request').waitFor({ state: 'detached' });
+
+  await assert.rejects(rest(runtime, { key: 'demo.key1:wrong' }).channels.get('c').history(), { code: 40101 });
+  await page.getByRole('link', { name: 'Errors' }).click();
+  await page.getByRole('link', { name: '40101' }).waitFor();
+  await fits(page, 'errors');
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await fits(page, 'errors-dark');
+});
+
+test('a tab in the background asks for nothing', { skip, timeout: 60_000 }, async (t) => {
+  const { page } = await opened(t);
+  await page.clock.install();
+  await page.reload();
+  await signIn(page, key);
+  await page.getByRole('heading', { name: 'Overview' }).waitFor();
+  let asked = 0;
+  page.on('request', () => asked++);
+  await page.evaluate(() => Object.defineProperty(document, 'hidden', { configurable: true, get: () => true }));
+  await page.clock.runFor(60_000);
+  assert.equal(asked, 0);
+  await page.evaluate(() => Object.defineProperty(document, 'hidden', { configurable: true, get: () => false }));
+  const next = page.waitForRequest(/\/stats/);
+  await page.clock.runFor(6_000);
+  await next;
+});

@@ -1,0 +1,71 @@
+/**
+ * What the console asks the server: as whoever signed in, and for nothing that the API does not give everyone.
+ *
+ * The key or admin token is kept in the tab, and gone with it.
+ */
+
+const storage = 'courtside-console';
+
+/** @typedef {{ key?: string, adminToken?: string }} Signed */
+
+/** @returns {Signed | undefined} */
+export function signed() {
+  const text = sessionStorage.getItem(storage);
+  return text ? JSON.parse(text) : undefined;
+}
+
+/** A key has a colon, an admin token none that stands behind a key's name. @param {string} secret */
+export function signIn(secret) {
+  const isKey = /^[\w-]+\.[\w-]+:/.test(secret);
+  sessionStorage.setItem(storage, JSON.stringify(isKey ? { key: secret } : { adminToken: secret }));
+}
+
+export const signOut = () => sessionStorage.removeItem(storage);
+
+export class Refused extends Error {
+  /** @param {number} code @param {string} message */
+  constructor(code, message) {
+    super(`${message} (${code})`);
+    this.code = code;
+  }
+}
+
+/** @param {string} path @param {RequestInit} [init] @returns {Promise<Response>} */
+export async function ask(path, init = {}) {
+  const { key, adminToken } = signed() ?? {};
+  const bytes = new TextEncoder().encode(key ?? '');
+  const authorization = key ? `Basic ${btoa(String.fromCharCode(...bytes))}` : `Bearer ${adminToken}`;
+  const headers = { authorization, 'content-type': 'application/json', ...init.headers };
+  const response = await fetch(path, { ...init, headers });
+  if (response.ok) return response;
+  const { error } = await response.json().catch(() => ({}));
+  throw new Refused(error?.code ?? response.status, error?.message ?? response.statusText);
+}
+
+/** @param {string} path @param {RequestInit} [init] */
+export async function json(path, init) {
+  const response = await ask(path, init);
+  return response.status === 204 ? undefined : response.json();
+}
+
+/** Samples of `/metrics` by name and labels. @returns {Promise<Map<string, number>>} */
+export async function metrics() {
+  const lines = (await (await ask('/metrics')).text()).split('\n').filter((line) => line && !line.startsWith('#'));
+  return new Map(lines.map((line) => {
+    const space = line.lastIndexOf(' ');
+    return [line.slice(0, space), Number(line.slice(space + 1))];
+  }));
+}
+
+/** The statistics of the last hour, oldest first, with the minutes in which nothing was done. */
+export async function lastHour() {
+  const minute = 60_000;
+  const now = Math.floor(Date.now() / minute);
+  /** @type {{ intervalId: string, entries: Record<string, number> }[]} */
+  const items = await json(`/stats?limit=61&start=${(now - 60) * minute}`);
+  const byId = new Map(items.map((item) => [item.intervalId, item.entries]));
+  return Array.from({ length: 61 }, (_, index) => {
+    const id = new Date((now - 60 + index) * minute).toISOString().slice(0, 16).replace('T', ':');
+    return { id, entries: byId.get(id) ?? {} };
+  });
+}
