@@ -451,7 +451,7 @@ mod tests {
             request: Request::Subscribe(RelayName::from("demo/0".to_owned()), LocalOccupancy::default()),
         };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x03\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(bytes, b"\x03\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
         let first = [b"\x01", &bytes[1..14], &bytes[17..]].concat();
         let second = [b"\x02", &bytes[1..15], &bytes[17..]].concat();

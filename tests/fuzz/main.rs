@@ -8,6 +8,7 @@ mod capability;
 mod credentials;
 mod filter;
 mod input;
+mod push;
 #[path = "../support/random.rs"]
 mod random;
 mod wire;
@@ -33,6 +34,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("token", credentials::token),
     ("jwt", credentials::jwt),
     ("token request", credentials::token_request),
+    ("push", push::json),
     ("frame", wire::frame),
     ("connection", wire::connection),
     ("request", wire::request),

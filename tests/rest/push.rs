@@ -84,8 +84,8 @@ fn a_device_registers_itself_and_is_there() {
 #[test]
 fn what_cannot_be_a_device_is_refused() {
     let mut world = World::new();
-    type Change = fn(&mut Value);
-    let changes: [(Change, u32); 11] = [
+    type Change = (fn(&mut Value), u32);
+    let changes: [Change; 11] = [
         (|device| device["platform"] = "windows".into(), 40000),
         (|device| device["formFactor"] = "fridge".into(), 40000),
         (|device| device["push"] = json!({"color": "red"}), 40000),
