@@ -1,9 +1,9 @@
 //! The shell: the only code that knows the platform. It performs and never decides.
 //!
-//! `router` is the Worker, which finds apps in its `directory`; `objects` are the Durable Object classes of channels
-//! and relays, each a `host` of a driver, and `app_object` is that of apps; `alarm`, `callers`, `calls`, `replies`,
-//! `responses`, `sockets`, `push`, `config` and the storages are what they use, `sql` and `platform` what they all
-//! stand on.
+//! `router` is the Worker, which finds apps in its `directory` and serves the `event` page; `objects` are the Durable
+//! Object classes of channels and relays, each a `host` of a driver, and `app_object` is that of apps; `alarm`,
+//! `callers`, `calls`, `replies`, `responses`, `sockets`, `push`, `config` and the storages are what they use, `sql`
+//! and `platform` what they all stand on.
 
 mod alarm;
 mod app_object;
@@ -12,6 +12,7 @@ mod callers;
 mod calls;
 mod config;
 mod directory;
+mod event;
 mod host;
 mod objects;
 mod platform;

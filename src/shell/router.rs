@@ -10,19 +10,18 @@ use futures_util::future::{Either, join_all, select};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use worker::worker_sys::web_sys::Response as RawResponse;
-use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, WebSocketPair};
+use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, WebSocketPair, event};
 
 use super::platform::{self, Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes, random_id};
 use super::{calls, config, directory};
 use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
-use crate::event;
 use crate::http::addresses::{Addresses, Work};
 use crate::http::uploads::{Body, Uploads};
 use crate::http::{self, Browser, Reply};
 use crate::intake::parameters::{self, Door};
-use crate::limits::{EVENT_BODY_MAX_BYTES, STATS_LOOK_MS, STATS_ROUTER_MS};
+use crate::limits::{STATS_LOOK_MS, STATS_ROUTER_MS};
 use crate::model::Format;
 use crate::model::name::{AppId, ChannelName};
 use crate::protocol::dialect::Dialect;
@@ -83,12 +82,12 @@ impl Handover {
     }
 }
 
-#[worker::event(start)]
+#[event(start)]
 fn start() {
     console_error_panic_hook::set_once();
 }
 
-#[worker::event(fetch)]
+#[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<RawResponse> {
     platform::seed_hashes();
     let response = respond(request, &env).await;
@@ -103,36 +102,12 @@ async fn respond(request: Request, env: &Env) -> Result<RawResponse> {
             query_pairs(&request.inner().url()).iter().any(|(name, value)| name == "format" && value == "msgpack");
         return connect(request, env, Way::WebSocket(if msgpack { Format::Msgpack } else { Format::Json })).await;
     }
-    if event::is_page(&request.path()) && matches!(request.method(), Method::Get | Method::Head) {
-        return page(request, env).await.map(RawResponse::from);
+    if crate::event::is_page(&request.path()) && matches!(request.method(), Method::Get | Method::Head) {
+        return super::event::page(request, env).await.map(RawResponse::from);
     }
     let header = |name: &str| request.headers().get(name);
     let browser = Browser { origin: header("origin")?, wanted_headers: header("access-control-request-headers")? };
     platform::with_headers(answer(request, env).await?, &browser.headers())
-}
-
-/// A page of the event, where the deployment has it.
-async fn page(request: Request, env: &Env) -> Result<Response> {
-    match config::event_key(env) {
-        Ok(_) => env.assets("ASSETS")?.fetch_request(request).await,
-        Err(error) => write_reply(http::refuse(&read_head(&request)?, &error)),
-    }
-}
-
-/// A token for an attendee of the event.
-async fn event_token(mut raw: Request, env: &Env) -> Result<Response> {
-    let mut request = read_head(&raw)?;
-    let key = take(&request.address, Work::Request).and_then(|()| config::event_key(env));
-    let body = match key {
-        Ok(_) => read_body(&mut raw, EVENT_BODY_MAX_BYTES).await?,
-        Err(error) => return refuse_unread(&mut raw, http::refuse(&request, &error)).await,
-    };
-    let (bytes, _held) = match body {
-        Ok(body) => body.split(),
-        Err(error) => return write_reply(http::refuse(&request, &error)),
-    };
-    request.body = bytes;
-    write_reply(event::answer(&request, key, now_ms(), random_bytes()))
 }
 
 /// The answer to a request that is neither a WebSocket's nor for the page.
@@ -153,8 +128,8 @@ async fn answer(request: Request, env: &Env) -> Result<RawResponse> {
             Err(reply) => write_reply(reply).map(RawResponse::from),
         };
     }
-    if request.path() == event::TOKEN_PATH && request.method() != Method::Options {
-        return event_token(request, env).await.map(RawResponse::from);
+    if request.path() == crate::event::TOKEN_PATH && request.method() != Method::Options {
+        return super::event::token(request, env).await.map(RawResponse::from);
     }
     rest(request, env).await.map(RawResponse::from)
 }
@@ -249,7 +224,7 @@ async fn tell_one(env: &Env, app: AppId, report: Report) {
 }
 
 /// Fails as [`Addresses::take`] does.
-fn take(address: &str, work: Work) -> std::result::Result<(), ErrorInfo> {
+pub fn take(address: &str, work: Work) -> std::result::Result<(), ErrorInfo> {
     ADDRESSES.with_borrow_mut(|addresses| addresses.take(address, work, now_ms()))
 }
 
@@ -262,7 +237,7 @@ async fn find_apps(env: &Env, ids: &[AppId], address: &str) -> std::result::Resu
 }
 
 /// All of a request but its body.
-fn read_head(request: &Request) -> Result<http::Request> {
+pub fn read_head(request: &Request) -> Result<http::Request> {
     let header = |name: &str| request.headers().get(name);
     let url = request.inner().url();
     let (host, is_secure) = origin(&url);

@@ -38,7 +38,7 @@ for (const { version, blocked, transport } of versions) {
     const browser = await launch();
     t.after(() => browser.close());
     const page = await (await browser.newContext({ bypassCSP: true })).newPage();
-    await page.goto(`${runtime.url}/scoreboard.css`);
+    await page.goto(`${runtime.url}/event/event.css`);
     await page.addScriptTag({ path: bundle(version) });
     const did = page.evaluate(inBrowser, { port: Number(port), key: demoKey, name, count, transport });
     const other = rest(runtime).channels.get(name);

@@ -16,7 +16,7 @@ async function elsewhere(t) {
   const browser = await launch();
   t.after(() => browser.close());
   const page = await browser.newPage({ bypassCSP: true });
-  await page.goto(`http://localhost:${runtime.port}/scoreboard.css`);
+  await page.goto(`http://localhost:${runtime.port}/event/event.css`);
   return page;
 }
 
@@ -24,7 +24,7 @@ test('EventSource hears everything once, across the death of the server', { skip
   const browser = await launch();
   t.after(() => browser.close());
   const page = await browser.newPage();
-  await page.goto(`${runtime.url}/scoreboard.css`);
+  await page.goto(`${runtime.url}/event/event.css`);
   await page.evaluate((key) => {
     const heard = /** @type {string[]} */ ([]);
     const source = new EventSource(`/sse?channels=persisted:a,persisted:b&v=2&key=${key}`);

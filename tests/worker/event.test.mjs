@@ -235,7 +235,9 @@ test('the network is shaken, and the serials prove that nothing is lost', option
     /^12 of 12 arrived: none missing, none twice, in order; caught up by HTTP polling/u);
   const serials = await ann.locator('.proof tbody tr').evaluateAll((rows) => rows.map((row) => row.getAttribute('data-serial') ?? ''));
   assert.deepEqual(serials, [...new Set(serials)].toSorted());
-  assert.equal(await ann.locator('[data-fact="continuity"]').innerText(), 'Resumed after 1 cut');
+  await ann.locator('[data-fact="transport"]').getByText('WebSocket').waitFor();
+  await ann.locator('[data-fact="continuity"]').getByText('Resumed after 2 cuts').waitFor();
+  await ann.getByText('Back, and you missed nothing').waitFor();
   await photograph(t, ann, 'event-venue');
 });
 

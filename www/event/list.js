@@ -1,8 +1,8 @@
 /**
  * A list that may be as long as it likes: only a window of it is in the page. It stays at its end while the reader is
- * there, and where the reader is otherwise. Rows are drawn at most once a frame.
+ * there, and where the reader is otherwise. Who shows rows does so at most once a frame.
  */
-import { button, h, perFrame } from './dom.js';
+import { button, h } from './dom.js';
 
 /** Rows in the page at once: three tall screens of a phone. */
 const WINDOW = 60;
@@ -23,7 +23,6 @@ export class VirtualList {
   #pinned = true;
   /** @type {Map<string, { node: HTMLElement, version: number }>} */
   #drawn = new Map();
-  #draw = perFrame(() => this.#render());
   #row;
   #scroller;
   #toEnd;
@@ -42,12 +41,13 @@ export class VirtualList {
   /** @param {T[]} rows in order */
   show(rows) {
     this.#rows = rows;
-    this.#draw();
+    // At once: a scroll event between rows and what is drawn of them would find the reader not at the end.
+    this.#render();
   }
 
   toEnd() {
     this.#pinned = true;
-    this.#draw();
+    this.#render();
   }
 
   #render() {

@@ -67,6 +67,7 @@ export function network(element, context) {
       show(arrivals, kept, transport);
     } finally {
       sockets.blocked = false;
+      goBack();
       shake.removeAttribute('aria-disabled');
       tell();
     }
@@ -87,6 +88,11 @@ export function network(element, context) {
     proof.hidden = false;
     proof.replaceChildren(h('table', {}, h('thead', {}, head), h('tbody', {}, ...rows)));
   }
+}
+
+/** The SDK looks for a better transport when it connects, and connects when the browser says that it is online. */
+function goBack() {
+  for (const name of ['offline', 'online']) window.dispatchEvent(new Event(name));
 }
 
 /** @param {Context} context */

@@ -3,18 +3,18 @@
  * summary, so nobody votes twice and nobody has to be asked for it. The right option of a quiz is kept on a channel
  * that attendees may not read, until the host reveals it.
  */
-import { button, h, perFrame, person } from './dom.js';
+import { Backstage } from './backstage.js';
+import { h, perFrame, person } from './dom.js';
 import { Log } from './log.js';
 import { hueOf, nameOf } from './people.js';
+import { OPTIONS_MAX, PollCards, VOTE, isPoll, optionsOf, votesFor } from './poll_cards.js';
 import { leaders, pointsOf } from './quiz.js';
-import { count, text } from './strings.js';
+import { text } from './strings.js';
 
 /** @typedef {import('./main.js').Context} Context */
 /** @typedef {import('./log.js').Entry} Entry */
 
-const VOTE = 'vote:unique.v1';
 const OPTIONS_MIN = 2;
-const OPTIONS_MAX = 6;
 /** Polls that are shown, the newest first. */
 const SHOWN = 5;
 const LEADERS = 10;
@@ -25,7 +25,7 @@ const VOTE_PAGES = 50;
 
 /** @param {HTMLElement} element @param {Context} context */
 export function polls(element, context) {
-  const { ably, role, me, attempt } = context;
+  const { ably, role, attempt } = context;
   const empty = h('p', { class: 'empty' }, text.polls.none);
   const list = h('div', { class: 'polls' });
   const board = h('div', { class: 'leaders' });
@@ -39,12 +39,15 @@ export function polls(element, context) {
     const all = log.entries.filter(isPoll);
     empty.hidden = all.length > 0;
     const focused = document.activeElement?.id;
-    list.replaceChildren(...all.slice(-SHOWN).reverse().map(card));
+    list.replaceChildren(...all.slice(-SHOWN).reverse().map((entry) => cards.card(entry)));
     // What is drawn anew keeps the keyboard where it was.
     if (focused && list.querySelector(`#${CSS.escape(focused)}`)) document.getElementById(focused)?.focus();
     board.replaceChildren(...leaderboard(log));
   });
   const log = new Log(ably.channels.get('event:polls'), draw);
+  const cards = new PollCards(context, chosen, {
+    vote: (entry, option) => vote(entry, option), close: (entry) => close(entry),
+  });
 
   /** @param {{ question: string, options: string[], right?: number }} poll */
   async function open({ question, options, right }) {
@@ -78,62 +81,7 @@ export function polls(element, context) {
     await backstage.keepPoints(entry.key, Object.fromEntries(best));
     await log.channel.publish('leaders', { leaders: leaders(await backstage.points(), LEADERS) });
   });
-
-  /** @param {Entry} entry */
-  function card(entry) {
-    const { question, quiz, closed } = entry.data;
-    const total = optionsOf(entry).reduce((sum, _, option) => sum + votesFor(entry, option), 0);
-    const mine = choiceOf(entry);
-    const choose = optionsOf(entry).map((label, option) => choice(entry, { label, option, total, mine }));
-    const note = closed ? text.polls.final : mine !== undefined ? text.polls.voted : quiz ? text.polls.hidden : '';
-    return h('article', { class: closed ? 'poll closed' : 'poll', 'data-serial': entry.key },
-      h('header', {}, h('h3', { dir: 'auto' }, question), quiz && h('span', { class: 'badge' }, text.polls.quizBadge)),
-      h('div', { class: 'choices', role: 'group', 'aria-label': question }, ...choose),
-      h('footer', {}, h('span', { class: 'total' }, text.polls.votes(total)), h('span', { class: 'faint' }, note),
-        role === 'host' && !closed && button(quiz ? text.polls.reveal : text.polls.close, () => close(entry),
-          { class: 'quiet' })));
-  }
-
-  /** @param {Entry} entry @param {{ label: string, option: number, total: number, mine: number | undefined }} of */
-  function choice(entry, { label, option, total, mine }) {
-    const { closed, quiz, right } = entry.data;
-    const votes = votesFor(entry, option);
-    const part = total > 0 ? votes / total : 0;
-    const shows = closed || !quiz || role === 'host';
-    const bar = h('span', { class: 'bar' });
-    bar.style.setProperty('--part', String(shows ? part : 0));
-    return h('button', {
-      type: 'button', class: closed && right === option ? 'choice right' : 'choice',
-      id: `vote-${entry.key}-${option}`.replace(/[^\w-]/gu, '_'),
-      'aria-pressed': String(mine === option), disabled: Boolean(closed), onclick: () => vote(entry, option),
-    }, bar, h('bdi', { class: 'label' }, label),
-    closed && right === option && h('span', { class: 'visually-hidden' }, text.polls.correct),
-    shows && h('span', { class: 'share' }, h('span', { class: 'percent' }, `${Math.round(part * 100)} %`),
-      h('span', { class: 'votes' }, count(votes))));
-  }
-
-  /** @param {Entry} entry */
-  function choiceOf(entry) {
-    const summary = entry.summary[VOTE] ?? {};
-    const counted = Object.keys(summary).find((option) => summary[option].clientIds?.includes(me.clientId));
-    return chosen.get(entry.key) ?? (counted === undefined ? undefined : Number(counted));
-  }
   draw();
-}
-
-/** @param {Entry} entry */
-function isPoll({ name, data, deleted }) {
-  return name === 'poll' && !deleted && typeof data?.question === 'string' && Array.isArray(data.options)
-    && data.options.length <= OPTIONS_MAX
-      && data.options.every((/** @type {unknown} */ option) => typeof option === 'string');
-}
-
-/** @param {Entry} entry @returns {string[]} */
-const optionsOf = ({ data }) => data.options;
-
-/** As it is, or as it was when the poll was closed. @param {Entry} entry @param {number} option @returns {number} */
-function votesFor({ data, summary }, option) {
-  return data.tally?.[option] ?? summary[VOTE]?.[option]?.total ?? 0;
 }
 
 /** @param {import('ably').RealtimeChannel} channel @param {string} serial */
@@ -157,43 +105,6 @@ function leaderboard(log) {
     person(nameOf(String(clientId), text.anonymous)),
       h('span', { class: 'points' }, text.polls.points(Number(points)))));
   return [h('h3', {}, text.polls.leaders), h('ol', {}, ...rows)];
-}
-
-/** What only hosts may read: right answers, and the points of each quiz. */
-class Backstage {
-  #channel;
-
-  /** @param {import('ably').Realtime} ably */
-  constructor(ably) {
-    this.#channel = ably.channels.get('event:backstage');
-  }
-
-  /** @param {string} poll @param {number} right */
-  async keepAnswer(poll, right) {
-    await this.#channel.publish('answer', { poll, right });
-  }
-
-  /** @param {string} poll @param {Record<string, number>} points */
-  async keepPoints(poll, points) {
-    await this.#channel.publish('points', { poll, points });
-  }
-
-  /** @param {string} poll @returns {Promise<number | undefined>} */
-  async answerOf(poll) {
-    const all = await this.#all();
-    return all.find(({ name, data }) => name === 'answer' && data?.poll === poll)?.data.right;
-  }
-
-  /** Of each quiz once, though two hosts revealed it. */
-  async points() {
-    const all = (await this.#all()).filter(({ name }) => name === 'points');
-    return [...new Map(all.map(({ data }) => [data.poll, data.points])).values()];
-  }
-
-  async #all() {
-    const { items } = await this.#channel.history({ limit: 1_000 });
-    return items;
-  }
 }
 
 /**

@@ -125,7 +125,7 @@ export const text = {
     resumedOf: (/** @type {number} */ cuts) => `Resumed after ${plural(cuts, 'cut', 'cuts')}`,
     broken: 'Loaded anew after a long cut', shake: 'Shake the network', shaking: 'Shaking…',
     intro: 'Cuts this page’s socket, blocks WebSocket, publishes twelve messages over HTTP meanwhile, and waits until '
-      + 'the SDK has found another way. Then it compares what came with what the server keeps.',
+      + 'the SDK has found another way. Then it compares what came with what the server keeps, and goes back.',
     serial: 'Serial', message: 'Message', came: 'Came', live: 'live', late: 'after the cut',
     proof: (/** @type {number} */ got, /** @type {number} */ sent) => `${got} of ${sent} arrived`,
     whole: (/** @type {string} */ proof, /** @type {string} */ by) =>

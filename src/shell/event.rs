@@ -1,0 +1,33 @@
+//! The event page at the edge: its pages, where the deployment has them, and the tokens of attendees.
+
+use worker::{Env, Request, Response, Result};
+
+use super::config;
+use super::platform::{now_ms, random_bytes};
+use super::router::{read_body, read_head, refuse_unread, take, write_reply};
+use crate::event;
+use crate::http;
+use crate::http::addresses::Work;
+use crate::limits::EVENT_BODY_MAX_BYTES;
+
+pub async fn page(request: Request, env: &Env) -> Result<Response> {
+    match config::event_key(env) {
+        Ok(_) => env.assets("ASSETS")?.fetch_request(request).await,
+        Err(error) => write_reply(http::refuse(&read_head(&request)?, &error)),
+    }
+}
+
+pub async fn token(mut raw: Request, env: &Env) -> Result<Response> {
+    let mut request = read_head(&raw)?;
+    let key = take(&request.address, Work::Request).and_then(|()| config::event_key(env));
+    let body = match key {
+        Ok(_) => read_body(&mut raw, EVENT_BODY_MAX_BYTES).await?,
+        Err(error) => return refuse_unread(&mut raw, http::refuse(&request, &error)).await,
+    };
+    let (bytes, _held) = match body {
+        Ok(body) => body.split(),
+        Err(error) => return write_reply(http::refuse(&request, &error)),
+    };
+    request.body = bytes;
+    write_reply(event::answer(&request, key, now_ms(), random_bytes()))
+}

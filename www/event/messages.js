@@ -1,0 +1,88 @@
+/** How a message of a chat looks, and what may be done with it. */
+import { button, h, icon, linked, person } from './dom.js';
+import { isSwitch } from './pace.js';
+import { hueOf, isHost, markOf, nameOf } from './people.js';
+import { text, timeOfDay } from './strings.js';
+
+/** @typedef {import('./main.js').Context} Context */
+/** @typedef {import('./log.js').Entry} Entry */
+
+/** Drawn by the page, as not every screen has emoji. */
+const KINDS = /** @type {const} */ (['like', 'ball', 'heart']);
+const REACTION = 'reaction:distinct.v1';
+export const TEXT_MAX = 500;
+
+/** @param {Context['shared']} shared @param {string} clientId */
+export const isMuted = (shared, clientId) => Boolean(shared.now[`muted:${markOf(clientId)}`]);
+
+export class Messages {
+  #context;
+  #channel;
+  #edit;
+
+  /**
+   * @param {Context} context @param {import('ably').RealtimeChannel} channel
+   * @param {(entry: Entry) => void} edit begins to edit a message
+   */
+  constructor(context, channel, edit) {
+    this.#context = context;
+    this.#channel = channel;
+    this.#edit = edit;
+  }
+
+  /** @param {Entry} entry */
+  row(entry) {
+    const serial = { 'data-serial': entry.key };
+    if (isSwitch(entry)) return h('p', { class: 'notice', ...serial }, text.chat.slowIs(entry.data.seconds));
+    const mine = entry.clientId !== '' && entry.clientId === this.#context.me.clientId;
+    return h('article', { class: mine ? 'message mine' : 'message', 'data-hue': hueOf(entry.clientId), ...serial },
+      heading(entry, mine), body(entry),
+      !entry.deleted && h('footer', {}, this.#reactions(entry), this.#actions(entry, mine)));
+  }
+
+  /** @param {Entry} entry */
+  #reactions(entry) {
+    const summary = entry.summary[REACTION] ?? {};
+    return h('div', { class: 'reactions' }, ...KINDS.map((kind) => this.#reaction(entry, kind, summary[kind] ?? {})));
+  }
+
+  /** @param {Entry} entry @param {typeof KINDS[number]} kind @param {{ total?: number, clientIds?: string[] }} given */
+  #reaction(entry, kind, { total = 0, clientIds = [] }) {
+    const { me, taking } = this.#context;
+    const isMine = clientIds.includes(me.clientId);
+    const { annotations } = this.#channel;
+    const annotation = { type: REACTION, name: kind };
+    const toggle = () => taking(() => (isMine ? annotations.delete(entry.key, annotation)
+      : annotations.publish(entry.key, annotation)));
+    return h('button', { type: 'button', class: 'reaction', 'aria-pressed': String(isMine), 'data-total': total,
+      'aria-label': text.chat.react(text.chat.reactions[kind], total), onclick: toggle },
+    icon(kind), total > 0 && h('span', {}, String(total)));
+  }
+
+  /** @param {Entry} entry @param {boolean} mine */
+  #actions(entry, mine) {
+    const { role, shared, attempt } = this.#context;
+    const muted = isMuted(shared, entry.clientId);
+    const mark = markOf(entry.clientId);
+    const remove = () => attempt(() => this.#channel.deleteMessage({ serial: entry.key, data: {} }));
+    const mute = () => attempt(() => shared.set(`muted:${mark}`, !muted));
+    return h('div', { class: 'actions' }, mine && button(text.chat.edit, () => this.#edit(entry), { class: 'link' }),
+      (mine || role === 'host') && button(text.chat.remove, remove, { class: 'link' }),
+      role === 'host' && mark !== '' && button(muted ? text.chat.unmute : text.chat.mute, mute, { class: 'link' }));
+  }
+}
+
+/** @param {Entry} entry @param {boolean} mine */
+function heading(entry, mine) {
+  return h('header', {}, person(nameOf(entry.clientId, text.anonymous)),
+    isHost(entry.clientId) && h('span', { class: 'badge' }, text.hostBadge),
+    mine && h('span', { class: 'badge faint' }, text.you),
+    h('time', { datetime: new Date(entry.at).toISOString() }, timeOfDay(entry.at)),
+    entry.edited && h('span', { class: 'faint' }, text.chat.edited));
+}
+
+/** @param {Entry} entry */
+function body(entry) {
+  if (entry.deleted) return h('p', { class: 'gone' }, text.chat.deleted);
+  return h('p', { class: 'said', dir: 'auto' }, ...linked(entry.data.text.slice(0, TEXT_MAX)));
+}

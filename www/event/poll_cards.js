@@ -1,0 +1,96 @@
+/** How a poll looks: its options, the tally as far as it may be seen, and the choice of this client. */
+import { button, h } from './dom.js';
+import { count, text } from './strings.js';
+
+/** @typedef {import('./main.js').Context} Context */
+/** @typedef {import('./log.js').Entry} Entry */
+/** @typedef {{ label: string, option: number, total: number, mine: number | undefined }} Choice */
+
+/** A vote: an annotation of which each client has one. */
+export const VOTE = 'vote:unique.v1';
+export const OPTIONS_MAX = 6;
+
+export class PollCards {
+  #context;
+  #chosen;
+  #does;
+
+  /**
+   * @param {Context} context @param {Map<string, number>} chosen what this page chose, by poll
+   * @param {{ vote: (entry: Entry, option: number) => void, close: (entry: Entry) => void }} does
+   */
+  constructor(context, chosen, does) {
+    this.#context = context;
+    this.#chosen = chosen;
+    this.#does = does;
+  }
+
+  /** @param {Entry} entry */
+  card(entry) {
+    const { question, quiz, closed } = entry.data;
+    const total = optionsOf(entry).reduce((sum, _, option) => sum + votesFor(entry, option), 0);
+    const mine = this.#choiceOf(entry);
+    const choices = optionsOf(entry).map((label, option) => this.#choice(entry, { label, option, total, mine }));
+    const note = closed ? text.polls.final : mine !== undefined ? text.polls.voted : quiz ? text.polls.hidden : '';
+    return h('article', { class: closed ? 'poll closed' : 'poll', 'data-serial': entry.key },
+      h('header', {}, h('h3', { dir: 'auto' }, question), quiz && h('span', { class: 'badge' }, text.polls.quizBadge)),
+      h('div', { class: 'choices', role: 'group', 'aria-label': question }, ...choices),
+      h('footer', {}, h('span', { class: 'total' }, text.polls.votes(total)), h('span', { class: 'faint' }, note),
+        this.#context.role === 'host' && !closed && this.#closing(entry)));
+  }
+
+  /** @param {Entry} entry */
+  #closing(entry) {
+    const label = entry.data.quiz ? text.polls.reveal : text.polls.close;
+    return button(label, () => this.#does.close(entry), { class: 'quiet' });
+  }
+
+  /** @param {Entry} entry @param {Choice} choice */
+  #choice(entry, { label, option, total, mine }) {
+    const { closed, quiz, right } = entry.data;
+    const votes = votesFor(entry, option);
+    const part = total > 0 ? votes / total : 0;
+    const shows = closed || !quiz || this.#context.role === 'host';
+    const isRight = closed && right === option;
+    return h('button', {
+      type: 'button', class: isRight ? 'choice right' : 'choice', 'aria-pressed': String(mine === option),
+      id: `vote-${entry.key}-${option}`.replace(/[^\w-]/gu, '_'), disabled: Boolean(closed),
+      onclick: () => this.#does.vote(entry, option),
+    }, bar(shows ? part : 0), h('bdi', { class: 'label' }, label),
+    isRight && h('span', { class: 'visually-hidden' }, text.polls.correct), shows && share(part, votes));
+  }
+
+  /** @param {Entry} entry */
+  #choiceOf(entry) {
+    const summary = entry.summary[VOTE] ?? {};
+    const { clientId } = this.#context.me;
+    const counted = Object.keys(summary).find((option) => summary[option].clientIds?.includes(clientId));
+    return this.#chosen.get(entry.key) ?? (counted === undefined ? undefined : Number(counted));
+  }
+}
+
+/** @param {number} part */
+function bar(part) {
+  const element = h('span', { class: 'bar' });
+  element.style.setProperty('--part', String(part));
+  return element;
+}
+
+/** @param {number} part @param {number} votes */
+const share = (part, votes) => h('span', { class: 'share' },
+  h('span', { class: 'percent' }, `${Math.round(part * 100)} %`), h('span', { class: 'votes' }, count(votes)));
+
+/** @param {Entry} entry */
+export function isPoll({ name, data, deleted }) {
+  return name === 'poll' && !deleted && typeof data?.question === 'string' && Array.isArray(data.options)
+    && data.options.length <= OPTIONS_MAX
+      && data.options.every((/** @type {unknown} */ option) => typeof option === 'string');
+}
+
+/** @param {Entry} entry @returns {string[]} */
+export const optionsOf = ({ data }) => data.options;
+
+/** As it is, or as it was when the poll was closed. @param {Entry} entry @param {number} option @returns {number} */
+export function votesFor({ data, summary }, option) {
+  return data.tally?.[option] ?? summary[VOTE]?.[option]?.total ?? 0;
+}
