@@ -5,3 +5,8 @@ pub mod counted;
 pub mod maps;
 pub mod pinned;
 pub mod rate;
+
+/// A number in digits alone: no sign, no space.
+pub fn whole_number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}

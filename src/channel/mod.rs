@@ -15,7 +15,6 @@ mod last;
 mod listing;
 mod log;
 mod pace;
-mod pushes;
 mod readers;
 mod repeats;
 mod shares;
@@ -44,12 +43,11 @@ use dedup::Window;
 use listing::Listing;
 use log::Log;
 use pace::Pace;
-use pushes::Pushes;
-pub use pushes::StoredPush;
 use readers::Readers;
 use repeats::Repeats;
 use shares::Shares;
 use spent::Spent;
+pub use state::pushes::StoredPush;
 use state::versions::Lookups;
 use state::{State, States, annotations};
 use store::{Store, StoreError};
@@ -122,7 +120,6 @@ pub struct Channel {
     listing: Listing,
     readers: Readers,
     shares: Shares,
-    pushes: Pushes,
     pending: Vec<(Ticket, Vec<Publish>)>,
     pending_bytes: usize,
     /// Of how many calls the last commit was, and how many publishes.
@@ -185,7 +182,6 @@ impl Channel {
             listing: Listing::default(),
             readers: Readers::default(),
             shares: Shares::default(),
-            pushes: Pushes::restore(stored.pushes),
             pending: Vec::new(),
             pending_bytes: 0,
             last_commit: (0, 0),
@@ -343,7 +339,6 @@ impl Channel {
         let log = self.log.deadline(&self.meta.rules).map(|due_ms| due_ms.max(self.trim_at_ms));
         let other = [self.occupancy_deadline(), self.listing_deadline(), self.readers.deadline(), self.mend_at_ms];
         let own = [self.feeds.deadline(), self.pace_deadline(), log, self.states.deadline(), self.spent_deadline()];
-        let other = other.into_iter().chain([self.pushes.deadline()]);
         own.into_iter().chain(other).flatten().min()
     }
 
@@ -387,7 +382,6 @@ impl Channel {
             let stored = store.load()?;
             self.log = Log::new(&stored, self.log.tip());
             self.states.reload(&stored)?;
-            self.pushes.recount(stored.pushes);
             (self.stale, self.mend_at_ms) = (false, None);
         }
         Ok(())

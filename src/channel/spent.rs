@@ -43,8 +43,10 @@ impl Channel {
 
     fn is_deserted(&self) -> bool {
         let is_known = !self.stale && !self.meta.listed && !self.meta.listened;
-        let is_awaited =
-            !self.pushes.is_empty() || self.has_pending() || self.readers.deadline().is_some() || self.is_counted();
+        let is_awaited = !self.states.pushes.is_empty()
+            || self.has_pending()
+            || self.readers.deadline().is_some()
+            || self.is_counted();
         is_known && !is_awaited && self.feeds.is_empty() && !self.feeds_below()
     }
 }

@@ -34,16 +34,24 @@ impl AppId {
         Ok(AppId(text.into()))
     }
 
+    /// Stands for what belongs to no app. None can have this id: it is no text that [`AppId::parse`] takes.
+    pub fn deployment() -> AppId {
+        AppId(DEPLOYMENT.into())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
+const DEPLOYMENT: &str = "*";
+
+/// For calls between objects.
 impl TryFrom<String> for AppId {
     type Error = ErrorInfo;
 
     fn try_from(text: String) -> Result<AppId, ErrorInfo> {
-        AppId::parse(&text)
+        if text == DEPLOYMENT { Ok(AppId::deployment()) } else { AppId::parse(&text) }
     }
 }
 
@@ -279,7 +287,7 @@ mod tests {
     #[test]
     fn app_ids_are_plain() {
         assert_eq!(AppId::parse("demo-1_A").unwrap().as_str(), "demo-1_A");
-        for text in ["", "a.b", "a/b", "a b", "ü", &"x".repeat(APP_ID_MAX_BYTES + 1)] {
+        for text in ["", "*", "a.b", "a/b", "a b", "ü", &"x".repeat(APP_ID_MAX_BYTES + 1)] {
             assert!(AppId::parse(text).is_err(), "{text:?}");
         }
     }

@@ -11,12 +11,11 @@ use crate::limits::METRICS_APPS_MAX;
 use crate::model::name::AppId;
 use crate::rpc::{Answer, AppCall, AppRequest, AppResponse};
 use crate::stats::metrics;
-use crate::stats::requests::deployment;
 
 /// Fails as [`apps::require_maker`] does.
 pub fn begin(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
     survey(request, form, context, move |configured, made| {
-        let mut all: Vec<AppId> = [deployment()].into_iter().chain(configured).chain(made).collect();
+        let mut all: Vec<AppId> = [AppId::deployment()].into_iter().chain(configured).chain(made).collect();
         let missing = all.len().saturating_sub(METRICS_APPS_MAX);
         all.truncate(METRICS_APPS_MAX);
         // The deployment's own counts are no app's.
@@ -46,7 +45,7 @@ fn survey(
     apps::require_maker(request, context)?;
     let mut configured: Vec<AppId> = context.apps.iter().map(|app| app.id().clone()).collect();
     let request = AppRequest::Channels { prefix: String::new(), after: String::new(), limit: METRICS_APPS_MAX + 1 };
-    Ok(form.ask(AppCall { app: deployment(), request }, move |response| {
+    Ok(form.ask(AppCall { app: AppId::deployment(), request }, move |response| {
         let AppResponse::Channels(made) = response else { return Err(another_answer()) };
         let made: Vec<AppId> = made.lines().filter_map(|id| AppId::parse(id).ok()).collect();
         configured.retain(|id| !made.contains(id));

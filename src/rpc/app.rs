@@ -6,7 +6,6 @@ use super::{Answer, PushRequest, PushResponse, RelayName};
 use crate::auth::{Grant, Revocation};
 use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::model::name::{AppId, ChannelName};
-use crate::stats::requests::deployment;
 use crate::stats::{Report, Tally, Unit};
 
 /// A request to an app. The object is named by the app's id.
@@ -59,7 +58,7 @@ impl AppCall {
             _ => return None,
         };
         let channel = ChannelName::parse(self.app.as_str()).ok()?;
-        Some(AppCall { app: deployment(), request: AppRequest::List { channel, active } })
+        Some(AppCall { app: AppId::deployment(), request: AppRequest::List { channel, active } })
     }
 }
 

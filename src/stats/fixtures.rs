@@ -82,7 +82,7 @@ mod tests {
         }]);
         let minutes = minutes(&body).unwrap();
         let [(minute, tally)] = &minutes[..] else { panic!("{minutes:?}") };
-        assert_eq!(super::super::interval::id(*minute), "2025-02-03:15:03");
+        assert_eq!(crate::stats::interval::id(*minute), "2025-02-03:15:03");
         let traffic = |way, kind, metric| tally.traffic(way, kind, metric);
         assert_eq!(traffic(Way::RealtimeIn, Kind::Messages, Metric::Count), 50);
         assert_eq!(traffic(Way::RealtimeIn, Kind::Messages, Metric::Data), 5_000);

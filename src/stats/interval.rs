@@ -1,7 +1,7 @@
 //! Intervals of statistics, in UTC: minutes counted from 1970, and the ids that say when one begins.
 
+use crate::base::whole_number;
 use crate::error::{Code, ErrorInfo};
-use crate::intake::parameters::whole_number;
 use crate::limits::STATS_LAST_MINUTE;
 
 pub const MINUTE_MS: u64 = 60_000;

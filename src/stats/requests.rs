@@ -7,11 +7,6 @@ use crate::base::maps::HashMap;
 use crate::limits::COUNTED_APPS_MAX;
 use crate::model::name::AppId;
 
-/// Counts what is no app's, and lists the apps that were made at run time.
-pub fn deployment() -> AppId {
-    AppId::parse("_deployment").expect("an app's id")
-}
-
 #[derive(Debug, Default)]
 pub struct Requests {
     apps: HashMap<AppId, (Reporter, Tally)>,
@@ -52,7 +47,7 @@ impl Requests {
 
     fn count(&mut self, app: Option<&AppId>, now_ms: u64, count: impl FnOnce(&mut Tally)) {
         let has_room = |app: &&AppId| self.apps.len() < COUNTED_APPS_MAX || self.apps.contains_key(*app);
-        let app = app.filter(has_room).cloned().unwrap_or_else(deployment);
+        let app = app.filter(has_room).cloned().unwrap_or_else(AppId::deployment);
         let (reporter, tally) = self.apps.entry(app).or_default();
         count(tally);
         reporter.take(tally, 0, now_ms);

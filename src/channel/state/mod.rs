@@ -10,11 +10,13 @@ mod holders;
 mod objects;
 mod occupancy;
 pub mod presence;
+pub mod pushes;
 pub mod versions;
 
 use holders::Holders;
 use objects::Objects;
 use occupancy::Occupants;
+use pushes::Pushes;
 
 use super::store::{StoreError, Stored};
 use crate::model::objects::parts::Summary;
@@ -81,4 +83,5 @@ states! {
     holders: Holders,
     occupants: Occupants,
     objects: Objects,
+    pushes: Pushes,
 }

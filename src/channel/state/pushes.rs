@@ -4,8 +4,9 @@
 //! It is stored with the message, and handed to the app after that: no acknowledgement waits for it. What was handed
 //! over is forgotten once the app says that it has it, so that it gets all of it, some perhaps twice.
 
-use super::Channel;
-use super::store::{Change, Store, StoreError};
+use super::State;
+use crate::channel::Channel;
+use crate::channel::store::{Change, Store, StoreError, Stored};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CHANNEL_PUSH_PAUSE_MS, CHANNEL_PUSHES_CALL_BYTES, CHANNEL_PUSHES_MAX};
 use crate::model::message::Message;
@@ -32,29 +33,35 @@ pub struct Pushes {
     due_at_ms: u64,
 }
 
+impl State for Pushes {
+    fn restore(stored: &Stored, _now_ms: u64) -> Result<Pushes, StoreError> {
+        Ok(Pushes { waiting: stored.pushes, due_at_ms: 0 })
+    }
+
+    fn reload(&mut self, stored: &Stored) -> Result<(), StoreError> {
+        self.waiting = stored.pushes;
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        (self.waiting > 0).then_some(self.due_at_ms)
+    }
+}
+
 impl Pushes {
-    pub fn restore(waiting: usize) -> Pushes {
-        Pushes { waiting, due_at_ms: 0 }
-    }
-
-    /// After a failed write it is not known.
-    pub fn recount(&mut self, waiting: usize) {
-        self.waiting = waiting;
-    }
-
     pub fn is_empty(&self) -> bool {
         self.waiting == 0
-    }
-
-    pub fn deadline(&self) -> Option<u64> {
-        (self.waiting > 0).then_some(self.due_at_ms)
     }
 }
 
 impl Channel {
     /// What the messages of a publish at this place push. Fails with 40032 for what no device could be told, and with
     /// 42911 when the app has not taken what came before.
-    pub(super) fn pushes_of(&mut self, messages: &[Message], position: Position) -> Result<Vec<Change>, ErrorInfo> {
+    pub(in crate::channel) fn pushes_of(
+        &mut self,
+        messages: &[Message],
+        position: Position,
+    ) -> Result<Vec<Change>, ErrorInfo> {
         if !self.meta.rules.push {
             return Ok(Vec::new());
         }
@@ -66,10 +73,10 @@ impl Channel {
                 .map_err(|error| Code::BadExtras.because(["extras.push: ", &error.message].concat()))?;
             changes.push(Change::Push(StoredPush { position, place, payload: payload.text() }));
         }
-        if self.pushes.waiting + changes.len() > CHANNEL_PUSHES_MAX && !changes.is_empty() {
+        if self.states.pushes.waiting + changes.len() > CHANNEL_PUSHES_MAX && !changes.is_empty() {
             return Err(Code::PublishRateLimited.because("too many pushes of this channel wait; try again"));
         }
-        self.pushes.waiting += changes.len();
+        self.states.pushes.waiting += changes.len();
         Ok(changes)
     }
 
@@ -80,10 +87,10 @@ impl Channel {
         store: &mut impl Store,
         now_ms: u64,
     ) -> Option<((Position, usize), Vec<ChannelPush>)> {
-        if self.pushes.is_empty() || self.stale || self.pushes.due_at_ms > now_ms {
+        if self.states.pushes.is_empty() || self.stale || self.states.pushes.due_at_ms > now_ms {
             return None;
         }
-        self.pushes.due_at_ms = now_ms + CHANNEL_PUSH_PAUSE_MS;
+        self.states.pushes.due_at_ms = now_ms + CHANNEL_PUSH_PAUSE_MS;
         let mut room = CHANNEL_PUSHES_CALL_BYTES;
         let fits = |push: &StoredPush| {
             let fits = room >= push.payload.len();
@@ -104,13 +111,13 @@ impl Channel {
     /// Whether the app has what it was given, which what came meanwhile follows at once.
     pub fn pushed(&mut self, store: &mut impl Store, through: (Position, usize), has_it: bool) {
         if has_it && self.forget_pushes(store, through).is_ok() {
-            self.pushes.due_at_ms = 0;
+            self.states.pushes.due_at_ms = 0;
         }
     }
 
     fn forget_pushes(&mut self, store: &mut impl Store, through: (Position, usize)) -> Result<(), StoreError> {
         let left = store.forget_pushes(through)?;
-        self.pushes.waiting = left;
+        self.states.pushes.waiting = left;
         Ok(())
     }
 }
