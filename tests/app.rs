@@ -231,7 +231,7 @@ fn the_answer_to_a_new_app_shows_what_clients_need() {
     let body = json!({
         "limits": {"presence": {"maxMembers": 250}},
         "keys": [{}, {"capability": "{\"b\":[\"publish\"],\"a\":[\"*\"]}", "revocableTokens": true, "privileged": true, "status": 0}],
-        "namespaces": [{"id": "kept", "persisted": true}, {"id": "last", "persistLast": true, "novel": 1}],
+        "namespaces": [{"id": "kept", "persisted": true}, {"id": "last", "retentionHours": 5, "novel": 1}],
         "channels": [{"name": "c", "presence": [{"clientId": "ann", "data": "x"}]}],
         "wish": true,
     });
@@ -252,7 +252,7 @@ fn the_answer_to_a_new_app_shows_what_clients_need() {
     assert_eq!(answer["keys"][0]["capability"], json!(r#"{"*":["*"]}"#));
     assert_ne!(answer["keys"][0]["value"], key["value"]);
     assert_eq!(answer["namespaces"][0].get("notEffective"), None);
-    assert_eq!(answer["namespaces"][1]["notEffective"], json!(["persistLast", "novel"]));
+    assert_eq!(answer["namespaces"][1]["notEffective"], json!(["retentionHours", "novel"]));
     assert_eq!((&answer["channels"], &answer["limits"]), (&body["channels"], &body["limits"]));
     assert_eq!(answer["notEffective"], json!(["limits", "wish"]));
     let stored: Value = serde_json::from_str(&new.config).unwrap();

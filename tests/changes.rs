@@ -98,7 +98,9 @@ impl World {
     /// One turn; `syncs` says whether what it wrote gets onto the disk.
     fn turn(&mut self, input: Input, syncs: bool) {
         let turned = self.host.turn(input, self.now_ms);
-        self.timers.extend(turned.started.into_iter().map(|(timer, _)| timer));
+        // Time stands still meanwhile, so nothing is due to be reported.
+        let due = turned.started.into_iter().filter(|(timer, _)| *timer != Timer::Report);
+        self.timers.extend(due.map(|(timer, _)| timer));
         if turned.wrote && syncs {
             self.host.disk_mut().sync();
             self.host.synced();

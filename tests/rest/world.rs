@@ -11,7 +11,7 @@ use courtside::error::Code;
 use courtside::http::{Headers, Reply, Request, percent};
 use courtside::limits::SHORT_SECRET_MIN_BYTES;
 use courtside::model::name::AppId;
-use courtside::object::{self, AppHost, CallerId, Question, Reply as Replied, Settings};
+use courtside::object::{self, AppHost, CallerId, Question, Reply as Replied, Settings, Timer};
 use courtside::relay::Relay;
 use courtside::relay::admission::Bounds;
 use courtside::rest::{Admin, Context, Continuation, Step, begin, body_bound};
@@ -238,7 +238,9 @@ impl World {
                 host.disk_mut().sync();
                 host.synced();
             }
-            inputs.extend(turned.started.into_iter().map(|(timer, _)| object::Input::Rang(timer)));
+            // Time stands still meanwhile, so nothing is due to be reported.
+            let due = turned.started.into_iter().filter(|(timer, _)| *timer != Timer::Report);
+            inputs.extend(due.map(|(timer, _)| object::Input::Rang(timer)));
             for (_, output) in host.release() {
                 match output {
                     Output::Answer { id, reply: Replied::Response(answer) } => drop(self.answers.insert(id, answer)),
