@@ -79,12 +79,12 @@ mod tests {
 
     /// What those get who have all that went before, by place.
     fn fragments(entries: &[Entry]) -> Vec<(u64, String)> {
-        let probed = rolled_up(entries).unwrap_or_else(|| entries.to_vec());
+        let rolled = rolled_up(entries).unwrap_or_else(|| entries.to_vec());
         let shown = |entry: &Entry| {
             let sent = entry.fragment().unwrap_or_else(|| entry.clone());
             (entry.position.0, String::from_utf8_lossy(sent.messages()[0].data.bytes()).into_owned())
         };
-        probed.iter().map(shown).collect()
+        rolled.iter().map(shown).collect()
     }
 
     fn expected(list: &[(u64, &str)]) -> Vec<(u64, String)> {
@@ -101,8 +101,8 @@ mod tests {
             operation(14, 13, "abcd", Some(3), "c"),
         ];
         assert_eq!(fragments(&appends), expected(&[(10, "a"), (12, "a"), (14, "bcd")]));
-        let probed = rolled_up(&appends).unwrap();
-        assert_eq!(probed[2].operation().map(|(.., version)| version.prior), Some(MESSAGE), "as the first of them");
+        let rolled = rolled_up(&appends).unwrap();
+        assert_eq!(rolled[2].operation().map(|(.., version)| version.prior), Some(MESSAGE), "as the first of them");
     }
 
     #[test]

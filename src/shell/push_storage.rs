@@ -18,9 +18,9 @@ pub const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS subscriptions (channel TEXT NOT NULL, kind TEXT NOT NULL, target TEXT NOT NULL,
                                               PRIMARY KEY (channel, kind, target)) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS subscriptions_by_target ON subscriptions (kind, target);
-    CREATE TABLE IF NOT EXISTS pushes (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, load_map INTEGER NOT NULL,
+    CREATE TABLE IF NOT EXISTS pushes (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, spread INTEGER NOT NULL,
                                        value BLOB NOT NULL);
-    CREATE INDEX IF NOT EXISTS pushes_by_spread ON pushes (load_map, id);
+    CREATE INDEX IF NOT EXISTS pushes_by_spread ON pushes (spread, id);
     CREATE TABLE IF NOT EXISTS sends (id INTEGER PRIMARY KEY, push TEXT NOT NULL, device TEXT NOT NULL,
                                       tries INTEGER NOT NULL, due_ms INTEGER NOT NULL);
     CREATE INDEX IF NOT EXISTS sends_by_time ON sends (due_ms);
