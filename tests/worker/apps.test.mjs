@@ -122,10 +122,10 @@ test('an admin token opens apps to who has it; without either nobody makes any',
 
 test('what has no effect yet is said', async () => {
   const app = await made({
-    namespaces: [{ id: 'kept', persisted: true }, { id: 'last', persistLast: true }],
+    namespaces: [{ id: 'kept', persisted: true }, { id: 'last', retentionHours: 5 }],
     limits: { presence: { maxMembers: 250 } },
   });
-  assert.deepEqual(app.namespaces.map((/** @type {any} */ namespace) => namespace.notEffective), [undefined, ['persistLast']]);
+  assert.deepEqual(app.namespaces.map((/** @type {any} */ namespace) => namespace.notEffective), [undefined, ['retentionHours']]);
   assert.deepEqual(app.notEffective, ['limits']);
 });
 
