@@ -5,6 +5,7 @@ import { launch, skip } from './browser.mjs';
 import { proxy, refuse } from './browser_proxy.mjs';
 import { connected, rest, wholeHistory } from './clients.mjs';
 import { startRuntime } from './runtime.mjs';
+import { Venue, part } from './venue.mjs';
 
 const runtime = await startRuntime();
 after(() => runtime.stop());
@@ -21,19 +22,14 @@ const blocks = [
 
 for (const [what, onUpgrade, score] of blocks) {
   test(`a browser whose WebSockets ${what} gets there by itself`, { skip }, async (t) => {
-    const browser = await launch();
-    t.after(() => browser.close());
-    const page = await (await browser.newContext()).newPage();
-    await page.goto(await proxy(t, runtime, onUpgrade));
-    await page.locator('#connection[data-state="connected"]').waitFor();
-    const used = await page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname));
+    const venue = await Venue.of(t, runtime);
+    const host = await venue.host({ url: await proxy(t, runtime, onUpgrade) });
+    const used = await host.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname));
     assert.ok(used.includes('/comet/connect'), 'it polls');
 
-    const fan = await (await browser.newContext()).newPage();
-    await fan.goto(runtime.url);
-    await fan.locator('#connection[data-state="connected"]').waitFor();
-    await page.getByRole('button', { name: 'Lund' }).click();
-    for (const one of [page, fan]) await one.locator('#call').getByText(score, { exact: true }).waitFor();
+    const fan = await venue.attendee('Fan');
+    await part(host, 'score').getByRole('button', { name: 'Lund', exact: true }).click();
+    for (const one of [host, fan]) await one.locator('.call').getByText(score, { exact: true }).waitFor();
   });
 }
 
