@@ -2,7 +2,10 @@
 
 /// How long an object counts before it looks whether to report. Within the ten idle seconds after which the platform
 /// lets an object sleep, so that to report keeps none awake.
-pub const STATS_LOOK_MS: u64 = 5_000;
+pub const STATS_LOOK_MS: u64 = 1_000;
+
+/// Between two reports of an object that falls quiet again and again: 12 a minute, each of which replaces one row.
+pub const STATS_QUIET_MS: u64 = 5_000;
 
 /// A busy object reports once a minute, and when it falls quiet: a row a minute, whatever it does.
 pub const STATS_REPORT_MS: u64 = 60_000;

@@ -1,6 +1,6 @@
 //! When an object tells its app what it counted.
 //!
-//! It begins to look when it has something to report, every five seconds, and ends when all of it is answered. It
+//! It begins to look when it has something to report, every second, and ends when all of it is answered. It
 //! reports the first counts after a quiet time at once, then each minute when that is over, and the rest when it falls
 //! quiet. So a busy object reports once a minute, an idle one never, and none is kept awake for it.
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interval::MINUTE_MS;
 use super::tally::{Counter, Gauge, Tally};
-use crate::limits::{STATS_REPORT_MS, STATS_WAITING_MAX};
+use crate::limits::{STATS_QUIET_MS, STATS_REPORT_MS, STATS_WAITING_MAX};
 
 /// What an object counted in a minute, up to now. Of two of one minute the later one holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ impl Reporter {
     pub fn take(&mut self, counted: &mut Tally, connections: u64, now_ms: u64) -> bool {
         let is_news = !counted.is_empty();
         if is_news || self.connections.value != connections {
-            self.probe(now_ms);
+            self.roll(now_ms);
             self.connections.set(connections, now_ms);
         }
         if is_news {
@@ -96,7 +96,7 @@ impl Reporter {
 
     /// The channel was in use.
     pub fn count_channel(&mut self, now_ms: u64) {
-        self.probe(now_ms);
+        self.roll(now_ms);
         self.is_channel = true;
     }
 
@@ -113,13 +113,15 @@ impl Reporter {
 
     /// What is to be reported now. Each is to be [`Reporter::answered`]; before that nothing else is.
     pub fn look(&mut self, now_ms: u64) -> Vec<Report> {
-        self.probe(now_ms);
+        self.roll(now_ms);
         let is_busy = std::mem::take(&mut self.is_busy);
         if !self.sent.is_empty() {
             return Vec::new();
         }
         self.sent = self.over.drain(..).collect();
-        if self.is_news && (!is_busy || now_ms.abs_diff(self.reported_ms) >= STATS_REPORT_MS) {
+        let since_ms = now_ms.abs_diff(self.reported_ms);
+        let is_due = since_ms >= STATS_REPORT_MS || !is_busy && since_ms >= STATS_QUIET_MS;
+        if self.is_news && is_due {
             (self.is_news, self.reported_ms) = (false, now_ms);
             let report = self.closed(now_ms);
             self.sent.push(report);
@@ -150,7 +152,7 @@ impl Reporter {
     }
 
     /// Begins another minute if it is one.
-    fn probe(&mut self, now_ms: u64) {
+    fn roll(&mut self, now_ms: u64) {
         let minute = now_ms / MINUTE_MS;
         if minute == self.report.minute {
             return;

@@ -67,11 +67,11 @@ test('a metachannel is refused at every door', async (t) => {
 });
 
 test('a rule without effect stops a deployment, which says which rule', async (t) => {
-  const namespaces = [{ id: 'chat', persisted: true, persistLast: true }];
+  const namespaces = [{ id: 'chat', retentionHours: 5 }];
   const ruled = await startRuntime({ apps: [{ ...demoApps.apps[0], namespaces }] });
   t.after(() => ruled.stop());
   const answer = await fetch(`${ruled.url}/channels/chat:a/messages?key=${demoKey}`);
   const { error } = /** @type {any} */ (await answer.json());
   assert.deepEqual([answer.status, error.code], [503, 50320]);
-  assert.match(error.message, /apps\[0\]\.namespaces\[0\]\.persistLast has no effect/);
+  assert.match(error.message, /apps\[0\]\.namespaces\[0\].retentionHours has no effect/);
 });
