@@ -67,7 +67,7 @@ export function network(element, context) {
       show(arrivals, kept, transport);
     } finally {
       sockets.blocked = false;
-      goBack();
+      await goBack(context.ably);
       shake.removeAttribute('aria-disabled');
       tell();
     }
@@ -90,9 +90,19 @@ export function network(element, context) {
   }
 }
 
-/** The SDK looks for a better transport when it connects, and connects when the browser says that it is online. */
-function goBack() {
-  for (const name of ['offline', 'online']) window.dispatchEvent(new Event(name));
+/**
+ * The SDK looks for a better transport when it connects, and connects when the browser says that it is online. It may be
+ * connected before it has found one, and knows the next time.
+ * @param {import('ably').Realtime} ably
+ */
+async function goBack(ably) {
+  const { connection } = ably;
+  for (let tries = 0; tries < 4 && transportOf(ably) !== text.network.web_socket; tries++) {
+    await connection.whenState('connected');
+    const again = new Promise((resolve) => connection.once('connected', resolve));
+    for (const name of ['offline', 'online']) window.dispatchEvent(new Event(name));
+    await again;
+  }
 }
 
 /** @param {Context} context */
