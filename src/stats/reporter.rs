@@ -28,6 +28,8 @@ pub struct Reporter {
     is_news: bool,
     /// Something came since it last looked.
     is_busy: bool,
+    /// The last report was not taken.
+    has_failed: bool,
     reported_ms: u64,
     /// On their way, one for a minute.
     sent: Vec<Report>,
@@ -89,7 +91,7 @@ impl Reporter {
         if is_news {
             self.report.tally.add_after(&std::mem::take(counted));
             self.report.tally.add_after(&std::mem::take(&mut self.noted));
-            (self.is_news, self.is_busy) = (true, true);
+            (self.is_news, self.is_busy, self.has_failed) = (true, true, false);
         }
         self.has_news()
     }
@@ -100,15 +102,20 @@ impl Reporter {
         self.is_channel = true;
     }
 
-    /// Whether to look again. While a report is on its way its answer says so.
+    /// Whether to look again. While a report is on its way its answer says so, and where one failed, what comes next: an
+    /// app that cannot be reached keeps no object awake.
     pub fn has_news(&self) -> bool {
+        !self.has_failed && self.has_untold()
+    }
+
+    fn has_untold(&self) -> bool {
         self.is_news || !self.over.is_empty()
     }
 
     /// Whether nothing of this minute or before is left to tell.
     pub fn is_done(&self, now_ms: u64) -> bool {
-        !self.has_news() && self.sent.is_empty() && self.report.minute != now_ms / MINUTE_MS
-            || self.report.tally.is_empty() && !self.has_news() && self.sent.is_empty()
+        let all_told = !self.has_untold() && self.sent.is_empty();
+        all_told && (self.report.minute != now_ms / MINUTE_MS || self.report.tally.is_empty())
     }
 
     /// What is to be reported now. Each is to be [`Reporter::answered`]; before that nothing else is.
@@ -133,6 +140,7 @@ impl Reporter {
     pub fn answered(&mut self, minute: u64, is_taken: bool) {
         let Some(index) = self.sent.iter().position(|sent| sent.minute == minute) else { return };
         let report = self.sent.swap_remove(index);
+        self.has_failed = !is_taken;
         match is_taken {
             true => {}
             false if minute == self.report.minute => self.is_news = true,
@@ -217,6 +225,17 @@ mod tests {
         reporter.answered(60, false);
         assert_eq!(look(&mut reporter, HOUR_MS + 70_000), [(60, 3)]);
         assert!(!reporter.has_news());
+    }
+
+    #[test]
+    fn an_app_that_cannot_be_reached_keeps_nobody_awake() {
+        let mut reporter = Reporter::default();
+        assert!(count(&mut reporter, 1, HOUR_MS));
+        reporter.look(HOUR_MS + 1_000);
+        reporter.answered(60, false);
+        assert!(!reporter.has_news(), "nobody looks again for that alone");
+        assert!(count(&mut reporter, 1, HOUR_MS + 30_000));
+        assert_eq!(look(&mut reporter, HOUR_MS + 91_000), [(60, 2)], "and what comes next tells all");
     }
 
     #[test]
