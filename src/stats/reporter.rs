@@ -102,8 +102,8 @@ impl Reporter {
         self.is_channel = true;
     }
 
-    /// Whether to look again. While a report is on its way its answer says so, and where one failed, what comes next: an
-    /// app that cannot be reached keeps no object awake.
+    /// Whether to look again. While a report is on its way its answer says so, and where one failed, what comes next:
+    /// an app that cannot be reached keeps no object awake.
     pub fn has_news(&self) -> bool {
         !self.has_failed && self.has_untold()
     }

@@ -91,8 +91,8 @@ export function network(element, context) {
 }
 
 /**
- * The SDK looks for a better transport when it connects, and connects when the browser says that it is online. It may be
- * connected before it has found one, and knows the next time.
+ * The SDK looks for a better transport when it connects, and connects when the browser says that it is online. It may
+ * be connected before it has found one, and knows the next time.
  * @param {import('ably').Realtime} ably
  */
 async function goBack(ably) {
