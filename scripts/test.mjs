@@ -27,7 +27,7 @@ const suites = [
   await suite('Rust: lints', 'cargo', ['clippy', '--quiet', '--all-targets', '--', ...strict]),
   await suite('Rust: lints of the worker', 'cargo', ['clippy', '--quiet', '--lib', '--target', wasm, '--', ...strict]),
   await suite('Rust: the core', 'cargo', ['test', '--quiet', '--no-fail-fast'], cargoCounts),
-  await suite('The worker in its runtime', 'node', ['--test', '--test-timeout=180000',
+  await suite('The worker in its runtime', 'node', ['--test', '--test-timeout=400000',
     '--test-reporter=spec', '--test-reporter-destination=stdout',
     '--test-reporter=tap', `--test-reporter-destination=${tap}`,
     'tests/worker/*.test.mjs', 'tests/serve/*.test.mjs'], nodeCounts),
