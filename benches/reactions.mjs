@@ -1,10 +1,10 @@
 /**
- * What changes cost: `node benches/reactions.mjs [reactions] [clients] [messages]`, 100,000, 20,000 and 1,000 unless
- * said.
+ * Measures the cost of changes: `node benches/reactions.mjs [reactions] [clients] [messages]`. The defaults are
+ * 100,000, 20,000 and 1,000.
  *
- * So many reactions of so many clients to one message, as fast as the channel takes them, while one listens: how many a
- * second, of CPU of the runtime, and how many summaries it was told. The count must be exact. Then a page of history of
- * so many messages, as they were published, and when every third was updated.
+ * First the clients send their reactions to one message, as fast as the channel takes them, while one client listens.
+ * The benchmark prints reactions a second, CPU for each, and the summaries that the listener got; the final count must
+ * be exact. Then it reads a page of history, before and after every third of the messages is updated.
  */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';

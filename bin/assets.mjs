@@ -18,8 +18,8 @@ const types = {
 };
 
 /**
- * What files are sent with, in the form that the edge reads: a path, which may end in `*`, then a line for each header,
- * or `! ` and the name of one that an earlier path gave.
+ * Names the file of response headers, which the edge reads too. Each rule is a path, with `*` at its end for all below
+ * it, and then a line for each header. A line `! name` removes a header that an earlier rule set.
  */
 const HEADERS = '_headers';
 

@@ -13,7 +13,7 @@ import { isLoopback, readApps } from './options.mjs';
 import { Runtime, controlIn } from './runtime.mjs';
 import { runtimeConfig } from './runtime_config.mjs';
 
-/** What a deployment may be told, besides its apps; docs/operating.md and docs/push.md say what each does. */
+/** The variables of a deployment, besides its apps. docs/operating.md and docs/push.md explain them. */
 const variables = [
   'EVENT_KEY',
   'RELAY_CONNECTIONS', 'RELAY_CONNECTS_PER_SECOND', 'CONNECTION_MESSAGES_PER_SECOND', 'CONNECTION_BYTES_PER_SECOND',

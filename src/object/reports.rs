@@ -12,7 +12,6 @@ use crate::limits::STATS_LOOK_MS;
 use crate::model::name::AppId;
 use crate::relay::Relay;
 use crate::rpc::{AppCall, AppRequest};
-use crate::stats::Tally;
 
 impl<S: Store + RelayStore> Host<S> {
     /// Takes in what the cores counted in this turn.
@@ -23,11 +22,10 @@ impl<S: Store + RelayStore> Host<S> {
             self.reporter.count_channel(now_ms);
         }
         let counted = [self.relay.as_mut().map(Relay::tally_mut), channel];
-        let mut has_news = self.reporter.take(&mut Tally::default(), connections, now_ms);
         for counted in counted.into_iter().flatten() {
-            has_news = self.reporter.take(counted, connections, now_ms);
+            self.reporter.take(counted, connections, now_ms);
         }
-        if has_news {
+        if self.reporter.has_news() {
             self.start(Timer::Report, STATS_LOOK_MS);
         }
     }

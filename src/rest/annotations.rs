@@ -85,9 +85,7 @@ pub fn client_summary(
     form: Form,
 ) -> Result<Step, ErrorInfo> {
     caller.require_subscribe(channel)?;
-    let client_id = request.parameter("forClientId").or_else(|| caller.identity().name());
-    let client_id = client_id.filter(|client_id| *client_id != "*");
-    let client_id = client_id.ok_or_else(|| Code::BadClientId.because("forClientId must name one client"))?;
+    let client_id = caller.client_asked_for(request)?;
     epoch(serial)?;
     let call = caller.call(channel, rpc::Request::ClientSummary(serial.to_owned(), client_id.to_owned()));
     Ok(form.call(call, move |response| match response {

@@ -2,7 +2,11 @@
 
 use std::rc::Rc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+
 use super::Context;
+use super::page::bad_cursor;
 use crate::auth::{App, Credentials, Grant, Identity, Operations, Presented, Surface};
 use crate::error::{Code, ErrorInfo};
 use crate::http::Request;
@@ -29,17 +33,30 @@ impl Caller {
         &self.grant
     }
 
-    /// A text that those who have this key, or its tokens, can bring back and not read. `None` for a key that is no
-    /// more.
-    pub fn seal(&self, purpose: &str, text: &str) -> Option<Vec<u8>> {
+    /// The cursor of the next page, which names an entry that the caller may not be allowed to see. So only those who
+    /// have this key, or its tokens, can bring it back, and they cannot read it. `None` for a key that is no more.
+    pub fn cursor(&self, purpose: &str, text: &str) -> Option<String> {
         let key = self.app.key(&self.grant.key_name)?;
-        Some(key.secret.seal(&format!("{purpose} {}", key.name), text))
+        Some(BASE64URL.encode(key.secret.seal(&format!("{purpose} {}", key.name), text)))
     }
 
-    /// What was sealed for the same purpose and key.
-    pub fn unseal(&self, purpose: &str, sealed: &[u8]) -> Option<String> {
-        let key = self.app.key(&self.grant.key_name)?;
-        key.secret.open(&format!("{purpose} {}", key.name), sealed)
+    /// The text of a request's cursor, if it has one. Fails with 40003 for what [`Caller::cursor`] did not give for the
+    /// same purpose and key.
+    pub fn after(&self, purpose: &str, request: &Request) -> Result<Option<String>, ErrorInfo> {
+        let Some(cursor) = request.parameter("cursor") else { return Ok(None) };
+        let open = || {
+            let key = self.app.key(&self.grant.key_name)?;
+            key.secret.open(&format!("{purpose} {}", key.name), &BASE64URL.decode(cursor).ok()?)
+        };
+        open().map(Some).ok_or_else(bad_cursor)
+    }
+
+    /// The client that a summary is asked for: the one that the request names, or the caller. Fails with 40012 for
+    /// none.
+    pub fn client_asked_for<'a>(&'a self, request: &'a Request) -> Result<&'a str, ErrorInfo> {
+        let client_id = request.parameter("forClientId").or_else(|| self.identity().name());
+        let client_id = client_id.filter(|client_id| *client_id != "*");
+        client_id.ok_or_else(|| Code::BadClientId.because("forClientId must name one client"))
     }
 
     pub fn app(&self) -> &App {

@@ -156,7 +156,7 @@ impl Versions {
     }
 }
 
-fn page_of(response: Response) -> Answer<(HistoryPage, Vec<Entry>)> {
+pub fn page_of(response: Response) -> Answer<(HistoryPage, Vec<Entry>)> {
     let Response::History(page) = response else { return Err(unanswered()) };
     let entries = page.entries.entries().map_err(|_| unanswered())?;
     Ok((page, entries))

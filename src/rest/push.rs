@@ -12,7 +12,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
 use super::caller::Caller;
-use super::page::bad_cursor;
 use super::step::another_answer;
 use super::{Context, Step};
 use crate::auth::{Operations, from_base64};
@@ -237,20 +236,13 @@ fn limit(request: &Request) -> Result<usize, ErrorInfo> {
     })
 }
 
-/// Cursors name entries that their holder may not be allowed to see. So they are sealed.
+/// What cursors are for.
 const PURPOSE: &str = "push";
-
-fn cursor(request: &Request, caller: &Caller) -> Result<Option<String>, ErrorInfo> {
-    let Some(cursor) = request.parameter("cursor") else { return Ok(None) };
-    let sealed = BASE64URL.decode(cursor).ok();
-    sealed.and_then(|sealed| caller.unseal(PURPOSE, &sealed)).map(Some).ok_or_else(bad_cursor)
-}
 
 /// A page of those found, and the cursor of the next, for which one more was asked.
 fn paged<T>(mut found: Vec<T>, limit: usize, caller: &Caller, name: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
     let has_more = found.len() > limit;
     found.truncate(limit);
     let last = found.last().filter(|_| has_more).map(name);
-    let next = last.and_then(|last| caller.seal(PURPOSE, &last)).map(|sealed| BASE64URL.encode(sealed));
-    (found, next)
+    (found, last.and_then(|last| caller.cursor(PURPOSE, &last)))
 }

@@ -4,14 +4,12 @@
 //! are no longer in use, and those are left out, so that a page may have fewer than was asked for though another
 //! follows.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Map, Value};
 
 use super::Step;
 use super::caller::Caller;
 use super::history::limit;
-use super::page::{Links, bad_cursor};
+use super::page::Links;
 use super::step::{another_answer, unanswered};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request};
@@ -45,7 +43,7 @@ pub fn enumerate(request: &Request, caller: Caller, form: Form) -> Result<Step, 
         Some(_) => return Err(Code::BadParameter.because("'by' must be 'id' or 'value'")),
     };
     let limit = limit(request)?.min(CHANNELS_PAGE_MAX);
-    let after = request.parameter("cursor").map(|cursor| after(&caller, cursor)).transpose()?.unwrap_or_default();
+    let after = caller.after(PURPOSE, request)?.unwrap_or_default();
     let prefix = request.parameter("prefix").unwrap_or_default().to_owned();
     // One more tells whether another page follows.
     let ask = AppRequest::Channels { prefix, after, limit: limit + 1 };
@@ -58,13 +56,7 @@ pub fn enumerate(request: &Request, caller: Caller, form: Form) -> Result<Step, 
     }))
 }
 
-/// Cursors name the last channel that was looked at, which their holder may not be allowed to see. So they are sealed.
-fn after(caller: &Caller, cursor: &str) -> Result<String, ErrorInfo> {
-    let sealed = BASE64URL.decode(cursor).ok();
-    sealed.and_then(|sealed| caller.unseal(PURPOSE, &sealed)).ok_or_else(bad_cursor)
-}
-
-/// What cursors are sealed for.
+/// What cursors are for.
 const PURPOSE: &str = "channels";
 
 /// A page whose channels the app has not named.
@@ -82,7 +74,7 @@ impl Enumeration {
         let (mut last, mut next) = ("", None);
         for (index, name) in channels.lines().enumerate() {
             if index == self.limit {
-                next = self.caller.seal(PURPOSE, last).map(|sealed| BASE64URL.encode(sealed));
+                next = self.caller.cursor(PURPOSE, last);
                 break;
             }
             last = name;

@@ -82,7 +82,7 @@ impl Reporter {
 
     /// Takes in what was counted until now, which is then none, while there were so many connections. Gives whether
     /// there is something to report.
-    pub fn take(&mut self, counted: &mut Tally, connections: u64, now_ms: u64) -> bool {
+    pub fn take(&mut self, counted: &mut Tally, connections: u64, now_ms: u64) {
         let is_news = !counted.is_empty();
         if is_news || self.connections.value != connections {
             self.roll(now_ms);
@@ -93,7 +93,6 @@ impl Reporter {
             self.report.tally.add_after(&std::mem::take(&mut self.noted));
             (self.is_news, self.is_busy, self.has_failed) = (true, true, false);
         }
-        self.has_news()
     }
 
     /// The channel was in use.
@@ -183,7 +182,8 @@ mod tests {
     fn count(reporter: &mut Reporter, commits: u64, now_ms: u64) -> bool {
         let mut counted = Tally::default();
         counted.add(Counter::Commits, commits);
-        reporter.take(&mut counted, 0, now_ms)
+        reporter.take(&mut counted, 0, now_ms);
+        reporter.has_news()
     }
 
     /// What it reports, as minute and commits; all of it is taken.
@@ -255,7 +255,8 @@ mod tests {
     fn what_is_noted_goes_with_the_next_report_and_asks_for_none() {
         let mut reporter = Reporter::default();
         reporter.note(Counter::Wakes, 2);
-        assert!(!reporter.take(&mut Tally::default(), 0, HOUR_MS));
+        reporter.take(&mut Tally::default(), 0, HOUR_MS);
+        assert!(!reporter.has_news());
         count(&mut reporter, 1, HOUR_MS + 200_000);
         assert_eq!(reporter.look(HOUR_MS + 205_000)[0].tally.get(Counter::Wakes), 2);
     }

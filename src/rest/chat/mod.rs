@@ -13,6 +13,7 @@ pub use room::Wanted;
 
 use super::caller::Caller;
 use super::history::{self, Kind};
+use super::message::page_of;
 use super::step::unanswered;
 use super::{Context, Step, publish};
 use crate::error::{Code, ErrorInfo};
@@ -232,9 +233,8 @@ fn occupancy(form: Form, response: Response) -> Result<Reply, ErrorInfo> {
 
 /// The message of an answer.
 fn one(response: Response) -> Result<(String, Entry), ErrorInfo> {
-    let Response::History(page) = response else { return Err(unanswered()) };
-    let entry = page.entries.entries().map_err(|_| unanswered())?.into_iter().next();
-    Ok((page.epoch, entry.ok_or_else(unanswered)?))
+    let (page, entries) = page_of(response)?;
+    Ok((page.epoch, entries.into_iter().next().ok_or_else(unanswered)?))
 }
 
 /// The place that a publish was given, and in which life of the channel.

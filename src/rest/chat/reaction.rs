@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::body::bad;
 use super::{Asked, accepted};
-use crate::error::{Code, ErrorInfo};
+use crate::error::ErrorInfo;
 use crate::http::{Form, Reply};
 use crate::intake::annotation::{check, epoch};
 use crate::model::annotation::SummaryCounts;
@@ -68,9 +68,7 @@ impl Asked<'_> {
     /// What one client said, and how often everybody did.
     pub(super) fn client_reactions(&self, serial: &str) -> Result<Step, ErrorInfo> {
         self.caller.require_subscribe(self.channel)?;
-        let client_id = self.request.parameter("forClientId").or_else(|| self.caller.identity().name());
-        let client_id = client_id.filter(|client_id| *client_id != "*");
-        let client_id = client_id.ok_or_else(|| Code::BadClientId.because("forClientId must name one client"))?;
+        let client_id = self.caller.client_asked_for(self.request)?;
         epoch(serial)?;
         let request = rpc::Request::ClientSummary(serial.to_owned(), client_id.to_owned());
         let form = self.form;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Asker, ask, ask_as, ask_done, cursor, limit, new_device_token, not_permitted, paged};
+use super::{Asker, PURPOSE, ask, ask_as, ask_done, limit, new_device_token, not_permitted, paged};
 use crate::auth::Operations;
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Request};
@@ -89,7 +89,7 @@ fn shown(response: PushResponse, with_secret: bool) -> Result<Map<String, Value>
 
 fn list(request: &Request, asker: Asker, form: Form) -> Result<Step, ErrorInfo> {
     let caller = asker.require_admin()?;
-    let (limit, after) = (limit(request)?, cursor(request, caller)?.unwrap_or_default());
+    let (limit, after) = (limit(request)?, caller.after(PURPOSE, request)?.unwrap_or_default());
     // One more tells whether another page follows.
     let query = DevicesQuery { after, limit: limit + 1, ..filter(request)? };
     let links = Links::of(request, "deviceRegistrations", &CARRIED);

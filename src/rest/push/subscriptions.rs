@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Asker, ask, ask_as, ask_done, cursor, limit, not_permitted, paged};
+use super::{Asker, PURPOSE, ask, ask_as, ask_done, limit, not_permitted, paged};
 use crate::auth::Operations;
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Request};
@@ -71,7 +71,7 @@ fn list(request: &Request, asker: Asker, form: Form) -> Result<Step, ErrorInfo> 
     let query = filter(request)?;
     let (by, caller) =
         permitted(&asker, &query, |caller| caller.grant().capability.allows_anywhere(Operations::PUSH_ADMIN))?;
-    let after = cursor(request, caller)?.map(|text| parse(&text).ok_or_else(bad_cursor)).transpose()?;
+    let after = caller.after(PURPOSE, request)?.map(|text| parse(&text).ok_or_else(bad_cursor)).transpose()?;
     let limit = limit(request)?;
     let (is_admin, links) = (by.is_admin, Links::of(request, "channelSubscriptions", &CARRIED));
     let call = PushRequest::Subscriptions(by, SubscriptionsQuery { after, limit: limit + 1, ..query });
@@ -99,7 +99,7 @@ fn unsubscribe(request: &Request, asker: &Asker, form: Form) -> Result<Step, Err
 /// The channels that have subscriptions, as far as the caller administers them.
 pub fn channels(request: &Request, asker: Asker, form: Form) -> Result<Step, ErrorInfo> {
     let caller = asker.require_admin()?;
-    let (limit, after) = (limit(request)?, cursor(request, caller)?.unwrap_or_default());
+    let (limit, after) = (limit(request)?, caller.after(PURPOSE, request)?.unwrap_or_default());
     let links = Links::of(request, "channels", &["limit", "format", "envelope"]);
     let call = PushRequest::Channels { after, limit: limit + 1 };
     Ok(ask_as(asker, call, form, move |caller, response| {
