@@ -61,9 +61,12 @@ impl Message {
     }
 }
 
-/// As JavaScript counts them, and so most SDKs: UTF-16 code units.
+/// As JavaScript counts them, and so most SDKs: UTF-16 code units. One for each byte that begins a character, and
+/// another for a character of four bytes; counted so, since every message is measured where it comes in and where it
+/// goes out.
 pub(crate) fn characters(text: &str) -> usize {
-    text.encode_utf16().count()
+    let units = |byte: u8| usize::from(byte & 0xc0 != 0x80) + usize::from(byte >= 0xf0);
+    text.bytes().map(units).sum()
 }
 
 pub(crate) fn json(extras: &Extras) -> String {
@@ -328,5 +331,19 @@ impl Entry {
 
     pub fn is_ephemeral(&self) -> bool {
         self.messages().iter().any(Message::is_ephemeral)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::characters;
+
+    proptest! {
+        #[test]
+        fn characters_are_counted_as_javascript_does(text in ".*") {
+            prop_assert_eq!(characters(&text), text.encode_utf16().count());
+        }
     }
 }
