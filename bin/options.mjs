@@ -7,8 +7,9 @@ import fs from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
 import { parseArgs } from 'node:util';
-import { APPS_MAX_BYTES, DRAIN_SECONDS, DRAIN_SECONDS_MAX } from './limits.mjs';
+import { APPS_MAX_BYTES, DRAIN_SECONDS, DRAIN_SECONDS_MAX, MEMORY_MIN_MB } from './limits.mjs';
 import { levels } from './log.mjs';
+import { usualMemoryMax } from './memory.mjs';
 
 /**
  * @typedef {object} Settings
@@ -23,6 +24,7 @@ import { levels } from './log.mjs';
  * @property {string | undefined} tlsKey
  * @property {boolean} trustProxy
  * @property {number} drain
+ * @property {number} memory
  * @property {import('./log.mjs').Level} logLevel
  */
 
@@ -65,6 +67,7 @@ const table = [
   option('tls-key', 'FILE', text, undefined, 'and this private key (PEM)'),
   option('trust-proxy', undefined, flag, false, 'believe the proxy\'s X-Forwarded-For and X-Forwarded-Proto'),
   option('drain', 'SECONDS', number(0, DRAIN_SECONDS_MAX), DRAIN_SECONDS, 'how long a stop takes to send all away'),
+  option('memory', 'MB', number(MEMORY_MIN_MB, 16_777_216), usualMemoryMax(), 'start the runtime anew beyond; clients resume'),
   option('log-level', 'LEVEL', oneOf(levels), 'info', `the least that is logged: ${levels.join(', ')}`),
 ];
 

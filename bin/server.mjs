@@ -7,8 +7,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { openData, removeEmpty } from './data.mjs';
-import { EXIT_MS, LEAVE_STEPS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX, STEADY_MS } from './limits.mjs';
+import { EXIT_MS, LEAVE_STEPS, MEMORY_LOOK_MS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX, STEADY_MS } from './limits.mjs';
 import { secretsOf } from './log.mjs';
+import { memoryOf } from './memory.mjs';
 import { isLoopback, readApps } from './options.mjs';
 import { Runtime, controlIn } from './runtime.mjs';
 import { runtimeConfig } from './runtime_config.mjs';
@@ -70,6 +71,7 @@ export class Server {
     this.#serves = true;
     this.#sayReady();
     void this.#supervise();
+    void this.#watchMemory();
   }
 
   get url() {
@@ -184,6 +186,19 @@ export class Server {
       } catch (error) {
         this.#log.say('error', 'the runtime did not start', { message: /** @type {Error} */ (error).message });
       }
+    }
+  }
+
+  /** Ends a runtime that holds too much: what is acknowledged is on disk, and the next one goes on. */
+  async #watchMemory() {
+    while (!this.#stopping) {
+      await pause(MEMORY_LOOK_MS, undefined, { signal: this.#stopped.signal, ref: false }).catch(() => {});
+      const runtime = this.#runtime;
+      const taken = runtime?.pid === undefined ? undefined : await memoryOf(runtime.pid);
+      if (this.#stopping || taken === undefined || taken <= this.#settings.memory) continue;
+      this.#log.say('error', 'too much memory', { megabytes: Math.round(taken), allowed: this.#settings.memory });
+      runtime?.kill();
+      await runtime?.ended;
     }
   }
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import test from 'node:test';
+import { Inbox, connected, demoKey } from '../worker/clients.mjs';
 import { Served } from './served.mjs';
 
 test('a client whose request does not go on is cut off, and takes nothing from others', { timeout: 60_000 }, async (t) => {
@@ -17,4 +18,36 @@ test('a client whose request does not go on is cut off, and takes nothing from o
   assert.equal((await fetch(`http://127.0.0.1:${served.port}/time`)).status, 200);
   await Promise.all(slow);
   assert.equal((await fetch(`http://127.0.0.1:${served.port}/time`)).status, 200);
+});
+
+/** Attached to a channel by its URL, and reads nothing of what comes. @param {Served} served @param {string} channel */
+async function silent(served, channel) {
+  const socket = net.connect({ port: served.port, host: '127.0.0.1' });
+  socket.on('error', () => {});
+  const query = new URLSearchParams({ key: demoKey, attach: 'auto', channel });
+  socket.write(`GET /?${query} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`
+    + 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n');
+  const [answer] = await once(socket, 'data');
+  assert.match(String(answer), /^HTTP\/1.1 101 /);
+  return socket.pause();
+}
+
+test('what sockets leave unread is bounded, and nobody who reads misses anything', { timeout: 120_000 }, async (t) => {
+  const allowed = 200;
+  const served = await Served.start(t, { args: ['--memory', String(allowed)] });
+  const sockets = await Promise.all(Array.from({ length: 20 }, () => silent(served, 'persisted:flood')));
+  t.after(() => sockets.forEach((socket) => socket.destroy()));
+  const publisher = (await connected(t, served)).channels.get('persisted:flood');
+  const inbox = await Inbox.of((await connected(t, served)).channels.get('persisted:flood'));
+  const line = served.heard('too much memory');
+  let ended = false;
+  void line.then(() => { ended = true; });
+  const filling = 'x'.repeat(60_000);
+  let count = 0;
+  while (!ended) await publisher.publish(String(count++), filling);
+  assert.ok((await line).megabytes > allowed);
+  await served.heard('ready', served.lines.indexOf(await line));
+  await publisher.publish('last', 'end');
+  await inbox.until('end');
+  assert.deepEqual(inbox.messages.map(({ name }) => name), [...Array(count).keys(), 'last'].map(String));
 });
