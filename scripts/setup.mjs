@@ -27,10 +27,8 @@ export const env = {
   ...process.env,
   PATH: [at('node_modules/.bin'), path.join(tools, 'bin'), process.env.PATH, path.join(cargoHome, 'bin')]
     .join(path.delimiter),
-  // worker-build would otherwise download these three; npm and cargo have them under our locks.
-  WASM_BINDGEN_BIN: 'wasm-bindgen',
-  WASM_OPT_BIN: at('node_modules/.bin/wasm-opt'),
-  ESBUILD_BIN: at('node_modules/.bin/esbuild'),
+  // Its macros would otherwise write code for a crate without js-sys.
+  WASM_BINDGEN_USE_JS_SYS: '1',
   WRANGLER_SEND_METRICS: 'false',
   CLOUDFLARE_CF_FETCH_ENABLED: 'false',
 };
@@ -39,8 +37,8 @@ export const env = {
 export async function setUp() {
   wasmTarget();
   const missing = missingTools();
-  if (missing.length > 0) systemLibraries();
-  await Promise.all([npmPackages(), buildTools(missing), missing.length > 0 && compile()]);
+  if (missing.length > 0) linker();
+  await Promise.all([npmPackages(), buildTools(missing), missing.length > 0 && fs.existsSync(at('src')) && compile()]);
 }
 
 /** Builds the worker into `build/` and the page's copies of the SDK and its plugin, unless they are up to date. */
@@ -51,15 +49,37 @@ export async function build() {
   const stamp = at('build/.inputs');
   const inputs = hash(['Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', ...sources('src')]);
   if (read(stamp) === inputs && fs.existsSync(at('build/index.js'))) return;
-  await step('Building the worker', 'worker-build', ['--release']);
-  // Sorted by name, copies of one generic function stand together and compress better. Then the names go, a sixth of
-  // the bundle, on which worker-build insists: a panic says its file and line.
-  const passes = ['--reorder-functions-by-name', '--strip-debug'];
-  const args = [...passes, 'build/index_bg.wasm', '-o', 'build/index_bg.wasm'];
-  await step('Making it smaller', 'wasm-opt', args);
-  // worker-build keeps git from its output, and npm heeds that, too: a package would lack the worker.
-  fs.writeFileSync(at('build/.npmignore'), '');
+  await compile();
+  await bundle();
   fs.writeFileSync(stamp, inputs);
+}
+
+/** The compiled worker with its glue, small, and its entry, in one file each. */
+async function bundle() {
+  const staging = at('target/bundle');
+  fs.rmSync(staging, { recursive: true, force: true });
+  const compiled = at('target', wasm, 'release/courtside.wasm');
+  // With both flags a panic ends an instance, and src/shell/entry.js makes another.
+  const resetting = ['--experimental-reset-state-function', '--force-enable-abort-handler'];
+  const args = ['--target', 'module', '--no-typescript', '--out-name', 'index', '--out-dir', staging, ...resetting];
+  await step('Writing its glue', 'wasm-bindgen', [...args, compiled]);
+  // What rustc and wasm-bindgen use, and nothing that the runtime may not know. Sorted by name, copies of one generic
+  // function stand together and compress better. Then the names go, a sixth of the bundle: a panic says its file and
+  // line.
+  const features = ['bulk-memory', 'exception-handling', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int',
+    'reference-types', 'sign-ext'].map((name) => `--enable-${name}`);
+  const passes = ['-O', '--reorder-functions-by-name', '--strip-debug'];
+  fs.rmSync(at('build'), { recursive: true, force: true });
+  fs.mkdirSync(at('build'));
+  const small = [path.join(staging, 'index_bg.wasm'), '-o', at('build/index_bg.wasm')];
+  await step('Making it smaller', 'wasm-opt', [...features, ...passes, ...small]);
+  fs.copyFileSync(at('src/shell/entry.js'), path.join(staging, 'entry.js'));
+  const externals = ['./index_bg.wasm', 'cloudflare:workers'].map((name) => `--external:${name}`);
+  const whole = ['--bundle', '--minify', '--format=esm', ...externals, `--outfile=${at('build/index.js')}`];
+  await step('Bundling it', 'esbuild', ['--log-level=warning', path.join(staging, 'entry.js'), ...whole]);
+  // The compiler's own way to import a module is not the runtime's.
+  const text = fs.readFileSync(at('build/index.js'), 'utf8');
+  fs.writeFileSync(at('build/index.js'), text.replace(/\bimport source /g, 'import '));
 }
 
 /** One line per step, so that a newcomer sees what is being done to the machine. */
@@ -110,7 +130,6 @@ function missingTools() {
   // Not what tests in browsers would need: TLS is a third of it.
   const only = ['--no-default-features', '--bin', 'wasm-bindgen'];
   const wanted = [
-    { crate: 'worker-build', binary: 'worker-build', version: lockedVersion('worker') },
     { crate: 'wasm-bindgen-cli', binary: 'wasm-bindgen', version: lockedVersion('wasm-bindgen'), only },
   ];
   return wanted.filter((tool) => {
@@ -122,8 +141,7 @@ function missingTools() {
 /** @param {Tool[]} missing */
 async function buildTools(missing) {
   for (const { crate, version, only = [] } of missing) {
-    // Debug builds: these only drive the build, and compile in half the time. One target directory, so that what both
-    // depend on compiles once.
+    // A debug build: it only drives the build, and compiles in half the time.
     const args = ['install', '--quiet', '--debug', '--root', tools, '--target-dir', path.join(tools, 'build')];
     const options = { env: { ...env, CARGO_PROFILE_DEV_DEBUG: '0', CARGO_INCREMENTAL: '0' } };
     args.push(...only, '--version', version, crate);
@@ -132,24 +150,19 @@ async function buildTools(missing) {
   if (missing.length > 0) fs.rmSync(path.join(tools, 'build'), { recursive: true, force: true });
 }
 
-/** What worker-build would compile first, so that it finds it done. */
+/** With nothing to do it takes a second. */
 async function compile() {
-  if (!fs.existsSync(at('src'))) return;
-  // With what it sets, too.
-  const options = { env: { ...env, WASM_BINDGEN_USE_JS_SYS: '1' } };
-  await step('Compiling the worker', 'cargo', ['build', '--quiet', '--lib', '--release', '--target', wasm], options);
+  await step('Compiling the worker', 'cargo', ['build', '--quiet', '--lib', '--release', '--target', wasm]);
 }
 
-/** worker-build links the system's OpenSSL on Linux. Say so at once rather than two minutes into its compilation. */
-function systemLibraries() {
-  if (process.platform !== 'linux') return;
-  const has = (/** @type {string} */ command, /** @type {string[]} */ ...args) => spawnSync(command, args).status === 0;
-  if (has('cc', '--version') && has('pkg-config', '--exists', 'openssl')) return;
-  const install = 'apt-get install -y --no-install-recommends build-essential pkg-config libssl-dev';
-  if (process.getuid?.() !== 0 || !has('apt-get', '--version')) {
-    fail(`A C compiler and OpenSSL's headers are missing. On Debian: sudo ${install}`);
+/** What Rust links with. Say so at once rather than in the middle of a compilation. */
+function linker() {
+  if (process.platform !== 'linux' || !spawnSync('cc', ['--version']).error) return;
+  const install = 'apt-get install -y --no-install-recommends build-essential';
+  if (process.getuid?.() !== 0 || spawnSync('apt-get', ['--version']).error) {
+    fail(`A C compiler is missing. On Debian: sudo ${install}`);
   }
-  say('Installing a C compiler and OpenSSL\'s headers');
+  say('Installing a C compiler');
   const script = `apt-get update -q && DEBIAN_FRONTEND=noninteractive ${install}`;
   if (spawnSync('sh', ['-c', script], { stdio: 'inherit' }).status !== 0) fail(`This failed: ${install}`);
 }

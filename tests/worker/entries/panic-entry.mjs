@@ -10,7 +10,7 @@ export { default } from './index.js';
 
 export class Relay extends BuiltRelay {
   webSocketMessage(socket, message) {
-    if (message === 'PANIC') this.__wbg_ptr = 0xfffffff0;
+    if (message === 'PANIC') this.inner().__wbg_ptr = 0xfffffff0;
     return super.webSocketMessage(socket, message);
   }
 }

@@ -1,0 +1,80 @@
+/**
+ * What the runtime calls: the classes of the objects and the entrypoint, around those that are in WebAssembly.
+ *
+ * A panic ends the WebAssembly instance and with it the memory of every object in this isolate. The next event gets
+ * another instance, and its object is built again from what the platform keeps, as after any loss of memory.
+ */
+import { WorkerEntrypoint } from 'cloudflare:workers';
+import * as built from './index.js';
+
+// That of the generated code: it says when an instance has ended, and counts them.
+const instance = built.__worker_init_state();
+
+function enter() {
+  if (!instance.criticalError) return;
+  built.__wbg_reset_state();
+  instance.criticalError = false;
+  instance.instanceId += 1;
+}
+
+function note(error) {
+  if (error instanceof WebAssembly.RuntimeError) {
+    console.error('a panic ended the instance', error);
+    instance.criticalError = true;
+  }
+}
+
+// In what goes on after an await nobody else would see it.
+addEventListener('error', ({ error }) => note(error));
+
+function inside(call) {
+  enter();
+  try {
+    return call();
+  } catch (error) {
+    note(error);
+    throw error;
+  }
+}
+
+/** The object of a class in WebAssembly, for as long as the platform keeps it in memory. */
+function objectOf(name) {
+  class Outer {
+    #state;
+    #env;
+    #inner;
+    #builtIn;
+
+    constructor(state, env) {
+      this.#state = state;
+      this.#env = env;
+      inside(() => this.inner());
+    }
+
+    inner() {
+      if (this.#builtIn !== instance.instanceId) {
+        this.#inner = new built[name](this.#state, this.#env);
+        this.#builtIn = instance.instanceId;
+      }
+      return this.#inner;
+    }
+  }
+  // Only those that there are: whether a class hears of WebSockets decides how the platform treats them.
+  for (const event of ['fetch', 'alarm', 'webSocketMessage', 'webSocketClose', 'webSocketError']) {
+    if (!built[name].prototype[event]) continue;
+    Outer.prototype[event] = function hear(...args) {
+      return inside(() => this.inner()[event](...args));
+    };
+  }
+  return Outer;
+}
+
+export const App = objectOf('App');
+export const Channel = objectOf('Channel');
+export const Relay = objectOf('Relay');
+
+export default class extends WorkerEntrypoint {
+  fetch(request) {
+    return inside(() => built.fetch(request, this.env, this.ctx));
+  }
+}
