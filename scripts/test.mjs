@@ -7,6 +7,7 @@
  */
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { build, env, lintTools, root, say, setUp, wasm } from './setup.mjs';
@@ -27,7 +28,9 @@ const suites = [
   await suite('Rust: lints', 'cargo', ['clippy', '--quiet', '--all-targets', '--', ...strict]),
   await suite('Rust: lints of the worker', 'cargo', ['clippy', '--quiet', '--lib', '--target', wasm, '--', ...strict]),
   await suite('Rust: the core', 'cargo', ['test', '--quiet', '--no-fail-fast'], cargoCounts),
+  // Its files wait more than they work: two at once, at least.
   await suite('The worker in its runtime', 'node', ['--test', '--test-timeout=400000',
+    `--test-concurrency=${Math.max(2, os.availableParallelism())}`,
     '--test-reporter=spec', '--test-reporter-destination=stdout',
     '--test-reporter=tap', `--test-reporter-destination=${tap}`,
     'tests/worker/*.test.mjs', 'tests/serve/*.test.mjs'], nodeCounts),
