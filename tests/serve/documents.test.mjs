@@ -46,6 +46,49 @@ function inShell(text, options) {
 /** The installed command is the one here. @param {string} text */
 const ours = (text) => text.replace(/^(npx )?courtside /, `node ${command} `);
 
+test('start: a listener goes on through a crash of the server', async (t) => {
+  const served = await Served.start(t);
+  const here = (/** @type {string} */ text) => text.replaceAll('8787', String(served.port));
+  const [, program] = block('start.md', 'listen.mjs').match(/^cat > listen.mjs <<'EOF'\n([^]*?)^EOF$/m) ?? [];
+  const listener = spawn(process.execPath, ['--input-type=module', '-e', here(String(program))], {
+    cwd: root, stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => listener.kill('SIGKILL'));
+  const said = readline.createInterface({ input: listener.stdout })[Symbol.asyncIterator]();
+  const until = async (/** @type {RegExp} */ wanted) => {
+    for (;;) {
+      const { value, done } = await said.next();
+      assert.ok(!done, `it ended without ${wanted}`);
+      if (wanted.test(value)) return value;
+    }
+  };
+  await until(/^connected$/);
+  const publish = () => JSON.parse(inShell(here(block('start.md', 'curl'))));
+  const { serials: [serial] } = publish();
+  assert.equal(await until(/Hello/), `${serial} somebody Hello`);
+  assert.match(block('start.md', 'pkill'), /^pkill -9 workerd$/m);
+  process.kill(served.runtimePid, 'SIGKILL');
+  await until(/^disconnected$/);
+  await until(/^connected$/);
+  publish();
+  await until(/Hello/);
+});
+
+test('start: an app of one\'s own', async (t) => {
+  const home = folder(t);
+  fs.writeFileSync(path.join(home, 'apps.json'), block('start.md', '"mine"'));
+  const [, ...args] = `${line('start.md', 'serve --apps')} --port 0 --drain 0`.split(' ');
+  const child = spawn(process.execPath, [path.join(root, String(args.shift())), ...args], { cwd: home, stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => child.kill('SIGKILL'));
+  for await (const text of readline.createInterface({ input: child.stdout })) {
+    const { url } = JSON.parse(text);
+    if (!url) continue;
+    const status = async (/** @type {string} */ key) => (await fetch(`${url}/channels/chat:x/messages?key=${key}`)).status;
+    assert.deepEqual([await status('mine.main:at-least-16-characters'), await status(demoKey)], [200, 401]);
+    break;
+  }
+});
+
 test('self-hosting: serve with apps of one\'s own, back it up, and restore it', async (t) => {
   const home = folder(t);
   const within = (/** @type {string} */ text) => ours(text).replaceAll(/\/(var\/lib|etc|backup)\//g, `${home}/$1/`);
