@@ -16,7 +16,7 @@ import { runtimeConfig } from './runtime_config.mjs';
 
 /** The variables of a deployment, besides its apps. docs/operating.md and docs/push.md explain them. */
 const variables = [
-  'EVENT_KEY',
+  'ERRORS_URL', 'EVENT_KEY',
   'RELAY_CONNECTIONS', 'RELAY_CONNECTS_PER_SECOND', 'CONNECTION_MESSAGES_PER_SECOND', 'CONNECTION_BYTES_PER_SECOND',
   'PUSH_CONTACT', 'PUSH_PRIVATE_ADDRESSES',
 ];
@@ -146,6 +146,8 @@ export class Server {
     if (this.isDemo || ephemeral) told.SHORT_SECRETS = 'true';
     for (const name of variables) told[name] = process.env[name];
     if (this.isDemo) told.EVENT_KEY ??= DEMO_EVENT_KEY;
+    // Only who is on this machine can follow it.
+    if (this.#port !== 0 && isLoopback(this.#settings.host)) told.ERRORS_URL ??= `${this.url}/errors#`;
     this.#log.hide(adminToken, ...(told.APPS ? secretsOf(told.APPS) : []));
     const note = 'its key is known to all; give --apps to serve your own';
     if (this.isDemo) this.#log.say('warn', 'demo app', { note });

@@ -12,8 +12,10 @@ say('Starting wrangler dev');
 const file = path.join(root, 'target/dev.env');
 const apps = fs.readFileSync(path.join(root, 'bin/demo.json'), 'utf8').trim();
 const sandbox = process.env.SANDBOX === 'true' ? 'SANDBOX=true\n' : '';
-fs.writeFileSync(file, `SHORT_SECRETS=true\nEVENT_KEY=demo.event\nAPPS='${apps}'\n${sandbox}`);
-const args = ['dev', '--local', '--ip', '127.0.0.1', '--port', process.env.PORT ?? '8787', '--env-file', file];
+const port = process.env.PORT ?? '8787';
+const errors = `http://127.0.0.1:${port}/errors#`;
+fs.writeFileSync(file, `SHORT_SECRETS=true\nEVENT_KEY=demo.event\nERRORS_URL='${errors}'\nAPPS='${apps}'\n${sandbox}`);
+const args = ['dev', '--local', '--ip', '127.0.0.1', '--port', port, '--env-file', file];
 const server = spawn('wrangler', args, { cwd: root, env, stdio: 'inherit' });
 
 // Ctrl-C reaches wrangler by itself, as it is of our process group; a lone SIGTERM does not. Either way we leave last.

@@ -14,6 +14,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { errorsPage } from './errors_page.mjs';
 
 export const root = path.resolve(import.meta.dirname ?? path.dirname(fileURLToPath(import.meta.url)), '..');
 const at = (/** @type {string[]} */ ...parts) => path.join(root, ...parts);
@@ -41,11 +42,17 @@ export async function setUp() {
   await Promise.all([npmPackages(), buildTools(missing), missing.length > 0 && fs.existsSync(at('src')) && compile()]);
 }
 
-/** Builds the worker into `build/` and the page's copies of the SDK and its plugin, unless they are up to date. */
+/**
+ * Builds the worker into `build/`, the page of errors, and the page's copies of the SDK and its plugin, unless they are
+ * up to date.
+ */
 export async function build() {
   for (const file of ['ably.min.js', 'liveobjects.umd.min.js']) {
     copyIfChanged(at('node_modules/ably/build', file), at('www/vendor', file));
   }
+  const errors = read(at('docs/errors.md'));
+  // A package has the page, and not what it is made of.
+  if (errors) fs.writeFileSync(at('www/errors.html'), errorsPage(errors));
   const stamp = at('build/.inputs');
   const inputs = hash(['Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', ...sources('src')]);
   if (read(stamp) === inputs && fs.existsSync(at('build/index.js'))) return;

@@ -3,6 +3,8 @@
 //! Owns the numbers, HTTP statuses and default texts that clients see. Knows nothing of transports: a frame, a REST
 //! body and a call between objects all carry the same [`ErrorInfo`].
 
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 
 /// Declares [`Code`]: `Name = number, status, "default text";`, sorted by number.
@@ -124,8 +126,21 @@ impl From<Code> for ErrorInfo {
     }
 }
 
+/// Where each code is explained, up to its number. Set before the first error is made.
+static EXPLAINED_AT: OnceLock<String> = OnceLock::new();
+
+/// Says where this deployment explains its codes: a code's number is added. Only the first call has an effect; without
+/// one, errors lead to the hosted service's pages, since its codes are ours.
+pub fn explain_at(prefix: impl FnOnce() -> Option<String>) {
+    EXPLAINED_AT.get_or_init(|| prefix().unwrap_or_else(usual_prefix));
+}
+
+fn usual_prefix() -> String {
+    "https://help.ably.io/error/".to_owned()
+}
+
 fn href(number: u32) -> String {
-    format!("https://help.ably.io/error/{number}")
+    format!("{}{number}", EXPLAINED_AT.get_or_init(usual_prefix))
 }
 
 /// An error as the protocol carries it: in frames, REST bodies and headers (protocol.md § 3).

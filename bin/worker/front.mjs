@@ -14,6 +14,9 @@ export { App };
 const PROBE_EVERY_MS = 1_000;
 const PROBE_MS = 5_000;
 
+/** Where the event page is, and its parts. */
+const EVENT_PAGE = /^\/((index|stage)(\.html)?|embed\/.*)?$/;
+
 /** How many objects are called at once. */
 const CALLS_AT_ONCE = 64;
 
@@ -38,8 +41,8 @@ export default class extends Built {
     const { pathname } = new URL(request.url);
     if (request.headers.get('upgrade') === null && (request.method === 'GET' || request.method === 'HEAD')) {
       const asset = this.env.ASSETS[pathname];
-      // Without an event there are no pages, and the worker says so.
-      if (asset && (this.env.EVENT_KEY || !asset.file.endsWith('.html'))) return file(asset, request, this.env);
+      // Without an event its pages are not there, and the worker says so.
+      if (asset && (this.env.EVENT_KEY || !EVENT_PAGE.test(pathname))) return file(asset, request, this.env);
       if (pathname === '/health') return said(200, 'ok');
       if (pathname === '/ready') return ready(this.env);
     }

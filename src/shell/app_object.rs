@@ -28,7 +28,7 @@ pub struct App {
 
 impl DurableObject for App {
     fn new(state: State, env: Env) -> Self {
-        platform::seed_hashes();
+        platform::prepare(&env);
         let state = JsValue::from(state._inner()).unchecked_into::<ObjectState>();
         Self { registration: register(state, env) }
     }

@@ -72,6 +72,11 @@ pub fn event_key(env: &Env) -> Result<Key, ErrorInfo> {
     key.ok_or_else(|| Code::Unavailable.because("this deployment's EVENT_KEY names none of its keys"))
 }
 
+/// Where this deployment explains error codes, up to their numbers, if it says so.
+pub fn errors_url(env: &Env) -> Option<String> {
+    Some(variable(env, "ERRORS_URL")).filter(|prefix| !prefix.is_empty())
+}
+
 /// How long secrets must be: with `SHORT_SECRETS=true`, which local runs set, short ones will do.
 fn secret_min_bytes(env: &Env) -> usize {
     if variable(env, "SHORT_SECRETS") == "true" { SHORT_SECRET_MIN_BYTES } else { SECRET_MIN_BYTES }

@@ -33,7 +33,7 @@ macro_rules! object {
     ($name:ident) => {
         impl DurableObject for $name {
             fn new(state: State, env: Env) -> Self {
-                platform::seed_hashes();
+                platform::prepare(&env);
                 let state = JsValue::from(state._inner()).unchecked_into::<ObjectState>();
                 Self { registration: host::register(state, env, Class::$name) }
             }

@@ -3,10 +3,12 @@
 
 use js_sys::{Array, Date, Number, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
-use worker::Response;
 use worker::worker_sys::web_sys::{ReadableStream, Response as RawResponse};
+use worker::{Env, Response};
 
+use super::config;
 use crate::base::maps;
+use crate::error;
 use crate::model::name::alphanumeric;
 use crate::protocol::Encoded;
 use crate::rpc::placement::Region;
@@ -212,8 +214,10 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
 }
 
 /// To be called by whatever may be first in an isolate: there is no randomness before an event.
-pub fn seed_hashes() {
+/// What holds for all of this instance, before anything else.
+pub fn prepare(env: &Env) {
     maps::seed(|| u64::from_le_bytes(random_bytes()));
+    error::explain_at(|| config::errors_url(env));
 }
 
 /// What went wrong in JavaScript, for our log and never for a client.

@@ -89,7 +89,7 @@ fn start() {
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<RawResponse> {
-    platform::seed_hashes();
+    platform::prepare(&env);
     let response = respond(request, &env).await;
     tell_counts(&env, &context);
     response

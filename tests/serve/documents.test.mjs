@@ -30,7 +30,11 @@ function block(document, part) {
   return found;
 }
 
-/** The one line of a block that has this text, without what it says of itself. @param {string} document @param {string} part */
+/**
+ * The one line of a block that has this text, without what it says of itself.
+ * @param {string} document
+ * @param {string} part
+ */
 function line(document, part) {
   const found = block(document, part).split('\n').find((text) => text.includes(part));
   return String(found).replace(/\s+#.*/, '');

@@ -7,6 +7,7 @@ import https from 'node:https';
 import path from 'node:path';
 import test from 'node:test';
 import { Inbox, connected, demoKey, rest } from '../worker/clients.mjs';
+import { RawClient, action } from '../worker/raw_client.mjs';
 import { Served, folder, run } from './served.mjs';
 
 const secret = 'a-secret-of-this-test-alone';
@@ -163,4 +164,27 @@ test('an address is the one that a client has, and not one that it invents', asy
 test('behind a proxy, an address is the one that the proxy saw', async (t) => {
   const served = await Served.start(t, { args: ['--trust-proxy'] });
   assert.deepEqual(await guesses(served), [40101]);
+});
+
+test('an error leads to where it is explained', async (t) => {
+  const served = await Served.start(t);
+  assert.equal(await served.stop(), 0);
+  // On a port that it is told, as usual: where it is to be reached is then known beforehand.
+  await served.start();
+  const answer = await fetch(`${served.url}/channels/x/messages?key=demo.key1:another-secret`);
+  const { error } = /** @type {{ error: { code: number, href: string } }} */ (await answer.json());
+  assert.equal(error.href, `${served.url}/errors#${error.code}`);
+  const client = new RawClient(served, { key: 'demo.key1:another-secret' });
+  assert.equal((await client.expect(action.ERROR)).error.href, error.href);
+  const page = await fetch(error.href);
+  assert.match(page.headers.get('content-security-policy') ?? '', /style-src 'self'/);
+  assert.match(await page.text(), new RegExp(`<tr id="${error.code}">`));
+});
+
+test('without an event there is a console, and no event page', async (t) => {
+  const apps = { apps: [{ id: 'own', keys: [{ name: 'main', secret: 'a-secret-of-our-own' }] }] };
+  const served = await Served.start(t, { args: ['--apps', JSON.stringify(apps)] });
+  const status = async (/** @type {string} */ path) => (await fetch(`${served.url}${path}`)).status;
+  for (const path of ['/console', '/console/console.js', '/errors', '/vendor/ably.min.js']) assert.equal(await status(path), 200, path);
+  for (const path of ['/', '/stage', '/stage.html', '/index.html', '/embed/score']) assert.equal(await status(path), 404, path);
 });
