@@ -114,3 +114,14 @@ export const SETTLE_MS = 30_000;
 
 /** Of a plot in a terminal. */
 export const PLOT_COLUMNS = 60;
+
+/** What `cost` computes with: beyond it there is no measurement that could be extrapolated. */
+export const COST_VIEWERS_MAX = 10_000_000;
+export const COST_HOURS_MAX = 10_000;
+export const COST_RATE_MAX = 10_000;
+export const COST_CHANNELS_MAX = 1_000_000;
+export const COST_CONNECTS_MAX = 100;
+
+/** Of batches and conflation, as src/limits has it. */
+export const INTERVAL_MIN_MS = 20;
+export const INTERVAL_MAX_MS = 1_000;

@@ -79,7 +79,8 @@ export function readObject(given) {
   /** @type {Record<string, unknown>} */
   const settings = {};
   for (const { key, fallback, read } of table) {
-    settings[key] = given[key] === undefined ? fallback : read(plain(given[key]), key);
+    const said = given[/** @type {keyof Settings} */ (key)];
+    settings[key] = said === undefined ? fallback : read(plain(said), key);
   }
   const unknown = Object.keys(given).find((key) => !table.some((option) => option.key === key));
   if (unknown) {
@@ -119,14 +120,22 @@ export function readApps(apps) {
   let line;
   try {
     line = JSON.stringify(JSON.parse(text));
-  } catch {
-    throw new BadOption(`${where} is not JSON`);
+  } catch (error) {
+    throw new BadOption(`${where} is not JSON${placeOf(text, /** @type {Error} */ (error).message)}`);
   }
   if (Buffer.byteLength(line) > APPS_MAX_BYTES) {
     const instead = 'with an admin token, further apps can be made by request';
     throw new BadOption(`${where} has more than ${APPS_MAX_BYTES} bytes; ${instead}`);
   }
   return line;
+}
+
+/** Where the text stops to be JSON, if it can be told: the message itself may show a secret. @param {string} text @param {string} message */
+function placeOf(text, message) {
+  const [, position] = message.match(/ at position (\d+)/) ?? [];
+  if (position === undefined) return '';
+  const lines = text.slice(0, Number(position)).split('\n');
+  return ` at line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`;
 }
 
 /** @param {string[]} args @returns {Record<string, string | boolean | undefined>} */

@@ -61,6 +61,7 @@ export class Place {
     return url;
   }
 
+  /** @returns {Record<string, string>} */
   get headers() {
     return this.authorization ? { authorization: this.authorization } : {};
   }

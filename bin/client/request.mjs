@@ -46,7 +46,8 @@ export async function ask(place, path, asked) {
 /** The same as it stands. @param {import('./place.mjs').Place} place @param {string} path @param {Asked} [asked] */
 export async function askText(place, path, { method = 'GET', query, body } = {}) {
   const url = place.at(path, query);
-  const headers = { ...place.headers, ...body === undefined ? {} : { 'content-type': 'application/json' } };
+  const { headers } = place;
+  if (body !== undefined) headers['content-type'] = 'application/json';
   /** @type {Response} */
   let response;
   let text;

@@ -43,7 +43,10 @@ async function refusal(apps) {
   }
 }
 
-/** Only of what the server has read. @param {string} text */
+/**
+ * Only of what the server has read. @param {string} text
+ * @returns {{ id: string, keys: number, namespaces: number }[]}
+ */
 function contentsOf(text) {
   const { apps = [] } = JSON.parse(text);
   return apps.map((/** @type {any} */ { id, keys = [], namespaces = [] }) =>

@@ -62,7 +62,7 @@ function report(run, result) {
     ...whyRefused ? [`refused    ${whyRefused}`] : [],
     `delivered  ${shown(result.delivered)}, ${shown(result.deliveriesPerSecond)} a second`,
     `latency    p50 ${ms.p50} ms, p90 ${ms.p90}, p99 ${ms.p99}, p99.9 ${ms.p999}, most ${ms.most}`,
-    `own delay  p99 ${result.ownDelayMs} ms: how late this process was by itself`,
+    `own work   ${result.ownMicroseconds} µs a delivery: it takes ${shown(Math.ceil(result.ownMicroseconds * result.viewers / 1_000))} ms to read all viewers once`,
     `lost ${shown(result.lost)}, repeated ${shown(result.repeated)}, out of order ${shown(result.outOfOrder)}, gaps ${shown(result.gaps)}`,
     '', ...plot(run),
   ];

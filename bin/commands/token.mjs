@@ -21,7 +21,9 @@ export default {
     option('revocation-key', 'NAME', text, undefined, 'what it can be revoked by, besides its clientId'),
     option('request', undefined, flag, false, 'a token request, which the client exchanges once within two minutes'),
   ],
-  notes: `Roles:\n${Object.entries(roles).map(([name, may]) => `  ${name.padEnd(10)}${may.join(', ')}`).join('\n')}
+  notes: `A viewer may ${roles.viewer.join(', ')};
+a chatter also ${more(roles.viewer, roles.chatter)};
+a host also ${more(roles.chatter, roles.host)}.
 
 Without a role and a capability it may do what the key may.`,
   run(values) {
@@ -33,6 +35,11 @@ Without a role and a capability it may do what the key may.`,
     process.stdout.write(`${made}\n`);
   },
 };
+
+/** @param {string[]} less @param {string[]} may */
+function more(less, may) {
+  return may.filter((name) => !less.includes(name)).join(', ');
+}
 
 /** @param {Record<string, any>} values */
 function checked({ key, role, channel, capability: allowed, clientId, revocationKey, request: asks }) {

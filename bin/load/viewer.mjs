@@ -34,6 +34,7 @@ export class Viewer {
     this.ready = ready;
     this.next = new Array(watched.publishers).fill(0);
     this.missing = this.next.map(() => new Set());
+    /** @type {Record<string, string>} */
     const query = watched.direct ? { channel: watched.channel } : {};
     this.#line = new Line(watched.place, query, watched.read, (frame) => this.#hear(frame));
   }

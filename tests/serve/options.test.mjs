@@ -73,7 +73,7 @@ test('apps are JSON or a file of it, and a refusal tells nothing of them', (t) =
     }
     return assert.fail('it was not refused');
   };
-  assert.equal(refusal(() => readApps(file)), `${file} is not JSON`);
+  assert.equal(refusal(() => readApps(file)), `${file} is not JSON at line 1, column 32`);
   assert.match(refusal(() => readApps(JSON.stringify({ apps: ['x'.repeat(120_000)] }))), /more than 120000 bytes/);
 });
 
@@ -84,7 +84,7 @@ test('--help names every option, and wrong usage has a status of its own', async
   for (const name of names) {
     assert.match(output, new RegExp(`--${name}\\b`));
   }
-  const refused = { code: 64, output: 'courtside: --port must be a number from 0 to 65535\n' };
+  const refused = { code: 2, output: 'courtside: --port must be a number from 0 to 65535\n' };
   assert.deepEqual(await run(['serve', '--port', 'x']), refused);
-  assert.equal((await run(['launch'])).code, 64);
+  assert.equal((await run(['launch'])).code, 2);
 });
