@@ -130,7 +130,11 @@ export function readApps(apps) {
   return line;
 }
 
-/** Where the text stops to be JSON, if it can be told: the message itself may show a secret. @param {string} text @param {string} message */
+/**
+ * Where the text stops to be JSON, if it can be told: the message itself may show a secret.
+ * @param {string} text
+ * @param {string} message
+ */
 function placeOf(text, message) {
   const [, position] = message.match(/ at position (\d+)/) ?? [];
   if (position === undefined) return '';

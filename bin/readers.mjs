@@ -95,7 +95,7 @@ export function text(text, from) {
 }
 
 /**
- * A secret, or the file that it is in, as `@FILE`: what stands on a command line can be read by everyone on the machine.
+ * A secret, or the file that it is in, as `@FILE`: everyone on the machine can read what stands on a command line.
  * @param {string} given
  * @param {string} from
  */

@@ -1,6 +1,5 @@
 /** Where a server is, and as whom a command speaks to it. */
 import { BadOption, flag, isLoopback, option, secret } from '../readers.mjs';
-import { signed } from './tokens.mjs';
 
 /** Where `npm start` and `courtside serve` listen, and the key of the demo app, which works on no other machine. */
 const LOCAL = 'http://127.0.0.1:8787';
@@ -42,14 +41,18 @@ export class Place {
   static ofClient(told) {
     const key = told.key ?? (told.token || !isLocal(told.url) ? undefined : DEMO_KEY);
     if (told.key && told.token) throw new BadOption('--key and --token exclude each other: give one of them');
-    if (!key && !told.token) throw new BadOption('who asks? Give --key or --token, or set COURTSIDE_KEY or COURTSIDE_TOKEN');
+    if (!key && !told.token) {
+      throw new BadOption('who asks? Give --key or --token, or set COURTSIDE_KEY or COURTSIDE_TOKEN');
+    }
     checkPlain(told);
     return new Place(told.url, key ? basic(key) : `Bearer ${told.token}`);
   }
 
   /** With the admin token. Fails with {@link BadOption} without one. @param {Told} told */
   static ofAdmin(told) {
-    if (!told.adminToken) throw new BadOption('only the operator may: give --admin-token, or set COURTSIDE_ADMIN_TOKEN');
+    if (!told.adminToken) {
+      throw new BadOption('only the operator may: give --admin-token, or set COURTSIDE_ADMIN_TOKEN');
+    }
     checkPlain(told);
     return new Place(told.url, `Bearer ${told.adminToken}`);
   }
@@ -91,13 +94,6 @@ export function split(key) {
   return { keyName, keySecret };
 }
 
-/**
- * A token that stands for the key while a command runs, so that the key itself is sent once at most.
- * @param {string} key
- * @param {number} seconds
- */
-export const standIn = (key, seconds) => signed(split(key), { seconds, capability: undefined, clientId: undefined });
-
 /** @param {string} url */
 const isLocal = (url) => isLoopback(new URL(url).hostname);
 
@@ -111,6 +107,7 @@ function checkPlain({ url: origin, allowHttp }) {
 function url(text, from) {
   const read = URL.canParse(text) ? new URL(text) : undefined;
   if (read?.username || read?.password) throw new BadOption(`${from} must not hold a key: give --key`);
-  if (read && /^https?:$/.test(read.protocol) && read.pathname === '/' && !read.search && !read.hash) return read.origin;
+  const isPlain = read?.pathname === '/' && !read.search && !read.hash;
+  if (read && isPlain && /^https?:$/.test(read.protocol)) return read.origin;
   throw new BadOption(`${from} must be a URL such as ${LOCAL} or https://live.example.com, without a path`);
 }

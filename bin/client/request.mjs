@@ -1,12 +1,13 @@
 /** Requests to a server, whose refusals say what it said. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { ANSWER_MAX_BYTES, REQUEST_MS, RETRIES, RETRY_MAX_MS, RETRY_MIN_MS } from '../limits.mjs';
+import { printable } from './terminal.mjs';
 
 /** What a server refused. */
 export class Refused extends Error {
   /** @param {number} status @param {{ code?: number, message?: string }} [error] */
   constructor(status, error) {
-    super(error?.message ? `${error.message} (${error.code})` : `the server answered with status ${status}`);
+    super(error?.message ? printable(`${error.message} (${error.code})`) : `the server answered with status ${status}`);
     this.status = status;
     this.code = error?.code ?? status * 100;
   }

@@ -56,9 +56,10 @@ export class Socket {
   static open(url, headers, hears) {
     return new Promise((resolve, reject) => {
       const key = randomBytes(16).toString('base64');
-      const upgrade = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': key };
+      const version = { 'sec-websocket-version': '13', 'sec-websocket-key': key };
       const request = (url.protocol === 'https:' ? https : http)
-        .request(url, { headers: { ...headers, ...upgrade }, agent: false, timeout: CONNECT_MS });
+        .request(url, { headers: { ...headers, connection: 'Upgrade', upgrade: 'websocket', ...version }, agent: false,
+          timeout: CONNECT_MS });
       const failed = (/** @type {Error} */ error) => { request.destroy(); reject(error); };
       request.on('error', failed).on('timeout', () => failed(new Error('it does not answer')))
         .on('response', ({ statusCode }) => failed(new Error(`it answers with status ${statusCode}`)))
@@ -140,7 +141,10 @@ export class Socket {
   }
 }
 
-/** Where the payload of the first frame begins and ends; as far as it can be told, where that can be told. @param {Buffer} bytes */
+/**
+ * Where the payload of the first frame begins and ends; of one whose head is not there yet, how far that goes.
+ * @param {Buffer} bytes
+ */
 function frameOf(bytes) {
   if (bytes.length < 2) return { start: 2, end: 2 };
   const short = (bytes[1] ?? 0) & 0x7f;

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { LINE_OF_STREAM_MAX, RETRY_MAX_MS, RETRY_MIN_MS, STREAM_QUIET_MS } from '../limits.mjs';
 import { Refused, Unreachable, errorOf } from './request.mjs';
 
-/** @typedef {{ event: string, data: any }} Event what came: `message`, `presence`, `gap`, or another event by its name */
+/** @typedef {{ event: string, data: any }} Event what came: `message`, `presence`, `gap` or another */
 
 /**
  * Its events, for ever. Fails with {@link Refused} when the server refuses it for good. `said` is told of what happens

@@ -4,7 +4,6 @@ export const isTerminal = () => process.stdout.isTTY === true;
 
 /** What others wrote, without the power to move a cursor. @param {string} text */
 export const printable = (text) =>
-  // eslint-disable-next-line no-control-regex
   text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 /**
@@ -13,7 +12,8 @@ export const printable = (text) =>
  * @param {(string | number)[][]} rows
  */
 export function table(heads, rows) {
-  const texts = [heads, ...rows.map((row) => row.map((cell) => typeof cell === 'number' ? shown(cell) : printable(cell)))];
+  const written = (/** @type {string | number} */ cell) => typeof cell === 'number' ? shown(cell) : printable(cell);
+  const texts = [heads, ...rows.map((row) => row.map(written))];
   if (!isTerminal()) return texts.map((row) => `${row.join('\t')}\n`).join('');
   const widths = heads.map((_, column) => Math.max(...texts.map((row) => row[column]?.length ?? 0)));
   const isNumber = heads.map((_, column) => rows.some((row) => typeof row[column] === 'number'));

@@ -12,10 +12,12 @@ export default {
   form: 'list | create [FILE|-|JSON] | end APP  [options]',
   takes: [1, 2],
   options: [...withAdmin, option('json', undefined, flag, false, 'the answer as JSON')],
-  notes: `create takes {"keys": [{"capability": …, "revocableTokens": true}], "namespaces": [{"id": …}]}; without it, the
-app has one key that may do everything. It prints the keys, which nobody can ask for again. end ends all connections.`,
+  notes: `create takes {"keys": [{"capability": …, "revocableTokens": true}], "namespaces": [{"id": …}]}; without it,
+the app has one key that may do everything. It prints the keys, which nobody can ask for again. end ends all
+connections.`,
   async run(values, [action = '', place]) {
-    if (!Object.hasOwn(actions, action)) throw new BadOption(`there is no apps ${action}; there are list, create and end`);
+    const isKnown = Object.hasOwn(actions, action);
+    if (!isKnown) throw new BadOption(`there is no apps ${action}; there are list, create and end`);
     await actions[/** @type {keyof typeof actions} */ (action)](Place.ofAdmin(values), place, values);
   },
 };
@@ -26,7 +28,8 @@ app has one key that may do everything. It prints the keys, which nobody can ask
 async function list(server, place, values) {
   if (place) throw new BadOption('say courtside apps list, and nothing behind it');
   const apps = await ask(server, '/apps');
-  const rows = apps.map((/** @type {any} */ { id, madeAtRunTime }) => [id, madeAtRunTime ? 'run time' : 'configuration']);
+  const rows = apps.map((/** @type {any} */ { id, madeAtRunTime }) =>
+    [id, madeAtRunTime ? 'run time' : 'configuration']);
   process.stdout.write(values.json ? `${JSON.stringify(apps)}\n` : table(['app', 'made by'], rows));
 }
 
@@ -35,7 +38,9 @@ async function create(server, place, values) {
   const app = await ask(server, '/apps', { method: 'POST', body: place === undefined ? {} : description(place) });
   if (values.json) return void process.stdout.write(`${JSON.stringify(app)}\n`);
   process.stdout.write(table(['app', 'key'], app.keys.map((/** @type {any} */ { keyStr }) => [app.appId, keyStr])));
-  for (const rule of app.notEffective ?? []) process.stderr.write(`courtside: without effect: ${JSON.stringify(rule)}\n`);
+  for (const rule of app.notEffective ?? []) {
+    process.stderr.write(`courtside: without effect: ${JSON.stringify(rule)}\n`);
+  }
 }
 
 /** @type {Action} */

@@ -12,15 +12,15 @@ export default {
   form: 'FILE|-|JSON [options]',
   takes: [1, 1],
   options: [option('json', undefined, flag, false, 'what there is, or what is wrong, as JSON')],
-  notes: `It names the first thing that is wrong by its place, such as apps[0].keys[1].secret, and never shows a secret. A
-server that is told to read such a file again keeps the apps that it has.`,
+  notes: `It names the first thing that is wrong by its place, such as apps[0].keys[1].secret, and never shows a secret.
+A server that is told to read such a file again keeps the apps that it has.`,
   async run(values, [place = '']) {
     const apps = readApps(place === '-' ? piped() : place);
     const wrong = await refusal(apps);
-    const found = wrong ? [] : contentsOf(apps);
-    if (values.json) process.stdout.write(`${JSON.stringify(wrong ? { ok: false, error: wrong } : { ok: true, apps: found })}\n`);
+    const answer = wrong ? { ok: false, error: wrong } : { ok: true, apps: contentsOf(apps) };
+    if (values.json) process.stdout.write(`${JSON.stringify(answer)}\n`);
     else if (wrong) process.stderr.write(`courtside: ${wrong}\n`);
-    else process.stdout.write(table(['app', 'keys', 'namespaces'], found.map(({ id, keys, namespaces }) => [id, keys, namespaces])));
+    else process.stdout.write(table(['app', 'keys', 'namespaces'], contentsOf(apps).map(Object.values)));
     return wrong ? 1 : 0;
   },
 };

@@ -40,7 +40,7 @@ function checked({ clientId, revocationKey, channel, connection, grace }) {
 
 /** @param {any} values @param {string} target */
 async function revoke(values, target) {
-  if (!values.key) throw new BadOption('tokens are ended with the key that signed them: give --key, or set COURTSIDE_KEY');
+  if (!values.key) throw new BadOption('the key that signed the tokens ends them: give --key, or set COURTSIDE_KEY');
   const place = Place.ofClient(values);
   const body = { targets: [target], allowReauthMargin: values.grace };
   const answer = await ask(place, `/keys/${nameOf(values.key)}/revokeTokens`, { method: 'POST', body });

@@ -25,12 +25,13 @@ export default {
     option('direct', undefined, flag, false, "viewers name the channel in their URL: its own object holds them"),
     option('json', undefined, flag, false, 'the result as JSON'),
   ],
-  notes: `Each viewer counts what it gets, and whether it comes in order. A viewer that loses its connection comes back by
-itself, as SDKs do, and must miss nothing. It ends with 1 when anything was lost, repeated, out of order or refused. On
-a channel that conflates messages are left out, and count as lost. Ctrl-C ends it early, with a result.`,
+  notes: `Each viewer counts what it gets, and whether it comes in order. A viewer that loses its connection comes back
+by itself, as SDKs do, and must miss nothing. It ends with 1 when anything was lost, repeated, out of order or refused.
+On a channel that conflates, messages are left out, and count as lost. Ctrl-C ends it early, with a result.`,
   async run(values) {
     if (!values.url) throw new BadOption('what is to be loaded? Give --url, or set COURTSIDE_URL');
-    for (const name of ['viewers', 'rate']) if (values[name] === undefined) throw new BadOption(`give --${name}`);
+    const missing = ['viewers', 'rate'].find((name) => values[name] === undefined);
+    if (missing) throw new BadOption(`give --${missing}`);
     const { viewers, rate, seconds: lasts, channel, connects, size: bytes, direct } = values;
     const progress = new Progress();
     const place = Place.ofClient(values);
@@ -54,16 +55,19 @@ const isWhole = ({ lost, repeated, outOfOrder, gaps, refused, acknowledged, publ
 
 /** @param {Run} run @param {import('../load/run.mjs').Result} result */
 function report(run, result) {
-  const { latencyMs: ms, heldBack, whyRefused } = result;
+  const { latencyMs: ms, heldBack, whyRefused, ownMicroseconds } = result;
+  const count = (/** @type {keyof typeof result} */ what) => shown(Number(result[what]));
   const lines = [
-    `viewers    ${shown(result.viewers)}, in within ${result.connectSeconds} s; ${shown(result.reconnected)} times one came back`,
-    `published  ${shown(result.published)} in ${result.seconds} s, ${shown(result.acknowledged)} acknowledged, ${shown(result.refused)} refused`,
+    `viewers    ${count('viewers')}, in within ${result.connectSeconds} s; ${count('reconnected')} times one came back`,
+    `published  ${count('published')} in ${result.seconds} s, ${count('acknowledged')} acknowledged, `
+      + `${count('refused')} refused`,
     ...heldBack > 0 ? [`held back  ${shown(heldBack)}: the server was slower than the pace`] : [],
     ...whyRefused ? [`refused    ${whyRefused}`] : [],
-    `delivered  ${shown(result.delivered)}, ${shown(result.deliveriesPerSecond)} a second`,
+    `delivered  ${count('delivered')}, ${count('deliveriesPerSecond')} a second`,
     `latency    p50 ${ms.p50} ms, p90 ${ms.p90}, p99 ${ms.p99}, p99.9 ${ms.p999}, most ${ms.most}`,
-    `own work   ${result.ownMicroseconds} µs a delivery: it takes ${shown(Math.ceil(result.ownMicroseconds * result.viewers / 1_000))} ms to read all viewers once`,
-    `lost ${shown(result.lost)}, repeated ${shown(result.repeated)}, out of order ${shown(result.outOfOrder)}, gaps ${shown(result.gaps)}`,
+    `own work   ${ownMicroseconds} µs a delivery: to read all viewers once takes `
+      + `${shown(Math.ceil(ownMicroseconds * result.viewers / 1_000))} ms`,
+    `lost ${count('lost')}, repeated ${count('repeated')}, out of order ${count('outOfOrder')}, gaps ${count('gaps')}`,
     '', ...plot(run),
   ];
   return `${lines.join('\n')}\n`;
@@ -72,7 +76,8 @@ function report(run, result) {
 /** p50 and p99 over time, in as many columns as there is room for. @param {Run} run */
 function plot({ bySecond }) {
   const width = Math.ceil(bySecond.length / PLOT_COLUMNS);
-  const columns = Array.from({ length: Math.ceil(bySecond.length / width) || 0 }, (_, at) => bySecond.slice(at * width, (at + 1) * width));
+  const starts = Array.from({ length: Math.ceil(bySecond.length / width) || 0 }, (_, at) => at * width);
+  const columns = starts.map((start) => bySecond.slice(start, start + width));
   return [['p50', 0.5], ['p99', 0.99]].map(([name, part]) => {
     const highest = columns.map((seconds) => Math.max(0, ...seconds.map((one) => one?.quantile(Number(part)) ?? 0)));
     return `${name}  ${bars(highest)}  up to ${Math.max(0, ...highest).toFixed(1)} ms; a column is ${width} s`;

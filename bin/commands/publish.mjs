@@ -19,8 +19,8 @@ export default {
     option('id', 'ID', text, undefined, 'publish it once, however often this is said within two minutes'),
     option('client-id', 'NAME', text, undefined, 'who says it'),
   ],
-  notes: `With - as DATA, each line of standard input is a message. What could not be sent is sent again, and comes once.
-It prints the serial of each message: its place in the channel.`,
+  notes: `With - as DATA, each line of standard input is a message. What could not be sent is sent again, and comes
+once. It prints the serial of each message: its place in the channel.`,
   async run(values, [channel = '', data]) {
     const place = Place.ofClient(values);
     const path = `/channels/${encodeURIComponent(channel)}/messages`;

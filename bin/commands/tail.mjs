@@ -28,7 +28,7 @@ terminal, tabs stand between time, channel, name, clientId and data.`,
     let left = values.count ?? Infinity;
     process.once('SIGINT', () => process.exit(0));
     for await (const { event, data } of events(place, query(values, channels), said)) {
-      if (event === 'gap') said(`something may be missing on ${data.channel}: ${data.error.message} (${data.error.code})`);
+      if (event === 'gap') said(missing(data));
       else if (event === 'message' || event === 'presence') {
         process.stdout.write(values.json ? `${JSON.stringify({ event, ...data })}\n` : line(event, data));
         if (--left === 0) return;
@@ -42,17 +42,23 @@ function query({ rewind, filter, presence: members }, channels) {
   const separator = [',', ';', '|', ' ', '~'].find((one) => !channels.some((channel) => channel.includes(one)));
   if (!separator) throw new BadOption('these channels cannot be listed together: follow them one by one');
   const modes = members ? 'subscribe,presence_subscribe' : undefined;
-  return { channels: channels.join(separator), separator: channels.length > 1 ? separator : undefined, rewind, filter, modes };
+  const list = channels.length > 1 ? { channels: channels.join(separator), separator } : { channel: channels[0] };
+  return { ...list, rewind, filter, modes };
 }
 
 /** @param {string} text */
 const said = (text) => process.stderr.write(`courtside: ${printable(text)}\n`);
+
+/** @param {any} gap */
+const missing = ({ channel, error }) => `something may be missing on ${channel}: ${error.message} (${error.code})`;
 
 /** @param {string} event @param {any} item */
 function line(event, { timestamp, channel, name, action, clientId, data }) {
   const time = new Date(timestamp).toISOString();
   const does = event === 'presence' ? `[${presence[action] ?? action}]` : actions[action] ? `[${actions[action]}]` : '';
   const what = [does, name ?? ''].filter(Boolean).join(' ');
-  const cells = [channel, what, clientId ?? '', typeof data === 'string' ? data : JSON.stringify(data) ?? ''].map(printable);
-  return isTerminal() ? `${time.slice(11, 23)}  ${cells.filter(Boolean).join('  ')}\n` : `${[time, ...cells].join('\t')}\n`;
+  const text = typeof data === 'string' ? data : JSON.stringify(data) ?? '';
+  const cells = [channel, what, clientId ?? '', text].map(printable);
+  if (!isTerminal()) return `${[time, ...cells].join('\t')}\n`;
+  return `${time.slice(11, 23)}  ${cells.filter(Boolean).join('  ')}\n`;
 }

@@ -14,7 +14,7 @@ export default {
   options: [
     keyOption,
     option('role', 'ROLE', oneOf(names), undefined, `what its client may do: ${names.join(', ')}`),
-    { ...option('channel', 'NAME', text, undefined, 'with --role: a channel, or several such as chat:* (*)'), many: true },
+    { ...option('channel', 'NAME', text, undefined, 'with --role: on which, such as chat:*; else on all'), many: true },
     option('capability', 'JSON', capability, undefined, 'what it may do, instead of a role'),
     option('client-id', 'NAME', text, undefined, 'who its client is; * may be anybody'),
     option('ttl', 'TIME', seconds(1, TOKEN_SECONDS_MAX), TOKEN_SECONDS, 'how long it lasts: 90s, 30m, 1h'),

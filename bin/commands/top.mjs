@@ -27,16 +27,17 @@ export default {
     option('json', undefined, flag, false, 'a line of JSON each time'),
   ],
   notes: `With the admin token it shows rates of the whole deployment, from the second time on; they come in steps, as a
-server counts for some seconds before it tells. With a key that may channel-metadata it shows channels and who is there, as of that moment;
-to ask for that wakes channels that sleep. With both it shows both.`,
+server counts for some seconds before it tells. With a key that may channel-metadata it shows channels and who is there,
+as of that moment; to ask for that wakes channels that sleep. With both it shows both.`,
   async run(values) {
     const admin = values.adminToken ? Place.ofAdmin(values) : undefined;
     const client = values.key || values.token || !admin ? Place.ofClient(values) : undefined;
     /** @type {Reading | undefined} */
     let before;
     for (let left = values.count ?? Infinity; left > 0; left--) {
+      const looks = client && values.channels > 0 ? client : undefined;
       const [reading, channels] = await tolerant(() => Promise.all([
-        admin && metrics(admin), client && values.channels > 0 ? fullest(client, values.channels) : undefined]), before);
+        admin && metrics(admin), looks && fullest(looks, values.channels)]), left < values.count || before);
       show(values, values.url, { rates: reading && gained(before, reading), channels });
       before = reading ?? before;
       if (left > 1) await pause(values.every * 1_000);
@@ -81,7 +82,8 @@ function gained(before, { at, values, connections, channels }) {
   if (!before) return { connections, channels };
   const passed = (at - before.at) / 1_000;
   // Who started anew counts from zero.
-  const each = Object.entries(values).map(([name, value]) => [name, Math.max(0, value - (before.values[name] ?? 0)) / passed]);
+  const each = Object.entries(values).map(([name, value]) =>
+    [name, Math.max(0, value - (before.values[name] ?? 0)) / passed]);
   return { connections, channels, ...Object.fromEntries(each) };
 }
 
@@ -90,9 +92,9 @@ async function fullest(place, most) {
   /** @type {any[]} */
   const channels = await ask(place, '/channels', { query: { limit: String(TOP_CHANNELS_ASKED) } });
   if (channels.some((channel) => typeof channel !== 'object')) throw new BadOption('this server lists no occupancy');
-  return channels.map(({ name, status }) => ({ name, occupancy: status.occupancy.metrics }))
-    .toSorted((one, other) => other.occupancy.connections - one.occupancy.connections || (one.name < other.name ? -1 : 1))
-    .slice(0, most);
+  const found = channels.map(({ name, status }) => ({ name, occupancy: status.occupancy.metrics }));
+  // Those that are equally full stay in the order of their names.
+  return found.sort((one, other) => other.occupancy.connections - one.occupancy.connections).slice(0, most);
 }
 
 /**
@@ -110,8 +112,8 @@ function show({ json, every }, url, read) {
     parts.push(table(heads, [heads.map((head) => read.rates?.[head] ?? '-')]));
   }
   if (read.channels) {
-    const rows = read.channels.map(({ name, occupancy }) => [name, occupancy.connections ?? 0, occupancy.subscribers ?? 0,
-      occupancy.publishers ?? 0, occupancy.presenceMembers ?? 0]);
+    const counts = ['connections', 'subscribers', 'publishers', 'presenceMembers'];
+    const rows = read.channels.map(({ name, occupancy }) => [name, ...counts.map((count) => occupancy[count] ?? 0)]);
     parts.push(table(['channel', 'connections', 'subscribers', 'publishers', 'members'], rows));
   }
   process.stdout.write(parts.join(isTerminal() ? '\n' : ''));

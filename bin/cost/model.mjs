@@ -1,4 +1,4 @@
-/** What a crowd of any size uses, computed from what single steps use. Docs: docs/command-line.md, benches/README.md. */
+/** What a crowd of any size uses, computed from what single steps use. */
 
 /** Connections that a relay takes by default; see src/limits. */
 export const VIEWERS_PER_RELAY = 6_000;

@@ -1,6 +1,6 @@
 /**
- * What single steps use: as `stepsOf` in benches/cost/million.mjs takes it from the replay of an event in real time, with
- * 500 viewers and 5 messages a second, over a minute in which as many rows are deleted as are written.
+ * What single steps use: as `stepsOf` in benches/cost/million.mjs takes it from the replay of an event in real time,
+ * with 500 viewers and 5 messages a second, over a minute in which as many rows are deleted as are written.
  */
 
 /** When that was, and when the prices were looked up. */

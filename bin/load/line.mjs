@@ -5,7 +5,8 @@ import { Socket } from '../client/socket.mjs';
 import { COMES_BACK_MAX_MS, COMES_BACK_MS, SIGN_OF_LIFE_BYTES } from '../limits.mjs';
 
 export const action = {
-  heartbeat: 0, ack: 1, nack: 2, connected: 4, disconnected: 6, error: 9, attach: 10, attached: 11, detached: 13, message: 15,
+  heartbeat: 0, ack: 1, nack: 2, connected: 4, disconnected: 6, error: 9, attach: 10, attached: 11, detached: 13,
+  message: 15,
 };
 
 /** @typedef {{ action: number } & Record<string, any>} Frame */

@@ -1,9 +1,17 @@
-/** One who publishes at a pace, each message once: what was not acknowledged when it lost its connection, it sends again. */
+/** One who publishes each message once: what was not acknowledged when it lost its connection, it sends again. */
 import { UNACKNOWLEDGED_MAX } from '../limits.mjs';
 import { Line, action } from './line.mjs';
 import { NAME, written } from './payload.mjs';
 
-/** @typedef {{ number: number, text: string }} Sent */
+/**
+ * @typedef {{ number: number, text: string }} Sent
+ * @typedef {object} Told
+ * @property {import('../client/place.mjs').Place} place
+ * @property {string} channel
+ * @property {string} run
+ * @property {number} index which of the run's publishers it is
+ * @property {number} bytes of a message
+ */
 
 export class Publisher {
   acknowledged = 0;
@@ -21,7 +29,7 @@ export class Publisher {
   #line;
 
   /**
-   * @param {{ place: import('../client/place.mjs').Place, channel: string, run: string, index: number, bytes: number }} told
+   * @param {Told} told
    * @param {() => void} ready
    */
   constructor(told, ready) {

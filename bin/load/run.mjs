@@ -165,7 +165,7 @@ export class Run {
       heldBack: this.#heldBack,
       delivered: delivered.count,
       deliveriesPerSecond: Math.round(delivered.count / Math.max(seconds, 0.001)),
-      latencyMs: { p50: ms(0.5), p90: ms(0.9), p99: ms(0.99), p999: ms(0.999), most: Number(delivered.most.toFixed(2)) },
+      latencyMs: { p50: ms(0.5), p90: ms(0.9), p99: ms(0.99), p999: ms(0.999), most: ms(1) },
       lost: sum((viewer) => this.#lostBy(viewer)),
       repeated: sum(({ repeats }) => repeats),
       outOfOrder: sum(({ disorders }) => disorders),

@@ -32,7 +32,8 @@ export async function serve(scope) {
 }
 
 /** What tells a command where its server is. @param {Served} served */
-export const surroundings = (served) => ({ COURTSIDE_URL: served.url, COURTSIDE_KEY: key, COURTSIDE_ADMIN_TOKEN: adminToken });
+export const surroundings = ({ url }) =>
+  ({ COURTSIDE_URL: url, COURTSIDE_KEY: key, COURTSIDE_ADMIN_TOKEN: adminToken });
 
 /** A command that runs. */
 export class Running {

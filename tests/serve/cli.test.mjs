@@ -65,7 +65,8 @@ test('where a server is and who asks is told in one way, and no key goes astray'
   assert.match(away.err, /who asks\? Give --key or --token/);
   const [file] = [path.join(folder(t), 'key')];
   fs.writeFileSync(file, `${key}\n`);
-  const own = await cli(['stats', '--key', `@${file}`], { ...environment, COURTSIDE_KEY: '', COURTSIDE_TOKEN: 'another' });
+  const others = { ...environment, COURTSIDE_KEY: '', COURTSIDE_TOKEN: 'another' };
+  const own = await cli(['stats', '--key', `@${file}`], others);
   assert.deepEqual([own.code, own.err], [0, '']);
 });
 
@@ -94,7 +95,7 @@ test('a token that could not work is refused at once', async () => {
   await refused(['token', '--role', 'host'], /a host has a name: give --client-id/);
   await refused(['token', '--role', 'viewer', '--capability', '{"*":["*"]}'], /exclude each other/);
   await refused(['token', '--channel', 'x'], /--channel goes with --role/);
-  await refused(['token', '--capability', '{"*":["publsh"]}'], /an operation "publsh"; there are \*, annotation-publish/);
+  await refused(['token', '--capability', '{"*":["publsh"]}'], /an operation "publsh"; there are \*, annotation-/);
   await refused(['token', '--capability', '["publish"]'], /lists of operations by channel/);
   await refused(['token', '--capability', '{'], /--capability must be JSON/);
   await refused(['token', '--ttl', '2d'], /--ttl must be a time such as 90s, 30m or 1h, from 1 to 86400/);
@@ -125,7 +126,8 @@ test('lines of standard input are messages in their order, and again are none', 
   const input = Array.from({ length: 1_500 }, (_, index) => `${index}\n`).join('');
   assert.equal((await done(['publish', 'lines', '-'], input)).lines.length, 1_500);
   const { lines } = await done(['tail', 'lines', '--rewind', '2m', '--count', '100']);
-  assert.deepEqual(lines.map((line) => Number(line.split('\t')[4])), Array.from({ length: 100 }, (_, index) => 1_400 + index));
+  const last = Array.from({ length: 100 }, (_, index) => 1_400 + index);
+  assert.deepEqual(lines.map((line) => Number(line.split('\t')[4])), last);
   const few = 'a\nb\nc\n';
   const serials = (await done(['publish', 'few', '-', '--id', 'mine'], few)).lines;
   assert.deepEqual((await done(['publish', 'few', '-', '--id', 'mine'], few)).lines, serials);
@@ -205,7 +207,8 @@ test('kick ends a client\'s connection, and says what it cannot end', async (t) 
 });
 
 test('apps are made, listed and ended', async () => {
-  const made = JSON.parse((await done(['apps', 'create', '-', '--json'], '{"namespaces":[{"id":"a","persisted":true}]}')).out);
+  const described = '{"namespaces":[{"id":"a","persisted":true}]}';
+  const made = JSON.parse((await done(['apps', 'create', '-', '--json'], described)).out);
   assert.equal(made.namespaces[0].id, 'a');
   const { out } = await done(['apps', 'list']);
   assert.deepEqual(out, `app\tmade by\ndemo\tconfiguration\n${made.appId}\trun time\n`);
@@ -231,9 +234,9 @@ test('check-apps says what the server says, and where', async (t) => {
   assert.deepEqual(piped, { ok: true, apps: [{ id: 'live', keys: 1, namespaces: 1 }] });
   /** @type {[unknown, RegExp][]} */
   const wrong = [
-    [[{ id: 'live', keys: [{ name: 'main', secret: 'short-one' }] }], /apps\[0\]\.keys\[0\]\.secret is wrong: it has 9 bytes/],
-    [[{ id: 'live', keys: [{ name: 'main', secret, capability: { x: ['publsh'] } }] }], /apps\[0\]\.keys\[0\]\.capability is wrong/],
-    [[{ id: 'live', namespaces: [{ id: 'a', persistd: true }] }], /apps\[0\]\.namespaces\[0\] has an unknown field "persistd"; known are/],
+    [[{ id: 'live', keys: [{ name: 'main', secret: 'short-one' }] }], /keys\[0\]\.secret is wrong: it has 9 bytes/],
+    [[{ id: 'live', keys: [{ name: 'main', secret, capability: { x: ['a'] } }] }], /keys\[0\]\.capability is wrong/],
+    [[{ id: 'live', namespaces: [{ id: 'a', persistd: true }] }], /apps\[0\]\.namespaces\[0\] has an unknown field/],
     [[{ id: 'live' }, { id: 'live' }], /two apps have one id/],
   ];
   for (const [apps, why] of wrong) {
@@ -262,8 +265,8 @@ test('a crowd gets everything in order, though the server is killed', async (t) 
 });
 
 test('load tells of what is lost, and ends with 1', async () => {
-  const { code, out } = await cli(['load', '--viewers', '3', '--rate', '20', '--seconds', '2', '--channel', 'conflated:x',
-    '--direct'], environment);
+  const args = ['load', '--viewers', '3', '--rate', '20', '--seconds', '2', '--channel', 'conflated:x', '--direct'];
+  const { code, out } = await cli(args, environment);
   assert.equal(code, 1);
   const [, lost] = out.match(/^lost (\d+), repeated 0, out of order 0, gaps 0$/m) ?? [];
   assert.ok(Number(lost) > 0, out);
@@ -291,7 +294,8 @@ test('a price is the sum of what it lists', async () => {
 });
 
 test('who reads may have enough', () => {
-  const { status, stderr } = spawnSync('bash', ['-c', `set -o pipefail; seq 1 2000 | "$0" "$1" publish piped - | head -1`,
-    process.execPath, command], { env: { ...process.env, ...environment } });
+  const script = 'set -o pipefail; seq 1 2000 | "$0" "$1" publish piped - | head -1';
+  const { status, stderr } = spawnSync('bash', ['-c', script, process.execPath, command],
+    { env: { ...process.env, ...environment } });
   assert.deepEqual([status, String(stderr)], [0, '']);
 });

@@ -10,10 +10,12 @@ import { serve, surroundings } from './cli.mjs';
 import { command, folder } from './served.mjs';
 
 const text = fs.readFileSync(path.resolve(import.meta.dirname, '../../docs/command-line.md'), 'utf8');
-const sections = Object.fromEntries(text.split(/^## /m).slice(1).map((section) => [section.split('\n')[0] ?? '', section]));
+const parts = text.split(/^## /m).slice(1);
+const sections = Object.fromEntries(parts.map((section) => [section.split('\n')[0] ?? '', section]));
 const served = await serve({ after });
 const home = folder({ after });
-fs.writeFileSync(path.join(home, 'courtside'), `#!/bin/sh\nexec '${process.execPath}' '${command}' "$@"\n`, { mode: 0o755 });
+const script = `#!/bin/sh\nexec '${process.execPath}' '${command}' "$@"\n`;
+fs.writeFileSync(path.join(home, 'courtside'), script, { mode: 0o755 });
 
 /** What each prints. @type {Record<keyof typeof commands, RegExp>} */
 const prints = {

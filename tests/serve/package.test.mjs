@@ -53,7 +53,7 @@ test('a project installs the package, and serves from it', async (t) => {
   const signal = (/** @type {NodeJS.Signals} */ name) => process.kill(-/** @type {number} */ (child.pid), name);
   t.after(() => child.exitCode ?? child.signalCode ?? signal('SIGKILL'));
   const lines = readline.createInterface({ input: child.stdout });
-  let url;
+  let url = '';
   for await (const line of lines) {
     const said = JSON.parse(line);
     if (said.event !== 'ready') continue;
