@@ -109,8 +109,9 @@ export const PACE_MS = 5;
 export const CONNECTING_AT_ONCE = 200;
 export const ARRIVE_MS = 120_000;
 
-/** Without any delivery for this long, what is missing does not come: longer than a client waits to come back. */
-export const SETTLE_MS = 30_000;
+/** Without any delivery for this long, what is missing does not come; while some are away, for the second time. */
+export const SETTLE_MS = 10_000;
+export const SETTLE_AWAY_MS = 30_000;
 
 /** Of a plot in a terminal. */
 export const PLOT_COLUMNS = 60;
@@ -125,3 +126,6 @@ export const COST_CONNECTS_MAX = 100;
 /** Of batches and conflation, as src/limits has it. */
 export const INTERVAL_MIN_MS = 20;
 export const INTERVAL_MAX_MS = 1_000;
+
+/** Of a ban that has an end: ten years. */
+export const BAN_SECONDS_MAX = 10 * 365 * 24 * 3_600;

@@ -1,7 +1,7 @@
 /** A run: viewers come, messages are published at a pace, and everyone gets all of them, or it is told who did not. */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { ARRIVE_MS, CONNECTING_AT_ONCE, PACE_MS, RATE_PER_PUBLISHER, SETTLE_MS } from '../limits.mjs';
+import { ARRIVE_MS, CONNECTING_AT_ONCE, PACE_MS, RATE_PER_PUBLISHER, SETTLE_AWAY_MS, SETTLE_MS } from '../limits.mjs';
 import { Histogram } from './histogram.mjs';
 import { reader } from './payload.mjs';
 import { Publisher } from './publisher.mjs';
@@ -116,13 +116,17 @@ export class Run {
   /** Until everything has come, or nothing comes any more. */
   async #settle() {
     let [before, since] = [-1, performance.now()];
-    while (!this.#isComplete() && performance.now() - since < SETTLE_MS && !this.#failure) {
+    while (!this.#isComplete() && performance.now() - since < this.#patienceMs() && !this.#failure) {
       const progress = this.delivered.count + this.#acknowledged();
       if (progress !== before) [before, since] = [progress, performance.now()];
       this.tell(() => `waiting for the last: ${this.delivered.count} delivered`);
       await pause(PACE_MS);
     }
     if (this.#failure) throw this.#failure;
+  }
+
+  #patienceMs() {
+    return [...this.viewers, ...this.publishers].every(({ isUp }) => isUp) ? SETTLE_MS : SETTLE_AWAY_MS;
   }
 
   #isComplete() {

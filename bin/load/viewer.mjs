@@ -47,6 +47,10 @@ export class Viewer {
     this.#line.close();
   }
 
+  get isUp() {
+    return this.#line.isUp;
+  }
+
   get returns() {
     return this.#line.returns;
   }

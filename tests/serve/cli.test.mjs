@@ -203,7 +203,31 @@ test('kick ends a client\'s connection, and says what it cannot end', async (t) 
   await refused(['kick', '--client-id', 'a', '--channel', 'b'], /whom\?/);
   await refused(['kick', '--client-id', 'a', '--key', plainKey], /revocable tokens \(40163\)/, 1);
   await refused(['kick', '--connection', 'x', '--grace'], /--grace is for tokens/);
-  await refused(['kick', '--connection', 'x'], /cannot end single connections|\(4\d{4}\)/, 1);
+  await refused(['kick', '--client-id', 'a', '--ban', 'long'], /--ban must be a time such as/);
+  await refused(['kick', '--ban', '1h'], /take --client-id and --channel/);
+  await refused(['kick', '--client-id', 'a', '--ban', '1h', '--lift'], /exclude each other/);
+  await refused(['kick', '--client-id', 'a', '--reason', 'x'], /--reason goes with --ban/);
+});
+
+test('kick bans a client and ends a connection where the server can, and else says so', async (t) => {
+  const headers = { authorization: `Bearer ${adminToken}` };
+  if ((await fetch(`${served.url}/apps/demo/bans`, { headers })).status === 404) {
+    const cannot = /this server has no bans and ends no single connections/;
+    await refused(['kick', '--client-id', 'spammer', '--ban', '1h'], cannot, 1);
+    return refused(['kick', '--connection', 'x'], cannot, 1);
+  }
+  const spammer = client(t, { key, clientId: 'spammer' });
+  await spammer.connection.whenState('connected');
+  const failed = new Promise((resolve) => spammer.connection.once('failed', resolve));
+  await done(['kick', '--client-id', 'spammer', '--ban', '1h', '--reason', 'spam']);
+  assert.match(/** @type {any} */ (await failed).reason.message, /spam/);
+  await refused(['publish', 'x', 'y', '--client-id', 'spammer'], /\(40300\)/, 1);
+  assert.match((await done(['kick', '--client-id', 'spammer', '--lift'])).out, /clientId:spammer may come again/);
+  const one = client(t, { key });
+  await one.connection.whenState('connected');
+  const left = new Promise((resolve) => one.connection.once((change) => resolve(change.current)));
+  await done(['kick', '--connection', one.connection.id ?? '']);
+  assert.notEqual(await left, 'connected');
 });
 
 test('apps are made, listed and ended', async () => {
