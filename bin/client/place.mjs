@@ -24,6 +24,9 @@ export const withAdmin = [urlOption, adminOption, plainOption];
 export const withEither = [urlOption, keyOption, tokenOption, adminOption, plainOption];
 
 export class Place {
+  /** Whether a server has answered there. */
+  wasThere = false;
+
   /**
    * @param {string} origin
    * @param {string | undefined} authorization

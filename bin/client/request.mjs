@@ -18,14 +18,18 @@ export class Refused extends Error {
   }
 }
 
+/** What breaks a connection that was there, so that the server may have heard; and what there is while it is away. */
+const broken = ['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'UND_ERR_SOCKET', 'UND_ERR_HEADERS_TIMEOUT', 'TimeoutError'];
+const away = ['ECONNREFUSED', 'EAI_AGAIN', 'ENETUNREACH', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT'];
+
 /** A server that does not answer. */
 export class Unreachable extends Error {
-  /** @param {URL} url @param {unknown} error */
-  constructor(url, error) {
-    const { cause, message } = /** @type {Error & { cause?: { code?: string, message?: string } }} */ (error);
+  /** @param {URL} url @param {unknown} error @param {boolean} wasThere whether it answered before */
+  constructor(url, error, wasThere) {
+    const { cause, message, name } = /** @type {Error & { cause?: { code?: string, message?: string } }} */ (error);
     super(`${url.origin} cannot be reached: ${cause?.code ?? cause?.message ?? message}`);
-    /** Whether nobody is there, rather than someone who may have heard. */
-    this.isNobody = ['ECONNREFUSED', 'ENOTFOUND'].includes(cause?.code ?? '') || cause?.message === 'bad port';
+    /** Whether it may answer a little later. */
+    this.passes = [...broken, ...wasThere ? away : []].includes(cause?.code ?? name);
   }
 }
 
@@ -57,8 +61,9 @@ export async function askText(place, path, { method = 'GET', query, body } = {})
     const sent = body === undefined ? null : JSON.stringify(body);
     response = await fetch(url, { method, headers, body: sent, signal, redirect: 'error' });
     text = await limited(response);
+    place.wasThere = true;
   } catch (error) {
-    throw new Unreachable(url, error);
+    throw new Unreachable(url, error, place.wasThere);
   }
   if (!response.ok) throw new Refused(response.status, errorOf(text));
   return text;
@@ -71,8 +76,7 @@ export async function askAgain(...asked) {
     try {
       return await ask(...asked);
     } catch (error) {
-      const passes = error instanceof Refused ? error.passes : !(/** @type {Unreachable} */ (error)).isNobody;
-      if (left === 0 || !passes) throw error;
+      if (left === 0 || !(/** @type {Refused | Unreachable} */ (error)).passes) throw error;
       process.stderr.write(`courtside: ${/** @type {Error} */ (error).message}; trying again\n`);
     }
     await pause(wait);

@@ -29,8 +29,8 @@ export async function* events(place, query, said) {
       }
       throw new Error('the stream ended');
     } catch (error) {
-      const isNew = lastEvent === undefined && wait === RETRY_MIN_MS;
-      if (error instanceof Refused ? !isPassing(error) : error instanceof Unreachable && isNew) throw error;
+      if (error instanceof Refused && !isPassing(error)) throw error;
+      if (error instanceof Unreachable && !place.wasThere) throw error;
       said(`${/** @type {Error} */ (error).message}; trying again`);
     }
     await pause(wait * (0.5 + Math.random() / 2));
@@ -73,8 +73,9 @@ async function reached(url, place, signal) {
   let response;
   try {
     response = await fetch(url, { headers: place.headers, signal, redirect: 'error' });
+    place.wasThere = true;
   } catch (error) {
-    throw new Unreachable(url, error);
+    throw new Unreachable(url, error, place.wasThere);
   }
   if (response.ok) return response;
   throw new Refused(response.status, errorOf(await response.text()));

@@ -55,7 +55,7 @@ function assumptions({ viewers, rate, connects, channels, interval }) {
       + `${connect.workerRequests.toFixed(2)} requests to the worker, `
       + `${connect.objectRequests.toFixed(2)} to objects and ${connect.frames.toFixed(2)} frames each time`,
     `all are in one region, which is the dearest: ${count(relays)} ${relays === 1 ? 'relay' : 'relays'} of at most `
-      + `${count(VIEWERS_PER_RELAY)} viewers${channels > 1 ? `, for each of ${count(channels)} channels` : ''}, all awake`,
+      + `${count(VIEWERS_PER_RELAY)} viewers${channels > 1 ? ` for each of ${count(channels)} channels` : ''}, awake`,
     `a message is one call to its channel, which writes ${message.rowsWritten.toFixed(2)} rows and reads `
       + `${message.rowsRead.toFixed(2)}; none shares a commit`,
     interval ? `a delivery each ${interval} ms at most, to each relay`

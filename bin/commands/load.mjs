@@ -1,5 +1,6 @@
 /** `courtside load`: what a crowd gets, and how late. */
 import { Place, withKey } from '../client/place.mjs';
+import { ask } from '../client/request.mjs';
 import { Progress, bars, shown } from '../client/terminal.mjs';
 import {
   LOAD_BYTES_MAX, LOAD_CONNECTS_MAX, LOAD_RATE_MAX, LOAD_SECONDS_MAX, LOAD_VIEWERS_MAX, PLOT_COLUMNS,
@@ -36,6 +37,8 @@ On a channel that conflates, messages are left out, and count as lost. Ctrl-C en
     const progress = new Progress();
     const place = Place.ofClient(values);
     const plan = { place, channel, viewers, rate, seconds: lasts, connects, bytes, direct };
+    // Later on, a server that is away for a moment is waited for.
+    await ask(place, '/time');
     const run = new Run(plan, (what) => progress.tell(what));
     process.once('SIGINT', () => run.stop());
     try {

@@ -37,7 +37,7 @@ as of that moment; to ask for that wakes channels that sleep. With both it shows
     for (let left = values.count ?? Infinity; left > 0; left--) {
       const looks = client && values.channels > 0 ? client : undefined;
       const [reading, channels] = await tolerant(() => Promise.all([
-        admin && metrics(admin), looks && fullest(looks, values.channels)]), left < values.count || before);
+        admin && metrics(admin), looks && fullest(looks, values.channels)]));
       show(values, values.url, { rates: reading && gained(before, reading), channels });
       before = reading ?? before;
       if (left > 1) await pause(values.every * 1_000);
@@ -54,14 +54,13 @@ as of that moment; to ask for that wakes channels that sleep. With both it shows
  * A server that is away for a moment is no reason to end.
  * @template T
  * @param {() => Promise<T>} read
- * @param {unknown} before whether it was there
  */
-async function tolerant(read, before) {
+async function tolerant(read) {
   try {
     return await read();
   } catch (error) {
-    const passes = error instanceof Unreachable || (error instanceof Refused && error.passes);
-    if (!before || !passes) throw error;
+    const passes = (error instanceof Unreachable || error instanceof Refused) && error.passes;
+    if (!passes) throw error;
     process.stderr.write(`courtside: ${error.message}\n`);
     return [undefined, undefined];
   }

@@ -42,7 +42,8 @@ export class Line {
       const refused = await this.#once();
       if (this.#isClosed) return;
       if (refused && !refused.passes && !isOfTransport(refused)) throw refused;
-      await pause(wait * (0.5 + Math.random()));
+      // Nobody waits for it when the run is over.
+      await pause(wait * (0.5 + Math.random()), undefined, { ref: false });
       this.returns += 1;
     }
   }

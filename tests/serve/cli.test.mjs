@@ -8,7 +8,7 @@ import Ably from 'ably';
 import { operations, roles } from '../../bin/client/capability.mjs';
 import { commands, help, load } from '../../bin/command.mjs';
 import { Running, adminToken, cli, key, plainKey, serve, surroundings } from './cli.mjs';
-import { command, folder } from './served.mjs';
+import { Served, command, folder } from './served.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const served = await serve({ after });
@@ -172,6 +172,20 @@ test('tail goes on where it was when the server was killed', async (t) => {
   assert.doesNotMatch(tail.err, /missing/);
 });
 
+test('publish goes on with its lines when the server was killed', async (t) => {
+  const publish = new Running(['publish', 'persisted:lines', '-'], environment);
+  t.after(() => publish.child.kill());
+  publish.child.stdin.write('one\n');
+  await publish.printed(/^\d+-.*\n/);
+  const from = served.lines.length;
+  process.kill(served.runtimePid, 'SIGKILL');
+  publish.child.stdin.end('two\nthree\n');
+  await served.heard('ready', from);
+  assert.equal(await publish.ended, 0, publish.err);
+  const { lines } = await done(['tail', 'persisted:lines', '--rewind', '10', '--count', '3', '--json']);
+  assert.deepEqual(lines.map((line) => JSON.parse(line).data), ['one', 'two', 'three']);
+});
+
 test('stats and top show what there is', async (t) => {
   const ann = client(t, { key });
   await ann.channels.get('watched').attach();
@@ -297,10 +311,30 @@ test('load tells of what is lost, and ends with 1', async () => {
   assert.match(out, /^p99 {2}[ ▁-█]+ {2}up to /m);
 });
 
+test('over TLS the certificate is checked', async (t) => {
+  const made = folder(t);
+  const [cert, tlsKey] = ['cert.pem', 'key.pem'].map((name) => path.join(made, name));
+  const who = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', tlsKey, '-out', cert];
+  const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1', ...who];
+  spawnSync('openssl', args);
+  const secure = await Served.start(t, { args: ['--tls-cert', cert, '--tls-key', tlsKey] });
+  const demo = { COURTSIDE_URL: secure.url, COURTSIDE_KEY: 'demo.key1:local-only' };
+  const trusting = { ...demo, NODE_EXTRA_CA_CERTS: cert };
+  assert.equal((await cli(['publish', 'x', 'y'], trusting)).code, 0);
+  assert.equal((await cli(['tail', 'x', '--rewind', '1', '--count', '1'], trusting)).out.split('\t').at(-1), 'y\n');
+  const load = ['load', '--viewers', '5', '--rate', '5', '--seconds', '1'];
+  assert.equal((await cli(load, trusting)).code, 0);
+  for (const command of [['publish', 'x', 'y'], ['tail', 'x'], load]) {
+    const { code, err } = await cli(command, demo);
+    assert.deepEqual([code, /cannot be reached: .*SELF_SIGNED/.test(err)], [1, true], err);
+  }
+});
+
 test('load touches nothing that was not named', async () => {
   const { code, err } = await cli(['load', '--viewers', '1', '--rate', '1'], { ...environment, COURTSIDE_URL: '' });
   assert.deepEqual([code, /what is to be loaded\?/.test(err)], [2, true]);
   await refused(['load', '--viewers', '20001', '--rate', '1'], /--viewers must be a number from 1 to 20000/);
+  await refused(['load', '--viewers', '1', '--rate', '1', '--url', 'http://127.0.0.1:9'], /cannot be reached/, 1);
   await refused(['load', '--viewers', '1'], /give --rate/);
   await refused(['load', '--viewers', '1', '--rate', '1', '--key', 'demo.key1:a-wrong-secret'], /\(40101\)/, 1);
 });

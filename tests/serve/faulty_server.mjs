@@ -18,7 +18,7 @@ import http from 'node:http';
  * @param {Faults} faults
  */
 export async function faultyServer(t, faults) {
-  const server = http.createServer().listen(0, '127.0.0.1');
+  const server = http.createServer((_, response) => response.end('[0]')).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const relay = new Relay(faults);
   server.on('upgrade', (request, socket) => relay.connect(request, /** @type {Socket} */ (socket)));
@@ -41,7 +41,8 @@ class Relay {
   connect(request, socket) {
     const key = `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
     const accept = createHash('sha1').update(key).digest('base64');
-    const head = `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`;
+    const headers = ['upgrade: websocket', 'connection: upgrade', `sec-websocket-accept: ${accept}`];
+    const head = `HTTP/1.1 101 Switching Protocols\r\n${headers.join('\r\n')}\r\n\r\n`;
     // With the first frame in the same packet.
     socket.write(Buffer.concat([Buffer.from(head), ...whole(JSON.stringify({ action: 4, connectionId: 'x' }))]));
     let rest = Buffer.alloc(0);

@@ -60,7 +60,8 @@ const ways = {
     const [first, second, third] = [bytes.subarray(0, 7), bytes.subarray(7, 9), bytes.subarray(9)];
     return [frame(0x01, first), frame(0x89, Buffer.from('?')), frame(0x00, second), frame(0x80, third)];
   },
-  'several at once': (text) => [Buffer.concat([frame(0x8a, Buffer.alloc(0)), ...whole(text), ...whole('{"action":0}')])],
+  'several at once': (text) =>
+    [Buffer.concat([frame(0x8a, Buffer.alloc(0)), ...whole(text), ...whole('{"action":0}')])],
 };
 
 for (const [way, write] of Object.entries(ways)) {
