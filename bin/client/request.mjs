@@ -18,6 +18,14 @@ export class Refused extends Error {
   }
 }
 
+/** Something else that answers. */
+export class NotOurs extends Error {
+  /** @param {URL} url */
+  constructor(url) {
+    super(`${url.origin} does not answer as Courtside does: is the URL right?`);
+  }
+}
+
 /** What breaks a connection that was there, so that the server may have heard; and what there is while it is away. */
 const broken = ['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'UND_ERR_SOCKET', 'UND_ERR_HEADERS_TIMEOUT', 'TimeoutError'];
 const away = ['ECONNREFUSED', 'EAI_AGAIN', 'ENETUNREACH', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT'];
@@ -45,7 +53,11 @@ export class Unreachable extends Error {
  */
 export async function ask(place, path, asked) {
   const text = await askText(place, path, asked);
-  return text === '' ? undefined : JSON.parse(text);
+  try {
+    return text === '' ? undefined : JSON.parse(text);
+  } catch {
+    throw new NotOurs(place.at(path));
+  }
 }
 
 /** The same as it stands. @param {import('./place.mjs').Place} place @param {string} path @param {Asked} [asked] */

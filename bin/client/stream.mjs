@@ -1,7 +1,7 @@
 /** An event stream that goes on by itself where it was cut off (docs/protocol.md § 14), without a gap or a repeat. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { LINE_OF_STREAM_MAX, RETRY_MAX_MS, RETRY_MIN_MS, STREAM_QUIET_MS } from '../limits.mjs';
-import { Refused, Unreachable, errorOf } from './request.mjs';
+import { NotOurs, Refused, Unreachable, errorOf } from './request.mjs';
 
 /** @typedef {{ event: string, data: any }} Event what came: `message`, `presence`, `gap` or another */
 
@@ -29,7 +29,7 @@ export async function* events(place, query, said) {
       }
       throw new Error('the stream ended');
     } catch (error) {
-      if (error instanceof Refused && !isPassing(error)) throw error;
+      if (error instanceof NotOurs || (error instanceof Refused && !isPassing(error))) throw error;
       if (error instanceof Unreachable && !place.wasThere) throw error;
       said(`${/** @type {Error} */ (error).message}; trying again`);
     }
@@ -58,7 +58,7 @@ async function* lines(place, query) {
       timer.refresh();
       const parts = (rest + decoder.decode(chunk, { stream: true })).split('\n');
       rest = parts.pop() ?? '';
-      if (rest.length > LINE_OF_STREAM_MAX) throw new Error('the server is none of ours: its line has no end');
+      if (rest.length > LINE_OF_STREAM_MAX) throw new NotOurs(url);
       for (const part of parts) if (part !== '') yield JSON.parse(part);
     }
   } finally {
@@ -77,6 +77,7 @@ async function reached(url, place, signal) {
   } catch (error) {
     throw new Unreachable(url, error, place.wasThere);
   }
+  if (response.ok && !response.headers.get('content-type')?.startsWith('application/x-ndjson')) throw new NotOurs(url);
   if (response.ok) return response;
   throw new Refused(response.status, errorOf(await response.text()));
 }

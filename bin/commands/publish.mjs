@@ -1,6 +1,5 @@
 /** `courtside publish`: what it is told, or what standard input says, each line once. */
 import { randomBytes } from 'node:crypto';
-import readline from 'node:readline';
 import { withKey, Place } from '../client/place.mjs';
 import { askAgain } from '../client/request.mjs';
 import { LINE_MAX_BYTES, PUBLISH_BYTES, PUBLISH_MESSAGES } from '../limits.mjs';
@@ -44,8 +43,8 @@ function message({ name, json: isJson, clientId }, id, data) {
 }
 
 /**
- * What has come by the time that the last publish is answered goes out together, in its order. With an id of the user,
- * each line goes alone: that the same input says the same must not depend on when its lines came.
+ * Lines that come together go out together, in their order. With an id of the user, each goes alone: that the same
+ * input says the same must not depend on when its lines came.
  * @param {any} values
  * @param {(messages: Message[]) => Promise<void>} send
  */
@@ -68,34 +67,36 @@ async function lines(values, send) {
   }
 }
 
-/** The lines of standard input, in lists of those that wait. @param {number} most lines of a list */
+/** The lines of standard input, in lists of those that come together. @param {number} most lines of a list */
 async function* batches(most) {
-  const input = readline.createInterface({ input: process.stdin, crlfDelay: Infinity });
-  /** @type {string[]} */
-  let waiting = [];
-  let ended = false;
-  let wake = () => {};
-  const more = () => new Promise((/** @type {(value?: undefined) => void} */ resolve) => { wake = resolve; });
-  input.on('line', (line) => {
-    waiting.push(line);
-    if (waiting.length >= PUBLISH_MESSAGES) input.pause();
-    wake();
-  }).on('close', () => { ended = true; wake(); });
-  while (!ended || waiting.length > 0) {
-    if (waiting.length === 0) { input.resume(); await more(); continue; }
-    const batch = taken(waiting.slice(0, most));
-    waiting = waiting.slice(batch.length);
-    yield batch;
+  let rest = '';
+  for await (const chunk of process.stdin.setEncoding('utf8')) {
+    const lines = `${rest}${chunk}`.split('\n');
+    rest = checked(lines.pop() ?? '');
+    yield* parts(lines.map((line) => checked(line.replace(/\r$/, ''))), most);
   }
+  if (rest !== '') yield [rest];
 }
 
-/** As many as one publish takes. @param {string[]} lines */
-function taken(lines) {
+/** @param {string} line */
+function checked(line) {
+  if (Buffer.byteLength(line) <= LINE_MAX_BYTES) return line;
+  throw new Error(`a line has more than ${LINE_MAX_BYTES} bytes, and so does not fit a message`);
+}
+
+/** Lists of as many as one publish takes. @param {string[]} lines @param {number} most */
+function* parts(lines, most) {
+  /** @type {string[]} */
+  let part = [];
   let bytes = 0;
-  const end = lines.findIndex((line, index) => {
-    bytes += Buffer.byteLength(line);
-    if (bytes > LINE_MAX_BYTES && index === 0) throw new Error(`a line has more than ${LINE_MAX_BYTES} bytes`);
-    return bytes > PUBLISH_BYTES && index > 0;
-  });
-  return end < 0 ? lines : lines.slice(0, end);
+  for (const line of lines) {
+    const size = Buffer.byteLength(line);
+    if (part.length > 0 && (part.length >= most || bytes + size > PUBLISH_BYTES)) {
+      yield part;
+      [part, bytes] = [[], 0];
+    }
+    part.push(line);
+    bytes += size;
+  }
+  if (part.length > 0) yield part;
 }

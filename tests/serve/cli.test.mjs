@@ -1,7 +1,9 @@
 /** The commands that work with a server, against `courtside serve`, and with the unchanged SDK at the other end. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
 import test, { after } from 'node:test';
 import Ably from 'ably';
@@ -70,6 +72,16 @@ test('where a server is and who asks is told in one way, and no key goes astray'
   assert.deepEqual([own.code, own.err], [0, '']);
 });
 
+test('who answers is not taken for a server without a reason', async (t) => {
+  const page = http.createServer((_, response) => response.end('<html>')).listen(0, '127.0.0.1');
+  await once(page, 'listening');
+  t.after(() => page.close());
+  const url = `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (page.address()).port}`;
+  await refused(['stats', '--url', url], /does not answer as Courtside does/, 1);
+  await refused(['load', '--url', url, '--viewers', '1', '--rate', '1'], /does not answer as Courtside does/, 1);
+  await refused(['tail', 'x', '--url', url], /does not answer as Courtside does/, 1);
+});
+
 test('a token lets its client do what its role may, as its name, and nothing else', async (t) => {
   const token = async (/** @type {string[]} */ ...args) => (await done(['token', ...args])).lines[0] ?? '';
   const ann = client(t, { token: await token('--role', 'chatter', '--client-id', 'ann', '--channel', 'chat:*') });
@@ -131,6 +143,12 @@ test('lines of standard input are messages in their order, and again are none', 
   const few = 'a\nb\nc\n';
   const serials = (await done(['publish', 'few', '-', '--id', 'mine'], few)).lines;
   assert.deepEqual((await done(['publish', 'few', '-', '--id', 'mine'], few)).lines, serials);
+  await done(['publish', 'windows', '-'], 'a\r\nb');
+  assert.equal((await done(['tail', 'windows', '--rewind', '2', '--count', '2'])).out.replaceAll(/^.*\t/gm, ''), 'a\nb\n');
+  const large = `${'x'.repeat(40_000)}\n`.repeat(4);
+  assert.equal((await done(['publish', 'large', '-'], large)).lines.length, 4);
+  const endless = await cli(['publish', 'large', '-'], environment, 'x'.repeat(200_000));
+  assert.match(endless.err, /a line has more than 65536 bytes/);
   const wrong = await cli(['publish', 'few', '-', '--json'], environment, '{"a":1}\nno\n');
   assert.match(wrong.err, /line 2: DATA must be JSON/);
   assert.equal(wrong.code, 2);
