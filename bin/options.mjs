@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { APPS_MAX_BYTES, DRAIN_SECONDS, DRAIN_SECONDS_MAX } from './limits.mjs';
 import { levels } from './log.mjs';
 import {
-  BadOption, address, contents, described, flag, isLoopback, number, oneOf, option, text, variable,
+  BadOption, address, contents, described, flag, isLoopback, number, oneOf, option, secret, text, variable,
 } from './readers.mjs';
 
 export { BadOption, isLoopback };
@@ -34,7 +34,7 @@ const table = [
   option('data', 'DIR', text, './courtside-data', 'where to keep everything'),
   option('ephemeral', undefined, flag, false, 'keep nothing: a directory that goes with the process'),
   option('apps', 'FILE|JSON', text, undefined, 'apps with their keys and namespaces; SIGHUP reads the file again'),
-  option('admin-token', 'TOKEN', text, undefined, 'allows its owner to make apps by request'),
+  option('admin-token', 'TOKEN|@FILE', secret, undefined, 'allows its owner to make apps by request'),
   option('sandbox', undefined, flag, false, 'allows everybody to make apps; on this machine only'),
   option('tls-cert', 'FILE', text, undefined, 'serve TLS with this certificate chain (PEM)'),
   option('tls-key', 'FILE', text, undefined, 'and this private key (PEM)'),

@@ -95,13 +95,26 @@ export function text(text, from) {
 }
 
 /**
+ * What is in a file that may be a secret itself, if the sign before it was no sign.
+ * @param {string} file
+ * @param {string} from
+ */
+function hidden(file, from) {
+  try {
+    return fs.readFileSync(file, 'utf8');
+  } catch (error) {
+    const { code } = /** @type {NodeJS.ErrnoException} */ (error);
+    throw new BadOption(`${from}: the file behind @ cannot be read (${code})`);
+  }
+}
+
+/**
  * A secret, or the file that it is in, as `@FILE`: everyone on the machine can read what stands on a command line.
  * @param {string} given
  * @param {string} from
  */
 export function secret(given, from) {
-  const value = given.startsWith('@') ? contents(from, given.slice(1)) : given;
-  return text(value, from).trim();
+  return text(given.startsWith('@') ? hidden(given.slice(1), from) : given, from).trim();
 }
 
 /** Seconds in a unit of time. */

@@ -12,9 +12,9 @@ export default {
   form: 'list | create [FILE|-|JSON] | end APP  [options]',
   takes: [1, 2],
   options: [...withAdmin, option('json', undefined, flag, false, 'the answer as JSON')],
-  notes: `create takes {"keys": [{"capability": …, "revocableTokens": true}], "namespaces": [{"id": …}]}; without it,
-the app has one key that may do everything. It prints the keys, which nobody can ask for again. end ends all
-connections.`,
+  notes: `create takes {"keys": [{"capability": …, "revocableTokens": true}], "namespaces": [{"id": …}]};
+without it, the app has one key that may do everything. It prints the keys, which nobody can ask for again. end ends
+all connections.`,
   async run(values, [action = '', place]) {
     const isKnown = Object.hasOwn(actions, action);
     if (!isKnown) throw new BadOption(`there is no apps ${action}; there are list, create and end`);

@@ -99,7 +99,7 @@ export class Run {
     const { rate, seconds } = this.#plan;
     this.#work = process.cpuUsage();
     this.#beganAt = performance.now();
-    const all = Math.round(rate * seconds);
+    const all = Math.max(1, Math.round(rate * seconds));
     let sent = 0;
     while (sent < all && !this.#isStopped && !this.#failure) {
       const passed = (performance.now() - this.#beganAt) / 1_000;

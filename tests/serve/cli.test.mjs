@@ -61,7 +61,7 @@ test('where a server is and who asks is told in one way, and no key goes astray'
   await refused(['stats', '--url', 'http://192.0.2.1'], /has no TLS, so that others could read the secret/);
   await refused(['stats', '--key', key, '--token', 'x'], /--key and --token exclude each other/);
   await refused(['stats', '--key', 'demo.key1:a-wrong-secret'], /invalid credentials \(40101\)/, 1);
-  await refused(['stats', '--key', '@/nowhere'], /--key: \/nowhere cannot be read \(ENOENT\)/);
+  await refused(['stats', '--key', '@/nowhere'], /--key: the file behind @ cannot be read \(ENOENT\)/);
   await refused(['publish', 'x', 'y', '--url', 'http://127.0.0.1:9'], /cannot be reached/, 1);
   const away = await cli(['stats', '--url', 'https://live.example.com'], { COURTSIDE_KEY: '' });
   assert.match(away.err, /who asks\? Give --key or --token/);
@@ -144,7 +144,8 @@ test('lines of standard input are messages in their order, and again are none', 
   const serials = (await done(['publish', 'few', '-', '--id', 'mine'], few)).lines;
   assert.deepEqual((await done(['publish', 'few', '-', '--id', 'mine'], few)).lines, serials);
   await done(['publish', 'windows', '-'], 'a\r\nb');
-  assert.equal((await done(['tail', 'windows', '--rewind', '2', '--count', '2'])).out.replaceAll(/^.*\t/gm, ''), 'a\nb\n');
+  const heard = await done(['tail', 'windows', '--rewind', '2', '--count', '2']);
+  assert.deepEqual(heard.lines.map((line) => line.split('\t')[4]), ['a', 'b']);
   const large = `${'x'.repeat(40_000)}\n`.repeat(4);
   assert.equal((await done(['publish', 'large', '-'], large)).lines.length, 4);
   const endless = await cli(['publish', 'large', '-'], environment, 'x'.repeat(200_000));
@@ -332,9 +333,9 @@ test('load tells of what is lost, and ends with 1', async () => {
 test('over TLS the certificate is checked', async (t) => {
   const made = folder(t);
   const [cert, tlsKey] = ['cert.pem', 'key.pem'].map((name) => path.join(made, name));
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'];
   const who = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', tlsKey, '-out', cert];
-  const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1', ...who];
-  spawnSync('openssl', args);
+  spawnSync('openssl', ['req', '-x509', ...curve, ...who]);
   const secure = await Served.start(t, { args: ['--tls-cert', cert, '--tls-key', tlsKey] });
   const demo = { COURTSIDE_URL: secure.url, COURTSIDE_KEY: 'demo.key1:local-only' };
   const trusting = { ...demo, NODE_EXTRA_CA_CERTS: cert };

@@ -53,6 +53,11 @@ test('the command line wins over the environment, and that over the file', (t) =
 
   assert.throws(() => readOptions([], { COURTSIDE_PORT: 'x' }), /COURTSIDE_PORT must be a number/);
   assert.throws(() => readOptions([], { COURTSIDE_EPHEMERAL: 'yes' }), /COURTSIDE_EPHEMERAL must be true or false/);
+  const token = path.join(path.dirname(config), 'token');
+  fs.writeFileSync(token, 'a-token-in-a-file\n');
+  assert.equal(readOptions(['--admin-token', `@${token}`], {}).adminToken, 'a-token-in-a-file');
+  assert.throws(() => readOptions(['--admin-token', '@a-secret'], {}), (error) =>
+    /the file behind @ cannot be read/.test(String(error)) && !/a-secret/.test(String(error)));
   fs.writeFileSync(config, '{"ports":1}');
   assert.throws(() => readOptions(['--config', config], {}), /has an option ports; there are port, host/);
   fs.writeFileSync(config, '{"port":"x"}');
