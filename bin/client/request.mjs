@@ -1,6 +1,6 @@
 /** Requests to a server, whose refusals say what it said. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { ANSWER_MAX_BYTES, REQUEST_MS, RETRIES, RETRY_MAX_MS, RETRY_MIN_MS } from '../limits.mjs';
+import { ANSWER_MAX_BYTES, REQUEST_MS, RETRIES, RETRY_MAX_MS, RETRY_MIN_MS } from './limits.mjs';
 import { printable } from './terminal.mjs';
 
 /** What a server refused. */

@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
-import { CONNECT_MS, FRAME_MAX_BYTES } from '../limits.mjs';
+import { CONNECT_MS, FRAME_MAX_BYTES } from './limits.mjs';
 
 const TEXT = 1;
 const CLOSE = 8;

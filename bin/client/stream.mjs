@@ -1,6 +1,6 @@
 /** An event stream that goes on by itself where it was cut off (docs/protocol.md § 14), without a gap or a repeat. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { LINE_OF_STREAM_MAX, RETRY_MAX_MS, RETRY_MIN_MS, STREAM_QUIET_MS } from '../limits.mjs';
+import { LINE_OF_STREAM_MAX, RETRY_MAX_MS, RETRY_MIN_MS, STREAM_QUIET_MS } from './limits.mjs';
 import { NotOurs, Refused, Unreachable, errorOf } from './request.mjs';
 
 /** @typedef {{ event: string, data: any }} Event what came: `message`, `presence`, `gap` or another */

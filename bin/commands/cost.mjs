@@ -6,7 +6,7 @@ import { table } from '../client/terminal.mjs';
 import {
   COST_CHANNELS_MAX, COST_CONNECTS_MAX, COST_HOURS_MAX, COST_RATE_MAX, COST_VIEWERS_MAX, INTERVAL_MAX_MS,
   INTERVAL_MIN_MS,
-} from '../limits.mjs';
+} from '../client/limits.mjs';
 import { BadOption, decimal, flag, number, option } from '../readers.mjs';
 
 /** @type {import('../command.mjs').Command} */

@@ -1,7 +1,7 @@
 /** `courtside kick`: ends a client's tokens and connections, or one connection, and keeps a client out. */
 import { Place, nameOf, withEither } from '../client/place.mjs';
 import { Refused, ask } from '../client/request.mjs';
-import { BAN_SECONDS_MAX } from '../limits.mjs';
+import { BAN_SECONDS_MAX } from '../client/limits.mjs';
 import { BadOption, flag, option, seconds, text } from '../readers.mjs';
 
 /** @type {import('../command.mjs').Command} */

@@ -4,7 +4,7 @@ import { ask } from '../client/request.mjs';
 import { Progress, bars, shown } from '../client/terminal.mjs';
 import {
   LOAD_BYTES_MAX, LOAD_CONNECTS_MAX, LOAD_RATE_MAX, LOAD_SECONDS_MAX, LOAD_VIEWERS_MAX, PLOT_COLUMNS,
-} from '../limits.mjs';
+} from '../client/limits.mjs';
 import { BadOption, decimal, flag, number, option, seconds, text } from '../readers.mjs';
 import { Run } from '../load/run.mjs';
 

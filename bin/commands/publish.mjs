@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { withKey, Place } from '../client/place.mjs';
 import { askAgain } from '../client/request.mjs';
-import { LINE_MAX_BYTES, PUBLISH_BYTES, PUBLISH_MESSAGES } from '../limits.mjs';
+import { LINE_MAX_BYTES, PUBLISH_BYTES, PUBLISH_MESSAGES } from '../client/limits.mjs';
 import { BadOption, flag, json, option, text } from '../readers.mjs';
 
 /** @typedef {{ id: string, name?: string, data?: unknown, clientId?: string }} Message */

@@ -2,7 +2,7 @@
 import { events } from '../client/stream.mjs';
 import { Place, withKey } from '../client/place.mjs';
 import { isTerminal, printable } from '../client/terminal.mjs';
-import { CHANNELS_OF_STREAM, COUNT_MAX } from '../limits.mjs';
+import { CHANNELS_OF_STREAM, COUNT_MAX } from '../client/limits.mjs';
 import { BadOption, flag, number, option, text } from '../readers.mjs';
 
 /** What each action of a message does; the usual one, 0, makes it. */

@@ -2,7 +2,7 @@
 import { capability, needsName, ofRole, roles } from '../client/capability.mjs';
 import { keyOption, split } from '../client/place.mjs';
 import { request, signed } from '../client/tokens.mjs';
-import { TOKEN_SECONDS, TOKEN_SECONDS_MAX } from '../limits.mjs';
+import { TOKEN_SECONDS, TOKEN_SECONDS_MAX } from '../client/limits.mjs';
 import { BadOption, flag, oneOf, option, seconds, text } from '../readers.mjs';
 
 const names = Object.keys(roles);

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Place, withEither } from '../client/place.mjs';
 import { Refused, Unreachable, ask, askText } from '../client/request.mjs';
 import { isTerminal, table } from '../client/terminal.mjs';
-import { COUNT_MAX, TOP_CHANNELS, TOP_CHANNELS_ASKED, TOP_EVERY_SECONDS } from '../limits.mjs';
+import { COUNT_MAX, TOP_CHANNELS, TOP_CHANNELS_ASKED, TOP_EVERY_SECONDS } from '../client/limits.mjs';
 import { BadOption, flag, number, option, seconds } from '../readers.mjs';
 
 /** Of `/metrics`: what grows, and in which columns its rate stands. */

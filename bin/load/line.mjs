@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Refused } from '../client/request.mjs';
 import { Socket } from '../client/socket.mjs';
-import { COMES_BACK_MAX_MS, COMES_BACK_MS, SIGN_OF_LIFE_BYTES } from '../limits.mjs';
+import { COMES_BACK_MAX_MS, COMES_BACK_MS, SIGN_OF_LIFE_BYTES } from '../client/limits.mjs';
 
 export const action = {
   heartbeat: 0, ack: 1, nack: 2, connected: 4, disconnected: 6, error: 9, attach: 10, attached: 11, detached: 13,

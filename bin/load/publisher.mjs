@@ -1,5 +1,5 @@
 /** One who publishes each message once: what was not acknowledged when it lost its connection, it sends again. */
-import { UNACKNOWLEDGED_MAX } from '../limits.mjs';
+import { UNACKNOWLEDGED_MAX } from '../client/limits.mjs';
 import { Line, action } from './line.mjs';
 import { NAME, written } from './payload.mjs';
 

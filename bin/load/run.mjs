@@ -1,7 +1,9 @@
 /** A run: viewers come, messages are published at a pace, and everyone gets all of them, or it is told who did not. */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { ARRIVE_MS, CONNECTING_AT_ONCE, PACE_MS, RATE_PER_PUBLISHER, SETTLE_AWAY_MS, SETTLE_MS } from '../limits.mjs';
+import {
+  ARRIVE_MS, CONNECTING_AT_ONCE, PACE_MS, RATE_PER_PUBLISHER, SETTLE_AWAY_MS, SETTLE_MS,
+} from '../client/limits.mjs';
 import { Histogram } from './histogram.mjs';
 import { reader } from './payload.mjs';
 import { Publisher } from './publisher.mjs';
