@@ -1,33 +1,50 @@
 #!/usr/bin/env node
 /** The command `courtside`. */
 import fs from 'node:fs';
-import { BadData } from './data.mjs';
+import { commands as others, help as helpOf, load, read, summary } from './command.mjs';
 import { Log } from './log.mjs';
 import { BadOption, readOptions, readPlaces, usage } from './options.mjs';
 
 const help = `courtside serve [options]             serve, until SIGTERM; SIGHUP reads the apps again
 courtside backup [--data DIR] DEST    copy what is kept into an empty directory, also while it is served
 courtside restore [--data DIR] FROM   copy it back, into a data directory that is empty
-courtside --help | --version
+${summary()}
+courtside --help | --version          courtside COMMAND --help says more of each
 
 Options of serve; each can be set by the environment, too, such as COURTSIDE_PORT:
 
 ${usage()}
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.
 `;
 
 const commands = { serve, backup, restore };
 
+// Who reads may have enough, as `head` does.
+process.stdout.on('error', (error) => process.exit(/** @type {any} */ (error).code === 'EPIPE' ? 0 : 1));
+
 const [command = '--help', ...args] = process.argv.slice(2);
 try {
-  if (command === '--help' || args.includes('--help')) process.stdout.write(help);
+  if (Object.hasOwn(others, command)) await other(command);
+  else if (command === '--help' || args.includes('--help')) process.stdout.write(help);
   else if (command === '--version') process.stdout.write(`${version()}\n`);
-  else if (command in commands) await commands[/** @type {keyof typeof commands} */ (command)](args);
+  else if (Object.hasOwn(commands, command)) await commands[/** @type {keyof typeof commands} */ (command)](args);
   else throw new BadOption(`there is no command ${command}; see courtside --help`);
 } catch (error) {
   const { message } = /** @type {Error} */ (error);
   process.stderr.write(`courtside: ${message}\n`);
-  // As sysexits.h has it: wrong usage; cannot be done now.
-  process.exit(error instanceof BadOption ? 64 : error instanceof BadData ? 73 : 1);
+  process.exit(error instanceof BadOption ? 2 : 1);
+}
+
+/** @param {string} name */
+async function other(name) {
+  const command = await load(name);
+  const ends = args.indexOf('--');
+  if (args.slice(0, ends < 0 ? args.length : ends).includes('--help')) process.stdout.write(helpOf(name, command));
+  else {
+    const { values, places } = read(name, command, args, process.env);
+    process.exitCode = await command.run(values, places) ?? 0;
+  }
 }
 
 /** @param {string[]} args */

@@ -1,15 +1,17 @@
 /**
  * The options of `courtside serve`: one table, from which come the command line, the environment, the configuration
- * file,
- * `--help` and every refusal. The command line wins over the environment, and that over the file.
+ * file, `--help` and every refusal. The command line wins over the environment, and that over the file.
  */
-import fs from 'node:fs';
-import net from 'node:net';
 import tls from 'node:tls';
 import { parseArgs } from 'node:util';
 import { APPS_MAX_BYTES, DRAIN_SECONDS, DRAIN_SECONDS_MAX, MEMORY_MIN_MB } from './limits.mjs';
 import { levels } from './log.mjs';
 import { usualMemoryMax } from './memory.mjs';
+import {
+  BadOption, address, contents, described, flag, isLoopback, number, oneOf, option, secret, text, variable,
+} from './readers.mjs';
+
+export { BadOption, isLoopback };
 
 /**
  * @typedef {object} Settings
@@ -28,40 +30,13 @@ import { usualMemoryMax } from './memory.mjs';
  * @property {import('./log.mjs').Level} logLevel
  */
 
-/**
- * @param {string} name
- * @param {string | undefined} value
- * @param {Option['read']} read
- * @param {any} fallback
- * @param {string} help
- * @returns {Option}
- */
-function option(name, value, read, fallback, help) {
-  const key = /** @type {keyof Settings} */ (name.replace(/-(.)/g, (_, letter) => letter.toUpperCase()));
-  return { key, name, value, read, fallback, help };
-}
-
-/** What is wrong with an option, for the person who set it. */
-export class BadOption extends Error {}
-
-/**
- * @typedef {object} Option
- * @property {keyof Settings} key
- * @property {string} name
- * @property {string} [value] what stands for the value in `--help`; a flag has none
- * @property {string} help
- * @property {any} [fallback]
- * @property {(text: string, from: string) => unknown} read
- */
-
-/** @type {Option[]} */
 const table = [
   option('port', 'PORT', number(0, 65_535), 8787, 'where to listen; 0 takes a free port'),
   option('host', 'ADDRESS', address, '127.0.0.1', 'on which address; 0.0.0.0 and :: are all of them'),
   option('data', 'DIR', text, './courtside-data', 'where to keep everything'),
   option('ephemeral', undefined, flag, false, 'keep nothing: a directory that goes with the process'),
   option('apps', 'FILE|JSON', text, undefined, 'apps with their keys and namespaces; SIGHUP reads the file again'),
-  option('admin-token', 'TOKEN', text, undefined, 'allows its owner to make apps by request'),
+  option('admin-token', 'TOKEN|@FILE', secret, undefined, 'allows its owner to make apps by request'),
   option('sandbox', undefined, flag, false, 'allows everybody to make apps; on this machine only'),
   option('tls-cert', 'FILE', text, undefined, 'serve TLS with this certificate chain (PEM)'),
   option('tls-key', 'FILE', text, undefined, 'and this private key (PEM)'),
@@ -71,16 +46,10 @@ const table = [
   option('log-level', 'LEVEL', oneOf(levels), 'info', `the least that is logged: ${levels.join(', ')}`),
 ];
 
-const variable = (/** @type {string} */ name) => `COURTSIDE_${name.toUpperCase().replaceAll('-', '_')}`;
-
 /** What `--help` says of the options. */
 export function usage() {
-  const line = (/** @type {Option} */ { name, value, help, fallback }) => {
-    const usual = fallback === undefined || fallback === false ? '' : ` (${fallback})`;
-    return `  ${`--${name}${value ? ` ${value}` : ''}`.padEnd(22)}${help}${usual}`;
-  };
-  return [...table.map(line),
-    `  ${'--config FILE'.padEnd(22)}a JSON file of these options by name; "apps" may be an object there`].join('\n');
+  const more = 'a JSON file of these options by name; "apps" may be an object there';
+  return described([...table, option('config', 'FILE', text, undefined, more)]);
 }
 
 /**
@@ -113,7 +82,8 @@ export function readObject(given) {
   /** @type {Record<string, unknown>} */
   const settings = {};
   for (const { key, fallback, read } of table) {
-    settings[key] = given[key] === undefined ? fallback : read(plain(given[key]), key);
+    const said = given[/** @type {keyof Settings} */ (key)];
+    settings[key] = said === undefined ? fallback : read(plain(said), key);
   }
   const unknown = Object.keys(given).find((key) => !table.some((option) => option.key === key));
   if (unknown) {
@@ -148,13 +118,13 @@ export function readPlaces(args, environment, name) {
  */
 export function readApps(apps) {
   const isFile = !apps.trimStart().startsWith('{');
-  const text = isFile ? contents('apps', apps) : apps;
+  const text = isFile ? contents('--apps', apps) : apps;
   const where = isFile ? apps : 'the JSON of the apps';
   let line;
   try {
     line = JSON.stringify(JSON.parse(text));
-  } catch {
-    throw new BadOption(`${where} is not JSON`);
+  } catch (error) {
+    throw new BadOption(`${where} is not JSON${placeOf(text, /** @type {Error} */ (error).message)}`);
   }
   if (Buffer.byteLength(line) > APPS_MAX_BYTES) {
     const instead = 'with an admin token, further apps can be made by request';
@@ -163,9 +133,16 @@ export function readApps(apps) {
   return line;
 }
 
-/** @param {string} host */
-export function isLoopback(host) {
-  return host === 'localhost' || host === '::1' || (net.isIPv4(host) && host.startsWith('127.'));
+/**
+ * Where the text stops to be JSON, if it can be told: the message itself may show a secret.
+ * @param {string} text
+ * @param {string} message
+ */
+function placeOf(text, message) {
+  const [, position] = message.match(/ at position (\d+)/) ?? [];
+  if (position === undefined) return '';
+  const lines = text.slice(0, Number(position)).split('\n');
+  return ` at line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`;
 }
 
 /** @param {string[]} args @returns {Record<string, string | boolean | undefined>} */
@@ -183,7 +160,7 @@ function commandLine(args) {
 function configFile(file) {
   let options;
   try {
-    options = JSON.parse(contents('config', file));
+    options = JSON.parse(contents('--config', file));
   } catch (error) {
     throw error instanceof BadOption ? error : new BadOption(`${file} is not JSON`);
   }
@@ -215,7 +192,7 @@ function checked(settings) {
   }
   if (Boolean(tlsCert) !== Boolean(tlsKey)) throw new BadOption('--tls-cert and --tls-key go together');
   if (tlsCert && tlsKey) {
-    const [cert, key] = [contents('tls-cert', tlsCert), contents('tls-key', tlsKey)];
+    const [cert, key] = [contents('--tls-cert', tlsCert), contents('--tls-key', tlsKey)];
     try {
       tls.createSecureContext({ cert, key });
     } catch {
@@ -223,48 +200,4 @@ function checked(settings) {
     }
   }
   return settings;
-}
-
-/** @param {string} option @param {string} file */
-function contents(option, file) {
-  try {
-    return fs.readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new BadOption(`--${option}: ${file} cannot be read (${/** @type {NodeJS.ErrnoException} */ (error).code})`);
-  }
-}
-
-/** @param {number} least @param {number} most */
-function number(least, most) {
-  return (/** @type {string} */ text, /** @type {string} */ from) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-    throw new BadOption(`${from} must be a number from ${least} to ${most}`);
-  };
-}
-
-/** @param {readonly string[]} allowed */
-function oneOf(allowed) {
-  return (/** @type {string} */ text, /** @type {string} */ from) => {
-    if (allowed.includes(text)) return text;
-    throw new BadOption(`${from} must be one of ${allowed.join(', ')}`);
-  };
-}
-
-/** @param {string} text @param {string} from */
-function flag(text, from) {
-  if (text === 'true' || text === 'false') return text === 'true';
-  throw new BadOption(`${from} must be true or false`);
-}
-
-/** @param {string} text @param {string} from */
-function address(text, from) {
-  if (net.isIP(text) || /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(text)) return text;
-  throw new BadOption(`${from} must be an IP address or a name, without a port`);
-}
-
-/** Its place is not told: it may be a secret. @param {string} text @param {string} from */
-function text(text, from) {
-  if (text.trim() !== '') return text;
-  throw new BadOption(`${from} must not be empty`);
 }

@@ -80,7 +80,7 @@ function counted({ viewers, messagesPerSecond, settleSeconds, seconds }, reading
   return { connecting: connected.counts, perSecond: Object.fromEntries(gained), relays: to.counts.relays };
 }
 
-/** @param {Counts} counts @returns {import('./prices.mjs').Usage} */
+/** @param {Counts} counts @returns {import('../../bin/cost/prices.mjs').Usage} */
 export function usage(counts) {
   return {
     workerRequests: counts['worker requests'] ?? 0,

@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 import { buildLoad } from '../lib/load.mjs';
 import { markdown } from '../lib/tables.mjs';
 import { million } from './million.mjs';
-import { bill, sum, times, total } from './prices.mjs';
+import { bill, sum, times, total } from '../../bin/cost/prices.mjs';
 import { replay, requests, usage } from './replay.mjs';
 
 /**
@@ -31,7 +31,7 @@ import { replay, requests, usage } from './replay.mjs';
  *
  * @typedef {{
  *   event: Event, channelInUrl: boolean, ruled: boolean, viewers: number,
- *   counted: import('./replay.mjs').Counted, used: import('./prices.mjs').Usage
+ *   counted: import('./replay.mjs').Counted, used: import('../../bin/cost/prices.mjs').Usage
  * }} Priced  `viewers` replayed
  */
 
@@ -133,13 +133,13 @@ function section({ event, channelInUrl, ruled, viewers, counted, used }) {
   ];
 }
 
-/** @param {import('./prices.mjs').Usage} usage */
+/** @param {import('../../bin/cost/prices.mjs').Usage} usage */
 function arithmetic(usage) {
   const lines = bill(usage).map(({ what, count, dollars: sum }) => [what, count, dollars(sum)]);
   return markdown(['billed', 'count', 'price'], [...lines, ['in all', '', dollars(total(usage))]]);
 }
 
-/** @param {import('./prices.mjs').Usage} usage */
+/** @param {import('../../bin/cost/prices.mjs').Usage} usage */
 function shares(usage) {
   const [worker, objects, frames, written, read, awake] = bill(usage).map(({ dollars }) => dollars);
   return [awake, written + read, worker + objects + frames].map(dollars);

@@ -60,7 +60,7 @@ test('what would overwrite or is not whole is refused, and what is damaged is na
   assert.match((await run(['restore', '--data', served.data, copy])).output, /is in use by process/);
   const nothing = await run(['backup', '--data', folderOfCopies, path.join(folderOfCopies, 'x')]);
   assert.match(nothing.output, /holds no data/);
-  assert.equal((await run(['backup'])).code, 64);
+  assert.equal((await run(['backup'])).code, 2);
 
   await served.stop();
   assert.match((await run(['restore', '--data', served.data, copy])).output, /holds data already/);
@@ -74,6 +74,6 @@ test('what would overwrite or is not whole is refused, and what is damaged is na
 
   fs.rmSync(path.join(copy, 'manifest.json'));
   const half = await run(['restore', '--data', path.join(folderOfCopies, 'data'), copy]);
-  assert.equal(half.code, 73);
+  assert.equal(half.code, 1);
   assert.match(half.output, /is not a whole backup/);
 });

@@ -53,6 +53,11 @@ test('the command line wins over the environment, and that over the file', (t) =
 
   assert.throws(() => readOptions([], { COURTSIDE_PORT: 'x' }), /COURTSIDE_PORT must be a number/);
   assert.throws(() => readOptions([], { COURTSIDE_EPHEMERAL: 'yes' }), /COURTSIDE_EPHEMERAL must be true or false/);
+  const token = path.join(path.dirname(config), 'token');
+  fs.writeFileSync(token, 'a-token-in-a-file\n');
+  assert.equal(readOptions(['--admin-token', `@${token}`], {}).adminToken, 'a-token-in-a-file');
+  assert.throws(() => readOptions(['--admin-token', '@a-secret'], {}), (error) =>
+    /the file behind @ cannot be read/.test(String(error)) && !/a-secret/.test(String(error)));
   fs.writeFileSync(config, '{"ports":1}');
   assert.throws(() => readOptions(['--config', config], {}), /has an option ports; there are port, host/);
   fs.writeFileSync(config, '{"port":"x"}');
@@ -73,7 +78,7 @@ test('apps are JSON or a file of it, and a refusal tells nothing of them', (t) =
     }
     return assert.fail('it was not refused');
   };
-  assert.equal(refusal(() => readApps(file)), `${file} is not JSON`);
+  assert.equal(refusal(() => readApps(file)), `${file} is not JSON at line 1, column 32`);
   assert.match(refusal(() => readApps(JSON.stringify({ apps: ['x'.repeat(120_000)] }))), /more than 120000 bytes/);
 });
 
@@ -84,7 +89,7 @@ test('--help names every option, and wrong usage has a status of its own', async
   for (const name of names) {
     assert.match(output, new RegExp(`--${name}\\b`));
   }
-  const refused = { code: 64, output: 'courtside: --port must be a number from 0 to 65535\n' };
+  const refused = { code: 2, output: 'courtside: --port must be a number from 0 to 65535\n' };
   assert.deepEqual(await run(['serve', '--port', 'x']), refused);
-  assert.equal((await run(['launch'])).code, 64);
+  assert.equal((await run(['launch'])).code, 2);
 });

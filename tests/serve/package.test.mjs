@@ -53,7 +53,7 @@ test('a project installs the package, and serves from it', async (t) => {
   const signal = (/** @type {NodeJS.Signals} */ name) => process.kill(-/** @type {number} */ (child.pid), name);
   t.after(() => child.exitCode ?? child.signalCode ?? signal('SIGKILL'));
   const lines = readline.createInterface({ input: child.stdout });
-  let url;
+  let url = '';
   for await (const line of lines) {
     const said = JSON.parse(line);
     if (said.event !== 'ready') continue;
@@ -68,6 +68,18 @@ test('a project installs the package, and serves from it', async (t) => {
     method: 'POST', headers: { 'content-type': 'application/json' }, body,
   });
   assert.equal(published.status, 201);
+
+  const courtside = (/** @type {string[]} */ ...words) => execFileSync('npx', ['--no-install', 'courtside', ...words],
+    { cwd: project, env: { ...env, COURTSIDE_URL: url, COURTSIDE_KEY: 'demo.key1:local-only' }, encoding: 'utf8' });
+  assert.match(courtside('tail', 'x', '--rewind', '1', '--count', '1'), /\ta\t\tpacked\n$/);
+  assert.match(courtside('token', '--role', 'viewer'), /^eyJ/);
+  assert.match(courtside('load', '--viewers', '5', '--rate', '10', '--seconds', '1'), /^lost 0, repeated 0/m);
+  assert.match(courtside('cost', '--viewers', '5', '--hours', '1', '--rate', '1'), /^in all/m);
+  const apps = { apps: [{ id: 'own', keys: [{ name: 'main', secret: '0123456789abcdef' }] }] };
+  assert.match(courtside('check-apps', JSON.stringify(apps)), /^own\t1\t0$/m);
+  for (const name of ['command-line', 'tokens']) {
+    assert.ok(fs.existsSync(path.join(project, `node_modules/courtside/docs/${name}.md`)), name);
+  }
   signal('SIGTERM');
   await ended;
 });

@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
-import { bill, total } from '../../benches/cost/prices.mjs';
+import { relaysOf, usageOf } from '../../bin/cost/model.mjs';
+import { bill, total } from '../../bin/cost/prices.mjs';
 import { usage } from '../../benches/cost/replay.mjs';
 import { Inbox, connected } from './clients.mjs';
 import { startRuntime } from './runtime.mjs';
@@ -31,6 +32,27 @@ test('the meter counts what the platform bills of three messages', async (t) => 
   const alarms = (counts['Relay alarm'] ?? 0) + (counts['Channel alarm'] ?? 0);
   assert.equal(objectRequests, 2 + 3 + 4 + 1 + alarms);
   assert.ok(counts['Relay alarms set'] > 0 && rowsWritten > counts['rows written'], 'an alarm that is set is a row');
+});
+
+test('a crowd uses what its steps use, over as many relays as it needs', () => {
+  const steps = {
+    connect: { workerRequests: 1, objectRequests: 2, frames: 3 }, relay: { rowsWritten: 5, rowsRead: 7 },
+    message: { rowsWritten: 2, rowsRead: 1 }, alarms: { relay: 0.5, channel: 0.25 }, alarmsSet: { relay: 1, channel: 0.5 },
+  };
+  assert.deepEqual([1, 6_000, 6_001, 24_000, 1_000_000].map(relaysOf), [1, 1, 2, 4, 256]);
+  const event = { viewers: 12_000, seconds: 100, messagesPerSecond: 10, connectsPerViewer: 1.5 };
+  const each = usageOf(event, steps);
+  assert.deepEqual(each, {
+    workerRequests: 18_000,
+    objectRequests: 36_000 + 1_000 + 2 * 1_000 + (2 * 0.5 + 0.25) * 100,
+    frames: 54_000 + 1_000,
+    rowsWritten: 2 * 5 + 2 * 1_000 + (2 * 1 + 0.5) * 100,
+    rowsRead: 2 * 7 + 1_000,
+    awakeSeconds: 3 * 100,
+  });
+  const batched = usageOf({ ...event, intervalMs: 500 }, steps);
+  assert.equal(each.objectRequests - batched.objectRequests, 2 * (1_000 - 200), 'only deliveries are spared');
+  assert.equal(usageOf({ ...event, messagesPerSecond: 0.01 }, steps).awakeSeconds, (2 + 0.1) * 100, 'a channel sleeps');
 });
 
 test('a bill adds up', () => {

@@ -32,15 +32,16 @@ export const gigabytes = 0.128;
 export function bill(usage) {
   const count = (/** @type {number} */ number) => Math.round(number).toLocaleString('en');
   const requests = usage.frames / framesPerRequest;
+  const { workerRequests, objectRequests, awakeSeconds } = usage;
   const gigabyteSeconds = usage.awakeSeconds * gigabytes;
   return [
-    { what: 'requests to the worker', count: count(usage.workerRequests), dollars: usage.workerRequests * prices.workerRequest },
-    { what: 'requests to objects', count: count(usage.objectRequests), dollars: usage.objectRequests * prices.objectRequest },
+    { what: 'requests to the worker', count: count(workerRequests), dollars: workerRequests * prices.workerRequest },
+    { what: 'requests to objects', count: count(objectRequests), dollars: objectRequests * prices.objectRequest },
     { what: 'incoming frames', count: `${count(usage.frames)} / ${framesPerRequest} = ${count(requests)} requests`,
       dollars: requests * prices.objectRequest },
     { what: 'rows written', count: count(usage.rowsWritten), dollars: usage.rowsWritten * prices.rowWritten },
     { what: 'rows read', count: count(usage.rowsRead), dollars: usage.rowsRead * prices.rowRead },
-    { what: 'awake objects', count: `${count(usage.awakeSeconds)} s × ${gigabytes} GB = ${count(gigabyteSeconds)} GB-s`,
+    { what: 'awake objects', count: `${count(awakeSeconds)} s × ${gigabytes} GB = ${count(gigabyteSeconds)} GB-s`,
       dollars: gigabyteSeconds * prices.gigabyteSecond },
   ];
 }

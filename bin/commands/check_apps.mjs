@@ -1,0 +1,60 @@
+/** `courtside check-apps`: the server itself reads the apps, started for a moment with nothing but them. */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { Log } from '../log.mjs';
+import { readApps, readObject } from '../options.mjs';
+import { BadOption, flag, option } from '../readers.mjs';
+import { table } from '../client/terminal.mjs';
+
+/** @type {import('../command.mjs').Command} */
+export default {
+  form: 'FILE|-|JSON [options]',
+  takes: [1, 1],
+  options: [option('json', undefined, flag, false, 'what there is, or what is wrong, as JSON')],
+  notes: `It names the first thing that is wrong by its place, such as apps[0].keys[1].secret, and never shows a secret.
+A server that is told to read such a file again keeps the apps that it has.`,
+  async run(values, [place = '']) {
+    const apps = readApps(place === '-' ? piped() : place);
+    const wrong = await refusal(apps);
+    const answer = wrong ? { ok: false, error: wrong } : { ok: true, apps: contentsOf(apps) };
+    if (values.json) process.stdout.write(`${JSON.stringify(answer)}\n`);
+    else if (wrong) process.stderr.write(`courtside: ${wrong}\n`);
+    else process.stdout.write(table(['app', 'keys', 'namespaces'], contentsOf(apps).map(Object.values)));
+    return wrong ? 1 : 0;
+  },
+};
+
+/** What a server says of them, if it would not serve them. @param {string} apps */
+async function refusal(apps) {
+  const { Server } = await import('../server.mjs');
+  const data = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-check-'));
+  const silent = new Log('error', () => {});
+  // Not ephemeral: what is served from there may have short secrets.
+  const server = new Server(readObject({ apps, data, port: 0, drain: 0, logLevel: 'error' }), silent);
+  try {
+    await server.start();
+    return undefined;
+  } catch (error) {
+    return /** @type {Error} */ (error).message.replace(/^this deployment's APPS can't be read: /, '');
+  } finally {
+    await server.stop();
+    fs.rmSync(data, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Only of what the server has read. @param {string} text
+ * @returns {{ id: string, keys: number, namespaces: number }[]}
+ */
+function contentsOf(text) {
+  const { apps = [] } = JSON.parse(text);
+  return apps.map((/** @type {any} */ { id, keys = [], namespaces = [] }) =>
+    ({ id, keys: keys?.length ?? 0, namespaces: namespaces?.length ?? 0 }));
+}
+
+function piped() {
+  const text = fs.readFileSync(0, 'utf8').trim();
+  if (text.startsWith('{')) return text;
+  throw new BadOption('standard input is not JSON');
+}
