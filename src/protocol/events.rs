@@ -237,6 +237,7 @@ impl Style {
                 None => message.serial.clone(),
             };
             if let Some(previous) = events.last_mut()
+                && !serial.is_empty()
                 && whole(&serial) == whole(&previous.serial)
             {
                 previous.step = Step::Message;

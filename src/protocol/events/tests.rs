@@ -290,6 +290,15 @@ fn what_has_no_place_in_the_order_moves_no_cursor() {
 }
 
 #[test]
+fn summaries_move_no_cursor_however_many_come() {
+    let summary = || OutboundMessage { action: SUMMARY, ..message("s", "", "00000000000001-000@s:000", None) };
+    let mut places = at(&["a"], "00000000000003-000@s");
+    let told = read(SSE, &mut places, &[&saying(vec![summary(), summary()])]);
+    assert_eq!(told.matches("id: 00000000000003-000@s\n").count(), 2, "{told}");
+    assert_eq!(places, at(&["a"], "00000000000003-000@s"));
+}
+
+#[test]
 fn signs_of_life_are_events_for_those_who_ask() {
     for (style, alive) in [
         (HEARTBEATS, "event: heartbeat\ndata:\n\n"),
