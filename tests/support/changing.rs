@@ -94,7 +94,7 @@ pub fn check_messages(world: &World, channel: usize, history: &HistoryPage) -> u
         for at in attached {
             let silent = home.client.silent(at);
             let heard = |logged: &Logged| silent.is_none() || logged.connection_id.as_deref() != silent;
-            at.views.check(channel, heard, &world.ledger);
+            at.views.check(&at.name, channel, heard, &world.ledger);
             if at.filter.is_none() && at.rewind.is_none() {
                 checked += at.views.check_summaries(channel, &tallies, &world.ledger);
             }
@@ -102,7 +102,7 @@ pub fn check_messages(world: &World, channel: usize, history: &HistoryPage) -> u
     }
     let courses = world.ears.iter().flat_map(|ear| &ear.listener.courses);
     courses.filter(|course| course.channel == channel).for_each(|course| {
-        course.views.check(channel, |_| true, &world.ledger);
+        course.views.check(&course.name, channel, |_| true, &world.ledger);
     });
     checked
 }

@@ -29,6 +29,7 @@ pub struct Revision {
     pub shape: Shape,
     /// Of the operation.
     pub id: String,
+    pub connection_id: Option<String>,
 }
 
 impl Change {
@@ -36,7 +37,8 @@ impl Change {
         if let Some((target, message, version)) = entry.operation() {
             let Data::Text(text) = &message.data else { panic!("clients publish text, not {:?}", message.data) };
             let (text, name, id) = (text.clone(), message.name.clone(), entry.id.clone());
-            return Some(Change::Revision(Revision { target, text, name, shape: version.shape, id }));
+            let (shape, connection_id) = (version.shape, entry.connection_id.clone());
+            return Some(Change::Revision(Revision { target, text, name, shape, id, connection_id }));
         }
         match &entry.content {
             Content::Annotations { target, annotations } => Some(Change::Annotations(*target, annotations.clone())),
@@ -86,11 +88,13 @@ impl Ledger {
         self.revisions_behind(channel, target, after).any(|revision| revision.shape == Shape::Deleted)
     }
 
-    /// Whether who comes later is not told of an operation: it is over by a deletion, or an append by what follows.
+    /// Whether who comes later is not told of an operation: it is over by a deletion, or an append by what its
+    /// connection did later. Another connection may not be told what it did itself.
     pub fn is_over(&self, channel: usize, position: Position, revision: &Revision) -> bool {
         let is_append = matches!(revision.shape, Shape::Appended { .. });
+        let goes_on = |later: &Revision| is_append && later.connection_id == revision.connection_id;
         let mut later = self.revisions_behind(channel, revision.target, position);
-        if is_append { later.next().is_some() } else { later.any(|later| later.shape == Shape::Deleted) }
+        later.any(|later| later.shape == Shape::Deleted || goes_on(later))
     }
 
     /// What a message said at a version of it.

@@ -1,6 +1,7 @@
 //! What a reader was shown of messages that change, and of what is said of them, as who uses an SDK keeps it.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use courtside::model::message::Extras;
 use courtside::model::revision::Target;
@@ -49,9 +50,10 @@ impl Views {
     }
 
     /// In the end it has of each message what the log says.
-    pub fn check(&self, channel: usize, heard: impl Fn(&Logged) -> bool, ledger: &Ledger) {
+    pub fn check(&self, who: &dyn Debug, channel: usize, heard: impl Fn(&Logged) -> bool, ledger: &Ledger) {
         for (target, shown) in &self.messages {
-            assert_eq!(Some(shown.text.as_str()), ledger.last_text(channel, *target, &heard), "of {target:?}");
+            let wanted = ledger.last_text(channel, *target, &heard);
+            assert_eq!(Some(shown.text.as_str()), wanted, "{target:?} as {who:?} sees it, since {:?}", self.since);
         }
     }
 
