@@ -106,7 +106,8 @@ impl World {
 
     fn publish(&mut self, name: &'static str) {
         let count = self.random.between(1, 3);
-        let state: Vec<Value> = (0..count).flat_map(|_| some_operations(&mut self.random, &mut self.ids, 1_000_000, 20_000)).collect();
+        let state: Vec<Value> =
+            (0..count).flat_map(|_| some_operations(&mut self.random, &mut self.ids, 1_000_000, 20_000)).collect();
         let person = self.people.get_mut(name).expect("one of us");
         let frame = json!({"channel": "room", "msgSerial": person.msg_serial, "state": state});
         person.open.insert(person.msg_serial, frame.clone());

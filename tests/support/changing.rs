@@ -34,20 +34,32 @@ pub fn change(world: &mut World, client: usize, publishes: &mut u64) -> Vec<Pres
         true => world.ledger.recent(channel, RECENT),
         false => Vec::new(),
     };
-    let (change, messages) = match world.random.below(10) {
-        0..3 if has_objects => operate(world, channel),
-        3..7 if !recent.is_empty() => (revise(world, &tag, &recent), 1),
-        7.. if !recent.is_empty() => annotate(world, &tag, &recent),
+    let changes = match world.random.below(10) {
+        0..3 if has_objects => vec![(tag, operate(world, channel))],
+        3..6 if !recent.is_empty() => revise(world, publishes, &recent),
+        6.. if !recent.is_empty() => vec![(tag.clone(), annotate(world, &tag, &recent))],
         _ => return Vec::new(),
     };
-    let publish = Publish { name, channel, tag, messages, own_id: false, act: None, change: Some(change) };
-    world.homes[client].client.publish(publish, false)
+    let client = &mut world.homes[client].client;
+    let publish = |(tag, (change, messages))| {
+        let name = name.clone();
+        client.publish(Publish { name, channel, tag, messages, own_id: false, act: None, change: Some(change) }, false)
+    };
+    changes.into_iter().flat_map(publish).collect()
 }
 
-fn revise(world: &mut World, tag: &str, recent: &[(Target, String)]) -> Value {
-    let what = *world.random.pick(&[1, 1, 2, 5, 5, 5, 5]);
+/// What a client changes at once: appends come in streams.
+fn revise(world: &mut World, publishes: &mut u64, recent: &[(Target, String)]) -> Vec<(String, (Value, usize))> {
+    let what = *world.random.pick(&[1, 2, 5, 5]);
+    let count = if what == 5 { world.random.between(1, 3) } else { 1 };
     let (_, serial) = world.random.pick(recent);
-    json!({"action": action::MESSAGE, "messages": [{"action": what, "serial": serial, "data": format!("{tag}/0;")}]})
+    let mut one = || {
+        *publishes += 1;
+        let tag = format!("p{publishes}");
+        let message = json!({"action": what, "serial": serial, "data": format!("{tag}/0;")});
+        (tag, (json!({"action": action::MESSAGE, "messages": [message]}), 1))
+    };
+    (0..count).map(|_| one()).collect()
 }
 
 fn annotate(world: &mut World, tag: &str, recent: &[(Target, String)]) -> (Value, usize) {
@@ -81,7 +93,8 @@ fn operate(world: &mut World, channel: usize) -> (Value, usize) {
 /// history. Gives how many summaries were right.
 pub fn check_messages(world: &World, channel: usize, history: &HistoryPage) -> usize {
     let truth = Truth::of(world.hosts[channel].disk().stored().rows.values().map(|row| &row.entries));
-    let tallies: BTreeMap<Target, &Tally> = truth.messages.iter().map(|(target, told)| (*target, &told.tally)).collect();
+    let tallies: BTreeMap<Target, &Tally> =
+        truth.messages.iter().map(|(target, told)| (*target, &told.tally)).collect();
     let entries: Vec<Entry> = history.entries.entries().expect("history is whole");
     for (entry, index) in entries.iter().flat_map(|entry| (0..entry.count()).map(move |index| (entry, index))) {
         let told = entry.counts(index).cloned().unwrap_or_default();

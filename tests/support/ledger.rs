@@ -214,12 +214,6 @@ impl Ledger {
         name.is_some() && later.any(|said| said.name == *name)
     }
 
-    /// Whether nothing of a publish need be delivered.
-    pub fn is_all_replaced(&self, channel: usize, logged: &Logged) -> bool {
-        let mut indices = 0..logged.messages.len();
-        !logged.messages.is_empty() && indices.all(|index| self.is_replaced(channel, logged.position, index))
-    }
-
     /// The place before an event, though no message lies between.
     pub fn before_event(&self, channel: usize, after: Position, id: &str, silent: Option<&str>) -> Position {
         let mut at = after;

@@ -6,16 +6,8 @@ use serde_json::{Value, json};
 
 use super::random::Random;
 
-
-
-
 /// Something to do, to an object that is there or was. Some texts that it sets have up to so many bytes.
-pub fn some_operations(
-    random: &mut Random,
-    ids: &mut Vec<String>,
-    created_ms: u64,
-    text_max_bytes: u64,
-) -> Vec<Value> {
+pub fn some_operations(random: &mut Random, ids: &mut Vec<String>, created_ms: u64, text_max_bytes: u64) -> Vec<Value> {
     let id = random.pick(ids).clone();
     let key = format!("k{}", random.below(6));
     let operation = |action: u64, id: &str, name: &str, payload: Value| json!({"operation": {"action": action, "objectId": id, name: payload}});
@@ -40,12 +32,7 @@ pub fn some_operations(
 }
 
 /// A create, and a set that puts it somewhere. Sometimes the create comes twice, or last.
-fn create(
-    random: &mut Random,
-    ids: &mut Vec<String>,
-    created_ms: u64,
-    (parent, key): (&str, &str),
-) -> Vec<Value> {
+fn create(random: &mut Random, ids: &mut Vec<String>, created_ms: u64, (parent, key): (&str, &str)) -> Vec<Value> {
     let nonce = format!("nonce-{:016}", random.next());
     let (kind, action, name, initial) = match random.chance(500) {
         true => (Kind::Map, 0, "mapCreateWithObjectId", r#"{"semantics":0,"entries":{"k0":{"data":{"number":1}}}}"#),

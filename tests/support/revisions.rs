@@ -120,9 +120,12 @@ impl Ledger {
     /// Some of the last messages that are durable, by their serials.
     pub fn recent(&self, channel: usize, count: usize) -> Vec<(Target, String)> {
         let Some(epoch) = self.book(channel).epoch() else { return Vec::new() };
-        let messages = self.book(channel).durable().iter().rev().flat_map(|logged| {
-            (0..logged.messages.len()).map(|place| Target { position: logged.position, place })
-        });
+        let messages = self
+            .book(channel)
+            .durable()
+            .iter()
+            .rev()
+            .flat_map(|logged| (0..logged.messages.len()).map(|place| Target { position: logged.position, place }));
         let named = |target: Target| (target, target.position.message_serial(epoch, target.place));
         messages.take(count).map(named).collect()
     }

@@ -245,7 +245,8 @@ fn act(world: &mut World, client: usize, publishes: &mut u64) -> Vec<PresenceUpd
     }
     let (name, channel) = (subscription.name.clone(), subscription.channel);
     let act = Some(Act { action, client_id, known: None });
-    let publish = Publish { name, channel, tag: format!("p{publishes}"), messages: 0, own_id: false, act, change: None };
+    let publish =
+        Publish { name, channel, tag: format!("p{publishes}"), messages: 0, own_id: false, act, change: None };
     world.homes[client].client.publish(publish, false)
 }
 

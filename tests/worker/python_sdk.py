@@ -1,4 +1,5 @@
-"""What a user of the `ably` package for Python does; called with the server's port and a channel. Prints what came of it."""
+"""What a user of the `ably` package for Python does; called with the server's port, a channel and a token for ann. Prints
+what came of it."""
 
 import asyncio
 import json
@@ -10,8 +11,8 @@ from ably.types.channelmode import ChannelMode
 from ably.types.channeloptions import ChannelOptions
 from ably.types.message import Message
 
-PORT, NAME = int(sys.argv[1]), sys.argv[2]
-OPTIONS = {"key": "demo.key1:local-only", "tls": False, "client_id": "ann"}
+PORT, NAME, TOKEN = int(sys.argv[1]), *sys.argv[2:]
+OPTIONS = {"token": TOKEN, "tls": False, "client_id": "ann"}
 # Its connections obey no `port`: it stands in the name of the host.
 OF_CONNECTION = {**OPTIONS, "endpoint": f"127.0.0.1:{PORT}"}
 OF_REST = {**OPTIONS, "endpoint": "127.0.0.1", "port": PORT}

@@ -138,6 +138,7 @@ impl Channel {
         let entry = Entry { position, id: publish.id(), connection_id: publish.connection_id.clone(), content };
         let key = self.window(store, now_ms)?.remember(publish, position);
         self.lookups.debt.add(entry.weight(), CHANGES_FLOW, now_ms);
+        self.take_whole(publish, entry.weight(), now_ms);
         let stored = StoredVersion { target, number, entry: Packed::one(&entry) };
         batch.push(publish, entry, key, vec![Change::Revise(stored)]);
         Ok(Outcome::Accepted { position, count: 1 })
@@ -384,10 +385,10 @@ pub(in crate::channel) fn shown(store: &mut impl Store, entry: Entry, show: Show
         // A connection may not be told what it does itself, and would miss what others appended before that.
         let goes_on = |now: &Entry| is_append && now.connection_id == entry.connection_id;
         let is_over = |(now, version_now): (&Entry, &Version)| {
-            version_now.deleted_at > Some(version.position)
-                || version_now.position > version.position && goes_on(now)
+            version_now.deleted_at > Some(version.position) || version_now.position > version.position && goes_on(now)
         };
-        let of_target = |now| Entry::operation(now).filter(|(of, ..)| *of == target).map(|(.., version)| (now, version));
+        let of_target =
+            |now| Entry::operation(now).filter(|(of, ..)| *of == target).map(|(.., version)| (now, version));
         return Ok(if latest.iter().find_map(of_target).is_some_and(is_over) { None } else { Some(entry) });
     }
     let latest = latest(store, entry.position)?;
