@@ -108,12 +108,13 @@ impl Ledger {
         (version == target.position).then_some(text)
     }
 
-    /// What a message says in the end, to who does not hear what `silent` says.
+    /// What a message says in the end to who hears this. Nothing is sure for who deleted it and does not hear so.
     pub fn last_text(&self, channel: usize, target: Target, heard: impl Fn(&Logged) -> bool) -> Option<&str> {
-        let heard = self.book(channel).revisions_of(target).filter(|logged| heard(logged));
-        match heard.last() {
-            Some(last) => self.text_at(channel, target, last.position),
-            None => self.text_at(channel, target, target.position),
+        let last = self.book(channel).revisions_of(target).rev().find(|logged| heard(logged));
+        let last = last.map_or(target.position, |last| last.position);
+        match self.is_deleted_behind(channel, target, last) {
+            true => None,
+            false => self.text_at(channel, target, last),
         }
     }
 
