@@ -3,6 +3,8 @@
 //! channel. All that comes is judged: a gapless run of the channel's order, nothing twice, and gaps only where they are
 //! announced.
 
+mod stream;
+
 use courtside::limits::PUBLISH_MAX_MESSAGES;
 use courtside::model::data::Data;
 use courtside::model::flags::RESUMED;
@@ -17,6 +19,7 @@ use super::frames::{Frame, action};
 use super::ledger::{Ledger, Place, index_of, tag_of, text_of};
 use super::revisions::{Change, Revision};
 use super::views::Views;
+use stream::{StreamEvent, block, line};
 
 /// Behind all of a publish.
 const WHOLE: usize = PUBLISH_MAX_MESSAGES - 1;
@@ -88,14 +91,6 @@ pub struct Asking {
     /// How long its way, and that of its answer, may take.
     pub patience_ms: u64,
     pub then: Continuation<Vec<Answer<Response>>>,
-}
-
-/// What a stream says.
-#[derive(Debug, Default)]
-struct StreamEvent {
-    id: Option<String>,
-    event: Option<String>,
-    data: Option<String>,
 }
 
 /// What becomes of a transport.
@@ -234,7 +229,9 @@ impl Listener {
     pub fn unfinished(&self, ledger: &Ledger) -> Option<String> {
         let lacks = |course: &&Course| {
             match course.place.or(course.floor) {
-                Some(place) => ledger.next_unreplaced(course.channel, place).is_some() || course.owes(place, ledger),
+                Some(place) => {
+                    ledger.next_unreplaced(course.channel, place).is_some() || course.owed(place.0, ledger).is_some()
+                }
                 // Told of a gap a moment ago, it is about to ask anew.
                 None => self.way != Way::Requests,
             }
@@ -402,10 +399,6 @@ impl Course {
         owed.map(|logged| logged.position)
     }
 
-    fn owes(&self, place: Place, ledger: &Ledger) -> bool {
-        self.owed(place.0, ledger).is_some()
-    }
-
     /// It is told where it is, or would go on: neither before nor behind what it has.
     fn stands_at(&mut self, serial: &str, ledger: &mut Ledger) {
         if serial.is_empty() {
@@ -481,29 +474,4 @@ fn place_of(serial: &str, channel: usize, ledger: &mut Ledger) -> Place {
     let position = ledger.parse(channel, serial);
     let index = serial.rsplit_once(':').map_or(WHOLE, |(_, index)| index.parse().expect("an index"));
     (position, index)
-}
-
-/// An event as `EventSource` reads it.
-fn block(text: &str) -> StreamEvent {
-    let mut said = StreamEvent::default();
-    for line in text.lines().filter(|line| !line.starts_with(':')) {
-        let (field, value) = line.split_once(": ").unwrap_or_else(|| panic!("{line:?} is no field"));
-        let value = value.to_owned();
-        match field {
-            "id" => said.id = Some(value),
-            "event" => said.event = Some(value),
-            "data" => said.data = Some(said.data.map_or(value.clone(), |data| data + "\n" + &value)),
-            _ => panic!("{line:?} is no field of ours"),
-        }
-    }
-    said
-}
-
-fn line(text: &str) -> StreamEvent {
-    if text.is_empty() {
-        return StreamEvent::default();
-    }
-    let line: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{text:?} is no line: {error}"));
-    let field = |name: &str| line.get(name).map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
-    StreamEvent { id: field("id"), event: field("event"), data: field("data") }
 }

@@ -1,4 +1,4 @@
-/** The published SDK for Python, unchanged, in both formats: realtime and REST, changed messages, annotations, presence. */
+/** The published SDK for Python in both formats: realtime and REST, changed messages, annotations, presence. */
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import path from 'node:path';

@@ -364,8 +364,8 @@ fn patched(message: Message, patch: &Patch, act: Act) -> Result<Message, ErrorIn
 pub(in crate::channel) enum Show {
     /// Each message once, as it is now, at the place where it was published.
     Latest,
-    /// What happened, in order, but for what was said before a deletion, and appends of a connection that went on: those
-    /// who read this have, or get, what came later.
+    /// What happened, in order, but for what was said before a deletion, and appends of a connection that went on:
+    /// those who read this have, or get, what came later.
     Events,
     /// All that is there, where no message has changed.
     Log,

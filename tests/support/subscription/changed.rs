@@ -1,5 +1,5 @@
-//! The judgement of what comes besides messages as they were published and presence events: operations on messages, what
-//! is said of them and what that comes to, and objects.
+//! The judgement of what comes besides messages as they were published and presence events: operations on messages,
+//! what is said of them and what that comes to, and objects.
 
 use courtside::model::data::Data;
 use courtside::model::revision::{APPENDED, DELETED, Shape, Target};
@@ -47,6 +47,7 @@ impl Subscription {
         let Revision { target, text, name, shape, .. } = revision;
         assert_eq!(Target::parse(&message.serial).map(|(target, _)| target), Some(*target), "of another message");
         assert_eq!(message.name, name.as_deref().unwrap_or_default());
+        assert!(self.passes(name.as_deref()), "{} gets what does not pass its filter: {message:?}", self.name);
         let publisher = ledger.book(self.channel).at(target.position).and_then(|logged| logged.connection_id.as_ref());
         assert_eq!(message.connection_id.as_ref(), publisher, "it keeps who published it");
         let Data::Text(said) = data else { panic!("clients publish text, not {data:?}") };
