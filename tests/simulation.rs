@@ -9,6 +9,8 @@ mod support {
     pub mod adversary;
     pub mod app;
     pub mod app_store;
+    pub mod changes;
+    pub mod changing;
     pub mod client;
     pub mod crowd;
     pub mod describe;
@@ -20,14 +22,18 @@ mod support {
     pub mod listening;
     pub mod memory_store;
     pub mod network;
+    pub mod object_operations;
     pub mod presence;
     pub mod publish;
     pub mod random;
+    pub mod replica;
     pub mod requests;
+    pub mod revisions;
     pub mod story;
     pub mod subscription;
     pub mod vcdiff;
     pub mod trace;
+    pub mod views;
     pub mod weather;
     pub mod world;
 }

@@ -8,6 +8,7 @@
 #[allow(dead_code)]
 mod support {
     pub mod app_store;
+    pub mod changes;
     pub mod client;
     pub mod describe;
     pub mod disk;
@@ -20,9 +21,12 @@ mod support {
     pub mod presence;
     pub mod publish;
     pub mod random;
+    pub mod replica;
+    pub mod revisions;
     pub mod stage;
     pub mod subscription;
     pub mod vcdiff;
+    pub mod views;
 }
 
 use std::path::Path;

@@ -313,6 +313,32 @@ fn of_ten_thousand_versions_the_latest_are_kept_and_the_first() {
     assert_eq!(found.last().map(String::as_str), Some("1:99-99"));
 }
 
+/// What a stream of appends stores: the log has the whole message as each append left it, so that whoever comes back
+/// anywhere gets it whole. Of versions only the last is kept.
+#[test]
+fn a_stream_of_appends_keeps_each_message_that_it_left_and_one_version() {
+    const PIECE: &str = "a piece of twenty-five B ";
+    let mut per_append = Vec::new();
+    for appends in [100, 1_000] {
+        let (mut store, mut channel, serial) = begun();
+        for round in 0..appends / 50 {
+            let acts = (0..50).map(|number| act(&format!("{round}-{number}"), Act::Append, &serial, PIECE));
+            publish(&mut channel, &mut store, acts.collect());
+        }
+        assert!(store.versions.is_empty(), "appends in a row are one version");
+        let logged: usize = store.rows.values().map(|row| row.entries.len()).sum();
+        per_append.push(logged / appends);
+    }
+    // Half of the message, and 60 bytes of who and where.
+    let expected = [100, 1_000].map(|appends| PIECE.len() * appends / 2);
+    for (stored, expected) in per_append.iter().zip(expected) {
+        assert!(
+            (expected..expected + 100).contains(stored),
+            "{per_append:?} bytes an append, {expected} of its message"
+        );
+    }
+}
+
 #[test]
 fn versions_go_with_their_message() {
     let (mut store, mut channel, serial) = begun();

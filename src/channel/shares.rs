@@ -36,7 +36,7 @@ impl Channel {
         if matches!(publish.content, Submission::Presence { .. } | Submission::ConnectionOutcome { .. }) {
             return Ok(None);
         }
-        let units = (publish.messages().len() as u64).max(publish.weight() as u64 / BYTES_PER_MESSAGE).max(1);
+        let units = units(publish);
         let kept = share(LOG_MAX_MESSAGES, super::log::kept_ms(&self.meta.rules));
         let is_scarce = self.log.is_half_full() && !publish.by.is_key;
         if is_scarce && self.shares.log.has_had(publish.by, kept, now_ms) {
@@ -54,6 +54,21 @@ impl Channel {
         }
         Ok(None)
     }
+
+    /// Counts the rest of what an operation takes: the log keeps the whole message that it leaves.
+    pub(super) fn take_whole(&mut self, publish: &Publish, stored_bytes: usize, now_ms: u64) {
+        let kept = share(LOG_MAX_MESSAGES, super::log::kept_ms(&self.meta.rules));
+        self.shares.log.add(publish.by, rest_of(stored_bytes, publish), kept, now_ms);
+    }
+}
+
+/// What a publish itself takes of a log.
+fn units(publish: &Publish) -> u64 {
+    (publish.messages().len() as u64).max(publish.weight() as u64 / BYTES_PER_MESSAGE).max(1)
+}
+
+fn rest_of(stored_bytes: usize, publish: &Publish) -> u64 {
+    (stored_bytes as u64 / BYTES_PER_MESSAGE).saturating_sub(units(publish))
 }
 
 /// A quarter, given back within the time for which it is kept.
@@ -95,6 +110,21 @@ impl Used {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::data::Data;
+    use crate::model::operation::{Operation, Patch, Reach};
+    use crate::model::revision::Act;
+
+    #[test]
+    fn an_append_of_a_byte_counts_as_the_message_that_it_leaves() {
+        let patch = Patch { data: Data::Text("x".into()), ..Patch::default() };
+        let (serial, client_id, description, metadata) = (String::new(), None, None, None);
+        let operation =
+            Operation { act: Act::Append, serial, patch, client_id, description, metadata, reach: Reach::Any };
+        let content = Submission::Operation(operation.into());
+        let append = Publish { key: PublishKey::Serial(0), connection_id: None, by: Source::SERVER, content };
+        let all = |bytes: usize| units(&append) + rest_of(bytes, &append);
+        assert_eq!([100, 10_000, 65_536].map(all), [1, 10_000 / BYTES_PER_MESSAGE, 65_536 / BYTES_PER_MESSAGE]);
+    }
 
     #[test]
     fn many_that_use_little_hide_none_that_uses_much() {

@@ -74,13 +74,18 @@ pub enum Shape {
     Fragment,
 }
 
+/// The actions of messages that say what became of another.
+pub const UPDATED: u8 = 1;
+pub const DELETED: u8 = 2;
+pub const APPENDED: u8 = 5;
+
 impl Shape {
     /// The action of the message. An appended one is whole, and so an update to who reads it.
     pub fn action(self) -> u8 {
         match self {
-            Shape::Updated | Shape::Appended { .. } => 1,
-            Shape::Deleted => 2,
-            Shape::Fragment => 5,
+            Shape::Updated | Shape::Appended { .. } => UPDATED,
+            Shape::Deleted => DELETED,
+            Shape::Fragment => APPENDED,
         }
     }
 }

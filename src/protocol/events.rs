@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::outbound::{META, Outbound, OutboundMessage, SUMMARY};
 use super::{action, to_json};
 use crate::error::ErrorInfo;
+use crate::model::revision::{APPENDED, DELETED, UPDATED};
 
 /// How events are written: a set of [`LINES`], [`ENVELOPED`] and [`HEARTBEATS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -225,12 +226,18 @@ impl Style {
 
     fn messages(self, frame: &Outbound<'_>) -> Vec<Event> {
         let mut events = Vec::<Event>::new();
-        // A summary has no data, and its serial is that of a message which may be long ago: no place to go on from.
+        // A summary has no data, and its serial is that of a message which may be long ago: no place to go on from. So
+        // is that of an operation, which has a place of its own.
         let is_summary = |message: &OutboundMessage<'_>| message.action == SUMMARY;
         let all = frame.messages.iter().flatten();
         for message in all.filter(|message| self.has(ENVELOPED) || !is_summary(message)) {
-            let serial = if is_summary(message) { String::new() } else { message.serial.clone() };
+            let serial = match &message.operation {
+                _ if is_summary(message) => String::new(),
+                Some(place) => place.clone(),
+                None => message.serial.clone(),
+            };
             if let Some(previous) = events.last_mut()
+                && !serial.is_empty()
                 && whole(&serial) == whole(&previous.serial)
             {
                 previous.step = Step::Message;
@@ -297,11 +304,15 @@ impl Style {
     }
 }
 
-/// Of which kind a message is. Nobody but a server says what occupancy is.
+/// Of which kind a message is. Nobody but a server says what occupancy is, and what is done to a message that was
+/// published before is no message of its own.
 fn kind(message: &OutboundMessage<'_>) -> &'static str {
     match message.action {
         META => "occupancy",
         SUMMARY => "summary",
+        DELETED => "delete",
+        UPDATED if message.operation.is_some() => "update",
+        APPENDED => "append",
         _ => "message",
     }
 }

@@ -112,6 +112,9 @@ pub struct OutboundMessage<'a> {
     pub version: Option<Version<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotations: Option<OutboundSummary<'a>>,
+    /// The serial of its place in the channel's order, of an operation: its own is that of the message it changes.
+    #[serde(skip)]
+    pub operation: Option<String>,
 }
 
 /// What a message's annotations come to, by type.
@@ -325,6 +328,7 @@ pub fn occupancy_frame(channel: &str, data: &str, now_ms: u64, dialect: Dialect)
         serial: String::new(),
         version: None,
         annotations: None,
+        operation: None,
     };
     let frame = Outbound {
         action: action::MESSAGE,
@@ -387,6 +391,7 @@ fn render_summary<'a>(entry: &Entry, summary: &'a Summary, epoch: &str) -> Optio
         version: Some(Version::first(serial.clone(), target.position)),
         serial,
         annotations: Some(OutboundSummary { summary: summary.counts.by_type.as_ref()? }),
+        operation: None,
     })
 }
 
@@ -448,6 +453,7 @@ fn render<'a>(entry: &'a Entry, index: usize, epoch: &str, format: Format, share
         version: version.map(|version| Version::of(version, epoch)),
         serial: target.position.message_serial(epoch, target.place),
         annotations: entry.counts(index).map(|summary| OutboundSummary { summary }),
+        operation: entry.is_operation().then(|| entry.position.message_serial(epoch, 0)),
     }
 }
 

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use courtside::model::objects::id;
-use courtside::model::objects::operation::Kind;
 use serde_json::{Value, json};
 
-use crate::replica::Replica;
+use crate::support::object_operations::some_operations;
 use crate::support::random::Random;
+use crate::support::replica::Replica;
 use crate::support::stage::Stage;
 
 const CLIENTS: [&str; 4] = ["ann", "bob", "cy", "di"];
@@ -107,64 +106,13 @@ impl World {
 
     fn publish(&mut self, name: &'static str) {
         let count = self.random.between(1, 3);
-        let state: Vec<Value> = (0..count).flat_map(|_| self.operation()).collect();
+        let state: Vec<Value> =
+            (0..count).flat_map(|_| some_operations(&mut self.random, &mut self.ids, 1_000_000, 20_000)).collect();
         let person = self.people.get_mut(name).expect("one of us");
         let frame = json!({"channel": "room", "msgSerial": person.msg_serial, "state": state});
         person.open.insert(person.msg_serial, frame.clone());
         person.msg_serial += 1;
         self.perform(&format!("{name} sends OBJECT {frame}"));
-    }
-
-    /// Something to do, to an object that is there or was. Every now and then much of it, so that a sync takes pages.
-    fn operation(&mut self) -> Vec<Value> {
-        let id = self.random.pick(&self.ids).clone();
-        let key = format!("k{}", self.random.below(6));
-        let operation = |action: u64, id: &str, name: &str, payload: Value| json!({"operation": {"action": action, "objectId": id, name: payload}});
-        if id.starts_with("counter:") {
-            let number = (self.random.below(2_000) as f64 - 1_000.0) / 7.0;
-            return vec![operation(4, &id, "counterInc", json!({"number": number}))];
-        }
-        match self.random.below(100) {
-            0..20 => self.create(&id, &key),
-            20..30 => vec![operation(2, &id, "mapRemove", json!({"key": key}))],
-            30..33 => vec![operation(6, "root", "mapClear", json!({}))],
-            33..45 => {
-                let reference = self.random.pick(&self.ids).clone();
-                vec![operation(1, &id, "mapSet", json!({"key": key, "value": {"objectId": reference}}))]
-            }
-            _ => {
-                let length = if self.random.chance(300) { self.random.between(5_000, 20_000) } else { 5 };
-                let value = json!({"string": "x".repeat(length as usize)});
-                vec![operation(1, &id, "mapSet", json!({"key": key, "value": value}))]
-            }
-        }
-    }
-
-    /// A create, and a set that puts it somewhere. Sometimes the create comes twice, or last.
-    fn create(&mut self, parent: &str, key: &str) -> Vec<Value> {
-        let nonce = format!("nonce-{:016}", self.random.next());
-        let (kind, action, name, initial) = match self.random.chance(500) {
-            true => {
-                (Kind::Map, 0, "mapCreateWithObjectId", r#"{"semantics":0,"entries":{"k0":{"data":{"number":1}}}}"#)
-            }
-            false => (Kind::Counter, 3, "counterCreateWithObjectId", r#"{"count":10}"#),
-        };
-        let id = id::make(kind, initial, &nonce, 1_000_000);
-        let payload = json!({"initialValue": initial, "nonce": nonce});
-        let create = json!({"operation": {"action": action, "objectId": id, name: payload}});
-        let value = json!({"key": key, "value": {"objectId": id}});
-        let set = json!({"operation": {"action": 1, "objectId": parent, "mapSet": value}});
-        let change = match kind {
-            Kind::Map => json!({"action": 1, "objectId": id, "mapSet": {"key": "k0", "value": {"boolean": true}}}),
-            Kind::Counter => json!({"action": 4, "objectId": id, "counterInc": {"number": 0.5}}),
-        };
-        let change = json!({"operation": change});
-        self.ids.push(id);
-        match self.random.below(4) {
-            0 => vec![create.clone(), change, set, create],
-            1 => vec![change, set, create],
-            _ => vec![create, set],
-        }
     }
 
     fn step(&mut self) {

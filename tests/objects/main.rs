@@ -5,6 +5,7 @@
 mod support {
     pub mod app_store;
     pub mod bench;
+    pub mod changes;
     pub mod client;
     pub mod describe;
     pub mod disk;
@@ -13,16 +14,19 @@ mod support {
     pub mod host;
     pub mod ledger;
     pub mod memory_store;
+    pub mod object_operations;
     pub mod objects;
     pub mod presence;
     pub mod publish;
     pub mod random;
+    pub mod replica;
+    pub mod revisions;
     pub mod stage;
     pub mod subscription;
     pub mod vcdiff;
+    pub mod views;
 }
 
 mod converge;
 mod keeping;
-mod replica;
 mod wire;

@@ -8,6 +8,7 @@ import path from 'node:path';
 import test from 'node:test';
 import { connected, demoKey, rest } from '../worker/clients.mjs';
 import { RawClient, action } from '../worker/raw_client.mjs';
+import { fast, reactionStorm, report as reportStorm } from '../worker/storms.mjs';
 import { report, torture } from '../worker/torture.mjs';
 import { Served, folder } from './served.mjs';
 
@@ -15,11 +16,19 @@ test('no kill loses or repeats an acknowledged message', async (t) => {
   const seed = Math.floor(Math.random() * 2 ** 32);
   t.diagnostic(`seed ${seed}`);
   // Publishers go as fast as they are acknowledged.
-  const served = await Served.start(t, { environment: { CONNECTION_MESSAGES_PER_SECOND: '1000000' } });
-  // There is no way to have an object lose its memory alone.
-  const runtime = Object.assign(served, { evict: async () => 0, stop: async () => served.end() });
+  const runtime = tortured(await Served.start(t, { environment: fast }));
   t.diagnostic(report(await torture({ kills: 10, seed, runtime })));
 });
+
+test('no kill makes a count of reactions wrong', async (t) => {
+  const seed = Math.floor(Math.random() * 2 ** 32);
+  t.diagnostic(`seed ${seed}`);
+  const runtime = tortured(await Served.start(t, { environment: fast }));
+  t.diagnostic(reportStorm('reactions', await reactionStorm({ kills: 6, reactions: 2_000, seed, runtime })));
+});
+
+/** There is no way to have an object lose its memory alone. @param {Served} served */
+const tortured = (served) => /** @type {any} */ (Object.assign(served, { evict: async () => 0, stop: async () => served.end() }));
 
 test('who was present when the power failed leaves within the grace time', async (t) => {
   const served = await Served.start(t);

@@ -208,6 +208,7 @@ impl Client {
             action::ATTACHED | action::DETACHED | action::MESSAGE | action::PRESENCE | action::SYNC => {
                 self.channel_frame(frame, now_ms, ledger)
             }
+            action::ANNOTATION | action::OBJECT | action::OBJECT_SYNC => self.channel_frame(frame, now_ms, ledger),
             _ => panic!("a client gets {frame:?}"),
         }
     }
@@ -270,7 +271,9 @@ impl Client {
             if !waiting.may_be_placed {
                 self.latest[*channel] = self.latest[*channel].max(position);
             }
-            self.published.push(waiting.publish);
+            if waiting.publish.change.is_none() {
+                self.published.push(waiting.publish);
+            }
         }
         Vec::new()
     }
@@ -312,10 +315,13 @@ impl Client {
                 subscription.detached(code, now_ms);
             }
             action::SYNC => subscription.sync(frame, connection_id),
+            action::OBJECT_SYNC => subscription.sync_objects(frame),
             _ => {
                 let silent = connection_id.filter(|_| !self.echo || subscription.no_echo);
                 match frame.action {
                     action::PRESENCE => subscription.presence(frame, silent, connection_id, ledger),
+                    action::ANNOTATION => subscription.annotations(frame, silent, ledger),
+                    action::OBJECT => subscription.objects(frame, silent, ledger),
                     _ => subscription.messages(frame, silent, ledger),
                 }
             }
@@ -342,6 +348,7 @@ impl Client {
                 client_id: client_id.clone(),
                 known: (Some(connection) == connection_id.as_ref()).then(|| id.clone()),
             }),
+            change: None,
         };
         let mine: Vec<Publish> = subscription.view.mine.iter().map(enter).collect();
         mine.into_iter().flat_map(|publish| self.publish(publish, true)).collect()
@@ -352,10 +359,13 @@ impl Client {
         if self.transport != Transport::Connected || !self.unacknowledged.is_empty() {
             return Some(format!("{:?}, owed {:?}", self.transport, self.unacknowledged));
         }
-        let silent =
-            |subscription: &Subscription| self.connection_id.as_deref().filter(|_| !self.echo || subscription.no_echo);
-        let lacks = |subscription: &&Subscription| subscription.lacks(silent(subscription), ledger);
+        let lacks = |subscription: &&Subscription| subscription.lacks(self.silent(subscription), ledger);
         self.subscriptions.iter().find(lacks).map(|subscription| format!("{subscription:?} lacks something"))
+    }
+
+    /// Whose messages a subscription is not told: its own connection's, where it wants it so.
+    pub fn silent(&self, subscription: &Subscription) -> Option<&str> {
+        self.connection_id.as_deref().filter(|_| !self.echo || subscription.no_echo)
     }
 
     /// A subscription that is settled and may change.

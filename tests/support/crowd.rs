@@ -24,7 +24,7 @@ pub fn part_with_one(world: &mut World, pass: impl Fn(&mut World, u64)) {
     let Some((client, at)) = pick(world) else { return };
     let (name, channel) = (world.homes[client].client.subscriptions[at].name.clone(), at_channel(world, client, at));
     let act = Some(Act { action: ENTER, client_id: "parting".to_owned(), known: None });
-    let publish = Publish { name, channel, tag: "parting".to_owned(), messages: 0, own_id: false, act };
+    let publish = Publish { name, channel, tag: "parting".to_owned(), messages: 0, own_id: false, act, change: None };
     let updates = world.homes[client].client.publish(publish, false);
     world.perform(client, updates);
     pass(world, SOON_MS);
@@ -117,12 +117,13 @@ fn truth(world: &World, channel: usize) -> Value {
     let count = |counts: &dyn Fn(&Subscription) -> bool| {
         world.homes.iter().filter(|home| home.client.subscriptions.iter().any(counts)).count()
     };
+    let with_objects = count(&|at: &Subscription| is_there(at) && at.replica.is_some());
     let (connections, others) = (count(&is_there), count(&may_do_all));
     let members = world.hosts[channel].disk().present().len();
     let listening = world.listening_to(channel);
     json!({"metrics": BTreeMap::from([
         ("connections", connections + listening), ("publishers", others), ("subscribers", connections + listening),
         ("presenceConnections", others), ("presenceMembers", members), ("presenceSubscribers", others),
-        ("objectPublishers", 0), ("objectSubscribers", 0),
+        ("objectPublishers", with_objects), ("objectSubscribers", with_objects),
     ])})
 }

@@ -25,6 +25,9 @@ pub struct Frame {
     pub flags: u32,
     pub messages: Vec<Message>,
     pub presence: Vec<Event>,
+    pub annotations: Vec<Value>,
+    /// Operations on objects, or objects.
+    pub state: Vec<Value>,
     pub res: Option<Vec<PublishResult>>,
     pub error: Option<Error>,
 }
@@ -45,6 +48,15 @@ pub struct Message {
     pub encoding: String,
     pub extras: Value,
     pub connection_id: Option<String>,
+    pub serial: String,
+    pub action: u8,
+    pub version: Option<Version>,
+    /// What is said of it.
+    pub annotations: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Version {
     pub serial: String,
 }
 

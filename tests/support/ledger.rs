@@ -7,7 +7,10 @@ use courtside::channel::store::Row;
 use courtside::limits::{DEDUP_WINDOW_MS, RETENTION_MS};
 use courtside::model::data::Data;
 use courtside::model::message::{Entry, Message};
+use courtside::model::revision::Target;
 use courtside::model::serial::{ChannelSerial, Position};
+
+use super::revisions::Change;
 
 /// How long the protocol promises to know a repeat, and to resume (protocol.md § 6, § 8.2).
 const PROMISED_MS: u64 = 2 * 60 * 1_000;
@@ -21,6 +24,8 @@ pub struct Kind {
     pub interval_ms: Option<u64>,
     /// By the names of messages.
     pub conflates: bool,
+    /// Messages can be changed and annotated.
+    pub mutable: bool,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +48,8 @@ pub struct Book {
     entries: Vec<Logged>,
     durable: usize,
     by_tag: HashMap<String, Vec<usize>>,
+    /// Operations on each message.
+    revised: HashMap<Target, Vec<usize>>,
     /// What was seen under each serial, by whomever.
     seen: HashMap<String, String>,
     pub acknowledged: usize,
@@ -57,6 +64,8 @@ pub struct Logged {
     pub messages: Vec<Said>,
     /// The ids of presence events, in place of messages.
     pub events: Vec<String>,
+    /// Or something else.
+    pub change: Option<Change>,
     pub own_id: bool,
     /// What its first message pushes to devices.
     pub push: Option<String>,
@@ -74,28 +83,33 @@ pub struct Said {
 
 impl Logged {
     fn of(entry: Entry, logged_ms: u64) -> Logged {
-        let own_id = entry.messages().first().is_some_and(|message| message.id.is_some());
+        let change = Change::of(&entry);
+        let published = if change.is_some() { &[] } else { entry.messages() };
+        let own_id = published.first().is_some_and(|message| message.id.is_some());
         let said = |message: &Message| Said {
             own_id: message.id.clone(),
             name: message.name.clone(),
             data: message.data.clone(),
         };
-        let messages: Vec<Said> = entry.messages().iter().map(said).collect();
+        let messages: Vec<Said> = published.iter().map(said).collect();
         let events: Vec<_> = entry.presence().iter().map(|event| event.id.clone()).collect();
-        let tag = messages.first().map_or_else(|| entry.id.clone(), |said| tag_of(&said.data));
-        let extras = entry.messages().first().and_then(|message| message.extras.as_ref());
+        let tag = match change.as_ref().and_then(Change::tag) {
+            Some(tag) => tag.to_owned(),
+            None => messages.first().map_or_else(|| entry.id.clone(), |said| tag_of(&said.data)),
+        };
+        let extras = published.first().and_then(|message| message.extras.as_ref());
         let push = extras.and_then(|extras| extras.get("push")?["data"]["tag"].as_str().map(str::to_owned));
         let (position, connection_id) = (entry.position, entry.connection_id);
-        Logged { position, connection_id, tag, messages, events, own_id, push, logged_ms }
+        Logged { position, connection_id, tag, messages, events, change, own_id, push, logged_ms }
     }
 }
 
-/// Which publish a payload belongs to: clients write it in front of a `/`.
 /// What a message of a publish says: most of it what all say, so that a delta is shorter than a message.
 pub fn text_of(tag: &str, index: usize) -> String {
-    format!("{tag}/{index}, and nobody knows yet who wins")
+    format!("{tag}/{index}, and nobody knows yet who wins;")
 }
 
+/// Which publish a payload belongs to: clients write it in front of a `/`.
 pub fn tag_of(data: &Data) -> String {
     let text = match data {
         Data::Text(text) => text.as_str(),
@@ -107,7 +121,7 @@ pub fn tag_of(data: &Data) -> String {
 /// Which message of its publish says so.
 pub fn index_of(text: &str) -> usize {
     let rest = text.split_once('/').expect("clients number messages").1;
-    rest.split(',').next().and_then(|index| index.parse().ok()).expect("an index")
+    rest.split([',', ';']).next().and_then(|index| index.parse().ok()).expect("an index")
 }
 
 impl Ledger {
@@ -145,6 +159,8 @@ impl Ledger {
                 indices.retain(|index| *index < kept);
             }
         }
+        let kept = book.durable;
+        book.revised.values_mut().for_each(|indices| indices.retain(|index| *index < kept));
     }
 
     /// A publish was acknowledged: it must be durable, under these serials.
@@ -152,12 +168,22 @@ impl Ledger {
         let serial = self.parse(channel, serials.first().expect("an ACK names the serials of its messages"));
         let book = &mut self.books[channel];
         let logged = book.durable_at(serial).unwrap_or_else(|| panic!("ACK of {tag} at {serial:?}: not durable there"));
-        assert_eq!(logged.tag, tag, "ACK names the serial of another message");
-        assert_eq!(logged.messages.len(), serials.len(), "ACK of {tag} names another number of messages");
+        let is_it = logged.tag == tag || matches!(logged.change, Some(Change::Objects(_)));
+        assert!(is_it, "ACK of {tag} names the serial of {logged:?}");
+        let count = match &logged.change {
+            Some(Change::Annotations(_, annotations)) => annotations.len(),
+            Some(Change::Objects(operations)) => operations.len(),
+            Some(_) => 1,
+            None => logged.messages.len(),
+        };
+        assert_eq!(count, serials.len(), "ACK of {tag} names another number of messages");
+        let says_itself = logged.change.is_none();
         for (index, text) in serials.iter().enumerate() {
             let expected = serial.message_serial(book.epoch.as_deref().unwrap_or_default(), index);
             assert_eq!(*text, expected, "ACK of {tag}");
-            book.see(text, &text_of(tag, index));
+            if says_itself {
+                book.see(text, &text_of(tag, index));
+            }
         }
         book.acknowledged += 1;
         serial
@@ -188,36 +214,14 @@ impl Ledger {
         name.is_some() && later.any(|said| said.name == *name)
     }
 
-    /// Whether nothing of a publish need be delivered.
-    pub fn is_all_replaced(&self, channel: usize, logged: &Logged) -> bool {
-        let mut indices = 0..logged.messages.len();
-        logged.events.is_empty() && indices.all(|index| self.is_replaced(channel, logged.position, index))
-    }
-
-    /// The place behind what follows and need not be delivered.
-    pub fn past_replaced(&self, channel: usize, after: Position, silent: Option<&str>) -> Position {
-        let mut at = after;
-        while let Some(next) = self.next(channel, at, silent).filter(|next| self.is_all_replaced(channel, next)) {
-            at = next.position;
-        }
-        at
-    }
-
-    /// The place before the next message: a rewind passes over presence events.
-    pub fn before_message(&self, channel: usize, after: Position, silent: Option<&str>) -> Position {
-        let mut at = after;
-        while let Some(logged) = self.next(channel, at, silent).filter(|logged| !logged.events.is_empty()) {
-            at = logged.position;
-        }
-        at
-    }
-
     /// The place before an event, though no message lies between.
     pub fn before_event(&self, channel: usize, after: Position, id: &str, silent: Option<&str>) -> Position {
         let mut at = after;
         loop {
             match self.next(channel, at, silent) {
-                Some(logged) if logged.events.first().is_some_and(|event| event != id) => at = logged.position,
+                Some(logged) if logged.messages.is_empty() && logged.events.first() != Some(&id.to_owned()) => {
+                    at = logged.position;
+                }
                 _ => return at,
             }
         }
@@ -233,10 +237,16 @@ impl Ledger {
         messages.into_iter().find(|(place, _)| *place > (position, index))
     }
 
+    /// Whether a message need not be delivered to who comes later.
+    pub fn may_be_left_out(&self, channel: usize, (position, place): Place) -> bool {
+        self.is_replaced(channel, position, place)
+            || self.is_deleted_behind(channel, Target { position, place }, position)
+    }
+
     /// ... that need be delivered.
     pub fn next_unreplaced(&self, channel: usize, mut after: Place) -> Option<Place> {
         while let Some((next, _)) = self.next_message(channel, after) {
-            if !self.is_replaced(channel, next.0, next.1) {
+            if !self.may_be_left_out(channel, next) {
                 return Some(next);
             }
             after = next;
@@ -305,8 +315,30 @@ impl Book {
         &self.entries
     }
 
-    pub fn is_persisted(&self) -> bool {
-        self.kind.persisted
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub fn epoch(&self) -> Option<&str> {
+        self.epoch.as_deref()
+    }
+
+    pub fn durable(&self) -> &[Logged] {
+        &self.entries[..self.durable]
+    }
+
+    /// What is at a place, durable or not.
+    pub fn at(&self, position: Position) -> Option<&Logged> {
+        let index = self.entries.binary_search_by_key(&position, |logged| logged.position).ok()?;
+        self.entries.get(index)
+    }
+
+    pub fn behind(&self, position: Position) -> &[Logged] {
+        &self.entries[self.index_after(position)..]
+    }
+
+    pub fn revisions_of(&self, target: Target) -> impl DoubleEndedIterator<Item = &Logged> {
+        self.revised.get(&target).into_iter().flatten().map(|index| &self.entries[*index])
     }
 
     fn log(&mut self, logged: Logged, latest_ms: u64) {
@@ -321,6 +353,9 @@ impl Book {
             self.repeats += 1;
         }
         known.push(self.entries.len());
+        if let Some(Change::Revision(revision)) = &logged.change {
+            self.revised.entry(revision.target).or_default().push(self.entries.len());
+        }
         self.entries.push(logged);
     }
 

@@ -3,9 +3,12 @@
 //! channel. All that comes is judged: a gapless run of the channel's order, nothing twice, and gaps only where they are
 //! announced.
 
+mod stream;
+
 use courtside::limits::PUBLISH_MAX_MESSAGES;
 use courtside::model::data::Data;
 use courtside::model::flags::RESUMED;
+use courtside::model::revision::{APPENDED, DELETED, Shape, Target};
 use courtside::model::serial::Position;
 use courtside::rest::Continuation;
 use courtside::rpc::{Answer, Response};
@@ -14,9 +17,15 @@ use serde_json::Value;
 use super::client::TRANSIENT;
 use super::frames::{Frame, action};
 use super::ledger::{Ledger, Place, index_of, tag_of, text_of};
+use super::revisions::{Change, Revision};
+use super::views::Views;
+use stream::{StreamEvent, block, line};
 
 /// Behind all of a publish.
 const WHOLE: usize = PUBLISH_MAX_MESSAGES - 1;
+
+/// The action of a message that says what annotations come to.
+const SUMMARY: u8 = 4;
 
 const DISCONNECTED: u32 = 80_003;
 const CONTINUITY_UNKNOWN: u32 = 90_003;
@@ -59,6 +68,19 @@ pub struct Course {
     pub received: usize,
     pub gaps: usize,
     pub conflated: usize,
+    /// It began with the last messages, as they were then.
+    pub rewound: bool,
+    pub views: Views,
+}
+
+/// A message, or an operation, as most ways tell it.
+struct Told<'a> {
+    id: &'a str,
+    serial: &'a str,
+    version: Option<&'a str>,
+    action: u8,
+    name: &'a str,
+    data: &'a str,
 }
 
 /// A request that is not answered.
@@ -69,14 +91,6 @@ pub struct Asking {
     /// How long its way, and that of its answer, may take.
     pub patience_ms: u64,
     pub then: Continuation<Vec<Answer<Response>>>,
-}
-
-/// What a stream says.
-#[derive(Debug, Default)]
-struct StreamEvent {
-    id: Option<String>,
-    event: Option<String>,
-    data: Option<String>,
 }
 
 /// What becomes of a transport.
@@ -149,8 +163,13 @@ impl Listener {
                 let course = &mut self.courses[0];
                 let id = said.id.as_deref().expect("a message has an id");
                 let position = ledger.parse(course.channel, id);
-                assert_eq!(name, "message", "no name of a message is one of an event");
-                course.hears((position, index_of(data)), None, data, ledger);
+                match (name, ledger.revision(course.channel, position).is_some()) {
+                    ("update", true) => course.hears_operation(position, 1, data, ledger),
+                    ("delete", true) => course.hears_operation(position, DELETED, data, ledger),
+                    ("append", true) => course.hears_operation(position, APPENDED, data, ledger),
+                    ("message" | "delete", false) => course.hears_plain(id, position, data, ledger),
+                    _ => panic!("no name of a message is one of an event: {name}"),
+                }
             }
             (None, None) => {}
             _ => panic!("{said:?} is no event"),
@@ -184,10 +203,11 @@ impl Listener {
                 course.stands_at(serial, ledger);
             }
             action::MESSAGE => {
-                for message in &frame.messages {
-                    let place = place_of(&message.serial, course.channel, ledger);
+                for message in frame.messages.iter().filter(|message| message.action != SUMMARY) {
                     let Data::Text(data) = &message.data else { panic!("clients publish text") };
-                    course.hears(place, Some(&message.name), data, ledger);
+                    let version = message.version.as_ref().map(|version| version.serial.as_str());
+                    let (id, serial, name) = (&message.id, &message.serial, &message.name);
+                    course.told(&Told { id, serial, version, action: message.action, name, data }, ledger);
                 }
                 course.stands_at(frame.channel_serial.as_deref().expect("a frame has a serial"), ledger);
             }
@@ -209,7 +229,9 @@ impl Listener {
     pub fn unfinished(&self, ledger: &Ledger) -> Option<String> {
         let lacks = |course: &&Course| {
             match course.place.or(course.floor) {
-                Some(place) => ledger.next_unreplaced(course.channel, place).is_some(),
+                Some(place) => {
+                    ledger.next_unreplaced(course.channel, place).is_some() || course.owed(place.0, ledger).is_some()
+                }
                 // Told of a gap a moment ago, it is about to ask anew.
                 None => self.way != Way::Requests,
             }
@@ -233,6 +255,8 @@ impl Course {
             received: 0,
             gaps: 0,
             conflated: 0,
+            rewound: false,
+            views: Views::default(),
         }
     }
 
@@ -258,43 +282,121 @@ impl Course {
     }
 
     fn message(&mut self, message: &Value, ledger: &mut Ledger) {
-        let serial = message["serial"].as_str().expect("a message has a serial");
+        let text = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
+        if message["action"] == SUMMARY {
+            return;
+        }
+        let (id, serial, name) = (text(&message["id"]), text(&message["serial"]), text(&message["name"]));
+        let action = message["action"].as_u64().expect("a message has an action") as u8;
         let data = message["data"].as_str().expect("clients publish text");
-        let place = place_of(serial, self.channel, ledger);
-        self.hears(place, Some(message["name"].as_str().unwrap_or_default()), data, ledger);
+        let version = message["version"]["serial"].as_str();
+        self.told(&Told { id: &id, serial: &serial, version, action, name: &name, data }, ledger);
+    }
+
+    fn told(&mut self, told: &Told<'_>, ledger: &mut Ledger) {
+        let place = place_of(told.serial, self.channel, ledger);
+        let version = told.version.map_or(place.0, |version| ledger.parse(self.channel, version));
+        let revision = ledger.revision(self.channel, version);
+        if revision.is_some_and(|revision| told.id == format!("{}:0", revision.id)) {
+            let of = Target::parse(told.serial).map(|(target, _)| target);
+            assert_eq!(of, revision.map(|revision| revision.target), "an operation on another message");
+            return self.hears_operation(version, told.action, told.data, ledger);
+        }
+        self.hears(place, version, Some(told.name), told.data, ledger);
+    }
+
+    /// A message by its data alone. One that has changed since says nothing of its place in its publish.
+    fn hears_plain(&mut self, id: &str, position: Position, data: &str, ledger: &mut Ledger) {
+        let logged = ledger.book(self.channel).at(position).expect("it is in the log");
+        let is_as_published = logged.tag == tag_of(&Data::Text(data.to_owned()));
+        let last = logged.messages.len() - 1;
+        let place = match id.split_once(':') {
+            _ if is_as_published => index_of(data),
+            Some((_, index)) => index.parse().expect("an index"),
+            None => last,
+        };
+        let target = Target { position, place };
+        let says_so = |version: &Position| ledger.text_at(self.channel, target, *version) == Some(data);
+        let versions = ledger.book(self.channel).revisions_of(target).map(|logged| logged.position);
+        let version = versions.chain([position]).find(says_so).expect("it said so once");
+        self.hears((position, place), version, None, data, ledger);
     }
 
     /// The next message in the order, or one behind those that later ones replaced; not all ways say its name.
-    fn hears(&mut self, place: Place, name: Option<&str>, data: &str, ledger: &mut Ledger) {
+    fn hears(&mut self, place: Place, version: Position, name: Option<&str>, data: &str, ledger: &mut Ledger) {
         let (position, index) = place;
-        assert!(ledger.is_durable(self.channel, position), "{data} is delivered before it is durable");
+        self.reaches(place, data, ledger);
+        let ((found, _), said) = ledger.next_message(self.channel, before(place)).expect("it is in the log");
+        assert_eq!(found, position, "{data} is elsewhere");
+        assert!(name.is_none_or(|name| name == said.name.as_deref().unwrap_or_default()), "{data} is said otherwise");
+        let target = Target { position, place: index };
+        assert_eq!(ledger.text_at(self.channel, target, version), Some(data), "at {place:?}, version {version:?}");
+        if version == position {
+            assert_eq!(data, text_of(&tag_of(&said.data), index), "it is not message {index} of its publish");
+        }
+        self.views.show(target, version, data);
+        (self.place, self.received) = (Some(place), self.received + 1);
+    }
+
+    fn hears_operation(&mut self, position: Position, action: u8, data: &str, ledger: &mut Ledger) {
+        self.reaches((position, 0), data, ledger);
+        let Revision { target, text, shape, .. } = ledger.revision(self.channel, position).expect("found before");
+        assert_eq!(action == DELETED, *shape == Shape::Deleted, "{data} at {position:?}");
+        let shown = match action {
+            APPENDED => self.views.appended(*target, data).expect("a part of what it does not have"),
+            _ => data.to_owned(),
+        };
+        assert_eq!(shown, *text, "{} sees {target:?} otherwise at {position:?}", self.name);
+        self.views.show(*target, position, &shown);
+        (self.place, self.received) = (Some((position, 0)), self.received + 1);
+    }
+
+    /// It gets what is at a place: nothing lies between that it must have got before.
+    fn reaches(&mut self, place: Place, data: &str, ledger: &Ledger) {
+        assert!(ledger.is_durable(self.channel, place.0), "{data} is delivered before it is durable");
         if let Some(floor) = self.floor.take() {
-            let first = ledger.next_message(self.channel, floor).expect("there is one").0;
-            assert!(place <= first, "{} begins at {place:?}, and {first:?} was there", self.name);
             self.place = None;
+            let mut at = floor;
+            while let Some(((position, index), _)) = ledger.next_message(self.channel, at)
+                && (position, index) < place
+            {
+                let is_gone = ledger.is_deleted_behind(self.channel, Target { position, place: index }, position);
+                assert!(is_gone, "{} begins at {place:?}, and {position:?} was there", self.name);
+                at = (position, index);
+            }
         }
         if let Some(before) = self.place {
             assert!(place > before, "{} gets {data} at {place:?} again, or out of order, behind {before:?}", self.name);
             self.passes_to(place, false, ledger);
         }
-        let ((found, _), said) = ledger.next_message(self.channel, before(place)).expect("it is in the log");
-        assert_eq!(found, position, "{data} is elsewhere");
-        assert!(name.is_none_or(|name| name == said.name.as_deref().unwrap_or_default()), "{data} is said otherwise");
-        assert_eq!(said.data, Data::Text(data.to_owned()), "at {place:?}");
-        assert_eq!(data, text_of(&tag_of(&said.data), index), "it is not message {index} of its publish");
-        (self.place, self.received) = (Some(place), self.received + 1);
     }
 
-    /// All messages before a place, or up to it, were replaced by later ones.
+    /// All messages before a place, or up to it, were replaced by later ones or deleted, and all operations are over.
     fn passes_to(&mut self, place: Place, inclusive: bool, ledger: &Ledger) {
         let Some(mut at) = self.place else { return };
         while let Some((next, _)) = ledger.next_message(self.channel, at)
             && (next < place || (inclusive && next == place))
         {
-            let is_replaced = ledger.is_replaced(self.channel, next.0, next.1);
-            assert!(is_replaced, "{} misses {next:?} between {:?} and {place:?}", self.name, self.place);
+            let is_over = ledger.may_be_left_out(self.channel, next);
+            assert!(is_over, "{} misses {next:?} between {:?} and {place:?}", self.name, self.place);
             (at, self.conflated) = (next, self.conflated + 1);
         }
+        let owed = self.place.and_then(|at| self.owed(at.0, ledger)).filter(|owed| *owed < place.0);
+        assert_eq!(owed, None, "{} is not told of an operation between {:?} and {place:?}", self.name, self.place);
+    }
+
+    /// The next operation that it must be told of.
+    fn owed(&self, after: Position, ledger: &Ledger) -> Option<Position> {
+        let is_due = |position: Position, revision: &Revision| {
+            let is_known = self.views.has(revision.target, position)
+                || self.rewound && !self.views.has(revision.target, Position::ZERO);
+            !is_known && !ledger.is_over(self.channel, position, revision)
+        };
+        let owed = ledger.book(self.channel).behind(after).iter().find(|logged| match &logged.change {
+            Some(Change::Revision(revision)) => is_due(logged.position, revision),
+            _ => false,
+        });
+        owed.map(|logged| logged.position)
     }
 
     /// It is told where it is, or would go on: neither before nor behind what it has.
@@ -322,7 +424,7 @@ impl Course {
         let from = if within { Position(from.0.0.saturating_sub(1)) } else { from.0 };
         assert!(ledger.may_be_gone(self.channel, from), "{} loses continuity at {from:?}, and need not", self.name);
         (self.place, self.floor, self.serial, self.next) = (None, None, None, None);
-        self.gaps += 1;
+        (self.gaps, self.rewound, self.views) = (self.gaps + 1, false, Views::default());
         if let Some(serial) = serial {
             let to = place_of(serial, self.channel, ledger);
             assert!(to.0 >= from, "a gap that goes back, from {from:?} to {to:?}");
@@ -350,12 +452,12 @@ impl Course {
         for message in messages {
             self.message(message, ledger);
             // What it has of a publish, it has for good; the rest comes with the next page.
-            self.serial = Some(message["serial"].as_str().expect("a serial").to_owned());
+            self.serial = Some(message["version"]["serial"].as_str().expect("a version").to_owned());
         }
         self.next = next;
-        let first =
-            messages.first().map(|first| place_of(first["serial"].as_str().expect("a serial"), self.channel, ledger));
-        Ok(first.and_then(|(position, _)| ledger.logged_ms(self.channel, position)))
+        let first = messages.first().map(|first| first["version"]["serial"].as_str().expect("a version"));
+        let first = first.map(|serial| ledger.parse(self.channel, serial));
+        Ok(first.and_then(|position| ledger.logged_ms(self.channel, position)))
     }
 }
 
@@ -372,29 +474,4 @@ fn place_of(serial: &str, channel: usize, ledger: &mut Ledger) -> Place {
     let position = ledger.parse(channel, serial);
     let index = serial.rsplit_once(':').map_or(WHOLE, |(_, index)| index.parse().expect("an index"));
     (position, index)
-}
-
-/// An event as `EventSource` reads it.
-fn block(text: &str) -> StreamEvent {
-    let mut said = StreamEvent::default();
-    for line in text.lines().filter(|line| !line.starts_with(':')) {
-        let (field, value) = line.split_once(": ").unwrap_or_else(|| panic!("{line:?} is no field"));
-        let value = value.to_owned();
-        match field {
-            "id" => said.id = Some(value),
-            "event" => said.event = Some(value),
-            "data" => said.data = Some(said.data.map_or(value.clone(), |data| data + "\n" + &value)),
-            _ => panic!("{line:?} is no field of ours"),
-        }
-    }
-    said
-}
-
-fn line(text: &str) -> StreamEvent {
-    if text.is_empty() {
-        return StreamEvent::default();
-    }
-    let line: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{text:?} is no line: {error}"));
-    let field = |name: &str| line.get(name).map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
-    StreamEvent { id: field("id"), event: field("event"), data: field("data") }
 }

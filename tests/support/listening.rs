@@ -124,6 +124,8 @@ impl World {
         let mut say = |name: &str, value: String| query.push((name.to_owned(), value));
         if let Some(rewind) = rewind {
             say("rewind", rewind.to_string());
+            let anew = listener.courses.iter_mut().filter(|course| course.serial.is_none());
+            anew.for_each(|course| course.rewound = true);
         }
         let cursor = listener.cursor();
         let (mode, opening) = match listener.way {

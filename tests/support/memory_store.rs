@@ -309,7 +309,8 @@ impl Store for MemoryStore {
     }
 
     fn counts(&mut self, target: Target) -> Result<Vec<(CountKey, Total)>, StoreError> {
-        let all = self.said.counts.iter().filter(|((of, _), _)| *of == target);
+        let nothing = CountKey { kind: String::new(), name: String::new() };
+        let all = self.said.counts.range((target, nothing)..).take_while(|((of, _), _)| *of == target);
         Ok(all.map(|((_, key), total)| (key.clone(), *total)).collect())
     }
 
@@ -320,15 +321,23 @@ impl Store for MemoryStore {
     }
 
     fn shares(&mut self, target: Target, kind: &str, client_id: &str) -> Result<Vec<(String, Share)>, StoreError> {
-        let is_wanted =
-            |of: &Target, key: &CountKey, client: &str| *of == target && key.kind == kind && client == client_id;
-        let all = self.said.shares.iter().filter(|((of, key, client), _)| is_wanted(of, key, client));
-        Ok(all.map(|((_, key, _), share)| (key.name.clone(), *share)).collect())
+        // What a client said is counted, too, so its names are among those.
+        let keys = self.counts(target)?.into_iter().map(|(key, _)| key).filter(|key| key.kind == kind);
+        let share = |key: CountKey| {
+            let share = self.said.shares.get(&(target, key.clone(), client_id.to_owned()))?;
+            Some((key.name, *share))
+        };
+        Ok(keys.filter_map(share).collect())
     }
 
     fn clients(&mut self, target: Target, key: &CountKey, limit: usize) -> Result<Vec<(String, u64)>, StoreError> {
-        let all = self.said.shares.iter().filter(|((of, counted, _), _)| *of == target && counted == key);
+        let from = (target, key.clone(), String::new());
+        let all = self.said.shares.range(from..).take_while(|((of, counted, _), _)| *of == target && counted == key);
         let mut all: Vec<_> = all.map(|((_, _, client), share)| (share.since, client, share.count)).collect();
+        if all.len() > limit {
+            all.select_nth_unstable(limit);
+            all.truncate(limit);
+        }
         all.sort();
         Ok(all.into_iter().take(limit).map(|(_, client, count)| (client.clone(), count)).collect())
     }

@@ -15,6 +15,8 @@ pub struct Publish {
     pub own_id: bool,
     /// A presence event instead of messages.
     pub act: Option<Act>,
+    /// What is no message of its own, as a frame but for its number.
+    pub change: Option<Value>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,6 +35,11 @@ pub fn message(publish: &Publish, serial: u64) -> Value {
         }
         let name = &publish.name;
         return json!({"action": action::PRESENCE, "channel": name, "msgSerial": serial, "presence": [event]});
+    }
+    if let Some(change) = &publish.change {
+        let mut frame = change.clone();
+        (frame["channel"], frame["msgSerial"]) = (json!(publish.name), json!(serial));
+        return frame;
     }
     let one = |index: usize| {
         let mut message = json!({"data": text_of(&publish.tag, index), "action": 0});

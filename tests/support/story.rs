@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use courtside::limits::GRACE_MS;
 use courtside::model::Format;
-use courtside::model::serial::Position;
+use courtside::model::data::Data;
+use courtside::model::message::Entry;
+use courtside::model::revision::Target;
 use courtside::rpc::HistoryQuery;
 use serde_json::json;
 
+use super::changing;
 use super::client::{Client, PresenceUpdate, Transport};
 use super::crowd;
-use super::ledger::{Kind, Ledger, Logged, tag_of};
+use super::ledger::{Kind, Ledger, Logged};
 use super::presence::{ENTER, Key, LEAVE, UPDATE};
 use super::publish::{Act, Publish};
 use super::random::Random;
@@ -40,6 +43,11 @@ pub struct Tally {
     pub heard_gaps: usize,
     /// What a device was told.
     pub pushed: usize,
+    /// Operations on messages, annotations and operations on objects that came to clients.
+    pub changes: usize,
+    /// Summaries, and entries of objects' maps, that are right at the end.
+    pub summaries: usize,
+    pub objects: usize,
 }
 
 pub fn run(seed: u64) -> Tally {
@@ -104,11 +112,17 @@ fn add_client(world: &mut World, kinds: &[Kind], relays: usize) {
         plain.no_echo = random.chance(100);
         plain.listens = random.chance(300);
         plain.wants_deltas = random.chance(400);
+        if random.chance(400) {
+            plain.wants_all(kinds[channel].mutable);
+        }
         subscriptions.push(plain);
         if random.chance(200) {
             let mut qualified = Subscription::new(format!("[?rewind=4]{name}"), channel, true);
             qualified.rewind = Some(4);
             qualified.wants_deltas = random.chance(400);
+            if random.chance(300) {
+                qualified.wants_all(kinds[channel].mutable);
+            }
             subscriptions.push(qualified);
         }
         if random.chance(200) {
@@ -138,6 +152,7 @@ fn moment(world: &mut World, client: usize, publishes: &mut u64) {
             530..536 if is_connected(world, client) => world.homes[client].client.close(now_ms),
             540..546 if is_connected(world, client) => world.homes[client].client.part(now_ms),
             600..900 if world.random.chance(world.weather.sever / 4) => sever(world, client),
+            900.. => changing::change(world, client, publishes),
             _ => Vec::new(),
         };
         world.perform(client, updates);
@@ -183,7 +198,7 @@ fn publish(world: &mut World, client: usize, publishes: &mut u64) -> Vec<Presenc
     let subscriptions: Vec<_> = subscriptions.filter(|at| at.filter.is_none()).collect();
     let at = *world.random.pick(&subscriptions);
     let (name, channel) = (at.name.clone(), at.channel);
-    let publish = Publish { name, channel, tag: format!("p{publishes}"), messages, own_id, act: None };
+    let publish = Publish { name, channel, tag: format!("p{publishes}"), messages, own_id, act: None, change: None };
     world.homes[client].client.publish(publish, false)
 }
 
@@ -230,7 +245,8 @@ fn act(world: &mut World, client: usize, publishes: &mut u64) -> Vec<PresenceUpd
     }
     let (name, channel) = (subscription.name.clone(), subscription.channel);
     let act = Some(Act { action, client_id, known: None });
-    let publish = Publish { name, channel, tag: format!("p{publishes}"), messages: 0, own_id: false, act };
+    let publish =
+        Publish { name, channel, tag: format!("p{publishes}"), messages: 0, own_id: false, act, change: None };
     world.homes[client].client.publish(publish, false)
 }
 
@@ -296,6 +312,7 @@ fn reckon(world: &mut World) -> Tally {
         tally.conflated += home.client.subscriptions.iter().map(|at| at.conflated).sum::<usize>();
         tally.deltas += home.client.subscriptions.iter().map(|at| at.deltas).sum::<usize>();
         tally.gaps += home.client.subscriptions.iter().map(|at| at.gaps).sum::<usize>();
+        tally.changes += home.client.subscriptions.iter().map(|at| at.changes).sum::<usize>();
     }
     for (index, ear) in world.ears.iter().enumerate() {
         if let Some(open) = ear.listener.unfinished(&world.ledger) {
@@ -312,11 +329,13 @@ fn reckon(world: &mut World) -> Tally {
     for channel in 0..world.channels {
         let book = world.ledger.book(channel);
         (tally.acknowledged, tally.repeats) = (tally.acknowledged + book.acknowledged, tally.repeats + book.repeats);
-        if book.is_persisted() && !book.entries().is_empty() {
+        if book.kind().persisted && !book.entries().is_empty() {
             let clock_ms = world.clock_ms(channel);
             let history = world.hosts[channel].history(everything(), clock_ms);
             check_history(&history, &world.ledger, channel);
+            tally.summaries += changing::check_messages(world, channel, &history);
         }
+        tally.objects += changing::check_objects(world, channel);
     }
     tally
 }
@@ -327,9 +346,10 @@ fn everything() -> HistoryQuery {
 
 fn check_history(history: &courtside::rpc::HistoryPage, ledger: &Ledger, channel: usize) {
     let told: Vec<_> = history.entries.entries().expect("history is whole");
-    let told: Vec<_> = told.iter().map(|entry| (entry.position, tag_of(&entry.messages()[0].data))).collect();
-    let logged: Vec<_> =
-        ledger.book(channel).entries().iter().filter(|logged| !logged.messages.is_empty()).map(told_of).collect();
+    let texts = |entry: &Entry| entry.messages().iter().map(|message| message.data.clone()).collect::<Vec<_>>();
+    let told: Vec<_> = told.iter().map(|entry| (entry.position, texts(entry))).collect();
+    let logged = ledger.book(channel).entries().iter().filter(|logged| !logged.messages.is_empty());
+    let logged: Vec<_> = logged.map(|logged| (logged.position, texts_now(logged, ledger, channel))).collect();
     assert_eq!(told, logged, "history is what was published");
 }
 
@@ -351,8 +371,10 @@ fn check_listing(world: &World) {
     }
 }
 
-fn told_of(logged: &Logged) -> (Position, String) {
-    (logged.position, logged.tag.clone())
+/// What the messages of a publish say in the end.
+fn texts_now(logged: &Logged, ledger: &Ledger, channel: usize) -> Vec<Data> {
+    let text = |place: usize| ledger.last_text(channel, Target { position: logged.position, place }, |_| true);
+    (0..logged.messages.len()).map(|place| Data::Text(text(place).expect("it is in the log").to_owned())).collect()
 }
 
 /// The channel's set is what clients see, nobody is in it whose connection is not attached, and nobody is missing whose

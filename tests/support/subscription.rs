@@ -1,23 +1,35 @@
 //! One client's attachment to one channel, and the judgement of what comes through it: a gapless run of the channel's
 //! order from where it began, or from where a gap was announced.
 
+mod changed;
+mod order;
+
 use std::collections::BTreeMap;
-use std::iter::Peekable;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use courtside::model::data::Data;
-use courtside::model::flags::HAS_PRESENCE;
+use courtside::model::flags::{HAS_OBJECTS, HAS_PRESENCE};
 use courtside::model::serial::Position;
 use serde_json::{Value, json};
 
 use super::frames::{Frame, Message, action};
-use super::ledger::{Ledger, Logged, Said};
+use super::ledger::Ledger;
 use super::presence::View;
+use super::replica::Replica;
 use super::vcdiff;
+use super::views::Views;
 
 /// How long a read of the log is under way, at most.
 const READ_MAX_MS: u64 = 20_000;
+
+/// The action of a message that says what annotations come to.
+const SUMMARY: u8 = 4;
+
+const ALL_BUT_ANNOTATIONS: &str =
+    "publish,subscribe,presence,presence_subscribe,annotation_publish,object_publish,object_subscribe";
+const ALL: &str = "publish,subscribe,presence,presence_subscribe,annotation_publish,object_publish,object_subscribe,\
+                   annotation_subscribe";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum State {
@@ -62,6 +74,13 @@ pub struct Subscription {
     pub listens: bool,
     /// What it was told last.
     pub told: Option<Value>,
+    /// The modes that it asks for, if it asks for any.
+    pub modes: Option<&'static str>,
+    /// The channel's objects, if it wants them.
+    pub replica: Option<Replica>,
+    pub views: Views,
+    /// Operations on messages, annotations and operations on objects that it got.
+    pub changes: usize,
 }
 
 /// An ATTACH or DETACH that isn't answered.
@@ -98,7 +117,17 @@ impl Subscription {
             deltas: 0,
             listens: false,
             told: None,
+            modes: None,
+            replica: None,
+            views: Views::default(),
+            changes: 0,
         }
+    }
+
+    /// It asks for everything, objects included, and annotations where there are any.
+    pub fn wants_all(&mut self, mutable: bool) {
+        self.modes = Some(if mutable { ALL } else { ALL_BUT_ANNOTATIONS });
+        self.replica = Some(Replica::default());
     }
 
     /// A view of a channel that has one name's messages alone.
@@ -111,35 +140,6 @@ impl Subscription {
     /// Whether it is told who is on a channel, and may be there: a view of the channel is not.
     pub fn has_presence_of(&self, channel: usize) -> bool {
         self.channel == channel && self.filter.is_none()
-    }
-
-    /// Whether it is to be given such a message.
-    fn wants(&self, said: &Said) -> bool {
-        self.filter.is_none_or(|wanted| said.name.as_deref() == Some(wanted))
-    }
-
-    /// Whether its filter lets nothing of a publish through.
-    fn ignores(&self, logged: &Logged) -> bool {
-        self.filter.is_some() && !logged.messages.iter().any(|said| self.wants(said))
-    }
-
-    /// Whether all that it wants of a publish was replaced by what came later.
-    fn need_not_come(&self, logged: &Logged, ledger: &Ledger) -> bool {
-        let mut messages = logged.messages.iter().enumerate();
-        let is_over = |index| ledger.is_replaced(self.channel, logged.position, index);
-        match self.filter {
-            Some(_) => messages.all(|(index, said)| !self.wants(said) || is_over(index)),
-            None => ledger.is_all_replaced(self.channel, logged),
-        }
-    }
-
-    /// Behind what follows and need not be delivered to it.
-    fn past(&self, need_not_come: impl Fn(&Logged) -> bool, silent: Option<&str>, ledger: &Ledger) -> Position {
-        let mut at = self.cursor;
-        while let Some(next) = ledger.next(self.channel, at, silent).filter(|next| need_not_come(next)) {
-            at = next.position;
-        }
-        at
     }
 
     pub fn waits_since(&self) -> Option<u64> {
@@ -159,6 +159,9 @@ impl Subscription {
             self.state = State::Attaching;
         }
         let mut params = BTreeMap::new();
+        if let Some(modes) = self.modes {
+            params.insert("modes", modes.to_owned());
+        }
         if let Some(rewind) = self.rewind {
             params.insert("rewind", rewind.to_string());
         }
@@ -231,9 +234,10 @@ impl Subscription {
         {
             return self.progressed(serial, position, silent, ledger);
         }
+        let had = self.views_behind(position);
         match (self.asked.take(), self.state) {
             (asked, State::Detaching) => {
-                self.asked = asked;
+                (self.asked, self.views) = (asked, had);
                 return;
             }
             (asked, _) if self.answers_crossed(asked.as_ref(), serial, resumed) => self.asked = asked,
@@ -258,9 +262,20 @@ impl Subscription {
         }
         (self.state, self.cursor, self.serial) = (State::Attached, position, Some(serial.to_owned()));
         self.rewinds = self.rewind.is_some() && !resumed;
+        if resumed {
+            self.views = had;
+        }
+        let is_told_of_objects = frame.flags & HAS_OBJECTS != 0;
+        assert_eq!(is_told_of_objects, self.replica.is_some(), "{} is told of objects", self.name);
+        self.replica.iter_mut().for_each(Replica::attached);
         self.previous = None;
         assert!(self.filter.is_none() || frame.flags & HAS_PRESENCE == 0, "nobody is present behind a filter");
         self.view.attached(frame.flags & HAS_PRESENCE != 0);
+    }
+
+    /// It begins anew at a place. Gives what it had before.
+    fn views_behind(&mut self, position: Position) -> Views {
+        std::mem::replace(&mut self.views, Views::since(position))
     }
 
     /// It is told how far it is, having been given all that passes its filter up to there.
@@ -268,8 +283,7 @@ impl Subscription {
         if self.state != State::Attached {
             return;
         }
-        let is_over = |next: &Logged| next.position <= position && self.need_not_come(next, ledger);
-        let at = self.past(is_over, silent, ledger);
+        let at = self.past(position, silent, ledger);
         let next = ledger.next(self.channel, at, silent).map(|next| next.position);
         assert!(next.is_none_or(|next| next > position), "{} is taken past {next:?}, to {position:?}", self.name);
         (self.cursor, self.serial) = (position, Some(serial.to_owned()));
@@ -345,6 +359,9 @@ impl Subscription {
         while messages.peek().is_some() {
             self.entry(frame, &mut messages, silent, ledger);
         }
+        if frame.messages.last().is_some_and(|message| message.action == SUMMARY) {
+            self.summed_up(frame, silent, ledger);
+        }
         self.moved(frame, ledger);
     }
 
@@ -390,10 +407,10 @@ impl Subscription {
         let mut events = frame.presence.iter();
         while events.len() > 0 {
             let first = &events.as_slice()[0].id;
-            if self.rewinds {
+            if std::mem::take(&mut self.rewinds) {
                 self.cursor = ledger.before_event(self.channel, self.cursor, first, silent);
             }
-            self.cursor = ledger.past_replaced(self.channel, self.cursor, silent);
+            self.cursor = self.past(Position(u64::MAX), silent, ledger);
             let expected = ledger.next(self.channel, self.cursor, silent);
             let expected = expected.unwrap_or_else(|| panic!("{} gets what is not in the log: {frame:?}", self.name));
             let got: Vec<&String> = events.by_ref().take(expected.events.len().max(1)).map(|event| &event.id).collect();
@@ -402,7 +419,6 @@ impl Subscription {
             assert!(ledger.is_durable(self.channel, expected.position), "an event is delivered before it is durable");
             self.cursor = expected.position;
         }
-        self.rewinds = false;
         frame.presence.iter().for_each(|event| self.view.take(event, connection_id));
         self.moved(frame, ledger);
     }
@@ -414,73 +430,17 @@ impl Subscription {
         }
     }
 
-    /// Takes the messages of one publish off a frame: they must be those of the next in the channel's order, or what is
-    /// left of it where later ones replace the others.
-    fn entry<'a>(
-        &mut self,
-        frame: &Frame,
-        messages: &mut Peekable<impl Iterator<Item = (usize, (&'a Message, Data))>>,
-        silent: Option<&str>,
-        ledger: &mut Ledger,
-    ) {
-        if self.rewinds {
-            self.cursor = ledger.before_message(self.channel, self.cursor, silent);
-        }
-        self.cursor = self.past(|next| self.ignores(next), silent, ledger);
-        let Some(expected) = ledger.next(self.channel, self.cursor, silent) else {
-            panic!("{} gets what is not in the log: {frame:?}", self.name)
-        };
-        let (position, count) = (expected.position, expected.messages.len());
-        let all_replaced = ledger.is_all_replaced(self.channel, expected);
-        if let Some((_, (message, _))) = messages.peek()
-            && all_replaced
-            && ledger.parse(self.channel, &message.serial) > position
-        {
-            (self.cursor, self.conflated) = (position, self.conflated + count);
-            return;
-        }
-        let expected = ledger.next(self.channel, self.cursor, silent).expect("it was there");
-        assert!(count > 0, "{} misses {:?} at {position:?}, gets {frame:?}", self.name, expected.events);
-        let (connection_id, contents) = (expected.connection_id.clone(), expected.messages.clone());
-        assert!(ledger.is_durable(self.channel, position), "a message is delivered before it is durable");
-        let wanted: Vec<_> = contents.iter().enumerate().filter(|(_, said)| self.wants(said)).collect();
-        for (index, Said { own_id, name, data }) in wanted {
-            let serial = format!(":{index:03}");
-            let is_here = |(_, (message, _)): &(usize, (&Message, Data)), ledger: &mut Ledger| {
-                ledger.parse(self.channel, &message.serial) == position && message.serial.ends_with(&serial)
-            };
-            if !messages.peek().is_some_and(|next| is_here(next, ledger))
-                && ledger.is_replaced(self.channel, position, index)
-            {
-                self.conflated += 1;
-                continue;
-            }
-            let (_, (message, whole)) =
-                messages.next().unwrap_or_else(|| panic!("{position:?} comes in part: {frame:?}"));
-            let got = ledger.parse(self.channel, &message.serial);
-            assert!(got >= position, "{} gets {got:?} again or out of order, behind {:?}", self.name, self.cursor);
-            assert!(got <= position, "{} misses {position:?}, gets {got:?} behind {:?}", self.name, self.cursor);
-            assert_eq!(whole, *data);
-            assert!(message.serial.ends_with(&serial), "the messages of a publish keep their order");
-            assert_eq!(message.name, name.as_deref().unwrap_or_default());
-            assert_eq!(message.connection_id.as_ref().or(frame.connection_id.as_ref()), connection_id.as_ref());
-            let own = own_id.clone().unwrap_or_else(|| format!("{}:{index}", frame.id.as_deref().unwrap_or_default()));
-            assert!(frame.id.is_none() || message.id == own, "{} is not the id {own}", message.id);
-            if let Data::Text(text) = data {
-                ledger.see(self.channel, &message.serial, text);
-            }
-        }
-        self.received += count;
-        self.cursor = position;
+    fn is_syncing(&self) -> bool {
+        self.view.is_syncing() || self.wanted && self.replica.as_ref().is_some_and(|replica| !replica.is_synced())
     }
 
     /// Whether it isn't where it wants to be, or doesn't have everything.
     pub fn lacks(&self, silent: Option<&str>, ledger: &Ledger) -> bool {
         let settled = if self.wanted { State::Attached } else { State::Detached };
         let behind = || {
-            let got = self.past(|next| self.need_not_come(next, ledger), silent, ledger);
+            let got = self.past(Position(u64::MAX), silent, ledger);
             self.wanted && !self.rewinds && ledger.next(self.channel, got, silent).is_some()
         };
-        self.state != settled || self.asked.is_some() || behind() || self.view.is_syncing()
+        self.state != settled || self.asked.is_some() || behind() || self.is_syncing()
     }
 }

@@ -55,6 +55,8 @@ pub struct World {
     pub counted: HashMap<usize, Occupancy>,
     pub(super) last_id: u64,
     pub ledger: Ledger,
+    /// The objects of each channel that anyone had to do with.
+    pub objects: Vec<Vec<String>>,
 }
 
 /// A client and where its connections go.
@@ -150,6 +152,7 @@ impl World {
             counted: HashMap::new(),
             last_id: 0,
             ledger: Ledger::new(kinds),
+            objects: vec![vec!["root".to_owned()]; kinds.len()],
         }
     }
 
@@ -399,13 +402,17 @@ fn called(input: &Input) -> Option<CallerId> {
 }
 
 /// The kinds of channels that there are, each a namespace of that number.
-pub const KINDS: [Kind; 6] = [
-    Kind { persisted: false, interval_ms: None, conflates: false },
-    Kind { persisted: true, interval_ms: None, conflates: false },
-    Kind { persisted: false, interval_ms: Some(500), conflates: false },
-    Kind { persisted: true, interval_ms: Some(20), conflates: false },
-    Kind { persisted: false, interval_ms: Some(300), conflates: true },
-    Kind { persisted: true, interval_ms: Some(1_000), conflates: true },
+pub const KINDS: [Kind; 9] = [
+    Kind { persisted: false, interval_ms: None, conflates: false, mutable: false },
+    Kind { persisted: true, interval_ms: None, conflates: false, mutable: false },
+    Kind { persisted: false, interval_ms: Some(500), conflates: false, mutable: false },
+    Kind { persisted: true, interval_ms: Some(20), conflates: false, mutable: false },
+    Kind { persisted: false, interval_ms: Some(300), conflates: true, mutable: false },
+    Kind { persisted: true, interval_ms: Some(1_000), conflates: true, mutable: false },
+    // What can be changed is persisted, too.
+    Kind { persisted: true, interval_ms: None, conflates: false, mutable: true },
+    Kind { persisted: true, interval_ms: Some(200), conflates: false, mutable: true },
+    Kind { persisted: true, interval_ms: Some(300), conflates: true, mutable: true },
 ];
 
 pub fn channel_name(index: usize, kind: Kind) -> String {
@@ -417,7 +424,8 @@ fn app() -> Rc<App> {
     let namespace = |(number, kind): (usize, &Kind)| {
         let (batches, conflates) = (kind.interval_ms.is_some() && !kind.conflates, kind.conflates);
         serde_json::json!({
-            "id": format!("kind{number}"), "persisted": kind.persisted, "pushEnabled": true,
+            "id": format!("kind{number}"), "persisted": kind.persisted && !kind.mutable, "pushEnabled": true,
+            "mutableMessages": kind.mutable,
             "batchingEnabled": batches, "batchingInterval": kind.interval_ms,
             "conflationEnabled": conflates, "conflationInterval": kind.interval_ms, "conflationKey": "#{message.name}",
         })

@@ -18,7 +18,8 @@ impl World {
         if self.sessions[session].link != Some(link) {
             return;
         }
-        let mut frame = json!({"action": 10, "channel": self.address.channel.as_str()});
+        let params = json!({"modes": "subscribe,object_subscribe"});
+        let mut frame = json!({"action": 10, "channel": self.address.channel.as_str(), "params": params});
         if let Some(serial) = &self.sessions[session].serial {
             frame["channelSerial"] = json!(serial);
         }
@@ -38,10 +39,15 @@ impl World {
         let frame: Value = serde_json::from_str(text).expect("JSON");
         let Some(index) = self.links.get(&link).copied() else { return };
         let session = &mut self.sessions[index];
+        if let Some(serial) = frame["channelSerial"].as_str().filter(|_| frame["action"] == 19) {
+            session.serial = Some(serial.to_owned());
+        }
         match frame["action"].as_u64() {
             Some(11) => session.attached(&frame),
             Some(13) => self.after(200, Event::Attach { session: index, link }),
             Some(15) => session.message(&frame, &self.order),
+            Some(19) => session.objects.operate(&frame),
+            Some(20) => session.objects.page(&frame),
             _ => {}
         }
     }
@@ -53,13 +59,26 @@ impl Session {
         assert!(resumed || self.serial.is_none(), "what the log still has is not lost: {frame}");
         self.serial = frame["channelSerial"].as_str().map(str::to_owned);
         self.attached = true;
+        self.objects.attached();
     }
 
-    /// The next in order, and nothing else.
+    /// The next in order, and nothing else; or what became of the first, or was said of it.
     pub fn message(&mut self, frame: &Value, order: &[String]) {
         for message in frame["messages"].as_array().expect("messages") {
-            assert_eq!(message["data"].as_str(), order.get(self.received).map(String::as_str), "{frame}");
-            self.received += 1;
+            let data = message["data"].as_str().unwrap_or_default();
+            match message["action"].as_u64() {
+                Some(0) => {
+                    assert_eq!(Some(data), order.get(self.received).map(String::as_str), "{frame}");
+                    if self.received == 0 {
+                        self.first = data.to_owned();
+                    }
+                    self.received += 1;
+                }
+                Some(1) => self.first = data.to_owned(),
+                Some(5) => self.first.push_str(data),
+                Some(4) => self.summary = message["annotations"]["summary"].as_object().cloned().expect("a summary"),
+                _ => panic!("nothing else is done: {frame}"),
+            }
         }
         self.serial = frame["channelSerial"].as_str().map(str::to_owned);
     }

@@ -12,12 +12,14 @@ mod objects;
 #[path = "../support"]
 mod support {
     pub mod app_store;
+    pub mod changes;
     pub mod disk;
     pub mod grant;
     pub mod host;
     pub mod memory_store;
     pub mod objects;
     pub mod random;
+    pub mod replica;
 }
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -28,7 +30,7 @@ use courtside::limits::{DIRECT_RELAYS_MAX, RELAY_CONNECTIONS};
 use courtside::model::Format;
 use courtside::model::data::Data;
 use courtside::model::flags::RESUMED;
-use courtside::model::message::Message;
+use courtside::model::message::{Extras, Message};
 use courtside::model::name::ChannelName;
 use courtside::object::{self, AppHost, CallerId, Question, Reply, Settings};
 use courtside::protocol::Encoded;
@@ -39,10 +41,12 @@ use courtside::rpc::placement;
 use courtside::rpc::{Address, AppCall, ChannelCall, Publish, PublishKey, RelayName, Request, Rules, Submission};
 use serde_json::{Value, json};
 use support::app_store::{self, AppMemory};
+use support::changes::Truth;
 use support::disk::Disk;
 use support::host::{Host, Input, LinkId, Output};
 use support::objects::told;
 use support::random::Random;
+use support::replica::Replica;
 
 const SUBSCRIBERS: u64 = 1_000_000;
 const HOLDING: u64 = SUBSCRIBERS.div_ceil(RELAY_CONNECTIONS as u64);
@@ -51,6 +55,8 @@ const EMPTY: [u64; 4] = [2, 5, 7, 9];
 const RELAYS: u64 = HOLDING + EMPTY.len() as u64;
 const SESSIONS_PER_RELAY: u64 = 3;
 const MESSAGES: u64 = 60;
+/// Of the map that they share.
+const KEYS: u64 = 6;
 const EPOCH_MS: u64 = 1_800_000_000_000;
 
 #[test]
@@ -112,6 +118,10 @@ struct Session {
     serial: Option<String>,
     attached: bool,
     received: usize,
+    /// The first message as it is, and what was said of it.
+    first: String,
+    summary: Extras,
+    objects: Replica,
 }
 
 struct World {
@@ -142,7 +152,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> World {
-        let app = json!({"id": "demo", "keys": [], "namespaces": []});
+        let app = json!({"id": "demo", "keys": [], "namespaces": [{"id": "final", "mutableMessages": true}]});
         let app: Rc<App> = Rc::new(serde_json::from_value(app).expect("an app"));
         let address = Address { app: app.id().clone(), channel: ChannelName::parse("final").expect("a name") };
         let count = HOLDING * SESSIONS_PER_RELAY;
@@ -154,6 +164,9 @@ impl World {
             serial: None,
             attached: false,
             received: 0,
+            first: String::new(),
+            summary: Extras::new(),
+            objects: Replica::default(),
         };
         let disk = || Disk::new(Random::new(0));
         let channel = Host::new(RelayName::of_channel(&address), app.clone(), Some(address.clone()), disk());
@@ -219,14 +232,30 @@ impl World {
         for (index, session) in self.sessions.iter().enumerate() {
             assert_eq!(session.received, self.order.len(), "session {index} on relay {}", session.relay - 1);
         }
+        self.reckon_changes();
         let delivered: u64 = self.sessions.iter().map(|session| session.received as u64 * session.stands_for).sum();
-        assert_eq!(delivered, SUBSCRIBERS * MESSAGES);
+        assert_eq!(delivered, SUBSCRIBERS * self.order.len() as u64);
         // The first of the region besides.
         assert!(self.direct.len() <= DIRECT_RELAYS_MAX + 1, "the channel feeds {:?}", self.direct);
         let depth = (1..=RELAYS as usize).map(|relay| self.depth(&self.name(relay))).max();
         assert_eq!(depth, Some(3), "levels of relays");
         // While calls are slow, much is merged into one delivery.
         assert!(self.passed_on > RELAYS * MESSAGES / 10, "{} deliveries were passed on", self.passed_on);
+    }
+
+    /// All know the first message as the log left it, what was said of it, and the channel's objects.
+    fn reckon_changes(&self) {
+        let rows = &self.hosts[CHANNEL].disk().stored().rows;
+        let truth = Truth::of(rows.values().map(|row| &row.entries));
+        let first = truth.messages.values().next().expect("a first message");
+        assert!(first.text.len() > 40 && !first.tally.counts().is_empty(), "much was done: {}", first.text);
+        let tree = self.sessions[0].objects.tree();
+        assert!(tree.as_object().is_some_and(|keys| keys.len() > 3), "{tree}");
+        for (index, session) in self.sessions.iter().enumerate() {
+            assert_eq!(session.first, first.text, "session {index} on relay {}", session.relay - 1);
+            assert_eq!(first.tally.of_summary(&session.summary), first.tally.counts(), "session {index}");
+            assert_eq!(session.objects.tree(), tree, "session {index}");
+        }
     }
 
     fn depth(&self, relay: &RelayName) -> usize {

@@ -1,5 +1,10 @@
 //! The objects of the world: what each calls, and what it forgets.
 
+use courtside::model::annotation::{Annotation, AnnotationAction};
+use courtside::model::objects::operation::{self as objects, Action, ObjectMessage, Proposal, Target, Value};
+use courtside::model::operation::{Operation, Patch, Reach};
+use courtside::model::revision::Act;
+
 use crate::*;
 
 impl World {
@@ -108,18 +113,59 @@ impl World {
         self.after(delay_ms, Event::Turn { object: from.object, life: Some(from.life), input });
     }
 
+    /// A message, something that is done to the first, or said of it, or an operation on objects.
     pub fn publish(&mut self, number: u64) {
-        let data = Data::Text(number.to_string());
-        let publish = Publish {
-            key: PublishKey::Request(format!("message{number}")),
-            connection_id: None,
-            by: courtside::auth::Source::SERVER,
-            content: Submission::Messages(vec![Message { data, ..Message::default() }]),
+        let content = match (number % 5, self.first()) {
+            (1, Some(serial)) => append(serial, number),
+            (2, Some(message)) => Submission::Annotations { message, annotations: vec![reaction(number)] },
+            (3, Some(_)) => set(number),
+            _ => {
+                self.order.push(number.to_string());
+                let data = Data::Text(number.to_string());
+                Submission::Messages(vec![Message { data, ..Message::default() }])
+            }
         };
-        self.order.push(number.to_string());
+        let key = PublishKey::Request(format!("message{number}"));
+        let publish = Publish { key, connection_id: None, by: courtside::auth::Source::SERVER, content };
         self.last_call += 1;
         let (caller, rules) = (CallerId(self.last_call), Rules::on(&self.app, &self.address.channel));
         let call = ChannelCall { to: self.address.clone(), rules, request: Request::Publish(vec![publish]) };
         self.turn(CHANNEL, Input::Object(object::Input::Call { caller, call }));
     }
+
+    /// The serial of the first message, once it is published.
+    fn first(&self) -> Option<String> {
+        let rows = &self.hosts[CHANNEL].disk().stored().rows;
+        let entries = rows.values().next()?.entries.entries().expect("rows are whole");
+        let epoch = self.sessions.iter().find_map(|session| session.serial.as_deref()?.split_once('@'))?.1;
+        Some(entries.first()?.position.message_serial(epoch, 0))
+    }
+}
+
+fn append(serial: String, number: u64) -> Submission {
+    let patch = Patch { data: Data::Text(format!("and {number};")), ..Patch::default() };
+    let (client_id, description, metadata, reach) = (None, None, None, Reach::Any);
+    let act = Act::Append;
+    Submission::Operation(Operation { act, serial, patch, client_id, description, metadata, reach }.into())
+}
+
+fn reaction(number: u64) -> Annotation {
+    Annotation {
+        id: None,
+        action: AnnotationAction::Create,
+        kind: "r:multiple.v1".into(),
+        name: Some("clap".into()),
+        count: Some(1 + number % 3),
+        client_id: Some(format!("client{}", number % 7)),
+        data: Data::Absent,
+        encoding: None,
+        extras: None,
+    }
+}
+
+fn set(number: u64) -> Submission {
+    let action = Action::MapSet { key: format!("key{}", number % KEYS), value: Value::Number(number as f64) };
+    let operation = objects::Operation { object_id: "root".into(), action };
+    let message = ObjectMessage { id: None, client_id: None, extras: None, operation };
+    Submission::Objects(vec![Proposal { message, target: Target::Named }])
 }

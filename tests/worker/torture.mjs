@@ -194,7 +194,7 @@ const delay = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
  * Mulberry32: the same instants again for the same seed, as far as the machine's own timing allows.
  * @param {number} seed
  */
-function randomFrom(seed) {
+export function randomFrom(seed) {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

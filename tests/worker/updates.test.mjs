@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { Inbox, closed, connected, demoKey, formats, inState, rest, wholeHistory } from './clients.mjs';
+import { EventReader } from './event_reader.mjs';
 import { RawClient, action } from './raw_client.mjs';
 import { startRuntime } from './runtime.mjs';
 
@@ -141,6 +142,27 @@ for (const format of formats) {
     assert.deepEqual([inbox.data, actions(inbox.messages)], [['one two three four'], [update]]);
   });
 }
+
+test('an event stream tells what becomes of messages, each thing once, and goes on behind it', async (t) => {
+  const name = 'mutable:streamed';
+  const channel = rest(runtime).channels.get(name);
+  const open = async (/** @type {Record<string, string>} */ query) => {
+    const reader = await EventReader.open(runtime, { key: demoKey, channels: name, ...query });
+    t.after(() => reader.leave());
+    return reader.attached();
+  };
+  const serial = serialOf(await channel.publish('a', 'one'));
+  const [reader, plain] = await Promise.all([open({}), open({ enveloped: 'false' })]);
+  await channel.appendMessage({ serial, data: ' two' });
+  await channel.updateMessage({ serial, data: 'three' });
+  await channel.deleteMessage({ serial, data: '' });
+  const told = [await reader.next(), await reader.next(), await reader.next()];
+  assert.deepEqual(told.map(({ data }) => [data.action, data.data, data.serial]), [[1, 'one two', serial], [1, 'three', serial], [2, '', serial]]);
+  const back = await open({ lastEvent: /** @type {string} */ (told[1].id) });
+  assert.equal((await back.next()).data.action, 2, 'what follows, and nothing again');
+  const events = [await plain.next(), await plain.next(), await plain.next()];
+  assert.deepEqual(events.map(({ event }) => event), ['update', 'update', 'delete']);
+});
 
 test('a chat channel is mutable whatever its namespace says', async () => {
   const channel = rest(runtime).channels.get('lobby::$chat');

@@ -138,6 +138,7 @@ impl Channel {
         let entry = Entry { position, id: publish.id(), connection_id: publish.connection_id.clone(), content };
         let key = self.window(store, now_ms)?.remember(publish, position);
         self.lookups.debt.add(entry.weight(), CHANGES_FLOW, now_ms);
+        self.take_whole(publish, entry.weight(), now_ms);
         let stored = StoredVersion { target, number, entry: Packed::one(&entry) };
         batch.push(publish, entry, key, vec![Change::Revise(stored)]);
         Ok(Outcome::Accepted { position, count: 1 })
@@ -363,8 +364,8 @@ fn patched(message: Message, patch: &Patch, act: Act) -> Result<Message, ErrorIn
 pub(in crate::channel) enum Show {
     /// Each message once, as it is now, at the place where it was published.
     Latest,
-    /// What happened, in order, but for what was said before a deletion, and appends that others follow: those who
-    /// read this have, or get, what came later.
+    /// What happened, in order, but for what was said before a deletion, and appends of a connection that went on:
+    /// those who read this have, or get, what came later.
     Events,
     /// All that is there, where no message has changed.
     Log,
@@ -380,11 +381,15 @@ pub(in crate::channel) fn shown(store: &mut impl Store, entry: Entry, show: Show
             return Ok(None);
         }
         let latest = latest(store, target.position)?;
-        let now = latest.iter().filter_map(Entry::operation).find(|(of, ..)| *of == target).map(|(.., now)| now);
         let is_append = matches!(version.shape, Shape::Appended { .. });
-        let is_over =
-            |now: &Version| now.deleted_at > Some(version.position) || is_append && now.position > version.position;
-        return Ok(if now.is_some_and(is_over) { None } else { Some(entry) });
+        // A connection may not be told what it does itself, and would miss what others appended before that.
+        let goes_on = |now: &Entry| is_append && now.connection_id == entry.connection_id;
+        let is_over = |(now, version_now): (&Entry, &Version)| {
+            version_now.deleted_at > Some(version.position) || version_now.position > version.position && goes_on(now)
+        };
+        let of_target =
+            |now| Entry::operation(now).filter(|(of, ..)| *of == target).map(|(.., version)| (now, version));
+        return Ok(if latest.iter().find_map(of_target).is_some_and(is_over) { None } else { Some(entry) });
     }
     let latest = latest(store, entry.position)?;
     Ok(match show {

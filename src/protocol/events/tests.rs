@@ -69,6 +69,7 @@ fn message(id: &str, data: &'static str, serial: &str, timestamp: Option<u64>) -
         serial: serial.to_owned(),
         version: None,
         annotations: None,
+        operation: None,
     }
 }
 
@@ -159,6 +160,26 @@ fn who_comes_back_gets_what_follows_its_place() {
         let resumed = read(SSE, &mut places, &[&attached("a", begins), &messages()]);
         assert_eq!(resumed, format!("id: {id}\n\n{}", events[index + 1..].concat()));
     }
+}
+
+#[test]
+fn an_operation_has_a_place_of_its_own() {
+    let place = |serial: &str| Some(format!("0000000000000{serial}"));
+    let operation = |action, at| OutboundMessage {
+        action,
+        operation: place(at),
+        ..message("c:2:0", "new", "00000000000001-000@s:000", Some(1))
+    };
+    // The message is long ago; an operation is as far as the frame says.
+    let frame = saying(vec![operation(UPDATED, "4-000@s:000"), operation(DELETED, "5-000@s:000")]);
+    let mut places = at(&["a"], "00000000000003-000@s");
+    let told = read(PLAIN, &mut places, &[&frame]);
+    let update = "id: 00000000000004-000@s\nevent: update\ndata: new\n\n";
+    assert_eq!(told, format!("{update}id: 00000000000005-000@s\nevent: delete\ndata: new\n\n"));
+    assert_eq!(read(PLAIN, &mut places, &[&frame]), "", "it has them");
+    assert_eq!(read(SSE, &mut at(&["a"], "00000000000004-000@s"), &[&frame]).matches("event: message").count(), 1);
+    let now = OutboundMessage { operation: None, ..operation(UPDATED, "") };
+    assert!(read(PLAIN, &mut at(&["a"], ""), &[&saying(vec![now])]).contains("event: message"), "a message, as it is");
 }
 
 #[test]
@@ -266,6 +287,15 @@ fn what_has_no_place_in_the_order_moves_no_cursor() {
             assert_eq!(places, at(&["a"], id));
         }
     }
+}
+
+#[test]
+fn summaries_move_no_cursor_however_many_come() {
+    let summary = || OutboundMessage { action: SUMMARY, ..message("s", "", "00000000000001-000@s:000", None) };
+    let mut places = at(&["a"], "00000000000003-000@s");
+    let told = read(SSE, &mut places, &[&saying(vec![summary(), summary()])]);
+    assert_eq!(told.matches("id: 00000000000003-000@s\n").count(), 2, "{told}");
+    assert_eq!(places, at(&["a"], "00000000000003-000@s"));
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn messages() -> Outbound<'static> {
         serial: serial.to_owned(),
         version: None,
         annotations: None,
+        operation: None,
     };
     let messages = vec![
         message("one", "00000000000002-000@s:000"),
