@@ -1,5 +1,5 @@
-//! What servers sign for Pusher clients, and the requests that they sign themselves (protocol.md § 26): HMAC-SHA256 with
-//! the key's secret, in hexadecimal. Owns the texts that are signed, and that they are compared in constant time.
+//! What servers sign for Pusher clients, and the requests that they sign themselves (protocol.md § 26): HMAC-SHA256
+//! with the key's secret, in hexadecimal. Owns the texts that are signed, and that they are compared in constant time.
 
 use super::encoding::from_hex;
 use super::{Key, KeyName};

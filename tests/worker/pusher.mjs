@@ -18,7 +18,8 @@ export function serverLibrary(runtime, options) {
  * A client whose server signs what it asks for: presence channels for `user`.
  * @param {import('node:test').TestContext} t
  * @param {{ port: number }} runtime
- * @param {{ user?: { user_id: string | number, user_info?: object }, key?: string, secret?: string } & object} [options]
+ * @param {{ user?: { user_id: string | number, user_info?: object }, key?: string, secret?: string } & object}
+ *   [options]
  */
 export function pusherClient(t, runtime, { user, key = demo.key, secret = demo.secret, ...options } = {}) {
   const server = serverLibrary(runtime, { key, secret });

@@ -2,8 +2,8 @@
 //!
 //! Who comes names a key and no secret: the key must say that it lets them in. What is public they may then hear as
 //! far as the key's capability goes; for private and presence channels a server that has the secret signs
-//! ([`Signed`]). `heard` reads what clients say, `roster` is who is there when one joins a presence channel, and `words`
-//! is what they get.
+//! ([`Signed`](crate::auth::Signed)). `heard` reads what clients say, `roster` is who is there when one joins a
+//! presence channel, and `words` is what they get.
 
 mod heard;
 mod roster;

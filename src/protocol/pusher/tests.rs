@@ -1,3 +1,5 @@
+//! What clients say, and what they are told, without a relay.
+
 use super::*;
 use crate::auth::{App, Capability, Grant, KeyName, Signed};
 use crate::error::Code;

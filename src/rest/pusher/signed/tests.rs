@@ -1,3 +1,5 @@
+//! Signatures that others made, and all that a signature covers.
+
 use super::*;
 use crate::auth::{App, Apps, Attempts};
 use crate::rest::Admin;
