@@ -11,6 +11,9 @@
 //! [`Dialect`], and a path in [`Door::at`]. The order of the variants is stored. A door that is left out of a build
 //! is [`Absent`], so that the others keep their places.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
 use super::Encoded;
@@ -53,6 +56,8 @@ pub struct Setting<'a> {
     pub grant: &'a Grant,
     pub connection_id: &'a str,
     pub now_ms: u64,
+    /// Bytes that the doors of one relay keep for a while and that have a bound together.
+    pub memory: &'a Rc<Cell<usize>>,
     /// Whether it is attached to this channel, or about to be.
     pub is_attached: &'a dyn Fn(&ChannelName) -> bool,
 }

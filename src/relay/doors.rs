@@ -13,7 +13,8 @@ impl Relay {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let Session { door: Some(door), grant, key, attachments, .. } = session else { return };
         let (connection_id, is_attached) = (&*key.connection_id, &|name: &ChannelName| attachments.contains_key(name));
-        let setting = Setting { app: &self.app, grant, connection_id, now_ms: self.now_ms, is_attached };
+        let (app, now_ms, memory) = (&self.app, self.now_ms, &self.door_bytes);
+        let setting = Setting { app, grant, connection_id, now_ms, memory, is_attached };
         let before = door.clone();
         let heard = door.hear(bytes, came, setting);
         if *door != before {
@@ -35,17 +36,15 @@ impl Relay {
 
     /// To be called when a session was told something.
     pub(super) fn note_orders(&mut self, socket: SocketId) {
-        if self.sessions.get(&socket).is_some_and(|session| session.door.is_some()) && !self.ordered.contains(&socket) {
-            self.ordered.push(socket);
+        if let Some(door) = self.sessions.get_mut(&socket).and_then(|session| session.door.as_mut()) {
+            self.ordered.extend(door.orders().into_iter().map(|order| (socket, order)));
         }
     }
 
     /// Does what doors want done because of what their connections were told, until none wants anything more.
     pub(super) fn do_ordered(&mut self) {
-        while let Some(socket) = self.ordered.pop() {
-            let door = self.sessions.get_mut(&socket).and_then(|session| session.door.as_mut());
-            let orders = door.map(|door| door.orders()).unwrap_or_default();
-            orders.into_iter().for_each(|order| self.do_heard(socket, Heard::Do(order)));
+        while let Some((socket, order)) = self.ordered.pop_front() {
+            self.do_heard(socket, Heard::Do(order));
         }
     }
 }

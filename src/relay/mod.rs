@@ -50,6 +50,7 @@ mod takeover;
 mod watch;
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,8 @@ pub struct Relay {
     tree: Tree,
     /// Bytes of all feeds' bases of deltas.
     base_bytes: Rc<Cell<usize>>,
+    /// Bytes of what doors keep for a while.
+    door_bytes: Rc<Cell<usize>>,
     syncing: Syncing,
     queue: Queue,
     /// When the first channel is to be told whom it has here.
@@ -135,8 +138,8 @@ pub struct Relay {
     /// What clients published lately.
     said: Said,
     dirty: Vec<SocketId>,
-    /// Those whose doors have something to be done.
-    ordered: Vec<SocketId>,
+    /// What doors want done for these connections.
+    ordered: VecDeque<(SocketId, Inbound)>,
     rows: Rows,
     effects: Vec<Effect>,
     tally: Tally,
@@ -155,6 +158,7 @@ impl Relay {
             feeds: HashMap::default(),
             filters: Filters::default(),
             base_bytes: Rc::default(),
+            door_bytes: Rc::default(),
             reports_due_ms: None,
             calls: Calls::default(),
             sessions_due_ms: None,
@@ -163,7 +167,7 @@ impl Relay {
             pace: Pace::default(),
             said: Said::default(),
             dirty: Vec::new(),
-            ordered: Vec::new(),
+            ordered: VecDeque::new(),
             rows: Rows::default(),
             effects: Vec::new(),
             tree: Tree::default(),

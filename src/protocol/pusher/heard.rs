@@ -22,6 +22,7 @@ pub fn hear(pusher: &mut Pusher, bytes: &[u8], setting: Setting<'_>) -> Result<V
     if bytes.len() > FRAME_MAX_BYTES {
         return Err(Code::TooLarge.because(format!("a frame has at most {FRAME_MAX_BYTES} bytes")));
     }
+    pusher.memory = setting.memory.clone();
     let heard = read(bytes).and_then(|(event, fields)| match &*event {
         "pusher:ping" => Ok(vec![Heard::Say(words::own("pusher:pong", None, &json!({})))]),
         "pusher:pong" => Ok(Vec::new()),
@@ -112,7 +113,7 @@ fn admit(pusher: &mut Pusher, channel: &str, data: &Fields, setting: Setting<'_>
     pusher.awaited.insert(channel.to_owned());
     if let Some(newcomer) = newcomer {
         pusher.users.insert(channel.to_owned(), newcomer.enters.client_id.clone().unwrap_or_default());
-        pusher.joining.insert(channel.to_owned(), Joining { newcomer: Some(newcomer), ..Joining::default() });
+        pusher.joining.insert(channel.to_owned(), Joining::new(setting.memory, Some(newcomer)));
     }
     Ok(attach(channel, modes))
 }

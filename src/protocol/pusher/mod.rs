@@ -12,7 +12,9 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -57,13 +59,17 @@ pub struct Pusher {
     joining: BTreeMap<String, Joining>,
     #[serde(skip)]
     orders: Vec<Inbound>,
+    /// Of all rosters of the relay.
+    #[serde(skip)]
+    memory: Rc<Cell<usize>>,
 }
 
 /// On its way into a presence channel: first it learns who is there, and then it enters. So all that was heard of the
 /// channel when it hears of itself is what was true at that moment.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Joining {
-    roster: Roster,
+    /// Shared by what is compared and stored, which does not look at it.
+    roster: Rc<RefCell<Roster>>,
     /// `None` for one that is in, and missed something: it learns anew who is there.
     newcomer: Option<Newcomer>,
 }
@@ -174,7 +180,9 @@ impl Pusher {
         let is_asked = self.awaited.remove(channel);
         if self.users.contains_key(channel) {
             // Unasked where something was missed: then it is told anew who is there.
-            self.joining.entry(channel.to_owned()).or_default().roster = Roster::default();
+            let memory = &self.memory;
+            let joining = self.joining.entry(channel.to_owned()).or_insert_with(|| Joining::new(memory, None));
+            joining.roster.borrow_mut().clear();
             return if flags & HAS_PRESENCE != 0 { Encoded::NOTHING } else { self.go_on(channel) };
         }
         match is_asked {
@@ -190,7 +198,7 @@ impl Pusher {
     /// A part of who is there.
     fn synced(&mut self, channel: &str, frame: &Outbound<'_>) -> Encoded {
         let Some(joining) = self.joining.get_mut(channel) else { return Encoded::NOTHING };
-        frame.presence.iter().flatten().for_each(|member| joining.roster.add(member));
+        frame.presence.iter().flatten().for_each(|member| joining.roster.borrow_mut().add(member));
         let is_end = frame.channel_serial.is_some_and(|serial| serial.ends_with(':'));
         if is_end { self.go_on(channel) } else { Encoded::NOTHING }
     }
@@ -220,7 +228,7 @@ impl Pusher {
                 told.extend(words::coming(channel, event));
                 continue;
             };
-            joining.roster.change(event);
+            joining.roster.borrow_mut().change(event);
             if joining.newcomer.as_ref().is_some_and(|newcomer| newcomer.is_in_by(event)) {
                 told.push(self.join(channel));
             }
@@ -231,8 +239,10 @@ impl Pusher {
     /// It is in, and told who else is.
     fn join(&mut self, channel: &str) -> Encoded {
         let Some(joining) = self.joining.remove(channel) else { return Encoded::NOTHING };
-        match joining.roster.tell() {
+        let told = joining.roster.borrow().tell();
+        match told {
             Ok(presence) => words::own(SUCCEEDED, Some(channel), &json!({ "presence": presence })),
+            Err(error) if error.status_code >= 500 => farewell(&error),
             Err(error) => self.turn_away(channel, &error),
         }
     }
@@ -279,6 +289,12 @@ impl Pusher {
         let mut messages = frame.messages.iter().flatten();
         self.user.as_deref().is_some_and(|user| channel == channel_of(user))
             && messages.any(|message| message.name == Some(TERMINATE))
+    }
+}
+
+impl Joining {
+    fn new(memory: &Rc<Cell<usize>>, newcomer: Option<Newcomer>) -> Joining {
+        Joining { roster: Rc::new(RefCell::new(Roster::new(memory))), newcomer }
     }
 }
 

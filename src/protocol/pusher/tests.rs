@@ -15,19 +15,31 @@ struct Client {
     door: Pusher,
     app: App,
     attached: Vec<String>,
+    memory: Rc<Cell<usize>>,
 }
 
 impl Client {
     fn new() -> Client {
         let app = r#"{"id":"demo","keys":[{"name":"key1","secret":"local-only","pusher":true}],"namespaces":[]}"#;
-        Client { door: Pusher::default(), app: serde_json::from_str(app).unwrap(), attached: Vec::new() }
+        Client {
+            door: Pusher::default(),
+            app: serde_json::from_str(app).unwrap(),
+            attached: Vec::new(),
+            memory: Rc::default(),
+        }
     }
 
     fn hear(&mut self, frame: &str) -> Result<Vec<Heard>, ErrorInfo> {
         let grant = Grant::of_key(KeyName::parse("demo.key1").unwrap(), Capability::full());
         let is_attached = |name: &ChannelName| self.attached.iter().any(|channel| channel == name.as_str());
-        let setting =
-            Setting { app: &self.app, grant: &grant, connection_id: SOCKET, now_ms: NOW_MS, is_attached: &is_attached };
+        let setting = Setting {
+            app: &self.app,
+            grant: &grant,
+            connection_id: SOCKET,
+            now_ms: NOW_MS,
+            memory: &self.memory,
+            is_attached: &is_attached,
+        };
         self.door.hear(frame.as_bytes(), Format::Json, setting)
     }
 
@@ -142,7 +154,7 @@ fn what_is_wrong_is_said_and_the_connection_goes_on() {
         let told = client.told(frame);
         assert_eq!(told[0]["event"], "pusher:error", "{frame}");
         assert!(told[0]["data"]["message"].as_str().unwrap().contains(&format!("({code})")), "{frame}: {told:?}");
-        assert!(client.door == Pusher::default(), "nothing is remembered of it");
+        assert!(client.door.user.is_none() && !client.door.is_busy(), "nothing is remembered of it");
     }
     let huge = format!(r#"{{"event":"{}"}}"#, "x".repeat(crate::limits::FRAME_MAX_BYTES));
     assert!(Client::new().hear(&huge).unwrap_err().is(Code::TooLarge));
@@ -172,7 +184,7 @@ fn subscriptions_that_are_not_let_in_are_refused_by_channel() {
     for data in ["[]", "{}", r#"{"user_id":""}"#, r#"{"user_id":"*"}"#, r#"{"user_id":null}"#, r#"{"user_id":"a\n"}"#] {
         assert_eq!(client.joins("presence-a", data), [], "{data}");
     }
-    assert!(client.door == Pusher::default());
+    assert!(client.door.users.is_empty() && !client.door.is_busy());
 }
 
 #[test]
@@ -262,6 +274,36 @@ fn more_users_than_may_be_told_are_refused() {
         ..of_channel(action::PRESENCE, "presence-a")
     });
     assert!(told[0]["data"]["error"].as_str().unwrap().contains("(91003)"), "{told:?}");
+}
+
+/// What is gathered for those who join counts for all connections of a relay, until they have joined.
+#[test]
+fn so_much_is_kept_for_all_who_join_at_once() {
+    let mut client = Client::new();
+    let memory = client.memory.clone();
+    client.joins("presence-a", r#"{"user_id":"ann"}"#);
+    client.tell(Outbound { flags: Some(HAS_PRESENCE), ..of_channel(action::ATTACHED, "presence-a") });
+    let page = |client: &mut Client, name| {
+        client.tell(Outbound {
+            channel_serial: Some("s:1"),
+            presence: Some(vec![member(1, name, "c", "")]),
+            ..of_channel(action::SYNC, "presence-a")
+        })
+    };
+    page(&mut client, "bob");
+    let held = memory.get();
+    assert!(held > 0);
+    memory.set(crate::limits::ROSTERS_MAX_BYTES);
+    page(&mut client, "cleo");
+    memory.set(held);
+    client.tell(Outbound { channel_serial: Some("s:"), ..of_channel(action::SYNC, "presence-a") });
+    let orders = client.door.orders();
+    let [Inbound::Presence(enter)] = &orders[..] else { panic!("{orders:?}") };
+    let own = format!("{SOCKET}:{}:0", enter.msg_serial);
+    let entered = vec![member(2, "ann", SOCKET, &own)];
+    let told = client.tell(Outbound { presence: Some(entered), ..of_channel(action::PRESENCE, "presence-a") });
+    assert_eq!((&told[0]["data"]["code"], &told[1]["close"]), (&json!(4100), &json!(4100)));
+    assert_eq!(memory.get(), 0, "nothing is kept any more");
 }
 
 #[test]

@@ -46,9 +46,10 @@ fn said(error: &ErrorInfo) -> String {
 /// How a connection ends: from 4000 on the client gives up, from 4100 on it comes back after a while, and from 4200 on
 /// at once (protocol.md § 26.2).
 pub fn closing_code(error: &ErrorInfo) -> u16 {
-    const CODES: [(Code, u16); 5] = [
+    const CODES: [(Code, u16); 6] = [
         (Code::TlsRequired, 4000),
         (Code::BadCredentials, 4001),
+        (Code::NotFound, 4001),
         (Code::BadParameter, 4007),
         (Code::BadParameterName, 4006),
         (Code::Disconnected, 4200),
