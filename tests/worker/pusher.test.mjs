@@ -1,6 +1,7 @@
 /** The door for Pusher Channels, through `pusher-js` and beside the `ably` SDK (docs/protocol.md § 26). */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
+import { launch, skip } from './browser.mjs';
 import { Inbox, connected } from './clients.mjs';
 import { heardOn, next, pusherClient, serverLibrary, subscribed } from './pusher.mjs';
 import { startRuntime } from './runtime.mjs';
@@ -293,4 +294,61 @@ test('Laravel Echo listens, whispers and sees who is there', async (t) => {
   assert.deepEqual(await whispered, { who: 'bob' });
   await serverLibrary(runtime).trigger('presence-hall', 'Announced', { text: 'hello' });
   assert.deepEqual(await announced, { text: 'hello' });
+});
+
+test('who says too much is told so, and goes on', async (t) => {
+  const client = pusherClient(t, runtime);
+  const other = pusherClient(t, runtime);
+  const { channel } = await subscribed(client, 'private-busy');
+  const heard = heardOn((await subscribed(other, 'private-busy')).channel);
+  const refused = next(client.connection, 'error');
+  for (let number = 0; number < 1_500; number++) channel.trigger('client-n', number);
+  assert.equal((await refused).data.code, 4301);
+  const events = await heard.until(500);
+  assert.deepEqual(events.slice(0, 500).map(([, number]) => number), Array.from({ length: 500 }, (_, number) => number));
+  assert.equal(client.connection.state, 'connected');
+});
+
+test('a page in a browser subscribes, is authorised by a token and sends client events', { skip }, async (t) => {
+  const ably = await connected(t, runtime, { clientId: 'ann' });
+  const inbox = await Inbox.of(ably.channels.get('presence-page'));
+  const { token } = await ably.auth.requestToken({ clientId: 'eve' });
+  const browser = await launch();
+  t.after(() => browser.close());
+  const page = await browser.newPage({ bypassCSP: true });
+  // Of another origin: the same machine by another name.
+  await page.goto(`http://localhost:${runtime.port}/event/event.css`);
+  await page.addScriptTag({ path: 'node_modules/pusher-js/dist/web/pusher.min.js' });
+  const told = await page.evaluate(([host, port, bearer]) => new Promise((resolve, reject) => {
+    const { Pusher } = /** @type {any} */ (window);
+    const client = new Pusher('demo.key1', {
+      cluster: 'any', wsHost: host, wsPort: Number(port), forceTLS: false, enabledTransports: ['ws'],
+      channelAuthorization: { endpoint: `http://${host}:${port}/pusher/auth`, headers: { Authorization: bearer } },
+    });
+    const channel = client.subscribe('presence-page');
+    channel.bind('pusher:subscription_error', (/** @type {any} */ error) => reject(new Error(JSON.stringify(error))));
+    channel.bind('pusher:subscription_succeeded', (/** @type {any} */ members) => {
+      channel.trigger('client-hello', { from: members.myID });
+      resolve([members.myID, members.count]);
+    });
+  }), ['127.0.0.1', `${runtime.port}`, `Bearer ${Buffer.from(token).toString('base64')}`]);
+  assert.deepEqual(told, ['eve', 1]);
+  const [hello] = await inbox.until(1);
+  assert.deepEqual([hello.name, hello.data, hello.clientId], ['client-hello', { from: 'eve' }, 'eve']);
+});
+
+// The last: the runtime dies.
+test('a client comes back after the server died, and is subscribed again', async (t) => {
+  const client = pusherClient(t, runtime, { user: { user_id: 'ann' } });
+  const [{ channel }, { channel: presence }] = [await subscribed(client, 'kept'), await subscribed(client, 'presence-kept')];
+  const before = client.connection.socket_id;
+  const heard = heardOn(channel);
+  await runtime.kill();
+  const again = [channel, presence].map((one) => next(one, 'pusher:subscription_succeeded'));
+  await runtime.start();
+  const [, members] = await Promise.all(again);
+  assert.notEqual(client.connection.socket_id, before);
+  assert.equal(members.me.id, 'ann');
+  await serverLibrary(runtime).trigger('kept', 'after', {});
+  assert.deepEqual(await heard.until(1), [['after', {}]]);
 });
