@@ -235,6 +235,7 @@ impl Record {
             void_at_ms: None,
             is_secure: self.is_secure,
             is_kept: true,
+            was_busy: self.busy,
             dirty: false,
         };
         Some(Restored { session, checkpoints })

@@ -184,6 +184,8 @@ pub struct Session {
     pub void_at_ms: Option<u64>,
     pub is_secure: bool,
     pub is_kept: bool,
+    /// What the record says of [`Session::is_busy`].
+    pub was_busy: bool,
     /// The record that the socket carries is out of date.
     pub dirty: bool,
 }
@@ -238,6 +240,7 @@ impl Session {
             void_at_ms: None,
             is_secure: opening.is_secure,
             is_kept: opening.is_kept,
+            was_busy: false,
             dirty: false,
             grant: opening.grant,
         }

@@ -1,6 +1,9 @@
 /** Clients of Pusher Channels, as their users make them: `pusher-js`, and the `pusher` library of servers. */
-import Client from 'pusher-js';
+import Pusher from 'pusher-js';
 import Server from 'pusher';
+
+/** Its types name a module, where the package for Node is the class itself. @type {any} */
+const Client = Pusher;
 
 /** The demo app's key, by its parts. */
 export const demo = { appId: 'demo', key: 'demo.key1', secret: 'local-only' };
@@ -18,8 +21,8 @@ export function serverLibrary(runtime, options) {
  * A client whose server signs what it asks for: presence channels for `user`.
  * @param {import('node:test').TestContext} t
  * @param {{ port: number }} runtime
- * @param {{ user?: { user_id: string | number, user_info?: object }, key?: string, secret?: string } & object}
- *   [options]
+ * @param {{ user?: { user_id: string | number, user_info?: object }, key?: string } & Record<string, any>} [options]
+ * @returns {any}
  */
 export function pusherClient(t, runtime, { user, key = demo.key, secret = demo.secret, ...options } = {}) {
   const server = serverLibrary(runtime, { key, secret });
@@ -32,13 +35,13 @@ export function pusherClient(t, runtime, { user, key = demo.key, secret = demo.s
     enabledTransports: ['ws'],
     enableStats: false,
     channelAuthorization: {
-      customHandler: ({ socketId, channelName }, callback) => {
-        const presence = channelName.startsWith('presence-') ? user : undefined;
+      customHandler: (/** @type {any} */ { socketId, channelName }, /** @type {Function} */ callback) => {
+        const presence = channelName.startsWith('presence-') ? /** @type {any} */ (user) : undefined;
         callback(null, server.authorizeChannel(socketId, channelName, presence));
       },
     },
     userAuthentication: {
-      customHandler: ({ socketId }, callback) => {
+      customHandler: (/** @type {any} */ { socketId }, /** @type {Function} */ callback) => {
         callback(null, server.authenticateUser(socketId, { id: String(user?.user_id), ...user?.user_info }));
       },
     },
@@ -57,7 +60,7 @@ export function pusherClient(t, runtime, { user, key = demo.key, secret = demo.s
  */
 export function next(emitter, name) {
   return new Promise((resolve) => {
-    const heard = (data) => {
+    const heard = (/** @type {unknown} */ data) => {
       emitter.unbind(name, heard);
       resolve(data);
     };
@@ -67,7 +70,7 @@ export function next(emitter, name) {
 
 /**
  * A channel that the client is subscribed to, and what it was told of that.
- * @param {Client} client
+ * @param {any} client
  * @param {string} name
  */
 export async function subscribed(client, name) {
@@ -85,9 +88,11 @@ export async function subscribed(client, name) {
  * @param {(name: string) => boolean} [wanted]
  */
 export function heardOn(channel, wanted = (name) => !name.startsWith('pusher:')) {
+  /** @type {[string, any][]} */
   const events = [];
+  /** @type {(() => void)[]} */
   const waiting = [];
-  channel.bind_global((name, data) => {
+  channel.bind_global((/** @type {string} */ name, /** @type {unknown} */ data) => {
     if (!wanted(name)) return;
     events.push([name, data]);
     for (const look of waiting) look();
@@ -95,10 +100,10 @@ export function heardOn(channel, wanted = (name) => !name.startsWith('pusher:'))
   return {
     events,
     /** @param {number} count */
-    until: (count) => new Promise((resolve) => {
-      const look = () => events.length >= count && resolve(events);
+    until: (count) => /** @type {Promise<[string, any][]>} */ (new Promise((resolve) => {
+      const look = () => { if (events.length >= count) resolve(events); };
       waiting.push(look);
       look();
-    }),
+    })),
   };
 }

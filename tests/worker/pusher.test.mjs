@@ -39,7 +39,10 @@ test('a private channel needs a signature, and carries client events to the othe
   assert.deepEqual(own.events, [['client-answer', {}]], 'it does not hear itself');
 
   const wrong = pusherClient(t, runtime, {
-    channelAuthorization: { customHandler: (_, done) => done(null, { auth: `demo.key1:${'0'.repeat(64)}` }) },
+    channelAuthorization: {
+      customHandler: (/** @type {any} */ _, /** @type {Function} */ done) =>
+        done(null, { auth: `demo.key1:${'0'.repeat(64)}` }),
+    },
   });
   const error = await next(wrong.subscribe('private-room'), 'pusher:subscription_error');
   assert.deepEqual([error.type, error.status], ['AuthError', 401]);
@@ -47,19 +50,21 @@ test('a private channel needs a signature, and carries client events to the othe
 });
 
 test('users of a presence channel come and go once, however many connections they have', async (t) => {
-  const user = (id, name) => ({ user: { user_id: id, user_info: { name } } });
+  const user = (/** @type {string | number} */ id, /** @type {string} */ name) =>
+    ({ user: { user_id: id, user_info: { name } } });
   const ann = pusherClient(t, runtime, user('ann', 'Ann'));
   const { channel, told } = await subscribed(ann, 'presence-room');
   assert.deepEqual([told.count, told.members, told.me.id], [1, { ann: { name: 'Ann' } }, 'ann']);
+  /** @type {[string, string, string][]} */
   const changes = [];
   let changed = () => {};
   for (const event of ['pusher:member_added', 'pusher:member_removed']) {
-    channel.bind(event, (member) => {
+    channel.bind(event, (/** @type {any} */ member) => {
       changes.push([event.slice(14), member.id, member.info?.name]);
       changed();
     });
   }
-  const until = (count) => new Promise((resolve) => {
+  const until = (/** @type {number} */ count) => new Promise((resolve) => {
     changed = () => changes.length >= count && resolve(undefined);
     changed();
   });
@@ -93,13 +98,14 @@ test('servers publish by signed requests, and exclude the connection that they a
   const inbox = await Inbox.of(ably.channels.get('api-a'));
   const heard = [];
   for (const client of [one, two]) {
-    heard.push(heardOn((await subscribed(client, 'api-a')).channel), heardOn((await subscribed(client, 'api-b')).channel));
+    for (const name of ['api-a', 'api-b']) heard.push(heardOn((await subscribed(client, name)).channel));
   }
   const server = serverLibrary(runtime);
   const params = { socket_id: one.connection.socket_id, info: 'subscription_count' };
   const answer = await server.trigger(['api-a', 'api-b'], 'goal', { team: 'red' }, params);
   assert.equal(answer.status, 200);
-  assert.deepEqual(await answer.json(), { channels: { 'api-a': { subscription_count: 3 }, 'api-b': { subscription_count: 2 } } });
+  const counts = { 'api-a': { subscription_count: 3 }, 'api-b': { subscription_count: 2 } };
+  assert.deepEqual(await answer.json(), { channels: counts });
   const batch = await server.triggerBatch([
     { channel: 'api-a', name: 'first', data: 'text' },
     { channel: 'api-b', name: 'second', data: { a: [1] } },
@@ -121,23 +127,26 @@ test('servers ask which channels are occupied and who is there', async (t) => {
   for (const client of clients) await subscribed(client, 'presence-asked');
   await subscribed(pusherClient(t, runtime, { user: { user_id: 'bob' } }), 'presence-asked');
   const server = serverLibrary(runtime);
-  const get = async (path, params = {}) => (await server.get({ path, params })).json();
+  const get = async (/** @type {string} */ path, params = {}) => (await server.get({ path, params })).json();
   const counts = { user_count: 2, subscription_count: 3 };
   const info = 'user_count,subscription_count';
   assert.deepEqual(await get('/channels/presence-asked', { info }), { occupied: true, ...counts });
   assert.deepEqual(await get('/channels/presence-asked'), { occupied: true });
   assert.deepEqual(await get('/channels/nobody-here'), { occupied: false });
-  assert.deepEqual(await get('/channels', { filter_by_prefix: 'presence-asked', info }), { channels: { 'presence-asked': counts } });
+  const listed = await get('/channels', { filter_by_prefix: 'presence-asked', info });
+  assert.deepEqual(listed, { channels: { 'presence-asked': counts } });
   assert.deepEqual(await get('/channels/presence-asked/users'), { users: [{ id: 'ann' }, { id: 'bob' }] });
 });
 
 test('what is not signed right, or asks for what is not there, is refused with a code', async (t) => {
-  const status = async (asked) => {
-    const error = await asked.then(() => assert.fail('it was let in'), (refused) => refused);
+  const status = async (/** @type {Promise<unknown>} */ asked) => {
+    const error = await asked.then(() => assert.fail('it was let in'), (refused) => /** @type {any} */ (refused));
     return [error.status, JSON.parse(error.body).error.code];
   };
   const server = serverLibrary(runtime);
-  const trigger = (library, channel = 'a', event = 'e', data = {}, params = {}) => status(library.trigger(channel, event, data, params));
+  /** @type {(library: typeof server, channel?: string, event?: string, data?: any, params?: any) => Promise<any>} */
+  const trigger = (library, channel = 'a', event = 'e', data = {}, params = {}) =>
+    status(library.trigger(channel, event, data, params));
   assert.deepEqual(await trigger(serverLibrary(runtime, { secret: 'another-one' })), [401, 40101]);
   assert.deepEqual(await trigger(serverLibrary(runtime, { key: 'demo.nobody' })), [401, 40101]);
   assert.deepEqual(await trigger(serverLibrary(runtime, { appId: 'other' })), [401, 40101]);
@@ -167,7 +176,8 @@ test('an encrypted channel is opaque to the server', async (t) => {
   const encryptionMasterKeyBase64 = Buffer.alloc(32, 7).toString('base64');
   const server = serverLibrary(runtime, { encryptionMasterKeyBase64 });
   const channelAuthorization = {
-    customHandler: ({ socketId, channelName }, done) => done(null, server.authorizeChannel(socketId, channelName)),
+    customHandler: (/** @type {any} */ { socketId, channelName }, /** @type {Function} */ done) =>
+      done(null, server.authorizeChannel(socketId, channelName)),
   };
   const client = pusherClient(t, runtime, { channelAuthorization });
   const ably = await connected(t, runtime);
@@ -197,7 +207,7 @@ test('a user who signed in hears what servers tell it, and can be sent away', as
 });
 
 test('who may not come in is told why, and whether to come back', async (t) => {
-  const refusedCode = async (options) => {
+  const refusedCode = async (/** @type {{ key: string }} */ options) => {
     const client = pusherClient(t, runtime, options);
     return (await next(client.connection, 'error')).error.data.code;
   };
@@ -207,9 +217,10 @@ test('who may not come in is told why, and whether to come back', async (t) => {
 });
 
 test('a client that speaks the wire itself is answered in its words', async (t) => {
-  const open = async (path) => {
+  const open = async (/** @type {string} */ path) => {
     const socket = new WebSocket(`${runtime.url.replace('http', 'ws')}${path}`);
     t.after(() => socket.close());
+    /** @type {any[]} */
     const frames = [];
     let wake = () => {};
     socket.onmessage = ({ data }) => { frames.push(JSON.parse(data)); wake(); };
@@ -245,8 +256,9 @@ test('a connection goes on when the objects have lost their memory', async (t) =
   const { channel } = await subscribed(ann, 'presence-asleep');
   const { channel: other } = await subscribed(bob, 'presence-asleep');
   const heard = heardOn(other);
+  /** @type {string[]} */
   const lost = [];
-  ann.connection.bind('state_change', (change) => lost.push(change.current));
+  ann.connection.bind('state_change', (/** @type {any} */ change) => lost.push(change.current));
   channel.trigger('client-before', {});
   await heard.until(1);
   for (const name of ['Relay', 'Channel']) await runtime.evict(/** @type {any} */ (name));
@@ -263,7 +275,7 @@ test('a token of Courtside is as good as a server of one\'s own', async (t) => {
   const ably = await connected(t, runtime);
   const { token } = await ably.auth.requestToken({ clientId: 'dora' });
   const headers = { Authorization: `Bearer ${Buffer.from(token).toString('base64')}` };
-  const endpoint = (path) => ({ endpoint: `${runtime.url}${path}`, transport: 'ajax', headers });
+  const endpoint = (/** @type {string} */ path) => ({ endpoint: `${runtime.url}${path}`, transport: 'ajax', headers });
   const client = pusherClient(t, runtime, {
     channelAuthorization: endpoint('/pusher/auth'), userAuthentication: endpoint('/pusher/user-auth'),
   });
@@ -281,8 +293,11 @@ test('a token of Courtside is as good as a server of one\'s own', async (t) => {
 
 test('Laravel Echo listens, whispers and sees who is there', async (t) => {
   const { default: Echo } = await import('laravel-echo');
-  const echo = (user) => new Echo({ broadcaster: 'pusher', client: /** @type {any} */ (pusherClient(t, runtime, { user })), key: 'demo.key1', namespace: false });
-  const [ann, bob] = [echo({ user_id: 'ann', user_info: { name: 'Ann' } }), echo({ user_id: 'bob', user_info: { name: 'Bob' } })];
+  const echo = (/** @type {string} */ name) => {
+    const client = pusherClient(t, runtime, { user: { user_id: name, user_info: { name } } });
+    return new Echo({ broadcaster: 'pusher', client, key: 'demo.key1', namespace: false });
+  };
+  const [ann, bob] = [echo('Ann'), echo('Bob')];
   const here = await new Promise((resolve) => { ann.join('hall').here(resolve); });
   assert.deepEqual(here, [{ name: 'Ann' }]);
   const joined = new Promise((resolve) => { ann.join('hall').joining(resolve); });
@@ -305,7 +320,8 @@ test('who says too much is told so, and goes on', async (t) => {
   for (let number = 0; number < 1_500; number++) channel.trigger('client-n', number);
   assert.equal((await refused).data.code, 4301);
   const events = await heard.until(500);
-  assert.deepEqual(events.slice(0, 500).map(([, number]) => number), Array.from({ length: 500 }, (_, number) => number));
+  const numbers = events.slice(0, 500).map(([, number]) => number);
+  assert.deepEqual(numbers, Array.from({ length: 500 }, (_, number) => number));
   assert.equal(client.connection.state, 'connected');
 });
 
@@ -340,7 +356,8 @@ test('a page in a browser subscribes, is authorised by a token and sends client 
 // The last: the runtime dies.
 test('a client comes back after the server died, and is subscribed again', async (t) => {
   const client = pusherClient(t, runtime, { user: { user_id: 'ann' } });
-  const [{ channel }, { channel: presence }] = [await subscribed(client, 'kept'), await subscribed(client, 'presence-kept')];
+  const { channel } = await subscribed(client, 'kept');
+  const { channel: presence } = await subscribed(client, 'presence-kept');
   const before = client.connection.socket_id;
   const heard = heardOn(channel);
   await runtime.kill();

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::dialect::Dialect;
@@ -70,6 +70,8 @@ pub struct Pusher {
 struct Joining {
     /// Shared by what is compared and stored, which does not look at it.
     roster: Rc<RefCell<Roster>>,
+    /// The channel has no last event for it.
+    misses_last: bool,
     /// `None` for one that is in, and missed something: it learns anew who is there.
     newcomer: Option<Newcomer>,
 }
@@ -164,6 +166,14 @@ fn established(frame: &Outbound<'_>) -> Encoded {
     words::own("pusher:connection_established", None, &data)
 }
 
+fn succeeded(channel: &str, data: &Value, misses_last: bool) -> Encoded {
+    let mut told = vec![words::own(SUCCEEDED, Some(channel), data)];
+    if misses_last {
+        told.push(words::own("pusher:cache_miss", Some(channel), &json!({})));
+    }
+    Encoded::Several(told)
+}
+
 fn farewell(error: &ErrorInfo) -> Encoded {
     let code = words::closing_code(error);
     Encoded::Several(vec![words::error(error, code), Encoded::Close(code)])
@@ -178,19 +188,17 @@ impl Pusher {
 
     fn attached(&mut self, channel: &str, flags: u32) -> Encoded {
         let is_asked = self.awaited.remove(channel);
+        let misses_last = heard::is_cached(channel) && flags & HAS_BACKLOG == 0;
         if self.users.contains_key(channel) {
             // Unasked where something was missed: then it is told anew who is there.
             let memory = &self.memory;
             let joining = self.joining.entry(channel.to_owned()).or_insert_with(|| Joining::new(memory, None));
             joining.roster.borrow_mut().clear();
+            joining.misses_last = is_asked && misses_last;
             return if flags & HAS_PRESENCE != 0 { Encoded::NOTHING } else { self.go_on(channel) };
         }
         match is_asked {
-            true if heard::is_cached(channel) && flags & HAS_BACKLOG == 0 => Encoded::Several(vec![
-                words::own(SUCCEEDED, Some(channel), &json!({})),
-                words::own("pusher:cache_miss", Some(channel), &json!({})),
-            ]),
-            true => words::own(SUCCEEDED, Some(channel), &json!({})),
+            true => succeeded(channel, &json!({}), misses_last),
             false => Encoded::NOTHING,
         }
     }
@@ -241,7 +249,7 @@ impl Pusher {
         let Some(joining) = self.joining.remove(channel) else { return Encoded::NOTHING };
         let told = joining.roster.borrow().tell();
         match told {
-            Ok(presence) => words::own(SUCCEEDED, Some(channel), &json!({ "presence": presence })),
+            Ok(presence) => succeeded(channel, &json!({ "presence": presence }), joining.misses_last),
             Err(error) if error.status_code >= 500 => farewell(&error),
             Err(error) => self.turn_away(channel, &error),
         }
@@ -294,7 +302,7 @@ impl Pusher {
 
 impl Joining {
     fn new(memory: &Rc<Cell<usize>>, newcomer: Option<Newcomer>) -> Joining {
-        Joining { roster: Rc::new(RefCell::new(Roster::new(memory))), newcomer }
+        Joining { roster: Rc::new(RefCell::new(Roster::new(memory))), misses_last: false, newcomer }
     }
 }
 

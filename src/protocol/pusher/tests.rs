@@ -5,7 +5,6 @@ use crate::auth::{App, Capability, Grant, KeyName, Signed};
 use crate::error::Code;
 use crate::model::name::ChannelName;
 use crate::protocol::outbound::{ConnectionDetails, PublishResult};
-use serde_json::Value;
 
 const NOW_MS: u64 = 1_000_000;
 const SOCKET: &str = "12.34";
@@ -191,9 +190,8 @@ fn subscriptions_that_are_not_let_in_are_refused_by_channel() {
 fn a_subscription_is_answered_once() {
     let mut client = Client::new();
     let attach = client.done(r#"{"event":"pusher:subscribe","data":{"channel":"cache-a"}}"#);
-    assert!(
-        matches!(&attach[..], [Inbound::Attach { channel, params, .. }] if channel == "cache-a" && params.get("rewind").is_some_and(|rewind| rewind == "1"))
-    );
+    let [Inbound::Attach { channel, params, .. }] = &attach[..] else { panic!("{attach:?}") };
+    assert_eq!((channel.as_str(), params.get("rewind").map(String::as_str)), ("cache-a", Some("1")));
     assert!(client.door.is_busy(), "nobody else knows that it waits");
     assert_eq!(client.told(r#"{"event":"pusher:subscribe","data":{"channel":"cache-a"}}"#).len(), 1);
     let names = |told: Vec<Value>| told.iter().map(|one| one["event"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
@@ -232,6 +230,19 @@ fn one_who_joins_learns_who_is_there_at_that_moment() {
     assert_eq!((&data["presence"]["count"], &data["presence"]["hash"]["bob"]), (&json!(3), &json!({ "name": "x" })));
     assert_eq!(told[1]["event"], "pusher_internal:member_added");
     assert!(!client.door.is_busy() && !client.door.hears_alone("presence-a"));
+}
+
+#[test]
+fn one_who_joins_a_channel_without_a_last_event_is_told_so() {
+    let mut client = Client::new();
+    client.joins("presence-cache-a", r#"{"user_id":"ann"}"#);
+    client.tell(of_channel(action::ATTACHED, "presence-cache-a"));
+    let orders = client.door.orders();
+    let [Inbound::Presence(enter)] = &orders[..] else { panic!("{orders:?}") };
+    let own = format!("{SOCKET}:{}:0", enter.msg_serial);
+    let entered = vec![member(2, "ann", SOCKET, &own)];
+    let told = client.tell(Outbound { presence: Some(entered), ..of_channel(action::PRESENCE, "presence-cache-a") });
+    assert_eq!((&told[0]["event"], &told[1]["event"]), (&json!(SUCCEEDED), &json!("pusher:cache_miss")));
 }
 
 #[test]
