@@ -19,3 +19,4 @@ mod occupancy;
 mod refusals;
 mod rights;
 mod sync;
+mod users;

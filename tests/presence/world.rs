@@ -53,6 +53,11 @@ impl World {
         World::with(relays, &json!([]), Bounds::default())
     }
 
+    /// Where users are told apart, and not members.
+    pub fn of_users(relays: usize) -> World {
+        World::named("presence-room", relays, &json!([]), Bounds::default())
+    }
+
     /// Pages of two members, each sent to one reader in a turn.
     pub fn slow(relays: usize) -> World {
         World::with(relays, &json!([]), Bounds { sync_members: 2, sync_turn_bytes: 1, ..Bounds::default() })
@@ -70,9 +75,13 @@ impl World {
     }
 
     fn with(relays: usize, namespaces: &Value, bounds: Bounds) -> World {
+        World::named("room", relays, namespaces, bounds)
+    }
+
+    fn named(channel: &str, relays: usize, namespaces: &Value, bounds: Bounds) -> World {
         let app = json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}], "namespaces": namespaces});
         let app: Rc<App> = Rc::new(serde_json::from_value(app).expect("an app"));
-        let address = Address { app: app.id().clone(), channel: ChannelName::parse("room").expect("a name") };
+        let address = Address { app: app.id().clone(), channel: ChannelName::parse(channel).expect("a name") };
         let channel = Host::new(RelayName::of_channel(&address), app.clone(), Some(address), disk());
         let relay = |index| {
             let mut relay = Host::new(RelayName::shard(app.id(), index as u16), app.clone(), None, disk());
@@ -144,14 +153,16 @@ impl World {
     }
 
     pub fn attach(&mut self, client: Client) {
-        self.send(client, json!({"action": 10, "channel": "room"}));
+        let channel = self.address().channel;
+        self.send(client, json!({"action": 10, "channel": channel}));
     }
 
     /// One presence event; `action` 2 enters, 3 leaves, 4 updates.
     pub fn act(&mut self, client: Client, msg_serial: u64, action: u8, event: Value) {
         let mut event = event;
         event["action"] = json!(action);
-        self.send(client, json!({"action": 14, "channel": "room", "msgSerial": msg_serial, "presence": [event]}));
+        let channel = self.address().channel;
+        self.send(client, json!({"action": 14, "channel": channel, "msgSerial": msg_serial, "presence": [event]}));
     }
 
     /// The client's transport is lost, and its relay learns of it.
