@@ -40,6 +40,13 @@ impl Relay {
             session.is_kept = true;
         }
         self.touch(socket);
+        let Some(session) = self.sessions.get(&socket) else { return self.finish() };
+        for (name, _) in session.attachments.iter().filter(|(_, attachment)| attachment.is_live()) {
+            // Until now it could remember nothing for the relay.
+            if let Some(feed) = self.feeds.get_mut(&name.owner()) {
+                feed.checkpoint.get_or_insert_with(|| (socket, name.clone()));
+            }
+        }
         self.finish()
     }
 
