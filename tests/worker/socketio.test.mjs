@@ -238,19 +238,24 @@ test('namespaces of one connection are channels of one client', async (t) => {
   const first = socketTo(t, '/rooms:one', { auth: { token: mine } });
   await ready(first);
   const manager = first.io;
-  const second = manager.socket('/rooms:two', { auth: { token: mine } });
-  const root = manager.socket('/', {});
+  const beside = (/** @type {string} */ namespace, /** @type {object} */ options) => {
+    const socket = manager.socket(namespace, options);
+    t.after(() => void socket.disconnect());
+    return socket;
+  };
+  const second = beside('/rooms:two', { auth: { token: mine } });
+  const root = beside('/', {});
   await Promise.all([ready(second), ready(root)]);
   const hears = [heard(first, 'a'), heard(second, 'a'), heard(root, 'a')];
   for (const [index, name] of ['rooms:one', 'rooms:two', '/'].entries()) {
-    await rest(runtime).channels.get(name).publish('a', index);
-    assert.deepEqual(await hears[index].until(1), [[index]]);
+    await rest(runtime).channels.get(name).publish('a', name);
+    assert.deepEqual(await hears[index].until(1), [[name]]);
   }
   assert.equal((await second.emitWithAck('b', 1)).error, null);
   const [last] = await wholeHistory(rest(runtime).channels.get('rooms:two')).then((all) => all.slice(-1));
   assert.equal(last.clientId, 'me');
 
-  const stranger = manager.socket('/rooms:three', { auth: { token: other } });
+  const stranger = beside('/rooms:three', { auth: { token: other } });
   const error = await refusal(stranger);
   assert.deepEqual(error.data, { code: 40102, statusCode: 401, href: 'https://help.ably.io/error/40102' });
   second.disconnect();
