@@ -24,6 +24,7 @@ use super::socketio::SocketIo;
 use crate::auth::{App, Credentials, Grant};
 use crate::error::ErrorInfo;
 use crate::model::Format;
+use crate::model::name::ChannelName;
 
 #[cfg(not(feature = "pusher"))]
 type Pusher = Absent;
@@ -52,12 +53,14 @@ pub enum Heard {
 }
 
 /// Whose connection it is, when something is heard on it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Setting<'a> {
     pub app: &'a App,
     pub grant: &'a Grant,
     pub connection_id: &'a str,
     pub now_ms: u64,
+    /// Whether it is attached to this channel, or about to be.
+    pub is_attached: &'a dyn Fn(&ChannelName) -> bool,
 }
 
 /// One connection that came in by a door.
@@ -104,6 +107,11 @@ pub trait Visitor {
     /// Whether the connection's key is one of who has it now: not where a client says later who it is.
     fn has_named_key(&self) -> bool {
         true
+    }
+
+    /// How long its members outlive its transport, where that is not as long as others'.
+    fn grace_ms(&self) -> Option<u64> {
+        None
     }
 
     /// The id of its connection, made of a random one.
@@ -191,6 +199,10 @@ impl Visitor for Door {
 
     fn has_named_key(&self) -> bool {
         at!(self, visitor => visitor.has_named_key())
+    }
+
+    fn grace_ms(&self) -> Option<u64> {
+        at!(self, visitor => visitor.grace_ms())
     }
 
     fn connection_id(&self, fresh_id: String) -> String {

@@ -54,6 +54,7 @@ impl Relay {
         };
         if generations == Generations::FIRST {
             self.tally.add(Counter::ConnectionsOpened, 1);
+            opening.door.iter().for_each(|door| self.tally.come_by(door.name()));
         }
         let key = ConnectionKey { connection_id, shard: self.shard, generation: generations.current };
         let attach = std::mem::take(&mut opening.attach);

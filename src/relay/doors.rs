@@ -12,8 +12,10 @@ use crate::protocol::door::{Heard, Setting, Visitor};
 impl Relay {
     /// What a client says at a door: it may be several things, or something that is answered at once.
     pub(super) fn hear_at_door(&mut self, socket: SocketId, bytes: &[u8], came: Format) {
-        let Some(Session { door: Some(door), grant, key, .. }) = self.sessions.get_mut(&socket) else { return };
-        let setting = Setting { app: &self.app, grant, connection_id: &key.connection_id, now_ms: self.now_ms };
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let Session { door: Some(door), grant, key, attachments, .. } = session else { return };
+        let (connection_id, is_attached) = (&*key.connection_id, &|name: &ChannelName| attachments.contains_key(name));
+        let setting = Setting { app: &self.app, grant, connection_id, now_ms: self.now_ms, is_attached };
         let before = door.clone();
         let heard = door.hear(bytes, came, setting);
         if *door != before {

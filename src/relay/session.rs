@@ -135,6 +135,7 @@ impl Opening {
     /// The client came in by this door. It resumes nothing by a key.
     pub fn enter_by(&mut self, door: Door) {
         (self.takeover, self.echo, self.bounces, self.attach) = (None, door.echoes(), door.bounces(), Vec::new());
+        self.grace_ms = door.grace_ms().unwrap_or(self.grace_ms);
         self.door = Some(door);
     }
 

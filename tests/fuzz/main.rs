@@ -9,6 +9,8 @@ mod credentials;
 mod filter;
 mod input;
 mod push;
+#[cfg(feature = "pusher")]
+mod pusher;
 #[path = "../support/random.rs"]
 mod random;
 mod wire;
@@ -37,6 +39,8 @@ const TARGETS: &[(&str, Target)] = &[
     ("push", push::json),
     ("frame", wire::frame),
     ("connection", wire::connection),
+    #[cfg(feature = "pusher")]
+    ("pusher", pusher::connection),
     ("request", wire::request),
     ("stored", wire::stored),
 ];

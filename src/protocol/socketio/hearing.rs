@@ -118,7 +118,7 @@ impl SocketIo {
         }
         let Event { namespace, id, data } = event;
         let msg_serial = self.next_serial(setting);
-        let said = packet::channel(&namespace).and_then(|channel| Ok((channel, message(&data)?)));
+        let said = attached(&namespace, setting).and_then(|channel| Ok((channel, message(&data)?)));
         self.awaited.push_back(Awaited { msg_serial, namespace, id });
         Ok(vec![Heard::Do(match said {
             Ok((channel, message)) => {
@@ -227,6 +227,15 @@ impl SocketIo {
 impl Event {
     fn of(packet: &Packet<'_>) -> Event {
         Event { namespace: packet.namespace.into(), id: packet.id, data: packet.data.to_owned() }
+    }
+}
+
+/// The channel of a namespace that the client is in. Fails with 40000 for another.
+fn attached(namespace: &str, setting: Setting<'_>) -> Result<String, ErrorInfo> {
+    let channel = packet::channel(namespace)?;
+    match (setting.is_attached)(&ChannelName::parse(&channel)?) {
+        true => Ok(channel),
+        false => Err(Code::BadRequest.because("connect to this namespace before you emit")),
     }
 }
 
