@@ -183,7 +183,8 @@ impl SocketIo {
         }
         let grant = self.grant(&auth, setting)?;
         let key = setting.app.key(&grant.key_name).ok_or(Code::BadCredentials)?;
-        let seal = Seal::of(&key.secret, &grant, &channel);
+        let unique = format!("{} {}", setting.connection_id, setting.now_ms);
+        let seal = Seal::of(&key.secret, &grant, &channel, unique);
         let from = auth.get("pid").and_then(Value::as_str);
         let from = from.and_then(|pid| seal.open(pid, auth.get("offset").and_then(Value::as_str)));
         let from = self.follow(from, setting);

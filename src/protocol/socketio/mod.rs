@@ -126,3 +126,6 @@ impl Visitor for SocketIo {
         false
     }
 }
+
+#[cfg(test)]
+mod tests;

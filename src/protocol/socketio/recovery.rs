@@ -42,25 +42,28 @@ pub struct From {
 pub struct Seal {
     secret: Secret,
     purpose: String,
+    /// No other connect packet has it: who has missed something gets another pid, wherever it begins.
+    unique: String,
 }
 
 impl Seal {
     /// `secret` is that of the key by which the client came.
-    pub fn of(secret: &Secret, grant: &Grant, channel: &str) -> Seal {
+    pub fn of(secret: &Secret, grant: &Grant, channel: &str, unique: String) -> Seal {
         let client_id = grant.client_id.as_str().map_or_else(String::new, |name| format!("={name}"));
         // Neither a channel nor an escaped client has a line break.
         let purpose = format!("socket.io pid\n{channel}\n{}", client_id.escape_default());
-        Seal { secret: secret.clone(), purpose }
+        Seal { secret: secret.clone(), purpose, unique }
     }
 
     pub fn pid(&self, origin: &str, serial: &str) -> String {
-        BASE64URL.encode(self.secret.seal(&self.purpose, &[origin, " ", serial].concat()))
+        BASE64URL.encode(self.secret.seal(&self.purpose, &[origin, " ", serial, " ", &self.unique].concat()))
     }
 
     /// What a client says of an earlier connection. `None` when it says nothing, or its pid was made for another.
     pub fn open(&self, pid: &str, offset: Option<&str>) -> Option<From> {
         let said = self.secret.open(&self.purpose, &BASE64URL.decode(pid).ok()?)?;
-        let (origin, serial) = said.split_once(' ')?;
+        let (origin, rest) = said.split_once(' ')?;
+        let (serial, _) = rest.split_once(' ')?;
         let offset = offset.filter(|offset| !offset.is_empty()).unwrap_or(serial);
         Some(From { pid: pid.to_owned(), origin: origin.to_owned(), offset: offset.to_owned() })
     }
@@ -103,7 +106,7 @@ mod tests {
             client_id: Identity::parse(client_id).unwrap(),
             ..Grant::of_key(KeyName::parse("demo.key").unwrap(), Capability::full())
         };
-        Seal::of(&Secret::presented(secret), &grant, channel)
+        Seal::of(&Secret::presented(secret), &grant, channel, "1".to_owned())
     }
 
     #[test]
