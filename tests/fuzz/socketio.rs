@@ -63,8 +63,8 @@ fn body(bytes: &[u8]) {
     let frames: Vec<Encoded> = packets
         .into_iter()
         .map(|(bytes, format)| match format {
-            Format::Json => Encoded::Text(String::from_utf8(bytes.into_owned()).expect("a text")),
-            Format::Msgpack => Encoded::Binary(bytes.into_owned()),
+            Format::Json => Encoded::Text(String::from_utf8(bytes).expect("a text")),
+            Format::Msgpack => Encoded::Binary(bytes),
         })
         .collect();
     let again = engine::body(frames.iter());

@@ -6,13 +6,14 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import test, { after } from 'node:test';
 import { io } from 'socket.io-client';
-import { Inbox, appsWithFewRights, connected, demoKey, rest, wholeHistory } from './clients.mjs';
+import { Inbox, appsWithFewRights as apps, connected, demoKey, rest, wholeHistory } from './clients.mjs';
 import { Network } from './network.mjs';
 import { startRuntime } from './runtime.mjs';
 
 /** @typedef {import('socket.io-client').Socket} Socket */
 
-const runtime = await startRuntime(appsWithFewRights);
+const [demo] = apps.apps;
+const runtime = await startRuntime({ apps: [{ ...demo, namespaces: [...demo.namespaces, { id: 'mutable', mutableMessages: true }] }] });
 after(() => runtime.stop());
 
 /** How a client goes: it polls, has a WebSocket, or begins by the one and goes on by the other. */
@@ -310,11 +311,31 @@ test('credentials in the URL or a header are as good', async (t) => {
 test('parameters of the channel, and changes of messages', async (t) => {
   const name = 'mutable:socketio';
   const channel = (await connected(t, runtime)).channels.get(name);
-  await channel.publish('a', 'before');
-  const socket = socketTo(t, `/${name}`, { auth: { key: demoKey, params: { rewind: '1' } } });
-  const hears = heard(socket, 'a');
+  const { serials: [serial] } = await channel.publish('a', 'before');
+  const socket = socketTo(t, `/${name}`, { auth: { key: demoKey, params: { rewind: '1', occupancy: 'metrics' } } });
+  const [hears, changes, deletions] = [heard(socket, 'a'), heard(socket, '[meta]message.update'), heard(socket, '[meta]message.delete')];
+  const counted = once(/** @type {any} */ (socket), '[meta]occupancy');
   await ready(socket);
   assert.deepEqual(await hears.until(1), [['before']]);
+  assert.ok((await counted)[0].metrics.connections >= 1);
+  await channel.updateMessage({ serial: String(serial), data: 'changed' });
+  await channel.deleteMessage({ serial: String(serial) });
+  const [[changed]] = await changes.until(1);
+  assert.deepEqual([changed.serial, changed.name, changed.data, changed.action], [serial, 'a', 'changed', 1]);
+  assert.equal((await deletions.until(1))[0][0].serial, serial);
+});
+
+test('a client whose token ends comes back with another, and misses nothing', async (t) => {
+  const of = async (/** @type {number} */ ttl) => (await rest(runtime).auth.requestToken({ ttl, clientId: 'ann' })).token;
+  const ttls = [2_000, 3_600_000];
+  const auth = (/** @type {(auth: object) => void} */ give) => void of(ttls.shift() ?? 3_600_000).then((token) => give({ token }));
+  const socket = await ready(socketTo(t, '/tokens', { transports: ['websocket'], auth }));
+  const hears = heard(socket, 'a');
+  await once(/** @type {any} */ (socket), 'disconnect');
+  await rest(runtime).channels.get('tokens').publish('a', 'missed');
+  await ready(socket);
+  assert.equal(socket.recovered, true);
+  assert.deepEqual(await hears.until(1), [['missed']]);
 });
 
 test('requests that are none get the number of their fault', async () => {

@@ -3,8 +3,6 @@
 //! A packet is a digit and what belongs to it. A WebSocket's frame holds one, and bytes are a message by themselves. A
 //! body of the polling transport holds several with a separator between them, and bytes in base64 behind a `b`.
 
-use std::borrow::Cow;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
@@ -68,7 +66,7 @@ fn unreadable() -> ErrorInfo {
 
 /// The packets of a body, and whether each is text or bytes. Fails with 40009 for more than [`ENGINE_PAYLOAD_MAX_BYTES`]
 /// or [`ENGINE_PACKETS_MAX`], and with 40001 for what is no text, or says to be base64 and is not.
-pub fn packets(body: &[u8]) -> Result<Vec<(Cow<'_, [u8]>, Format)>, ErrorInfo> {
+pub fn packets(body: &[u8]) -> Result<Vec<(Vec<u8>, Format)>, ErrorInfo> {
     if body.len() > ENGINE_PAYLOAD_MAX_BYTES {
         return Err(Code::TooLarge.because(format!("a body has at most {ENGINE_PAYLOAD_MAX_BYTES} bytes")));
     }
@@ -77,10 +75,10 @@ pub fn packets(body: &[u8]) -> Result<Vec<(Cow<'_, [u8]>, Format)>, ErrorInfo> {
         return Err(Code::TooLarge.because(format!("a body has at most {ENGINE_PACKETS_MAX} packets")));
     }
     let packet = |packet: &str| match packet.strip_prefix('b') {
-        None => Ok((Cow::Owned(packet.as_bytes().to_vec()), Format::Json)),
+        None => Ok((packet.as_bytes().to_vec(), Format::Json)),
         Some(base64) => {
             let bytes = BASE64.decode(base64).map_err(|_| unreadable())?;
-            Ok((Cow::Owned(bytes), Format::Msgpack))
+            Ok((bytes, Format::Msgpack))
         }
     };
     text.split(SEPARATOR).map(packet).collect()
@@ -135,8 +133,7 @@ mod tests {
     #[test]
     fn a_body_is_cut_at_its_separators() {
         let body = "40\x1e42[\"a\"]\x1ebAQI=";
-        let packets: Vec<(Vec<u8>, Format)> =
-            packets(body.as_bytes()).unwrap().into_iter().map(|(bytes, format)| (bytes.into_owned(), format)).collect();
+        let packets: Vec<(Vec<u8>, Format)> = packets(body.as_bytes()).unwrap().into_iter().collect();
         let expected =
             [(b"40".to_vec(), Format::Json), (b"42[\"a\"]".to_vec(), Format::Json), (vec![1, 2], Format::Msgpack)];
         assert_eq!(packets, expected);

@@ -60,7 +60,7 @@ impl SocketIo {
     }
 
     fn packet(&mut self, packet: Packet<'_>, setting: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo> {
-        if self.partial.is_some() {
+        if self.open.partial.is_some() {
             return Err(Code::BadBody.because("the attachments of an event must follow it"));
         }
         match packet.kind {
@@ -72,7 +72,7 @@ impl SocketIo {
             }
             Kind::BinaryEvent => {
                 let (event, wanted) = (Event::of(&packet), packet.attachments);
-                self.partial = Some(Partial { event, wanted, attachments: Vec::new(), bytes: 0 });
+                self.open.partial = Some(Partial { event, wanted, attachments: Vec::new(), bytes: 0 });
                 Ok(Vec::new())
             }
             // Nothing here asks for one.
@@ -82,7 +82,7 @@ impl SocketIo {
     }
 
     fn take_attachment(&mut self, bytes: &[u8], setting: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo> {
-        let Some(partial) = &mut self.partial else {
+        let Some(partial) = &mut self.open.partial else {
             return Err(Code::BadBody.because("bytes must belong to an event that says so before"));
         };
         partial.bytes += bytes.len();
@@ -94,7 +94,7 @@ impl SocketIo {
         if partial.attachments.len() < partial.wanted {
             return Ok(Vec::new());
         }
-        let Some(Partial { event, attachments, bytes, .. }) = self.partial.take() else { return Ok(Vec::new()) };
+        let Some(Partial { event, attachments, bytes, .. }) = self.open.partial.take() else { return Ok(Vec::new()) };
         if bytes > MESSAGE_MAX_BYTES {
             let error =
                 Code::TooLarge.because(format!("an event has at most {MESSAGE_MAX_BYTES} bytes, this one more"));
@@ -119,7 +119,7 @@ impl SocketIo {
         let Event { namespace, id, data } = event;
         let msg_serial = self.next_serial(setting);
         let said = attached(&namespace, setting).and_then(|channel| Ok((channel, message(&data)?)));
-        self.awaited.push_back(Awaited { msg_serial, namespace, id });
+        self.open.awaited.push_back(Awaited { msg_serial, namespace, id });
         Ok(vec![Heard::Do(match said {
             Ok((channel, message)) => {
                 let (messages, params) = (vec![message], Params::default());
@@ -138,13 +138,13 @@ impl SocketIo {
     }
 
     fn leave(&mut self, namespace: &str) -> Result<Vec<Heard>, ErrorInfo> {
-        self.waiting.retain(|waiting| waiting.namespace != namespace);
+        self.open.waiting.retain(|waiting| waiting.namespace != namespace);
         Ok(vec![Heard::Do(Inbound::Detach { channel: packet::channel(namespace)? })])
     }
 
     /// A client would come into a namespace.
     fn enter(&mut self, packet: &Packet<'_>, setting: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo> {
-        self.waiting.retain(|waiting| waiting.namespace != packet.namespace);
+        self.open.waiting.retain(|waiting| waiting.namespace != packet.namespace);
         let (waiting, grant) = match self.entry(packet, setting) {
             Ok(entry) => entry,
             Err(error) => return self.turn_away(packet.namespace, error),
@@ -154,7 +154,7 @@ impl SocketIo {
             true => Heard::Do(waiting.attach()),
             false => Heard::Grant { grant: Box::new(grant), channel: waiting.channel.clone() },
         };
-        self.waiting.push(Waiting { is_asked, ..waiting });
+        self.open.waiting.push(Waiting { is_asked, ..waiting });
         Ok(vec![heard])
     }
 
@@ -178,7 +178,7 @@ impl SocketIo {
                 .ok_or_else(|| Code::BadBody.because("what a client says to connect must be an object"))?,
         };
         let params = params(&name, auth.get("params"))?;
-        if self.waiting.len() >= CHANNELS_PER_CONNECTION_MAX {
+        if self.open.waiting.len() >= CHANNELS_PER_CONNECTION_MAX {
             return Err(Code::TooManyChannels.into());
         }
         let grant = self.grant(&auth, setting)?;

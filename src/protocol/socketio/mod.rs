@@ -42,18 +42,20 @@ pub struct SocketIo {
     last_serial: u64,
     /// It began by polling, and may change to a WebSocket.
     polls: bool,
-    #[serde(skip)]
+    /// The handshake was made.
     is_open: bool,
     #[serde(skip)]
+    open: Box<Open>,
+}
+
+/// What is not remembered: something of it makes the connection busy.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Open {
     waiting: Vec<Waiting>,
-    #[serde(skip)]
     awaited: VecDeque<Awaited>,
     /// What it has of the publish in the middle of which it goes on in a channel.
-    #[serde(skip)]
     within: Vec<(String, String)>,
-    #[serde(skip)]
     partial: Option<Partial>,
-    #[serde(skip)]
     orders: Vec<Inbound>,
 }
 
@@ -69,11 +71,7 @@ impl SocketIo {
             last_serial: 0,
             polls,
             is_open: false,
-            waiting: Vec::new(),
-            awaited: VecDeque::new(),
-            within: Vec::new(),
-            partial: None,
-            orders: Vec::new(),
+            open: Box::default(),
         }
     }
 }
@@ -102,11 +100,11 @@ impl Visitor for SocketIo {
     }
 
     fn orders(&mut self) -> Vec<Inbound> {
-        std::mem::take(&mut self.orders)
+        std::mem::take(&mut self.open.orders)
     }
 
     fn is_busy(&self) -> bool {
-        !self.waiting.is_empty() || !self.awaited.is_empty() || self.partial.is_some()
+        !self.open.waiting.is_empty() || !self.open.awaited.is_empty() || self.open.partial.is_some()
     }
 
     fn echoes(&self) -> bool {

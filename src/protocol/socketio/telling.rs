@@ -48,8 +48,8 @@ impl SocketIo {
             action::ERROR => self.failed(frame),
             action::ACK | action::NACK => self.acknowledged(frame),
             action::MESSAGE => {
-                let known = self.within.iter().position(|(known, _)| known == channel);
-                let has = known.map(|index| self.within.remove(index).1);
+                let known = self.open.within.iter().position(|(known, _)| known == channel);
+                let has = known.map(|index| self.open.within.remove(index).1);
                 events::events(frame, has.as_deref())
             }
             _ => super::encode(frame),
@@ -74,16 +74,16 @@ impl SocketIo {
     /// It is known now who the client is.
     fn granted(&mut self) -> Encoded {
         self.is_known = true;
-        for waiting in self.waiting.iter_mut().filter(|waiting| !waiting.is_asked) {
+        for waiting in self.open.waiting.iter_mut().filter(|waiting| !waiting.is_asked) {
             waiting.is_asked = true;
-            self.orders.push(waiting.attach());
+            self.open.orders.push(waiting.attach());
         }
         Encoded::NOTHING
     }
 
     fn take_waiting(&mut self, channel: &str) -> Option<Waiting> {
-        let index = self.waiting.iter().position(|waiting| waiting.channel == channel)?;
-        Some(self.waiting.remove(index))
+        let index = self.open.waiting.iter().position(|waiting| waiting.channel == channel)?;
+        Some(self.open.waiting.remove(index))
     }
 
     /// The client is in, or what it is fed has a gap: then it comes back, and learns what it can have.
@@ -95,7 +95,7 @@ impl SocketIo {
         let origin = self.origin.as_deref().unwrap_or_default();
         let pid = match waiting.from.filter(|_| is_resumed) {
             Some(from) => {
-                self.within.extend(from.within().map(|has| (channel.to_owned(), has.to_owned())));
+                self.open.within.extend(from.within().map(|has| (channel.to_owned(), has.to_owned())));
                 from.pid
             }
             None => waiting.seal.pid(origin, frame.channel_serial.unwrap_or_default()),
@@ -114,7 +114,7 @@ impl SocketIo {
     }
 
     fn come_back(&mut self) -> Encoded {
-        self.orders.push(Inbound::Disconnect);
+        self.open.orders.push(Inbound::Disconnect);
         Encoded::Text(engine::CLOSE.to_owned())
     }
 
@@ -130,7 +130,7 @@ impl SocketIo {
 
     /// The connection ends; those who wait learn why.
     fn failed(&mut self, frame: &Outbound<'_>) -> Encoded {
-        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let waiting = std::mem::take(&mut self.open.waiting).into_iter();
         let told = frame.error.map(|error| waiting.map(|waiting| connect_error(&waiting.namespace, error)).collect());
         let mut told: Vec<Encoded> = told.unwrap_or_default();
         told.push(super::encode(frame));
@@ -141,7 +141,7 @@ impl SocketIo {
         let first = frame.msg_serial.unwrap_or_default();
         let behind = first + frame.count.unwrap_or(1);
         let mut told = Vec::new();
-        while let Some(awaited) = self.awaited.pop_front_if(|awaited| awaited.msg_serial < behind) {
+        while let Some(awaited) = self.open.awaited.pop_front_if(|awaited| awaited.msg_serial < behind) {
             let index = awaited.msg_serial.saturating_sub(first) as usize;
             let serial = frame.res.and_then(|results| results.get(index)?.serials.first());
             told.extend(awaited.told(serial, frame.error));

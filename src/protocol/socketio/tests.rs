@@ -297,6 +297,16 @@ fn what_a_client_mends_by_coming_back_closes_its_connection() {
 }
 
 #[test]
+fn what_is_remembered_is_pinned() {
+    let guest = Guest::inside("chat");
+    let bytes = postcard::to_allocvec(&crate::protocol::door::Door::SocketIo(guest.door.clone())).unwrap();
+    assert_eq!(bytes, b"\x01\x04demo\x01\x01\x04conn\x00\x00\x01\x01");
+    let mut again: crate::protocol::door::Door = postcard::from_bytes(&bytes).unwrap();
+    assert_eq!(again.name(), "socketio");
+    assert_eq!(again.tell(&frame(action::CONNECTED)), Encoded::NOTHING, "it is open already");
+}
+
+#[test]
 fn numbers_of_publishes_never_come_twice() {
     let serials = |connection_id: &str| {
         let mut guest = Guest::inside("chat");
