@@ -160,6 +160,11 @@ impl ErrorInfo {
         self.code == code.number()
     }
 
+    /// Whether what is wrong may pass, or is mended by a resume.
+    pub fn may_pass(&self) -> bool {
+        self.status_code >= 500 || self.status_code == 429 || self.is(Code::Disconnected)
+    }
+
     /// Whether a client mends it by getting another token.
     pub fn is_token_error(&self) -> bool {
         (40140..40150).contains(&self.code)

@@ -73,9 +73,11 @@ impl App {
         self.keys.iter().find(|key| key.name == *name)
     }
 
-    /// Whether a revocation could end the grant.
+    /// Whether a revocation could end the grant; or another, that a client shows later who has not said by which key it
+    /// comes.
     pub fn is_revocable(&self, grant: &Grant) -> bool {
-        !grant.basic && self.key(&grant.key_name).is_some_and(|key| key.revocable_tokens)
+        let is_revocable = |key: &Key| key.revocable_tokens;
+        !grant.basic && self.key(&grant.key_name).map_or_else(|| self.keys.iter().any(is_revocable), is_revocable)
     }
 
     /// The rules of a channel: those of its namespace, else of the namespace `*`, else none.
@@ -188,6 +190,12 @@ impl Apps {
 
     pub fn get(&self, id: &AppId) -> Option<&Rc<App>> {
         self.0.iter().find(|app| app.id == *id)
+    }
+
+    /// The one that there is, if there is one only.
+    pub fn only(&self) -> Option<&Rc<App>> {
+        let mut apps = self.iter();
+        apps.next().filter(|_| apps.next().is_none())
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Rc<App>> {

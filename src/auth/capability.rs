@@ -29,6 +29,11 @@ impl Capability {
         Capability(Rc::new(SortedMap::from([(Resource::everything(), Operations::ALL)])))
     }
 
+    /// Nothing on any channel: it names one that there cannot be.
+    pub fn of_nothing() -> Capability {
+        Capability(Rc::new(SortedMap::from([(Resource::nothing(), Operations::SUBSCRIBE)])))
+    }
+
     /// From JSON text. Fails with 40000 when it is no object of lists of operations, or is too large.
     pub fn parse(text: &str) -> Result<Capability, ErrorInfo> {
         if text.len() > CAPABILITY_MAX_BYTES {

@@ -90,6 +90,17 @@ pub(super) struct Claims {
 }
 
 impl Grant {
+    /// What a client may do that has yet to say who it is, until then: nothing.
+    pub fn of_nobody(app: &AppId, until_ms: u64) -> Grant {
+        let key_name = KeyName::nobodys(app.clone());
+        let nothing = Grant::of_key(key_name, Capability::of_nothing());
+        Grant { client_id: Identity::Anonymous, basic: false, expires_at_ms: Some(until_ms), ..nothing }
+    }
+
+    pub fn is_of_nobody(&self) -> bool {
+        self.key_name.is_nobodys() && self.capability == Capability::of_nothing()
+    }
+
     /// What an API key gives whoever presents it.
     pub fn of_key(key_name: KeyName, capability: Capability) -> Grant {
         Grant {

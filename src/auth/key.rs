@@ -10,6 +10,8 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{KEY_ID_MAX_BYTES, REVOCABLE_TOKEN_MAX_TTL_MS, TOKEN_MAX_TTL_MS};
 use crate::model::name::AppId;
 
+const NOBODYS: &str = "-";
+
 /// What names a key everywhere: `appId.keyId`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -27,6 +29,15 @@ impl KeyName {
                 .because(format!("a key's id must have 1 to {KEY_ID_MAX_BYTES} letters, digits, '-' and '_'")));
         }
         Ok(KeyName { app, id: id.into() })
+    }
+
+    /// For a client that has not said by which key it comes. A key of this name gives more than nothing.
+    pub(super) fn nobodys(app: AppId) -> KeyName {
+        KeyName { app, id: NOBODYS.into() }
+    }
+
+    pub(super) fn is_nobodys(&self) -> bool {
+        &*self.id == NOBODYS
     }
 
     /// Fails with 40005 when the text is not `appId.keyId`.

@@ -47,6 +47,11 @@ impl Resource {
         Resource("*".to_owned())
     }
 
+    /// What there is not: no channel has such a name.
+    pub fn nothing() -> Resource {
+        Resource("[meta]nothing".to_owned())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -253,7 +253,7 @@ const STATS: Table = &[
 pub fn at(door: &protocol::door::Door) -> Door {
     match door {
         protocol::door::Door::Pusher(_) => Door::Pusher,
-        // In no build yet.
+        // Its query is the application's, see `transport::engine`.
         protocol::door::Door::SocketIo(_) | protocol::door::Door::Mqtt(_) => Door::Socket,
     }
 }

@@ -14,6 +14,7 @@ mod relay;
 mod responses;
 mod rest;
 mod load_map;
+mod socketio;
 mod stats;
 
 pub use annotations::*;
@@ -29,6 +30,7 @@ pub use pusher::*;
 pub use relay::*;
 pub use responses::*;
 pub use rest::*;
+pub use socketio::*;
 pub use stats::*;
 
 /// Bytes in an app's id. Hosted ids have six; room for words.

@@ -39,6 +39,10 @@ pub const ROWS_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of an attachment's parameters.
 pub const ATTACH_PARAMS_MAX_BYTES: usize = 1_024;
 
+/// Connections of a relay whose clients have yet to say who they are. It takes a client a round trip or two, so these
+/// are more than may come in during a second; whoever knows no more than an app's id can hold no others up with them.
+pub const NOBODYS_MAX: usize = 1_000;
+
 /// How long a connection without a transport may be resumed.
 pub const CONNECTION_STATE_TTL_MS: u64 = 120 * 1_000;
 

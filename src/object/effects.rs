@@ -107,7 +107,11 @@ impl<S: Store + RelayStore> Host<S> {
                 self.outputs.push(Output::Write { response, body, last });
             }
             transport::Effect::Cut { response } => self.outputs.push(Output::Cut { response }),
-            transport::Effect::Lost { socket } => self.lost(socket),
+            transport::Effect::Lost { socket } => {
+                self.lost(socket);
+                // One that its client may have tried beside.
+                self.outputs.push(Output::Close { socket });
+            }
         }
     }
 }

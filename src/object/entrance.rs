@@ -6,12 +6,16 @@ use super::{CallerId, Entrance, Output, Reply};
 use crate::channel::store::Store;
 use crate::error::{Code, ErrorInfo};
 use crate::http;
+#[cfg(feature = "socketio")]
+use crate::limits::ENGINE_PAYLOAD_MAX_BYTES;
 use crate::limits::{COMET_BODY_MAX_BYTES, LINKS_MAX};
 use crate::model::Format;
 use crate::relay::SocketId;
 use crate::relay::session::Opening;
 use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, Refusal};
 use crate::transport::comet::{self, Verb};
+#[cfg(feature = "socketio")]
+use crate::transport::engine::Ask;
 use crate::transport::{Mode, ResponseId, events};
 
 /// A client on its way in, and the request that is to be answered.
@@ -120,6 +124,11 @@ impl<S: Store + RelayStore> Host<S> {
                 Ok(_) => Ok(COMET_BODY_MAX_BYTES),
                 Err(error) => Err(comet::refused(&error)),
             },
+            #[cfg(feature = "socketio")]
+            Verb::Engine(Ask::Post) => match self.find(key) {
+                Ok(_) => Ok(ENGINE_PAYLOAD_MAX_BYTES),
+                Err(error) => Err(verb.refuse(&error)),
+            },
             _ => Ok(0),
         }
     }
@@ -131,9 +140,11 @@ impl<S: Store + RelayStore> Host<S> {
                 Ok(response) => return self.respond(caller, response),
                 Err(error) => Err(error),
             },
-            Verb::Send => comet::frames(body).and_then(|frames| self.take_frames(key, &frames)),
-            Verb::Close => self.take_frames(key, &[comet::CLOSE]),
-            Verb::Connect | Verb::Disconnect => self.take_frames(key, &[comet::DISCONNECT]),
+            Verb::Send => comet::frames(body).and_then(|frames| self.take_texts(key, &frames)),
+            Verb::Close => self.take_texts(key, &[comet::CLOSE]),
+            Verb::Connect | Verb::Disconnect => self.take_texts(key, &[comet::DISCONNECT]),
+            #[cfg(feature = "socketio")]
+            Verb::Engine(ask) => return self.engine(caller, ask, key, body),
         };
         let reply = done.map_or_else(|error| comet::refused(&error), |()| http::Reply::empty());
         self.reply(caller, Reply::Http(reply));
@@ -146,15 +157,23 @@ impl<S: Store + RelayStore> Host<S> {
         self.read(socket).ok_or_else(|| Code::Disconnected.into())
     }
 
+    fn take_texts(&mut self, key: &str, frames: &[&[u8]]) -> Answer<()> {
+        self.take_frames(key, frames.iter().map(|frame| (*frame, Format::Json)))
+    }
+
     /// What the client of the connection with this key says. What each frame brings about is done before the next, so
     /// that it does not pile up. Fails as [`Host::find`] does.
-    fn take_frames(&mut self, key: &str, frames: &[&[u8]]) -> Answer<()> {
+    pub(super) fn take_frames<'a>(
+        &mut self,
+        key: &str,
+        frames: impl Iterator<Item = (&'a [u8], Format)>,
+    ) -> Answer<()> {
         let socket = self.find(key)?;
-        for frame in frames {
+        for (frame, format) in frames {
             if !self.relay.as_ref().is_some_and(|relay| relay.holds(socket)) {
                 break;
             }
-            self.relay_does(|relay, now_ms| relay.frame(socket, frame, Format::Json, now_ms));
+            self.relay_does(|relay, now_ms| relay.frame(socket, frame, format, now_ms));
             self.perform_all();
         }
         Ok(())
@@ -162,7 +181,7 @@ impl<S: Store + RelayStore> Host<S> {
 
     /// Fails as [`Relay::find`](crate::relay::Relay::find) does, and with 40006 for the key of a WebSocket's
     /// connection.
-    fn find(&self, key: &str) -> Answer<SocketId> {
+    pub(super) fn find(&self, key: &str) -> Answer<SocketId> {
         let Some(relay) = &self.relay else { return Err(Code::Disconnected.into()) };
         let socket = relay.find(key)?;
         let is_link = self.links.contains(socket);
@@ -170,7 +189,7 @@ impl<S: Store + RelayStore> Host<S> {
     }
 
     /// A response that takes what the connection is told from now on.
-    fn read(&mut self, socket: SocketId) -> Option<ResponseId> {
+    pub(super) fn read(&mut self, socket: SocketId) -> Option<ResponseId> {
         let (response, effects) = self.links.read(socket, self.now_ms);
         self.link_effects(effects);
         response
@@ -181,7 +200,7 @@ impl<S: Store + RelayStore> Host<S> {
         self.link_effects(effects);
     }
 
-    fn respond(&mut self, caller: CallerId, response: ResponseId) {
+    pub(super) fn respond(&mut self, caller: CallerId, response: ResponseId) {
         let head = self.links.head(response);
         self.outputs.push(Output::Respond { caller, response, head });
     }

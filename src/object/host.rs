@@ -147,10 +147,14 @@ impl<S: Store + RelayStore> Host<S> {
         match input {
             Input::Wake { sockets, fresh_epoch } => self.wake(sockets, fresh_epoch),
             Input::Connect { caller, entrance } => self.connect(caller, entrance),
+            #[cfg(feature = "socketio")]
+            Input::Frame { socket, bytes, .. } if self.links.contains(socket) => self.tried(socket, &bytes),
             Input::Frame { socket, bytes, format } => {
                 self.reporter.note(Counter::FramesIn, 1);
                 self.relay_does(|relay, now_ms| relay.frame(socket, &bytes, format, now_ms));
             }
+            #[cfg(feature = "socketio")]
+            Input::Lost { socket } if self.links.contains(socket) => self.links.forget_socket(socket),
             Input::Lost { socket } => self.lost(socket),
             Input::Comet { caller, verb, key, body } => self.comet(caller, verb, &key, &body),
             Input::Written { response, went_well } => self.written(response, went_well),

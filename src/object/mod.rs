@@ -6,7 +6,8 @@
 //!
 //! - `host` is the object: its cores, and one turn after another; `effects` is what the cores make it do, and
 //!   `schedule` when;
-//! - `entrance` lets clients in, over WebSockets and over HTTP, and `calls` answers other objects;
+//! - `entrance` lets clients in, over WebSockets and over HTTP, `engine` those of Engine.IO from one to the other, and
+//!   `calls` answers other objects;
 //! - `watch` keeps the relay's watch of its app, `rebuild` brings a memory back from what outlived it;
 //! - `reports` counts what happens, and tells the app;
 //! - `timers` and `alarm` are what is known of the platform's clocks, `store` is what a relay keeps;
@@ -17,6 +18,8 @@ mod app;
 mod app_push;
 mod calls;
 mod effects;
+#[cfg(feature = "socketio")]
+mod engine;
 mod entrance;
 mod host;
 mod rebuild;

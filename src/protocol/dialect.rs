@@ -12,6 +12,8 @@ use super::lines;
 use super::outbound::Outbound;
 #[cfg(feature = "pusher")]
 use super::pusher;
+#[cfg(feature = "socketio")]
+use super::socketio;
 use super::{Encoded, to_json, to_msgpack};
 use crate::error::ErrorInfo;
 use crate::model::Format;
@@ -25,6 +27,8 @@ pub enum Dialect {
     /// That of a door, for what all its readers are told.
     #[cfg(feature = "pusher")]
     Pusher,
+    #[cfg(feature = "socketio")]
+    SocketIo,
     /// For tests of what lies around a dialect.
     #[cfg(test)]
     Lines,
@@ -38,6 +42,8 @@ impl Dialect {
             Dialect::Events(_) => Format::Json,
             #[cfg(feature = "pusher")]
             Dialect::Pusher => Format::Json,
+            #[cfg(feature = "socketio")]
+            Dialect::SocketIo => Format::Msgpack,
             #[cfg(test)]
             Dialect::Lines => Format::Json,
         }
@@ -51,6 +57,8 @@ impl Dialect {
             Dialect::Events(_) => Ok(Inbound::Unknown),
             #[cfg(feature = "pusher")]
             Dialect::Pusher => Ok(Inbound::Unknown),
+            #[cfg(feature = "socketio")]
+            Dialect::SocketIo => Ok(Inbound::Unknown),
             #[cfg(test)]
             Dialect::Lines => lines::decode(bytes),
         }
@@ -63,6 +71,8 @@ impl Dialect {
             Dialect::Events(style) => Encoded::Events(events::said(frame, style)),
             #[cfg(feature = "pusher")]
             Dialect::Pusher => pusher::encode(frame),
+            #[cfg(feature = "socketio")]
+            Dialect::SocketIo => socketio::encode(frame),
             #[cfg(test)]
             Dialect::Lines => Encoded::Text(lines::encode(frame)),
         }

@@ -22,6 +22,8 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 #[cfg(feature = "pusher")]
 use super::pusher::Pusher;
+#[cfg(feature = "socketio")]
+use super::socketio::SocketIo;
 use crate::auth::{App, Credentials, Grant};
 use crate::error::ErrorInfo;
 use crate::model::Format;
@@ -29,6 +31,7 @@ use crate::model::name::ChannelName;
 
 #[cfg(not(feature = "pusher"))]
 type Pusher = Absent;
+#[cfg(not(feature = "socketio"))]
 type SocketIo = Absent;
 type Mqtt = Absent;
 
@@ -47,6 +50,9 @@ pub enum Heard {
     Do(Inbound),
     /// The client is told this at once.
     Say(Encoded),
+    /// The client may do this from now on. It is told CONNECTED; or, where it cannot be, what is wrong, as an error of
+    /// this channel.
+    Grant { grant: Box<Grant>, channel: String },
 }
 
 /// Whose connection it is, when something is heard on it.
@@ -96,6 +102,16 @@ pub trait Visitor {
     /// Whether its client answers the server's heartbeats, and is gone when it doesn't.
     fn bounces(&self) -> bool {
         false
+    }
+
+    /// Which connection others know it as, where that is not its own id.
+    fn speaks_as(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether the connection's key is one of who has it now: not where a client says later who it is.
+    fn has_named_key(&self) -> bool {
+        true
     }
 
     /// How long its members outlive its transport, where that is not as long as others'.
@@ -180,6 +196,14 @@ impl Visitor for Door {
 
     fn bounces(&self) -> bool {
         at!(self, visitor => visitor.bounces())
+    }
+
+    fn speaks_as(&self) -> Option<&str> {
+        at!(self, visitor => visitor.speaks_as())
+    }
+
+    fn has_named_key(&self) -> bool {
+        at!(self, visitor => visitor.has_named_key())
     }
 
     fn grace_ms(&self) -> Option<u64> {

@@ -15,6 +15,8 @@ pub mod objects;
 pub mod outbound;
 #[cfg(feature = "pusher")]
 pub mod pusher;
+#[cfg(feature = "socketio")]
+pub mod socketio;
 pub mod stated;
 pub mod vcdiff;
 

@@ -108,6 +108,9 @@ pub struct OutboundMessage<'a> {
     pub action: u8,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub serial: String,
+    /// The place of its publish, or of what was said of it since.
+    #[serde(skip)]
+    pub at: Position,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<Version<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -326,6 +329,7 @@ pub fn occupancy_frame(channel: &str, data: &str, now_ms: u64, mut voice: impl V
         extras: None,
         action: META,
         serial: String::new(),
+        at: Position::ZERO,
         version: None,
         annotations: None,
         operation: None,
@@ -388,6 +392,7 @@ fn render_summary<'a>(entry: &Entry, summary: &'a Summary, epoch: &str) -> Optio
         timestamp: Some(entry.position.time_ms()),
         extras: None,
         action: SUMMARY,
+        at: entry.position,
         version: Some(Version::first(serial.clone(), target.position)),
         serial,
         annotations: Some(OutboundSummary { summary: summary.counts.by_type.as_ref()? }),
@@ -452,6 +457,7 @@ fn render<'a>(entry: &'a Entry, index: usize, epoch: &str, format: Format, share
         action: version.map_or(0, |version| version.shape.action()),
         version: version.map(|version| Version::of(version, epoch)),
         serial: target.position.message_serial(epoch, target.place),
+        at: entry.position,
         annotations: entry.counts(index).map(|summary| OutboundSummary { summary }),
         operation: entry.is_operation().then(|| entry.position.message_serial(epoch, 0)),
     }

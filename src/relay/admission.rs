@@ -6,8 +6,9 @@ use super::Relay;
 use super::session::{Opening, Takeover};
 use crate::base::rate::Flow;
 use crate::limits::{
-    ANSWERS_MAX_BYTES, CONNECTION_FLOW, MEMBERS_PAGE_MAX, MESSAGE_FLOW, POLLER_CONNECTS, RELAY_CONNECTIONS,
-    RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, ROWS_MAX_BYTES, SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,
+    ANSWERS_MAX_BYTES, CONNECTION_FLOW, MEMBERS_PAGE_MAX, MESSAGE_FLOW, NOBODYS_MAX, POLLER_CONNECTS,
+    RELAY_CONNECTIONS, RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, ROWS_MAX_BYTES, SYNC_TURN_BYTES,
+    UNHEARD_MAX_BYTES,
 };
 use crate::rpc::Refusal;
 use crate::rpc::connection_key::ConnectionKey;
@@ -69,6 +70,10 @@ impl Relay {
         let reserve = connections.div_ceil(RETURNING_PART);
         if held >= connections && (held >= connections + reserve || !self.was_here(opening)) {
             return Err(Refusal::Full);
+        }
+        let nobodys = || self.sessions.values().filter(|session| session.grant.is_of_nobody()).count();
+        if opening.grant.is_of_nobody() && nobodys() >= NOBODYS_MAX {
+            return Err(Refusal::Busy { for_ms: 1_000 });
         }
         let (second, passed_ms) = (now_ms / 1_000, now_ms % 1_000);
         if self.pace.second == second && self.pace.taken >= connects_per_second {

@@ -87,7 +87,7 @@ impl Relay {
         let proved = |client_id| ConnectionKey::verify(text, &self.secret, client_id).is_some();
         let has_it = |socket: &SocketId| {
             let session = self.sessions.get(socket).filter(|session| session.key == claimed);
-            session.is_some_and(|session| proved(session.grant.client_id.as_str()))
+            session.is_some_and(|session| proved(session.key_holder()))
         };
         let held = self.known.connections.get(&claimed.connection_id).copied().filter(has_it);
         held.or_else(|| self.proposed(&claimed).filter(has_it)).ok_or_else(absent)
@@ -109,7 +109,7 @@ impl Relay {
     }
 
     fn signed(&self, session: &Session) -> String {
-        let key = session.key.sign(&self.secret, session.grant.client_id.as_str());
+        let key = session.key.sign(&self.secret, session.key_holder());
         match self.name.channel() {
             Some(channel) => ConnectionKey::leading_to(&key, channel),
             _ => key,
@@ -230,7 +230,7 @@ impl Relay {
         }
     }
 
-    fn go_on(&mut self, socket: SocketId, grant: Grant) {
+    pub(super) fn go_on(&mut self, socket: SocketId, grant: Grant) {
         let void_at_ms = self.void_at_ms(&grant);
         self.count_all(socket, -1);
         let Some(session) = self.sessions.get_mut(&socket) else { return };

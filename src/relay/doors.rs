@@ -3,6 +3,8 @@
 
 use super::session::Session;
 use super::{Relay, SocketId};
+use crate::auth::Grant;
+use crate::error::Code;
 use crate::model::Format;
 use crate::model::name::ChannelName;
 use crate::protocol::door::{Heard, Setting, Visitor};
@@ -31,6 +33,25 @@ impl Relay {
             _ if !self.holds(socket) => {}
             Heard::Do(frame) => self.dispatch(socket, frame),
             Heard::Say(frame) => self.send_encoded(socket, frame),
+            Heard::Grant { grant, channel } => self.grant(socket, *grant, &channel),
+        }
+    }
+
+    /// A client has said who it is, at last or anew. What it could do before stays, so that no channel ends because of
+    /// another; fails for its channel with 40160, and as [`Relay::admit_renewed`] does.
+    fn grant(&mut self, socket: SocketId, grant: Grant, channel: &str) {
+        let Some(session) = self.sessions.get(&socket) else { return };
+        let is_left_out = |name: &ChannelName| grant.capability.operations(name).is_empty();
+        let admitted = match session.attachments.keys().find(|name| is_left_out(name)) {
+            None => self.admit_renewed(&grant),
+            Some(name) => Err(Code::NotPermitted.because(format!(
+                "all channels of a connection need one token: this one allows nothing on '{}'",
+                name.as_str()
+            ))),
+        };
+        match admitted {
+            Ok(()) => self.go_on(socket, grant),
+            Err(error) => self.channel_error(socket, channel, &error),
         }
     }
 

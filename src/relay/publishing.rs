@@ -132,9 +132,9 @@ impl Relay {
 
     pub(super) fn item(&self, socket: SocketId, name: &ChannelName, key: PublishKey, content: Submission) -> Admitted {
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
-        let connection_id = session.connection_id().to_owned();
+        let (connection_id, speaks_as) = (session.connection_id().to_owned(), session.speaks_as().to_owned());
         let by = session.grant.source();
-        let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
+        let publish = Publish { key, connection_id: Some(speaks_as), by, content };
         let bytes = publish.weight();
         self.admit_queued(session, bytes)?;
         Ok((name.owner(), Item { socket, connection_id, place: None, publish, bytes }))

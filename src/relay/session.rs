@@ -276,6 +276,17 @@ impl Session {
         say(self.door.as_deref_mut(), self.dialect, &frame)
     }
 
+    /// The clientId that its key is good for.
+    pub fn key_holder(&self) -> Option<&str> {
+        let is_named = self.door.as_ref().is_none_or(|door| door.has_named_key());
+        self.grant.client_id.as_str().filter(|_| is_named)
+    }
+
+    /// Which connection others know it as.
+    pub fn speaks_as(&self) -> &str {
+        self.door.as_ref().and_then(|door| door.speaks_as()).unwrap_or(self.connection_id())
+    }
+
     /// Whether it is told by itself what this channel's readers are told.
     pub fn hears_alone(&self, channel: &ChannelName) -> bool {
         self.door.as_ref().is_some_and(|door| door.hears_alone(channel.as_str()))

@@ -5,7 +5,7 @@
 //! both until it says by which. Then the old one ends, as in a resume, and the client attaches again by the new one.
 
 use super::session::{Opening, Session, Takeover};
-use super::{Relay, SocketId};
+use super::{Effect, Relay, SocketId};
 use crate::error::{Code, ErrorInfo};
 use crate::rpc::connection_key::{ConnectionKey, Generations, TakeoverKind};
 
@@ -31,6 +31,23 @@ impl Relay {
             Some(Takeover { kind: TakeoverKind::Upgrade, key }) => self.upgraded(key, opening).map(drop),
             _ => Ok(()),
         }
+    }
+
+    /// A connection goes on by a WebSocket, with the number that its link had.
+    pub fn goes_by_socket(&mut self, socket: SocketId, now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
+        if let Some(session) = self.sessions.get_mut(&socket) {
+            session.is_kept = true;
+        }
+        self.touch(socket);
+        let Some(session) = self.sessions.get(&socket) else { return self.finish() };
+        for (name, _) in session.attachments.iter().filter(|(_, attachment)| attachment.is_live()) {
+            // Until now it could remember nothing for the relay.
+            if let Some(feed) = self.feeds.get_mut(&name.owner()) {
+                feed.checkpoint.get_or_insert_with(|| (socket, name.clone()));
+            }
+        }
+        self.finish()
     }
 
     pub(super) fn take_over(&mut self, takeover: &Takeover, opening: &Opening) -> Result<Beginning, ErrorInfo> {

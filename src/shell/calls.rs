@@ -14,6 +14,8 @@ use crate::rpc::{
     RelayName, RelayObject, Response,
 };
 use crate::transport::comet::Verb;
+#[cfg(feature = "socketio")]
+use crate::transport::engine::Ask;
 
 /// Bindings of the object classes in wrangler.toml.
 const CHANNEL: &str = "CHANNEL";
@@ -40,6 +42,12 @@ pub fn comet_url(verb: Verb) -> &'static str {
         Verb::Send => "https://object/send",
         Verb::Close => "https://object/close",
         Verb::Disconnect => "https://object/disconnect",
+        #[cfg(feature = "socketio")]
+        Verb::Engine(Ask::Poll) => "https://object/engine/poll",
+        #[cfg(feature = "socketio")]
+        Verb::Engine(Ask::Post) => "https://object/engine/post",
+        #[cfg(feature = "socketio")]
+        Verb::Engine(Ask::Upgrade) => "https://object/engine/upgrade",
     }
 }
 
@@ -50,6 +58,12 @@ pub fn comet_verb(path: &str) -> Verb {
         "/recv" => Verb::Recv,
         "/send" => Verb::Send,
         "/close" => Verb::Close,
+        #[cfg(feature = "socketio")]
+        "/engine/poll" => Verb::Engine(Ask::Poll),
+        #[cfg(feature = "socketio")]
+        "/engine/post" => Verb::Engine(Ask::Post),
+        #[cfg(feature = "socketio")]
+        "/engine/upgrade" => Verb::Engine(Ask::Upgrade),
         _ => Verb::Disconnect,
     }
 }

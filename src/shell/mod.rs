@@ -12,6 +12,8 @@ mod callers;
 mod calls;
 mod config;
 mod directory;
+#[cfg(feature = "socketio")]
+mod engine;
 mod event;
 mod host;
 mod objects;

@@ -14,7 +14,6 @@ use crate::http::uploads::Body;
 use crate::model::Format;
 use crate::object::{CallerId, Class, Entrance, Input};
 use crate::rpc::{self, Answer, ChannelCall, Delivery, Follow, Notice, Probe};
-use crate::transport::comet;
 
 /// One channel: its order and log, and the sockets that named it when they connected.
 #[durable_object(alarm)]
@@ -114,7 +113,7 @@ async fn comet(object: &ObjectRef, request: &mut Request, key: String) -> Result
     };
     match body.map(Body::split) {
         Ok((body, _held)) => host::ask(object, |caller| Input::Comet { caller, verb, key, body }).await,
-        Err(error) => write_reply(comet::refused(&error)),
+        Err(error) => write_reply(verb.refuse(&error)),
     }
 }
 

@@ -12,10 +12,11 @@ use wasm_bindgen::JsValue;
 use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, event};
 
+use super::directory::{self, Found};
 use super::platform::{self, now_ms, object, origin, query_pairs, random_bytes, random_id};
 use super::way::Way;
-use super::{calls, config, directory};
-use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
+use super::{calls, config};
+use crate::auth::{Apps, Attempts, Credentials, Grant, Presented, Surface};
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::http::addresses::{Addresses, Work};
@@ -36,6 +37,8 @@ use crate::stats::Report;
 use crate::stats::requests::{Answered, Requests};
 use crate::transport::Mode;
 use crate::transport::comet::{self, Verb};
+#[cfg(feature = "socketio")]
+use crate::transport::engine;
 use crate::transport::events;
 
 /// Carries a [`Handover`] from the router to an object. Set by us on every upgrade, so a client's own is overwritten.
@@ -45,7 +48,7 @@ const HANDOVER: &str = "courtside-handover";
 pub const CONNECTION_KEY: &str = "courtside-connection-key";
 
 /// Where a request came from, as the platform says.
-const ADDRESS: &str = "cf-connecting-ip";
+pub const ADDRESS: &str = "cf-connecting-ip";
 
 thread_local! {
     static UPLOADS: Uploads = Uploads::default();
@@ -100,6 +103,10 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<RawRespon
 async fn respond(request: Request, env: &Env) -> Result<RawResponse> {
     let upgrade = request.headers().get("upgrade")?;
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
+        #[cfg(feature = "socketio")]
+        if engine::is_engine(&request.path()) {
+            return super::engine::respond(request, env, true).await;
+        }
         if let Some(door) = protocol::door::Door::at(&request.path()) {
             return connect(request, env, Way::Door(door)).await;
         }
@@ -122,6 +129,10 @@ async fn answer(request: Request, env: &Env) -> Result<RawResponse> {
             Ok((verb, key)) => connect(request, env, Way::Comet(verb, key)).await,
             Err(reply) => write_reply(reply).map(RawResponse::from),
         };
+    }
+    #[cfg(feature = "socketio")]
+    if engine::is_engine(&request.path()) {
+        return super::engine::respond(request, env, false).await;
     }
     if events::is_stream(&request.path()) {
         return match events::route(
@@ -338,10 +349,14 @@ async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
     match passed {
         Ok(response) => Ok(response),
         Err(error) => {
-            COUNTED.with_borrow_mut(|counted| counted.refused_connection(app.as_ref(), error.code, now_ms()));
+            count_refused(app.as_ref(), &error);
             way.refuse(&error).map(RawResponse::from)
         }
     }
+}
+
+pub fn count_refused(app: Option<&AppId>, error: &ErrorInfo) {
+    COUNTED.with_borrow_mut(|counted| counted.refused_connection(app, error.code, now_ms()));
 }
 
 /// The app that a client names, if it is known to be there.
@@ -351,7 +366,7 @@ fn known_app(env: &Env, arrival: &Arrival<'_>) -> Option<AppId> {
 }
 
 /// A request of a connection over HTTP, to the relay that holds it. Fails with 80003 for a key that none can have.
-async fn pass_on(
+pub async fn pass_on(
     request: &Request,
     env: &Env,
     app: &AppId,
@@ -362,7 +377,9 @@ async fn pass_on(
         return Err(Code::Disconnected.because("this is no connection's key"));
     };
     let body = request.inner().body().map_or(JsValue::UNDEFINED, JsValue::from);
-    let headers = object([(CONNECTION_KEY, key.into())]);
+    // A WebSocket that belongs to a connection is one for the object, too.
+    let upgrade = request.headers().get("upgrade").ok().flatten().unwrap_or_default();
+    let headers = object([(CONNECTION_KEY, key.into()), ("upgrade", upgrade.into())]);
     let init = object([("method", request.inner().method().into()), ("headers", headers.into()), ("body", body)]);
     calls::pass_on(env, &relay, verb, &init).await
 }
@@ -388,21 +405,25 @@ impl Arrival<'_> {
 }
 
 /// A client whose credentials are good, and the channel whose own object may hold it.
-struct Entrance {
-    opening: Opening,
-    channel: Option<(Address, Rules)>,
+pub struct Entrance {
+    pub opening: Opening,
+    pub channel: Option<(Address, Rules)>,
     /// How frames go to it, unless by a WebSocket.
-    mode: Option<Mode>,
+    pub mode: Option<Mode>,
+}
+
+/// What credentials give, and the app that they are of.
+pub async fn verify(env: &Env, credentials: &Credentials, address: &str) -> Answer<(Grant, Found)> {
+    let found = directory::find(env, credentials.app_id(), address).await?;
+    let app = found.as_ref().map(|found| &*found.app);
+    let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(credentials, app, address, now_ms()))?;
+    Ok((grant, found.ok_or(Code::BadCredentials)?))
 }
 
 async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Result<Entrance, ErrorInfo> {
     config::serving(env)?;
     take(&arrival.address, way.work())?;
-    let credentials = arrival.credentials()?;
-    let found = directory::find(env, credentials.app_id(), &arrival.address).await?;
-    let app = found.as_ref().map(|found| &*found.app);
-    let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, app, &arrival.address, now_ms()))?;
-    let found = found.ok_or(Code::BadCredentials)?;
+    let (grant, found) = verify(env, &arrival.credentials()?, &arrival.address).await?;
     let query = arrival.presented.query;
     parameters::check(way.door(), query, arrival.is_sdk)?;
     rest::check_coding(arrival.content_encoding.as_deref())?;
@@ -435,7 +456,7 @@ async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Resu
 }
 
 /// Asks one object after another, until one takes the connection in or there is none left to ask.
-async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result::Result<RawResponse, ErrorInfo> {
+pub async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result::Result<RawResponse, ErrorInfo> {
     let Entrance { opening, channel, mode } = entrance;
     let app = opening.grant.app().clone();
     let claimed = opening.takeover.as_ref().and_then(|takeover| ConnectionKey::claimed(&takeover.key));

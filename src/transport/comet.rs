@@ -30,6 +30,20 @@ pub enum Verb {
     Send,
     Close,
     Disconnect,
+    /// Of a connection by Engine.IO.
+    #[cfg(feature = "socketio")]
+    Engine(super::engine::Ask),
+}
+
+impl Verb {
+    /// The answer to such a request when it is refused.
+    pub fn refuse(self, error: &ErrorInfo) -> Reply {
+        match self {
+            #[cfg(feature = "socketio")]
+            Verb::Engine(_) => super::engine::refused(error),
+            _ => refused(error),
+        }
+    }
 }
 
 /// What a request to `/comet/…` is for, and the key of the connection that it belongs to: none for a new one. What is

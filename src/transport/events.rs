@@ -4,7 +4,7 @@
 //! Owns what a request for a stream means: its channels, how its events are written (`wire/events.rs`), and where a
 //! reader goes on that comes back with the id of the last event it had.
 
-use super::{comes_back, comet};
+use super::comet;
 use crate::auth::{App, Operations};
 use crate::error::{Code, ErrorInfo};
 use crate::filter;
@@ -152,7 +152,7 @@ fn style(lines: bool, query: &[(String, String)]) -> Style {
 /// The answer to a request for a stream that is refused. A browser's `EventSource` takes any status but 200 for the
 /// last word, so what may pass comes as a stream that is over, and says when to come back: not all at once.
 pub fn refused(error: &ErrorInfo, lines: bool, random: u64) -> Reply {
-    if lines || !comes_back(error) {
+    if lines || !error.may_pass() {
         return http::refuse(&http::Request::default(), error);
     }
     let retry_ms = (STREAM_RETRY_MS + random % STREAM_RETRY_MS).to_string();

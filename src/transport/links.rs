@@ -75,6 +75,16 @@ struct Link {
     superseded: Option<u32>,
     /// The session is no more; the queue holds its last words.
     ended: bool,
+    /// Its client tries a WebSocket beside its polls.
+    trial: Trial,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Trial {
+    None,
+    Begun,
+    /// Nothing more is said by polls: each ends at once.
+    Paused,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -124,6 +134,7 @@ impl Links {
             given: None,
             superseded: None,
             ended: false,
+            trial: Trial::None,
         };
         self.links.push((socket, Box::new(link)));
         self.touch(socket, now_ms);
@@ -180,7 +191,52 @@ impl Links {
     pub fn head(&self, response: ResponseId) -> Reply {
         let mode = self.get(response.socket).map_or(Mode::Poll, |link| link.mode);
         let head = Reply::of(200, mode.content_type(), String::new());
-        if mode == Mode::Poll { head } else { head.streamed() }
+        if mode.polls() { head } else { head.streamed() }
+    }
+
+    /// Whether a response waits, or is being written.
+    pub fn is_read(&self, socket: SocketId) -> bool {
+        self.get(socket).is_some_and(|link| link.reader != Reader::Absent)
+    }
+
+    /// The transport ends here, and what waits in it.
+    pub fn give_up(&mut self, socket: SocketId, now_ms: u64) -> Vec<Effect> {
+        self.lose(socket, now_ms);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// A client tries a WebSocket beside its polls. False if it does already.
+    pub fn try_socket(&mut self, socket: SocketId) -> bool {
+        let link = self.get_mut(socket).filter(|link| link.trial == Trial::None && !link.ended);
+        link.map(|link| link.trial = Trial::Begun).is_some()
+    }
+
+    /// The WebSocket that was tried is gone.
+    pub fn forget_socket(&mut self, socket: SocketId) {
+        if let Some(link) = self.get_mut(socket) {
+            link.trial = Trial::None;
+        }
+    }
+
+    /// The client has found that its WebSocket works, and waits for its poll to end before it goes on by it.
+    pub fn pause(&mut self, socket: SocketId, now_ms: u64) -> Vec<Effect> {
+        if let Some(link) = self.get_mut(socket) {
+            link.trial = Trial::Paused;
+        }
+        self.flush(socket, now_ms);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// The client goes on by a WebSocket: the link is gone. Gives what waited in it.
+    pub fn replace(&mut self, socket: SocketId) -> (Vec<Encoded>, Vec<Effect>) {
+        let Some(link) = self.get_mut(socket) else { return (Vec::new(), Vec::new()) };
+        let waiting = std::mem::take(&mut link.queue).iter().map(|frame| frame.encoded.clone()).collect();
+        let (reader, mode) = (link.reader, link.mode);
+        if let Reader::Ready(number) = reader {
+            self.write(socket, number, mode.body(&mut [], &[]), true);
+        }
+        self.remove(socket);
+        (waiting, std::mem::take(&mut self.effects))
     }
 
     /// A frame for those of these connections that are here.
@@ -278,6 +334,9 @@ impl Links {
         } else if link.ended {
             let body = link.mode.last_body();
             self.give(socket, number, body, now_ms);
+        } else if link.trial == Trial::Paused {
+            let body = link.mode.body(&mut [], &[]);
+            self.give(socket, number, body, now_ms);
         }
     }
 
@@ -285,7 +344,7 @@ impl Links {
         let given = Counted::of(body.len(), &self.waiting_bytes);
         let Some(link) = self.get_mut(socket) else { return };
         link.given = Some(given);
-        let last = link.mode == Mode::Poll || (link.ended && link.queue.is_empty());
+        let last = link.mode.polls() || (link.ended && link.queue.is_empty());
         link.reader = if last { Reader::Absent } else { Reader::Writing(number) };
         link.unconfirmed = last.then_some(number);
         self.write(socket, number, body, last);

@@ -16,6 +16,8 @@
 //! reader beside a stream end the transport as a dropped socket does. The client resumes, and the log has it all.
 
 pub mod comet;
+#[cfg(feature = "socketio")]
+pub mod engine;
 pub mod events;
 mod links;
 
@@ -23,13 +25,15 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Code, ErrorInfo};
+use crate::error::ErrorInfo;
 use crate::model::Format;
 use crate::protocol::Encoded;
 use crate::protocol::action;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::events::{self as event, Place, Style};
 use crate::protocol::outbound::Outbound;
+#[cfg(feature = "socketio")]
+use crate::protocol::socketio;
 use links::Frame;
 pub use links::{Effect, Links, ResponseId};
 
@@ -42,6 +46,9 @@ pub enum Mode {
     Stream,
     /// The same, of events for who only listens.
     Events(Style),
+    /// Each ends with the first packets of Engine.IO that it gives.
+    #[cfg(feature = "socketio")]
+    Engine,
 }
 
 impl Mode {
@@ -50,7 +57,14 @@ impl Mode {
         match self {
             Mode::Poll | Mode::Stream => Dialect::Frames(Format::Json),
             Mode::Events(style) => Dialect::Events(style),
+            #[cfg(feature = "socketio")]
+            Mode::Engine => Dialect::SocketIo,
         }
+    }
+
+    /// Whether each response is a whole one.
+    fn polls(self) -> bool {
+        !matches!(self, Mode::Stream | Mode::Events(_))
     }
 
     fn body(self, places: &mut [Place], frames: &[Rc<Frame>]) -> String {
@@ -66,6 +80,8 @@ impl Mode {
                 });
                 event::body(style, places, said)
             }
+            #[cfg(feature = "socketio")]
+            Mode::Engine => socketio::engine::body(frames.iter().map(|frame| frame.encoded())),
         }
     }
 
@@ -75,6 +91,8 @@ impl Mode {
             Mode::Poll => "application/json",
             Mode::Stream => "application/x-ndjson",
             Mode::Events(style) => style.content_type(),
+            #[cfg(feature = "socketio")]
+            Mode::Engine => "text/plain; charset=UTF-8",
         }
     }
 
@@ -83,17 +101,14 @@ impl Mode {
         match self {
             Mode::Poll => self.body(&mut [], &[]),
             Mode::Stream | Mode::Events(_) => String::new(),
+            #[cfg(feature = "socketio")]
+            Mode::Engine => socketio::engine::CLOSE.to_owned(),
         }
     }
 }
 
-/// Whether what is wrong may pass, or is mended by a resume.
-fn comes_back(error: &ErrorInfo) -> bool {
-    error.status_code >= 500 || error.status_code == 429 || error.is(Code::Disconnected)
-}
-
 /// What a client is told that is not let in, or not any more. What may pass, or is mended by a resume, brings it back.
 pub fn refusal(error: &ErrorInfo) -> Outbound<'_> {
-    let action = if comes_back(error) { action::DISCONNECTED } else { action::ERROR };
+    let action = if error.may_pass() { action::DISCONNECTED } else { action::ERROR };
     Outbound { action, error: Some(error), ..Outbound::default() }
 }

@@ -13,6 +13,8 @@ mod push;
 mod pusher;
 #[path = "../support/random.rs"]
 mod random;
+#[cfg(feature = "socketio")]
+mod socketio;
 mod wire;
 
 use std::panic::catch_unwind;
@@ -41,6 +43,8 @@ const TARGETS: &[(&str, Target)] = &[
     ("connection", wire::connection),
     #[cfg(feature = "pusher")]
     ("pusher", pusher::connection),
+    #[cfg(feature = "socketio")]
+    ("socketio", socketio::connection),
     ("request", wire::request),
     ("stored", wire::stored),
 ];

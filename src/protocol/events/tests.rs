@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::error::Code;
+use crate::model::serial::Position;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::outbound::{OutboundData, OutboundPresence};
 
@@ -67,6 +68,7 @@ fn message(id: &str, data: &'static str, serial: &str, timestamp: Option<u64>) -
         extras: None,
         action: 0,
         serial: serial.to_owned(),
+        at: Position::ZERO,
         version: None,
         annotations: None,
         operation: None,

@@ -50,7 +50,7 @@ impl Client {
     fn told(&mut self, frame: &str) -> Vec<Value> {
         let said = |heard: Heard| match heard {
             Heard::Say(frame) => texts(frame),
-            Heard::Do(_) => Vec::new(),
+            _ => Vec::new(),
         };
         self.hear(frame).unwrap().into_iter().flat_map(said).collect()
     }
@@ -58,7 +58,7 @@ impl Client {
     fn done(&mut self, frame: &str) -> Vec<Inbound> {
         let done = |heard: Heard| match heard {
             Heard::Do(inbound) => Some(inbound),
-            Heard::Say(_) => None,
+            _ => None,
         };
         self.hear(frame).unwrap().into_iter().filter_map(done).collect()
     }

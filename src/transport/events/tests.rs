@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::auth::{Capability, Grant, KeyName};
 use crate::limits::{LINK_STALL_MS, STREAM_MAX_CHANNELS};
+use crate::model::serial::Position;
 use crate::protocol::action;
 use crate::protocol::outbound::{Outbound, OutboundData, OutboundMessage};
 use crate::relay::SocketId;
@@ -33,6 +34,7 @@ fn messages() -> Outbound<'static> {
         extras: None,
         action: 0,
         serial: serial.to_owned(),
+        at: Position::ZERO,
         version: None,
         annotations: None,
         operation: None,

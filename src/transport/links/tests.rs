@@ -380,3 +380,69 @@ proptest! {
         prop_assert!(bench.links.ended.is_empty());
     }
 }
+
+#[cfg(feature = "socketio")]
+mod engine {
+    use super::*;
+
+    #[test]
+    fn polls_of_engine_io_hold_packets_and_never_nothing() {
+        let mut bench = Bench::of(Mode::Engine);
+        bench.read();
+        bench.send("42[\"a\"]");
+        assert_eq!(bench.done(), ["1: 42[\"a\"] end"]);
+        bench.written(ResponseId { socket: ONE, number: 1 }, true);
+        bench.send("2");
+        bench.send("42[\"b\"]");
+        let second = bench.read();
+        assert_eq!(bench.done(), ["2: 2\u{1e}42[\"b\"] end"]);
+        bench.written(second, true);
+        let third = bench.read();
+        bench.pass();
+        assert_eq!(bench.done(), ["3: 6 end"], "there is nothing, and somebody reads");
+        bench.written(third, true);
+        bench.read();
+        bench.close();
+        assert_eq!(bench.done(), ["4: 1 end"], "it is over");
+    }
+
+    #[test]
+    fn a_client_that_found_its_socket_to_work_waits_for_no_poll() {
+        let mut bench = Bench::of(Mode::Engine);
+        let first = bench.read();
+        assert!(bench.links.try_socket(ONE) && !bench.links.try_socket(ONE), "one at a time");
+        assert_eq!(bench.done(), [] as [&str; 0], "it may not work");
+        let effects = bench.links.pause(ONE, bench.now_ms);
+        bench.effects.extend(effects);
+        assert_eq!(bench.done(), ["1: 6 end"]);
+        bench.written(first, true);
+        bench.read();
+        assert_eq!(bench.done(), ["2: 6 end"]);
+        bench.send("42[\"a\"]");
+        let (waiting, effects) = bench.links.replace(ONE);
+        bench.effects.extend(effects);
+        assert_eq!(waiting, [Encoded::Text("42[\"a\"]".to_owned())]);
+        assert_eq!((bench.links.count(), bench.links.waiting_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_socket_that_does_not_work_leaves_the_polls() {
+        let mut bench = Bench::of(Mode::Engine);
+        bench.read();
+        assert!(bench.links.try_socket(ONE));
+        bench.links.forget_socket(ONE);
+        bench.send("42[\"a\"]");
+        assert_eq!(bench.done(), ["1: 42[\"a\"] end"]);
+        assert!(bench.links.try_socket(ONE), "it may be tried again");
+    }
+
+    #[test]
+    fn a_second_poll_ends_both() {
+        let mut bench = Bench::of(Mode::Engine);
+        bench.read();
+        assert!(bench.links.is_read(ONE));
+        let effects = bench.links.give_up(ONE, bench.now_ms);
+        bench.effects.extend(effects);
+        assert_eq!(bench.done(), ["lost 1", "1: 1 end"]);
+    }
+}
