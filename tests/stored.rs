@@ -50,12 +50,13 @@ use support::memory_store::MemoryStore;
 /// Bytes by what they are: text as it stands, everything else in hexadecimal.
 type Fixture = BTreeMap<String, String>;
 
-const EARLIER: [&str; 3] = [
+const EARLIER: [&str; 4] = [
     include_str!("fixtures/formats-1.txt"),
     include_str!("fixtures/formats-2.txt"),
     include_str!("fixtures/formats-3.txt"),
+    include_str!("fixtures/formats-4.txt"),
 ];
-const NEWEST: &str = include_str!("fixtures/formats-4.txt");
+const NEWEST: &str = include_str!("fixtures/formats-5.txt");
 
 fn fixture(text: &str) -> Fixture {
     text.lines().filter_map(|line| line.split_once(' ')).map(|(name, value)| (name.into(), value.into())).collect()
@@ -364,7 +365,7 @@ fn objects_of_every_version_are_there() {
         let said: Vec<ObjectMessage> = said.into_iter().map(|proposal| proposal.message).collect();
         assert_eq!(entry.objects(), said);
     }
-    assert_eq!(versions, 2);
+    assert_eq!(versions, 3);
 }
 
 #[test]
@@ -411,7 +412,7 @@ fn a_push_of_every_version_is_delivered() {
         };
         assert!(outputs.iter().any(delivered), "{outputs:?}");
     }
-    assert_eq!(versions, 1);
+    assert_eq!(versions, 2);
 }
 
 /// Bytes that a later build wrote, and such as the disk lost.

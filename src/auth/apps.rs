@@ -3,7 +3,8 @@
 //! ```json
 //! {"apps": [{
 //!   "id": "demo",
-//!   "keys": [{"name": "key1", "secret": "local-only", "capability": {"*": ["*"]}, "revocableTokens": false}],
+//!   "keys": [{"name": "key1", "secret": "local-only", "capability": {"*": ["*"]}, "revocableTokens": false,
+//!             "pusher": false}],
 //!   "namespaces": [{"id": "chat", "persisted": true}]
 //! }]}
 //! ```
@@ -109,7 +110,7 @@ impl App {
 }
 
 fn read_key(app: &AppId, value: &Value, path: &str, secret_min_bytes: usize) -> Result<Key, ErrorInfo> {
-    let fields = Fields::of(value, path, &["name", "secret", "capability", "revocableTokens"])?;
+    let fields = Fields::of(value, path, &["name", "secret", "capability", "revocableTokens", "pusher"])?;
     let name = fields.parsed("name", |name| KeyName::new(app.clone(), name))?;
     let secret = fields.parsed("secret", |text| Secret::parse(text, secret_min_bytes))?;
     let capability = match fields.optional("capability") {
@@ -119,16 +120,21 @@ fn read_key(app: &AppId, value: &Value, path: &str, secret_min_bytes: usize) -> 
             Capability::from_value(value).map_err(wrong)?
         }
     };
-    Ok(Key { name, secret, capability, revocable_tokens: fields.flag("revocableTokens")? })
+    let (revocable_tokens, pusher) = (fields.flag("revocableTokens")?, fields.flag("pusher")?);
+    Ok(Key { name, secret, capability, revocable_tokens, pusher })
 }
 
 fn key_to_json(key: &Key) -> Value {
-    json!({
+    let mut value = json!({
         "name": key.name.id(),
         "secret": key.secret.expose(),
         "capability": key.capability.text(),
         "revocableTokens": key.revocable_tokens,
-    })
+    });
+    if key.pusher {
+        value["pusher"] = true.into();
+    }
+    value
 }
 
 fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> bool {

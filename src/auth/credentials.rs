@@ -63,6 +63,8 @@ enum Proof {
     Key(PresentedKey),
     Token(PresentedToken),
     Jwt(PresentedJwt),
+    /// A key without its secret. It lets in who may come by its name alone.
+    Named(KeyName),
 }
 
 impl Credentials {
@@ -91,6 +93,13 @@ impl Credentials {
         Ok(Credentials { proof, client_id: client_id.map(str::to_owned), surface: Surface::Realtime })
     }
 
+    /// A key that a client names without its secret, as it may where what it then does is signed. Fails with 40101 when
+    /// the text is none.
+    pub fn named(key_name: &str) -> Result<Credentials, ErrorInfo> {
+        let name = KeyName::parse(key_name).map_err(|_| malformed())?;
+        Ok(Credentials { proof: Proof::Named(name), client_id: None, surface: Surface::Realtime })
+    }
+
     /// Whose app to ask for, before verifying.
     pub fn app_id(&self) -> &AppId {
         self.key_name().app()
@@ -101,6 +110,7 @@ impl Credentials {
             Proof::Key(key) => &key.name,
             Proof::Token(token) => &token.key_name,
             Proof::Jwt(jwt) => &jwt.key_name,
+            Proof::Named(name) => name,
         }
     }
 
@@ -130,7 +140,7 @@ impl Credentials {
             return Err(wrong(guess(&key.name), self.proof.wrong()));
         }
         let grant = match &self.proof {
-            Proof::Key(_) => Grant::of_key(key.name.clone(), key.capability.clone()),
+            Proof::Key(_) | Proof::Named(_) => Grant::of_key(key.name.clone(), key.capability.clone()),
             Proof::Token(token) => token.grant(key, now_ms)?,
             Proof::Jwt(jwt) => jwt.grant(key, now_ms)?,
         };
@@ -156,6 +166,7 @@ impl Proof {
             Proof::Key(presented) => key.secret.matches(&presented.secret),
             Proof::Token(token) => token.is_signed_by(key),
             Proof::Jwt(jwt) => jwt.is_signed_by(key),
+            Proof::Named(_) => key.pusher,
         }
     }
 
@@ -164,6 +175,7 @@ impl Proof {
             Proof::Key(_) => Code::BadCredentials.into(),
             Proof::Token(_) => Code::TokenUnrecognized.into(),
             Proof::Jwt(_) => jwt::unsigned(),
+            Proof::Named(_) => Code::BadCredentials.because("this key does not let Pusher clients in ('pusher')"),
         }
     }
 

@@ -72,6 +72,8 @@ pub struct Key {
     pub capability: Capability,
     /// Whether its tokens can be revoked. They live shorter then.
     pub revocable_tokens: bool,
+    /// Whether Pusher clients may come in by its name alone, without the secret (protocol.md § 26).
+    pub pusher: bool,
 }
 
 impl Key {

@@ -13,6 +13,7 @@ use crate::limits::{
     APPEND_ROLLUP_MAX_MS, GRACE_MAX_MS, GRACE_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS,
     PARAMETER_SHOWN_MAX_CHARS,
 };
+use crate::protocol;
 
 /// Where a query arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,7 @@ pub enum Door {
     Socket,
     Comet,
     Stream,
+    Pusher,
     /// Of messages or of presence.
     History,
     Publish,
@@ -113,6 +115,9 @@ const CONNECTION: Table = &[
     ("appendRollupWindow", Milliseconds(0, APPEND_ROLLUP_MAX_MS)),
     ("appendMode", Attach),
 ];
+
+/// What its clients say of themselves.
+const PUSHER: Table = &[("protocol", Read), ("client", Ignored), ("version", Ignored), ("flash", Ignored)];
 
 const SOCKET: Table = &[("format", FORMAT)];
 const COMET: Table = &[("format", OneOf(&["json"]))];
@@ -231,12 +236,22 @@ const STATS: Table = &[
     ("cursor", Read),
 ];
 
+/// The parameters of a door for another protocol.
+pub fn at(door: &protocol::door::Door) -> Door {
+    match door {
+        protocol::door::Door::Pusher(_) => Door::Pusher,
+        // In no build yet.
+        protocol::door::Door::SocketIo(_) | protocol::door::Door::Mqtt(_) => Door::Socket,
+    }
+}
+
 impl Door {
     /// From the most particular to the most general; the first that knows a name decides.
     const fn tables(self) -> [Table; 3] {
         match self {
             Door::Socket => [SOCKET, CONNECTION, ANYWHERE],
             Door::Comet => [COMET, CONNECTION, ANYWHERE],
+            Door::Pusher => [PUSHER, &[], &[]],
             Door::Stream => [STREAM, &[], ANYWHERE],
             Door::History => [HISTORY, REST, ANYWHERE],
             Door::Publish => [PUBLISH, REST, ANYWHERE],

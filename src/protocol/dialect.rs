@@ -10,6 +10,8 @@ use super::inbound::{self, Inbound};
 #[cfg(test)]
 use super::lines;
 use super::outbound::Outbound;
+#[cfg(feature = "pusher")]
+use super::pusher;
 use super::{Encoded, to_json, to_msgpack};
 use crate::error::ErrorInfo;
 use crate::model::Format;
@@ -20,6 +22,9 @@ pub enum Dialect {
     Frames(Format),
     /// Events, for who only listens.
     Events(Style),
+    /// That of a door, for what all its readers are told.
+    #[cfg(feature = "pusher")]
+    Pusher,
     /// For tests of what lies around a dialect.
     #[cfg(test)]
     Lines,
@@ -31,16 +36,21 @@ impl Dialect {
         match self {
             Dialect::Frames(format) => format,
             Dialect::Events(_) => Format::Json,
+            #[cfg(feature = "pusher")]
+            Dialect::Pusher => Format::Json,
             #[cfg(test)]
             Dialect::Lines => Format::Json,
         }
     }
 
-    /// What a client says. The protocol is told apart by how the frame came, as text or as bytes.
+    /// What a client says, but for those of doors, which remember something ([`super::door`]). The protocol is told
+    /// apart by how the frame came, as text or as bytes.
     pub fn decode(self, bytes: &[u8], came: Format) -> Result<Inbound, ErrorInfo> {
         match self {
             Dialect::Frames(_) => inbound::decode(bytes, came),
             Dialect::Events(_) => Ok(Inbound::Unknown),
+            #[cfg(feature = "pusher")]
+            Dialect::Pusher => Ok(Inbound::Unknown),
             #[cfg(test)]
             Dialect::Lines => lines::decode(bytes),
         }
@@ -51,8 +61,36 @@ impl Dialect {
             Dialect::Frames(Format::Json) => Encoded::Text(to_json(frame)),
             Dialect::Frames(Format::Msgpack) => Encoded::Binary(to_msgpack(frame)),
             Dialect::Events(style) => Encoded::Events(events::said(frame, style)),
+            #[cfg(feature = "pusher")]
+            Dialect::Pusher => pusher::encode(frame),
             #[cfg(test)]
             Dialect::Lines => Encoded::Text(lines::encode(frame)),
         }
+    }
+}
+
+/// Who puts frames into words: a dialect, or the session of one connection.
+pub trait Voice {
+    fn payloads(&self) -> Format;
+    fn say(&mut self, frame: &Outbound<'_>) -> Encoded;
+}
+
+impl Voice for Dialect {
+    fn payloads(&self) -> Format {
+        Dialect::payloads(*self)
+    }
+
+    fn say(&mut self, frame: &Outbound<'_>) -> Encoded {
+        self.encode(frame)
+    }
+}
+
+impl<V: Voice> Voice for &mut V {
+    fn payloads(&self) -> Format {
+        V::payloads(self)
+    }
+
+    fn say(&mut self, frame: &Outbound<'_>) -> Encoded {
+        V::say(self, frame)
     }
 }

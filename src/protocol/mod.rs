@@ -6,12 +6,15 @@
 //! and decides nothing.
 
 pub mod dialect;
+pub mod door;
 pub mod events;
 pub mod inbound;
 #[cfg(test)]
 mod lines;
 pub mod objects;
 pub mod outbound;
+#[cfg(feature = "pusher")]
+pub mod pusher;
 pub mod stated;
 pub mod vcdiff;
 
@@ -27,14 +30,26 @@ pub enum Encoded {
     Binary(Vec<u8>),
     /// Not written yet: each reader has a place of its own.
     Events(events::Said),
+    /// Frames, in this order; or none, where a dialect has no words for something.
+    Several(Vec<Encoded>),
+    /// The end of the connection, with this code. Only doors give another than 1000.
+    Close(u16),
 }
 
 impl Encoded {
+    pub const NOTHING: Encoded = Encoded::Several(Vec::new());
+
+    pub fn is_nothing(&self) -> bool {
+        *self == Encoded::NOTHING
+    }
+
     pub fn len(&self) -> usize {
         match self {
             Encoded::Text(text) => text.len(),
             Encoded::Binary(bytes) => bytes.len(),
             Encoded::Events(said) => said.bytes(),
+            Encoded::Several(frames) => frames.iter().map(Encoded::len).sum(),
+            Encoded::Close(_) => 0,
         }
     }
 

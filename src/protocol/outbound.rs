@@ -14,7 +14,7 @@ use crate::model::node::Node;
 use crate::model::presence::PresenceMessage;
 use crate::model::revision;
 use crate::model::serial::Position;
-use crate::protocol::dialect::Dialect;
+use crate::protocol::dialect::Voice;
 use crate::protocol::objects::operations_of;
 use crate::protocol::{Encoded, action};
 
@@ -253,9 +253,9 @@ impl<'a> Shared<'a> {
 ///
 /// One entry makes the frame of its publish; several travel as one frame, since the runtime's cost is per frame. Their
 /// messages say what differs from the frame's connection and time: what is sent to a crowd is paid by the byte, too.
-pub fn entries_frame(channel: &str, epoch: &str, entries: &[&Entry], dialect: Dialect) -> Option<Encoded> {
+pub fn entries_frame(channel: &str, epoch: &str, entries: &[&Entry], mut voice: impl Voice) -> Option<Encoded> {
     let last = entries.last()?;
-    let format = dialect.payloads();
+    let format = voice.payloads();
     let kind = last.kind();
     let serial = last.position.serial(epoch);
     let shared = Shared::of(entries);
@@ -278,7 +278,7 @@ pub fn entries_frame(channel: &str, epoch: &str, entries: &[&Entry], dialect: Di
         annotations: (kind == Kind::Annotations).then(|| annotations(entries, epoch, format)),
         ..Outbound::default()
     };
-    Some(dialect.encode(&frame))
+    Some(voice.say(&frame))
 }
 
 /// The SYNC frame for members; `serial` says of which sync, and how far it is.
@@ -286,20 +286,20 @@ pub fn sync_frame<'a>(
     channel: &str,
     serial: &str,
     members: impl Iterator<Item = &'a Entry>,
-    dialect: Dialect,
+    mut voice: impl Voice,
 ) -> Encoded {
     let frame = Outbound {
         action: action::SYNC,
         channel: Some(channel),
         channel_serial: Some(serial),
-        presence: Some(events(members, dialect.payloads())),
+        presence: Some(events(members, voice.payloads())),
         ..Outbound::default()
     };
-    dialect.encode(&frame)
+    voice.say(&frame)
 }
 
 /// The OBJECT_SYNC frame for objects of a channel; `serial` says of which sync, and how far it is.
-pub fn object_sync_frame(channel: &str, serial: &str, objects: Vec<Node<'static>>, dialect: Dialect) -> Encoded {
+pub fn object_sync_frame(channel: &str, serial: &str, objects: Vec<Node<'static>>, mut voice: impl Voice) -> Encoded {
     let frame = Outbound {
         action: action::OBJECT_SYNC,
         channel: Some(channel),
@@ -307,11 +307,11 @@ pub fn object_sync_frame(channel: &str, serial: &str, objects: Vec<Node<'static>
         state: Some(objects),
         ..Outbound::default()
     };
-    dialect.encode(&frame)
+    voice.say(&frame)
 }
 
 /// A channel's occupancy, for a connection that is told of it. It has no place in the channel's order.
-pub fn occupancy_frame(channel: &str, data: &str, now_ms: u64, dialect: Dialect) -> Encoded {
+pub fn occupancy_frame(channel: &str, data: &str, now_ms: u64, mut voice: impl Voice) -> Encoded {
     let message = OutboundMessage {
         id: format!("occupancy@{now_ms}:0"),
         name: Some("[meta]occupancy"),
@@ -333,7 +333,7 @@ pub fn occupancy_frame(channel: &str, data: &str, now_ms: u64, dialect: Dialect)
         messages: Some(vec![message]),
         ..Outbound::default()
     };
-    dialect.encode(&frame)
+    voice.say(&frame)
 }
 
 /// The actions of messages that the server itself has to say.

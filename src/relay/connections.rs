@@ -14,6 +14,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
 use crate::model::name::ChannelName;
 use crate::protocol::dialect::Dialect;
+use crate::protocol::door::Visitor;
 use crate::protocol::outbound::Outbound;
 use crate::protocol::{Encoded, action};
 use crate::rpc::connection_key::{ConnectionKey, Generations};
@@ -43,6 +44,7 @@ impl Relay {
     /// another.
     pub fn open(&mut self, socket: SocketId, mut opening: Opening, fresh_id: String, now_ms: u64) -> Vec<Effect> {
         self.now_ms = now_ms;
+        let fresh_id = opening.door.as_ref().map_or(fresh_id.clone(), |door| door.connection_id(fresh_id));
         self.count_in(&opening);
         let taken_over = opening.takeover.take().map(|takeover| self.take_over(&takeover, &opening));
         let (Beginning { connection_id, generations, owed }, error) = match taken_over {
@@ -58,7 +60,7 @@ impl Relay {
         let mut session = Session::new(opening, key, generations, self.now_ms);
         session.void_at_ms = self.void_at_ms(&session.grant);
         session.repeats = owed;
-        let connected = self.connected(&session, error.as_ref());
+        let connected = self.connected(&mut session, error.as_ref());
         if generations.replaces().is_none() {
             self.known.connections.insert(session.connection_id().to_owned(), socket);
         }
@@ -101,7 +103,7 @@ impl Relay {
         Some(self.signed(session))
     }
 
-    fn connected(&self, session: &Session, error: Option<&ErrorInfo>) -> Encoded {
+    fn connected(&self, session: &mut Session, error: Option<&ErrorInfo>) -> Encoded {
         session.connected(&self.signed(session), self.bounds.messages.per_second, error)
     }
 
@@ -238,8 +240,10 @@ impl Relay {
         if let Err(error) = self.fit(socket) {
             return self.disconnect(socket, &error);
         }
-        let Some(session) = self.sessions.get(&socket) else { return };
-        let (due_ms, connected) = (session.due_ms(), self.connected(session, None));
+        let Some(key) = self.key(socket) else { return };
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let rate = self.bounds.messages.per_second;
+        let (due_ms, connected) = (session.due_ms(), session.connected(&key, rate, None));
         self.lower_due(due_ms);
         self.touch(socket);
         self.send_encoded(socket, connected);

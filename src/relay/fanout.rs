@@ -18,7 +18,7 @@ use crate::model::name::ChannelName;
 use crate::model::revision::Shape;
 use crate::model::serial::Position;
 use crate::protocol::Encoded;
-use crate::protocol::dialect::Dialect;
+use crate::protocol::dialect::{Dialect, Voice};
 use crate::protocol::outbound::entries_frame;
 use crate::rpc::{Delivered, Delivery};
 use crate::stats::{self, Load};
@@ -55,6 +55,8 @@ struct Group {
     name: ChannelName,
     way: Way,
     sockets: Vec<SocketId>,
+    /// One that is told through its session.
+    is_alone: bool,
     /// All that passes its filter, if nothing else is said.
     picked: Option<Vec<usize>>,
 }
@@ -133,18 +135,23 @@ impl Relay {
                 true if deltas.follow(feed.base.as_ref()) => Way::DeltasAfterBase,
                 true => Way::Deltas,
             };
-            let (dialect, name) = (session.dialect, name.clone());
+            let (dialect, name, is_alone) = (session.dialect, name.clone(), session.hears_alone(name));
             match share {
                 Share::Nothing => continue,
-                Share::All => alike[way as usize].entry((dialect, name)).or_default().push(*socket),
+                Share::All if !is_alone => alike[way as usize].entry((dialect, name)).or_default().push(*socket),
+                Share::All => {
+                    groups.push(Group { dialect, name, way, sockets: vec![*socket], is_alone, picked: None });
+                }
                 Share::Some(picked) => {
-                    groups.push(Group { dialect, name, way, sockets: vec![*socket], picked: Some(picked) })
+                    let picked = Some(picked);
+                    groups.push(Group { dialect, name, way, sockets: vec![*socket], is_alone, picked })
                 }
             }
             session.last_sent_ms = self.now_ms;
         }
         for (way, alike) in Way::ALL.into_iter().zip(alike) {
-            let group = |((dialect, name), sockets)| Group { dialect, name, way, sockets, picked: None };
+            let group =
+                |((dialect, name), sockets)| Group { dialect, name, way, sockets, is_alone: false, picked: None };
             groups.extend(alike.into_iter().map(group));
         }
         if let Some(last) = entries.last().filter(|_| !groups.is_empty()) {
@@ -157,7 +164,7 @@ impl Relay {
             if groups.iter().any(|group| group.way == Way::Fragments) { fragments_of(entries) } else { Vec::new() };
         let all_fragments: Vec<&Entry> = fragments.iter().collect();
         let wants_deltas = groups.iter().any(|group| group.way.has_deltas());
-        for Group { dialect, name, way, mut sockets, picked } in groups {
+        for Group { dialect, name, way, mut sockets, is_alone, picked } in groups {
             let all = if way == Way::Fragments { &all_fragments } else { &all };
             let picked: Option<Vec<&Entry>> = match self.filter(&sockets, &name) {
                 None => picked.map(|at| at.into_iter().map(|index| all[index]).collect()),
@@ -171,6 +178,7 @@ impl Relay {
             };
             let frames = match deltas {
                 Some(deltas) => render(&name, epoch, &deltas.iter().collect::<Vec<_>>(), dialect),
+                None if is_alone => self.render_alone(sockets[0], &name, epoch, sent),
                 None => render(&name, epoch, sent, dialect),
             };
             self.admit_fed(&mut sockets, &name, epoch, prior, bytes_of(&frames));
@@ -182,6 +190,12 @@ impl Relay {
         }
         self.keep_base(owner, base, wants_deltas, &all);
         self.keep_checkpoint(owner);
+    }
+
+    fn render_alone(&mut self, socket: SocketId, name: &ChannelName, epoch: &str, entries: &[&Entry]) -> Vec<Encoded> {
+        let frames = self.sessions.get_mut(&socket).map(|session| render(name, epoch, entries, session));
+        self.note_orders(socket);
+        frames.unwrap_or_default()
     }
 
     /// Keeps what the next message may be a delta to.
@@ -246,9 +260,10 @@ impl Relay {
             attachment.deltas.pass(entries);
         }
         let frames = match &linked {
-            Some(deltas) => render(name, epoch, &deltas.iter().collect::<Vec<_>>(), session.dialect),
-            None => render(name, epoch, entries, session.dialect),
+            Some(deltas) => render(name, epoch, &deltas.iter().collect::<Vec<_>>(), session),
+            None => render(name, epoch, entries, session),
         };
+        self.note_orders(socket);
         match fed {
             true => self.charge_fed(socket, bytes_of(&frames)),
             false => self.charge_answer(socket, bytes_of(&frames)),
@@ -288,8 +303,9 @@ fn fragments_of(entries: &[Entry]) -> Vec<Entry> {
     entries.iter().map(|entry| entry.fragment().unwrap_or_else(|| entry.clone())).collect()
 }
 
-fn render(name: &ChannelName, epoch: &str, entries: &[&Entry], dialect: Dialect) -> Vec<Encoded> {
-    frames_of(entries).filter_map(|chunk| entries_frame(name.as_str(), epoch, chunk, dialect)).collect()
+fn render(name: &ChannelName, epoch: &str, entries: &[&Entry], mut voice: impl Voice) -> Vec<Encoded> {
+    let frames = frames_of(entries).filter_map(|chunk| entries_frame(name.as_str(), epoch, chunk, &mut voice));
+    frames.filter(|frame| !frame.is_nothing()).collect()
 }
 
 fn bytes_of(frames: &[Encoded]) -> usize {

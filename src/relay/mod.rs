@@ -27,6 +27,7 @@ mod branch;
 mod calls;
 mod connections;
 pub mod deltas;
+mod doors;
 mod fanout;
 mod farewell;
 mod feed;
@@ -58,6 +59,7 @@ use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
 use crate::model::Format;
 use crate::model::name::ChannelName;
+use crate::protocol::dialect::Voice;
 use crate::protocol::inbound::Inbound;
 use crate::protocol::outbound::Outbound;
 use crate::protocol::{Encoded, action};
@@ -133,6 +135,8 @@ pub struct Relay {
     /// What clients published lately.
     said: Said,
     dirty: Vec<SocketId>,
+    /// Those whose doors have something to be done.
+    ordered: Vec<SocketId>,
     rows: Rows,
     effects: Vec<Effect>,
     tally: Tally,
@@ -159,6 +163,7 @@ impl Relay {
             pace: Pace::default(),
             said: Said::default(),
             dirty: Vec::new(),
+            ordered: Vec::new(),
             rows: Rows::default(),
             effects: Vec::new(),
             tree: Tree::default(),
@@ -184,11 +189,12 @@ impl Relay {
         self.now_ms = now_ms;
         if let Some(session) = self.sessions.get_mut(&socket) {
             session.heard();
-            let dialect = session.dialect;
+            let (dialect, has_door) = (session.dialect, session.door.is_some());
             if session.generations.replaces().is_none() && session.generations.before.take().is_some() {
                 self.touch(socket);
             }
             match dialect.decode(bytes, format) {
+                _ if has_door => self.hear_at_door(socket, bytes, format),
                 Ok(frame) => self.dispatch(socket, frame),
                 Err(error) => self.fail(socket, &error),
             }
@@ -321,14 +327,15 @@ impl Relay {
     }
 
     fn send(&mut self, socket: SocketId, frame: &Outbound<'_>) {
-        if let Some(session) = self.sessions.get(&socket) {
-            let frame = session.dialect.encode(frame);
+        if let Some(session) = self.sessions.get_mut(&socket) {
+            let frame = session.say(frame);
             self.send_encoded(socket, frame);
         }
     }
 
     fn send_encoded(&mut self, socket: SocketId, frame: Encoded) {
-        if let Some(session) = self.sessions.get_mut(&socket) {
+        self.note_orders(socket);
+        if let Some(session) = self.sessions.get_mut(&socket).filter(|_| !frame.is_nothing()) {
             session.last_sent_ms = self.now_ms;
             self.charge_answer(socket, frame.len());
             self.effects.push(Effect::Send { sockets: vec![socket], frame });
@@ -356,6 +363,7 @@ impl Relay {
     /// come records: what a frame says is in the socket's record before it is sent, so a relay that loses its memory in
     /// between says at worst too little again, and never the same twice.
     fn finish(&mut self) -> Vec<Effect> {
+        self.do_ordered();
         self.end_overfed();
         let mut effects = std::mem::take(&mut self.tree.deliveries);
         effects.extend(self.take_row_changes());

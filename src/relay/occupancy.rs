@@ -173,11 +173,11 @@ impl Relay {
     pub(super) fn begin_listening(&mut self, socket: SocketId, name: &ChannelName) {
         let Some(wanted) = self.listens(socket, name) else { return };
         let owner = name.owner();
-        let (Some(feed), Some(session)) = (self.feeds.get(&owner), self.sessions.get(&socket)) else { return };
+        let (Some(feed), Some(session)) = (self.feeds.get(&owner), self.sessions.get_mut(&socket)) else { return };
         match &feed.reports.told {
             Some(told) => {
                 let data = told.to_json(wanted).to_string();
-                let frame = occupancy_frame(name.as_str(), &data, self.now_ms, session.dialect);
+                let frame = occupancy_frame(name.as_str(), &data, self.now_ms, session);
                 self.send_encoded(socket, frame);
                 if let Some(attachment) = self.attachment(socket, name) {
                     attachment.deltas.begin_anew();

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::error::ErrorInfo;
-use crate::protocol::dialect::Dialect;
+use crate::protocol::dialect::Voice;
 use crate::protocol::outbound::{Outbound, PublishResult};
 use crate::protocol::{Encoded, action};
 
@@ -108,7 +108,7 @@ impl Outbox {
     }
 
     /// The frames that can leave now.
-    pub fn drain(&mut self, dialect: Dialect) -> Vec<Encoded> {
+    pub fn drain(&mut self, mut voice: impl Voice) -> Vec<Encoded> {
         let mut frames = Vec::new();
         while let Some((msg_serial, mut count, outcome)) = self.pop_if(|_, _| true) {
             match outcome {
@@ -120,7 +120,7 @@ impl Outbox {
                         results.push(result);
                         count += 1;
                     }
-                    frames.push(dialect.encode(&ack(msg_serial, &results)));
+                    frames.push(voice.say(&ack(msg_serial, &results)));
                 }
                 Err(error) => {
                     while let Some((_, more, _)) =
@@ -128,7 +128,7 @@ impl Outbox {
                     {
                         count += more;
                     }
-                    frames.push(dialect.encode(&nack(msg_serial, count, &error)));
+                    frames.push(voice.say(&nack(msg_serial, count, &error)));
                 }
             }
         }
@@ -187,9 +187,13 @@ mod tests {
     fn texts(outbox: &mut Outbox) -> Vec<String> {
         let text = |frame| match frame {
             Encoded::Text(text) => text,
-            Encoded::Binary(_) | Encoded::Events(_) => unreachable!("asked for JSON"),
+            _ => unreachable!("asked for JSON"),
         };
-        outbox.drain(Dialect::Frames(crate::model::Format::Json)).into_iter().map(text).collect()
+        outbox
+            .drain(crate::protocol::dialect::Dialect::Frames(crate::model::Format::Json))
+            .into_iter()
+            .map(text)
+            .collect()
     }
 
     fn expect(outbox: &mut Outbox, serials: std::ops::Range<u64>) -> Vec<Place> {

@@ -226,7 +226,9 @@ impl Relay {
 
     fn send_acknowledgements(&mut self, socket: SocketId) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let frames = session.outbox.drain(session.dialect);
+        let mut outbox = std::mem::take(&mut session.outbox);
+        let frames = outbox.drain(&mut *session);
+        session.outbox = outbox;
         let is_idle = session.outbox.is_empty();
         frames.into_iter().for_each(|frame| self.send_encoded(socket, frame));
         if is_idle {

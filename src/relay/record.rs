@@ -19,6 +19,7 @@ use crate::model::flags::Modes;
 use crate::model::name::{AppId, ChannelName};
 use crate::model::serial::Position;
 use crate::protocol::dialect::Dialect;
+use crate::protocol::door::{Door, Visitor};
 use crate::rpc::connection_key::{ConnectionKey, Generations};
 use crate::rpc::placement::Shard;
 
@@ -46,14 +47,16 @@ pub struct Record {
     pub busy: bool,
     attachments: Vec<AttachmentRecord>,
     is_secure: bool,
+    door: Option<Door>,
 }
 
 impl Versioned for Record {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Record, Unreadable> {
         match version {
             1 => pinned::take::<first::Record>(bytes).map(Record::from),
+            2 => pinned::take::<second::Record>(bytes).map(Record::from),
             _ => Err(Unreadable::Version(version)),
         }
     }
@@ -145,6 +148,7 @@ impl Session {
             busy: self.is_busy(),
             attachments: self.attachments.iter().map(attachment).collect(),
             is_secure: self.is_secure,
+            door: self.door.as_deref().cloned(),
         }
     }
 
@@ -212,7 +216,8 @@ impl Record {
             key,
             generations: self.generations,
             grant: self.grant,
-            dialect: Dialect::Frames(self.format),
+            dialect: self.door.as_ref().map_or(Dialect::Frames(self.format), Door::dialect),
+            door: self.door.map(Box::new),
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
             bounce: self.bounces.then(|| Box::new(Bounce { pinged_ms: 0, answered: true })),
@@ -233,6 +238,54 @@ impl Record {
             dirty: false,
         };
         Some(Restored { session, checkpoints })
+    }
+}
+
+/// Version 2: no client came in by another door.
+mod second {
+    use serde::Deserialize;
+
+    use super::AttachmentRecord;
+    use crate::auth::Grant;
+    use crate::model::Format;
+    use crate::rpc::connection_key::Generations;
+
+    #[derive(Deserialize)]
+    pub struct Record {
+        connection_id: String,
+        shard: u16,
+        generations: Generations,
+        grant: Grant,
+        format: Format,
+        echo: bool,
+        heartbeat_interval_ms: u32,
+        bounces: bool,
+        grace_ms: u32,
+        prompted: bool,
+        busy: bool,
+        attachments: Vec<AttachmentRecord>,
+        is_secure: bool,
+    }
+
+    impl From<Record> for super::Record {
+        fn from(earlier: Record) -> super::Record {
+            super::Record {
+                connection_id: earlier.connection_id,
+                shard: earlier.shard,
+                generations: earlier.generations,
+                grant: earlier.grant,
+                format: earlier.format,
+                echo: earlier.echo,
+                heartbeat_interval_ms: earlier.heartbeat_interval_ms,
+                bounces: earlier.bounces,
+                grace_ms: earlier.grace_ms,
+                prompted: earlier.prompted,
+                busy: earlier.busy,
+                attachments: earlier.attachments,
+                is_secure: earlier.is_secure,
+                door: None,
+            }
+        }
     }
 }
 
@@ -308,6 +361,7 @@ mod first {
                 busy: earlier.busy,
                 attachments: earlier.attachments.into_iter().map(AttachmentRecord::from).collect(),
                 is_secure: earlier.is_secure,
+                door: None,
             }
         }
     }

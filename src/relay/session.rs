@@ -19,7 +19,8 @@ use crate::limits::{
 use crate::model::Format;
 use crate::model::message::Params;
 use crate::model::name::ChannelName;
-use crate::protocol::dialect::Dialect;
+use crate::protocol::dialect::{Dialect, Voice};
+use crate::protocol::door::{Door, Visitor};
 use crate::protocol::objects::SITE;
 use crate::protocol::outbound::{ConnectionDetails, Outbound};
 use crate::protocol::{Encoded, action};
@@ -49,6 +50,8 @@ pub struct Opening {
     /// What is spoken, where it is not the protocol in that format: how a client came in says so.
     #[serde(skip)]
     pub spoken: Option<Dialect>,
+    /// The door that it came in by, where that is not the protocol's own.
+    pub door: Option<Door>,
 }
 
 /// The connection that a client goes on with, by its key.
@@ -125,7 +128,19 @@ impl Opening {
             is_kept: true,
             attach: attach.into_iter().collect(),
             spoken: None,
+            door: None,
         }
+    }
+
+    /// The client came in by this door. It resumes nothing by a key.
+    pub fn enter_by(&mut self, door: Door) {
+        (self.takeover, self.echo, self.bounces, self.attach) = (None, door.echoes(), door.bounces(), Vec::new());
+        self.door = Some(door);
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        let of_door = self.door.as_ref().map(Door::dialect);
+        of_door.or(self.spoken).unwrap_or(Dialect::Frames(self.format))
     }
 
     /// The channel whose own object may hold the connection: the one that it names, or that its key leads to. None that
@@ -141,6 +156,7 @@ pub struct Session {
     pub key: ConnectionKey,
     pub grant: Grant,
     pub dialect: Dialect,
+    pub door: Option<Box<Door>>,
     pub echo: bool,
     pub heartbeat_interval_ms: u32,
     pub bounce: Option<Box<Bounce>>,
@@ -181,13 +197,29 @@ pub struct Bounce {
     pub answered: bool,
 }
 
+/// What this connection alone is told.
+impl Voice for Session {
+    fn payloads(&self) -> Format {
+        self.dialect.payloads()
+    }
+
+    fn say(&mut self, frame: &Outbound<'_>) -> Encoded {
+        say(self.door.as_deref_mut(), self.dialect, frame)
+    }
+}
+
+fn say(door: Option<&mut Door>, dialect: Dialect, frame: &Outbound<'_>) -> Encoded {
+    door.map_or_else(|| dialect.encode(frame), |door| door.tell(frame))
+}
+
 impl Session {
     pub fn new(opening: Opening, key: ConnectionKey, generations: Generations, now_ms: u64) -> Session {
         let expires_at_ms = opening.grant.expires_at_ms;
         Session {
             key,
             generations,
-            dialect: opening.spoken.unwrap_or(Dialect::Frames(opening.format)),
+            dialect: opening.dialect(),
+            door: opening.door.map(Box::new),
             echo: opening.echo,
             heartbeat_interval_ms: opening.heartbeat_interval_ms as u32,
             bounce: opening.bounces.then(|| Box::new(Bounce { pinged_ms: now_ms, answered: true })),
@@ -214,7 +246,7 @@ impl Session {
         &self.key.connection_id
     }
 
-    pub fn connected(&self, connection_key: &str, max_inbound_rate: u64, error: Option<&ErrorInfo>) -> Encoded {
+    pub fn connected(&mut self, connection_key: &str, max_inbound_rate: u64, error: Option<&ErrorInfo>) -> Encoded {
         let details = ConnectionDetails {
             client_id: self.grant.connection_client_id(),
             connection_key,
@@ -228,23 +260,28 @@ impl Session {
             site_code: SITE,
             objects_gc_grace_period: OBJECTS_GRACE_MS,
         };
-        let connection_id = Some(self.connection_id());
         let frame = Outbound {
             action: action::CONNECTED,
-            connection_id,
+            connection_id: Some(&self.key.connection_id),
             // Over HTTP version 1 needs the key for its next request, and looks for it only there.
             connection_key: (!self.is_kept).then_some(connection_key),
             connection_details: Some(details),
             error,
             ..Outbound::default()
         };
-        self.dialect.encode(&frame)
+        say(self.door.as_deref_mut(), self.dialect, &frame)
+    }
+
+    /// Whether it is told by itself what this channel's readers are told.
+    pub fn hears_alone(&self, channel: &ChannelName) -> bool {
+        self.door.as_ref().is_some_and(|door| door.hears_alone(channel.as_str()))
     }
 
     /// Whether something was begun that a rebuilt object would know nothing of.
     pub fn is_busy(&self) -> bool {
         self.generations.replaces().is_some()
             || !self.outbox.is_empty()
+            || self.door.as_ref().is_some_and(|door| door.is_busy())
             || self.attachments.values().any(Attachment::is_busy)
     }
 

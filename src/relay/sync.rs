@@ -29,7 +29,7 @@ use crate::model::objects::parts::{self, Cursor, Snapshot};
 use crate::model::presence::{MemberKey, PresenceAction, PresenceMessage};
 use crate::model::serial::Position;
 use crate::protocol::Encoded;
-use crate::protocol::dialect::Dialect;
+use crate::protocol::dialect::Voice;
 use crate::protocol::objects::snapshot_node;
 use crate::protocol::outbound::{object_sync_frame, sync_frame};
 use crate::rpc::{MembersPage, MembersQuery, ObjectsPage, ObjectsQuery, Request};
@@ -141,12 +141,12 @@ impl Content {
         }
     }
 
-    fn frame(&self, channel: &str, serial: &str, dialect: Dialect) -> Encoded {
+    fn frame(&self, channel: &str, serial: &str, voice: impl Voice) -> Encoded {
         match self {
-            Content::Members(members) => sync_frame(channel, serial, members.iter(), dialect),
+            Content::Members(members) => sync_frame(channel, serial, members.iter(), voice),
             Content::Objects(objects, epoch) => {
                 let objects = objects.iter().map(|object| snapshot_node(object, epoch)).collect();
-                object_sync_frame(channel, serial, objects, dialect)
+                object_sync_frame(channel, serial, objects, voice)
             }
         }
     }
@@ -202,8 +202,9 @@ impl Relay {
         let mut runs = syncs.into_iter().flat_map(|syncs| syncs.reading.iter().chain(&syncs.waiting));
         let run = runs.find(|run| run.id == id);
         let Some(serial) = run.map(|run| format!("{}:", run.sequence)) else { return };
-        let Some(dialect) = self.sessions.get(&socket).map(|session| session.dialect) else { return };
-        self.send_encoded(socket, empty(of).frame(name.as_str(), &serial, dialect));
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let frame = empty(of).frame(name.as_str(), &serial, session);
+        self.send_encoded(socket, frame);
     }
 
     /// SYNC from a client: once more, from the beginning.
@@ -234,12 +235,12 @@ impl Relay {
         let run = self.syncing.syncs.entry(subject.clone()).or_default().waiting.get_or_insert_with(begin);
         let (id, serial) = (run.id, format!("{}:0", run.sequence));
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let dialect = session.dialect;
         let Some(attachment) = session.attachments.get_mut(name) else { return };
         *attachment.syncs.of(of) = Some(id);
         run.readers.insert((socket, name.clone()));
+        let frame = empty(of).frame(name.as_str(), &serial, session);
         self.touch(socket);
-        self.send_encoded(socket, empty(of).frame(name.as_str(), &serial, dialect));
+        self.send_encoded(socket, frame);
         self.begin_sync(&subject);
     }
 
@@ -400,6 +401,11 @@ impl Relay {
             }
             let Some(session) = self.sessions.get_mut(socket) else { continue };
             session.last_sent_ms = self.now_ms;
+            if session.hears_alone(name) {
+                let frame = content.frame(name.as_str(), &serial, session);
+                self.send_encoded(*socket, frame);
+                continue;
+            }
             alike.entry((session.dialect, name.clone())).or_default().push(*socket);
         }
         for ((dialect, name), sockets) in alike {

@@ -1,9 +1,9 @@
 //! The shell: the only code that knows the platform. It performs and never decides.
 //!
-//! `router` is the Worker, which finds apps in its `directory` and serves the `event` page; `objects` are the Durable
-//! Object classes of channels and relays, each a `host` of a driver, and `app_object` is that of apps; `alarm`,
-//! `callers`, `calls`, `replies`, `responses`, `sockets`, `push`, `config` and the storages are what they use, `sql`
-//! and `platform` what they all stand on.
+//! `router` is the Worker, which lets clients in by each `way`, finds apps in its `directory` and serves the `event`
+//! page; `objects` are the Durable Object classes of channels and relays, each a `host` of a driver, and `app_object`
+//! is that of apps; `alarm`, `callers`, `calls`, `replies`, `responses`, `sockets`, `push`, `config` and the storages
+//! are what they use, `sql` and `platform` what they all stand on.
 
 mod alarm;
 mod app_object;
@@ -27,3 +27,4 @@ mod said;
 mod sockets;
 mod sql;
 mod storage;
+mod way;

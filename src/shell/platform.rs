@@ -187,13 +187,18 @@ pub fn object<const N: usize>(entries: [(&str, JsValue); N]) -> Object {
 }
 
 /// A frame as the runtime sends it. Made once, sent to many.
-pub fn frame_value(frame: &Encoded) -> JsValue {
-    match frame {
+/// One value for all: what a send costs is the same for any size and number of readers. A socket that is closing
+/// refuses; the runtime reports its end by itself.
+pub fn send(sockets: &[&Socket], frame: &Encoded) {
+    let value = match frame {
         Encoded::Text(text) => JsValue::from_str(text),
         Encoded::Binary(bytes) => Uint8Array::from(bytes.as_slice()).into(),
+        Encoded::Several(frames) => return frames.iter().for_each(|frame| send(sockets, frame)),
+        Encoded::Close(code) => return sockets.iter().for_each(|socket| drop(socket.close(*code, ""))),
         // No WebSocket has events.
-        Encoded::Events(_) => JsValue::from_str(""),
-    }
+        Encoded::Events(_) => return,
+    };
+    sockets.iter().for_each(|socket| drop(socket.send(&value)));
 }
 
 pub fn now_ms() -> u64 {

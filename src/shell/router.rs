@@ -10,9 +10,10 @@ use futures_util::future::{Either, join_all, select};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use worker::worker_sys::web_sys::Response as RawResponse;
-use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, WebSocketPair, event};
+use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, event};
 
-use super::platform::{self, Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes, random_id};
+use super::platform::{self, now_ms, object, origin, query_pairs, random_bytes, random_id};
+use super::way::Way;
 use super::{calls, config, directory};
 use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
 use crate::base::pinned::{self, Versioned};
@@ -20,11 +21,12 @@ use crate::error::{Code, ErrorInfo};
 use crate::http::addresses::{Addresses, Work};
 use crate::http::uploads::{Body, Uploads};
 use crate::http::{self, Browser, Reply};
-use crate::intake::parameters::{self, Door};
+use crate::intake::parameters;
 use crate::limits::{STATS_LOOK_MS, STATS_ROUTER_MS};
 use crate::model::Format;
 use crate::model::name::{AppId, ChannelName};
-use crate::protocol::dialect::Dialect;
+use crate::protocol;
+
 use crate::relay::session::Opening;
 use crate::rest::{self, Step};
 use crate::rpc::connection_key::ConnectionKey;
@@ -32,9 +34,9 @@ use crate::rpc::placement::{self, LoadMap, Place, Placement, Region, Shard};
 use crate::rpc::{self, Address, Answer, AppCall, AppRequest, RelayName, Rules};
 use crate::stats::Report;
 use crate::stats::requests::{Answered, Requests};
+use crate::transport::Mode;
 use crate::transport::comet::{self, Verb};
 use crate::transport::events;
-use crate::transport::{Mode, refusal};
 
 /// Carries a [`Handover`] from the router to an object. Set by us on every upgrade, so a client's own is overwritten.
 const HANDOVER: &str = "courtside-handover";
@@ -71,7 +73,7 @@ pub struct Handover {
 }
 
 impl Versioned for Handover {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 }
 
 impl Handover {
@@ -98,6 +100,9 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<RawRespon
 async fn respond(request: Request, env: &Env) -> Result<RawResponse> {
     let upgrade = request.headers().get("upgrade")?;
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
+        if let Some(door) = protocol::door::Door::at(&request.path()) {
+            return connect(request, env, Way::Door(door)).await;
+        }
         let msgpack =
             query_pairs(&request.inner().url()).iter().any(|(name, value)| name == "format" && value == "msgpack");
         return connect(request, env, Way::WebSocket(if msgpack { Format::Msgpack } else { Format::Json })).await;
@@ -307,39 +312,6 @@ pub fn write_reply(reply: Reply) -> Result<Response> {
     Ok(response.with_status(reply.status).with_headers(headers))
 }
 
-/// How a request is one of a connection.
-enum Way {
-    WebSocket(Format),
-    Comet(Verb, String),
-    Events { lines: bool },
-}
-
-impl Way {
-    fn door(&self) -> Door {
-        match self {
-            Way::WebSocket(_) => Door::Socket,
-            Way::Comet(..) => Door::Comet,
-            Way::Events { .. } => Door::Stream,
-        }
-    }
-
-    fn work(&self) -> Work {
-        match self {
-            Way::Comet(verb, _) if *verb != Verb::Connect => Work::Request,
-            _ => Work::Connect,
-        }
-    }
-
-    /// Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
-    fn refuse(&self, error: &ErrorInfo) -> Result<Response> {
-        match self {
-            Way::WebSocket(format) => refuse(error, *format),
-            Way::Comet(..) => write_reply(comet::refused(error)),
-            Way::Events { lines } => write_reply(events::refused(error, *lines, u64::from_le_bytes(random_bytes()))),
-        }
-    }
-}
-
 /// A connection that begins, or a request that belongs to one.
 async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
     let url = request.inner().url();
@@ -353,6 +325,7 @@ async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
         is_sdk: header("ably-agent")?.or(header("x-ably-version")?).is_some(),
         last_event_id: header("last-event-id")?,
         content_encoding: header("content-encoding")?,
+        credentials: way.credentials(&request.path()),
     };
     let app = known_app(env, &arrival);
     let passed = match (enter(env, &arrival, &way).await, &way) {
@@ -373,7 +346,7 @@ async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
 
 /// The app that a client names, if it is known to be there.
 fn known_app(env: &Env, arrival: &Arrival<'_>) -> Option<AppId> {
-    let credentials = Credentials::parse(&arrival.presented, Surface::Realtime).ok()?;
+    let credentials = arrival.credentials().ok()?;
     directory::is_known(env, credentials.app_id()).then(|| credentials.app_id().clone())
 }
 
@@ -403,6 +376,15 @@ struct Arrival<'a> {
     is_sdk: bool,
     last_event_id: Option<String>,
     content_encoding: Option<String>,
+    /// Those that the path is.
+    credentials: Option<std::result::Result<Credentials, ErrorInfo>>,
+}
+
+impl Arrival<'_> {
+    fn credentials(&self) -> std::result::Result<Credentials, ErrorInfo> {
+        let of_path = self.credentials.clone();
+        of_path.unwrap_or_else(|| Credentials::parse(&self.presented, Surface::Realtime))
+    }
 }
 
 /// A client whose credentials are good, and the channel whose own object may hold it.
@@ -416,7 +398,7 @@ struct Entrance {
 async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Result<Entrance, ErrorInfo> {
     config::serving(env)?;
     take(&arrival.address, way.work())?;
-    let credentials = Credentials::parse(&arrival.presented, Surface::Realtime)?;
+    let credentials = arrival.credentials()?;
     let found = directory::find(env, credentials.app_id(), &arrival.address).await?;
     let app = found.as_ref().map(|found| &*found.app);
     let grant = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, app, &arrival.address, now_ms()))?;
@@ -431,6 +413,10 @@ async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Resu
     };
     let (mode, named) = match way {
         Way::WebSocket(_) => (None, named()?),
+        Way::Door(door) => {
+            opening.enter_by(door.clone());
+            (None, None)
+        }
         Way::Comet(..) => (Some(comet::open(query, &mut opening)), named()?),
         Way::Events { lines } => {
             let last = arrival.last_event_id.as_deref();
@@ -477,15 +463,4 @@ async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result
             }
         }
     }
-}
-
-/// Accepts, says what is wrong, and closes. What may pass is told as DISCONNECTED, so that the client tries again.
-pub fn refuse(error: &ErrorInfo, format: Format) -> Result<Response> {
-    let pair = WebSocketPair::new()?;
-    pair.server.accept()?;
-    let frame = Dialect::Frames(format).encode(&refusal(error));
-    let socket: Socket = wasm_bindgen::JsCast::unchecked_into(JsValue::from(pair.server.as_ref()));
-    let said = socket.send(&frame_value(&frame)).and_then(|()| socket.close(1000, ""));
-    said.map_err(worker::Error::from)?;
-    Response::from_websocket(pair.client)
 }

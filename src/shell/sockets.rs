@@ -5,7 +5,7 @@
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
-use super::platform::{ObjectState, Socket, frame_value};
+use super::platform::{self, ObjectState, Socket};
 use crate::base::maps::HashMap;
 use crate::object::Kept;
 use crate::protocol::Encoded;
@@ -44,13 +44,9 @@ impl Sockets {
         self.sockets.contains_key(&id).then_some(id)
     }
 
-    /// One value for all: what a send costs is the same for any size and number of readers.
     pub fn send(&self, ids: &[SocketId], frame: &Encoded) {
-        let value = frame_value(frame);
-        for socket in ids.iter().filter_map(|id| self.sockets.get(id)) {
-            // A socket that is closing refuses; the runtime reports its end by itself.
-            let _ = socket.send(&value);
-        }
+        let sockets: Vec<&Socket> = ids.iter().filter_map(|id| self.sockets.get(id)).collect();
+        platform::send(&sockets, frame);
     }
 
     pub fn save(&self, id: SocketId, record: &[u8]) {

@@ -68,7 +68,7 @@ pub fn open(query: &[(String, String)], opening: &mut Opening) -> Mode {
 pub fn refused(error: &ErrorInfo) -> Reply {
     let body = match Mode::Poll.dialect().encode(&refusal(error)) {
         Encoded::Text(text) => array([text.as_str()].into_iter()),
-        Encoded::Binary(_) | Encoded::Events(_) => array([].into_iter()),
+        _ => array([].into_iter()),
     };
     Reply::of(error.status_code, "application/json", body).saying(error)
 }

@@ -57,12 +57,12 @@ impl Mode {
         match self {
             Mode::Poll | Mode::Stream => comet::array(frames.iter().filter_map(|frame| match frame.encoded() {
                 Encoded::Text(text) => Some(text.as_str()),
-                Encoded::Binary(_) | Encoded::Events(_) => None,
+                _ => None,
             })),
             Mode::Events(style) => {
                 let said = frames.iter().filter_map(|frame| match frame.encoded() {
                     Encoded::Events(said) => Some(said),
-                    Encoded::Text(_) | Encoded::Binary(_) => None,
+                    _ => None,
                 });
                 event::body(style, places, said)
             }

@@ -84,6 +84,7 @@ impl World {
             is_kept: true,
             attach: Vec::new(),
             spoken: None,
+            door: None,
         };
         let now_ms = self.now_ms;
         let owner = Owner::Adversary(index);

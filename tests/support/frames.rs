@@ -98,7 +98,7 @@ impl Frame {
         let read = match frame {
             Encoded::Text(text) => serde_json::from_str(text).map_err(|error| error.to_string()),
             Encoded::Binary(bytes) => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
-            Encoded::Events(_) => unreachable!("streams are read as text"),
+            _ => unreachable!("streams are read as text"),
         };
         read.unwrap_or_else(|error| panic!("a client cannot read {frame:?}: {error}"))
     }

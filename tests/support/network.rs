@@ -210,6 +210,7 @@ impl World {
             is_kept: mode.is_none(),
             attach: Vec::new(),
             spoken: None,
+            door: None,
         };
         self.send_to_server(client, |link| Input::Open { link, mode, opening, fresh_id });
     }

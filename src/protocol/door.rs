@@ -1,0 +1,204 @@
+//! Doors: other protocols by which clients come to the same channels.
+//!
+//! A door is a dialect that remembers something of each of its connections: what waits for an acknowledgement under a
+//! name of its own, who somebody is on one channel. That is a [`Door`], which goes where the session goes, into its
+//! record too. It hears what its client says as commands and answers; what its connection alone is told it puts into
+//! its own words, and may have something done in return. What all readers of a channel are told is encoded once for
+//! each dialect, as for others, unless the door wants to hear of it for a connection by itself
+//! ([`Visitor::hears_alone`]).
+//!
+//! Another door is a file or a folder beside this one with a [`Visitor`], a variant of [`Door`] and of
+//! [`Dialect`], and a path in [`Door::at`]. The order of the variants is stored. A door that is left out of a build
+//! is [`Absent`], so that the others keep their places.
+
+use serde::{Deserialize, Serialize};
+
+use super::Encoded;
+use super::dialect::{Dialect, Voice};
+use super::inbound::Inbound;
+use super::outbound::Outbound;
+#[cfg(feature = "pusher")]
+use super::pusher::Pusher;
+use crate::auth::{App, Credentials, Grant};
+use crate::error::ErrorInfo;
+use crate::model::Format;
+
+#[cfg(not(feature = "pusher"))]
+type Pusher = Absent;
+type SocketIo = Absent;
+type Mqtt = Absent;
+
+/// What a connection of another protocol remembers. Stored with the session: see [`crate::relay::record`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Door {
+    Pusher(Pusher),
+    SocketIo(SocketIo),
+    Mqtt(Mqtt),
+}
+
+/// What comes of something that a client said, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// The relay does this.
+    Do(Inbound),
+    /// The client is told this at once.
+    Say(Encoded),
+}
+
+/// Whose connection it is, when something is heard on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    pub app: &'a App,
+    pub grant: &'a Grant,
+    pub connection_id: &'a str,
+    pub now_ms: u64,
+}
+
+/// One connection that came in by a door.
+pub trait Visitor {
+    /// What it speaks where all readers are told the same.
+    fn dialect(&self) -> Dialect;
+
+    /// What its client says. The connection ends when this fails.
+    fn hear(&mut self, bytes: &[u8], came: Format, setting: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo>;
+
+    /// What it is told, in the door's words: often nothing, which is [`Encoded::NOTHING`].
+    fn tell(&mut self, frame: &Outbound<'_>) -> Encoded;
+
+    /// What is to be done because of what it was told, as if its client had said so.
+    fn orders(&mut self) -> Vec<Inbound> {
+        Vec::new()
+    }
+
+    /// Whether what this channel's readers are told is told to this one by itself, through [`Visitor::tell`].
+    fn hears_alone(&self, _channel: &str) -> bool {
+        false
+    }
+
+    /// Whether something was begun that a rebuilt object would know nothing of: its client must then come back.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
+    /// Whether it hears what it says itself.
+    fn echoes(&self) -> bool {
+        true
+    }
+
+    /// Whether its client answers the server's heartbeats, and is gone when it doesn't.
+    fn bounces(&self) -> bool {
+        false
+    }
+
+    /// The id of its connection, made of a random one.
+    fn connection_id(&self, fresh_id: String) -> String {
+        fresh_id
+    }
+}
+
+macro_rules! at {
+    ($door:expr, $visitor:ident => $does:expr) => {
+        match $door {
+            Door::Pusher($visitor) => $does,
+            Door::SocketIo($visitor) => $does,
+            Door::Mqtt($visitor) => $does,
+        }
+    };
+}
+
+impl Door {
+    /// The door to which the path of a WebSocket leads.
+    pub fn at(path: &str) -> Option<Door> {
+        #[cfg(feature = "pusher")]
+        if super::pusher::key_in(path).is_some() {
+            return Some(Door::Pusher(Pusher::default()));
+        }
+        let _ = path;
+        None
+    }
+
+    /// The credentials that the path is. `None` where they stand in the query or the headers, as for all others.
+    pub fn credentials(&self, path: &str) -> Option<Result<Credentials, ErrorInfo>> {
+        let _ = path;
+        match self {
+            #[cfg(feature = "pusher")]
+            Door::Pusher(_) => super::pusher::key_in(path).map(Credentials::named),
+            _ => None,
+        }
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Door::Pusher(_) => "pusher",
+            Door::SocketIo(_) => "socketio",
+            Door::Mqtt(_) => "mqtt",
+        }
+    }
+}
+
+impl Visitor for Door {
+    fn dialect(&self) -> Dialect {
+        at!(self, visitor => visitor.dialect())
+    }
+
+    fn hear(&mut self, bytes: &[u8], came: Format, setting: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo> {
+        at!(self, visitor => visitor.hear(bytes, came, setting))
+    }
+
+    fn tell(&mut self, frame: &Outbound<'_>) -> Encoded {
+        at!(self, visitor => visitor.tell(frame))
+    }
+
+    fn orders(&mut self) -> Vec<Inbound> {
+        at!(self, visitor => visitor.orders())
+    }
+
+    fn hears_alone(&self, channel: &str) -> bool {
+        at!(self, visitor => visitor.hears_alone(channel))
+    }
+
+    fn is_busy(&self) -> bool {
+        at!(self, visitor => visitor.is_busy())
+    }
+
+    fn echoes(&self) -> bool {
+        at!(self, visitor => visitor.echoes())
+    }
+
+    fn bounces(&self) -> bool {
+        at!(self, visitor => visitor.bounces())
+    }
+
+    fn connection_id(&self, fresh_id: String) -> String {
+        at!(self, visitor => visitor.connection_id(fresh_id))
+    }
+}
+
+/// Before there is a session.
+impl Voice for Door {
+    fn payloads(&self) -> Format {
+        self.dialect().payloads()
+    }
+
+    fn say(&mut self, frame: &Outbound<'_>) -> Encoded {
+        self.tell(frame)
+    }
+}
+
+/// A door that this build does not have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Absent {}
+
+impl Visitor for Absent {
+    fn dialect(&self) -> Dialect {
+        match *self {}
+    }
+
+    fn hear(&mut self, _: &[u8], _: Format, _: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo> {
+        match *self {}
+    }
+
+    fn tell(&mut self, _: &Outbound<'_>) -> Encoded {
+        match *self {}
+    }
+}

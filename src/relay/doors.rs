@@ -1,0 +1,48 @@
+//! Connections that came in by a door: what their clients say, and what their doors want done
+//! ([`door`](crate::protocol::door)).
+
+use super::session::Session;
+use super::{Relay, SocketId};
+use crate::model::Format;
+use crate::protocol::door::{Heard, Setting, Visitor};
+
+impl Relay {
+    /// What a client says at a door: it may be several things, or something that is answered at once.
+    pub(super) fn hear_at_door(&mut self, socket: SocketId, bytes: &[u8], came: Format) {
+        let Some(Session { door: Some(door), grant, key, .. }) = self.sessions.get_mut(&socket) else { return };
+        let setting = Setting { app: &self.app, grant, connection_id: &key.connection_id, now_ms: self.now_ms };
+        let before = door.clone();
+        let heard = door.hear(bytes, came, setting);
+        if *door != before {
+            self.touch(socket);
+        }
+        match heard {
+            Ok(heard) => heard.into_iter().for_each(|heard| self.do_heard(socket, heard)),
+            Err(error) => self.fail(socket, &error),
+        }
+    }
+
+    fn do_heard(&mut self, socket: SocketId, heard: Heard) {
+        match heard {
+            _ if !self.holds(socket) => {}
+            Heard::Do(frame) => self.dispatch(socket, frame),
+            Heard::Say(frame) => self.send_encoded(socket, frame),
+        }
+    }
+
+    /// To be called when a session was told something.
+    pub(super) fn note_orders(&mut self, socket: SocketId) {
+        if self.sessions.get(&socket).is_some_and(|session| session.door.is_some()) && !self.ordered.contains(&socket) {
+            self.ordered.push(socket);
+        }
+    }
+
+    /// Does what doors want done because of what their connections were told, until none wants anything more.
+    pub(super) fn do_ordered(&mut self) {
+        while let Some(socket) = self.ordered.pop() {
+            let door = self.sessions.get_mut(&socket).and_then(|session| session.door.as_mut());
+            let orders = door.map(|door| door.orders()).unwrap_or_default();
+            orders.into_iter().for_each(|order| self.do_heard(socket, Heard::Do(order)));
+        }
+    }
+}
