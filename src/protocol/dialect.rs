@@ -9,6 +9,8 @@ use super::events::{self, Style};
 use super::inbound::{self, Inbound};
 #[cfg(test)]
 use super::lines;
+#[cfg(feature = "mqtt")]
+use super::mqtt;
 use super::outbound::Outbound;
 #[cfg(feature = "pusher")]
 use super::pusher;
@@ -25,6 +27,8 @@ pub enum Dialect {
     /// That of a door, for what all its readers are told.
     #[cfg(feature = "pusher")]
     Pusher,
+    #[cfg(feature = "mqtt")]
+    Mqtt(mqtt::Version),
     /// For tests of what lies around a dialect.
     #[cfg(test)]
     Lines,
@@ -38,6 +42,8 @@ impl Dialect {
             Dialect::Events(_) => Format::Json,
             #[cfg(feature = "pusher")]
             Dialect::Pusher => Format::Json,
+            #[cfg(feature = "mqtt")]
+            Dialect::Mqtt(_) => Format::Msgpack,
             #[cfg(test)]
             Dialect::Lines => Format::Json,
         }
@@ -51,6 +57,8 @@ impl Dialect {
             Dialect::Events(_) => Ok(Inbound::Unknown),
             #[cfg(feature = "pusher")]
             Dialect::Pusher => Ok(Inbound::Unknown),
+            #[cfg(feature = "mqtt")]
+            Dialect::Mqtt(_) => Ok(Inbound::Unknown),
             #[cfg(test)]
             Dialect::Lines => lines::decode(bytes),
         }
@@ -63,6 +71,8 @@ impl Dialect {
             Dialect::Events(style) => Encoded::Events(events::said(frame, style)),
             #[cfg(feature = "pusher")]
             Dialect::Pusher => pusher::encode(frame),
+            #[cfg(feature = "mqtt")]
+            Dialect::Mqtt(version) => mqtt::encode_plain(version, frame),
             #[cfg(test)]
             Dialect::Lines => Encoded::Text(lines::encode(frame)),
         }

@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::Encoded;
 use super::dialect::{Dialect, Voice};
 use super::inbound::Inbound;
+#[cfg(feature = "mqtt")]
+use super::mqtt::Mqtt;
 use super::outbound::Outbound;
 #[cfg(feature = "pusher")]
 use super::pusher::Pusher;
@@ -26,7 +28,11 @@ use crate::model::Format;
 #[cfg(not(feature = "pusher"))]
 type Pusher = Absent;
 type SocketIo = Absent;
+#[cfg(not(feature = "mqtt"))]
 type Mqtt = Absent;
+
+/// The channel parameter in which an attachment keeps what a door was asked for besides.
+pub const ASKED: &str = "door";
 
 /// What a connection of another protocol remembers. Stored with the session: see [`crate::relay::record`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,6 +86,14 @@ pub trait Visitor {
         false
     }
 
+    /// Whether it has as much as it may be sent, until its client says something.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Comes before [`Visitor::tell`].
+    fn note_time(&mut self, _now_ms: u64) {}
+
     /// Whether it hears what it says itself.
     fn echoes(&self) -> bool {
         true
@@ -88,6 +102,11 @@ pub trait Visitor {
     /// Whether its client answers the server's heartbeats, and is gone when it doesn't.
     fn bounces(&self) -> bool {
         false
+    }
+
+    /// Whether the server sends it heartbeats.
+    fn beats(&self) -> bool {
+        true
     }
 
     /// The id of its connection, made of a random one.
@@ -161,8 +180,20 @@ impl Visitor for Door {
         at!(self, visitor => visitor.is_busy())
     }
 
+    fn is_full(&self) -> bool {
+        at!(self, visitor => visitor.is_full())
+    }
+
+    fn note_time(&mut self, now_ms: u64) {
+        at!(self, visitor => visitor.note_time(now_ms))
+    }
+
     fn echoes(&self) -> bool {
         at!(self, visitor => visitor.echoes())
+    }
+
+    fn beats(&self) -> bool {
+        at!(self, visitor => visitor.beats())
     }
 
     fn bounces(&self) -> bool {

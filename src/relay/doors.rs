@@ -20,6 +20,8 @@ impl Relay {
             Ok(heard) => heard.into_iter().for_each(|heard| self.do_heard(socket, heard)),
             Err(error) => self.fail(socket, &error),
         }
+        self.note_orders(socket);
+        self.read_on(socket);
     }
 
     fn do_heard(&mut self, socket: SocketId, heard: Heard) {
@@ -40,8 +42,12 @@ impl Relay {
     /// Does what doors want done because of what their connections were told, until none wants anything more.
     pub(super) fn do_ordered(&mut self) {
         while let Some(socket) = self.ordered.pop() {
-            let door = self.sessions.get_mut(&socket).and_then(|session| session.door.as_mut());
-            let orders = door.map(|door| door.orders()).unwrap_or_default();
+            let Some(session) = self.sessions.get_mut(&socket) else { continue };
+            let orders = session.door.as_mut().map(|door| door.orders()).unwrap_or_default();
+            // What was told and is to be acknowledged may make it busy, or the last acknowledgement idle.
+            if session.is_busy() != session.recorded_busy {
+                self.touch(socket);
+            }
             orders.into_iter().for_each(|order| self.do_heard(socket, Heard::Do(order)));
         }
     }

@@ -236,6 +236,7 @@ impl Record {
             is_secure: self.is_secure,
             is_kept: true,
             dirty: false,
+            recorded_busy: self.busy,
         };
         Some(Restored { session, checkpoints })
     }

@@ -135,6 +135,10 @@ impl Opening {
     /// The client came in by this door. It resumes nothing by a key.
     pub fn enter_by(&mut self, door: Door) {
         (self.takeover, self.echo, self.bounces, self.attach) = (None, door.echoes(), door.bounces(), Vec::new());
+        // Where the door sends none, none is due.
+        if !door.beats() {
+            self.heartbeat_interval_ms = u32::MAX.into();
+        }
         self.door = Some(door);
     }
 
@@ -185,6 +189,8 @@ pub struct Session {
     pub is_kept: bool,
     /// The record that the socket carries is out of date.
     pub dirty: bool,
+    /// Whether it says that something was begun.
+    pub recorded_busy: bool,
 }
 
 /// Heartbeats of a client that answers them (specification, RTN23c): it would know what runs where its code doesn't.
@@ -204,6 +210,9 @@ impl Voice for Session {
     }
 
     fn say(&mut self, frame: &Outbound<'_>) -> Encoded {
+        if let Some(door) = &mut self.door {
+            door.note_time(self.last_sent_ms);
+        }
         say(self.door.as_deref_mut(), self.dialect, frame)
     }
 }
@@ -238,8 +247,14 @@ impl Session {
             is_secure: opening.is_secure,
             is_kept: opening.is_kept,
             dirty: false,
+            recorded_busy: false,
             grant: opening.grant,
         }
+    }
+
+    /// Whether its client must say something before it is sent more.
+    pub fn is_full(&self) -> bool {
+        self.door.as_ref().is_some_and(|door| door.is_full())
     }
 
     pub fn connection_id(&self) -> &str {

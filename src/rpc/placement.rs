@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::cache::Cache;
 use crate::error::{Code, ErrorInfo};
+#[cfg(feature = "mqtt")]
+use crate::limits::MQTT_HOMES;
 use crate::limits::{FOLLOWERS_MAX, FULL_KEPT_MS, SHARDS_MAX, SPREAD_MAX_KNOWN};
 use crate::model::name::{AppId, ChannelName};
 use crate::rpc::connection_key::ConnectionKey;
@@ -29,12 +31,24 @@ pub struct Shard(pub u16);
 /// Where the platform can be asked to place an object, by its names for them. The order is that of connection keys.
 const REGIONS: [&str; 9] = ["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"];
 
+/// A region of no place, behind the others: of connections that are always held by one relay.
+const HOMES: u16 = REGIONS.len() as u16 + 1;
+
 impl Shard {
     /// In the keys of connections that a channel's own object holds.
     pub const CHANNEL: Shard = Shard(u16::MAX);
 
     pub fn new(region: Region, index: u16) -> Shard {
         Shard(region.0 * SHARDS_MAX + index)
+    }
+
+    /// That of all connections of one MQTT client, of which it may have one at a time: by its client id, wherever it is.
+    /// Its number is stored nowhere, so what it is made from must not change.
+    #[cfg(feature = "mqtt")]
+    pub fn of_client(client_id: &str) -> Shard {
+        // FNV-1a.
+        let hash = client_id.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        Shard(HOMES * SHARDS_MAX + (hash % u32::from(MQTT_HOMES)) as u16)
     }
 
     /// The name of the place to ask for, when there is one.
@@ -44,7 +58,7 @@ impl Shard {
 
     /// A shard that a router could have chosen; connection keys are read before they are proved.
     fn exists(self) -> bool {
-        usize::from(self.0 / SHARDS_MAX) <= REGIONS.len()
+        self.0 / SHARDS_MAX <= HOMES
     }
 
     fn index(self) -> u16 {
@@ -130,6 +144,8 @@ pub struct Placement {
     channel: Option<Place>,
     /// Relays of lower tiers have refused.
     tier: u16,
+    /// It is taken by the first that is asked, or by none.
+    pub is_at_home: bool,
 }
 
 impl Placement {
@@ -140,7 +156,7 @@ impl Placement {
             Shard::CHANNEL => channel.clone(),
             shard => shard.exists().then_some(Place::Relay(shard)),
         });
-        Placement { app, region, origin, channel, tier: 0 }
+        Placement { app, region, origin, channel, tier: 0, is_at_home: false }
     }
 
     fn pass(&mut self, place: &Place) {
@@ -218,6 +234,9 @@ impl LoadMap {
         let mut marks = self.known.get(&key, now_ms).cloned().unwrap_or_default();
         marks.resize(marks.len().max(index + 1), Mark::default());
         let outcome = match refusal {
+            Refusal::Full if placement.is_at_home => {
+                Err(Code::Unavailable.because("the relay of this client is full; try again"))
+            }
             Refusal::Full => {
                 marks[index].full_until_ms = now_ms + FULL_KEPT_MS;
                 placement.pass(place);

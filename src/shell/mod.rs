@@ -14,6 +14,8 @@ mod config;
 mod directory;
 mod event;
 mod host;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod objects;
 mod platform;
 mod push;

@@ -45,7 +45,7 @@ const HANDOVER: &str = "courtside-handover";
 pub const CONNECTION_KEY: &str = "courtside-connection-key";
 
 /// Where a request came from, as the platform says.
-const ADDRESS: &str = "cf-connecting-ip";
+pub const ADDRESS: &str = "cf-connecting-ip";
 
 thread_local! {
     static UPLOADS: Uploads = Uploads::default();
@@ -100,6 +100,10 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<RawRespon
 async fn respond(request: Request, env: &Env) -> Result<RawResponse> {
     let upgrade = request.headers().get("upgrade")?;
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
+        #[cfg(feature = "mqtt")]
+        if let Some(knocker) = super::mqtt::at(&request)? {
+            return super::mqtt::connect(knocker, env);
+        }
         if let Some(door) = protocol::door::Door::at(&request.path()) {
             return connect(request, env, Way::Door(door)).await;
         }
@@ -393,6 +397,8 @@ struct Entrance {
     channel: Option<(Address, Rules)>,
     /// How frames go to it, unless by a WebSocket.
     mode: Option<Mode>,
+    /// The relay that all connections of this client come to, and whether no other may take it.
+    home: Option<(Shard, bool)>,
 }
 
 async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Result<Entrance, ErrorInfo> {
@@ -431,17 +437,50 @@ async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Resu
         let rules = Rules::on(&found.app, &name);
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });
-    Ok(Entrance { opening, channel, mode })
+    Ok(Entrance { opening, channel, mode, home: None })
+}
+
+/// A client of MQTT whose first packet is read: the response with its object's socket.
+#[cfg(feature = "mqtt")]
+pub async fn enter_mqtt(
+    env: &Env,
+    connect: crate::protocol::mqtt::connect::Connect,
+    (address, is_secure, region): (String, bool, Region),
+) -> std::result::Result<RawResponse, ErrorInfo> {
+    let query = crate::intake::mqtt::presented(&connect);
+    let presented = Presented { authorization: None, client_id: None, query: &query };
+    let mut app = None;
+    let entered = async {
+        config::serving(env)?;
+        take(&address, Work::Connect)?;
+        let credentials = Credentials::parse(&presented, Surface::Realtime)?;
+        app = directory::is_known(env, credentials.app_id()).then(|| credentials.app_id().clone());
+        let found = directory::find(env, credentials.app_id(), &address).await?;
+        let known = found.as_ref().map(|found| &*found.app);
+        let verified = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, known, &address, now_ms()));
+        let (mut grant, found) = (verified?, found.ok_or(Code::BadCredentials)?);
+        let mqtt = crate::intake::mqtt::admit(connect, &mut grant, &found.app, &random_id())?;
+        let mut opening = Opening::from_query(grant, &[], is_secure);
+        let home = (Shard::of_client(&mqtt.client_id), mqtt.is_kept());
+        opening.enter_by(protocol::door::Door::Mqtt(mqtt));
+        hand_over(env, Entrance { opening, channel: None, mode: None, home: Some(home) }, region).await
+    };
+    let entered = entered.await;
+    if let Err(error) = &entered {
+        COUNTED.with_borrow_mut(|counted| counted.refused_connection(app.as_ref(), error.code, now_ms()));
+    }
+    entered
 }
 
 /// Asks one object after another, until one takes the connection in or there is none left to ask.
 async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result::Result<RawResponse, ErrorInfo> {
-    let Entrance { opening, channel, mode } = entrance;
+    let Entrance { opening, channel, mode, home } = entrance;
     let app = opening.grant.app().clone();
     let claimed = opening.takeover.as_ref().and_then(|takeover| ConnectionKey::claimed(&takeover.key));
-    let claimed = claimed.map(|key| key.shard);
+    let claimed = claimed.map(|key| key.shard).or(home.map(|(shard, _)| shard.0));
     let address = channel.as_ref().map(|(address, _)| address.clone());
     let mut placement = Placement::new(app.clone(), region, address, claimed);
+    placement.is_at_home = home.is_some_and(|(_, is_bound)| is_bound);
     let random = u64::from_le_bytes(random_bytes());
     let mut handover = Handover { opening, shard: Shard::CHANNEL, channel: None, mode };
     let upgrade = if mode.is_none() { "websocket" } else { "" };

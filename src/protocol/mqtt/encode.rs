@@ -151,7 +151,7 @@ mod tests {
             receive_maximum: 100,
             maximum_packet: 65_536,
         };
-        let expected = b"\x20\x27\0\0\x24\x11\0\0\0\x3c\x12\0\x02me\x13\0\x1e\x21\0\x64\x27\0\x01\0\0\x22\0\0\x24\x01\x25\x01\x28\0\x2a\0";
+        let expected = b"\x20\x23\0\0\x20\x11\0\0\0\x3c\x12\0\x02me\x13\0\x1e\x21\0\x64\x27\0\x01\0\0\x22\0\0\x24\x01\x25\x01\x28\0\x2a\0";
         assert_eq!(connack.packet(Version::V5), expected);
         assert_eq!(refusal(Version::V5, reason::NOT_AUTHORIZED, "no").unwrap(), b"\x20\x08\0\x87\x05\x1f\0\x02no");
         assert_eq!(puback(Version::V5, 1, reason::SUCCESS, ""), [0x40, 2, 0, 1]);

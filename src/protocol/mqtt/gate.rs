@@ -64,6 +64,12 @@ impl Gate {
         }
     }
 
+    /// Keeps what a client sends that is not in yet. Gives whether it may go on.
+    pub fn keep(&mut self, bytes: &[u8]) -> bool {
+        self.held.extend(bytes);
+        self.held.len() <= 2 * MQTT_PACKET_MAX_BYTES
+    }
+
     /// The client is in, and is looked after from now on. Gives what it has said already.
     pub fn enter(&mut self, connect: &Connect, now_ms: u64) -> Vec<Step> {
         let keep_alive_s = keep_alive_s(connect);
@@ -138,6 +144,23 @@ impl Gate {
         let rest = self.held.split_off(end);
         Ok(Some((first, std::mem::replace(&mut self.held, rest))))
     }
+}
+
+/// The subprotocol to answer with, of those that a client offers.
+pub fn subprotocol(offered: &str) -> Option<&'static str> {
+    let offers = |name: &str| offered.split(',').any(|offer| offer.trim() == name);
+    ["mqtt", "mqttv3.1"].into_iter().find(|name| offers(name))
+}
+
+/// Whether a WebSocket is one for MQTT: by the paths that its clients use if they offer its subprotocol, and by its own
+/// path whatever they offer.
+pub fn is_at(path: &str, offers: bool) -> bool {
+    path == "/mqtt" || (offers && ["/", "/ws"].contains(&path))
+}
+
+/// A CONNACK that refuses, as far as its client wants to know.
+pub fn refusal(connect: &Connect, reason: u8, why: &str) -> Option<Vec<u8>> {
+    encode::refusal(connect.version, reason, if connect.wants_reasons { why } else { "" })
 }
 
 /// The keep alive that holds: what was asked for, or less. Without any, nobody would notice that a client is gone.
@@ -233,6 +256,14 @@ mod tests {
         assert_eq!(said[2], reason::KEEP_ALIVE);
         assert_eq!(entered(4).tick(45_000), Some(Step::End(None)));
         assert_eq!(Gate::new(7).due_ms(), Some(7 + MQTT_CONNECT_WAIT_MS), "nor does anyone wait for CONNECT for ever");
+    }
+
+    #[test]
+    fn clients_find_the_door_where_they_look_for_it() {
+        assert_eq!(subprotocol("mqttv3.1, mqtt"), Some("mqtt"));
+        assert_eq!((subprotocol("mqttv3.1"), subprotocol("soap")), (Some("mqttv3.1"), None));
+        assert!(is_at("/mqtt", false) && is_at("/", true) && is_at("/ws", true));
+        assert!(!is_at("/", false) && !is_at("/sse", true));
     }
 
     #[test]

@@ -101,8 +101,6 @@ pub struct Said {
     version: Version,
     topic: Vec<u8>,
     pieces: Vec<Piece>,
-    /// All of them for a reader that asked for nothing but to have them.
-    plain: Vec<u8>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +109,7 @@ struct Piece {
     /// Without what differs from one reader to the next.
     properties: Vec<u8>,
     payload: Vec<u8>,
+    published_ms: u64,
     expires_at_ms: Option<u64>,
 }
 
@@ -138,25 +137,22 @@ impl Said {
         put_binary(topic::of(channel).as_bytes(), &mut topic);
         let messages = frame.messages.iter().flatten().filter(|message| [CREATE, UPDATE].contains(&message.action));
         let time_ms = frame.timestamp.unwrap_or_default();
-        let pieces: Vec<Piece> = messages.map(|message| piece(message, version, time_ms)).collect();
-        let mut said = Said { channel: channel.to_owned(), version, topic, pieces, plain: Vec::new() };
-        if said.pieces.iter().all(|piece| piece.expires_at_ms.is_none()) {
-            said.plain = said.messages().flat_map(|message| message.packet(Manner::default(), 0)).collect();
-        }
-        said
+        let pieces = messages.map(|message| piece(message, version, time_ms)).collect();
+        Said { channel: channel.to_owned(), version, topic, pieces }
     }
 
     pub fn messages(&self) -> impl Iterator<Item = Message<'_>> {
         self.pieces.iter().map(|piece| Message { said: self, piece })
     }
 
-    /// What a reader gets that asked for nothing else, if that is the same for all at any time.
-    pub fn plain(&self) -> Option<&[u8]> {
-        (!self.plain.is_empty()).then_some(&self.plain)
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.properties.len() + piece.payload.len() + self.topic.len() + 8).sum()
+    /// All of them for readers that asked for nothing but to have them, as they come. `None` when there is nothing.
+    pub fn plain(&self) -> Option<Vec<u8>> {
+        let packets = |message: Message<'_>| {
+            let now_ms = message.piece.published_ms;
+            message.packet(Manner::default(), now_ms).0
+        };
+        let all: Vec<u8> = self.messages().flat_map(packets).collect();
+        (!all.is_empty()).then_some(all)
     }
 }
 
@@ -173,12 +169,12 @@ impl Message<'_> {
         self.piece.expires_at_ms.is_some_and(|at_ms| at_ms <= now_ms)
     }
 
-    /// The PUBLISH.
-    pub fn packet(&self, manner: Manner, now_ms: u64) -> Vec<u8> {
+    /// The PUBLISH, and where in it its packet id would be.
+    pub fn packet(&self, manner: Manner, now_ms: u64) -> (Vec<u8>, usize) {
         let Message { said, piece } = self;
         let mut properties = Vec::new();
         if let Some(at_ms) = piece.expires_at_ms {
-            let left_s = at_ms.saturating_sub(now_ms).div_ceil(1_000) as u32;
+            let left_s = at_ms.saturating_sub(now_ms).div_ceil(1_000).min(u32::MAX.into()) as u32;
             properties.push(property::MESSAGE_EXPIRY);
             properties.extend(left_s.to_be_bytes());
         }
@@ -197,9 +193,10 @@ impl Message<'_> {
         let mut packet = vec![kind::PUBLISH << 4 | qos << 1 | u8::from(manner.retained)];
         put_length(said.topic.len() + head.len() + piece.payload.len(), &mut packet);
         packet.extend(&said.topic);
+        let id_at = packet.len();
         packet.extend(head);
         packet.extend(&piece.payload);
-        packet
+        (packet, id_at)
     }
 }
 
@@ -212,16 +209,16 @@ fn piece(message: &OutboundMessage<'_>, version: Version, time_ms: u64) -> Piece
     };
     let headers = message.extras.and_then(|extras| extras.get("headers")).and_then(Value::as_object);
     let header = |name: &str| headers.and_then(|headers| headers.get(name)).and_then(Value::as_str);
-    let expires_at_ms = header(MESSAGE_EXPIRY).and_then(whole_number).map(|seconds| {
-        let published_ms = message.timestamp.unwrap_or(time_ms);
-        published_ms.saturating_add(seconds.saturating_mul(1_000))
-    });
+    let published_ms = message.timestamp.unwrap_or(time_ms);
+    let expires_at_ms = header(MESSAGE_EXPIRY)
+        .and_then(whole_number)
+        .map(|seconds| published_ms.saturating_add(seconds.saturating_mul(1_000)));
     let properties = match version {
         Version::V3 => Vec::new(),
         Version::V5 => properties_of(message, headers),
     };
     let position = ChannelSerial::parse(&message.serial).map_or(Position::ZERO, |serial| serial.position);
-    Piece { position, properties, payload, expires_at_ms: expires_at_ms.filter(|_| version == Version::V5) }
+    Piece { position, properties, payload, published_ms, expires_at_ms }
 }
 
 fn properties_of(message: &OutboundMessage<'_>, headers: Option<&Extras>) -> Vec<u8> {

@@ -7,15 +7,19 @@
 
 pub mod connect;
 pub mod encode;
+pub mod flight;
 pub mod gate;
 pub mod message;
 pub mod packet;
 mod properties;
 pub mod reason;
 pub mod topic;
+pub mod visitor;
 mod wire;
 
 use serde::{Deserialize, Serialize};
+
+pub use visitor::{Mqtt, encode as encode_plain};
 
 /// A version of the protocol, by its number in CONNECT: 4 and 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -2,9 +2,6 @@
 
 use super::Fault;
 
-/// The most that a length of four bytes can say.
-pub const LENGTH_MAX: usize = 268_435_455;
-
 /// Reads a packet from its front.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
@@ -80,7 +77,7 @@ pub fn length(bytes: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
     if bytes.len() < 4 { Ok(None) } else { Err(Fault::malformed("a length has more than four bytes")) }
 }
 
-/// Writes a length of at most [`LENGTH_MAX`].
+/// Writes a length of at most four bytes.
 pub fn put_length(mut length: usize, into: &mut Vec<u8>) {
     loop {
         let more = if length > 0x7f { 0x80 } else { 0 };
@@ -111,7 +108,7 @@ mod tests {
             (128, &[0x80, 1]),
             (16_383, &[0xff, 0x7f]),
             (2_097_152, &[0x80, 0x80, 0x80, 1]),
-            (LENGTH_MAX, &[0xff, 0xff, 0xff, 0x7f]),
+            (268_435_455, &[0xff, 0xff, 0xff, 0x7f]),
         ] {
             let mut written = Vec::new();
             put_length(number, &mut written);
