@@ -184,7 +184,10 @@ impl Relay {
                 None if is_alone => self.render_alone(sockets[0], &name, epoch, sent),
                 None => render(&name, epoch, sent, dialect),
             };
-            self.admit_fed(&mut sockets, &name, epoch, prior, bytes_of(&frames));
+            match is_alone {
+                true => self.charge_fed(sockets[0], bytes_of(&frames)),
+                false => self.admit_fed(&mut sockets, &name, epoch, prior, bytes_of(&frames)),
+            }
             if way.has_deltas() {
                 sockets.iter().for_each(|socket| self.pass_deltas(*socket, &name, sent));
             }

@@ -8,6 +8,7 @@ mod capability;
 mod credentials;
 mod filter;
 mod input;
+mod mqtt;
 mod push;
 #[path = "../support/random.rs"]
 mod random;
@@ -38,6 +39,8 @@ const TARGETS: &[(&str, Target)] = &[
     ("frame", wire::frame),
     ("connection", wire::connection),
     ("request", wire::request),
+    ("mqtt packets", mqtt::packets),
+    ("mqtt connection", mqtt::connection),
     ("stored", wire::stored),
 ];
 

@@ -142,7 +142,7 @@ test('a client that may have few messages on their way has no more', async (t) =
   for (let index = 0; index < texts.length; index++) {
     const message = (await raw.first(3 + index))[2 + index];
     assert.equal(message.payload.toString(), texts[index]);
-    if (index < 5) await raw.first(4 + index);
+    await raw.first(2 + Math.min(index + 2, texts.length));
     assert.equal(raw.all.length - 2, Math.min(index + 2, texts.length), 'two on their way');
     raw.say({ cmd: 'puback', messageId: message.messageId });
   }
