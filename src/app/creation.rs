@@ -76,6 +76,7 @@ fn key(spec: &Value, index: usize, seed: &[u8; 32]) -> Value {
         "secret": alphanumeric(&secret),
         "capability": capability,
         "revocableTokens": spec.get("revocableTokens"),
+        "pusher": spec.get("pusher"),
     })
 }
 
@@ -125,7 +126,7 @@ fn has_effect(value: &Value) -> bool {
 }
 
 /// What a key is made of; the rest of what was asked for it has no effect.
-const KEY_FIELDS: [&str; 2] = ["capability", "revocableTokens"];
+const KEY_FIELDS: [&str; 3] = ["capability", "revocableTokens", "pusher"];
 
 fn shown_key(key: &Key, spec: &Value) -> Value {
     let idle = unknown(spec, |name| KEY_FIELDS.contains(&name));
@@ -139,6 +140,9 @@ fn shown_key(key: &Key, spec: &Value) -> Value {
         "revocableTokens": key.revocable_tokens,
         "privileged": idle.contains(&"privileged"),
     });
+    if key.pusher {
+        shown["pusher"] = true.into();
+    }
     if !idle.is_empty() {
         shown["notEffective"] = json!(idle);
     }

@@ -1,6 +1,6 @@
 //! Who comes by MQTT: its credentials, what it is called, and whether its will may be published.
 
-use crate::auth::{App, Grant, Identity, Operations};
+use crate::auth::{App, Grant, Identity, KeyName, Operations};
 use crate::error::{Code, ErrorInfo};
 use crate::intake::publish;
 use crate::limits::{CLIENT_ID_MAX_BYTES, MQTT_WILL_MAX_BYTES};
@@ -11,13 +11,12 @@ use crate::protocol::mqtt::visitor::{Mqtt, Testament};
 use crate::protocol::mqtt::topic;
 
 /// The credentials as a query has them: a key, whose name is the user name and whose secret is the password, or else a
-/// token as the password. A user name with a whole key in it and no password is a key too.
+/// token as the password, beside any other user name or none. A whole key as the user name is a key too.
 pub fn presented(connect: &Connect) -> Vec<(String, String)> {
     let password = connect.password.as_deref().map(String::from_utf8_lossy);
     let username = connect.username.as_deref().unwrap_or_default();
-    let is_key_name = username.contains('.') && !username.contains(':');
     match password {
-        Some(secret) if is_key_name && !secret.contains('.') => {
+        Some(secret) if KeyName::parse(username).is_ok() => {
             vec![("key".to_owned(), format!("{username}:{secret}"))]
         }
         Some(token) => vec![("access_token".to_owned(), token.into_owned())],
@@ -28,9 +27,14 @@ pub fn presented(connect: &Connect) -> Vec<(String, String)> {
 
 /// Lets a client in whose credentials are good. Fails with 40012 for a client id that it may not have, with 40009 for a
 /// will that is too large, and as a publish of that would.
-pub fn admit(mut connect: Connect, grant: &mut Grant, app: &App, fresh_id: &str) -> Result<Mqtt, ErrorInfo> {
+pub fn admit(
+    mut connect: Connect,
+    grant: &mut Grant,
+    app: &App,
+    (fresh_id, is_secure): (&str, bool),
+) -> Result<Mqtt, ErrorInfo> {
     grant.client_id = identity(&grant.client_id, &connect.client_id)?;
-    let will = connect.will.take().map(|will| testament(will, grant, app)).transpose()?;
+    let will = connect.will.take().map(|will| testament(will, grant, app, is_secure)).transpose()?;
     let mut mqtt = Mqtt::of(connect, fresh_id);
     mqtt.will = will;
     Ok(mqtt)
@@ -58,13 +62,13 @@ fn identity(granted: &Identity, client_id: &str) -> Result<Identity, ErrorInfo> 
     }
 }
 
-fn testament(will: Will, grant: &Grant, app: &App) -> Result<Testament, ErrorInfo> {
+fn testament(will: Will, grant: &Grant, app: &App, is_secure: bool) -> Result<Testament, ErrorInfo> {
     let channel = ChannelName::parse(&topic::channel(&will.topic)?)?;
     if !grant.permits(&channel, Operations::PUBLISH) {
         return Err(Code::NotPermitted.because("the capability does not allow to publish the will on its topic"));
     }
     let rules = app.rules(&channel);
-    rules.admit(grant.client_id.name().is_some(), true)?;
+    rules.admit(grant.client_id.name().is_some(), is_secure)?;
     if will.retain && !rules.persist_last {
         return Err(Code::BadRequest.because("a will cannot be retained there: the namespace has no 'persistLast'"));
     }
@@ -98,7 +102,8 @@ mod tests {
         let one = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
         assert_eq!(presents(0xc2, b"\0\0\0\x08demo.key\0\x06secret"), one("key", "demo.key:secret"));
         assert_eq!(presents(0xc2, b"\0\0\0\x05token\0\x05a.b.c"), one("access_token", "a.b.c"));
-        assert_eq!(presents(0xc2, b"\0\0\0\x08demo.key\0\x05a.b.c"), one("access_token", "a.b.c"));
+        assert_eq!(presents(0xc2, b"\0\0\0\x08demo.key\0\x05a.b.c"), one("key", "demo.key:a.b.c"));
+        assert_eq!(presents(0xc2, b"\0\0\0\0\0\x05a.b.c"), one("access_token", "a.b.c"));
         assert_eq!(presents(0x82, b"\0\0\0\x0fdemo.key:secret"), one("key", "demo.key:secret"));
         assert_eq!(presents(0x02, b"\0\0"), []);
     }
@@ -127,7 +132,7 @@ mod tests {
             let length = |length: usize| (length as u16).to_be_bytes();
             let (topic, payload) = (topic.as_bytes(), payload);
             let rest = [&b"\0\x01a"[..], &length(topic.len()), topic, &length(payload.len()), payload].concat();
-            let mqtt = admit(connect(0x06, &rest), &mut grant, &app, "fresh");
+            let mqtt = admit(connect(0x06, &rest), &mut grant, &app, ("fresh", true));
             mqtt.map(|mqtt| mqtt.will.unwrap().channel.as_str().to_owned()).map_err(|error| error.code)
         };
         let all = r#"{"*":["*"]}"#;

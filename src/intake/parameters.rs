@@ -22,6 +22,8 @@ pub enum Door {
     Comet,
     Stream,
     Pusher,
+    /// A request that is signed.
+    PusherApi,
     /// Of messages or of presence.
     History,
     Publish,
@@ -116,8 +118,19 @@ const CONNECTION: Table = &[
     ("appendMode", Attach),
 ];
 
-/// What its clients say of themselves.
-const PUSHER: Table = &[("protocol", Read), ("client", Ignored), ("version", Ignored), ("flash", Ignored)];
+const PUSHER_API: Table = &[
+    ("auth_key", Read),
+    ("auth_timestamp", Read),
+    ("auth_version", Read),
+    ("auth_signature", Read),
+    ("body_md5", Read),
+    ("filter_by_prefix", Read),
+    ("info", Read),
+];
+
+/// What its clients say of themselves. What an older one would be sent it could not read.
+const PUSHER: Table =
+    &[("protocol", OneOf(&["5", "6", "7"])), ("client", Ignored), ("version", Ignored), ("flash", Ignored)];
 
 const SOCKET: Table = &[("format", FORMAT)];
 const COMET: Table = &[("format", OneOf(&["json"]))];
@@ -252,6 +265,7 @@ impl Door {
             Door::Socket => [SOCKET, CONNECTION, ANYWHERE],
             Door::Comet => [COMET, CONNECTION, ANYWHERE],
             Door::Pusher => [PUSHER, &[], &[]],
+            Door::PusherApi => [PUSHER_API, &[], &[]],
             Door::Stream => [STREAM, &[], ANYWHERE],
             Door::History => [HISTORY, REST, ANYWHERE],
             Door::Publish => [PUBLISH, REST, ANYWHERE],

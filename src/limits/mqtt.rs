@@ -41,3 +41,7 @@ pub const MQTT_WATCH_MS: u64 = 60 * 1_000;
 /// Relays of an app that hold its MQTT clients, each those of some client ids: as many as a channel feeds itself. With
 /// 6,000 connections each they hold 48,000; beyond, those whose session ends with the connection go to other relays.
 pub const MQTT_HOMES: u16 = DIRECT_RELAYS_MAX as u16;
+
+/// Bytes that wait in one relay until clients acknowledge what they were sent: for each at most a page of replay, and
+/// for a hundred that are slow all of it. Beyond, they are told to come back.
+pub const MQTT_WAITING_MAX_BYTES: usize = 16 * 1024 * 1024;

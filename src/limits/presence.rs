@@ -85,3 +85,10 @@ const _: () = assert!(
     "a page in each turn is no more than a connection may be sent"
 );
 const _: () = assert!(MEMBERS_PER_CONNECTION_MAX <= MEMBERS_MAX, "one connection's members fit");
+
+/// Members of a channel whose users are told apart (`presence-…`), and whose set is given out in one piece: ten times
+/// what Pusher's service has. For each that comes or goes all are looked at.
+pub const USERS_MAX: usize = 1_000;
+
+/// Bytes of such a set: a kilobyte for each of its users, as Pusher's service allows.
+pub const USERS_MAX_BYTES: usize = USERS_MAX * 1_024;

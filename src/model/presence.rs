@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::MESSAGE_OVERHEAD_BYTES;
 use crate::model::data::Data;
 use crate::model::message::{Extras, characters, json};
+use crate::model::name::ChannelName;
 
 /// What happened to a member. On the wire these are the numbers that the protocol gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,14 @@ impl PresenceMessage {
         let extras = self.extras.as_ref().map_or(0, |extras| json(extras).len());
         MESSAGE_OVERHEAD_BYTES + texts + self.data.len() + extras
     }
+}
+
+/// Stands in the extras of an event whose client is also there by another connection.
+pub const ELSEWHERE: &str = "elsewhere";
+
+/// Whether a channel says so: its readers tell users apart, and not members (protocol.md § 26.4).
+pub fn is_of_users(channel: &ChannelName) -> bool {
+    channel.plain().starts_with("presence-")
 }
 
 /// Who a member is: one client on one connection.

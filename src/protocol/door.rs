@@ -24,6 +24,7 @@ use super::pusher::Pusher;
 use crate::auth::{App, Credentials, Grant};
 use crate::error::ErrorInfo;
 use crate::model::Format;
+use crate::model::name::ChannelName;
 
 #[cfg(not(feature = "pusher"))]
 type Pusher = Absent;
@@ -52,12 +53,14 @@ pub enum Heard {
 }
 
 /// Whose connection it is, when something is heard on it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Setting<'a> {
     pub app: &'a App,
     pub grant: &'a Grant,
     pub connection_id: &'a str,
     pub now_ms: u64,
+    /// Whether it is attached to this channel, or about to be.
+    pub is_attached: &'a dyn Fn(&ChannelName) -> bool,
 }
 
 /// One connection that came in by a door.
@@ -107,6 +110,11 @@ pub trait Visitor {
     /// Whether the server sends it heartbeats.
     fn beats(&self) -> bool {
         true
+    }
+
+    /// How long its members outlive its transport, where that is not as long as others'.
+    fn grace_ms(&self) -> Option<u64> {
+        None
     }
 
     /// The id of its connection, made of a random one.
@@ -198,6 +206,10 @@ impl Visitor for Door {
 
     fn bounces(&self) -> bool {
         at!(self, visitor => visitor.bounces())
+    }
+
+    fn grace_ms(&self) -> Option<u64> {
+        at!(self, visitor => visitor.grace_ms())
     }
 
     fn connection_id(&self, fresh_id: String) -> String {

@@ -54,6 +54,7 @@ impl Relay {
         };
         if generations == Generations::FIRST {
             self.tally.add(Counter::ConnectionsOpened, 1);
+            opening.door.iter().for_each(|door| self.tally.come_by(door.name()));
         }
         let key = ConnectionKey { connection_id, shard: self.shard, generation: generations.current };
         #[cfg_attr(not(feature = "mqtt"), expect(unused_mut))]
@@ -145,7 +146,7 @@ impl Relay {
         let Restored { mut session, checkpoints } = restored;
         session.void_at_ms = self.void_at_ms(&session.grant);
         #[cfg(feature = "mqtt")]
-        self.recall_mqtt(socket, &mut session);
+        self.recall_mqtt(socket, &mut session, busy);
         if session.generations.replaces().is_none() {
             self.known.connections.insert(session.connection_id().to_owned(), socket);
         }

@@ -4,13 +4,16 @@
 use super::session::Session;
 use super::{Relay, SocketId};
 use crate::model::Format;
+use crate::model::name::ChannelName;
 use crate::protocol::door::{Heard, Setting, Visitor};
 
 impl Relay {
     /// What a client says at a door: it may be several things, or something that is answered at once.
     pub(super) fn hear_at_door(&mut self, socket: SocketId, bytes: &[u8], came: Format) {
-        let Some(Session { door: Some(door), grant, key, .. }) = self.sessions.get_mut(&socket) else { return };
-        let setting = Setting { app: &self.app, grant, connection_id: &key.connection_id, now_ms: self.now_ms };
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let Session { door: Some(door), grant, key, attachments, .. } = session else { return };
+        let (connection_id, is_attached) = (&*key.connection_id, &|name: &ChannelName| attachments.contains_key(name));
+        let setting = Setting { app: &self.app, grant, connection_id, now_ms: self.now_ms, is_attached };
         let before = door.clone();
         let heard = door.hear(bytes, came, setting);
         if *door != before {
@@ -48,6 +51,8 @@ impl Relay {
             if session.is_busy() != session.recorded_busy {
                 self.touch(socket);
             }
+            #[cfg(feature = "mqtt")]
+            self.count_waiting(socket);
             orders.into_iter().for_each(|order| self.do_heard(socket, Heard::Do(order)));
         }
     }

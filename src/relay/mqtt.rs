@@ -17,7 +17,7 @@ use crate::auth::Source;
 use crate::base::maps::HashMap;
 use crate::base::pinned::{self, Versioned};
 use crate::error::Code;
-use crate::limits::{GRACE_MS, MQTT_KEPT_MAX_BYTES, MQTT_SAVE_MS, MQTT_WATCH_MS};
+use crate::limits::{GRACE_MS, MQTT_KEPT_MAX_BYTES, MQTT_SAVE_MS, MQTT_WAITING_MAX_BYTES, MQTT_WATCH_MS};
 use crate::model::message::Params;
 use crate::model::name::{AppId, ChannelName};
 use crate::model::serial::Position;
@@ -109,6 +109,9 @@ pub struct Sessions {
     saved_ms: HashMap<String, u64>,
     changed: BTreeSet<String>,
     holders: HashMap<String, SocketId>,
+    /// Bytes that wait until their clients acknowledge something.
+    waiting: HashMap<SocketId, usize>,
+    waiting_bytes: usize,
     pub due_ms: Option<u64>,
 }
 
@@ -148,6 +151,14 @@ impl Sessions {
             }
         }
         changes
+    }
+
+    fn wait(&mut self, socket: SocketId, bytes: usize) {
+        let before = match bytes {
+            0 => self.waiting.remove(&socket),
+            bytes => self.waiting.insert(socket, bytes),
+        };
+        self.waiting_bytes = self.waiting_bytes + bytes - before.unwrap_or(0);
     }
 
     /// Whether there is room for another row.
@@ -215,9 +226,10 @@ impl Relay {
     }
 
     /// A connection that outlived the relay's memory.
-    pub(super) fn recall_mqtt(&mut self, socket: SocketId, session: &mut Session) {
+    pub(super) fn recall_mqtt(&mut self, socket: SocketId, session: &mut Session, was_busy: bool) {
         let Session { attachments, door: Some(door), .. } = session else { return };
         let Door::Mqtt(mqtt) = &mut **door else { return };
+        mqtt.is_unsure = was_busy;
         for (name, attachment) in attachments.iter() {
             mqtt.remember(name.as_str(), &attachment.params.accepted);
         }
@@ -253,9 +265,11 @@ impl Relay {
     pub(super) fn part_mqtt(&mut self, socket: SocketId) {
         let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt) else { return };
         let client_id = mqtt.client_id.clone();
+        self.mqtt.wait(socket, 0);
         let (expiry_s, taken, unacknowledged) =
             (mqtt.expiry_s, mqtt.taken.clone(), mqtt.flight.unacknowledged());
         let (is_leaving, has_gap, by_server) = (mqtt.is_leaving, mqtt.has_gap, mqtt.ended_by_server);
+        let is_unsure = mqtt.is_unsure;
         let subscriptions = self.subscriptions_of(socket);
         if self.mqtt.holders.get(&client_id) == Some(&socket) {
             self.mqtt.holders.remove(&client_id);
@@ -263,7 +277,10 @@ impl Relay {
         let Some(mut kept) = self.mqtt.take(&client_id) else { return };
         kept.parted = Some(Parted { at_ms: self.now_ms, by_server });
         kept.expiry_s = if has_gap { 0 } else { expiry_s };
-        (kept.taken, kept.unacknowledged, kept.subscriptions) = (taken, unacknowledged, subscriptions);
+        // What was stored before lies behind nothing that was not acknowledged.
+        if !is_unsure {
+            (kept.taken, kept.unacknowledged, kept.subscriptions) = (taken, unacknowledged, subscriptions);
+        }
         kept.will = kept.will.filter(|_| !is_leaving);
         self.settle_mqtt(client_id, kept);
     }
@@ -305,6 +322,17 @@ impl Relay {
         let bytes = publish.weight();
         let item = Item { socket: SocketId(0), connection_id: String::new(), place: None, publish, bytes };
         self.enqueue(will.channel.owner(), item);
+    }
+
+    /// Counts what waits for a connection that was told something. One that would let too much wait comes back later.
+    pub(super) fn count_waiting(&mut self, socket: SocketId) {
+        let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt) else { return };
+        let bytes = mqtt.flight.waiting_bytes();
+        self.mqtt.wait(socket, bytes);
+        if bytes > 0 && self.mqtt.waiting_bytes > MQTT_WAITING_MAX_BYTES {
+            let why = "too much waits for clients that acknowledge nothing; reconnect and resume";
+            self.disconnect(socket, &Code::RateLimited.because(why));
+        }
     }
 
     /// Sees that the row of a session whose record changed says the same.

@@ -139,6 +139,7 @@ impl Opening {
         if !door.beats() {
             self.heartbeat_interval_ms = u32::MAX.into();
         }
+        self.grace_ms = door.grace_ms().unwrap_or(self.grace_ms);
         self.door = Some(door);
     }
 

@@ -7,6 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
 use super::Context;
 use super::page::bad_cursor;
+#[cfg(feature = "pusher")]
+use crate::auth::KeyName;
 use crate::auth::{App, Credentials, Grant, Identity, Operations, Presented, Surface};
 use crate::error::{Code, ErrorInfo};
 use crate::http::Request;
@@ -27,6 +29,13 @@ impl Caller {
         let grant = context.attempts.verify(&credentials, app.map(Rc::as_ref), &request.address, context.now_ms)?;
         let app = app.cloned().ok_or(Code::BadCredentials)?;
         Ok(Caller { grant, app, is_secure: request.is_secure })
+    }
+
+    /// Who proved by a signature to have the secret of a key.
+    #[cfg(feature = "pusher")]
+    pub fn of_key(app: Rc<App>, name: &KeyName, is_secure: bool) -> Option<Caller> {
+        let grant = Grant::of_key(name.clone(), app.key(name)?.capability.clone());
+        Some(Caller { grant, app, is_secure })
     }
 
     pub fn grant(&self) -> &Grant {

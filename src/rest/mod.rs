@@ -11,8 +11,9 @@
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
 //! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`,
-//! `annotations`, `presence`, `objects`, `chat`, `status`, `stats`, `metrics`, `token`, `revoke`, `apps`, `push`;
-//! `step` is how each goes on with the answers that it waits for, `form` and `reply` how all of them are answered.
+//! `annotations`, `presence`, `objects`, `chat`, `status`, `stats`, `metrics`, `token`, `revoke`, `apps`, `push`,
+//! `pusher`; `step` is how each goes on with the answers that it waits for, `form` and `reply` how all of them are
+//! answered.
 
 mod annotations;
 mod apps;
@@ -28,6 +29,8 @@ mod page;
 mod presence;
 mod publish;
 mod push;
+#[cfg(feature = "pusher")]
+mod pusher;
 mod revoke;
 mod route;
 mod stats;
@@ -91,9 +94,15 @@ pub fn body_bound(request: &Request, context: &mut Context<'_>) -> Result<usize,
         Route::RequestToken(key_name) => token::require_key(key_name, context).map(drop),
         Route::Apps => apps::require_maker(request, context),
         Route::Push(_) => push::Asker::authenticate(request, context).map(drop),
+        #[cfg(feature = "pusher")]
+        Route::Pusher(route) => route.caller(request, context).map(drop),
         _ => Caller::authenticate(request, context).map(drop),
     };
     admitted.map_err(|error| form.error(&error))?;
+    #[cfg(feature = "pusher")]
+    if let Route::Pusher(route) = &route {
+        return Ok(route.body_max_bytes());
+    }
     Ok(if [Route::Batch, Route::Push(PushRoute::Batch)].contains(&route) {
         BATCH_BODY_MAX_BYTES
     } else {
@@ -127,6 +136,8 @@ fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'
         Route::Apps => apps::create(request, form, context),
         Route::App(id) => apps::delete(request, id, form, context),
         Route::Push(route) => push::begin(request, route, form, context),
+        #[cfg(feature = "pusher")]
+        Route::Pusher(route) => pusher::begin(request, route, form, context),
         route => {
             let caller = Caller::authenticate(request, context)?;
             let check = caller.check();
@@ -181,5 +192,7 @@ fn for_caller(
         Route::Time | Route::RequestToken(_) | Route::Apps | Route::App(_) | Route::Push(_) | Route::Metrics => {
             unreachable!("answered without a caller")
         }
+        #[cfg(feature = "pusher")]
+        Route::Pusher(_) => unreachable!("it has a caller of its own"),
     }
 }

@@ -5,6 +5,8 @@
 
 use super::chat;
 use super::push::PushRoute;
+#[cfg(feature = "pusher")]
+use super::pusher::PusherRoute;
 use crate::auth::KeyName;
 use crate::error::{Code, ErrorInfo};
 use crate::http::percent;
@@ -50,6 +52,9 @@ pub enum Route {
     App(AppId),
     /// `/push/…`
     Push(PushRoute),
+    /// `/apps/{id}/events` and others, as the API of Pusher Channels has them
+    #[cfg(feature = "pusher")]
+    Pusher(PusherRoute),
     /// `/stats`
     Stats,
     /// `/metrics`
@@ -61,6 +66,10 @@ impl Route {
     /// 40003 for such a serial.
     pub fn find(path: &str) -> Result<Route, ErrorInfo> {
         let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).splitn(5, '/').collect();
+        #[cfg(feature = "pusher")]
+        if let Some(route) = PusherRoute::find(&segments) {
+            return route.map(Route::Pusher);
+        }
         match segments[..] {
             ["time"] => Ok(Route::Time),
             ["messages"] => Ok(Route::Batch),
@@ -119,6 +128,8 @@ impl Route {
             Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) => "POST, OPTIONS",
             Route::App(_) => "DELETE, OPTIONS",
             Route::Push(route) => route.methods(),
+            #[cfg(feature = "pusher")]
+            Route::Pusher(route) => route.methods(),
             Route::Chat(_, wanted) => wanted.methods(),
         }
     }
@@ -128,6 +139,8 @@ impl Route {
         match self {
             Route::RequestToken(key) | Route::RevokeTokens(key) => Some(key.app()),
             Route::App(id) => Some(id),
+            #[cfg(feature = "pusher")]
+            Route::Pusher(route) => route.app(),
             _ => None,
         }
     }
@@ -157,6 +170,8 @@ impl Route {
             Route::Channels => Door::Channels,
             Route::RequestToken(_) => Door::Token,
             Route::Push(route) => route.door(),
+            #[cfg(feature = "pusher")]
+            Route::Pusher(route) => route.door(),
             Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps | Route::App(_) => Door::Plain,
             Route::Stats if method != "POST" => Door::Stats,
             Route::Objects(..) | Route::Stats | Route::Metrics => Door::Plain,

@@ -459,7 +459,7 @@ pub async fn enter_mqtt(
         let known = found.as_ref().map(|found| &*found.app);
         let verified = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, known, &address, now_ms()));
         let (mut grant, found) = (verified?, found.ok_or(Code::BadCredentials)?);
-        let mqtt = crate::intake::mqtt::admit(connect, &mut grant, &found.app, &random_id())?;
+        let mqtt = crate::intake::mqtt::admit(connect, &mut grant, &found.app, (&random_id(), is_secure))?;
         let mut opening = Opening::from_query(grant, &[], is_secure);
         let home = (Shard::of_client(&mqtt.client_id), mqtt.is_kept());
         opening.enter_by(protocol::door::Door::Mqtt(mqtt));

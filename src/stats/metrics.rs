@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::tally::{Counter, KINDS, LAG_BUCKETS_MS, Metric, Tally, Way};
+use super::tally::{Counter, DOORS, KINDS, LAG_BUCKETS_MS, Metric, Tally, Way};
 use crate::model::message::Kind;
 
 /// What a scrape comes to.
@@ -66,6 +66,10 @@ pub fn text(survey: &Survey) -> String {
     text.single("channels_peak", "gauge", channels, total.channels.peak);
     for (counter, name, help) in COUNTERS {
         text.single(name, "counter", help, total.get(counter));
+    }
+    text.family("connections_by_door_total", "counter", "Connections that began and speak another protocol.");
+    for (door, count) in DOORS.iter().zip(total.by_door()) {
+        text.sample("connections_by_door_total", &[("door", door)], count);
     }
     traffic(&mut text, total);
     outcomes(&mut text, total);

@@ -70,7 +70,12 @@ impl Counter {
 pub const LAG_BUCKETS_MS: [u64; 8] = [10, 25, 50, 100, 250, 500, 1_000, 2_500];
 
 const LAG: usize = TRAFFIC + Counter::COUNT;
-const COUNTS: usize = LAG + LAG_BUCKETS_MS.len();
+
+/// The doors of other protocols, by the names that `/metrics` gives them. Their order is that of stored numbers.
+pub const DOORS: [&str; 3] = ["pusher", "socketio", "mqtt"];
+
+const BY_DOOR: usize = LAG + LAG_BUCKETS_MS.len();
+const COUNTS: usize = BY_DOOR + DOORS.len();
 
 /// How many there were at a time, over a minute or several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,7 +193,19 @@ impl Tally {
 
     /// Deliveries by the buckets of [`LAG_BUCKETS_MS`].
     pub fn lag(&self) -> &[u64] {
-        &self.counts[LAG..]
+        &self.counts[LAG..BY_DOOR]
+    }
+
+    /// A connection began that came in by this door.
+    pub fn come_by(&mut self, door: &str) {
+        if let Some(index) = DOORS.iter().position(|known| *known == door) {
+            self.counts[BY_DOOR + index] += 1;
+        }
+    }
+
+    /// How many connections came in by each of [`DOORS`].
+    pub fn by_door(&self) -> &[u64] {
+        &self.counts[BY_DOOR..]
     }
 
     fn add_counts(&mut self, other: &Tally) {
@@ -321,5 +338,13 @@ mod tests {
         [10, 11, 2_500, 2_501].into_iter().for_each(|lag_ms| tally.deliver(lag_ms));
         assert_eq!(tally.lag(), [1, 1, 0, 0, 0, 0, 0, 1]);
         assert_eq!((tally.get(Counter::Deliveries), tally.get(Counter::LagMs)), (4, 5_022));
+    }
+
+    #[test]
+    fn connections_are_counted_by_door() {
+        let mut tally = Tally::default();
+        ["pusher", "mqtt", "pusher", "window"].into_iter().for_each(|door| tally.come_by(door));
+        assert_eq!((tally.by_door(), tally.lag()), (&[2, 0, 1][..], &[0; 8][..]));
+        assert_eq!(pinned::decode(&pinned::encode(&tally)), Ok(tally));
     }
 }

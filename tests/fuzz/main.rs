@@ -10,6 +10,8 @@ mod filter;
 mod input;
 mod mqtt;
 mod push;
+#[cfg(feature = "pusher")]
+mod pusher;
 #[path = "../support/random.rs"]
 mod random;
 mod wire;
@@ -38,6 +40,8 @@ const TARGETS: &[(&str, Target)] = &[
     ("push", push::json),
     ("frame", wire::frame),
     ("connection", wire::connection),
+    #[cfg(feature = "pusher")]
+    ("pusher", pusher::connection),
     ("request", wire::request),
     ("mqtt packets", mqtt::packets),
     ("mqtt connection", mqtt::connection),

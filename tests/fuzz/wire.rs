@@ -130,6 +130,13 @@ pub fn request(input: &mut Input) {
         "/keys/demo.full/revokeTokens",
         "/apps",
         "/apps/demo",
+        "/apps/demo/events",
+        "/apps/demo/batch_events",
+        "/apps/demo/channels",
+        "/apps/demo/channels/presence-a/users",
+        "/apps/demo/users/ann/terminate_connections",
+        "/pusher/auth",
+        "/pusher/user-auth",
         "/stats",
         "/time",
     ];

@@ -14,10 +14,12 @@ use crate::channel::Channel;
 use crate::channel::log::{Batch, decoded};
 use crate::channel::store::{Change, Store, StoreError, StoredMember};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{LEAVES_PER_ENTRY, LEAVES_PER_ENTRY_BYTES, MEMBERS_PAGE_BYTES, MEMBERS_PER_CONNECTION_MAX};
+use crate::limits::{
+    LEAVES_PER_ENTRY, LEAVES_PER_ENTRY_BYTES, MEMBERS_PAGE_BYTES, MEMBERS_PER_CONNECTION_MAX, USERS_MAX,
+};
 use crate::model::message::{Content, Entry};
 use crate::model::packed::Packed;
-use crate::model::presence::{MemberKey, PresenceAction, PresenceMessage};
+use crate::model::presence::{ELSEWHERE, MemberKey, PresenceAction, PresenceMessage, is_of_users};
 use crate::rpc::{Answer, ConnectionOutcome, Lease, MembersPage, MembersQuery, Outcome, PresenceUpdate, Publish};
 
 /// Members that are read at first for a page, of which each may have 64 KiB.
@@ -46,7 +48,7 @@ impl Channel {
                 Some(member) => member.clone(),
                 None => member(store, batch, &key)?,
             };
-            let Some(event) = news(update, member.as_ref()) else { continue };
+            let Some(mut event) = news(update, member.as_ref()) else { continue };
             if member.is_none() && is_late {
                 match self.left_since(store, batch, &event, now_ms)? {
                     Some(true) => continue,
@@ -54,6 +56,7 @@ impl Channel {
                     None => return Ok(Outcome::Refused(crate::channel::commit::unsure())),
                 }
             }
+            self.mark_elsewhere(store, batch, &mut event)?;
             staged.take(key, event, member.is_some());
         }
         if staged.events.is_empty() {
@@ -85,6 +88,27 @@ impl Channel {
             batch.hold(connection_id, lease, None);
         }
         Ok(Outcome::Accepted { position, count: 0 })
+    }
+
+    /// Says with an event of a channel whose users are told apart by their clientIds (protocol.md § 26.4) whether its
+    /// client is there by another connection too: then nobody comes or goes. In larger sets nobody is told so; they
+    /// are not given out in one piece either.
+    fn mark_elsewhere(
+        &self,
+        store: &mut impl Store,
+        batch: &Batch,
+        event: &mut PresenceMessage,
+    ) -> Result<(), StoreError> {
+        if !is_of_users(&self.meta.address.channel) {
+            return Ok(());
+        }
+        let mut extras = event.extras.take().unwrap_or_default();
+        extras.remove(ELSEWHERE);
+        if self.states.holders.count() <= USERS_MAX && is_elsewhere(store, batch, &event.key())? {
+            extras.insert(ELSEWHERE.to_owned(), true.into());
+        }
+        event.extras = Some(extras).filter(|extras| !extras.is_empty());
+        Ok(())
     }
 
     /// Whether a member that isn't there left by what its connection said later. The relay may have given up the event,
@@ -154,6 +178,10 @@ impl Channel {
         now_ms: u64,
     ) -> Result<(), StoreError> {
         let members = members_of(store, batch, connection_id)?;
+        let mut members = members;
+        for member in &mut members {
+            self.mark_elsewhere(store, batch, member)?;
+        }
         let mut rest = members.as_slice();
         let mut part = 0;
         while !rest.is_empty() {
@@ -227,6 +255,23 @@ fn news(update: &PresenceUpdate, member: Option<&PresenceMessage>) -> Option<Pre
         return Some(PresenceMessage { data, encoding, ..event });
     }
     Some(event)
+}
+
+/// Whether the client is a member by another connection, as far as the batch has come. The members of one publish are
+/// of one connection.
+fn is_elsewhere(store: &mut impl Store, batch: &Batch, key: &MemberKey) -> Result<bool, StoreError> {
+    let is_other = |other: &MemberKey| other.client_id == key.client_id && other.connection_id != key.connection_id;
+    if batch.members.iter().any(|(other, member)| is_other(other) && member.is_some()) {
+        return Ok(true);
+    }
+    let query = MembersQuery { client_id: Some(key.client_id.clone()), limit: USERS_MAX, ..MembersQuery::default() };
+    for packed in store.members(&query)? {
+        let other = event(&packed)?.key();
+        if is_other(&other) && !batch.members.contains_key(&other) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn member(store: &mut impl Store, batch: &Batch, key: &MemberKey) -> Result<Option<PresenceMessage>, StoreError> {

@@ -62,6 +62,11 @@ impl Flight {
         !self.waiting.is_empty()
     }
 
+    /// Bytes of what waits.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting.iter().map(|waiting| waiting.packet.len()).sum()
+    }
+
     pub fn push(&mut self, waiting: Waiting) {
         self.waiting.push_back(waiting);
     }

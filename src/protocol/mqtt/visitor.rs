@@ -51,6 +51,9 @@ pub struct Mqtt {
     pub ended_by_server: bool,
     #[serde(skip)]
     pub session_present: bool,
+    /// What it was sent and did not acknowledge is not known any more.
+    #[serde(skip)]
+    pub is_unsure: bool,
     /// By channel. Stands in the attachments' parameters.
     #[serde(skip)]
     pub subscriptions: SortedMap<Rc<str>, Subscription>,
@@ -160,6 +163,7 @@ impl Mqtt {
             has_gap: false,
             ended_by_server: false,
             session_present: false,
+            is_unsure: false,
             subscriptions: SortedMap::default(),
             flight: Flight::default(),
             waiting: VecDeque::new(),
@@ -204,6 +208,11 @@ impl Mqtt {
             }),
             Err(error) => Inbound::Refused { msg_serial, error },
         })
+    }
+
+    /// One of version 5 was told how many may.
+    fn has_too_many_waiting(&self) -> bool {
+        self.version == Version::V5 && self.waiting.iter().filter(|(_, id)| id.is_some()).count() >= MQTT_WINDOW
     }
 
     fn subscribe(&mut self, subscribe: Subscribe, setting: Setting<'_>) -> Vec<Heard> {
@@ -370,7 +379,10 @@ impl Mqtt {
             return self.subacks();
         }
         match self.forget(channel) {
-            true => self.end(reason::of_disconnect(error), &error.message, Vec::new()),
+            true => {
+                self.has_gap = true;
+                self.end(reason::of_disconnect(error), &error.message, Vec::new())
+            }
             false => Encoded::NOTHING,
         }
     }
@@ -446,6 +458,11 @@ impl Visitor for Mqtt {
         let mut heard = Vec::new();
         for (first, body) in gate::packets(bytes) {
             match packet::read(self.version, first, body) {
+                Ok(Packet::Publish(_)) if self.has_too_many_waiting() => {
+                    let why = "more publishes wait for their acknowledgement than the receive maximum";
+                    heard.extend(self.broken(Fault::new(reason::RECEIVE_MAXIMUM, why)));
+                    break;
+                }
                 Ok(Packet::Publish(publish)) => heard.push(self.publish(publish, setting)),
                 Ok(Packet::Puback { packet_id }) => heard.extend(self.acknowledged(packet_id)),
                 Ok(Packet::Subscribe(subscribe)) => heard.extend(self.subscribe(subscribe, setting)),

@@ -1,25 +1,129 @@
 //! Protocol 7 of Pusher Channels (protocol.md § 26): a door by which `pusher-js` and its kin come to the same channels.
+//!
+//! Who comes names a key and no secret: the key must say that it lets them in. What is public they may then hear as
+//! far as the key's capability goes; for private and presence channels a server that has the secret signs
+//! ([`Signed`](crate::auth::Signed)). `heard` reads what clients say, `roster` is who is there when one joins a
+//! presence channel, and `words` is what they get.
+
+mod heard;
+mod roster;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
 
-use super::Encoded;
 use super::dialect::Dialect;
 use super::door::{Heard, Setting, Visitor};
-use super::outbound::Outbound;
-use crate::error::ErrorInfo;
+use super::inbound::{Inbound, InboundMessage, PublishFrame};
+use super::outbound::{Outbound, OutboundPresence};
+use super::{Encoded, action};
+use crate::base::maps::SortedMap;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::GRACE_MIN_MS;
 use crate::model::Format;
+use crate::model::flags::{HAS_BACKLOG, HAS_PRESENCE};
+use crate::model::message::Params;
+pub use heard::payload;
+use roster::Roster;
+pub use words::{encode, is_reserved};
+
+/// An event by which a server ends the connections of a user, on the user's own channel.
+pub const TERMINATE: &str = "pusher_internal:terminate";
+
+const SUCCEEDED: &str = "pusher_internal:subscription_succeeded";
+
+/// Of the number of something that a client says, these are counted and the others the time.
+const SERIAL_BITS: u32 = 10;
 
 /// What a connection remembers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Pusher {}
+pub struct Pusher {
+    /// The number of what it said last.
+    said: u64,
+    /// The user that it signed in as.
+    user: Option<String>,
+    /// Who it is on each presence channel.
+    users: SortedMap<String, String>,
+    /// Subscriptions that were asked for, and not answered yet.
+    #[serde(skip)]
+    awaited: BTreeSet<String>,
+    #[serde(skip)]
+    joining: BTreeMap<String, Joining>,
+    #[serde(skip)]
+    orders: Vec<Inbound>,
+}
+
+/// On its way into a presence channel: first it learns who is there, and then it enters. So all that was heard of the
+/// channel when it hears of itself is what was true at that moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Joining {
+    roster: Roster,
+    /// `None` for one that is in, and missed something: it learns anew who is there.
+    newcomer: Option<Newcomer>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Newcomer {
+    connection_id: String,
+    /// What it says of itself.
+    enters: InboundMessage,
+    /// By the publish of this number.
+    entering: Option<u64>,
+    now_ms: u64,
+}
+
+/// The key that the path of a connection names: `/app/KEY`.
+pub fn key_in(path: &str) -> Option<&str> {
+    path.strip_prefix("/app/").filter(|key| !key.contains('/'))
+}
+
+/// The channel by which servers reach a user.
+pub fn channel_of(user: &str) -> String {
+    format!("#server-to-user-{user}")
+}
 
 impl Visitor for Pusher {
     fn dialect(&self) -> Dialect {
         Dialect::Pusher
     }
 
-    fn hear(&mut self, _: &[u8], _: Format, _: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo> {
-        Ok(Vec::new())
+    fn hear(&mut self, bytes: &[u8], _: Format, setting: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo> {
+        heard::hear(self, bytes, setting)
+    }
+
+    fn tell(&mut self, frame: &Outbound<'_>) -> Encoded {
+        match (frame.action, frame.channel) {
+            (action::CONNECTED, _) => established(frame),
+            (action::ATTACHED, Some(channel)) => self.attached(channel, frame.flags.unwrap_or_default()),
+            (action::SYNC, Some(channel)) => self.synced(channel, frame),
+            (action::PRESENCE, Some(channel)) if self.joining.contains_key(channel) => self.met(channel, frame),
+            (action::MESSAGE, Some(channel)) if self.is_terminated(channel, frame) => {
+                farewell(&Code::Forbidden.because("a server ended the connections of this user"))
+            }
+            (action::NACK, _) => self.refused(frame),
+            (action::ERROR | action::DETACHED, Some(channel)) => self.ended(channel, frame.error),
+            (action::ERROR | action::DISCONNECTED, None) => frame.error.map_or(Encoded::Close(1000), farewell),
+            (action::CLOSED, _) => Encoded::Close(1000),
+            _ => encode(frame),
+        }
+    }
+
+    fn orders(&mut self) -> Vec<Inbound> {
+        std::mem::take(&mut self.orders)
+    }
+
+    fn hears_alone(&self, channel: &str) -> bool {
+        self.joining.contains_key(channel) || self.user.as_deref().is_some_and(|user| channel == channel_of(user))
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.awaited.is_empty() || !self.joining.is_empty()
     }
 
     fn echoes(&self) -> bool {
@@ -30,17 +134,158 @@ impl Visitor for Pusher {
         true
     }
 
-    fn tell(&mut self, frame: &Outbound<'_>) -> Encoded {
-        encode(frame)
+    fn grace_ms(&self) -> Option<u64> {
+        Some(GRACE_MIN_MS)
+    }
+
+    /// Two numbers, as clients and servers want it: 128 bits of a hash of the random id.
+    fn connection_id(&self, fresh_id: String) -> String {
+        let digest = Sha256::digest(fresh_id.as_bytes());
+        let number = |from: usize| digest[from..from + 8].iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
+        format!("{}.{}", number(0), number(8))
     }
 }
 
-/// The key that the path of a connection names: `/app/KEY`.
-pub fn key_in(path: &str) -> Option<&str> {
-    path.strip_prefix("/app/").filter(|key| !key.contains('/'))
+/// Whether a text may be a socket's id.
+pub fn is_socket_id(text: &str) -> bool {
+    let is_number = |part: &str| (1..=20).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.split_once('.').is_some_and(|(first, second)| is_number(first) && is_number(second))
 }
 
-/// What all readers are told.
-pub fn encode(_: &Outbound<'_>) -> Encoded {
-    Encoded::NOTHING
+fn established(frame: &Outbound<'_>) -> Encoded {
+    let interval_ms = frame.connection_details.as_ref().map_or(0, |details| details.max_idle_interval);
+    let data = json!({ "socket_id": frame.connection_id, "activity_timeout": (interval_ms / 1_000).max(1) });
+    words::own("pusher:connection_established", None, &data)
+}
+
+fn farewell(error: &ErrorInfo) -> Encoded {
+    let code = words::closing_code(error);
+    Encoded::Several(vec![words::error(error, code), Encoded::Close(code)])
+}
+
+impl Pusher {
+    /// The number of the next thing that it says: never one of before, even if what it remembers was not stored.
+    fn next_serial(&mut self, now_ms: u64) -> u64 {
+        self.said = (self.said + 1).max(now_ms << SERIAL_BITS);
+        self.said
+    }
+
+    fn attached(&mut self, channel: &str, flags: u32) -> Encoded {
+        let is_asked = self.awaited.remove(channel);
+        if self.users.contains_key(channel) {
+            // Unasked where something was missed: then it is told anew who is there.
+            self.joining.entry(channel.to_owned()).or_default().roster = Roster::default();
+            return if flags & HAS_PRESENCE != 0 { Encoded::NOTHING } else { self.go_on(channel) };
+        }
+        match is_asked {
+            true if heard::is_cached(channel) && flags & HAS_BACKLOG == 0 => Encoded::Several(vec![
+                words::own(SUCCEEDED, Some(channel), &json!({})),
+                words::own("pusher:cache_miss", Some(channel), &json!({})),
+            ]),
+            true => words::own(SUCCEEDED, Some(channel), &json!({})),
+            false => Encoded::NOTHING,
+        }
+    }
+
+    /// A part of who is there.
+    fn synced(&mut self, channel: &str, frame: &Outbound<'_>) -> Encoded {
+        let Some(joining) = self.joining.get_mut(channel) else { return Encoded::NOTHING };
+        frame.presence.iter().flatten().for_each(|member| joining.roster.add(member));
+        let is_end = frame.channel_serial.is_some_and(|serial| serial.ends_with(':'));
+        if is_end { self.go_on(channel) } else { Encoded::NOTHING }
+    }
+
+    /// It knows who is there: it enters, or is told.
+    fn go_on(&mut self, channel: &str) -> Encoded {
+        let Some(joining) = self.joining.get_mut(channel) else { return Encoded::NOTHING };
+        let Some(newcomer) = &mut joining.newcomer else { return self.join(channel) };
+        if newcomer.entering.is_none() {
+            self.said = (self.said + 1).max(newcomer.now_ms << SERIAL_BITS);
+            newcomer.entering = Some(self.said);
+            self.orders.push(Inbound::Presence(PublishFrame {
+                channel: channel.to_owned(),
+                msg_serial: self.said,
+                messages: vec![newcomer.enters.clone()],
+                params: Params::default(),
+            }));
+        }
+        Encoded::NOTHING
+    }
+
+    /// Somebody came or went, perhaps it itself.
+    fn met(&mut self, channel: &str, frame: &Outbound<'_>) -> Encoded {
+        let mut told = Vec::new();
+        for event in frame.presence.iter().flatten() {
+            let Some(joining) = self.joining.get_mut(channel) else {
+                told.extend(words::coming(channel, event));
+                continue;
+            };
+            joining.roster.change(event);
+            if joining.newcomer.as_ref().is_some_and(|newcomer| newcomer.is_in_by(event)) {
+                told.push(self.join(channel));
+            }
+        }
+        Encoded::Several(told)
+    }
+
+    /// It is in, and told who else is.
+    fn join(&mut self, channel: &str) -> Encoded {
+        let Some(joining) = self.joining.remove(channel) else { return Encoded::NOTHING };
+        match joining.roster.tell() {
+            Ok(presence) => words::own(SUCCEEDED, Some(channel), &json!({ "presence": presence })),
+            Err(error) => self.turn_away(channel, &error),
+        }
+    }
+
+    fn turn_away(&mut self, channel: &str, error: &ErrorInfo) -> Encoded {
+        self.leave(channel);
+        self.orders.push(Inbound::Detach { channel: channel.to_owned() });
+        words::no_subscription(channel, error)
+    }
+
+    /// What it remembers of a channel is over.
+    fn leave(&mut self, channel: &str) {
+        self.awaited.remove(channel);
+        self.joining.remove(channel);
+        self.users.remove(channel);
+    }
+
+    /// Something that it said was refused: to enter a channel, or a client event.
+    fn refused(&mut self, frame: &Outbound<'_>) -> Encoded {
+        let Some(error) = frame.error else { return Encoded::NOTHING };
+        let first = frame.msg_serial.unwrap_or_default();
+        let refused = first..first + frame.count.unwrap_or(1);
+        let entering = |joining: &Joining| joining.newcomer.as_ref().and_then(|newcomer| newcomer.entering);
+        let is_refused = |joining: &Joining| entering(joining).is_some_and(|serial| refused.contains(&serial));
+        let entered = self.joining.iter().find(|(_, joining)| is_refused(joining)).map(|(channel, _)| channel.clone());
+        match entered {
+            Some(channel) => self.turn_away(&channel, error),
+            None => words::error(error, words::refusal_code(error)),
+        }
+    }
+
+    /// A subscription has ended, or never was. What may pass brings the client back: by itself it would not try again.
+    fn ended(&mut self, channel: &str, error: Option<&ErrorInfo>) -> Encoded {
+        self.leave(channel);
+        match error {
+            None => Encoded::NOTHING,
+            Some(error) if error.status_code >= 500 => farewell(error),
+            Some(error) => words::no_subscription(channel, error),
+        }
+    }
+
+    /// Whether a server ends all connections of the user that this one signed in as.
+    fn is_terminated(&self, channel: &str, frame: &Outbound<'_>) -> bool {
+        let mut messages = frame.messages.iter().flatten();
+        self.user.as_deref().is_some_and(|user| channel == channel_of(user))
+            && messages.any(|message| message.name == Some(TERMINATE))
+    }
+}
+
+impl Newcomer {
+    /// Whether the event is that by which it entered.
+    fn is_in_by(&self, event: &OutboundPresence<'_>) -> bool {
+        let is_of = |serial: u64| event.id == format!("{}:{serial}:0", self.connection_id);
+        event.connection_id == self.connection_id && self.entering.is_some_and(is_of)
+    }
 }
