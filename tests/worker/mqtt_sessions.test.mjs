@@ -112,6 +112,57 @@ test('what was not acknowledged comes again, under its number', async (t) => {
   assert.equal(second.messageId, b.messageId);
 });
 
+test('what was not acknowledged is not lost with the memory of its object', async (t) => {
+  const options = { clean: false, clientId: 'unsure', properties: { sessionExpiryInterval: 600 } };
+  const first = new Raw(runtime);
+  await first.connect(options);
+  await first.subscribe([{ topic: 'unsure', qos: 1 }]);
+  await rest(runtime).channels.get('unsure').publish('x', 'unsure');
+  const [message] = (await first.first(3)).slice(2);
+  await runtime.evict('Relay');
+  first.say({ cmd: 'puback', messageId: message.messageId + 1 });
+  assert.equal((await first.closed).at(-1).reasonCode, 0x8b, 'it is told to come back');
+  const again = new Raw(runtime);
+  t.after(() => again.socket.close());
+  assert.equal((await again.connect(options)).sessionPresent, true);
+  assert.equal((await again.first(2))[1].payload.toString(), 'unsure');
+});
+
+test('what cannot be had any more ends the session, and its client is told', async (t) => {
+  const options = { clean: false, clientId: 'late', properties: { sessionExpiryInterval: 600 } };
+  const first = new Raw(runtime);
+  await first.connect(options);
+  await first.subscribe([{ topic: 'late', qos: 1 }]);
+  first.socket.close();
+  await first.closed;
+  const channel = rest(runtime).channels.get('late');
+  // More than a replay may have.
+  for (let batch = 0; batch < 140; batch++) await channel.publish('x', 'x'.repeat(65_000));
+  const again = new Raw(runtime);
+  assert.equal((await again.connect(options)).sessionPresent, true);
+  const { cmd, reasonCode } = (await again.closed).at(-1);
+  assert.deepEqual([cmd, reasonCode], ['disconnect', 0x83]);
+  const anew = new Raw(runtime);
+  t.after(() => anew.socket.close());
+  assert.equal((await anew.connect(options)).sessionPresent, false);
+});
+
+test('a will may wait, and is not published if its client is back before', async (t) => {
+  const willOf = (/** @type {number} */ delay) => ({
+    topic: 'patient', payload: Buffer.from(`after ${delay}`), qos: 0, retain: false, properties: { willDelayInterval: delay },
+  });
+  const heard = await Inbox.of((await connected(t, runtime)).channels.get('patient'));
+  const options = { clean: false, clientId: 'patient', properties: { sessionExpiryInterval: 600 } };
+  for (const delay of [60, 1]) {
+    const raw = new Raw(runtime);
+    await raw.connect({ ...options, will: willOf(delay) });
+    raw.socket.close();
+    await raw.closed;
+  }
+  await heard.until(1);
+  assert.deepEqual(heard.data, ['after 1'], 'the first was there again in time');
+});
+
 test('a publish that comes again is published once', async (t) => {
   const options = { clean: false, clientId: 'again', properties: { sessionExpiryInterval: 600 } };
   const publish = { cmd: 'publish', topic: 'again', qos: 1, messageId: 5, payload: 'once' };
