@@ -7,8 +7,8 @@ use crate::limits::{CLIENT_ID_MAX_BYTES, MQTT_WILL_MAX_BYTES};
 use crate::model::message::Params;
 use crate::model::name::ChannelName;
 use crate::protocol::mqtt::connect::{Connect, Will};
-use crate::protocol::mqtt::visitor::{Mqtt, Testament};
-use crate::protocol::mqtt::topic;
+use crate::protocol::mqtt::session::Testament;
+use crate::protocol::mqtt::{Mqtt, topic};
 
 /// The credentials as a query has them: a key, whose name is the user name and whose secret is the password, or else a
 /// token as the password, beside any other user name or none. A whole key as the user name is a key too.

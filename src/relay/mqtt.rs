@@ -24,7 +24,7 @@ use crate::model::serial::Position;
 use crate::protocol::door::Door;
 use crate::protocol::mqtt::Mqtt;
 use crate::protocol::mqtt::flight::Sent;
-use crate::protocol::mqtt::visitor::{Taken, Testament};
+use crate::protocol::mqtt::session::{Taken, Testament};
 use crate::rpc::placement::Shard;
 use crate::rpc::{Publish, PublishKey, ReadFrom, Submission};
 
@@ -266,8 +266,7 @@ impl Relay {
         let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt) else { return };
         let client_id = mqtt.client_id.clone();
         self.mqtt.wait(socket, 0);
-        let (expiry_s, taken, unacknowledged) =
-            (mqtt.expiry_s, mqtt.taken.clone(), mqtt.flight.unacknowledged());
+        let (expiry_s, taken, unacknowledged) = (mqtt.expiry_s, mqtt.taken.clone(), mqtt.flight.unacknowledged());
         let (is_leaving, has_gap, by_server) = (mqtt.is_leaving, mqtt.has_gap, mqtt.ended_by_server);
         let is_unsure = mqtt.is_unsure;
         let subscriptions = self.subscriptions_of(socket);
@@ -337,7 +336,9 @@ impl Relay {
 
     /// Sees that the row of a session whose record changed says the same.
     pub(super) fn keep_mqtt(&mut self, socket: SocketId) {
-        let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt).filter(|mqtt| mqtt.is_kept()) else { return };
+        let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt).filter(|mqtt| mqtt.is_kept()) else {
+            return;
+        };
         let (client_id, taken, unacknowledged) =
             (mqtt.client_id.clone(), mqtt.taken.clone(), mqtt.flight.unacknowledged());
         let subscriptions = self.subscriptions_of(socket);

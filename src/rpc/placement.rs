@@ -47,7 +47,8 @@ impl Shard {
     #[cfg(feature = "mqtt")]
     pub fn of_client(client_id: &str) -> Shard {
         // FNV-1a.
-        let hash = client_id.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        let hash =
+            client_id.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         Shard(HOMES * SHARDS_MAX + (hash % u32::from(MQTT_HOMES)) as u16)
     }
 

@@ -13,8 +13,8 @@ use worker::{Delay, Env, EventStream, Request, Response, Result, WebSocket, WebS
 
 use super::platform::{self, Socket, now_ms, origin};
 use super::router::{self, ADDRESS};
-use crate::protocol::mqtt::gate::{self, Gate, Step};
 use crate::protocol::mqtt::connect::Connect;
+use crate::protocol::mqtt::gate::{self, Gate, Step};
 use crate::protocol::mqtt::reason;
 use crate::rpc::placement::Region;
 

@@ -25,7 +25,8 @@ const FOLLOWERS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS followers
 const ROWS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS attachments
     (socket INTEGER, number INTEGER, value BLOB NOT NULL, PRIMARY KEY (socket, number)) WITHOUT ROWID";
 
-const KEPT_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS kept (client TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID";
+const KEPT_SCHEMA: &str =
+    "CREATE TABLE IF NOT EXISTS kept (client TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID";
 
 impl RelayStore for SqlStore {
     fn secret(&mut self) -> Result<Vec<u8>, StoreError> {

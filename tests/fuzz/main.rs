@@ -8,6 +8,7 @@ mod capability;
 mod credentials;
 mod filter;
 mod input;
+#[cfg(feature = "mqtt")]
 mod mqtt;
 mod push;
 #[cfg(feature = "pusher")]
@@ -43,7 +44,9 @@ const TARGETS: &[(&str, Target)] = &[
     #[cfg(feature = "pusher")]
     ("pusher", pusher::connection),
     ("request", wire::request),
+    #[cfg(feature = "mqtt")]
     ("mqtt packets", mqtt::packets),
+    #[cfg(feature = "mqtt")]
     ("mqtt connection", mqtt::connection),
     ("stored", wire::stored),
 ];

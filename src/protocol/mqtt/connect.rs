@@ -116,7 +116,13 @@ fn body_of(version: Version, reader: &mut Reader<'_>) -> Result<Connect, Fault> 
         return Err(Fault::malformed("something follows the end of CONNECT"));
     }
     let session_expiry_s = match version {
-        Version::V3 => if clean_start { 0 } else { u32::MAX },
+        Version::V3 => {
+            if clean_start {
+                0
+            } else {
+                u32::MAX
+            }
+        }
         Version::V5 => properties.number(property::SESSION_EXPIRY).unwrap_or(0),
     };
     Ok(Connect {

@@ -48,9 +48,8 @@ impl Gate {
     /// that is kept until [`Gate::enter`].
     pub fn knock(&mut self, bytes: &[u8]) -> Option<Step> {
         self.held.extend(bytes);
-        let refused = |Refused { version, fault }: Refused| {
-            Step::End(encode::refusal(version, fault.reason, &fault.why))
-        };
+        let refused =
+            |Refused { version, fault }: Refused| Step::End(encode::refusal(version, fault.reason, &fault.why));
         if self.held.first().is_some_and(|first| *first != kind::CONNECT << 4) {
             return Some(Step::End(None));
         }
@@ -126,7 +125,11 @@ impl Gate {
     /// Ends a connection whose client was silent for too long.
     pub fn tick(&self, now_ms: u64) -> Option<Step> {
         self.due_ms().filter(|due_ms| *due_ms <= now_ms)?;
-        Some(Step::End(encode::disconnect(self.version, reason::KEEP_ALIVE, "nothing came for one and a half times the keep alive")))
+        Some(Step::End(encode::disconnect(
+            self.version,
+            reason::KEEP_ALIVE,
+            "nothing came for one and a half times the keep alive",
+        )))
     }
 
     /// The next whole packet, and its first byte.
@@ -276,6 +279,9 @@ mod tests {
         assert_eq!(ends(5, b"\x30\xff\xff\xff\xff"), Some(reason::MALFORMED));
         assert_eq!(ends(4, b"\x30\xff\xff\xff\xff"), None);
         assert_eq!(Gate::new(0).knock(b"GET /"), Some(Step::End(None)));
-        assert_eq!(Gate::new(0).knock(b"\x10\xff\xff\xff\x7f"), Some(Step::End(encode::refusal(Version::V3, reason::TOO_LARGE, ""))));
+        assert_eq!(
+            Gate::new(0).knock(b"\x10\xff\xff\xff\x7f"),
+            Some(Step::End(encode::refusal(Version::V3, reason::TOO_LARGE, "")))
+        );
     }
 }

@@ -68,7 +68,9 @@ impl Carried {
     fn put(&mut self, name: String, value: String) -> Result<(), Fault> {
         let refused = |why: &str| Err(Fault::new(reason::IMPLEMENTATION, why));
         match name.as_str() {
-            CLIENT_ID | ACTION => return refused("the user properties 'clientId' and 'action' are the server's to say"),
+            CLIENT_ID | ACTION => {
+                return refused("the user properties 'clientId' and 'action' are the server's to say");
+            }
             NAME if self.name.is_none() => self.name = Some(value),
             ENCODING if self.encoding.is_none() => self.encoding = Some(value),
             _ if self.headers.iter().any(|(known, _)| *known == name) || name == NAME || name == ENCODING => {
@@ -90,7 +92,14 @@ impl Carried {
         };
         let headers: Map<String, Value> = self.headers.into_iter().map(|(name, value)| (name, value.into())).collect();
         let extras = (!headers.is_empty()).then(|| json!({ "headers": headers }));
-        InboundMessage { id, name: self.name, data: Payload::Plain(data), encoding, extras, ..InboundMessage::default() }
+        InboundMessage {
+            id,
+            name: self.name,
+            data: Payload::Plain(data),
+            encoding,
+            extras,
+            ..InboundMessage::default()
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod message;
 pub mod packet;
 mod properties;
 pub mod reason;
+pub mod session;
 pub mod topic;
 pub mod visitor;
 mod wire;

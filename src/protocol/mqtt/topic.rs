@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn each_topic_is_one_channel() {
-        for (topic, name) in [("scores", "scores"), ("chat/room/1", "chat:room:1"), ("a:b/c", "a/b:c"), ("Ä b", "Ä b")] {
+        for (topic, name) in [("scores", "scores"), ("chat/room/1", "chat:room:1"), ("a:b/c", "a/b:c"), ("Ä b", "Ä b")]
+        {
             assert_eq!(channel(topic).unwrap(), name);
             assert_eq!(of(name), topic);
         }

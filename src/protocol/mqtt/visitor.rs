@@ -9,13 +9,14 @@ use super::connect::Connect;
 use super::flight::{Flight, Sent, Waiting};
 use super::message::{Manner, Message, Said};
 use super::packet::{self, Packet, Publish, Retained, Subscribe, Unsubscribe, Wishes};
+use super::session::{Subscribing, Subscription, Taken, Testament};
 use super::{Fault, Version, encode, gate, reason, topic};
 use crate::base::maps::SortedMap;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{MQTT_PACKET_MAX_BYTES, MQTT_SESSION_MAX_S, MQTT_TAKEN_KNOWN, MQTT_WINDOW};
+use crate::limits::{MQTT_PACKET_MAX_BYTES, MQTT_SESSION_MAX_S, MQTT_WINDOW};
 use crate::model::Format;
 use crate::model::flags::{HAS_BACKLOG, Modes, RESUMED};
-use crate::model::message::{self as model, Params};
+use crate::model::message::Params;
 use crate::model::name::ChannelName;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::door::{ASKED, Heard, Setting, Visitor};
@@ -51,7 +52,7 @@ pub struct Mqtt {
     pub ended_by_server: bool,
     #[serde(skip)]
     pub session_present: bool,
-    /// What it was sent and did not acknowledge is not known any more.
+    /// Where its session goes on is not known any more, but for what was stored before.
     #[serde(skip)]
     pub is_unsure: bool,
     /// By channel. Stands in the attachments' parameters.
@@ -63,80 +64,11 @@ pub struct Mqtt {
     #[serde(skip)]
     waiting: VecDeque<(u64, Option<u16>)>,
     #[serde(skip)]
-    subscribing: VecDeque<Subscribing>,
+    subscribing: Subscribing,
     #[serde(skip)]
     orders: Vec<Inbound>,
     #[serde(skip)]
     now_ms: u64,
-}
-
-/// Which publishes a session has taken in: so many, and the packet ids of the last of them. One that comes again, as its
-/// client says, gets the message id that it had, by which its channel knows it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Taken {
-    /// Names the session.
-    pub session: String,
-    count: u64,
-    recent: VecDeque<u16>,
-}
-
-/// A will that may be published.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Testament {
-    pub channel: ChannelName,
-    pub delay_s: u32,
-    pub message: model::Message,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Subscription {
-    pub qos: u8,
-    pub id: Option<u32>,
-    /// The next messages that come are what was retained.
-    expects_retained: bool,
-}
-
-/// A SUBSCRIBE that waits for its channels.
-#[derive(Clone, Debug, PartialEq)]
-struct Subscribing {
-    packet_id: u16,
-    channels: Vec<(String, Option<u8>)>,
-}
-
-impl Taken {
-    /// The message id of a publish.
-    fn id(&mut self, packet_id: u16, is_duplicate: bool) -> String {
-        let again = self.recent.iter().rev().position(|known| *known == packet_id).filter(|_| is_duplicate);
-        let number = match again {
-            Some(back) => self.count - 1 - back as u64,
-            None => {
-                self.recent.push_back(packet_id);
-                if self.recent.len() > MQTT_TAKEN_KNOWN {
-                    self.recent.pop_front();
-                }
-                self.count += 1;
-                self.count - 1
-            }
-        };
-        format!("{}.{number}", self.session)
-    }
-}
-
-impl Subscription {
-    /// As the parameter of an attachment says it.
-    pub fn parse(text: &str) -> Option<Subscription> {
-        let (qos, id) = text.split_once(',').unwrap_or((text, ""));
-        Some(Subscription { qos: qos.parse().ok()?, id: id.parse().ok(), expects_retained: false })
-    }
-
-    pub fn text(self) -> String {
-        let id = self.id.map(|id| format!(",{id}"));
-        format!("{}{}", self.qos, id.unwrap_or_default())
-    }
-
-    fn is_plain(self) -> bool {
-        self.qos == 0 && self.id.is_none()
-    }
 }
 
 impl Mqtt {
@@ -167,7 +99,7 @@ impl Mqtt {
             subscriptions: SortedMap::default(),
             flight: Flight::default(),
             waiting: VecDeque::new(),
-            subscribing: VecDeque::new(),
+            subscribing: Subscribing::default(),
             orders: Vec::new(),
             now_ms: 0,
         }
@@ -228,9 +160,9 @@ impl Mqtt {
                 Err(fault) => channels.push((filter, Some(fault.reason))),
             }
         }
-        self.subscribing.push_back(Subscribing { packet_id: subscribe.packet_id, channels });
+        self.subscribing.push(subscribe.packet_id, channels);
         if heard.is_empty() {
-            heard.push(Heard::Say(self.subacks()));
+            heard.push(Heard::Say(self.subscribing.answers(self.version)));
         }
         heard
     }
@@ -342,7 +274,13 @@ impl Mqtt {
         let before = if before.is_empty() { Encoded::NOTHING } else { Encoded::Binary(before) };
         match (before, self.disconnect(reason, why)) {
             (Encoded::Binary(before), Encoded::Binary(last)) => Encoded::Binary([before, last].concat()),
-            (before, last) => if last.is_nothing() { before } else { last },
+            (before, last) => {
+                if last.is_nothing() {
+                    before
+                } else {
+                    last
+                }
+            }
         }
     }
 
@@ -357,8 +295,8 @@ impl Mqtt {
         if let Some(subscription) = self.subscriptions.get_mut(channel) {
             let qos = subscription.qos;
             subscription.expects_retained = flags & HAS_BACKLOG != 0 && flags & RESUMED == 0;
-            if self.settle(channel, qos) {
-                return self.subacks();
+            if self.subscribing.settle(channel, qos) {
+                return self.subscribing.answers(self.version);
             }
         }
         match frame.error {
@@ -374,35 +312,21 @@ impl Mqtt {
     fn refused(&mut self, channel: &str, error: Option<&ErrorInfo>) -> Encoded {
         let unasked = Code::Disconnected.into();
         let error = error.unwrap_or(&unasked);
-        if self.settle(channel, reason::of_subscribe(error)) {
+        if self.subscribing.settle(channel, reason::of_subscribe(error)) {
             self.forget(channel);
-            return self.subacks();
+            return self.subscribing.answers(self.version);
         }
         match self.forget(channel) {
             true => {
-                self.has_gap = true;
+                // What the server could not do it may do when its client comes back.
+                match error.status_code {
+                    500.. => self.is_unsure = true,
+                    _ => self.has_gap = true,
+                }
                 self.end(reason::of_disconnect(error), &error.message, Vec::new())
             }
             false => Encoded::NOTHING,
         }
-    }
-
-    /// Gives whether a SUBSCRIBE waited for that.
-    fn settle(&mut self, channel: &str, code: u8) -> bool {
-        let mut all = self.subscribing.iter_mut().flat_map(|subscribing| &mut subscribing.channels);
-        let waiting = all.find(|(name, settled)| name == channel && settled.is_none());
-        waiting.map(|(_, settled)| *settled = Some(code)).is_some()
-    }
-
-    /// What can be answered of SUBSCRIBEs.
-    fn subacks(&mut self) -> Encoded {
-        let mut told = Vec::new();
-        let is_settled = |first: &mut Subscribing| first.channels.iter().all(|(_, code)| code.is_some());
-        while let Some(first) = self.subscribing.pop_front_if(is_settled) {
-            let codes: Vec<u8> = first.channels.iter().filter_map(|(_, code)| *code).collect();
-            told.extend(encode::suback(self.version, first.packet_id, &codes));
-        }
-        if told.is_empty() { Encoded::NOTHING } else { Encoded::Binary(told) }
     }
 
     fn messages(&mut self, frame: &Outbound<'_>) -> Encoded {
@@ -513,9 +437,7 @@ impl Visitor for Mqtt {
 
     /// What a kept session was sent and did not acknowledge is sent again when it comes back.
     fn is_busy(&self) -> bool {
-        self.flight.is_full()
-            || !self.subscribing.is_empty()
-            || (self.is_kept() && !self.flight.is_empty())
+        self.flight.is_full() || !self.subscribing.is_empty() || (self.is_kept() && !self.flight.is_empty())
     }
 
     fn is_full(&self) -> bool {

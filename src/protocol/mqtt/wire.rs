@@ -23,7 +23,8 @@ impl<'a> Reader<'a> {
     }
 
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(|| Fault::malformed("a packet is cut off"))?;
+        let (taken, rest) =
+            self.rest.split_at_checked(length).ok_or_else(|| Fault::malformed("a packet is cut off"))?;
         self.rest = rest;
         Ok(taken)
     }
@@ -71,7 +72,11 @@ pub fn length(bytes: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
         length |= usize::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
             let is_short = index == 0 || byte != 0;
-            return if is_short { Ok(Some((length, index + 1))) } else { Err(Fault::malformed("a length is too long")) };
+            return if is_short {
+                Ok(Some((length, index + 1)))
+            } else {
+                Err(Fault::malformed("a length is too long"))
+            };
         }
     }
     if bytes.len() < 4 { Ok(None) } else { Err(Fault::malformed("a length has more than four bytes")) }
