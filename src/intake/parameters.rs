@@ -253,7 +253,7 @@ const STATS: Table = &[
 pub fn at(door: &protocol::door::Door) -> Door {
     match door {
         protocol::door::Door::Pusher(_) => Door::Pusher,
-        // In no build yet.
+        // SocketIo in no build yet; MQTT has its own packets for what others say in a query.
         protocol::door::Door::SocketIo(_) | protocol::door::Door::Mqtt(_) => Door::Socket,
     }
 }
