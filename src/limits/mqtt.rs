@@ -8,8 +8,8 @@ pub const MQTT_PACKET_MAX_BYTES: usize = MESSAGE_MAX_BYTES + 8 * 1024;
 /// How long a client may take to say CONNECT: three times what one on a bad network needs.
 pub const MQTT_CONNECT_WAIT_MS: u64 = 10 * 1_000;
 
-/// The longest keep alive: a client is known to be gone within half an hour. One of 3.1.1 cannot be told, and has what it
-/// asks for.
+/// The longest keep alive: a client is known to be gone within half an hour. One of 3.1.1 cannot be told, and has what
+/// it asks for.
 pub const MQTT_KEEP_ALIVE_MAX_S: u16 = 20 * 60;
 
 /// The longest that a session outlives its connection: a day. What its client missed is in the log for as long as its
@@ -31,8 +31,8 @@ pub const MQTT_WILL_MAX_BYTES: usize = 8 * 1024;
 /// Bytes of the sessions and wills of one relay, which are in its memory too: 5 KB for each of 6,000.
 pub const MQTT_KEPT_MAX_BYTES: usize = 32 * 1024 * 1024;
 
-/// How often the place of a session that goes on is stored, for one whose server is killed: six times before what it had
-/// at first leaves the log. Of 6,000 that all hear something it is 300 rows a second.
+/// How often the place of a session that goes on is stored, for one whose server is killed: six times before what it
+/// had at first leaves the log. Of 6,000 that all hear something it is 300 rows a second.
 pub const MQTT_SAVE_MS: u64 = 20 * 1_000;
 
 /// How soon a relay that was killed while it held wills is awake again, to publish them.

@@ -40,7 +40,7 @@ pub const ASKED: &str = "door";
 pub enum Door {
     Pusher(Pusher),
     SocketIo(SocketIo),
-    Mqtt(Mqtt),
+    Mqtt(Box<Mqtt>),
 }
 
 /// What comes of something that a client said, in this order.

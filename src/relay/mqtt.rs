@@ -1,9 +1,10 @@
 //! Sessions of MQTT clients, which outlive their connections, and wills, which are published when these end badly.
 //!
-//! A client's connections all come to one relay, by its client id ([`placement`](crate::rpc::placement)); so its session
-//! is a row of that relay, written when it begins, when its subscriptions change, now and then while it goes on, and
-//! when its connection is gone. What was published since its client last acknowledged anything is in the channels' logs:
-//! the row has places there and no messages. A relay that was killed finds rows whose connections are gone.
+//! A client's connections all come to one relay, by its client id ([`placement`](crate::rpc::placement)); so its
+//! session is a row of that relay, written when it begins, when its subscriptions change, now and then while it goes
+//! on, and when its connection is gone. What was published since its client last acknowledged anything is in the
+//! channels' logs: the row has places there and no messages. A relay that was killed finds rows whose connections are
+//! gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -17,8 +17,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::cache::Cache;
 use crate::error::{Code, ErrorInfo};
-#[cfg(feature = "mqtt")]
-use crate::limits::MQTT_HOMES;
 use crate::limits::{FOLLOWERS_MAX, FULL_KEPT_MS, SHARDS_MAX, SPREAD_MAX_KNOWN};
 use crate::model::name::{AppId, ChannelName};
 use crate::rpc::connection_key::ConnectionKey;
@@ -32,7 +30,7 @@ pub struct Shard(pub u16);
 const REGIONS: [&str; 9] = ["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"];
 
 /// A region of no place, behind the others: of connections that are always held by one relay.
-const HOMES: u16 = REGIONS.len() as u16 + 1;
+pub(super) const HOMES: u16 = REGIONS.len() as u16 + 1;
 
 impl Shard {
     /// In the keys of connections that a channel's own object holds.
@@ -40,16 +38,6 @@ impl Shard {
 
     pub fn new(region: Region, index: u16) -> Shard {
         Shard(region.0 * SHARDS_MAX + index)
-    }
-
-    /// That of all connections of one MQTT client, of which it may have one at a time: by its client id, wherever it is.
-    /// Its number is stored nowhere, so what it is made from must not change.
-    #[cfg(feature = "mqtt")]
-    pub fn of_client(client_id: &str) -> Shard {
-        // FNV-1a.
-        let hash =
-            client_id.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        Shard(HOMES * SHARDS_MAX + (hash % u32::from(MQTT_HOMES)) as u16)
     }
 
     /// The name of the place to ask for, when there is one.
@@ -235,9 +223,7 @@ impl LoadMap {
         let mut marks = self.known.get(&key, now_ms).cloned().unwrap_or_default();
         marks.resize(marks.len().max(index + 1), Mark::default());
         let outcome = match refusal {
-            Refusal::Full if placement.is_at_home => {
-                Err(Code::Unavailable.because("the relay of this client is full; try again"))
-            }
+            Refusal::Full if placement.is_at_home => Err(Code::Unavailable.because("this client's relay is full")),
             Refusal::Full => {
                 marks[index].full_until_ms = now_ms + FULL_KEPT_MS;
                 placement.pass(place);

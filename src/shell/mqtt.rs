@@ -11,12 +11,20 @@ use wasm_bindgen_futures::spawn_local;
 use worker::worker_sys::web_sys::{MessageEvent, Response as RawResponse};
 use worker::{Delay, Env, EventStream, Request, Response, Result, WebSocket, WebSocketPair, WebsocketEvent};
 
-use super::platform::{self, Socket, now_ms, origin};
-use super::router::{self, ADDRESS};
+use super::platform::{self, Socket, now_ms, origin, random_id};
+use super::router::{ADDRESS, ATTEMPTS, COUNTED, Entrance, hand_over, take};
+use super::{config, directory};
+use crate::auth::{Credentials, Presented, Surface};
+use crate::error::Code;
+use crate::http::addresses::Work;
+use crate::intake::mqtt;
+use crate::protocol::door::Door;
 use crate::protocol::mqtt::connect::Connect;
 use crate::protocol::mqtt::gate::{self, Gate, Step};
 use crate::protocol::mqtt::reason;
+use crate::relay::session::Opening;
 use crate::rpc::placement::Region;
+use crate::rpc::{Answer, homes};
 
 const PROTOCOL: &str = "sec-websocket-protocol";
 
@@ -108,7 +116,7 @@ async fn serve(server: WebSocket, knocker: Knocker, env: &Env) {
     let mut gate = Gate::new(now_ms());
     if let Some(connect) = knock(&mut client, &mut gate).await {
         let Knocker { address, is_secure, region, .. } = knocker;
-        let entering = router::enter_mqtt(env, connect.clone(), (address, is_secure, region));
+        let entering = enter(env, connect.clone(), (address, is_secure, region));
         match wait(&mut client, &mut gate, entering.boxed_local()).await {
             Some(Ok(response)) => pass(&mut client, &mut gate, &connect, response).await,
             Some(Err(error)) => {
@@ -119,6 +127,37 @@ async fn serve(server: WebSocket, knocker: Knocker, env: &Env) {
         }
     }
     client.close();
+}
+
+/// A client of MQTT whose first packet is read: the response with its object's socket.
+async fn enter(
+    env: &Env,
+    connect: Connect,
+    (address, is_secure, region): (String, bool, Region),
+) -> Answer<RawResponse> {
+    let query = mqtt::presented(&connect);
+    let presented = Presented { authorization: None, client_id: None, query: &query };
+    let mut app = None;
+    let entered = async {
+        config::serving(env)?;
+        take(&address, Work::Connect)?;
+        let credentials = Credentials::parse(&presented, Surface::Realtime)?;
+        app = directory::is_known(env, credentials.app_id()).then(|| credentials.app_id().clone());
+        let found = directory::find(env, credentials.app_id(), &address).await?;
+        let known = found.as_ref().map(|found| &*found.app);
+        let verified = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, known, &address, now_ms()));
+        let (mut grant, found) = (verified?, found.ok_or(Code::BadCredentials)?);
+        let client = mqtt::admit(connect, &mut grant, &found.app, (&random_id(), is_secure))?;
+        let mut opening = Opening::from_query(grant, &[], is_secure);
+        let home = (homes::of_client(&client.client_id), client.is_kept());
+        opening.enter_by(Door::Mqtt(client.into()));
+        hand_over(env, Entrance { opening, channel: None, mode: None, home: Some(home) }, region).await
+    };
+    let entered = entered.await;
+    if let Err(error) = &entered {
+        COUNTED.with_borrow_mut(|counted| counted.refused_connection(app.as_ref(), error.code, now_ms()));
+    }
+    entered
 }
 
 /// Waits for the first packet. `None` when there is none that lets anyone in.

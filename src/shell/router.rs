@@ -50,9 +50,9 @@ pub const ADDRESS: &str = "cf-connecting-ip";
 thread_local! {
     static UPLOADS: Uploads = Uploads::default();
     /// Wrong secrets, as this isolate saw them. An address usually comes to the same one.
-    static ATTEMPTS: RefCell<Attempts> = RefCell::default();
+    pub static ATTEMPTS: RefCell<Attempts> = RefCell::default();
     static ADDRESSES: RefCell<Addresses> = RefCell::default();
-    static COUNTED: RefCell<Requests> = RefCell::default();
+    pub static COUNTED: RefCell<Requests> = RefCell::default();
     /// Names this isolate in its reports.
     static LIFE: String = random_id();
     /// A request sees until then that what was counted is reported.
@@ -392,13 +392,13 @@ impl Arrival<'_> {
 }
 
 /// A client whose credentials are good, and the channel whose own object may hold it.
-struct Entrance {
-    opening: Opening,
-    channel: Option<(Address, Rules)>,
+pub struct Entrance {
+    pub opening: Opening,
+    pub channel: Option<(Address, Rules)>,
     /// How frames go to it, unless by a WebSocket.
-    mode: Option<Mode>,
+    pub mode: Option<Mode>,
     /// The relay that all connections of this client come to, and whether no other may take it.
-    home: Option<(Shard, bool)>,
+    pub home: Option<(Shard, bool)>,
 }
 
 async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Result<Entrance, ErrorInfo> {
@@ -440,40 +440,8 @@ async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Resu
     Ok(Entrance { opening, channel, mode, home: None })
 }
 
-/// A client of MQTT whose first packet is read: the response with its object's socket.
-#[cfg(feature = "mqtt")]
-pub async fn enter_mqtt(
-    env: &Env,
-    connect: crate::protocol::mqtt::connect::Connect,
-    (address, is_secure, region): (String, bool, Region),
-) -> std::result::Result<RawResponse, ErrorInfo> {
-    let query = crate::intake::mqtt::presented(&connect);
-    let presented = Presented { authorization: None, client_id: None, query: &query };
-    let mut app = None;
-    let entered = async {
-        config::serving(env)?;
-        take(&address, Work::Connect)?;
-        let credentials = Credentials::parse(&presented, Surface::Realtime)?;
-        app = directory::is_known(env, credentials.app_id()).then(|| credentials.app_id().clone());
-        let found = directory::find(env, credentials.app_id(), &address).await?;
-        let known = found.as_ref().map(|found| &*found.app);
-        let verified = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, known, &address, now_ms()));
-        let (mut grant, found) = (verified?, found.ok_or(Code::BadCredentials)?);
-        let mqtt = crate::intake::mqtt::admit(connect, &mut grant, &found.app, (&random_id(), is_secure))?;
-        let mut opening = Opening::from_query(grant, &[], is_secure);
-        let home = (Shard::of_client(&mqtt.client_id), mqtt.is_kept());
-        opening.enter_by(protocol::door::Door::Mqtt(mqtt));
-        hand_over(env, Entrance { opening, channel: None, mode: None, home: Some(home) }, region).await
-    };
-    let entered = entered.await;
-    if let Err(error) = &entered {
-        COUNTED.with_borrow_mut(|counted| counted.refused_connection(app.as_ref(), error.code, now_ms()));
-    }
-    entered
-}
-
 /// Asks one object after another, until one takes the connection in or there is none left to ask.
-async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result::Result<RawResponse, ErrorInfo> {
+pub async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result::Result<RawResponse, ErrorInfo> {
     let Entrance { opening, channel, mode, home } = entrance;
     let app = opening.grant.app().clone();
     let claimed = opening.takeover.as_ref().and_then(|takeover| ConnectionKey::claimed(&takeover.key));

@@ -100,7 +100,7 @@ pub fn connection(input: &mut Input) {
     let Ok(mut grant) = credentials.and_then(|credentials| credentials.verify(Some(&app), NOW_MS)) else { return };
     let Ok(client) = mqtt::admit((*connect).clone(), &mut grant, &app, ("fresh", true)) else { return };
     let mut opening = Opening::from_query(grant, &[], true);
-    opening.enter_by(Door::Mqtt(client));
+    opening.enter_by(Door::Mqtt(client.into()));
     let mut relay = Relay::new(RelayName::shard(app.id(), 0), 0, app, b"secret".to_vec());
     check(&relay.open(SocketId(1), opening, "conn".to_owned(), NOW_MS));
     gate.enter(&connect, NOW_MS);

@@ -23,7 +23,7 @@ pub fn come(relay: &mut Relay, socket: u32, client_id: &str, has_will: bool, now
     let (app, mut grant): (std::rc::Rc<App>, _) = (app(), grant());
     let client = mqtt::admit(*connect, &mut grant, &app, ("fresh", true)).expect("it may come in");
     let mut opening = Opening::from_query(grant, &[], true);
-    opening.enter_by(Door::Mqtt(client));
+    opening.enter_by(Door::Mqtt(client.into()));
     relay.open(SocketId(socket), opening, format!("connection{socket}"), now_ms)
 }
 

@@ -8,7 +8,10 @@ import { startRuntime } from './runtime.mjs';
 const runtime = await startRuntime(apps);
 after(() => runtime.stop());
 
-/** A client that is in. @param {import('node:test').TestContext} t @param {object} [options] @param {object} [connect] */
+/**
+ * A client that is in.
+ * @param {import('node:test').TestContext} t @param {object} [options] @param {object} [connect]
+ */
 async function enter(t, options, connect) {
   const raw = new Raw(runtime, options);
   t.after(() => raw.socket.close());

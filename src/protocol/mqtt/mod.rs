@@ -1,9 +1,9 @@
 //! MQTT 3.1.1 and 5: what its packets say, and how they are spelled.
 //!
 //! [`gate`] makes packets of what comes over a WebSocket, [`connect`] reads the first and [`packet`] the others;
-//! [`encode`] writes what clients get, [`message`] says what a message is in MQTT, [`topic`] which channel a topic is, and
-//! [`reason`] how refusals are told. Knows nothing of sessions. Of the standard there is no QoS 2, no wildcard, no shared
-//! subscription, no topic alias and no enhanced authentication; each is refused with its own reason code.
+//! [`encode`] writes what clients get, [`message`] says what a message is in MQTT, [`topic`] which channel a topic is,
+//! and [`reason`] how refusals are told. Knows nothing of sessions. Of the standard there is no QoS 2, no wildcard, no
+//! shared subscription, no topic alias and no enhanced authentication; each is refused with its own reason code.
 
 pub mod connect;
 pub mod encode;

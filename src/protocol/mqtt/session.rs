@@ -10,8 +10,8 @@ use crate::model::message::Message;
 use crate::model::name::ChannelName;
 use crate::protocol::Encoded;
 
-/// Which publishes a session has taken in: so many, and the packet ids of the last of them. One that comes again, as its
-/// client says, gets the message id that it had, by which its channel knows it.
+/// Which publishes a session has taken in: so many, and the packet ids of the last of them. One that comes again, as
+/// its client says, gets the message id that it had, by which its channel knows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Taken {
     /// Names the session.

@@ -249,7 +249,8 @@ impl Mqtt {
         self.fitting(connack.packet(self.version))
     }
 
-    /// Outcomes of publishes. One that is refused and cannot be told ends the connection: nothing is dropped in silence.
+    /// Outcomes of publishes. One that is refused and cannot be told ends the connection: nothing is dropped in
+    /// silence.
     fn outcomes(&mut self, frame: &Outbound<'_>) -> Encoded {
         let first = frame.msg_serial.unwrap_or_default();
         let end = first + frame.count.unwrap_or(1);
