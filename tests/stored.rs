@@ -9,6 +9,8 @@ mod support {
     pub mod bench;
     pub mod grant;
     pub mod memory_store;
+    #[cfg(feature = "mqtt")]
+    pub mod mqtt;
 }
 
 use std::collections::BTreeMap;
@@ -46,6 +48,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use support::app_store::{self, AppMemory};
 use support::bench::*;
 use support::memory_store::MemoryStore;
+#[cfg(feature = "mqtt")]
+use support::mqtt;
 
 /// Bytes by what they are: text as it stands, everything else in hexadecimal.
 type Fixture = BTreeMap<String, String>;
@@ -209,6 +213,16 @@ fn session() -> (Vec<u8>, String) {
     (record(&effects, 1).expect("a record"), key(&frames(&connected, 1)[0]))
 }
 
+/// A session by MQTT as its relay stores it, and its connection's record.
+#[cfg(feature = "mqtt")]
+fn mqtt_session() -> [(&'static str, Vec<u8>); 2] {
+    let mut relay = relay();
+    mqtt::come(&mut relay, 1, "ann", true, NOW_MS);
+    let effects = mqtt::subscribe(&mut relay, 1, 1, NOW_MS);
+    let row = mqtt::rows(&effects).pop().and_then(|(_, row)| row);
+    [("mqtt.session", row.expect("a row")), ("mqtt.record", record(&effects, 1).expect("a record"))]
+}
+
 /// An app's storage with a device, and a push to it that waits.
 fn push_store() -> AppMemory {
     let mut host = app_host(AppMemory::default());
@@ -277,6 +291,10 @@ fn written() -> Fixture {
     let (record, key) = session();
     put("record", hex(&record));
     put("connection-key", key);
+    #[cfg(feature = "mqtt")]
+    for (name, bytes) in mqtt_session() {
+        put(name, hex(&bytes));
+    }
     put("token", token());
     let app = push_store();
     put("push.device", hex(&pinned::encode(&app.push.devices["d1"])));
@@ -289,7 +307,8 @@ fn written() -> Fixture {
 #[test]
 fn this_build_writes_the_newest_formats() {
     let text = written().iter().fold(String::new(), |text, (name, value)| text + name + " " + value + "\n");
-    assert_eq!(text, NEWEST);
+    let is_built = |line: &&str| cfg!(feature = "mqtt") || !line.starts_with("mqtt.");
+    assert_eq!(text.lines().collect::<Vec<_>>(), NEWEST.lines().filter(is_built).collect::<Vec<_>>());
 }
 
 /// A channel's storage as a build left it.
@@ -379,6 +398,21 @@ fn a_session_of_every_version_goes_on() {
         assert!(frames(&effects, 1).iter().any(|frame| frame.contains("at 5001")), "{effects:?}");
         let key = ConnectionKey::verify(&fixture["connection-key"], b"secret", None).expect("our own");
         assert_eq!((key.connection_id.as_str(), key.generation), ("connection1", 0));
+    }
+}
+
+#[cfg(feature = "mqtt")]
+#[test]
+fn a_session_by_mqtt_of_every_version_goes_on() {
+    for fixture in fixtures().into_iter().filter(|fixture| fixture.contains_key("mqtt.session")) {
+        let mut relay = relay();
+        relay.found_kept(vec![("ann".to_owned(), unhex(&fixture["mqtt.session"]))]);
+        relay.restore(SocketId(1), &unhex(&fixture["mqtt.record"]), NOW_MS);
+        relay.restored(NOW_MS);
+        let (_, effects) = relay.deliver(&delivery(5_000, &[5_001]), NOW_MS);
+        assert_eq!(mqtt::sent(&effects, 1)[0][..2], *b"\x32\x12");
+        relay.lost(SocketId(1), NOW_MS);
+        assert_eq!(mqtt::sent(&mqtt::come(&mut relay, 2, "ann", false, NOW_MS), 2)[0][2], 1, "the session is present");
     }
 }
 

@@ -2,6 +2,8 @@
 //! them, annotations, presence, objects, and the parameters of every request.
 
 pub mod annotation;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 pub mod objects;
 pub mod operation;
 pub mod parameters;

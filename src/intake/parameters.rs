@@ -253,7 +253,7 @@ const STATS: Table = &[
 pub fn at(door: &protocol::door::Door) -> Door {
     match door {
         protocol::door::Door::Pusher(_) => Door::Pusher,
-        // Its query is the application's, see `transport::engine`.
+        // Socket.IO's query is the application's, see `transport::engine`; MQTT has packets for what others say in one.
         protocol::door::Door::SocketIo(_) | protocol::door::Door::Mqtt(_) => Door::Socket,
     }
 }

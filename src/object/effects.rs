@@ -42,6 +42,10 @@ impl<S: Store + RelayStore> Host<S> {
                 // A socket whose row is missing when the object is built again is closed, and its client resumes.
                 let _ = self.store.change_rows(&rows);
             }
+            relay::Effect::Kept(kept) => {
+                // A session that is not stored ends when its relay is killed, and its client is told that it is anew.
+                let _ = self.store.change_kept(&kept);
+            }
             relay::Effect::Save { socket, record } => self.outputs.push(Output::Save { socket, record }),
             relay::Effect::Close { socket } => {
                 let effects = self.links.close(socket, self.now_ms);

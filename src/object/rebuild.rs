@@ -16,6 +16,10 @@ impl<S: Store + RelayStore> Host<S> {
         self.fresh_epoch = fresh_epoch;
         self.reporter.note(Counter::Wakes, 1);
         sockets.iter().for_each(|kept| self.skip_socket(kept.socket));
+        #[cfg(feature = "mqtt")]
+        if sockets.is_empty() {
+            self.find_kept();
+        }
         if self.restore_sessions(&sockets).is_none() {
             // Deaf sockets would be worse than none: their clients come back, and resume.
             self.outputs.extend(sockets.iter().map(|kept| Output::Close { socket: kept.socket }));
@@ -32,13 +36,30 @@ impl<S: Store + RelayStore> Host<S> {
         }
         let (address, now_ms) = (self.own_address().cloned(), self.now_ms);
         let rows = self.store.rows().ok()?;
+        #[cfg(feature = "mqtt")]
+        let kept = self.store.kept().ok()?;
         let relay = self.relay_for(record.app(), record.shard(), address.as_ref()).ok()?;
         relay.found(rows);
+        #[cfg(feature = "mqtt")]
+        relay.found_kept(kept);
         let mut effects: Vec<relay::Effect> =
             sockets.iter().flat_map(|kept| relay.restore(kept.socket, &kept.record, now_ms)).collect();
         effects.extend(relay.restored(now_ms));
         self.relay_effects(effects);
         Some(())
+    }
+
+    /// The connections of sessions that are stored are gone: the object was killed.
+    #[cfg(feature = "mqtt")]
+    fn find_kept(&mut self) {
+        let kept = self.store.kept().unwrap_or_default();
+        let Some(first) = kept.iter().find_map(|(_, row)| relay::mqtt::Kept::decode(row)) else { return };
+        let now_ms = self.now_ms;
+        // One whose app is not known any more is looked at when a client of it comes.
+        let Ok(relay) = self.relay_for(first.app(), first.shard(), None) else { return };
+        relay.found_kept(kept);
+        let effects = relay.restored(now_ms);
+        self.relay_effects(effects);
     }
 
     /// Takes up again to feed the relays that it fed, when that could not be read before.

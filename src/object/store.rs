@@ -49,6 +49,12 @@ pub trait RelayStore {
     /// Writes rows; those without a value go.
     fn change_rows(&mut self, rows: &[(RowId, Option<Vec<u8>>)]) -> Result<(), StoreError>;
 
+    /// Sessions that outlive their connections, by their client ids.
+    fn kept(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+
+    /// Writes sessions; those without a value go.
+    fn change_kept(&mut self, kept: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError>;
+
     /// There is nobody left whose they were.
     fn clear_rows(&mut self) -> Result<(), StoreError>;
 

@@ -9,6 +9,8 @@ use super::events::{self, Style};
 use super::inbound::{self, Inbound};
 #[cfg(test)]
 use super::lines;
+#[cfg(feature = "mqtt")]
+use super::mqtt;
 use super::outbound::Outbound;
 #[cfg(feature = "pusher")]
 use super::pusher;
@@ -29,6 +31,8 @@ pub enum Dialect {
     Pusher,
     #[cfg(feature = "socketio")]
     SocketIo,
+    #[cfg(feature = "mqtt")]
+    Mqtt(mqtt::Version),
     /// For tests of what lies around a dialect.
     #[cfg(test)]
     Lines,
@@ -44,6 +48,8 @@ impl Dialect {
             Dialect::Pusher => Format::Json,
             #[cfg(feature = "socketio")]
             Dialect::SocketIo => Format::Msgpack,
+            #[cfg(feature = "mqtt")]
+            Dialect::Mqtt(_) => Format::Msgpack,
             #[cfg(test)]
             Dialect::Lines => Format::Json,
         }
@@ -59,6 +65,8 @@ impl Dialect {
             Dialect::Pusher => Ok(Inbound::Unknown),
             #[cfg(feature = "socketio")]
             Dialect::SocketIo => Ok(Inbound::Unknown),
+            #[cfg(feature = "mqtt")]
+            Dialect::Mqtt(_) => Ok(Inbound::Unknown),
             #[cfg(test)]
             Dialect::Lines => lines::decode(bytes),
         }
@@ -73,6 +81,8 @@ impl Dialect {
             Dialect::Pusher => pusher::encode(frame),
             #[cfg(feature = "socketio")]
             Dialect::SocketIo => socketio::encode(frame),
+            #[cfg(feature = "mqtt")]
+            Dialect::Mqtt(version) => mqtt::encode_plain(version, frame),
             #[cfg(test)]
             Dialect::Lines => Encoded::Text(lines::encode(frame)),
         }

@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::Encoded;
 use super::dialect::{Dialect, Voice};
 use super::inbound::Inbound;
+#[cfg(feature = "mqtt")]
+use super::mqtt::Mqtt;
 use super::outbound::Outbound;
 #[cfg(feature = "pusher")]
 use super::pusher::Pusher;
@@ -33,14 +35,18 @@ use crate::model::name::ChannelName;
 type Pusher = Absent;
 #[cfg(not(feature = "socketio"))]
 type SocketIo = Absent;
+#[cfg(not(feature = "mqtt"))]
 type Mqtt = Absent;
+
+/// The channel parameter in which an attachment keeps what a door was asked for besides.
+pub const ASKED: &str = "door";
 
 /// What a connection of another protocol remembers. Stored with the session: see [`crate::relay::record`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Door {
     Pusher(Pusher),
     SocketIo(SocketIo),
-    Mqtt(Mqtt),
+    Mqtt(Box<Mqtt>),
 }
 
 /// What comes of something that a client said, in this order.
@@ -94,6 +100,14 @@ pub trait Visitor {
         false
     }
 
+    /// Whether it has as much as it may be sent, until its client says something.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Comes before [`Visitor::tell`].
+    fn note_time(&mut self, _now_ms: u64) {}
+
     /// Whether it hears what it says itself.
     fn echoes(&self) -> bool {
         true
@@ -111,6 +125,11 @@ pub trait Visitor {
 
     /// Whether the connection's key is one of who has it now: not where a client says later who it is.
     fn has_named_key(&self) -> bool {
+        true
+    }
+
+    /// Whether the server sends it heartbeats.
+    fn beats(&self) -> bool {
         true
     }
 
@@ -190,8 +209,20 @@ impl Visitor for Door {
         at!(self, visitor => visitor.is_busy())
     }
 
+    fn is_full(&self) -> bool {
+        at!(self, visitor => visitor.is_full())
+    }
+
+    fn note_time(&mut self, now_ms: u64) {
+        at!(self, visitor => visitor.note_time(now_ms))
+    }
+
     fn echoes(&self) -> bool {
         at!(self, visitor => visitor.echoes())
+    }
+
+    fn beats(&self) -> bool {
+        at!(self, visitor => visitor.beats())
     }
 
     fn bounces(&self) -> bool {

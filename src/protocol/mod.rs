@@ -11,6 +11,8 @@ pub mod events;
 pub mod inbound;
 #[cfg(test)]
 mod lines;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 pub mod objects;
 pub mod outbound;
 #[cfg(feature = "pusher")]

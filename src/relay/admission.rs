@@ -75,6 +75,10 @@ impl Relay {
         if opening.grant.is_of_nobody() && nobodys() >= NOBODYS_MAX {
             return Err(Refusal::Busy { for_ms: 1_000 });
         }
+        #[cfg(feature = "mqtt")]
+        if matches!(opening.door, Some(crate::protocol::door::Door::Mqtt(_))) && !self.mqtt.has_room() {
+            return Err(Refusal::Full);
+        }
         let (second, passed_ms) = (now_ms / 1_000, now_ms % 1_000);
         if self.pace.second == second && self.pace.taken >= connects_per_second {
             return Err(Refusal::Busy { for_ms: 1_000 - passed_ms });

@@ -23,6 +23,7 @@ use crate::model::flags::{ATTACH_RESUME, Modes};
 use crate::model::message::Params;
 use crate::model::name::ChannelName;
 use crate::model::serial::{ChannelSerial, Position};
+use crate::protocol::door::ASKED;
 use crate::rpc::Ticket;
 use crate::rpc::{ReadFrom, Wanted};
 
@@ -251,7 +252,7 @@ fn with_qualifier(name: &ChannelName, params: Params) -> Result<Params, ErrorInf
 
 /// Those that have an effect, of which a filtered channel knows two.
 fn accepted(params: Params, is_filtered: bool) -> Params {
-    const KNOWN: [&str; 7] = ["echo", "modes", "appendMode", "delta", "occupancy", "rewind", "rewindLimit"];
+    const KNOWN: [&str; 8] = ["echo", "modes", "appendMode", "delta", "occupancy", "rewind", "rewindLimit", ASKED];
     let known = if is_filtered { &KNOWN[..2] } else { &KNOWN };
     params.into_iter().filter(|(name, _)| known.contains(&name.as_str())).collect()
 }

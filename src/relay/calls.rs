@@ -67,6 +67,15 @@ impl Calls {
         })
     }
 
+    /// What a call reads.
+    #[cfg(feature = "mqtt")]
+    pub fn read(&self, ticket: Ticket) -> Option<&Read> {
+        match self.pending.get(&ticket)? {
+            Pending::Read(read) => Some(read),
+            _ => None,
+        }
+    }
+
     /// The call that reads the same, if there is one: its answer is for all who need it.
     pub fn reading(&mut self, owner: &ChannelName, from: &ReadFrom) -> Option<(Ticket, &mut Read)> {
         self.pending.iter_mut().find_map(|(ticket, pending)| match pending {

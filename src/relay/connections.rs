@@ -57,10 +57,13 @@ impl Relay {
             opening.door.iter().for_each(|door| self.tally.come_by(door.name()));
         }
         let key = ConnectionKey { connection_id, shard: self.shard, generation: generations.current };
-        let attach = std::mem::take(&mut opening.attach);
+        #[cfg_attr(not(feature = "mqtt"), expect(unused_mut))]
+        let mut attach = std::mem::take(&mut opening.attach);
         let mut session = Session::new(opening, key, generations, self.now_ms);
         session.void_at_ms = self.void_at_ms(&session.grant);
         session.repeats = owed;
+        #[cfg(feature = "mqtt")]
+        attach.extend(self.begin_mqtt(socket, &mut session));
         let connected = self.connected(&mut session, error.as_ref());
         if generations.replaces().is_none() {
             self.known.connections.insert(session.connection_id().to_owned(), socket);
@@ -142,6 +145,8 @@ impl Relay {
         };
         let Restored { mut session, checkpoints } = restored;
         session.void_at_ms = self.void_at_ms(&session.grant);
+        #[cfg(feature = "mqtt")]
+        self.recall_mqtt(socket, &mut session, busy);
         if session.generations.replaces().is_none() {
             self.known.connections.insert(session.connection_id().to_owned(), socket);
         }
@@ -166,6 +171,8 @@ impl Relay {
     pub fn restored(&mut self, now_ms: u64) -> Vec<Effect> {
         self.now_ms = now_ms;
         self.drop_found();
+        #[cfg(feature = "mqtt")]
+        self.part_lost_mqtt();
         // What the channel knows is as good: it asks now and then.
         self.feeds.values_mut().for_each(|feed| _ = feed.reports.known());
         let lost = self.feeds.values().filter(|feed| feed.reached.is_none());
@@ -295,6 +302,8 @@ impl Relay {
     }
 
     fn forget(&mut self, socket: SocketId, closed: bool) {
+        #[cfg(feature = "mqtt")]
+        self.part_mqtt(socket);
         let Some(session) = self.sessions.get(&socket) else { return };
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
         let outcome = if closed { ConnectionOutcome::Left } else { ConnectionOutcome::Gone };

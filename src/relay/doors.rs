@@ -26,6 +26,8 @@ impl Relay {
             Ok(heard) => heard.into_iter().for_each(|heard| self.do_heard(socket, heard)),
             Err(error) => self.fail(socket, &error),
         }
+        self.note_orders(socket);
+        self.read_on(socket);
     }
 
     fn do_heard(&mut self, socket: SocketId, heard: Heard) {
@@ -60,16 +62,25 @@ impl Relay {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let Some(door) = &mut session.door else { return };
         self.ordered.extend(door.orders().into_iter().map(|order| (socket, order)));
-        // What it is told may end what it was about, and nothing else may be to be kept.
+        // What it is told may end what it was about, or is to be acknowledged, and nothing else may be to be kept.
         if session.is_busy() != session.was_busy {
             self.touch(socket);
         }
+        #[cfg(feature = "mqtt")]
+        self.mqtt.told.push(socket);
     }
 
     /// Does what doors want done because of what their connections were told, until none wants anything more.
     pub(super) fn do_ordered(&mut self) {
-        while let Some((socket, order)) = self.ordered.pop_front() {
-            self.do_heard(socket, Heard::Do(order));
+        loop {
+            while let Some((socket, order)) = self.ordered.pop_front() {
+                self.do_heard(socket, Heard::Do(order));
+            }
+            #[cfg(feature = "mqtt")]
+            self.count_told();
+            if self.ordered.is_empty() {
+                return;
+            }
         }
     }
 }

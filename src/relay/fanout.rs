@@ -176,12 +176,18 @@ impl Relay {
                 None if way.has_deltas() => Some(linked[way as usize].get_or_init(|| link_to(way, all))),
                 apart => apart.as_ref(),
             };
+            if is_alone && !self.keeps_up(sockets[0], &name, epoch, prior, sent) {
+                continue;
+            }
             let frames = match deltas {
                 Some(deltas) => render(&name, epoch, &deltas.iter().collect::<Vec<_>>(), dialect),
                 None if is_alone => self.render_alone(sockets[0], &name, epoch, sent),
                 None => render(&name, epoch, sent, dialect),
             };
-            self.admit_fed(&mut sockets, &name, epoch, prior, bytes_of(&frames));
+            match is_alone {
+                true => self.charge_fed(sockets[0], bytes_of(&frames)),
+                false => self.admit_fed(&mut sockets, &name, epoch, prior, bytes_of(&frames)),
+            }
             if way.has_deltas() {
                 sockets.iter().for_each(|socket| self.pass_deltas(*socket, &name, sent));
             }
@@ -190,6 +196,22 @@ impl Relay {
         }
         self.keep_base(owner, base, wants_deltas, &all);
         self.keep_checkpoint(owner);
+    }
+
+    /// Whether one that is told by itself may be told this now; it remembers what it is told. If not, it falls behind.
+    fn keeps_up(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        epoch: &str,
+        prior: Position,
+        entries: &[&Entry],
+    ) -> bool {
+        let allowed = self.allows(socket, entries.iter().map(|entry| entry.weight()).sum());
+        if !allowed {
+            self.fall_behind(socket, name, epoch, prior);
+        }
+        allowed
     }
 
     fn render_alone(&mut self, socket: SocketId, name: &ChannelName, epoch: &str, entries: &[&Entry]) -> Vec<Encoded> {

@@ -38,7 +38,7 @@ pub struct Flow {
 impl Relay {
     /// Whether a connection may be sent so many bytes now. The last that it may be sent may exceed its burst.
     pub(super) fn allows(&self, socket: SocketId, bytes: usize) -> bool {
-        let Some(session) = self.sessions.get(&socket) else { return false };
+        let Some(session) = self.sessions.get(&socket).filter(|session| !session.is_full()) else { return false };
         let (own, all) = (self.bounds.connection, self.bounds.relay);
         let debt = session.debt.left(own, self.now_ms);
         let share = all.burst / self.sessions.len() as u64;
@@ -64,7 +64,7 @@ impl Relay {
         });
     }
 
-    fn fall_behind(&mut self, socket: SocketId, name: &ChannelName, epoch: &str, prior: Position) {
+    pub(super) fn fall_behind(&mut self, socket: SocketId, name: &ChannelName, epoch: &str, prior: Position) {
         let Some(attachment) = self.attachment(socket, name) else { return };
         let State::Live { after } = attachment.state else { return };
         attachment.fell_behind = true;
@@ -81,7 +81,10 @@ impl Relay {
         let (own, all) =
             (session.debt.eased_at_ms(self.bounds.connection), self.flow.debt.eased_at_ms(self.bounds.relay));
         let due_ms = own.max(all);
-        self.flow.due_ms = Some(self.flow.due_ms.map_or(due_ms, |known| known.min(due_ms)));
+        // One that is full goes on when its client says something.
+        if !session.is_full() {
+            self.flow.due_ms = Some(self.flow.due_ms.map_or(due_ms, |known| known.min(due_ms)));
+        }
         self.flow.behind.insert((socket, name.clone()));
     }
 
@@ -91,11 +94,25 @@ impl Relay {
         }
         self.flow.due_ms = None;
         for (socket, name) in std::mem::take(&mut self.flow.behind) {
-            let Some(attachment) = self.attachment(socket, &name) else { continue };
-            let State::Behind { from, replay } = &attachment.state else { continue };
-            let (from, replay) = (from.clone(), *replay);
-            self.read(socket, &name, from, replay);
+            self.read_behind(socket, &name);
         }
+    }
+
+    fn read_behind(&mut self, socket: SocketId, name: &ChannelName) {
+        let Some(attachment) = self.attachment(socket, name) else { return };
+        let State::Behind { from, replay } = &attachment.state else { return };
+        let (from, replay) = (from.clone(), *replay);
+        self.read(socket, name, from, replay);
+    }
+
+    /// Lets the attachments of a connection go on that waited for a word of its client.
+    pub(super) fn read_on(&mut self, socket: SocketId) {
+        if self.flow.behind.is_empty() || !self.allows(socket, 0) {
+            return;
+        }
+        let waits = |(of, _): &(SocketId, ChannelName)| *of == socket;
+        let waiting: Vec<_> = self.flow.behind.extract_if(.., waits).collect();
+        waiting.into_iter().for_each(|(socket, name)| self.read_behind(socket, &name));
     }
 
     /// A checkpoint that fell behind hands over to one that is live.

@@ -33,6 +33,8 @@ mod farewell;
 mod feed;
 mod filters;
 mod flow;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 mod objects;
 mod occupancy;
 mod outbox;
@@ -91,6 +93,8 @@ pub struct SocketId(pub u32);
 pub enum Effect {
     /// Write these rows, or remove those without a value, and give those that are there to a rebuilt object.
     Rows(Vec<(RowId, Option<Vec<u8>>)>),
+    /// Write these sessions, by their client ids, or remove those without a value.
+    Kept(Vec<(String, Option<Vec<u8>>)>),
     /// Keep this with the socket, for a rebuilt object.
     Save { socket: SocketId, record: Vec<u8> },
     /// One frame, the same for all.
@@ -141,6 +145,8 @@ pub struct Relay {
     /// What doors want done for these connections.
     ordered: VecDeque<(SocketId, Inbound)>,
     rows: Rows,
+    #[cfg(feature = "mqtt")]
+    mqtt: mqtt::Sessions,
     effects: Vec<Effect>,
     tally: Tally,
 }
@@ -169,6 +175,8 @@ impl Relay {
             dirty: Vec::new(),
             ordered: VecDeque::new(),
             rows: Rows::default(),
+            #[cfg(feature = "mqtt")]
+            mqtt: mqtt::Sessions::default(),
             effects: Vec::new(),
             tree: Tree::default(),
             syncing: Syncing::default(),
@@ -277,6 +285,8 @@ impl Relay {
     pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
         self.now_ms = now_ms;
         self.tick_sessions();
+        #[cfg(feature = "mqtt")]
+        self.tick_mqtt();
         self.tick_calls();
         self.tick_reports();
         self.tick_behind();
@@ -310,6 +320,8 @@ impl Relay {
         let call = self.calls.due_ms();
         let own =
             [call, publishers, self.reports_due_ms, self.sessions_due_ms, self.branches_due_ms(), self.flow.due_ms];
+        #[cfg(feature = "mqtt")]
+        let own = own.into_iter().chain([self.mqtt.due_ms]);
         own.into_iter().flatten().min()
     }
 
@@ -372,10 +384,14 @@ impl Relay {
         let mut effects = std::mem::take(&mut self.tree.deliveries);
         effects.extend(self.take_row_changes());
         for socket in std::mem::take(&mut self.dirty) {
+            #[cfg(feature = "mqtt")]
+            self.keep_mqtt(socket);
             if let Some(record) = self.record(socket) {
                 effects.push(Effect::Save { socket, record });
             }
         }
+        #[cfg(feature = "mqtt")]
+        effects.extend(self.take_kept_changes());
         effects.append(&mut self.effects);
         effects
     }

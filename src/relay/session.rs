@@ -135,6 +135,10 @@ impl Opening {
     /// The client came in by this door. It resumes nothing by a key.
     pub fn enter_by(&mut self, door: Door) {
         (self.takeover, self.echo, self.bounces, self.attach) = (None, door.echoes(), door.bounces(), Vec::new());
+        // Where the door sends none, none is due.
+        if !door.beats() {
+            self.heartbeat_interval_ms = u32::MAX.into();
+        }
         self.grace_ms = door.grace_ms().unwrap_or(self.grace_ms);
         self.door = Some(door);
     }
@@ -207,6 +211,9 @@ impl Voice for Session {
     }
 
     fn say(&mut self, frame: &Outbound<'_>) -> Encoded {
+        if let Some(door) = &mut self.door {
+            door.note_time(self.last_sent_ms);
+        }
         say(self.door.as_deref_mut(), self.dialect, frame)
     }
 }
@@ -244,6 +251,11 @@ impl Session {
             dirty: false,
             grant: opening.grant,
         }
+    }
+
+    /// Whether its client must say something before it is sent more.
+    pub fn is_full(&self) -> bool {
+        self.door.as_ref().is_some_and(|door| door.is_full())
     }
 
     pub fn connection_id(&self) -> &str {

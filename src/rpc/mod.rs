@@ -5,6 +5,8 @@ mod app;
 pub mod connection_key;
 pub mod feeds;
 mod history;
+#[cfg(feature = "mqtt")]
+pub mod homes;
 mod names;
 mod objects;
 mod occupancy;

@@ -29,6 +29,9 @@ pub struct Shard(pub u16);
 /// Where the platform can be asked to place an object, by its names for them. The order is that of connection keys.
 const REGIONS: [&str; 9] = ["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"];
 
+/// A region of no place, behind the others: of connections that are always held by one relay.
+pub(super) const HOMES: u16 = REGIONS.len() as u16 + 1;
+
 impl Shard {
     /// In the keys of connections that a channel's own object holds.
     pub const CHANNEL: Shard = Shard(u16::MAX);
@@ -44,7 +47,7 @@ impl Shard {
 
     /// A shard that a router could have chosen; connection keys are read before they are proved.
     fn exists(self) -> bool {
-        usize::from(self.0 / SHARDS_MAX) <= REGIONS.len()
+        self.0 / SHARDS_MAX <= HOMES
     }
 
     fn index(self) -> u16 {
@@ -130,6 +133,8 @@ pub struct Placement {
     channel: Option<Place>,
     /// Relays of lower tiers have refused.
     tier: u16,
+    /// It is taken by the first that is asked, or by none.
+    pub is_at_home: bool,
 }
 
 impl Placement {
@@ -140,7 +145,7 @@ impl Placement {
             Shard::CHANNEL => channel.clone(),
             shard => shard.exists().then_some(Place::Relay(shard)),
         });
-        Placement { app, region, origin, channel, tier: 0 }
+        Placement { app, region, origin, channel, tier: 0, is_at_home: false }
     }
 
     fn pass(&mut self, place: &Place) {
@@ -218,6 +223,7 @@ impl LoadMap {
         let mut marks = self.known.get(&key, now_ms).cloned().unwrap_or_default();
         marks.resize(marks.len().max(index + 1), Mark::default());
         let outcome = match refusal {
+            Refusal::Full if placement.is_at_home => Err(Code::Unavailable.because("this client's relay is full")),
             Refusal::Full => {
                 marks[index].full_until_ms = now_ms + FULL_KEPT_MS;
                 placement.pass(place);

@@ -16,6 +16,8 @@ mod directory;
 mod engine;
 mod event;
 mod host;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod objects;
 mod platform;
 mod push;

@@ -25,6 +25,9 @@ const FOLLOWERS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS followers
 const ROWS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS attachments
     (socket INTEGER, number INTEGER, value BLOB NOT NULL, PRIMARY KEY (socket, number)) WITHOUT ROWID";
 
+const KEPT_SCHEMA: &str =
+    "CREATE TABLE IF NOT EXISTS kept (client TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID";
+
 impl RelayStore for SqlStore {
     fn secret(&mut self) -> Result<Vec<u8>, StoreError> {
         let database = self.database();
@@ -126,6 +129,29 @@ impl RelayStore for SqlStore {
                 None => ("DELETE FROM attachments WHERE socket = ? AND number = ?", vec![socket, row]),
             };
             self.database().exec(query, &values)?;
+        }
+        Ok(())
+    }
+
+    fn kept(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        if !self.database().has_table("kept")? {
+            return Ok(Vec::new());
+        }
+        let kept = |row| (text(row, "client"), blob(row, "value"));
+        Ok(self.database().rows("SELECT client, value FROM kept", &[])?.iter().map(kept).collect())
+    }
+
+    fn change_kept(&mut self, kept: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError> {
+        self.database().exec(KEPT_SCHEMA, &[])?;
+        for (client, value) in kept {
+            let client = client.as_str().into();
+            match value {
+                Some(value) => {
+                    let query = "INSERT OR REPLACE INTO kept (client, value) VALUES (?, ?)";
+                    self.database().exec(query, &[client, bytes(value)])?;
+                }
+                None => self.database().exec("DELETE FROM kept WHERE client = ?", &[client])?,
+            }
         }
         Ok(())
     }

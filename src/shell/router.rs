@@ -53,9 +53,9 @@ pub const ADDRESS: &str = "cf-connecting-ip";
 thread_local! {
     static UPLOADS: Uploads = Uploads::default();
     /// Wrong secrets, as this isolate saw them. An address usually comes to the same one.
-    static ATTEMPTS: RefCell<Attempts> = RefCell::default();
+    pub static ATTEMPTS: RefCell<Attempts> = RefCell::default();
     static ADDRESSES: RefCell<Addresses> = RefCell::default();
-    static COUNTED: RefCell<Requests> = RefCell::default();
+    pub static COUNTED: RefCell<Requests> = RefCell::default();
     /// Names this isolate in its reports.
     static LIFE: String = random_id();
     /// A request sees until then that what was counted is reported.
@@ -106,6 +106,10 @@ async fn respond(request: Request, env: &Env) -> Result<RawResponse> {
         #[cfg(feature = "socketio")]
         if engine::is_engine(&request.path()) {
             return super::engine::respond(request, env, true).await;
+        }
+        #[cfg(feature = "mqtt")]
+        if let Some(knocker) = super::mqtt::at(&request)? {
+            return super::mqtt::connect(knocker, env);
         }
         if let Some(door) = protocol::door::Door::at(&request.path()) {
             return connect(request, env, Way::Door(door)).await;
@@ -410,6 +414,8 @@ pub struct Entrance {
     pub channel: Option<(Address, Rules)>,
     /// How frames go to it, unless by a WebSocket.
     pub mode: Option<Mode>,
+    /// The relay that all connections of this client come to, and whether no other may take it.
+    pub home: Option<(Shard, bool)>,
 }
 
 /// What credentials give, and the app that they are of.
@@ -452,17 +458,18 @@ async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Resu
         let rules = Rules::on(&found.app, &name);
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });
-    Ok(Entrance { opening, channel, mode })
+    Ok(Entrance { opening, channel, mode, home: None })
 }
 
 /// Asks one object after another, until one takes the connection in or there is none left to ask.
 pub async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result::Result<RawResponse, ErrorInfo> {
-    let Entrance { opening, channel, mode } = entrance;
+    let Entrance { opening, channel, mode, home } = entrance;
     let app = opening.grant.app().clone();
     let claimed = opening.takeover.as_ref().and_then(|takeover| ConnectionKey::claimed(&takeover.key));
-    let claimed = claimed.map(|key| key.shard);
+    let claimed = claimed.map(|key| key.shard).or(home.map(|(shard, _)| shard.0));
     let address = channel.as_ref().map(|(address, _)| address.clone());
     let mut placement = Placement::new(app.clone(), region, address, claimed);
+    placement.is_at_home = home.is_some_and(|(_, is_bound)| is_bound);
     let random = u64::from_le_bytes(random_bytes());
     let mut handover = Handover { opening, shard: Shard::CHANNEL, channel: None, mode };
     let upgrade = if mode.is_none() { "websocket" } else { "" };

@@ -8,6 +8,8 @@ mod capability;
 mod credentials;
 mod filter;
 mod input;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod push;
 #[cfg(feature = "pusher")]
 mod pusher;
@@ -46,6 +48,10 @@ const TARGETS: &[(&str, Target)] = &[
     #[cfg(feature = "socketio")]
     ("socketio", socketio::connection),
     ("request", wire::request),
+    #[cfg(feature = "mqtt")]
+    ("mqtt packets", mqtt::packets),
+    #[cfg(feature = "mqtt")]
+    ("mqtt connection", mqtt::connection),
     ("stored", wire::stored),
 ];
 

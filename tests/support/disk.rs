@@ -30,6 +30,8 @@ struct Beside {
     watched: Option<Watched>,
     /// What sockets can't carry.
     rows: BTreeMap<RowId, Vec<u8>>,
+    /// Sessions, by their client ids.
+    kept: BTreeMap<String, Vec<u8>>,
     alarm_ms: Option<u64>,
 }
 
@@ -60,6 +62,7 @@ enum Write {
     Follower(Follower, bool),
     Watch(Option<Watched>),
     Row(RowId, Option<Vec<u8>>),
+    Kept(String, Option<Vec<u8>>),
     Clear,
     Alarm(Option<u64>),
 }
@@ -79,7 +82,7 @@ impl Write {
                 *store = MemoryStore::default();
                 Ok(())
             }
-            Write::Follower(..) | Write::Watch(_) | Write::Row(..) | Write::Alarm(_) => Ok(()),
+            Write::Follower(..) | Write::Watch(_) | Write::Row(..) | Write::Kept(..) | Write::Alarm(_) => Ok(()),
         }
     }
 
@@ -90,6 +93,8 @@ impl Write {
             Write::Watch(watched) => beside.watched.clone_from(watched),
             Write::Row(id, Some(value)) => drop(beside.rows.insert(*id, value.clone())),
             Write::Row(id, None) => drop(beside.rows.remove(id)),
+            Write::Kept(id, Some(value)) => drop(beside.kept.insert(id.clone(), value.clone())),
+            Write::Kept(id, None) => drop(beside.kept.remove(id)),
             Write::Alarm(alarm_ms) => beside.alarm_ms = *alarm_ms,
             Write::Clear => *beside = Beside { alarm_ms: beside.alarm_ms, ..Beside::default() },
             _ => {}
@@ -367,6 +372,15 @@ impl RelayStore for Disk {
 
     fn change_rows(&mut self, rows: &[(RowId, Option<Vec<u8>>)]) -> Result<(), StoreError> {
         rows.iter().try_for_each(|(id, value)| self.write(Write::Row(*id, value.clone())))
+    }
+
+    fn kept(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.read()?;
+        Ok(self.live_beside.kept.clone().into_iter().collect())
+    }
+
+    fn change_kept(&mut self, kept: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError> {
+        kept.iter().try_for_each(|(id, value)| self.write(Write::Kept(id.clone(), value.clone())))
     }
 
     fn clear_rows(&mut self) -> Result<(), StoreError> {

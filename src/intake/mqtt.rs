@@ -1,0 +1,144 @@
+//! Who comes by MQTT: its credentials, what it is called, and whether its will may be published.
+
+use crate::auth::{App, Grant, Identity, KeyName, Operations};
+use crate::error::{Code, ErrorInfo};
+use crate::intake::publish;
+use crate::limits::{CLIENT_ID_MAX_BYTES, MQTT_WILL_MAX_BYTES};
+use crate::model::message::Params;
+use crate::model::name::ChannelName;
+use crate::protocol::mqtt::connect::{Connect, Will};
+use crate::protocol::mqtt::session::Testament;
+use crate::protocol::mqtt::{Mqtt, topic};
+
+/// The credentials as a query has them: a key, whose name is the user name and whose secret is the password, or else a
+/// token as the password, beside any other user name or none. A whole key as the user name is a key too.
+pub fn presented(connect: &Connect) -> Vec<(String, String)> {
+    let password = connect.password.as_deref().map(String::from_utf8_lossy);
+    let username = connect.username.as_deref().unwrap_or_default();
+    match password {
+        Some(secret) if KeyName::parse(username).is_ok() => {
+            vec![("key".to_owned(), format!("{username}:{secret}"))]
+        }
+        Some(token) => vec![("access_token".to_owned(), token.into_owned())],
+        None if !username.is_empty() => vec![("key".to_owned(), username.to_owned())],
+        None => Vec::new(),
+    }
+}
+
+/// Lets a client in whose credentials are good. Fails with 40012 for a client id that it may not have, with 40009 for a
+/// will that is too large, and as a publish of that would.
+pub fn admit(
+    mut connect: Connect,
+    grant: &mut Grant,
+    app: &App,
+    (fresh_id, is_secure): (&str, bool),
+) -> Result<Mqtt, ErrorInfo> {
+    grant.client_id = identity(&grant.client_id, &connect.client_id)?;
+    let will = connect.will.take().map(|will| testament(will, grant, app, is_secure)).transpose()?;
+    let mut mqtt = Mqtt::of(connect, fresh_id);
+    mqtt.will = will;
+    Ok(mqtt)
+}
+
+/// A client id is its client's identity where the credentials leave that open. Where they name one, it is that, or
+/// begins with it and a slash, for each device of a user; where they name none, it only tells sessions apart.
+fn identity(granted: &Identity, client_id: &str) -> Result<Identity, ErrorInfo> {
+    if client_id.len() > CLIENT_ID_MAX_BYTES {
+        return Err(Code::BadClientId.because(format!("a client id has at most {CLIENT_ID_MAX_BYTES} bytes")));
+    }
+    match granted {
+        Identity::Wildcard if client_id.is_empty() => Ok(Identity::Wildcard),
+        Identity::Wildcard => match Identity::parse(Some(client_id))? {
+            Identity::Wildcard => Err(Code::BadClientId.because("no client is called '*'")),
+            named => Ok(named),
+        },
+        Identity::Anonymous => Ok(Identity::Anonymous),
+        Identity::Named(name) => {
+            let rest = client_id.strip_prefix(&**name);
+            let is_theirs = client_id.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let why = "the client id must be the token's clientId, or begin with it and '/'";
+            if is_theirs { Ok(granted.clone()) } else { Err(Code::BadClientId.because(why)) }
+        }
+    }
+}
+
+fn testament(will: Will, grant: &Grant, app: &App, is_secure: bool) -> Result<Testament, ErrorInfo> {
+    let channel = ChannelName::parse(&topic::channel(&will.topic)?)?;
+    if !grant.permits(&channel, Operations::PUBLISH) {
+        return Err(Code::NotPermitted.because("the capability does not allow to publish the will on its topic"));
+    }
+    let rules = app.rules(&channel);
+    rules.admit(grant.client_id.name().is_some(), is_secure)?;
+    if will.retain && !rules.persist_last {
+        return Err(Code::BadRequest.because("a will cannot be retained there: the namespace has no 'persistLast'"));
+    }
+    let message = will.message.into_message(None);
+    let checked = publish::check(vec![message], &Params::default(), &grant.client_id)?;
+    let checked = checked.claimed(grant.user_claim(&channel).as_ref())?;
+    let message = checked.messages.into_iter().next().unwrap_or_default();
+    if message.weight() > MQTT_WILL_MAX_BYTES {
+        return Err(Code::TooLarge.because(format!("a will has at most {MQTT_WILL_MAX_BYTES} bytes")));
+    }
+    Ok(Testament { channel, delay_s: will.delay_s, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Capability, KeyName};
+    use crate::protocol::mqtt::connect;
+    use crate::protocol::mqtt::connect::tests::body;
+
+    fn connect(flags: u8, rest: &[u8]) -> Connect {
+        connect::read(0x10, &body(4, flags, rest)).unwrap()
+    }
+
+    fn presents(flags: u8, rest: &[u8]) -> Vec<(String, String)> {
+        presented(&connect(flags, rest))
+    }
+
+    #[test]
+    fn a_key_is_a_user_name_and_a_password_and_a_token_is_a_password() {
+        let one = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+        assert_eq!(presents(0xc2, b"\0\0\0\x08demo.key\0\x06secret"), one("key", "demo.key:secret"));
+        assert_eq!(presents(0xc2, b"\0\0\0\x05token\0\x05a.b.c"), one("access_token", "a.b.c"));
+        assert_eq!(presents(0xc2, b"\0\0\0\x08demo.key\0\x05a.b.c"), one("key", "demo.key:a.b.c"));
+        assert_eq!(presents(0xc2, b"\0\0\0\0\0\x05a.b.c"), one("access_token", "a.b.c"));
+        assert_eq!(presents(0x82, b"\0\0\0\x0fdemo.key:secret"), one("key", "demo.key:secret"));
+        assert_eq!(presents(0x02, b"\0\0"), []);
+    }
+
+    #[test]
+    fn credentials_say_what_a_client_may_be_called() {
+        let named = |name: &str| Identity::parse(Some(name)).unwrap();
+        let is = |granted: &Identity, client_id: &str| identity(granted, client_id).map_err(|error| error.code);
+        assert_eq!(is(&Identity::Wildcard, "ann"), Ok(named("ann")));
+        assert_eq!(is(&Identity::Wildcard, ""), Ok(Identity::Wildcard));
+        assert_eq!(is(&Identity::Anonymous, "mqttjs_1"), Ok(Identity::Anonymous));
+        assert_eq!(is(&named("ann"), "ann/phone"), Ok(named("ann")));
+        assert_eq!(is(&named("ann"), ""), Ok(named("ann")));
+        for (granted, client_id) in [(named("ann"), "bob"), (named("ann"), "anna"), (Identity::Wildcard, "*")] {
+            assert_eq!(is(&granted, client_id), Err(Code::BadClientId.number()), "{client_id}");
+        }
+        assert_eq!(is(&Identity::Wildcard, "a\nb"), Err(Code::BadClientId.number()));
+    }
+
+    #[test]
+    fn a_will_is_checked_as_a_publish_is() {
+        let app: App = serde_json::from_str(r#"{"id":"demo","keys":[],"namespaces":[]}"#).unwrap();
+        let admits = |capability: &str, topic: &str, payload: &[u8]| {
+            let capability = Capability::parse(capability).unwrap();
+            let mut grant = Grant::of_key(KeyName::parse("demo.key").unwrap(), capability);
+            let length = |length: usize| (length as u16).to_be_bytes();
+            let (topic, payload) = (topic.as_bytes(), payload);
+            let rest = [&b"\0\x01a"[..], &length(topic.len()), topic, &length(payload.len()), payload].concat();
+            let mqtt = admit(connect(0x06, &rest), &mut grant, &app, ("fresh", true));
+            mqtt.map(|mqtt| mqtt.will.unwrap().channel.as_str().to_owned()).map_err(|error| error.code)
+        };
+        let all = r#"{"*":["*"]}"#;
+        assert_eq!(admits(all, "a/b", b"off"), Ok("a:b".to_owned()));
+        assert_eq!(admits(all, "a//b", b"off"), Err(Code::BadChannelName.number()));
+        assert_eq!(admits(r#"{"*":["subscribe"]}"#, "a", b"off"), Err(Code::NotPermitted.number()));
+        assert_eq!(admits(all, "a", &[b'x'; 9_000]), Err(Code::TooLarge.number()));
+    }
+}

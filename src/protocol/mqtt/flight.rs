@@ -1,0 +1,222 @@
+//! What a client was sent and has not acknowledged, and what waits until it may be sent.
+//!
+//! A client acknowledges in the order in which it was sent; one that does not is believed for what lies in between only
+//! when that is acknowledged too. Nothing of this is stored: a session that is to be kept is told to come back when its
+//! object loses its memory, and has what follows the last that is known to be acknowledged.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::serial::Position;
+
+/// One message on its way: in which channel, and where in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    pub packet_id: u16,
+    pub channel: Rc<str>,
+    pub position: Position,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Flight {
+    sent: VecDeque<(Sent, bool)>,
+    used: BTreeSet<u16>,
+    waiting: VecDeque<Waiting>,
+    last_id: u16,
+    /// What an earlier connection was sent and did not acknowledge: it keeps its packet ids.
+    before: Vec<Sent>,
+}
+
+/// A message that has no packet id yet, or needs none and follows one that waits.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub channel: Rc<str>,
+    pub position: Position,
+    /// The packet, with room for a packet id at this place.
+    pub packet: Vec<u8>,
+    pub id_at: Option<usize>,
+}
+
+/// Nothing of it is kept with the session, and so no change of it is one to keep.
+impl PartialEq for Flight {
+    fn eq(&self, _: &Flight) -> bool {
+        true
+    }
+}
+
+impl Flight {
+    pub fn after(before: Vec<Sent>) -> Flight {
+        let last_id = before.iter().map(|sent| sent.packet_id).max().unwrap_or(0);
+        let used = before.iter().map(|sent| sent.packet_id).collect();
+        Flight { before, last_id, used, ..Flight::default() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sent.is_empty()
+    }
+
+    /// Whether something waits that may not be sent yet.
+    pub fn is_full(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Bytes of what waits.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting.iter().map(|waiting| waiting.packet.len()).sum()
+    }
+
+    pub fn push(&mut self, waiting: Waiting) {
+        self.waiting.push_back(waiting);
+    }
+
+    /// The client has this message. Gives whether it was on its way.
+    pub fn acknowledge(&mut self, packet_id: u16) -> bool {
+        let found = self.sent.iter_mut().find(|(sent, done)| sent.packet_id == packet_id && !done);
+        let Some((_, done)) = found else { return false };
+        *done = true;
+        self.used.remove(&packet_id);
+        while self.sent.front().is_some_and(|(_, done)| *done) {
+            self.sent.pop_front();
+        }
+        true
+    }
+
+    /// What may be sent now, with so many on their way at most.
+    pub fn release(&mut self, most: usize) -> Vec<u8> {
+        let mut packets = Vec::new();
+        while let Some(mut next) = self.waiting.pop_front() {
+            if let Some(at) = next.id_at {
+                if self.on_their_way() >= most {
+                    self.waiting.push_front(next);
+                    break;
+                }
+                self.number(&mut next, at);
+            }
+            packets.extend(next.packet);
+        }
+        packets
+    }
+
+    fn number(&mut self, next: &mut Waiting, at: usize) {
+        let again = self.before.iter().position(|sent| sent.channel == next.channel && sent.position == next.position);
+        let packet_id = match again {
+            Some(index) => {
+                next.packet[0] |= DUPLICATE;
+                self.before.remove(index).packet_id
+            }
+            None => self.fresh_id(),
+        };
+        self.used.insert(packet_id);
+        next.packet[at..at + 2].copy_from_slice(&packet_id.to_be_bytes());
+        let sent = Sent { packet_id, channel: next.channel.clone(), position: next.position };
+        self.sent.push_back((sent, false));
+    }
+
+    fn on_their_way(&self) -> usize {
+        self.sent.iter().filter(|(_, done)| !done).count()
+    }
+
+    /// One that is not used. There are far more than may be on their way.
+    fn fresh_id(&mut self) -> u16 {
+        loop {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            if !self.used.contains(&self.last_id) {
+                return self.last_id;
+            }
+        }
+    }
+
+    /// A channel is left: what waits of it is not sent any more.
+    pub fn drop_channel(&mut self, channel: &str) {
+        self.waiting.retain(|waiting| *waiting.channel != *channel);
+        self.before.retain(|sent| *sent.channel != *channel);
+    }
+
+    /// Before which message of a channel everything is acknowledged, if something of it is not.
+    pub fn first_of(&self, channel: &str) -> Option<Position> {
+        let sent = self.sent.iter().map(|(sent, _)| (&*sent.channel, sent.position));
+        let waiting = self.waiting.iter().map(|waiting| (&*waiting.channel, waiting.position));
+        sent.chain(waiting).filter(|(of, _)| *of == channel).map(|(_, position)| position).min()
+    }
+
+    /// What the next connection of the session is to be sent again.
+    pub fn unacknowledged(&self) -> Vec<Sent> {
+        let sent = self.sent.iter().filter(|(_, done)| !done).map(|(sent, _)| sent.clone());
+        sent.chain(self.before.iter().cloned()).collect()
+    }
+}
+
+const DUPLICATE: u8 = 0x08;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(channel: &str, position: u64) -> Waiting {
+        let packet = vec![0x32, 3, 0, 0, position as u8];
+        Waiting { channel: channel.into(), position: Position(position), packet, id_at: Some(2) }
+    }
+
+    fn flight(positions: std::ops::Range<u64>) -> Flight {
+        let mut flight = Flight::default();
+        positions.for_each(|position| flight.push(waiting("a", position)));
+        flight
+    }
+
+    #[test]
+    fn so_many_are_on_their_way() {
+        let mut flight = flight(1..5);
+        assert_eq!(flight.release(2), [0x32, 3, 0, 1, 1, 0x32, 3, 0, 2, 2]);
+        assert!(flight.is_full() && !flight.is_empty());
+        assert_eq!(flight.release(2), [0_u8; 0]);
+        assert!(!flight.acknowledge(9), "it was never sent");
+        assert!(flight.acknowledge(1) && !flight.acknowledge(1));
+        assert_eq!(flight.release(2), [0x32, 3, 0, 3, 3]);
+        assert!(flight.acknowledge(2) && flight.acknowledge(3));
+        assert_eq!(flight.release(2), [0x32, 3, 0, 4, 4]);
+        assert!(!flight.is_full() && flight.acknowledge(4) && flight.is_empty());
+    }
+
+    #[test]
+    fn what_lies_before_the_first_that_is_missing_is_known() {
+        let mut flight = flight(1..4);
+        flight.release(9);
+        assert_eq!(flight.first_of("a"), Some(Position(1)));
+        flight.acknowledge(2);
+        assert_eq!(flight.first_of("a"), Some(Position(1)), "not in order");
+        flight.acknowledge(1);
+        assert_eq!((flight.first_of("a"), flight.first_of("b")), (Some(Position(3)), None));
+    }
+
+    #[test]
+    fn what_is_sent_again_says_so_and_keeps_its_number() {
+        let mut first = flight(1..4);
+        first.release(9);
+        first.acknowledge(1);
+        let mut again = Flight::after(first.unacknowledged());
+        (2..5).for_each(|position| again.push(waiting("a", position)));
+        assert_eq!(again.release(9), [0x3a, 3, 0, 2, 2, 0x3a, 3, 0, 3, 3, 0x32, 3, 0, 4, 4]);
+    }
+
+    #[test]
+    fn numbers_begin_again_and_pass_what_is_used() {
+        let mut flight = flight(1..2);
+        flight.release(1);
+        flight.last_id = u16::MAX - 1;
+        (2..4).for_each(|position| flight.push(waiting("a", position)));
+        flight.release(9);
+        let ids: Vec<u16> = flight.unacknowledged().iter().map(|sent| sent.packet_id).collect();
+        assert_eq!(ids, [1, u16::MAX, 2]);
+    }
+
+    #[test]
+    fn what_needs_no_acknowledgement_keeps_its_place() {
+        let mut flight = flight(1..3);
+        flight.push(Waiting { id_at: None, packet: vec![0x30], ..waiting("b", 1) });
+        assert_eq!(flight.release(1), [0x32, 3, 0, 1, 1]);
+        flight.drop_channel("a");
+        assert_eq!(flight.release(1), [0x30]);
+    }
+}

@@ -1,0 +1,287 @@
+//! What stands between a WebSocket and the object that holds its connection: packets are made of what comes, however it
+//! was cut, pings are answered, and a client that was silent for too long is cut off.
+//!
+//! The object sees whole packets, one or more to a frame, and sleeps while its client only pings. It is woken by a ping
+//! when it has sent something since it last heard of its client: that bounds what it sends to one that does not read.
+
+use super::connect::{self, Connect, Refused};
+use super::wire::length;
+use super::{Fault, Version, encode, kind, reason};
+use crate::limits::{MQTT_CONNECT_WAIT_MS, MQTT_KEEP_ALIVE_MAX_S, MQTT_PACKET_MAX_BYTES};
+
+#[derive(Debug)]
+pub struct Gate {
+    held: Vec<u8>,
+    version: Version,
+    /// `None`: the client is not looked after.
+    patience_ms: Option<u64>,
+    heard_ms: u64,
+    /// The object has sent something since its client was last heard there.
+    owes_ping: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// Let the client in, if it may.
+    Enter(Box<Connect>),
+    /// Pass these packets on.
+    Pass(Vec<u8>),
+    /// Tell the client this.
+    Tell(Vec<u8>),
+    /// Tell the client this, if there is something to tell, and close.
+    End(Option<Vec<u8>>),
+}
+
+impl Gate {
+    pub fn new(now_ms: u64) -> Gate {
+        Gate {
+            held: Vec::new(),
+            version: Version::V3,
+            patience_ms: Some(MQTT_CONNECT_WAIT_MS),
+            heard_ms: now_ms,
+            owes_ping: false,
+        }
+    }
+
+    /// What the client sends before it is let in. Nothing comes of it until the first packet is whole; what follows
+    /// that is kept until [`Gate::enter`].
+    pub fn knock(&mut self, bytes: &[u8]) -> Option<Step> {
+        self.held.extend(bytes);
+        let refused =
+            |Refused { version, fault }: Refused| Step::End(encode::refusal(version, fault.reason, &fault.why));
+        if self.held.first().is_some_and(|first| *first != kind::CONNECT << 4) {
+            return Some(Step::End(None));
+        }
+        match self.next() {
+            Ok(None) => None,
+            Ok(Some((first, packet))) => {
+                let body = body(&packet);
+                Some(connect::read(first, body).map_or_else(refused, |connect| Step::Enter(connect.into())))
+            }
+            Err(fault) => Some(refused(Refused { version: Version::V3, fault })),
+        }
+    }
+
+    /// Keeps what a client sends that is not in yet. Gives whether it may go on.
+    pub fn keep(&mut self, bytes: &[u8]) -> bool {
+        self.held.extend(bytes);
+        self.held.len() <= 2 * MQTT_PACKET_MAX_BYTES
+    }
+
+    /// The client is in, and is looked after from now on. Gives what it has said already.
+    pub fn enter(&mut self, connect: &Connect, now_ms: u64) -> Vec<Step> {
+        let keep_alive_s = keep_alive_s(connect);
+        self.version = connect.version;
+        self.patience_ms = (keep_alive_s > 0).then(|| u64::from(keep_alive_s) * 1_500);
+        self.take(&[], now_ms)
+    }
+
+    /// What the client sends.
+    pub fn take(&mut self, bytes: &[u8], now_ms: u64) -> Vec<Step> {
+        self.heard_ms = now_ms;
+        self.held.extend(bytes);
+        let (mut steps, mut passed) = (Vec::new(), Vec::new());
+        loop {
+            match self.next() {
+                Ok(None) => break,
+                Ok(Some((first, packet))) if first == kind::PINGREQ << 4 && packet.len() == 2 => {
+                    steps.push(Step::Tell(encode::pingresp()));
+                    if std::mem::take(&mut self.owes_ping) {
+                        passed.extend(packet);
+                    }
+                }
+                Ok(Some((_, packet))) => {
+                    self.owes_ping = false;
+                    passed.extend(packet);
+                }
+                Err(fault) => {
+                    steps.extend(pass(&mut passed));
+                    steps.push(Step::End(encode::disconnect(self.version, fault.reason, &fault.why)));
+                    self.held.clear();
+                    break;
+                }
+            }
+        }
+        steps.extend(pass(&mut passed));
+        steps
+    }
+
+    /// The object has sent something.
+    pub fn sent(&mut self) {
+        self.owes_ping = true;
+    }
+
+    /// A frame of text ends the connection.
+    pub fn text(&self) -> Step {
+        Step::End(encode::disconnect(self.version, reason::MALFORMED, "packets come in binary frames"))
+    }
+
+    /// When to look whether the client was silent for too long.
+    pub fn due_ms(&self) -> Option<u64> {
+        Some(self.heard_ms + self.patience_ms?)
+    }
+
+    /// Ends a connection whose client was silent for too long.
+    pub fn tick(&self, now_ms: u64) -> Option<Step> {
+        self.due_ms().filter(|due_ms| *due_ms <= now_ms)?;
+        Some(Step::End(encode::disconnect(
+            self.version,
+            reason::KEEP_ALIVE,
+            "nothing came for one and a half times the keep alive",
+        )))
+    }
+
+    /// The next whole packet, and its first byte.
+    fn next(&mut self) -> Result<Option<(u8, Vec<u8>)>, Fault> {
+        let Some(first) = self.held.first().copied() else { return Ok(None) };
+        let Some((length, taken)) = length(&self.held[1..])? else { return Ok(None) };
+        let end = 1 + taken + length;
+        if end > MQTT_PACKET_MAX_BYTES {
+            let why = format!("a packet has at most {MQTT_PACKET_MAX_BYTES} bytes, this one {end}");
+            return Err(Fault::new(reason::TOO_LARGE, why));
+        }
+        if self.held.len() < end {
+            return Ok(None);
+        }
+        let rest = self.held.split_off(end);
+        Ok(Some((first, std::mem::replace(&mut self.held, rest))))
+    }
+}
+
+/// The subprotocol to answer with, of those that a client offers.
+pub fn subprotocol(offered: &str) -> Option<&'static str> {
+    let offers = |name: &str| offered.split(',').any(|offer| offer.trim() == name);
+    ["mqtt", "mqttv3.1"].into_iter().find(|name| offers(name))
+}
+
+/// Whether a WebSocket is one for MQTT: by the paths that its clients use if they offer its subprotocol, and by its own
+/// path whatever they offer.
+pub fn is_at(path: &str, offers: bool) -> bool {
+    path == "/mqtt" || (offers && ["/", "/ws"].contains(&path))
+}
+
+/// A CONNACK that refuses, as far as its client wants to know.
+pub fn refusal(connect: &Connect, reason: u8, why: &str) -> Option<Vec<u8>> {
+    encode::refusal(connect.version, reason, if connect.wants_reasons { why } else { "" })
+}
+
+/// The keep alive that holds: what was asked for, or less. Without any, nobody would notice that a client is gone.
+pub fn keep_alive_s(connect: &Connect) -> u16 {
+    match connect.keep_alive_s {
+        0 if connect.version == Version::V5 => MQTT_KEEP_ALIVE_MAX_S,
+        asked if connect.version == Version::V5 => asked.min(MQTT_KEEP_ALIVE_MAX_S),
+        asked => asked,
+    }
+}
+
+/// Packets that came in one frame, taken apart again: of each the first byte and the body.
+pub fn packets(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
+    let mut packets = Vec::new();
+    while let Some(first) = bytes.first().copied() {
+        let Ok(Some((length, taken))) = length(&bytes[1..]) else { break };
+        let Some((packet, rest)) = bytes.split_at_checked(1 + taken + length) else { break };
+        packets.push((first, &packet[1 + taken..]));
+        bytes = rest;
+    }
+    packets
+}
+
+fn pass(passed: &mut Vec<u8>) -> Option<Step> {
+    (!passed.is_empty()).then(|| Step::Pass(std::mem::take(passed)))
+}
+
+fn body(packet: &[u8]) -> &[u8] {
+    packets(packet).first().map_or(&[], |(_, body)| *body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::mqtt::connect::tests::body as connect_body;
+
+    /// A CONNECT of this version with a keep alive of 30 seconds.
+    fn connect(level: u8) -> Vec<u8> {
+        let body = connect_body(level, 2, if level == 5 { b"\0\0\0" } else { b"\0\0" });
+        [&[0x10, body.len() as u8], body.as_slice()].concat()
+    }
+
+    fn entered(level: u8) -> Gate {
+        let mut gate = Gate::new(0);
+        let Some(Step::Enter(connect)) = gate.knock(&connect(level)) else { unreachable!() };
+        assert_eq!(gate.enter(&connect, 0), []);
+        gate
+    }
+
+    #[test]
+    fn packets_are_whole_however_they_come() {
+        let mut gate = Gate::new(0);
+        let all = [connect(4).as_slice(), b"\x30\x04\0\x01ax", b"\x30\x04\0\x01ay"].concat();
+        let mut passed = Vec::new();
+        let mut let_in = false;
+        for byte in all.chunks(1) {
+            let steps = if let_in { gate.take(byte, 0) } else { gate.knock(byte).into_iter().collect() };
+            for step in steps {
+                match step {
+                    Step::Enter(connect) => {
+                        let_in = true;
+                        passed.extend(gate.enter(&connect, 0));
+                    }
+                    step => passed.push(step),
+                }
+            }
+        }
+        let publish = |data: &[u8]| Step::Pass([b"\x30\x04\0\x01a", data].concat());
+        assert_eq!(passed, [publish(b"x"), publish(b"y")]);
+        let mut gate = Gate::new(0);
+        let Some(Step::Enter(connect)) = gate.knock(&all) else { unreachable!() };
+        assert_eq!(gate.enter(&connect, 0), [Step::Pass(all[all.len() - 12..].to_vec())], "together as they came");
+        assert_eq!(packets(&all[all.len() - 12..]), [(0x30, &b"\0\x01ax"[..]), (0x30, b"\0\x01ay")]);
+    }
+
+    #[test]
+    fn pings_are_answered_and_wake_the_object_only_if_it_said_something() {
+        let mut gate = entered(4);
+        let pong = || Step::Tell(vec![0xd0, 0]);
+        assert_eq!(gate.take(b"\xc0\0", 1), [pong()]);
+        gate.sent();
+        assert_eq!(gate.take(b"\xc0\0", 2), [pong(), Step::Pass(b"\xc0\0".to_vec())]);
+        assert_eq!(gate.take(b"\xc0\0", 3), [pong()]);
+    }
+
+    #[test]
+    fn a_silent_client_is_cut_off_after_one_and_a_half_times_its_keep_alive() {
+        let mut gate = entered(5);
+        gate.take(b"\xc0\0", 1_000);
+        assert_eq!(gate.due_ms(), Some(46_000));
+        assert_eq!(gate.tick(45_999), None);
+        let Some(Step::End(Some(said))) = gate.tick(46_000) else { unreachable!() };
+        assert_eq!(said[2], reason::KEEP_ALIVE);
+        assert_eq!(entered(4).tick(45_000), Some(Step::End(None)));
+        assert_eq!(Gate::new(7).due_ms(), Some(7 + MQTT_CONNECT_WAIT_MS), "nor does anyone wait for CONNECT for ever");
+    }
+
+    #[test]
+    fn clients_find_the_door_where_they_look_for_it() {
+        assert_eq!(subprotocol("mqttv3.1, mqtt"), Some("mqtt"));
+        assert_eq!((subprotocol("mqttv3.1"), subprotocol("soap")), (Some("mqttv3.1"), None));
+        assert!(is_at("/mqtt", false) && is_at("/", true) && is_at("/ws", true));
+        assert!(!is_at("/", false) && !is_at("/sse", true));
+    }
+
+    #[test]
+    fn what_is_too_large_or_no_packet_ends_the_connection() {
+        let ends = |level, bytes: &[u8]| match entered(level).take(bytes, 0).pop() {
+            Some(Step::End(said)) => said.map(|said| said[2]),
+            other => unreachable!("{other:?}"),
+        };
+        assert_eq!(ends(5, b"\x30\xff\xff\xff\x7f"), Some(reason::TOO_LARGE));
+        assert_eq!(ends(5, b"\x30\xff\xff\xff\xff"), Some(reason::MALFORMED));
+        assert_eq!(ends(4, b"\x30\xff\xff\xff\xff"), None);
+        assert_eq!(Gate::new(0).knock(b"GET /"), Some(Step::End(None)));
+        assert_eq!(
+            Gate::new(0).knock(b"\x10\xff\xff\xff\x7f"),
+            Some(Step::End(encode::refusal(Version::V3, reason::TOO_LARGE, "")))
+        );
+    }
+}

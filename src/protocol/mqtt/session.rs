@@ -1,0 +1,158 @@
+//! What is remembered of a client of MQTT beside what it is sent: which publishes it said, and what it asked for.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Version, encode};
+use crate::limits::MQTT_TAKEN_KNOWN;
+use crate::model::message::Message;
+use crate::model::name::ChannelName;
+use crate::protocol::Encoded;
+
+/// Which publishes a session has taken in: so many, and the packet ids of the last of them. One that comes again, as
+/// its client says, gets the message id that it had, by which its channel knows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Names the session.
+    pub session: String,
+    count: u64,
+    recent: VecDeque<u16>,
+}
+
+/// A will that may be published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Testament {
+    pub channel: ChannelName,
+    pub delay_s: u32,
+    pub message: Message,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    pub qos: u8,
+    pub id: Option<u32>,
+    /// The next messages that come are what was retained.
+    pub expects_retained: bool,
+}
+
+impl Taken {
+    /// The message id of a publish.
+    pub fn id(&mut self, packet_id: u16, is_duplicate: bool) -> String {
+        let again = self.recent.iter().rev().position(|known| *known == packet_id).filter(|_| is_duplicate);
+        let number = match again {
+            Some(back) => self.count - 1 - back as u64,
+            None => {
+                self.recent.push_back(packet_id);
+                if self.recent.len() > MQTT_TAKEN_KNOWN {
+                    self.recent.pop_front();
+                }
+                self.count += 1;
+                self.count - 1
+            }
+        };
+        format!("{}.{number}", self.session)
+    }
+}
+
+impl Subscription {
+    /// As the parameter of an attachment says it.
+    pub fn parse(text: &str) -> Option<Subscription> {
+        let (qos, id) = text.split_once(',').unwrap_or((text, ""));
+        Some(Subscription { qos: qos.parse().ok()?, id: id.parse().ok(), expects_retained: false })
+    }
+
+    pub fn text(self) -> String {
+        let id = self.id.map(|id| format!(",{id}"));
+        format!("{}{}", self.qos, id.unwrap_or_default())
+    }
+
+    pub fn is_plain(self) -> bool {
+        self.qos == 0 && self.id.is_none()
+    }
+}
+
+/// SUBSCRIBEs that wait for their channels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Subscribing {
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Waiting {
+    packet_id: u16,
+    channels: Vec<(String, Option<u8>)>,
+}
+
+impl Subscribing {
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Channels, and the codes of those that are refused already.
+    pub fn push(&mut self, packet_id: u16, channels: Vec<(String, Option<u8>)>) {
+        self.waiting.push_back(Waiting { packet_id, channels });
+    }
+
+    /// Gives whether one waited for that.
+    pub fn settle(&mut self, channel: &str, code: u8) -> bool {
+        let mut all = self.waiting.iter_mut().flat_map(|subscribe| &mut subscribe.channels);
+        let waiting = all.find(|(name, settled)| name == channel && settled.is_none());
+        waiting.map(|(_, settled)| *settled = Some(code)).is_some()
+    }
+
+    /// The answers that can be given, in the order of the questions.
+    pub fn answers(&mut self, version: Version) -> Encoded {
+        let mut told = Vec::new();
+        let is_settled = |first: &mut Waiting| first.channels.iter().all(|(_, code)| code.is_some());
+        while let Some(first) = self.waiting.pop_front_if(is_settled) {
+            let codes: Vec<u8> = first.channels.iter().filter_map(|(_, code)| *code).collect();
+            told.extend(encode::suback(version, first.packet_id, &codes));
+        }
+        if told.is_empty() { Encoded::NOTHING } else { Encoded::Binary(told) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_again_has_the_id_that_it_had() {
+        let mut taken = Taken { session: "s".to_owned(), ..Taken::default() };
+        let ids = [(7, false), (7, true), (8, false), (7, false), (7, true), (8, true), (9, true)];
+        let ids = ids.map(|(packet_id, is_duplicate)| taken.id(packet_id, is_duplicate));
+        assert_eq!(ids, ["s.0", "s.0", "s.1", "s.2", "s.2", "s.1", "s.3"], "also of one that was never heard of");
+    }
+
+    #[test]
+    fn only_the_last_publishes_are_remembered() {
+        let mut taken = Taken::default();
+        (0..=MQTT_TAKEN_KNOWN).for_each(|number| _ = taken.id(number as u16, false));
+        assert_eq!(taken.id(1, true), ".1");
+        assert_eq!(taken.id(0, true), format!(".{}", MQTT_TAKEN_KNOWN + 1), "taken for a new one");
+    }
+
+    #[test]
+    fn a_subscription_is_a_parameter() {
+        for text in ["0", "1", "1,268435455"] {
+            assert_eq!(Subscription::parse(text).unwrap().text(), text);
+        }
+        assert_eq!(Subscription::parse("x"), None);
+    }
+
+    #[test]
+    fn subscribes_are_answered_in_their_order() {
+        let mut subscribing = Subscribing::default();
+        subscribing.push(1, vec![("a".to_owned(), None), ("#".to_owned(), Some(0xa2))]);
+        subscribing.push(2, vec![("b".to_owned(), None)]);
+        assert!(subscribing.settle("b", 1) && !subscribing.settle("b", 1));
+        assert_eq!(subscribing.answers(Version::V3), Encoded::NOTHING);
+        assert!(subscribing.settle("a", 0));
+        assert_eq!(
+            subscribing.answers(Version::V3),
+            Encoded::Binary(b"\x90\x04\0\x01\0\x80\x90\x03\0\x02\x01".to_vec())
+        );
+        assert!(subscribing.is_empty());
+    }
+}

@@ -1,0 +1,482 @@
+//! One connection that speaks MQTT: what its packets ask for, and what it is told.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use super::connect::Connect;
+use super::flight::{Flight, Sent, Waiting};
+use super::message::{Manner, Message, Said};
+use super::packet::{self, Packet, Publish, Retained, Subscribe, Unsubscribe, Wishes};
+use super::session::{Subscribing, Subscription, Taken, Testament};
+use super::{Fault, Version, encode, gate, reason, topic};
+use crate::base::maps::SortedMap;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{MQTT_PACKET_MAX_BYTES, MQTT_SESSION_MAX_S, MQTT_WINDOW};
+use crate::model::Format;
+use crate::model::flags::{HAS_BACKLOG, Modes, RESUMED};
+use crate::model::message::Params;
+use crate::model::name::ChannelName;
+use crate::protocol::dialect::Dialect;
+use crate::protocol::door::{ASKED, Heard, Setting, Visitor};
+use crate::protocol::inbound::{Inbound, PublishFrame};
+use crate::protocol::outbound::Outbound;
+use crate::protocol::{Encoded, action};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mqtt {
+    version: Version,
+    /// By which its session is known.
+    pub client_id: String,
+    pub clean_start: bool,
+    /// How long its session is kept when the connection is gone.
+    pub expiry_s: u32,
+    receive_maximum: u16,
+    maximum_packet: u32,
+    wants_reasons: bool,
+    /// Until the relay has taken it.
+    pub will: Option<Testament>,
+    /// What the server says in CONNACK that is not what was asked for.
+    assigned: bool,
+    told_expiry: bool,
+    keep_alive_s: Option<u16>,
+    pub taken: Taken,
+    /// How many publishes it has said.
+    said: u64,
+    /// It said goodbye: its will is not published.
+    pub is_leaving: bool,
+    /// What it missed cannot be had any more: its session ends.
+    pub has_gap: bool,
+    /// The server sent it away, and it will be back.
+    pub ended_by_server: bool,
+    #[serde(skip)]
+    pub session_present: bool,
+    /// Where its session goes on is not known any more, but for what was stored before.
+    #[serde(skip)]
+    pub is_unsure: bool,
+    /// By channel. Stands in the attachments' parameters.
+    #[serde(skip)]
+    pub subscriptions: SortedMap<Rc<str>, Subscription>,
+    #[serde(skip)]
+    pub flight: Flight,
+    /// Publishes that wait for their outcome, by their number, and the packet ids of those that want to know it.
+    #[serde(skip)]
+    waiting: VecDeque<(u64, Option<u16>)>,
+    #[serde(skip)]
+    subscribing: Subscribing,
+    #[serde(skip)]
+    orders: Vec<Inbound>,
+    #[serde(skip)]
+    now_ms: u64,
+}
+
+impl Mqtt {
+    /// `fresh_id` is for one that names no client id.
+    pub fn of(connect: Connect, fresh_id: &str) -> Mqtt {
+        let keep_alive_s = gate::keep_alive_s(&connect);
+        let expiry_s = connect.session_expiry_s.min(MQTT_SESSION_MAX_S);
+        let assigned = connect.client_id.is_empty();
+        Mqtt {
+            version: connect.version,
+            client_id: if assigned { fresh_id.to_owned() } else { connect.client_id },
+            clean_start: connect.clean_start,
+            expiry_s,
+            receive_maximum: connect.receive_maximum,
+            maximum_packet: connect.maximum_packet.unwrap_or(u32::MAX),
+            wants_reasons: connect.wants_reasons,
+            will: None,
+            assigned,
+            told_expiry: expiry_s != connect.session_expiry_s,
+            keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
+            taken: Taken::default(),
+            said: 0,
+            is_leaving: false,
+            has_gap: false,
+            ended_by_server: false,
+            session_present: false,
+            is_unsure: false,
+            subscriptions: SortedMap::default(),
+            flight: Flight::default(),
+            waiting: VecDeque::new(),
+            subscribing: Subscribing::default(),
+            orders: Vec::new(),
+            now_ms: 0,
+        }
+    }
+
+    /// Whether its session outlives its connection.
+    pub fn is_kept(&self) -> bool {
+        self.expiry_s > 0
+    }
+
+    /// What an attachment says that was there before.
+    pub fn remember(&mut self, channel: &str, params: &Params) {
+        if let Some(subscription) = params.get(ASKED).and_then(|text| Subscription::parse(text)) {
+            self.subscriptions.insert(channel.into(), subscription);
+        }
+    }
+
+    /// It goes on with a session of before, of which this was not acknowledged.
+    pub fn go_on(&mut self, taken: Taken, unacknowledged: Vec<Sent>) {
+        (self.session_present, self.taken, self.flight) = (true, taken, Flight::after(unacknowledged));
+    }
+
+    fn publish(&mut self, publish: Publish, setting: Setting<'_>) -> Heard {
+        let msg_serial = self.said;
+        self.said += 1;
+        self.waiting.push_back((msg_serial, publish.packet_id));
+        let admitted = topic::channel(&publish.topic).and_then(|channel| {
+            admit_retain(&channel, publish.retain, setting)?;
+            Ok(channel)
+        });
+        let id = publish.packet_id.map(|packet_id| self.taken.id(packet_id, publish.is_duplicate));
+        Heard::Do(match admitted {
+            Ok(channel) => Inbound::Publish(PublishFrame {
+                channel,
+                msg_serial,
+                messages: vec![publish.message.into_message(id)],
+                params: Params::default(),
+            }),
+            Err(error) => Inbound::Refused { msg_serial, error },
+        })
+    }
+
+    /// One of version 5 was told how many may.
+    fn has_too_many_waiting(&self) -> bool {
+        self.version == Version::V5 && self.waiting.iter().filter(|(_, id)| id.is_some()).count() >= MQTT_WINDOW
+    }
+
+    fn subscribe(&mut self, subscribe: Subscribe, setting: Setting<'_>) -> Vec<Heard> {
+        let mut heard = Vec::new();
+        let mut channels = Vec::new();
+        for (filter, wishes) in subscribe.filters {
+            match topic::subscribed(&filter) {
+                Ok(channel) => {
+                    let frame = self.attach(&channel, wishes, subscribe.subscription_id, setting);
+                    heard.push(Heard::Do(frame));
+                    channels.push((channel, None));
+                }
+                Err(fault) => channels.push((filter, Some(fault.reason))),
+            }
+        }
+        self.subscribing.push(subscribe.packet_id, channels);
+        if heard.is_empty() {
+            heard.push(Heard::Say(self.subscribing.answers(self.version)));
+        }
+        heard
+    }
+
+    fn attach(&mut self, channel: &str, wishes: Wishes, id: Option<u32>, setting: Setting<'_>) -> Inbound {
+        let is_new = !self.subscriptions.contains_key(channel);
+        let wants_retained = match wishes.retained {
+            Retained::Always => true,
+            Retained::IfNew => is_new,
+            Retained::Never => false,
+        };
+        let subscription = Subscription { qos: wishes.qos, id, expects_retained: false };
+        let mut params = Params::default();
+        params.insert(ASKED.to_owned(), subscription.text());
+        params.insert("appendMode".to_owned(), "full".to_owned());
+        // Who is subscribed may publish there as before.
+        params.insert("modes".to_owned(), "publish,subscribe".to_owned());
+        if wishes.no_local {
+            params.insert("echo".to_owned(), "false".to_owned());
+        }
+        if wants_retained && keeps_last(channel, setting) {
+            params.insert("rewind".to_owned(), "1".to_owned());
+        }
+        self.subscriptions.insert(channel.into(), subscription);
+        Inbound::Attach { channel: channel.to_owned(), serial: None, flags: 0, params }
+    }
+
+    fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Vec<Heard> {
+        let (mut heard, mut codes) = (Vec::new(), Vec::new());
+        for filter in unsubscribe.filters {
+            let channel = topic::subscribed(&filter).ok().filter(|channel| self.forget(channel));
+            codes.push(if channel.is_some() { reason::SUCCESS } else { reason::NO_SUBSCRIPTION });
+            heard.extend(channel.map(|channel| Heard::Do(Inbound::Detach { channel })));
+        }
+        let unsuback = encode::unsuback(self.version, unsubscribe.packet_id, &codes);
+        heard.push(Heard::Say(Encoded::Binary(unsuback)));
+        heard
+    }
+
+    /// Gives whether it was subscribed to.
+    fn forget(&mut self, channel: &str) -> bool {
+        self.flight.drop_channel(channel);
+        self.subscriptions.remove(channel).is_some()
+    }
+
+    fn acknowledged(&mut self, packet_id: u16) -> Option<Heard> {
+        self.flight.acknowledge(packet_id);
+        self.released().map(Heard::Say)
+    }
+
+    fn released(&mut self) -> Option<Encoded> {
+        let packets = self.flight.release(usize::from(self.receive_maximum).min(MQTT_WINDOW));
+        (!packets.is_empty()).then_some(Encoded::Binary(packets))
+    }
+
+    /// What a client breaks ends its connection; its session and its will are treated as when a network ends it.
+    fn broken(&self, fault: Fault) -> Vec<Heard> {
+        let said = self.disconnect(fault.reason, &fault.why);
+        [Heard::Say(said), Heard::Do(Inbound::Disconnect)].into()
+    }
+
+    fn disconnect(&self, reason: u8, why: &str) -> Encoded {
+        let why = if self.wants_reasons { why } else { "" };
+        encode::disconnect(self.version, reason, why).map_or(Encoded::NOTHING, |packet| self.fitting(packet))
+    }
+
+    /// A packet that its client would not take is not sent.
+    fn fitting(&self, packet: Vec<u8>) -> Encoded {
+        match packet.len() as u64 > u64::from(self.maximum_packet) {
+            true => Encoded::NOTHING,
+            false => Encoded::Binary(packet),
+        }
+    }
+
+    fn connack(&mut self) -> Encoded {
+        let connack = encode::Connack {
+            session_present: self.session_present,
+            assigned: self.assigned.then_some(&self.client_id),
+            session_expiry_s: self.told_expiry.then_some(self.expiry_s),
+            keep_alive_s: self.keep_alive_s,
+            receive_maximum: MQTT_WINDOW as u16,
+            maximum_packet: MQTT_PACKET_MAX_BYTES as u32,
+        };
+        self.fitting(connack.packet(self.version))
+    }
+
+    /// Outcomes of publishes. One that is refused and cannot be told ends the connection: nothing is dropped in
+    /// silence.
+    fn outcomes(&mut self, frame: &Outbound<'_>) -> Encoded {
+        let first = frame.msg_serial.unwrap_or_default();
+        let end = first + frame.count.unwrap_or(1);
+        let mut told = Vec::new();
+        while let Some((_, packet_id)) = self.waiting.pop_front_if(|(serial, _)| *serial < end) {
+            match (frame.error, packet_id) {
+                (None, Some(id)) => told.extend(encode::puback(self.version, id, reason::SUCCESS, "")),
+                (None, None) => {}
+                (Some(error), Some(id)) if self.version == Version::V5 => {
+                    let why = if self.wants_reasons { &error.message } else { "" };
+                    told.extend(encode::puback(self.version, id, reason::of_publish(error), why));
+                }
+                (Some(error), _) => return self.end(reason::of_publish(error), &error.message, told),
+            }
+        }
+        if told.is_empty() { Encoded::NOTHING } else { Encoded::Binary(told) }
+    }
+
+    /// Says why, after what is to be said before, and leaves.
+    fn end(&mut self, reason: u8, why: &str, before: Vec<u8>) -> Encoded {
+        self.orders.push(Inbound::Disconnect);
+        let before = if before.is_empty() { Encoded::NOTHING } else { Encoded::Binary(before) };
+        match (before, self.disconnect(reason, why)) {
+            (Encoded::Binary(before), Encoded::Binary(last)) => Encoded::Binary([before, last].concat()),
+            (before, last) => {
+                if last.is_nothing() {
+                    before
+                } else {
+                    last
+                }
+            }
+        }
+    }
+
+    fn attached(&mut self, frame: &Outbound<'_>) -> Encoded {
+        let channel = frame.channel.unwrap_or_default();
+        let flags = frame.flags.unwrap_or_default();
+        if !Modes::from_flags(flags).contains(Modes::SUBSCRIBE) {
+            let error = Code::NotPermitted.because("the capability does not allow to subscribe there");
+            self.orders.push(Inbound::Detach { channel: channel.to_owned() });
+            return self.refused(channel, Some(&error));
+        }
+        if let Some(subscription) = self.subscriptions.get_mut(channel) {
+            let qos = subscription.qos;
+            subscription.expects_retained = flags & HAS_BACKLOG != 0 && flags & RESUMED == 0;
+            if self.subscribing.settle(channel, qos) {
+                return self.subscribing.answers(self.version);
+            }
+        }
+        match frame.error {
+            Some(error) => {
+                self.has_gap = true;
+                self.end(reason::of_disconnect(error), &error.message, Vec::new())
+            }
+            None => Encoded::NOTHING,
+        }
+    }
+
+    /// A subscription is refused, or ends though its client did not ask for that.
+    fn refused(&mut self, channel: &str, error: Option<&ErrorInfo>) -> Encoded {
+        let unasked = Code::Disconnected.into();
+        let error = error.unwrap_or(&unasked);
+        if self.subscribing.settle(channel, reason::of_subscribe(error)) {
+            self.forget(channel);
+            return self.subscribing.answers(self.version);
+        }
+        match self.forget(channel) {
+            true => {
+                // What the server could not do it may do when its client comes back.
+                match error.status_code {
+                    500.. => self.is_unsure = true,
+                    _ => self.has_gap = true,
+                }
+                self.end(reason::of_disconnect(error), &error.message, Vec::new())
+            }
+            false => Encoded::NOTHING,
+        }
+    }
+
+    fn messages(&mut self, frame: &Outbound<'_>) -> Encoded {
+        let said = Said::of(frame, self.version);
+        let channel: Rc<str> = said.channel.as_str().into();
+        let Some(subscription) = self.subscriptions.get(&channel).copied() else { return Encoded::NOTHING };
+        for message in said.messages() {
+            self.message(&channel, message, subscription);
+        }
+        if let Some(subscription) = self.subscriptions.get_mut(&*channel) {
+            subscription.expects_retained = false;
+        }
+        self.released().unwrap_or(Encoded::NOTHING)
+    }
+
+    /// One that is retained and has no payload is none; one that is too large for its client is not for it.
+    fn message(&mut self, channel: &Rc<str>, message: Message<'_>, subscription: Subscription) {
+        let retained = subscription.expects_retained;
+        if message.is_expired(self.now_ms) || (retained && message.is_empty()) {
+            return;
+        }
+        let packet_id = (subscription.qos > 0).then_some(0);
+        let manner = Manner { retained, packet_id, subscription_id: subscription.id };
+        let (packet, id_at) = message.packet(manner, self.now_ms);
+        if packet.len() as u64 > u64::from(self.maximum_packet) {
+            return;
+        }
+        let (channel, position) = (channel.clone(), message.position());
+        self.flight.push(Waiting { channel, position, packet, id_at: packet_id.map(|_| id_at) });
+    }
+}
+
+/// Whether a channel keeps its last message for who comes later.
+fn keeps_last(channel: &str, setting: Setting<'_>) -> bool {
+    ChannelName::parse(channel).is_ok_and(|name| setting.app.rules(&name).persist_last)
+}
+
+/// What is published to be retained, and would not be, is refused.
+fn admit_retain(channel: &str, retain: bool, setting: Setting<'_>) -> Result<(), ErrorInfo> {
+    if !retain || keeps_last(channel, setting) {
+        return Ok(());
+    }
+    Err(Code::BadRequest.because("nothing is retained here: the channel's namespace has no 'persistLast'"))
+}
+
+impl Visitor for Mqtt {
+    fn dialect(&self) -> Dialect {
+        Dialect::Mqtt(self.version)
+    }
+
+    fn hear(&mut self, bytes: &[u8], _: Format, setting: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo> {
+        self.now_ms = setting.now_ms;
+        let mut heard = Vec::new();
+        for (first, body) in gate::packets(bytes) {
+            match packet::read(self.version, first, body) {
+                Ok(Packet::Publish(_)) if self.has_too_many_waiting() => {
+                    let why = "more publishes wait for their acknowledgement than the receive maximum";
+                    heard.extend(self.broken(Fault::new(reason::RECEIVE_MAXIMUM, why)));
+                    break;
+                }
+                Ok(Packet::Publish(publish)) => heard.push(self.publish(publish, setting)),
+                Ok(Packet::Puback { packet_id }) => heard.extend(self.acknowledged(packet_id)),
+                Ok(Packet::Subscribe(subscribe)) => heard.extend(self.subscribe(subscribe, setting)),
+                Ok(Packet::Unsubscribe(unsubscribe)) => heard.extend(self.unsubscribe(unsubscribe)),
+                Ok(Packet::Pingreq) => {}
+                Ok(Packet::Disconnect(said)) => {
+                    if let Err(fault) = self.leave(said) {
+                        heard.extend(self.broken(fault));
+                        break;
+                    }
+                    heard.push(Heard::Do(if self.is_leaving { Inbound::Close } else { Inbound::Disconnect }));
+                    break;
+                }
+                Err(fault) => {
+                    heard.extend(self.broken(fault));
+                    break;
+                }
+            }
+        }
+        Ok(heard)
+    }
+
+    fn tell(&mut self, frame: &Outbound<'_>) -> Encoded {
+        match (frame.action, frame.channel) {
+            (action::CONNECTED, _) => self.connack(),
+            (action::ACK | action::NACK, _) => self.outcomes(frame),
+            (action::ATTACHED, _) => self.attached(frame),
+            (action::MESSAGE, _) => self.messages(frame),
+            (action::ERROR | action::DETACHED, Some(channel)) => self.refused(channel, frame.error),
+            (action::ERROR | action::DISCONNECTED, None) => {
+                let error = frame.error.cloned().unwrap_or_else(|| Code::Disconnected.into());
+                self.ended_by_server |= error.is(Code::Disconnected);
+                self.disconnect(reason::of_disconnect(&error), &error.message)
+            }
+            _ => Encoded::NOTHING,
+        }
+    }
+
+    fn orders(&mut self) -> Vec<Inbound> {
+        std::mem::take(&mut self.orders)
+    }
+
+    fn hears_alone(&self, channel: &str) -> bool {
+        self.subscriptions.get(channel).is_none_or(|subscription| !subscription.is_plain())
+            || self.maximum_packet != u32::MAX
+            || self.flight.is_full()
+    }
+
+    /// What a kept session was sent and did not acknowledge is sent again when it comes back.
+    fn is_busy(&self) -> bool {
+        self.flight.is_full() || !self.subscribing.is_empty() || (self.is_kept() && !self.flight.is_empty())
+    }
+
+    fn is_full(&self) -> bool {
+        self.flight.is_full()
+    }
+
+    /// Clients ping, and nobody pings them.
+    fn beats(&self) -> bool {
+        false
+    }
+
+    fn note_time(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+}
+
+impl Mqtt {
+    /// A session that was to end with its connection cannot be kept after all.
+    fn leave(&mut self, said: packet::Disconnect) -> Result<(), Fault> {
+        match said.session_expiry_s {
+            Some(asked) if asked > 0 && self.expiry_s == 0 => {
+                return Err(Fault::protocol("a session that was to end with its connection cannot be kept"));
+            }
+            Some(asked) => self.expiry_s = asked.min(MQTT_SESSION_MAX_S),
+            None => {}
+        }
+        self.is_leaving = !said.with_will;
+        Ok(())
+    }
+}
+
+/// What all readers of a channel are told that want it plain.
+pub fn encode(version: Version, frame: &Outbound<'_>) -> Encoded {
+    if frame.action != action::MESSAGE {
+        return Encoded::NOTHING;
+    }
+    match Said::of(frame, version).plain() {
+        Some(packets) => Encoded::Binary(packets),
+        None => Encoded::NOTHING,
+    }
+}

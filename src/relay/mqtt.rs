@@ -1,0 +1,414 @@
+//! Sessions of MQTT clients, which outlive their connections, and wills, which are published when these end badly.
+//!
+//! A client's connections all come to one relay, by its client id ([`placement`](crate::rpc::placement)); so its
+//! session is a row of that relay, written when it begins, when its subscriptions change, now and then while it goes
+//! on, and when its connection is gone. What was published since its client last acknowledged anything is in the
+//! channels' logs: the row has places there and no messages. A relay that was killed finds rows whose connections are
+//! gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::attachment::{Attachment, Start, State};
+use super::publisher::Item;
+use super::session::{Attach, Session};
+use super::{Effect, Relay, SocketId};
+use crate::auth::Source;
+use crate::base::maps::HashMap;
+use crate::base::pinned::{self, Versioned};
+use crate::error::Code;
+use crate::limits::{GRACE_MS, MQTT_KEPT_MAX_BYTES, MQTT_SAVE_MS, MQTT_WAITING_MAX_BYTES, MQTT_WATCH_MS};
+use crate::model::message::Params;
+use crate::model::name::{AppId, ChannelName};
+use crate::model::serial::Position;
+use crate::protocol::door::Door;
+use crate::protocol::mqtt::Mqtt;
+use crate::protocol::mqtt::flight::Sent;
+use crate::protocol::mqtt::session::{Taken, Testament};
+use crate::rpc::placement::Shard;
+use crate::rpc::{Publish, PublishKey, ReadFrom, Submission};
+
+/// A session as its relay stores it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    app: AppId,
+    shard: u16,
+    /// The connection that it has, or had last.
+    connection_id: String,
+    parted: Option<Parted>,
+    expiry_s: u32,
+    taken: Taken,
+    subscriptions: Vec<Subscribed>,
+    unacknowledged: Vec<Sent>,
+    will: Option<Testament>,
+    by: Source,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Parted {
+    at_ms: u64,
+    /// The server ended the connection, or lost it: its client may be back in a moment.
+    by_server: bool,
+}
+
+/// A subscription, and behind which serial it goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Subscribed {
+    channel: String,
+    params: Params,
+    serial: String,
+}
+
+impl Versioned for Kept {
+    const VERSION: u8 = 1;
+}
+
+impl Kept {
+    pub fn decode(bytes: &[u8]) -> Option<Kept> {
+        pinned::decode(bytes).ok()
+    }
+
+    pub fn app(&self) -> &AppId {
+        &self.app
+    }
+
+    pub fn shard(&self) -> Shard {
+        Shard(self.shard)
+    }
+
+    /// When the session ends, if its client does not come back.
+    fn ends_at_ms(&self) -> Option<u64> {
+        self.parted.map(|parted| parted.at_ms + u64::from(self.expiry_s) * 1_000)
+    }
+
+    /// When its will is published: at its end at the latest, unless the server is to blame.
+    fn will_at_ms(&self) -> Option<u64> {
+        let (will, parted) = (self.will.as_ref()?, self.parted?);
+        let delay_ms = u64::from(will.delay_s.min(self.expiry_s)) * 1_000;
+        Some(parted.at_ms + if parted.by_server { delay_ms.max(GRACE_MS) } else { delay_ms })
+    }
+
+    /// When something is due for it.
+    fn due_ms(&self) -> Option<u64> {
+        self.will_at_ms().or(self.ends_at_ms())
+    }
+
+    fn same_but_for_places(&self, subscriptions: &[Subscribed]) -> bool {
+        let asked = |subscribed: &Subscribed| (subscribed.channel.clone(), subscribed.params.clone());
+        self.subscriptions.iter().map(asked).eq(subscriptions.iter().map(asked))
+    }
+}
+
+/// Those of one relay.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    kept: BTreeMap<String, Kept>,
+    /// Bytes of the rows.
+    bytes: usize,
+    sizes: HashMap<String, usize>,
+    saved_ms: HashMap<String, u64>,
+    changed: BTreeSet<String>,
+    holders: HashMap<String, SocketId>,
+    /// Who was told something since it was looked at.
+    pub told: Vec<SocketId>,
+    /// Bytes that wait until their clients acknowledge something.
+    waiting: HashMap<SocketId, usize>,
+    waiting_bytes: usize,
+    pub due_ms: Option<u64>,
+}
+
+impl Sessions {
+    fn put(&mut self, client_id: &str, kept: Kept, now_ms: u64) {
+        self.lower_due(kept.due_ms());
+        if kept.will.is_some() {
+            self.lower_due(Some(now_ms + MQTT_WATCH_MS));
+        }
+        self.saved_ms.insert(client_id.to_owned(), now_ms);
+        self.kept.insert(client_id.to_owned(), kept);
+        self.changed.insert(client_id.to_owned());
+    }
+
+    fn take(&mut self, client_id: &str) -> Option<Kept> {
+        self.changed.insert(client_id.to_owned());
+        self.saved_ms.remove(client_id);
+        self.kept.remove(client_id)
+    }
+
+    fn lower_due(&mut self, due_ms: Option<u64>) {
+        self.due_ms = self.due_ms.into_iter().chain(due_ms).min();
+    }
+
+    /// Rows to be written, and those to be removed.
+    fn take_changes(&mut self) -> Vec<(String, Option<Vec<u8>>)> {
+        let mut changes = Vec::new();
+        for client_id in std::mem::take(&mut self.changed) {
+            let row = self.kept.get(&client_id).map(pinned::encode);
+            let before = match &row {
+                Some(row) => self.sizes.insert(client_id.clone(), row.len()),
+                None => self.sizes.remove(&client_id),
+            };
+            self.bytes = self.bytes + row.as_ref().map_or(0, Vec::len) - before.unwrap_or(0);
+            if row.is_some() || before.is_some() {
+                changes.push((client_id, row));
+            }
+        }
+        changes
+    }
+
+    fn wait(&mut self, socket: SocketId, bytes: usize) {
+        let before = match bytes {
+            0 => self.waiting.remove(&socket),
+            bytes => self.waiting.insert(socket, bytes),
+        };
+        self.waiting_bytes = self.waiting_bytes + bytes - before.unwrap_or(0);
+    }
+
+    /// Whether there is room for another row.
+    pub fn has_room(&self) -> bool {
+        self.bytes < MQTT_KEPT_MAX_BYTES
+    }
+}
+
+impl Session {
+    pub fn mqtt(&self) -> Option<&Mqtt> {
+        match self.door.as_deref()? {
+            Door::Mqtt(mqtt) => Some(mqtt),
+            _ => None,
+        }
+    }
+
+    fn mqtt_mut(&mut self) -> Option<&mut Mqtt> {
+        match self.door.as_deref_mut()? {
+            Door::Mqtt(mqtt) => Some(mqtt),
+            _ => None,
+        }
+    }
+}
+
+impl Relay {
+    /// The client of a connection that begins has no other from now on. Gives what it goes on with.
+    pub(super) fn begin_mqtt(&mut self, socket: SocketId, session: &mut Session) -> Vec<Attach> {
+        let (connection_id, by) = (session.connection_id().to_owned(), session.grant.source());
+        let Some(mqtt) = session.mqtt_mut() else { return Vec::new() };
+        let client_id = mqtt.client_id.clone();
+        if let Some(other) = self.mqtt.holders.insert(client_id.clone(), socket) {
+            self.disconnect(other, &Code::Superseded.into());
+        }
+        let earlier = self.mqtt.take(&client_id);
+        let goes_on = |kept: &Kept| !mqtt.clean_start && kept.ends_at_ms().is_some_and(|at_ms| at_ms > self.now_ms);
+        let mut attach = Vec::new();
+        match earlier {
+            Some(kept) if goes_on(&kept) => {
+                attach.extend(kept.subscriptions.into_iter().map(|subscribed| subscribed.attach(mqtt)));
+                mqtt.go_on(kept.taken, kept.unacknowledged);
+            }
+            Some(kept) => self.publish_will(kept),
+            None => {}
+        }
+        if mqtt.taken.session.is_empty() {
+            mqtt.taken.session = connection_id.clone();
+        }
+        let will = mqtt.will.take();
+        if mqtt.is_kept() || will.is_some() {
+            let kept = Kept {
+                app: self.app.id().clone(),
+                shard: self.shard,
+                connection_id,
+                parted: None,
+                expiry_s: mqtt.expiry_s,
+                taken: mqtt.taken.clone(),
+                subscriptions: attach.iter().map(Subscribed::of).collect(),
+                unacknowledged: mqtt.flight.unacknowledged(),
+                will,
+                by,
+            };
+            self.mqtt.put(&client_id, kept, self.now_ms);
+        }
+        attach
+    }
+
+    /// A connection that outlived the relay's memory.
+    pub(super) fn recall_mqtt(&mut self, socket: SocketId, session: &mut Session, was_busy: bool) {
+        let Session { attachments, door: Some(door), .. } = session else { return };
+        let Door::Mqtt(mqtt) = &mut **door else { return };
+        mqtt.is_unsure = was_busy;
+        for (name, attachment) in attachments.iter() {
+            mqtt.remember(name.as_str(), &attachment.params.accepted);
+        }
+        self.mqtt.holders.insert(mqtt.client_id.clone(), socket);
+    }
+
+    /// The rows that outlived the relay's memory. Comes before [`Relay::restore`].
+    pub fn found_kept(&mut self, rows: Vec<(String, Vec<u8>)>) {
+        for (client_id, row) in rows {
+            // One that cannot be read stays as it is.
+            let Some(kept) = Kept::decode(&row) else { continue };
+            self.mqtt.sizes.insert(client_id.clone(), row.len());
+            self.mqtt.bytes += row.len();
+            self.mqtt.lower_due(Some(0));
+            self.mqtt.kept.insert(client_id, kept);
+        }
+    }
+
+    /// All sockets were restored: whose connection is not among them has lost it.
+    pub(super) fn part_lost_mqtt(&mut self) {
+        let is_lost = |client_id: &&String| !self.mqtt.holders.contains_key(*client_id);
+        let lost: Vec<String> = self.mqtt.kept.keys().filter(is_lost).cloned().collect();
+        for client_id in lost {
+            if let Some(kept) = self.mqtt.kept.get_mut(&client_id).filter(|kept| kept.parted.is_none()) {
+                kept.parted = Some(Parted { at_ms: self.now_ms, by_server: true });
+                self.mqtt.changed.insert(client_id);
+            }
+        }
+        self.tick_mqtt();
+    }
+
+    /// A connection ends. Comes before its attachments go.
+    pub(super) fn part_mqtt(&mut self, socket: SocketId) {
+        let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt) else { return };
+        let client_id = mqtt.client_id.clone();
+        self.mqtt.wait(socket, 0);
+        let (expiry_s, taken, unacknowledged) = (mqtt.expiry_s, mqtt.taken.clone(), mqtt.flight.unacknowledged());
+        let (is_leaving, has_gap, by_server) = (mqtt.is_leaving, mqtt.has_gap, mqtt.ended_by_server);
+        let is_unsure = mqtt.is_unsure;
+        let subscriptions = self.subscriptions_of(socket);
+        if self.mqtt.holders.get(&client_id) == Some(&socket) {
+            self.mqtt.holders.remove(&client_id);
+        }
+        let Some(mut kept) = self.mqtt.take(&client_id) else { return };
+        kept.parted = Some(Parted { at_ms: self.now_ms, by_server });
+        kept.expiry_s = if has_gap { 0 } else { expiry_s };
+        // What was stored before lies behind nothing that was not acknowledged.
+        if !is_unsure {
+            (kept.taken, kept.unacknowledged, kept.subscriptions) = (taken, unacknowledged, subscriptions);
+        }
+        kept.will = kept.will.filter(|_| !is_leaving);
+        self.settle_mqtt(client_id, kept);
+    }
+
+    /// Does what is due for a session without a connection, and keeps what is left of it.
+    fn settle_mqtt(&mut self, client_id: String, mut kept: Kept) {
+        if kept.will_at_ms().is_some_and(|at_ms| at_ms <= self.now_ms) {
+            let will = kept.will.take();
+            self.publish_will(Kept { will, ..kept.clone() });
+        }
+        let is_over = kept.ends_at_ms().is_some_and(|at_ms| at_ms <= self.now_ms);
+        if !is_over || kept.will.is_some() {
+            self.mqtt.put(&client_id, kept, self.now_ms);
+        }
+    }
+
+    pub(super) fn tick_mqtt(&mut self) {
+        if self.mqtt.due_ms.is_none_or(|due_ms| due_ms > self.now_ms) {
+            return;
+        }
+        let is_due = |(_, kept): &(&String, &Kept)| kept.due_ms().is_some_and(|due_ms| due_ms <= self.now_ms);
+        let due: Vec<String> = self.mqtt.kept.iter().filter(is_due).map(|(client_id, _)| client_id.clone()).collect();
+        for client_id in due {
+            if let Some(kept) = self.mqtt.take(&client_id) {
+                self.settle_mqtt(client_id, kept);
+            }
+        }
+        // An alarm finds the connections of a relay that was killed: see `part_lost_mqtt`.
+        let watches = self.mqtt.kept.values().any(|kept| kept.parted.is_none() && kept.will.is_some());
+        let watch_ms = watches.then_some(self.now_ms + MQTT_WATCH_MS);
+        self.mqtt.due_ms = self.mqtt.kept.values().filter_map(Kept::due_ms).chain(watch_ms).min();
+    }
+
+    fn publish_will(&mut self, kept: Kept) {
+        let Some(will) = kept.will else { return };
+        let key = PublishKey::Request(format!("will!{}", kept.connection_id));
+        let content = Submission::Messages(vec![will.message]);
+        let publish = Publish { key, connection_id: None, by: kept.by, content };
+        let bytes = publish.weight();
+        let item = Item { socket: SocketId(0), connection_id: String::new(), place: None, publish, bytes };
+        self.enqueue(will.channel.owner(), item);
+    }
+
+    /// Counts what waits for a connection that was told something. One that would let too much wait comes back later.
+    /// Looks at what waits for those who were told something.
+    pub(super) fn count_told(&mut self) {
+        for socket in std::mem::take(&mut self.mqtt.told) {
+            self.count_waiting(socket);
+        }
+    }
+
+    fn count_waiting(&mut self, socket: SocketId) {
+        let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt) else { return };
+        let bytes = mqtt.flight.waiting_bytes();
+        self.mqtt.wait(socket, bytes);
+        if bytes > 0 && self.mqtt.waiting_bytes > MQTT_WAITING_MAX_BYTES {
+            let why = "too much waits for clients that acknowledge nothing; reconnect and resume";
+            self.disconnect(socket, &Code::RateLimited.because(why));
+        }
+    }
+
+    /// Sees that the row of a session whose record changed says the same.
+    pub(super) fn keep_mqtt(&mut self, socket: SocketId) {
+        let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt).filter(|mqtt| mqtt.is_kept()) else {
+            return;
+        };
+        let (client_id, taken, unacknowledged) =
+            (mqtt.client_id.clone(), mqtt.taken.clone(), mqtt.flight.unacknowledged());
+        let subscriptions = self.subscriptions_of(socket);
+        let saved_ms = self.mqtt.saved_ms.get(&client_id).copied().unwrap_or(0);
+        let Some(kept) = self.mqtt.kept.get_mut(&client_id) else { return };
+        if kept.same_but_for_places(&subscriptions) && self.now_ms < saved_ms + MQTT_SAVE_MS {
+            return;
+        }
+        (kept.taken, kept.unacknowledged, kept.subscriptions) = (taken, unacknowledged, subscriptions);
+        self.mqtt.saved_ms.insert(client_id.clone(), self.now_ms);
+        self.mqtt.changed.insert(client_id);
+    }
+
+    /// What its client subscribed to and was told of, and where each goes on.
+    fn subscriptions_of(&self, socket: SocketId) -> Vec<Subscribed> {
+        let Some(session) = self.sessions.get(&socket) else { return Vec::new() };
+        let Some(mqtt) = session.mqtt() else { return Vec::new() };
+        let subscribed = |(name, attachment): (&ChannelName, &Attachment)| {
+            let (position, epoch) = self.place_of(name, attachment)?;
+            let first = mqtt.flight.first_of(name.as_str()).map(|first| Position(first.0 - 1));
+            let serial = first.map_or(position, |first| first.min(position)).serial(&epoch);
+            let mut params = attachment.params.accepted.clone();
+            params.remove("rewind");
+            Some(Subscribed { channel: name.as_str().to_owned(), params, serial })
+        };
+        session.attachments.iter().filter_map(subscribed).collect()
+    }
+
+    /// What an attachment has everything up to.
+    fn place_of(&self, name: &ChannelName, attachment: &Attachment) -> Option<(Position, String)> {
+        let after = |from: &ReadFrom| match from {
+            ReadFrom::After { position, epoch } => Some((*position, epoch.clone())),
+            _ => None,
+        };
+        match &attachment.state {
+            State::Live { after } => {
+                let feed = self.feeds.get(&name.owner())?;
+                Some((feed.position()?.max(*after), feed.epoch().to_owned()))
+            }
+            State::Behind { from, .. } => after(from),
+            State::Reading { read, .. } => after(&self.calls.read(*read)?.from),
+            State::Waiting(Start::After(serial)) => Some((serial.position, serial.epoch.clone())),
+            State::Waiting(_) => None,
+        }
+    }
+
+    pub(super) fn take_kept_changes(&mut self) -> Option<Effect> {
+        let changes = self.mqtt.take_changes();
+        (!changes.is_empty()).then_some(Effect::Kept(changes))
+    }
+}
+
+impl Subscribed {
+    fn attach(self, mqtt: &mut Mqtt) -> Attach {
+        mqtt.remember(&self.channel, &self.params);
+        Attach { channel: self.channel, serial: Some(self.serial), has: None, params: self.params }
+    }
+
+    fn of(attach: &Attach) -> Subscribed {
+        let serial = attach.serial.clone().unwrap_or_default();
+        Subscribed { channel: attach.channel.clone(), params: attach.params.clone(), serial }
+    }
+}

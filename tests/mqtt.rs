@@ -1,0 +1,159 @@
+//! Sessions of MQTT clients at a relay: their rows, their wills, and what is sent to whom.
+#![cfg(feature = "mqtt")]
+
+#[allow(dead_code, reason = "other tests need more of the bench")]
+mod support {
+    pub mod bench;
+    pub mod grant;
+    pub mod memory_store;
+    pub mod mqtt;
+}
+
+use courtside::limits::{CALL_ANSWER_MS, GRACE_MS, MQTT_WAITING_MAX_BYTES};
+use courtside::model::data::Data;
+use courtside::model::message::{Content, Entry, Message};
+use courtside::model::packed::Packed;
+use courtside::model::serial::Position;
+use courtside::relay::{Effect, Relay, SocketId};
+use courtside::rpc::{Delivery, Publish, PublishKey, Request};
+use support::bench::{EPOCH, NOW_MS, address, delivery, relay};
+use support::mqtt::{come, rows, say, sent, subscribe};
+
+/// The wills that are published.
+fn wills(effects: &[Effect]) -> Vec<Publish> {
+    let published = |effect: &Effect| match effect {
+        Effect::Call { call, .. } => match &call.request {
+            Request::Publish(publishes) => publishes.clone(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    };
+    effects.iter().flat_map(published).collect()
+}
+
+/// A relay that was killed, with what it stored.
+fn killed(rows: Vec<(String, Option<Vec<u8>>)>, now_ms: u64) -> (Relay, Vec<Effect>) {
+    let mut relay = relay();
+    relay.found_kept(rows.into_iter().filter_map(|(id, row)| Some((id, row?))).collect());
+    let effects = relay.restored(now_ms);
+    (relay, effects)
+}
+
+#[test]
+fn readers_who_ask_for_nothing_share_a_frame_and_others_have_numbers() {
+    let mut relay = relay();
+    for (socket, qos) in [(1, 0), (2, 0), (3, 1), (4, 1)] {
+        come(&mut relay, socket, &format!("c{socket}"), false, NOW_MS);
+        subscribe(&mut relay, socket, qos, NOW_MS);
+    }
+    let (_, effects) = relay.deliver(&delivery(5_000, &[5_001]), NOW_MS);
+    let shared = effects.iter().filter(|effect| matches!(effect, Effect::Send { sockets, .. } if sockets.len() == 2));
+    assert_eq!(shared.count(), 1);
+    assert_eq!(sent(&effects, 1)[0][0], 0x30);
+    assert_eq!(sent(&effects, 3)[0][..10], *b"\x32\x12\0\x04room\0\x01");
+}
+
+#[test]
+fn a_killed_relay_publishes_wills_when_their_clients_had_time_to_come_back() {
+    let stored = rows(&come(&mut relay(), 1, "ann", true, NOW_MS));
+    let (mut relay, effects) = killed(stored, NOW_MS);
+    assert_eq!(wills(&effects), []);
+    let due_ms = relay.deadline().expect("something is due");
+    assert_eq!(due_ms, NOW_MS + GRACE_MS);
+    let published = wills(&relay.tick(due_ms));
+    assert_eq!(published[0].messages()[0].data, Data::Text("off".to_owned()));
+    assert_eq!(published[0].key, PublishKey::Request("will!connection1".to_owned()));
+    assert_eq!(wills(&relay.tick(due_ms + 1)), [], "once");
+}
+
+#[test]
+fn a_client_that_comes_back_to_a_killed_relay_has_its_session_and_no_will_is_published() {
+    let mut first = relay();
+    come(&mut first, 1, "ann", true, NOW_MS);
+    let stored = rows(&subscribe(&mut first, 1, 1, NOW_MS));
+    let (mut relay, _) = killed(stored, NOW_MS);
+    let effects = come(&mut relay, 2, "ann", true, NOW_MS + 1);
+    assert_eq!(sent(&effects, 2)[0][2], 1, "the session is present");
+    assert_eq!(wills(&relay.tick(NOW_MS + GRACE_MS + 2)), []);
+}
+
+#[test]
+fn a_channel_that_cannot_be_reached_costs_the_connection_and_not_the_session() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    subscribe(&mut relay, 1, 1, NOW_MS);
+    relay.lost(SocketId(1), NOW_MS);
+    come(&mut relay, 2, "ann", false, NOW_MS);
+    let effects = relay.tick(NOW_MS + CALL_ANSWER_MS);
+    assert!(effects.contains(&Effect::Close { socket: SocketId(2) }), "{effects:?}");
+    let again = come(&mut relay, 3, "ann", false, NOW_MS + CALL_ANSWER_MS);
+    assert_eq!(sent(&again, 3)[0][2], 1);
+    assert!(again.iter().any(|effect| matches!(effect, Effect::Call { .. })), "it is subscribed again: {again:?}");
+}
+
+#[test]
+fn a_session_ends_in_its_time() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    assert!(matches!(rows(&relay.lost(SocketId(1), NOW_MS))[..], [(_, Some(_))]));
+    assert_eq!(relay.deadline(), Some(NOW_MS + 60_000));
+    assert_eq!(rows(&relay.tick(NOW_MS + 60_000)), [("ann".to_owned(), None)]);
+    assert_eq!(sent(&come(&mut relay, 2, "ann", false, NOW_MS + 60_001), 2)[0][2], 0);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_stays_as_it_is() {
+    let (good, damaged) = (rows(&come(&mut relay(), 1, "ann", true, NOW_MS)), vec![9, 9, 9]);
+    let row = good[0].1.clone().expect("a row");
+    for bytes in [damaged, [&[99], &row[1..]].concat(), row[..row.len() - 1].to_vec()] {
+        let (mut relay, effects) = killed(vec![("ann".to_owned(), Some(bytes))], NOW_MS);
+        assert_eq!(rows(&effects), []);
+        assert_eq!(rows(&relay.tick(NOW_MS + 1_000_000)), []);
+    }
+}
+
+#[test]
+fn what_is_not_acknowledged_is_where_the_next_connection_begins() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    subscribe(&mut relay, 1, 1, NOW_MS);
+    relay.deliver(&delivery(5_000, &[5_001, 5_002]), NOW_MS);
+    say(&mut relay, 1, b"\x40\x02\0\x01", NOW_MS);
+    relay.lost(SocketId(1), NOW_MS);
+    let effects = come(&mut relay, 2, "ann", false, NOW_MS + 1);
+    let subscribes = effects.iter().any(|effect| matches!(effect, Effect::Call { .. }));
+    assert!(subscribes, "nobody listened in between: {effects:?}");
+    let stored = rows(&effects).pop().and_then(|(_, row)| row).expect("a row");
+    let text = String::from_utf8_lossy(&stored).into_owned();
+    assert!(text.contains(&Position(5_001).serial(EPOCH)), "{text}");
+}
+
+#[test]
+fn so_much_waits_for_clients_that_acknowledge_nothing() {
+    let mut relay = relay();
+    let count = 130;
+    for socket in 0..count {
+        come(&mut relay, socket, &format!("c{socket}"), false, NOW_MS);
+        subscribe(&mut relay, socket, 1, NOW_MS);
+    }
+    // More messages than may be on their way, of which a third waits.
+    let text = Data::Text("x".repeat(3_000));
+    let message = Message { data: text, ..Message::default() };
+    let content = Content::Messages(vec![message; 200]);
+    let entry = Entry { position: Position(5_001), id: "x".to_owned(), connection_id: None, content };
+    let (prior, through) = (Position(5_000), Position(5_001));
+    let delivery = Delivery {
+        channel: address().channel,
+        epoch: EPOCH.to_owned(),
+        prior,
+        through,
+        gap: false,
+        entries: Packed::one(&entry),
+        members: 0,
+    };
+    let (_, effects) = relay.deliver(&delivery, NOW_MS);
+    let ended = effects.iter().filter(|effect| matches!(effect, Effect::Close { .. })).count();
+    let each = 72 * 3_020;
+    let expected = count as usize - MQTT_WAITING_MAX_BYTES / each;
+    assert!(ended.abs_diff(expected) <= 2, "{ended} of {count} were told to come back, not {expected}");
+}
