@@ -85,7 +85,7 @@ async fn enter(env: &Env, query: &Query<'_>, address: &str, is_secure: bool, pol
     let mut opening = Opening::from_query(grant, &[], is_secure);
     opening.enter_by(Door::SocketIo(door));
     (opening.heartbeat_interval_ms, opening.is_kept) = (ENGINE_HEARTBEAT_MS, !polls);
-    Ok(Entrance { opening, channel: None, mode: polls.then_some(Mode::Engine) })
+    Ok(Entrance { opening, channel: None, mode: polls.then_some(Mode::Engine), home: None })
 }
 
 fn no_app() -> ErrorInfo {
