@@ -1,10 +1,10 @@
 /**
  * Measures objects: `npx node benches/objects.mjs [objects] [operations]`, 10,000 and 20,000 unless said.
  *
- * Counters are made, each under a key of the root; then they are incremented, with so many operations acknowledged, that
- * is stored, a second. It tells what an object takes on disk and of the WebAssembly instance's memory, how long a
- * newcomer's sync takes, and what an increment takes when the channel's object has just lost its memory, beside one that
- * has not. In the end the sum of all counters must be exact.
+ * Counters are made, each under a key of the root; then they are incremented, with so many operations acknowledged,
+ * that is stored, a second. It tells what an object takes on disk and of the WebAssembly instance's memory, how long a
+ * newcomer's sync takes, and what an increment takes when the channel's object has just lost its memory, beside one
+ * that has not. In the end the sum of all counters must be exact.
  */
 import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';

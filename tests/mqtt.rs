@@ -102,6 +102,30 @@ fn a_session_ends_in_its_time() {
 }
 
 #[test]
+fn a_server_that_stops_says_so_and_lets_wills_wait() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", true, NOW_MS);
+    let effects = relay.send_away(1, NOW_MS);
+    let told = &sent(&effects, 1)[0];
+    assert_eq!((told[0], told[2]), (0xe0, 0x8b));
+    assert_eq!(wills(&effects), []);
+    assert_eq!(wills(&relay.tick(NOW_MS + GRACE_MS)).len(), 1, "its client did not come back");
+}
+
+#[test]
+fn who_says_goodbye_leaves_no_will() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", true, NOW_MS);
+    let effects = say(&mut relay, 1, b"\xe0\x00", NOW_MS);
+    assert!(effects.contains(&Effect::Close { socket: SocketId(1) }));
+    assert_eq!(wills(&effects), []);
+    come(&mut relay, 2, "bob", true, NOW_MS);
+    let effects = say(&mut relay, 2, b"\xe0\x01\x04", NOW_MS);
+    assert_eq!(wills(&effects).len(), 1, "unless it asks for that");
+    assert_eq!(wills(&relay.tick(NOW_MS + 2 * GRACE_MS)), []);
+}
+
+#[test]
 fn a_row_that_cannot_be_read_stays_as_it_is() {
     let (good, damaged) = (rows(&come(&mut relay(), 1, "ann", true, NOW_MS)), vec![9, 9, 9]);
     let row = good[0].1.clone().expect("a row");

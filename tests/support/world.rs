@@ -37,7 +37,8 @@ pub struct World {
     pub weather: Weather,
     /// A channel's object whose deliveries don't reach an object, for a long time.
     pub cut: Option<(usize, usize)>,
-    pub(super) queue: BTreeMap<(u64, u64), Event>,
+    /// Boxed, for a tree moves its values about.
+    pub(super) queue: BTreeMap<(u64, u64), Box<Event>>,
     pub(super) last_event: u64,
     /// What happened in this millisecond.
     at_once: usize,
@@ -168,7 +169,7 @@ impl World {
 
     pub(super) fn at(&mut self, at_ms: u64, event: Event) {
         self.last_event += 1;
-        self.queue.insert((at_ms.max(self.now_ms), self.last_event), event);
+        self.queue.insert((at_ms.max(self.now_ms), self.last_event), Box::new(event));
     }
 
     pub(super) fn fresh(&mut self) -> u64 {
@@ -198,7 +199,7 @@ impl World {
             self.at_once = if self.now_ms == at_ms { self.at_once + 1 } else { 0 };
             assert!(self.at_once < AT_ONCE_MAX, "something goes on and on while no time passes: {event:?}");
             (self.now_ms, self.ledger.now_ms) = (at_ms, at_ms);
-            match event {
+            match *event {
                 Event::ClientTick { client } => {
                     let updates = self.homes[client].client.tick(at_ms, &self.ledger);
                     self.perform(client, updates);
@@ -374,7 +375,7 @@ impl World {
         let links: Vec<LinkId> = self.hosts[host].sockets().chain(self.hosts[host].requests()).collect();
         self.hosts[host].crash();
         // What it was saying goes with it, as its connections do.
-        self.queue.retain(|_, event| !matches!(event, Event::App { by, .. } if *by == Some(host)));
+        self.queue.retain(|_, event| !matches!(**event, Event::App { by, .. } if by == Some(host)));
         if host < self.channels {
             self.ledger.crashed(host);
         }
