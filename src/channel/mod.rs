@@ -15,6 +15,7 @@ mod last;
 mod listing;
 mod log;
 mod pace;
+mod purge;
 mod readers;
 mod repeats;
 mod shares;

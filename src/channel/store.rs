@@ -156,6 +156,9 @@ pub trait Store {
     /// Deletes the rows up to and including `through`, with the versions and annotations of the messages in them.
     fn trim(&mut self, through: Position) -> Result<(), StoreError>;
 
+    /// Deletes all rows, versions and annotations, and overwrites what they held.
+    fn purge(&mut self) -> Result<(), StoreError>;
+
     /// At most `limit` rows after a position, oldest first.
     fn rows_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError>;
 

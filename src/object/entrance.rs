@@ -37,7 +37,7 @@ impl<S: Store + RelayStore> Host<S> {
             relay.has_room(opening, self.now_ms)?;
         }
         let app = opening.grant.app();
-        if !self.needs_watch(app, Some(&opening.grant))? {
+        if !self.needs_watch(app, true)? {
             return Ok(None);
         }
         let relay = relay_name(app, *shard, channel.as_ref().map(|(address, _)| address));
@@ -45,8 +45,13 @@ impl<S: Store + RelayStore> Host<S> {
     }
 
     pub(super) fn enter_watched(&mut self, entrant: Entrant, answer: Answer<AppResponse>) {
+        let is_crowded = answer.as_ref().is_err_and(|error| error.is(Code::RateLimited));
         match self.begin_watch(answer) {
             Ok(()) => self.enter(entrant),
+            // There are few relays, and more channels than an app could tell: a relay takes the client in.
+            Err(_) if is_crowded && entrant.entrance.channel.is_some() => {
+                self.reply(entrant.caller, Reply::Refused(Refusal::Full));
+            }
             Err(error) => self.reply(entrant.caller, Reply::Refused(error.into())),
         }
     }

@@ -162,6 +162,7 @@ impl<S: Store + RelayStore> Host<S> {
                 self.reply(caller, Reply::Probed(answer));
             }
             Input::Identify { caller, key } => self.identify(caller, &key),
+            Input::Inspect { caller, inspection } => self.inspect(caller, inspection),
             Input::Notice { caller, notice } => {
                 let noticed = self.notice(notice).map_err(failed);
                 self.reply(caller, Reply::Noticed(noticed));
@@ -242,7 +243,8 @@ impl<S: Store + RelayStore> Host<S> {
             let mut relay = Relay::new(relay_name(app, shard, channel), shard.0, config, secret);
             relay.set_bounds(self.settings.bounds);
             if watch.is_some() {
-                relay.watch(self.store.revocations().map_err(failed)?, self.now_ms);
+                let (revocations, bans) = (self.store.revocations().map_err(failed)?, self.store.bans().map_err(failed)?);
+                relay.watch(revocations, bans, self.now_ms);
             }
             self.relay = Some(relay);
         }

@@ -44,8 +44,8 @@ use crate::relay::session::Opening;
 use crate::rpc::Ticket;
 use crate::rpc::placement::Shard;
 use crate::rpc::{
-    Address, Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Notice, Noticed, Probe, Probed,
-    Refusal, RelayName, Response, Rules,
+    Address, Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Inspected, Inspection, Notice,
+    Noticed, Probe, Probed, Refusal, RelayName, Response, Rules,
 };
 use crate::transport::comet::Verb;
 use crate::transport::{Mode, ResponseId};
@@ -124,6 +124,10 @@ pub enum Input {
     Identify {
         caller: CallerId,
         key: String,
+    },
+    Inspect {
+        caller: CallerId,
+        inspection: Inspection,
     },
     Notice {
         caller: CallerId,
@@ -275,6 +279,7 @@ pub enum Reply {
     Delivered(Delivered),
     Probed(Probed),
     Noticed(Answer<Noticed>),
+    Inspected(Inspected),
     /// The client isn't let in.
     Refused(Refusal),
     Http(http::Reply),

@@ -132,6 +132,7 @@ impl Relay {
 
     pub(super) fn item(&self, socket: SocketId, name: &ChannelName, key: PublishKey, content: Submission) -> Admitted {
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
+        self.admit_said(&content, name)?;
         let connection_id = session.connection_id().to_owned();
         let by = session.grant.source();
         let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };

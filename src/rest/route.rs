@@ -3,6 +3,7 @@
 //! A path is split before it is decoded, so that an encoded slash is a part of a channel's name. Nothing else in a name
 //! has a meaning here: `..` is a channel as good as any.
 
+use super::admin::{AdminRoute, Matter};
 use super::chat;
 use super::push::PushRoute;
 use crate::auth::KeyName;
@@ -47,7 +48,8 @@ pub enum Route {
     /// `/channels`: those that are.
     Channels,
     Apps,
-    App(AppId),
+    /// `/apps/{app}/…`, `/audit`
+    Admin(AdminRoute),
     /// `/push/…`
     Push(PushRoute),
     /// `/stats`
@@ -96,7 +98,9 @@ impl Route {
             ["stats"] => Ok(Route::Stats),
             ["metrics"] => Ok(Route::Metrics),
             ["apps"] => Ok(Route::Apps),
-            ["apps", id] => AppId::parse(id).map(Route::App).map_err(|_| Code::NotFound.because("no such app")),
+            ["apps", id] => AdminRoute::of_app(id, Matter::App).map(Route::Admin),
+            ["apps", id, ref segments @ ..] => AdminRoute::find(id, segments).map(Route::Admin),
+            ["audit"] => Ok(Route::Admin(AdminRoute { app: None, matter: Matter::Audit })),
             ["keys", name, "revokeTokens"] => Ok(Route::RevokeTokens(key_name(name)?)),
             ["keys", name, "requestToken"] => Ok(Route::RequestToken(key_name(name)?)),
             _ => Err(Code::NotFound.because(format!("there is no such path here: {}", instead_of(&segments)))),
@@ -110,14 +114,15 @@ impl Route {
             Route::Versions(..) => "GET, OPTIONS",
             Route::Message(..) => "GET, PATCH, OPTIONS",
             Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
-            Route::Messages(_) | Route::RequestToken(_) | Route::Objects(_, None) | Route::Annotations(..) => {
+            Route::Messages(_) => "GET, POST, DELETE, OPTIONS",
+            Route::RequestToken(_) | Route::Objects(_, None) | Route::Annotations(..) => {
                 "GET, POST, OPTIONS"
             }
             Route::Stats | Route::Apps => "GET, POST, OPTIONS",
             Route::Metrics => "GET, OPTIONS",
             Route::Objects(_, Some(_)) | Route::ClientSummary(..) => "GET, OPTIONS",
             Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) => "POST, OPTIONS",
-            Route::App(_) => "DELETE, OPTIONS",
+            Route::Admin(route) => route.methods(),
             Route::Push(route) => route.methods(),
             Route::Chat(_, wanted) => wanted.methods(),
         }
@@ -127,7 +132,7 @@ impl Route {
     pub fn app(&self) -> Option<&AppId> {
         match self {
             Route::RequestToken(key) | Route::RevokeTokens(key) => Some(key.app()),
-            Route::App(id) => Some(id),
+            Route::Admin(route) => route.app.as_ref(),
             _ => None,
         }
     }
@@ -141,6 +146,7 @@ impl Route {
     pub fn door(&self, method: &str) -> Door {
         match self {
             Route::Messages(_) if method == "POST" => Door::Publish,
+            Route::Messages(_) if method == "DELETE" => Door::Plain,
             Route::Publish(_) => Door::Publish,
             Route::Message(..) if method == "PATCH" => Door::Operation,
             Route::Message(..) => Door::Plain,
@@ -157,7 +163,8 @@ impl Route {
             Route::Channels => Door::Channels,
             Route::RequestToken(_) => Door::Token,
             Route::Push(route) => route.door(),
-            Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps | Route::App(_) => Door::Plain,
+            Route::Admin(route) => route.door(method),
+            Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps => Door::Plain,
             Route::Stats if method != "POST" => Door::Stats,
             Route::Objects(..) | Route::Stats | Route::Metrics => Door::Plain,
         }
@@ -177,7 +184,7 @@ fn instead_of(segments: &[&str]) -> &'static str {
         ["channels", ..] => "a channel has messages, publish, history, presence, presence/history and object",
         ["keys", ..] => "a key, appId.keyId, has requestToken and revokeTokens",
         ["chat", ..] => "chat is spoken in version 4, below /chat/v4/rooms/{room}/",
-        _ => "paths begin with time, channels, messages, presence, chat, keys, push, stats or apps",
+        _ => "paths begin with time, channels, messages, presence, chat, keys, push, stats, apps or audit",
     }
 }
 
@@ -201,6 +208,10 @@ mod tests {
 
     fn channel(name: &str) -> ChannelName {
         ChannelName::parse(name).unwrap()
+    }
+
+    fn admin(app: &str, matter: Matter) -> Route {
+        Route::Admin(AdminRoute { app: Some(AppId::parse(app).unwrap()), matter })
     }
 
     #[test]
@@ -245,7 +256,19 @@ mod tests {
             ("/push/deviceRegistrations/a/resetUpdateToken", Route::Push(PushRoute::Renew("a".to_owned()))),
             ("/push/channelSubscriptions", Route::Push(PushRoute::Subscriptions)),
             ("/push/publicVapidKey", Route::Push(PushRoute::Key)),
-            ("/apps/demo", Route::App(AppId::parse("demo").unwrap())),
+            ("/apps/demo", admin("demo", Matter::App)),
+            ("/apps/demo/connections", admin("demo", Matter::Connections)),
+            ("/apps/demo/connections/a%2Fb/disconnect", admin("demo", Matter::Disconnect(Some("a/b".to_owned())))),
+            ("/apps/demo/disconnect", admin("demo", Matter::Disconnect(None))),
+            ("/apps/demo/bans", admin("demo", Matter::Bans)),
+            ("/apps/demo/audit", admin("demo", Matter::Audit)),
+            ("/apps/demo/keys", admin("demo", Matter::Keys)),
+            ("/apps/demo/keys/k", admin("demo", Matter::Key(KeyName::parse("demo.k").unwrap()))),
+            ("/apps/demo/keys/k/rotate", admin("demo", Matter::Rotation(KeyName::parse("demo.k").unwrap()))),
+            ("/apps/demo/namespaces", admin("demo", Matter::Namespaces)),
+            ("/apps/demo/namespaces/%2A", admin("demo", Matter::Namespace("*".to_owned()))),
+            ("/apps/demo/channels/a%3Ab/messages", admin("demo", Matter::Messages(channel("a:b")))),
+            ("/audit", Route::Admin(AdminRoute { app: None, matter: Matter::Audit })),
             ("/keys/demo.key1/requestToken", Route::RequestToken(KeyName::parse("demo.key1").unwrap())),
         ];
         for (path, route) in cases {
@@ -270,6 +293,12 @@ mod tests {
             "/apps/",
             "/apps/a.b",
             "/apps/a/b",
+            "/apps/a.b/bans",
+            "/apps/a/bans/",
+            "/apps/a/keys/b.c",
+            "/apps/a/connections/x",
+            "/apps/a/channels/x/history",
+            "/audit/a",
             "/apps/%61",
             "/channels/a/messages/",
             "/channels/a/messages/serial/annotations/x",

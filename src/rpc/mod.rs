@@ -1,6 +1,7 @@
 //! The typed calls between objects, and what objects are called. Objects of two deploys talk to each other for a while:
 //! a call whose version the other cannot read is refused, to be tried again.
 
+mod admin;
 mod app;
 pub mod connection_key;
 pub mod feeds;
@@ -24,10 +25,11 @@ use crate::model::objects::operation::Proposal;
 use crate::model::objects::parts::Tree;
 use crate::model::operation::Operation;
 use crate::model::packed::Packed;
-use crate::model::presence::{MemberKey, PresenceMessage, Turn};
+use crate::model::presence::{MemberKey, PresenceAction, PresenceMessage, Turn};
 use crate::model::serial::Position;
 use crate::stats::Way;
-pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, StatsQuery, Watched};
+pub use admin::{Act, AdminCall, AdminResponse, Change, HeldConnection, Inspected, Inspection, Note, Selector};
+pub use app::{AppCall, AppRequest, AppResponse, Changes, News, Notice, Noticed, StatsQuery, Watched, Watching};
 pub use history::{AnnotationsQuery, HistoryPage, HistoryQuery, VersionsQuery};
 pub use names::{Address, RelayName, RelayObject};
 pub use objects::{ObjectsPage, ObjectsQuery, TreeQuery};
@@ -95,6 +97,8 @@ pub enum Request {
     Annotations(AnnotationsQuery),
     /// What one client said of the message of a serial. Answered by [`Response::ClientSummary`].
     ClientSummary(String, String),
+    /// Let go of all messages. Answered by [`Response::Purged`].
+    Purge,
 }
 
 /// A channel's answer, by the request.
@@ -116,6 +120,7 @@ pub enum Response {
     Objects(ObjectsPage),
     Tree(Tree),
     ClientSummary(SummaryCounts),
+    Purged,
 }
 
 /// What a channel is told to take in, and what stays together under one place in the order.
@@ -151,6 +156,29 @@ pub enum Submission {
         message: String,
         annotations: Vec<Annotation>,
     },
+}
+
+impl Submission {
+    /// Whom it names as those who say it.
+    pub fn clients(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match self {
+            Submission::Messages(messages) => Box::new(messages.iter().filter_map(|one| one.client_id.as_deref())),
+            // Anyone may be said to leave.
+            Submission::Presence { updates, .. } => {
+                let stays = |update: &&PresenceUpdate| update.event.action != PresenceAction::Leave;
+                Box::new(updates.iter().filter(stays).map(|one| one.event.client_id.as_str()))
+            }
+            // That a connection is gone is nobody's to refuse.
+            Submission::ConnectionOutcome { .. } => Box::new(std::iter::empty()),
+            Submission::Objects(proposals) => {
+                Box::new(proposals.iter().filter_map(|one| one.message.client_id.as_deref()))
+            }
+            Submission::Operation(operation) => Box::new(operation.client_id.as_deref().into_iter()),
+            Submission::Annotations { annotations, .. } => {
+                Box::new(annotations.iter().filter_map(|one| one.client_id.as_deref()))
+            }
+        }
+    }
 }
 
 /// Who holds a connection, and for how long its members outlive its loss.
@@ -398,25 +426,34 @@ macro_rules! versions {
 }
 
 versions! {
-    Answer<Response> = 2,
     Delivery = 1,
     Delivered = 1,
     Follow = 1,
     Probe = 1,
     Probed = 1,
-    Notice = 1,
     Noticed = 1,
     Refusal = 1,
 }
 
-impl Versioned for ChannelCall {
+/// The version before lacks the last variant.
+impl Versioned for Answer<Response> {
     const VERSION: u8 = 3;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Answer<Response>, Unreadable> {
+        if version == 2 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+    }
+}
+
+/// The same of version 3.
+impl Versioned for ChannelCall {
+    const VERSION: u8 = 4;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<ChannelCall, Unreadable> {
         let to = pinned::take(bytes)?;
         let rules = match version {
             1 => pinned::take::<RulesOfVersion1>(bytes)?.into(),
             2 => pinned::take::<RulesOfVersion2>(bytes)?.into(),
+            3 => pinned::take(bytes)?,
             _ => return Err(Unreadable::Version(version)),
         };
         Ok(ChannelCall { to, rules, request: pinned::take(bytes)? })

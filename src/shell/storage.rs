@@ -177,6 +177,18 @@ impl Store for SqlStore {
         said::trim(&self.database, through)
     }
 
+    /// A page that is freed keeps its bytes until it is used again: so what is in it is overwritten before.
+    fn purge(&mut self) -> Result<(), StoreError> {
+        for (table, column) in [("log", "entries"), ("log", "keys"), ("latest", "entry"), ("versions", "entry")] {
+            self.exec(&overwriting(table, column), &[])?;
+        }
+        said::purge(&self.database)?;
+        for table in ["versions", "latest", "log"] {
+            self.exec(&["DELETE FROM ", table].concat(), &[])?;
+        }
+        Ok(())
+    }
+
     fn rows_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {
         self.log("WHERE position > ? ORDER BY position LIMIT ?", after, limit)
     }
@@ -428,4 +440,9 @@ fn members_of(row: &JsValue) -> usize {
 
 fn position_of(row: &JsValue) -> Position {
     Position(integer(row, "position"))
+}
+
+/// Zeros of the same length in the same place.
+pub fn overwriting(table: &str, column: &str) -> String {
+    format!("UPDATE {table} SET {column} = zeroblob(length(CAST({column} AS BLOB)))")
 }

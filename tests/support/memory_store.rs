@@ -176,6 +176,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn purge(&mut self) -> Result<(), StoreError> {
+        self.trim(Position(u64::MAX))
+    }
+
     fn rows_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {
         let rows = self.rows.range(Position(after.0 + 1)..).take(limit);
         let rows = rows.map(|(position, row)| (*position, row.entries.clone())).collect();
