@@ -34,7 +34,9 @@ impl Registrar {
             Act::Audit { before, limit } => Ok(AdminResponse::Audit(store.notes(before, limit)?)),
             Act::Configure(change) => self.configure(store, &change, configured)?,
         };
-        if answer.is_ok() && let Some(note) = note {
+        if answer.is_ok()
+            && let Some(note) = note
+        {
             store.add_note(&note, AUDIT_MAX)?;
         }
         Ok(answer.map(AppResponse::Admin))
@@ -55,7 +57,9 @@ impl Registrar {
             self.forget_bans(store, now_ms)?;
         }
         if self.bans.len() >= BANS_MAX && !self.bans.contains(&ban) {
-            return Ok(Err(Code::RateLimited.because(format!("an app has at most {BANS_MAX} bans; lift others first"))));
+            return Ok(
+                Err(Code::RateLimited.because(format!("an app has at most {BANS_MAX} bans; lift others first"))),
+            );
         }
         self.put_ban(store, ban, now_ms)?;
         Ok(Ok(AdminResponse::Done))

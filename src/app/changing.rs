@@ -32,7 +32,8 @@ pub fn changed(config: &str, change: &Change) -> Result<String, ErrorInfo> {
             let old = key(&mut app, id)?;
             let mut new = old.clone();
             // One that is about to end does not live longer by this.
-            let until_ms = old["validUntil"].as_u64().map_or(*until_ms, |known_ms| known_ms.min(*until_ms));
+            let known_ms = old.get("validUntil").and_then(Value::as_u64);
+            let until_ms = known_ms.map_or(*until_ms, |known_ms| known_ms.min(*until_ms));
             old.insert("validUntil".to_owned(), json!(until_ms));
             for (name, value) in [("name", json!(new_id)), ("secret", json!(secret)), ("validUntil", Value::Null)] {
                 new.insert(name.to_owned(), value);

@@ -28,8 +28,8 @@ pub use unbanned::Unbanned;
 use crate::auth::{App, Ban, Bans, Revocation, Revocations};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    BANS_MAX, BANS_PAGE_MAX, NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX, SWEEP_INTERVAL_MS,
-    WATCHERS_MAX,
+    BANS_MAX, BANS_PAGE_MAX, NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX,
+    SWEEP_INTERVAL_MS, WATCHERS_MAX,
 };
 use crate::model::name::ChannelName;
 use crate::model::node;
@@ -181,8 +181,9 @@ impl Registrar {
         let mut revocations = store.revocations_after(told, NOTICE_MAX_REVOCATIONS)?;
         let mut bans = store.bans_after(told, BANS_PAGE_MAX)?;
         let cut = |is_all: bool, last: Option<u64>| last.filter(|_| !is_all).unwrap_or(self.revision);
-        let through = cut(revocations.len() < NOTICE_MAX_REVOCATIONS, revocations.last().map(|(revision, _)| *revision))
-            .min(cut(bans.len() < BANS_PAGE_MAX, bans.last().map(|(revision, _)| *revision)));
+        let through =
+            cut(revocations.len() < NOTICE_MAX_REVOCATIONS, revocations.last().map(|(revision, _)| *revision))
+                .min(cut(bans.len() < BANS_PAGE_MAX, bans.last().map(|(revision, _)| *revision)));
         revocations.retain(|(revision, _)| *revision <= through);
         bans.retain(|(revision, _)| *revision <= through);
         let is_configured_anew = told < self.config_revision && self.config_revision <= through;

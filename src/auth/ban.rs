@@ -180,9 +180,7 @@ mod tests {
         let mut bans = Bans::default();
         bans.put(ban("ann", Some("chat:*"), Some(100)));
         bans.put(ban("ben", None, None));
-        let holds = |name: &str, of: Option<&str>, now_ms| {
-            bans.of(name, of.map(channel).as_ref(), now_ms).is_some()
-        };
+        let holds = |name: &str, of: Option<&str>, now_ms| bans.of(name, of.map(channel).as_ref(), now_ms).is_some();
         assert!(holds("ann", Some("chat:room"), 99) && holds("ann", Some("[?rewind=1]chat:room"), 99));
         assert!(!holds("ann", Some("chat:room"), 100), "its time is over");
         assert!(!holds("ann", Some("news"), 99) && !holds("ann", None, 99) && !holds("cid", Some("chat:room"), 0));

@@ -243,7 +243,8 @@ impl<S: Store + RelayStore> Host<S> {
             let mut relay = Relay::new(relay_name(app, shard, channel), shard.0, config, secret);
             relay.set_bounds(self.settings.bounds);
             if watch.is_some() {
-                let (revocations, bans) = (self.store.revocations().map_err(failed)?, self.store.bans().map_err(failed)?);
+                let (revocations, bans) =
+                    (self.store.revocations().map_err(failed)?, self.store.bans().map_err(failed)?);
                 relay.watch(revocations, bans, self.now_ms);
             }
             self.relay = Some(relay);

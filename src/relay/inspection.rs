@@ -47,7 +47,9 @@ impl Relay {
         let sockets: Vec<SocketId> = meant.map(|(socket, _)| *socket).collect();
         for socket in &sockets {
             match comes_back {
-                true => self.disconnect(*socket, &Code::Disconnected.because("an operator asks to reconnect and resume")),
+                true => {
+                    self.disconnect(*socket, &Code::Disconnected.because("an operator asks to reconnect and resume"))
+                }
                 false => self.fail(*socket, &Code::ConnectionClosed.because("an operator has ended this connection")),
             }
         }

@@ -41,7 +41,11 @@ impl Relay {
         names.sort_unstable();
         bans.into_iter().for_each(|ban| self.bans.put(ban));
         let is_named = |session: &Session| {
-            session.grant.client_id.name().is_some_and(|name| names.binary_search_by(|known| (**known).cmp(name)).is_ok())
+            session
+                .grant
+                .client_id
+                .name()
+                .is_some_and(|name| names.binary_search_by(|known| (**known).cmp(name)).is_ok())
         };
         let sockets: Vec<SocketId> =
             self.sessions.iter().filter(|(_, session)| is_named(session)).map(|(socket, _)| *socket).collect();

@@ -157,9 +157,7 @@ fn for_caller(
         Route::Messages(channel) if request.method == "POST" => {
             publish::begin(request, &channel, &caller, form, &context.random)
         }
-        Route::Messages(channel) if request.method == "DELETE" => {
-            admin::purge(&channel, &caller, form, context.now_ms)
-        }
+        Route::Messages(channel) if request.method == "DELETE" => admin::purge(&channel, &caller, form, context.now_ms),
         Route::Messages(channel) | Route::History(channel) => {
             history::begin(request, &channel, &caller, form, history::Kind::Messages, context.now_ms)
         }

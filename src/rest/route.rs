@@ -115,9 +115,7 @@ impl Route {
             Route::Message(..) => "GET, PATCH, OPTIONS",
             Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
             Route::Messages(_) => "GET, POST, DELETE, OPTIONS",
-            Route::RequestToken(_) | Route::Objects(_, None) | Route::Annotations(..) => {
-                "GET, POST, OPTIONS"
-            }
+            Route::RequestToken(_) | Route::Objects(_, None) | Route::Annotations(..) => "GET, POST, OPTIONS",
             Route::Stats | Route::Apps => "GET, POST, OPTIONS",
             Route::Metrics => "GET, OPTIONS",
             Route::Objects(_, Some(_)) | Route::ClientSummary(..) => "GET, OPTIONS",

@@ -61,9 +61,17 @@ pub enum Change {
     RemoveNamespace(String),
     AddKey(String),
     /// What a key may do, and whether its tokens can be revoked: the fields that are there.
-    AlterKey { id: String, fields: String },
+    AlterKey {
+        id: String,
+        fields: String,
+    },
     /// Another key that may do the same; the old one ends then.
-    RotateKey { id: String, new_id: String, secret: String, until_ms: u64 },
+    RotateKey {
+        id: String,
+        new_id: String,
+        secret: String,
+        until_ms: u64,
+    },
     RemoveKey(String),
 }
 

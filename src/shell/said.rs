@@ -2,8 +2,8 @@
 
 use wasm_bindgen::JsValue;
 
-use super::storage::overwriting;
 use super::sql::{Database, blob, bytes, integer, number, text};
+use super::storage::overwriting;
 use crate::channel::store::{CountKey, Share, StoreError, Total};
 use crate::model::packed::Packed;
 use crate::model::revision::Target;

@@ -41,7 +41,14 @@ impl Store for AppMemory {
         let watchers = self.watchers.iter().map(|(relay, (ticket, told))| (relay.clone(), *ticket, *told)).collect();
         let revocations = self.revocations.values().cloned().collect();
         let (bans, config_revision) = (self.bans.values().cloned().collect(), self.config_revision);
-        Ok(Stored { config: self.config.clone(), nonces: self.nonces.len(), revocations, bans, config_revision, watchers })
+        Ok(Stored {
+            config: self.config.clone(),
+            nonces: self.nonces.len(),
+            revocations,
+            bans,
+            config_revision,
+            watchers,
+        })
     }
 
     fn save_config(&mut self, config: &str, channels: &str) -> Result<(), StoreError> {

@@ -314,6 +314,7 @@ test('all of it is in the audit and in the log, without a secret', async () => {
   const made = (await ask('POST', `/apps/${app.appId}/keys`, {})).body;
   await ask('POST', `/apps/${app.appId}/bans`, { clientId: 'zed' }, basic(app.keys[0].keyStr));
   await ask('DELETE', `/apps/${app.appId}/channels/c/messages`);
+  await ask('DELETE', '/apps/one/channels/c/messages');
   const entries = (await ask('GET', `/apps/${app.appId}/audit`)).body;
   assert.deepEqual(entries.map((/** @type {any} */ one) => [one.action, one.target, one.by]), [
     ['purge', 'channel c', 'operator'],

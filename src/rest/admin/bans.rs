@@ -30,7 +30,9 @@ pub fn lift(request: &Request, operator: &Operator, form: Form) -> Result<Step, 
     let note = operator.note("unban", &target(&client_id, channels.as_deref()));
     Ok(ask(operator.id(), Act::Lift { client_id, channels }, note, form, |response| match response {
         AdminResponse::Lifted(true) => Ok(Step::Reply(Reply::empty())),
-        AdminResponse::Lifted(false) => Err(Code::NotFound.because("there is no such ban; a ban is named as it was made")),
+        AdminResponse::Lifted(false) => {
+            Err(Code::NotFound.because("there is no such ban; a ban is named as it was made"))
+        }
         _ => Err(another_answer()),
     }))
 }

@@ -128,7 +128,8 @@ fn rotation(
 ) -> Result<Planned, ErrorInfo> {
     let wrong = || {
         let most = KEY_OVERLAP_MAX_MS;
-        Code::BadRequest.because(format!("overlap must be whole milliseconds, at most {most}: how long the old key lives"))
+        Code::BadRequest
+            .because(format!("overlap must be whole milliseconds, at most {most}: how long the old key lives"))
     };
     let overlap = match optional_body(request)? {
         body if body.as_object().is_some_and(serde_json::Map::is_empty) => Value::Null,
@@ -165,7 +166,9 @@ fn optional_body(request: &Request) -> Result<Value, ErrorInfo> {
 fn key_fields(body: Value) -> Result<Value, ErrorInfo> {
     let fields = body.as_object().ok_or_else(|| Code::BadBody.because("a key must be an object"))?;
     match fields.keys().find(|name| !["capability", "revocableTokens"].contains(&name.as_str())) {
-        Some(name) => Err(Code::BadRequest.because(format!("{name} is no field of a key; it has capability and revocableTokens"))),
+        Some(name) => {
+            Err(Code::BadRequest.because(format!("{name} is no field of a key; it has capability and revocableTokens")))
+        }
         None => Ok(body),
     }
 }

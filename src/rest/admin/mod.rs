@@ -23,12 +23,7 @@ use crate::model::name::AppId;
 use crate::rpc::{Act, AdminCall, AdminResponse, AppCall, AppRequest, AppResponse, Note};
 
 /// Fails as [`Operator::authenticate`] does, and as each matter says.
-pub fn begin(
-    request: &Request,
-    route: AdminRoute,
-    form: Form,
-    context: &mut Context<'_>,
-) -> Result<Step, ErrorInfo> {
+pub fn begin(request: &Request, route: AdminRoute, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
     let Some(app) = route.app else { return audit::of_deployment(request, form, context) };
     let operator = Operator::authenticate(request, &app, context)?;
     let is_read = request.method == "GET" || request.method == "HEAD";

@@ -62,7 +62,8 @@ impl AdminRoute {
             ["namespaces", id] if !id.is_empty() => Matter::Namespace(decoded(id)?),
             ["channels", channel, "messages"] => Matter::Messages(ChannelName::parse(&decoded(channel)?)?),
             _ => {
-                let what = "an app has connections, disconnect, bans, audit, keys, namespaces and channels/{name}/messages";
+                let what =
+                    "an app has connections, disconnect, bans, audit, keys, namespaces and channels/{name}/messages";
                 return Err(Code::NotFound.because(format!("there is no such path here: {what}")));
             }
         };
