@@ -1,4 +1,4 @@
-//! Keeping a client out of an app, or of some of its channels (protocol.md § 11.9). Owns what a ban says, and the bans
+//! Keeping a client out of an app, or of some of its channels (protocol.md § 11.8). Owns what a ban says, and the bans
 //! in force.
 //!
 //! A revocation ends tokens, and only those that can be revoked. A ban is of a clientId: whoever says that it is this

@@ -156,8 +156,8 @@ pub trait Store {
     /// Deletes the rows up to and including `through`, with the versions and annotations of the messages in them.
     fn trim(&mut self, through: Position) -> Result<(), StoreError>;
 
-    /// Deletes all rows, versions and annotations, and overwrites what they held.
-    fn purge(&mut self) -> Result<(), StoreError>;
+    /// Does what [`Store::trim`] does to so many rows at most, and overwrites what they held. Gives whether that was all.
+    fn purge(&mut self, through: Position, limit: usize) -> Result<bool, StoreError>;
 
     /// At most `limit` rows after a position, oldest first.
     fn rows_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError>;

@@ -56,7 +56,7 @@ impl<S: Store + RelayStore> Host<S> {
             Request::ClientSummary(message, client_id) => {
                 Some(channel.client_summary(store, &message, &client_id, now_ms).map(Response::ClientSummary))
             }
-            Request::Purge => Some(channel.purge(store, now_ms).map(|()| Response::Purged)),
+            Request::Purge(through) => Some(channel.purge(store, through, now_ms).map(Response::Purged)),
             Request::Next(cursor) => Some(channel.next(store, cursor, now_ms).map(Response::Delivery)),
         };
         self.channel_does(Channel::follow_up);

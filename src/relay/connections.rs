@@ -296,6 +296,7 @@ impl Relay {
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
         let outcome = if closed { ConnectionOutcome::Left } else { ConnectionOutcome::Gone };
         names.iter().for_each(|name| self.remove_attachment(socket, name, outcome));
+        self.said.forget(socket);
         let Some(session) = self.sessions.remove(&socket) else { return };
         if self.known.connections.get(session.connection_id()) == Some(&socket) {
             self.known.connections.remove(session.connection_id());

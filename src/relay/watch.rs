@@ -1,4 +1,4 @@
-//! Connections that end because their app says so: it revokes tokens (protocol.md § 11.7), bans clients (§ 11.9), or
+//! Connections that end because their app says so: it revokes tokens (protocol.md § 11.7), bans clients (§ 11.8), or
 //! is deleted.
 //!
 //! A relay that watches its app knows every revocation and ban in force, and is told of each new one. It watches from
@@ -101,9 +101,11 @@ impl Relay {
         self.finish()
     }
 
-    /// Whether a client with this grant may come in. Fails with 40141 when it was revoked, with 40300 when it is banned.
+    /// Whether a client with this grant may come in. Fails with 40141 when it was revoked, with 40300 when it is banned,
+    /// and with 42910 when it was sent away for being too fast.
     pub fn admit(&self, grant: &Grant, now_ms: u64) -> Result<(), ErrorInfo> {
         self.bans.admit(grant.client_id.name(), None, now_ms)?;
+        self.said.admit(grant.client_id.name().filter(|_| !grant.basic), now_ms)?;
         match self.void_at_ms(grant) {
             Some(void_at_ms) if void_at_ms <= now_ms => Err(Code::TokenRevoked.into()),
             _ => Ok(()),

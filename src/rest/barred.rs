@@ -1,4 +1,4 @@
-//! Requests of banned clients (protocol.md § 11.9): before any call is made in a client's name, its app is asked. Calls
+//! Requests of banned clients (protocol.md § 11.8): before any call is made in a client's name, its app is asked. Calls
 //! that name nobody cost nothing.
 
 use super::Step;

@@ -37,7 +37,7 @@ pub use occupancy::{LocalOccupancy, Occupancy, Wanted};
 pub use push::{
     ChannelPush, DevicesQuery, DirectPush, PushCaller, PushRequest, PushResponse, PushTarget, SubscriptionsQuery,
 };
-pub use rules::{Rules, RulesOfVersion1, RulesOfVersion2};
+pub use rules::{Rules, RulesOfVersion1, RulesOfVersion2, RulesOfVersion3};
 
 /// Names a waiting caller to the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,8 +97,8 @@ pub enum Request {
     Annotations(AnnotationsQuery),
     /// What one client said of the message of a serial. Answered by [`Response::ClientSummary`].
     ClientSummary(String, String),
-    /// Let go of all messages. Answered by [`Response::Purged`].
-    Purge,
+    /// Let go of all messages, or go on with those up to there. Answered by [`Response::Purged`].
+    Purge(Option<Position>),
 }
 
 /// A channel's answer, by the request.
@@ -120,7 +120,8 @@ pub enum Response {
     Objects(ObjectsPage),
     Tree(Tree),
     ClientSummary(SummaryCounts),
-    Purged,
+    /// Up to where some are left, which nobody can read.
+    Purged(Option<Position>),
 }
 
 /// What a channel is told to take in, and what stays together under one place in the order.
@@ -444,7 +445,7 @@ impl Versioned for Answer<Response> {
     }
 }
 
-/// The same of version 3.
+/// Version 3 lacks it, too, and has other rules.
 impl Versioned for ChannelCall {
     const VERSION: u8 = 4;
 
@@ -453,7 +454,7 @@ impl Versioned for ChannelCall {
         let rules = match version {
             1 => pinned::take::<RulesOfVersion1>(bytes)?.into(),
             2 => pinned::take::<RulesOfVersion2>(bytes)?.into(),
-            3 => pinned::take(bytes)?,
+            3 => pinned::take::<RulesOfVersion3>(bytes)?.into(),
             _ => return Err(Unreadable::Version(version)),
         };
         Ok(ChannelCall { to, rules, request: pinned::take(bytes)? })

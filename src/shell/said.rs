@@ -3,7 +3,6 @@
 use wasm_bindgen::JsValue;
 
 use super::sql::{Database, blob, bytes, integer, number, text};
-use super::storage::overwriting;
 use crate::channel::store::{CountKey, Share, StoreError, Total};
 use crate::model::packed::Packed;
 use crate::model::revision::Target;
@@ -22,14 +21,6 @@ pub fn trim(database: &Database, through: Position) -> Result<(), StoreError> {
     ]
     .into_iter()
     .try_for_each(|query| database.exec(query, &[number(through.0)]))
-}
-
-/// Overwrites all of it, and deletes it.
-pub fn purge(database: &Database) -> Result<(), StoreError> {
-    database.exec(&overwriting("annotations", "entry"), &[])?;
-    ["DELETE FROM annotations", "DELETE FROM counts", "DELETE FROM shares"]
-        .into_iter()
-        .try_for_each(|query| database.exec(query, &[]))
 }
 
 pub fn annotate(database: &Database, target: Target, position: Position, entry: &Packed) -> Result<(), StoreError> {

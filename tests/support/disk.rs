@@ -225,8 +225,8 @@ impl Store for Disk {
         self.write(Write::Trim(through))
     }
 
-    fn purge(&mut self) -> Result<(), StoreError> {
-        self.write(Write::Trim(Position(u64::MAX)))
+    fn purge(&mut self, through: Position, _: usize) -> Result<bool, StoreError> {
+        self.write(Write::Trim(through)).map(|()| true)
     }
 
     fn rows_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {

@@ -176,8 +176,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn purge(&mut self) -> Result<(), StoreError> {
-        self.trim(Position(u64::MAX))
+    fn purge(&mut self, through: Position, limit: usize) -> Result<bool, StoreError> {
+        let last = self.rows.keys().copied().nth(limit - 1).filter(|last| *last < through);
+        self.trim(last.unwrap_or(through))?;
+        Ok(last.is_none())
     }
 
     fn rows_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {

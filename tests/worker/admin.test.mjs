@@ -159,7 +159,7 @@ test('a ban ends a client at once, keeps it out by key and token, and is lifted'
   await rest(runtime, { key: key('one', 'fan'), clientId: 'mallory' }).channels.get('kept:x').publish('a', 'again');
   await until(async () => {
     const again = realtime({ after() {} }, runtime, { key: key('one', 'fan'), clientId: 'mallory' });
-    const state = await new Promise((resolve) => again.connection.once(['connected', 'failed'], resolve));
+    const state = await new Promise((resolve) => /** @type {any} */ (again.connection).once(['connected', 'failed'], resolve));
     await closed(again);
     return state.current === 'connected';
   });

@@ -25,12 +25,16 @@ pub fn purge(channel: &ChannelName, caller: &Caller, form: Form, now_ms: u64) ->
 /// Noted first: what is gone must not have gone by nobody.
 pub fn for_operator(channel: &ChannelName, operator: &Operator, form: Form) -> Step {
     let to = Address { app: operator.id().clone(), channel: channel.owner() };
-    let call = ChannelCall { rules: Rules::on(&operator.app, &to.channel), to, request: Request::Purge };
+    let call = ChannelCall { rules: Rules::on(&operator.app, &to.channel), to, request: Request::Purge(None) };
     let note = operator.note("purge", &format!("channel {}", call.to.channel));
-    ask(operator.id(), Act::Note, note, form, move |_| {
-        Ok(form.call(call, |response| match response {
-            Response::Purged => Ok(Reply::empty()),
-            _ => Err(unanswered()),
-        }))
+    ask(operator.id(), Act::Note, note, form, move |_| Ok(go_on(call, form)))
+}
+
+/// A part of it, and the next, until nothing is left.
+fn go_on(call: ChannelCall, form: Form) -> Step {
+    form.call_on(call.clone(), move |response| match response {
+        Response::Purged(None) => Ok(Step::Reply(Reply::empty())),
+        Response::Purged(through) => Ok(go_on(ChannelCall { request: Request::Purge(through), ..call }, form)),
+        _ => Err(unanswered()),
     })
 }
