@@ -212,9 +212,96 @@ mod tests {
         Route::Admin(AdminRoute { app: Some(AppId::parse(app).unwrap()), matter })
     }
 
+    fn room(wanted: chat::Wanted) -> Route {
+        Route::Chat(channel("r::$chat"), wanted)
+    }
+
+    /// What a route is, without what it names.
+    fn kind(route: &Route) -> String {
+        let of = |what: String| what.split(['(', ' ']).next().unwrap_or_default().to_owned();
+        match route {
+            Route::Admin(route) => format!("Admin {}", of(format!("{:?}", route.matter))),
+            Route::Chat(_, wanted) => format!("Chat {}", of(format!("{wanted:?}"))),
+            Route::Push(route) => format!("Push {}", of(format!("{route:?}"))),
+            route => of(format!("{route:?}")),
+        }
+    }
+
+    /// The paths of the description and the methods of each, as its lines have them.
+    fn described() -> Vec<(String, Vec<String>)> {
+        let mut paths: Vec<(String, Vec<String>)> = Vec::new();
+        for line in include_str!("../../docs/openapi.yaml").lines() {
+            let name = line.trim_start().trim_end_matches(':');
+            match line.len() - line.trim_start().len() {
+                2 if name.starts_with('/') => paths.push((name.to_owned(), Vec::new())),
+                4 if ["get", "post", "put", "patch", "delete"].contains(&name) => {
+                    let (_, methods) = paths.last_mut().expect("a method stands below a path");
+                    methods.push(name.to_uppercase());
+                }
+                _ => {}
+            }
+        }
+        paths
+    }
+
+    /// The path with a name in each place that has one.
+    fn filled(template: &str) -> String {
+        let part = |part: &str| match part {
+            "{keyName}" => "demo.key1".to_owned(),
+            part => part.trim_matches(['{', '}']).to_owned(),
+        };
+        template.split('/').map(part).collect::<Vec<_>>().join("/")
+    }
+
+    #[test]
+    fn what_openapi_describes_is_what_there_is() {
+        let mut found: Vec<String> = Vec::new();
+        for (template, mut methods) in described() {
+            let route = Route::find(&filled(&template)).unwrap_or_else(|error| panic!("{template}: {error}"));
+            let mut allowed: Vec<&str> = route.methods().split(", ").filter(|method| *method != "OPTIONS").collect();
+            allowed.sort_unstable();
+            methods.sort_unstable();
+            assert_eq!(methods, allowed, "{template}");
+            found.push(kind(&route));
+        }
+        found.sort_unstable();
+        found.dedup();
+        let mut there: Vec<String> = routed().iter().map(|(_, route)| kind(route)).collect();
+        there.sort_unstable();
+        there.dedup();
+        assert_eq!(found, there, "each route is described");
+        assert_eq!(there.len(), ROUTES, "a new route has a path among those that are routed, and is counted");
+    }
+
+    /// How many kinds of routes there are: the compiler asks for each variant here.
+    const ROUTES: usize = {
+        const fn counts(route: &Route) -> usize {
+            match route {
+                Route::Time | Route::Messages(_) | Route::Message(..) | Route::Versions(..) | Route::Publish(_) => 1,
+                Route::History(_) | Route::Presence(_) | Route::PresenceHistory(_) | Route::Objects(..) => 1,
+                Route::Annotations(..) | Route::ClientSummary(..) | Route::PresenceBatch | Route::Batch => 1,
+                Route::RequestToken(_) | Route::RevokeTokens(_) | Route::Channel(_) | Route::Channels => 1,
+                Route::Apps | Route::Stats | Route::Metrics => 1,
+                Route::Admin(_) => MATTERS,
+                Route::Chat(..) => 7,
+                Route::Push(_) => 9,
+            }
+        }
+        let _ = counts;
+        20 + MATTERS + 7 + 9
+    };
+
+    const MATTERS: usize = 11;
+
     #[test]
     fn paths_lead_to_what_is_asked() {
-        let cases = [
+        for (path, route) in routed() {
+            assert_eq!(Route::find(path), Ok(route), "{path}");
+        }
+    }
+
+    fn routed() -> Vec<(&'static str, Route)> {
+        vec![
             ("/time", Route::Time),
             ("/messages", Route::Batch),
             ("/channels/scores/messages", Route::Messages(channel("scores"))),
@@ -268,10 +355,17 @@ mod tests {
             ("/apps/demo/channels/a%3Ab/messages", admin("demo", Matter::Messages(channel("a:b")))),
             ("/audit", Route::Admin(AdminRoute { app: None, matter: Matter::Audit })),
             ("/keys/demo.key1/requestToken", Route::RequestToken(KeyName::parse("demo.key1").unwrap())),
-        ];
-        for (path, route) in cases {
-            assert_eq!(Route::find(path), Ok(route), "{path}");
-        }
+            ("/push/deviceRegistrations", Route::Push(PushRoute::Devices)),
+            ("/push/channels", Route::Push(PushRoute::Channels)),
+            ("/push/apnsBroadcastChannels", Route::Push(PushRoute::LiveActivities)),
+            ("/chat/v4/rooms/r/messages", room(chat::Wanted::Messages)),
+            ("/chat/v4/rooms/r/messages/s", room(chat::Wanted::Message("s".to_owned()))),
+            ("/chat/v4/rooms/r/messages/s/delete", room(chat::Wanted::Deletion("s".to_owned()))),
+            ("/chat/v4/rooms/r/messages/s/versions", room(chat::Wanted::Versions("s".to_owned()))),
+            ("/chat/v4/rooms/r/messages/s/reactions", room(chat::Wanted::Reactions("s".to_owned()))),
+            ("/chat/v4/rooms/r/messages/s/client-reactions", room(chat::Wanted::ClientReactions("s".to_owned()))),
+            ("/chat/v4/rooms/r/occupancy", room(chat::Wanted::Occupancy)),
+        ]
     }
 
     #[test]
