@@ -205,6 +205,8 @@ fn a_member_costs_a_channel_less_than_400_bytes() {
         mutable: false,
         push: false,
         persist_last: false,
+        messages_per_second: 0,
+        rest_messages_per_second: 0,
     };
     let mut channel =
         Channel::wake(&mut Nowhere, Some((&to, &rules)), "life", 1_000_000).expect("it works").expect("a channel");

@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(rates.by_rest.len(), SOURCES_MAX);
         rates.count_rest(source(0), 5, flow, 0);
         let refusal = admit(rates.by_rest[&source(0)], flow, "one publishes", 0).unwrap_err();
-        assert_eq!(refusal.message, "one publishes at most 2 messages a second; try again in 2001 ms");
+        assert_eq!(refusal.message, "one publishes at most 2 messages a second; try again in 2500 ms");
         rates.count_rest(source(u32::MAX), 1, flow, 10_000);
         assert_eq!(rates.by_rest.len(), 1, "who owes nothing is forgotten");
     }

@@ -80,7 +80,7 @@ impl Said {
         }
         if self.kept_out.len() < CLIENTS_COUNTED_MAX || self.kept_out.contains_key(name) {
             let (until_ms, times) = self.kept_out.entry(name.to_owned()).or_default();
-            let is_remembered = *until_ms + KEPT_OUT_MAX_MS > now_ms;
+            let is_remembered = *until_ms > 0 && *until_ms + KEPT_OUT_MAX_MS > now_ms;
             *times = if is_remembered { (*times + 1).min(16) } else { 0 };
             *until_ms = now_ms + (KEPT_OUT_FIRST_MS << *times).min(KEPT_OUT_MAX_MS);
         }

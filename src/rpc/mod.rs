@@ -3,6 +3,7 @@
 
 mod admin;
 mod app;
+mod clients;
 pub mod connection_key;
 pub mod feeds;
 mod history;
@@ -12,11 +13,12 @@ mod occupancy;
 pub mod placement;
 mod push;
 mod rules;
+mod versions;
 
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{Identity, Source};
-use crate::base::pinned::{self, Unreadable, Versioned};
+use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::model::annotation::{Annotation, SummaryCounts};
 use crate::model::message::Message;
@@ -25,7 +27,7 @@ use crate::model::objects::operation::Proposal;
 use crate::model::objects::parts::Tree;
 use crate::model::operation::Operation;
 use crate::model::packed::Packed;
-use crate::model::presence::{MemberKey, PresenceAction, PresenceMessage, Turn};
+use crate::model::presence::{MemberKey, PresenceMessage, Turn};
 use crate::model::serial::Position;
 use crate::stats::Way;
 pub use admin::{Act, AdminCall, AdminResponse, Change, HeldConnection, Inspected, Inspection, Note, Selector};
@@ -157,29 +159,6 @@ pub enum Submission {
         message: String,
         annotations: Vec<Annotation>,
     },
-}
-
-impl Submission {
-    /// Whom it names as those who say it.
-    pub fn clients(&self) -> Box<dyn Iterator<Item = &str> + '_> {
-        match self {
-            Submission::Messages(messages) => Box::new(messages.iter().filter_map(|one| one.client_id.as_deref())),
-            // Anyone may be said to leave.
-            Submission::Presence { updates, .. } => {
-                let stays = |update: &&PresenceUpdate| update.event.action != PresenceAction::Leave;
-                Box::new(updates.iter().filter(stays).map(|one| one.event.client_id.as_str()))
-            }
-            // That a connection is gone is nobody's to refuse.
-            Submission::ConnectionOutcome { .. } => Box::new(std::iter::empty()),
-            Submission::Objects(proposals) => {
-                Box::new(proposals.iter().filter_map(|one| one.message.client_id.as_deref()))
-            }
-            Submission::Operation(operation) => Box::new(operation.client_id.as_deref().into_iter()),
-            Submission::Annotations { annotations, .. } => {
-                Box::new(annotations.iter().filter_map(|one| one.client_id.as_deref()))
-            }
-        }
-    }
 }
 
 /// Who holds a connection, and for how long its members outlive its loss.
@@ -436,31 +415,6 @@ versions! {
     Refusal = 1,
 }
 
-/// The version before lacks the last variant.
-impl Versioned for Answer<Response> {
-    const VERSION: u8 = 3;
-
-    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Answer<Response>, Unreadable> {
-        if version == 2 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
-    }
-}
-
-/// Version 3 lacks it, too, and has other rules.
-impl Versioned for ChannelCall {
-    const VERSION: u8 = 4;
-
-    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<ChannelCall, Unreadable> {
-        let to = pinned::take(bytes)?;
-        let rules = match version {
-            1 => pinned::take::<RulesOfVersion1>(bytes)?.into(),
-            2 => pinned::take::<RulesOfVersion2>(bytes)?.into(),
-            3 => pinned::take::<RulesOfVersion3>(bytes)?.into(),
-            _ => return Err(Unreadable::Version(version)),
-        };
-        Ok(ChannelCall { to, rules, request: pinned::take(bytes)? })
-    }
-}
-
 /// A call from its bytes. Fails with 50000, to be tried again, when another deploy wrote it and this one cannot read
 /// it.
 pub fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, ErrorInfo> {
@@ -485,16 +439,23 @@ mod tests {
                 mutable: true,
                 push: true,
                 persist_last: true,
+                messages_per_second: 5,
+                rest_messages_per_second: 6,
             },
             request: Request::Subscribe(RelayName::from("demo/0".to_owned()), LocalOccupancy::default()),
         };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x03\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(
+            bytes,
+            b"\x04\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x05\x06\x01\x06demo/0\0\0\0\0\0\0\0\0\0"
+        );
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
-        let first = [b"\x01", &bytes[1..14], &bytes[17..]].concat();
-        let second = [b"\x02", &bytes[1..15], &bytes[17..]].concat();
+        let earlier = |version: u8, end: usize| [&[version], &bytes[1..end], &bytes[19..]].concat();
+        let [first, second, third] = [(1, 14), (2, 15), (3, 17)].map(|(version, end)| earlier(version, end));
         let rules = |bytes: &[u8]| decode::<ChannelCall>(bytes).unwrap().rules;
-        let before = Rules { push: false, persist_last: false, ..call.rules.clone() };
+        let before = Rules { messages_per_second: 0, rest_messages_per_second: 0, ..call.rules.clone() };
+        assert_eq!(rules(&third), before);
+        let before = Rules { push: false, persist_last: false, ..before };
         assert_eq!(rules(&first), Rules { mutable: false, ..before.clone() });
         assert_eq!(rules(&second), before);
     }

@@ -10,11 +10,10 @@ use futures_util::future::{Either, join_all, select};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use worker::worker_sys::web_sys::Response as RawResponse;
-use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, WebSocketPair, console_log, event};
+use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, WebSocketPair, event};
 
 use super::platform::{self, Socket, frame_value, now_ms, object, origin, query_pairs, random_bytes, random_id};
-use super::{calls, config, directory};
-use crate::app::Unbanned;
+use super::{asking, calls, config, directory};
 use crate::auth::{Apps, Attempts, Credentials, Presented, Surface};
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
@@ -30,7 +29,7 @@ use crate::relay::session::Opening;
 use crate::rest::{self, Step};
 use crate::rpc::connection_key::ConnectionKey;
 use crate::rpc::placement::{self, LoadMap, Place, Placement, Region, Shard};
-use crate::rpc::{self, Address, Answer, AppCall, AppRequest, AppResponse, RelayName, Rules};
+use crate::rpc::{self, Address, Answer, AppCall, AppRequest, RelayName, Rules};
 use crate::stats::Report;
 use crate::stats::requests::{Answered, Requests};
 use crate::transport::comet::{self, Verb};
@@ -51,7 +50,6 @@ thread_local! {
     /// Wrong secrets, as this isolate saw them. An address usually comes to the same one.
     static ATTEMPTS: RefCell<Attempts> = RefCell::default();
     static ADDRESSES: RefCell<Addresses> = RefCell::default();
-    static UNBANNED: RefCell<Unbanned> = RefCell::default();
     static COUNTED: RefCell<Requests> = RefCell::default();
     /// Names this isolate in its reports.
     static LIFE: String = random_id();
@@ -182,7 +180,7 @@ async fn exchange(mut raw: Request, mut request: http::Request, env: &Env, apps:
                 then.answered(join_all(calls.iter().map(|call| calls::ask_channel(env, call))).await)
             }
             Step::Identify(asking, then) => then.answered(calls::identify(env, &asking.relays, &asking.key).await),
-            Step::Ask(call, then) => then.answered(ask(env, &call).await),
+            Step::Ask(call, then) => then.answered(asking::ask(env, &call).await),
             Step::Inspect(questions, then) => then.answered(
                 join_all(questions.iter().map(|(relay, inspection)| calls::inspect(env, relay, inspection))).await,
             ),
@@ -191,28 +189,6 @@ async fn exchange(mut raw: Request, mut request: http::Request, env: &Env, apps:
             }
         };
     }
-}
-
-/// Asks an app, and has the deployment take note of what it should know.
-async fn ask(env: &Env, call: &AppCall) -> Answer<AppResponse> {
-    if let Some(answer) = UNBANNED.with_borrow(|unbanned| unbanned.answer(call, now_ms())) {
-        return Ok(answer);
-    }
-    let answer = calls::ask_app(env, call).await;
-    UNBANNED.with_borrow_mut(|unbanned| unbanned.learn(call, &answer, now_ms()));
-    if call.request.changes_app() {
-        directory::forget(&call.app);
-    }
-    if answer.is_ok() {
-        if let Some(note) = call.note() {
-            console_log!("{}", note.to_json());
-        }
-        // An app that the list lacks works all the same, and an app's own audit has all that was done to it.
-        for other in [call.listing(), call.copy()].into_iter().flatten() {
-            let _ = calls::ask_app(env, &other).await;
-        }
-    }
-    answer
 }
 
 /// Reports what was counted, as long as there is something to report; one request at a time sees to it.

@@ -187,7 +187,7 @@ impl World {
     /// A reader that finds nothing, and waits.
     pub fn wait(&mut self, asked: Asked) -> Waiting {
         let mut step = self.begin(&asked.request);
-        if let Step::Ask(call, then) = step {
+        while let Step::Ask(call, then) = step {
             step = then.answered(self.ask(call));
         }
         let Step::Calls(mut calls, then) = step else { panic!("refused") };

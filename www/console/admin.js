@@ -4,7 +4,8 @@ import { button, card, field, make, table } from './elements.js';
 
 /** @typedef {import('./console.js').Shown} Shown */
 
-const time = (/** @type {number | null} */ ms) => ms === null ? '' : new Date(ms).toLocaleString();
+const short = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', hour: 'numeric', minute: 'numeric' });
+const time = (/** @type {number | null} */ ms) => ms === null ? '' : short.format(ms);
 const number = new Intl.NumberFormat();
 
 /** The app that a page is of: that of the key, or the one that its address names. @param {string} rest */
