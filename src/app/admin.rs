@@ -53,10 +53,10 @@ impl Registrar {
         if !configured && self.config().is_none() {
             return Ok(Err(no_such_app()));
         }
-        if self.bans.len() >= BANS_MAX {
+        if self.bans.len() + self.lifted >= BANS_MAX {
             self.forget_bans(store, now_ms)?;
         }
-        if self.bans.len() >= BANS_MAX && !self.bans.contains(&ban) {
+        if self.bans.len() + self.lifted >= BANS_MAX && !self.bans.contains(&ban) {
             return Ok(
                 Err(Code::RateLimited.because(format!("an app has at most {BANS_MAX} bans; lift others first"))),
             );
@@ -83,16 +83,21 @@ impl Registrar {
     fn put_ban(&mut self, store: &mut impl Store, ban: Ban, now_ms: u64) -> Result<(), StoreError> {
         store.save_ban(self.revision + 1, &ban)?;
         self.revision += 1;
+        self.lifted += usize::from(ban.is_lifted());
         self.bans.put(ban);
         self.plan_sweep(now_ms);
         Ok(())
     }
 
-    /// Relays that have not heard of a ban that was lifted must be told first.
+    /// Relays that have not heard of a ban that was lifted must be told first. Those whose time is over hold nowhere, and
+    /// need no alarm of their own.
     pub(super) fn forget_bans(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
         let told = self.watchers.iter().map(|watcher| watcher.told).min().unwrap_or(self.revision);
         store.forget_bans(now_ms, told)?;
         self.bans.forget(now_ms);
+        if told >= self.revision {
+            self.lifted = 0;
+        }
         Ok(())
     }
 

@@ -28,7 +28,7 @@ pub use unbanned::Unbanned;
 use crate::auth::{App, Ban, Bans, Revocation, Revocations};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    BANS_MAX, BANS_PAGE_MAX, NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX,
+    BANS_PAGE_MAX, NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX,
     SWEEP_INTERVAL_MS, WATCHERS_MAX,
 };
 use crate::model::name::ChannelName;
@@ -43,6 +43,8 @@ pub struct Registrar {
     nonces: usize,
     revocations: Revocations,
     bans: Bans,
+    /// Bans that were lifted, as far as relays may have to hear of it.
+    lifted: usize,
     /// Counts what there is to tell.
     revision: u64,
     /// Of the last change of the configuration.
@@ -96,6 +98,7 @@ impl Registrar {
         }
         let bans = stored.bans.iter().map(|(revision, _)| *revision).max().unwrap_or_default();
         revision = revision.max(bans).max(stored.config_revision) + u64::from(state == State::Deleted);
+        let lifted = stored.bans.iter().filter(|(_, ban)| ban.is_lifted()).count();
         let bans = admin::restored(stored.bans.into_iter().map(|(_, ban)| ban));
         let watcher = |(relay, ticket, told)| Watcher { relay, ticket, told, due_ms: 0 };
         let watchers = stored.watchers.into_iter().map(watcher).collect();
@@ -105,6 +108,7 @@ impl Registrar {
             nonces: stored.nonces,
             revocations,
             bans,
+            lifted,
             revision,
             config_revision: stored.config_revision,
             watchers,
@@ -364,7 +368,7 @@ impl Registrar {
         self.watchers.push(Watcher { relay, ticket, told: self.revision, due_ms: 0 });
         let rows = store.revocations_after(0, REVOCATIONS_MAX)?;
         let revocations = rows.into_iter().map(|(_, revocation)| revocation).collect();
-        let bans = store.bans_after(0, BANS_MAX)?.into_iter().map(|(_, ban)| ban);
+        let bans = store.bans_after(0, usize::MAX >> 1)?.into_iter().map(|(_, ban)| ban);
         let bans: Vec<Ban> = bans.filter(|ban| ban.is_in_force(now_ms)).collect();
         let config = self.config().map(str::to_owned);
         let watched = Watched { ticket, config, revocations };
@@ -385,7 +389,7 @@ impl Registrar {
     }
 
     fn holds_what_ends(&self) -> bool {
-        self.nonces > 0 || !self.revocations.is_empty() || !self.bans.is_empty()
+        self.nonces > 0 || !self.revocations.is_empty() || self.lifted > 0
     }
 }
 

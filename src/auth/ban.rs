@@ -56,6 +56,10 @@ impl Ban {
         Ban { client_id: client_id.to_owned(), channels, since_ms: 0, until_ms: Some(0), reason: String::new() }
     }
 
+    pub fn is_lifted(&self) -> bool {
+        self.until_ms == Some(0)
+    }
+
     pub fn is_in_force(&self, now_ms: u64) -> bool {
         self.until_ms.is_none_or(|until_ms| until_ms > now_ms)
     }
@@ -113,7 +117,7 @@ impl Bans {
         let Ok(channels) = channels else { return };
         let bans = self.by_client.entry(ban.client_id.clone()).or_default();
         bans.retain(|(_, known)| known.channels != ban.channels);
-        if ban.until_ms == Some(0) {
+        if ban.is_lifted() {
             if bans.is_empty() {
                 self.by_client.remove(&ban.client_id);
             }
