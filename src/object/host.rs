@@ -63,7 +63,8 @@ pub(super) enum Waiting {
 
 /// What is to happen once the app has answered.
 pub(super) enum Asked {
-    Enter(Entrant),
+    /// Those who came meanwhile wait for the same answer.
+    Enter(Vec<Entrant>),
     Follow(CallerId, Follow),
     /// The channel is listed as this.
     List {
@@ -220,7 +221,7 @@ impl<S: Store + RelayStore> Host<S> {
                 }
             }
             Some(Asked::Report { minute }) => self.reporter.answered(minute, answer.is_ok()),
-            Some(Asked::Enter(entrant)) => self.enter_watched(entrant, answer),
+            Some(Asked::Enter(entrants)) => self.enter_watched(entrants, answer),
             Some(Asked::Follow(caller, follow)) => {
                 let answer = self.begin_watch(answer).and_then(|()| self.followed(&follow));
                 self.reply(caller, Reply::Response(answer));
