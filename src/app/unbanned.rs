@@ -24,7 +24,7 @@ impl Unbanned {
     pub fn learn(&mut self, call: &AppCall, answer: &Answer<AppResponse>, now_ms: u64) {
         match (act(call), answer) {
             // Also of one that failed: it may have been done.
-            (Some(Act::Ban(_)), _) => drop(self.0.remove(&call.app)),
+            (Some(Act::Ban(_)), _) => self.0.remove(&call.app),
             (Some(Act::Bar(_)), Ok(AppResponse::Admin(AdminResponse::Barred(_, false)))) => {
                 self.0.put(call.app.clone(), (), now_ms + UNBANNED_KEPT_MS, now_ms);
             }
