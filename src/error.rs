@@ -70,6 +70,7 @@ codes! {
     MethodNotAllowed = 40500, 405, "method not allowed";
     RateLimited = 42910, 429, "rate limit exceeded; request rejected";
     PublishRateLimited = 42911, 429, "publish rate limit exceeded; request rejected";
+    PublishAbuse = 42921, 429, "publish rate limit far exceeded; connection ended";
     Internal = 50000, 500, "internal error";
     InternalChannel = 50001, 500, "internal channel error";
     InternalConnection = 50002, 500, "internal connection error";

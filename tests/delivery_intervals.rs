@@ -75,6 +75,8 @@ fn wake(store: &mut MemoryStore, key: Option<&str>, now_ms: u64) -> Channel {
         mutable: false,
         push: false,
         persist_last: false,
+        messages_per_second: 0,
+        rest_messages_per_second: 0,
     };
     Channel::wake(store, Some((&to, &rules)), "life", now_ms).unwrap().unwrap()
 }

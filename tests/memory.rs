@@ -62,6 +62,10 @@ static ALLOCATOR: Counting = Counting;
 struct Nowhere;
 
 impl Store for Nowhere {
+    fn purge(&mut self, _: Position, _: usize) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
     fn load(&mut self) -> Result<Stored, StoreError> {
         Ok(Stored::default())
     }
@@ -201,6 +205,8 @@ fn a_member_costs_a_channel_less_than_400_bytes() {
         mutable: false,
         push: false,
         persist_last: false,
+        messages_per_second: 0,
+        rest_messages_per_second: 0,
     };
     let mut channel =
         Channel::wake(&mut Nowhere, Some((&to, &rules)), "life", 1_000_000).expect("it works").expect("a channel");

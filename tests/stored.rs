@@ -17,7 +17,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use courtside::app::push::{Attempt, To};
-use courtside::auth::{App, Credentials, Grant, KeyName, Presented, Revocation, Source, Surface, Target, TokenRequest};
+use courtside::auth::{
+    App, Ban, Credentials, Grant, KeyName, Presented, Revocation, Source, Surface, Target, TokenRequest,
+};
 use courtside::base::pinned::{self, Unreadable};
 use courtside::channel::Channel;
 use courtside::channel::store::{Row, Store, StoreError, StoredMember, Totals};
@@ -37,7 +39,7 @@ use courtside::object::{AppHost, AppInput, AppOutput, Settings};
 use courtside::push::{Device, State};
 use courtside::relay::SocketId;
 use courtside::rpc::connection_key::ConnectionKey;
-use courtside::rpc::{AppCall, AppRequest, DirectPush, PushCaller, PushRequest, PushTarget};
+use courtside::rpc::{AppCall, AppRequest, DirectPush, Note, PushCaller, PushRequest, PushTarget};
 use courtside::rpc::{
     HistoryQuery, Lease, MembersQuery, PresenceUpdate, Publish, PublishKey, RelayName, Submission, TreeQuery,
 };
@@ -301,7 +303,28 @@ fn written() -> Fixture {
     put("push.push", hex(&app.push.pushes["key"].2));
     put("push.vapid", hex(app.push.vapid.as_deref().expect("keys")));
     put("revocation", hex(&pinned::encode(&revocation())));
+    put("ban", hex(&pinned::encode(&ban())));
+    put("note", hex(&pinned::encode(&note())));
     fixture
+}
+
+fn ban() -> Ban {
+    let (client_id, channels) = ("ann".to_owned(), Some("chat:*".to_owned()));
+    Ban { client_id, channels, since_ms: 1_000, until_ms: Some(2_000), reason: "spam".to_owned() }
+}
+
+fn note() -> Note {
+    let [app, by, action, target] = ["demo", "key demo.key", "ban", "clientId ann"].map(str::to_owned);
+    Note { at_ms: 1_000, app, by, action, target }
+}
+
+#[test]
+fn what_operators_did_is_read_again() {
+    let fixture = fixture(NEWEST);
+    assert_eq!(pinned::decode::<Ban>(&unhex(&fixture["ban"])), Ok(ban()));
+    assert_eq!(pinned::decode::<Note>(&unhex(&fixture["note"])), Ok(note()));
+    let unreadable = [&[2][..], &unhex(&fixture["ban"])[1..]].concat();
+    assert_eq!(pinned::decode::<Ban>(&unreadable), Err(Unreadable::Version(2)));
 }
 
 #[test]

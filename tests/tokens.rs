@@ -56,7 +56,7 @@ impl Scene {
     /// One that watches its app.
     fn watching() -> Scene {
         let mut scene = Scene::new();
-        scene.relay.watch(vec![], NOW_MS);
+        scene.relay.watch(vec![], vec![], NOW_MS);
         scene
     }
 
@@ -224,7 +224,7 @@ fn a_rebuilt_relay_still_knows_who_was_revoked() {
     let effects = scene.connect(1, &token("brief", json!({"clientId": "ann"}), NOW_MS));
     let Effect::Save { record, .. } = &effects[0] else { panic!("the record goes first") };
     let mut rebuilt = Scene::new();
-    rebuilt.relay.watch(vec![revocation("clientId:ann", NOW_MS + 1, NOW_MS + 1)], NOW_MS + 1);
+    rebuilt.relay.watch(vec![revocation("clientId:ann", NOW_MS + 1, NOW_MS + 1)], vec![], NOW_MS + 1);
     rebuilt.relay.restore(SocketId(1), record, NOW_MS + 1);
     assert_eq!(frames(&rebuilt.relay.tick(NOW_MS + 1), 1), ["disconnected 40141"]);
 }

@@ -173,6 +173,7 @@ fn perform(channel: &mut Channel, store: &mut MemoryStore, request: Request) {
         Request::Versions(query) => drop(channel.versions(store, &query, NOW_MS)),
         Request::Annotations(query) => drop(channel.annotations(store, &query, NOW_MS)),
         Request::ClientSummary(message, client) => drop(channel.client_summary(store, &message, &client, NOW_MS)),
+        Request::Purge(through) => drop(channel.purge(store, through, NOW_MS).unwrap()),
     }
 }
 
@@ -192,9 +193,10 @@ fn number(request: &Request) -> usize {
         Request::Versions(_) => 10,
         Request::Annotations(_) => 11,
         Request::ClientSummary(..) => 12,
+        Request::Purge(_) => 13,
     }
 }
-const REQUESTS: usize = 13;
+const REQUESTS: usize = 14;
 
 /// Where all members have entered, though most of the messages follow.
 fn behind_members() -> Position {
@@ -271,6 +273,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("an annotation of one who said it", publish(said("guest", 8, "member5".to_owned(), 1))),
         ("annotations", Request::Annotations(AnnotationsQuery { message: FIRST.to_owned(), after: None, limit: 100 })),
         ("what a client said", Request::ClientSummary(FIRST.to_owned(), "member5".to_owned())),
+        ("a part of what is purged", Request::Purge(None)),
     ]
 }
 
@@ -292,7 +295,7 @@ fn no_request_costs_more_because_more_is_stored() {
 fn no_annotation_costs_more_because_more_was_said() {
     let is_of_annotations = |request: &Request| match request {
         Request::Publish(publishes) => !publishes[0].annotations().is_empty(),
-        other => number(other) >= 11,
+        other => (11..=12).contains(&number(other)),
     };
     let table: Vec<_> = requests().into_iter().filter(|(_, request)| is_of_annotations(request)).collect();
     assert_eq!(table.len(), 4);

@@ -13,23 +13,27 @@
 //! A relay without clients ends its watch when it next hears something; the ticket tells an old watch from a new one
 //! that the relay began meanwhile.
 
+pub mod admin;
+mod changing;
 mod creation;
 pub mod fixtures;
 pub mod push;
 mod statistics;
 pub mod store;
+mod unbanned;
 
 pub use creation::NewApp;
+pub use unbanned::Unbanned;
 
-use crate::auth::{App, Revocation, Revocations};
+use crate::auth::{App, Ban, Bans, Revocation, Revocations};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX, SWEEP_INTERVAL_MS,
-    WATCHERS_MAX,
+    BANS_PAGE_MAX, NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX,
+    SWEEP_INTERVAL_MS, WATCHERS_MAX,
 };
 use crate::model::name::ChannelName;
 use crate::model::node;
-use crate::rpc::{Answer, AppRequest, AppResponse, News, Notice, Noticed, RelayName, Watched};
+use crate::rpc::{Answer, AppRequest, AppResponse, Changes, News, Notice, Noticed, RelayName, Watched, Watching};
 use statistics::Statistics;
 use store::{Store, StoreError};
 
@@ -38,8 +42,13 @@ pub struct Registrar {
     state: State,
     nonces: usize,
     revocations: Revocations,
+    bans: Bans,
+    /// Bans that were lifted, as far as relays may have to hear of it.
+    lifted: usize,
     /// Counts what there is to tell.
     revision: u64,
+    /// Of the last change of the configuration.
+    config_revision: u64,
     /// At most [`WATCHERS_MAX`], each with a relay of its own.
     watchers: Vec<Watcher>,
     sweep_at_ms: Option<u64>,
@@ -87,12 +96,25 @@ impl Registrar {
             // As many as were accepted; one too many would have been refused then.
             let _ = revocations.insert(revocation);
         }
-        revision += u64::from(state == State::Deleted);
+        let bans = stored.bans.iter().map(|(revision, _)| *revision).max().unwrap_or_default();
+        revision = revision.max(bans).max(stored.config_revision) + u64::from(state == State::Deleted);
+        let lifted = stored.bans.iter().filter(|(_, ban)| ban.is_lifted()).count();
+        let bans = admin::restored(stored.bans.into_iter().map(|(_, ban)| ban));
         let watcher = |(relay, ticket, told)| Watcher { relay, ticket, told, due_ms: 0 };
         let watchers = stored.watchers.into_iter().map(watcher).collect();
         let statistics = Statistics::default();
-        let mut registrar =
-            Registrar { state, nonces: stored.nonces, revocations, revision, watchers, sweep_at_ms: None, statistics };
+        let mut registrar = Registrar {
+            state,
+            nonces: stored.nonces,
+            revocations,
+            bans,
+            lifted,
+            revision,
+            config_revision: stored.config_revision,
+            watchers,
+            sweep_at_ms: None,
+            statistics,
+        };
         // At once, and not when an interval is over: an object that is often built anew would put it off for ever.
         if registrar.holds_what_ends() {
             registrar.sweep(store, now_ms)?;
@@ -133,6 +155,7 @@ impl Registrar {
             }
             AppRequest::Total => statistics::total(store, now_ms).map(|total| Ok(AppResponse::Total(Box::new(total)))),
             AppRequest::Fixtures(minutes) => Ok(statistics::make_up(store, &minutes)?.map(|()| AppResponse::Done)),
+            AppRequest::Admin(call) => self.admin(store, *call, configured, now_ms),
         }
     }
 
@@ -141,22 +164,39 @@ impl Registrar {
         let behind = |watcher: &Watcher| watcher.told < self.revision;
         let in_flight = self.watchers.iter().filter(|watcher| behind(watcher) && watcher.due_ms > now_ms).count();
         let room = NOTICES_AT_ONCE_MAX.saturating_sub(in_flight);
-        let due = self.watchers.iter_mut().filter(|watcher| watcher.told < self.revision && watcher.due_ms <= now_ms);
-        let mut tells = Vec::new();
-        for watcher in due.take(room) {
+        let is_due = |watcher: &&mut Watcher| watcher.told < self.revision && watcher.due_ms <= now_ms;
+        let mut due: Vec<(RelayName, u64, u64)> = Vec::new();
+        for watcher in self.watchers.iter_mut().filter(is_due).take(room) {
             watcher.due_ms = now_ms + NOTICE_RETRY_MS;
+            due.push((watcher.relay.clone(), watcher.ticket, watcher.told));
+        }
+        let tell = |(relay, ticket, told)| {
             let (news, through) = match self.state {
                 State::Deleted => (News::Deleted, self.revision),
-                State::Unmade | State::Made(_) => {
-                    let rows = store.revocations_after(watcher.told, NOTICE_MAX_REVOCATIONS)?;
-                    let is_all = rows.len() < NOTICE_MAX_REVOCATIONS;
-                    let last = rows.last().filter(|_| !is_all).map_or(self.revision, |(revision, _)| *revision);
-                    (News::Revoked(rows.into_iter().map(|(_, revocation)| revocation).collect()), last)
-                }
+                State::Unmade | State::Made(_) => self.news(store, told)?,
             };
-            tells.push(Tell { relay: watcher.relay.clone(), notice: Notice { ticket: watcher.ticket, news }, through });
-        }
-        Ok(tells)
+            Ok(Tell { relay, notice: Notice { ticket, news }, through })
+        };
+        due.into_iter().map(tell).collect()
+    }
+
+    /// What a relay that was told so much is told next, and through which revision that is all.
+    fn news(&self, store: &mut impl Store, told: u64) -> Result<(News, u64), StoreError> {
+        let mut revocations = store.revocations_after(told, NOTICE_MAX_REVOCATIONS)?;
+        let mut bans = store.bans_after(told, BANS_PAGE_MAX)?;
+        let cut = |is_all: bool, last: Option<u64>| last.filter(|_| !is_all).unwrap_or(self.revision);
+        let through =
+            cut(revocations.len() < NOTICE_MAX_REVOCATIONS, revocations.last().map(|(revision, _)| *revision))
+                .min(cut(bans.len() < BANS_PAGE_MAX, bans.last().map(|(revision, _)| *revision)));
+        revocations.retain(|(revision, _)| *revision <= through);
+        bans.retain(|(revision, _)| *revision <= through);
+        let is_configured_anew = told < self.config_revision && self.config_revision <= through;
+        let changes = Changes {
+            config: self.config().filter(|_| is_configured_anew).map(str::to_owned),
+            revocations: revocations.into_iter().map(|(_, revocation)| revocation).collect(),
+            bans: bans.into_iter().map(|(_, ban)| ban).collect(),
+        };
+        Ok((News::Changed(changes.into()), through))
     }
 
     /// What became of a notice; `None` when no answer came.
@@ -190,6 +230,7 @@ impl Registrar {
         self.nonces = store.forget_nonces(now_ms)?;
         store.forget_revocations(now_ms)?;
         self.revocations.forget(now_ms);
+        self.forget_bans(store, now_ms)?;
         self.plan_sweep(now_ms);
         Ok(())
     }
@@ -255,6 +296,9 @@ impl Registrar {
         if self.state != State::Deleted {
             store.list(channel, active)?;
         }
+        if !active {
+            self.doubt(|relay| relay.channel() == Some(channel.as_str()));
+        }
         Ok(Ok(AppResponse::Done))
     }
 
@@ -311,6 +355,7 @@ impl Registrar {
         }
         let known = self.watchers.iter().position(|watcher| watcher.relay == relay);
         if self.watchers.len() >= WATCHERS_MAX && known.is_none() {
+            self.doubt(|_| true);
             return Ok(Err(Code::RateLimited.because("too many relays hold clients of this app")));
         }
         // Later than that of any watch that ended, which may be in no one's memory.
@@ -323,8 +368,19 @@ impl Registrar {
         self.watchers.push(Watcher { relay, ticket, told: self.revision, due_ms: 0 });
         let rows = store.revocations_after(0, REVOCATIONS_MAX)?;
         let revocations = rows.into_iter().map(|(_, revocation)| revocation).collect();
+        let bans = store.bans_after(0, usize::MAX >> 1)?.into_iter().map(|(_, ban)| ban);
+        let bans: Vec<Ban> = bans.filter(|ban| ban.is_in_force(now_ms)).collect();
         let config = self.config().map(str::to_owned);
-        Ok(Ok(AppResponse::Watched(Watched { ticket, config, revocations })))
+        let watched = Watched { ticket, config, revocations };
+        Ok(Ok(AppResponse::Watching(Watching { watched, bans }.into())))
+    }
+
+    /// Relays that may hold no client any more are told what they know already: those end their watch.
+    fn doubt(&mut self, is_meant: impl Fn(&RelayName) -> bool) {
+        self.revision = self.revision.max(1);
+        let told_last = self.revision - 1;
+        let meant = self.watchers.iter_mut().filter(|watcher| watcher.told > told_last && is_meant(&watcher.relay));
+        meant.for_each(|watcher| (watcher.told, watcher.due_ms) = (told_last, 0));
     }
 
     fn plan_sweep(&mut self, now_ms: u64) {
@@ -333,7 +389,7 @@ impl Registrar {
     }
 
     fn holds_what_ends(&self) -> bool {
-        self.nonces > 0 || !self.revocations.is_empty()
+        self.nonces > 0 || !self.revocations.is_empty() || self.lifted > 0
     }
 }
 

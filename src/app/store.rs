@@ -1,10 +1,10 @@
 //! What an app keeps, and the storage that keeps it. All writes of one turn are one transaction, and nothing leaves the
 //! object before they are durable.
 
-use crate::auth::Revocation;
+use crate::auth::{Ban, Revocation};
 pub use crate::channel::store::StoreError;
 use crate::model::name::ChannelName;
-use crate::rpc::RelayName;
+use crate::rpc::{Note, RelayName};
 use crate::stats::Tally;
 
 pub trait Store {
@@ -38,6 +38,27 @@ pub trait Store {
 
     /// In the order of their revisions.
     fn revocations_after(&mut self, revision: u64, limit: usize) -> Result<Vec<(u64, Revocation)>, StoreError>;
+
+    /// Of the last change of the configuration.
+    fn save_config_revision(&mut self, revision: u64) -> Result<(), StoreError>;
+
+    /// In the place of an earlier one of the same client and channels.
+    fn save_ban(&mut self, revision: u64, ban: &Ban) -> Result<(), StoreError>;
+
+    /// Drops those that ended at that time or before, up to that revision.
+    fn forget_bans(&mut self, now_ms: u64, through: u64) -> Result<(), StoreError>;
+
+    /// In the order of their revisions, those that were lifted too.
+    fn bans_after(&mut self, revision: u64, limit: usize) -> Result<Vec<(u64, Ban)>, StoreError>;
+
+    /// In the order of their keys, behind that one: those that were not lifted.
+    fn bans_behind(&mut self, key: &str, limit: usize) -> Result<Vec<Ban>, StoreError>;
+
+    /// Adds an entry, and drops all but the last of so many.
+    fn add_note(&mut self, note: &Note, keep: usize) -> Result<(), StoreError>;
+
+    /// The latest first, before that number.
+    fn notes(&mut self, before: u64, limit: usize) -> Result<Vec<(u64, Note)>, StoreError>;
 
     fn save_watcher(&mut self, relay: &RelayName, ticket: u64, told: u64) -> Result<(), StoreError>;
 
@@ -79,6 +100,8 @@ pub struct Stored {
     pub config: Option<String>,
     pub nonces: usize,
     pub revocations: Vec<(u64, Revocation)>,
+    pub bans: Vec<(u64, Ban)>,
+    pub config_revision: u64,
     /// Relay, ticket, and the revision that it was told of last.
     pub watchers: Vec<(RelayName, u64, u64)>,
 }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Here a client's key is `demo.key1:local-only`. A capability is an object, or the text of one, and `{"*":["*"]}`
-//! without one. Namespaces take the flags `persisted`, `persistLast`, `authenticated`, `tlsOnly`, `pushEnabled`,
+//! without one. A key may have `validUntil`, in ms since 1970, when it ends. Namespaces take the flags `persisted`, `persistLast`, `authenticated`, `tlsOnly`, `pushEnabled`,
 //! `mutableMessages`, `batchingEnabled`, `conflationEnabled`, and `batchingInterval`, `conflationInterval` (ms),
 //! `conflationKey` (see [`crate::conflation`]), `maxMembers`: how many may be present on a channel, and
 //! `retentionHours`: how long what is persisted is kept. The secret may set none that has no effect: see
@@ -112,7 +112,8 @@ impl App {
 }
 
 fn read_key(app: &AppId, value: &Value, path: &str, secret_min_bytes: usize) -> Result<Key, ErrorInfo> {
-    let fields = Fields::of(value, path, &["name", "secret", "capability", "revocableTokens", "pusher"])?;
+    const KNOWN: [&str; 6] = ["name", "secret", "capability", "revocableTokens", "validUntil", "pusher"];
+    let fields = Fields::of(value, path, &KNOWN)?;
     let name = fields.parsed("name", |name| KeyName::new(app.clone(), name))?;
     let secret = fields.parsed("secret", |text| Secret::parse(text, secret_min_bytes))?;
     let capability = match fields.optional("capability") {
@@ -123,20 +124,24 @@ fn read_key(app: &AppId, value: &Value, path: &str, secret_min_bytes: usize) -> 
         }
     };
     let (revocable_tokens, pusher) = (fields.flag("revocableTokens")?, fields.flag("pusher")?);
-    Ok(Key { name, secret, capability, revocable_tokens, pusher })
+    let valid_until_ms = fields.whole("validUntil", "must be whole milliseconds since 1970")?;
+    Ok(Key { name, secret, capability, revocable_tokens, valid_until_ms, pusher })
 }
 
 fn key_to_json(key: &Key) -> Value {
-    let mut value = json!({
+    let mut shown = json!({
         "name": key.name.id(),
         "secret": key.secret.expose(),
         "capability": key.capability.text(),
         "revocableTokens": key.revocable_tokens,
     });
-    if key.pusher {
-        value["pusher"] = true.into();
+    if let Some(until_ms) = key.valid_until_ms {
+        shown["validUntil"] = json!(until_ms);
     }
-    value
+    if key.pusher {
+        shown["pusher"] = true.into();
+    }
+    shown
 }
 
 fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> bool {

@@ -132,7 +132,8 @@ impl Credentials {
         wrong: impl FnOnce(Guess<'_>, ErrorInfo) -> ErrorInfo,
     ) -> Result<Grant, ErrorInfo> {
         let app = app.filter(|app| app.id() == self.app_id());
-        let Some(key) = app.and_then(|app| app.key(self.key_name())) else {
+        let key = app.and_then(|app| app.key(self.key_name())).filter(|key| !key.has_ended(now_ms));
+        let Some(key) = key else {
             return Err(self.unknown_key(app.is_some()));
         };
         if !self.proof.is_made_with(key) {
@@ -144,7 +145,8 @@ impl Credentials {
             Proof::Token(token) => token.grant(key, now_ms)?,
             Proof::Jwt(jwt) => jwt.grant(key, now_ms)?,
         };
-        grant.of_client(self.client_id.as_deref(), key)
+        let ends_at_ms = grant.expires_at_ms.into_iter().chain(key.valid_until_ms).min();
+        Grant { expires_at_ms: ends_at_ms, ..grant }.of_client(self.client_id.as_deref(), key)
     }
 
     fn unknown_key(&self, app_is_known: bool) -> ErrorInfo {

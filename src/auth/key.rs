@@ -83,6 +83,8 @@ pub struct Key {
     pub capability: Capability,
     /// Whether its tokens can be revoked. They live shorter then.
     pub revocable_tokens: bool,
+    /// When it ends, with all its tokens, if it was replaced.
+    pub valid_until_ms: Option<u64>,
     /// Whether Pusher clients may come in by its name alone, without the secret (protocol.md § 26).
     pub pusher: bool,
 }
@@ -91,6 +93,10 @@ impl Key {
     /// What a client is configured with: the name and the secret. Only for the one who made the key.
     pub fn expose(&self) -> String {
         format!("{}:{}", self.name, self.secret.expose())
+    }
+
+    pub fn has_ended(&self, now_ms: u64) -> bool {
+        self.valid_until_ms.is_some_and(|until_ms| until_ms <= now_ms)
     }
 
     /// The longest life of a token of this key.

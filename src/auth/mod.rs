@@ -5,13 +5,15 @@
 //! - `secret`, `key`: API keys; `namespace`, `apps` (read by `fields`): the configuration
 //! - `credentials`: what a request presents; `grant`: what that allows; `source`: whose share it takes; `token`, `jwt`:
 //!   the signed forms
-//! - `attempts`: how often one may be wrong; `request`: a new token; `revocation`: the end of one
+//! - `attempts`: how often one may be wrong; `request`: a new token; `revocation`: the end of one; `ban`: who is kept
+//!   out
 //!
 //! A request is answered in two steps, because the app may have to be fetched: [`Credentials::parse`], then
 //! [`Credentials::verify`] with the app of [`Credentials::app_id`].
 
 mod apps;
 mod attempts;
+mod ban;
 mod capability;
 mod credentials;
 mod encoding;
@@ -34,6 +36,7 @@ mod token;
 
 pub use apps::{App, Apps};
 pub use attempts::Attempts;
+pub use ban::{Ban, Bans, subject};
 pub use capability::Capability;
 pub use credentials::{Credentials, Presented, Surface, bearer};
 pub use encoding::from_base64;

@@ -20,6 +20,14 @@ const EFFECTIVE: &[&str] = &[
     "mutableMessages",
     "pushEnabled",
     "clientMessagesPerSecond",
+    "clientPresencePerSecond",
+    "clientAttachesPerSecond",
+    "messagesPerSecond",
+    "restMessagesPerSecond",
+    "clientPresencePerSecond",
+    "clientAttachesPerSecond",
+    "messagesPerSecond",
+    "restMessagesPerSecond",
 ];
 
 /// Declares [`Rules`]: a flag each, with its name in JSON.
@@ -41,6 +49,13 @@ macro_rules! flags {
             pub retention_hours: Option<u64>,
             /// How many messages one client may publish on them a second, over all its connections at a relay.
             pub client_messages_per_second: Option<u64>,
+            /// The same of presence events, and of attaches.
+            pub client_presence_per_second: Option<u64>,
+            pub client_attaches_per_second: Option<u64>,
+            /// How many messages all may publish on one channel a second.
+            pub messages_per_second: Option<u64>,
+            /// How many of them one key, or one client by a token, may publish over REST.
+            pub rest_messages_per_second: Option<u64>,
         }
 
         const FLAGS: &[&str] = &[$($name),*];
@@ -55,6 +70,10 @@ macro_rules! flags {
                 max_members: None,
                 retention_hours: None,
                 client_messages_per_second: None,
+                client_presence_per_second: None,
+                client_attaches_per_second: None,
+                messages_per_second: None,
+                rest_messages_per_second: None,
             };
 
             fn read_flags(fields: &Fields<'_>) -> Result<Rules, ErrorInfo> {
@@ -90,13 +109,26 @@ flags! {
 const MILLISECONDS: &str = "must be whole milliseconds";
 const HOURS: &str = "must be whole hours, from 1 to 8760";
 
-const VALUED: [&str; 6] = [
+/// What may be done so often, from once to [`CLIENT_RATE_MAX`] times a second.
+const RATES: [&str; 5] = [
+    "clientMessagesPerSecond",
+    "clientPresencePerSecond",
+    "clientAttachesPerSecond",
+    "messagesPerSecond",
+    "restMessagesPerSecond",
+];
+
+const VALUED: [&str; 10] = [
     "batchingInterval",
     "conflationInterval",
     "conflationKey",
     "maxMembers",
     "retentionHours",
     "clientMessagesPerSecond",
+    "clientPresencePerSecond",
+    "clientAttachesPerSecond",
+    "messagesPerSecond",
+    "restMessagesPerSecond",
 ];
 
 /// A namespace: the channels whose first segment, or whole name, is `id`. `*` holds for all channels without one.
@@ -124,13 +156,14 @@ impl Namespace {
             conflation_key: fields.optional_text("conflationKey")?.map(str::to_owned),
             max_members: fields.whole("maxMembers", "must be a whole number")?,
             retention_hours: fields.whole("retentionHours", HOURS)?,
-            client_messages_per_second: fields.whole("clientMessagesPerSecond", "must be a whole number")?,
+            client_messages_per_second: rate(&fields, RATES[0])?,
+            client_presence_per_second: rate(&fields, RATES[1])?,
+            client_attaches_per_second: rate(&fields, RATES[2])?,
+            messages_per_second: rate(&fields, RATES[3])?,
+            rest_messages_per_second: rate(&fields, RATES[4])?,
             ..Rules::read_flags(&fields)?
         };
         check_pace(&fields, &rules)?;
-        if rules.client_messages_per_second.is_some_and(|rate| !(1..=CLIENT_RATE_MAX).contains(&rate)) {
-            return Err(fields.wrong("clientMessagesPerSecond", &format!("must be from 1 to {CLIENT_RATE_MAX}")));
-        }
         if rules.retention_hours.is_some_and(|hours| !(1..=RETENTION_MAX_HOURS).contains(&hours)) {
             return Err(fields.wrong("retentionHours", HOURS));
         }
@@ -178,6 +211,14 @@ impl Namespace {
     }
 }
 
+fn rate(fields: &Fields<'_>, name: &str) -> Result<Option<u64>, ErrorInfo> {
+    let rate = fields.whole(name, "must be a whole number")?;
+    match rate.is_none_or(|rate| (1..=CLIENT_RATE_MAX).contains(&rate)) {
+        true => Ok(rate),
+        false => Err(fields.wrong(name, &format!("must be from 1 to {CLIENT_RATE_MAX}"))),
+    }
+}
+
 /// Batches and conflation need an interval, one for both would be two rules for one thing, and a key must be one that
 /// is understood.
 fn check_pace(fields: &Fields<'_>, rules: &Rules) -> Result<(), ErrorInfo> {
@@ -214,9 +255,15 @@ impl Rules {
 
     fn valued(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let intervals = [json!(self.batching_interval_ms), json!(self.conflation_interval_ms)];
-        let rate = json!(self.client_messages_per_second);
-        let others = [json!(self.conflation_key), json!(self.max_members), json!(self.retention_hours), rate];
-        let values = intervals.into_iter().chain(others);
+        let others = [json!(self.conflation_key), json!(self.max_members), json!(self.retention_hours)];
+        let rates = [
+            self.client_messages_per_second,
+            self.client_presence_per_second,
+            self.client_attaches_per_second,
+            self.messages_per_second,
+            self.rest_messages_per_second,
+        ];
+        let values = intervals.into_iter().chain(others).chain(rates.map(|rate| json!(rate)));
         VALUED.into_iter().zip(values)
     }
 }

@@ -19,6 +19,7 @@ macro_rules! operations {
 }
 
 operations! {
+    ADMIN = 17, "admin";
     ANNOTATION_PUBLISH = 0, "annotation-publish";
     ANNOTATION_SUBSCRIBE = 1, "annotation-subscribe";
     CHANNEL_METADATA = 2, "channel-metadata";
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn names_are_sorted_and_bits_distinct() {
         assert!(Operations::NAMES.windows(2).all(|pair| pair[0].0 < pair[1].0 && !pair[0].1.intersects(pair[1].1)));
-        assert_eq!(Operations::NAMES.len(), 17);
+        assert_eq!(Operations::NAMES.len(), 18);
     }
 
     #[test]

@@ -58,6 +58,18 @@ impl Debt {
         *self = Debt { thousandths, at_ms: now_ms };
     }
 
+    /// Takes back what was counted in vain.
+    pub fn give_back(&mut self, units: usize) {
+        self.thousandths = self.thousandths.saturating_sub(units as u64 * 1_000);
+    }
+
+    /// How long until there is room in the burst; 0 when there is.
+    pub fn wait_ms(self, flow: Flow, now_ms: u64) -> u64 {
+        let left = self.thousandths_left(flow, now_ms);
+        let room = (flow.burst.max(1) - 1) * 1_000;
+        left.saturating_sub(room).div_ceil(flow.per_second)
+    }
+
     /// When half of the burst is free again.
     pub fn eased_at_ms(self, flow: Flow) -> u64 {
         let over = self.thousandths.saturating_sub(flow.burst * 1_000 / 2);
@@ -146,6 +158,19 @@ mod tests {
         assert_eq!((debt.eased_at_ms(flow), debt.left(flow, 5_700)), (5_700, 500));
         debt.add(100, flow, 9_000);
         assert_eq!(debt.left(flow, 9_000), 100, "nothing is saved up");
+    }
+
+    #[test]
+    fn who_must_wait_is_told_how_long() {
+        let flow = Flow { burst: 2, per_second: 2 };
+        let mut debt = Debt::default();
+        assert_eq!(debt.wait_ms(flow, 0), 0);
+        debt.add(1, flow, 0);
+        assert_eq!(debt.wait_ms(flow, 0), 0, "one more has room");
+        debt.add(1, flow, 0);
+        assert_eq!((debt.wait_ms(flow, 0), debt.wait_ms(flow, 499), debt.wait_ms(flow, 500)), (500, 1, 0));
+        debt.give_back(1);
+        assert_eq!((debt.left(flow, 0), debt.wait_ms(flow, 0)), (1, 0));
     }
 
     /// Whoever asks each millisecond must not lose the part of a unit that each pays.

@@ -134,9 +134,13 @@ impl Channel {
             let refusal = "more publishes than can be remembered in two minutes; try again later";
             return Ok(Outcome::Refused(Code::PublishRateLimited.because(refusal)));
         }
+        if let Err(refusal) = self.admit_rate(publish, now_ms) {
+            return Ok(Outcome::Refused(refusal));
+        }
         if let Some(refusal) = self.take_share(store, publish, now_ms)? {
             return Ok(Outcome::Refused(refusal));
         }
+        self.count_rate(publish, now_ms);
         match &publish.content {
             Submission::Messages(messages) => {
                 let position = batch.tip().next(now_ms);

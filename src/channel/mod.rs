@@ -15,6 +15,8 @@ mod last;
 mod listing;
 mod log;
 mod pace;
+mod purge;
+mod rates;
 mod readers;
 mod repeats;
 mod shares;
@@ -36,13 +38,14 @@ use crate::rpc::feeds::{Feeding, Feeds};
 use crate::rpc::placement;
 use crate::rpc::{
     Address, Answer, Backlog, Delivered, Delivery, HistoryPage, HistoryQuery, LocalOccupancy, Probe, Publish, ReadFrom,
-    RelayName, Response, Rules, RulesOfVersion1, RulesOfVersion2, Subscribed, Ticket,
+    RelayName, Response, Rules, RulesOfVersion1, RulesOfVersion2, RulesOfVersion3, Subscribed, Ticket,
 };
 use crate::stats::{Load, Tally, Way};
 use dedup::Window;
 use listing::Listing;
 use log::Log;
 use pace::Pace;
+use rates::Rates;
 use readers::Readers;
 use repeats::Repeats;
 use shares::Shares;
@@ -86,12 +89,17 @@ struct Meta {
 }
 
 impl Versioned for Meta {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
         match version {
             1 => Meta::read_with::<RulesOfVersion1>(bytes),
             2 => Meta::read_with::<RulesOfVersion2>(bytes),
+            3 => {
+                let (address, epoch, floor, rules, listed, listened, last) =
+                    pinned::take::<(_, _, _, RulesOfVersion3, _, _, _)>(bytes)?;
+                Ok(Meta { address, epoch, floor, rules: rules.into(), listed, listened, last })
+            }
             _ => Err(Unreadable::Version(version)),
         }
     }
@@ -120,6 +128,7 @@ pub struct Channel {
     listing: Listing,
     readers: Readers,
     shares: Shares,
+    rates: Rates,
     pending: Vec<(Ticket, Vec<Publish>)>,
     pending_bytes: usize,
     /// Of how many calls the last commit was, and how many publishes.
@@ -182,6 +191,7 @@ impl Channel {
             listing: Listing::default(),
             readers: Readers::default(),
             shares: Shares::default(),
+            rates: Rates::default(),
             pending: Vec::new(),
             pending_bytes: 0,
             last_commit: (0, 0),

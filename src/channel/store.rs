@@ -156,6 +156,10 @@ pub trait Store {
     /// Deletes the rows up to and including `through`, with the versions and annotations of the messages in them.
     fn trim(&mut self, through: Position) -> Result<(), StoreError>;
 
+    /// Does what [`Store::trim`] does to so many rows at most, and overwrites what they held. Gives whether that was
+    /// all.
+    fn purge(&mut self, through: Position, limit: usize) -> Result<bool, StoreError>;
+
     /// At most `limit` rows after a position, oldest first.
     fn rows_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError>;
 

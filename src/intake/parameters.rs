@@ -49,6 +49,10 @@ pub enum Door {
     /// The other paths of push.
     Push,
     Stats,
+    /// An operator's: who is connected, a ban that is lifted, and other lists.
+    Connections,
+    Unban,
+    Pages,
     /// A REST path with no parameters of its own.
     Plain,
 }
@@ -162,6 +166,8 @@ const REST: Table = &[
     ("flatten", Missing),
     ("select", Missing),
 ];
+
+const CONNECTIONS: Table = &[("clientId", Read), ("channel", Read), ("limit", Read), ("cursor", Read)];
 
 const HISTORY: Table = &[
     ("start", Read),
@@ -287,6 +293,9 @@ impl Door {
             Door::PushChannels => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
             Door::Push => [PUSH, REST, ANYWHERE],
             Door::Stats => [STATS, REST, ANYWHERE],
+            Door::Connections => [CONNECTIONS, REST, ANYWHERE],
+            Door::Unban => [&[("clientId", Read), ("channel", Read)], REST, ANYWHERE],
+            Door::Pages => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
             Door::Plain => [&[], REST, ANYWHERE],
         }
     }

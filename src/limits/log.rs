@@ -34,6 +34,10 @@ pub const ALARM_PAUSE_MS: u64 = 1_000;
 /// Messages in a channel's log; beyond, the oldest go. 72 hours at almost four a second.
 pub const LOG_MAX_MESSAGES: u64 = 1_000_000;
 
+/// Rows that are overwritten at once when a channel is purged. Most have a few KB; 64 of the greatest length are
+/// written in a tenth of a second.
+pub const PURGED_AT_ONCE_ROWS: usize = 64;
+
 /// Bytes in a channel's log; beyond, the oldest go. A tenth of what the platform lets an object store.
 pub const LOG_MAX_BYTES: u64 = 1024 * 1024 * 1024;
 

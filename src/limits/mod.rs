@@ -1,6 +1,7 @@
 //! Every bound of the system, with its arithmetic. Reaching one gets a coded error, never silence.
 //! These are for whatever passes through; each module has those of one place.
 
+mod admin;
 mod annotations;
 mod credentials;
 mod event;
@@ -18,6 +19,7 @@ mod load_map;
 mod socketio;
 mod stats;
 
+pub use admin::*;
 pub use annotations::*;
 pub use credentials::*;
 pub use event::*;

@@ -86,6 +86,14 @@ pub const REFUSALS_WAITING_MAX: usize = 250;
 /// it takes two hundred connections that all publish as fast as they may to fill it.
 pub const MESSAGE_FLOW: Flow = Flow { burst: 1_000, per_second: 250 };
 
+/// Refusals for the rate after which a connection is ended: ten thousand at once, or 250 a second more than that for as
+/// long. A client in a loop gets there in seconds, one that sends too much at once never.
+pub const REFUSED_FLOW: Flow = Flow { burst: 10_000, per_second: 250 };
+
+/// How long a client is kept out that was sent away for that: at first, and at most. It doubles.
+pub const KEPT_OUT_FIRST_MS: u64 = 10 * 1_000;
+pub const KEPT_OUT_MAX_MS: u64 = 5 * 60 * 1_000;
+
 /// Clients whose messages a relay counts, and namespaces of each: 100 bytes and the clientId, 3 MB. Beyond, those who
 /// have not said anything for a while are forgotten; if there are none, others are not counted.
 pub const CLIENTS_COUNTED_MAX: usize = 10_000;

@@ -10,7 +10,8 @@ use crate::model::name::ChannelName;
 use crate::rpc::Ticket;
 use crate::rpc::placement;
 use crate::rpc::{
-    Answer, AppCall, AppRequest, ChannelCall, Delivered, Delivery, Follow, Probe, Probed, RelayName, Request, Response,
+    Answer, AppCall, AppRequest, ChannelCall, Delivered, Delivery, Follow, Inspection, Probe, Probed, RelayName,
+    Request, Response,
 };
 
 impl<S: Store + RelayStore> Host<S> {
@@ -55,6 +56,7 @@ impl<S: Store + RelayStore> Host<S> {
             Request::ClientSummary(message, client_id) => {
                 Some(channel.client_summary(store, &message, &client_id, now_ms).map(Response::ClientSummary))
             }
+            Request::Purge(through) => Some(channel.purge(store, through, now_ms).map(Response::Purged)),
             Request::Next(cursor) => Some(channel.next(store, cursor, now_ms).map(Response::Delivery)),
         };
         self.channel_does(Channel::follow_up);
@@ -135,6 +137,19 @@ impl<S: Store + RelayStore> Host<S> {
         self.reply(caller, Reply::Response(answer));
     }
 
+    /// An operator asks who is here, or ends them.
+    pub(super) fn inspect(&mut self, caller: CallerId, inspection: Inspection) {
+        let inspected = match &mut self.relay {
+            Some(relay) => {
+                let (inspected, effects) = relay.inspect(inspection, self.now_ms);
+                self.relay_effects(effects);
+                inspected
+            }
+            None => inspection.of_nobody(),
+        };
+        self.reply(caller, Reply::Inspected(inspected));
+    }
+
     pub(super) fn probed(&mut self, relay: &RelayName, attempt: u64, answer: Option<Probed>) {
         self.channel_does(|channel, store, now_ms| channel.probed(store, relay, attempt, answer, now_ms));
     }
@@ -152,7 +167,7 @@ impl<S: Store + RelayStore> Host<S> {
     fn watch_first(&mut self, follow: &Follow) -> Answer<Option<AppCall>> {
         let above = placement::above(&follow.relay).ok_or(Code::InternalChannel)?;
         let (app, _) = placement::app_and_shard(&above).ok_or(Code::InternalChannel)?;
-        let is_needed = self.needs_watch(&app, None)?;
+        let is_needed = self.needs_watch(&app, false)?;
         Ok(is_needed.then_some(AppCall { app, request: AppRequest::Watch(above) }))
     }
 

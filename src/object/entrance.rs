@@ -29,7 +29,7 @@ impl<S: Store + RelayStore> Host<S> {
     pub(super) fn connect(&mut self, caller: CallerId, entrance: Box<Entrance>) {
         match self.knock(&entrance) {
             Ok(None) => self.enter(Entrant { caller, entrance }),
-            Ok(Some(call)) => self.ask_app(Asked::Enter(Entrant { caller, entrance }), call),
+            Ok(Some(call)) => self.enter_later(Entrant { caller, entrance }, call),
             Err(refusal) => self.reply(caller, Reply::Refused(refusal)),
         }
     }
@@ -41,17 +41,37 @@ impl<S: Store + RelayStore> Host<S> {
             relay.has_room(opening, self.now_ms)?;
         }
         let app = opening.grant.app();
-        if !self.needs_watch(app, Some(&opening.grant))? {
+        if !self.needs_watch(app, true)? {
             return Ok(None);
         }
         let relay = relay_name(app, *shard, channel.as_ref().map(|(address, _)| address));
         Ok(Some(AppCall { request: AppRequest::Watch(relay), app: app.clone() }))
     }
 
-    pub(super) fn enter_watched(&mut self, entrant: Entrant, answer: Answer<AppResponse>) {
-        match self.begin_watch(answer) {
-            Ok(()) => self.enter(entrant),
-            Err(error) => self.reply(entrant.caller, Reply::Refused(error.into())),
+    /// Once the app has answered, which is asked once for all who come meanwhile.
+    fn enter_later(&mut self, entrant: Entrant, call: AppCall) {
+        let waiting = self.asked.values_mut().find_map(|asked| match asked {
+            Asked::Enter(entrants) => Some(entrants),
+            _ => None,
+        });
+        match waiting {
+            Some(entrants) => entrants.push(entrant),
+            None => self.ask_app(Asked::Enter(vec![entrant]), call),
+        }
+    }
+
+    pub(super) fn enter_watched(&mut self, entrants: Vec<Entrant>, answer: Answer<AppResponse>) {
+        let is_crowded = answer.as_ref().is_err_and(|error| error.is(Code::RateLimited));
+        let begun = self.begin_watch(answer);
+        for entrant in entrants {
+            match &begun {
+                Ok(()) => self.enter(entrant),
+                // There are few relays, and more channels than an app could tell: a relay takes the client in.
+                Err(_) if is_crowded && entrant.entrance.channel.is_some() => {
+                    self.reply(entrant.caller, Reply::Refused(Refusal::Full));
+                }
+                Err(error) => self.reply(entrant.caller, Reply::Refused(error.clone().into())),
+            }
         }
     }
 

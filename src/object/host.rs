@@ -63,7 +63,8 @@ pub(super) enum Waiting {
 
 /// What is to happen once the app has answered.
 pub(super) enum Asked {
-    Enter(Entrant),
+    /// Those who came meanwhile wait for the same answer.
+    Enter(Vec<Entrant>),
     Follow(CallerId, Follow),
     /// The channel is listed as this.
     List {
@@ -166,6 +167,7 @@ impl<S: Store + RelayStore> Host<S> {
                 self.reply(caller, Reply::Probed(answer));
             }
             Input::Identify { caller, key } => self.identify(caller, &key),
+            Input::Inspect { caller, inspection } => self.inspect(caller, inspection),
             Input::Notice { caller, notice } => {
                 let noticed = self.notice(notice).map_err(failed);
                 self.reply(caller, Reply::Noticed(noticed));
@@ -223,7 +225,7 @@ impl<S: Store + RelayStore> Host<S> {
                 }
             }
             Some(Asked::Report { minute }) => self.reporter.answered(minute, answer.is_ok()),
-            Some(Asked::Enter(entrant)) => self.enter_watched(entrant, answer),
+            Some(Asked::Enter(entrants)) => self.enter_watched(entrants, answer),
             Some(Asked::Follow(caller, follow)) => {
                 let answer = self.begin_watch(answer).and_then(|()| self.followed(&follow));
                 self.reply(caller, Reply::Response(answer));
@@ -246,7 +248,9 @@ impl<S: Store + RelayStore> Host<S> {
             let mut relay = Relay::new(relay_name(app, shard, channel), shard.0, config, secret);
             relay.set_bounds(self.settings.bounds);
             if watch.is_some() {
-                relay.watch(self.store.revocations().map_err(failed)?, self.now_ms);
+                let (revocations, bans) =
+                    (self.store.revocations().map_err(failed)?, self.store.bans().map_err(failed)?);
+                relay.watch(revocations, bans, self.now_ms);
             }
             self.relay = Some(relay);
         }

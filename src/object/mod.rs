@@ -47,8 +47,8 @@ use crate::relay::session::Opening;
 use crate::rpc::Ticket;
 use crate::rpc::placement::Shard;
 use crate::rpc::{
-    Address, Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Notice, Noticed, Probe, Probed,
-    Refusal, RelayName, Response, Rules,
+    Address, Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Inspected, Inspection, Notice,
+    Noticed, Probe, Probed, Refusal, RelayName, Response, Rules,
 };
 use crate::transport::comet::Verb;
 use crate::transport::{Mode, ResponseId};
@@ -127,6 +127,10 @@ pub enum Input {
     Identify {
         caller: CallerId,
         key: String,
+    },
+    Inspect {
+        caller: CallerId,
+        inspection: Inspection,
     },
     Notice {
         caller: CallerId,
@@ -278,6 +282,7 @@ pub enum Reply {
     Delivered(Delivered),
     Probed(Probed),
     Noticed(Answer<Noticed>),
+    Inspected(Inspected),
     /// The client isn't let in.
     Refused(Refusal),
     Http(http::Reply),

@@ -2,11 +2,11 @@
 //!
 //! Writes of one turn become durable together, as a channel's do.
 
-use crate::auth::Revocation;
+use crate::auth::{Ban, Revocation};
 pub use crate::channel::store::StoreError;
 use crate::model::name::ChannelName;
 use crate::relay::record::RowId;
-use crate::rpc::{RelayName, Watched};
+use crate::rpc::{RelayName, Watching};
 
 /// The watch of the app, as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,10 +22,13 @@ pub trait RelayStore {
 
     fn watch(&mut self) -> Result<Option<Watch>, StoreError>;
 
-    /// In the place of an earlier one, with the revocations that are in force.
-    fn begin_watch(&mut self, watched: &Watched) -> Result<(), StoreError>;
+    /// In the place of an earlier one, with the revocations and bans that are in force.
+    fn begin_watch(&mut self, watching: &Watching) -> Result<(), StoreError>;
 
-    /// Forgets the watch and all revocations.
+    /// What the app is made with has changed.
+    fn save_config(&mut self, config: &str) -> Result<(), StoreError>;
+
+    /// Forgets the watch, all revocations and bans.
     fn end_watch(&mut self) -> Result<(), StoreError>;
 
     fn revocations(&mut self) -> Result<Vec<Revocation>, StoreError>;
@@ -33,7 +36,12 @@ pub trait RelayStore {
     /// In the place of earlier ones for the same keys and targets.
     fn save_revocations(&mut self, revocations: &[Revocation]) -> Result<(), StoreError>;
 
-    /// Drops those to be forgotten at that time or before.
+    fn bans(&mut self) -> Result<Vec<Ban>, StoreError>;
+
+    /// In the place of earlier ones of the same clients and channels. Those that were lifted go.
+    fn save_bans(&mut self, bans: &[Ban]) -> Result<(), StoreError>;
+
+    /// Drops those to be forgotten at that time or before, and bans that ended.
     fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError>;
 
     /// The relays that this one feeds, by channel.

@@ -1,40 +1,44 @@
 //! A relay's watch of its app: it begins with the first client that the app could send away, and what the app says is
 //! stored with the relay before it is answered.
 
+use std::rc::Rc;
+
 use super::host::{Host, failed};
 use super::store::{RelayStore, StoreError};
-use crate::auth::{Grant, Revocation};
+use crate::app;
 use crate::channel::store::Store;
 use crate::error::{Code, ErrorInfo};
 use crate::model::name::AppId;
 use crate::relay::Relay;
-use crate::rpc::{Answer, AppResponse, News, Notice, Noticed, Watched};
+use crate::rpc::{Answer, AppResponse, Changes, News, Notice, Noticed, Watching};
 
 impl<S: Store + RelayStore> Host<S> {
-    /// Whether the app must be watched before such a client comes in, or a relay is fed for its clients, and is not
-    /// yet.
-    pub(super) fn needs_watch(&mut self, app: &AppId, grant: Option<&Grant>) -> Result<bool, ErrorInfo> {
+    /// Whether the app must be watched before a client comes in, or a relay is fed for its clients, and is not yet. An
+    /// app of the deployment's own can send clients away, but never ends.
+    pub(super) fn needs_watch(&mut self, app: &AppId, has_clients: bool) -> Result<bool, ErrorInfo> {
         let configured = self.settings.apps.as_ref().map_err(Clone::clone)?.get(app);
-        let is_watched = configured.is_none_or(|app| grant.is_some_and(|grant| app.is_revocable(grant)));
-        Ok(is_watched && self.store.watch().map_err(failed)?.is_none())
+        let is_watched = configured.is_none() || has_clients;
+        let is_known = self.relay.as_ref().is_some_and(Relay::is_watching);
+        Ok(is_watched && !is_known && self.store.watch().map_err(failed)?.is_none())
     }
 
     /// Takes the app's answer. Fails with 40101 when there is no such app any more.
     pub(super) fn begin_watch(&mut self, answer: Answer<AppResponse>) -> Result<(), ErrorInfo> {
         match answer? {
-            AppResponse::Watched(watched) => self.watched(watched).map_err(failed),
+            AppResponse::Watching(watching) => self.watched(*watching).map_err(failed),
+            AppResponse::Watched(watched) => self.watched(Watching { watched, bans: Vec::new() }).map_err(failed),
             _ => Err(Code::Internal.because("the app gave another answer than was asked for")),
         }
     }
 
-    fn watched(&mut self, watched: Watched) -> Result<(), StoreError> {
+    fn watched(&mut self, watching: Watching) -> Result<(), StoreError> {
         // Clients that came together all asked; the app tells of the last watch only.
         let known = self.store.watch()?;
-        if known.is_some_and(|known| known.ticket > watched.ticket) {
+        if known.is_some_and(|known| known.ticket > watching.watched.ticket) {
             return Ok(());
         }
-        self.store.begin_watch(&watched)?;
-        self.relay_does(|relay, now_ms| relay.watch(watched.revocations, now_ms));
+        self.store.begin_watch(&watching)?;
+        self.relay_does(|relay, now_ms| relay.watch(watching.watched.revocations, watching.bans, now_ms));
         Ok(())
     }
 
@@ -45,15 +49,28 @@ impl<S: Store + RelayStore> Host<S> {
         }
         match notice.news {
             News::Deleted => self.end_app(),
-            News::Revoked(_) if self.relay.as_ref().is_none_or(Relay::is_idle) => self.end_watch(),
-            News::Revoked(revocations) => self.revoke(revocations),
+            _ if self.relay.as_ref().is_none_or(Relay::is_idle) => self.end_watch(),
+            News::Revoked(revocations) => self.change(Changes { revocations, ..Changes::default() }),
+            News::Changed(changes) => self.change(*changes),
         }
     }
 
-    fn revoke(&mut self, revocations: Vec<Revocation>) -> Result<Noticed, StoreError> {
+    fn change(&mut self, Changes { config, revocations, bans }: Changes) -> Result<Noticed, StoreError> {
         self.store.forget_revocations(self.now_ms)?;
         self.store.save_revocations(&revocations)?;
+        self.store.save_bans(&bans)?;
+        if let Some(config) = config {
+            self.store.save_config(&config)?;
+            // What cannot be read changes nothing here: whoever comes in next is told of it.
+            if let Ok(app) = app::configuration(&config) {
+                self.relay_does(|relay, now_ms| {
+                    let before = relay.app();
+                    relay.reconfigure(Some(&*before), Rc::new(app), now_ms)
+                });
+            }
+        }
         self.relay_does(|relay, now_ms| relay.revoke(revocations, now_ms));
+        self.relay_does(|relay, now_ms| relay.ban(bans, now_ms));
         Ok(Noticed::Taken)
     }
 

@@ -17,7 +17,9 @@ use crate::rpc::{ConnectionOutcome, ReadFrom, Request, Subscribed};
 
 impl Relay {
     pub(super) fn attach(&mut self, socket: SocketId, channel: &str, serial: Option<&str>, flags: u32, params: Params) {
-        if let (Err(error), Ok(name)) = (self.admit_rate_of_attaches(socket), ChannelName::parse(channel)) {
+        if let Ok(name) = ChannelName::parse(channel)
+            && let Err(error) = self.admit_rate_of_attaches(socket, &name)
+        {
             return self.give_up(socket, &name, &error);
         }
         match self.admit_attachment(socket, channel, serial, flags, params) {
@@ -29,13 +31,18 @@ impl Relay {
         }
     }
 
-    /// Fails with 42910 when the connection attaches too often.
-    fn admit_rate_of_attaches(&mut self, socket: SocketId) -> Result<(), ErrorInfo> {
-        let Some(session) = self.sessions.get_mut(&socket) else { return Ok(()) };
-        if session.attaches.left(ATTACH_FLOW, self.now_ms) >= ATTACH_FLOW.burst {
-            return Err(Code::RateLimited.because("this connection attaches too often; wait before you try again"));
+    /// Fails with 42910 when the connection, or its client, attaches too often.
+    fn admit_rate_of_attaches(&mut self, socket: SocketId, name: &ChannelName) -> Result<(), ErrorInfo> {
+        let Some(session) = self.sessions.get(&socket) else { return Ok(()) };
+        let wait_ms = session.attaches.wait_ms(ATTACH_FLOW, self.now_ms);
+        if wait_ms > 0 {
+            let text = format!("this connection attaches too often; try again in {wait_ms} ms");
+            return Err(Code::RateLimited.because(text));
         }
-        session.attaches.add(1, ATTACH_FLOW, self.now_ms);
+        self.admit_attach(socket, name)?;
+        if let Some(session) = self.sessions.get_mut(&socket) {
+            session.attaches.add(1, ATTACH_FLOW, self.now_ms);
+        }
         Ok(())
     }
 

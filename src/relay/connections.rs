@@ -261,7 +261,7 @@ impl Relay {
 
     /// Ends the attachments that the capability no longer allows, and of the others what it no longer allows there: to
     /// be told who is present, and to be present, which also ends when the client is no longer who its members are.
-    fn requalify(&mut self, socket: SocketId, is_renamed: bool) {
+    pub(super) fn requalify(&mut self, socket: SocketId, is_renamed: bool) {
         let Some(session) = self.sessions.get(&socket) else { return };
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
         for name in names {
@@ -288,7 +288,8 @@ impl Relay {
     }
 
     /// Whether a connection may be on a channel at all. Fails with 40160 when its capability allows nothing there, or
-    /// not to subscribe where that is all there is to do, and as the channel's [`Rules`](crate::auth::Rules) do.
+    /// not to subscribe where that is all there is to do, with 40300 when it is banned there, and as the channel's
+    /// [`Rules`](crate::auth::Rules) do.
     pub(super) fn admit_to(&self, socket: SocketId, name: &ChannelName) -> Result<(), ErrorInfo> {
         let Some(session) = self.sessions.get(&socket) else { return Ok(()) };
         let operations = session.grant.capability.operations(name);
@@ -298,6 +299,7 @@ impl Relay {
         if name.filter().is_some() && !operations.contains(Operations::SUBSCRIBE) {
             return Err(Code::NotPermitted.because("the capability does not allow to subscribe through a filter here"));
         }
+        self.bans.admit(session.grant.client_id.name(), Some(name), self.now_ms)?;
         self.app.rules(name).admit(session.grant.client_id.name().is_some(), session.is_secure)
     }
 
@@ -308,6 +310,7 @@ impl Relay {
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
         let outcome = if closed { ConnectionOutcome::Left } else { ConnectionOutcome::Gone };
         names.iter().for_each(|name| self.remove_attachment(socket, name, outcome));
+        self.said.forget(socket);
         let Some(session) = self.sessions.remove(&socket) else { return };
         if self.known.connections.get(session.connection_id()) == Some(&socket) {
             self.known.connections.remove(session.connection_id());

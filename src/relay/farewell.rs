@@ -13,6 +13,10 @@ impl Relay {
         self.app.id()
     }
 
+    pub fn app(&self) -> Rc<App> {
+        self.app.clone()
+    }
+
     /// One in so many connections is told to come back. With `one_in` 1 it is all of them.
     pub fn send_away(&mut self, one_in: usize, now_ms: u64) -> Vec<Effect> {
         self.now_ms = now_ms;

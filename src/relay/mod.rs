@@ -15,7 +15,7 @@
 //! `branch` to other relays; `flow` bounds how much of it, and `rates` what a client says; `connections` begins and
 //! ends, and `takeover` goes on elsewhere; `objects` takes in what clients do to objects; `presence` says what members
 //! do and what becomes of their connections, `sync` gives out what is there, `occupancy` how many; `watch` ends what
-//! the app no longer allows, and `farewell` sends clients back to come in anew.
+//! the app no longer allows, `inspection` shows an operator who is here, and `farewell` sends clients back to come in anew.
 
 pub mod admission;
 #[cfg(test)]
@@ -33,6 +33,7 @@ mod farewell;
 mod feed;
 mod filters;
 mod flow;
+mod inspection;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 mod objects;
@@ -57,7 +58,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::{App, Revocations};
+use crate::auth::{App, Bans, Revocations};
 use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
 use crate::model::Format;
@@ -117,8 +118,9 @@ pub struct Relay {
     app: Rc<App>,
     /// Signs connection keys. Lasts longer than the relay's memory.
     secret: Vec<u8>,
-    /// In force in the app; `None` while nobody here could be revoked, and the app is not watched.
+    /// In force in the app; `None` while the app is not watched.
     revocations: Option<Revocations>,
+    bans: Bans,
     sessions: HashMap<SocketId, Session>,
     known: Known,
     feeds: HashMap<ChannelName, Feed>,
@@ -160,6 +162,7 @@ impl Relay {
             app,
             secret,
             revocations: None,
+            bans: Bans::default(),
             sessions: HashMap::default(),
             feeds: HashMap::default(),
             filters: Filters::default(),

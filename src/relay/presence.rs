@@ -20,7 +20,11 @@ use crate::rpc::{ConnectionOutcome, Lease, Probe, Probed, Publish, PublishKey, S
 impl Relay {
     pub(super) fn act(&mut self, socket: SocketId, frame: PublishFrame) {
         let said = (frame.msg_serial, frame.messages.len());
-        self.take_in(socket, said, |relay| relay.admit_presence(socket, frame));
+        self.take_in(socket, said, |relay| {
+            let (channel, item) = relay.admit_presence(socket, frame)?;
+            relay.admit_events(socket, &channel, item.publish.content.clients().count())?;
+            Ok((channel, item))
+        });
     }
 
     /// Fails with 40010 (name), 40000 (a filtered channel), 40160 (capability), 91001 (not attached), 40165 (mode), and

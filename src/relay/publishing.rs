@@ -49,7 +49,9 @@ impl Relay {
                 self.enqueue(channel, Item { place, ..item });
             }
             Err(error) => {
-                self.count_said(socket, 1);
+                if !error.is(Code::PublishRateLimited) {
+                    self.count_said(socket, 1);
+                }
                 self.refuse(socket, msg_serial, error);
             }
         }
@@ -61,8 +63,9 @@ impl Relay {
         let flow = self.bounds.messages;
         match self.sessions.get(&socket) {
             Some(session) if session.repeats == 0 && session.said.left(flow, self.now_ms) >= flow.burst => {
-                let bound = format!("a connection publishes at most {} messages a second", flow.per_second);
-                Err(Code::PublishRateLimited.because(bound))
+                let (rate, wait_ms) = (flow.per_second, session.said.wait_ms(flow, self.now_ms));
+                let bound = format!("a connection publishes at most {rate} messages a second");
+                Err(Code::PublishRateLimited.because(format!("{bound}; try again in {wait_ms} ms")))
             }
             _ => Ok(()),
         }
@@ -87,6 +90,7 @@ impl Relay {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let was_idle = session.outbox.is_empty();
         self.tally.refuse_publish(Way::RealtimeIn, &error);
+        let is_too_fast = error.is(Code::PublishRateLimited);
         session.outbox.refuse(msg_serial, error);
         if session.outbox.refusals() > REFUSALS_WAITING_MAX {
             let error = Code::RateLimited.because("too many publishes were refused at once; reconnect and resume");
@@ -96,6 +100,9 @@ impl Relay {
             self.touch(socket);
         }
         self.send_acknowledgements(socket);
+        if is_too_fast && let Some(error) = self.strike(socket) {
+            self.fail(socket, &error);
+        }
     }
 
     fn admit_publish(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
@@ -132,6 +139,7 @@ impl Relay {
 
     pub(super) fn item(&self, socket: SocketId, name: &ChannelName, key: PublishKey, content: Submission) -> Admitted {
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
+        self.admit_said(&content, name)?;
         let (connection_id, speaks_as) = (session.connection_id().to_owned(), session.speaks_as().to_owned());
         let by = session.grant.source();
         let publish = Publish { key, connection_id: Some(speaks_as), by, content };
@@ -168,6 +176,11 @@ impl Relay {
         match answer {
             Ok(Response::Published(published)) => {
                 let items = publisher.answered(ticket, self.now_ms);
+                for (item, outcome) in items.iter().zip(&published.outcomes) {
+                    if matches!(outcome, Outcome::Refused(error) if error.is(Code::PublishRateLimited)) {
+                        self.give_back(item.socket, &channel, item.publish.count());
+                    }
+                }
                 self.acknowledge(items, published);
             }
             other => {

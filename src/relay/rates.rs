@@ -1,35 +1,101 @@
-//! How fast clients publish, over all the connections that a relay holds of each: a connection more buys no second
-//! share. What exceeds it is refused and the connection goes on, as it does at its own rate.
+//! How fast clients publish, attach, and come and go, over all the connections that a relay holds of each: a connection
+//! more buys no second share. What exceeds a rate is refused and the connection goes on; what one rate refuses is
+//! charged to none. Who goes on all the same, long and fast, is sent away, and kept out for a while.
 
 use super::{Relay, SocketId};
 use crate::base::maps::HashMap;
 use crate::base::rate::{Debt, Flow};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::CLIENTS_COUNTED_MAX;
+use crate::limits::{CLIENTS_COUNTED_MAX, KEPT_OUT_FIRST_MS, KEPT_OUT_MAX_MS, REFUSED_FLOW};
 use crate::model::name::ChannelName;
 
 /// What clients said lately: everywhere, and in each namespace that has a bound. A namespace's id stands before a
-/// clientId, with a line break between them, which neither holds.
+/// clientId, with what is counted and line breaks between them, which neither holds.
 #[derive(Debug, Default)]
-pub struct Said(HashMap<String, (Debt, Flow)>);
+pub struct Said {
+    counted: HashMap<String, (Debt, Flow)>,
+    /// What was refused of connections that were too fast.
+    refused: HashMap<SocketId, Debt>,
+    /// Clients that were sent away for that, until when, and how often.
+    kept_out: HashMap<String, (u64, u32)>,
+}
+
+/// A share that something takes of, and what is said when there is none left.
+struct Share {
+    key: String,
+    flow: Flow,
+    code: Code,
+    what: &'static str,
+}
 
 impl Said {
-    /// Fails with 42911 when it would be more than the flow allows.
-    fn take(&mut self, key: String, messages: usize, flow: Flow, now_ms: u64) -> Result<(), ErrorInfo> {
-        if self.0.len() >= CLIENTS_COUNTED_MAX && !self.0.contains_key(&key) {
-            self.0.retain(|_, (debt, flow)| debt.left(*flow, now_ms) > 0);
-            // So many at once are slower than any of them may be.
-            if self.0.len() >= CLIENTS_COUNTED_MAX {
-                return Ok(());
+    /// Takes so much of all shares, or nothing of any. Fails as the first that has no room.
+    fn take(&mut self, shares: Vec<Share>, units: usize, now_ms: u64) -> Result<(), ErrorInfo> {
+        for Share { key, flow, code, what } in &shares {
+            let wait_ms = self.counted.get(key).map_or(0, |(debt, _)| debt.wait_ms(*flow, now_ms));
+            if wait_ms > 0 {
+                let text =
+                    format!("a client {what} at most {} a second here; try again in {wait_ms} ms", flow.per_second);
+                return Err(code.because(text));
             }
         }
-        let (debt, _) = self.0.entry(key).or_insert((Debt::default(), flow));
-        if debt.left(flow, now_ms) >= flow.burst {
-            let bound = format!("a client publishes at most {} messages a second here", flow.per_second);
-            return Err(Code::PublishRateLimited.because(bound));
-        }
-        debt.add(messages, flow, now_ms);
+        shares.into_iter().for_each(|share| self.count(share, units, now_ms));
         Ok(())
+    }
+
+    fn count(&mut self, Share { key, flow, .. }: Share, units: usize, now_ms: u64) {
+        if self.counted.len() >= CLIENTS_COUNTED_MAX && !self.counted.contains_key(&key) {
+            self.counted.retain(|_, (debt, flow)| debt.left(*flow, now_ms) > 0);
+            // So many at once are slower than any of them may be.
+            if self.counted.len() >= CLIENTS_COUNTED_MAX {
+                return;
+            }
+        }
+        self.counted.entry(key).or_insert((Debt::default(), flow)).0.add(units, flow, now_ms);
+    }
+
+    fn give_back(&mut self, shares: Vec<Share>, units: usize) {
+        for Share { key, .. } in shares {
+            if let Some((debt, _)) = self.counted.get_mut(&key) {
+                debt.give_back(units);
+            }
+        }
+    }
+
+    /// Counts a refusal. Gives whether its connection has had too many.
+    fn refuse(&mut self, socket: SocketId, now_ms: u64) -> bool {
+        let debt = self.refused.entry(socket).or_default();
+        debt.add(1, REFUSED_FLOW, now_ms);
+        debt.left(REFUSED_FLOW, now_ms) >= REFUSED_FLOW.burst
+    }
+
+    pub(super) fn forget(&mut self, socket: SocketId) {
+        self.refused.remove(&socket);
+    }
+
+    /// Each time twice as long as before, while it is remembered.
+    fn keep_out(&mut self, name: &str, now_ms: u64) {
+        if self.kept_out.len() >= CLIENTS_COUNTED_MAX {
+            self.kept_out.retain(|_, (until_ms, _)| *until_ms + KEPT_OUT_MAX_MS > now_ms);
+        }
+        if self.kept_out.len() < CLIENTS_COUNTED_MAX || self.kept_out.contains_key(name) {
+            let (until_ms, times) = self.kept_out.entry(name.to_owned()).or_default();
+            let is_remembered = *until_ms > 0 && *until_ms + KEPT_OUT_MAX_MS > now_ms;
+            *times = if is_remembered { (*times + 1).min(16) } else { 0 };
+            *until_ms = now_ms + (KEPT_OUT_FIRST_MS << *times).min(KEPT_OUT_MAX_MS);
+        }
+    }
+
+    /// Whether a client may come in. Fails with 42910 when it was sent away a moment ago.
+    pub(super) fn admit(&self, name: Option<&str>, now_ms: u64) -> Result<(), ErrorInfo> {
+        let until_ms = name.and_then(|name| self.kept_out.get(name)).map_or(0, |(until_ms, _)| *until_ms);
+        match until_ms.saturating_sub(now_ms).div_ceil(1_000) {
+            0 => Ok(()),
+            wait_s => {
+                let text = format!("this client was sent away for being too fast; try again in {wait_s} s");
+                Err(Code::RateLimited.because(text))
+            }
+        }
     }
 }
 
@@ -42,19 +108,79 @@ impl Relay {
         channel: &ChannelName,
         messages: usize,
     ) -> Result<(), ErrorInfo> {
-        let Some(session) = self.sessions.get(&socket) else { return Ok(()) };
-        if session.grant.basic || session.repeats > 0 {
-            return Ok(());
-        }
-        let name = session.grant.client_id.name();
-        let in_namespace = self.app.rules(channel).client_messages_per_second.map(|rate| {
-            let namespace = channel.plain().split(':').next().unwrap_or_default();
-            let key = [namespace, name.unwrap_or(session.connection_id())].join("\n");
-            (key, Flow { burst: rate.max(1), per_second: rate })
+        self.said.take(self.shares_of_messages(socket, channel), messages, self.now_ms)
+    }
+
+    fn shares_of_messages(&self, socket: SocketId, channel: &ChannelName) -> Vec<Share> {
+        let rate = self.app.rules(channel).client_messages_per_second;
+        let in_namespace = self.share(socket, channel, rate, Code::PublishRateLimited, "publishes");
+        let Some(session) = self.sessions.get(&socket).filter(|session| !session.grant.basic) else {
+            return Vec::new();
+        };
+        let anywhere = session.grant.client_id.name().filter(|_| session.repeats == 0).map(|name| Share {
+            key: name.to_owned(),
+            flow: self.bounds.messages,
+            code: Code::PublishRateLimited,
+            what: "publishes",
         });
-        let anywhere = name.map(|name| (name.to_owned(), self.bounds.messages));
-        let shares = in_namespace.into_iter().chain(anywhere);
-        shares.into_iter().try_for_each(|(key, flow)| self.said.take(key, messages, flow, self.now_ms))
+        in_namespace.into_iter().chain(anywhere).collect()
+    }
+
+    /// The same of presence events; who leaves may do so at any time. Fails with 42911.
+    pub(super) fn admit_events(
+        &mut self,
+        socket: SocketId,
+        channel: &ChannelName,
+        events: usize,
+    ) -> Result<(), ErrorInfo> {
+        let rate = self.app.rules(channel).client_presence_per_second.filter(|_| events > 0);
+        let share = self.share(socket, channel, rate, Code::PublishRateLimited, "enters and updates");
+        self.said.take(share.into_iter().collect(), events, self.now_ms)
+    }
+
+    /// The same of attaches. Fails with 42910.
+    pub(super) fn admit_attach(&mut self, socket: SocketId, channel: &ChannelName) -> Result<(), ErrorInfo> {
+        let rate = self.app.rules(channel).client_attaches_per_second;
+        let share = self.share(socket, channel, rate, Code::RateLimited, "attaches");
+        self.said.take(share.into_iter().collect(), 1, self.now_ms)
+    }
+
+    /// The share of a client in a namespace that has such a rate.
+    fn share(
+        &self,
+        socket: SocketId,
+        channel: &ChannelName,
+        rate: Option<u64>,
+        code: Code,
+        what: &'static str,
+    ) -> Option<Share> {
+        let session = self.sessions.get(&socket).filter(|session| !session.grant.basic && session.repeats == 0)?;
+        let rate = rate?;
+        let namespace = channel.plain().split(':').next().unwrap_or_default();
+        let name = session.grant.client_id.name().unwrap_or(session.connection_id());
+        let key = [namespace, what, name].join("\n");
+        Some(Share { key, flow: Flow { burst: rate.max(1), per_second: rate }, code, what })
+    }
+
+    /// The channel refused a publish for its own rate: it is charged to nobody.
+    pub(super) fn give_back(&mut self, socket: SocketId, channel: &ChannelName, messages: usize) {
+        let shares = self.shares_of_messages(socket, channel);
+        self.said.give_back(shares, messages);
+        if let Some(session) = self.sessions.get_mut(&socket) {
+            session.said.give_back(messages);
+        }
+    }
+
+    /// A connection was refused something for its rate. Gives what it ends with, if it was so too often.
+    pub(super) fn strike(&mut self, socket: SocketId) -> Option<ErrorInfo> {
+        if !self.said.refuse(socket, self.now_ms) {
+            return None;
+        }
+        let session = self.sessions.get(&socket)?;
+        if let Some(name) = session.grant.client_id.name().filter(|_| !session.grant.basic) {
+            self.said.keep_out(name, self.now_ms);
+        }
+        Some(Code::PublishAbuse.because("the connection went on publishing far above its rate"))
     }
 }
 
@@ -62,25 +188,60 @@ impl Relay {
 mod tests {
     use super::*;
 
-    const FLOW: Flow = Flow { burst: 2, per_second: 2 };
+    fn share(key: &str, per_second: u64) -> Share {
+        let flow = Flow { burst: per_second, per_second };
+        Share { key: key.to_owned(), flow, code: Code::PublishRateLimited, what: "publishes" }
+    }
 
     #[test]
     fn each_client_has_a_share_of_its_own() {
         let mut said = Said::default();
-        let mut take = |name: &str, now_ms| said.take(name.to_owned(), 1, FLOW, now_ms).map_err(|error| error.code);
+        let mut take = |name: &str, now_ms| said.take(vec![share(name, 2)], 1, now_ms).map_err(|error| error.code);
         assert_eq!([take("ann", 0), take("ann", 0), take("ann", 0)], [Ok(()), Ok(()), Err(42911)]);
         assert_eq!(take("ben", 0), Ok(()));
         assert_eq!([take("ann", 499), take("ann", 500), take("ann", 500)], [Err(42911), Ok(()), Err(42911)]);
     }
 
     #[test]
+    fn what_one_rate_refuses_is_charged_to_none_and_says_when_to_try_again() {
+        let mut said = Said::default();
+        let mut both = || said.take(vec![share("wide", 100), share("narrow", 1)], 1, 0).map_err(|error| error.message);
+        assert_eq!(both(), Ok(()));
+        let refusal = "a client publishes at most 1 a second here; try again in 1000 ms".to_owned();
+        assert_eq!([both(), both()], [Err(refusal.clone()), Err(refusal)]);
+        let left = |said: &Said, key: &str| said.counted[key].0.left(share(key, 100).flow, 0);
+        assert_eq!((left(&said, "wide"), left(&said, "narrow")), (1, 1));
+        said.give_back(vec![share("wide", 100)], 1);
+        assert_eq!(left(&said, "wide"), 0);
+    }
+
+    #[test]
     fn so_many_clients_are_counted_and_those_who_are_silent_are_forgotten() {
         let mut said = Said::default();
         for client in 0..CLIENTS_COUNTED_MAX + 10 {
-            said.take(client.to_string(), 1, FLOW, 0).unwrap();
+            said.take(vec![share(&client.to_string(), 2)], 1, 0).unwrap();
         }
-        assert_eq!(said.0.len(), CLIENTS_COUNTED_MAX);
-        said.take("another".to_owned(), 1, FLOW, 10_000).unwrap();
-        assert_eq!(said.0.len(), 1);
+        assert_eq!(said.counted.len(), CLIENTS_COUNTED_MAX);
+        said.take(vec![share("another", 2)], 1, 10_000).unwrap();
+        assert_eq!(said.counted.len(), 1);
+    }
+
+    #[test]
+    fn who_is_refused_for_long_is_sent_away_and_kept_out_longer_each_time() {
+        let mut said = Said::default();
+        let often = REFUSED_FLOW.burst;
+        assert!((1..often).all(|_| !said.refuse(SocketId(1), 0)) && said.refuse(SocketId(1), 0));
+        assert!(!said.refuse(SocketId(2), 0), "others are not");
+        let waits = |said: &mut Said, now_ms: u64| {
+            said.keep_out("ann", now_ms);
+            (0..).step_by(1_000).find(|ms| said.admit(Some("ann"), now_ms + ms).is_ok()).unwrap()
+        };
+        assert_eq!(waits(&mut said, 0), KEPT_OUT_FIRST_MS);
+        assert_eq!(waits(&mut said, 100_000), 2 * KEPT_OUT_FIRST_MS);
+        assert_eq!(waits(&mut said, 200_000), 4 * KEPT_OUT_FIRST_MS);
+        assert!(said.admit(Some("ben"), 200_000).is_ok() && said.admit(None, 200_000).is_ok());
+        assert!(said.admit(Some("ann"), 200_000).unwrap_err().message.ends_with("try again in 40 s"));
+        let long_after = 200_000 + 10 * KEPT_OUT_MAX_MS;
+        assert_eq!(waits(&mut said, long_after), KEPT_OUT_FIRST_MS, "forgotten by then");
     }
 }

@@ -233,6 +233,7 @@ impl Record {
             answered: 0,
             prompted: self.prompted,
             void_at_ms: None,
+            since_ms: None,
             is_secure: self.is_secure,
             is_kept: true,
             was_busy: self.busy,

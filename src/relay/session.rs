@@ -186,6 +186,8 @@ pub struct Session {
     pub prompted: bool,
     /// When a revocation ends it, if one does.
     pub void_at_ms: Option<u64>,
+    /// When its transport came in, as long as the relay's memory lasts.
+    pub since_ms: Option<u64>,
     pub is_secure: bool,
     pub is_kept: bool,
     /// What the record says of [`Session::is_busy`].
@@ -245,6 +247,7 @@ impl Session {
             answered: 0,
             prompted: expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS),
             void_at_ms: None,
+            since_ms: Some(now_ms),
             is_secure: opening.is_secure,
             is_kept: opening.is_kept,
             was_busy: false,

@@ -1,25 +1,70 @@
-//! Connections that end because their app says so: it revokes tokens (protocol.md § 11.7), or is deleted.
+//! Connections that end because their app says so: it revokes tokens (protocol.md § 11.7), bans clients (§ 11.8), or
+//! is deleted.
 //!
-//! A relay that watches its app knows every revocation in force, and is told of each new one. One that doesn't watch
-//! holds only connections that nothing can revoke: whoever gets a token that could be, over a connection that goes on,
-//! is sent back to the front door, where the watch begins.
+//! A relay that watches its app knows every revocation and ban in force, and is told of each new one. It watches from
+//! its first client on.
 
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
-use crate::auth::{Grant, Revocation, Revocations};
+use crate::auth::{Ban, Bans, Grant, Revocation, Revocations};
 use crate::error::{Code, ErrorInfo};
+use crate::model::name::ChannelName;
+use crate::rpc::Submission;
 
 impl Relay {
     /// From now on the app tells this relay what it revokes. These are in force.
-    pub fn watch(&mut self, revocations: Vec<Revocation>, now_ms: u64) -> Vec<Effect> {
+    pub fn watch(&mut self, revocations: Vec<Revocation>, bans: Vec<Ban>, now_ms: u64) -> Vec<Effect> {
         self.now_ms = now_ms;
         self.revocations = Some(Revocations::default());
-        self.revoke(revocations, self.now_ms)
+        self.bans = Bans::default();
+        let mut effects = self.revoke(revocations, self.now_ms);
+        effects.extend(self.ban(bans, self.now_ms));
+        effects
+    }
+
+    pub fn is_watching(&self) -> bool {
+        self.revocations.is_some()
     }
 
     /// The app tells this relay nothing any more.
     pub fn unwatch(&mut self) {
         self.revocations = None;
+        self.bans = Bans::default();
+    }
+
+    /// Takes bans into force or lifts them. Ends the connections of those who are kept out of the app, and the
+    /// attachments of those who are kept out of a channel.
+    pub fn ban(&mut self, bans: Vec<Ban>, now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
+        self.bans.forget(now_ms);
+        let mut names: Vec<String> = bans.iter().map(|ban| ban.client_id.clone()).collect();
+        names.sort_unstable();
+        bans.into_iter().for_each(|ban| self.bans.put(ban));
+        let is_named = |session: &Session| {
+            session
+                .grant
+                .client_id
+                .name()
+                .is_some_and(|name| names.binary_search_by(|known| (**known).cmp(name)).is_ok())
+        };
+        let sockets: Vec<SocketId> =
+            self.sessions.iter().filter(|(_, session)| is_named(session)).map(|(socket, _)| *socket).collect();
+        for socket in sockets {
+            let Some(session) = self.sessions.get(&socket) else { continue };
+            match self.bans.admit(session.grant.client_id.name(), None, now_ms) {
+                Ok(()) => self.requalify(socket, false),
+                Err(error) => self.fail(socket, &error),
+            }
+        }
+        self.finish()
+    }
+
+    /// Whether those may say it here whom a publish names. Fails with 40300 when one of them is banned.
+    pub(super) fn admit_said(&self, content: &Submission, channel: &ChannelName) -> Result<(), ErrorInfo> {
+        if self.bans.is_empty() {
+            return Ok(());
+        }
+        content.clients().try_for_each(|name| self.bans.admit(Some(name), Some(channel), self.now_ms))
     }
 
     /// Ends the connections whose tokens these revoke, at once or when their clients had time to renew.
@@ -56,8 +101,11 @@ impl Relay {
         self.finish()
     }
 
-    /// Whether a client with this grant may come in. Fails with 40141 when it was revoked.
+    /// Whether a client with this grant may come in. Fails with 40141 when it was revoked, with 40300 when it is banned,
+    /// and with 42910 when it was sent away for being too fast.
     pub fn admit(&self, grant: &Grant, now_ms: u64) -> Result<(), ErrorInfo> {
+        self.bans.admit(grant.client_id.name(), None, now_ms)?;
+        self.said.admit(grant.client_id.name().filter(|_| !grant.basic), now_ms)?;
         match self.void_at_ms(grant) {
             Some(void_at_ms) if void_at_ms <= now_ms => Err(Code::TokenRevoked.into()),
             _ => Ok(()),

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::caller::Caller;
 use super::step::another_answer;
-use super::{Context, Step, body, publish};
+use super::{Context, Step, admin, body, publish};
 use crate::app::{NewApp, fixtures};
 use crate::auth::{Secret, bearer};
 use crate::error::{Code, ErrorInfo};
@@ -46,8 +46,11 @@ pub fn create(request: &Request, form: Form, context: &mut Context<'_>) -> Resul
     }
     let request = AppRequest::Create { config: new.config, channels };
     let made = form.created(&answer);
-    Ok(form.ask(AppCall { app: new.app.id().clone(), request }, move |response| match response {
-        AppResponse::Done => Ok(settle(form, new.fixtures, made)),
+    let (app, now_ms) = (new.app.id().clone(), context.now_ms);
+    Ok(form.ask(AppCall { app: app.clone(), request }, move |response| match response {
+        AppResponse::Done => {
+            Ok(admin::deployment_note(&app, "operator", "create app", now_ms, form, settle(form, new.fixtures, made)))
+        }
         _ => Err(another_answer()),
     }))
 }
@@ -72,16 +75,19 @@ pub fn delete(request: &Request, app: AppId, form: Form, context: &mut Context<'
         return Err(closed());
     }
     let has_bearer = || request.headers.authorization.as_deref().and_then(bearer).is_some();
-    if !matches!(context.admin, Admin::Open) && has_bearer() {
+    let by = if !matches!(context.admin, Admin::Open) && has_bearer() {
         require_admin(request, context)?;
+        "operator".to_owned()
     } else {
         let caller = Caller::authenticate(request, context)?;
         caller.require_first_key(&app)?;
-    }
-    let config = context.apps.get(&app).cloned();
+        format!("key {}", caller.grant().key_name)
+    };
+    let (config, now_ms) = (context.apps.get(&app).cloned(), context.now_ms);
     Ok(form.ask(AppCall { app: app.clone(), request: AppRequest::Delete }, move |response| match response {
         AppResponse::Channels(channels) => {
-            Ok(settle(form, fixtures::leaving(&app, config.as_deref(), &channels), Reply::empty()))
+            let gone = settle(form, fixtures::leaving(&app, config.as_deref(), &channels), Reply::empty());
+            Ok(admin::deployment_note(&app, &by, "delete app", now_ms, form, gone))
         }
         _ => Err(another_answer()),
     }))

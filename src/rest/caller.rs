@@ -72,6 +72,10 @@ impl Caller {
         &self.app
     }
 
+    pub fn shared_app(&self) -> Rc<App> {
+        self.app.clone()
+    }
+
     pub fn identity(&self) -> &Identity {
         &self.grant.client_id
     }

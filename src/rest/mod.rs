@@ -11,12 +11,14 @@
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
 //! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`,
-//! `annotations`, `presence`, `objects`, `chat`, `status`, `stats`, `metrics`, `token`, `revoke`, `apps`, `push`,
-//! `pusher`; `step` is how each goes on with the answers that it waits for, `form` and `reply` how all of them are
-//! answered.
+//! `annotations`, `presence`, `objects`, `chat`, `status`, `stats`, `metrics`, `token`, `revoke`, `apps`, `admin`,
+//! `push`, `pusher`; `step` is how each goes on with the answers that it waits for, `form` and `reply` how all of them
+//! are answered.
 
+mod admin;
 mod annotations;
 mod apps;
+mod barred;
 mod batch;
 mod body;
 mod caller;
@@ -49,6 +51,8 @@ use crate::http::{Form, Reply, Request};
 use crate::intake::parameters;
 use crate::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES};
 use crate::model::name::AppId;
+use admin::{AdminRoute, Matter, Operator};
+use barred::Guard;
 use caller::Caller;
 use push::PushRoute;
 use route::Route;
@@ -96,6 +100,7 @@ pub fn body_bound(request: &Request, context: &mut Context<'_>) -> Result<usize,
         Route::Push(_) => push::Asker::authenticate(request, context).map(drop),
         #[cfg(feature = "pusher")]
         Route::Pusher(route) => route.caller(request, context).map(drop),
+        Route::Admin(AdminRoute { app: Some(app), .. }) => Operator::authenticate(request, app, context).map(drop),
         _ => Caller::authenticate(request, context).map(drop),
     };
     admitted.map_err(|error| form.error(&error))?;
@@ -134,14 +139,19 @@ fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'
         Route::Metrics => metrics::begin(request, form, context),
         Route::Apps if request.method != "POST" => metrics::list(request, form, context),
         Route::Apps => apps::create(request, form, context),
-        Route::App(id) => apps::delete(request, id, form, context),
+        Route::Admin(AdminRoute { app: Some(id), matter: Matter::App }) if request.method == "DELETE" => {
+            apps::delete(request, id, form, context)
+        }
+        Route::Admin(route) => admin::begin(request, route, form, context),
         Route::Push(route) => push::begin(request, route, form, context),
         #[cfg(feature = "pusher")]
         Route::Pusher(route) => pusher::begin(request, route, form, context),
         route => {
             let caller = Caller::authenticate(request, context)?;
             let check = caller.check();
-            Ok(form.unless_revoked(check, for_caller(request, route, form, caller, context)?))
+            let guard = Guard::of(&caller, context.now_ms);
+            let step = for_caller(request, route, form, caller, context)?;
+            Ok(form.unless_revoked(check, guard.step(form, step)))
         }
     }
 }
@@ -158,6 +168,7 @@ fn for_caller(
         Route::Messages(channel) if request.method == "POST" => {
             publish::begin(request, &channel, &caller, form, &context.random)
         }
+        Route::Messages(channel) if request.method == "DELETE" => admin::purge(&channel, &caller, form, context.now_ms),
         Route::Messages(channel) | Route::History(channel) => {
             history::begin(request, &channel, &caller, form, history::Kind::Messages, context.now_ms)
         }
@@ -189,7 +200,7 @@ fn for_caller(
         Route::Stats => stats::begin(request, &caller, form, context.now_ms),
         Route::Batch => batch::begin(request, &caller, form, &context.random),
         Route::RevokeTokens(key_name) => revoke::begin(request, &key_name, &caller, form, context.now_ms),
-        Route::Time | Route::RequestToken(_) | Route::Apps | Route::App(_) | Route::Push(_) | Route::Metrics => {
+        Route::Time | Route::RequestToken(_) | Route::Apps | Route::Admin(_) | Route::Push(_) | Route::Metrics => {
             unreachable!("answered without a caller")
         }
         #[cfg(feature = "pusher")]

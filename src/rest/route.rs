@@ -3,6 +3,7 @@
 //! A path is split before it is decoded, so that an encoded slash is a part of a channel's name. Nothing else in a name
 //! has a meaning here: `..` is a channel as good as any.
 
+use super::admin::{AdminRoute, Matter};
 use super::chat;
 use super::push::PushRoute;
 #[cfg(feature = "pusher")]
@@ -49,7 +50,8 @@ pub enum Route {
     /// `/channels`: those that are.
     Channels,
     Apps,
-    App(AppId),
+    /// `/apps/{app}/…`, `/audit`
+    Admin(AdminRoute),
     /// `/push/…`
     Push(PushRoute),
     /// `/apps/{id}/events` and others, as the API of Pusher Channels has them
@@ -105,7 +107,9 @@ impl Route {
             ["stats"] => Ok(Route::Stats),
             ["metrics"] => Ok(Route::Metrics),
             ["apps"] => Ok(Route::Apps),
-            ["apps", id] => AppId::parse(id).map(Route::App).map_err(|_| Code::NotFound.because("no such app")),
+            ["apps", id] => AdminRoute::of_app(id, Matter::App).map(Route::Admin),
+            ["apps", id, ref segments @ ..] => AdminRoute::find(id, segments).map(Route::Admin),
+            ["audit"] => Ok(Route::Admin(AdminRoute { app: None, matter: Matter::Audit })),
             ["keys", name, "revokeTokens"] => Ok(Route::RevokeTokens(key_name(name)?)),
             ["keys", name, "requestToken"] => Ok(Route::RequestToken(key_name(name)?)),
             _ => Err(Code::NotFound.because(format!("there is no such path here: {}", instead_of(&segments)))),
@@ -119,14 +123,13 @@ impl Route {
             Route::Versions(..) => "GET, OPTIONS",
             Route::Message(..) => "GET, PATCH, OPTIONS",
             Route::Presence(_) | Route::PresenceHistory(_) | Route::PresenceBatch => "GET, OPTIONS",
-            Route::Messages(_) | Route::RequestToken(_) | Route::Objects(_, None) | Route::Annotations(..) => {
-                "GET, POST, OPTIONS"
-            }
+            Route::Messages(_) => "GET, POST, DELETE, OPTIONS",
+            Route::RequestToken(_) | Route::Objects(_, None) | Route::Annotations(..) => "GET, POST, OPTIONS",
             Route::Stats | Route::Apps => "GET, POST, OPTIONS",
             Route::Metrics => "GET, OPTIONS",
             Route::Objects(_, Some(_)) | Route::ClientSummary(..) => "GET, OPTIONS",
             Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) => "POST, OPTIONS",
-            Route::App(_) => "DELETE, OPTIONS",
+            Route::Admin(route) => route.methods(),
             Route::Push(route) => route.methods(),
             #[cfg(feature = "pusher")]
             Route::Pusher(route) => route.methods(),
@@ -138,7 +141,7 @@ impl Route {
     pub fn app(&self) -> Option<&AppId> {
         match self {
             Route::RequestToken(key) | Route::RevokeTokens(key) => Some(key.app()),
-            Route::App(id) => Some(id),
+            Route::Admin(route) => route.app.as_ref(),
             #[cfg(feature = "pusher")]
             Route::Pusher(route) => route.app(),
             _ => None,
@@ -154,6 +157,7 @@ impl Route {
     pub fn door(&self, method: &str) -> Door {
         match self {
             Route::Messages(_) if method == "POST" => Door::Publish,
+            Route::Messages(_) if method == "DELETE" => Door::Plain,
             Route::Publish(_) => Door::Publish,
             Route::Message(..) if method == "PATCH" => Door::Operation,
             Route::Message(..) => Door::Plain,
@@ -172,7 +176,8 @@ impl Route {
             Route::Push(route) => route.door(),
             #[cfg(feature = "pusher")]
             Route::Pusher(route) => route.door(),
-            Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps | Route::App(_) => Door::Plain,
+            Route::Admin(route) => route.door(method),
+            Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps => Door::Plain,
             Route::Stats if method != "POST" => Door::Stats,
             Route::Objects(..) | Route::Stats | Route::Metrics => Door::Plain,
         }
@@ -192,7 +197,7 @@ fn instead_of(segments: &[&str]) -> &'static str {
         ["channels", ..] => "a channel has messages, publish, history, presence, presence/history and object",
         ["keys", ..] => "a key, appId.keyId, has requestToken and revokeTokens",
         ["chat", ..] => "chat is spoken in version 4, below /chat/v4/rooms/{room}/",
-        _ => "paths begin with time, channels, messages, presence, chat, keys, push, stats or apps",
+        _ => "paths begin with time, channels, messages, presence, chat, keys, push, stats, apps or audit",
     }
 }
 
@@ -218,9 +223,100 @@ mod tests {
         ChannelName::parse(name).unwrap()
     }
 
+    fn admin(app: &str, matter: Matter) -> Route {
+        Route::Admin(AdminRoute { app: Some(AppId::parse(app).unwrap()), matter })
+    }
+
+    fn room(wanted: chat::Wanted) -> Route {
+        Route::Chat(channel("r::$chat"), wanted)
+    }
+
+    /// What a route is, without what it names.
+    fn kind(route: &Route) -> String {
+        let of = |what: String| what.split(['(', ' ']).next().unwrap_or_default().to_owned();
+        match route {
+            Route::Admin(route) => format!("Admin {}", of(format!("{:?}", route.matter))),
+            Route::Chat(_, wanted) => format!("Chat {}", of(format!("{wanted:?}"))),
+            Route::Push(route) => format!("Push {}", of(format!("{route:?}"))),
+            route => of(format!("{route:?}")),
+        }
+    }
+
+    /// The paths of the description and the methods of each, as its lines have them.
+    fn described() -> Vec<(String, Vec<String>)> {
+        let mut paths: Vec<(String, Vec<String>)> = Vec::new();
+        for line in include_str!("../../docs/openapi.yaml").lines() {
+            let name = line.trim_start().trim_end_matches(':');
+            match line.len() - line.trim_start().len() {
+                2 if name.starts_with('/') => paths.push((name.to_owned(), Vec::new())),
+                4 if ["get", "post", "put", "patch", "delete"].contains(&name) => {
+                    let (_, methods) = paths.last_mut().expect("a method stands below a path");
+                    methods.push(name.to_uppercase());
+                }
+                _ => {}
+            }
+        }
+        paths
+    }
+
+    /// The path with a name in each place that has one.
+    fn filled(template: &str) -> String {
+        let part = |part: &str| match part {
+            "{keyName}" => "demo.key1".to_owned(),
+            part => part.trim_matches(['{', '}']).to_owned(),
+        };
+        template.split('/').map(part).collect::<Vec<_>>().join("/")
+    }
+
+    #[test]
+    fn what_openapi_describes_is_what_there_is() {
+        let mut found: Vec<String> = Vec::new();
+        for (template, mut methods) in described() {
+            let route = Route::find(&filled(&template)).unwrap_or_else(|error| panic!("{template}: {error}"));
+            let mut allowed: Vec<&str> = route.methods().split(", ").filter(|method| *method != "OPTIONS").collect();
+            allowed.sort_unstable();
+            methods.sort_unstable();
+            assert_eq!(methods, allowed, "{template}");
+            found.push(kind(&route));
+        }
+        found.sort_unstable();
+        found.dedup();
+        let mut there: Vec<String> = routed().iter().map(|(_, route)| kind(route)).collect();
+        there.sort_unstable();
+        there.dedup();
+        assert_eq!(found, there, "each route is described");
+        assert_eq!(there.len(), ROUTES, "a new route has a path among those that are routed, and is counted");
+    }
+
+    /// How many kinds of routes there are: the compiler asks for each variant here.
+    const ROUTES: usize = {
+        const fn counts(route: &Route) -> usize {
+            match route {
+                Route::Time | Route::Messages(_) | Route::Message(..) | Route::Versions(..) | Route::Publish(_) => 1,
+                Route::History(_) | Route::Presence(_) | Route::PresenceHistory(_) | Route::Objects(..) => 1,
+                Route::Annotations(..) | Route::ClientSummary(..) | Route::PresenceBatch | Route::Batch => 1,
+                Route::RequestToken(_) | Route::RevokeTokens(_) | Route::Channel(_) | Route::Channels => 1,
+                Route::Apps | Route::Stats | Route::Metrics => 1,
+                Route::Admin(_) => MATTERS,
+                Route::Chat(..) => 7,
+                Route::Push(_) => 9,
+            }
+        }
+        let _ = counts;
+        20 + MATTERS + 7 + 9
+    };
+
+    const MATTERS: usize = 11;
+
     #[test]
     fn paths_lead_to_what_is_asked() {
-        let cases = [
+        for (path, route) in routed() {
+            assert_eq!(Route::find(path), Ok(route), "{path}");
+        }
+    }
+
+    fn routed() -> Vec<(&'static str, Route)> {
+        vec![
             ("/time", Route::Time),
             ("/messages", Route::Batch),
             ("/channels/scores/messages", Route::Messages(channel("scores"))),
@@ -260,12 +356,31 @@ mod tests {
             ("/push/deviceRegistrations/a/resetUpdateToken", Route::Push(PushRoute::Renew("a".to_owned()))),
             ("/push/channelSubscriptions", Route::Push(PushRoute::Subscriptions)),
             ("/push/publicVapidKey", Route::Push(PushRoute::Key)),
-            ("/apps/demo", Route::App(AppId::parse("demo").unwrap())),
+            ("/apps/demo", admin("demo", Matter::App)),
+            ("/apps/demo/connections", admin("demo", Matter::Connections)),
+            ("/apps/demo/connections/a%2Fb/disconnect", admin("demo", Matter::Disconnect(Some("a/b".to_owned())))),
+            ("/apps/demo/disconnect", admin("demo", Matter::Disconnect(None))),
+            ("/apps/demo/bans", admin("demo", Matter::Bans)),
+            ("/apps/demo/audit", admin("demo", Matter::Audit)),
+            ("/apps/demo/keys", admin("demo", Matter::Keys)),
+            ("/apps/demo/keys/k", admin("demo", Matter::Key(KeyName::parse("demo.k").unwrap()))),
+            ("/apps/demo/keys/k/rotate", admin("demo", Matter::Rotation(KeyName::parse("demo.k").unwrap()))),
+            ("/apps/demo/namespaces", admin("demo", Matter::Namespaces)),
+            ("/apps/demo/namespaces/%2A", admin("demo", Matter::Namespace("*".to_owned()))),
+            ("/apps/demo/channels/a%3Ab/messages", admin("demo", Matter::Messages(channel("a:b")))),
+            ("/audit", Route::Admin(AdminRoute { app: None, matter: Matter::Audit })),
             ("/keys/demo.key1/requestToken", Route::RequestToken(KeyName::parse("demo.key1").unwrap())),
-        ];
-        for (path, route) in cases {
-            assert_eq!(Route::find(path), Ok(route), "{path}");
-        }
+            ("/push/deviceRegistrations", Route::Push(PushRoute::Devices)),
+            ("/push/channels", Route::Push(PushRoute::Channels)),
+            ("/push/apnsBroadcastChannels", Route::Push(PushRoute::LiveActivities)),
+            ("/chat/v4/rooms/r/messages", room(chat::Wanted::Messages)),
+            ("/chat/v4/rooms/r/messages/s", room(chat::Wanted::Message("s".to_owned()))),
+            ("/chat/v4/rooms/r/messages/s/delete", room(chat::Wanted::Deletion("s".to_owned()))),
+            ("/chat/v4/rooms/r/messages/s/versions", room(chat::Wanted::Versions("s".to_owned()))),
+            ("/chat/v4/rooms/r/messages/s/reactions", room(chat::Wanted::Reactions("s".to_owned()))),
+            ("/chat/v4/rooms/r/messages/s/client-reactions", room(chat::Wanted::ClientReactions("s".to_owned()))),
+            ("/chat/v4/rooms/r/occupancy", room(chat::Wanted::Occupancy)),
+        ]
     }
 
     #[test]
@@ -285,6 +400,12 @@ mod tests {
             "/apps/",
             "/apps/a.b",
             "/apps/a/b",
+            "/apps/a.b/bans",
+            "/apps/a/bans/",
+            "/apps/a/keys/b.c",
+            "/apps/a/connections/x",
+            "/apps/a/channels/x/history",
+            "/audit/a",
             "/apps/%61",
             "/channels/a/messages/",
             "/channels/a/messages/serial/annotations/x",

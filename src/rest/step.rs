@@ -3,7 +3,7 @@
 use crate::error::{Code, ErrorInfo};
 use crate::http::Form;
 use crate::http::Reply;
-use crate::rpc::{Answer, AppCall, AppResponse, ChannelCall, RelayName, Response};
+use crate::rpc::{Answer, AppCall, AppResponse, ChannelCall, Inspected, Inspection, RelayName, Response};
 
 /// What is to be done next for a request.
 pub enum Step {
@@ -19,6 +19,9 @@ pub enum Step {
     Survey(Vec<AppCall>, Continuation<Vec<Answer<AppResponse>>>),
     /// Ask these relays whose connection a key is, until one knows, and go on with its answer, or the last.
     Identify(Asking, Continuation<Answer<Response>>),
+    /// Ask these objects about the connections that they hold, all at once, and go on with their answers, in the same
+    /// order; `None` where none came.
+    Inspect(Vec<(RelayName, Inspection)>, Continuation<Vec<Option<Inspected>>>),
 }
 
 /// Whose connection is this the key of? It says a relay; or a channel's own object holds it, most likely of the channel

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, PushRequest, PushResponse, RelayName};
-use crate::auth::{Grant, Revocation};
+use super::{Act, AdminCall, AdminResponse, Answer, Note, PushRequest, PushResponse, RelayName};
+use crate::auth::{Ban, Grant, Revocation};
 use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::model::name::{AppId, ChannelName};
 use crate::stats::{Report, Tally, Unit};
@@ -34,7 +34,7 @@ pub enum AppRequest {
     List { channel: ChannelName, active: bool },
     /// Channels in use whose names begin so, in order, behind that one. Answered by [`AppResponse::Channels`].
     Channels { prefix: String, after: String, limit: usize },
-    /// Tell this relay of revocations, and of the app's end. Answered by [`AppResponse::Watched`].
+    /// Tell this relay of what changes, and of the app's end. Answered by [`AppResponse::Watching`].
     Watch(RelayName),
     /// Answered by [`AppResponse::Push`].
     Push(Box<PushRequest>),
@@ -46,6 +46,8 @@ pub enum AppRequest {
     Total,
     /// Add these to the statistics, for a test suite. Answered by [`AppResponse::Done`].
     Fixtures(Vec<(u64, Tally)>),
+    /// Answered by [`AppResponse::Admin`].
+    Admin(Box<AdminCall>),
 }
 
 impl AppCall {
@@ -59,6 +61,23 @@ impl AppCall {
         };
         let channel = ChannelName::parse(self.app.as_str()).ok()?;
         Some(AppCall { app: AppId::deployment(), request: AppRequest::List { channel, active } })
+    }
+}
+
+impl AppCall {
+    /// What is noted once this was done.
+    pub fn note(&self) -> Option<&Note> {
+        match &self.request {
+            AppRequest::Admin(call) => call.note.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What the deployment is to note of it: it keeps the entries of all apps, also of those that are gone.
+    pub fn copy(&self) -> Option<AppCall> {
+        let note = self.note().filter(|_| self.app != AppId::deployment())?.clone();
+        let request = AppRequest::Admin(Box::new(AdminCall { note: Some(note), act: Act::Note }));
+        Some(AppCall { app: AppId::deployment(), request })
     }
 }
 
@@ -80,7 +99,11 @@ impl AppRequest {
 
     /// Whether what was known of the app before may be wrong after.
     pub fn changes_app(&self) -> bool {
-        matches!(self, AppRequest::Create { .. } | AppRequest::Delete)
+        match self {
+            AppRequest::Create { .. } | AppRequest::Delete => true,
+            AppRequest::Admin(call) => matches!(call.act, Act::Configure(_)),
+            _ => false,
+        }
     }
 }
 
@@ -95,6 +118,7 @@ pub enum AppResponse {
     /// One outcome for each revocation, in order.
     Revoked(Vec<Answer<()>>),
     Void(bool),
+    /// By a build that knew no bans.
     Watched(Watched),
     /// A line each: no name holds a line break.
     Channels(String),
@@ -102,9 +126,18 @@ pub enum AppResponse {
     /// By their first minutes; one more than was asked for when others follow.
     Stats(Vec<(u64, Tally)>),
     Total(Box<Tally>),
+    Watching(Box<Watching>),
+    Admin(AdminResponse),
 }
 
 /// What a relay must know before it takes its first client in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Watching {
+    pub watched: Watched,
+    pub bans: Vec<Ban>,
+}
+
+/// The same without bans.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Watched {
     /// Names this watch. Another begins when the relay asks again.
@@ -125,6 +158,17 @@ pub struct Notice {
 pub enum News {
     Revoked(Vec<Revocation>),
     Deleted,
+    Changed(Box<Changes>),
+}
+
+/// What is new in an app.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Of an app made at run time, where that has changed.
+    pub config: Option<String>,
+    pub revocations: Vec<Revocation>,
+    /// In force, or lifted.
+    pub bans: Vec<Ban>,
 }
 
 /// What the relay makes of a [`Notice`].
@@ -135,20 +179,29 @@ pub enum Noticed {
     Unwatched,
 }
 
-/// The version before lacks the last variant.
+/// Each version before lacks the last variants.
 impl Versioned for AppCall {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<AppCall, Unreadable> {
-        if version == 2 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+        if (2..=3).contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
     }
 }
 
 /// The same.
 impl Versioned for Answer<AppResponse> {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Answer<AppResponse>, Unreadable> {
+        if (1..=2).contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+    }
+}
+
+/// The same.
+impl Versioned for Notice {
+    const VERSION: u8 = 2;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Notice, Unreadable> {
         if version == 1 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
     }
 }
@@ -172,10 +225,12 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let call = AppCall { app, request: AppRequest::Revoke(vec![revocation()]) };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x03\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
+        assert_eq!(bytes, b"\x04\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
         assert_eq!(pinned::decode(&bytes), Ok(call.clone()));
-        let earlier = [b"\x02", &bytes[1..]].concat();
-        assert_eq!(pinned::decode(&earlier), Ok(call), "as the version before wrote it");
+        for version in [b"\x02", b"\x03"] {
+            let earlier = [version, &bytes[1..]].concat();
+            assert_eq!(pinned::decode(&earlier), Ok(call.clone()), "as the version before wrote it");
+        }
     }
 
     #[test]
@@ -183,18 +238,19 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let query = StatsQuery { unit: Unit::Hour, from: 1, to: 2, forwards: true, limit: 3 };
         let call = AppCall { app: app.clone(), request: AppRequest::Stats(query) };
-        assert_eq!(pinned::encode(&call), b"\x03\x04demo\x0b\x01\x01\x02\x01\x03");
+        assert_eq!(pinned::encode(&call), b"\x04\x04demo\x0b\x01\x01\x02\x01\x03");
         let report = Report { minute: 5, revision: 6, tally: Tally::default() };
         let call = AppCall { app, request: AppRequest::Report { reporter: "r".to_owned(), report: report.into() } };
-        assert_eq!(pinned::encode(&call), b"\x03\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(pinned::encode(&call), b"\x04\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
     }
 
     #[test]
     fn a_notice_is_pinned() {
         let notice = Notice { ticket: 3, news: News::Revoked(vec![revocation()]) };
         let bytes = pinned::encode(&notice);
-        assert_eq!(bytes, b"\x01\x03\x00\x01\x06demo.k\x0cclientId:ann\x01\x02");
-        assert_eq!(pinned::decode(&bytes), Ok(notice));
+        assert_eq!(bytes, b"\x02\x03\x00\x01\x06demo.k\x0cclientId:ann\x01\x02");
+        assert_eq!(pinned::decode(&bytes).as_ref(), Ok(&notice));
+        assert_eq!(pinned::decode(&[b"\x01", &bytes[1..]].concat()), Ok(notice), "as the version before wrote it");
         assert_eq!(pinned::encode(&Noticed::Unwatched), [1, 1]);
     }
 
@@ -202,9 +258,12 @@ mod tests {
     fn a_watch_is_pinned() {
         let watched = Watched { ticket: 3, config: Some("{}".into()), revocations: vec![] };
         let bytes = pinned::encode(&Ok::<_, crate::error::ErrorInfo>(AppResponse::Watched(watched.clone())));
-        assert_eq!(bytes, b"\x02\x00\x05\x03\x01\x02{}\x00");
+        assert_eq!(bytes, b"\x03\x00\x05\x03\x01\x02{}\x00");
         let answer = Ok::<_, crate::error::ErrorInfo>(AppResponse::Watched(watched));
         assert_eq!(pinned::decode(&bytes).as_ref(), Ok(&answer));
-        assert_eq!(pinned::decode(&[b"\x01", &bytes[1..]].concat()), Ok(answer), "as the version before wrote it");
+        for version in [b"\x01", b"\x02"] {
+            let earlier = [version, &bytes[1..]].concat();
+            assert_eq!(pinned::decode(&earlier).as_ref(), Ok(&answer), "as the version before wrote it");
+        }
     }
 }

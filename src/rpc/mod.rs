@@ -1,7 +1,9 @@
 //! The typed calls between objects, and what objects are called. Objects of two deploys talk to each other for a while:
 //! a call whose version the other cannot read is refused, to be tried again.
 
+mod admin;
 mod app;
+mod clients;
 pub mod connection_key;
 pub mod feeds;
 mod history;
@@ -13,11 +15,12 @@ mod occupancy;
 pub mod placement;
 mod push;
 mod rules;
+mod versions;
 
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{Identity, Source};
-use crate::base::pinned::{self, Unreadable, Versioned};
+use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::model::annotation::{Annotation, SummaryCounts};
 use crate::model::message::Message;
@@ -29,7 +32,8 @@ use crate::model::packed::Packed;
 use crate::model::presence::{MemberKey, PresenceMessage, Turn};
 use crate::model::serial::Position;
 use crate::stats::Way;
-pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, StatsQuery, Watched};
+pub use admin::{Act, AdminCall, AdminResponse, Change, HeldConnection, Inspected, Inspection, Note, Selector};
+pub use app::{AppCall, AppRequest, AppResponse, Changes, News, Notice, Noticed, StatsQuery, Watched, Watching};
 pub use history::{AnnotationsQuery, HistoryPage, HistoryQuery, VersionsQuery};
 pub use names::{Address, RelayName, RelayObject};
 pub use objects::{ObjectsPage, ObjectsQuery, TreeQuery};
@@ -37,7 +41,7 @@ pub use occupancy::{LocalOccupancy, Occupancy, Wanted};
 pub use push::{
     ChannelPush, DevicesQuery, DirectPush, PushCaller, PushRequest, PushResponse, PushTarget, SubscriptionsQuery,
 };
-pub use rules::{Rules, RulesOfVersion1, RulesOfVersion2};
+pub use rules::{Rules, RulesOfVersion1, RulesOfVersion2, RulesOfVersion3};
 
 /// Names a waiting caller to the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,6 +101,8 @@ pub enum Request {
     Annotations(AnnotationsQuery),
     /// What one client said of the message of a serial. Answered by [`Response::ClientSummary`].
     ClientSummary(String, String),
+    /// Let go of all messages, or go on with those up to there. Answered by [`Response::Purged`].
+    Purge(Option<Position>),
 }
 
 /// A channel's answer, by the request.
@@ -118,6 +124,8 @@ pub enum Response {
     Objects(ObjectsPage),
     Tree(Tree),
     ClientSummary(SummaryCounts),
+    /// Up to where some are left, which nobody can read.
+    Purged(Option<Position>),
 }
 
 /// What a channel is told to take in, and what stays together under one place in the order.
@@ -400,29 +408,13 @@ macro_rules! versions {
 }
 
 versions! {
-    Answer<Response> = 2,
     Delivery = 1,
     Delivered = 1,
     Follow = 1,
     Probe = 1,
     Probed = 1,
-    Notice = 1,
     Noticed = 1,
     Refusal = 1,
-}
-
-impl Versioned for ChannelCall {
-    const VERSION: u8 = 3;
-
-    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<ChannelCall, Unreadable> {
-        let to = pinned::take(bytes)?;
-        let rules = match version {
-            1 => pinned::take::<RulesOfVersion1>(bytes)?.into(),
-            2 => pinned::take::<RulesOfVersion2>(bytes)?.into(),
-            _ => return Err(Unreadable::Version(version)),
-        };
-        Ok(ChannelCall { to, rules, request: pinned::take(bytes)? })
-    }
 }
 
 /// A call from its bytes. Fails with 50000, to be tried again, when another deploy wrote it and this one cannot read
@@ -449,16 +441,23 @@ mod tests {
                 mutable: true,
                 push: true,
                 persist_last: true,
+                messages_per_second: 5,
+                rest_messages_per_second: 6,
             },
             request: Request::Subscribe(RelayName::from("demo/0".to_owned()), LocalOccupancy::default()),
         };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x03\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(
+            bytes,
+            b"\x04\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x05\x06\x01\x06demo/0\0\0\0\0\0\0\0\0\0"
+        );
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
-        let first = [b"\x01", &bytes[1..14], &bytes[17..]].concat();
-        let second = [b"\x02", &bytes[1..15], &bytes[17..]].concat();
+        let earlier = |version: u8, end: usize| [&[version], &bytes[1..end], &bytes[19..]].concat();
+        let [first, second, third] = [(1, 14), (2, 15), (3, 17)].map(|(version, end)| earlier(version, end));
         let rules = |bytes: &[u8]| decode::<ChannelCall>(bytes).unwrap().rules;
-        let before = Rules { push: false, persist_last: false, ..call.rules.clone() };
+        let before = Rules { messages_per_second: 0, rest_messages_per_second: 0, ..call.rules.clone() };
+        assert_eq!(rules(&third), before);
+        let before = Rules { push: false, persist_last: false, ..before };
         assert_eq!(rules(&first), Rules { mutable: false, ..before.clone() });
         assert_eq!(rules(&second), before);
     }

@@ -21,6 +21,10 @@ pub struct Rules {
     pub push: bool,
     /// Whether the last message can be read for a year.
     pub persist_last: bool,
+    /// How many messages may be published on it a second, and how many of them by one source over REST; 0 without a
+    /// bound.
+    pub messages_per_second: u32,
+    pub rest_messages_per_second: u32,
 }
 
 /// Rules as version 1 of a call, and of a channel's own record, had them.
@@ -35,8 +39,17 @@ pub struct RulesOfVersion1 {
 impl From<RulesOfVersion1> for Rules {
     fn from(rules: RulesOfVersion1) -> Rules {
         let RulesOfVersion1 { retention_ms, max_members, interval_ms, conflation_key } = rules;
-        let (mutable, push, persist_last) = (false, false, false);
-        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable, push, persist_last }
+        Rules {
+            retention_ms,
+            max_members,
+            interval_ms,
+            conflation_key,
+            mutable: false,
+            push: false,
+            persist_last: false,
+            messages_per_second: 0,
+            rest_messages_per_second: 0,
+        }
     }
 }
 
@@ -50,6 +63,21 @@ pub struct RulesOfVersion2 {
 impl From<RulesOfVersion2> for Rules {
     fn from(rules: RulesOfVersion2) -> Rules {
         Rules { mutable: rules.mutable, ..rules.rules.into() }
+    }
+}
+
+/// The same of version 3.
+#[derive(Serialize, Deserialize)]
+pub struct RulesOfVersion3 {
+    rules: RulesOfVersion2,
+    push: bool,
+    persist_last: bool,
+}
+
+impl From<RulesOfVersion3> for Rules {
+    fn from(earlier: RulesOfVersion3) -> Rules {
+        let RulesOfVersion3 { rules, push, persist_last } = earlier;
+        Rules { push, persist_last, ..rules.into() }
     }
 }
 
@@ -75,8 +103,19 @@ impl Rules {
         };
         let interval_ms = interval_ms.unwrap_or(0).min(PACE_MAX_MS) as u32;
         let conflation_key = rules.conflation_key.clone().filter(|_| rules.conflation_enabled);
-        let (mutable, push, persist_last) = (rules.mutable_messages, rules.push_enabled, rules.persist_last);
-        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable, push, persist_last }
+        // No greater one is configured.
+        let rate = |rate: Option<u64>| rate.unwrap_or(0).min(u32::MAX.into()) as u32;
+        Rules {
+            retention_ms,
+            max_members,
+            interval_ms,
+            conflation_key,
+            mutable: rules.mutable_messages,
+            push: rules.push_enabled,
+            persist_last: rules.persist_last,
+            messages_per_second: rate(rules.messages_per_second),
+            rest_messages_per_second: rate(rules.rest_messages_per_second),
+        }
     }
 }
 

@@ -4,10 +4,10 @@
 use super::push_storage;
 use super::sql::{Database, blob, bytes, integer, number, text};
 use crate::app::store::{StatsKind, Store, StoreError, Stored};
-use crate::auth::Revocation;
+use crate::auth::{Ban, Revocation};
 use crate::base::pinned;
 use crate::model::name::ChannelName;
-use crate::rpc::RelayName;
+use crate::rpc::{Note, RelayName};
 use crate::stats::Tally;
 
 const SCHEMA: &str = "
@@ -20,15 +20,23 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS stats (kind INTEGER, minute INTEGER, reporter TEXT, revision INTEGER NOT NULL,
                                       tally BLOB NOT NULL, PRIMARY KEY (kind, minute, reporter)) WITHOUT ROWID;";
 
+/// What an operator does. Made by the first that is done.
+const ADMIN_SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS bans (subject TEXT PRIMARY KEY, revision INTEGER NOT NULL, ends_at INTEGER,
+                                     value BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS config_changes (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS audit (number INTEGER PRIMARY KEY AUTOINCREMENT, value BLOB NOT NULL);";
+
 pub struct AppStore {
     pub(super) database: Database,
     has_schema: bool,
     has_push: bool,
+    has_admin: bool,
 }
 
 impl AppStore {
     pub fn new(database: Database) -> AppStore {
-        AppStore { database, has_schema: false, has_push: false }
+        AppStore { database, has_schema: false, has_push: false, has_admin: false }
     }
 
     fn write(&mut self, query: &str, bindings: &[wasm_bindgen::JsValue]) -> Result<(), StoreError> {
@@ -37,6 +45,30 @@ impl AppStore {
             self.has_schema = true;
         }
         self.database.exec(query, bindings)
+    }
+
+    /// Whether there are tables for what an operator does.
+    fn has_admin(&mut self) -> Result<bool, StoreError> {
+        if !self.has_admin {
+            self.has_admin = self.database.has_table("audit")?;
+        }
+        Ok(self.has_admin)
+    }
+
+    fn write_admin(&mut self, query: &str, bindings: &[wasm_bindgen::JsValue]) -> Result<(), StoreError> {
+        if !self.has_admin()? {
+            self.database.exec(ADMIN_SCHEMA, &[])?;
+            self.has_admin = true;
+        }
+        self.database.exec(query, bindings)
+    }
+
+    fn config_revision(&mut self) -> Result<u64, StoreError> {
+        if !self.has_admin()? {
+            return Ok(0);
+        }
+        let rows = self.database.rows("SELECT revision FROM config_changes", &[])?;
+        Ok(rows.first().map_or(0, |row| integer(row, "revision")))
     }
 
     /// Whether there are tables for push.
@@ -64,8 +96,10 @@ impl AppStore {
 
 impl Store for AppStore {
     fn load(&mut self) -> Result<Stored, StoreError> {
+        // Those of an app of the deployment's own may be all that it keeps.
+        let (bans, config_revision) = (self.bans_after(0, usize::MAX >> 1)?, self.config_revision()?);
         if !self.database.has_table("watchers")? {
-            return Ok(Stored::default());
+            return Ok(Stored { bans, ..Stored::default() });
         }
         let watchers = self.database.rows("SELECT relay, ticket, told FROM watchers", &[])?;
         let watcher = |row| (RelayName::from(text(row, "relay")), integer(row, "ticket"), integer(row, "told"));
@@ -73,6 +107,8 @@ impl Store for AppStore {
             config: self.database.rows("SELECT config FROM config", &[])?.first().map(|row| text(row, "config")),
             nonces: self.nonces()?,
             revocations: self.revocations_after(0, usize::MAX >> 1)?,
+            bans,
+            config_revision,
             watchers: watchers.iter().map(watcher).collect(),
         })
     }
@@ -147,6 +183,58 @@ impl Store for AppStore {
         let rows = self.database.rows(query, &[number(revision), number(limit as u64)])?;
         let revocation = |row| Ok((integer(row, "revision"), pinned::decode(&blob(row, "value"))?));
         rows.iter().map(revocation).collect()
+    }
+
+    fn save_config_revision(&mut self, revision: u64) -> Result<(), StoreError> {
+        let query = "INSERT OR REPLACE INTO config_changes (id, revision) VALUES (0, ?)";
+        self.write_admin(query, &[number(revision)])
+    }
+
+    fn save_ban(&mut self, revision: u64, ban: &Ban) -> Result<(), StoreError> {
+        let ends_at = ban.until_ms.map_or(wasm_bindgen::JsValue::NULL, number);
+        let values = [ban.key().into(), number(revision), ends_at, bytes(&pinned::encode(ban))];
+        self.write_admin("INSERT OR REPLACE INTO bans (subject, revision, ends_at, value) VALUES (?, ?, ?, ?)", &values)
+    }
+
+    fn forget_bans(&mut self, now_ms: u64, through: u64) -> Result<(), StoreError> {
+        if !self.has_admin()? {
+            return Ok(());
+        }
+        let query = "DELETE FROM bans WHERE ends_at <= ? AND revision <= ?";
+        self.database.exec(query, &[number(now_ms), number(through)])
+    }
+
+    fn bans_after(&mut self, revision: u64, limit: usize) -> Result<Vec<(u64, Ban)>, StoreError> {
+        if !self.has_admin()? {
+            return Ok(Vec::new());
+        }
+        let query = "SELECT revision, value FROM bans WHERE revision > ? ORDER BY revision LIMIT ?";
+        let rows = self.database.rows(query, &[number(revision), number(limit as u64)])?;
+        rows.iter().map(|row| Ok((integer(row, "revision"), pinned::decode(&blob(row, "value"))?))).collect()
+    }
+
+    fn bans_behind(&mut self, key: &str, limit: usize) -> Result<Vec<Ban>, StoreError> {
+        if !self.has_admin()? {
+            return Ok(Vec::new());
+        }
+        let query = "SELECT value FROM bans WHERE subject > ? AND ends_at IS NOT 0 ORDER BY subject LIMIT ?";
+        let rows = self.database.rows(query, &[key.into(), number(limit as u64)])?;
+        rows.iter().map(|row| Ok(pinned::decode(&blob(row, "value"))?)).collect()
+    }
+
+    fn add_note(&mut self, note: &Note, keep: usize) -> Result<(), StoreError> {
+        self.write_admin("INSERT INTO audit (value) VALUES (?)", &[bytes(&pinned::encode(note))])?;
+        let query = "DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?";
+        self.database.exec(query, &[number(keep as u64)])
+    }
+
+    fn notes(&mut self, before: u64, limit: usize) -> Result<Vec<(u64, Note)>, StoreError> {
+        if !self.has_admin()? {
+            return Ok(Vec::new());
+        }
+        let query = "SELECT number, value FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?";
+        let rows = self.database.rows(query, &[number(before), number(limit as u64)])?;
+        rows.iter().map(|row| Ok((integer(row, "number"), pinned::decode(&blob(row, "value"))?))).collect()
     }
 
     fn save_watcher(&mut self, relay: &RelayName, ticket: u64, told: u64) -> Result<(), StoreError> {

@@ -10,8 +10,8 @@ use super::platform::{ObjectNamespace, object};
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::rpc::{
-    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Notice, Noticed, Probe, Probed, Refusal,
-    RelayName, RelayObject, Response,
+    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Inspected, Inspection, Notice, Noticed,
+    Probe, Probed, Refusal, RelayName, RelayObject, Response,
 };
 use crate::transport::comet::Verb;
 #[cfg(feature = "socketio")]
@@ -32,6 +32,7 @@ pub const REFUSED: u16 = 421;
 
 const CONNECT_URL: &str = "https://object/connect";
 const IDENTIFY_URL: &str = "https://object/identify";
+const INSPECT_URL: &str = "https://object/inspect";
 const NOTICE_URL: &str = "https://object/notice";
 
 /// Where a request of a connection over HTTP goes.
@@ -127,6 +128,11 @@ fn unreachable() -> ErrorInfo {
 
 pub async fn notify(env: &Env, relay: &RelayName, notice: &Notice) -> Option<Noticed> {
     call_relay(env, relay, NOTICE_URL, &pinned::encode(notice)).await
+}
+
+/// `None` when no answer came: of those who are to end, some may have ended. To be asked again is harmless.
+pub async fn inspect(env: &Env, relay: &RelayName, inspection: &Inspection) -> Option<Inspected> {
+    call_relay(env, relay, INSPECT_URL, &pinned::encode(inspection)).await
 }
 
 async fn call_relay<T: Versioned>(env: &Env, relay: &RelayName, url: &str, body: &[u8]) -> Option<T> {

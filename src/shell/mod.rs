@@ -8,6 +8,7 @@
 mod alarm;
 mod app_object;
 mod app_storage;
+mod asking;
 mod callers;
 mod calls;
 mod config;

@@ -13,7 +13,7 @@ use super::router::{CONNECTION_KEY, Handover, read_body, refuse_unread, write_re
 use crate::http::uploads::Body;
 use crate::model::Format;
 use crate::object::{CallerId, Class, Entrance, Input};
-use crate::rpc::{self, Answer, ChannelCall, Delivery, Follow, Notice, Probe};
+use crate::rpc::{self, Answer, ChannelCall, Delivery, Follow, Inspection, Notice, Probe};
 
 /// One channel: its order and log, and the sockets that named it when they connected.
 #[durable_object(alarm)]
@@ -125,6 +125,7 @@ enum Called {
     Probe(Probe),
     Identify(String),
     Notice(Notice),
+    Inspect(Inspection),
 }
 
 fn decode(path: &str, body: &[u8]) -> Answer<Called> {
@@ -133,6 +134,7 @@ fn decode(path: &str, body: &[u8]) -> Answer<Called> {
         "/follow" => Called::Follow(rpc::decode(body)?),
         "/probe" => Called::Probe(rpc::decode(body)?),
         "/identify" => Called::Identify(String::from_utf8_lossy(body).into_owned()),
+        "/inspect" => Called::Inspect(rpc::decode(body)?),
         "/notice" => Called::Notice(rpc::decode(body)?),
         _ => Called::Call(rpc::decode(body)?),
     })
@@ -146,6 +148,7 @@ impl Called {
             Called::Follow(follow) => Input::Follow { caller, follow },
             Called::Probe(probe) => Input::Probe { caller, probe },
             Called::Identify(key) => Input::Identify { caller, key },
+            Called::Inspect(inspection) => Input::Inspect { caller, inspection },
             Called::Notice(notice) => Input::Notice { caller, notice },
         }
     }

@@ -1,15 +1,17 @@
 //! What a relay keeps in its object's SQLite.
 
+use wasm_bindgen::JsValue;
+
 use super::platform::random_bytes;
 use super::sql::{blob, bytes, integer, number, text};
 use super::storage::SqlStore;
-use crate::auth::Revocation;
+use crate::auth::{Ban, Revocation};
 use crate::base::pinned;
 use crate::model::name::ChannelName;
 use crate::object::store::{RelayStore, StoreError, Watch};
 use crate::relay::SocketId;
 use crate::relay::record::RowId;
-use crate::rpc::{RelayName, Watched};
+use crate::rpc::{RelayName, Watching};
 
 const SECRET_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS secret (id INTEGER PRIMARY KEY, value BLOB NOT NULL)";
 
@@ -17,6 +19,10 @@ const SECRET_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS secret (id INTEGER PRIMA
 const WATCH_SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS watch (id INTEGER PRIMARY KEY, ticket INTEGER NOT NULL, config TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS revoked (target TEXT PRIMARY KEY, forget_at_ms INTEGER NOT NULL, value BLOB NOT NULL);";
+
+/// By whom they keep out of what. Made by the first ban.
+const BANS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS banned
+    (subject TEXT PRIMARY KEY, ends_at INTEGER, value BLOB NOT NULL) WITHOUT ROWID";
 
 const FOLLOWERS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS followers
     (channel TEXT NOT NULL, relay TEXT NOT NULL, PRIMARY KEY (channel, relay)) WITHOUT ROWID";
@@ -53,15 +59,22 @@ impl RelayStore for SqlStore {
         Ok(rows.first().map(watch))
     }
 
-    fn begin_watch(&mut self, watched: &Watched) -> Result<(), StoreError> {
+    fn begin_watch(&mut self, Watching { watched, bans }: &Watching) -> Result<(), StoreError> {
         self.database().exec(WATCH_SCHEMA, &[])?;
+        self.clear_bans()?;
+        self.save_bans(bans)?;
         let config = watched.config.as_deref().unwrap_or_default();
         let values = [number(watched.ticket), config.into()];
         self.database().exec("INSERT OR REPLACE INTO watch (id, ticket, config) VALUES (0, ?, ?)", &values)?;
         self.save_revocations(&watched.revocations)
     }
 
+    fn save_config(&mut self, config: &str) -> Result<(), StoreError> {
+        self.database().exec("UPDATE watch SET config = ?", &[config.into()])
+    }
+
     fn end_watch(&mut self) -> Result<(), StoreError> {
+        self.clear_bans()?;
         self.database().exec("DELETE FROM watch", &[])?;
         self.database().exec("DELETE FROM revoked", &[])
     }
@@ -81,7 +94,31 @@ impl RelayStore for SqlStore {
         Ok(())
     }
 
+    fn bans(&mut self) -> Result<Vec<Ban>, StoreError> {
+        if !self.database().has_table("banned")? {
+            return Ok(Vec::new());
+        }
+        let rows = self.database().rows("SELECT value FROM banned", &[])?;
+        rows.iter().map(|row| Ok(pinned::decode(&blob(row, "value"))?)).collect()
+    }
+
+    fn save_bans(&mut self, bans: &[Ban]) -> Result<(), StoreError> {
+        if bans.is_empty() {
+            return Ok(());
+        }
+        self.database().exec(BANS_SCHEMA, &[])?;
+        for ban in bans {
+            let values = [ban.key().into(), ban.until_ms.map_or(JsValue::NULL, number), bytes(&pinned::encode(ban))];
+            let query = "INSERT OR REPLACE INTO banned (subject, ends_at, value) VALUES (?, ?, ?)";
+            self.database().exec(query, &values)?;
+        }
+        self.database().exec("DELETE FROM banned WHERE ends_at = 0", &[])
+    }
+
     fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError> {
+        if self.database().has_table("banned")? {
+            self.database().exec("DELETE FROM banned WHERE ends_at <= ?", &[number(now_ms)])?;
+        }
         self.database().exec("DELETE FROM revoked WHERE forget_at_ms <= ?", &[number(now_ms)])
     }
 
@@ -165,5 +202,14 @@ impl RelayStore for SqlStore {
 
     fn clear(&mut self) -> Result<(), StoreError> {
         self.clear_all()
+    }
+}
+
+impl SqlStore {
+    fn clear_bans(&mut self) -> Result<(), StoreError> {
+        match self.database().has_table("banned")? {
+            true => self.database().exec("DELETE FROM banned", &[]),
+            false => Ok(()),
+        }
     }
 }

@@ -14,6 +14,7 @@ pub fn write(reply: Reply) -> Result<Response> {
         Reply::Probed(answer) => bytes(&answer),
         Reply::Noticed(Ok(noticed)) => bytes(&noticed),
         Reply::Noticed(Err(error)) => Response::error(error.message, 500),
+        Reply::Inspected(inspected) => bytes(&inspected),
         Reply::Refused(refusal) => Ok(bytes(&refusal)?.with_status(REFUSED)),
         Reply::Http(reply) => write_reply(reply),
     }

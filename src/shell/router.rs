@@ -15,7 +15,7 @@ use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, ev
 use super::directory::{self, Found};
 use super::platform::{self, now_ms, object, origin, query_pairs, random_bytes, random_id};
 use super::way::Way;
-use super::{calls, config};
+use super::{asking, calls, config};
 use crate::auth::{Apps, Attempts, Credentials, Grant, Presented, Surface};
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
@@ -200,17 +200,10 @@ async fn exchange(mut raw: Request, mut request: http::Request, env: &Env, apps:
                 then.answered(join_all(calls.iter().map(|call| calls::ask_channel(env, call))).await)
             }
             Step::Identify(asking, then) => then.answered(calls::identify(env, &asking.relays, &asking.key).await),
-            Step::Ask(call, then) => {
-                let answer = calls::ask_app(env, &call).await;
-                if let Some(listing) = call.listing() {
-                    directory::forget(&call.app);
-                    // An app that the list lacks works all the same.
-                    if answer.is_ok() {
-                        let _ = calls::ask_app(env, &listing).await;
-                    }
-                }
-                then.answered(answer)
-            }
+            Step::Ask(call, then) => then.answered(asking::ask(env, &call).await),
+            Step::Inspect(questions, then) => then.answered(
+                join_all(questions.iter().map(|(relay, inspection)| calls::inspect(env, relay, inspection))).await,
+            ),
             Step::Survey(calls, then) => {
                 then.answered(join_all(calls.iter().map(|call| calls::ask_app(env, call))).await)
             }
@@ -451,10 +444,10 @@ async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Resu
             (Some(Mode::Events(style)), only)
         }
     };
-    // Relays watch their app, for clients that it could send away. There are few relays; of channels that hold sockets
-    // there may be more than an app could tell.
-    let is_watched = !found.is_configured || found.app.is_revocable(&opening.grant);
-    let channel = opening.home(named).filter(|_| !is_watched).map(|name| {
+    // Whoever holds connections watches its app, which can tell so many. Clients that it can send away are held by the
+    // few relays, so that channels leave room.
+    let is_sent_away = !found.is_configured || found.app.is_revocable(&opening.grant);
+    let channel = opening.home(named).filter(|_| !is_sent_away).map(|name| {
         let rules = Rules::on(&found.app, &name);
         (Address { app: found.app.id().clone(), channel: name.owner() }, rules)
     });

@@ -177,6 +177,19 @@ impl Store for SqlStore {
         said::trim(&self.database, through)
     }
 
+    /// A page that is freed keeps its bytes until it is used again: so what is in it is overwritten before.
+    fn purge(&mut self, through: Position, limit: usize) -> Result<bool, StoreError> {
+        let rows = self.totals_after(Position::ZERO, limit)?;
+        let is_all = rows.len() < limit || rows.last().is_none_or(|(last, _)| *last >= through);
+        let end = rows.last().filter(|_| !is_all).map_or(through, |(last, _)| *last);
+        for (table, column) in [("log", "entries"), ("log", "keys"), ("latest", "entry"), ("versions", "entry")] {
+            self.exec(&overwriting(table, column, "position"), &[number(end.0)])?;
+        }
+        self.exec(&overwriting("annotations", "entry", "message"), &[number(end.0)])?;
+        self.trim(end)?;
+        Ok(is_all)
+    }
+
     fn rows_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {
         self.log("WHERE position > ? ORDER BY position LIMIT ?", after, limit)
     }
@@ -428,4 +441,9 @@ fn members_of(row: &JsValue) -> usize {
 
 fn position_of(row: &JsValue) -> Position {
     Position(integer(row, "position"))
+}
+
+/// Zeros of the same length in the same place, up to and including a place.
+fn overwriting(table: &str, column: &str, place: &str) -> String {
+    format!("UPDATE {table} SET {column} = zeroblob(length(CAST({column} AS BLOB))) WHERE {place} <= ?")
 }

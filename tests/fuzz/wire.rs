@@ -179,7 +179,7 @@ pub fn request(input: &mut Input) {
         Step::Calls(calls, _) => calls.iter().for_each(|call| {
             assert_eq!(pinned::decode(&pinned::encode(call)).as_ref(), Ok(call));
         }),
-        Step::Ask(..) | Step::Identify(..) | Step::Survey(..) => {}
+        Step::Ask(..) | Step::Identify(..) | Step::Inspect(..) | Step::Survey(..) => {}
     }
 }
 

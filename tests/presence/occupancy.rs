@@ -305,6 +305,8 @@ fn room() -> (AppId, MemoryStore, Channel) {
         mutable: false,
         push: false,
         persist_last: false,
+        messages_per_second: 0,
+        rest_messages_per_second: 0,
     };
     let channel = Channel::wake(&mut store, Some((&to, &rules)), "life", NOW_MS).unwrap().unwrap();
     (app, store, channel)

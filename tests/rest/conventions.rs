@@ -122,7 +122,7 @@ fn an_unknown_key_of_a_known_app_is_not_found_and_unauthorized() {
 fn wrong_methods_are_told_the_right_ones() {
     for (path, allow) in [
         ("/time", "GET, HEAD, OPTIONS"),
-        ("/channels/c/messages", "GET, HEAD, POST, OPTIONS"),
+        ("/channels/c/object", "GET, HEAD, POST, OPTIONS"),
         ("/channels/c/history", "GET, HEAD, OPTIONS"),
         ("/messages", "POST, OPTIONS"),
     ] {

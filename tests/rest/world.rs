@@ -164,10 +164,14 @@ impl World {
                 then.answered(self.relay.identify(&asking.key))
             }
             Step::Ask(call, then) => {
-                let listing = call.listing();
+                let others = [call.listing(), call.copy()];
                 let answer = self.ask(call);
-                listing.filter(|_| answer.is_ok()).map(|listing| self.ask(listing));
+                others.into_iter().flatten().filter(|_| answer.is_ok()).for_each(|other| drop(self.ask(other)));
                 then.answered(answer)
+            }
+            Step::Inspect(questions, then) => {
+                let answer = |(_, question)| Some(self.relay.inspect(question, self.now_ms).0);
+                then.answered(questions.into_iter().map(answer).collect())
             }
             Step::Survey(calls, then) => then.answered(calls.into_iter().map(|call| self.ask(call)).collect()),
         }
@@ -183,7 +187,7 @@ impl World {
     /// A reader that finds nothing, and waits.
     pub fn wait(&mut self, asked: Asked) -> Waiting {
         let mut step = self.begin(&asked.request);
-        if let Step::Ask(call, then) = step {
+        while let Step::Ask(call, then) = step {
             step = then.answered(self.ask(call));
         }
         let Step::Calls(mut calls, then) = step else { panic!("refused") };

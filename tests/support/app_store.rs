@@ -5,10 +5,10 @@ mod push_memory;
 use std::collections::BTreeMap;
 
 use courtside::app::store::{StatsKind, Store, StoreError, Stored};
-use courtside::auth::Revocation;
+use courtside::auth::{Ban, Revocation};
 use courtside::model::name::ChannelName;
 use courtside::object::{AppHost, AppInput, AppOutput, CallerId};
-use courtside::rpc::{Answer, AppCall, AppResponse, RelayName};
+use courtside::rpc::{Answer, AppCall, AppResponse, Note, RelayName};
 use courtside::stats::Tally;
 pub use push_memory::PushMemory;
 
@@ -22,6 +22,9 @@ pub struct AppMemory {
     pub nonces: BTreeMap<String, u64>,
     pub revocations: BTreeMap<String, (u64, Revocation)>,
     pub watchers: BTreeMap<RelayName, (u64, u64)>,
+    pub bans: BTreeMap<String, (u64, Ban)>,
+    pub config_revision: u64,
+    pub notes: Vec<(u64, Note)>,
     pub push: PushMemory,
     pub stats: BTreeMap<(StatsKind, u64, String), (u64, Tally)>,
 }
@@ -37,7 +40,15 @@ impl Store for AppMemory {
         self.check()?;
         let watchers = self.watchers.iter().map(|(relay, (ticket, told))| (relay.clone(), *ticket, *told)).collect();
         let revocations = self.revocations.values().cloned().collect();
-        Ok(Stored { config: self.config.clone(), nonces: self.nonces.len(), revocations, watchers })
+        let (bans, config_revision) = (self.bans.values().cloned().collect(), self.config_revision);
+        Ok(Stored {
+            config: self.config.clone(),
+            nonces: self.nonces.len(),
+            revocations,
+            bans,
+            config_revision,
+            watchers,
+        })
     }
 
     fn save_config(&mut self, config: &str, channels: &str) -> Result<(), StoreError> {
@@ -103,6 +114,51 @@ impl Store for AppMemory {
         rows.sort_by_key(|(revision, _)| *revision);
         rows.truncate(limit);
         Ok(rows)
+    }
+
+    fn save_config_revision(&mut self, revision: u64) -> Result<(), StoreError> {
+        self.check()?;
+        self.config_revision = revision;
+        Ok(())
+    }
+
+    fn save_ban(&mut self, revision: u64, ban: &Ban) -> Result<(), StoreError> {
+        self.check()?;
+        self.bans.insert(ban.key(), (revision, ban.clone()));
+        Ok(())
+    }
+
+    fn forget_bans(&mut self, now_ms: u64, through: u64) -> Result<(), StoreError> {
+        self.check()?;
+        self.bans.retain(|_, (revision, ban)| ban.is_in_force(now_ms) || *revision > through);
+        Ok(())
+    }
+
+    fn bans_after(&mut self, revision: u64, limit: usize) -> Result<Vec<(u64, Ban)>, StoreError> {
+        self.check()?;
+        let mut rows: Vec<_> = self.bans.values().filter(|(known, _)| *known > revision).cloned().collect();
+        rows.sort_by_key(|(revision, _)| *revision);
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    fn bans_behind(&mut self, key: &str, limit: usize) -> Result<Vec<Ban>, StoreError> {
+        self.check()?;
+        let bans = self.bans.iter().filter(|(known, (_, ban))| known.as_str() > key && ban.until_ms != Some(0));
+        Ok(bans.take(limit).map(|(_, (_, ban))| ban.clone()).collect())
+    }
+
+    fn add_note(&mut self, note: &Note, keep: usize) -> Result<(), StoreError> {
+        self.check()?;
+        let number = self.notes.last().map_or(1, |(number, _)| number + 1);
+        self.notes.push((number, note.clone()));
+        self.notes.drain(..self.notes.len().saturating_sub(keep));
+        Ok(())
+    }
+
+    fn notes(&mut self, before: u64, limit: usize) -> Result<Vec<(u64, Note)>, StoreError> {
+        self.check()?;
+        Ok(self.notes.iter().rev().filter(|(number, _)| *number < before).take(limit).cloned().collect())
     }
 
     fn save_watcher(&mut self, relay: &RelayName, ticket: u64, told: u64) -> Result<(), StoreError> {

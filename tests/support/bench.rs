@@ -43,6 +43,8 @@ pub fn rules() -> Rules {
         mutable: false,
         push: false,
         persist_last: false,
+        messages_per_second: 0,
+        rest_messages_per_second: 0,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use courtside::auth::Revocation;
+use courtside::auth::{Ban, Revocation};
 use courtside::channel::StoredPush;
 use courtside::channel::store::{CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
 use courtside::model::name::ChannelName;
@@ -15,7 +15,7 @@ use courtside::model::revision::Target;
 use courtside::model::serial::Position;
 use courtside::object::store::{RelayStore, Watch};
 use courtside::relay::record::RowId;
-use courtside::rpc::{Lease, MembersQuery, RelayName, Watched};
+use courtside::rpc::{Lease, MembersQuery, RelayName, Watching};
 
 use super::memory_store::MemoryStore;
 use super::random::Random;
@@ -27,7 +27,7 @@ type Follower = (ChannelName, RelayName);
 #[derive(Clone, Debug, Default)]
 struct Beside {
     followers: BTreeSet<Follower>,
-    watched: Option<Watched>,
+    watching: Option<Watching>,
     /// What sockets can't carry.
     rows: BTreeMap<RowId, Vec<u8>>,
     /// Sessions, by their client ids.
@@ -60,7 +60,7 @@ enum Write {
     Objects(Changes),
     ForgetPushes((Position, usize)),
     Follower(Follower, bool),
-    Watch(Option<Watched>),
+    Watch(Option<Watching>),
     Row(RowId, Option<Vec<u8>>),
     Kept(String, Option<Vec<u8>>),
     Clear,
@@ -90,7 +90,7 @@ impl Write {
         match self {
             Write::Follower(follower, true) => drop(beside.followers.insert(follower.clone())),
             Write::Follower(follower, false) => drop(beside.followers.remove(follower)),
-            Write::Watch(watched) => beside.watched.clone_from(watched),
+            Write::Watch(watching) => beside.watching.clone_from(watching),
             Write::Row(id, Some(value)) => drop(beside.rows.insert(*id, value.clone())),
             Write::Row(id, None) => drop(beside.rows.remove(id)),
             Write::Kept(id, Some(value)) => drop(beside.kept.insert(id.clone(), value.clone())),
@@ -230,6 +230,10 @@ impl Store for Disk {
         self.write(Write::Trim(through))
     }
 
+    fn purge(&mut self, through: Position, _: usize) -> Result<bool, StoreError> {
+        self.write(Write::Trim(through)).map(|()| true)
+    }
+
     fn rows_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {
         self.read()?.rows_after(after, limit)
     }
@@ -324,11 +328,12 @@ impl RelayStore for Disk {
 
     fn watch(&mut self) -> Result<Option<Watch>, StoreError> {
         self.read()?;
-        Ok(self.live_beside.watched.clone().map(|watched| Watch { ticket: watched.ticket, config: watched.config }))
+        let watched = self.live_beside.watching.clone().map(|watching| watching.watched);
+        Ok(watched.map(|watched| Watch { ticket: watched.ticket, config: watched.config }))
     }
 
-    fn begin_watch(&mut self, watched: &Watched) -> Result<(), StoreError> {
-        self.write(Write::Watch(Some(watched.clone())))
+    fn begin_watch(&mut self, watching: &Watching) -> Result<(), StoreError> {
+        self.write(Write::Watch(Some(watching.clone())))
     }
 
     fn end_watch(&mut self) -> Result<(), StoreError> {
@@ -337,19 +342,38 @@ impl RelayStore for Disk {
 
     fn revocations(&mut self) -> Result<Vec<Revocation>, StoreError> {
         self.read()?;
-        Ok(self.live_beside.watched.iter().flat_map(|watched| watched.revocations.clone()).collect())
+        Ok(self.live_beside.watching.iter().flat_map(|watching| watching.watched.revocations.clone()).collect())
     }
 
     fn save_revocations(&mut self, revocations: &[Revocation]) -> Result<(), StoreError> {
-        let Some(mut watched) = self.live_beside.watched.clone() else { return Ok(()) };
-        watched.revocations.extend(revocations.iter().cloned());
-        self.write(Write::Watch(Some(watched)))
+        let Some(mut watching) = self.live_beside.watching.clone() else { return Ok(()) };
+        watching.watched.revocations.extend(revocations.iter().cloned());
+        self.write(Write::Watch(Some(watching)))
+    }
+
+    fn save_config(&mut self, config: &str) -> Result<(), StoreError> {
+        let Some(mut watching) = self.live_beside.watching.clone() else { return Ok(()) };
+        watching.watched.config = Some(config.to_owned());
+        self.write(Write::Watch(Some(watching)))
+    }
+
+    fn bans(&mut self) -> Result<Vec<Ban>, StoreError> {
+        self.read()?;
+        Ok(self.live_beside.watching.iter().flat_map(|watching| watching.bans.clone()).collect())
+    }
+
+    fn save_bans(&mut self, bans: &[Ban]) -> Result<(), StoreError> {
+        let Some(mut watching) = self.live_beside.watching.clone() else { return Ok(()) };
+        watching.bans.retain(|known| bans.iter().all(|ban| ban.key() != known.key()));
+        watching.bans.extend(bans.iter().filter(|ban| ban.until_ms != Some(0)).cloned());
+        self.write(Write::Watch(Some(watching)))
     }
 
     fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError> {
-        let Some(mut watched) = self.live_beside.watched.clone() else { return Ok(()) };
-        watched.revocations.retain(|revocation| revocation.forget_at_ms() > now_ms);
-        self.write(Write::Watch(Some(watched)))
+        let Some(mut watching) = self.live_beside.watching.clone() else { return Ok(()) };
+        watching.watched.revocations.retain(|revocation| revocation.forget_at_ms() > now_ms);
+        watching.bans.retain(|ban| ban.is_in_force(now_ms));
+        self.write(Write::Watch(Some(watching)))
     }
 
     fn followers(&mut self) -> Result<Vec<(ChannelName, RelayName)>, StoreError> {

@@ -176,6 +176,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn purge(&mut self, through: Position, limit: usize) -> Result<bool, StoreError> {
+        let last = self.rows.keys().copied().nth(limit - 1).filter(|last| *last < through);
+        self.trim(last.unwrap_or(through))?;
+        Ok(last.is_none())
+    }
+
     fn rows_after(&mut self, after: Position, limit: usize) -> Result<Vec<(Position, Packed)>, StoreError> {
         let rows = self.rows.range(Position(after.0 + 1)..).take(limit);
         let rows = rows.map(|(position, row)| (*position, row.entries.clone())).collect();

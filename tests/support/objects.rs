@@ -287,6 +287,7 @@ fn name(question: &Question) -> &'static str {
             Request::Versions(_) => "versions",
             Request::Annotations(_) => "annotations",
             Request::ClientSummary(..) => "client summary",
+            Request::Purge(_) => "purge",
         },
         Question::Follow { .. } => "follow",
         Question::Deliver { .. } => "deliver",

@@ -86,6 +86,38 @@ test('an app is watched with its key', { skip, timeout: 90_000 }, async (t) => {
   await messages.getByText('changed', { exact: true }).waitFor();
   await fits(page, 'channel');
 
+  page.once('dialog', (dialog) => dialog.accept());
+  await page.getByRole('button', { name: 'Purge all messages' }).click();
+  await messages.getByText('Nothing yet.').waitFor();
+  assert.deepEqual((await rest(runtime).channels.get('mutable:room').history()).items, []);
+
+  await page.getByRole('link', { name: 'Connections' }).click();
+  await page.getByText(ann.connection.id ?? '').waitFor();
+  await page.getByLabel('Of the client').fill('ann');
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Reconnect' }).waitFor();
+  await fits(page, 'connections');
+  const failed = ann.connection.once('failed');
+  page.once('dialog', (dialog) => dialog.accept('spam'));
+  await page.getByRole('button', { name: 'Ban' }).click();
+  assert.match((await failed).reason?.message ?? '', /banned from this app \(spam\)/);
+  await page.getByText('Nobody is connected.').waitFor();
+
+  await page.getByRole('link', { name: 'Bans' }).click();
+  await page.getByRole('cell', { name: 'spam' }).waitFor();
+  await page.getByLabel('Client').fill('ben');
+  await page.getByLabel('Channels, such as').fill('chat:*');
+  await page.getByLabel('Minutes').fill('10');
+  await page.keyboard.press('Enter');
+  await page.getByRole('cell', { name: 'chat:*' }).waitFor();
+  await fits(page, 'bans');
+  await page.getByRole('button', { name: 'Lift' }).first().click();
+  await page.getByRole('cell', { name: 'spam' }).waitFor({ state: 'detached' });
+
+  await page.getByRole('link', { name: 'Audit' }).click();
+  await page.getByRole('cell', { name: 'unban' }).waitFor();
+  await fits(page, 'audit');
+
   await page.getByRole('link', { name: 'Apps and keys' }).click();
   await page.getByText('demo.key1').first().waitFor();
   await page.getByRole('link', { name: 'Errors' }).click();
@@ -109,6 +141,18 @@ test('a deployment is watched with the admin token', { skip, timeout: 90_000 }, 
   assert.equal((await rest(runtime, { key: shown }).stats()).items.length, 0, 'the key works');
   await page.getByText('made by a request').waitFor();
   await fits(page, 'apps');
+  await page.getByRole('row', { name: 'made by a request' }).getByRole('link').click();
+  await page.getByRole('button', { name: 'Add a key' }).click();
+  const added = await page.getByText('It is shown once').locator('code').innerText();
+  assert.equal((await rest(runtime, { key: added }).stats()).items.length, 0, 'so does another');
+  await page.getByLabel('Namespace', { exact: true }).fill('kept');
+  await page.getByLabel('Its rules').fill('{"persisted":true}');
+  await page.keyboard.press('Enter');
+  await page.getByRole('cell', { name: '{"persisted":true}' }).waitFor();
+  await page.getByRole('button', { name: 'Rotate' }).first().click();
+  await page.getByRole('button', { name: 'Rotate' }).nth(2).waitFor();
+  await fits(page, 'app');
+  await page.getByRole('link', { name: 'Apps and keys' }).click();
   page.once('dialog', (dialog) => dialog.accept());
   await page.getByRole('button', { name: 'End' }).click();
   await page.getByText('made by a request').waitFor({ state: 'detached' });

@@ -25,12 +25,12 @@ test('the meter counts what the platform bills of three messages', async (t) => 
   assert.equal(counts['Relay /connect'], 2);
   assert.equal(counts['Relay /deliver'], 3);
   assert.equal(counts['Channel /call'], 3 + 1, 'three publishes, and the relay that joins');
-  assert.equal(counts['App /call'], 1, 'the channel is in use, so that it is listed');
+  assert.equal(counts['App /call'], 2, 'the channel is in use, so that it is listed, and the relay watches its app');
   assert.equal(counts.frames, 3 + 1, 'three publishes and an attach');
   assert.ok(counts['rows written'] >= 3);
   const { objectRequests, rowsWritten } = usage(counts);
   const alarms = (counts['Relay alarm'] ?? 0) + (counts['Channel alarm'] ?? 0);
-  assert.equal(objectRequests, 2 + 3 + 4 + 1 + alarms);
+  assert.equal(objectRequests, 2 + 3 + 4 + 2 + alarms);
   assert.ok(counts['Relay alarms set'] > 0 && rowsWritten > counts['rows written'], 'an alarm that is set is a row');
 });
 

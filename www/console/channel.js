@@ -1,5 +1,5 @@
 /** The page of one channel: what comes as it comes, history, members, and what an operator does about them. */
-import { json, signed } from './api.js';
+import { ask, json, signed } from './api.js';
 import { button, card, field, make, shown, table } from './elements.js';
 
 const Ably = /** @type {typeof import('ably')} */ (/** @type {any} */ (window).Ably);
@@ -29,8 +29,15 @@ export async function channel(place, name) {
   const state = make('p', { role: 'status', className: 'quiet' });
   const draw = () => list.replaceChildren(messageTable(messages, open, failed));
   const failed = (/** @type {unknown} */ error) => { state.textContent = error instanceof Error ? error.message : `${error}`; };
+  const purge = async () => {
+    if (!confirm(`Delete all messages of ${name}, for good?`)) return;
+    await ask(`/channels/${encodeURIComponent(name)}/messages`, { method: 'DELETE' }).then(() => {
+      messages = [];
+      draw();
+    }, failed);
+  };
   place.replaceChildren(make('h2', {}, make('a', { href: '#/channels' }, 'Channels'), ' / ', name), state,
-    publisher(open, failed),
+    publisher(open, failed), make('p', {}, button('Purge all messages', purge, 'danger')),
     make('div', { className: 'columns wide' }, card('Messages', list), card('Members', members)));
   draw();
 

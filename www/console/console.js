@@ -2,6 +2,7 @@
  * The console: signs in, shows one page at a time, and asks for what it shows again as long as somebody looks. A tab
  * in the background asks for nothing.
  */
+import { app, audit, bans, connections } from './admin.js';
 import { ask, json, signed, signIn, signOut } from './api.js';
 import { channel } from './channel.js';
 import { field, make } from './elements.js';
@@ -12,7 +13,7 @@ import { apps, channels, errors, overview } from './pages.js';
  * @typedef {{ again?: () => Promise<void>, end?: () => void }} Shown
  */
 /** @type {Record<string, (place: HTMLElement, rest: string) => Promise<Shown>>} */
-const pages = { '': overview, channels, channel, apps, errors };
+const pages = { '': overview, channels, channel, connections, bans, apps, app, audit, errors };
 
 const againMs = 5_000;
 const find = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -58,7 +59,7 @@ async function show() {
   /** @type {HTMLElement} */ (ui.who.firstElementChild).textContent = who.key ? who.key.split(':')[0] : 'operator';
   const [, name, ...rest] = location.hash.split('/');
   for (const link of ui.nav.querySelectorAll('a')) {
-    const isHere = link.hash.slice(2) === (name === 'channel' ? 'channels' : name ?? '');
+    const isHere = link.hash.slice(2) === (/** @type {Record<string, string>} */ ({ channel: 'channels', app: 'apps' })[name] ?? name ?? '');
     if (isHere) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
@@ -80,7 +81,7 @@ function door() {
     make('h2', {}, 'Sign in'),
     make('form', { onsubmit: enter }, secret, make('button', { className: 'main' }, 'Sign in')),
     make('p', { className: 'quiet' }, 'A key shows its own app, as far as its capability allows: “stats” for numbers, ',
-      '“channel-metadata” for channels. The admin token shows what all apps do together. ',
+      '“channel-metadata” for channels, “admin” on all channels for the rest. The admin token shows what all apps do together. ',
       'Either is kept in this tab only, and gone when it closes.'));
 }
 

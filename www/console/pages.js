@@ -100,14 +100,15 @@ export async function apps(place) {
   const key = signed()?.key;
   if (key) {
     const [name] = key.split(':');
-    place.append(card('Your key', make('p', {}, make('code', {}, name), ` of the app ${name.split('.')[0]}.`),
+    place.append(card('Your key', make('p', {}, make('code', {}, name), ' of the app ',
+      make('a', { href: '#/app' }, name.split('.')[0]), '.'),
       make('p', { className: 'quiet' }, 'The apps of the deployment are shown to whoever has the admin token.')));
     return {};
   }
   const list = make('div');
   const again = async () => {
     const all = await json('/apps');
-    const row = (/** @type {any} */ { id, madeAtRunTime }) => [make('code', {}, id),
+    const row = (/** @type {any} */ { id, madeAtRunTime }) => [make('a', { href: `#/app/${id}` }, id),
       madeAtRunTime ? 'made by a request' : 'in the configuration',
       madeAtRunTime ? button('End', () => end(id), 'danger') : ''];
     list.replaceChildren(table(['App', 'Where it comes from', ''], all.map(row), 'There are no apps.'));

@@ -125,7 +125,7 @@ fn errors_say_which_field_is_wrong() {
         (json!({"keyName": "demo"}), "keyName is wrong: a key name is appId.keyId"),
         (
             signed(json!({"capability": r#"{"a":["publish","fly"]}"#})),
-            r#"capability["a"][1] is no operation; operations are *, annotation-publish, "#,
+            r#"capability["a"][1] is no operation; operations are *, admin, annotation-publish, "#,
         ),
         (signed(json!({"capability": r#"{"a":[]}"#})), r#"capability["a"] has no operation"#),
         (signed(json!({"capability": r#"{"a":["*","publish"]}"#})), r#"capability["a"] has '*' beside others"#),

@@ -1,5 +1,7 @@
 //! An app on a store in memory: what it answers, what it tells relays, and that a restart changes neither.
 
+mod admin;
+#[path = "../support"]
 mod support {
     pub mod app_store;
 }
@@ -47,7 +49,7 @@ impl Scene {
 
     fn watch(&mut self, shard: u16) -> Watched {
         match self.call(AppRequest::Watch(relay(shard))) {
-            Ok(AppResponse::Watched(watched)) => watched,
+            Ok(AppResponse::Watching(watching)) => watching.watched,
             other => panic!("not watched: {other:?}"),
         }
     }
@@ -80,8 +82,8 @@ fn revocation(client_id: &str, now_ms: u64) -> Revocation {
 }
 
 fn clients(tell: &Tell) -> Vec<String> {
-    let News::Revoked(revocations) = &tell.notice.news else { panic!("news of {:?}", tell.notice.news) };
-    revocations.iter().map(|revocation| String::from(revocation.target.clone())).collect()
+    let News::Changed(changes) = &tell.notice.news else { panic!("news of {:?}", tell.notice.news) };
+    changes.revocations.iter().map(|revocation| String::from(revocation.target.clone())).collect()
 }
 
 #[test]
@@ -219,7 +221,8 @@ fn an_app_is_made_once_and_never_in_place_of_a_configured_one() {
     assert!(scene.call(AppRequest::Delete).unwrap_err().is(Code::NotFound));
     assert!(scene.registrar.call(&mut scene.store, create("{}"), true, NOW_MS).unwrap().is_err());
     let watch = scene.registrar.call(&mut scene.store, AppRequest::Watch(relay(0)), true, NOW_MS).unwrap();
-    assert!(matches!(watch, Ok(AppResponse::Watched(Watched { config: None, .. }))), "a configured one is watched too");
+    let Ok(AppResponse::Watching(watching)) = watch else { panic!("a configured one is watched too: {watch:?}") };
+    assert_eq!(watching.watched.config, None);
 }
 
 fn made_of(body: Value) -> NewApp {

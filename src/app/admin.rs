@@ -1,0 +1,152 @@
+//! What an operator does to an app: bans, changes of what was configured at run time, and the audit of both.
+
+use super::store::{Store, StoreError};
+use super::{Registrar, State, changing, no_such_app};
+use crate::auth::{Ban, Bans};
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{AUDIT_MAX, BANS_MAX};
+use crate::rpc::{Act, AdminCall, AdminResponse, Answer, AppResponse, Change, Note};
+
+impl Registrar {
+    /// Does what an operator asks, and notes it if it was done.
+    pub(super) fn admin(
+        &mut self,
+        store: &mut impl Store,
+        AdminCall { note, act }: AdminCall,
+        configured: bool,
+        now_ms: u64,
+    ) -> Result<Answer<AppResponse>, StoreError> {
+        let answer = match act {
+            Act::Note => Ok(AdminResponse::Done),
+            Act::Ban(ban) => self.ban(store, ban, configured, now_ms)?,
+            Act::Lift { client_id, channels } => Ok(self.lift(store, &client_id, channels.as_deref(), now_ms)?),
+            Act::Bans { after, limit } => Ok(AdminResponse::Bans(store.bans_behind(&after, limit)?)),
+            Act::Bar(subjects) => {
+                let ban = subjects.iter().find_map(|(name, channel)| self.bans.of(name, channel.as_ref(), now_ms));
+                Ok(AdminResponse::Barred(ban.cloned(), !self.bans.is_empty()))
+            }
+            Act::Holders { from, limit } => {
+                let mut holders: Vec<_> = self.watchers.iter().map(|watcher| &watcher.relay).collect();
+                holders.retain(|relay| relay.as_str() >= from.as_str());
+                holders.sort_unstable();
+                Ok(AdminResponse::Holders(holders.into_iter().take(limit).cloned().collect()))
+            }
+            Act::Audit { before, limit } => Ok(AdminResponse::Audit(store.notes(before, limit)?)),
+            Act::Configure(change) => self.configure(store, &change, configured)?,
+        };
+        if answer.is_ok()
+            && let Some(note) = note
+        {
+            store.add_note(&note, AUDIT_MAX)?;
+        }
+        Ok(answer.map(AppResponse::Admin))
+    }
+
+    /// Fails with 40400 for an app that is not there, and with 42910 when there are too many bans.
+    fn ban(
+        &mut self,
+        store: &mut impl Store,
+        ban: Ban,
+        configured: bool,
+        now_ms: u64,
+    ) -> Result<Answer<AdminResponse>, StoreError> {
+        if !configured && self.config().is_none() {
+            return Ok(Err(no_such_app()));
+        }
+        if self.bans.len() + self.lifted >= BANS_MAX {
+            self.forget_bans(store, now_ms)?;
+        }
+        if self.bans.len() + self.lifted >= BANS_MAX && !self.bans.contains(&ban) {
+            return Ok(
+                Err(Code::RateLimited.because(format!("an app has at most {BANS_MAX} bans; lift others first"))),
+            );
+        }
+        self.put_ban(store, ban, now_ms)?;
+        Ok(Ok(AdminResponse::Done))
+    }
+
+    fn lift(
+        &mut self,
+        store: &mut impl Store,
+        client_id: &str,
+        channels: Option<&str>,
+        now_ms: u64,
+    ) -> Result<AdminResponse, StoreError> {
+        let lifted = Ban::lifted(client_id, channels);
+        let is_known = self.bans.contains(&lifted);
+        if is_known {
+            self.put_ban(store, lifted, now_ms)?;
+        }
+        Ok(AdminResponse::Lifted(is_known))
+    }
+
+    fn put_ban(&mut self, store: &mut impl Store, ban: Ban, now_ms: u64) -> Result<(), StoreError> {
+        store.save_ban(self.revision + 1, &ban)?;
+        self.revision += 1;
+        self.lifted += usize::from(ban.is_lifted());
+        self.bans.put(ban);
+        self.plan_sweep(now_ms);
+        Ok(())
+    }
+
+    /// Relays that have not heard of a ban that was lifted must be told first. Those whose time is over hold nowhere, and
+    /// need no alarm of their own.
+    pub(super) fn forget_bans(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
+        let told = self.watchers.iter().map(|watcher| watcher.told).min().unwrap_or(self.revision);
+        store.forget_bans(now_ms, told)?;
+        self.bans.forget(now_ms);
+        if told >= self.revision {
+            self.lifted = 0;
+        }
+        Ok(())
+    }
+
+    /// Fails with 40300 for one of the deployment's own apps, with 40400 for one that is not there, and as
+    /// [`changing::changed`] does.
+    fn configure(
+        &mut self,
+        store: &mut impl Store,
+        change: &Change,
+        configured: bool,
+    ) -> Result<Answer<AdminResponse>, StoreError> {
+        let State::Made(config) = &self.state else {
+            return Ok(Err(if configured { of_the_deployment() } else { no_such_app() }));
+        };
+        let changed = match changing::changed(config, change) {
+            Ok(changed) => changed,
+            Err(error) => return Ok(Err(error)),
+        };
+        let channels = store.channels()?;
+        store.save_config(&changed, &channels)?;
+        store.save_config_revision(self.revision + 1)?;
+        self.revision += 1;
+        self.config_revision = self.revision;
+        self.state = State::Made(changed.clone());
+        Ok(Ok(AdminResponse::Configured(changed)))
+    }
+}
+
+/// What was stored of bans.
+pub(super) fn restored(bans: impl Iterator<Item = Ban>) -> Bans {
+    let mut all = Bans::default();
+    bans.for_each(|ban| all.put(ban));
+    all
+}
+
+/// The one whose app a deployment's own configuration has.
+pub fn of_the_deployment() -> ErrorInfo {
+    Code::Forbidden.because("this app is one of the deployment's configuration, APPS; change it there")
+}
+
+impl Note {
+    /// As the log and the audit show it.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "timestamp": self.at_ms,
+            "appId": self.app,
+            "by": self.by,
+            "action": self.action,
+            "target": self.target,
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! Changes of an app made at run time: from its configuration and what is to be changed to another configuration.
+
+use serde_json::{Map, Value, json};
+
+use super::configuration;
+use crate::auth::App;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::APPS_MAX_BYTES;
+use crate::model::node;
+use crate::rpc::Change;
+
+/// Fails with 40400 for a key or namespace that is not there, with 40300 for the last key that has no end, with 40009
+/// when the whole becomes too large, and with 40000, saying where and what, as an app's configuration does.
+pub fn changed(config: &str, change: &Change) -> Result<String, ErrorInfo> {
+    let mut app = configuration(config)?.to_json();
+    match change {
+        Change::Namespaces(all) => app["namespaces"] = read(all)?,
+        Change::PutNamespace(namespace) => {
+            let namespace = read(namespace)?;
+            let namespaces = list(&mut app, "namespaces");
+            namespaces.retain(|known| known["id"] != namespace["id"]);
+            namespaces.push(namespace);
+        }
+        Change::RemoveNamespace(id) => remove(list(&mut app, "namespaces"), "id", id)?,
+        Change::AddKey(key) => list(&mut app, "keys").push(read(key)?),
+        Change::AlterKey { id, fields } => {
+            let fields = read(fields)?;
+            let fields = fields.as_object().into_iter().flatten();
+            key(&mut app, id)?.extend(fields.map(|(name, value)| (name.clone(), value.clone())));
+        }
+        Change::RotateKey { id, new_id, secret, until_ms } => {
+            let old = key(&mut app, id)?;
+            let mut new = old.clone();
+            // One that is about to end does not live longer by this.
+            let known_ms = old.get("validUntil").and_then(Value::as_u64);
+            let until_ms = known_ms.map_or(*until_ms, |known_ms| known_ms.min(*until_ms));
+            old.insert("validUntil".to_owned(), json!(until_ms));
+            for (name, value) in [("name", json!(new_id)), ("secret", json!(secret)), ("validUntil", Value::Null)] {
+                new.insert(name.to_owned(), value);
+            }
+            list(&mut app, "keys").push(Value::Object(new));
+        }
+        Change::RemoveKey(id) => remove(list(&mut app, "keys"), "name", id)?,
+    }
+    if !list(&mut app, "keys").iter().any(|key| key["validUntil"].is_null()) {
+        return Err(Code::Forbidden.because("this is the app's last key without an end; add another before"));
+    }
+    let changed = App::try_from(app)?.to_json().to_string();
+    match changed.len() <= APPS_MAX_BYTES {
+        true => Ok(changed),
+        false => Err(Code::TooLarge.because(format!("an app's configuration has at most {APPS_MAX_BYTES} bytes"))),
+    }
+}
+
+fn read(text: &str) -> Result<Value, ErrorInfo> {
+    node::value_of(text.as_bytes()).map_err(|_| Code::BadBody.because("a part of the configuration is not JSON"))
+}
+
+fn list<'a>(app: &'a mut Value, name: &str) -> &'a mut Vec<Value> {
+    app[name].as_array_mut().expect("an app's own JSON has this list")
+}
+
+fn key<'a>(app: &'a mut Value, id: &str) -> Result<&'a mut Map<String, Value>, ErrorInfo> {
+    let found = list(app, "keys").iter_mut().find(|key| key["name"] == id).and_then(Value::as_object_mut);
+    found.ok_or_else(|| absent("key"))
+}
+
+fn remove(list: &mut Vec<Value>, name: &str, id: &str) -> Result<(), ErrorInfo> {
+    let count = list.len();
+    list.retain(|known| known[name] != id);
+    let what = if name == "id" { "namespace" } else { "key" };
+    if list.len() < count { Ok(()) } else { Err(absent(what)) }
+}
+
+fn absent(what: &str) -> ErrorInfo {
+    Code::NotFound.because(format!("the app has no such {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const APP: &str = r#"{"id":"demo","keys":[
+        {"name":"a","secret":"0123456789abcdef","capability":{"chat:*":["publish"]},"revocableTokens":true}
+    ],"namespaces":[{"id":"chat","persisted":true}]}"#;
+
+    fn change(config: &str, change: Change) -> Result<App, ErrorInfo> {
+        changed(config, &change).map(|text| configuration(&text).unwrap())
+    }
+
+    fn rotation(id: &str, new_id: &str, until_ms: u64) -> Change {
+        let secret = "fedcba9876543210".to_owned();
+        Change::RotateKey { id: id.to_owned(), new_id: new_id.to_owned(), secret, until_ms }
+    }
+
+    #[test]
+    fn a_rotated_key_has_a_successor_and_an_end() {
+        let app = change(APP, rotation("a", "b", 5_000)).unwrap();
+        let [old, new] = app.keys() else { panic!("{:?}", app.keys()) };
+        assert_eq!((old.name.id(), old.valid_until_ms), ("a", Some(5_000)));
+        assert_eq!((new.name.id(), new.valid_until_ms, new.secret.expose()), ("b", None, "fedcba9876543210"));
+        assert_eq!((&new.capability, new.revocable_tokens), (&old.capability, true));
+        let again = change(&app.to_json().to_string(), rotation("a", "c", 9_000)).unwrap();
+        assert_eq!(again.keys()[0].valid_until_ms, Some(5_000), "no later than it was to end");
+    }
+
+    #[test]
+    fn a_key_is_altered_and_removed() {
+        let fields = r#"{"capability":{"*":["subscribe"]}}"#.to_owned();
+        let app = change(APP, Change::AlterKey { id: "a".into(), fields }).unwrap();
+        assert_eq!(app.keys()[0].capability.text(), r#"{"*":["subscribe"]}"#);
+        assert!(app.keys()[0].revocable_tokens, "what is not named stays");
+        let key = r#"{"name":"b","secret":"0123456789abcdef"}"#.to_owned();
+        let app = change(APP, Change::AddKey(key)).unwrap();
+        let app = change(&app.to_json().to_string(), Change::RemoveKey("a".into())).unwrap();
+        assert_eq!(app.keys().iter().map(|key| key.name.id()).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn an_app_keeps_a_key() {
+        assert!(change(APP, Change::RemoveKey("a".into())).unwrap_err().is(Code::Forbidden));
+        let app = change(APP, rotation("a", "b", 5_000)).unwrap().to_json().to_string();
+        assert!(change(&app, Change::RemoveKey("b".into())).unwrap_err().is(Code::Forbidden), "the other has an end");
+    }
+
+    #[test]
+    fn namespaces_are_put_and_removed() {
+        let ids = |app: App| app.namespaces().iter().map(|one| one.id.clone()).collect::<Vec<_>>();
+        let app = change(APP, Change::PutNamespace(r#"{"id":"chat","tlsOnly":true}"#.into())).unwrap();
+        assert!(app.namespaces()[0].rules.tls_only && !app.namespaces()[0].rules.persisted, "as a whole");
+        assert_eq!(ids(change(APP, Change::PutNamespace(r#"{"id":"news"}"#.into())).unwrap()), ["chat", "news"]);
+        assert_eq!(ids(change(APP, Change::Namespaces(r#"[{"id":"x"}]"#.into())).unwrap()), ["x"]);
+        assert!(ids(change(APP, Change::RemoveNamespace("chat".into())).unwrap()).is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_changes_nothing() {
+        let alter = |fields: &str| Change::AlterKey { id: "a".into(), fields: fields.into() };
+        for (asked, code) in [
+            (Change::RemoveKey("x".into()), Code::NotFound),
+            (rotation("x", "y", 5), Code::NotFound),
+            (rotation("a", "a", 5), Code::BadRequest),
+            (Change::RemoveNamespace("x".into()), Code::NotFound),
+            (Change::PutNamespace(r#"{"id":"a:b"}"#.into()), Code::BadRequest),
+            (Change::PutNamespace(r#"{"id":"a","persited":true}"#.into()), Code::BadRequest),
+            (Change::Namespaces("{}".into()), Code::BadRequest),
+            (alter(r#"{"capability":{"*":["what"]}}"#), Code::BadRequest),
+        ] {
+            let error = change(APP, asked.clone()).unwrap_err();
+            assert!(error.is(code), "{asked:?}: {error}");
+        }
+    }
+}

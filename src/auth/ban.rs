@@ -1,0 +1,246 @@
+//! Keeping a client out of an app, or of some of its channels (protocol.md § 11.8). Owns what a ban says, and the bans
+//! in force.
+//!
+//! A revocation ends tokens, and only those that can be revoked. A ban is of a clientId: whoever says that it is this
+//! client is refused, by whatever key or token it comes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Identity;
+use super::fields::Fields;
+use super::resource::Resource;
+use crate::base::maps::HashMap;
+use crate::base::pinned::Versioned;
+use crate::error::{Code, ErrorInfo};
+use crate::limits::{BAN_MAX_MS, BAN_REASON_MAX_BYTES};
+use crate::model::name::ChannelName;
+
+/// One ban, as it is stored and told to those who hold connections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    pub client_id: String,
+    /// The channels that it is of, as a resource of a capability names them; all of the app without one.
+    pub channels: Option<String>,
+    pub since_ms: u64,
+    /// In force until it is lifted, without one. One that was lifted ended at 0.
+    pub until_ms: Option<u64>,
+    pub reason: String,
+}
+
+impl Versioned for Ban {
+    const VERSION: u8 = 1;
+}
+
+impl Ban {
+    /// From a body. Fails with 40000, saying where and what, for a field that is wrong or unknown, and with 40012 for
+    /// what is no client's name.
+    pub fn from_value(body: &Value, now_ms: u64) -> Result<Ban, ErrorInfo> {
+        let fields = Fields::of(body, "", &["clientId", "channel", "duration", "reason"])?;
+        let reason = fields.optional_text("reason")?.unwrap_or_default().to_owned();
+        if reason.len() > BAN_REASON_MAX_BYTES || reason.contains(char::is_control) {
+            return Err(fields.wrong("reason", &format!("must have at most {BAN_REASON_MAX_BYTES} bytes, on one line")));
+        }
+        let duration = "must be whole milliseconds, of ten years at most";
+        let duration_ms = fields.whole("duration", duration)?;
+        if duration_ms.is_some_and(|ms| !(1..=BAN_MAX_MS).contains(&ms)) {
+            return Err(fields.wrong("duration", duration));
+        }
+        let (client_id, channels) = subject(fields.text("clientId")?, fields.optional_text("channel")?)?;
+        Ok(Ban { client_id, channels, since_ms: now_ms, until_ms: duration_ms.map(|ms| now_ms + ms), reason })
+    }
+
+    /// As it is told when it is over.
+    pub fn lifted(client_id: &str, channels: Option<&str>) -> Ban {
+        let channels = channels.map(str::to_owned);
+        Ban { client_id: client_id.to_owned(), channels, since_ms: 0, until_ms: Some(0), reason: String::new() }
+    }
+
+    pub fn is_lifted(&self) -> bool {
+        self.until_ms == Some(0)
+    }
+
+    pub fn is_in_force(&self, now_ms: u64) -> bool {
+        self.until_ms.is_none_or(|until_ms| until_ms > now_ms)
+    }
+
+    /// Names whom it keeps out of what. A clientId holds no line break.
+    pub fn key(&self) -> String {
+        [&self.client_id, "\n", self.channels.as_deref().unwrap_or_default()].concat()
+    }
+
+    /// As an operator reads it.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "clientId": self.client_id,
+            "channel": self.channels,
+            "since": self.since_ms,
+            "until": self.until_ms,
+            "reason": self.reason,
+        })
+    }
+
+    /// What the client is told.
+    pub fn refusal(&self, now_ms: u64) -> ErrorInfo {
+        let place = if self.channels.is_some() { "this channel" } else { "this app" };
+        let mut text = format!("the client is banned from {place}");
+        if let Some(until_ms) = self.until_ms {
+            text += &format!("; try again in {} s", until_ms.saturating_sub(now_ms).div_ceil(1_000));
+        }
+        if !self.reason.is_empty() {
+            text += &format!(" ({})", self.reason);
+        }
+        Code::Forbidden.because(text)
+    }
+}
+
+/// Whom a ban keeps out of which channels. Fails with 40012 for what is no client's name, and with 40000 for a pattern
+/// that names no channel.
+pub fn subject(client_id: &str, channels: Option<&str>) -> Result<(String, Option<String>), ErrorInfo> {
+    let name = Identity::parse(Some(client_id))?;
+    let name = name.name().ok_or_else(|| Code::BadClientId.because("clientId must name one client"))?.to_owned();
+    let channels = channels.map(Resource::parse).transpose()?;
+    Ok((name, channels.map(|channels| channels.as_str().to_owned())))
+}
+
+/// The bans of one app, at most [`BANS_MAX`](crate::limits::BANS_MAX).
+#[derive(Clone, Debug, Default)]
+pub struct Bans {
+    by_client: HashMap<String, Vec<(Option<Resource>, Ban)>>,
+}
+
+impl Bans {
+    /// Takes one into force, in the place of an earlier one of the same client and channels, or takes that away.
+    pub fn put(&mut self, ban: Ban) {
+        let channels = ban.channels.as_deref().map(Resource::parse).transpose();
+        // What names no channel was refused when it was made.
+        let Ok(channels) = channels else { return };
+        let bans = self.by_client.entry(ban.client_id.clone()).or_default();
+        bans.retain(|(_, known)| known.channels != ban.channels);
+        if ban.is_lifted() {
+            if bans.is_empty() {
+                self.by_client.remove(&ban.client_id);
+            }
+            return;
+        }
+        bans.push((channels, ban));
+    }
+
+    /// What keeps a client out of the app, or also of this channel.
+    pub fn of(&self, client_id: &str, channel: Option<&ChannelName>, now_ms: u64) -> Option<&Ban> {
+        let holds = |(channels, ban): &&(Option<Resource>, Ban)| {
+            let is_of = match (channels, channel) {
+                (None, _) => true,
+                (Some(channels), Some(channel)) => channels.matches(&channel.owner()),
+                (Some(_), None) => false,
+            };
+            is_of && ban.is_in_force(now_ms)
+        };
+        self.by_client.get(client_id)?.iter().find(holds).map(|(_, ban)| ban)
+    }
+
+    /// Whether a client may be here, or on this channel. Fails with 40300 when it is banned.
+    pub fn admit(&self, client_id: Option<&str>, channel: Option<&ChannelName>, now_ms: u64) -> Result<(), ErrorInfo> {
+        let ban = client_id.and_then(|client_id| self.of(client_id, channel, now_ms));
+        ban.map_or(Ok(()), |ban| Err(ban.refusal(now_ms)))
+    }
+
+    /// Drops those whose time is over.
+    pub fn forget(&mut self, now_ms: u64) {
+        for bans in self.by_client.values_mut() {
+            bans.retain(|(_, ban)| ban.is_in_force(now_ms));
+        }
+        self.by_client.retain(|_, bans| !bans.is_empty());
+    }
+
+    pub fn contains(&self, ban: &Ban) -> bool {
+        let bans = self.by_client.get(&ban.client_id);
+        bans.is_some_and(|bans| bans.iter().any(|(_, known)| known.channels == ban.channels))
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_client.values().map(Vec::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_client.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ban(client_id: &str, channels: Option<&str>, until_ms: Option<u64>) -> Ban {
+        Ban { since_ms: 0, until_ms, ..Ban::lifted(client_id, channels) }
+    }
+
+    fn channel(name: &str) -> ChannelName {
+        ChannelName::parse(name).unwrap()
+    }
+
+    #[test]
+    fn a_ban_is_of_one_client_in_its_channels_for_its_time() {
+        let mut bans = Bans::default();
+        bans.put(ban("ann", Some("chat:*"), Some(100)));
+        bans.put(ban("ben", None, None));
+        let holds = |name: &str, of: Option<&str>, now_ms| bans.of(name, of.map(channel).as_ref(), now_ms).is_some();
+        assert!(holds("ann", Some("chat:room"), 99) && holds("ann", Some("[?rewind=1]chat:room"), 99));
+        assert!(!holds("ann", Some("chat:room"), 100), "its time is over");
+        assert!(!holds("ann", Some("news"), 99) && !holds("ann", None, 99) && !holds("cid", Some("chat:room"), 0));
+        assert!(holds("ben", None, u64::MAX) && holds("ben", Some("news"), u64::MAX));
+    }
+
+    #[test]
+    fn a_ban_is_lifted_alone() {
+        let mut bans = Bans::default();
+        bans.put(ban("ann", Some("a"), None));
+        bans.put(ban("ann", None, None));
+        bans.put(Ban::lifted("ann", None));
+        assert_eq!((bans.len(), bans.of("ann", None, 0)), (1, None));
+        assert!(bans.of("ann", Some(&channel("a")), 0).is_some());
+        bans.put(Ban::lifted("ann", Some("a")));
+        assert!(bans.is_empty());
+    }
+
+    #[test]
+    fn those_whose_time_is_over_are_forgotten() {
+        let mut bans = Bans::default();
+        bans.put(ban("ann", None, Some(5)));
+        bans.put(ban("ben", None, Some(6)));
+        bans.forget(5);
+        assert_eq!((bans.len(), bans.of("ben", None, 5).is_some()), (1, true));
+    }
+
+    #[test]
+    fn a_client_is_told_for_how_long_and_why() {
+        let body = json!({"clientId": "ann", "channel": "chat:*", "duration": 1_500, "reason": "spam"});
+        let ban = Ban::from_value(&body, 1_000).unwrap();
+        assert_eq!((ban.since_ms, ban.until_ms), (1_000, Some(2_500)));
+        let refusal = ban.refusal(1_000);
+        assert_eq!(refusal.message, "the client is banned from this channel; try again in 2 s (spam)");
+        assert!(refusal.is(Code::Forbidden));
+        let forever = Ban::from_value(&json!({"clientId": "ann"}), 1_000).unwrap();
+        assert_eq!(forever.refusal(1_000).message, "the client is banned from this app");
+    }
+
+    #[test]
+    fn what_names_nobody_or_nothing_is_refused() {
+        for (body, code) in [
+            (json!([]), Code::BadRequest),
+            (json!({}), Code::BadRequest),
+            (json!({"clientId": 5}), Code::BadRequest),
+            (json!({"clientId": ""}), Code::BadClientId),
+            (json!({"clientId": "*"}), Code::BadClientId),
+            (json!({"clientId": "a\nb"}), Code::BadClientId),
+            (json!({"clientId": "a", "channel": "[what]x"}), Code::BadRequest),
+            (json!({"clientId": "a", "duration": 0}), Code::BadRequest),
+            (json!({"clientId": "a", "duration": BAN_MAX_MS + 1}), Code::BadRequest),
+            (json!({"clientId": "a", "reason": "a\nb"}), Code::BadRequest),
+            (json!({"clientId": "a", "until": 5}), Code::BadRequest),
+        ] {
+            let error = Ban::from_value(&body, 0).unwrap_err();
+            assert!(error.is(code), "{body}: {error}");
+        }
+    }
+}

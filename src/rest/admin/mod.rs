@@ -1,0 +1,56 @@
+//! What an operator does while the server runs (protocol.md § 12.7): who is connected, who is kept out, what an app that
+//! was made at run time is made of, and who did any of this.
+//!
+//! `route` is the paths, `operator` who may ask; then one file for each thing.
+
+mod audit;
+mod bans;
+mod config;
+mod connections;
+mod operator;
+mod purge;
+mod route;
+
+pub use operator::{Operator, deployment_note};
+pub use purge::purge;
+pub use route::{AdminRoute, Matter};
+
+use super::step::another_answer;
+use super::{Context, Step};
+use crate::error::ErrorInfo;
+use crate::http::{Form, Request};
+use crate::model::name::AppId;
+use crate::rpc::{Act, AdminCall, AdminResponse, AppCall, AppRequest, AppResponse, Note};
+
+/// Fails as [`Operator::authenticate`] does, and as each matter says.
+pub fn begin(request: &Request, route: AdminRoute, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+    let Some(app) = route.app else { return audit::of_deployment(request, form, context) };
+    let operator = Operator::authenticate(request, &app, context)?;
+    let is_read = request.method == "GET" || request.method == "HEAD";
+    match route.matter {
+        Matter::Connections => connections::list(request, operator, form),
+        Matter::Disconnect(connection_id) => connections::end(request, connection_id, operator, form),
+        Matter::Bans if is_read => bans::list(request, &operator, form),
+        Matter::Bans if request.method == "POST" => bans::ban(request, &operator, form),
+        Matter::Bans => bans::lift(request, &operator, form),
+        Matter::Audit => audit::list(request, &operator, form),
+        Matter::Messages(channel) => Ok(purge::for_operator(&channel, &operator, form)),
+        Matter::App | Matter::Keys | Matter::Namespaces if is_read => config::show(&route.matter, &operator, form),
+        matter => config::change(request, &matter, &operator, form, &context.random),
+    }
+}
+
+/// Asks an app for what an operator wants of it.
+fn ask(
+    app: &AppId,
+    act: Act,
+    note: Option<Note>,
+    form: Form,
+    go_on: impl FnOnce(AdminResponse) -> Result<Step, ErrorInfo> + 'static,
+) -> Step {
+    let request = AppRequest::Admin(Box::new(AdminCall { note, act }));
+    form.ask(AppCall { app: app.clone(), request }, move |response| match response {
+        AppResponse::Admin(response) => go_on(response),
+        _ => Err(another_answer()),
+    })
+}

@@ -1,0 +1,90 @@
+//! Who may do what an operator does: whoever has the admin token, or a key of the app that may `admin` on all channels.
+
+use std::rc::Rc;
+
+use super::super::apps::{self, Admin};
+use super::super::caller::{Caller, credentials};
+use super::super::{Context, Step};
+use super::ask;
+use crate::auth::{App, Operations, bearer};
+use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Request};
+use crate::limits::AUDIT_TARGET_MAX_BYTES;
+use crate::model::name::AppId;
+use crate::rpc::{Act, Note};
+
+pub struct Operator {
+    pub app: Rc<App>,
+    by: String,
+    pub now_ms: u64,
+}
+
+impl Operator {
+    /// Fails as credentials do, with 40162 for a token, with 40160 for a key of another app or one that may not, and
+    /// with 40400 when there is no such app.
+    pub fn authenticate(request: &Request, app: &AppId, context: &mut Context<'_>) -> Result<Operator, ErrorInfo> {
+        let by = if is_by_deployment(request, context) {
+            apps::require_maker(request, context)?;
+            "operator".to_owned()
+        } else {
+            let caller = Caller::authenticate(request, context)?;
+            require_key(&caller, app)?;
+            format!("key {}", caller.grant().key_name)
+        };
+        let app = context.apps.get(app).cloned().ok_or_else(|| Code::NotFound.because("no such app"))?;
+        Ok(Operator { app, by, now_ms: context.now_ms })
+    }
+
+    /// Of a caller who was let in elsewhere.
+    pub fn of(caller: &Caller, app: Rc<App>, now_ms: u64) -> Operator {
+        Operator { app, by: format!("key {}", caller.grant().key_name), now_ms }
+    }
+
+    pub fn id(&self) -> &AppId {
+        self.app.id()
+    }
+
+    pub fn note(&self, action: &str, target: &str) -> Option<Note> {
+        Some(note(self.now_ms, self.id(), &self.by, action, target))
+    }
+}
+
+/// Whether it is asked with the admin token, or by anybody where anybody may.
+pub fn is_by_deployment(request: &Request, context: &Context<'_>) -> bool {
+    let has_bearer = || request.headers.authorization.as_deref().and_then(bearer).is_some();
+    match context.admin {
+        Admin::Closed => false,
+        Admin::Token(_) | Admin::Guessable => has_bearer(),
+        Admin::Open => credentials(request).is_err_and(|error| error.is(Code::NoCredentials)),
+    }
+}
+
+fn require_key(caller: &Caller, app: &AppId) -> Result<(), ErrorInfo> {
+    if !caller.grant().basic {
+        return Err(Code::BasicRequired.into());
+    }
+    if caller.app().id() != app {
+        return Err(Code::NotPermitted.because("a key is good for its own app only"));
+    }
+    match caller.grant().capability.on_everything().contains(Operations::ADMIN) {
+        true => Ok(()),
+        false => Err(Code::NotPermitted.because("the capability does not allow to administer the app")),
+    }
+}
+
+fn note(at_ms: u64, app: &AppId, by: &str, action: &str, target: &str) -> Note {
+    let end = target.floor_char_boundary(AUDIT_TARGET_MAX_BYTES);
+    Note {
+        at_ms,
+        app: app.as_str().to_owned(),
+        by: by.to_owned(),
+        action: action.to_owned(),
+        target: target[..end].to_owned(),
+    }
+}
+
+/// Notes what was done to an app that keeps no entries itself, or not any more, and then goes on.
+pub fn deployment_note(app: &AppId, by: &str, action: &str, now_ms: u64, form: Form, then: Step) -> Step {
+    let note = note(now_ms, app, by, action, app.as_str());
+    ask(&AppId::deployment(), Act::Note, Some(note), form, move |_| Ok(then))
+}

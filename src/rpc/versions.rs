@@ -1,0 +1,29 @@
+//! Calls to channels as earlier builds wrote them.
+
+use super::{Answer, ChannelCall, Response, RulesOfVersion1, RulesOfVersion2, RulesOfVersion3};
+use crate::base::pinned::{self, Unreadable, Versioned};
+
+/// The version before lacks the last variant.
+impl Versioned for Answer<Response> {
+    const VERSION: u8 = 3;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Answer<Response>, Unreadable> {
+        if version == 2 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+    }
+}
+
+/// Version 3 lacks it, too, and has other rules.
+impl Versioned for ChannelCall {
+    const VERSION: u8 = 4;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<ChannelCall, Unreadable> {
+        let to = pinned::take(bytes)?;
+        let rules = match version {
+            1 => pinned::take::<RulesOfVersion1>(bytes)?.into(),
+            2 => pinned::take::<RulesOfVersion2>(bytes)?.into(),
+            3 => pinned::take::<RulesOfVersion3>(bytes)?.into(),
+            _ => return Err(Unreadable::Version(version)),
+        };
+        Ok(ChannelCall { to, rules, request: pinned::take(bytes)? })
+    }
+}

@@ -1,0 +1,126 @@
+//! What an operator does to an app: who is told of it, and what is kept.
+
+use courtside::app::{Registrar, Tell};
+use courtside::auth::Ban;
+use courtside::error::Code;
+use courtside::limits::{AUDIT_MAX, BANS_MAX, SWEEP_INTERVAL_MS};
+use courtside::model::name::{AppId, ChannelName};
+use courtside::rpc::{
+    Act, Address, AdminCall, AdminResponse, AppRequest, AppResponse, Change, News, Note, Noticed, RelayName,
+};
+
+use super::support::app_store::AppMemory;
+use super::{NOW_MS, Scene, relay};
+
+fn admin(act: Act) -> AppRequest {
+    AppRequest::Admin(Box::new(AdminCall { note: None, act }))
+}
+
+fn ban(client_id: &str, until_ms: Option<u64>) -> Ban {
+    Ban { since_ms: NOW_MS, until_ms, ..Ban::lifted(client_id, None) }
+}
+
+fn bans(tell: &Tell) -> Vec<(String, Option<u64>)> {
+    let News::Changed(changes) = &tell.notice.news else { panic!("news of {:?}", tell.notice.news) };
+    changes.bans.iter().map(|ban| (ban.client_id.clone(), ban.until_ms)).collect()
+}
+
+#[test]
+fn bans_are_told_to_those_who_watch_and_known_to_those_who_come_later() {
+    let mut scene = Scene::made();
+    scene.watch(0);
+    scene.call(admin(Act::Ban(ban("ann", None)))).unwrap();
+    scene.call(admin(Act::Ban(ban("ben", Some(NOW_MS + 5))))).unwrap();
+    let tell = scene.notices().remove(0);
+    assert_eq!(bans(&tell), [("ann".to_owned(), None), ("ben".to_owned(), Some(NOW_MS + 5))]);
+    scene.told(&tell, Some(Noticed::Taken));
+    scene.restart();
+    assert_eq!(scene.notices(), []);
+    assert_eq!(scene.registrar.deadline(), None, "a ban keeps no object awake");
+    scene.now_ms += 5;
+    let Ok(AppResponse::Watching(watching)) = scene.call(AppRequest::Watch(relay(1))) else { panic!("not watched") };
+    assert_eq!(watching.bans, [ban("ann", None)], "the other is over");
+}
+
+#[test]
+fn a_ban_that_is_lifted_is_kept_until_all_have_heard_of_it() {
+    let mut scene = Scene::made();
+    scene.watch(0);
+    scene.call(admin(Act::Ban(ban("ann", None)))).unwrap();
+    let lift = || admin(Act::Lift { client_id: "ann".into(), channels: None });
+    assert_eq!(scene.call(lift()), Ok(AppResponse::Admin(AdminResponse::Lifted(true))));
+    assert_eq!(scene.call(lift()), Ok(AppResponse::Admin(AdminResponse::Lifted(false))));
+    scene.restart();
+    let sweep_at_ms = NOW_MS + SWEEP_INTERVAL_MS;
+    scene.registrar.tick(&mut scene.store, sweep_at_ms).unwrap();
+    assert_eq!(scene.store.bans.len(), 1);
+    let tell = scene.notices().remove(0);
+    assert_eq!(bans(&tell), [("ann".to_owned(), Some(0))]);
+    scene.told(&tell, Some(Noticed::Taken));
+    scene.registrar.tick(&mut scene.store, sweep_at_ms + SWEEP_INTERVAL_MS).unwrap();
+    assert_eq!((scene.store.bans.len(), scene.registrar.deadline()), (0, None));
+}
+
+#[test]
+fn bans_are_bounded() {
+    let mut scene = Scene::made();
+    scene.store.bans = (1..=BANS_MAX as u64)
+        .map(|number| ban(&number.to_string(), (number == 1).then_some(NOW_MS + 1)))
+        .map(|ban| (ban.key(), (1, ban)))
+        .collect();
+    scene.restart();
+    assert!(scene.call(admin(Act::Ban(ban("ann", None)))).unwrap_err().is(Code::RateLimited));
+    assert_eq!(scene.call(admin(Act::Ban(ban("5", None)))), Ok(AppResponse::Admin(AdminResponse::Done)), "again");
+    scene.now_ms += 1;
+    scene.call(admin(Act::Ban(ban("ann", None)))).expect("one is over");
+}
+
+#[test]
+fn a_channel_that_is_in_use_no_more_is_asked_whether_it_holds_clients() {
+    let mut scene = Scene::made();
+    let channel = ChannelName::parse("room").unwrap();
+    let address = Address { app: AppId::parse("demo").unwrap(), channel: channel.clone() };
+    scene.watch(0);
+    scene.call(AppRequest::Watch(RelayName::of_channel(&address))).unwrap();
+    scene.call(AppRequest::List { channel, active: false }).unwrap();
+    let tells = scene.notices();
+    assert_eq!(tells.iter().map(|tell| tell.relay.as_str()).collect::<Vec<_>>(), ["channel:demo/room"]);
+    scene.told(&tells[0], Some(Noticed::Unwatched));
+    let holders = admin(Act::Holders { from: String::new(), limit: 10 });
+    assert_eq!(scene.call(holders), Ok(AppResponse::Admin(AdminResponse::Holders(vec![relay(0)]))));
+}
+
+#[test]
+fn what_an_app_is_made_of_changes_and_is_told_once() {
+    let mut scene = Scene::new();
+    let config = r#"{"id":"demo","keys":[{"name":"a","secret":"0123456789abcdef"}],"namespaces":[]}"#;
+    scene.call(AppRequest::Create { config: config.into(), channels: "c\n".into() }).unwrap();
+    scene.watch(0);
+    let put = || admin(Act::Configure(Change::PutNamespace(r#"{"id":"x","persisted":true}"#.into())));
+    scene.call(put()).unwrap();
+    scene.restart();
+    let tell = scene.notices().remove(0);
+    let News::Changed(changes) = &tell.notice.news else { panic!("news of {:?}", tell.notice.news) };
+    assert!(changes.config.as_deref().is_some_and(|config| config.contains(r#""id":"x""#)), "{changes:?}");
+    scene.told(&tell, Some(Noticed::Taken));
+    assert_eq!((scene.notices(), scene.store.channels.as_str()), (vec![], "c\n"));
+    let mut store = AppMemory::default();
+    let mut own = Registrar::load(&mut store, NOW_MS).unwrap();
+    assert!(own.call(&mut store, put(), true, NOW_MS).unwrap().unwrap_err().is(Code::Forbidden), "of the deployment");
+}
+
+#[test]
+fn the_audit_keeps_the_last_entries() {
+    let mut scene = Scene::made();
+    for number in 0..AUDIT_MAX as u64 + 5 {
+        let [app, by, action, target] = ["demo", "operator", "ban", "x"].map(str::to_owned);
+        let note = Note { at_ms: number, app, by, action, target };
+        let call = AdminCall { note: Some(note), act: Act::Note };
+        scene.call(AppRequest::Admin(Box::new(call))).unwrap();
+    }
+    assert_eq!(scene.store.notes.len(), AUDIT_MAX);
+    let page = admin(Act::Audit { before: u64::MAX, limit: 2 });
+    let Ok(AppResponse::Admin(AdminResponse::Audit(notes))) = scene.call(page) else { panic!("no page") };
+    let times: Vec<u64> = notes.iter().map(|(_, note)| note.at_ms).collect();
+    assert_eq!(times, [AUDIT_MAX as u64 + 4, AUDIT_MAX as u64 + 3]);
+}

@@ -1,0 +1,173 @@
+/** The pages of an app's operator: who is connected, who is kept out, its keys and namespaces, and who did what. */
+import { json, signed } from './api.js';
+import { button, card, field, make, table } from './elements.js';
+
+/** @typedef {import('./console.js').Shown} Shown */
+
+const short = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', hour: 'numeric', minute: 'numeric' });
+const time = (/** @type {number | null} */ ms) => ms === null ? '' : short.format(ms);
+const number = new Intl.NumberFormat();
+
+/** The app that a page is of: that of the key, or the one that its address names. @param {string} rest */
+const appOf = (rest) => signed()?.key?.split('.')[0] ?? rest.split('/')[0];
+
+/** Where an operator has not said of which app. @param {HTMLElement} place @param {string} page @returns {Promise<Shown>} */
+async function choose(place, page) {
+  const all = await json('/apps');
+  const link = (/** @type {any} */ { id }) => [make('a', { href: `#/${page}/${id}` }, id)];
+  place.append(card('Of which app?', table(['App'], all.map(link), 'There are no apps.')));
+  return {};
+}
+
+/**
+ * A page of one app.
+ * @param {string} title @param {string} page
+ * @param {(place: HTMLElement, at: string, say: (text: unknown) => void) => Promise<Shown>} draw
+ */
+const ofApp = (title, page, draw) => async (/** @type {HTMLElement} */ place, /** @type {string} */ rest) => {
+  place.replaceChildren(make('h2', {}, title));
+  const app = appOf(rest);
+  if (!app) return choose(place, page);
+  if (!signed()?.key) place.replaceChildren(make('h2', {}, title, ' / ', make('a', { href: `#/app/${app}` }, app)));
+  const state = make('p', { role: 'status', className: 'quiet' });
+  place.append(state);
+  const say = (/** @type {unknown} */ text) => { state.textContent = text instanceof Error ? text.message : `${text}`; };
+  return draw(place, `/apps/${app}`, say);
+};
+
+/** @param {(error: unknown) => void} say @param {() => Promise<unknown>} act */
+const trying = (say, act) => () => act().then(() => {}, say);
+
+/** @param {SubmitEvent} event */
+const said = (event) => {
+  event.preventDefault();
+  const form = new FormData(/** @type {HTMLFormElement} */ (event.target));
+  return (/** @type {string} */ name) => /** @type {string} */ (form.get(name) ?? '').trim();
+};
+
+const post = (/** @type {string} */ at, /** @type {object} */ body, method = 'POST') =>
+  json(at, { method, body: JSON.stringify(body) });
+
+export const connections = ofApp('Connections', 'connections', async (place, at, say) => {
+  let query = '';
+  const list = make('section', { className: 'card' });
+  const again = async () => {
+    /** @type {any[]} */
+    const held = await json(`${at}/connections?limit=100${query}`);
+    list.replaceChildren(table(['Client', 'Connection', 'By', 'Since', 'Channels', 'Unread', ''], held.map(row), 'Nobody is connected.'));
+  };
+  const end = (/** @type {string} */ id, /** @type {boolean} */ reconnect) => async () => {
+    await post(`${at}/connections/${encodeURIComponent(id)}/disconnect`, { reconnect });
+    await again();
+  };
+  const ban = (/** @type {string} */ clientId) => async () => {
+    const reason = prompt(`Ban ${clientId} from the app until you lift it. For what reason? The client is told.`, '');
+    if (reason === null) return;
+    await post(`${at}/bans`, { clientId, reason });
+    await again();
+  };
+  const row = (/** @type {any} */ one) => [
+    one.clientId ?? '(no name)', make('code', {}, one.connectionId), `${one.transport}, ${one.keyName}`, time(one.since),
+    one.channels.join(', ') + (one.channelCount > one.channels.length ? ` and ${one.channelCount - one.channels.length} more` : ''),
+    `${number.format(one.unreadBytes)} B`,
+    make('span', { className: 'actions' }, button('Reconnect', trying(say, end(one.connectionId, true))), ' ',
+      button('Disconnect', trying(say, end(one.connectionId, false)), 'danger'),
+      ...one.clientId ? [' ', button('Ban', trying(say, ban(one.clientId)), 'danger')] : [])];
+  const search = (/** @type {SubmitEvent} */ event) => {
+    const of = said(event);
+    query = ['clientId', 'channel'].filter((name) => of(name)).map((name) => `&${name}=${encodeURIComponent(of(name))}`).join('');
+    return trying(say, again)();
+  };
+  place.append(make('form', { onsubmit: search, role: 'search' }, field('Of the client', { name: 'clientId', type: 'search' }),
+    field('On the channel', { name: 'channel', type: 'search' }), make('button', {}, 'Search')), list);
+  await again();
+  return { again };
+});
+
+export const bans = ofApp('Bans', 'bans', async (place, at, say) => {
+  const list = make('section', { className: 'card' });
+  const again = async () => {
+    const all = await json(`${at}/bans?limit=100`);
+    list.replaceChildren(table(['Client', 'From', 'Since', 'Until', 'Reason', ''], all.map(row), 'Nobody is banned.'));
+  };
+  const lift = (/** @type {any} */ { clientId, channel }) => async () => {
+    const query = new URLSearchParams({ clientId, ...channel && { channel } });
+    await json(`${at}/bans?${query}`, { method: 'DELETE' });
+    await again();
+  };
+  const row = (/** @type {any} */ ban) => [ban.clientId, ban.channel ?? 'the app', time(ban.since),
+    ban.until === null ? 'it is lifted' : time(ban.until), ban.reason, button('Lift', trying(say, lift(ban)))];
+  const ban = (/** @type {SubmitEvent} */ event) => {
+    const of = said(event);
+    const minutes = Number(of('minutes'));
+    return trying(say, async () => {
+      await post(`${at}/bans`, {
+        clientId: of('clientId'), reason: of('reason'),
+        ...of('channel') && { channel: of('channel') }, ...minutes && { duration: minutes * 60_000 },
+      });
+      say('');
+      await again();
+    })();
+  };
+  place.append(make('form', { onsubmit: ban }, field('Client', { name: 'clientId', required: true }),
+    field('Channels, such as chat:*', { name: 'channel', placeholder: 'the whole app' }),
+    field('Minutes', { name: 'minutes', type: 'number', min: 1, placeholder: 'until it is lifted' }),
+    field('Reason', { name: 'reason', maxLength: 200 }), make('button', { className: 'danger' }, 'Ban')), list);
+  await again();
+  return { again };
+});
+
+/** @param {any[]} entries */
+const entries = (entries) => table(['Time', 'App', 'Who', 'What', 'Of'], entries.map((one) =>
+  [time(one.timestamp), make('code', {}, one.appId), one.by, one.action, one.target]), 'Nothing was done yet.');
+
+/** Of the key's app, or of all. @param {HTMLElement} place @returns {Promise<Shown>} */
+export async function audit(place) {
+  const list = make('section', { className: 'card' });
+  place.replaceChildren(make('h2', {}, 'Audit'), list);
+  const again = async () => list.replaceChildren(entries(await json('/audit?limit=100')));
+  await again();
+  return { again };
+}
+
+/** One app: its keys and namespaces, which change where it was made by a request. */
+export const app = ofApp('App', 'app', async (place, at, say) => {
+  const id = at.split('/')[2];
+  const [keys, namespaces, fresh] = [make('div'), make('div'), make('div', { role: 'status' })];
+  const again = async () => {
+    const shown = await json(at);
+    keys.replaceChildren(table(['Key', 'May', 'Until', ''], shown.keys.map(keyRow), 'It has no keys.'));
+    namespaces.replaceChildren(table(['Namespace', 'Rules', ''], shown.namespaces.map(namespaceRow), 'It has no namespaces.'));
+  };
+  const did = (/** @type {() => Promise<any>} */ act) => trying(say, async () => {
+    const made = await act();
+    if (made?.keyStr) fresh.replaceChildren(card('The new key', make('p', {}, 'It is shown once: ', make('code', {}, made.keyStr))));
+    say('');
+    await again();
+  });
+  const remove = (/** @type {string} */ path, /** @type {string} */ what) => did(async () => {
+    if (confirm(`Remove ${what}? Its clients are sent away.`)) await json(`${at}/${path}`, { method: 'DELETE' });
+  });
+  const keyRow = (/** @type {any} */ key) => [make('code', {}, key.keyName), make('code', {}, key.capability), time(key.validUntil),
+    make('span', { className: 'actions' }, button('Rotate', did(() => post(`${at}/keys/${key.id}/rotate`, {}))), ' ',
+      button('Remove', remove(`keys/${key.id}`, `the key ${key.keyName}`), 'danger'))];
+  const namespaceRow = (/** @type {any} */ { id, notEffective: _, ...rules }) => [make('code', {}, id),
+    make('code', {}, JSON.stringify(Object.fromEntries(Object.entries(rules).filter(([, value]) => value !== false)))),
+    button('Remove', remove(`namespaces/${encodeURIComponent(id)}`, `the namespace ${id}`), 'danger')];
+  const add = (/** @type {SubmitEvent} */ event) => {
+    const of = said(event);
+    return did(() => post(`${at}/keys`, of('capability') ? { capability: of('capability') } : {}))();
+  };
+  const put = (/** @type {SubmitEvent} */ event) => {
+    const of = said(event);
+    return did(async () => post(`${at}/namespaces/${encodeURIComponent(of('id'))}`, JSON.parse(of('rules') || '{}'), 'PUT'))();
+  };
+  const links = ['connections', 'bans'].map((page) => make('a', { href: `#/${page}/${id}` }, page));
+  place.append(make('p', {}, links[0], ' · ', links[1]), fresh,
+    card('Keys', keys, make('form', { onsubmit: add },
+      field('Capability of another key', { name: 'capability', placeholder: '{"*":["subscribe"]}' }), make('button', {}, 'Add a key'))),
+    card('Namespaces', namespaces, make('form', { onsubmit: put }, field('Namespace', { name: 'id', required: true }),
+      field('Its rules', { name: 'rules', placeholder: '{"persisted":true}' }), make('button', {}, 'Put'))));
+  await again();
+  return { again };
+});
