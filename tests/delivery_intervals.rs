@@ -75,6 +75,7 @@ fn wake(store: &mut MemoryStore, key: Option<&str>, now_ms: u64) -> Channel {
         mutable: false,
         push: false,
         persist_last: false,
+        hooks: Vec::new(),
     };
     Channel::wake(store, Some((&to, &rules)), "life", now_ms).unwrap().unwrap()
 }

@@ -70,6 +70,10 @@ impl Store for Nowhere {
         Ok(())
     }
 
+    fn save_hooks(&mut self, _: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn add_relay(&mut self, _: &RelayName, _: bool) -> Result<(), StoreError> {
         Ok(())
     }
@@ -201,6 +205,7 @@ fn a_member_costs_a_channel_less_than_400_bytes() {
         mutable: false,
         push: false,
         persist_last: false,
+        hooks: Vec::new(),
     };
     let mut channel =
         Channel::wake(&mut Nowhere, Some((&to, &rules)), "life", 1_000_000).expect("it works").expect("a channel");

@@ -15,6 +15,7 @@
 
 mod creation;
 pub mod fixtures;
+mod hooks;
 pub mod push;
 mod statistics;
 pub mod store;
@@ -122,7 +123,9 @@ impl Registrar {
             AppRequest::Watch(relay) => self.watch(store, relay, configured, now_ms),
             AppRequest::Push(_) => Ok(Err(Code::Internal.because("push is not the registrar's"))),
             // What was deleted keeps none.
-            AppRequest::Report { .. } | AppRequest::Fixtures(_) if self.state == State::Deleted => {
+            AppRequest::Report { .. } | AppRequest::Fixtures(_) | AppRequest::HookReport(_)
+                if self.state == State::Deleted =>
+            {
                 Ok(Ok(AppResponse::Done))
             }
             AppRequest::Report { reporter, report } => {
@@ -132,6 +135,8 @@ impl Registrar {
                 statistics::intervals(store, &query).map(|intervals| Ok(AppResponse::Stats(intervals)))
             }
             AppRequest::Total => statistics::total(store, now_ms).map(|total| Ok(AppResponse::Total(Box::new(total)))),
+            AppRequest::HookReport(report) => hooks::take(store, &report).map(|()| Ok(AppResponse::Done)),
+            AppRequest::Hooks => hooks::page(store).map(|page| Ok(AppResponse::Hooks(page))),
             AppRequest::Fixtures(minutes) => Ok(statistics::make_up(store, &minutes)?.map(|()| AppResponse::Done)),
         }
     }

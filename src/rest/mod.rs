@@ -11,7 +11,8 @@
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
 //! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`,
-//! `annotations`, `presence`, `objects`, `chat`, `status`, `stats`, `metrics`, `token`, `revoke`, `apps`, `push`;
+//! `annotations`, `presence`, `objects`, `chat`, `status`, `stats`, `metrics`, `token`, `revoke`, `apps`,
+//! `webhooks`, `push`;
 //! `step` is how each goes on with the answers that it waits for, `form` and `reply` how all of them are answered.
 
 mod annotations;
@@ -35,6 +36,7 @@ mod status;
 mod step;
 mod token;
 mod unenveloped;
+mod webhooks;
 
 pub use apps::Admin;
 pub use body::check_coding;
@@ -126,6 +128,7 @@ fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'
         Route::Apps if request.method != "POST" => metrics::list(request, form, context),
         Route::Apps => apps::create(request, form, context),
         Route::App(id) => apps::delete(request, id, form, context),
+        Route::Webhooks(id) => webhooks::begin(request, id, form, context),
         Route::Push(route) => push::begin(request, route, form, context),
         route => {
             let caller = Caller::authenticate(request, context)?;
@@ -178,7 +181,13 @@ fn for_caller(
         Route::Stats => stats::begin(request, &caller, form, context.now_ms),
         Route::Batch => batch::begin(request, &caller, form, &context.random),
         Route::RevokeTokens(key_name) => revoke::begin(request, &key_name, &caller, form, context.now_ms),
-        Route::Time | Route::RequestToken(_) | Route::Apps | Route::App(_) | Route::Push(_) | Route::Metrics => {
+        Route::Time
+        | Route::RequestToken(_)
+        | Route::Apps
+        | Route::App(_)
+        | Route::Push(_)
+        | Route::Metrics
+        | Route::Webhooks(_) => {
             unreachable!("answered without a caller")
         }
     }

@@ -48,6 +48,8 @@ pub enum Route {
     Channels,
     Apps,
     App(AppId),
+    /// `/apps/{id}/webhooks`: how they fare.
+    Webhooks(AppId),
     /// `/push/…`
     Push(PushRoute),
     /// `/stats`
@@ -97,6 +99,9 @@ impl Route {
             ["metrics"] => Ok(Route::Metrics),
             ["apps"] => Ok(Route::Apps),
             ["apps", id] => AppId::parse(id).map(Route::App).map_err(|_| Code::NotFound.because("no such app")),
+            ["apps", id, "webhooks"] => {
+                AppId::parse(id).map(Route::Webhooks).map_err(|_| Code::NotFound.because("no such app"))
+            }
             ["keys", name, "revokeTokens"] => Ok(Route::RevokeTokens(key_name(name)?)),
             ["keys", name, "requestToken"] => Ok(Route::RequestToken(key_name(name)?)),
             _ => Err(Code::NotFound.because(format!("there is no such path here: {}", instead_of(&segments)))),
@@ -114,7 +119,7 @@ impl Route {
                 "GET, POST, OPTIONS"
             }
             Route::Stats | Route::Apps => "GET, POST, OPTIONS",
-            Route::Metrics => "GET, OPTIONS",
+            Route::Metrics | Route::Webhooks(_) => "GET, OPTIONS",
             Route::Objects(_, Some(_)) | Route::ClientSummary(..) => "GET, OPTIONS",
             Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) => "POST, OPTIONS",
             Route::App(_) => "DELETE, OPTIONS",
@@ -127,7 +132,7 @@ impl Route {
     pub fn app(&self) -> Option<&AppId> {
         match self {
             Route::RequestToken(key) | Route::RevokeTokens(key) => Some(key.app()),
-            Route::App(id) => Some(id),
+            Route::App(id) | Route::Webhooks(id) => Some(id),
             _ => None,
         }
     }
@@ -159,7 +164,7 @@ impl Route {
             Route::Push(route) => route.door(),
             Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps | Route::App(_) => Door::Plain,
             Route::Stats if method != "POST" => Door::Stats,
-            Route::Objects(..) | Route::Stats | Route::Metrics => Door::Plain,
+            Route::Objects(..) | Route::Stats | Route::Metrics | Route::Webhooks(_) => Door::Plain,
         }
     }
 
@@ -176,6 +181,7 @@ fn instead_of(segments: &[&str]) -> &'static str {
         ["channels", _, "object" | "objects", ..] => "a channel has object and object/{objectId}",
         ["channels", ..] => "a channel has messages, publish, history, presence, presence/history and object",
         ["keys", ..] => "a key, appId.keyId, has requestToken and revokeTokens",
+        ["apps", ..] => "an app has webhooks",
         ["chat", ..] => "chat is spoken in version 4, below /chat/v4/rooms/{room}/",
         _ => "paths begin with time, channels, messages, presence, chat, keys, push, stats or apps",
     }
@@ -245,6 +251,7 @@ mod tests {
             ("/push/deviceRegistrations/a/resetUpdateToken", Route::Push(PushRoute::Renew("a".to_owned()))),
             ("/push/channelSubscriptions", Route::Push(PushRoute::Subscriptions)),
             ("/push/publicVapidKey", Route::Push(PushRoute::Key)),
+            ("/apps/demo/webhooks", Route::Webhooks(AppId::parse("demo").unwrap())),
             ("/apps/demo", Route::App(AppId::parse("demo").unwrap())),
             ("/keys/demo.key1/requestToken", Route::RequestToken(KeyName::parse("demo.key1").unwrap())),
         ];

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, PushRequest, PushResponse, RelayName};
+use super::{Answer, HookPage, HookReport, PushRequest, PushResponse, RelayName};
 use crate::auth::{Grant, Revocation};
 use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::model::name::{AppId, ChannelName};
@@ -46,6 +46,10 @@ pub enum AppRequest {
     Total,
     /// Add these to the statistics, for a test suite. Answered by [`AppResponse::Done`].
     Fixtures(Vec<(u64, Tally)>),
+    /// How webhooks of a channel fare. Answered by [`AppResponse::Done`].
+    HookReport(Box<HookReport>),
+    /// What is known of all of them. Answered by [`AppResponse::Hooks`].
+    Hooks,
 }
 
 impl AppCall {
@@ -102,6 +106,7 @@ pub enum AppResponse {
     /// By their first minutes; one more than was asked for when others follow.
     Stats(Vec<(u64, Tally)>),
     Total(Box<Tally>),
+    Hooks(HookPage),
 }
 
 /// What a relay must know before it takes its first client in.
@@ -135,21 +140,21 @@ pub enum Noticed {
     Unwatched,
 }
 
-/// The version before lacks the last variant.
+/// The versions before lack the last variants.
 impl Versioned for AppCall {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<AppCall, Unreadable> {
-        if version == 2 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+        if (2..=3).contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
     }
 }
 
 /// The same.
 impl Versioned for Answer<AppResponse> {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Answer<AppResponse>, Unreadable> {
-        if version == 1 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+        if (1..=2).contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
     }
 }
 
@@ -172,10 +177,12 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let call = AppCall { app, request: AppRequest::Revoke(vec![revocation()]) };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x03\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
+        assert_eq!(bytes, b"\x04\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
         assert_eq!(pinned::decode(&bytes), Ok(call.clone()));
-        let earlier = [b"\x02", &bytes[1..]].concat();
-        assert_eq!(pinned::decode(&earlier), Ok(call), "as the version before wrote it");
+        for version in 2..4 {
+            let earlier = [&[version], &bytes[1..]].concat();
+            assert_eq!(pinned::decode(&earlier), Ok(call.clone()), "as version {version} wrote it");
+        }
     }
 
     #[test]
@@ -183,10 +190,10 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let query = StatsQuery { unit: Unit::Hour, from: 1, to: 2, forwards: true, limit: 3 };
         let call = AppCall { app: app.clone(), request: AppRequest::Stats(query) };
-        assert_eq!(pinned::encode(&call), b"\x03\x04demo\x0b\x01\x01\x02\x01\x03");
+        assert_eq!(pinned::encode(&call), b"\x04\x04demo\x0b\x01\x01\x02\x01\x03");
         let report = Report { minute: 5, revision: 6, tally: Tally::default() };
         let call = AppCall { app, request: AppRequest::Report { reporter: "r".to_owned(), report: report.into() } };
-        assert_eq!(pinned::encode(&call), b"\x03\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(pinned::encode(&call), b"\x04\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
     }
 
     #[test]
@@ -202,9 +209,12 @@ mod tests {
     fn a_watch_is_pinned() {
         let watched = Watched { ticket: 3, config: Some("{}".into()), revocations: vec![] };
         let bytes = pinned::encode(&Ok::<_, crate::error::ErrorInfo>(AppResponse::Watched(watched.clone())));
-        assert_eq!(bytes, b"\x02\x00\x05\x03\x01\x02{}\x00");
+        assert_eq!(bytes, b"\x03\x00\x05\x03\x01\x02{}\x00");
         let answer = Ok::<_, crate::error::ErrorInfo>(AppResponse::Watched(watched));
         assert_eq!(pinned::decode(&bytes).as_ref(), Ok(&answer));
-        assert_eq!(pinned::decode(&[b"\x01", &bytes[1..]].concat()), Ok(answer), "as the version before wrote it");
+        for version in 1..3 {
+            let earlier = [&[version], &bytes[1..]].concat();
+            assert_eq!(pinned::decode(&earlier), Ok(answer.clone()), "as version {version} wrote it");
+        }
     }
 }

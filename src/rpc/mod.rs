@@ -5,6 +5,7 @@ mod app;
 pub mod connection_key;
 pub mod feeds;
 mod history;
+mod hooks;
 mod names;
 mod objects;
 mod occupancy;
@@ -29,13 +30,14 @@ use crate::model::serial::Position;
 use crate::stats::Way;
 pub use app::{AppCall, AppRequest, AppResponse, News, Notice, Noticed, StatsQuery, Watched};
 pub use history::{AnnotationsQuery, HistoryPage, HistoryQuery, VersionsQuery};
+pub use hooks::{DeadEvents, HookOutcome, HookPage, HookReport, HookRequest, HookStanding};
 pub use names::{Address, RelayName, RelayObject};
 pub use objects::{ObjectsPage, ObjectsQuery, TreeQuery};
 pub use occupancy::{LocalOccupancy, Occupancy, Wanted};
 pub use push::{
     ChannelPush, DevicesQuery, DirectPush, PushCaller, PushRequest, PushResponse, PushTarget, SubscriptionsQuery,
 };
-pub use rules::{Rules, RulesOfVersion1, RulesOfVersion2};
+pub use rules::{Rules, RulesOfVersion1, RulesOfVersion2, RulesOfVersion3};
 
 /// Names a waiting caller to the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -410,13 +412,14 @@ versions! {
 }
 
 impl Versioned for ChannelCall {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<ChannelCall, Unreadable> {
         let to = pinned::take(bytes)?;
         let rules = match version {
             1 => pinned::take::<RulesOfVersion1>(bytes)?.into(),
             2 => pinned::take::<RulesOfVersion2>(bytes)?.into(),
+            3 => pinned::take::<RulesOfVersion3>(bytes)?.into(),
             _ => return Err(Unreadable::Version(version)),
         };
         Ok(ChannelCall { to, rules, request: pinned::take(bytes)? })
@@ -447,18 +450,21 @@ mod tests {
                 mutable: true,
                 push: true,
                 persist_last: true,
+                hooks: Vec::new(),
             },
             request: Request::Subscribe(RelayName::from("demo/0".to_owned()), LocalOccupancy::default()),
         };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x03\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(bytes, b"\x04\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\0\x01\x06demo/0\0\0\0\0\0\0\0\0\0");
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
-        let first = [b"\x01", &bytes[1..14], &bytes[17..]].concat();
-        let second = [b"\x02", &bytes[1..15], &bytes[17..]].concat();
+        let first = [b"\x01", &bytes[1..14], &bytes[18..]].concat();
+        let second = [b"\x02", &bytes[1..15], &bytes[18..]].concat();
+        let third = [b"\x03", &bytes[1..17], &bytes[18..]].concat();
         let rules = |bytes: &[u8]| decode::<ChannelCall>(bytes).unwrap().rules;
         let before = Rules { push: false, persist_last: false, ..call.rules.clone() };
         assert_eq!(rules(&first), Rules { mutable: false, ..before.clone() });
         assert_eq!(rules(&second), before);
+        assert_eq!(rules(&third), call.rules);
     }
 
     #[test]

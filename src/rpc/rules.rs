@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::App;
+use crate::auth::{App, Hook};
 use crate::limits::{MEMBERS_MAX, PACE_MAX_MS, RETENTION_MAX_HOURS, RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::model::name::ChannelName;
 
@@ -21,6 +21,8 @@ pub struct Rules {
     pub push: bool,
     /// Whether the last message can be read for a year.
     pub persist_last: bool,
+    /// Where its events go besides.
+    pub hooks: Vec<Hook>,
 }
 
 /// Rules as version 1 of a call, and of a channel's own record, had them.
@@ -35,8 +37,8 @@ pub struct RulesOfVersion1 {
 impl From<RulesOfVersion1> for Rules {
     fn from(rules: RulesOfVersion1) -> Rules {
         let RulesOfVersion1 { retention_ms, max_members, interval_ms, conflation_key } = rules;
-        let (mutable, push, persist_last) = (false, false, false);
-        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable, push, persist_last }
+        let (mutable, push, persist_last, hooks) = (false, false, false, Vec::new());
+        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable, push, persist_last, hooks }
     }
 }
 
@@ -53,14 +55,29 @@ impl From<RulesOfVersion2> for Rules {
     }
 }
 
+/// The same of version 3.
+#[derive(Serialize, Deserialize)]
+pub struct RulesOfVersion3 {
+    rules: RulesOfVersion2,
+    push: bool,
+    persist_last: bool,
+}
+
+impl From<RulesOfVersion3> for Rules {
+    fn from(rules: RulesOfVersion3) -> Rules {
+        Rules { push: rules.push, persist_last: rules.persist_last, ..rules.rules.into() }
+    }
+}
+
 impl Rules {
     /// What an app's rules come to on a channel. The messages of a chat room can be changed, whatever they say.
     pub fn on(app: &App, channel: &ChannelName) -> Rules {
         let mut rules = app.rules(channel).clone();
         rules.mutable_messages |= channel.room().is_some();
-        Rules::of(&rules)
+        Rules { hooks: app.hooks(channel), ..Rules::of(&rules) }
     }
 
+    /// The same without webhooks.
     pub fn of(rules: &crate::auth::Rules) -> Rules {
         let hours = rules.retention_hours.map(|hours| hours.min(RETENTION_MAX_HOURS) * 60 * 60 * 1_000);
         let retention_ms = match rules.persisted || rules.mutable_messages {
@@ -76,7 +93,8 @@ impl Rules {
         let interval_ms = interval_ms.unwrap_or(0).min(PACE_MAX_MS) as u32;
         let conflation_key = rules.conflation_key.clone().filter(|_| rules.conflation_enabled);
         let (mutable, push, persist_last) = (rules.mutable_messages, rules.push_enabled, rules.persist_last);
-        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable, push, persist_last }
+        let hooks = Vec::new();
+        Rules { retention_ms, max_members, interval_ms, conflation_key, mutable, push, persist_last, hooks }
     }
 }
 

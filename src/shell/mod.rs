@@ -13,6 +13,7 @@ mod calls;
 mod config;
 mod directory;
 mod event;
+mod hooks;
 mod host;
 mod objects;
 mod platform;

@@ -71,7 +71,7 @@ pub struct Handover {
 }
 
 impl Versioned for Handover {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 }
 
 impl Handover {

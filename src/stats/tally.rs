@@ -70,7 +70,28 @@ impl Counter {
 pub const LAG_BUCKETS_MS: [u64; 8] = [10, 25, 50, 100, 250, 500, 1_000, 2_500];
 
 const LAG: usize = TRAFFIC + Counter::COUNT;
-const COUNTS: usize = LAG + LAG_BUCKETS_MS.len();
+const HOOKS: usize = LAG + LAG_BUCKETS_MS.len();
+const COUNTS: usize = HOOKS + HookCount::ALL.len();
+
+/// What is counted of webhooks: requests by their outcome, and events. Stored by number, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookCount {
+    Delivered,
+    Failed,
+    Ended,
+    EventsDelivered,
+    EventsGivenUp,
+}
+
+impl HookCount {
+    pub const ALL: [HookCount; 5] = [
+        HookCount::Delivered,
+        HookCount::Failed,
+        HookCount::Ended,
+        HookCount::EventsDelivered,
+        HookCount::EventsGivenUp,
+    ];
+}
 
 /// How many there were at a time, over a minute or several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,7 +209,15 @@ impl Tally {
 
     /// Deliveries by the buckets of [`LAG_BUCKETS_MS`].
     pub fn lag(&self) -> &[u64] {
-        &self.counts[LAG..]
+        &self.counts[LAG..HOOKS]
+    }
+
+    pub fn hooks(&self, count: HookCount) -> u64 {
+        self.counts[HOOKS + count as usize]
+    }
+
+    pub fn add_hooks(&mut self, count: HookCount, more: u64) {
+        self.counts[HOOKS + count as usize] += more;
     }
 
     fn add_counts(&mut self, other: &Tally) {

@@ -305,6 +305,7 @@ fn room() -> (AppId, MemoryStore, Channel) {
         mutable: false,
         push: false,
         persist_last: false,
+        hooks: Vec::new(),
     };
     let channel = Channel::wake(&mut store, Some((&to, &rules)), "life", NOW_MS).unwrap().unwrap();
     (app, store, channel)

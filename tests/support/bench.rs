@@ -43,6 +43,7 @@ pub fn rules() -> Rules {
         mutable: false,
         push: false,
         persist_last: false,
+        hooks: Vec::new(),
     }
 }
 
