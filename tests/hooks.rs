@@ -336,7 +336,7 @@ fn whatever_was_acknowledged_comes_though_everything_fails() {
         check(&world, seed);
         acknowledged += world.acknowledged.len();
     }
-    assert!(acknowledged > 2_000, "{acknowledged}: there was something to tell");
+    assert!(acknowledged > 1_000, "{acknowledged}: there was something to tell");
 }
 
 #[test]

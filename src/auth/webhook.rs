@@ -249,6 +249,8 @@ fn check_url(url: &str) -> Result<String, ErrorInfo> {
     }
 }
 
+/// The error does not show the text, which may be a secret in the wrong place.
 fn read_pattern(text: &str) -> Result<Resource, ErrorInfo> {
-    Resource::parse(text)
+    let what = "it must be a pattern of channel names, as capabilities have it";
+    Resource::parse(text).map_err(|_| Code::BadRequest.because(what))
 }

@@ -1,5 +1,7 @@
 /** Webhooks: what receivers get, and what becomes of events when they fail. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
 import test, { after } from 'node:test';
 import { closed, connected, demoKey, rest } from './clients.mjs';
 import { isSigned, Receiver } from './receiver.mjs';
@@ -82,6 +84,32 @@ test('a receiver hears of messages, changes, presence and the channel itself, si
   assert.ok(isSigned(request, 'local-only'));
   assert.equal(request.headers['x-ably-key'], 'demo.key1');
   assert.equal(request.headers['content-type'], 'application/json');
+});
+
+/** A piece of code of the documentation. @param {string} language */
+function documented(language) {
+  const text = fs.readFileSync(new URL('../../docs/webhooks.md', import.meta.url), 'utf8');
+  return text.match(new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``))?.[1] ?? assert.fail(language);
+}
+
+test('what the documentation says of signatures knows genuine bodies from others, in Node', async () => {
+  const { isGenuine } = await import(`data:text/javascript,${encodeURIComponent(documented('js'))}`);
+  const { body, headers } = requests('/all')[0] ?? assert.fail('nothing came');
+  const signature = headers['x-ably-signature'];
+  assert.equal(isGenuine(body, signature, 'local-only'), true);
+  assert.equal(isGenuine(Buffer.concat([body, Buffer.from(' ')]), signature, 'local-only'), false);
+  for (const other of [undefined, '', 'x', Buffer.alloc(32).toString('base64')]) assert.equal(isGenuine(body, other, 'local-only'), false);
+});
+
+const noPython = spawnSync('python3', ['-c', '']).status === 0 ? false : 'no python3 here';
+
+test('the same in Python', { skip: noPython }, () => {
+  const { body, headers } = requests('/all')[0] ?? assert.fail('nothing came');
+  const check = `import sys\nbody = sys.stdin.buffer.read()\nsignature = sys.argv[1]\nsecret = 'local-only'
+print([is_genuine(body, signature, secret), is_genuine(body + b' ', signature, secret), is_genuine(body, None, secret)])`;
+  const args = ['-c', `${documented('python')}\n${check}`, String(headers['x-ably-signature'])];
+  const { stdout, stderr } = spawnSync('python3', args, { input: body, encoding: 'utf8' });
+  assert.equal(stdout.trim(), '[True, False, False]', stderr);
 });
 
 test('a receiver gets events one by one, with an envelope or without', async () => {
