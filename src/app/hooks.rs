@@ -1,5 +1,5 @@
-//! What an app knows of its webhooks: the channels where one fails, and the events that were given up. Channels tell it;
-//! it sends nothing itself.
+//! What an app knows of its webhooks: the channels where one fails, and the events that were given up. Channels tell
+//! it, and send; it sends nothing itself.
 
 use super::store::{Store, StoreError};
 use crate::base::pinned::{self, Versioned};

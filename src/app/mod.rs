@@ -123,6 +123,7 @@ impl Registrar {
             AppRequest::Watch(relay) => self.watch(store, relay, configured, now_ms),
             AppRequest::Push(_) => Ok(Err(Code::Internal.because("push is not the registrar's"))),
             // What was deleted keeps none.
+            AppRequest::HookReport(_) if !configured && self.config().is_none() => Ok(Err(no_such_app())),
             AppRequest::Report { .. } | AppRequest::Fixtures(_) | AppRequest::HookReport(_)
                 if self.state == State::Deleted =>
             {

@@ -59,7 +59,7 @@ pub trait Store {
     /// Drops those of that minute and before.
     fn drop_stats(&mut self, kind: StatsKind, through: u64) -> Result<(), StoreError>;
 
-    /// How a webhook of a channel fares, in the place of what was known, unless there are so many others.
+    /// How a webhook of a channel fares, in the place of what was known; of so many others, some go.
     fn save_standing(&mut self, channel: &str, hook: &str, standing: &[u8], max: usize) -> Result<(), StoreError>;
 
     fn remove_standing(&mut self, channel: &str, hook: &str) -> Result<(), StoreError>;

@@ -82,6 +82,10 @@ impl App {
         self.webhooks.iter().chain(self.namespaces.iter().flat_map(|namespace| &namespace.rules.webhooks))
     }
 
+    pub fn has_webhook(&self, id: &str) -> bool {
+        self.all_webhooks().any(|webhook| webhook.id() == id)
+    }
+
     fn has_key_of(&self, webhook: &Webhook) -> bool {
         webhook.key().is_none_or(|key| self.keys.iter().any(|known| known.name.id() == key))
     }

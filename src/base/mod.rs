@@ -1,5 +1,5 @@
-//! What any room needs: stored formats with a version per type, small collections, budgets, rates, and addresses that this
-//! server calls.
+//! What any room needs: stored formats with a version per type, small collections, budgets and rates, and addresses
+//! that this server calls.
 
 pub mod cache;
 pub mod counted;

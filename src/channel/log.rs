@@ -27,6 +27,9 @@ pub use walk::Walk;
 /// Rows read at a time when looking for something.
 pub const ROWS_PER_READ: usize = 32;
 
+/// Messages and bytes that a log may hold.
+const BOUNDS: (u64, u64) = (LOG_MAX_MESSAGES, LOG_MAX_BYTES);
+
 #[derive(Debug)]
 pub struct Log {
     tip: Position,
@@ -314,9 +317,7 @@ impl Log {
     pub fn expired(&self, store: &mut impl Store, meta: &Meta, now_ms: u64) -> Result<Option<Position>, StoreError> {
         let Some((newest, _)) = self.newest else { return Ok(None) };
         let expired = Position::at(now_ms.saturating_sub(kept_ms(&meta.rules)));
-        let through = expired
-            .max(self.bound_behind_from(store, meta.floor, LOG_MAX_MESSAGES, LOG_MAX_BYTES)?)
-            .min(Position(newest.0 - 1));
+        let through = expired.max(self.over_bounds(store, meta.floor)?).min(Position(newest.0 - 1));
         Ok(store.rows_before(through, 1)?.pop().map(|(position, _)| position))
     }
 
@@ -327,21 +328,25 @@ impl Log {
         Ok(())
     }
 
-    /// The last row that must go so that no more than this is stored.
+    /// The last row that must go so that no more than this is stored behind it.
     pub fn bound_behind(&self, store: &mut impl Store, messages: u64, bytes: u64) -> Result<Position, StoreError> {
-        self.bound_behind_from(store, Position::ZERO, messages, bytes)
+        let Some((_, newest)) = self.newest else { return Ok(Position::ZERO) };
+        let mut through = Position::ZERO;
+        loop {
+            let rows = store.totals_after(through, ROWS_PER_READ)?;
+            let must_go = rows.iter().take_while(|(_, totals)| is_over(newest, *totals, (messages, bytes))).count();
+            through = must_go.checked_sub(1).map_or(through, |last| rows[last].0);
+            if must_go < ROWS_PER_READ {
+                return Ok(through);
+            }
+        }
     }
 
-    /// The same of the rows behind a position.
-    fn bound_behind_from(
-        &self,
-        store: &mut impl Store,
-        from: Position,
-        messages: u64,
-        bytes: u64,
-    ) -> Result<Position, StoreError> {
-        let mut through = from;
-        while self.excess(through, store, (messages, bytes))? {
+    /// The last row that must go so that the log is within its bounds: some more than are too many, so that it is not
+    /// asked again at once.
+    fn over_bounds(&self, store: &mut impl Store, floor: Position) -> Result<Position, StoreError> {
+        let mut through = floor;
+        while self.excess(through, store)? {
             match store.totals_after(through, ROWS_PER_READ)?.pop() {
                 Some((position, _)) => through = position,
                 None => break,
@@ -358,10 +363,10 @@ impl Log {
         Ok(beyond.map_or(0, count).saturating_sub(first.map_or(0, count)))
     }
 
-    fn excess(&self, without: Position, store: &mut impl Store, most: (u64, u64)) -> Result<bool, StoreError> {
+    fn excess(&self, without: Position, store: &mut impl Store) -> Result<bool, StoreError> {
         let Some((_, newest)) = self.newest else { return Ok(false) };
         let Some((_, oldest)) = store.totals_after(without, 1)?.pop() else { return Ok(false) };
-        Ok(is_over(newest, oldest, most))
+        Ok(is_over(newest, oldest, BOUNDS))
     }
 
     pub fn is_half_full(&self) -> bool {
@@ -372,7 +377,7 @@ impl Log {
     /// When [`Log::trim`] next has rows to let go.
     pub fn deadline(&self, rules: &Rules) -> Option<u64> {
         let ((newest_at, newest), (oldest_at, oldest)) = (self.newest?, self.oldest?);
-        if is_over(newest, oldest, (LOG_MAX_MESSAGES, LOG_MAX_BYTES)) {
+        if is_over(newest, oldest, BOUNDS) {
             return Some(0);
         }
         (newest_at > oldest_at).then(|| oldest_at.time_ms() + kept_ms(rules) + RETENTION_SLACK_MS)

@@ -203,6 +203,10 @@ impl Channel {
         &self.meta.address
     }
 
+    pub fn rules(&self) -> &Rules {
+        &self.meta.rules
+    }
+
     pub fn epoch(&self) -> &str {
         &self.meta.epoch
     }

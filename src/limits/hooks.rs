@@ -45,7 +45,7 @@ pub const HOOK_REFUSED_TRIES: u32 = 6;
 pub const HOOK_GIVE_UP_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// How far behind a webhook may be, in messages and bytes of the channel's log; beyond, the oldest events are given up.
-/// Rows are kept for it beside those that clients may read, so a channel stores twice the log's bounds at most.
+/// Rows that are kept for it and those that clients may read are together no more than that.
 pub const HOOK_BEHIND_MAX_MESSAGES: u64 = LOG_MAX_MESSAGES;
 pub const HOOK_BEHIND_MAX_BYTES: u64 = LOG_MAX_BYTES;
 

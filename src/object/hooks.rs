@@ -4,7 +4,8 @@ use super::Output;
 use super::host::{Asked, Host};
 use super::store::RelayStore;
 use crate::channel::store::Store;
-use crate::rpc::{AppCall, AppRequest, HookOutcome, HookReport, Rules};
+use crate::error::Code;
+use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, HookOutcome, HookReport, Rules};
 
 impl<S: Store + RelayStore> Host<S> {
     /// Sees that receivers get what happens on the channel, and that the app knows of those that don't.
@@ -24,9 +25,14 @@ impl<S: Store + RelayStore> Host<S> {
         }
     }
 
-    pub(super) fn hooks_told(&mut self, report: &HookReport, is_told: bool) {
-        if let Some(channel) = &mut self.channel {
-            channel.hooks_told(&mut self.store, report, is_told, self.now_ms);
+    /// An app that is no more has no webhooks.
+    pub(super) fn hooks_told(&mut self, report: &HookReport, answer: &Answer<AppResponse>) {
+        let Some(channel) = &mut self.channel else { return };
+        channel.hooks_told(&mut self.store, report, answer.is_ok(), self.now_ms);
+        if answer.as_ref().is_err_and(|error| error.is(Code::NotFound)) {
+            let rules = Rules { hooks: Vec::new(), ..channel.rules().clone() };
+            // If that fails the app says so again.
+            let _ = channel.set_rules(&mut self.store, &rules);
         }
     }
 

@@ -188,6 +188,7 @@ impl<S: Store + RelayStore> Host<S> {
             Input::Reconfigure { apps, before } => {
                 self.settings.apps = apps;
                 self.reconfigure(before.as_deref());
+                self.refresh_rules();
             }
             Input::Rang(timer) => return self.rang(timer),
             Input::Alarm => return self.due(),
@@ -232,7 +233,7 @@ impl<S: Store + RelayStore> Host<S> {
                     channel.pushed(&mut self.store, through, answer.is_ok());
                 }
             }
-            Some(Asked::Hooks(report)) => self.hooks_told(&report, answer.is_ok()),
+            Some(Asked::Hooks(report)) => self.hooks_told(&report, &answer),
             Some(Asked::Report { minute }) => self.reporter.answered(minute, answer.is_ok()),
             Some(Asked::Enter(entrant)) => self.enter_watched(entrant, answer),
             Some(Asked::Follow(caller, follow)) => {

@@ -13,11 +13,13 @@ use crate::rpc::{AppCall, AppRequest, AppResponse, DeadEvents, HookPage, HookSta
 /// Fails as [`apps::require_maker`] does, and with 40400 for an app that there is not.
 pub fn begin(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
     apps::require_maker(request, context)?;
-    if context.apps.get(&app).is_none() {
-        return Err(Code::NotFound.because("no such app"));
-    }
+    let known = context.apps.get(&app).cloned().ok_or_else(|| Code::NotFound.because("no such app"))?;
     Ok(form.ask(AppCall { app, request: AppRequest::Hooks }, move |response| match response {
-        AppResponse::Hooks(page) => Ok(Step::Reply(form.ok(&shown(&page)))),
+        AppResponse::Hooks(mut page) => {
+            // A webhook that is no more fails nowhere.
+            page.troubled.retain(|(_, hook, _)| known.has_webhook(hook));
+            Ok(Step::Reply(form.ok(&shown(&page))))
+        }
         _ => Err(another_answer()),
     }))
 }

@@ -23,6 +23,8 @@ pub enum HookOutcome {
     Status { status: u16, retry_after: Option<String> },
     /// No answer came in time.
     Unreachable,
+    /// This server may not call there.
+    Forbidden,
 }
 
 /// How a webhook of a channel fares.

@@ -192,9 +192,11 @@ impl Store for AppStore {
     }
 
     fn save_standing(&mut self, channel: &str, hook: &str, standing: &[u8], max: usize) -> Result<(), StoreError> {
-        let query = "INSERT OR REPLACE INTO hooks (channel, hook, standing) SELECT ?1, ?2, ?3
-                     WHERE (SELECT COUNT(*) FROM hooks WHERE (channel, hook) <> (?1, ?2)) < ?4";
-        self.write(query, &[channel.into(), hook.into(), bytes(standing), number(max as u64)])
+        let values = [channel.into(), hook.into(), bytes(standing)];
+        self.write("INSERT OR REPLACE INTO hooks (channel, hook, standing) VALUES (?, ?, ?)", &values)?;
+        let query = "DELETE FROM hooks WHERE (channel, hook) IN (SELECT channel, hook FROM hooks
+                     WHERE (channel, hook) <> (?1, ?2) LIMIT MAX((SELECT COUNT(*) FROM hooks) - ?3, 0))";
+        self.write(query, &[channel.into(), hook.into(), number(max as u64)])
     }
 
     fn remove_standing(&mut self, channel: &str, hook: &str) -> Result<(), StoreError> {

@@ -151,8 +151,10 @@ impl Store for AppMemory {
     fn save_standing(&mut self, channel: &str, hook: &str, standing: &[u8], max: usize) -> Result<(), StoreError> {
         self.check()?;
         let key = (channel.to_owned(), hook.to_owned());
-        if self.standings.contains_key(&key) || self.standings.len() < max {
-            self.standings.insert(key, standing.to_vec());
+        self.standings.insert(key.clone(), standing.to_vec());
+        while self.standings.len() > max {
+            let other = self.standings.keys().find(|other| **other != key).cloned();
+            self.standings.remove(&other.expect("more than one"));
         }
         Ok(())
     }

@@ -8,10 +8,12 @@
 //!            (one request of each webhook at a time)  └▶ or waits, longer and longer
 //! ```
 //! An object that ends while a request is under way makes it again, when its lease is over: receivers know an event by
-//! its id. In reading order: `row` is what is stored, `events` what is sent, `verdict` what an outcome means.
+//! its id. In reading order: `row` is what is stored, `events` what is sent, `settle` what follows from
+//! an outcome, and `verdict` what it means.
 
 mod events;
 pub mod row;
+mod settle;
 mod verdict;
 
 use crate::auth::{Events, Hook};
@@ -21,17 +23,15 @@ use crate::channel::log::decoded;
 use crate::channel::state::State;
 use crate::channel::store::{Store, StoreError, Stored};
 use crate::channel::{Channel, MEND_PAUSE_MS};
-use crate::error::{Code, ErrorInfo};
+use crate::error::Code;
 use crate::limits::{
-    HOOK_BATCH_MAX_BYTES, HOOK_BATCH_MAX_EVENTS, HOOK_BEHIND_MAX_BYTES, HOOK_BEHIND_MAX_MESSAGES, HOOK_GIVE_UP_MS,
-    HOOK_INTERVAL_MS, HOOK_LEASE_MS, HOOK_LOOK_BYTES, HOOK_NEWS_PAUSE_MS,
+    HOOK_BATCH_MAX_BYTES, HOOK_BATCH_MAX_EVENTS, HOOK_BEHIND_MAX_BYTES, HOOK_BEHIND_MAX_MESSAGES, HOOK_LEASE_MS,
+    HOOK_LOOK_BYTES, HOOK_NEWS_PAUSE_MS,
 };
 use crate::model::serial::Position;
 use crate::rpc::{DeadEvents, HookOutcome, HookReport, HookRequest};
-use crate::stats::HookCount;
 use events::Event;
-use row::{Cursor, Failing, HookRow, Life, Mark};
-use verdict::Verdict;
+use row::{Cursor, HookRow, Life, Mark};
 
 #[derive(Debug, Default)]
 pub struct Hooks {
@@ -160,25 +160,32 @@ impl Channel {
         self.note_life(store, now_ms)?;
         self.end_leases(store, seed, now_ms)?;
         let mut requests = Vec::new();
-        for hook in self.meta.rules.hooks.clone() {
-            let hooks = &self.states.hooks;
-            let Some(cursor) = hooks.row.cursors.iter().find(|cursor| cursor.hook == hook.id) else { continue };
-            let waits = cursor.failing.as_ref().is_some_and(|failing| failing.due_ms > now_ms);
-            let is_busy = hooks.sending(&hook.id).is_some() || hooks.pace_ms(&hook.id) > now_ms;
-            if waits || is_busy || !hooks.is_behind(cursor, self.log.tip()) {
-                continue;
-            }
-            let gathered = self.gather(store, &hook, cursor.mark)?;
+        let due: Vec<Hook> = self.meta.rules.hooks.iter().filter(|hook| self.is_due(hook, now_ms)).cloned().collect();
+        for hook in due {
+            let mark = self.states.hooks.row.cursor(&hook.id).map(|cursor| cursor.mark).unwrap_or_default();
+            let gathered = self.gather(store, &hook, mark)?;
             if gathered.events.is_empty() {
                 self.pass_over(&hook.id, gathered.mark, now_ms);
-            } else if private || Endpoint::parse(&hook.url).is_some_and(|endpoint| endpoint.is_public()) {
-                requests.push(self.request(&hook, &gathered, now_ms));
-            } else {
-                self.end_hook(&hook.id, Code::WebhookForbidden.into(), now_ms);
-                self.save_hooks(store)?;
+                continue;
+            }
+            let request = self.request(&hook, &gathered, now_ms);
+            match private || Endpoint::parse(&hook.url).is_some_and(|endpoint| endpoint.is_public()) {
+                true => requests.push(request),
+                false => {
+                    let attempt = (hook.id.as_str(), request.attempt);
+                    self.settle_post(store, attempt, &HookOutcome::Forbidden, seed, now_ms)?;
+                }
             }
         }
         Ok(requests)
+    }
+
+    fn is_due(&self, hook: &Hook, now_ms: u64) -> bool {
+        let hooks = &self.states.hooks;
+        let Some(cursor) = hooks.row.cursors.iter().find(|cursor| cursor.hook == hook.id) else { return false };
+        let waits = cursor.failing.as_ref().is_some_and(|failing| failing.due_ms > now_ms);
+        let is_busy = hooks.sending(&hook.id).is_some() || hooks.pace_ms(&hook.id) > now_ms;
+        !waits && !is_busy && hooks.is_behind(cursor, self.log.tip())
     }
 
     fn request(&mut self, hook: &Hook, Gathered { events, mark, .. }: &Gathered, now_ms: u64) -> HookRequest {
@@ -253,133 +260,6 @@ impl Channel {
         }
     }
 
-    /// How a request went.
-    pub fn posted(
-        &mut self,
-        store: &mut impl Store,
-        request: (&str, u64),
-        outcome: HookOutcome,
-        seed: &str,
-        now_ms: u64,
-    ) {
-        let settled = self.reload(store).and_then(|()| self.settle_post(store, request, &outcome, seed, now_ms));
-        if settled.is_err() {
-            self.forget(now_ms);
-            self.mend_at_ms = Some(now_ms + MEND_PAUSE_MS);
-        }
-    }
-
-    /// One that comes after its lease says nothing any more.
-    fn settle_post(
-        &mut self,
-        store: &mut impl Store,
-        (hook, attempt): (&str, u64),
-        outcome: &HookOutcome,
-        seed: &str,
-        now_ms: u64,
-    ) -> Result<(), StoreError> {
-        let is_it = |sending: &Sending| sending.hook == hook && sending.attempt == attempt;
-        let Some(index) = self.states.hooks.sending.iter().position(is_it) else { return Ok(()) };
-        let sending = self.states.hooks.sending.swap_remove(index);
-        let Some(cursor) = self.states.hooks.row.cursor(hook) else { return Ok(()) };
-        let tries = cursor.failing.as_ref().map_or(0, |failing| failing.tries_of_next);
-        let is_old = sending.first.1 + HOOK_GIVE_UP_MS <= now_ms;
-        match verdict::verdict(outcome, tries, now_ms) {
-            Verdict::Done => self.has_got(&sending, now_ms),
-            Verdict::Again(error, asked_ms) => {
-                self.try_again(&sending, &error, asked_ms, seed, now_ms);
-                if is_old {
-                    self.give_up(&sending, error, now_ms);
-                }
-            }
-            Verdict::Refused(error) => {
-                self.try_again(&sending, &error, None, seed, now_ms);
-                self.give_up(&sending, error, now_ms);
-                self.try_next(hook, now_ms);
-            }
-            Verdict::Gone(error) => self.end_hook(hook, error, now_ms),
-        }
-        self.save_hooks(store)?;
-        self.release(store)
-    }
-
-    fn has_got(&mut self, sending: &Sending, now_ms: u64) {
-        self.tally.add_hooks(HookCount::Delivered, 1);
-        self.tally.add_hooks(HookCount::EventsDelivered, sending.count);
-        let hooks = &mut self.states.hooks;
-        hooks.paces.retain(|(known, _)| *known != sending.hook);
-        hooks.paces.push((sending.hook.clone(), now_ms + HOOK_INTERVAL_MS));
-        if let Some(cursor) = hooks.row.cursor(&sending.hook) {
-            (cursor.mark, cursor.failing) = (sending.next, None);
-        }
-        hooks.row.forget_done();
-    }
-
-    fn try_again(&mut self, sending: &Sending, error: &ErrorInfo, asked_ms: Option<u64>, seed: &str, now_ms: u64) {
-        self.tally.add_hooks(HookCount::Failed, 1);
-        let Some(cursor) = self.states.hooks.row.cursor(&sending.hook) else { return };
-        let (since_ms, tries, tries_of_next) = match &cursor.failing {
-            Some(failing) => (failing.since_ms, failing.tries, failing.tries_of_next),
-            None => (now_ms, 0, 0),
-        };
-        let (tries, tries_of_next) = (tries.saturating_add(1), tries_of_next.saturating_add(1));
-        let random = verdict::random(seed, &sending.hook, sending.attempt);
-        let due_ms = now_ms + verdict::pause_ms(tries, asked_ms, random);
-        cursor.failing = Some(Failing { since_ms, tries, tries_of_next, due_ms, error: error.clone() });
-    }
-
-    /// Goes on with the events behind these.
-    fn give_up(&mut self, sending: &Sending, error: ErrorInfo, now_ms: u64) {
-        let dead = DeadEvents {
-            number: 0,
-            hook: sending.hook.clone(),
-            at_ms: now_ms,
-            count: sending.count,
-            first: sending.first.0.clone(),
-            last: sending.last.clone(),
-            error,
-        };
-        self.gave_up(dead);
-        let row = &mut self.states.hooks.row;
-        if let Some(cursor) = row.cursor(&sending.hook) {
-            cursor.mark = sending.next;
-            cursor.failing.iter_mut().for_each(|failing| failing.tries_of_next = 0);
-        }
-        row.forget_done();
-    }
-
-    /// The receiver is there, and may take what follows.
-    fn try_next(&mut self, hook: &str, now_ms: u64) {
-        let cursor = self.states.hooks.row.cursor(hook);
-        for failing in cursor.into_iter().filter_map(|cursor| cursor.failing.as_mut()) {
-            (failing.tries, failing.due_ms) = (0, now_ms);
-        }
-    }
-
-    fn gave_up(&mut self, dead: DeadEvents) {
-        self.tally.add_hooks(HookCount::EventsGivenUp, dead.count);
-        self.states.hooks.row.gave_up(dead);
-    }
-
-    fn end_hook(&mut self, hook: &str, error: ErrorInfo, now_ms: u64) {
-        self.tally.add_hooks(HookCount::Ended, 1);
-        let row = &mut self.states.hooks.row;
-        if let Some(cursor) = row.cursor(hook) {
-            (cursor.ended, cursor.failing) = (Some((now_ms, error)), None);
-        }
-        row.forget_done();
-    }
-
-    /// Requests whose outcome nobody will tell.
-    fn end_leases(&mut self, store: &mut impl Store, seed: &str, now_ms: u64) -> Result<(), StoreError> {
-        let is_over = |sending: &&Sending| sending.until_ms <= now_ms || sending.until_ms > now_ms + HOOK_LEASE_MS;
-        let over = self.states.hooks.sending.iter().filter(is_over);
-        let over: Vec<(String, u64)> = over.map(|sending| (sending.hook.clone(), sending.attempt)).collect();
-        over.iter().try_for_each(|(hook, attempt)| {
-            self.settle_post(store, (hook, *attempt), &HookOutcome::Unreachable, seed, now_ms)
-        })
-    }
-
     /// Whether webhooks want to hear of the channel's life, and its relays are to say who is there.
     pub(super) fn tells_of_life(&self) -> bool {
         let wants = |hook: &Hook| hook.events.has(Events::LIFECYCLE) || hook.events.has(Events::OCCUPANCY);
@@ -430,7 +310,12 @@ impl Channel {
         if kept == *row {
             return Ok(());
         }
-        self.states.hooks.sending.retain(|sending| hooks.iter().any(|hook| hook.id == sending.hook));
+        // An outcome under another rule says nothing of this one.
+        let rule =
+            |row: &HookRow, id: &str| row.cursors.iter().find(|cursor| cursor.hook == id).map(|cursor| cursor.rule);
+        let is_same = |sending: &Sending| rule(row, &sending.hook) == rule(&kept, &sending.hook);
+        let sending = std::mem::take(&mut self.states.hooks.sending);
+        self.states.hooks.sending = sending.into_iter().filter(is_same).collect();
         self.states.hooks.row = kept;
         let saved = self.save_hooks(store);
         self.states.hooks.are_kept = saved.is_ok();

@@ -19,8 +19,10 @@ pub enum Verdict {
 
 /// `tries` are those of these events before this one.
 pub fn verdict(outcome: &HookOutcome, tries: u32, now_ms: u64) -> Verdict {
-    let HookOutcome::Status { status, retry_after } = outcome else {
-        return Verdict::Again(Code::WebhookUnreachable.into(), None);
+    let (status, retry_after) = match outcome {
+        HookOutcome::Status { status, retry_after } => (status, retry_after),
+        HookOutcome::Unreachable => return Verdict::Again(Code::WebhookUnreachable.into(), None),
+        HookOutcome::Forbidden => return Verdict::Again(Code::WebhookForbidden.into(), None),
     };
     let error = Code::WebhookFailed.because(format!("the webhook's receiver answered {status}"));
     let after_ms = retry_after.as_deref().and_then(|text| pause_of(text, now_ms));
