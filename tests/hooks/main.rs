@@ -133,6 +133,18 @@ fn events_of_yesterday_are_given_up_and_counted() {
 }
 
 #[test]
+fn a_receiver_that_asks_for_a_pause_gets_it() {
+    let mut world = World::new(11, &json!({}), |_| Does::Asks("300"));
+    world.publish("a".to_owned());
+    world.run_for(299_000);
+    world.does = |_| Does::Takes;
+    world.publish("b".to_owned());
+    assert_eq!(world.posts, 1, "also for what comes meanwhile");
+    world.run_for(2_000);
+    assert_eq!(world.data(), ["a", "b"]);
+}
+
+#[test]
 fn a_receiver_that_is_gone_is_not_asked_again() {
     let mut world = World::new(3, &json!({}), |_| Does::Answers(410));
     world.publish("a".to_owned());

@@ -27,6 +27,8 @@ const START_MS: u64 = 1_800_000_000_000;
 pub enum Does {
     Takes,
     Answers(u16),
+    /// It asks for a pause, as `Retry-After` does.
+    Asks(&'static str),
     /// It takes it, and nobody hears of that.
     TakesInSilence,
     NeverGetsIt,
@@ -193,6 +195,7 @@ impl World {
         let (after_ms, outcome) = match does {
             Does::Takes => (20, HookOutcome::Status { status: 200, retry_after: None }),
             Does::Answers(status) => (20, HookOutcome::Status { status, retry_after: None }),
+            Does::Asks(pause) => (20, HookOutcome::Status { status: 429, retry_after: Some(pause.to_owned()) }),
             Does::TakesInSilence | Does::NeverGetsIt => (HOOK_TIMEOUT_MS, HookOutcome::Unreachable),
         };
         self.later(life, after_ms, object::Input::Posted { hook: request.id, attempt: request.attempt, outcome });

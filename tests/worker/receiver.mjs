@@ -9,7 +9,6 @@ import http from 'node:http';
  * @property {import('node:http').IncomingHttpHeaders} headers
  * @property {Buffer} body
  * @property {number} status what it was answered; 0 if nothing
- * @property {number} at when it came, by this process's own clock
  */
 
 /** @typedef {{ status: number, headers?: Record<string, string>, body?: string }} Answer no status: it hangs */
@@ -75,8 +74,7 @@ export class Receiver {
     for await (const chunk of request) chunks.push(chunk);
     const [path, body] = [request.url ?? '', Buffer.concat(chunks)];
     const answer = this.answers.get(path)?.shift() ?? this.usual;
-    const at = performance.now();
-    this.received.push({ path, headers: request.headers, body, status: answer.status, at });
+    this.received.push({ path, headers: request.headers, body, status: answer.status });
     if (answer.status) response.writeHead(answer.status, answer.headers).end(answer.body);
     this.#waiting.splice(0).forEach((wake) => wake());
   }
