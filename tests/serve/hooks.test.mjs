@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
+import { secretsOf } from '../../bin/log.mjs';
 import { connected, rest } from '../worker/clients.mjs';
 import { isSigned, Receiver } from '../worker/receiver.mjs';
 import { folder, run, Served } from './served.mjs';
@@ -82,4 +83,10 @@ test('a receiver of this network is called only where the operator says so', asy
   const { code, output } = await run(['serve', '--apps', file, '--data', path.join(folder(t), 'data'), '--port', '0']);
   assert.notEqual(code, 0);
   assert.match(output, /the webhook log must be at a public name, over https, unless WEBHOOK_PRIVATE_ADDRESSES is true/);
+});
+
+test('secrets of webhooks are among those that no log shows', () => {
+  const webhooks = [{ secret: 'of the app' }, { key: 'key1' }];
+  const apps = [{ keys: [{ secret: 'of a key' }], webhooks, namespaces: [{ webhooks: [{ secret: 'of a namespace' }] }, {}] }, null, { keys: 5 }];
+  assert.deepEqual(secretsOf(JSON.stringify({ apps })), ['of a key', 'of the app', 'of a namespace']);
 });
