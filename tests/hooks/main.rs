@@ -179,6 +179,15 @@ fn what_comes_together_goes_together_up_to_the_bound() {
 }
 
 #[test]
+fn what_goes_one_by_one_waits_for_the_receiver_alone() {
+    let mut world = World::new(12, &json!({"requestMode": "single"}), |_| Does::Takes);
+    (0..10).for_each(|number| world.publish(number.to_string()));
+    // It answers in 20 ms.
+    world.run_for(10 * 20);
+    assert_eq!(world.data(), world.acknowledged);
+}
+
+#[test]
 fn a_webhook_costs_a_publish_nothing_and_a_request_one_row() {
     let mut world = World::new(5, &json!({}), |_| Does::Takes);
     world.publish("a".to_owned());

@@ -66,7 +66,9 @@ impl Channel {
         self.tally.add_hooks(HookCount::EventsDelivered, sending.count);
         let hooks = &mut self.states.hooks;
         hooks.paces.retain(|(known, _)| *known != sending.hook);
-        hooks.paces.push((sending.hook.clone(), now_ms + HOOK_INTERVAL_MS));
+        if self.meta.rules.hooks.iter().any(|hook| hook.id == sending.hook && hook.is_batched) {
+            hooks.paces.push((sending.hook.clone(), now_ms + HOOK_INTERVAL_MS));
+        }
         if let Some(cursor) = hooks.row.cursor(&sending.hook) {
             (cursor.mark, cursor.failing) = (sending.next, None);
         }
