@@ -43,11 +43,14 @@ export class Log {
   }
 }
 
-/** The secrets in the text of apps. @param {string} apps @returns {string[]} */
+/** Whatever else stands in its place is refused by those who read it. @param {any} value @returns {any[]} */
+const list = (value) => (Array.isArray(value) ? value : []);
+
+/** The secrets in the text of apps: of keys, and of webhooks. @param {string} apps @returns {string[]} */
 export function secretsOf(apps) {
-  const found = [];
-  for (const app of JSON.parse(apps).apps ?? []) {
-    for (const key of app?.keys ?? []) if (typeof key?.secret === 'string') found.push(key.secret);
-  }
-  return found;
+  const holders = list(JSON.parse(apps).apps).flatMap((app) => {
+    const webhooks = [app, ...list(app?.namespaces)].flatMap((one) => list(one?.webhooks));
+    return [...list(app?.keys), ...webhooks];
+  });
+  return holders.map((holder) => holder?.secret).filter((secret) => typeof secret === 'string');
 }

@@ -16,7 +16,8 @@ const classes = { CHANNEL: 'Channel', RELAY: 'Relay', APP: 'App', PROBE: 'Probe'
 /**
  * @param {{ host: string, port: number, data: string, control: string, tlsCert?: string, tlsKey?: string, trustProxy:
  *   boolean, privateAddresses: boolean, variables: string[] }} options `control` is the path of a socket;
- *   `privateAddresses` says whether push services may be at any; `variables` are names in the runtime's environment
+ *   `privateAddresses` says whether push services and receivers of webhooks may be at any; `variables` are names in the
+ *   runtime's environment
  */
 export function runtimeConfig({ host, port, data, control, tlsCert, tlsKey, trustProxy, privateAddresses, variables }) {
   const http = trustProxy ? '(forwardedProtoHeader = "X-Forwarded-Proto")' : '()';
@@ -56,7 +57,7 @@ ${entries.map(([, name]) => namespace(name)).join('\n')}
       durableObjectStorage = (localDisk = "objects"),
       globalOutbound = "push-services",
     )),
-    # It calls nobody but push services. Whatever their names lead to, nothing of this network is among them.
+    # It calls nobody but push services and receivers of webhooks. Whatever their names lead to, nothing of this network is among them.
     (name = "push-services", network = (
       allow = ["public"${privateAddresses ? ', "private"' : ''}], tlsOptions = (trustBrowserCas = true))),
     (name = "objects", disk = (path = ${text(objectsIn(data))}, writable = true)),

@@ -14,11 +14,11 @@ import { isLoopback, readApps } from './options.mjs';
 import { Runtime, controlIn } from './runtime.mjs';
 import { runtimeConfig } from './runtime_config.mjs';
 
-/** The variables of a deployment, besides its apps. docs/operating.md and docs/push.md explain them. */
+/** The variables of a deployment, besides its apps: see docs/operating.md, docs/push.md and docs/webhooks.md. */
 const variables = [
   'ERRORS_URL', 'EVENT_KEY',
   'RELAY_CONNECTIONS', 'RELAY_CONNECTS_PER_SECOND', 'CONNECTION_MESSAGES_PER_SECOND', 'CONNECTION_BYTES_PER_SECOND',
-  'PUSH_CONTACT', 'PUSH_PRIVATE_ADDRESSES',
+  'PUSH_CONTACT', 'PUSH_PRIVATE_ADDRESSES', 'WEBHOOK_PRIVATE_ADDRESSES',
 ];
 
 /** Whose tokens attendees of the demo's event page get. */
@@ -161,7 +161,8 @@ export class Server {
       port: this.#port,
       data: this.#data,
       control: controlIn(this.#folder),
-      privateAddresses: this.#variables.PUSH_PRIVATE_ADDRESSES === 'true',
+      privateAddresses: ['PUSH_PRIVATE_ADDRESSES', 'WEBHOOK_PRIVATE_ADDRESSES']
+        .some((name) => this.#variables[name] === 'true'),
       variables: Object.keys(this.#variables),
     });
     fs.writeFileSync(path.join(this.#folder, 'courtside.capnp'), config, { mode: 0o600 });

@@ -76,6 +76,11 @@ codes! {
     InternalConnection = 50002, 500, "internal connection error";
     TimedOut = 50003, 500, "timeout error";
     Unavailable = 50320, 503, "the service is busy; try again";
+    WebhookEnded = 70000, 400, "webhook ended: its receiver is gone";
+    WebhookUnreachable = 70001, 400, "webhook failed: its receiver could not be reached in time";
+    WebhookFailed = 70002, 400, "webhook failed: its receiver answered with an unexpected status";
+    WebhookBehind = 70003, 400, "webhook failed: too many events wait";
+    WebhookForbidden = 70004, 400, "webhook failed: its receiver is where this server may not call";
     ConnectionFailed = 80000, 400, "connection failed";
     Disconnected = 80003, 400, "disconnected";
     ConnectionExpired = 80008, 400, "unable to recover connection: connection expired";

@@ -77,6 +77,7 @@ fn wake(store: &mut MemoryStore, key: Option<&str>, now_ms: u64) -> Channel {
         persist_last: false,
         messages_per_second: 0,
         rest_messages_per_second: 0,
+        hooks: Vec::new(),
     };
     Channel::wake(store, Some((&to, &rules)), "life", now_ms).unwrap().unwrap()
 }

@@ -74,6 +74,10 @@ impl Store for Nowhere {
         Ok(())
     }
 
+    fn save_hooks(&mut self, _: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn add_relay(&mut self, _: &RelayName, _: bool) -> Result<(), StoreError> {
         Ok(())
     }
@@ -207,6 +211,7 @@ fn a_member_costs_a_channel_less_than_400_bytes() {
         persist_last: false,
         messages_per_second: 0,
         rest_messages_per_second: 0,
+        hooks: Vec::new(),
     };
     let mut channel =
         Channel::wake(&mut Nowhere, Some((&to, &rules)), "life", 1_000_000).expect("it works").expect("a channel");

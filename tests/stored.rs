@@ -8,6 +8,7 @@ mod support {
     pub mod app_store;
     pub mod bench;
     pub mod grant;
+    pub mod hooked;
     pub mod memory_store;
     #[cfg(feature = "mqtt")]
     pub mod mqtt;
@@ -39,7 +40,7 @@ use courtside::object::{AppHost, AppInput, AppOutput, Settings};
 use courtside::push::{Device, State};
 use courtside::relay::SocketId;
 use courtside::rpc::connection_key::ConnectionKey;
-use courtside::rpc::{AppCall, AppRequest, DirectPush, Note, PushCaller, PushRequest, PushTarget};
+use courtside::rpc::{AppCall, AppRequest, DirectPush, HookStanding, Note, PushCaller, PushRequest, PushTarget};
 use courtside::rpc::{
     HistoryQuery, Lease, MembersQuery, PresenceUpdate, Publish, PublishKey, RelayName, Submission, TreeQuery,
 };
@@ -49,6 +50,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use support::app_store::{self, AppMemory};
 use support::bench::*;
+use support::hooked::{hook_row, hooked_store};
 use support::memory_store::MemoryStore;
 #[cfg(feature = "mqtt")]
 use support::mqtt;
@@ -302,6 +304,11 @@ fn written() -> Fixture {
     put("push.device", hex(&pinned::encode(&app.push.devices["d1"])));
     put("push.push", hex(&app.push.pushes["key"].2));
     put("push.vapid", hex(app.push.vapid.as_deref().expect("keys")));
+    let hooks = hook_row(messages());
+    put("hooks", hex(&pinned::encode(&hooks)));
+    put("hooks.standing", hex(&pinned::encode(&hooks.cursors[0].standing())));
+    put("hooks.dead", hex(&pinned::encode(&hooks.dead[0])));
+    put("hooks.meta", hex(hooked_store(messages()).meta.as_deref().expect("a meta")));
     put("revocation", hex(&pinned::encode(&revocation())));
     put("ban", hex(&pinned::encode(&ban())));
     put("note", hex(&pinned::encode(&note())));
@@ -470,6 +477,37 @@ fn a_push_of_every_version_is_delivered() {
         assert!(outputs.iter().any(delivered), "{outputs:?}");
     }
     assert_eq!(versions, 2);
+}
+
+#[test]
+fn a_webhook_of_every_version_goes_on_where_it_is() {
+    let mut versions = 0;
+    for fixture in fixtures().into_iter().filter(|fixture| fixture.contains_key("hooks")) {
+        versions += 1;
+        let bytes = |name: &str| unhex(&fixture[name]);
+        assert_eq!(pinned::decode(&bytes("hooks")), Ok(hook_row(messages())));
+        let standing: HookStanding = pinned::decode(&bytes("hooks.standing")).expect("readable");
+        assert_eq!(standing, hook_row(messages()).cursors[0].standing());
+        assert_eq!(pinned::decode(&bytes("hooks.dead")), Ok(hook_row(messages()).dead.remove(0)));
+        let mut store = hooked_store(messages());
+        (store.meta, store.hooks) = (Some(bytes("hooks.meta")), Some(bytes("hooks")));
+        let mut channel = Channel::wake(&mut store, None, "another", NOW_MS).expect("readable").expect("a channel");
+        assert!(channel.posts(&mut store, false, "seed", NOW_MS).is_empty(), "it waits");
+        let posts = channel.posts(&mut store, false, "seed", NOW_MS + 4_000);
+        assert!(String::from_utf8_lossy(&posts[0].body).contains("hello ü"), "{posts:?}");
+    }
+    assert_eq!(versions, 1);
+}
+
+/// A webhook that can't be read is not begun anew: its events would be lost.
+#[test]
+fn a_channel_whose_webhooks_cannot_be_read_is_refused_and_left_as_it_is() {
+    let good = hooked_store(messages());
+    for (hooks, why) in unreadable(good.hooks.as_deref().expect("a row")) {
+        let mut store = MemoryStore { hooks: Some(hooks.clone()), ..good.clone() };
+        let refused = Channel::wake(&mut store, None, "another", NOW_MS).expect_err("refused");
+        assert_eq!((refused, store.hooks), (StoreError::from(why), Some(hooks)));
+    }
 }
 
 /// Bytes that a later build wrote, and such as the disk lost.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::fixtures;
 use crate::auth::{App, Key, Namespace, derive};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{APPS_MAX_BYTES, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX};
+use crate::limits::{APPS_MAX_BYTES, HOOKS_PER_APP_MAX, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX};
 use crate::model::name::alphanumeric;
 use crate::rpc::ChannelCall;
 
@@ -45,7 +45,9 @@ impl NewApp {
         let namespaces = list(body, "namespaces", NAMESPACES_PER_APP_MAX)?;
         let keys: Vec<Value> = key_specs.iter().enumerate().map(|(index, spec)| key(spec, index, seed)).collect();
         let known: Vec<Value> = namespaces.iter().map(known_fields).collect();
-        let app = App::try_from(json!({ "id": id, "keys": keys, "namespaces": known }))?;
+        let webhooks = list(body, "webhooks", HOOKS_PER_APP_MAX)?;
+        let app = json!({ "id": id, "keys": keys, "namespaces": known, "webhooks": webhooks });
+        let app = App::try_from(app)?;
         let fixtures = fixtures::entering(&app, body)?;
         let config = app.to_json().to_string();
         if config.len() > APPS_MAX_BYTES {
@@ -98,13 +100,13 @@ fn answer(app: &App, body: &Map<String, Value>, key_specs: &[Value], namespaces:
     let keys: Vec<Value> = app.keys().iter().zip(key_specs).map(|(key, spec)| shown_key(key, spec)).collect();
     let namespaces: Vec<Value> =
         app.namespaces().iter().zip(namespaces).map(|(known, asked)| shown_namespace(known, asked)).collect();
-    let handled = ["keys", "namespaces", "channels", "appId", "accountId"];
+    let handled = ["keys", "namespaces", "webhooks", "channels", "appId", "accountId"];
     let idle: Vec<&String> = body
         .iter()
         .filter(|(name, value)| !handled.contains(&name.as_str()) && has_effect(value))
         .map(|(name, _)| name)
         .collect();
-    json!({
+    let mut answer = json!({
         "appId": app.id().as_str(),
         "accountId": ACCOUNT_ID,
         "keys": keys,
@@ -112,7 +114,11 @@ fn answer(app: &App, body: &Map<String, Value>, key_specs: &[Value], namespaces:
         "channels": body.get("channels").unwrap_or(&Value::Array(Vec::new())),
         "limits": body.get("limits").unwrap_or(&Value::Object(Map::new())),
         "notEffective": idle,
-    })
+    });
+    if let Some(webhooks) = app.to_json().get_mut("webhooks") {
+        answer["webhooks"] = webhooks.take();
+    }
+    answer
 }
 
 /// Whether somebody who says this expects something of it.

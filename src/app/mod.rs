@@ -17,6 +17,7 @@ pub mod admin;
 mod changing;
 mod creation;
 pub mod fixtures;
+mod hooks;
 pub mod push;
 mod statistics;
 pub mod store;
@@ -144,7 +145,10 @@ impl Registrar {
             AppRequest::Watch(relay) => self.watch(store, relay, configured, now_ms),
             AppRequest::Push(_) => Ok(Err(Code::Internal.because("push is not the registrar's"))),
             // What was deleted keeps none.
-            AppRequest::Report { .. } | AppRequest::Fixtures(_) if self.state == State::Deleted => {
+            AppRequest::HookReport(_) if !configured && self.config().is_none() => Ok(Err(no_such_app())),
+            AppRequest::Report { .. } | AppRequest::Fixtures(_) | AppRequest::HookReport(_)
+                if self.state == State::Deleted =>
+            {
                 Ok(Ok(AppResponse::Done))
             }
             AppRequest::Report { reporter, report } => {
@@ -154,6 +158,8 @@ impl Registrar {
                 statistics::intervals(store, &query).map(|intervals| Ok(AppResponse::Stats(intervals)))
             }
             AppRequest::Total => statistics::total(store, now_ms).map(|total| Ok(AppResponse::Total(Box::new(total)))),
+            AppRequest::HookReport(report) => hooks::take(store, &report).map(|()| Ok(AppResponse::Done)),
+            AppRequest::Hooks => hooks::page(store).map(|page| Ok(AppResponse::Hooks(page))),
             AppRequest::Fixtures(minutes) => Ok(statistics::make_up(store, &minutes)?.map(|()| AppResponse::Done)),
             AppRequest::Admin(call) => self.admin(store, *call, configured, now_ms),
         }

@@ -79,6 +79,20 @@ pub trait Store {
 
     /// Drops those of that minute and before.
     fn drop_stats(&mut self, kind: StatsKind, through: u64) -> Result<(), StoreError>;
+
+    /// How a webhook of a channel fares, in the place of what was known; of so many others, some go.
+    fn save_standing(&mut self, channel: &str, hook: &str, standing: &[u8], max: usize) -> Result<(), StoreError>;
+
+    fn remove_standing(&mut self, channel: &str, hook: &str) -> Result<(), StoreError>;
+
+    /// Channel, webhook and standing, in the order of their names.
+    fn standings(&mut self) -> Result<Vec<(String, String, Vec<u8>)>, StoreError>;
+
+    /// Keeps what was given up by its key, unless that is known, and so many of the last.
+    fn add_dead(&mut self, key: &str, channel: &str, dead: &[u8], max: usize) -> Result<(), StoreError>;
+
+    /// With their channels, the last first.
+    fn dead(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
 }
 
 /// Rows of statistics. Stored by number.

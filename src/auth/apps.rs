@@ -5,7 +5,8 @@
 //!   "id": "demo",
 //!   "keys": [{"name": "key1", "secret": "local-only", "capability": {"*": ["*"]}, "revocableTokens": false,
 //!             "pusher": false}],
-//!   "namespaces": [{"id": "chat", "persisted": true}]
+//!   "namespaces": [{"id": "chat", "persisted": true}],
+//!   "webhooks": [{"id": "log", "url": "https://example.com/hook", "key": "key1"}]
 //! }]}
 //! ```
 //!
@@ -14,7 +15,7 @@
 //! `mutableMessages`, `batchingEnabled`, `conflationEnabled`, and `batchingInterval`, `conflationInterval` (ms),
 //! `conflationKey` (see [`crate::conflation`]), `maxMembers`: how many may be present on a channel, and
 //! `retentionHours`: how long what is persisted is kept. The secret may set none that has no effect: see
-//! [`Namespace::not_effective`].
+//! [`Namespace::not_effective`]. The app and each of its namespaces may have `webhooks`: see [`super::webhook`].
 
 use std::rc::Rc;
 
@@ -22,9 +23,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::fields::Fields;
+use super::webhook::{Hook, Webhook};
 use super::{Capability, Grant, Key, KeyName, Namespace, Rules, Secret};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{APPS_MAX, APPS_MAX_BYTES, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX, SHORT_SECRET_MIN_BYTES};
+use crate::limits::{
+    APPS_MAX, APPS_MAX_BYTES, HOOKS_PER_APP_MAX, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX, SHORT_SECRET_MIN_BYTES,
+};
 use crate::model::name::{AppId, ChannelName};
 use crate::model::node;
 
@@ -35,6 +39,7 @@ pub struct App {
     id: AppId,
     keys: Vec<Key>,
     namespaces: Vec<Namespace>,
+    webhooks: Vec<Webhook>,
 }
 
 impl App {
@@ -54,7 +59,49 @@ impl App {
             let most = format!("it has at most {KEYS_PER_APP_MAX} keys and {NAMESPACES_PER_APP_MAX} namespaces");
             return Err(invalid(&most));
         }
-        Ok(App { id, keys, namespaces })
+        Ok(App { id, keys, namespaces, webhooks: Vec::new() })
+    }
+
+    /// With these webhooks beside those of its namespaces. Fails with 40000 when two of all have one id, one names a
+    /// key that there is not, or there are too many.
+    fn with_webhooks(self, webhooks: Vec<Webhook>) -> Result<App, ErrorInfo> {
+        let app = App { webhooks, ..self };
+        let invalid = |why: String| Err(Code::BadRequest.because(format!("app {}: {why}", app.id.as_str())));
+        if let Some(webhook) = app.all_webhooks().find(|webhook| !app.has_key_of(webhook)) {
+            return invalid(format!("the webhook {} names a key that the app does not have", webhook.id()));
+        }
+        if repeated(app.all_webhooks().map(Webhook::id)) {
+            return invalid("two webhooks have one id".to_owned());
+        }
+        if app.all_webhooks().count() > HOOKS_PER_APP_MAX {
+            return invalid(format!("it has at most {HOOKS_PER_APP_MAX} webhooks, those of its namespaces included"));
+        }
+        Ok(app)
+    }
+
+    fn all_webhooks(&self) -> impl Iterator<Item = &Webhook> {
+        self.webhooks.iter().chain(self.namespaces.iter().flat_map(|namespace| &namespace.rules.webhooks))
+    }
+
+    pub fn has_webhook(&self, id: &str) -> bool {
+        self.all_webhooks().any(|webhook| webhook.id() == id)
+    }
+
+    fn has_key_of(&self, webhook: &Webhook) -> bool {
+        webhook.key().is_none_or(|key| self.keys.iter().any(|known| known.name.id() == key))
+    }
+
+    /// Where events of a channel go: the app's webhooks, and those of its namespace.
+    pub fn hooks(&self, channel: &ChannelName) -> Vec<Hook> {
+        let webhooks = self.webhooks.iter().chain(&self.rules(channel).webhooks);
+        webhooks.filter_map(|webhook| webhook.on(self, channel)).collect()
+    }
+
+    /// Fails with 40000 when a webhook is at an address that not everybody may make this server call.
+    pub fn check_addresses(&self) -> Result<(), ErrorInfo> {
+        let Some(webhook) = self.all_webhooks().find(|webhook| !webhook.is_public()) else { return Ok(()) };
+        let what = "must be at a public name, over https, unless WEBHOOK_PRIVATE_ADDRESSES is true";
+        Err(Code::BadRequest.because(format!("app {}: the webhook {} {what}", self.id.as_str(), webhook.id())))
     }
 
     pub fn id(&self) -> &AppId {
@@ -91,15 +138,22 @@ impl App {
     pub fn to_json(&self) -> Value {
         let namespaces: Vec<Value> = self.namespaces.iter().map(Namespace::to_json).collect();
         let keys: Vec<Value> = self.keys.iter().map(key_to_json).collect();
-        json!({ "id": self.id.as_str(), "keys": keys, "namespaces": namespaces })
+        let mut json = json!({ "id": self.id.as_str(), "keys": keys, "namespaces": namespaces });
+        if !self.webhooks.is_empty() {
+            json["webhooks"] = self.webhooks.iter().map(Webhook::to_json).collect();
+        }
+        json
     }
 
     fn read(value: &Value, path: &str, secret_min_bytes: usize) -> Result<App, ErrorInfo> {
-        let fields = Fields::of(value, path, &["id", "keys", "namespaces"])?;
+        let fields = Fields::of(value, path, &["id", "keys", "namespaces", "webhooks"])?;
         let id = fields.parsed("id", AppId::parse)?;
         let keys = fields.list("keys", KEYS_PER_APP_MAX, |key, path| read_key(&id, key, path, secret_min_bytes))?;
-        let namespaces = fields.list("namespaces", NAMESPACES_PER_APP_MAX, Namespace::read)?;
-        App::new(id, keys, namespaces)
+        let namespace = |value, path: &str| Namespace::read(value, path, secret_min_bytes);
+        let namespaces = fields.list("namespaces", NAMESPACES_PER_APP_MAX, namespace)?;
+        let webhook = |value, path: &str| Webhook::read(value, path, secret_min_bytes);
+        let webhooks = fields.list("webhooks", HOOKS_PER_APP_MAX, webhook)?;
+        App::new(id, keys, namespaces)?.with_webhooks(webhooks)
     }
 
     /// One of the configuration. Fails also for a rule without effect.

@@ -2,7 +2,7 @@
 //! random bytes and the app come from the caller. In reading order:
 //!
 //! - `identity`: who a client may say that it is; `operations`, `resource`, `capability`: what it may do where
-//! - `secret`, `key`: API keys; `namespace`, `apps` (read by `fields`): the configuration
+//! - `secret`, `key`: API keys; `webhook`, `namespace`, `apps` (read by `fields`): the configuration
 //! - `credentials`: what a request presents; `grant`: what that allows; `source`: whose share it takes; `token`, `jwt`:
 //!   the signed forms
 //! - `attempts`: how often one may be wrong; `request`: a new token; `revocation`: the end of one; `ban`: who is kept
@@ -33,6 +33,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod token;
+mod webhook;
 
 pub use apps::{App, Apps};
 pub use attempts::Attempts;
@@ -50,3 +51,4 @@ pub use request::{ApprovedToken, NonceUse, TokenDetails, TokenRequest};
 pub use revocation::{Revocation, Revocations, RevokeReport, RevokeRequest, RevokeResult, Target};
 pub use secret::{Secret, derive};
 pub use source::Source;
+pub use webhook::{Events, Hook, Signing, Webhook};

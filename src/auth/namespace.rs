@@ -5,8 +5,11 @@
 use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, wrong};
+use super::webhook::Webhook;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{CHANNEL_NAME_MAX_BYTES, CLIENT_RATE_MAX, PACE_MAX_MS, PACE_MIN_MS, RETENTION_MAX_HOURS};
+use crate::limits::{
+    CHANNEL_NAME_MAX_BYTES, CLIENT_RATE_MAX, HOOKS_PER_APP_MAX, PACE_MAX_MS, PACE_MIN_MS, RETENTION_MAX_HOURS,
+};
 use crate::model::conflation::check_key;
 
 /// The rules that change what this server does, beside those of batches and conflation where these are enabled. The
@@ -56,6 +59,8 @@ macro_rules! flags {
             pub messages_per_second: Option<u64>,
             /// How many of them one key, or one client by a token, may publish over REST.
             pub rest_messages_per_second: Option<u64>,
+            /// Where events of them go, beside the app's own.
+            pub webhooks: Vec<Webhook>,
         }
 
         const FLAGS: &[&str] = &[$($name),*];
@@ -74,6 +79,7 @@ macro_rules! flags {
                 client_attaches_per_second: None,
                 messages_per_second: None,
                 rest_messages_per_second: None,
+                webhooks: Vec::new(),
             };
 
             fn read_flags(fields: &Fields<'_>) -> Result<Rules, ErrorInfo> {
@@ -109,6 +115,8 @@ flags! {
 const MILLISECONDS: &str = "must be whole milliseconds";
 const HOURS: &str = "must be whole hours, from 1 to 8760";
 
+const WEBHOOKS: &str = "webhooks";
+
 /// What may be done so often, from once to [`CLIENT_RATE_MAX`] times a second.
 const RATES: [&str; 5] = [
     "clientMessagesPerSecond",
@@ -139,8 +147,8 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    pub(super) fn read(value: &Value, path: &str) -> Result<Namespace, ErrorInfo> {
-        let known: Vec<&str> = ["id"].iter().chain(FLAGS).chain(&VALUED).copied().collect();
+    pub(super) fn read(value: &Value, path: &str, secret_min_bytes: usize) -> Result<Namespace, ErrorInfo> {
+        let known: Vec<&str> = ["id", WEBHOOKS].iter().chain(FLAGS).chain(&VALUED).copied().collect();
         let fields = Fields::of(value, path, &known)?;
         let id = fields.text("id")?;
         if id.is_empty()
@@ -161,6 +169,8 @@ impl Namespace {
             client_attaches_per_second: rate(&fields, RATES[2])?,
             messages_per_second: rate(&fields, RATES[3])?,
             rest_messages_per_second: rate(&fields, RATES[4])?,
+            webhooks: fields
+                .list(WEBHOOKS, HOOKS_PER_APP_MAX, |value, path: &str| Webhook::read(value, path, secret_min_bytes))?,
             ..Rules::read_flags(&fields)?
         };
         check_pace(&fields, &rules)?;
@@ -172,7 +182,7 @@ impl Namespace {
 
     /// Whether a namespace may have a field of this name.
     pub fn knows(field: &str) -> bool {
-        field == "id" || FLAGS.contains(&field) || VALUED.contains(&field)
+        field == "id" || field == WEBHOOKS || FLAGS.contains(&field) || VALUED.contains(&field)
     }
 
     /// As it stands in the configuration, every flag spelled out.
@@ -182,6 +192,9 @@ impl Namespace {
         object.extend(
             self.rules.valued().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)),
         );
+        if !self.rules.webhooks.is_empty() {
+            object.insert(WEBHOOKS.to_owned(), self.rules.webhooks.iter().map(Webhook::to_json).collect());
+        }
         Value::Object(object)
     }
 

@@ -63,6 +63,7 @@ mod tests {
             secret: Secret::parse(secret, 8).unwrap(),
             capability: Capability::full(),
             revocable_tokens: false,
+            valid_until_ms: None,
             pusher: true,
         }
     }

@@ -1,7 +1,9 @@
-//! What any room needs: stored formats with a version per type, small collections, budgets and rates.
+//! What any room needs: stored formats with a version per type, small collections, budgets and rates, and addresses
+//! that this server calls.
 
 pub mod cache;
 pub mod counted;
+pub mod endpoint;
 pub mod maps;
 pub mod pinned;
 pub mod rate;

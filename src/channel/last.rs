@@ -25,7 +25,7 @@ pub(super) fn before_trim(
         return Ok((floor, None));
     }
     let (mut reached, mut last) = (floor, None);
-    let mut rows = Walk::after(Position::ZERO);
+    let mut rows = Walk::after(meta.floor);
     while let Some((end, row)) = rows.next(store)?.filter(|(end, _)| *end <= floor) {
         last = decoded(&row)?.into_iter().rfind(is_message).or(last);
         if rows.bytes() > HISTORY_LOOK_BYTES {

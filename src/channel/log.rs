@@ -8,6 +8,7 @@ mod walk;
 
 use std::collections::VecDeque;
 
+use super::Meta;
 use super::dedup;
 use super::state::annotations::Tally;
 use super::state::presence::Pending;
@@ -25,6 +26,9 @@ pub use walk::Walk;
 
 /// Rows read at a time when looking for something.
 pub const ROWS_PER_READ: usize = 32;
+
+/// Messages and bytes that a log may hold.
+const BOUNDS: (u64, u64) = (LOG_MAX_MESSAGES, LOG_MAX_BYTES);
 
 #[derive(Debug)]
 pub struct Log {
@@ -185,19 +189,29 @@ fn key_of(publish: &Publish) -> (PublishKey, Option<String>) {
 }
 
 impl Log {
-    /// The log as stored; `at_least` bounds the tip from below when there are no rows.
-    pub fn new(stored: &Stored, at_least: Position) -> Log {
+    /// The log as stored; `at_least` bounds the tip from below when there are no rows. Rows up to the floor are not
+    /// its own any more.
+    pub fn new(
+        store: &mut impl Store,
+        stored: &Stored,
+        at_least: Position,
+        floor: Position,
+    ) -> Result<Log, StoreError> {
         let tip = stored.newest.map_or(at_least, |(position, _)| position.max(at_least));
-        Log {
+        let oldest = match stored.oldest {
+            Some((position, _)) if position <= floor => store.totals_after(floor, 1)?.pop(),
+            oldest => oldest,
+        };
+        Ok(Log {
             tip,
             newest: stored.newest,
-            oldest: stored.oldest,
+            oldest,
             tail: VecDeque::new(),
             tail_bytes: 0,
             taken_in: 0,
             tail_from: tip,
             revised: stored.revised,
-        }
+        })
     }
 
     pub fn is_revised(&self) -> bool {
@@ -300,23 +314,38 @@ impl Log {
     }
 
     /// The last row that is past its time or over the log's bounds, never the newest: it holds the tip.
-    pub fn expired(&self, store: &mut impl Store, rules: &Rules, now_ms: u64) -> Result<Option<Position>, StoreError> {
+    pub fn expired(&self, store: &mut impl Store, meta: &Meta, now_ms: u64) -> Result<Option<Position>, StoreError> {
         let Some((newest, _)) = self.newest else { return Ok(None) };
-        let expired = Position::at(now_ms.saturating_sub(kept_ms(rules)));
-        let through = expired.max(self.over_bounds(store)?).min(Position(newest.0 - 1));
+        let expired = Position::at(now_ms.saturating_sub(kept_ms(&meta.rules)));
+        let through = expired.max(self.over_bounds(store, meta.floor)?).min(Position(newest.0 - 1));
         Ok(store.rows_before(through, 1)?.pop().map(|(position, _)| position))
     }
 
-    /// Lets go of the rows up to one.
-    pub fn trim(&mut self, store: &mut impl Store, through: Position) -> Result<(), StoreError> {
+    /// Lets go of the rows up to the floor: those up to `through` are deleted, others wait for somebody else.
+    pub fn trim(&mut self, store: &mut impl Store, floor: Position, through: Position) -> Result<(), StoreError> {
         store.trim(through)?;
-        self.oldest = store.totals_after(through, 1)?.pop();
+        self.oldest = store.totals_after(floor, 1)?.pop();
         Ok(())
     }
 
-    /// The last row that must go so that the log is within its bounds.
-    fn over_bounds(&self, store: &mut impl Store) -> Result<Position, StoreError> {
+    /// The last row that must go so that no more than this is stored behind it.
+    pub fn bound_behind(&self, store: &mut impl Store, messages: u64, bytes: u64) -> Result<Position, StoreError> {
+        let Some((_, newest)) = self.newest else { return Ok(Position::ZERO) };
         let mut through = Position::ZERO;
+        loop {
+            let rows = store.totals_after(through, ROWS_PER_READ)?;
+            let must_go = rows.iter().take_while(|(_, totals)| is_over(newest, *totals, (messages, bytes))).count();
+            through = must_go.checked_sub(1).map_or(through, |last| rows[last].0);
+            if must_go < ROWS_PER_READ {
+                return Ok(through);
+            }
+        }
+    }
+
+    /// The last row that must go so that the log is within its bounds: some more than are too many, so that it is not
+    /// asked again at once.
+    fn over_bounds(&self, store: &mut impl Store, floor: Position) -> Result<Position, StoreError> {
+        let mut through = floor;
         while self.excess(through, store)? {
             match store.totals_after(through, ROWS_PER_READ)?.pop() {
                 Some((position, _)) => through = position,
@@ -326,10 +355,18 @@ impl Log {
         Ok(through)
     }
 
+    /// How much was logged behind a position, up to another.
+    pub fn count_between(&self, store: &mut impl Store, after: Position, through: Position) -> Result<u64, StoreError> {
+        let first = store.totals_after(after, 1)?.pop();
+        let beyond = store.totals_after(through, 1)?.pop().or(self.newest);
+        let count = |(_, totals): (Position, Totals)| totals.messages;
+        Ok(beyond.map_or(0, count).saturating_sub(first.map_or(0, count)))
+    }
+
     fn excess(&self, without: Position, store: &mut impl Store) -> Result<bool, StoreError> {
         let Some((_, newest)) = self.newest else { return Ok(false) };
         let Some((_, oldest)) = store.totals_after(without, 1)?.pop() else { return Ok(false) };
-        Ok(is_over(newest, oldest))
+        Ok(is_over(newest, oldest, BOUNDS))
     }
 
     pub fn is_half_full(&self) -> bool {
@@ -340,15 +377,15 @@ impl Log {
     /// When [`Log::trim`] next has rows to let go.
     pub fn deadline(&self, rules: &Rules) -> Option<u64> {
         let ((newest_at, newest), (oldest_at, oldest)) = (self.newest?, self.oldest?);
-        if is_over(newest, oldest) {
+        if is_over(newest, oldest, BOUNDS) {
             return Some(0);
         }
         (newest_at > oldest_at).then(|| oldest_at.time_ms() + kept_ms(rules) + RETENTION_SLACK_MS)
     }
 }
 
-fn is_over(newest: Totals, oldest: Totals) -> bool {
-    newest.messages - oldest.messages > LOG_MAX_MESSAGES || newest.bytes - oldest.bytes > LOG_MAX_BYTES
+fn is_over(newest: Totals, oldest: Totals, (messages, bytes): (u64, u64)) -> bool {
+    newest.messages - oldest.messages > messages || newest.bytes - oldest.bytes > bytes
 }
 
 /// Rows stay a little longer than they can be read.

@@ -11,6 +11,7 @@
 mod commit;
 pub mod dedup;
 pub mod history;
+pub mod hooks;
 mod last;
 mod listing;
 mod log;
@@ -96,9 +97,8 @@ impl Versioned for Meta {
             1 => Meta::read_with::<RulesOfVersion1>(bytes),
             2 => Meta::read_with::<RulesOfVersion2>(bytes),
             3 => {
-                let (address, epoch, floor, rules, listed, listened, last) =
-                    pinned::take::<(_, _, _, RulesOfVersion3, _, _, _)>(bytes)?;
-                Ok(Meta { address, epoch, floor, rules: rules.into(), listed, listened, last })
+                let before = Meta::read_with::<RulesOfVersion3>(bytes)?;
+                Ok(Meta { last: pinned::take(bytes)?, ..before })
             }
             _ => Err(Unreadable::Version(version)),
         }
@@ -176,7 +176,7 @@ impl Channel {
                 }
             }
         };
-        let log = Log::new(&stored, meta.floor);
+        let log = Log::new(store, &stored, meta.floor, meta.floor)?;
         let states = States::restore(&stored, now_ms)?;
         let feeds = Feeds::restore(stored.relays, log.tip());
         Ok(Some(Channel {
@@ -208,6 +208,10 @@ impl Channel {
         &self.meta.address
     }
 
+    pub fn rules(&self) -> &Rules {
+        &self.meta.rules
+    }
+
     pub fn epoch(&self) -> &str {
         &self.meta.epoch
     }
@@ -229,6 +233,7 @@ impl Channel {
         }
         let meta = Meta { rules: rules.clone(), ..self.meta.clone() };
         if self.has_begun {
+            self.keep_cursors_of(store, &rules.hooks)?;
             return self.save_meta(store, meta);
         }
         self.meta = meta;
@@ -349,17 +354,20 @@ impl Channel {
         let log = self.log.deadline(&self.meta.rules).map(|due_ms| due_ms.max(self.trim_at_ms));
         let other = [self.occupancy_deadline(), self.listing_deadline(), self.readers.deadline(), self.mend_at_ms];
         let own = [self.feeds.deadline(), self.pace_deadline(), log, self.states.deadline(), self.spent_deadline()];
-        own.into_iter().chain(other).flatten().min()
+        let own = own.into_iter().chain([self.hooks_deadline()]);
+        own.chain(other).flatten().min()
     }
 
     /// The floor first: a log that says less than it has is safe, one that lost rows unawares would resume over the
     /// gap.
     fn trim(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
         self.reload(store)?;
-        let Some(floor) = self.log.expired(store, &self.meta.rules, now_ms)? else { return Ok(()) };
+        let floor = self.log.expired(store, &self.meta, now_ms)?;
+        let Some(floor) = floor.filter(|floor| *floor > self.meta.floor) else { return Ok(()) };
         let (floor, last) = last::before_trim(store, &self.meta, floor)?;
         self.save_meta(store, Meta { floor, last, ..self.meta.clone() })?;
-        self.log.trim(store, floor)
+        let through = self.keep_for_hooks(store, floor, now_ms)?;
+        self.log.trim(store, floor, through)
     }
 
     fn feed(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
@@ -390,7 +398,7 @@ impl Channel {
     fn reload(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
         if self.stale {
             let stored = store.load()?;
-            self.log = Log::new(&stored, self.log.tip());
+            self.log = Log::new(store, &stored, self.log.tip(), self.meta.floor)?;
             self.states.reload(&stored)?;
             (self.stale, self.mend_at_ms) = (false, None);
         }
@@ -399,7 +407,11 @@ impl Channel {
 
     /// Sees that the channel's life is stored before anything of it is, or anyone may come back to it.
     pub fn begin(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
-        if self.has_begun { Ok(()) } else { self.save_meta(store, self.meta.clone()) }
+        self.keep_cursors(store)?;
+        if self.has_begun {
+            return Ok(());
+        }
+        self.save_meta(store, self.meta.clone())
     }
 
     /// Believes only what is stored.

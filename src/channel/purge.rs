@@ -43,7 +43,7 @@ impl Channel {
         let through = through.map_or_else(|| self.raise_floor(store, now_ms), Ok)?;
         let is_all = store.purge(through, PURGED_AT_ONCE_ROWS)?;
         let stored = store.load()?;
-        self.log = Log::new(&stored, self.log.tip());
+        self.log = Log::new(store, &stored, self.log.tip(), self.meta.floor)?;
         self.states.reload(&stored)?;
         Ok((!is_all).then_some(through))
     }
@@ -54,7 +54,7 @@ impl Channel {
         let floor = self.log.tip().next(now_ms);
         self.save_meta(store, Meta { floor, last: None, ..self.meta.clone() })?;
         let stored = store.load()?;
-        self.log = Log::new(&stored, floor);
+        self.log = Log::new(store, &stored, floor, floor)?;
         self.window = None;
         self.repeats.forget();
         Ok(floor)

@@ -45,6 +45,7 @@ impl Channel {
         let is_known = !self.stale && !self.meta.listed && !self.meta.listened;
         let is_awaited = !self.states.pushes.is_empty()
             || self.has_pending()
+            || !self.hooks_are_idle()
             || self.readers.deadline().is_some()
             || self.is_counted();
         is_known && !is_awaited && self.feeds.is_empty() && !self.feeds_below()

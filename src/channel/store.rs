@@ -142,6 +142,8 @@ pub struct Stored {
     pub revised: bool,
     /// How many pushes the app has not taken.
     pub pushes: usize,
+    /// How far its webhooks are.
+    pub hooks: Option<Vec<u8>>,
 }
 
 pub trait Store {
@@ -209,6 +211,8 @@ pub trait Store {
 
     /// The app has those up to and including this one. Gives how many are left.
     fn forget_pushes(&mut self, through: (Position, usize)) -> Result<usize, StoreError>;
+
+    fn save_hooks(&mut self, hooks: &[u8]) -> Result<(), StoreError>;
 
     /// All that is counted of a message.
     fn counts(&mut self, target: Target) -> Result<Vec<(CountKey, Total)>, StoreError>;

@@ -37,7 +37,8 @@ pub fn encode_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
     encoded.join("&")
 }
 
-fn encode(text: &str) -> String {
+/// With nothing in it but letters, digits and `-_.~%`.
+pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {

@@ -9,7 +9,7 @@ use super::app_push::Push;
 use super::{CallerId, Settings};
 use crate::app::push::{self, Attempt, Outcome, Waiting};
 use crate::app::store::{Store, StoreError};
-use crate::app::{Registrar, Tell};
+use crate::app::{self, Registrar, Tell};
 use crate::error::Code;
 use crate::limits::NOTICE_RETRY_MS;
 use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, Noticed};
@@ -20,6 +20,8 @@ pub struct AppHost<S> {
     /// `None` before the first event, and after storage failed: memory may then say what is not stored.
     pub(super) registrar: Option<Registrar>,
     pub(super) push: Push,
+    /// Whether webhooks of new apps may be at private addresses, and without TLS.
+    private_receivers: bool,
     /// When the alarm will ring that this memory has set.
     alarm_at_ms: Option<u64>,
     pub(super) outputs: Vec<AppOutput>,
@@ -78,12 +80,19 @@ pub enum AppOutput {
 impl<S: Store + push::Store> AppHost<S> {
     pub fn new(settings: Settings, store: S) -> AppHost<S> {
         let push = Push::default();
-        AppHost { settings, store, registrar: None, push, alarm_at_ms: None, outputs: Vec::new() }
+        let (registrar, private_receivers, alarm_at_ms, outputs) = (None, false, None, Vec::new());
+        AppHost { settings, store, registrar, push, private_receivers, alarm_at_ms, outputs }
     }
 
     /// With what the deployment says of push.
     pub fn with_push(mut self, settings: push::Settings) -> AppHost<S> {
         self.push.settings = settings;
+        self
+    }
+
+    /// With what it says of webhooks.
+    pub fn with_private_receivers(mut self, private: bool) -> AppHost<S> {
+        self.private_receivers = private;
         self
     }
 
@@ -126,6 +135,12 @@ impl<S: Store + push::Store> AppHost<S> {
     /// Fails with 50000 when storage does.
     fn call(&mut self, call: AppCall, now_ms: u64) -> Answer<AppResponse> {
         let configured = self.settings.apps.as_ref().map_err(Clone::clone)?.get(&call.app).is_some();
+        if let AppRequest::Create { config, .. } = &call.request
+            && !self.private_receivers
+            && let Ok(app) = app::configuration(config)
+        {
+            app.check_addresses()?;
+        }
         let ends = matches!(call.request, AppRequest::Delete);
         let answer = self.act(now_ms, |registrar, store| {
             let answer = registrar.call(store, call.request, configured, now_ms)?;

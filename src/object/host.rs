@@ -22,7 +22,9 @@ use crate::model::serial::Position;
 use crate::relay::{self, Relay, SocketId};
 use crate::rpc::Ticket;
 use crate::rpc::placement::Shard;
-use crate::rpc::{Address, Answer, AppCall, AppRequest, AppResponse, Follow, PushRequest, RelayName, Rules};
+use crate::rpc::{
+    Address, Answer, AppCall, AppRequest, AppResponse, Follow, HookReport, PushRequest, RelayName, Rules,
+};
 use crate::stats::{Counter, Reporter};
 use crate::transport::{self, Links};
 
@@ -33,6 +35,8 @@ pub struct Host<S> {
     /// Set once per input.
     pub(super) now_ms: u64,
     pub(super) fresh_epoch: String,
+    /// Whether the receivers of webhooks may be at private addresses, and without TLS.
+    pub(super) private_receivers: bool,
     /// The connections that are no WebSockets.
     pub(super) links: Links,
     pub(super) relay: Option<Relay>,
@@ -74,6 +78,8 @@ pub(super) enum Asked {
     Push {
         through: (Position, usize),
     },
+    /// It knows this of the channel's webhooks.
+    Hooks(Box<HookReport>),
     /// It takes note of what was counted in this minute.
     Report {
         minute: u64,
@@ -96,6 +102,7 @@ impl<S: Store + RelayStore> Host<S> {
             store,
             now_ms: 0,
             fresh_epoch: String::new(),
+            private_receivers: false,
             links: Links::default(),
             relay: None,
             channel: None,
@@ -111,6 +118,12 @@ impl<S: Store + RelayStore> Host<S> {
             work: VecDeque::new(),
             outputs: Vec::new(),
         }
+    }
+
+    /// With what the deployment says of webhooks.
+    pub fn with_private_receivers(mut self, private: bool) -> Host<S> {
+        self.private_receivers = private;
+        self
     }
 
     pub fn store(&self) -> &S {
@@ -176,10 +189,12 @@ impl<S: Store + RelayStore> Host<S> {
             Input::Delivered { channel, relay, attempt, answer } => self.delivered(&channel, &relay, attempt, answer),
             Input::Probed { relay, attempt, answer } => self.probed(&relay, attempt, answer),
             Input::AppAnswered { ticket, answer } => self.app_answered(ticket, answer),
+            Input::Posted { hook, attempt, outcome } => self.posted(&hook, attempt, outcome),
             Input::SendAway { one_in } => self.relay_does(|relay, now_ms| relay.send_away(one_in, now_ms)),
             Input::Reconfigure { apps, before } => {
                 self.settings.apps = apps;
                 self.reconfigure(before.as_deref());
+                self.refresh_rules();
             }
             Input::Rang(timer) => return self.rang(timer),
             Input::Alarm => return self.due(),
@@ -224,6 +239,7 @@ impl<S: Store + RelayStore> Host<S> {
                     channel.pushed(&mut self.store, through, answer.is_ok());
                 }
             }
+            Some(Asked::Hooks(report)) => self.hooks_told(&report, &answer),
             Some(Asked::Report { minute }) => self.reporter.answered(minute, answer.is_ok()),
             Some(Asked::Enter(entrants)) => self.enter_watched(entrants, answer),
             Some(Asked::Follow(caller, follow)) => {

@@ -11,6 +11,7 @@
 //! - `watch` keeps the relay's watch of its app, `rebuild` brings a memory back from what outlived it;
 //! - `reports` counts what happens, and tells the app;
 //! - `timers` and `alarm` are what is known of the platform's clocks, `store` is what a relay keeps;
+//! - `hooks` has the receivers of webhooks told;
 //! - `app` is the object of an app, and `app_push` what it does for push.
 
 mod alarm;
@@ -21,6 +22,7 @@ mod effects;
 #[cfg(feature = "socketio")]
 mod engine;
 mod entrance;
+mod hooks;
 mod host;
 mod rebuild;
 mod reports;
@@ -47,8 +49,8 @@ use crate::relay::session::Opening;
 use crate::rpc::Ticket;
 use crate::rpc::placement::Shard;
 use crate::rpc::{
-    Address, Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Inspected, Inspection, Notice,
-    Noticed, Probe, Probed, Refusal, RelayName, Response, Rules,
+    Address, Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, HookOutcome, HookRequest,
+    Inspected, Inspection, Notice, Noticed, Probe, Probed, Refusal, RelayName, Response, Rules,
 };
 use crate::transport::comet::Verb;
 use crate::transport::{Mode, ResponseId};
@@ -156,6 +158,12 @@ pub enum Input {
         ticket: Ticket,
         answer: Answer<AppResponse>,
     },
+    /// How an [`Output::Post`] went.
+    Posted {
+        hook: String,
+        attempt: u64,
+        outcome: HookOutcome,
+    },
     /// The server is about to stop: one in so many connections is to come back.
     SendAway {
         one_in: usize,
@@ -242,6 +250,8 @@ pub enum Output {
         reply: Reply,
     },
     Ask(Question),
+    /// Make this request to the receiver of a webhook, and tell [`Input::Posted`].
+    Post(HookRequest),
     /// Tell [`Input::Rang`] when this time has passed; at the end of this turn of the event loop if it is none. What
     /// was started goes with the memory.
     Start {

@@ -20,6 +20,7 @@ impl<S: Store + RelayStore> Host<S> {
         }
         self.keep_listed();
         self.keep_pushed();
+        self.keep_hooked();
         self.count();
         self.start_timers();
         let deadline_ms = self.deadline();
@@ -59,7 +60,8 @@ impl<S: Store + RelayStore> Host<S> {
     fn start_timers(&mut self) {
         let collects = self.relay.as_ref().and_then(Relay::collects_until_ms);
         let paces = self.channel.as_ref().and_then(Channel::paces_until_ms);
-        for (timer, until_ms) in [(Timer::Collect, collects), (Timer::Pace, paces)] {
+        let hooks = self.channel.as_ref().and_then(Channel::hooks_until_ms);
+        for (timer, until_ms) in [(Timer::Collect, collects), (Timer::Pace, paces), (Timer::Hooks, hooks)] {
             if let Some(until_ms) = until_ms {
                 self.start(timer, until_ms.saturating_sub(self.now_ms));
             }
@@ -72,7 +74,7 @@ impl<S: Store + RelayStore> Host<S> {
             Timer::Commit if !self.has_pending() => return Turn::Ends,
             Timer::Commit => self.channel_does(Channel::commit),
             Timer::Report => self.report(),
-            Timer::FanOut | Timer::Alarm => {}
+            Timer::FanOut | Timer::Alarm | Timer::Hooks => {}
             Timer::Collect => self.relay_does(Relay::collected),
             Timer::Pace => self.channel_does(Channel::follow_up),
         }
@@ -91,6 +93,7 @@ impl<S: Store + RelayStore> Host<S> {
             self.read_at_ms = Some(self.now_ms + TRIM_PAUSE_MS);
             return Turn::Goes;
         }
+        self.refresh_rules();
         self.relay_does(Relay::tick);
         let effects = self.links.tick(self.now_ms);
         self.link_effects(effects);

@@ -12,6 +12,8 @@ pub enum Timer {
     /// Deliver what the channel's interval held back; see
     /// [`Channel::paces_until_ms`](crate::channel::Channel::paces_until_ms).
     Pace,
+    /// Send what webhooks get next; see [`Channel::hooks_until_ms`](crate::channel::Channel::hooks_until_ms).
+    Hooks,
     /// Look whether to report what was counted; see [`Reporter`](crate::stats::Reporter).
     Report,
     /// Try again to set the alarm, which the platform refused.

@@ -2,7 +2,6 @@
 //! The app's object keeps and delivers it all: see `app/push`.
 
 pub mod device;
-pub mod endpoint;
 pub mod payload;
 pub mod recipient;
 mod subscription;

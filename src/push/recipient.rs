@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::device::{bad, bounded};
-use super::endpoint::Endpoint;
 use crate::auth::{Secret, from_base64};
+use crate::base::endpoint::Endpoint;
 use crate::error::ErrorInfo;
 use crate::limits::PUSH_RECIPIENT_MAX_BYTES;
 use crate::model::name::ChannelName;

@@ -12,8 +12,8 @@
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
 //! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`,
 //! `annotations`, `presence`, `objects`, `chat`, `status`, `stats`, `metrics`, `token`, `revoke`, `apps`, `admin`,
-//! `push`, `pusher`; `step` is how each goes on with the answers that it waits for, `form` and `reply` how all of them
-//! are answered.
+//! `webhooks`, `push`, `pusher`; `step` is how each goes on with the answers that it waits for, `form` and `reply` how
+//! all of them are answered.
 
 mod admin;
 mod annotations;
@@ -40,6 +40,7 @@ mod status;
 mod step;
 mod token;
 mod unenveloped;
+mod webhooks;
 
 pub use apps::Admin;
 pub use body::check_coding;
@@ -143,6 +144,7 @@ fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'
             apps::delete(request, id, form, context)
         }
         Route::Admin(route) => admin::begin(request, route, form, context),
+        Route::Webhooks(id) => webhooks::begin(request, id, form, context),
         Route::Push(route) => push::begin(request, route, form, context),
         #[cfg(feature = "pusher")]
         Route::Pusher(route) => pusher::begin(request, route, form, context),
@@ -200,7 +202,13 @@ fn for_caller(
         Route::Stats => stats::begin(request, &caller, form, context.now_ms),
         Route::Batch => batch::begin(request, &caller, form, &context.random),
         Route::RevokeTokens(key_name) => revoke::begin(request, &key_name, &caller, form, context.now_ms),
-        Route::Time | Route::RequestToken(_) | Route::Apps | Route::Admin(_) | Route::Push(_) | Route::Metrics => {
+        Route::Time
+        | Route::RequestToken(_)
+        | Route::Apps
+        | Route::Admin(_)
+        | Route::Push(_)
+        | Route::Metrics
+        | Route::Webhooks(_) => {
             unreachable!("answered without a caller")
         }
         #[cfg(feature = "pusher")]

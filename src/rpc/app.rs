@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, AdminCall, AdminResponse, Answer, Note, PushRequest, PushResponse, RelayName};
+use super::{Act, AdminCall, AdminResponse, Answer, HookPage, HookReport, Note};
+use super::{PushRequest, PushResponse, RelayName};
 use crate::auth::{Ban, Grant, Revocation};
 use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::model::name::{AppId, ChannelName};
@@ -48,6 +49,10 @@ pub enum AppRequest {
     Fixtures(Vec<(u64, Tally)>),
     /// Answered by [`AppResponse::Admin`].
     Admin(Box<AdminCall>),
+    /// How webhooks of a channel fare. Answered by [`AppResponse::Done`].
+    HookReport(Box<HookReport>),
+    /// What is known of all of them. Answered by [`AppResponse::Hooks`].
+    Hooks,
 }
 
 impl AppCall {
@@ -128,6 +133,7 @@ pub enum AppResponse {
     Total(Box<Tally>),
     Watching(Box<Watching>),
     Admin(AdminResponse),
+    Hooks(HookPage),
 }
 
 /// What a relay must know before it takes its first client in.

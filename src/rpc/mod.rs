@@ -7,6 +7,7 @@ mod clients;
 pub mod connection_key;
 pub mod feeds;
 mod history;
+mod hooks;
 #[cfg(feature = "mqtt")]
 pub mod homes;
 mod names;
@@ -35,6 +36,7 @@ use crate::stats::Way;
 pub use admin::{Act, AdminCall, AdminResponse, Change, HeldConnection, Inspected, Inspection, Note, Selector};
 pub use app::{AppCall, AppRequest, AppResponse, Changes, News, Notice, Noticed, StatsQuery, Watched, Watching};
 pub use history::{AnnotationsQuery, HistoryPage, HistoryQuery, VersionsQuery};
+pub use hooks::{DeadEvents, HookOutcome, HookPage, HookReport, HookRequest, HookStanding};
 pub use names::{Address, RelayName, RelayObject};
 pub use objects::{ObjectsPage, ObjectsQuery, TreeQuery};
 pub use occupancy::{LocalOccupancy, Occupancy, Wanted};
@@ -443,16 +445,17 @@ mod tests {
                 persist_last: true,
                 messages_per_second: 5,
                 rest_messages_per_second: 6,
+                hooks: Vec::new(),
             },
             request: Request::Subscribe(RelayName::from("demo/0".to_owned()), LocalOccupancy::default()),
         };
         let bytes = pinned::encode(&call);
         assert_eq!(
             bytes,
-            b"\x04\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x05\x06\x01\x06demo/0\0\0\0\0\0\0\0\0\0"
+            b"\x04\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x05\x06\0\x01\x06demo/0\0\0\0\0\0\0\0\0\0"
         );
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
-        let earlier = |version: u8, end: usize| [&[version], &bytes[1..end], &bytes[19..]].concat();
+        let earlier = |version: u8, end: usize| [&[version], &bytes[1..end], &bytes[20..]].concat();
         let [first, second, third] = [(1, 14), (2, 15), (3, 17)].map(|(version, end)| earlier(version, end));
         let rules = |bytes: &[u8]| decode::<ChannelCall>(bytes).unwrap().rules;
         let before = Rules { messages_per_second: 0, rest_messages_per_second: 0, ..call.rules.clone() };
@@ -465,9 +468,8 @@ mod tests {
     #[test]
     fn a_delivery_is_pinned() {
         let channel = ChannelName::parse("c").unwrap();
-        let (prior, through) = (Position(1), Position(2));
-        let delivery =
-            Delivery { channel, epoch: "s".into(), prior, through, gap: false, entries: Packed::default(), members: 3 };
+        let (prior, through, entries) = (Position(1), Position(2), Packed::default());
+        let delivery = Delivery { channel, epoch: "s".into(), prior, through, gap: false, entries, members: 3 };
         let bytes = pinned::encode(&delivery);
         assert_eq!(bytes, b"\x01\x01c\x01s\x01\x02\x00\x00\x03");
         assert_eq!(decode::<Delivery>(&bytes).unwrap(), delivery);
@@ -477,9 +479,8 @@ mod tests {
     fn a_follow_is_pinned() {
         let channel = ChannelName::parse("c").unwrap();
         let follow = Follow { channel, relay: RelayName::from("demo/17".to_owned()), position: Position(5) };
-        let bytes = pinned::encode(&follow);
-        assert_eq!(bytes, b"\x01\x01c\x07demo/17\x05");
-        assert_eq!(decode::<Follow>(&bytes).unwrap(), follow);
+        assert_eq!(pinned::encode(&follow), b"\x01\x01c\x07demo/17\x05");
+        assert_eq!(decode::<Follow>(&pinned::encode(&follow)).unwrap(), follow);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::App;
+use crate::auth::{App, Hook};
 use crate::limits::{MEMBERS_MAX, PACE_MAX_MS, RETENTION_MAX_HOURS, RETENTION_MS, RETENTION_PERSISTED_MS};
 use crate::model::name::ChannelName;
 
@@ -25,6 +25,8 @@ pub struct Rules {
     /// bound.
     pub messages_per_second: u32,
     pub rest_messages_per_second: u32,
+    /// Where its events go besides.
+    pub hooks: Vec<Hook>,
 }
 
 /// Rules as version 1 of a call, and of a channel's own record, had them.
@@ -49,6 +51,7 @@ impl From<RulesOfVersion1> for Rules {
             persist_last: false,
             messages_per_second: 0,
             rest_messages_per_second: 0,
+            hooks: Vec::new(),
         }
     }
 }
@@ -86,9 +89,10 @@ impl Rules {
     pub fn on(app: &App, channel: &ChannelName) -> Rules {
         let mut rules = app.rules(channel).clone();
         rules.mutable_messages |= channel.room().is_some();
-        Rules::of(&rules)
+        Rules { hooks: app.hooks(channel), ..Rules::of(&rules) }
     }
 
+    /// The same without webhooks.
     pub fn of(rules: &crate::auth::Rules) -> Rules {
         let hours = rules.retention_hours.map(|hours| hours.min(RETENTION_MAX_HOURS) * 60 * 60 * 1_000);
         let retention_ms = match rules.persisted || rules.mutable_messages {
@@ -115,6 +119,7 @@ impl Rules {
             persist_last: rules.persist_last,
             messages_per_second: rate(rules.messages_per_second),
             rest_messages_per_second: rate(rules.rest_messages_per_second),
+            hooks: Vec::new(),
         }
     }
 }

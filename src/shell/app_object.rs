@@ -74,7 +74,7 @@ struct Object {
 fn register(state: ObjectState, env: Env) -> Registration<Object> {
     let id = state.id().text();
     let host = AppHost::new(config::settings(&env), AppStore::new(Database::new(state.storage())));
-    let host = host.with_push(config::push(&env));
+    let host = host.with_push(config::push(&env)).with_private_receivers(config::private_receivers(&env));
     let object = Object { state, env, host, callers: Callers::default() };
     Registration::new(&REGISTRY, id, object)
 }

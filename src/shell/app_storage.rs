@@ -18,7 +18,11 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS watchers (relay TEXT PRIMARY KEY, ticket INTEGER NOT NULL, told INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS channels (name TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS stats (kind INTEGER, minute INTEGER, reporter TEXT, revision INTEGER NOT NULL,
-                                      tally BLOB NOT NULL, PRIMARY KEY (kind, minute, reporter)) WITHOUT ROWID;";
+                                      tally BLOB NOT NULL, PRIMARY KEY (kind, minute, reporter)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS hooks (channel TEXT, hook TEXT, standing BLOB NOT NULL,
+                                      PRIMARY KEY (channel, hook)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS dead (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,
+                                     channel TEXT NOT NULL, events BLOB NOT NULL);";
 
 /// What an operator does. Made by the first that is done.
 const ADMIN_SCHEMA: &str = "
@@ -273,5 +277,40 @@ impl Store for AppStore {
     fn drop_stats(&mut self, kind: StatsKind, through: u64) -> Result<(), StoreError> {
         let query = "DELETE FROM stats WHERE kind = ? AND minute <= ?";
         self.write(query, &[number(kind as u64), number(through)])
+    }
+
+    fn save_standing(&mut self, channel: &str, hook: &str, standing: &[u8], max: usize) -> Result<(), StoreError> {
+        let values = [channel.into(), hook.into(), bytes(standing)];
+        self.write("INSERT OR REPLACE INTO hooks (channel, hook, standing) VALUES (?, ?, ?)", &values)?;
+        let query = "DELETE FROM hooks WHERE (channel, hook) IN (SELECT channel, hook FROM hooks
+                     WHERE (channel, hook) <> (?1, ?2) LIMIT MAX((SELECT COUNT(*) FROM hooks) - ?3, 0))";
+        self.write(query, &[channel.into(), hook.into(), number(max as u64)])
+    }
+
+    fn remove_standing(&mut self, channel: &str, hook: &str) -> Result<(), StoreError> {
+        self.write("DELETE FROM hooks WHERE channel = ? AND hook = ?", &[channel.into(), hook.into()])
+    }
+
+    fn standings(&mut self) -> Result<Vec<(String, String, Vec<u8>)>, StoreError> {
+        if !self.database.has_table("hooks")? {
+            return Ok(Vec::new());
+        }
+        let rows = self.database.rows("SELECT channel, hook, standing FROM hooks ORDER BY channel, hook", &[])?;
+        Ok(rows.iter().map(|row| (text(row, "channel"), text(row, "hook"), blob(row, "standing"))).collect())
+    }
+
+    fn add_dead(&mut self, key: &str, channel: &str, dead: &[u8], max: usize) -> Result<(), StoreError> {
+        let query = "INSERT OR IGNORE INTO dead (key, channel, events) VALUES (?, ?, ?)";
+        self.write(query, &[key.into(), channel.into(), bytes(dead)])?;
+        let query = "DELETE FROM dead WHERE number <= (SELECT MAX(number) FROM dead) - ?";
+        self.write(query, &[number(max as u64)])
+    }
+
+    fn dead(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        if !self.database.has_table("dead")? {
+            return Ok(Vec::new());
+        }
+        let rows = self.database.rows("SELECT channel, events FROM dead ORDER BY number DESC", &[])?;
+        Ok(rows.iter().map(|row| (text(row, "channel"), blob(row, "events"))).collect())
     }
 }

@@ -16,7 +16,7 @@ use super::responses::{self, Responses};
 use super::sockets::Sockets;
 use super::sql::Database;
 use super::storage::SqlStore;
-use super::{alarm, calls, config, replies};
+use super::{alarm, calls, config, hooks, replies};
 use crate::http;
 use crate::model::Format;
 use crate::object::{CallerId, Class, Host, Input, Output, Question, Reply};
@@ -44,6 +44,7 @@ thread_local! {
 pub fn register(state: ObjectState, env: Env, class: Class) -> Registration<Object> {
     let id = state.id().text();
     let host = Host::new(class, config::settings(&env), SqlStore::new(Database::new(state.storage())));
+    let host = host.with_private_receivers(config::private_receivers(&env));
     let object = Object {
         state,
         env,
@@ -165,6 +166,10 @@ fn perform(object: &ObjectRef, output: Output) {
         // Only an alarm says so, and hears it.
         Output::RepeatAlarm { .. } => {}
         Output::Ask(question) => ask_other(object, question),
+        Output::Post(request) => later(object, async move {
+            let outcome = hooks::post(&request).await;
+            Input::Posted { hook: request.id, attempt: request.attempt, outcome }
+        }),
     }
 }
 

@@ -16,6 +16,7 @@ mod directory;
 #[cfg(feature = "socketio")]
 mod engine;
 mod event;
+mod hooks;
 mod host;
 #[cfg(feature = "mqtt")]
 mod mqtt;

@@ -21,6 +21,7 @@ use crate::rpc::{Lease, MembersQuery, RelayName};
 /// that was ever logged up to a row: the difference of two rows is what lies between them, without counting.
 const CHANNEL_SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS meta (id INTEGER PRIMARY KEY, value BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS hooks (id INTEGER PRIMARY KEY, value BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS relays (name TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS relays_below (name TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS log (position INTEGER PRIMARY KEY, messages INTEGER NOT NULL, bytes INTEGER NOT NULL,
@@ -134,12 +135,17 @@ impl Store for SqlStore {
             members: self.rows("SELECT COUNT(*) AS members FROM members", &[])?.first().map_or(0, members_of),
             objects: self.object_part(&PartKey::SUMMARY)?,
             pushes: self.count_pushes()?,
+            hooks: self.rows("SELECT value FROM hooks", &[])?.first().map(|row| blob(row, "value")),
             revised: !self.rows("SELECT place FROM latest LIMIT 1", &[])?.is_empty(),
         })
     }
 
     fn save_meta(&mut self, meta: &[u8]) -> Result<(), StoreError> {
         self.exec("INSERT OR REPLACE INTO meta (id, value) VALUES (0, ?)", &[bytes(meta)])
+    }
+
+    fn save_hooks(&mut self, hooks: &[u8]) -> Result<(), StoreError> {
+        self.exec("INSERT OR REPLACE INTO hooks (id, value) VALUES (0, ?)", &[bytes(hooks)])
     }
 
     fn add_relay(&mut self, relay: &RelayName, direct: bool) -> Result<(), StoreError> {

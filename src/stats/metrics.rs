@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::tally::{Counter, DOORS, KINDS, LAG_BUCKETS_MS, Metric, Tally, Way};
+use super::tally::{Counter, DOORS, HookCount, KINDS, LAG_BUCKETS_MS, Metric, Tally, Way};
 use crate::model::message::Kind;
 
 /// What a scrape comes to.
@@ -74,6 +74,7 @@ pub fn text(survey: &Survey) -> String {
     traffic(&mut text, total);
     outcomes(&mut text, total);
     lag(&mut text, total);
+    webhooks(&mut text, total);
     text.0
 }
 
@@ -134,6 +135,19 @@ fn lag(text: &mut Text, total: &Tally) {
     text.sample("delivery_lag_seconds_bucket", &[("le", "+Inf")], total.get(Counter::Deliveries));
     text.sample("delivery_lag_seconds_sum", &[], seconds(total.get(Counter::LagMs)));
     text.sample("delivery_lag_seconds_count", &[], total.get(Counter::Deliveries));
+}
+
+fn webhooks(text: &mut Text, total: &Tally) {
+    text.family("webhook_requests_total", "counter", "Requests to receivers of webhooks, by how they went.");
+    for (count, outcome) in
+        [(HookCount::Delivered, "delivered"), (HookCount::Failed, "failed"), (HookCount::Ended, "ended")]
+    {
+        text.sample("webhook_requests_total", &[("outcome", outcome)], total.hooks(count));
+    }
+    text.family("webhook_events_total", "counter", "Events that receivers took, and that were given up.");
+    for (count, outcome) in [(HookCount::EventsDelivered, "delivered"), (HookCount::EventsGivenUp, "given_up")] {
+        text.sample("webhook_events_total", &[("outcome", outcome)], total.hooks(count));
+    }
 }
 
 fn seconds(ms: u64) -> String {

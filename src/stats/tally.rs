@@ -75,7 +75,28 @@ const LAG: usize = TRAFFIC + Counter::COUNT;
 pub const DOORS: [&str; 3] = ["pusher", "socketio", "mqtt"];
 
 const BY_DOOR: usize = LAG + LAG_BUCKETS_MS.len();
-const COUNTS: usize = BY_DOOR + DOORS.len();
+const HOOKS: usize = BY_DOOR + DOORS.len();
+const COUNTS: usize = HOOKS + HookCount::ALL.len();
+
+/// What is counted of webhooks: requests by their outcome, and events. Stored by number, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookCount {
+    Delivered,
+    Failed,
+    Ended,
+    EventsDelivered,
+    EventsGivenUp,
+}
+
+impl HookCount {
+    pub const ALL: [HookCount; 5] = [
+        HookCount::Delivered,
+        HookCount::Failed,
+        HookCount::Ended,
+        HookCount::EventsDelivered,
+        HookCount::EventsGivenUp,
+    ];
+}
 
 /// How many there were at a time, over a minute or several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,7 +226,15 @@ impl Tally {
 
     /// How many connections came in by each of [`DOORS`].
     pub fn by_door(&self) -> &[u64] {
-        &self.counts[BY_DOOR..]
+        &self.counts[BY_DOOR..HOOKS]
+    }
+
+    pub fn hooks(&self, count: HookCount) -> u64 {
+        self.counts[HOOKS + count as usize]
+    }
+
+    pub fn add_hooks(&mut self, count: HookCount, more: u64) {
+        self.counts[HOOKS + count as usize] += more;
     }
 
     fn add_counts(&mut self, other: &Tally) {

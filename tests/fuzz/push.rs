@@ -1,6 +1,6 @@
 //! Devices, recipients and payloads of push: what is read says the same when it is read again.
 
-use courtside::push::endpoint::Endpoint;
+use courtside::base::endpoint::Endpoint;
 use courtside::push::{Device, DevicePatch, Payload, Recipient};
 use serde_json::Value;
 

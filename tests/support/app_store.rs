@@ -27,6 +27,9 @@ pub struct AppMemory {
     pub notes: Vec<(u64, Note)>,
     pub push: PushMemory,
     pub stats: BTreeMap<(StatsKind, u64, String), (u64, Tally)>,
+    pub standings: BTreeMap<(String, String), Vec<u8>>,
+    /// By key, the last first.
+    pub dead: Vec<(String, String, Vec<u8>)>,
 }
 
 impl AppMemory {
@@ -199,6 +202,43 @@ impl Store for AppMemory {
         self.check()?;
         self.stats.retain(|(of, minute, _), _| *of != kind || *minute > through);
         Ok(())
+    }
+
+    fn save_standing(&mut self, channel: &str, hook: &str, standing: &[u8], max: usize) -> Result<(), StoreError> {
+        self.check()?;
+        let key = (channel.to_owned(), hook.to_owned());
+        self.standings.insert(key.clone(), standing.to_vec());
+        while self.standings.len() > max {
+            let other = self.standings.keys().find(|other| **other != key).cloned();
+            self.standings.remove(&other.expect("more than one"));
+        }
+        Ok(())
+    }
+
+    fn remove_standing(&mut self, channel: &str, hook: &str) -> Result<(), StoreError> {
+        self.check()?;
+        self.standings.remove(&(channel.to_owned(), hook.to_owned()));
+        Ok(())
+    }
+
+    fn standings(&mut self) -> Result<Vec<(String, String, Vec<u8>)>, StoreError> {
+        self.check()?;
+        let standings = self.standings.iter();
+        Ok(standings.map(|((channel, hook), standing)| (channel.clone(), hook.clone(), standing.clone())).collect())
+    }
+
+    fn add_dead(&mut self, key: &str, channel: &str, dead: &[u8], max: usize) -> Result<(), StoreError> {
+        self.check()?;
+        if !self.dead.iter().any(|(known, ..)| known == key) {
+            self.dead.insert(0, (key.to_owned(), channel.to_owned(), dead.to_vec()));
+            self.dead.truncate(max);
+        }
+        Ok(())
+    }
+
+    fn dead(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.check()?;
+        Ok(self.dead.iter().map(|(_, channel, events)| (channel.clone(), events.clone())).collect())
     }
 }
 

@@ -52,6 +52,7 @@ pub struct Disk {
 #[derive(Clone, Debug)]
 enum Write {
     Meta(Vec<u8>),
+    Hooks(Vec<u8>),
     AddRelay(RelayName, bool),
     RemoveRelay(RelayName, bool),
     Append(Row),
@@ -71,6 +72,7 @@ impl Write {
     fn apply(&self, store: &mut MemoryStore) -> Result<(), StoreError> {
         match self {
             Write::Meta(meta) => store.save_meta(meta),
+            Write::Hooks(hooks) => store.save_hooks(hooks),
             Write::AddRelay(relay, direct) => store.add_relay(relay, *direct),
             Write::RemoveRelay(relay, direct) => store.remove_relay(relay, *direct),
             Write::Append(row) => store.append(row),
@@ -212,6 +214,10 @@ impl Store for Disk {
 
     fn save_meta(&mut self, meta: &[u8]) -> Result<(), StoreError> {
         self.write(Write::Meta(meta.to_vec()))
+    }
+
+    fn save_hooks(&mut self, hooks: &[u8]) -> Result<(), StoreError> {
+        self.write(Write::Hooks(hooks.to_vec()))
     }
 
     fn add_relay(&mut self, relay: &RelayName, direct: bool) -> Result<(), StoreError> {

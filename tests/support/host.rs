@@ -14,7 +14,9 @@ use courtside::relay::SocketId;
 use courtside::relay::admission::Bounds;
 use courtside::relay::session::Opening;
 use courtside::rpc::placement::{self, Shard};
-use courtside::rpc::{Address, ChannelCall, HistoryPage, HistoryQuery, RelayName, Request, Response, Rules};
+use courtside::rpc::{
+    Address, ChannelCall, HistoryPage, HistoryQuery, HookRequest, RelayName, Request, Response, Rules,
+};
 use courtside::transport::comet::Verb;
 use courtside::transport::{Mode, ResponseId};
 
@@ -77,6 +79,8 @@ pub enum Output {
         link: LinkId,
     },
     Ask(Question),
+    /// To the receiver of a webhook.
+    Post(HookRequest),
     Answer {
         id: CallerId,
         reply: Reply,
@@ -333,7 +337,8 @@ impl Host {
 
     fn note(&mut self, input: &object::Input) {
         use object::Input::{
-            Alarm, Answered, AppAnswered, Call, Deliver, Delivered, Follow, Identify, Notice, Probe, Probed, Rang,
+            Alarm, Answered, AppAnswered, Call, Deliver, Delivered, Follow, Identify, Notice, Posted, Probe, Probed,
+            Rang,
         };
         match input {
             Call { caller, .. }
@@ -342,7 +347,7 @@ impl Host {
             | Probe { caller, .. }
             | Identify { caller, .. }
             | Notice { caller, .. } => drop(self.callers.insert(*caller)),
-            Answered { .. } | Delivered { .. } | Probed { .. } | AppAnswered { .. } => {
+            Answered { .. } | Delivered { .. } | Probed { .. } | AppAnswered { .. } | Posted { .. } => {
                 self.in_flight = self.in_flight.saturating_sub(1);
             }
             Rang(_) => self.timers -= 1,
@@ -391,6 +396,10 @@ impl Host {
             object::Output::Ask(question) => {
                 self.in_flight += 1;
                 self.outputs.push(Output::Ask(question));
+            }
+            object::Output::Post(request) => {
+                self.in_flight += 1;
+                self.outputs.push(Output::Post(request));
             }
             object::Output::Start { timer, after_ms } => {
                 self.timers += 1;

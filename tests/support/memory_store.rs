@@ -19,6 +19,7 @@ use courtside::rpc::{Lease, MembersQuery, RelayName};
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     pub meta: Option<Vec<u8>>,
+    pub hooks: Option<Vec<u8>>,
     pub relays: BTreeSet<RelayName>,
     pub relays_below: BTreeSet<RelayName>,
     pub rows: BTreeMap<Position, Row>,
@@ -37,6 +38,8 @@ pub struct MemoryStore {
     pub fail_load: bool,
     pub fail_rows: bool,
     pub fail_meta: bool,
+    /// The next save of how far webhooks are fails.
+    pub fail_hooks: bool,
     /// All of these fail, until told otherwise.
     pub is_broken: bool,
     /// What was read: rows and bytes of entries, and keys of so many rows.
@@ -106,6 +109,7 @@ impl Store for MemoryStore {
             objects: self.objects.get(&PartKey::SUMMARY).cloned(),
             revised: !self.latest.is_empty(),
             pushes: self.pushes.len(),
+            hooks: self.hooks.clone(),
         })
     }
 
@@ -114,6 +118,14 @@ impl Store for MemoryStore {
             return Err(StoreError("meta".into()));
         }
         self.meta = Some(meta.to_vec());
+        Ok(())
+    }
+
+    fn save_hooks(&mut self, hooks: &[u8]) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.fail_hooks) || self.is_broken {
+            return Err(StoreError("hooks".into()));
+        }
+        self.hooks = Some(hooks.to_vec());
         Ok(())
     }
 

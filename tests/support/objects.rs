@@ -134,7 +134,7 @@ impl Objects {
         match output {
             Output::Frame { link, frame } => self.heard.push((link, Heard::Frame(frame))),
             Output::Close { link } => self.heard.push((link, Heard::Closed)),
-            Output::Body(_) | Output::Refuse { .. } => unreachable!("all are sockets"),
+            Output::Body(_) | Output::Refuse { .. } | Output::Post(_) => unreachable!("all are sockets"),
             Output::Ask(Question::App { ticket, call }) => {
                 let answer = app_store::ask(&mut self.app, call, self.now_ms);
                 return Some((host, object::Input::AppAnswered { ticket, answer }));

@@ -318,6 +318,7 @@ impl World {
             }
             Output::Refuse { link } => self.requests_end([link]),
             Output::Ask(question) => self.ask_object((host, life), question),
+            Output::Post(request) => unreachable!("its app has no webhooks: {request:?}"),
             Output::Answer { id, reply: object::Reply::Response(Ok(Response::Counts(counts))) }
                 if self.counting.contains_key(&id) =>
             {

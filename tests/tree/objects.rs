@@ -51,7 +51,7 @@ impl World {
             Output::Ask(Question::App { ticket, call }) => self.ask_app(from, ticket, call),
             Output::Ask(question) => self.ask(from, question),
             Output::Answer { id, reply } => self.answer(id, reply),
-            Output::Body(_) | Output::Refuse { .. } => unreachable!("all are sockets"),
+            Output::Body(_) | Output::Refuse { .. } | Output::Post(_) => unreachable!("all are sockets"),
         }
     }
 

@@ -1,6 +1,7 @@
 /** The pages of the console, but for that of one channel. */
 import { json, lastHour, metrics, signed } from './api.js';
 import { button, card, field, make, sparkline, table, tiles } from './elements.js';
+import { webhooks } from './webhooks.js';
 
 /** @typedef {import('./console.js').Shown} Shown */
 
@@ -133,8 +134,12 @@ export async function apps(place) {
 export async function errors(place) {
   place.replaceChildren(make('h2', {}, 'Errors'));
   const list = make('section', { className: 'card' });
-  place.append(list);
-  const again = async () => list.replaceChildren(signed()?.key ? await failuresOfApp() : await codes());
+  const hooks = make('div');
+  place.append(list, hooks);
+  const again = async () => {
+    list.replaceChildren(signed()?.key ? await failuresOfApp() : await codes());
+    if (!signed()?.key) hooks.replaceChildren(await webhooks());
+  };
   await again();
   return { again };
 }

@@ -7,6 +7,7 @@ mod credentials;
 mod jwt;
 mod request;
 mod revocation;
+mod webhooks;
 
 use base64::Engine;
 use serde_json::{Value, json};

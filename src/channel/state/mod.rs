@@ -18,6 +18,7 @@ use objects::Objects;
 use occupancy::Occupants;
 use pushes::Pushes;
 
+use super::hooks::Hooks;
 use super::store::{StoreError, Stored};
 use crate::model::objects::parts::Summary;
 
@@ -84,4 +85,5 @@ states! {
     occupants: Occupants,
     objects: Objects,
     pushes: Pushes,
+    hooks: Hooks,
 }

@@ -294,13 +294,22 @@ impl Channel {
     /// Remembers whether somebody listens: a channel that lost its memory asks who. Nobody does only when all have said
     /// so.
     pub(in crate::channel) fn keep_listened(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
-        let listened = self.states.occupants.has_listeners();
+        let listened = self.states.occupants.has_listeners() || self.tells_of_life() && !self.relays().is_empty();
         let is_known = || self.relays().iter().all(|relay| self.states.occupants.knows(relay));
         if listened == self.meta.listened || !(listened || is_known()) {
             return Ok(());
         }
         self.states.occupants.told = None;
         self.save_meta(store, Meta { listened, ..self.meta.clone() })
+    }
+
+    /// Whether a connection is attached, as far as that is known.
+    pub(in crate::channel) fn is_occupied(&self) -> Option<bool> {
+        let relays = self.relays();
+        let occupants = &self.states.occupants;
+        let is_anybody = occupants.sum(0).get("connections").is_some_and(|connections| connections > 0);
+        let are_known = relays.iter().all(|relay| occupants.knows(relay));
+        (is_anybody || are_known).then_some(is_anybody && !relays.is_empty())
     }
 
     /// Asks all relays that others feed whom they have.

@@ -234,6 +234,7 @@ mod tests {
             action: 0,
             serial: String::new(),
             at: crate::model::serial::Position::ZERO,
+            operation: None,
             version: None,
             annotations: None,
         }

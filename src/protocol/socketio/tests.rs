@@ -1,5 +1,7 @@
 //! What the door makes of what a client says, and of what it is told.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -42,6 +44,7 @@ impl Guest {
             grant: &self.grant,
             connection_id: self.connection_id,
             now_ms: NOW_MS,
+            memory: &Rc::default(),
             is_attached: &is_attached,
         };
         self.door.hear(bytes, came, setting)
@@ -318,6 +321,7 @@ fn numbers_of_publishes_never_come_twice() {
                 grant: &guest.grant,
                 connection_id,
                 now_ms: NOW_MS,
+                memory: &Rc::default(),
                 is_attached: &is_attached,
             };
             let heard = guest.door.hear(b"42/chat,[\"a\"]", Format::Json, setting);

@@ -1,5 +1,5 @@
-//! Where a push service is. Clients name the address, and this server calls it: so it is looked at closely, and only a
-//! name of the public net will do, unless the operator says otherwise.
+//! Where a push service or a webhook's receiver is. Others name the address, and this server calls it: so it is looked
+//! at closely, and only a name of the public net will do, unless the operator says otherwise.
 
 /// A URL, as far as anyone here looks at it.
 #[derive(Clone, Debug, PartialEq)]

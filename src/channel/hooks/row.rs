@@ -1,0 +1,164 @@
+//! What a channel stores of its webhooks: one row, however many events wait. Which events those are follows from the
+//! log; only what the log does not say, that the channel came into use or was left, is here itself.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::auth::{Events, Hook};
+use crate::base::pinned::Versioned;
+use crate::error::ErrorInfo;
+use crate::limits::{HOOK_LIFE_EVENTS_MAX, HOOK_NEWS_MAX};
+use crate::model::serial::Position;
+use crate::rpc::{DeadEvents, HookStanding};
+
+/// Pinned, see [`crate::base::pinned`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HookRow {
+    pub cursors: Vec<Cursor>,
+    /// Those that some webhook still has to get.
+    pub life: Vec<LifeEvent>,
+    /// That of the next such event.
+    pub life_number: u64,
+    /// What such events said last.
+    pub is_open: bool,
+    pub is_occupied: bool,
+    /// What the app has not been told yet.
+    pub dead: Vec<DeadEvents>,
+    pub dead_number: u64,
+}
+
+impl Versioned for HookRow {
+    const VERSION: u8 = 1;
+}
+
+/// How far a webhook is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cursor {
+    pub hook: String,
+    /// Tells whether the webhook has changed since.
+    pub rule: u64,
+    pub mark: Mark,
+    pub failing: Option<Failing>,
+    pub ended: Option<(u64, ErrorInfo)>,
+    /// What the app knows.
+    pub told: HookStanding,
+}
+
+/// A place among the events of a channel: what comes before it is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Everything up to here, and so many events of the entry that follows.
+    pub position: Position,
+    pub places: usize,
+    /// Events of the channel's life with numbers below this.
+    pub life: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failing {
+    pub since_ms: u64,
+    /// All tries since then, and those of the events that are next.
+    pub tries: u32,
+    pub tries_of_next: u32,
+    pub due_ms: u64,
+    pub error: ErrorInfo,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LifeEvent {
+    pub number: u64,
+    pub at_ms: u64,
+    pub kind: Life,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Life {
+    Opened,
+    Closed,
+    Occupied,
+    Vacated,
+}
+
+impl Life {
+    pub fn event(self) -> Events {
+        match self {
+            Life::Opened | Life::Closed => Events::LIFECYCLE,
+            Life::Occupied | Life::Vacated => Events::OCCUPANCY,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Life::Opened => "channel.opened",
+            Life::Closed => "channel.closed",
+            Life::Occupied => "channel.occupied",
+            Life::Vacated => "channel.vacated",
+        }
+    }
+}
+
+impl Cursor {
+    fn new(hook: &Hook, mark: Mark) -> Cursor {
+        let (failing, ended, told) = (None, None, HookStanding::Fine);
+        Cursor { hook: hook.id.clone(), rule: rule(hook), mark, failing, ended, told }
+    }
+
+    pub fn is_active(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    pub fn standing(&self) -> HookStanding {
+        match (&self.ended, &self.failing) {
+            (Some((at_ms, error)), _) => HookStanding::Ended { at_ms: *at_ms, error: error.clone() },
+            (None, Some(failing)) => HookStanding::Failing { since_ms: failing.since_ms, error: failing.error.clone() },
+            (None, None) => HookStanding::Fine,
+        }
+    }
+}
+
+impl HookRow {
+    /// The same for these webhooks. A new one, and one that had ended and has another rule now, begins at this place;
+    /// another with a new rule goes on where it is, at once.
+    pub fn keeping(&self, hooks: &[Hook], tip: Position) -> HookRow {
+        let here = Mark { position: tip, places: 0, life: self.life_number };
+        let cursor = |hook: &Hook| match self.cursors.iter().find(|cursor| cursor.hook == hook.id) {
+            Some(cursor) if cursor.rule == rule(hook) => cursor.clone(),
+            Some(cursor) => {
+                let mark = if cursor.is_active() { Mark { places: 0, ..cursor.mark } } else { here };
+                Cursor { told: cursor.told.clone(), ..Cursor::new(hook, mark) }
+            }
+            None => Cursor::new(hook, here),
+        };
+        HookRow { cursors: hooks.iter().map(cursor).collect(), ..self.clone() }
+    }
+
+    pub fn cursor(&mut self, hook: &str) -> Option<&mut Cursor> {
+        self.cursors.iter_mut().find(|cursor| cursor.hook == hook)
+    }
+
+    pub fn happened(&mut self, kind: Life, at_ms: u64) {
+        self.life.push(LifeEvent { number: self.life_number, at_ms, kind });
+        self.life_number += 1;
+        let excess = self.life.len().saturating_sub(HOOK_LIFE_EVENTS_MAX);
+        self.life.drain(..excess);
+    }
+
+    /// Forgets the events of the channel's life that all have got.
+    pub fn forget_done(&mut self) {
+        let active = self.cursors.iter().filter(|cursor| cursor.is_active());
+        let done = active.map(|cursor| cursor.mark.life).min().unwrap_or(self.life_number);
+        self.life.retain(|event| event.number >= done);
+    }
+
+    pub fn gave_up(&mut self, dead: DeadEvents) {
+        self.dead.push(DeadEvents { number: self.dead_number, ..dead });
+        self.dead_number += 1;
+        let excess = self.dead.len().saturating_sub(HOOK_NEWS_MAX);
+        self.dead.drain(..excess);
+    }
+}
+
+fn rule(hook: &Hook) -> u64 {
+    let bytes = postcard::to_allocvec(hook).expect("values encode to memory");
+    u64::from_le_bytes(Sha256::digest(bytes)[..8].try_into().expect("eight bytes"))
+}

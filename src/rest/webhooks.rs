@@ -1,0 +1,53 @@
+//! `GET /apps/{id}/webhooks`: where webhooks of an app fail, and which events were given up, for whoever runs the
+//! deployment (docs/webhooks.md).
+
+use serde_json::{Value, json};
+
+use super::step::another_answer;
+use super::{Context, Step, apps};
+use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Request};
+use crate::model::name::AppId;
+use crate::rpc::{AppCall, AppRequest, AppResponse, DeadEvents, HookPage, HookStanding};
+
+/// Fails as [`apps::require_maker`] does, and with 40400 for an app that there is not.
+pub fn begin(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+    apps::require_maker(request, context)?;
+    let known = context.apps.get(&app).cloned().ok_or_else(|| Code::NotFound.because("no such app"))?;
+    Ok(form.ask(AppCall { app, request: AppRequest::Hooks }, move |response| match response {
+        AppResponse::Hooks(mut page) => {
+            // A webhook that is no more fails nowhere.
+            page.troubled.retain(|(_, hook, _)| known.has_webhook(hook));
+            Ok(Step::Reply(form.ok(&shown(&page))))
+        }
+        _ => Err(another_answer()),
+    }))
+}
+
+fn shown(HookPage { troubled, dead }: &HookPage) -> Value {
+    let troubled: Vec<Value> =
+        troubled.iter().map(|(channel, hook, standing)| troubled_one(channel, hook, standing)).collect();
+    let dead: Vec<Value> = dead.iter().map(|(channel, events)| dead_ones(channel, events)).collect();
+    json!({ "troubled": troubled, "deadLetters": dead })
+}
+
+fn troubled_one(channel: &str, hook: &str, standing: &HookStanding) -> Value {
+    let (state, since_ms, error) = match standing {
+        HookStanding::Fine => ("ok", None, None),
+        HookStanding::Failing { since_ms, error } => ("failing", Some(since_ms), Some(error)),
+        HookStanding::Ended { at_ms, error } => ("ended", Some(at_ms), Some(error)),
+    };
+    json!({ "webhookId": hook, "channel": channel, "state": state, "since": since_ms, "error": error })
+}
+
+fn dead_ones(channel: &str, dead: &DeadEvents) -> Value {
+    json!({
+        "webhookId": dead.hook,
+        "channel": channel,
+        "timestamp": dead.at_ms,
+        "count": dead.count,
+        "first": dead.first,
+        "last": dead.last,
+        "error": dead.error,
+    })
+}
