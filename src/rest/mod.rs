@@ -12,7 +12,8 @@
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
 //! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`,
 //! `annotations`, `presence`, `objects`, `chat`, `status`, `stats`, `metrics`, `token`, `revoke`, `apps`, `admin`,
-//! `push`; `step` is how each goes on with the answers that it waits for, `form` and `reply` how all of them are answered.
+//! `push`; `step` is how each goes on with the answers that it waits for, `form` and `reply` how all of them are
+//! answered.
 
 mod admin;
 mod annotations;
