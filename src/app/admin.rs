@@ -89,8 +89,8 @@ impl Registrar {
         Ok(())
     }
 
-    /// Relays that have not heard of a ban that was lifted must be told first. Those whose time is over hold nowhere, and
-    /// need no alarm of their own.
+    /// Relays that have not heard of a ban that was lifted must be told first. Those whose time is over hold nowhere,
+    /// and need no alarm of their own.
     pub(super) fn forget_bans(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
         let told = self.watchers.iter().map(|watcher| watcher.told).min().unwrap_or(self.revision);
         store.forget_bans(now_ms, told)?;

@@ -383,7 +383,10 @@ impl Registrar {
 
     /// Relays that may hold no client any more are told what they know already: those end their watch.
     fn doubt(&mut self, is_meant: impl Fn(&RelayName) -> bool) {
-        self.revision = self.revision.max(1);
+        if self.revision == 0 {
+            self.revision = 1;
+            self.watchers.iter_mut().for_each(|watcher| watcher.told = 1);
+        }
         let told_last = self.revision - 1;
         let meant = self.watchers.iter_mut().filter(|watcher| watcher.told > told_last && is_meant(&watcher.relay));
         meant.for_each(|watcher| (watcher.told, watcher.due_ms) = (told_last, 0));

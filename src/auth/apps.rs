@@ -11,7 +11,9 @@
 //! ```
 //!
 //! Here a client's key is `demo.key1:local-only`. A capability is an object, or the text of one, and `{"*":["*"]}`
-//! without one. A key may have `validUntil`, in ms since 1970, when it ends. Namespaces take the flags `persisted`, `persistLast`, `authenticated`, `tlsOnly`, `pushEnabled`,
+//! without one. A key may have `validUntil`, in ms since 1970, when it ends.
+//!
+//! Namespaces take the flags `persisted`, `persistLast`, `authenticated`, `tlsOnly`, `pushEnabled`,
 //! `mutableMessages`, `batchingEnabled`, `conflationEnabled`, and `batchingInterval`, `conflationInterval` (ms),
 //! `conflationKey` (see [`crate::conflation`]), `maxMembers`: how many may be present on a channel, and
 //! `retentionHours`: how long what is persisted is kept. The secret may set none that has no effect: see

@@ -15,7 +15,8 @@
 //! `branch` to other relays; `flow` bounds how much of it, and `rates` what a client says; `connections` begins and
 //! ends, and `takeover` goes on elsewhere; `objects` takes in what clients do to objects; `presence` says what members
 //! do and what becomes of their connections, `sync` gives out what is there, `occupancy` how many; `watch` ends what
-//! the app no longer allows, `inspection` shows an operator who is here, and `farewell` sends clients back to come in anew.
+//! the app no longer allows, `inspection` shows an operator who is here, and `farewell` sends clients back to come in
+//! anew.
 
 pub mod admission;
 #[cfg(test)]

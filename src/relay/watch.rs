@@ -101,8 +101,8 @@ impl Relay {
         self.finish()
     }
 
-    /// Whether a client with this grant may come in. Fails with 40141 when it was revoked, with 40300 when it is banned,
-    /// and with 42910 when it was sent away for being too fast.
+    /// Whether a client with this grant may come in. Fails with 40141 when it was revoked, with 40300 when it is
+    /// banned, and with 42910 when it was sent away for being too fast.
     pub fn admit(&self, grant: &Grant, now_ms: u64) -> Result<(), ErrorInfo> {
         self.bans.admit(grant.client_id.name(), None, now_ms)?;
         self.said.admit(grant.client_id.name().filter(|_| !grant.basic), now_ms)?;

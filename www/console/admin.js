@@ -11,7 +11,10 @@ const number = new Intl.NumberFormat();
 /** The app that a page is of: that of the key, or the one that its address names. @param {string} rest */
 const appOf = (rest) => signed()?.key?.split('.')[0] ?? rest.split('/')[0];
 
-/** Where an operator has not said of which app. @param {HTMLElement} place @param {string} page @returns {Promise<Shown>} */
+/**
+ * Where an operator has not said of which app.
+ * @param {HTMLElement} place @param {string} page @returns {Promise<Shown>}
+ */
 async function choose(place, page) {
   const all = await json('/apps');
   const link = (/** @type {any} */ { id }) => [make('a', { href: `#/${page}/${id}` }, id)];

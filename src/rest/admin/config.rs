@@ -1,4 +1,5 @@
-//! `/apps/{app}`, its `keys` and its `namespaces`: what an app is made of, and changes of one that was made at run time.
+//! `/apps/{app}`, its `keys` and its `namespaces`: what an app is made of, and changes of one that was made at run
+//! time.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! What an operator does while the server runs (protocol.md § 12.7): who is connected, who is kept out, what an app that
-//! was made at run time is made of, and who did any of this.
+//! What an operator does while the server runs (protocol.md § 12.7): who is connected, who is kept out, what an app
+//! that was made at run time is made of, and who did any of this.
 //!
 //! `route` is the paths, `operator` who may ask; then one file for each thing.
 
