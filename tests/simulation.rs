@@ -9,6 +9,7 @@ mod support {
     pub mod adversary;
     pub mod app;
     pub mod app_store;
+    #[allow(dead_code, reason = "the test of changes uses more of it")]
     pub mod changes;
     pub mod changing;
     pub mod client;

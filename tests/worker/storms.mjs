@@ -52,8 +52,8 @@ async function disturbed({ runtime, kills, total, random, evict, disturb = async
   for (let kill = 1; kill <= kills; kill++) {
     const share = total / (kills + 1);
     await progress.until(Math.floor(share * (kill - 0.5)));
-    if (random() < 0.5) evictions += await evict();
-    if (random() < 0.5) await disturb();
+    if (kill % 2) evictions += await evict();
+    else await disturb();
     await progress.until(Math.floor(share * (kill - 0.5 + random() / 2)));
     await runtime.kill();
     await runtime.start();
