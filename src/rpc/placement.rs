@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::cache::Cache;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{FOLLOWERS_MAX, FULL_KEPT_MS, SHARDS_MAX, SPREAD_MAX_KNOWN};
+use crate::limits::{FOLLOWERS_MAX, FULL_KEPT_MS, MQTT_HOMES, SHARDS_MAX, SPREAD_MAX_KNOWN};
 use crate::model::name::{AppId, ChannelName};
 use crate::rpc::connection_key::ConnectionKey;
 use crate::rpc::{Address, Refusal, RelayName, RelayObject};
@@ -47,7 +47,7 @@ impl Shard {
 
     /// A shard that a router could have chosen; connection keys are read before they are proved.
     fn exists(self) -> bool {
-        self.0 / SHARDS_MAX <= HOMES
+        self.0 < HOMES * SHARDS_MAX + MQTT_HOMES
     }
 
     fn index(self) -> u16 {
@@ -462,7 +462,7 @@ mod tests {
 
     #[test]
     fn a_key_that_no_router_made_leads_nowhere() {
-        for claimed in [SHARDS_MAX * 10, Shard::CHANNEL.0, u16::MAX - 1] {
+        for claimed in [SHARDS_MAX * 10 + MQTT_HOMES, Shard::CHANNEL.0, u16::MAX - 1] {
             let placement = Placement::new(app(), Region::ANYWHERE, None, Some(claimed));
             assert_eq!(LoadMap::default().place(&placement, 9, 0), Ok(Place::Relay(Shard(0))), "{claimed}");
             assert_eq!(holder(&app(), &format!("a!{claimed}-0-mac")), None);
