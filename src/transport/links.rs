@@ -1,5 +1,7 @@
 //! The connections over HTTP of one object: what waits for each, and which response takes it.
 
+mod trial;
+
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -17,6 +19,7 @@ use crate::protocol::events::{Place, Said};
 use crate::protocol::outbound::Outbound;
 use crate::protocol::{Encoded, action};
 use crate::relay::SocketId;
+use trial::Trial;
 
 /// Names a response to the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,14 +80,6 @@ struct Link {
     ended: bool,
     /// Its client tries a WebSocket beside its polls.
     trial: Trial,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Trial {
-    None,
-    Begun,
-    /// Nothing more is said by polls: each ends at once.
-    Paused,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -192,51 +187,6 @@ impl Links {
         let mode = self.get(response.socket).map_or(Mode::Poll, |link| link.mode);
         let head = Reply::of(200, mode.content_type(), String::new());
         if mode.polls() { head } else { head.streamed() }
-    }
-
-    /// Whether a response waits, or is being written.
-    pub fn is_read(&self, socket: SocketId) -> bool {
-        self.get(socket).is_some_and(|link| link.reader != Reader::Absent)
-    }
-
-    /// The transport ends here, and what waits in it.
-    pub fn give_up(&mut self, socket: SocketId, now_ms: u64) -> Vec<Effect> {
-        self.lose(socket, now_ms);
-        std::mem::take(&mut self.effects)
-    }
-
-    /// A client tries a WebSocket beside its polls. False if it does already.
-    pub fn try_socket(&mut self, socket: SocketId) -> bool {
-        let link = self.get_mut(socket).filter(|link| link.trial == Trial::None && !link.ended);
-        link.map(|link| link.trial = Trial::Begun).is_some()
-    }
-
-    /// The WebSocket that was tried is gone.
-    pub fn forget_socket(&mut self, socket: SocketId) {
-        if let Some(link) = self.get_mut(socket) {
-            link.trial = Trial::None;
-        }
-    }
-
-    /// The client has found that its WebSocket works, and waits for its poll to end before it goes on by it.
-    pub fn pause(&mut self, socket: SocketId, now_ms: u64) -> Vec<Effect> {
-        if let Some(link) = self.get_mut(socket) {
-            link.trial = Trial::Paused;
-        }
-        self.flush(socket, now_ms);
-        std::mem::take(&mut self.effects)
-    }
-
-    /// The client goes on by a WebSocket: the link is gone. Gives what waited in it.
-    pub fn replace(&mut self, socket: SocketId) -> (Vec<Encoded>, Vec<Effect>) {
-        let Some(link) = self.get_mut(socket) else { return (Vec::new(), Vec::new()) };
-        let waiting = std::mem::take(&mut link.queue).iter().map(|frame| frame.encoded.clone()).collect();
-        let (reader, mode) = (link.reader, link.mode);
-        if let Reader::Ready(number) = reader {
-            self.write(socket, number, mode.body(&mut [], &[]), true);
-        }
-        self.remove(socket);
-        (waiting, std::mem::take(&mut self.effects))
     }
 
     /// A frame for those of these connections that are here.

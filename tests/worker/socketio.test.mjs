@@ -123,7 +123,7 @@ for (const { way, transports } of ways) {
   });
 }
 
-/** Messages of a publish that a client of `ably` makes at once, and single ones. @param {string} by @param {number} count */
+/** @param {string} by @param {number} count */
 const numbered = (by, count) => Array.from({ length: count }, (_, index) => `${by} ${index}`);
 
 for (const { way, transports } of ways) {

@@ -64,8 +64,9 @@ fn unreadable() -> ErrorInfo {
     Code::BadBody.because("this is no packet of Engine.IO 4")
 }
 
-/// The packets of a body, and whether each is text or bytes. Fails with 40009 for more than [`ENGINE_PAYLOAD_MAX_BYTES`]
-/// or [`ENGINE_PACKETS_MAX`], and with 40001 for what is no text, or says to be base64 and is not.
+/// The packets of a body, and whether each is text or bytes. Fails with 40009 for more than
+/// [`ENGINE_PAYLOAD_MAX_BYTES`] or [`ENGINE_PACKETS_MAX`], and with 40001 for what is no text, or says to be base64 and
+/// is not.
 pub fn packets(body: &[u8]) -> Result<Vec<(Vec<u8>, Format)>, ErrorInfo> {
     if body.len() > ENGINE_PAYLOAD_MAX_BYTES {
         return Err(Code::TooLarge.because(format!("a body has at most {ENGINE_PAYLOAD_MAX_BYTES} bytes")));

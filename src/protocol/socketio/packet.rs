@@ -4,7 +4,6 @@
 //! so that both lead to each other. The namespace `/` is the channel `/`.
 
 use crate::error::{Code, ErrorInfo};
-use crate::http::percent;
 use crate::limits::SOCKETIO_ATTACHMENTS_MAX;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,12 +102,25 @@ pub fn write(kind: Kind, attachments: usize, namespace: &str, id: &str, data: &s
 /// answered would not reach it.
 pub fn channel(namespace: &str) -> Result<String, ErrorInfo> {
     let written = namespace.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(namespace);
-    let name = percent::decode(written).ok_or_else(|| Code::BadChannelName.because("'%' must begin an escape"))?;
+    let name = unescaped(written).ok_or_else(|| Code::BadChannelName.because("'%' must begin an escape"))?;
     let escaped = self::namespace(&name);
     match escaped == namespace {
         true => Ok(name),
         false => Err(Code::BadChannelName.because(format!("write this namespace as '{escaped}'"))),
     }
+}
+
+/// `None` for a `%` without two digits behind it, and for what is no text then.
+fn unescaped(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [byte, after @ ..] = rest {
+        let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
+        let (byte, length) = if *byte == b'%' { ((digit(0)? * 16 + digit(1)?) as u8, 2) } else { (*byte, 0) };
+        bytes.push(byte);
+        rest = &after[length..];
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// The namespace of a channel.

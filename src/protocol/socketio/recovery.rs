@@ -1,10 +1,10 @@
 //! How a client goes on in a namespace that was away, and misses nothing and gets nothing twice.
 //!
 //! It says the `pid` that it was given when it first connected, and the offset of the last event that it had. The pid
-//! is sealed with the key that its client came by, for this client and this channel, and can be opened by any object. It
-//! says which connection this is to others, so that what it published itself before stays out of what it gets, and where
-//! it began, for a client that never got an event. It stays the same for as long as nothing is missed: by that the
-//! client knows.
+//! is sealed with the key that its client came by, for this client and this channel, and can be opened by any object.
+//! It says which connection this is to others, so that what it published itself before stays out of what it gets, and
+//! where it began, for a client that never got an event. It stays the same for as long as nothing is missed: by that
+//! the client knows.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
