@@ -3,7 +3,7 @@ import { BadOption, json } from '../readers.mjs';
 
 /** All of them; a test compares them with those of the server. */
 export const operations = [
-  'annotation-publish', 'annotation-subscribe', 'channel-metadata', 'history', 'message-delete-any',
+  'admin', 'annotation-publish', 'annotation-subscribe', 'channel-metadata', 'history', 'message-delete-any',
   'message-delete-own', 'message-update-any', 'message-update-own', 'object-publish', 'object-subscribe', 'presence',
   'privileged-headers', 'publish', 'push-admin', 'push-subscribe', 'stats', 'subscribe',
 ];
