@@ -54,7 +54,7 @@ export async function build() {
   // A package has the page, and not what it is made of.
   if (errors) fs.writeFileSync(at('www/errors.html'), errorsPage(errors));
   const stamp = at('build/.inputs');
-  const inputs = hash(['Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', ...sources('src')]);
+  const inputs = `${hash(['Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', ...sources('src')])} ${doors()}`;
   if (read(stamp) === inputs && fs.existsSync(at('build/index.js'))) return;
   await compile();
   await bundle();
@@ -159,7 +159,13 @@ async function buildTools(missing) {
 
 /** With nothing to do it takes a second. */
 async function compile() {
-  await step('Compiling the worker', 'cargo', ['build', '--quiet', '--lib', '--release', '--target', wasm]);
+  await step('Compiling the worker', 'cargo', ['build', '--quiet', '--lib', '--release', '--target', wasm, ...doors()]);
+}
+
+/** Doors of other protocols that go into the build: all of them, unless `DOORS` lists those that are wanted. */
+function doors() {
+  const wanted = process.env.DOORS;
+  return wanted === undefined ? [] : ['--no-default-features', '--features', wanted];
 }
 
 /** What Rust links with. Say so at once rather than in the middle of a compilation. */
