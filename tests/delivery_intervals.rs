@@ -38,6 +38,11 @@ impl Scene {
     }
 
     fn publish(&mut self, name: &str, bytes: usize, now_ms: u64) -> Vec<Effect> {
+        self.queue(name, bytes);
+        self.channel.commit(&mut self.store, now_ms)
+    }
+
+    fn queue(&mut self, name: &str, bytes: usize) {
         self.published += 1;
         let data = Data::Text("x".repeat(bytes));
         let message = Message { name: Some(name.to_owned()), data, ..Message::default() };
@@ -45,7 +50,6 @@ impl Scene {
         let publish =
             Publish { key, connection_id: None, by: Source::SERVER, content: Submission::Messages(vec![message]) };
         self.channel.publish(Ticket(self.published), vec![publish]).unwrap();
-        self.channel.commit(&mut self.store, now_ms)
     }
 
     fn ring(&mut self, now_ms: u64) -> Vec<Effect> {
@@ -77,6 +81,7 @@ fn wake(store: &mut MemoryStore, key: Option<&str>, now_ms: u64) -> Channel {
         persist_last: false,
         messages_per_second: 0,
         rest_messages_per_second: 0,
+        commit_interval_ms: 300,
         hooks: Vec::new(),
     };
     Channel::wake(store, Some((&to, &rules)), "life", now_ms).unwrap().unwrap()
@@ -226,4 +231,19 @@ fn what_waits_while_storage_fails_waits_for_storage() {
     assert_eq!((deliveries(&scene.ring(START_MS + 600)), scene.channel.paces_until_ms()), (vec![], None));
     assert!(scene.channel.deadline().is_some_and(|due_ms| due_ms > START_MS + 600 && due_ms < START_MS + 2_000));
     assert_eq!(names(&scene.ring(START_MS + 1_200)), "b");
+}
+
+#[test]
+fn a_commit_waits_for_the_pace_of_its_namespace_unless_much_waits() {
+    let mut scene = Scene::new(None, 1);
+    assert_eq!(scene.channel.commits_in_ms(START_MS), 0);
+    scene.publish("a", 1, START_MS);
+    scene.queue("b", 1);
+    assert_eq!([0, 100, 300, 400].map(|later| scene.channel.commits_in_ms(START_MS + later)), [300, 200, 0, 0]);
+    assert_eq!(scene.channel.commits_in_ms(START_MS - 1_000), 0, "the clock stepped back");
+    for _ in 0..5 {
+        assert_eq!(scene.channel.commits_in_ms(START_MS + 100), 200);
+        scene.queue("c", 60_000);
+    }
+    assert_eq!(scene.channel.commits_in_ms(START_MS + 100), 0);
 }

@@ -36,7 +36,11 @@ fn address() -> Address {
 }
 
 fn objects() -> Objects {
-    let app = json!({"id": "demo", "keys": [], "namespaces": []});
+    objects_in(json!([]))
+}
+
+fn objects_in(namespaces: Value) -> Objects {
+    let app = json!({"id": "demo", "keys": [], "namespaces": namespaces});
     let app: Rc<App> = Rc::new(serde_json::from_value(app).unwrap());
     let address = address();
     let disk = || Disk::new(Random::new(0));
@@ -115,6 +119,30 @@ fn what_is_published_to_a_quiet_channel_is_written_in_that_turn() {
     let input = Input::Frame { link: LinkId(1), bytes: publish.into_bytes(), format: Format::Json };
     let turned = objects.hosts[CHANNEL].turn(input, 1_000_000);
     assert_eq!((turned.wrote, objects.hosts[CHANNEL].disk().stored().rows.len()), (true, 1));
+}
+
+/// Where a namespace says how often a channel commits, what comes sooner is one write at the end of the interval, and
+/// acknowledged then.
+#[test]
+fn a_channel_commits_as_often_as_its_namespace_says() {
+    let mut objects = objects_in(json!([{"id": "*", "commitInterval": 500}]));
+    connect(&mut objects, CHANNEL, 1);
+    let host = &mut objects.hosts[CHANNEL];
+    let publish = |serial: u64, data: &str| {
+        let frame = json!({"action": 15, "channel": "room", "msgSerial": serial, "messages": [{"data": data}]});
+        Input::Frame { link: LinkId(1), bytes: frame.to_string().into_bytes(), format: Format::Json }
+    };
+    let first = host.turn(publish(0, "a"), 1_000_000);
+    assert!(first.wrote, "nothing was written before");
+    let second = host.turn(publish(1, "b"), 1_000_100);
+    let third = host.turn(publish(2, "c"), 1_000_200);
+    assert_eq!((second.wrote, third.wrote), (false, false));
+    // The timer of the first commit's turn runs still.
+    let rang = host.turn(Input::Object(object::Input::Rang(Timer::Commit)), 1_000_200);
+    assert!(!rang.wrote, "it is not yet time");
+    assert_eq!(rang.started, [(Timer::Commit, 300)]);
+    assert!(host.turn(Input::Object(object::Input::Rang(Timer::Commit)), 1_000_500).wrote);
+    assert_eq!(host.disk().stored().rows.len(), 2);
 }
 
 /// Relays below don't wait for the sockets here, and the answer says that these are served.

@@ -211,6 +211,7 @@ fn a_member_costs_a_channel_less_than_400_bytes() {
         persist_last: false,
         messages_per_second: 0,
         rest_messages_per_second: 0,
+        commit_interval_ms: 0,
         hooks: Vec::new(),
     };
     let mut channel =

@@ -27,10 +27,7 @@ const EFFECTIVE: &[&str] = &[
     "clientAttachesPerSecond",
     "messagesPerSecond",
     "restMessagesPerSecond",
-    "clientPresencePerSecond",
-    "clientAttachesPerSecond",
-    "messagesPerSecond",
-    "restMessagesPerSecond",
+    "commitInterval",
 ];
 
 /// Declares [`Rules`]: a flag each, with its name in JSON.
@@ -42,6 +39,8 @@ macro_rules! flags {
             $($(#[$doc])* pub $field: bool,)*
             /// Between two batches.
             pub batching_interval_ms: Option<u64>,
+            /// Between two commits.
+            pub commit_interval_ms: Option<u64>,
             /// Between two conflated messages.
             pub conflation_interval_ms: Option<u64>,
             /// What tells messages of one conflated epoch from those of another.
@@ -70,6 +69,7 @@ macro_rules! flags {
             pub const NONE: &Rules = &Rules {
                 $($field: false,)*
                 batching_interval_ms: None,
+                commit_interval_ms: None,
                 conflation_interval_ms: None,
                 conflation_key: None,
                 max_members: None,
@@ -126,8 +126,9 @@ const RATES: [&str; 5] = [
     "restMessagesPerSecond",
 ];
 
-const VALUED: [&str; 10] = [
+const VALUED: [&str; 11] = [
     "batchingInterval",
+    "commitInterval",
     "conflationInterval",
     "conflationKey",
     "maxMembers",
@@ -160,6 +161,7 @@ impl Namespace {
         }
         let rules = Rules {
             batching_interval_ms: fields.whole("batchingInterval", MILLISECONDS)?,
+            commit_interval_ms: fields.whole("commitInterval", MILLISECONDS)?,
             conflation_interval_ms: fields.whole("conflationInterval", MILLISECONDS)?,
             conflation_key: fields.optional_text("conflationKey")?.map(str::to_owned),
             max_members: fields.whole("maxMembers", "must be a whole number")?,
@@ -235,7 +237,9 @@ fn rate(fields: &Fields<'_>, name: &str) -> Result<Option<u64>, ErrorInfo> {
 /// Batches and conflation need an interval, one for both would be two rules for one thing, and a key must be one that
 /// is understood.
 fn check_pace(fields: &Fields<'_>, rules: &Rules) -> Result<(), ErrorInfo> {
+    let commits = rules.commit_interval_ms;
     for (enabled, name, interval_ms) in [
+        (commits.is_some(), "commitInterval", commits),
         (rules.batching_enabled, "batchingInterval", rules.batching_interval_ms),
         (rules.conflation_enabled, "conflationInterval", rules.conflation_interval_ms),
     ] {
@@ -267,7 +271,7 @@ impl Rules {
     }
 
     fn valued(&self) -> impl Iterator<Item = (&'static str, Value)> {
-        let intervals = [json!(self.batching_interval_ms), json!(self.conflation_interval_ms)];
+        let intervals = [self.batching_interval_ms, self.commit_interval_ms, self.conflation_interval_ms];
         let others = [json!(self.conflation_key), json!(self.max_members), json!(self.retention_hours)];
         let rates = [
             self.client_messages_per_second,
@@ -276,7 +280,8 @@ impl Rules {
             self.messages_per_second,
             self.rest_messages_per_second,
         ];
-        let values = intervals.into_iter().chain(others).chain(rates.map(|rate| json!(rate)));
+        let values =
+            intervals.map(|interval| json!(interval)).into_iter().chain(others).chain(rates.map(|rate| json!(rate)));
         VALUED.into_iter().zip(values)
     }
 }

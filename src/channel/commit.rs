@@ -7,7 +7,7 @@ use super::state::{State, Written};
 use super::store::{Store, StoreError};
 use super::{Channel, Effect, Ticket};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DEDUP_WINDOW_MS, RETENTION_MS};
+use crate::limits::{BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DEDUP_WINDOW_MS, PACE_MAX_BYTES, RETENTION_MS};
 use crate::model::message::{Content, Entry};
 use crate::model::serial::Position;
 use crate::rpc::{Outcome, Publish, PublishKey, Published, Response, Submission};
@@ -40,10 +40,28 @@ impl Channel {
         calls >= BUSY_CALLS || if is_beside { is_many } else { publishes > 1 && !is_many }
     }
 
+    /// Whether the namespace says how often there may be a commit. Acknowledgements wait for it, too.
+    pub fn is_paced(&self) -> bool {
+        self.meta.rules.commit_interval_ms > 0
+    }
+
+    /// How long the next commit has to wait: not at all when much is waiting already.
+    pub fn commits_in_ms(&self, now_ms: u64) -> u64 {
+        let passed_ms = now_ms.checked_sub(self.committed_at_ms);
+        match passed_ms {
+            Some(passed_ms) if self.pending_bytes <= PACE_MAX_BYTES => {
+                u64::from(self.meta.rules.commit_interval_ms).saturating_sub(passed_ms)
+            }
+            // The clock stepped back since.
+            _ => 0,
+        }
+    }
+
     /// Group commit: everything that waits becomes one write, then replies and deliveries.
     pub fn commit(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
         let pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
+        self.committed_at_ms = now_ms;
         self.last_commit = (pending.len(), pending.iter().map(|(_, publishes)| publishes.len()).sum());
         match self.write(store, &pending, now_ms) {
             Ok(answers) => {

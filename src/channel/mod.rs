@@ -133,6 +133,7 @@ pub struct Channel {
     pending_bytes: usize,
     /// Of how many calls the last commit was, and how many publishes.
     last_commit: (usize, usize),
+    committed_at_ms: u64,
     /// A write failed, and what is stored hasn't been read since.
     stale: bool,
     /// When to try again to read it.
@@ -195,6 +196,7 @@ impl Channel {
             pending: Vec::new(),
             pending_bytes: 0,
             last_commit: (0, 0),
+            committed_at_ms: 0,
             stale: false,
             mend_at_ms: None,
             trim_at_ms: 0,

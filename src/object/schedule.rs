@@ -33,7 +33,11 @@ impl<S: Store + RelayStore> Host<S> {
     /// Group commit: what is published to a quiet channel is written at once, and whatever comes in the same turn of
     /// the event loop at its end, together. Gives whether something was written.
     fn schedule_commit(&mut self) -> bool {
-        if !self.has_pending() || !self.start(Timer::Commit, 0) {
+        let Some(channel) = self.channel.as_ref().filter(|channel| channel.has_pending()) else { return false };
+        let (wait_ms, is_paced) = (channel.commits_in_ms(self.now_ms), channel.is_paced());
+        let is_new = self.start(Timer::Commit, wait_ms);
+        // Where commits have a pace, a timer that runs may be that of a wait that is over before its time.
+        if wait_ms > 0 || !(is_new || is_paced) {
             return false;
         }
         let is_beside = self.waiting.values().any(|waiting| matches!(waiting, Waiting::Beside(_)));
@@ -72,6 +76,8 @@ impl<S: Store + RelayStore> Host<S> {
         self.timers.rang(timer);
         match timer {
             Timer::Commit if !self.has_pending() => return Turn::Ends,
+            // That of an earlier turn: what came since waits on.
+            Timer::Commit if self.channel.as_ref().is_some_and(|channel| channel.commits_in_ms(self.now_ms) > 0) => {}
             Timer::Commit => self.channel_does(Channel::commit),
             Timer::Report => self.report(),
             Timer::FanOut | Timer::Alarm | Timer::Hooks => {}

@@ -445,6 +445,7 @@ mod tests {
                 persist_last: true,
                 messages_per_second: 5,
                 rest_messages_per_second: 6,
+                commit_interval_ms: 3,
                 hooks: Vec::new(),
             },
             request: Request::Subscribe(RelayName::from("demo/0".to_owned()), LocalOccupancy::default()),
@@ -452,13 +453,14 @@ mod tests {
         let bytes = pinned::encode(&call);
         assert_eq!(
             bytes,
-            b"\x04\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x05\x06\0\x01\x06demo/0\0\0\0\0\0\0\0\0\0"
+            b"\x04\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x05\x06\x03\0\x01\x06demo/0\0\0\0\0\0\0\0\0\0"
         );
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
-        let earlier = |version: u8, end: usize| [&[version], &bytes[1..end], &bytes[20..]].concat();
+        let earlier = |version: u8, end: usize| [&[version], &bytes[1..end], &bytes[21..]].concat();
         let [first, second, third] = [(1, 14), (2, 15), (3, 17)].map(|(version, end)| earlier(version, end));
         let rules = |bytes: &[u8]| decode::<ChannelCall>(bytes).unwrap().rules;
-        let before = Rules { messages_per_second: 0, rest_messages_per_second: 0, ..call.rules.clone() };
+        let before =
+            Rules { messages_per_second: 0, rest_messages_per_second: 0, commit_interval_ms: 0, ..call.rules.clone() };
         assert_eq!(rules(&third), before);
         let before = Rules { push: false, persist_last: false, ..before };
         assert_eq!(rules(&first), Rules { mutable: false, ..before.clone() });

@@ -25,6 +25,8 @@ pub struct Rules {
     /// bound.
     pub messages_per_second: u32,
     pub rest_messages_per_second: u32,
+    /// Between two commits; 0 where each is as soon as it can be.
+    pub commit_interval_ms: u32,
     /// Where its events go besides.
     pub hooks: Vec<Hook>,
 }
@@ -51,6 +53,7 @@ impl From<RulesOfVersion1> for Rules {
             persist_last: false,
             messages_per_second: 0,
             rest_messages_per_second: 0,
+            commit_interval_ms: 0,
             hooks: Vec::new(),
         }
     }
@@ -119,6 +122,7 @@ impl Rules {
             persist_last: rules.persist_last,
             messages_per_second: rate(rules.messages_per_second),
             rest_messages_per_second: rate(rules.rest_messages_per_second),
+            commit_interval_ms: rules.commit_interval_ms.unwrap_or(0).min(PACE_MAX_MS) as u32,
             hooks: Vec::new(),
         }
     }
@@ -148,6 +152,19 @@ mod tests {
         assert_eq!(read(conflation), (0, None, "conflationInterval conflationKey".into()));
         let (interval_ms, key, idle) = read(&format!(r#""batchingEnabled":true,"batchingInterval":20,{conflation}"#));
         assert_eq!((interval_ms, key, idle.as_str()), (20, None, "conflationInterval conflationKey"));
+    }
+
+    #[test]
+    fn the_pace_of_commits_is_a_rule() {
+        let read = |ms: u64| {
+            let app = serde_json::from_str::<App>(&app_with(&format!(r#""commitInterval":{ms}"#)));
+            app.map_err(|error| error.to_string())
+        };
+        let pace = |ms| Rules::on(&read(ms).unwrap(), &ChannelName::parse("n:c").unwrap()).commit_interval_ms;
+        assert_eq!((pace(20), pace(1_000)), (20, 1_000));
+        for wrong in [0, 19, 1_001] {
+            assert!(read(wrong).unwrap_err().contains("commitInterval must be from 20 to 1000 ms"));
+        }
     }
 
     #[test]

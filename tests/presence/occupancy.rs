@@ -307,6 +307,7 @@ fn room() -> (AppId, MemoryStore, Channel) {
         persist_last: false,
         messages_per_second: 0,
         rest_messages_per_second: 0,
+        commit_interval_ms: 0,
         hooks: Vec::new(),
     };
     let channel = Channel::wake(&mut store, Some((&to, &rules)), "life", NOW_MS).unwrap().unwrap();

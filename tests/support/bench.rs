@@ -45,6 +45,7 @@ pub fn rules() -> Rules {
         persist_last: false,
         messages_per_second: 0,
         rest_messages_per_second: 0,
+        commit_interval_ms: 0,
         hooks: Vec::new(),
     }
 }
