@@ -3,7 +3,7 @@
 //!
 //! Postcard behind a version byte. Postcard tells fields apart by their order alone, so every type that is written on
 //! its own has a version of its own ([`Versioned`]). A change of such a type, or of a type within it, raises that
-//! version and adds a reader for the bytes of the one before; golden tests and the fixtures of `tests/stored.rs` hold
+//! version and adds a reader for the bytes of the one before; golden tests and the fixtures of `tests/stored` hold
 //! each version. What no reader knows is [`Unreadable`], which is refused and left as it is: never taken for absent.
 
 use std::fmt;

@@ -401,24 +401,6 @@ pub enum Delivered {
 /// An answer, or the coded error instead.
 pub type Answer<T> = Result<T, ErrorInfo>;
 
-macro_rules! versions {
-    ($($type:ty = $version:literal,)*) => {
-        $(impl Versioned for $type {
-            const VERSION: u8 = $version;
-        })*
-    };
-}
-
-versions! {
-    Delivery = 1,
-    Delivered = 1,
-    Follow = 1,
-    Probe = 1,
-    Probed = 1,
-    Noticed = 1,
-    Refusal = 1,
-}
-
 /// A call from its bytes. Fails with 50000, to be tried again, when another deploy wrote it and this one cannot read
 /// it.
 pub fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, ErrorInfo> {

@@ -1,7 +1,26 @@
-//! Calls to channels as earlier builds wrote them.
+//! The versions of calls and answers, and those that earlier builds wrote.
 
-use super::{Answer, ChannelCall, Response, RulesOfVersion1, RulesOfVersion2, RulesOfVersion3};
+use super::{Answer, ChannelCall, Delivered, Delivery, Follow, Noticed, Probe, Probed, Refusal, Response};
+use super::{RulesOfVersion1, RulesOfVersion2, RulesOfVersion3};
 use crate::base::pinned::{self, Unreadable, Versioned};
+
+macro_rules! versions {
+    ($($type:ty = $version:literal,)*) => {
+        $(impl Versioned for $type {
+            const VERSION: u8 = $version;
+        })*
+    };
+}
+
+versions! {
+    Delivery = 1,
+    Delivered = 1,
+    Follow = 1,
+    Probe = 1,
+    Probed = 1,
+    Noticed = 1,
+    Refusal = 1,
+}
 
 /// The version before lacks the last variant.
 impl Versioned for Answer<Response> {

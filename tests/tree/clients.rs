@@ -10,7 +10,6 @@ impl World {
         self.links.insert(link, session);
         let fresh_id = format!("connection{}", self.last_event);
         self.turn(object, Input::Open { link, mode: None, opening: opening(), fresh_id });
-        self.attach(session, link);
     }
 
     /// With the serial of the last message that it has, if it has any.
@@ -30,6 +29,7 @@ impl World {
     pub fn closed(&mut self, link: LinkId) {
         let Some(session) = self.links.remove(&link) else { return };
         self.sessions[session].link = None;
+        self.sessions[session].connected = false;
         self.sessions[session].attached = false;
         self.after(100, Event::Open { session });
     }
@@ -43,6 +43,10 @@ impl World {
             session.serial = Some(serial.to_owned());
         }
         match frame["action"].as_u64() {
+            Some(4) => {
+                session.connected = true;
+                self.attach(index, link);
+            }
             Some(11) => session.attached(&frame),
             Some(13) => self.after(200, Event::Attach { session: index, link }),
             Some(15) => session.message(&frame, &self.order),

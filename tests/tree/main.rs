@@ -116,6 +116,8 @@ struct Session {
     stands_for: u64,
     link: Option<LinkId>,
     serial: Option<String>,
+    /// It was let in.
+    connected: bool,
     attached: bool,
     received: usize,
     /// The first message as it is, and what was said of it.
@@ -162,6 +164,7 @@ impl World {
             stands_for: SUBSCRIBERS / count + u64::from(index < SUBSCRIBERS % count),
             link: None,
             serial: None,
+            connected: false,
             attached: false,
             received: 0,
             first: String::new(),

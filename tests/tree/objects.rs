@@ -29,8 +29,12 @@ impl World {
         }
     }
 
-    /// The memory goes. What was stored stays, and so do the sockets with their records, and the alarm.
+    /// The memory goes. What was stored stays, and so do the sockets with their records, and the alarm. Who was not let
+    /// in yet tries again.
     pub fn forget(&mut self, object: Object) {
+        let waits = |session: &&Session| session.relay == object && !session.connected;
+        let links: Vec<LinkId> = self.sessions.iter().filter(waits).filter_map(|session| session.link).collect();
+        links.into_iter().for_each(|link| self.closed(link));
         for id in self.hosts[object].forget() {
             if let Some((from, question)) = self.calls.remove(&id) {
                 self.tell(from, question, None);

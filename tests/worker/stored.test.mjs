@@ -1,6 +1,6 @@
 /**
  * The storage of earlier builds under this one: history, members, connections and apps are as they were.
- * tests/stored.rs has the formats one by one; `tests/fixtures/write_storage.mjs` wrote what is read here.
+ * tests/stored has the formats one by one; `tests/fixtures/write_storage.mjs` wrote what is read here.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
