@@ -107,7 +107,7 @@ test('a token that could not work is refused at once', async () => {
   await refused(['token', '--role', 'host'], /a host has a name: give --client-id/);
   await refused(['token', '--role', 'viewer', '--capability', '{"*":["*"]}'], /exclude each other/);
   await refused(['token', '--channel', 'x'], /--channel goes with --role/);
-  await refused(['token', '--capability', '{"*":["publsh"]}'], /an operation "publsh"; there are \*, annotation-/);
+  await refused(['token', '--capability', '{"*":["publsh"]}'], /an operation "publsh"; there are \*, admin, annotation-/);
   await refused(['token', '--capability', '["publish"]'], /lists of operations by channel/);
   await refused(['token', '--capability', '{'], /--capability must be JSON/);
   await refused(['token', '--ttl', '2d'], /--ttl must be a time such as 90s, 30m or 1h, from 1 to 86400/);
