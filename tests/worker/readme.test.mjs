@@ -32,7 +32,7 @@ const known = {
   curl: "curl -u demo.key1:local-only -H 'content-type: application/json' -d",
   webhook: "curl -u demo.key1:local-only -H 'content-type: application/json' -H", package: 'npm pack',
   python: 'import asyncio', websocat: 'websocat', events: 'const events =', stream: 'curl -N \'', filter: 'curl -NG', form: 'curl -u demo.key1:local-only -d',
-  apps: '{"apps"', create: 'curl -d', layout: 'src/ ',
+  apps: '{"apps"', create: 'curl -d \'{"keys"', rotate: 'curl -X POST -d', layout: 'src/ ',
 };
 
 /** The snippet as a reader has it, but for where the server is. @param {keyof typeof known} name */
@@ -189,4 +189,9 @@ test('the configuration of a deployment', { timeout: 120_000 }, async (t) => {
   const made = await inShell(snippet('create').replace('https://<your endpoint>', deployed.url), /\}$/, { ADMIN_TOKEN: 'an-admin-token' });
   const { keys, namespaces } = JSON.parse(made.slice(made.indexOf('{')));
   assert.deepEqual([keys.length, keys[1].capability, namespaces[0].persisted], [2, '{"chat:*":["subscribe"]}', true]);
+
+  const [app, key] = keys[0].keyStr.split(':')[0].split('.');
+  const commands = snippet('rotate').replaceAll('https://<your endpoint>', deployed.url)
+    .replaceAll('{app}', app).replaceAll('{key}', key).replaceAll(/^curl /gm, 'curl -s -o /dev/null -w "%{http_code} " ');
+  assert.match(await inShell(commands, /^\d+ \d+ $/, { ADMIN_TOKEN: 'an-admin-token' }), /^201 201 |^200 201 /);
 });
