@@ -199,7 +199,8 @@ const commands = {
 };
 
 if (process.send && process.argv[1] === import.meta.filename) {
-  const answer = (/** @type {object} */ message) => process.send?.(message);
+  // Nobody hears the answer of a call that was under way when the parent left.
+  const answer = (/** @type {object} */ message) => process.connected && process.send?.(message);
   process.on('message', async (/** @type {{ id: number, command: keyof typeof commands, values: any }} */ call) => {
     try {
       answer({ id: call.id, result: await commands[call.command](call.values) });
