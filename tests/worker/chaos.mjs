@@ -7,10 +7,11 @@
  */
 import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import vcdiff from '@ably/vcdiff-decoder';
 import { LiveCounter, LiveMap, LiveObjects } from 'ably/liveobjects';
 import { closed, connected, demoKey, inState, rest } from './clients.mjs';
-import { judge } from './chaos_checks.mjs';
+import { SETTLED_MS, judge } from './chaos_checks.mjs';
 import { Ledger } from './chaos_ledger.mjs';
 import { END, StreamReader, View, WaitingReader, follow } from './chaos_views.mjs';
 import { startRuntime } from './runtime.mjs';
@@ -30,9 +31,11 @@ const HOURLY = { roundMs: 30_000, calmMs: 20_000, calmMoreMs: 20_000 };
 /** Between two objects that end, on average. */
 const END_MS = 500;
 /** Of these, how many lose nothing but their memory, in an idle moment. */
-const IDLE_SHARE = 0.05;
+const IDLE_SHARE = 0.1;
 /** How long traffic stands still for that, at most: an object that has yet to report what it counted is not idle. */
 const IDLE_WAIT_MS = 6_000;
+/** What is not closed by then is given up with its round. */
+const CLOSING_MS = 5_000;
 /** Between two things that a writer does, at most. */
 const WRITER_MS = 150;
 /** Things that one writer does at the same time, under names of their own. */
@@ -58,14 +61,16 @@ const apps = {
  */
 export async function chaos({ seconds, seed, say = () => {}, pace = HOURLY }) {
   const inFront = [new URL('entries/chaos-entry.mjs', import.meta.url).pathname];
-  const runtime = await startRuntime(apps, { variables: fast, inFront });
+  const runtime = await startRuntime(apps, { variables: fast, inFront, isQuiet: true });
   const [began, random] = [performance.now(), randomFrom(seed)];
   const weather = new Weather(runtime, random, pace);
   /** @type {Figures} */
   const figures = { kills: 0, ended: weather.ended, done: 0, again: 0, gaps: 0, seconds: 0 };
   try {
     for (let round = 0; performance.now() - began < seconds * 1_000; round++) {
-      const { ledger, gaps } = await chaosRound(weather, `chaos:${round}`, random, pace);
+      const scope = new Scope();
+      const { ledger, gaps } = await chaosRound(scope, weather, `chaos:${round}`, random, pace)
+        .finally(() => Promise.race([scope.end(), delay(CLOSING_MS)]));
       figures.kills = weather.kills;
       figures.done += ledger.done;
       figures.again += ledger.again;
@@ -77,6 +82,23 @@ export async function chaos({ seconds, seed, say = () => {}, pace = HOURLY }) {
     await runtime.stop();
   }
   return figures;
+}
+
+/**
+ * Fails when something takes longer.
+ * @param {number} ms
+ * @param {Promise<unknown>} promise
+ * @param {string} what
+ */
+async function within(ms, promise, what) {
+  const late = new AbortController();
+  const deadline = sleep(ms, undefined, { signal: late.signal }).then(() => assert.fail(`${what}: not within ${ms} ms`));
+  try {
+    await Promise.race([promise, deadline]);
+  } finally {
+    late.abort();
+    deadline.catch(() => {});
+  }
 }
 
 /** What objects and the runtime suffer. */
@@ -154,17 +176,19 @@ class Weather {
 
 /**
  * Clients of their own on a channel of their own.
+ * @param {Scope} scope
  * @param {Weather} weather
  * @param {string} name
  * @param {() => number} random
  * @param {Pace} pace
  */
-async function chaosRound(weather, name, random, pace) {
-  const [scope, ledger, { runtime }] = [new Scope(), new Ledger(), weather];
+async function chaosRound(scope, weather, name, random, pace) {
+  const [ledger, { runtime }] = [new Ledger(), weather];
   const direct = { transportParams: { channel: name } };
   const first = await rest(runtime).channels.get(name).publish('a', ledger.say('first'));
   const followers = await gatherFollowers(scope, runtime, name);
   const readers = await gatherReaders(weather, name);
+  scope.after(() => Promise.all(readers.map((reader) => reader.end())));
   const rewinder = new Rewinder(await connected(scope, runtime), name);
   const objects = await gatherSharers(scope, runtime, name);
   ledger.wrote(String(first.serials[0]), 'a', '<0>first');
@@ -192,7 +216,7 @@ async function chaosRound(weather, name, random, pace) {
   ]);
   await Promise.race([weather.rage(name, readers), all]);
   going = false;
-  await all;
+  await within(SETTLED_MS, all, 'all that was begun has ended');
   await certainly(() => ledger.again++, () => rest(runtime).channels.get(name).publish({ id: `${END}:0`, name: 'b', data: END }));
 
   // What is judged may be read by a runtime that remembers nothing.
@@ -205,8 +229,6 @@ async function chaosRound(weather, name, random, pace) {
     writers: writers.map(({ connection }, index) => ({ was: ids[index], is: connection.id })),
   };
   await judge(scope, round);
-  await Promise.all(readers.map((reader) => reader.end()));
-  await scope.end();
   return { ledger, gaps: round.views.reduce((sum, { gaps }) => sum + gaps, 0) };
 }
 
@@ -409,12 +431,17 @@ class Writer {
     written.counts.take(annotation);
   }
 
+  /** Says it again and again until it is acknowledged: who enters or leaves twice has done it once. */
   async #enterOrLeave() {
     const { presence } = this.channel;
     const data = this.#inside && this.random() < 0.5 ? null : this.ledger.say();
+    const echo = new Echo(this.channel, this.id, data);
     await certainly(() => this.ledger.again++, () => data === null ? presence.leaveClient(this.id) : presence.enterClient(this.id, data));
     this.#inside = data !== null;
     this.ledger.members.set(this.id, data);
+    await echo.come;
+    if (echo.isUnsure) this.ledger.unsureMembers.add(this.id);
+    else this.ledger.unsureMembers.delete(this.id);
   }
 
   /**
@@ -429,6 +456,36 @@ class Writer {
       if (!mayBeTriedAgain(error)) throw error;
       this.ledger.again++;
     }
+  }
+}
+
+/**
+ * What a member last said, as it comes back to its own client. A client that attaches before that enters its members
+ * again by itself, as it knows them: then the last word may be an earlier one.
+ */
+class Echo {
+  isUnsure = false;
+  /** @type {Promise<void>} */
+  come;
+
+  /** @param {import('ably').RealtimeChannel} channel @param {string} member @param {string | null} data null when it leaves */
+  constructor(channel, member, data) {
+    this.come = new Promise((resolve) => {
+      const end = () => {
+        channel.presence.unsubscribe(listen);
+        channel.off(attached);
+        resolve();
+      };
+      const listen = (/** @type {import('ably').PresenceMessage} */ event) => {
+        if (event.clientId === member && (data === null ? event.action === 'leave' : event.data === data)) end();
+      };
+      const attached = () => {
+        this.isUnsure = true;
+        end();
+      };
+      void channel.presence.subscribe(listen);
+      channel.on(['attached', 'update'], attached);
+    });
   }
 }
 

@@ -18,7 +18,7 @@ import { delay, repeated, sorted, totals } from './trials.mjs';
  */
 
 /** What is not there by then does not come. */
-const SETTLED_MS = 30_000;
+export const SETTLED_MS = 60_000;
 /** Between two looks: some of what is waited for has no event. */
 const LOOK_MS = 100;
 
@@ -44,7 +44,7 @@ async function eventually(look) {
 export async function judge(scope, round) {
   for (const { was, is } of round.writers) assert.equal(is, was, 'writers resumed their connections');
   const views = [...round.views, ...round.rewinder.views.slice(-1)];
-  for (const view of views) await eventually(() => assert.ok(view.ended, `${view.who}: the last message came`));
+  for (const view of views) await eventually(() => assert.ok(view.ended, `${view.who}: the last message came; ${view.messages.size} are there, ${view.note}`));
   const history = await judgeHistory(round);
   for (const view of views) judgeView(view, history);
   for (const view of round.rewinder.views) judgeRewound(view, history);
@@ -196,7 +196,7 @@ async function judgeLateComers(scope, { runtime, name, ledger }, history) {
   const stream = await new StreamReader(server, new View('a late event stream', { isInOrder: false, isRewound: true }), query).begin();
   const waiting = await new WaitingReader(server, new View('who waits late', { isInOrder: false }), name, readerKey).begin();
   const views = [late, stream.view, waiting.view];
-  for (const view of views) await eventually(() => assert.ok(view.ended, `${view.who}: the last message came`));
+  for (const view of views) await eventually(() => assert.ok(view.ended, `${view.who}: the last message came; ${view.messages.size} are there, ${view.note}`));
   await Promise.all([stream.end(), waiting.end()]);
   for (const view of views) judgeView(view, history);
   for (const view of [late, stream.view]) assert.equal(view.messages.size, Math.min(100, history.length), `${view.who}: as many as it asked for`);

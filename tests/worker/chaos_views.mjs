@@ -23,6 +23,8 @@ export class View {
   /** What no reader may see. @type {string[]} */
   faults = [];
   gaps = 0;
+  /** Where it is, for who looks for a fault. */
+  note = '';
   ended = false;
   #last = '';
 
@@ -111,7 +113,8 @@ class Reader {
       await Promise.all([this.server.up, this.server.flow]);
       try {
         await this.once((leave) => { this.#leave = leave; }, begun);
-      } catch {
+      } catch (error) {
+        this.view.note += `: ${error}`;
         await delay(RETRY_MS);
       }
     }
@@ -178,10 +181,12 @@ export class WaitingReader extends Reader {
   /** @param {(leave: () => void) => void} leaving @param {() => void} begun */
   async once(leaving, begun) {
     begun();
+    this.view.note = `asks ${JSON.stringify(this.#query)}`;
     const leave = new AbortController();
     leaving(() => leave.abort());
     const query = new URLSearchParams({ wait: '1', ...this.#query, key: this.key });
     const answer = await fetch(`${this.server.runtime.url}${this.path}?${query}`, { signal: leave.signal });
+    this.view.note = `answered ${answer.status} to ${query}`;
     const page = /** @type {any} */ (await answer.json());
     if (page.error?.code === 90003) this.view.gap();
     if (answer.status !== 200) throw new Error(JSON.stringify(page));
