@@ -110,36 +110,34 @@ class Weather {
   up = Promise.resolve();
   /** There may be traffic. @type {Promise<unknown>} */
   flow = Promise.resolve();
-  #calm;
+  #nextKill;
 
   /** @param {Runtime} runtime @param {() => number} random @param {Pace} pace */
   constructor(runtime, random, pace) {
     this.runtime = runtime;
     this.random = random;
     this.pace = pace;
-    this.#calm = this.#nextCalm();
+    this.#nextKill = this.#later();
   }
 
-  #nextCalm() {
-    return this.pace.calmMs + this.random() * this.pace.calmMoreMs;
+  #later() {
+    return performance.now() + this.pace.calmMs + this.random() * this.pace.calmMoreMs;
   }
 
   /** For a round. @param {string} channel @param {{ drop: () => void }[]} readers who hold requests open */
   async rage(channel, readers) {
-    for (let left = this.pace.roundMs; left > 0;) {
-      const pause = Math.min(left, this.random() * 2 * END_MS);
-      await delay(pause);
-      left -= pause;
-      this.#calm -= pause;
+    const end = performance.now() + this.pace.roundMs;
+    while (performance.now() < end) {
+      await delay(this.random() * 2 * END_MS);
       for (const reader of readers) if (this.random() < 0.1) reader.drop();
       if (this.random() < IDLE_SHARE) await this.#evict(channel, readers);
       else await this.#reset(channel);
-      if (this.#calm < 0) await this.kill();
+      if (performance.now() > this.#nextKill) await this.kill();
     }
   }
 
   async kill() {
-    this.#calm = this.#nextCalm();
+    this.#nextKill = this.#later();
     this.kills++;
     const back = this.runtime.kill().then(() => this.runtime.start());
     this.up = back.catch(() => {});
