@@ -17,11 +17,15 @@ const root = path.resolve(import.meta.dirname, '../..');
 export const demoApps = JSON.parse(fs.readFileSync(path.join(root, 'bin/demo.json'), 'utf8'));
 
 /**
+ * Modules that stand before the built worker, the entry first; what the deployment is told besides its apps; where
+ * requests come from; and whether what it prints is not printed here.
+ * @typedef {{ inFront?: string[], variables?: Record<string, string>, cf?: Record<string, unknown>, isQuiet?: boolean }} RuntimeOptions
+ */
+
+/**
  * Starts the worker on storage of its own. `stop` it when the test is over.
  * @param {object | null} [apps] the APPS secret; null leaves it unset
- * @param {{ inFront?: string[], variables?: Record<string, string>, cf?: Record<string, unknown> }} [options]
- *   modules that stand before the built worker, the entry first; what the deployment is told besides its apps; where
- *   requests come from
+ * @param {RuntimeOptions} [options]
  */
 export async function startRuntime(apps = demoApps, options = {}) {
   const runtime = new Runtime(apps, fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-')), options);
@@ -43,9 +47,10 @@ export class Runtime {
   /**
    * @param {object | null} apps
    * @param {string} storage
-   * @param {{ inFront?: string[], variables?: Record<string, string>, cf?: Record<string, unknown> }} [options]
+   * @param {RuntimeOptions} [options]
    */
-  constructor(apps, storage, { inFront = [], variables = {}, cf } = {}) {
+  constructor(apps, storage, { inFront = [], variables = {}, cf, isQuiet = false } = {}) {
+    this.isQuiet = isQuiet;
     this.inFront = inFront;
     this.apps = apps;
     this.storage = storage;
@@ -59,7 +64,7 @@ export class Runtime {
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text) => {
         this.log += text;
-        process.stderr.write(text);
+        if (!this.isQuiet) process.stderr.write(text);
       });
     }
     return child;
@@ -199,7 +204,8 @@ const commands = {
 };
 
 if (process.send && process.argv[1] === import.meta.filename) {
-  const answer = (/** @type {object} */ message) => process.send?.(message);
+  // Nobody hears the answer of a call that was under way when the parent left.
+  const answer = (/** @type {object} */ message) => process.connected && process.send?.(message);
   process.on('message', async (/** @type {{ id: number, command: keyof typeof commands, values: any }} */ call) => {
     try {
       answer({ id: call.id, result: await commands[call.command](call.values) });

@@ -12,15 +12,13 @@ import { LiveCounter, LiveMap, LiveObjects } from 'ably/liveobjects';
 import { connected, demoKey, inState, rest } from './clients.mjs';
 import { Network } from './network.mjs';
 import { startRuntime } from './runtime.mjs';
-import { randomFrom } from './torture.mjs';
+import { Counts, NAMES, Scope, TYPES, certainly, mayBeTriedAgain, randomFrom, shows, sorted, totals } from './trials.mjs';
 
 /** @typedef {import('./torture.mjs').Tortured & { url: string, port: number }} Tortured */
 /** @typedef {{ kills: number, evictions: number, done: number, again: number, seconds: number }} Figures */
 
 /** Reactions, or operations, that are under way. */
 const CLIENTS = 64;
-const TYPES = ['r:total.v1', 'r:flag.v1', 'r:distinct.v1', 'r:unique.v1', 'r:multiple.v1'];
-const NAMES = ['👍', '👎', '🎾'];
 
 /** Counts what is done, for those who wait until so much of it is. */
 class Progress {
@@ -88,7 +86,7 @@ export async function reactionStorm({ kills, reactions, seed, runtime }) {
       const type = TYPES[Math.floor(random() * TYPES.length)];
       const one = { type, name: NAMES[Math.floor(random() * NAMES.length)], clientId: `client${client}`, id: `reaction${seed}-${number}:0` };
       const annotation = type === 'r:multiple.v1' ? { ...one, count: 1 + Math.floor(random() * 3) } : one;
-      await certainly(progress, () => writers[client % writers.length].annotations.publish(/** @type {string} */ (serial), annotation));
+      await certainly(() => progress.again++, () => writers[client % writers.length].annotations.publish(/** @type {string} */ (serial), annotation));
       wanted.take(annotation);
       progress.count();
     }
@@ -115,60 +113,6 @@ export async function reactionStorm({ kills, reactions, seed, runtime }) {
   assert.equal(new Set(ids).size, reactions, 'once');
   await scope.end();
   return { kills, evictions, done: progress.done, again: progress.again, seconds: (performance.now() - began) / 1_000 };
-}
-
-/** Does something until it is acknowledged. @param {Progress} progress @param {() => Promise<unknown>} act */
-async function certainly(progress, act) {
-  for (;;) {
-    try {
-      return await act();
-    } catch (error) {
-      // It says that it may be tried again; whether it was done is then unknown.
-      const { statusCode, code } = /** @type {any} */ (error);
-      assert.ok(statusCode >= 500 || code === 42911, String(error));
-      progress.again++;
-    }
-  }
-}
-
-/** What reactions come to, by rules of our own. */
-class Counts {
-  /** By type, name and client: how often. @type {Map<string, number>} */
-  #said = new Map();
-
-  /** @param {{ type: string, name: string, clientId: string, count?: number }} annotation */
-  take({ type, name, clientId, count = 1 }) {
-    const of = (/** @type {string} */ said) => JSON.stringify([type, said, clientId]);
-    if (type === 'r:unique.v1') NAMES.forEach((other) => this.#said.delete(of(other)));
-    const adds = type === 'r:total.v1' || type === 'r:multiple.v1';
-    const key = of(type === 'r:total.v1' || type === 'r:flag.v1' ? '' : name);
-    this.#said.set(key, adds ? (this.#said.get(key) ?? 0) + count : 1);
-  }
-
-  /** By type and name: how much in all, or of one client. @param {string} [of] */
-  totals(of) {
-    /** @type {Record<string, number>} */
-    const totals = {};
-    for (const [key, count] of this.#said) {
-      const [type, name, client] = JSON.parse(key);
-      // Totals know no clients.
-      if (of && (client !== of || type === 'r:total.v1')) continue;
-      totals[`${type} ${name}`] = (totals[`${type} ${name}`] ?? 0) + count;
-    }
-    return totals;
-  }
-}
-
-/**
- * What a summary says, in the same shape.
- * @param {any} summary
- * @param {(counted: any) => number} [count]
- * @returns {Record<string, number>}
- */
-function totals(summary = {}, count = ({ total }) => total) {
-  return Object.fromEntries(Object.entries(summary).flatMap(([type, value]) => 'total' in value
-    ? [[`${type} `, count(value)]]
-    : Object.entries(value).map(([name, each]) => [`${type} ${name}`, count(each)])));
 }
 
 /** @param {any} summary @param {Counts} wanted */
@@ -215,8 +159,7 @@ export async function objectStorm({ kills, operations, seed, runtime }) {
         await act();
         hits += by;
       } catch (error) {
-        const { statusCode, code } = /** @type {any} */ (error);
-        assert.ok(statusCode >= 500 || [42911, 90001, 80003, 80000].includes(code), String(error));
+        assert.ok(mayBeTriedAgain(error) || [90001, 80003, 80000].includes(/** @type {any} */ (error).code), String(error));
         perhaps += by;
         progress.again++;
       }
@@ -250,37 +193,6 @@ async function join(scope, server, name) {
   const client = await connected(scope, server, { plugins: { LiveObjects } });
   const channel = client.channels.get(name, { modes: ['object_subscribe', 'object_publish'] });
   return { client, channel, root: /** @type {any} */ (await channel.object.get()) };
-}
-
-/** Resolves when a view of objects is as wanted. @param {any} root @param {(value: any) => unknown} isWanted */
-export async function shows(root, isWanted) {
-  if (isWanted(root.compactJson())) return;
-  await new Promise((resolve) => {
-    const subscription = root.subscribe(() => {
-      if (!isWanted(root.compactJson())) return;
-      subscription.unsubscribe();
-      resolve(undefined);
-    });
-  });
-}
-
-/** With keys in order: replicas hold them in the order in which they came. @param {any} value @returns {any} */
-export function sorted(value) {
-  if (Array.isArray(value) || value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));
-}
-
-/** What is closed in the end. */
-class Scope {
-  /** @type {(() => unknown)[]} */
-  #ends = [];
-
-  /** @param {any} end */
-  after = (end) => { this.#ends.push(end); };
-
-  async end() {
-    for (const end of this.#ends.splice(0).reverse()) await end();
-  }
 }
 
 /** @param {string} what @param {Figures} figures */

@@ -10,6 +10,7 @@ import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
 import { Inbox, closed, connected, wholeHistory, rest } from './clients.mjs';
 import { startRuntime } from './runtime.mjs';
+import { delay, mayBeTriedAgain, randomFrom, repeated } from './trials.mjs';
 
 const CHANNEL = 'persisted:torture';
 /** What a publisher has in flight. */
@@ -148,8 +149,7 @@ class Traffic {
       this.acknowledged.push(data);
       this.#watch?.();
     } catch (error) {
-      // It says that it may be tried again; whether it was stored is then unknown.
-      assert.ok(/** @type {any} */ (error).statusCode >= 500, String(error));
+      assert.ok(mayBeTriedAgain(error), String(error));
       this.refused++;
     }
   }
@@ -179,29 +179,6 @@ class Traffic {
     this.#going = false;
     await Promise.all(this.#loops);
   }
-}
-
-/** @param {string[]} values */
-function repeated(values) {
-  const seen = new Set();
-  return values.filter((value) => seen.size === seen.add(value).size);
-}
-
-/** A part of when the kill comes, not a way to wait for something. @param {number} ms */
-const delay = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-/**
- * Mulberry32: the same instants again for the same seed, as far as the machine's own timing allows.
- * @param {number} seed
- */
-export function randomFrom(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** @param {Figures} figures */
