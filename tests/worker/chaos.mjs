@@ -22,7 +22,9 @@ import { NAMES, Scope, TYPES, certainly, delay, mayBeTriedAgain, randomFrom, sho
 /** @typedef {import('./runtime.mjs').Runtime} Runtime */
 /** @typedef {import('./chaos_views.mjs').Server} Server */
 /**
- * @typedef {{ kills: number, ended: Weather['ended'], done: number, again: number, gaps: number, seconds: number }} Figures
+ * @typedef {{
+ *   kills: number, ended: Weather['ended'], done: number, again: number, gaps: number, seconds: number
+ * }} Figures
  */
 /** @typedef {import('./chaos_weather.mjs').Pace} Pace */
 
