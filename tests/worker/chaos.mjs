@@ -1,7 +1,7 @@
 /**
- * `npm run chaos`: objects end or lose their memory at random, about twice a second, and now and then the runtime is ended
- * with SIGKILL and started again on the same storage, while clients of every transport use every feature of channels. When
- * all is quiet, chaos_checks.mjs says whether each of them saw what it should.
+ * `npm run chaos`: objects end or lose their memory at random, about twice a second, and now and then the runtime is
+ * ended with SIGKILL and started again on the same storage, while clients of every transport use every feature of
+ * channels. When all is quiet, chaos_checks.mjs says whether each of them saw what it should.
  *
  *     node tests/worker/chaos.mjs [seconds] [seed]      an hour and a random seed, unless they are given
  */
@@ -14,26 +14,22 @@ import { closed, connected, demoKey, inState, rest } from './clients.mjs';
 import { SETTLED_MS, judge } from './chaos_checks.mjs';
 import { Ledger } from './chaos_ledger.mjs';
 import { END, StreamReader, View, WaitingReader, follow } from './chaos_views.mjs';
+import { Weather } from './chaos_weather.mjs';
 import { startRuntime } from './runtime.mjs';
 import { fast } from './storms.mjs';
 import { NAMES, Scope, TYPES, certainly, delay, mayBeTriedAgain, randomFrom, shows } from './trials.mjs';
 
 /** @typedef {import('./runtime.mjs').Runtime} Runtime */
 /** @typedef {import('./chaos_views.mjs').Server} Server */
-/** @typedef {{ kills: number, ended: Weather['ended'], done: number, again: number, gaps: number, seconds: number }} Figures */
 /**
- * How long a round's traffic lasts, and what comes between two kills: at least, and how much more at most.
- * @typedef {{ roundMs: number, calmMs: number, calmMoreMs: number }} Pace
+ * @typedef {{
+ *   kills: number, ended: Weather['ended'], done: number, again: number, gaps: number, seconds: number
+ * }} Figures
  */
+/** @typedef {import('./chaos_weather.mjs').Pace} Pace */
 
 /** @type {Pace} */
 const HOURLY = { roundMs: 30_000, calmMs: 20_000, calmMoreMs: 20_000 };
-/** Between two objects that end, on average. */
-const END_MS = 500;
-/** Of these, how many lose nothing but their memory, in an idle moment. */
-const IDLE_SHARE = 0.1;
-/** How long traffic stands still for that, at most: an object that has yet to report what it counted is not idle. */
-const IDLE_WAIT_MS = 6_000;
 /** What is not closed by then is given up with its round. */
 const CLOSING_MS = 5_000;
 /** Between two things that a writer does, at most. */
@@ -101,77 +97,6 @@ async function within(ms, promise, what) {
   }
 }
 
-/** What objects and the runtime suffer. */
-class Weather {
-  kills = 0;
-  /** Objects that ended with their sockets and requests, and that lost their memory only. */
-  ended = { resets: 0, evictions: 0 };
-  /** The runtime can be reached. @type {Promise<unknown>} */
-  up = Promise.resolve();
-  /** There may be traffic. @type {Promise<unknown>} */
-  flow = Promise.resolve();
-  #nextKill;
-
-  /** @param {Runtime} runtime @param {() => number} random @param {Pace} pace */
-  constructor(runtime, random, pace) {
-    this.runtime = runtime;
-    this.random = random;
-    this.pace = pace;
-    this.#nextKill = this.#later();
-  }
-
-  #later() {
-    return performance.now() + this.pace.calmMs + this.random() * this.pace.calmMoreMs;
-  }
-
-  /** For a round. @param {string} channel @param {{ drop: () => void }[]} readers who hold requests open */
-  async rage(channel, readers) {
-    const end = performance.now() + this.pace.roundMs;
-    while (performance.now() < end) {
-      await delay(this.random() * 2 * END_MS);
-      for (const reader of readers) if (this.random() < 0.1) reader.drop();
-      if (this.random() < IDLE_SHARE) await this.#evict(channel, readers);
-      else await this.#reset(channel);
-      if (performance.now() > this.#nextKill) await this.kill();
-    }
-  }
-
-  async kill() {
-    this.#nextKill = this.#later();
-    this.kills++;
-    const back = this.runtime.kill().then(() => this.runtime.start());
-    this.up = back.catch(() => {});
-    await back;
-  }
-
-  /** An object ends at once. @param {string} channel */
-  async #reset(channel) {
-    const kinds = [['Relay', 'demo/0'], ['Channel', `demo/${channel}`], ['Channel', `demo/${channel}-aside`], ['App', 'demo']];
-    const [of, name] = kinds[Math.floor(this.random() * kinds.length)];
-    const answer = await fetch(`${this.runtime.url}/chaos?${new URLSearchParams({ of, name })}`);
-    assert.equal(answer.status, 200, await answer.text());
-    this.ended.resets++;
-  }
-
-  /** Objects lose their memory in an idle moment, and their sockets stay. @param {string} channel @param {{ drop: () => void }[]} readers */
-  async #evict(channel, readers) {
-    const evicting = Promise.all([this.#evictOne('Relay', 'demo/0'), this.#evictOne('Channel', `demo/${channel}`)]);
-    this.flow = Promise.race([evicting, delay(IDLE_WAIT_MS)]);
-    for (const reader of readers) reader.drop();
-    await this.flow;
-  }
-
-  /** @param {'Relay' | 'Channel'} className @param {string} name */
-  async #evictOne(className, name) {
-    try {
-      this.ended.evictions += await this.runtime.evict(className, name);
-    } catch (error) {
-      // It had no idle moment, or did not live to see it.
-      if (!/still has active references|the runtime ended/.test(String(error))) throw error;
-    }
-  }
-}
-
 /**
  * Clients of their own on a channel of their own.
  * @param {Scope} scope
@@ -183,10 +108,10 @@ class Weather {
 async function chaosRound(scope, weather, name, random, pace) {
   const [ledger, { runtime }] = [new Ledger(), weather];
   const direct = { transportParams: { channel: name } };
-  const first = await rest(runtime).channels.get(name).publish('a', ledger.say('first'));
   const followers = await gatherFollowers(scope, runtime, name);
   const readers = await gatherReaders(weather, name);
   scope.after(() => Promise.all(readers.map((reader) => reader.end())));
+  const first = await rest(runtime).channels.get(name).publish('a', ledger.say('first'));
   const rewinder = new Rewinder(await connected(scope, runtime), name);
   const objects = await gatherSharers(scope, runtime, name);
   ledger.wrote(String(first.serials[0]), 'a', '<0>first');
@@ -377,7 +302,12 @@ async function visit(weather, name, ledger, random) {
 class Writer {
   #inside = false;
 
-  /** @param {import('ably').RealtimeChannel} channel @param {string} id @param {Ledger} ledger @param {() => number} random */
+  /**
+   * @param {import('ably').RealtimeChannel} channel
+   * @param {string} id
+   * @param {Ledger} ledger
+   * @param {() => number} random
+   */
   constructor(channel, id, ledger, random) {
     this.channel = channel;
     this.id = id;
@@ -406,7 +336,10 @@ class Writer {
     this.ledger.wrote(String(result.serials[0]), name, data);
   }
 
-  /** @param {import('./chaos_ledger.mjs').Operation['kind']} kind @param {import('./chaos_ledger.mjs').Written | undefined} written */
+  /**
+   * @param {import('./chaos_ledger.mjs').Operation['kind']} kind
+   * @param {import('./chaos_ledger.mjs').Written | undefined} written
+   */
   async #change(kind, written) {
     if (!written) return;
     /** @type {import('./chaos_ledger.mjs').Operation} */
@@ -466,7 +399,11 @@ class Echo {
   /** @type {Promise<void>} */
   come;
 
-  /** @param {import('ably').RealtimeChannel} channel @param {string} member @param {string | null} data null when it leaves */
+  /**
+   * @param {import('ably').RealtimeChannel} channel
+   * @param {string} member
+   * @param {string | null} data null when it leaves
+   */
   constructor(channel, member, data) {
     this.come = new Promise((resolve) => {
       const end = () => {

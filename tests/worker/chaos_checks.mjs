@@ -171,7 +171,12 @@ function judgeSummariesOf(history, { ledger, followers }) {
   }
 }
 
-/** @param {any} summary @param {import('./trials.mjs').Counts} counts @param {string[]} clients @param {string} where */
+/**
+ * @param {any} summary
+ * @param {import('./trials.mjs').Counts} counts
+ * @param {string[]} clients
+ * @param {string} where
+ */
 function judgeSummary(summary, counts, clients, where) {
   assert.deepEqual(totals(summary), counts.totals(), where);
   for (const client of clients) {

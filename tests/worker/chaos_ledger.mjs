@@ -1,8 +1,15 @@
 /** What the writers of a round of chaos.mjs did: what was acknowledged, and what perhaps happened all the same. */
 import { Counts } from './trials.mjs';
 
-/** What somebody did with a message; `version` is that of its acknowledgement. @typedef {{ kind: 'update' | 'append' | 'delete', data: string, version?: string }} Operation */
-/** @typedef {{ serial: string, name: string, data: string, operations: Operation[], mayBeDeleted: boolean, counts: Counts }} Written */
+/**
+ * What somebody did with a message; `version` is that of its acknowledgement.
+ * @typedef {{ kind: 'update' | 'append' | 'delete', data: string, version?: string }} Operation
+ */
+/**
+ * @typedef {{
+ *   serial: string, name: string, data: string, operations: Operation[], mayBeDeleted: boolean, counts: Counts
+ * }} Written
+ */
 
 /** Every text of a round has a mark of its own, so that it is known wherever it turns up. */
 const MARK = /<\d+>/g;

@@ -4,7 +4,10 @@ import { delay } from './trials.mjs';
 
 /** @typedef {import('./runtime.mjs').Runtime} Runtime */
 /** @typedef {{ name?: string, data: any, action: string, version: string }} Known a message as a client has it */
-/** The runtime, when it can be reached, and when there may be traffic. @typedef {{ runtime: Runtime, up: Promise<unknown>, flow: Promise<unknown> }} Server */
+/**
+ * The runtime, when it can be reached, and when there may be traffic.
+ * @typedef {{ runtime: Runtime, up: Promise<unknown>, flow: Promise<unknown> }} Server
+ */
 
 /** The last message of a round: a view that has it has all. */
 export const END = 'end';

@@ -19,7 +19,9 @@ export const demoApps = JSON.parse(fs.readFileSync(path.join(root, 'bin/demo.jso
 /**
  * Modules that stand before the built worker, the entry first; what the deployment is told besides its apps; where
  * requests come from; and whether what it prints is not printed here.
- * @typedef {{ inFront?: string[], variables?: Record<string, string>, cf?: Record<string, unknown>, isQuiet?: boolean }} RuntimeOptions
+ * @typedef {{
+ *   inFront?: string[], variables?: Record<string, string>, cf?: Record<string, unknown>, isQuiet?: boolean
+ * }} RuntimeOptions
  */
 
 /**
