@@ -1,5 +1,7 @@
 //! What an operator asks of those who are here: which connections there are, and that some end. Nothing is kept for it.
 
+use std::num::NonZeroU64;
+
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
 use crate::error::Code;
@@ -33,7 +35,7 @@ impl Relay {
             client_id: session.grant.client_id.name().map(str::to_owned),
             key_name: session.grant.key_name.to_string(),
             transport: transport(session).to_owned(),
-            since_ms: session.since_ms,
+            since_ms: session.since_ms.map(NonZeroU64::get),
             channels: channels.map(|name| name.as_str().to_owned()).collect(),
             channel_count: session.attachments.len() as u64,
             debt_bytes: session.debt.left(self.bounds.connection, self.now_ms),

@@ -3,6 +3,8 @@
 //! What a rebuilt object must know of it is a [`Record`](super::record::Record) that the runtime keeps with the socket:
 //! memory that lives exactly as long as the socket does, so that hardly anything needs to be stored.
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 
 use super::attachment::Attachment;
@@ -187,7 +189,7 @@ pub struct Session {
     /// When a revocation ends it, if one does.
     pub void_at_ms: Option<u64>,
     /// When its transport came in, as long as the relay's memory lasts.
-    pub since_ms: Option<u64>,
+    pub since_ms: Option<NonZeroU64>,
     pub is_secure: bool,
     pub is_kept: bool,
     /// What the record says of [`Session::is_busy`].
@@ -247,7 +249,7 @@ impl Session {
             answered: 0,
             prompted: expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS),
             void_at_ms: None,
-            since_ms: Some(now_ms),
+            since_ms: NonZeroU64::new(now_ms),
             is_secure: opening.is_secure,
             is_kept: opening.is_kept,
             was_busy: false,

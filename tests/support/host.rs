@@ -147,6 +147,8 @@ pub struct Host {
     by_link: BTreeMap<LinkId, SocketId>,
     /// Requests of clients that wait for an answer.
     requests: BTreeMap<CallerId, LinkId>,
+    /// Clients that left before they were let in. The platform says so of the sockets that they are given.
+    left: BTreeSet<LinkId>,
     /// Responses that are written.
     responses: BTreeMap<u32, LinkId>,
     /// Calls that wait for an answer.
@@ -178,6 +180,7 @@ impl Host {
             sockets: BTreeMap::new(),
             by_link: BTreeMap::new(),
             requests: BTreeMap::new(),
+            left: BTreeSet::new(),
             responses: BTreeMap::new(),
             callers: BTreeSet::new(),
             outputs: Vec::new(),
@@ -244,6 +247,7 @@ impl Host {
         let disk = self.driver.take().expect("always there").into_store();
         self.build(disk);
         self.requests.clear();
+        self.left.clear();
         self.responses.clear();
         (self.awake, self.in_flight, self.timers) = (false, 0, 0);
         self.life += 1;
@@ -289,6 +293,7 @@ impl Host {
         if let Some(input) = self.meant_for_driver(input) {
             self.drive(input, now_ms, &mut turned);
         }
+        self.lose_left(now_ms, &mut turned);
         turned.wrote = self.disk_mut().end_turn();
         self.turns_written += u64::from(turned.wrote);
         let (turn, life) = (self.turns_written, self.life);
@@ -297,6 +302,14 @@ impl Host {
         self.outputs.sort_by_cached_key(|output| (output.link(), output.callee()));
         self.held.extend(self.outputs.drain(..).map(|output| Held { turn, life, output }));
         turned
+    }
+
+    fn lose_left(&mut self, now_ms: u64, turned: &mut Turned) {
+        for link in std::mem::take(&mut self.left) {
+            if let Some(lost) = self.meant_for_driver(Input::Lost { link }) {
+                self.drive(lost, now_ms, turned);
+            }
+        }
     }
 
     fn drive(&mut self, input: object::Input, now_ms: u64, turned: &mut Turned) {
@@ -320,6 +333,9 @@ impl Host {
                 self.by_link.get(&link).map(|socket| object::Input::Frame { socket: *socket, bytes, format })
             }
             Input::Lost { link } => {
+                if self.requests.values().any(|waiting| *waiting == link) {
+                    self.left.insert(link);
+                }
                 let socket = self.by_link.remove(&link)?;
                 self.sockets.remove(&socket);
                 Some(object::Input::Lost { socket })
