@@ -44,7 +44,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use support::{story, trace};
 
-/// What an unoptimized build runs in three quarters of a minute on two cores.
+/// What an unoptimized build runs in three minutes on two cores.
 const SEEDS: u64 = 400;
 
 /// After how many seeds a long run says how far it is.

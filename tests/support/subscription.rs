@@ -63,7 +63,7 @@ pub struct Subscription {
     /// Messages that it did not get, since later ones of their name came within the interval.
     pub conflated: usize,
     pub view: View,
-    /// What is replayed by a rewind has no presence events; this ends with the first that comes.
+    /// What is replayed by a rewind is messages alone; this ends with the first of what else comes.
     rewinds: bool,
     /// It asks for deltas, and keeps the id and the data of the message that it got last, if that was since it
     /// attached.

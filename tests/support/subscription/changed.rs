@@ -83,7 +83,6 @@ impl Subscription {
             return;
         }
         assert_eq!(self.modes, Some(ALL), "{} did not ask for annotations", self.name);
-        self.rewinds = false;
         for annotation in &frame.annotations {
             let serial = annotation["serial"].as_str().expect("an annotation has a serial");
             let index = self.part(serial, silent, ledger);
@@ -105,7 +104,6 @@ impl Subscription {
         if !self.hears() {
             return;
         }
-        self.rewinds = false;
         for message in &frame.state {
             let serial = message["serial"].as_str().expect("an operation has a serial");
             let index = self.part(serial, silent, ledger);
@@ -132,7 +130,11 @@ impl Subscription {
         let position = ledger.parse(self.channel, serial);
         let index = serial.rsplit_once(':').and_then(|(_, index)| index.parse().ok()).expect("an index");
         match index {
-            0 => self.advance(position, silent, ledger),
+            0 => {
+                // What a rewind leaves out may lie before it.
+                self.advance(position, silent, ledger);
+                self.rewinds = false;
+            }
             _ => assert_eq!(position, self.cursor, "{} gets a part of {position:?}", self.name),
         }
         assert!(ledger.is_durable(self.channel, position), "something is delivered before it is durable");
