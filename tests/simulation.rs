@@ -44,8 +44,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use support::{story, trace};
 
-/// What an unoptimized build runs in three minutes on two cores.
-const SEEDS: u64 = 400;
+/// What an unoptimized build runs in a minute on two cores.
+const SEEDS: u64 = 150;
 
 /// After how many seeds a long run says how far it is.
 const PROGRESS: u64 = 10_000;
