@@ -102,7 +102,7 @@ impl Registrar {
     }
 
     /// Fails with 40300 for one of the deployment's own apps, with 40400 for one that is not there, and as
-    /// [`changing::changed`] does.
+    /// [`changing::changed`] and [`Registrar::admit_receivers`] do.
     fn configure(
         &mut self,
         store: &mut impl Store,
@@ -112,7 +112,9 @@ impl Registrar {
         let State::Made(config) = &self.state else {
             return Ok(Err(if configured { of_the_deployment() } else { no_such_app() }));
         };
-        let changed = match changing::changed(config, change) {
+        let admitted =
+            changing::changed(config, change).and_then(|changed| self.admit_receivers(&changed).map(|()| changed));
+        let changed = match admitted {
             Ok(changed) => changed,
             Err(error) => return Ok(Err(error)),
         };

@@ -54,6 +54,8 @@ pub struct Registrar {
     watchers: Vec<Watcher>,
     sweep_at_ms: Option<u64>,
     statistics: Statistics,
+    /// Whether webhooks may be at private addresses, and without TLS.
+    pub private_receivers: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -115,6 +117,7 @@ impl Registrar {
             watchers,
             sweep_at_ms: None,
             statistics,
+            private_receivers: false,
         };
         // At once, and not when an interval is over: an object that is often built anew would put it off for ever.
         if registrar.holds_what_ends() {
@@ -269,9 +272,20 @@ impl Registrar {
             State::Unmade if !configured => {}
             _ => return Ok(Err(Code::Internal.because("the id of the new app is in use; try again"))),
         }
+        if let Err(error) = self.admit_receivers(&config) {
+            return Ok(Err(error));
+        }
         store.save_config(&config, channels)?;
         self.state = State::Made(config);
         Ok(Ok(AppResponse::Done))
+    }
+
+    /// Fails with 40000 when a webhook of the app is at an address that not everybody may make this server call.
+    fn admit_receivers(&self, config: &str) -> Result<(), ErrorInfo> {
+        match configuration(config) {
+            Ok(app) if !self.private_receivers => app.check_addresses(),
+            _ => Ok(()),
+        }
     }
 
     /// An id is never used again, so that nothing that was made for the old app opens a new one.

@@ -9,7 +9,7 @@ use super::app_push::Push;
 use super::{CallerId, Settings};
 use crate::app::push::{self, Attempt, Outcome, Waiting};
 use crate::app::store::{Store, StoreError};
-use crate::app::{self, Registrar, Tell};
+use crate::app::{Registrar, Tell};
 use crate::error::Code;
 use crate::limits::NOTICE_RETRY_MS;
 use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, Noticed};
@@ -135,12 +135,6 @@ impl<S: Store + push::Store> AppHost<S> {
     /// Fails with 50000 when storage does.
     fn call(&mut self, call: AppCall, now_ms: u64) -> Answer<AppResponse> {
         let configured = self.settings.apps.as_ref().map_err(Clone::clone)?.get(&call.app).is_some();
-        if let AppRequest::Create { config, .. } = &call.request
-            && !self.private_receivers
-            && let Ok(app) = app::configuration(config)
-        {
-            app.check_addresses()?;
-        }
         let ends = matches!(call.request, AppRequest::Delete);
         let answer = self.act(now_ms, |registrar, store| {
             let answer = registrar.call(store, call.request, configured, now_ms)?;
@@ -203,6 +197,7 @@ impl<S: Store + push::Store> AppHost<S> {
             Some(registrar) => registrar,
             None => Registrar::load(&mut self.store, now_ms)?,
         };
+        registrar.private_receivers = self.private_receivers;
         let acted = act(&mut registrar, &mut self.store)?;
         self.registrar = Some(registrar);
         Ok(acted)

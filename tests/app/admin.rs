@@ -124,3 +124,17 @@ fn the_audit_keeps_the_last_entries() {
     let times: Vec<u64> = notes.iter().map(|(_, note)| note.at_ms).collect();
     assert_eq!(times, [AUDIT_MAX as u64 + 4, AUDIT_MAX as u64 + 3]);
 }
+
+/// A change brings no webhook that the app could not have been made with.
+#[test]
+fn a_change_brings_no_webhook_to_a_private_address() {
+    let mut scene = Scene::new();
+    let config = r#"{"id":"demo","keys":[{"name":"a","secret":"0123456789abcdef"}],"namespaces":[]}"#;
+    scene.call(AppRequest::Create { config: config.into(), channels: String::new() }).unwrap();
+    let hook = r#"{"id":"x","webhooks":[{"id":"log","url":"http://127.0.0.1/hook","key":"a"}]}"#;
+    let put = || admin(Act::Configure(Change::PutNamespace(hook.into())));
+    assert!(scene.call(put()).unwrap_err().is(Code::BadRequest));
+    assert_eq!(scene.call(AppRequest::Config), Ok(AppResponse::Config(Some(config.into()))), "nothing has changed");
+    scene.registrar.private_receivers = true;
+    assert!(scene.call(put()).is_ok());
+}

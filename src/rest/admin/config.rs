@@ -45,6 +45,8 @@ fn shown_key(key: &Key) -> Value {
 
 fn shown_namespace(namespace: &Namespace) -> Value {
     let mut shown = namespace.to_json();
+    let webhooks = shown.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten();
+    webhooks.filter_map(Value::as_object_mut).for_each(|webhook| drop(webhook.remove("secret")));
     let idle = namespace.not_effective();
     if !idle.is_empty() {
         shown["notEffective"] = json!(idle);
@@ -201,5 +203,20 @@ impl Answer {
                 form.ok(&shown_namespace(namespace.ok_or_else(another_answer)?))
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_namespace_shows_the_secret_of_a_webhook() {
+        let webhook = json!({ "id": "log", "url": "https://example.com/hook", "secret": "a-secret-of-a-hook" });
+        let namespaces = json!([{ "id": "chat", "webhooks": [webhook] }]);
+        let app: App = serde_json::from_value(json!({ "id": "a", "keys": [], "namespaces": namespaces })).unwrap();
+        let shown = shown_namespace(&app.namespaces()[0]);
+        assert_eq!(shown["webhooks"][0]["id"], "log");
+        assert!(!shown.to_string().contains("a-secret-of-a-hook"), "{shown}");
     }
 }
