@@ -25,7 +25,7 @@ while (sockets.length < wanted) {
   const attached = await Promise.all(Array.from({ length: AT_ONCE }, (_, index) => attach(sockets.length + index)));
   const taken = attached.filter((socket) => socket !== undefined);
   sockets.push(...taken);
-  // Who comes too fast is told so.
+  // The server refuses those who come too fast.
   if (taken.length < AT_ONCE) await pause(20);
 }
 const count = sockets.length;

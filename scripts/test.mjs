@@ -27,6 +27,8 @@ const suites = [
   await suite('Rust: formatting', 'cargo', ['fmt', '--check']),
   await suite('Rust: lints', 'cargo', ['clippy', '--quiet', '--all-targets', '--', ...strict]),
   await suite('Rust: lints of the worker', 'cargo', ['clippy', '--quiet', '--lib', '--target', wasm, '--', ...strict]),
+  await suite('Rust: lints of the worker without doors', 'cargo',
+    ['clippy', '--quiet', '--lib', '--no-default-features', '--target', wasm, '--', ...strict]),
   await suite('Rust: the core', 'cargo', ['test', '--quiet', '--no-fail-fast'], cargoCounts),
   // Its files wait more than they work: two at once, at least.
   await suite('The worker in its runtime', 'node', ['--test', '--test-timeout=400000',

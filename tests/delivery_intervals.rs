@@ -70,19 +70,12 @@ impl Scene {
 
 fn wake(store: &mut MemoryStore, key: Option<&str>, now_ms: u64) -> Channel {
     let to = Address { app: AppId::parse("demo").unwrap(), channel: ChannelName::parse("room").unwrap() };
-    let conflation_key = key.map(str::to_owned);
     let rules = Rules {
-        retention_ms: 120_000,
         max_members: 0,
         interval_ms: INTERVAL_MS as u32,
-        conflation_key,
-        mutable: false,
-        push: false,
-        persist_last: false,
-        messages_per_second: 0,
-        rest_messages_per_second: 0,
+        conflation_key: key.map(str::to_owned),
         commit_interval_ms: 300,
-        hooks: Vec::new(),
+        ..Rules::of(courtside::auth::Rules::NONE)
     };
     Channel::wake(store, Some((&to, &rules)), "life", now_ms).unwrap().unwrap()
 }

@@ -200,20 +200,8 @@ fn a_member_costs_a_channel_less_than_400_bytes() {
     let _alone = ALONE.lock();
     let to =
         Address { app: AppId::parse("demo").expect("an id"), channel: ChannelName::parse("room").expect("a name") };
-    let max_members = MEMBERS_MAX as u32;
-    let rules = Rules {
-        retention_ms: 120_000,
-        max_members,
-        interval_ms: 0,
-        conflation_key: None,
-        mutable: false,
-        push: false,
-        persist_last: false,
-        messages_per_second: 0,
-        rest_messages_per_second: 0,
-        commit_interval_ms: 0,
-        hooks: Vec::new(),
-    };
+    let rules = Rules::of(courtside::auth::Rules::NONE);
+    assert_eq!(rules.max_members, MEMBERS_MAX as u32);
     let mut channel =
         Channel::wake(&mut Nowhere, Some((&to, &rules)), "life", 1_000_000).expect("it works").expect("a channel");
     let before = ALLOCATED.load(Ordering::Relaxed);

@@ -19,7 +19,7 @@ let levels = 1;
 for (let reached = 1, last = 1; reached < relays; levels++) reached += last *= fedByRelay;
 
 /**
- * What single steps used.
+ * The usage of single steps.
  * @param {import('./replay.mjs').Counted} counted of a channel with one relay
  * @param {number} sampled viewers of that relay
  * @returns {import('../../bin/cost/model.mjs').Steps}

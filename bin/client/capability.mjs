@@ -1,4 +1,4 @@
-/** What a token may allow, as far as it can be told without a server, and the roles that people have at an event. */
+/** The operations of a capability, checked as far as is possible without a server, and roles for people at an event. */
 import { BadOption, json } from '../readers.mjs';
 
 /** All of them; a test compares them with those of the server. */
@@ -17,7 +17,10 @@ export const roles = { viewer, chatter, host };
 
 /** @typedef {keyof typeof roles} Role */
 
-/** Who speaks has a name: nobody could answer, mute or remove them without one. @param {Role} role */
+/**
+ * Whoever may publish needs a clientId: nobody could answer, mute or remove them without one.
+ * @param {Role} role
+ */
 export const needsName = (role) => role !== 'viewer';
 
 /** @param {Role} role @param {string[]} channels */

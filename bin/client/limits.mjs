@@ -29,7 +29,7 @@ export const LINE_OF_STREAM_MAX = 1024 * 1024;
 /** Channels of one event stream, as src/limits has it. */
 export const CHANNELS_OF_STREAM = 20;
 
-/** What a script may count to: it is there to catch a slip of a finger. */
+/** The largest number that an option takes. It catches slips of a finger. */
 export const COUNT_MAX = 1_000_000_000;
 
 /** How often `top` asks, how many channels it shows, and among how many it looks: a page. */
@@ -43,7 +43,7 @@ export const CONNECT_MS = 20_000;
 /** Of a frame to us: the server sends 512 KB at most, and something else that answers may send anything. */
 export const FRAME_MAX_BYTES = 8 * 1024 * 1024;
 
-/** What a client of `load` waits before it comes back: like SDKs, and not all at once. */
+/** A client of `load` waits this long before it comes back, as SDKs do, and not all at once. */
 export const COMES_BACK_MS = 500;
 export const COMES_BACK_MAX_MS = 15_000;
 

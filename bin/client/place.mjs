@@ -1,4 +1,4 @@
-/** Where a server is, and as whom a command speaks to it. */
+/** The server that a command speaks to, and the credentials that it has there. */
 import { BadOption, flag, isLoopback, option, secret } from '../readers.mjs';
 
 /** Where `npm start` and `courtside serve` listen, and the key of the demo app, which works on no other machine. */
@@ -18,7 +18,7 @@ export const adminOption = {
 };
 const plainOption = option('allow-http', undefined, flag, false, 'send secrets to other machines without TLS');
 
-/** What says where to go, with a key or a token; and with the admin token. */
+/** The options that name the server and a key or a token, and those for the admin token. */
 export const withKey = [urlOption, keyOption, tokenOption, plainOption];
 export const withAdmin = [urlOption, adminOption, plainOption];
 export const withEither = [urlOption, keyOption, tokenOption, adminOption, plainOption];

@@ -1,4 +1,4 @@
-//! Apps that have no bans, as a router knows for a while: while it does, requests in the name of a client cost no call.
+//! Apps without bans. A router remembers them for a while, in which requests in the name of a client cost no call.
 
 use crate::base::cache::Cache;
 use crate::limits::{UNBANNED_KEPT_MS, UNBANNED_MAX_APPS};

@@ -1,7 +1,7 @@
 //! Webhooks as the configuration has them (docs/webhooks.md): which events of which channels go where, and who signs.
 //!
-//! A webhook is the app's, or a namespace's. What they come to on one channel are [`Hook`]s, with the secret of the key
-//! that signs: a channel reads no configuration.
+//! A webhook belongs to the app, or to a namespace. On one channel they become [`Hook`]s, which have the secret of the
+//! key that signs: a channel reads no configuration.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! How fast a channel is published to, where its namespace has a bound: by all together, and by one source over REST.
 //!
-//! What one bound refuses is charged to none. What was counted is lost with the memory, which an object that is flooded
+//! A publish that one bound refuses is charged to none. The counts go with the memory, which an object that is flooded
 //! keeps.
 
 use super::Channel;

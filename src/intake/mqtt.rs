@@ -25,8 +25,8 @@ pub fn presented(connect: &Connect) -> Vec<(String, String)> {
     }
 }
 
-/// Lets a client in whose credentials are good. Fails with 40012 for a client id that it may not have, with 40009 for a
-/// will that is too large, and as a publish of that would.
+/// Lets in a client with good credentials. Fails with 40012 for a client id that it may not have, with 40009 for a will
+/// that is too large, and as a publish of that would.
 pub fn admit(
     mut connect: Connect,
     grant: &mut Grant,

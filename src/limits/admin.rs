@@ -14,8 +14,8 @@ pub const BANS_MAX: usize = 10_000;
 /// Bans in a page, and in one notice to a relay: 500 × 2.5 KB is 1.3 MB.
 pub const BANS_PAGE_MAX: usize = 500;
 
-/// How long a router believes that an app has no bans. While it does, a publish over REST costs no call to the app; the
-/// first ban of an app reaches other routers' REST requests after this time at most. Connections need no such time.
+/// How long a router remembers that an app has no bans, so that a publish over REST costs no call to the app. The first
+/// ban of an app reaches REST requests at other routers after this time at most, and connections at once.
 pub const UNBANNED_KEPT_MS: u64 = 5 * 1_000;
 pub const UNBANNED_MAX_APPS: usize = 1_000;
 

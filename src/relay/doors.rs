@@ -62,12 +62,14 @@ impl Relay {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let Some(door) = &mut session.door else { return };
         self.ordered.extend(door.orders().into_iter().map(|order| (socket, order)));
-        // What it is told may end what it was about, or is to be acknowledged, and nothing else may be to be kept.
+        #[cfg(feature = "mqtt")]
+        if session.mqtt().is_some() {
+            self.mqtt.told.push(socket);
+        }
+        // A frame may make it busy or idle, though nothing else of its record changes.
         if session.is_busy() != session.was_busy {
             self.touch(socket);
         }
-        #[cfg(feature = "mqtt")]
-        self.mqtt.told.push(socket);
     }
 
     /// Does what doors want done because of what their connections were told, until none wants anything more.

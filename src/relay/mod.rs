@@ -209,8 +209,11 @@ impl Relay {
             if session.generations.replaces().is_none() && session.generations.before.take().is_some() {
                 self.touch(socket);
             }
+            if has_door {
+                self.hear_at_door(socket, bytes, format);
+                return self.finish();
+            }
             match dialect.decode(bytes, format) {
-                _ if has_door => self.hear_at_door(socket, bytes, format),
                 Ok(frame) => self.dispatch(socket, frame),
                 Err(error) => self.fail(socket, &error),
             }

@@ -43,19 +43,7 @@ pub struct RulesOfVersion1 {
 impl From<RulesOfVersion1> for Rules {
     fn from(rules: RulesOfVersion1) -> Rules {
         let RulesOfVersion1 { retention_ms, max_members, interval_ms, conflation_key } = rules;
-        Rules {
-            retention_ms,
-            max_members,
-            interval_ms,
-            conflation_key,
-            mutable: false,
-            push: false,
-            persist_last: false,
-            messages_per_second: 0,
-            rest_messages_per_second: 0,
-            commit_interval_ms: 0,
-            hooks: Vec::new(),
-        }
+        Rules { retention_ms, max_members, interval_ms, conflation_key, ..Rules::of(crate::auth::Rules::NONE) }
     }
 }
 

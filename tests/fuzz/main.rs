@@ -6,6 +6,7 @@
 
 mod capability;
 mod credentials;
+mod effects;
 mod filter;
 mod input;
 #[cfg(feature = "mqtt")]

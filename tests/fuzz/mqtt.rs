@@ -11,12 +11,12 @@ use courtside::protocol::mqtt::Version;
 use courtside::protocol::mqtt::gate::{self, Gate, Step};
 use courtside::protocol::mqtt::packet;
 use courtside::relay::mqtt::Kept;
-use courtside::relay::record::Record;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
 use courtside::rpc::RelayName;
 use serde_json::json;
 
+use crate::effects;
 use crate::input::Input;
 
 const NOW_MS: u64 = 1_800_000_000_000;
@@ -118,21 +118,13 @@ pub fn connection(input: &mut Input) {
 }
 
 fn check(effects: &[Effect]) {
-    for effect in effects {
-        match effect {
-            Effect::Send { frame: Encoded::Binary(bytes), .. } => {
-                let header = |body: &[u8]| if body.len() < 128 { 2 } else { 3 };
-                let read = gate::packets(bytes).iter().map(|(_, body)| body.len() + header(body)).sum::<usize>();
-                assert_eq!(read, bytes.len(), "what is sent is packets");
-            }
-            Effect::Save { record, .. } => {
-                assert_eq!(&Record::decode(record).expect("a record is read back").encode(), record);
-            }
-            Effect::Kept(kept) => {
-                let rows = kept.iter().filter_map(|(_, row)| row.as_deref());
-                assert!(rows.map(Kept::decode).all(|kept| kept.is_some()), "a session is read back");
-            }
-            _ => {}
-        }
-    }
+    effects::check(effects, |frame| {
+        let Encoded::Binary(bytes) = frame else { return };
+        let header = |body: &[u8]| if body.len() < 128 { 2 } else { 3 };
+        let read = gate::packets(bytes).iter().map(|(_, body)| body.len() + header(body)).sum::<usize>();
+        assert_eq!(read, bytes.len(), "what is sent is packets");
+    });
+    let kept = effects.iter().filter_map(|effect| if let Effect::Kept(kept) = effect { Some(kept) } else { None });
+    let mut rows = kept.flatten().filter_map(|(_, row)| row.as_deref());
+    assert!(rows.all(|row| Kept::decode(row).is_some()), "a session is read back");
 }

@@ -6,7 +6,6 @@ use courtside::auth::{App, Credentials, Signed};
 use courtside::model::Format;
 use courtside::protocol::Encoded;
 use courtside::protocol::door::Door;
-use courtside::relay::record::Record;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
 use courtside::rpc::{RelayName, Response, Subscribed};
@@ -90,16 +89,7 @@ fn socket_id_in(effect: &Effect) -> Option<String> {
 }
 
 fn check(effects: &[Effect]) {
-    for effect in effects {
-        match effect {
-            Effect::Send { frame, .. } => check_frame(frame),
-            Effect::Save { record, .. } => {
-                let read = Record::decode(record).expect("a record is read back");
-                assert_eq!(&read.encode(), record);
-            }
-            _ => {}
-        }
-    }
+    crate::effects::check(effects, check_frame);
 }
 
 fn check_frame(frame: &Encoded) {

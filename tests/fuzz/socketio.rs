@@ -7,7 +7,6 @@ use courtside::model::Format;
 use courtside::protocol::Encoded;
 use courtside::protocol::door::Door;
 use courtside::protocol::socketio::{SocketIo, engine, packet};
-use courtside::relay::record::Record;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
 use courtside::rpc::{RelayName, Response, Subscribed};
@@ -91,16 +90,7 @@ fn answer(relay: &mut Relay, effects: Vec<Effect>, now_ms: u64) {
 }
 
 fn check(effects: &[Effect]) {
-    for effect in effects {
-        match effect {
-            Effect::Send { frame, .. } => check_frame(frame),
-            Effect::Save { record, .. } => {
-                let read = Record::decode(record).expect("a record is read back");
-                assert_eq!(&read.encode(), record);
-            }
-            _ => {}
-        }
-    }
+    crate::effects::check(effects, check_frame);
 }
 
 fn check_frame(frame: &Encoded) {

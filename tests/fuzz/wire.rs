@@ -11,13 +11,15 @@ use courtside::model::message::Entry;
 use courtside::model::serial::ChannelSerial;
 use courtside::protocol::Encoded;
 use courtside::protocol::inbound::{Inbound, decode};
-use courtside::relay::record::Record;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
 use courtside::rest::{self, Admin, Context, Step};
 use courtside::rpc::{ChannelCall, Delivery, RelayName};
 use serde_json::{Value, json};
 
+use courtside::relay::record::Record;
+
+use crate::effects;
 use crate::input::{Input, encoded};
 
 const NOW_MS: u64 = 1_800_000_000_000;
@@ -100,20 +102,11 @@ pub fn connection(input: &mut Input) {
 }
 
 fn check(effects: &[Effect]) {
-    for effect in effects {
-        match effect {
-            Effect::Send { frame: Encoded::Text(text), .. } => {
-                let frame: Value = serde_json::from_str(text).expect("what is sent is JSON");
-                assert!(frame["action"].is_u64());
-            }
-            Effect::Save { record, .. } => {
-                let read = Record::decode(record).expect("a record is read back");
-                assert_eq!(&read.encode(), record);
-            }
-            Effect::Call { call, .. } => assert_eq!(pinned::decode(&pinned::encode(call)).as_ref(), Ok(call)),
-            _ => {}
-        }
-    }
+    effects::check(effects, |frame| {
+        let Encoded::Text(text) = frame else { return };
+        let frame: Value = serde_json::from_str(text).expect("what is sent is JSON");
+        assert!(frame["action"].is_u64());
+    });
 }
 
 /// A REST request: the answer has a status and headers that HTTP can carry.

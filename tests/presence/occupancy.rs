@@ -297,19 +297,7 @@ fn room() -> (AppId, MemoryStore, Channel) {
     let mut store = MemoryStore::default();
     let app = AppId::parse("demo").unwrap();
     let to = Address { app: app.clone(), channel: ChannelName::parse("room").unwrap() };
-    let rules = Rules {
-        retention_ms: 120_000,
-        max_members: 2,
-        interval_ms: 0,
-        conflation_key: None,
-        mutable: false,
-        push: false,
-        persist_last: false,
-        messages_per_second: 0,
-        rest_messages_per_second: 0,
-        commit_interval_ms: 0,
-        hooks: Vec::new(),
-    };
+    let rules = Rules { max_members: 2, ..Rules::of(courtside::auth::Rules::NONE) };
     let channel = Channel::wake(&mut store, Some((&to, &rules)), "life", NOW_MS).unwrap().unwrap();
     (app, store, channel)
 }

@@ -35,19 +35,7 @@ pub fn address() -> Address {
 }
 
 pub fn rules() -> Rules {
-    Rules {
-        retention_ms: 120_000,
-        max_members: 20_000,
-        interval_ms: 0,
-        conflation_key: None,
-        mutable: false,
-        push: false,
-        persist_last: false,
-        messages_per_second: 0,
-        rest_messages_per_second: 0,
-        commit_interval_ms: 0,
-        hooks: Vec::new(),
-    }
+    Rules::of(courtside::auth::Rules::NONE)
 }
 
 /// The channel, woken from what it stored.
