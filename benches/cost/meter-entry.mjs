@@ -63,6 +63,12 @@ function metered(Built, kind) {
       return super.fetch(request);
     }
 
+    ask(about, question) {
+      event(this.meteredId);
+      add(`${kind} /${about}`);
+      return super.ask(about, question);
+    }
+
     webSocketMessage(socket, message) {
       event(this.meteredId);
       add('frames');

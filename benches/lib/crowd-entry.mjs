@@ -25,9 +25,9 @@ export class Channel extends built.Channel {
     super(state, env);
   }
 
-  fetch(request) {
+  ask(about, question) {
     counts.calls++;
-    return super.fetch(request);
+    return super.ask(about, question);
   }
 }
 

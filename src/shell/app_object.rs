@@ -5,20 +5,20 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use worker::{DurableObject, Env, Error, Request, Response, Result, State, durable_object};
 
 use super::app_storage::AppStore;
 use super::callers::Callers;
-use super::platform::{self, ObjectState, now_ms};
+use super::platform::{self, Done, ObjectState, now_ms};
 use super::registry::{Registration, Registry};
-use super::replies::bytes;
 use super::sql::Database;
 use super::{alarm, calls, config, push};
 use crate::app::push::Attempt;
-use crate::object::{AppHost, AppInput, AppOutput};
-use crate::rpc::{self, Answer, AppCall, AppResponse};
+use crate::base::pinned;
+use crate::object::{AppHost, AppInput, AppOutput, CallerId};
+use crate::rpc::{self, Answer, AppResponse};
 
 /// One app: what of it changes while the server runs.
 #[durable_object(alarm)]
@@ -33,15 +33,9 @@ impl DurableObject for App {
         Self { registration: register(state, env) }
     }
 
-    async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let object = self.registration.find();
-        let call = match rpc::decode::<AppCall>(&request.bytes().await?) {
-            Ok(call) => call,
-            Err(error) => return bytes(&Answer::<AppResponse>::Err(error)),
-        };
-        let (caller, answered) = object.borrow_mut().callers.open();
-        turn(&object, AppInput::Call { caller, call });
-        answered.await.unwrap_or_else(|_| Err(Error::RustError("the object was interrupted".to_owned())))
+    /// An app is asked, and serves no requests.
+    async fn fetch(&self, _: Request) -> Result<Response> {
+        Response::error("", 404)
     }
 
     async fn alarm(&self) -> Result<Response> {
@@ -55,6 +49,18 @@ impl DurableObject for App {
             }
         }
         rung
+    }
+}
+
+#[wasm_bindgen]
+impl App {
+    pub fn ask(&self, _about: &str, question: &[u8], done: Done) {
+        let object = self.registration.find();
+        let caller = object.borrow_mut().callers.call(done);
+        match rpc::decode(question) {
+            Ok(call) => turn(&object, AppInput::Call { caller, call }),
+            Err(error) => answer(&object, caller, &Err(error)),
+        }
     }
 }
 
@@ -89,9 +95,13 @@ fn later(object: &ObjectRef, input: impl Future<Output = AppInput> + 'static) {
     spawn_local(async move { turn(&object, input.await) });
 }
 
+fn answer(object: &ObjectRef, caller: CallerId, answer: &Answer<AppResponse>) {
+    object.borrow_mut().callers.answer(caller, Some(&pinned::encode(answer)));
+}
+
 fn perform(object: &ObjectRef, output: AppOutput) {
     match output {
-        AppOutput::Answer { caller, answer } => object.borrow_mut().callers.answer(caller, bytes(&answer)),
+        AppOutput::Answer { caller, answer: given } => answer(object, caller, &given),
         AppOutput::Tell(tell) => {
             let env = object.borrow().env.clone();
             later(object, async move {

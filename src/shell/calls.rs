@@ -1,4 +1,5 @@
-//! Calls from object to object: bytes by `fetch`.
+//! Calls from object to object. Bytes go by the runtime's own calls, which cost less than requests; connections go by
+//! `fetch`.
 
 use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
@@ -6,7 +7,7 @@ use wasm_bindgen_futures::JsFuture;
 use worker::Env;
 use worker::worker_sys::web_sys::Response as RawResponse;
 
-use super::platform::{ObjectNamespace, object};
+use super::platform::{ObjectNamespace, Stub, object};
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::rpc::{
@@ -22,18 +23,20 @@ const CHANNEL: &str = "CHANNEL";
 const RELAY: &str = "RELAY";
 const APP: &str = "APP";
 
-/// Paths by which objects are called. The host is never looked up.
-pub const CALL_URL: &str = "https://object/call";
-pub const DELIVER_URL: &str = "https://object/deliver";
-const FOLLOW_URL: &str = "https://object/follow";
-pub const PROBE_URL: &str = "https://object/probe";
+/// What objects are called for.
+pub const CALL: &str = "call";
+pub const DELIVER: &str = "deliver";
+pub const FOLLOW: &str = "follow";
+pub const PROBE: &str = "probe";
+pub const IDENTIFY: &str = "identify";
+pub const INSPECT: &str = "inspect";
+pub const NOTICE: &str = "notice";
+
 /// The status of an object's answer to the router that it does not take a client in, with a [`Refusal`].
 pub const REFUSED: u16 = 421;
 
+/// The host is never looked up.
 const CONNECT_URL: &str = "https://object/connect";
-const IDENTIFY_URL: &str = "https://object/identify";
-const INSPECT_URL: &str = "https://object/inspect";
-const NOTICE_URL: &str = "https://object/notice";
 
 /// Where a request of a connection over HTTP goes.
 pub fn comet_url(verb: Verb) -> &'static str {
@@ -74,7 +77,7 @@ const TRIES: usize = 3;
 
 /// `None` when no answer came, whatever the reason: the callee may or may not have done it.
 pub async fn call_channel(env: &Env, call: &ChannelCall) -> Option<Answer<Response>> {
-    pinned::decode(&post(env, CHANNEL, &call.to.object_name(), CALL_URL, &pinned::encode(call)).await?).ok()
+    pinned::decode(&post(env, CHANNEL, &call.to.object_name(), CALL, &pinned::encode(call)).await?).ok()
 }
 
 /// A repeat is safe: a channel knows a publish that it has.
@@ -90,7 +93,7 @@ pub async fn ask_channel(env: &Env, call: &ChannelCall) -> Answer<Response> {
 pub async fn ask_app(env: &Env, call: &AppCall) -> Answer<AppResponse> {
     let tries = if call.request.may_be_repeated() { TRIES } else { 1 };
     for _ in 0..tries {
-        let answer = post(env, APP, call.app.as_str(), CALL_URL, &pinned::encode(call)).await;
+        let answer = post(env, APP, call.app.as_str(), CALL, &pinned::encode(call)).await;
         if let Some(answer) = answer.and_then(|bytes| pinned::decode(&bytes).ok()) {
             return answer;
         }
@@ -99,15 +102,15 @@ pub async fn ask_app(env: &Env, call: &AppCall) -> Answer<AppResponse> {
 }
 
 pub async fn deliver(env: &Env, relay: &RelayName, delivery: &Delivery) -> Option<Delivered> {
-    call_relay(env, relay, DELIVER_URL, &pinned::encode(delivery)).await
+    call_relay(env, relay, DELIVER, &pinned::encode(delivery)).await
 }
 
 pub async fn follow(env: &Env, relay: &RelayName, follow: &Follow) -> Option<Answer<Response>> {
-    call_relay(env, relay, FOLLOW_URL, &pinned::encode(follow)).await
+    call_relay(env, relay, FOLLOW, &pinned::encode(follow)).await
 }
 
 pub async fn probe(env: &Env, relay: &RelayName, probe: &Probe) -> Option<Probed> {
-    call_relay(env, relay, PROBE_URL, &pinned::encode(probe)).await
+    call_relay(env, relay, PROBE, &pinned::encode(probe)).await
 }
 
 /// The first good answer of these relays, else the last.
@@ -115,7 +118,7 @@ pub async fn identify(env: &Env, relays: &[RelayName], key: &str) -> Answer<Resp
     let mut answer = Err(unreachable());
     for relay in relays {
         if answer.is_err() {
-            let asked = call_relay(env, relay, IDENTIFY_URL, key.as_bytes()).await;
+            let asked = call_relay(env, relay, IDENTIFY, key.as_bytes()).await;
             answer = asked.unwrap_or_else(|| Err(unreachable()));
         }
     }
@@ -127,17 +130,17 @@ fn unreachable() -> ErrorInfo {
 }
 
 pub async fn notify(env: &Env, relay: &RelayName, notice: &Notice) -> Option<Noticed> {
-    call_relay(env, relay, NOTICE_URL, &pinned::encode(notice)).await
+    call_relay(env, relay, NOTICE, &pinned::encode(notice)).await
 }
 
 /// `None` when no answer came: of those who are to end, some may have ended. To be asked again is harmless.
 pub async fn inspect(env: &Env, relay: &RelayName, inspection: &Inspection) -> Option<Inspected> {
-    call_relay(env, relay, INSPECT_URL, &pinned::encode(inspection)).await
+    call_relay(env, relay, INSPECT, &pinned::encode(inspection)).await
 }
 
-async fn call_relay<T: Versioned>(env: &Env, relay: &RelayName, url: &str, body: &[u8]) -> Option<T> {
+async fn call_relay<T: Versioned>(env: &Env, relay: &RelayName, about: &str, question: &[u8]) -> Option<T> {
     let (class, name) = object_of(relay);
-    pinned::decode(&post(env, class, name, url, body).await?).ok()
+    pinned::decode(&post(env, class, name, about, question).await?).ok()
 }
 
 /// The class and name of an object that holds sockets.
@@ -149,12 +152,10 @@ fn object_of(relay: &RelayName) -> (&'static str, &str) {
 }
 
 /// The answer's bytes, not yet decoded: what waits is the same code for all calls.
-async fn post(env: &Env, class: &str, name: &str, url: &str, body: &[u8]) -> Option<Vec<u8>> {
-    let init = object([("method", "POST".into()), ("body", Uint8Array::from(body).into())]);
-    let response = fetch(env, class, name, &object([]), url, &init).await.ok()?;
-    let is_answer = response.status() == 200;
-    // Also what is no answer is read to its end: until then the callee could not sleep.
-    read(response).await.filter(|_| is_answer)
+async fn post(env: &Env, class: &str, name: &str, about: &str, question: &[u8]) -> Option<Vec<u8>> {
+    let stub = stub(env, class, name, &object([])).ok()?;
+    let answer = JsFuture::from(stub.ask(about, &Uint8Array::from(question)).ok()?).await.ok()?;
+    answer.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec)
 }
 
 /// Asks an object to take a connection in, near the place that the hint says, if it must be made for that. Gives the
@@ -201,7 +202,11 @@ async fn fetch(
     url: &str,
     init: &Object,
 ) -> Result<RawResponse, JsValue> {
-    let namespace: ObjectNamespace = Reflect::get(env, &class.into())?.unchecked_into();
-    let response = JsFuture::from(namespace.get_by_name(name, options)?.fetch(url, init)?).await?;
+    let response = JsFuture::from(stub(env, class, name, options)?.fetch(url, init)?).await?;
     Ok(response.unchecked_into())
+}
+
+fn stub(env: &Env, class: &str, name: &str, options: &Object) -> Result<Stub, JsValue> {
+    let namespace: ObjectNamespace = Reflect::get(env, &class.into())?.unchecked_into();
+    namespace.get_by_name(name, options)
 }

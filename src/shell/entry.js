@@ -4,7 +4,7 @@
  * A panic ends the WebAssembly instance and with it the memory of every object in this isolate. The next event gets
  * another instance, and its object is built again from what the platform keeps, as after any loss of memory.
  */
-import { WorkerEntrypoint } from 'cloudflare:workers';
+import { DurableObject, WorkerEntrypoint } from 'cloudflare:workers';
 import * as built from './index.js';
 
 // That of the generated code: it says when an instance has ended, and counts them.
@@ -38,36 +38,38 @@ function inside(call) {
 }
 
 /** The object of a class in WebAssembly, for as long as the platform keeps it in memory. */
-function objectOf(name) {
-  class Outer {
-    #state;
-    #env;
-    #inner;
-    #builtIn;
+const objectOf = (name) => class extends DurableObject {
+  #inner;
+  #builtIn;
 
-    constructor(state, env) {
-      this.#state = state;
-      this.#env = env;
-      inside(() => this.inner());
+  constructor(state, env) {
+    super(state, env);
+    inside(() => this.inner());
+  }
+
+  /** What another object or the router asks, and gets as bytes. */
+  ask(about, question) {
+    return new Promise((resolve) => inside(() => this.inner().ask(about, question, resolve)));
+  }
+
+  inner() {
+    if (this.#builtIn !== instance.instanceId) {
+      this.#inner = new built[name](this.ctx, this.env);
+      this.#builtIn = instance.instanceId;
     }
+    return this.#inner;
+  }
 
-    inner() {
-      if (this.#builtIn !== instance.instanceId) {
-        this.#inner = new built[name](this.#state, this.#env);
-        this.#builtIn = instance.instanceId;
-      }
-      return this.#inner;
+  static {
+    // Only those that there are: whether a class hears of WebSockets decides how the platform treats them.
+    for (const event of ['fetch', 'alarm', 'webSocketMessage', 'webSocketClose', 'webSocketError']) {
+      if (!built[name].prototype[event]) continue;
+      this.prototype[event] = function hear(...args) {
+        return inside(() => this.inner()[event](...args));
+      };
     }
   }
-  // Only those that there are: whether a class hears of WebSockets decides how the platform treats them.
-  for (const event of ['fetch', 'alarm', 'webSocketMessage', 'webSocketClose', 'webSocketError']) {
-    if (!built[name].prototype[event]) continue;
-    Outer.prototype[event] = function hear(...args) {
-      return inside(() => this.inner()[event](...args));
-    };
-  }
-  return Outer;
-}
+};
 
 export const App = objectOf('App');
 export const Channel = objectOf('Channel');

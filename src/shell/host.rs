@@ -10,13 +10,15 @@ use wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Env, Error, Response, Result, WebSocketPair};
 
 use super::callers::Callers;
-use super::platform::{ObjectState, Socket, now_ms, random_id};
+use super::platform::{Done, ObjectState, Socket, now_ms, random_id};
 use super::registry::{Registration, Registry};
 use super::responses::{self, Responses};
+use super::router::write_reply;
 use super::sockets::Sockets;
 use super::sql::Database;
 use super::storage::SqlStore;
 use super::{alarm, calls, config, hooks, replies};
+use crate::base::pinned;
 use crate::http;
 use crate::model::Format;
 use crate::object::{CallerId, Class, Host, Input, Output, Question, Reply};
@@ -90,9 +92,15 @@ pub fn told(object: &ObjectRef, path: &str, body: &str) -> Option<Input> {
 
 /// A request that the driver answers, now or later.
 pub async fn ask(object: &ObjectRef, input: impl FnOnce(CallerId) -> Input) -> Result<Response> {
-    let (caller, answered) = object.borrow_mut().callers.open();
+    let (caller, answered) = object.borrow_mut().callers.request();
     turn(object, input(caller));
     answered.await.unwrap_or_else(|_| Err(Error::RustError("the object was interrupted".to_owned())))
+}
+
+/// A call from another object or the router, that the driver answers, now or later.
+pub fn call(object: &ObjectRef, done: Done, input: impl FnOnce(CallerId) -> Input) {
+    let caller = object.borrow_mut().callers.call(done);
+    turn(object, input(caller));
 }
 
 /// How much is read of the body of such a request, or why it is refused unread.
@@ -149,11 +157,11 @@ fn perform(object: &ObjectRef, output: Output) {
         Output::Close { socket } => object.borrow_mut().sockets.close(socket),
         Output::Respond { caller, response, head } => {
             let Object { responses, callers, .. } = &mut *object.borrow_mut();
-            callers.answer(caller, responses.open(response, &head));
+            callers.respond(caller, responses.open(response, &head));
         }
         Output::Write { response, body, last } => responses::write(object, response, body, last),
         Output::Cut { response } => object.borrow_mut().responses.cut(response),
-        Output::Answer { caller, reply } => object.borrow_mut().callers.answer(caller, replies::write(reply)),
+        Output::Answer { caller, reply } => answer(object, caller, reply),
         Output::Start { timer, after_ms } => later(object, async move {
             Delay::from(Duration::from_millis(after_ms)).await;
             Input::Rang(timer)
@@ -171,6 +179,19 @@ fn perform(object: &ObjectRef, output: Output) {
             Input::Posted { hook: request.id, attempt: request.attempt, outcome }
         }),
     }
+}
+
+fn answer(object: &ObjectRef, caller: CallerId, reply: Reply) {
+    let callers = &mut object.borrow_mut().callers;
+    match reply {
+        Reply::Refused(refusal) => callers.respond(caller, refused(&refusal)),
+        Reply::Http(reply) => callers.respond(caller, write_reply(reply)),
+        reply => callers.answer(caller, replies::encoded(&reply).as_deref()),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Result<Response> {
+    Ok(Response::from_bytes(pinned::encode(refusal))?.with_status(calls::REFUSED))
 }
 
 /// Calls another object.
@@ -209,10 +230,10 @@ fn accept(object: &ObjectRef, caller: CallerId, socket: SocketId) {
         Err(_) => {
             // The object holds all that the platform allows.
             later(object, async move { Input::Lost { socket } });
-            replies::write(Reply::Refused(Refusal::Full))
+            refused(&Refusal::Full)
         }
     };
-    object.borrow_mut().callers.answer(caller, response);
+    object.borrow_mut().callers.respond(caller, response);
 }
 
 fn set_alarm(object: &ObjectRef, at_ms: u64) {

@@ -5,11 +5,12 @@ use wasm_bindgen::prelude::*;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use super::calls;
+use super::calls::{CALL, DELIVER, FOLLOW, IDENTIFY, INSPECT, NOTICE, PROBE};
 use super::host::{self, ObjectRef};
-use super::platform::{self, ObjectState, Socket, random_id};
+use super::platform::{self, Done, ObjectState, Socket, random_id};
 use super::registry::Registration;
-use super::replies::bytes;
 use super::router::{CONNECTION_KEY, Handover, read_body, refuse_unread, write_reply};
+use crate::base::pinned;
 use crate::http::uploads::Body;
 use crate::model::Format;
 use crate::object::{CallerId, Class, Entrance, Input};
@@ -51,6 +52,11 @@ macro_rules! object {
         /// anything.
         #[wasm_bindgen]
         impl $name {
+            /// A call from another object or the router.
+            pub fn ask(&self, about: &str, question: &[u8], done: Done) {
+                ask(&host::find(&self.registration), about, question, done);
+            }
+
             #[wasm_bindgen(js_name = webSocketMessage)]
             pub fn message(&self, socket: &Socket, message: &JsValue) {
                 let object = host::find(&self.registration);
@@ -96,11 +102,17 @@ async fn fetch(registration: &Registration<host::Object>, mut request: Request) 
         host::turn(&object, input);
         return Response::empty();
     }
-    match decode(&path, &body) {
-        Ok(called) => host::ask(&object, |caller| called.input(caller)).await,
+    Response::error("", 404)
+}
+
+fn ask(object: &ObjectRef, about: &str, question: &[u8], done: Done) {
+    match decode(about, question) {
+        Ok(called) => host::call(object, done, |caller| called.input(caller)),
         // Who calls a channel reads why; the others learn that there is no answer.
-        Err(error) if path == "/call" => bytes(&Answer::<rpc::Response>::Err(error)),
-        Err(error) => Response::error(error.message, 400),
+        Err(error) => {
+            let told = (about == CALL).then(|| pinned::encode(&Answer::<rpc::Response>::Err(error)));
+            platform::answer(&done, told.as_deref());
+        }
     }
 }
 
@@ -128,15 +140,15 @@ enum Called {
     Inspect(Inspection),
 }
 
-fn decode(path: &str, body: &[u8]) -> Answer<Called> {
-    Ok(match path {
-        "/deliver" => Called::Deliver(rpc::decode(body)?),
-        "/follow" => Called::Follow(rpc::decode(body)?),
-        "/probe" => Called::Probe(rpc::decode(body)?),
-        "/identify" => Called::Identify(String::from_utf8_lossy(body).into_owned()),
-        "/inspect" => Called::Inspect(rpc::decode(body)?),
-        "/notice" => Called::Notice(rpc::decode(body)?),
-        _ => Called::Call(rpc::decode(body)?),
+fn decode(about: &str, question: &[u8]) -> Answer<Called> {
+    Ok(match about {
+        DELIVER => Called::Deliver(rpc::decode(question)?),
+        FOLLOW => Called::Follow(rpc::decode(question)?),
+        PROBE => Called::Probe(rpc::decode(question)?),
+        IDENTIFY => Called::Identify(String::from_utf8_lossy(question).into_owned()),
+        INSPECT => Called::Inspect(rpc::decode(question)?),
+        NOTICE => Called::Notice(rpc::decode(question)?),
+        _ => Called::Call(rpc::decode(question)?),
     })
 }
 

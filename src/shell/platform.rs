@@ -96,6 +96,16 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub fn fetch(this: &Stub, url: &str, init: &Object) -> Result<Promise, JsValue>;
 
+    /// The object's method of that name, in src/shell/entry.js.
+    #[wasm_bindgen(method, catch)]
+    pub fn ask(this: &Stub, about: &str, question: &Uint8Array) -> Result<Promise, JsValue>;
+
+    /// Takes the answer to a call from another object: bytes, or nothing when there is none.
+    pub type Done;
+
+    #[wasm_bindgen(method, catch)]
+    fn call(this: &Done, of: &JsValue, answer: Option<Uint8Array>) -> Result<(), JsValue>;
+
     #[wasm_bindgen(js_name = URL)]
     pub type Url;
 
@@ -176,6 +186,12 @@ pub fn region(request: &worker::Request) -> Region {
     let known = |name: &str| Reflect::get(&about, &name.into()).ok()?.as_string();
     let longitude = known("longitude").map(|text| Number::parse_float(&text));
     Region::of(known("continent").as_deref(), longitude)
+}
+
+/// Answers a call. The promise takes it later, so it gets a copy.
+pub fn answer(done: &Done, answer: Option<&[u8]>) {
+    // To settle a promise doesn't fail.
+    drop(done.call(&JsValue::UNDEFINED, answer.map(Uint8Array::from)));
 }
 
 /// A plain object of these entries.

@@ -1,25 +1,16 @@
-//! What objects answer, as responses.
+//! What objects answer to each other, as bytes.
 
-use worker::{Response, Result};
-
-use super::calls::REFUSED;
-use super::router::write_reply;
-use crate::base::pinned::{self, Versioned};
+use crate::base::pinned::encode;
 use crate::object::Reply;
 
-pub fn write(reply: Reply) -> Result<Response> {
-    match reply {
-        Reply::Response(answer) => bytes(&answer),
-        Reply::Delivered(answer) => bytes(&answer),
-        Reply::Probed(answer) => bytes(&answer),
-        Reply::Noticed(Ok(noticed)) => bytes(&noticed),
-        Reply::Noticed(Err(error)) => Response::error(error.message, 500),
-        Reply::Inspected(inspected) => bytes(&inspected),
-        Reply::Refused(refusal) => Ok(bytes(&refusal)?.with_status(REFUSED)),
-        Reply::Http(reply) => write_reply(reply),
-    }
-}
-
-pub fn bytes(value: &impl Versioned) -> Result<Response> {
-    Response::from_bytes(pinned::encode(value))
+/// `None` when it is no answer, which the caller takes for a call that failed.
+pub fn encoded(reply: &Reply) -> Option<Vec<u8>> {
+    Some(match reply {
+        Reply::Response(answer) => encode(answer),
+        Reply::Delivered(answer) => encode(answer),
+        Reply::Probed(answer) => encode(answer),
+        Reply::Noticed(Ok(noticed)) => encode(noticed),
+        Reply::Inspected(inspected) => encode(inspected),
+        Reply::Noticed(Err(_)) | Reply::Refused(_) | Reply::Http(_) => return None,
+    })
 }
