@@ -118,7 +118,7 @@ fn a_publish_is_sent_again_and_then_refused() {
     let published = Response::Published(Published { epoch: EPOCH.into(), outcomes });
     assert_eq!(relay.answered(second, Some(Ok(published)), over_ms), [], "it is said once");
     let next = r#"{"action":15,"channel":"room","msgSerial":1,"messages":[{"data":"y"}]}"#;
-    assert!(matches!(call(&send(&mut relay, 1, next)), (_, Request::Publish(_))));
+    assert!(call(&send(&mut relay, 1, next)).1.publishes().is_some());
 }
 
 #[test]

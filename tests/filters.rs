@@ -288,7 +288,7 @@ fn distinct_filters_of_a_channel_are_bounded_and_make_room_again() {
 
 /// What was said to become of the connection's members.
 fn connection_outcomes(request: &Request) -> Vec<ConnectionOutcome> {
-    let Request::Publish(publishes) = request else { panic!("{request:?}") };
+    let Some(publishes) = request.publishes() else { panic!("{request:?}") };
     let outcome = |content: &Submission| {
         if let Submission::ConnectionOutcome { outcome, .. } = content { Some(*outcome) } else { None }
     };

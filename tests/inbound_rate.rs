@@ -12,7 +12,7 @@ use courtside::limits::{ATTACH_FLOW, MESSAGE_FLOW, REFUSALS_WAITING_MAX};
 use courtside::model::Format;
 use courtside::model::serial::Position;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::rpc::{Outcome, Published, Request, Response};
+use courtside::rpc::{Outcome, Published, Response};
 use serde_json::{Value, json};
 
 use support::bench::*;
@@ -42,10 +42,7 @@ fn settle(relay: &mut Relay, mut effects: Vec<Effect>, now_ms: u64) -> Vec<(u64,
 
 fn answered(relay: &mut Relay, effects: Vec<Effect>, now_ms: u64) -> Vec<Effect> {
     let publishes = |effect| match effect {
-        Effect::Call { ticket, call } => match call.request {
-            Request::Publish(publishes) => Some((ticket, publishes.len())),
-            _ => None,
-        },
+        Effect::Call { ticket, call } => Some((ticket, call.request.publishes()?.len())),
         _ => None,
     };
     let calls: Vec<_> = effects.into_iter().filter_map(publishes).collect();

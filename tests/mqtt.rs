@@ -15,17 +15,14 @@ use courtside::model::message::{Content, Entry, Message};
 use courtside::model::packed::Packed;
 use courtside::model::serial::Position;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::rpc::{Delivery, Publish, PublishKey, Request};
+use courtside::rpc::{Delivery, Publish, PublishKey};
 use support::bench::{EPOCH, NOW_MS, address, delivery, relay};
 use support::mqtt::{come, rows, say, sent, subscribe};
 
 /// The wills that are published.
 fn wills(effects: &[Effect]) -> Vec<Publish> {
     let published = |effect: &Effect| match effect {
-        Effect::Call { call, .. } => match &call.request {
-            Request::Publish(publishes) => publishes.clone(),
-            _ => Vec::new(),
-        },
+        Effect::Call { call, .. } => call.request.publishes().unwrap_or_default().to_vec(),
         _ => Vec::new(),
     };
     effects.iter().flat_map(published).collect()

@@ -161,6 +161,10 @@ fn perform(channel: &mut Channel, store: &mut MemoryStore, request: Request) {
             channel.publish(Ticket(1), publishes).unwrap();
             drop(channel.commit(store, NOW_MS));
         }
+        Request::PublishBy(standing, publishes) => {
+            channel.publish_by(Ticket(1), standing, publishes).unwrap();
+            drop(channel.commit(store, NOW_MS));
+        }
         Request::Subscribe(relay, local_occupancy) => drop(channel.subscribe(store, relay, local_occupancy).unwrap()),
         Request::Read(from) => drop(channel.read(store, &from, NOW_MS).unwrap()),
         Request::History(query) => drop(channel.await_history(store, Ticket(1), query, NOW_MS)),
@@ -180,7 +184,7 @@ fn perform(channel: &mut Channel, store: &mut MemoryStore, request: Request) {
 /// A new request has its place here, and needs a row below.
 fn number(request: &Request) -> usize {
     match request {
-        Request::Publish(_) => 0,
+        Request::Publish(_) | Request::PublishBy(..) => 0,
         Request::Subscribe(..) => 1,
         Request::Read(_) => 2,
         Request::History(_) => 3,

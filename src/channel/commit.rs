@@ -10,12 +10,34 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DEDUP_WINDOW_MS, PACE_MAX_BYTES, RETENTION_MS};
 use crate::model::message::{Content, Entry};
 use crate::model::serial::Position;
-use crate::rpc::{Outcome, Publish, PublishKey, Published, Response, Submission};
+use crate::rpc::{Delivery, Outcome, Publish, PublishKey, Published, RelayName, Response, Standing, Submission};
 use crate::stats::{Counter, Way};
 
+/// A call that waits for the next commit.
+#[derive(Debug)]
+pub struct Pending {
+    ticket: Ticket,
+    /// The relay that made it, if the answer may carry what it is to be delivered.
+    by: Option<RelayName>,
+    publishes: Vec<Publish>,
+}
+
 impl Channel {
+    /// The same as [`Channel::publish`], for a relay that may be fed.
+    pub fn publish_by(&mut self, ticket: Ticket, standing: Standing, publishes: Vec<Publish>) -> Result<(), ErrorInfo> {
+        if standing.epoch == self.meta.epoch {
+            self.feeds.stands(&standing, self.log.tip());
+        }
+        self.queue(Pending { ticket, by: Some(standing.relay), publishes })
+    }
+
     /// Queues publishes for the next [`Channel::commit`]. Fails with 42911 when too much waits already.
     pub fn publish(&mut self, ticket: Ticket, publishes: Vec<Publish>) -> Result<(), ErrorInfo> {
+        self.queue(Pending { ticket, by: None, publishes })
+    }
+
+    fn queue(&mut self, pending: Pending) -> Result<(), ErrorInfo> {
+        let publishes = &pending.publishes;
         let bytes: usize = publishes.iter().map(Publish::weight).sum();
         if self.pending_bytes + bytes > COMMIT_MAX_BYTES && !self.pending.is_empty() {
             let refusal = Code::PublishRateLimited.because("too much is being published on this channel; try again");
@@ -23,7 +45,7 @@ impl Channel {
             return Err(refusal);
         }
         self.pending_bytes += bytes;
-        self.pending.push((ticket, publishes));
+        self.pending.push(pending);
         Ok(())
     }
 
@@ -62,21 +84,22 @@ impl Channel {
         let pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         self.committed_at_ms = now_ms;
-        self.last_commit = (pending.len(), pending.iter().map(|(_, publishes)| publishes.len()).sum());
+        self.last_commit = (pending.len(), pending.iter().map(|call| call.publishes.len()).sum());
         match self.write(store, &pending, now_ms) {
             Ok(answers) => {
-                let tickets = pending.into_iter().map(|(ticket, _)| ticket);
-                let mut effects: Vec<Effect> = tickets
-                    .zip(answers)
-                    .map(|(ticket, answer)| Effect::Reply(ticket, Ok(Response::Published(answer))))
-                    .collect();
-                effects.extend(self.follow_up(store, now_ms));
+                let mut deliveries = self.follow_up(store, now_ms);
+                let answer = |(Pending { ticket, by, .. }, published)| {
+                    let carried = by.and_then(|relay| self.carry(&relay, &mut deliveries, now_ms));
+                    Effect::Reply(ticket, Ok(Response::published(published, carried)))
+                };
+                let mut effects: Vec<Effect> = pending.into_iter().zip(answers).map(answer).collect();
+                effects.extend(deliveries);
                 effects
             }
             Err(error) => {
                 self.forget(now_ms);
                 let refusal = Code::InternalChannel.because(format!("the channel could not store this: {}", error.0));
-                let refuse = |(ticket, _)| Effect::Reply(ticket, Err(refusal.clone()));
+                let refuse = |call: Pending| Effect::Reply(call.ticket, Err(refusal.clone()));
                 let mut effects: Vec<Effect> = pending.into_iter().map(refuse).collect();
                 // What was kept all the same is published: nobody may send it again.
                 effects.extend(self.feed(store, now_ms));
@@ -85,16 +108,25 @@ impl Channel {
         }
     }
 
+    /// What the answer to a relay's call carries: the delivery that there is for it. That is a call less, and sooner
+    /// there.
+    fn carry(&mut self, relay: &RelayName, deliveries: &mut Vec<Effect>, now_ms: u64) -> Option<Delivery> {
+        let is_its = |effect: &mut Effect| matches!(effect, Effect::Deliver { relay: to, .. } if to == relay);
+        let Some(Effect::Deliver { delivery, .. }) = deliveries.extract_if(.., is_its).next() else { return None };
+        self.feeds.carried(relay, &delivery, now_ms);
+        Some(delivery)
+    }
+
     fn write(
         &mut self,
         store: &mut impl Store,
-        pending: &[(Ticket, Vec<Publish>)],
+        pending: &[Pending],
         now_ms: u64,
     ) -> Result<Vec<Published>, StoreError> {
         self.reload(store)?;
         let mut batch = Batch::new(self.log.tip());
         let mut answers = Vec::with_capacity(pending.len());
-        for (_, publishes) in pending {
+        for Pending { publishes, .. } in pending {
             let place = |publish| self.place(store, &mut batch, publish, now_ms);
             let outcomes = publishes.iter().map(place).collect::<Result<Vec<_>, _>>()?;
             for (publish, outcome) in publishes.iter().zip(&outcomes) {

@@ -38,10 +38,11 @@ use crate::model::serial::Position;
 use crate::rpc::feeds::{Feeding, Feeds};
 use crate::rpc::placement;
 use crate::rpc::{
-    Address, Answer, Backlog, Delivered, Delivery, HistoryPage, HistoryQuery, LocalOccupancy, Probe, Publish, ReadFrom,
+    Address, Answer, Backlog, Delivered, Delivery, HistoryPage, HistoryQuery, LocalOccupancy, Probe, ReadFrom,
     RelayName, Response, Rules, RulesOfVersion1, RulesOfVersion2, RulesOfVersion3, Subscribed, Ticket,
 };
 use crate::stats::{Load, Tally, Way};
+use commit::Pending;
 use dedup::Window;
 use listing::Listing;
 use log::Log;
@@ -129,7 +130,7 @@ pub struct Channel {
     readers: Readers,
     shares: Shares,
     rates: Rates,
-    pending: Vec<(Ticket, Vec<Publish>)>,
+    pending: Vec<Pending>,
     pending_bytes: usize,
     /// Of how many calls the last commit was, and how many publishes.
     last_commit: (usize, usize),
@@ -385,6 +386,11 @@ impl Channel {
         let mut effects: Vec<Effect> = feedings.into_iter().map(deliver).collect();
         effects.extend(self.wake_readers(store, now_ms));
         effects
+    }
+
+    /// When [`Channel::follow_up`] has to ask relays where they stand. None while storage can't be read.
+    pub fn checks_at_ms(&self) -> Option<u64> {
+        self.feeds.checks_at_ms().filter(|_| !self.stale)
     }
 
     /// Drops what a failed write may have made untrue. It is read again before anything else: see [`Channel::reload`].

@@ -119,6 +119,10 @@ pub const DELIVERY_MAX_BYTES: usize = 256 * 1024;
 /// between is awake again to go on.
 pub const DELIVERY_TIMEOUT_MS: u64 = 5 * 1_000;
 
+/// How soon a channel asks a relay whether it has what came with the answer to its publishes, unless it published again
+/// meanwhile and said so.
+pub const CARRIED_CHECK_MS: u64 = 1_000;
+
 /// The longest pause between two tries to reach a relay. Never given up: a relay that lost its sockets answers that
 /// nobody listens, and only that answer may end a subscription.
 pub const DELIVERY_RETRY_MAX_MS: u64 = 30 * 1_000;

@@ -16,7 +16,11 @@ use crate::rpc::{
 
 impl<S: Store + RelayStore> Host<S> {
     /// A call to this channel. What can't be answered at once waits for an effect of the channel.
-    pub(super) fn call(&mut self, call: ChannelCall, waiting: Waiting) {
+    pub(super) fn call(&mut self, mut call: ChannelCall, waiting: Waiting) {
+        // Who is beside has deliveries in this turn anyway.
+        if let (Request::PublishBy(_, publishes), Waiting::Beside(_)) = (&mut call.request, &waiting) {
+            call.request = Request::Publish(std::mem::take(publishes));
+        }
         let ticket = self.next_ticket();
         match self.ask_channel(ticket, call) {
             Some(answer) => self.tell(waiting, answer),
@@ -33,6 +37,10 @@ impl<S: Store + RelayStore> Host<S> {
         };
         let answer = match call.request {
             Request::Publish(publishes) => match channel.publish(ticket, publishes) {
+                Ok(()) => return None,
+                Err(error) => Some(Err(error)),
+            },
+            Request::PublishBy(standing, publishes) => match channel.publish_by(ticket, standing, publishes) {
                 Ok(()) => return None,
                 Err(error) => Some(Err(error)),
             },
@@ -86,6 +94,21 @@ impl<S: Store + RelayStore> Host<S> {
     pub(super) fn pass_on(&mut self, caller: CallerId, delivery: &Delivery) -> Turn {
         let answer = self.take_delivery(delivery);
         self.work.push_back(Work::Answer(caller, Reply::Delivered(answer)));
+        self.deliver_first()
+    }
+
+    /// The answer to a call of the relay, which may carry a delivery.
+    pub(super) fn answered(&mut self, ticket: Ticket, answer: Option<Answer<Response>>) -> Turn {
+        let answer = match answer {
+            // As where a delivery comes by itself. The channel will ask whether it has it.
+            Some(Ok(Response::Carried(published, _))) if !self.leads => Some(Ok(Response::Published(published))),
+            answer => answer,
+        };
+        self.answer_relay(ticket, answer);
+        self.deliver_first()
+    }
+
+    fn deliver_first(&mut self) -> Turn {
         match self.perform_deliveries() {
             true => {
                 self.start(Timer::FanOut, 0);

@@ -185,7 +185,7 @@ impl<S: Store + RelayStore> Host<S> {
                 let noticed = self.notice(notice).map_err(failed);
                 self.reply(caller, Reply::Noticed(noticed));
             }
-            Input::Answered { ticket, answer } => self.answer_relay(ticket, answer),
+            Input::Answered { ticket, answer } => return self.answered(ticket, answer),
             Input::Delivered { channel, relay, attempt, answer } => self.delivered(&channel, &relay, attempt, answer),
             Input::Probed { relay, attempt, answer } => self.probed(&relay, attempt, answer),
             Input::AppAnswered { ticket, answer } => self.app_answered(ticket, answer),

@@ -64,8 +64,10 @@ impl<S: Store + RelayStore> Host<S> {
     fn start_timers(&mut self) {
         let collects = self.relay.as_ref().and_then(Relay::collects_until_ms);
         let paces = self.channel.as_ref().and_then(Channel::paces_until_ms);
+        let checks = self.channel.as_ref().and_then(Channel::checks_at_ms);
         let hooks = self.channel.as_ref().and_then(Channel::hooks_until_ms);
-        for (timer, until_ms) in [(Timer::Collect, collects), (Timer::Pace, paces), (Timer::Hooks, hooks)] {
+        let channel = [(Timer::Pace, paces), (Timer::Check, checks), (Timer::Hooks, hooks)];
+        for (timer, until_ms) in [(Timer::Collect, collects)].into_iter().chain(channel) {
             if let Some(until_ms) = until_ms {
                 self.start(timer, until_ms.saturating_sub(self.now_ms));
             }
@@ -82,7 +84,7 @@ impl<S: Store + RelayStore> Host<S> {
             Timer::Report => self.report(),
             Timer::FanOut | Timer::Alarm | Timer::Hooks => {}
             Timer::Collect => self.relay_does(Relay::collected),
-            Timer::Pace => self.channel_does(Channel::follow_up),
+            Timer::Pace | Timer::Check => self.channel_does(Channel::follow_up),
         }
         Turn::Goes
     }

@@ -12,6 +12,9 @@ pub enum Timer {
     /// Deliver what the channel's interval held back; see
     /// [`Channel::paces_until_ms`](crate::channel::Channel::paces_until_ms).
     Pace,
+    /// Ask relays whether they have what answers carried; see
+    /// [`Channel::checks_at_ms`](crate::channel::Channel::checks_at_ms).
+    Check,
     /// Send what webhooks get next; see [`Channel::hooks_until_ms`](crate::channel::Channel::hooks_until_ms).
     Hooks,
     /// Look whether to report what was counted; see [`Reporter`](crate::stats::Reporter).

@@ -153,7 +153,7 @@ mod tests {
         let effects = relay.frame(SOCKET, frame.as_bytes(), Format::Json, NOW_MS);
         assert!(is_busy(&effects));
         let (ticket, request) = call(&effects);
-        let Request::Publish(publishes) = request else { panic!("it enters") };
+        let publishes = request.publishes().expect("it enters");
         let Submission::Presence { updates, .. } = &publishes[0].content else { panic!("it enters") };
         let event = PresenceMessage { action: PresenceAction::Enter, ..updates[0].event.clone() };
         let accepted = Outcome::Accepted { position: Position(1), count: 0 };

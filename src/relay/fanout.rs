@@ -77,7 +77,7 @@ impl Relay {
         (answer, self.finish())
     }
 
-    fn take_delivery(&mut self, delivery: &Delivery) -> Delivered {
+    pub(super) fn take_delivery(&mut self, delivery: &Delivery) -> Delivered {
         let owner = &delivery.channel;
         let known = self.feeds.get_mut(owner).and_then(|feed| feed.position().map(|position| (feed, position)));
         let Some((feed, position)) = known else { return self.without_place(delivery) };

@@ -15,7 +15,7 @@ use crate::model::name::ChannelName;
 use crate::protocol::inbound::{InboundMessage, PublishFrame};
 use crate::protocol::outbound::serials;
 use crate::rpc::Ticket;
-use crate::rpc::{Answer, Outcome, Publish, PublishKey, Published, Request, Response, Submission};
+use crate::rpc::{Answer, Outcome, Publish, PublishKey, Published, Request, Response, Standing, Submission};
 use crate::stats::Way;
 
 /// What waits for a channel, or why it does not.
@@ -156,13 +156,24 @@ impl Relay {
         Ok(())
     }
 
+    fn standing(&self, channel: &ChannelName) -> Option<Standing> {
+        let feed = self.feeds.get(channel)?;
+        let (relay, epoch) = (self.name.clone(), feed.epoch().to_owned());
+        feed.position().map(|position| Standing { relay, epoch, position })
+    }
+
     /// The next call to a channel, if there is something to publish and none is in flight.
     pub(super) fn send_publishes(&mut self, channel: &ChannelName) {
         let ticket = self.calls.next_ticket();
+        let standing = self.standing(channel);
         let Some(publisher) = self.queue.publishers.get_mut(channel) else { return };
         match publisher.next(ticket, self.now_ms) {
             Some(publishes) => {
-                self.call_as(ticket, channel, Pending::Publish(channel.clone()), Request::Publish(publishes))
+                let request = match standing {
+                    Some(standing) => Request::PublishBy(standing, publishes),
+                    None => Request::Publish(publishes),
+                };
+                self.call_as(ticket, channel, Pending::Publish(channel.clone()), request);
             }
             None if publisher.is_done() => {
                 self.queue.publishers.remove(channel);
@@ -172,9 +183,18 @@ impl Relay {
     }
 
     pub(super) fn published(&mut self, ticket: Ticket, channel: ChannelName, answer: Answer<Response>) {
+        let answer = match answer {
+            Ok(Response::Carried(published, delivery)) => {
+                // The channel hears where this leads to by the next publish.
+                self.take_delivery(&delivery);
+                Ok(published)
+            }
+            Ok(Response::Published(published)) => Ok(published),
+            other => Err(failure(other)),
+        };
         let Some(publisher) = self.queue.publishers.get_mut(&channel) else { return };
         match answer {
-            Ok(Response::Published(published)) => {
+            Ok(published) => {
                 let items = publisher.answered(ticket, self.now_ms);
                 for (item, outcome) in items.iter().zip(&published.outcomes) {
                     if matches!(outcome, Outcome::Refused(error) if error.is(Code::PublishRateLimited)) {
@@ -183,8 +203,7 @@ impl Relay {
                 }
                 self.acknowledge(items, published);
             }
-            other => {
-                let error = failure(other);
+            Err(error) => {
                 // What the channel refused it will refuse again; what failed on the way may yet succeed.
                 let try_ms = if error.status_code < 500 { 0 } else { PUBLISH_TRY_MS };
                 let items = publisher.failed(ticket, self.now_ms, try_ms);

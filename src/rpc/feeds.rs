@@ -5,6 +5,9 @@
 //! lost answer, a repeat or a rebuilt feeder all come down to sending again from where the relay says it is. A relay is
 //! never given up for its silence, only for its word that nobody listens there.
 //!
+//! What a relay publishes itself comes back to it with the answer, so that a lone message takes one call. That is taken
+//! to arrive, until the relay's next publish or a probe says whether it did.
+//!
 //! ```text
 //!            publish                    answer At(p)
 //!   idle ───────────────▶ in flight ───────────────────▶ idle, cursor = p
@@ -13,9 +16,9 @@
 //! ```
 
 use crate::base::maps::SortedMap;
-use crate::limits::{DELIVERY_RETRY_MAX_MS, DELIVERY_TIMEOUT_MS};
+use crate::limits::{CARRIED_CHECK_MS, DELIVERY_RETRY_MAX_MS, DELIVERY_TIMEOUT_MS};
 use crate::model::serial::Position;
-use crate::rpc::{Delivered, Delivery, RelayName};
+use crate::rpc::{Delivered, Delivery, RelayName, Standing};
 
 /// The first pause after a relay didn't answer; doubled each time.
 const RETRY_FIRST_MS: u64 = 100;
@@ -46,6 +49,8 @@ enum Progress {
     Assumed,
     /// It was awake for a while and still doesn't know: ask, even with nothing to send.
     Probing,
+    /// An answer carries it. Ask from then on, if the relay doesn't say so before.
+    Carried { check_at_ms: u64 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,6 +84,14 @@ impl Feed {
         self.cursor = delivery.prior;
         self.state = State::InFlight { attempt: *attempts, through: delivery.through, sent_at_ms: now_ms };
         Feeding { relay: relay.clone(), attempt: *attempts, delivery }
+    }
+
+    /// When to ask whether what an answer carried has arrived.
+    fn check_at_ms(&self) -> Option<u64> {
+        match self.progress {
+            Progress::Carried { check_at_ms } if self.state == State::Idle => Some(check_at_ms),
+            _ => None,
+        }
     }
 
     fn fail(&mut self, now_ms: u64) {
@@ -124,6 +137,28 @@ impl Feeds {
         if let Some(feed) = self.feeds.get_mut(relay) {
             feed.progress = Progress::Probing;
         }
+    }
+
+    /// Where a relay says that it stands, of which that is not sure since an answer carried a delivery. One that is on
+    /// its way will tell more.
+    pub fn stands(&mut self, standing: &Standing, tip: Position) {
+        if let Some(feed) = self.feeds.get_mut(&standing.relay).filter(|feed| feed.check_at_ms().is_some()) {
+            feed.cursor = standing.position.min(tip);
+            feed.progress = Progress::Replicated;
+        }
+    }
+
+    /// This delivery goes with an answer, not by a call of its own.
+    pub fn carried(&mut self, relay: &RelayName, delivery: &Delivery, now_ms: u64) {
+        if let Some(feed) = self.feeds.get_mut(relay) {
+            (feed.cursor, feed.state) = (delivery.through, State::Idle);
+            feed.progress = Progress::Carried { check_at_ms: now_ms + CARRIED_CHECK_MS };
+        }
+    }
+
+    /// When [`Feeds::pump`] has to ask relays where they stand.
+    pub fn checks_at_ms(&self) -> Option<u64> {
+        self.feeds.values().filter_map(Feed::check_at_ms).min()
     }
 
     /// Feeds a relay from `tip`. One that is fed already keeps its cursor: the call may be an old one that comes late,
@@ -190,6 +225,10 @@ impl Feeds {
     ) -> Vec<Feeding> {
         let mut feedings = Vec::new();
         for (relay, feed) in self.feeds.iter_mut() {
+            // One that is further away than it can be was set by a clock that stepped back since.
+            if feed.check_at_ms().is_some_and(|at_ms| at_ms <= now_ms || at_ms > now_ms + CARRIED_CHECK_MS) {
+                feed.progress = Progress::Probing;
+            }
             let wanted = feed.cursor < tip || feed.progress == Progress::Probing;
             if feed.state != State::Idle || !wanted {
                 continue;
@@ -218,7 +257,8 @@ impl Feeds {
 
     pub fn deadline(&self) -> Option<u64> {
         let due = |feed: &Feed| match feed.state {
-            State::Idle => None,
+            // For when the timer goes with the memory.
+            State::Idle => feed.check_at_ms().map(|at_ms| at_ms + DELIVERY_TIMEOUT_MS),
             State::InFlight { sent_at_ms, .. } => Some(sent_at_ms + DELIVERY_TIMEOUT_MS),
             State::Waiting { until_ms } => Some(until_ms),
         };

@@ -105,6 +105,26 @@ pub enum Request {
     ClientSummary(String, String),
     /// Let go of all messages, or go on with those up to there. Answered by [`Response::Purged`].
     Purge(Option<Position>),
+    /// What a relay publishes that is fed. Answered by [`Response::Published`], or by [`Response::Carried`].
+    PublishBy(Standing, Vec<Publish>),
+}
+
+impl Request {
+    /// What it publishes, if it does.
+    pub fn publishes(&self) -> Option<&[Publish]> {
+        match self {
+            Request::Publish(publishes) | Request::PublishBy(_, publishes) => Some(publishes),
+            _ => None,
+        }
+    }
+}
+
+/// Where a relay stands that is fed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    pub relay: RelayName,
+    pub epoch: String,
+    pub position: Position,
 }
 
 /// A channel's answer, by the request.
@@ -128,6 +148,19 @@ pub enum Response {
     ClientSummary(SummaryCounts),
     /// Up to where some are left, which nobody can read.
     Purged(Option<Position>),
+    /// The same as [`Response::Published`], with what the relay is to be delivered. It says that it has it when it next
+    /// publishes, or is asked.
+    Carried(Published, Delivery),
+}
+
+impl Response {
+    /// The answer to publishes.
+    pub fn published(published: Published, carried: Option<Delivery>) -> Response {
+        match carried {
+            Some(delivery) => Response::Carried(published, delivery),
+            None => Response::Published(published),
+        }
+    }
 }
 
 /// What a channel is told to take in, and what stays together under one place in the order.
@@ -435,7 +468,7 @@ mod tests {
         let bytes = pinned::encode(&call);
         assert_eq!(
             bytes,
-            b"\x04\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x05\x06\x03\0\x01\x06demo/0\0\0\0\0\0\0\0\0\0"
+            b"\x05\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x05\x06\x03\0\x01\x06demo/0\0\0\0\0\0\0\0\0\0"
         );
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
         let earlier = |version: u8, end: usize| [&[version], &bytes[1..end], &bytes[21..]].concat();

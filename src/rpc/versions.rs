@@ -22,18 +22,18 @@ versions! {
     Refusal = 1,
 }
 
-/// The version before lacks the last variant.
+/// Versions before lack the last variants.
 impl Versioned for Answer<Response> {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Answer<Response>, Unreadable> {
-        if version == 2 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+        if [2, 3].contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
     }
 }
 
-/// Version 3 lacks it, too, and has other rules.
+/// The same here; and before version 4 the rules were others.
 impl Versioned for ChannelCall {
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<ChannelCall, Unreadable> {
         let to = pinned::take(bytes)?;
@@ -41,6 +41,7 @@ impl Versioned for ChannelCall {
             1 => pinned::take::<RulesOfVersion1>(bytes)?.into(),
             2 => pinned::take::<RulesOfVersion2>(bytes)?.into(),
             3 => pinned::take::<RulesOfVersion3>(bytes)?.into(),
+            4 => pinned::take(bytes)?,
             _ => return Err(Unreadable::Version(version)),
         };
         Ok(ChannelCall { to, rules, request: pinned::take(bytes)? })

@@ -53,9 +53,9 @@ fn happening(input: &object::Input) -> String {
 }
 
 fn request(request: &Request) -> String {
-    match request {
-        Request::Publish(publishes) => publishes.iter().map(publish).collect(),
-        other => format!("{other:?}"),
+    match request.publishes() {
+        Some(publishes) => publishes.iter().map(publish).collect(),
+        None => format!("{request:?}"),
     }
 }
 
@@ -84,7 +84,9 @@ fn said(answer: &Option<Answer<Response>>) -> String {
     match answer {
         None => "none".to_owned(),
         Some(Err(error)) => error.to_string(),
-        Some(Ok(Response::Published(published))) => published.outcomes.iter().map(outcome).collect(),
+        Some(Ok(Response::Published(published) | Response::Carried(published, _))) => {
+            published.outcomes.iter().map(outcome).collect()
+        }
         Some(Ok(Response::Backlog(backlog))) => backlog_words(backlog),
         Some(Ok(other)) => format!("{other:?}"),
     }

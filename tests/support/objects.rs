@@ -190,8 +190,7 @@ impl Objects {
             self.answers.insert(id, reply);
             return None;
         };
-        let is_publish =
-            matches!(&question, Question::Call { call, .. } if matches!(call.request, Request::Publish(_)));
+        let is_publish = matches!(&question, Question::Call { call, .. } if call.request.publishes().is_some());
         let is_call = matches!(question, Question::Call { .. });
         let input = told(question, Some(reply));
         match &mut self.held_answers {
@@ -274,7 +273,7 @@ pub fn told(question: Question, reply: Option<Reply>) -> object::Input {
 fn name(question: &Question) -> &'static str {
     match question {
         Question::Call { call, .. } => match call.request {
-            Request::Publish(_) => "publish",
+            Request::Publish(_) | Request::PublishBy(..) => "publish",
             Request::Count => "count",
             Request::Report(..) => "report",
             Request::Subscribe(..) => "subscribe",
