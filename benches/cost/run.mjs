@@ -123,7 +123,7 @@ function report(priced) {
 /** @param {Priced} priced */
 function section({ event, channelInUrl, ruled, viewers, counted, used }) {
   const calls = requests(counted.perSecond).filter(([, rate]) => rate >= 0.005).map(([what, rate]) => `${what} ${rate.toFixed(2)}`);
-  const together = channelInUrl || ruled ? 0 : 1 - counted.perSecond['Relay /deliver'] / event.messagesPerSecond;
+  const together = channelInUrl || ruled ? 0 : 1 - counted.perSecond['Channel /call'] / event.messagesPerSecond;
   return [
     `## ${event.title}${channelInUrl ? ', with `?channel=`' : ''}${ruled ? `, ${event.rule}` : ''}`,
     `Replayed: ${event.told}; ${viewers} viewers over ${counted.relays} relays. Requests to objects per second: ${calls.join(', ')}.`,
