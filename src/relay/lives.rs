@@ -37,6 +37,8 @@ pub struct Life {
     pub transport: String,
     /// The channel has its beginning.
     pub is_told: bool,
+    /// Until when it may come back, where it was looked for and not there.
+    pub lost_until_ms: Option<u64>,
 }
 
 impl Versioned for Life {
@@ -62,6 +64,7 @@ impl Life {
             door: door(session).to_owned(),
             transport: transport(session).to_owned(),
             is_told: false,
+            lost_until_ms: None,
         }
     }
 
@@ -149,7 +152,7 @@ impl Lives {
             if !life.is_told {
                 self.to_tell.push_back((connection_id.clone(), What::Opened));
             }
-            self.lost.insert(connection_id.clone(), now_ms + CONNECTION_STATE_TTL_MS);
+            self.lost.insert(connection_id.clone(), life.lost_until_ms.unwrap_or(now_ms + CONNECTION_STATE_TTL_MS));
             self.rows.insert(connection_id, life);
         }
     }
@@ -157,6 +160,19 @@ impl Lives {
     /// The connection has a transport.
     pub fn is_here(&mut self, connection_id: &str) {
         self.lost.remove(connection_id);
+        if self.rows.get_mut(connection_id).is_some_and(|life| life.lost_until_ms.take().is_some()) {
+            self.changed.push(connection_id.to_owned());
+        }
+    }
+
+    /// The next life of the memory does not begin to wait anew.
+    fn note_lost(&mut self) {
+        for (connection_id, until_ms) in &self.lost {
+            let Some(life) = self.rows.get_mut(connection_id) else { continue };
+            if life.lost_until_ms.replace(*until_ms).is_none() {
+                self.changed.push(connection_id.clone());
+            }
+        }
     }
 
     fn begin(&mut self, connection_id: &str, life: Life) {
@@ -275,6 +291,7 @@ impl Relay {
 
     pub(super) fn tick_lives(&mut self) {
         self.lives.end_lost(self.now_ms);
+        self.lives.note_lost();
         if self.lives.watch_ms.is_some_and(|watch_ms| watch_ms <= self.now_ms) {
             self.watch_lives(self.now_ms);
         }
@@ -309,5 +326,147 @@ impl Relay {
             Ok(Response::Published(published)) if published.outcomes.iter().all(is_taken) => self.lives.told(),
             _ => (self.lives.is_called, self.lives.not_before_ms) = (false, self.now_ms + LIVES_RETRY_MS),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::auth::{App, Capability, Grant, Identity, KeyName};
+    use crate::error::Code;
+    use crate::model::serial::Position;
+    use crate::relay::SocketId;
+    use crate::relay::session::Opening;
+    use crate::rpc::{Published, RelayName, Ticket};
+
+    const NOW_MS: u64 = 1_800_000_000_000;
+
+    fn relay(events: &[&str]) -> Relay {
+        let webhook = json!({"id": "w", "url": "https://example.com", "secret": "a-secret", "events": events});
+        let app: App = serde_json::from_value(json!({"id": "demo", "keys": [], "webhooks": [webhook]})).unwrap();
+        Relay::new(RelayName::shard(app.id(), 0), 0, Rc::new(app), b"secret".to_vec())
+    }
+
+    fn open(relay: &mut Relay, socket: u32, id: &str, now_ms: u64) -> Vec<Effect> {
+        let grant = Grant::of_key(KeyName::parse("demo.key").unwrap(), Capability::full());
+        let opening = Opening::from_query(Grant { client_id: Identity::Anonymous, ..grant }, &[], true);
+        relay.open(SocketId(socket), opening, id.to_owned(), now_ms)
+    }
+
+    /// What the channel is told: the call's ticket, and the ids of the events.
+    fn told(effects: &[Effect]) -> Option<(Ticket, Vec<String>)> {
+        effects.iter().find_map(|effect| match effect {
+            Effect::Call { ticket, call } if call.to.channel.is_connections() => {
+                let Request::Publish(publishes) = &call.request else { panic!("{call:?}") };
+                let ids = publishes[0].messages().iter().filter_map(|message| message.id.clone());
+                Some((*ticket, ids.collect()))
+            }
+            _ => None,
+        })
+    }
+
+    fn taken() -> Option<Answer<Response>> {
+        let outcomes = vec![Outcome::Accepted { position: Position(1), count: 1 }];
+        Some(Ok(Response::Published(Published { epoch: "life".to_owned(), outcomes })))
+    }
+
+    /// The rows that there are after these changes.
+    fn rows(effects: &[Effect], before: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
+        let mut rows: BTreeMap<String, Vec<u8>> = before.iter().cloned().collect();
+        for effect in effects {
+            let Effect::Lives(lives) = effect else { continue };
+            for (id, row) in lives {
+                match row {
+                    Some(row) => drop(rows.insert(id.clone(), row.clone())),
+                    None => drop(rows.remove(id)),
+                }
+            }
+        }
+        rows.into_iter().collect()
+    }
+
+    #[test]
+    fn a_connection_is_stored_before_its_client_hears_of_it() {
+        let mut relay = relay(&["connection.closed"]);
+        let effects = open(&mut relay, 1, "one", NOW_MS);
+        let place = |is_it: fn(&Effect) -> bool| effects.iter().position(is_it).expect("there is one");
+        let stored = place(|effect| matches!(effect, Effect::Lives(_)));
+        assert!(stored < place(|effect| matches!(effect, Effect::Send { .. })));
+    }
+
+    #[test]
+    fn nothing_is_kept_or_told_where_no_webhook_asks() {
+        let mut relay = relay(&["channel.message"]);
+        let mut effects = open(&mut relay, 1, "one", NOW_MS);
+        effects.extend(relay.lost(SocketId(1), NOW_MS + 1));
+        effects.extend(relay.tick(NOW_MS + 10 * CONNECTION_STATE_TTL_MS));
+        assert!(rows(&effects, &[]).is_empty() && told(&effects).is_none());
+    }
+
+    #[test]
+    fn a_relay_that_was_killed_tells_the_beginning_again_by_its_id_and_then_the_end() {
+        let mut before = relay(&["connection.opened", "connection.closed"]);
+        let effects = open(&mut before, 1, "one", NOW_MS);
+        let (_, opened) = told(&effects).expect("a call");
+        let stored = rows(&effects, &[]);
+        assert_eq!(opened, [format!("one.{NOW_MS}.connection.opened")]);
+
+        // It is killed before it is known whether the channel has that.
+        let mut after = relay(&["connection.opened", "connection.closed"]);
+        let start_ms = NOW_MS + 60_000;
+        after.found_lives(stored.clone(), start_ms);
+        let (ticket, again) = told(&after.tick(start_ms)).expect("a call");
+        assert_eq!(again, opened);
+        let stored = rows(&after.answered(ticket, taken(), start_ms), &stored);
+        assert!(Life::decode(&stored[0].1).is_some_and(|life| life.is_told));
+        assert_eq!(told(&after.tick(start_ms + CONNECTION_STATE_TTL_MS - 1)), None, "its client may come back");
+
+        // The object sleeps, and does not wait from the beginning.
+        let mut after = relay(&["connection.opened", "connection.closed"]);
+        after.found_lives(stored.clone(), start_ms + CONNECTION_STATE_TTL_MS - 1);
+        let end_ms = start_ms + CONNECTION_STATE_TTL_MS;
+        assert!(after.deadline().is_some_and(|due_ms| due_ms <= end_ms), "it wakes for it");
+        let (ticket, closed) = told(&after.tick(end_ms)).expect("a call");
+        assert_eq!(closed, [format!("one.{NOW_MS}.connection.closed")]);
+        assert_eq!(rows(&after.answered(ticket, taken(), end_ms), &stored), []);
+    }
+
+    #[test]
+    fn what_the_channel_did_not_take_is_told_again_as_it_was() {
+        let mut relay = relay(&["connection.opened"]);
+        let (ticket, first) = told(&open(&mut relay, 1, "one", NOW_MS)).expect("a call");
+        assert_eq!(told(&open(&mut relay, 2, "two", NOW_MS)), None, "one call at a time");
+        relay.answered(ticket, Some(Err(Code::Unavailable.into())), NOW_MS);
+        assert_eq!(told(&relay.tick(NOW_MS + LIVES_RETRY_MS - 1)), None);
+        let (ticket, again) = told(&relay.tick(NOW_MS + LIVES_RETRY_MS)).expect("a call");
+        assert_eq!(again, first);
+        let (_, next) = told(&relay.answered(ticket, taken(), NOW_MS + LIVES_RETRY_MS)).expect("the rest");
+        assert_eq!(next, [format!("two.{NOW_MS}.connection.opened")]);
+    }
+
+    #[test]
+    fn a_relay_whose_events_nobody_takes_lets_nobody_else_in() {
+        let mut lives = Lives::default();
+        let life = || {
+            let [door, transport] = ["ably", "websocket"].map(str::to_owned);
+            let (app, key_name) = (AppId::parse("demo").unwrap(), "demo.key".to_owned());
+            Life {
+                app,
+                shard: 0,
+                opened_ms: NOW_MS,
+                client_id: None,
+                key_name,
+                door,
+                transport,
+                is_told: false,
+                lost_until_ms: None,
+            }
+        };
+        for number in 0..LIVES_MAX {
+            lives.begin(&number.to_string(), life());
+        }
+        assert!(lives.is_full());
     }
 }

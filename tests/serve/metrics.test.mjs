@@ -5,9 +5,12 @@ import { Inbox, connected, rest } from '../worker/clients.mjs';
 import { Served } from './served.mjs';
 
 const ADMIN_TOKEN = 'an-admin-token-of-this-test';
+const secret = 'local-only-but-long';
+const options = { key: `demo.key1:${secret}` };
+const apps = { apps: [{ id: 'demo', keys: [{ name: 'key1', secret }] }] };
 
 test('metrics and statistics agree with a load of known size, also after a stop', async (t) => {
-  const served = await Served.start(t, { environment: { ADMIN_TOKEN } });
+  const served = await Served.start(t, { args: ['--apps', JSON.stringify(apps), '--admin-token', ADMIN_TOKEN] });
   const scrape = async () => {
     const response = await fetch(`${served.url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
     assert.equal(response.status, 200);
@@ -25,16 +28,16 @@ test('metrics and statistics agree with a load of known size, also after a stop'
     assert.deepEqual(now, expected);
   };
   const load = async (/** @type {string} */ last) => {
-    const fans = await Promise.all(['a', 'b'].map((clientId) => connected(t, served, { clientId })));
+    const fans = await Promise.all(['a', 'b'].map((clientId) => connected(t, served, { ...options, clientId })));
     const inboxes = await Promise.all(fans.map((fan) => Inbox.of(fan.channels.get('load'))));
-    const publisher = (await connected(t, served)).channels.get('load', { modes: ['PUBLISH'] });
+    const publisher = (await connected(t, served, options)).channels.get('load', { modes: ['PUBLISH'] });
     for (let batch = 0; batch < 5; batch++) await publisher.publish(Array.from({ length: 20 }, (_, index) => ({ data: `${index}` })));
-    await rest(served).channels.get('load').publish('n', last);
+    await rest(served, options).channels.get('load').publish('n', last);
     await Promise.all(inboxes.map((inbox) => inbox.until(last)));
   };
   await load('first');
   await until([100, 1, 202]);
-  const { items } = await rest(served).stats({ unit: 'hour' });
+  const { items } = await rest(served, options).stats({ unit: 'hour' });
   const total = (/** @type {string} */ name) => items.reduce((all, { entries }) => all + (/** @type {any} */ (entries)[name] ?? 0), 0);
   assert.deepEqual([total('messages.inbound.all.messages.count'), total('messages.outbound.realtime.messages.count')], [101, 202]);
   await served.stop();

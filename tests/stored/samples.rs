@@ -256,8 +256,9 @@ pub fn written() -> Fixture {
 
 pub fn life() -> Life {
     let [key_name, door, transport] = ["demo.key", "ably", "websocket"].map(str::to_owned);
-    let app = AppId::parse("demo").expect("an id");
-    Life { app, shard: 3, opened_ms: NOW_MS, client_id: Some("ann".into()), key_name, door, transport, is_told: true }
+    let (app, client_id) = (AppId::parse("demo").expect("an id"), Some("ann".into()));
+    let (opened_ms, lost_until_ms) = (NOW_MS, Some(NOW_MS + 120_000));
+    Life { app, shard: 3, opened_ms, client_id, key_name, door, transport, is_told: true, lost_until_ms }
 }
 
 pub fn ban() -> Ban {

@@ -119,7 +119,7 @@ fn event(entry: &Entry, (from, to): (usize, usize), source: &'static str, epoch:
                 let name = message.name.map(|name| ("X-Ably-Message-Name", percent::encode(name)));
                 let client = message.client_id.map(|client| ("X-Ably-ClientId", percent::encode(client)));
                 let id = Some(("X-Ably-Message-Id", percent::encode(&message.id)));
-                let trace = message.extras.as_ref().and_then(trace).map(|trace| (TRACE, trace.to_owned()));
+                let trace = message.extras.and_then(trace).map(|trace| (TRACE, trace.to_owned()));
                 [id, name, client, trace].into_iter().flatten().collect()
             });
             ("channel.message", ("messages", json(&messages)), told)
