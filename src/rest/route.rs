@@ -319,7 +319,7 @@ mod tests {
             }
         }
         let _ = counts;
-        21 + MATTERS + 7 + 9
+        22 + MATTERS + 7 + 9
     };
 
     const MATTERS: usize = 11;
