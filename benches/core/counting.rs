@@ -2,9 +2,9 @@
 //!
 //!     npm run bench:core -- --bench counting
 //!
-//! Nothing can be switched off, so the counting is done here once more by itself: as the channel counts what it commits,
-//! the relay what it gives out, and the reporter takes both in. Its time over that of the commit is the overhead, and
-//! less with the frames, which are not in it.
+//! Nothing can be switched off, so the counting is done here once more by itself: as the channel counts what it
+//! commits, the relay what it gives out, and the reporter takes both in. Its time over that of the commit is the
+//! overhead, and less with the frames, which are not in it.
 
 use std::cell::RefCell;
 use std::hint::black_box;

@@ -297,8 +297,8 @@ impl Registrar {
         Ok(Ok(AppResponse::Done))
     }
 
-    /// Fails with 40000 when a webhook of the app is at an address that not everybody may make this server call, or signs
-    /// with a secret that is too short here.
+    /// Fails with 40000 when a webhook of the app is at an address that not everybody may make this server call, or
+    /// signs with a secret that is too short here.
     fn admit_receivers(&self, config: &str) -> Result<(), ErrorInfo> {
         let Ok(app) = configuration(config) else { return Ok(()) };
         app.check_webhook_secrets(self.secret_min_bytes)?;

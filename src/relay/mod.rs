@@ -13,10 +13,10 @@
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them
 //! out, to sockets, through `filters`, as `deltas` to those who like, with appends in a row as one by `rollup`, and
 //! `branch` to other relays; `flow` bounds how much of it, and `rates` what a client says; `connections` begins and
-//! ends, and `takeover` goes on elsewhere; `objects` takes in what clients do to objects; `presence` says what members
-//! do and what becomes of their connections, `sync` gives out what is there, `occupancy` how many; `watch` ends what
-//! the app no longer allows, `lives` has webhooks told who comes and goes, `inspection` shows an operator who is here, and `farewell` sends clients back to come in
-//! anew.
+//! ends, and `takeover` goes on elsewhere; `objects` takes in what clients do to objects; `presence` says what
+//! members do and what becomes of their connections, `sync` gives out what is there, `occupancy` how many; `watch`
+//! ends what the app no longer allows, `lives` has webhooks told who comes and goes, `inspection` shows an operator
+//! who is here, and `farewell` sends clients back to come in anew.
 
 pub mod admission;
 #[cfg(test)]

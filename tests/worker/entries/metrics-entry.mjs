@@ -1,5 +1,5 @@
 // @ts-nocheck: it runs in the Workers runtime, in front of the built worker.
-/** The built worker with a dataset of Analytics Engine that prints what is written: the platform's own shows it to nobody. */
+/** The built worker with a dataset of Analytics Engine that prints what is written: a real one shows it to nobody. */
 import Built, { App as BuiltApp } from './index.js';
 
 export * from './index.js';
