@@ -2,20 +2,27 @@
 //! it, and send; it sends nothing itself.
 
 use super::store::{Store, StoreError};
-use crate::base::pinned::{self, Versioned};
+use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::limits::{HOOK_DEAD_MAX, HOOK_TROUBLED_MAX};
-use crate::rpc::{DeadEvents, HookPage, HookReport, HookStanding};
+use crate::rpc::{DeadLetter, DeadLetters, HookNews, HookPage, HookStanding};
 
 impl Versioned for HookStanding {
     const VERSION: u8 = 1;
 }
 
-impl Versioned for DeadEvents {
-    const VERSION: u8 = 1;
+impl Versioned for DeadLetter {
+    const VERSION: u8 = 2;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<DeadLetter, Unreadable> {
+        match version {
+            1 => pinned::take(bytes).map(|about| DeadLetter { about, body: String::new() }),
+            _ => Err(Unreadable::Version(version)),
+        }
+    }
 }
 
 /// Takes note. The same again changes nothing.
-pub fn take(store: &mut impl Store, report: &HookReport) -> Result<(), StoreError> {
+pub fn take(store: &mut impl Store, HookNews { report, bodies }: &HookNews) -> Result<(), StoreError> {
     let channel = report.channel.as_str();
     for (hook, standing) in &report.standings {
         match standing {
@@ -23,18 +30,25 @@ pub fn take(store: &mut impl Store, report: &HookReport) -> Result<(), StoreErro
             standing => store.save_standing(channel, hook, &pinned::encode(standing), HOOK_TROUBLED_MAX)?,
         }
     }
-    for dead in &report.dead {
-        let key = format!("{channel} {}!{}", report.epoch, dead.number);
-        store.add_dead(&key, channel, &pinned::encode(dead), HOOK_DEAD_MAX)?;
+    for (index, about) in report.dead.iter().enumerate() {
+        let key = format!("{channel} {}!{}", report.epoch, about.number);
+        let dead = DeadLetter { about: about.clone(), body: bodies.get(index).cloned().unwrap_or_default() };
+        store.add_dead(&key, channel, &pinned::encode(&dead), HOOK_DEAD_MAX)?;
     }
     Ok(())
 }
 
 pub fn page(store: &mut impl Store) -> Result<HookPage, StoreError> {
     let standing = |(channel, hook, bytes): (String, String, Vec<u8>)| Ok((channel, hook, pinned::decode(&bytes)?));
-    let dead = |(channel, bytes): (String, Vec<u8>)| Ok((channel, pinned::decode(&bytes)?));
+    let about = |(_, channel, dead): (u64, String, DeadLetter)| (channel, dead.about);
     Ok(HookPage {
         troubled: store.standings()?.into_iter().map(standing).collect::<Result<_, StoreError>>()?,
-        dead: store.dead()?.into_iter().map(dead).collect::<Result<_, StoreError>>()?,
+        dead: dead(store, u64::MAX, HOOK_DEAD_MAX)?.into_iter().map(about).collect(),
     })
+}
+
+/// What was given up, with its events.
+pub fn dead(store: &mut impl Store, before: u64, limit: usize) -> Result<DeadLetters, StoreError> {
+    let read = |(number, channel, bytes): (u64, String, Vec<u8>)| Ok((number, channel, pinned::decode(&bytes)?));
+    store.dead(before, limit)?.into_iter().map(read).collect()
 }

@@ -19,7 +19,7 @@ mod creation;
 pub mod fixtures;
 mod hooks;
 pub mod push;
-mod statistics;
+pub mod statistics;
 pub mod store;
 mod unbanned;
 
@@ -30,11 +30,13 @@ use crate::auth::{App, Ban, Bans, Revocation, Revocations};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     BANS_PAGE_MAX, NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX,
-    SWEEP_INTERVAL_MS, WATCHERS_MAX,
+    SECRET_MIN_BYTES, SWEEP_INTERVAL_MS, WATCHERS_MAX,
 };
 use crate::model::name::ChannelName;
 use crate::model::node;
-use crate::rpc::{Answer, AppRequest, AppResponse, Changes, News, Notice, Noticed, RelayName, Watched, Watching};
+use crate::rpc::{
+    Answer, AppRequest, AppResponse, Changes, HookNews, News, Notice, Noticed, RelayName, Watched, Watching,
+};
 use statistics::Statistics;
 use store::{Store, StoreError};
 
@@ -53,9 +55,11 @@ pub struct Registrar {
     /// At most [`WATCHERS_MAX`], each with a relay of its own.
     watchers: Vec<Watcher>,
     sweep_at_ms: Option<u64>,
-    statistics: Statistics,
+    pub statistics: Statistics,
     /// Whether webhooks may be at private addresses, and without TLS.
     pub private_receivers: bool,
+    /// How long a webhook's own secret must be.
+    pub secret_min_bytes: usize,
 }
 
 #[derive(Debug, PartialEq)]
@@ -118,6 +122,7 @@ impl Registrar {
             sweep_at_ms: None,
             statistics,
             private_receivers: false,
+            secret_min_bytes: SECRET_MIN_BYTES,
         };
         // At once, and not when an interval is over: an object that is often built anew would put it off for ever.
         if registrar.holds_what_ends() {
@@ -148,8 +153,13 @@ impl Registrar {
             AppRequest::Watch(relay) => self.watch(store, relay, configured, now_ms),
             AppRequest::Push(_) => Ok(Err(Code::Internal.because("push is not the registrar's"))),
             // What was deleted keeps none.
-            AppRequest::HookReport(_) if !configured && self.config().is_none() => Ok(Err(no_such_app())),
-            AppRequest::Report { .. } | AppRequest::Fixtures(_) | AppRequest::HookReport(_)
+            AppRequest::HookReport(_) | AppRequest::HookNews(_) if !configured && self.config().is_none() => {
+                Ok(Err(no_such_app()))
+            }
+            AppRequest::Report { .. }
+            | AppRequest::Fixtures(_)
+            | AppRequest::HookReport(_)
+            | AppRequest::HookNews(_)
                 if self.state == State::Deleted =>
             {
                 Ok(Ok(AppResponse::Done))
@@ -161,7 +171,14 @@ impl Registrar {
                 statistics::intervals(store, &query).map(|intervals| Ok(AppResponse::Stats(intervals)))
             }
             AppRequest::Total => statistics::total(store, now_ms).map(|total| Ok(AppResponse::Total(Box::new(total)))),
-            AppRequest::HookReport(report) => hooks::take(store, &report).map(|()| Ok(AppResponse::Done)),
+            AppRequest::HookReport(report) => {
+                let news = HookNews { report: *report, bodies: Vec::new() };
+                hooks::take(store, &news).map(|()| Ok(AppResponse::Done))
+            }
+            AppRequest::HookNews(news) => hooks::take(store, &news).map(|()| Ok(AppResponse::Done)),
+            AppRequest::DeadLetters { before, limit } => {
+                hooks::dead(store, before, limit).map(|dead| Ok(AppResponse::DeadLetters(dead)))
+            }
             AppRequest::Hooks => hooks::page(store).map(|page| Ok(AppResponse::Hooks(page))),
             AppRequest::Fixtures(minutes) => Ok(statistics::make_up(store, &minutes)?.map(|()| AppResponse::Done)),
             AppRequest::Admin(call) => self.admin(store, *call, configured, now_ms),
@@ -280,12 +297,12 @@ impl Registrar {
         Ok(Ok(AppResponse::Done))
     }
 
-    /// Fails with 40000 when a webhook of the app is at an address that not everybody may make this server call.
+    /// Fails with 40000 when a webhook of the app is at an address that not everybody may make this server call, or
+    /// signs with a secret that is too short here.
     fn admit_receivers(&self, config: &str) -> Result<(), ErrorInfo> {
-        match configuration(config) {
-            Ok(app) if !self.private_receivers => app.check_addresses(),
-            _ => Ok(()),
-        }
+        let Ok(app) = configuration(config) else { return Ok(()) };
+        app.check_webhook_secrets(self.secret_min_bytes)?;
+        if self.private_receivers { Ok(()) } else { app.check_addresses() }
     }
 
     /// An id is never used again, so that nothing that was made for the old app opens a new one.

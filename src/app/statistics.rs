@@ -20,6 +20,9 @@ use crate::stats::{Report, Tally, Unit};
 pub struct Statistics {
     /// When it last looked what falls due.
     closed_at: Option<u64>,
+    /// Whether somebody wants to know what each report brings, and what that was since it was last asked for.
+    pub is_measured: bool,
+    pub measured: Tally,
 }
 
 impl Statistics {
@@ -33,11 +36,25 @@ impl Statistics {
     ) -> Result<(), StoreError> {
         let now = now_ms / MINUTE_MS;
         if (open_from(now)..=now + STATS_OPEN_MINUTES).contains(&report.minute) {
+            self.measure(store, reporter, report)?;
             store.put_stats(StatsKind::Open, report.minute, reporter, report.revision, &report.tally)?;
         }
         if self.closed_at != Some(now) {
             close(store, now)?;
             self.closed_at = Some(now);
+        }
+        Ok(())
+    }
+
+    /// A report counts from the beginning of its minute, and may come again.
+    fn measure(&mut self, store: &mut impl Store, reporter: &str, report: &Report) -> Result<(), StoreError> {
+        if !self.is_measured {
+            return Ok(());
+        }
+        match store.reported(report.minute, reporter)? {
+            None => self.measured = report.tally.clone(),
+            Some((revision, known)) if revision < report.revision => self.measured = report.tally.since(&known),
+            Some(_) => {}
         }
         Ok(())
     }

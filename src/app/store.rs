@@ -74,6 +74,9 @@ pub trait Store {
         tally: &Tally,
     ) -> Result<(), StoreError>;
 
+    /// The revision and the tally of an open minute that a reporter reported.
+    fn reported(&mut self, minute: u64, reporter: &str) -> Result<Option<(u64, Tally)>, StoreError>;
+
     /// From one minute through another, in their order.
     fn stats(&mut self, kind: StatsKind, from: u64, through: u64) -> Result<Vec<(u64, Tally)>, StoreError>;
 
@@ -91,8 +94,8 @@ pub trait Store {
     /// Keeps what was given up by its key, unless that is known, and so many of the last.
     fn add_dead(&mut self, key: &str, channel: &str, dead: &[u8], max: usize) -> Result<(), StoreError>;
 
-    /// With their channels, the last first.
-    fn dead(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+    /// By their numbers, and with their channels: so many before that number, the last first.
+    fn dead(&mut self, before: u64, limit: usize) -> Result<Vec<(u64, String, Vec<u8>)>, StoreError>;
 }
 
 /// Rows of statistics. Stored by number.

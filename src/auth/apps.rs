@@ -95,14 +95,29 @@ impl App {
 
     /// Where events of a channel go: the app's webhooks, and those of its namespace.
     pub fn hooks(&self, channel: &ChannelName) -> Vec<Hook> {
-        let webhooks = self.webhooks.iter().chain(&self.rules(channel).webhooks);
+        let of_namespace: &[Webhook] = if channel.is_connections() { &[] } else { &self.rules(channel).webhooks };
+        let webhooks = self.webhooks.iter().chain(of_namespace);
         webhooks.filter_map(|webhook| webhook.on(self, channel)).collect()
+    }
+
+    /// Whether a webhook is told who comes and goes.
+    pub fn tells_of_connections(&self) -> bool {
+        self.webhooks.iter().any(Webhook::tells_of_connections)
     }
 
     /// Fails with 40000 when a webhook is at an address that not everybody may make this server call.
     pub fn check_addresses(&self) -> Result<(), ErrorInfo> {
         let Some(webhook) = self.all_webhooks().find(|webhook| !webhook.is_public()) else { return Ok(()) };
         let what = "must be at a public name, over https, unless WEBHOOK_PRIVATE_ADDRESSES is true";
+        Err(Code::BadRequest.because(format!("app {}: the webhook {} {what}", self.id.as_str(), webhook.id())))
+    }
+
+    /// Fails with 40000 when a webhook's own secret is shorter than the deployment's secrets must be.
+    pub fn check_webhook_secrets(&self, min_bytes: usize) -> Result<(), ErrorInfo> {
+        let Some(webhook) = self.all_webhooks().find(|webhook| !webhook.has_secret_of(min_bytes)) else {
+            return Ok(());
+        };
+        let what = format!("must have a secret of at least {min_bytes} bytes");
         Err(Code::BadRequest.because(format!("app {}: the webhook {} {what}", self.id.as_str(), webhook.id())))
     }
 

@@ -171,8 +171,9 @@ impl Namespace {
             client_attaches_per_second: rate(&fields, RATES[2])?,
             messages_per_second: rate(&fields, RATES[3])?,
             rest_messages_per_second: rate(&fields, RATES[4])?,
-            webhooks: fields
-                .list(WEBHOOKS, HOOKS_PER_APP_MAX, |value, path: &str| Webhook::read(value, path, secret_min_bytes))?,
+            webhooks: fields.list(WEBHOOKS, HOOKS_PER_APP_MAX, |value, path: &str| {
+                Webhook::read_of_namespace(value, path, secret_min_bytes)
+            })?,
             ..Rules::read_flags(&fields)?
         };
         check_pace(&fields, &rules)?;

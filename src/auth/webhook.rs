@@ -20,13 +20,15 @@ use crate::limits::{HOOK_ID_MAX_BYTES, HOOK_SECRET_MAX_BYTES, HOOK_URL_MAX_BYTES
 use crate::model::name::ChannelName;
 
 /// What a receiver can ask for, by the names that the configuration has.
-const EVENTS: [(&str, Events); 6] = [
+const EVENTS: [(&str, Events); 8] = [
     ("channel.message", Events::MESSAGE),
     ("channel.message.updated", Events::UPDATE),
     ("channel.message.deleted", Events::DELETE),
     ("channel.presence", Events::PRESENCE),
     ("channel.lifecycle", Events::LIFECYCLE),
     ("channel.occupancy", Events::OCCUPANCY),
+    ("connection.opened", Events::OPENED),
+    ("connection.closed", Events::CLOSED),
 ];
 
 /// Some kinds of events.
@@ -44,6 +46,19 @@ impl Events {
     pub const LIFECYCLE: Events = Events(16);
     /// Somebody is there, or nobody any more.
     pub const OCCUPANCY: Events = Events(32);
+
+    /// A connection began, or ended.
+    pub const OPENED: Events = Events(64);
+    pub const CLOSED: Events = Events(128);
+    pub const CONNECTIONS: Events = Events(64 | 128);
+
+    pub const fn both(self, other: Events) -> Events {
+        Events(self.0 & other.0)
+    }
+
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
 
     pub const fn has(self, other: Events) -> bool {
         self.0 & other.0 == other.0
@@ -136,6 +151,19 @@ impl Webhook {
         })
     }
 
+    /// One of a namespace. Fails with 40000 also for events that are of no namespace.
+    pub(super) fn read_of_namespace(value: &Value, path: &str, secret_min_bytes: usize) -> Result<Webhook, ErrorInfo> {
+        let webhook = Webhook::read(value, path, secret_min_bytes)?;
+        match webhook.tells_of_connections() {
+            false => Ok(webhook),
+            true => {
+                let what =
+                    "cannot be of connections in a namespace: those belong to the app, and so does such a webhook";
+                Err(Fields::of(value, path, &FIELDS)?.wrong("events", what))
+            }
+        }
+    }
+
     pub(super) fn to_json(&self) -> Value {
         let mut object = Map::from_iter([
             ("id".to_owned(), json!(self.id)),
@@ -159,6 +187,11 @@ impl Webhook {
         &self.id
     }
 
+    /// Whether it has no secret of its own that is shorter.
+    pub(super) fn has_secret_of(&self, min_bytes: usize) -> bool {
+        !matches!(&self.signer, Signer::Secret(Signing(secret)) if secret.len() < min_bytes)
+    }
+
     pub(super) fn is_public(&self) -> bool {
         Endpoint::parse(&self.url).is_some_and(|endpoint| endpoint.is_public())
     }
@@ -173,7 +206,8 @@ impl Webhook {
 
     /// What it comes to on a channel, if it is one of its channels.
     pub(super) fn on(&self, app: &App, channel: &ChannelName) -> Option<Hook> {
-        let is_wanted = self.channels.as_ref().is_none_or(|pattern| pattern.matches(channel));
+        let events = self.events_on(channel);
+        let is_wanted = !events.is_empty();
         let (key_name, secret) = match &self.signer {
             _ if !is_wanted => return None,
             Signer::Secret(secret) => (None, secret.clone()),
@@ -188,10 +222,24 @@ impl Webhook {
             url: self.url.clone(),
             key_name,
             secret,
-            events: self.events,
+            events,
             is_batched: self.is_batched,
             is_enveloped: self.is_enveloped,
         })
+    }
+
+    /// Connections are of no channel, and their events on a channel of their own.
+    fn events_on(&self, channel: &ChannelName) -> Events {
+        let of_channels = Events(self.events.0 & !Events::CONNECTIONS.0);
+        match &self.channels {
+            _ if channel.is_connections() => self.events.both(Events::CONNECTIONS),
+            Some(pattern) if !pattern.matches(channel) => Events::default(),
+            _ => of_channels,
+        }
+    }
+
+    pub(super) fn tells_of_connections(&self) -> bool {
+        !self.events.both(Events::CONNECTIONS).is_empty()
     }
 }
 

@@ -143,6 +143,10 @@ impl Channel {
             counted.add(Counter::Commits, 1);
             counted.add(Counter::StoredBytes, batch.bytes() as u64);
         }
+        if self.meta.address.channel.is_connections() {
+            // Nobody published these.
+            counted.drop_traffic(Way::RestIn);
+        }
         if self.meta.rules.retention_ms <= RETENTION_MS {
             counted.drop_traffic(Way::Persisted);
         }

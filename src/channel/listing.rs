@@ -22,6 +22,9 @@ impl Channel {
     /// went. That it is in use is remembered when the app knows it, that it is not before: so it is told twice, at
     /// worst.
     pub fn listing(&mut self, store: &mut impl Store, now_ms: u64) -> Option<bool> {
+        if self.meta.address.channel.is_connections() {
+            return None;
+        }
         let is_used = self.is_used() || self.is_recent(now_ms);
         let is_due = is_used != self.meta.listed || (self.listing.is_doubted && !is_used);
         if !is_due {

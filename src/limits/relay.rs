@@ -118,6 +118,21 @@ pub const RELAY_FLOW: Flow = Flow { burst: 96 * 1024 * 1024, per_second: 1024 * 
 pub const UNHEARD_MAX_BYTES: u32 = 256 * 1024 * 1024;
 pub const ANSWERS_MAX_BYTES: u32 = 128 * 1024 * 1024;
 
+/// Connections of one relay that webhooks are told of, with their events that wait: as many as it holds, those that may
+/// come back, and the ends of as many again while the channel that keeps them cannot be reached. 400 bytes each, 16 MB;
+/// beyond, clients are sent elsewhere.
+pub const LIVES_MAX: usize = 40_000;
+
+/// Events in one call to that channel: 50 KB.
+pub const LIVES_PER_CALL: usize = 100;
+
+/// When it is told again what it could not be told.
+pub const LIVES_RETRY_MS: u64 = 2_000;
+
+/// How often a relay that has such connections looks at them, and so how long after a kill it notices at most. Where
+/// clients get heartbeats it wakes more often for these.
+pub const LIVES_WATCH_MS: u64 = 60 * 1_000;
+
 const _: () = assert!(CONNECTION_FLOW.burst < RELAY_FLOW.burst / 4, "one reader leaves room for others");
 const _: () = assert!(CONNECTION_FLOW.burst < UNHEARD_MAX_BYTES as u64, "who is slow is slowed down first");
 const _: () = assert!(MESSAGE_FLOW.burst >= PUBLISH_MAX_MESSAGES as u64, "the largest publish counts as one burst");

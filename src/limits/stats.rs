@@ -44,4 +44,7 @@ pub const STATS_LAST_MINUTE: u64 = 4_223_371_679;
 /// Apps that a scrape of the metrics asks, at once: the platform allows a request 1,000 calls.
 pub const METRICS_APPS_MAX: usize = 500;
 
+/// Points of one report for an analytics service: Cloudflare takes 250 of one request, and twenty numbers in each.
+pub const POINTS_MAX: usize = 200;
+
 const _: () = assert!(STATS_LOOK_MS < 10_000, "an object that counts reports before it may sleep");

@@ -95,6 +95,16 @@ impl ChannelName {
         Ok(ChannelName { text: text.into(), plain_from })
     }
 
+    /// The channel on which relays note what connections do, for webhooks. No client can name it: it is no text that
+    /// [`ChannelName::parse`] takes.
+    pub fn connections() -> ChannelName {
+        ChannelName { text: CONNECTIONS.into(), plain_from: 0 }
+    }
+
+    pub fn is_connections(&self) -> bool {
+        self.as_str() == CONNECTIONS
+    }
+
     /// The whole name, as the client wrote it.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -152,6 +162,8 @@ impl ChannelName {
     }
 }
 
+const CONNECTIONS: &str = "[meta]connection.lifecycle";
+
 /// How the names of chat rooms' channels end.
 pub const ROOM: &str = "::$chat";
 
@@ -206,11 +218,12 @@ impl Ord for ChannelName {
     }
 }
 
+/// For calls between objects, and what they store.
 impl TryFrom<String> for ChannelName {
     type Error = ErrorInfo;
 
     fn try_from(text: String) -> Result<ChannelName, ErrorInfo> {
-        ChannelName::parse(&text)
+        if text == CONNECTIONS { Ok(ChannelName::connections()) } else { ChannelName::parse(&text) }
     }
 }
 
@@ -278,7 +291,7 @@ mod tests {
 
     #[test]
     fn metachannels_are_refused_as_long_as_nothing_would_come_from_them() {
-        for name in ["[meta]log", "[meta]channel.lifecycle", "[meta]clientEvents:x"] {
+        for name in ["[meta]log", "[meta]channel.lifecycle", "[meta]clientEvents:x", CONNECTIONS] {
             let error = ChannelName::parse(name).unwrap_err();
             assert!(error.is(Code::BadChannelName) && error.message.contains("no metachannels"), "{name}: {error}");
         }

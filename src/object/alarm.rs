@@ -43,6 +43,18 @@ impl Alarm {
         }
     }
 
+    /// Sees to it in this very turn: what was just written must not wait for the platform's answer. What is set before
+    /// that is not known is for at once, so that whatever an earlier alarm was for is looked at, too.
+    pub fn insist(&mut self, now_ms: u64) -> Option<Step> {
+        match *self {
+            Alarm::Unknown | Alarm::Asking => {
+                *self = Alarm::Set { at_ms: Some(now_ms) };
+                Some(Step::Set { at_ms: now_ms })
+            }
+            Alarm::Set { .. } => None,
+        }
+    }
+
     pub fn learned(&mut self, at_ms: Option<u64>) {
         if *self == Alarm::Asking {
             *self = Alarm::Set { at_ms };
@@ -102,6 +114,19 @@ mod tests {
         alarm.rung();
         alarm.learned(Some(400));
         assert_eq!(alarm.keep(Some(500), 400), Some(Step::Set { at_ms: 500 }), "an answer that is late says nothing");
+    }
+
+    #[test]
+    fn one_that_cannot_wait_for_the_platform_rings_at_once() {
+        let mut alarm = Alarm::default();
+        assert_eq!(alarm.insist(100), Some(Step::Set { at_ms: 100 }));
+        assert_eq!((alarm.insist(110), alarm.keep(Some(500), 110)), (None, None));
+        alarm.rung();
+        assert_eq!((alarm.insist(120), alarm.keep(Some(500), 120)), (None, Some(Step::Set { at_ms: 500 })));
+        let mut asking = Alarm::Asking;
+        assert_eq!(asking.insist(100), Some(Step::Set { at_ms: 100 }));
+        asking.learned(None);
+        assert_eq!(asking, known(Some(100)), "the answer is older");
     }
 
     #[test]

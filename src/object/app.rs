@@ -11,8 +11,10 @@ use crate::app::push::{self, Attempt, Outcome, Waiting};
 use crate::app::store::{Store, StoreError};
 use crate::app::{Registrar, Tell};
 use crate::error::Code;
-use crate::limits::NOTICE_RETRY_MS;
+use crate::limits::{NOTICE_RETRY_MS, SECRET_MIN_BYTES};
+use crate::model::name::AppId;
 use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, Noticed};
+use crate::stats::points::{Point, points};
 
 pub struct AppHost<S> {
     pub(super) settings: Settings,
@@ -22,6 +24,9 @@ pub struct AppHost<S> {
     pub(super) push: Push,
     /// Whether webhooks of new apps may be at private addresses, and without TLS.
     private_receivers: bool,
+    secret_min_bytes: usize,
+    /// Whether each report is to be told to an analytics service.
+    is_measured: bool,
     /// When the alarm will ring that this memory has set.
     alarm_at_ms: Option<u64>,
     pub(super) outputs: Vec<AppOutput>,
@@ -63,6 +68,8 @@ pub enum AppOutput {
     },
     /// Call the relay, and tell [`AppInput::Told`].
     Tell(Tell),
+    /// Write these to the analytics service; nothing waits for it.
+    Measure(Vec<Point>),
     /// Make this request, and tell [`AppInput::Tried`].
     Attempt(Attempt),
     /// Make a pair of keys of P-256, and tell [`AppInput::KeysMade`].
@@ -81,7 +88,18 @@ impl<S: Store + push::Store> AppHost<S> {
     pub fn new(settings: Settings, store: S) -> AppHost<S> {
         let push = Push::default();
         let (registrar, private_receivers, alarm_at_ms, outputs) = (None, false, None, Vec::new());
-        AppHost { settings, store, registrar, push, private_receivers, alarm_at_ms, outputs }
+        let secret_min_bytes = SECRET_MIN_BYTES;
+        AppHost {
+            settings,
+            store,
+            registrar,
+            push,
+            private_receivers,
+            secret_min_bytes,
+            is_measured: false,
+            alarm_at_ms,
+            outputs,
+        }
     }
 
     /// With what the deployment says of push.
@@ -93,6 +111,18 @@ impl<S: Store + push::Store> AppHost<S> {
     /// With what it says of webhooks.
     pub fn with_private_receivers(mut self, private: bool) -> AppHost<S> {
         self.private_receivers = private;
+        self
+    }
+
+    /// With an analytics service that gets what is counted.
+    pub fn with_measures(mut self, is_measured: bool) -> AppHost<S> {
+        self.is_measured = is_measured;
+        self
+    }
+
+    /// With what it says of secrets.
+    pub fn with_secrets_of(mut self, min_bytes: usize) -> AppHost<S> {
+        self.secret_min_bytes = min_bytes;
         self
     }
 
@@ -120,8 +150,10 @@ impl<S: Store + push::Store> AppHost<S> {
             }
             AppInput::KeysMade(pair) => self.keys_made(pair),
             AppInput::Call { caller, call } => {
+                let app = call.app.clone();
                 let answer = self.call(call, now_ms);
                 self.outputs.push(AppOutput::Answer { caller, answer });
+                self.measure(&app);
                 self.pursue(now_ms);
             }
             AppInput::Told { tell, answer } => self.told(&tell, answer, now_ms),
@@ -147,6 +179,14 @@ impl<S: Store + push::Store> AppHost<S> {
             self.forget_push();
         }
         answer.map_err(|_| Code::Internal.because("the app's storage failed; try again"))?
+    }
+
+    fn measure(&mut self, app: &AppId) {
+        let Some(registrar) = self.registrar.as_mut().filter(|_| self.is_measured) else { return };
+        let points = points(app, &std::mem::take(&mut registrar.statistics.measured));
+        if !points.is_empty() {
+            self.outputs.push(AppOutput::Measure(points));
+        }
     }
 
     fn told(&mut self, tell: &Tell, answer: Option<Noticed>, now_ms: u64) {
@@ -198,6 +238,8 @@ impl<S: Store + push::Store> AppHost<S> {
             None => Registrar::load(&mut self.store, now_ms)?,
         };
         registrar.private_receivers = self.private_receivers;
+        registrar.secret_min_bytes = self.secret_min_bytes;
+        registrar.statistics.is_measured = self.is_measured;
         let acted = act(&mut registrar, &mut self.store)?;
         self.registrar = Some(registrar);
         Ok(acted)

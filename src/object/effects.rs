@@ -46,6 +46,12 @@ impl<S: Store + RelayStore> Host<S> {
                 // A session that is not stored ends when its relay is killed, and its client is told that it is anew.
                 let _ = self.store.change_kept(&kept);
             }
+            relay::Effect::Lives(lives) => {
+                // A connection that is not stored ends untold when its relay is killed.
+                let _ = self.store.change_lives(&lives);
+                let step = self.alarm.insist(self.now_ms);
+                self.alarm_step(step);
+            }
             relay::Effect::Save { socket, record } => self.outputs.push(Output::Save { socket, record }),
             relay::Effect::Close { socket } => {
                 let effects = self.links.close(socket, self.now_ms);

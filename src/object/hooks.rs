@@ -13,9 +13,10 @@ impl<S: Store + RelayStore> Host<S> {
         let Some(channel) = &mut self.channel else { return };
         let posts = channel.posts(&mut self.store, self.private_receivers, &self.fresh_epoch, self.now_ms);
         self.outputs.extend(posts.into_iter().map(Output::Post));
-        if let Some(report) = channel.hook_news(self.now_ms) {
-            let (app, request) = (channel.address().app.clone(), AppRequest::HookReport(Box::new(report.clone())));
-            self.ask_app(Asked::Hooks(Box::new(report)), AppCall { app, request });
+        if let Some(news) = channel.hook_news(self.now_ms) {
+            let asked = Asked::Hooks(Box::new(news.report.clone()));
+            let (app, request) = (channel.address().app.clone(), AppRequest::HookNews(Box::new(news)));
+            self.ask_app(asked, AppCall { app, request });
         }
     }
 

@@ -263,6 +263,7 @@ impl<S: Store + RelayStore> Host<S> {
             let config = self.app_config(app, watch.as_ref())?;
             let mut relay = Relay::new(relay_name(app, shard, channel), shard.0, config, secret);
             relay.set_bounds(self.settings.bounds);
+            relay.found_lives(self.store.lives().map_err(failed)?, self.now_ms);
             if watch.is_some() {
                 let (revocations, bans) =
                     (self.store.revocations().map_err(failed)?, self.store.bans().map_err(failed)?);

@@ -6,6 +6,7 @@ use super::{Class, Kept, Output};
 use crate::channel::store::Store;
 use crate::error::ErrorInfo;
 use crate::relay;
+use crate::relay::lives::Life;
 use crate::relay::record::Record;
 use crate::rpc::placement;
 use crate::stats::Counter;
@@ -19,6 +20,9 @@ impl<S: Store + RelayStore> Host<S> {
         #[cfg(feature = "mqtt")]
         if sockets.is_empty() {
             self.find_kept();
+        }
+        if sockets.is_empty() {
+            self.find_lives();
         }
         if self.restore_sessions(&sockets).is_none() {
             // Deaf sockets would be worse than none: their clients come back, and resume.
@@ -60,6 +64,18 @@ impl<S: Store + RelayStore> Host<S> {
         relay.found_kept(kept);
         let effects = relay.restored(now_ms);
         self.relay_effects(effects);
+    }
+
+    /// The connections that webhooks know of are gone: the object was killed. If that can't be read, or the app is not
+    /// known any more, they are looked at when a client comes.
+    fn find_lives(&mut self) {
+        let lives = self.store.lives().unwrap_or_default();
+        let Some(first) = lives.iter().find_map(|(_, row)| Life::decode(row)) else { return };
+        if self.class == Class::Channel && self.channel_for(None).is_err() {
+            return;
+        }
+        let address = self.own_address().cloned();
+        let _ = self.relay_for(&first.app, first.shard(), address.as_ref());
     }
 
     /// Takes up again to feed the relays that it fed, when that could not be read before.

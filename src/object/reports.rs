@@ -17,8 +17,9 @@ impl<S: Store + RelayStore> Host<S> {
     /// Takes in what the cores counted in this turn.
     pub(super) fn count(&mut self) {
         let (now_ms, connections) = (self.now_ms, self.relay.as_ref().map_or(0, Relay::connection_count) as u64);
+        let is_clients = self.own_address().is_some_and(|address| !address.channel.is_connections());
         let channel = self.channel.as_mut().map(Channel::tally_mut);
-        if channel.as_ref().is_some_and(|counted| !counted.is_empty()) {
+        if is_clients && channel.as_ref().is_some_and(|counted| !counted.is_empty()) {
             self.reporter.count_channel(now_ms);
         }
         let counted = [self.relay.as_mut().map(Relay::tally_mut), channel];

@@ -24,7 +24,12 @@ impl<S: Store + RelayStore> Host<S> {
         self.count();
         self.start_timers();
         let deadline_ms = self.deadline();
-        self.outputs.extend(self.alarm.keep(deadline_ms, self.now_ms).map(|step| match step {
+        let step = self.alarm.keep(deadline_ms, self.now_ms);
+        self.alarm_step(step);
+    }
+
+    pub(super) fn alarm_step(&mut self, step: Option<Step>) {
+        self.outputs.extend(step.map(|step| match step {
             Step::Ask => Output::AskAlarm,
             Step::Set { at_ms } => Output::SetAlarm { at_ms },
         }));

@@ -63,6 +63,12 @@ pub trait RelayStore {
     /// Writes sessions; those without a value go.
     fn change_kept(&mut self, kept: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError>;
 
+    /// Connections whose ends webhooks are told, by their ids.
+    fn lives(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+
+    /// Writes connections; those without a value go.
+    fn change_lives(&mut self, lives: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError>;
+
     /// There is nobody left whose they were.
     fn clear_rows(&mut self) -> Result<(), StoreError>;
 

@@ -71,6 +71,9 @@ impl Relay {
         if held >= connections && (held >= connections + reserve || !self.was_here(opening)) {
             return Err(Refusal::Full);
         }
+        if self.lives.is_full() && self.app.tells_of_connections() {
+            return Err(Refusal::Full);
+        }
         let nobodys = || self.sessions.values().filter(|session| session.grant.is_of_nobody()).count();
         if opening.grant.is_of_nobody() && nobodys() >= NOBODYS_MAX {
             return Err(Refusal::Busy { for_ms: 1_000 });

@@ -21,6 +21,8 @@ pub enum Pending {
     Fill(ChannelName, RelayName),
     Sync(Subject),
     Report(ChannelName),
+    /// Telling of connections that began or ended.
+    Lives,
 }
 
 #[derive(Debug, Default)]

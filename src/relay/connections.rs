@@ -67,6 +67,7 @@ impl Relay {
         let connected = self.connected(&mut session, error.as_ref());
         if generations.replaces().is_none() {
             self.known.connections.insert(session.connection_id().to_owned(), socket);
+            self.begin_life(&session);
         }
         self.lower_due(session.due_ms());
         self.sessions.insert(socket, session);
@@ -149,6 +150,7 @@ impl Relay {
         self.recall_mqtt(socket, &mut session, busy);
         if session.generations.replaces().is_none() {
             self.known.connections.insert(session.connection_id().to_owned(), socket);
+            self.lives.is_here(session.connection_id());
         }
         self.lower_due(session.due_ms());
         self.sessions.insert(socket, session);
@@ -218,7 +220,9 @@ impl Relay {
     /// The connection ends with an error that the client cannot mend by coming back.
     pub(super) fn fail(&mut self, socket: SocketId, error: &ErrorInfo) {
         self.send(socket, &Outbound { action: action::ERROR, error: Some(error), ..Outbound::default() });
+        let id = self.sessions.get(&socket).map(|session| session.connection_id().to_owned());
         self.forget(socket, true);
+        id.iter().for_each(|id| self.lives.explain(id, error.code));
         self.effects.push(Effect::Close { socket });
     }
 
@@ -314,6 +318,7 @@ impl Relay {
         let Some(session) = self.sessions.remove(&socket) else { return };
         if self.known.connections.get(session.connection_id()) == Some(&socket) {
             self.known.connections.remove(session.connection_id());
+            self.end_life(&session, closed);
             if self.known.parted.len() < PARTED_CONNECTIONS_MAX {
                 let until_ms = self.now_ms + CONNECTION_STATE_TTL_MS;
                 let owed = session.outbox.messages();

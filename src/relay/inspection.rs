@@ -66,7 +66,7 @@ fn is_meant(session: &Session, of: &Selector) -> bool {
         && channel.as_ref().is_none_or(|channel| session.attachments.keys().any(|name| name.is_of(channel)))
 }
 
-fn transport(session: &Session) -> &'static str {
+pub(super) fn transport(session: &Session) -> &'static str {
     match session.dialect {
         Dialect::Events(_) => "events",
         // Only what the platform keeps is a WebSocket.

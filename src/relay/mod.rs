@@ -13,10 +13,10 @@
 //! `admission` says who may come in, `attach` begins attachments, `publishing` takes messages in, `fanout` gives them
 //! out, to sockets, through `filters`, as `deltas` to those who like, with appends in a row as one by `rollup`, and
 //! `branch` to other relays; `flow` bounds how much of it, and `rates` what a client says; `connections` begins and
-//! ends, and `takeover` goes on elsewhere; `objects` takes in what clients do to objects; `presence` says what members
-//! do and what becomes of their connections, `sync` gives out what is there, `occupancy` how many; `watch` ends what
-//! the app no longer allows, `inspection` shows an operator who is here, and `farewell` sends clients back to come in
-//! anew.
+//! ends, and `takeover` goes on elsewhere; `objects` takes in what clients do to objects; `presence` says what
+//! members do and what becomes of their connections, `sync` gives out what is there, `occupancy` how many; `watch`
+//! ends what the app no longer allows, `lives` has webhooks told who comes and goes, `inspection` shows an operator
+//! who is here, and `farewell` sends clients back to come in anew.
 
 pub mod admission;
 #[cfg(test)]
@@ -35,6 +35,7 @@ mod feed;
 mod filters;
 mod flow;
 mod inspection;
+pub mod lives;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 mod objects;
@@ -79,6 +80,7 @@ use connections::Known;
 use feed::Feed;
 use filters::Filters;
 use flow::Flow;
+use lives::Lives;
 use publisher::{Publisher, Queue};
 use rates::Said;
 use record::RowId;
@@ -97,6 +99,8 @@ pub enum Effect {
     Rows(Vec<(RowId, Option<Vec<u8>>)>),
     /// Write these sessions, by their client ids, or remove those without a value.
     Kept(Vec<(String, Option<Vec<u8>>)>),
+    /// Write these connections, by their ids, or remove those without a value.
+    Lives(Vec<(String, Option<Vec<u8>>)>),
     /// Keep this with the socket, for a rebuilt object.
     Save { socket: SocketId, record: Vec<u8> },
     /// One frame, the same for all.
@@ -148,6 +152,7 @@ pub struct Relay {
     /// What doors want done for these connections.
     ordered: VecDeque<(SocketId, Inbound)>,
     rows: Rows,
+    lives: Lives,
     #[cfg(feature = "mqtt")]
     mqtt: mqtt::Sessions,
     effects: Vec<Effect>,
@@ -179,6 +184,7 @@ impl Relay {
             dirty: Vec::new(),
             ordered: VecDeque::new(),
             rows: Rows::default(),
+            lives: Lives::default(),
             #[cfg(feature = "mqtt")]
             mqtt: mqtt::Sessions::default(),
             effects: Vec::new(),
@@ -269,6 +275,7 @@ impl Relay {
                 self.fill(&channel, &relay, delivery);
             }
             (Pending::Fill(..), _) => {}
+            (Pending::Lives, answer) => self.lives_answered(&answer),
             (Pending::Read(read), Ok(Response::Backlog(backlog))) => self.backlog(ticket, &read, &backlog),
             (Pending::Report(channel), answer) => self.reported(&channel, answer),
             (Pending::Sync(subject), Ok(Response::Members(page))) => self.members(subject, &page),
@@ -294,6 +301,7 @@ impl Relay {
         self.tick_sessions();
         #[cfg(feature = "mqtt")]
         self.tick_mqtt();
+        self.tick_lives();
         self.tick_calls();
         self.tick_reports();
         self.tick_behind();
@@ -327,9 +335,10 @@ impl Relay {
         let call = self.calls.due_ms();
         let own =
             [call, publishers, self.reports_due_ms, self.sessions_due_ms, self.branches_due_ms(), self.flow.due_ms];
+        let own = own.into_iter().chain([self.lives.due_ms()]);
         #[cfg(feature = "mqtt")]
-        let own = own.into_iter().chain([self.mqtt.due_ms]);
-        own.into_iter().flatten().min()
+        let own = own.chain([self.mqtt.due_ms]);
+        own.flatten().min()
     }
 
     fn call(&mut self, channel: &ChannelName, pending: Pending, request: Request) -> Ticket {
@@ -399,6 +408,7 @@ impl Relay {
         }
         #[cfg(feature = "mqtt")]
         effects.extend(self.take_kept_changes());
+        effects.extend(self.tell_lives());
         effects.append(&mut self.effects);
         effects
     }

@@ -4,6 +4,8 @@
 //! asked for when it attached, a channel's name and parameters, is there too as long as it fits, and else in a row of
 //! the object's storage, which is written once and goes with the attachment.
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 
 use super::SocketId;
@@ -48,15 +50,17 @@ pub struct Record {
     attachments: Vec<AttachmentRecord>,
     is_secure: bool,
     door: Option<Door>,
+    since_ms: Option<NonZeroU64>,
 }
 
 impl Versioned for Record {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Record, Unreadable> {
         match version {
             1 => pinned::take::<first::Record>(bytes).map(Record::from),
             2 => pinned::take::<second::Record>(bytes).map(Record::from),
+            3 => pinned::take::<third::Record>(bytes).map(Record::from),
             _ => Err(Unreadable::Version(version)),
         }
     }
@@ -149,6 +153,7 @@ impl Session {
             attachments: self.attachments.iter().map(attachment).collect(),
             is_secure: self.is_secure,
             door: self.door.as_deref().cloned(),
+            since_ms: self.since_ms,
         }
     }
 
@@ -233,13 +238,33 @@ impl Record {
             answered: 0,
             prompted: self.prompted,
             void_at_ms: None,
-            since_ms: None,
+            since_ms: self.since_ms,
             is_secure: self.is_secure,
             is_kept: true,
             was_busy: self.busy,
             dirty: false,
         };
         Some(Restored { session, checkpoints })
+    }
+}
+
+/// Version 3: nobody remembered since when.
+mod third {
+    use serde::Deserialize;
+
+    use super::second;
+    use crate::protocol::door::Door;
+
+    #[derive(Deserialize)]
+    pub struct Record {
+        before: second::Record,
+        door: Option<Door>,
+    }
+
+    impl From<Record> for super::Record {
+        fn from(earlier: Record) -> super::Record {
+            super::Record { door: earlier.door, ..earlier.before.into() }
+        }
     }
 }
 
@@ -286,6 +311,7 @@ mod second {
                 attachments: earlier.attachments,
                 is_secure: earlier.is_secure,
                 door: None,
+                since_ms: None,
             }
         }
     }
@@ -364,6 +390,7 @@ mod first {
                 attachments: earlier.attachments.into_iter().map(AttachmentRecord::from).collect(),
                 is_secure: earlier.is_secure,
                 door: None,
+                since_ms: None,
             }
         }
     }

@@ -188,7 +188,7 @@ pub struct Session {
     pub prompted: bool,
     /// When a revocation ends it, if one does.
     pub void_at_ms: Option<u64>,
-    /// When its transport came in, as long as the relay's memory lasts.
+    /// When its transport came in; an earlier build did not keep it.
     pub since_ms: Option<NonZeroU64>,
     pub is_secure: bool,
     pub is_kept: bool,

@@ -146,6 +146,7 @@ impl Relay {
         if let Some(session) = self.sessions.get_mut(&socket) {
             session.generations.last = replaced.last;
         }
+        self.lives.is_here(&connection_id);
         self.known.connections.insert(connection_id, socket);
         self.touch(socket);
     }

@@ -145,6 +145,7 @@ fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'
         }
         Route::Admin(route) => admin::begin(request, route, form, context),
         Route::Webhooks(id) => webhooks::begin(request, id, form, context),
+        Route::DeadLetters(id) => webhooks::dead_letters(request, id, form, context),
         Route::Push(route) => push::begin(request, route, form, context),
         #[cfg(feature = "pusher")]
         Route::Pusher(route) => pusher::begin(request, route, form, context),
@@ -208,7 +209,8 @@ fn for_caller(
         | Route::Admin(_)
         | Route::Push(_)
         | Route::Metrics
-        | Route::Webhooks(_) => {
+        | Route::Webhooks(_)
+        | Route::DeadLetters(_) => {
             unreachable!("answered without a caller")
         }
         #[cfg(feature = "pusher")]

@@ -7,6 +7,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
+use crate::base::whole_number;
 use crate::error::{Code, ErrorInfo};
 use crate::http::Request;
 use crate::http::percent::encode_pairs;
@@ -45,6 +46,16 @@ impl Cursor {
 
 pub fn bad_cursor() -> ErrorInfo {
     Code::BadParameter.because("the cursor is not one that this channel gave")
+}
+
+/// Behind all: no entry of a numbered list has this number.
+const END: u64 = (1 << 53) - 1;
+
+/// Where a page of such a list begins: before that entry. Fails with 40003 for a cursor that is none.
+pub fn before(request: &Request) -> Result<u64, ErrorInfo> {
+    let bad_cursor = || Code::BadParameter.because("the cursor is not one that a page had");
+    let cursor = request.parameter("cursor").map(|text| whole_number(text).filter(|number| *number <= END));
+    cursor.map_or(Ok(END), |number| number.ok_or_else(bad_cursor))
 }
 
 /// The links of a page: what was asked, from the beginning, from here, and from the next page on.

@@ -54,6 +54,8 @@ pub enum Route {
     Admin(AdminRoute),
     /// `/apps/{id}/webhooks`: how they fare.
     Webhooks(AppId),
+    /// `/apps/{id}/webhooks/dead-letters`: what was given up, with its events.
+    DeadLetters(AppId),
     /// `/push/…`
     Push(PushRoute),
     /// `/apps/{id}/events` and others, as the API of Pusher Channels has them
@@ -113,6 +115,9 @@ impl Route {
             ["apps", id, "webhooks"] => {
                 AppId::parse(id).map(Route::Webhooks).map_err(|_| Code::NotFound.because("no such app"))
             }
+            ["apps", id, "webhooks", "dead-letters"] => {
+                AppId::parse(id).map(Route::DeadLetters).map_err(|_| Code::NotFound.because("no such app"))
+            }
             ["apps", id, ref segments @ ..] => AdminRoute::find(id, segments).map(Route::Admin),
             ["audit"] => Ok(Route::Admin(AdminRoute { app: None, matter: Matter::Audit })),
             ["keys", name, "revokeTokens"] => Ok(Route::RevokeTokens(key_name(name)?)),
@@ -131,7 +136,7 @@ impl Route {
             Route::Messages(_) => "GET, POST, DELETE, OPTIONS",
             Route::RequestToken(_) | Route::Objects(_, None) | Route::Annotations(..) => "GET, POST, OPTIONS",
             Route::Stats | Route::Apps => "GET, POST, OPTIONS",
-            Route::Metrics | Route::Webhooks(_) => "GET, OPTIONS",
+            Route::Metrics | Route::Webhooks(_) | Route::DeadLetters(_) => "GET, OPTIONS",
             Route::Objects(_, Some(_)) | Route::ClientSummary(..) => "GET, OPTIONS",
             Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) => "POST, OPTIONS",
             Route::Admin(route) => route.methods(),
@@ -149,7 +154,7 @@ impl Route {
             Route::Admin(route) => route.app.as_ref(),
             #[cfg(feature = "pusher")]
             Route::Pusher(route) => route.app(),
-            Route::Webhooks(id) => Some(id),
+            Route::Webhooks(id) | Route::DeadLetters(id) => Some(id),
             _ => None,
         }
     }
@@ -185,6 +190,7 @@ impl Route {
             Route::Admin(route) => route.door(method),
             Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps => Door::Plain,
             Route::Stats if method != "POST" => Door::Stats,
+            Route::DeadLetters(_) => Door::Pages,
             Route::Objects(..) | Route::Stats | Route::Metrics | Route::Webhooks(_) => Door::Plain,
         }
     }
@@ -202,7 +208,7 @@ fn instead_of(segments: &[&str]) -> &'static str {
         ["channels", _, "object" | "objects", ..] => "a channel has object and object/{objectId}",
         ["channels", ..] => "a channel has messages, publish, history, presence, presence/history and object",
         ["keys", ..] => "a key, appId.keyId, has requestToken and revokeTokens",
-        ["apps", ..] => "an app has webhooks",
+        ["apps", ..] => "an app has webhooks and webhooks/dead-letters",
         ["chat", ..] => "chat is spoken in version 4, below /chat/v4/rooms/{room}/",
         _ => "paths begin with time, channels, messages, presence, chat, keys, push, stats, apps or audit",
     }
@@ -303,7 +309,7 @@ mod tests {
                 Route::History(_) | Route::Presence(_) | Route::PresenceHistory(_) | Route::Objects(..) => 1,
                 Route::Annotations(..) | Route::ClientSummary(..) | Route::PresenceBatch | Route::Batch => 1,
                 Route::RequestToken(_) | Route::RevokeTokens(_) | Route::Channel(_) | Route::Channels => 1,
-                Route::Apps | Route::Stats | Route::Metrics | Route::Webhooks(_) => 1,
+                Route::Apps | Route::Stats | Route::Metrics | Route::Webhooks(_) | Route::DeadLetters(_) => 1,
                 // Described where Pusher's own API is.
                 #[cfg(feature = "pusher")]
                 Route::Pusher(_) => 0,
@@ -313,7 +319,7 @@ mod tests {
             }
         }
         let _ = counts;
-        21 + MATTERS + 7 + 9
+        22 + MATTERS + 7 + 9
     };
 
     const MATTERS: usize = 11;
@@ -380,6 +386,7 @@ mod tests {
             ("/apps/demo/channels/a%3Ab/messages", admin("demo", Matter::Messages(channel("a:b")))),
             ("/audit", Route::Admin(AdminRoute { app: None, matter: Matter::Audit })),
             ("/apps/demo/webhooks", Route::Webhooks(AppId::parse("demo").unwrap())),
+            ("/apps/demo/webhooks/dead-letters", Route::DeadLetters(AppId::parse("demo").unwrap())),
             ("/keys/demo.key1/requestToken", Route::RequestToken(KeyName::parse("demo.key1").unwrap())),
             ("/push/deviceRegistrations", Route::Push(PushRoute::Devices)),
             ("/push/channels", Route::Push(PushRoute::Channels)),

@@ -1,14 +1,17 @@
-//! `GET /apps/{id}/webhooks`: where webhooks of an app fail, and which events were given up, for whoever runs the
-//! deployment (docs/webhooks.md).
+//! `GET /apps/{id}/webhooks`: where webhooks of an app fail, and which events were given up, and
+//! `…/webhooks/dead-letters`: the same with the events, for whoever runs the deployment (docs/webhooks.md).
 
 use serde_json::{Value, json};
 
+use super::history::limit;
+use super::page::{Links, before};
 use super::step::another_answer;
 use super::{Context, Step, apps};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Request};
+use crate::limits::HOOK_DEAD_PAGE_MAX;
 use crate::model::name::AppId;
-use crate::rpc::{AppCall, AppRequest, AppResponse, DeadEvents, HookPage, HookStanding};
+use crate::rpc::{AppCall, AppRequest, AppResponse, DeadEvents, DeadLetter, HookPage, HookStanding};
 
 /// Fails as [`apps::require_maker`] does, and with 40400 for an app that there is not.
 pub fn begin(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
@@ -22,6 +25,31 @@ pub fn begin(request: &Request, app: AppId, form: Form, context: &mut Context<'_
         }
         _ => Err(another_answer()),
     }))
+}
+
+/// Fails as [`begin`] does, and with 40003 for a limit or a cursor that is none.
+pub fn dead_letters(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+    apps::require_maker(request, context)?;
+    context.apps.get(&app).ok_or_else(|| Code::NotFound.because("no such app"))?;
+    let limit = limit(request)?.min(HOOK_DEAD_PAGE_MAX);
+    let before = before(request)?;
+    let links = Links::of(request, "dead-letters", &["limit", "format"]);
+    let request = AppRequest::DeadLetters { before, limit: limit + 1 };
+    Ok(form.ask(AppCall { app, request }, move |response| {
+        let AppResponse::DeadLetters(mut dead) = response else { return Err(another_answer()) };
+        let has_more = dead.len() > limit;
+        dead.truncate(limit);
+        let next = dead.last().filter(|_| has_more).map(|(number, ..)| number.to_string());
+        let shown: Vec<Value> = dead.iter().map(|(_, channel, dead)| dead_letter(channel, dead)).collect();
+        Ok(Step::Reply(form.page(&shown, links.header(next))))
+    }))
+}
+
+/// What is read is JSON of our own; `events` are fewer than `count` where not all were kept.
+fn dead_letter(channel: &str, DeadLetter { about, body }: &DeadLetter) -> Value {
+    let mut shown = dead_ones(channel, about);
+    shown["events"] = serde_json::from_str(body).unwrap_or_else(|_| json!([]));
+    shown
 }
 
 fn shown(HookPage { troubled, dead }: &HookPage) -> Value {

@@ -133,7 +133,7 @@ pub struct HeldConnection {
     pub client_id: Option<String>,
     pub key_name: String,
     pub transport: String,
-    /// When its transport came in; absent where the object has slept since.
+    /// When its transport came in; absent where an earlier build took it in.
     pub since_ms: Option<u64>,
     /// The first of them.
     pub channels: Vec<String>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, AdminCall, AdminResponse, Answer, HookPage, HookReport, Note};
+use super::{Act, AdminCall, AdminResponse, Answer, DeadLetters, HookNews, HookPage, HookReport, Note};
 use super::{PushRequest, PushResponse, RelayName};
 use crate::auth::{Ban, Grant, Revocation};
 use crate::base::pinned::{self, Unreadable, Versioned};
@@ -49,10 +49,14 @@ pub enum AppRequest {
     Fixtures(Vec<(u64, Tally)>),
     /// Answered by [`AppResponse::Admin`].
     Admin(Box<AdminCall>),
-    /// How webhooks of a channel fare. Answered by [`AppResponse::Done`].
+    /// How webhooks of a channel fare, as an earlier build tells it. Answered by [`AppResponse::Done`].
     HookReport(Box<HookReport>),
     /// What is known of all of them. Answered by [`AppResponse::Hooks`].
     Hooks,
+    /// How webhooks of a channel fare. Answered by [`AppResponse::Done`].
+    HookNews(Box<HookNews>),
+    /// So many of what was given up before that number, the last first. Answered by [`AppResponse::DeadLetters`].
+    DeadLetters { before: u64, limit: usize },
 }
 
 impl AppCall {
@@ -134,6 +138,7 @@ pub enum AppResponse {
     Watching(Box<Watching>),
     Admin(AdminResponse),
     Hooks(HookPage),
+    DeadLetters(DeadLetters),
 }
 
 /// What a relay must know before it takes its first client in.
@@ -187,19 +192,19 @@ pub enum Noticed {
 
 /// Each version before lacks the last variants.
 impl Versioned for AppCall {
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<AppCall, Unreadable> {
-        if (2..=3).contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+        if (2..=4).contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
     }
 }
 
 /// The same.
 impl Versioned for Answer<AppResponse> {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Answer<AppResponse>, Unreadable> {
-        if (1..=2).contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+        if (1..=3).contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
     }
 }
 
@@ -231,9 +236,9 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let call = AppCall { app, request: AppRequest::Revoke(vec![revocation()]) };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x04\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
+        assert_eq!(bytes, b"\x05\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
         assert_eq!(pinned::decode(&bytes), Ok(call.clone()));
-        for version in [b"\x02", b"\x03"] {
+        for version in [b"\x02", b"\x03", b"\x04"] {
             let earlier = [version, &bytes[1..]].concat();
             assert_eq!(pinned::decode(&earlier), Ok(call.clone()), "as the version before wrote it");
         }
@@ -244,10 +249,10 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let query = StatsQuery { unit: Unit::Hour, from: 1, to: 2, forwards: true, limit: 3 };
         let call = AppCall { app: app.clone(), request: AppRequest::Stats(query) };
-        assert_eq!(pinned::encode(&call), b"\x04\x04demo\x0b\x01\x01\x02\x01\x03");
+        assert_eq!(pinned::encode(&call), b"\x05\x04demo\x0b\x01\x01\x02\x01\x03");
         let report = Report { minute: 5, revision: 6, tally: Tally::default() };
         let call = AppCall { app, request: AppRequest::Report { reporter: "r".to_owned(), report: report.into() } };
-        assert_eq!(pinned::encode(&call), b"\x04\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(pinned::encode(&call), b"\x05\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
     }
 
     #[test]
@@ -264,10 +269,10 @@ mod tests {
     fn a_watch_is_pinned() {
         let watched = Watched { ticket: 3, config: Some("{}".into()), revocations: vec![] };
         let bytes = pinned::encode(&Ok::<_, crate::error::ErrorInfo>(AppResponse::Watched(watched.clone())));
-        assert_eq!(bytes, b"\x03\x00\x05\x03\x01\x02{}\x00");
+        assert_eq!(bytes, b"\x04\x00\x05\x03\x01\x02{}\x00");
         let answer = Ok::<_, crate::error::ErrorInfo>(AppResponse::Watched(watched));
         assert_eq!(pinned::decode(&bytes).as_ref(), Ok(&answer));
-        for version in [b"\x01", b"\x02"] {
+        for version in [b"\x01", b"\x02", b"\x03"] {
             let earlier = [version, &bytes[1..]].concat();
             assert_eq!(pinned::decode(&earlier).as_ref(), Ok(&answer), "as the version before wrote it");
         }

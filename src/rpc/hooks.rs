@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::ErrorInfo;
 use crate::model::name::ChannelName;
 
+/// What the messages on [`ChannelName::connections`] are called.
+pub const CONNECTION_OPENED: &str = "connection.opened";
+pub const CONNECTION_CLOSED: &str = "connection.closed";
+
 /// A request to a receiver, complete and signed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookRequest {
@@ -53,6 +57,14 @@ pub struct DeadEvents {
     pub error: ErrorInfo,
 }
 
+/// The same, with the events themselves as a batch has them: as many of the first as are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    pub about: DeadEvents,
+    /// JSON, or nothing.
+    pub body: String,
+}
+
 /// What a channel tells its app.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HookReport {
@@ -72,3 +84,13 @@ pub struct HookPage {
     /// With their channels, the last first.
     pub dead: Vec<(String, DeadEvents)>,
 }
+
+/// A report, and the bodies of what it says was given up, in the same order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HookNews {
+    pub report: HookReport,
+    pub bodies: Vec<String>,
+}
+
+/// Some of what was given up, by the number that the app gave it, with its channel.
+pub type DeadLetters = Vec<(u64, String, DeadLetter)>;

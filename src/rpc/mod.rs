@@ -36,6 +36,7 @@ use crate::stats::Way;
 pub use admin::{Act, AdminCall, AdminResponse, Change, HeldConnection, Inspected, Inspection, Note, Selector};
 pub use app::{AppCall, AppRequest, AppResponse, Changes, News, Notice, Noticed, StatsQuery, Watched, Watching};
 pub use history::{AnnotationsQuery, HistoryPage, HistoryQuery, VersionsQuery};
+pub use hooks::{CONNECTION_CLOSED, CONNECTION_OPENED, DeadLetter, DeadLetters, HookNews};
 pub use hooks::{DeadEvents, HookOutcome, HookPage, HookReport, HookRequest, HookStanding};
 pub use names::{Address, RelayName, RelayObject};
 pub use objects::{ObjectsPage, ObjectsQuery, TreeQuery};

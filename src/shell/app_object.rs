@@ -14,7 +14,7 @@ use super::callers::Callers;
 use super::platform::{self, Done, ObjectState, now_ms};
 use super::registry::{Registration, Registry};
 use super::sql::Database;
-use super::{alarm, calls, config, push};
+use super::{alarm, calls, config, measures, push};
 use crate::app::push::Attempt;
 use crate::base::pinned;
 use crate::object::{AppHost, AppInput, AppOutput, CallerId};
@@ -81,6 +81,8 @@ fn register(state: ObjectState, env: Env) -> Registration<Object> {
     let id = state.id().text();
     let host = AppHost::new(config::settings(&env), AppStore::new(Database::new(state.storage())));
     let host = host.with_push(config::push(&env)).with_private_receivers(config::private_receivers(&env));
+    let host = host.with_secrets_of(config::secret_min_bytes(&env));
+    let host = host.with_measures(measures::is_bound(&env));
     let object = Object { state, env, host, callers: Callers::default() };
     Registration::new(&REGISTRY, id, object)
 }
@@ -116,6 +118,7 @@ fn perform(object: &ObjectRef, output: AppOutput) {
                 AppInput::Tried { delivery, outcome }
             });
         }
+        AppOutput::Measure(points) => measures::write(&object.borrow().env, &points),
         AppOutput::MakeKeys => later(object, async { AppInput::KeysMade(push::make_keys().await) }),
         AppOutput::SetAlarm { at_ms } => {
             let set = alarm::set(&object.borrow().state.storage(), at_ms);

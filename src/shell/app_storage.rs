@@ -265,6 +265,17 @@ impl Store for AppStore {
         self.write(query, &[number(kind as u64), number(minute), reporter.into(), number(revision), tally])
     }
 
+    fn reported(&mut self, minute: u64, reporter: &str) -> Result<Option<(u64, Tally)>, StoreError> {
+        if !self.database.has_table("stats")? {
+            return Ok(None);
+        }
+        let query = "SELECT revision, tally FROM stats WHERE kind = ? AND minute = ? AND reporter = ?";
+        let values = [number(StatsKind::Open as u64), number(minute), reporter.into()];
+        let rows = self.database.rows(query, &values)?;
+        let known = |row| Ok((integer(row, "revision"), pinned::decode(&blob(row, "tally"))?));
+        rows.first().map(known).transpose()
+    }
+
     fn stats(&mut self, kind: StatsKind, from: u64, through: u64) -> Result<Vec<(u64, Tally)>, StoreError> {
         if !self.database.has_table("stats")? {
             return Ok(Vec::new());
@@ -306,11 +317,12 @@ impl Store for AppStore {
         self.write(query, &[number(max as u64)])
     }
 
-    fn dead(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    fn dead(&mut self, before: u64, limit: usize) -> Result<Vec<(u64, String, Vec<u8>)>, StoreError> {
         if !self.database.has_table("dead")? {
             return Ok(Vec::new());
         }
-        let rows = self.database.rows("SELECT channel, events FROM dead ORDER BY number DESC", &[])?;
-        Ok(rows.iter().map(|row| (text(row, "channel"), blob(row, "events"))).collect())
+        let query = "SELECT number, channel, events FROM dead WHERE number < ? ORDER BY number DESC LIMIT ?";
+        let rows = self.database.rows(query, &[number(before.min(1 << 53)), number(limit as u64)])?;
+        Ok(rows.iter().map(|row| (integer(row, "number"), text(row, "channel"), blob(row, "events"))).collect())
     }
 }

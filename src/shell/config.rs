@@ -81,7 +81,7 @@ pub fn errors_url(env: &Env) -> Option<String> {
 }
 
 /// How long secrets must be: with `SHORT_SECRETS=true`, which local runs set, short ones will do.
-fn secret_min_bytes(env: &Env) -> usize {
+pub fn secret_min_bytes(env: &Env) -> usize {
     if variable(env, "SHORT_SECRETS") == "true" { SHORT_SECRET_MIN_BYTES } else { SECRET_MIN_BYTES }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! `router` is the Worker, which lets clients in by each `way`, finds apps in its `directory` and serves the `event`
 //! page; `objects` are the Durable Object classes of channels and relays, each a `host` of a driver, and `app_object`
-//! is that of apps; `alarm`, `callers`, `calls`, `replies`, `responses`, `sockets`, `push`, `config` and the storages
-//! are what they use, `sql` and `platform` what they all stand on.
+//! is that of apps; `alarm`, `callers`, `calls`, `replies`, `responses`, `sockets`, `push`, `measures`, `config` and
+//! the storages are what they use, `sql` and `platform` what they all stand on.
 
 mod alarm;
 mod app_object;
@@ -18,6 +18,7 @@ mod engine;
 mod event;
 mod hooks;
 mod host;
+mod measures;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod objects;

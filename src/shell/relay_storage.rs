@@ -34,6 +34,9 @@ const ROWS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS attachments
 const KEPT_SCHEMA: &str =
     "CREATE TABLE IF NOT EXISTS kept (client TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID";
 
+const LIVES_SCHEMA: &str =
+    "CREATE TABLE IF NOT EXISTS lives (connection TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID";
+
 impl RelayStore for SqlStore {
     fn secret(&mut self) -> Result<Vec<u8>, StoreError> {
         let database = self.database();
@@ -188,6 +191,29 @@ impl RelayStore for SqlStore {
                     self.database().exec(query, &[client, bytes(value)])?;
                 }
                 None => self.database().exec("DELETE FROM kept WHERE client = ?", &[client])?,
+            }
+        }
+        Ok(())
+    }
+
+    fn lives(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        if !self.database().has_table("lives")? {
+            return Ok(Vec::new());
+        }
+        let life = |row| (text(row, "connection"), blob(row, "value"));
+        Ok(self.database().rows("SELECT connection, value FROM lives", &[])?.iter().map(life).collect())
+    }
+
+    fn change_lives(&mut self, lives: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError> {
+        self.database().exec(LIVES_SCHEMA, &[])?;
+        for (connection, value) in lives {
+            let connection = connection.as_str().into();
+            match value {
+                Some(value) => {
+                    let query = "INSERT OR REPLACE INTO lives (connection, value) VALUES (?, ?)";
+                    self.database().exec(query, &[connection, bytes(value)])?;
+                }
+                None => self.database().exec("DELETE FROM lives WHERE connection = ?", &[connection])?,
             }
         }
         Ok(())

@@ -13,6 +13,7 @@ pub mod fixtures;
 pub mod interval;
 pub mod item;
 pub mod metrics;
+pub mod points;
 pub mod reporter;
 pub mod requests;
 pub mod tally;

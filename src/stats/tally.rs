@@ -255,6 +255,17 @@ impl Tally {
         self.connections.add_after(&other.connections);
         self.channels.add_after(&other.channels);
     }
+
+    /// What came since that; there was no less then. How many there are at a time stays as it is.
+    pub fn since(&self, before: &Tally) -> Tally {
+        let mut since = self.clone();
+        since.counts.iter_mut().zip(&before.counts).for_each(|(count, known)| *count = count.saturating_sub(*known));
+        for (code, known) in &before.refusals {
+            since.refusals.entry(*code).and_modify(|count| *count = count.saturating_sub(*known));
+        }
+        since.refusals.retain(|_, count| *count > 0);
+        since
+    }
 }
 
 fn at(way: Way, kind: Kind, metric: Metric) -> usize {

@@ -138,3 +138,28 @@ fn a_change_brings_no_webhook_to_a_private_address() {
     scene.registrar.private_receivers = true;
     assert!(scene.call(put()).is_ok());
 }
+
+/// The secrets of an app's own keys are made here; a webhook brings its own.
+#[test]
+fn an_app_has_no_webhook_whose_secret_is_shorter_than_the_deployment_allows() {
+    let config = |secret: &str| {
+        let key = r#"{"name":"a","secret":"0123456789abcdef"}"#;
+        let hook = format!(r#"{{"id":"log","url":"https://example.com/hook","secret":"{secret}"}}"#);
+        format!(r#"{{"id":"demo","keys":[{key}],"namespaces":[],"webhooks":[{hook}]}}"#)
+    };
+    let create = |secret: &str| AppRequest::Create { config: config(secret), channels: String::new() };
+    let hook = |secret: &str| {
+        let hook = format!(r#"{{"id":"more","url":"https://example.com/hook","secret":"{secret}"}}"#);
+        admin(Act::Configure(Change::PutNamespace(format!(r#"{{"id":"x","webhooks":[{hook}]}}"#))))
+    };
+    let mut scene = Scene::new();
+    let error = scene.call(create("123456789012345")).unwrap_err();
+    assert!(
+        error.is(Code::BadRequest) && error.message.contains("webhook log must have a secret of at least 16 bytes")
+    );
+    assert!(scene.call(create("1234567890123456")).is_ok());
+    assert!(scene.call(hook("123456789012345")).unwrap_err().message.contains("webhook more must have a secret"));
+    assert!(scene.call(hook("1234567890123456")).is_ok());
+    scene.registrar.secret_min_bytes = 8;
+    assert!(scene.call(hook("12345678")).is_ok(), "as a local run has it");
+}

@@ -19,7 +19,8 @@ use std::rc::Rc;
 use courtside::channel::Channel;
 use courtside::error::Code;
 use courtside::limits::{
-    HOOK_BATCH_MAX_EVENTS, HOOK_BEHIND_MAX_MESSAGES, HOOK_GIVE_UP_MS, HOOK_LEASE_MS, HOOK_RETRY_MAX_MS, RETENTION_MS,
+    HOOK_BATCH_MAX_EVENTS, HOOK_BEHIND_MAX_MESSAGES, HOOK_DEAD_MAX_BYTES, HOOK_GIVE_UP_MS, HOOK_LEASE_MS,
+    HOOK_RETRY_MAX_MS, RETENTION_MS,
 };
 use courtside::rpc::{HookStanding, LocalOccupancy, RelayName, Request, Rules};
 use serde_json::json;
@@ -130,6 +131,26 @@ fn events_of_yesterday_are_given_up_and_counted() {
     let dead: Vec<_> = world.reports.iter().flat_map(|report| &report.dead).collect();
     assert_eq!((dead[0].count, dead[0].hook.as_str(), dead[0].error.code), (1, "log", 70002));
     assert_eq!(dead[0].first, dead[0].last);
+    let kept: Vec<serde_json::Value> = serde_json::from_str(&world.bodies[0]).expect("items");
+    assert_eq!(
+        (kept.len(), &kept[0]["id"], &kept[0]["data"]["messages"][0]["data"]),
+        (1, &json!(dead[0].first), &json!("old"))
+    );
+}
+
+#[test]
+fn of_many_events_that_are_given_up_the_first_are_kept() {
+    let mut world = World::new(4, &json!({}), |_| Does::Answers(400));
+    for number in 0..200 {
+        world.publish(format!("{number}"));
+    }
+    world.run_for(60 * 60 * 1_000);
+    let count: u64 = world.reports.iter().flat_map(|report| &report.dead).map(|dead| dead.count).sum();
+    assert_eq!(count, 200);
+    let kept: Vec<Vec<serde_json::Value>> =
+        world.bodies.iter().map(|body| serde_json::from_str(body).expect("items")).collect();
+    assert!(world.bodies.iter().all(|body| body.len() <= HOOK_DEAD_MAX_BYTES));
+    assert!(kept.iter().any(|items| (5..100).contains(&items.len())), "{kept:?}");
 }
 
 #[test]
@@ -274,7 +295,7 @@ fn a_million_events_wait_in_bounded_storage() {
     let due_ms = channel.deadline().expect("rows are to go").max(bench::NOW_MS) + 2 * RETENTION_MS;
     channel.tick(&mut store, due_ms);
     assert_eq!(store.rows.len(), 4, "three that are not too many, and the newest");
-    let report = channel.hook_news(due_ms).expect("news");
+    let report = channel.hook_news(due_ms).expect("news").report;
     let [dead] = &report.dead[..] else { panic!("{report:?}") };
     assert_eq!((dead.count, dead.error.code), (HOOK_BEHIND_MAX_MESSAGES / 3, 70003));
     assert!(store.hooks.expect("a row").len() < before + 300, "however many wait");

@@ -53,6 +53,8 @@ pub struct World {
     pub requests: Vec<Value>,
     pub posts: usize,
     pub reports: Vec<HookReport>,
+    /// What of events was kept that were given up.
+    pub bodies: Vec<String>,
     /// The app is no more.
     pub is_deleted: bool,
     pub does: fn(&mut World) -> Does,
@@ -93,6 +95,7 @@ impl World {
             requests: Vec::new(),
             posts: 0,
             reports: Vec::new(),
+            bodies: Vec::new(),
             is_deleted: false,
             does,
             attached: 0,
@@ -124,9 +127,10 @@ impl World {
                 Output::Ask(Question::App { ticket, call }) => {
                     let answer = match call.request {
                         _ if self.random.chance(200) => Err(Code::TimedOut.into()),
-                        AppRequest::HookReport(_) if self.is_deleted => Err(Code::NotFound.into()),
-                        AppRequest::HookReport(report) => {
-                            self.reports.push(*report);
+                        AppRequest::HookNews(_) if self.is_deleted => Err(Code::NotFound.into()),
+                        AppRequest::HookNews(news) => {
+                            self.bodies.extend(news.bodies);
+                            self.reports.push(news.report);
                             Ok(AppResponse::Done)
                         }
                         _ => Ok(AppResponse::Done),

@@ -77,6 +77,26 @@ test('a receiver hears that everybody has left, though the power failed while th
   assert.deepEqual([...new Set(presence.map(({ data }) => data.presence[0].action))], [2, 3]);
 });
 
+test('a receiver hears who came and who has gone, though the power failed while they were there', async (t) => {
+  const receiver = await Receiver.start(t);
+  const events = ['connection.opened', 'connection.closed'];
+  const file = appsFile(t, [{ id: 'doors', url: receiver.url('/doors'), secret, events }]);
+  const served = await Served.start(t, { args: ['--apps', file], environment });
+  const stays = await connected({ after() {} }, served, { key, clientId: 'ann' });
+  const gone = stays.connection.id;
+  const said = (/** @type {string} */ name) =>
+    receiver.items('/doors').filter((item) => item.name === name).map(({ data }) => data.connection.connectionId);
+  // Right after it was told that it is connected, before anybody knows whether the receiver is.
+  await served.kill();
+  stays.close();
+  await served.start();
+  await receiver.until(() => said('connection.opened').includes(gone));
+  await receiver.until(() => said('connection.closed').includes(gone));
+  const [closed] = receiver.items('/doors').filter((item) => item.name === 'connection.closed');
+  assert.deepEqual([closed.data.connection.clientId, closed.data.connection.reason], ['ann', 'lost']);
+  assert.equal(new Set(receiver.items('/doors').map(({ id }) => id)).size, 2, 'one id, one event');
+});
+
 test('a receiver of this network is called only where the operator says so', async (t) => {
   const receiver = await Receiver.start(t);
   const file = appsFile(t, [{ id: 'log', url: receiver.url('/log'), secret }]);

@@ -247,10 +247,18 @@ pub fn written() -> Fixture {
     put("hooks.standing", hex(&pinned::encode(&hooks.cursors[0].standing())));
     put("hooks.dead", hex(&pinned::encode(&hooks.dead[0])));
     put("hooks.meta", hex(hooked_store(messages()).meta.as_deref().expect("a meta")));
+    put("life", hex(&pinned::encode(&life())));
     put("revocation", hex(&pinned::encode(&revocation())));
     put("ban", hex(&pinned::encode(&ban())));
     put("note", hex(&pinned::encode(&note())));
     fixture
+}
+
+pub fn life() -> Life {
+    let [key_name, door, transport] = ["demo.key", "ably", "websocket"].map(str::to_owned);
+    let (app, client_id) = (AppId::parse("demo").expect("an id"), Some("ann".into()));
+    let (opened_ms, lost_until_ms) = (NOW_MS, Some(NOW_MS + 120_000));
+    Life { app, shard: 3, opened_ms, client_id, key_name, door, transport, is_told: true, lost_until_ms }
 }
 
 pub fn ban() -> Ban {

@@ -113,6 +113,7 @@ impl World {
                 }
                 AppOutput::Attempt(attempt) => self.attempt(attempt),
                 AppOutput::MakeKeys => unreachable!("they are there"),
+                AppOutput::Measure(_) => unreachable!("nobody measures"),
                 AppOutput::RepeatAlarm { reason } => unreachable!("its storage does not fail: {reason}"),
             }
         }

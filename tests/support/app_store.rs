@@ -29,7 +29,7 @@ pub struct AppMemory {
     pub stats: BTreeMap<(StatsKind, u64, String), (u64, Tally)>,
     pub standings: BTreeMap<(String, String), Vec<u8>>,
     /// By key, the last first.
-    pub dead: Vec<(String, String, Vec<u8>)>,
+    pub dead: Vec<(u64, String, String, Vec<u8>)>,
 }
 
 impl AppMemory {
@@ -192,6 +192,11 @@ impl Store for AppMemory {
         Ok(())
     }
 
+    fn reported(&mut self, minute: u64, reporter: &str) -> Result<Option<(u64, Tally)>, StoreError> {
+        self.check()?;
+        Ok(self.stats.get(&(StatsKind::Open, minute, reporter.to_owned())).cloned())
+    }
+
     fn stats(&mut self, kind: StatsKind, from: u64, through: u64) -> Result<Vec<(u64, Tally)>, StoreError> {
         self.check()?;
         let wanted = self.stats.iter().filter(|((of, minute, _), _)| *of == kind && (from..=through).contains(minute));
@@ -229,16 +234,18 @@ impl Store for AppMemory {
 
     fn add_dead(&mut self, key: &str, channel: &str, dead: &[u8], max: usize) -> Result<(), StoreError> {
         self.check()?;
-        if !self.dead.iter().any(|(known, ..)| known == key) {
-            self.dead.insert(0, (key.to_owned(), channel.to_owned(), dead.to_vec()));
+        if !self.dead.iter().any(|(_, known, ..)| known == key) {
+            let number = self.dead.first().map_or(1, |(number, ..)| number + 1);
+            self.dead.insert(0, (number, key.to_owned(), channel.to_owned(), dead.to_vec()));
             self.dead.truncate(max);
         }
         Ok(())
     }
 
-    fn dead(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    fn dead(&mut self, before: u64, limit: usize) -> Result<Vec<(u64, String, Vec<u8>)>, StoreError> {
         self.check()?;
-        Ok(self.dead.iter().map(|(_, channel, events)| (channel.clone(), events.clone())).collect())
+        let dead = self.dead.iter().filter(|(number, ..)| *number < before).take(limit);
+        Ok(dead.map(|(number, _, channel, events)| (*number, channel.clone(), events.clone())).collect())
     }
 }
 

@@ -32,6 +32,8 @@ struct Beside {
     rows: BTreeMap<RowId, Vec<u8>>,
     /// Sessions, by their client ids.
     kept: BTreeMap<String, Vec<u8>>,
+    /// Connections, by their ids.
+    lives: BTreeMap<String, Vec<u8>>,
     alarm_ms: Option<u64>,
 }
 
@@ -64,6 +66,7 @@ enum Write {
     Watch(Option<Watching>),
     Row(RowId, Option<Vec<u8>>),
     Kept(String, Option<Vec<u8>>),
+    Life(String, Option<Vec<u8>>),
     Clear,
     Alarm(Option<u64>),
 }
@@ -84,7 +87,8 @@ impl Write {
                 *store = MemoryStore::default();
                 Ok(())
             }
-            Write::Follower(..) | Write::Watch(_) | Write::Row(..) | Write::Kept(..) | Write::Alarm(_) => Ok(()),
+            Write::Follower(..) | Write::Watch(_) | Write::Alarm(_) => Ok(()),
+            Write::Row(..) | Write::Kept(..) | Write::Life(..) => Ok(()),
         }
     }
 
@@ -97,6 +101,8 @@ impl Write {
             Write::Row(id, None) => drop(beside.rows.remove(id)),
             Write::Kept(id, Some(value)) => drop(beside.kept.insert(id.clone(), value.clone())),
             Write::Kept(id, None) => drop(beside.kept.remove(id)),
+            Write::Life(id, Some(value)) => drop(beside.lives.insert(id.clone(), value.clone())),
+            Write::Life(id, None) => drop(beside.lives.remove(id)),
             Write::Alarm(alarm_ms) => beside.alarm_ms = *alarm_ms,
             Write::Clear => *beside = Beside { alarm_ms: beside.alarm_ms, ..Beside::default() },
             _ => {}
@@ -411,6 +417,15 @@ impl RelayStore for Disk {
 
     fn change_kept(&mut self, kept: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError> {
         kept.iter().try_for_each(|(id, value)| self.write(Write::Kept(id.clone(), value.clone())))
+    }
+
+    fn lives(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.read()?;
+        Ok(self.live_beside.lives.clone().into_iter().collect())
+    }
+
+    fn change_lives(&mut self, lives: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError> {
+        lives.iter().try_for_each(|(id, value)| self.write(Write::Life(id.clone(), value.clone())))
     }
 
     fn clear_rows(&mut self) -> Result<(), StoreError> {

@@ -37,6 +37,7 @@ pub fn hook_row(sent: Publish) -> HookRow {
         Some(Failing { since_ms: NOW_MS, tries: 3, tries_of_next: 2, due_ms: NOW_MS + 4_000, error: error.clone() });
     row.happened(Life::Opened, NOW_MS);
     let (first, last) = ("first".to_owned(), "last".to_owned());
-    row.gave_up(DeadEvents { number: 0, hook: "log".into(), at_ms: NOW_MS, count: 5, first, last, error });
+    let dead = DeadEvents { number: 0, hook: "log".into(), at_ms: NOW_MS, count: 5, first, last, error };
+    row.gave_up(dead, r#"[{"id":"first"}]"#.to_owned());
     row
 }

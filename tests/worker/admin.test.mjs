@@ -79,6 +79,9 @@ test('an operator sees who is connected, by client and channel, page after page'
   assert.equal(shown('ann').connectionId, ann.connection.id);
   assert.deepEqual([shown('ann').channels, shown('ann').transport, shown('ann').keyName], [['kept:listed'], 'websocket', 'one.fan']);
   assert.ok(Math.abs(shown('ben').since - Date.now()) < 600_000, 'a time of now');
+  assert.ok(await runtime.evict('Relay') > 0);
+  const later = (await ask('GET', '/apps/one/connections')).body.find((/** @type {any} */ one) => one.clientId === 'ben');
+  assert.equal(later.since, shown('ben').since, 'it is known though the object has slept');
   assert.equal((await ask('GET', '/apps/two/connections')).body[0].connectionId, other.connection.id);
 
   const by = async (/** @type {string} */ query) => (await ask('GET', `/apps/one/connections?${query}`)).body

@@ -18,11 +18,12 @@ const everything = [
   'channel.message', 'channel.message.updated', 'channel.message.deleted', 'channel.presence', 'channel.lifecycle',
   'channel.occupancy',
 ];
+const comings = ['connection.opened', 'connection.closed'];
 const faulty = ['busy', 'refusing', 'later', 'gone', 'moved', 'hanging'];
 const apps = {
   apps: [{
     id: 'demo',
-    keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }],
+    keys: [{ name: 'key1', secret: 'local-only', pusher: true, capability: { '*': ['*'] } }],
     namespaces: [
       { id: 'all', mutableMessages: true, webhooks: [{ id: 'all', url: receiver.url('/all'), key: 'key1', events: everything }] },
     ],
@@ -30,6 +31,8 @@ const apps = {
       hook('single', { requestMode: 'single' }),
       hook('bare', { requestMode: 'single', enveloped: false, events: ['channel.message', 'channel.presence'] }),
       ...faulty.map((id) => hook(id)),
+      hook('comings', { events: comings }),
+      hook('goings', { events: ['connection.closed'], requestMode: 'single', enveloped: false }),
     ],
   }],
 };
@@ -122,7 +125,9 @@ test('a receiver gets events one by one, with an envelope or without', async () 
   const { source, appId, channel, ruleId } = bodies[0];
   assert.deepEqual([source, appId, channel, ruleId], ['channel.message', 'demo', 'single:room', 'single']);
 
-  await channels.get('bare:ü').publish([{ name: 'é', data: 'one' }, { data: { a: 1 } }, { data: Buffer.from([0, 255]) }]);
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+  const extras = { headers: { traceparent } };
+  await channels.get('bare:ü').publish([{ name: 'é', data: 'one', extras }, { data: { a: 1 } }, { data: Buffer.from([0, 255]) }]);
   await receiver.until(() => requests('/bare').length === 3);
   const bare = requests('/bare');
   assert.ok(bare.every((request) => isSigned(request, secret)));
@@ -131,7 +136,40 @@ test('a receiver gets events one by one, with an envelope or without', async () 
   const [first] = bare;
   assert.equal(decodeURIComponent(String(first?.headers['x-ably-envelope-channel'])), 'bare:ü');
   assert.equal(decodeURIComponent(String(first?.headers['x-ably-message-name'])), 'é');
+  assert.equal(first?.headers.traceparent, traceparent);
   assert.equal(new Set(bare.map(({ headers }) => headers['x-ably-envelope-id'])).size, 3);
+});
+
+test('a receiver hears of connections by themselves, through whichever door they come', async (t) => {
+  const client = await connected(t, runtime, { clientId: 'eva' });
+  const id = client.connection.id;
+  const of = (/** @type {string | undefined} */ id) => receiver.items('/comings').filter(({ data }) => data.connection.connectionId === id);
+  await receiver.until(() => of(id).length === 1);
+  const [opened] = of(id);
+  const { openedAt, ...known } = opened.data.connection;
+  const expected = { connectionId: id, clientId: 'eva', keyName: 'demo.key1', door: 'ably', transport: 'websocket' };
+  assert.deepEqual(known, expected);
+  assert.deepEqual([opened.name, opened.source, opened.webhookId], ['connection.opened', 'connection.lifecycle', 'comings']);
+  assert.ok(!('channelId' in opened.data) && Number.isInteger(openedAt));
+  client.close();
+  await receiver.until(() => of(id).length === 2);
+  const closed = of(id)[1].data.connection;
+  assert.deepEqual([closed.reason, closed.openedAt, closed.closedAt >= openedAt], ['closed', openedAt, true]);
+  await receiver.until(() => requests('/goings').some(({ body }) => JSON.parse(body.toString()).connectionId === id));
+  const bare = requests('/goings').find(({ body }) => JSON.parse(body.toString()).connectionId === id);
+  assert.equal(bare?.headers['x-ably-envelope-name'], 'connection.closed');
+  assert.equal(bare?.headers['x-ably-envelope-channel'], undefined);
+
+  const pusher = new WebSocket(`${runtime.url.replace('http', 'ws')}/app/demo.key1?protocol=7&client=raw&version=1`);
+  t.after(() => pusher.close());
+  const doors = () => receiver.items('/comings').filter(({ data }) => data.connection.door === 'pusher').map(({ name }) => name);
+  await receiver.until(() => doors().includes('connection.opened'));
+  pusher.close();
+  await receiver.until(() => doors().includes('connection.closed'));
+
+  const listed = await rest(runtime).request('get', '/channels', 3, { by: 'id' });
+  assert.ok(!listed.items.some((name) => String(name).includes('connection.lifecycle')), 'their channel is no client\'s');
+  await assert.rejects(rest(runtime).channels.get('[meta]connection.lifecycle').publish('x', 'y'), { code: 40010 });
 });
 
 test('what a busy receiver refuses comes again, in order and once', async () => {
@@ -154,6 +192,11 @@ test('events that a receiver calls wrong are given up after some tries, and othe
   const { deadLetters } = await told(({ deadLetters }) => deadLetters.some((/** @type {any} */ dead) => dead.webhookId === 'refusing'));
   const [dead] = deadLetters.filter((/** @type {any} */ dead) => dead.webhookId === 'refusing');
   assert.deepEqual([dead.channel, dead.count, dead.error.code], ['refusing:room', 1, 70002]);
+  const path = `${runtime.url}/apps/demo/webhooks/dead-letters`;
+  const letters = await fetch(path, { headers: { authorization: `Bearer ${adminToken}` } });
+  const [letter] = (await letters.json()).filter((/** @type {any} */ one) => one.webhookId === 'refusing');
+  assert.deepEqual([letter.count, letter.events[0].id, letter.events[0].data.messages[0].data], [1, dead.first, 'wrong']);
+  assert.equal((await fetch(path)).status, 401);
 });
 
 test('a receiver that asks for a pause is sent the same again', async () => {

@@ -5,17 +5,28 @@ import { card, make, table } from './elements.js';
 /** How many apps are asked for one look. */
 const APPS_MAX = 50;
 
+/** How much of what each of them gave up is shown. */
+const LETTERS_MAX = 20;
+
+/** How many were given up, and those that were kept of them. @param {any} letter */
+function events({ count, events: kept }) {
+  if (kept.length === 0) return `${count}`;
+  return make('details', {}, make('summary', {}, `${count}`), make('pre', {}, JSON.stringify(kept, null, 2)));
+}
+
 const time = (/** @type {number} */ ms) => new Date(ms).toLocaleString();
 
 /** A card with the webhooks of all apps. */
 export async function webhooks() {
   const apps = (await json('/apps')).slice(0, APPS_MAX);
   const told = await Promise.all(apps.map(async (/** @type {any} */ { id }) => [id, await json(`/apps/${id}/webhooks`)]));
-  const all = (/** @type {'troubled' | 'deadLetters'} */ kind) =>
-    told.flatMap(([app, page]) => page[kind].map((/** @type {any} */ one) => ({ app, ...one })));
   const where = (/** @type {any} */ { app, webhookId, channel }) => [app, make('code', {}, webhookId), channel];
-  const troubled = all('troubled').map((one) => [...where(one), one.state, time(one.since), `${one.error.message} (${one.error.code})`]);
-  const dead = all('deadLetters').map((one) => [...where(one), `${one.count}`, time(one.timestamp), `${one.error.message} (${one.error.code})`]);
+  const failing = told.flatMap(([app, page]) => page.troubled.map((/** @type {any} */ one) => ({ app, ...one })));
+  const troubled = failing.map((one) => [...where(one), one.state, time(one.since), `${one.error.message} (${one.error.code})`]);
+  const letters = await Promise.all(apps.map(async (/** @type {any} */ { id }) =>
+    (await json(`/apps/${id}/webhooks/dead-letters?limit=${LETTERS_MAX}`)).map((/** @type {any} */ one) => ({ app: id, ...one }))));
+  const dead = letters.flat().map((one) =>
+    [...where(one), events(one), time(one.timestamp), `${one.error.message} (${one.error.code})`]);
   return card('Webhooks',
     table(['App', 'Webhook', 'Channel', 'State', 'Since', 'Why'], troubled, 'No webhook fails.'),
     make('p', { className: 'quiet' }, 'Events that were given up:'),

@@ -6,18 +6,22 @@ use serde_json::{Map, Value, json};
 use super::row::{LifeEvent, Mark};
 use crate::auth::{Events, Hook};
 use crate::http::percent;
+use crate::limits::HOOK_DEAD_MAX_BYTES;
 use crate::model::Format;
 use crate::model::data::Data;
-use crate::model::message::{Entry, Kind};
+use crate::model::message::{Entry, Extras, Kind, Message};
 use crate::model::revision::Shape;
 use crate::protocol::objects::SITE;
 use crate::protocol::outbound;
-use crate::rpc::Address;
+use crate::rpc::{Address, CONNECTION_CLOSED, CONNECTION_OPENED};
 
 /// The version of the protocol whose messages these are.
 const VERSION: &str = "2";
 
 const JSON: &str = "application/json";
+
+/// The header that says which trace a request is part of.
+const TRACE: &str = "traceparent";
 
 /// Something that happened on a channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,10 +46,13 @@ pub struct Event {
 /// The events of an entry that a webhook wants: one, or one for each message where they go alone and without an
 /// envelope. `mark` is the place before the entry.
 pub fn of_entry(entry: &Entry, hook: &Hook, epoch: &str, mark: Mark) -> Vec<Event> {
+    let done = Mark { position: entry.position, places: 0, ..mark };
+    if !hook.events.both(Events::CONNECTIONS).is_empty() {
+        return of_connections(entry, hook, mark, done);
+    }
     let Some(source) = source_of(entry).filter(|(_, event)| hook.events.has(*event)).map(|(source, _)| source) else {
         return Vec::new();
     };
-    let done = Mark { position: entry.position, places: 0, ..mark };
     if hook.is_enveloped {
         return vec![event(entry, (0, entry.count()), source, epoch, done)];
     }
@@ -55,6 +62,33 @@ pub fn of_entry(entry: &Entry, hook: &Hook, epoch: &str, mark: Mark) -> Vec<Even
         event(entry, (index, index + 1), source, epoch, next)
     };
     (0..entry.count()).map(place).collect()
+}
+
+/// What relays noted of connections: each is an event of its own, and known by the id that its relay gave it.
+fn of_connections(entry: &Entry, hook: &Hook, mark: Mark, done: Mark) -> Vec<Event> {
+    const KINDS: [(&str, Events); 2] = [(CONNECTION_OPENED, Events::OPENED), (CONNECTION_CLOSED, Events::CLOSED)];
+    let kind = |message: &Message| {
+        let name = message.name.as_deref()?;
+        KINDS.iter().find(|(known, event)| *known == name && hook.events.has(*event)).map(|(name, _)| *name)
+    };
+    let wanted: Vec<(&'static str, &Message)> =
+        entry.messages().iter().filter_map(|message| Some((kind(message)?, message))).collect();
+    let count = wanted.len();
+    let event = |(index, (name, message)): (usize, (&'static str, &Message))| {
+        let Data::Text(text) = &message.data else { return None };
+        Some(Event {
+            id: message.id.clone()?,
+            at_ms: entry.position.time_ms(),
+            source: "connection.lifecycle",
+            name,
+            content: Some(("connection", serde_json::from_str(text).ok()?)),
+            bare: (JSON, text.clone().into_bytes()),
+            told: message.client_id.iter().map(|id| ("X-Ably-ClientId", percent::encode(id))).collect(),
+            weight: message.weight(),
+            next: if index + 1 == count { done } else { Mark { places: index + 1, ..mark } },
+        })
+    };
+    wanted.into_iter().enumerate().filter_map(event).collect()
 }
 
 /// Summaries, annotations and operations on objects are told to nobody here.
@@ -85,7 +119,8 @@ fn event(entry: &Entry, (from, to): (usize, usize), source: &'static str, epoch:
                 let name = message.name.map(|name| ("X-Ably-Message-Name", percent::encode(name)));
                 let client = message.client_id.map(|client| ("X-Ably-ClientId", percent::encode(client)));
                 let id = Some(("X-Ably-Message-Id", percent::encode(&message.id)));
-                [id, name, client].into_iter().flatten().collect()
+                let trace = message.extras.and_then(trace).map(|trace| (TRACE, trace.to_owned()));
+                [id, name, client, trace].into_iter().flatten().collect()
             });
             ("channel.message", ("messages", json(&messages)), told)
         }
@@ -102,6 +137,15 @@ fn event(entry: &Entry, (from, to): (usize, usize), source: &'static str, epoch:
         weight: entry.weight(),
         next,
     }
+}
+
+/// The trace that a publisher says a message is part of, as W3C writes it: `00-…-…-01` in `extras.headers.traceparent`.
+fn trace(extras: &Extras) -> Option<&str> {
+    let trace = extras.get("headers")?.get("traceparent")?.as_str()?;
+    let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let parts: Vec<&str> = trace.split('-').collect();
+    let is_one = parts.iter().map(|part| part.len()).eq([2, 32, 16, 2]) && parts.iter().all(|part| is_hex(part));
+    is_one.then_some(trace)
 }
 
 fn json(value: &impl Serialize) -> Value {
@@ -139,7 +183,10 @@ pub fn of_life(event: &LifeEvent, epoch: &str, mark: Mark) -> Event {
 pub fn request(hook: &Hook, address: &Address, events: &[Event]) -> (Vec<(&'static str, String)>, Vec<u8>) {
     let mut headers = vec![("X-Ably-Version", VERSION.to_owned())];
     let (kind, body) = match (events, hook.is_batched) {
-        ([event], false) if hook.is_enveloped => (JSON, single(hook, address, event)),
+        ([event], false) if hook.is_enveloped => {
+            headers.extend(event.told.iter().filter(|(name, _)| *name == TRACE).cloned());
+            (JSON, single(hook, address, event))
+        }
         ([event], false) => {
             headers.extend(bare_headers(hook, address, event));
             event.bare.clone()
@@ -153,24 +200,35 @@ pub fn request(hook: &Hook, address: &Address, events: &[Event]) -> (Vec<(&'stat
 }
 
 fn batch(hook: &Hook, address: &Address, events: &[Event]) -> Vec<u8> {
-    let item = |event: &Event| {
-        let mut data = Map::from_iter([
-            ("channelId".to_owned(), json!(address.channel.as_str())),
-            ("site".to_owned(), json!(SITE)),
-        ]);
-        data.extend(event.content.clone().map(|(field, content)| (field.to_owned(), content)));
-        json!({
-            "webhookId": hook.id,
-            "id": event.id,
-            "source": event.source,
-            "name": event.name,
-            "serial": event.id,
-            "timestamp": event.at_ms,
-            "data": data,
-        })
-    };
-    let items: Vec<Value> = events.iter().map(item).collect();
+    let items: Vec<Value> = events.iter().map(|event| item(hook, address, event)).collect();
     json!({ "items": items }).to_string().into_bytes()
+}
+
+/// As many of the first as there is room for, as items of a batch; nothing when there is none for the first.
+pub fn kept(hook: &Hook, address: &Address, events: &[Event]) -> String {
+    let mut bytes = 2;
+    let fits = |item: &String| {
+        bytes += item.len() + 1;
+        bytes <= HOOK_DEAD_MAX_BYTES
+    };
+    let items: Vec<String> =
+        events.iter().map(|event| item(hook, address, event).to_string()).take_while(fits).collect();
+    if items.is_empty() { String::new() } else { format!("[{}]", items.join(",")) }
+}
+
+fn item(hook: &Hook, address: &Address, event: &Event) -> Value {
+    let mut data = Map::from_iter([("site".to_owned(), json!(SITE))]);
+    channel_of(address).iter().for_each(|channel| _ = data.insert("channelId".to_owned(), json!(channel)));
+    data.extend(event.content.clone().map(|(field, content)| (field.to_owned(), content)));
+    json!({
+        "webhookId": hook.id,
+        "id": event.id,
+        "source": event.source,
+        "name": event.name,
+        "serial": event.id,
+        "timestamp": event.at_ms,
+        "data": data,
+    })
 }
 
 fn single(hook: &Hook, address: &Address, event: &Event) -> Vec<u8> {
@@ -180,10 +238,10 @@ fn single(hook: &Hook, address: &Address, event: &Event) -> Vec<u8> {
         "id": event.id,
         "timestamp": event.at_ms,
         "appId": address.app.as_str(),
-        "channel": address.channel.as_str(),
         "site": SITE,
         "ruleId": hook.id,
     });
+    channel_of(address).iter().for_each(|channel| body["channel"] = json!(channel));
     if let Some((field, content)) = &event.content {
         body[*field] = content.clone();
     }
@@ -194,7 +252,6 @@ fn single(hook: &Hook, address: &Address, event: &Event) -> Vec<u8> {
 fn bare_headers(hook: &Hook, address: &Address, event: &Event) -> Vec<(&'static str, String)> {
     let mut headers = vec![
         ("X-Ably-Envelope-AppId", address.app.as_str().to_owned()),
-        ("X-Ably-Envelope-Channel", percent::encode(address.channel.as_str())),
         ("X-Ably-Envelope-RuleId", hook.id.clone()),
         ("X-Ably-Envelope-Site", SITE.to_owned()),
         ("X-Ably-Envelope-Source", event.source.to_owned()),
@@ -202,6 +259,28 @@ fn bare_headers(hook: &Hook, address: &Address, event: &Event) -> Vec<(&'static 
         ("X-Ably-Envelope-Id", event.id.clone()),
         ("X-Ably-Envelope-Timestamp", event.at_ms.to_string()),
     ];
+    headers.extend(channel_of(address).map(|channel| ("X-Ably-Envelope-Channel", percent::encode(channel))));
     headers.extend(event.told.iter().cloned());
     headers
+}
+
+/// What connections do is of no channel.
+fn channel_of(address: &Address) -> Option<&str> {
+    (!address.channel.is_connections()).then(|| address.channel.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_w3c_calls_a_trace_is_one() {
+        let of = |traceparent: &str| json!({"headers": {"traceparent": traceparent}}).as_object().cloned().unwrap();
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(trace(&of(good)), Some(good));
+        for other in ["", "00", &good.to_uppercase(), &good[1..], &format!("{good}-x"), "a\r\nb: c"] {
+            assert_eq!(trace(&of(other)), None, "{other:?}");
+        }
+        assert_eq!(trace(&Extras::default()), None);
+    }
 }

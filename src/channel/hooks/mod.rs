@@ -29,7 +29,7 @@ use crate::limits::{
     HOOK_LOOK_BYTES, HOOK_NEWS_PAUSE_MS,
 };
 use crate::model::serial::Position;
-use crate::rpc::{DeadEvents, HookOutcome, HookReport, HookRequest};
+use crate::rpc::{DeadEvents, HookNews, HookOutcome, HookReport, HookRequest};
 use events::Event;
 use row::{Cursor, HookRow, Life, Mark};
 
@@ -355,7 +355,7 @@ impl Channel {
     }
 
     fn fall_behind(&mut self, cursor: &Cursor, bound: Position, count: u64, now_ms: u64) {
-        self.gave_up(DeadEvents {
+        let dead = DeadEvents {
             number: 0,
             hook: cursor.hook.clone(),
             at_ms: now_ms,
@@ -363,7 +363,9 @@ impl Channel {
             first: cursor.mark.position.serial(&self.meta.epoch),
             last: bound.serial(&self.meta.epoch),
             error: Code::WebhookBehind.into(),
-        });
+        };
+        // The log is read no more for them.
+        self.gave_up(dead, String::new());
         let hooks = &mut self.states.hooks;
         hooks.sending.retain(|sending| sending.hook != cursor.hook);
         if let Some(known) = hooks.row.cursor(&cursor.hook) {
@@ -410,19 +412,20 @@ impl Channel {
     }
 
     /// What the app is to be told now. [`Channel::hooks_told`] gets to know whether it was.
-    pub fn hook_news(&mut self, now_ms: u64) -> Option<HookReport> {
+    pub fn hook_news(&mut self, now_ms: u64) -> Option<HookNews> {
         let hooks = &mut self.states.hooks;
         if self.stale || hooks.is_telling || hooks.news_at_ms > now_ms || !hooks.has_news() {
             return None;
         }
         hooks.is_telling = true;
         let news = hooks.row.cursors.iter().filter(|cursor| cursor.standing() != cursor.told);
-        Some(HookReport {
+        let report = HookReport {
             channel: self.meta.address.channel.clone(),
             epoch: self.meta.epoch.clone(),
             standings: news.map(|cursor| (cursor.hook.clone(), cursor.standing())).collect(),
-            dead: hooks.row.dead.clone(),
-        })
+            dead: hooks.row.dead.iter().map(|dead| dead.about.clone()).collect(),
+        };
+        Some(HookNews { report, bodies: hooks.row.dead.iter().map(|dead| dead.body.clone()).collect() })
     }
 
     pub fn hooks_told(&mut self, store: &mut impl Store, report: &HookReport, is_told: bool, now_ms: u64) {
@@ -436,7 +439,7 @@ impl Channel {
             row.cursor(hook).into_iter().for_each(|cursor| cursor.told = standing.clone());
         }
         let through = report.dead.last().map_or(0, |dead| dead.number + 1);
-        row.dead.retain(|dead| dead.number >= through);
+        row.dead.retain(|dead| dead.about.number >= through);
         if self.reload(store).and_then(|()| self.save_hooks(store)).is_err() {
             // The app knows what it was told when it is told again.
             self.forget(now_ms);

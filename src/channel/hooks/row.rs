@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::auth::{Events, Hook};
-use crate::base::pinned::Versioned;
+use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::error::ErrorInfo;
 use crate::limits::{HOOK_LIFE_EVENTS_MAX, HOOK_NEWS_MAX};
 use crate::model::serial::Position;
-use crate::rpc::{DeadEvents, HookStanding};
+use crate::rpc::{DeadEvents, DeadLetter, HookStanding};
 
 /// Pinned, see [`crate::base::pinned`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,12 +23,47 @@ pub struct HookRow {
     pub is_open: bool,
     pub is_occupied: bool,
     /// What the app has not been told yet.
-    pub dead: Vec<DeadEvents>,
+    pub dead: Vec<DeadLetter>,
     pub dead_number: u64,
 }
 
 impl Versioned for HookRow {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<HookRow, Unreadable> {
+        if version == 1 {
+            pinned::take::<first::HookRow>(bytes).map(HookRow::from)
+        } else {
+            Err(Unreadable::Version(version))
+        }
+    }
+}
+
+/// Version 1: of what was given up no event was kept.
+mod first {
+    use serde::Deserialize;
+
+    use super::{Cursor, LifeEvent};
+    use crate::rpc::{DeadEvents, DeadLetter};
+
+    #[derive(Deserialize)]
+    pub struct HookRow {
+        cursors: Vec<Cursor>,
+        life: Vec<LifeEvent>,
+        life_number: u64,
+        is_open: bool,
+        is_occupied: bool,
+        dead: Vec<DeadEvents>,
+        dead_number: u64,
+    }
+
+    impl From<HookRow> for super::HookRow {
+        fn from(earlier: HookRow) -> super::HookRow {
+            let HookRow { cursors, life, life_number, is_open, is_occupied, dead, dead_number } = earlier;
+            let dead = dead.into_iter().map(|about| DeadLetter { about, body: String::new() }).collect();
+            super::HookRow { cursors, life, life_number, is_open, is_occupied, dead, dead_number }
+        }
+    }
 }
 
 /// How far a webhook is.
@@ -150,8 +185,8 @@ impl HookRow {
         self.life.retain(|event| event.number >= done);
     }
 
-    pub fn gave_up(&mut self, dead: DeadEvents) {
-        self.dead.push(DeadEvents { number: self.dead_number, ..dead });
+    pub fn gave_up(&mut self, dead: DeadEvents, body: String) {
+        self.dead.push(DeadLetter { about: DeadEvents { number: self.dead_number, ..dead }, body });
         self.dead_number += 1;
         let excess = self.dead.len().saturating_sub(HOOK_NEWS_MAX);
         self.dead.drain(..excess);

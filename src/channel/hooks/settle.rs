@@ -1,8 +1,8 @@
 //! What becomes of events once the outcome of their request is known, or nobody will tell it any more.
 
-use super::Sending;
 use super::row::Failing;
 use super::verdict::{self, Verdict};
+use super::{Sending, events};
 use crate::channel::store::{Store, StoreError};
 use crate::channel::{Channel, MEND_PAUSE_MS};
 use crate::error::ErrorInfo;
@@ -47,12 +47,12 @@ impl Channel {
             Verdict::Again(error, asked_ms) => {
                 self.try_again(&sending, &error, asked_ms, seed, now_ms);
                 if is_old {
-                    self.give_up(&sending, error, now_ms);
+                    self.give_up(store, &sending, error, now_ms)?;
                 }
             }
             Verdict::Refused(error) => {
                 self.try_again(&sending, &error, None, seed, now_ms);
-                self.give_up(&sending, error, now_ms);
+                self.give_up(store, &sending, error, now_ms)?;
                 self.try_next(hook, now_ms);
             }
             Verdict::Gone(error) => self.end_hook(hook, error, now_ms),
@@ -89,7 +89,13 @@ impl Channel {
     }
 
     /// Goes on with the events behind these.
-    fn give_up(&mut self, sending: &Sending, error: ErrorInfo, now_ms: u64) {
+    fn give_up(
+        &mut self,
+        store: &mut impl Store,
+        sending: &Sending,
+        error: ErrorInfo,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
         let dead = DeadEvents {
             number: 0,
             hook: sending.hook.clone(),
@@ -99,13 +105,25 @@ impl Channel {
             last: sending.last.clone(),
             error,
         };
-        self.gave_up(dead);
+        let body = self.dead_body(store, sending)?;
+        self.gave_up(dead, body);
         let row = &mut self.states.hooks.row;
         if let Some(cursor) = row.cursor(&sending.hook) {
             cursor.mark = sending.next;
             cursor.failing.iter_mut().for_each(|failing| failing.tries_of_next = 0);
         }
         row.forget_done();
+        Ok(())
+    }
+
+    /// What of a request is kept that is given up, read from the log again.
+    fn dead_body(&mut self, store: &mut impl Store, sending: &Sending) -> Result<String, StoreError> {
+        let hook = self.meta.rules.hooks.iter().find(|hook| hook.id == sending.hook).cloned();
+        let mark = self.states.hooks.row.cursor(&sending.hook).map(|cursor| cursor.mark);
+        let (Some(hook), Some(mark)) = (hook, mark) else { return Ok(String::new()) };
+        let events = self.gather(store, &hook, mark)?.events;
+        let count = events.len().min(usize::try_from(sending.count).unwrap_or(usize::MAX));
+        Ok(events::kept(&hook, &self.meta.address, &events[..count]))
     }
 
     /// The receiver is there, and may take what follows.
@@ -116,9 +134,9 @@ impl Channel {
         }
     }
 
-    pub(super) fn gave_up(&mut self, dead: DeadEvents) {
+    pub(super) fn gave_up(&mut self, dead: DeadEvents, body: String) {
         self.tally.add_hooks(HookCount::EventsGivenUp, dead.count);
-        self.states.hooks.row.gave_up(dead);
+        self.states.hooks.row.gave_up(dead, body);
     }
 
     fn end_hook(&mut self, hook: &str, error: ErrorInfo, now_ms: u64) {

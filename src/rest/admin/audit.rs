@@ -5,20 +5,16 @@ use serde_json::Value;
 use super::super::apps;
 use super::super::caller::Caller;
 use super::super::history::limit;
-use super::super::page::Links;
+use super::super::page::{Links, before};
 use super::super::step::another_answer;
 use super::super::{Context, Step};
 use super::ask;
 use super::operator::{Operator, is_by_deployment};
-use crate::base::whole_number;
-use crate::error::{Code, ErrorInfo};
+use crate::error::ErrorInfo;
 use crate::http::{Form, Request};
 use crate::limits::AUDIT_PAGE_MAX;
 use crate::model::name::AppId;
 use crate::rpc::{Act, AdminResponse};
-
-/// Before all: no entry has this number.
-const END: u64 = (1 << 53) - 1;
 
 /// Of all apps, for whoever has the admin token; of its own app, for a key.
 pub fn of_deployment(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
@@ -37,9 +33,7 @@ pub fn list(request: &Request, operator: &Operator, form: Form) -> Result<Step, 
 /// Fails with 40003 for a limit or a cursor that is none.
 fn page(request: &Request, app: &AppId, form: Form) -> Result<Step, ErrorInfo> {
     let limit = limit(request)?.min(AUDIT_PAGE_MAX);
-    let bad_cursor = || Code::BadParameter.because("the cursor is not one that a page had");
-    let cursor = request.parameter("cursor").map(|text| whole_number(text).filter(|number| *number <= END));
-    let before = cursor.map_or(Ok(END), |number| number.ok_or_else(bad_cursor))?;
+    let before = before(request)?;
     let links = Links::of(request, "audit", &["limit", "format"]);
     Ok(ask(app, Act::Audit { before, limit: limit + 1 }, None, form, move |response| {
         let AdminResponse::Audit(mut notes) = response else { return Err(another_answer()) };

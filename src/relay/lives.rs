@@ -1,0 +1,472 @@
+//! Connections whose beginning and end a webhook is told (docs/webhooks.md): a row for each, from before its client
+//! knows that it is connected until the channel that keeps these events has its end.
+//!
+//! A relay that was killed finds rows without connections. Those have two minutes to come back, as any connection has
+//! that lost its transport, and are then told to have ended. What was told and not noted is told again, by the same id.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::calls::Pending;
+use super::inspection::transport;
+use super::session::Session;
+use super::{Effect, Relay};
+use crate::auth::Source;
+use crate::base::pinned::{self, Versioned};
+use crate::limits::{CONNECTION_STATE_TTL_MS, LIVES_MAX, LIVES_PER_CALL, LIVES_RETRY_MS, LIVES_WATCH_MS};
+use crate::model::data::Data;
+use crate::model::message::Message;
+use crate::model::name::{AppId, ChannelName};
+use crate::protocol::dialect::Dialect;
+use crate::rpc::placement::Shard;
+use crate::rpc::{
+    Answer, CONNECTION_CLOSED, CONNECTION_OPENED, Outcome, Publish, PublishKey, Request, Response, Submission,
+};
+
+/// A connection as its row has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Life {
+    pub app: AppId,
+    pub shard: u16,
+    pub opened_ms: u64,
+    pub client_id: Option<String>,
+    pub key_name: String,
+    pub door: String,
+    pub transport: String,
+    /// The channel has its beginning.
+    pub is_told: bool,
+    /// Until when it may come back, where it was looked for and not there.
+    pub lost_until_ms: Option<u64>,
+}
+
+impl Versioned for Life {
+    const VERSION: u8 = 1;
+}
+
+impl Life {
+    pub fn decode(bytes: &[u8]) -> Option<Life> {
+        pinned::decode(bytes).ok()
+    }
+
+    pub fn shard(&self) -> Shard {
+        Shard(self.shard)
+    }
+
+    fn of(session: &Session, now_ms: u64) -> Life {
+        Life {
+            app: session.grant.app().clone(),
+            shard: session.key.shard,
+            opened_ms: now_ms,
+            client_id: session.grant.client_id.name().map(str::to_owned),
+            key_name: session.grant.key_name.to_string(),
+            door: door(session).to_owned(),
+            transport: transport(session).to_owned(),
+            is_told: false,
+            lost_until_ms: None,
+        }
+    }
+
+    /// The event, as the channel keeps it.
+    fn message(&self, connection_id: &str, what: What) -> Message {
+        let (name, ended) = match what {
+            What::Opened => (CONNECTION_OPENED, None),
+            What::Closed(end) => (CONNECTION_CLOSED, Some(end)),
+        };
+        let mut data = json!({
+            "connectionId": connection_id,
+            "clientId": self.client_id,
+            "keyName": self.key_name,
+            "door": self.door,
+            "transport": self.transport,
+            "openedAt": self.opened_ms,
+        });
+        if let Some(End { at_ms, code, is_lost }) = ended {
+            data["closedAt"] = json!(at_ms);
+            data["reason"] = json!(if is_lost { "lost" } else { "closed" });
+            code.into_iter().for_each(|code| data["code"] = json!(code));
+        }
+        Message {
+            // A connection that comes back after its end was told begins anew.
+            id: Some(format!("{connection_id}.{}.{name}", self.opened_ms)),
+            name: Some(name.to_owned()),
+            data: Data::Text(data.to_string()),
+            encoding: Some("json".to_owned()),
+            client_id: self.client_id.clone(),
+            extras: None,
+        }
+    }
+}
+
+/// The protocol that a client speaks.
+fn door(session: &Session) -> &'static str {
+    match (&session.door, session.dialect) {
+        (Some(door), _) => door.name(),
+        (None, Dialect::Events(_)) => "events",
+        (None, _) => "ably",
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct End {
+    at_ms: u64,
+    /// That of the error by which the server ended it.
+    code: Option<u32>,
+    /// Its client did not come back.
+    is_lost: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum What {
+    Opened,
+    Closed(End),
+}
+
+/// Those of one relay.
+#[derive(Debug, Default)]
+pub struct Lives {
+    rows: BTreeMap<String, Life>,
+    /// Without a transport, until when they may come back.
+    lost: BTreeMap<String, u64>,
+    changed: Vec<String>,
+    to_tell: VecDeque<(String, What)>,
+    /// On its way to the channel, under this id.
+    telling: Option<(String, Vec<(String, What)>)>,
+    is_called: bool,
+    calls: u64,
+    not_before_ms: u64,
+    watch_ms: Option<u64>,
+}
+
+impl Lives {
+    pub fn is_full(&self) -> bool {
+        self.rows.len() + self.to_tell.len() >= LIVES_MAX
+    }
+
+    /// Rows that outlived the relay's memory. Whoever is still here says so.
+    pub fn found(&mut self, rows: impl IntoIterator<Item = (String, Vec<u8>)>, now_ms: u64) {
+        for (connection_id, row) in rows {
+            // One that cannot be read stays for a build that can.
+            let Some(life) = Life::decode(&row) else { continue };
+            if !life.is_told {
+                self.to_tell.push_back((connection_id.clone(), What::Opened));
+            }
+            self.lost.insert(connection_id.clone(), life.lost_until_ms.unwrap_or(now_ms + CONNECTION_STATE_TTL_MS));
+            self.rows.insert(connection_id, life);
+        }
+    }
+
+    /// The connection has a transport.
+    pub fn is_here(&mut self, connection_id: &str) {
+        self.lost.remove(connection_id);
+        if self.rows.get_mut(connection_id).is_some_and(|life| life.lost_until_ms.take().is_some()) {
+            self.changed.push(connection_id.to_owned());
+        }
+    }
+
+    /// The next life of the memory does not begin to wait anew.
+    fn note_lost(&mut self) {
+        for (connection_id, until_ms) in &self.lost {
+            let Some(life) = self.rows.get_mut(connection_id) else { continue };
+            if life.lost_until_ms.replace(*until_ms).is_none() {
+                self.changed.push(connection_id.clone());
+            }
+        }
+    }
+
+    fn begin(&mut self, connection_id: &str, life: Life) {
+        self.is_here(connection_id);
+        if !self.rows.contains_key(connection_id) {
+            self.rows.insert(connection_id.to_owned(), life);
+            self.changed.push(connection_id.to_owned());
+            self.to_tell.push_back((connection_id.to_owned(), What::Opened));
+        }
+    }
+
+    /// Its transport is gone.
+    fn lose(&mut self, connection_id: &str, now_ms: u64) {
+        if self.rows.contains_key(connection_id) {
+            self.lost.insert(connection_id.to_owned(), now_ms + CONNECTION_STATE_TTL_MS);
+        }
+    }
+
+    fn end(&mut self, connection_id: &str, end: End) {
+        self.lost.remove(connection_id);
+        if self.rows.contains_key(connection_id) {
+            self.to_tell.push_back((connection_id.to_owned(), What::Closed(end)));
+        }
+    }
+
+    /// The connection ended by an error just now.
+    pub fn explain(&mut self, connection_id: &str, code: u32) {
+        if let Some((id, What::Closed(end))) = self.to_tell.back_mut()
+            && id == connection_id
+        {
+            end.code = Some(code);
+        }
+    }
+
+    fn end_lost(&mut self, now_ms: u64) {
+        let over: Vec<String> =
+            self.lost.iter().filter(|(_, until_ms)| **until_ms <= now_ms).map(|(id, _)| id.clone()).collect();
+        over.iter().for_each(|id| self.end(id, End { at_ms: now_ms, code: None, is_lost: true }));
+    }
+
+    /// No webhook wants to hear of them any more.
+    fn clear(&mut self) {
+        self.changed.extend(std::mem::take(&mut self.rows).into_keys());
+        *self = Lives { changed: std::mem::take(&mut self.changed), calls: self.calls, ..Lives::default() };
+    }
+
+    /// When the relay is next needed for them. An object that is killed has no socket that would wake it.
+    pub fn due_ms(&self) -> Option<u64> {
+        let waits = !self.is_called && (self.telling.is_some() || !self.to_tell.is_empty());
+        let telling = waits.then_some(self.not_before_ms);
+        telling.into_iter().chain(self.lost.values().min().copied()).chain(self.watch_ms).min()
+    }
+
+    /// What the channel is to be told next: the same again, when it is not known whether it has it.
+    fn next(&mut self, relay: &str, seed: u64) -> Option<(String, Vec<Message>)> {
+        if self.telling.is_none() {
+            let count = self.to_tell.len().min(LIVES_PER_CALL);
+            let events: Vec<(String, What)> = self.to_tell.drain(..count).collect();
+            self.calls += 1;
+            self.telling = (!events.is_empty()).then(|| (format!("{relay}.{seed}.{}", self.calls), events));
+        }
+        let (id, events) = self.telling.as_ref()?;
+        let message = |(id, what): &(String, What)| Some(self.rows.get(id)?.message(id, *what));
+        Some((id.clone(), events.iter().filter_map(message).collect()))
+    }
+
+    fn told(&mut self) {
+        self.is_called = false;
+        for (connection_id, what) in self.telling.take().into_iter().flat_map(|(_, events)| events) {
+            self.changed.push(connection_id.clone());
+            match what {
+                What::Opened => self.rows.get_mut(&connection_id).into_iter().for_each(|life| life.is_told = true),
+                What::Closed(_) => drop(self.rows.remove(&connection_id)),
+            }
+        }
+    }
+
+    fn take_changes(&mut self) -> Option<Effect> {
+        let changed = std::mem::take(&mut self.changed);
+        let row = |id: String| (id.clone(), self.rows.get(&id).map(pinned::encode));
+        (!changed.is_empty()).then(|| Effect::Lives(changed.into_iter().map(row).collect()))
+    }
+}
+
+impl Relay {
+    /// The rows that outlived the relay's memory. Comes before [`Relay::restore`].
+    pub fn found_lives(&mut self, rows: Vec<(String, Vec<u8>)>, now_ms: u64) {
+        self.lives.found(rows, now_ms);
+        self.watch_lives(now_ms);
+    }
+
+    fn watch_lives(&mut self, now_ms: u64) {
+        self.lives.watch_ms = (!self.lives.rows.is_empty()).then_some(now_ms + LIVES_WATCH_MS);
+    }
+
+    pub(super) fn begin_life(&mut self, session: &Session) {
+        if !self.app.tells_of_connections() {
+            return;
+        }
+        self.lives.begin(session.connection_id(), Life::of(session, self.now_ms));
+        if self.lives.watch_ms.is_none() {
+            self.watch_lives(self.now_ms);
+        }
+    }
+
+    /// Its transport is gone. A door's client never comes back to the same connection.
+    pub(super) fn end_life(&mut self, session: &Session, closed: bool) {
+        match closed || session.door.is_some() {
+            true => {
+                let end = End { at_ms: self.now_ms, code: None, is_lost: !closed };
+                self.lives.end(session.connection_id(), end);
+            }
+            false => self.lives.lose(session.connection_id(), self.now_ms),
+        }
+    }
+
+    pub(super) fn tick_lives(&mut self) {
+        self.lives.end_lost(self.now_ms);
+        self.lives.note_lost();
+        if self.lives.watch_ms.is_some_and(|watch_ms| watch_ms <= self.now_ms) {
+            self.watch_lives(self.now_ms);
+        }
+    }
+
+    /// Tells the channel of these events, one call at a time; gives what is to be stored before.
+    pub(super) fn tell_lives(&mut self) -> Option<Effect> {
+        if self.lives.rows.is_empty() && self.lives.changed.is_empty() {
+            return None;
+        }
+        if !self.app.tells_of_connections() {
+            self.lives.clear();
+            return self.lives.take_changes();
+        }
+        if !self.lives.is_called && self.lives.not_before_ms <= self.now_ms {
+            self.call_of_lives();
+        }
+        self.lives.take_changes()
+    }
+
+    fn call_of_lives(&mut self) {
+        let Some((id, messages)) = self.lives.next(self.name.as_str(), self.now_ms) else { return };
+        let content = Submission::Messages(messages);
+        let publish = Publish { key: PublishKey::Request(id), connection_id: None, by: Source::SERVER, content };
+        self.lives.is_called = true;
+        self.call(&ChannelName::connections(), Pending::Lives, Request::Publish(vec![publish]));
+    }
+
+    pub(super) fn lives_answered(&mut self, answer: &Answer<Response>) {
+        let is_taken = |outcome: &Outcome| matches!(outcome, Outcome::Accepted { .. });
+        match answer {
+            Ok(Response::Published(published)) if published.outcomes.iter().all(is_taken) => self.lives.told(),
+            _ => (self.lives.is_called, self.lives.not_before_ms) = (false, self.now_ms + LIVES_RETRY_MS),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::auth::{App, Capability, Grant, Identity, KeyName};
+    use crate::error::Code;
+    use crate::model::serial::Position;
+    use crate::relay::SocketId;
+    use crate::relay::session::Opening;
+    use crate::rpc::{Published, RelayName, Ticket};
+
+    const NOW_MS: u64 = 1_800_000_000_000;
+
+    fn relay(events: &[&str]) -> Relay {
+        let webhook = json!({"id": "w", "url": "https://example.com", "secret": "a-secret", "events": events});
+        let app: App = serde_json::from_value(json!({"id": "demo", "keys": [], "webhooks": [webhook]})).unwrap();
+        Relay::new(RelayName::shard(app.id(), 0), 0, Rc::new(app), b"secret".to_vec())
+    }
+
+    fn open(relay: &mut Relay, socket: u32, id: &str, now_ms: u64) -> Vec<Effect> {
+        let grant = Grant::of_key(KeyName::parse("demo.key").unwrap(), Capability::full());
+        let opening = Opening::from_query(Grant { client_id: Identity::Anonymous, ..grant }, &[], true);
+        relay.open(SocketId(socket), opening, id.to_owned(), now_ms)
+    }
+
+    /// What the channel is told: the call's ticket, and the ids of the events.
+    fn told(effects: &[Effect]) -> Option<(Ticket, Vec<String>)> {
+        effects.iter().find_map(|effect| match effect {
+            Effect::Call { ticket, call } if call.to.channel.is_connections() => {
+                let Request::Publish(publishes) = &call.request else { panic!("{call:?}") };
+                let ids = publishes[0].messages().iter().filter_map(|message| message.id.clone());
+                Some((*ticket, ids.collect()))
+            }
+            _ => None,
+        })
+    }
+
+    fn taken() -> Option<Answer<Response>> {
+        let outcomes = vec![Outcome::Accepted { position: Position(1), count: 1 }];
+        Some(Ok(Response::Published(Published { epoch: "life".to_owned(), outcomes })))
+    }
+
+    /// The rows that there are after these changes.
+    fn rows(effects: &[Effect], before: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
+        let mut rows: BTreeMap<String, Vec<u8>> = before.iter().cloned().collect();
+        for effect in effects {
+            let Effect::Lives(lives) = effect else { continue };
+            for (id, row) in lives {
+                match row {
+                    Some(row) => drop(rows.insert(id.clone(), row.clone())),
+                    None => drop(rows.remove(id)),
+                }
+            }
+        }
+        rows.into_iter().collect()
+    }
+
+    #[test]
+    fn a_connection_is_stored_before_its_client_hears_of_it() {
+        let mut relay = relay(&["connection.closed"]);
+        let effects = open(&mut relay, 1, "one", NOW_MS);
+        let place = |is_it: fn(&Effect) -> bool| effects.iter().position(is_it).expect("there is one");
+        let stored = place(|effect| matches!(effect, Effect::Lives(_)));
+        assert!(stored < place(|effect| matches!(effect, Effect::Send { .. })));
+    }
+
+    #[test]
+    fn nothing_is_kept_or_told_where_no_webhook_asks() {
+        let mut relay = relay(&["channel.message"]);
+        let mut effects = open(&mut relay, 1, "one", NOW_MS);
+        effects.extend(relay.lost(SocketId(1), NOW_MS + 1));
+        effects.extend(relay.tick(NOW_MS + 10 * CONNECTION_STATE_TTL_MS));
+        assert!(rows(&effects, &[]).is_empty() && told(&effects).is_none());
+    }
+
+    #[test]
+    fn a_relay_that_was_killed_tells_the_beginning_again_by_its_id_and_then_the_end() {
+        let mut before = relay(&["connection.opened", "connection.closed"]);
+        let effects = open(&mut before, 1, "one", NOW_MS);
+        let (_, opened) = told(&effects).expect("a call");
+        let stored = rows(&effects, &[]);
+        assert_eq!(opened, [format!("one.{NOW_MS}.connection.opened")]);
+
+        // It is killed before it is known whether the channel has that.
+        let mut after = relay(&["connection.opened", "connection.closed"]);
+        let start_ms = NOW_MS + 60_000;
+        after.found_lives(stored.clone(), start_ms);
+        let (ticket, again) = told(&after.tick(start_ms)).expect("a call");
+        assert_eq!(again, opened);
+        let stored = rows(&after.answered(ticket, taken(), start_ms), &stored);
+        assert!(Life::decode(&stored[0].1).is_some_and(|life| life.is_told));
+        assert_eq!(told(&after.tick(start_ms + CONNECTION_STATE_TTL_MS - 1)), None, "its client may come back");
+
+        // The object sleeps, and does not wait from the beginning.
+        let mut after = relay(&["connection.opened", "connection.closed"]);
+        after.found_lives(stored.clone(), start_ms + CONNECTION_STATE_TTL_MS - 1);
+        let end_ms = start_ms + CONNECTION_STATE_TTL_MS;
+        assert!(after.deadline().is_some_and(|due_ms| due_ms <= end_ms), "it wakes for it");
+        let (ticket, closed) = told(&after.tick(end_ms)).expect("a call");
+        assert_eq!(closed, [format!("one.{NOW_MS}.connection.closed")]);
+        assert_eq!(rows(&after.answered(ticket, taken(), end_ms), &stored), []);
+    }
+
+    #[test]
+    fn what_the_channel_did_not_take_is_told_again_as_it_was() {
+        let mut relay = relay(&["connection.opened"]);
+        let (ticket, first) = told(&open(&mut relay, 1, "one", NOW_MS)).expect("a call");
+        assert_eq!(told(&open(&mut relay, 2, "two", NOW_MS)), None, "one call at a time");
+        relay.answered(ticket, Some(Err(Code::Unavailable.into())), NOW_MS);
+        assert_eq!(told(&relay.tick(NOW_MS + LIVES_RETRY_MS - 1)), None);
+        let (ticket, again) = told(&relay.tick(NOW_MS + LIVES_RETRY_MS)).expect("a call");
+        assert_eq!(again, first);
+        let (_, next) = told(&relay.answered(ticket, taken(), NOW_MS + LIVES_RETRY_MS)).expect("the rest");
+        assert_eq!(next, [format!("two.{NOW_MS}.connection.opened")]);
+    }
+
+    #[test]
+    fn a_relay_whose_events_nobody_takes_lets_nobody_else_in() {
+        let mut lives = Lives::default();
+        let life = || {
+            let [door, transport] = ["ably", "websocket"].map(str::to_owned);
+            let (app, key_name) = (AppId::parse("demo").unwrap(), "demo.key".to_owned());
+            Life {
+                app,
+                shard: 0,
+                opened_ms: NOW_MS,
+                client_id: None,
+                key_name,
+                door,
+                transport,
+                is_told: false,
+                lost_until_ms: None,
+            }
+        };
+        for number in 0..LIVES_MAX {
+            lives.begin(&number.to_string(), life());
+        }
+        assert!(lives.is_full());
+    }
+}
