@@ -251,6 +251,14 @@ impl Relay {
         }
     }
 
+    /// The rows of a relay whose connections are all gone.
+    pub fn recall_kept(&mut self, rows: Vec<(String, Vec<u8>)>, now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
+        self.found_kept(rows);
+        self.part_lost_mqtt();
+        self.finish()
+    }
+
     /// All sockets were restored: whose connection is not among them has lost it.
     pub(super) fn part_lost_mqtt(&mut self) {
         let is_lost = |client_id: &&String| !self.mqtt.holders.contains_key(*client_id);
@@ -258,6 +266,8 @@ impl Relay {
         for client_id in lost {
             if let Some(kept) = self.mqtt.kept.get_mut(&client_id).filter(|kept| kept.parted.is_none()) {
                 kept.parted = Some(Parted { at_ms: self.now_ms, by_server: true });
+                // It has taken more than its row says: under another name, nothing new has the id of what it had.
+                kept.taken = Taken::default();
                 self.mqtt.changed.insert(client_id);
             }
         }
@@ -279,9 +289,10 @@ impl Relay {
         let Some(mut kept) = self.mqtt.take(&client_id) else { return };
         kept.parted = Some(Parted { at_ms: self.now_ms, by_server });
         kept.expiry_s = if has_gap { 0 } else { expiry_s };
+        kept.taken = taken;
         // What was stored before lies behind nothing that was not acknowledged.
         if !is_unsure {
-            (kept.taken, kept.unacknowledged, kept.subscriptions) = (taken, unacknowledged, subscriptions);
+            (kept.unacknowledged, kept.subscriptions) = (unacknowledged, subscriptions);
         }
         kept.will = kept.will.filter(|_| !is_leaving);
         self.settle_mqtt(client_id, kept);

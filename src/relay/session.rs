@@ -134,6 +134,11 @@ impl Opening {
         }
     }
 
+    /// Whether its client may have a session that its relay keeps.
+    pub fn has_session(&self) -> bool {
+        matches!(self.door, Some(Door::Mqtt(_)))
+    }
+
     /// The client came in by this door. It resumes nothing by a key.
     pub fn enter_by(&mut self, door: Door) {
         (self.takeover, self.echo, self.bounces, self.attach) = (None, door.echoes(), door.bounces(), Vec::new());
