@@ -19,7 +19,7 @@ use courtside::rpc::{Delivery, Publish, PublishKey, Request};
 use support::bench::{EPOCH, NOW_MS, address, delivery, relay};
 use support::mqtt::{come, rows, say, sent, subscribe};
 
-/// The wills that are published.
+/// What is published: wills, where nobody else publishes.
 fn wills(effects: &[Effect]) -> Vec<Publish> {
     let published = |effect: &Effect| match effect {
         Effect::Call { call, .. } => match &call.request {
@@ -29,6 +29,20 @@ fn wills(effects: &[Effect]) -> Vec<Publish> {
         _ => Vec::new(),
     };
     effects.iter().flat_map(published).collect()
+}
+
+/// By which keys publishes are known to their channel.
+fn keys(effects: &[Effect]) -> Vec<PublishKey> {
+    wills(effects).into_iter().map(|publish| publish.key).collect()
+}
+
+/// The record of a connection, as it was written last.
+fn record(effects: &[Effect]) -> Vec<u8> {
+    let record = |effect: &Effect| match effect {
+        Effect::Save { record, .. } => Some(record.clone()),
+        _ => None,
+    };
+    effects.iter().rev().find_map(record).expect("a record")
 }
 
 /// A relay that was killed, with what it stored.
@@ -89,6 +103,38 @@ fn a_channel_that_cannot_be_reached_costs_the_connection_and_not_the_session() {
     let again = come(&mut relay, 3, "ann", false, NOW_MS + CALL_ANSWER_MS);
     assert_eq!(sent(&again, 3)[0][2], 1);
     assert!(again.iter().any(|effect| matches!(effect, Effect::Call { .. })), "it is subscribed again: {again:?}");
+}
+
+/// The row of a session is not written for each publish.
+#[test]
+fn what_comes_again_to_a_killed_relay_is_not_taken_for_what_it_took_behind_its_row() {
+    let mut first = relay();
+    let stored = rows(&come(&mut first, 1, "ann", false, NOW_MS));
+    let known = keys(&say(&mut first, 1, b"\x32\x07\0\x01a\0\x01\0x", NOW_MS));
+    assert_eq!(known.len(), 1);
+    assert_eq!(rows(&say(&mut first, 1, b"\x32\x07\0\x01b\0\x02\0y", NOW_MS)), []);
+    let (mut relay, _) = killed(stored, NOW_MS);
+    assert_eq!(sent(&come(&mut relay, 2, "ann", false, NOW_MS + 1), 2)[0][2], 1);
+    let again = keys(&say(&mut relay, 2, b"\x3a\x07\0\x01b\0\x02\0y", NOW_MS + 1));
+    assert_eq!(again.len(), 1);
+    assert!(!known.contains(&again[0]), "{again:?} is another publish already");
+}
+
+#[test]
+fn a_relay_that_loses_its_memory_keeps_subscriptions_though_it_does_not_know_how_far_they_are() {
+    let mut first = relay();
+    let stored = rows(&come(&mut first, 1, "ann", false, NOW_MS));
+    let stored = [stored, rows(&subscribe(&mut first, 1, 1, NOW_MS))].concat();
+    let (_, effects) = first.deliver(&delivery(5_000, &[5_001]), NOW_MS);
+    let record = record(&effects);
+    let mut relay = relay();
+    relay.found_kept(vec![("ann".to_owned(), stored.last().and_then(|(_, row)| row.clone()).expect("a row"))]);
+    let effects = [relay.restore(SocketId(1), &record, NOW_MS), relay.restored(NOW_MS)].concat();
+    assert!(sent(&effects, 1).iter().any(|packet| packet[0] == 0xe0), "it must come back: {effects:?}");
+    relay.lost(SocketId(1), NOW_MS);
+    let effects = come(&mut relay, 2, "ann", false, NOW_MS + 1);
+    assert_eq!(sent(&effects, 2)[0][2], 1);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Call { .. })), "it is not subscribed: {effects:?}");
 }
 
 #[test]

@@ -357,9 +357,8 @@ impl Relay {
 
     /// Sees that the row of a session whose record changed says the same.
     pub(super) fn keep_mqtt(&mut self, socket: SocketId) {
-        let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt).filter(|mqtt| mqtt.is_kept()) else {
-            return;
-        };
+        let is_kept = |mqtt: &&Mqtt| mqtt.is_kept() && !mqtt.is_unsure;
+        let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt).filter(is_kept) else { return };
         let (client_id, taken, unacknowledged) =
             (mqtt.client_id.clone(), mqtt.taken.clone(), mqtt.flight.unacknowledged());
         let subscriptions = self.subscriptions_of(socket);
@@ -373,14 +372,22 @@ impl Relay {
         self.mqtt.changed.insert(client_id);
     }
 
-    /// What its client subscribed to and was told of, and where each goes on.
+    /// What its client subscribed to and was told of, and where each goes on: where it is not known how far its feed is,
+    /// as when the relay has lost its memory, that is where it went on before.
     fn subscriptions_of(&self, socket: SocketId) -> Vec<Subscribed> {
         let Some(session) = self.sessions.get(&socket) else { return Vec::new() };
         let Some(mqtt) = session.mqtt() else { return Vec::new() };
+        let earlier = self.mqtt.kept.get(&mqtt.client_id);
+        let stored = |name: &ChannelName| {
+            let subscribed = earlier?.subscriptions.iter().find(|subscribed| subscribed.channel == name.as_str())?;
+            Some(subscribed.serial.clone())
+        };
         let subscribed = |(name, attachment): (&ChannelName, &Attachment)| {
-            let (position, epoch) = self.place_of(name, attachment)?;
             let first = mqtt.flight.first_of(name.as_str()).map(|first| Position(first.0 - 1));
-            let serial = first.map_or(position, |first| first.min(position)).serial(&epoch);
+            let behind = |(position, epoch): (Position, String)| {
+                first.map_or(position, |first| first.min(position)).serial(&epoch)
+            };
+            let serial = self.place_of(name, attachment).map(behind).or_else(|| stored(name))?;
             let mut params = attachment.params.accepted.clone();
             params.remove("rewind");
             Some(Subscribed { channel: name.as_str().to_owned(), params, serial })
