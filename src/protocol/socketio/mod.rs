@@ -57,6 +57,8 @@ struct Open {
     within: Vec<(String, String)>,
     partial: Option<Partial>,
     orders: Vec<Inbound>,
+    /// Its own id, for as long as it is open as which it is known.
+    connection_id: String,
 }
 
 impl SocketIo {
