@@ -7,6 +7,7 @@
 //! gone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ use crate::protocol::mqtt::flight::Sent;
 use crate::protocol::mqtt::session::{Taken, Testament};
 use crate::rpc::placement::Shard;
 use crate::rpc::{Publish, PublishKey, ReadFrom, Submission};
+
+/// What a subscription began with, and does not go on with.
+const REWIND: &str = "rewind";
 
 /// A session as its relay stores it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,9 +98,14 @@ impl Kept {
         self.will_at_ms().or(self.ends_at_ms())
     }
 
-    fn same_but_for_places(&self, subscriptions: &[Subscribed]) -> bool {
-        let asked = |subscribed: &Subscribed| (subscribed.channel.clone(), subscribed.params.clone());
-        self.subscriptions.iter().map(asked).eq(subscriptions.iter().map(asked))
+    /// Whether all that its client subscribed to stands here, wherever each goes on.
+    fn has_all(&self, session: &Session) -> bool {
+        let is_same = |(stored, (name, attachment)): (&Subscribed, (&ChannelName, &Attachment))| {
+            let accepted = attachment.params.accepted.iter().filter(|(param, _)| *param != REWIND);
+            stored.channel == name.as_str() && stored.params.iter().eq(accepted)
+        };
+        self.subscriptions.len() == session.attachments.len()
+            && self.subscriptions.iter().zip(session.attachments.iter()).all(is_same)
     }
 }
 
@@ -127,6 +136,11 @@ impl Sessions {
         self.saved_ms.insert(client_id.to_owned(), now_ms);
         self.kept.insert(client_id.to_owned(), kept);
         self.changed.insert(client_id.to_owned());
+    }
+
+    /// Whether it is time to store how far a session that goes on has come.
+    pub fn is_due(&self, client_id: &str, now_ms: u64) -> bool {
+        self.saved_ms.get(client_id).is_some_and(|saved_ms| now_ms >= saved_ms + MQTT_SAVE_MS)
     }
 
     fn take(&mut self, client_id: &str) -> Option<Kept> {
@@ -179,7 +193,7 @@ impl Session {
     }
 
     fn mqtt_mut(&mut self) -> Option<&mut Mqtt> {
-        match self.door.as_deref_mut()? {
+        match self.door.as_mut().map(Rc::make_mut)? {
             Door::Mqtt(mqtt) => Some(mqtt),
             _ => None,
         }
@@ -231,7 +245,7 @@ impl Relay {
     /// A connection that outlived the relay's memory.
     pub(super) fn recall_mqtt(&mut self, socket: SocketId, session: &mut Session, was_busy: bool) {
         let Session { attachments, door: Some(door), .. } = session else { return };
-        let Door::Mqtt(mqtt) = &mut **door else { return };
+        let Door::Mqtt(mqtt) = Rc::make_mut(door) else { return };
         mqtt.is_unsure = was_busy;
         for (name, attachment) in attachments.iter() {
             mqtt.remember(name.as_str(), &attachment.params.accepted);
@@ -358,15 +372,16 @@ impl Relay {
     /// Sees that the row of a session whose record changed says the same.
     pub(super) fn keep_mqtt(&mut self, socket: SocketId) {
         let is_kept = |mqtt: &&Mqtt| mqtt.is_kept() && !mqtt.is_unsure;
-        let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt).filter(is_kept) else { return };
+        let Some(session) = self.sessions.get(&socket) else { return };
+        let Some(mqtt) = session.mqtt().filter(is_kept) else { return };
+        let has_all = self.mqtt.kept.get(&mqtt.client_id).is_none_or(|kept| kept.has_all(session));
+        if has_all && !self.mqtt.is_due(&mqtt.client_id, self.now_ms) {
+            return;
+        }
         let (client_id, taken, unacknowledged) =
             (mqtt.client_id.clone(), mqtt.taken.clone(), mqtt.flight.unacknowledged());
         let subscriptions = self.subscriptions_of(socket);
-        let saved_ms = self.mqtt.saved_ms.get(&client_id).copied().unwrap_or(0);
         let Some(kept) = self.mqtt.kept.get_mut(&client_id) else { return };
-        if kept.same_but_for_places(&subscriptions) && self.now_ms < saved_ms + MQTT_SAVE_MS {
-            return;
-        }
         (kept.taken, kept.unacknowledged, kept.subscriptions) = (taken, unacknowledged, subscriptions);
         self.mqtt.saved_ms.insert(client_id.clone(), self.now_ms);
         self.mqtt.changed.insert(client_id);
@@ -389,7 +404,7 @@ impl Relay {
             };
             let serial = self.place_of(name, attachment).map(behind).or_else(|| stored(name))?;
             let mut params = attachment.params.accepted.clone();
-            params.remove("rewind");
+            params.remove(REWIND);
             Some(Subscribed { channel: name.as_str().to_owned(), params, serial })
         };
         session.attachments.iter().filter_map(subscribed).collect()

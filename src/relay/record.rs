@@ -4,6 +4,8 @@
 //! asked for when it attached, a channel's name and parameters, is there too as long as it fits, and else in a row of
 //! the object's storage, which is written once and goes with the attachment.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
 use super::SocketId;
@@ -47,7 +49,7 @@ pub struct Record {
     pub busy: bool,
     attachments: Vec<AttachmentRecord>,
     is_secure: bool,
-    door: Option<Door>,
+    door: Option<Rc<Door>>,
 }
 
 impl Versioned for Record {
@@ -148,7 +150,7 @@ impl Session {
             busy: self.is_busy(),
             attachments: self.attachments.iter().map(attachment).collect(),
             is_secure: self.is_secure,
-            door: self.door.as_deref().cloned(),
+            door: self.door.clone(),
         }
     }
 
@@ -212,12 +214,13 @@ impl Record {
             shard: self.shard,
             generation: self.generations.current,
         };
+        let mark = self.door.as_ref().map(|door| door.mark()).unwrap_or_default();
         let session = Session {
             key,
             generations: self.generations,
             grant: self.grant,
-            dialect: self.door.as_ref().map_or(Dialect::Frames(self.format), Door::dialect),
-            door: self.door.map(Box::new),
+            dialect: self.door.as_ref().map_or(Dialect::Frames(self.format), |door| door.dialect()),
+            door: self.door,
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
             bounce: self.bounces.then(|| Box::new(Bounce { pinged_ms: 0, answered: true })),
@@ -237,6 +240,7 @@ impl Record {
             is_secure: self.is_secure,
             is_kept: true,
             was_busy: self.busy,
+            was_marked: mark,
             dirty: false,
         };
         Some(Restored { session, checkpoints })

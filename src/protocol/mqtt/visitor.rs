@@ -19,7 +19,7 @@ use crate::model::flags::{HAS_BACKLOG, Modes, RESUMED};
 use crate::model::message::Params;
 use crate::model::name::ChannelName;
 use crate::protocol::dialect::Dialect;
-use crate::protocol::door::{ASKED, Heard, Setting, Visitor};
+use crate::protocol::door::{ASKED, Heard, Mark, Setting, Visitor};
 use crate::protocol::inbound::{Inbound, PublishFrame};
 use crate::protocol::outbound::Outbound;
 use crate::protocol::{Encoded, action};
@@ -424,6 +424,11 @@ impl Visitor for Mqtt {
             }
             _ => Encoded::NOTHING,
         }
+    }
+
+    fn mark(&self) -> Mark {
+        let flags = [self.is_leaving, self.has_gap, self.ended_by_server, self.will.is_some()];
+        [self.said, flags.iter().fold(u64::from(self.expiry_s), |mark, flag| mark << 1 | u64::from(*flag))]
     }
 
     fn orders(&mut self) -> Vec<Inbound> {

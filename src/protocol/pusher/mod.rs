@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::dialect::Dialect;
-use super::door::{Heard, Setting, Visitor};
+use super::door::{Heard, Mark, Setting, Visitor};
 use super::inbound::{Inbound, InboundMessage, PublishFrame};
 use super::outbound::{Outbound, OutboundPresence};
 use super::{Encoded, action};
@@ -120,6 +120,10 @@ impl Visitor for Pusher {
             (action::CLOSED, _) => Encoded::Close(1000),
             _ => encode(frame),
         }
+    }
+
+    fn mark(&self) -> Mark {
+        [self.said, self.users.len() as u64 * 2 + u64::from(self.user.is_some())]
     }
 
     fn orders(&mut self) -> Vec<Inbound> {

@@ -106,8 +106,15 @@ impl Course {
             return;
         }
         let (target, version) = found;
+        let is_before = |at: Option<Place>| at.is_some_and(|at| at >= place_of(target));
+        let is_older = is_before(self.place.or(self.manner.begun));
+        if version > target.position && self.place.is_none() && !is_older && is_before(self.floor) {
+            // An operation, or a message as it is now: so it begins behind it.
+            self.floor = None;
+            return;
+        }
         assert!(!self.is_own(version, ledger), "{} hears itself: {text}", self.name);
-        match version > target.position && self.place.is_some_and(|at| at >= place_of(target)) {
+        match version > target.position && is_older {
             true => self.hears_operation(version, 1, text, ledger),
             false => self.hears(place_of(target), version, None, text, ledger),
         }
