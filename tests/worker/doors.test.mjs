@@ -1,0 +1,52 @@
+/** Whoever watches a deployment sees by which door each connection came in, and no door is a way around a bound. */
+import assert from 'node:assert/strict';
+import test, { after } from 'node:test';
+import { connected, rest, wholeHistory } from './clients.mjs';
+import { doors } from './doors.mjs';
+import { startRuntime } from './runtime.mjs';
+
+const token = 'an-admin-token-of-this-test';
+const apps = { apps: [{ id: 'demo', keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] }, pusher: true }], namespaces: [] }] };
+const runtime = await startRuntime(apps, { variables: { ADMIN_TOKEN: token } });
+after(() => runtime.stop());
+
+/** @param {string} path */
+const ask = (path) => fetch(runtime.url + path, { headers: { authorization: `Bearer ${token}` } });
+
+const names = ['pusher', 'socketio', 'mqtt', 'mqtt'];
+
+test('an operator sees by which door each connection came in, and metrics count them', async (t) => {
+  await connected(t, runtime, { clientId: 'sdk' });
+  const channel = (/** @type {number} */ index) => doors[index].channel(`watched-${index}`);
+  await Promise.all(doors.map(({ come }, index) => come(t, runtime, channel(index))));
+  const shown = await (await ask('/apps/demo/connections?limit=100')).json();
+  const of = (/** @type {string} */ name) => shown.filter((/** @type {any} */ one) => one.channels.includes(name))
+    .map(({ transport, protocol }) => `${transport} ${protocol}`);
+  assert.deepEqual(doors.map((_, index) => of(channel(index))), names.map((name) => [`websocket ${name}`]));
+  const sdk = shown.find((/** @type {any} */ one) => one.clientId === 'sdk');
+  assert.deepEqual([sdk.transport, sdk.protocol], ['websocket', 'ably']);
+
+  const counts = async () => {
+    const text = await (await ask('/metrics')).text();
+    return Object.fromEntries([...text.matchAll(/connections_by_door_total\{door="(\w+)"\} (\d+)/g)].map(([, door, count]) => [door, Number(count)]));
+  };
+  /** @type {Record<string, number>} */
+  let counted = {};
+  // Objects report what they counted when they have time.
+  while (!(counted.pusher >= 1 && counted.socketio >= 1 && counted.mqtt >= 2)) counted = await counts();
+  assert.deepEqual(counted, { pusher: 1, socketio: 1, mqtt: 2 });
+});
+
+for (const { door, channel, acknowledges, come } of doors) {
+  test(`${door}: who publishes too fast is refused, and what was accepted is there`, async (t) => {
+    const name = channel(`fast-${door.replace(/\W/g, '')}`);
+    const client = await come(t, runtime, name);
+    const outcomes = await Promise.allSettled(Array.from({ length: 1_500 }, (_, index) => client.publish(`${index}`)));
+    const refused = outcomes.filter(({ status }) => status === 'rejected');
+    assert.ok(refused.length > 0, 'none is refused');
+    if (!acknowledges) return;
+    const accepted = outcomes.flatMap(({ status }, index) => (status === 'fulfilled' ? [`${index}`] : []));
+    const history = new Set((await wholeHistory(rest(runtime).channels.get(name))).map(({ data }) => data));
+    assert.deepEqual(accepted.filter((text) => !history.has(text)), [], 'what was acknowledged is not there');
+  });
+}
