@@ -184,6 +184,18 @@ fn a_row_that_cannot_be_read_stays_as_it_is() {
     }
 }
 
+/// Of several publishes in one frame the first that cannot be refused in words ends the connection.
+#[test]
+fn who_is_told_that_the_connection_ends_is_told_nothing_more() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    // QoS 0, to a topic that is none.
+    let effects = say(&mut relay, 1, &b"\x30\x05\0\x01+\0x".repeat(3), NOW_MS);
+    let ends = sent(&effects, 1).iter().filter(|packet| packet[0] == 0xe0).count();
+    assert_eq!(ends, 1, "{effects:?}");
+    assert!(effects.contains(&Effect::Close { socket: SocketId(1) }));
+}
+
 #[test]
 fn what_is_not_acknowledged_is_where_the_next_connection_begins() {
     let mut relay = relay();

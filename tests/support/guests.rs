@@ -128,8 +128,7 @@ impl World {
         };
         let host = self.random.between(self.channels as u64, self.hosts.len() as u64 - 1) as usize;
         let (connect_at_ms, calm) = (0, false);
-        let guest =
-            Guest { visitor, host, link: None, connect_at_ms, waits_since_ms: None, is_settled: false, calm };
+        let guest = Guest { visitor, host, link: None, connect_at_ms, waits_since_ms: None, is_settled: false, calm };
         self.guests.push(guest);
         let at_ms = self.random.below(5_000);
         self.after(at_ms, Event::GuestTick { guest: self.guests.len() - 1 });

@@ -394,7 +394,11 @@ impl Book {
             let is_forgotten = earlier.position.time_ms() + PROMISED_MS < latest_ms;
             let is_anonymous = !logged.own_id && earlier.connection_id != logged.connection_id;
             let may_be_again = self.again.contains(&logged.tag);
-            assert!(is_forgotten || is_anonymous || may_be_again, "{} is in the log twice: {earlier:?}, {logged:?}", logged.tag);
+            assert!(
+                is_forgotten || is_anonymous || may_be_again,
+                "{} is in the log twice: {earlier:?}, {logged:?}",
+                logged.tag
+            );
             self.repeats += 1;
         }
         known.push(self.entries.len());

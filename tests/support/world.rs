@@ -446,7 +446,6 @@ fn app() -> Rc<App> {
         })
     };
     let namespaces: Vec<_> = KINDS.iter().enumerate().map(namespace).collect();
-    let app =
-        serde_json::json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only", "pusher": true}], "namespaces": namespaces});
+    let app = serde_json::json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only", "pusher": true}], "namespaces": namespaces});
     Rc::new(serde_json::from_value(app).expect("an app"))
 }

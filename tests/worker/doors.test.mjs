@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { connected, rest, wholeHistory } from './clients.mjs';
 import { doors } from './doors.mjs';
+import { Raw, versions } from './mqtt_clients.mjs';
 import { startRuntime } from './runtime.mjs';
 
 const token = 'an-admin-token-of-this-test';
@@ -37,16 +38,23 @@ test('an operator sees by which door each connection came in, and metrics count 
   assert.deepEqual(counted, { pusher: 1, socketio: 1, mqtt: 2 });
 });
 
-for (const { door, channel, acknowledges, come } of doors) {
-  test(`${door}: who publishes too fast is refused, and what was accepted is there`, async (t) => {
-    const name = channel(`fast-${door.replace(/\W/g, '')}`);
-    const client = await come(t, runtime, name);
-    const outcomes = await Promise.allSettled(Array.from({ length: 1_500 }, (_, index) => client.publish(`${index}`)));
-    const refused = outcomes.filter(({ status }) => status === 'rejected');
-    assert.ok(refused.length > 0, 'none is refused');
-    if (!acknowledges) return;
-    const accepted = outcomes.flatMap(({ status }, index) => (status === 'fulfilled' ? [`${index}`] : []));
-    const history = new Set((await wholeHistory(rest(runtime).channels.get(name))).map(({ data }) => data));
-    assert.deepEqual(accepted.filter((text) => !history.has(text)), [], 'what was acknowledged is not there');
+test('Socket.IO: who publishes too fast is refused, and what was acknowledged is there', async (t) => {
+  const client = await doors[1].come(t, runtime, 'fast');
+  const outcomes = await Promise.allSettled(Array.from({ length: 1_500 }, (_, index) => client.publish(`${index}`)));
+  const refused = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason.code] : []));
+  assert.deepEqual([...new Set(refused)], [42911]);
+  const acknowledged = outcomes.flatMap(({ status }, index) => (status === 'fulfilled' ? [`${index}`] : []));
+  const history = new Set((await wholeHistory(rest(runtime).channels.get('fast'))).map(({ data }) => data));
+  assert.deepEqual(acknowledged.filter((text) => !history.has(text)), [], 'what was acknowledged is not there');
+});
+
+for (const { version, protocolVersion } of versions) {
+  test(`MQTT ${version}: who publishes too fast is cut off, since nobody could say what is lost`, async () => {
+    const client = new Raw(runtime, { protocolVersion });
+    await client.connect();
+    const packet = client.bytes({ cmd: 'publish', topic: `fast/${protocolVersion}`, payload: 'x' });
+    for (let frame = 0; frame < 15; frame++) client.say(...Array.from({ length: 100 }, () => packet));
+    const told = await client.closed;
+    assert.deepEqual(told.slice(1).map(({ cmd, reasonCode }) => [cmd, reasonCode]), protocolVersion === 5 ? [['disconnect', 0x97]] : []);
   });
 }

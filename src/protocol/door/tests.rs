@@ -74,7 +74,8 @@ fn doors(app: &App) -> Vec<(Door, Vec<Vec<u8>>)> {
 /// What a connection alone is told.
 fn told(which: usize, error: &ErrorInfo) -> Outbound<'_> {
     let (channel, serial) = (["a", "presence-a", "presence-b"][which % 3], Some("00000000000005-001@s"));
-    let of_channel = |action| Outbound { action, channel: Some(channel), channel_serial: serial, ..Outbound::default() };
+    let of_channel =
+        |action| Outbound { action, channel: Some(channel), channel_serial: serial, ..Outbound::default() };
     let outcome = |action| Outbound { action, msg_serial: Some(0), count: Some(9), ..Outbound::default() };
     match which / 3 % 6 {
         0 => Outbound { action: action::CONNECTED, ..Outbound::default() },

@@ -107,7 +107,8 @@ fn who_misses_events_that_are_gone_is_sent_to_come_back() {
     let mut client = Client::new();
     client.done(r#"{"event":"pusher:subscribe","data":{"channel":"scores"}}"#);
     let gone = ErrorInfo::from(Code::ContinuityUnknown);
-    let attached = |flags| Outbound { error: Some(&gone), flags: Some(flags), ..of_channel(action::ATTACHED, "scores") };
+    let attached =
+        |flags| Outbound { error: Some(&gone), flags: Some(flags), ..of_channel(action::ATTACHED, "scores") };
     assert_eq!(client.tell(attached(0))[0]["event"], "pusher_internal:subscription_succeeded", "it begins with that");
     assert_eq!(client.tell(attached(RESUMED)), [] as [Value; 0]);
     assert_eq!(client.tell(attached(0))[1], json!({ "close": 4200 }));
