@@ -22,7 +22,7 @@ test('an operator sees by which door each connection came in, and metrics count 
   await Promise.all(doors.map(({ come }, index) => come(t, runtime, channel(index))));
   const shown = await (await ask('/apps/demo/connections?limit=100')).json();
   const of = (/** @type {string} */ name) => shown.filter((/** @type {any} */ one) => one.channels.includes(name))
-    .map(({ transport, protocol }) => `${transport} ${protocol}`);
+    .map((/** @type {any} */ one) => `${one.transport} ${one.protocol}`);
   assert.deepEqual(doors.map((_, index) => of(channel(index))), names.map((name) => [`websocket ${name}`]));
   const sdk = shown.find((/** @type {any} */ one) => one.clientId === 'sdk');
   assert.deepEqual([sdk.transport, sdk.protocol], ['websocket', 'ably']);
