@@ -43,7 +43,7 @@ fn a_packet_costs_no_more_because_more_is_on_its_way_or_waits() {
         let costs = [2, 100, MQTT_WINDOW as u64 + 100, MQTT_WINDOW as u64 + 200]
             .map(|messages| cost(&mut owed(messages), packet));
         let (least, most) = (costs.iter().min().unwrap(), costs.iter().max().unwrap());
-        assert!(most <= &(least + 12), "{packet:02x?} costs {costs:?}");
+        assert!(*most <= least + 12, "{packet:02x?} costs {costs:?}");
     }
 }
 

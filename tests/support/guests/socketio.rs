@@ -23,7 +23,6 @@ pub struct Guest {
     /// By course: what it goes on with.
     pids: Vec<Option<String>>,
     is_in: Vec<bool>,
-    is_open: bool,
     heard_ms: u64,
     last_id: u64,
     /// Emits that wait for their acknowledgement: of which course, and what they say.
@@ -39,7 +38,6 @@ impl Guest {
             courses,
             pids: vec![None; count],
             is_in: vec![false; count],
-            is_open: false,
             heard_ms: 0,
             last_id: 0,
             emitted: BTreeMap::new(),
@@ -66,10 +64,7 @@ impl Guest {
     fn packet(&mut self, text: &str, scene: &mut Scene<'_>) {
         let mut rest = text.chars();
         match (rest.next().expect("a packet has a type"), rest.as_str()) {
-            ('0', _) => {
-                self.is_open = true;
-                (0..self.courses.len()).for_each(|at| self.enter(at, scene));
-            }
+            ('0', _) => (0..self.courses.len()).for_each(|at| self.enter(at, scene)),
             ('1', "") => scene.hang_up(),
             ('2', "") => scene.say("3"),
             ('6', "") => {}
@@ -186,7 +181,6 @@ impl Visitor for Guest {
 
     /// What was not acknowledged may be there or not.
     fn lost(&mut self) {
-        self.is_open = false;
         self.is_in.fill(false);
         self.emitted.clear();
     }
