@@ -98,6 +98,11 @@ impl Kept {
         self.will_at_ms().or(self.ends_at_ms())
     }
 
+    fn same_but_for_places(&self, subscriptions: &[Subscribed]) -> bool {
+        let asked = |subscribed: &Subscribed| (subscribed.channel.clone(), subscribed.params.clone());
+        self.subscriptions.iter().map(asked).eq(subscriptions.iter().map(asked))
+    }
+
     /// Whether all that its client subscribed to stands here, wherever each goes on.
     fn has_all(&self, session: &Session) -> bool {
         let is_same = |(stored, (name, attachment)): (&Subscribed, (&ChannelName, &Attachment))| {
@@ -374,14 +379,19 @@ impl Relay {
         let is_kept = |mqtt: &&Mqtt| mqtt.is_kept() && !mqtt.is_unsure;
         let Some(session) = self.sessions.get(&socket) else { return };
         let Some(mqtt) = session.mqtt().filter(is_kept) else { return };
+        let is_due = self.mqtt.is_due(&mqtt.client_id, self.now_ms);
         let has_all = self.mqtt.kept.get(&mqtt.client_id).is_none_or(|kept| kept.has_all(session));
-        if has_all && !self.mqtt.is_due(&mqtt.client_id, self.now_ms) {
+        if has_all && !is_due {
             return;
         }
         let (client_id, taken, unacknowledged) =
             (mqtt.client_id.clone(), mqtt.taken.clone(), mqtt.flight.unacknowledged());
         let subscriptions = self.subscriptions_of(socket);
         let Some(kept) = self.mqtt.kept.get_mut(&client_id) else { return };
+        // One that waits for its channel does not stand there yet.
+        if kept.same_but_for_places(&subscriptions) && !is_due {
+            return;
+        }
         (kept.taken, kept.unacknowledged, kept.subscriptions) = (taken, unacknowledged, subscriptions);
         self.mqtt.saved_ms.insert(client_id.clone(), self.now_ms);
         self.mqtt.changed.insert(client_id);
