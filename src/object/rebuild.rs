@@ -47,8 +47,8 @@ impl<S: Store + RelayStore> Host<S> {
         Some(())
     }
 
-    /// The sessions that are stored, when they were not found with their connections: these are gone, for the object was
-    /// killed. Tried again while they cannot be read, and meanwhile no client of a session comes in.
+    /// The sessions that are stored, when they were not found with their connections: these are gone, for the object
+    /// was killed. Tried again while they cannot be read, and meanwhile no client of a session comes in.
     #[cfg(feature = "mqtt")]
     fn find_kept(&mut self) {
         let Ok(kept) = self.store.kept() else { return };
@@ -61,7 +61,8 @@ impl<S: Store + RelayStore> Host<S> {
         self.relay_effects(effects);
     }
 
-    /// Takes up again to feed the relays that it fed, and the sessions that it keeps, when that could not be read before.
+    /// Takes up again to feed the relays that it fed, and the sessions that it keeps, when that could not be read
+    /// before.
     pub(super) fn lead(&mut self) {
         #[cfg(feature = "mqtt")]
         if !self.has_kept {

@@ -397,8 +397,8 @@ impl Relay {
         self.mqtt.changed.insert(client_id);
     }
 
-    /// What its client subscribed to and was told of, and where each goes on: where it is not known how far its feed is,
-    /// as when the relay has lost its memory, that is where it went on before.
+    /// What its client subscribed to and was told of, and where each goes on: where it is not known how far its feed
+    /// is, as when the relay has lost its memory, that is where it went on before.
     fn subscriptions_of(&self, socket: SocketId) -> Vec<Subscribed> {
         let Some(session) = self.sessions.get(&socket) else { return Vec::new() };
         let Some(mqtt) = session.mqtt() else { return Vec::new() };

@@ -19,7 +19,8 @@ import { pusherClient } from './pusher.mjs';
  * gets what it missed; `wrongKey` and `tooLarge` are how a refusal is told.
  * @typedef {{
  *   door: string, channel: (name: string) => string, hearsItself: boolean, acknowledges: boolean, resumes: boolean,
- *   last: (name: string) => string, come: (scope: any, server: { port: number }, channel: string, key?: Key) => Promise<Client>,
+ *   last: (name: string) => string,
+ *   come: (scope: any, server: { port: number }, channel: string, key?: Key) => Promise<Client>,
  *   wrongKey: (error: any) => unknown, tooLarge: (error: any) => unknown,
  * }} Row
  */

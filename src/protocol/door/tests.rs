@@ -7,7 +7,6 @@ use serde_json::json;
 use super::*;
 use crate::auth::{KeyName, Signed};
 use crate::error::Code;
-use crate::intake::mqtt;
 use crate::protocol::action;
 use crate::protocol::mqtt::gate::{Gate, Step};
 
@@ -28,7 +27,7 @@ fn doors(app: &App) -> Vec<(Door, Vec<Vec<u8>>)> {
     let texts = |texts: &[String]| texts.iter().map(|text| text.clone().into_bytes()).collect();
     let connect = b"\x10\x12\0\x04MQTT\x05\0\0\x1e\x05\x11\0\0\0\x3c\0\0";
     let Some(Step::Enter(connect)) = Gate::new(0).knock(connect) else { panic!("a good CONNECT") };
-    let visitor = mqtt::admit(*connect, &mut grant(), app, ("fresh", true)).expect("it may come in");
+    let visitor = Mqtt::of(*connect, "fresh");
     let packets: [&[u8]; 9] = [
         b"\x32\x07\0\x01a\0\x01\0x",
         b"\x3a\x07\0\x01a\0\x01\0x",

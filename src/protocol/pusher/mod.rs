@@ -193,8 +193,8 @@ impl Pusher {
         self.said
     }
 
-    /// Whether there are events of a channel that it cannot be given any more: its protocol has no word for that, and who
-    /// comes back knows that time has passed. On a presence channel it is told anew who is there.
+    /// Whether there are events of a channel that it cannot be given any more: its protocol has no word for that, and
+    /// who comes back knows that time has passed. On a presence channel it is told anew who is there.
     fn misses(&self, channel: &str, frame: &Outbound<'_>) -> bool {
         let is_resumed = frame.flags.unwrap_or_default() & RESUMED != 0;
         let is_known = self.awaited.contains(channel) || self.users.contains_key(channel);
