@@ -38,9 +38,8 @@ impl<S: Store + RelayStore> Host<S> {
     fn knock(&mut self, entrance: &Entrance) -> Result<Option<AppCall>, Refusal> {
         let Entrance { opening, shard, channel, .. } = entrance;
         if !self.has_kept && opening.has_session() {
-            return Err(Refusal::from(ErrorInfo::from(
-                Code::InternalChannel.because("the sessions of this relay cannot be read; try again"),
-            )));
+            let why = "the sessions of this relay cannot be read; try again";
+            return Err(Code::InternalChannel.because(why).into());
         }
         if let Some(relay) = &self.relay {
             relay.has_room(opening, self.now_ms)?;
