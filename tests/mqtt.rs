@@ -19,13 +19,27 @@ use courtside::rpc::{Delivery, Publish, PublishKey};
 use support::bench::{EPOCH, NOW_MS, address, delivery, relay};
 use support::mqtt::{come, rows, say, sent, subscribe};
 
-/// The wills that are published.
+/// What is published: wills, where nobody else publishes.
 fn wills(effects: &[Effect]) -> Vec<Publish> {
     let published = |effect: &Effect| match effect {
         Effect::Call { call, .. } => call.request.publishes().unwrap_or_default().to_vec(),
         _ => Vec::new(),
     };
     effects.iter().flat_map(published).collect()
+}
+
+/// By which keys publishes are known to their channel.
+fn keys(effects: &[Effect]) -> Vec<PublishKey> {
+    wills(effects).into_iter().map(|publish| publish.key).collect()
+}
+
+/// The record of a connection, as it was written last.
+fn record(effects: &[Effect], of: u32) -> Vec<u8> {
+    let record = |effect: &Effect| match effect {
+        Effect::Save { socket, record } if *socket == SocketId(of) => Some(record.clone()),
+        _ => None,
+    };
+    effects.iter().rev().find_map(record).expect("a record")
 }
 
 /// A relay that was killed, with what it stored.
@@ -88,6 +102,40 @@ fn a_channel_that_cannot_be_reached_costs_the_connection_and_not_the_session() {
     assert!(again.iter().any(|effect| matches!(effect, Effect::Call { .. })), "it is subscribed again: {again:?}");
 }
 
+/// The row of a session is not written for each publish.
+#[test]
+fn what_comes_again_to_a_killed_relay_is_not_taken_for_what_it_took_behind_its_row() {
+    let mut first = relay();
+    let stored = rows(&come(&mut first, 1, "ann", false, NOW_MS));
+    let known = keys(&say(&mut first, 1, b"\x32\x07\0\x01a\0\x01\0x", NOW_MS));
+    assert_eq!(known.len(), 1);
+    assert_eq!(rows(&say(&mut first, 1, b"\x32\x07\0\x01b\0\x02\0y", NOW_MS)), []);
+    let (mut relay, _) = killed(stored, NOW_MS);
+    assert_eq!(sent(&come(&mut relay, 2, "ann", false, NOW_MS + 1), 2)[0][2], 1);
+    let again = keys(&say(&mut relay, 2, b"\x3a\x07\0\x01b\0\x02\0y", NOW_MS + 1));
+    assert_eq!(again.len(), 1);
+    assert!(!known.contains(&again[0]), "{again:?} is another publish already");
+}
+
+#[test]
+fn a_relay_that_loses_its_memory_keeps_subscriptions_though_it_does_not_know_how_far_they_are() {
+    let mut first = relay();
+    // Whose record says how far the channel's feed is, and who is gone with the memory.
+    come(&mut first, 3, "bob", false, NOW_MS);
+    subscribe(&mut first, 3, 1, NOW_MS);
+    come(&mut first, 1, "ann", false, NOW_MS);
+    let effects = subscribe(&mut first, 1, 1, NOW_MS);
+    let (stored, record) = (rows(&effects), record(&effects, 1));
+    let mut relay = relay();
+    relay.found_kept(vec![("ann".to_owned(), stored.last().and_then(|(_, row)| row.clone()).expect("a row"))]);
+    let effects = [relay.restore(SocketId(1), &record, NOW_MS), relay.restored(NOW_MS)].concat();
+    assert!(sent(&effects, 1).iter().any(|packet| packet[0] == 0xe0), "it must come back: {effects:?}");
+    relay.lost(SocketId(1), NOW_MS);
+    let effects = come(&mut relay, 2, "ann", false, NOW_MS + 1);
+    assert_eq!(sent(&effects, 2)[0][2], 1);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Call { .. })), "it is not subscribed: {effects:?}");
+}
+
 #[test]
 fn a_session_ends_in_its_time() {
     let mut relay = relay();
@@ -131,6 +179,18 @@ fn a_row_that_cannot_be_read_stays_as_it_is() {
         assert_eq!(rows(&effects), []);
         assert_eq!(rows(&relay.tick(NOW_MS + 1_000_000)), []);
     }
+}
+
+/// Of several publishes in one frame the first that cannot be refused in words ends the connection.
+#[test]
+fn who_is_told_that_the_connection_ends_is_told_nothing_more() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    // QoS 0, to a topic that is none.
+    let effects = say(&mut relay, 1, &b"\x30\x05\0\x01+\0x".repeat(3), NOW_MS);
+    let ends = sent(&effects, 1).iter().filter(|packet| packet[0] == 0xe0).count();
+    assert_eq!(ends, 1, "{effects:?}");
+    assert!(effects.contains(&Effect::Close { socket: SocketId(1) }));
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod support {
     pub mod describe;
     pub mod disk;
     pub mod frames;
+    pub mod guests;
     pub mod host;
     pub mod ledger;
     pub mod listener;

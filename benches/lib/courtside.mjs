@@ -11,7 +11,7 @@ const build = path.join(root, 'build');
 const apps = {
   apps: [{
     id: 'demo',
-    keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }],
+    keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] }, pusher: true }],
     namespaces: [
       { id: 'batched', batchingEnabled: true, batchingInterval: 500 },
       { id: 'conflated', conflationEnabled: true, conflationInterval: 500, conflationKey: '#{message.name}' },

@@ -37,6 +37,10 @@ impl<S: Store + RelayStore> Host<S> {
     /// What the app is to be asked first.
     fn knock(&mut self, entrance: &Entrance) -> Result<Option<AppCall>, Refusal> {
         let Entrance { opening, shard, channel, .. } = entrance;
+        if !self.has_kept && opening.has_session() {
+            let why = "the sessions of this relay cannot be read; try again";
+            return Err(Code::InternalChannel.because(why).into());
+        }
         if let Some(relay) = &self.relay {
             relay.has_room(opening, self.now_ms)?;
         }

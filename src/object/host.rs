@@ -45,6 +45,8 @@ pub struct Host<S> {
     pub(super) read_at_ms: Option<u64>,
     /// The relays that it fed are known again. Before, it can't say whether anybody listens.
     pub(super) leads: bool,
+    /// Whether the sessions that are stored were found.
+    pub(super) has_kept: bool,
     /// Who waits for the channel.
     pub(super) waiting: HashMap<Ticket, Waiting>,
     /// What it asked the app for.
@@ -108,6 +110,7 @@ impl<S: Store + RelayStore> Host<S> {
             channel: None,
             read_at_ms: None,
             leads: class == Class::Channel,
+            has_kept: false,
             waiting: HashMap::default(),
             asked: HashMap::default(),
             last_ticket: 0,

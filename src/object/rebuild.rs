@@ -17,14 +17,12 @@ impl<S: Store + RelayStore> Host<S> {
         self.fresh_epoch = fresh_epoch;
         self.reporter.note(Counter::Wakes, 1);
         sockets.iter().for_each(|kept| self.skip_socket(kept.socket));
-        #[cfg(feature = "mqtt")]
-        if sockets.is_empty() {
-            self.find_kept();
-        }
         if sockets.is_empty() {
             self.find_lives();
         }
-        if self.restore_sessions(&sockets).is_none() {
+        let restored = self.restore_sessions(&sockets);
+        self.has_kept = restored.is_some();
+        if restored.is_none() {
             // Deaf sockets would be worse than none: their clients come back, and resume.
             self.outputs.extend(sockets.iter().map(|kept| Output::Close { socket: kept.socket }));
             // If rows stay, the next life removes them.
@@ -53,16 +51,17 @@ impl<S: Store + RelayStore> Host<S> {
         Some(())
     }
 
-    /// The connections of sessions that are stored are gone: the object was killed.
+    /// The sessions that are stored, when they were not found with their connections: these are gone, for the object
+    /// was killed. Tried again while they cannot be read, and meanwhile no client of a session comes in.
     #[cfg(feature = "mqtt")]
     fn find_kept(&mut self) {
-        let kept = self.store.kept().unwrap_or_default();
+        let Ok(kept) = self.store.kept() else { return };
+        self.has_kept = true;
         let Some(first) = kept.iter().find_map(|(_, row)| relay::mqtt::Kept::decode(row)) else { return };
         let now_ms = self.now_ms;
         // One whose app is not known any more is looked at when a client of it comes.
         let Ok(relay) = self.relay_for(first.app(), first.shard(), None) else { return };
-        relay.found_kept(kept);
-        let effects = relay.restored(now_ms);
+        let effects = relay.recall_kept(kept, now_ms);
         self.relay_effects(effects);
     }
 
@@ -78,8 +77,13 @@ impl<S: Store + RelayStore> Host<S> {
         let _ = self.relay_for(&first.app, first.shard(), address.as_ref());
     }
 
-    /// Takes up again to feed the relays that it fed, when that could not be read before.
+    /// Takes up again to feed the relays that it fed, and the sessions that it keeps, when that could not be read
+    /// before.
     pub(super) fn lead(&mut self) {
+        #[cfg(feature = "mqtt")]
+        if !self.has_kept {
+            self.find_kept();
+        }
         if !self.leads {
             self.leads = self.restore_followers().is_ok();
         }

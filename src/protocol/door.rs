@@ -74,6 +74,9 @@ pub struct Setting<'a> {
     pub is_attached: &'a dyn Fn(&ChannelName) -> bool,
 }
 
+/// Tells what a door remembers apart from what it remembered before, without a look at all of it.
+pub type Mark = [u64; 2];
+
 /// One connection that came in by a door.
 pub trait Visitor {
     /// What it speaks where all readers are told the same.
@@ -84,6 +87,9 @@ pub trait Visitor {
 
     /// What it is told, in the door's words: often nothing, which is [`Encoded::NOTHING`].
     fn tell(&mut self, frame: &Outbound<'_>) -> Encoded;
+
+    /// Something else whenever a part of it has changed that is stored.
+    fn mark(&self) -> Mark;
 
     /// What is to be done because of what it was told, as if its client had said so.
     fn orders(&mut self) -> Vec<Inbound> {
@@ -197,6 +203,10 @@ impl Visitor for Door {
         at!(self, visitor => visitor.tell(frame))
     }
 
+    fn mark(&self) -> Mark {
+        at!(self, visitor => visitor.mark())
+    }
+
     fn orders(&mut self) -> Vec<Inbound> {
         at!(self, visitor => visitor.orders())
     }
@@ -257,6 +267,9 @@ impl Voice for Door {
     }
 }
 
+#[cfg(all(test, feature = "pusher", feature = "socketio", feature = "mqtt"))]
+mod tests;
+
 /// A door that this build does not have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Absent {}
@@ -271,6 +284,10 @@ impl Visitor for Absent {
     }
 
     fn tell(&mut self, _: &Outbound<'_>) -> Encoded {
+        match *self {}
+    }
+
+    fn mark(&self) -> Mark {
         match *self {}
     }
 }

@@ -79,7 +79,7 @@ impl Relay {
             return Err(Refusal::Busy { for_ms: 1_000 });
         }
         #[cfg(feature = "mqtt")]
-        if matches!(opening.door, Some(crate::protocol::door::Door::Mqtt(_))) && !self.mqtt.has_room() {
+        if opening.has_session() && !self.mqtt.has_room() {
             return Err(Refusal::Full);
         }
         let (second, passed_ms) = (now_ms / 1_000, now_ms % 1_000);

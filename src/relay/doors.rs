@@ -1,6 +1,8 @@
 //! Connections that came in by a door: what their clients say, and what their doors want done
 //! ([`door`](crate::protocol::door)).
 
+use std::rc::Rc;
+
 use super::session::Session;
 use super::{Relay, SocketId};
 use crate::auth::Grant;
@@ -17,12 +19,7 @@ impl Relay {
         let (connection_id, is_attached) = (&*key.connection_id, &|name: &ChannelName| attachments.contains_key(name));
         let (app, now_ms, memory) = (&self.app, self.now_ms, &self.door_bytes);
         let setting = Setting { app, grant, connection_id, now_ms, memory, is_attached };
-        let before = door.clone();
-        let heard = door.hear(bytes, came, setting);
-        if *door != before {
-            self.touch(socket);
-        }
-        match heard {
+        match Rc::make_mut(door).hear(bytes, came, setting) {
             Ok(heard) => heard.into_iter().for_each(|heard| self.do_heard(socket, heard)),
             Err(error) => self.fail(socket, &error),
         }
@@ -61,13 +58,16 @@ impl Relay {
     pub(super) fn note_orders(&mut self, socket: SocketId) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let Some(door) = &mut session.door else { return };
-        self.ordered.extend(door.orders().into_iter().map(|order| (socket, order)));
-        #[cfg(feature = "mqtt")]
-        if session.mqtt().is_some() {
-            self.mqtt.told.push(socket);
-        }
+        self.ordered.extend(Rc::make_mut(door).orders().into_iter().map(|order| (socket, order)));
         // A frame may make it busy or idle, though nothing else of its record changes.
-        if session.is_busy() != session.was_busy {
+        #[cfg_attr(not(feature = "mqtt"), allow(unused_mut, reason = "rows of sessions are MQTT's"))]
+        let mut changed = session.is_busy() != session.was_busy || session.mark() != session.was_marked;
+        #[cfg(feature = "mqtt")]
+        if let Some(mqtt) = session.mqtt() {
+            self.mqtt.told.push(socket);
+            changed |= mqtt.is_kept() && self.mqtt.is_due(&mqtt.client_id, self.now_ms);
+        }
+        if changed {
             self.touch(socket);
         }
     }

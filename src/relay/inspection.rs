@@ -34,7 +34,7 @@ impl Relay {
             connection_id: session.connection_id().to_owned(),
             client_id: session.grant.client_id.name().map(str::to_owned),
             key_name: session.grant.key_name.to_string(),
-            transport: transport(session).to_owned(),
+            transport: spoken(session),
             since_ms: session.since_ms.map(NonZeroU64::get),
             channels: channels.map(|name| name.as_str().to_owned()).collect(),
             channel_count: session.attachments.len() as u64,
@@ -64,6 +64,12 @@ fn is_meant(session: &Session, of: &Selector) -> bool {
     connection_id.as_deref().is_none_or(|id| session.connection_id() == id)
         && client_id.as_deref().is_none_or(|name| session.grant.client_id.name() == Some(name))
         && channel.as_ref().is_none_or(|channel| session.attachments.keys().any(|name| name.is_of(channel)))
+}
+
+/// How it is connected, and behind a space what it speaks, if it came in by a door.
+fn spoken(session: &Session) -> String {
+    let door = session.door.as_ref().map(|door| door.name());
+    [transport(session)].into_iter().chain(door).collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn transport(session: &Session) -> &'static str {

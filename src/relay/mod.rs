@@ -416,7 +416,7 @@ impl Relay {
     fn record(&mut self, socket: SocketId) -> Option<Vec<u8>> {
         let session = self.sessions.get_mut(&socket)?;
         session.dirty = false;
-        session.was_busy = session.is_busy();
+        (session.was_busy, session.was_marked) = (session.is_busy(), session.mark());
         let feeds = &self.feeds;
         let place = |name: &ChannelName, attachment: &Attachment| {
             feeds.get(&name.owner()).map(|feed| feed.place(socket, name, attachment)).unwrap_or_default()

@@ -7,6 +7,7 @@
 //! gone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ use crate::protocol::mqtt::flight::Sent;
 use crate::protocol::mqtt::session::{Taken, Testament};
 use crate::rpc::placement::Shard;
 use crate::rpc::{Publish, PublishKey, ReadFrom, Submission};
+
+/// What a subscription began with, and does not go on with.
+const REWIND: &str = "rewind";
 
 /// A session as its relay stores it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,6 +102,16 @@ impl Kept {
         let asked = |subscribed: &Subscribed| (subscribed.channel.clone(), subscribed.params.clone());
         self.subscriptions.iter().map(asked).eq(subscriptions.iter().map(asked))
     }
+
+    /// Whether all that its client subscribed to stands here, wherever each goes on.
+    fn has_all(&self, session: &Session) -> bool {
+        let is_same = |(stored, (name, attachment)): (&Subscribed, (&ChannelName, &Attachment))| {
+            let accepted = attachment.params.accepted.iter().filter(|(param, _)| *param != REWIND);
+            stored.channel == name.as_str() && stored.params.iter().eq(accepted)
+        };
+        self.subscriptions.len() == session.attachments.len()
+            && self.subscriptions.iter().zip(session.attachments.iter()).all(is_same)
+    }
 }
 
 /// Those of one relay.
@@ -127,6 +141,11 @@ impl Sessions {
         self.saved_ms.insert(client_id.to_owned(), now_ms);
         self.kept.insert(client_id.to_owned(), kept);
         self.changed.insert(client_id.to_owned());
+    }
+
+    /// Whether it is time to store how far a session that goes on has come.
+    pub fn is_due(&self, client_id: &str, now_ms: u64) -> bool {
+        self.saved_ms.get(client_id).is_some_and(|saved_ms| now_ms >= saved_ms + MQTT_SAVE_MS)
     }
 
     fn take(&mut self, client_id: &str) -> Option<Kept> {
@@ -179,7 +198,7 @@ impl Session {
     }
 
     fn mqtt_mut(&mut self) -> Option<&mut Mqtt> {
-        match self.door.as_deref_mut()? {
+        match self.door.as_mut().map(Rc::make_mut)? {
             Door::Mqtt(mqtt) => Some(mqtt),
             _ => None,
         }
@@ -231,7 +250,7 @@ impl Relay {
     /// A connection that outlived the relay's memory.
     pub(super) fn recall_mqtt(&mut self, socket: SocketId, session: &mut Session, was_busy: bool) {
         let Session { attachments, door: Some(door), .. } = session else { return };
-        let Door::Mqtt(mqtt) = &mut **door else { return };
+        let Door::Mqtt(mqtt) = Rc::make_mut(door) else { return };
         mqtt.is_unsure = was_busy;
         for (name, attachment) in attachments.iter() {
             mqtt.remember(name.as_str(), &attachment.params.accepted);
@@ -251,6 +270,14 @@ impl Relay {
         }
     }
 
+    /// The rows of a relay whose connections are all gone.
+    pub fn recall_kept(&mut self, rows: Vec<(String, Vec<u8>)>, now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
+        self.found_kept(rows);
+        self.part_lost_mqtt();
+        self.finish()
+    }
+
     /// All sockets were restored: whose connection is not among them has lost it.
     pub(super) fn part_lost_mqtt(&mut self) {
         let is_lost = |client_id: &&String| !self.mqtt.holders.contains_key(*client_id);
@@ -258,6 +285,8 @@ impl Relay {
         for client_id in lost {
             if let Some(kept) = self.mqtt.kept.get_mut(&client_id).filter(|kept| kept.parted.is_none()) {
                 kept.parted = Some(Parted { at_ms: self.now_ms, by_server: true });
+                // It has taken more than its row says: under another name, nothing new has the id of what it had.
+                kept.taken = Taken::default();
                 self.mqtt.changed.insert(client_id);
             }
         }
@@ -279,9 +308,10 @@ impl Relay {
         let Some(mut kept) = self.mqtt.take(&client_id) else { return };
         kept.parted = Some(Parted { at_ms: self.now_ms, by_server });
         kept.expiry_s = if has_gap { 0 } else { expiry_s };
+        kept.taken = taken;
         // What was stored before lies behind nothing that was not acknowledged.
         if !is_unsure {
-            (kept.taken, kept.unacknowledged, kept.subscriptions) = (taken, unacknowledged, subscriptions);
+            (kept.unacknowledged, kept.subscriptions) = (unacknowledged, subscriptions);
         }
         kept.will = kept.will.filter(|_| !is_leaving);
         self.settle_mqtt(client_id, kept);
@@ -346,15 +376,20 @@ impl Relay {
 
     /// Sees that the row of a session whose record changed says the same.
     pub(super) fn keep_mqtt(&mut self, socket: SocketId) {
-        let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt).filter(|mqtt| mqtt.is_kept()) else {
+        let is_kept = |mqtt: &&Mqtt| mqtt.is_kept() && !mqtt.is_unsure;
+        let Some(session) = self.sessions.get(&socket) else { return };
+        let Some(mqtt) = session.mqtt().filter(is_kept) else { return };
+        let is_due = self.mqtt.is_due(&mqtt.client_id, self.now_ms);
+        let has_all = self.mqtt.kept.get(&mqtt.client_id).is_none_or(|kept| kept.has_all(session));
+        if has_all && !is_due {
             return;
-        };
+        }
         let (client_id, taken, unacknowledged) =
             (mqtt.client_id.clone(), mqtt.taken.clone(), mqtt.flight.unacknowledged());
         let subscriptions = self.subscriptions_of(socket);
-        let saved_ms = self.mqtt.saved_ms.get(&client_id).copied().unwrap_or(0);
         let Some(kept) = self.mqtt.kept.get_mut(&client_id) else { return };
-        if kept.same_but_for_places(&subscriptions) && self.now_ms < saved_ms + MQTT_SAVE_MS {
+        // One that waits for its channel does not stand there yet.
+        if kept.same_but_for_places(&subscriptions) && !is_due {
             return;
         }
         (kept.taken, kept.unacknowledged, kept.subscriptions) = (taken, unacknowledged, subscriptions);
@@ -362,16 +397,24 @@ impl Relay {
         self.mqtt.changed.insert(client_id);
     }
 
-    /// What its client subscribed to and was told of, and where each goes on.
+    /// What its client subscribed to and was told of, and where each goes on: where it is not known how far its feed
+    /// is, as when the relay has lost its memory, that is where it went on before.
     fn subscriptions_of(&self, socket: SocketId) -> Vec<Subscribed> {
         let Some(session) = self.sessions.get(&socket) else { return Vec::new() };
         let Some(mqtt) = session.mqtt() else { return Vec::new() };
+        let earlier = self.mqtt.kept.get(&mqtt.client_id);
+        let stored = |name: &ChannelName| {
+            let subscribed = earlier?.subscriptions.iter().find(|subscribed| subscribed.channel == name.as_str())?;
+            Some(subscribed.serial.clone())
+        };
         let subscribed = |(name, attachment): (&ChannelName, &Attachment)| {
-            let (position, epoch) = self.place_of(name, attachment)?;
             let first = mqtt.flight.first_of(name.as_str()).map(|first| Position(first.0 - 1));
-            let serial = first.map_or(position, |first| first.min(position)).serial(&epoch);
+            let behind = |(position, epoch): (Position, String)| {
+                first.map_or(position, |first| first.min(position)).serial(&epoch)
+            };
+            let serial = self.place_of(name, attachment).map(behind).or_else(|| stored(name))?;
             let mut params = attachment.params.accepted.clone();
-            params.remove("rewind");
+            params.remove(REWIND);
             Some(Subscribed { channel: name.as_str().to_owned(), params, serial })
         };
         session.attachments.iter().filter_map(subscribed).collect()

@@ -5,6 +5,7 @@
 //! the object's storage, which is written once and goes with the attachment.
 
 use std::num::NonZeroU64;
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +50,7 @@ pub struct Record {
     pub busy: bool,
     attachments: Vec<AttachmentRecord>,
     is_secure: bool,
-    door: Option<Door>,
+    door: Option<Rc<Door>>,
     since_ms: Option<NonZeroU64>,
 }
 
@@ -152,7 +153,7 @@ impl Session {
             busy: self.is_busy(),
             attachments: self.attachments.iter().map(attachment).collect(),
             is_secure: self.is_secure,
-            door: self.door.as_deref().cloned(),
+            door: self.door.clone(),
             since_ms: self.since_ms,
         }
     }
@@ -217,12 +218,13 @@ impl Record {
             shard: self.shard,
             generation: self.generations.current,
         };
+        let mark = self.door.as_ref().map(|door| door.mark()).unwrap_or_default();
         let session = Session {
             key,
             generations: self.generations,
             grant: self.grant,
-            dialect: self.door.as_ref().map_or(Dialect::Frames(self.format), Door::dialect),
-            door: self.door.map(Box::new),
+            dialect: self.door.as_ref().map_or(Dialect::Frames(self.format), |door| door.dialect()),
+            door: self.door,
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
             bounce: self.bounces.then(|| Box::new(Bounce { pinged_ms: 0, answered: true })),
@@ -242,6 +244,7 @@ impl Record {
             is_secure: self.is_secure,
             is_kept: true,
             was_busy: self.busy,
+            was_marked: mark,
             dirty: false,
         };
         Some(Restored { session, checkpoints })
@@ -250,6 +253,8 @@ impl Record {
 
 /// Version 3: nobody remembered since when.
 mod third {
+    use std::rc::Rc;
+
     use serde::Deserialize;
 
     use super::second;
@@ -263,7 +268,7 @@ mod third {
 
     impl From<Record> for super::Record {
         fn from(earlier: Record) -> super::Record {
-            super::Record { door: earlier.door, ..earlier.before.into() }
+            super::Record { door: earlier.door.map(Rc::new), ..earlier.before.into() }
         }
     }
 }

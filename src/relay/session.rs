@@ -4,6 +4,7 @@
 //! memory that lives exactly as long as the socket does, so that hardly anything needs to be stored.
 
 use std::num::NonZeroU64;
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ use crate::model::Format;
 use crate::model::message::Params;
 use crate::model::name::ChannelName;
 use crate::protocol::dialect::{Dialect, Voice};
-use crate::protocol::door::{Door, Visitor};
+use crate::protocol::door::{Door, Mark, Visitor};
 use crate::protocol::objects::SITE;
 use crate::protocol::outbound::{ConnectionDetails, Outbound};
 use crate::protocol::{Encoded, action};
@@ -134,6 +135,11 @@ impl Opening {
         }
     }
 
+    /// Whether its client may have a session that its relay keeps.
+    pub fn has_session(&self) -> bool {
+        matches!(self.door, Some(Door::Mqtt(_)))
+    }
+
     /// The client came in by this door. It resumes nothing by a key.
     pub fn enter_by(&mut self, door: Door) {
         (self.takeover, self.echo, self.bounces, self.attach) = (None, door.echoes(), door.bounces(), Vec::new());
@@ -163,7 +169,8 @@ pub struct Session {
     pub key: ConnectionKey,
     pub grant: Grant,
     pub dialect: Dialect,
-    pub door: Option<Box<Door>>,
+    /// Shared with its record while that is written, which looks at a part of it.
+    pub door: Option<Rc<Door>>,
     pub echo: bool,
     pub heartbeat_interval_ms: u32,
     pub bounce: Option<Box<Bounce>>,
@@ -194,6 +201,8 @@ pub struct Session {
     pub is_kept: bool,
     /// What the record says of [`Session::is_busy`].
     pub was_busy: bool,
+    /// What the door's mark was then.
+    pub was_marked: Mark,
     /// The record that the socket carries is out of date.
     pub dirty: bool,
 }
@@ -216,9 +225,9 @@ impl Voice for Session {
 
     fn say(&mut self, frame: &Outbound<'_>) -> Encoded {
         if let Some(door) = &mut self.door {
-            door.note_time(self.last_sent_ms);
+            Rc::make_mut(door).note_time(self.last_sent_ms);
         }
-        say(self.door.as_deref_mut(), self.dialect, frame)
+        say(self.door.as_mut().map(Rc::make_mut), self.dialect, frame)
     }
 }
 
@@ -233,7 +242,7 @@ impl Session {
             key,
             generations,
             dialect: opening.dialect(),
-            door: opening.door.map(Box::new),
+            door: opening.door.map(Rc::new),
             echo: opening.echo,
             heartbeat_interval_ms: opening.heartbeat_interval_ms as u32,
             bounce: opening.bounces.then(|| Box::new(Bounce { pinged_ms: now_ms, answered: true })),
@@ -253,6 +262,7 @@ impl Session {
             is_secure: opening.is_secure,
             is_kept: opening.is_kept,
             was_busy: false,
+            was_marked: Mark::default(),
             dirty: false,
             grant: opening.grant,
         }
@@ -290,7 +300,7 @@ impl Session {
             error,
             ..Outbound::default()
         };
-        say(self.door.as_deref_mut(), self.dialect, &frame)
+        say(self.door.as_mut().map(Rc::make_mut), self.dialect, &frame)
     }
 
     /// The clientId that its key is good for.
@@ -315,6 +325,10 @@ impl Session {
             || !self.outbox.is_empty()
             || self.door.as_ref().is_some_and(|door| door.is_busy())
             || self.attachments.values().any(Attachment::is_busy)
+    }
+
+    pub fn mark(&self) -> Mark {
+        self.door.as_ref().map(|door| door.mark()).unwrap_or_default()
     }
 
     /// Its client has said something.

@@ -132,6 +132,7 @@ pub struct HeldConnection {
     pub connection_id: String,
     pub client_id: Option<String>,
     pub key_name: String,
+    /// How it is connected, and behind a space the protocol that it speaks, if that is not ours.
     pub transport: String,
     /// When its transport came in; absent where an earlier build took it in.
     pub since_ms: Option<u64>,

@@ -120,9 +120,10 @@ fn truth(world: &World, channel: usize) -> Value {
     let with_objects = count(&|at: &Subscription| is_there(at) && at.replica.is_some());
     let (connections, others) = (count(&is_there), count(&may_do_all));
     let members = world.hosts[channel].disk().present().len();
-    let listening = world.listening_to(channel);
+    let (listening, guests) = (world.listening_to(channel), world.guests_on(channel));
+    let all = connections + listening + guests;
     json!({"metrics": BTreeMap::from([
-        ("connections", connections + listening), ("publishers", others), ("subscribers", connections + listening),
+        ("connections", all), ("publishers", others + guests), ("subscribers", all),
         ("presenceConnections", others), ("presenceMembers", members), ("presenceSubscribers", others),
         ("objectPublishers", with_objects), ("objectSubscribers", with_objects),
     ])})

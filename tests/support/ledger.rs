@@ -1,7 +1,7 @@
 //! What is true: every publish that a channel's disk took, in order, and what was ever said of it. Everything that
 //! clients are told is held against this.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use courtside::channel::store::Row;
 use courtside::limits::{DEDUP_WINDOW_MS, RETENTION_MS};
@@ -54,6 +54,8 @@ pub struct Book {
     seen: HashMap<String, String>,
     pub acknowledged: usize,
     pub repeats: usize,
+    /// Publishes that were sent again by a protocol that promises no more than once at least.
+    again: HashSet<String>,
 }
 
 #[derive(Debug)]
@@ -116,6 +118,12 @@ pub fn tag_of(data: &Data) -> String {
         _ => panic!("clients publish text, not {data:?}"),
     };
     text.split_once('/').map_or(text, |(tag, _)| tag).to_owned()
+}
+
+/// The publish, or the operation, that said the last part of a text.
+pub fn last_tag(text: &str) -> &str {
+    let last = text.trim_end_matches(';').rsplit(';').next().unwrap_or(text);
+    last.split_once('/').map_or(last, |(tag, _)| tag)
 }
 
 /// Which message of its publish says so.
@@ -262,6 +270,12 @@ impl Ledger {
         (oldest.map_or(last, |oldest| Position(oldest.0 - 1)), usize::MAX)
     }
 
+    /// Behind all that is durable.
+    pub fn durable_end(&self, channel: usize) -> Place {
+        let last = self.books[channel].durable().last();
+        (last.map_or(Position::ZERO, |logged| logged.position), usize::MAX)
+    }
+
     /// When a publish was logged.
     pub fn logged_ms(&self, channel: usize, position: Position) -> Option<u64> {
         self.books[channel].durable_at(position).map(|logged| logged.logged_ms)
@@ -281,6 +295,36 @@ impl Ledger {
         let epoch = self.books[channel].epoch.get_or_insert_with(|| parsed.epoch.clone());
         assert_eq!(*epoch, parsed.epoch, "a channel has one life");
         parsed.position
+    }
+
+    /// A publish may be in the log again.
+    pub fn may_come_again(&mut self, channel: usize, tag: &str) {
+        self.books[channel].again.insert(tag.to_owned());
+    }
+
+    /// A publish was said to be durable, and not where.
+    pub fn is_said_to_be_durable(&self, channel: usize, tag: &str) {
+        let book = &self.books[channel];
+        let is_durable = book.by_tag.get(tag).is_some_and(|indices| indices.iter().any(|index| *index < book.durable));
+        assert!(is_durable, "{tag} is acknowledged, and not durable");
+    }
+
+    /// Where such a text was said: in which message, and at which version of it.
+    pub fn places_of(&self, channel: usize, text: &str) -> Vec<(Target, Position)> {
+        let book = &self.books[channel];
+        let logged = book.by_tag.get(last_tag(text)).into_iter().flatten().map(|index| &book.entries[*index]);
+        let places = logged.flat_map(|logged| {
+            let of_revision = match &logged.change {
+                Some(Change::Revision(revision)) if revision.text == text => Some((revision.target, logged.position)),
+                _ => None,
+            };
+            let is_it = move |(place, said): (usize, &Said)| {
+                let target = Target { position: logged.position, place };
+                (said.data == Data::Text(text.to_owned())).then_some((target, logged.position))
+            };
+            logged.messages.iter().enumerate().filter_map(is_it).chain(of_revision)
+        });
+        places.collect()
     }
 
     /// Whether the log may have let go of what follows a position.
@@ -349,7 +393,12 @@ impl Book {
         for earlier in known.iter().map(|index| &self.entries[*index]) {
             let is_forgotten = earlier.position.time_ms() + PROMISED_MS < latest_ms;
             let is_anonymous = !logged.own_id && earlier.connection_id != logged.connection_id;
-            assert!(is_forgotten || is_anonymous, "{} is in the log twice: {earlier:?}, {logged:?}", logged.tag);
+            let may_be_again = self.again.contains(&logged.tag);
+            assert!(
+                is_forgotten || is_anonymous || may_be_again,
+                "{} is in the log twice: {earlier:?}, {logged:?}",
+                logged.tag
+            );
             self.repeats += 1;
         }
         known.push(self.entries.len());

@@ -3,6 +3,7 @@
 //! channel. All that comes is judged: a gapless run of the channel's order, nothing twice, and gaps only where they are
 //! announced.
 
+mod guest;
 mod stream;
 
 use courtside::limits::PUBLISH_MAX_MESSAGES;
@@ -19,6 +20,7 @@ use super::frames::{Frame, action};
 use super::ledger::{Ledger, Place, index_of, tag_of, text_of};
 use super::revisions::{Change, Revision};
 use super::views::Views;
+pub use guest::{Changes, Manner};
 use stream::{StreamEvent, block, line};
 
 /// Behind all of a publish.
@@ -71,6 +73,7 @@ pub struct Course {
     /// It began with the last messages, as they were then.
     pub rewound: bool,
     pub views: Views,
+    pub manner: Manner,
 }
 
 /// A message, or an operation, as most ways tell it.
@@ -257,6 +260,7 @@ impl Course {
             conflated: 0,
             rewound: false,
             views: Views::default(),
+            manner: Manner::default(),
         }
     }
 
@@ -281,7 +285,7 @@ impl Course {
         }
     }
 
-    fn message(&mut self, message: &Value, ledger: &mut Ledger) {
+    pub fn message(&mut self, message: &Value, ledger: &mut Ledger) {
         let text = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
         if message["action"] == SUMMARY {
             return;
@@ -360,7 +364,8 @@ impl Course {
             while let Some(((position, index), _)) = ledger.next_message(self.channel, at)
                 && (position, index) < place
             {
-                let is_gone = ledger.is_deleted_behind(self.channel, Target { position, place: index }, position);
+                let is_gone = ledger.is_deleted_behind(self.channel, Target { position, place: index }, position)
+                    || self.need_not_begin((position, index), ledger);
                 assert!(is_gone, "{} begins at {place:?}, and {position:?} was there", self.name);
                 at = (position, index);
             }
@@ -377,7 +382,7 @@ impl Course {
         while let Some((next, _)) = ledger.next_message(self.channel, at)
             && (next < place || (inclusive && next == place))
         {
-            let is_over = ledger.may_be_left_out(self.channel, next);
+            let is_over = ledger.may_be_left_out(self.channel, next) || self.is_own(next.0, ledger);
             assert!(is_over, "{} misses {next:?} between {:?} and {place:?}", self.name, self.place);
             (at, self.conflated) = (next, self.conflated + 1);
         }
@@ -390,7 +395,7 @@ impl Course {
         let is_due = |position: Position, revision: &Revision| {
             let is_known = self.views.has(revision.target, position)
                 || self.rewound && !self.views.has(revision.target, Position::ZERO);
-            !is_known && !ledger.is_over(self.channel, position, revision)
+            !is_known && self.is_told(revision) && !ledger.is_over(self.channel, position, revision)
         };
         let owed = ledger.book(self.channel).behind(after).iter().find(|logged| match &logged.change {
             Some(Change::Revision(revision)) => is_due(logged.position, revision),
@@ -400,7 +405,7 @@ impl Course {
     }
 
     /// It is told where it is, or would go on: neither before nor behind what it has.
-    fn stands_at(&mut self, serial: &str, ledger: &mut Ledger) {
+    pub fn stands_at(&mut self, serial: &str, ledger: &mut Ledger) {
         if serial.is_empty() {
             assert!(self.place.is_none(), "{} has begun, and a cursor says nothing of it", self.name);
             return;

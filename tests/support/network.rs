@@ -42,6 +42,7 @@ pub(super) enum Owner {
     Client(usize),
     Adversary(usize),
     Listener(usize),
+    Guest(usize),
 }
 
 #[derive(Debug)]
@@ -256,6 +257,7 @@ impl World {
             Owner::Client(client) => client,
             Owner::Adversary(index) => return self.adversary_gets(index, frame),
             Owner::Listener(ear) => return self.listener_gets(ear, id, frame),
+            Owner::Guest(guest) => return self.guest_gets(guest, id, frame),
         };
         let frame = Frame::read(frame);
         note(self.now_ms, format_args!("client {client} <- {frame}"));
@@ -289,6 +291,7 @@ impl World {
             Owner::Client(client) => client,
             Owner::Adversary(index) => return self.adversary_lost(index),
             Owner::Listener(ear) => return self.listener_lost(ear),
+            Owner::Guest(guest) => return self.guest_lost(guest),
         };
         let home = &mut self.homes[client];
         home.link = None;

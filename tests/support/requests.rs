@@ -63,7 +63,7 @@ impl World {
         };
         let client = match owner {
             Owner::Client(client) => client,
-            Owner::Adversary(_) => unreachable!("they come by WebSocket"),
+            Owner::Adversary(_) | Owner::Guest(_) => unreachable!("they come by WebSocket"),
             Owner::Listener(ear) => return self.listener_takes(ear, host, life, body),
         };
         let Body { text, last, .. } = body;

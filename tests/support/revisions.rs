@@ -9,7 +9,7 @@ use courtside::model::serial::Position;
 use courtside::protocol::objects::operations_of;
 use serde_json::Value;
 
-use super::ledger::{Ledger, Logged};
+use super::ledger::{Ledger, Logged, last_tag};
 
 #[derive(Debug)]
 pub enum Change {
@@ -55,14 +55,14 @@ impl Change {
     /// Which publish it is of, if it says so.
     pub fn tag(&self) -> Option<&str> {
         let text = match self {
-            Change::Revision(revision) => revision.text.trim_end_matches(';').rsplit(';').next()?,
+            Change::Revision(revision) => &revision.text,
             Change::Annotations(_, annotations) => match &annotations.first()?.data {
                 Data::Text(text) => text,
                 _ => return None,
             },
             Change::Summary(_) | Change::Objects(_) => return None,
         };
-        Some(text.split_once('/').map_or(text, |(tag, _)| tag))
+        Some(last_tag(text))
     }
 }
 

@@ -41,6 +41,9 @@ pub struct Tally {
     /// What listeners got.
     pub heard: usize,
     pub heard_gaps: usize,
+    /// What clients of other protocols got.
+    pub guests: usize,
+    pub guest_gaps: usize,
     /// What a device was told.
     pub pushed: usize,
     /// Operations on messages, annotations and operations on objects that came to clients.
@@ -66,6 +69,9 @@ pub fn run(seed: u64) -> Tally {
     }
     for _ in 0..world.random.below(4) {
         world.add_listener(&kinds);
+    }
+    for _ in 0..world.random.below(5) {
+        world.add_guest(&kinds);
     }
     for _ in 0..world.random.below(6).saturating_sub(3) {
         world.add_adversary();
@@ -284,6 +290,7 @@ fn settle(world: &mut World) {
         home.client.connect_at_ms = home.client.connect_at_ms.min(world.now_ms + 1_000);
     }
     world.settle_listeners();
+    world.settle_guests();
     world.adversaries_leave();
     world.run_until(world.now_ms + CALM_MS / 2, |world, client| rest(world, client, 2_000));
     // Or nothing is news any more: whoever was not told then, or lost it, must have been told again.
@@ -294,6 +301,7 @@ fn settle(world: &mut World) {
         home.client.calm = true;
     }
     world.ears.iter_mut().for_each(|ear| ear.listener.calm = true);
+    world.guests.iter_mut().for_each(|guest| guest.calm = true);
     pass(world, CALM_MS / 2);
     crowd::check_occupancy(world, pass);
 }
@@ -321,6 +329,14 @@ fn reckon(world: &mut World) -> Tally {
         let courses = &ear.listener.courses;
         tally.heard += courses.iter().map(|course| course.received).sum::<usize>();
         tally.heard_gaps += courses.iter().map(|course| course.gaps).sum::<usize>();
+    }
+    for (index, guest) in world.guests.iter().enumerate() {
+        if let Some(open) = guest.unfinished(&world.ledger) {
+            panic!("guest {index} lacks something: {open}");
+        }
+        let courses = guest.visitor.courses();
+        tally.guests += courses.iter().map(|course| course.received).sum::<usize>();
+        tally.guest_gaps += courses.iter().map(|course| course.gaps).sum::<usize>();
     }
     tally.followers = world.hosts.iter().map(|host| host.disk().fed()).sum();
     check_listing(world);

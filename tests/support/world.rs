@@ -17,6 +17,7 @@ use super::adversary::Adversary;
 use super::app::AppObject;
 use super::client::Client;
 use super::disk::Disk;
+use super::guests::Guest;
 use super::host::{Body, Host, Input, LinkId, Output};
 use super::ledger::{Kind, Ledger};
 use super::listening::Ear;
@@ -48,6 +49,9 @@ pub struct World {
     pub channels: usize,
     pub homes: Vec<Home>,
     pub ears: Vec<Ear>,
+    pub guests: Vec<Guest>,
+    /// The weather is one in which disks fail.
+    pub(super) disk_fails: bool,
     pub(super) adversaries: Vec<Adversary>,
     pub(super) links: HashMap<LinkId, Link>,
     pub(super) calls: HashMap<CallerId, Call>,
@@ -106,6 +110,9 @@ pub(super) enum Event {
     ListenerTick {
         ear: usize,
     },
+    GuestTick {
+        guest: usize,
+    },
     Mischief {
         adversary: usize,
     },
@@ -133,6 +140,7 @@ impl World {
             hosts.push(Host::new(name, app.clone(), None, disk(&mut random)));
         }
         hosts.iter_mut().for_each(|host| host.set_bounds(weather.bounds()));
+        let disk_fails = weather.fail_disk > 0;
         World {
             now_ms: 0,
             random,
@@ -146,6 +154,8 @@ impl World {
             channels: kinds.len(),
             homes: Vec::new(),
             ears: Vec::new(),
+            guests: Vec::new(),
+            disk_fails,
             adversaries: Vec::new(),
             links: HashMap::new(),
             calls: HashMap::new(),
@@ -233,6 +243,7 @@ impl World {
             Event::Body { host, life, body } => self.client_takes(host, life, body),
             Event::LinkDown { link } => self.link_down(link),
             Event::ListenerTick { ear } => self.listener_tick(ear),
+            Event::GuestTick { guest } => self.guest_tick(guest),
             Event::Mischief { adversary } => self.mischief(adversary),
             Event::Page { ear, at, number, said } => self.page(ear, at, number, said),
             Event::ClientTick { .. } => unreachable!("the loop takes these"),
@@ -380,6 +391,7 @@ impl World {
         if host < self.channels {
             self.ledger.crashed(host);
         }
+        self.guests_of_killed(host);
         for link in links {
             let delay_ms = self.random.below(200);
             self.after(delay_ms, Event::LinkDown { link });
@@ -403,7 +415,8 @@ fn called(input: &Input) -> Option<CallerId> {
     }
 }
 
-/// The kinds of channels that there are, each a namespace of that number.
+/// The kinds of channels that there are, each a namespace of that number. They are private, so that clients of Pusher
+/// may publish there.
 pub const KINDS: [Kind; 9] = [
     Kind { persisted: false, interval_ms: None, conflates: false, mutable: false },
     Kind { persisted: true, interval_ms: None, conflates: false, mutable: false },
@@ -419,21 +432,20 @@ pub const KINDS: [Kind; 9] = [
 
 pub fn channel_name(index: usize, kind: Kind) -> String {
     let number = KINDS.iter().position(|known| *known == kind).expect("one of these");
-    format!("kind{number}:{index}")
+    format!("private-kind{number}:{index}")
 }
 
 fn app() -> Rc<App> {
     let namespace = |(number, kind): (usize, &Kind)| {
         let (batches, conflates) = (kind.interval_ms.is_some() && !kind.conflates, kind.conflates);
         serde_json::json!({
-            "id": format!("kind{number}"), "persisted": kind.persisted && !kind.mutable, "pushEnabled": true,
+            "id": format!("private-kind{number}"), "persisted": kind.persisted && !kind.mutable, "pushEnabled": true,
             "mutableMessages": kind.mutable,
             "batchingEnabled": batches, "batchingInterval": kind.interval_ms,
             "conflationEnabled": conflates, "conflationInterval": kind.interval_ms, "conflationKey": "#{message.name}",
         })
     };
     let namespaces: Vec<_> = KINDS.iter().enumerate().map(namespace).collect();
-    let app =
-        serde_json::json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}], "namespaces": namespaces});
+    let app = serde_json::json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only", "pusher": true}], "namespaces": namespaces});
     Rc::new(serde_json::from_value(app).expect("an app"))
 }

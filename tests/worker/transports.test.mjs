@@ -1,14 +1,21 @@
 /**
  * One table of behaviour, over every transport, with the published SDK: who changes the transport notices nothing else.
+ * And the same, as far as they can say it, over other protocols, with their published clients.
  */
 import assert from 'node:assert/strict';
 import test, { after, describe } from 'node:test';
 import { Inbox, appsWithFewRights, closed, connected, demoKey, inState, realtime, rest, wholeHistory } from './clients.mjs';
+import { doors } from './doors.mjs';
 import { Network } from './network.mjs';
 import { startRuntime } from './runtime.mjs';
 import { transports } from './transports.mjs';
 
-const runtime = await startRuntime(appsWithFewRights);
+const [{ keys: [first, ...others], namespaces, ...demo }] = appsWithFewRights.apps;
+const runtime = await startRuntime({ apps: [{
+  ...demo,
+  keys: [{ ...first, pusher: true }, ...others],
+  namespaces: [...namespaces, { id: 'state', persistLast: true }],
+}] });
 after(() => runtime.stop());
 
 /** How often what is a race is run. */
@@ -225,6 +232,110 @@ for (const { transport, wire, isDirect, options } of transports) {
       network.mend();
     });
   }
+}
+
+for (const { door, channel, last, hearsItself, acknowledges, resumes, wrongKey, tooLarge, come } of doors) {
+  /** @param {string} name */
+  const named = (name) => channel(`${name}-${door.replace(/\W/g, '')}`);
+  const portOf = (/** @type {Network} */ network) => ({ port: network.clientOptions.port });
+
+  test(`${door}: what is published arrives everywhere in one order, and is there when it is acknowledged`, async (t) => {
+    const name = named('order');
+    const clients = [await come(t, runtime, name), await come(t, runtime, name)];
+    const ably = (await connected(t, runtime)).channels.get(name);
+    const inbox = await Inbox.of(ably);
+    await Promise.all([...clients.flatMap((client, index) => numbered(20, `client ${index}`).map(async (text) => {
+      await client.publish(text);
+      if (!acknowledges) return;
+      assert.equal((await wholeHistory(rest(runtime).channels.get(name))).filter(({ data }) => data === text).length, 1);
+    })), ...numbered(20, 'ably').map((text) => ably.publish('a', text))]);
+    await ably.publish('a', 'end');
+    await inbox.until('end');
+    const history = (await wholeHistory(rest(runtime).channels.get(name))).map(({ data }) => data);
+    assert.deepEqual(inbox.data, history);
+    assert.equal(history.length, 61);
+    for (const [index, { heard }] of clients.entries()) {
+      await heard.until((text) => text === 'end');
+      const isOwn = (/** @type {string} */ text) => text.startsWith(`client ${index} `);
+      assert.deepEqual(heard.all, history.filter((text) => hearsItself || !isOwn(text)));
+      assert.deepEqual(history.filter(isOwn), numbered(20, `client ${index}`), 'each in its own order');
+    }
+  });
+
+  test(`${door}: texts come as they went`, async (t) => {
+    const name = named('data');
+    const [sender, reader] = [await come(t, runtime, name), await come(t, runtime, name)];
+    const inbox = await Inbox.of((await connected(t, runtime)).channels.get(name));
+    const texts = ['text, "quoted"\n', 'ü \u2028 \0 \u{1f600}', 'x'.repeat(60_000), '5'];
+    for (const text of texts) await sender.publish(text);
+    await inbox.until(texts.length);
+    await reader.heard.until(() => reader.heard.all.length === texts.length);
+    assert.deepEqual(inbox.data, texts);
+    // Its client makes JSON of what is JSON.
+    assert.deepEqual(reader.heard.all.map(String), texts);
+  });
+
+  for (const loss of /** @type {const} */ (['cut', 'vanish'])) {
+    test(`${door}: who drops off (${loss}) comes back, and ${resumes ? 'missed nothing' : 'hears what comes then'}`, async (t) => {
+      const name = named(`resume-${loss}`);
+      const network = await Network.to(t, runtime);
+      const client = await come(t, portOf(network), name);
+      const sender = rest(runtime).channels.get(name);
+      await sender.publish('a', 'before');
+      await client.heard.until((text) => text === 'before');
+      const back = client.back();
+      network[loss]();
+      for (const data of numbered(20, 'missed')) await sender.publish('a', data);
+      network.mend();
+      assert.equal(await back, resumes, 'whether it is told that it missed nothing');
+      await sender.publish('a', 'after');
+      await client.heard.until((text) => text === 'after');
+      // A message that was not acknowledged when the connection was lost may come again.
+      const heard = client.heard.all.filter((text, index, all) => text !== 'before' || all.indexOf(text) === index);
+      assert.deepEqual(heard, ['before', ...resumes ? numbered(20, 'missed') : [], 'after']);
+    });
+  }
+
+  test(`${door}: a server that dies and is back has lost nothing that was acknowledged`, async (t) => {
+    const name = named('death');
+    const client = await come(t, runtime, name);
+    await client.publish('own');
+    if (hearsItself) await client.heard.until((text) => text === 'own');
+    const back = client.back();
+    await runtime.kill();
+    await runtime.start();
+    await rest(runtime).channels.get(name).publish('a', 'theirs');
+    await back;
+    await rest(runtime).channels.get(name).publish('a', 'end');
+    await client.heard.until((text) => text === 'end');
+    const history = (await wholeHistory(rest(runtime).channels.get(name))).map(({ data }) => data);
+    assert.deepEqual(history, ['own', 'theirs', 'end']);
+    if (resumes) assert.ok(client.heard.all.includes('theirs'), 'it missed nothing');
+  });
+
+  test(`${door}: who comes later can have what was said last`, async (t) => {
+    const name = last(`last-${door.replace(/\W/g, '')}`);
+    for (const data of ['old', 'newest']) await rest(runtime).channels.get(name).publish('a', data);
+    const client = await come(t, runtime, name);
+    await rest(runtime).channels.get(name).publish('a', 'end');
+    await client.heard.until((text) => text === 'end');
+    assert.deepEqual(client.heard.all, ['newest', 'end']);
+  });
+
+  test(`${door}: what is refused has a code, and what comes after goes on`, async (t) => {
+    const name = named('limits');
+    const client = await come(t, runtime, name);
+    await assert.rejects(client.publish('x'.repeat(70_000)), (error) => Boolean(tooLarge(error)));
+    const another = await come(t, runtime, name);
+    await another.publish('fine');
+    const history = await wholeHistory(rest(runtime).channels.get(name));
+    assert.deepEqual(history.map(({ data }) => data), ['fine']);
+  });
+
+  test(`${door}: who isn't let in is told why`, async (t) => {
+    const wrong = { id: 'demo.key1', secret: 'a-wrong-secret' };
+    await assert.rejects(come(t, runtime, named('closed'), wrong), (error) => Boolean(wrongKey(error)));
+  });
 }
 
 describe('what takes its time goes on at the same time', { concurrency: true }, () => {

@@ -70,7 +70,7 @@ export const connections = ofApp('Connections', 'connections', async (place, at,
     await again();
   };
   const row = (/** @type {any} */ one) => [
-    one.clientId ?? '(no name)', make('code', {}, one.connectionId), `${one.transport}, ${one.keyName}`, time(one.since),
+    one.clientId ?? '(no name)', make('code', {}, one.connectionId), `${one.transport}, ${one.protocol}, ${one.keyName}`, time(one.since),
     one.channels.join(', ') + (one.channelCount > one.channels.length ? ` and ${one.channelCount - one.channels.length} more` : ''),
     `${number.format(one.unreadBytes)} B`,
     make('span', { className: 'actions' }, button('Reconnect', trying(say, end(one.connectionId, true))), ' ',

@@ -30,7 +30,8 @@ pub struct Target {
     /// Base address, for example ws://127.0.0.1:8787/
     #[arg(long)]
     pub url: String,
-    /// ably-json, ably-msgpack, plain, socket.io, nchan or nats
+    /// ably-json, ably-msgpack, plain, socket.io, nchan or nats; or of Courtside's doors pusher, socketio, mqtt-0 or
+    /// mqtt-1
     #[arg(long)]
     pub dialect: String,
     /// The channel; letters, digits, '-' and '_'

@@ -4,6 +4,7 @@
 //! speaks a dialect that none of the others speaks.
 
 mod ably;
+mod doors;
 mod nats;
 mod nchan;
 mod plain;
@@ -52,6 +53,11 @@ pub trait Dialect {
     /// Reads a frame that holds no message. Fails when the server refuses something.
     fn control(&self, frame: &Message) -> Result<Control, String>;
 
+    /// What the server wants back for a frame of messages.
+    fn answer(&self, _: &Message) -> Option<Message> {
+        None
+    }
+
     /// What says that somebody reads, where the server wants to be told now and then.
     fn alive(&self) -> Option<Message> {
         None
@@ -64,6 +70,9 @@ pub trait Dialect {
 pub fn by_name(name: &str) -> Result<Box<dyn Dialect>, String> {
     if let Some(ably) = Ably::by_name(name) {
         return Ok(Box::new(ably));
+    }
+    if let Some(door) = doors::Door::by_name(name) {
+        return Ok(Box::new(door));
     }
     match name {
         "nats" => Ok(Box::new(nats::Nats)),

@@ -60,7 +60,7 @@ fn take(run: &Run, index: usize, order: &mut Option<Order>, frame: &Message) -> 
     add(&run.received[index], messages);
     add(&run.frames, 1);
     add(&run.frame_bytes, bytes.len() as u64);
-    Ok(Control::Nothing)
+    Ok(run.dialect.answer(frame).map_or(Control::Nothing, Control::Answer))
 }
 
 fn inspect(run: &Run, index: usize, order: &mut Order, frame: &[u8]) -> Result<u64, String> {

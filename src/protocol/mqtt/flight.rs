@@ -24,6 +24,8 @@ pub struct Flight {
     sent: VecDeque<(Sent, bool)>,
     used: BTreeSet<u16>,
     waiting: VecDeque<Waiting>,
+    /// Bytes of what waits.
+    waiting_bytes: usize,
     last_id: u16,
     /// What an earlier connection was sent and did not acknowledge: it keeps its packet ids.
     before: Vec<Sent>,
@@ -62,12 +64,12 @@ impl Flight {
         !self.waiting.is_empty()
     }
 
-    /// Bytes of what waits.
     pub fn waiting_bytes(&self) -> usize {
-        self.waiting.iter().map(|waiting| waiting.packet.len()).sum()
+        self.waiting_bytes
     }
 
     pub fn push(&mut self, waiting: Waiting) {
+        self.waiting_bytes += waiting.packet.len();
         self.waiting.push_back(waiting);
     }
 
@@ -94,6 +96,7 @@ impl Flight {
                 }
                 self.number(&mut next, at);
             }
+            self.waiting_bytes -= next.packet.len();
             packets.extend(next.packet);
         }
         packets
@@ -131,6 +134,7 @@ impl Flight {
     /// A channel is left: what waits of it is not sent any more.
     pub fn drop_channel(&mut self, channel: &str) {
         self.waiting.retain(|waiting| *waiting.channel != *channel);
+        self.waiting_bytes = self.waiting.iter().map(|waiting| waiting.packet.len()).sum();
         self.before.retain(|sent| *sent.channel != *channel);
     }
 

@@ -19,7 +19,7 @@ use crate::model::flags::{HAS_BACKLOG, Modes, RESUMED};
 use crate::model::message::Params;
 use crate::model::name::ChannelName;
 use crate::protocol::dialect::Dialect;
-use crate::protocol::door::{ASKED, Heard, Setting, Visitor};
+use crate::protocol::door::{ASKED, Heard, Mark, Setting, Visitor};
 use crate::protocol::inbound::{Inbound, PublishFrame};
 use crate::protocol::outbound::Outbound;
 use crate::protocol::{Encoded, action};
@@ -69,6 +69,9 @@ pub struct Mqtt {
     orders: Vec<Inbound>,
     #[serde(skip)]
     now_ms: u64,
+    /// It was told that the connection ends, and is told nothing more.
+    #[serde(skip)]
+    is_over: bool,
 }
 
 impl Mqtt {
@@ -102,6 +105,7 @@ impl Mqtt {
             subscribing: Subscribing::default(),
             orders: Vec::new(),
             now_ms: 0,
+            is_over: false,
         }
     }
 
@@ -272,6 +276,7 @@ impl Mqtt {
     /// Says why, after what is to be said before, and leaves.
     fn end(&mut self, reason: u8, why: &str, before: Vec<u8>) -> Encoded {
         self.orders.push(Inbound::Disconnect);
+        self.is_over = true;
         let before = if before.is_empty() { Encoded::NOTHING } else { Encoded::Binary(before) };
         match (before, self.disconnect(reason, why)) {
             (Encoded::Binary(before), Encoded::Binary(last)) => Encoded::Binary([before, last].concat()),
@@ -412,6 +417,7 @@ impl Visitor for Mqtt {
 
     fn tell(&mut self, frame: &Outbound<'_>) -> Encoded {
         match (frame.action, frame.channel) {
+            _ if self.is_over => Encoded::NOTHING,
             (action::CONNECTED, _) => self.connack(),
             (action::ACK | action::NACK, _) => self.outcomes(frame),
             (action::ATTACHED, _) => self.attached(frame),
@@ -424,6 +430,11 @@ impl Visitor for Mqtt {
             }
             _ => Encoded::NOTHING,
         }
+    }
+
+    fn mark(&self) -> Mark {
+        let flags = [self.is_leaving, self.has_gap, self.ended_by_server, self.will.is_some()];
+        [self.said, flags.iter().fold(u64::from(self.expiry_s), |mark, flag| mark << 1 | u64::from(*flag))]
     }
 
     fn orders(&mut self) -> Vec<Inbound> {

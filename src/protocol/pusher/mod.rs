@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::dialect::Dialect;
-use super::door::{Heard, Setting, Visitor};
+use super::door::{Heard, Mark, Setting, Visitor};
 use super::inbound::{Inbound, InboundMessage, PublishFrame};
 use super::outbound::{Outbound, OutboundPresence};
 use super::{Encoded, action};
@@ -29,7 +29,7 @@ use crate::base::maps::SortedMap;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::GRACE_MIN_MS;
 use crate::model::Format;
-use crate::model::flags::{HAS_BACKLOG, HAS_PRESENCE};
+use crate::model::flags::{HAS_BACKLOG, HAS_PRESENCE, RESUMED};
 use crate::model::message::Params;
 pub use heard::payload;
 use roster::Roster;
@@ -108,6 +108,9 @@ impl Visitor for Pusher {
     fn tell(&mut self, frame: &Outbound<'_>) -> Encoded {
         match (frame.action, frame.channel) {
             (action::CONNECTED, _) => established(frame),
+            (action::ATTACHED, Some(channel)) if self.misses(channel, frame) => {
+                farewell(&Code::Disconnected.because("events of a channel are gone; connect and subscribe again"))
+            }
             (action::ATTACHED, Some(channel)) => self.attached(channel, frame.flags.unwrap_or_default()),
             (action::SYNC, Some(channel)) => self.synced(channel, frame),
             (action::PRESENCE, Some(channel)) if self.joining.contains_key(channel) => self.met(channel, frame),
@@ -120,6 +123,10 @@ impl Visitor for Pusher {
             (action::CLOSED, _) => Encoded::Close(1000),
             _ => encode(frame),
         }
+    }
+
+    fn mark(&self) -> Mark {
+        [self.said, self.users.len() as u64 * 2 + u64::from(self.user.is_some())]
     }
 
     fn orders(&mut self) -> Vec<Inbound> {
@@ -184,6 +191,14 @@ impl Pusher {
     fn next_serial(&mut self, now_ms: u64) -> u64 {
         self.said = (self.said + 1).max(now_ms << SERIAL_BITS);
         self.said
+    }
+
+    /// Whether there are events of a channel that it cannot be given any more: its protocol has no word for that, and
+    /// who comes back knows that time has passed. On a presence channel it is told anew who is there.
+    fn misses(&self, channel: &str, frame: &Outbound<'_>) -> bool {
+        let is_resumed = frame.flags.unwrap_or_default() & RESUMED != 0;
+        let is_known = self.awaited.contains(channel) || self.users.contains_key(channel);
+        frame.error.is_some() && !is_resumed && !is_known
     }
 
     fn attached(&mut self, channel: &str, flags: u32) -> Encoded {

@@ -103,6 +103,18 @@ fn socket_ids_are_two_numbers() {
 }
 
 #[test]
+fn who_misses_events_that_are_gone_is_sent_to_come_back() {
+    let mut client = Client::new();
+    client.done(r#"{"event":"pusher:subscribe","data":{"channel":"scores"}}"#);
+    let gone = ErrorInfo::from(Code::ContinuityUnknown);
+    let attached =
+        |flags| Outbound { error: Some(&gone), flags: Some(flags), ..of_channel(action::ATTACHED, "scores") };
+    assert_eq!(client.tell(attached(0))[0]["event"], "pusher_internal:subscription_succeeded", "it begins with that");
+    assert_eq!(client.tell(attached(RESUMED)), [] as [Value; 0]);
+    assert_eq!(client.tell(attached(0))[1], json!({ "close": 4200 }));
+}
+
+#[test]
 fn a_path_names_a_key() {
     assert_eq!(key_in("/app/demo.key1"), Some("demo.key1"));
     assert_eq!([key_in("/app"), key_in("/app/a/b"), key_in("/apps/demo"), key_in("/")], [None; 4]);

@@ -116,6 +116,7 @@ impl SocketIo {
         if !self.is_known {
             return Err(Code::NoCredentials.because("connect to a namespace before you emit"));
         }
+        self.origin.get_or_insert_with(|| setting.connection_id.to_owned());
         let Event { namespace, id, data } = event;
         let msg_serial = self.next_serial(setting);
         let said = attached(&namespace, setting).and_then(|channel| Ok((channel, message(&data)?)));
@@ -187,16 +188,18 @@ impl SocketIo {
         let seal = Seal::of(&key.secret, &grant, &channel, unique);
         let from = auth.get("pid").and_then(Value::as_str);
         let from = from.and_then(|pid| seal.open(pid, auth.get("offset").and_then(Value::as_str)));
-        let from = self.follow(from, setting);
+        let from = self.follow(from);
+        self.open.connection_id = setting.connection_id.to_owned();
         let namespace = packet.namespace.to_owned();
         Ok((Waiting { namespace, channel, params, from, seal, is_asked: false }, grant))
     }
 
-    /// All namespaces go on from the same connection: others know this one by one id.
-    fn follow(&mut self, from: Option<From>, setting: Setting<'_>) -> Option<From> {
-        let origin = from.as_ref().map_or(setting.connection_id, |from| &from.origin).to_owned();
-        let known = self.origin.get_or_insert(origin);
-        from.filter(|from| from.origin == *known)
+    /// All namespaces go on from the same connection: others know this one by one id. One that goes on from none leaves
+    /// that open for those that connect with it, until the first is let in.
+    fn follow(&mut self, from: Option<From>) -> Option<From> {
+        let from = from?;
+        let known = self.origin.get_or_insert_with(|| from.origin.clone());
+        (from.origin == *known).then_some(from)
     }
 
     /// What a client may do by what it says, or by what it said before. Fails with 40106 when it never said who it is,

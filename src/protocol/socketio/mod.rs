@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::dialect::Dialect;
-use super::door::{Heard, Setting, Visitor};
+use super::door::{Heard, Mark, Setting, Visitor};
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::{Encoded, action};
@@ -57,6 +57,8 @@ struct Open {
     within: Vec<(String, String)>,
     partial: Option<Partial>,
     orders: Vec<Inbound>,
+    /// Its own id, for as long as it is open as which it is known.
+    connection_id: String,
 }
 
 impl SocketIo {
@@ -97,6 +99,11 @@ impl Visitor for SocketIo {
 
     fn tell(&mut self, frame: &Outbound<'_>) -> Encoded {
         self.tells(frame)
+    }
+
+    fn mark(&self) -> Mark {
+        let flags = [self.is_known, self.origin.is_some(), self.polls, self.is_open];
+        [self.last_serial, flags.iter().fold(u64::from(self.refused), |mark, flag| mark << 1 | u64::from(*flag))]
     }
 
     fn orders(&mut self) -> Vec<Inbound> {

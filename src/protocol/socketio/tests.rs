@@ -309,6 +309,28 @@ fn what_is_remembered_is_pinned() {
     assert_eq!(again.tell(&frame(action::CONNECTED)), Encoded::NOTHING, "it is open already");
 }
 
+/// Whichever connects first: one that was never in has no connection to go on from.
+#[test]
+fn a_namespace_goes_on_though_another_that_begins_connected_before_it() {
+    let mut earlier = Guest::new();
+    earlier.connection_id = "earlier";
+    let entered = |guest: &mut Guest, channel: &str, flags| {
+        let attached = Outbound { channel: Some(channel), flags: Some(flags), ..frame(action::ATTACHED) };
+        let told = text(guest.door.tell(&attached));
+        serde_json::from_str::<Value>(told.split_once(',').expect("a packet").1).expect("JSON")
+    };
+    earlier.connects("old", json!({"key": "demo.full:local-only"}));
+    let pid = entered(&mut earlier, "old", 0)["pid"].clone();
+    let mut guest = Guest::new();
+    for auth in [json!({"key": "demo.full:local-only"}), json!({"key": "demo.full:local-only", "pid": pid})] {
+        let channel = if auth["pid"].is_null() { "new" } else { "old" };
+        assert!(!guest.says(&format!("40/{channel},{auth}")).unwrap().is_empty());
+    }
+    let (old, new) = (entered(&mut guest, "old", RESUMED), entered(&mut guest, "new", 0));
+    assert_eq!((&old["sid"], &old["pid"]), (&json!("earlier"), &pid));
+    assert_eq!(new["sid"], "earlier", "others know it by one id");
+}
+
 #[test]
 fn numbers_of_publishes_never_come_twice() {
     let serials = |connection_id: &str| {

@@ -63,11 +63,13 @@ fn paged(
 }
 
 fn shown_one(connection: &HeldConnection) -> Value {
+    let (transport, protocol) = connection.transport.split_once(' ').unwrap_or((&connection.transport, "ably"));
     json!({
         "connectionId": connection.connection_id,
         "clientId": connection.client_id,
         "keyName": connection.key_name,
-        "transport": connection.transport,
+        "transport": transport,
+        "protocol": protocol,
         "since": connection.since_ms,
         "channels": connection.channels,
         "channelCount": connection.channel_count,

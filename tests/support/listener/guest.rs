@@ -1,0 +1,140 @@
+//! What is different for a listener who comes by another protocol: it may be told no serials, it may publish and not
+//! hear itself, and not all protocols tell what becomes of a message.
+
+use courtside::model::revision::{Shape, Target};
+use courtside::model::serial::Position;
+
+use super::super::ledger::{Ledger, Place};
+use super::super::revisions::Revision;
+use super::super::views::Views;
+use super::{Course, WHOLE};
+
+/// What of the changes of messages is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Changes {
+    #[default]
+    All,
+    /// What a message says now, but not that it is deleted.
+    Versions,
+    Nothing,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Manner {
+    pub changes: Changes,
+    /// It is fed by a relay as clients are, and reads no pages.
+    pub is_fed: bool,
+    /// By which connection it publishes, where it is not told what it says itself.
+    pub silent: Option<String>,
+    /// Behind this it began.
+    pub begun: Option<Place>,
+}
+
+impl Course {
+    pub(super) fn is_own(&self, position: Position, ledger: &Ledger) -> bool {
+        let connection_id = ledger.book(self.channel).at(position).and_then(|logged| logged.connection_id.as_ref());
+        self.manner.silent.is_some() && self.manner.silent.as_ref() == connection_id
+    }
+
+    /// Whether it need not begin with a message that lies behind where it begins.
+    pub(super) fn need_not_begin(&self, place: Place, ledger: &Ledger) -> bool {
+        self.manner.is_fed && (ledger.may_be_left_out(self.channel, place) || self.is_own(place.0, ledger))
+    }
+
+    pub(super) fn is_told(&self, revision: &Revision) -> bool {
+        match self.manner.changes {
+            Changes::All => true,
+            Changes::Versions => revision.shape != Shape::Deleted,
+            Changes::Nothing => false,
+        }
+    }
+
+    /// It asks to be fed: that is behind all that is durable now.
+    pub fn asks(&mut self, ledger: &Ledger) {
+        self.manner.begun = Some(ledger.durable_end(self.channel));
+    }
+
+    /// It was told that it is fed from now on: behind what is durable now, nothing may be missing.
+    pub fn begins(&mut self, ledger: &Ledger) {
+        (self.place, self.serial, self.views) = (None, None, Views::default());
+        self.floor = Some(ledger.durable_end(self.channel));
+    }
+
+    /// It is not fed any more, and knows no place to go on from.
+    pub fn stops(&mut self) {
+        (self.place, self.floor, self.serial) = (None, None, None);
+    }
+
+    /// It goes on behind what it acknowledged, or where it began: nothing behind that may be missing, and what it had
+    /// already may come again.
+    pub fn goes_on(&mut self, acknowledged: Option<Place>) {
+        (self.place, self.floor) = (None, acknowledged.or(self.manner.begun));
+    }
+
+    /// What follows is lost: the log must have let go of it.
+    pub fn misses(&mut self, has: Option<Place>, ledger: &Ledger) {
+        let from = has.or(self.manner.begun).expect("a gap behind something");
+        assert!(ledger.may_be_gone(self.channel, from.0), "{} loses continuity at {from:?}, and need not", self.name);
+        self.gaps += 1;
+    }
+
+    pub fn place(&self) -> Option<Place> {
+        self.place
+    }
+
+    /// A message whose place is told by an offset.
+    pub fn hears_at(&mut self, offset: &str, data: &str, ledger: &mut Ledger) {
+        let position = ledger.parse(self.channel, offset);
+        assert!(!self.is_own(position, ledger), "{} hears itself: {data}", self.name);
+        self.hears_plain(offset, position, data, ledger);
+        self.stands_at(offset, ledger);
+    }
+
+    /// A message by its text alone, which tells its place, unless it was published again.
+    pub fn hears_text(&mut self, text: &str, ledger: &mut Ledger) {
+        let candidates = ledger.places_of(self.channel, text);
+        assert!(!candidates.is_empty(), "{} hears what nobody said: {text}", self.name);
+        let is_next = |(target, version): &(Target, Position)| {
+            self.place.is_none_or(|at| place_of(*target) > at || *version > target.position && *version > at.0)
+        };
+        let mut next = candidates.iter().copied().filter(is_next);
+        let may_come = |found: &(Target, Position)| !ledger.may_be_left_out(self.channel, place_of(found.0));
+        let found = next.clone().find(may_come).or(next.next()).unwrap_or(candidates[0]);
+        if self.place.is_none() && candidates.len() > 1 {
+            // Which of them it is cannot be known: so it begins behind it.
+            self.floor = None;
+            return;
+        }
+        let (target, version) = found;
+        let is_before = |at: Option<Place>| at.is_some_and(|at| at >= place_of(target));
+        let is_older = is_before(self.place.or(self.manner.begun));
+        if version > target.position && self.place.is_none() && !is_older && is_before(self.floor) {
+            // An operation, or a message as it is now: so it begins behind it.
+            self.floor = None;
+            return;
+        }
+        assert!(!self.is_own(version, ledger), "{} hears itself: {text}", self.name);
+        match version > target.position && is_older {
+            true => self.hears_operation(version, 1, text, ledger),
+            false => self.hears(place_of(target), version, None, text, ledger),
+        }
+    }
+
+    /// Whether something is behind what it has that it must be told.
+    pub fn lacks(&self, ledger: &Ledger) -> bool {
+        let Some(mut at) = self.place.or(self.floor) else { return false };
+        let from = at;
+        while let Some(next) = ledger.next_unreplaced(self.channel, at) {
+            if !self.is_own(next.0, ledger) {
+                return true;
+            }
+            at = next;
+        }
+        self.owed(from.0, ledger).is_some()
+    }
+}
+
+fn place_of(target: Target) -> Place {
+    debug_assert!(target.place <= WHOLE);
+    (target.position, target.place)
+}
