@@ -136,7 +136,7 @@ impl Registrar {
     ) -> Result<Answer<AppResponse>, StoreError> {
         match request {
             AppRequest::Create { config, channels } => self.create(store, config, &channels, configured),
-            AppRequest::Delete => self.delete(store),
+            AppRequest::Delete => self.delete(store, configured),
             AppRequest::Config => Ok(Ok(AppResponse::Config(self.config().map(str::to_owned)))),
             AppRequest::Nonce { key, forget_at_ms } => self.use_nonce(store, &key, forget_at_ms, now_ms),
             AppRequest::Revoke(revocations) => self.revoke(store, revocations, now_ms),
@@ -289,8 +289,9 @@ impl Registrar {
     }
 
     /// An id is never used again, so that nothing that was made for the old app opens a new one.
-    fn delete(&mut self, store: &mut impl Store) -> Result<Answer<AppResponse>, StoreError> {
+    fn delete(&mut self, store: &mut impl Store, configured: bool) -> Result<Answer<AppResponse>, StoreError> {
         match self.state {
+            State::Unmade if configured => return Ok(Err(admin::of_the_deployment())),
             State::Unmade => return Ok(Err(no_such_app())),
             State::Deleted | State::Made(_) => {}
         }

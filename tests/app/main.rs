@@ -219,6 +219,8 @@ fn an_app_is_made_once_and_never_in_place_of_a_configured_one() {
     assert!(scene.call(create("{ }")).is_err());
     let mut scene = Scene::new();
     assert!(scene.call(AppRequest::Delete).unwrap_err().is(Code::NotFound));
+    let delete = scene.registrar.call(&mut scene.store, AppRequest::Delete, true, NOW_MS).unwrap();
+    assert!(delete.unwrap_err().is(Code::Forbidden), "its configuration is where it ends");
     assert!(scene.registrar.call(&mut scene.store, create("{}"), true, NOW_MS).unwrap().is_err());
     let watch = scene.registrar.call(&mut scene.store, AppRequest::Watch(relay(0)), true, NOW_MS).unwrap();
     let Ok(AppResponse::Watching(watching)) = watch else { panic!("a configured one is watched too: {watch:?}") };
