@@ -43,6 +43,8 @@ pub struct Host<S> {
     pub(super) channel: Option<Channel>,
     /// It could not be read when it was due: when to try again.
     pub(super) read_at_ms: Option<u64>,
+    /// The app has not told this relay whom it keeps out: when to ask it again.
+    pub(super) watch_at_ms: Option<u64>,
     /// The relays that it fed are known again. Before, it can't say whether anybody listens.
     pub(super) leads: bool,
     /// Who waits for the channel.
@@ -70,6 +72,8 @@ pub(super) enum Asked {
     /// Those who came meanwhile wait for the same answer.
     Enter(Vec<Entrant>),
     Follow(CallerId, Follow),
+    /// Clients are here already.
+    Watch,
     /// The channel is listed as this.
     List {
         active: bool,
@@ -107,6 +111,7 @@ impl<S: Store + RelayStore> Host<S> {
             relay: None,
             channel: None,
             read_at_ms: None,
+            watch_at_ms: None,
             leads: class == Class::Channel,
             waiting: HashMap::default(),
             asked: HashMap::default(),
@@ -241,6 +246,8 @@ impl<S: Store + RelayStore> Host<S> {
             }
             Some(Asked::Hooks(report)) => self.hooks_told(&report, &answer),
             Some(Asked::Report { minute }) => self.reporter.answered(minute, answer.is_ok()),
+            // If there is none, it is asked again.
+            Some(Asked::Watch) => drop(self.begin_watch(answer)),
             Some(Asked::Enter(entrants)) => self.enter_watched(entrants, answer),
             Some(Asked::Follow(caller, follow)) => {
                 let answer = self.begin_watch(answer).and_then(|()| self.followed(&follow));
