@@ -141,7 +141,8 @@ impl Registrar {
             AppRequest::Nonce { key, forget_at_ms } => self.use_nonce(store, &key, forget_at_ms, now_ms),
             AppRequest::Revoke(revocations) => self.revoke(store, revocations, now_ms),
             AppRequest::Check(grant) => Ok(Ok(AppResponse::Void(self.revocations.revokes(&grant, now_ms)))),
-            AppRequest::List { channel, active } => self.list(store, &channel, active),
+            AppRequest::List { channel, active } => self.list(store, &channel, active, None),
+            AppRequest::ListChannel { channel, active, number } => self.list(store, &channel, active, Some(number)),
             AppRequest::Channels { prefix, after, limit } => {
                 store.listed(&prefix, &after, limit).map(|channels| Ok(AppResponse::Channels(channels)))
             }
@@ -313,9 +314,10 @@ impl Registrar {
         store: &mut impl Store,
         channel: &ChannelName,
         active: bool,
+        number: Option<u64>,
     ) -> Result<Answer<AppResponse>, StoreError> {
         if self.state != State::Deleted {
-            store.list(channel, active)?;
+            store.list(channel, active, number)?;
         }
         if !active {
             self.doubt(|relay| relay.channel() == Some(channel.as_str()));

@@ -212,9 +212,10 @@ impl<S: Store + RelayStore> Host<S> {
     /// Sees that the app knows whether the channel is in use.
     pub(super) fn keep_listed(&mut self) {
         let Some(channel) = &mut self.channel else { return };
-        let Some(active) = channel.listing(&mut self.store, self.now_ms) else { return };
+        let Some((active, number)) = channel.listing(&mut self.store, self.now_ms) else { return };
         let Address { app, channel } = channel.address().clone();
-        self.ask_app(Asked::List { active }, AppCall { app, request: AppRequest::List { channel, active } });
+        let request = AppRequest::ListChannel { channel, active, number };
+        self.ask_app(Asked::List { active }, AppCall { app, request });
     }
 
     /// Sees that the app gets what the channel's messages push.
