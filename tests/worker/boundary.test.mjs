@@ -89,6 +89,20 @@ test('calls whose answers are lost are not done twice', async (t) => {
   assert.ok(await endures(t, 'unanswered', weather) > 0);
 });
 
+test('a request whose object never answers is told so', async () => {
+  const channel = rest(runtime).channels.get('silent');
+  await channel.publish('a', 'before');
+  await boundary({ calls: 'silent', of: 'Channel' });
+  const waits = async () => {
+    const answer = await fetch(`${runtime.url}/channels/silent/messages?wait=1&limit=1&key=demo.key1:local-only`);
+    return (await answer.json()).error?.code;
+  };
+  assert.deepEqual(await Promise.all([waits(), waits()]), [50003, 50003]);
+  await boundary();
+  await channel.publish('a', 'after');
+  assert.deepEqual((await channel.history()).items.map(({ data }) => data), ['after', 'before']);
+});
+
 test('a clock that steps forth and back keeps the order, and loses nobody', async (t) => {
   const member = await connected(t, runtime, { clientId: 'ann' });
   await member.channels.get('clock').presence.enter();

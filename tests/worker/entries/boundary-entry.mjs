@@ -5,8 +5,9 @@
  *
  * - `disk=full`: nothing more is taken, and all that is there can be read; `disk=slow`: an object that has written does
  *   nothing else until its disk is done, a while later;
- * - `calls=lost` and `calls=unanswered`, `of=App`, `Channel` or `Relay`, `each=3`: every third call to such an object
- *   does not reach it, or is done and its answer lost; without `of` and `each` every call to whatever object;
+ * - `calls=lost`, `calls=unanswered` and `calls=silent`, `of=App`, `Channel` or `Relay`, `each=3`: every third call to
+ *   such an object does not reach it, or is done and its answer lost, or is never heard of again; without `of` and
+ *   `each` every call to whatever object;
  * - `ahead=-5000`: the clock of everything, by which alarms ring, too.
  *
  * The answer says how many writes and calls have failed so far.
@@ -29,6 +30,7 @@ async function call(name, stub, request) {
   const isMeant = faults.calls !== 'whole' && [null, name].includes(faults.of);
   if (!isMeant || ++faults.made % faults.each !== 0) return stub.fetch(...request);
   faults.failed++;
+  if (faults.calls === 'silent') return new Promise(() => {});
   if (faults.calls === 'unanswered') await (await stub.fetch(...request)).arrayBuffer();
   throw new Error('a call was lost');
 }
