@@ -21,8 +21,8 @@ pub struct Listing {
 
 impl Channel {
     /// What the app is to be told, if anything: whether the channel is in use, and with which number, since a call that
-    /// was given up may come later than the next. [`Channel::listed`] gets to know how it went. That it is in use is remembered when the app knows it, that it is not before: so it is told twice, at
-    /// worst.
+    /// was given up may come later than the next. [`Channel::listed`] gets to know how it went. That it is in use is
+    /// remembered when the app knows it, that it is not before: so it is told twice, at worst.
     pub fn listing(&mut self, store: &mut impl Store, now_ms: u64) -> Option<(bool, u64)> {
         let is_used = self.is_used() || self.is_recent(now_ms);
         let is_due = is_used != self.meta.listed || (self.listing.is_doubted && !is_used);
