@@ -20,7 +20,8 @@ pub const HISTORY_DEFAULT_LIMIT: usize = 100;
 pub const WAIT_MAX_S: u64 = 30;
 
 /// How long a router waits for the answer of an object, besides what the request itself may wait there. Even a count
-/// over all relays is done by then; a client with the usual patience of a minute still hears what became of its request.
+/// over all relays is done by then, and a client with the usual patience of a minute still hears what became of its
+/// request.
 pub const CALL_PATIENCE_MS: u64 = 15 * 1_000;
 
 /// When a call that failed is made again, and how often. The first repeat is for an answer that was lost; an object

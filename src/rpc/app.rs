@@ -54,8 +54,8 @@ pub enum AppRequest {
     HookReport(Box<HookReport>),
     /// What is known of all of them. Answered by [`AppResponse::Hooks`].
     Hooks,
-    /// This channel is in use, or no longer. That it is not counts only for what it said before: a call that comes late,
-    /// and was given up, must not take it off again. Answered by [`AppResponse::Done`].
+    /// This channel is in use, or no longer. That it is not counts only for what it said before: a call that comes
+    /// late, and was given up, must not take it off again. Answered by [`AppResponse::Done`].
     ListChannel { channel: ChannelName, active: bool, number: u64 },
 }
 

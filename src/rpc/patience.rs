@@ -1,5 +1,5 @@
-//! How long a router waits for an object's answer. An object that is reset while a request is on its way to it may leave
-//! that request without an answer for ever; its client must learn of it all the same.
+//! How long a router waits for an object's answer. An object that is reset while a request is on its way to it may
+//! leave that request without an answer for ever; its client must learn of it all the same.
 
 use super::{AppCall, AppRequest, ChannelCall, PushRequest, Request};
 use crate::limits::{CALL_PATIENCE_MS, PUSH_FULL_WAIT_MS};
