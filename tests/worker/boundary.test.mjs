@@ -13,7 +13,10 @@ const runtime = await startRuntime(demoApps, {
 });
 after(() => runtime.stop());
 
-/** What of the world is not whole from now on; gives how much of it has failed. @param {Record<string, string>} [faults] */
+/**
+ * What of the world is not whole from now on; gives how much of it has failed.
+ * @param {Record<string, string>} [faults]
+ */
 async function boundary(faults = {}) {
   const answer = await fetch(`${runtime.url}/boundary?${new URLSearchParams(faults)}`);
   return /** @type {{ failed: number }} */ (await answer.json()).failed;

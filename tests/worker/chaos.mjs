@@ -412,7 +412,8 @@ class Echo {
         resolve();
       };
       const listen = (/** @type {import('ably').PresenceMessage} */ event) => {
-        // A leave without an id is what the SDK concludes when it attaches anew: it enters the member again all the same.
+        // A leave without an id is what the SDK concludes when it attaches anew: it enters the member again all the
+        // same.
         const isLeft = event.action === 'leave' && event.id;
         if (event.clientId === member && (data === null ? isLeft : event.data === data)) end();
       };
