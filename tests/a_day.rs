@@ -145,7 +145,7 @@ impl Day {
 
     /// Members come one after another, and leave in that order.
     fn come_or_go(&mut self, round: u64) {
-        let action = if round / MEMBERS % 2 == 0 { 2 } else { 3 };
+        let action = if (round / MEMBERS).is_multiple_of(2) { 2 } else { 3 };
         let presence = json!([{"action": action, "clientId": format!("member{}", round % MEMBERS)}]);
         let frame = json!({"action": 14, "channel": "room", "msgSerial": self.msg_serial, "presence": presence});
         self.msg_serial += 1;
