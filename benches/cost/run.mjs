@@ -3,10 +3,10 @@
  * writes it to `target/bench/cost.md`.
  *
  * Two published price examples are replayed in real time, a few minutes of each, at their full number of viewers and
- * their full rate, as they are and by the rules that go with the example; what is counted is extrapolated to the length
- * of the event. A third, too large for one machine, is computed from what one relay was seen to use. `--viewers N` replays
- * fewer viewers on a slower machine; what each uses to connect is then extrapolated too. `--quick` shows that it works
- * and counts nothing worth quoting.
+ * their full rate, as they are and by the rules that go with the example; what is counted is extrapolated to the
+ * length of the event. A third, too large for one machine, is computed from what one relay was seen to use.
+ * `--viewers N` replays fewer viewers on a slower machine; what each uses to connect is then extrapolated too.
+ * `--quick` shows that it works and counts nothing worth quoting.
  */
 import fs from 'node:fs';
 import path from 'node:path';
