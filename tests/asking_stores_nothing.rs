@@ -33,7 +33,8 @@ fn asking_stores_nothing() {
     assert!(matches!(replies.as_slice(), [Effect::Reply(Ticket(1), Ok(_))]), "{replies:?}");
     channel.set_rules(&mut store, &courtside::rpc::Rules { max_members: 5, ..rules() }).expect("nothing to write");
     channel.tick(&mut store, NOW_MS + 1);
-    assert_ne!(channel.listing(&mut store, NOW_MS + 1), Some(true), "it is not in use");
+    let told = channel.listing(&mut store, NOW_MS + 1);
+    assert!(!told.is_some_and(|(is_used, _)| is_used), "it is not in use");
     assert!(store.meta.is_none() && store.rows.is_empty() && store.relays.is_empty(), "{store:?}");
     let woken = Channel::wake(&mut store, None, "another", NOW_MS).expect("the store works");
     assert!(woken.is_none(), "an alarm finds no channel");

@@ -8,7 +8,7 @@ mod support {
 }
 
 use courtside::channel::{Channel, Effect};
-use courtside::limits::{RETENTION_MS, RETENTION_SLACK_MS, SPENT_AFTER_MS};
+use courtside::limits::{ACTIVE_MS, RETENTION_MS, RETENTION_SLACK_MS, SPENT_AFTER_MS};
 use courtside::rpc::{Delivered, RelayName};
 
 use support::bench::*;
@@ -75,4 +75,20 @@ fn a_channel_with_an_audience_stays_and_looks_no_more_often_than_once_an_hour() 
     ring_until(&mut channel, &mut store, SPENT_MS + day_ms, at);
     assert!(!channel.is_spent());
     assert!(channel.deadline().is_some_and(|due_ms| due_ms > SPENT_MS + day_ms - SPENT_AFTER_MS));
+}
+
+/// A call that was given up may come to the app after the next, which it must not undo.
+#[test]
+fn what_the_app_is_told_is_numbered_whatever_the_clock_says() {
+    let (mut channel, mut store) = published();
+    let (is_used, first) = channel.listing(&mut store, NOW_MS).expect("it is in use");
+    channel.listed(&mut store, true, true, NOW_MS);
+    channel.tick(&mut store, EXPIRED_MS);
+    let (still, second) = channel.listing(&mut store, EXPIRED_MS).expect("it is in use no longer");
+    channel.listed(&mut store, false, false, EXPIRED_MS);
+    publish(&mut channel, &mut store, vec![numbered("someone", 1)]);
+    let (again, third) =
+        channel.listing(&mut store, NOW_MS + ACTIVE_MS / 2).expect("it is, by a clock that was set back");
+    assert_eq!((is_used, still, again), (true, false, true));
+    assert!(first < second && second < third, "{first}, {second}, {third}");
 }

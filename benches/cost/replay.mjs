@@ -14,7 +14,7 @@ const meter = path.join(import.meta.dirname, 'meter-entry.mjs');
  * @typedef {object} Sample
  * @property {number} viewers
  * @property {number} messagesPerSecond to a channel
- * @property {string} channel whose whole name is its namespace; `conflated` leaves messages out
+ * @property {string} channel whose whole name is its namespace; one that begins with `conflated` leaves messages out
  * @property {boolean} channelInUrl whether viewers name their channel when they connect
  * @property {number} settleSeconds until as many rows are deleted as are written
  * @property {number} seconds measured
@@ -38,7 +38,7 @@ export async function replay(sample, directory) {
   try {
     const load = ['--subscribers', `${sample.viewers}`, '--rate', `${sample.messagesPerSecond}`, '--in-flight', '1000',
       '--warmup-seconds', `${sample.settleSeconds}`, '--seconds', `${sample.seconds}`, '--channel', sample.channel, ...sample.channelInUrl ? ['--channel-in-url'] : [],
-      ...sample.channel === 'conflated' ? ['--conflated'] : []];
+      ...sample.channel.startsWith('conflated') ? ['--conflated'] : []];
     let loading = true;
     const loaded = runLoad('fanout', server, 'ably-json', load, sample.settleSeconds + sample.seconds).finally(() => { loading = false; });
     // Waited for below: a failure until then must not count as unhandled.

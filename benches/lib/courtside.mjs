@@ -15,6 +15,8 @@ const apps = {
     namespaces: [
       { id: 'batched', batchingEnabled: true, batchingInterval: 500 },
       { id: 'conflated', conflationEnabled: true, conflationInterval: 500, conflationKey: '#{message.name}' },
+      { id: 'conflated-committed', conflationEnabled: true, conflationInterval: 500, conflationKey: '#{message.name}',
+        commitInterval: 500 },
     ],
   }],
 };

@@ -141,12 +141,13 @@ impl Registrar {
     ) -> Result<Answer<AppResponse>, StoreError> {
         match request {
             AppRequest::Create { config, channels } => self.create(store, config, &channels, configured),
-            AppRequest::Delete => self.delete(store),
+            AppRequest::Delete => self.delete(store, configured),
             AppRequest::Config => Ok(Ok(AppResponse::Config(self.config().map(str::to_owned)))),
             AppRequest::Nonce { key, forget_at_ms } => self.use_nonce(store, &key, forget_at_ms, now_ms),
             AppRequest::Revoke(revocations) => self.revoke(store, revocations, now_ms),
             AppRequest::Check(grant) => Ok(Ok(AppResponse::Void(self.revocations.revokes(&grant, now_ms)))),
-            AppRequest::List { channel, active } => self.list(store, &channel, active),
+            AppRequest::List { channel, active } => self.list(store, &channel, active, None),
+            AppRequest::ListChannel { channel, active, number } => self.list(store, &channel, active, Some(number)),
             AppRequest::Channels { prefix, after, limit } => {
                 store.listed(&prefix, &after, limit).map(|channels| Ok(AppResponse::Channels(channels)))
             }
@@ -306,8 +307,9 @@ impl Registrar {
     }
 
     /// An id is never used again, so that nothing that was made for the old app opens a new one.
-    fn delete(&mut self, store: &mut impl Store) -> Result<Answer<AppResponse>, StoreError> {
+    fn delete(&mut self, store: &mut impl Store, configured: bool) -> Result<Answer<AppResponse>, StoreError> {
         match self.state {
+            State::Unmade if configured => return Ok(Err(admin::of_the_deployment())),
             State::Unmade => return Ok(Err(no_such_app())),
             State::Deleted | State::Made(_) => {}
         }
@@ -329,9 +331,10 @@ impl Registrar {
         store: &mut impl Store,
         channel: &ChannelName,
         active: bool,
+        number: Option<u64>,
     ) -> Result<Answer<AppResponse>, StoreError> {
         if self.state != State::Deleted {
-            store.list(channel, active)?;
+            store.list(channel, active, number)?;
         }
         if !active {
             self.doubt(|relay| relay.channel() == Some(channel.as_str()));

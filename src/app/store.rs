@@ -16,8 +16,9 @@ pub trait Store {
     /// The channels that it was made with, a line each.
     fn channels(&mut self) -> Result<String, StoreError>;
 
-    /// Puts a channel on the list of those in use, or takes it off.
-    fn list(&mut self, channel: &ChannelName, active: bool) -> Result<(), StoreError>;
+    /// Puts a channel on the list of those in use, or takes it off, unless it was put there by a call with a higher
+    /// number.
+    fn list(&mut self, channel: &ChannelName, active: bool, number: Option<u64>) -> Result<(), StoreError>;
 
     fn forget_list(&mut self) -> Result<(), StoreError>;
 

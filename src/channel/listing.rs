@@ -11,6 +11,8 @@ use crate::limits::{ACTIVE_MS, LISTING_PAUSE_MS};
 #[derive(Debug, Default)]
 pub struct Listing {
     is_told: bool,
+    /// Of the last call.
+    number: u64,
     /// The list may name the channel, though it shouldn't.
     pub is_doubted: bool,
     /// Not before: the app could not be reached.
@@ -18,10 +20,10 @@ pub struct Listing {
 }
 
 impl Channel {
-    /// What the app is to be told, if anything: whether the channel is in use. [`Channel::listed`] gets to know how it
-    /// went. That it is in use is remembered when the app knows it, that it is not before: so it is told twice, at
-    /// worst.
-    pub fn listing(&mut self, store: &mut impl Store, now_ms: u64) -> Option<bool> {
+    /// What the app is to be told, if anything: whether the channel is in use, and with which number, since a call that
+    /// was given up may come later than the next. [`Channel::listed`] gets to know how it went. That it is in use is
+    /// remembered when the app knows it, that it is not before: so it is told twice, at worst.
+    pub fn listing(&mut self, store: &mut impl Store, now_ms: u64) -> Option<(bool, u64)> {
         if self.meta.address.channel.is_connections() {
             return None;
         }
@@ -31,7 +33,9 @@ impl Channel {
             self.listing.wait_until_ms = 0;
             return None;
         }
-        if self.listing.is_told || self.listing.wait_until_ms > now_ms {
+        // A clock that was set back must not put it off.
+        let must_wait = (now_ms + 1..=now_ms + LISTING_PAUSE_MS).contains(&self.listing.wait_until_ms);
+        if self.listing.is_told || must_wait {
             return None;
         }
         if !is_used && self.remember_listed(store, false).is_err() {
@@ -39,7 +43,9 @@ impl Channel {
             return None;
         }
         (self.listing.is_told, self.listing.is_doubted) = (true, false);
-        Some(is_used)
+        // Higher than any before, also in another memory, unless its clock was set back since the last publish.
+        self.listing.number = now_ms.max(self.log.tip().time_ms()).max(self.listing.number + 1);
+        Some((is_used, self.listing.number))
     }
 
     /// The app was told, or could not be reached.

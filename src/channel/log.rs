@@ -254,7 +254,12 @@ impl Log {
         self.taken_in = self.taken_in.wrapping_add(placed.entry.len());
         self.tail.push_back(placed);
         while self.tail_bytes > TAIL_MAX_BYTES {
-            let Some(oldest) = self.tail.pop_front() else { return };
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.tail.pop_front() {
             self.tail_bytes -= oldest.entry.len();
             self.tail_from = oldest.position;
         }
@@ -321,9 +326,13 @@ impl Log {
         Ok(store.rows_before(through, 1)?.pop().map(|(position, _)| position))
     }
 
-    /// Lets go of the rows up to the floor: those up to `through` are deleted, others wait for somebody else.
+    /// Lets go of the rows up to the floor, in memory too: those up to `through` are deleted, others wait for somebody
+    /// else.
     pub fn trim(&mut self, store: &mut impl Store, floor: Position, through: Position) -> Result<(), StoreError> {
         store.trim(through)?;
+        while self.tail.front().is_some_and(|placed| placed.position <= floor) {
+            self.drop_oldest();
+        }
         self.oldest = store.totals_after(floor, 1)?.pop();
         Ok(())
     }

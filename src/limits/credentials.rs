@@ -91,6 +91,10 @@ pub const NOTICES_AT_ONCE_MAX: usize = 50;
 /// How long an app waits for a relay's answer before it tells it again.
 pub const NOTICE_RETRY_MS: u64 = 5 * 1_000;
 
+/// How long a relay whose app could not be reached lets clients of a configured app in without its word, before it asks
+/// again: so long a ban may be unknown at worst, once the app is back.
+pub const WATCH_PAUSE_MS: u64 = 5 * 1_000;
+
 /// How often an app looks for what it may forget.
 pub const SWEEP_INTERVAL_MS: u64 = 60 * 1_000;
 

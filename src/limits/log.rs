@@ -31,6 +31,10 @@ pub const TRIM_PAUSE_MS: u64 = 30 * 1_000;
 /// The pause before an alarm that the platform refused is set again.
 pub const ALARM_PAUSE_MS: u64 = 1_000;
 
+/// How late an alarm may ring before it counts as given up. The platform repeats one that failed after 2 s, 4 s and so
+/// on; a busy isolate is some seconds late.
+pub const ALARM_OVERDUE_MS: u64 = 10 * 1_000;
+
 /// Messages in a channel's log; beyond, the oldest go. 72 hours at almost four a second.
 pub const LOG_MAX_MESSAGES: u64 = 1_000_000;
 

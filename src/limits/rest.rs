@@ -19,6 +19,15 @@ pub const HISTORY_DEFAULT_LIMIT: usize = 100;
 /// How long a request may wait for something to come to a channel. Shorter than proxies wait for an answer.
 pub const WAIT_MAX_S: u64 = 30;
 
+/// How long a router waits for the answer of an object, besides what the request itself may wait there. Even a count
+/// over all relays is done by then, and a client with the usual patience of a minute still hears what became of its
+/// request.
+pub const CALL_PATIENCE_MS: u64 = 15 * 1_000;
+
+/// When a call that failed is made again, and how often. The first repeat is for an answer that was lost; an object
+/// that is moved or reset refuses what comes in that instant, and takes what comes a moment later.
+pub const CALL_PAUSES_MS: [u64; 4] = [0, 0, 50, 500];
+
 /// Requests that wait at one channel, and bytes of entries in the page that each gets; a page has one entry at least.
 /// The largest publish there is wakes them all at 500 × (64 + 16) KiB, 40 MB; one of 1 KB at 0.5 MB. An object answers
 /// about 1,000 requests a second, and those who are answered come back.

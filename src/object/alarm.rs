@@ -2,7 +2,9 @@
 //!
 //! An alarm that comes too early costs a look. One is never moved back, since what asked for it may be what the object
 //! has forgotten; and none is set for a time that is over: the platform refuses some of those, and the object would
-//! wait for it in vain.
+//! wait for it in vain. One that is long over and has not rung is one that the platform gave up: it is set again.
+
+use crate::limits::ALARM_OVERDUE_MS;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Alarm {
@@ -35,7 +37,7 @@ impl Alarm {
                 *self = Alarm::Asking;
                 Some(Step::Ask)
             }
-            Alarm::Set { at_ms: Some(known_ms) } if known_ms <= at_ms => None,
+            Alarm::Set { at_ms: Some(known_ms) } if known_ms <= at_ms && now_ms < known_ms + ALARM_OVERDUE_MS => None,
             Alarm::Set { .. } => {
                 *self = Alarm::Set { at_ms: Some(at_ms) };
                 Some(Step::Set { at_ms })
@@ -101,6 +103,17 @@ mod tests {
         let mut alarm = known(None);
         assert_eq!(alarm.keep(Some(0), 100), Some(Step::Set { at_ms: 100 }));
         assert_eq!(alarm.keep(Some(0), 105), None, "one that is over rings as soon as it can");
+    }
+
+    /// The platform repeats one that failed a few times, ever later, and then no more.
+    #[test]
+    fn one_that_should_have_rung_long_ago_is_set_again() {
+        let mut alarm = known(Some(100));
+        assert_eq!(alarm.keep(Some(100), 100 + ALARM_OVERDUE_MS - 1), None);
+        let late_ms = 100 + ALARM_OVERDUE_MS;
+        assert_eq!(alarm.keep(Some(100), late_ms), Some(Step::Set { at_ms: late_ms }));
+        assert_eq!(alarm.keep(Some(100), late_ms + 1), None, "once");
+        assert_eq!(alarm.keep(None, 2 * late_ms), None, "unless nothing is due");
     }
 
     #[test]

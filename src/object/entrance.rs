@@ -45,7 +45,7 @@ impl<S: Store + RelayStore> Host<S> {
             relay.has_room(opening, self.now_ms)?;
         }
         let app = opening.grant.app();
-        if !self.needs_watch(app, true)? {
+        if !self.needs_watch(app, true)? || (self.is_watch_delayed() && self.may_go_unwatched(opening)) {
             return Ok(None);
         }
         let relay = relay_name(app, *shard, channel.as_ref().map(|(address, _)| address));
@@ -67,9 +67,14 @@ impl<S: Store + RelayStore> Host<S> {
     pub(super) fn enter_watched(&mut self, entrants: Vec<Entrant>, answer: Answer<AppResponse>) {
         let is_crowded = answer.as_ref().is_err_and(|error| error.is(Code::RateLimited));
         let begun = self.begin_watch(answer);
+        let is_unreachable = begun.as_ref().is_err_and(|error| error.status_code >= 500);
         for entrant in entrants {
             match &begun {
                 Ok(()) => self.enter(entrant),
+                Err(_) if is_unreachable && self.may_go_unwatched(&entrant.entrance.opening) => {
+                    self.watch_later();
+                    self.enter(entrant);
+                }
                 // There are few relays, and more channels than an app could tell: a relay takes the client in.
                 Err(_) if is_crowded && entrant.entrance.channel.is_some() => {
                     self.reply(entrant.caller, Reply::Refused(Refusal::Full));

@@ -43,6 +43,8 @@ pub struct Host<S> {
     pub(super) channel: Option<Channel>,
     /// It could not be read when it was due: when to try again.
     pub(super) read_at_ms: Option<u64>,
+    /// The app has not told this relay whom it keeps out: when to ask it again.
+    pub(super) watch_at_ms: Option<u64>,
     /// The relays that it fed are known again. Before, it can't say whether anybody listens.
     pub(super) leads: bool,
     /// Whether the sessions that are stored were found.
@@ -72,6 +74,8 @@ pub(super) enum Asked {
     /// Those who came meanwhile wait for the same answer.
     Enter(Vec<Entrant>),
     Follow(CallerId, Follow),
+    /// Clients are here already.
+    Watch,
     /// The channel is listed as this.
     List {
         active: bool,
@@ -109,6 +113,7 @@ impl<S: Store + RelayStore> Host<S> {
             relay: None,
             channel: None,
             read_at_ms: None,
+            watch_at_ms: None,
             leads: class == Class::Channel,
             has_kept: false,
             waiting: HashMap::default(),
@@ -210,9 +215,10 @@ impl<S: Store + RelayStore> Host<S> {
     /// Sees that the app knows whether the channel is in use.
     pub(super) fn keep_listed(&mut self) {
         let Some(channel) = &mut self.channel else { return };
-        let Some(active) = channel.listing(&mut self.store, self.now_ms) else { return };
+        let Some((active, number)) = channel.listing(&mut self.store, self.now_ms) else { return };
         let Address { app, channel } = channel.address().clone();
-        self.ask_app(Asked::List { active }, AppCall { app, request: AppRequest::List { channel, active } });
+        let request = AppRequest::ListChannel { channel, active, number };
+        self.ask_app(Asked::List { active }, AppCall { app, request });
     }
 
     /// Sees that the app gets what the channel's messages push.
@@ -244,6 +250,8 @@ impl<S: Store + RelayStore> Host<S> {
             }
             Some(Asked::Hooks(report)) => self.hooks_told(&report, &answer),
             Some(Asked::Report { minute }) => self.reporter.answered(minute, answer.is_ok()),
+            // If there is none, it is asked again.
+            Some(Asked::Watch) => drop(self.begin_watch(answer)),
             Some(Asked::Enter(entrants)) => self.enter_watched(entrants, answer),
             Some(Asked::Follow(caller, follow)) => {
                 let answer = self.begin_watch(answer).and_then(|()| self.followed(&follow));

@@ -48,6 +48,7 @@ impl<S: Store + RelayStore> Host<S> {
             sockets.iter().flat_map(|kept| relay.restore(kept.socket, &kept.record, now_ms)).collect();
         effects.extend(relay.restored(now_ms));
         self.relay_effects(effects);
+        self.watch_soon();
         Some(())
     }
 

@@ -111,6 +111,7 @@ impl<S: Store + RelayStore> Host<S> {
         let effects = self.links.tick(self.now_ms);
         self.link_effects(effects);
         self.channel_does(Channel::tick);
+        self.watch_again();
         self.end_spent();
         Turn::Goes
     }
@@ -136,6 +137,6 @@ impl<S: Store + RelayStore> Host<S> {
     fn deadline(&self) -> Option<u64> {
         let relay = self.relay.as_ref().and_then(Relay::deadline);
         let channel = self.channel.as_ref().and_then(Channel::deadline);
-        [relay, channel, self.links.deadline(), self.read_at_ms].into_iter().flatten().min()
+        [relay, channel, self.links.deadline(), self.read_at_ms, self.watch_at_ms].into_iter().flatten().min()
     }
 }

@@ -3,14 +3,16 @@
 
 use std::rc::Rc;
 
-use super::host::{Host, failed};
+use super::host::{Asked, Host, failed};
 use super::store::{RelayStore, StoreError};
 use crate::app;
 use crate::channel::store::Store;
 use crate::error::{Code, ErrorInfo};
+use crate::limits::WATCH_PAUSE_MS;
 use crate::model::name::AppId;
 use crate::relay::Relay;
-use crate::rpc::{Answer, AppResponse, Changes, News, Notice, Noticed, Watching};
+use crate::relay::session::Opening;
+use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, Changes, News, Notice, Noticed, Watching};
 
 impl<S: Store + RelayStore> Host<S> {
     /// Whether the app must be watched before a client comes in, or a relay is fed for its clients, and is not yet. An
@@ -20,6 +22,41 @@ impl<S: Store + RelayStore> Host<S> {
         let is_watched = configured.is_none() || has_clients;
         let is_known = self.relay.as_ref().is_some_and(Relay::is_watching);
         Ok(is_watched && !is_known && self.store.watch().map_err(failed)?.is_none())
+    }
+
+    /// Whether a client may come in though the app can't say whom it keeps out. One of the deployment's own never ends,
+    /// and goes on without its object. A token that can be revoked waits for its word: it may be one that was.
+    pub(super) fn may_go_unwatched(&self, opening: &Opening) -> bool {
+        let app = self.settings.apps.as_ref().ok().and_then(|apps| apps.get(opening.grant.app()));
+        app.is_some_and(|app| !app.is_revocable(&opening.grant))
+    }
+
+    /// Whether the app was asked a short while ago, in vain. A clock that was set back must not make it longer.
+    pub(super) fn is_watch_delayed(&self) -> bool {
+        let now_ms = self.now_ms;
+        self.watch_at_ms.is_some_and(|at_ms| (now_ms + 1..=now_ms + WATCH_PAUSE_MS).contains(&at_ms))
+    }
+
+    pub(super) fn watch_later(&mut self) {
+        self.watch_at_ms = Some(self.now_ms + WATCH_PAUSE_MS);
+    }
+
+    /// After a loss of memory: what is stored says whether the app knows this relay.
+    pub(super) fn watch_soon(&mut self) {
+        self.watch_at_ms = self.relay.as_ref().and_then(Relay::unwatched).map(|_| self.now_ms);
+    }
+
+    /// Asks the app again for clients that came in without its word, once it is time.
+    pub(super) fn watch_again(&mut self) {
+        if self.watch_at_ms.is_none() || self.is_watch_delayed() {
+            return;
+        }
+        self.watch_at_ms = None;
+        let Some(relay) = &self.relay else { return };
+        let Some(name) = relay.unwatched().cloned() else { return };
+        let call = AppCall { app: relay.app_id().clone(), request: AppRequest::Watch(name) };
+        self.watch_later();
+        self.ask_app(Asked::Watch, call);
     }
 
     /// Takes the app's answer. Fails with 40101 when there is no such app any more.
@@ -38,6 +75,7 @@ impl<S: Store + RelayStore> Host<S> {
             return Ok(());
         }
         self.store.begin_watch(&watching)?;
+        self.watch_at_ms = None;
         self.relay_does(|relay, now_ms| relay.watch(watching.watched.revocations, watching.bans, now_ms));
         Ok(())
     }

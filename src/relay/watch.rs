@@ -9,7 +9,7 @@ use super::{Effect, Relay, SocketId};
 use crate::auth::{Ban, Bans, Grant, Revocation, Revocations};
 use crate::error::{Code, ErrorInfo};
 use crate::model::name::ChannelName;
-use crate::rpc::Submission;
+use crate::rpc::{RelayName, Submission};
 
 impl Relay {
     /// From now on the app tells this relay what it revokes. These are in force.
@@ -24,6 +24,12 @@ impl Relay {
 
     pub fn is_watching(&self) -> bool {
         self.revocations.is_some()
+    }
+
+    /// What the app is to call this relay, if clients are here of whom it would tell nothing.
+    pub fn unwatched(&self) -> Option<&RelayName> {
+        let is_needed = self.revocations.is_none() && !self.sessions.is_empty();
+        is_needed.then_some(&self.name)
     }
 
     /// The app tells this relay nothing any more.

@@ -31,7 +31,8 @@ pub enum AppRequest {
     Revoke(Vec<Revocation>),
     /// Whether a grant is void by now. Answered by [`AppResponse::Void`].
     Check(Grant),
-    /// This channel is in use, or no longer. Answered by [`AppResponse::Done`].
+    /// This name is on the list, or no longer: that of the apps made at run time, and that of channels of a build that
+    /// did not number its calls. Answered by [`AppResponse::Done`].
     List { channel: ChannelName, active: bool },
     /// Channels in use whose names begin so, in order, behind that one. Answered by [`AppResponse::Channels`].
     Channels { prefix: String, after: String, limit: usize },
@@ -57,6 +58,9 @@ pub enum AppRequest {
     HookNews(Box<HookNews>),
     /// So many of what was given up before that number, the last first. Answered by [`AppResponse::DeadLetters`].
     DeadLetters { before: u64, limit: usize },
+    /// This channel is in use, or no longer. That it is not counts only for what it said before: a call that comes
+    /// late, and was given up, must not take it off again. Answered by [`AppResponse::Done`].
+    ListChannel { channel: ChannelName, active: bool, number: u64 },
 }
 
 impl AppCall {

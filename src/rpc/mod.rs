@@ -14,6 +14,7 @@ mod names;
 mod objects;
 mod occupancy;
 pub mod placement;
+mod patience;
 mod push;
 mod rules;
 mod versions;

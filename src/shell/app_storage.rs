@@ -6,6 +6,7 @@ use super::sql::{Database, blob, bytes, integer, number, text};
 use crate::app::store::{StatsKind, Store, StoreError, Stored};
 use crate::auth::{Ban, Revocation};
 use crate::base::pinned;
+use crate::limits::TIME_MAX_MS;
 use crate::model::name::ChannelName;
 use crate::rpc::{Note, RelayName};
 use crate::stats::Tally;
@@ -16,7 +17,7 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS revocations (target TEXT PRIMARY KEY, revision INTEGER NOT NULL,
                                             forget_at_ms INTEGER NOT NULL, value BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS watchers (relay TEXT PRIMARY KEY, ticket INTEGER NOT NULL, told INTEGER NOT NULL);
-    CREATE TABLE IF NOT EXISTS channels (name TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS channels (name TEXT PRIMARY KEY, number INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS stats (kind INTEGER, minute INTEGER, reporter TEXT, revision INTEGER NOT NULL,
                                       tally BLOB NOT NULL, PRIMARY KEY (kind, minute, reporter)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS hooks (channel TEXT, hook TEXT, standing BLOB NOT NULL,
@@ -30,6 +31,9 @@ const ADMIN_SCHEMA: &str = "
                                      value BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS config_changes (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS audit (number INTEGER PRIMARY KEY AUTOINCREMENT, value BLOB NOT NULL);";
+
+/// What no number is behind: that of the last millisecond of all.
+const LIST_NUMBER_MAX: u64 = TIME_MAX_MS;
 
 pub struct AppStore {
     pub(super) database: Database,
@@ -49,6 +53,18 @@ impl AppStore {
             self.has_schema = true;
         }
         self.database.exec(query, bindings)
+    }
+
+    /// Earlier builds made the list without numbers.
+    fn number_list(&mut self) -> Result<(), StoreError> {
+        if self.has_schema {
+            return Ok(());
+        }
+        let query = "SELECT name FROM sqlite_master WHERE name = 'channels' AND sql NOT LIKE '%number%'";
+        if self.database.rows(query, &[])?.is_empty() {
+            return Ok(());
+        }
+        self.database.exec("ALTER TABLE channels ADD COLUMN number INTEGER NOT NULL DEFAULT 0", &[])
     }
 
     /// Whether there are tables for what an operator does.
@@ -127,15 +143,21 @@ impl Store for AppStore {
         Ok(rows.first().map(|row| text(row, "fixtures")).unwrap_or_default())
     }
 
-    fn list(&mut self, channel: &ChannelName, active: bool) -> Result<(), StoreError> {
+    fn list(&mut self, channel: &ChannelName, active: bool, at: Option<u64>) -> Result<(), StoreError> {
         if !active && !self.database.has_table("channels")? {
             return Ok(());
         }
+        self.number_list()?;
         let query = match active {
-            true => "INSERT OR IGNORE INTO channels (name) VALUES (?)",
-            false => "DELETE FROM channels WHERE name = ?",
+            true => {
+                "INSERT INTO channels (name, number) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET number = excluded.number WHERE number < excluded.number"
+            }
+            false => "DELETE FROM channels WHERE name = ?1 AND number <= ?2",
         };
-        self.write(query, &[channel.as_str().into()])
+        // Without a number it counts as the last, to be taken off, and as the first, to be there.
+        let at = number(at.unwrap_or(if active { 0 } else { LIST_NUMBER_MAX }));
+        self.write(query, &[channel.as_str().into(), at])
     }
 
     fn forget_list(&mut self) -> Result<(), StoreError> {

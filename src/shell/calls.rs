@@ -1,15 +1,21 @@
 //! Calls from object to object. Bytes go by the runtime's own calls, which cost less than requests; connections go by
 //! `fetch`.
 
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
 use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use worker::Env;
 use worker::worker_sys::web_sys::Response as RawResponse;
+use worker::{Delay, Env, console_error};
 
 use super::platform::{ObjectNamespace, Stub, object};
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
+use crate::limits::{CALL_PATIENCE_MS, CALL_PAUSES_MS};
 use crate::rpc::{
     Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Inspected, Inspection, Notice, Noticed,
     Probe, Probed, Refusal, RelayName, RelayObject, Response,
@@ -72,9 +78,6 @@ pub fn comet_verb(path: &str) -> Verb {
     }
 }
 
-/// How often a call is made before its failure is told.
-const TRIES: usize = 3;
-
 /// `None` when no answer came, whatever the reason: the callee may or may not have done it.
 pub async fn call_channel(env: &Env, call: &ChannelCall) -> Option<Answer<Response>> {
     pinned::decode(&post(env, CHANNEL, &call.to.object_name(), CALL, &pinned::encode(call)).await?).ok()
@@ -82,23 +85,49 @@ pub async fn call_channel(env: &Env, call: &ChannelCall) -> Option<Answer<Respon
 
 /// A repeat is safe: a channel knows a publish that it has.
 pub async fn ask_channel(env: &Env, call: &ChannelCall) -> Answer<Response> {
-    for _ in 0..TRIES {
-        if let Some(answer) = call_channel(env, call).await {
-            return answer;
+    let answer = async {
+        for pause_ms in CALL_PAUSES_MS {
+            pause(pause_ms).await;
+            if let Some(answer) = call_channel(env, call).await {
+                return answer;
+            }
         }
-    }
-    Err(unreachable())
+        Err(unreachable())
+    };
+    within(call.patience_ms(), answer).await.unwrap_or_else(|| Err(unreachable()))
 }
 
 pub async fn ask_app(env: &Env, call: &AppCall) -> Answer<AppResponse> {
-    let tries = if call.request.may_be_repeated() { TRIES } else { 1 };
-    for _ in 0..tries {
-        let answer = post(env, APP, call.app.as_str(), CALL, &pinned::encode(call)).await;
-        if let Some(answer) = answer.and_then(|bytes| pinned::decode(&bytes).ok()) {
-            return answer;
+    let unreachable = || Err(Code::TimedOut.because("the app could not be reached; try again"));
+    let tries = if call.request.may_be_repeated() { CALL_PAUSES_MS.len() } else { 1 };
+    let answer = async {
+        for pause_ms in &CALL_PAUSES_MS[..tries] {
+            pause(*pause_ms).await;
+            let answer = post(env, APP, call.app.as_str(), CALL, &pinned::encode(call)).await;
+            if let Some(answer) = answer.and_then(|bytes| pinned::decode(&bytes).ok()) {
+                return answer;
+            }
+        }
+        unreachable()
+    };
+    within(call.patience_ms(), answer).await.unwrap_or_else(unreachable)
+}
+
+async fn pause(ms: u64) {
+    if ms > 0 {
+        Delay::from(Duration::from_millis(ms)).await;
+    }
+}
+
+/// What is asked, unless it takes longer.
+async fn within<T>(patience_ms: u64, asked: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(asked), Delay::from(Duration::from_millis(patience_ms))).await {
+        Either::Left((answer, _)) => Some(answer),
+        Either::Right(_) => {
+            console_error!("an object gave no answer within {patience_ms} ms");
+            None
         }
     }
-    Err(Code::TimedOut.because("the app could not be reached; try again"))
 }
 
 pub async fn deliver(env: &Env, relay: &RelayName, delivery: &Delivery) -> Option<Delivered> {
@@ -118,8 +147,8 @@ pub async fn identify(env: &Env, relays: &[RelayName], key: &str) -> Answer<Resp
     let mut answer = Err(unreachable());
     for relay in relays {
         if answer.is_err() {
-            let asked = call_relay(env, relay, IDENTIFY, key.as_bytes()).await;
-            answer = asked.unwrap_or_else(|| Err(unreachable()));
+            let asked = within(CALL_PATIENCE_MS, call_relay(env, relay, IDENTIFY, key.as_bytes())).await;
+            answer = asked.flatten().unwrap_or_else(|| Err(unreachable()));
         }
     }
     answer
@@ -135,7 +164,7 @@ pub async fn notify(env: &Env, relay: &RelayName, notice: &Notice) -> Option<Not
 
 /// `None` when no answer came: of those who are to end, some may have ended. To be asked again is harmless.
 pub async fn inspect(env: &Env, relay: &RelayName, inspection: &Inspection) -> Option<Inspected> {
-    call_relay(env, relay, INSPECT, &pinned::encode(inspection)).await
+    within(CALL_PATIENCE_MS, call_relay(env, relay, INSPECT, &pinned::encode(inspection))).await.flatten()
 }
 
 async fn call_relay<T: Versioned>(env: &Env, relay: &RelayName, about: &str, question: &[u8]) -> Option<T> {

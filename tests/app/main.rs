@@ -219,6 +219,8 @@ fn an_app_is_made_once_and_never_in_place_of_a_configured_one() {
     assert!(scene.call(create("{ }")).is_err());
     let mut scene = Scene::new();
     assert!(scene.call(AppRequest::Delete).unwrap_err().is(Code::NotFound));
+    let delete = scene.registrar.call(&mut scene.store, AppRequest::Delete, true, NOW_MS).unwrap();
+    assert!(delete.unwrap_err().is(Code::Forbidden), "its configuration is where it ends");
     assert!(scene.registrar.call(&mut scene.store, create("{}"), true, NOW_MS).unwrap().is_err());
     let watch = scene.registrar.call(&mut scene.store, AppRequest::Watch(relay(0)), true, NOW_MS).unwrap();
     let Ok(AppResponse::Watching(watching)) = watch else { panic!("a configured one is watched too: {watch:?}") };
@@ -321,6 +323,13 @@ fn channels_in_use_are_listed_until_the_app_ends() {
     assert_eq!(named(&mut scene, "a:", "a:1", 2), ["a:2"]);
     scene.call(AppRequest::List { channel: channel("a:1"), active: false }).unwrap();
     assert_eq!(named(&mut scene, "", "", 9), ["a:2", "b"]);
+    let list = |active, number| AppRequest::ListChannel { channel: channel("a:2"), active, number };
+    scene.call(list(true, 7)).unwrap();
+    scene.call(list(false, 6)).unwrap();
+    assert_eq!(named(&mut scene, "", "", 9), ["a:2", "b"], "what was said before comes late");
+    scene.call(list(true, 5)).unwrap();
+    scene.call(list(false, 7)).unwrap();
+    assert_eq!(named(&mut scene, "", "", 9), ["b"]);
     scene.call(AppRequest::Delete).unwrap();
     scene.call(AppRequest::List { channel: channel("late"), active: true }).unwrap();
     assert_eq!(named(&mut scene, "", "", 9), [""; 0]);

@@ -18,7 +18,8 @@ pub struct AppMemory {
     pub is_broken: bool,
     pub config: Option<String>,
     pub channels: String,
-    pub listed: Vec<String>,
+    /// By name, with the numbers of the calls.
+    pub listed: BTreeMap<String, u64>,
     pub nonces: BTreeMap<String, u64>,
     pub revocations: BTreeMap<String, (u64, Revocation)>,
     pub watchers: BTreeMap<RelayName, (u64, u64)>,
@@ -65,13 +66,15 @@ impl Store for AppMemory {
         Ok(self.channels.clone())
     }
 
-    fn list(&mut self, channel: &ChannelName, active: bool) -> Result<(), StoreError> {
+    fn list(&mut self, channel: &ChannelName, active: bool, number: Option<u64>) -> Result<(), StoreError> {
         self.check()?;
-        self.listed.retain(|name| name != channel.as_str());
+        let name = channel.as_str();
         if active {
-            self.listed.push(channel.to_string());
+            let known = self.listed.entry(name.to_owned()).or_default();
+            *known = number.unwrap_or(0).max(*known);
+        } else if self.listed.get(name).is_some_and(|known| *known <= number.unwrap_or(u64::MAX)) {
+            self.listed.remove(name);
         }
-        self.listed.sort();
         Ok(())
     }
 
@@ -83,7 +86,7 @@ impl Store for AppMemory {
 
     fn listed(&mut self, prefix: &str, after: &str, limit: usize) -> Result<String, StoreError> {
         self.check()?;
-        let found = self.listed.iter().filter(|name| name.starts_with(prefix) && name.as_str() > after);
+        let found = self.listed.keys().filter(|name| name.starts_with(prefix) && name.as_str() > after);
         Ok(found.take(limit).cloned().collect::<Vec<_>>().join("\n"))
     }
 

@@ -382,7 +382,7 @@ fn check_listing(world: &World) {
     for channel in &world.hosts[..world.channels] {
         let name = channel.address.as_ref().expect("a channel's object").channel.as_str();
         let is_used = !channel.disk().stored().relays.is_empty() || !channel.disk().present().is_empty();
-        let is_listed = world.app.stored().listed.iter().any(|listed| listed == name);
+        let is_listed = world.app.stored().listed.contains_key(name);
         assert!(is_listed || !is_used, "{name} is in use, and the app does not list it");
     }
 }

@@ -94,7 +94,7 @@ test('a deleted app ends at once for clients, and soon for REST', async (t) => {
 
 test('the deployment\'s own apps cannot be deleted', async () => {
   const response = await ended({ appId: 'demo', keys: [{ keyStr: 'demo.key1:local-only' }] });
-  assert.equal(response.status, 404);
+  assert.equal((await response.json()).error.code, 40300);
 });
 
 test('an admin token opens apps to who has it; without either nobody makes any', async (t) => {

@@ -412,7 +412,10 @@ class Echo {
         resolve();
       };
       const listen = (/** @type {import('ably').PresenceMessage} */ event) => {
-        if (event.clientId === member && (data === null ? event.action === 'leave' : event.data === data)) end();
+        // A leave without an id is what the SDK concludes when it attaches anew: it enters the member again all the
+        // same.
+        const isLeft = event.action === 'leave' && event.id;
+        if (event.clientId === member && (data === null ? isLeft : event.data === data)) end();
       };
       const attached = () => {
         this.isUnsure = true;

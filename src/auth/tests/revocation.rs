@@ -98,6 +98,22 @@ fn only_tokens_of_the_key_issued_before_end() {
     assert!(!revocations.revokes(&Grant { basic: true, ..at(NOW_MS - 1) }, NOW_MS + 5));
 }
 
+/// A JWT in whole seconds says that it was issued when its second began; one with a fraction says it exactly.
+#[test]
+fn a_jwt_was_issued_when_its_iat_says() {
+    let issued_at = |iat: Value| {
+        let claims = json!({"iat": iat, "exp": NOW_MS / 1000 + 60, "x-ably-clientId": "ann"});
+        present_token(&jwt(json!({"alg": "HS256", "kid": "demo.brief"}), claims)).unwrap()
+    };
+    let mut revocations = Revocations::default();
+    let at_ms = NOW_MS / 1000 * 1000 + 500;
+    revoke(&mut revocations, json!({"targets": ["clientId:ann"], "issuedBefore": at_ms}), at_ms);
+    assert!(revocations.revokes(&issued_at(json!(NOW_MS / 1000)), at_ms));
+    assert!(revocations.revokes(&issued_at(json!((at_ms - 250) as f64 / 1000.0)), at_ms));
+    assert!(!revocations.revokes(&issued_at(json!((at_ms + 250) as f64 / 1000.0)), at_ms));
+    assert!(!revocations.revokes(&issued_at(json!(NOW_MS / 1000 + 1)), at_ms));
+}
+
 #[test]
 fn a_margin_lets_clients_renew_first() {
     let mut revocations = Revocations::default();
