@@ -32,7 +32,8 @@ const CHANNEL_SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS objects (object TEXT NOT NULL, key BLOB NOT NULL, part BLOB NOT NULL,
                                         PRIMARY KEY (object, key)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS latest (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
-                                       entry BLOB NOT NULL, PRIMARY KEY (position, place)) WITHOUT ROWID;
+                                       entry BLOB NOT NULL, changed INTEGER NOT NULL DEFAULT 0,
+                                       PRIMARY KEY (position, place)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS versions (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
                                          entry BLOB NOT NULL, PRIMARY KEY (position, place, number)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS pushes (position INTEGER NOT NULL, place INTEGER NOT NULL, payload TEXT NOT NULL,
@@ -49,6 +50,14 @@ const CHANNEL_SCHEMA: &str = "
                                        since INTEGER NOT NULL,
                                        PRIMARY KEY (message, place, kind, client, name)) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS shares_by_name ON shares (message, place, kind, name, since, client);";
+
+/// Of versions those go that no operation in the log needs: what an append made is read from its version.
+const TRIMMING: [&str; 3] = [
+    "DELETE FROM latest WHERE position <= ?1 AND changed <= ?1",
+    "DELETE FROM versions WHERE position <= ?1 AND (position, place) NOT IN
+         (SELECT position, place FROM latest WHERE position <= ?1)",
+    "DELETE FROM log WHERE position <= ?1",
+];
 
 pub struct SqlStore {
     database: Database,
@@ -81,6 +90,9 @@ impl SqlStore {
     fn make_tables(&mut self) -> Result<(), StoreError> {
         if !self.has_tables {
             self.database.exec(CHANNEL_SCHEMA, &[])?;
+            if !self.database.has_column("latest", "changed")? {
+                self.database.exec("ALTER TABLE latest ADD COLUMN changed INTEGER NOT NULL DEFAULT 0", &[])?;
+            }
             self.has_tables = true;
         }
         Ok(())
@@ -177,8 +189,8 @@ impl Store for SqlStore {
     }
 
     fn trim(&mut self, through: Position) -> Result<(), StoreError> {
-        for table in ["versions", "latest", "log"] {
-            self.exec(&["DELETE FROM ", table, " WHERE position <= ?"].concat(), &[number(through.0)])?;
+        for query in TRIMMING {
+            self.exec(query, &[number(through.0)])?;
         }
         said::trim(&self.database, through)
     }
@@ -407,8 +419,9 @@ fn revise(database: &Database, version: &StoredVersion) -> Result<(), StoreError
     let keep = "INSERT INTO versions (position, place, number, entry) SELECT position, place, number, entry FROM latest
                 WHERE position = ? AND place = ? AND number < ?";
     database.exec(keep, &key)?;
-    let latest = "INSERT OR REPLACE INTO latest (position, place, number, entry) VALUES (?, ?, ?, ?)";
-    database.exec(latest, &[position.clone(), place.clone(), number_of, bytes(version.entry.bytes())])?;
+    let latest = "INSERT OR REPLACE INTO latest (position, place, number, entry, changed) VALUES (?, ?, ?, ?, ?)";
+    let (entry, changed) = (bytes(version.entry.bytes()), number(version.position.0));
+    database.exec(latest, &[position.clone(), place.clone(), number_of, entry, changed])?;
     match version.expired() {
         None => Ok(()),
         Some(expired) => {

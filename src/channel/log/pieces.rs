@@ -30,7 +30,11 @@ impl Log {
         if until <= after {
             return Ok(Piece { entries: Packed::default(), through: after });
         }
-        self.after(store, after, until, max_bytes, true)
+        let piece = self.after(store, after, until, max_bytes, true)?;
+        match self.revised && after < self.tail_from {
+            true => shown_of(store, &piece, Show::Whole, max_bytes),
+            false => Ok(piece),
+        }
     }
 
     fn after(
@@ -92,9 +96,16 @@ impl Log {
         Ok(piece)
     }
 
-    /// What rows hold behind a position.
-    pub fn stored_after(&self, store: &mut impl Store, after: Position, max_bytes: usize) -> Result<Piece, StoreError> {
-        self.after(store, after, self.tip, max_bytes, false)
+    /// What readers of rows are shown of what is behind a position.
+    pub(in crate::channel) fn stored_after(
+        &self,
+        store: &mut impl Store,
+        after: Position,
+        show: Show,
+        max_bytes: usize,
+    ) -> Result<Piece, StoreError> {
+        let piece = self.after(store, after, self.tip, max_bytes, false)?;
+        if self.revised { shown_of(store, &piece, show, max_bytes) } else { Ok(piece) }
     }
 
     /// What an attachment needs before it goes live, a page at a time.
@@ -122,14 +133,11 @@ impl Log {
             }
         };
         let (show, max_bytes) = match from {
-            _ if !self.revised => (Show::Log, REPLAY_PAGE_BYTES),
             ReadFrom::After { .. } => (Show::Events, REPLAY_PAGE_BYTES),
-            ReadFrom::Last { .. } | ReadFrom::Since { .. } => (Show::Latest, REWIND_PAGE_BYTES),
+            ReadFrom::Last { .. } | ReadFrom::Since { .. } if self.revised => (Show::Latest, REWIND_PAGE_BYTES),
+            ReadFrom::Last { .. } | ReadFrom::Since { .. } => (Show::Log, REPLAY_PAGE_BYTES),
         };
-        let mut piece = self.after(store, after, self.tip, max_bytes, false)?;
-        if self.revised {
-            piece = shown_of(store, &piece, show, max_bytes)?;
-        }
+        let piece = self.stored_after(store, after, show, max_bytes)?;
         let more = piece.through < self.tip;
         Ok(Backlog {
             epoch: meta.epoch.clone(),
