@@ -65,6 +65,8 @@ pub struct StoredVersion {
     pub number: u32,
     /// Where the operation is that made it.
     pub position: Position,
+    /// Whether the message was deleted, then or before.
+    pub was_deleted: bool,
     /// Its entry, whole.
     pub entry: Packed,
 }
@@ -158,7 +160,8 @@ pub trait Store {
     fn append(&mut self, row: &Row) -> Result<(), StoreError>;
 
     /// Deletes the rows up to and including `through`, with the annotations of the messages in them; and their
-    /// versions, unless there is an operation behind that: its readers need them.
+    /// versions, unless there is an operation behind that: its readers need them. If one of them was ever deleted, what
+    /// the rows held is overwritten.
     fn trim(&mut self, through: Position) -> Result<(), StoreError>;
 
     /// Does what [`Store::trim`] does to so many rows at most, and overwrites what they held. Gives whether that was

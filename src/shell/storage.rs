@@ -2,13 +2,11 @@
 
 use wasm_bindgen::JsValue;
 
-use super::said;
 use super::sql::{Database, blob, bytes, column, integer, number, text};
+use super::{said, versions};
 use crate::base::pinned;
 use crate::channel::StoredPush;
-use crate::channel::store::{
-    Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredVersion, Total, Totals,
-};
+use crate::channel::store::{Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
 use crate::model::objects::parts::PartKey;
 use crate::model::objects::pool::Changes;
 use crate::model::packed::Packed;
@@ -33,7 +31,7 @@ const CHANNEL_SCHEMA: &str = "
                                         PRIMARY KEY (object, key)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS latest (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
                                        entry BLOB NOT NULL, changed INTEGER NOT NULL DEFAULT 0,
-                                       PRIMARY KEY (position, place)) WITHOUT ROWID;
+                                       deleted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (position, place)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS versions (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
                                          entry BLOB NOT NULL, PRIMARY KEY (position, place, number)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS pushes (position INTEGER NOT NULL, place INTEGER NOT NULL, payload TEXT NOT NULL,
@@ -50,14 +48,6 @@ const CHANNEL_SCHEMA: &str = "
                                        since INTEGER NOT NULL,
                                        PRIMARY KEY (message, place, kind, client, name)) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS shares_by_name ON shares (message, place, kind, name, since, client);";
-
-/// Of versions those go that no operation in the log needs: what an append made is read from its version.
-const TRIMMING: [&str; 3] = [
-    "DELETE FROM latest WHERE position <= ?1 AND changed <= ?1",
-    "DELETE FROM versions WHERE position <= ?1 AND (position, place) NOT IN
-         (SELECT position, place FROM latest WHERE position <= ?1)",
-    "DELETE FROM log WHERE position <= ?1",
-];
 
 pub struct SqlStore {
     database: Database,
@@ -90,12 +80,16 @@ impl SqlStore {
     fn make_tables(&mut self) -> Result<(), StoreError> {
         if !self.has_tables {
             self.database.exec(CHANNEL_SCHEMA, &[])?;
-            if !self.database.has_column("latest", "changed")? {
-                self.database.exec("ALTER TABLE latest ADD COLUMN changed INTEGER NOT NULL DEFAULT 0", &[])?;
-            }
+            versions::complete(&self.database)?;
             self.has_tables = true;
         }
         Ok(())
+    }
+
+    fn let_go(&mut self, through: Position, overwrites: bool) -> Result<(), StoreError> {
+        self.make_tables()?;
+        versions::let_go(&self.database, through, overwrites)?;
+        said::trim(&self.database, through)
     }
 
     fn count_pushes(&self) -> Result<usize, StoreError> {
@@ -189,22 +183,15 @@ impl Store for SqlStore {
     }
 
     fn trim(&mut self, through: Position) -> Result<(), StoreError> {
-        for query in TRIMMING {
-            self.exec(query, &[number(through.0)])?;
-        }
-        said::trim(&self.database, through)
+        let overwrites = self.has_tables && versions::were_deleted(&self.database, through)?;
+        self.let_go(through, overwrites)
     }
 
-    /// A page that is freed keeps its bytes until it is used again: so what is in it is overwritten before.
     fn purge(&mut self, through: Position, limit: usize) -> Result<bool, StoreError> {
         let rows = self.totals_after(Position::ZERO, limit)?;
         let is_all = rows.len() < limit || rows.last().is_none_or(|(last, _)| *last >= through);
         let end = rows.last().filter(|_| !is_all).map_or(through, |(last, _)| *last);
-        for (table, column) in [("log", "entries"), ("log", "keys"), ("latest", "entry"), ("versions", "entry")] {
-            self.exec(&overwriting(table, column, "position"), &[number(end.0)])?;
-        }
-        self.exec(&overwriting("annotations", "entry", "message"), &[number(end.0)])?;
-        self.trim(end)?;
+        self.let_go(end, true)?;
         Ok(is_all)
     }
 
@@ -401,7 +388,7 @@ fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
         }
         Change::Lease(connection_id, lease, leaves_at_ms) => update_hold(database, connection_id, lease, *leaves_at_ms),
         Change::Objects(changes) => change_objects(database, changes),
-        Change::Revise(version) => revise(database, version),
+        Change::Revise(version) => versions::revise(database, version),
         Change::Annotate(target, position, entry) => said::annotate(database, *target, *position, entry),
         Change::Count(target, key, total) => said::count(database, *target, key, total),
         Change::Push(StoredPush { position, place, payload }) => {
@@ -409,25 +396,6 @@ fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
             database.exec("INSERT INTO pushes (position, place, payload) VALUES (?, ?, ?)", &values)
         }
         Change::Say(target, key, client_id, share) => said::say(database, *target, key, client_id, *share),
-    }
-}
-
-fn revise(database: &Database, version: &StoredVersion) -> Result<(), StoreError> {
-    let Target { position, place } = version.target;
-    let [position, place, number_of] = [position.0, place as u64, version.number.into()].map(number);
-    let key = [position.clone(), place.clone(), number_of.clone()];
-    let keep = "INSERT INTO versions (position, place, number, entry) SELECT position, place, number, entry FROM latest
-                WHERE position = ? AND place = ? AND number < ?";
-    database.exec(keep, &key)?;
-    let latest = "INSERT OR REPLACE INTO latest (position, place, number, entry, changed) VALUES (?, ?, ?, ?, ?)";
-    let (entry, changed) = (bytes(version.entry.bytes()), number(version.position.0));
-    database.exec(latest, &[position.clone(), place.clone(), number_of, entry, changed])?;
-    match version.expired() {
-        None => Ok(()),
-        Some(expired) => {
-            let query = "DELETE FROM versions WHERE position = ? AND place = ? AND number <= ?";
-            database.exec(query, &[position, place, number(expired.into())])
-        }
     }
 }
 
@@ -460,9 +428,4 @@ fn members_of(row: &JsValue) -> usize {
 
 fn position_of(row: &JsValue) -> Position {
     Position(integer(row, "position"))
-}
-
-/// Zeros of the same length in the same place, up to and including a place.
-fn overwriting(table: &str, column: &str, place: &str) -> String {
-    format!("UPDATE {table} SET {column} = zeroblob(length(CAST({column} AS BLOB))) WHERE {place} <= ?")
 }

@@ -1,7 +1,8 @@
 //! What is done to messages that were published, and what readers are shown of them (protocol.md § 18).
 //!
-//! An operation is an entry of the log like any other, and holds the whole message as it left it. In the same write it
-//! becomes the latest version of its message, which is found by the message's serial, without a look at the log.
+//! An operation is an entry of the log like any other. In the same write the whole message as it left it becomes its
+//! latest version, which is found by the message's serial, without a look at the log. Appends in a row are one version,
+//! so a row needs to hold only what each of them added: what the message was then is how their version begins.
 
 use crate::base::rate::Debt;
 use crate::channel::log::{Batch, decoded, visible_from};
@@ -132,14 +133,14 @@ impl Channel {
             Ok(revised) => revised,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        let number = version.number;
+        let (number, was_deleted) = (version.number, version.deleted_at.is_some());
         let content =
             Content::Revised { messages: vec![message], marks: vec![Mark { target, version: Some(version) }] };
         let entry = Entry { position, id: publish.id(), connection_id: publish.connection_id.clone(), content };
         let key = self.window(store, now_ms)?.remember(publish, position);
         self.lookups.debt.add(entry.weight(), CHANGES_FLOW, now_ms);
         self.take_whole(publish, entry.added().map_or(entry.weight(), |added| added.weight()), now_ms);
-        let stored = StoredVersion { target, number, position, entry: Packed::one(&entry) };
+        let stored = StoredVersion { target, number, position, was_deleted, entry: Packed::one(&entry) };
         batch.push(publish, entry, key, vec![Change::Revise(stored)]);
         Ok(Outcome::Accepted { position, count: 1 })
     }
