@@ -266,6 +266,35 @@ fn a_publish_stays_as_small_as_one_may_be() {
 }
 
 #[test]
+fn only_what_goes_on_can_be_appended_to() {
+    let encodings =
+        [None, Some("utf-8"), Some("json"), Some("json/utf-8/cipher+aes-256-cbc"), Some("cipher+aes-128-cbc")];
+    let kinds = [Data::Text("a".into()), Data::Binary(vec![0xff, 0])];
+    let all = encodings.iter().flat_map(|encoding| kinds.iter().map(move |data| (*encoding, data.clone())));
+    let all: Vec<_> = all.collect();
+    for (encoding, data) in &all {
+        for (other_encoding, other) in &all {
+            let (mut store, mut channel, _) = begun();
+            let message = Message { data: data.clone(), encoding: encoding.map(str::to_owned), ..Message::default() };
+            let first = Publish { content: Submission::Messages(vec![message]), ..say("of a kind", &[]) };
+            let (places, _) = publish(&mut channel, &mut store, vec![first]);
+            let mut append = act("a", Act::Append, &places[0].message_serial(EPOCH, 0), "");
+            if let Submission::Operation(operation) = &mut append.content {
+                operation.patch.data = other.clone();
+                operation.patch.encoding = other_encoding.map(str::to_owned);
+            }
+            let outcomes = outcomes(&mut channel, &mut store, vec![append]);
+            let is_alike =
+                encoding == other_encoding && matches!(data, Data::Text(_)) == matches!(other, Data::Text(_));
+            match is_alike && matches!(encoding, None | Some("utf-8")) {
+                true => assert!(matches!(outcomes[..], [Outcome::Accepted { .. }]), "{outcomes:?}"),
+                false => assert!(refusal(&outcomes).is(Code::BadData), "{encoding:?} and {other_encoding:?}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn ones_own_are_those_that_one_published_whoever_changed_them_since() {
     let (mut store, mut channel, serial) = begun();
     let by = |id: &str, name: &str| {

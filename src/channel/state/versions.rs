@@ -348,16 +348,24 @@ fn patched(message: Message, patch: &Patch, act: Act) -> Result<Message, ErrorIn
         return Ok(patched);
     }
     if act == Act::Append && !patched.data.is_absent() {
-        let is_text_of_json = patch.encoding.as_deref().is_some_and(|encoding| encoding.contains("json"));
-        let whole =
-            (!is_text_of_json && patch.encoding == patched.encoding).then(|| patched.data.followed_by(&patch.data));
+        let whole = (may_go_on(patch.encoding.as_deref()) && patch.encoding == patched.encoding)
+            .then(|| patched.data.followed_by(&patch.data));
         patched.data = whole.flatten().ok_or_else(|| {
-            Code::BadData.because("text can be appended to text, and bytes to bytes, of one encoding; JSON to nothing")
+            Code::BadData.because(
+                "text can be appended to text, and bytes to bytes, of one encoding; nothing to JSON or what is encrypted",
+            )
         })?;
         return Ok(patched);
     }
     (patched.data, patched.encoding) = (patch.data.clone(), patch.encoding.clone());
     Ok(patched)
+}
+
+/// Whether two payloads of an encoding are one when they follow each other: texts of JSON are not, and what is encrypted
+/// has a beginning and an end.
+fn may_go_on(encoding: Option<&str>) -> bool {
+    let ends = |step: &str| step == "json" || step.starts_with("cipher");
+    !encoding.is_some_and(|encoding| encoding.split('/').any(ends))
 }
 
 /// How readers are shown messages that have changed since they were published.
