@@ -219,6 +219,11 @@ impl Entry {
         self.mark(0).is_some_and(|mark| mark.target.position != self.position)
     }
 
+    /// Whether it appends something, of which it has all or that alone.
+    pub fn is_append(&self) -> bool {
+        self.operation().is_some_and(|(.., made)| matches!(made.shape, Shape::Appended { .. } | Shape::Added { .. }))
+    }
+
     /// What an operation made, and of which message.
     pub fn operation(&self) -> Option<(Target, &Message, &Version)> {
         let mark = self.mark(0).filter(|_| self.is_operation())?;

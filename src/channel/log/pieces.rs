@@ -2,12 +2,15 @@
 //! that have something to catch up with.
 
 use super::{Log, Walk, decoded, visible_from};
+use crate::base::maps::HashMap;
 use crate::channel::state::versions::{Show, shown};
 use crate::channel::store::{Store, StoreError};
 use crate::channel::{Meta, last};
 use crate::error::Code;
 use crate::limits::{MESSAGE_MAX_BYTES, REPLAY_MAX_BYTES, REPLAY_PAGE_BYTES, REWIND_LOOK_BYTES, REWIND_PAGE_BYTES};
+use crate::model::message::Entry;
 use crate::model::packed::Packed;
+use crate::model::revision::Target;
 use crate::model::serial::Position;
 use crate::rpc::{Backlog, ReadFrom};
 
@@ -202,13 +205,30 @@ impl Log {
     }
 }
 
+/// Who does something to which message.
+type Operator = (Target, Option<String>);
+
+fn operator(entry: &Entry) -> Operator {
+    (entry.target(0), entry.connection_id.clone())
+}
+
+/// What each connection did last to each message. It makes its appends before that superfluous: a reader gets it, or is
+/// that connection.
+fn last_operations(entries: &[Entry]) -> HashMap<Operator, Position> {
+    let operations = entries.iter().filter(|entry| entry.is_operation());
+    operations.map(|entry| (operator(entry), entry.position)).collect()
+}
+
 /// What readers are shown of a piece, as far as a page has room for it: messages may be larger than they were.
 fn shown_of(store: &mut impl Store, piece: &Piece, show: Show, max_bytes: usize) -> Result<Piece, StoreError> {
     let mut page = Piece { entries: Packed::default(), through: piece.through };
     let mut reached = None;
-    for entry in decoded(&piece.entries)? {
+    let entries = decoded(&piece.entries)?;
+    let last = if show == Show::Events { last_operations(&entries) } else { HashMap::default() };
+    for entry in entries {
         let position = entry.position;
-        if let Some(entry) = shown(store, entry, show)? {
+        let is_over = entry.is_append() && last.get(&operator(&entry)).is_some_and(|last| *last > position);
+        if let Some(entry) = if is_over { None } else { shown(store, entry, show)? } {
             let packed = Packed::one(&entry);
             if !page.entries.is_empty() && page.entries.len() + packed.len() > max_bytes {
                 page.through = reached.unwrap_or(piece.through);

@@ -407,9 +407,8 @@ fn shown_operation(store: &mut impl Store, entry: Entry, show: Show) -> Result<O
     if show == Show::Whole {
         return whole(store, entry, now).map(Some);
     }
-    let is_append = matches!(version.shape, Shape::Appended { .. } | Shape::Added { .. });
     // A connection may not be told what it does itself, and would miss what others appended before that.
-    let goes_on = |now: &Entry| is_append && now.connection_id == entry.connection_id;
+    let goes_on = |now: &Entry| entry.is_append() && now.connection_id == entry.connection_id;
     let is_over = |now: &Entry| {
         let Some(made) = now.version(0) else { return false };
         made.deleted_at > Some(version.position) || made.position > version.position && goes_on(now)
