@@ -39,7 +39,7 @@ for (const format of formats) {
     }
     // Of one that is encrypted, in the clear.
     const serial = serialOf(await secret.publish('a', 'text'));
-    assert.equal(await code(api.channels.get(secret.name, { cipher: null }).appendMessage({ serial, data: 'x' })), 40013);
+    assert.equal(await code(rest(runtime, format).channels.get(secret.name).appendMessage({ serial, data: 'x' })), 40013);
     assert.equal(client.connection.state, 'connected');
   });
 

@@ -361,8 +361,8 @@ fn patched(message: Message, patch: &Patch, act: Act) -> Result<Message, ErrorIn
     Ok(patched)
 }
 
-/// Whether two payloads of an encoding are one when they follow each other: texts of JSON are not, and what is encrypted
-/// has a beginning and an end.
+/// Whether two payloads of an encoding are one when they follow each other: texts of JSON are not, and what is
+/// encrypted has a beginning and an end.
 fn may_go_on(encoding: Option<&str>) -> bool {
     let ends = |step: &str| step == "json" || step.starts_with("cipher");
     !encoding.is_some_and(|encoding| encoding.split('/').any(ends))
