@@ -141,7 +141,7 @@ impl Channel {
         if batch.tip() > self.log.tip() {
             self.begin(store)?;
             counted.add(Counter::Commits, 1);
-            counted.add(Counter::StoredBytes, batch.bytes() as u64);
+            counted.add(Counter::StoredBytes, batch.stored_bytes() as u64);
         }
         if self.meta.address.channel.is_connections() {
             // Nobody published these.

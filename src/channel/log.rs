@@ -13,7 +13,7 @@ use super::dedup;
 use super::state::annotations::Tally;
 use super::state::presence::Pending;
 use super::store::{Change, Row, Store, StoreError, Stored, Totals};
-use crate::base::maps::HashMap;
+use crate::base::maps::{HashMap, HashSet};
 use crate::limits::{LOG_MAX_BYTES, LOG_MAX_MESSAGES, RETENTION_MS, RETENTION_SLACK_MS, ROW_MAX_BYTES, TAIL_MAX_BYTES};
 use crate::model::message::Entry;
 use crate::model::objects::pool::Changes;
@@ -50,10 +50,18 @@ pub struct Log {
 struct Placed {
     position: Position,
     entry: Packed,
+    /// What its row has, where that is less.
+    stored: Option<Packed>,
     messages: usize,
     ephemeral: bool,
     key: String,
     changes: Vec<Change>,
+}
+
+impl Placed {
+    fn stored(&self) -> &Packed {
+        self.stored.as_ref().unwrap_or(&self.entry)
+    }
 }
 
 /// What one commit will append.
@@ -137,9 +145,9 @@ impl Batch {
             self.turns.insert(event.key(), event.turn());
         }
         let (position, messages, ephemeral) = (entry.position, entry.count(), entry.is_ephemeral());
-        let packed = Packed::one(&entry);
+        let (packed, stored) = (Packed::one(&entry), entry.added().map(|added| Packed::one(&added)));
         self.bytes += packed.len();
-        self.placed.push(Placed { position, entry: packed, messages, ephemeral, key, changes });
+        self.placed.push(Placed { position, entry: packed, stored, messages, ephemeral, key, changes });
         if let Some((target, ..)) = entry.operation() {
             let versions = self.latest.entry(target.position).or_default();
             versions.retain(|version| version.target(0) != target);
@@ -170,6 +178,11 @@ impl Batch {
     /// Bytes of what it has placed.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of what rows will have of it.
+    pub fn stored_bytes(&self) -> usize {
+        self.placed.iter().map(|placed| placed.stored().len()).sum()
     }
 
     /// What it makes of the messages that were published at a position.
@@ -249,7 +262,7 @@ impl Log {
     }
 
     fn push_tail(&mut self, mut placed: Placed) {
-        placed.changes = Vec::new();
+        (placed.changes, placed.stored) = (Vec::new(), None);
         self.tail_bytes += placed.entry.len();
         self.taken_in = self.taken_in.wrapping_add(placed.entry.len());
         self.tail.push_back(placed);
@@ -414,7 +427,7 @@ pub fn decoded(packed: &Packed) -> Result<Vec<Entry>, StoreError> {
 fn row_length(placed: &[Placed]) -> usize {
     let mut bytes = 0;
     let fits = |next: &&Placed| {
-        bytes += next.entry.len();
+        bytes += next.stored().len();
         bytes <= ROW_MAX_BYTES
     };
     placed.iter().take_while(fits).count().max(1)
@@ -423,16 +436,28 @@ fn row_length(placed: &[Placed]) -> usize {
 fn row(chunk: &[Placed], totals: &mut Totals) -> Row {
     let mut entries = Packed::default();
     let mut keys = String::new();
-    let changes = chunk.iter().flat_map(|placed| placed.changes.iter().cloned()).collect();
     for placed in chunk.iter().filter(|placed| !placed.ephemeral) {
-        entries.append(&placed.entry);
+        entries.append(placed.stored());
         totals.messages += placed.messages as u64;
-        totals.bytes += placed.entry.len() as u64;
+        totals.bytes += placed.stored().len() as u64;
         if !keys.is_empty() {
             keys.push(' ');
         }
         keys.push_str(&placed.key);
     }
     let position = chunk.last().map_or(Position::ZERO, |last| last.position);
-    Row { position, totals: *totals, keys, entries, changes }
+    Row { position, totals: *totals, keys, entries, changes: changes(chunk) }
+}
+
+/// What a row changes: of appends in a row, which are one version, what the last leaves.
+fn changes(chunk: &[Placed]) -> Vec<Change> {
+    let mut versions = HashSet::default();
+    let mut is_last = |change: &&Change| match change {
+        Change::Revise(version) => versions.insert((version.target, version.number)),
+        _ => true,
+    };
+    let changes = chunk.iter().rev().flat_map(|placed| placed.changes.iter().rev());
+    let mut changes: Vec<Change> = changes.filter(|change| is_last(change)).cloned().collect();
+    changes.reverse();
+    changes
 }

@@ -6,7 +6,7 @@
 //! place until then.
 
 use super::log::decoded;
-use super::state::versions::{Show, shown};
+use super::state::versions::Show;
 use super::store::Store;
 use super::{Channel, Effect, Ticket, history, storage_failed};
 use crate::auth::Source;
@@ -92,12 +92,8 @@ impl Channel {
     pub(super) fn wake_readers(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
         let mut effects = Vec::new();
         while !self.readers.waiting.is_empty() && self.readers.seen < self.tip() {
-            let piece = self.log.stored_after(store, self.readers.seen, HISTORY_PAGE_BYTES);
-            let show = if self.log.is_revised() { Show::Events } else { Show::Log };
-            let read = piece.and_then(|piece| {
-                let entries = decoded(&piece.entries)?.into_iter().map(|entry| shown(store, entry, show));
-                Ok((entries.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?, piece.through))
-            });
+            let piece = self.log.stored_after(store, self.readers.seen, Show::Events, HISTORY_PAGE_BYTES);
+            let read = piece.and_then(|piece| Ok((decoded(&piece.entries)?, piece.through)));
             match read {
                 Ok((entries, through)) => {
                     self.show(store, &entries, through, &mut effects);

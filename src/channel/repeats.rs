@@ -435,7 +435,7 @@ fn is_done_by(entry: &Entry, operation: &Operation) -> bool {
     let act = |shape: Shape| match shape {
         Shape::Updated => Act::Update,
         Shape::Deleted => Act::Delete,
-        Shape::Appended { .. } | Shape::Fragment => Act::Append,
+        Shape::Appended { .. } | Shape::Fragment | Shape::Added { .. } => Act::Append,
     };
     entry.operation().is_some_and(|(of, _, version)| Some(of) == target && act(version.shape) == operation.act)
 }

@@ -55,7 +55,7 @@ impl Channel {
         Ok(None)
     }
 
-    /// Counts the rest of what an operation takes: the log keeps the whole message that it leaves.
+    /// Counts the rest of what an operation takes: of all but an append the log keeps the whole message that it leaves.
     pub(super) fn take_whole(&mut self, publish: &Publish, stored_bytes: usize, now_ms: u64) {
         let kept = share(LOG_MAX_MESSAGES, super::log::kept_ms(&self.meta.rules));
         self.shares.log.add(publish.by, rest_of(stored_bytes, publish), kept, now_ms);
@@ -115,14 +115,14 @@ mod tests {
     use crate::model::revision::Act;
 
     #[test]
-    fn an_append_of_a_byte_counts_as_the_message_that_it_leaves() {
+    fn an_operation_counts_as_what_the_log_keeps_of_it() {
         let patch = Patch { data: Data::Text("x".into()), ..Patch::default() };
         let (serial, client_id, description, metadata) = (String::new(), None, None, None);
         let operation =
-            Operation { act: Act::Append, serial, patch, client_id, description, metadata, reach: Reach::Any };
+            Operation { act: Act::Update, serial, patch, client_id, description, metadata, reach: Reach::Any };
         let content = Submission::Operation(operation.into());
-        let append = Publish { key: PublishKey::Serial(0), connection_id: None, by: Source::SERVER, content };
-        let all = |bytes: usize| units(&append) + rest_of(bytes, &append);
+        let rename = Publish { key: PublishKey::Serial(0), connection_id: None, by: Source::SERVER, content };
+        let all = |bytes: usize| units(&rename) + rest_of(bytes, &rename);
         assert_eq!([100, 10_000, 65_536].map(all), [1, 10_000 / BYTES_PER_MESSAGE, 65_536 / BYTES_PER_MESSAGE]);
     }
 

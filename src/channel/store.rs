@@ -63,7 +63,11 @@ pub enum Change {
 pub struct StoredVersion {
     pub target: Target,
     pub number: u32,
-    /// The entry of the operation that made it.
+    /// Where the operation is that made it.
+    pub position: Position,
+    /// Whether the message was deleted, then or before.
+    pub was_deleted: bool,
+    /// Its entry, whole.
     pub entry: Packed,
 }
 
@@ -155,7 +159,9 @@ pub trait Store {
     /// Writes a row and what it changes beside the log: all of it or nothing.
     fn append(&mut self, row: &Row) -> Result<(), StoreError>;
 
-    /// Deletes the rows up to and including `through`, with the versions and annotations of the messages in them.
+    /// Deletes the rows up to and including `through`, with the annotations of the messages in them; and their
+    /// versions, unless there is an operation behind that: its readers need them. If one of them was ever deleted, what
+    /// the rows held is overwritten.
     fn trim(&mut self, through: Position) -> Result<(), StoreError>;
 
     /// Does what [`Store::trim`] does to so many rows at most, and overwrites what they held. Gives whether that was

@@ -48,6 +48,15 @@ impl Data {
         }
     }
 
+    /// Its first bytes, so many.
+    pub fn up_to(&self, end: usize) -> Data {
+        match self {
+            Data::Absent => Data::Absent,
+            Data::Text(text) => Data::Text(text.get(..end).unwrap_or(text).to_owned()),
+            Data::Binary(bytes) => Data::Binary(bytes.get(..end).unwrap_or(bytes).to_owned()),
+        }
+    }
+
     /// This, followed by another of the same kind. `None` for text and bytes together.
     pub fn followed_by(&self, other: &Data) -> Option<Data> {
         match (self, other) {

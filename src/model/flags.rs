@@ -33,10 +33,12 @@ impl Modes {
             | Modes::ANNOTATION_PUBLISH.0,
     );
 
-    const NAMED: [(&str, Modes); 8] = [
+    /// Each by its name, and one by its newer name, too.
+    const NAMED: [(&str, Modes); 9] = [
         ("presence", Modes::PRESENCE),
         ("publish", Modes::PUBLISH),
         ("subscribe", Modes::SUBSCRIBE),
+        ("message_subscribe", Modes::SUBSCRIBE),
         ("presence_subscribe", Modes::PRESENCE_SUBSCRIBE),
         ("annotation_publish", Modes::ANNOTATION_PUBLISH),
         ("annotation_subscribe", Modes::ANNOTATION_SUBSCRIBE),
@@ -46,7 +48,19 @@ impl Modes {
 
     /// The modes among a frame's flags.
     pub fn from_flags(flags: u32) -> Modes {
-        Modes(Modes::NAMED.iter().fold(0, |all, (_, mode)| all | mode.0) & flags)
+        Modes(flags & Modes::known())
+    }
+
+    /// Whether flags have the place of a mode that there is not.
+    pub fn has_unknown(flags: u32) -> bool {
+        flags & Modes::PLACES & !Modes::known() != 0
+    }
+
+    /// The bits that are modes, or may become some.
+    const PLACES: u32 = 0xffff_0000;
+
+    fn known() -> u32 {
+        Modes::NAMED.iter().fold(0, |all, (_, mode)| all | mode.0)
     }
 
     /// The modes of a comma-separated list, as the `modes` parameter has it; `None` when one is unknown.
@@ -92,9 +106,16 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_in_the_place_of_a_mode_is_one_or_is_known_to_be_none() {
+        let unknown: Vec<u32> = (0..32).filter(|bit| Modes::has_unknown(1 << bit)).collect();
+        assert_eq!(unknown, [20, 23, 26, 27, 28, 29, 30, 31]);
+    }
+
+    #[test]
     fn names_are_a_list() {
         assert_eq!(Modes::from_names("publish,subscribe"), Some(Modes::PUBLISH.union(Modes::SUBSCRIBE)));
         assert_eq!(Modes::from_names("PRESENCE"), Some(Modes::PRESENCE));
+        assert_eq!(Modes::from_names("message_subscribe"), Some(Modes::SUBSCRIBE));
         assert_eq!(Modes::from_names("publish,fly"), None);
     }
 }

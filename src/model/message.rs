@@ -148,11 +148,11 @@ impl Kinds {
 }
 
 impl Versioned for Entry {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
-    /// The first had fewer kinds of content.
+    /// The first had fewer kinds of content, the second fewer shapes of a version.
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Entry, Unreadable> {
-        if version == 1 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+        if matches!(version, 1 | 2) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
     }
 }
 
@@ -219,6 +219,11 @@ impl Entry {
         self.mark(0).is_some_and(|mark| mark.target.position != self.position)
     }
 
+    /// Whether it appends something, of which it has all or that alone.
+    pub fn is_append(&self) -> bool {
+        self.operation().is_some_and(|(.., made)| matches!(made.shape, Shape::Appended { .. } | Shape::Added { .. }))
+    }
+
     /// What an operation made, and of which message.
     pub fn operation(&self) -> Option<(Target, &Message, &Version)> {
         let mark = self.mark(0).filter(|_| self.is_operation())?;
@@ -233,10 +238,33 @@ impl Entry {
 
     /// An append as it goes to those who have what it was appended to.
     pub fn fragment(&self) -> Option<Entry> {
-        let (target, message, version) = self.operation()?;
+        self.with_added(|_| Shape::Fragment)
+    }
+
+    /// An append as its row has it: what it adds. The rest is in the version that it belongs to.
+    pub fn added(&self) -> Option<Entry> {
+        self.with_added(|from| Shape::Added { from })
+    }
+
+    fn with_added(&self, shape: impl Fn(usize) -> Shape) -> Option<Entry> {
+        let (_, message, version) = self.operation()?;
         let Shape::Appended { from } = version.shape else { return None };
-        let message = Message { data: message.data.from(from), ..message.clone() };
-        let version = Some(Version { shape: Shape::Fragment, ..version.clone() });
+        self.operating(Message { data: message.data.from(from), ..message.clone() }, shape(from))
+    }
+
+    /// An append of a row, whole again: the version that it belongs to begins with what the message was then. Where
+    /// that is not kept any more, it is what was appended.
+    pub fn whole(&self, version: Option<&Message>) -> Option<Entry> {
+        let (_, message, made) = self.operation()?;
+        let Shape::Added { from } = made.shape else { return None };
+        let Some(version) = version else { return self.operating(message.clone(), Shape::Fragment) };
+        let data = version.data.up_to(from + message.data.len());
+        self.operating(Message { data, ..message.clone() }, Shape::Appended { from })
+    }
+
+    fn operating(&self, message: Message, shape: Shape) -> Option<Entry> {
+        let (target, _, version) = self.operation()?;
+        let version = Some(Version { shape, ..version.clone() });
         let content = Content::Revised { messages: vec![message], marks: vec![Mark { target, version }] };
         Some(Entry { content, id: self.id.clone(), connection_id: self.connection_id.clone(), ..*self })
     }

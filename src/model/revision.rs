@@ -72,6 +72,10 @@ pub enum Shape {
     },
     /// Only what was appended: never stored.
     Fragment,
+    /// The same in a row of the log: behind so many bytes that were there before.
+    Added {
+        from: usize,
+    },
 }
 
 /// The actions of messages that say what became of another.
@@ -85,7 +89,7 @@ impl Shape {
         match self {
             Shape::Updated | Shape::Appended { .. } => UPDATED,
             Shape::Deleted => DELETED,
-            Shape::Fragment => APPENDED,
+            Shape::Fragment | Shape::Added { .. } => APPENDED,
         }
     }
 }

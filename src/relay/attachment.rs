@@ -229,6 +229,9 @@ fn requested_modes(params: &Params, flags: u32) -> Result<Modes, ErrorInfo> {
         let modes = Modes::from_names(names);
         return modes.ok_or_else(|| bad_parameter("modes", "a list of modes, such as 'publish,subscribe'"));
     }
+    if Modes::has_unknown(flags) {
+        return Err(Code::BadParameter.because("the flags ask for a mode that there is not"));
+    }
     let modes = Modes::from_flags(flags);
     Ok(if modes.is_empty() { Modes::DEFAULT } else { modes })
 }

@@ -34,4 +34,5 @@ mod said;
 mod sockets;
 mod sql;
 mod storage;
+mod versions;
 mod way;

@@ -14,13 +14,9 @@ fn of(target: Target, more: impl IntoIterator<Item = JsValue>) -> Vec<JsValue> {
 }
 
 pub fn trim(database: &Database, through: Position) -> Result<(), StoreError> {
-    [
-        "DELETE FROM annotations WHERE message <= ?",
-        "DELETE FROM counts WHERE message <= ?",
-        "DELETE FROM shares WHERE message <= ?",
-    ]
-    .into_iter()
-    .try_for_each(|query| database.exec(query, &[number(through.0)]))
+    ["DELETE FROM counts WHERE message <= ?", "DELETE FROM shares WHERE message <= ?"]
+        .into_iter()
+        .try_for_each(|query| database.exec(query, &[number(through.0)]))
 }
 
 pub fn annotate(database: &Database, target: Target, position: Position, entry: &Packed) -> Result<(), StoreError> {

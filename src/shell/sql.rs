@@ -48,6 +48,12 @@ impl Database {
         let query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?";
         Ok(!self.rows(query, &[name.into()])?.is_empty())
     }
+
+    /// Whether a table has a column, which an earlier build may not have given it.
+    pub fn has_column(&self, table: &str, column: &str) -> Result<bool, StoreError> {
+        let query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ? AND instr(sql, ?) > 0";
+        Ok(!self.rows(query, &[table.into(), column.into()])?.is_empty())
+    }
 }
 
 /// What failed is for our log: clients are told only that something did.

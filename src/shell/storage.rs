@@ -2,13 +2,11 @@
 
 use wasm_bindgen::JsValue;
 
-use super::said;
 use super::sql::{Database, blob, bytes, column, integer, number, text};
+use super::{said, versions};
 use crate::base::pinned;
 use crate::channel::StoredPush;
-use crate::channel::store::{
-    Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredVersion, Total, Totals,
-};
+use crate::channel::store::{Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
 use crate::model::objects::parts::PartKey;
 use crate::model::objects::pool::Changes;
 use crate::model::packed::Packed;
@@ -32,7 +30,8 @@ const CHANNEL_SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS objects (object TEXT NOT NULL, key BLOB NOT NULL, part BLOB NOT NULL,
                                         PRIMARY KEY (object, key)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS latest (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
-                                       entry BLOB NOT NULL, PRIMARY KEY (position, place)) WITHOUT ROWID;
+                                       entry BLOB NOT NULL, changed INTEGER NOT NULL DEFAULT 0,
+                                       deleted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (position, place)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS versions (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
                                          entry BLOB NOT NULL, PRIMARY KEY (position, place, number)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS pushes (position INTEGER NOT NULL, place INTEGER NOT NULL, payload TEXT NOT NULL,
@@ -81,9 +80,16 @@ impl SqlStore {
     fn make_tables(&mut self) -> Result<(), StoreError> {
         if !self.has_tables {
             self.database.exec(CHANNEL_SCHEMA, &[])?;
+            versions::complete(&self.database)?;
             self.has_tables = true;
         }
         Ok(())
+    }
+
+    fn let_go(&mut self, through: Position, overwrites: bool) -> Result<(), StoreError> {
+        self.make_tables()?;
+        versions::let_go(&self.database, through, overwrites)?;
+        said::trim(&self.database, through)
     }
 
     fn count_pushes(&self) -> Result<usize, StoreError> {
@@ -177,22 +183,15 @@ impl Store for SqlStore {
     }
 
     fn trim(&mut self, through: Position) -> Result<(), StoreError> {
-        for table in ["versions", "latest", "log"] {
-            self.exec(&["DELETE FROM ", table, " WHERE position <= ?"].concat(), &[number(through.0)])?;
-        }
-        said::trim(&self.database, through)
+        let overwrites = self.has_tables && versions::were_deleted(&self.database, through)?;
+        self.let_go(through, overwrites)
     }
 
-    /// A page that is freed keeps its bytes until it is used again: so what is in it is overwritten before.
     fn purge(&mut self, through: Position, limit: usize) -> Result<bool, StoreError> {
         let rows = self.totals_after(Position::ZERO, limit)?;
         let is_all = rows.len() < limit || rows.last().is_none_or(|(last, _)| *last >= through);
         let end = rows.last().filter(|_| !is_all).map_or(through, |(last, _)| *last);
-        for (table, column) in [("log", "entries"), ("log", "keys"), ("latest", "entry"), ("versions", "entry")] {
-            self.exec(&overwriting(table, column, "position"), &[number(end.0)])?;
-        }
-        self.exec(&overwriting("annotations", "entry", "message"), &[number(end.0)])?;
-        self.trim(end)?;
+        self.let_go(end, true)?;
         Ok(is_all)
     }
 
@@ -389,7 +388,7 @@ fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
         }
         Change::Lease(connection_id, lease, leaves_at_ms) => update_hold(database, connection_id, lease, *leaves_at_ms),
         Change::Objects(changes) => change_objects(database, changes),
-        Change::Revise(version) => revise(database, version),
+        Change::Revise(version) => versions::revise(database, version),
         Change::Annotate(target, position, entry) => said::annotate(database, *target, *position, entry),
         Change::Count(target, key, total) => said::count(database, *target, key, total),
         Change::Push(StoredPush { position, place, payload }) => {
@@ -397,24 +396,6 @@ fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
             database.exec("INSERT INTO pushes (position, place, payload) VALUES (?, ?, ?)", &values)
         }
         Change::Say(target, key, client_id, share) => said::say(database, *target, key, client_id, *share),
-    }
-}
-
-fn revise(database: &Database, version: &StoredVersion) -> Result<(), StoreError> {
-    let Target { position, place } = version.target;
-    let [position, place, number_of] = [position.0, place as u64, version.number.into()].map(number);
-    let key = [position.clone(), place.clone(), number_of.clone()];
-    let keep = "INSERT INTO versions (position, place, number, entry) SELECT position, place, number, entry FROM latest
-                WHERE position = ? AND place = ? AND number < ?";
-    database.exec(keep, &key)?;
-    let latest = "INSERT OR REPLACE INTO latest (position, place, number, entry) VALUES (?, ?, ?, ?)";
-    database.exec(latest, &[position.clone(), place.clone(), number_of, bytes(version.entry.bytes())])?;
-    match version.expired() {
-        None => Ok(()),
-        Some(expired) => {
-            let query = "DELETE FROM versions WHERE position = ? AND place = ? AND number <= ?";
-            database.exec(query, &[position, place, number(expired.into())])
-        }
     }
 }
 
@@ -447,9 +428,4 @@ fn members_of(row: &JsValue) -> usize {
 
 fn position_of(row: &JsValue) -> Position {
     Position(integer(row, "position"))
-}
-
-/// Zeros of the same length in the same place, up to and including a place.
-fn overwriting(table: &str, column: &str, place: &str) -> String {
-    format!("UPDATE {table} SET {column} = zeroblob(length(CAST({column} AS BLOB))) WHERE {place} <= ?")
 }

@@ -33,9 +33,12 @@ use courtside::model::name::AppId;
 use courtside::model::objects::operation::{self, Action, ObjectMessage, Operation, Proposal, Value};
 use courtside::model::objects::parts::{self, PartKey};
 use courtside::model::objects::path::Path;
+use courtside::model::operation as message;
+use courtside::model::operation::Patch;
 use courtside::model::packed::Packed;
 use courtside::model::presence::{MemberKey, PresenceAction, PresenceMessage};
 use courtside::model::revision;
+use courtside::model::revision::Act;
 use courtside::model::serial::Position;
 use courtside::object::{AppHost, AppInput, AppOutput, Settings};
 use courtside::push::{Device, State};
@@ -160,6 +163,37 @@ fn objects_of_every_version_are_there() {
         assert_eq!(entry.objects(), said);
     }
     assert_eq!(versions, 4);
+}
+
+/// The version before this one kept each append with the whole message that it left.
+fn before_appends_were_parts(operations: &Packed, latest: &Packed) -> Packed {
+    let whole = latest.entries().expect("readable").remove(0).messages().first().cloned();
+    let entries = operations.entries().expect("readable");
+    let earlier = entries.iter().flat_map(|entry| {
+        let bytes = pinned::encode(&entry.whole(whole.as_ref()).unwrap_or_else(|| entry.clone()));
+        [&[2], &bytes[1..]].concat()
+    });
+    Packed::from_bytes(earlier.collect())
+}
+
+#[test]
+fn operations_of_every_version_are_read_whole() {
+    let fixture = fixture(NEWEST);
+    let [operations, latest] =
+        ["entries", "latest"].map(|name| Packed::from_bytes(unhex(&fixture[&format!("operations.{name}")])));
+    for operations in [before_appends_were_parts(&operations, &latest), operations.clone()] {
+        let mut store = store_with_versions();
+        let (last, row) = store.rows.pop_last().expect("a row");
+        store.rows.retain(|position, _| *position == Position(1_000_000_001));
+        store.rows.insert(last, Row { entries: operations, ..row });
+        store.latest.values_mut().next().expect("a version").entry = latest.clone();
+        let mut channel = wake(&mut store);
+        let fed = channel.next(&mut store, Position(1_000_000_001), NOW_MS).expect("a delivery").entries;
+        let texts: Vec<Data> =
+            fed.entries().expect("readable").into_iter().map(|entry| entry.messages()[0].data.clone()).collect();
+        let said = [" and 0", " and 1", " and 1 and 2", " and 1 and 2 and 3"];
+        assert_eq!(texts, said.map(|text| Data::Text(text.to_owned())));
+    }
 }
 
 #[test]

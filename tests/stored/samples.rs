@@ -100,6 +100,32 @@ pub fn store_with_objects() -> MemoryStore {
     store
 }
 
+/// Operations of each kind on the first message; the last two are appends, one behind what the other leaves.
+pub fn operating_on(serial: &str) -> Vec<Publish> {
+    let act = |(index, act): (usize, Act)| {
+        let (serial, client_id, description) = (serial.to_owned(), Some("bob".to_owned()), Some("typo".to_owned()));
+        let patch = Patch { data: Data::Text(format!(" and {index}")), ..Patch::default() };
+        let metadata = Some([("by".to_owned(), "host".to_owned())].into_iter().collect());
+        let operation =
+            message::Operation { act, serial, patch, client_id, description, metadata, reach: message::Reach::Any };
+        let content = Submission::Operation(operation.into());
+        let (key, connection_id) = (PublishKey::Serial(10 + index as u64), Some("conn".to_owned()));
+        Publish { key, connection_id, by: Source::SERVER, content }
+    };
+    [Act::Delete, Act::Update, Act::Append, Act::Append].into_iter().enumerate().map(act).collect()
+}
+
+/// A channel's storage with a message of several versions.
+pub fn store_with_versions() -> MemoryStore {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    let (places, _) = publish(&mut channel, &mut store, vec![messages()]);
+    for operation in operating_on(&places[0].message_serial(EPOCH, 0)) {
+        publish(&mut channel, &mut store, vec![operation]);
+    }
+    store
+}
+
 /// How a fixture names a part.
 pub fn part_name(key: &PartKey) -> String {
     let entry = key.key.as_ref().map_or(String::new(), |key| format!("/{key}"));
@@ -208,6 +234,10 @@ pub fn written() -> Fixture {
         put(&format!("{name}.keys"), row.keys.clone());
         put(&format!("{name}.entries"), hex(row.entries.bytes()));
     }
+    let versions = store_with_versions();
+    let operations = versions.rows.values().skip(1).flat_map(|row| row.entries.bytes().to_vec());
+    put("operations.entries", hex(&operations.collect::<Vec<u8>>()));
+    put("operations.latest", hex(versions.latest.values().next().expect("a version").entry.bytes()));
     let objects = store_with_objects();
     put("objects.entries", hex(objects.rows.values().next().expect("a row").entries.bytes()));
     objects.objects.iter().for_each(|(key, part)| _ = put(&part_name(key), hex(part)));

@@ -63,21 +63,15 @@ impl Truth {
             let told = self.messages.get_mut(&target).expect("a message that is there is changed");
             let text = text_of(message);
             match version.shape {
-                Shape::Appended { from } => {
-                    assert_eq!(
-                        (from, &text[..from]),
-                        (told.text.len(), told.text.as_str()),
-                        "an append keeps the rest"
-                    );
-                    assert_eq!(fragments(&text[from..]).count(), 1, "and adds its own");
-                }
-                _ => assert_eq!(fragments(text).count(), 1, "an update or a deletion replaces all"),
+                Shape::Added { from } => assert_eq!(from, told.text.len(), "an append goes behind all that there is"),
+                _ => told.text.clear(),
             }
+            assert_eq!(fragments(text).count(), 1, "each says one thing");
             if version.shape == Shape::Deleted {
                 told.hidden.append(&mut told.since);
             }
             told.since.extend(fragments(text));
-            told.text = text.to_owned();
+            told.text += text;
             return;
         }
         match &entry.content {

@@ -385,7 +385,7 @@ impl Book {
         self.revised.get(&target).into_iter().flatten().map(|index| &self.entries[*index])
     }
 
-    fn log(&mut self, logged: Logged, latest_ms: u64) {
+    fn log(&mut self, mut logged: Logged, latest_ms: u64) {
         if let Some(last) = self.entries.last() {
             assert!(last.position < logged.position, "{logged:?} does not follow {:?}", last.position);
         }
@@ -402,10 +402,25 @@ impl Book {
             self.repeats += 1;
         }
         known.push(self.entries.len());
-        if let Some(Change::Revision(revision)) = &logged.change {
+        if let Some(Change::Revision(revision)) = &mut logged.change {
+            let before = self.last_text(revision.target);
+            revision.put_behind(before);
             self.revised.entry(revision.target).or_default().push(self.entries.len());
         }
         self.entries.push(logged);
+    }
+
+    /// What a message says by the end of the log, unless its first row is gone.
+    fn last_text(&self, target: Target) -> Option<&str> {
+        let last = self.revisions_of(target).next_back().and_then(|logged| match &logged.change {
+            Some(Change::Revision(revision)) => Some(revision.text.as_str()),
+            _ => None,
+        });
+        let index = self.entries.binary_search_by_key(&target.position, |logged| logged.position).ok();
+        last.or_else(|| match &self.entries[index?].messages.get(target.place)?.data {
+            Data::Text(text) => Some(text),
+            _ => None,
+        })
     }
 
     fn index_after(&self, position: Position) -> usize {

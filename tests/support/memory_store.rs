@@ -26,7 +26,7 @@ pub struct MemoryStore {
     pub members: BTreeMap<MemberKey, StoredMember>,
     pub objects: BTreeMap<PartKey, Vec<u8>>,
     /// Of each message that has changed.
-    pub latest: BTreeMap<Target, (u32, Packed)>,
+    pub latest: BTreeMap<Target, StoredVersion>,
     pub versions: BTreeMap<(Target, u32), Packed>,
     pub said: Said,
     pub pushes: BTreeMap<(Position, usize), StoredPush>,
@@ -73,10 +73,10 @@ impl MemoryStore {
 
     fn revise(&mut self, version: &StoredVersion) {
         let (target, number) = (version.target, version.number);
-        if let Some((before, entry)) = self.latest.insert(target, (number, version.entry.clone()))
-            && before < number
+        if let Some(before) = self.latest.insert(target, version.clone())
+            && before.number < number
         {
-            self.versions.insert((target, before), entry);
+            self.versions.insert((target, before.number), before.entry);
         }
         if let Some(expired) = version.expired() {
             self.versions.retain(|(of, number), _| *of != target || *number > expired);
@@ -180,8 +180,8 @@ impl Store for MemoryStore {
 
     fn trim(&mut self, through: Position) -> Result<(), StoreError> {
         self.rows.retain(|position, _| *position > through);
-        self.latest.retain(|target, _| target.position > through);
-        self.versions.retain(|(target, _), _| target.position > through);
+        self.latest.retain(|target, latest| target.position > through || latest.position > through);
+        self.versions.retain(|(target, _), _| target.position > through || self.latest.contains_key(target));
         self.said.annotations.retain(|(target, _), _| target.position > through);
         self.said.counts.retain(|(target, _), _| target.position > through);
         self.said.shares.retain(|(target, ..), _| target.position > through);
@@ -236,7 +236,7 @@ impl Store for MemoryStore {
 
     fn latest(&mut self, position: Position) -> Result<Vec<Packed>, StoreError> {
         let all = Target { position, place: 0 }..=Target { position, place: usize::MAX };
-        let found: Vec<Packed> = self.latest.range(all).map(|(_, (_, entry))| entry.clone()).collect();
+        let found: Vec<Packed> = self.latest.range(all).map(|(_, latest)| latest.entry.clone()).collect();
         self.bytes_read += found.iter().map(Packed::len).sum::<usize>();
         Ok(found)
     }

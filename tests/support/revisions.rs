@@ -32,6 +32,17 @@ pub struct Revision {
     pub connection_id: Option<String>,
 }
 
+impl Revision {
+    /// A row has of an append only what it adds.
+    pub fn put_behind(&mut self, before: Option<&str>) {
+        if let Shape::Added { from } = self.shape {
+            let before = before.expect("what is appended to is in the log");
+            assert_eq!(before.len(), from, "an append goes behind all that there is");
+            (self.text, self.shape) = (before.to_owned() + &self.text, Shape::Appended { from });
+        }
+    }
+}
+
 impl Change {
     pub fn of(entry: &Entry) -> Option<Change> {
         if let Some((target, message, version)) = entry.operation() {

@@ -59,7 +59,8 @@ for (const { format, useBinaryProtocol } of formats) {
 
   test(`${format}: a filter that is none fails its channel, and the connection goes on`, async (t) => {
     const client = await connected(t, runtime, { key: key('every'), useBinaryProtocol });
-    for (const filter of [' ', 'name ==', `${'('.repeat(1_000)}`, `name == '${'x'.repeat(10_240)}'`, "data == 'x'"]) {
+    for (const filter of [' ', 'name ==', `${'('.repeat(1_000)}`, `name == '${'x'.repeat(10_240)}'`, "data == 'x'",
+      Array(200).fill('a').join('||')]) {
       await assert.rejects(client.channels.getDerived('bad', { filter }).attach(), { code: 40010, statusCode: 400 }, filter);
     }
     await assert.rejects(client.channels.get('[filter=%%%]bad').attach(), { code: 40010 });
@@ -176,6 +177,9 @@ test('a stream whose filter is none, or that asks for what a filtered channel ha
   };
   assert.equal(await refused({ filter: 'name ==' }), 40010);
   assert.equal(await refused({ filter: '' }), 40010);
+  assert.equal(await refused({ filter: '('.repeat(1_000) }), 40010);
+  assert.equal(await refused({ filter: Array(200).fill('a').join('||') }), 40010);
+  assert.equal(await refused({ filter: "data == 'x'" }), 40010);
   const others = [['rewind', '5'], ['delta', 'vcdiff'], ['occupancy', 'metrics'], ['modes', 'presence_subscribe']];
   for (const [name, value] of others) {
     assert.equal(await refused({ filter: 'name', [name]: value }), 40003, name);
@@ -204,3 +208,55 @@ for (const { format } of formats) {
     assert.equal((await bad.expect(action.ERROR)).error.code, 40010);
   });
 }
+
+for (const { format } of formats) {
+  test(`${format}: a plain socket with a filter needs the right to filter, and goes on where it was`, async (t) => {
+    const channel = `resumed-${format}`;
+    const open = async (/** @type {Record<string, string>} */ fields) => {
+      const query = { key: key('every'), channel, attach: 'auto', format: format.toLowerCase(), v: '2', filter: "name == 'goal'" };
+      const socket = new RawClient(runtime, { ...query, ...fields });
+      t.after(() => socket.close());
+      await socket.expect(action.CONNECTED);
+      return socket;
+    };
+    assert.equal((await (await open({ key: key('key1') })).expect(action.ERROR)).error.code, 40160);
+    const first = await open({});
+    const { channelSerial } = await first.expect(action.ATTACHED);
+    first.close();
+    await publish(channel, { name: 'foul', data: '1' }, { name: 'goal', data: '2' });
+    await publish(channel, { name: 'foul', data: '3' });
+    await publish(channel, { name: 'goal', data: '4' });
+    const again = await open({ channelSerial });
+    await again.expect(action.ATTACHED);
+    const came = [];
+    while (came.length < 2) came.push(...(await again.expect(action.MESSAGE)).messages);
+    assert.deepEqual(came.map(({ data }) => data), ['2', '4']);
+  });
+}
+
+test('a thousand distinct filters are all that a relay has of one channel, and each gets its own', async (t) => {
+  const channel = 'crowded';
+  const numbered = (/** @type {number} */ index) => filtered(`headers.n == \`${index}\``, channel);
+  /** @type {RawClient[]} */
+  const sockets = [];
+  const come = async (/** @type {string[]} */ names) => {
+    const socket = new RawClient(runtime, { key: key('every') });
+    t.after(() => socket.close());
+    sockets.push(socket);
+    await socket.expect(action.CONNECTED);
+    for (const name of names) socket.send({ action: action.ATTACH, channel: name });
+    const answers = [];
+    for (const _ of names) answers.push(await socket.next());
+    return answers.map((answer) => answer.error?.code ?? answer.action);
+  };
+  // A connection has a channel by four names at most.
+  for (let first = 0; first < 1_000; first += 4) {
+    const names = [0, 1, 2, 3].map((index) => numbered(first + index));
+    assert.deepEqual(await come(names), names.map(() => action.ATTACHED));
+  }
+  assert.deepEqual(await come([numbered(1_000), numbered(7)]), [42910, action.ATTACHED]);
+  await publish(channel, { name: 'a', data: 'seven', extras: { headers: { n: 7 } } });
+  for (const socket of [sockets[1], sockets[250]]) {
+    assert.equal((await socket.expect(action.MESSAGE)).channel, numbered(7));
+  }
+});

@@ -50,6 +50,56 @@ test('a plain attach and one for publishing annotations, which chat asks for, ar
   }
 });
 
+test('a mode that there is not is refused, and not the default instead', async (t) => {
+  const client = new RawClient(runtime, { key: demoKey });
+  t.after(() => client.close());
+  await client.expect(action.CONNECTED);
+  const attach = async (/** @type {object} */ fields) => {
+    client.send({ action: action.ATTACH, channel: 'modes', ...fields });
+    const answer = await client.next();
+    if (answer.action !== action.ATTACHED) return answer.error.code;
+    client.send({ action: action.DETACH, channel: 'modes' });
+    await client.expect(action.DETACHED);
+    return answer.flags;
+  };
+  for (const bit of [20, 23, 26, 27, 28, 29, 30]) assert.equal(await attach({ flags: 2 ** bit + 2 ** 18 }), 40003, `bit ${bit}`);
+  for (const modes of ['fly', 'subscribe,fly', '']) assert.equal(await attach({ params: { modes } }), 40003, modes);
+  assert.equal(await attach({ params: { modes: 'message_subscribe' } }), 2 ** 18);
+  assert.equal(await attach({ flags: 2 ** 18 + 2 ** 5 }), 2 ** 18, 'other flags are no modes');
+});
+
+test('a path that there is not is 404, another method 405, and both have a code', async () => {
+  const headers = { authorization: `Basic ${btoa(demoKey)}`, 'content-type': 'application/json' };
+  const ask = async (/** @type {string} */ method, /** @type {string} */ path) => {
+    const body = ['GET', 'DELETE'].includes(method) ? undefined : '{}';
+    const answer = await fetch(runtime.url + path, { method, headers, body });
+    return [answer.status, /** @type {any} */ (await answer.json()).error.code];
+  };
+  const nowhere = [
+    '/channels/x/occupancy', '/channels/x/annotations', '/channels/x/object/root/compact', '/batch', '/keys', '/push', '/push/state',
+    '/apps/demo/queues', '/apps/demo/rules', '/queues', '/me', '/accounts', '/rooms', '/chat/v3/rooms/x/messages', '/spaces/x',
+  ];
+  const serial = '00000000000001-000@life:000';
+  const others = [
+    ['POST', '/time'], ['DELETE', '/stats'], ['POST', '/channels'], ['PATCH', '/channels/x'], ['PUT', '/channels/x/messages'],
+    ['POST', '/channels/x/presence'], ['DELETE', '/channels/x/presence'], ['POST', '/channels/x/presence/history'],
+    ['DELETE', `/channels/x/messages/${serial}`], ['POST', `/channels/x/messages/${serial}/versions`],
+    ['DELETE', `/channels/x/messages/${serial}/annotations`], ['GET', '/messages'], ['POST', '/presence'],
+    ['GET', '/keys/demo.key1/revokeTokens'], ['GET', '/push/publish'], ['POST', '/chat/v4/rooms/x/occupancy'],
+  ];
+  for (const path of nowhere) {
+    for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']) assert.deepEqual(await ask(method, path), [404, 40400], `${method} ${path}`);
+  }
+  for (const [method, path] of others) assert.deepEqual(await ask(method, path), [405, 40500], `${method} ${path}`);
+});
+
+test('an operation or a qualifier that there is not makes no token', async () => {
+  const api = rest(runtime);
+  for (const capability of [{ x: ['fly'] }, { x: ['subscribe', 'Publish'] }, { '[space]x': ['subscribe'] }, { '[meta]': ['*'] }]) {
+    await assert.rejects(api.auth.requestToken({ capability: /** @type {any} */ (capability) }), { code: 40000 }, JSON.stringify(capability));
+  }
+});
+
 test('a metachannel is refused at every door', async (t) => {
   const client = await connected(t, runtime);
   const api = rest(runtime);

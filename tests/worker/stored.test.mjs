@@ -61,6 +61,18 @@ for (const version of versions) {
       assert.deepEqual(items.map(({ name }) => name), [...stored.map(({ name }) => name), 'new']);
     });
 
+    await t.test('a message that was changed is what it was, and is changed on', { skip: !known.changedSerial }, async () => {
+      const changed = rest.channels.get('mutable:room');
+      const serial = known.changedSerial;
+      const texts = async () => (await changed.getMessageVersions(serial)).items.map(({ data }) => data);
+      assert.deepEqual(await texts(), ['15', '-0', '-0-1-2']);
+      await changed.appendMessage({ serial, data: '-3' });
+      await changed.updateMessage({ serial, data: 'x' });
+      assert.deepEqual(await texts(), ['15', '-0', '-0-1-2-3', 'x']);
+      const { items } = await changed.history({ direction: 'forwards' });
+      assert.deepEqual(items.map(({ data }) => data), ['x', '']);
+    });
+
     await t.test('an app that was made by a request has its key and its namespace', async () => {
       const made = new Ably.Rest({ key: known.madeKey, ...runtime.clientOptions }).channels.get('kept:room');
       await made.publish('hello', 'there');

@@ -21,6 +21,7 @@ use crate::base::endpoint::Endpoint;
 use crate::base::pinned;
 use crate::channel::log::decoded;
 use crate::channel::state::State;
+use crate::channel::state::versions::Show;
 use crate::channel::store::{Store, StoreError, Stored};
 use crate::channel::{Channel, MEND_PAUSE_MS};
 use crate::error::Code;
@@ -210,7 +211,7 @@ impl Channel {
         let wanted = self.states.hooks.row.life.iter().filter(|life| life.number >= mark.life);
         let mut life = wanted.filter(|life| hook.events.has(life.kind.event())).peekable();
         let mut gathered = Gathered { events: Vec::new(), mark, bytes: 0 };
-        let piece = self.log.stored_after(store, mark.position, HOOK_LOOK_BYTES)?;
+        let piece = self.log.stored_after(store, mark.position, Show::Whole, HOOK_LOOK_BYTES)?;
         for entry in decoded(&piece.entries)? {
             let places = if gathered.mark.position == mark.position { mark.places } else { 0 };
             let mut of_entry = events::of_entry(&entry, hook, &self.meta.epoch, gathered.mark);

@@ -2,12 +2,15 @@
 //! that have something to catch up with.
 
 use super::{Log, Walk, decoded, visible_from};
+use crate::base::maps::HashMap;
 use crate::channel::state::versions::{Show, shown};
 use crate::channel::store::{Store, StoreError};
 use crate::channel::{Meta, last};
 use crate::error::Code;
 use crate::limits::{MESSAGE_MAX_BYTES, REPLAY_MAX_BYTES, REPLAY_PAGE_BYTES, REWIND_LOOK_BYTES, REWIND_PAGE_BYTES};
+use crate::model::message::Entry;
 use crate::model::packed::Packed;
+use crate::model::revision::Target;
 use crate::model::serial::Position;
 use crate::rpc::{Backlog, ReadFrom};
 
@@ -30,7 +33,11 @@ impl Log {
         if until <= after {
             return Ok(Piece { entries: Packed::default(), through: after });
         }
-        self.after(store, after, until, max_bytes, true)
+        let piece = self.after(store, after, until, max_bytes, true)?;
+        match self.revised && after < self.tail_from {
+            true => shown_of(store, &piece, Show::Whole, max_bytes),
+            false => Ok(piece),
+        }
     }
 
     fn after(
@@ -92,9 +99,16 @@ impl Log {
         Ok(piece)
     }
 
-    /// What rows hold behind a position.
-    pub fn stored_after(&self, store: &mut impl Store, after: Position, max_bytes: usize) -> Result<Piece, StoreError> {
-        self.after(store, after, self.tip, max_bytes, false)
+    /// What readers of rows are shown of what is behind a position.
+    pub(in crate::channel) fn stored_after(
+        &self,
+        store: &mut impl Store,
+        after: Position,
+        show: Show,
+        max_bytes: usize,
+    ) -> Result<Piece, StoreError> {
+        let piece = self.after(store, after, self.tip, max_bytes, false)?;
+        if self.revised { shown_of(store, &piece, show, max_bytes) } else { Ok(piece) }
     }
 
     /// What an attachment needs before it goes live, a page at a time.
@@ -122,14 +136,11 @@ impl Log {
             }
         };
         let (show, max_bytes) = match from {
-            _ if !self.revised => (Show::Log, REPLAY_PAGE_BYTES),
             ReadFrom::After { .. } => (Show::Events, REPLAY_PAGE_BYTES),
-            ReadFrom::Last { .. } | ReadFrom::Since { .. } => (Show::Latest, REWIND_PAGE_BYTES),
+            ReadFrom::Last { .. } | ReadFrom::Since { .. } if self.revised => (Show::Latest, REWIND_PAGE_BYTES),
+            ReadFrom::Last { .. } | ReadFrom::Since { .. } => (Show::Log, REPLAY_PAGE_BYTES),
         };
-        let mut piece = self.after(store, after, self.tip, max_bytes, false)?;
-        if self.revised {
-            piece = shown_of(store, &piece, show, max_bytes)?;
-        }
+        let piece = self.stored_after(store, after, show, max_bytes)?;
         let more = piece.through < self.tip;
         Ok(Backlog {
             epoch: meta.epoch.clone(),
@@ -194,13 +205,30 @@ impl Log {
     }
 }
 
+/// Who does something to which message.
+type Operator = (Target, Option<String>);
+
+fn operator(entry: &Entry) -> Operator {
+    (entry.target(0), entry.connection_id.clone())
+}
+
+/// What each connection did last to each message. It makes its appends before that superfluous: a reader gets it, or is
+/// that connection.
+fn last_operations(entries: &[Entry]) -> HashMap<Operator, Position> {
+    let operations = entries.iter().filter(|entry| entry.is_operation());
+    operations.map(|entry| (operator(entry), entry.position)).collect()
+}
+
 /// What readers are shown of a piece, as far as a page has room for it: messages may be larger than they were.
 fn shown_of(store: &mut impl Store, piece: &Piece, show: Show, max_bytes: usize) -> Result<Piece, StoreError> {
     let mut page = Piece { entries: Packed::default(), through: piece.through };
     let mut reached = None;
-    for entry in decoded(&piece.entries)? {
+    let entries = decoded(&piece.entries)?;
+    let last = if show == Show::Events { last_operations(&entries) } else { HashMap::default() };
+    for entry in entries {
         let position = entry.position;
-        if let Some(entry) = shown(store, entry, show)? {
+        let is_over = entry.is_append() && last.get(&operator(&entry)).is_some_and(|last| *last > position);
+        if let Some(entry) = if is_over { None } else { shown(store, entry, show)? } {
             let packed = Packed::one(&entry);
             if !page.entries.is_empty() && page.entries.len() + packed.len() > max_bytes {
                 page.through = reached.unwrap_or(piece.through);

@@ -1,7 +1,8 @@
 //! What is done to messages that were published, and what readers are shown of them (protocol.md § 18).
 //!
-//! An operation is an entry of the log like any other, and holds the whole message as it left it. In the same write it
-//! becomes the latest version of its message, which is found by the message's serial, without a look at the log.
+//! An operation is an entry of the log like any other. In the same write the whole message as it left it becomes its
+//! latest version, which is found by the message's serial, without a look at the log. Appends in a row are one version,
+//! so a row needs to hold only what each of them added: what the message was then is how their version begins.
 
 use crate::base::rate::Debt;
 use crate::channel::log::{Batch, decoded, visible_from};
@@ -132,14 +133,14 @@ impl Channel {
             Ok(revised) => revised,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        let number = version.number;
+        let (number, was_deleted) = (version.number, version.deleted_at.is_some());
         let content =
             Content::Revised { messages: vec![message], marks: vec![Mark { target, version: Some(version) }] };
         let entry = Entry { position, id: publish.id(), connection_id: publish.connection_id.clone(), content };
         let key = self.window(store, now_ms)?.remember(publish, position);
         self.lookups.debt.add(entry.weight(), CHANGES_FLOW, now_ms);
-        self.take_whole(publish, entry.weight(), now_ms);
-        let stored = StoredVersion { target, number, entry: Packed::one(&entry) };
+        self.take_whole(publish, entry.added().map_or(entry.weight(), |added| added.weight()), now_ms);
+        let stored = StoredVersion { target, number, position, was_deleted, entry: Packed::one(&entry) };
         batch.push(publish, entry, key, vec![Change::Revise(stored)]);
         Ok(Outcome::Accepted { position, count: 1 })
     }
@@ -347,16 +348,24 @@ fn patched(message: Message, patch: &Patch, act: Act) -> Result<Message, ErrorIn
         return Ok(patched);
     }
     if act == Act::Append && !patched.data.is_absent() {
-        let is_text_of_json = patch.encoding.as_deref().is_some_and(|encoding| encoding.contains("json"));
-        let whole =
-            (!is_text_of_json && patch.encoding == patched.encoding).then(|| patched.data.followed_by(&patch.data));
+        let whole = (may_go_on(patch.encoding.as_deref()) && patch.encoding == patched.encoding)
+            .then(|| patched.data.followed_by(&patch.data));
         patched.data = whole.flatten().ok_or_else(|| {
-            Code::BadData.because("text can be appended to text, and bytes to bytes, of one encoding; JSON to nothing")
+            Code::BadData.because(
+                "text can be appended to text, and bytes to bytes, of one encoding; nothing to JSON or what is encrypted",
+            )
         })?;
         return Ok(patched);
     }
     (patched.data, patched.encoding) = (patch.data.clone(), patch.encoding.clone());
     Ok(patched)
+}
+
+/// Whether two payloads of an encoding are one when they follow each other: texts of JSON are not, and what is
+/// encrypted has a beginning and an end.
+fn may_go_on(encoding: Option<&str>) -> bool {
+    let ends = |step: &str| step == "json" || step.starts_with("cipher");
+    !encoding.is_some_and(|encoding| encoding.split('/').any(ends))
 }
 
 /// How readers are shown messages that have changed since they were published.
@@ -367,6 +376,8 @@ pub(in crate::channel) enum Show {
     /// What happened, in order, but for what was said before a deletion, and appends of a connection that went on:
     /// those who read this have, or get, what came later.
     Events,
+    /// What happened, in order, all of it.
+    Whole,
     /// All that is there, where no message has changed.
     Log,
 }
@@ -376,27 +387,54 @@ pub(in crate::channel) fn shown(store: &mut impl Store, entry: Entry, show: Show
     if entry.kind() != Kind::Messages || entry.summary().is_some() || show == Show::Log {
         return Ok(Some(entry));
     }
-    if let Some((target, _, version)) = entry.operation() {
-        if show == Show::Latest {
-            return Ok(None);
-        }
-        let latest = latest(store, target.position)?;
-        let is_append = matches!(version.shape, Shape::Appended { .. });
-        // A connection may not be told what it does itself, and would miss what others appended before that.
-        let goes_on = |now: &Entry| is_append && now.connection_id == entry.connection_id;
-        let is_over = |(now, version_now): (&Entry, &Version)| {
-            version_now.deleted_at > Some(version.position) || version_now.position > version.position && goes_on(now)
-        };
-        let of_target =
-            |now| Entry::operation(now).filter(|(of, ..)| *of == target).map(|(.., version)| (now, version));
-        return Ok(if latest.iter().find_map(of_target).is_some_and(is_over) { None } else { Some(entry) });
+    if entry.is_operation() {
+        return shown_operation(store, entry, show);
+    }
+    if show == Show::Whole {
+        return Ok(Some(entry));
     }
     let latest = latest(store, entry.position)?;
     Ok(match show {
         _ if latest.is_empty() => Some(entry),
         Show::Latest => Some(replaced(entry, &latest)),
-        Show::Events | Show::Log => without_deleted(entry, &latest),
+        _ => without_deleted(entry, &latest),
     })
+}
+
+fn shown_operation(store: &mut impl Store, entry: Entry, show: Show) -> Result<Option<Entry>, StoreError> {
+    let Some((target, _, version)) = entry.operation().filter(|_| show != Show::Latest) else { return Ok(None) };
+    let now = latest(store, target.position)?.into_iter().find(|now| now.target(0) == target);
+    if show == Show::Whole {
+        return whole(store, entry, now).map(Some);
+    }
+    // A connection may not be told what it does itself, and would miss what others appended before that.
+    let goes_on = |now: &Entry| entry.is_append() && now.connection_id == entry.connection_id;
+    let is_over = |now: &Entry| {
+        let Some(made) = now.version(0) else { return false };
+        made.deleted_at > Some(version.position) || made.position > version.position && goes_on(now)
+    };
+    if now.as_ref().is_some_and(is_over) {
+        return Ok(None);
+    }
+    // Of a version that is not kept any more there are too many since to tell of it.
+    let is_kept = |entry: &Entry| entry.version(0).is_some_and(|version| version.shape != Shape::Fragment);
+    Ok(Some(whole(store, entry, now)?).filter(is_kept))
+}
+
+/// An operation that holds the whole message, `now` being its latest version.
+fn whole(store: &mut impl Store, entry: Entry, now: Option<Entry>) -> Result<Entry, StoreError> {
+    let Some((target, _, &Version { number, shape: Shape::Added { .. }, .. })) = entry.operation() else {
+        return Ok(entry);
+    };
+    let is_it = |entry: &Entry| entry.version(0).is_some_and(|version| version.number == number);
+    let version = match now.filter(is_it) {
+        Some(now) => Some(now),
+        None => {
+            store.versions(target, number, true, 1)?.first().map(decoded).transpose()?.and_then(|mut all| all.pop())
+        }
+    };
+    let message = version.as_ref().filter(|version| is_it(version)).and_then(|version| version.messages().first());
+    Ok(entry.whole(message).unwrap_or(entry))
 }
 
 fn replaced(entry: Entry, latest: &[Entry]) -> Entry {
