@@ -60,21 +60,25 @@ use support::mqtt;
 /// Bytes by what they are: text as it stands, everything else in hexadecimal.
 type Fixture = BTreeMap<String, String>;
 
-const EARLIER: [&str; 4] = [
+const EARLIER: [&str; 5] = [
     include_str!("../fixtures/formats-1.txt"),
     include_str!("../fixtures/formats-2.txt"),
     include_str!("../fixtures/formats-3.txt"),
     include_str!("../fixtures/formats-4.txt"),
+    include_str!("../fixtures/formats-5.txt"),
 ];
-const NEWEST: &str = include_str!("../fixtures/formats-5.txt");
+const NEWEST: &str = include_str!("../fixtures/formats-6.txt");
 
 #[test]
 fn what_operators_did_is_read_again() {
     let fixture = fixture(NEWEST);
     assert_eq!(pinned::decode::<Ban>(&unhex(&fixture["ban"])), Ok(ban()));
     assert_eq!(pinned::decode::<Note>(&unhex(&fixture["note"])), Ok(note()));
-    let unreadable = [&[2][..], &unhex(&fixture["ban"])[1..]].concat();
-    assert_eq!(pinned::decode::<Ban>(&unreadable), Err(Unreadable::Version(2)));
+    let before_silences = self::fixture(EARLIER[4]);
+    let earlier = Ban { interval_ms: None, ..ban() };
+    assert_eq!(pinned::decode::<Ban>(&unhex(&before_silences["ban"])), Ok(earlier));
+    let unreadable = [&[3][..], &unhex(&fixture["ban"])[1..]].concat();
+    assert_eq!(pinned::decode::<Ban>(&unreadable), Err(Unreadable::Version(3)));
 }
 
 #[test]
@@ -157,7 +161,7 @@ fn objects_of_every_version_are_there() {
         let said: Vec<ObjectMessage> = said.into_iter().map(|proposal| proposal.message).collect();
         assert_eq!(entry.objects(), said);
     }
-    assert_eq!(versions, 3);
+    assert_eq!(versions, 4);
 }
 
 #[test]
@@ -219,7 +223,7 @@ fn a_push_of_every_version_is_delivered() {
         };
         assert!(outputs.iter().any(delivered), "{outputs:?}");
     }
-    assert_eq!(versions, 2);
+    assert_eq!(versions, 3);
 }
 
 #[test]
@@ -239,7 +243,7 @@ fn a_webhook_of_every_version_goes_on_where_it_is() {
         let posts = channel.posts(&mut store, false, "seed", NOW_MS + 4_000);
         assert!(String::from_utf8_lossy(&posts[0].body).contains("hello ü"), "{posts:?}");
     }
-    assert_eq!(versions, 1);
+    assert_eq!(versions, 2);
 }
 
 /// A webhook that can't be read is not begun anew: its events would be lost.
