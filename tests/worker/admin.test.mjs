@@ -220,14 +220,16 @@ test('in slow mode each client says one message at a time, and moderators as man
   const slow = await ask('POST', '/apps/one/bans', { clientId: '*', channel, publishInterval: 3_600_000 }, basic(key('one', 'slow')));
   assert.equal(slow.status, 201, JSON.stringify(slow.body));
   const tooSoon = { code: 42911 };
-  await until(() => first.channels.get(channel).publish('a', 'b').then(() => false, ({ code }) => code === 42911));
+  const both = [{ data: 'one' }, { data: 'two' }];
+  await until(() => first.channels.get(channel).publish(both).then(() => false, ({ code }) => code === 42911));
+  await first.channels.get(channel).publish('a', 'the first');
   for (const client of [first, second]) await assert.rejects(client.channels.get(channel).publish('a', 'b'), tooSoon);
   await assert.rejects(rest(runtime, { key: undefined, token }).channels.get(channel).publish('a', 'b'), tooSoon);
   const nobody = await rest(runtime, { key: key('one', 'talker') }).auth.requestToken({});
   await assert.rejects(rest(runtime, { key: undefined, token: nobody.token }).channels.get(channel).publish('a', 'b'), tooSoon);
   const host = await rest(runtime, { key: key('one') }).auth.requestToken({ clientId: 'host' });
   const moderator = await connected(t, runtime, { key: undefined, token: host.token });
-  for (const said of [1, 2]) {
+  for (const said of ['one', 'two']) {
     await moderator.channels.get(channel).publish('a', said);
     await rest(runtime, { key: undefined, token: host.token }).channels.get(channel).publish('a', said);
     await rest(runtime, { key: key('one', 'fan') }).channels.get(channel).publish('a', said);
