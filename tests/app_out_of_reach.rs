@@ -110,8 +110,14 @@ impl Scene {
 }
 
 fn watching(banned: &str) -> Answer<AppResponse> {
-    let ban =
-        Ban { client_id: banned.to_owned(), channels: None, since_ms: NOW_MS, until_ms: None, reason: String::new() };
+    let ban = Ban {
+        client_id: banned.to_owned(),
+        channels: None,
+        since_ms: NOW_MS,
+        until_ms: None,
+        reason: String::new(),
+        interval_ms: None,
+    };
     let watched = Watched { ticket: 1, config: None, revocations: Vec::new() };
     Ok(AppResponse::Watching(Box::new(Watching { watched, bans: vec![ban] })))
 }

@@ -9,6 +9,7 @@ mod support {
     pub mod mqtt;
 }
 
+use courtside::auth::{Ban, Grant, Identity};
 use courtside::limits::{CALL_ANSWER_MS, GRACE_MS, MQTT_WAITING_MAX_BYTES};
 use courtside::model::data::Data;
 use courtside::model::message::{Content, Entry, Message};
@@ -17,7 +18,8 @@ use courtside::model::serial::Position;
 use courtside::relay::{Effect, Relay, SocketId};
 use courtside::rpc::{Delivery, Publish, PublishKey};
 use support::bench::{EPOCH, NOW_MS, address, delivery, relay};
-use support::mqtt::{come, rows, say, sent, subscribe};
+use support::grant::grant;
+use support::mqtt::{come, come_by, rows, say, sent, subscribe};
 
 /// What is published: wills, where nobody else publishes.
 fn wills(effects: &[Effect]) -> Vec<Publish> {
@@ -168,6 +170,20 @@ fn who_says_goodbye_leaves_no_will() {
     let effects = say(&mut relay, 2, b"\xe0\x01\x04", NOW_MS);
     assert_eq!(wills(&effects).len(), 1, "unless it asks for that");
     assert_eq!(wills(&relay.tick(NOW_MS + 2 * GRACE_MS)), []);
+}
+
+#[test]
+fn nobody_says_by_a_will_what_they_may_not_say() {
+    let bye = |bans: Vec<Ban>| {
+        let mut relay = relay();
+        relay.watch(Vec::new(), bans, NOW_MS);
+        let ann = Grant { client_id: Identity::parse(Some("ann")).expect("a name"), basic: false, ..grant() };
+        come_by(ann, &mut relay, 1, "ann", true, NOW_MS);
+        wills(&say(&mut relay, 1, b"\xe0\x01\x04", NOW_MS)).len()
+    };
+    let ban = |interval_ms| Ban { interval_ms, until_ms: None, ..Ban::lifted("ann", Some("wills")) };
+    assert_eq!((bye(vec![]), bye(vec![ban(Some(1_000))])), (1, 1));
+    assert_eq!((bye(vec![ban(None)]), bye(vec![ban(Some(0))])), (0, 0));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::{Registrar, State, changing, no_such_app};
 use crate::auth::{Ban, Bans};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{AUDIT_MAX, BANS_MAX};
+use crate::model::name::ChannelName;
 use crate::rpc::{Act, AdminCall, AdminResponse, Answer, AppResponse, Change, Note};
 
 impl Registrar {
@@ -23,6 +24,7 @@ impl Registrar {
             Act::Bans { after, limit } => Ok(AdminResponse::Bans(store.bans_behind(&after, limit)?)),
             Act::Bar(subjects) => {
                 let ban = subjects.iter().find_map(|(name, channel)| self.bans.of(name, channel.as_ref(), now_ms));
+                let ban = ban.or_else(|| self.silence(&subjects, now_ms));
                 Ok(AdminResponse::Barred(ban.cloned(), !self.bans.is_empty()))
             }
             Act::Holders { from, limit } => {
@@ -40,6 +42,19 @@ impl Registrar {
             store.add_note(&note, AUDIT_MAX)?;
         }
         Ok(answer.map(AppResponse::Admin))
+    }
+
+    /// The strictest of these clients; without a name, of who has none.
+    fn silence(&self, subjects: &[(String, Option<ChannelName>)], now_ms: u64) -> Option<&Ban> {
+        let of = |(name, channel): &(String, Option<ChannelName>)| {
+            self.bans.silence(
+                Some(name).filter(|name| !name.is_empty()).map(|name| &**name),
+                channel.as_ref()?,
+                false,
+                now_ms,
+            )
+        };
+        subjects.iter().filter_map(of).max_by_key(|ban| ban.strictness())
     }
 
     /// Fails with 40400 for an app that is not there, and with 42910 when there are too many bans.

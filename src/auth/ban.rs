@@ -3,6 +3,9 @@
 //!
 //! A revocation ends tokens, and only those that can be revoked. A ban is of a clientId: whoever says that it is this
 //! client is refused, by whatever key or token it comes.
+//!
+//! A ban with an interval is milder, a silence: the client stays, and may say something only so often, or never. One
+//! silence can be of many clients: of all, or of all names that end in the same mark.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,9 +14,9 @@ use super::Identity;
 use super::fields::Fields;
 use super::resource::Resource;
 use crate::base::maps::HashMap;
-use crate::base::pinned::Versioned;
+use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{BAN_MAX_MS, BAN_REASON_MAX_BYTES};
+use crate::limits::{BAN_MAX_MS, BAN_REASON_MAX_BYTES, SILENCE_INTERVAL_MAX_MS};
 use crate::model::name::ChannelName;
 
 /// One ban, as it is stored and told to those who hold connections.
@@ -26,17 +29,34 @@ pub struct Ban {
     /// In force until it is lifted, without one. One that was lifted ended at 0.
     pub until_ms: Option<u64>,
     pub reason: String,
+    /// Of a silence: how often the client may say something; never, if 0.
+    pub interval_ms: Option<u32>,
 }
 
+/// Everyone, as a silence names them.
+const EVERYONE: &str = "*";
+
+/// Before the mark that many names may share: `*~x` is of every client whose name ends in `~x`.
+const MARK: char = '~';
+
+/// Version 1 had no silences.
 impl Versioned for Ban {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Ban, Unreadable> {
+        let (client_id, channels, since_ms, until_ms, reason) = match version {
+            1 => pinned::take(bytes)?,
+            _ => return Err(Unreadable::Version(version)),
+        };
+        Ok(Ban { client_id, channels, since_ms, until_ms, reason, interval_ms: None })
+    }
 }
 
 impl Ban {
     /// From a body. Fails with 40000, saying where and what, for a field that is wrong or unknown, and with 40012 for
     /// what is no client's name.
     pub fn from_value(body: &Value, now_ms: u64) -> Result<Ban, ErrorInfo> {
-        let fields = Fields::of(body, "", &["clientId", "channel", "duration", "reason"])?;
+        let fields = Fields::of(body, "", &["clientId", "channel", "duration", "reason", "publishInterval"])?;
         let reason = fields.optional_text("reason")?.unwrap_or_default().to_owned();
         if reason.len() > BAN_REASON_MAX_BYTES || reason.contains(char::is_control) {
             return Err(fields.wrong("reason", &format!("must have at most {BAN_REASON_MAX_BYTES} bytes, on one line")));
@@ -46,14 +66,20 @@ impl Ban {
         if duration_ms.is_some_and(|ms| !(1..=BAN_MAX_MS).contains(&ms)) {
             return Err(fields.wrong("duration", duration));
         }
+        let interval_ms = interval_ms(&fields)?;
         let (client_id, channels) = subject(fields.text("clientId")?, fields.optional_text("channel")?)?;
-        Ok(Ban { client_id, channels, since_ms: now_ms, until_ms: duration_ms.map(|ms| now_ms + ms), reason })
+        if interval_ms.is_none() && client_id == EVERYONE {
+            return Err(Code::BadClientId.because("clientId must name one client, unless there is a publishInterval"));
+        }
+        let until_ms = duration_ms.map(|ms| now_ms + ms);
+        Ok(Ban { client_id, channels, since_ms: now_ms, until_ms, reason, interval_ms })
     }
 
     /// As it is told when it is over.
     pub fn lifted(client_id: &str, channels: Option<&str>) -> Ban {
         let channels = channels.map(str::to_owned);
-        Ban { client_id: client_id.to_owned(), channels, since_ms: 0, until_ms: Some(0), reason: String::new() }
+        let (client_id, reason) = (client_id.to_owned(), String::new());
+        Ban { client_id, channels, since_ms: 0, until_ms: Some(0), reason, interval_ms: None }
     }
 
     pub fn is_lifted(&self) -> bool {
@@ -62,6 +88,16 @@ impl Ban {
 
     pub fn is_in_force(&self, now_ms: u64) -> bool {
         self.until_ms.is_none_or(|until_ms| until_ms > now_ms)
+    }
+
+    /// Of silences, the greater the longer; the greatest of those for good.
+    pub fn strictness(&self) -> u32 {
+        self.interval_ms.unwrap_or_default().wrapping_sub(1)
+    }
+
+    /// Whether it is of everyone but moderators.
+    pub fn is_of_everyone(&self) -> bool {
+        self.client_id == EVERYONE
     }
 
     /// Names whom it keeps out of what. A clientId holds no line break.
@@ -77,13 +113,17 @@ impl Ban {
             "since": self.since_ms,
             "until": self.until_ms,
             "reason": self.reason,
+            "publishInterval": self.interval_ms,
         })
     }
 
     /// What the client is told.
     pub fn refusal(&self, now_ms: u64) -> ErrorInfo {
         let place = if self.channels.is_some() { "this channel" } else { "this app" };
-        let mut text = format!("the client is banned from {place}");
+        let mut text = match self.interval_ms {
+            None => format!("the client is banned from {place}"),
+            Some(_) => format!("the client is muted on {place}"),
+        };
         if let Some(until_ms) = self.until_ms {
             text += &format!("; try again in {} s", until_ms.saturating_sub(now_ms).div_ceil(1_000));
         }
@@ -94,11 +134,18 @@ impl Ban {
     }
 }
 
+/// Fails with 40000 for what is no interval of a silence.
+fn interval_ms(fields: &Fields<'_>) -> Result<Option<u32>, ErrorInfo> {
+    let what = "must be whole milliseconds, from 0, which is never, to an hour";
+    let interval_ms = fields.whole("publishInterval", what)?;
+    let as_ms = |ms| u32::try_from(ms).ok().filter(|ms| *ms <= SILENCE_INTERVAL_MAX_MS);
+    interval_ms.map(|ms| as_ms(ms).ok_or_else(|| fields.wrong("publishInterval", what))).transpose()
+}
+
 /// Whom a ban keeps out of which channels. Fails with 40012 for what is no client's name, and with 40000 for a pattern
 /// that names no channel.
 pub fn subject(client_id: &str, channels: Option<&str>) -> Result<(String, Option<String>), ErrorInfo> {
-    let name = Identity::parse(Some(client_id))?;
-    let name = name.name().ok_or_else(|| Code::BadClientId.because("clientId must name one client"))?.to_owned();
+    let name = Identity::parse(Some(client_id))?.name().unwrap_or(EVERYONE).to_owned();
     let channels = channels.map(Resource::parse).transpose()?;
     Ok((name, channels.map(|channels| channels.as_str().to_owned())))
 }
@@ -134,9 +181,27 @@ impl Bans {
                 (Some(channels), Some(channel)) => channels.matches(&channel.owner()),
                 (Some(_), None) => false,
             };
-            is_of && ban.is_in_force(now_ms)
+            is_of && ban.interval_ms.is_none() && ban.is_in_force(now_ms)
         };
         self.by_client.get(client_id)?.iter().find(holds).map(|(_, ban)| ban)
+    }
+
+    /// The strictest silence of a client on a channel. One of everyone is not of moderators, nor of those with a key.
+    pub fn silence(
+        &self,
+        client_id: Option<&str>,
+        channel: &ChannelName,
+        is_moderator: bool,
+        now_ms: u64,
+    ) -> Option<&Ban> {
+        let marked = client_id.and_then(|name| name.rfind(MARK).map(|at| [EVERYONE, &name[at..]].concat()));
+        let names = [client_id, marked.as_deref(), (!is_moderator).then_some(EVERYONE)];
+        let bans = names.into_iter().flatten().filter_map(|name| self.by_client.get(name)).flatten();
+        let is_of =
+            |channels: &Option<Resource>| channels.as_ref().is_none_or(|channels| channels.matches(&channel.owner()));
+        bans.filter(|(channels, ban)| ban.interval_ms.is_some() && is_of(channels) && ban.is_in_force(now_ms))
+            .map(|(_, ban)| ban)
+            .max_by_key(|ban| ban.strictness())
     }
 
     /// Whether a client may be here, or on this channel. Fails with 40300 when it is banned.
@@ -204,6 +269,28 @@ mod tests {
     }
 
     #[test]
+    fn the_strictest_silence_holds_and_keeps_nobody_out() {
+        let mut bans = Bans::default();
+        let silence = |client_id: &str, ms| Ban { interval_ms: Some(ms), ..ban(client_id, Some("chat"), None) };
+        let silent = |bans: &Bans, name: Option<&str>, is_moderator| {
+            bans.silence(name, &channel("chat"), is_moderator, 0).map(|ban| ban.interval_ms)
+        };
+        bans.put(silence("*", 5_000));
+        assert_eq!(silent(&bans, Some("ann~x"), false), Some(Some(5_000)));
+        assert_eq!(silent(&bans, None, false), Some(Some(5_000)), "nor does one without a name get around it");
+        assert_eq!(silent(&bans, Some("host"), true), None);
+        bans.put(silence("*~x", 0));
+        bans.put(silence("ann~x", 9_000));
+        assert_eq!(silent(&bans, Some("ann~x"), false), Some(Some(0)));
+        assert_eq!(silent(&bans, Some("ben~x"), true), Some(Some(0)), "whatever name the seat takes");
+        assert_eq!(silent(&bans, Some("ben~y"), true), None);
+        assert_eq!(bans.silence(Some("ann~x"), &channel("news"), false, 0), None);
+        assert!(bans.admit(Some("ann~x"), Some(&channel("chat")), 0).is_ok(), "reading goes on");
+        bans.put(Ban::lifted("*~x", Some("chat")));
+        assert_eq!(silent(&bans, Some("ann~x"), false), Some(Some(9_000)));
+    }
+
+    #[test]
     fn those_whose_time_is_over_are_forgotten() {
         let mut bans = Bans::default();
         bans.put(ban("ann", None, Some(5)));
@@ -238,6 +325,8 @@ mod tests {
             (json!({"clientId": "a", "duration": BAN_MAX_MS + 1}), Code::BadRequest),
             (json!({"clientId": "a", "reason": "a\nb"}), Code::BadRequest),
             (json!({"clientId": "a", "until": 5}), Code::BadRequest),
+            (json!({"clientId": "a", "publishInterval": -1}), Code::BadRequest),
+            (json!({"clientId": "a", "publishInterval": SILENCE_INTERVAL_MAX_MS + 1}), Code::BadRequest),
         ] {
             let error = Ban::from_value(&body, 0).unwrap_err();
             assert!(error.is(code), "{body}: {error}");

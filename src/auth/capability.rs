@@ -115,6 +115,12 @@ impl Capability {
         self.sum(|resource| resource.covers(&Resource::everything()))
     }
 
+    /// What it allows on all channels that a pattern names. Fails with 40000 for what names no channel.
+    pub fn on_all_of(&self, pattern: &str) -> Result<Operations, ErrorInfo> {
+        let pattern = Resource::parse(pattern)?;
+        Ok(self.sum(|resource| resource.covers(&pattern)))
+    }
+
     fn sum(&self, applies: impl Fn(&Resource) -> bool) -> Operations {
         let applying = self.0.iter().filter(|(resource, _)| applies(resource));
         applying.fold(Operations::NONE, |sum, (_, operations)| sum | *operations)

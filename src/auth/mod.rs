@@ -45,7 +45,7 @@ pub use grant::Grant;
 pub use identity::Identity;
 pub use key::{Key, KeyName};
 pub use namespace::{Namespace, Rules};
-pub use operations::Operations;
+pub use operations::{MODERATOR, Operations};
 pub use pusher::Signed;
 pub use request::{ApprovedToken, NonceUse, TokenDetails, TokenRequest};
 pub use revocation::{Revocation, Revocations, RevokeReport, RevokeRequest, RevokeResult, Target};

@@ -39,6 +39,9 @@ operations! {
     SUBSCRIBE = 16, "subscribe";
 }
 
+/// Who may delete what others said moderates a channel, and is not bound by its slow mode.
+pub const MODERATOR: Operations = Operations::MESSAGE_DELETE_ANY;
+
 impl Operations {
     pub const NONE: Operations = Operations(0);
 

@@ -8,6 +8,9 @@ pub const BAN_MAX_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 /// Bytes of a ban's reason, which each refused client is told.
 pub const BAN_REASON_MAX_BYTES: usize = 200;
 
+/// Between two messages of one client in slow mode: an hour. Whoever may say less says nothing.
+pub const SILENCE_INTERVAL_MAX_MS: u32 = 60 * 60 * 1_000;
+
 /// Bans in one app. A relay keeps all of them: 10,000 × (2.5 KB at most, usually 100 B) is 25 MB, and 1 MB usually.
 pub const BANS_MAX: usize = 10_000;
 

@@ -16,6 +16,7 @@ impl Relay {
         self.take_in(socket, said, |relay| {
             let (channel, item) = relay.admit_annotation(socket, frame)?;
             relay.admit_client(socket, &channel, said.1)?;
+            relay.admit_speech(socket, &channel, &item.publish.content)?;
             Ok((channel, item))
         });
     }

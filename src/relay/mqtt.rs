@@ -348,12 +348,29 @@ impl Relay {
 
     fn publish_will(&mut self, kept: Kept) {
         let Some(will) = kept.will else { return };
+        if !self.admits_will(&will, kept.by.is_key) {
+            return;
+        }
         let key = PublishKey::Request(format!("will!{}", kept.connection_id));
         let content = Submission::Messages(vec![will.message]);
         let publish = Publish { key, connection_id: None, by: kept.by, content };
         let bytes = publish.weight();
         let item = Item { socket: SocketId(0), connection_id: String::new(), place: None, publish, bytes };
         self.enqueue(will.channel.owner(), item);
+    }
+
+    /// Whether its client may say it: it may be banned or silent since it left it here. Nobody is there to be told.
+    fn admits_will(&mut self, will: &Testament, has_key: bool) -> bool {
+        let name = will.message.client_id.as_deref();
+        if self.bans.admit(name, Some(&will.channel), self.now_ms).is_err() {
+            return false;
+        }
+        let silence = self.bans.silence(name, &will.channel, has_key, self.now_ms);
+        match (silence.map(|silence| silence.interval_ms.unwrap_or_default()), name) {
+            (None, _) => true,
+            (Some(0), _) | (_, None) => false,
+            (Some(ms), Some(name)) => self.said.take_turn(name, &will.channel, 1, ms, self.now_ms).is_ok(),
+        }
     }
 
     /// Counts what waits for a connection that was told something. One that would let too much wait comes back later.

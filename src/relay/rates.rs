@@ -14,6 +14,8 @@ use crate::model::name::ChannelName;
 #[derive(Debug, Default)]
 pub struct Said {
     counted: HashMap<String, (Debt, Flow)>,
+    /// Until when those must wait who said something in slow mode, by channel and client.
+    turns: HashMap<String, u64>,
     /// What was refused of connections that were too fast.
     refused: HashMap<SocketId, Debt>,
     /// Clients that were sent away for that, until when, and how often.
@@ -52,6 +54,34 @@ impl Said {
             }
         }
         self.counted.entry(key).or_insert((Debt::default(), flow)).0.add(units, flow, now_ms);
+    }
+
+    /// Takes a client's turn on a channel in slow mode. Fails with 42911 while its last is not long enough ago, and for
+    /// more than one message.
+    pub(super) fn take_turn(
+        &mut self,
+        name: &str,
+        channel: &ChannelName,
+        messages: usize,
+        interval_ms: u32,
+        now_ms: u64,
+    ) -> Result<(), ErrorInfo> {
+        let key = [channel.plain(), "\n", name].concat();
+        let wait_ms = self.turns.get(&key).map_or(0, |until_ms| until_ms.saturating_sub(now_ms));
+        let mode = format!("slow mode: a client says one message in {interval_ms} ms here");
+        match (wait_ms, messages) {
+            (0, 0 | 1) => {}
+            (0, _) => return Err(Code::PublishRateLimited.because(mode)),
+            _ => return Err(Code::PublishRateLimited.because(format!("{mode}; try again in {wait_ms} ms"))),
+        }
+        if self.turns.len() >= CLIENTS_COUNTED_MAX {
+            self.turns.retain(|_, until_ms| *until_ms > now_ms);
+        }
+        // So many at once are slow enough.
+        if self.turns.len() < CLIENTS_COUNTED_MAX || self.turns.contains_key(&key) {
+            self.turns.insert(key, now_ms + u64::from(interval_ms));
+        }
+        Ok(())
     }
 
     fn give_back(&mut self, shares: Vec<Share>, units: usize) {
@@ -213,6 +243,27 @@ mod tests {
         assert_eq!((left(&said, "wide"), left(&said, "narrow")), (1, 1));
         said.give_back(vec![share("wide", 100)], 1);
         assert_eq!(left(&said, "wide"), 0);
+    }
+
+    #[test]
+    fn in_slow_mode_each_waits_for_a_turn_on_each_channel() {
+        let mut said = Said::default();
+        let take = |said: &mut Said, name: &str, channel: &str, messages, now_ms| {
+            said.take_turn(name, &ChannelName::parse(channel).unwrap(), messages, 1_000, now_ms)
+                .map_err(|error| error.message)
+        };
+        take(&mut said, "ann", "chat", 1, 0).unwrap();
+        let refusal = take(&mut said, "ann", "chat", 1, 999).unwrap_err();
+        assert_eq!(refusal, "slow mode: a client says one message in 1000 ms here; try again in 1 ms");
+        take(&mut said, "ann", "[?rewind=1]chat", 1, 999).unwrap_err();
+        take(&mut said, "ben", "chat", 1, 0).unwrap();
+        take(&mut said, "ann", "room", 1, 0).unwrap();
+        take(&mut said, "ann", "chat", 1, 1_000).unwrap();
+        take(&mut said, "ann", "chat", 2, 2_000).unwrap_err();
+        for client in 0..CLIENTS_COUNTED_MAX + 10 {
+            take(&mut said, &client.to_string(), "chat", 1, 3_000).unwrap();
+        }
+        assert_eq!(said.turns.len(), CLIENTS_COUNTED_MAX);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
-use crate::auth::{Ban, Bans, Grant, Revocation, Revocations};
+use crate::auth::{Ban, Bans, Grant, MODERATOR, Revocation, Revocations};
 use crate::error::{Code, ErrorInfo};
 use crate::model::name::ChannelName;
 use crate::rpc::{RelayName, Submission};
@@ -71,6 +71,30 @@ impl Relay {
             return Ok(());
         }
         content.clients().try_for_each(|name| self.bans.admit(Some(name), Some(channel), self.now_ms))
+    }
+
+    /// Whether a client may say something here now: it may be silent, or in slow mode, in which each message is by
+    /// itself, and which is counted over all its connections at a relay. Fails with 40300 and 42911. What is said again
+    /// after a resume was counted.
+    pub(super) fn admit_speech(
+        &mut self,
+        socket: SocketId,
+        channel: &ChannelName,
+        content: &Submission,
+    ) -> Result<(), ErrorInfo> {
+        let Some(session) = self.sessions.get(&socket).filter(|_| !self.bans.is_empty()) else { return Ok(()) };
+        let grant = &session.grant;
+        let is_moderator = grant.basic || grant.capability.operations(channel).contains(MODERATOR);
+        let name = grant.client_id.name();
+        let Some(silence) = self.bans.silence(name, channel, is_moderator, self.now_ms) else { return Ok(()) };
+        match (silence.interval_ms.unwrap_or_default(), content) {
+            (0, _) => Err(silence.refusal(self.now_ms)),
+            (interval_ms, Submission::Messages(messages)) if session.repeats == 0 => {
+                let name = name.unwrap_or(session.connection_id());
+                self.said.take_turn(name, channel, messages.len(), interval_ms, self.now_ms)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Ends the connections whose tokens these revoke, at once or when their clients had time to renew.

@@ -4,22 +4,36 @@
 use super::Step;
 use super::caller::Caller;
 use super::step::another_answer;
-use crate::auth::Identity;
+use crate::auth::{Ban, Capability, Identity, MODERATOR};
+use crate::error::{Code, ErrorInfo};
 use crate::http::Form;
 use crate::model::name::{AppId, ChannelName};
-use crate::rpc::{Act, AdminCall, AdminResponse, AppCall, AppRequest, AppResponse, ChannelCall, Request};
+use crate::rpc::{Act, AdminCall, AdminResponse, AppCall, AppRequest, AppResponse, ChannelCall, Request, Submission};
+
+/// Whether calls say something that a silence is about, and who says it.
+#[derive(Clone, Copy)]
+enum Speech {
+    None,
+    OfClient,
+    OfModerator,
+}
 
 /// Who asks, and where bans are known.
 #[derive(Clone)]
 pub struct Guard {
     app: AppId,
     client_id: Identity,
+    /// Whether it came by a key, which is the app's own.
+    has_key: bool,
+    capability: Capability,
     now_ms: u64,
 }
 
 impl Guard {
     pub fn of(caller: &Caller, now_ms: u64) -> Guard {
-        Guard { app: caller.app().id().clone(), client_id: caller.identity().clone(), now_ms }
+        let grant = caller.grant();
+        let (client_id, capability) = (caller.identity().clone(), grant.capability.clone());
+        Guard { app: caller.app().id().clone(), client_id, has_key: grant.basic, capability, now_ms }
     }
 
     /// The same step, unless one of those in whose name it makes calls is banned. Fails then with 40300.
@@ -27,7 +41,8 @@ impl Guard {
         match step {
             Step::Calls(calls, then) => {
                 let subjects = self.subjects(&calls);
-                self.unless_barred(form, subjects, Step::Calls(calls, then))
+                let speech = self.speech(&calls);
+                self.unless_barred(form, subjects, speech, Step::Calls(calls, then))
             }
             Step::Ask(call, then) => {
                 Step::Ask(call, form.then(move |answer| Ok(self.step(form, then.answered(answer)))))
@@ -49,7 +64,10 @@ impl Guard {
                     subjects.push(subject);
                 }
             };
-            self.client_id.name().into_iter().for_each(&mut add);
+            let says = matches!(call.request, Request::Publish(_));
+            // A silence of everyone is also of who has no name.
+            let caller = self.client_id.name().or((says && !self.has_key).then_some(""));
+            caller.into_iter().for_each(&mut add);
             if let Request::Publish(publishes) = &call.request {
                 publishes.iter().flat_map(|publish| publish.content.clients()).for_each(&mut add);
             }
@@ -59,15 +77,51 @@ impl Guard {
         subjects
     }
 
-    fn unless_barred(self, form: Form, subjects: Vec<(String, Option<ChannelName>)>, step: Step) -> Step {
+    /// What is said, of what a silence is about.
+    fn speech(&self, calls: &[ChannelCall]) -> Speech {
+        let says = |content: &Submission| content.is_speech();
+        let is_any = calls.iter().any(|call| match &call.request {
+            Request::Publish(publishes) => publishes.iter().any(|publish| says(&publish.content)),
+            _ => false,
+        });
+        let moderates = |call: &ChannelCall| self.capability.operations(&call.to.channel).contains(MODERATOR);
+        match (is_any, self.has_key || calls.iter().all(moderates)) {
+            (false, _) => Speech::None,
+            (true, true) => Speech::OfModerator,
+            (true, false) => Speech::OfClient,
+        }
+    }
+
+    /// Whether a silence is of what is said so. What a client may say once in a while it says over a connection, where
+    /// that is counted.
+    fn refusal(&self, ban: &Ban, speech: Speech) -> Option<ErrorInfo> {
+        match (ban.interval_ms, speech) {
+            (None | Some(0), Speech::OfClient) | (None, _) => Some(ban.refusal(self.now_ms)),
+            (Some(0), Speech::OfModerator) if !ban.is_of_everyone() => Some(ban.refusal(self.now_ms)),
+            (Some(_), Speech::OfClient) => {
+                Some(Code::PublishRateLimited.because(
+                    "this channel is in slow mode: a client publishes here over a connection, and not over REST",
+                ))
+            }
+            _ => None,
+        }
+    }
+
+    fn unless_barred(
+        self,
+        form: Form,
+        subjects: Vec<(String, Option<ChannelName>)>,
+        speech: Speech,
+        step: Step,
+    ) -> Step {
         if subjects.is_empty() {
             return step;
         }
         let act = AdminCall { note: None, act: Act::Bar(subjects) };
-        let call = AppCall { app: self.app, request: AppRequest::Admin(Box::new(act)) };
+        let call = AppCall { app: self.app.clone(), request: AppRequest::Admin(Box::new(act)) };
         form.ask(call, move |response| match response {
             AppResponse::Admin(AdminResponse::Barred(None, _)) => Ok(step),
-            AppResponse::Admin(AdminResponse::Barred(Some(ban), _)) => Err(ban.refusal(self.now_ms)),
+            AppResponse::Admin(AdminResponse::Barred(Some(ban), _)) => self.refusal(&ban, speech).map_or(Ok(step), Err),
             _ => Err(another_answer()),
         })
     }

@@ -52,7 +52,7 @@ use crate::http::{Form, Reply, Request};
 use crate::intake::parameters;
 use crate::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES};
 use crate::model::name::AppId;
-use admin::{AdminRoute, Matter, Operator};
+use admin::{AdminRoute, Matter, Operator, Scope};
 use barred::Guard;
 use caller::Caller;
 use push::PushRoute;
@@ -101,6 +101,9 @@ pub fn body_bound(request: &Request, context: &mut Context<'_>) -> Result<usize,
         Route::Push(_) => push::Asker::authenticate(request, context).map(drop),
         #[cfg(feature = "pusher")]
         Route::Pusher(route) => route.caller(request, context).map(drop),
+        Route::Admin(AdminRoute { app: Some(app), matter: Matter::Bans }) => {
+            Operator::over(Scope::Some, request, app, context).map(drop)
+        }
         Route::Admin(AdminRoute { app: Some(app), .. }) => Operator::authenticate(request, app, context).map(drop),
         _ => Caller::authenticate(request, context).map(drop),
     };

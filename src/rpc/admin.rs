@@ -39,8 +39,8 @@ pub enum Act {
     Lift { client_id: String, channels: Option<String> },
     /// Bans in the order of their keys, behind that one. Answered by [`AdminResponse::Bans`].
     Bans { after: String, limit: usize },
-    /// Whether one of these clients is kept out of its channel, or of the app where it names none. Answered by
-    /// [`AdminResponse::Barred`].
+    /// Whether one of these clients is kept out of its channel, or of the app where it names none; or else silent
+    /// there, also one without a name. Answered by [`AdminResponse::Barred`].
     Bar(Vec<(String, Option<ChannelName>)>),
     /// The objects that hold connections, in the order of their names, from that one on. Answered by
     /// [`AdminResponse::Holders`].
@@ -80,7 +80,7 @@ pub enum AdminResponse {
     Done,
     Lifted(bool),
     Bans(Vec<Ban>),
-    /// The ban, and whether the app has any.
+    /// The ban or silence, and whether the app has any.
     Barred(Option<Ban>, bool),
     Holders(Vec<RelayName>),
     /// Each with its number.

@@ -194,12 +194,18 @@ pub enum Noticed {
     Unwatched,
 }
 
-/// Each version before lacks the last variants.
+/// Each version before lacks the last variants, and before version 5 a ban was another: calls with one are refused, to
+/// be tried again.
 impl Versioned for AppCall {
     const VERSION: u8 = 5;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<AppCall, Unreadable> {
-        if (2..=4).contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+        earlier(
+            (2..=4).contains(&version),
+            version,
+            bytes,
+            |call: &AppCall| matches!(&call.request, AppRequest::Admin(call) if matches!(call.act, Act::Ban(_))),
+        )
     }
 }
 
@@ -208,17 +214,38 @@ impl Versioned for Answer<AppResponse> {
     const VERSION: u8 = 4;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Answer<AppResponse>, Unreadable> {
-        if (1..=3).contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+        earlier((1..=3).contains(&version), version, bytes, |answer: &Answer<AppResponse>| match answer {
+            Ok(AppResponse::Watching(watching)) => !watching.bans.is_empty(),
+            Ok(AppResponse::Admin(AdminResponse::Bans(bans))) => !bans.is_empty(),
+            Ok(AppResponse::Admin(AdminResponse::Barred(ban, _))) => ban.is_some(),
+            _ => false,
+        })
     }
 }
 
 /// The same.
 impl Versioned for Notice {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Notice, Unreadable> {
-        if version == 1 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+        earlier(
+            (1..=2).contains(&version),
+            version,
+            bytes,
+            |notice: &Notice| matches!(&notice.news, News::Changed(changes) if !changes.bans.is_empty()),
+        )
     }
+}
+
+/// What an earlier version wrote, unless it has bans, which were others then.
+fn earlier<T: serde::de::DeserializeOwned>(
+    is_readable: bool,
+    version: u8,
+    bytes: &mut &[u8],
+    has_bans: impl Fn(&T) -> bool,
+) -> Result<T, Unreadable> {
+    let value = if is_readable { pinned::take(bytes)? } else { return Err(Unreadable::Version(version)) };
+    if has_bans(&value) { Err(Unreadable::Version(version)) } else { Ok(value) }
 }
 
 #[cfg(test)]
@@ -263,9 +290,12 @@ mod tests {
     fn a_notice_is_pinned() {
         let notice = Notice { ticket: 3, news: News::Revoked(vec![revocation()]) };
         let bytes = pinned::encode(&notice);
-        assert_eq!(bytes, b"\x02\x03\x00\x01\x06demo.k\x0cclientId:ann\x01\x02");
+        assert_eq!(bytes, b"\x03\x03\x00\x01\x06demo.k\x0cclientId:ann\x01\x02");
         assert_eq!(pinned::decode(&bytes).as_ref(), Ok(&notice));
-        assert_eq!(pinned::decode(&[b"\x01", &bytes[1..]].concat()), Ok(notice), "as the version before wrote it");
+        for version in [b"\x01", b"\x02"] {
+            let earlier = [version, &bytes[1..]].concat();
+            assert_eq!(pinned::decode(&earlier).as_ref(), Ok(&notice), "as the version before wrote it");
+        }
         assert_eq!(pinned::encode(&Noticed::Unwatched), [1, 1]);
     }
 
@@ -280,5 +310,20 @@ mod tests {
             let earlier = [version, &bytes[1..]].concat();
             assert_eq!(pinned::decode(&earlier).as_ref(), Ok(&answer), "as the version before wrote it");
         }
+    }
+
+    #[test]
+    fn bans_of_an_earlier_build_are_refused_and_not_taken_for_others() {
+        let ban = crate::auth::Ban::lifted("ann", None);
+        let app = AppId::parse("demo").unwrap();
+        let act = AdminCall { note: None, act: Act::Ban(ban.clone()) };
+        let call = pinned::encode(&AppCall { app, request: AppRequest::Admin(act.into()) });
+        assert_eq!(pinned::decode::<AppCall>(&[&[4], &call[1..]].concat()), Err(Unreadable::Version(4)));
+        let changes = Changes { bans: vec![ban.clone()], ..Changes::default() };
+        let notice = pinned::encode(&Notice { ticket: 3, news: News::Changed(changes.into()) });
+        assert_eq!(pinned::decode::<Notice>(&[&[2], &notice[1..]].concat()), Err(Unreadable::Version(2)));
+        let answer: Answer<AppResponse> = Ok(AppResponse::Admin(AdminResponse::Barred(Some(ban), true)));
+        let answer = pinned::encode(&answer);
+        assert_eq!(pinned::decode::<Answer<AppResponse>>(&[&[3], &answer[1..]].concat()), Err(Unreadable::Version(3)));
     }
 }

@@ -24,4 +24,9 @@ impl Submission {
             }
         }
     }
+
+    /// Whether a client that is silent may not send it: messages, their changes, and what is said of them.
+    pub fn is_speech(&self) -> bool {
+        matches!(self, Submission::Messages(_) | Submission::Operation(_) | Submission::Annotations { .. })
+    }
 }

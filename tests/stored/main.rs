@@ -78,8 +78,11 @@ fn what_operators_did_is_read_again() {
     let fixture = fixture(NEWEST);
     assert_eq!(pinned::decode::<Ban>(&unhex(&fixture["ban"])), Ok(ban()));
     assert_eq!(pinned::decode::<Note>(&unhex(&fixture["note"])), Ok(note()));
-    let unreadable = [&[2][..], &unhex(&fixture["ban"])[1..]].concat();
-    assert_eq!(pinned::decode::<Ban>(&unreadable), Err(Unreadable::Version(2)));
+    let before_silences = self::fixture(EARLIER[4]);
+    let earlier = Ban { interval_ms: None, ..ban() };
+    assert_eq!(pinned::decode::<Ban>(&unhex(&before_silences["ban"])), Ok(earlier));
+    let unreadable = [&[3][..], &unhex(&fixture["ban"])[1..]].concat();
+    assert_eq!(pinned::decode::<Ban>(&unreadable), Err(Unreadable::Version(3)));
 }
 
 #[test]

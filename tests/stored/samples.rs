@@ -293,7 +293,8 @@ pub fn life() -> Life {
 
 pub fn ban() -> Ban {
     let (client_id, channels) = ("ann".to_owned(), Some("chat:*".to_owned()));
-    Ban { client_id, channels, since_ms: 1_000, until_ms: Some(2_000), reason: "spam".to_owned() }
+    let reason = "spam".to_owned();
+    Ban { client_id, channels, since_ms: 1_000, until_ms: Some(2_000), reason, interval_ms: Some(5_000) }
 }
 
 pub fn note() -> Note {

@@ -1,6 +1,6 @@
 //! Clients of MQTT of a relay on a bench.
 
-use courtside::auth::App;
+use courtside::auth::{App, Grant};
 use courtside::intake::mqtt;
 use courtside::model::Format;
 use courtside::protocol::Encoded;
@@ -14,13 +14,25 @@ use super::grant::grant;
 
 /// A client of version 5 whose session is kept for a minute, and whose will, if it has one, is 'off' on 'wills'.
 pub fn come(relay: &mut Relay, socket: u32, client_id: &str, has_will: bool, now_ms: u64) -> Vec<Effect> {
+    come_by(grant(), relay, socket, client_id, has_will, now_ms)
+}
+
+/// The same by credentials of its own.
+pub fn come_by(
+    mut grant: Grant,
+    relay: &mut Relay,
+    socket: u32,
+    client_id: &str,
+    has_will: bool,
+    now_ms: u64,
+) -> Vec<Effect> {
     let id = [&[0, client_id.len() as u8], client_id.as_bytes()].concat();
     let will: &[u8] = if has_will { b"\0\0\x05wills\0\x03off" } else { b"" };
     let rest = [&b"\x05\x11\0\0\0\x3c"[..], &id, will].concat();
     let body = [&b"\0\x04MQTT\x05"[..], &[if has_will { 4 } else { 0 }], b"\0\x1e", &rest].concat();
     let packet = [&[0x10, body.len() as u8], body.as_slice()].concat();
     let Some(Step::Enter(connect)) = Gate::new(now_ms).knock(&packet) else { panic!("a good CONNECT") };
-    let (app, mut grant): (std::rc::Rc<App>, _) = (app(), grant());
+    let app: std::rc::Rc<App> = app();
     let client = mqtt::admit(*connect, &mut grant, &app, ("fresh", true)).expect("it may come in");
     let mut opening = Opening::from_query(grant, &[], true);
     opening.enter_by(Door::Mqtt(client.into()));

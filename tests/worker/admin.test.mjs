@@ -20,6 +20,8 @@ const apps = {
     keys: [
       { name: 'all', secret },
       { name: 'fan', secret, capability: { '*': ['subscribe', 'publish', 'presence', 'history'] } },
+      { name: 'talker', secret, capability: { 'edited:*': ['subscribe', 'publish', 'history', 'message-update-own', 'annotation-publish'] } },
+      { name: 'slow', secret, capability: { 'edited:slow': ['admin'] } },
       { name: 'room', secret, capability: { 'kept:room': ['admin', 'history', 'publish'] } },
     ],
   })),
@@ -183,6 +185,74 @@ test('a ban of channels ends what is attached there, and nothing else', async (t
   await assert.rejects(rest(runtime, { key: key('one', 'fan'), clientId: 'noisy' }).channels.get('chat:x').publish('a', 'b'),
     { code: 40300 });
   assert.equal((await ask('DELETE', '/apps/one/bans?clientId=noisy&channel=chat%3A*')).status, 204);
+});
+
+test('a silent client reads and says nothing, by any door, under any name of its mark', async (t) => {
+  const channel = 'edited:talk';
+  const tokenOf = async (/** @type {string} */ clientId) => (await rest(runtime, { key: key('one', 'talker') })
+    .auth.requestToken({ clientId })).token;
+  const [loud, again, calm] = await Promise.all(['loud~1', 'other~1', 'calm~2'].map(tokenOf));
+  const fan = await connected(t, runtime, { key: undefined, token: loud });
+  const said = await fan.channels.get(channel).publish('a', 'before');
+  const inbox = await Inbox.of(fan.channels.get(channel));
+  const silence = { clientId: '*~1', channel, publishInterval: 0, reason: 'spam' };
+  assert.equal((await ask('POST', '/apps/one/bans', silence)).body.publishInterval, 0);
+  await until(() => fan.channels.get(channel).publish('a', 'after').then(() => false, ({ code }) => code === 40300));
+  const refused = { code: 40300, message: /muted on this channel \(spam\)/ };
+  const serial = String(said.serials[0]);
+  const attempts = (/** @type {any} */ on) => [() => on.publish('a', 'b'), () => on.updateMessage({ serial, data: 'c' }),
+    () => on.annotations.publish(serial, { type: 'x:flag.v1' })];
+  const renamed = await connected(t, runtime, { key: undefined, token: again });
+  for (const client of [fan, renamed, rest(runtime, { key: undefined, token: loud }), rest(runtime, { key: undefined, token: again })]) {
+    for (const attempt of attempts(client.channels.get(channel))) await assert.rejects(attempt, refused);
+  }
+  assert.ok((await rest(runtime, { key: undefined, token: loud }).channels.get(channel).history()).items.length > 0);
+  await fan.channels.get('edited:elsewhere').publish('a', 'b');
+  await rest(runtime, { key: undefined, token: calm }).channels.get(channel).publish('a', 'of another');
+  await inbox.until('of another');
+  assert.equal((await ask('DELETE', `/apps/one/bans?clientId=*~1&channel=${channel}`)).status, 204);
+  await until(() => fan.channels.get(channel).publish('a', 'again').then(() => true, () => false));
+});
+
+test('in slow mode each client says one message at a time, and moderators as many as they like', async (t) => {
+  const channel = 'edited:slow';
+  const signed = rest(runtime, { key: key('one', 'talker') }).auth;
+  const { token } = await signed.requestToken({ clientId: 'ann~1' });
+  const [first, second] = [await connected(t, runtime, { key: undefined, token }),
+    await connected(t, runtime, { key: undefined, token })];
+  const slow = await ask('POST', '/apps/one/bans', { clientId: '*', channel, publishInterval: 3_600_000 }, basic(key('one', 'slow')));
+  assert.equal(slow.status, 201, JSON.stringify(slow.body));
+  const tooSoon = { code: 42911 };
+  const both = [{ data: 'one' }, { data: 'two' }];
+  await until(() => first.channels.get(channel).publish(both).then(() => false, ({ code }) => code === 42911));
+  await first.channels.get(channel).publish('a', 'the first');
+  for (const client of [first, second]) await assert.rejects(client.channels.get(channel).publish('a', 'b'), tooSoon);
+  await assert.rejects(rest(runtime, { key: undefined, token }).channels.get(channel).publish('a', 'b'), tooSoon);
+  const nobody = await rest(runtime, { key: key('one', 'talker') }).auth.requestToken({});
+  await assert.rejects(rest(runtime, { key: undefined, token: nobody.token }).channels.get(channel).publish('a', 'b'), tooSoon);
+  const host = await rest(runtime, { key: key('one') }).auth.requestToken({ clientId: 'host' });
+  const moderator = await connected(t, runtime, { key: undefined, token: host.token });
+  for (const said of ['one', 'two']) {
+    await moderator.channels.get(channel).publish('a', said);
+    await rest(runtime, { key: undefined, token: host.token }).channels.get(channel).publish('a', said);
+    await rest(runtime, { key: key('one', 'fan') }).channels.get(channel).publish('a', said);
+  }
+  assert.equal((await ask('DELETE', `/apps/one/bans?clientId=*&channel=${channel}`, undefined, basic(key('one', 'slow')))).status, 204);
+  await until(() => second.channels.get(channel).publish('a', 'c').then(() => true, () => false));
+});
+
+test('a key that administers some channels bans on these alone', async () => {
+  const by = basic(key('one', 'slow'));
+  const ban = (/** @type {object} */ body) => ask('POST', '/apps/one/bans', body, by);
+  assert.equal((await ban({ clientId: 'zed', channel: 'edited:slow' })).status, 201);
+  for (const body of [{ clientId: 'zed' }, { clientId: 'zed', channel: 'edited:*' }, { clientId: 'zed', channel: '*' }]) {
+    assert.equal((await ban(body)).code, 40160);
+  }
+  assert.equal((await ban({ clientId: '*', channel: 'edited:slow' })).code, 40012, 'everyone may be slowed, not kept out');
+  assert.equal((await ban({ clientId: '*', channel: 'edited:slow', publishInterval: 'x' })).code, 40000);
+  assert.equal((await ask('GET', '/apps/one/bans', undefined, by)).code, 40160);
+  assert.equal((await ask('DELETE', '/apps/one/bans?clientId=zed', undefined, by)).code, 40160);
+  assert.equal((await ask('DELETE', '/apps/one/bans?clientId=zed&channel=edited%3Aslow', undefined, by)).status, 204);
 });
 
 test('a ban outlives the memory of all objects, and reaches clients that a channel holds', async (t) => {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import test, { after } from 'node:test';
 import { standBy } from '../../scripts/crowd.mjs';
 import { skip } from './browser.mjs';
-import { demoKey, rest } from './clients.mjs';
+import { connected as connectedClient, demoKey, rest } from './clients.mjs';
 import { Network } from './network.mjs';
 import { startRuntime } from './runtime.mjs';
 import { Venue, connected, openPoll, part, photograph, says, write } from './venue.mjs';
@@ -66,6 +66,20 @@ test('chat: edited, deleted, reacted to, and moderated', options, async (t) => {
   await part(host, 'chat').getByRole('button', { name: 'Mute' }).last().click();
   await part(ann, 'chat').getByText('Buy my rackets').waitFor({ state: 'detached' });
   await says(bob, 'chat', 'The host has muted you.');
+  // Whoever leaves the page aside is refused as well, under another name, too, and goes on to read.
+  const seat = await bob.evaluate(() => String(localStorage.getItem('event-seat')));
+  for (const name of ['Bob', 'Robert']) {
+    const rude = await connectedClient(t, runtime, { key: undefined, token: (await attendeeToken(name, seat)).token });
+    const chat = rude.channels.get('event:chat');
+    await assert.rejects(chat.publish('message', { text: 'Buy them' }), { code: 40300 });
+    const over = rest(runtime, { key: undefined, token: (await attendeeToken(name, seat)).token });
+    await assert.rejects(over.channels.get('event:room:net').publish('message', { text: 'Buy' }), { code: 40300 });
+    assert.ok((await chat.history()).items.length > 0);
+  }
+  await part(host, 'chat').getByRole('button', { name: 'Unmute' }).last().click();
+  await part(ann, 'chat').getByText('Buy my rackets').waitFor();
+  await write(bob, 'Write a message', 'I shall be good');
+  await says(ann, 'chat', 'I shall be good');
   await photograph(t, host, 'event-stage');
   assert.deepEqual(venue.complaints, []);
 });
@@ -91,7 +105,13 @@ test('slow mode holds for who ignores it, too', options, async (t) => {
   await says(cy, 'chat', 'my first word');
   await write(cy, 'Write a message', 'my second word');
   await says(cy, 'chat', /Slow mode: \d+ s to go/u);
+  const rash = await connectedClient(t, runtime, { key: undefined, token: (await attendeeToken('Rash')).token });
+  await rash.channels.get('event:chat').publish('message', { text: 'first of rash' });
+  await assert.rejects(rash.channels.get('event:chat').publish('message', { text: 'second' }), { code: 42911 });
   await host.getByLabel('Slow mode').selectOption('0');
+  await says(cy, 'chat', 'Slow mode: off');
+  await rash.channels.get('event:chat').publish('message', { text: 'third of rash' });
+  await says(cy, 'chat', 'third of rash');
 });
 
 test('a poll has one vote of each, and a quiz its answer only when it is revealed', options, async (t) => {
@@ -282,7 +302,7 @@ test('a page that opens an hour later shows the score, and goes on from it', opt
 });
 
 /** @param {string} name @returns {Promise<{ token: string, clientId: string }>} */
-async function attendeeToken(name) {
-  const body = JSON.stringify({ name, seat: 'a-seat-of-a-test-client' });
+async function attendeeToken(name, seat = 'a-seat-of-a-test-client') {
+  const body = JSON.stringify({ name, seat });
   return (await fetch(`${runtime.url}/event/token`, { method: 'POST', body })).json();
 }

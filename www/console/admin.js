@@ -91,14 +91,14 @@ export const bans = ofApp('Bans', 'bans', async (place, at, say) => {
   const list = make('section', { className: 'card' });
   const again = async () => {
     const all = await json(`${at}/bans?limit=100`);
-    list.replaceChildren(table(['Client', 'From', 'Since', 'Until', 'Reason', ''], all.map(row), 'Nobody is banned.'));
+    list.replaceChildren(table(['Client', 'Is', 'Where', 'Since', 'Until', 'Reason', ''], all.map(row), 'Nobody is banned.'));
   };
   const lift = (/** @type {any} */ { clientId, channel }) => async () => {
     const query = new URLSearchParams({ clientId, ...channel && { channel } });
     await json(`${at}/bans?${query}`, { method: 'DELETE' });
     await again();
   };
-  const row = (/** @type {any} */ ban) => [ban.clientId, ban.channel ?? 'the app', time(ban.since),
+  const row = (/** @type {any} */ ban) => [ban.clientId, stateOf(ban), ban.channel ?? 'the app', time(ban.since),
     ban.until === null ? 'it is lifted' : time(ban.until), ban.reason, button('Lift', trying(say, lift(ban)))];
   const ban = (/** @type {SubmitEvent} */ event) => {
     const of = said(event);
@@ -119,6 +119,12 @@ export const bans = ofApp('Bans', 'bans', async (place, at, say) => {
   await again();
   return { again };
 });
+
+/** @param {{ publishInterval: number | null }} ban */
+const stateOf = ({ publishInterval }) => {
+  if (publishInterval === null) return 'kept out';
+  return publishInterval === 0 ? 'muted' : `slow: once in ${publishInterval / 1_000} s`;
+};
 
 /** @param {any[]} entries */
 const entries = (entries) => table(['Time', 'App', 'Who', 'What', 'Of'], entries.map((one) =>

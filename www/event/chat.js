@@ -1,7 +1,7 @@
 /**
  * A chat on one channel: messages that are edited, deleted and reacted to, who is typing, and what the host may do
- * about it. Slow mode and muting are kept by every page that shows the chat, so a client that ignores them is not
- * shown.
+ * about it. The server keeps slow mode and muting, for every client; the page says so, and shows nothing that was said
+ * by the muted before.
  */
 import { button, h, perFrame } from './dom.js';
 import { VirtualList } from './list.js';
@@ -141,11 +141,12 @@ class Composer {
 }
 
 /** @param {Context} context */
-function slowControl({ ably, shared, attempt }) {
+function slowControl({ ably, shared, attempt, moderation }) {
   const select = h('select', { id: 'slow' }, ...[0, 5, 15, 60].map((seconds) => h('option', { value: seconds },
     seconds === 0 ? text.chat.off : text.chat.slowOf(seconds))));
   select.addEventListener('change', () => attempt(async () => {
     const seconds = Number(select.value);
+    await moderation?.slow(MAIN, seconds);
     await ably.channels.get(MAIN).publish('slow', { seconds, before: shared.now.slow ?? 0 });
     await shared.set('slow', seconds);
   }));

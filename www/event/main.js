@@ -6,6 +6,7 @@ import { audience } from './audience.js';
 import { chat } from './chat.js';
 import { crowd } from './crowd.js';
 import { byId, button, h } from './dom.js';
+import { Moderation } from './moderation.js';
 import { network } from './network.js';
 import { nameOf } from './people.js';
 import { polls } from './polls.js';
@@ -25,6 +26,7 @@ import { text } from './strings.js';
  * @property {{ readonly clientId: string }} me
  * @property {boolean} joined whether a name was chosen, so that one may take part
  * @property {SharedState} shared
+ * @property {Moderation} [moderation] what a host has
  * @property {(act: () => unknown) => Promise<void>} attempt does it, and says when it fails
  * @property {(act: () => unknown) => Promise<void>} taking the same, once a name was chosen
  * @property {(what: string) => void} tell says something to everyone who looks or listens
@@ -73,8 +75,9 @@ function begin(who) {
     }
   };
   const taking = (/** @type {() => unknown} */ act) => (joined ? attempt(act) : (askName(), Promise.resolve()));
+  const moderation = who.key ? new Moderation(who.key) : undefined;
   /** @type {Context} */
-  const context = { ably, role, who, me, joined, shared, attempt, taking, tell };
+  const context = { ably, role, who, me, joined, shared, moderation, attempt, taking, tell };
   showConnection(ably);
   showWho(joined, who.name);
   for (const element of document.querySelectorAll('[data-part]')) {

@@ -61,11 +61,14 @@ export class Messages {
 
   /** @param {Entry} entry @param {boolean} mine */
   #actions(entry, mine) {
-    const { role, shared, attempt } = this.#context;
+    const { role, shared, attempt, moderation } = this.#context;
     const muted = isMuted(shared, entry.clientId);
     const mark = markOf(entry.clientId);
     const remove = () => attempt(() => this.#channel.deleteMessage({ serial: entry.key, data: {} }));
-    const mute = () => attempt(() => shared.set(`muted:${mark}`, !muted));
+    const mute = () => attempt(async () => {
+      await moderation?.mute(mark, !muted);
+      await shared.set(`muted:${mark}`, !muted);
+    });
     return h('div', { class: 'actions' }, mine && button(text.chat.edit, () => this.#edit(entry), { class: 'link' }),
       (mine || role === 'host') && button(text.chat.remove, remove, { class: 'link' }),
       role === 'host' && mark !== '' && button(muted ? text.chat.unmute : text.chat.mute, mute, { class: 'link' }));

@@ -25,7 +25,8 @@ export function score(element, { ably, role, attempt }) {
     return log.hasEarlier ? attempt(() => log.earlier()) : draw();
   }, { class: 'quiet' });
   const umpire = h('div', { class: 'umpire', hidden: role !== 'host' }, h('p', {}, text.score.umpire));
-  element.append(board, said, umpire, h('h3', {}, text.score.timeline), timeline, earlier);
+  const heading = h('h3', { hidden: true }, text.score.timeline);
+  element.append(board, said, umpire, heading, timeline, earlier);
 
   let shown = SHOWN;
   /** The score that the next point is added to: ahead of what has come back while a point is under way. */
@@ -41,8 +42,10 @@ export function score(element, { ably, role, attempt }) {
     const now = latest?.score ?? love;
     if (underWay === 0) next = now;
     board.replaceChildren(table(now));
-    said.textContent = latest ? call(now) : text.score.none;
+    // By itself: in a line that goes from right to left, 40–30 would read 30–40.
+    said.replaceChildren(h('bdi', {}, latest ? call(now) : text.score.none));
     timeline.replaceChildren(...scores.slice(-shown).reverse().map(moment));
+    heading.hidden = scores.length === 0;
     earlier.hidden = scores.length <= shown && !log.hasEarlier;
   });
   const log = new Log(ably.channels.get('event:score'), draw);
@@ -73,7 +76,7 @@ function scoresOf(log) {
 function moment({ score, at, key }) {
   const sets = score.sets.map((set) => set.join('–')).join('  ');
   return h('li', { 'data-serial': key }, h('time', { datetime: new Date(at).toISOString() }, timeOfDay(at)),
-    h('span', { class: 'what' }, call(score)), h('span', { class: 'sets' }, sets));
+    h('bdi', { class: 'what' }, call(score)), h('bdi', { class: 'sets' }, sets));
 }
 
 /** @param {Score} score */

@@ -16,11 +16,13 @@ export function slides(element, { role, shared, attempt }) {
   const next = button(text.slides.next, () => go(1));
   const back = button(text.slides.back, () => { alone = undefined; draw(); }, { class: 'primary', hidden: true });
   const full = button(text.slides.full, () => slide.requestFullscreen?.(), { class: 'quiet' });
-  element.append(slide, h('div', { class: 'row controls' }, previous, next, where, step, back, full));
+  const controls = h('div', { class: 'row controls' }, previous, next, where, step, back, full);
+  element.append(slide, controls);
   if (role === 'host') element.append(editor({ shared, attempt }));
   slide.addEventListener('keydown', ({ key }) => {
-    if (key === 'ArrowRight' || key === 'PageDown') go(1);
-    if (key === 'ArrowLeft' || key === 'PageUp') go(-1);
+    const isRightToLeft = getComputedStyle(slide).direction === 'rtl';
+    if (key === (isRightToLeft ? 'ArrowLeft' : 'ArrowRight') || key === 'PageDown') go(1);
+    if (key === (isRightToLeft ? 'ArrowRight' : 'ArrowLeft') || key === 'PageUp') go(-1);
   });
 
   /** Where this reader is, if it is not where the presenter is. @type {number | undefined} */
@@ -48,7 +50,7 @@ export function slides(element, { role, shared, attempt }) {
     step.textContent = all.length === 0 || role === 'host' ? '' : alone === undefined ? text.slides.live
       : text.slides.apart(presenter() + 1);
     back.hidden = alone === undefined;
-    for (const control of [previous, next, full]) control.hidden = all.length === 0;
+    controls.hidden = all.length === 0;
   }
   shared.on(draw);
 }
@@ -62,7 +64,7 @@ function deckOf(written) {
 
 /** @param {Pick<Context, 'shared' | 'attempt'>} context */
 function editor({ shared, attempt }) {
-  const input = h('textarea', { id: 'deck', rows: 6, maxlength: DECK_MAX });
+  const input = h('textarea', { id: 'deck', rows: 9, maxlength: DECK_MAX });
   input.value = shared.now.deck ?? text.slides.starter;
   shared.on(({ deck }) => { if (deck !== undefined && document.activeElement !== input) input.value = deck; });
   return h('details', { class: 'panel', open: true }, h('summary', {}, text.slides.deck),

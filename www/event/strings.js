@@ -24,7 +24,7 @@ export const text = {
 
   part: {
     score: 'Score', slides: 'Slides', polls: 'Polls', questions: 'Questions', chat: 'Chat', rooms: 'Rooms',
-    network: 'Connection', audience: 'Audience', crowd: 'Crowd',
+    network: 'Network', audience: 'Audience', crowd: 'Crowd',
   },
 
   embed: {

@@ -15,6 +15,14 @@ use crate::http::{Form, Reply, Request};
 use crate::limits::BANS_PAGE_MAX;
 use crate::rpc::{Act, AdminResponse};
 
+/// The channels that a ban is or was to be of, if it names them.
+pub fn channels(request: &Request) -> Option<String> {
+    match request.method == "POST" {
+        true => body::value(request).ok()?.get("channel")?.as_str().map(str::to_owned),
+        false => request.parameter("channel").map(str::to_owned),
+    }
+}
+
 /// Fails as [`Ban::from_value`] does.
 pub fn ban(request: &Request, operator: &Operator, form: Form) -> Result<Step, ErrorInfo> {
     let ban = Ban::from_value(&body::value(request)?, operator.now_ms)?;

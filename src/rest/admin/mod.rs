@@ -11,7 +11,7 @@ mod operator;
 mod purge;
 mod route;
 
-pub use operator::{Operator, deployment_note};
+pub use operator::{Operator, Scope, deployment_note};
 pub use purge::purge;
 pub use route::{AdminRoute, Matter};
 
@@ -25,8 +25,9 @@ use crate::rpc::{Act, AdminCall, AdminResponse, AppCall, AppRequest, AppResponse
 /// Fails as [`Operator::authenticate`] does, and as each matter says.
 pub fn begin(request: &Request, route: AdminRoute, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
     let Some(app) = route.app else { return audit::of_deployment(request, form, context) };
-    let operator = Operator::authenticate(request, &app, context)?;
     let is_read = request.method == "GET" || request.method == "HEAD";
+    let channels = if route.matter == Matter::Bans && !is_read { bans::channels(request) } else { None };
+    let operator = Operator::over(channels.as_deref().map_or(Scope::App, Scope::Channels), request, &app, context)?;
     match route.matter {
         Matter::Connections => connections::list(request, operator, form),
         Matter::Disconnect(connection_id) => connections::end(request, connection_id, operator, form),

@@ -1,4 +1,5 @@
-//! Who may do what an operator does: whoever has the admin token, or a key of the app that may `admin` on all channels.
+//! Who may do what an operator does: whoever has the admin token, or a key of the app that may `admin` on all channels;
+//! for bans of some channels, on these.
 
 use std::rc::Rc;
 
@@ -13,6 +14,16 @@ use crate::limits::AUDIT_TARGET_MAX_BYTES;
 use crate::model::name::AppId;
 use crate::rpc::{Act, Note};
 
+/// What an operator must be one of.
+#[derive(Clone, Copy)]
+pub enum Scope<'a> {
+    App,
+    /// The channels that a pattern names.
+    Channels(&'a str),
+    /// Of some channels: a body that was not read yet says of which.
+    Some,
+}
+
 pub struct Operator {
     pub app: Rc<App>,
     by: String,
@@ -23,12 +34,22 @@ impl Operator {
     /// Fails as credentials do, with 40162 for a token, with 40160 for a key of another app or one that may not, and
     /// with 40400 when there is no such app.
     pub fn authenticate(request: &Request, app: &AppId, context: &mut Context<'_>) -> Result<Operator, ErrorInfo> {
+        Operator::over(Scope::App, request, app, context)
+    }
+
+    /// The same of whoever may do it to so much of the app. Fails also with 40000 for a pattern that names no channel.
+    pub fn over(
+        scope: Scope<'_>,
+        request: &Request,
+        app: &AppId,
+        context: &mut Context<'_>,
+    ) -> Result<Operator, ErrorInfo> {
         let by = if is_by_deployment(request, context) {
             apps::require_maker(request, context)?;
             "operator".to_owned()
         } else {
             let caller = Caller::authenticate(request, context)?;
-            require_key(&caller, app)?;
+            require_key(&caller, app, scope)?;
             format!("key {}", caller.grant().key_name)
         };
         let app = context.apps.get(app).cloned().ok_or_else(|| Code::NotFound.because("no such app"))?;
@@ -59,14 +80,20 @@ pub fn is_by_deployment(request: &Request, context: &Context<'_>) -> bool {
     }
 }
 
-fn require_key(caller: &Caller, app: &AppId) -> Result<(), ErrorInfo> {
+fn require_key(caller: &Caller, app: &AppId, scope: Scope<'_>) -> Result<(), ErrorInfo> {
     if !caller.grant().basic {
         return Err(Code::BasicRequired.into());
     }
     if caller.app().id() != app {
         return Err(Code::NotPermitted.because("a key is good for its own app only"));
     }
-    match caller.grant().capability.on_everything().contains(Operations::ADMIN) {
+    let capability = &caller.grant().capability;
+    let is_allowed = match scope {
+        Scope::App => capability.on_everything().contains(Operations::ADMIN),
+        Scope::Channels(pattern) => capability.on_all_of(pattern)?.contains(Operations::ADMIN),
+        Scope::Some => capability.allows_anywhere(Operations::ADMIN),
+    };
+    match is_allowed {
         true => Ok(()),
         false => Err(Code::NotPermitted.because("the capability does not allow to administer the app")),
     }

@@ -1,0 +1,47 @@
+/**
+ * What a host has the server refuse: messages of the muted, and those that come too soon in slow mode. Both are bans
+ * that let the client go on reading, made with the host's key, which may administer the channels of the event.
+ */
+
+/** Where the muted say nothing. They go on to vote in polls. */
+const SPOKEN = ['event:chat', 'event:room:*', 'event:questions'];
+/** Whom slow mode is for: all but hosts, who may delete what others say. */
+const EVERYONE = '*';
+
+export class Moderation {
+  #key;
+
+  /** @param {string} key */
+  constructor(key) {
+    this.#key = key;
+  }
+
+  /** @param {string} mark of a seat, whatever names it takes @param {boolean} isMuted */
+  async mute(mark, isMuted) {
+    for (const channels of SPOKEN) await this.#keep(channels, `*~${mark}`, isMuted ? 0 : undefined);
+  }
+
+  /** @param {string} channel @param {number} seconds between two messages of one client; 0 to end it */
+  slow(channel, seconds) {
+    return this.#keep(channel, EVERYONE, seconds > 0 ? seconds * 1_000 : undefined);
+  }
+
+  /** @param {string} channel @param {string} clientId @param {number | undefined} publishInterval */
+  async #keep(channel, clientId, publishInterval) {
+    const path = `/apps/${this.#key.split('.')[0]}/bans`;
+    const ban = { clientId, channel };
+    const response = publishInterval === undefined
+      ? await this.#ask('DELETE', `${path}?${new URLSearchParams(ban)}`)
+      : await this.#ask('POST', path, JSON.stringify({ ...ban, publishInterval }));
+    // One that is not there need not be lifted.
+    if (response.ok || (response.status === 404 && publishInterval === undefined)) return;
+    const { error } = await response.json();
+    throw Object.assign(new Error(error.message), error);
+  }
+
+  /** @param {string} method @param {string} address @param {string} [body] */
+  #ask(method, address, body) {
+    const headers = { authorization: `Basic ${btoa(this.#key)}`, 'content-type': 'application/json' };
+    return fetch(address, { method, headers, ...(body && { body }) });
+  }
+}
