@@ -148,11 +148,11 @@ impl Kinds {
 }
 
 impl Versioned for Entry {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
-    /// The first had fewer kinds of content.
+    /// The first had fewer kinds of content, and both had fewer of operations on objects.
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Entry, Unreadable> {
-        if version == 1 { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+        if matches!(version, 1 | 2) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
     }
 }
 

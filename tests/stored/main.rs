@@ -60,13 +60,14 @@ use support::mqtt;
 /// Bytes by what they are: text as it stands, everything else in hexadecimal.
 type Fixture = BTreeMap<String, String>;
 
-const EARLIER: [&str; 4] = [
+const EARLIER: [&str; 5] = [
     include_str!("../fixtures/formats-1.txt"),
     include_str!("../fixtures/formats-2.txt"),
     include_str!("../fixtures/formats-3.txt"),
     include_str!("../fixtures/formats-4.txt"),
+    include_str!("../fixtures/formats-5.txt"),
 ];
-const NEWEST: &str = include_str!("../fixtures/formats-5.txt");
+const NEWEST: &str = include_str!("../fixtures/formats-6.txt");
 
 #[test]
 fn what_operators_did_is_read_again() {
@@ -157,7 +158,7 @@ fn objects_of_every_version_are_there() {
         let said: Vec<ObjectMessage> = said.into_iter().map(|proposal| proposal.message).collect();
         assert_eq!(entry.objects(), said);
     }
-    assert_eq!(versions, 3);
+    assert_eq!(versions, 4);
 }
 
 #[test]
