@@ -3,12 +3,13 @@
 //! and for each reader so that its counter ends where the log's is:
 //!
 //! - Only steps are summed, whose sum is exact in any order; see `CounterStep`.
-//! - A sum stands in the place and has the serial of its last increment, and between the first and the last nothing else
-//!   is done to the counter. So a reader takes or drops all of it, by the serial of what it has.
+//! - A sum stands in the place and has the serial of its last increment, and between the first and the last nothing
+//!   else is done to the counter. So a reader takes or drops all of it, by the serial of what it has.
 //! - Who did some of them gets those as they are, for it may have applied them on their acknowledgement, and knows them
 //!   by their serials; and the sum of the others.
 //! - Who may have some of them already gets each as it is: one that went live amid the delivery, or is being given the
-//!   objects. No sync ends before the relay has got as far as what it told (`sync.rs`).
+//!   objects. No sync ends before the relay has got as far as what it told (`sync.rs`). Whoever comes back is given the
+//!   objects, and so nothing hangs on where in a delivery it left.
 
 use std::collections::BTreeMap;
 

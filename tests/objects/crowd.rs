@@ -252,6 +252,27 @@ fn of_a_few_each_is_told_and_who_did_it() {
     assert_eq!(crowd.tappers[3].told[1], 3);
 }
 
+/// The objects are read amid what is one sum later: whoever is given them then must not be told the whole of it,
+/// neither before the sync ends nor just behind it.
+#[test]
+fn a_sync_amid_a_sum_counts_nothing_twice() {
+    let mut crowd = Crowd::new(World::batched(1), 1, 10);
+    let tap_all = |crowd: &mut Crowd| (0..10).for_each(|index| crowd.tap(index, 1.0));
+    // What comes after a quiet time goes out at once, and what follows waits.
+    crowd.tap(0, 1.0);
+    tap_all(&mut crowd);
+    let joiner = crowd.join(0);
+    crowd.world.pass(10 * SYNC_TURN_MS);
+    crowd.hear(joiner);
+    tap_all(&mut crowd);
+    crowd.settle();
+    let [told, ..] = crowd.tappers[joiner].told;
+    assert!(told > 0, "the joiner heard of what was read already");
+    for (index, tapper) in crowd.tappers.iter().enumerate() {
+        assert_eq!(tapper.replica.tree(), json!({"n": 26.0}), "{index}");
+    }
+}
+
 /// Objects whose sums would not be exact.
 #[test]
 fn what_is_not_whole_is_told_one_by_one() {

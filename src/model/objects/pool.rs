@@ -244,8 +244,8 @@ impl<'a, P: Parts> Pool<'a, P> {
         Ok(self.object(id)?.filter(|object| object.gone.is_none()))
     }
 
-    /// Does one operation, and gives it as the log is to have it. What cannot be is refused, and then nothing of the pool
-    /// may be used.
+    /// Does one operation, and gives it as the log is to have it. What cannot be is refused, and then nothing of the
+    /// pool may be used.
     pub fn apply(&mut self, operation: &Operation, stamp: Stamp) -> Done<Action, P> {
         let id = operation.object_id.as_str();
         let known = self.part(&PartKey::object(id))?.is_some();

@@ -1,3 +1,5 @@
+//! Which increments become a sum, and what those get who did some of them.
+
 use super::*;
 
 fn entry(position: u64, connection: &str, messages: Vec<(&str, Action)>) -> Entry {
