@@ -1,4 +1,4 @@
-/** A crowd that counts, with the published SDK among it: what is told as a sum leaves every client with the same number. */
+/** A crowd that counts, the published SDK among it: what is told as a sum leaves every client with the same count. */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { LiveCounter, LiveObjects } from 'ably/liveobjects';

@@ -1,6 +1,6 @@
 /**
- * Bad input to objects, in both formats: each is refused with its code, changes nothing, and the connection goes on. What
- * takes days, or a hundred thousand keys, stands in tests/objects/refusals.rs.
+ * Bad input to objects, in both formats: each is refused with its code, changes nothing, and the connection goes on.
+ * What takes days, or a hundred thousand keys, stands in tests/objects/refusals.rs.
  */
 import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
