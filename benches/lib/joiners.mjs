@@ -1,14 +1,17 @@
 /**
  * A process of late joiners: connects so many, attaches all at once when it is told to, and says when each had the set.
  *
- * They read frames from the TCP stream and look at their beginnings only: a thousand that parse the set of twenty
- * thousand would take most of the time that they measure. The first counts members; each other must get as many bytes
- * of SYNC as it does. Some listen to messages too, as `data` a time of the monotonic clock, which processes share.
+ * What they get is the presence set, or with `objects` as the last argument the objects. They read frames from the TCP
+ * stream and look at their beginnings only: a thousand that parse the set of twenty thousand would take most of the
+ * time that they measure. The first counts members; each other must get as many bytes of SYNC as it does. Some listen
+ * to messages too, as `data` a time of the monotonic clock, which processes share.
  */
 import net from 'node:net';
 import { randomBytes } from 'node:crypto';
 
-const [ATTACH, ATTACHED, MESSAGE, SYNC] = [10, 11, 15, 16];
+const [ATTACH, ATTACHED, MESSAGE] = [10, 11, 15];
+/** The action of its pages, the mode that asks for it, and what each member or entry has once. */
+const [SYNC, mode, name] = process.argv[5] === 'objects' ? [20, 'object_subscribe', '"timeserial"'] : [16, 'presence_subscribe', '"clientId"'];
 /** Of a frame, what is looked at. */
 const headBytes = 16_384;
 const shared = Buffer.alloc(1 << 20);
@@ -47,7 +50,7 @@ class Joiner {
   }
 
   attach() {
-    this.#send({ action: ATTACH, channel: 'crowd', params: { modes: this.listens ? 'subscribe,presence_subscribe' : 'presence_subscribe' } });
+    this.#send({ action: ATTACH, channel: 'crowd', params: { modes: this.listens ? `subscribe,${mode}` : mode } });
     return new Promise((resolve) => { this.#synced = resolve; });
   }
 
@@ -87,9 +90,8 @@ class Joiner {
     }
   }
 
-  /** Names of members, also one that the stream cuts in two. @param {Buffer} bytes */
+  /** Members or entries, also one that the stream cuts in two. @param {Buffer} bytes */
   #count(bytes) {
-    const name = '"clientId"';
     const all = Buffer.concat([this.#tail, bytes]);
     let at = -1;
     while ((at = all.indexOf(name, at + 1)) >= 0) this.members++;

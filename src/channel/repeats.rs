@@ -425,7 +425,10 @@ fn annotates_same(one: &[Annotation], other: &[Annotation]) -> bool {
 
 /// What a connection does, it does to objects that it names.
 fn does_same(one: &[ObjectMessage], other: &[Proposal]) -> bool {
-    let is_same = |(one, other): (&ObjectMessage, &Proposal)| one.operation == other.message.operation;
+    let is_same = |(one, other): (&ObjectMessage, &Proposal)| {
+        let (done, asked) = (&one.operation, &other.message.operation);
+        done.object_id == asked.object_id && done.action.is_done_for(&asked.action)
+    };
     one.len() == other.len() && one.iter().zip(other).all(is_same)
 }
 

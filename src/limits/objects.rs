@@ -58,6 +58,19 @@ pub const DELETES_PER_ENTRY: usize = 100;
 /// Rows of parts that are read at a time at most.
 pub const OBJECT_ROWS_MAX: usize = 256;
 
+/// Increments of one counter in one delivery from which on readers get their sum, and fewer get each: of a few it says
+/// who did which, while each of a crowd of 20,000 would get 5 MB, 100 GB in all, to know one number.
+pub const INCREMENTS_SUMMED_FROM: usize = 8;
+
+/// Bytes of the lists that those get who did some of what is summed, each its own. Where there is much else in a
+/// delivery, and it has many of them, they get it as it is, which is one for all.
+pub const SUMS_OWN_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// What a counter, and an increment, may be for that. A delivery has far less than a million increments, whose sum is
+/// then at most 2⁵²; with a counter of that size it stays below 2⁵³, up to which doubles are exact in any order.
+pub const OBJECT_WHOLE_MAX: f64 = (1_u64 << 52) as f64;
+pub const OBJECT_STEP_MAX: f64 = (1_u64 << 32) as f64;
+
 const _: () = assert!(PUBLISH_MAX_MESSAGES <= 1_000, "the index of an operation has three digits");
 const _: () = assert!(DELETES_PER_ENTRY <= PUBLISH_MAX_MESSAGES, "a sweep deletes by usual entries");
 const _: () = assert!(

@@ -150,7 +150,7 @@ impl Kinds {
 impl Versioned for Entry {
     const VERSION: u8 = 3;
 
-    /// The first had fewer kinds of content, the second fewer shapes of a version.
+    /// The first had fewer kinds of content, and both had fewer shapes of a version and operations on objects.
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Entry, Unreadable> {
         if matches!(version, 1 | 2) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
     }

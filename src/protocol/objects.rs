@@ -320,7 +320,7 @@ fn operation_node(operation: &Operation) -> Node<'static> {
         Action::MapSet { key, value } => ("mapSet", map([("key", string(key)), ("value", value_node(value))])),
         Action::MapRemove { key } => ("mapRemove", map([("key", string(key))])),
         Action::CounterCreate(count) => ("counterCreate", map([("count", number(*count))])),
-        Action::CounterInc(by) => ("counterInc", map([("number", number(*by))])),
+        Action::CounterInc(by) | Action::CounterStep(by) => ("counterInc", map([("number", number(*by))])),
         Action::Delete => ("objectDelete", map([])),
         Action::MapClear => ("mapClear", map([])),
     };

@@ -170,6 +170,7 @@ impl Relay {
         feed.reach(&subscribed.epoch, subscribed.position, subscribed.members);
         feed.reports.wanted = subscribed.reports;
         let members: Vec<_> = feed.members.iter().cloned().collect();
+        self.sync_reached(owner);
         self.placed(owner, subscribed.position);
         members.iter().for_each(|(socket, name)| self.start(*socket, name));
         self.plan_report(owner);

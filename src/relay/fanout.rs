@@ -9,6 +9,7 @@ use super::deltas::{Base, Deltas, last_message, link};
 use super::filters::Sieve;
 use super::rollup::rolled_up;
 use super::session::Session;
+use super::sums::{List, Sums};
 use super::{Effect, Relay, SocketId};
 use crate::filter::Filter;
 use crate::limits::DELTA_BASES_MAX_BYTES;
@@ -59,6 +60,13 @@ struct Group {
     is_alone: bool,
     /// All that passes its filter, if nothing else is said.
     picked: Option<Vec<usize>>,
+    list: List,
+}
+
+impl Group {
+    fn of(((dialect, name), sockets): ((Dialect, ChannelName), Vec<SocketId>), way: Way, list: List) -> Group {
+        Group { dialect, name, way, sockets, is_alone: false, picked: None, list }
+    }
 }
 
 /// What one attachment is to get of a delivery.
@@ -104,6 +112,7 @@ impl Relay {
         self.feed_branch(owner);
         self.fan_out(owner, &delivery.epoch, position, &entries[fresh..]);
         self.note_leaves(owner, &entries[fresh..]);
+        self.sync_reached(owner);
         if let Some((checkpoint, _)) = checkpoint.filter(|_| reached > position) {
             self.touch(checkpoint);
         }
@@ -122,15 +131,22 @@ impl Relay {
     fn fan_out(&mut self, owner: &ChannelName, epoch: &str, prior: Position, entries: &[Entry]) {
         let rolled = rolled_up(entries);
         let entries = rolled.as_deref().unwrap_or(entries);
-        let (Some(first), Some(feed)) = (entries.first(), self.feeds.get(owner)) else { return };
+        let sums = Sums::of(entries);
+        let (singly, entries) = (entries, sums.as_ref().map_or(entries, |sums| &sums.entries));
+        let (Some(first), Some(feed)) = (singly.first(), self.feeds.get(owner)) else { return };
         let appended_to = appended_to(entries).filter(|prior| Some(*prior) > feed.since);
-        let mut alike: [Alike; 4] = Default::default();
-        let (mut groups, mut sieve) = (Vec::new(), Sieve::new(entries));
+        let (mut alike, mut alike_singly): ([Alike; 4], Alike) = Default::default();
+        let (mut groups, mut sieve, mut sieve_singly) = (Vec::new(), Sieve::new(entries), Sieve::new(singly));
         for (socket, name) in &feed.members {
             let Some(session) = self.sessions.get_mut(socket) else { continue };
-            let (share, deltas) = share(session, name, &mut sieve, first.position);
+            let list = sums.as_ref().map_or(List::Usual, |sums| sums.list(session, name));
+            let (share, deltas) = match &list {
+                List::Usual => share(session, name, &mut sieve, first.position),
+                List::Singly => share(session, name, &mut sieve_singly, first.position),
+                List::Own(entries) => share(session, name, &mut Sieve::new(entries), first.position),
+            };
             let way = match deltas.are_wanted() {
-                false if takes_fragments(session, name, appended_to) => Way::Fragments,
+                false if list.is_usual() && takes_fragments(session, name, appended_to) => Way::Fragments,
                 false => Way::Whole,
                 true if deltas.follow(feed.base.as_ref()) => Way::DeltasAfterBase,
                 true => Way::Deltas,
@@ -138,35 +154,47 @@ impl Relay {
             let (dialect, name, is_alone) = (session.dialect, name.clone(), session.hears_alone(name));
             match share {
                 Share::Nothing => continue,
-                Share::All if !is_alone => alike[way as usize].entry((dialect, name)).or_default().push(*socket),
+                Share::All if !is_alone && list.is_usual() => {
+                    alike[way as usize].entry((dialect, name)).or_default().push(*socket);
+                }
+                Share::All if !is_alone && matches!(list, List::Singly) && way == Way::Whole => {
+                    alike_singly.entry((dialect, name)).or_default().push(*socket);
+                }
                 Share::All => {
-                    groups.push(Group { dialect, name, way, sockets: vec![*socket], is_alone, picked: None });
+                    groups.push(Group { dialect, name, way, sockets: vec![*socket], is_alone, picked: None, list });
                 }
                 Share::Some(picked) => {
                     let picked = Some(picked);
-                    groups.push(Group { dialect, name, way, sockets: vec![*socket], is_alone, picked })
+                    groups.push(Group { dialect, name, way, sockets: vec![*socket], is_alone, picked, list })
                 }
             }
             session.last_sent_ms = self.now_ms;
         }
         for (way, alike) in Way::ALL.into_iter().zip(alike) {
-            let group =
-                |((dialect, name), sockets)| Group { dialect, name, way, sockets, is_alone: false, picked: None };
-            groups.extend(alike.into_iter().map(group));
+            groups.extend(alike.into_iter().map(|readers| Group::of(readers, way, List::Usual)));
         }
+        groups.extend(alike_singly.into_iter().map(|readers| Group::of(readers, Way::Whole, List::Singly)));
         if let Some(last) = entries.last().filter(|_| !groups.is_empty()) {
             self.tally.deliver(self.now_ms.saturating_sub(last.position.time_ms()));
         }
         let base = self.feeds.get_mut(owner).and_then(|feed| feed.base.take());
         let link_to = |way, entries: &[&Entry]| link(base.as_ref().filter(|_| way == Way::DeltasAfterBase), entries);
         let (all, linked): (Vec<&Entry>, [OnceCell<Vec<Entry>>; 3]) = (entries.iter().collect(), Default::default());
+        let all_singly: Vec<&Entry> = if sums.is_some() { singly.iter().collect() } else { Vec::new() };
         let fragments =
             if groups.iter().any(|group| group.way == Way::Fragments) { fragments_of(entries) } else { Vec::new() };
         let all_fragments: Vec<&Entry> = fragments.iter().collect();
         let wants_deltas = groups.iter().any(|group| group.way.has_deltas());
-        for Group { dialect, name, way, mut sockets, is_alone, picked } in groups {
-            let all = if way == Way::Fragments { &all_fragments } else { &all };
+        for Group { dialect, name, way, mut sockets, is_alone, picked, list } in groups {
+            let own: Vec<&Entry> = list.own().iter().collect();
+            let all = match list {
+                List::Usual if way == Way::Fragments => &all_fragments,
+                List::Usual => &all,
+                List::Singly => &all_singly,
+                List::Own(_) => &own,
+            };
             let picked: Option<Vec<&Entry>> = match self.filter(&sockets, &name) {
+                None if picked.is_none() && !list.is_usual() => Some(all.clone()),
                 None => picked.map(|at| at.into_iter().map(|index| all[index]).collect()),
                 filter => Some(sieve.pick(filter.as_ref(), picked)),
             };

@@ -50,6 +50,7 @@ mod replay;
 mod rollup;
 mod rows;
 pub mod session;
+mod sums;
 mod sync;
 mod takeover;
 mod watch;

@@ -59,6 +59,15 @@ pub struct Each<T> {
     objects: T,
 }
 
+impl Each<Option<u64>> {
+    pub fn is_under_way(&self, of: Of) -> bool {
+        match of {
+            Of::Members => self.members.is_some(),
+            Of::Objects => self.objects.is_some(),
+        }
+    }
+}
+
 impl<T> Each<T> {
     pub fn of(&mut self, of: Of) -> &mut T {
         match of {
@@ -76,6 +85,8 @@ pub type Subject = (ChannelName, Of);
 pub struct Syncing {
     syncs: HashMap<Subject, Syncs>,
     pub turn: Turn,
+    /// Whose last page waits until the relay has got as far as it.
+    ahead: BTreeSet<ChannelName>,
 }
 
 /// The syncs of one kind on one channel.
@@ -96,6 +107,8 @@ struct Run {
     /// alone.
     readers: BTreeSet<Reader>,
     read: usize,
+    /// The last place in the order of which its pages tell, and the epoch.
+    told: Option<(String, Position)>,
     page: Page,
     /// In which turn of the relay the last page began to go out.
     turn: u64,
@@ -229,6 +242,7 @@ impl Relay {
             sequence: format!("{}-{id}", self.now_ms),
             readers: BTreeSet::new(),
             read: 0,
+            told: None,
             page: Page::Asked { left: BTreeMap::new() },
             turn: 0,
         };
@@ -302,6 +316,12 @@ impl Relay {
 
     pub(super) fn objects(&mut self, subject: Subject, page: ObjectsPage) {
         let ObjectsPage { epoch, objects, next } = page;
+        let subject_of = self.syncing.syncs.get_mut(&subject);
+        if let Some(run) = subject_of.and_then(|syncs| syncs.reading.as_mut()) {
+            let last = objects.iter().filter_map(|object| object.object.stamp).map(|stamp| stamp.position).max();
+            let before = run.told.take().filter(|(of, _)| *of == epoch).map(|(_, position)| position);
+            run.told = last.max(before).map(|position| (epoch.clone(), position));
+        }
         self.send_read(subject, Content::Objects(objects, epoch), next.map(Next::Object));
     }
 
@@ -355,6 +375,13 @@ impl Relay {
 
     fn send_page(&mut self, subject: &Subject) {
         let Some(mut run) = self.syncing.syncs.get_mut(subject).and_then(|syncs| syncs.reading.take()) else { return };
+        if self.is_ahead(&subject.0, &run) {
+            self.syncing.ahead.insert(subject.0.clone());
+            if let Some(syncs) = self.syncing.syncs.get_mut(subject) {
+                syncs.reading = Some(run);
+            }
+            return;
+        }
         if !run.is_amid_page() {
             run.turn = self.syncing.turn.number;
         }
@@ -376,6 +403,22 @@ impl Relay {
         match next {
             Some(_) => self.read_page(subject, next),
             None => self.syncing.turn.channels.push(subject.clone()),
+        }
+    }
+
+    /// Whether this is the last page, and its sync tells of what the relay has not given out yet. It would end it for
+    /// readers who then get some of that again, and that must not be within a sum: see `sums.rs`.
+    fn is_ahead(&self, owner: &ChannelName, run: &Run) -> bool {
+        let Page::Going { next: None, .. } = run.page else { return false };
+        let (Some((epoch, told)), Some(feed)) = (&run.told, self.feeds.get(owner)) else { return false };
+        feed.epoch() == epoch && feed.position().is_some_and(|reached| reached < *told)
+    }
+
+    /// The relay has got further on this channel: what waited for that goes out.
+    pub(super) fn sync_reached(&mut self, owner: &ChannelName) {
+        if self.syncing.ahead.remove(owner) {
+            self.syncing.turn.channels.push((owner.clone(), Of::Objects));
+            self.send_pages();
         }
     }
 

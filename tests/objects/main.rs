@@ -27,6 +27,13 @@ mod support {
     pub mod views;
 }
 
+#[allow(dead_code, reason = "shared with the tests of presence")]
+#[path = "../presence/world.rs"]
+mod world;
+
 mod converge;
+mod crowd;
 mod keeping;
+mod pacing;
+mod refusals;
 mod wire;

@@ -74,6 +74,12 @@ impl World {
         World::with(relays, &json!([{"id": "room", "maxMembers": members}]), Bounds::default())
     }
 
+    /// Where the channel delivers once in half a second.
+    pub fn batched(relays: usize) -> World {
+        let rules = json!([{"id": "room", "batchingEnabled": true, "batchingInterval": 500}]);
+        World::with(relays, &rules, Bounds::default())
+    }
+
     fn with(relays: usize, namespaces: &Value, bounds: Bounds) -> World {
         World::named("room", relays, namespaces, bounds)
     }

@@ -1,7 +1,7 @@
 //! Objects as a client holds them: the protocol's rules once more, written from what clients do and not from what the
 //! server does, and fed with frames as they come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -25,6 +25,8 @@ struct Entry {
 pub struct Replica {
     objects: BTreeMap<String, Object>,
     sync: Option<Sync>,
+    /// Serials of its own operations that it applied on their acknowledgement.
+    on_ack: BTreeSet<String>,
     /// Pages that came of all syncs.
     pub pages: usize,
     /// The largest page, in bytes of its text.
@@ -37,6 +39,8 @@ struct Sync {
     id: String,
     objects: BTreeMap<String, Object>,
     waiting: Vec<Value>,
+    /// Its own, acknowledged meanwhile.
+    acknowledged: Vec<Value>,
 }
 
 const SITE: &str = "main";
@@ -76,11 +80,32 @@ impl Replica {
             assert!(sync.objects.contains_key("root"), "every sync has the root");
             self.objects = sync.objects;
             sync.waiting.iter().for_each(|message| self.apply(message));
+            self.on_ack.clear();
+            sync.acknowledged.iter().for_each(|message| self.acknowledged(message));
+        }
+    }
+
+    /// An operation of its own was acknowledged, with this serial: it is applied at once, and not when it comes.
+    pub fn acknowledged(&mut self, message: &Value) {
+        if let Some(sync) = &mut self.sync {
+            return sync.acknowledged.push(message.clone());
+        }
+        let (serial, operation) = (text(&message["serial"]), &message["operation"]);
+        if self.on_ack.remove(serial) {
+            return;
+        }
+        let object = self.objects.entry(text(&operation["objectId"]).to_owned()).or_default();
+        if !object.tombstone && object.serials.get(SITE).is_none_or(|known| known.as_str() < serial) {
+            object.apply(operation, serial);
+            self.on_ack.insert(serial.to_owned());
         }
     }
 
     pub fn apply(&mut self, message: &Value) {
         let (serial, operation) = (text(&message["serial"]), &message["operation"]);
+        if self.on_ack.remove(serial) {
+            return;
+        }
         let object = self.objects.entry(text(&operation["objectId"]).to_owned()).or_default();
         if object.serials.get(SITE).is_some_and(|known| known.as_str() >= serial) {
             return;

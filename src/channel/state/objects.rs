@@ -270,7 +270,7 @@ impl Channel {
         for (index, ObjectMessage { operation, .. }) in operations.iter().enumerate() {
             match pool.apply(operation, Stamp { position, index: index as u16 }) {
                 Err(Failure::Failed(error)) => return Err(error),
-                Ok(()) | Err(Failure::Refused(_)) => {}
+                Ok(_) | Err(Failure::Refused(_)) => {}
             }
         }
         let changes = vec![crate::channel::store::Change::Objects(pool.finish())];

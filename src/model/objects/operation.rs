@@ -49,6 +49,15 @@ pub enum Action {
     /// The server's own: nobody can reach the object any more.
     Delete,
     MapClear,
+    /// What an increment became that was whole, on a counter that was and is whole: see [`is_whole`]. Only the log and
+    /// deliveries have it.
+    CounterStep(f64),
+}
+
+/// Whether counters of this size, and the increments of one delivery, add up to the same in any order and in parts: a
+/// double has 53 bits, and `OBJECT_STEP_MAX` for each of a million increments has 52, as a counter may have.
+pub fn is_whole(number: f64, max: f64) -> bool {
+    number.fract() == 0.0 && number.abs() <= max
 }
 
 /// What kind an object is, as its id says.
@@ -74,9 +83,17 @@ impl Action {
             Action::MapSet { .. } => 1,
             Action::MapRemove { .. } => 2,
             Action::CounterCreate(_) => 3,
-            Action::CounterInc(_) => 4,
+            Action::CounterInc(_) | Action::CounterStep(_) => 4,
             Action::Delete => 5,
             Action::MapClear => 6,
+        }
+    }
+
+    /// Whether the log has it for what a client asked for.
+    pub fn is_done_for(&self, asked: &Action) -> bool {
+        match (self, asked) {
+            (Action::CounterStep(done), Action::CounterInc(asked)) => done == asked,
+            (done, asked) => done == asked,
         }
     }
 
@@ -86,7 +103,7 @@ impl Action {
             Action::MapCreate(_) | Action::MapSet { .. } | Action::MapRemove { .. } | Action::MapClear => {
                 Some(Kind::Map)
             }
-            Action::CounterCreate(_) | Action::CounterInc(_) => Some(Kind::Counter),
+            Action::CounterCreate(_) | Action::CounterInc(_) | Action::CounterStep(_) => Some(Kind::Counter),
             Action::Delete => None,
         }
     }
@@ -100,7 +117,7 @@ impl Action {
             Action::MapCreate(entries) => entries.iter().map(|(key, value)| key.len() + value.size()).sum(),
             Action::MapSet { key, value } => key.len() + value.size(),
             Action::MapRemove { key } => key.len(),
-            Action::CounterCreate(_) | Action::CounterInc(_) => 8,
+            Action::CounterCreate(_) | Action::CounterInc(_) | Action::CounterStep(_) => 8,
             Action::Delete | Action::MapClear => 0,
         }
     }

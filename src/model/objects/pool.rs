@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::id::{self, ROOT};
-use super::operation::{Action, Kind, ObjectMessage, Operation, Proposal, Target, Value};
+use super::operation::{Action, Kind, ObjectMessage, Operation, Proposal, Target, Value, is_whole};
 use super::parts::{Entry, Object, Part, PartKey, Stamp, State, Summary};
 use super::path::{Path, Segment};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    OBJECT_PARTS_MAX, OBJECTS_GRACE_MS, OBJECTS_MAX_BYTES, OBJECTS_USED_STEP_MS, PUBLISH_MAX_MESSAGES,
+    OBJECT_PARTS_MAX, OBJECT_STEP_MAX, OBJECT_WHOLE_MAX, OBJECTS_GRACE_MS, OBJECTS_MAX_BYTES, OBJECTS_USED_STEP_MS,
+    PUBLISH_MAX_MESSAGES,
 };
 
 /// Where parts are read.
@@ -111,8 +112,9 @@ impl<'a, P: Parts> Pool<'a, P> {
                     return refused(Code::TooManyMessages, "paths lead to more objects than one publish may change");
                 }
                 message.operation.object_id = object_id;
-                self.apply(&message.operation, Stamp { index, ..first })?;
-                operations.push(message.clone());
+                let mut done = message.clone();
+                done.operation.action = self.apply(&message.operation, Stamp { index, ..first })?;
+                operations.push(done);
                 message.id = None;
             }
         }
@@ -242,8 +244,9 @@ impl<'a, P: Parts> Pool<'a, P> {
         Ok(self.object(id)?.filter(|object| object.gone.is_none()))
     }
 
-    /// Does one operation. What cannot be is refused, and then nothing of the pool may be used.
-    pub fn apply(&mut self, operation: &Operation, stamp: Stamp) -> Done<(), P> {
+    /// Does one operation, and gives it as the log is to have it. What cannot be is refused, and then nothing of the
+    /// pool may be used.
+    pub fn apply(&mut self, operation: &Operation, stamp: Stamp) -> Done<Action, P> {
         let id = operation.object_id.as_str();
         let known = self.part(&PartKey::object(id))?.is_some();
         let Some(kind) = id::kind_of(id) else { return refused(Code::BadObject, "an object's id is malformed") };
@@ -258,6 +261,7 @@ impl<'a, P: Parts> Pool<'a, P> {
         self.note_use(&operation.action, stamp);
         self.summary.parts += u64::from(!known);
         object.stamp = Some(stamp);
+        let mut done = operation.action.clone();
         match &operation.action {
             Action::MapCreate(entries) if !std::mem::replace(&mut object.created, true) => {
                 for (key, value) in entries {
@@ -269,7 +273,13 @@ impl<'a, P: Parts> Pool<'a, P> {
             Action::MapSet { key, value } => self.set(id, &mut object, key, Some(value.clone()), stamp)?,
             Action::MapRemove { key } => self.set(id, &mut object, key, None, stamp)?,
             Action::CounterCreate(count) if !std::mem::replace(&mut object.created, true) => add(&mut object, *count)?,
-            Action::CounterInc(number) => add(&mut object, *number)?,
+            Action::CounterInc(number) | Action::CounterStep(number) => {
+                let was_whole = is_step(&object, *number);
+                add(&mut object, *number)?;
+                if was_whole && is_step(&object, *number) {
+                    done = Action::CounterStep(*number);
+                }
+            }
             Action::MapCreate(_) | Action::CounterCreate(_) => {}
             Action::MapClear => {
                 self.clear(id, &mut object);
@@ -281,7 +291,7 @@ impl<'a, P: Parts> Pool<'a, P> {
             }
         }
         self.changes.put(PartKey::object(id), Part::Object(object));
-        Ok(())
+        Ok(done)
     }
 
     /// Whatever is done but counting may leave something to forget.
@@ -311,6 +321,12 @@ impl<'a, P: Parts> Pool<'a, P> {
         self.summary.parts -= std::mem::take(&mut object.entries).min(self.summary.parts);
         self.changes.clear(id);
     }
+}
+
+/// Whether an increment is whole, and the counter as it is.
+fn is_step(object: &Object, number: f64) -> bool {
+    let State::Counter { count } = object.state else { return false };
+    is_whole(count, OBJECT_WHOLE_MAX) && is_whole(number, OBJECT_STEP_MAX)
 }
 
 /// As every reader adds it, in the same order.
