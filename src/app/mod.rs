@@ -56,6 +56,8 @@ pub struct Registrar {
     statistics: Statistics,
     /// Whether webhooks may be at private addresses, and without TLS.
     pub private_receivers: bool,
+    /// The same of push services that an app names.
+    pub private_push: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -118,6 +120,7 @@ impl Registrar {
             sweep_at_ms: None,
             statistics,
             private_receivers: false,
+            private_push: false,
         };
         // At once, and not when an interval is over: an object that is often built anew would put it off for ever.
         if registrar.holds_what_ends() {
@@ -280,12 +283,13 @@ impl Registrar {
         Ok(Ok(AppResponse::Done))
     }
 
-    /// Fails with 40000 when a webhook of the app is at an address that not everybody may make this server call.
+    /// Fails with 40000 when a webhook or a push service of the app is at an address that not everybody may make this server call.
     fn admit_receivers(&self, config: &str) -> Result<(), ErrorInfo> {
-        match configuration(config) {
-            Ok(app) if !self.private_receivers => app.check_addresses(),
-            _ => Ok(()),
+        let Ok(app) = configuration(config) else { return Ok(()) };
+        if !self.private_push {
+            app.check_push_addresses()?;
         }
+        if self.private_receivers { Ok(()) } else { app.check_addresses() }
     }
 
     /// An id is never used again, so that nothing that was made for the old app opens a new one.

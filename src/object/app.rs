@@ -188,7 +188,7 @@ impl<S: Store + push::Store> AppHost<S> {
         }
     }
 
-    fn act<T>(
+    pub(super) fn act<T>(
         &mut self,
         now_ms: u64,
         act: impl FnOnce(&mut Registrar, &mut S) -> Result<T, StoreError>,
@@ -198,6 +198,7 @@ impl<S: Store + push::Store> AppHost<S> {
             None => Registrar::load(&mut self.store, now_ms)?,
         };
         registrar.private_receivers = self.private_receivers;
+        registrar.private_push = self.push.settings.private_addresses;
         let acted = act(&mut registrar, &mut self.store)?;
         self.registrar = Some(registrar);
         Ok(acted)

@@ -187,10 +187,10 @@ pub enum Noticed {
 
 /// Each version before lacks the last variants.
 impl Versioned for AppCall {
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<AppCall, Unreadable> {
-        if (2..=3).contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+        if (2..=4).contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
     }
 }
 
@@ -231,9 +231,9 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let call = AppCall { app, request: AppRequest::Revoke(vec![revocation()]) };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x04\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
+        assert_eq!(bytes, b"\x05\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
         assert_eq!(pinned::decode(&bytes), Ok(call.clone()));
-        for version in [b"\x02", b"\x03"] {
+        for version in [b"\x02", b"\x03", b"\x04"] {
             let earlier = [version, &bytes[1..]].concat();
             assert_eq!(pinned::decode(&earlier), Ok(call.clone()), "as the version before wrote it");
         }
@@ -244,10 +244,10 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let query = StatsQuery { unit: Unit::Hour, from: 1, to: 2, forwards: true, limit: 3 };
         let call = AppCall { app: app.clone(), request: AppRequest::Stats(query) };
-        assert_eq!(pinned::encode(&call), b"\x04\x04demo\x0b\x01\x01\x02\x01\x03");
+        assert_eq!(pinned::encode(&call), b"\x05\x04demo\x0b\x01\x01\x02\x01\x03");
         let report = Report { minute: 5, revision: 6, tally: Tally::default() };
         let call = AppCall { app, request: AppRequest::Report { reporter: "r".to_owned(), report: report.into() } };
-        assert_eq!(pinned::encode(&call), b"\x04\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(pinned::encode(&call), b"\x05\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
     }
 
     #[test]
