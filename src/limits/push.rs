@@ -96,6 +96,9 @@ pub const FCM_QUOTA_PAUSE_MS: u64 = 60 * 1000;
 /// Bytes that are read of an answer of a push service, or of a token endpoint, whose tokens have 1 KB.
 pub const PUSH_ANSWER_MAX_BYTES: usize = 16 * 1024;
 
+/// Characters of what a push service says that an error repeats: a sentence or two, in each device that it is of.
+pub const PUSH_REASON_MAX_CHARS: usize = 200;
+
 /// Bytes of a notification for APNs, and of what replaces an earlier one.
 pub const APNS_MAX_BYTES: usize = 4 * 1024;
 pub const APNS_COLLAPSE_ID_MAX_BYTES: usize = 64;

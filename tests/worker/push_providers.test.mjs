@@ -21,7 +21,8 @@ const apps = {
     app('wrong', { push: { fcm: { ...providers.fcm, serviceAccount: { ...strangers.fcm.serviceAccount, token_uri: `${strangers.origin}/token` } } } }),
   ],
 };
-const runtime = await startRuntime(apps, { variables: { PUSH_PRIVATE_ADDRESSES: 'true' } });
+const variables = { PUSH_PRIVATE_ADDRESSES: 'true', ADMIN_TOKEN: 'local-admin' };
+const runtime = await startRuntime(apps, { variables });
 after(() => runtime.stop());
 
 const client = rest(runtime, /** @type {any} */ ({ pushFullWait: true }));
@@ -175,6 +176,45 @@ test('credentials that are refused are seen, and not tried for each device', asy
   assert.equal(strangers.exchanges, 1);
   const { push } = /** @type {any} */ (await wrong.push.admin.deviceRegistrations.get('w1'));
   assert.match(push.error.message, /answered 400.*invalid_grant Not a valid email/);
+});
+
+/** @param {string} method @param {string} path @param {object} [body] */
+const operate = async (method, path, body) => {
+  const headers = { authorization: 'Bearer local-admin', 'content-type': 'application/json' };
+  const response = await fetch(runtime.url + path, { method, headers, body: body && JSON.stringify(body) });
+  const text = await response.text();
+  assert.doesNotMatch(text, /PRIVATE KEY-----\\n\w|private_key":/, 'no key is shown');
+  return { status: response.status, text, body: text.startsWith('{') ? JSON.parse(text) : undefined };
+};
+
+test('an app made at run time has credentials, and they are changed', async () => {
+  const made = await operate('POST', '/apps', { keys: [{}], push: { fcm: providers.fcm } });
+  assert.equal(made.status, 201, made.text);
+  const { appId, keys: [{ keyStr }], push, notEffective } = made.body;
+  assert.deepEqual([push.fcm.serviceAccount.project_id, notEffective], ['match-day', []]);
+  const own = rest(runtime, /** @type {any} */ ({ key: keyStr, pushFullWait: true }));
+  await own.push.admin.publish(kinds.fcm('made'), payload);
+  await providers.until('made', 1);
+  const spoilt = { fcm: { ...providers.fcm, serviceAccount: { ...providers.fcm.serviceAccount, private_key: 'x' } } };
+  const refused = await operate('PATCH', `/apps/${appId}`, { push: spoilt });
+  assert.deepEqual([refused.status, refused.body.error.code], [400, 40000]);
+  assert.match(refused.text, /push\.fcm\.serviceAccount\.private_key/);
+  const changed = await operate('PATCH', `/apps/${appId}`, { push: { apns: providers.apns } });
+  assert.deepEqual([changed.status, Object.keys(changed.body.push)], [200, ['apns']]);
+  assert.deepEqual((await operate('GET', `/apps/${appId}`)).body.push, changed.body.push);
+  await assert.rejects(own.push.admin.publish(kinds.fcm('made'), payload), { code: 103006 });
+  await own.push.admin.publish(kinds.apns('made'), payload);
+  await providers.until(appleToken('made'), 1);
+  assert.match((await operate('GET', '/audit')).text, /change push/);
+});
+
+test('metrics count attempts by transport and outcome', async () => {
+  const { text } = await operate('GET', '/metrics');
+  const count = (/** @type {string} */ labels) => Number(text.match(new RegExp(`^courtside_push_attempts_total\\{${labels}\\} (\\d+)`, 'm'))?.[1]);
+  assert.ok(count('transport="fcm",outcome="delivered"') >= 10, text);
+  assert.ok(count('transport="apns",outcome="delivered"') >= 5, text);
+  assert.ok(count('transport="fcm",outcome="unauthorised"') >= 3, text);
+  assert.ok(count('transport="apns",outcome="gone"') >= 1, text);
 });
 
 test('what cannot be a recipient, or a header, is refused', async () => {

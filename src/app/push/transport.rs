@@ -15,7 +15,7 @@ use crate::auth::{Algorithm, App, PushCredentials, SigningKey};
 use crate::base::endpoint::Endpoint;
 use crate::base::pinned::Versioned;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::PARAMETER_SHOWN_MAX_CHARS;
+use crate::limits::PUSH_REASON_MAX_CHARS;
 use crate::push::{Payload, hash};
 use crate::stats::PushOutcome;
 
@@ -291,7 +291,7 @@ impl Answered {
     /// The error of this code, with what the service said.
     pub fn because(&self, code: Code, reason: &str) -> ErrorInfo {
         let is_plain = |c: &char| c.is_ascii_graphic() || *c == ' ';
-        let reason: String = reason.chars().filter(is_plain).take(PARAMETER_SHOWN_MAX_CHARS).collect();
+        let reason: String = reason.chars().filter(is_plain).take(PUSH_REASON_MAX_CHARS).collect();
         let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
         code.because(format!("the push service answered {}{reason}", self.status))
     }
