@@ -36,7 +36,8 @@ export const isPublic = (address) => (net.isIPv6(address)
 export const http2In = (folder) => path.join(folder, 'http2');
 
 export class Http2 {
-  #server = http.createServer((request, response) => void this.#take(request, response));
+  /** A request to a proxy names its host in its address alone. */
+  #server = http.createServer({ requireHostHeader: false }, (request, response) => void this.#take(request, response));
   /** By origin, the oldest first. @type {Map<string, http2.ClientHttp2Session>} */
   #sessions = new Map();
   #privateAddresses;
