@@ -1,7 +1,7 @@
 /**
- * Speaks HTTP/2 for the runtime, whose own requests are HTTP/1.1: APNs takes nothing else. It listens on a socket of the
- * file system, beside the control socket, and hands each request on to where it is addressed. Whatever a name leads to,
- * nothing of this network is called unless the operator allows it.
+ * Speaks HTTP/2 for the runtime, whose own requests are HTTP/1.1: APNs takes nothing else. It listens on a socket of
+ * the file system, beside the control socket, and hands each request on to where it is addressed. Whatever a name leads
+ * to, nothing of this network is called unless the operator allows it.
  */
 import dns from 'node:dns';
 import { once } from 'node:events';
@@ -23,7 +23,9 @@ for (const [address, prefix] of /** @type {[string, number][]} */ ([
 /** Of IPv6 only what is given out to the public, and nothing that stands for an address of IPv4. */
 const publics = new net.BlockList();
 publics.addSubnet('2000::', 3, 'ipv6');
-for (const [address, prefix] of /** @type {[string, number][]} */ ([['2001::', 23], ['2001:db8::', 32], ['2002::', 16]])) {
+for (const [address, prefix] of /** @type {[string, number][]} */ ([
+  ['2001::', 23], ['2001:db8::', 32], ['2002::', 16],
+])) {
   privates.addSubnet(address, prefix, 'ipv6');
 }
 
@@ -77,7 +79,8 @@ export class Http2 {
     const url = new URL(String(request.url));
     const body = await collected(request);
     const { host, connection, 'transfer-encoding': _, 'content-length': __, ...headers } = request.headers;
-    const stream = this.#session(url).request({ ...headers, ':method': request.method, ':path': url.pathname + url.search });
+    const pseudo = { ':method': request.method, ':path': url.pathname + url.search };
+    const stream = this.#session(url).request({ ...headers, ...pseudo });
     // One that is cancelled closes without an error.
     const over = new AbortController();
     stream.on('error', () => {}).on('close', () => over.abort());

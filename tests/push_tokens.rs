@@ -11,7 +11,8 @@ use std::rc::Rc;
 use courtside::app::push::{Answered, Attempt, Outcome, Post, To};
 use courtside::auth::Apps;
 use courtside::limits::{
-    APNS_TOKEN_TTL_MS, PUSH_DELAY_MS, PUSH_REFUSED_MS, PUSH_RETRY_MS, PUSH_TOKEN_MARGIN_MS, SHORT_SECRET_MIN_BYTES,
+    APNS_TOKEN_TTL_MS, PUSH_DELAY_MS, PUSH_DEVICES_MAX, PUSH_REFUSED_MS, PUSH_RETRY_MS, PUSH_TOKEN_MARGIN_MS,
+    SHORT_SECRET_MIN_BYTES,
 };
 use courtside::model::name::AppId;
 use courtside::object::{AppHost, AppInput, AppOutput, CallerId, Settings};
@@ -313,6 +314,28 @@ fn what_answers_mean_for_a_device() {
         scene.end_first(outcome);
         assert_eq!((scene.state(device), scene.waiting() == 1), (state, is_kept), "{what}");
     }
+}
+
+#[test]
+fn devices_that_are_gone_make_room_for_others() {
+    let mut scene = Scene::new();
+    scene.try_to("i");
+    scene.end_first(Outcome::Signed("t".to_owned()));
+    scene.end_first(apns_says(410, "Unregistered"));
+    let device = scene.host.store().push.devices["a"].clone();
+    let mut store = scene.host.into_store();
+    for index in store.push.devices.len()..PUSH_DEVICES_MAX {
+        let id = format!("d{index}");
+        store.push.devices.insert(id.clone(), Device { id, ..device.clone() });
+    }
+    let host = AppHost::new(settings(&credentials()), store);
+    scene = Scene { host, now_ms: NOW_MS, attempts: Vec::new(), alarm_ms: None, pushes: 9 };
+    for id in ["new", "newer"] {
+        scene.device(id, json!({"transportType": "fcm", "registrationToken": id}));
+    }
+    let devices = &scene.host.store().push.devices;
+    assert_eq!(devices.len(), PUSH_DEVICES_MAX);
+    assert_eq!(["i", "new", "newer"].map(|id| devices.contains_key(id)), [false, true, false]);
 }
 
 #[test]

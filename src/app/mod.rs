@@ -283,7 +283,8 @@ impl Registrar {
         Ok(Ok(AppResponse::Done))
     }
 
-    /// Fails with 40000 when a webhook or a push service of the app is at an address that not everybody may make this server call.
+    /// Fails with 40000 when a webhook or a push service of the app is at an address that not everybody may make this
+    /// server call.
     fn admit_receivers(&self, config: &str) -> Result<(), ErrorInfo> {
         let Ok(app) = configuration(config) else { return Ok(()) };
         if !self.private_push {

@@ -17,8 +17,8 @@
 //! `mutableMessages`, `batchingEnabled`, `conflationEnabled`, and `batchingInterval`, `conflationInterval` (ms),
 //! `conflationKey` (see [`crate::conflation`]), `maxMembers`: how many may be present on a channel, and
 //! `retentionHours`: how long what is persisted is kept. The secret may set none that has no effect: see
-//! [`Namespace::not_effective`]. The app and each of its namespaces may have `webhooks`: see [`super::webhook`]. The app
-//! may have credentials for push services, `push`: see [`super::push`].
+//! [`Namespace::not_effective`]. The app and each of its namespaces may have `webhooks`: see [`super::webhook`]. The
+//! app may have credentials for push services, `push`: see [`super::push`].
 
 use std::rc::Rc;
 

@@ -1,7 +1,7 @@
 //! Credentials for push services that know their senders (docs/push.md): a service account for FCM, and a key for APNs.
 //!
-//! They belong to an app, as its keys do. What can be known of them without asking the services is checked when they are
-//! read: a key that cannot sign is refused before anything is sent.
+//! They belong to an app, as its keys do. What can be known of them without asking the services is checked when they
+//! are read: a key that cannot sign is refused before anything is sent.
 
 use std::fmt;
 
@@ -200,8 +200,8 @@ const RSA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
 const P256: &[u8] = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
 
 impl SigningKey {
-    /// From PEM. Line breaks may be the two characters that they are in JSON. Fails with 40000 for a key that cannot sign
-    /// so, and never shows it.
+    /// From PEM. Line breaks may be the two characters that they are in JSON. Fails with 40000 for a key that cannot
+    /// sign so, and never shows it.
     fn parse(pem: &str, algorithm: Algorithm) -> Result<SigningKey, ErrorInfo> {
         let kind = match algorithm {
             Algorithm::Rs256 => "an RSA key of 2048 bits or more",

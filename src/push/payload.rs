@@ -102,8 +102,8 @@ fn check_headers(headers: &Value) -> Result<(), ErrorInfo> {
     match headers.iter().find(|(name, value)| !APNS_HEADER_NAMES.contains(&name.as_str()) || !is_header(value)) {
         None => Ok(()),
         Some((name, _)) => Err(bad(&format!(
-            "'{APNS_HEADERS}' must be texts of at most {APNS_HEADER_MAX_BYTES} visible characters, or whole numbers, by \
-             the names {}; '{}' is not",
+            "'{APNS_HEADERS}' must be texts of at most {APNS_HEADER_MAX_BYTES} visible characters, or whole numbers, by the \
+             names {}; '{}' is not",
             APNS_HEADER_NAMES.join(", "),
             shown(name)
         ))),

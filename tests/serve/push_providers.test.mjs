@@ -30,7 +30,8 @@ test('APNs is spoken to over HTTP/2', async (t) => {
   const { admin } = rest(served, options).push;
   const recipient = { transportType: 'apns', deviceToken: token };
   providers.answers.set(token, [{ status: 410, body: { reason: 'Unregistered' } }]);
-  await admin.deviceRegistrations.save(/** @type {any} */ ({ id: 'd1', platform: 'ios', formFactor: 'phone', push: { recipient } }));
+  const device = /** @type {any} */ ({ id: 'd1', platform: 'ios', formFactor: 'phone', push: { recipient } });
+  await admin.deviceRegistrations.save(device);
   await admin.publish({ deviceId: 'd1' }, { notification: { title: 'Goal' } });
   assert.equal((await admin.deviceRegistrations.get('d1')).push.state, 'FAILED');
   await Promise.all([1, 2, 3].map((match) => admin.publish(recipient, { data: { match } })));
@@ -50,7 +51,8 @@ test('a push service of this network is named by no app, unless the operator say
 test('addresses of the public net are known from others', () => {
   for (const address of ['17.188.143.98', '2620:149:208::1', '8.8.8.8']) assert.ok(isPublic(address), address);
   for (const address of [
-    '127.0.0.1', '10.1.2.3', '172.31.0.1', '192.168.1.1', '169.254.169.254', '100.64.1.1', '0.0.0.0', '224.0.0.1', '255.255.255.255',
+    '127.0.0.1', '10.1.2.3', '172.31.0.1', '192.168.1.1', '169.254.169.254', '100.64.1.1', '0.0.0.0', '224.0.0.1',
+    '255.255.255.255',
     '::1', '::', 'fe80::1', 'fd00::1', '::ffff:10.0.0.1', '64:ff9b::a00:1', '2002:a00:1::', 'localhost',
   ]) assert.ok(!isPublic(address), address);
 });

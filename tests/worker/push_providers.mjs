@@ -138,10 +138,10 @@ export class PushProviders {
 
   /** @param {string} jwt @param {crypto.KeyObject} key */
   #verified(jwt, key) {
-    const [head, claims, signature] = jwt.split('.');
-    const signed = [Buffer.from(`${head}.${claims}`), Buffer.from(String(signature), 'base64url')];
+    const [head, claims, end] = jwt.split('.');
+    const [signed, signature] = [Buffer.from(`${head}.${claims}`), Buffer.from(String(end), 'base64url')];
     const how = key.asymmetricKeyType === 'ec' ? /** @type {any} */ ({ key, dsaEncoding: 'ieee-p1363' }) : key;
-    assert.ok(crypto.verify('sha256', /** @type {any} */ (signed[0]), how, /** @type {any} */ (signed[1])), 'signed by the app');
+    assert.ok(crypto.verify('sha256', signed, how, signature), 'signed by the app');
     return { head: decoded(String(head)), claims: decoded(String(claims)) };
   }
 
@@ -166,8 +166,9 @@ export class PushProviders {
   #firebase({ headers }, path, body) {
     assert.equal(path, '/v1/projects/match-day/messages:send');
     const { message } = JSON.parse(body);
-    if (!this.#tokens.has(String(headers.authorization).replace(/^Bearer /, ''))) return fcmError(401, 'UNAUTHENTICATED');
-    return this.#keep(message.token, message, headers, { status: 200, body: { name: 'projects/match-day/messages/1' } });
+    const token = String(headers.authorization).replace(/^Bearer /, '');
+    if (!this.#tokens.has(token)) return fcmError(401, 'UNAUTHENTICATED');
+    return this.#keep(message.token, message, headers, { status: 200, body: { name: 'messages/1' } });
   }
 
   /** @param {http.IncomingMessage} request @param {string} recipient @param {string} body @returns {Answer} */

@@ -13,12 +13,13 @@ const strangers = await PushProviders.start({ after });
 const app = (id, more) => ({
   id, keys: [{ name: 'key1', secret: 'local-only' }], namespaces: [{ id: 'match', pushEnabled: true }], ...more,
 });
+// Signed by a key that is not the sender's.
+const strange = { ...strangers.fcm.serviceAccount, token_uri: `${strangers.origin}/token` };
 const apps = {
   apps: [
     app('demo', { push: { fcm: providers.fcm, apns: providers.apns } }),
     app('none'),
-    // Signed by keys that the services do not know.
-    app('wrong', { push: { fcm: { ...providers.fcm, serviceAccount: { ...strangers.fcm.serviceAccount, token_uri: `${strangers.origin}/token` } } } }),
+    app('wrong', { push: { fcm: { ...providers.fcm, serviceAccount: strange } } }),
   ],
 };
 const variables = { PUSH_PRIVATE_ADDRESSES: 'true', ADMIN_TOKEN: 'local-admin' };
@@ -115,7 +116,8 @@ for (const kind of /** @type {Kind[]} */ (['fcm', 'apns'])) {
 }
 
 test('FCM gets a message of its own form, and what is for Android alone', async () => {
-  const fcm = { priority: 'high', token: 'someone-else', topic: 'all', notification: { click_action: 'OPEN', title: 'GOAL' } };
+  const notification = { click_action: 'OPEN', title: 'GOAL' };
+  const fcm = { priority: 'high', token: 'someone-else', topic: 'all', notification };
   await admin.publish(kinds.fcm('form'), { ...payload, fcm, apns: { aps: { badge: 3 } } });
   const [{ message } = { message: null }] = await providers.until('form', 1);
   assert.deepEqual(message, {
@@ -169,8 +171,11 @@ test('a token is got once for many, again when it is denied, and not for ever', 
 
 test('credentials that are refused are seen, and not tried for each device', async () => {
   const wrong = rest(runtime, /** @type {any} */ ({ key: 'wrong.key1:local-only', pushFullWait: true }));
-  strangers.answers.set('token', [{ status: 400, body: { error: 'invalid_grant', error_description: 'Not a valid email' } }]);
-  for (const id of ['w1', 'w2', 'w3']) await wrong.push.admin.deviceRegistrations.save(device('fcm', id, { clientId: 'wim' }));
+  const body = { error: 'invalid_grant', error_description: 'Not a valid email' };
+  strangers.answers.set('token', [{ status: 400, body }]);
+  for (const id of ['w1', 'w2', 'w3']) {
+    await wrong.push.admin.deviceRegistrations.save(device('fcm', id, { clientId: 'wim' }));
+  }
   await wrong.push.admin.publish({ clientId: 'wim' }, payload);
   for (const id of ['w1', 'w2', 'w3']) assert.deepEqual(await state(id, wrong), ['FAILING', 103008]);
   assert.equal(strangers.exchanges, 1);
@@ -210,7 +215,8 @@ test('an app made at run time has credentials, and they are changed', async () =
 
 test('metrics count attempts by transport and outcome', async () => {
   const { text } = await operate('GET', '/metrics');
-  const count = (/** @type {string} */ labels) => Number(text.match(new RegExp(`^courtside_push_attempts_total\\{${labels}\\} (\\d+)`, 'm'))?.[1]);
+  const count = (/** @type {string} */ labels) =>
+    Number(text.match(new RegExp(`^courtside_push_attempts_total\\{${labels}\\} (\\d+)`, 'm'))?.[1]);
   assert.ok(count('transport="fcm",outcome="delivered"') >= 10, text);
   assert.ok(count('transport="apns",outcome="delivered"') >= 5, text);
   assert.ok(count('transport="fcm",outcome="unauthorised"') >= 3, text);
@@ -222,7 +228,8 @@ test('what cannot be a recipient, or a header, is refused', async () => {
   await assert.rejects(admin.publish({ transportType: 'apns', deviceToken: '../../x' }, payload), { code: 40000 });
   const smuggled = { ...payload, apns: { 'apns-headers': { authorization: 'bearer x' } } };
   await assert.rejects(admin.publish(kinds.apns('x'), smuggled), { code: 40000, message: /apns-headers/ });
-  await admin.deviceRegistrations.save(device('apns', 'odd', { push: { recipient: { transportType: 'apns', deviceToken: 'x/y' } } }));
+  const odd = { push: { recipient: { transportType: 'apns', deviceToken: 'x/y' } } };
+  await admin.deviceRegistrations.save(device('apns', 'odd', odd));
   await admin.publish({ deviceId: 'odd' }, payload);
   assert.deepEqual(await state('odd'), ['FAILED', 103005]);
 });

@@ -108,7 +108,8 @@ pub struct Outbox {
     sends: Option<usize>,
     /// Deliveries that the platform is making: at most [`PUSH_IN_FLIGHT_MAX`].
     in_flight: Vec<Flight>,
-    /// Deliveries that wait for a token that is being got, until their leases end at the latest: no more than there are.
+    /// Deliveries that wait for a token that is being got, and for the end of their leases at the latest. At most
+    /// [`PUSH_SENDS_MAX`], as all that wait.
     held: Vec<(Transport, Waiting)>,
     due_at_ms: Option<u64>,
     /// Pushes that were done since they were last asked for.

@@ -42,12 +42,13 @@ fn p256() -> Vec<u8> {
 pub fn credentials() -> Value {
     json!({
         "fcm": {"serviceAccount": {
-            "type": "service_account", "project_id": "match-day", "private_key_id": "k1", "private_key": pem(&rsa(256)),
-            "client_email": "push@match-day.iam.gserviceaccount.com", "token_uri": "https://oauth2.googleapis.com/token",
-            "universe_domain": "googleapis.com",
+            "type": "service_account", "project_id": "match-day", "private_key_id": "k1",
+            "private_key": pem(&rsa(256)), "client_email": "push@match-day.iam.gserviceaccount.com",
+            "token_uri": "https://oauth2.googleapis.com/token", "universe_domain": "googleapis.com",
         }},
         "apns": {
-            "key": pem(&p256()), "keyId": "ABCDE12345", "teamId": "TEAM567890", "topic": "com.example.match", "sandbox": true,
+            "key": pem(&p256()), "keyId": "ABCDE12345", "teamId": "TEAM567890",
+            "topic": "com.example.match", "sandbox": true,
         },
     })
 }
