@@ -49,7 +49,11 @@ export class Log {
 /** Whatever else stands in its place is refused by those who read it. @param {any} value @returns {any[]} */
 const list = (value) => (Array.isArray(value) ? value : []);
 
-/** The secrets in the text of apps: of keys, of webhooks, and for push services. @param {string} apps @returns {string[]} */
+/**
+ * The secrets in the text of apps: of keys, of webhooks, and for push services.
+ * @param {string} apps
+ * @returns {string[]}
+ */
 export function secretsOf(apps) {
   const holders = list(JSON.parse(apps).apps).flatMap((app) => {
     const webhooks = [app, ...list(app?.namespaces)].flatMap((one) => list(one?.webhooks));

@@ -14,10 +14,10 @@ const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.met
 const classes = { CHANNEL: 'Channel', RELAY: 'Relay', APP: 'App', PROBE: 'Probe' };
 
 /**
- * @param {{ host: string, port: number, data: string, control: string, http2: string, tlsCert?: string, tlsKey?: string, trustProxy:
- *   boolean, privateAddresses: boolean, variables: string[] }} options `control` and `http2` are the paths of sockets;
- *   `privateAddresses` says whether push services and receivers of webhooks may be at any; `variables` are names in the
- *   runtime's environment
+ * @param {{ host: string, port: number, data: string, control: string, http2: string, tlsCert?: string,
+ *   tlsKey?: string, trustProxy: boolean, privateAddresses: boolean, variables: string[] }} options `control` and
+ *   `http2` are the paths of sockets; `privateAddresses` says whether push services and receivers of webhooks may be at
+ *   any; `variables` are names in the runtime's environment
  */
 export function runtimeConfig({
   host, port, data, control, http2, tlsCert, tlsKey, trustProxy, privateAddresses, variables,

@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import test from 'node:test';
 import { isPublic } from '../../bin/http2.mjs';
+import { secretsOf } from '../../bin/log.mjs';
 import { rest } from '../worker/clients.mjs';
 import { PushProviders } from '../worker/push_providers.mjs';
 import { Served } from './served.mjs';
@@ -46,6 +47,18 @@ test('a push service of this network is named by no app, unless the operator say
   for (const push of [{ apns: providers.apns }, { fcm: providers.fcm }]) {
     await assert.rejects(Served.start(t, { args: ['--apps', appsFile(t, push)] }), /PUSH_PRIVATE_ADDRESSES/);
   }
+});
+
+test('private keys are kept out of the log, also by a line', async (t) => {
+  const { fcm, apns } = await PushProviders.start(t);
+  const asText = { ...fcm, serviceAccount: JSON.stringify(fcm.serviceAccount) };
+  for (const push of [{ fcm, apns }, { fcm: asText, apns }]) {
+    const secrets = secretsOf(JSON.stringify({ apps: [{ id: 'demo', push }] }));
+    for (const key of [fcm.serviceAccount.private_key, apns.key]) {
+      assert.ok(secrets.includes(String(key)) && secrets.includes(String(String(key).split('\n')[1])));
+    }
+  }
+  assert.deepEqual(secretsOf(JSON.stringify({ apps: [{ push: { fcm: { serviceAccount: 'no JSON' }, apns: 5 } }] })), []);
 });
 
 test('addresses of the public net are known from others', () => {
