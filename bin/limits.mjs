@@ -22,6 +22,14 @@ export const START_MS = 60_000;
 /** A request on the control socket: the slowest calls every object that is awake. */
 export const CONTROL_MS = 30_000;
 
+/** Of a request over HTTP/2 for the runtime: how long it takes, shorter than the worker waits; bytes of a body. */
+export const HTTP2_MS = 15_000;
+export const HTTP2_BODY_MAX = 64 * 1024;
+
+/** Connections that stay open, one for each service, and for how long without a request: Apple wants few of them. */
+export const HTTP2_SESSIONS_MAX = 20;
+export const HTTP2_IDLE_MS = 30 * 60 * 1_000;
+
 /** Between two starts of a runtime that ends by itself: twice as long each time, from the first to the last. */
 export const RESTART_MIN_MS = 100;
 export const RESTART_MAX_MS = 10_000;

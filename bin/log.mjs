@@ -1,6 +1,9 @@
 /** The log: one line of JSON for each event. No secret that it was told of is ever in a line. */
 import { LOG_LINE_MAX } from './limits.mjs';
 
+/** Shorter parts of a key tell nothing, and hiding them would hide words. */
+const KEY_LINE_MIN = 16;
+
 export const levels = /** @type {const} */ (['debug', 'info', 'warn', 'error']);
 
 /** @typedef {(typeof levels)[number]} Level */
@@ -46,11 +49,34 @@ export class Log {
 /** Whatever else stands in its place is refused by those who read it. @param {any} value @returns {any[]} */
 const list = (value) => (Array.isArray(value) ? value : []);
 
-/** The secrets in the text of apps: of keys, and of webhooks. @param {string} apps @returns {string[]} */
+/**
+ * The secrets in the text of apps: of keys, of webhooks, and for push services.
+ * @param {string} apps
+ * @returns {string[]}
+ */
 export function secretsOf(apps) {
   const holders = list(JSON.parse(apps).apps).flatMap((app) => {
     const webhooks = [app, ...list(app?.namespaces)].flatMap((one) => list(one?.webhooks));
     return [...list(app?.keys), ...webhooks];
   });
-  return holders.map((holder) => holder?.secret).filter((secret) => typeof secret === 'string');
+  const keys = list(JSON.parse(apps).apps).flatMap((app) => {
+    const { fcm, apns } = app?.push ?? {};
+    return [apns?.key, accountOf(fcm?.serviceAccount)?.private_key].flatMap(linesOf);
+  });
+  return [...holders.map((holder) => holder?.secret), ...keys].filter((secret) => typeof secret === 'string');
+}
+
+/** @param {any} account an object, or the text of one */
+function accountOf(account) {
+  try {
+    return typeof account === 'string' ? JSON.parse(account) : account;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A key, and the lines of it that a message may show one by one. @param {unknown} text @returns {unknown[]} */
+function linesOf(text) {
+  if (typeof text !== 'string') return [];
+  return [text, ...text.split(/\s|\\n/).filter((line) => line.length >= KEY_LINE_MIN && !line.includes('-----'))];
 }

@@ -14,12 +14,14 @@ const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.met
 const classes = { CHANNEL: 'Channel', RELAY: 'Relay', APP: 'App', PROBE: 'Probe' };
 
 /**
- * @param {{ host: string, port: number, data: string, control: string, tlsCert?: string, tlsKey?: string, trustProxy:
- *   boolean, privateAddresses: boolean, variables: string[] }} options `control` is the path of a socket;
- *   `privateAddresses` says whether push services and receivers of webhooks may be at any; `variables` are names in the
- *   runtime's environment
+ * @param {{ host: string, port: number, data: string, control: string, http2: string, tlsCert?: string,
+ *   tlsKey?: string, trustProxy: boolean, privateAddresses: boolean, variables: string[] }} options `control` and
+ *   `http2` are the paths of sockets; `privateAddresses` says whether push services and receivers of webhooks may be at
+ *   any; `variables` are names in the runtime's environment
  */
-export function runtimeConfig({ host, port, data, control, tlsCert, tlsKey, trustProxy, privateAddresses, variables }) {
+export function runtimeConfig({
+  host, port, data, control, http2, tlsCert, tlsKey, trustProxy, privateAddresses, variables,
+}) {
   const http = trustProxy ? '(forwardedProtoHeader = "X-Forwarded-Proto")' : '()';
   const listens = tlsCert && tlsKey
     ? `https = (options = ${http}, tlsOptions = (keypair = (
@@ -49,6 +51,7 @@ ${entries.map(([binding, name]) => `        (name = "${binding}", durableObjectN
 ${variables.map((name) => `        (name = "${name}", fromEnvironment = "${name}"),`).join('\n')}
         (name = "TRUST_PROXY", text = "${trustProxy}"),
         (name = "FILES", service = "files"),
+        (name = "HTTP2", service = "http2"),
         (name = "ASSETS", json = ${text(JSON.stringify(listAssets(path.join(root, 'www'))))}),
       ],
       durableObjectNamespaces = [
@@ -60,6 +63,8 @@ ${entries.map(([, name]) => namespace(name)).join('\n')}
     # It calls nobody but push services and receivers of webhooks. Whatever their names lead to, nothing of this network is among them.
     (name = "push-services", network = (
       allow = ["public"${privateAddresses ? ', "private"' : ''}], tlsOptions = (trustBrowserCas = true))),
+    # Requests that must be of HTTP/2, which the supervisor makes.
+    (name = "http2", external = (address = ${text(`unix:${http2}`)}, http = (style = proxy))),
     (name = "objects", disk = (path = ${text(objectsIn(data))}, writable = true)),
     (name = "files", disk = (path = ${text(path.join(root, 'www'))})),
   ],

@@ -7,6 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { openData, removeEmpty } from './data.mjs';
+import { Http2, http2In } from './http2.mjs';
 import { EXIT_MS, LEAVE_STEPS, MEMORY_LOOK_MS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX, STEADY_MS } from './limits.mjs';
 import { secretsOf } from './log.mjs';
 import { memoryOf } from './memory.mjs';
@@ -33,6 +34,8 @@ export class Server {
   /** Directories that go with this process. @type {string[]} */
   #temporary = [];
   #lock = -1;
+  /** @type {Http2 | undefined} */
+  #http2;
   /** The environment of the runtime: all that it is told. @type {Record<string, string>} */
   #variables = {};
   /** @type {Runtime | undefined} */
@@ -62,6 +65,8 @@ export class Server {
       if (removed > 0) this.#log.say('info', 'files of expired objects removed', { removed });
       this.#folder = this.#makeFolder();
       process.on('exit', this.#onExit);
+      this.#http2 = new Http2(this.#mayCall('PUSH_PRIVATE_ADDRESSES'));
+      await this.#http2.listen(this.#folder);
       await this.#run();
       await this.#current.control.checkApps();
     } catch (error) {
@@ -155,14 +160,19 @@ export class Server {
     return Object.fromEntries(set);
   }
 
+  /** Whether the operator allows private addresses. @param {string} variable */
+  #mayCall(variable) {
+    return this.#variables[variable] === 'true';
+  }
+
   async #run() {
     const config = runtimeConfig({
       ...this.#settings,
       port: this.#port,
       data: this.#data,
       control: controlIn(this.#folder),
-      privateAddresses: ['PUSH_PRIVATE_ADDRESSES', 'WEBHOOK_PRIVATE_ADDRESSES']
-        .some((name) => this.#variables[name] === 'true'),
+      http2: http2In(this.#folder),
+      privateAddresses: this.#mayCall('PUSH_PRIVATE_ADDRESSES') || this.#mayCall('WEBHOOK_PRIVATE_ADDRESSES'),
       variables: Object.keys(this.#variables),
     });
     fs.writeFileSync(path.join(this.#folder, 'courtside.capnp'), config, { mode: 0o600 });
@@ -213,6 +223,7 @@ export class Server {
       await this.#sendAway().catch(notAll);
     }
     await this.#runtime?.stop(EXIT_MS);
+    this.#http2?.stop();
     if (this.#serves) this.#log.say('info', 'stopped');
     process.off('exit', this.#onExit);
     if (this.#lock >= 0) fs.closeSync(this.#lock);

@@ -192,6 +192,7 @@ fn endpoint(attempt: &Attempt) -> String {
     match &attempt.to {
         To::Web(web) => web.recipient.endpoint.url.rsplit('/').next().unwrap().to_owned(),
         To::Channel(call) => call.to.channel.to_string(),
+        other => panic!("not for a browser or a channel: {other:?}"),
     }
 }
 

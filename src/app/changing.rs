@@ -40,6 +40,7 @@ pub fn changed(config: &str, change: &Change) -> Result<String, ErrorInfo> {
             }
             list(&mut app, "keys").push(Value::Object(new));
         }
+        Change::Push(credentials) => app["push"] = read(credentials)?,
         Change::RemoveKey(id) => remove(list(&mut app, "keys"), "name", id)?,
     }
     if !list(&mut app, "keys").iter().any(|key| key["validUntil"].is_null()) {

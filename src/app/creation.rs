@@ -46,7 +46,8 @@ impl NewApp {
         let keys: Vec<Value> = key_specs.iter().enumerate().map(|(index, spec)| key(spec, index, seed)).collect();
         let known: Vec<Value> = namespaces.iter().map(known_fields).collect();
         let webhooks = list(body, "webhooks", HOOKS_PER_APP_MAX)?;
-        let app = json!({ "id": id, "keys": keys, "namespaces": known, "webhooks": webhooks });
+        let push = body.get("push");
+        let app = json!({ "id": id, "keys": keys, "namespaces": known, "webhooks": webhooks, "push": push });
         let app = App::try_from(app)?;
         let fixtures = fixtures::entering(&app, body)?;
         let config = app.to_json().to_string();
@@ -100,7 +101,7 @@ fn answer(app: &App, body: &Map<String, Value>, key_specs: &[Value], namespaces:
     let keys: Vec<Value> = app.keys().iter().zip(key_specs).map(|(key, spec)| shown_key(key, spec)).collect();
     let namespaces: Vec<Value> =
         app.namespaces().iter().zip(namespaces).map(|(known, asked)| shown_namespace(known, asked)).collect();
-    let handled = ["keys", "namespaces", "webhooks", "channels", "appId", "accountId"];
+    let handled = ["keys", "namespaces", "webhooks", "push", "channels", "appId", "accountId"];
     let idle: Vec<&String> = body
         .iter()
         .filter(|(name, value)| !handled.contains(&name.as_str()) && has_effect(value))
@@ -117,6 +118,9 @@ fn answer(app: &App, body: &Map<String, Value>, key_specs: &[Value], namespaces:
     });
     if let Some(webhooks) = app.to_json().get_mut("webhooks") {
         answer["webhooks"] = webhooks.take();
+    }
+    if !app.push().is_empty() {
+        answer["push"] = app.push().shown();
     }
     answer
 }

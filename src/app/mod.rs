@@ -60,6 +60,8 @@ pub struct Registrar {
     pub private_receivers: bool,
     /// How long a webhook's own secret must be.
     pub secret_min_bytes: usize,
+    /// The same of push services that an app names.
+    pub private_push: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -123,6 +125,7 @@ impl Registrar {
             statistics,
             private_receivers: false,
             secret_min_bytes: SECRET_MIN_BYTES,
+            private_push: false,
         };
         // At once, and not when an interval is over: an object that is often built anew would put it off for ever.
         if registrar.holds_what_ends() {
@@ -298,11 +301,14 @@ impl Registrar {
         Ok(Ok(AppResponse::Done))
     }
 
-    /// Fails with 40000 when a webhook of the app is at an address that not everybody may make this server call, or
-    /// signs with a secret that is too short here.
+    /// Fails with 40000 when a webhook or a push service of the app is at an address that not everybody may make this
+    /// server call, or a webhook signs with a secret that is too short here.
     fn admit_receivers(&self, config: &str) -> Result<(), ErrorInfo> {
         let Ok(app) = configuration(config) else { return Ok(()) };
         app.check_webhook_secrets(self.secret_min_bytes)?;
+        if !self.private_push {
+            app.check_push_addresses()?;
+        }
         if self.private_receivers { Ok(()) } else { app.check_addresses() }
     }
 

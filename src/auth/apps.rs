@@ -17,7 +17,8 @@
 //! `mutableMessages`, `batchingEnabled`, `conflationEnabled`, and `batchingInterval`, `conflationInterval` (ms),
 //! `conflationKey` (see [`crate::conflation`]), `maxMembers`: how many may be present on a channel, and
 //! `retentionHours`: how long what is persisted is kept. The secret may set none that has no effect: see
-//! [`Namespace::not_effective`]. The app and each of its namespaces may have `webhooks`: see [`super::webhook`].
+//! [`Namespace::not_effective`]. The app and each of its namespaces may have `webhooks`: see [`super::webhook`]. The
+//! app may have credentials for push services, `push`: see [`super::push`].
 
 use std::rc::Rc;
 
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::fields::Fields;
+use super::push::PushCredentials;
 use super::webhook::{Hook, Webhook};
 use super::{Capability, Grant, Key, KeyName, Namespace, Rules, Secret};
 use crate::error::{Code, ErrorInfo};
@@ -42,6 +44,7 @@ pub struct App {
     keys: Vec<Key>,
     namespaces: Vec<Namespace>,
     webhooks: Vec<Webhook>,
+    push: PushCredentials,
 }
 
 impl App {
@@ -61,7 +64,7 @@ impl App {
             let most = format!("it has at most {KEYS_PER_APP_MAX} keys and {NAMESPACES_PER_APP_MAX} namespaces");
             return Err(invalid(&most));
         }
-        Ok(App { id, keys, namespaces, webhooks: Vec::new() })
+        Ok(App { id, keys, namespaces, webhooks: Vec::new(), push: PushCredentials::default() })
     }
 
     /// With these webhooks beside those of its namespaces. Fails with 40000 when two of all have one id, one names a
@@ -121,6 +124,20 @@ impl App {
         Err(Code::BadRequest.because(format!("app {}: the webhook {} {what}", self.id.as_str(), webhook.id())))
     }
 
+    /// The same of push services, where they are not the usual ones.
+    pub fn check_push_addresses(&self) -> Result<(), ErrorInfo> {
+        if self.push.is_public() {
+            return Ok(());
+        }
+        let what = "must be at public names, over https, unless PUSH_PRIVATE_ADDRESSES is true";
+        Err(Code::BadRequest.because(format!("app {}: its push services {what}", self.id.as_str())))
+    }
+
+    /// For services that know who sends.
+    pub fn push(&self) -> &PushCredentials {
+        &self.push
+    }
+
     pub fn id(&self) -> &AppId {
         &self.id
     }
@@ -159,18 +176,24 @@ impl App {
         if !self.webhooks.is_empty() {
             json["webhooks"] = self.webhooks.iter().map(Webhook::to_json).collect();
         }
+        if !self.push.is_empty() {
+            json["push"] = self.push.to_json();
+        }
         json
     }
 
     fn read(value: &Value, path: &str, secret_min_bytes: usize) -> Result<App, ErrorInfo> {
-        let fields = Fields::of(value, path, &["id", "keys", "namespaces", "webhooks"])?;
+        let fields = Fields::of(value, path, &["id", "keys", "namespaces", "webhooks", "push"])?;
         let id = fields.parsed("id", AppId::parse)?;
         let keys = fields.list("keys", KEYS_PER_APP_MAX, |key, path| read_key(&id, key, path, secret_min_bytes))?;
         let namespace = |value, path: &str| Namespace::read(value, path, secret_min_bytes);
         let namespaces = fields.list("namespaces", NAMESPACES_PER_APP_MAX, namespace)?;
         let webhook = |value, path: &str| Webhook::read(value, path, secret_min_bytes);
         let webhooks = fields.list("webhooks", HOOKS_PER_APP_MAX, webhook)?;
-        App::new(id, keys, namespaces)?.with_webhooks(webhooks)
+        let push = fields.optional("push");
+        let push = push.map(|push| PushCredentials::read(push, &fields.path_to("push"))).transpose()?;
+        let app = App::new(id, keys, namespaces)?.with_webhooks(webhooks)?;
+        Ok(App { push: push.unwrap_or_default(), ..app })
     }
 
     /// One of the configuration. Fails also for a rule without effect.

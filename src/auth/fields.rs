@@ -77,7 +77,7 @@ impl<'a> Fields<'a> {
         wrong(&self.path_to(name), what)
     }
 
-    fn path_to(&self, name: &str) -> String {
+    pub fn path_to(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 }

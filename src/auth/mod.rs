@@ -2,7 +2,7 @@
 //! random bytes and the app come from the caller. In reading order:
 //!
 //! - `identity`: who a client may say that it is; `operations`, `resource`, `capability`: what it may do where
-//! - `secret`, `key`: API keys; `webhook`, `namespace`, `apps` (read by `fields`): the configuration
+//! - `secret`, `key`: API keys; `webhook`, `push`, `namespace`, `apps` (read by `fields`): the configuration
 //! - `credentials`: what a request presents; `grant`: what that allows; `source`: whose share it takes; `token`, `jwt`:
 //!   the signed forms
 //! - `attempts`: how often one may be wrong; `request`: a new token; `revocation`: the end of one; `ban`: who is kept
@@ -24,6 +24,7 @@ mod jwt;
 mod key;
 mod namespace;
 mod operations;
+mod push;
 mod pusher;
 mod request;
 mod resource;
@@ -46,6 +47,7 @@ pub use identity::Identity;
 pub use key::{Key, KeyName};
 pub use namespace::{Namespace, Rules};
 pub use operations::{MODERATOR, Operations};
+pub use push::{Algorithm, ApnsKey, FcmAccount, PushCredentials, SigningKey};
 pub use pusher::Signed;
 pub use request::{ApprovedToken, NonceUse, TokenDetails, TokenRequest};
 pub use revocation::{Revocation, Revocations, RevokeReport, RevokeRequest, RevokeResult, Target};

@@ -64,6 +64,51 @@ pub const WEB_PUSH_MAX_BYTES: usize = 4_096 - 86 - 16 - 1;
 /// How long a statement of who sends is valid: half of what push services allow.
 pub const VAPID_TTL_MS: u64 = 12 * 60 * 60 * 1000;
 
+/// Bytes of a private key in base64. One of RSA with 4,096 bits has 3,200.
+pub const PUSH_KEY_MAX_BYTES: usize = 8 * 1024;
+
+/// Bytes in the modulus of an RSA key: 2,048 bits, less than which nobody should sign with.
+pub const RSA_KEY_MIN_BYTES: usize = 256;
+
+/// Bytes in names that credentials have: projects, accounts, bundle ids.
+pub const PUSH_NAME_MAX_BYTES: usize = 255;
+
+/// How long before it ends a token is not used any more: a request, and clocks that differ.
+pub const PUSH_TOKEN_MARGIN_MS: u64 = 5 * 60 * 1000;
+
+/// How long a statement to Google's token endpoint is valid: the most that it allows.
+pub const GOOGLE_STATEMENT_TTL_MS: u64 = 60 * 60 * 1000;
+
+/// How long a token for APNs is used: Apple takes one for an hour, and wants no other within 20 minutes.
+pub const APNS_TOKEN_TTL_MS: u64 = 40 * 60 * 1000;
+
+/// How long to wait when Apple says that there were too many tokens.
+pub const APNS_TOKEN_PAUSE_MS: u64 = 20 * 60 * 1000;
+
+/// How long credentials that a push service refused are not tried again, and how long a token endpoint that is away is
+/// not. Every delivery meanwhile has the same error: a push to 100,000 devices asks 100 times, and not 100,000.
+pub const PUSH_REFUSED_MS: u64 = 60 * 1000;
+pub const PUSH_TOKEN_RETRY_MS: u64 = 5 * 1000;
+
+/// How long FCM is left alone when it says that it is too much, but not for how long.
+pub const FCM_QUOTA_PAUSE_MS: u64 = 60 * 1000;
+
+/// Bytes that are read of an answer of a push service, or of a token endpoint, whose tokens have 1 KB.
+pub const PUSH_ANSWER_MAX_BYTES: usize = 16 * 1024;
+
+/// Characters of what a push service says that an error repeats: a sentence or two, in each device that it is of.
+pub const PUSH_REASON_MAX_CHARS: usize = 200;
+
+/// Bytes of a notification for APNs, and of what replaces an earlier one.
+pub const APNS_MAX_BYTES: usize = 4 * 1024;
+pub const APNS_COLLAPSE_ID_MAX_BYTES: usize = 64;
+
+/// Characters of a device token of APNs. They have 64, and Apple says that they may grow.
+pub const APNS_TOKEN_MAX_CHARS: usize = 400;
+
+/// Bytes of a header that a payload sets for APNs.
+pub const APNS_HEADER_MAX_BYTES: usize = 255;
+
 /// How long a publish with `fullWait` waits for its deliveries. Shorter than proxies wait for an answer.
 pub const PUSH_FULL_WAIT_MS: u64 = 20 * 1000;
 

@@ -228,7 +228,7 @@ impl<S: Store + push::Store> AppHost<S> {
         }
     }
 
-    fn act<T>(
+    pub(super) fn act<T>(
         &mut self,
         now_ms: u64,
         act: impl FnOnce(&mut Registrar, &mut S) -> Result<T, StoreError>,
@@ -240,6 +240,7 @@ impl<S: Store + push::Store> AppHost<S> {
         registrar.private_receivers = self.private_receivers;
         registrar.secret_min_bytes = self.secret_min_bytes;
         registrar.statistics.is_measured = self.is_measured;
+        registrar.private_push = self.push.settings.private_addresses;
         let acted = act(&mut registrar, &mut self.store)?;
         self.registrar = Some(registrar);
         Ok(acted)

@@ -14,7 +14,9 @@ use crate::base::pinned;
 use crate::error::Code;
 use crate::limits::{PUSH_FULL_WAIT_MS, PUSH_FULL_WAITS_MAX};
 use crate::model::name::AppId;
-use crate::rpc::{Answer, AppResponse, ChannelPush, DirectPush, PushRequest, PushResponse};
+use crate::rpc::{Answer, AppRequest, AppResponse, ChannelPush, DirectPush, PushRequest, PushResponse};
+use crate::stats::interval::MINUTE_MS;
+use crate::stats::{PushOutcome, Report};
 
 /// What an object knows of its push, besides what is stored.
 #[derive(Default)]
@@ -26,6 +28,14 @@ pub(super) struct Push {
     /// Who asked for the app's keys while they are made, and whom push services may write to.
     key_callers: Vec<(CallerId, String)>,
     waits: Vec<FullWait>,
+    counts: Counts,
+}
+
+/// How attempts of this minute went. Each life of the memory reports by a name of its own.
+#[derive(Default)]
+struct Counts {
+    reporter: String,
+    report: Report,
 }
 
 /// A publish that is answered when its pushes are delivered.
@@ -130,14 +140,33 @@ impl<S: Store + push::Store> AppHost<S> {
     pub(super) fn pursue_push(&mut self, now_ms: u64) {
         let ticked = self.with_outbox(now_ms, |outbox, store, around| {
             let attempts = outbox.tick(store, around)?;
-            Ok((attempts, outbox.done()))
+            Ok((attempts, outbox.done(), outbox.counted()))
         });
-        let (attempts, done) = ticked.unwrap_or_default();
+        let (attempts, done, counted) = ticked.unwrap_or_default();
+        self.count(&counted, now_ms);
         self.outputs.extend(attempts.into_iter().map(AppOutput::Attempt));
         self.push.waits.iter_mut().for_each(|wait| wait.keys.retain(|key| !done.contains(key)));
         let is_over = |wait: &mut FullWait| wait.keys.is_empty() || wait.until_ms <= now_ms;
         let over: Vec<FullWait> = self.push.waits.extract_if(.., is_over).collect();
         over.into_iter().for_each(|wait| self.answer_push(wait.caller, Ok(Ok(PushResponse::Published(wait.answer)))));
+    }
+
+    /// If that can't be stored, the next report of the minute has it.
+    fn count(&mut self, attempts: &[(&'static str, PushOutcome)], now_ms: u64) {
+        if attempts.is_empty() {
+            return;
+        }
+        let Counts { reporter, report } = &mut self.push.counts;
+        if reporter.is_empty() {
+            *reporter = format!("push {now_ms}");
+        }
+        if report.minute != now_ms / MINUTE_MS {
+            *report = Report { minute: now_ms / MINUTE_MS, ..Report::default() };
+        }
+        report.revision += 1;
+        attempts.iter().for_each(|(transport, outcome)| report.tally.add_push(transport, *outcome));
+        let request = AppRequest::Report { reporter: reporter.clone(), report: Box::new(report.clone()) };
+        let _ = self.act(now_ms, |registrar, store| registrar.call(store, request, false, now_ms));
     }
 
     /// When push next needs a turn. After a failure of storage that is not known.

@@ -4,8 +4,13 @@ use serde_json::{Map, Value};
 
 use super::device::{bad, bounded, shown};
 use crate::error::ErrorInfo;
-use crate::limits::PUSH_PAYLOAD_MAX_BYTES;
+use crate::limits::{APNS_HEADER_MAX_BYTES, PUSH_PAYLOAD_MAX_BYTES};
 use crate::model::node;
+
+/// What of `apns` becomes headers of the request, and which headers it may name.
+pub const APNS_HEADERS: &str = "apns-headers";
+const APNS_HEADER_NAMES: [&str; 6] =
+    ["apns-id", "apns-push-type", "apns-priority", "apns-expiration", "apns-collapse-id", "apns-topic"];
 
 const PARTS: [&str; 6] = ["notification", "data", "apns", "fcm", "gcm", "web"];
 
@@ -25,6 +30,7 @@ impl Payload {
         if fields.is_empty() {
             return Err(bad(&format!("a push needs one of {}", PARTS.join(", "))));
         }
+        fields.get("apns").and_then(|apns| apns.get(APNS_HEADERS)).map_or(Ok(()), check_headers)?;
         let payload = Value::Object(fields);
         bounded(&payload, "push", PUSH_PAYLOAD_MAX_BYTES)?;
         let Value::Object(fields) = payload else { unreachable!("made above") };
@@ -53,7 +59,7 @@ impl Payload {
         self.part("notification")?.get("collapseKey")?.as_str()
     }
 
-    fn part(&self, name: &str) -> Option<&Map<String, Value>> {
+    pub fn part(&self, name: &str) -> Option<&Map<String, Value>> {
         self.0.get(name).and_then(Value::as_object)
     }
 
@@ -76,12 +82,31 @@ impl Payload {
     }
 }
 
-fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
+/// Puts fields into an object; objects that both have become one.
+pub fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
     for (name, value) in from {
         match (into.get_mut(&name), value) {
             (Some(Value::Object(known)), Value::Object(fields)) => merge(known, fields),
             (_, value) => drop(into.insert(name, value)),
         }
+    }
+}
+
+/// Headers travel as they are: nothing in them may be taken for another.
+fn check_headers(headers: &Value) -> Result<(), ErrorInfo> {
+    let headers = headers.as_object().ok_or_else(|| bad(&format!("'{APNS_HEADERS}' must be an object")))?;
+    let is_header = |value: &Value| match value {
+        Value::String(text) => text.len() <= APNS_HEADER_MAX_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic()),
+        value => value.is_u64(),
+    };
+    match headers.iter().find(|(name, value)| !APNS_HEADER_NAMES.contains(&name.as_str()) || !is_header(value)) {
+        None => Ok(()),
+        Some((name, _)) => Err(bad(&format!(
+            "'{APNS_HEADERS}' must be texts of at most {APNS_HEADER_MAX_BYTES} visible characters, or whole numbers, by the \
+             names {}; '{}' is not",
+            APNS_HEADER_NAMES.join(", "),
+            shown(name)
+        ))),
     }
 }
 

@@ -18,9 +18,9 @@ pub enum Recipient {
         channel: ChannelName,
         key: Secret,
     },
-    /// Needs credentials that an app cannot give here yet.
-    Fcm,
-    Apns,
+    /// A registration token of FCM, and a device token of APNs. Only the services know which there are.
+    Fcm(String),
+    Apns(String),
 }
 
 /// A browser's subscription with its push service.
@@ -45,6 +45,16 @@ impl Recipient {
         Recipient::read(&node::value_of(text.as_bytes()).unwrap_or_default())
     }
 
+    /// As `transportType` has it.
+    pub fn transport(&self) -> &'static str {
+        match self {
+            Recipient::Web(_) => "web",
+            Recipient::Channel { .. } => "ablyChannel",
+            Recipient::Fcm(_) => "fcm",
+            Recipient::Apns(_) => "apns",
+        }
+    }
+
     /// Fails with 40000 when it is no address of a transport.
     pub fn read(value: &Value) -> Result<Recipient, ErrorInfo> {
         let fields = value.as_object().ok_or_else(|| bad("a recipient must be an object"))?;
@@ -55,8 +65,8 @@ impl Recipient {
                 channel.refuse_filter()?;
                 Ok(Recipient::Channel { channel, key: Secret::presented(required(fields, "ablyKey")?) })
             }
-            Some("fcm" | "gcm") => required(fields, "registrationToken").map(|_| Recipient::Fcm),
-            Some("apns") => required(fields, "deviceToken").map(|_| Recipient::Apns),
+            Some("fcm" | "gcm") => required(fields, "registrationToken").map(|token| Recipient::Fcm(token.to_owned())),
+            Some("apns") => apns_token(fields).map(|token| Recipient::Apns(token.to_owned())),
             _ => Err(bad("a recipient's transportType must be web, fcm, apns or ablyChannel")),
         }
     }
@@ -79,6 +89,14 @@ fn web(fields: &Map<String, Value>) -> Result<WebRecipient, ErrorInfo> {
         auth: key("auth", 16)?,
         vapid_key: required(fields, "publicVapidKey")?.to_owned(),
     })
+}
+
+/// Of SDKs that know several tokens of a device it is the one for notifications.
+fn apns_token(fields: &Map<String, Value>) -> Result<&str, ErrorInfo> {
+    match fields.get("apnsDeviceTokens").and_then(Value::as_object) {
+        Some(tokens) if !fields.contains_key("deviceToken") => required(tokens, "default"),
+        _ => required(fields, "deviceToken"),
+    }
 }
 
 fn required<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, ErrorInfo> {

@@ -42,7 +42,7 @@ pub enum PushRoute {
     Channels,
     /// `/push/publicVapidKey`
     Key,
-    /// `/push/apnsBroadcastChannels…`: live activities, which need credentials for APNs.
+    /// `/push/apnsBroadcastChannels…`: live activities, which are not there.
     LiveActivities,
 }
 
@@ -171,7 +171,7 @@ pub fn begin(request: &Request, route: PushRoute, form: Form, context: &mut Cont
         PushRoute::Channels => subscriptions::channels(request, asker, form),
         PushRoute::Key => key(request, &asker),
         PushRoute::LiveActivities => {
-            Err(Code::PushNotConfigured.because("live activities need credentials for APNs, which this server has not"))
+            Err(Code::PushNotConfigured.because("live activities are not there; apps are notified by apns recipients"))
         }
     }?;
     Ok(form.unless_revoked(check, step))

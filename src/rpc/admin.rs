@@ -73,6 +73,8 @@ pub enum Change {
         until_ms: u64,
     },
     RemoveKey(String),
+    /// Credentials for push services, in the place of those that there are: an object, which may be empty.
+    Push(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -42,6 +42,9 @@ pub fn configured(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
             if !private_receivers(env) {
                 apps.iter().try_for_each(|app| app.check_addresses()).map_err(unreadable)?;
             }
+            if !push(env).private_addresses {
+                apps.iter().try_for_each(|app| app.check_push_addresses()).map_err(unreadable)?;
+            }
             *parsed = Some((text, apps.clone()));
             Ok(apps)
         }

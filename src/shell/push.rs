@@ -2,17 +2,19 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use futures_util::StreamExt;
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use worker::Env;
 use worker::worker_sys::web_sys::Response as RawResponse;
+use worker::{Env, Response};
 
 use super::calls;
-use super::platform::{object, random_bytes};
+use super::platform::{Stub, object, random_bytes};
 use crate::app::push::web::{self, Cipher, Parties, VapidKeys};
-use crate::app::push::{Outcome, To, WebPush};
-use crate::limits::{PUSH_TIMEOUT_MS, PUSH_TTL_S};
+use crate::app::push::{Answered, Authorise, Outcome, Post, To, WebPush};
+use crate::auth::{Algorithm, SigningKey};
+use crate::limits::{PUSH_ANSWER_MAX_BYTES, PUSH_TIMEOUT_MS, PUSH_TTL_S};
 use crate::push::recipient::WebRecipient;
 
 #[wasm_bindgen]
@@ -53,6 +55,8 @@ pub async fn attempt(env: &Env, to: &To) -> Outcome {
     match to {
         To::Channel(call) => calls::call_channel(env, call).await.map_or(Outcome::Unreachable, Outcome::Channel),
         To::Web(push) => post(push).await.unwrap_or(Outcome::Unreachable),
+        To::Post(post) => ask(env, post).await.unwrap_or(Outcome::Unreachable),
+        To::Authorise(authorise) => self::authorise(env, authorise).await,
     }
 }
 
@@ -62,6 +66,69 @@ pub async fn make_keys() -> Option<(Vec<u8>, Vec<u8>)> {
     let jwk = done(export_key("jwk", &field(&pair, "privateKey"))).await.ok()?;
     let part = |name: &str| BASE64URL.decode(field(&jwk, name).as_string()?).ok();
     Some(([&[4], &part("x")?[..], &part("y")?[..]].concat(), part("d")?))
+}
+
+/// What speaks HTTP/2 for a runtime that does not, if it has that: a server of one's own. The platform speaks it.
+const HTTP2: &str = "HTTP2";
+
+async fn authorise(env: &Env, authorise: &Authorise) -> Outcome {
+    let Ok(signature) = signed_by(&authorise.key, &authorise.statement).await else { return Outcome::BadKey };
+    let signed = authorise.signed(&signature);
+    let Some(url) = authorise.exchange_url.clone() else { return Outcome::Signed(signed) };
+    let headers = vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())];
+    let post = Post { url, headers, body: Authorise::exchange(&signed), needs_http2: false };
+    ask(env, &post).await.unwrap_or(Outcome::Unreachable)
+}
+
+/// Follows no redirect, as it may lead where this server may not call.
+async fn ask(env: &Env, post: &Post) -> Result<Outcome, JsValue> {
+    let headers = object([]);
+    for (name, value) in &post.headers {
+        Reflect::set(&headers, &name.into(), &value.into())?;
+    }
+    let init = object([
+        ("method", "POST".into()),
+        ("headers", headers.into()),
+        ("body", post.body.as_str().into()),
+        ("redirect", "manual".into()),
+        ("signal", abort_after(PUSH_TIMEOUT_MS as f64)),
+    ]);
+    let via = Reflect::get(env, &HTTP2.into())?;
+    let asked = match post.needs_http2 && !via.is_undefined() {
+        true => via.unchecked_into::<Stub>().fetch(&post.url, &init),
+        false => fetch(&post.url, &init),
+    };
+    let response: RawResponse = done(asked).await?.unchecked_into();
+    let retry_after_s = response.headers().get("retry-after")?.and_then(|text| text.trim().parse().ok());
+    Ok(Outcome::Answered(Answered { status: response.status(), retry_after_s, body: beginning(response).await }))
+}
+
+/// As much of an answer as is looked at; the rest is not waited for.
+async fn beginning(response: RawResponse) -> String {
+    let mut read = Vec::new();
+    if let Ok(mut stream) = Response::from(response).stream() {
+        while let Some(Ok(chunk)) = stream.next().await {
+            read.extend(chunk);
+            if read.len() >= PUSH_ANSWER_MAX_BYTES {
+                break;
+            }
+        }
+    }
+    read.truncate(PUSH_ANSWER_MAX_BYTES);
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+async fn signed_by(key: &SigningKey, statement: &str) -> Result<Vec<u8>, JsValue> {
+    let (imported, how) = match key.algorithm {
+        Algorithm::Rs256 => {
+            let rsa = || object([("name", "RSASSA-PKCS1-v1_5".into()), ("hash", "SHA-256".into())]);
+            (rsa(), rsa())
+        }
+        Algorithm::Es256 => (curve("ECDSA"), object([("name", "ECDSA".into()), ("hash", "SHA-256".into())])),
+    };
+    let pkcs8 = Uint8Array::from(key.expose());
+    let key = done(import_key("pkcs8", &pkcs8, &imported, false, &list(&["sign"]))).await?;
+    done(sign(&how, &key, &Uint8Array::from(statement.as_bytes()))).await.map(|signature| bytes(&signature))
 }
 
 async fn post(push: &WebPush) -> Result<Outcome, JsValue> {

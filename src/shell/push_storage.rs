@@ -27,6 +27,10 @@ pub const SCHEMA: &str = "
     CREATE INDEX IF NOT EXISTS sends_by_push ON sends (push);
     CREATE TABLE IF NOT EXISTS vapid (id INTEGER PRIMARY KEY, value BLOB NOT NULL);";
 
+/// Made by the first that is written, as there are apps that have the tables above from before.
+const PERMITS: &str =
+    "CREATE TABLE IF NOT EXISTS permits (service TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;";
+
 const TABLES: [&str; 5] = ["devices", "subscriptions", "pushes", "sends", "vapid"];
 
 /// Conditions of a query that is put together, with what they compare to.
@@ -245,7 +249,23 @@ impl Store for AppStore {
         self.write_push("INSERT OR IGNORE INTO vapid (id, value) VALUES (0, ?)", &[bytes(keys)])
     }
 
+    fn permit(&mut self, service: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.database.has_table("permits")? {
+            true => self.push_blob("SELECT value FROM permits WHERE service = ?", &[service.into()]),
+            false => Ok(None),
+        }
+    }
+
+    fn save_permit(&mut self, service: &str, permit: &[u8]) -> Result<(), StoreError> {
+        self.database.exec(PERMITS, &[])?;
+        let query = "INSERT OR REPLACE INTO permits (service, value) VALUES (?, ?)";
+        self.write_push(query, &[service.into(), bytes(permit)])
+    }
+
     fn forget_push(&mut self) -> Result<(), StoreError> {
+        if self.database.has_table("permits")? {
+            self.write_push("DELETE FROM permits", &[])?;
+        }
         match self.has_push()? {
             true => TABLES.iter().try_for_each(|table| self.write_push(&["DELETE FROM ", table].concat(), &[])),
             false => Ok(()),

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::tally::{Counter, DOORS, HookCount, KINDS, LAG_BUCKETS_MS, Metric, Tally, Way};
+use super::tally::{
+    Counter, DOORS, HookCount, KINDS, LAG_BUCKETS_MS, Metric, PUSH_TRANSPORTS, PushOutcome, Tally, Way,
+};
 use crate::model::message::Kind;
 
 /// What a scrape comes to.
@@ -75,6 +77,7 @@ pub fn text(survey: &Survey) -> String {
     outcomes(&mut text, total);
     lag(&mut text, total);
     webhooks(&mut text, total);
+    pushes(&mut text, total);
     text.0
 }
 
@@ -147,6 +150,16 @@ fn webhooks(text: &mut Text, total: &Tally) {
     text.family("webhook_events_total", "counter", "Events that receivers took, and that were given up.");
     for (count, outcome) in [(HookCount::EventsDelivered, "delivered"), (HookCount::EventsGivenUp, "given_up")] {
         text.sample("webhook_events_total", &[("outcome", outcome)], total.hooks(count));
+    }
+}
+
+fn pushes(text: &mut Text, total: &Tally) {
+    text.family("push_attempts_total", "counter", "Attempts to deliver pushes, by how they went.");
+    for transport in PUSH_TRANSPORTS {
+        for outcome in PushOutcome::ALL {
+            let labels = [("transport", transport), ("outcome", outcome.name())];
+            text.sample("push_attempts_total", &labels, total.pushes(transport, outcome));
+        }
     }
 }
 

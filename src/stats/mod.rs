@@ -20,4 +20,4 @@ pub mod tally;
 
 pub use interval::Unit;
 pub use reporter::{Report, Reporter};
-pub use tally::{Counter, HookCount, Load, Metric, Tally, Way};
+pub use tally::{Counter, HookCount, Load, Metric, PushOutcome, Tally, Way};

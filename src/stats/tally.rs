@@ -76,7 +76,47 @@ pub const DOORS: [&str; 3] = ["pusher", "socketio", "mqtt"];
 
 const BY_DOOR: usize = LAG + LAG_BUCKETS_MS.len();
 const HOOKS: usize = BY_DOOR + DOORS.len();
-const COUNTS: usize = HOOKS + HookCount::ALL.len();
+/// Numbers between belong to webhooks, should they have more to count.
+const PUSHES: usize = HOOKS + 32;
+const _: () = assert!(HOOKS + HookCount::ALL.len() <= PUSHES);
+const COUNTS: usize = PUSHES + PUSH_TRANSPORTS.len() * PushOutcome::ALL.len();
+
+/// Where pushes go, by the names of recipients. Their order is that of stored numbers.
+pub const PUSH_TRANSPORTS: [&str; 4] = ["web", "ablyChannel", "fcm", "apns"];
+
+/// How an attempt to deliver a push went. Stored by number, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PushOutcome {
+    Delivered,
+    /// It is tried again.
+    Deferred,
+    /// It is not.
+    Failed,
+    /// The recipient is no more.
+    Gone,
+    /// The service does not accept the app's credentials, or there are none.
+    Unauthorised,
+}
+
+impl PushOutcome {
+    pub const ALL: [PushOutcome; 5] = [
+        PushOutcome::Delivered,
+        PushOutcome::Deferred,
+        PushOutcome::Failed,
+        PushOutcome::Gone,
+        PushOutcome::Unauthorised,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            PushOutcome::Delivered => "delivered",
+            PushOutcome::Deferred => "deferred",
+            PushOutcome::Failed => "failed",
+            PushOutcome::Gone => "gone",
+            PushOutcome::Unauthorised => "unauthorised",
+        }
+    }
+}
 
 /// What is counted of webhooks: requests by their outcome, and events. Stored by number, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,6 +277,14 @@ impl Tally {
         self.counts[HOOKS + count as usize] += more;
     }
 
+    pub fn pushes(&self, transport: &str, outcome: PushOutcome) -> u64 {
+        push_at(transport, outcome).map_or(0, |at| self.counts[at])
+    }
+
+    pub fn add_push(&mut self, transport: &str, outcome: PushOutcome) {
+        push_at(transport, outcome).into_iter().for_each(|at| self.counts[at] += 1);
+    }
+
     fn add_counts(&mut self, other: &Tally) {
         self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
         other.refusals.iter().for_each(|(code, more)| *self.refusals.entry(*code).or_default() += more);
@@ -266,6 +314,11 @@ impl Tally {
         since.refusals.retain(|_, count| *count > 0);
         since
     }
+}
+
+fn push_at(transport: &str, outcome: PushOutcome) -> Option<usize> {
+    let transport = PUSH_TRANSPORTS.iter().position(|known| *known == transport)?;
+    Some(PUSHES + transport * PushOutcome::ALL.len() + outcome as usize)
 }
 
 fn at(way: Way, kind: Kind, metric: Metric) -> usize {

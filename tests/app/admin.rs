@@ -1,13 +1,15 @@
 //! What an operator does to an app: who is told of it, and what is kept.
 
 use courtside::app::{Registrar, Tell};
-use courtside::auth::Ban;
+use courtside::auth::{App, Ban};
 use courtside::error::Code;
 use courtside::limits::{AUDIT_MAX, BANS_MAX, SWEEP_INTERVAL_MS};
 use courtside::model::name::{AppId, ChannelName};
 use courtside::rpc::{
     Act, Address, AdminCall, AdminResponse, AppRequest, AppResponse, Change, News, Note, Noticed, RelayName,
 };
+
+use serde_json::{Value, json};
 
 use super::support::app_store::AppMemory;
 use super::{NOW_MS, Scene, relay};
@@ -162,4 +164,31 @@ fn an_app_has_no_webhook_whose_secret_is_shorter_than_the_deployment_allows() {
     assert!(scene.call(hook("1234567890123456")).is_ok());
     scene.registrar.secret_min_bytes = 8;
     assert!(scene.call(hook("12345678")).is_ok(), "as a local run has it");
+}
+
+#[test]
+fn credentials_for_push_are_changed_as_a_whole_and_bring_nothing_private() {
+    let mut scene = Scene::new();
+    let config = r#"{"id":"demo","keys":[{"name":"a","secret":"0123456789abcdef"}],"namespaces":[]}"#;
+    scene.call(AppRequest::Create { config: config.into(), channels: String::new() }).unwrap();
+    let credentials: Value = serde_json::from_str(include_str!("../fixtures/push_credentials.json")).unwrap();
+    let mut change = |push: &Value, is_private| {
+        scene.registrar.private_push = is_private;
+        match scene.call(admin(Act::Configure(Change::Push(push.to_string())))) {
+            Ok(AppResponse::Admin(AdminResponse::Configured(config))) => {
+                let app: App = serde_json::from_str(&config).unwrap();
+                Ok((app.push().fcm.is_some(), app.push().apns.is_some()))
+            }
+            Ok(other) => panic!("not configured: {other:?}"),
+            Err(error) => Err(error),
+        }
+    };
+    assert_eq!(change(&credentials, false), Ok((true, true)));
+    assert_eq!(change(&json!({"apns": credentials["apns"]}), false), Ok((false, true)));
+    let mut private = credentials.clone();
+    private["apns"]["url"] = "http://127.0.0.1:1".into();
+    assert!(change(&private, false).unwrap_err().is(Code::BadRequest));
+    assert!(change(&json!({"apns": {}}), false).unwrap_err().is(Code::BadRequest));
+    assert_eq!(change(&private, true), Ok((true, true)));
+    assert_eq!(change(&json!({}), false), Ok((false, false)));
 }

@@ -18,14 +18,16 @@ mod support {
 
 use std::collections::BTreeMap;
 
-use courtside::app::push::{Attempt, To};
+use courtside::app::push::transport::Standing;
+use courtside::app::push::{Attempt, Permit, To};
 use courtside::auth::{
-    App, Ban, Credentials, Grant, KeyName, Presented, Revocation, Source, Surface, Target, TokenRequest,
+    App, Apps, Ban, Credentials, Grant, KeyName, Presented, Revocation, Source, Surface, Target, TokenRequest,
 };
 use courtside::base::pinned::{self, Unreadable};
 use courtside::channel::Channel;
 use courtside::channel::store::{Row, Store, StoreError, StoredMember, Totals};
 use courtside::error::Code;
+use courtside::limits::PUSH_DELAY_MS;
 use courtside::model::annotation::{Annotation, AnnotationAction, Summary, SummaryCounts};
 use courtside::model::data::Data;
 use courtside::model::message::{Content, Entry, Message};
@@ -234,6 +236,28 @@ fn credentials_of_every_version_are_good() {
         let grant = verified("accessToken", &fixture["token"]);
         assert_eq!((grant.client_id.as_str(), grant.issued_at_ms), (Some("ann"), Some(NOW_MS)));
         assert_eq!(pinned::decode(&unhex(&fixture["revocation"])), Ok(revocation()));
+    }
+}
+
+#[test]
+fn what_is_known_of_tokens_is_read_again() {
+    for fixture in fixtures().into_iter().filter(|fixture| fixture.contains_key("push.permit.denied")) {
+        for (name, permit) in permits() {
+            assert!(pinned::decode::<Permit>(&unhex(&fixture[name])) == Ok(permit), "{name}");
+        }
+        let unreadable = [&[2][..], &unhex(&fixture["push.permit.denied"])[1..]].concat();
+        let mut store = push_store();
+        let recipient = json!({"transportType": "fcm", "registrationToken": "t"});
+        let credentials: serde_json::Value =
+            serde_json::from_str(include_str!("../fixtures/push_credentials.json")).expect("JSON");
+        let apps = json!({"apps": [{"id": "demo", "keys": [], "push": credentials}]}).to_string();
+        let apps = Apps::parse(&apps, 0).expect("apps");
+        store.push.devices.get_mut("d1").expect("a device").recipient = recipient.to_string();
+        store.push.permits.insert("fcm".into(), unreadable.clone());
+        let mut host = AppHost::new(Settings { apps: Ok(std::rc::Rc::new(apps)), bounds: Default::default() }, store);
+        let outputs = host.turn(AppInput::Alarm, NOW_MS + PUSH_DELAY_MS);
+        assert!(!outputs.iter().any(|output| matches!(output, AppOutput::Attempt(_))), "{outputs:?}");
+        assert_eq!(host.store().push.permits["fcm"], unreadable, "what a later build wrote is left as it is");
     }
 }
 

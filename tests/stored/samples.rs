@@ -219,6 +219,18 @@ pub fn push_store() -> AppMemory {
     host.into_store()
 }
 
+/// What may be known of the token for a push service.
+pub fn permits() -> [(&'static str, Permit); 3] {
+    let of = || "hash".to_owned();
+    let granted = Standing::Granted { token: "token".to_owned(), until_ms: 1_000, is_second: true };
+    let refused = Standing::Refused { error: Code::PushBadCredentials.into(), until_ms: 1_000, may_pass: true };
+    [
+        ("push.permit.granted", Permit { of: of(), standing: granted }),
+        ("push.permit.denied", Permit { of: of(), standing: Standing::Denied }),
+        ("push.permit.refused", Permit { of: of(), standing: refused }),
+    ]
+}
+
 pub fn app_host(store: AppMemory) -> AppHost<AppMemory> {
     AppHost::new(Settings { apps: Ok(Default::default()), bounds: Default::default() }, store)
 }
@@ -270,6 +282,9 @@ pub fn written() -> Fixture {
     put("token", token());
     let app = push_store();
     put("push.device", hex(&pinned::encode(&app.push.devices["d1"])));
+    for (name, permit) in permits() {
+        put(name, hex(&pinned::encode(&permit)));
+    }
     put("push.push", hex(&app.push.pushes["key"].2));
     put("push.vapid", hex(app.push.vapid.as_deref().expect("keys")));
     let hooks = hook_row(messages());

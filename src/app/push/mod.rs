@@ -8,17 +8,22 @@
 //! POST /push/publish ──▶ Outbox: a push, durable ──▶ a delivery for each device ──▶ Attempt ──▶ push service
 //! channel ── Said ─────▶      (at least once)             (retried, bounded)            ◀── Outcome
 //! ```
-//! In reading order: `registry` answers calls, `outbox` delivers, `store` is what both keep; `web` is what Web Push
-//! asks of a sender. The words are in `push`.
+//! In reading order: `registry` answers calls, `outbox` delivers what `preparing` makes of a recipient, `store` is what
+//! they keep; `web` is what Web Push asks of a sender, `transport` what `fcm` and `apns` do. The words are in `push`.
 
+mod apns;
+mod fcm;
 mod outbox;
+mod preparing;
 mod registry;
 pub mod store;
+pub mod transport;
 pub mod web;
 
 pub use outbox::{Attempt, Outbox, Outcome, Surroundings, To, WebPush};
 pub use registry::Registry;
 pub use store::{Store, Waiting};
+pub use transport::{Answered, Authorise, Permit, Post, Transport};
 
 /// What the deployment says of push.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -10,37 +10,29 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
-use super::registry::check_address;
+use super::preparing::{self, Prepared, Via, check_recipient, prepare, verdict};
 use super::store::{Store, StoreError, Waiting};
-use super::web::{self, VapidKeys};
-use crate::auth::{App, Credentials, Operations, Presented, Secret, Surface};
+use super::transport::{Answered, Authorise, Authorised, Permit, Post, Standing, Transport, Verdict};
+use super::web::VapidKeys;
+use crate::auth::App;
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    PUSH_DELAY_MS, PUSH_EXPAND_STEP, PUSH_IN_FLIGHT_MAX, PUSH_LEASE_MS, PUSH_RETRY_AFTER_MAX_MS, PUSH_RETRY_MS,
-    PUSH_SENDS_MAX, PUSHES_WAITING_MAX, WEB_PUSH_MAX_BYTES,
+    PUSH_DELAY_MS, PUSH_EXPAND_STEP, PUSH_IN_FLIGHT_MAX, PUSH_LEASE_MS, PUSH_REFUSED_MS, PUSH_RETRY_AFTER_MAX_MS,
+    PUSH_RETRY_MS, PUSH_SENDS_MAX, PUSH_TOKEN_RETRY_MS, PUSHES_WAITING_MAX,
 };
-use crate::model::data::Data;
-use crate::model::message::Message;
-use crate::model::name::{AppId, ChannelName};
+use crate::model::name::AppId;
 use crate::push::recipient::WebRecipient;
-use crate::push::{Payload, Recipient, State, hash};
-use crate::rpc::{
-    self, Address, Answer, ChannelCall, ChannelPush, DirectPush, Publish, PublishKey, PushTarget, Rules, Submission,
-};
-
-/// What the message of a recipient that is a channel is called.
-const CHANNEL_MESSAGE_NAME: &str = "__ably_push__";
-
-/// The longest that a topic may be.
-const TOPIC_CHARS: usize = 32;
+use crate::push::{State, hash};
+use crate::rpc::{self, Answer, ChannelCall, ChannelPush, DirectPush, PushTarget};
+use crate::stats::PushOutcome;
 
 /// A push, as it is stored.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Push {
-    app: AppId,
-    target: PushTarget,
-    payload: String,
+pub(super) struct Push {
+    pub app: AppId,
+    pub target: PushTarget,
+    pub payload: String,
     /// The client and device that deliveries are made up to; no client for those that subscribe themselves.
     reached: (String, String),
 }
@@ -67,6 +59,9 @@ pub struct Attempt {
 #[derive(Clone, Debug, PartialEq)]
 pub enum To {
     Web(Box<WebPush>),
+    Post(Box<Post>),
+    /// The token for another.
+    Authorise(Box<Authorise>),
     Channel(Box<ChannelCall>),
 }
 
@@ -84,24 +79,26 @@ pub struct WebPush {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// What a push service answered.
+    /// What the push service of a browser answered.
     Status { status: u16, retry_after_s: Option<u64> },
+    /// What another push service answered, or a token endpoint.
+    Answered(Answered),
+    /// A statement that needs no exchange, with its signature.
+    Signed(String),
+    /// The private key could not be used.
+    BadKey,
     /// What a channel did.
     Channel(Answer<rpc::Response>),
     /// No answer came.
     Unreachable,
 }
 
-/// What an outcome means for a delivery.
-#[derive(Debug, PartialEq)]
-enum Verdict {
-    Done,
-    /// Not before that time, if the service says one.
-    Again(ErrorInfo, Option<u64>),
-    /// It won't be delivered; another one may be.
-    Lost(ErrorInfo),
-    /// Nothing will be delivered there any more.
-    Gone(ErrorInfo),
+#[derive(Debug)]
+struct Flight {
+    delivery: u64,
+    /// The end of its lease.
+    until_ms: u64,
+    via: Via,
 }
 
 #[derive(Debug)]
@@ -109,17 +106,30 @@ pub struct Outbox {
     /// How many there are, unless that has to be counted.
     pushes: Option<usize>,
     sends: Option<usize>,
-    /// Deliveries that the platform is making, and when their leases end: at most [`PUSH_IN_FLIGHT_MAX`].
-    in_flight: Vec<(u64, u64)>,
+    /// Deliveries that the platform is making: at most [`PUSH_IN_FLIGHT_MAX`].
+    in_flight: Vec<Flight>,
+    /// Deliveries that wait for a token that is being got, and for the end of their leases at the latest. At most
+    /// [`PUSH_SENDS_MAX`], as all that wait.
+    held: Vec<(Transport, Waiting)>,
     due_at_ms: Option<u64>,
     /// Pushes that were done since they were last asked for.
     done: Vec<String>,
+    /// Attempts since they were last asked for, for the statistics.
+    counted: Vec<(&'static str, PushOutcome)>,
 }
 
 impl Outbox {
     pub fn load(store: &mut impl Store) -> Result<Outbox, StoreError> {
         let due_at_ms = if store.unspread()?.is_some() { Some(0) } else { store.next_send()? };
-        Ok(Outbox { pushes: None, sends: None, in_flight: Vec::new(), due_at_ms, done: Vec::new() })
+        Ok(Outbox {
+            pushes: None,
+            sends: None,
+            in_flight: Vec::new(),
+            held: Vec::new(),
+            due_at_ms,
+            done: Vec::new(),
+            counted: Vec::new(),
+        })
     }
 
     /// When [`Outbox::tick`] is next needed.
@@ -130,6 +140,11 @@ impl Outbox {
     /// The pushes that are done, each told once.
     pub fn done(&mut self) -> Vec<String> {
         std::mem::take(&mut self.done)
+    }
+
+    /// How attempts went, by their transports, each told once.
+    pub fn counted(&mut self) -> Vec<(&'static str, PushOutcome)> {
+        std::mem::take(&mut self.counted)
     }
 
     /// Fails with 40000 for a recipient that there is not, with 40101 or 40160 for a channel whose key is not good,
@@ -193,18 +208,25 @@ impl Outbox {
         }
         let spreads = self.spread(store, around.now_ms)?;
         // Whatever becomes of one whose lease is over, it is in nobody's way.
-        self.in_flight.retain(|(_, until_ms)| *until_ms > around.now_ms);
+        self.in_flight.retain(|flight| flight.until_ms > around.now_ms);
+        self.release(store, around.now_ms)?;
         let room = PUSH_IN_FLIGHT_MAX.saturating_sub(self.in_flight.len());
         for delivery in store.due_sends(around.now_ms, room)? {
-            match prepare(store, &delivery, around)? {
-                Ok(Some(to)) => {
-                    let until_ms = around.now_ms + PUSH_LEASE_MS;
+            let until_ms = around.now_ms + PUSH_LEASE_MS;
+            match prepare(store, &delivery, around, |transport| self.is_authorising(transport))? {
+                Prepared::Send(to, via) => {
                     store.save_send(delivery.id, delivery.tries, until_ms)?;
-                    self.in_flight.push((delivery.id, until_ms));
+                    self.in_flight.push(Flight { delivery: delivery.id, until_ms, via });
                     attempts.push(Attempt { delivery, to });
                 }
-                Ok(None) => self.end(store, &delivery)?,
-                Err(error) => self.judge(store, &delivery, Verdict::Lost(error), around.now_ms)?,
+                Prepared::Held(transport) => {
+                    store.save_send(delivery.id, delivery.tries, until_ms)?;
+                    self.held.push((transport, delivery));
+                }
+                Prepared::Nobody => self.end(store, &delivery)?,
+                Prepared::Judged(transport, verdict) => {
+                    self.judge(store, &delivery, (transport, verdict), around.now_ms)?;
+                }
             }
         }
         self.plan(store, spreads, around.now_ms)?;
@@ -219,10 +241,66 @@ impl Outbox {
         outcome: Outcome,
         now_ms: u64,
     ) -> Result<(), StoreError> {
-        self.in_flight.retain(|(id, _)| *id != delivery.id);
-        self.judge(store, delivery, verdict(outcome), now_ms)?;
+        let index = self.in_flight.iter().position(|flight| flight.delivery == delivery.id);
+        let via = index.map(|index| self.in_flight.swap_remove(index).via);
+        // Of one that nothing is known of any more, the outcome says it.
+        let usual = if matches!(outcome, Outcome::Channel(_)) { Via::Channel } else { Via::Web };
+        let transport = via.as_ref().unwrap_or(&usual).transport();
+        let verdict = match via {
+            Some(Via::Authorising { transport, of, is_second }) => {
+                let got = transport.authorised(outcome, now_ms);
+                self.authorised(store, transport, (of, is_second), got, now_ms)?
+            }
+            Some(Via::Sent { transport, token, is_second }) => {
+                let verdict = transport.verdict(outcome);
+                sent(store, transport, (&token, is_second), verdict, now_ms)?
+            }
+            // It is tried again when its lease is over.
+            None if matches!(outcome, Outcome::Answered(_) | Outcome::Signed(_) | Outcome::BadKey) => return Ok(()),
+            None | Some(Via::Web | Via::Channel) => verdict(outcome),
+        };
+        self.judge(store, delivery, (transport, verdict), now_ms)?;
+        self.release(store, now_ms)?;
         // There is room for another.
         self.due_at_ms = Some(now_ms);
+        Ok(())
+    }
+
+    /// Keeps what came of asking for a token: with one the delivery goes on.
+    fn authorised(
+        &mut self,
+        store: &mut impl Store,
+        transport: Transport,
+        (of, is_second): (String, bool),
+        got: Authorised,
+        now_ms: u64,
+    ) -> Result<Verdict, StoreError> {
+        let (permit, verdict) = match got {
+            Ok(token) => (Permit::granted(of, token, is_second), Verdict::Next),
+            Err(Verdict::Again(error, after_ms)) => {
+                let pause_ms = after_ms.unwrap_or(0).clamp(PUSH_TOKEN_RETRY_MS, PUSH_RETRY_AFTER_MAX_MS);
+                (Permit::refused(of, error.clone(), true, now_ms + pause_ms), Verdict::Again(error, after_ms))
+            }
+            Err(verdict) => (Permit::refused(of, verdict.error(), false, now_ms + PUSH_REFUSED_MS), verdict),
+        };
+        store.save_permit(transport.name(), &pinned::encode(&permit))?;
+        Ok(verdict)
+    }
+
+    fn is_authorising(&self, transport: Transport) -> bool {
+        let of = |via: &Via| matches!(via, Via::Authorising { transport: own, .. } if *own == transport);
+        self.in_flight.iter().any(|flight| of(&flight.via))
+    }
+
+    /// Lets those go on that wait for what nobody is getting any more.
+    fn release(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
+        for transport in Transport::ALL {
+            if !self.is_authorising(transport) {
+                for (_, held) in self.held.extract_if(.., |(of, _)| *of == transport) {
+                    store.save_send(held.id, held.tries, now_ms)?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -250,14 +328,21 @@ impl Outbox {
         &mut self,
         store: &mut impl Store,
         delivery: &Waiting,
-        verdict: Verdict,
+        (transport, verdict): (&'static str, Verdict),
         now_ms: u64,
     ) -> Result<(), StoreError> {
+        self.counted.extend(verdict.outcome().map(|outcome| (transport, outcome)));
         let tries = delivery.tries + 1;
         let (state, again_ms) = match verdict {
             Verdict::Done => (State::Active, None),
-            Verdict::Lost(error) => (State::Failing(error), None),
+            Verdict::Lost(error) | Verdict::Refused(error) => (State::Failing(error), None),
             Verdict::Gone(error) => (State::Failed(error), None),
+            // It is tried with another token at once: that, too, is a try.
+            Verdict::Denied(_) if tries <= PUSH_RETRY_MS.len() as u64 => {
+                return store.save_send(delivery.id, tries, now_ms);
+            }
+            Verdict::Next => return store.save_send(delivery.id, delivery.tries, now_ms),
+            Verdict::Denied(error) => (State::Failing(error), None),
             Verdict::Again(error, after_ms) => match PUSH_RETRY_MS.get(delivery.tries as usize) {
                 Some(pause_ms) => {
                     let pause_ms = after_ms.unwrap_or(0).min(PUSH_RETRY_AFTER_MAX_MS).max(*pause_ms);
@@ -298,7 +383,7 @@ impl Outbox {
         self.due_at_ms = match self.in_flight.len() >= PUSH_IN_FLIGHT_MAX {
             _ if spreads => Some(now_ms),
             // Each of them makes room when it is over, at the end of its lease at the latest.
-            true => self.in_flight.iter().map(|(_, until_ms)| *until_ms).min(),
+            true => self.in_flight.iter().map(|flight| flight.until_ms).min(),
             false => store.next_send()?,
         };
         Ok(())
@@ -336,122 +421,29 @@ fn reach(store: &mut impl Store, push: &Push) -> Result<Vec<(String, String)>, S
     }
 }
 
-/// The request of a delivery. `None` when there is nobody to deliver to any more.
-fn prepare(
+/// What an answer of a service with tokens means, which may be the end of the token.
+fn sent(
     store: &mut impl Store,
-    delivery: &Waiting,
-    around: &Surroundings<'_>,
-) -> Result<Result<Option<To>, ErrorInfo>, StoreError> {
-    let Some(push) = store.push(&delivery.push)? else { return Ok(Ok(None)) };
-    let push: Push = pinned::decode(&push)?;
-    let recipient = match &push.target {
-        PushTarget::Recipient(text) => text.clone(),
-        _ => match store.device(&delivery.device)? {
-            Some(device) if !matches!(device.state, State::Failed(_)) => device.recipient,
-            _ => return Ok(Ok(None)),
-        },
+    transport: Transport,
+    (token, is_second): (&str, bool),
+    verdict: Verdict,
+    now_ms: u64,
+) -> Result<Verdict, StoreError> {
+    let Some(Permit { of, standing }) = preparing::permit(store, transport)? else { return Ok(verdict) };
+    let (known, until_ms) = match standing {
+        Standing::Granted { token: known, until_ms, .. } if hash(&known) == token => (known, until_ms),
+        // Others have found that out before.
+        Standing::Refused { may_pass: false, .. } => return Ok(verdict.finally()),
+        _ => return Ok(verdict),
     };
-    let keys = store.vapid()?.map(|bytes| pinned::decode::<VapidKeys>(&bytes)).transpose()?;
-    let to = Payload::parse(&push.payload).and_then(|payload| match Recipient::parse(&recipient)? {
-        Recipient::Web(web) => {
-            check_address(&recipient, around.settings)?;
-            web_push(web, &payload, keys, around).map(|web| To::Web(Box::new(web)))
-        }
-        Recipient::Channel { channel, key } => {
-            let id = format!("{}:{}", delivery.push, delivery.id);
-            channel_call((&push.app, &channel), &key, &payload, id, around).map(|call| To::Channel(Box::new(call)))
-        }
-        Recipient::Fcm | Recipient::Apns => Err(not_configured()),
-    });
-    Ok(to.map(Some))
-}
-
-/// Fails with 103004 for a message that is too long, and with 103008 when the browser subscribed for another sender.
-fn web_push(
-    recipient: WebRecipient,
-    payload: &Payload,
-    keys: Option<VapidKeys>,
-    around: &Surroundings<'_>,
-) -> Result<WebPush, ErrorInfo> {
-    let keys = keys.filter(|keys| keys.public_text() == recipient.vapid_key).ok_or_else(|| {
-        Code::PushBadCredentials.because("the browser subscribed for another publicVapidKey than this app's")
-    })?;
-    let message = payload.web(WEB_PUSH_MAX_BYTES).ok_or_else(|| {
-        Code::PushRejected.because(format!("a notification for a browser has at most {WEB_PUSH_MAX_BYTES} bytes"))
-    })?;
-    let contact = around.settings.contact.as_deref().unwrap_or(&keys.contact);
-    let statement = web::statement(&recipient.endpoint.origin, contact, around.now_ms);
-    let topic = payload.collapse_key().map(|key| hash(key)[..TOPIC_CHARS].to_owned());
-    Ok(WebPush { recipient, message, topic, statement, keys })
-}
-
-/// Fails as the credentials do, and with 40160 when they do not allow it.
-fn channel_call(
-    (app, channel): (&AppId, &ChannelName),
-    key: &Secret,
-    payload: &Payload,
-    id: String,
-    around: &Surroundings<'_>,
-) -> Result<ChannelCall, ErrorInfo> {
-    let query = [("key".to_owned(), key.expose().to_owned())];
-    let presented = Presented { query: &query, ..Presented::default() };
-    let credentials = Credentials::parse(&presented, Surface::Rest)?;
-    let app = (around.app)(app).ok_or(Code::BadCredentials)?;
-    let grant = credentials.verify(Some(&app), around.now_ms)?;
-    if !grant.permits(channel, Operations::PUBLISH) {
-        return Err(Code::NotPermitted.because("the recipient's ablyKey does not allow to publish on its channel"));
-    }
-    let message =
-        Message { name: Some(CHANNEL_MESSAGE_NAME.to_owned()), data: Data::Text(payload.text()), ..Message::default() };
-    let content = Submission::Messages(vec![message]);
-    let publish = Publish { key: PublishKey::Request(id), connection_id: None, by: grant.source(), content };
-    let to = Address { app: app.id().clone(), channel: channel.owner() };
-    Ok(ChannelCall { to, rules: Rules::on(&app, channel), request: rpc::Request::Publish(vec![publish]) })
-}
-
-/// Whether deliveries there can be tried at all.
-fn check_recipient(text: &str, app: &AppId, around: &Surroundings<'_>) -> Result<(), ErrorInfo> {
-    check_address(text, around.settings)?;
-    match Recipient::parse(text)? {
-        Recipient::Fcm | Recipient::Apns => Err(not_configured()),
-        Recipient::Channel { channel, key } => {
-            let nothing = Payload::parse(r#"{"data":{}}"#)?;
-            channel_call((app, &channel), &key, &nothing, String::new(), around).map(drop)
-        }
-        Recipient::Web(_) => Ok(()),
-    }
-}
-
-fn not_configured() -> ErrorInfo {
-    Code::PushNotConfigured.because("this server has no credentials for FCM or APNs, and delivers by Web Push only")
-}
-
-fn verdict(outcome: Outcome) -> Verdict {
-    let refused = |code: Code, status: u16| code.because(format!("the push service answered {status}"));
-    match outcome {
-        Outcome::Unreachable => Verdict::Again(Code::PushUnreachable.into(), None),
-        Outcome::Channel(Ok(rpc::Response::Published(published))) => match published.outcomes.into_iter().next() {
-            Some(rpc::Outcome::Refused(error)) => of_channel(error),
-            _ => Verdict::Done,
-        },
-        Outcome::Channel(Ok(_)) => Verdict::Again(Code::PushUnreachable.into(), None),
-        Outcome::Channel(Err(error)) => of_channel(error),
-        Outcome::Status { status, retry_after_s } => match status {
-            200..300 => Verdict::Done,
-            404 | 410 => Verdict::Gone(refused(Code::PushGone, status)),
-            401 | 403 => Verdict::Lost(refused(Code::PushBadCredentials, status)),
-            408 | 429 | 500.. => {
-                let after_ms = retry_after_s.map(|seconds| seconds.saturating_mul(1_000));
-                Verdict::Again(refused(Code::PushUnreachable, status), after_ms)
-            }
-            _ => Verdict::Lost(refused(Code::PushRejected, status)),
-        },
-    }
-}
-
-fn of_channel(error: ErrorInfo) -> Verdict {
-    match error.status_code {
-        429 | 500.. => Verdict::Again(error, None),
-        _ => Verdict::Lost(error),
-    }
+    let refused = |of, error: &ErrorInfo| Permit::refused(of, error.clone(), false, now_ms + PUSH_REFUSED_MS);
+    let (permit, verdict) = match verdict {
+        Verdict::Done if is_second => (Permit::granted(of, (known, until_ms), false), Verdict::Done),
+        Verdict::Denied(error) if is_second => (refused(of, &error), Verdict::Refused(error)),
+        Verdict::Denied(error) => (Permit { of, standing: Standing::Denied }, Verdict::Denied(error)),
+        Verdict::Refused(error) => (refused(of, &error), Verdict::Refused(error)),
+        verdict => return Ok(verdict),
+    };
+    store.save_permit(transport.name(), &pinned::encode(&permit))?;
+    Ok(verdict)
 }

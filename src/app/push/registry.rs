@@ -17,6 +17,8 @@ pub struct Registry {
     /// How many there are, unless that has to be counted.
     devices: Option<usize>,
     subscriptions: Option<usize>,
+    /// So many that come are refused before it is looked again whether some are dead: to look costs as many rows.
+    refusals: usize,
 }
 
 impl Registry {
@@ -108,13 +110,33 @@ impl Registry {
             return Ok(Err(error));
         }
         let is_new = store.device(&device.id)?.is_none();
-        let count = self.devices.map_or_else(|| store.count_devices(), Ok)?;
+        let mut count = self.devices.map_or_else(|| store.count_devices(), Ok)?;
+        if is_new && count >= PUSH_DEVICES_MAX {
+            count -= self.make_room(store)?;
+        }
         if is_new && count >= PUSH_DEVICES_MAX {
             return Ok(Err(full(&format!("an app has at most {PUSH_DEVICES_MAX} devices"))));
         }
         store.save_device(&device)?;
         self.devices = Some(count + usize::from(is_new));
         Ok(Ok(shown(device)))
+    }
+
+    /// Removes some of the devices that get nothing more, with their subscriptions. Gives how many.
+    fn make_room(&mut self, store: &mut impl Store) -> Result<usize, StoreError> {
+        if let Some(left) = self.refusals.checked_sub(1) {
+            self.refusals = left;
+            return Ok(0);
+        }
+        let failed = State::Failed(Code::PushGone.into()).name().to_owned();
+        let query = DevicesQuery { state: Some(failed), limit: PUSH_PAGE_MAX, ..DevicesQuery::default() };
+        let dead = store.devices(&query)?;
+        for device in &dead {
+            store.remove_device(&device.id)?;
+        }
+        self.subscriptions = None;
+        self.refusals = if dead.is_empty() { PUSH_PAGE_MAX } else { 0 };
+        Ok(dead.len())
     }
 
     /// What is not there is removed already.

@@ -87,6 +87,12 @@ pub trait Store {
 
     fn save_vapid(&mut self, keys: &[u8]) -> Result<(), StoreError>;
 
+    /// What is known of the token for a push service of this name.
+    fn permit(&mut self, service: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// In the place of what was.
+    fn save_permit(&mut self, service: &str, permit: &[u8]) -> Result<(), StoreError>;
+
     /// Lets go of all of it: the app is no more.
     fn forget_push(&mut self) -> Result<(), StoreError>;
 }

@@ -20,9 +20,14 @@ pub fn show(matter: &Matter, operator: &Operator, form: Form) -> Result<Step, Er
     let shown = match matter {
         Matter::Keys => keys(app),
         Matter::Namespaces => namespaces(app),
-        _ => json!({ "appId": app.id().as_str(), "keys": keys(app), "namespaces": namespaces(app) }),
+        _ => whole(app),
     };
     Ok(Step::Reply(form.ok(&shown)))
+}
+
+fn whole(app: &App) -> Value {
+    let push = app.push().shown();
+    json!({ "appId": app.id().as_str(), "keys": keys(app), "namespaces": namespaces(app), "push": push })
 }
 
 fn keys(app: &App) -> Value {
@@ -92,8 +97,14 @@ fn plan(request: &Request, matter: &Matter, now_ms: u64, random: &[u8; 32]) -> R
     let fresh = || (alphanumeric(&derive(random, "key")[..8]), alphanumeric(&derive(random, "secret")));
     let (change, action, target, answer) = match (matter, request.method.as_str()) {
         (Matter::App, _) => {
-            let all = only(body::value(request)?, "namespaces")?;
-            (Change::Namespaces(all.to_string()), "change namespaces", "all".to_owned(), Answer::All)
+            let body = body::value(request)?;
+            if body.get("push").is_some() {
+                let push = only(body, "push")?;
+                (Change::Push(push.to_string()), "change push credentials", "all".to_owned(), Answer::All)
+            } else {
+                let all = only(body, "namespaces")?;
+                (Change::Namespaces(all.to_string()), "change namespaces", "all".to_owned(), Answer::All)
+            }
         }
         (Matter::Keys, _) => {
             let (id, secret) = fresh();
@@ -188,9 +199,7 @@ impl Answer {
         let key = |id: &str| app.keys().iter().find(|key| key.name.id() == id).ok_or_else(another_answer);
         Ok(match self {
             Answer::Nothing => Reply::empty(),
-            Answer::All => {
-                form.ok(&json!({ "appId": app.id().as_str(), "keys": keys(app), "namespaces": namespaces(app) }))
-            }
+            Answer::All => form.ok(&whole(app)),
             Answer::Key(id) => form.ok(&shown_key(key(&id)?)),
             Answer::NewKey(id) => {
                 let key = key(&id)?;

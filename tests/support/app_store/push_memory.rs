@@ -24,6 +24,7 @@ pub struct PushMemory {
     /// With when they are due.
     pub sends: BTreeMap<u64, (u64, Waiting)>,
     pub vapid: Option<Vec<u8>>,
+    pub permits: BTreeMap<String, Vec<u8>>,
     last: usize,
 }
 
@@ -237,6 +238,17 @@ impl Store for AppMemory {
     fn vapid(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
         self.check()?;
         Ok(self.push.vapid.clone())
+    }
+
+    fn permit(&mut self, service: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.check()?;
+        Ok(self.push.permits.get(service).cloned())
+    }
+
+    fn save_permit(&mut self, service: &str, permit: &[u8]) -> Result<(), StoreError> {
+        self.check()?;
+        self.push.permits.insert(service.to_owned(), permit.to_vec());
+        Ok(())
     }
 
     fn save_vapid(&mut self, keys: &[u8]) -> Result<(), StoreError> {
