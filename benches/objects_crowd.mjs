@@ -1,11 +1,11 @@
 /**
- * What objects cost a crowd: `npx node benches/objects_crowd.mjs [clients] [seconds] [connections] [joiners]`, 20,000, 10,
- * 200 and 1,000 unless said.
+ * What objects cost a crowd: `npx node benches/objects_crowd.mjs [clients] [seconds] [connections] [joiners]`, 20,000,
+ * 10, 200 and 1,000 unless said.
  *
- * So many clients, who share connections, increment one counter once each, at moments of their own within these seconds.
- * All connections see the counter, and each must end with the exact sum, as REST must. Then the channel is given 6 MB of
- * values, and joiners attach at once and get them; they are a process of their own. All the while somebody publishes,
- * and the latency of these messages is told, as one heard them who does nothing else.
+ * So many clients, who share connections, increment one counter once each, at moments of their own within these
+ * seconds. All connections see the counter, and each must end with the exact sum, as REST must. Then the channel is
+ * given 6 MB of values, and joiners attach at once and get them; they are a process of their own. All the while
+ * somebody publishes, and the latency of these messages is told, as one heard them who does nothing else.
  */
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';

@@ -11,6 +11,7 @@ mod support {
     pub mod objects;
     pub mod random;
 }
+#[allow(dead_code, reason = "the tests of objects use more of it")]
 mod world;
 
 mod events;
