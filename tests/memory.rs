@@ -218,7 +218,7 @@ fn a_member_costs_a_channel_less_than_400_bytes() {
 
 /// Attached to one channel, as most are.
 #[test]
-fn a_session_costs_a_relay_less_than_1650_bytes() {
+fn a_session_costs_a_relay_less_than_1700_bytes() {
     const SESSIONS: usize = 20_000;
     let _alone = ALONE.lock();
     let app: App = serde_json::from_value(serde_json::json!({"id": "demo", "keys": []})).expect("an app");
@@ -240,7 +240,7 @@ fn a_session_costs_a_relay_less_than_1650_bytes() {
     }
     let bytes = (ALLOCATED.load(Ordering::Relaxed) - before) / SESSIONS;
     println!("{bytes} bytes for each of {SESSIONS} sessions");
-    assert!(bytes < 1_650, "{bytes}");
+    assert!(bytes < 1_700, "{bytes}");
 }
 
 /// What is remembered of a connection that is gone, so that its key isn't taken twice, is forgotten.

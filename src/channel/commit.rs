@@ -111,10 +111,14 @@ impl Channel {
     /// What the answer to a relay's call carries: the delivery that there is for it. That is a call less, and sooner
     /// there.
     fn carry(&mut self, relay: &RelayName, deliveries: &mut Vec<Effect>, now_ms: u64) -> Option<Delivery> {
-        let is_its = |effect: &mut Effect| matches!(effect, Effect::Deliver { relay: to, .. } if to == relay);
-        let Some(Effect::Deliver { delivery, .. }) = deliveries.extract_if(.., is_its).next() else { return None };
-        self.feeds.carried(relay, &delivery, now_ms);
-        Some(delivery)
+        let is_its = |effect: &mut Effect| match effect {
+            Effect::Deliver { relay: to, delivery, .. } => to == relay && self.feeds.carried(relay, delivery, now_ms),
+            _ => false,
+        };
+        match deliveries.extract_if(.., is_its).next() {
+            Some(Effect::Deliver { delivery, .. }) => Some(delivery),
+            _ => None,
+        }
     }
 
     fn write(

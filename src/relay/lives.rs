@@ -129,6 +129,8 @@ pub struct Lives {
     rows: BTreeMap<String, Life>,
     /// Without a transport, until when they may come back.
     lost: BTreeMap<String, u64>,
+    /// When the first of these may be over: not later than it is.
+    lost_due_ms: Option<u64>,
     changed: Vec<String>,
     to_tell: VecDeque<(String, What)>,
     /// On its way to the channel, under this id.
@@ -152,7 +154,7 @@ impl Lives {
             if !life.is_told {
                 self.to_tell.push_back((connection_id.clone(), What::Opened));
             }
-            self.lost.insert(connection_id.clone(), life.lost_until_ms.unwrap_or(now_ms + CONNECTION_STATE_TTL_MS));
+            self.await_return(&connection_id, life.lost_until_ms.unwrap_or(now_ms + CONNECTION_STATE_TTL_MS));
             self.rows.insert(connection_id, life);
         }
     }
@@ -187,8 +189,13 @@ impl Lives {
     /// Its transport is gone.
     fn lose(&mut self, connection_id: &str, now_ms: u64) {
         if self.rows.contains_key(connection_id) {
-            self.lost.insert(connection_id.to_owned(), now_ms + CONNECTION_STATE_TTL_MS);
+            self.await_return(connection_id, now_ms + CONNECTION_STATE_TTL_MS);
         }
+    }
+
+    fn await_return(&mut self, connection_id: &str, until_ms: u64) {
+        self.lost.insert(connection_id.to_owned(), until_ms);
+        self.lost_due_ms = Some(self.lost_due_ms.map_or(until_ms, |due_ms| due_ms.min(until_ms)));
     }
 
     fn end(&mut self, connection_id: &str, end: End) {
@@ -208,9 +215,13 @@ impl Lives {
     }
 
     fn end_lost(&mut self, now_ms: u64) {
+        if self.lost_due_ms.is_none_or(|due_ms| due_ms > now_ms) {
+            return;
+        }
         let over: Vec<String> =
             self.lost.iter().filter(|(_, until_ms)| **until_ms <= now_ms).map(|(id, _)| id.clone()).collect();
         over.iter().for_each(|id| self.end(id, End { at_ms: now_ms, code: None, is_lost: true }));
+        self.lost_due_ms = self.lost.values().min().copied();
     }
 
     /// No webhook wants to hear of them any more.
@@ -223,7 +234,7 @@ impl Lives {
     pub fn due_ms(&self) -> Option<u64> {
         let waits = !self.is_called && (self.telling.is_some() || !self.to_tell.is_empty());
         let telling = waits.then_some(self.not_before_ms);
-        telling.into_iter().chain(self.lost.values().min().copied()).chain(self.watch_ms).min()
+        telling.into_iter().chain(self.lost_due_ms).chain(self.watch_ms).min()
     }
 
     /// What the channel is to be told next: the same again, when it is not known whether it has it.

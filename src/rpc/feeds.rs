@@ -139,21 +139,24 @@ impl Feeds {
         }
     }
 
-    /// Where a relay says that it stands, of which that is not sure since an answer carried a delivery. One that is on
-    /// its way will tell more.
+    /// Where a relay says that it stands, of which that is not sure. A delivery that is on its way will tell more.
     pub fn stands(&mut self, standing: &Standing, tip: Position) {
-        if let Some(feed) = self.feeds.get_mut(&standing.relay).filter(|feed| feed.check_at_ms().is_some()) {
+        let feed = self.feeds.get_mut(&standing.relay).filter(|feed| feed.state == State::Idle);
+        if let Some(feed) = feed.filter(|feed| matches!(feed.progress, Progress::Carried { .. } | Progress::Assumed)) {
             feed.cursor = standing.position.min(tip);
             feed.progress = Progress::Replicated;
         }
     }
 
-    /// This delivery goes with an answer, not by a call of its own.
-    pub fn carried(&mut self, relay: &RelayName, delivery: &Delivery, now_ms: u64) {
-        if let Some(feed) = self.feeds.get_mut(relay) {
-            (feed.cursor, feed.state) = (delivery.through, State::Idle);
-            feed.progress = Progress::Carried { check_at_ms: now_ms + CARRIED_CHECK_MS };
-        }
+    /// This delivery goes with an answer, not by a call of its own, and gives whether it does: where there is doubt that
+    /// anybody listens, only a call will tell.
+    pub fn carried(&mut self, relay: &RelayName, delivery: &Delivery, now_ms: u64) -> bool {
+        let Some(feed) = self.feeds.get_mut(relay).filter(|feed| feed.progress != Progress::Probing) else {
+            return false;
+        };
+        (feed.cursor, feed.state) = (delivery.through, State::Idle);
+        feed.progress = Progress::Carried { check_at_ms: now_ms + CARRIED_CHECK_MS };
+        true
     }
 
     /// When [`Feeds::pump`] has to ask relays where they stand.

@@ -99,7 +99,7 @@ fn an_admin_token_opens_it_for_who_has_it() {
         (post("/apps", "{").bearer(ADMIN), Code::BadBody),
         (delete("/apps/nobody").bearer("wrong"), Code::BadCredentials),
         (delete("/apps/nobody").bearer(ADMIN), Code::NotFound),
-        (delete("/apps/demo").bearer(ADMIN), Code::NotFound),
+        (delete("/apps/demo").bearer(ADMIN), Code::Forbidden),
     ] {
         let name = format!("{} {}", asked.request.method, asked.request.path);
         let reply = world.send(asked);

@@ -18,6 +18,8 @@ use crate::rpc::{Answer, Counts, LocalOccupancy, Occupancy, Probe, RelayName, Re
 pub struct Occupants {
     /// What relays said last. A list: there are few.
     said: Vec<(RelayName, LocalOccupancy)>,
+    /// Those of whom nobody is counted because they did not answer. Whether anybody listens there is not known.
+    silent: Vec<RelayName>,
     /// Those that other relays feed, and the number of the first question that one is asked since it came.
     below: Vec<(RelayName, u64)>,
     /// What listeners were told last, if all of them were, and when.
@@ -61,6 +63,7 @@ impl Occupants {
 
     pub fn forget(&mut self, relay: &RelayName) {
         self.said.retain(|(known, _)| known != relay);
+        self.silent.retain(|known| known != relay);
     }
 
     pub fn answered(&mut self, relay: &RelayName, attempt: u64, local_occupancy: Option<LocalOccupancy>, now_ms: u64) {
@@ -71,6 +74,7 @@ impl Occupants {
             None => {
                 if !self.knows(relay) {
                     self.note(relay, LocalOccupancy::default());
+                    self.silent.push(relay.clone());
                 }
                 (self.told, self.told_at_ms) = (None, now_ms + OCCUPANCY_INTERVAL_MS);
             }
@@ -79,6 +83,7 @@ impl Occupants {
 
     /// Gives what it said before.
     fn note(&mut self, relay: &RelayName, local_occupancy: LocalOccupancy) -> Option<LocalOccupancy> {
+        self.silent.retain(|known| known != relay);
         if let Some((_, known)) = self.said.iter_mut().find(|(known, _)| known == relay) {
             return Some(std::mem::replace(known, local_occupancy));
         }
@@ -88,6 +93,10 @@ impl Occupants {
 
     fn knows(&self, relay: &RelayName) -> bool {
         self.said.iter().any(|(known, _)| known == relay)
+    }
+
+    fn has_heard(&self, relay: &RelayName) -> bool {
+        self.knows(relay) && !self.silent.contains(relay)
     }
 
     fn has_listeners(&self) -> bool {
@@ -295,7 +304,7 @@ impl Channel {
     /// so.
     pub(in crate::channel) fn keep_listened(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
         let listened = self.states.occupants.has_listeners() || self.tells_of_life() && !self.relays().is_empty();
-        let is_known = || self.relays().iter().all(|relay| self.states.occupants.knows(relay));
+        let is_known = || self.relays().iter().all(|relay| self.states.occupants.has_heard(relay));
         if listened == self.meta.listened || !(listened || is_known()) {
             return Ok(());
         }
@@ -308,7 +317,7 @@ impl Channel {
         let relays = self.relays();
         let occupants = &self.states.occupants;
         let is_anybody = occupants.sum(0).get("connections").is_some_and(|connections| connections > 0);
-        let are_known = relays.iter().all(|relay| occupants.knows(relay));
+        let are_known = relays.iter().all(|relay| occupants.has_heard(relay));
         (is_anybody || are_known).then_some(is_anybody && !relays.is_empty())
     }
 
