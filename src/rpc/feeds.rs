@@ -148,7 +148,7 @@ impl Feeds {
         }
     }
 
-    /// This delivery goes with an answer, not by a call of its own, and gives whether it does: where there is doubt that
+    /// This delivery goes with an answer, not by a call of its own. Gives whether it does: where there is doubt that
     /// anybody listens, only a call will tell.
     pub fn carried(&mut self, relay: &RelayName, delivery: &Delivery, now_ms: u64) -> bool {
         let Some(feed) = self.feeds.get_mut(relay).filter(|feed| feed.progress != Progress::Probing) else {
