@@ -56,7 +56,7 @@ fn connect(criterion: &mut Criterion) {
     for revoked in [0, REVOCATIONS_MAX] {
         let app = app();
         let mut relay = Relay::new(RelayName::shard(app.id(), 0), 0, app.clone(), b"secret".to_vec());
-        relay.watch(revocations(revoked), NOW_MS);
+        relay.watch(revocations(revoked), Vec::new(), NOW_MS);
         let mut attempts = Attempts::default();
         let query = [("accessToken", token(&app)), ("format", "msgpack".to_owned()), ("v", "6".to_owned())]
             .map(|(name, value)| (name.to_owned(), value));
