@@ -1,5 +1,5 @@
 /**
- * What a connection and a delivery cost, by the protocol of those who listen:
+ * A connection and a delivery cost differently by the protocol of those who listen:
  * `npx node benches/doors.mjs [subscribers]`, 1,000 unless said. One publisher speaks Ably's protocol. For each door
  * the same number of subscribers come to a server of its own, and get a hundred bytes at a time. Told are memory and
  * CPU of the runtime, and bytes on the wire.

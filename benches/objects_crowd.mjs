@@ -1,6 +1,6 @@
 /**
- * What objects cost a crowd: `npx node benches/objects_crowd.mjs [clients] [seconds] [connections] [joiners]`, 20,000,
- * 10, 200 and 1,000 unless said.
+ * Objects and a crowd, measured: `npx node benches/objects_crowd.mjs [clients] [seconds] [connections] [joiners]`,
+ * 20,000, 10, 200 and 1,000 unless said.
  *
  * So many clients, who share connections, increment one counter once each, at moments of their own within these
  * seconds. All connections see the counter, and each must end with the exact sum, as REST must. Then the channel is

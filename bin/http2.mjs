@@ -12,7 +12,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { HTTP2_BODY_MAX, HTTP2_IDLE_MS, HTTP2_MS, HTTP2_SESSIONS_MAX } from './limits.mjs';
 
-/** What is not of the public net. */
+/** Addresses that are not of the public net. */
 const privates = new net.BlockList();
 for (const [address, prefix] of /** @type {[string, number][]} */ ([
   ['0.0.0.0', 8], ['10.0.0.0', 8], ['100.64.0.0', 10], ['127.0.0.0', 8], ['169.254.0.0', 16], ['172.16.0.0', 12],

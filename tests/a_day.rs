@@ -9,14 +9,14 @@ mod support {
     pub mod app_store;
     pub mod disk;
     pub mod grant;
+    pub mod held;
     pub mod host;
     pub mod memory_store;
     pub mod objects;
     pub mod random;
+    pub mod submissions;
 }
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::rc::Rc;
 
 use courtside::auth::{App, Source};
@@ -25,7 +25,7 @@ use courtside::model::annotation::{Annotation, AnnotationAction};
 use courtside::model::data::Data;
 use courtside::model::message::Message;
 use courtside::model::name::ChannelName;
-use courtside::model::objects::operation::{self as objects, Action, ObjectMessage, Proposal, Target, Value};
+use courtside::model::objects::operation::{Action, Value};
 use courtside::model::operation::{Operation, Patch, Reach};
 use courtside::model::revision::Act;
 use courtside::object::Reply;
@@ -35,32 +35,11 @@ use courtside::rpc::{
 };
 use serde_json::{Value as Json, json};
 use support::disk::Disk;
+use support::held;
 use support::host::{Host, Input, LinkId};
 use support::objects::{Heard, Objects};
 use support::random::Random;
-
-thread_local! {
-    /// Bytes that this thread holds.
-    static HELD: Cell<isize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: it allocates as the system does, and counts.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.set(HELD.get() + layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        HELD.set(HELD.get() - layout.size() as isize);
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use support::submissions;
 
 const NOW_MS: u64 = 1_800_000_000_000;
 const HOUR_MS: u64 = 60 * 60 * 1_000;
@@ -182,9 +161,9 @@ impl Day {
     /// Bytes of memory of the channel and of the relay, which they lose by that.
     fn memory(mut self) -> [isize; 2] {
         [CHANNEL, RELAY].map(|host| {
-            let before = HELD.get();
+            let before = held::bytes();
             self.objects.hosts[host].forget();
-            before - HELD.get()
+            before - held::bytes()
         })
     }
 }
@@ -210,10 +189,8 @@ fn reaction(number: u64) -> Annotation {
 }
 
 fn set(number: u64) -> Submission {
-    let action = Action::MapSet { key: format!("key{}", number % KEYS), value: Value::Number(number as f64) };
-    let operation = objects::Operation { object_id: "root".into(), action };
-    let message = ObjectMessage { id: None, client_id: None, extras: None, operation };
-    Submission::Objects(vec![Proposal { message, target: Target::Named }])
+    let value = Value::Number(number as f64);
+    submissions::operation(number, Action::MapSet { key: format!("key{}", number % KEYS), value }).content
 }
 
 #[test]

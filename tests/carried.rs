@@ -129,6 +129,28 @@ fn nothing_is_carried_to_who_is_being_delivered_something() {
     assert_eq!(called(&effects, 0).expect("the rest").1.prior, under_way.through);
 }
 
+/// A relay may have lost its sockets: only its answer to a call tells.
+#[test]
+fn nothing_is_carried_to_one_of_which_it_is_doubted_that_anybody_listens() {
+    let mut scene = Scene::new();
+    scene.channel.report(&mut scene.store, &name(0), LocalOccupancy::default()).unwrap();
+    let effects = scene.publish(scene.begun.position, NOW_MS);
+    assert_eq!(carried(&effects), None);
+    assert!(called(&effects, 0).is_some());
+}
+
+/// A channel that lost its memory takes a relay for one that has all, until that says where it stands.
+#[test]
+fn who_is_behind_a_channel_that_lost_its_memory_is_carried_all() {
+    let mut scene = Scene::new();
+    scene.channel.publish(Ticket(9), vec![numbered("other", 0)]).unwrap();
+    scene.channel.commit(&mut scene.store, NOW_MS);
+    scene.channel = wake(&mut scene.store);
+    let effects = scene.publish(scene.begun.position, NOW_MS);
+    let delivery = carried(&effects).expect("it says where it stands");
+    assert_eq!((delivery.prior, delivery.entries.entries().unwrap().len()), (scene.begun.position, 2));
+}
+
 #[test]
 fn a_place_in_another_life_of_the_channel_says_nothing() {
     let mut scene = Scene::new();

@@ -3,12 +3,10 @@
 
 mod support {
     pub mod grant;
+    pub mod held;
 }
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::rc::Rc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use courtside::auth::{App, Identity, Source};
 use courtside::channel::StoredPush;
@@ -34,29 +32,7 @@ use courtside::rpc::{
 };
 
 use support::grant::grant;
-
-struct Counting;
-
-static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
-
-/// Held by the test that counts.
-static ALONE: Mutex<()> = Mutex::new(());
-
-// SAFETY: it allocates as the system does, and counts.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use support::held;
 
 /// Takes everything and keeps nothing: nobody here is read again.
 struct Nowhere;
@@ -197,21 +173,20 @@ fn enter(index: usize) -> Publish {
 /// Each of a connection of its own, which is what costs most.
 #[test]
 fn a_member_costs_a_channel_less_than_400_bytes() {
-    let _alone = ALONE.lock();
     let to =
         Address { app: AppId::parse("demo").expect("an id"), channel: ChannelName::parse("room").expect("a name") };
     let rules = Rules::of(courtside::auth::Rules::NONE);
     assert_eq!(rules.max_members, MEMBERS_MAX as u32);
     let mut channel =
         Channel::wake(&mut Nowhere, Some((&to, &rules)), "life", 1_000_000).expect("it works").expect("a channel");
-    let before = ALLOCATED.load(Ordering::Relaxed);
+    let before = held::bytes();
     for index in 0..MEMBERS_MAX {
         channel.publish(Ticket(0), vec![enter(index)]).expect("there is room");
         let effects = channel.commit(&mut Nowhere, 1_000_000 + index as u64);
         let Some(Effect::Reply(_, Ok(Response::Published(published)))) = effects.first() else { panic!("{effects:?}") };
         assert!(matches!(published.outcomes[0], Outcome::Accepted { .. }), "{published:?}");
     }
-    let bytes = (ALLOCATED.load(Ordering::Relaxed) - before) / MEMBERS_MAX;
+    let bytes = (held::bytes() - before) as usize / MEMBERS_MAX;
     println!("{bytes} bytes for each of {MEMBERS_MAX} members");
     assert!(bytes < 400, "{bytes}");
 }
@@ -220,10 +195,9 @@ fn a_member_costs_a_channel_less_than_400_bytes() {
 #[test]
 fn a_session_costs_a_relay_less_than_1700_bytes() {
     const SESSIONS: usize = 20_000;
-    let _alone = ALONE.lock();
     let app: App = serde_json::from_value(serde_json::json!({"id": "demo", "keys": []})).expect("an app");
     let mut relay = Relay::new(RelayName::shard(app.id(), 0), 0, Rc::new(app), b"secret".to_vec());
-    let before = ALLOCATED.load(Ordering::Relaxed);
+    let before = held::bytes();
     for index in 0..SESSIONS {
         let socket = SocketId(index as u32);
         relay.open(socket, Opening::from_query(grant(), &[], true), format!("connection-{index:05}"), 1_000_000);
@@ -238,7 +212,7 @@ fn a_session_costs_a_relay_less_than_1700_bytes() {
             relay.answered(ticket, Some(Ok(Response::Subscribed(subscribed))), 1_000_000);
         }
     }
-    let bytes = (ALLOCATED.load(Ordering::Relaxed) - before) / SESSIONS;
+    let bytes = (held::bytes() - before) as usize / SESSIONS;
     println!("{bytes} bytes for each of {SESSIONS} sessions");
     assert!(bytes < 1_700, "{bytes}");
 }
@@ -247,7 +221,6 @@ fn a_session_costs_a_relay_less_than_1700_bytes() {
 #[test]
 fn connections_that_left_leave_nothing_once_they_cannot_be_resumed() {
     const CONNECTIONS: u32 = 10_000;
-    let _alone = ALONE.lock();
     let app: App = serde_json::from_value(serde_json::json!({"id": "demo", "keys": []})).expect("an app");
     let mut relay = Relay::new(RelayName::shard(app.id(), 0), 0, Rc::new(app), b"secret".to_vec());
     let mut now_ms = 1_000_000;
@@ -265,7 +238,7 @@ fn connections_that_left_leave_nothing_once_they_cannot_be_resumed() {
         while let Some(due_ms) = relay.deadline().filter(|due_ms| *due_ms <= now_ms) {
             relay.tick(due_ms);
         }
-        ALLOCATED.load(Ordering::Relaxed)
+        held::bytes()
     };
     let once = come_and_go();
     let again = come_and_go();

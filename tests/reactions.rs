@@ -2,12 +2,11 @@
 //! what it keeps in memory and what it tells at once are bounded, whatever the crowd.
 
 mod support {
+    pub mod held;
     pub mod memory_store;
 }
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use courtside::auth::Source;
 use courtside::channel::{Channel, Effect};
@@ -21,27 +20,8 @@ use courtside::rpc::{
     VersionsQuery,
 };
 use serde_json::{Value, json};
+use support::held;
 use support::memory_store::MemoryStore;
-
-struct Counting;
-
-static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: it allocates as the system does, and counts.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const CLIENTS: usize = 20_000;
 const NAMES: [&str; 4] = ["like", "love", "wow", "sad"];
@@ -144,7 +124,7 @@ fn totals(summary: &Value) -> BTreeMap<String, (u64, u64)> {
 
 #[test]
 fn a_crowd_that_reacts_is_counted_exactly_and_costs_a_channel_little() {
-    let before = ALLOCATED.load(Ordering::Relaxed);
+    let before = held::bytes();
     let mut scene = Scene::new();
     let published = scene.publish(Submission::Messages(vec![Message::default()]));
     let Outcome::Accepted { position, .. } = published else { panic!("{published:?}") };
@@ -176,8 +156,8 @@ fn a_crowd_that_reacts_is_counted_exactly_and_costs_a_channel_little() {
     assert!(scene.deliveries < scene.published as usize, "{} of {} commits", scene.deliveries, scene.published);
 
     drop((scene, told, expected, all, back));
-    let kept = ALLOCATED.load(Ordering::Relaxed) - before;
+    let kept = held::bytes() - before;
     println!("{kept} bytes kept of {} reactions", (NAMES.len() + 1) * CLIENTS);
-    assert!(kept < KEPT_MAX_BYTES, "{kept}");
+    assert!(kept < KEPT_MAX_BYTES as isize, "{kept}");
     drop(first);
 }

@@ -1,4 +1,4 @@
-//! What counting takes of a commit of 200 publishes that were in flight together, and of their fan-out.
+//! Counting takes a part of a commit and of a fan-out: how much, of 200 publishes that were in flight together.
 //!
 //!     npm run bench:core -- --bench counting
 //!

@@ -1,5 +1,5 @@
 /**
- * What each feature costs at the platform's prices: `npx node benches/cost/features.mjs [acts a second] [seconds]
+ * Each feature has its cost at the platform's prices: `npx node benches/cost/features.mjs [acts a second] [seconds]
  * [settling seconds]`, 10, 60 and 160 unless said, takes four minutes and prints a table.
  *
  * One publisher acts at an even pace, and two subscribers get all of it, through relays. Counted is what a million of
@@ -60,7 +60,7 @@ const features = [
   { title: 'messages with a webhook', isHooked: true, begin: publishes },
 ];
 
-/** What a million acts of it come to. @param {Feature} feature */
+/** A million acts of it cost this. @param {Feature} feature */
 async function measure({ title, rules = {}, isHooked, begin }) {
   const scope = new Scope();
   const webhooks = isHooked ? [{ id: 'all', url: (await Receiver.start(scope)).url('/'), key: 'key1', events: ['channel.message'] }] : [];

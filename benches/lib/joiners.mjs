@@ -1,7 +1,7 @@
 /**
  * A process of late joiners: connects so many, attaches all at once when it is told to, and says when each had the set.
  *
- * What they get is the presence set, or with `objects` as the last argument the objects. They read frames from the TCP
+ * They get the presence set, or with `objects` as the last argument the objects. They read frames from the TCP
  * stream and look at their beginnings only: a thousand that parse the set of twenty thousand would take most of the
  * time that they measure. The first counts members; each other must get as many bytes of SYNC as it does. Some listen
  * to messages too, as `data` a time of the monotonic clock, which processes share.

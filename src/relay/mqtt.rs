@@ -373,8 +373,7 @@ impl Relay {
         }
     }
 
-    /// Counts what waits for a connection that was told something. One that would let too much wait comes back later.
-    /// Looks at what waits for those who were told something.
+    /// Counts what waits for those who were told something. One that would let too much wait comes back later.
     pub(super) fn count_told(&mut self) {
         for socket in std::mem::take(&mut self.mqtt.told) {
             self.count_waiting(socket);

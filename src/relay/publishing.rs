@@ -166,11 +166,10 @@ impl Relay {
     /// The next call to a channel, if there is something to publish and none is in flight.
     pub(super) fn send_publishes(&mut self, channel: &ChannelName) {
         let ticket = self.calls.next_ticket();
-        let standing = self.standing(channel);
         let Some(publisher) = self.queue.publishers.get_mut(channel) else { return };
         match publisher.next(ticket, self.now_ms) {
             Some(publishes) => {
-                let request = match standing {
+                let request = match self.standing(channel) {
                     Some(standing) => Request::PublishBy(standing, publishes),
                     None => Request::Publish(publishes),
                 };

@@ -4,8 +4,7 @@ use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
-use super::calls;
-use super::calls::{CALL, DELIVER, FOLLOW, IDENTIFY, INSPECT, NOTICE, PROBE};
+use super::calls::{self, CALL, DELIVER, FOLLOW, IDENTIFY, INSPECT, NOTICE, PROBE};
 use super::host::{self, ObjectRef};
 use super::platform::{self, Done, ObjectState, Socket, random_id};
 use super::registry::Registration;

@@ -204,9 +204,8 @@ pub fn object<const N: usize>(entries: [(&str, JsValue); N]) -> Object {
     object
 }
 
-/// A frame as the runtime sends it. Made once, sent to many.
-/// One value for all: what a send costs is the same for any size and number of readers. A socket that is closing
-/// refuses; the runtime reports its end by itself.
+/// Sends a frame, made once, to many: what a send costs is the same for any size and number of readers. A socket that
+/// is closing refuses; the runtime reports its end by itself.
 pub fn send(sockets: &[&Socket], frame: &Encoded) {
     let value = match frame {
         Encoded::Text(text) => JsValue::from_str(text),
@@ -234,8 +233,8 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// To be called by whatever may be first in an isolate: there is no randomness before an event.
-/// What holds for all of this instance, before anything else.
+/// Sets what holds for all of this instance. Whatever may be first in an isolate calls it: there is no randomness
+/// before an event.
 pub fn prepare(env: &Env) {
     maps::seed(|| u64::from_le_bytes(random_bytes()));
     error::explain_at(|| config::errors_url(env));

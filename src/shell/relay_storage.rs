@@ -3,7 +3,7 @@
 use wasm_bindgen::JsValue;
 
 use super::platform::random_bytes;
-use super::sql::{blob, bytes, integer, number, text};
+use super::sql::{Database, blob, bytes, integer, number, text};
 use super::storage::SqlStore;
 use crate::auth::{Ban, Revocation};
 use crate::base::pinned;
@@ -30,12 +30,6 @@ const FOLLOWERS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS followers
 /// What sockets can't carry, by their number and that of the row.
 const ROWS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS attachments
     (socket INTEGER, number INTEGER, value BLOB NOT NULL, PRIMARY KEY (socket, number)) WITHOUT ROWID";
-
-const KEPT_SCHEMA: &str =
-    "CREATE TABLE IF NOT EXISTS kept (client TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID";
-
-const LIVES_SCHEMA: &str =
-    "CREATE TABLE IF NOT EXISTS lives (connection TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID";
 
 impl RelayStore for SqlStore {
     fn secret(&mut self) -> Result<Vec<u8>, StoreError> {
@@ -174,49 +168,19 @@ impl RelayStore for SqlStore {
     }
 
     fn kept(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        if !self.database().has_table("kept")? {
-            return Ok(Vec::new());
-        }
-        let kept = |row| (text(row, "client"), blob(row, "value"));
-        Ok(self.database().rows("SELECT client, value FROM kept", &[])?.iter().map(kept).collect())
+        named(self.database(), "kept", "client")
     }
 
     fn change_kept(&mut self, kept: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError> {
-        self.database().exec(KEPT_SCHEMA, &[])?;
-        for (client, value) in kept {
-            let client = client.as_str().into();
-            match value {
-                Some(value) => {
-                    let query = "INSERT OR REPLACE INTO kept (client, value) VALUES (?, ?)";
-                    self.database().exec(query, &[client, bytes(value)])?;
-                }
-                None => self.database().exec("DELETE FROM kept WHERE client = ?", &[client])?,
-            }
-        }
-        Ok(())
+        change_named(self.database(), ("kept", "client"), kept)
     }
 
     fn lives(&mut self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        if !self.database().has_table("lives")? {
-            return Ok(Vec::new());
-        }
-        let life = |row| (text(row, "connection"), blob(row, "value"));
-        Ok(self.database().rows("SELECT connection, value FROM lives", &[])?.iter().map(life).collect())
+        named(self.database(), "lives", "connection")
     }
 
     fn change_lives(&mut self, lives: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError> {
-        self.database().exec(LIVES_SCHEMA, &[])?;
-        for (connection, value) in lives {
-            let connection = connection.as_str().into();
-            match value {
-                Some(value) => {
-                    let query = "INSERT OR REPLACE INTO lives (connection, value) VALUES (?, ?)";
-                    self.database().exec(query, &[connection, bytes(value)])?;
-                }
-                None => self.database().exec("DELETE FROM lives WHERE connection = ?", &[connection])?,
-            }
-        }
-        Ok(())
+        change_named(self.database(), ("lives", "connection"), lives)
     }
 
     fn clear_rows(&mut self) -> Result<(), StoreError> {
@@ -238,4 +202,35 @@ impl SqlStore {
             false => Ok(()),
         }
     }
+}
+
+/// All of a table of values by their names.
+fn named(database: &Database, table: &str, key: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    if !database.has_table(table)? {
+        return Ok(Vec::new());
+    }
+    let rows = database.rows(&format!("SELECT {key}, value FROM {table}"), &[])?;
+    Ok(rows.iter().map(|row| (text(row, key), blob(row, "value"))).collect())
+}
+
+/// Writes values, and makes the table where there is none; those without a value go.
+fn change_named(
+    database: &Database,
+    (table, key): (&str, &str),
+    changes: &[(String, Option<Vec<u8>>)],
+) -> Result<(), StoreError> {
+    let schema =
+        format!("CREATE TABLE IF NOT EXISTS {table} ({key} TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID");
+    database.exec(&schema, &[])?;
+    for (name, value) in changes {
+        let name = name.as_str().into();
+        match value {
+            Some(value) => {
+                let query = format!("INSERT OR REPLACE INTO {table} ({key}, value) VALUES (?, ?)");
+                database.exec(&query, &[name, bytes(value)])?;
+            }
+            None => database.exec(&format!("DELETE FROM {table} WHERE {key} = ?"), &[name])?,
+        }
+    }
+    Ok(())
 }

@@ -20,6 +20,7 @@ mod support {
     pub mod objects;
     pub mod random;
     pub mod replica;
+    pub mod submissions;
 }
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,10 +1,11 @@
 //! The objects of the world: what each calls, and what it forgets.
 
 use courtside::model::annotation::{Annotation, AnnotationAction};
-use courtside::model::objects::operation::{self as objects, Action, ObjectMessage, Proposal, Target, Value};
+use courtside::model::objects::operation::{Action, Value};
 use courtside::model::operation::{Operation, Patch, Reach};
 use courtside::model::revision::Act;
 
+use crate::support::submissions::operation;
 use crate::*;
 
 impl World {
@@ -168,8 +169,6 @@ fn reaction(number: u64) -> Annotation {
 }
 
 fn set(number: u64) -> Submission {
-    let action = Action::MapSet { key: format!("key{}", number % KEYS), value: Value::Number(number as f64) };
-    let operation = objects::Operation { object_id: "root".into(), action };
-    let message = ObjectMessage { id: None, client_id: None, extras: None, operation };
-    Submission::Objects(vec![Proposal { message, target: Target::Named }])
+    let value = Value::Number(number as f64);
+    operation(number, Action::MapSet { key: format!("key{}", number % KEYS), value }).content
 }

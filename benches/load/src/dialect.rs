@@ -53,7 +53,7 @@ pub trait Dialect {
     /// Reads a frame that holds no message. Fails when the server refuses something.
     fn control(&self, frame: &Message) -> Result<Control, String>;
 
-    /// What the server wants back for a frame of messages.
+    /// The server wants this back for a frame of messages.
     fn answer(&self, _: &Message) -> Option<Message> {
         None
     }

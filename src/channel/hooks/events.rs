@@ -139,7 +139,7 @@ fn event(entry: &Entry, (from, to): (usize, usize), source: &'static str, epoch:
     }
 }
 
-/// The trace that a publisher says a message is part of, as W3C writes it: `00-…-…-01` in `extras.headers.traceparent`.
+/// A publisher says in `extras.headers.traceparent` which trace a message is part of, as W3C writes it: `00-…-…-01`.
 fn trace(extras: &Extras) -> Option<&str> {
     let trace = extras.get("headers")?.get("traceparent")?.as_str()?;
     let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
