@@ -1,6 +1,7 @@
-/** The rules of the event page that need no page: points of a quiz, and slow mode. */
+/** The rules of the event page that need no page: points of a quiz, slow mode, and the line of the audience. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { HOLDS_MS, growth, lately } from '../../www/event/growth.js';
 import { paced } from '../../www/event/pace.js';
 import { leaders, pointsOf } from '../../www/event/quiz.js';
 
@@ -47,4 +48,25 @@ test('who has only the end of a chat knows the interval before its first switch,
   assert.equal(paced(two, 10).length, 1);
   assert.equal(paced(two, 0).length, 2);
   assert.equal(paced([...two, message('Host', 2_000, { seconds: 0, before: 10 })], 0).length, 2);
+});
+
+const box = { width: 100, height: 92, most: 8 };
+
+test('a count holds until the next one, and the line goes on to now', () => {
+  const samples = [{ at: 0, people: 0 }, { at: 50_000, people: 8 }];
+  assert.deepEqual(growth(samples, 100_000, box), {
+    line: 'M0.0 88.0 H50.0 V8.0 H100.0', area: 'M0.0 88.0 H50.0 V8.0 H100.0 V92 H0.0 Z',
+  });
+  assert.deepEqual(growth([], 100_000, box), { line: '', area: '' });
+});
+
+test('where nobody counted the line has a gap', () => {
+  const samples = [{ at: 0, people: 8 }, { at: 3 * HOLDS_MS, people: 4 }];
+  assert.equal(growth(samples, 4 * HOLDS_MS, box).line, 'M0.0 8.0 H25.0 M75.0 48.0 H100.0');
+  assert.equal(growth(samples, 8 * HOLDS_MS, box).line, 'M0.0 8.0 H12.5 M37.5 48.0 H50.0', 'nor is it known now');
+});
+
+test('lately is five minutes, or less when nobody counted before', () => {
+  const samples = [{ at: 0, people: 2 }, { at: 100_000, people: 5 }, { at: 350_000, people: 9 }];
+  assert.deepEqual([lately(samples, 350_000), lately(samples, 450_000), lately([], 0)], [7, 4, 0]);
 });

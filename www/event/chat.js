@@ -30,7 +30,8 @@ export function chat(element, context, name = MAIN) {
   const slow = () => (name === MAIN ? shared.now.slow ?? 0 : 0);
   const composer = new Composer({ context, slow, send, cancel: () => edit(undefined), typed: () => typing.tell() });
   element.classList.add('chat');
-  element.append(list.element, empty, typing.element, composer.element);
+  list.element.append(empty);
+  element.append(list.element, typing.element, composer.element);
   if (role === 'host' && name === MAIN) element.prepend(slowControl(context));
 
   const draw = perFrame(() => {

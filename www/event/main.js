@@ -13,7 +13,7 @@ import { polls } from './polls.js';
 import { questions } from './questions.js';
 import { rooms } from './rooms.js';
 import { score } from './score.js';
-import { chooseName, chosenName, connect, hostKey, keepHostKey } from './session.js';
+import { chooseName, chosenName, connect, hostKey, hostName, keepHostKey, keepHostName } from './session.js';
 import { SharedState } from './shared_state.js';
 import { slides } from './slides.js';
 import { text } from './strings.js';
@@ -38,6 +38,8 @@ const parts = { score, slides, polls, questions, chat, rooms, network, crowd };
  * while the network is down is none of them.
  */
 const FINAL = [40005, 40101, 40102, 40300, 40400];
+/** How long good news stands. */
+const READING_MS = 30_000;
 const role = document.body.dataset.role === 'host' ? 'host' : 'attendee';
 
 fillTexts();
@@ -47,18 +49,26 @@ else begin({ name: chosenName() ?? text.guest });
 
 function openStage() {
   const key = hostKey();
-  if (key) return begin({ name: sessionStorage.getItem('event-host') ?? 'Host', key });
+  if (key) begin({ name: hostName(), key });
+  else askKey();
+}
+
+/** @param {string} [refusal] why the key that was given will not do */
+function askKey(refusal) {
   const dialog = /** @type {HTMLDialogElement} */ (byId('key'));
   const form = /** @type {HTMLFormElement} */ (dialog.querySelector('form'));
-  form.addEventListener('submit', () => {
+  const said = /** @type {HTMLElement} */ (dialog.querySelector('.refusal'));
+  said.hidden = refusal === undefined;
+  said.textContent = refusal ?? '';
+  form.onsubmit = () => {
     const given = new FormData(form);
-    sessionStorage.setItem('event-host', String(given.get('name')).trim().replaceAll('~', '') || 'Host');
+    keepHostName(String(given.get('name')).trim().replaceAll('~', ''));
     keepHostKey(String(given.get('key')).trim());
     location.reload();
-  });
+  };
   // There is no stage behind it yet.
-  dialog.addEventListener('cancel', (event) => event.preventDefault());
-  dialog.showModal();
+  dialog.oncancel = (event) => event.preventDefault();
+  if (!dialog.open) dialog.showModal();
 }
 
 /** @param {{ name: string, key?: string }} who */
@@ -91,6 +101,8 @@ function begin(who) {
 /** @param {import('ably').Realtime} ably */
 function showConnection(ably) {
   const banner = byId('banner');
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let reading;
   let last = '';
   let wasCut = false;
   ably.connection.on(({ current, reason }) => {
@@ -99,8 +111,10 @@ function showConnection(ably) {
     const refusal = refusalOf(reason);
     if (refusal) {
       show('down', text.refused(refusal));
-      if (role === 'host') keepHostKey('');
       ably.close();
+      if (role !== 'host') return;
+      keepHostKey('');
+      askKey(text.refused(refusal));
     } else if (current === 'disconnected' || current === 'suspended') {
       wasCut = true;
       show('down', text.cut);
@@ -116,6 +130,8 @@ function showConnection(ably) {
     banner.dataset.kind = kind;
     banner.textContent = said;
     banner.hidden = false;
+    clearTimeout(reading);
+    if (kind === 'back') reading = setTimeout(() => { banner.hidden = true; }, READING_MS);
   }
 }
 

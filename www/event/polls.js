@@ -15,6 +15,8 @@ import { text } from './strings.js';
 /** @typedef {import('./log.js').Entry} Entry */
 
 const OPTIONS_MIN = 2;
+/** Letters of an option. */
+const OPTION_MAX = 80;
 /** Polls that are shown, the newest first. */
 const SHOWN = 5;
 const LEADERS = 10;
@@ -101,7 +103,7 @@ async function allVotes(channel, serial) {
 function leaderboard(log) {
   const best = log.entries.filter(({ name }) => name === 'leaders').at(-1)?.data?.leaders;
   if (!Array.isArray(best) || best.length === 0) return [];
-  const rows = best.slice(0, LEADERS).map(([clientId, points]) => h('li', { 'data-hue': hueOf(String(clientId)) },
+  const rows = best.filter(Array.isArray).slice(0, LEADERS).map(([clientId, points]) => h('li', { 'data-hue': hueOf(String(clientId)) },
     person(nameOf(String(clientId), text.anonymous)),
       h('span', { class: 'points' }, text.polls.points(Number(points)))));
   return [h('h3', {}, text.polls.leaders), h('ol', {}, ...rows)];
@@ -127,8 +129,9 @@ function form({ attempt }, open) {
   element.addEventListener('submit', (event) => {
     event.preventDefault();
     void attempt(async () => {
-      const lines = options.value.split('\n').map((line) => line.trim().slice(0, 80)).filter(Boolean);
+      const lines = options.value.split('\n').map((line) => line.trim()).filter(Boolean);
       if (lines.length < OPTIONS_MIN || lines.length > OPTIONS_MAX) throw new Error(text.polls.two);
+      if (lines.some((line) => line.length > OPTION_MAX)) throw new Error(text.polls.long);
       const index = isQuiz.checked ? Number(right.value) - 1 : undefined;
       if (index !== undefined && !lines[index]) throw new Error(text.polls.pick);
       await open({ question: question.value.trim(), options: lines, right: index });

@@ -63,6 +63,12 @@ export function hostKey() {
 /** @param {string} key */
 export const keepHostKey = (key) => keep(tab, 'event-key', key);
 
+/** Another than `Host`, if one was given in this tab. */
+export const hostName = () => read(tab, 'event-host') || 'Host';
+
+/** @param {string} name */
+export const keepHostName = (name) => keep(tab, 'event-host', name);
+
 /**
  * @param {string} name
  * @returns {Promise<import('ably').TokenDetails>}

@@ -15,7 +15,8 @@ export function slides(element, { role, shared, attempt }) {
   const previous = button(text.slides.previous, () => go(-1));
   const next = button(text.slides.next, () => go(1));
   const back = button(text.slides.back, () => { alone = undefined; draw(); }, { class: 'primary', hidden: true });
-  const full = button(text.slides.full, () => slide.requestFullscreen?.(), { class: 'quiet' });
+  const full = button(text.slides.full, () => attempt(fill),
+    { class: 'quiet', hidden: !document.fullscreenEnabled });
   const controls = h('div', { class: 'row controls' }, previous, next, where, step, back, full);
   element.append(slide, controls);
   if (role === 'host') element.append(editor({ shared, attempt }));
@@ -30,6 +31,12 @@ export function slides(element, { role, shared, attempt }) {
   const deck = () => deckOf(shared.now.deck);
   const presenter = () => Math.min(Math.max(0, shared.now.slide ?? 0), Math.max(0, deck().length - 1));
   const at = () => Math.min(alone ?? presenter(), Math.max(0, deck().length - 1));
+
+  async function fill() {
+    await slide.requestFullscreen();
+    // For its keys.
+    slide.focus();
+  }
 
   /** @param {number} by */
   function go(by) {
@@ -64,7 +71,7 @@ function deckOf(written) {
 
 /** @param {Pick<Context, 'shared' | 'attempt'>} context */
 function editor({ shared, attempt }) {
-  const input = h('textarea', { id: 'deck', rows: 9, maxlength: DECK_MAX });
+  const input = h('textarea', { id: 'deck', rows: 11, maxlength: DECK_MAX });
   input.value = shared.now.deck ?? text.slides.starter;
   shared.on(({ deck }) => { if (deck !== undefined && document.activeElement !== input) input.value = deck; });
   return h('details', { class: 'panel', open: true }, h('summary', {}, text.slides.deck),

@@ -47,14 +47,14 @@ export const text = {
   failedTo: (/** @type {string} */ why) => `That did not work: ${why}`,
 
   join: {
-    ask: 'Choose a name to take part', title: 'Join the event', label: 'Your name',
+    ask: 'Join the event', title: 'Join the event', label: 'Your name',
     note: 'It stands beside what you say. There is no account, and nothing else is asked.', go: 'Join',
     later: 'Just watch',
     as: (/** @type {string} */ name) => `Signed in as ${name}`,
   },
   host: {
     title: 'Open the stage', label: 'Host key', go: 'Open', name: 'Your name on stage',
-    note: 'The key stays in this tab, and goes when it closes. `npm start` prints a link with the demo key.',
+    note: 'The key stays in this tab, and goes when it closes. npm start prints a link with the demo key.',
     venue: 'Open the venue',
   },
 
@@ -86,7 +86,8 @@ export const text = {
     hidden: 'The answer comes with the reveal.', voted: 'Your vote is in. You can change it until the poll closes.',
     correct: 'Right answer', leaders: 'Leaderboard',
     points: (/** @type {number} */ points) => plural(points, 'point', 'points'),
-    two: 'A poll has two to six options.', pick: 'Say which option is right.',
+    two: 'A poll has two to six options.', long: 'An option has at most 80 letters.',
+    pick: 'Say which option is right.',
   },
   questions: {
     none: 'No questions yet. Ask the first one.', ask: 'Ask a question', send: 'Ask', upvote: 'Upvote',
@@ -116,7 +117,9 @@ export const text = {
   audience: {
     now: (/** @type {number} */ people) => `${plural(people, 'person', 'people')} here`, growth: 'Over time',
     peak: (/** @type {number} */ people) => `Peak ${number.format(people)}`,
-    since: (/** @type {string} */ time) => `since ${time}`,
+    since: (/** @type {string} */ time) => `since ${time}`, untilNow: 'now',
+    lately: (/** @type {number} */ more) => (more === 0 ? ''
+      : `${more > 0 ? '+' : '−'}${number.format(Math.abs(more))} in five minutes`),
   },
   network: {
     transport: 'Transport', latency: 'Round trip', continuity: 'Continuity', id: 'Connection',
