@@ -1,6 +1,7 @@
 /**
  * The commands of the documents for whoever runs a server, as they stand but for places, names and secrets. Those of
- * the README and of what goes on from it are tried in tests/worker/readme.test.mjs, and the cookbook has its own.
+ * the README and of what goes on from it are tried in tests/worker/readme.test.mjs, the cookbook has its own, and
+ * documents_of_doors.test.mjs says where all others are.
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -11,44 +12,10 @@ import path from 'node:path';
 import readline from 'node:readline';
 import test from 'node:test';
 import { rest } from '../worker/clients.mjs';
-import { Served, command, folder } from './served.mjs';
+import { block, inShell, line, ours, read, root } from './documented.mjs';
+import { Served, folder } from './served.mjs';
 
-const root = path.resolve(import.meta.dirname, '../..');
 const demoKey = 'demo.key1:local-only';
-
-/** @param {string} document */
-function read(document) {
-  return fs.readFileSync(path.join(root, 'docs', document), 'utf8');
-}
-
-/** The block, fenced or indented, that has this text. @param {string} document @param {string} part */
-function block(document, part) {
-  const blocks = read(document).matchAll(/^```\w+\n([^]*?)^```$|(?<=\n\n)((?: {4}.*\n)+)/gm);
-  const found = [...blocks].map(([, fenced, indented]) => fenced ?? indented.replace(/^ {4}/gm, ''))
-    .find((text) => text.includes(part));
-  assert.ok(found, `docs/${document} has nothing with ${part}`);
-  return found;
-}
-
-/**
- * The one line of a block that has this text, without what it says of itself.
- * @param {string} document
- * @param {string} part
- */
-function line(document, part) {
-  const found = block(document, part).split('\n').find((text) => text.includes(part));
-  return String(found).replace(/\s+#.*/, '');
-}
-
-/** @param {string} text @param {import('node:child_process').SpawnSyncOptions} [options] */
-function inShell(text, options) {
-  const { status, stdout, stderr } = spawnSync('bash', ['-c', text], { cwd: root, encoding: 'utf8', ...options });
-  assert.equal(status, 0, `${text}\n${stdout}${stderr}`);
-  return String(stdout);
-}
-
-/** The installed command is the one here. @param {string} text */
-const ours = (text) => text.replace(/^(npx )?courtside /, `node ${command} `);
 
 test('start: a listener goes on through a crash of the server', async (t) => {
   const served = await Served.start(t);

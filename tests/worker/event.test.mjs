@@ -128,6 +128,21 @@ test('a poll has one vote of each, and a quiz its answer only when it is reveale
   await part(host, 'polls').locator('.choice', { hasText: 'Okafor' }).getByText('50 %').waitFor();
   assert.equal(await part(host, 'polls').locator('.total').first().innerText(), '2 votes',
     'a vote is changed, not added');
+  // Nor by a second tab, or by another device with what makes Bob himself.
+  const tab = await bob.context().newPage();
+  await tab.goto(runtime.url);
+  await choose(tab, /^Okafor/u);
+  await part(host, 'polls').locator('.choice', { hasText: 'Okafor' }).getByText('100 %').waitFor();
+  const seat = await bob.evaluate(() => String(localStorage.getItem('event-seat')));
+  const device = rest(runtime, { key: undefined, token: (await attendeeToken('Bob', seat)).token }).channels;
+  const [asked] = (await device.get('event:polls').history({ limit: 1 })).items;
+  await device.get('event:polls').annotations.publish(String(asked?.serial), { type: 'vote:unique.v1', name: '0' });
+  await part(host, 'polls').locator('.choice', { hasText: 'Lund' }).getByText('50 %').waitFor();
+  assert.equal(await part(host, 'polls').locator('.total').first().innerText(), '2 votes');
+  await tab.close();
+  // Who comes back finds the vote where it was last.
+  await bob.reload();
+  await part(bob, 'polls').locator('.choice[aria-pressed="true"]', { hasText: 'Lund' }).waitFor();
   await part(host, 'polls').getByRole('button', { name: 'Close' }).click();
   await says(bob, 'polls', 'Final result');
 
@@ -200,12 +215,23 @@ test('rooms have who is in them, and the host calls everyone back', options, asy
   const venue = await Venue.of(t, runtime);
   const [host, ann, bob] = [await venue.host(), await venue.attendee('Ann'), await venue.attendee('Bob')];
   const room = (/** @type {import('playwright-core').Page} */ page) => page.locator('[data-room="net"]');
-  for (const page of [ann, bob]) await room(page).getByRole('button', { name: 'Step in' }).click();
-  await room(host).getByText('2 people').waitFor();
+  await room(ann).getByRole('button', { name: 'Step in' }).click();
   await part(ann, 'rooms').getByRole('textbox', { name: 'Write a message' }).fill('Only for us');
   await ann.keyboard.press('Enter');
+  await says(ann, 'rooms', 'Only for us');
+  await room(bob).getByRole('button', { name: 'Step in' }).click();
+  await room(host).getByText('2 people').waitFor();
   await says(bob, 'rooms', 'Only for us');
   assert.equal(await part(bob, 'chat').getByText('Only for us').count(), 0);
+  // What the chat of all can do, that of a room can.
+  await part(bob, 'rooms').getByRole('button', { name: 'Love (0)' }).click();
+  await part(ann, 'rooms').getByRole('button', { name: 'Love (1)' }).waitFor();
+  await part(ann, 'rooms').getByRole('button', { name: 'Edit' }).click();
+  await part(ann, 'rooms').getByRole('textbox', { name: 'Write a message' }).fill('Only for the two of us');
+  await ann.keyboard.press('Enter');
+  await says(bob, 'rooms', 'Only for the two of us');
+  await part(ann, 'rooms').getByRole('button', { name: 'Delete' }).click();
+  await says(bob, 'rooms', 'This message was deleted');
   await host.getByRole('button', { name: 'Call everyone back' }).click();
   await says(bob, 'rooms', 'The host has called everyone back');
   await room(host).getByText('Empty').waitFor();

@@ -1,6 +1,9 @@
-/** The rules of the event page that need no page: points of a quiz, slow mode, and the line of the audience. */
+/**
+ * The rules of the event page that need no page: points of a quiz, slow mode, what one gave, and the line of the audience.
+ */
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { Given } from '../../www/event/given.js';
 import { HOLDS_MS, growth, lately } from '../../www/event/growth.js';
 import { paced } from '../../www/event/pace.js';
 import { leaders, pointsOf } from '../../www/event/quiz.js';
@@ -69,4 +72,34 @@ test('where nobody counted the line has a gap', () => {
 test('lately is five minutes, or less when nobody counted before', () => {
   const samples = [{ at: 0, people: 2 }, { at: 100_000, people: 5 }, { at: 350_000, people: 9 }];
   assert.deepEqual([lately(samples, 350_000), lately(samples, 450_000), lately([], 0)], [7, 4, 0]);
+});
+
+const like = { serial: '1', type: 'reaction:distinct.v1', name: 'like' };
+
+/** What a browser keeps, for all of its tabs. @param {string} [all] */
+const storage = (all) => ({ all, read() { return this.all; }, keep(/** @type {string} */ text) { this.all = text; } });
+
+test('a summary that does not name everybody is told what this client gave', () => {
+  const kept = storage();
+  const [given, otherTab] = [new Given(kept), new Given(kept)];
+  given.put('1', like.type, ['like']);
+  otherTab.put('2', like.type, ['heart']);
+  const later = new Given(kept);
+  const clipped = { clientIds: ['ann'], clipped: true };
+  assert.equal(later.isIn(clipped, 'bob', like), true);
+  assert.equal(later.isIn(clipped, 'bob', { ...like, name: 'heart' }), false);
+  assert.equal(later.isIn(clipped, 'bob', { ...like, serial: '2', name: 'heart' }), true);
+  assert.equal(later.isIn({ clientIds: ['ann'], clipped: false }, 'bob', like), false, 'all are named, and bob is not');
+  assert.equal(later.isIn(clipped, 'ann', { ...like, serial: '3' }), true);
+  later.put('1', like.type, []);
+  assert.equal(later.isIn(clipped, 'bob', like), false);
+});
+
+test('what is remembered is bounded, and what others wrote there is not read', () => {
+  for (const wrong of ['{', '{}', '7', '[7]', '[[1,2]]', '[["1 x",7]]']) {
+    assert.deepEqual(new Given(storage(wrong)).of('1', 'x'), [], wrong);
+  }
+  const given = new Given(storage());
+  for (let serial = 0; serial <= 500; serial++) given.put(String(serial), 'x', ['']);
+  assert.deepEqual([given.of('0', 'x'), given.of('1', 'x'), given.of('500', 'x')], [[], [''], ['']]);
 });

@@ -77,8 +77,12 @@ test('the publisher in Python publishes once what has one id', { timeout: 60_000
     [path.join(examples, 'python-publisher/publish.py'), 'python:scores', 'score', '30-0', 'point-2'], { env });
   await publish();
   await publish();
-  const { items } = await rest(runtime).channels.get('python:scores').history();
-  assert.deepEqual(items.map(({ name, data, id }) => [name, data, id]), [['score', '30-0', 'point-2']]);
+  const said = async (/** @type {string} */ name) => (await rest(runtime).channels.get(name).history()).items;
+  assert.deepEqual((await said('python:scores')).map(({ name, data, id }) => [name, data, id]),
+    [['score', '30-0', 'point-2']]);
+  const [commands = ''] = commandsOf('python-publisher');
+  await run('bash', ['-ec', commands], { env, cwd: path.join(examples, 'python-publisher') });
+  assert.deepEqual((await said('scores')).map(({ data }) => data), ['30-0', '15-0']);
 });
 
 test('the feed publishes each row once, however often it is started', { timeout: 60_000 }, async () => {
@@ -90,6 +94,36 @@ test('the feed publishes each row once, however often it is started', { timeout:
   assert.deepEqual(items.map(({ data }) => `${data.match} ${data.minute}`),
     ['RED-BLU 12', 'GRN-YEL 15', 'RED-BLU 44', 'GRN-YEL 71', 'RED-BLU 90']);
 });
+
+test('the feed is read as its README says, whole and by match', { timeout: 60_000 }, async () => {
+  const [all = '', match = ''] = commandsOf('scores-feed');
+  const last = /minute[\\":]+90/u;
+  assert.match(await printed(all, last), /GRN-YEL[^]*minute/u);
+  assert.doesNotMatch(await printed(match, last), /GRN-YEL/u);
+});
+
+/** The commands of an example's README, by block, for the server here. @param {string} example */
+function commandsOf(example) {
+  const text = fs.readFileSync(path.join(examples, example, 'README.md'), 'utf8');
+  return [...text.matchAll(/(?<=\n\n)((?: {4}.*\n)+)/gu)].map(([block]) => block.replaceAll('127.0.0.1:8787',
+    `127.0.0.1:${runtime.port}`));
+}
+
+/**
+ * What they print until that is enough; readers of a stream are ended then.
+ * @param {string} commands @param {RegExp} enough
+ */
+async function printed(commands, enough) {
+  const child = spawn('bash', ['-ec', commands], { env, cwd: path.join(examples, 'scores-feed'), detached: true,
+    stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    output += text;
+    if (enough.test(output)) process.kill(-Number(child.pid), 'SIGKILL');
+  });
+  await once(child, 'close');
+  return output;
+}
 
 /** @param {import('node:test').TestContext} t */
 function temporary(t) {

@@ -56,14 +56,24 @@ test('the venue with all that it loads is light', options, async (t) => {
   assert.ok(files.length > 15, 'modules are counted');
   let bytes = 0;
   for (const file of new Set(files)) bytes += gzipSync(Buffer.from(await (await fetch(file.split('#')[0] ?? file)).arrayBuffer())).length;
-  t.diagnostic(`${bytes} bytes compressed`);
+  const painted = await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime);
+  t.diagnostic(`${bytes} bytes compressed; first render after ${Math.round(painted ?? NaN)} ms`);
   assert.ok(bytes < WEIGHT_MAX_BYTES, `${bytes}`);
 });
 
 test('hostile names, messages, links and polls are text, and nothing else', options, async (t) => {
   const venue = await Venue.of(t, runtime);
   const markup = '<img src=x onerror=alert(1)><script>alert(2)</script>';
-  const [host, mallory] = [await venue.host(), await venue.attendee(markup.slice(0, 40))];
+  const host = await venue.open('/stage', undefined, { isOpen: false });
+  await host.getByLabel('Host key').fill(markup);
+  await host.getByLabel('Your name on stage').fill(markup.slice(0, 40));
+  await host.getByRole('button', { name: 'Open', exact: true }).click();
+  await host.locator('.refusal').waitFor();
+  await host.getByLabel('Host key').fill(hostKey);
+  await host.getByLabel('Your name on stage').fill(markup.slice(0, 40));
+  await host.getByRole('button', { name: 'Open', exact: true }).click();
+  await connected(host);
+  const mallory = await venue.attendee(markup.slice(0, 40));
   const ann = await venue.attendee('Ann');
   for (const page of [host, mallory, ann]) page.on('dialog', () => venue.complaints.push('a dialog opened'));
   await write(mallory, 'Write a message',
@@ -74,15 +84,25 @@ test('hostile names, messages, links and polls are text, and nothing else', opti
   await host.getByRole('button', { name: 'Present', exact: true }).click();
   await mallory.locator('[data-room="net"]').getByRole('button', { name: 'Step in' }).click();
   await ann.locator('[data-room="net"]').getByText('1 person').waitFor();
+  await part(mallory, 'rooms').getByRole('textbox', { name: 'Write a message' }).fill(markup);
+  await mallory.keyboard.press('Enter');
+  await ann.locator('[data-room="net"]').getByRole('button', { name: 'Step in' }).click();
+  await says(ann, 'rooms', markup);
+  await part(host, 'questions').getByRole('button', { name: 'Take on stage' }).click();
+  await write(host, 'Write a message', markup);
+  await part(host, 'chat').getByRole('button', { name: 'Edit' }).click();
+  await write(host, 'Write a message', `${markup} again`);
+  await says(ann, 'chat', `${markup} again`);
   // What no page of ours would send.
   const raw = rest(runtime).channels;
-  for (const data of [null, [], { text: 7 }, { text: {} }, { question: 1, options: [1] }, { score: { sets: 'x' } },
+  const wrong = [];
+  for (const data of [null, [], { text: 7 }, { text: {} }, { question: 1, options: [1] },
+    { leaders: [1, null, [{}, 'x']] }, { seconds: -1, before: {} }, { people: 'many' }, { score: { sets: 'x' } },
     'text']) {
-    for (const name of ['event:chat', 'event:questions', 'event:polls', 'event:score', 'event:audience',
-      'event:typing']) {
-      await raw.get(name).publish('poll', data);
-    }
+    wrong.push(...['poll', 'leaders', 'slow', 'people', 'typing'].map((name) => ({ name, data })));
   }
+  for (const name of ['event:chat', 'event:questions', 'event:polls', 'event:score', 'event:audience',
+    'event:typing', 'event:room:net']) await raw.get(name).publish(wrong);
   await raw.get('event:chat').publish({ name: 'message', data: { text: 'the last' }, clientId: '__proto__~x' });
   await says(ann, 'chat', 'the last');
   for (const id of ['questions', 'polls', 'slides']) await says(ann, id, markup);
@@ -101,10 +121,14 @@ test('no serious finding of axe-core, in light and in dark', options, async (t) 
   await openPoll(host, { question: 'Readable?', options: ['Yes', 'No'] });
   await write(host, 'Write a message', 'Can everyone read this?');
   await says(host, 'chat', 'Can everyone read this?');
-  for (const address of ['/', '/stage#key=demo.host:local-only', '/embed/chat', '/embed/poll']) {
+  await write(host, 'Ask a question', 'Is this readable, too?');
+  for (const address of ['/', '/stage#key=demo.host:local-only', ...pages.filter((page) => page.startsWith('/embed/')),
+    '/console']) {
+    const isEvent = !/^\/(?:embed|console)/u.test(address);
     for (const looks of [{ dark: false }, { dark: true }, { dark: true, width: 390, height: 844 }]) {
-      const page = await venue.open(address, address === '/' && looks.dark ? undefined : 'Ann', looks);
-      if (!address.startsWith('/embed/')) await page.locator('#people').getByText('here').waitFor();
+      const isOpen = address !== '/console';
+      const page = await venue.open(address, address === '/' && looks.dark ? undefined : 'Ann', { ...looks, isOpen });
+      if (isEvent) await page.locator('#people').getByText('here').waitFor();
       await page.evaluate(axe);
       const { violations } = await page.evaluate(() => /** @type {any} */ (window).axe.run());
       const serious = violations.filter((/** @type {any} */ { impact }) => impact === 'serious'
@@ -131,6 +155,29 @@ test('parts stand by themselves in the page of another site', options, async (t)
   await page.goto(`${runtime.url.replace('127.0.0.1', 'localhost')}/time`);
   await page.setContent(`<iframe src="${runtime.url}/embed/score"></iframe>`);
   await page.frameLocator('iframe').locator('.call').getByText('0–15', { exact: true }).waitFor();
+  // One takes part from there as well, though a browser may let it store nothing.
+  await page.addInitScript(() => {
+    for (const name of ['localStorage', 'sessionStorage']) {
+      Object.defineProperty(window, name, { get() { throw new DOMException('closed', 'SecurityError'); } });
+    }
+  });
+  await page.setContent(`<iframe src="${runtime.url}/embed/chat"></iframe>`);
+  const frame = page.frameLocator('iframe');
+  const say = async (/** @type {string} */ text) => {
+    await frame.getByRole('textbox', { name: 'Write a message' }).fill(text);
+    await frame.getByRole('button', { name: 'Send' }).click();
+  };
+  await say('From another site');
+  await frame.getByLabel('Your name').fill('Zoe');
+  await frame.getByRole('button', { name: 'Join' }).click();
+  await frame.locator('[data-connection="connected"]').waitFor();
+  await say('From another site');
+  await part(host, 'chat').locator('.message', { hasText: 'From another site' }).getByText('Zoe').waitFor();
+  for (const id of ['slides', 'poll', 'questions']) {
+    await page.setContent(`<iframe src="${runtime.url}/embed/${id}"></iframe>`);
+    await frame.locator('[data-connection="connected"]').waitFor();
+    assert.equal(await frame.locator('[data-part]').count(), 1, id);
+  }
 
   const overlay = await venue.open('/embed/overlay');
   await overlay.locator('#overlay p').getByText('0–15', { exact: true }).waitFor();
@@ -185,11 +232,13 @@ test('the stage wants a key, keeps it in its tab, and asks again when it is refu
   const give = async (/** @type {string} */ key) => {
     await page.getByLabel('Host key').fill(key);
     await page.getByLabel('Your name on stage').fill('Umpire');
-    await page.getByRole('button', { name: 'Open' }).click();
+    await page.getByRole('button', { name: 'Open', exact: true }).click();
   };
-  await give('demo.host:something-else');
-  await page.getByText('The server refused the connection').waitFor();
-  await page.reload();
+  for (const [wrong = '', why = ''] of [['demo.host:something-else', 'The server refused the connection'],
+    ['a sentence', 'This is not a key']]) {
+    await give(wrong);
+    await page.locator('.refusal', { hasText: why }).waitFor();
+  }
   await give(hostKey);
   await connected(page);
   await write(page, 'Write a message', 'Quiet, please');

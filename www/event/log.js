@@ -44,6 +44,8 @@ export class Log {
       if (!change.resumed) void this.#load();
     });
     channel.subscribe((message) => this.#take(message, true)).catch(() => {});
+    // That of a room is, since it shows who is in there.
+    if (channel.state === 'attached') void this.#load();
   }
 
   /** In order. @returns {Entry[]} */

@@ -13,7 +13,7 @@ import { polls } from './polls.js';
 import { questions } from './questions.js';
 import { rooms } from './rooms.js';
 import { score } from './score.js';
-import { chooseName, chosenName, connect, hostKey, hostName, keepHostKey, keepHostName } from './session.js';
+import { chooseName, chosenName, connect, given, hostKey, hostName, keepHostKey, keepHostName } from './session.js';
 import { SharedState } from './shared_state.js';
 import { slides } from './slides.js';
 import { text } from './strings.js';
@@ -25,6 +25,7 @@ import { text } from './strings.js';
  * @property {{ name: string, key?: string }} who
  * @property {{ readonly clientId: string }} me
  * @property {boolean} joined whether a name was chosen, so that one may take part
+ * @property {import('./given.js').Given} given
  * @property {SharedState} shared
  * @property {Moderation} [moderation] what a host has
  * @property {(act: () => unknown) => Promise<void>} attempt does it, and says when it fails
@@ -45,12 +46,36 @@ const role = document.body.dataset.role === 'host' ? 'host' : 'attendee';
 fillTexts();
 followHash();
 if (role === 'host') openStage();
-else begin({ name: chosenName() ?? text.guest });
+else attend({ name: chosenName() ?? text.guest });
+
+/** @param {{ name: string }} who */
+function attend(who) {
+  begin(who, connect(who));
+}
 
 function openStage() {
   const key = hostKey();
-  if (key) begin({ name: hostName(), key });
-  else askKey();
+  if (!key) return askKey();
+  const who = { name: hostName(), key };
+  const ably = connecting(who);
+  if (ably) begin(who, ably);
+}
+
+/** @param {{ name: string, key: string }} who */
+function connecting(who) {
+  try {
+    return connect(who);
+  } catch {
+    // The SDK sees that it is no key at all.
+    refuseKey(text.host.noKey);
+    return undefined;
+  }
+}
+
+/** @param {string} why */
+function refuseKey(why) {
+  keepHostKey('');
+  askKey(why);
 }
 
 /** @param {string} [refusal] why the key that was given will not do */
@@ -71,9 +96,8 @@ function askKey(refusal) {
   if (!dialog.open) dialog.showModal();
 }
 
-/** @param {{ name: string, key?: string }} who */
-function begin(who) {
-  const ably = connect(who);
+/** @param {{ name: string, key?: string }} who @param {import('ably').Realtime} ably */
+function begin(who, ably) {
   const shared = new SharedState(ably, role === 'host');
   const joined = role === 'host' || chosenName() !== undefined;
   const me = { get clientId() { return ably.auth.clientId ?? ''; } };
@@ -87,7 +111,7 @@ function begin(who) {
   const taking = (/** @type {() => unknown} */ act) => (joined ? attempt(act) : (askName(), Promise.resolve()));
   const moderation = who.key ? new Moderation(who.key) : undefined;
   /** @type {Context} */
-  const context = { ably, role, who, me, joined, shared, moderation, attempt, taking, tell };
+  const context = { ably, role, who, me, joined, given: given(), shared, moderation, attempt, taking, tell };
   showConnection(ably);
   showWho(joined, who.name);
   for (const element of document.querySelectorAll('[data-part]')) {
@@ -112,9 +136,7 @@ function showConnection(ably) {
     if (refusal) {
       show('down', text.refused(refusal));
       ably.close();
-      if (role !== 'host') return;
-      keepHostKey('');
-      askKey(text.refused(refusal));
+      if (role === 'host') refuseKey(text.refused(refusal));
     } else if (current === 'disconnected' || current === 'suspended') {
       wasCut = true;
       show('down', text.cut);

@@ -46,14 +46,21 @@ export class Messages {
     return h('div', { class: 'reactions' }, ...KINDS.map((kind) => this.#reaction(entry, kind, summary[kind] ?? {})));
   }
 
-  /** @param {Entry} entry @param {typeof KINDS[number]} kind @param {{ total?: number, clientIds?: string[] }} given */
-  #reaction(entry, kind, { total = 0, clientIds = [] }) {
-    const { me, taking } = this.#context;
-    const isMine = clientIds.includes(me.clientId);
+  /**
+   * @param {Entry} entry @param {typeof KINDS[number]} kind
+   * @param {{ total?: number, clientIds?: string[], clipped?: boolean }} summary
+   */
+  #reaction(entry, kind, summary) {
+    const { me, taking, given } = this.#context;
+    const { total = 0 } = summary;
+    const isMine = given.isIn(summary, me.clientId, { serial: entry.key, type: REACTION, name: kind });
     const { annotations } = this.#channel;
     const annotation = { type: REACTION, name: kind };
-    const toggle = () => taking(() => (isMine ? annotations.delete(entry.key, annotation)
-      : annotations.publish(entry.key, annotation)));
+    const toggle = () => taking(async () => {
+      await (isMine ? annotations.delete(entry.key, annotation) : annotations.publish(entry.key, annotation));
+      const others = given.of(entry.key, REACTION).filter((name) => name !== kind);
+      given.put(entry.key, REACTION, isMine ? others : [...others, kind]);
+    });
     return h('button', { type: 'button', class: 'reaction', 'aria-pressed': String(isMine), 'data-total': total,
       'aria-label': text.chat.react(text.chat.reactions[kind], total), onclick: toggle },
     icon(kind), total > 0 && h('span', {}, String(total)));

@@ -63,9 +63,14 @@ export class PollCards {
   /** @param {Entry} entry */
   #choiceOf(entry) {
     const summary = entry.summary[VOTE] ?? {};
-    const { clientId } = this.#context.me;
-    const counted = Object.keys(summary).find((option) => summary[option].clientIds?.includes(clientId));
-    return this.#chosen.get(entry.key) ?? (counted === undefined ? undefined : Number(counted));
+    const { given, me: { clientId } } = this.#context;
+    const isMine = (/** @type {string} */ option) => given.isIn(summary[option], clientId,
+      { serial: entry.key, type: VOTE, name: option });
+    const counted = Object.keys(summary).find(isMine);
+    const chosen = this.#chosen.get(entry.key);
+    // From here on what is counted says it, which another tab may change.
+    if (chosen !== undefined && String(chosen) === counted) this.#chosen.delete(entry.key);
+    return chosen ?? (counted === undefined ? undefined : Number(counted));
   }
 }
 

@@ -63,6 +63,7 @@ export function polls(element, context) {
     draw();
     try {
       await log.channel.annotations.publish(entry.key, { type: VOTE, name: String(option) });
+      context.given.put(entry.key, VOTE, [String(option)]);
     } catch (error) {
       chosen.delete(entry.key);
       draw();
@@ -103,9 +104,9 @@ async function allVotes(channel, serial) {
 function leaderboard(log) {
   const best = log.entries.filter(({ name }) => name === 'leaders').at(-1)?.data?.leaders;
   if (!Array.isArray(best) || best.length === 0) return [];
-  const rows = best.filter(Array.isArray).slice(0, LEADERS).map(([clientId, points]) => h('li', { 'data-hue': hueOf(String(clientId)) },
-    person(nameOf(String(clientId), text.anonymous)),
-      h('span', { class: 'points' }, text.polls.points(Number(points)))));
+  const valid = best.filter((/** @type {unknown} */ leader) => Array.isArray(leader) && Number.isFinite(leader[1]));
+  const rows = valid.slice(0, LEADERS).map(([clientId, points]) => h('li', { 'data-hue': hueOf(String(clientId)) },
+    person(nameOf(String(clientId), text.anonymous)), h('span', { class: 'points' }, text.polls.points(points))));
   return [h('h3', {}, text.polls.leaders), h('ol', {}, ...rows)];
 }
 

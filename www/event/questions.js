@@ -17,7 +17,7 @@ const SHOWN = 50;
 
 /** @param {HTMLElement} element @param {Context} context */
 export function questions(element, context) {
-  const { ably, role, me, attempt } = context;
+  const { ably, role, me, attempt, given } = context;
   const input = h('input', { name: 'question', maxlength: TEXT_MAX, autocomplete: 'off',
     'aria-label': text.questions.ask, placeholder: text.questions.ask, dir: 'auto' });
   const form = h('form', { class: 'composer', onsubmit: (/** @type {Event} */ event) => {
@@ -47,11 +47,15 @@ export function questions(element, context) {
   /** @param {Entry} entry */
   function item(entry) {
     const { picked, answered } = marksOf(entry);
-    const { total = 0, clientIds = [] } = entry.summary[UPVOTE] ?? {};
-    const given = clientIds.includes(me.clientId);
-    const toggle = () => context.taking(() => (given ? log.channel.annotations.delete(entry.key, { type: UPVOTE })
-      : log.channel.annotations.publish(entry.key, { type: UPVOTE })));
-    const upvote = h('button', { type: 'button', class: 'upvote', 'aria-pressed': String(given), onclick: toggle,
+    const { total = 0 } = entry.summary[UPVOTE] ?? {};
+    const isMine = given.isIn(entry.summary[UPVOTE], me.clientId, { serial: entry.key, type: UPVOTE, name: '' });
+    const toggle = () => context.taking(async () => {
+      const { annotations } = log.channel;
+      await (isMine ? annotations.delete(entry.key, { type: UPVOTE })
+        : annotations.publish(entry.key, { type: UPVOTE }));
+      given.put(entry.key, UPVOTE, isMine ? [] : ['']);
+    });
+    const upvote = h('button', { type: 'button', class: 'upvote', 'aria-pressed': String(isMine), onclick: toggle,
       id: `up-${entry.key.replace(/[^\w-]/gu, '_')}` }, h('span', { 'aria-hidden': 'true' }, '▲'),
     h('span', { class: 'visually-hidden' }, text.questions.upvote), h('span', { class: 'total' }, String(total)));
     const badge = picked ? text.questions.picked : answered ? text.questions.answered : '';

@@ -3,14 +3,16 @@
  * from `/event/token`. A host brings a key, in the address's fragment or by hand; it stays in this tab.
  */
 
+import { Given } from './given.js';
+
 /** @typedef {import('ably').Realtime} Realtime */
 
 /** The SDK and its plugin, as their scripts leave them. */
 const { Ably, AblyLiveObjectsPlugin } = /** @type {{
  *   Ably: typeof import('ably'), AblyLiveObjectsPlugin: { LiveObjects: any } }} */ (/** @type {any} */ (window));
 
-/** Storage that may be closed to an embedded page: then a value lives as long as the page. */
-const kept = new Map();
+/** Storage may be closed to an embedded page: then a value lives as long as the page, also when that is loaded anew. */
+const kept = new Map(Object.entries(history.state?.kept ?? {}));
 
 /** @param {() => Storage} storage @param {string} name @returns {string | undefined} */
 function read(storage, name) {
@@ -27,7 +29,7 @@ function keep(storage, name, value) {
   try {
     storage().setItem(name, value);
   } catch {
-    // Kept by the page alone.
+    history.replaceState({ kept: Object.fromEntries(kept) }, '');
   }
 }
 
@@ -39,6 +41,11 @@ export const chosenName = () => read(local, 'event-name') || undefined;
 
 /** @param {string} name */
 export const chooseName = (name) => keep(local, 'event-name', name);
+
+/** What this browser gave to messages. */
+export const given = () => new Given({
+  read: () => read(local, 'event-given'), keep: (all) => keep(local, 'event-given', all),
+});
 
 /** 128 bits that nobody else knows. */
 function seat() {
@@ -55,7 +62,7 @@ export function hostKey() {
   const given = new URLSearchParams(location.hash.slice(1)).get('key');
   if (given) {
     keepHostKey(given);
-    history.replaceState(null, '', location.pathname + location.search);
+    history.replaceState(history.state, '', location.pathname + location.search);
   }
   return read(tab, 'event-key');
 }

@@ -55,7 +55,7 @@ export const text = {
   host: {
     title: 'Open the stage', label: 'Host key', go: 'Open', name: 'Your name on stage',
     note: 'The key stays in this tab, and goes when it closes. npm start prints a link with the demo key.',
-    venue: 'Open the venue',
+    noKey: 'This is not a key. One looks like app.name:secret.', venue: 'Open the venue',
   },
 
   score: {
