@@ -20,6 +20,7 @@ after(() => runtime.stop());
 /** Of a page with all that it loads, compressed: what a phone on a train has to fetch. */
 const WEIGHT_MAX_BYTES = 200_000;
 
+const parts = ['score', 'slides', 'polls', 'questions', 'chat', 'rooms', 'network'];
 const pages = ['/', '/stage', '/embed/score', '/embed/slides', '/embed/poll', '/embed/questions', '/embed/chat',
   '/embed/overlay'];
 
@@ -122,26 +123,33 @@ test('no serious finding of axe-core, in light and in dark', options, async (t) 
   await write(host, 'Write a message', 'Can everyone read this?');
   await says(host, 'chat', 'Can everyone read this?');
   await write(host, 'Ask a question', 'Is this readable, too?');
-  for (const address of ['/', '/stage#key=demo.host:local-only', ...pages.filter((page) => page.startsWith('/embed/')),
-    '/console']) {
-    const isEvent = !/^\/(?:embed|console)/u.test(address);
-    for (const looks of [{ dark: false }, { dark: true }, { dark: true, width: 390, height: 844 }]) {
-      const isOpen = address !== '/console';
-      const page = await venue.open(address, address === '/' && looks.dark ? undefined : 'Ann', { ...looks, isOpen });
-      if (isEvent) await page.locator('#people').getByText('here').waitFor();
-      await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => /** @type {any} */ (window).axe.run());
-      const serious = violations.filter((/** @type {any} */ { impact }) => impact === 'serious'
-        || impact === 'critical');
-      const told = serious.map((/** @type {any} */ { id,
-        nodes }) => `${id}: ${nodes.map((/** @type {any} */ node) => node.html.slice(0, 120)).join(' | ')}`);
-      assert.deepEqual(told, [], `${address} ${JSON.stringify(looks)}`);
-      if (looks.width) assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), looks.width,
-        'nothing to scroll sideways');
-      await page.context().close();
+  const embedded = pages.filter((page) => page.startsWith('/embed/'));
+  for (const address of ['/', '/?joined', '/stage#key=demo.host:local-only', ...embedded, '/console']) {
+    const page = await venue.open(address, address === '/' ? undefined : 'Ann', { isOpen: address !== '/console' });
+    if (!/^\/(?:embed|console)/u.test(address)) await page.locator('#people').getByText('here').waitFor();
+    await page.evaluate(axe);
+    for (const [colorScheme, width] of /** @type {const} */ ([['light', 1280], ['dark', 1280], ['dark', 390]])) {
+      // What goes from one colour to another is neither.
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      await page.setViewportSize({ width, height: 844 });
+      // On a phone one part is shown at a time.
+      for (const id of width === 390 && address === '/?joined' ? parts : ['score']) {
+        await page.evaluate((hash) => { location.hash = hash; }, id);
+        assert.deepEqual(await seriousFindings(page), [], `${address} ${id} ${colorScheme} ${width}`);
+        assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${address} ${id}`);
+      }
     }
+    await page.context().close();
   }
 });
+
+/** Of axe-core, which is in the page. @param {import('playwright-core').Page} page */
+async function seriousFindings(page) {
+  const { violations } = await page.evaluate(() => /** @type {any} */ (window).axe.run());
+  const serious = violations.filter((/** @type {any} */ { impact }) => ['serious', 'critical'].includes(impact));
+  return serious.map((/** @type {any} */ { id, nodes }) =>
+    `${id}: ${nodes.map((/** @type {any} */ node) => node.html.slice(0, 120)).join(' | ')}`);
+}
 
 test('parts stand by themselves in the page of another site', options, async (t) => {
   const venue = await Venue.of(t, runtime);
