@@ -1,5 +1,6 @@
 /**
- * The rules of the event page that need no page: points of a quiz, slow mode, what one gave, and the line of the audience.
+ * The rules of the event page that need no page: points of a quiz, slow mode, what one gave, and the line of the
+ * audience.
  */
 import assert from 'node:assert/strict';
 import test from 'node:test';

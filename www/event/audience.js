@@ -1,7 +1,7 @@
 /**
  * How many are here, and how that grew. The count is the channel's occupancy; the stage notes it now and then on the
- * channel itself, so that who comes late sees the whole line. While no stage is open nobody notes it, and the line has a
- * gap.
+ * channel itself, so that who comes late sees the whole line. While no stage is open nobody notes it, and the line has
+ * a gap.
  */
 import { h, perFrame } from './dom.js';
 import { growth, lately } from './growth.js';

@@ -62,7 +62,7 @@ export const person = (name) => h('bdi', { class: 'person' }, name);
 /** @param {string} id */
 export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-/** How much longer than it drew a part then rests: in a flood the page has three quarters of its time for the reader. */
+/** How much longer than it drew a part then rests: in a flood three quarters of the page's time are the reader's. */
 const REST = 3;
 /** Half a frame: what takes no longer is drawn in each. */
 const AT_ONCE_MS = 8;
