@@ -96,6 +96,16 @@ test('a summary that does not name everybody is told what this client gave', () 
   assert.equal(later.isIn(clipped, 'bob', like), false);
 });
 
+test('what is refused was not given', async () => {
+  const given = new Given(storage());
+  /** @type {string[][]} */
+  const seen = [];
+  await given.change('1', 'x', ['a'], async () => { seen.push(given.of('1', 'x')); });
+  const refused = given.change('1', 'x', ['a', 'b'], async () => { throw new Error('muted'); });
+  await assert.rejects(refused, /muted/u);
+  assert.deepEqual([seen, given.of('1', 'x')], [[['a']], ['a']]);
+});
+
 test('what is remembered is bounded, and what others wrote there is not read', () => {
   for (const wrong of ['{', '{}', '7', '[7]', '[[1,2]]', '[["1 x",7]]']) {
     assert.deepEqual(new Given(storage(wrong)).of('1', 'x'), [], wrong);

@@ -46,6 +46,21 @@ export class Given {
   }
 
   /**
+   * Remembers it before it is done, since the summary may come sooner than the answer; if it fails, all is as before.
+   * @param {string} serial @param {string} type @param {string[]} names @param {() => Promise<unknown>} act
+   */
+  async change(serial, type, names, act) {
+    const before = this.of(serial, type);
+    this.put(serial, type, names);
+    try {
+      await act();
+    } catch (error) {
+      this.put(serial, type, before);
+      throw error;
+    }
+  }
+
+  /**
    * Whether a summary's clients have this one; where not all are named, what is known here decides.
    * @param {{ clientIds?: string[], clipped?: boolean } | undefined} summary @param {string} clientId
    * @param {{ serial: string, type: string, name: string }} annotation

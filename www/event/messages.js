@@ -56,10 +56,10 @@ export class Messages {
     const isMine = given.isIn(summary, me.clientId, { serial: entry.key, type: REACTION, name: kind });
     const { annotations } = this.#channel;
     const annotation = { type: REACTION, name: kind };
-    const toggle = () => taking(async () => {
-      await (isMine ? annotations.delete(entry.key, annotation) : annotations.publish(entry.key, annotation));
+    const toggle = () => taking(() => {
       const others = given.of(entry.key, REACTION).filter((name) => name !== kind);
-      given.put(entry.key, REACTION, isMine ? others : [...others, kind]);
+      return given.change(entry.key, REACTION, isMine ? others : [...others, kind],
+        () => (isMine ? annotations.delete(entry.key, annotation) : annotations.publish(entry.key, annotation)));
     });
     return h('button', { type: 'button', class: 'reaction', 'aria-pressed': String(isMine), 'data-total': total,
       'aria-label': text.chat.react(text.chat.reactions[kind], total), onclick: toggle },

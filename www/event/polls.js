@@ -62,8 +62,8 @@ export function polls(element, context) {
     chosen.set(entry.key, option);
     draw();
     try {
-      await log.channel.annotations.publish(entry.key, { type: VOTE, name: String(option) });
-      context.given.put(entry.key, VOTE, [String(option)]);
+      await context.given.change(entry.key, VOTE, [String(option)],
+        () => log.channel.annotations.publish(entry.key, { type: VOTE, name: String(option) }));
     } catch (error) {
       chosen.delete(entry.key);
       draw();

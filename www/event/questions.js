@@ -49,12 +49,10 @@ export function questions(element, context) {
     const { picked, answered } = marksOf(entry);
     const { total = 0 } = entry.summary[UPVOTE] ?? {};
     const isMine = given.isIn(entry.summary[UPVOTE], me.clientId, { serial: entry.key, type: UPVOTE, name: '' });
-    const toggle = () => context.taking(async () => {
-      const { annotations } = log.channel;
-      await (isMine ? annotations.delete(entry.key, { type: UPVOTE })
-        : annotations.publish(entry.key, { type: UPVOTE }));
-      given.put(entry.key, UPVOTE, isMine ? [] : ['']);
-    });
+    const { annotations } = log.channel;
+    const toggle = () => context.taking(() => given.change(entry.key, UPVOTE, isMine ? [] : [''],
+      () => (isMine ? annotations.delete(entry.key, { type: UPVOTE })
+        : annotations.publish(entry.key, { type: UPVOTE }))));
     const upvote = h('button', { type: 'button', class: 'upvote', 'aria-pressed': String(isMine), onclick: toggle,
       id: `up-${entry.key.replace(/[^\w-]/gu, '_')}` }, h('span', { 'aria-hidden': 'true' }, '▲'),
     h('span', { class: 'visually-hidden' }, text.questions.upvote), h('span', { class: 'total' }, String(total)));
