@@ -7,6 +7,7 @@ pub mod percent;
 mod reply;
 mod request;
 pub mod uploads;
+pub mod url;
 
 pub use form::{Form, of_media_type};
 pub use reply::{Browser, Reply};

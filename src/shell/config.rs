@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use js_sys::Reflect;
+use wasm_bindgen::JsValue;
 use worker::Env;
 
 use crate::app::push;
@@ -16,14 +18,18 @@ use crate::relay::admission::Bounds;
 use crate::rest::Admin;
 
 thread_local! {
-    /// Parsed once per isolate, and again when the text changes.
-    static PARSED: RefCell<Option<(String, Rc<Apps>)>> = const { RefCell::new(None) };
+    /// Parsed once per isolate, and again when the text changes: to the runtime it is the same object until then.
+    static PARSED: RefCell<Option<(JsValue, Rc<Apps>)>> = const { RefCell::new(None) };
 }
 
 /// The deployment's own apps. Fails with 50320 and says what is wrong when it has none and nobody can make any, or they
 /// can't be read: that is not the clients' fault, who come back by themselves once it is mended.
 pub fn configured(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
-    let text = variable(env, "APPS");
+    let value = value(env, "APPS");
+    if let Some(apps) = PARSED.with_borrow(|parsed| known(parsed, &value)) {
+        return Ok(apps);
+    }
+    let text = value.as_string().unwrap_or_default();
     if text.is_empty() && !admin(env).is_closed() {
         return Ok(Rc::default());
     }
@@ -32,23 +38,26 @@ pub fn configured(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
             "this deployment has no apps: set its secret with `npx wrangler secret put APPS`, as the README says";
         return Err(Code::Unavailable.because(what));
     }
-    PARSED.with_borrow_mut(|parsed| match parsed {
-        Some((known, apps)) if *known == text => Ok(apps.clone()),
-        _ => {
-            let unreadable = |error: ErrorInfo| {
-                Code::Unavailable.because(["this deployment's APPS can't be read: ", &error.message].concat())
-            };
-            let apps = Rc::new(Apps::parse(&text, secret_min_bytes(env)).map_err(unreadable)?);
-            if !private_receivers(env) {
-                apps.iter().try_for_each(|app| app.check_addresses()).map_err(unreadable)?;
-            }
-            if !push(env).private_addresses {
-                apps.iter().try_for_each(|app| app.check_push_addresses()).map_err(unreadable)?;
-            }
-            *parsed = Some((text, apps.clone()));
-            Ok(apps)
-        }
-    })
+    let apps = Rc::new(parse(env, &text).map_err(|error| {
+        Code::Unavailable.because(["this deployment's APPS can't be read: ", &error.message].concat())
+    })?);
+    PARSED.set(Some((value, apps.clone())));
+    Ok(apps)
+}
+
+fn known(parsed: &Option<(JsValue, Rc<Apps>)>, value: &JsValue) -> Option<Rc<Apps>> {
+    parsed.as_ref().filter(|(known, _)| known == value).map(|(_, apps)| apps.clone())
+}
+
+fn parse(env: &Env, text: &str) -> Result<Apps, ErrorInfo> {
+    let apps = Apps::parse(text, secret_min_bytes(env))?;
+    if !private_receivers(env) {
+        apps.iter().try_for_each(|app| app.check_addresses())?;
+    }
+    if !push(env).private_addresses {
+        apps.iter().try_for_each(|app| app.check_push_addresses())?;
+    }
+    Ok(apps)
 }
 
 /// The same, for what begins: nothing does while the server is about to stop, as its supervisor says by `STOPPING`.
@@ -133,5 +142,10 @@ pub fn private_receivers(env: &Env) -> bool {
 }
 
 fn variable(env: &Env, name: &str) -> String {
-    env.var(name).map(|text| text.to_string()).unwrap_or_default()
+    value(env, name).as_string().unwrap_or_default()
+}
+
+fn value(env: &Env, name: &str) -> JsValue {
+    // Fails for what is no object.
+    Reflect::get(env, &name.into()).unwrap_or_default()
 }

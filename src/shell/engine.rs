@@ -4,12 +4,13 @@
 use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Env, Request, Result};
 
-use super::platform::{self, now_ms, origin, query_pairs};
+use super::platform::{self, now_ms};
 use super::router::{self, ADDRESS, Entrance, hand_over, pass_on, take, verify, write_reply};
 use super::{config, directory};
 use crate::auth::{Credentials, Grant, Presented, Surface};
 use crate::error::{Code, ErrorInfo};
 use crate::http::addresses::Work;
+use crate::http::url;
 use crate::limits::{ENGINE_HEARTBEAT_MS, SOCKETIO_CONNECT_MS};
 use crate::model::name::AppId;
 use crate::protocol::door::Door;
@@ -22,7 +23,7 @@ use crate::transport::engine::{self, Asked};
 
 /// A request to Engine.IO's path.
 pub async fn respond(request: Request, env: &Env, is_websocket: bool) -> Result<RawResponse> {
-    let query = query_pairs(&request.inner().url());
+    let query = url::query(&request.inner().url());
     let asked = match engine::route(&request.inner().method(), &query, is_websocket) {
         Ok(asked) => asked,
         Err(reply) => return write_reply(reply).map(RawResponse::from),
@@ -33,7 +34,7 @@ pub async fn respond(request: Request, env: &Env, is_websocket: bool) -> Result<
         Asked::Of { app, key, ask } => belong(&request, env, &address, &app, &key, Verb::Engine(ask)).await,
         Asked::Open { polls } => {
             let query = Query { all: &query, credentials: engine::credentials(&query), authorization };
-            match enter(env, &query, &address, origin(&request.inner().url()).1, polls).await {
+            match enter(env, &query, &address, url::is_secure(&request.inner().url()), polls).await {
                 Ok(entrance) => hand_over(env, entrance, platform::region(&request)).await,
                 Err(error) => Err(error),
             }

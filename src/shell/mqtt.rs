@@ -11,12 +11,13 @@ use wasm_bindgen_futures::spawn_local;
 use worker::worker_sys::web_sys::{MessageEvent, Response as RawResponse};
 use worker::{Delay, Env, EventStream, Request, Response, Result, WebSocket, WebSocketPair, WebsocketEvent};
 
-use super::platform::{self, Socket, now_ms, origin, random_id};
+use super::platform::{self, Socket, now_ms, random_id};
 use super::router::{ADDRESS, ATTEMPTS, COUNTED, Entrance, hand_over, take};
 use super::{config, directory};
 use crate::auth::{Credentials, Presented, Surface};
 use crate::error::Code;
 use crate::http::addresses::Work;
+use crate::http::url;
 use crate::intake::mqtt;
 use crate::protocol::door::Door;
 use crate::protocol::mqtt::connect::Connect;
@@ -45,7 +46,7 @@ pub fn at(request: &Request) -> Result<Option<Knocker>> {
         return Ok(None);
     }
     let address = request.headers().get(ADDRESS)?.unwrap_or_default();
-    let is_secure = origin(&request.inner().url()).1;
+    let is_secure = url::is_secure(&request.inner().url());
     Ok(Some(Knocker { address, is_secure, region: platform::region(request), protocol }))
 }
 

@@ -106,21 +106,6 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn call(this: &Done, of: &JsValue, answer: Option<Uint8Array>) -> Result<(), JsValue>;
 
-    #[wasm_bindgen(js_name = URL)]
-    pub type Url;
-
-    #[wasm_bindgen(constructor, catch, js_class = "URL")]
-    pub fn new(text: &str) -> Result<Url, JsValue>;
-
-    #[wasm_bindgen(method, getter, js_name = searchParams)]
-    pub fn search_params(this: &Url) -> JsValue;
-
-    #[wasm_bindgen(method, getter)]
-    pub fn host(this: &Url) -> String;
-
-    #[wasm_bindgen(method, getter)]
-    pub fn protocol(this: &Url) -> String;
-
     /// A response's body that takes as much as is read: a write is done when the reader has it.
     #[wasm_bindgen(js_name = IdentityTransformStream)]
     pub type Pipe;
@@ -164,26 +149,10 @@ extern "C" {
     pub fn to_array(this: &Cursor) -> Result<Array, JsValue>;
 }
 
-/// The query of a URL, decoded. By the runtime: a parser of our own or a library's would be a tenth of the binary.
-pub fn query_pairs(url: &str) -> Vec<(String, String)> {
-    let Ok(url) = Url::new(url) else { return Vec::new() };
-    let pair = |pair: JsValue| {
-        let pair: Array = pair.unchecked_into();
-        (pair.get(0).as_string().unwrap_or_default(), pair.get(1).as_string().unwrap_or_default())
-    };
-    Array::from(&url.search_params()).iter().map(pair).collect()
-}
-
-/// The host and port of a URL, and whether it is of a connection with TLS.
-pub fn origin(url: &str) -> (String, bool) {
-    let Ok(url) = Url::new(url) else { return (String::new(), false) };
-    (url.host(), ["https:", "wss:"].contains(&url.protocol().as_str()))
-}
-
 /// Where a request came from, as far as the platform knows.
 pub fn region(request: &worker::Request) -> Region {
-    let about = Reflect::get(request.inner(), &"cf".into()).unwrap_or_default();
-    let known = |name: &str| Reflect::get(&about, &name.into()).ok()?.as_string();
+    let about = Reflect::get(request.inner(), &"cf".into()).ok().filter(JsValue::is_object);
+    let known = |name: &str| Reflect::get(about.as_ref()?, &name.into()).ok()?.as_string();
     let longitude = known("longitude").map(|text| Number::parse_float(&text));
     Region::of(known("continent").as_deref(), longitude)
 }

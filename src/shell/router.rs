@@ -13,7 +13,7 @@ use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, event};
 
 use super::directory::{self, Found};
-use super::platform::{self, now_ms, object, origin, query_pairs, random_bytes, random_id};
+use super::platform::{self, now_ms, object, random_bytes, random_id};
 use super::way::Way;
 use super::{asking, calls, config};
 use crate::auth::{Apps, Attempts, Credentials, Grant, Presented, Surface};
@@ -21,7 +21,7 @@ use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::http::addresses::{Addresses, Work};
 use crate::http::uploads::{Body, Uploads};
-use crate::http::{self, Browser, Reply};
+use crate::http::{self, Browser, Reply, url};
 use crate::intake::parameters;
 use crate::limits::{STATS_LOOK_MS, STATS_ROUTER_MS};
 use crate::model::Format;
@@ -115,7 +115,7 @@ async fn respond(request: Request, env: &Env) -> Result<RawResponse> {
             return connect(request, env, Way::Door(door)).await;
         }
         let msgpack =
-            query_pairs(&request.inner().url()).iter().any(|(name, value)| name == "format" && value == "msgpack");
+            url::query(&request.inner().url()).iter().any(|(name, value)| name == "format" && value == "msgpack");
         return connect(request, env, Way::WebSocket(if msgpack { Format::Msgpack } else { Format::Json })).await;
     }
     if crate::event::is_page(&request.path()) && matches!(request.method(), Method::Get | Method::Head) {
@@ -253,7 +253,6 @@ async fn find_apps(env: &Env, ids: &[AppId], address: &str) -> std::result::Resu
 pub fn read_head(request: &Request) -> Result<http::Request> {
     let header = |name: &str| request.headers().get(name);
     let url = request.inner().url();
-    let (host, is_secure) = origin(&url);
     let headers = http::Headers {
         authorization: header("authorization")?,
         content_type: header("content-type")?,
@@ -273,11 +272,11 @@ pub fn read_head(request: &Request) -> Result<http::Request> {
     Ok(http::Request {
         method: request.method().to_string(),
         path: request.path(),
-        query: query_pairs(&url),
+        query: url::query(&url),
         address: header(ADDRESS)?.unwrap_or_default(),
         headers,
-        host,
-        is_secure,
+        host: url::host(&url).to_owned(),
+        is_secure: url::is_secure(&url),
         body: Vec::new(),
     })
 }
@@ -323,19 +322,18 @@ pub fn write_reply(reply: Reply) -> Result<Response> {
 /// A connection that begins, or a request that belongs to one.
 async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
     let url = request.inner().url();
-    let query = query_pairs(&url);
+    let query = url::query(&url);
     let header = |name: &str| request.headers().get(name);
     let (authorization, address) = (header("authorization")?, header(ADDRESS)?);
     let arrival = Arrival {
         presented: Presented { authorization: authorization.as_deref(), client_id: None, query: &query },
         address: address.unwrap_or_default(),
-        is_secure: origin(&url).1,
+        is_secure: url::is_secure(&url),
         is_sdk: header("ably-agent")?.or(header("x-ably-version")?).is_some(),
-        last_event_id: header("last-event-id")?,
-        content_encoding: header("content-encoding")?,
+        last_event_id: if let Way::Events { .. } = way { header("last-event-id")? } else { None },
+        content_encoding: if let Way::Comet(..) = way { header("content-encoding")? } else { None },
         credentials: way.credentials(&request.path()),
     };
-    let app = known_app(env, &arrival);
     let passed = match (enter(env, &arrival, &way).await, &way) {
         (Ok(Entrance { opening, .. }), Way::Comet(verb, key)) if *verb != Verb::Connect => {
             pass_on(&request, env, opening.grant.app(), *verb, key).await
@@ -346,7 +344,7 @@ async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
     match passed {
         Ok(response) => Ok(response),
         Err(error) => {
-            count_refused(app.as_ref(), &error);
+            count_refused(known_app(env, &arrival).as_ref(), &error);
             way.refuse(&error).map(RawResponse::from)
         }
     }
