@@ -27,7 +27,9 @@ async function opened(t) {
 
 /** @param {import('playwright-core').Page} page @param {string} secret */
 async function signIn(page, secret) {
-  await page.getByLabel('API key, or the admin token').fill(secret);
+  await page.getByLabel('API key, or the admin token').waitFor();
+  // It has the keyboard from the start, and still after a refusal.
+  await page.keyboard.insertText(secret);
   await page.keyboard.press('Enter');
 }
 
@@ -45,6 +47,7 @@ const held = (page) => page.evaluate(() => document.activeElement?.textContent);
 test('an app is watched with its key', { skip, timeout: 90_000 }, async (t) => {
   const { runtime, page } = await opened(t);
   await fits(page, 'door');
+  assert.equal(await page.getByRole('navigation').isVisible(), false, 'who has not signed in is offered no pages');
   await signIn(page, 'demo.key1:wrong');
   await page.getByRole('alert').getByText('40101').waitFor();
   await signIn(page, key);
