@@ -40,8 +40,8 @@ pub const TIME_MAX_MS: u64 = (1 << 53) / 1_000;
 /// Characters of an unknown parameter's name that its refusal repeats: enough to recognise a misspelt one.
 pub const PARAMETER_SHOWN_MAX_CHARS: usize = 40;
 
-/// Characters that a message must have to spare to become part of a trace: 100 for that, and for a clientId that it gets
-/// later.
+/// Characters that a message must have to spare to become part of a trace: 100 for that, and for a clientId that it
+/// gets later.
 pub const TRACE_ROOM_BYTES: usize = 512;
 
 /// Over how long a channel's rate is counted that its status tells: what a person watches.

@@ -108,8 +108,8 @@ pub fn settings(env: &Env) -> Settings {
 }
 
 /// What one relay takes in and gives out: `RELAY_CONNECTIONS`, of these `RELAY_CONNECTS_PER_SECOND`, from each
-/// `CONNECTION_MESSAGES_PER_SECOND` and to each `CONNECTION_BYTES_PER_SECOND`, and for how many seconds one that was lost
-/// may come back, `RESUME_SECONDS`, where the deployment says so.
+/// `CONNECTION_MESSAGES_PER_SECOND` and to each `CONNECTION_BYTES_PER_SECOND`, and for how many seconds one that was
+/// lost may come back, `RESUME_SECONDS`, where the deployment says so.
 fn bounds(env: &Env) -> Bounds {
     let usual = Bounds::default();
     let number = |name| variable(env, name).parse::<u32>().ok().filter(|number| *number > 0);

@@ -1,4 +1,5 @@
-//! A request that is part of a trace, as W3C Trace Context writes it: where a namespace says so, what it publishes is, too.
+//! A request that is part of a trace, as W3C Trace Context writes it: where a namespace says so, so is what it
+//! publishes.
 
 use courtside::limits::{MESSAGE_MAX_BYTES, TRACE_ROOM_BYTES};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 /**
- * What a name leads to is known only when it is called: the runtime itself calls nothing of this network. Here the worker
- * is told that it may, as it would be by a public name that leads inside, and the runtime is not.
+ * What a name leads to is known only when it is called: the runtime itself calls nothing of this network. Here the
+ * worker is told that it may, as it would be by a public name that leads inside, and the runtime is not.
  */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';

@@ -33,7 +33,10 @@ async function signIn(page, secret) {
   await page.keyboard.press('Enter');
 }
 
-/** Has the page look again at once, as it does every few seconds. @param {import('playwright-core').Page} page @param {RegExp} at */
+/**
+ * Has the page look again at once, as it does every few seconds.
+ * @param {import('playwright-core').Page} page @param {RegExp} at
+ */
 async function again(page, at) {
   const answered = page.waitForResponse((response) => at.test(response.url()));
   await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));

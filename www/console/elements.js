@@ -51,7 +51,8 @@ function like(place, held, row) {
 }
 
 /**
- * Shows in a place what is so now. Rows that say the same stay as they are, open or not, and what has the keyboard keeps it.
+ * Shows in a place what is so now. Rows that say the same stay as they are, open or not, and what has the keyboard
+ * keeps it.
  * @param {HTMLElement} place @param {...(Node | string)} fresh
  */
 export function renew(place, ...fresh) {
