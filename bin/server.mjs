@@ -19,7 +19,7 @@ import { runtimeConfig } from './runtime_config.mjs';
 const variables = [
   'ERRORS_URL', 'EVENT_KEY',
   'RELAY_CONNECTIONS', 'RELAY_CONNECTS_PER_SECOND', 'CONNECTION_MESSAGES_PER_SECOND', 'CONNECTION_BYTES_PER_SECOND',
-  'PUSH_CONTACT', 'PUSH_PRIVATE_ADDRESSES', 'WEBHOOK_PRIVATE_ADDRESSES',
+  'RESUME_SECONDS', 'PUSH_CONTACT', 'PUSH_PRIVATE_ADDRESSES', 'WEBHOOK_PRIVATE_ADDRESSES',
 ];
 
 /** Whose tokens attendees of the demo's event page get. */

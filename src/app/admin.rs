@@ -6,6 +6,7 @@ use crate::auth::{Ban, Bans};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{AUDIT_MAX, BANS_MAX};
 use crate::model::name::ChannelName;
+use crate::model::trace::Trace;
 use crate::rpc::{Act, AdminCall, AdminResponse, Answer, AppResponse, Change, Note};
 
 impl Registrar {
@@ -156,7 +157,14 @@ pub fn of_the_deployment() -> ErrorInfo {
 }
 
 impl Note {
-    /// As the log and the audit show it.
+    /// The line of the log, which also names the trace of the request.
+    pub fn line(&self, trace: Option<Trace<'_>>) -> serde_json::Value {
+        let mut line = self.to_json();
+        trace.iter().for_each(|trace| line["traceId"] = trace.id().into());
+        line
+    }
+
+    /// As the audit shows it.
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "timestamp": self.at_ms,

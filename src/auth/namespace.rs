@@ -8,7 +8,8 @@ use super::fields::{Fields, wrong};
 use super::webhook::Webhook;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    CHANNEL_NAME_MAX_BYTES, CLIENT_RATE_MAX, HOOKS_PER_APP_MAX, PACE_MAX_MS, PACE_MIN_MS, RETENTION_MAX_HOURS,
+    CHANNEL_NAME_MAX_BYTES, CLIENT_RATE_MAX, HOOKS_PER_APP_MAX, MESSAGE_MAX_BYTES, PACE_MAX_MS, PACE_MIN_MS,
+    RETENTION_MAX_HOURS,
 };
 use crate::model::conflation::check_key;
 
@@ -28,6 +29,8 @@ const EFFECTIVE: &[&str] = &[
     "messagesPerSecond",
     "restMessagesPerSecond",
     "commitInterval",
+    "traced",
+    "maxMessageSize",
 ];
 
 /// Declares [`Rules`]: a flag each, with its name in JSON.
@@ -58,6 +61,8 @@ macro_rules! flags {
             pub messages_per_second: Option<u64>,
             /// How many of them one key, or one client by a token, may publish over REST.
             pub rest_messages_per_second: Option<u64>,
+            /// How many bytes a publish has, or a change of a message, if it is fewer than any may have.
+            pub max_message_size: Option<u64>,
             /// Where events of them go, beside the app's own.
             pub webhooks: Vec<Webhook>,
         }
@@ -79,6 +84,7 @@ macro_rules! flags {
                 client_attaches_per_second: None,
                 messages_per_second: None,
                 rest_messages_per_second: None,
+                max_message_size: None,
                 webhooks: Vec::new(),
             };
 
@@ -110,7 +116,12 @@ flags! {
     batching_enabled = "batchingEnabled";
     /// Only the latest message of each key is delivered.
     conflation_enabled = "conflationEnabled";
+    /// What is published over REST is part of the trace of its request.
+    traced = "traced";
 }
+
+/// Flags that are named where they are set: the builds before theirs read all other apps.
+const LATER: &[&str] = &["traced"];
 
 const MILLISECONDS: &str = "must be whole milliseconds";
 const HOURS: &str = "must be whole hours, from 1 to 8760";
@@ -126,7 +137,7 @@ const RATES: [&str; 5] = [
     "restMessagesPerSecond",
 ];
 
-const VALUED: [&str; 11] = [
+const VALUED: [&str; 12] = [
     "batchingInterval",
     "commitInterval",
     "conflationInterval",
@@ -138,6 +149,7 @@ const VALUED: [&str; 11] = [
     "clientAttachesPerSecond",
     "messagesPerSecond",
     "restMessagesPerSecond",
+    "maxMessageSize",
 ];
 
 /// A namespace: the channels whose first segment, or whole name, is `id`. `*` holds for all channels without one.
@@ -171,6 +183,7 @@ impl Namespace {
             client_attaches_per_second: rate(&fields, RATES[2])?,
             messages_per_second: rate(&fields, RATES[3])?,
             rest_messages_per_second: rate(&fields, RATES[4])?,
+            max_message_size: within(&fields, "maxMessageSize", MESSAGE_MAX_BYTES as u64)?,
             webhooks: fields.list(WEBHOOKS, HOOKS_PER_APP_MAX, |value, path: &str| {
                 Webhook::read_of_namespace(value, path, secret_min_bytes)
             })?,
@@ -188,10 +201,11 @@ impl Namespace {
         field == "id" || field == WEBHOOKS || FLAGS.contains(&field) || VALUED.contains(&field)
     }
 
-    /// As it stands in the configuration, every flag spelled out.
+    /// As it stands in the configuration, every flag of the first build spelled out.
     pub fn to_json(&self) -> Value {
         let mut object = Map::from_iter([("id".to_owned(), json!(self.id))]);
-        object.extend(self.rules.flags().map(|(name, set)| (name.to_owned(), json!(set))));
+        let flags = self.rules.flags().into_iter().filter(|(name, set)| *set || !LATER.contains(name));
+        object.extend(flags.map(|(name, set)| (name.to_owned(), json!(set))));
         object.extend(
             self.rules.valued().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)),
         );
@@ -228,10 +242,14 @@ impl Namespace {
 }
 
 fn rate(fields: &Fields<'_>, name: &str) -> Result<Option<u64>, ErrorInfo> {
-    let rate = fields.whole(name, "must be a whole number")?;
-    match rate.is_none_or(|rate| (1..=CLIENT_RATE_MAX).contains(&rate)) {
-        true => Ok(rate),
-        false => Err(fields.wrong(name, &format!("must be from 1 to {CLIENT_RATE_MAX}"))),
+    within(fields, name, CLIENT_RATE_MAX)
+}
+
+fn within(fields: &Fields<'_>, name: &str, max: u64) -> Result<Option<u64>, ErrorInfo> {
+    let number = fields.whole(name, "must be a whole number")?;
+    match number.is_none_or(|number| (1..=max).contains(&number)) {
+        true => Ok(number),
+        false => Err(fields.wrong(name, &format!("must be from 1 to {max}"))),
     }
 }
 
@@ -281,8 +299,8 @@ impl Rules {
             self.messages_per_second,
             self.rest_messages_per_second,
         ];
-        let values =
-            intervals.map(|interval| json!(interval)).into_iter().chain(others).chain(rates.map(|rate| json!(rate)));
+        let intervals = intervals.map(|interval| json!(interval)).into_iter();
+        let values = intervals.chain(others).chain(rates.map(|rate| json!(rate))).chain([json!(self.max_message_size)]);
         VALUED.into_iter().zip(values)
     }
 }

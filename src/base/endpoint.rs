@@ -11,8 +11,23 @@ pub struct Endpoint {
     is_secure: bool,
 }
 
-/// Ends of names that no public host has.
-const PRIVATE_NAMES: [&str; 6] = [".local", ".localhost", ".internal", ".lan", ".home.arpa", ".onion"];
+/// Ends of names that no public host has, or that networks of one's own use for theirs and nobody is given.
+const PRIVATE_NAMES: [&str; 14] = [
+    ".local",
+    ".localhost",
+    ".localdomain",
+    ".internal",
+    ".intranet",
+    ".private",
+    ".corp",
+    ".home",
+    ".lan",
+    ".home.arpa",
+    ".onion",
+    ".test",
+    ".invalid",
+    ".alt",
+];
 
 impl Endpoint {
     /// `None` for what is no URL of http or https, or has anything in its host that two readers could read differently.
@@ -66,6 +81,9 @@ mod tests {
             "https://a.localhost/x",
             "https://db.internal/x",
             "https://printer.local./x",
+            "https://localhost.localdomain/x",
+            "https://wiki.corp/x",
+            "https://nas.home/x",
             "https://127.0.0.1/x",
             "https://10.0.0.1:8443/x",
             "https://2130706433/x",

@@ -13,6 +13,7 @@ pub mod dedup;
 pub mod history;
 pub mod hooks;
 mod last;
+mod lately;
 mod listing;
 mod log;
 mod pace;
@@ -44,6 +45,7 @@ use crate::rpc::{
 use crate::stats::{Load, Tally, Way};
 use commit::Pending;
 use dedup::Window;
+use lately::Lately;
 use listing::Listing;
 use log::Log;
 use pace::Pace;
@@ -130,6 +132,7 @@ pub struct Channel {
     readers: Readers,
     shares: Shares,
     rates: Rates,
+    lately: Lately,
     pending: Vec<Pending>,
     pending_bytes: usize,
     /// Of how many calls the last commit was, and how many publishes.
@@ -194,6 +197,7 @@ impl Channel {
             readers: Readers::default(),
             shares: Shares::default(),
             rates: Rates::default(),
+            lately: Lately::default(),
             pending: Vec::new(),
             pending_bytes: 0,
             last_commit: (0, 0),

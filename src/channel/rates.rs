@@ -34,6 +34,9 @@ impl Channel {
 
     /// It was taken.
     pub(super) fn count_rate(&mut self, publish: &Publish, now_ms: u64) {
+        if is_counted(publish) {
+            self.lately.add(publish.count().max(1), now_ms);
+        }
         if let Some(flow) = flow(self.meta.rules.messages_per_second).filter(|_| is_counted(publish)) {
             self.rates.all.add(publish.count().max(1), flow, now_ms);
         }

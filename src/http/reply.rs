@@ -23,6 +23,9 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
+/// Says which error the body has.
+pub const ERROR_CODE: &str = "X-Ably-ErrorCode";
+
 const EXPOSED_HEADERS: &str = "Link, X-Ably-ErrorCode, X-Ably-ErrorMessage, X-Ably-ServerId, Content-Length";
 const ALLOWED_METHODS: &str = "GET, POST, PUT, PATCH, DELETE, OPTIONS";
 /// The wildcard is for what applications add; it covers neither `Authorization` nor old browsers.
@@ -147,8 +150,7 @@ impl Form {
 }
 
 fn error_headers(error: &ErrorInfo) -> Vec<(&'static str, String)> {
-    let mut headers =
-        vec![("X-Ably-ErrorCode", error.code.to_string()), ("X-Ably-ErrorMessage", header_text(&error.message))];
+    let mut headers = vec![(ERROR_CODE, error.code.to_string()), ("X-Ably-ErrorMessage", header_text(&error.message))];
     if error.status_code == 415 {
         headers.push(("Accept-Encoding", "identity".to_owned()));
     }

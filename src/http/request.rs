@@ -1,6 +1,9 @@
 //! A request, and the headers of it that matter.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::reply::{ERROR_CODE, Reply};
+use crate::model::trace::Trace;
 
 /// An HTTP request: what of it the API looks at.
 #[derive(Clone, Default)]
@@ -41,6 +44,7 @@ pub struct Headers {
     pub ably_agent: Option<String>,
     /// The site of the page that sends the request, as browsers say.
     pub origin: Option<String>,
+    pub traceparent: Option<String>,
 }
 
 impl Headers {
@@ -57,6 +61,20 @@ impl Request {
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(known, value)| known == name && !value.is_empty());
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The trace that it is part of.
+    pub fn trace(&self) -> Option<Trace<'_>> {
+        Trace::read(self.headers.traceparent.as_deref()?)
+    }
+
+    /// What the log says of a request of a trace that this server failed to answer: its path may name what is nobody
+    /// else's.
+    pub fn failure(&self, reply: &Reply) -> Option<Value> {
+        let trace = self.trace().filter(|_| reply.status >= 500)?;
+        let code = reply.headers.iter().find(|(name, _)| *name == ERROR_CODE).map(|(_, code)| code.as_str());
+        Some(json!({ "event": "request failed", "method": self.method, "status": reply.status, "code": code,
+                     "traceId": trace.id() }))
     }
 
     /// Of the body, without parameters; empty when the client does not say.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::auth::Identity;
+use crate::auth::{Identity, Rules};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{ENCODING_MAX_BYTES, MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
 use crate::model::data::claims_delta;
@@ -106,6 +106,23 @@ pub fn check_size(sizes: impl Iterator<Item = usize>) -> Result<(), ErrorInfo> {
         true => {
             let why = format!("a publish has at most {MESSAGE_MAX_BYTES} bytes, this one has {bytes}");
             Err(Code::TooLarge.because(why))
+        }
+    }
+}
+
+/// The same of what a client says where its namespace allows less.
+pub fn check_rules(content: &Submission, rules: &Rules) -> Result<(), ErrorInfo> {
+    let Some(max_bytes) = rules.max_message_size else { return Ok(()) };
+    let bytes = match content {
+        Submission::Messages(messages) => messages.iter().map(Message::size).sum(),
+        Submission::Presence { updates, .. } => updates.iter().map(|update| update.event.size()).sum(),
+        Submission::Operation(operation) => operation.patch.data.len(),
+        Submission::ConnectionOutcome { .. } | Submission::Objects(_) | Submission::Annotations { .. } => 0,
+    };
+    match bytes as u64 > max_bytes {
+        false => Ok(()),
+        true => {
+            Err(Code::TooLarge.because(format!("this channel takes at most {max_bytes} bytes at once, not {bytes}")))
         }
     }
 }

@@ -43,8 +43,12 @@ pub const ATTACH_PARAMS_MAX_BYTES: usize = 1_024;
 /// are more than may come in during a second; whoever knows no more than an app's id can hold no others up with them.
 pub const NOBODYS_MAX: usize = 1_000;
 
-/// How long a connection without a transport may be resumed.
+/// How long a connection without a transport may be resumed, unless the deployment says less. Channels keep what it
+/// missed no longer.
 pub const CONNECTION_STATE_TTL_MS: u64 = 120 * 1_000;
+
+/// The least that a deployment can say: SDKs try again 15 s after what was not an instant's failure.
+pub const CONNECTION_STATE_TTL_MIN_MS: u64 = 10 * 1_000;
 
 /// Connections without a transport that a relay remembers, to refuse keys that were used up. One that is forgotten
 /// early can still resume.
@@ -129,9 +133,9 @@ pub const LIVES_PER_CALL: usize = 100;
 /// When it is told again what it could not be told.
 pub const LIVES_RETRY_MS: u64 = 2_000;
 
-/// How often a relay that has such connections looks at them, and so how long after a kill it notices at most. Where
-/// clients get heartbeats it wakes more often for these.
-pub const LIVES_WATCH_MS: u64 = 60 * 1_000;
+/// How often a relay that has such connections looks at them, and so how long after a kill it notices at most: so many
+/// times while one that was lost may come back. Where clients get heartbeats it wakes more often for these.
+pub const LIVES_LOOKS: u64 = 2;
 
 const _: () = assert!(CONNECTION_FLOW.burst < RELAY_FLOW.burst / 4, "one reader leaves room for others");
 const _: () = assert!(CONNECTION_FLOW.burst < UNHEARD_MAX_BYTES as u64, "who is slow is slowed down first");

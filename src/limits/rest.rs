@@ -1,6 +1,6 @@
 //! REST.
 
-use super::{COMMIT_MAX_BYTES, FRAME_MAX_BYTES, HISTORY_MAX_LIMIT, MESSAGE_MAX_BYTES};
+use super::{CLIENT_ID_MAX_BYTES, COMMIT_MAX_BYTES, FRAME_MAX_BYTES, HISTORY_MAX_LIMIT, MESSAGE_MAX_BYTES};
 
 /// Bytes of a request's body: what a frame may have, since both carry one publish.
 pub const BODY_MAX_BYTES: usize = FRAME_MAX_BYTES;
@@ -40,9 +40,17 @@ pub const TIME_MAX_MS: u64 = (1 << 53) / 1_000;
 /// Characters of an unknown parameter's name that its refusal repeats: enough to recognise a misspelt one.
 pub const PARAMETER_SHOWN_MAX_CHARS: usize = 40;
 
+/// Characters that a message must have to spare to become part of a trace: 100 for that, and for a clientId that it
+/// gets later.
+pub const TRACE_ROOM_BYTES: usize = 512;
+
+/// Over how long a channel's rate is counted that its status tells: what a person watches.
+pub const LATELY_MS: u64 = 10 * 1_000;
+
 /// Bytes of an error's message in a header.
 pub const ERROR_HEADER_MAX_BYTES: usize = 200;
 
+const _: () = assert!(100 + CLIENT_ID_MAX_BYTES <= TRACE_ROOM_BYTES, "a trace and a clientId find room");
 const _: () = assert!(BATCH_MAX_CHANNELS * MESSAGE_MAX_BYTES < 8 * 1024 * 1024, "a batch's copies fit in memory");
 const _: () = assert!(BATCH_BODY_MAX_BYTES <= COMMIT_MAX_BYTES, "all that a batch says to one channel fits a commit");
 const _: () = assert!(BODY_MAX_BYTES < BATCH_BODY_MAX_BYTES, "the shell reads no more than the longest body");

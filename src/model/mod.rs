@@ -1,6 +1,6 @@
 //! The words that all rooms share: names, places in a channel's order, messages and what is done to them, presence
-//! events, annotations, objects. [`node`] is any value as its sender wrote it, in either format; an [`message::Entry`]
-//! is what a channel keeps, independent of format.
+//! events, annotations, objects, traces. [`node`] is any value as its sender wrote it, in either format; an
+//! [`message::Entry`] is what a channel keeps, independent of format.
 
 pub mod annotation;
 pub mod conflation;
@@ -18,6 +18,7 @@ pub mod packed;
 pub mod presence;
 pub mod revision;
 pub mod serial;
+pub mod trace;
 
 use serde::{Deserialize, Serialize};
 

@@ -6,9 +6,9 @@ use super::Relay;
 use super::session::{Opening, Takeover};
 use crate::base::rate::Flow;
 use crate::limits::{
-    ANSWERS_MAX_BYTES, CONNECTION_FLOW, MEMBERS_PAGE_MAX, MESSAGE_FLOW, NOBODYS_MAX, POLLER_CONNECTS,
-    RELAY_CONNECTIONS, RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, ROWS_MAX_BYTES, SYNC_TURN_BYTES,
-    UNHEARD_MAX_BYTES,
+    ANSWERS_MAX_BYTES, CONNECTION_FLOW, CONNECTION_STATE_TTL_MS, MEMBERS_PAGE_MAX, MESSAGE_FLOW, NOBODYS_MAX,
+    POLLER_CONNECTS, RELAY_CONNECTIONS, RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, ROWS_MAX_BYTES,
+    SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,
 };
 use crate::rpc::Refusal;
 use crate::rpc::connection_key::ConnectionKey;
@@ -18,6 +18,8 @@ use crate::rpc::connection_key::ConnectionKey;
 pub struct Bounds {
     pub connections: usize,
     pub connects_per_second: u32,
+    /// How long a connection without a transport may be resumed.
+    pub resume_ms: u64,
     /// Members in a page of a sync, and bytes of pages that go out in one turn.
     pub sync_members: usize,
     pub sync_turn_bytes: usize,
@@ -38,6 +40,7 @@ impl Default for Bounds {
         Bounds {
             connections: RELAY_CONNECTIONS,
             connects_per_second: RELAY_CONNECTS_PER_SECOND,
+            resume_ms: CONNECTION_STATE_TTL_MS,
             sync_members: MEMBERS_PAGE_MAX,
             sync_turn_bytes: SYNC_TURN_BYTES,
             messages: MESSAGE_FLOW,
@@ -109,8 +112,11 @@ impl Relay {
 mod tests {
     use std::rc::Rc;
 
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::auth::{App, Capability, Grant, Identity, KeyName};
+    use crate::limits::CONNECTION_STATE_TTL_MIN_MS;
     use crate::protocol::Encoded;
     use crate::relay::session::Attach;
     use crate::relay::{Effect, SocketId};
@@ -139,9 +145,12 @@ mod tests {
     }
 
     fn key(effect: &Effect) -> Option<String> {
+        frame(effect)?["connectionDetails"]["connectionKey"].as_str().map(str::to_owned)
+    }
+
+    fn frame(effect: &Effect) -> Option<Value> {
         let Effect::Send { frame: Encoded::Text(text), .. } = effect else { return None };
-        let frame: serde_json::Value = serde_json::from_str(text).unwrap();
-        frame["connectionDetails"]["connectionKey"].as_str().map(str::to_owned)
+        serde_json::from_str(text).ok()
     }
 
     #[test]
@@ -167,6 +176,24 @@ mod tests {
         }
         enter(&mut relay, 6, Some(&keys[0]), 0).unwrap();
         assert_eq!(enter(&mut relay, 7, Some(&keys[1]), 0), Err(Refusal::Full), "the reserve has an end too");
+    }
+
+    #[test]
+    fn a_connection_is_told_how_long_it_may_come_back_and_then_cannot() {
+        let mut relay = relay(10, 10);
+        let resume_ms = CONNECTION_STATE_TTL_MIN_MS;
+        relay.set_bounds(Bounds { resume_ms, ..Bounds::default() });
+        let connected = |effects: Vec<Effect>| effects.iter().find_map(frame).expect("CONNECTED");
+        let mut key = enter(&mut relay, 1, None, 0).unwrap();
+        for (socket, away_ms, code) in [(2, resume_ms - 1, json!(null)), (3, resume_ms, json!(80008))] {
+            let now_ms = u64::from(socket) * 100_000;
+            relay.lost(SocketId(socket - 1), now_ms);
+            let said = relay.open(SocketId(socket), opening(Some(&key)), format!("c{socket}"), now_ms + away_ms);
+            let frame = connected(said);
+            assert_eq!(frame["connectionDetails"]["connectionStateTtl"], json!(resume_ms));
+            assert_eq!(frame["error"]["code"], code, "away for {away_ms} ms");
+            key = frame["connectionDetails"]["connectionKey"].as_str().expect("a key").to_owned();
+        }
     }
 
     #[test]

@@ -46,6 +46,8 @@ impl Relay {
         self.now_ms = now_ms;
         let fresh_id = opening.door.as_ref().map_or(fresh_id.clone(), |door| door.connection_id(fresh_id));
         self.count_in(&opening);
+        // Nobody stays present whose connection cannot come back.
+        opening.grace_ms = opening.grace_ms.min(self.bounds.resume_ms);
         let taken_over = opening.takeover.take().map(|takeover| self.take_over(&takeover, &opening));
         let (Beginning { connection_id, generations, owed }, error) = match taken_over {
             Some(Ok(beginning)) => (beginning, None),
@@ -109,7 +111,7 @@ impl Relay {
     }
 
     fn connected(&self, session: &mut Session, error: Option<&ErrorInfo>) -> Encoded {
-        session.connected(&self.signed(session), self.bounds.messages.per_second, error)
+        session.connected(&self.signed(session), &self.bounds, error)
     }
 
     fn signed(&self, session: &Session) -> String {
@@ -254,8 +256,7 @@ impl Relay {
         }
         let Some(key) = self.key(socket) else { return };
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let rate = self.bounds.messages.per_second;
-        let (due_ms, connected) = (session.due_ms(), session.connected(&key, rate, None));
+        let (due_ms, connected) = (session.due_ms(), session.connected(&key, &self.bounds, None));
         self.lower_due(due_ms);
         self.touch(socket);
         self.send_encoded(socket, connected);
@@ -320,7 +321,7 @@ impl Relay {
             self.known.connections.remove(session.connection_id());
             self.end_life(&session, closed);
             if self.known.parted.len() < PARTED_CONNECTIONS_MAX {
-                let until_ms = self.now_ms + CONNECTION_STATE_TTL_MS;
+                let until_ms = self.now_ms + self.bounds.resume_ms;
                 let owed = session.outbox.messages();
                 let parted = Parted { until_ms, generations: session.generations, closed, owed };
                 self.known.parted.insert(session.key.connection_id, parted);

@@ -1,7 +1,7 @@
 //! Connections whose beginning and end a webhook is told (docs/webhooks.md): a row for each, from before its client
 //! knows that it is connected until the channel that keeps these events has its end.
 //!
-//! A relay that was killed finds rows without connections. Those have two minutes to come back, as any connection has
+//! A relay that was killed finds rows without connections. Those have as long to come back, as any connection has
 //! that lost its transport, and are then told to have ended. What was told and not noted is told again, by the same id.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,7 +15,7 @@ use super::session::Session;
 use super::{Effect, Relay};
 use crate::auth::Source;
 use crate::base::pinned::{self, Versioned};
-use crate::limits::{CONNECTION_STATE_TTL_MS, LIVES_MAX, LIVES_PER_CALL, LIVES_RETRY_MS, LIVES_WATCH_MS};
+use crate::limits::{LIVES_LOOKS, LIVES_MAX, LIVES_PER_CALL, LIVES_RETRY_MS};
 use crate::model::data::Data;
 use crate::model::message::Message;
 use crate::model::name::{AppId, ChannelName};
@@ -147,14 +147,14 @@ impl Lives {
     }
 
     /// Rows that outlived the relay's memory. Whoever is still here says so.
-    pub fn found(&mut self, rows: impl IntoIterator<Item = (String, Vec<u8>)>, now_ms: u64) {
+    fn found(&mut self, rows: Vec<(String, Vec<u8>)>, until_ms: u64) {
         for (connection_id, row) in rows {
             // One that cannot be read stays for a build that can.
             let Some(life) = Life::decode(&row) else { continue };
             if !life.is_told {
                 self.to_tell.push_back((connection_id.clone(), What::Opened));
             }
-            self.await_return(&connection_id, life.lost_until_ms.unwrap_or(now_ms + CONNECTION_STATE_TTL_MS));
+            self.await_return(&connection_id, life.lost_until_ms.unwrap_or(until_ms));
             self.rows.insert(connection_id, life);
         }
     }
@@ -187,9 +187,9 @@ impl Lives {
     }
 
     /// Its transport is gone.
-    fn lose(&mut self, connection_id: &str, now_ms: u64) {
+    fn lose(&mut self, connection_id: &str, until_ms: u64) {
         if self.rows.contains_key(connection_id) {
-            self.await_return(connection_id, now_ms + CONNECTION_STATE_TTL_MS);
+            self.await_return(connection_id, until_ms);
         }
     }
 
@@ -271,12 +271,12 @@ impl Lives {
 impl Relay {
     /// The rows that outlived the relay's memory. Comes before [`Relay::restore`].
     pub fn found_lives(&mut self, rows: Vec<(String, Vec<u8>)>, now_ms: u64) {
-        self.lives.found(rows, now_ms);
+        self.lives.found(rows, now_ms + self.bounds.resume_ms);
         self.watch_lives(now_ms);
     }
 
     fn watch_lives(&mut self, now_ms: u64) {
-        self.lives.watch_ms = (!self.lives.rows.is_empty()).then_some(now_ms + LIVES_WATCH_MS);
+        self.lives.watch_ms = (!self.lives.rows.is_empty()).then_some(now_ms + self.bounds.resume_ms / LIVES_LOOKS);
     }
 
     pub(super) fn begin_life(&mut self, session: &Session) {
@@ -296,7 +296,7 @@ impl Relay {
                 let end = End { at_ms: self.now_ms, code: None, is_lost: !closed };
                 self.lives.end(session.connection_id(), end);
             }
-            false => self.lives.lose(session.connection_id(), self.now_ms),
+            false => self.lives.lose(session.connection_id(), self.now_ms + self.bounds.resume_ms),
         }
     }
 
@@ -347,8 +347,10 @@ mod tests {
     use super::*;
     use crate::auth::{App, Capability, Grant, Identity, KeyName};
     use crate::error::Code;
+    use crate::limits::{CONNECTION_STATE_TTL_MIN_MS, CONNECTION_STATE_TTL_MS};
     use crate::model::serial::Position;
     use crate::relay::SocketId;
+    use crate::relay::admission::Bounds;
     use crate::relay::session::Opening;
     use crate::rpc::{Published, RelayName, Ticket};
 
@@ -445,6 +447,25 @@ mod tests {
     }
 
     #[test]
+    fn where_connections_may_come_back_for_less_their_end_is_noticed_and_told_sooner() {
+        let bounds = Bounds { resume_ms: CONNECTION_STATE_TTL_MIN_MS, ..Bounds::default() };
+        let mut before = relay(&["connection.closed"]);
+        before.set_bounds(bounds);
+        let stored = rows(&open(&mut before, 1, "one", NOW_MS), &[]);
+        let look_ms = NOW_MS + CONNECTION_STATE_TTL_MIN_MS / LIVES_LOOKS;
+        assert!(before.deadline().is_some_and(|due_ms| due_ms <= look_ms), "it wakes, should it be killed now");
+
+        let mut after = relay(&["connection.closed"]);
+        after.set_bounds(bounds);
+        after.found_lives(stored, look_ms);
+        let (ticket, _) = told(&after.tick(look_ms)).expect("its beginning");
+        let end_ms = look_ms + CONNECTION_STATE_TTL_MIN_MS;
+        after.answered(ticket, taken(), look_ms);
+        assert_eq!(told(&after.tick(end_ms - 1)), None, "its client may come back");
+        assert_eq!(told(&after.tick(end_ms)).expect("its end").1, [format!("one.{NOW_MS}.connection.closed")]);
+    }
+
+    #[test]
     fn what_the_channel_did_not_take_is_told_again_as_it_was() {
         let mut relay = relay(&["connection.opened"]);
         let (ticket, first) = told(&open(&mut relay, 1, "one", NOW_MS)).expect("a call");
@@ -460,23 +481,10 @@ mod tests {
     #[test]
     fn a_relay_whose_events_nobody_takes_lets_nobody_else_in() {
         let mut lives = Lives::default();
-        let life = || {
-            let [door, transport] = ["ably", "websocket"].map(str::to_owned);
-            let (app, key_name) = (AppId::parse("demo").unwrap(), "demo.key".to_owned());
-            Life {
-                app,
-                shard: 0,
-                opened_ms: NOW_MS,
-                client_id: None,
-                key_name,
-                door,
-                transport,
-                is_told: false,
-                lost_until_ms: None,
-            }
-        };
+        let stored = rows(&open(&mut relay(&["connection.closed"]), 1, "one", NOW_MS), &[]);
+        let life = Life::decode(&stored[0].1).unwrap();
         for number in 0..LIVES_MAX {
-            lives.begin(&number.to_string(), life());
+            lives.begin(&number.to_string(), life.clone());
         }
         assert!(lives.is_full());
     }

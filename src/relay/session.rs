@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::Bounds;
 use super::attachment::Attachment;
 use super::outbox::Outbox;
 use crate::auth::Grant;
@@ -16,8 +17,8 @@ use crate::base::rate::Debt;
 use crate::error::{Code, ErrorInfo};
 use crate::filter;
 use crate::limits::{
-    CONNECTION_STATE_TTL_MS, FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS,
-    HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, OBJECTS_GRACE_MS, TOKEN_RENEWAL_MARGIN_MS,
+    FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS,
+    HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, OBJECTS_GRACE_MS, TOKEN_RENEWAL_MARGIN_MS,
 };
 use crate::model::Format;
 use crate::model::message::Params;
@@ -277,15 +278,15 @@ impl Session {
         &self.key.connection_id
     }
 
-    pub fn connected(&mut self, connection_key: &str, max_inbound_rate: u64, error: Option<&ErrorInfo>) -> Encoded {
+    pub fn connected(&mut self, connection_key: &str, bounds: &Bounds, error: Option<&ErrorInfo>) -> Encoded {
         let details = ConnectionDetails {
             client_id: self.grant.connection_client_id(),
             connection_key,
-            connection_state_ttl: CONNECTION_STATE_TTL_MS,
+            connection_state_ttl: bounds.resume_ms,
             max_idle_interval: self.heartbeat_interval_ms.into(),
             max_message_size: MESSAGE_MAX_BYTES,
             max_frame_size: FRAME_MAX_BYTES,
-            max_inbound_rate,
+            max_inbound_rate: bounds.messages.per_second,
             max_outbound_rate: 250,
             server_id: "courtside",
             site_code: SITE,

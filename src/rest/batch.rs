@@ -117,6 +117,7 @@ impl Batch<'_> {
         let checked = checked.claimed(self.caller.grant().user_claim(&name).as_ref())?;
         let base = format!("{}.{}", self.base, self.publishes);
         let publish = publish::publish(checked, base, self.caller.grant().source());
+        self.caller.require_room(&name, &publish.content)?;
         self.publishes += 1;
         let id = publish.id();
         let call = self.call_to(name.owner());

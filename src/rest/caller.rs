@@ -12,13 +12,18 @@ use crate::auth::KeyName;
 use crate::auth::{App, Credentials, Grant, Identity, Operations, Presented, Surface};
 use crate::error::{Code, ErrorInfo};
 use crate::http::Request;
+use crate::intake::publish::check_rules;
+use crate::limits::MESSAGE_MAX_BYTES;
 use crate::model::name::ChannelName;
-use crate::rpc::{self, Address, AppCall, AppRequest, ChannelCall, Rules};
+use crate::model::trace::Trace;
+use crate::rpc::{self, Address, AppCall, AppRequest, ChannelCall, Publish, Rules, Submission};
 
 pub struct Caller {
     grant: Grant,
     app: Rc<App>,
     is_secure: bool,
+    /// The trace that the request is part of.
+    trace: Option<String>,
 }
 
 impl Caller {
@@ -28,14 +33,14 @@ impl Caller {
         let app = context.apps.get(credentials.app_id());
         let grant = context.attempts.verify(&credentials, app.map(Rc::as_ref), &request.address, context.now_ms)?;
         let app = app.cloned().ok_or(Code::BadCredentials)?;
-        Ok(Caller { grant, app, is_secure: request.is_secure })
+        Ok(Caller { grant, app, is_secure: request.is_secure, trace: traced(request) })
     }
 
     /// Who proved by a signature to have the secret of a key.
     #[cfg(feature = "pusher")]
-    pub fn of_key(app: Rc<App>, name: &KeyName, is_secure: bool) -> Option<Caller> {
+    pub fn of_key(app: Rc<App>, name: &KeyName, request: &Request) -> Option<Caller> {
         let grant = Grant::of_key(name.clone(), app.key(name)?.capability.clone());
-        Some(Caller { grant, app, is_secure })
+        Some(Caller { grant, app, is_secure: request.is_secure, trace: traced(request) })
     }
 
     pub fn grant(&self) -> &Grant {
@@ -168,11 +173,31 @@ impl Caller {
         Rules::on(&self.app, channel)
     }
 
+    /// Fails with 40009 where the namespace allows less than this.
+    pub fn require_room(&self, channel: &ChannelName, content: &Submission) -> Result<(), ErrorInfo> {
+        check_rules(content, self.app.rules(channel))
+    }
+
+    /// What is published is part of the trace of its request, where a namespace says so (docs/webhooks.md).
+    fn trace(&self, publish: &mut Publish) {
+        let trace = self.trace.as_deref().and_then(Trace::read);
+        if let (Submission::Messages(messages), Some(trace)) = (&mut publish.content, trace) {
+            trace.put_in(messages, MESSAGE_MAX_BYTES);
+        }
+    }
+
     /// A call to the channel that owns a name.
-    pub fn call(&self, channel: &ChannelName, request: rpc::Request) -> ChannelCall {
+    pub fn call(&self, channel: &ChannelName, mut request: rpc::Request) -> ChannelCall {
+        if let (rpc::Request::Publish(publishes), true) = (&mut request, self.app.rules(channel).traced) {
+            publishes.iter_mut().for_each(|publish| self.trace(publish));
+        }
         let to = Address { app: self.app.id().clone(), channel: channel.owner() };
         ChannelCall { to, rules: self.rules(channel), request }
     }
+}
+
+fn traced(request: &Request) -> Option<String> {
+    request.trace().map(|trace| trace.as_str().to_owned())
 }
 
 /// Fails as [`Credentials::parse`] does.

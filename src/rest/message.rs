@@ -62,6 +62,7 @@ pub fn begin_operation(
     let operated = Operated { channel: channel.to_string(), serial: operation.serial.clone() };
     let key = PublishKey::Request(publish::base(random));
     let (by, content) = (caller.grant().source(), Submission::Operation(operation.into()));
+    caller.require_room(channel, &content)?;
     let publish = Publish { key, connection_id: None, by, content };
     let call = caller.call(channel, rpc::Request::Publish(vec![publish]));
     Ok(form.call(call, move |response| operated.answered(form, response)))

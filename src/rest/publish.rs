@@ -39,6 +39,7 @@ pub fn begin(
     let claim = caller.grant().user_claim(channel);
     let checked = check(messages, &params(request), identity)?.claimed(claim.as_ref())?;
     let publish = publish(checked, base(random), caller.grant().source());
+    caller.require_room(channel, &publish.content)?;
     let receipt = receipt(channel, &publish, form);
     let mut call = caller.call(channel, rpc::Request::Publish(vec![publish]));
     let Some(key) = key else { return Ok(form.call(call, receipt)) };

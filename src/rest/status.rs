@@ -4,7 +4,7 @@
 //! are no longer in use, and those are left out, so that a page may have fewer than was asked for though another
 //! follows.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Step;
 use super::caller::Caller;
@@ -13,7 +13,7 @@ use super::page::Links;
 use super::step::{another_answer, unanswered};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request};
-use crate::limits::CHANNELS_PAGE_MAX;
+use crate::limits::{CHANNELS_PAGE_MAX, LATELY_MS};
 use crate::model::name::ChannelName;
 use crate::rpc::{self, Answer, AppCall, AppRequest, AppResponse, Counts, Response, Wanted};
 
@@ -24,13 +24,12 @@ pub fn begin(channel: &ChannelName, caller: &Caller, form: Form) -> Result<Step,
     let name = channel.to_string();
     // To ask for a channel makes it active.
     Ok(form.call(caller.call(channel, rpc::Request::Count), move |response| {
-        Ok(form.ok(&details(&name, &counts(response)?)))
+        Ok(form.ok(&details(&name, counts(response)?)))
     }))
 }
 
-fn counts(response: Response) -> Result<Counts, ErrorInfo> {
-    let Response::Counts(counts) = response else { return Err(unanswered()) };
-    Ok(counts)
+fn counts(response: Response) -> Result<(Counts, u32), ErrorInfo> {
+    response.counts().ok_or_else(unanswered)
 }
 
 /// Fails with 40160 when the capability allows it on no channel, with 40003 for a `by` that is neither `id` nor
@@ -98,21 +97,22 @@ impl Page {
         let mut active = Vec::new();
         for (name, answer) in self.names.iter().zip(answers) {
             let counts = counts(answer?)?;
-            if counts.is_active {
-                active.push(if self.by_id { name.as_str().into() } else { details(name.as_str(), &counts) });
+            if counts.0.is_active {
+                active.push(if self.by_id { name.as_str().into() } else { details(name.as_str(), counts) });
             }
         }
         Ok(form.page(&Value::Array(active), self.link))
     }
 }
 
-fn details(name: &str, counts: &Counts) -> Value {
+fn details(name: &str, (counts, messages): (Counts, u32)) -> Value {
     let mut details = Map::new();
     details.insert("channelId".to_owned(), name.into());
     details.insert("name".to_owned(), name.into());
     let mut status = Map::new();
     status.insert("isActive".to_owned(), true.into());
     status.insert("occupancy".to_owned(), counts.occupancy.to_json(Wanted::ALL));
+    status.insert("messagesPerSecond".to_owned(), json!(f64::from(messages) * 1_000.0 / LATELY_MS as f64));
     details.insert("status".to_owned(), Value::Object(status));
     Value::Object(details)
 }

@@ -88,7 +88,7 @@ pub enum Request {
     History(HistoryQuery),
     /// A page of the presence set. Answered by [`Response::Members`].
     Members(MembersQuery),
-    /// How many are on it, over all relays. Answered by [`Response::Counts`].
+    /// How many are on it, over all relays. Answered by [`Response::Counted`].
     Count,
     /// How many a relay has there now, for those who are told. Answered by [`Response::Reported`].
     Report(RelayName, LocalOccupancy),
@@ -145,9 +145,22 @@ pub enum Response {
     /// The same as [`Response::Published`], with what the relay is to be delivered. It says that it has it when it next
     /// publishes, or is asked.
     Carried(Published, Delivery),
+    /// The same as [`Response::Counts`], and how many messages the channel took in the last [`LATELY_MS`].
+    ///
+    /// [`LATELY_MS`]: crate::limits::LATELY_MS
+    Counted(Counts, u32),
 }
 
 impl Response {
+    /// How many are on a channel, and how many messages it took lately; earlier builds do not say that.
+    pub fn counts(self) -> Option<(Counts, u32)> {
+        match self {
+            Response::Counted(counts, messages) => Some((counts, messages)),
+            Response::Counts(counts) => Some((counts, 0)),
+            _ => None,
+        }
+    }
+
     /// The answer to publishes.
     pub fn published(published: Published, carried: Option<Delivery>) -> Response {
         match carried {

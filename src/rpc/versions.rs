@@ -24,10 +24,10 @@ versions! {
 
 /// Versions before lack the last variants.
 impl Versioned for Answer<Response> {
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Answer<Response>, Unreadable> {
-        if [2, 3].contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+        if (2..5).contains(&version) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
     }
 }
 

@@ -7,14 +7,15 @@ use worker::{Env, console_log};
 use super::platform::now_ms;
 use super::{calls, directory};
 use crate::app::Unbanned;
+use crate::model::trace::Trace;
 use crate::rpc::{Answer, AppCall, AppResponse};
 
 thread_local! {
     static UNBANNED: RefCell<Unbanned> = RefCell::default();
 }
 
-/// Asks an app, and has the deployment take note of what it should know.
-pub async fn ask(env: &Env, call: &AppCall) -> Answer<AppResponse> {
+/// Asks an app for a request of this trace, and has the deployment take note of what it should know.
+pub async fn ask(env: &Env, call: &AppCall, trace: Option<Trace<'_>>) -> Answer<AppResponse> {
     if let Some(answer) = UNBANNED.with_borrow(|unbanned| unbanned.answer(call, now_ms())) {
         return Ok(answer);
     }
@@ -25,7 +26,7 @@ pub async fn ask(env: &Env, call: &AppCall) -> Answer<AppResponse> {
     }
     if answer.is_ok() {
         if let Some(note) = call.note() {
-            console_log!("{}", note.to_json());
+            console_log!("{}", note.line(trace));
         }
         // An app that the list lacks works all the same, and an app's own audit has all that was done to it.
         for other in [call.listing(), call.copy()].into_iter().flatten() {

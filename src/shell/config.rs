@@ -12,7 +12,10 @@ use crate::auth::{Apps, Key, KeyName, Secret};
 use crate::base::rate::Flow;
 use crate::error::{Code, ErrorInfo};
 use crate::event;
-use crate::limits::{RELAY_CONNECTIONS_MAX, SECRET_MIN_BYTES, SHORT_SECRET_MIN_BYTES};
+use crate::limits::{
+    CONNECTION_STATE_TTL_MIN_MS, CONNECTION_STATE_TTL_MS, RELAY_CONNECTIONS_MAX, SECRET_MIN_BYTES,
+    SHORT_SECRET_MIN_BYTES,
+};
 use crate::object::Settings;
 use crate::relay::admission::Bounds;
 use crate::rest::Admin;
@@ -114,7 +117,8 @@ pub fn settings(env: &Env) -> Settings {
 }
 
 /// What one relay takes in and gives out: `RELAY_CONNECTIONS`, of these `RELAY_CONNECTS_PER_SECOND`, from each
-/// `CONNECTION_MESSAGES_PER_SECOND` and to each `CONNECTION_BYTES_PER_SECOND`, where the deployment says so.
+/// `CONNECTION_MESSAGES_PER_SECOND` and to each `CONNECTION_BYTES_PER_SECOND`, and for how many seconds one that was
+/// lost may come back, `RESUME_SECONDS`, where the deployment says so.
 fn bounds(env: &Env) -> Bounds {
     let usual = Bounds::default();
     let number = |name| variable(env, name).parse::<u32>().ok().filter(|number| *number > 0);
@@ -125,6 +129,9 @@ fn bounds(env: &Env) -> Bounds {
         messages: number("CONNECTION_MESSAGES_PER_SECOND")
             .map_or(usual.messages, |rate| usual.messages.at(rate.into())),
         connection: number("CONNECTION_BYTES_PER_SECOND").map_or(usual.connection, |bytes| Flow::of(bytes.into())),
+        resume_ms: number("RESUME_SECONDS").map_or(usual.resume_ms, |seconds| {
+            (u64::from(seconds) * 1_000).clamp(CONNECTION_STATE_TTL_MIN_MS, CONNECTION_STATE_TTL_MS)
+        }),
         ..usual
     }
 }

@@ -10,7 +10,7 @@ use futures_util::future::{Either, join_all, select};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use worker::worker_sys::web_sys::Response as RawResponse;
-use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, event};
+use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, console_error, event};
 
 use super::directory::{self, Found};
 use super::platform::{self, now_ms, object, random_bytes, random_id};
@@ -195,12 +195,15 @@ async fn exchange(mut raw: Request, mut request: http::Request, env: &Env, apps:
     });
     loop {
         step = match step {
-            Step::Reply(reply) => return write_reply(reply),
+            Step::Reply(reply) => {
+                request.failure(&reply).iter().for_each(|line| console_error!("{line}"));
+                return write_reply(reply);
+            }
             Step::Calls(calls, then) => {
                 then.answered(join_all(calls.iter().map(|call| calls::ask_channel(env, call))).await)
             }
             Step::Identify(asking, then) => then.answered(calls::identify(env, &asking.relays, &asking.key).await),
-            Step::Ask(call, then) => then.answered(asking::ask(env, &call).await),
+            Step::Ask(call, then) => then.answered(asking::ask(env, &call, request.trace()).await),
             Step::Inspect(questions, then) => then.answered(
                 join_all(questions.iter().map(|(relay, inspection)| calls::inspect(env, relay, inspection))).await,
             ),
@@ -268,6 +271,7 @@ pub fn read_head(request: &Request) -> Result<http::Request> {
         x_ably_version: header("x-ably-version")?,
         ably_agent: header("ably-agent")?,
         origin: header("origin")?,
+        traceparent: header("traceparent")?,
     };
     Ok(http::Request {
         method: request.method().to_string(),

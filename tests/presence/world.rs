@@ -237,7 +237,7 @@ impl World {
 
     pub fn counted(&mut self) -> Option<Occupancy> {
         match self.objects.answers.remove(&self.counting?)? {
-            Reply::Response(Ok(Response::Counts(counts))) => Some(counts.occupancy),
+            Reply::Response(Ok(Response::Counted(counts, _))) => Some(counts.occupancy),
             other => panic!("{other:?}"),
         }
     }

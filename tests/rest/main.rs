@@ -11,6 +11,7 @@ mod presence;
 mod publishing;
 mod push;
 mod push_of_messages;
+mod sizes;
 mod stats;
 mod status;
 #[allow(dead_code, reason = "shared with the simulation")]
@@ -23,6 +24,7 @@ mod support {
     pub mod random;
 }
 mod tokens;
+mod traces;
 mod unenveloped;
 mod revocations;
 mod waiting;

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use courtside::error::Code;
+use courtside::limits::LATELY_MS;
 use serde_json::{Value, json};
 
 use crate::world::{World, get};
@@ -27,8 +28,21 @@ fn a_status_has_all_numbers() {
         "connections": 0, "publishers": 0, "subscribers": 0, "presenceConnections": 0, "presenceMembers": 0,
         "presenceSubscribers": 0, "objectPublishers": 0, "objectSubscribers": 0,
     });
-    let status = json!({"isActive": true, "occupancy": {"metrics": zero}});
+    let status = json!({"isActive": true, "occupancy": {"metrics": zero}, "messagesPerSecond": 0.0});
     assert_eq!(reply.json, json!({"channelId": "never:used", "name": "never:used", "status": status}));
+}
+
+#[test]
+fn a_status_says_how_fast_the_channel_is() {
+    let mut world = World::new();
+    let rate = |world: &mut World| world.send(get("/channels/busy")).json["status"]["messagesPerSecond"].clone();
+    let names: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    world.publish("busy", &names.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(rate(&mut world), json!(2.0), "of ten seconds");
+    world.now_ms += LATELY_MS / 2 * 3;
+    assert_eq!(rate(&mut world), json!(1.0), "half of those were more than ten seconds ago");
+    world.now_ms += LATELY_MS;
+    assert_eq!(rate(&mut world), json!(0.0));
 }
 
 #[test]

@@ -45,7 +45,8 @@ pub fn apps() -> Apps {
     ];
     let namespaces = json!([
         {"id": "kept", "persisted": true}, {"id": "named", "authenticated": true}, {"id": "safe", "tlsOnly": true},
-        {"id": "push", "pushEnabled": true},
+        {"id": "push", "pushEnabled": true}, {"id": "traced", "traced": true},
+        {"id": "short", "maxMessageSize": 20, "mutableMessages": true},
     ]);
     let apps = json!({"apps": [{"id": "demo", "keys": keys, "namespaces": namespaces}]});
     Apps::parse(&apps.to_string(), SHORT_SECRET_MIN_BYTES).unwrap()

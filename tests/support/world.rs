@@ -330,7 +330,7 @@ impl World {
             Output::Refuse { link } => self.requests_end([link]),
             Output::Ask(question) => self.ask_object((host, life), question),
             Output::Post(request) => unreachable!("its app has no webhooks: {request:?}"),
-            Output::Answer { id, reply: object::Reply::Response(Ok(Response::Counts(counts))) }
+            Output::Answer { id, reply: object::Reply::Response(Ok(Response::Counted(counts, _))) }
                 if self.counting.contains_key(&id) =>
             {
                 self.counted.extend(self.counting.remove(&id).map(|channel| (channel, counts.occupancy)));

@@ -391,7 +391,9 @@ test('all of it is in the audit and in the log, without a secret', async () => {
   const app = (await ask('POST', '/apps', { keys: [{}] })).body;
   const made = (await ask('POST', `/apps/${app.appId}/keys`, {})).body;
   await ask('POST', `/apps/${app.appId}/bans`, { clientId: 'zed' }, basic(app.keys[0].keyStr));
-  await ask('DELETE', `/apps/${app.appId}/channels/c/messages`);
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+  const purged = await fetch(`${runtime.url}/apps/${app.appId}/channels/c/messages`, { method: 'DELETE', headers: { authorization: operator, traceparent } });
+  assert.equal(purged.status, 204);
   await ask('DELETE', '/apps/one/channels/c/messages');
   const entries = (await ask('GET', `/apps/${app.appId}/audit`)).body;
   assert.deepEqual(entries.map((/** @type {any} */ one) => [one.action, one.target, one.by]), [
@@ -408,6 +410,8 @@ test('all of it is in the audit and in the log, without a secret', async () => {
     assert.ok(!runtime.log.includes(text) && !JSON.stringify([entries, all, own]).includes(text));
   }
   assert.ok(runtime.log.includes(`"appId":"${app.appId}","by":"key ${app.keys[0].keyName}","action":"ban"`), 'a line of JSON');
+  const lines = runtime.log.split('\n').filter((line) => line.includes('"action":"purge"') && line.includes(app.appId));
+  assert.deepEqual(lines.map((line) => JSON.parse(line).traceId), ['4bf92f3577b34da6a3ce929d0e0e4736'], 'which trace it was part of');
   const pages = await ask('GET', `/audit?limit=1`);
   assert.equal(pages.body.length, 1);
   assert.match(pages.headers.get('link') ?? '', /rel="next"/);

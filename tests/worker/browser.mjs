@@ -1,5 +1,8 @@
 /** A real browser, where there is one. */
+import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { chromium } from 'playwright-core';
 
 const executablePath = [
@@ -16,3 +19,25 @@ export const launch = () => chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync'],
 });
+
+const widths = { phone: { width: 390, height: 844 }, laptop: { width: 1280, height: 800 } };
+
+/**
+ * Nothing of a page of the console is cut off in either width. The pictures are there to be looked at; `PHOTOGRAPHS`
+ * says where, and then there are dark ones, too.
+ * @param {import('playwright-core').Page} page @param {string} name
+ */
+export async function fits(page, name) {
+  const folder = process.env.PHOTOGRAPHS;
+  for (const [width, size] of Object.entries(widths)) {
+    await page.setViewportSize(size);
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), size.width, `${name} on a ${width}`);
+    const shoot = (/** @type {string} */ more) =>
+      page.screenshot({ path: path.join(folder ?? os.tmpdir(), `courtside-console-${name}-${width}${more}.png`) });
+    await shoot('');
+    if (!folder) continue;
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await shoot('-dark');
+    await page.emulateMedia({ colorScheme: null });
+  }
+}

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
-import test, { after } from 'node:test';
+import test, { after, describe } from 'node:test';
+import { fits, launch, skip } from './browser.mjs';
 import { closed, connected, rest } from './clients.mjs';
 import { isSigned, Receiver } from './receiver.mjs';
 import { startRuntime } from './runtime.mjs';
@@ -25,6 +26,7 @@ const apps = {
     id: 'demo',
     keys: [{ name: 'key1', secret: 'local-only', pusher: true, capability: { '*': ['*'] } }],
     namespaces: [
+      { id: 'single', traced: true },
       { id: 'all', mutableMessages: true, webhooks: [{ id: 'all', url: receiver.url('/all'), key: 'key1', events: everything }] },
     ],
     webhooks: [
@@ -126,6 +128,9 @@ test('a receiver gets events one by one, with an envelope or without', async () 
   assert.deepEqual([source, appId, channel, ruleId], ['channel.message', 'demo', 'single:room', 'single']);
 
   const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+  await rest(runtime).request('post', '/channels/single:room/messages', 3, {}, { data: 'four' }, { traceparent });
+  await receiver.until(() => requests('/single').length === 3);
+  assert.deepEqual(requests('/single').map(({ headers }) => headers.traceparent), [undefined, undefined, traceparent]);
   const extras = { headers: { traceparent } };
   await channels.get('bare:ü').publish([{ name: 'é', data: 'one', extras }, { data: { a: 1 } }, { data: Buffer.from([0, 255]) }]);
   await receiver.until(() => requests('/bare').length === 3);
@@ -172,39 +177,56 @@ test('a receiver hears of connections by themselves, through whichever door they
   await assert.rejects(rest(runtime).channels.get('[meta]connection.lifecycle').publish('x', 'y'), { code: 40010 });
 });
 
-test('what a busy receiver refuses comes again, in order and once', async () => {
-  receiver.answers.set('/busy', [{ status: 500 }, { status: 503 }]);
-  const channel = rest(runtime).channels.get('busy:room');
-  for (const data of ['a', 'b', 'c']) await channel.publish('x', data);
-  await receiver.until(() => receiver.data('/busy').length >= 3);
-  assert.deepEqual(receiver.data('/busy'), ['a', 'b', 'c']);
-  assert.deepEqual(requests('/busy').slice(0, 2).map(({ status }) => status), [500, 503]);
-});
+/** Each waits for its receiver to be tried again: so they wait together. */
+describe('a receiver that fails', { concurrency: true }, () => {
+  test('what a busy receiver refuses comes again, in order and once', async () => {
+    receiver.answers.set('/busy', [{ status: 500 }, { status: 503 }]);
+    const channel = rest(runtime).channels.get('busy:room');
+    for (const data of ['a', 'b', 'c']) await channel.publish('x', data);
+    await receiver.until(() => receiver.data('/busy').length >= 3);
+    assert.deepEqual(receiver.data('/busy'), ['a', 'b', 'c']);
+    assert.deepEqual(requests('/busy').slice(0, 2).map(({ status }) => status), [500, 503]);
+  });
 
-test('events that a receiver calls wrong are given up after some tries, and others follow', async () => {
-  receiver.answers.set('/refusing', Array(6).fill({ status: 400 }));
-  const channel = rest(runtime).channels.get('refusing:room');
-  await channel.publish('x', 'wrong');
-  await receiver.until(() => requests('/refusing').length === 6);
-  await channel.publish('x', 'right');
-  await receiver.until(() => receiver.data('/refusing').length);
-  assert.deepEqual(receiver.data('/refusing'), ['right']);
-  const { deadLetters } = await told(({ deadLetters }) => deadLetters.some((/** @type {any} */ dead) => dead.webhookId === 'refusing'));
-  const [dead] = deadLetters.filter((/** @type {any} */ dead) => dead.webhookId === 'refusing');
-  assert.deepEqual([dead.channel, dead.count, dead.error.code], ['refusing:room', 1, 70002]);
-  const path = `${runtime.url}/apps/demo/webhooks/dead-letters`;
-  const letters = await fetch(path, { headers: { authorization: `Bearer ${adminToken}` } });
-  const [letter] = (await letters.json()).filter((/** @type {any} */ one) => one.webhookId === 'refusing');
-  assert.deepEqual([letter.count, letter.events[0].id, letter.events[0].data.messages[0].data], [1, dead.first, 'wrong']);
-  assert.equal((await fetch(path)).status, 401);
-});
+  test('events that a receiver calls wrong are given up after some tries, and others follow', async () => {
+    receiver.answers.set('/refusing', Array(6).fill({ status: 400 }));
+    const channel = rest(runtime).channels.get('refusing:room');
+    await channel.publish('x', 'wrong');
+    await receiver.until(() => requests('/refusing').length === 6);
+    await channel.publish('x', 'right');
+    await receiver.until(() => receiver.data('/refusing').length);
+    assert.deepEqual(receiver.data('/refusing'), ['right']);
+    const { deadLetters } = await told(({ deadLetters }) => deadLetters.some((/** @type {any} */ dead) => dead.webhookId === 'refusing'));
+    const [dead] = deadLetters.filter((/** @type {any} */ dead) => dead.webhookId === 'refusing');
+    assert.deepEqual([dead.channel, dead.count, dead.error.code], ['refusing:room', 1, 70002]);
+    const path = `${runtime.url}/apps/demo/webhooks/dead-letters`;
+    const letters = await fetch(path, { headers: { authorization: `Bearer ${adminToken}` } });
+    const [letter] = (await letters.json()).filter((/** @type {any} */ one) => one.webhookId === 'refusing');
+    assert.deepEqual([letter.count, letter.events[0].id, letter.events[0].data.messages[0].data], [1, dead.first, 'wrong']);
+    assert.equal((await fetch(path)).status, 401);
+  });
 
-test('a receiver that asks for a pause is sent the same again', async () => {
-  receiver.answers.set('/later', [{ status: 429, headers: { 'retry-after': '3' } }]);
-  await rest(runtime).channels.get('later:room').publish('x', 'a');
-  await receiver.until(() => receiver.data('/later').length);
-  assert.deepEqual(requests('/later').map(({ status }) => status), [429, 200]);
-  assert.deepEqual(receiver.data('/later'), ['a']);
+  test('a receiver that asks for a pause is sent the same again', async () => {
+    receiver.answers.set('/later', [{ status: 429, headers: { 'retry-after': '3' } }]);
+    await rest(runtime).channels.get('later:room').publish('x', 'a');
+    await receiver.until(() => receiver.data('/later').length);
+    assert.deepEqual(requests('/later').map(({ status }) => status), [429, 200]);
+    assert.deepEqual(receiver.data('/later'), ['a']);
+  });
+
+  test('a redirect is not followed', async () => {
+    receiver.answers.set('/moved', [{ status: 307, headers: { location: receiver.url('/elsewhere') } }]);
+    await rest(runtime).channels.get('moved:room').publish('x', 'a');
+    await receiver.until(() => receiver.data('/moved').length);
+    assert.deepEqual([receiver.data('/moved'), requests('/elsewhere')], [['a'], []]);
+  });
+
+  test('a receiver that hangs is tried again', async () => {
+    receiver.answers.set('/hanging', [{ status: 0 }]);
+    await rest(runtime).channels.get('hanging:room').publish('x', 'a');
+    await receiver.until(() => receiver.data('/hanging').length);
+    assert.deepEqual(receiver.data('/hanging'), ['a']);
+  });
 });
 
 test('a receiver that is gone gets nothing more until its webhook changes', async () => {
@@ -227,18 +249,30 @@ test('a receiver that is gone gets nothing more until its webhook changes', asyn
   await runtime.start();
 });
 
-test('a redirect is not followed', async () => {
-  receiver.answers.set('/moved', [{ status: 307, headers: { location: receiver.url('/elsewhere') } }]);
-  await rest(runtime).channels.get('moved:room').publish('x', 'a');
-  await receiver.until(() => receiver.data('/moved').length);
-  assert.deepEqual([receiver.data('/moved'), requests('/elsewhere')], [['a'], []]);
-});
-
-test('a receiver that hangs is tried again', async () => {
-  receiver.answers.set('/hanging', [{ status: 0 }]);
-  await rest(runtime).channels.get('hanging:room').publish('x', 'a');
-  await receiver.until(() => receiver.data('/hanging').length);
-  assert.deepEqual(receiver.data('/hanging'), ['a']);
+test('an operator sees in the console where webhooks fail and what was given up', { skip, timeout: 90_000 }, async (t) => {
+  receiver.answers.set('/single', [{ status: 410 }]);
+  await rest(runtime).channels.get('single:room').publish('x', 'unwanted');
+  await told(({ troubled }) => troubled.some((/** @type {any} */ one) => one.webhookId === 'single'));
+  const browser = await launch();
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  await page.goto(`${runtime.url}/console/#/errors`);
+  await page.getByLabel('API key, or the admin token').fill(adminToken);
+  await page.keyboard.press('Enter');
+  await page.getByRole('row', { name: /single:room ended .* 410 and gets nothing more \(70000\)/ }).waitFor();
+  const letter = page.getByRole('row', { name: /refusing:room .* answered 400 \(70002\)/ });
+  await letter.waitFor();
+  await fits(page, 'webhooks');
+  await letter.locator('summary').focus();
+  await page.keyboard.press('Enter');
+  await letter.getByText('"data": "wrong"').waitFor();
+  const looked = page.waitForResponse((response) => response.url().includes('/dead-letters'));
+  await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  await (await looked).finished();
+  await page.evaluate(() => new Promise(requestAnimationFrame));
+  assert.equal(await page.evaluate(() => document.activeElement?.tagName), 'SUMMARY');
+  await letter.getByText('"data": "wrong"').waitFor();
+  await fits(page, 'webhooks-open');
 });
 
 test('webhooks are counted, and of no app in particular', async () => {

@@ -4,7 +4,7 @@ import test from 'node:test';
 import { realtime, rest } from './clients.mjs';
 import { demoApps, startRuntime } from './runtime.mjs';
 
-const namespaces = [{ id: 'slow', clientMessagesPerSecond: 5 }];
+const namespaces = [{ id: 'slow', clientMessagesPerSecond: 5 }, { id: 'short', maxMessageSize: 20, mutableMessages: true }];
 const runtime = await startRuntime({ apps: [{ ...demoApps.apps[0], namespaces }] });
 test.after(() => runtime.stop());
 
@@ -27,6 +27,18 @@ test('a client that exceeds its share is refused on each of its connections, whi
   assert.equal(first.connection.state, 'connected');
   const byKey = realtime(t, runtime);
   assert.ok((await Promise.all(Array.from({ length: 20 }, () => publish(byKey, 'slow:a')))).every((code) => code === 0));
+});
+
+test('a namespace takes so many bytes at once, of messages, changes and members, and the connection goes on', async (t) => {
+  const channel = (await client(t, 'ann')).channels.get('short:a');
+  const large = { code: 40009, message: /this channel takes at most 20 bytes at once, not \d+/ };
+  const { serials: [serial] } = await channel.publish('n', 'x');
+  await assert.rejects(channel.publish([{ data: 'x'.repeat(10) }, { data: 'x'.repeat(9) }]), large);
+  await assert.rejects(channel.updateMessage({ serial: String(serial), data: 'x'.repeat(21) }), large);
+  await assert.rejects(channel.presence.enter('x'.repeat(18)), large);
+  await channel.presence.enter('x'.repeat(10));
+  await channel.updateMessage({ serial: String(serial), data: 'x'.repeat(20) });
+  assert.deepEqual((await channel.history()).items.map(({ data }) => data), ['x'.repeat(20)]);
 });
 
 test('a bound that would be none stops a deployment, which says which', async (t) => {

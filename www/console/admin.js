@@ -1,6 +1,6 @@
 /** The pages of an app's operator: who is connected, who is kept out, its keys and namespaces, and who did what. */
 import { json, signed } from './api.js';
-import { button, card, field, make, table } from './elements.js';
+import { bounded, button, card, field, make, renew, ROWS_MAX, table } from './elements.js';
 
 /** @typedef {import('./console.js').Shown} Shown */
 
@@ -56,8 +56,9 @@ export const connections = ofApp('Connections', 'connections', async (place, at,
   const list = make('section', { className: 'card' });
   const again = async () => {
     /** @type {any[]} */
-    const held = await json(`${at}/connections?limit=100${query}`);
-    list.replaceChildren(table(['Client', 'Connection', 'By', 'Since', 'Channels', 'Unread', ''], held.map(row), 'Nobody is connected.'));
+    const held = await json(`${at}/connections?limit=${ROWS_MAX}${query}`);
+    const heads = ['Client', 'Connection', 'By', 'Since', 'Channels', 'Unread', ''];
+    renew(list, table(heads, held.map(row), query ? 'There is no such connection.' : 'Nobody is connected.'), bounded(held));
   };
   const end = (/** @type {string} */ id, /** @type {boolean} */ reconnect) => async () => {
     await post(`${at}/connections/${encodeURIComponent(id)}/disconnect`, { reconnect });
@@ -90,8 +91,8 @@ export const connections = ofApp('Connections', 'connections', async (place, at,
 export const bans = ofApp('Bans', 'bans', async (place, at, say) => {
   const list = make('section', { className: 'card' });
   const again = async () => {
-    const all = await json(`${at}/bans?limit=100`);
-    list.replaceChildren(table(['Client', 'Is', 'Where', 'Since', 'Until', 'Reason', ''], all.map(row), 'Nobody is banned.'));
+    const all = await json(`${at}/bans?limit=${ROWS_MAX}`);
+    renew(list, table(['Client', 'Is', 'Where', 'Since', 'Until', 'Reason', ''], all.map(row), 'Nobody is banned.'), bounded(all));
   };
   const lift = (/** @type {any} */ { clientId, channel }) => async () => {
     const query = new URLSearchParams({ clientId, ...channel && { channel } });
@@ -102,12 +103,14 @@ export const bans = ofApp('Bans', 'bans', async (place, at, say) => {
     ban.until === null ? 'it is lifted' : time(ban.until), ban.reason, button('Lift', trying(say, lift(ban)))];
   const ban = (/** @type {SubmitEvent} */ event) => {
     const of = said(event);
+    const form = /** @type {HTMLFormElement} */ (event.target);
     const minutes = Number(of('minutes'));
     return trying(say, async () => {
       await post(`${at}/bans`, {
         clientId: of('clientId'), reason: of('reason'),
         ...of('channel') && { channel: of('channel') }, ...minutes && { duration: minutes * 60_000 },
       });
+      form.reset();
       say('');
       await again();
     })();
@@ -134,7 +137,10 @@ const entries = (entries) => table(['Time', 'App', 'Who', 'What', 'Of'], entries
 export async function audit(place) {
   const list = make('section', { className: 'card' });
   place.replaceChildren(make('h2', {}, 'Audit'), list);
-  const again = async () => list.replaceChildren(entries(await json('/audit?limit=100')));
+  const again = async () => {
+    const all = await json(`/audit?limit=${ROWS_MAX}`);
+    renew(list, entries(all), bounded(all));
+  };
   await again();
   return { again };
 }
@@ -145,8 +151,8 @@ export const app = ofApp('App', 'app', async (place, at, say) => {
   const [keys, namespaces, fresh] = [make('div'), make('div'), make('div', { role: 'status' })];
   const again = async () => {
     const shown = await json(at);
-    keys.replaceChildren(table(['Key', 'May', 'Until', ''], shown.keys.map(keyRow), 'It has no keys.'));
-    namespaces.replaceChildren(table(['Namespace', 'Rules', ''], shown.namespaces.map(namespaceRow), 'It has no namespaces.'));
+    renew(keys, table(['Key', 'May', 'Until', ''], shown.keys.map(keyRow), 'It has no keys.'));
+    renew(namespaces, table(['Namespace', 'Rules', ''], shown.namespaces.map(namespaceRow), 'It has no namespaces.'));
   };
   const did = (/** @type {() => Promise<any>} */ act) => trying(say, async () => {
     const made = await act();
@@ -171,12 +177,12 @@ export const app = ofApp('App', 'app', async (place, at, say) => {
     const of = said(event);
     return did(async () => post(`${at}/namespaces/${encodeURIComponent(of('id'))}`, JSON.parse(of('rules') || '{}'), 'PUT'))();
   };
-  const links = ['connections', 'bans'].map((page) => make('a', { href: `#/${page}/${id}` }, page));
+  const links = ['Connections', 'Bans'].map((page) => make('a', { href: `#/${page.toLowerCase()}/${id}` }, page));
   place.append(make('p', {}, links[0], ' · ', links[1]), fresh,
     card('Keys', keys, make('form', { onsubmit: add },
       field('Capability of another key', { name: 'capability', placeholder: '{"*":["subscribe"]}' }), make('button', {}, 'Add a key'))),
     card('Namespaces', namespaces, make('form', { onsubmit: put }, field('Namespace', { name: 'id', required: true }),
-      field('Its rules', { name: 'rules', placeholder: '{"persisted":true}' }), make('button', {}, 'Put'))));
+      field('Its rules', { name: 'rules', placeholder: '{"persisted":true}' }), make('button', {}, 'Add or change'))));
   await again();
   return { again };
 });

@@ -1,9 +1,10 @@
 /** The page of one channel: what comes as it comes, history, members, and what an operator does about them. */
 import { ask, json, signed } from './api.js';
-import { button, card, field, make, shown, table } from './elements.js';
+import { bounded, button, card, counted, field, make, renew, ROWS_MAX, shown, table } from './elements.js';
 
 const Ably = /** @type {typeof import('ably')} */ (/** @type {any} */ (window).Ably);
 const most = 100;
+const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 
 /** @typedef {import('ably').InboundMessage} Message */
 
@@ -22,21 +23,41 @@ export async function channel(place, name) {
   const key = signed()?.key;
   if (!key) return place.append(make('p', { className: 'quiet' }, 'Sign in with a key of the app to see a channel.')), {};
   const ably = connect(key);
+  try {
+    return await show(place, name, key, ably);
+  } catch (error) {
+    ably.close();
+    throw error;
+  }
+}
+
+/**
+ * @param {HTMLElement} place @param {string} name @param {string} key @param {import('ably').Realtime} ably
+ * @returns {Promise<import('./console.js').Shown>}
+ */
+async function show(place, name, key, ably) {
   const open = ably.channels.get(name);
+  const path = `/channels/${encodeURIComponent(name)}`;
   /** @type {{ message: Message, latency?: number }[]} */
   let messages = [];
+  let isDue = false;
   const [list, members] = [make('div'), make('div')];
-  const state = make('p', { role: 'status', className: 'quiet' });
-  const draw = () => list.replaceChildren(messageTable(messages, open, failed));
-  const failed = (/** @type {unknown} */ error) => { state.textContent = error instanceof Error ? error.message : `${error}`; };
+  const state = make('p', { className: 'quiet' });
+  const problem = make('p', { role: 'alert', className: 'problem' });
+  const failed = (/** @type {unknown} */ error) => { problem.textContent = error instanceof Error ? error.message : `${error}`; };
+  // However many come, they are drawn once a frame.
+  const draw = () => {
+    if (!isDue) requestAnimationFrame(() => { isDue = false; renew(list, messageTable(messages, open, failed)); });
+    isDue = true;
+  };
   const purge = async () => {
     if (!confirm(`Delete all messages of ${name}, for good?`)) return;
-    await ask(`/channels/${encodeURIComponent(name)}/messages`, { method: 'DELETE' }).then(() => {
+    await ask(`${path}/messages`, { method: 'DELETE' }).then(() => {
       messages = [];
       draw();
     }, failed);
   };
-  place.replaceChildren(make('h2', {}, make('a', { href: '#/channels' }, 'Channels'), ' / ', name), state,
+  place.replaceChildren(make('h2', {}, make('a', { href: '#/channels' }, 'Channels'), ' / ', name), state, problem,
     publisher(open, failed), make('p', {}, button('Purge all messages', purge, 'danger')),
     make('div', { className: 'columns wide' }, card('Messages', list), card('Members', members)));
   draw();
@@ -53,16 +74,15 @@ export async function channel(place, name) {
   const earlier = history.items.filter(({ serial }) => !known.has(serial)).map((message) => ({ message }));
   messages = [...messages, ...earlier].slice(0, most);
   draw();
-  let seen = 0;
   const again = async () => {
-    const here = await json(`/channels/${encodeURIComponent(name)}/presence?limit=100`);
-    members.replaceChildren(memberTable(here, key, failed));
-    const { status: { occupancy: { metrics } } } = await json(`/channels/${encodeURIComponent(name)}`);
-    if (seen++ === 0 || state.textContent.includes('subscribers')) {
-      state.textContent = `${metrics.connections} connections, ${metrics.subscribers} subscribers, ${metrics.presenceMembers} members`;
-    }
+    const here = await json(`${path}/presence?limit=${ROWS_MAX}`);
+    renew(members, memberTable(here, memberActs(key, name, failed, () => again().catch(failed))), bounded(here));
+    const { status: { occupancy: { metrics }, messagesPerSecond } } = await json(path);
+    state.textContent = [counted(metrics.connections, 'connection'), counted(metrics.subscribers, 'subscriber'),
+      counted(metrics.presenceMembers, 'member'), `${number.format(messagesPerSecond)} messages a second`].join(', ');
   };
-  await again();
+  // Who may not see the members or the counts may see the messages.
+  await again().catch(failed);
   return { again, end: () => ably.close() };
 }
 
@@ -100,25 +120,37 @@ function messageTable(messages, open, failed) {
     return [new Date(message.timestamp ?? 0).toLocaleTimeString(), make('code', {}, message.serial ?? ''),
       message.name ?? '', message.action === 'message.delete' ? '(deleted)' : shown(message.data),
       latency === undefined ? 'history' : `${Math.round(latency)} ms`,
-      make('span', {}, button('Edit', edit), ' ', button('Delete', remove, 'danger'))];
+      make('span', { className: 'actions' }, button('Edit', edit), ' ', button('Delete', remove, 'danger'))];
   };
   return table(['Time', 'Serial', 'Name', 'Data', 'Latency', ''], messages.map(row), 'Nothing yet.');
 }
 
 /**
- * @param {{ clientId: string, connectionId: string, data?: unknown }[]} members @param {string} key
- * @param {(error: unknown) => void} failed
+ * What an operator does about a member.
+ * @param {string} key @param {string} channel @param {(error: unknown) => void} failed @param {() => unknown} then
  */
-function memberTable(members, key, failed) {
-  const [keyName] = key.split(':');
-  // By revoking its tokens: the client of a token is sent away, and let in again only with a new one.
-  const send = (/** @type {string} */ clientId) => async () => {
-    if (!confirm(`Revoke all tokens of ${clientId}, which ends its connections?`)) return;
-    const body = JSON.stringify({ targets: [`clientId:${clientId}`] });
-    const answer = await json(`/keys/${keyName}/revokeTokens`, { method: 'POST', body }).catch(failed);
-    const refused = answer?.results?.find((/** @type {any} */ result) => result.error);
-    if (refused) failed(new Error(refused.error.message));
+function memberActs(key, channel, failed, then) {
+  const at = `/apps/${key.split('.')[0]}`;
+  const post = (/** @type {string} */ path, /** @type {object} */ body) =>
+    json(at + path, { method: 'POST', body: JSON.stringify(body) }).then(then, failed);
+  return {
+    disconnect: async (/** @type {Member} */ { clientId, connectionId }) => {
+      if (!confirm(`End the connection of ${clientId}?`)) return;
+      await post(`/connections/${encodeURIComponent(connectionId)}/disconnect`, { reconnect: false });
+    },
+    ban: async (/** @type {Member} */ { clientId }) => {
+      const reason = prompt(`Ban ${clientId} from ${channel} until you lift it. For what reason? The client is told.`, '');
+      if (reason !== null) await post('/bans', { clientId, channel, reason });
+    },
   };
-  const row = (/** @type {any} */ { clientId, data }) => [clientId, shown(data), button('Disconnect', send(clientId), 'danger')];
-  return table(['Client', 'Data', ''], members.map(row), 'Nobody is present.');
+}
+
+/** @typedef {{ clientId: string, connectionId: string, data?: unknown }} Member */
+
+/** @param {Member[]} members @param {ReturnType<typeof memberActs>} acts */
+function memberTable(members, { disconnect, ban }) {
+  const row = (/** @type {Member} */ member) => [member.clientId, make('code', {}, member.connectionId), shown(member.data),
+    make('span', { className: 'actions' }, button('Disconnect', () => disconnect(member), 'danger'), ' ',
+      button('Ban', () => ban(member), 'danger'))];
+  return table(['Client', 'Connection', 'Data', ''], members.map(row), 'Nobody is present.');
 }

@@ -55,7 +55,10 @@ async function show() {
   notice();
   const who = signed();
   ui.nav.hidden = ui.who.hidden = !who;
-  if (!who) return ui.main.replaceChildren(door());
+  if (!who) {
+    ui.main.replaceChildren(door());
+    return ui.main.querySelector('input')?.focus();
+  }
   /** @type {HTMLElement} */ (ui.who.firstElementChild).textContent = who.key ? who.key.split(':')[0] : 'operator';
   const [, name, ...rest] = location.hash.split('/');
   for (const link of ui.nav.querySelectorAll('a')) {
@@ -98,5 +101,6 @@ async function enter(event) {
   } catch (error) {
     signOut();
     notice(error);
+    form.querySelector('input')?.select();
   }
 }

@@ -36,21 +36,64 @@ export function table(heads, rows, empty) {
     make('tbody', {}, ...rows.map((row) => make('tr', {}, ...cells(row)))));
 }
 
+/** What a row is of. @param {Element} row */
+const subject = (row) => (row.querySelector('code') ?? row.firstElementChild)?.textContent;
+
+/**
+ * What has the keyboard, or its like in a row that is of the same; else the page's content.
+ * @param {HTMLElement} place @param {HTMLElement} held @param {Element | null} row where it was
+ */
+function like(place, held, row) {
+  if (held.isConnected) return held;
+  const same = [...place.querySelectorAll('tr')].find((other) => row && subject(other) === subject(row));
+  const controls = /** @type {HTMLElement[]} */ ([...same?.querySelectorAll(held.tagName) ?? []]);
+  return controls.find(({ textContent }) => textContent === held.textContent) ?? document.getElementById('main');
+}
+
+/**
+ * Shows in a place what is so now. Rows that say the same stay as they are, open or not, and what has the keyboard
+ * keeps it.
+ * @param {HTMLElement} place @param {...(Node | string)} fresh
+ */
+export function renew(place, ...fresh) {
+  const active = /** @type {HTMLElement | null} */ (document.activeElement);
+  const [held, row] = active && place.contains(active) ? [active, active.closest('tr')] : [];
+  const before = new Map([...place.querySelectorAll('tbody tr')].map((row) => [row.textContent, row]));
+  const now = make('div', {}, ...fresh);
+  for (const row of now.querySelectorAll('tbody tr')) {
+    const same = before.get(row.textContent);
+    before.delete(row.textContent);
+    if (same) row.replaceWith(same);
+  }
+  place.replaceChildren(...now.childNodes);
+  if (held && document.activeElement !== held) like(place, held, row ?? null)?.focus({ preventScroll: true });
+}
+
+/** The most rows that a table has. */
+export const ROWS_MAX = 100;
+
+/** Said below a table that has no room for more. @param {unknown[]} rows */
+export const bounded = (rows) => rows.length < ROWS_MAX ? ''
+  : make('p', { className: 'quiet' }, `These are the first ${ROWS_MAX}.`);
+
+/** @param {number} count @param {string} noun */
+export const counted = (count, noun) => `${new Intl.NumberFormat().format(count)} ${noun}${count === 1 ? '' : 's'}`;
+
 /** @param {string} label @param {Record<string, any>} properties */
 export const field = (label, properties) => make('label', {}, label, make('input', { autocomplete: 'off', ...properties }));
 
 /** @param {string} text @param {() => Promise<void> | void} press @param {string} [className] */
 export const button = (text, press, className = '') => make('button', { type: 'button', className, onclick: press }, text);
 
-/** Two lines over an hour. @param {number[]} into @param {number[]} out */
-export function sparkline(into, out) {
+/** Two lines over time. @param {number[]} into @param {number[]} out @param {string} what they are of */
+export function sparkline(into, out, what) {
   const most = Math.max(1, ...into, ...out);
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   svg.setAttribute('viewBox', '0 0 600 100');
   svg.setAttribute('preserveAspectRatio', 'none');
   svg.setAttribute('class', 'spark');
   svg.setAttribute('role', 'img');
-  svg.setAttribute('aria-label', `Messages a minute in the last hour: at most ${Math.max(...into)} in, ${Math.max(...out)} out`);
+  svg.setAttribute('aria-label', `${what}: at most ${Math.max(0, ...into)} in, ${Math.max(0, ...out)} out`);
   for (const [name, values] of /** @type {[string, number[]][]} */ ([['out', out], ['in', into]])) {
     const line = document.createElementNS('http://www.w3.org/2000/svg', 'polyline');
     const step = 600 / Math.max(1, values.length - 1);

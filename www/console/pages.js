@@ -1,12 +1,15 @@
 /** The pages of the console, but for that of one channel. */
 import { json, lastHour, metrics, signed } from './api.js';
-import { button, card, field, make, sparkline, table, tiles } from './elements.js';
+import { bounded, button, card, field, make, renew, ROWS_MAX, sparkline, table, tiles } from './elements.js';
 import { webhooks } from './webhooks.js';
 
 /** @typedef {import('./console.js').Shown} Shown */
 
 const number = new Intl.NumberFormat();
 const rate = (/** @type {number} */ count) => new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 }).format(count);
+
+/** How many looks at the deployment are drawn: of ten minutes. */
+const LOOKS_MAX = 120;
 
 /** @param {HTMLElement} place @returns {Promise<Shown>} */
 export async function overview(place) {
@@ -35,7 +38,7 @@ async function ofApp(place) {
     ['In, last hour', number.format(sum('messages.inbound.all.all.count'))],
     ['Out, last hour', number.format(sum('messages.outbound.all.all.count'))],
     ['Refused, last hour', number.format(refusals.reduce((a, b) => a + b))],
-  ]), card('Messages a minute, last hour', sparkline(into, out),
+  ]), card('Messages a minute, last hour', sparkline(into, out, 'Messages a minute in the last hour'),
     make('p', { className: 'quiet' }, 'The line is what came in, the dashes what went out. Numbers follow within a minute.')));
 }
 
@@ -44,8 +47,8 @@ function ofDeployment(place) {
   /** @type {Map<string, number> | undefined} */
   let before;
   let beforeMs = 0;
-  /** @type {number[]} */
-  const [into, out] = [[], []].map((list) => /** @type {any} */ (list));
+  /** @type {[number[], number[]]} */
+  const [into, out] = [[], []];
   return async () => {
     const now = await metrics();
     const passed = (Date.now() - beforeMs) / 1_000;
@@ -53,16 +56,18 @@ function ofDeployment(place) {
       [...samples].reduce((sum, [name, value]) => name.startsWith(start) ? sum + value : sum, 0);
     const since = (/** @type {string} */ start) => before ? Math.max(0, sum(now, start) - sum(before, start)) / passed : 0;
     const [inbound, outbound] = ['in', 'out'].map((way) => since(`courtside_messages_total{direction="${way}"`));
-    /** @type {any} */ (into).push(inbound);
-    /** @type {any} */ (out).push(outbound);
+    if (before) [into, out].forEach((values, index) => values.splice(0, values.length - LOOKS_MAX, [inbound, outbound][index]));
     place.replaceChildren(make('h2', {}, 'Overview: all apps'), tiles([
       ['Apps', number.format(now.get('courtside_apps') ?? 0)],
       ['Connections', number.format(now.get('courtside_connections_peak') ?? 0)],
       ['Channels', number.format(now.get('courtside_channels_peak') ?? 0)],
-      ['Messages in', number.format(sum(now, 'courtside_messages_total{direction="in"'))],
-      ['Messages out', number.format(sum(now, 'courtside_messages_total{direction="out"'))],
-      ['Refusals', number.format(sum(now, 'courtside_refusals_total'))],
-    ]), card('Messages a second, since this page was opened', sparkline(/** @type {any} */ (into), /** @type {any} */ (out))));
+      ['Messages in, a second', before ? rate(inbound) : '…'],
+      ['Messages out, a second', before ? rate(outbound) : '…'],
+      ['Messages in, total', number.format(sum(now, 'courtside_messages_total{direction="in"'))],
+      ['Messages out, total', number.format(sum(now, 'courtside_messages_total{direction="out"'))],
+      ['Refusals, total', number.format(sum(now, 'courtside_refusals_total'))],
+    ]), card('Messages a second, since this page was opened', sparkline(into, out, 'Messages a second since this page was opened'),
+      make('p', { className: 'quiet' }, 'The line is what came in, the dashes what went out. Each app has its last hour: sign in with a key of it.')));
     [before, beforeMs] = [now, Date.now()];
   };
 }
@@ -76,11 +81,12 @@ export async function channels(place) {
   let prefix = '';
   const list = make('div');
   const again = async () => {
-    const found = await json(`/channels?limit=100&prefix=${encodeURIComponent(prefix)}`);
-    const row = (/** @type {any} */ { channelId, status: { occupancy: { metrics } } }) => [
+    const found = await json(`/channels?limit=${ROWS_MAX}&prefix=${encodeURIComponent(prefix)}`);
+    const row = (/** @type {any} */ { channelId, status: { occupancy: { metrics }, messagesPerSecond } }) => [
       make('a', { href: `#/channel/${encodeURIComponent(channelId)}` }, channelId), number.format(metrics.connections),
-      number.format(metrics.subscribers), number.format(metrics.presenceMembers)];
-    list.replaceChildren(table(['Channel', 'Connections', 'Subscribers', 'Members'], found.map(row), 'No channel is in use.'));
+      number.format(metrics.subscribers), number.format(metrics.presenceMembers), rate(messagesPerSecond)];
+    const none = prefix ? 'No channel in use has such a name.' : 'No channel is in use.';
+    renew(list, table(['Channel', 'Connections', 'Subscribers', 'Members', 'Messages a second'], found.map(row), none), bounded(found));
   };
   const search = field('Names that begin with', { name: 'prefix', type: 'search' });
   const open = (/** @type {SubmitEvent} */ event) => {
@@ -112,7 +118,7 @@ export async function apps(place) {
     const row = (/** @type {any} */ { id, madeAtRunTime }) => [make('a', { href: `#/app/${id}` }, id),
       madeAtRunTime ? 'made by a request' : 'in the configuration',
       madeAtRunTime ? button('End', () => end(id), 'danger') : ''];
-    list.replaceChildren(table(['App', 'Where it comes from', ''], all.map(row), 'There are no apps.'));
+    renew(list, table(['App', 'Where it comes from', ''], all.map(row), 'There are no apps.'));
   };
   const end = async (/** @type {string} */ id) => {
     if (!confirm(`End the app ${id}, its keys and connections, for good?`)) return;
@@ -135,23 +141,31 @@ export async function errors(place) {
   place.replaceChildren(make('h2', {}, 'Errors'));
   const list = make('section', { className: 'card' });
   const hooks = make('div');
+  /** @type {Map<string, number>} */
+  const before = new Map();
   place.append(list, hooks);
   const again = async () => {
-    list.replaceChildren(signed()?.key ? await failuresOfApp() : await codes());
-    if (!signed()?.key) hooks.replaceChildren(await webhooks());
+    renew(list, signed()?.key ? await failuresOfApp() : await codes(before));
+    if (!signed()?.key) renew(hooks, await webhooks());
   };
   await again();
   return { again };
 }
 
-async function codes() {
+/** @param {Map<string, number>} before how often each was told when it was first looked at */
+async function codes(before) {
+  const isFirst = before.size === 0;
   const found = [...await metrics()].flatMap(([name, count]) => {
     const code = name.match(/^courtside_refusals_total\{code="(\d+)"\}$/)?.[1];
     return code ? [[code, count]] : [];
   });
-  const rows = found.sort((a, b) => Number(b[1]) - Number(a[1])).map(([code, count]) => [
-    make('a', { href: `https://help.ably.io/error/${code}`, rel: 'noreferrer', target: '_blank' }, code), number.format(Number(count))]);
-  return table(['Code', 'Times'], rows, 'No client was told an error.');
+  // A code that was not there at the first look is all new. The mark says that there was one.
+  for (const [code, count] of found) if (!before.has(`${code}`)) before.set(`${code}`, isFirst ? Number(count) : 0);
+  before.set('', 0);
+  const lately = (/** @type {any} */ [code, count]) => count - (before.get(code) ?? 0);
+  const rows = found.sort((a, b) => lately(b) - lately(a) || Number(b[1]) - Number(a[1])).map((one) => [
+    make('a', { href: `/errors#${one[0]}` }, one[0]), number.format(Number(one[1])), number.format(lately(one))]);
+  return table(['Code', 'Times', 'Since this page was opened'], rows, 'No client was told an error.');
 }
 
 async function failuresOfApp() {

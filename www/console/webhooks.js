@@ -11,7 +11,8 @@ const LETTERS_MAX = 20;
 /** How many were given up, and those that were kept of them. @param {any} letter */
 function events({ count, events: kept }) {
   if (kept.length === 0) return `${count}`;
-  return make('details', {}, make('summary', {}, `${count}`), make('pre', {}, JSON.stringify(kept, null, 2)));
+  const more = kept.length < count ? `, the first ${kept.length}` : '';
+  return make('details', {}, make('summary', {}, `${count}${more}`), make('pre', {}, JSON.stringify(kept, null, 2)));
 }
 
 const time = (/** @type {number} */ ms) => new Date(ms).toLocaleString();

@@ -82,7 +82,12 @@ fn rules_without_effect_are_named_at_run_time_and_refused_in_the_configuration()
         let app: App = serde_json::from_str(&app_with(rules)).unwrap();
         assert_eq!(app.namespaces()[1].not_effective(), [expected.split(' ').next().unwrap()]);
     }
-    for rule in ["mutableMessages", "pushEnabled"] {
+    for bytes in [0, 65_537] {
+        let error =
+            parse(&format!(r#"{{"apps":[{}]}}"#, app_with(&format!(r#""maxMessageSize":{bytes}"#)))).unwrap_err();
+        assert!(error.message.contains("apps[0].namespaces[1].maxMessageSize must be from 1 to 65536"), "{error}");
+    }
+    for rule in ["mutableMessages", "pushEnabled", "traced"] {
         let app = app_with(&format!(r#""{rule}":true"#));
         assert!(parse(&format!(r#"{{"apps":[{app}]}}"#)).is_ok(), "{rule}");
     }

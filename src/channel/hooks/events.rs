@@ -9,8 +9,9 @@ use crate::http::percent;
 use crate::limits::HOOK_DEAD_MAX_BYTES;
 use crate::model::Format;
 use crate::model::data::Data;
-use crate::model::message::{Entry, Extras, Kind, Message};
+use crate::model::message::{Entry, Kind, Message};
 use crate::model::revision::Shape;
+use crate::model::trace::{TRACE, Trace};
 use crate::protocol::objects::SITE;
 use crate::protocol::outbound;
 use crate::rpc::{Address, CONNECTION_CLOSED, CONNECTION_OPENED};
@@ -19,9 +20,6 @@ use crate::rpc::{Address, CONNECTION_CLOSED, CONNECTION_OPENED};
 const VERSION: &str = "2";
 
 const JSON: &str = "application/json";
-
-/// The header that says which trace a request is part of.
-const TRACE: &str = "traceparent";
 
 /// Something that happened on a channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,7 +117,7 @@ fn event(entry: &Entry, (from, to): (usize, usize), source: &'static str, epoch:
                 let name = message.name.map(|name| ("X-Ably-Message-Name", percent::encode(name)));
                 let client = message.client_id.map(|client| ("X-Ably-ClientId", percent::encode(client)));
                 let id = Some(("X-Ably-Message-Id", percent::encode(&message.id)));
-                let trace = message.extras.and_then(trace).map(|trace| (TRACE, trace.to_owned()));
+                let trace = message.extras.and_then(Trace::of).map(|trace| (TRACE, trace.as_str().to_owned()));
                 [id, name, client, trace].into_iter().flatten().collect()
             });
             ("channel.message", ("messages", json(&messages)), told)
@@ -137,15 +135,6 @@ fn event(entry: &Entry, (from, to): (usize, usize), source: &'static str, epoch:
         weight: entry.weight(),
         next,
     }
-}
-
-/// A publisher says in `extras.headers.traceparent` which trace a message is part of, as W3C writes it: `00-…-…-01`.
-fn trace(extras: &Extras) -> Option<&str> {
-    let trace = extras.get("headers")?.get("traceparent")?.as_str()?;
-    let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let parts: Vec<&str> = trace.split('-').collect();
-    let is_one = parts.iter().map(|part| part.len()).eq([2, 32, 16, 2]) && parts.iter().all(|part| is_hex(part));
-    is_one.then_some(trace)
 }
 
 fn json(value: &impl Serialize) -> Value {
@@ -267,20 +256,4 @@ fn bare_headers(hook: &Hook, address: &Address, event: &Event) -> Vec<(&'static 
 /// What connections do is of no channel.
 fn channel_of(address: &Address) -> Option<&str> {
     (!address.channel.is_connections()).then(|| address.channel.as_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_w3c_calls_a_trace_is_one() {
-        let of = |traceparent: &str| json!({"headers": {"traceparent": traceparent}}).as_object().cloned().unwrap();
-        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(trace(&of(good)), Some(good));
-        for other in ["", "00", &good.to_uppercase(), &good[1..], &format!("{good}-x"), "a\r\nb: c"] {
-            assert_eq!(trace(&of(other)), None, "{other:?}");
-        }
-        assert_eq!(trace(&Extras::default()), None);
-    }
 }

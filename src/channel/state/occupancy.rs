@@ -238,7 +238,8 @@ impl Channel {
             let is_active = !sum.is_empty() || self.is_recent(now_ms);
             self.listing.is_doubted |= !is_active;
             let counts = Counts { occupancy: sum, is_active };
-            let answer = |ticket| Effect::Reply(ticket, Ok(Response::Counts(counts)));
+            let messages = self.lately.messages(now_ms);
+            let answer = |ticket| Effect::Reply(ticket, Ok(Response::Counted(counts, messages)));
             effects.extend(std::mem::take(&mut self.states.occupants.counting).into_iter().map(answer));
             if self.states.occupants.waiting.is_empty() {
                 return;

@@ -143,6 +143,7 @@ impl Asked<'_> {
         let checked = checked.claimed(claim.as_ref())?;
         let message = checked.messages.first().cloned().unwrap_or_default();
         let (key, content) = (self.key("send")?, Submission::Messages(checked.messages));
+        self.caller.require_room(self.channel, &content)?;
         let publish = rpc::Publish { key, connection_id: None, by: self.caller.grant().source(), content };
         let id = publish.id();
         let read = self.request.parameter(IDEMPOTENCY_KEY).map(|_| self.read_call(String::new()));
@@ -175,6 +176,7 @@ impl Asked<'_> {
         let by = operation::By { identity, claim: claim.as_ref(), allowed };
         let operation = operation::check(inbound, &params, by, rules.mutable)?;
         let (key, content) = (self.key(&act)?, Submission::Operation(operation.clone().into()));
+        self.caller.require_room(self.channel, &content)?;
         let publish = rpc::Publish { key, connection_id: None, by: self.caller.grant().source(), content };
         let operated = Operated { operation, read: self.read_call(serial) };
         let form = self.form;
@@ -224,7 +226,7 @@ fn shown(form: Form, response: Response) -> Result<Reply, ErrorInfo> {
 }
 
 fn occupancy(form: Form, response: Response) -> Result<Reply, ErrorInfo> {
-    let Response::Counts(counts) = response else { return Err(unanswered()) };
+    let (counts, _) = response.counts().ok_or_else(unanswered)?;
     let counts = counts.occupancy.to_json(rpc::Wanted::ALL);
     let field = |name: &str| (name.to_owned(), counts["metrics"][name].clone());
     let shown: serde_json::Map<_, _> = ["connections", "presenceMembers"].map(field).into_iter().collect();

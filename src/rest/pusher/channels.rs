@@ -214,10 +214,8 @@ fn query(after: Option<MemberKey>) -> MembersQuery {
 }
 
 fn counts(answer: Option<Answer<Response>>) -> Result<Counts, ErrorInfo> {
-    match answer.unwrap_or_else(|| Err(unanswered()))? {
-        Response::Counts(counts) => Ok(counts),
-        _ => Err(unanswered()),
-    }
+    let counts = answer.unwrap_or_else(|| Err(unanswered()))?.counts();
+    counts.map(|(counts, _)| counts).ok_or_else(unanswered)
 }
 
 fn members(answer: Option<Answer<Response>>) -> Result<MembersPage, ErrorInfo> {

@@ -165,6 +165,7 @@ impl Trigger {
             for channel in event.channels {
                 caller.require_publish(&channel)?;
                 let publish = publish(checked.clone(), format!("{}.{number}", base(random)), caller.grant().source());
+                caller.require_room(&channel, &publish.content)?;
                 let publish = Publish { connection_id: event.socket_id.clone(), ..publish };
                 number += 1;
                 match publishes.iter_mut().find(|(known, _)| *known == channel) {

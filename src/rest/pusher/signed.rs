@@ -31,7 +31,7 @@ pub fn caller(request: &Request, id: &AppId, context: &mut Context<'_>) -> Resul
     let name = context.attempts.check(key_name, &request.address, now_ms, verify)?;
     check_time(parameter("auth_timestamp")?, now_ms)?;
     let app = app.clone().ok_or_else(unknown)?;
-    Caller::of_key(app, &name, request.is_secure).ok_or_else(unknown)
+    Caller::of_key(app, &name, request).ok_or_else(unknown)
 }
 
 fn verify(key: &Key, request: &Request, signature: &str) -> Result<(), ErrorInfo> {

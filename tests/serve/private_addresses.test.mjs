@@ -1,0 +1,68 @@
+/**
+ * What a name leads to is known only when it is called: the runtime itself calls nothing of this network. Here the
+ * worker is told that it may, as it would be by a public name that leads inside, and the runtime is not.
+ */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import { openData } from '../../bin/data.mjs';
+import { http2In } from '../../bin/http2.mjs';
+import { Log } from '../../bin/log.mjs';
+import { Runtime, controlIn } from '../../bin/runtime.mjs';
+import { runtimeConfig } from '../../bin/runtime_config.mjs';
+import { Receiver } from '../worker/receiver.mjs';
+import { folder } from './served.mjs';
+
+const secret = 'local-only-but-long';
+const ADMIN_TOKEN = 'an-admin-token-of-this-test';
+
+/** @param {import('node:test').TestContext} t @param {Receiver} receiver @param {boolean} privateAddresses */
+async function started(t, receiver, privateAddresses) {
+  const data = folder(t);
+  const webhooks = [{ id: 'inside', url: receiver.url('/inside'), secret }];
+  const APPS = JSON.stringify({ apps: [{ id: 'demo', keys: [{ name: 'key1', secret }], webhooks }] });
+  const variables = { APPS, ADMIN_TOKEN, WEBHOOK_PRIVATE_ADDRESSES: 'true' };
+  const lock = await openData(data);
+  t.after(() => fs.closeSync(lock));
+  const config = runtimeConfig({
+    host: '127.0.0.1', port: 0, data, control: controlIn(data), http2: http2In(data), trustProxy: false, privateAddresses,
+    variables: Object.keys(variables),
+  });
+  fs.writeFileSync(path.join(data, 'courtside.capnp'), config);
+  const runtime = new Runtime(data, lock, variables, new Log('error', () => {}));
+  t.after(() => (runtime.kill(), runtime.ended));
+  await runtime.ready();
+  return `http://127.0.0.1:${runtime.port}`;
+}
+
+/** @param {string} url */
+async function publish(url) {
+  const headers = { authorization: `Basic ${btoa(`demo.key1:${secret}`)}`, 'content-type': 'application/json' };
+  const response = await fetch(`${url}/channels/c/messages`, { method: 'POST', headers, body: '{"data":"x"}' });
+  assert.equal(response.status, 201);
+}
+
+/** How the webhook fares, once that is known. @param {string} url @returns {Promise<any>} */
+async function troubled(url) {
+  for (;;) {
+    const response = await fetch(`${url}/apps/demo/webhooks`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
+    const [found] = (await response.json()).troubled;
+    if (found) return found;
+  }
+}
+
+test('nothing of this network is called, though its address got past the rules', async (t) => {
+  const receiver = await Receiver.start(t);
+  const url = await started(t, receiver, false);
+  await publish(url);
+  const { state, error } = await troubled(url);
+  assert.deepEqual([state, error.code], ['failing', 70001]);
+  assert.deepEqual(receiver.received, []);
+});
+
+test('where the operator allows it, it is', async (t) => {
+  const receiver = await Receiver.start(t);
+  await publish(await started(t, receiver, true));
+  await receiver.until(() => receiver.data('/inside').length);
+});
