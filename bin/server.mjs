@@ -101,7 +101,7 @@ export class Server {
    * @param {string | undefined} [apps] a file, or JSON; the file it was started with, unless it is given
    */
   async reload(apps = this.#settings.apps) {
-    if (!apps) return;
+    if (!apps) return this.#log.say('info', 'no apps to read again');
     const text = readApps(apps);
     this.#log.hide(...secretsOf(text));
     await this.#current.control.setApps(text);

@@ -10,7 +10,7 @@ import { connected, demoKey, rest } from '../worker/clients.mjs';
 import { RawClient, action } from '../worker/raw_client.mjs';
 import { fast, reactionStorm, report as reportStorm } from '../worker/storms.mjs';
 import { report, torture } from '../worker/torture.mjs';
-import { Served, folder } from './served.mjs';
+import { Served, folder, run } from './served.mjs';
 import { Tortured } from './torture.mjs';
 
 test('no kill loses or repeats an acknowledged message, and members stay', async (t) => {
@@ -176,4 +176,45 @@ test('a damaged file is a coded error on its channel, and the others go on', asy
   assert.ok(served.lines.some(({ level, message }) => level === 'error' && /not a database/.test(message)), served.log);
   const history = await rest(served).channels.get('persisted:b').history({ direction: 'forwards' });
   assert.deepEqual(history.items.map(({ data }) => data), ['two', 'four']);
+});
+
+/** An ext4 that becomes read-only, as it does when its disk fails. @param {import('node:test').TestContext} t */
+function failingDisk(t) {
+  const made = folder(t);
+  const [image, point] = ['image', 'disk'].map((name) => path.join(made, name));
+  fs.writeFileSync(image, '');
+  fs.truncateSync(image, 16 * 1024 * 1024);
+  fs.mkdirSync(point);
+  const done = (/** @type {string} */ command, /** @type {string[]} */ ...args) => spawnSync(command, args).status === 0;
+  if (!done('mkfs.ext4', '-q', image) || !done('mount', '-o', 'loop', image, point)) return undefined;
+  return { point, fail: () => done('mount', '-o', 'remount,abort', point), unmount: () => done('umount', '-l', point) };
+}
+
+test('a disk that becomes read-only is a coded error to clients and a line in the log, and what is there is read', async (t) => {
+  const disk = failingDisk(t);
+  if (!disk) return t.skip('no ext4 can be mounted here');
+  const served = new Served(path.join(disk.point, 'data'));
+  t.after(async () => {
+    await served.end();
+    disk.unmount();
+  });
+  await served.start();
+  assert.equal((await publish(served, 'persisted:a', 'before')).status, 201);
+  assert.equal((await fetch(`${served.url}/ready`)).status, 200);
+  assert.ok(disk.fail());
+  for (const channel of ['persisted:a', 'persisted:new']) {
+    const { status, body } = await publish(served, channel, 'after');
+    assert.equal(status, 500);
+    assert.ok([50000, 50001, 50003].includes(body.error.code), JSON.stringify(body));
+  }
+  while ((await fetch(`${served.url}/ready`)).status !== 503);
+  assert.equal((await fetch(`${served.url}/health`)).status, 200);
+  assert.ok(served.lines.some(({ level, message }) => level === 'error' && /disk I\/O|read-?only/i.test(message)), served.log);
+  const history = await rest(served).channels.get('persisted:a').history();
+  assert.deepEqual(history.items.map(({ data }) => data), ['before']);
+
+  await served.end();
+  const { code, output } = await run(['serve', '--data', served.data, '--port', '0']);
+  assert.equal(code, 1);
+  assert.match(output, /cannot be written \(EROFS\)/);
 });

@@ -125,3 +125,19 @@ test('SIGHUP reads the apps again: who is not concerned stays, and who is comes 
   await served.heard('ready', before);
   assert.ok(await rest(served, { key: `own.changes:${third}` }).channels.get('x').history());
 });
+
+test('apps in a configuration file are read again, too, and a stop needs nobody who reads the log', async (t) => {
+  const file = path.join(folder(t), 'config.json');
+  const configure = (/** @type {string} */ secret) => fs.writeFileSync(file, `{"apps":${appsOf([{ name: 'main', secret }])}}`);
+  configure(first);
+  const served = await Served.start(t, { args: ['--config', file] });
+  configure(second);
+  served.signal('SIGHUP');
+  await served.heard('apps read again');
+  const client = new RawClient(served, { key: `own.main:${second}` });
+  await client.expect(action.CONNECTED);
+  served.deafen();
+  const stopped = served.stop();
+  assert.equal((await client.expect(action.DISCONNECTED)).error.code, 80003);
+  assert.equal(await stopped, 0);
+});

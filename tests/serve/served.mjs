@@ -133,6 +133,11 @@ export class Served {
     }
   }
 
+  /** Reads no more of its log, as a collector of logs that has ended. */
+  deafen() {
+    this.#child?.stdout?.destroy();
+  }
+
   /** @param {NodeJS.Signals} signal */
   signal(signal) {
     process.kill(this.pid, signal);
