@@ -104,9 +104,9 @@ export class Server {
     if (!apps) return this.#log.say('info', 'no apps to read again');
     const text = readApps(apps);
     this.#log.hide(...secretsOf(text));
-    await this.#current.control.setApps(text);
+    const objects = await this.#current.control.setApps(text);
     this.#variables.APPS = text;
-    this.#log.say('info', 'apps read again');
+    this.#log.say('info', 'apps read again', { objects });
   }
 
   /** Sends all connections away, ends the runtime, and resolves when it is gone. */
@@ -232,10 +232,15 @@ export class Server {
 
   /** In steps: who is sent away comes back, here or to the process that follows, and not all may come at once. */
   async #sendAway() {
-    const steps = this.#settings.drain === 0 ? 1 : LEAVE_STEPS;
-    for (let left = steps; left > 0; left--) {
-      await this.#current.control.leave(left);
-      if (left > 1) await pause(this.#settings.drain * 1_000 / (steps - 1));
+    const until = Date.now() + this.#settings.drain * 1_000;
+    let left = this.#settings.drain === 0 ? 1 : LEAVE_STEPS;
+    while (left > 0) {
+      const objects = await this.#current.control.leave(left, Math.max(until - Date.now(), EXIT_MS));
+      const rest = until - Date.now();
+      if (left === 1) this.#log.say('info', 'all were sent away', { objects });
+      // When a step took too long, the next is the last.
+      left = rest > 0 ? left - 1 : Math.min(left - 1, 1);
+      if (left > 0 && rest > 0) await pause(rest / left);
     }
   }
 }

@@ -3,15 +3,17 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import test from 'node:test';
-import { Inbox, connected, demoKey } from '../worker/clients.mjs';
+import { Inbox, connected, demoKey, rest } from '../worker/clients.mjs';
 import { Served } from './served.mjs';
 
 test('a client whose request does not go on is cut off, and takes nothing from others', { timeout: 60_000 }, async (t) => {
   const served = await Served.start(t);
-  const slow = Array.from({ length: 200 }, (_, index) => {
+  const body = `POST /channels/x/messages?key=${demoKey} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"name":`;
+  // Nothing at all, half of a request's headers, or half of its body.
+  const parts = ['', 'GET /time HTTP/1.1\r\nHost: x\r\n', body];
+  const slow = Array.from({ length: 201 }, (_, index) => {
     const socket = net.connect({ port: served.port, host: '127.0.0.1' });
-    // Half of a request's headers, or nothing at all.
-    socket.write(index % 2 ? 'GET /time HTTP/1.1\r\nHost: x\r\n' : '');
+    socket.write(parts[index % parts.length]);
     socket.on('error', () => {}).resume();
     return once(socket, 'close');
   });
@@ -50,4 +52,20 @@ test('what sockets leave unread is bounded, and nobody who reads misses anything
   await publisher.publish('last', 'end');
   await inbox.until('end');
   assert.deepEqual(inbox.messages.map(({ name }) => name), [...Array(count).keys(), 'last'].map(String));
+});
+
+test('a server without descriptors turns away who comes, and goes on', { timeout: 60_000 }, async (t) => {
+  const served = await Served.start(t, { wrapper: ['prlimit', '--nofile=200:200'] });
+  const runtime = served.runtimePid;
+  const reader = await connected(t, served);
+  const inbox = await Inbox.of(reader.channels.get('crowded'));
+  const sockets = Array.from({ length: 400 }, () => net.connect({ port: served.port, host: '127.0.0.1' }));
+  for (const socket of sockets) socket.on('error', () => {});
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  await reader.channels.get('crowded').publish('a', 'inside');
+  await inbox.until('inside');
+  for (const socket of sockets) socket.destroy();
+  await rest(served).channels.get('crowded').publish('a', 'from outside');
+  await inbox.until('from outside');
+  assert.equal(served.runtimePid, runtime);
 });
