@@ -58,7 +58,13 @@ export const SOCKET_PATH_MAX = 103;
  * which commits need. At twice the speed that was measured, half a gigabyte comes between two looks.
  */
 export const MEMORY_SHARE = 0.75;
-export const MEMORY_LOOK_MS = 1_000;
+export const LOOK_MS = 1_000;
 
 /** The least that `--memory` may be: the runtime takes 60 MB itself. */
 export const MEMORY_MIN_MB = 128;
+
+/** An operator is told when the runtime has more than this share of its descriptors open; the rest lasts for seconds. */
+export const DESCRIPTORS_SHARE = 0.9;
+
+/** With fewer, for 5,000 connections, a server says so at its start. */
+export const DESCRIPTORS_FEW = 10_000;

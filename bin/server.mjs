@@ -8,7 +8,11 @@ import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { openData, removeEmpty } from './data.mjs';
 import { Http2, http2In } from './http2.mjs';
-import { EXIT_MS, LEAVE_STEPS, MEMORY_LOOK_MS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX, STEADY_MS } from './limits.mjs';
+import { descriptorsOf } from './descriptors.mjs';
+import {
+  DESCRIPTORS_FEW, DESCRIPTORS_SHARE, EXIT_MS, LEAVE_STEPS, LOOK_MS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX,
+  STEADY_MS,
+} from './limits.mjs';
 import { secretsOf } from './log.mjs';
 import { memoryOf } from './memory.mjs';
 import { isLoopback, readApps } from './options.mjs';
@@ -75,8 +79,11 @@ export class Server {
     }
     this.#serves = true;
     this.#sayReady();
+    const { allowed = Infinity } = await descriptorsOf(Number(this.#current.pid)) ?? {};
+    const note = 'a connection takes two: raise the limit of open files';
+    if (allowed < DESCRIPTORS_FEW) this.#log.say('warn', 'few descriptors allowed', { allowed, note });
     void this.#supervise();
-    void this.#watchMemory();
+    void this.#watch();
   }
 
   get url() {
@@ -202,17 +209,36 @@ export class Server {
     }
   }
 
-  /** Ends a runtime that holds too much: what is acknowledged is on disk, and the next one goes on. */
-  async #watchMemory() {
+  /** What the runtime takes of the machine. */
+  async #watch() {
+    let isTold = false;
     while (!this.#stopping) {
-      await pause(MEMORY_LOOK_MS, undefined, { signal: this.#stopped.signal, ref: false }).catch(() => {});
-      const runtime = this.#runtime;
-      const taken = runtime?.pid === undefined ? undefined : await memoryOf(runtime.pid);
-      if (this.#stopping || taken === undefined || taken <= this.#settings.memory) continue;
-      this.#log.say('error', 'too much memory', { megabytes: Math.round(taken), allowed: this.#settings.memory });
-      runtime?.kill();
-      await runtime?.ended;
+      const pid = this.#runtime?.pid;
+      const descriptors = pid === undefined ? undefined : await descriptorsOf(pid);
+      isTold = this.#sayFew(descriptors, isTold);
+      if (pid !== undefined) await this.#boundMemory(pid);
+      await pause(LOOK_MS, undefined, { signal: this.#stopped.signal, ref: false }).catch(() => {});
     }
+  }
+
+  /**
+   * Says that there are few descriptors, once for each time. Gives whether it was said.
+   * @param {import('./descriptors.mjs').Descriptors | undefined} descriptors
+   * @param {boolean} isTold
+   */
+  #sayFew(descriptors, isTold) {
+    const isFew = descriptors !== undefined && descriptors.open > descriptors.allowed * DESCRIPTORS_SHARE;
+    if (isFew && !isTold) this.#log.say('error', 'few descriptors left', descriptors);
+    return isFew;
+  }
+
+  /** Ends a runtime that holds too much: what is acknowledged is on disk, and the next one goes on. @param {number} pid */
+  async #boundMemory(pid) {
+    const taken = await memoryOf(pid);
+    if (this.#stopping || pid !== this.#runtime?.pid || taken === undefined || taken <= this.#settings.memory) return;
+    this.#log.say('error', 'too much memory', { megabytes: Math.round(taken), allowed: this.#settings.memory });
+    this.#runtime.kill();
+    await this.#runtime.ended;
   }
 
   async #end() {

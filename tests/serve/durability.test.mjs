@@ -180,24 +180,25 @@ test('a damaged file is a coded error on its channel, and the others go on', asy
 
 /** An ext4 that becomes read-only, as it does when its disk fails. @param {import('node:test').TestContext} t */
 function failingDisk(t) {
-  const made = folder(t);
+  const made = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-disk-'));
   const [image, point] = ['image', 'disk'].map((name) => path.join(made, name));
   fs.writeFileSync(image, '');
   fs.truncateSync(image, 16 * 1024 * 1024);
   fs.mkdirSync(point);
   const done = (/** @type {string} */ command, /** @type {string[]} */ ...args) => spawnSync(command, args).status === 0;
-  if (!done('mkfs.ext4', '-q', image) || !done('mount', '-o', 'loop', image, point)) return undefined;
-  return { point, fail: () => done('mount', '-o', 'remount,abort', point), unmount: () => done('umount', '-l', point) };
+  const mounted = done('mkfs.ext4', '-q', image) && done('mount', '-o', 'loop', image, point);
+  t.after(() => {
+    if (mounted) done('umount', '-l', point);
+    fs.rmSync(made, { recursive: true });
+  });
+  return mounted ? { point, fail: () => done('mount', '-o', 'remount,abort', point) } : undefined;
 }
 
 test('a disk that becomes read-only is a coded error to clients and a line in the log, and what is there is read', async (t) => {
   const disk = failingDisk(t);
   if (!disk) return t.skip('no ext4 can be mounted here');
   const served = new Served(path.join(disk.point, 'data'));
-  t.after(async () => {
-    await served.end();
-    disk.unmount();
-  });
+  t.after(() => served.end());
   await served.start();
   assert.equal((await publish(served, 'persisted:a', 'before')).status, 201);
   assert.equal((await fetch(`${served.url}/ready`)).status, 200);
