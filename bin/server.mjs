@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { openData, removeEmpty } from './data.mjs';
+import { openData, removeEmpty, setAside } from './data.mjs';
 import { Http2, http2In } from './http2.mjs';
 import { descriptorsOf } from './descriptors.mjs';
 import {
@@ -172,7 +172,18 @@ export class Server {
     return this.#variables[variable] === 'true';
   }
 
+  /** Starts the runtime, also when its indexes of alarms are damaged: without them it would serve no channel at all. */
   async #run() {
+    try {
+      await this.#begin();
+    } catch (error) {
+      if (!/SQLITE_(NOTADB|CORRUPT)/.test(String(error))) throw error;
+      this.#log.say('error', 'damaged indexes of alarms put aside', { files: setAside(this.#data) });
+      await this.#begin();
+    }
+  }
+
+  async #begin() {
     const config = runtimeConfig({
       ...this.#settings,
       port: this.#port,
@@ -184,7 +195,11 @@ export class Server {
     });
     fs.writeFileSync(path.join(this.#folder, 'courtside.capnp'), config, { mode: 0o600 });
     this.#runtime = new Runtime(this.#folder, this.#lock, this.#variables, this.#log);
-    await this.#runtime.ready();
+    await this.#runtime.ready().catch((error) => {
+      const [, reason] = error.message.match(/^Socket "public": .*?: (.*)$/) ?? [];
+      const { host } = this.#settings;
+      throw reason ? new Error(`--host ${host} and --port ${this.#port} cannot be had: ${reason}`) : error;
+    });
     this.#port = this.#runtime.port;
   }
 

@@ -176,6 +176,15 @@ test('a damaged file is a coded error on its channel, and the others go on', asy
   assert.ok(served.lines.some(({ level, message }) => level === 'error' && /not a database/.test(message)), served.log);
   const history = await rest(served).channels.get('persisted:b').history({ direction: 'forwards' });
   assert.deepEqual(history.items.map(({ data }) => data), ['two', 'four']);
+
+  // Which of them is to be woken and when, is in a file beside those of channels.
+  await served.stop();
+  const index = path.join(folderOfChannels, 'metadata.sqlite');
+  for (const end of ['-wal', '-shm']) fs.rmSync(index + end, { force: true });
+  fs.writeFileSync(index, 'no database at all'.repeat(1_000));
+  await served.start();
+  assert.deepEqual((await served.heard('damaged indexes of alarms put aside')).files, [`${index}.damaged`]);
+  assert.equal((await publish(served, 'persisted:b', 'five')).status, 201);
 });
 
 /** An ext4 that becomes read-only, as it does when its disk fails. @param {import('node:test').TestContext} t */
