@@ -38,10 +38,11 @@ export const env = {
 
 /** Installs what is missing, all at the same time, and meanwhile compiles the worker, which is to be bundled by it. */
 export async function setUp() {
-  wasmTarget();
+  const packages = npmPackages();
+  await wasmTarget();
   const lacksGlue = read(glueStamp) !== glueInputs();
   if (lacksGlue) linker();
-  await Promise.all([npmPackages(), lacksGlue && compileGlue(), lacksGlue && fs.existsSync(at('src')) && compile()]);
+  await Promise.all([packages, lacksGlue && compileGlue(), lacksGlue && fs.existsSync(at('src')) && compile()]);
 }
 
 /**
@@ -108,14 +109,13 @@ async function npmPackages() {
   fs.writeFileSync(stamp, lock);
 }
 
-function wasmTarget() {
+async function wasmTarget() {
   if (spawnSync('rustup', ['--version'], { env }).error) fail('Rust is missing. Install it from https://rustup.rs');
   const channel = read(at('rust-toolchain.toml'))?.match(/channel = "(.*)"/)?.[1] ?? fail('rust-toolchain.toml names no channel');
   const listed = spawnSync('rustup', ['target', 'list', '--installed', '--toolchain', channel], { env, encoding: 'utf8' });
   if (listed.status === 0 && listed.stdout.includes(wasm)) return;
-  say(`Installing Rust ${channel} for ${wasm}`);
   const args = ['toolchain', 'install', channel, '--profile', 'minimal', '--target', wasm, '--no-self-update'];
-  if (spawnSync('rustup', args, { env, stdio: 'inherit' }).status !== 0) fail('Rust could not be installed');
+  await step(`Installing Rust ${channel} for ${wasm}`, 'rustup', args);
 }
 
 /**

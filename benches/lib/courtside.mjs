@@ -79,7 +79,7 @@ export async function startServed(directory) {
     const { event, url, runtimePid } = JSON.parse(line);
     if (event !== 'ready') continue;
     child.stdout.resume();
-    return { url: url.replace('http', 'ws'), pids: [runtimePid], stop };
+    return { url: `${url.replace('http', 'ws')}/`, pids: [runtimePid], stop };
   }
   throw new Error('courtside serve ended before it served');
 }
