@@ -37,8 +37,8 @@ const noted = (Class, binding) => class extends Class {
     super(state, env);
     const id = state.id.toString();
     // The sockets of an object outlive its place in memory.
-    const sockets = known.get(id)?.sockets ?? 0;
-    this.#entry = { id, binding, sockets, hasClients: false, inMemory: new WeakRef(this) };
+    this.#entry = known.get(id) ?? { id, binding, sockets: 0 };
+    Object.assign(this.#entry, { hasClients: false, inMemory: new WeakRef(this) });
     known.set(id, this.#entry);
     if (known.size >= lookAt) forget();
   }
@@ -64,7 +64,8 @@ const noted = (Class, binding) => class extends Class {
   #left(socket) {
     this.#entry.sockets--;
     // To look each time who is there would take too long when a crowd leaves.
-    if (this.#entry.sockets <= 0) this.#entry.sockets = this.ctx.getWebSockets().filter((other) => other !== socket).length;
+    if (this.#entry.sockets > 0) return;
+    this.#entry.sockets = this.ctx.getWebSockets().filter((other) => other !== socket).length;
   }
 };
 
