@@ -1,7 +1,7 @@
 /**
- * How long starts take: `npx node benches/starts.mjs [clone]`. `courtside serve` starts on an empty directory, and again
- * on what is then there; `npm start` starts when everything is built. With `clone`, it also starts in a fresh clone of
- * what is committed, with nothing but what this machine has cached. A start is over when a request is answered.
+ * How long starts take: `npx node benches/starts.mjs [clone]`. `courtside serve` starts on an empty directory, and
+ * again on what is then there; `npm start` starts when everything is built. With `clone`, it also starts in a fresh
+ * clone of what is committed, with what this machine has cached. A start is over when a request is answered.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -45,8 +45,8 @@ export const LOCK_RETRY_MS = 50;
 export const LOG_LINE_MAX = 4_000;
 
 /**
- * How many of its lines are logged in a second: each request to a channel whose file is damaged causes one, and must not
- * fill the disk with them. At a hundred, an hour of the longest lines is 1.4 GB at most; usual ones have 200 bytes.
+ * How many of its lines are logged in a second: each request to a channel whose file is damaged causes one, and must
+ * not fill the disk with them. At a hundred, an hour of the longest lines is 1.4 GB at most; usual ones have 200 bytes.
  */
 export const LOG_LINES_PER_SECOND = 100;
 
@@ -63,7 +63,7 @@ export const LOOK_MS = 1_000;
 /** The least that `--memory` may be: the runtime takes 60 MB itself. */
 export const MEMORY_MIN_MB = 128;
 
-/** An operator is told when the runtime has more than this share of its descriptors open; the rest lasts for seconds. */
+/** An operator is told when the runtime has more than this share of its descriptors open. */
 export const DESCRIPTORS_SHARE = 0.9;
 
 /** With fewer, for 5,000 connections, a server says so at its start. */

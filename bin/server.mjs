@@ -247,7 +247,10 @@ export class Server {
     return isFew;
   }
 
-  /** Ends a runtime that holds too much: what is acknowledged is on disk, and the next one goes on. @param {number} pid */
+  /**
+   * Ends a runtime that holds too much: what is acknowledged is on disk, and the next one goes on.
+   * @param {number} pid
+   */
   async #boundMemory(pid) {
     const taken = await memoryOf(pid);
     if (this.#stopping || pid !== this.#runtime?.pid || taken === undefined || taken <= this.#settings.memory) return;

@@ -1,6 +1,6 @@
 /**
- * Starts the built worker with one app that may do everything: on the runtime itself, with what wrangler.toml says, or by
- * `courtside serve`.
+ * Starts the built worker with one app that may do everything: on the runtime itself, with what wrangler.toml says, or
+ * by `courtside serve`.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

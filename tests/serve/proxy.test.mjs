@@ -1,6 +1,6 @@
 /**
- * Behind nginx and Caddy, with the configurations of deploy/: WebSockets, event streams, long polls, requests that wait,
- * and the client's address.
+ * Behind nginx and Caddy, with the configurations of deploy/: WebSockets, event streams, long polls, requests that
+ * wait, and the client's address.
  */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
