@@ -1,6 +1,6 @@
 /**
- * `npm run torture:serve`: tests/worker/torture.mjs through `courtside serve`, with its lock and its supervisor. By turns
- * all of it is ended, as by a power cut, and started again, or the runtime alone, which its supervisor starts again.
+ * `npm run torture:serve`: tests/worker/torture.mjs through `courtside serve`, with its lock and its supervisor. By
+ * turns all of it is ended, as by a power cut, and started again, or the runtime alone, which is then started again.
  *
  *     node tests/serve/torture.mjs [kills] [seed]      500 kills and a random seed, unless they are given
  */
