@@ -13,7 +13,9 @@ import { build, setUp } from '../scripts/setup.mjs';
 import { freePort } from '../tests/worker/nginx.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
-const CHANNELS = 1_000;
+const CHANNELS = Number(process.env.CHANNELS ?? 1_000);
+/** What one request may publish to. */
+const AT_ONCE = 100;
 const key = 'demo.key1:local-only';
 /** Between two looks whether it answers. */
 const LOOK_MS = 5;
@@ -64,10 +66,11 @@ async function timed(what, [file, ...args], cwd, act = async () => {}) {
 
 /** @param {string} url */
 async function fill(url) {
-  for (let channel = 0; channel < CHANNELS; channel++) {
-    const body = JSON.stringify({ data: 'kept' });
-    const headers = { 'content-type': 'application/json', authorization: `Basic ${btoa(key)}` };
-    const answer = await fetch(`${url}/channels/persisted:${channel}/messages`, { method: 'POST', headers, body });
+  const headers = { 'content-type': 'application/json', authorization: `Basic ${btoa(key)}` };
+  for (let from = 0; from < CHANNELS; from += AT_ONCE) {
+    const channels = Array.from({ length: Math.min(AT_ONCE, CHANNELS - from) }, (_, index) => `persisted:${from + index}`);
+    const body = JSON.stringify({ channels, messages: { data: 'kept' } });
+    const answer = await fetch(`${url}/messages`, { method: 'POST', headers, body });
     if (!answer.ok) throw new Error(await answer.text());
   }
 }
