@@ -14,27 +14,39 @@ export class Control {
   }
 
   /**
-   * Gives the worker other apps. Fails with what it cannot read in them, and then keeps those it has.
+   * Gives the worker other apps, and says how many objects were told. Fails with what it cannot read in them, and then
+   * keeps those it has.
    * @param {string} apps
    */
   async setApps(apps) {
-    await this.#ask('PUT', '/apps', apps);
+    return Number(await this.#ask('PUT', '/apps', apps));
   }
 
-  /** Lets no connection in any more, and sends one in so many of those that are there away. @param {number} oneIn */
-  async leave(oneIn) {
-    await this.#ask('POST', '/leave', String(oneIn));
+  /**
+   * Lets no connection in any more, and sends one in so many of those that are there away. Says how many objects were
+   * told.
+   * @param {number} oneIn
+   * @param {number} timeout in milliseconds
+   */
+  async leave(oneIn, timeout) {
+    return Number(await this.#ask('POST', '/leave', String(oneIn), timeout));
   }
 
-  /** @param {string} method @param {string} path @param {string} [body] @returns {Promise<void>} */
-  #ask(method, path, body) {
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {string} [body]
+   * @param {number} [timeout]
+   * @returns {Promise<string>}
+   */
+  #ask(method, path, body, timeout = CONTROL_MS) {
     return new Promise((resolve, reject) => {
       const { socketPath } = this;
-      const options = { socketPath, method, path, timeout: CONTROL_MS, headers: { host: 'courtside' } };
+      const options = { socketPath, method, path, timeout, headers: { host: 'courtside' } };
       const request = http.request(options, (response) => {
         let text = '';
         response.setEncoding('utf8').on('data', (chunk) => { text += chunk; }).on('error', reject).on('end', () => {
-          if (response.statusCode === 200) resolve();
+          if (response.statusCode === 200) resolve(text);
           else reject(new Error(text.trim()));
         });
       });

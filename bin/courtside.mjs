@@ -53,11 +53,16 @@ async function serve(args) {
   const { Server } = await import('./server.mjs');
   const log = new Log(settings.logLevel);
   const server = new Server(settings, log);
-  for (const signal of ['SIGTERM', 'SIGINT']) {
-    process.on(signal, () => void server.stop().then(() => process.exit(0)));
-  }
+  const stop = () => void server.stop().then(() => process.exit(0));
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, stop);
+  // A server outlives whoever reads its log, and a full disk of logs, but not its terminal.
+  process.stdout.removeAllListeners('error').on('error', (error) => {
+    if (/** @type {any} */ (error).code === 'EIO') stop();
+  });
   const notRead = (/** @type {Error} */ { message }) => log.say('error', 'apps not read', { message });
-  process.on('SIGHUP', () => void server.reload().catch(notRead));
+  // All options are read: a configuration file may hold the apps.
+  const reload = async () => server.reload(readOptions(args, process.env).apps);
+  process.on('SIGHUP', () => void reload().catch(notRead));
   await server.start();
 }
 

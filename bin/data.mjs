@@ -56,6 +56,8 @@ function isLocked(lock) {
 
 /** The file of an object, by its id. */
 const OBJECT = /^[0-9a-f]{64}\.sqlite$/;
+/** How a database begins. */
+const DATABASE = 'SQLite format 3';
 /** A database from which everything was deleted keeps its first page. */
 const EMPTY_BYTES = 4_096;
 
@@ -83,7 +85,30 @@ function isEmpty(file) {
   const wal = fs.statSync(`${file}-wal`, { throwIfNoEntry: false });
   if (fs.statSync(file).size !== EMPTY_BYTES || (wal && wal.size > 0)) return false;
   const header = fs.readFileSync(file);
-  return header.toString('latin1', 0, 15) === 'SQLite format 3' && header.readUInt32BE(28) === 1;
+  return header.toString('latin1', 0, DATABASE.length) === DATABASE && header.readUInt32BE(28) === 1;
+}
+
+/** What the runtime keeps beside the objects of a class: when each is to be woken. */
+const INDEX = 'metadata.sqlite';
+
+/**
+ * Puts indexes of alarms aside when they are damaged, so that the runtime makes others: objects set their alarms again
+ * when they are next used. Those that are visibly no databases go, or all when none is. Gives their new names.
+ * @param {string} data
+ */
+export function setAside(data) {
+  const all = fs.readdirSync(objectsIn(data)).map((name) => path.join(objectsIn(data), name, INDEX)).filter(fs.existsSync);
+  const visibly = all.filter((file) => !isDatabase(file));
+  return (visibly.length > 0 ? visibly : all).map((file) => {
+    for (const part of [file, `${file}-wal`, `${file}-shm`]) if (fs.existsSync(part)) fs.renameSync(part, `${part}.damaged`);
+    return `${file}.damaged`;
+  });
+}
+
+/** Whether a file begins as databases do, or is empty. @param {string} file */
+function isDatabase(file) {
+  const header = fs.readFileSync(file).toString('latin1', 0, DATABASE.length);
+  return header === '' || header === DATABASE;
 }
 
 /** @param {number} pid */

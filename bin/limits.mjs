@@ -44,6 +44,12 @@ export const LOCK_RETRY_MS = 50;
 /** Of one line that the runtime prints. */
 export const LOG_LINE_MAX = 4_000;
 
+/**
+ * How many of its lines are logged in a second: each request to a channel whose file is damaged causes one, and must
+ * not fill the disk with them. At a hundred, an hour of the longest lines is 1.4 GB at most; usual ones have 200 bytes.
+ */
+export const LOG_LINES_PER_SECOND = 100;
+
 /** Of the path of a socket, in bytes: macOS allows 103, Linux 107. */
 export const SOCKET_PATH_MAX = 103;
 
@@ -52,7 +58,13 @@ export const SOCKET_PATH_MAX = 103;
  * which commits need. At twice the speed that was measured, half a gigabyte comes between two looks.
  */
 export const MEMORY_SHARE = 0.75;
-export const MEMORY_LOOK_MS = 1_000;
+export const LOOK_MS = 1_000;
 
 /** The least that `--memory` may be: the runtime takes 60 MB itself. */
 export const MEMORY_MIN_MB = 128;
+
+/** An operator is told when the runtime has more than this share of its descriptors open. */
+export const DESCRIPTORS_SHARE = 0.9;
+
+/** With fewer, for 5,000 connections, a server says so at its start. */
+export const DESCRIPTORS_FEW = 10_000;

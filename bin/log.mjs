@@ -1,5 +1,5 @@
 /** The log: one line of JSON for each event. No secret that it was told of is ever in a line. */
-import { LOG_LINE_MAX } from './limits.mjs';
+import { LOG_LINE_MAX, LOG_LINES_PER_SECOND } from './limits.mjs';
 
 /** Shorter parts of a key tell nothing, and hiding them would hide words. */
 const KEY_LINE_MIN = 16;
@@ -13,14 +13,20 @@ export class Log {
   #secrets = [];
   #least;
   #write;
+  #now;
+  /** The second in which lines were last counted, and how many there were. */
+  #second = 0;
+  #lines = 0;
 
   /**
    * @param {Level} least
    * @param {(line: string) => void} [write]
+   * @param {() => number} [now] in milliseconds
    */
-  constructor(least, write = (line) => process.stdout.write(line)) {
+  constructor(least, write = (line) => process.stdout.write(line), now = Date.now) {
     this.#least = levels.indexOf(least);
     this.#write = write;
+    this.#now = now;
   }
 
   /** @param {(string | undefined)[]} secrets what must not be in a line, from now on */
@@ -37,7 +43,23 @@ export class Log {
     if (levels.indexOf(level) < this.#least) return;
     const hidden = (/** @type {string} */ _, /** @type {unknown} */ value) =>
       typeof value === 'string' ? this.#hidden(value).slice(0, LOG_LINE_MAX) : value;
-    this.#write(`${JSON.stringify({ time: new Date().toISOString(), level, event, ...details }, hidden)}\n`);
+    this.#write(`${JSON.stringify({ time: new Date(this.#now()).toISOString(), level, event, ...details }, hidden)}\n`);
+  }
+
+  /**
+   * The same for what clients can cause again and again: beyond so many lines a second, that they are left out.
+   * @param {Level} level
+   * @param {string} event
+   * @param {Record<string, unknown>} details
+   */
+  sayOften(level, event, details) {
+    if (levels.indexOf(level) < this.#least) return;
+    const second = Math.floor(this.#now() / 1_000);
+    if (second !== this.#second) [this.#second, this.#lines] = [second, 0];
+    this.#lines++;
+    if (this.#lines <= LOG_LINES_PER_SECOND) this.say(level, event, details);
+    if (this.#lines !== LOG_LINES_PER_SECOND + 1) return;
+    this.say('warn', 'lines left out', { perSecond: LOG_LINES_PER_SECOND });
   }
 
   /** @param {string} text */

@@ -98,7 +98,7 @@ export class Runtime {
     const message = String(said.message ?? line);
     this.#last = message;
     const level = said.level === 'warn' || said.level === 'error' ? said.level : 'info';
-    log.say(level, 'runtime', { message });
+    log.sayOften(level, 'runtime', { message });
   }
 }
 

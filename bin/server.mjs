@@ -6,9 +6,13 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { openData, removeEmpty } from './data.mjs';
+import { openData, removeEmpty, setAside } from './data.mjs';
 import { Http2, http2In } from './http2.mjs';
-import { EXIT_MS, LEAVE_STEPS, MEMORY_LOOK_MS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX, STEADY_MS } from './limits.mjs';
+import { descriptorsOf } from './descriptors.mjs';
+import {
+  DESCRIPTORS_FEW, DESCRIPTORS_SHARE, EXIT_MS, LEAVE_STEPS, LOOK_MS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX,
+  STEADY_MS,
+} from './limits.mjs';
 import { secretsOf } from './log.mjs';
 import { memoryOf } from './memory.mjs';
 import { isLoopback, readApps } from './options.mjs';
@@ -75,8 +79,11 @@ export class Server {
     }
     this.#serves = true;
     this.#sayReady();
+    const { allowed = Infinity } = await descriptorsOf(Number(this.#current.pid)) ?? {};
+    const note = 'a connection takes two: raise the limit of open files';
+    if (allowed < DESCRIPTORS_FEW) this.#log.say('warn', 'few descriptors allowed', { allowed, note });
     void this.#supervise();
-    void this.#watchMemory();
+    void this.#watch();
   }
 
   get url() {
@@ -101,12 +108,12 @@ export class Server {
    * @param {string | undefined} [apps] a file, or JSON; the file it was started with, unless it is given
    */
   async reload(apps = this.#settings.apps) {
-    if (!apps) return;
+    if (!apps) return this.#log.say('info', 'no apps to read again');
     const text = readApps(apps);
     this.#log.hide(...secretsOf(text));
-    await this.#current.control.setApps(text);
+    const objects = await this.#current.control.setApps(text);
     this.#variables.APPS = text;
-    this.#log.say('info', 'apps read again');
+    this.#log.say('info', 'apps read again', { objects });
   }
 
   /** Sends all connections away, ends the runtime, and resolves when it is gone. */
@@ -165,7 +172,18 @@ export class Server {
     return this.#variables[variable] === 'true';
   }
 
+  /** Starts the runtime, also when its indexes of alarms are damaged: without them it would serve no channel at all. */
   async #run() {
+    try {
+      await this.#begin();
+    } catch (error) {
+      if (!/SQLITE_(NOTADB|CORRUPT)/.test(String(error))) throw error;
+      this.#log.say('error', 'damaged indexes of alarms put aside', { files: setAside(this.#data) });
+      await this.#begin();
+    }
+  }
+
+  async #begin() {
     const config = runtimeConfig({
       ...this.#settings,
       port: this.#port,
@@ -177,7 +195,11 @@ export class Server {
     });
     fs.writeFileSync(path.join(this.#folder, 'courtside.capnp'), config, { mode: 0o600 });
     this.#runtime = new Runtime(this.#folder, this.#lock, this.#variables, this.#log);
-    await this.#runtime.ready();
+    await this.#runtime.ready().catch((error) => {
+      const [, reason] = error.message.match(/^Socket "public": .*?: (.*)$/) ?? [];
+      const { host } = this.#settings;
+      throw reason ? new Error(`--host ${host} and --port ${this.#port} cannot be had: ${reason}`) : error;
+    });
     this.#port = this.#runtime.port;
   }
 
@@ -202,17 +224,39 @@ export class Server {
     }
   }
 
-  /** Ends a runtime that holds too much: what is acknowledged is on disk, and the next one goes on. */
-  async #watchMemory() {
+  /** What the runtime takes of the machine. */
+  async #watch() {
+    let isTold = false;
     while (!this.#stopping) {
-      await pause(MEMORY_LOOK_MS, undefined, { signal: this.#stopped.signal, ref: false }).catch(() => {});
-      const runtime = this.#runtime;
-      const taken = runtime?.pid === undefined ? undefined : await memoryOf(runtime.pid);
-      if (this.#stopping || taken === undefined || taken <= this.#settings.memory) continue;
-      this.#log.say('error', 'too much memory', { megabytes: Math.round(taken), allowed: this.#settings.memory });
-      runtime?.kill();
-      await runtime?.ended;
+      const pid = this.#runtime?.pid;
+      const descriptors = pid === undefined ? undefined : await descriptorsOf(pid);
+      isTold = this.#sayFew(descriptors, isTold);
+      if (pid !== undefined) await this.#boundMemory(pid);
+      await pause(LOOK_MS, undefined, { signal: this.#stopped.signal, ref: false }).catch(() => {});
     }
+  }
+
+  /**
+   * Says that there are few descriptors, once for each time. Gives whether it was said.
+   * @param {import('./descriptors.mjs').Descriptors | undefined} descriptors
+   * @param {boolean} isTold
+   */
+  #sayFew(descriptors, isTold) {
+    const isFew = descriptors !== undefined && descriptors.open > descriptors.allowed * DESCRIPTORS_SHARE;
+    if (isFew && !isTold) this.#log.say('error', 'few descriptors left', descriptors);
+    return isFew;
+  }
+
+  /**
+   * Ends a runtime that holds too much: what is acknowledged is on disk, and the next one goes on.
+   * @param {number} pid
+   */
+  async #boundMemory(pid) {
+    const taken = await memoryOf(pid);
+    if (this.#stopping || pid !== this.#runtime?.pid || taken === undefined || taken <= this.#settings.memory) return;
+    this.#log.say('error', 'too much memory', { megabytes: Math.round(taken), allowed: this.#settings.memory });
+    this.#runtime.kill();
+    await this.#runtime.ended;
   }
 
   async #end() {
@@ -232,10 +276,15 @@ export class Server {
 
   /** In steps: who is sent away comes back, here or to the process that follows, and not all may come at once. */
   async #sendAway() {
-    const steps = this.#settings.drain === 0 ? 1 : LEAVE_STEPS;
-    for (let left = steps; left > 0; left--) {
-      await this.#current.control.leave(left);
-      if (left > 1) await pause(this.#settings.drain * 1_000 / (steps - 1));
+    const until = Date.now() + this.#settings.drain * 1_000;
+    let left = this.#settings.drain === 0 ? 1 : LEAVE_STEPS;
+    while (left > 0) {
+      const objects = await this.#current.control.leave(left, Math.max(until - Date.now(), EXIT_MS));
+      const rest = until - Date.now();
+      if (left === 1) this.#log.say('info', 'all were sent away', { objects });
+      // When a step took too long, the next is the last.
+      left = rest > 0 ? left - 1 : Math.min(left - 1, 1);
+      if (left > 0 && rest > 0) await pause(rest / left);
     }
   }
 }

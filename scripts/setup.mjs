@@ -19,15 +19,17 @@ import { errorsPage } from './errors_page.mjs';
 export const root = path.resolve(import.meta.dirname ?? path.dirname(fileURLToPath(import.meta.url)), '..');
 const at = (/** @type {string[]} */ ...parts) => path.join(root, ...parts);
 const tools = at('target/tools');
+/** What writes the JavaScript around the worker, and what it was made of. */
+const glue = path.join(tools, 'bin/courtside-glue');
+const glueStamp = path.join(tools, 'glue-inputs');
 /** What the worker is compiled for. */
 export const wasm = 'wasm32-unknown-unknown';
 const cargoHome = process.env.CARGO_HOME ?? path.join(os.homedir(), '.cargo');
 
-/** The environment every step and child runs in: our tools first, then the user's. */
+/** The environment every step and child runs in: our packages' tools first, then the user's. */
 export const env = {
   ...process.env,
-  PATH: [at('node_modules/.bin'), path.join(tools, 'bin'), process.env.PATH, path.join(cargoHome, 'bin')]
-    .join(path.delimiter),
+  PATH: [at('node_modules/.bin'), process.env.PATH, path.join(cargoHome, 'bin')].join(path.delimiter),
   // Its macros would otherwise write code for a crate without js-sys.
   WASM_BINDGEN_USE_JS_SYS: '1',
   WRANGLER_SEND_METRICS: 'false',
@@ -36,10 +38,11 @@ export const env = {
 
 /** Installs what is missing, all at the same time, and meanwhile compiles the worker, which is to be bundled by it. */
 export async function setUp() {
-  wasmTarget();
-  const missing = missingTools();
-  if (missing.length > 0) linker();
-  await Promise.all([npmPackages(), buildTools(missing), missing.length > 0 && fs.existsSync(at('src')) && compile()]);
+  const packages = npmPackages();
+  await wasmTarget();
+  const lacksGlue = read(glueStamp) !== glueInputs();
+  if (lacksGlue) linker();
+  await Promise.all([packages, lacksGlue && compileGlue(), lacksGlue && fs.existsSync(at('src')) && compile()]);
 }
 
 /**
@@ -66,10 +69,7 @@ async function bundle() {
   const staging = at('target/bundle');
   fs.rmSync(staging, { recursive: true, force: true });
   const compiled = at('target', wasm, 'release/courtside.wasm');
-  // With both flags a panic ends an instance, and src/shell/entry.js makes another.
-  const resetting = ['--experimental-reset-state-function', '--force-enable-abort-handler'];
-  const args = ['--target', 'module', '--no-typescript', '--out-name', 'index', '--out-dir', staging, ...resetting];
-  await step('Writing its glue', 'wasm-bindgen', [...args, compiled]);
+  await step('Writing its glue', glue, [compiled, staging]);
   // What rustc and wasm-bindgen use, and nothing that the runtime may not know. Sorted by name, copies of one generic
   // function stand together and compress better. Then the names go, a sixth of the bundle: a panic says its file and
   // line.
@@ -100,7 +100,7 @@ async function npmPackages() {
   const lock = hash(['package-lock.json']);
   if (read(stamp) === lock) return;
   const args = ['ci', '--no-fund', '--no-audit', '--loglevel=error'];
-  await step('Installing npm packages from package-lock.json', 'npm', args);
+  await step('Installing npm packages from package-lock.json', 'npm', args, { isPatient: true });
   // wrangler wants Node ≥ 22.12, which the `node` package brings; where install scripts are off, it needs a push.
   if (!fs.existsSync(at('node_modules/node/bin/node'))) {
     const options = { cwd: at('node_modules/node') };
@@ -109,14 +109,13 @@ async function npmPackages() {
   fs.writeFileSync(stamp, lock);
 }
 
-function wasmTarget() {
+async function wasmTarget() {
   if (spawnSync('rustup', ['--version'], { env }).error) fail('Rust is missing. Install it from https://rustup.rs');
   const channel = read(at('rust-toolchain.toml'))?.match(/channel = "(.*)"/)?.[1] ?? fail('rust-toolchain.toml names no channel');
   const listed = spawnSync('rustup', ['target', 'list', '--installed', '--toolchain', channel], { env, encoding: 'utf8' });
   if (listed.status === 0 && listed.stdout.includes(wasm)) return;
-  say(`Installing Rust ${channel} for ${wasm}`);
   const args = ['toolchain', 'install', channel, '--profile', 'minimal', '--target', wasm, '--no-self-update'];
-  if (spawnSync('rustup', args, { env, stdio: 'inherit' }).status !== 0) fail('Rust could not be installed');
+  await step(`Installing Rust ${channel} for ${wasm}`, 'rustup', args);
 }
 
 /**
@@ -131,31 +130,23 @@ export function lintTools() {
   spawnSync('rustup', ['component', 'add', ...parts], { cwd: root, env, stdio: 'inherit' });
 }
 
-/** @typedef {{ crate: string, binary: string, version: string, only?: string[] }} Tool */
-
-/** @returns {Tool[]} */
-function missingTools() {
-  // Not what tests in browsers would need: TLS is a third of it.
-  const only = ['--no-default-features', '--bin', 'wasm-bindgen'];
-  const wanted = [
-    { crate: 'wasm-bindgen-cli', binary: 'wasm-bindgen', version: lockedVersion('wasm-bindgen'), only },
-  ];
-  return wanted.filter((tool) => {
-    const found = spawnSync(tool.binary, ['--version'], { env, encoding: 'utf8' });
-    return !found.stdout?.trim().split(' ').includes(tool.version);
-  });
+/** What makes the glue, and with which version of wasm-bindgen. */
+function glueInputs() {
+  const version = lockedVersion('wasm-bindgen', 'Cargo.lock');
+  const inputs = ['Cargo.toml', 'Cargo.lock', 'src/main.rs'].map((name) => `scripts/glue/${name}`);
+  if (lockedVersion('wasm-bindgen-cli-support', inputs[1]) === version) return hash(inputs);
+  return fail(`${inputs[0]} must name wasm-bindgen-cli-support ${version}, which is the wasm-bindgen of Cargo.lock`);
 }
 
-/** @param {Tool[]} missing */
-async function buildTools(missing) {
-  for (const { crate, version, only = [] } of missing) {
-    // A debug build: it only drives the build, and compiles in half the time.
-    const args = ['install', '--quiet', '--debug', '--root', tools, '--target-dir', path.join(tools, 'build')];
-    const options = { env: { ...env, CARGO_PROFILE_DEV_DEBUG: '0', CARGO_INCREMENTAL: '0' } };
-    args.push(...only, '--version', version, crate);
-    await step(`Compiling ${crate} ${version} (once)`, 'cargo', args, options);
-  }
-  if (missing.length > 0) fs.rmSync(path.join(tools, 'build'), { recursive: true, force: true });
+/** A debug build: it only drives the build, and compiles in half the time. */
+async function compileGlue() {
+  const target = path.join(tools, 'build');
+  const args = ['build', '--quiet', '--locked', '--manifest-path', 'scripts/glue/Cargo.toml', '--target-dir', target];
+  await step('Compiling what writes its glue (once)', 'cargo', args, { isPatient: true });
+  fs.mkdirSync(path.dirname(glue), { recursive: true });
+  fs.copyFileSync(path.join(target, 'debug', path.basename(glue)), glue);
+  fs.rmSync(target, { recursive: true });
+  fs.writeFileSync(glueStamp, glueInputs());
 }
 
 /** With nothing to do it takes a second. */
@@ -181,10 +172,10 @@ function linker() {
   if (spawnSync('sh', ['-c', script], { stdio: 'inherit' }).status !== 0) fail(`This failed: ${install}`);
 }
 
-/** @param {string} crate */
-function lockedVersion(crate) {
-  const version = read(at('Cargo.lock'))?.match(new RegExp(`name = "${crate}"\nversion = "(.*)"`))?.[1];
-  return version ?? fail(`Cargo.lock does not hold ${crate}`);
+/** @param {string} crate @param {string} file */
+function lockedVersion(crate, file) {
+  const version = read(at(file))?.match(new RegExp(`name = "${crate}"\nversion = "(.*)"`))?.[1];
+  return version ?? fail(`${file} does not hold ${crate}`);
 }
 
 /** What is being done. @type {Set<import('node:child_process').ChildProcess>} */
@@ -195,13 +186,14 @@ const running = new Set();
  * @param {string} title
  * @param {string} command
  * @param {string[]} args
- * @param {{ cwd?: string, env?: NodeJS.ProcessEnv }} [options]
+ * @param {{ cwd?: string, isPatient?: boolean }} [options] `isPatient` lets what takes longest go first
  */
-async function step(title, command, args, options) {
+async function step(title, command, args, { cwd = root, isPatient = false } = {}) {
   say(title);
   const began = Date.now();
-  const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'], ...options });
+  const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'inherit', 'inherit'] });
   running.add(child);
+  if (isPatient && child.pid) os.setPriority(child.pid, Math.max(os.getPriority(), os.constants.priority.PRIORITY_BELOW_NORMAL));
   const failure = await new Promise((resolve) => {
     child.on('error', ({ message }) => resolve(message));
     child.on('exit', (code, signal) => resolve(code === 0 ? undefined : signal ?? `exit status ${code}`));

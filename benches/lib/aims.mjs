@@ -8,6 +8,7 @@ import { caseName, cellWithSpread } from './tables.mjs';
  * @property {string} figure a path in the generator's report
  * @property {string} name what it is called
  * @property {string} against a contestant
+ * @property {string} [by] the one contestant that it is for; every way to run Courtside where it is left out
  * @property {import('./figures.mjs').Case} of where it holds
  * @property {number} [atLeast] the ratio aimed for
  * @property {number} [atMost]
@@ -15,8 +16,15 @@ import { caseName, cellWithSpread } from './tables.mjs';
 
 const hundred = (/** @type {number} */ inFlight) => ({ subscribers: 100, bytes: 100, inFlight, rate: 0 });
 
+/** What whoever tries `npm start` sees is the product. @type {Aim[]} */
+const served = [1, 20, 200].flatMap((inFlight) => [
+  { figure: 'deliveries_per_second', name: 'deliveries/s', by: 'courtside-serve:json', against: 'courtside:json', of: hundred(inFlight), atLeast: 0.95 },
+  { figure: 'connects_per_second', name: 'connects/s', by: 'courtside-serve:json', against: 'courtside:json', of: hundred(inFlight), atLeast: 0.95 },
+]);
+
 /** @type {Aim[]} */
 const aims = [
+  ...served,
   { figure: 'deliveries_per_second', name: 'deliveries/s', against: 'plain-object', of: hundred(200), atLeast: 20 },
   { figure: 'deliveries_per_second', name: 'deliveries/s', against: 'nchan', of: hundred(200), atLeast: 3 },
   { figure: 'deliveries_per_second', name: 'deliveries/s', against: 'socket.io', of: hundred(200), atLeast: 12 },
@@ -35,7 +43,8 @@ export function judge(parts) {
   const runs = parts.flatMap((part) => part.runs);
   const ours = [...new Map(parts.flatMap(({ contestants }) => contestants).map((each) => [each.name, each])).values()]
     .filter(({ peer }) => peer.name.startsWith('courtside'));
-  return aims.flatMap(({ figure, name: what, against, of, atLeast, atMost }) => ours.flatMap(({ name, title }) => {
+  return aims.flatMap(({ figure, name: what, by, against, of, atLeast, atMost }) => ours.flatMap(({ name, title }) => {
+    if (by && by !== name) return [];
     const ratio = new Cell(runs, of, name).ratio(figure, new Cell(runs, of, against));
     if (!ratio) return [];
     const met = atLeast === undefined ? ratio.middle <= (atMost ?? Infinity) : ratio.middle >= atLeast;

@@ -1,6 +1,12 @@
-/** Starts the built worker, with what wrangler.toml says and one app that may do everything. */
+/**
+ * Starts the built worker with one app that may do everything: on the runtime itself, with what wrangler.toml says, or
+ * by `courtside serve`.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
+import readline from 'node:readline';
 import { unstable_getMiniflareWorkerOptions } from 'wrangler';
 import { startWorkerd } from './workerd.mjs';
 
@@ -54,4 +60,26 @@ export async function startCourtside(directory, inFront = [], bounds = unbounded
     ],
     bindings: { SHORT_SECRETS: 'true', APPS: JSON.stringify(apps), ...bounds },
   });
+}
+
+/**
+ * As `npm start` serves it, with the demo app: the supervisor, and what stands before the built worker there.
+ * @param {string} directory
+ * @returns {Promise<import('./peer.mjs').Server>}
+ */
+export async function startServed(directory) {
+  const command = path.join(root, 'bin/courtside.mjs');
+  const args = [command, 'serve', '--port', '0', '--drain', '0', '--data', path.join(directory, 'data')];
+  const child = spawn(process.execPath, args, { env: { ...process.env, ...unbounded }, stdio: ['ignore', 'pipe', 'inherit'] });
+  const stop = async () => {
+    child.kill('SIGTERM');
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  };
+  for await (const line of readline.createInterface({ input: child.stdout })) {
+    const { event, url, runtimePid } = JSON.parse(line);
+    if (event !== 'ready') continue;
+    child.stdout.resume();
+    return { url: `${url.replace('http', 'ws')}/`, pids: [runtimePid], stop };
+  }
+  throw new Error('courtside serve ended before it served');
 }

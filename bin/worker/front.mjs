@@ -21,17 +21,58 @@ const EVENT_PAGE = /^\/((index|stage)(\.html)?|embed\/.*)?$/;
 const CALLS_AT_ONCE = 64;
 
 /**
- * The objects that this process has built, which may hold connections: names of bindings by id. It grows as the
- * runtime's own tables of objects do.
+ * The objects that this process has built, by id: those that may hold connections are told when these are to leave, and
+ * those in memory when there are other apps. Who has none and is not in memory needs to be told nothing.
  */
-const built = new Map();
+const known = new Map();
+
+/** So many at first, and then twice as many as were left: the next look for those that need to be told nothing. */
+const LOOK_AT_LEAST = 1_024;
+let lookAt = LOOK_AT_LEAST;
 
 const noted = (Class, binding) => class extends Class {
+  #entry;
+
   constructor(state, env) {
     super(state, env);
-    built.set(state.id.toString(), binding);
+    const id = state.id.toString();
+    // The sockets of an object outlive its place in memory.
+    this.#entry = known.get(id) ?? { id, binding, sockets: 0 };
+    Object.assign(this.#entry, { hasClients: false, inMemory: new WeakRef(this) });
+    known.set(id, this.#entry);
+    if (known.size >= lookAt) forget();
+  }
+
+  /** Other objects call a method: only clients come by requests. */
+  async fetch(request) {
+    this.#entry.hasClients = true;
+    const response = await super.fetch(request);
+    if (response.webSocket) this.#entry.sockets++;
+    return response;
+  }
+
+  webSocketClose(socket, ...how) {
+    this.#left(socket);
+    return super.webSocketClose(socket, ...how);
+  }
+
+  webSocketError(socket, ...how) {
+    this.#left(socket);
+    return super.webSocketError(socket, ...how);
+  }
+
+  #left(socket) {
+    this.#entry.sockets--;
+    // To look each time who is there would take too long when a crowd leaves.
+    if (this.#entry.sockets > 0) return;
+    this.#entry.sockets = this.ctx.getWebSockets().filter((other) => other !== socket).length;
   }
 };
+
+function forget() {
+  for (const [id, { sockets, inMemory }] of known) if (sockets === 0 && !inMemory.deref()) known.delete(id);
+  lookAt = Math.max(LOOK_AT_LEAST, 2 * known.size);
+}
 
 export const Channel = noted(BuiltChannel, 'CHANNEL');
 export const Relay = noted(BuiltRelay, 'RELAY');
@@ -85,13 +126,12 @@ export const Control = {
         if (!check.ok) return check;
         const before = env.APPS;
         env.APPS = apps;
-        await callAll(env, '/reconfigure', before);
-        return check;
+        return tell(env, ({ sockets, inMemory }) => sockets > 0 || inMemory.deref(), '/reconfigure', before);
       }
       case 'POST /leave':
         env.STOPPING = 'true';
-        await callAll(env, '/leave', await request.text());
-        return said(200, 'ok');
+        return tell(env, ({ sockets, hasClients, inMemory }) => sockets > 0 || (hasClients && inMemory.deref()),
+          '/leave', await request.text());
       default:
         return said(404, 'no such command');
     }
@@ -104,10 +144,12 @@ async function checked(env, context) {
   return answer.ok ? said(200, 'ok') : said(400, (await answer.json()).error.message);
 }
 
-async function callAll(env, path, body) {
-  const objects = [...built];
+/** Calls those objects, and says how many there were. */
+async function tell(env, isMeant, path, body) {
+  const objects = [...known.values()].filter(isMeant);
+  const count = objects.length;
   while (objects.length > 0) {
-    await Promise.all(objects.splice(0, CALLS_AT_ONCE).map(async ([id, binding]) => {
+    await Promise.all(objects.splice(0, CALLS_AT_ONCE).map(async ({ id, binding }) => {
       try {
         const namespace = env[binding];
         await namespace.get(namespace.idFromString(id)).fetch(`http://courtside${path}`, { method: 'POST', body });
@@ -116,6 +158,7 @@ async function callAll(env, path, body) {
       }
     }));
   }
+  return said(200, String(count));
 }
 
 async function file({ file, type, tag, headers: own }, request, env) {

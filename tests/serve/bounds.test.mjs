@@ -3,15 +3,17 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import test from 'node:test';
-import { Inbox, connected, demoKey } from '../worker/clients.mjs';
+import { Inbox, connected, demoKey, inState } from '../worker/clients.mjs';
 import { Served } from './served.mjs';
 
 test('a client whose request does not go on is cut off, and takes nothing from others', { timeout: 60_000 }, async (t) => {
   const served = await Served.start(t);
-  const slow = Array.from({ length: 200 }, (_, index) => {
+  const body = `POST /channels/x/messages?key=${demoKey} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"name":`;
+  // Nothing at all, half of a request's headers, or half of its body.
+  const parts = ['', 'GET /time HTTP/1.1\r\nHost: x\r\n', body];
+  const slow = Array.from({ length: 201 }, (_, index) => {
     const socket = net.connect({ port: served.port, host: '127.0.0.1' });
-    // Half of a request's headers, or nothing at all.
-    socket.write(index % 2 ? 'GET /time HTTP/1.1\r\nHost: x\r\n' : '');
+    socket.write(parts[index % parts.length]);
     socket.on('error', () => {}).resume();
     return once(socket, 'close');
   });
@@ -50,4 +52,24 @@ test('what sockets leave unread is bounded, and nobody who reads misses anything
   await publisher.publish('last', 'end');
   await inbox.until('end');
   assert.deepEqual(inbox.messages.map(({ name }) => name), [...Array(count).keys(), 'last'].map(String));
+});
+
+test('a server that runs out of descriptors says so, and nobody who reads misses anything', { timeout: 60_000 }, async (t) => {
+  const served = await Served.start(t, { wrapper: ['prlimit', '--nofile=200:200'] });
+  await served.heard('few descriptors allowed');
+  const reader = await connected(t, served);
+  const inbox = await Inbox.of(reader.channels.get('crowded'));
+  await reader.channels.get('crowded').publish('a', 'before');
+  const sockets = Array.from({ length: 400 }, () => net.connect({ port: served.port, host: '127.0.0.1' }));
+  // Each is taken in or turned away, or the runtime has ended.
+  await Promise.all(sockets.map((socket) => new Promise((resolve) => {
+    socket.on('error', () => {}).on('connect', resolve).on('close', resolve);
+  })));
+  const { open, allowed } = await Promise.race(['few descriptors left', 'the runtime ended'].map((event) => served.heard(event)));
+  if (open) assert.ok(open > allowed * 0.9);
+  for (const socket of sockets) socket.destroy();
+  await inState(reader.connection, 'connected');
+  await reader.channels.get('crowded').publish('a', 'after');
+  await inbox.until('after');
+  assert.deepEqual(inbox.data, ['before', 'after']);
 });

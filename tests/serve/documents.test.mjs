@@ -103,6 +103,18 @@ test('self-hosting: what Docker and systemd are told is a shell\'s, and names fi
   }
 });
 
+test('self-hosting: systemd reads the unit without a complaint, and finds little that it might do', (t) => {
+  if (spawnSync('systemd-analyze', ['--version']).error) return t.skip('there is no systemd here');
+  const file = path.join(folder(t), 'courtside.service');
+  const unit = fs.readFileSync(path.join(root, 'deploy/courtside.service'), 'utf8');
+  // It is not installed here.
+  fs.writeFileSync(file, unit.replace(/^ExecStart=.*$/m, 'ExecStart=/bin/true'));
+  const { status, stderr } = spawnSync('systemd-analyze', ['verify', file], { encoding: 'utf8' });
+  assert.deepEqual([status, stderr], [0, '']);
+  // Of 100, in tenths.
+  execFileSync('systemd-analyze', ['security', '--offline=true', '--threshold=30', file], { stdio: 'pipe' });
+});
+
 test('push: an app, a push with a message, and one to a client', async (t) => {
   const secrets = ['a-secret-of-the-server', 'a-secret-of-the-page'];
   const apps = block('push.md', '"pushEnabled"').replaceAll('\n', '').replace(/"…"/g, () => `"${secrets.shift()}"`);

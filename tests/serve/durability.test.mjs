@@ -10,25 +10,22 @@ import { connected, demoKey, rest } from '../worker/clients.mjs';
 import { RawClient, action } from '../worker/raw_client.mjs';
 import { fast, reactionStorm, report as reportStorm } from '../worker/storms.mjs';
 import { report, torture } from '../worker/torture.mjs';
-import { Served, folder } from './served.mjs';
+import { Served, folder, run } from './served.mjs';
+import { Tortured } from './torture.mjs';
 
-test('no kill loses or repeats an acknowledged message', async (t) => {
+test('no kill loses or repeats an acknowledged message, and members stay', async (t) => {
   const seed = Math.floor(Math.random() * 2 ** 32);
   t.diagnostic(`seed ${seed}`);
-  // Publishers go as fast as they are acknowledged.
-  const runtime = tortured(await Served.start(t, { environment: fast }));
+  const runtime = await Tortured.start(t, { environment: fast });
   t.diagnostic(report(await torture({ kills: 10, seed, runtime })));
 });
 
 test('no kill makes a count of reactions wrong', async (t) => {
   const seed = Math.floor(Math.random() * 2 ** 32);
   t.diagnostic(`seed ${seed}`);
-  const runtime = tortured(await Served.start(t, { environment: fast }));
+  const runtime = await Tortured.start(t, { environment: fast });
   t.diagnostic(reportStorm('reactions', await reactionStorm({ kills: 6, reactions: 2_000, seed, runtime })));
 });
-
-/** There is no way to have an object lose its memory alone. @param {Served} served */
-const tortured = (served) => /** @type {any} */ (Object.assign(served, { evict: async () => 0, stop: async () => served.end() }));
 
 test('who was present when the power failed leaves within the grace time', async (t) => {
   const served = await Served.start(t);
@@ -179,4 +176,55 @@ test('a damaged file is a coded error on its channel, and the others go on', asy
   assert.ok(served.lines.some(({ level, message }) => level === 'error' && /not a database/.test(message)), served.log);
   const history = await rest(served).channels.get('persisted:b').history({ direction: 'forwards' });
   assert.deepEqual(history.items.map(({ data }) => data), ['two', 'four']);
+
+  // Which of them is to be woken and when, is in a file beside those of channels.
+  await served.stop();
+  const index = path.join(folderOfChannels, 'metadata.sqlite');
+  for (const end of ['-wal', '-shm']) fs.rmSync(index + end, { force: true });
+  fs.writeFileSync(index, 'no database at all'.repeat(1_000));
+  await served.start();
+  assert.deepEqual((await served.heard('damaged indexes of alarms put aside')).files, [`${index}.damaged`]);
+  assert.equal((await publish(served, 'persisted:b', 'five')).status, 201);
+});
+
+/** An ext4 that becomes read-only, as it does when its disk fails. @param {import('node:test').TestContext} t */
+function failingDisk(t) {
+  const made = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-disk-'));
+  const [image, point] = ['image', 'disk'].map((name) => path.join(made, name));
+  fs.writeFileSync(image, '');
+  fs.truncateSync(image, 16 * 1024 * 1024);
+  fs.mkdirSync(point);
+  const done = (/** @type {string} */ command, /** @type {string[]} */ ...args) => spawnSync(command, args).status === 0;
+  const mounted = done('mkfs.ext4', '-q', image) && done('mount', '-o', 'loop', image, point);
+  t.after(() => {
+    if (mounted) done('umount', '-l', point);
+    fs.rmSync(made, { recursive: true });
+  });
+  return mounted ? { point, fail: () => done('mount', '-o', 'remount,abort', point) } : undefined;
+}
+
+test('a disk that becomes read-only is a coded error to clients and a line in the log, and what is there is read', async (t) => {
+  const disk = failingDisk(t);
+  if (!disk) return t.skip('no ext4 can be mounted here');
+  const served = new Served(path.join(disk.point, 'data'));
+  t.after(() => served.end());
+  await served.start();
+  assert.equal((await publish(served, 'persisted:a', 'before')).status, 201);
+  assert.equal((await fetch(`${served.url}/ready`)).status, 200);
+  assert.ok(disk.fail());
+  for (const channel of ['persisted:a', 'persisted:new']) {
+    const { status, body } = await publish(served, channel, 'after');
+    assert.equal(status, 500);
+    assert.ok([50000, 50001, 50003].includes(body.error.code), JSON.stringify(body));
+  }
+  while ((await fetch(`${served.url}/ready`)).status !== 503);
+  assert.equal((await fetch(`${served.url}/health`)).status, 200);
+  assert.ok(served.lines.some(({ level, message }) => level === 'error' && /disk I\/O|read-?only/i.test(message)), served.log);
+  const history = await rest(served).channels.get('persisted:a').history();
+  assert.deepEqual(history.items.map(({ data }) => data), ['before']);
+
+  await served.end();
+  const { code, output } = await run(['serve', '--data', served.data, '--port', '0']);
+  assert.equal(code, 1);
+  assert.match(output, /cannot be written \(EROFS\)/);
 });

@@ -125,3 +125,33 @@ test('SIGHUP reads the apps again: who is not concerned stays, and who is comes 
   await served.heard('ready', before);
   assert.ok(await rest(served, { key: `own.changes:${third}` }).channels.get('x').history());
 });
+
+test('apps in a configuration file are read again, too, and a stop needs nobody who reads the log', async (t) => {
+  const file = path.join(folder(t), 'config.json');
+  const configure = (/** @type {string} */ secret) => fs.writeFileSync(file, `{"apps":${appsOf([{ name: 'main', secret }])}}`);
+  configure(first);
+  const served = await Served.start(t, { args: ['--config', file] });
+  configure(second);
+  served.signal('SIGHUP');
+  await served.heard('apps read again');
+  const client = new RawClient(served, { key: `own.main:${second}` });
+  await client.expect(action.CONNECTED);
+  served.deafen();
+  const stopped = served.stop();
+  assert.equal((await client.expect(action.DISCONNECTED)).error.code, 80003);
+  assert.equal(await stopped, 0);
+});
+
+test('at a stop only objects with clients are told, however many channels there were', async (t) => {
+  const served = await Served.start(t);
+  const body = JSON.stringify(Array.from({ length: 90 }, (_, index) => ({ channels: `c${index}`, messages: { data: 'x' } })));
+  const headers = { 'content-type': 'application/json', authorization: `Basic ${btoa(demoKey)}` };
+  assert.equal((await fetch(`${served.url}/messages`, { method: 'POST', headers, body })).status, 201);
+  // A relay holds the one, its channel the other.
+  const clients = [new RawClient(served, { key: demoKey }), new RawClient(served, { key: demoKey, channel: 'named' })];
+  for (const client of clients) await client.expect(action.CONNECTED);
+  const told = clients.map((client) => client.expect(action.DISCONNECTED));
+  assert.equal(await served.stop(), 0);
+  for (const { error } of await Promise.all(told)) assert.equal(error.code, 80003);
+  assert.equal((await served.heard('all were sent away')).objects, 2);
+});

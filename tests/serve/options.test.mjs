@@ -1,8 +1,10 @@
-/** The options of `courtside serve`: what is refused, what wins, and what `--help` says. */
+/** The options of `courtside serve`: what is refused, what wins, and what `--help` says; and how much it logs. */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
+import { LOG_LINES_PER_SECOND } from '../../bin/limits.mjs';
+import { Log } from '../../bin/log.mjs';
 import { readApps, readOptions } from '../../bin/options.mjs';
 import { folder, run } from './served.mjs';
 
@@ -92,4 +94,23 @@ test('--help names every option, and wrong usage has a status of its own', async
   const refused = { code: 2, output: 'courtside: --port must be a number from 0 to 65535\n' };
   assert.deepEqual(await run(['serve', '--port', 'x']), refused);
   assert.equal((await run(['launch'])).code, 2);
+});
+
+test('what clients cause again and again fills no disk with lines', () => {
+  /** @type {string[]} */
+  const lines = [];
+  let now = 1_000;
+  const log = new Log('warn', (line) => lines.push(JSON.parse(line).event), () => now);
+  const causeMany = () => {
+    for (let count = 0; count < LOG_LINES_PER_SECOND * 3; count++) log.sayOften('error', 'runtime', {});
+    log.sayOften('info', 'runtime', {});
+    return lines.splice(0);
+  };
+  const bounded = [...Array(LOG_LINES_PER_SECOND).fill('runtime'), 'lines left out'];
+  assert.deepEqual(causeMany(), bounded);
+  now += 999;
+  log.say('error', 'stopping');
+  assert.deepEqual(causeMany(), ['stopping'], 'what the supervisor says is never left out');
+  now += 1;
+  assert.deepEqual(causeMany(), bounded);
 });

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import https from 'node:https';
+import net from 'node:net';
 import path from 'node:path';
 import test from 'node:test';
 import { Inbox, connected, demoKey, rest } from '../worker/clients.mjs';
@@ -116,6 +117,16 @@ test('a second process on the same data is refused, until the first is gone, how
   // What has ended and was not waited for yet still has a name, but no arguments.
   const left = fs.existsSync(`/proc/${runtime}`) ? fs.readFileSync(`/proc/${runtime}/cmdline`, 'utf8') : '';
   assert.equal(left, '', 'no runtime is left behind');
+});
+
+test('a port that is taken is refused, by its option', async (t) => {
+  const other = net.createServer().listen(0, '127.0.0.1');
+  t.after(() => other.close());
+  await once(other, 'listening');
+  const { port } = /** @type {net.AddressInfo} */ (other.address());
+  const { code, output } = await run(['serve', '--data', path.join(folder(t), 'data'), '--port', String(port)]);
+  assert.equal(code, 1);
+  assert.match(output, new RegExp(`courtside: --host 127.0.0.1 and --port ${port} cannot be had: Address already in use`));
 });
 
 test('a data directory that cannot be written is refused', async (t) => {

@@ -60,11 +60,14 @@ export class Served {
 
   /**
    * Starts, and is stopped with the test.
-   * @param {import('node:test').TestContext} t
+   * @template {Served} T
+   * @this {new (...options: ConstructorParameters<typeof Served>) => T}
+   * @param {{ after: (end: () => any) => void }} t
    * @param {ConstructorParameters<typeof Served>[1]} [options]
+   * @returns {Promise<T>}
    */
   static async start(t, options) {
-    const served = new Served(path.join(folder(t), 'data'), options);
+    const served = new this(path.join(folder(t), 'data'), options);
     t.after(() => served.end());
     await served.start();
     return served;
@@ -128,6 +131,11 @@ export class Served {
         this.#watchers.push(watch);
       });
     }
+  }
+
+  /** Reads no more of its log, as a collector of logs that has ended. */
+  deafen() {
+    this.#child?.stdout?.destroy();
   }
 
   /** @param {NodeJS.Signals} signal */

@@ -2,7 +2,7 @@
  * `npm run torture`: the runtime is ended with SIGKILL at random instants and started again on the same storage, and in
  * between objects lose their memory, while clients of the published SDK publish and subscribe. Then every
  * acknowledged message must be in history exactly once, and every subscriber must have got all of them, in the order
- * of history, each once.
+ * of history, each once. Publishers are present on their channel: each must be there still, once, and leave in the end.
  *
  *     node tests/worker/torture.mjs [kills] [seed]      500 kills and a random seed, unless they are given
  */
@@ -18,7 +18,10 @@ const WINDOW = 8;
 /** Kills between two looks at history: it grows, and so does what a look costs. */
 const KILLS_PER_ROUND = 50;
 
-/** @typedef {Pick<import('./runtime.mjs').Runtime, 'clientOptions' | 'evict' | 'kill' | 'start' | 'stop'>} Tortured */
+/**
+ * @typedef {Pick<import('./runtime.mjs').Runtime, 'clientOptions' | 'evict' | 'kill' | 'start'>
+ *   & { stop: () => Promise<unknown> }} Tortured
+ */
 /**
  * @typedef {{ kills: number, evictions: number, acknowledged: number, refused: number, resumed: number, restarts:
  *   number[], seconds: number }} Figures
@@ -64,8 +67,12 @@ async function tortureRound(runtime, round, kills, random, figures) {
   const direct = { transportParams: { channel: name } };
   const kinds = [{}, { useBinaryProtocol: false }, direct, { useBinaryProtocol: false, ...direct }];
   const subscribers = await Promise.all(kinds.map((options) => connected(scope, runtime, options)));
-  const publishers = await Promise.all(kinds.slice(0, 3).map((options) => connected(scope, runtime, options)));
+  const publishers = await Promise.all(kinds.slice(0, 3).map((options, index) => (
+    connected(scope, runtime, { ...options, clientId: `publisher-${index}` }))));
   const inboxes = await Promise.all(subscribers.map((client) => Inbox.of(client.channels.get(name))));
+  const channels = publishers.map((client) => client.channels.get(name, { modes: ['PUBLISH', 'PRESENCE'] }));
+  await Promise.all(channels.map((channel) => channel.presence.enter()));
+  const members = channels.map((_, index) => `publisher-${index}`);
   const ids = new Map(publishers.map((client) => [client, client.connection.id]));
   for (const client of subscribers) {
     client.channels.get(name).on('attached', (change) => {
@@ -74,7 +81,7 @@ async function tortureRound(runtime, round, kills, random, figures) {
     });
   }
 
-  const traffic = new Traffic(publishers.map((client) => client.channels.get(name)));
+  const traffic = new Traffic(channels);
   for (let kill = 0; kill < kills; kill++) {
     if (random() < 0.5) {
       await traffic.acknowledgements(1 + Math.floor(random() * 30));
@@ -90,7 +97,7 @@ async function tortureRound(runtime, round, kills, random, figures) {
   }
   await traffic.acknowledgements(1);
   await traffic.end();
-  await publishers[0].channels.get(name).publish('a', 'end');
+  await channels[0].publish('a', 'end');
   await Promise.all(inboxes.map((inbox) => inbox.until('end')));
 
   const history = (await wholeHistory(rest(runtime).channels.get(name))).map((message) => message.serial ?? '');
@@ -98,14 +105,22 @@ async function tortureRound(runtime, round, kills, random, figures) {
   assert.equal(new Set(history).size, history.length, 'no serial was used twice');
   const stored = (await wholeHistory(rest(runtime).channels.get(name))).map((message) => message.data);
   assert.deepEqual(repeated(stored), [], 'nothing is twice in history');
-  const [acknowledged, present] = [new Set(traffic.acknowledged), new Set(stored)];
-  assert.deepEqual([...acknowledged].filter((data) => !present.has(data)), [], 'every acknowledged message is in history');
+  const [acknowledged, kept] = [new Set(traffic.acknowledged), new Set(stored)];
+  assert.deepEqual([...acknowledged].filter((data) => !kept.has(data)), [], 'every acknowledged message is in history');
   for (const inbox of inboxes) assert.deepEqual(inbox.data, stored, 'every subscriber has what history has, in its order');
   for (const [client, id] of ids) assert.equal(client.connection.id, id, 'publishers resumed their connections');
+  assert.deepEqual(await present(runtime, name), members, 'who is present still is, once');
 
   figures.acknowledged += acknowledged.size;
   figures.refused += traffic.refused;
   await Promise.all([...subscribers, ...publishers].map(closed));
+  while ((await present(runtime, name)).length > 0);
+}
+
+/** Who is present on a channel. @param {Tortured} runtime @param {string} channel */
+async function present(runtime, channel) {
+  const { items } = await rest(runtime).channels.get(channel).presence.get({});
+  return items.map(({ clientId }) => clientId).sort();
 }
 
 /** @param {Tortured} runtime @param {string} channel @param {() => number} random */
