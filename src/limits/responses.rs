@@ -20,8 +20,8 @@ pub const LINK_STALL_MS: u64 = 10 * 1_000;
 pub const LINK_QUEUE_MAX_BYTES: usize = 1024 * 1024;
 
 /// The same while less than half of what may wait for all does: the objects of a channel, as long as they may be. A
-/// reader that is cut off amid them is given them from the beginning when it comes back, and a slow one would never have
-/// all of them. When two are that slow, others have what every reader has.
+/// reader that is cut off amid them is given them from the beginning when it comes back, and a slow one would never
+/// have all of them. When two are that slow, others have what every reader has.
 pub const LINK_ROOMY_MAX_BYTES: usize = LINKS_QUEUE_MAX_BYTES / 4;
 pub const LINKS_ROOMY_BYTES: usize = LINKS_QUEUE_MAX_BYTES / 2;
 

@@ -267,6 +267,8 @@ test('clients without an SDK are given objects too, over a socket and over long 
   };
   const isLast = (/** @type {any} */ { action, channelSerial }) => action === OBJECT_SYNC && channelSerial.endsWith(':');
   await poll(isLast);
+  await client.expect(action.CONNECTED);
+  await client.expect(action.ATTACHED);
   let page;
   do page = await client.expect(OBJECT_SYNC); while (!isLast(page));
   await ask('/channels/bare/objects', { json: { path: '', mapSet: { key: 'k', value: { number: 1 } } } });
@@ -289,7 +291,7 @@ for (const { format, useBinaryProtocol } of formats) {
         t.after(() => reader.leave());
         return reader;
       };
-      const [view, first] = [new StreamedObjects(), await listen()];
+      const [view, first] = [new StreamedObjects(name), await listen()];
       await view.until(first, { score: 10 });
       await ann.root.set('game', LiveMap.create({ team: 'red', players: LiveMap.create({ keeper: 'cy' }) }));
       const channel = rest(runtime).channels.get(name);
@@ -314,7 +316,7 @@ for (const { format, useBinaryProtocol } of formats) {
       assert.equal((await back.next()).data.data, 'a goal');
       await ann.root.set('closed', true);
       await view.until(back, { closed: true, game, score: 11.5 });
-      const fresh = new StreamedObjects();
+      const fresh = new StreamedObjects(name);
       await fresh.until(await listen(), view.tree());
       assert.deepEqual(sorted(ann.root.compactJson()), view.tree());
     });
@@ -328,7 +330,7 @@ test('a stream that lost its place is told so, and then all that is there', asyn
   t.after(() => reader.leave());
   const { event, data } = await reader.next();
   assert.deepEqual([event, data.error.code], ['gap', 90003]);
-  await new StreamedObjects().until(reader, { k: 1 });
+  await new StreamedObjects('lost').until(reader, { k: 1 });
 });
 
 test('a slow reader is given all objects of a large channel', async (t) => {
@@ -342,9 +344,9 @@ test('a slow reader is given all objects of a large channel', async (t) => {
   // By then all pages were sent to who reads.
   const other = await EventReader.open(runtime, { key: demoKey, channels: 'large', modes: 'object_subscribe' });
   t.after(() => other.leave());
-  await new StreamedObjects().until(other, entries);
+  await new StreamedObjects('large').until(other, entries);
   reader.response.resume();
-  await new StreamedObjects().until(reader, entries);
+  await new StreamedObjects('large').until(reader, entries);
 });
 
 test('a stream of objects needs the capability, and has no other modes', async (t) => {

@@ -13,7 +13,13 @@ export class StreamedObjects {
   pages = 0;
   operations = 0;
 
-  /** What it holds is what there was then, and no more than that. */
+  #channel;
+
+  /** @param {string} channel as the stream names it */
+  constructor(channel) {
+    this.#channel = channel;
+  }
+
   get isSynced() {
     return this.#waiting === undefined;
   }
@@ -26,6 +32,7 @@ export class StreamedObjects {
     const [text, messages] = [JSON.stringify(wanted), /** @type {any[]} */ ([])];
     while (!this.isSynced || JSON.stringify(this.tree()) !== text) {
       const event = await reader.next();
+      if (event.data.channel !== this.#channel) continue;
       if (event.event === 'message') messages.push(event.data.data);
       else this.take(event);
     }

@@ -180,7 +180,7 @@ fn objects_are_asked_for_and_need_their_capability() {
     for (parameter, value) in [("filter", "name == 'goal'"), ("channels", "[filter=bmFtZQ==]a")] {
         let pairs = [("channels", "a"), ("modes", "object_subscribe"), (parameter, value)];
         let pairs = if parameter == "channels" { &pairs[1..] } else { &pairs[..] };
-        assert_eq!(opened(pairs, json!({"*": ["*"]})), Err(40003), "{parameter}");
+        assert_eq!(opened(pairs, json!({"[filter]a": ["*"]})), Err(40003), "{parameter}");
     }
 }
 
