@@ -1,6 +1,6 @@
 //! Connections over HTTP.
 
-use super::{FRAME_MAX_BYTES, GHOST_MAX_MS, GRACE_MS, UNACKNOWLEDGED_MAX};
+use super::{FRAME_MAX_BYTES, GHOST_MAX_MS, GRACE_MS, OBJECTS_MAX_BYTES, UNACKNOWLEDGED_MAX};
 
 /// Connections over HTTP that an object holds: each has a session of about 1 KB and a response of a few, 80 MB in all.
 pub const LINKS_MAX: usize = 16_384;
@@ -18,6 +18,12 @@ pub const LINK_STALL_MS: u64 = 10 * 1_000;
 /// Bytes that wait for one reader; with more to say, the connection has lost its transport, and its client resumes from
 /// what it got. Eight pages of replay.
 pub const LINK_QUEUE_MAX_BYTES: usize = 1024 * 1024;
+
+/// The same while less than half of what may wait for all does: the objects of a channel, as long as they may be. A
+/// reader that is cut off amid them is given them from the beginning when it comes back, and a slow one would never
+/// have all of them. When two are that slow, others have what every reader has.
+pub const LINK_ROOMY_MAX_BYTES: usize = LINKS_QUEUE_MAX_BYTES / 4;
+pub const LINKS_ROOMY_BYTES: usize = LINKS_QUEUE_MAX_BYTES / 2;
 
 /// The same for all readers of an object, where a frame that waits for many counts once, and what was given to each of
 /// them until it is taken.
@@ -55,6 +61,7 @@ pub const STREAM_RETRY_MS: u64 = 15 * 1_000;
 pub const RESPONSE_MAX_BYTES: usize = 256 * 1024;
 
 const _: () = assert!(COMET_BODY_MAX_BYTES * 4 <= BODIES_MAX_BYTES, "a long body leaves room for others");
+const _: () = assert!((OBJECTS_MAX_BYTES as usize) < LINK_ROOMY_MAX_BYTES, "all values of a channel's objects wait");
 const _: () = assert!(FRAME_MAX_BYTES * 3 / 2 < LINK_QUEUE_MAX_BYTES, "any frame waits, and a farewell behind it");
 const _: () = assert!(LINK_PROBE_MS + LINK_ABSENT_MS + GRACE_MS <= GHOST_MAX_MS, "who left a poll is no ghost");
 const _: () = assert!(LINK_PROBE_MS + LINK_STALL_MS + GRACE_MS <= GHOST_MAX_MS, "nor who left a stream");

@@ -7,6 +7,8 @@
 //! who is cut off between some that came together is told of them again. What has no place in the order moves no
 //! cursor: who is there when a reader begins, and how many are.
 
+mod objects;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -101,6 +103,8 @@ pub fn said(frame: &Outbound<'_>, style: Style) -> Said {
         action::MESSAGE => Said::Events { events: style.messages(frame), channel: channel() },
         action::PRESENCE => Said::Events { events: style.presence(frame, serial), channel: channel() },
         action::SYNC => Said::Events { events: style.presence(frame, ""), channel: channel() },
+        action::OBJECT => Said::Events { events: style.operations(frame), channel: channel() },
+        action::OBJECT_SYNC => Said::Events { events: style.page(frame, serial), channel: channel() },
         // A stream can do nothing about it but begin again.
         action::ERROR | action::DETACHED => end(true),
         action::DISCONNECTED => end(false),
@@ -236,12 +240,7 @@ impl Style {
                 Some(place) => place.clone(),
                 None => message.serial.clone(),
             };
-            if let Some(previous) = events.last_mut()
-                && !serial.is_empty()
-                && whole(&serial) == whole(&previous.serial)
-            {
-                previous.step = Step::Message;
-            }
+            one_publish(&mut events, &serial);
             let text = match self.has(ENVELOPED) {
                 true => self.event("message", &envelope(self.whole(message, frame), frame.channel)),
                 false => self.plain(kind(message), message.data.text()),
@@ -304,6 +303,15 @@ impl Style {
     }
 }
 
+/// Another of the same publish comes: the event before it is behind that one only.
+fn one_publish(events: &mut [Event], serial: &str) {
+    if let Some(previous) = events.last_mut().filter(|previous| whole(&previous.serial) == whole(serial))
+        && !serial.is_empty()
+    {
+        previous.step = Step::Message;
+    }
+}
+
 /// Of which kind a message is. Nobody but a server says what occupancy is, and what is done to a message that was
 /// published before is no message of its own.
 fn kind(message: &OutboundMessage<'_>) -> &'static str {
@@ -317,7 +325,7 @@ fn kind(message: &OutboundMessage<'_>) -> &'static str {
     }
 }
 
-/// A message, or a presence event, with its channel.
+/// A message, a presence event or what else is an object of JSON, with its channel.
 fn envelope(message: String, channel: Option<&str>) -> String {
     let mut envelope = message;
     envelope.pop();

@@ -209,7 +209,7 @@ impl Attachment {
 }
 
 /// The modes that a capability makes possible.
-fn modes_of(operations: Operations) -> Modes {
+pub fn modes_of(operations: Operations) -> Modes {
     let told = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE).union(Modes::OBJECT_SUBSCRIBE);
     let pairs = [
         (Operations::PUBLISH, Modes::PUBLISH),

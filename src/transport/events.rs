@@ -14,8 +14,11 @@ use crate::model::flags::Modes;
 use crate::model::name::ChannelName;
 use crate::model::serial::{ChannelSerial, Position};
 use crate::protocol::events::{ENVELOPED, HEARTBEATS, LINES, Place, Style};
-use crate::relay::attachment::Attachment;
+use crate::relay::attachment::{Attachment, modes_of};
 use crate::relay::session::{Attach, Opening};
+
+/// What the reader of a stream may ask to be told.
+const MODES: Modes = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE).union(Modes::OBJECT_SUBSCRIBE);
 
 /// Whether a path is one of a stream.
 pub fn is_stream(path: &str) -> bool {
@@ -68,9 +71,9 @@ fn last_event<'a>(header: Option<&'a str>, query: &'a [(String, String)]) -> &'a
     said.into_iter().flatten().find(|id| !id.is_empty()).unwrap_or_default()
 }
 
-/// A stream that begins by a query, or behind the last event that its reader had. Fails with 40160 for a channel that
-/// may not be read, or not be counted, as the app's rules do, and with 40003 for a cursor or a parameter that cannot
-/// be.
+/// A stream that begins by a query, or behind the last event that its reader had. Fails with 40160 for a channel of
+/// which the capability does not allow to be told so, as the app's rules do, and with 40003 for a cursor or a parameter
+/// that cannot be.
 pub fn open(
     query: &[(String, String)],
     lines: bool,
@@ -85,18 +88,19 @@ pub fn open(
     opening.takeover = None;
     opening.attach.clear();
     for (name, serial) in names.iter().zip(serials) {
-        if !opening.grant.permits(name, Operations::SUBSCRIBE) {
-            return Err(Code::NotPermitted.because("the capability does not allow to subscribe to all these channels"));
+        let allowed = modes_of(opening.grant.capability.operations(name));
+        if !allowed.intersects(MODES) {
+            return Err(not_permitted());
         }
         app.rules(name).admit(opening.grant.client_id.name().is_some(), opening.is_secure)?;
         let mut attach = Attach::from_query(name.as_str(), begins(&serial), query);
         attach.has = Some(serial).filter(|serial| !serial.is_empty());
-        // Presence only when it is asked for: a reader that knows messages takes every event for one.
-        attach.params.get_or_insert("modes".to_owned(), "subscribe".to_owned());
-        let attachment = Attachment::parse(name, None, 0, attach.params.clone())?;
-        if !Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE).contains(attachment.requested) {
-            return Err(Code::BadParameter.because("the modes of a stream are 'subscribe' and 'presence_subscribe'"));
+        // Messages alone, if nothing else is asked for: a reader that knows messages takes every event for one.
+        if !asks_for_modes(name) {
+            attach.params.get_or_insert("modes".to_owned(), "subscribe".to_owned());
         }
+        let attachment = Attachment::parse(name, None, 0, attach.params.clone())?;
+        admit_modes(attachment.requested, allowed)?;
         if attachment.params.occupancy().is_some() && !opening.grant.permits(name, Operations::CHANNEL_METADATA) {
             return Err(Code::NotPermitted.because("the capability does not allow to see these channels' occupancy"));
         }
@@ -107,6 +111,24 @@ pub fn open(
     }
     let only = if names.len() == 1 { names.pop() } else { None };
     Ok((style, only))
+}
+
+/// Whether the channel's name says what its reader wants, as `[?modes=object_subscribe]polls` does.
+fn asks_for_modes(name: &ChannelName) -> bool {
+    name.params().is_some_and(|params| params.split('&').any(|param| param.starts_with("modes=")))
+}
+
+/// Fails with 40003 for modes that streams do not have, and with 40160 for those that the capability does not allow.
+fn admit_modes(requested: Modes, allowed: Modes) -> Result<(), ErrorInfo> {
+    if !MODES.contains(requested) {
+        let text = "the modes of a stream are 'subscribe', 'presence_subscribe' and 'object_subscribe'";
+        return Err(Code::BadParameter.because(text));
+    }
+    if allowed.contains(requested) { Ok(()) } else { Err(not_permitted()) }
+}
+
+fn not_permitted() -> ErrorInfo {
+    Code::NotPermitted.because("the capability does not allow to subscribe to all these channels")
 }
 
 /// Where the reader of a stream is when it begins.

@@ -12,8 +12,8 @@ use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
 use crate::http::Reply;
 use crate::limits::{
-    LINK_ABSENT_MS, LINK_FRAME_BYTES, LINK_PROBE_MS, LINK_QUEUE_MAX_BYTES, LINK_STALL_MS, LINKS_QUEUE_MAX_BYTES,
-    RESPONSE_MAX_BYTES,
+    LINK_ABSENT_MS, LINK_FRAME_BYTES, LINK_PROBE_MS, LINK_QUEUE_MAX_BYTES, LINK_ROOMY_MAX_BYTES, LINK_STALL_MS,
+    LINKS_QUEUE_MAX_BYTES, LINKS_ROOMY_BYTES, RESPONSE_MAX_BYTES,
 };
 use crate::protocol::events::{Place, Said};
 use crate::protocol::outbound::Outbound;
@@ -199,9 +199,13 @@ impl Links {
     }
 
     fn push(&mut self, socket: SocketId, frame: &Rc<Frame>, now_ms: u64) {
-        let is_full = self.waiting_bytes.get() > LINKS_QUEUE_MAX_BYTES;
+        let allowed_bytes = match self.waiting_bytes.get() {
+            ..LINKS_ROOMY_BYTES => LINK_ROOMY_MAX_BYTES,
+            LINKS_ROOMY_BYTES..=LINKS_QUEUE_MAX_BYTES => LINK_QUEUE_MAX_BYTES,
+            _ => 0,
+        };
         let Some(link) = self.get_mut(socket).filter(|link| !link.ended) else { return };
-        if is_full || link.queued_bytes + frame.len() + LINK_FRAME_BYTES > LINK_QUEUE_MAX_BYTES {
+        if link.queued_bytes + frame.len() + LINK_FRAME_BYTES > allowed_bytes {
             let error = Code::Disconnected.because("more waits to be read than is kept; reconnect and resume");
             return self.interrupt(socket, &error, now_ms);
         }

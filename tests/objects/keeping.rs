@@ -9,9 +9,9 @@ use courtside::model::objects::operation::{Action, Kind, ObjectMessage, Operatio
 use courtside::model::objects::parts::{Part, PartKey, Snapshot, State, Summary, Tree};
 use courtside::model::objects::path::Path;
 use courtside::rpc::Ticket;
-use courtside::rpc::{ObjectsQuery, Outcome, Publish, PublishKey, Response, Submission, TreeQuery};
+use courtside::rpc::{ObjectsQuery, Outcome, Publish, PublishKey, Response, Rules, Submission, TreeQuery};
 
-use crate::support::bench::{NOW_MS, wake};
+use crate::support::bench::{EPOCH, NOW_MS, address, rules, wake};
 use crate::support::memory_store::MemoryStore;
 
 fn proposal(object_id: &str, action: Action) -> Proposal {
@@ -421,5 +421,20 @@ fn objects_outlive_the_log_and_go_with_the_channel_when_nobody_used_them_for_lon
     bench.channel = wake(&mut bench.store);
     assert_eq!(bench.tree("root", "a").unwrap().top, text("x"));
     bench.pass(2 * SPENT_AFTER_MS);
+    assert!(bench.channel.is_spent());
+}
+
+#[test]
+fn where_messages_are_kept_longer_so_are_objects() {
+    let mut bench = Bench::new();
+    let rules = Rules { retention_ms: 2 * OBJECTS_KEPT_MS, ..rules() };
+    let woken = Channel::wake(&mut bench.store, Some((&address(), &rules)), EPOCH, NOW_MS);
+    bench.channel = woken.expect("the store works").expect("a channel");
+    bench.now_ms = 100 * OBJECTS_KEPT_MS;
+    bench.done(vec![set("root", "a", text("x"))]);
+    bench.pass(2 * OBJECTS_KEPT_MS - 1);
+    assert!(!bench.channel.is_spent());
+    assert_eq!(bench.tree("root", "a").unwrap().top, text("x"));
+    bench.pass(3 * SPENT_AFTER_MS);
     assert!(bench.channel.is_spent());
 }

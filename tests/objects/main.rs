@@ -36,4 +36,5 @@ mod crowd;
 mod keeping;
 mod pacing;
 mod refusals;
+mod streams;
 mod wire;

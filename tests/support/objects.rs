@@ -1,7 +1,7 @@
 //! A few objects and their app, joined by calls that arrive at once, unless a test holds them back or loses them.
 //! Nothing happens by chance.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use courtside::auth::{App, Apps};
@@ -11,7 +11,7 @@ use courtside::relay::admission::Bounds;
 use courtside::rpc::{ChannelCall, RelayName, Request};
 
 use super::app_store::{self, AppMemory};
-use super::host::{Host, Input, LinkId, Output};
+use super::host::{Body, Host, Input, LinkId, Output};
 
 /// Rounds in one millisecond, and what may follow from one thing: more is something that keeps itself busy, and would
 /// take all memory that there is.
@@ -50,6 +50,10 @@ pub struct Objects {
     pub calls: BTreeMap<&'static str, usize>,
     /// What clients heard.
     pub heard: Vec<(LinkId, Heard)>,
+    /// What readers of streams were given, and whose response ended with it.
+    pub bodies: Vec<(LinkId, String, bool)>,
+    /// Readers that take nothing any more.
+    pub gone: BTreeSet<LinkId>,
     /// What calls from outside were answered.
     pub answers: BTreeMap<CallerId, Reply>,
 }
@@ -70,6 +74,8 @@ impl Objects {
             lost_probes: false,
             calls: BTreeMap::new(),
             heard: Vec::new(),
+            bodies: Vec::new(),
+            gone: BTreeSet::new(),
             answers: BTreeMap::new(),
         }
     }
@@ -134,7 +140,14 @@ impl Objects {
         match output {
             Output::Frame { link, frame } => self.heard.push((link, Heard::Frame(frame))),
             Output::Close { link } => self.heard.push((link, Heard::Closed)),
-            Output::Body(_) | Output::Refuse { .. } | Output::Post(_) => unreachable!("all are sockets"),
+            Output::Body(Body { link, response, text, last }) => {
+                let went_well = !self.gone.contains(&link);
+                if went_well {
+                    self.bodies.push((link, text, last));
+                }
+                return self.to_memory(host, life, object::Input::Written { response, went_well });
+            }
+            Output::Refuse { .. } | Output::Post(_) => unreachable!("all are sockets and streams"),
             Output::Ask(Question::App { ticket, call }) => {
                 let answer = app_store::ask(&mut self.app, call, self.now_ms);
                 return Some((host, object::Input::AppAnswered { ticket, answer }));

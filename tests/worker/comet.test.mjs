@@ -352,7 +352,7 @@ test('who reads too slowly is sent back to the log, behind what it got', async (
   let comet = await Comet.connect();
   let { channelSerial } = await comet.attach('slow');
   const { id } = comet;
-  const data = Array.from({ length: 40 }, (_, index) => `${index} ${'x'.repeat(60_000)}`);
+  const data = Array.from({ length: 160 }, (_, index) => `${index} ${'x'.repeat(60_000)}`);
   for (const one of data) await rest(runtime).channels.get('slow').publish('a', one);
   const got = [];
   let resumes = 0;

@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { LiveCounter, LiveMap, LiveObjects } from 'ably/liveobjects';
 import { connected, demoKey, formats, rest } from './clients.mjs';
+import { EventReader } from './event_reader.mjs';
 import { Network } from './network.mjs';
 import { RawClient, action } from './raw_client.mjs';
 import { startRuntime } from './runtime.mjs';
+import { StreamedObjects } from './streamed_objects.mjs';
 
 const runtime = await startRuntime();
 after(() => runtime.stop());
@@ -208,6 +210,27 @@ for (const { format, useBinaryProtocol } of formats) {
     operate(counter(1.5));
     const acknowledged = [await client.next(), await client.next()].find((frame) => frame.action === action.ACK);
     assert.equal(acknowledged?.res[0].serials.length, 1);
+    const outcome = async () => {
+      let frame;
+      do frame = await client.next(); while (frame.action !== action.ACK && frame.action !== action.NACK);
+      return frame.error?.code ?? 0;
+    };
+    for (const [one, tree] of [[root(1, { mapSet: { key: 'k', value: { number: 1 } } }), { k: 1 }], [root(6, { mapClear: {} }), {}]]) {
+      operate(one);
+      assert.deepEqual([await outcome(), (await ask(`/channels/${name}/object`)).body], [0, tree]);
+    }
+  });
+
+  test(`references that lead nowhere or back are shown as what they are (${format})`, async (t) => {
+    const name = `references-${format}`;
+    const write = async (/** @type {object} */ json) => assert.equal((await ask(`/channels/${name}/objects`, { json })).status, 201);
+    await write({ path: 'loop', mapCreate: { entries: { back: { data: { objectId: 'root' } }, n: { data: { number: 1 } } } } });
+    await write({ path: '', mapSet: { key: 'nowhere', value: { objectId: 'counter:none@1' } } });
+    await write({ path: 'loop.back.loop', mapSet: { key: 'n', value: { number: 2 } } });
+    const { body } = await ask(`/channels/${name}/object`);
+    assert.deepEqual([body.loop.back, body.loop.n, body.nowhere], [{ objectId: 'root' }, 2, undefined]);
+    const { root } = await objects(t, runtime, name, { useBinaryProtocol });
+    assert.deepEqual([root.get('loop').get('back').get('loop').get('n').value(), root.get('nowhere').value()], [2, undefined]);
   });
 
   test(`what is too much for a page comes in several (${format})`, async (t) => {
@@ -230,6 +253,120 @@ for (const { format, useBinaryProtocol } of formats) {
     assert.deepEqual(keys.map((key) => late.root.get(key).value().length), keys.map((key) => 65_536 - key.length));
   });
 }
+
+test('clients without an SDK are given objects too, over a socket and over long polls', async (t) => {
+  const asked = { key: demoKey, channel: 'bare', attach: 'auto', modes: 'object_subscribe' };
+  const client = new RawClient(runtime, asked);
+  t.after(() => client.close());
+  const begun = await fetch(`${runtime.url}/comet/connect?${new URLSearchParams({ ...asked, stream: 'false' })}`);
+  const polled = await begun.json();
+  const key = encodeURIComponent(polled[0].connectionDetails.connectionKey);
+  const poll = async (/** @type {(frame: any) => boolean} */ isWanted) => {
+    while (!polled.some(isWanted)) polled.push(...await (await fetch(`${runtime.url}/comet/${key}/recv?key=${demoKey}`)).json());
+    return polled.find(isWanted);
+  };
+  const isLast = (/** @type {any} */ { action, channelSerial }) => action === OBJECT_SYNC && channelSerial.endsWith(':');
+  await poll(isLast);
+  await client.expect(action.CONNECTED);
+  await client.expect(action.ATTACHED);
+  let page;
+  do page = await client.expect(OBJECT_SYNC); while (!isLast(page));
+  await ask('/channels/bare/objects', { json: { path: '', mapSet: { key: 'k', value: { number: 1 } } } });
+  for (const { state } of [await client.expect(OBJECT), await poll(({ action }) => action === OBJECT)]) {
+    assert.deepEqual(state[0].operation, { action: 1, objectId: 'root', mapSet: { key: 'k', value: { number: 1 } } });
+  }
+  await fetch(`${runtime.url}/comet/${key}/close?key=${demoKey}`);
+});
+
+// Of one channel its own object holds the stream, of several a relay does.
+for (const { format, useBinaryProtocol } of formats) {
+  for (const [what, others] of [['one channel', ''], ['several channels', ',elsewhere']]) {
+    test(`a stream of ${what} holds what clients hold, and goes on behind evictions (${format})`, async (t) => {
+      const name = `streamed-${others.length}-${format}`;
+      const ann = await objects(t, runtime, name, { useBinaryProtocol });
+      await ann.root.set('score', LiveCounter.create(10));
+      const listen = async (/** @type {Record<string, string>} */ query = {}) => {
+        const asked = { key: demoKey, v: '2', channels: `${name}${others}`, modes: 'subscribe,object_subscribe', ...query };
+        const reader = await EventReader.open(runtime, asked);
+        t.after(() => reader.leave());
+        return reader;
+      };
+      const [view, first] = [new StreamedObjects(name), await listen()];
+      await view.until(first, { score: 10 });
+      await ann.root.set('game', LiveMap.create({ team: 'red', players: LiveMap.create({ keeper: 'cy' }) }));
+      const channel = rest(runtime).channels.get(name);
+      await channel.publish('news', 'half time');
+      await ann.root.batch((/** @type {any} */ root) => {
+        root.get('score').increment(0.5);
+        root.get('game').remove('team');
+      });
+      const game = { players: { keeper: 'cy' } };
+      assert.deepEqual(await view.until(first, { game, score: 10.5 }), ['half time'], 'in one order with messages');
+      first.leave();
+
+      // Fails as long as the stream is there.
+      const evicted = [await runtime.evict('Relay', 'demo/0'), await runtime.evict('Channel', `demo/${name}`)];
+      assert.deepEqual(evicted, [1, 1]);
+      await ann.root.get('score').increment(1);
+      await channel.publish('news', 'a goal');
+      const { operations } = view;
+      const back = await listen({ lastEvent: first.lastId });
+      assert.deepEqual(await view.until(back, { game, score: 11.5 }), [], 'the operation came first');
+      assert.equal(view.operations, operations + 1, 'it gets what it missed');
+      assert.equal((await back.next()).data.data, 'a goal');
+      await ann.root.set('closed', true);
+      await view.until(back, { closed: true, game, score: 11.5 });
+      const fresh = new StreamedObjects(name);
+      await fresh.until(await listen(), view.tree());
+      assert.deepEqual(sorted(ann.root.compactJson()), view.tree());
+    });
+  }
+}
+
+test('a stream that lost its place is told so, and then all that is there', async (t) => {
+  await ask('/channels/lost/objects', { json: { path: '', mapSet: { key: 'k', value: { number: 1 } } } });
+  const query = { key: demoKey, channels: 'lost', modes: 'object_subscribe', lastEvent: '00000000000001-000@other' };
+  const reader = await EventReader.open(runtime, query, { path: '/event-stream' });
+  t.after(() => reader.leave());
+  const { event, data } = await reader.next();
+  assert.deepEqual([event, data.error.code], ['gap', 90003]);
+  await new StreamedObjects('lost').until(reader, { k: 1 });
+});
+
+test('a slow reader is given all objects of a large channel', async (t) => {
+  const entries = Object.fromEntries(Array.from({ length: 90 }, (_, index) => [`k${index + 10}`, `${index}`.padEnd(60_000, 'x')]));
+  for (const [key, string] of Object.entries(entries)) {
+    await ask('/channels/large/objects', { json: { path: '', mapSet: { key, value: { string } } } });
+  }
+  const reader = await EventReader.open(runtime, { key: demoKey, channels: 'large', modes: 'object_subscribe' });
+  t.after(() => reader.leave());
+  reader.response.pause();
+  // By then all pages were sent to who reads.
+  const other = await EventReader.open(runtime, { key: demoKey, channels: 'large', modes: 'object_subscribe' });
+  t.after(() => other.leave());
+  await new StreamedObjects('large').until(other, entries);
+  reader.response.resume();
+  await new StreamedObjects('large').until(reader, entries);
+});
+
+test('a stream of objects needs the capability, and has no other modes', async (t) => {
+  const own = { '*': ['object-subscribe'] };
+  const token = async (/** @type {object} */ capability) =>
+    (await rest(runtime).auth.requestToken({ capability: JSON.stringify(capability) })).token;
+  const code = async (/** @type {string} */ accessToken, /** @type {Record<string, string>} */ query) => {
+    const reader = await EventReader.open(runtime, { accessToken, channels: 'c', ...query });
+    t.after(() => reader.leave());
+    return reader.status === 200 ? 200 : (await reader.refusal()).code;
+  };
+  const [reader, nobody, all] = [await token(own), await token({ '*': ['object-publish', 'history'] }), await token({ '*': ['*'] })];
+  assert.equal(await code(reader, { modes: 'object_subscribe' }), 200);
+  assert.equal(await code(reader, { channels: 'a,[?modes=object_subscribe]b', modes: '' }), 40003, 'an empty mode is none');
+  assert.equal(await code(reader, { channels: '[?modes=object_subscribe]a' }), 200);
+  for (const modes of ['subscribe', 'subscribe,object_subscribe']) assert.equal(await code(reader, { modes }), 40160, modes);
+  assert.equal(await code(nobody, { modes: 'object_subscribe' }), 40160);
+  for (const modes of ['object_publish', 'objects']) assert.equal(await code(all, { modes }), 40003, modes);
+  assert.equal(await code(all, { modes: 'object_subscribe', filter: 'name == `"goal"`' }), 40003);
+});
 
 test('a key without the capability neither changes objects nor reads them', async (t) => {
   const own = await startRuntime({ apps: [{ id: 'demo', keys: [

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::error::Code;
+use crate::model::node::{self, Node};
 use crate::model::serial::Position;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::outbound::{OutboundData, OutboundPresence};
@@ -274,6 +275,73 @@ fn presence_events_are_pinned() {
     let plain =
         "id: 00000000000003-000@s\nevent: presence\ndata: hi\n\nid: 00000000000005-000@s\nevent: presence\ndata: \n\n";
     assert_eq!(read(PLAIN, &mut at(&["a"], "00000000000003-000@s"), &[&presence()]), plain);
+}
+
+/// A frame with operations, or objects.
+fn objects(action: u8, serial: &'static str, state: &str) -> Outbound<'static> {
+    let Ok(Node::List(state)) = node::from_json(state.as_bytes()).map(Node::into_owned) else { panic!("a list") };
+    Outbound { channel_serial: Some(serial), state: Some(state), ..frame(action, Some("a")) }
+}
+
+/// Two publishes; the first has two operations.
+fn operations() -> Outbound<'static> {
+    let state = [
+        r#"[{"id":"c:0:0","serial":"00000000000002-000@s:000","operation":{"action":6,"objectId":"root","mapClear":{}}},"#,
+        r#"{"id":"c:0:1","serial":"00000000000002-000@s:001","operation":{"action":4,"objectId":"n","counterInc":{"number":1}}},"#,
+        r#"{"id":"c:1:0","serial":"00000000000003-000@s:000","operation":{"action":4,"objectId":"n","counterInc":{"number":2}}}]"#,
+    ];
+    objects(action::OBJECT, "00000000000003-000@s", &state.concat())
+}
+
+#[test]
+fn operations_on_objects_are_pinned() {
+    let expected = concat!(
+        "id: 00000000000002-000@s:000\nevent: object\n",
+        r#"data: {"id":"c:0:0","serial":"00000000000002-000@s:000","operation":{"action":6,"objectId":"root","mapClear":{}},"channel":"a"}"#,
+        "\n\nid: 00000000000002-000@s\nevent: object\n",
+        r#"data: {"id":"c:0:1","serial":"00000000000002-000@s:001","operation":{"action":4,"objectId":"n","counterInc":{"number":1}},"channel":"a"}"#,
+        "\n\nid: 00000000000003-000@s\nevent: object\n",
+        r#"data: {"id":"c:1:0","serial":"00000000000003-000@s:000","operation":{"action":4,"objectId":"n","counterInc":{"number":2}},"channel":"a"}"#,
+        "\n\n",
+    );
+    let whole = read(SSE, &mut at(&["a"], ""), &[&operations()]);
+    assert_eq!(whole, expected);
+    // Whoever comes back from within a publish has what lies before.
+    let events: Vec<&str> = whole.split_inclusive("\n\n").collect();
+    for (index, id) in ["00000000000002-000@s:000", "00000000000002-000@s", "00000000000003-000@s"].iter().enumerate() {
+        assert_eq!(read(SSE, &mut at(&["a"], id), &[&operations()]), events[index + 1..].concat());
+    }
+}
+
+#[test]
+fn pages_of_objects_are_pinned_and_move_no_cursor() {
+    let id = "00000000000002-000@s:000";
+    let mut places = at(&["a"], id);
+    let first = objects(action::OBJECT_SYNC, "7-5:0", "[]");
+    let last = objects(action::OBJECT_SYNC, "7-5:", r#"[{"object":{"objectId":"root"}}]"#);
+    let expected = [
+        "id: @\nevent: object_sync\n",
+        r#"data: {"sync":"7-5","last":false,"state":[],"channel":"a"}"#,
+        "\n\nid: @\nevent: object_sync\n",
+        r#"data: {"sync":"7-5","last":true,"state":[{"object":{"objectId":"root"}}],"channel":"a"}"#,
+        "\n\n",
+    ];
+    assert_eq!(read(SSE, &mut places, &[&first, &last]), expected.concat().replace("id: @", &format!("id: {id}")));
+    assert_eq!(places, at(&["a"], id));
+}
+
+#[test]
+fn without_envelopes_objects_say_what_is_done_and_its_serial() {
+    let told = read(Style(LINES), &mut at(&["a"], "00000000000002-000@s"), &[&operations()]);
+    let expected = concat!(
+        r#"{"id":"00000000000003-000@s","event":"object","data":{"action":4,"objectId":"n","counterInc":{"number":2},"#,
+        r#""serial":"00000000000003-000@s:000"}}"#,
+        "\n",
+    );
+    assert_eq!(told, expected);
+    let page = objects(action::OBJECT_SYNC, "7-5:3", "[]");
+    let told = read(PLAIN, &mut at(&["a"], "x"), &[&page]);
+    assert_eq!(told, "id: x\nevent: object_sync\ndata: {\"sync\":\"7-5\",\"last\":false,\"state\":[]}\n\n");
 }
 
 #[test]

@@ -132,12 +132,16 @@ fn whoever_comes_back_says_it_in_one_of_three_ways() {
 
 /// The modes that a stream is attached with, or the code of its refusal.
 fn opened(pairs: &[(&str, &str)], capability: serde_json::Value) -> Result<String, u32> {
+    opening(pairs, capability).map(|opening| opening.attach[0].params.get("modes").unwrap().clone())
+}
+
+fn opening(pairs: &[(&str, &str)], capability: serde_json::Value) -> Result<Opening, u32> {
     let app: App = serde_json::from_value(json!({"id": "demo", "keys": []})).unwrap();
     let capability = Capability::parse(&capability.to_string()).unwrap();
     let grant = Grant::of_key(KeyName::parse("demo.key").unwrap(), capability);
     let mut opening = Opening::from_query(grant, &query(pairs), true);
     open(&query(pairs), false, None, &app, &mut opening).map_err(|error| error.code)?;
-    Ok(opening.attach[0].params.get("modes").unwrap().clone())
+    Ok(opening)
 }
 
 #[test]
@@ -155,6 +159,46 @@ fn presence_and_occupancy_are_asked_for() {
     assert!(asked("occupancy", "metrics", &["subscribe", "channel-metadata"]).is_ok());
     assert_eq!(asked("occupancy", "metrics", &["subscribe"]), Err(40160));
     assert_eq!(asked("occupancy", "all", &["*"]), Err(40003));
+}
+
+#[test]
+fn objects_are_asked_for_and_need_their_capability() {
+    let asked = |modes, operations: &[&str]| opened(&[("channels", "a"), ("modes", modes)], json!({"a": operations}));
+    for operations in [&["object-subscribe"][..], &["subscribe"]] {
+        assert_eq!(asked("object_subscribe", operations), Ok("object_subscribe".into()));
+    }
+    let all = "subscribe,presence_subscribe,object_subscribe";
+    assert_eq!(asked(all, &["subscribe"]), Ok(all.into()));
+    for modes in [all, "subscribe", "presence_subscribe"] {
+        assert_eq!(asked(modes, &["object-subscribe"]), Err(40160), "{modes}");
+    }
+    assert_eq!(asked("object_subscribe", &["object-publish", "publish"]), Err(40160));
+    for modes in ["object_publish", "object_subscribe,object_publish", "objects"] {
+        assert_eq!(asked(modes, &["*"]), Err(40003), "{modes}");
+    }
+    assert_eq!(opened(&[("channels", "a")], json!({"a": ["object-subscribe"]})), Err(40160), "it asks for messages");
+    for (parameter, value) in [("filter", "name == 'goal'"), ("channels", "[filter=bmFtZQ==]a")] {
+        let pairs = [("channels", "a"), ("modes", "object_subscribe"), (parameter, value)];
+        let pairs = if parameter == "channels" { &pairs[1..] } else { &pairs[..] };
+        assert_eq!(opened(pairs, json!({"[filter]a": ["*"]})), Err(40003), "{parameter}");
+    }
+}
+
+#[test]
+fn each_channel_of_a_stream_may_say_its_modes() {
+    let channels = [("channels", "a,[?modes=object_subscribe]b,[?echo=false]c")];
+    let capability = json!({"a": ["subscribe"], "b": ["object-subscribe"], "c": ["subscribe"]});
+    let attach = opening(&channels, capability).unwrap().attach;
+    let requested = |attach: &Attach| {
+        let name = ChannelName::parse(&attach.channel).unwrap();
+        Attachment::parse(&name, None, 0, attach.params.clone()).unwrap().requested
+    };
+    let modes: Vec<Modes> = attach.iter().map(requested).collect();
+    assert_eq!(modes, [Modes::SUBSCRIBE, Modes::OBJECT_SUBSCRIBE, Modes::SUBSCRIBE]);
+    for modes in ["object_publish", "fly"] {
+        let channels = format!("[?modes={modes}]a");
+        assert_eq!(opening(&[("channels", &channels)], json!({"*": ["*"]})).map(drop), Err(40003), "{modes}");
+    }
 }
 
 #[test]
