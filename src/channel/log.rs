@@ -12,13 +12,14 @@ use super::Meta;
 use super::dedup;
 use super::state::annotations::Tally;
 use super::state::presence::Pending;
-use super::store::{Change, Row, Store, StoreError, Stored, Totals};
+use super::store::{Change, Row, Store, StoreError, Stored, StoredEnding, StoredVersion, Totals};
 use crate::base::maps::{HashMap, HashSet};
 use crate::limits::{LOG_MAX_BYTES, LOG_MAX_MESSAGES, RETENTION_MS, RETENTION_SLACK_MS, ROW_MAX_BYTES, TAIL_MAX_BYTES};
 use crate::model::message::Entry;
 use crate::model::objects::pool::Changes;
 use crate::model::packed::Packed;
 use crate::model::presence::{MemberKey, Turn};
+use crate::model::revision::Target;
 use crate::model::serial::Position;
 use crate::rpc::{Lease, Publish, PublishKey, Rules, Submission};
 use crate::stats::{Load, Way};
@@ -71,6 +72,8 @@ pub struct Batch {
     bytes: usize,
     /// What it makes of messages, by where they were published.
     latest: HashMap<Position, Vec<Entry>>,
+    /// Messages whose latest version it writes whole.
+    rewritten: HashSet<Target>,
     /// By their keys, which are a connection's own where they are its numbers.
     publishes: HashMap<(PublishKey, Option<String>), Position>,
     /// What it does to the presence set.
@@ -97,6 +100,7 @@ impl Batch {
             latest: HashMap::default(),
             publishes: HashMap::default(),
             members: Pending::new(),
+            rewritten: HashSet::default(),
             objects: Changes::default(),
             turns: HashMap::default(),
             holds: Vec::new(),
@@ -141,6 +145,10 @@ impl Batch {
                 _ => None,
             };
         }
+                Change::Revise(version) => {
+                    self.rewritten.insert(version.target);
+                    None
+                }
         for event in entry.presence() {
             self.turns.insert(event.key(), event.turn());
         }
@@ -194,6 +202,11 @@ impl Batch {
     pub fn find(&self, publish: &Publish) -> Option<Position> {
         self.publishes.get(&key_of(publish)).copied()
     }
+    /// Whether it writes the latest version of a message whole.
+    pub fn rewrites(&self, target: Target) -> bool {
+        self.rewritten.contains(&target)
+    }
+
 }
 
 fn key_of(publish: &Publish) -> (PublishKey, Option<String>) {
@@ -453,7 +466,9 @@ fn row(chunk: &[Placed], totals: &mut Totals) -> Row {
 fn changes(chunk: &[Placed]) -> Vec<Change> {
     let mut versions = HashSet::default();
     let mut is_last = |change: &&Change| match change {
-        Change::Revise(version) => versions.insert((version.target, version.number)),
+        Change::Revise(StoredVersion { target, number, .. }) | Change::Extend(StoredEnding { target, number, .. }) => {
+            versions.insert((*target, *number))
+        }
         _ => true,
     };
     let changes = chunk.iter().rev().flat_map(|placed| placed.changes.iter().rev());

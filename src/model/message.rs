@@ -256,6 +256,19 @@ impl Entry {
     /// that is not kept any more, it is what was appended.
     pub fn whole(&self, version: Option<&Message>) -> Option<Entry> {
         let (_, message, made) = self.operation()?;
+    /// A version without the first bytes of its data, so many.
+    pub fn behind(&self, bytes: usize) -> Option<Entry> {
+        let (_, message, version) = self.operation()?;
+        self.operating(Message { data: message.data.from(bytes), ..message.clone() }, version.shape)
+    }
+
+    /// The same, whole again, with what its data begins with. `None` where one is text and the other bytes.
+    pub fn continued(&self, begin: &Data) -> Option<Entry> {
+        let (_, message, version) = self.operation()?;
+        let data = begin.followed_by(&message.data)?;
+        self.operating(Message { data, ..message.clone() }, version.shape)
+    }
+
         let Shape::Added { from } = made.shape else { return None };
         let Some(version) = version else { return self.operating(message.clone(), Shape::Fragment) };
         let data = version.data.up_to(from + message.data.len());

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, hash_map};
 
 use serde_json::{Map, Value, json};
 
-use super::versions::{Current, is_deleted, latest};
+use super::endings::latest;
+use super::versions::{Current, is_deleted};
 use crate::base::maps::HashMap;
 use crate::channel::log::{Batch, decoded};
 use crate::channel::store::{Change, CountKey, Share, Store, StoreError, Total};

@@ -6,6 +6,7 @@
 //! batch as their row of the log (`commit.rs`), so that neither is stored without the other.
 
 pub mod annotations;
+pub(in crate::channel) mod endings;
 mod holders;
 mod objects;
 mod occupancy;
