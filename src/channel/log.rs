@@ -89,6 +89,8 @@ pub struct Batch {
     pub counted: crate::stats::Tally,
     /// Where it has summaries.
     pub summaries: Vec<Position>,
+    /// Where it has operations, and of which messages.
+    pub operations: Vec<(Position, Target)>,
 }
 
 impl Batch {
@@ -98,15 +100,16 @@ impl Batch {
             placed: Vec::new(),
             bytes: 0,
             latest: HashMap::default(),
+            rewritten: HashSet::default(),
             publishes: HashMap::default(),
             members: Pending::new(),
-            rewritten: HashSet::default(),
             objects: Changes::default(),
             turns: HashMap::default(),
             holds: Vec::new(),
             tally: Tally::default(),
             counted: crate::stats::Tally::default(),
             summaries: Vec::new(),
+            operations: Vec::new(),
         }
     }
 
@@ -142,13 +145,13 @@ impl Batch {
                     self.objects.extend(changes);
                     None
                 }
-                _ => None,
-            };
-        }
                 Change::Revise(version) => {
                     self.rewritten.insert(version.target);
                     None
                 }
+                _ => None,
+            };
+        }
         for event in entry.presence() {
             self.turns.insert(event.key(), event.turn());
         }
@@ -160,6 +163,7 @@ impl Batch {
             let versions = self.latest.entry(target.position).or_default();
             versions.retain(|version| version.target(0) != target);
             versions.push(entry);
+            self.operations.push((position, target));
         }
     }
 
@@ -198,15 +202,15 @@ impl Batch {
         self.latest.get(&position).into_iter().flatten()
     }
 
-    /// Where this batch already placed the same publish.
-    pub fn find(&self, publish: &Publish) -> Option<Position> {
-        self.publishes.get(&key_of(publish)).copied()
-    }
     /// Whether it writes the latest version of a message whole.
     pub fn rewrites(&self, target: Target) -> bool {
         self.rewritten.contains(&target)
     }
 
+    /// Where this batch already placed the same publish.
+    pub fn find(&self, publish: &Publish) -> Option<Position> {
+        self.publishes.get(&key_of(publish)).copied()
+    }
 }
 
 fn key_of(publish: &Publish) -> (PublishKey, Option<String>) {

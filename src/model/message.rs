@@ -201,7 +201,11 @@ impl Entry {
 
     /// The version that an operation made.
     pub fn version_mut(&mut self) -> Option<&mut Version> {
-        match &mut self.content {
+        let content = match &mut self.content {
+            Content::Annotated { content, .. } => content,
+            content => content,
+        };
+        match content {
             Content::Revised { marks, .. } => marks.first_mut()?.version.as_mut(),
             _ => None,
         }
@@ -252,10 +256,6 @@ impl Entry {
         self.operating(Message { data: message.data.from(from), ..message.clone() }, shape(from))
     }
 
-    /// An append of a row, whole again: the version that it belongs to begins with what the message was then. Where
-    /// that is not kept any more, it is what was appended.
-    pub fn whole(&self, version: Option<&Message>) -> Option<Entry> {
-        let (_, message, made) = self.operation()?;
     /// A version without the first bytes of its data, so many.
     pub fn behind(&self, bytes: usize) -> Option<Entry> {
         let (_, message, version) = self.operation()?;
@@ -269,6 +269,10 @@ impl Entry {
         self.operating(Message { data, ..message.clone() }, version.shape)
     }
 
+    /// An append of a row, whole again: the version that it belongs to begins with what the message was then. Where
+    /// that is not kept any more, it is what was appended.
+    pub fn whole(&self, version: Option<&Message>) -> Option<Entry> {
+        let (_, message, made) = self.operation()?;
         let Shape::Added { from } = made.shape else { return None };
         let Some(version) = version else { return self.operating(message.clone(), Shape::Fragment) };
         let data = version.data.up_to(from + message.data.len());
@@ -319,6 +323,12 @@ impl Entry {
             Content::Annotated { counts, .. } => counts.get(index)?.by_type.as_ref(),
             _ => None,
         }
+    }
+
+    /// Says with its messages what their annotations come to.
+    pub fn annotate(&mut self, counts: Vec<SummaryCounts>) {
+        let content = Box::new(std::mem::replace(&mut self.content, Content::Messages(Vec::new())));
+        self.content = Content::Annotated { content, counts };
     }
 
     /// Some of its messages, which keep their places, versions and summaries.

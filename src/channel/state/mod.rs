@@ -12,6 +12,7 @@ mod objects;
 mod occupancy;
 pub mod presence;
 pub mod pushes;
+pub(in crate::channel) mod told;
 pub mod versions;
 
 use holders::Holders;
