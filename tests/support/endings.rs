@@ -58,7 +58,7 @@ impl Known {
 #[test]
 fn a_message_is_what_its_operations_come_to() {
     let mut extended = 0;
-    for seed in 0..30 {
+    for seed in 0..8 {
         let mut random = Random::new(seed);
         let (mut store, mut channel, serial) = begun();
         let mut known = Known { data: "a secret".into(), versions: vec!["0:a secret".into()], appends: false };
@@ -95,5 +95,5 @@ fn a_message_is_what_its_operations_come_to() {
         let query = VersionsQuery { limit: 1_000, ..all_versions(&serial) };
         assert_eq!(versions(&mut channel, &mut store, query), known.versions, "seed {seed}");
     }
-    assert!(extended > 100, "{extended} times something was put behind a row");
+    assert!(extended > 20, "{extended} times something was put behind a row");
 }

@@ -3,6 +3,8 @@
 //!
 //! Those who are fed from memory are told the counts at the end of the commit, and readers of rows those of now.
 
+use std::collections::hash_map;
+
 use super::annotations::summary;
 use crate::base::maps::HashMap;
 use crate::channel::Channel;
@@ -47,10 +49,11 @@ pub fn tell(store: &mut impl Store, entries: &mut [Entry]) -> Result<bool, Store
     let mut has_told = false;
     for entry in entries.iter_mut().filter(is_to_tell) {
         let target = entry.target(0);
-        if !summaries.contains_key(&target) {
-            summaries.insert(target, summary(store, target, max_bytes)?);
-        }
-        if let Some(counts) = summaries.get(&target).filter(|counts| !counts.is_empty()) {
+        let counts = match summaries.entry(target) {
+            hash_map::Entry::Occupied(known) => known.into_mut(),
+            hash_map::Entry::Vacant(unknown) => unknown.insert(summary(store, target, max_bytes)?),
+        };
+        if !counts.is_empty() {
             entry.annotate(vec![SummaryCounts { by_type: Some(counts.clone()) }]);
             has_told = true;
         }
