@@ -49,8 +49,8 @@ pub enum Change {
     /// Makes a version the latest of its message. The one before stays among the older ones, but for the same number,
     /// and of those no more than [`VERSIONS_MAX`].
     Revise(StoredVersion),
-    /// Puts something behind the latest version of its message, whose row stays as it is, in place of what was put there
-    /// before. When that row is written again, it goes.
+    /// Puts something behind the latest version of its message, whose row stays as it is, in place of what was put
+    /// there before. When that row is written again, it goes.
     Extend(StoredEnding),
     /// An entry of annotations of this message, at this place.
     Annotate(Target, Position, Packed),

@@ -54,7 +54,7 @@ impl Known {
     }
 }
 
-/// Whatever is done in whichever commits, with extras that fit beside what is added or do not, and whichever writes fail.
+/// Whatever is done in whichever commits, with extras that fit beside what is added or do not, whichever writes fail.
 #[test]
 fn a_message_is_what_its_operations_come_to() {
     let mut extended = 0;

@@ -398,8 +398,8 @@ fn add(by_type: &mut Extras, key: CountKey, total: Total, clients: Vec<(String, 
 }
 
 /// Entries for readers: each summary that has no counts yet gets those of now, and only the last of a message has them.
-/// A message that is deleted has none, nor has one that has expired: what was said of it is gone, and who still shows it
-/// must not be told that nobody said anything. Operations of rows have what annotations come to, too.
+/// A message that is deleted has none, nor has one that has expired: what was said of it is gone, and whoever shows
+/// it yet must not be told that nobody said anything. Operations of rows have what annotations come to, too.
 pub(in crate::channel) fn filled(
     store: &mut impl Store,
     packed: &Packed,
