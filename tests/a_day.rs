@@ -153,7 +153,7 @@ impl Day {
         let stored = self.objects.hosts[CHANNEL].disk().stored();
         let said = &stored.said;
         let said = said.annotations.len() + said.counts.len() + said.shares.len();
-        let changed = stored.latest.len() + stored.versions.len() + said;
+        let changed = stored.latest.len() + stored.endings.len() + stored.versions.len() + said;
         let rows = stored.rows.len() + changed + stored.members.len() + stored.objects.len() + stored.pushes.len();
         (rows, stored.rows.values().map(|row| row.entries.len()).sum())
     }

@@ -11,6 +11,8 @@ mod support {
 
 #[path = "support/changed_messages.rs"]
 mod changed_messages;
+#[path = "support/later_readers.rs"]
+mod later_readers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -464,23 +466,4 @@ fn the_counts_are_what_the_log_comes_to() {
         assert_ne!(bench.summaries().pop(), last, "seed {seed}");
         assert_eq!(bench.summaries().pop(), Some(bench.counts(&message)), "seed {seed}");
     }
-}
-
-/// Who was away gets each summary where it was, but with the counts of now, and only the last of a message.
-#[test]
-fn a_reader_of_rows_gets_the_latest_summary() {
-    let mut bench = Bench::new();
-    let message = bench.message();
-    bench.annotate(&message, vec![say("r:flag.v1", "+ann:")]);
-    bench.annotate(&message, vec![say("r:flag.v1", "+bob:")]);
-    bench.channel = awake(&mut bench.store);
-    let from = ReadFrom::After { position: position(&message), epoch: EPOCH.to_owned() };
-    let entries = bench.channel.read(&mut bench.store, &from, NOW_MS).unwrap().entries.entries().unwrap();
-    let told: Vec<Option<Value>> =
-        entries.iter().map(|entry| entry.summary().map(|summary| json!(summary.counts.by_type))).collect();
-    assert_eq!(told, [None, None, Some(json!({"r:flag.v1": list(&["ann", "bob"])}))]);
-    let rewound = bench.channel.read(&mut bench.store, &ReadFrom::Last { messages: 1 }, NOW_MS).unwrap();
-    let entries = rewound.entries.entries().unwrap();
-    assert_eq!(entries.len(), 1, "the message, and nothing of what was said of it");
-    assert_eq!(json!(entries[0].counts(0)), json!({"r:flag.v1": list(&["ann", "bob"])}));
 }

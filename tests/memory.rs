@@ -10,7 +10,9 @@ use std::rc::Rc;
 
 use courtside::auth::{App, Identity, Source};
 use courtside::channel::StoredPush;
-use courtside::channel::store::{CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
+use courtside::channel::store::{
+    CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredLatest, Total, Totals,
+};
 use courtside::channel::{Channel, Effect};
 use courtside::intake::presence::{ENTER, check};
 use courtside::limits::{CONNECTION_STATE_TTL_MS, MEMBERS_MAX};
@@ -98,7 +100,7 @@ impl Store for Nowhere {
         Ok(Vec::new())
     }
 
-    fn latest(&mut self, _: Position) -> Result<Vec<Packed>, StoreError> {
+    fn latest(&mut self, _: Position) -> Result<Vec<StoredLatest>, StoreError> {
         Ok(Vec::new())
     }
 

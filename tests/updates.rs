@@ -6,6 +6,11 @@ mod support {
     pub mod grant;
     pub mod memory_store;
 }
+#[path = "support/endings.rs"]
+mod endings;
+#[allow(dead_code, reason = "other tests need more of it")]
+#[path = "support/random.rs"]
+mod random;
 
 use courtside::base::pinned;
 use courtside::channel::{Channel, Effect};

@@ -156,10 +156,12 @@ impl Channel {
         }
         let written = Written { objects: batch.objects.summary() };
         let summaries = std::mem::take(&mut batch.summaries);
+        let operations = std::mem::take(&mut batch.operations);
         self.log.append(store, batch)?;
         self.tally.add_after(&counted);
         self.states.wrote(&written);
         self.fill_summaries(store, &summaries);
+        self.fill_operations(store, &operations);
         Ok(answers)
     }
 

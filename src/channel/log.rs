@@ -12,13 +12,14 @@ use super::Meta;
 use super::dedup;
 use super::state::annotations::Tally;
 use super::state::presence::Pending;
-use super::store::{Change, Row, Store, StoreError, Stored, Totals};
+use super::store::{Change, Row, Store, StoreError, Stored, StoredEnding, StoredVersion, Totals};
 use crate::base::maps::{HashMap, HashSet};
 use crate::limits::{LOG_MAX_BYTES, LOG_MAX_MESSAGES, RETENTION_MS, RETENTION_SLACK_MS, ROW_MAX_BYTES, TAIL_MAX_BYTES};
 use crate::model::message::Entry;
 use crate::model::objects::pool::Changes;
 use crate::model::packed::Packed;
 use crate::model::presence::{MemberKey, Turn};
+use crate::model::revision::Target;
 use crate::model::serial::Position;
 use crate::rpc::{Lease, Publish, PublishKey, Rules, Submission};
 use crate::stats::{Load, Way};
@@ -71,6 +72,8 @@ pub struct Batch {
     bytes: usize,
     /// What it makes of messages, by where they were published.
     latest: HashMap<Position, Vec<Entry>>,
+    /// Messages whose latest version it writes whole.
+    rewritten: HashSet<Target>,
     /// By their keys, which are a connection's own where they are its numbers.
     publishes: HashMap<(PublishKey, Option<String>), Position>,
     /// What it does to the presence set.
@@ -86,6 +89,8 @@ pub struct Batch {
     pub counted: crate::stats::Tally,
     /// Where it has summaries.
     pub summaries: Vec<Position>,
+    /// Where it has operations, and of which messages.
+    pub operations: Vec<(Position, Target)>,
 }
 
 impl Batch {
@@ -95,6 +100,7 @@ impl Batch {
             placed: Vec::new(),
             bytes: 0,
             latest: HashMap::default(),
+            rewritten: HashSet::default(),
             publishes: HashMap::default(),
             members: Pending::new(),
             objects: Changes::default(),
@@ -103,6 +109,7 @@ impl Batch {
             tally: Tally::default(),
             counted: crate::stats::Tally::default(),
             summaries: Vec::new(),
+            operations: Vec::new(),
         }
     }
 
@@ -138,6 +145,10 @@ impl Batch {
                     self.objects.extend(changes);
                     None
                 }
+                Change::Revise(version) => {
+                    self.rewritten.insert(version.target);
+                    None
+                }
                 _ => None,
             };
         }
@@ -152,6 +163,7 @@ impl Batch {
             let versions = self.latest.entry(target.position).or_default();
             versions.retain(|version| version.target(0) != target);
             versions.push(entry);
+            self.operations.push((position, target));
         }
     }
 
@@ -188,6 +200,11 @@ impl Batch {
     /// What it makes of the messages that were published at a position.
     pub fn latest(&self, position: Position) -> impl Iterator<Item = &Entry> {
         self.latest.get(&position).into_iter().flatten()
+    }
+
+    /// Whether it writes the latest version of a message whole.
+    pub fn rewrites(&self, target: Target) -> bool {
+        self.rewritten.contains(&target)
     }
 
     /// Where this batch already placed the same publish.
@@ -453,7 +470,9 @@ fn row(chunk: &[Placed], totals: &mut Totals) -> Row {
 fn changes(chunk: &[Placed]) -> Vec<Change> {
     let mut versions = HashSet::default();
     let mut is_last = |change: &&Change| match change {
-        Change::Revise(version) => versions.insert((version.target, version.number)),
+        Change::Revise(StoredVersion { target, number, .. }) | Change::Extend(StoredEnding { target, number, .. }) => {
+            versions.insert((*target, *number))
+        }
         _ => true,
     };
     let changes = chunk.iter().rev().flat_map(|placed| placed.changes.iter().rev());

@@ -279,7 +279,7 @@ impl Channel {
         let mut backlog = last::in_backlog(store, &self.meta, from, backlog, now_ms).map_err(storage_failed)?;
         if self.meta.rules.mutable {
             let entries = match from {
-                ReadFrom::After { .. } => annotations::filled(store, &backlog.entries),
+                ReadFrom::After { .. } => annotations::filled(store, &backlog.entries, true),
                 ReadFrom::Last { .. } | ReadFrom::Since { .. } => annotations::annotated(store, &backlog.entries),
             };
             backlog.entries = entries.map_err(storage_failed)?;
@@ -449,7 +449,7 @@ fn delivery(
         None => piece.entries,
     };
     if meta.rules.mutable {
-        entries = annotations::filled(store, &entries)?;
+        entries = annotations::filled(store, &entries, prior < log.tail_from())?;
     }
     if meta.rules.mutable && meta.rules.interval_ms > 0 {
         entries = annotations::merged(&entries)?;

@@ -49,6 +49,9 @@ pub enum Change {
     /// Makes a version the latest of its message. The one before stays among the older ones, but for the same number,
     /// and of those no more than [`VERSIONS_MAX`].
     Revise(StoredVersion),
+    /// Puts something behind the latest version of its message, whose row stays as it is, in place of what was put
+    /// there before. When that row is written again, it goes.
+    Extend(StoredEnding),
     /// An entry of annotations of this message, at this place.
     Annotate(Target, Position, Packed),
     Count(Target, CountKey, Total),
@@ -76,6 +79,24 @@ impl StoredVersion {
     pub fn expired(&self) -> Option<u32> {
         self.number.checked_sub(VERSIONS_MAX + 1).filter(|number| *number > 0)
     }
+}
+
+/// What appends have put behind the row of a version; see [`crate::channel::state`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredEnding {
+    pub target: Target,
+    /// Of the version that it belongs to.
+    pub number: u32,
+    /// Where the last of these operations is.
+    pub position: Position,
+    pub bytes: Vec<u8>,
+}
+
+/// The latest version of a message: its row, and what was put behind that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredLatest {
+    pub entry: Packed,
+    pub ending: Option<Vec<u8>>,
 }
 
 /// What is counted of a message: a type, and the name where the type has names.
@@ -185,7 +206,7 @@ pub trait Store {
 
     /// The latest versions of the messages that were published at a position, of those that have another than the
     /// first, by their places.
-    fn latest(&mut self, position: Position) -> Result<Vec<Packed>, StoreError>;
+    fn latest(&mut self, position: Position) -> Result<Vec<StoredLatest>, StoreError>;
 
     /// At most `limit` older versions of a message from a number on, in the order of their numbers or against it.
     fn versions(&mut self, target: Target, from: u32, forwards: bool, limit: usize) -> Result<Vec<Packed>, StoreError>;

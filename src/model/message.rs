@@ -201,7 +201,11 @@ impl Entry {
 
     /// The version that an operation made.
     pub fn version_mut(&mut self) -> Option<&mut Version> {
-        match &mut self.content {
+        let content = match &mut self.content {
+            Content::Annotated { content, .. } => content,
+            content => content,
+        };
+        match content {
             Content::Revised { marks, .. } => marks.first_mut()?.version.as_mut(),
             _ => None,
         }
@@ -250,6 +254,19 @@ impl Entry {
         let (_, message, version) = self.operation()?;
         let Shape::Appended { from } = version.shape else { return None };
         self.operating(Message { data: message.data.from(from), ..message.clone() }, shape(from))
+    }
+
+    /// A version without the first bytes of its data, so many.
+    pub fn behind(&self, bytes: usize) -> Option<Entry> {
+        let (_, message, version) = self.operation()?;
+        self.operating(Message { data: message.data.from(bytes), ..message.clone() }, version.shape)
+    }
+
+    /// The same, whole again, with what its data begins with. `None` where one is text and the other bytes.
+    pub fn continued(&self, begin: &Data) -> Option<Entry> {
+        let (_, message, version) = self.operation()?;
+        let data = begin.followed_by(&message.data)?;
+        self.operating(Message { data, ..message.clone() }, version.shape)
     }
 
     /// An append of a row, whole again: the version that it belongs to begins with what the message was then. Where
@@ -306,6 +323,12 @@ impl Entry {
             Content::Annotated { counts, .. } => counts.get(index)?.by_type.as_ref(),
             _ => None,
         }
+    }
+
+    /// Says with its messages what their annotations come to.
+    pub fn annotate(&mut self, counts: Vec<SummaryCounts>) {
+        let content = Box::new(std::mem::replace(&mut self.content, Content::Messages(Vec::new())));
+        self.content = Content::Annotated { content, counts };
     }
 
     /// Some of its messages, which keep their places, versions and summaries.

@@ -44,8 +44,9 @@ fn may_join(first: &Entry, second: &Entry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::annotation::SummaryCounts;
     use crate::model::data::Data;
-    use crate::model::message::{Content, Message};
+    use crate::model::message::{Content, Extras, Message};
     use crate::model::revision::Mark;
     use crate::model::serial::Position;
 
@@ -93,13 +94,15 @@ mod tests {
 
     #[test]
     fn appends_in_a_row_are_one() {
-        let appends = [
+        let mut appends = [
             published(10),
             operation(11, 10, "ab", Some(1), "c"),
             published(12),
             operation(13, 11, "abc", Some(2), "c"),
             operation(14, 13, "abcd", Some(3), "c"),
         ];
+        // Also of a message that is annotated.
+        appends[4].annotate(vec![SummaryCounts { by_type: Some(Extras::new()) }]);
         assert_eq!(fragments(&appends), expected(&[(10, "a"), (12, "a"), (14, "bcd")]));
         let rolled = rolled_up(&appends).unwrap();
         assert_eq!(rolled[2].operation().map(|(.., version)| version.prior), Some(MESSAGE), "as the first of them");

@@ -6,7 +6,9 @@ use super::sql::{Database, blob, bytes, column, integer, number, text};
 use super::{said, versions};
 use crate::base::pinned;
 use crate::channel::StoredPush;
-use crate::channel::store::{Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
+use crate::channel::store::{
+    Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredLatest, Total, Totals,
+};
 use crate::model::objects::parts::PartKey;
 use crate::model::objects::pool::Changes;
 use crate::model::packed::Packed;
@@ -32,6 +34,8 @@ const CHANNEL_SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS latest (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
                                        entry BLOB NOT NULL, changed INTEGER NOT NULL DEFAULT 0,
                                        deleted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (position, place)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS endings (position INTEGER NOT NULL, place INTEGER NOT NULL, changed INTEGER NOT NULL,
+                                        ending BLOB NOT NULL, PRIMARY KEY (position, place)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS versions (position INTEGER NOT NULL, place INTEGER NOT NULL, number INTEGER NOT NULL,
                                          entry BLOB NOT NULL, PRIMARY KEY (position, place, number)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS pushes (position INTEGER NOT NULL, place INTEGER NOT NULL, payload TEXT NOT NULL,
@@ -232,9 +236,8 @@ impl Store for SqlStore {
         self.keys("WHERE position <= ? ORDER BY position DESC LIMIT ?", through, limit)
     }
 
-    fn latest(&mut self, position: Position) -> Result<Vec<Packed>, StoreError> {
-        let rows = self.rows("SELECT entry FROM latest WHERE position = ? ORDER BY place", &[number(position.0)])?;
-        Ok(rows.iter().map(version_of).collect())
+    fn latest(&mut self, position: Position) -> Result<Vec<StoredLatest>, StoreError> {
+        Ok(self.rows(versions::LATEST, &[number(position.0)])?.iter().map(versions::latest_of).collect())
     }
 
     fn versions(&mut self, target: Target, from: u32, forwards: bool, limit: usize) -> Result<Vec<Packed>, StoreError> {
@@ -389,6 +392,7 @@ fn apply(database: &Database, change: &Change) -> Result<(), StoreError> {
         Change::Lease(connection_id, lease, leaves_at_ms) => update_hold(database, connection_id, lease, *leaves_at_ms),
         Change::Objects(changes) => change_objects(database, changes),
         Change::Revise(version) => versions::revise(database, version),
+        Change::Extend(ending) => versions::extend(database, ending),
         Change::Annotate(target, position, entry) => said::annotate(database, *target, *position, entry),
         Change::Count(target, key, total) => said::count(database, *target, key, total),
         Change::Push(StoredPush { position, place, payload }) => {

@@ -2,8 +2,9 @@
 
 use wasm_bindgen::JsValue;
 
-use super::sql::{Database, bytes, number};
-use crate::channel::store::{StoreError, StoredVersion};
+use super::sql::{Database, blob, bytes, column, number};
+use crate::channel::store::{StoreError, StoredEnding, StoredLatest, StoredVersion};
+use crate::model::packed::Packed;
 use crate::model::revision::Target;
 use crate::model::serial::Position;
 
@@ -11,10 +12,20 @@ use crate::model::serial::Position;
 const LATEST_OF_EARLIER_BUILDS: &str = "ALTER TABLE latest ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE latest ADD COLUMN deleted INTEGER NOT NULL DEFAULT 1;";
 
+/// The latest versions of the messages of a publish.
+pub const LATEST: &str = "SELECT entry, ending FROM latest LEFT JOIN endings USING (position, place)
+                          WHERE position = ? ORDER BY place";
+
 /// What goes with the rows of the log up to a place: tables, what they hold, and which of it. Of versions those that no
 /// operation in the log needs: what an append made is read from its version.
-const TRIMMED: [(&str, &[&str], &str); 4] = [
-    ("latest", &["entry"], "position <= ?1 AND changed <= ?1"),
+const TRIMMED: [(&str, &[&str], &str); 5] = [
+    ("endings", &["ending"], "position <= ?1 AND changed <= ?1"),
+    (
+        "latest",
+        &["entry"],
+        "position <= ?1 AND changed <= ?1
+         AND (position, place) NOT IN (SELECT position, place FROM endings WHERE position <= ?1)",
+    ),
     (
         "versions",
         &["entry"],
@@ -40,8 +51,9 @@ pub fn revise(database: &Database, version: &StoredVersion) -> Result<(), StoreE
                 WHERE position = ? AND place = ? AND number < ?";
     if version.number > 1 {
         database.exec(keep, &key)?;
-        overwrite(database, "latest", &["entry"], "position = ? AND place = ? AND number < ?", &key)?;
     }
+    overwrite(database, "latest", &["entry"], "position = ? AND place = ? AND number <= ?", &key)?;
+    drop_ending(database, &key[..2])?;
     let latest = "INSERT OR REPLACE INTO latest (position, place, number, entry, changed, deleted)
                   VALUES (?, ?, ?, ?, ?, ?)";
     let (entry, changed) = (bytes(version.entry.bytes()), number(version.position.0));
@@ -56,6 +68,25 @@ pub fn revise(database: &Database, version: &StoredVersion) -> Result<(), StoreE
             database.exec(&["DELETE FROM versions WHERE ", those].concat(), &key)
         }
     }
+}
+
+/// Of the same length as the one before, and so in its place.
+pub fn extend(database: &Database, ending: &StoredEnding) -> Result<(), StoreError> {
+    let Target { position, place } = ending.target;
+    let [position, place, changed] = [position.0, place as u64, ending.position.0].map(number);
+    let extend = "INSERT INTO endings (position, place, changed, ending) VALUES (?, ?, ?, ?)
+                  ON CONFLICT DO UPDATE SET changed = excluded.changed, ending = excluded.ending";
+    database.exec(extend, &[position, place, changed, bytes(&ending.bytes)])
+}
+
+fn drop_ending(database: &Database, of: &[JsValue]) -> Result<(), StoreError> {
+    overwrite(database, "endings", &["ending"], "position = ? AND place = ?", of)?;
+    database.exec("DELETE FROM endings WHERE position = ? AND place = ?", of)
+}
+
+pub fn latest_of(row: &JsValue) -> StoredLatest {
+    let has_ending = !column(row, "ending").is_null();
+    StoredLatest { entry: Packed::from_bytes(blob(row, "entry")), ending: has_ending.then(|| blob(row, "ending")) }
 }
 
 /// Whether a message up to a place was ever deleted.

@@ -51,3 +51,25 @@ fn a_message_that_changes_keeps_what_was_said_of_it_and_a_deleted_one_tells_no_m
     let backlog = bench.channel.read(&mut bench.store, &from, bench.now_ms).unwrap();
     assert!(backlog.entries.entries().unwrap().iter().all(|entry| entry.summary().is_none()), "nor to who resumes");
 }
+
+/// An SDK takes a message without a summary for one of which nobody said anything.
+#[test]
+fn an_operation_goes_out_with_what_annotations_come_to() {
+    let mut bench = Bench::new();
+    let message = bench.message();
+    bench.commit(vec![operate(Act::Update, &message)]);
+    bench.annotate(&message, vec![say("r:flag.v1", "+ann:")]);
+    bench.commit(vec![operate(Act::Update, &message), operate(Act::Append, &message)]);
+    let of_operations = |entries: &[Entry]| -> Vec<Value> {
+        entries.iter().filter(|entry| entry.is_operation()).map(|entry| json!(entry.counts(0))).collect()
+    };
+    let ann = json!({"r:flag.v1": list(&["ann"])});
+    assert_eq!(of_operations(&bench.told), [json!(null), ann.clone(), ann.clone()]);
+    let appended = bench.told.iter().find_map(Entry::fragment).expect("an append");
+    assert_eq!((appended.counts(0), &appended.messages()[0].data), (None, &Data::Text("30-0".into())));
+    // Those who read rows are told the counts of now, where an operation was as well.
+    bench.channel = awake(&mut bench.store);
+    let from = ReadFrom::After { position: position(&message), epoch: EPOCH.to_owned() };
+    let read = bench.channel.read(&mut bench.store, &from, bench.now_ms).unwrap();
+    assert_eq!(of_operations(&read.entries.entries().unwrap()), [ann.clone(), ann.clone(), ann]);
+}

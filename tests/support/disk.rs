@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use courtside::auth::{Ban, Revocation};
 use courtside::channel::StoredPush;
-use courtside::channel::store::{CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, Total, Totals};
+use courtside::channel::store::{
+    CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredLatest, Total, Totals,
+};
 use courtside::model::name::ChannelName;
 use courtside::model::objects::parts::PartKey;
 use courtside::model::objects::pool::Changes;
@@ -275,7 +277,7 @@ impl Store for Disk {
         self.read()?.keys_before(through, limit)
     }
 
-    fn latest(&mut self, position: Position) -> Result<Vec<Packed>, StoreError> {
+    fn latest(&mut self, position: Position) -> Result<Vec<StoredLatest>, StoreError> {
         self.read()?.latest(position)
     }
 

@@ -6,7 +6,8 @@ use std::ops::Bound::{Excluded, Unbounded};
 use courtside::base::pinned;
 use courtside::channel::StoredPush;
 use courtside::channel::store::{
-    Change, CountKey, Row, Share, Store, StoreError, Stored, StoredHolder, StoredMember, StoredVersion, Total, Totals,
+    Change, CountKey, Row, Share, Store, StoreError, Stored, StoredEnding, StoredHolder, StoredLatest, StoredMember,
+    StoredVersion, Total, Totals,
 };
 use courtside::model::objects::parts::PartKey;
 use courtside::model::objects::pool::Changes;
@@ -27,6 +28,7 @@ pub struct MemoryStore {
     pub objects: BTreeMap<PartKey, Vec<u8>>,
     /// Of each message that has changed.
     pub latest: BTreeMap<Target, StoredVersion>,
+    pub endings: BTreeMap<Target, StoredEnding>,
     pub versions: BTreeMap<(Target, u32), Packed>,
     pub said: Said,
     pub pushes: BTreeMap<(Position, usize), StoredPush>,
@@ -73,6 +75,7 @@ impl MemoryStore {
 
     fn revise(&mut self, version: &StoredVersion) {
         let (target, number) = (version.target, version.number);
+        self.endings.remove(&target);
         if let Some(before) = self.latest.insert(target, version.clone())
             && before.number < number
         {
@@ -151,6 +154,11 @@ impl Store for MemoryStore {
                     Change::Put(member) => drop(self.members.insert(member.key.clone(), member.clone())),
                     Change::Remove(key) => drop(self.members.remove(key)),
                     Change::Revise(version) => self.revise(version),
+                    Change::Extend(ending) => {
+                        let row = self.latest.get(&ending.target).map(|latest| latest.number);
+                        assert_eq!(row, Some(ending.number), "an ending goes on from the row of its version");
+                        self.endings.insert(ending.target, ending.clone());
+                    }
                     Change::Lease(connection_id, lease, leaves_at_ms) => {
                         self.hold(connection_id, lease, *leaves_at_ms)?;
                     }
@@ -180,7 +188,10 @@ impl Store for MemoryStore {
 
     fn trim(&mut self, through: Position) -> Result<(), StoreError> {
         self.rows.retain(|position, _| *position > through);
-        self.latest.retain(|target, latest| target.position > through || latest.position > through);
+        self.endings.retain(|target, ending| target.position > through || ending.position > through);
+        self.latest.retain(|target, latest| {
+            target.position > through || latest.position > through || self.endings.contains_key(target)
+        });
         self.versions.retain(|(target, _), _| target.position > through || self.latest.contains_key(target));
         self.said.annotations.retain(|(target, _), _| target.position > through);
         self.said.counts.retain(|(target, _), _| target.position > through);
@@ -234,10 +245,14 @@ impl Store for MemoryStore {
         Ok(keys)
     }
 
-    fn latest(&mut self, position: Position) -> Result<Vec<Packed>, StoreError> {
+    fn latest(&mut self, position: Position) -> Result<Vec<StoredLatest>, StoreError> {
         let all = Target { position, place: 0 }..=Target { position, place: usize::MAX };
-        let found: Vec<Packed> = self.latest.range(all).map(|(_, latest)| latest.entry.clone()).collect();
-        self.bytes_read += found.iter().map(Packed::len).sum::<usize>();
+        let ending = |target| self.endings.get(target).map(|ending| ending.bytes.clone());
+        let stored = self.latest.range(all);
+        let found: Vec<StoredLatest> = stored
+            .map(|(target, latest)| StoredLatest { entry: latest.entry.clone(), ending: ending(target) })
+            .collect();
+        self.bytes_read += found.iter().map(|latest| latest.entry.len()).sum::<usize>();
         Ok(found)
     }
 

@@ -81,6 +81,23 @@ for (const { format, useBinaryProtocol } of formats) {
     assert.deepEqual(heard.all.map((item) => item.action).slice(3), ['annotation.delete', 'message.summary']);
   });
 
+  test(`what is done to a message comes with what was said of it (${format})`, async (t) => {
+    const client = await connected(t, runtime, { useBinaryProtocol, clientId: 'ann' });
+    const channel = client.channels.get(`mutable:changed-${format}`);
+    const heard = await heardBy(channel);
+    const serial = await published(channel);
+    await channel.annotations.publish(serial, { type: 'r:flag.v1' });
+    await channel.updateMessage({ serial, data: '30–0' });
+    await channel.appendMessage({ serial, data: ', and game' });
+    await channel.deleteMessage({ serial, data: '' });
+    const deleted = await heard.until((item) => item.action === 'message.delete');
+    const summary = { 'r:flag.v1': { total: 1, clientIds: ['ann'], clipped: false } };
+    const [updated] = heard.all.filter((item) => item.action === 'message.update');
+    assert.deepEqual([updated.annotations.summary, deleted.annotations.summary], [summary, summary]);
+    const [appended] = heard.all.filter((item) => item.action === 'message.append');
+    assert.equal(appended.data, ', and game', 'a part says nothing of the whole');
+  });
+
   test(`annotations are published, read and taken back over REST (${format})`, async () => {
     const api = rest(runtime, { useBinaryProtocol, clientId: 'bob' });
     const channel = api.channels.get(`mutable:rest-${format}`);

@@ -169,6 +169,70 @@ for (const { format, useBinaryProtocol } of formats) {
   });
 }
 
+for (const { format, useBinaryProtocol } of formats) {
+  test(`a room says how it stands, tells of a gap, and is left, released and made anew (${format})`, async (t) => {
+    const name = `lives-${format}`;
+    const client = new ChatClient(await connected(t, runtime, { clientId: 'ann', useBinaryProtocol }), { logLevel: LogLevel.Silent });
+    const room = await client.rooms.get(name);
+    const [stands, gaps] = [new Heard(), new Heard()];
+    room.onStatusChange(stands.hear);
+    room.onDiscontinuity(gaps.hear);
+    assert.deepEqual([room.name, room.status, client.connection.status, client.clientId], [name, 'initialized', 'connected', 'ann']);
+    await room.attach();
+    await room.messages.send({ text: 'forgotten' });
+    const headers = { authorization: `Basic ${btoa(demoKey)}` };
+    const purged = await fetch(`${runtime.url}/channels/${encodeURIComponent(room.channel.name)}/messages`, { method: 'DELETE', headers });
+    assert.equal(purged.status, 204);
+    assert.equal((await gaps.until(() => true)).cause?.code, 90003);
+    assert.deepEqual((await room.messages.history({})).items, []);
+    await room.detach();
+    assert.equal(room.status, 'detached');
+    await client.rooms.release(name);
+    assert.equal(room.status, 'released');
+    assert.deepEqual([...new Set(stands.all.map(({ current }) => current))], ['attaching', 'attached', 'detaching', 'detached', 'released']);
+    const again = await client.rooms.get(name);
+    await again.attach();
+    assert.deepEqual([again === room, again.status, again.error], [false, 'attached', undefined]);
+    await client.dispose();
+    assert.equal(again.status, 'released');
+  });
+
+  test(`what is kept of a room is read by time, by client and at once (${format})`, async (t) => {
+    const name = `kept-${format}`;
+    const ann = await inRoom(t, name, { clientId: 'ann', useBinaryProtocol }, { occupancy: { enableEvents: true } });
+    const bob = await inRoom(t, name, { clientId: 'bob', useBinaryProtocol });
+    const [first, second] = [await ann.messages.send({ text: 'first' }), await ann.messages.send({ text: 'second' })];
+    const [start, end] = [first, second].map(({ timestamp }) => timestamp.getTime());
+    assert.deepEqual(texts(await bob.messages.history({ start, end, orderBy: OrderBy.OldestFirst })), ['first', 'second']);
+    assert.deepEqual(texts(await bob.messages.history({ end: start - 1 })), []);
+    assert.deepEqual(texts(await bob.messages.history({ start: end + 1 })), []);
+
+    const heard = new Heard();
+    bob.messages.subscribe(heard.hear);
+    bob.messages.reactions.subscribe(heard.hear);
+    await bob.messages.reactions.send(first.serial, { name: '👍' });
+    const reacted = first.with(await heard.until((event) => event.reactions?.distinct['👍']));
+    const edited = await ann.messages.update(first.serial, first.copy({ text: 'edited' }));
+    const whole = reacted.with(await heard.until((event) => event.message?.text === 'edited'));
+    assert.deepEqual(plain(whole), plain(await bob.messages.get(first.serial)));
+    assert.deepEqual([whole.text, whole.version.serial, whole.reactions.distinct['👍'].total], ['edited', edited.version.serial, 1]);
+    assert.deepEqual((await bob.messages.reactions.clientReactions(first.serial))?.distinct['👍'].clientIds, ['bob']);
+    assert.deepEqual(Object.keys((await ann.messages.reactions.clientReactions(first.serial))?.distinct ?? {}), []);
+
+    const typing = new Heard();
+    ann.typing.subscribe(typing.hear);
+    await bob.typing.keystroke();
+    await typing.until(({ currentlyTyping }) => currentlyTyping.has('bob'));
+    assert.deepEqual([[...ann.typing.current], ann.typing.currentTypers.map(({ clientId }) => clientId)], [['bob'], ['bob']]);
+    await Promise.all([ann.presence.enter(), bob.presence.enter({ seat: 1 })]);
+    assert.deepEqual((await ann.presence.get({ clientId: 'bob' })).map(({ data }) => data), [{ seat: 1 }]);
+    const counted = new Heard();
+    ann.occupancy.subscribe(counted.hear);
+    await counted.until(({ occupancy }) => occupancy.presenceMembers === 2);
+    assert.deepEqual([ann.occupancy.current, await bob.occupancy.get()], Array(2).fill({ connections: 2, presenceMembers: 2 }));
+  });
+}
+
 test('what a token says of its client comes with all that it does, and an edit has the editor\'s', async (t) => {
   const name = 'claimed';
   const host = await inRoom(t, name, { token: jwt({ 'x-ably-clientId': 'ann', [`ably.room.${name}`]: 'host', 'ably.room.*': 'none' }) },

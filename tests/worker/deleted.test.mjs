@@ -38,6 +38,12 @@ test('what was deleted is on disk until it has expired, and then is not', async 
   await channel().publish('a', 'of the same age');
   const { serials: [serial] } = await channel().publish('a', 'the first blunder');
   await channel().updateMessage({ serial: String(serial), data: 'the second blunder' });
+  // It is written whole several times, and each time it is longer.
+  const { serials: [grown] } = await channel().publish('a', 'a blunder');
+  for (let piece = 0; piece < 24; piece++) {
+    await channel().appendMessage({ serial: String(grown), data: `, blunder ${piece} ${'x'.repeat(400)}` });
+  }
+  await channel().deleteMessage({ serial: String(grown), data: '' });
   await at(71.9);
   const { serials: [since] } = await channel().publish('a', 'later');
   await channel().appendMessage({ serial: String(serial), data: ', grown' });

@@ -111,4 +111,42 @@ for (const { format, useBinaryProtocol } of formats) {
     // What the SDK does without waiting is acknowledged before this is.
     for (const one of [client, other]) await one.channels.get(`cursors-${format}::$cursors`).publish('done', null);
   });
+
+  test(`a space tells who is where and has what, of oneself and of others (${format})`, async (t) => {
+    const { space: ann, client } = await inSpace(t, `all-${format}`, { clientId: 'ann', useBinaryProtocol });
+    const { space: bob, client: other } = await inSpace(t, `all-${format}`, { clientId: 'bob', useBinaryProtocol });
+    const [own, others] = [client, other].map(({ connection }) => String(connection.id));
+    const updated = once(ann, 'update', ({ members }) => members.some((/** @type {any} */ { location }) => location?.slide === 2));
+    await ann.locations.set({ slide: 1 });
+    await bob.locations.set({ slide: 2 });
+    await updated;
+    const { members } = await ann.getState();
+    assert.deepEqual(members.map((/** @type {any} */ { clientId, isConnected }) => [clientId, isConnected]).sort(), [['ann', true], ['bob', true]]);
+    assert.equal((await ann.members.getSelf()).connectionId, own);
+    assert.deepEqual((await ann.members.getOthers()).map((/** @type {any} */ { connectionId }) => connectionId), [others]);
+    assert.deepEqual(await ann.locations.getSelf(), { slide: 1 });
+    assert.deepEqual(await ann.locations.getAll(), { [own]: { slide: 1 }, [others]: { slide: 2 } });
+
+    const both = Promise.all([ann, bob].flatMap(({ locks }) => ['a', 'b'].map((wanted) => once(locks, 'update', ({ id, status }) => id === wanted && status === 'locked'))));
+    await ann.locks.acquire('a');
+    await bob.locks.acquire('b');
+    await both;
+    const ids = (/** @type {any[]} */ locks) => locks.map(({ id }) => id).sort();
+    assert.deepEqual([ids(await ann.locks.getAll()), ids(await ann.locks.getSelf()), ids(await ann.locks.getOthers())], [['a', 'b'], ['a'], ['b']]);
+    assert.equal(ann.locks.get('b').member.clientId, 'bob');
+    // A lock goes with its member, and both hear that, once.
+    const freed = once(ann.locks, 'update', ({ id, status }) => id === 'b' && status === 'unlocked');
+    await bob.leave();
+    await freed;
+    assert.deepEqual([ids(await ann.locks.getAll()), ann.locks.get('b')], [['a'], undefined]);
+
+    let told = 0;
+    const count = () => told++;
+    ann.subscribe('update', count);
+    ann.unsubscribe('update', count);
+    const again = once(ann, 'update', () => true);
+    await ann.updateProfileData({ name: 'ann, again' });
+    await again;
+    assert.deepEqual([told, (await ann.members.getSelf()).profileData], [0, { name: 'ann, again' }]);
+  });
 }

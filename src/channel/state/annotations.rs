@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, hash_map};
 
 use serde_json::{Map, Value, json};
 
-use super::versions::{Current, is_deleted, latest};
+use super::endings::latest;
+use super::told::tell;
+use super::versions::{Current, is_deleted};
 use crate::base::maps::HashMap;
 use crate::channel::log::{Batch, decoded};
 use crate::channel::store::{Change, CountKey, Share, Store, StoreError, Total};
@@ -97,7 +99,7 @@ impl Channel {
     pub(in crate::channel) fn fill_summaries(&mut self, store: &mut impl Store, positions: &[Position]) {
         for position in positions {
             let Some(packed) = self.log.in_tail(*position) else { continue };
-            if let Ok(filled) = filled(store, packed) {
+            if let Ok(filled) = filled(store, packed, false) {
                 self.log.replace(*position, filled);
             }
         }
@@ -333,7 +335,7 @@ fn page(
 }
 
 /// What a message's annotations come to, in as many bytes as readers can be sent.
-fn summary(store: &mut impl Store, target: Target, max_bytes: usize) -> Result<Extras, StoreError> {
+pub fn summary(store: &mut impl Store, target: Target, max_bytes: usize) -> Result<Extras, StoreError> {
     let counts = store.counts(target)?;
     let listing = counts.iter().filter(|(key, _)| Method::of(&key.kind) != Some(Method::Total)).count().max(1);
     let (limit, max_bytes) = (SUMMARY_CLIENTS_MAX / listing, max_bytes / listing);
@@ -396,10 +398,16 @@ fn add(by_type: &mut Extras, key: CountKey, total: Total, clients: Vec<(String, 
 }
 
 /// Entries for readers: each summary that has no counts yet gets those of now, and only the last of a message has them.
-/// A message that is deleted has none.
-pub(in crate::channel) fn filled(store: &mut impl Store, packed: &Packed) -> Result<Packed, StoreError> {
+/// A message that is deleted has none, nor has one that has expired: what was said of it is gone, and whoever shows
+/// it yet must not be told that nobody said anything. Operations of rows have what annotations come to, too.
+pub(in crate::channel) fn filled(
+    store: &mut impl Store,
+    packed: &Packed,
+    is_of_rows: bool,
+) -> Result<Packed, StoreError> {
     let mut entries = decoded(packed)?;
-    if entries.iter().all(|entry| entry.summary().is_none()) {
+    let has_told = is_of_rows && tell(store, &mut entries)?;
+    if !has_told && entries.iter().all(|entry| entry.summary().is_none()) {
         return Ok(packed.clone());
     }
     let mut told = std::collections::BTreeSet::new();
@@ -412,7 +420,11 @@ pub(in crate::channel) fn filled(store: &mut impl Store, packed: &Packed) -> Res
                 continue;
             }
             if counts.by_type.is_none() {
-                counts.by_type = Some(summary(store, *target, SUMMARY_CLIENTS_MAX_BYTES)?);
+                let now = summary(store, *target, SUMMARY_CLIENTS_MAX_BYTES)?;
+                if now.is_empty() && store.annotations(*target, Position::ZERO, 1)?.is_empty() {
+                    continue;
+                }
+                counts.by_type = Some(now);
             }
             kept.push(entry);
         } else if entry.summary().is_none() {
@@ -454,10 +466,10 @@ pub(in crate::channel) fn annotated(store: &mut impl Store, packed: &Packed) -> 
             }
         }
         if counts.iter().any(|counts| counts.by_type.is_some()) {
-            let content = Box::new(std::mem::replace(&mut entry.content, Content::Messages(Vec::new())));
-            entry.content = Content::Annotated { content, counts };
+            entry.annotate(counts);
         }
     }
+    tell(store, &mut entries)?;
     Ok(packed_of(entries.iter()))
 }
 

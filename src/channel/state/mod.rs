@@ -6,11 +6,13 @@
 //! batch as their row of the log (`commit.rs`), so that neither is stored without the other.
 
 pub mod annotations;
+pub(in crate::channel) mod endings;
 mod holders;
 mod objects;
 mod occupancy;
 pub mod presence;
 pub mod pushes;
+pub(in crate::channel) mod told;
 pub mod versions;
 
 use holders::Holders;

@@ -4,6 +4,7 @@
 //! latest version, which is found by the message's serial, without a look at the log. Appends in a row are one version,
 //! so a row needs to hold only what each of them added: what the message was then is how their version begins.
 
+use super::endings::{self, Kept, latest};
 use crate::base::rate::Debt;
 use crate::channel::log::{Batch, decoded, visible_from};
 use crate::channel::store::{Change, Store, StoreError, StoredVersion};
@@ -26,6 +27,10 @@ pub struct Current {
     pub connection_id: Option<String>,
     /// Absent as long as it is as it was published.
     pub version: Option<Version>,
+    /// The entry of what was done to it last.
+    last: Option<Entry>,
+    /// What its row holds.
+    kept: Option<Kept>,
     /// The entry that it was published in.
     published: Entry,
     /// What the other messages of its publish count, as they are now.
@@ -47,6 +52,12 @@ impl Current {
     /// Where its version was published.
     pub fn position(&self) -> Position {
         self.version.as_ref().map_or(self.target.position, |version| version.position)
+    }
+
+    /// Makes its row whole, if appends were put behind it and no further one is.
+    fn completed(&self, act: Act) -> Option<Change> {
+        let (kept, last) = (self.kept.as_ref()?, self.last.as_ref()?);
+        (act != Act::Append && kept.is_extended(last)).then(|| revise(last)).flatten()
     }
 
     /// As a reader of history gets it.
@@ -78,9 +89,13 @@ impl Channel {
         let Some(published) = published.filter(|entry| target.place < entry.count()) else {
             return Ok(Err(Code::NotFound.because("this channel has no message of that serial, or not any more")));
         };
-        let mut latest = latest(store, target.position)?;
+        let stored = endings::rows(store, target.position)?;
+        let is_its = |(entry, _): &&(Entry, Kept)| entry.target(0) == target;
+        let kept = stored.iter().find(is_its).map(|(_, kept)| *kept);
+        let kept = kept.filter(|_| !batch.is_some_and(|batch| batch.rewrites(target)));
+        let mut latest: Vec<Entry> = stored.into_iter().map(|(entry, _)| entry).collect();
         latest.extend(batch.iter().flat_map(|batch| batch.latest(target.position)).cloned());
-        Ok(Ok(current(published, latest, target)))
+        Ok(Ok(Current { kept, ..current(published, latest, target) }))
     }
 
     /// The publish at a position, if it is one of messages that are kept.
@@ -129,19 +144,19 @@ impl Channel {
         let target = current.target;
         // Later than the message by its time, too: clients compare these.
         let position = batch.tip().next(now_ms.max(target.position.time_ms() + 1));
+        let (mut changes, kept) = (Vec::from_iter(current.completed(operation.act)), current.kept);
         let (message, version) = match revised(operation, current, position) {
             Ok(revised) => revised,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        let (number, was_deleted) = (version.number, version.deleted_at.is_some());
         let content =
             Content::Revised { messages: vec![message], marks: vec![Mark { target, version: Some(version) }] };
         let entry = Entry { position, id: publish.id(), connection_id: publish.connection_id.clone(), content };
         let key = self.window(store, now_ms)?.remember(publish, position);
         self.lookups.debt.add(entry.weight(), CHANGES_FLOW, now_ms);
         self.take_whole(publish, entry.added().map_or(entry.weight(), |added| added.weight()), now_ms);
-        let stored = StoredVersion { target, number, position, was_deleted, entry: Packed::one(&entry) };
-        batch.push(publish, entry, key, vec![Change::Revise(stored)]);
+        changes.extend(kept.and_then(|kept| kept.extended(&entry)).or_else(|| revise(&entry)));
+        batch.push(publish, entry, key, changes);
         Ok(Outcome::Accepted { position, count: 1 })
     }
 
@@ -162,6 +177,13 @@ impl Channel {
         }
         Ok(page)
     }
+}
+
+/// Makes what an operation left the latest version, whole.
+fn revise(entry: &Entry) -> Option<Change> {
+    let (target, _, &Version { number, position, deleted_at, .. }) = entry.operation()?;
+    let was_deleted = deleted_at.is_some();
+    Some(Change::Revise(StoredVersion { target, number, position, was_deleted, entry: Packed::one(entry) }))
 }
 
 /// Reads versions until the page is full, or there are no more.
@@ -264,15 +286,6 @@ impl Page {
     }
 }
 
-/// The latest versions of the messages of a publish, of those that are not as they were published.
-pub(in crate::channel) fn latest(store: &mut impl Store, position: Position) -> Result<Vec<Entry>, StoreError> {
-    let mut entries = Vec::new();
-    for packed in store.latest(position)? {
-        entries.extend(decoded(&packed)?);
-    }
-    Ok(entries)
-}
-
 /// Whether the last of these versions deletes the message.
 pub(in crate::channel) fn is_deleted<'a>(versions: impl IntoIterator<Item = &'a Entry>, target: Target) -> bool {
     let of = versions.into_iter().filter_map(Entry::operation).filter(|(of, ..)| *of == target);
@@ -282,20 +295,22 @@ pub(in crate::channel) fn is_deleted<'a>(versions: impl IntoIterator<Item = &'a 
 /// `latest` may have several versions of one message, the latest last.
 fn current(published: Entry, latest: Vec<Entry>, target: Target) -> Current {
     let mut sizes: Vec<usize> = published.messages().iter().map(Message::size).collect();
-    let mut message = published.messages()[target.place].clone();
-    let mut version = None;
+    let mut last = None;
     for entry in latest {
-        let Some((of, said, made)) = entry.operation() else { continue };
+        let Some((of, said, _)) = entry.operation() else { continue };
         if let Some(size) = sizes.get_mut(of.place) {
             *size = said.size();
         }
         if of == target {
-            (message, version) = (said.clone(), Some(made.clone()));
+            last = Some(entry);
         }
     }
+    let done = last.as_ref().and_then(Entry::operation);
+    let message = done.map_or(&published.messages()[target.place], |(_, said, _)| said).clone();
+    let version = done.map(|(.., made)| made.clone());
     let others_bytes = sizes.iter().sum::<usize>() - sizes[target.place];
     let connection_id = published.connection_id.clone();
-    Current { target, message, connection_id, version, published, others_bytes }
+    Current { target, message, connection_id, version, last, kept: None, published, others_bytes }
 }
 
 /// What an operation makes of a message. Fails with 40160 for another's message where only one's own may be changed,
