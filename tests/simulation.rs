@@ -3,7 +3,7 @@
 //!
 //! A seed decides everything that happens, so a failure prints its seed and repeats with `SEED=n`; `TRACE=n` shows that
 //! many lines of what led to it. `SEEDS=n` runs so many, from `FIRST=n` on: `npm run simulate` runs a million. `WIDE=1`
-//! gives each of them many relays, and `GUESTS=1` clients of the other doors.
+//! gives each of them many relays.
 
 mod support {
     pub mod adversary;
