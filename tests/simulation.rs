@@ -46,7 +46,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use support::{story, trace};
 
 /// What an unoptimized build runs in a minute on two cores.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 85;
 
 /// After how many seeds a long run says how far it is.
 const PROGRESS: u64 = 10_000;

@@ -128,7 +128,7 @@ impl World {
             (3, Some(_)) => set(number),
             (5, Some(_)) => self.change(&published, Act::Update, number),
             (6, Some(_)) => self.increment(number),
-            (7, Some(first)) if number % 3 == 0 => reaction(first.clone(), AnnotationAction::Delete, number),
+            (7, Some(first)) if number.is_multiple_of(3) => reaction(first.clone(), AnnotationAction::Delete, number),
             (7, Some(_)) => self.change(&published, Act::Delete, number),
             _ => {
                 self.order.push(number.to_string());
@@ -146,8 +146,8 @@ impl World {
 
     /// The serials of the messages, in their order, once somebody knows the channel's life.
     fn published(&self) -> Vec<String> {
-        let serials = self.sessions.iter().filter_map(|session| session.serial.as_deref()?.split_once('@'));
-        let Some((_, epoch)) = serials.last() else { return Vec::new() };
+        let mut serials = self.sessions.iter().filter_map(|session| session.serial.as_deref()?.split_once('@'));
+        let Some((_, epoch)) = serials.next() else { return Vec::new() };
         self.truth().messages.keys().map(|at| at.position.message_serial(epoch, at.place)).collect()
     }
 

@@ -140,7 +140,7 @@ impl Guest {
         let again: Vec<(u16, usize, String)> =
             self.published.iter().map(|open| (open.packet_id, open.course, open.tag.clone())).collect();
         for (packet_id, course, tag) in again {
-            if self.was_killed {
+            if self.was_killed || scene.disk_fails {
                 scene.ledger.may_come_again(self.courses[course].channel, &tag);
             }
             self.send(packet_id, course, &tag, DUPLICATE, scene);
