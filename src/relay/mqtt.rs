@@ -436,7 +436,7 @@ impl Relay {
         session.attachments.iter().filter_map(subscribed).collect()
     }
 
-    /// A client may subscribe again to what it is subscribed to, and loses nothing by that: it goes on from where it is,
+    /// A client that subscribes again to what it is subscribed to loses nothing by that: it goes on from where it is,
     /// once it was given what it asks for anew.
     pub(super) fn keep_place(&self, socket: SocketId, name: &ChannelName, again: &mut Attachment) {
         let Some(session) = self.sessions.get(&socket).filter(|session| session.mqtt().is_some()) else { return };
