@@ -44,7 +44,7 @@ fn asking_stores_nothing() {
 fn a_channel_is_stored_before_anyone_may_come_back_to_it() {
     let relay = || RelayName::from("relay:demo/0".to_owned());
     type Use = fn(&mut Channel, &mut MemoryStore, RelayName);
-    let uses: [(&str, Use); 4] = [
+    let uses: [(&str, Use); 5] = [
         ("subscribes", |channel, store, relay| {
             channel.subscribe(store, relay, LocalOccupancy::default()).expect("subscribed");
         }),
@@ -53,6 +53,11 @@ fn a_channel_is_stored_before_anyone_may_come_back_to_it() {
         }),
         ("waits", |channel, store, _| {
             assert!(channel.await_history(store, Ticket(1), wait(), NOW_MS).is_none());
+        }),
+        ("asks for what comes next, and does not wait", |channel, store, _| {
+            let hurried = HistoryQuery { wait_ms: Some(0), ..wait() };
+            let page = channel.await_history(store, Ticket(1), hurried, NOW_MS).expect("at once").expect("a page");
+            assert!(page.next.is_some(), "it comes back with this");
         }),
         ("is below a relay that is fed", |channel, store, relay| {
             let mut local_occupancy = LocalOccupancy::default();

@@ -9,17 +9,47 @@ mod support {
     pub mod mqtt;
 }
 
-use courtside::auth::{Ban, Grant, Identity};
+use std::rc::Rc;
+
+use courtside::auth::{App, Ban, Grant, Identity};
+use courtside::error::Code;
 use courtside::limits::{CALL_ANSWER_MS, GRACE_MS, MQTT_WAITING_MAX_BYTES};
 use courtside::model::data::Data;
 use courtside::model::message::{Content, Entry, Message};
 use courtside::model::packed::Packed;
 use courtside::model::serial::Position;
+use courtside::protocol::mqtt::gate::packets as packets_of;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::rpc::{Delivery, Publish, PublishKey};
-use support::bench::{EPOCH, NOW_MS, address, delivery, relay};
+use courtside::rpc::{Answer, Backlog, Delivery, Publish, PublishKey, ReadFrom, RelayName, Request, Response};
+use serde_json::json;
+use support::bench::{EPOCH, NOW_MS, address, call, delivery, entries, relay, subscribed};
 use support::grant::grant;
 use support::mqtt::{come, come_by, rows, say, sent, subscribe};
+
+/// A relay of an app whose channels keep their last message.
+fn relay_that_keeps_the_last() -> Relay {
+    let namespaces = json!([{"id": "room", "persistLast": true}]);
+    let app: App = serde_json::from_value(json!({"id": "demo", "keys": [], "namespaces": namespaces})).expect("an app");
+    Relay::new(RelayName::shard(&address().app, 0), 0, Rc::new(app), b"secret".to_vec())
+}
+
+fn backlog(after: u64, places: &[u64]) -> Option<Answer<Response>> {
+    let (epoch, through) = (EPOCH.to_owned(), Position(*places.last().expect("places")));
+    let (lost, after, entries) = (None, Position(after), entries(places));
+    Some(Ok(Response::Backlog(Backlog { epoch, lost, after, entries, through, more: false, members: 0 })))
+}
+
+/// The messages that a client of version 5 is sent with QoS 1: whether each is retained, and its payload.
+fn told(effects: &[Effect], socket: u32) -> Vec<(bool, String)> {
+    let packets: Vec<u8> = sent(effects, socket).concat();
+    let messages = packets_of(&packets).into_iter().filter(|(first, _)| first >> 4 == 3);
+    let told = messages.map(|(first, body)| {
+        let behind_id = 2 + usize::from(u16::from_be_bytes([body[0], body[1]])) + 2;
+        let payload = &body[behind_id + 1 + usize::from(body[behind_id])..];
+        (first & 1 == 1, String::from_utf8(payload.to_vec()).expect("text"))
+    });
+    told.collect()
+}
 
 /// What is published: wills, where nobody else publishes.
 fn wills(effects: &[Effect]) -> Vec<Publish> {
@@ -223,6 +253,55 @@ fn what_is_not_acknowledged_is_where_the_next_connection_begins() {
     let stored = rows(&effects).pop().and_then(|(_, row)| row).expect("a row");
     let text = String::from_utf8_lossy(&stored).into_owned();
     assert!(text.contains(&Position(5_001).serial(EPOCH)), "{text}");
+}
+
+/// What it is given of what it missed is not there yet when it subscribes anew, also with what is retained.
+#[test]
+fn who_subscribes_again_loses_nothing() {
+    for wants_retained in [false, true] {
+        let mut relay = relay_that_keeps_the_last();
+        come(&mut relay, 1, "ann", false, NOW_MS);
+        subscribe(&mut relay, 1, 0x20 | 1, NOW_MS);
+        relay.lost(SocketId(1), NOW_MS);
+        let (ticket, _) = call(&come(&mut relay, 2, "ann", false, NOW_MS + 1));
+        let reads = relay.answered(ticket, subscribed(5_002), NOW_MS + 1);
+        let (first, request) = call(&reads);
+        let missed = ReadFrom::After { position: Position(5_000), epoch: EPOCH.to_owned() };
+        assert_eq!(request, Request::Read(missed));
+
+        let options = if wants_retained { 1 } else { 0x20 | 1 };
+        let effects = say(&mut relay, 2, &[&b"\x82\x0a\0\x01\0\0\x04room"[..], &[options]].concat(), NOW_MS + 1);
+        if wants_retained {
+            let (ticket, request) = call(&effects);
+            assert_eq!(request, Request::Read(ReadFrom::Last { messages: 1 }));
+            let effects = relay.answered(ticket, backlog(5_001, &[5_002]), NOW_MS + 1);
+            assert_eq!(told(&effects, 2), [(true, "at 5002".to_owned())]);
+        }
+        // The same read is for all who miss the same.
+        let effects = relay.answered(first, backlog(5_000, &[5_001, 5_002]), NOW_MS + 1);
+        assert_eq!(told(&effects, 2), [(false, "at 5001".to_owned()), (false, "at 5002".to_owned())]);
+    }
+}
+
+/// Whether its client asks for it again, or it goes on by itself.
+#[test]
+fn a_subscription_that_cannot_be_renewed_now_costs_the_connection_and_not_the_session() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    subscribe(&mut relay, 1, 1, NOW_MS);
+    relay.lost(SocketId(1), NOW_MS);
+    for (socket, asks_again) in [(2, true), (3, false)] {
+        let (ticket, _) = call(&come(&mut relay, socket, "ann", false, NOW_MS));
+        if asks_again {
+            say(&mut relay, socket, b"\x82\x0a\0\x01\0\0\x04room\x01", NOW_MS);
+        }
+        let code = if asks_again { Code::TimedOut } else { Code::RateLimited };
+        let effects = relay.answered(ticket, Some(Err(code.into())), NOW_MS);
+        assert!(effects.contains(&Effect::Close { socket: SocketId(socket) }), "{effects:?}");
+    }
+    let (ticket, _) = call(&come(&mut relay, 4, "ann", false, NOW_MS));
+    let (_, request) = call(&relay.answered(ticket, subscribed(5_002), NOW_MS));
+    assert_eq!(request, Request::Read(ReadFrom::After { position: Position(5_000), epoch: EPOCH.to_owned() }));
 }
 
 #[test]

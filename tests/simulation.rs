@@ -3,7 +3,7 @@
 //!
 //! A seed decides everything that happens, so a failure prints its seed and repeats with `SEED=n`; `TRACE=n` shows that
 //! many lines of what led to it. `SEEDS=n` runs so many, from `FIRST=n` on: `npm run simulate` runs a million. `WIDE=1`
-//! gives each of them many relays, and `GUESTS=1` clients of the other doors.
+//! gives each of them many relays.
 
 mod support {
     pub mod adversary;
@@ -46,7 +46,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use support::{story, trace};
 
 /// What an unoptimized build runs in a minute on two cores.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 85;
 
 /// After how many seeds a long run says how far it is.
 const PROGRESS: u64 = 10_000;

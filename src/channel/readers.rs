@@ -70,16 +70,17 @@ impl Channel {
     ) -> Option<Answer<HistoryPage>> {
         let answer = self.history(store, &query, now_ms);
         let is_at_end = answer.as_ref().is_ok_and(|page| history::is_at_end(page, self.tip()));
-        let wait_ms = query.wait_ms.filter(|_| is_at_end).unwrap_or(0);
-        if wait_ms == 0 {
-            return Some(answer);
-        }
-        if self.readers.waiting.len() >= WAITING_READERS_MAX && !self.readers.make_room(query.by) {
+        let Some(wait_ms) = query.wait_ms.filter(|_| is_at_end) else { return Some(answer) };
+        let waits = wait_ms > 0;
+        if waits && self.readers.waiting.len() >= WAITING_READERS_MAX && !self.readers.make_room(query.by) {
             return Some(Err(Code::PublishRateLimited.because("too many requests wait at this channel; try again")));
         }
-        // It comes back with what it has, to the same life.
+        // It comes back with what it has, to the same life, also where it did not wait: the page has a link.
         if let Err(error) = self.begin(store) {
             return Some(Err(super::storage_failed(error)));
+        }
+        if !waits {
+            return Some(answer);
         }
         if self.readers.waiting.is_empty() {
             self.readers.seen = self.tip();

@@ -124,8 +124,9 @@ pub trait Visitor {
         false
     }
 
-    /// Which connection others know it as, where that is not its own id.
-    fn speaks_as(&self) -> Option<&str> {
+    /// Which connection others know it as in a channel, where that is not its own id. `asked` is what the attachment
+    /// keeps in [`ASKED`].
+    fn speaks_as<'a>(&'a self, _asked: Option<&'a str>) -> Option<&'a str> {
         None
     }
 
@@ -239,8 +240,8 @@ impl Visitor for Door {
         at!(self, visitor => visitor.bounces())
     }
 
-    fn speaks_as(&self) -> Option<&str> {
-        at!(self, visitor => visitor.speaks_as())
+    fn speaks_as<'a>(&'a self, asked: Option<&'a str>) -> Option<&'a str> {
+        at!(self, visitor => visitor.speaks_as(asked))
     }
 
     fn has_named_key(&self) -> bool {

@@ -72,6 +72,8 @@ impl Relay {
         if let Some(view) = &mut attachment.view {
             view.filter = self.filters.admit(&owner, view.filter.clone())?;
         }
+        #[cfg(feature = "mqtt")]
+        self.keep_place(socket, &name, &mut attachment);
         self.count(socket, &owner, -1);
         let admitted = self.insert_attachment(socket, &name, attachment);
         self.count(socket, &owner, 1);

@@ -46,6 +46,8 @@ pub struct Attachment {
     pub view: Option<Box<View>>,
     /// The row that says what it asked for, if the socket doesn't.
     pub row: Option<u16>,
+    /// Where it goes on behind what its rewind gives: it was there before.
+    pub goes_on: Option<ReadFrom>,
 }
 
 /// A channel through a filter.
@@ -181,6 +183,7 @@ impl Attachment {
             deltas,
             view: None,
             row: None,
+            goes_on: None,
         }
     }
 

@@ -418,7 +418,7 @@ impl DeliveryFilter<'_> {
         let heard = told.fold(Kinds::default(), |heard, (_, kind)| heard.with(kind));
         let hears_itself = session.echo && !attachment.params.no_echo;
         let own = if hears_itself { heard } else { Kinds::default() };
-        DeliveryFilter { connection_id: session.speaks_as(), heard, own: own.with(Kind::Presence) }
+        DeliveryFilter { connection_id: session.speaks_as(name), heard, own: own.with(Kind::Presence) }
     }
 
     /// Whether it hears all entries of these kinds, whoever said them.

@@ -22,7 +22,7 @@ use crate::error::Code;
 use crate::limits::{GRACE_MS, MQTT_KEPT_MAX_BYTES, MQTT_SAVE_MS, MQTT_WAITING_MAX_BYTES, MQTT_WATCH_MS};
 use crate::model::message::Params;
 use crate::model::name::{AppId, ChannelName};
-use crate::model::serial::Position;
+use crate::model::serial::{ChannelSerial, Position};
 use crate::protocol::door::Door;
 use crate::protocol::mqtt::Mqtt;
 use crate::protocol::mqtt::flight::Sent;
@@ -436,13 +436,26 @@ impl Relay {
         session.attachments.iter().filter_map(subscribed).collect()
     }
 
+    /// A client that subscribes again to what it is subscribed to loses nothing by that: it goes on from where it is,
+    /// once it was given what it asks for anew.
+    pub(super) fn keep_place(&self, socket: SocketId, name: &ChannelName, again: &mut Attachment) {
+        let Some(session) = self.sessions.get(&socket).filter(|session| session.mqtt().is_some()) else { return };
+        let before = session.attachments.get(name);
+        let Some((position, epoch)) = before.and_then(|before| self.place_of(name, before)) else { return };
+        match &mut again.state {
+            State::Waiting(start @ Start::Now) => *start = Start::After(ChannelSerial { position, epoch }),
+            State::Waiting(Start::Rewind(_)) => again.goes_on = Some(ReadFrom::After { position, epoch }),
+            _ => {}
+        }
+    }
+
     /// What an attachment has everything up to.
     fn place_of(&self, name: &ChannelName, attachment: &Attachment) -> Option<(Position, String)> {
         let after = |from: &ReadFrom| match from {
             ReadFrom::After { position, epoch } => Some((*position, epoch.clone())),
             _ => None,
         };
-        match &attachment.state {
+        let place = match &attachment.state {
             State::Live { after } => {
                 let feed = self.feeds.get(&name.owner())?;
                 Some((feed.position()?.max(*after), feed.epoch().to_owned()))
@@ -451,7 +464,8 @@ impl Relay {
             State::Reading { read, .. } => after(&self.calls.read(*read)?.from),
             State::Waiting(Start::After(serial)) => Some((serial.position, serial.epoch.clone())),
             State::Waiting(_) => None,
-        }
+        };
+        place.or_else(|| after(attachment.goes_on.as_ref()?))
     }
 
     pub(super) fn take_kept_changes(&mut self) -> Option<Effect> {

@@ -142,7 +142,7 @@ impl Relay {
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
         self.admit_said(&content, name)?;
         publish::check_rules(&content, self.app.rules(name))?;
-        let (connection_id, speaks_as) = (session.connection_id().to_owned(), session.speaks_as().to_owned());
+        let (connection_id, speaks_as) = (session.connection_id().to_owned(), session.speaks_as(name).to_owned());
         let by = session.grant.source();
         let publish = Publish { key, connection_id: Some(speaks_as), by, content };
         let bytes = publish.weight();

@@ -24,7 +24,7 @@ use crate::model::Format;
 use crate::model::message::Params;
 use crate::model::name::ChannelName;
 use crate::protocol::dialect::{Dialect, Voice};
-use crate::protocol::door::{Door, Mark, Visitor};
+use crate::protocol::door::{ASKED, Door, Mark, Visitor};
 use crate::protocol::objects::SITE;
 use crate::protocol::outbound::{ConnectionDetails, Outbound};
 use crate::protocol::{Encoded, action};
@@ -310,9 +310,11 @@ impl Session {
         self.grant.client_id.as_str().filter(|_| is_named)
     }
 
-    /// Which connection others know it as.
-    pub fn speaks_as(&self) -> &str {
-        self.door.as_ref().and_then(|door| door.speaks_as()).unwrap_or(self.connection_id())
+    /// Which connection others know it as in a channel.
+    pub fn speaks_as(&self, name: &ChannelName) -> &str {
+        let Some(door) = &self.door else { return self.connection_id() };
+        let asked = self.attachments.get(name).and_then(|attachment| attachment.params.accepted.get(ASKED));
+        door.speaks_as(asked.map(String::as_str)).unwrap_or(self.connection_id())
     }
 
     /// Whether it is told by itself what this channel's readers are told.

@@ -147,7 +147,7 @@ impl<'a> Sums<'a> {
         if after >= self.first() || attachment.syncs.is_under_way(Of::Objects) {
             return List::Singly;
         }
-        match self.own.get(session.speaks_as()) {
+        match self.own.get(session.speaks_as(name)) {
             None => List::Usual,
             Some(own) if self.is_own_listed => List::Own(self.with(own)),
             Some(_) => List::Singly,

@@ -49,7 +49,7 @@ impl World {
             }
             Some(11) => session.attached(&frame),
             Some(13) => self.after(200, Event::Attach { session: index, link }),
-            Some(15) => session.message(&frame, &self.order),
+            Some(15) => session.message(&frame, &self.order, &self.deleted),
             Some(19) => session.objects.operate(&frame),
             Some(20) => session.objects.page(&frame),
             _ => {}
@@ -66,20 +66,23 @@ impl Session {
         self.objects.attached();
     }
 
-    /// The next in order, and nothing else; or what became of the first, or was said of it.
-    pub fn message(&mut self, frame: &Value, order: &[String]) {
+    /// The next in order, and nothing else; or what became of one, or was said of the first. What is deleted before it
+    /// is read again is left out.
+    pub fn message(&mut self, frame: &Value, order: &[String], deleted: &BTreeSet<String>) {
         for message in frame["messages"].as_array().expect("messages") {
             let data = message["data"].as_str().unwrap_or_default();
+            let serial = message["serial"].as_str().expect("a message has a serial").to_owned();
             match message["action"].as_u64() {
                 Some(0) => {
-                    assert_eq!(Some(data), order.get(self.received).map(String::as_str), "{frame}");
-                    if self.received == 0 {
-                        self.first = data.to_owned();
-                    }
-                    self.received += 1;
+                    let left_out = order[self.reached..].iter().take_while(|said| *said != data);
+                    let left_out: Vec<_> = left_out.collect();
+                    assert!(left_out.iter().all(|said| deleted.contains(*said)), "{left_out:?} before {frame}");
+                    self.reached += left_out.len() + 1;
+                    assert!(self.reached <= order.len(), "it comes again: {frame}");
+                    self.shown.insert(serial, data.to_owned());
                 }
-                Some(1) => self.first = data.to_owned(),
-                Some(5) => self.first.push_str(data),
+                Some(1 | 2) => drop(self.shown.insert(serial, data.to_owned())),
+                Some(5) => self.shown.get_mut(&serial).expect("it has what is appended to").push_str(data),
                 Some(4) => self.summary = message["annotations"]["summary"].as_object().cloned().expect("a summary"),
                 _ => panic!("nothing else is done: {frame}"),
             }

@@ -1,7 +1,8 @@
 //! The objects of the world: what each calls, and what it forgets.
 
 use courtside::model::annotation::{Annotation, AnnotationAction};
-use courtside::model::objects::operation::{Action, Value};
+use courtside::model::objects::operation::{Action, Kind, ObjectMessage, Proposal, Target, Value};
+use courtside::model::objects::{self, id};
 use courtside::model::operation::{Operation, Patch, Reach};
 use courtside::model::revision::Act;
 
@@ -118,12 +119,17 @@ impl World {
         self.after(delay_ms, Event::Turn { object: from.object, life: Some(from.life), input });
     }
 
-    /// A message, something that is done to the first, or said of it, or an operation on objects.
+    /// A message, something that is done to one or said of the first, or an operation on objects.
     pub fn publish(&mut self, number: u64) {
-        let content = match (number % 5, self.first()) {
-            (1, Some(serial)) => append(serial, number),
-            (2, Some(message)) => Submission::Annotations { message, annotations: vec![reaction(number)] },
+        let published = self.published();
+        let content = match (number % 8, published.first()) {
+            (1, Some(first)) => operate(Act::Append, first.clone(), format!("and {number};")),
+            (2, Some(first)) => reaction(first.clone(), AnnotationAction::Create, number),
             (3, Some(_)) => set(number),
+            (5, Some(_)) => self.change(&published, Act::Update, number),
+            (6, Some(_)) => self.increment(number),
+            (7, Some(first)) if number.is_multiple_of(3) => reaction(first.clone(), AnnotationAction::Delete, number),
+            (7, Some(_)) => self.change(&published, Act::Delete, number),
             _ => {
                 self.order.push(number.to_string());
                 let data = Data::Text(number.to_string());
@@ -138,26 +144,46 @@ impl World {
         self.turn(CHANNEL, Input::Object(object::Input::Call { caller, call }));
     }
 
-    /// The serial of the first message, once it is published.
-    fn first(&self) -> Option<String> {
-        let rows = &self.hosts[CHANNEL].disk().stored().rows;
-        let entries = rows.values().next()?.entries.entries().expect("rows are whole");
-        let epoch = self.sessions.iter().find_map(|session| session.serial.as_deref()?.split_once('@'))?.1;
-        Some(entries.first()?.position.message_serial(epoch, 0))
+    /// The serials of the messages, in their order, once somebody knows the channel's life.
+    fn published(&self) -> Vec<String> {
+        let mut serials = self.sessions.iter().filter_map(|session| session.serial.as_deref()?.split_once('@'));
+        let Some((_, epoch)) = serials.next() else { return Vec::new() };
+        self.truth().messages.keys().map(|at| at.position.message_serial(epoch, at.place)).collect()
+    }
+
+    /// Any message but the first, which nobody deletes.
+    fn change(&mut self, published: &[String], act: Act, number: u64) -> Submission {
+        let index = 1 + self.random.below(published.len() as u64 - 1) as usize;
+        let Some(serial) = published.get(index) else { return set(number) };
+        if act == Act::Delete {
+            self.deleted.insert(self.order[index].clone());
+        }
+        operate(act, serial.clone(), format!("now {number};"))
+    }
+
+    /// Of the counter, which the first of these puts into the root.
+    fn increment(&mut self, number: u64) -> Submission {
+        let id = id::make(Kind::Counter, r#"{"count":0}"#, "a-nonce-of-the-score", EPOCH_MS);
+        if std::mem::replace(&mut self.counts, true) {
+            self.counted += number as f64;
+            return Submission::Objects(vec![proposal(id, Action::CounterInc(number as f64))]);
+        }
+        let set = Action::MapSet { key: COUNTER.to_owned(), value: Value::Object(id.clone()) };
+        let create = proposal(id, Action::CounterCreate(0.0));
+        Submission::Objects(vec![create, proposal("root".to_owned(), set)])
     }
 }
 
-fn append(serial: String, number: u64) -> Submission {
-    let patch = Patch { data: Data::Text(format!("and {number};")), ..Patch::default() };
+fn operate(act: Act, serial: String, text: String) -> Submission {
+    let patch = Patch { data: Data::Text(text), ..Patch::default() };
     let (client_id, description, metadata, reach) = (None, None, None, Reach::Any);
-    let act = Act::Append;
     Submission::Operation(Operation { act, serial, patch, client_id, description, metadata, reach }.into())
 }
 
-fn reaction(number: u64) -> Annotation {
-    Annotation {
+fn reaction(message: String, action: AnnotationAction, number: u64) -> Submission {
+    let annotation = Annotation {
         id: None,
-        action: AnnotationAction::Create,
+        action,
         kind: "r:multiple.v1".into(),
         name: Some("clap".into()),
         count: Some(1 + number % 3),
@@ -165,10 +191,17 @@ fn reaction(number: u64) -> Annotation {
         data: Data::Absent,
         encoding: None,
         extras: None,
-    }
+    };
+    Submission::Annotations { message, annotations: vec![annotation] }
 }
 
 fn set(number: u64) -> Submission {
     let value = Value::Number(number as f64);
     operation(number, Action::MapSet { key: format!("key{}", number % KEYS), value }).content
+}
+
+fn proposal(object_id: String, action: Action) -> Proposal {
+    let operation = objects::operation::Operation { object_id, action };
+    let message = ObjectMessage { id: None, client_id: None, extras: None, operation };
+    Proposal { message, target: Target::Named }
 }

@@ -112,6 +112,24 @@ test('what was not acknowledged comes again, under its number', async (t) => {
   assert.equal(second.messageId, b.messageId);
 });
 
+test('who subscribes whenever it connects misses nothing', async (t) => {
+  const options = { clean: false, clientId: 'always', properties: { sessionExpiryInterval: 600 } };
+  const subscribe = { cmd: 'subscribe', messageId: 7, subscriptions: [{ topic: 'always', qos: 1 }] };
+  const first = new Raw(runtime);
+  await first.connect(options);
+  await first.subscribe(subscribe.subscriptions);
+  first.socket.close();
+  await first.closed;
+  const channel = rest(runtime).channels.get('always');
+  for (const text of ['a', 'b', 'c']) await channel.publish('x', text);
+  const again = new Raw(runtime);
+  t.after(() => again.socket.close());
+  await again.opened;
+  again.say(again.connectPacket(options), subscribe);
+  const heard = (await again.first(5)).filter(({ cmd }) => cmd === 'publish');
+  assert.deepEqual(heard.map(({ payload }) => payload.toString()), ['a', 'b', 'c']);
+});
+
 test('what was not acknowledged is not lost with the memory of its object', async (t) => {
   const options = { clean: false, clientId: 'unsure', properties: { sessionExpiryInterval: 600 } };
   const first = new Raw(runtime);

@@ -34,6 +34,8 @@ pub struct Subscription {
     pub id: Option<u32>,
     /// The next messages that come are what was retained.
     pub expects_retained: bool,
+    /// It was there when its client asked for it again, and waits for the channel.
+    pub is_renewed: bool,
 }
 
 impl Taken {
@@ -59,7 +61,7 @@ impl Subscription {
     /// As the parameter of an attachment says it.
     pub fn parse(text: &str) -> Option<Subscription> {
         let (qos, id) = text.split_once(',').unwrap_or((text, ""));
-        Some(Subscription { qos: qos.parse().ok()?, id: id.parse().ok(), expects_retained: false })
+        Some(Subscription { qos: qos.parse().ok()?, id: id.parse().ok(), expects_retained: false, is_renewed: false })
     }
 
     pub fn text(self) -> String {

@@ -178,7 +178,7 @@ impl Mqtt {
             Retained::IfNew => is_new,
             Retained::Never => false,
         };
-        let subscription = Subscription { qos: wishes.qos, id, expects_retained: false };
+        let subscription = Subscription { qos: wishes.qos, id, expects_retained: false, is_renewed: !is_new };
         let mut params = Params::default();
         params.insert(ASKED.to_owned(), subscription.text());
         params.insert("appendMode".to_owned(), "full".to_owned());
@@ -300,6 +300,7 @@ impl Mqtt {
         }
         if let Some(subscription) = self.subscriptions.get_mut(channel) {
             let qos = subscription.qos;
+            subscription.is_renewed = false;
             subscription.expects_retained = flags & HAS_BACKLOG != 0 && flags & RESUMED == 0;
             if self.subscribing.settle(channel, qos) {
                 return self.subscribing.answers(self.version);
@@ -318,16 +319,19 @@ impl Mqtt {
     fn refused(&mut self, channel: &str, error: Option<&ErrorInfo>) -> Encoded {
         let unasked = Code::Disconnected.into();
         let error = error.unwrap_or(&unasked);
-        if self.subscribing.settle(channel, reason::of_subscribe(error)) {
+        let is_settled = self.subscribing.settle(channel, reason::of_subscribe(error));
+        // One that was there before is not lost by that.
+        let is_kept = error.may_pass() && self.subscriptions.get(channel).is_some_and(|one| one.is_renewed);
+        if is_settled && !is_kept {
             self.forget(channel);
             return self.subscribing.answers(self.version);
         }
         match self.forget(channel) {
             true => {
                 // What the server could not do it may do when its client comes back.
-                match error.status_code {
-                    500.. => self.is_unsure = true,
-                    _ => self.has_gap = true,
+                match error.may_pass() {
+                    true => self.is_unsure = true,
+                    false => self.has_gap = true,
                 }
                 self.end(reason::of_disconnect(error), &error.message, Vec::new())
             }

@@ -188,18 +188,18 @@ impl SocketIo {
         let seal = Seal::of(&key.secret, &grant, &channel, unique);
         let from = auth.get("pid").and_then(Value::as_str);
         let from = from.and_then(|pid| seal.open(pid, auth.get("offset").and_then(Value::as_str)));
-        let from = self.follow(from);
+        let origin = self.origin_of(from.as_ref());
         self.open.connection_id = setting.connection_id.to_owned();
         let namespace = packet.namespace.to_owned();
-        Ok((Waiting { namespace, channel, params, from, seal, is_asked: false }, grant))
+        Ok((Waiting { namespace, channel, params, from, origin, seal, is_asked: false }, grant))
     }
 
-    /// All namespaces go on from the same connection: others know this one by one id. One that goes on from none leaves
-    /// that open for those that connect with it, until the first is let in.
-    fn follow(&mut self, from: Option<From>) -> Option<From> {
-        let from = from?;
-        let known = self.origin.get_or_insert_with(|| from.origin.clone());
-        (from.origin == *known).then_some(from)
+    /// As which connection others know it in a namespace that goes on from another one than those before it. Where
+    /// nothing goes on from any, that is left open for those that connect with it, until the first is let in.
+    fn origin_of(&mut self, from: Option<&From>) -> Option<String> {
+        let origin = &from?.origin;
+        let known = self.origin.get_or_insert_with(|| origin.clone());
+        (origin != known).then(|| origin.clone())
     }
 
     /// What a client may do by what it says, or by what it said before. Fails with 40106 when it never said who it is,

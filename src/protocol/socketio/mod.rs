@@ -34,7 +34,8 @@ pub struct SocketIo {
     app: AppId,
     /// Whether it is known who its client is.
     is_known: bool,
-    /// Which connection the others know it as: the first of those that it goes on from.
+    /// Which connection the others know it as: the first of those that it goes on from. A namespace that goes on from
+    /// another keeps that one, in its attachment's parameters.
     origin: Option<String>,
     /// How often its client was refused.
     refused: u32,
@@ -122,8 +123,8 @@ impl Visitor for SocketIo {
         true
     }
 
-    fn speaks_as(&self) -> Option<&str> {
-        self.origin.as_deref()
+    fn speaks_as<'a>(&'a self, asked: Option<&'a str>) -> Option<&'a str> {
+        asked.or(self.origin.as_deref())
     }
 
     /// Its key is given out before it is known who has it.

@@ -13,6 +13,7 @@ use crate::auth::{Grant, Secret};
 use crate::model::flags::Modes;
 use crate::model::message::Params;
 use crate::model::serial::{ChannelSerial, Position};
+use crate::protocol::door::ASKED;
 use crate::protocol::inbound::Inbound;
 
 /// A namespace that a client waits to be let into.
@@ -23,6 +24,8 @@ pub struct Waiting {
     pub params: Params,
     /// What it says of an earlier connection, if that is good.
     pub from: Option<From>,
+    /// As which connection others know it there, where that is not the one that they know it as elsewhere.
+    pub origin: Option<String>,
     pub seal: Seal,
     /// Its attachment was begun; else it waits until it is known who the client is.
     pub is_asked: bool,
@@ -87,11 +90,12 @@ impl From {
 impl Waiting {
     /// What lets it in.
     pub fn attach(&self) -> Inbound {
+        let asked = self.origin.iter().map(|origin| (ASKED.to_owned(), origin.clone()));
         Inbound::Attach {
             channel: self.channel.clone(),
             serial: self.from.as_ref().map(From::serial),
             flags: Modes::PUBLISH.union(Modes::SUBSCRIBE).bits(),
-            params: self.params.clone(),
+            params: self.params.clone().into_iter().chain(asked).collect(),
         }
     }
 }

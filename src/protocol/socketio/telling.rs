@@ -92,7 +92,8 @@ impl SocketIo {
         let Some(waiting) = self.take_waiting(channel) else {
             return if is_resumed { Encoded::NOTHING } else { self.come_back() };
         };
-        let origin = self.origin.get_or_insert_with(|| std::mem::take(&mut self.open.connection_id));
+        let known = self.origin.get_or_insert_with(|| std::mem::take(&mut self.open.connection_id));
+        let origin = waiting.origin.as_deref().unwrap_or(known);
         let pid = match waiting.from.filter(|_| is_resumed) {
             Some(from) => {
                 self.open.within.extend(from.within().map(|has| (channel.to_owned(), has.to_owned())));

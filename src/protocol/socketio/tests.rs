@@ -155,7 +155,7 @@ fn who_comes_back_goes_on_behind_what_it_had() {
     };
     let (serial, mut again) = back(json!({"pid": said["pid"]}));
     assert_eq!(serial.as_deref(), Some("00000000000005-001@s"), "where it began");
-    assert_eq!(again.door.speaks_as(), Some("conn"));
+    assert_eq!(again.door.speaks_as(None), Some("conn"));
     assert_eq!(again.attached("chat", RESUMED)["pid"], said["pid"]);
     let (serial, mut again) = back(json!({"pid": said["pid"], "offset": "00000000000006-000@s"}));
     assert_eq!(serial.as_deref(), Some("00000000000006-000@s"));
@@ -312,23 +312,41 @@ fn what_is_remembered_is_pinned() {
 /// Whichever connects first: one that was never in has no connection to go on from.
 #[test]
 fn a_namespace_goes_on_though_another_that_begins_connected_before_it() {
-    let mut earlier = Guest::new();
-    earlier.connection_id = "earlier";
-    let entered = |guest: &mut Guest, channel: &str, flags| {
-        let attached = Outbound { channel: Some(channel), flags: Some(flags), ..frame(action::ATTACHED) };
-        let told = text(guest.door.tell(&attached));
-        serde_json::from_str::<Value>(told.split_once(',').expect("a packet").1).expect("JSON")
-    };
-    earlier.connects("old", json!({"key": "demo.full:local-only"}));
-    let pid = entered(&mut earlier, "old", 0)["pid"].clone();
+    let pid = earlier_pid();
     let mut guest = Guest::new();
     for auth in [json!({"key": "demo.full:local-only"}), json!({"key": "demo.full:local-only", "pid": pid})] {
         let channel = if auth["pid"].is_null() { "new" } else { "old" };
         assert!(!guest.says(&format!("40/{channel},{auth}")).unwrap().is_empty());
     }
-    let (old, new) = (entered(&mut guest, "old", RESUMED), entered(&mut guest, "new", 0));
+    let (old, new) = (guest.attached("old", RESUMED), guest.attached("new", 0));
     assert_eq!((&old["sid"], &old["pid"]), (&json!("earlier"), &pid));
     assert_eq!(new["sid"], "earlier", "others know it by one id");
+}
+
+/// The pid of an earlier connection in the namespace `old`.
+fn earlier_pid() -> Value {
+    let mut earlier = Guest { connection_id: "earlier", ..Guest::new() };
+    earlier.connects("old", json!({"key": "demo.full:local-only"}));
+    earlier.attached("old", 0)["pid"].clone()
+}
+
+/// The other was let in before it connected, and is known by the connection's own id.
+#[test]
+fn a_namespace_goes_on_by_its_own_id_though_another_was_let_in_before_it() {
+    let pid = earlier_pid();
+    let mut guest = Guest::new();
+    guest.connects("new", json!({"key": "demo.full:local-only"}));
+    assert_eq!(guest.attached("new", 0)["sid"], "conn");
+    let Inbound::Attach { serial, params, .. } = guest.connects("old", json!({"pid": pid})) else { panic!() };
+    assert_eq!(serial.as_deref(), Some("00000000000005-001@s"));
+    let asked = params.get("door").map(String::as_str);
+    assert_eq!((guest.door.speaks_as(None), guest.door.speaks_as(asked)), (Some("conn"), Some("earlier")));
+    let old = guest.attached("old", RESUMED);
+    assert_eq!((&old["sid"], &old["pid"]), (&json!("earlier"), &pid));
+    // It does the same when it misses something, so that others go on knowing it by that id.
+    guest.connects("old", json!({"pid": pid}));
+    let old = guest.attached("old", 0);
+    assert!(old["sid"] == "earlier" && old["pid"] != pid, "{old}");
 }
 
 #[test]

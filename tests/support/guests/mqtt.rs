@@ -42,11 +42,19 @@ pub struct Guest {
     /// Publishes without PUBACK.
     published: VecDeque<Published>,
     /// What it got and has not acknowledged.
-    owes: VecDeque<(u16, usize, Place)>,
+    owes: VecDeque<(u16, usize, Option<Place>)>,
     /// By course: what it acknowledged last.
-    acknowledged: Vec<Option<Place>>,
+    acknowledged: Vec<Acknowledged>,
     was_killed: bool,
     spoke_ms: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Acknowledged {
+    Nothing,
+    To(Place),
+    /// Something of which its text does not say where it is.
+    Something,
 }
 
 struct Published {
@@ -75,7 +83,7 @@ impl Guest {
             last_id: 0,
             published: VecDeque::new(),
             owes: VecDeque::new(),
-            acknowledged: vec![None; count],
+            acknowledged: vec![Acknowledged::Nothing; count],
             was_killed: false,
             spoke_ms: 0,
         }
@@ -132,7 +140,7 @@ impl Guest {
         let again: Vec<(u16, usize, String)> =
             self.published.iter().map(|open| (open.packet_id, open.course, open.tag.clone())).collect();
         for (packet_id, course, tag) in again {
-            if self.was_killed {
+            if self.was_killed || scene.disk_fails {
                 scene.ledger.may_come_again(self.courses[course].channel, &tag);
             }
             self.send(packet_id, course, &tag, DUPLICATE, scene);
@@ -143,9 +151,12 @@ impl Guest {
     /// There is no session: either it never was one, or what it missed cannot be had any more.
     fn begins_anew(&mut self, scene: &mut Scene<'_>) {
         if self.is_kept && self.is_in.contains(&true) && !scene.disk_fails {
-            let begun = |course: &Course, has: Option<Place>| has.or(course.manner.begun).expect("it is in").0;
             let is_gone = |(at, course): (usize, &Course)| {
-                self.is_in[at] && scene.ledger.may_be_gone(course.channel, begun(course, self.acknowledged[at]))
+                let has = match self.acknowledged[at] {
+                    Acknowledged::To(place) => Some(place),
+                    _ => course.manner.begun,
+                };
+                self.is_in[at] && scene.ledger.may_be_gone(course.channel, has.expect("it is in").0)
             };
             let mut courses = self.courses.iter().enumerate();
             assert!(courses.any(is_gone), "{} has lost its session, and need not", self.client_id);
@@ -153,7 +164,7 @@ impl Guest {
         }
         self.published.clear();
         self.is_in.fill(false);
-        self.acknowledged.fill(None);
+        self.acknowledged.fill(Acknowledged::Nothing);
         self.courses.iter_mut().for_each(Course::stops);
     }
 
@@ -200,11 +211,9 @@ impl Guest {
         course.hears_text(payload, scene.ledger);
         let Some(packet_id) = packet_id else { return };
         assert!(self.owes.iter().all(|(open, ..)| *open != packet_id), "a packet id is used twice");
-        if let Some(place) = course.place() {
-            self.owes.push_back((packet_id, at, place));
-            let most = if self.version == 5 { usize::from(self.receive_maximum) } else { 128 };
-            assert!(self.owes.len() <= most, "more are on their way than it takes");
-        }
+        self.owes.push_back((packet_id, at, course.place()));
+        let most = if self.version == 5 { usize::from(self.receive_maximum) } else { 128 };
+        assert!(self.owes.len() <= most, "more are on their way than it takes");
         if scene.is_settled || scene.random.chance(600) {
             self.acknowledge(scene);
         }
@@ -212,7 +221,7 @@ impl Guest {
 
     fn acknowledge(&mut self, scene: &mut Scene<'_>) {
         for (packet_id, at, place) in std::mem::take(&mut self.owes) {
-            self.acknowledged[at] = Some(place);
+            self.acknowledged[at] = place.map_or(Acknowledged::Something, Acknowledged::To);
             scene.say_packet(packet(0x40, &packet_id.to_be_bytes()));
         }
     }
@@ -315,11 +324,15 @@ impl Visitor for Guest {
         if !self.is_kept {
             self.is_in.fill(false);
             self.courses.iter_mut().for_each(Course::stops);
-            self.acknowledged.fill(None);
+            self.acknowledged.fill(Acknowledged::Nothing);
             return;
         }
         for (at, course) in self.courses.iter_mut().enumerate().filter(|(at, _)| self.is_in[*at]) {
-            course.goes_on(self.acknowledged[at]);
+            match self.acknowledged[at] {
+                Acknowledged::Nothing => course.goes_on(None),
+                Acknowledged::To(place) => course.goes_on(Some(place)),
+                Acknowledged::Something => course.stops(),
+            }
         }
     }
 

@@ -26,8 +26,9 @@ pub struct Manner {
     pub is_fed: bool,
     /// By which connection it publishes, where it is not told what it says itself.
     pub silent: Option<String>,
-    /// Behind this it began.
+    /// Behind this it began, at the earliest; and at the latest behind that, since when it was told so.
     pub begun: Option<Place>,
+    told: Option<Place>,
 }
 
 impl Course {
@@ -51,13 +52,14 @@ impl Course {
 
     /// It asks to be fed: that is behind all that is durable now.
     pub fn asks(&mut self, ledger: &Ledger) {
-        self.manner.begun = Some(ledger.durable_end(self.channel));
+        (self.manner.begun, self.manner.told) = (Some(ledger.durable_end(self.channel)), None);
     }
 
     /// It was told that it is fed from now on: behind what is durable now, nothing may be missing.
     pub fn begins(&mut self, ledger: &Ledger) {
         (self.place, self.serial, self.views) = (None, None, Views::default());
         self.floor = Some(ledger.durable_end(self.channel));
+        self.manner.told = self.floor;
     }
 
     /// It is not fed any more, and knows no place to go on from.
@@ -68,7 +70,7 @@ impl Course {
     /// It goes on behind what it acknowledged, or where it began: nothing behind that may be missing, and what it had
     /// already may come again.
     pub fn goes_on(&mut self, acknowledged: Option<Place>) {
-        (self.place, self.floor) = (None, acknowledged.or(self.manner.begun));
+        (self.place, self.floor) = (None, acknowledged.or(self.manner.told));
     }
 
     /// What follows is lost: the log must have let go of it.
