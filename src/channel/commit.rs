@@ -54,12 +54,11 @@ impl Channel {
     }
 
     /// Whether a commit should wait for the end of the turn: more will come, and a write and a frame for each is what
-    /// costs. Else who publishes to a quiet channel would wait for nobody. A relay elsewhere that sends a few at a time
-    /// will send more, and one that sends many has gathered them; the one beside hears its sockets in this very turn.
-    pub fn awaits_more(&self, is_beside: bool) -> bool {
+    /// costs. Else who publishes to a quiet channel would wait for nobody. A relay that sends a few at a time will send
+    /// more; one that sends many has gathered them.
+    pub fn awaits_more(&self) -> bool {
         let (calls, publishes) = self.last_commit;
-        let is_many = publishes >= BUSY_PUBLISHES;
-        calls >= BUSY_CALLS || if is_beside { is_many } else { publishes > 1 && !is_many }
+        calls >= BUSY_CALLS || (2..BUSY_PUBLISHES).contains(&publishes)
     }
 
     /// Whether the namespace says how often there may be a commit. Acknowledgements wait for it, too.

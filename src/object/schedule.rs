@@ -1,7 +1,7 @@
 //! When an object does what: what follows from an input, when it commits, its timers and its alarm.
 
 use super::alarm::Step;
-use super::host::{Host, Turn, Waiting};
+use super::host::{Host, Turn};
 use super::store::RelayStore;
 use super::timers::Timer;
 use super::{Class, Output};
@@ -45,8 +45,7 @@ impl<S: Store + RelayStore> Host<S> {
         if wait_ms > 0 || !(is_new || is_paced) {
             return false;
         }
-        let is_beside = self.waiting.values().any(|waiting| matches!(waiting, Waiting::Beside(_)));
-        let awaits_more = self.channel.as_ref().is_some_and(|channel| channel.awaits_more(is_beside));
+        let awaits_more = self.channel.as_ref().is_some_and(Channel::awaits_more);
         if !awaits_more {
             self.channel_does(Channel::commit);
         }

@@ -1,7 +1,7 @@
 //! What a relay's connections publish on one channel: one call at a time, the rest merged into the next.
 //!
-//! After a call that carried many, the next waits a moment for company: what a message costs is its share of a call, of
-//! a row, and of a frame to every reader, and more are on their way.
+//! After a call that carried many, the next waits until as many have come again, or a moment: what a message costs is its
+//! share of a call, of a row, and of a frame to every reader, and more are on their way.
 //!
 //! One at a time keeps every connection's order even when a call fails and is sent again; the channel knows the repeat.
 
@@ -57,9 +57,10 @@ enum State {
     Waiting {
         until_ms: u64,
     },
-    /// Before the next call.
+    /// Before the next call, until so many wait.
     Collecting {
         until_ms: u64,
+        enough: usize,
     },
 }
 
@@ -76,7 +77,8 @@ impl Publisher {
     pub fn next(&mut self, ticket: Ticket, now_ms: u64) -> Option<Vec<Publish>> {
         match self.state {
             State::InFlight(_) => return None,
-            State::Waiting { until_ms } | State::Collecting { until_ms } if until_ms > now_ms => return None,
+            State::Waiting { until_ms } if until_ms > now_ms => return None,
+            State::Collecting { until_ms, enough } if until_ms > now_ms && self.queue.len() < enough => return None,
             State::Waiting { .. } => {}
             State::Collecting { .. } | State::Idle => self.take(now_ms),
         }
@@ -106,7 +108,10 @@ impl Publisher {
             return Vec::new();
         }
         let is_busy = self.in_flight.len() >= BUSY_PUBLISHES;
-        self.state = if is_busy { State::Collecting { until_ms: now_ms + BUSY_PAUSE_MS } } else { State::Idle };
+        // Who hears that all this is done publishes as much again, beside what waits.
+        let enough = self.in_flight.len() + self.queue.len();
+        let collecting = State::Collecting { until_ms: now_ms + BUSY_PAUSE_MS, enough };
+        self.state = if is_busy { collecting } else { State::Idle };
         self.failures = 0;
         std::mem::take(&mut self.in_flight)
     }
@@ -142,7 +147,7 @@ impl Publisher {
     /// When the next call is to be sent.
     pub fn collects_until_ms(&self) -> Option<u64> {
         match self.state {
-            State::Collecting { until_ms } => Some(until_ms),
+            State::Collecting { until_ms, .. } => Some(until_ms),
             _ => None,
         }
     }
@@ -183,6 +188,20 @@ mod tests {
         assert_eq!(publisher.collects_until_ms(), None);
         publishers(&mut publisher, 1);
         assert_eq!(sent(&mut publisher, 4, 120), Some(1));
+    }
+
+    /// Without that some would circle apart from the others, each half in frames of its own.
+    #[test]
+    fn the_wait_is_over_when_all_have_come_again() {
+        let mut publisher = Publisher::default();
+        publishers(&mut publisher, BUSY_PUBLISHES);
+        sent(&mut publisher, 1, 100);
+        publishers(&mut publisher, 3);
+        publisher.answered(Ticket(1), 110);
+        publishers(&mut publisher, BUSY_PUBLISHES - 1);
+        assert_eq!(sent(&mut publisher, 2, 111), None);
+        publishers(&mut publisher, 1);
+        assert_eq!(sent(&mut publisher, 3, 111), Some(BUSY_PUBLISHES + 3));
     }
 
     #[test]
