@@ -51,8 +51,8 @@ pub const ROW_MAX_BYTES: usize = 512 * 1024;
 /// Bytes of recent entries that a channel keeps in memory, so that feeding relays reads no rows.
 pub const TAIL_MAX_BYTES: usize = 512 * 1024;
 
-/// Publishes in one call that make the next wait until as many have come again, and for how long at most: longer than it
-/// takes to send a hundred readers what the last brought, so that who hears of it has published the next. A reader
+/// Publishes in one call that make the next wait until as many have come again, and for how long at most: longer than
+/// it takes to send a hundred readers what the last brought, so that who hears of it has published the next. A reader
 /// can't tell.
 pub const BUSY_PUBLISHES: usize = 8;
 pub const BUSY_PAUSE_MS: u64 = 16;

@@ -1,7 +1,7 @@
 //! What a relay's connections publish on one channel: one call at a time, the rest merged into the next.
 //!
-//! After a call that carried many, the next waits until as many have come again, or a moment: what a message costs is its
-//! share of a call, of a row, and of a frame to every reader, and more are on their way.
+//! After a call that carried many, the next waits until as many have come again, or a moment: what a message costs is
+//! its share of a call, of a row, and of a frame to every reader, and more are on their way.
 //!
 //! One at a time keeps every connection's order even when a call fails and is sent again; the channel knows the repeat.
 

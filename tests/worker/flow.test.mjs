@@ -64,7 +64,8 @@ function frame(text) {
 }
 
 /**
- * A WebSocket that is attached to a channel under as many names as it may be, so that each message fills it more, and never reads.
+ * A WebSocket that is attached to a channel under as many names as it may be, so that each message fills it more, and
+ * never reads.
  * @param {import('./runtime.mjs').Runtime} runtime
  * @param {string[]} names
  */
