@@ -8,8 +8,8 @@ use super::fields::{Fields, wrong};
 use super::webhook::Webhook;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    CHANNEL_NAME_MAX_BYTES, CLIENT_RATE_MAX, HOOKS_PER_APP_MAX, MESSAGE_MAX_BYTES, PACE_MAX_MS, PACE_MIN_MS,
-    RETENTION_MAX_HOURS,
+    CHANNEL_NAME_MAX_BYTES, CLIENT_RATE_MAX, HOOKS_PER_APP_MAX, MESSAGE_MAX_BYTES, OBJECTS_RETENTION_MAX_DAYS,
+    PACE_MAX_MS, PACE_MIN_MS, RETENTION_MAX_HOURS,
 };
 use crate::model::conflation::check_key;
 
@@ -31,6 +31,7 @@ const EFFECTIVE: &[&str] = &[
     "commitInterval",
     "traced",
     "maxMessageSize",
+    "objectsRetentionDays",
 ];
 
 /// Declares [`Rules`]: a flag each, with its name in JSON.
@@ -63,6 +64,8 @@ macro_rules! flags {
             pub rest_messages_per_second: Option<u64>,
             /// How many bytes a publish has, or a change of a message, if it is fewer than any may have.
             pub max_message_size: Option<u64>,
+            /// How long objects are kept after their last use.
+            pub objects_retention_days: Option<u64>,
             /// Where events of them go, beside the app's own.
             pub webhooks: Vec<Webhook>,
         }
@@ -85,6 +88,7 @@ macro_rules! flags {
                 messages_per_second: None,
                 rest_messages_per_second: None,
                 max_message_size: None,
+                objects_retention_days: None,
                 webhooks: Vec::new(),
             };
 
@@ -137,7 +141,7 @@ const RATES: [&str; 5] = [
     "restMessagesPerSecond",
 ];
 
-const VALUED: [&str; 12] = [
+const VALUED: [&str; 13] = [
     "batchingInterval",
     "commitInterval",
     "conflationInterval",
@@ -150,6 +154,7 @@ const VALUED: [&str; 12] = [
     "messagesPerSecond",
     "restMessagesPerSecond",
     "maxMessageSize",
+    "objectsRetentionDays",
 ];
 
 /// A namespace: the channels whose first segment, or whole name, is `id`. `*` holds for all channels without one.
@@ -184,6 +189,7 @@ impl Namespace {
             messages_per_second: rate(&fields, RATES[3])?,
             rest_messages_per_second: rate(&fields, RATES[4])?,
             max_message_size: within(&fields, "maxMessageSize", MESSAGE_MAX_BYTES as u64)?,
+            objects_retention_days: within(&fields, "objectsRetentionDays", OBJECTS_RETENTION_MAX_DAYS)?,
             webhooks: fields.list(WEBHOOKS, HOOKS_PER_APP_MAX, |value, path: &str| {
                 Webhook::read_of_namespace(value, path, secret_min_bytes)
             })?,
@@ -300,7 +306,10 @@ impl Rules {
             self.rest_messages_per_second,
         ];
         let intervals = intervals.map(|interval| json!(interval)).into_iter();
-        let values = intervals.chain(others).chain(rates.map(|rate| json!(rate))).chain([json!(self.max_message_size)]);
+        let values = intervals
+            .chain(others)
+            .chain(rates.map(|rate| json!(rate)))
+            .chain([self.max_message_size, self.objects_retention_days].map(|value| json!(value)));
         VALUED.into_iter().zip(values)
     }
 }

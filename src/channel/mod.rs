@@ -40,7 +40,7 @@ use crate::rpc::feeds::{Feeding, Feeds};
 use crate::rpc::placement;
 use crate::rpc::{
     Address, Answer, Backlog, Delivered, Delivery, HistoryPage, HistoryQuery, LocalOccupancy, Probe, ReadFrom,
-    RelayName, Response, Rules, RulesOfVersion1, RulesOfVersion2, RulesOfVersion3, Subscribed, Ticket,
+    RelayName, Response, Rules, RulesOfVersion1, RulesOfVersion2, RulesOfVersion3, RulesOfVersion4, Subscribed, Ticket,
 };
 use crate::stats::{Load, Tally, Way};
 use commit::Pending;
@@ -93,16 +93,14 @@ struct Meta {
 }
 
 impl Versioned for Meta {
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
         match version {
             1 => Meta::read_with::<RulesOfVersion1>(bytes),
             2 => Meta::read_with::<RulesOfVersion2>(bytes),
-            3 => {
-                let before = Meta::read_with::<RulesOfVersion3>(bytes)?;
-                Ok(Meta { last: pinned::take(bytes)?, ..before })
-            }
+            3 => Meta::read_with::<RulesOfVersion3>(bytes)?.with_last(bytes),
+            4 => Meta::read_with::<RulesOfVersion4>(bytes)?.with_last(bytes),
             _ => Err(Unreadable::Version(version)),
         }
     }
@@ -113,6 +111,10 @@ impl Meta {
     fn read_with<T: DeserializeOwned + Into<Rules>>(bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
         let (address, epoch, floor, rules, listed, listened) = pinned::take::<(_, _, _, T, _, _)>(bytes)?;
         Ok(Meta { address, epoch, floor, rules: rules.into(), listed, listened, last: None })
+    }
+
+    fn with_last(self, bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
+        Ok(Meta { last: pinned::take(bytes)?, ..self })
     }
 }
 

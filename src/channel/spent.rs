@@ -37,7 +37,8 @@ impl Channel {
         let may_end = self.has_begun && self.states.holders.count() == 0;
         let expired_ms = self.log.tip().time_ms() + super::log::kept_ms(&self.meta.rules);
         let last_ms = if self.meta.rules.persist_last { self.log.tip().time_ms() + LAST_KEPT_MS } else { 0 };
-        let kept_until_ms = self.states.objects.kept_until_ms().unwrap_or_default().max(last_ms);
+        let kept_until_ms =
+            self.states.objects.kept_until_ms(self.meta.rules.objects_kept_ms).unwrap_or_default().max(last_ms);
         may_end.then(|| (expired_ms + SPENT_AFTER_MS).max(self.spent.look_at_ms).max(kept_until_ms))
     }
 

@@ -15,8 +15,12 @@ pub const OBJECT_PARTS_MAX: u64 = 250_000;
 /// how long an object may be out of reach from the root before it is deleted.
 pub const OBJECTS_GRACE_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// How long objects are kept after they were last changed, in a channel that nobody is on.
+/// How long objects are kept after they were last changed, in a channel that nobody is on, unless its namespace says
+/// otherwise.
 pub const OBJECTS_KEPT_MS: u64 = 90 * 24 * 60 * 60 * 1_000;
+
+/// The most that a namespace may say instead.
+pub const OBJECTS_RETENTION_MAX_DAYS: u64 = 365;
 
 /// How precisely the last change is stored: finer would be a row more for each increment.
 pub const OBJECTS_USED_STEP_MS: u64 = 24 * 60 * 60 * 1_000;

@@ -45,7 +45,7 @@ pub use publish::{
 pub use push::{
     ChannelPush, DevicesQuery, DirectPush, PushCaller, PushRequest, PushResponse, PushTarget, SubscriptionsQuery,
 };
-pub use rules::{Rules, RulesOfVersion1, RulesOfVersion2, RulesOfVersion3};
+pub use rules::{Rules, RulesOfVersion1, RulesOfVersion2, RulesOfVersion3, RulesOfVersion4};
 
 /// Names a waiting caller to the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -302,6 +302,7 @@ pub fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, ErrorInfo> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::OBJECTS_KEPT_MS;
     use crate::model::name::AppId;
 
     #[test]
@@ -321,20 +322,23 @@ mod tests {
                 rest_messages_per_second: 6,
                 commit_interval_ms: 3,
                 hooks: Vec::new(),
+                objects_kept_ms: 11,
             },
             request: Request::Subscribe(RelayName::from("demo/0".to_owned()), LocalOccupancy::default()),
         };
         let bytes = pinned::encode(&call);
         assert_eq!(
             bytes,
-            b"\x05\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x05\x06\x03\0\x01\x06demo/0\0\0\0\0\0\0\0\0\0"
+            b"\x06\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x05\x06\x03\0\x0b\x01\x06demo/0\0\0\0\0\0\0\0\0\0"
         );
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
-        let earlier = |version: u8, end: usize| [&[version], &bytes[1..end], &bytes[21..]].concat();
-        let [first, second, third] = [(1, 14), (2, 15), (3, 17)].map(|(version, end)| earlier(version, end));
+        let earlier = |version: u8, end: usize| [&[version], &bytes[1..end], &bytes[22..]].concat();
+        let [first, second, third, fourth] =
+            [(1, 14), (2, 15), (3, 17), (5, 21)].map(|(version, end)| earlier(version, end));
         let rules = |bytes: &[u8]| decode::<ChannelCall>(bytes).unwrap().rules;
-        let before =
-            Rules { messages_per_second: 0, rest_messages_per_second: 0, commit_interval_ms: 0, ..call.rules.clone() };
+        let before = Rules { objects_kept_ms: OBJECTS_KEPT_MS, ..call.rules.clone() };
+        assert_eq!(rules(&fourth), before);
+        let before = Rules { messages_per_second: 0, rest_messages_per_second: 0, commit_interval_ms: 0, ..before };
         assert_eq!(rules(&third), before);
         let before = Rules { push: false, persist_last: false, ..before };
         assert_eq!(rules(&first), Rules { mutable: false, ..before.clone() });

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{App, Hook};
-use crate::limits::{MEMBERS_MAX, PACE_MAX_MS, RETENTION_MAX_HOURS, RETENTION_MS, RETENTION_PERSISTED_MS};
+use crate::limits::{
+    MEMBERS_MAX, OBJECTS_KEPT_MS, PACE_MAX_MS, RETENTION_MAX_HOURS, RETENTION_MS, RETENTION_PERSISTED_MS,
+};
 use crate::model::name::ChannelName;
 
 /// What an app's namespaces say of a channel. Sent along with calls, so that no channel reads configuration.
@@ -29,6 +31,8 @@ pub struct Rules {
     pub commit_interval_ms: u32,
     /// Where its events go besides.
     pub hooks: Vec<Hook>,
+    /// How long objects are kept after their last use.
+    pub objects_kept_ms: u64,
 }
 
 /// Rules as version 1 of a call, and of a channel's own record, had them.
@@ -75,6 +79,24 @@ impl From<RulesOfVersion3> for Rules {
     }
 }
 
+/// The same of version 4.
+#[derive(Serialize, Deserialize)]
+pub struct RulesOfVersion4 {
+    rules: RulesOfVersion3,
+    messages_per_second: u32,
+    rest_messages_per_second: u32,
+    commit_interval_ms: u32,
+    hooks: Vec<Hook>,
+}
+
+impl From<RulesOfVersion4> for Rules {
+    fn from(earlier: RulesOfVersion4) -> Rules {
+        let RulesOfVersion4 { rules, messages_per_second, rest_messages_per_second, commit_interval_ms, hooks } =
+            earlier;
+        Rules { messages_per_second, rest_messages_per_second, commit_interval_ms, hooks, ..rules.into() }
+    }
+}
+
 impl Rules {
     /// What an app's rules come to on a channel. The messages of a chat room can be changed, whatever they say.
     pub fn on(app: &App, channel: &ChannelName) -> Rules {
@@ -115,6 +137,7 @@ impl Rules {
             rest_messages_per_second: rate(rules.rest_messages_per_second),
             commit_interval_ms: rules.commit_interval_ms.unwrap_or(0).min(PACE_MAX_MS) as u32,
             hooks: Vec::new(),
+            objects_kept_ms: rules.objects_retention_days.map_or(OBJECTS_KEPT_MS, |days| days * 24 * 60 * 60 * 1_000),
         }
     }
 }
@@ -180,6 +203,9 @@ mod tests {
         const HOUR_MS: u64 = 60 * 60 * 1_000;
         let kept_ms = |rules: &str| of(rules).retention_ms;
         assert_eq!(kept_ms(r#""persisted":true,"retentionHours":5"#), 5 * HOUR_MS);
+        let objects_kept_ms = |rules: &str| of(rules).objects_kept_ms;
+        assert_eq!(objects_kept_ms(r#""objectsRetentionDays":2"#), 48 * HOUR_MS);
+        assert_eq!(objects_kept_ms(r#""persisted":true"#), OBJECTS_KEPT_MS);
         assert_eq!(kept_ms(r#""mutableMessages":true,"retentionHours":8760"#), 8_760 * HOUR_MS);
         assert_eq!((kept_ms(r#""persisted":true"#), kept_ms(r#""retentionHours":5"#)), (72 * HOUR_MS, 120_000));
         assert!(of(r#""persistLast":true"#).persist_last && !of(r#""persisted":true"#).persist_last);

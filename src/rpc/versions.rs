@@ -1,7 +1,7 @@
 //! The versions of calls and answers, and those that earlier builds wrote.
 
 use super::{Answer, ChannelCall, Delivered, Delivery, Follow, Noticed, Probe, Probed, Refusal, Response};
-use super::{RulesOfVersion1, RulesOfVersion2, RulesOfVersion3};
+use super::{RulesOfVersion1, RulesOfVersion2, RulesOfVersion3, RulesOfVersion4};
 use crate::base::pinned::{self, Unreadable, Versioned};
 
 macro_rules! versions {
@@ -31,9 +31,9 @@ impl Versioned for Answer<Response> {
     }
 }
 
-/// The same here; and before version 4 the rules were others.
+/// The same here; and the rules were others.
 impl Versioned for ChannelCall {
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 6;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<ChannelCall, Unreadable> {
         let to = pinned::take(bytes)?;
@@ -41,7 +41,7 @@ impl Versioned for ChannelCall {
             1 => pinned::take::<RulesOfVersion1>(bytes)?.into(),
             2 => pinned::take::<RulesOfVersion2>(bytes)?.into(),
             3 => pinned::take::<RulesOfVersion3>(bytes)?.into(),
-            4 => pinned::take(bytes)?,
+            4 | 5 => pinned::take::<RulesOfVersion4>(bytes)?.into(),
             _ => return Err(Unreadable::Version(version)),
         };
         Ok(ChannelCall { to, rules, request: pinned::take(bytes)? })

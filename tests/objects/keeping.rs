@@ -3,7 +3,9 @@
 use courtside::base::pinned;
 use courtside::channel::{Channel, Effect};
 use courtside::error::{Code, ErrorInfo};
-use courtside::limits::{OBJECT_PARTS_MAX, OBJECTS_GRACE_MS, OBJECTS_KEPT_MS, OBJECTS_PAGE_BYTES, SPENT_AFTER_MS};
+use courtside::limits::{
+    OBJECT_PARTS_MAX, OBJECTS_GRACE_MS, OBJECTS_KEPT_MS, OBJECTS_PAGE_BYTES, OBJECTS_USED_STEP_MS, SPENT_AFTER_MS,
+};
 use courtside::model::objects::id;
 use courtside::model::objects::operation::{Action, Kind, ObjectMessage, Operation, Proposal, Target, Value};
 use courtside::model::objects::parts::{Part, PartKey, Snapshot, State, Summary, Tree};
@@ -420,17 +422,34 @@ fn objects_outlive_the_log_and_go_with_the_channel_when_nobody_used_them_for_lon
     assert!(!bench.channel.is_spent());
     bench.channel = wake(&mut bench.store);
     assert_eq!(bench.tree("root", "a").unwrap().top, text("x"));
-    bench.pass(2 * SPENT_AFTER_MS);
+    bench.pass(OBJECTS_USED_STEP_MS + 2 * SPENT_AFTER_MS);
     assert!(bench.channel.is_spent());
 }
 
 #[test]
-fn where_messages_are_kept_longer_so_are_objects() {
+fn a_namespace_says_how_long_objects_are_kept() {
+    for objects_kept_ms in [OBJECTS_KEPT_MS / 90, 4 * OBJECTS_KEPT_MS] {
+        let mut bench = with_rules(Rules { objects_kept_ms, ..rules() });
+        bench.done(vec![set("root", "a", text("x"))]);
+        bench.pass(objects_kept_ms - 1);
+        assert!(!bench.channel.is_spent());
+        bench.pass(OBJECTS_USED_STEP_MS + 2 * SPENT_AFTER_MS);
+        assert!(bench.channel.is_spent());
+    }
+}
+
+/// Long after the beginning of time.
+fn with_rules(rules: Rules) -> Bench {
     let mut bench = Bench::new();
-    let rules = Rules { retention_ms: 2 * OBJECTS_KEPT_MS, ..rules() };
     let woken = Channel::wake(&mut bench.store, Some((&address(), &rules)), EPOCH, NOW_MS);
     bench.channel = woken.expect("the store works").expect("a channel");
     bench.now_ms = 100 * OBJECTS_KEPT_MS;
+    bench
+}
+
+#[test]
+fn where_messages_are_kept_longer_so_are_objects() {
+    let mut bench = with_rules(Rules { retention_ms: 2 * OBJECTS_KEPT_MS, ..rules() });
     bench.done(vec![set("root", "a", text("x"))]);
     bench.pass(2 * OBJECTS_KEPT_MS - 1);
     assert!(!bench.channel.is_spent());

@@ -27,7 +27,7 @@ use courtside::base::pinned::{self, Unreadable};
 use courtside::channel::Channel;
 use courtside::channel::store::{Row, Store, StoreError, StoredMember, Totals};
 use courtside::error::Code;
-use courtside::limits::PUSH_DELAY_MS;
+use courtside::limits::{ENDING_BYTES, PUSH_DELAY_MS};
 use courtside::model::annotation::{Annotation, AnnotationAction, Summary, SummaryCounts};
 use courtside::model::data::Data;
 use courtside::model::message::{Content, Entry, Message};
@@ -66,14 +66,15 @@ use support::mqtt;
 /// Bytes by what they are: text as it stands, everything else in hexadecimal.
 type Fixture = BTreeMap<String, String>;
 
-const EARLIER: [&str; 5] = [
+const EARLIER: [&str; 6] = [
     include_str!("../fixtures/formats-1.txt"),
     include_str!("../fixtures/formats-2.txt"),
     include_str!("../fixtures/formats-3.txt"),
     include_str!("../fixtures/formats-4.txt"),
     include_str!("../fixtures/formats-5.txt"),
+    include_str!("../fixtures/formats-6.txt"),
 ];
-const NEWEST: &str = include_str!("../fixtures/formats-6.txt");
+const NEWEST: &str = include_str!("../fixtures/formats-7.txt");
 
 #[test]
 fn what_operators_did_is_read_again() {
@@ -167,7 +168,7 @@ fn objects_of_every_version_are_there() {
         let said: Vec<ObjectMessage> = said.into_iter().map(|proposal| proposal.message).collect();
         assert_eq!(entry.objects(), said);
     }
-    assert_eq!(versions, 4);
+    assert_eq!(versions, 5);
 }
 
 /// The version before this one kept each append with the whole message that it left.
@@ -183,15 +184,27 @@ fn before_appends_were_parts(operations: &Packed, latest: &Packed) -> Packed {
 
 #[test]
 fn operations_of_every_version_are_read_whole() {
-    let fixture = fixture(NEWEST);
-    let [operations, latest] =
-        ["entries", "latest"].map(|name| Packed::from_bytes(unhex(&fixture[&format!("operations.{name}")])));
-    for operations in [before_appends_were_parts(&operations, &latest), operations.clone()] {
+    let packed = |fixture: &Fixture, name: &str| Packed::from_bytes(unhex(&fixture[name]));
+    let parts = |fixture: &Fixture| (packed(fixture, "operations.entries"), packed(fixture, "operations.latest"));
+    let (newest, before_endings) = (fixture(NEWEST), fixture(EARLIER[5]));
+    let ((operations, latest), (earlier, earlier_latest)) = (parts(&newest), parts(&before_endings));
+    let mut ending = unhex(&newest["operations.ending"]);
+    ending.resize(ENDING_BYTES, 0);
+    let versions = [
+        (before_appends_were_parts(&earlier, &earlier_latest), earlier_latest.clone(), None),
+        (earlier, earlier_latest, None),
+        (operations, latest, Some(ending)),
+    ];
+    for (operations, latest, ending) in versions {
         let mut store = store_with_versions();
         let (last, row) = store.rows.pop_last().expect("a row");
         store.rows.retain(|position, _| *position == Position(1_000_000_001));
         store.rows.insert(last, Row { entries: operations, ..row });
-        store.latest.values_mut().next().expect("a version").entry = latest.clone();
+        store.latest.values_mut().next().expect("a version").entry = latest;
+        match ending {
+            Some(bytes) => store.endings.values_mut().next().expect("appends").bytes = bytes,
+            None => store.endings.clear(),
+        }
         let mut channel = wake(&mut store);
         let fed = channel.next(&mut store, Position(1_000_000_001), NOW_MS).expect("a delivery").entries;
         let texts: Vec<Data> =
@@ -282,7 +295,7 @@ fn a_push_of_every_version_is_delivered() {
         };
         assert!(outputs.iter().any(delivered), "{outputs:?}");
     }
-    assert_eq!(versions, 3);
+    assert_eq!(versions, 4);
 }
 
 #[test]
@@ -306,7 +319,7 @@ fn a_webhook_of_every_version_goes_on_where_it_is() {
         let posts = channel.posts(&mut store, false, "seed", NOW_MS + 4_000);
         assert!(String::from_utf8_lossy(&posts[0].body).contains("hello ü"), "{posts:?}");
     }
-    assert_eq!(versions, 2);
+    assert_eq!(versions, 3);
 }
 
 #[test]

@@ -250,6 +250,9 @@ pub fn written() -> Fixture {
     let operations = versions.rows.values().skip(1).flat_map(|row| row.entries.bytes().to_vec());
     put("operations.entries", hex(&operations.collect::<Vec<u8>>()));
     put("operations.latest", hex(versions.latest.values().next().expect("a version").entry.bytes()));
+    let ending = &versions.endings.values().next().expect("appends").bytes;
+    let length = ending.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    put("operations.ending", hex(&ending[..length]));
     let objects = store_with_objects();
     put("objects.entries", hex(objects.rows.values().next().expect("a row").entries.bytes()));
     objects.objects.iter().for_each(|(key, part)| _ = put(&part_name(key), hex(part)));

@@ -87,6 +87,11 @@ fn rules_without_effect_are_named_at_run_time_and_refused_in_the_configuration()
             parse(&format!(r#"{{"apps":[{}]}}"#, app_with(&format!(r#""maxMessageSize":{bytes}"#)))).unwrap_err();
         assert!(error.message.contains("apps[0].namespaces[1].maxMessageSize must be from 1 to 65536"), "{error}");
     }
+    for days in [0, 366] {
+        let app = app_with(&format!(r#""objectsRetentionDays":{days}"#));
+        let error = parse(&format!(r#"{{"apps":[{app}]}}"#)).unwrap_err();
+        assert!(error.message.contains("namespaces[1].objectsRetentionDays must be from 1 to 365"), "{error}");
+    }
     for rule in ["mutableMessages", "pushEnabled", "traced"] {
         let app = app_with(&format!(r#""{rule}":true"#));
         assert!(parse(&format!(r#"{{"apps":[{app}]}}"#)).is_ok(), "{rule}");

@@ -13,8 +13,8 @@ use crate::channel::store::{Store, StoreError, Stored};
 use crate::channel::{Channel, storage_failed};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    DELETES_PER_ENTRY, MESSAGE_OVERHEAD_BYTES, OBJECT_ROW_BYTES, OBJECT_ROWS_MAX, OBJECTS_KEPT_MS, OBJECTS_PAGE_BYTES,
-    OBJECTS_READ_MAX_BYTES, TRIM_PAUSE_MS,
+    DELETES_PER_ENTRY, MESSAGE_OVERHEAD_BYTES, OBJECT_ROW_BYTES, OBJECT_ROWS_MAX, OBJECTS_PAGE_BYTES,
+    OBJECTS_READ_MAX_BYTES, OBJECTS_USED_STEP_MS, TRIM_PAUSE_MS,
 };
 use crate::model::message::{self, Content};
 use crate::model::objects::id::ROOT;
@@ -57,9 +57,10 @@ impl State for Objects {
 }
 
 impl Objects {
-    /// Until when they are kept though nobody comes; `None` when there are none.
-    pub fn kept_until_ms(&self) -> Option<u64> {
-        (self.summary.parts > 0).then_some(self.summary.used_ms + OBJECTS_KEPT_MS)
+    /// Until when they are kept though nobody comes, at least so long after their last change; `None` when there are
+    /// none.
+    pub fn kept_until_ms(&self, kept_ms: u64) -> Option<u64> {
+        (self.summary.parts > 0).then_some(self.summary.used_ms + OBJECTS_USED_STEP_MS + kept_ms)
     }
 }
 
