@@ -47,7 +47,7 @@ pub struct Attachment {
     /// The row that says what it asked for, if the socket doesn't.
     pub row: Option<u16>,
     /// Where it goes on behind what its rewind gives: it was there before.
-    pub goes_on: Option<ReadFrom>,
+    pub goes_on: Option<Box<ReadFrom>>,
 }
 
 /// A channel through a filter.

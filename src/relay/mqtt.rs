@@ -444,7 +444,7 @@ impl Relay {
         let Some((position, epoch)) = before.and_then(|before| self.place_of(name, before)) else { return };
         match &mut again.state {
             State::Waiting(start @ Start::Now) => *start = Start::After(ChannelSerial { position, epoch }),
-            State::Waiting(Start::Rewind(_)) => again.goes_on = Some(ReadFrom::After { position, epoch }),
+            State::Waiting(Start::Rewind(_)) => again.goes_on = Some(Box::new(ReadFrom::After { position, epoch })),
             _ => {}
         }
     }
@@ -465,7 +465,7 @@ impl Relay {
             State::Waiting(Start::After(serial)) => Some((serial.position, serial.epoch.clone())),
             State::Waiting(_) => None,
         };
-        place.or_else(|| after(attachment.goes_on.as_ref()?))
+        place.or_else(|| after(attachment.goes_on.as_deref()?))
     }
 
     pub(super) fn take_kept_changes(&mut self) -> Option<Effect> {

@@ -119,7 +119,7 @@ impl Relay {
         }
         self.send_entries(socket, name, &backlog.epoch, &entries);
         if let Some(from) = self.attachment(socket, name).and_then(|attachment| attachment.goes_on.take()) {
-            return self.read(socket, name, from, Replay { resumes: true, announced: true });
+            return self.read(socket, name, *from, Replay { resumes: true, announced: true });
         }
         if backlog.more || backlog.through < position {
             let from = ReadFrom::After { position: backlog.through, epoch: backlog.epoch.clone() };
