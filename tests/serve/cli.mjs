@@ -1,7 +1,6 @@
 /** The command line against a server, for tests: what it says, apart by where it says it, and what it ends with. */
 import { spawn } from 'node:child_process';
-import path from 'node:path';
-import { Served, command, folder } from './served.mjs';
+import { Served, command } from './served.mjs';
 
 export const adminToken = 'admin-token-of-these-tests';
 export const key = 'demo.key1:secret-of-these-tests';
@@ -25,10 +24,7 @@ const apps = { apps: [{
 /** A server for a file of tests. @param {{ after: (end: () => unknown) => void }} scope */
 export async function serve(scope) {
   const args = ['--apps', JSON.stringify(apps), '--admin-token', adminToken];
-  const served = new Served(path.join(folder(scope), 'data'), { args });
-  scope.after(() => served.end());
-  await served.start();
-  return served;
+  return Served.start(scope, { args });
 }
 
 /** What tells a command where its server is. @param {Served} served */

@@ -30,10 +30,7 @@ push.fcm.serviceAccount.private_key = pem(generateKeyPairSync('rsa', { modulusLe
 const { apps: [hooked] } = filled(block('webhooks.md', '"webhooks"'));
 const app = { ...hooked, push, keys: [filled(block('tokens.md', 'revocableTokens')), filled(pusherKey)] };
 
-const served = new Served(path.join(folder({ after }), 'data'),
-  { args: ['--apps', JSON.stringify({ apps: [app] }), '--admin-token', adminToken] });
-after(() => served.end());
-await served.start();
+const served = await Served.start({ after }, { args: ['--apps', JSON.stringify({ apps: [app] }), '--admin-token', adminToken] });
 const client = new Ably.Rest({ key, ...served.clientOptions });
 const environment = { ...process.env, KEY: key, ADMIN_TOKEN: adminToken, COURTSIDE_URL: served.url,
   COURTSIDE_KEY: key };

@@ -14,7 +14,7 @@ export const command = path.resolve(import.meta.dirname, '../../bin/courtside.mj
 /** A directory that goes with the test. @param {{ after: (end: () => void) => void }} scope */
 export function folder(scope) {
   const made = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-test-'));
-  scope.after(() => fs.rmSync(made, { recursive: true, force: true }));
+  scope.after(() => fs.rmSync(made, { recursive: true, force: true, maxRetries: 10 }));
   return made;
 }
 
@@ -67,8 +67,11 @@ export class Served {
    * @returns {Promise<T>}
    */
   static async start(t, options) {
-    const served = new this(path.join(folder(t), 'data'), options);
-    t.after(() => served.end());
+    /** @type {T | undefined} */
+    let served;
+    // What is registered first is done first: it ends before its files go.
+    t.after(() => served?.end());
+    served = new this(path.join(folder(t), 'data'), options);
     await served.start();
     return served;
   }

@@ -228,7 +228,7 @@ for (const { format, useBinaryProtocol } of formats) {
     assert.deepEqual((await ann.presence.get({ clientId: 'bob' })).map(({ data }) => data), [{ seat: 1 }]);
     const counted = new Heard();
     ann.occupancy.subscribe(counted.hear);
-    await counted.until(({ occupancy }) => occupancy.presenceMembers === 2);
+    await counted.until(({ occupancy: { presenceMembers, connections } }) => presenceMembers === 2 && connections === 2);
     assert.deepEqual([ann.occupancy.current, await bob.occupancy.get()], Array(2).fill({ connections: 2, presenceMembers: 2 }));
   });
 }
