@@ -412,7 +412,9 @@ test('a body has so many frames, and what they bring about does not pile up', as
   const comet = await Comet.connect();
   const body = (/** @type {number} */ count) => `[${'{"action":10},'.repeat(count - 1)}{"action":10}]`;
   assert.deepEqual(refusal(await comet.send(body(10_001))), [action.ERROR, 40009]);
-  assert.equal((await comet.send(body(10_000))).status, 204);
+  let bodies = 0;
+  while ((await comet.send(body(10_000))).status === 204) assert.ok(++bodies < 10);
+  assert.ok(bodies > 0);
   // More was answered than waits for a reader: it is told to come back, and the others are as they were.
   while (comet.heard.at(-1)?.action !== action.DISCONNECTED) comet.heard = (await comet.ask('recv')).frames;
   const other = await Comet.connect();
