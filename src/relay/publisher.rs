@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::SocketId;
 use super::outbox::Place;
-use crate::limits::{BUSY_PAUSE_MS, BUSY_PUBLISHES, PUBLISH_CALL_MAX_BYTES};
+use crate::limits::{BUSY_PUBLISHES, PUBLISH_CALL_MAX_BYTES};
 use crate::model::name::ChannelName;
 use crate::rpc::Publish;
 use crate::rpc::Ticket;
@@ -102,15 +102,15 @@ impl Publisher {
         }
     }
 
-    /// The call was answered: its items, to be told.
-    pub fn answered(&mut self, ticket: Ticket, now_ms: u64) -> Vec<Item> {
+    /// The call was answered: its items, to be told. If there were many, the next call waits for more until then.
+    pub fn answered(&mut self, ticket: Ticket, until_ms: u64) -> Vec<Item> {
         if self.state != State::InFlight(ticket) {
             return Vec::new();
         }
         let is_busy = self.in_flight.len() >= BUSY_PUBLISHES;
         // Who hears that all this is done publishes as much again, beside what waits.
         let enough = self.in_flight.len() + self.queue.len();
-        let collecting = State::Collecting { until_ms: now_ms + BUSY_PAUSE_MS, enough };
+        let collecting = State::Collecting { until_ms, enough };
         self.state = if is_busy { collecting } else { State::Idle };
         self.failures = 0;
         std::mem::take(&mut self.in_flight)
@@ -157,6 +157,7 @@ impl Publisher {
 mod tests {
     use super::*;
     use crate::auth::Source;
+    use crate::limits::BUSY_PAUSE_MS;
     use crate::rpc::{PublishKey, Submission};
 
     fn publishers(publisher: &mut Publisher, count: usize) {
@@ -179,7 +180,7 @@ mod tests {
         publishers(&mut publisher, BUSY_PUBLISHES);
         assert_eq!(sent(&mut publisher, 1, 100), Some(BUSY_PUBLISHES));
         publishers(&mut publisher, 2);
-        assert_eq!(publisher.answered(Ticket(1), 110).len(), BUSY_PUBLISHES);
+        assert_eq!(publisher.answered(Ticket(1), 110 + BUSY_PAUSE_MS).len(), BUSY_PUBLISHES);
         assert_eq!(publisher.collects_until_ms(), Some(110 + BUSY_PAUSE_MS));
         assert_eq!(sent(&mut publisher, 2, 110), None);
         publishers(&mut publisher, 1);
@@ -197,7 +198,7 @@ mod tests {
         publishers(&mut publisher, BUSY_PUBLISHES);
         sent(&mut publisher, 1, 100);
         publishers(&mut publisher, 3);
-        publisher.answered(Ticket(1), 110);
+        publisher.answered(Ticket(1), 110 + BUSY_PAUSE_MS);
         publishers(&mut publisher, BUSY_PUBLISHES - 1);
         assert_eq!(sent(&mut publisher, 2, 111), None);
         publishers(&mut publisher, 1);
@@ -217,7 +218,7 @@ mod tests {
             let is_poisoned = publishes.iter().any(|publish| publish.key == PublishKey::Serial(POISON));
             let (serials, items) = match is_poisoned {
                 true => (&mut refused, publisher.failed(Ticket(sent), now_ms, 20_000)),
-                false => (&mut told, publisher.answered(Ticket(sent), now_ms)),
+                false => (&mut told, publisher.answered(Ticket(sent), now_ms + BUSY_PAUSE_MS)),
             };
             serials.extend(items.into_iter().map(|item| match item.publish.key {
                 PublishKey::Serial(serial) => serial,
@@ -235,7 +236,7 @@ mod tests {
         let mut publisher = Publisher::default();
         publishers(&mut publisher, BUSY_PUBLISHES);
         sent(&mut publisher, 1, 100);
-        publisher.answered(Ticket(1), 110);
+        publisher.answered(Ticket(1), 110 + BUSY_PAUSE_MS);
         assert!(!publisher.is_done());
         assert_eq!(sent(&mut publisher, 2, 110 + BUSY_PAUSE_MS), None);
         assert!(publisher.is_done());

@@ -9,7 +9,10 @@ use crate::auth::Operations;
 use crate::error::{Code, ErrorInfo};
 use crate::intake::operation::{self, By};
 use crate::intake::publish;
-use crate::limits::{PUBLISH_QUEUE_MAX_BYTES, PUBLISH_TRY_MS, REFUSALS_WAITING_MAX, UNACKNOWLEDGED_MAX};
+use crate::limits::{
+    BUSY_PAUSE_MS, BUSY_READERS_PER_MS, PUBLISH_QUEUE_MAX_BYTES, PUBLISH_TRY_MS, REFUSALS_WAITING_MAX,
+    UNACKNOWLEDGED_MAX,
+};
 use crate::model::flags::Modes;
 use crate::model::name::ChannelName;
 use crate::protocol::inbound::{InboundMessage, PublishFrame};
@@ -193,10 +196,11 @@ impl Relay {
             Ok(Response::Published(published)) => Ok(published),
             other => Err(failure(other)),
         };
+        let until_ms = self.now_ms + self.collects_ms(&channel);
         let Some(publisher) = self.queue.publishers.get_mut(&channel) else { return };
         match answer {
             Ok(published) => {
-                let items = publisher.answered(ticket, self.now_ms);
+                let items = publisher.answered(ticket, until_ms);
                 for (item, outcome) in items.iter().zip(&published.outcomes) {
                     if matches!(outcome, Outcome::Refused(error) if error.is(Code::PublishRateLimited)) {
                         self.give_back(item.socket, &channel, item.publish.count());
@@ -212,6 +216,12 @@ impl Relay {
             }
         }
         self.send_publishes(&channel);
+    }
+
+    /// How long a busy channel waits for those who hear of what they published to publish again.
+    fn collects_ms(&self, channel: &ChannelName) -> u64 {
+        let readers = self.feeds.get(channel).map_or(0, |feed| feed.members.len());
+        BUSY_PAUSE_MS + readers as u64 / BUSY_READERS_PER_MS
     }
 
     fn acknowledge(&mut self, items: Vec<Item>, published: Published) {
