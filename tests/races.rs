@@ -10,9 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use courtside::channel::Effect;
 use courtside::error::Code;
-use courtside::limits::{
-    BUSY_CALLS, BUSY_PAUSE_MS, BUSY_PUBLISHES, BUSY_READERS_PER_MS, MEMBERS_MAX, MEMBERS_PAGE_MAX, SYNC_TURN_BYTES,
-};
+use courtside::limits::{MEMBERS_MAX, MEMBERS_PAGE_MAX, SYNC_TURN_BYTES};
 use courtside::model::data::Data;
 use courtside::model::flags::HAS_PRESENCE;
 use courtside::model::message::{Content, Entry};
@@ -22,8 +20,8 @@ use courtside::model::serial::Position;
 use courtside::relay::{self, Relay, SocketId};
 use courtside::rpc::Ticket;
 use courtside::rpc::{
-    Backlog, Delivered, Delivery, Follow, LocalOccupancy, MembersPage, Outcome, Published, ReadFrom, RelayName,
-    Request, Response, Subscribed,
+    Backlog, Delivered, Delivery, Follow, LocalOccupancy, MembersPage, ReadFrom, RelayName, Request, Response,
+    Subscribed,
 };
 
 use support::bench::*;
@@ -120,27 +118,6 @@ fn a_repeat_is_found_though_an_earlier_publish_is_new() {
     let (again, _) = publish(&mut channel, &mut store, vec![numbered("a", 0), numbered("a", 1)]);
     assert_eq!(again[1], first[0]);
     assert!(again[0] > first[0]);
-}
-
-/// A lone publish is written at once. Where many come, each commit waits for what else comes in its turn; a relay
-/// that sends many at a time has waited already.
-#[test]
-fn a_commit_waits_for_more_only_while_many_calls_come() {
-    let mut store = MemoryStore::default();
-    let mut channel = wake(&mut store);
-    let mut serials = 0..;
-    let mut commit = |calls: usize, each: usize| {
-        for call in 0..calls {
-            let publishes = serials.by_ref().take(each).map(|serial| numbered("a", serial)).collect();
-            channel.publish(Ticket(call as u64), publishes).expect("there is room");
-        }
-        channel.commit(&mut store, NOW_MS);
-        channel.awaits_more()
-    };
-    assert!(!commit(1, BUSY_PUBLISHES));
-    assert!(commit(BUSY_CALLS, 1));
-    assert!(commit(1, BUSY_PUBLISHES - 1));
-    assert!(!commit(1, 1));
 }
 
 /// A delivery of an earlier subscription comes while the relay asks for another. Whoever went live on it would miss
@@ -499,34 +476,4 @@ fn a_relay_passes_on_what_is_new() {
     let (_, effects) = relay.deliver(&again, NOW_MS);
     let Some(relay::Effect::Deliver { delivery, .. }) = effects.first() else { panic!("{effects:?}") };
     assert_eq!(delivery.entries, entries(&[20]));
-}
-
-/// Whoever hears of what was published answers only then: the more are sent it, the longer that takes.
-#[test]
-fn the_more_readers_a_busy_channel_has_the_longer_it_waits_for_the_next_publishes() {
-    for readers in [1, 3 * BUSY_READERS_PER_MS as u32] {
-        let mut relay = relay();
-        for socket in 1..=readers {
-            connect(&mut relay, socket);
-            if let [.., relay::Effect::Call { ticket, .. }] = send(&mut relay, socket, ATTACH).as_slice() {
-                relay.answered(*ticket, subscribed(10), NOW_MS);
-            }
-        }
-        let message = |serial| format!(r#"{{"action":15,"channel":"room","msgSerial":{serial},"messages":[{{}}]}}"#);
-        let (mut ticket, _) = call(&send(&mut relay, 1, &message(0)));
-        for serial in 1..=BUSY_PUBLISHES {
-            assert_eq!(send(&mut relay, 1, &message(serial)), []);
-        }
-        for count in [1, BUSY_PUBLISHES] {
-            assert_eq!(relay.collects_until_ms(), None);
-            let accepted = |index| Outcome::Accepted { position: Position(11 + index as u64), count: 1 };
-            let published = Published { epoch: EPOCH.into(), outcomes: (0..count).map(accepted).collect() };
-            let effects = relay.answered(ticket, Some(Ok(Response::Published(published))), NOW_MS);
-            if count == 1 {
-                ticket = call(&effects).0;
-            }
-        }
-        let more_ms = u64::from(readers) / BUSY_READERS_PER_MS;
-        assert_eq!(relay.collects_until_ms(), Some(NOW_MS + BUSY_PAUSE_MS + more_ms));
-    }
 }

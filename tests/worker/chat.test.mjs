@@ -224,7 +224,10 @@ for (const { format, useBinaryProtocol } of formats) {
     await bob.typing.keystroke();
     await typing.until(({ currentlyTyping }) => currentlyTyping.has('bob'));
     assert.deepEqual([[...ann.typing.current], ann.typing.currentTypers.map(({ clientId }) => clientId)], [['bob'], ['bob']]);
+    const present = new Heard();
+    ann.presence.subscribe(present.hear);
     await Promise.all([ann.presence.enter(), bob.presence.enter({ seat: 1 })]);
+    await present.until(({ member }) => member.clientId === 'bob');
     assert.deepEqual((await ann.presence.get({ clientId: 'bob' })).map(({ data }) => data), [{ seat: 1 }]);
     const counted = new Heard();
     ann.occupancy.subscribe(counted.hear);
