@@ -14,7 +14,7 @@ import { freePort } from '../tests/worker/nginx.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 const CHANNELS = Number(process.env.CHANNELS ?? 1_000);
-/** What one request may publish to. */
+/** Channels of one batch request, which takes no more. */
 const AT_ONCE = 100;
 const key = 'demo.key1:local-only';
 /** Between two looks whether it answers. */

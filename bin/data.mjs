@@ -88,7 +88,7 @@ function isEmpty(file) {
   return header.toString('latin1', 0, DATABASE.length) === DATABASE && header.readUInt32BE(28) === 1;
 }
 
-/** What the runtime keeps beside the objects of a class: when each is to be woken. */
+/** The runtime's file beside the objects of a class: it says when each is to be woken. */
 const INDEX = 'metadata.sqlite';
 
 /**

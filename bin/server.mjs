@@ -224,7 +224,7 @@ export class Server {
     }
   }
 
-  /** What the runtime takes of the machine. */
+  /** Looks at the memory and the descriptors of the runtime. */
   async #watch() {
     let isTold = false;
     while (!this.#stopping) {

@@ -19,7 +19,7 @@ import { errorsPage } from './errors_page.mjs';
 export const root = path.resolve(import.meta.dirname ?? path.dirname(fileURLToPath(import.meta.url)), '..');
 const at = (/** @type {string[]} */ ...parts) => path.join(root, ...parts);
 const tools = at('target/tools');
-/** What writes the JavaScript around the worker, and what it was made of. */
+/** The program that writes the JavaScript around the worker, and a hash of its sources. */
 const glue = path.join(tools, 'bin/courtside-glue');
 const glueStamp = path.join(tools, 'glue-inputs');
 /** What the worker is compiled for. */
@@ -130,7 +130,7 @@ export function lintTools() {
   spawnSync('rustup', ['component', 'add', ...parts], { cwd: root, env, stdio: 'inherit' });
 }
 
-/** What makes the glue, and with which version of wasm-bindgen. */
+/** A hash of the sources of that program. Fails unless it has the worker's version of wasm-bindgen. */
 function glueInputs() {
   const version = lockedVersion('wasm-bindgen', 'Cargo.lock');
   const inputs = ['Cargo.toml', 'Cargo.lock', 'src/main.rs'].map((name) => `scripts/glue/${name}`);

@@ -16,7 +16,7 @@ import { caseName, cellWithSpread } from './tables.mjs';
 
 const hundred = (/** @type {number} */ inFlight) => ({ subscribers: 100, bytes: 100, inFlight, rate: 0 });
 
-/** What whoever tries `npm start` sees is the product. @type {Aim[]} */
+/** Whoever tries the product sees what `npm start` serves. @type {Aim[]} */
 const served = [1, 20, 200].flatMap((inFlight) => [
   { figure: 'deliveries_per_second', name: 'deliveries/s', by: 'courtside-serve:json', against: 'courtside:json', of: hundred(inFlight), atLeast: 0.95 },
   { figure: 'connects_per_second', name: 'connects/s', by: 'courtside-serve:json', against: 'courtside:json', of: hundred(inFlight), atLeast: 0.95 },

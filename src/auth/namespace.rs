@@ -120,7 +120,7 @@ flags! {
     batching_enabled = "batchingEnabled";
     /// Only the latest message of each key is delivered.
     conflation_enabled = "conflationEnabled";
-    /// What is published over REST is part of the trace of its request.
+    /// A publish over REST is part of the trace of its request.
     traced = "traced";
 }
 

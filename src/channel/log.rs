@@ -89,7 +89,7 @@ pub struct Batch {
     pub counted: crate::stats::Tally,
     /// Where it has summaries.
     pub summaries: Vec<Position>,
-    /// Where it has operations, and of which messages.
+    /// The places of its operations, and their messages.
     pub operations: Vec<(Position, Target)>,
 }
 

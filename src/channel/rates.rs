@@ -34,14 +34,16 @@ impl Channel {
 
     /// It was taken.
     pub(super) fn count_rate(&mut self, publish: &Publish, now_ms: u64) {
-        if is_counted(publish) {
-            self.lately.add(publish.count().max(1), now_ms);
+        if !is_counted(publish) {
+            return;
         }
-        if let Some(flow) = flow(self.meta.rules.messages_per_second).filter(|_| is_counted(publish)) {
-            self.rates.all.add(publish.count().max(1), flow, now_ms);
+        let messages = publish.count().max(1);
+        self.lately.add(messages, now_ms);
+        if let Some(flow) = flow(self.meta.rules.messages_per_second) {
+            self.rates.all.add(messages, flow, now_ms);
         }
         if let Some(flow) = self.rest_flow(publish) {
-            self.rates.count_rest(publish.by, publish.count().max(1), flow, now_ms);
+            self.rates.count_rest(publish.by, messages, flow, now_ms);
         }
     }
 

@@ -51,9 +51,9 @@ pub const ROW_MAX_BYTES: usize = 512 * 1024;
 /// Bytes of recent entries that a channel keeps in memory, so that feeding relays reads no rows.
 pub const TAIL_MAX_BYTES: usize = 512 * 1024;
 
-/// Publishes in one call that make the next wait until as many have come again, and for how long at most: longer than
-/// it takes to send readers what the last brought, so that who hears of it has published the next. That is 40 to 65 µs
-/// for each; who waits for it can't tell.
+/// Publishes in one call that make the next wait until as many have come again, and for how long at most: a while, and
+/// a millisecond for so many readers. It takes 40 to 65 µs to send each what the last call brought, and who hears of it
+/// publishes the next. A publish that comes alone then waits in vain, hardly longer than that sending takes.
 pub const BUSY_PUBLISHES: usize = 8;
 pub const BUSY_PAUSE_MS: u64 = 8;
 pub const BUSY_READERS_PER_MS: u64 = 14;

@@ -71,9 +71,9 @@ fn last_event<'a>(header: Option<&'a str>, query: &'a [(String, String)]) -> &'a
     said.into_iter().flatten().find(|id| !id.is_empty()).unwrap_or_default()
 }
 
-/// A stream that begins by a query, or behind the last event that its reader had. Fails with 40160 for a channel of
-/// which the capability does not allow to be told so, as the app's rules do, and with 40003 for a cursor or a parameter
-/// that cannot be.
+/// A stream that begins by a query, or behind the last event that its reader had. Fails with 40160 for a channel that
+/// the capability keeps from its reader, as the app's rules do, and with 40003 for a cursor or a parameter that cannot
+/// be.
 pub fn open(
     query: &[(String, String)],
     lines: bool,
