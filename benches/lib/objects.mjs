@@ -1,4 +1,4 @@
-/** Peers that are one small JavaScript Durable Object each. */
+/** Peers that are small JavaScript Durable Objects. */
 import path from 'node:path';
 import { startWorkerd } from './workerd.mjs';
 
@@ -6,12 +6,14 @@ const objects = path.resolve(import.meta.dirname, '../peers/objects');
 
 /**
  * @param {string} file in `peers/objects`
+ * @param {Record<string, string>} [others] classes beside the room's, by their bindings
  * @returns {(directory: string) => Promise<import('./peer.mjs').Server>}
  */
-export function objectIn(file) {
+export function objectIn(file, others = {}) {
   return (directory) => startWorkerd(directory, {
     modulesRoot: objects,
     modules: [{ type: 'ESModule', path: path.join(objects, file) }],
-    durableObjects: { ROOM: { className: 'Room', useSQLite: true } },
+    durableObjects: Object.fromEntries(Object.entries({ ROOM: 'Room', ...others })
+      .map(([binding, className]) => [binding, { className, useSQLite: true }])),
   });
 }
