@@ -18,7 +18,7 @@ use courtside::model::Format;
 use courtside::model::name::{AppId, ChannelName};
 use courtside::object::{self, CallerId, Class, Question, Reply, Settings, Timer};
 use courtside::protocol::Encoded;
-use courtside::relay::admission::Bounds;
+use courtside::relay::bounds::Bounds;
 use courtside::relay::session::Opening;
 use courtside::rpc::{Address, Follow, RelayName};
 use serde_json::{Value, json};

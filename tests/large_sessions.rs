@@ -17,7 +17,7 @@ use courtside::model::Format;
 use courtside::model::name::ChannelName;
 use courtside::model::serial::Position;
 use courtside::protocol::Encoded;
-use courtside::relay::admission::Bounds;
+use courtside::relay::bounds::Bounds;
 use courtside::relay::record::RowId;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};

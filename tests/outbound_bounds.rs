@@ -11,7 +11,7 @@ use courtside::base::rate::Flow;
 use courtside::error::Code;
 use courtside::model::flags::{HAS_PRESENCE, RESUMED};
 use courtside::model::serial::Position;
-use courtside::relay::admission::Bounds;
+use courtside::relay::bounds::Bounds;
 use courtside::relay::{Effect, Relay, SocketId};
 use courtside::rpc::Ticket;
 use courtside::rpc::{Backlog, Delivered, ReadFrom, Request, Response};

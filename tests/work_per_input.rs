@@ -28,7 +28,7 @@ use courtside::model::presence::{MemberKey, PresenceAction, PresenceMessage};
 use courtside::model::revision::Act;
 use courtside::model::serial::Position;
 use courtside::protocol::inbound::{self, Inbound};
-use courtside::relay::admission::Bounds;
+use courtside::relay::bounds::Bounds;
 use courtside::relay::{Relay, SocketId};
 use courtside::rpc::Ticket;
 use courtside::rpc::{

@@ -1,19 +1,12 @@
 //! What each address asked for in this second. While all ask for less than an isolate can do, nobody waits; when they
 //! ask for more, none gets more than its part, so a flood from one address leaves room for all others.
 //!
-//! Requests are counted as they come, by what they cost: a flood that is turned away costs little. Behind a proxy that
-//! hides its clients' addresses all are one, and nobody is turned away.
+//! Requests and connects are counted as they come: a flood that is turned away costs little. What comes without an
+//! address is the server's own, or behind a proxy that hides its clients' addresses, and is never turned away.
 
 use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{ADDRESSES_MAX, WORK_PER_SECOND};
-
-/// What something costs, in milliseconds of an isolate's time, about.
-#[derive(Clone, Copy, Debug)]
-pub enum Work {
-    Request = 1,
-    Connect = 2,
-}
+use crate::limits::{ADDRESSES_MAX, REQUESTS_PER_SECOND};
 
 #[derive(Debug, Default)]
 pub struct Addresses {
@@ -24,24 +17,26 @@ pub struct Addresses {
 
 impl Addresses {
     /// Fails with 42910 when there is more to do than can be done, and this address has had its part.
-    pub fn take(&mut self, address: &str, work: Work, now_ms: u64) -> Result<(), ErrorInfo> {
+    pub fn take(&mut self, address: &str, now_ms: u64) -> Result<(), ErrorInfo> {
+        if address.is_empty() {
+            return Ok(());
+        }
         if now_ms / 1_000 != self.second {
             *self = Addresses { second: now_ms / 1_000, ..Addresses::default() };
         }
         // Beyond so many the rest are one, and share one part.
         let is_known = self.by_address.contains_key(address) || self.by_address.len() < ADDRESSES_MAX;
         let address = if is_known { address } else { "" };
-        let cost = work as u64;
         let used = self.by_address.get(address).copied().unwrap_or_default();
         let others = self.by_address.len() as u64 - u64::from(used > 0);
-        let part = WORK_PER_SECOND / (others + 1);
-        if others > 0 && self.all + cost > WORK_PER_SECOND && used + cost > part {
+        let part = REQUESTS_PER_SECOND / (others + 1);
+        if others > 0 && self.all >= REQUESTS_PER_SECOND && used >= part {
             return Err(Code::RateLimited.because("too many requests come from this address; try again"));
         }
-        self.all += cost;
+        self.all += 1;
         match self.by_address.get_mut(address) {
-            Some(used) => *used += cost,
-            None => drop(self.by_address.insert(address.into(), cost)),
+            Some(used) => *used += 1,
+            None => drop(self.by_address.insert(address.into(), 1)),
         }
         Ok(())
     }
@@ -57,7 +52,7 @@ mod tests {
         let mut taken = vec![0; asked.len()];
         for turn in 0..asked.iter().map(|(_, count)| *count).max().unwrap_or_default() {
             for (index, (address, count)) in asked.iter().enumerate() {
-                if turn < *count && addresses.take(address, Work::Request, 5_000).is_ok() {
+                if turn < *count && addresses.take(address, 5_000).is_ok() {
                     taken[index] += 1;
                 }
             }
@@ -67,33 +62,39 @@ mod tests {
 
     #[test]
     fn one_address_alone_has_all() {
-        assert_eq!(taken(&[("a", WORK_PER_SECOND * 3)]), [WORK_PER_SECOND * 3]);
+        assert_eq!(taken(&[("a", REQUESTS_PER_SECOND * 3)]), [REQUESTS_PER_SECOND * 3]);
+    }
+
+    #[test]
+    fn what_has_no_address_is_nobody_who_shares() {
+        let all = taken(&[("", REQUESTS_PER_SECOND * 3), ("a", REQUESTS_PER_SECOND * 3)]);
+        assert_eq!(all, [REQUESTS_PER_SECOND * 3; 2]);
     }
 
     #[test]
     fn a_flood_leaves_others_what_they_ask_for() {
-        let few = WORK_PER_SECOND / 4;
-        let all = taken(&[("flood", WORK_PER_SECOND * 3), ("a", few), ("b", few)]);
+        let few = REQUESTS_PER_SECOND / 4;
+        let all = taken(&[("flood", REQUESTS_PER_SECOND * 3), ("a", few), ("b", few)]);
         assert_eq!(all[1..], [few, few]);
-        assert!(all[0] <= WORK_PER_SECOND, "{all:?}");
-        let late = taken(&[("flood", WORK_PER_SECOND), ("a", 1)]);
+        assert!(all[0] <= REQUESTS_PER_SECOND, "{all:?}");
+        let late = taken(&[("flood", REQUESTS_PER_SECOND), ("a", 1)]);
         assert_eq!(late[1], 1);
     }
 
     #[test]
     fn floods_share_alike() {
-        let all = taken(&[("a", WORK_PER_SECOND * 2), ("b", WORK_PER_SECOND * 2)]);
-        assert_eq!(all, [WORK_PER_SECOND / 2; 2]);
+        let all = taken(&[("a", REQUESTS_PER_SECOND * 2), ("b", REQUESTS_PER_SECOND * 2)]);
+        assert_eq!(all, [REQUESTS_PER_SECOND / 2; 2]);
     }
 
     #[test]
     fn each_second_begins_anew_and_addresses_are_bounded() {
         let mut addresses = Addresses::default();
-        for number in 0..WORK_PER_SECOND * 20 {
-            drop(addresses.take(&number.to_string(), Work::Connect, 1_000));
+        for number in 0..REQUESTS_PER_SECOND * 20 {
+            drop(addresses.take(&number.to_string(), 1_000));
             assert!(addresses.by_address.len() <= ADDRESSES_MAX + 1);
         }
-        assert!(addresses.take("late", Work::Connect, 1_999).is_err());
-        assert!(addresses.take("late", Work::Connect, 2_000).is_ok());
+        assert!(addresses.take("late", 1_999).is_err());
+        assert!(addresses.take("late", 2_000).is_ok());
     }
 }

@@ -50,8 +50,8 @@ pub const DELTA_BASES_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// How soon a relay that feeds others tries again to be fed itself.
 pub const BRANCH_RETRY_MS: u64 = 1_000;
 
-/// Milliseconds of work that an isolate takes in within a second before addresses share it: as much as there is.
-pub const WORK_PER_SECOND: u64 = 1_000;
+/// Requests and connects that an isolate takes in within a second before addresses share it: about as many as it can.
+pub const REQUESTS_PER_SECOND: u64 = 2_000;
 
 /// Addresses that are told apart within a second. Each has asked for something then, 60 bytes.
 pub const ADDRESSES_MAX: usize = 4_096;

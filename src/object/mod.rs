@@ -44,7 +44,7 @@ use crate::model::Format;
 use crate::model::name::ChannelName;
 use crate::protocol::Encoded;
 use crate::relay::SocketId;
-use crate::relay::admission::Bounds;
+use crate::relay::bounds::Bounds;
 use crate::relay::session::Opening;
 use crate::rpc::Ticket;
 use crate::rpc::placement::Shard;

@@ -3,55 +3,11 @@
 //! What is refused here is told to the router, which knows where else there may be room; see [`crate::placement`].
 
 use super::Relay;
+use super::bounds::Bounds;
 use super::session::{Opening, Takeover};
-use crate::base::rate::Flow;
-use crate::limits::{
-    ANSWERS_MAX_BYTES, CONNECTION_FLOW, CONNECTION_STATE_TTL_MS, MEMBERS_PAGE_MAX, MESSAGE_FLOW, NOBODYS_MAX,
-    POLLER_CONNECTS, RELAY_CONNECTIONS, RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, RETURNING_PART, ROWS_MAX_BYTES,
-    SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,
-};
+use crate::limits::{NOBODYS_MAX, POLLER_CONNECTS, RETURNING_PART};
 use crate::rpc::Refusal;
 use crate::rpc::connection_key::ConnectionKey;
-
-/// What the deployment allows one relay.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    pub connections: usize,
-    pub connects_per_second: u32,
-    /// How long a connection without a transport may be resumed.
-    pub resume_ms: u64,
-    /// Members in a page of a sync, and bytes of pages that go out in one turn.
-    pub sync_members: usize,
-    pub sync_turn_bytes: usize,
-    /// Messages that one connection may say.
-    pub messages: Flow,
-    /// What one connection may be sent, and all.
-    pub connection: Flow,
-    pub relay: Flow,
-    /// See [`UNHEARD_MAX_BYTES`].
-    pub unheard_bytes: u32,
-    pub answers_bytes: u32,
-    /// See [`ROWS_MAX_BYTES`].
-    pub rows_bytes: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Bounds {
-        Bounds {
-            connections: RELAY_CONNECTIONS,
-            connects_per_second: RELAY_CONNECTS_PER_SECOND,
-            resume_ms: CONNECTION_STATE_TTL_MS,
-            sync_members: MEMBERS_PAGE_MAX,
-            sync_turn_bytes: SYNC_TURN_BYTES,
-            messages: MESSAGE_FLOW,
-            connection: CONNECTION_FLOW,
-            relay: RELAY_FLOW,
-            unheard_bytes: UNHEARD_MAX_BYTES,
-            answers_bytes: ANSWERS_MAX_BYTES,
-            rows_bytes: ROWS_MAX_BYTES,
-        }
-    }
-}
 
 /// What came in during a second of the relay's clock.
 #[derive(Debug, Default)]

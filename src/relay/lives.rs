@@ -350,7 +350,7 @@ mod tests {
     use crate::limits::{CONNECTION_STATE_TTL_MIN_MS, CONNECTION_STATE_TTL_MS};
     use crate::model::serial::Position;
     use crate::relay::SocketId;
-    use crate::relay::admission::Bounds;
+    use crate::relay::bounds::Bounds;
     use crate::relay::session::Opening;
     use crate::rpc::{Published, RelayName, Ticket};
 

@@ -18,12 +18,13 @@
 //! ends what the app no longer allows, `lives` has webhooks told who comes and goes, `inspection` shows an operator
 //! who is here, and `farewell` sends clients back to come in anew.
 
-pub mod admission;
+mod admission;
 #[cfg(test)]
 mod another_dialect;
 mod annotations;
 mod attach;
 pub mod attachment;
+pub mod bounds;
 mod branch;
 mod calls;
 mod connections;
@@ -73,8 +74,9 @@ use crate::protocol::{Encoded, action};
 use crate::rpc::Ticket;
 use crate::rpc::{Address, Answer, ChannelCall, Delivery, Follow, RelayName, Request, Response, Rules};
 use crate::stats::Tally;
-use admission::{Bounds, Pace};
+use admission::Pace;
 use attachment::Attachment;
+use bounds::Bounds;
 use branch::Tree;
 use calls::{Calls, Pending};
 use connections::Known;

@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::admission::Bounds;
 use super::attachment::Attachment;
+use super::bounds::Bounds;
 use super::outbox::Outbox;
 use crate::auth::Grant;
 use crate::base::maps::SortedMap;

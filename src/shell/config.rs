@@ -9,15 +9,11 @@ use worker::Env;
 
 use crate::app::push;
 use crate::auth::{Apps, Key, KeyName, Secret};
-use crate::base::rate::Flow;
 use crate::error::{Code, ErrorInfo};
 use crate::event;
-use crate::limits::{
-    CONNECTION_STATE_TTL_MIN_MS, CONNECTION_STATE_TTL_MS, RELAY_CONNECTIONS_MAX, SECRET_MIN_BYTES,
-    SHORT_SECRET_MIN_BYTES,
-};
+use crate::limits::{SECRET_MIN_BYTES, SHORT_SECRET_MIN_BYTES};
 use crate::object::Settings;
-use crate::relay::admission::Bounds;
+use crate::relay::bounds::Bounds;
 use crate::rest::Admin;
 
 thread_local! {
@@ -32,6 +28,7 @@ pub fn configured(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
     if let Some(apps) = PARSED.with_borrow(|parsed| known(parsed, &value)) {
         return Ok(apps);
     }
+    bounds(env)?;
     let text = value.as_string().unwrap_or_default();
     if text.is_empty() && !admin(env).is_closed() {
         return Ok(Rc::default());
@@ -113,27 +110,13 @@ pub fn admin(env: &Env) -> Admin {
 
 /// What objects are told of the deployment.
 pub fn settings(env: &Env) -> Settings {
-    Settings { apps: configured(env), bounds: bounds(env) }
+    // Where they can't be read nobody gets as far as an object.
+    Settings { apps: configured(env), bounds: bounds(env).unwrap_or_default() }
 }
 
-/// What one relay takes in and gives out: `RELAY_CONNECTIONS`, of these `RELAY_CONNECTS_PER_SECOND`, from each
-/// `CONNECTION_MESSAGES_PER_SECOND` and to each `CONNECTION_BYTES_PER_SECOND`, and for how many seconds one that was
-/// lost may come back, `RESUME_SECONDS`, where the deployment says so.
-fn bounds(env: &Env) -> Bounds {
-    let usual = Bounds::default();
-    let number = |name| variable(env, name).parse::<u32>().ok().filter(|number| *number > 0);
-    let connections = number("RELAY_CONNECTIONS").map_or(usual.connections, |number| number as usize);
-    Bounds {
-        connections: connections.min(RELAY_CONNECTIONS_MAX),
-        connects_per_second: number("RELAY_CONNECTS_PER_SECOND").unwrap_or(usual.connects_per_second),
-        messages: number("CONNECTION_MESSAGES_PER_SECOND")
-            .map_or(usual.messages, |rate| usual.messages.at(rate.into())),
-        connection: number("CONNECTION_BYTES_PER_SECOND").map_or(usual.connection, |bytes| Flow::of(bytes.into())),
-        resume_ms: number("RESUME_SECONDS").map_or(usual.resume_ms, |seconds| {
-            (u64::from(seconds) * 1_000).clamp(CONNECTION_STATE_TTL_MIN_MS, CONNECTION_STATE_TTL_MS)
-        }),
-        ..usual
-    }
+/// What one relay takes in and gives out, and for how long one that was lost may come back.
+fn bounds(env: &Env) -> Result<Bounds, ErrorInfo> {
+    Bounds::read(|name| variable(env, name))
 }
 
 /// Whether push services may be anywhere, as local tests need it (`PUSH_PRIVATE_ADDRESSES=true`), and whom they may

@@ -7,7 +7,6 @@ use super::platform::{self, Socket, random_bytes};
 use super::router::write_reply;
 use crate::auth::Credentials;
 use crate::error::ErrorInfo;
-use crate::http::addresses::Work;
 use crate::intake::parameters::{self, Door};
 use crate::model::Format;
 use crate::protocol;
@@ -37,13 +36,6 @@ impl Way {
         match self {
             Way::Door(door) => door.credentials(path),
             _ => None,
-        }
-    }
-
-    pub fn work(&self) -> Work {
-        match self {
-            Way::Comet(verb, _) if *verb != Verb::Connect => Work::Request,
-            _ => Work::Connect,
         }
     }
 

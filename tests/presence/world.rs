@@ -10,7 +10,7 @@ use courtside::model::Format;
 use courtside::model::name::ChannelName;
 use courtside::object::{self, CallerId, Reply};
 use courtside::protocol::Encoded;
-use courtside::relay::admission::Bounds;
+use courtside::relay::bounds::Bounds;
 use courtside::relay::session::Opening;
 use courtside::rpc::{Address, ChannelCall, Occupancy, RelayName, Request, Response, Rules};
 use serde_json::{Value, json};

@@ -13,7 +13,7 @@ use courtside::limits::SHORT_SECRET_MIN_BYTES;
 use courtside::model::name::AppId;
 use courtside::object::{self, AppHost, CallerId, Question, Reply as Replied, Settings, Timer};
 use courtside::relay::Relay;
-use courtside::relay::admission::Bounds;
+use courtside::relay::bounds::Bounds;
 use courtside::rest::{Admin, Context, Continuation, Step, begin, body_bound};
 use courtside::rpc::{Address, Answer, AppCall, AppResponse, ChannelCall, RelayName, Response};
 use hmac::{Hmac, KeyInit, Mac};

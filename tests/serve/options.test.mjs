@@ -96,6 +96,12 @@ test('--help names every option, and wrong usage has a status of its own', async
   assert.equal((await run(['launch'])).code, 2);
 });
 
+test('a variable of the deployment that cannot be so keeps it from starting', async () => {
+  const { code, output } = await run(['serve', '--ephemeral', '--port', '0'], { RELAY_CONNECTIONS: 'many' });
+  assert.equal(code, 1);
+  assert.match(output, /RELAY_CONNECTIONS can't be many: it must be a whole number from 1 to 32768/);
+});
+
 test('what clients cause again and again fills no disk with lines', () => {
   /** @type {string[]} */
   const lines = [];

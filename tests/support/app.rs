@@ -6,7 +6,7 @@ use std::rc::Rc;
 use courtside::app::push::{Attempt, Outcome, To};
 use courtside::auth::{App, Apps};
 use courtside::object::{self, AppHost, AppInput, AppOutput, CallerId, Settings};
-use courtside::relay::admission::Bounds;
+use courtside::relay::bounds::Bounds;
 use courtside::rpc::AppCall;
 use courtside::rpc::Ticket;
 

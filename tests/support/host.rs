@@ -11,7 +11,7 @@ use courtside::model::Format;
 use courtside::object::{self, CallerId, Class, Entrance, Kept, Question, Reply, Settings, Timer};
 use courtside::protocol::Encoded;
 use courtside::relay::SocketId;
-use courtside::relay::admission::Bounds;
+use courtside::relay::bounds::Bounds;
 use courtside::relay::session::Opening;
 use courtside::rpc::placement::{self, Shard};
 use courtside::rpc::{

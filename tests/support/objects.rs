@@ -7,7 +7,7 @@ use std::rc::Rc;
 use courtside::auth::{App, Apps};
 use courtside::object::{self, AppHost, CallerId, Question, Reply, Settings, Timer};
 use courtside::protocol::Encoded;
-use courtside::relay::admission::Bounds;
+use courtside::relay::bounds::Bounds;
 use courtside::rpc::{ChannelCall, RelayName, Request};
 
 use super::app_store::{self, AppMemory};

@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 
 use courtside::base::rate::Flow;
-use courtside::relay::admission::Bounds;
+use courtside::relay::bounds::Bounds;
 
 use super::random::Random;
 

@@ -35,7 +35,7 @@ use courtside::model::message::{Extras, Message};
 use courtside::model::name::ChannelName;
 use courtside::object::{self, AppHost, CallerId, Question, Reply, Settings};
 use courtside::protocol::Encoded;
-use courtside::relay::admission::Bounds;
+use courtside::relay::bounds::Bounds;
 use courtside::relay::session::Opening;
 use courtside::rpc::Ticket;
 use courtside::rpc::placement;

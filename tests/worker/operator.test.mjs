@@ -54,6 +54,14 @@ test('a deployment whose secrets can be guessed refuses everyone, and says what 
   assert.match((await made.json()).error.message, /ADMIN_TOKEN can be guessed/);
 });
 
+test('a variable that cannot be so is told to everyone, and not passed over', async (t) => {
+  const runtime = await startRuntime(demoApps, { variables: { RESUME_SECONDS: '60s' } });
+  t.after(() => runtime.stop());
+  const { message, code } = await rest(runtime).channels.get('c').history().then(() => assert.fail(), (error) => error);
+  assert.equal(code, 50320);
+  assert.match(message, /this deployment's RESUME_SECONDS can't be 60s: it must be a whole number from 10 to 120/);
+});
+
 test('when a secret is rotated, who has a token gets another and goes on', async (t) => {
   const runtime = await startRuntime();
   t.after(() => runtime.stop());
