@@ -87,7 +87,8 @@ export default class extends Built {
       if (pathname === '/health') return said(200, 'ok');
       if (pathname === '/ready') return ready(this.env);
     }
-    return super.fetch(fromClient(request, this.env));
+    request.courtsideAddress = addressOf(request, this.env);
+    return super.fetch(request);
   }
 }
 
@@ -180,16 +181,10 @@ async function ready(env) {
   return await Promise.race([probed, tooLate]) ? said(200, 'ok') : said(503, 'storage cannot be written');
 }
 
-/** The request with the address that it came from, which nobody can forge: the runtime's word, or the proxy's. */
-function fromClient(request, env) {
-  const headers = new Headers(request.headers);
-  headers.set('cf-connecting-ip', env.TRUST_PROXY === 'true' ? forwarded(request) ?? peer(request) : peer(request));
-  return new Request(request, { headers });
-}
-
-/** Without its port. */
-function peer(request) {
-  return (request.cf?.clientIp ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+/** The address that a request came from, which nobody can forge: the proxy's word, or the runtime's, without a port. */
+function addressOf(request, env) {
+  const proxied = env.TRUST_PROXY === 'true' ? forwarded(request) : undefined;
+  return proxied ?? (request.cf?.clientIp ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
 }
 
 /** The last one is what our own proxy saw; what stands before it may be the client's invention. */

@@ -5,11 +5,10 @@ use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Env, Request, Result};
 
 use super::platform::{self, now_ms};
-use super::router::{self, ADDRESS, Entrance, hand_over, pass_on, take, verify, write_reply};
+use super::router::{self, Entrance, hand_over, pass_on, take, verify, write_reply};
 use super::{config, directory};
 use crate::auth::{Credentials, Grant, Presented, Surface};
 use crate::error::{Code, ErrorInfo};
-use crate::http::addresses::Work;
 use crate::http::url;
 use crate::limits::{ENGINE_HEARTBEAT_MS, SOCKETIO_CONNECT_MS};
 use crate::model::name::AppId;
@@ -28,8 +27,7 @@ pub async fn respond(request: Request, env: &Env, is_websocket: bool) -> Result<
         Ok(asked) => asked,
         Err(reply) => return write_reply(reply).map(RawResponse::from),
     };
-    let header = |name: &str| request.headers().get(name);
-    let (address, authorization) = (header(ADDRESS)?.unwrap_or_default(), header("authorization")?);
+    let (address, authorization) = (platform::address(&request)?, request.headers().get("authorization")?);
     let answer = match asked {
         Asked::Of { app, key, ask } => belong(&request, env, &address, &app, &key, Verb::Engine(ask)).await,
         Asked::Open { polls } => {
@@ -55,7 +53,7 @@ async fn belong(
     key: &str,
     verb: Verb,
 ) -> Answer<RawResponse> {
-    take(address, Work::Request)?;
+    take(address)?;
     // Each name that is called makes an object.
     directory::find(env, app, address).await?.ok_or(Code::Disconnected)?;
     pass_on(request, env, app, verb, key).await
@@ -69,7 +67,7 @@ struct Query<'a> {
 
 async fn enter(env: &Env, query: &Query<'_>, address: &str, is_secure: bool, polls: bool) -> Answer<Entrance> {
     let apps = config::serving(env)?;
-    take(address, Work::Connect)?;
+    take(address)?;
     let presented =
         Presented { authorization: query.authorization.as_deref(), query: &query.credentials, ..Presented::default() };
     let grant = match Credentials::parse(&presented, Surface::Realtime) {

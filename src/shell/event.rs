@@ -7,7 +7,6 @@ use super::platform::{now_ms, random_bytes};
 use super::router::{read_body, read_head, refuse_unread, take, write_reply};
 use crate::event;
 use crate::http;
-use crate::http::addresses::Work;
 use crate::limits::EVENT_BODY_MAX_BYTES;
 
 pub async fn page(request: Request, env: &Env) -> Result<Response> {
@@ -19,7 +18,7 @@ pub async fn page(request: Request, env: &Env) -> Result<Response> {
 
 pub async fn token(mut raw: Request, env: &Env) -> Result<Response> {
     let mut request = read_head(&raw)?;
-    let key = take(&request.address, Work::Request).and_then(|()| config::event_key(env));
+    let key = take(&request.address).and_then(|()| config::event_key(env));
     let body = match key {
         Ok(_) => read_body(&mut raw, EVENT_BODY_MAX_BYTES).await?,
         Err(error) => return refuse_unread(&mut raw, http::refuse(&request, &error)).await,

@@ -12,11 +12,10 @@ use worker::worker_sys::web_sys::{MessageEvent, Response as RawResponse};
 use worker::{Delay, Env, EventStream, Request, Response, Result, WebSocket, WebSocketPair, WebsocketEvent};
 
 use super::platform::{self, Socket, now_ms, random_id};
-use super::router::{ADDRESS, ATTEMPTS, COUNTED, Entrance, hand_over, take};
+use super::router::{ATTEMPTS, COUNTED, Entrance, hand_over, take};
 use super::{config, directory};
 use crate::auth::{Credentials, Presented, Surface};
 use crate::error::Code;
-use crate::http::addresses::Work;
 use crate::http::url;
 use crate::intake::mqtt;
 use crate::protocol::door::Door;
@@ -45,7 +44,7 @@ pub fn at(request: &Request) -> Result<Option<Knocker>> {
     if !gate::is_at(&request.path(), protocol.is_some()) {
         return Ok(None);
     }
-    let address = request.headers().get(ADDRESS)?.unwrap_or_default();
+    let address = platform::address(request)?;
     let is_secure = url::is_secure(&request.inner().url());
     Ok(Some(Knocker { address, is_secure, region: platform::region(request), protocol }))
 }
@@ -141,7 +140,7 @@ async fn enter(
     let mut app = None;
     let entered = async {
         config::serving(env)?;
-        take(&address, Work::Connect)?;
+        take(&address)?;
         let credentials = Credentials::parse(&presented, Surface::Realtime)?;
         app = directory::is_known(env, credentials.app_id()).then(|| credentials.app_id().clone());
         let found = directory::find(env, credentials.app_id(), &address).await?;

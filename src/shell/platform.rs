@@ -38,6 +38,12 @@ extern "C" {
     #[wasm_bindgen(method, setter, structural, js_name = courtsideId)]
     pub fn mark_id(this: &Socket, id: u32);
 
+    type Incoming;
+
+    /// Where a request came from, as what stands before the worker says: it is not made anew for the sake of a header.
+    #[wasm_bindgen(method, getter, structural, js_name = courtsideAddress)]
+    fn said_address(this: &Incoming) -> Option<String>;
+
     /// `DurableObjectState`.
     pub type ObjectState;
 
@@ -155,6 +161,14 @@ pub fn region(request: &worker::Request) -> Region {
     let known = |name: &str| Reflect::get(about.as_ref()?, &name.into()).ok()?.as_string();
     let longitude = known("longitude").map(|text| Number::parse_float(&text));
     Region::of(known("continent").as_deref(), longitude)
+}
+
+/// Where a request came from: as what stands before the worker says, or the platform. Empty where nobody knows.
+pub fn address(request: &worker::Request) -> Result<String, worker::Error> {
+    match request.inner().unchecked_ref::<Incoming>().said_address() {
+        Some(address) => Ok(address),
+        None => Ok(request.headers().get("cf-connecting-ip")?.unwrap_or_default()),
+    }
 }
 
 /// Answers a call. The promise takes it later, so it gets a copy.

@@ -19,7 +19,7 @@ use super::{asking, calls, config};
 use crate::auth::{Apps, Attempts, Credentials, Grant, Presented, Surface};
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
-use crate::http::addresses::{Addresses, Work};
+use crate::http::addresses::Addresses;
 use crate::http::uploads::{Body, Uploads};
 use crate::http::{self, Browser, Reply, url};
 use crate::intake::parameters;
@@ -46,9 +46,6 @@ const HANDOVER: &str = "courtside-handover";
 
 /// Carries the connection's key, to an object that holds connections over HTTP.
 pub const CONNECTION_KEY: &str = "courtside-connection-key";
-
-/// Where a request came from, as the platform says.
-pub const ADDRESS: &str = "cf-connecting-ip";
 
 thread_local! {
     static UPLOADS: Uploads = Uploads::default();
@@ -158,7 +155,7 @@ async fn answer(request: Request, env: &Env) -> Result<RawResponse> {
 async fn rest(request: Request, env: &Env) -> Result<Response> {
     let head = read_head(&request)?;
     let (named, is_for_token) = (rest::apps_named(&head), rest::is_for_token(&head));
-    let apps = match take(&head.address, Work::Request) {
+    let apps = match take(&head.address) {
         Ok(()) if rest::is_of_deployment(&head) => config::serving(env).map(|apps| Apps::of(apps.iter().cloned())),
         Ok(()) => find_apps(env, &named, &head.address).await,
         Err(error) => Err(error),
@@ -240,8 +237,8 @@ async fn tell_one(env: &Env, app: AppId, report: Report) {
 }
 
 /// Fails as [`Addresses::take`] does.
-pub fn take(address: &str, work: Work) -> std::result::Result<(), ErrorInfo> {
-    ADDRESSES.with_borrow_mut(|addresses| addresses.take(address, work, now_ms()))
+pub fn take(address: &str) -> std::result::Result<(), ErrorInfo> {
+    ADDRESSES.with_borrow_mut(|addresses| addresses.take(address, now_ms()))
 }
 
 async fn find_apps(env: &Env, ids: &[AppId], address: &str) -> std::result::Result<Apps, ErrorInfo> {
@@ -277,7 +274,7 @@ pub fn read_head(request: &Request) -> Result<http::Request> {
         method: request.method().to_string(),
         path: request.path(),
         query: url::query(&url),
-        address: header(ADDRESS)?.unwrap_or_default(),
+        address: platform::address(request)?,
         headers,
         host: url::host(&url).to_owned(),
         is_secure: url::is_secure(&url),
@@ -328,10 +325,10 @@ async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
     let url = request.inner().url();
     let query = url::query(&url);
     let header = |name: &str| request.headers().get(name);
-    let (authorization, address) = (header("authorization")?, header(ADDRESS)?);
+    let authorization = header("authorization")?;
     let arrival = Arrival {
         presented: Presented { authorization: authorization.as_deref(), client_id: None, query: &query },
-        address: address.unwrap_or_default(),
+        address: platform::address(&request)?,
         is_secure: url::is_secure(&url),
         is_sdk: header("ably-agent")?.or(header("x-ably-version")?).is_some(),
         last_event_id: if let Way::Events { .. } = way { header("last-event-id")? } else { None },
@@ -423,7 +420,7 @@ pub async fn verify(env: &Env, credentials: &Credentials, address: &str) -> Answ
 
 async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Result<Entrance, ErrorInfo> {
     config::serving(env)?;
-    take(&arrival.address, way.work())?;
+    take(&arrival.address)?;
     let (grant, found) = verify(env, &arrival.credentials()?, &arrival.address).await?;
     let query = arrival.presented.query;
     parameters::check(way.door(), query, arrival.is_sdk)?;
