@@ -15,8 +15,9 @@ const everySize = { subscribers: [1, 100, 1_000, 5_000], bytes: [100, 2_000], in
 
 const others = ['plain-object', 'socket.io', 'ws', 'nchan', 'nats'];
 /** The ways to run Courtside are compared among themselves in the first part. */
-const everyone = ['courtside:json', 'courtside:msgpack', 'courtside-channel:json', 'storing-object', ...others];
-const oneOfEach = ['courtside:json', ...others];
+const ours = ['courtside-serve:json', 'courtside:json', 'courtside:msgpack', 'courtside-channel:json'];
+const everyone = [...ours, 'storing-object', 'relaying-objects:json', ...others];
+const oneOfEach = ['courtside-serve:json', 'courtside:json', 'relaying-objects:json', ...others];
 
 /** Five thousand subscribers get one message a second, whatever became of the one before. */
 export const paced = { subscribers: 5_000, bytes: 100, inFlight: 20, rate: 1 };
@@ -37,7 +38,7 @@ export function sideBySide(extent) {
     { title: 'In flight', cases: combinations({ subscribers: [100], bytes: [100], inFlight: [1, 20, 200] }),
       contestants: everyone, seconds, repeats },
     { title: 'Larger messages', cases: combinations({ subscribers: [100], bytes: [2_000], inFlight: [20] }),
-      contestants: ['courtside:json', 'courtside:msgpack', ...others], seconds, repeats: fewer },
+      contestants: ['courtside-serve:json', 'courtside:msgpack', ...others], seconds, repeats: fewer },
     { title: 'Subscribers', cases: [...combinations({ subscribers: [1], bytes: [100], inFlight: [1] }),
       ...combinations({ subscribers: quick ? [1_000] : [1_000, 5_000], bytes: [100], inFlight: [20] })],
       // A message takes long to reach thousands.
