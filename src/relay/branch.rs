@@ -79,7 +79,11 @@ impl Relay {
             self.tree.branches.entry(channel).or_default().feeds.remember(relay, position);
         }
         let channels: Vec<ChannelName> = self.tree.branches.keys().cloned().collect();
-        channels.iter().for_each(|channel| self.grow(channel));
+        for channel in &channels {
+            self.feeds.get_mut(channel).into_iter().for_each(|feed| feed.reports.doubt());
+            self.grow(channel);
+            self.plan_report(channel);
+        }
         self.finish()
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Connections are counted where they come and go, so that the number is always at hand. The channel is told of changes
 //! while somebody listens to it, here or elsewhere: at once of the first and the last of a kind, of others at its pace.
+//! That somebody comes where nobody was it is told in any case.
 
 use super::attachment::Attachment;
 use super::fanout::Alike;
@@ -36,6 +37,16 @@ impl Reports {
         self.local_occupancy
     }
 
+    /// What the channel was told last may not have come there.
+    pub fn doubt(&mut self) {
+        self.reported = None;
+    }
+
+    /// A channel never asks again a relay that others feed and that had nobody.
+    fn may_be_forgotten(&self) -> bool {
+        !self.local_occupancy.here.is_empty() && self.reported.is_none_or(|reported| reported.here.is_empty())
+    }
+
     fn are_wanted(&self) -> bool {
         self.wanted
             || self.local_occupancy.listeners > 0
@@ -43,7 +54,8 @@ impl Reports {
     }
 
     pub fn due_ms(&self, now_ms: u64) -> Option<u64> {
-        if self.is_reporting || !self.are_wanted() || self.reported == Some(self.local_occupancy) {
+        let is_owed = self.may_be_forgotten() || self.are_wanted() && self.reported != Some(self.local_occupancy);
+        if self.is_reporting || !is_owed {
             return None;
         }
         let flips = self.reported.is_some_and(|reported| self.local_occupancy.turns(&reported));

@@ -1,5 +1,7 @@
 //! Races that the simulation found, each told as shortly as it can be.
 
+mod below;
+#[path = "../support"]
 mod support {
     pub mod bench;
     pub mod grant;
@@ -20,8 +22,7 @@ use courtside::model::serial::Position;
 use courtside::relay::{self, Relay, SocketId};
 use courtside::rpc::Ticket;
 use courtside::rpc::{
-    Backlog, Delivered, Delivery, Follow, LocalOccupancy, MembersPage, ReadFrom, RelayName, Request, Response,
-    Subscribed,
+    Backlog, Delivered, Delivery, LocalOccupancy, MembersPage, ReadFrom, RelayName, Request, Response, Subscribed,
 };
 
 use support::bench::*;
@@ -410,70 +411,4 @@ fn late_joiners_do_not_stand_in_the_way_of_messages() {
 
 fn is_call(effect: &relay::Effect) -> bool {
     matches!(effect, relay::Effect::Call { .. })
-}
-
-/// The relay below the first one, which asks to be fed from a position.
-fn follow(relay: &mut Relay, position: u64) -> Vec<relay::Effect> {
-    let below = RelayName::shard(app().id(), 1);
-    let follow = Follow { channel: address().channel, relay: below, position: Position(position) };
-    let (answer, effects) = relay.follow(&follow, NOW_MS);
-    assert_eq!(answer, Ok(Response::Followed));
-    effects
-}
-
-fn passed_on(effects: &[relay::Effect]) -> Vec<(Position, Position)> {
-    let passed_on = |effect: &relay::Effect| match effect {
-        relay::Effect::Deliver { delivery, .. } => Some((delivery.prior, delivery.through)),
-        _ => None,
-    };
-    effects.iter().filter_map(passed_on).collect()
-}
-
-/// Its last client leaves while another relay is fed by it.
-#[test]
-fn a_relay_that_feeds_another_needs_no_client() {
-    let mut relay = relay();
-    connect(&mut relay, 1);
-    let (subscribe, _) = call(&send(&mut relay, 1, ATTACH));
-    relay.answered(subscribe, subscribed(10), NOW_MS);
-    follow(&mut relay, 10);
-    send(&mut relay, 1, r#"{"action":12,"channel":"room"}"#);
-    let (answer, effects) = relay.deliver(&delivery(10, &[20]), NOW_MS);
-    assert_eq!(answer, Delivered::At(Position(20)));
-    assert_eq!(passed_on(&effects), [(Position(10), Position(20))]);
-}
-
-/// It could not reach the channel, and will try again: until then it must not say that nobody listens.
-#[test]
-fn a_relay_that_feeds_another_stays_on_the_list_while_it_is_not_placed() {
-    let mut relay = relay();
-    let (subscribe, _) = call(&follow(&mut relay, 10));
-    relay.answered(subscribe, None, NOW_MS);
-    assert_eq!(relay.deliver(&delivery(10, &[20]), NOW_MS).0, Delivered::NotYet);
-    let again_ms = relay.deadline().expect("it tries again");
-    assert!(matches!(call(&relay.tick(again_ms)), (_, Request::Subscribe(..))));
-}
-
-/// It lost its memory, and has no client whose socket would know how far it was: it asks those below, and sends nobody
-/// all that the log has.
-#[test]
-fn a_relay_that_lost_its_memory_asks_those_below_where_they_are() {
-    let mut relay = relay();
-    let follower = (address().channel, RelayName::shard(app().id(), 1));
-    let (subscribe, _) = call(&relay.lead(vec![follower], NOW_MS));
-    let effects = relay.answered(subscribe, subscribed(30), NOW_MS);
-    assert_eq!(passed_on(&effects), [(Position(30), Position(30))]);
-}
-
-/// What comes again in part is passed on once: whoever is below takes it as it is.
-#[test]
-fn a_relay_passes_on_what_is_new() {
-    let mut relay = relay();
-    let (subscribe, _) = call(&follow(&mut relay, 10));
-    relay.answered(subscribe, subscribed(10), NOW_MS);
-    let mut again = delivery(10, &[5, 10, 20]);
-    again.prior = Position(10);
-    let (_, effects) = relay.deliver(&again, NOW_MS);
-    let Some(relay::Effect::Deliver { delivery, .. }) = effects.first() else { panic!("{effects:?}") };
-    assert_eq!(delivery.entries, entries(&[20]));
 }
