@@ -4,6 +4,8 @@
 //! its share of a call, of a row, and of a frame to every reader, and more are on their way.
 //!
 //! One at a time keeps every connection's order even when a call fails and is sent again; the channel knows the repeat.
+//! A client that lost its socket says all again that it was not told of: then its publishes stand where it said them
+//! last, and none of an earlier socket is left behind one that was given up.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -38,6 +40,19 @@ pub struct Item {
     pub bytes: usize,
 }
 
+impl Item {
+    /// Whether the same was said over another socket.
+    fn is_copy_of(&self, other: &Item) -> bool {
+        self.socket != other.socket
+            && self.connection_id == other.connection_id
+            && self.publish.key == other.publish.key
+    }
+
+    fn is_of(&self, socket: SocketId, connection_id: &str) -> bool {
+        self.place.is_some() && self.socket == socket && self.connection_id == connection_id
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Publisher {
     queue: VecDeque<Item>,
@@ -67,6 +82,21 @@ enum State {
 impl Publisher {
     pub fn push(&mut self, item: Item) {
         self.queue.push_back(item);
+    }
+
+    /// The same for what was perhaps said before over another socket. Gives what waits of that, in vain now.
+    pub fn push_again(&mut self, item: Item) -> Option<Item> {
+        let copy = self.queue.iter().position(|other| other.is_copy_of(&item));
+        let in_vain = copy.and_then(|at| self.queue.remove(at));
+        self.queue.push_back(item);
+        in_vain
+    }
+
+    /// Takes out what a connection said over a socket, as far as it waits.
+    pub fn give_up(&mut self, socket: SocketId, connection_id: &str) -> Vec<Item> {
+        let (given_up, left) = self.queue.drain(..).partition(|item| item.is_of(socket, connection_id));
+        self.queue = left;
+        given_up.into()
     }
 
     pub fn is_done(&self) -> bool {
@@ -118,7 +148,7 @@ impl Publisher {
 
     /// The call failed: pause, then send it again, unless it has been tried since before `give_up_ms`; then its items
     /// are given back to be refused. A call that goes on failing is halved: if the fault is in what one client
-    /// publishes, the others do not share its fate.
+    /// publishes, the others do not share its fate. What of it was said again since is given back, too.
     pub fn failed(&mut self, ticket: Ticket, now_ms: u64, try_ms: u64) -> Vec<Item> {
         if self.state != State::InFlight(ticket) {
             return Vec::new();
@@ -128,12 +158,16 @@ impl Publisher {
         }
         let pause = (RETRY_FIRST_MS << self.failures.min(16)).min(RETRY_MAX_MS);
         self.failures += 1;
+        let mut in_vain = Vec::new();
         if self.failures > WHOLE_TRIES {
-            let half = self.in_flight.len().div_ceil(2);
-            self.in_flight.drain(half..).rev().for_each(|item| self.queue.push_front(item));
+            let half = self.in_flight.split_off(self.in_flight.len().div_ceil(2));
+            let is_said_again = |item: &Item| self.queue.iter().any(|other| other.is_copy_of(item));
+            let (again, once): (Vec<Item>, Vec<Item>) = half.into_iter().partition(is_said_again);
+            once.into_iter().rev().for_each(|item| self.queue.push_front(item));
+            in_vain = again;
         }
         self.state = State::Waiting { until_ms: now_ms + pause };
-        Vec::new()
+        in_vain
     }
 
     /// When a failed call is to be sent again.
@@ -158,16 +192,77 @@ mod tests {
     use super::*;
     use crate::auth::Source;
     use crate::limits::BUSY_PAUSE_MS;
+    use crate::relay::outbox::Outbox;
     use crate::rpc::{PublishKey, Submission};
 
+    fn item(socket: u32, msg_serial: u64) -> Item {
+        let content = Submission::Messages(Vec::new());
+        let publish = Publish { key: PublishKey::Serial(msg_serial), connection_id: None, by: Source::SERVER, content };
+        let place = Some(Outbox::default().expect(msg_serial, 1));
+        Item { socket: SocketId(socket), connection_id: "c".into(), place, publish, bytes: 1 }
+    }
+
     fn publishers(publisher: &mut Publisher, count: usize) {
-        for msg_serial in 0..count as u64 {
-            let content = Submission::Messages(Vec::new());
-            let publish =
-                Publish { key: PublishKey::Serial(msg_serial), connection_id: None, by: Source::SERVER, content };
-            let item = Item { socket: SocketId(1), connection_id: "c".into(), place: None, publish, bytes: 1 };
-            publisher.push(item);
+        (0..count as u64).for_each(|msg_serial| publisher.push(item(1, msg_serial)));
+    }
+
+    fn serials<'a>(publishes: impl IntoIterator<Item = &'a Publish>) -> Vec<u64> {
+        let serial = |publish: &Publish| match publish.key {
+            PublishKey::Serial(serial) => serial,
+            _ => unreachable!("all are numbered"),
+        };
+        publishes.into_iter().map(serial).collect()
+    }
+
+    /// While storage fails, calls are halved. The client comes back and says all again; its first half is given up then.
+    #[test]
+    fn what_is_said_again_keeps_its_order_though_some_of_it_is_given_up() {
+        let mut publisher = Publisher::default();
+        publishers(&mut publisher, 4);
+        let mut now_ms = 0;
+        for ticket in 1.. {
+            assert_eq!(sent(&mut publisher, ticket, now_ms), Some(4));
+            assert!(publisher.failed(Ticket(ticket), now_ms, 20_000).is_empty());
+            now_ms = publisher.due_ms().unwrap();
+            if publisher.in_flight.len() < 4 {
+                break;
+            }
         }
+        let replaced: Vec<_> = (0..4).filter_map(|serial| publisher.push_again(item(2, serial))).collect();
+        assert_eq!(serials(replaced.iter().map(|item| &item.publish)), [2, 3], "the others are in flight");
+        assert_eq!(sent(&mut publisher, 9, 20_000), Some(2));
+        assert_eq!(serials(publisher.failed(Ticket(9), 20_000, 20_000).iter().map(|item| &item.publish)), [0, 1]);
+        assert_eq!(serials(&publisher.next(Ticket(10), 20_000).unwrap()), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn what_was_said_again_while_it_was_in_flight_is_not_tried_before_it() {
+        let mut publisher = Publisher::default();
+        publishers(&mut publisher, 4);
+        let (mut now_ms, mut in_vain) = (0, Vec::new());
+        for ticket in 1.. {
+            sent(&mut publisher, ticket, now_ms);
+            if ticket == 1 {
+                assert!((0..4).all(|serial| publisher.push_again(item(2, serial)).is_none()));
+            }
+            in_vain.extend(publisher.failed(Ticket(ticket), now_ms, 20_000));
+            now_ms = publisher.due_ms().unwrap();
+            if publisher.in_flight.len() < 4 {
+                break;
+            }
+        }
+        assert_eq!(serials(in_vain.iter().map(|item| &item.publish)), [2, 3]);
+        assert_eq!(serials(publisher.queue.iter().map(|item| &item.publish)), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn who_hears_of_nothing_is_given_up_as_a_whole() {
+        let mut publisher = Publisher::default();
+        publishers(&mut publisher, 2);
+        publisher.push(Item { connection_id: "d".into(), ..item(7, 0) });
+        publisher.push(Item { place: None, ..item(1, 5) });
+        assert_eq!(publisher.give_up(SocketId(1), "c").len(), 2);
+        assert_eq!(publisher.queue.len(), 2, "others, and what the relay says itself, are left");
     }
 
     fn sent(publisher: &mut Publisher, ticket: u64, now_ms: u64) -> Option<usize> {
@@ -216,14 +311,11 @@ mod tests {
             sent += 1;
             let Some(publishes) = publisher.next(Ticket(sent), now_ms) else { continue };
             let is_poisoned = publishes.iter().any(|publish| publish.key == PublishKey::Serial(POISON));
-            let (serials, items) = match is_poisoned {
+            let (found, items) = match is_poisoned {
                 true => (&mut refused, publisher.failed(Ticket(sent), now_ms, 20_000)),
                 false => (&mut told, publisher.answered(Ticket(sent), now_ms + BUSY_PAUSE_MS)),
             };
-            serials.extend(items.into_iter().map(|item| match item.publish.key {
-                PublishKey::Serial(serial) => serial,
-                _ => unreachable!("all are numbered"),
-            }));
+            found.extend(serials(items.iter().map(|item| &item.publish)));
         }
         assert_eq!(refused, [POISON]);
         assert_eq!(told, (0..64).filter(|serial| *serial != POISON).collect::<Vec<_>>(), "in order");

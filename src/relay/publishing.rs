@@ -48,9 +48,13 @@ impl Relay {
         }
         match admit(self) {
             Ok((channel, item)) => {
+                let is_said_again = self.sessions.get(&socket).is_some_and(|session| session.repeats > 0);
                 self.count_said(socket, messages);
-                let place = self.expect(socket, msg_serial, messages);
-                self.enqueue(channel, Item { place, ..item });
+                let item = Item { place: self.expect(socket, msg_serial, messages), ..item };
+                match is_said_again {
+                    true => self.enqueue_again(channel, item),
+                    false => self.enqueue(channel, item),
+                }
             }
             Err(error) => {
                 if !error.is(Code::PublishRateLimited) {
@@ -86,6 +90,14 @@ impl Relay {
     pub(super) fn enqueue(&mut self, channel: ChannelName, item: Item) {
         self.queue.bytes += item.bytes;
         self.queue.publishers.entry(channel.clone()).or_default().push(item);
+        self.send_publishes(&channel);
+    }
+
+    fn enqueue_again(&mut self, channel: ChannelName, item: Item) {
+        self.queue.bytes += item.bytes;
+        if let Some(in_vain) = self.queue.publishers.entry(channel.clone()).or_default().push_again(item) {
+            self.queue.bytes -= in_vain.bytes;
+        }
         self.send_publishes(&channel);
     }
 
@@ -211,11 +223,26 @@ impl Relay {
             Err(error) => {
                 // What the channel refused it will refuse again; what failed on the way may yet succeed.
                 let try_ms = if error.status_code < 500 { 0 } else { PUBLISH_TRY_MS };
-                let items = publisher.failed(ticket, self.now_ms, try_ms);
+                let mut items = publisher.failed(ticket, self.now_ms, try_ms);
+                self.give_up_unheard(&channel, &mut items);
                 self.tell(items, |_| Err(error.clone()));
             }
         }
         self.send_publishes(&channel);
+    }
+
+    /// Of these, given up, some are of sockets that are gone. Nobody is told: their clients say all again, in order, and
+    /// what they said behind these must not come before.
+    fn give_up_unheard(&mut self, channel: &ChannelName, items: &mut Vec<Item>) {
+        let mut unheard: Vec<(SocketId, String)> = Vec::new();
+        for item in items.iter().filter(|item| !self.is_there(item.socket, &item.connection_id)) {
+            if unheard.last().is_none_or(|(socket, _)| *socket != item.socket) {
+                unheard.push((item.socket, item.connection_id.clone()));
+            }
+        }
+        let Some(publisher) = self.queue.publishers.get_mut(channel) else { return };
+        let behind = |(socket, connection_id): &(SocketId, String)| publisher.give_up(*socket, connection_id);
+        items.extend(unheard.iter().flat_map(behind));
     }
 
     /// How long a busy channel waits for those who hear of what they published to publish again.
@@ -244,10 +271,8 @@ impl Relay {
             self.queue.bytes -= item.bytes;
             let outcome = outcome(&item);
             let Some(place) = item.place else { continue };
-            // The socket may be gone and its number given to another.
-            let owner =
-                self.sessions.get_mut(&item.socket).filter(|session| session.connection_id() == item.connection_id);
-            if let Some(session) = owner {
+            let owner = self.is_there(item.socket, &item.connection_id).then(|| self.sessions.get_mut(&item.socket));
+            if let Some(Some(session)) = owner {
                 session.outbox.resolve(place, outcome);
                 if sockets.last() != Some(&item.socket) {
                     sockets.push(item.socket);
@@ -255,6 +280,11 @@ impl Relay {
             }
         }
         sockets.into_iter().for_each(|socket| self.send_acknowledgements(socket));
+    }
+
+    /// The socket may be gone and its number given to another.
+    fn is_there(&self, socket: SocketId, connection_id: &str) -> bool {
+        self.sessions.get(&socket).is_some_and(|session| session.connection_id() == connection_id)
     }
 
     fn expect(&mut self, socket: SocketId, msg_serial: u64, messages: usize) -> Option<Place> {
