@@ -14,13 +14,16 @@ mod support {
 use std::rc::Rc;
 
 use courtside::auth::{App, Apps};
+use courtside::error::Code;
 use courtside::model::Format;
 use courtside::model::name::{AppId, ChannelName};
 use courtside::object::{self, CallerId, Class, Question, Reply, Settings, Timer};
 use courtside::protocol::Encoded;
 use courtside::relay::bounds::Bounds;
 use courtside::relay::session::Opening;
-use courtside::rpc::{Address, Follow, RelayName};
+use courtside::rpc::{
+    Address, Answer, AppRequest, AppResponse, ChannelCall, Follow, LocalOccupancy, RelayName, Request, Rules,
+};
 use serde_json::{Value, json};
 use support::disk::Disk;
 use support::host::{Host, Input, LinkId, Output};
@@ -119,6 +122,44 @@ fn what_is_published_to_a_quiet_channel_is_written_in_that_turn() {
     let input = Input::Frame { link: LinkId(1), bytes: publish.into_bytes(), format: Format::Json };
     let turned = objects.hosts[CHANNEL].turn(input, 1_000_000);
     assert_eq!((turned.wrote, objects.hosts[CHANNEL].disk().stored().rows.len()), (true, 1));
+}
+
+/// So that whoever is attached to a metachannel hears all that happens from then on.
+#[test]
+fn who_begins_to_read_a_metachannel_is_answered_once_the_app_knows() {
+    let app: Rc<App> = Rc::new(serde_json::from_value(json!({"id": "demo", "keys": []})).unwrap());
+    let channel = ChannelName::parse("[meta]log").unwrap();
+    let to = Address { channel, ..address() };
+    let begins = |caller, relay: u16| object::Input::Call {
+        caller: CallerId(caller),
+        call: ChannelCall {
+            to: to.clone(),
+            rules: Rules::on(&app, &to.channel),
+            request: Request::Subscribe(RelayName::shard(app.id(), relay), LocalOccupancy::default()),
+        },
+    };
+    let answered = |said: &Said| -> Vec<u64> {
+        let id = |(_, output): &(u64, Output)| match output {
+            Output::Answer { id, reply: Reply::Response(Ok(_)) } => Some(id.0),
+            _ => None,
+        };
+        said.iter().filter_map(id).collect()
+    };
+    let answers: [Answer<AppResponse>; 2] = [Ok(AppResponse::Done), Err(Code::TimedOut.into())];
+    for answer in answers {
+        let mut host = Host::new(RelayName::of_channel(&to), app.clone(), Some(to.clone()), Disk::new(Random::new(0)));
+        let (_, said) = turn(&mut host, begins(1, 0), 1_000_000);
+        assert!(answered(&said).is_empty());
+        let asked = said.iter().find_map(|(_, output)| match output {
+            Output::Ask(Question::App { ticket, call }) => Some((*ticket, call.request.clone())),
+            _ => None,
+        });
+        let Some((ticket, AppRequest::ListChannel { active: true, .. })) = asked else { panic!("{asked:?}") };
+        assert!(answered(&turn(&mut host, begins(2, 1), 1_000_001).1).is_empty(), "nor who comes meanwhile");
+        let (_, said) = turn(&mut host, object::Input::AppAnswered { ticket, answer }, 1_000_002);
+        assert_eq!(answered(&said), [1, 2]);
+        assert_eq!(answered(&turn(&mut host, begins(3, 2), 1_000_003).1), [3]);
+    }
 }
 
 /// Where a namespace says how often a channel commits, what comes sooner is one write at the end of the interval, and

@@ -5,7 +5,7 @@ use super::{Registrar, State, changing, no_such_app};
 use crate::auth::{Ban, Bans};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{AUDIT_MAX, BANS_MAX};
-use crate::model::name::ChannelName;
+use crate::model::name::{ChannelName, LOG};
 use crate::model::trace::Trace;
 use crate::rpc::{Act, AdminCall, AdminResponse, Answer, AppResponse, Change, Note};
 
@@ -41,6 +41,7 @@ impl Registrar {
             && let Some(note) = note
         {
             store.add_note(&note, AUDIT_MAX)?;
+            self.meta.tell(LOG, &note.action, || note.to_json());
         }
         Ok(answer.map(AppResponse::Admin))
     }

@@ -45,6 +45,7 @@ fn entering_one(app: &App, channel: &Value, index: u64) -> Result<Option<Channel
     let fields = channel.as_object().ok_or_else(|| Code::BadRequest.because("must be an object"))?;
     let name = fields.get("name").and_then(Value::as_str).ok_or_else(|| Code::BadRequest.because("has no name"))?;
     let name = ChannelName::parse(name)?.owner();
+    name.refuse_view()?;
     let members = list(fields, "presence", MEMBERS_PER_CONNECTION_MAX)?;
     if members.is_empty() {
         return Ok(None);

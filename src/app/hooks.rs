@@ -21,6 +21,30 @@ impl Versioned for DeadLetter {
     }
 }
 
+impl HookStanding {
+    pub fn state(&self) -> &'static str {
+        match self {
+            HookStanding::Fine => "ok",
+            HookStanding::Failing { .. } => "failing",
+            HookStanding::Ended { .. } => "ended",
+        }
+    }
+
+    /// As the operator sees it.
+    pub fn to_json(&self, channel: &str, hook: &str) -> serde_json::Value {
+        let (since_ms, error) = match self {
+            HookStanding::Fine => (None, None),
+            HookStanding::Failing { since_ms: at_ms, error } | HookStanding::Ended { at_ms, error } => {
+                (Some(at_ms), Some(error))
+            }
+        };
+        let state = self.state();
+        serde_json::json!({
+            "webhookId": hook, "channel": channel, "state": state, "since": since_ms, "error": error,
+        })
+    }
+}
+
 /// Takes note. The same again changes nothing.
 pub fn take(store: &mut impl Store, HookNews { report, bodies }: &HookNews) -> Result<(), StoreError> {
     let channel = report.channel.as_str();

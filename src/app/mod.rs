@@ -18,12 +18,14 @@ mod changing;
 mod creation;
 pub mod fixtures;
 mod hooks;
+mod meta;
 pub mod push;
 pub mod statistics;
 pub mod store;
 mod unbanned;
 
 pub use creation::NewApp;
+pub use meta::Told;
 pub use unbanned::Unbanned;
 
 use crate::auth::{App, Ban, Bans, Revocation, Revocations};
@@ -32,11 +34,12 @@ use crate::limits::{
     BANS_PAGE_MAX, NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX,
     SECRET_MIN_BYTES, SWEEP_INTERVAL_MS, WATCHERS_MAX,
 };
-use crate::model::name::ChannelName;
+use crate::model::name::{ChannelName, STATISTICS};
 use crate::model::node;
 use crate::rpc::{
     Answer, AppRequest, AppResponse, Changes, HookNews, News, Notice, Noticed, RelayName, Watched, Watching,
 };
+use meta::Meta;
 use statistics::Statistics;
 use store::{Store, StoreError};
 
@@ -56,6 +59,7 @@ pub struct Registrar {
     watchers: Vec<Watcher>,
     sweep_at_ms: Option<u64>,
     pub statistics: Statistics,
+    pub meta: Meta,
     /// Whether webhooks may be at private addresses, and without TLS.
     pub private_receivers: bool,
     /// How long a webhook's own secret must be.
@@ -111,7 +115,7 @@ impl Registrar {
         let bans = admin::restored(stored.bans.into_iter().map(|(_, ban)| ban));
         let watcher = |(relay, ticket, told)| Watcher { relay, ticket, told, due_ms: 0 };
         let watchers = stored.watchers.into_iter().map(watcher).collect();
-        let statistics = Statistics::default();
+        let (statistics, meta) = (Statistics::default(), Meta::load(store)?);
         let mut registrar = Registrar {
             state,
             nonces: stored.nonces,
@@ -123,6 +127,7 @@ impl Registrar {
             watchers,
             sweep_at_ms: None,
             statistics,
+            meta,
             private_receivers: false,
             secret_min_bytes: SECRET_MIN_BYTES,
             private_push: false,
@@ -149,8 +154,10 @@ impl Registrar {
             AppRequest::Nonce { key, forget_at_ms } => self.use_nonce(store, &key, forget_at_ms, now_ms),
             AppRequest::Revoke(revocations) => self.revoke(store, revocations, now_ms),
             AppRequest::Check(grant) => Ok(Ok(AppResponse::Void(self.revocations.revokes(&grant, now_ms)))),
-            AppRequest::List { channel, active } => self.list(store, &channel, active, None),
-            AppRequest::ListChannel { channel, active, number } => self.list(store, &channel, active, Some(number)),
+            AppRequest::List { channel, active } => self.list(store, &channel, (active, None), now_ms),
+            AppRequest::ListChannel { channel, active, number } => {
+                self.list(store, &channel, (active, Some(number)), now_ms)
+            }
             AppRequest::Channels { prefix, after, limit } => {
                 store.listed(&prefix, &after, limit).map(|channels| Ok(AppResponse::Channels(channels)))
             }
@@ -169,17 +176,16 @@ impl Registrar {
                 Ok(Ok(AppResponse::Done))
             }
             AppRequest::Report { reporter, report } => {
-                self.statistics.report(store, &reporter, &report, now_ms).map(|()| Ok(AppResponse::Done))
+                self.statistics.report(store, &reporter, &report, now_ms)?;
+                self.meta.count(report.minute);
+                Ok(Ok(if self.meta.is_read(STATISTICS) { AppResponse::Observed } else { AppResponse::Done }))
             }
             AppRequest::Stats(query) => {
                 statistics::intervals(store, &query).map(|intervals| Ok(AppResponse::Stats(intervals)))
             }
             AppRequest::Total => statistics::total(store, now_ms).map(|total| Ok(AppResponse::Total(Box::new(total)))),
-            AppRequest::HookReport(report) => {
-                let news = HookNews { report: *report, bodies: Vec::new() };
-                hooks::take(store, &news).map(|()| Ok(AppResponse::Done))
-            }
-            AppRequest::HookNews(news) => hooks::take(store, &news).map(|()| Ok(AppResponse::Done)),
+            AppRequest::HookReport(report) => self.take_hooks(store, &HookNews { report: *report, bodies: Vec::new() }),
+            AppRequest::HookNews(news) => self.take_hooks(store, &news),
             AppRequest::DeadLetters { before, limit } => {
                 hooks::dead(store, before, limit).map(|dead| Ok(AppResponse::DeadLetters(dead)))
             }
@@ -189,7 +195,12 @@ impl Registrar {
         }
     }
 
-    /// What is to be told now.
+    fn take_hooks(&mut self, store: &mut impl Store, news: &HookNews) -> Result<Answer<AppResponse>, StoreError> {
+        self.meta.tell_hooks(store, &news.report)?;
+        hooks::take(store, news).map(|()| Ok(AppResponse::Done))
+    }
+
+    /// What relays are to be told now.
     pub fn notices(&mut self, store: &mut impl Store, now_ms: u64) -> Result<Vec<Tell>, StoreError> {
         let behind = |watcher: &Watcher| watcher.told < self.revision;
         let in_flight = self.watchers.iter().filter(|watcher| behind(watcher) && watcher.due_ms > now_ms).count();
@@ -265,11 +276,12 @@ impl Registrar {
         Ok(())
     }
 
-    /// When [`Registrar::tick`] and [`Registrar::notices`] are next needed.
+    /// When [`Registrar::tick`], [`Registrar::notices`] and [`Meta::take`] are next needed.
     pub fn deadline(&self) -> Option<u64> {
         let behind = self.watchers.iter().filter(|watcher| watcher.told < self.revision);
         // One that waits for room is told when another has answered.
-        behind.map(|watcher| watcher.due_ms).filter(|due_ms| *due_ms > 0).chain(self.sweep_at_ms).min()
+        let notices = behind.map(|watcher| watcher.due_ms).filter(|due_ms| *due_ms > 0);
+        notices.chain(self.sweep_at_ms).chain(self.meta.deadline()).min()
     }
 
     /// Of an app made at run time.
@@ -324,7 +336,7 @@ impl Registrar {
         if self.state != State::Deleted {
             store.save_config("", &channels)?;
             store.forget_list()?;
-            self.state = State::Deleted;
+            (self.state, self.meta) = (State::Deleted, Meta::default());
             self.revision += 1;
             self.watchers.iter_mut().for_each(|watcher| watcher.due_ms = 0);
         }
@@ -336,13 +348,13 @@ impl Registrar {
         &mut self,
         store: &mut impl Store,
         channel: &ChannelName,
-        active: bool,
-        number: Option<u64>,
+        how: (bool, Option<u64>),
+        now_ms: u64,
     ) -> Result<Answer<AppResponse>, StoreError> {
         if self.state != State::Deleted {
-            store.list(channel, active, number)?;
+            self.meta.list(store, channel, how, now_ms)?;
         }
-        if !active {
+        if !how.0 {
             self.doubt(|relay| relay.channel() == Some(channel.as_str()));
         }
         Ok(Ok(AppResponse::Done))

@@ -98,8 +98,7 @@ impl App {
 
     /// Where events of a channel go: the app's webhooks, and those of its namespace.
     pub fn hooks(&self, channel: &ChannelName) -> Vec<Hook> {
-        let of_namespace: &[Webhook] = if channel.is_connections() { &[] } else { &self.rules(channel).webhooks };
-        let webhooks = self.webhooks.iter().chain(of_namespace);
+        let webhooks = self.webhooks.iter().chain(&self.rules(channel).webhooks);
         webhooks.filter_map(|webhook| webhook.on(self, channel)).collect()
     }
 
@@ -161,8 +160,11 @@ impl App {
         !grant.basic && self.key(&grant.key_name).map_or_else(|| self.keys.iter().any(is_revocable), is_revocable)
     }
 
-    /// The rules of a channel: those of its namespace, else of the namespace `*`, else none.
+    /// The rules of a channel: those of its namespace, else of the namespace `*`, else none. A metachannel has none.
     pub fn rules(&self, channel: &ChannelName) -> &Rules {
+        if !channel.is_of_clients() {
+            return Rules::NONE;
+        }
         let id = channel.namespace().unwrap_or(channel.plain());
         let named = |id: &str| self.namespaces.iter().find(|namespace| namespace.id == id);
         named(id).or_else(|| named("*")).map_or(Rules::NONE, |namespace| &namespace.rules)

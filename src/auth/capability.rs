@@ -100,9 +100,10 @@ impl Capability {
         both
     }
 
-    /// Everything allowed on a channel.
+    /// Everything allowed on a channel. On a metachannel nobody can be allowed more than to read (protocol.md § 16.3).
     pub fn operations(&self, channel: &ChannelName) -> Operations {
-        self.sum(|resource| resource.matches(channel))
+        let allowed = self.sum(|resource| resource.matches(channel));
+        if channel.is_of_clients() { allowed } else { allowed & Operations::READING }
     }
 
     /// Whether it allows that on any channel at all.

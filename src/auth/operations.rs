@@ -45,6 +45,9 @@ pub const MODERATOR: Operations = Operations::MESSAGE_DELETE_ANY;
 impl Operations {
     pub const NONE: Operations = Operations(0);
 
+    /// All that there is to do on a metachannel.
+    pub const READING: Operations = Operations(Operations::SUBSCRIBE.0 | Operations::HISTORY.0);
+
     /// `*`: the identity of an intersection.
     pub const ALL: Operations = Operations(u32::MAX);
 

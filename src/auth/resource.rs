@@ -6,7 +6,7 @@
 //! foo*         the channel "foo*"      [*]x      x under any qualifier    [filter]x filtered views of x
 //! ```
 //!
-//! Metachannels and queues may be named, as tokens for other servers name them; there are none here to match.
+//! Queues may be named, as tokens for other servers name them; there are none here to match.
 
 use std::cmp::Ordering;
 
@@ -67,7 +67,7 @@ impl Resource {
     }
 
     pub fn matches_channel(&self, channel: &ChannelName) -> bool {
-        self.matches_name(channel, channel.plain())
+        self.matches_name(channel, channel.meta().unwrap_or(channel.plain()))
     }
 
     fn matches_name(&self, channel: &ChannelName, plain: &str) -> bool {
@@ -75,9 +75,10 @@ impl Resource {
         let is_qualified = match pattern.qualifier {
             Some("*") => true,
             Some("filter") => channel.filter().is_some(),
+            Some("meta") => channel.meta().is_some(),
             Some(_) => false,
-            // Who may read all of a channel may not yet make the server filter it.
-            None => channel.filter().is_none(),
+            // Who may read all of a channel may not yet make the server filter it, nor see what its operators do.
+            None => channel.filter().is_none() && channel.meta().is_none(),
         };
         is_qualified && pattern.matches(plain)
     }
@@ -172,7 +173,7 @@ mod tests {
     fn patterns_match_as_the_table_says() {
         let cases: &[(&str, &[&str], &[&str])] = &[
             ("name", &["name", "[?rewind=1]name"], &["name2", "Name", "name:x", "[filter=eA==]name"]),
-            ("*", &["a", "a:b:c", "[?rewind=1]a", "*"], &["[filter=eA==]a", "[filter=eA==?a=b]a"]),
+            ("*", &["a", "a:b:c", "[?rewind=1]a", "*"], &["[meta]log", "[filter=eA==]a", "[filter=eA==?a=b]a"]),
             ("ns:*", &["ns:a", "ns:a:b", "ns:", "ns:*"], &["ns", "nsx:a", "xns:a"]),
             ("a:*:c", &["a:b:c", "a::c"], &["a:c", "a:b:b:c", "a:b:c:d", "a:b"]),
             ("a:*:*", &["a:b:c", "a:b:c:d"], &["a:b", "a"]),
@@ -180,15 +181,16 @@ mod tests {
             ("foo*", &["foo*"], &["foo", "foobar"]),
             ("a:foo*", &["a:foo*"], &["a:foobar"]),
             ("**", &["**"], &["a"]),
-            ("[meta]*", &[], &["log", "a:b", "[?a=b]log"]),
-            ("[meta]log", &[], &["log", "[?a=b]log"]),
+            ("[meta]*", &["[meta]log", "[meta]stats:minute"], &["log", "a:b", "[?a=b]log", "[filter=eA==]log"]),
+            ("[meta]log", &["[meta]log"], &["log", "[?a=b]log", "[meta]channel.lifecycle"]),
+            ("[meta]stats:*", &["[meta]stats:minute"], &["stats:minute", "[meta]log"]),
             ("[queue]*", &[], &["a"]),
             ("[filter]x", &["[filter=eA==]x", "[filter=eA==?a=b]x"], &["x", "[?a=b]x", "[filter=eA==]y"]),
             ("[filter]*", &["[filter=eA==]x", "[filter=eA==]a:b"], &["x"]),
             ("[filter]ns:*", &["[filter=eA==]ns:x"], &["ns:x", "[filter=eA==]x"]),
             ("[meta]x", &[], &["[filter=eA==]x"]),
             ("[*]x", &["x", "[?a=b]x", "[filter=eA==]x"], &["y", "[filter=eA==]y"]),
-            ("[*]*", &["x", "a:b", "[?a=b]x", "[filter=eA==]a:b"], &[]),
+            ("[*]*", &["[meta]log", "x", "a:b", "[?a=b]x", "[filter=eA==]a:b"], &[]),
             ("[*]ns:*", &["ns:x", "[filter=eA==]ns:x"], &["ns", "x"]),
             ("x", &["x::$chat", "[?a=b]x::$chat"], &["x::$space", "x::$chat:y", "y::$chat", "[filter=eA==]x::$chat"]),
             ("x::$chat", &["x::$chat"], &["x"]),

@@ -228,11 +228,12 @@ impl Webhook {
         })
     }
 
-    /// Connections are of no channel, and their events on a channel of their own.
+    /// Connections are of no channel, and their events on a channel of their own. Metachannels have none.
     fn events_on(&self, channel: &ChannelName) -> Events {
         let of_channels = Events(self.events.0 & !Events::CONNECTIONS.0);
         match &self.channels {
             _ if channel.is_connections() => self.events.both(Events::CONNECTIONS),
+            _ if channel.is_metachannel() => Events::default(),
             Some(pattern) if !pattern.matches(channel) => Events::default(),
             _ => of_channels,
         }

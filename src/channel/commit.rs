@@ -146,7 +146,7 @@ impl Channel {
             counted.add(Counter::Commits, 1);
             counted.add(Counter::StoredBytes, batch.stored_bytes() as u64);
         }
-        if self.meta.address.channel.is_connections() {
+        if !self.meta.address.channel.is_of_clients() {
             // Nobody published these.
             counted.drop_traffic(Way::RestIn);
         }

@@ -27,7 +27,8 @@ impl Channel {
         if self.meta.address.channel.is_connections() {
             return None;
         }
-        let is_used = self.is_used() || self.is_recent(now_ms);
+        // An app publishes on its metachannels for who reads them, and must hear when nobody does.
+        let is_used = self.is_used() || self.is_recent(now_ms) && self.meta.address.channel.is_of_clients();
         let is_due = is_used != self.meta.listed || (self.listing.is_doubted && !is_used);
         if !is_due {
             self.listing.wait_until_ms = 0;
@@ -62,6 +63,10 @@ impl Channel {
             true => Ok(()),
             false => self.save_meta(store, Meta { listed, ..self.meta.clone() }),
         }
+    }
+
+    pub fn is_listed(&self) -> bool {
+        self.meta.listed
     }
 
     fn is_used(&self) -> bool {

@@ -10,6 +10,20 @@ pub const STATS_QUIET_MS: u64 = 5_000;
 /// A busy object reports once a minute, and when it falls quiet: a row a minute, whatever it does.
 pub const STATS_REPORT_MS: u64 = 60_000;
 
+/// The same while somebody looks at the statistics: 12 reports a minute of each busy object.
+pub const STATS_OBSERVED_MS: u64 = 5_000;
+
+/// Between two messages about the statistics of a minute, however many objects report: each is read from all rows of
+/// its minute, 2 KB of JSON.
+pub const META_STATS_MS: u64 = 2_000;
+
+/// Minutes of which one turn tells, the last of those that changed.
+pub const META_MINUTES_MAX: usize = 3;
+
+/// Messages that wait for one metachannel while a call to it is on its way; older ones are dropped. Each has at most
+/// 3 KB, an entry of the audit 1 KB.
+pub const META_WAITING_MAX: usize = 100;
+
 /// Minutes whose report waits for an answer. An app that cannot be reached for longer has gaps in its statistics; a
 /// tally has 1 KB.
 pub const STATS_WAITING_MAX: usize = 10;

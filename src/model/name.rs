@@ -69,7 +69,7 @@ pub struct ChannelName {
 
 impl ChannelName {
     /// Fails with 40010 when the name is empty, too long, starts with `:`, holds a control character, or starts with
-    /// any qualifier but a filter and parameters: a metachannel would attach and never say anything (protocol.md § 16).
+    /// any qualifier but a filter and parameters, unless it is one of the [`METACHANNELS`] (protocol.md § 16).
     /// What a filter says is not looked at here.
     pub fn parse(text: &str) -> Result<ChannelName, ErrorInfo> {
         if text.len() > CHANNEL_NAME_MAX_BYTES {
@@ -77,8 +77,13 @@ impl ChannelName {
                 Code::BadChannelName.because(format!("a channel name has at most {CHANNEL_NAME_MAX_BYTES} bytes"))
             );
         }
-        let plain_from = qualifier_length(text)
-            .ok_or_else(|| invalid("only [?params] and [filter=base64] may precede it; there are no metachannels"))?;
+        if METACHANNELS.contains(&text) {
+            return Ok(ChannelName { text: text.into(), plain_from: 0 });
+        }
+        let plain_from = qualifier_length(text).ok_or_else(|| {
+            let metachannels = METACHANNELS.join(", ");
+            invalid(&format!("only [?params] and [filter=base64] may precede it; the metachannels are {metachannels}"))
+        })?;
         let plain = &text[plain_from..];
         if plain.is_empty() {
             return Err(invalid("it is empty"));
@@ -103,6 +108,21 @@ impl ChannelName {
 
     pub fn is_connections(&self) -> bool {
         self.as_str() == CONNECTIONS
+    }
+
+    /// What follows `[meta]` in the name of a metachannel, on which the app itself tells what happens in it.
+    pub fn meta(&self) -> Option<&str> {
+        self.text.strip_prefix(META)
+    }
+
+    /// Whether it is one of the [`METACHANNELS`].
+    pub fn is_metachannel(&self) -> bool {
+        self.meta().is_some() && !self.is_connections()
+    }
+
+    /// Whether clients publish there: it is no metachannel, nor that of connections.
+    pub fn is_of_clients(&self) -> bool {
+        self.meta().is_none()
     }
 
     /// The whole name, as the client wrote it.
@@ -147,6 +167,14 @@ impl ChannelName {
         }
     }
 
+    /// The same, and 40160 for a metachannel, on which the app alone tells something.
+    pub fn refuse_view(&self) -> Result<(), ErrorInfo> {
+        match self.is_metachannel() {
+            true => Err(Code::NotPermitted.because("a metachannel can only be subscribed to, and its history read")),
+            false => self.refuse_filter(),
+        }
+    }
+
     fn qualifier(&self) -> Option<&str> {
         self.text[..self.plain_from].strip_prefix('[')?.strip_suffix(']')
     }
@@ -156,11 +184,20 @@ impl ChannelName {
         self.plain().strip_suffix(ROOM).filter(|room| !room.is_empty())
     }
 
-    /// The part before the first `:`, if there is one: the namespace whose rules apply.
+    /// The part before the first `:`, if there is one: the namespace whose rules apply. No metachannel has one.
     pub fn namespace(&self) -> Option<&str> {
-        self.plain().split_once(':').map(|(namespace, _)| namespace)
+        self.plain().split_once(':').filter(|_| self.is_of_clients()).map(|(namespace, _)| namespace)
     }
 }
+
+/// How the names of metachannels begin.
+pub const META: &str = "[meta]";
+
+/// The statistics of the minute, channels that come into use and go out of it, and what operators do.
+pub const STATISTICS: &str = "[meta]stats:minute";
+pub const LIFECYCLE: &str = "[meta]channel.lifecycle";
+pub const LOG: &str = "[meta]log";
+pub const METACHANNELS: [&str; 3] = [STATISTICS, LIFECYCLE, LOG];
 
 const CONNECTIONS: &str = "[meta]connection.lifecycle";
 
@@ -290,10 +327,15 @@ mod tests {
     }
 
     #[test]
-    fn metachannels_are_refused_as_long_as_nothing_would_come_from_them() {
-        for name in ["[meta]log", "[meta]channel.lifecycle", "[meta]clientEvents:x", CONNECTIONS] {
+    fn metachannels_are_those_that_say_something() {
+        for name in METACHANNELS {
+            let parsed = ChannelName::parse(name).unwrap();
+            assert_eq!((parsed.as_str(), parsed.owner().as_str(), parsed.namespace()), (name, name, None));
+            assert_eq!(parsed.meta(), name.strip_prefix("[meta]"));
+        }
+        for name in ["[meta]clientEvents:x", "[meta]", "[meta?rewind=1]log", "[?rewind=1][meta]log", CONNECTIONS] {
             let error = ChannelName::parse(name).unwrap_err();
-            assert!(error.is(Code::BadChannelName) && error.message.contains("no metachannels"), "{name}: {error}");
+            assert!(error.is(Code::BadChannelName), "{name}: {error}");
         }
     }
 

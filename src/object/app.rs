@@ -5,6 +5,7 @@
 //! knows what is owed until it can be read again. All of that is stored, so no alarm of an earlier memory has to be
 //! asked for.
 
+use super::app_meta::Outlets;
 use super::app_push::Push;
 use super::{CallerId, Settings};
 use crate::app::push::{self, Attempt, Outcome, Waiting};
@@ -12,8 +13,8 @@ use crate::app::store::{Store, StoreError};
 use crate::app::{Registrar, Tell};
 use crate::error::Code;
 use crate::limits::{NOTICE_RETRY_MS, SECRET_MIN_BYTES};
-use crate::model::name::AppId;
-use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, Noticed};
+use crate::model::name::{AppId, ChannelName};
+use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, ChannelCall, Noticed};
 use crate::stats::points::{Point, points};
 
 pub struct AppHost<S> {
@@ -22,6 +23,7 @@ pub struct AppHost<S> {
     /// `None` before the first event, and after storage failed: memory may then say what is not stored.
     pub(super) registrar: Option<Registrar>,
     pub(super) push: Push,
+    pub(super) outlets: Outlets,
     /// Whether webhooks of new apps may be at private addresses, and without TLS.
     private_receivers: bool,
     secret_min_bytes: usize,
@@ -51,6 +53,10 @@ pub enum AppInput {
     },
     /// What an [`AppOutput::MakeKeys`] came to: a public key and its private one.
     KeysMade(Option<(Vec<u8>, Vec<u8>)>),
+    /// An [`AppOutput::Publish`] on this channel is over, however it went.
+    Published {
+        channel: ChannelName,
+    },
     /// The alarm rings, too early perhaps.
     Alarm,
     /// The platform would not set it.
@@ -68,6 +74,8 @@ pub enum AppOutput {
     },
     /// Call the relay, and tell [`AppInput::Told`].
     Tell(Tell),
+    /// Make this call to a metachannel, and tell [`AppInput::Published`].
+    Publish(ChannelCall),
     /// Write these to the analytics service; nothing waits for it.
     Measure(Vec<Point>),
     /// Make this request, and tell [`AppInput::Tried`].
@@ -94,6 +102,7 @@ impl<S: Store + push::Store> AppHost<S> {
             store,
             registrar,
             push,
+            outlets: Outlets::default(),
             private_receivers,
             secret_min_bytes,
             is_measured: false,
@@ -137,6 +146,9 @@ impl<S: Store + push::Store> AppHost<S> {
 
     /// One turn of the event loop.
     pub fn turn(&mut self, input: AppInput, now_ms: u64) -> Vec<AppOutput> {
+        if let AppInput::Call { call, .. } = &input {
+            self.outlets.app = Some(call.app.clone());
+        }
         match input {
             AppInput::Call { caller, call: AppCall { app, request: AppRequest::Push(request) } } => {
                 // An app made at run time is known by what the registrar has.
@@ -157,6 +169,10 @@ impl<S: Store + push::Store> AppHost<S> {
                 self.pursue(now_ms);
             }
             AppInput::Told { tell, answer } => self.told(&tell, answer, now_ms),
+            AppInput::Published { channel } => {
+                self.outlets.published(&channel);
+                self.pursue(now_ms);
+            }
             AppInput::Alarm => self.due(now_ms),
             // The next event sets it.
             AppInput::AlarmRefused { at_ms } => drop(self.alarm_at_ms.take_if(|known_ms| *known_ms == at_ms)),
@@ -212,6 +228,7 @@ impl<S: Store + push::Store> AppHost<S> {
         let tells = self.act(now_ms, |registrar, store| registrar.notices(store, now_ms));
         self.outputs.extend(tells.unwrap_or_default().into_iter().map(AppOutput::Tell));
         self.pursue_push(now_ms);
+        self.pursue_meta(now_ms);
         self.keep_alarm(now_ms);
     }
 

@@ -21,8 +21,12 @@ impl<S: Store + RelayStore> Host<S> {
         if let (Request::PublishBy(_, publishes), Waiting::Beside(_)) = (&mut call.request, &waiting) {
             call.request = Request::Publish(std::mem::take(publishes));
         }
+        let begins = matches!(call.request, Request::Subscribe(..)) && call.to.channel.is_metachannel();
         let ticket = self.next_ticket();
         match self.ask_channel(ticket, call) {
+            Some(answer) if begins && self.channel.as_ref().is_some_and(|channel| !channel.is_listed()) => {
+                self.unlisted.push((waiting, answer));
+            }
             Some(answer) => self.tell(waiting, answer),
             None => drop(self.waiting.insert(ticket, waiting)),
         }
@@ -71,7 +75,7 @@ impl<S: Store + RelayStore> Host<S> {
         answer
     }
 
-    fn tell(&mut self, waiting: Waiting, answer: Answer<Response>) {
+    pub(super) fn tell(&mut self, waiting: Waiting, answer: Answer<Response>) {
         match waiting {
             Waiting::Beside(ticket) => self.answer_relay(ticket, Some(answer)),
             // The caller may have gone; a publish is in the log all the same.

@@ -23,7 +23,8 @@ use crate::relay::{self, Relay, SocketId};
 use crate::rpc::Ticket;
 use crate::rpc::placement::Shard;
 use crate::rpc::{
-    Address, Answer, AppCall, AppRequest, AppResponse, Follow, HookReport, PushRequest, RelayName, Rules,
+    Address, Answer, AppCall, AppRequest, AppResponse, Follow, HookReport, PushRequest, RelayName, Response, Rules,
+    taken,
 };
 use crate::stats::{Counter, Reporter};
 use crate::transport::{self, Links};
@@ -51,6 +52,8 @@ pub struct Host<S> {
     pub(super) has_kept: bool,
     /// Who waits for the channel.
     pub(super) waiting: HashMap<Ticket, Waiting>,
+    /// Who is to be answered once the app knows that this metachannel is read.
+    pub(super) unlisted: Vec<(Waiting, Answer<Response>)>,
     /// What it asked the app for.
     pub(super) asked: HashMap<Ticket, Asked>,
     last_ticket: u64,
@@ -117,6 +120,7 @@ impl<S: Store + RelayStore> Host<S> {
             leads: class == Class::Channel,
             has_kept: false,
             waiting: HashMap::default(),
+            unlisted: Vec::new(),
             asked: HashMap::default(),
             last_ticket: 0,
             last_socket: 0,
@@ -221,6 +225,18 @@ impl<S: Store + RelayStore> Host<S> {
         self.ask_app(Asked::List { active }, AppCall { app, request });
     }
 
+    /// An app tells on a metachannel what happens once it knows that somebody reads it: who begins to is answered then.
+    /// If the app cannot be reached, it is answered all the same.
+    pub(super) fn tell_listed(&mut self) {
+        if self.asked.values().any(|asked| matches!(asked, Asked::List { .. })) {
+            return;
+        }
+        for (waiting, answer) in std::mem::take(&mut self.unlisted) {
+            self.tell(waiting, answer);
+        }
+        self.perform_all();
+    }
+
     /// Sees that the app gets what the channel's messages push.
     pub(super) fn keep_pushed(&mut self) {
         let Some(channel) = &mut self.channel else { return };
@@ -249,7 +265,7 @@ impl<S: Store + RelayStore> Host<S> {
                 }
             }
             Some(Asked::Hooks(report)) => self.hooks_told(&report, &answer),
-            Some(Asked::Report { minute }) => self.reporter.answered(minute, answer.is_ok()),
+            Some(Asked::Report { minute }) => self.reporter.answered(minute, taken(&answer)),
             // If there is none, it is asked again.
             Some(Asked::Watch) => drop(self.begin_watch(answer)),
             Some(Asked::Enter(entrants)) => self.enter_watched(entrants, answer),

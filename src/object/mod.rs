@@ -12,10 +12,11 @@
 //! - `reports` counts what happens, and tells the app;
 //! - `timers` and `alarm` are what is known of the platform's clocks, `store` is what a relay keeps;
 //! - `hooks` has the receivers of webhooks told;
-//! - `app` is the object of an app, and `app_push` what it does for push.
+//! - `app` is the object of an app, `app_push` what it does for push, and `app_meta` what it tells on metachannels.
 
 mod alarm;
 mod app;
+mod app_meta;
 mod app_push;
 mod calls;
 mod effects;

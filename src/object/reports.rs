@@ -9,7 +9,7 @@ use super::timers::Timer;
 use crate::channel::Channel;
 use crate::channel::store::Store;
 use crate::limits::STATS_LOOK_MS;
-use crate::model::name::AppId;
+use crate::model::name::{AppId, ChannelName};
 use crate::relay::Relay;
 use crate::rpc::{AppCall, AppRequest};
 
@@ -17,8 +17,14 @@ impl<S: Store + RelayStore> Host<S> {
     /// Takes in what the cores counted in this turn.
     pub(super) fn count(&mut self) {
         let (now_ms, connections) = (self.now_ms, self.relay.as_ref().map_or(0, Relay::connection_count) as u64);
-        let is_clients = self.own_address().is_some_and(|address| !address.channel.is_connections());
-        let channel = self.channel.as_mut().map(Channel::tally_mut);
+        let own = self.own_address().map(|address| &address.channel);
+        let is_clients = own.is_some_and(ChannelName::is_of_clients);
+        let is_metachannel = own.is_some_and(ChannelName::is_metachannel);
+        let mut channel = self.channel.as_mut().map(Channel::tally_mut);
+        if is_metachannel {
+            // To tell what was counted is not counted: it would be told in turn, without end.
+            channel = channel.map(std::mem::take).and(None);
+        }
         if is_clients && channel.as_ref().is_some_and(|counted| !counted.is_empty()) {
             self.reporter.count_channel(now_ms);
         }

@@ -19,6 +19,7 @@ impl<S: Store + RelayStore> Host<S> {
             self.perform_all();
         }
         self.keep_listed();
+        self.tell_listed();
         self.keep_pushed();
         self.keep_hooked();
         self.count();

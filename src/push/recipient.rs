@@ -62,7 +62,7 @@ impl Recipient {
             Some("web") => web(fields).map(Recipient::Web),
             Some("ablyChannel") => {
                 let channel = ChannelName::parse(required(fields, "channel")?)?;
-                channel.refuse_filter()?;
+                channel.refuse_view()?;
                 Ok(Recipient::Channel { channel, key: Secret::presented(required(fields, "ablyKey")?) })
             }
             Some("fcm" | "gcm") => required(fields, "registrationToken").map(|token| Recipient::Fcm(token.to_owned())),

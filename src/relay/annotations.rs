@@ -25,7 +25,7 @@ impl Relay {
     /// [`annotation::check`] does.
     fn admit_annotation(&mut self, socket: SocketId, frame: AnnotationFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
-        name.refuse_filter()?;
+        name.refuse_view()?;
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
         if !session.grant.permits(&name, Operations::ANNOTATION_PUBLISH) {
             return Err(Code::NotPermitted.because("the capability does not allow to annotate on this channel"));

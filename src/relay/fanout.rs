@@ -174,7 +174,7 @@ impl Relay {
             groups.extend(alike.into_iter().map(|readers| Group::of(readers, way, List::Usual)));
         }
         groups.extend(alike_singly.into_iter().map(|readers| Group::of(readers, Way::Whole, List::Singly)));
-        if let Some(last) = entries.last().filter(|_| !groups.is_empty()) {
+        if let Some(last) = entries.last().filter(|_| !groups.is_empty() && owner.is_of_clients()) {
             self.tally.deliver(self.now_ms.saturating_sub(last.position.time_ms()));
         }
         let base = self.feeds.get_mut(owner).and_then(|feed| feed.base.take());
@@ -219,7 +219,7 @@ impl Relay {
             if way.has_deltas() {
                 sockets.iter().for_each(|socket| self.pass_deltas(*socket, &name, sent));
             }
-            self.count_sent(sent, sockets.len());
+            self.count_sent(owner, sent, sockets.len());
             self.push_frames(sockets, frames);
         }
         self.keep_base(owner, base, wants_deltas, &all);
@@ -318,13 +318,13 @@ impl Relay {
             true => self.charge_fed(socket, bytes_of(&frames)),
             false => self.charge_answer(socket, bytes_of(&frames)),
         }
-        self.count_sent(entries, 1);
+        self.count_sent(name, entries, 1);
         self.push_frames(vec![socket], frames);
     }
 
-    /// Counts what so many connections are sent.
-    fn count_sent(&mut self, entries: &[&Entry], connections: usize) {
-        if connections > 0 {
+    /// Counts what so many connections are sent. That statistics are sent would be another statistic to send.
+    fn count_sent(&mut self, name: &ChannelName, entries: &[&Entry], connections: usize) {
+        if connections > 0 && name.is_of_clients() {
             let loads = entries.iter().map(|entry| Load::of(entry));
             loads.for_each(|load| self.tally.add_load(stats::Way::RealtimeOut, load, connections as u64));
         }

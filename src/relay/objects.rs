@@ -21,6 +21,7 @@ impl Relay {
     /// Fails with 40010 (name), 40160 (capability), 40165 (mode), 40031 (ids), and as [`check`] does.
     fn admit_operations(&mut self, socket: SocketId, mut frame: ObjectFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
+        name.refuse_view()?;
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
         if !session.grant.permits(&name, Operations::OBJECT_PUBLISH) {
             return Err(Code::NotPermitted.because("the capability does not allow to change objects on this channel"));

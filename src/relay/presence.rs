@@ -31,7 +31,7 @@ impl Relay {
     /// as [`presence::check`] does.
     fn admit_presence(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
-        name.refuse_filter()?;
+        name.refuse_view()?;
         let relay = self.name.clone();
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
         if !session.grant.permits(&name, Operations::PRESENCE) {

@@ -123,7 +123,7 @@ impl Relay {
 
     fn admit_publish(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
-        name.refuse_filter()?;
+        name.refuse_view()?;
         let is_operation = frame.messages.iter().any(InboundMessage::is_operation);
         let Some(session) = self.sessions.get(&socket) else { return Err(Code::Disconnected.into()) };
         if !is_operation && !session.grant.permits(&name, Operations::PUBLISH) {

@@ -68,6 +68,12 @@ pub fn require_maker(request: &Request, context: &mut Context<'_>) -> Result<(),
     }
 }
 
+/// Whether it came with the admin token, which is still to be let in by [`require_maker`].
+pub fn has_admin_token(request: &Request, context: &Context<'_>) -> bool {
+    let presented = request.headers.authorization.as_deref().and_then(bearer);
+    matches!((context.admin, presented), (Admin::Token(expected), Some(token)) if expected.matches(&token))
+}
+
 /// By the admin token, or by the first key of the app. Fails with 40400 when nobody makes apps or there is no such app,
 /// with 40300 for one of the deployment's own, and as credentials do.
 pub fn delete(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {

@@ -141,6 +141,9 @@ impl Caller {
 
     fn require(&self, channel: &ChannelName, operations: Operations, what: &str) -> Result<(), ErrorInfo> {
         if !self.grant.permits(channel, operations) {
+            if !Operations::READING.contains(operations) {
+                channel.owner().refuse_view()?;
+            }
             return Err(Code::NotPermitted.because(format!("the capability does not allow to {what}")));
         }
         self.admit(channel)
@@ -164,7 +167,7 @@ impl Caller {
     pub fn require_presence(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
         let operations = self.grant.capability.operations(channel);
         match operations.contains(Operations::PRESENCE) || operations.contains(Operations::SUBSCRIBE) {
-            true => self.admit(channel),
+            true => channel.refuse_view().and_then(|()| self.admit(channel)),
             false => Err(Code::NotPermitted.because("the capability does not allow to read who is present here")),
         }
     }

@@ -40,6 +40,10 @@ pub fn begin(
     if let (Some(wait_ms), Some(expires_at_ms)) = (&mut query.wait_ms, caller.grant().expires_at_ms) {
         *wait_ms = expires_at_ms.saturating_sub(now_ms).min(*wait_ms);
     }
+    if query.wait_ms.is_some() && channel.is_metachannel() {
+        // The app tells what somebody is subscribed to: who waits alone would wait for ever.
+        return Err(Code::BadParameter.because("nothing can be waited for on a metachannel; subscribe to it"));
+    }
     query.by = query.wait_ms.map(|_| caller.grant().source());
     // While a request waits its token may be revoked.
     let recheck = query.wait_ms.and_then(|_| caller.check());

@@ -1,8 +1,9 @@
-//! `GET /metrics`: what all apps counted together, for Prometheus, and `GET /apps`: which there are. Both are for
-//! whoever runs the deployment (protocol.md § 21).
+//! `GET /metrics`: what all apps counted together, for Prometheus, or what one did, for its key; and `GET /apps`: which
+//! there are, for whoever runs the deployment (protocol.md § 21).
 
 use serde_json::{Value, json};
 
+use super::caller::Caller;
 use super::step::another_answer;
 use super::{Context, Step, apps};
 use crate::error::ErrorInfo;
@@ -14,16 +15,31 @@ use crate::stats::metrics;
 
 /// Fails as [`apps::require_maker`] does.
 pub fn begin(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    survey(request, form, context, move |configured, made| {
-        let mut all: Vec<AppId> = [AppId::deployment()].into_iter().chain(configured).chain(made).collect();
-        let missing = all.len().saturating_sub(METRICS_APPS_MAX);
-        all.truncate(METRICS_APPS_MAX);
-        // The deployment's own counts are no app's.
-        let apps = all.len() - 1;
-        let calls = all.into_iter().map(|app| AppCall { app, request: AppRequest::Total }).collect();
-        let sum = move |answers: Vec<Answer<AppResponse>>| Ok(Step::Reply(summed(apps, missing, answers)));
-        Step::Survey(calls, form.then(sum))
-    })
+    survey(request, form, context, move |configured, made| ask_all(configured, made, &AppRequest::Total, form, summed))
+}
+
+/// Fails with 40160 for who may not see statistics.
+pub fn of_app(caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
+    caller.require_stats()?;
+    let call = AppCall { app: caller.app().id().clone(), request: AppRequest::Total };
+    Ok(Step::Survey(vec![call], form.then(|answers| Ok(Step::Reply(summed(1, 0, answers))))))
+}
+
+/// Asks the deployment, whose own counts are no app's, and as many apps as there is room for. `sum` gets how many are
+/// asked, and how many are not.
+pub fn ask_all(
+    configured: Vec<AppId>,
+    made: Vec<AppId>,
+    request: &AppRequest,
+    form: Form,
+    sum: impl FnOnce(usize, usize, Vec<Answer<AppResponse>>) -> Reply + 'static,
+) -> Step {
+    let mut all: Vec<AppId> = [AppId::deployment()].into_iter().chain(configured).chain(made).collect();
+    let missing = all.len().saturating_sub(METRICS_APPS_MAX);
+    all.truncate(METRICS_APPS_MAX);
+    let apps = all.len() - 1;
+    let calls = all.into_iter().map(|app| AppCall { app, request: request.clone() }).collect();
+    Step::Survey(calls, form.then(move |answers| Ok(Step::Reply(sum(apps, missing, answers)))))
 }
 
 /// The same of `GET /apps`.
@@ -36,7 +52,7 @@ pub fn list(request: &Request, form: Form, context: &mut Context<'_>) -> Result<
 }
 
 /// Goes on with the apps of the configuration, and with those made at run time.
-fn survey(
+pub fn survey(
     request: &Request,
     form: Form,
     context: &mut Context<'_>,

@@ -77,7 +77,7 @@ pub fn apps_named(request: &Request) -> Vec<AppId> {
     by_path.into_iter().chain(by_credentials).chain(by_device).collect()
 }
 
-/// Whether [`begin`] needs all of the deployment's own apps.
+/// Whether [`begin`] needs all of the deployment's own apps besides those.
 pub fn is_of_deployment(request: &Request) -> bool {
     Route::find(&request.path).is_ok_and(|route| route.is_of_deployment(&request.method))
 }
@@ -140,7 +140,10 @@ fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'
     match route {
         Route::Time => Ok(Step::Reply(form.ok(&[context.now_ms]))),
         Route::RequestToken(key_name) => token::begin(request, &key_name, form, context),
-        Route::Metrics => metrics::begin(request, form, context),
+        Route::Metrics if admin::is_by_deployment(request, context) => metrics::begin(request, form, context),
+        Route::Stats if request.method != "POST" && apps::has_admin_token(request, context) => {
+            stats::of_deployment(request, form, context)
+        }
         Route::Apps if request.method != "POST" => metrics::list(request, form, context),
         Route::Apps => apps::create(request, form, context),
         Route::Admin(AdminRoute { app: Some(id), matter: Matter::App }) if request.method == "DELETE" => {
@@ -204,6 +207,7 @@ fn for_caller(
         Route::Channels => status::enumerate(request, caller, form),
         Route::Stats if request.method == "POST" => stats::make_up(request, &caller, form, context),
         Route::Stats => stats::begin(request, &caller, form, context.now_ms),
+        Route::Metrics => metrics::of_app(&caller, form),
         Route::Batch => batch::begin(request, &caller, form, &context.random),
         Route::RevokeTokens(key_name) => revoke::begin(request, &key_name, &caller, form, context.now_ms),
         Route::Time
@@ -211,7 +215,6 @@ fn for_caller(
         | Route::Apps
         | Route::Admin(_)
         | Route::Push(_)
-        | Route::Metrics
         | Route::Webhooks(_)
         | Route::DeadLetters(_) => {
             unreachable!("answered without a caller")

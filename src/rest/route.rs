@@ -159,9 +159,9 @@ impl Route {
         }
     }
 
-    /// Whether the answer is about all apps of the deployment.
+    /// Whether the answer may be about all apps of the deployment.
     pub fn is_of_deployment(&self, method: &str) -> bool {
-        *self == Route::Metrics || *self == Route::Apps && method != "POST"
+        *self == Route::Metrics || [Route::Apps, Route::Stats].contains(self) && method != "POST"
     }
 
     /// Which parameters a request by this method may have.

@@ -1,17 +1,20 @@
-//! `GET /stats`: the statistics of an app, and `POST /stats`, by which test suites make some up (protocol.md § 21).
+//! `GET /stats`: the statistics of an app, or with the admin token of all together, and `POST /stats`, by which test
+//! suites make some up (protocol.md § 21).
+
+use std::collections::BTreeMap;
 
 use super::apps::Admin;
 use super::caller::Caller;
 use super::history::{forwards, limit};
 use super::page::Links;
 use super::step::another_answer;
-use super::{Context, Step, body};
+use super::{Context, Step, body, metrics};
 use crate::base::whole_number;
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request};
 use crate::limits::{STATS_LAST_MINUTE, STATS_PAGE_MAX};
 use crate::model::name::AppId;
-use crate::rpc::{AppCall, AppRequest, AppResponse, StatsQuery};
+use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, StatsQuery};
 use crate::stats::interval::{MINUTE_MS, minute_of};
 use crate::stats::{Tally, Unit, fixtures, item};
 
@@ -25,9 +28,42 @@ pub fn begin(request: &Request, caller: &Caller, form: Form, now_ms: u64) -> Res
     let app = caller.app().id().clone();
     let page = StatsPage { app: app.clone(), query, now, links: Links::of(request, "stats", &CARRIED) };
     Ok(form.ask(AppCall { app, request: AppRequest::Stats(query) }, move |response| match response {
-        AppResponse::Stats(intervals) => Ok(Step::Reply(page.answered(form, &intervals))),
+        AppResponse::Stats(intervals) => Ok(Step::Reply(page.answered(form, &intervals, 0))),
         _ => Err(another_answer()),
     }))
+}
+
+/// The sum over all apps: what they do side by side. Fails as [`apps::require_maker`](super::apps::require_maker) does,
+/// and as [`begin`].
+pub fn of_deployment(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+    let now = context.now_ms / MINUTE_MS;
+    let query = query(request, now)?;
+    let page = StatsPage { app: AppId::deployment(), query, now, links: Links::of(request, "stats", &CARRIED) };
+    metrics::survey(request, form, context, move |configured, made| {
+        metrics::ask_all(configured, made, &AppRequest::Stats(query), form, move |_, missing, answers| {
+            let (intervals, missing) = summed(&query, missing, answers);
+            page.answered(form, &intervals, missing)
+        })
+    })
+}
+
+/// One more than fit the page when others follow, as each app gives them; and how many apps are missing.
+fn summed(query: &StatsQuery, missing: usize, answers: Vec<Answer<AppResponse>>) -> (Vec<(u64, Tally)>, usize) {
+    let (mut sums, mut missing) = (BTreeMap::<u64, Tally>::new(), missing);
+    for answer in answers {
+        match answer {
+            Ok(AppResponse::Stats(intervals)) => {
+                intervals.iter().for_each(|(minute, tally)| sums.entry(*minute).or_default().add_beside(tally));
+            }
+            _ => missing += 1,
+        }
+    }
+    let mut sums: Vec<(u64, Tally)> = sums.into_iter().collect();
+    if !query.forwards {
+        sums.reverse();
+    }
+    sums.truncate(query.limit + 1);
+    (sums, missing)
 }
 
 /// Both ends are rounded down to the unit, and the last interval is whole.
@@ -63,10 +99,17 @@ struct StatsPage {
 }
 
 impl StatsPage {
-    fn answered(self, form: Form, intervals: &[(u64, Tally)]) -> Reply {
+    /// Items say how many apps are missing in them, if any are.
+    fn answered(self, form: Form, intervals: &[(u64, Tally)], missing: usize) -> Reply {
         let StatsQuery { unit, limit, .. } = self.query;
         let next = intervals.get(limit).map(|(minute, _)| minute.to_string());
-        let item = |(minute, tally): &(u64, Tally)| item::item(&self.app, unit, *minute, tally, self.now);
+        let item = |(minute, tally): &(u64, Tally)| {
+            let mut item = item::item(&self.app, unit, *minute, tally, self.now);
+            if missing > 0 {
+                item["appsMissing"] = missing.into();
+            }
+            item
+        };
         form.page(&intervals.iter().take(limit).map(item).collect::<Vec<_>>(), self.links.header(next))
     }
 }

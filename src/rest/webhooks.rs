@@ -11,7 +11,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Request};
 use crate::limits::HOOK_DEAD_PAGE_MAX;
 use crate::model::name::AppId;
-use crate::rpc::{AppCall, AppRequest, AppResponse, DeadEvents, DeadLetter, HookPage, HookStanding};
+use crate::rpc::{AppCall, AppRequest, AppResponse, DeadEvents, DeadLetter, HookPage};
 
 /// Fails as [`apps::require_maker`] does, and with 40400 for an app that there is not.
 pub fn begin(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
@@ -54,18 +54,9 @@ fn dead_letter(channel: &str, DeadLetter { about, body }: &DeadLetter) -> Value 
 
 fn shown(HookPage { troubled, dead }: &HookPage) -> Value {
     let troubled: Vec<Value> =
-        troubled.iter().map(|(channel, hook, standing)| troubled_one(channel, hook, standing)).collect();
+        troubled.iter().map(|(channel, hook, standing)| standing.to_json(channel, hook)).collect();
     let dead: Vec<Value> = dead.iter().map(|(channel, events)| dead_ones(channel, events)).collect();
     json!({ "troubled": troubled, "deadLetters": dead })
-}
-
-fn troubled_one(channel: &str, hook: &str, standing: &HookStanding) -> Value {
-    let (state, since_ms, error) = match standing {
-        HookStanding::Fine => ("ok", None, None),
-        HookStanding::Failing { since_ms, error } => ("failing", Some(since_ms), Some(error)),
-        HookStanding::Ended { at_ms, error } => ("ended", Some(at_ms), Some(error)),
-    };
-    json!({ "webhookId": hook, "channel": channel, "state": state, "since": since_ms, "error": error })
 }
 
 fn dead_ones(channel: &str, dead: &DeadEvents) -> Value {

@@ -7,7 +7,7 @@ use super::{PushRequest, PushResponse, RelayName};
 use crate::auth::{Ban, Grant, Revocation};
 use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::model::name::{AppId, ChannelName};
-use crate::stats::{Report, Tally, Unit};
+use crate::stats::{Report, Taken, Tally, Unit};
 
 /// A request to an app. The object is named by the app's id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,7 +40,8 @@ pub enum AppRequest {
     Watch(RelayName),
     /// Answered by [`AppResponse::Push`].
     Push(Box<PushRequest>),
-    /// What an object counted. `reporter` names one life of its memory. Answered by [`AppResponse::Done`].
+    /// What an object counted. `reporter` names one life of its memory. Answered by [`AppResponse::Done`], or
+    /// [`AppResponse::Observed`].
     Report { reporter: String, report: Box<Report> },
     /// Answered by [`AppResponse::Stats`].
     Stats(StatsQuery),
@@ -143,6 +144,17 @@ pub enum AppResponse {
     Admin(AdminResponse),
     Hooks(HookPage),
     DeadLetters(DeadLetters),
+    /// The same as [`AppResponse::Done`], to a report, while somebody looks at the statistics.
+    Observed,
+}
+
+/// What became of a report.
+pub fn taken(answer: &Answer<AppResponse>) -> Taken {
+    match answer {
+        Ok(AppResponse::Observed) => Taken::Observed,
+        Ok(_) => Taken::Yes,
+        Err(_) => Taken::No,
+    }
 }
 
 /// What a relay must know before it takes its first client in.
@@ -211,10 +223,11 @@ impl Versioned for AppCall {
 
 /// The same.
 impl Versioned for Answer<AppResponse> {
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Answer<AppResponse>, Unreadable> {
-        earlier((1..=3).contains(&version), version, bytes, |answer: &Answer<AppResponse>| match answer {
+        earlier((1..=4).contains(&version), version, bytes, |answer: &Answer<AppResponse>| match answer {
+            _ if version == 4 => false,
             Ok(AppResponse::Watching(watching)) => !watching.bans.is_empty(),
             Ok(AppResponse::Admin(AdminResponse::Bans(bans))) => !bans.is_empty(),
             Ok(AppResponse::Admin(AdminResponse::Barred(ban, _))) => ban.is_some(),
@@ -303,10 +316,10 @@ mod tests {
     fn a_watch_is_pinned() {
         let watched = Watched { ticket: 3, config: Some("{}".into()), revocations: vec![] };
         let bytes = pinned::encode(&Ok::<_, crate::error::ErrorInfo>(AppResponse::Watched(watched.clone())));
-        assert_eq!(bytes, b"\x04\x00\x05\x03\x01\x02{}\x00");
+        assert_eq!(bytes, b"\x05\x00\x05\x03\x01\x02{}\x00");
         let answer = Ok::<_, crate::error::ErrorInfo>(AppResponse::Watched(watched));
         assert_eq!(pinned::decode(&bytes).as_ref(), Ok(&answer));
-        for version in [b"\x01", b"\x02", b"\x03"] {
+        for version in [b"\x01", b"\x02", b"\x03", b"\x04"] {
             let earlier = [version, &bytes[1..]].concat();
             assert_eq!(pinned::decode(&earlier).as_ref(), Ok(&answer), "as the version before wrote it");
         }
@@ -325,5 +338,7 @@ mod tests {
         let answer: Answer<AppResponse> = Ok(AppResponse::Admin(AdminResponse::Barred(Some(ban), true)));
         let answer = pinned::encode(&answer);
         assert_eq!(pinned::decode::<Answer<AppResponse>>(&[&[3], &answer[1..]].concat()), Err(Unreadable::Version(3)));
+        assert!(pinned::decode::<Answer<AppResponse>>(&[&[4], &answer[1..]].concat()).is_ok());
+        assert_eq!(pinned::encode(&Ok::<_, crate::error::ErrorInfo>(AppResponse::Observed)), [5, 0, 14]);
     }
 }

@@ -100,9 +100,6 @@ impl From<RulesOfVersion4> for Rules {
 impl Rules {
     /// What an app's rules come to on a channel. The messages of a chat room can be changed, whatever they say.
     pub fn on(app: &App, channel: &ChannelName) -> Rules {
-        if channel.is_connections() {
-            return Rules { hooks: app.hooks(channel), ..Rules::of(crate::auth::Rules::NONE) };
-        }
         let mut rules = app.rules(channel).clone();
         rules.mutable_messages |= channel.room().is_some();
         Rules { hooks: app.hooks(channel), ..Rules::of(&rules) }

@@ -111,6 +111,13 @@ fn perform(object: &ObjectRef, output: AppOutput) {
                 AppInput::Told { tell, answer }
             });
         }
+        AppOutput::Publish(call) => {
+            let env = object.borrow().env.clone();
+            later(object, async move {
+                let _ = calls::ask_channel(&env, &call).await;
+                AppInput::Published { channel: call.to.channel }
+            });
+        }
         AppOutput::Attempt(Attempt { delivery, to }) => {
             let env = object.borrow().env.clone();
             later(object, async move {

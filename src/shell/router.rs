@@ -32,7 +32,7 @@ use crate::relay::session::Opening;
 use crate::rest::{self, Step};
 use crate::rpc::connection_key::ConnectionKey;
 use crate::rpc::placement::{self, LoadMap, Place, Placement, Region, Shard};
-use crate::rpc::{self, Address, Answer, AppCall, AppRequest, RelayName, Rules};
+use crate::rpc::{self, Address, Answer, AppCall, AppRequest, RelayName, Rules, taken};
 use crate::stats::Report;
 use crate::stats::requests::{Answered, Requests};
 use crate::transport::Mode;
@@ -156,8 +156,10 @@ async fn rest(request: Request, env: &Env) -> Result<Response> {
     let head = read_head(&request)?;
     let (named, is_for_token) = (rest::apps_named(&head), rest::is_for_token(&head));
     let apps = match take(&head.address) {
-        Ok(()) if rest::is_of_deployment(&head) => config::serving(env).map(|apps| Apps::of(apps.iter().cloned())),
-        Ok(()) => find_apps(env, &named, &head.address).await,
+        Ok(()) => find_apps(env, &named, &head.address).await.and_then(|found| match rest::is_of_deployment(&head) {
+            true => config::serving(env).map(|apps| Apps::of(apps.iter().chain(found.iter()).cloned())),
+            false => Ok(found),
+        }),
         Err(error) => Err(error),
     };
     let app = named.into_iter().find(|id| apps.as_ref().is_ok_and(|apps| apps.get(id).is_some()));
@@ -232,8 +234,8 @@ fn tell_counts(env: &Env, context: &Context) {
 async fn tell_one(env: &Env, app: AppId, report: Report) {
     let (minute, reporter) = (report.minute, LIFE.with(Clone::clone));
     let call = AppCall { app, request: AppRequest::Report { reporter, report: report.into() } };
-    let is_taken = calls::ask_app(env, &call).await.is_ok();
-    COUNTED.with_borrow_mut(|counted| counted.told(&call.app, minute, is_taken));
+    let taken = taken(&calls::ask_app(env, &call).await);
+    COUNTED.with_borrow_mut(|counted| counted.told(&call.app, minute, taken));
 }
 
 /// Fails as [`Addresses::take`] does.

@@ -19,5 +19,5 @@ pub mod requests;
 pub mod tally;
 
 pub use interval::Unit;
-pub use reporter::{Report, Reporter};
+pub use reporter::{Report, Reporter, Taken};
 pub use tally::{Counter, HookCount, Load, Metric, PushOutcome, Tally, Way};

@@ -2,7 +2,8 @@
 //!
 //! It begins to look when it has something to report, every second, and ends when all of it is answered. It
 //! reports the first counts after a quiet time at once, then each minute when that is over, and the rest when it falls
-//! quiet. So a busy object reports once a minute, an idle one never, and none is kept awake for it.
+//! quiet. So a busy object reports once a minute, an idle one never, and none is kept awake for it. While somebody
+//! looks at the statistics, the answer to a report says so, and a busy object reports every few seconds.
 
 use std::collections::VecDeque;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interval::MINUTE_MS;
 use super::tally::{Counter, Gauge, Tally};
-use crate::limits::{STATS_QUIET_MS, STATS_REPORT_MS, STATS_WAITING_MAX};
+use crate::limits::{STATS_OBSERVED_MS, STATS_QUIET_MS, STATS_REPORT_MS, STATS_WAITING_MAX};
 
 /// What an object counted in a minute, up to now. Of two of one minute the later one holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,15 @@ pub struct Report {
     pub minute: u64,
     pub revision: u64,
     pub tally: Tally,
+}
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    No,
+    Yes,
+    /// It was taken, and somebody looks at the statistics.
+    Observed,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +40,8 @@ pub struct Reporter {
     is_busy: bool,
     /// The last report was not taken.
     has_failed: bool,
+    /// Somebody looks at the statistics, as the answer to the last report said.
+    is_observed: bool,
     reported_ms: u64,
     /// On their way, one for a minute.
     sent: Vec<Report>,
@@ -83,7 +95,8 @@ impl Reporter {
     /// Takes in what was counted until now, which is then none, while there were so many connections. Gives whether
     /// there is something to report.
     pub fn take(&mut self, counted: &mut Tally, connections: u64, now_ms: u64) {
-        let is_news = !counted.is_empty();
+        let is_seen = self.is_observed && self.connections.value != connections;
+        let is_news = !counted.is_empty() || is_seen;
         if is_news || self.connections.value != connections {
             self.roll(now_ms);
             self.connections.set(connections, now_ms);
@@ -126,7 +139,8 @@ impl Reporter {
         }
         self.sent = self.over.drain(..).collect();
         let since_ms = now_ms.abs_diff(self.reported_ms);
-        let is_due = since_ms >= STATS_REPORT_MS || !is_busy && since_ms >= STATS_QUIET_MS;
+        let between_ms = if self.is_observed { STATS_OBSERVED_MS } else { STATS_REPORT_MS };
+        let is_due = since_ms >= between_ms || !is_busy && since_ms >= STATS_QUIET_MS;
         if self.is_news && is_due {
             (self.is_news, self.reported_ms) = (false, now_ms);
             let report = self.closed(now_ms);
@@ -136,7 +150,9 @@ impl Reporter {
     }
 
     /// The report of this minute was taken, or must be sent again.
-    pub fn answered(&mut self, minute: u64, is_taken: bool) {
+    pub fn answered(&mut self, minute: u64, taken: Taken) {
+        self.is_observed = taken == Taken::Observed;
+        let is_taken = taken != Taken::No;
         let Some(index) = self.sent.iter().position(|sent| sent.minute == minute) else { return };
         let report = self.sent.swap_remove(index);
         self.has_failed = !is_taken;
@@ -189,7 +205,7 @@ mod tests {
     /// What it reports, as minute and commits; all of it is taken.
     fn look(reporter: &mut Reporter, now_ms: u64) -> Vec<(u64, u64)> {
         let reports = reporter.look(now_ms);
-        reports.iter().for_each(|report| reporter.answered(report.minute, true));
+        reports.iter().for_each(|report| reporter.answered(report.minute, Taken::Yes));
         reports.iter().map(|report| (report.minute, report.tally.get(Counter::Commits))).collect()
     }
 
@@ -217,13 +233,44 @@ mod tests {
         assert_eq!(first.len(), 1);
         count(&mut reporter, 2, HOUR_MS + 6_000);
         assert_eq!(reporter.look(HOUR_MS + 10_000), [], "one at a time");
-        reporter.answered(60, false);
+        reporter.answered(60, Taken::No);
         let again = reporter.look(HOUR_MS + 65_000);
         assert_eq!(again.len(), 1);
         assert_eq!((again[0].minute, again[0].tally.get(Counter::Commits)), (60, 3));
         assert!(again[0].revision > first[0].revision);
-        reporter.answered(60, false);
+        reporter.answered(60, Taken::No);
         assert_eq!(look(&mut reporter, HOUR_MS + 70_000), [(60, 3)]);
+        assert!(!reporter.has_news());
+    }
+
+    #[test]
+    fn who_looks_is_told_sooner_until_the_answer_says_that_nobody_does() {
+        let mut reporter = Reporter::default();
+        let mut reported = Vec::new();
+        for second in 0..120 {
+            let now_ms = HOUR_MS + second * 1_000;
+            count(&mut reporter, 1, now_ms);
+            for report in reporter.look(now_ms + 500) {
+                reported.push(second);
+                reporter.answered(report.minute, if second < 20 { Taken::Observed } else { Taken::Yes });
+            }
+        }
+        assert_eq!(reported, [0, 5, 10, 15, 20, 60, 80], "the first of a minute tells the rest of the one before");
+    }
+
+    #[test]
+    fn who_comes_and_goes_is_news_while_somebody_looks() {
+        let mut reporter = Reporter::default();
+        count(&mut reporter, 1, HOUR_MS);
+        reporter.take(&mut Tally::default(), 3, HOUR_MS + 1_000);
+        reporter.look(HOUR_MS + 5_000);
+        reporter.answered(60, Taken::Observed);
+        assert!(!reporter.has_news());
+        reporter.take(&mut Tally::default(), 2, HOUR_MS + 6_000);
+        assert!(reporter.has_news());
+        assert_eq!(reporter.look(HOUR_MS + 11_000)[0].tally.connections.min, 0);
+        reporter.answered(60, Taken::Yes);
+        reporter.take(&mut Tally::default(), 1, HOUR_MS + 12_000);
         assert!(!reporter.has_news());
     }
 
@@ -232,7 +279,7 @@ mod tests {
         let mut reporter = Reporter::default();
         assert!(count(&mut reporter, 1, HOUR_MS));
         reporter.look(HOUR_MS + 1_000);
-        reporter.answered(60, false);
+        reporter.answered(60, Taken::No);
         assert!(!reporter.has_news(), "nobody looks again for that alone");
         assert!(count(&mut reporter, 1, HOUR_MS + 30_000));
         assert_eq!(look(&mut reporter, HOUR_MS + 91_000), [(60, 2)], "and what comes next tells all");
@@ -244,7 +291,7 @@ mod tests {
         for minute in 0..20 {
             count(&mut reporter, 1, HOUR_MS + minute * 60_000);
             for report in reporter.look(HOUR_MS + minute * 60_000 + 5_000) {
-                reporter.answered(report.minute, false);
+                reporter.answered(report.minute, Taken::No);
             }
         }
         let left = look(&mut reporter, HOUR_MS + 21 * 60_000);
@@ -269,7 +316,7 @@ mod tests {
         reporter.look(HOUR_MS + 60_000);
         let first = reporter.sent[0].tally.connections;
         assert_eq!((first.peak, first.min, first.mean()), (4, 0, 2_000));
-        reporter.answered(60, true);
+        reporter.answered(60, Taken::Yes);
         let mut later = Tally::default();
         later.add(Counter::Commits, 1);
         reporter.take(&mut later, 6, HOUR_MS + 90_000);

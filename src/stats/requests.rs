@@ -1,7 +1,7 @@
 //! What the router of one isolate counts: requests, and who was not let in. It has no object of its own, so it reports
 //! for each app while it has requests to answer.
 
-use super::reporter::{Report, Reporter};
+use super::reporter::{Report, Reporter, Taken};
 use super::tally::{Counter, Tally};
 use crate::base::maps::HashMap;
 use crate::limits::COUNTED_APPS_MAX;
@@ -67,9 +67,9 @@ impl Requests {
         reports
     }
 
-    pub fn told(&mut self, app: &AppId, minute: u64, is_taken: bool) {
+    pub fn told(&mut self, app: &AppId, minute: u64, taken: Taken) {
         if let Some((reporter, _)) = self.apps.get_mut(app) {
-            reporter.answered(minute, is_taken);
+            reporter.answered(minute, taken);
         }
     }
 }
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(requests.apps.len(), COUNTED_APPS_MAX + 1, "and the deployment");
         let reports = requests.look(3_605_000);
         assert_eq!(reports.len(), COUNTED_APPS_MAX + 1);
-        reports.iter().for_each(|(app, report)| requests.told(app, report.minute, true));
+        reports.iter().for_each(|(app, report)| requests.told(app, report.minute, Taken::Yes));
         requests.look(3_720_000);
         assert_eq!((requests.apps.len(), requests.has_news()), (0, false));
     }

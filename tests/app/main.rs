@@ -1,6 +1,7 @@
 //! An app on a store in memory: what it answers, what it tells relays, and that a restart changes neither.
 
 mod admin;
+mod meta;
 #[path = "../support"]
 mod support {
     pub mod app_store;

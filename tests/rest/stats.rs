@@ -220,11 +220,12 @@ fn metrics(world: &mut World) -> crate::world::Exchanged {
 }
 
 #[test]
-fn metrics_are_of_all_apps_and_for_the_operator_only() {
+fn metrics_and_statistics_are_of_all_apps_for_the_operator() {
     const ADMIN: &str = "admin-token-of-this-deployment";
     let mut world = World::new().with_admin_token(ADMIN);
-    assert_eq!(world.send(get("/metrics")).code(), Code::BadCredentials.number());
+    assert_eq!(world.send(get("/metrics").bearer("another")).code(), Code::BadCredentials.number());
     assert_eq!(world.send(get("/metrics").anonymous()).code(), Code::NoCredentials.number());
+    assert_eq!(world.send(get("/stats").anonymous()).code(), Code::NoCredentials.number());
     let admin = |asked: Asked| asked.bearer(ADMIN);
     let made = world.send(admin(post("/apps", "{}")));
     assert_eq!(made.status, 201, "{}", made.json);
@@ -247,6 +248,13 @@ fn metrics_are_of_all_apps_and_for_the_operator_only() {
     assert_eq!(reply.header("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert!(text.contains("\ncourtside_requests_total{type=\"other\",outcome=\"succeeded\"} 9\n"), "{text}");
     assert!(text.contains("\ncourtside_apps 2\n") && text.contains("\ncourtside_apps_missing 0\n"), "{text}");
+    let own = String::from_utf8(world.send(get("/metrics")).body).unwrap();
+    assert!(own.contains("\ncourtside_requests_total{type=\"other\",outcome=\"succeeded\"} 4\n"), "{own}");
+    assert!(own.contains("\ncourtside_apps 1\n"), "a key sees its own app: {own}");
+    let requests = |page: &Value| page[0]["entries"]["apiRequests.all.succeeded"].as_u64();
+    let all = world.send(admin(get("/stats"))).json;
+    assert_eq!((requests(&all), &all[0]["appId"], all[0].get("appsMissing")), (Some(9), &json!("*"), None));
+    assert_eq!(requests(&world.send(get("/stats")).json), Some(4));
     let apps = world.send(admin(get("/apps"))).json;
     let made_at_run_time: Vec<_> = apps.as_array().unwrap().iter().map(|app| &app["madeAtRunTime"]).collect();
     assert_eq!(made_at_run_time, [&json!(false), &json!(true)]);

@@ -111,6 +111,7 @@ impl World {
                     self.app.alarm_ms = Some(at_ms);
                     self.after(at_ms - now_ms, Event::App { input: AppInput::Alarm, by: None });
                 }
+                AppOutput::Publish(call) => unreachable!("nobody reads {}", call.to.channel),
                 AppOutput::Attempt(attempt) => self.attempt(attempt),
                 AppOutput::MakeKeys => unreachable!("they are there"),
                 AppOutput::Measure(_) => unreachable!("nobody measures"),

@@ -87,7 +87,7 @@ fn subscribe(pusher: &mut Pusher, data: &Fields, setting: Setting<'_>) -> Vec<He
 /// not allow it, and 40000 for a second subscription.
 fn admit(pusher: &mut Pusher, channel: &str, data: &Fields, setting: Setting<'_>) -> Result<Inbound, ErrorInfo> {
     let name = ChannelName::parse(channel)?;
-    if name.plain() != channel {
+    if name.plain() != channel || !name.is_of_clients() {
         return Err(Code::BadChannelName.because("a channel of this door has no qualifier in brackets"));
     }
     if pusher.awaited.contains(channel) || pusher.users.contains_key(channel) {

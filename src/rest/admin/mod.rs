@@ -11,7 +11,7 @@ mod operator;
 mod purge;
 mod route;
 
-pub use operator::{Operator, Scope, deployment_note};
+pub use operator::{Operator, Scope, deployment_note, is_by_deployment};
 pub use purge::purge;
 pub use route::{AdminRoute, Matter};
 
@@ -35,7 +35,7 @@ pub fn begin(request: &Request, route: AdminRoute, form: Form, context: &mut Con
         Matter::Bans if request.method == "POST" => bans::ban(request, &operator, form),
         Matter::Bans => bans::lift(request, &operator, form),
         Matter::Audit => audit::list(request, &operator, form),
-        Matter::Messages(channel) => Ok(purge::for_operator(&channel, &operator, form)),
+        Matter::Messages(channel) => purge::for_operator(&channel, &operator, form),
         Matter::App | Matter::Keys | Matter::Namespaces if is_read => config::show(&route.matter, &operator, form),
         matter => config::change(request, &matter, &operator, form, &context.random),
     }

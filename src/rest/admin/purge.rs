@@ -15,19 +15,20 @@ pub fn purge(channel: &ChannelName, caller: &Caller, form: Form, now_ms: u64) ->
     if !caller.grant().basic {
         return Err(Code::BasicRequired.into());
     }
-    channel.refuse_filter()?;
+    channel.refuse_view()?;
     if !caller.grant().permits(channel, Operations::ADMIN) {
         return Err(Code::NotPermitted.because("the capability does not allow to administer this channel"));
     }
-    Ok(for_operator(channel, &Operator::of(caller, caller.shared_app(), now_ms), form))
+    for_operator(channel, &Operator::of(caller, caller.shared_app(), now_ms), form)
 }
 
-/// Noted first: what is gone must not have gone by nobody.
-pub fn for_operator(channel: &ChannelName, operator: &Operator, form: Form) -> Step {
+/// Noted first: what is gone must not have gone by nobody. Fails with 40160 for a metachannel.
+pub fn for_operator(channel: &ChannelName, operator: &Operator, form: Form) -> Result<Step, ErrorInfo> {
+    channel.owner().refuse_view()?;
     let to = Address { app: operator.id().clone(), channel: channel.owner() };
     let call = ChannelCall { rules: Rules::on(&operator.app, &to.channel), to, request: Request::Purge(None) };
     let note = operator.note("purge", &format!("channel {}", call.to.channel));
-    ask(operator.id(), Act::Note, note, form, move |_| Ok(go_on(call, form)))
+    Ok(ask(operator.id(), Act::Note, note, form, move |_| Ok(go_on(call, form))))
 }
 
 /// A part of it, and the next, until nothing is left.

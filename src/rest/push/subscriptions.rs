@@ -31,7 +31,7 @@ pub fn begin(request: &Request, asker: Asker, form: Form) -> Result<Step, ErrorI
 fn subscribe(request: &Request, asker: &Asker, form: Form) -> Result<Step, ErrorInfo> {
     let subscription = read(&body::value(request)?)?;
     let channel = ChannelName::parse(&subscription.channel)?;
-    channel.refuse_filter()?;
+    channel.refuse_view()?;
     let caller = asker.caller.as_ref().ok_or_else(|| not_permitted("subscribe to push"))?;
     if !caller.app().rules(&channel).push_enabled {
         return Err(Code::NotPermitted.because("push is not enabled for this channel's namespace"));
