@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { fits, launch, skip } from './browser.mjs';
-import { realtime, rest } from './clients.mjs';
+import { Heard, realtime, rest } from './clients.mjs';
 import { demoApps, startRuntime } from './runtime.mjs';
 
 const ADMIN_TOKEN = 'admin-token-of-this-test';
@@ -183,19 +183,130 @@ test('a deployment is watched with the admin token', { skip, timeout: 90_000 }, 
   await fits(page, 'errors');
 });
 
+/** Has the page believe that it is looked at, or not. @param {import('playwright-core').Page} page @param {boolean} hidden */
+const look = (page, hidden) => page.evaluate((hidden) => {
+  Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event('visibilitychange'));
+}, hidden);
+
 test('a tab in the background asks for nothing', { skip, timeout: 60_000 }, async (t) => {
-  const { page } = await opened(t);
+  const { runtime, page } = await opened(t);
   await page.clock.install();
   await page.reload();
   await signIn(page, key);
-  await page.getByRole('heading', { name: 'Overview' }).waitFor();
+  await page.getByText('Live', { exact: true }).waitFor();
+  const held = async () => (await rest(runtime).request('GET', '/apps/demo/connections', 3, {}, null, {})).items;
+  const [connection] = await held();
+  assert.match(connection.transport, /websocket/i, 'a page that is looked at has a connection');
   let asked = 0;
   page.on('request', () => asked++);
-  await page.evaluate(() => Object.defineProperty(document, 'hidden', { configurable: true, get: () => true }));
+  await look(page, true);
   await page.clock.runFor(60_000);
   assert.equal(asked, 0);
-  await page.evaluate(() => Object.defineProperty(document, 'hidden', { configurable: true, get: () => false }));
+  while ((await held()).length > 0);
   const next = page.waitForRequest(/\/stats/);
-  await page.clock.runFor(6_000);
+  await look(page, false);
   await next;
+  await page.getByText('Live', { exact: true }).waitFor();
+});
+
+test('a page shows what others do as it happens', { skip, timeout: 90_000 }, async (t) => {
+  const { runtime, page } = await opened(t);
+  await signIn(page, key);
+  const live = page.getByText('Live', { exact: true });
+  await page.getByRole('link', { name: 'Channels' }).click();
+  await live.waitFor();
+  const ann = realtime(t, runtime, { clientId: 'ann' });
+  await ann.channels.get('appears').attach();
+  await page.getByRole('link', { name: 'appears' }).waitFor();
+
+  await page.getByRole('link', { name: 'Bans' }).click();
+  await page.getByText('Nobody is banned.').waitFor();
+  await live.waitFor();
+  const ban = { method: 'POST', headers: { authorization: `Basic ${btoa(key)}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ clientId: 'mallory', reason: 'heckling' }) };
+  assert.equal((await fetch(`${runtime.url}/apps/demo/bans`, ban)).status, 201);
+  await page.getByRole('cell', { name: 'heckling' }).waitFor();
+
+  await page.getByRole('link', { name: 'Connections' }).click();
+  await live.waitFor();
+  const ben = realtime(t, runtime, { clientId: 'ben' });
+  await page.getByRole('cell', { name: 'ben', exact: true }).waitFor();
+  ben.close();
+  await page.getByRole('cell', { name: 'ben', exact: true }).waitFor({ state: 'detached' });
+
+  await page.getByRole('link', { name: 'Errors' }).click();
+  await live.waitFor();
+  await assert.rejects(rest(runtime).channels.get('[meta]log').publish('a', 'x'), { code: 40160 });
+  await page.getByRole('link', { name: '40160' }).waitFor();
+  await fits(page, 'errors-of-an-app');
+
+  await page.getByRole('link', { name: 'Channels' }).click();
+  await page.getByRole('link', { name: 'appears' }).click();
+  await page.getByText(/^2 connections, 2 subscribers, 0 members, /).waitFor();
+  await ann.channels.get('appears').presence.enter();
+  await page.locator('section', { hasText: 'Members' }).getByRole('cell', { name: 'ann' }).waitFor();
+  await page.getByText(/^2 connections, 2 subscribers, 1 member, /).waitFor();
+  await ann.channels.get('appears').presence.leave();
+  await page.getByText('Nobody is present.').waitFor();
+  await page.getByText(/^2 connections, 2 subscribers, 0 members, /).waitFor();
+
+  await page.getByRole('link', { name: 'Overview' }).click();
+  await live.waitFor();
+  const into = page.locator('div.card', { hasText: 'In, last hour' }).locator('dd');
+  const before = Number(await into.innerText());
+  await rest(runtime).channels.get('counted').publish('a', 'x');
+  await page.locator('div.card', { hasText: 'In, last hour' }).getByText(`${before + 1}`, { exact: true }).waitFor();
+});
+
+test('a page asks for nothing while nothing happens, though what it asked is counted and told', { skip, timeout: 90_000 }, async (t) => {
+  const { runtime, page } = await opened(t);
+  /** @type {string[]} */
+  const asked = [];
+  page.on('request', (request) => {
+    const { pathname } = new URL(request.url());
+    if (/^\/(stats|channels|apps|metrics)/.test(pathname)) asked.push(pathname);
+  });
+  await page.clock.install();
+  await page.reload();
+  /** Requests that went well, by minute, as the app tells of them. @type {Map<string, number>} */
+  const told = new Map();
+  const said = new Heard();
+  await realtime(t, runtime).channels.get('[meta]stats:minute').subscribe((message) => {
+    told.set(message.data.intervalId, message.data.entries['apiRequests.all.succeeded'] ?? 0);
+    said.hear([...told.values()].reduce((sum, count) => sum + count, 0));
+  });
+  await signIn(page, key);
+  for (const name of ['Channels', 'Errors']) {
+    await page.getByRole('link', { name, exact: true }).click();
+    await page.getByText('Live', { exact: true }).waitFor();
+    // It asks once more when it hears, and when something else has happened. Then all that it asked is told.
+    for (let times = 0, before = 0; before < asked.length; times++) {
+      assert.ok(times < 5, `${name} asks again and again: ${asked}`);
+      await page.clock.runFor(1_500);
+      before = asked.length;
+      await said.until((count) => count >= before);
+      await page.clock.runFor(1_500);
+    }
+    const before = asked.length;
+    await page.clock.runFor(10_000);
+    assert.deepEqual(asked.slice(before), [], name);
+  }
+});
+
+test('who may hear no metachannel asks every five seconds', { skip, timeout: 60_000 }, async (t) => {
+  const runtime = await startRuntime({ apps: [{ id: 'demo', keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }] }] });
+  t.after(() => runtime.stop());
+  const browser = await launch();
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  await page.clock.install();
+  await page.goto(`${runtime.url}/console/`);
+  await signIn(page, key);
+  await page.getByRole('link', { name: 'Channels' }).click();
+  await page.getByText('Every 5 s').waitFor();
+  await realtime(t, runtime).channels.get('appears').attach();
+  await page.clock.runFor(6_000);
+  await page.getByRole('link', { name: 'appears' }).waitFor();
+  await page.getByText('Every 5 s').waitFor();
 });

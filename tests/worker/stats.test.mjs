@@ -105,7 +105,7 @@ const scrape = async () => {
 /** @param {string} text @param {string} name */
 const sample = (text, name) => Number(text.split('\n').find((line) => line.startsWith(`${name} `))?.split(' ')[1]);
 
-test('metrics agree with the statistics, hold no name, and are for the operator', async () => {
+test('metrics agree with the statistics, hold no name, and are of all apps for the operator', async () => {
   const counts = await entries(rest(runtime));
   const text = await scrape();
   const inbound = sample(text, 'courtside_messages_total{direction="in",transport="realtime",kind="messages"}');
@@ -115,7 +115,15 @@ test('metrics agree with the statistics, hold no name, and are for the operator'
   assert.ok(sample(text, 'courtside_commits_total') >= 10);
   assert.ok(sample(text, 'courtside_delivery_lag_seconds_count') >= 2);
   for (const name of ['load', 'again', 'demo']) assert.ok(!text.includes(`"${name}`), name);
-  for (const authorization of ['', 'Bearer wrong', `Basic ${btoa('demo.key1:local-only')}`]) {
+  const key = `Basic ${btoa('demo.key1:local-only')}`;
+  const own = await (await fetch(`${runtime.url}/metrics`, { headers: { authorization: key } })).text();
+  assert.deepEqual([sample(own, 'courtside_apps'), sample(own, 'courtside_commits_total')], [1, sample(text, 'courtside_commits_total')]);
+  const months = await fetch(`${runtime.url}/stats?unit=month`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
+  const name = 'messages.inbound.realtime.messages.count';
+  const all = (await months.json()).map((/** @type {any} */ item) => [item.appId, item.entries[name] ?? 0]);
+  assert.deepEqual([...new Set(all.map((/** @type {[string, number]} */ [app]) => app))], ['*']);
+  assert.equal(all.reduce((/** @type {number} */ sum, /** @type {[string, number]} */ [, count]) => sum + count, 0), counts[name]);
+  for (const authorization of ['', 'Bearer wrong', `Basic ${btoa('demo.key1:wrong')}`]) {
     const response = await fetch(`${runtime.url}/metrics`, { headers: authorization ? { authorization } : {} });
     assert.equal(response.status, 401);
   }

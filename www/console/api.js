@@ -57,15 +57,26 @@ export async function metrics() {
   }));
 }
 
-/** The statistics of the last hour, oldest first, with the minutes in which nothing was done. */
+const minuteMs = 60_000;
+
+/**
+ * What the statistics of the last hour have, by minute: see {@link minutes}.
+ * @returns {Promise<Map<string, Record<string, number>>>}
+ */
 export async function lastHour() {
-  const minute = 60_000;
-  const now = Math.floor(Date.now() / minute);
   /** @type {{ intervalId: string, entries: Record<string, number> }[]} */
-  const items = await json(`/stats?limit=61&start=${(now - 60) * minute}`);
-  const byId = new Map(items.map((item) => [item.intervalId, item.entries]));
-  return Array.from({ length: 61 }, (_, index) => {
-    const id = new Date((now - 60 + index) * minute).toISOString().slice(0, 16).replace('T', ':');
-    return { id, entries: byId.get(id) ?? {} };
-  });
+  const items = await json(`/stats?limit=61&start=${Math.floor(Date.now() / minuteMs - 60) * minuteMs}`);
+  return new Map(items.map((item) => [item.intervalId, item.entries]));
+}
+
+/**
+ * The minutes of the last hour, oldest first, those too in which nothing was done. Others are forgotten.
+ * @param {Map<string, Record<string, number>>} known
+ */
+export function* minutes(known) {
+  const now = Math.floor(Date.now() / minuteMs);
+  const ids = Array.from({ length: 61 }, (_, index) =>
+    new Date((now - 60 + index) * minuteMs).toISOString().slice(0, 16).replace('T', ':'));
+  for (const id of known.keys()) if (id < ids[0]) known.delete(id);
+  for (const id of ids) yield known.get(id) ?? {};
 }

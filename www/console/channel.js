@@ -1,47 +1,28 @@
 /** The page of one channel: what comes as it comes, history, members, and what an operator does about them. */
 import { ask, json, signed } from './api.js';
-import { bounded, button, card, counted, field, make, renew, ROWS_MAX, shown, table } from './elements.js';
+import { bounded, button, card, counted, field, make, renew, ROWS_MAX, shown, table, together } from './elements.js';
+import { isHeard, realtime } from './live.js';
 
-const Ably = /** @type {typeof import('ably')} */ (/** @type {any} */ (window).Ably);
 const most = 100;
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 
-/** @typedef {import('ably').InboundMessage} Message */
+/** Rates are those of so many milliseconds. */
+const rateMs = 10_000;
 
-/** @param {string} key */
-function connect(key) {
-  const tls = location.protocol === 'https:';
-  const port = Number(location.port) || (tls ? 443 : 80);
-  return new Ably.Realtime({
-    key, endpoint: location.hostname, tls, port, tlsPort: port, disableConnectivityCheck: true,
-    wsConnectivityCheckUrl: `${tls ? 'wss' : 'ws'}://${location.host}/`,
-  });
-}
+/** @typedef {import('ably').InboundMessage} Message */
+/** @typedef {Record<'connections' | 'subscribers' | 'presenceMembers', number>} Counts */
 
 /** @param {HTMLElement} place @param {string} name @returns {Promise<import('./console.js').Shown>} */
 export async function channel(place, name) {
   const key = signed()?.key;
   if (!key) return place.append(make('p', { className: 'quiet' }, 'Sign in with a key of the app to see a channel.')), {};
-  const ably = connect(key);
-  try {
-    return await show(place, name, key, ably);
-  } catch (error) {
-    ably.close();
-    throw error;
-  }
-}
-
-/**
- * @param {HTMLElement} place @param {string} name @param {string} key @param {import('ably').Realtime} ably
- * @returns {Promise<import('./console.js').Shown>}
- */
-async function show(place, name, key, ably) {
-  const open = ably.channels.get(name);
   const path = `/channels/${encodeURIComponent(name)}`;
+  const options = { params: { occupancy: 'metrics' } };
+  const open = () => realtime().channels.get(name);
   /** @type {{ message: Message, latency?: number }[]} */
   let messages = [];
   let isDue = false;
-  const [list, members] = [make('div'), make('div')];
+    const [list, members] = [make('div'), make('div')];
   const state = make('p', { className: 'quiet' });
   const problem = make('p', { role: 'alert', className: 'problem' });
   const failed = (/** @type {unknown} */ error) => { problem.textContent = error instanceof Error ? error.message : `${error}`; };
@@ -61,39 +42,70 @@ async function show(place, name, key, ably) {
     publisher(open, failed), make('p', {}, button('Purge all messages', purge, 'danger')),
     make('div', { className: 'columns wide' }, card('Messages', list), card('Members', members)));
   draw();
+  const acts = memberActs(key, name, failed, () => again().catch(failed));
+  const drawMembers = (/** @type {Member[]} */ here) =>
+    renew(members, memberTable(here.slice(0, ROWS_MAX), acts), bounded(here));
+  const hearMembers = together(() => { if (isHeard(name)) open().presence.get().then(drawMembers, failed); }, 500);
 
-  const offset = Date.now() - await ably.time();
-  await open.subscribe((message) => {
-    const latency = Math.max(0, Date.now() - offset - (message.timestamp ?? 0));
-    const others = messages.filter(({ message: { serial } }) => serial !== message.serial);
-    messages = [{ message, latency }, ...others].slice(0, most);
-    draw();
-  });
-  const history = await open.history({ limit: 50 }).catch((error) => (failed(error), { items: [] }));
-  const known = new Set(messages.map(({ message }) => message.serial));
-  const earlier = history.items.filter(({ serial }) => !known.has(serial)).map((message) => ({ message }));
-  messages = [...messages, ...earlier].slice(0, most);
-  draw();
-  const again = async () => {
-    const here = await json(`${path}/presence?limit=${ROWS_MAX}`);
-    renew(members, memberTable(here, memberActs(key, name, failed, () => again().catch(failed))), bounded(here));
-    const { status: { occupancy: { metrics }, messagesPerSecond } } = await json(path);
-    state.textContent = [counted(metrics.connections, 'connection'), counted(metrics.subscribers, 'subscriber'),
-      counted(metrics.presenceMembers, 'member'), `${number.format(messagesPerSecond)} messages a second`].join(', ');
+  const offset = Date.now() - await realtime().time();
+  /** @type {Counts | undefined} */
+  let counts;
+  let askedRate = 0;
+  /** When messages were heard. @type {number[]} */
+  let heardMs = [];
+  const sinceMs = Date.now();
+  const drawState = () => {
+    const now = Date.now();
+    heardMs = heardMs.filter((ms) => ms > now - rateMs);
+    const rate = isHeard(name) && now - sinceMs > rateMs ? heardMs.length * 1_000 / rateMs : askedRate;
+    if (counts) state.textContent = [counted(counts.connections, 'connection'), counted(counts.subscribers, 'subscriber'),
+      counted(counts.presenceMembers, 'member'), `${number.format(rate)} messages a second`].join(', ');
   };
-  // Who may not see the members or the counts may see the messages.
-  await again().catch(failed);
-  return { again, end: () => ably.close() };
+  // What is heard has arrived some time after it was sent; then nobody tells that there is no more.
+  const [drawSoon, drawLate] = [together(drawState, 500), together(drawState, rateMs + 500)];
+  const heard = (/** @type {Message} */ message) => {
+    if (message.name === '[meta]occupancy') counts = message.data.metrics;
+    else {
+      const latency = Math.max(0, Date.now() - offset - (message.timestamp ?? 0));
+      messages = [{ message, latency }, ...messages.filter(({ message: { serial } }) => serial !== message.serial)].slice(0, most);
+      heardMs.push(Date.now());
+      draw();
+      drawLate();
+    }
+    drawSoon();
+    return false;
+  };
+  /** What there is, with what was heard while it was asked for. */
+  const read = async () => {
+    const before = new Map(messages.map((known) => [known.message.serial, known]));
+    const { items } = await open().history({ limit: 50 });
+    const there = items.map((message) => ({ ...before.get(message.serial), message }));
+    const known = new Set(items.map(({ serial }) => serial));
+    messages = [...messages.filter(({ message: { serial } }) => !before.has(serial) && !known.has(serial)), ...there];
+    draw();
+  };
+  const count = async () => {
+    drawMembers(await json(`${path}/presence?limit=${ROWS_MAX}`));
+    const { status: { occupancy: { metrics }, messagesPerSecond } } = await json(path);
+    [counts, askedRate] = [metrics, messagesPerSecond];
+    drawState();
+  };
+  // Who may not see the members, the counts or what was said before may hear what is said.
+  const again = async () => {
+    await Promise.all([read().catch(failed), count().catch(failed)]);
+  };
+  await again();
+  return { again, hears: [{ name, options, heard, members: hearMembers }] };
 }
 
-/** @param {import('ably').RealtimeChannel} open @param {(error: unknown) => void} failed */
+/** @param {() => import('ably').RealtimeChannel} open @param {(error: unknown) => void} failed */
 function publisher(open, failed) {
   const publish = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const form = /** @type {HTMLFormElement} */ (event.target);
     const said = new FormData(form);
     try {
-      await open.publish(/** @type {string} */ (said.get('name')), said.get('data'));
+      await open().publish(/** @type {string} */ (said.get('name')), said.get('data'));
       form.reset();
     } catch (error) {
       failed(error);
@@ -112,10 +124,10 @@ function messageTable(messages, open, failed) {
   const row = (/** @type {{ message: Message, latency?: number }} */ { message, latency }) => {
     const edit = act(async () => {
       const data = prompt('New data', shown(message.data));
-      if (data !== null) await open.updateMessage({ serial: message.serial, data });
+      if (data !== null) await open().updateMessage({ serial: message.serial, data });
     });
     const remove = act(async () => {
-      if (confirm('Delete this message?')) await open.deleteMessage({ serial: message.serial });
+      if (confirm('Delete this message?')) await open().deleteMessage({ serial: message.serial });
     });
     return [new Date(message.timestamp ?? 0).toLocaleTimeString(), make('code', {}, message.serial ?? ''),
       message.name ?? '', message.action === 'message.delete' ? '(deleted)' : shown(message.data),

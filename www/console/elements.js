@@ -104,5 +104,17 @@ export function sparkline(into, out, what) {
   return svg;
 }
 
+/** What is done once a while after it was asked for, however often. @param {() => void} act @param {number} afterMs */
+export function together(act, afterMs) {
+  let isDue = false;
+  return () => {
+    if (!isDue) setTimeout(() => {
+      isDue = false;
+      act();
+    }, afterMs);
+    isDue = true;
+  };
+}
+
 /** @param {unknown} data */
 export const shown = (data) => typeof data === 'string' ? data : JSON.stringify(data) ?? '';

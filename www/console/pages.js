@@ -1,6 +1,7 @@
 /** The pages of the console, but for that of one channel. */
-import { json, lastHour, metrics, signed } from './api.js';
+import { json, lastHour, metrics, minutes, signed } from './api.js';
 import { bounded, button, card, field, make, renew, ROWS_MAX, sparkline, table, tiles } from './elements.js';
+import { lifecycle, statistics } from './live.js';
 import { webhooks } from './webhooks.js';
 
 /** @typedef {import('./console.js').Shown} Shown */
@@ -8,69 +9,53 @@ import { webhooks } from './webhooks.js';
 const number = new Intl.NumberFormat();
 const rate = (/** @type {number} */ count) => new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 }).format(count);
 
-/** How many looks at the deployment are drawn: of ten minutes. */
-const LOOKS_MAX = 120;
-
-/** @param {HTMLElement} place @returns {Promise<Shown>} */
+/**
+ * The last hour: of the key's app, or of all together.
+ * @param {HTMLElement} place @returns {Promise<Shown>}
+ */
 export async function overview(place) {
-  const again = signed()?.key ? () => ofApp(place) : ofDeployment(place);
+  const title = signed()?.key ? 'Overview' : 'Overview: all apps';
+  let hour = new Map();
+  const draw = () => place.replaceChildren(make('h2', {}, title), ...shownHour([...minutes(hour)]));
+  const again = async () => {
+    hour = await lastHour();
+    draw();
+  };
+  // What is heard is all that there is to show.
+  const heard = (/** @type {import('ably').InboundMessage} */ { data: { intervalId, entries } }) => {
+    hour.set(intervalId, entries);
+    draw();
+    return false;
+  };
   await again();
-  return { again };
+  // The hour goes on while nothing is heard.
+  const timer = setInterval(draw, 60_000);
+  return { again, hears: [{ ...statistics(), heard }], end: () => clearInterval(timer) };
 }
 
-/** @param {HTMLElement} place */
-async function ofApp(place) {
-  const minutes = await lastHour();
-  const of = (/** @type {Record<string, number>} */ entries, /** @type {string} */ name) => entries[name] ?? 0;
-  const into = minutes.map(({ entries }) => of(entries, 'messages.inbound.all.all.count'));
-  const out = minutes.map(({ entries }) => of(entries, 'messages.outbound.all.all.count'));
-  const sum = (/** @type {string} */ name) => minutes.reduce((sum, { entries }) => sum + of(entries, name), 0);
-  // A minute that is over: of the present one not all is reported.
-  const last = minutes[minutes.length - 2].entries;
-  const lately = minutes.slice(-2).map(({ entries }) => entries);
-  const peak = (/** @type {string} */ name) => Math.max(...lately.map((entries) => of(entries, name)));
-  const refusals = ['messages.inbound.all.all.refused', 'apiRequests.all.refused', 'connections.all.refused'].map(sum);
-  place.replaceChildren(make('h2', {}, 'Overview'), tiles([
+/** @param {Record<string, number>[]} minutes oldest first, the last of them not over */
+function shownHour(minutes) {
+  const of = (/** @type {string} */ name) => minutes.map((entries) => entries[name] ?? 0);
+  const [into, out] = [of('messages.inbound.all.all.count'), of('messages.outbound.all.all.count')];
+  const sum = (/** @type {number[]} */ values) => values.reduce((sum, value) => sum + value, 0);
+  const peak = (/** @type {string} */ name) => Math.max(...of(name).slice(-2));
+  // Of a minute that is over: of the present one not all is reported.
+  const last = (/** @type {number[]} */ values) => values[values.length - 2] ?? 0;
+  const refusals = ['messages.inbound.all.all.refused', 'apiRequests.all.refused', 'connections.all.refused'].flatMap(of);
+  return [tiles([
     ['Connections', number.format(peak('connections.all.peak'))],
     ['Channels', number.format(peak('channels.peak'))],
-    ['Messages in, a second', rate(of(last, 'messages.inbound.all.all.count') / 60)],
-    ['Messages out, a second', rate(of(last, 'messages.outbound.all.all.count') / 60)],
-    ['In, last hour', number.format(sum('messages.inbound.all.all.count'))],
-    ['Out, last hour', number.format(sum('messages.outbound.all.all.count'))],
-    ['Refused, last hour', number.format(refusals.reduce((a, b) => a + b))],
+    ['Messages in, a second', rate(last(into) / 60)],
+    ['Messages out, a second', rate(last(out) / 60)],
+    ['In, last hour', number.format(sum(into))],
+    ['Out, last hour', number.format(sum(out))],
+    ['Refused, last hour', number.format(sum(refusals))],
   ]), card('Messages a minute, last hour', sparkline(into, out, 'Messages a minute in the last hour'),
-    make('p', { className: 'quiet' }, 'The line is what came in, the dashes what went out. Numbers follow within a minute.')));
+    make('p', { className: 'quiet' }, 'The line is what came in, the dashes what went out.'))];
 }
 
-/** @param {HTMLElement} place */
-function ofDeployment(place) {
-  /** @type {Map<string, number> | undefined} */
-  let before;
-  let beforeMs = 0;
-  /** @type {[number[], number[]]} */
-  const [into, out] = [[], []];
-  return async () => {
-    const now = await metrics();
-    const passed = (Date.now() - beforeMs) / 1_000;
-    const sum = (/** @type {Map<string, number>} */ samples, /** @type {string} */ start) =>
-      [...samples].reduce((sum, [name, value]) => name.startsWith(start) ? sum + value : sum, 0);
-    const since = (/** @type {string} */ start) => before ? Math.max(0, sum(now, start) - sum(before, start)) / passed : 0;
-    const [inbound, outbound] = ['in', 'out'].map((way) => since(`courtside_messages_total{direction="${way}"`));
-    if (before) [into, out].forEach((values, index) => values.splice(0, values.length - LOOKS_MAX, [inbound, outbound][index]));
-    place.replaceChildren(make('h2', {}, 'Overview: all apps'), tiles([
-      ['Apps', number.format(now.get('courtside_apps') ?? 0)],
-      ['Connections', number.format(now.get('courtside_connections_peak') ?? 0)],
-      ['Channels', number.format(now.get('courtside_channels_peak') ?? 0)],
-      ['Messages in, a second', before ? rate(inbound) : '…'],
-      ['Messages out, a second', before ? rate(outbound) : '…'],
-      ['Messages in, total', number.format(sum(now, 'courtside_messages_total{direction="in"'))],
-      ['Messages out, total', number.format(sum(now, 'courtside_messages_total{direction="out"'))],
-      ['Refusals, total', number.format(sum(now, 'courtside_refusals_total'))],
-    ]), card('Messages a second, since this page was opened', sparkline(into, out, 'Messages a second since this page was opened'),
-      make('p', { className: 'quiet' }, 'The line is what came in, the dashes what went out. Each app has its last hour: sign in with a key of it.')));
-    [before, beforeMs] = [now, Date.now()];
-  };
-}
+/** Rates are those of so many milliseconds. */
+const RATE_MS = 10_000;
 
 const needsKey = () => make('p', { className: 'quiet' }, 'Channels are an app\'s own: sign in with one of its keys.');
 
@@ -87,6 +72,8 @@ export async function channels(place) {
       number.format(metrics.subscribers), number.format(metrics.presenceMembers), rate(messagesPerSecond)];
     const none = prefix ? 'No channel in use has such a name.' : 'No channel is in use.';
     renew(list, table(['Channel', 'Connections', 'Subscribers', 'Members', 'Messages a second'], found.map(row), none), bounded(found));
+    // That a channel falls quiet is told by nobody.
+    return found.some((/** @type {any} */ { status }) => status.messagesPerSecond > 0) ? RATE_MS : undefined;
   };
   const search = field('Names that begin with', { name: 'prefix', type: 'search' });
   const open = (/** @type {SubmitEvent} */ event) => {
@@ -98,7 +85,7 @@ export async function channels(place) {
   place.append(make('form', { onsubmit: open, role: 'search' }, search, make('button', {}, 'Search'), button('Open this channel', go)),
     make('section', { className: 'card' }, list));
   await again();
-  return { again };
+  return { again, hears: [lifecycle, statistics()] };
 }
 
 /** @param {HTMLElement} place @returns {Promise<Shown>} */
@@ -145,11 +132,11 @@ export async function errors(place) {
   const before = new Map();
   place.append(list, hooks);
   const again = async () => {
-    renew(list, signed()?.key ? await failuresOfApp() : await codes(before));
+    renew(list, await codes(before));
     if (!signed()?.key) renew(hooks, await webhooks());
   };
   await again();
-  return { again };
+  return { again, hears: [statistics()] };
 }
 
 /** @param {Map<string, number>} before how often each was told when it was first looked at */
@@ -166,12 +153,4 @@ async function codes(before) {
   const rows = found.sort((a, b) => lately(b) - lately(a) || Number(b[1]) - Number(a[1])).map((one) => [
     make('a', { href: `/errors#${one[0]}` }, one[0]), number.format(Number(one[1])), number.format(lately(one))]);
   return table(['Code', 'Times', 'Since this page was opened'], rows, 'No client was told an error.');
-}
-
-async function failuresOfApp() {
-  const minutes = await lastHour();
-  const names = [...new Set(minutes.flatMap(({ entries }) => Object.keys(entries)))].filter((name) => /\.(failed|refused)$/.test(name));
-  const sum = (/** @type {string} */ name) => minutes.reduce((sum, { entries }) => sum + (entries[name] ?? 0), 0);
-  const rows = names.filter((name) => !name.includes('.all.')).sort().map((name) => [make('code', {}, name), number.format(sum(name))]);
-  return table(['In the last hour', 'Times'], rows, 'Nothing was refused in the last hour. Codes are shown to the operator.');
 }
