@@ -228,7 +228,7 @@ impl<S: Store + RelayStore> Host<S> {
     /// An app tells on a metachannel what happens once it knows that somebody reads it: who begins to is answered then.
     /// If the app cannot be reached, it is answered all the same.
     pub(super) fn tell_listed(&mut self) {
-        if self.asked.values().any(|asked| matches!(asked, Asked::List { .. })) {
+        if self.unlisted.is_empty() || self.asked.values().any(|asked| matches!(asked, Asked::List { .. })) {
             return;
         }
         for (waiting, answer) in std::mem::take(&mut self.unlisted) {

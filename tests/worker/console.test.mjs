@@ -183,7 +183,10 @@ test('a deployment is watched with the admin token', { skip, timeout: 90_000 }, 
   await fits(page, 'errors');
 });
 
-/** Has the page believe that it is looked at, or not. @param {import('playwright-core').Page} page @param {boolean} hidden */
+/**
+ * Has the page believe that it is looked at, or not.
+ * @param {import('playwright-core').Page} page @param {boolean} hidden
+ */
 const look = (page, hidden) => page.evaluate((hidden) => {
   Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
   document.dispatchEvent(new Event('visibilitychange'));

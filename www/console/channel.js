@@ -17,85 +17,103 @@ export async function channel(place, name) {
   const key = signed()?.key;
   if (!key) return place.append(make('p', { className: 'quiet' }, 'Sign in with a key of the app to see a channel.')), {};
   const path = `/channels/${encodeURIComponent(name)}`;
-  const options = { params: { occupancy: 'metrics' } };
   const open = () => realtime().channels.get(name);
-  /** @type {{ message: Message, latency?: number }[]} */
-  let messages = [];
-  let isDue = false;
-    const [list, members] = [make('div'), make('div')];
-  const state = make('p', { className: 'quiet' });
   const problem = make('p', { role: 'alert', className: 'problem' });
   const failed = (/** @type {unknown} */ error) => { problem.textContent = error instanceof Error ? error.message : `${error}`; };
-  // However many come, they are drawn once a frame.
-  const draw = () => {
-    if (!isDue) requestAnimationFrame(() => { isDue = false; renew(list, messageTable(messages, open, failed)); });
-    isDue = true;
-  };
+  const [state, log, members] = [stateLine(name), messageLog(open, failed), make('div')];
   const purge = async () => {
     if (!confirm(`Delete all messages of ${name}, for good?`)) return;
-    await ask(`${path}/messages`, { method: 'DELETE' }).then(() => {
-      messages = [];
-      draw();
-    }, failed);
+    await ask(`${path}/messages`, { method: 'DELETE' }).then(log.clear, failed);
   };
-  place.replaceChildren(make('h2', {}, make('a', { href: '#/channels' }, 'Channels'), ' / ', name), state, problem,
+  place.replaceChildren(make('h2', {}, make('a', { href: '#/channels' }, 'Channels'), ' / ', name), state.line, problem,
     publisher(open, failed), make('p', {}, button('Purge all messages', purge, 'danger')),
-    make('div', { className: 'columns wide' }, card('Messages', list), card('Members', members)));
-  draw();
-  const acts = memberActs(key, name, failed, () => again().catch(failed));
-  const drawMembers = (/** @type {Member[]} */ here) =>
-    renew(members, memberTable(here.slice(0, ROWS_MAX), acts), bounded(here));
-  const hearMembers = together(() => { if (isHeard(name)) open().presence.get().then(drawMembers, failed); }, 500);
+    make('div', { className: 'columns wide' }, card('Messages', log.list), card('Members', members)));
 
+  const acts = memberActs(key, name, failed, () => again());
+  const drawMembers = (/** @type {Member[]} */ here) => renew(members, memberTable(here.slice(0, ROWS_MAX), acts), bounded(here));
+  const count = async () => {
+    drawMembers(await json(`${path}/presence?limit=${ROWS_MAX}`));
+    const { status: { occupancy: { metrics }, messagesPerSecond } } = await json(path);
+    state.counted(metrics, messagesPerSecond);
+  };
+  // Who may not see the members, the counts or what was said before may hear what is said.
+  const again = async () => { await Promise.all([log.read().catch(failed), count().catch(failed)]); };
   const offset = Date.now() - await realtime().time();
+  const heard = (/** @type {Message} */ message) => {
+    if (message.name === '[meta]occupancy') state.counted(message.data.metrics);
+    else {
+      log.heard(message, Math.max(0, Date.now() - offset - (message.timestamp ?? 0)));
+      state.heard();
+    }
+    return false;
+  };
+  const come = together(() => { if (isHeard(name)) open().presence.get().then(drawMembers, failed); }, 500);
+  await again();
+  return { again, hears: [{ name, options: { params: { occupancy: 'metrics' } }, heard, members: come }] };
+}
+
+/** The line that says how many are there, and how many messages come. @param {string} name */
+function stateLine(name) {
+  const line = make('p', { className: 'quiet' });
   /** @type {Counts | undefined} */
   let counts;
   let askedRate = 0;
   /** When messages were heard. @type {number[]} */
   let heardMs = [];
   const sinceMs = Date.now();
-  const drawState = () => {
+  const draw = () => {
     const now = Date.now();
     heardMs = heardMs.filter((ms) => ms > now - rateMs);
     const rate = isHeard(name) && now - sinceMs > rateMs ? heardMs.length * 1_000 / rateMs : askedRate;
-    if (counts) state.textContent = [counted(counts.connections, 'connection'), counted(counts.subscribers, 'subscriber'),
+    if (counts) line.textContent = [counted(counts.connections, 'connection'), counted(counts.subscribers, 'subscriber'),
       counted(counts.presenceMembers, 'member'), `${number.format(rate)} messages a second`].join(', ');
   };
-  // What is heard has arrived some time after it was sent; then nobody tells that there is no more.
-  const [drawSoon, drawLate] = [together(drawState, 500), together(drawState, rateMs + 500)];
-  const heard = (/** @type {Message} */ message) => {
-    if (message.name === '[meta]occupancy') counts = message.data.metrics;
-    else {
-      const latency = Math.max(0, Date.now() - offset - (message.timestamp ?? 0));
-      messages = [{ message, latency }, ...messages.filter(({ message: { serial } }) => serial !== message.serial)].slice(0, most);
-      heardMs.push(Date.now());
+  // Nobody tells that no more messages come.
+  const [soon, late] = [together(draw, 500), together(draw, rateMs + 500)];
+  return {
+    line,
+    counted: (/** @type {Counts} */ now, rate = askedRate) => {
+      [counts, askedRate] = [now, rate];
       draw();
-      drawLate();
-    }
-    drawSoon();
-    return false;
+    },
+    heard: () => {
+      heardMs.push(Date.now());
+      soon();
+      late();
+    },
   };
-  /** What there is, with what was heard while it was asked for. */
-  const read = async () => {
-    const before = new Map(messages.map((known) => [known.message.serial, known]));
-    const { items } = await open().history({ limit: 50 });
-    const there = items.map((message) => ({ ...before.get(message.serial), message }));
-    const known = new Set(items.map(({ serial }) => serial));
-    messages = [...messages.filter(({ message: { serial } }) => !before.has(serial) && !known.has(serial)), ...there];
-    draw();
+}
+
+/**
+ * The messages: what is heard, and what there was before.
+ * @param {() => import('ably').RealtimeChannel} open @param {(error: unknown) => void} failed
+ */
+function messageLog(open, failed) {
+  const list = make('div');
+  /** @type {{ message: Message, latency?: number }[]} */
+  let messages = [];
+  let isDue = false;
+  // However many come, they are drawn once a frame.
+  const show = (/** @type {typeof messages} */ now) => {
+    messages = now.slice(0, most);
+    if (!isDue) requestAnimationFrame(() => { isDue = false; renew(list, messageTable(messages, open, failed)); });
+    isDue = true;
   };
-  const count = async () => {
-    drawMembers(await json(`${path}/presence?limit=${ROWS_MAX}`));
-    const { status: { occupancy: { metrics }, messagesPerSecond } } = await json(path);
-    [counts, askedRate] = [metrics, messagesPerSecond];
-    drawState();
+  show([]);
+  return {
+    list,
+    clear: () => show([]),
+    heard: (/** @type {Message} */ message, /** @type {number} */ latency) =>
+      show([{ message, latency }, ...messages.filter(({ message: { serial } }) => serial !== message.serial)]),
+    /** What there is, with what was heard while it was asked for. */
+    read: async () => {
+      const before = new Map(messages.map((known) => [known.message.serial, known]));
+      const { items } = await open().history({ limit: 50 });
+      const known = new Set(items.map(({ serial }) => serial));
+      const since = messages.filter(({ message: { serial } }) => !before.has(serial) && !known.has(serial));
+      show([...since, ...items.map((message) => ({ ...before.get(message.serial), message }))]);
+    },
   };
-  // Who may not see the members, the counts or what was said before may hear what is said.
-  const again = async () => {
-    await Promise.all([read().catch(failed), count().catch(failed)]);
-  };
-  await again();
-  return { again, hears: [{ name, options, heard, members: hearMembers }] };
 }
 
 /** @param {() => import('ably').RealtimeChannel} open @param {(error: unknown) => void} failed */

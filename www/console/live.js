@@ -1,7 +1,7 @@
 /**
  * What tells a page that something has changed: channels, over the one connection that the console has with a key.
  *
- * It lasts as long as somebody looks and a page needs it. Who has the admin token belongs to no app and has no channels.
+ * It lasts as long as somebody looks. Who has the admin token belongs to no app and has no channels.
  */
 import { signed } from './api.js';
 
