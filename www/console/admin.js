@@ -56,8 +56,10 @@ export const connections = ofApp('Connections', 'connections', async (place, at,
   let query = '';
   const list = make('section', { className: 'card' });
   const again = async () => {
+    const asked = query;
     /** @type {any[]} */
-    const held = await json(`${at}/connections?limit=${ROWS_MAX}${query}`);
+    const held = await json(`${at}/connections?limit=${ROWS_MAX}${asked}`);
+    if (asked !== query) return;
     const heads = ['Client', 'Connection', 'By', 'Since', 'Channels', 'Unread', ''];
     renew(list, table(heads, held.map(row), query ? 'There is no such connection.' : 'Nobody is connected.'), bounded(held));
   };

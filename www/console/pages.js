@@ -66,7 +66,9 @@ export async function channels(place) {
   let prefix = '';
   const list = make('div');
   const again = async () => {
-    const found = await json(`/channels?limit=${ROWS_MAX}&prefix=${encodeURIComponent(prefix)}`);
+    const asked = prefix;
+    const found = await json(`/channels?limit=${ROWS_MAX}&prefix=${encodeURIComponent(asked)}`);
+    if (asked !== prefix) return;
     const row = (/** @type {any} */ { channelId, status: { occupancy: { metrics }, messagesPerSecond } }) => [
       make('a', { href: `#/channel/${encodeURIComponent(channelId)}` }, channelId), number.format(metrics.connections),
       number.format(metrics.subscribers), number.format(metrics.presenceMembers), rate(messagesPerSecond)];
