@@ -128,7 +128,7 @@ for (const format of formats) {
       [{ messages: [{ id: 'a:1' }, { id: 'a:0' }] }, 40031], [{ messages: [{ action: 1 }] }, 93002],
       [{ channel: undefined, messages: [{}] }, 40010], [{ channel: '', messages: [{}] }, 40010],
       [{ channel: ':hell', messages: [{}] }, 40010], [{ channel: 'x'.repeat(2_049), messages: [{}] }, 40010],
-      [{ channel: '[meta]log', messages: [{}] }, 40010], [{ messages: [{}], params: { _forceNack: 'true' } }, 40099],
+      [{ channel: '[meta]log', messages: [{}] }, 40160], [{ channel: '[meta]x', messages: [{}] }, 40010], [{ messages: [{}], params: { _forceNack: 'true' } }, 40099],
     ];
     for (const [msgSerial, [frame]] of bad.entries()) {
       client.send({ action: action.MESSAGE, channel, msgSerial, ...Object(frame) });
