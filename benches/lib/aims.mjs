@@ -25,7 +25,7 @@ const served = [1, 20, 200].flatMap((inFlight) => [
   { figure: 'connects_per_second', name: 'connects/s', by: 'courtside-serve:json', against: 'courtside:json', of: hundred(inFlight), atLeast: 0.95 },
 ]);
 
-/** The last two say what is left where even the least that relays can be falls short of the aim before. @type {Aim[]} */
+/** The last two say what is left where even the least that relays can be misses an aim before. @type {Aim[]} */
 const aims = [
   ...served,
   { figure: 'latency.p50_ms', name: 'p50', by: 'courtside:json', against: 'storing-object', of: hundred(1), atMost: 1.2 },

@@ -214,7 +214,7 @@ mod tests {
         publishes.into_iter().map(serial).collect()
     }
 
-    /// While storage fails, calls are halved. The client comes back and says all again; its first half is given up then.
+    /// While storage fails, calls are halved. The client comes back and says all again; then one half is given up.
     #[test]
     fn what_is_said_again_keeps_its_order_though_some_of_it_is_given_up() {
         let mut publisher = Publisher::default();

@@ -231,8 +231,8 @@ impl Relay {
         self.send_publishes(&channel);
     }
 
-    /// Of these, given up, some are of sockets that are gone. Nobody is told: their clients say all again, in order, and
-    /// what they said behind these must not come before.
+    /// Of these, given up, some are of sockets that are gone. Nobody is told: their clients say all again, in order,
+    /// and what they said behind these must not come before.
     fn give_up_unheard(&mut self, channel: &ChannelName, items: &mut Vec<Item>) {
         let mut unheard: Vec<(SocketId, String)> = Vec::new();
         for item in items.iter().filter(|item| !self.is_there(item.socket, &item.connection_id)) {

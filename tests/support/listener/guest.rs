@@ -111,8 +111,8 @@ impl Course {
         let is_before = |at: Option<Place>| at.is_some_and(|at| at >= place_of(target));
         let is_older = is_before(self.place.or(self.manner.begun));
         if version > target.position && self.place.is_none() && !is_older && is_before(self.floor) {
-            // An operation, or a message as it is now: so it begins behind it, and what comes of that message next is an
-            // operation.
+            // An operation, or a message as it is now: so it begins behind it, and what comes next of that message is
+            // an operation.
             (self.floor, self.manner.begun) = (None, self.manner.begun.max(Some(place_of(target))));
             return;
         }
