@@ -18,6 +18,7 @@ use crate::model::name::ChannelName;
 use crate::protocol::inbound::{InboundMessage, PublishFrame};
 use crate::protocol::outbound::serials;
 use crate::rpc::Ticket;
+use crate::rpc::connection_key::Generations;
 use crate::rpc::{Answer, Outcome, Publish, PublishKey, Published, Request, Response, Standing, Submission};
 use crate::stats::Way;
 
@@ -48,12 +49,12 @@ impl Relay {
         }
         match admit(self) {
             Ok((channel, item)) => {
-                let is_said_again = self.sessions.get(&socket).is_some_and(|session| session.repeats > 0);
                 self.count_said(socket, messages);
                 let item = Item { place: self.expect(socket, msg_serial, messages), ..item };
-                match is_said_again {
-                    true => self.enqueue_again(channel, item),
-                    false => self.enqueue(channel, item),
+                let is_first = |session: &Session| session.generations == Generations::FIRST;
+                match self.sessions.get(&socket).is_none_or(is_first) {
+                    true => self.enqueue(channel, item),
+                    false => self.enqueue_again(channel, item),
                 }
             }
             Err(error) => {
@@ -93,6 +94,7 @@ impl Relay {
         self.send_publishes(&channel);
     }
 
+    /// The same of a connection that was resumed, and may say again what waits.
     fn enqueue_again(&mut self, channel: ChannelName, item: Item) {
         self.queue.bytes += item.bytes;
         if let Some(in_vain) = self.queue.publishers.entry(channel.clone()).or_default().push_again(item) {
