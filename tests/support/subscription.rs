@@ -231,6 +231,7 @@ impl Subscription {
         if resumed
             && self.filter.is_some()
             && self.asked.as_ref().is_none_or(|asked| asked.serial.as_deref() != Some(serial))
+            && (self.state == State::Attached || !self.crossed.iter().any(|sent| sent.as_deref() == Some(serial)))
         {
             return self.progressed(serial, position, silent, ledger);
         }
