@@ -4,8 +4,8 @@
 //! its share of a call, of a row, and of a frame to every reader, and more are on their way.
 //!
 //! One at a time keeps every connection's order even when a call fails and is sent again; the channel knows the repeat.
-//! A client that lost its socket says all again that it was not told of: then its publishes stand where it said them
-//! last, and none of an earlier socket is left behind one that was given up.
+//! A client that lost its socket says all again that it was not told of, and each takes the place where it was said
+//! first, or is given up: so all keep their order.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -63,6 +63,15 @@ pub struct Publisher {
     first_sent_ms: u64,
 }
 
+/// What becomes of a call that failed.
+#[derive(Debug, Default)]
+pub struct Failed {
+    /// These are to be refused.
+    pub given_up: Vec<Item>,
+    /// So many bytes were said again since, and are not kept twice.
+    pub in_vain_bytes: usize,
+}
+
 #[derive(Debug, Default, PartialEq)]
 enum State {
     #[default]
@@ -84,12 +93,31 @@ impl Publisher {
         self.queue.push_back(item);
     }
 
-    /// The same for what was perhaps said before over another socket. Gives what waits of that, in vain now.
+    /// The same for what was perhaps said before over another socket: if it waits, this takes its place. Gives what was
+    /// there.
     pub fn push_again(&mut self, item: Item) -> Option<Item> {
-        let copy = self.queue.iter().position(|other| other.is_copy_of(&item));
-        let in_vain = copy.and_then(|at| self.queue.remove(at));
+        if let Some(copy) = self.queue.iter_mut().find(|other| other.is_copy_of(&item)) {
+            return Some(std::mem::replace(copy, item));
+        }
         self.queue.push_back(item);
-        in_vain
+        None
+    }
+
+    /// Puts what was said again since into the place of these, before all that waits. Gives the others.
+    fn said_again(&mut self, items: Vec<Item>, in_vain_bytes: &mut usize) -> Vec<Item> {
+        let mut once = Vec::new();
+        for item in items.into_iter().rev() {
+            match self.queue.iter().position(|other| other.is_copy_of(&item)) {
+                Some(at) => {
+                    *in_vain_bytes += item.bytes;
+                    let copy = self.queue.remove(at);
+                    copy.into_iter().for_each(|copy| self.queue.push_front(copy));
+                }
+                None => once.push(item),
+            }
+        }
+        once.reverse();
+        once
     }
 
     /// Takes out what a connection said over a socket, as far as it waits.
@@ -148,26 +176,27 @@ impl Publisher {
 
     /// The call failed: pause, then send it again, unless it has been tried since before `give_up_ms`; then its items
     /// are given back to be refused. A call that goes on failing is halved: if the fault is in what one client
-    /// publishes, the others do not share its fate. What of it was said again since is given back, too.
-    pub fn failed(&mut self, ticket: Ticket, now_ms: u64, try_ms: u64) -> Vec<Item> {
+    /// publishes, the others do not share its fate.
+    pub fn failed(&mut self, ticket: Ticket, now_ms: u64, try_ms: u64) -> Failed {
+        let mut failed = Failed::default();
         if self.state != State::InFlight(ticket) {
-            return Vec::new();
+            return failed;
         }
         if now_ms >= self.first_sent_ms + try_ms {
-            return self.answered(ticket, now_ms);
+            let items = self.answered(ticket, now_ms);
+            failed.given_up = self.said_again(items, &mut failed.in_vain_bytes);
+            return failed;
         }
         let pause = (RETRY_FIRST_MS << self.failures.min(16)).min(RETRY_MAX_MS);
         self.failures += 1;
-        let mut in_vain = Vec::new();
         if self.failures > WHOLE_TRIES {
-            let half = self.in_flight.split_off(self.in_flight.len().div_ceil(2));
-            let is_said_again = |item: &Item| self.queue.iter().any(|other| other.is_copy_of(item));
-            let (again, once): (Vec<Item>, Vec<Item>) = half.into_iter().partition(is_said_again);
-            once.into_iter().rev().for_each(|item| self.queue.push_front(item));
-            in_vain = again;
+            for item in self.in_flight.split_off(self.in_flight.len().div_ceil(2)).into_iter().rev() {
+                let once = self.said_again(vec![item], &mut failed.in_vain_bytes);
+                once.into_iter().for_each(|item| self.queue.push_front(item));
+            }
         }
         self.state = State::Waiting { until_ms: now_ms + pause };
-        in_vain
+        failed
     }
 
     /// When a failed call is to be sent again.
@@ -214,45 +243,51 @@ mod tests {
         publishes.into_iter().map(serial).collect()
     }
 
-    /// While storage fails, calls are halved. The client comes back and says all again; then one half is given up.
+    /// Storage fails until calls are halved, with four in flight.
+    fn halved(publisher: &mut Publisher) -> Failed {
+        let mut now_ms = 0;
+        for ticket in 1.. {
+            assert_eq!(sent(publisher, ticket, now_ms), Some(4));
+            let failed = publisher.failed(Ticket(ticket), now_ms, 20_000);
+            now_ms = publisher.due_ms().unwrap();
+            if publisher.in_flight.len() < 4 {
+                return failed;
+            }
+            assert!(failed.given_up.is_empty());
+        }
+        unreachable!("it goes on for ever")
+    }
+
+    fn waiting(publisher: &Publisher) -> Vec<(u32, u64)> {
+        let at = |item: &Item| (item.socket.0, serials([&item.publish])[0]);
+        publisher.queue.iter().map(at).collect()
+    }
+
+    /// The client comes back and says all again; then a half that is in flight is given up.
     #[test]
     fn what_is_said_again_keeps_its_order_though_some_of_it_is_given_up() {
         let mut publisher = Publisher::default();
         publishers(&mut publisher, 4);
-        let mut now_ms = 0;
-        for ticket in 1.. {
-            assert_eq!(sent(&mut publisher, ticket, now_ms), Some(4));
-            assert!(publisher.failed(Ticket(ticket), now_ms, 20_000).is_empty());
-            now_ms = publisher.due_ms().unwrap();
-            if publisher.in_flight.len() < 4 {
-                break;
-            }
-        }
+        halved(&mut publisher);
         let replaced: Vec<_> = (0..4).filter_map(|serial| publisher.push_again(item(2, serial))).collect();
         assert_eq!(serials(replaced.iter().map(|item| &item.publish)), [2, 3], "the others are in flight");
+        assert_eq!(waiting(&publisher), [(2, 2), (2, 3), (2, 0), (2, 1)]);
         assert_eq!(sent(&mut publisher, 9, 20_000), Some(2));
-        assert_eq!(serials(publisher.failed(Ticket(9), 20_000, 20_000).iter().map(|item| &item.publish)), [0, 1]);
-        assert_eq!(serials(&publisher.next(Ticket(10), 20_000).unwrap()), [0, 1, 2, 3]);
+        let Failed { given_up, in_vain_bytes } = publisher.failed(Ticket(9), 20_000, 20_000);
+        assert_eq!((given_up.len(), in_vain_bytes), (0, 2), "they are tried again for who says them now");
+        assert_eq!(waiting(&publisher), [(2, 0), (2, 1), (2, 2), (2, 3)]);
     }
 
     #[test]
-    fn what_was_said_again_while_it_was_in_flight_is_not_tried_before_it() {
+    fn what_is_said_again_while_it_is_in_flight_is_not_kept_twice() {
         let mut publisher = Publisher::default();
         publishers(&mut publisher, 4);
-        let (mut now_ms, mut in_vain) = (0, Vec::new());
-        for ticket in 1.. {
-            sent(&mut publisher, ticket, now_ms);
-            if ticket == 1 {
-                assert!((0..4).all(|serial| publisher.push_again(item(2, serial)).is_none()));
-            }
-            in_vain.extend(publisher.failed(Ticket(ticket), now_ms, 20_000));
-            now_ms = publisher.due_ms().unwrap();
-            if publisher.in_flight.len() < 4 {
-                break;
-            }
-        }
-        assert_eq!(serials(in_vain.iter().map(|item| &item.publish)), [2, 3]);
-        assert_eq!(serials(publisher.queue.iter().map(|item| &item.publish)), [0, 1, 2, 3]);
+        sent(&mut publisher, 0, 0);
+        publisher.state = State::Waiting { until_ms: 0 };
+        assert!((0..4).all(|serial| publisher.push_again(item(2, serial)).is_none()));
+        publisher.push(item(2, 4));
+        assert_eq!(halved(&mut publisher).in_vain_bytes, 2);
+        assert_eq!(waiting(&publisher), [(2, 2), (2, 3), (2, 0), (2, 1), (2, 4)]);
     }
 
     #[test]
@@ -312,7 +347,7 @@ mod tests {
             let Some(publishes) = publisher.next(Ticket(sent), now_ms) else { continue };
             let is_poisoned = publishes.iter().any(|publish| publish.key == PublishKey::Serial(POISON));
             let (found, items) = match is_poisoned {
-                true => (&mut refused, publisher.failed(Ticket(sent), now_ms, 20_000)),
+                true => (&mut refused, publisher.failed(Ticket(sent), now_ms, 20_000).given_up),
                 false => (&mut told, publisher.answered(Ticket(sent), now_ms + BUSY_PAUSE_MS)),
             };
             found.extend(serials(items.iter().map(|item| &item.publish)));

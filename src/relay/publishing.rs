@@ -2,7 +2,7 @@
 
 use super::calls::Pending;
 use super::outbox::{Outcome as Told, Place};
-use super::publisher::Item;
+use super::publisher::{Failed, Item};
 use super::session::Session;
 use super::{Relay, SocketId, failure};
 use crate::auth::Operations;
@@ -225,9 +225,10 @@ impl Relay {
             Err(error) => {
                 // What the channel refused it will refuse again; what failed on the way may yet succeed.
                 let try_ms = if error.status_code < 500 { 0 } else { PUBLISH_TRY_MS };
-                let mut items = publisher.failed(ticket, self.now_ms, try_ms);
-                self.give_up_unheard(&channel, &mut items);
-                self.tell(items, |_| Err(error.clone()));
+                let Failed { mut given_up, in_vain_bytes } = publisher.failed(ticket, self.now_ms, try_ms);
+                self.queue.bytes -= in_vain_bytes;
+                self.give_up_unheard(&channel, &mut given_up);
+                self.tell(given_up, |_| Err(error.clone()));
             }
         }
         self.send_publishes(&channel);
