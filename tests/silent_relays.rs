@@ -8,8 +8,9 @@ mod support {
 }
 
 use courtside::channel::{Channel, Effect};
-use courtside::limits::PROBE_INTERVAL_MS;
-use courtside::rpc::{LocalOccupancy, RelayName};
+use courtside::limits::{DIRECT_RELAYS_MAX, PROBE_INTERVAL_MS};
+use courtside::model::flags::Modes;
+use courtside::rpc::{LocalOccupancy, Probed, RelayName, Ticket};
 
 use support::bench::*;
 use support::memory_store::MemoryStore;
@@ -50,4 +51,28 @@ fn that_nobody_listens_is_believed_of_none_that_is_silent() {
     let later_ms = NOW_MS + PROBE_INTERVAL_MS;
     let effects = rebuilt.tick(&mut store, later_ms);
     assert_eq!(asked(&effects).len(), 2, "it asks again");
+}
+
+fn somebody() -> LocalOccupancy {
+    let mut local_occupancy = LocalOccupancy::default();
+    local_occupancy.here.count(Modes::SUBSCRIBE, 1);
+    local_occupancy
+}
+
+/// It left the one that had nobody off its list. That relay takes what it answers then for known, and says it once.
+#[test]
+fn a_relay_whose_client_came_back_between_two_questions_is_counted() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    for shard in 0..=DIRECT_RELAYS_MAX as u16 {
+        channel.subscribe(&mut store, name(shard), somebody()).unwrap();
+    }
+    let last = name(DIRECT_RELAYS_MAX as u16);
+    let answers = |local_occupancy| Some(Probed { missing: Vec::new(), local_occupancy });
+    channel.probed(&mut store, &last, 1_000, answers(LocalOccupancy::default()), NOW_MS);
+    channel.probed(&mut store, &last, 1_001, answers(somebody()), NOW_MS);
+
+    channel.count(Ticket(1)).unwrap();
+    let asked = asked(&channel.follow_up(&mut store, NOW_MS));
+    assert!(asked.iter().any(|(relay, _)| *relay == last), "{asked:?}");
 }

@@ -191,6 +191,7 @@ export class WaitingReader extends Reader {
     const answer = await fetch(`${this.server.runtime.url}${this.path}?${query}`, { signal: leave.signal });
     this.view.note = `answered ${answer.status} to ${query}`;
     const page = /** @type {any} */ (await answer.json());
+    this.view.note = `had ${page.length} of ${query}`;
     if (page.error?.code === 90003) this.view.gap();
     if (answer.status !== 200) throw new Error(JSON.stringify(page));
     for (const message of page) this.view.take(message);

@@ -315,7 +315,11 @@ impl Channel {
         let local_occupancy = answer.as_ref().map(|answer| answer.local_occupancy);
         self.states.occupants.answered(relay, attempt, local_occupancy, now_ms);
         if !self.asks(relay) {
-            self.states.occupants.forget(relay);
+            // It had nobody when it was asked before, and somebody came: it takes what it answers for known.
+            let has_somebody = local_occupancy.is_some_and(|local_occupancy| !local_occupancy.here.is_empty());
+            if !has_somebody || self.note_below(store, relay, false).is_err() {
+                self.states.occupants.forget(relay);
+            }
         }
         if let Some(local_occupancy) = local_occupancy.filter(|local_occupancy| local_occupancy.here.is_empty()) {
             self.feeds.doubt(relay);

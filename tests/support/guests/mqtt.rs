@@ -38,6 +38,8 @@ pub struct Guest {
     is_in: Vec<bool>,
     /// The packet id of its SUBSCRIBE.
     asked: Option<u16>,
+    /// The session may have its subscriptions: the answer may be lost.
+    has_asked: bool,
     last_id: u16,
     /// Publishes without PUBACK.
     published: VecDeque<Published>,
@@ -80,6 +82,7 @@ impl Guest {
             is_connected: false,
             is_in: vec![false; count],
             asked: None,
+            has_asked: false,
             last_id: 0,
             published: VecDeque::new(),
             owes: VecDeque::new(),
@@ -122,7 +125,7 @@ impl Guest {
             put_text(&topic_of(&course.name), &mut body);
             body.push(self.qos);
         }
-        self.asked = Some(packet_id);
+        (self.asked, self.has_asked) = (Some(packet_id), true);
         scene.say_packet(packet(0x82, &body));
     }
 
@@ -163,6 +166,7 @@ impl Guest {
             self.courses.iter_mut().for_each(|course| course.gaps += 1);
         }
         self.published.clear();
+        self.has_asked = false;
         self.is_in.fill(false);
         self.acknowledged.fill(Acknowledged::Nothing);
         self.courses.iter_mut().for_each(Course::stops);
@@ -201,7 +205,7 @@ impl Guest {
         };
         let payload = if self.version == 5 { behind_properties(rest) } else { rest };
         let payload = std::str::from_utf8(payload).expect("clients publish text");
-        assert!(self.is_in[at] || self.asked.is_some(), "a message comes before its subscription");
+        assert!(self.is_in[at] || self.has_asked, "a message comes before its subscription");
         if !self.is_in[at] {
             // It is fed as soon as it may be, and told so later.
             self.courses[at].begins(scene.ledger);
