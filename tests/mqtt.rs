@@ -120,6 +120,25 @@ fn a_client_that_comes_back_to_a_killed_relay_has_its_session_and_no_will_is_pub
     assert_eq!(wills(&relay.tick(NOW_MS + GRACE_MS + 2)), []);
 }
 
+/// Else it would go on without what it was told that it has, should the relay be killed.
+#[test]
+fn a_row_that_could_not_be_written_is_written_with_what_happens_next() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    let failed = rows(&subscribe(&mut relay, 1, 1, NOW_MS));
+    assert!(!failed.is_empty());
+    relay.not_kept(&failed);
+    assert_eq!(rows(&relay.tick(NOW_MS + 1)), failed);
+    assert_eq!(rows(&relay.tick(NOW_MS + 2)), []);
+    let removed = vec![("ann".to_owned(), None)];
+    relay.not_kept(&removed);
+    relay.lost(SocketId(1), NOW_MS + 2);
+    let over_ms = relay.deadline().expect("the session ends");
+    assert_eq!(rows(&relay.tick(over_ms)), removed);
+    relay.not_kept(&removed);
+    assert_eq!(rows(&relay.tick(over_ms + 1)), removed);
+}
+
 #[test]
 fn a_channel_that_cannot_be_reached_costs_the_connection_and_not_the_session() {
     let mut relay = relay();

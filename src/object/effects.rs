@@ -42,9 +42,11 @@ impl<S: Store + RelayStore> Host<S> {
                 // A socket whose row is missing when the object is built again is closed, and its client resumes.
                 let _ = self.store.change_rows(&rows);
             }
+            #[cfg(feature = "mqtt")]
             relay::Effect::Kept(kept) => {
-                // A session that is not stored ends when its relay is killed, and its client is told that it is anew.
-                let _ = self.store.change_kept(&kept);
+                if self.store.change_kept(&kept).is_err() {
+                    self.relay.iter_mut().for_each(|relay| relay.not_kept(&kept));
+                }
             }
             relay::Effect::Lives(lives) => {
                 // A connection that is not stored ends untold when its relay is killed.

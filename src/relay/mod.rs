@@ -101,6 +101,7 @@ pub enum Effect {
     /// Write these rows, or remove those without a value, and give those that are there to a rebuilt object.
     Rows(Vec<(RowId, Option<Vec<u8>>)>),
     /// Write these sessions, by their client ids, or remove those without a value.
+    #[cfg(feature = "mqtt")]
     Kept(Vec<(String, Option<Vec<u8>>)>),
     /// Write these connections, by their ids, or remove those without a value.
     Lives(Vec<(String, Option<Vec<u8>>)>),

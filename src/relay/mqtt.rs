@@ -468,6 +468,17 @@ impl Relay {
         place.or_else(|| after(attachment.goes_on.as_deref()?))
     }
 
+    /// These rows could not be written, and are with what changes next: a session whose row lacks a subscription would
+    /// go on without it, should the relay be killed.
+    pub fn not_kept(&mut self, rows: &[(String, Option<Vec<u8>>)]) {
+        for (client_id, row) in rows {
+            if row.is_none() {
+                self.mqtt.sizes.insert(client_id.clone(), 0);
+            }
+            self.mqtt.changed.insert(client_id.clone());
+        }
+    }
+
     pub(super) fn take_kept_changes(&mut self) -> Option<Effect> {
         let changes = self.mqtt.take_changes();
         (!changes.is_empty()).then_some(Effect::Kept(changes))
