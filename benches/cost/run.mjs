@@ -1,5 +1,5 @@
 /**
- * The cost of events at the platform's prices: `npm run cost` takes about 23 minutes, prints the arithmetic and
+ * The cost of events at the platform's prices: `npm run cost` takes about half an hour, prints the arithmetic and
  * writes it to `target/bench/cost.md`.
  *
  * Two published price examples are replayed in real time, a few minutes of each, at their full number of viewers and
@@ -69,8 +69,8 @@ const odds = {
  */
 const togetherAtMost = 0.03;
 
-/** Rows are deleted two and a half minutes after they were written; from then on there are as many of both. */
-const settleSeconds = 160;
+/** Rows are past their time two and a half minutes after they were written; soon others are written in their place. */
+const settleSeconds = 250;
 
 const { values: { quick, viewers: viewersAtMost, out } } = parseArgs({ options: {
   quick: { type: 'boolean', default: false },

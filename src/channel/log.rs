@@ -4,6 +4,7 @@
 //! them.
 
 mod pieces;
+mod spare;
 mod walk;
 
 use std::collections::VecDeque;
@@ -23,6 +24,7 @@ use crate::model::revision::Target;
 use crate::model::serial::Position;
 use crate::rpc::{Lease, Publish, PublishKey, Rules, Submission};
 use crate::stats::{Load, Way};
+use spare::Spare;
 pub use walk::Walk;
 
 /// Rows read at a time when looking for something.
@@ -44,6 +46,7 @@ pub struct Log {
     tail_from: Position,
     /// Whether any message has another version than its first.
     revised: bool,
+    spare: Spare,
 }
 
 /// A publish at its place, encoded.
@@ -241,6 +244,7 @@ impl Log {
             taken_in: 0,
             tail_from: tip,
             revised: stored.revised,
+            spare: Spare::default(),
         })
     }
 
@@ -266,7 +270,7 @@ impl Log {
         let mut rest = batch.placed.as_slice();
         while !rest.is_empty() {
             let (chunk, later) = rest.split_at(row_length(rest));
-            let row = row(chunk, &mut totals);
+            let row = Row { over: self.spare.take(), ..row(chunk, &mut totals) };
             store.append(&row)?;
             self.oldest = self.oldest.or(Some((row.position, row.totals)));
             self.newest = Some((row.position, row.totals));
@@ -354,17 +358,6 @@ impl Log {
         let expired = Position::at(now_ms.saturating_sub(kept_ms(&meta.rules)));
         let through = expired.max(self.over_bounds(store, meta.floor)?).min(Position(newest.0 - 1));
         Ok(store.rows_before(through, 1)?.pop().map(|(position, _)| position))
-    }
-
-    /// Lets go of the rows up to the floor, in memory too: those up to `through` are deleted, others wait for somebody
-    /// else.
-    pub fn trim(&mut self, store: &mut impl Store, floor: Position, through: Position) -> Result<(), StoreError> {
-        store.trim(through)?;
-        while self.tail.front().is_some_and(|placed| placed.position <= floor) {
-            self.drop_oldest();
-        }
-        self.oldest = store.totals_after(floor, 1)?.pop();
-        Ok(())
     }
 
     /// The last row that must go so that no more than this is stored behind it.
@@ -463,7 +456,7 @@ fn row(chunk: &[Placed], totals: &mut Totals) -> Row {
         keys.push_str(&placed.key);
     }
     let position = chunk.last().map_or(Position::ZERO, |last| last.position);
-    Row { position, totals: *totals, keys, entries, changes: changes(chunk) }
+    Row { position, over: None, totals: *totals, keys, entries, changes: changes(chunk) }
 }
 
 /// What a row changes: of appends in a row, which are one version, what the last leaves.

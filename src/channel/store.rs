@@ -30,6 +30,8 @@ impl From<Unreadable> for StoreError {
 pub struct Row {
     /// The last position given out in this commit; the row's id.
     pub position: Position,
+    /// The row in whose place it is written, if that is still there.
+    pub over: Option<Position>,
     pub totals: Totals,
     /// By what repeats of these publishes are known; see `dedup`.
     pub keys: String,

@@ -28,6 +28,9 @@ pub const SPENT_AFTER_MS: u64 = 60 * 60 * 1_000;
 /// rows that stay that much longer harm nobody.
 pub const TRIM_PAUSE_MS: u64 = 30 * 1_000;
 
+/// Rows past their time in whose place others may be written until the log is trimmed again.
+pub const SPARE_ROWS_MAX: usize = 4_096;
+
 /// The pause before an alarm that the platform refused is set again.
 pub const ALARM_PAUSE_MS: u64 = 1_000;
 

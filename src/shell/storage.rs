@@ -367,6 +367,14 @@ fn append(database: &Database, row: &Row) -> Result<(), StoreError> {
         row.keys.as_str().into(),
         bytes(row.entries.bytes()),
     ];
+    if let Some(over) = row.over {
+        let query = "UPDATE log SET position = ?, messages = ?, bytes = ?, keys = ?, entries = ? WHERE position = ?
+            RETURNING position";
+        let bindings: Vec<JsValue> = values.iter().cloned().chain([number(over.0)]).collect();
+        if !database.rows(query, &bindings)?.is_empty() {
+            return Ok(());
+        }
+    }
     database.exec("INSERT INTO log (position, messages, bytes, keys, entries) VALUES (?, ?, ?, ?, ?)", &values)
 }
 

@@ -148,6 +148,7 @@ impl Store for MemoryStore {
             if self.rows.contains_key(&row.position) {
                 return Err(StoreError("the row exists".into()));
             }
+            row.over.iter().for_each(|over| drop(self.rows.remove(over)));
             self.rows.insert(row.position, row.clone());
             for change in &row.changes {
                 match change {
