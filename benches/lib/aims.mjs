@@ -20,10 +20,9 @@ const hundred = (/** @type {number} */ inFlight) => ({ subscribers: 100, bytes: 
 const [one, thousand, crowd] = [1, 1_000, 5_000].map((subscribers) => ({ ...hundred(subscribers === 1 ? 1 : 20), subscribers }));
 
 /** Whoever tries the product sees what `npm start` serves. @type {Aim[]} */
-const served = [1, 20, 200].flatMap((inFlight) => [
-  { figure: 'deliveries_per_second', name: 'deliveries/s', by: 'courtside-serve:json', against: 'courtside:json', of: hundred(inFlight), atLeast: 0.95 },
-  { figure: 'connects_per_second', name: 'connects/s', by: 'courtside-serve:json', against: 'courtside:json', of: hundred(inFlight), atLeast: 0.95 },
-]);
+const served = [1, 20, 200].map((inFlight) => (
+  { figure: 'deliveries_per_second', name: 'deliveries/s', by: 'courtside-serve:json', against: 'courtside:json', of: hundred(inFlight), atLeast: 0.95 }
+)).concat({ figure: 'connects_per_second', name: 'connects/s', by: 'courtside-serve:json', against: 'courtside:json', of: thousand, atLeast: 0.95 });
 
 /** The last two say what is left where even the least that relays can be misses an aim before. @type {Aim[]} */
 const aims = [

@@ -103,7 +103,10 @@ fn store_of(fixture: &Fixture) -> MemoryStore {
         let position = Position(value("position").parse().expect("a number"));
         let entries = Packed::from_bytes(unhex(value("entries")));
         let totals = Totals { messages, bytes: entries.len() as u64 };
-        store.rows.insert(position, Row { position, totals, keys: value("keys").into(), entries, changes: vec![] });
+        store.rows.insert(
+            position,
+            Row { position, over: None, totals, keys: value("keys").into(), entries, changes: vec![] },
+        );
     }
     let lease = Lease { relay: RelayName::from("relay:demo/3".to_owned()), grace_ms: 15_000 };
     let key = MemberKey { connection_id: "conn".into(), client_id: "ann".into() };
