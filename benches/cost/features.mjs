@@ -1,6 +1,6 @@
 /**
  * Each feature has its cost at the platform's prices: `npx node benches/cost/features.mjs [acts a second] [seconds]
- * [settling seconds]`, 10, 60 and 160 unless said, takes four minutes and prints a table.
+ * [settling seconds]`, 10, 60 and 250 unless said, takes five minutes and prints a table.
  *
  * One publisher acts at an even pace, and two subscribers get all of it, through relays. Counted is what a million of
  * such acts comes to: requests, rows and awake seconds, by the meter that the events are counted with. Settled means
@@ -28,7 +28,7 @@ import { requests, usage } from './replay.mjs';
  */
 
 const MILLION = 1_000_000;
-const [rate, seconds, settling] = [10, 60, 160].map((usual, index) => Number(process.argv[2 + index] ?? usual));
+const [rate, seconds, settling] = [10, 60, 250].map((usual, index) => Number(process.argv[2 + index] ?? usual));
 const name = 'measured';
 
 /** @type {Feature['begin']} */

@@ -376,7 +376,7 @@ impl Channel {
         let (floor, last) = last::before_trim(store, &self.meta, floor)?;
         self.save_meta(store, Meta { floor, last, ..self.meta.clone() })?;
         let through = self.keep_for_hooks(store, floor, now_ms)?;
-        self.log.trim(store, floor, through, now_ms)
+        self.log.trim(store, floor, through, (&self.meta.rules, now_ms))
     }
 
     fn feed(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {

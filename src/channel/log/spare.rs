@@ -3,10 +3,11 @@
 
 use std::collections::VecDeque;
 
-use super::Log;
+use super::{Log, ROWS_PER_READ};
 use crate::channel::store::{Store, StoreError};
 use crate::limits::{SPARE_ROWS_MAX, TRIM_PAUSE_MS};
 use crate::model::serial::Position;
+use crate::rpc::Rules;
 
 #[derive(Debug, Default)]
 pub struct Spare {
@@ -29,15 +30,16 @@ impl Log {
         store: &mut impl Store,
         floor: Position,
         through: Position,
-        now_ms: u64,
+        (rules, now_ms): (&Rules, u64),
     ) -> Result<(), StoreError> {
         let oldest = store.totals_after(floor, 1)?.pop();
-        let rows = match self.is_busy(oldest.map(|(position, _)| position), now_ms) {
-            true => store.totals_after(self.spare.through, SPARE_ROWS_MAX)?,
-            false => Vec::new(),
+        let is_busy = self.is_busy(oldest.map(|(position, _)| position), now_ms);
+        // What is changed or annotated goes in its time, with all that belongs to it.
+        let rows = match is_busy && !rules.mutable && !self.revised {
+            true => rows_between(store, self.spare.through, through)?,
+            false => VecDeque::new(),
         };
         store.trim(if rows.is_empty() { through } else { self.spare.through })?;
-        let rows = rows.into_iter().map(|(position, _)| position).take_while(|position| *position <= through).collect();
         self.spare = Spare { rows, through };
         while self.tail.front().is_some_and(|placed| placed.position <= floor) {
             self.drop_oldest();
@@ -46,9 +48,25 @@ impl Log {
         Ok(())
     }
 
-    /// Whether rows go on coming, and the log will be trimmed again. What was ever changed is deleted in its time.
+    /// Whether rows go on coming, and the log will be trimmed again.
     fn is_busy(&self, oldest: Option<Position>, now_ms: u64) -> bool {
         let (Some((newest, _)), Some(oldest)) = (self.newest, oldest) else { return false };
-        !self.revised && newest > oldest && newest.time_ms() + TRIM_PAUSE_MS > now_ms
+        newest > oldest && newest.time_ms() + TRIM_PAUSE_MS > now_ms
     }
+}
+
+/// The rows behind a position and up to another, the oldest first, as many as may be spared.
+fn rows_between(store: &mut impl Store, after: Position, through: Position) -> Result<VecDeque<Position>, StoreError> {
+    let mut rows = VecDeque::new();
+    while rows.len() < SPARE_ROWS_MAX {
+        let last = rows.back().copied().unwrap_or(after);
+        let more = store.totals_after(last, ROWS_PER_READ)?;
+        let due = more.iter().map(|(position, _)| *position).take_while(|position| *position <= through);
+        let before = rows.len();
+        rows.extend(due);
+        if rows.len() < before + ROWS_PER_READ {
+            break;
+        }
+    }
+    Ok(rows)
 }
