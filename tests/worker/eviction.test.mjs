@@ -209,9 +209,8 @@ test('heartbeats go on', async (t) => {
     await client.expect(action.CONNECTED);
     await runtime.evict('Relay', 'demo/0');
     await runtime.evict('Channel', 'demo/beats');
+    // One may have come while they were evicted.
     const before = client.heard.length;
-    const beat = await client.any();
-    assert.equal(beat.action, action.HEARTBEAT);
-    assert.equal(client.heard.length, before + 1);
+    do assert.equal((await client.any()).action, action.HEARTBEAT); while (client.heard.length === before);
   }
 });
