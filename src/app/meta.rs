@@ -1,5 +1,5 @@
-//! What the app tells on its metachannels (protocol.md § 16.3), each as long as somebody reads it: a metachannel with
-//! readers is on the list of channels in use, as any other, and of one without nothing is prepared.
+//! An app tells on its metachannels what happens in it (protocol.md § 16.3), as long as somebody reads them. A
+//! metachannel with readers is on the list of channels in use, as any other. For one without, nothing is prepared.
 //!
 //! It goes with the memory. What was not told when that goes is told by nobody.
 

@@ -200,7 +200,7 @@ impl Registrar {
         hooks::take(store, news).map(|()| Ok(AppResponse::Done))
     }
 
-    /// What relays are to be told now.
+    /// The relays that are to be told something now, and what.
     pub fn notices(&mut self, store: &mut impl Store, now_ms: u64) -> Result<Vec<Tell>, StoreError> {
         let behind = |watcher: &Watcher| watcher.told < self.revision;
         let in_flight = self.watchers.iter().filter(|watcher| behind(watcher) && watcher.due_ms > now_ms).count();

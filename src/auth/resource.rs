@@ -77,7 +77,7 @@ impl Resource {
             Some("filter") => channel.filter().is_some(),
             Some("meta") => channel.meta().is_some(),
             Some(_) => false,
-            // Who may read all of a channel may not yet make the server filter it, nor see what its operators do.
+            // A right to read all of a channel is none to make the server filter it, or to see what operators do.
             None => channel.filter().is_none() && channel.meta().is_none(),
         };
         is_qualified && pattern.matches(plain)

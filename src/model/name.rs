@@ -110,7 +110,7 @@ impl ChannelName {
         self.as_str() == CONNECTIONS
     }
 
-    /// What follows `[meta]` in the name of a metachannel, on which the app itself tells what happens in it.
+    /// The name behind `[meta]`: that of a metachannel, on which the app itself tells what happens in it.
     pub fn meta(&self) -> Option<&str> {
         self.text.strip_prefix(META)
     }

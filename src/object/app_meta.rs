@@ -1,5 +1,5 @@
-//! What an app's object publishes on its metachannels: one call at a time to each, in order, and all that waits
-//! together. A message that could not be brought there is lost: whoever reads may ask for what there is.
+//! An app's object publishes on its metachannels: it makes one call at a time to each, in order, with all that waits. A
+//! message that could not be brought there is lost: whoever reads may ask for what there is.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -57,7 +57,7 @@ impl Outlets {
         }
     }
 
-    /// What is to be published now.
+    /// The calls that publish what waits.
     fn calls(&mut self, app: &AppId) -> Vec<ChannelCall> {
         let mut calls = Vec::new();
         for (metachannel, outlet) in &mut self.of {

@@ -21,9 +21,9 @@ impl<S: Store + RelayStore> Host<S> {
         let is_clients = own.is_some_and(ChannelName::is_of_clients);
         let is_metachannel = own.is_some_and(ChannelName::is_metachannel);
         let mut channel = self.channel.as_mut().map(Channel::tally_mut);
-        if is_metachannel {
-            // To tell what was counted is not counted: it would be told in turn, without end.
-            channel = channel.map(std::mem::take).and(None);
+        // To tell what was counted is not counted: it would be told in turn, without end.
+        if let Some(counted) = channel.take_if(|_| is_metachannel) {
+            std::mem::take(counted);
         }
         if is_clients && channel.as_ref().is_some_and(|counted| !counted.is_empty()) {
             self.reporter.count_channel(now_ms);

@@ -50,12 +50,8 @@ impl Relay {
         match admit(self) {
             Ok((channel, item)) => {
                 self.count_said(socket, messages);
-                let item = Item { place: self.expect(socket, msg_serial, messages), ..item };
-                let is_first = |session: &Session| session.generations == Generations::FIRST;
-                match self.sessions.get(&socket).is_none_or(is_first) {
-                    true => self.enqueue(channel, item),
-                    false => self.enqueue_again(channel, item),
-                }
+                let place = self.expect(socket, msg_serial, messages);
+                self.enqueue(channel, Item { place, ..item });
             }
             Err(error) => {
                 if !error.is(Code::PublishRateLimited) {
@@ -90,15 +86,13 @@ impl Relay {
     /// Adds to what waits for its channel, and sends it if nothing is in flight.
     pub(super) fn enqueue(&mut self, channel: ChannelName, item: Item) {
         self.queue.bytes += item.bytes;
-        self.queue.publishers.entry(channel.clone()).or_default().push(item);
-        self.send_publishes(&channel);
-    }
-
-    /// The same of a connection that was resumed, and may say again what waits.
-    fn enqueue_again(&mut self, channel: ChannelName, item: Item) {
-        self.queue.bytes += item.bytes;
-        if let Some(in_vain) = self.queue.publishers.entry(channel.clone()).or_default().push_again(item) {
-            self.queue.bytes -= in_vain.bytes;
+        // A connection that was resumed may say again what waits.
+        let may_repeat = |session: &Session| session.generations != Generations::FIRST;
+        let may_repeat = self.sessions.get(&item.socket).is_some_and(may_repeat);
+        let publisher = self.queue.publishers.entry(channel.clone()).or_default();
+        match may_repeat {
+            true => self.queue.bytes -= publisher.push_again(item).map_or(0, |in_vain| in_vain.bytes),
+            false => publisher.push(item),
         }
         self.send_publishes(&channel);
     }
@@ -238,8 +232,8 @@ impl Relay {
     /// and what they said behind these must not come before.
     fn give_up_unheard(&mut self, channel: &ChannelName, items: &mut Vec<Item>) {
         let mut unheard: Vec<(SocketId, String)> = Vec::new();
-        for item in items.iter().filter(|item| !self.is_there(item.socket, &item.connection_id)) {
-            if unheard.last().is_none_or(|(socket, _)| *socket != item.socket) {
+        for item in items.iter() {
+            if self.owner(item).is_none() && unheard.last().is_none_or(|(socket, _)| *socket != item.socket) {
                 unheard.push((item.socket, item.connection_id.clone()));
             }
         }
@@ -274,8 +268,7 @@ impl Relay {
             self.queue.bytes -= item.bytes;
             let outcome = outcome(&item);
             let Some(place) = item.place else { continue };
-            let owner = self.is_there(item.socket, &item.connection_id).then(|| self.sessions.get_mut(&item.socket));
-            if let Some(Some(session)) = owner {
+            if let Some(session) = self.owner(&item) {
                 session.outbox.resolve(place, outcome);
                 if sockets.last() != Some(&item.socket) {
                     sockets.push(item.socket);
@@ -285,9 +278,9 @@ impl Relay {
         sockets.into_iter().for_each(|socket| self.send_acknowledgements(socket));
     }
 
-    /// The socket may be gone and its number given to another.
-    fn is_there(&self, socket: SocketId, connection_id: &str) -> bool {
-        self.sessions.get(&socket).is_some_and(|session| session.connection_id() == connection_id)
+    /// The connection that said this, if its socket is there: that may be gone, and its number given to another.
+    fn owner(&mut self, item: &Item) -> Option<&mut Session> {
+        self.sessions.get_mut(&item.socket).filter(|session| session.connection_id() == item.connection_id)
     }
 
     fn expect(&mut self, socket: SocketId, msg_serial: u64, messages: usize) -> Option<Place> {

@@ -1,5 +1,5 @@
-//! `GET /metrics`: what all apps counted together, for Prometheus, or what one did, for its key; and `GET /apps`: which
-//! there are, for whoever runs the deployment (protocol.md § 21).
+//! `GET /metrics`, for Prometheus: what all apps counted together, or what one did, for its key. `GET /apps`: which
+//! apps there are, for whoever runs the deployment (protocol.md § 21).
 
 use serde_json::{Value, json};
 

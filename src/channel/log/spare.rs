@@ -1,5 +1,5 @@
-//! Rows that are past their time, in whose place others are written. The platform bills a row for that, and two for one
-//! that goes and one that comes, which is most of what a busy channel costs.
+//! Rows that are past their time, in whose place others are written. The platform bills one row for that. It bills two
+//! for one that goes and one that comes, and rows are most of what a busy channel costs.
 
 use std::collections::VecDeque;
 
@@ -34,7 +34,7 @@ impl Log {
     ) -> Result<(), StoreError> {
         let oldest = store.totals_after(floor, 1)?.pop();
         let is_busy = self.is_busy(oldest.map(|(position, _)| position), now_ms);
-        // What is changed or annotated goes in its time, with all that belongs to it.
+        // Messages that can be changed or annotated go in their time, with all that belongs to them.
         let rows = match is_busy && !rules.mutable && !self.revised {
             true => rows_between(store, self.spare.through, through)?,
             false => VecDeque::new(),
