@@ -13,16 +13,19 @@ mod support {
 
 use std::rc::Rc;
 
-use courtside::auth::{App, Apps};
+use courtside::auth::{App, Apps, Rules as NamespaceRules, Source};
 use courtside::error::Code;
 use courtside::model::Format;
+use courtside::model::message::Message;
 use courtside::model::name::{AppId, ChannelName};
+use courtside::model::serial::Position;
 use courtside::object::{self, CallerId, Class, Question, Reply, Settings, Timer};
 use courtside::protocol::Encoded;
 use courtside::relay::bounds::Bounds;
 use courtside::relay::session::Opening;
 use courtside::rpc::{
-    Address, Answer, AppRequest, AppResponse, ChannelCall, Follow, LocalOccupancy, RelayName, Request, Rules,
+    Address, Answer, AppRequest, AppResponse, ChannelCall, Follow, LocalOccupancy, Publish, PublishKey, RelayName,
+    Request, Rules, Standing, Submission,
 };
 use serde_json::{Value, json};
 use support::disk::Disk;
@@ -122,6 +125,33 @@ fn what_is_published_to_a_quiet_channel_is_written_in_that_turn() {
     let input = Input::Frame { link: LinkId(1), bytes: publish.into_bytes(), format: Format::Json };
     let turned = objects.hosts[CHANNEL].turn(input, 1_000_000);
     assert_eq!((turned.wrote, objects.hosts[CHANNEL].disk().stored().rows.len()), (true, 1));
+}
+
+/// What a relay publishes after the answer to what it alone published shares its turn with nobody who waits.
+#[test]
+fn a_lone_relay_is_served_without_a_timer_and_others_wait_for_the_end_of_the_turn() {
+    let mut host = objects().hosts.swap_remove(CHANNEL);
+    let mut publishes = 0;
+    let mut publish = |host: &mut Host, relay: u16| {
+        publishes += 1;
+        let relay = RelayName::shard(&address().app, relay);
+        let message = Publish {
+            key: PublishKey::Request(format!("{publishes}")),
+            connection_id: None,
+            by: Source::SERVER,
+            content: Submission::Messages(vec![Message::default()]),
+        };
+        let standing = Standing { relay, epoch: String::new(), position: Position::default() };
+        let request = Request::PublishBy(standing, vec![message]);
+        let call = ChannelCall { to: address(), rules: Rules::of(NamespaceRules::NONE), request };
+        let call = Input::Object(object::Input::Call { caller: CallerId(publishes), call });
+        let turned = host.turn(call, 1_000_000);
+        (turned.wrote, turned.started.contains(&(Timer::Commit, 0)))
+    };
+    assert_eq!([0, 0].map(|relay| publish(&mut host, relay)), [(true, true), (false, false)]);
+    host.turn(Input::Object(object::Input::Rang(Timer::Commit)), 1_000_000);
+    let expected = [(true, false), (true, false), (true, true), (false, false)];
+    assert_eq!([0, 0, 1, 0].map(|relay| publish(&mut host, relay)), expected);
 }
 
 /// So that whoever is attached to a metachannel hears all that happens from then on.

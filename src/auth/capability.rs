@@ -21,17 +21,31 @@ use crate::model::node;
 
 /// Operations by resource: never empty, and no resource without an operation.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Capability(Rc<SortedMap<Resource, Operations>>);
+pub struct Capability(Rc<Known>);
+
+#[derive(PartialEq, Eq)]
+struct Known {
+    entries: SortedMap<Resource, Operations>,
+    /// Kept, because a session's record has it, and is written again with each delivery.
+    text: Box<str>,
+}
 
 impl Capability {
+    fn of(entries: SortedMap<Resource, Operations>) -> Capability {
+        let names = |operations: &Operations| operations.names().map(Value::from).collect();
+        let list = |(resource, operations): (&Resource, &Operations)| (resource.as_str().to_owned(), names(operations));
+        let text = Value::Object(entries.iter().map(list).collect()).to_string().into();
+        Capability(Rc::new(Known { entries, text }))
+    }
+
     /// Everything everywhere, what `{"*":["*"]}` says to a key's owner: any operation on any plain channel.
     pub fn full() -> Capability {
-        Capability(Rc::new(SortedMap::from([(Resource::everything(), Operations::ALL)])))
+        Capability::of(SortedMap::from([(Resource::everything(), Operations::ALL)]))
     }
 
     /// Nothing on any channel: it names one that there cannot be.
     pub fn of_nothing() -> Capability {
-        Capability(Rc::new(SortedMap::from([(Resource::nothing(), Operations::SUBSCRIBE)])))
+        Capability::of(SortedMap::from([(Resource::nothing(), Operations::SUBSCRIBE)]))
     }
 
     /// From JSON text. Fails with 40000 when it is no object of lists of operations, or is too large.
@@ -49,7 +63,7 @@ impl Capability {
         if entries.is_empty() {
             return Err(invalid("names no resource"));
         }
-        bounded(Capability(Rc::new(entries)))
+        bounded(Capability::of(entries))
     }
 
     /// From JSON that is an object, or a string that holds the text of one.
@@ -71,15 +85,15 @@ impl Capability {
         if both.is_empty() {
             return Err(Code::NotPermitted.because("the credentials leave nothing of the requested capability"));
         }
-        let needed = |resource: &Resource| other.0.contains_key(resource);
-        bounded(Capability(Rc::new(without_implied(both, needed))))
+        let needed = |resource: &Resource| other.0.entries.contains_key(resource);
+        bounded(Capability::of(without_implied(both, needed)))
     }
 
     /// The resources of `named` that are not in this, what a key left of it. Fails with 40000 when both are too large
     /// to keep.
     pub fn narrowed<'a>(&self, named: &'a Capability) -> Result<Vec<&'a str>, ErrorInfo> {
-        let is_lost = |resource: &&Resource| !self.0.contains_key(*resource);
-        let lost: Vec<&str> = named.0.keys().filter(is_lost).map(Resource::as_str).collect();
+        let is_lost = |resource: &&Resource| !self.0.entries.contains_key(*resource);
+        let lost: Vec<&str> = named.0.entries.keys().filter(is_lost).map(Resource::as_str).collect();
         // With room for what marks each as a channel.
         let bytes: usize = lost.iter().map(|name| name.len() + 16).sum();
         if bytes > 0 && self.text().len() + bytes > CAPABILITY_MAX_BYTES {
@@ -90,8 +104,8 @@ impl Capability {
 
     fn pairs(&self, other: &Capability) -> SortedMap<Resource, Operations> {
         let mut both = SortedMap::default();
-        for (ours, allowed) in self.0.iter() {
-            for (theirs, wanted) in other.0.iter().filter(|(_, wanted)| wanted.intersects(*allowed)) {
+        for (ours, allowed) in self.0.entries.iter() {
+            for (theirs, wanted) in other.0.entries.iter().filter(|(_, wanted)| wanted.intersects(*allowed)) {
                 if let Some(resource) = ours.narrow(theirs) {
                     *both.get_or_insert(resource, Operations::NONE) |= *allowed & *wanted;
                 }
@@ -123,20 +137,18 @@ impl Capability {
     }
 
     fn sum(&self, applies: impl Fn(&Resource) -> bool) -> Operations {
-        let applying = self.0.iter().filter(|(resource, _)| applies(resource));
+        let applying = self.0.entries.iter().filter(|(resource, _)| applies(resource));
         applying.fold(Operations::NONE, |sum, (_, operations)| sum | *operations)
     }
 
     /// The texts of its resources, sorted.
     pub fn resources(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(Resource::as_str)
+        self.0.entries.keys().map(Resource::as_str)
     }
 
     /// The canonical text: sorted keys, sorted operations, no white space.
-    pub fn text(&self) -> String {
-        let names = |operations: &Operations| operations.names().map(Value::from).collect();
-        let list = |(resource, operations): (&Resource, &Operations)| (resource.as_str().to_owned(), names(operations));
-        Value::Object(self.0.iter().map(list).collect()).to_string()
+    pub fn text(&self) -> &str {
+        &self.0.text
     }
 }
 
@@ -175,7 +187,7 @@ fn without_implied(
 }
 
 fn bounded(capability: Capability) -> Result<Capability, ErrorInfo> {
-    if capability.0.len() > CAPABILITY_MAX_RESOURCES {
+    if capability.0.entries.len() > CAPABILITY_MAX_RESOURCES {
         return Err(invalid(&format!("has more than {CAPABILITY_MAX_RESOURCES} resources")));
     }
     if capability.text().len() > CAPABILITY_MAX_BYTES {
@@ -191,14 +203,14 @@ fn invalid(why: &str) -> ErrorInfo {
 
 impl fmt::Debug for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())
+        f.write_str(self.text())
     }
 }
 
 /// Travels as its text: short, and the form in which clients see it.
 impl Serialize for Capability {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.text())
+        serializer.serialize_str(self.text())
     }
 }
 

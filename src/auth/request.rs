@@ -186,7 +186,7 @@ impl ApprovedToken {
 
     /// Signs it. `random` only keeps two tokens from being the same.
     pub fn issue(self, random: [u8; 8]) -> TokenDetails {
-        let capability = self.capability.as_ref().unwrap_or(&self.key.capability).text();
+        let capability = self.capability.as_ref().unwrap_or(&self.key.capability).text().to_owned();
         let client_id = self.client_id.as_str().map(str::to_owned);
         let (issued, expires) = (self.issued_at_ms, self.issued_at_ms.saturating_add(self.ttl_ms));
         let terms = Terms {
@@ -244,7 +244,9 @@ fn string(body: &Map<String, Value>, name: &str) -> Result<String, ErrorInfo> {
 /// The text that is signed. An object, which documentation shows for unsigned requests, stands for its canonical text.
 fn capability_text(body: &Map<String, Value>) -> Result<String, ErrorInfo> {
     match body.get("capability") {
-        Some(object @ Value::Object(_)) => Capability::from_value(object).map(|capability| capability.text()),
+        Some(object @ Value::Object(_)) => {
+            Capability::from_value(object).map(|capability| capability.text().to_owned())
+        }
         _ => text(body, "capability"),
     }
 }

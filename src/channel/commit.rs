@@ -61,6 +61,13 @@ impl Channel {
         calls >= BUSY_CALLS || (2..BUSY_PUBLISHES).contains(&publishes)
     }
 
+    /// Whether what waits needs no company. A relay makes one such call at a time. If it made the only call of the last
+    /// commit, it has had the answer to that, so the turn of that commit is over.
+    pub fn is_alone(&self) -> bool {
+        let alone = only(&self.pending);
+        alone.is_some() && alone == self.last_alone.as_ref()
+    }
+
     /// Whether the namespace says how often there may be a commit. Acknowledgements wait for it, too.
     pub fn is_paced(&self) -> bool {
         self.meta.rules.commit_interval_ms > 0
@@ -83,6 +90,7 @@ impl Channel {
         let pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         self.committed_at_ms = now_ms;
+        self.last_alone = only(&pending).cloned();
         self.last_commit = (pending.len(), pending.iter().map(|call| call.publishes.len()).sum());
         match self.write(store, &pending, now_ms) {
             Ok(answers) => {
@@ -271,4 +279,12 @@ fn reused() -> ErrorInfo {
 
 pub(super) fn dedup_cutoff(now_ms: u64) -> Position {
     Position::at(now_ms.saturating_sub(DEDUP_WINDOW_MS))
+}
+
+/// The relay that makes the only call.
+fn only(calls: &[Pending]) -> Option<&RelayName> {
+    match calls {
+        [Pending { by, .. }] => by.as_ref(),
+        _ => None,
+    }
 }

@@ -139,6 +139,8 @@ pub struct Channel {
     pending_bytes: usize,
     /// Of how many calls the last commit was, and how many publishes.
     last_commit: (usize, usize),
+    /// The relay that made the only call of it.
+    last_alone: Option<RelayName>,
     committed_at_ms: u64,
     /// A write failed, and what is stored hasn't been read since.
     stale: bool,
@@ -203,6 +205,7 @@ impl Channel {
             pending: Vec::new(),
             pending_bytes: 0,
             last_commit: (0, 0),
+            last_alone: None,
             committed_at_ms: 0,
             stale: false,
             mend_at_ms: None,

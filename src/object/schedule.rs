@@ -41,16 +41,16 @@ impl<S: Store + RelayStore> Host<S> {
     fn schedule_commit(&mut self) -> bool {
         let Some(channel) = self.channel.as_ref().filter(|channel| channel.has_pending()) else { return false };
         let (wait_ms, is_paced) = (channel.commits_in_ms(self.now_ms), channel.is_paced());
-        let is_new = self.start(Timer::Commit, wait_ms);
+        let (is_alone, awaits_more) = (channel.is_alone(), channel.awaits_more());
+        // A timer costs a tenth of a lone message.
+        let needs_timer = wait_ms > 0 || awaits_more || !is_alone || self.timers.runs(Timer::Commit);
+        let is_new = !needs_timer || self.start(Timer::Commit, wait_ms);
         // Where commits have a pace, a timer that runs may be that of a wait that is over before its time.
-        if wait_ms > 0 || !(is_new || is_paced) {
-            return false;
-        }
-        let awaits_more = self.channel.as_ref().is_some_and(Channel::awaits_more);
-        if !awaits_more {
+        let is_due = wait_ms == 0 && (is_new || is_paced) && !awaits_more;
+        if is_due {
             self.channel_does(Channel::commit);
         }
-        !awaits_more
+        is_due
     }
 
     fn has_pending(&self) -> bool {

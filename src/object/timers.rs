@@ -30,9 +30,13 @@ pub struct Timers {
 }
 
 impl Timers {
+    pub fn runs(&self, timer: Timer) -> bool {
+        self.running.contains(&timer)
+    }
+
     /// Whether it is to be started: one of a kind runs at a time.
     pub fn start(&mut self, timer: Timer) -> bool {
-        let is_new = !self.running.contains(&timer);
+        let is_new = !self.runs(timer);
         if is_new {
             self.running.push(timer);
         }

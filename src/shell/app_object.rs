@@ -106,10 +106,9 @@ fn perform(object: &ObjectRef, output: AppOutput) {
         AppOutput::Answer { caller, answer: given } => answer(object, caller, &given),
         AppOutput::Tell(tell) => {
             let env = object.borrow().env.clone();
-            later(object, async move {
-                let answer = calls::notify(&env, &tell.relay, &tell.notice).await;
-                AppInput::Told { tell, answer }
-            });
+            let object = object.clone();
+            let called = calls::notify(&env, &tell.relay, &tell.notice);
+            called.then(move |answer| turn(&object, AppInput::Told { tell, answer }));
         }
         AppOutput::Publish(call) => {
             let env = object.borrow().env.clone();

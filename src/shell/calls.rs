@@ -2,17 +2,19 @@
 //! `fetch`.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use js_sys::{Object, Reflect, Uint8Array};
+use js_sys::{Object, Promise, Reflect, Uint8Array};
+use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Delay, Env, console_error};
 
-use super::platform::{ObjectNamespace, Stub, object};
+use super::platform::{Asked, ObjectNamespace, Stub, object};
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CALL_PATIENCE_MS, CALL_PAUSES_MS};
@@ -78,9 +80,44 @@ pub fn comet_verb(path: &str) -> Verb {
     }
 }
 
-/// `None` when no answer came, whatever the reason: the callee may or may not have done it.
-pub async fn call_channel(env: &Env, call: &ChannelCall) -> Option<Answer<Response>> {
-    pinned::decode(&post(env, CHANNEL, &call.to.object_name(), CALL, &pinned::encode(call)).await?).ok()
+/// A call that has been made. Its answer is `None` when none came, whatever the reason: the callee may or may not have
+/// done it.
+pub struct Call<T>(Option<Asked>, PhantomData<T>);
+
+impl<T: Versioned + 'static> Call<T> {
+    /// Hands the answer on, later. That spares what a future costs, which is a lot beside a call.
+    pub fn then(self, tell: impl FnOnce(Option<T>) + 'static) {
+        settle(self.0, Box::new(|answer| tell(answer.and_then(|bytes| pinned::decode(&bytes).ok()))));
+    }
+
+    pub async fn answer(self) -> Option<T> {
+        pinned::decode(&settled(self.0).await?).ok()
+    }
+}
+
+/// The answer's bytes, not yet decoded: what waits is the same code for all calls.
+fn settle(asked: Option<Asked>, tell: Box<dyn FnOnce(Option<Vec<u8>>)>) {
+    match asked {
+        // Of its two functions a promise calls one.
+        Some(asked) => {
+            let tell = Closure::once_into_js(move |answer: JsValue| tell(bytes(&answer)));
+            asked.then(&tell, &tell);
+        }
+        // The caller is still at what it does.
+        None => spawn_local(async { tell(None) }),
+    }
+}
+
+async fn settled(asked: Option<Asked>) -> Option<Vec<u8>> {
+    bytes(&JsFuture::from(asked?.unchecked_into::<Promise>()).await.ok()?)
+}
+
+fn bytes(answer: &JsValue) -> Option<Vec<u8>> {
+    answer.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec)
+}
+
+pub fn call_channel(env: &Env, call: &ChannelCall) -> Call<Answer<Response>> {
+    post(env, CHANNEL, &call.to.object_name(), CALL, &pinned::encode(call))
 }
 
 /// A repeat is safe: a channel knows a publish that it has.
@@ -88,7 +125,7 @@ pub async fn ask_channel(env: &Env, call: &ChannelCall) -> Answer<Response> {
     let answer = async {
         for pause_ms in CALL_PAUSES_MS {
             pause(pause_ms).await;
-            if let Some(answer) = call_channel(env, call).await {
+            if let Some(answer) = call_channel(env, call).answer().await {
                 return answer;
             }
         }
@@ -103,8 +140,8 @@ pub async fn ask_app(env: &Env, call: &AppCall) -> Answer<AppResponse> {
     let answer = async {
         for pause_ms in &CALL_PAUSES_MS[..tries] {
             pause(*pause_ms).await;
-            let answer = post(env, APP, call.app.as_str(), CALL, &pinned::encode(call)).await;
-            if let Some(answer) = answer.and_then(|bytes| pinned::decode(&bytes).ok()) {
+            let called = post(env, APP, call.app.as_str(), CALL, &pinned::encode(call));
+            if let Some(answer) = called.answer().await {
                 return answer;
             }
         }
@@ -130,16 +167,16 @@ async fn within<T>(patience_ms: u64, asked: impl Future<Output = T>) -> Option<T
     }
 }
 
-pub async fn deliver(env: &Env, relay: &RelayName, delivery: &Delivery) -> Option<Delivered> {
-    call_relay(env, relay, DELIVER, &pinned::encode(delivery)).await
+pub fn deliver(env: &Env, relay: &RelayName, delivery: &Delivery) -> Call<Delivered> {
+    call_relay(env, relay, DELIVER, &pinned::encode(delivery))
 }
 
-pub async fn follow(env: &Env, relay: &RelayName, follow: &Follow) -> Option<Answer<Response>> {
-    call_relay(env, relay, FOLLOW, &pinned::encode(follow)).await
+pub fn follow(env: &Env, relay: &RelayName, follow: &Follow) -> Call<Answer<Response>> {
+    call_relay(env, relay, FOLLOW, &pinned::encode(follow))
 }
 
-pub async fn probe(env: &Env, relay: &RelayName, probe: &Probe) -> Option<Probed> {
-    call_relay(env, relay, PROBE, &pinned::encode(probe)).await
+pub fn probe(env: &Env, relay: &RelayName, probe: &Probe) -> Call<Probed> {
+    call_relay(env, relay, PROBE, &pinned::encode(probe))
 }
 
 /// The first good answer of these relays, else the last.
@@ -147,8 +184,8 @@ pub async fn identify(env: &Env, relays: &[RelayName], key: &str) -> Answer<Resp
     let mut answer = Err(unreachable());
     for relay in relays {
         if answer.is_err() {
-            let asked = within(CALL_PATIENCE_MS, call_relay(env, relay, IDENTIFY, key.as_bytes())).await;
-            answer = asked.flatten().unwrap_or_else(|| Err(unreachable()));
+            let asked = call_relay(env, relay, IDENTIFY, key.as_bytes()).answer();
+            answer = within(CALL_PATIENCE_MS, asked).await.flatten().unwrap_or_else(|| Err(unreachable()));
         }
     }
     answer
@@ -158,18 +195,19 @@ fn unreachable() -> ErrorInfo {
     Code::TimedOut.because("the channel could not be reached; try again")
 }
 
-pub async fn notify(env: &Env, relay: &RelayName, notice: &Notice) -> Option<Noticed> {
-    call_relay(env, relay, NOTICE, &pinned::encode(notice)).await
+pub fn notify(env: &Env, relay: &RelayName, notice: &Notice) -> Call<Noticed> {
+    call_relay(env, relay, NOTICE, &pinned::encode(notice))
 }
 
 /// `None` when no answer came: of those who are to end, some may have ended. To be asked again is harmless.
 pub async fn inspect(env: &Env, relay: &RelayName, inspection: &Inspection) -> Option<Inspected> {
-    within(CALL_PATIENCE_MS, call_relay(env, relay, INSPECT, &pinned::encode(inspection))).await.flatten()
+    let called = call_relay(env, relay, INSPECT, &pinned::encode(inspection));
+    within(CALL_PATIENCE_MS, called.answer()).await.flatten()
 }
 
-async fn call_relay<T: Versioned>(env: &Env, relay: &RelayName, about: &str, question: &[u8]) -> Option<T> {
+fn call_relay<T>(env: &Env, relay: &RelayName, about: &str, question: &[u8]) -> Call<T> {
     let (class, name) = object_of(relay);
-    pinned::decode(&post(env, class, name, about, question).await?).ok()
+    post(env, class, name, about, question)
 }
 
 /// The class and name of an object that holds sockets.
@@ -180,11 +218,9 @@ fn object_of(relay: &RelayName) -> (&'static str, &str) {
     }
 }
 
-/// The answer's bytes, not yet decoded: what waits is the same code for all calls.
-async fn post(env: &Env, class: &str, name: &str, about: &str, question: &[u8]) -> Option<Vec<u8>> {
-    let stub = stub(env, class, name, &object([])).ok()?;
-    let answer = JsFuture::from(stub.ask(about, &Uint8Array::from(question)).ok()?).await.ok()?;
-    answer.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec)
+fn post<T>(env: &Env, class: &str, name: &str, about: &str, question: &[u8]) -> Call<T> {
+    let asked = stub(env, class, name, &object([])).and_then(|stub| stub.ask(about, &Uint8Array::from(question)));
+    Call(asked.ok(), PhantomData)
 }
 
 /// Asks an object to take a connection in, near the place that the hint says, if it must be made for that. Gives the

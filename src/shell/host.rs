@@ -3,14 +3,13 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
-use std::time::Duration;
 
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
-use worker::{Delay, Env, Error, Response, Result, WebSocketPair};
+use worker::{Env, Error, Response, Result, WebSocketPair};
 
 use super::callers::Callers;
-use super::platform::{Done, ObjectState, Socket, now_ms, random_id};
+use super::platform::{self, Done, ObjectState, Socket, now_ms, random_id};
 use super::registry::{Registration, Registry};
 use super::responses::{self, Responses};
 use super::router::write_reply;
@@ -162,10 +161,10 @@ fn perform(object: &ObjectRef, output: Output) {
         Output::Write { response, body, last } => responses::write(object, response, body, last),
         Output::Cut { response } => object.borrow_mut().responses.cut(response),
         Output::Answer { caller, reply } => answer(object, caller, reply),
-        Output::Start { timer, after_ms } => later(object, async move {
-            Delay::from(Duration::from_millis(after_ms)).await;
-            Input::Rang(timer)
-        }),
+        Output::Start { timer, after_ms } => {
+            let object = object.clone();
+            platform::after(after_ms, move || turn(&object, Input::Rang(timer)));
+        }
         Output::AskAlarm => {
             let storage = object.borrow().state.storage();
             later(object, async move { Input::AlarmKnown { at_ms: alarm::ask(&storage).await } });
@@ -199,23 +198,30 @@ fn ask_other(object: &ObjectRef, question: Question) {
     let env = object.borrow().env.clone();
     match question {
         Question::Call { ticket, call } => {
-            later(object, async move { Input::Answered { ticket, answer: calls::call_channel(&env, &call).await } })
+            calls::call_channel(&env, &call).then(hear(object, move |answer| Input::Answered { ticket, answer }));
         }
         Question::Follow { ticket, above, follow } => {
-            later(object, async move { Input::Answered { ticket, answer: calls::follow(&env, &above, &follow).await } })
+            calls::follow(&env, &above, &follow).then(hear(object, move |answer| Input::Answered { ticket, answer }));
         }
-        Question::Deliver { relay, attempt, delivery } => later(object, async move {
-            let answer = calls::deliver(&env, &relay, &delivery).await;
-            Input::Delivered { channel: delivery.channel, relay, attempt, answer }
-        }),
-        Question::Probe { relay, attempt, probe } => later(object, async move {
-            let answer = calls::probe(&env, &relay, &probe).await;
-            Input::Probed { relay, attempt, answer }
-        }),
+        Question::Deliver { relay, attempt, delivery } => {
+            let called = calls::deliver(&env, &relay, &delivery);
+            let channel = delivery.channel;
+            called.then(hear(object, move |answer| Input::Delivered { channel, relay, attempt, answer }));
+        }
+        Question::Probe { relay, attempt, probe } => {
+            let called = calls::probe(&env, &relay, &probe);
+            called.then(hear(object, move |answer| Input::Probed { relay, attempt, answer }));
+        }
         Question::App { ticket, call } => {
             later(object, async move { Input::AppAnswered { ticket, answer: calls::ask_app(&env, &call).await } })
         }
     }
+}
+
+/// What an answer comes to.
+fn hear<T, F: FnOnce(T) -> Input>(object: &ObjectRef, input: F) -> impl FnOnce(T) + use<T, F> {
+    let object = object.clone();
+    move |answer| turn(&object, input(answer))
 }
 
 fn accept(object: &ObjectRef, caller: CallerId, socket: SocketId) {

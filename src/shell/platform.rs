@@ -104,7 +104,13 @@ extern "C" {
 
     /// The object's method of that name, in src/shell/entry.js.
     #[wasm_bindgen(method, catch)]
-    pub fn ask(this: &Stub, about: &str, question: &Uint8Array) -> Result<Promise, JsValue>;
+    pub fn ask(this: &Stub, about: &str, question: &Uint8Array) -> Result<Asked, JsValue>;
+
+    /// The promise of an answer.
+    pub type Asked;
+
+    #[wasm_bindgen(method)]
+    pub fn then(this: &Asked, answered: &JsValue, failed: &JsValue);
 
     /// Takes the answer to a call from another object: bytes, or nothing when there is none.
     pub type Done;
@@ -141,6 +147,9 @@ extern "C" {
 
     #[wasm_bindgen(method)]
     pub fn abort(this: &PipeWriter, reason: &str) -> Promise;
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(call: &JsValue, after_ms: f64);
 
     #[derive(Clone)]
     pub type Sql;
@@ -199,6 +208,11 @@ pub fn send(sockets: &[&Socket], frame: &Encoded) {
         Encoded::Events(_) => return,
     };
     sockets.iter().for_each(|socket| drop(socket.send(&value)));
+}
+
+/// Calls a function after a while, unless the object's memory goes before.
+pub fn after(ms: u64, call: impl FnOnce() + 'static) {
+    set_timeout(&Closure::once_into_js(call), ms as f64);
 }
 
 pub fn now_ms() -> u64 {

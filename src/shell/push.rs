@@ -53,7 +53,9 @@ extern "C" {
 /// Makes the request of an attempt.
 pub async fn attempt(env: &Env, to: &To) -> Outcome {
     match to {
-        To::Channel(call) => calls::call_channel(env, call).await.map_or(Outcome::Unreachable, Outcome::Channel),
+        To::Channel(call) => {
+            calls::call_channel(env, call).answer().await.map_or(Outcome::Unreachable, Outcome::Channel)
+        }
         To::Web(push) => post(push).await.unwrap_or(Outcome::Unreachable),
         To::Post(post) => ask(env, post).await.unwrap_or(Outcome::Unreachable),
         To::Authorise(authorise) => self::authorise(env, authorise).await,

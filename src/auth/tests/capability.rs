@@ -197,18 +197,18 @@ proptest! {
 
     #[test]
     fn intersection_is_idempotent(a in capabilities()) {
-        prop_assert_eq!(a.intersect(&a).unwrap().text(), a.text());
+        prop_assert_eq!(a.intersect(&a).unwrap(), a);
     }
 
     #[test]
     fn the_text_leads_back(a in capabilities()) {
-        prop_assert_eq!(Capability::parse(&a.text()).unwrap(), a);
+        prop_assert_eq!(Capability::parse(a.text()).unwrap(), a);
     }
 
     #[test]
     fn no_text_panics(text in ".{0,200}", value in "[\\[\\]{}:,\"*a-z]{0,80}") {
         let _ = Capability::parse(&text);
         let _ = Capability::parse(&value);
-        let _ = Capability::parse(&format!(r#"{{"{value}":["*"]}}"#)).map(|parsed| parsed.text());
+        let _ = Capability::parse(&format!(r#"{{"{value}":["*"]}}"#));
     }
 }
