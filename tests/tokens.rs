@@ -2,9 +2,12 @@
 
 use std::rc::Rc;
 
-use courtside::auth::{App, Credentials, Grant, KeyName, Presented, Revocation, Surface, Target, TokenRequest};
+use courtside::auth::{
+    App, Credentials, Grant, KeyName, Operators, Presented, Revocation, Secret, Surface, Target, TokenRequest,
+};
 use courtside::error::Code;
 use courtside::model::Format;
+use courtside::model::name::LOG;
 use courtside::protocol::Encoded;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
@@ -260,4 +263,56 @@ fn channels_may_want_a_name_and_tls() {
     assert_eq!(frames(&scene.send(2, attach("safe:a")), 2), ["error safe:a 40311"]);
     let publish = json!({"action": 15, "channel": "named:a", "msgSerial": 0, "messages": [{"name": "n"}]});
     assert_eq!(frames(&scene.send(1, publish), 1), ["nack 40161"]);
+}
+
+fn operators(admin_token: &str) -> Operators {
+    Operators::of(&Secret::presented(admin_token))
+}
+
+/// Connects with such a token of the app where `known` is the admin token; gives another of a minute later.
+fn watched_by_an_operator(scene: &mut Scene, known: &str) -> String {
+    let issue = |now_ms| operators("admin-token").issue(app().id(), now_ms, [7; 8]).token;
+    let query = [("accessToken".to_owned(), issue(NOW_MS))];
+    let presented = Presented { query: &query, ..Presented::default() };
+    let credentials = Credentials::parse(&presented, Surface::Realtime).unwrap();
+    let grant = credentials.or_of(Some(&operators("admin-token"))).verify(Some(&app()), NOW_MS).unwrap();
+    scene.relay.set_operators(Some(operators(known)));
+    scene.relay.open(SocketId(1), Opening::from_query(grant, &[], false), "connection1".to_owned(), NOW_MS);
+    issue(NOW_MS + 60_000)
+}
+
+#[test]
+fn an_operator_hears_and_does_nothing() {
+    let mut scene = Scene::new();
+    watched_by_an_operator(&mut scene, "admin-token");
+    let attach = |channel: &str| json!({"action": 10, "channel": channel});
+    assert_eq!(frames(&scene.send(1, attach(LOG)), 1), [""; 0], "the channel is asked");
+    for other in ["room", "[meta]channel.lifecycle"] {
+        assert_eq!(frames(&scene.send(1, attach(other)), 1), [format!("error {other} 40160")]);
+    }
+    for channel in [LOG, "room"] {
+        let said = json!({"action": 15, "channel": channel, "msgSerial": 0, "messages": [{"name": "n"}]});
+        assert_eq!(frames(&scene.send(1, said), 1), ["nack 40160"], "{channel}");
+    }
+}
+
+#[test]
+fn an_operator_renews_and_stays_whatever_becomes_of_the_keys() {
+    let mut scene = Scene::watching();
+    let renewed = watched_by_an_operator(&mut scene, "admin-token");
+    let bare: App = serde_json::from_value(json!({"id": "demo", "keys": [], "namespaces": []})).unwrap();
+    let effects = scene.relay.reconfigure(Some(&app()), Rc::new(bare), NOW_MS);
+    assert_eq!(frames(&effects, 1), [""; 0]);
+    assert_eq!(frames(&scene.auth(1, &renewed), 1), ["connected"]);
+    let hour_ms = 60 * 60_000;
+    let said = scene.run(1, NOW_MS + 2 * hour_ms);
+    let end_ms = NOW_MS + hour_ms + 60_000;
+    assert_eq!(said, [(end_ms - 30_000, "auth".to_owned()), (end_ms, "disconnected 40142".to_owned())]);
+}
+
+#[test]
+fn no_operator_renews_once_the_admin_token_is_another() {
+    let mut scene = Scene::new();
+    let renewed = watched_by_an_operator(&mut scene, "another-admin-token");
+    assert_eq!(frames(&scene.auth(1, &renewed), 1), ["disconnected 40143"]);
 }

@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use super::fields::Fields;
 use super::push::PushCredentials;
 use super::webhook::{Hook, Webhook};
-use super::{Capability, Grant, Key, KeyName, Namespace, Rules, Secret};
+use super::{Capability, Grant, Key, KeyName, Namespace, Operators, Rules, Secret};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     APPS_MAX, APPS_MAX_BYTES, HOOKS_PER_APP_MAX, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX, SHORT_SECRET_MIN_BYTES,
@@ -153,11 +153,23 @@ impl App {
         self.keys.iter().find(|key| key.name == *name)
     }
 
+    /// The deployment itself, as far as it is one: what happens on its metachannels is of no app.
+    fn of_deployment() -> App {
+        App {
+            id: AppId::deployment(),
+            keys: Vec::new(),
+            namespaces: Vec::new(),
+            webhooks: Vec::new(),
+            push: PushCredentials::default(),
+        }
+    }
+
     /// Whether a revocation could end the grant; or another, that a client shows later who has not said by which key it
     /// comes.
     pub fn is_revocable(&self, grant: &Grant) -> bool {
         let is_revocable = |key: &Key| key.revocable_tokens;
-        !grant.basic && self.key(&grant.key_name).map_or_else(|| self.keys.iter().any(is_revocable), is_revocable)
+        let may_be = !grant.basic && !grant.key_name.is_operators();
+        may_be && self.key(&grant.key_name).map_or_else(|| self.keys.iter().any(is_revocable), is_revocable)
     }
 
     /// The rules of a channel: those of its namespace, else of the namespace `*`, else none. A metachannel has none.
@@ -263,7 +275,17 @@ impl From<App> for Value {
 
 /// The apps of the configuration. A list: to compare a thousand short ids takes microseconds.
 #[derive(Clone, Debug, Default)]
-pub struct Apps(Vec<Rc<App>>);
+pub struct Apps {
+    all: Vec<Rc<App>>,
+    operated: Option<Operated>,
+}
+
+/// A deployment that somebody has the admin token of.
+#[derive(Clone, Debug)]
+struct Operated {
+    operators: Operators,
+    deployment: Rc<App>,
+}
 
 impl Apps {
     /// From the secret `APPS`. Fails with 40000, saying where and what, at the first thing that is wrong: also a secret
@@ -286,11 +308,24 @@ impl Apps {
 
     /// Just these, or this one.
     pub fn of(apps: impl IntoIterator<Item = Rc<App>>) -> Apps {
-        Apps(apps.into_iter().collect())
+        Apps { all: apps.into_iter().collect(), operated: None }
+    }
+
+    /// The same where operators may hear what happens in them, and in the deployment itself, which is no app that is
+    /// listed.
+    pub fn operated_by(self, operators: Operators) -> Apps {
+        let deployment = Rc::new(App::of_deployment());
+        Apps { operated: Some(Operated { operators, deployment }), ..self }
+    }
+
+    /// What signs the tokens of operators, if there are any.
+    pub fn operators(&self) -> Option<&Operators> {
+        self.operated.as_ref().map(|operated| &operated.operators)
     }
 
     pub fn get(&self, id: &AppId) -> Option<&Rc<App>> {
-        self.0.iter().find(|app| app.id == *id)
+        let deployment = self.operated.as_ref().map(|operated| &operated.deployment);
+        self.iter().chain(deployment).find(|app| app.id == *id)
     }
 
     /// The one that there is, if there is one only.
@@ -300,10 +335,10 @@ impl Apps {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Rc<App>> {
-        self.0.iter()
+        self.all.iter()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 }

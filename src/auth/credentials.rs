@@ -7,7 +7,7 @@ use super::encoding::text_from_base64;
 use super::jwt::{self, DecodedJwt, PresentedJwt};
 use super::key::PresentedKey;
 use super::token::PresentedToken;
-use super::{App, Grant, Key, KeyName, Secret};
+use super::{App, Grant, Key, KeyName, Operators, Secret};
 use crate::error::{Code, ErrorInfo};
 use crate::model::name::AppId;
 
@@ -56,6 +56,8 @@ pub struct Credentials {
     proof: Proof,
     client_id: Option<String>,
     surface: Surface,
+    /// What signs such a token, if it is one of an operator and may be.
+    operators: Option<Key>,
 }
 
 #[derive(Clone)]
@@ -83,21 +85,29 @@ impl Credentials {
             (None, None, Some(token)) => Proof::from_token(token, surface)?,
             (None, None, None) => return Err(Code::NoCredentials.into()),
         };
-        Ok(Credentials { proof, client_id, surface })
+        Ok(Credentials { proof, client_id, surface, operators: None })
     }
 
     /// From the token that a client sends over its connection, whose clientId it must fit. Fails like
     /// [`Credentials::parse`].
     pub fn renewed(token: &str, client_id: Option<&str>) -> Result<Credentials, ErrorInfo> {
         let proof = Proof::from_token(token, Surface::Realtime)?;
-        Ok(Credentials { proof, client_id: client_id.map(str::to_owned), surface: Surface::Realtime })
+        let client_id = client_id.map(str::to_owned);
+        Ok(Credentials { proof, client_id, surface: Surface::Realtime, operators: None })
     }
 
     /// A key that a client names without its secret, as it may where what it then does is signed. Fails with 40101 when
     /// the text is none.
     pub fn named(key_name: &str) -> Result<Credentials, ErrorInfo> {
         let name = KeyName::parse(key_name).map_err(|_| malformed())?;
-        Ok(Credentials { proof: Proof::Named(name), client_id: None, surface: Surface::Realtime })
+        Ok(Credentials { proof: Proof::Named(name), client_id: None, surface: Surface::Realtime, operators: None })
+    }
+
+    /// The same where an operator may come by its token: over a connection, which is all that it is good for.
+    pub fn or_of(self, operators: Option<&Operators>) -> Credentials {
+        let is_one = matches!(&self.proof, Proof::Token(token) if token.key_name.is_operators());
+        let operators = operators.filter(|_| is_one).map(|operators| operators.key(self.app_id()));
+        Credentials { operators, ..self }
     }
 
     /// Whose app to ask for, before verifying.
@@ -132,7 +142,8 @@ impl Credentials {
         wrong: impl FnOnce(Guess<'_>, ErrorInfo) -> ErrorInfo,
     ) -> Result<Grant, ErrorInfo> {
         let app = app.filter(|app| app.id() == self.app_id());
-        let key = app.and_then(|app| app.key(self.key_name())).filter(|key| !key.has_ended(now_ms));
+        let key = app.and_then(|app| self.operators.as_ref().or_else(|| app.key(self.key_name())));
+        let key = key.filter(|key| !key.has_ended(now_ms));
         let Some(key) = key else {
             return Err(self.unknown_key(app.is_some()));
         };

@@ -12,6 +12,9 @@ use crate::model::name::AppId;
 
 const NOBODYS: &str = "-";
 
+/// No key of an app can have this id: it is no text that [`KeyName::new`] takes.
+const OPERATORS: &str = "[operator]";
+
 /// What names a key everywhere: `appId.keyId`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -40,9 +43,26 @@ impl KeyName {
         &*self.id == NOBODYS
     }
 
+    /// Of what signs the tokens of operators in an app, or in the deployment itself.
+    pub(super) fn operators(app: AppId) -> KeyName {
+        KeyName { app, id: OPERATORS.into() }
+    }
+
+    pub fn is_operators(&self) -> bool {
+        &*self.id == OPERATORS
+    }
+
+    /// As tokens and stored grants have it. Fails with 40005 for what names neither a key nor what operators come by.
+    pub(super) fn stored(app: &str, id: &str) -> Result<KeyName, ErrorInfo> {
+        match id {
+            OPERATORS => AppId::try_from(app.to_owned()).map(KeyName::operators),
+            _ => KeyName::new(AppId::parse(app)?, id),
+        }
+    }
+
     /// Fails with 40005 when the text is not `appId.keyId`.
     pub fn parse(text: &str) -> Result<KeyName, ErrorInfo> {
-        let (app, id) = text.split_once('.').ok_or_else(|| Code::BadKey.because("a key name is appId.keyId"))?;
+        let (app, id) = parts(text)?;
         KeyName::new(AppId::parse(app)?, id)
     }
 
@@ -55,6 +75,10 @@ impl KeyName {
     }
 }
 
+fn parts(text: &str) -> Result<(&str, &str), ErrorInfo> {
+    text.split_once('.').ok_or_else(|| Code::BadKey.because("a key name is appId.keyId"))
+}
+
 impl fmt::Display for KeyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.app.as_str(), self.id)
@@ -65,7 +89,8 @@ impl TryFrom<String> for KeyName {
     type Error = ErrorInfo;
 
     fn try_from(text: String) -> Result<KeyName, ErrorInfo> {
-        KeyName::parse(&text)
+        let (app, id) = parts(&text)?;
+        KeyName::stored(app, id)
     }
 }
 
@@ -131,6 +156,17 @@ mod tests {
         for text in ["", "demo", ".", "demo.", ".key", "a.b.c", "a b.c", "a.b:c", &format!("a.{}", "x".repeat(65))] {
             assert!(KeyName::parse(text).unwrap_err().is(Code::BadKey), "{text:?}");
         }
+    }
+
+    #[test]
+    fn no_client_names_what_operators_come_by() {
+        for app in [AppId::parse("demo").unwrap(), AppId::deployment()] {
+            let name = KeyName::operators(app);
+            assert!(KeyName::parse(&name.to_string()).unwrap_err().is(Code::BadKey), "{name}");
+            let stored: KeyName = serde_json::from_str(&format!("\"{name}\"")).unwrap();
+            assert!(stored == name && stored.is_operators(), "{name} is stored as it is");
+        }
+        assert!(serde_json::from_str::<KeyName>("\"*.key\"").is_err(), "and no key is of the deployment");
     }
 
     #[test]

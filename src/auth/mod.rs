@@ -5,8 +5,8 @@
 //! - `secret`, `key`: API keys; `webhook`, `push`, `namespace`, `apps` (read by `fields`): the configuration
 //! - `credentials`: what a request presents; `grant`: what that allows; `source`: whose share it takes; `token`, `jwt`:
 //!   the signed forms
-//! - `attempts`: how often one may be wrong; `request`: a new token; `revocation`: the end of one; `ban`: who is kept
-//!   out
+//! - `attempts`: how often one may be wrong; `request`: a new token; `operators`: those of whoever has the admin token;
+//!   `revocation`: the end of one; `ban`: who is kept out
 //!
 //! A request is answered in two steps, because the app may have to be fetched: [`Credentials::parse`], then
 //! [`Credentials::verify`] with the app of [`Credentials::app_id`].
@@ -24,6 +24,7 @@ mod jwt;
 mod key;
 mod namespace;
 mod operations;
+mod operators;
 mod push;
 mod pusher;
 mod request;
@@ -47,6 +48,7 @@ pub use identity::Identity;
 pub use key::{Key, KeyName};
 pub use namespace::{Namespace, Rules};
 pub use operations::{MODERATOR, Operations};
+pub use operators::Operators;
 pub use push::{Algorithm, ApnsKey, FcmAccount, PushCredentials, SigningKey};
 pub use pusher::Signed;
 pub use request::{ApprovedToken, NonceUse, TokenDetails, TokenRequest};

@@ -14,7 +14,6 @@ use super::{Capability, Identity, Key, KeyName};
 use crate::base::pinned::{self, Versioned};
 use crate::error::ErrorInfo;
 use crate::limits::TOKEN_MAX_BYTES;
-use crate::model::name::AppId;
 
 /// Changes when the fields of [`Body`] do.
 const VERSION: u8 = 1;
@@ -83,7 +82,7 @@ impl PresentedToken {
         let mut signed = URL.decode(opaque).ok()?;
         let tag = signed.split_off(signed.len().checked_sub(MAC_BYTES)?);
         let body: Body = pinned::decode(&signed).ok()?;
-        let key_name = KeyName::new(AppId::parse(app).ok()?, &body.key_id).ok()?;
+        let key_name = KeyName::stored(app, &body.key_id).ok()?;
         (body.version == VERSION).then_some(PresentedToken { key_name, body, signed, tag })
     }
 

@@ -290,6 +290,7 @@ impl<S: Store + RelayStore> Host<S> {
             let config = self.app_config(app, watch.as_ref())?;
             let mut relay = Relay::new(relay_name(app, shard, channel), shard.0, config, secret);
             relay.set_bounds(self.settings.bounds);
+            relay.set_operators(self.settings.apps.as_ref().ok().and_then(|apps| apps.operators().cloned()));
             relay.found_lives(self.store.lives().map_err(failed)?, self.now_ms);
             if watch.is_some() {
                 let (revocations, bans) =

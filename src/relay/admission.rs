@@ -5,6 +5,7 @@
 use super::Relay;
 use super::bounds::Bounds;
 use super::session::{Opening, Takeover};
+use crate::auth::Operators;
 use crate::limits::{NOBODYS_MAX, POLLER_CONNECTS, RETURNING_PART};
 use crate::rpc::Refusal;
 use crate::rpc::connection_key::ConnectionKey;
@@ -19,6 +20,11 @@ pub struct Pace {
 impl Relay {
     pub fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
+    }
+
+    /// Who may renew a token of theirs here.
+    pub fn set_operators(&mut self, operators: Option<Operators>) {
+        self.operators = operators;
     }
 
     /// Whether a connection may come in now. One that proves that it was here before may, when others are sent

@@ -233,7 +233,7 @@ impl Relay {
         let Some(session) = self.sessions.get(&socket) else { return };
         let client_id = session.grant.client_id.name().map(str::to_owned);
         let verified = Credentials::renewed(token, client_id.as_deref())
-            .and_then(|credentials| credentials.verify(Some(&self.app), self.now_ms))
+            .and_then(|credentials| credentials.or_of(self.operators.as_ref()).verify(Some(&self.app), self.now_ms))
             .and_then(|grant| self.admit_renewed(&grant).map(|()| grant));
         match verified {
             Ok(grant) => self.go_on(socket, grant),

@@ -62,7 +62,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::{App, Bans, Revocations};
+use crate::auth::{App, Bans, Operators, Revocations};
 use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
 use crate::model::Format;
@@ -130,6 +130,7 @@ pub struct Relay {
     /// In force in the app; `None` while the app is not watched.
     revocations: Option<Revocations>,
     bans: Bans,
+    operators: Option<Operators>,
     sessions: HashMap<SocketId, Session>,
     known: Known,
     feeds: HashMap<ChannelName, Feed>,
@@ -173,6 +174,7 @@ impl Relay {
             secret,
             revocations: None,
             bans: Bans::default(),
+            operators: None,
             sessions: HashMap::default(),
             feeds: HashMap::default(),
             filters: Filters::default(),

@@ -6,7 +6,7 @@ use super::caller::Caller;
 use super::step::another_answer;
 use super::{Context, Step, admin, body, publish};
 use crate::app::{NewApp, fixtures};
-use crate::auth::{Secret, bearer};
+use crate::auth::{Operators, Secret, bearer};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request};
 use crate::limits::SECRET_MIN_BYTES;
@@ -28,6 +28,14 @@ pub enum Admin {
 impl Admin {
     pub fn is_closed(&self) -> bool {
         matches!(self, Admin::Closed)
+    }
+
+    /// What signs the tokens of whoever has the admin token, if there is one.
+    pub fn operators(&self) -> Option<Operators> {
+        match self {
+            Admin::Token(admin_token) => Some(Operators::of(admin_token)),
+            Admin::Closed | Admin::Guessable | Admin::Open => None,
+        }
     }
 }
 

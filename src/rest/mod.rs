@@ -97,7 +97,7 @@ pub fn body_bound(request: &Request, context: &mut Context<'_>) -> Result<usize,
     }
     let admitted = match &route {
         Route::RequestToken(key_name) => token::require_key(key_name, context).map(drop),
-        Route::Apps => apps::require_maker(request, context),
+        Route::Apps | Route::Admin(AdminRoute { matter: Matter::Tokens, .. }) => apps::require_maker(request, context),
         Route::Push(_) => push::Asker::authenticate(request, context).map(drop),
         #[cfg(feature = "pusher")]
         Route::Pusher(route) => route.caller(request, context).map(drop),

@@ -120,6 +120,7 @@ impl Route {
             }
             ["apps", id, ref segments @ ..] => AdminRoute::find(id, segments).map(Route::Admin),
             ["audit"] => Ok(Route::Admin(AdminRoute { app: None, matter: Matter::Audit })),
+            ["tokens"] => Ok(Route::Admin(AdminRoute { app: None, matter: Matter::Tokens })),
             ["keys", name, "revokeTokens"] => Ok(Route::RevokeTokens(key_name(name)?)),
             ["keys", name, "requestToken"] => Ok(Route::RequestToken(key_name(name)?)),
             _ => Err(Code::NotFound.because(format!("there is no such path here: {}", instead_of(&segments)))),
@@ -210,7 +211,7 @@ fn instead_of(segments: &[&str]) -> &'static str {
         ["keys", ..] => "a key, appId.keyId, has requestToken and revokeTokens",
         ["apps", ..] => "an app has webhooks and webhooks/dead-letters",
         ["chat", ..] => "chat is spoken in version 4, below /chat/v4/rooms/{room}/",
-        _ => "paths begin with time, channels, messages, presence, chat, keys, push, stats, apps or audit",
+        _ => "paths begin with time, channels, messages, presence, chat, keys, push, stats, apps, audit or tokens",
     }
 }
 
@@ -322,7 +323,7 @@ mod tests {
         22 + MATTERS + 7 + 9
     };
 
-    const MATTERS: usize = 11;
+    const MATTERS: usize = 12;
 
     #[test]
     fn paths_lead_to_what_is_asked() {
@@ -378,6 +379,7 @@ mod tests {
             ("/apps/demo/disconnect", admin("demo", Matter::Disconnect(None))),
             ("/apps/demo/bans", admin("demo", Matter::Bans)),
             ("/apps/demo/audit", admin("demo", Matter::Audit)),
+            ("/apps/demo/tokens", admin("demo", Matter::Tokens)),
             ("/apps/demo/keys", admin("demo", Matter::Keys)),
             ("/apps/demo/keys/k", admin("demo", Matter::Key(KeyName::parse("demo.k").unwrap()))),
             ("/apps/demo/keys/k/rotate", admin("demo", Matter::Rotation(KeyName::parse("demo.k").unwrap()))),
@@ -385,6 +387,7 @@ mod tests {
             ("/apps/demo/namespaces/%2A", admin("demo", Matter::Namespace("*".to_owned()))),
             ("/apps/demo/channels/a%3Ab/messages", admin("demo", Matter::Messages(channel("a:b")))),
             ("/audit", Route::Admin(AdminRoute { app: None, matter: Matter::Audit })),
+            ("/tokens", Route::Admin(AdminRoute { app: None, matter: Matter::Tokens })),
             ("/apps/demo/webhooks", Route::Webhooks(AppId::parse("demo").unwrap())),
             ("/apps/demo/webhooks/dead-letters", Route::DeadLetters(AppId::parse("demo").unwrap())),
             ("/keys/demo.key1/requestToken", Route::RequestToken(KeyName::parse("demo.key1").unwrap())),
@@ -424,6 +427,8 @@ mod tests {
             "/apps/a/connections/x",
             "/apps/a/channels/x/history",
             "/audit/a",
+            "/tokens/a",
+            "/apps/*/tokens",
             "/apps/%61",
             "/channels/a/messages/",
             "/channels/a/messages/serial/annotations/x",

@@ -17,36 +17,41 @@ use crate::relay::bounds::Bounds;
 use crate::rest::Admin;
 
 thread_local! {
-    /// Parsed once per isolate, and again when the text changes: to the runtime it is the same object until then.
-    static PARSED: RefCell<Option<(JsValue, Rc<Apps>)>> = const { RefCell::new(None) };
+    /// Parsed once per isolate, and again when a text changes: to the runtime it is the same object until then.
+    static PARSED: RefCell<Option<(Told, Rc<Apps>)>> = const { RefCell::new(None) };
 }
+
+/// What apps are read from: the secrets `APPS` and `ADMIN_TOKEN`.
+type Told = [JsValue; 2];
 
 /// The deployment's own apps. Fails with 50320 and says what is wrong when it has none and nobody can make any, or they
 /// can't be read: that is not the clients' fault, who come back by themselves once it is mended.
 pub fn configured(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
-    let value = value(env, "APPS");
-    if let Some(apps) = PARSED.with_borrow(|parsed| known(parsed, &value)) {
+    let told = ["APPS", "ADMIN_TOKEN"].map(|name| value(env, name));
+    if let Some(apps) = PARSED.with_borrow(|parsed| known(parsed, &told)) {
         return Ok(apps);
     }
     bounds(env)?;
-    let text = value.as_string().unwrap_or_default();
-    if text.is_empty() && !admin(env).is_closed() {
-        return Ok(Rc::default());
-    }
-    if text.is_empty() {
+    let (text, admin) = (told[0].as_string().unwrap_or_default(), admin(env));
+    if text.is_empty() && admin.is_closed() {
         let what =
             "this deployment has no apps: set its secret with `npx wrangler secret put APPS`, as the README says";
         return Err(Code::Unavailable.because(what));
     }
-    let apps = Rc::new(parse(env, &text).map_err(|error| {
+    let apps = if text.is_empty() { Ok(Apps::default()) } else { parse(env, &text) };
+    let apps = apps.map_err(|error| {
         Code::Unavailable.because(["this deployment's APPS can't be read: ", &error.message].concat())
-    })?);
-    PARSED.set(Some((value, apps.clone())));
+    })?;
+    let apps = Rc::new(match admin.operators() {
+        Some(operators) => apps.operated_by(operators),
+        None => apps,
+    });
+    PARSED.set(Some((told, apps.clone())));
     Ok(apps)
 }
 
-fn known(parsed: &Option<(JsValue, Rc<Apps>)>, value: &JsValue) -> Option<Rc<Apps>> {
-    parsed.as_ref().filter(|(known, _)| known == value).map(|(_, apps)| apps.clone())
+fn known(parsed: &Option<(Told, Rc<Apps>)>, told: &Told) -> Option<Rc<Apps>> {
+    parsed.as_ref().filter(|(known, _)| known == told).map(|(_, apps)| apps.clone())
 }
 
 fn parse(env: &Env, text: &str) -> Result<Apps, ErrorInfo> {

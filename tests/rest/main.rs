@@ -6,6 +6,7 @@ mod chat;
 mod conventions;
 mod history;
 mod objects;
+mod operators;
 mod properties;
 mod presence;
 mod publishing;

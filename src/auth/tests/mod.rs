@@ -5,6 +5,7 @@ mod attempts;
 mod capability;
 mod credentials;
 mod jwt;
+mod operators;
 mod push;
 mod request;
 mod revocation;

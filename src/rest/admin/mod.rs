@@ -10,6 +10,7 @@ mod connections;
 mod operator;
 mod purge;
 mod route;
+mod tokens;
 
 pub use operator::{Operator, Scope, deployment_note, is_by_deployment};
 pub use purge::purge;
@@ -24,7 +25,15 @@ use crate::rpc::{Act, AdminCall, AdminResponse, AppCall, AppRequest, AppResponse
 
 /// Fails as [`Operator::authenticate`] does, and as each matter says.
 pub fn begin(request: &Request, route: AdminRoute, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    let Some(app) = route.app else { return audit::of_deployment(request, form, context) };
+    let Some(app) = route.app else {
+        return match route.matter {
+            Matter::Tokens => tokens::of_deployment(request, form, context),
+            _ => audit::of_deployment(request, form, context),
+        };
+    };
+    if route.matter == Matter::Tokens {
+        return tokens::of_app(request, &app, form, context);
+    }
     let is_read = request.method == "GET" || request.method == "HEAD";
     let channels = if route.matter == Matter::Bans && !is_read { bans::channels(request) } else { None };
     let operator = Operator::over(channels.as_deref().map_or(Scope::App, Scope::Channels), request, &app, context)?;

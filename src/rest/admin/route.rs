@@ -25,6 +25,8 @@ pub enum Matter {
     Bans,
     /// `/apps/{app}/audit`, `/audit`
     Audit,
+    /// `/apps/{app}/tokens`, `/tokens`
+    Tokens,
     /// `/apps/{app}/keys`
     Keys,
     /// `/apps/{app}/keys/{key}`
@@ -55,6 +57,7 @@ impl AdminRoute {
             ["disconnect"] => Matter::Disconnect(None),
             ["bans"] => Matter::Bans,
             ["audit"] => Matter::Audit,
+            ["tokens"] => Matter::Tokens,
             ["keys"] => Matter::Keys,
             ["keys", id] => Matter::Key(key(id)?),
             ["keys", id, "rotate"] => Matter::Rotation(key(id)?),
@@ -62,8 +65,7 @@ impl AdminRoute {
             ["namespaces", id] if !id.is_empty() => Matter::Namespace(decoded(id)?),
             ["channels", channel, "messages"] => Matter::Messages(ChannelName::parse(&decoded(channel)?)?),
             _ => {
-                let what =
-                    "an app has connections, disconnect, bans, audit, keys, namespaces and channels/{name}/messages";
+                let what = "an app has connections, disconnect, bans, audit, tokens, keys, namespaces and channels/{name}/messages";
                 return Err(Code::NotFound.because(format!("there is no such path here: {what}")));
             }
         };
@@ -74,7 +76,7 @@ impl AdminRoute {
         match self.matter {
             Matter::App => "GET, PATCH, DELETE, OPTIONS",
             Matter::Connections | Matter::Audit => "GET, OPTIONS",
-            Matter::Disconnect(_) | Matter::Rotation(_) => "POST, OPTIONS",
+            Matter::Disconnect(_) | Matter::Rotation(_) | Matter::Tokens => "POST, OPTIONS",
             Matter::Bans => "GET, POST, DELETE, OPTIONS",
             Matter::Keys | Matter::Namespaces => "GET, POST, OPTIONS",
             Matter::Key(_) => "PATCH, DELETE, OPTIONS",

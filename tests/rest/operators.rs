@@ -1,0 +1,113 @@
+//! Tokens of operators: who gets them, and what they are good for over REST, which is nothing.
+
+use courtside::auth::{App, Credentials, Grant, Operators, Presented, Secret, Surface};
+use courtside::error::Code;
+use courtside::model::name::AppId;
+use courtside::rest::Admin;
+use serde_json::json;
+
+use crate::world::{Asked, NOW_MS, World, get, post};
+
+const ADMIN: &str = "admin-token-of-this-deployment";
+
+fn world() -> World {
+    World::new().with_admin_token(ADMIN)
+}
+
+fn ask(path: &str) -> Asked {
+    post(path, "{}").bearer(ADMIN)
+}
+
+/// What a token gives on a connection to its app.
+fn entered(token: &str) -> Grant {
+    let query = [("accessToken".to_owned(), token.to_owned())];
+    let presented = Presented { query: &query, ..Presented::default() };
+    let operators = Operators::of(&Secret::presented(ADMIN));
+    let credentials = Credentials::parse(&presented, Surface::Realtime).unwrap().or_of(Some(&operators));
+    let config = json!({"id": credentials.app_id().as_str(), "keys": [], "namespaces": []});
+    let app: App = serde_json::from_value(config).unwrap();
+    credentials.verify(Some(&app), NOW_MS).unwrap()
+}
+
+#[test]
+fn the_admin_token_gets_one_of_any_app() {
+    let mut world = world();
+    let made = world.send(ask("/apps"));
+    let made = made.json["appId"].as_str().unwrap();
+    for app in ["demo", made] {
+        let issued = world.send(ask(&format!("/apps/{app}/tokens")));
+        assert_eq!((issued.status, &issued.json["keyName"]), (201, &json!(format!("{app}.[operator]"))));
+        assert_eq!((issued.json["issued"].as_u64(), issued.json["clientId"].as_str()), (Some(NOW_MS), None));
+        let grant = entered(issued.json["token"].as_str().unwrap());
+        assert_eq!(
+            (grant.app().as_str(), grant.capability.text()),
+            (app, issued.json["capability"].as_str().unwrap().to_owned())
+        );
+    }
+    let issued = world.send(ask("/tokens"));
+    assert_eq!((issued.status, &issued.json["keyName"]), (201, &json!("*.[operator]")));
+    assert_eq!(world.send(ask("/apps/nowhere/tokens")).code(), Code::NotFound.number());
+    assert_eq!(world.send(ask("/apps/*/tokens")).code(), Code::NotFound.number());
+    let audit = world.send(get("/audit").bearer(ADMIN));
+    let noted: Vec<_> = audit.json.as_array().unwrap().iter().map(|note| note["action"].clone()).collect();
+    assert_eq!(noted, ["create app"], "who hears does nothing");
+}
+
+#[test]
+fn nobody_else_gets_one() {
+    let mut world = world();
+    let issued = world.send(ask("/apps/demo/tokens")).json;
+    let own = world.send(post("/keys/demo.full/requestToken", r#"{"keyName": "demo.full"}"#)).json;
+    for path in ["/apps/demo/tokens", "/tokens"] {
+        for (asked, code) in [
+            (ask(path).key("demo.full:local-only"), Code::BadCredentials),
+            (ask(path).bearer(own["token"].as_str().unwrap()), Code::BadCredentials),
+            (ask(path).bearer(issued["token"].as_str().unwrap()), Code::BadCredentials),
+            (ask(path).bearer("another-admin-token"), Code::BadCredentials),
+            (ask(path).anonymous(), Code::NoCredentials),
+        ] {
+            assert_eq!(world.reads(&asked), Err(code.number()), "{path}");
+            assert_eq!(world.send(asked).code(), code.number(), "{path}");
+        }
+        assert_eq!(world.send(get(path)).code(), Code::MethodNotAllowed.number());
+    }
+    let named = post("/keys/demo.%5Boperator%5D/requestToken", r#"{"keyName": "demo.[operator]"}"#);
+    assert_eq!(world.send(named).code(), Code::NotFound.number(), "and no token request leads to one");
+    let named = post("/keys/demo.full/requestToken", r#"{"keyName": "demo.[operator]"}"#);
+    assert_eq!(world.send(named).code(), Code::BadKey.number());
+}
+
+#[test]
+fn without_an_admin_token_there_are_none() {
+    let mut world = World::new();
+    for (admin, code) in
+        [(Admin::Closed, Code::NotFound), (Admin::Open, Code::NotFound), (Admin::Guessable, Code::Unavailable)]
+    {
+        world.admin = admin;
+        for path in ["/apps/demo/tokens", "/tokens"] {
+            assert_eq!(world.send(ask(path).anonymous()).code(), code.number(), "{path}");
+        }
+    }
+}
+
+#[test]
+fn over_rest_one_is_good_for_nothing() {
+    let mut world = world();
+    let issued = world.send(ask("/apps/demo/tokens")).json;
+    let token = issued["token"].as_str().unwrap();
+    for asked in [
+        get("/channels/%5Bmeta%5Dlog/messages"),
+        get("/channels/room/messages"),
+        get("/stats"),
+        post("/channels/%5Bmeta%5Dlog/messages", "{}"),
+        post("/keys/demo.full/requestToken", r#"{"keyName": "demo.full"}"#),
+    ] {
+        let path = asked.request.path.clone();
+        assert_eq!(world.send(asked.bearer(token)).code(), Code::TokenUnrecognized.number(), "{path}");
+    }
+    for asked in [get("/apps"), get("/metrics"), get("/audit"), get("/apps/demo/bans")] {
+        let path = asked.request.path.clone();
+        assert_eq!(world.send(asked.bearer(token)).code(), Code::BadCredentials.number(), "{path}");
+    }
+    assert_eq!(AppId::deployment().as_str(), "*", "of which no path can be");
+}
