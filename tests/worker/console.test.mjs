@@ -213,6 +213,17 @@ test('a tab in the background asks for nothing', { skip, timeout: 60_000 }, asyn
   await page.getByText('Live', { exact: true }).waitFor();
 });
 
+/**
+ * The page of errors shows one that somebody else is told, as it happens.
+ * @param {import('playwright-core').Page} page @param {import('./runtime.mjs').Runtime} runtime
+ */
+async function showsRefusal(page, runtime) {
+  await page.getByRole('link', { name: 'Errors' }).click();
+  await page.getByText('Live', { exact: true }).waitFor();
+  await assert.rejects(rest(runtime).channels.get('[meta]log').publish('a', 'x'), { code: 40160 });
+  await page.getByRole('link', { name: '40160' }).waitFor();
+}
+
 test('a page shows what others do as it happens', { skip, timeout: 90_000 }, async (t) => {
   const { runtime, page } = await opened(t);
   await signIn(page, key);
@@ -238,10 +249,7 @@ test('a page shows what others do as it happens', { skip, timeout: 90_000 }, asy
   ben.close();
   await page.getByRole('cell', { name: 'ben', exact: true }).waitFor({ state: 'detached' });
 
-  await page.getByRole('link', { name: 'Errors' }).click();
-  await live.waitFor();
-  await assert.rejects(rest(runtime).channels.get('[meta]log').publish('a', 'x'), { code: 40160 });
-  await page.getByRole('link', { name: '40160' }).waitFor();
+  await showsRefusal(page, runtime);
   await fits(page, 'errors-of-an-app');
 
   await page.getByRole('link', { name: 'Channels' }).click();
@@ -261,39 +269,152 @@ test('a page shows what others do as it happens', { skip, timeout: 90_000 }, asy
   await page.locator('div.card', { hasText: 'In, last hour' }).getByText('3', { exact: true }).waitFor();
 });
 
-test('a page asks for nothing while nothing happens, though what it asked is counted and told', { skip, timeout: 90_000 }, async (t) => {
-  const { runtime, page } = await opened(t);
-  /** @type {string[]} */
-  const asked = [];
-  page.on('request', (request) => {
-    const { pathname } = new URL(request.url());
-    if (/^\/(stats|channels|apps|metrics)/.test(pathname)) asked.push(pathname);
+/** As an operator. @param {string} method @param {string} url @param {object} [body] */
+async function operate(method, url, body = {}) {
+  const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' };
+  const response = await fetch(url, { method, headers, body: method === 'GET' ? undefined : JSON.stringify(body) });
+  return response.json().catch(() => undefined);
+}
+
+/**
+ * Who holds connections to an app, by their keys.
+ * @param {import('./runtime.mjs').Runtime} runtime @param {string} app
+ */
+const holders = async (runtime, app) =>
+  (await operate('GET', `${runtime.url}/apps/${app}/connections`)).map((/** @type {any} */ { keyName }) => keyName);
+
+for (const { who, secret, names, pauseMs } of [
+  { who: 'a key', secret: key, names: ['Channels', 'Errors'], pauseMs: 1_500 },
+  { who: 'the admin token', secret: ADMIN_TOKEN, names: ['Overview', 'Audit', 'Apps and keys', 'Errors'], pauseMs: 5_100 },
+]) {
+  const title = `a page asks for nothing while nothing happens, though what ${who} asked is counted and told`;
+  test(title, { skip, timeout: 90_000 }, async (t) => {
+    const { runtime, page } = await opened(t);
+    /** @type {string[]} */
+    const asked = [];
+    let answered = 0;
+    const isAsked = (/** @type {import('playwright-core').Request} */ request) =>
+      /^\/(stats|channels|apps|metrics|audit|tokens)/.test(new URL(request.url()).pathname);
+    page.on('request', (request) => isAsked(request) && asked.push(new URL(request.url()).pathname));
+    page.on('response', (response) => { answered += Number(isAsked(response.request())); });
+    /** So much time passes, and what is asked in it is answered, and what is asked then. @param {number} ms */
+    const pass = async (ms) => {
+      await page.clock.runFor(ms);
+      for (let before = -1; before < asked.length || answered < before;) {
+        before = asked.length;
+        await page.evaluate(() => fetch('/console/console.css').then((style) => style.text()));
+      }
+    };
+    await page.clock.install();
+    await page.reload();
+    /** What is told of each app, by minute. @type {Map<string, Record<string, number>>} */
+    const told = new Map();
+    const sum = (/** @type {string} */ name) => [...told.values()].reduce((sum, entries) => sum + (entries[name] ?? 0), 0);
+    const said = new Heard();
+    const observed = ['/tokens', '/apps/demo/tokens'];
+    let sockets = observed.length;
+    page.on('websocket', () => sockets++);
+    for (const path of observed) {
+      const { token } = await operate('POST', runtime.url + path);
+      await realtime(t, runtime, { key: undefined, token }).channels.get('[meta]stats:minute').subscribe(({ data }) => {
+        told.set(`${data.appId} ${data.intervalId}`, data.entries);
+        said.hear({ requests: sum('apiRequests.all.succeeded'), connections: sum('connections.all.opened') });
+      });
+    }
+    await signIn(page, secret);
+    for (const name of names) {
+      await page.getByRole('link', { name, exact: true }).click();
+      await page.getByText('Live', { exact: true }).waitFor();
+      // It asks once more when it hears, and when something else has happened. Then all that it asked is told.
+      for (let times = 0, before = 0; before < asked.length; times++) {
+        assert.ok(times < 5, `${name} asks again and again: ${asked}`);
+        await pass(pauseMs);
+        before = asked.length;
+        await said.until(({ requests, connections }) => requests >= before && connections >= sockets);
+        await pass(pauseMs);
+      }
+      const before = asked.length;
+      // With all before not so long that a connection seems to be idle.
+      await pass(6_000);
+      assert.deepEqual(asked.slice(before), [], name);
+    }
   });
+}
+
+test('an operator sees what happens in every app as it happens', { skip, timeout: 90_000 }, async (t) => {
+  const { runtime, page } = await opened(t);
+  await signIn(page, ADMIN_TOKEN);
+  const live = page.getByText('Live', { exact: true });
+  await live.waitFor();
+  await fits(page, 'deployment-live');
+  const into = page.locator('div.card', { hasText: 'In, last hour' });
+  await rest(runtime).channels.get('counted').publish('a', 'x');
+  await into.getByText('1', { exact: true }).waitFor();
+  const { appId, keys: [{ keyStr }] } = await operate('POST', `${runtime.url}/apps`);
+  while ((await holders(runtime, appId)).length === 0);
+  assert.deepEqual(await holders(runtime, appId), [`${appId}.[operator]`], 'an app that is made is heard, too');
+  await live.waitFor();
+  await rest(runtime, { key: keyStr }).channels.get('counted').publish('a', 'x');
+  await into.getByText('2', { exact: true }).waitFor();
+
+  await page.getByRole('link', { name: 'Audit' }).click();
+  await live.waitFor();
+  const ban = { clientId: 'mallory', reason: 'heckling' };
+  await operate('POST', `${runtime.url}/apps/${appId}/bans`, ban);
+  await page.getByRole('row', { name: 'mallory' }).getByText(appId).waitFor();
+  assert.deepEqual([...await holders(runtime, 'demo'), ...await holders(runtime, appId)], [], 'what no page needs is closed');
+  await fits(page, 'audit-live');
+
+  await page.getByRole('link', { name: 'Apps and keys' }).click();
+  await live.waitFor();
+  const { appId: next } = await operate('POST', `${runtime.url}/apps`);
+  await page.getByRole('link', { name: next }).waitFor();
+  await operate('DELETE', `${runtime.url}/apps/${next}`);
+  await page.getByRole('link', { name: next }).waitFor({ state: 'detached' });
+
+  await page.getByRole('link', { name: appId }).click();
+  await live.waitFor();
+  await operate('POST', `${runtime.url}/apps/${appId}/keys`);
+  await page.getByRole('button', { name: 'Rotate' }).nth(1).waitFor();
+  await page.getByRole('main').getByRole('link', { name: 'Connections' }).click();
+  await live.waitFor();
+  const ben = realtime(t, runtime, { key: keyStr, clientId: 'ben' });
+  await page.getByRole('cell', { name: 'ben', exact: true }).waitFor();
+  await fits(page, 'connections-live');
+  ben.close();
+  await page.getByRole('cell', { name: 'ben', exact: true }).waitFor({ state: 'detached' });
+
+  await showsRefusal(page, runtime);
+  await look(page, true);
+  while ((await holders(runtime, 'demo')).length > 0);
+  await look(page, false);
+  await live.waitFor();
+});
+
+test('an operator of many apps asks every five seconds about all of them, and hears the rest', { skip, timeout: 90_000 }, async (t) => {
+  const { runtime, page } = await opened(t);
+  for (let count = 0; count < 8; count++) await operate('POST', `${runtime.url}/apps`);
   await page.clock.install();
   await page.reload();
-  /** Requests that went well, by minute, as the app tells of them. @type {Map<string, number>} */
-  const told = new Map();
-  const said = new Heard();
-  await realtime(t, runtime).channels.get('[meta]stats:minute').subscribe((message) => {
-    told.set(message.data.intervalId, message.data.entries['apiRequests.all.succeeded'] ?? 0);
-    said.hear([...told.values()].reduce((sum, count) => sum + count, 0));
-  });
-  await signIn(page, key);
-  for (const name of ['Channels', 'Errors']) {
-    await page.getByRole('link', { name, exact: true }).click();
-    await page.getByText('Live', { exact: true }).waitFor();
-    // It asks once more when it hears, and when something else has happened. Then all that it asked is told.
-    for (let times = 0, before = 0; before < asked.length; times++) {
-      assert.ok(times < 5, `${name} asks again and again: ${asked}`);
-      await page.clock.runFor(1_500);
-      before = asked.length;
-      await said.until((count) => count >= before);
-      await page.clock.runFor(1_500);
-    }
-    const before = asked.length;
-    await page.clock.runFor(10_000);
-    assert.deepEqual(asked.slice(before), [], name);
-  }
+  await signIn(page, ADMIN_TOKEN);
+  await page.getByText('Every 5 s').waitFor();
+  assert.deepEqual(await holders(runtime, 'demo'), []);
+  const next = page.waitForRequest(/\/stats/);
+  await page.clock.runFor(5_000);
+  await next;
+  await page.getByRole('link', { name: 'Audit' }).click();
+  await page.getByText('Live', { exact: true }).waitFor();
+});
+
+test('an operator whose admin token is no more is told so, and asks on', { skip, timeout: 90_000 }, async (t) => {
+  const { runtime, page } = await opened(t);
+  await signIn(page, ADMIN_TOKEN);
+  await page.getByText('Live', { exact: true }).waitFor();
+  await runtime.kill();
+  runtime.variables = { ADMIN_TOKEN: 'admin-token-that-came-after' };
+  await runtime.start();
+  await page.getByText('Every 5 s').waitFor();
+  await page.getByRole('alert').getByText('40101').waitFor();
 });
 
 test('who may hear no metachannel asks every five seconds', { skip, timeout: 60_000 }, async (t) => {

@@ -1,7 +1,7 @@
 /** The pages of an app's operator: who is connected, who is kept out, its keys and namespaces, and who did what. */
 import { json, signed } from './api.js';
 import { bounded, button, card, field, make, renew, ROWS_MAX, table } from './elements.js';
-import { log, statistics } from './live.js';
+import { deployment, log, statistics } from './live.js';
 
 /** @typedef {import('./console.js').Shown} Shown */
 
@@ -36,7 +36,7 @@ const ofApp = (title, page, draw) => async (/** @type {HTMLElement} */ place, /*
   const state = make('p', { role: 'status', className: 'quiet' });
   place.append(state);
   const say = (/** @type {unknown} */ text) => { state.textContent = text instanceof Error ? text.message : `${text}`; };
-  return draw(place, `/apps/${app}`, say);
+  return { ...await draw(place, `/apps/${app}`, say), app };
 };
 
 /** @param {(error: unknown) => void} say @param {() => Promise<unknown>} act */
@@ -88,7 +88,7 @@ export const connections = ofApp('Connections', 'connections', async (place, at,
   place.append(make('form', { onsubmit: search, role: 'search' }, field('Of the client', { name: 'clientId', type: 'search' }),
     field('On the channel', { name: 'channel', type: 'search' }), make('button', {}, 'Search')), list);
   await again();
-  return { again, hears: [log, statistics()] };
+  return { again, hears: () => [log, statistics()] };
 });
 
 export const bans = ofApp('Bans', 'bans', async (place, at, say) => {
@@ -123,7 +123,7 @@ export const bans = ofApp('Bans', 'bans', async (place, at, say) => {
     field('Minutes', { name: 'minutes', type: 'number', min: 1, placeholder: 'until it is lifted' }),
     field('Reason', { name: 'reason', maxLength: 200 }), make('button', { className: 'danger' }, 'Ban')), list);
   await again();
-  return { again, hears: [log] };
+  return { again, hears: () => [log] };
 });
 
 /** @param {{ publishInterval: number | null }} ban */
@@ -145,7 +145,7 @@ export async function audit(place) {
     renew(list, entries(all), bounded(all));
   };
   await again();
-  return { again, hears: [log] };
+  return { again, hears: () => [log], app: deployment };
 }
 
 /** One app: its keys and namespaces, which change where it was made by a request. */
@@ -187,5 +187,5 @@ export const app = ofApp('App', 'app', async (place, at, say) => {
     card('Namespaces', namespaces, make('form', { onsubmit: put }, field('Namespace', { name: 'id', required: true }),
       field('Its rules', { name: 'rules', placeholder: '{"persisted":true}' }), make('button', {}, 'Add or change'))));
   await again();
-  return { again, hears: [log] };
+  return { again, hears: () => [log] };
 });

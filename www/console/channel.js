@@ -49,7 +49,7 @@ export async function channel(place, name) {
   };
   const come = together(() => { if (isHeard(name)) open().presence.get().then(drawMembers, failed); }, 500);
   await again();
-  return { again, hears: [{ name, options: { params: { occupancy: 'metrics' } }, heard, members: come }] };
+  return { again, hears: () => [{ name, options: { params: { occupancy: 'metrics' } }, heard, members: come }] };
 }
 
 /** The line that says how many are there, and how many messages come. @param {string} name */

@@ -10,9 +10,12 @@ import { hangUp, hear } from './live.js';
 import { apps, channels, errors, overview } from './pages.js';
 
 /**
- * A page: draws itself into its place, and gives how to ask again, what says when, and what to do at its end. Asking
- * may give after how many milliseconds to ask again though nothing is heard.
- * @typedef {{ again?: () => Promise<number | void>, hears?: import('./live.js').Source[], end?: () => void }} Shown
+ * A page: draws itself into its place, and gives how to ask again, what says when, of which app, and what to do at its
+ * end. Asking may give after how many milliseconds to ask again though nothing is heard. What is of no app is of all
+ * that who signed in may see.
+ * @typedef {{
+ *   again?: () => Promise<number | void>, hears?: () => import('./live.js').Source[], app?: string, end?: () => void
+ * }} Shown
  */
 /** @type {Record<string, (place: HTMLElement, rest: string) => Promise<Shown>>} */
 const pages = { '': overview, channels, channel, connections, bans, apps, app, audit, errors };
@@ -63,7 +66,9 @@ async function again() {
 
 /** Asks once, however much is heard before that. */
 function soon(afterMs = 0) {
-  const atMs = Math.max(Date.now() + afterMs, askedMs + newsMs);
+  // To ask about all apps costs each of them something, and there is always one that has news.
+  const isOfAll = !signed()?.key && !current.app;
+  const atMs = Math.max(Date.now() + afterMs, askedMs + (isOfAll ? againMs : newsMs));
   if (atMs >= dueMs) return;
   clearTimeout(due);
   dueMs = atMs;
@@ -94,10 +99,10 @@ function pause() {
 function follow() {
   pause();
   if (document.hidden || !current.again) return;
-  if (!signed()?.key || !current.hears) return pace(false);
+  if (!current.hears) return pace(false);
   // Until it is known whether it can be heard.
   timer = setInterval(again, againMs);
-  deafen = hear(current.hears, () => soon(), pace);
+  deafen = hear(current.hears, current.app, () => soon(), pace);
 }
 
 function look() {

@@ -1,11 +1,21 @@
 /**
- * What tells a page that something has changed: channels, over the one connection that the console has with a key.
+ * What tells a page that something has changed: channels, over a connection for each app. A key hears its own app; who
+ * has the admin token hears what all do, and each app while there are few.
  *
- * It lasts as long as somebody looks. Who has the admin token belongs to no app and has no channels.
+ * A connection lasts as long as somebody looks at a page that needs it.
  */
-import { signed } from './api.js';
+import { json, Refused, signed } from './api.js';
 
 const Ably = /** @type {typeof import('ably')} */ (/** @type {any} */ (window).Ably);
+
+/** What operators do in any app, and whatever is of none, is told here. */
+export const deployment = '*';
+
+/** How many apps are heard at a time, each over a connection of its own. */
+const APPS_MAX = 8;
+
+/** After how long it is tried again to hear anything. */
+const retryMs = 15_000;
 
 /**
  * What a page hears: a channel, what is done with its messages, which says whether to ask for more, and with who is
@@ -16,71 +26,150 @@ const Ably = /** @type {typeof import('ably')} */ (/** @type {any} */ (window).A
  * }} Source
  */
 
-/** @type {import('ably').Realtime | undefined} */
-let client;
+/**
+ * A channel that is heard, and over which connection.
+ * @typedef {{ app: string, of: import('ably').Realtime, channel: import('ably').RealtimeChannel, source: Source }} Line
+ */
 
-/** Of the key that signed in. */
-export function realtime() {
+/** By app; that of a key has no name. @type {Map<string, import('ably').Realtime>} */
+const clients = new Map();
+
+/** @param {string} [app] which, for who has the admin token */
+export function realtime(app = '') {
+  const known = clients.get(app);
+  if (known) return known;
+  const { key } = signed() ?? {};
   const tls = location.protocol === 'https:';
   const port = Number(location.port) || (tls ? 443 : 80);
-  return client ??= new Ably.Realtime({
-    key: signed()?.key, endpoint: location.hostname, tls, port, tlsPort: port, disableConnectivityCheck: true,
+  const client = new Ably.Realtime({
+    ...key ? { key } : { authCallback: tokenOf(app) },
+    endpoint: location.hostname, tls, port, tlsPort: port, disableConnectivityCheck: true,
     wsConnectivityCheckUrl: `${tls ? 'wss' : 'ws'}://${location.host}/`,
   });
+  clients.set(app, client);
+  return client;
 }
 
-/** Whether a channel is heard now. @param {string} name */
-export const isHeard = (name) => client?.channels.get(name).state === 'attached';
+/** @param {string} app @returns {NonNullable<import('ably').ClientOptions['authCallback']>} */
+const tokenOf = (app) => (_, done) => {
+  const path = app === deployment ? '/tokens' : `/apps/${app}/tokens`;
+  json(path, { method: 'POST', body: '{}' }).then((token) => done(null, token), (error) => {
+    // Another admin token, or no such app: to ask again would not help.
+    const isFinal = error instanceof Refused && [40101, 40400].includes(error.code);
+    done(new Ably.ErrorInfo(error.message, error.code ?? 40170, isFinal ? 403 : 401), null);
+  });
+};
 
-export function hangUp() {
-  client?.close();
-  client = undefined;
+/** Whether a channel of the key's app is heard now. @param {string} name */
+export const isHeard = (name) => clients.get('')?.channels.get(name).state === 'attached';
+
+export const hangUp = () => keep([]);
+
+/** Closes all connections but those of these apps. @param {string[]} apps */
+function keep(apps) {
+  for (const [app, of] of clients) if (!apps.includes(app)) close({ app, of });
+}
+
+/** @param {{ app: string, of: import('ably').Realtime }} line */
+function close({ app, of }) {
+  of.close();
+  if (clients.get(app) === of) clients.delete(app);
 }
 
 /** The channels of the page before are left first: one that is attached again must be detached by then. */
 let left = Promise.resolve();
 
 /**
- * Hears these from now on. `news` is called where there is more to ask for, and `live` with whether all of them are
- * heard. Gives what to do at the end.
- * @param {Source[]} sources @param {() => void} news @param {(isLive: boolean) => void} live
+ * Hears something from now on, of each app or of one. `news` is called where there is more to ask for, and `live` with
+ * whether all of it is heard. Gives what to do at the end.
+ * @param {() => Source[]} sources @param {string | undefined} app which; without one, all
+ * @param {() => void} news @param {(isLive: boolean) => void} live
  */
-export function hear(sources, news, live) {
-  const of = realtime();
-  /** @type {import('ably').RealtimeChannel[]} */
-  let channels = [];
-  let [isOver, isLive] = [false, false];
-  const are = (/** @type {string[]} */ ...states) => channels.every(({ state }) => states.includes(state));
-  const judge = () => {
-    if (isOver) return;
-    // A key that may hear none of them needs no connection.
-    if (of === client && are('failed')) hangUp();
-    const isBeginning = !isLive && ['connecting', 'connected'].includes(of.connection.state) && are('initialized', 'attaching');
-    isLive = of.connection.state === 'connected' && are('attached');
-    if (!isBeginning) live(isLive);
+export function hear(sources, app, news, live) {
+  let turn = 0;
+  let stop = () => {};
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let retry;
+  const begin = async () => {
+    const mine = ++turn;
+    stop();
+    stop = () => {};
+    const apps = await heardApps(app).catch(() => {
+      if (mine === turn) retry = setTimeout(begin, retryMs);
+    });
+    if (mine !== turn) return;
+    if (!apps) return live(false);
+    const all = apps.flatMap((app) => sources().map((source) => ({ app, source })));
+    if (!app && apps[0] === deployment) all.push({ app: deployment, source: { ...log, heard: changesApps } });
+    stop = listenTo(all, news, live);
   };
-  left.then(() => {
-    if (isOver) return;
-    channels = sources.map(({ name, options }) => of.channels.get(name, options));
-    of.connection.on(judge);
-    channels.forEach((channel, index) => listen(channel, sources[index], news, judge));
-  });
+  const changesApps = (/** @type {import('ably').InboundMessage} */ { name }) => {
+    const does = name === 'create app' || name === 'delete app';
+    if (does) begin();
+    return does;
+  };
+  begin();
   return () => {
-    isOver = true;
-    of.connection.off(judge);
-    left = leave(of, channels);
+    turn = 0;
+    clearTimeout(retry);
+    stop();
   };
 }
 
-/** @param {import('ably').Realtime} of @param {import('ably').RealtimeChannel[]} channels */
-async function leave(of, channels) {
-  for (const channel of channels) {
+/** Of which apps that is, or nothing where they are too many. @param {string | undefined} app */
+async function heardApps(app) {
+  if (signed()?.key) return [''];
+  if (app) return [app];
+  /** @type {{ id: string }[]} */
+  const all = await json('/apps');
+  return all.length > APPS_MAX ? undefined : [deployment, ...all.map(({ id }) => id)];
+}
+
+/**
+ * @param {{ app: string, source: Source }[]} all
+ * @param {() => void} news @param {(isLive: boolean) => void} live
+ */
+function listenTo(all, news, live) {
+  /** @type {Line[]} */
+  let lines = [];
+  let [isOver, isLive] = [false, false];
+  const judge = () => {
+    if (isOver) return;
+    const are = (/** @type {string[]} */ connections, /** @type {string[]} */ channels) =>
+      lines.every(({ of, channel }) => connections.includes(of.connection.state) && channels.includes(channel.state));
+    // A key that may hear none of them needs no connection, and one that failed is of no use to the next page.
+    const isVain = lines.every(({ channel }) => channel.state === 'failed');
+    lines.filter(({ of }) => isVain || of.connection.state === 'failed').forEach(close);
+    const isBeginning = !isLive && are(['connecting', 'connected'], ['initialized', 'attaching', 'attached']);
+    isLive = are(['connected'], ['attached']);
+    if (isLive || !isBeginning) live(isLive);
+  };
+  left.then(() => {
+    if (isOver) return;
+    keep(all.map(({ app }) => app));
+    lines = all.map(({ app, source }) => {
+      const of = realtime(app);
+      return { app, of, channel: of.channels.get(source.name, source.options), source };
+    });
+    for (const of of new Set(lines.map(({ of }) => of))) of.connection.on(judge);
+    lines.forEach(({ channel, source }) => listen(channel, source, news, judge));
+  });
+  return () => {
+    isOver = true;
+    lines.forEach(({ of }) => of.connection.off(judge));
+    left = leave(lines);
+  };
+}
+
+/** @param {Line[]} lines */
+async function leave(lines) {
+  for (const { channel } of lines) {
     channel.off();
     channel.unsubscribe();
     channel.presence.unsubscribe();
   }
-  await Promise.allSettled(channels.map((channel) => channel.detach()));
-  if (of === client) for (const { name } of channels) of.channels.release(name);
+  await Promise.allSettled(lines.map(({ channel }) => channel.detach()));
+  for (const { app, of, channel } of lines) if (of === clients.get(app)) of.channels.release(channel.name);
 }
 
 /**
@@ -130,3 +219,6 @@ export const lifecycle = { name: '[meta]channel.lifecycle' };
 
 /** What operators do. @type {Source} */
 export const log = { name: '[meta]log' };
+
+/** How webhooks fare. @type {Source} */
+export const webhooksLog = { ...log, heard: ({ name }) => /^webhook\./.test(name ?? '') };

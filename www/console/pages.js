@@ -1,7 +1,7 @@
 /** The pages of the console, but for that of one channel. */
 import { json, lastHour, metrics, minutes, signed } from './api.js';
 import { bounded, button, card, field, make, renew, ROWS_MAX, sparkline, table, tiles } from './elements.js';
-import { lifecycle, statistics } from './live.js';
+import { deployment, lifecycle, log, statistics, webhooksLog } from './live.js';
 import { webhooks } from './webhooks.js';
 
 /** @typedef {import('./console.js').Shown} Shown */
@@ -21,7 +21,7 @@ export async function overview(place) {
     hour = await lastHour();
     draw();
   };
-  // What is heard is all that there is to show.
+  // What is heard is all that there is to show, of one app.
   const heard = (/** @type {import('ably').InboundMessage} */ { data: { intervalId, entries } }) => {
     hour.set(intervalId, entries);
     draw();
@@ -30,7 +30,7 @@ export async function overview(place) {
   await again();
   // The hour goes on while nothing is heard.
   const timer = setInterval(draw, 60_000);
-  return { again, hears: [{ ...statistics(), heard }], end: () => clearInterval(timer) };
+  return { again, hears: () => [{ ...statistics(), ...signed()?.key && { heard } }], end: () => clearInterval(timer) };
 }
 
 /** @param {Record<string, number>[]} minutes oldest first, the last of them not over */
@@ -87,7 +87,7 @@ export async function channels(place) {
   place.append(make('form', { onsubmit: open, role: 'search' }, search, make('button', {}, 'Search'), button('Open this channel', go)),
     make('section', { className: 'card' }, list));
   await again();
-  return { again, hears: [lifecycle, statistics()] };
+  return { again, hears: () => [lifecycle, statistics()] };
 }
 
 /** @param {HTMLElement} place @returns {Promise<Shown>} */
@@ -122,7 +122,7 @@ export async function apps(place) {
   };
   place.append(make('section', { className: 'card' }, list), make('p', {}, button('Make an app', create, 'main')), fresh);
   await again();
-  return { again };
+  return { again, hears: () => [log], app: deployment };
 }
 
 /** @param {HTMLElement} place @returns {Promise<Shown>} */
@@ -138,7 +138,7 @@ export async function errors(place) {
     if (!signed()?.key) renew(hooks, await webhooks());
   };
   await again();
-  return { again, hears: [statistics()] };
+  return { again, hears: () => [statistics(), ...signed()?.key ? [] : [webhooksLog]] };
 }
 
 /** @param {Map<string, number>} before how often each was told when it was first looked at */
