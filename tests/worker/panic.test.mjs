@@ -31,10 +31,10 @@ test('a panic loses no acknowledged message and no subscriber', async (t) => {
   };
 
   await publish('before');
-  for (let round = 0; round < 3; round++) {
+  for (const [round, frame] of ['PANIC', 'PANIC LATER', 'PANIC'].entries()) {
     // Some publishes are under way when it happens.
     const underWay = Array.from({ length: 20 }, (_, index) => publish(`${round}/${index}`));
-    await panic(runtime.url);
+    await panic(runtime.url, frame);
     await Promise.all(underWay);
     const last = once(arrivals, `after ${round}`);
     await publish(`after ${round}`);
@@ -44,13 +44,14 @@ test('a panic loses no acknowledged message and no subscriber', async (t) => {
   const history = await all(new Ably.Rest(options).channels.get('calm'));
   assert.deepEqual([...history].sort(), [...acknowledged].sort(), 'every acknowledged message is in history, once');
   assert.deepEqual(received, history, 'the subscriber has the same messages in the same order');
+  assert.equal(runtime.log.match(/a panic ended the instance/g)?.length, 3);
 });
 
-/** @param {string} url */
-async function panic(url) {
+/** @param {string} url @param {string} frame */
+async function panic(url, frame) {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/?key=demo.key1:local-only&v=6`);
   await once(socket, 'message');
-  socket.send('PANIC');
+  socket.send(frame);
   // The trapped object tells nobody; its next event finds the memory gone and sees to the sockets.
   const told = once(socket, 'message');
   socket.send('{"action":0,"id":"still there"}');
