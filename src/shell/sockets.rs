@@ -1,6 +1,8 @@
 //! The sockets of one object, by the number that the core calls them.
 //!
-//! The runtime keeps a socket and its record when the object sleeps or loses its memory; its number is its tag.
+//! The runtime keeps a socket and its record when the object sleeps or loses its memory; its number is its tag. It also
+//! keeps one that was closed for as long as the other end does not answer that, though its connection has gone on by
+//! another socket, or has ended: such a one is not to come back, so its record says that it was closed.
 
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
@@ -10,6 +12,9 @@ use crate::base::maps::HashMap;
 use crate::object::Kept;
 use crate::protocol::Encoded;
 use crate::relay::SocketId;
+
+/// The record of a socket that was closed.
+const CLOSED: JsValue = JsValue::FALSE;
 
 #[derive(Default)]
 pub struct Sockets {
@@ -23,7 +28,8 @@ impl Sockets {
         for value in state.web_sockets().iter() {
             let socket: Socket = value.unchecked_into();
             let Some(id) = tagged_id(state, &socket) else { continue };
-            restored.push(Kept { socket: id, record: record_of(&socket).unwrap_or_default() });
+            let Some(record) = record_of(&socket) else { continue };
+            restored.push(Kept { socket: id, record });
             socket.mark_id(id.0);
             self.sockets.insert(id, socket);
         }
@@ -57,6 +63,7 @@ impl Sockets {
 
     pub fn close(&mut self, id: SocketId) {
         if let Some(socket) = self.sockets.remove(&id) {
+            let _ = socket.serialize_attachment(&CLOSED);
             let _ = socket.close(1000, "");
         }
     }
@@ -71,7 +78,8 @@ fn tagged_id(state: &ObjectState, socket: &Socket) -> Option<SocketId> {
     tags.get(0).as_string()?.parse().ok().map(SocketId)
 }
 
+/// `None` for one that was closed.
 fn record_of(socket: &Socket) -> Option<Vec<u8>> {
-    let value = socket.deserialize_attachment().ok()?;
-    value.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec)
+    let value = socket.deserialize_attachment().unwrap_or(JsValue::NULL);
+    (value != CLOSED).then(|| value.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec).unwrap_or_default())
 }

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { Inbox, connected, demoKey, formats, inState, rest, wholeHistory } from './clients.mjs';
+import { Network } from './network.mjs';
 import { RawClient, action } from './raw_client.mjs';
 import { startRuntime } from './runtime.mjs';
 
@@ -200,6 +201,37 @@ test('an object whose sockets are lost with its memory is found again', async (t
   }
   assert.deepEqual(clients.map((client) => client.connection.id), ids);
 });
+
+for (const direct of [false, true]) {
+  const holder = direct ? 'channel\'s own object' : 'relay';
+  test(`a transport that was replaced, and hangs, does not come back with its ${holder}`, async (t) => {
+    const name = `hanging-${direct}`;
+    const network = await Network.to(t, runtime);
+    const client = await connected(t, network, { clientId: 'ann', ...(direct && { transportParams: { channel: name } }) });
+    const [channel, inbox] = [client.channels.get(name), await Inbox.of(client.channels.get(name))];
+    await channel.presence.enter();
+    const { id } = client.connection;
+    const dropped = client.connection.once('disconnected');
+    // The server's end of it stays, and what is said to it is not answered.
+    network.vanish();
+    await dropped;
+    network.mend();
+    await inState(client.connection, 'connected');
+    await inState(channel, 'attached');
+    const sent = ['one', 'two', 'three'];
+    for (const data of sent) {
+      await rest(runtime).channels.get(name).publish('a', data);
+      await inbox.until(data);
+      assert.ok(await runtime.evict('Relay', 'demo/0') + await runtime.evict('Channel', `demo/${name}`) > 0);
+    }
+    const listed = await (await fetch(`${runtime.url}/apps/demo/connections?key=${demoKey}`)).json();
+    const channels = listed.filter((/** @type {any} */ one) => one.connectionId === id).map((/** @type {any} */ one) => one.channels);
+    assert.deepEqual(channels, [[name]], 'the connection is there once');
+    assert.deepEqual(inbox.data, sent);
+    assert.equal((await channel.presence.get()).length, 1);
+    assert.equal(client.connection.id, id);
+  });
+}
 
 test('heartbeats go on', async (t) => {
   const direct = { channel: 'beats' };
