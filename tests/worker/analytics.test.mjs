@@ -5,6 +5,7 @@ import { Inbox, connected, rest } from './clients.mjs';
 import { startRuntime } from './runtime.mjs';
 
 const runtime = await startRuntime(undefined, {
+  tellsCounts: true,
   isQuiet: true,
   inFront: [new URL('entries/metrics-entry.mjs', import.meta.url).pathname],
 });

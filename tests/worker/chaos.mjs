@@ -36,6 +36,8 @@ const CLOSING_MS = 5_000;
 const WRITER_MS = 150;
 /** Things that one writer does at the same time, under names of their own. */
 const LANES = 2;
+/** To subscribe attaches nothing: nobody would hear how that ends. */
+const QUIET = { attachOnSubscribe: false };
 
 const secret = 'local-only';
 /** May not see what was deleted. */
@@ -118,6 +120,8 @@ async function chaosRound(scope, weather, name, random, pace) {
   const writers = await Promise.all([{}, { useBinaryProtocol: false, ...direct }, { transports: ['comet'], transportParams: { channel: `${name}-aside` } }].map((options) =>
     connected(scope, runtime, /** @type {any} */ (options))));
   const ids = writers.map(({ connection }) => connection.id);
+  const channels = writers.map((client) => client.channels.get(name, QUIET));
+  await Promise.all(channels.map(attached));
 
   let going = true;
   const loop = async (/** @type {() => Promise<unknown>} */ act) => {
@@ -127,8 +131,8 @@ async function chaosRound(scope, weather, name, random, pace) {
       await delay(random() * WRITER_MS);
     }
   };
-  const lanes = writers.flatMap((client, number) => Array.from({ length: LANES }, (_, lane) => {
-    const writer = new Writer(client.channels.get(name), `writer${number}.${lane}`, ledger, random);
+  const lanes = channels.flatMap((channel, number) => Array.from({ length: LANES }, (_, lane) => {
+    const writer = new Writer(channel, `writer${number}.${lane}`, ledger, random);
     return loop(() => writer.act());
   }));
   const all = Promise.all([
@@ -137,8 +141,10 @@ async function chaosRound(scope, weather, name, random, pace) {
     loop(() => rewinder.comeAgain(random)),
     loop(() => visit(weather, name, ledger, random)),
   ]);
-  await Promise.race([weather.rage(name, readers), all]);
-  going = false;
+  await Promise.race([weather.rage(name, readers), all]).finally(() => {
+    going = false;
+    weather.isOver = true;
+  });
   await within(SETTLED_MS, all, 'all that was begun has ended');
   await certainly(() => ledger.again++, () => rest(runtime).channels.get(name).publish({ id: `${END}:0`, name: 'b', data: END }));
 
@@ -237,8 +243,10 @@ async function share(channel, root, ledger, random) {
     ledger.hits.sure += by;
     ledger.done++;
   } catch (error) {
-    // The SDK refuses it without a connection or an attachment, or gives it up with them.
-    if (!mayBeTriedAgain(error) && ![90001, 80003, 80000].includes(/** @type {any} */ (error).code)) throw error;
+    // The SDK refuses it without a connection or an attachment, or gives it up with them. For a new object it asks the
+    // time by a request of its own.
+    const { code } = /** @type {any} */ (error);
+    if (!mayBeTriedAgain(error) && ![90001, 80003, 80000, 'ECONNRESET', 'ECONNREFUSED'].includes(code)) throw error;
     ledger.hits.perhaps += by;
     ledger.again++;
   }
@@ -252,7 +260,7 @@ class Rewinder {
 
   /** @param {import('ably').Realtime} client @param {string} name */
   constructor(client, name) {
-    this.#channel = client.channels.get(name, { params: { rewind: '50' } });
+    this.#channel = client.channels.get(name, { params: { rewind: '50' }, ...QUIET });
     void this.#channel.subscribe((message) => this.views.at(-1)?.take(message));
   }
 
@@ -261,17 +269,18 @@ class Rewinder {
     if (random() < 0.9 && this.views.length > 0) return;
     await certainly(() => {}, () => this.#channel.detach());
     this.views.push(new View(`who came for the ${this.views.length + 1}th time, with a rewind`, { isInOrder: false, isRewound: true }));
-    await this.#attached();
+    await attached(this.#channel);
   }
+}
 
-  async #attached() {
-    try {
-      await this.#channel.attach();
-    } catch (error) {
-      // It is told that the channel is detached, when its connection is lost in between, and may attach again.
-      assert.ok(mayBeTriedAgain(error) || /** @type {any} */ (error).code === 90001, String(error));
-      await this.#attached();
-    }
+/** @param {import('ably').RealtimeChannel} channel @returns {Promise<void>} */
+async function attached(channel) {
+  try {
+    await channel.attach();
+  } catch (error) {
+    // It is told that the channel is detached, when its connection is lost in between, and may attach again.
+    assert.ok(mayBeTriedAgain(error) || /** @type {any} */ (error).code === 90001, String(error));
+    await attached(channel);
   }
 }
 
@@ -287,7 +296,10 @@ async function visit(weather, name, ledger, random) {
   const scope = new Scope();
   const client = await connected(scope, weather.runtime, { clientId: member, useBinaryProtocol: random() < 0.5 });
   const { kills } = weather;
-  await certainly(() => ledger.again++, () => client.channels.get(name).presence.enter('here'));
+  const channel = client.channels.get(name);
+  // To enter would attach by the way, and nobody would hear how that ends.
+  await attached(channel);
+  await certainly(() => ledger.again++, () => channel.presence.enter('here'));
   ledger.members.set(member, null);
   let lost = client.connection.state !== 'connected';
   client.connection.on('disconnected', () => { lost = true; });

@@ -23,6 +23,8 @@ export class Weather {
   ended = { resets: 0, evictions: 0 };
   /** The runtime can be reached. @type {Promise<unknown>} */
   up = Promise.resolve();
+  /** Nothing more is to happen in this round. */
+  isOver = false;
   /** There may be traffic. @type {Promise<unknown>} */
   flow = Promise.resolve();
   #nextKill;
@@ -42,7 +44,8 @@ export class Weather {
   /** For a round. @param {string} channel @param {{ drop: () => void }[]} readers who hold requests open */
   async rage(channel, readers) {
     const end = performance.now() + this.pace.roundMs;
-    while (performance.now() < end) {
+    this.isOver = false;
+    while (performance.now() < end && !this.isOver) {
       await delay(this.random() * 2 * END_MS);
       for (const reader of readers) if (this.random() < 0.1) reader.drop();
       if (this.random() < IDLE_SHARE) await this.#evict(channel, readers);

@@ -10,7 +10,7 @@ const key = 'demo.key1:local-only';
 
 /** @param {import('node:test').TestContext} t */
 async function opened(t) {
-  const runtime = await startRuntime(demoApps, { variables: { ADMIN_TOKEN } });
+  const runtime = await startRuntime(demoApps, { variables: { ADMIN_TOKEN }, tellsCounts: true });
   t.after(() => runtime.stop());
   const browser = await launch();
   t.after(() => browser.close());
@@ -418,7 +418,7 @@ test('an operator whose admin token is no more is told so, and asks on', { skip,
 });
 
 test('who may hear no metachannel asks every five seconds', { skip, timeout: 60_000 }, async (t) => {
-  const runtime = await startRuntime({ apps: [{ id: 'demo', keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }] }] });
+  const runtime = await startRuntime({ apps: [{ id: 'demo', keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] } }] }] }, { tellsCounts: true });
   t.after(() => runtime.stop());
   const browser = await launch();
   t.after(() => browser.close());

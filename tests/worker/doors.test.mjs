@@ -8,7 +8,7 @@ import { startRuntime } from './runtime.mjs';
 
 const token = 'an-admin-token-of-this-test';
 const apps = { apps: [{ id: 'demo', keys: [{ name: 'key1', secret: 'local-only', capability: { '*': ['*'] }, pusher: true }], namespaces: [] }] };
-const runtime = await startRuntime(apps, { variables: { ADMIN_TOKEN: token } });
+const runtime = await startRuntime(apps, { variables: { ADMIN_TOKEN: token }, tellsCounts: true });
 after(() => runtime.stop());
 
 /** @param {string} path */

@@ -39,7 +39,7 @@ const apps = {
   }],
 };
 const variables = { WEBHOOK_PRIVATE_ADDRESSES: 'true', ADMIN_TOKEN: adminToken };
-const runtime = await startRuntime(apps, { variables });
+const runtime = await startRuntime(apps, { variables, tellsCounts: true });
 after(() => runtime.stop());
 
 /** What an operator is told of the app's webhooks, once this is so. @param {(told: any) => unknown} isSo */

@@ -10,6 +10,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { evictAtRandom, isEvicting } from './evictions.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
@@ -18,9 +19,11 @@ export const demoApps = JSON.parse(fs.readFileSync(path.join(root, 'bin/demo.jso
 
 /**
  * Modules that stand before the built worker, the entry first; what the deployment is told besides its apps; where
- * requests come from; and whether what it prints is not printed here.
+ * requests come from; whether what it prints is not printed here; and, where objects lose their memory at random,
+ * whether they tell before what they have counted.
  * @typedef {{
- *   inFront?: string[], variables?: Record<string, string>, cf?: Record<string, unknown>, isQuiet?: boolean
+ *   inFront?: string[], variables?: Record<string, string>, cf?: Record<string, unknown>, isQuiet?: boolean,
+ *   tellsCounts?: boolean
  * }} RuntimeOptions
  */
 
@@ -51,8 +54,9 @@ export class Runtime {
    * @param {string} storage
    * @param {RuntimeOptions} [options]
    */
-  constructor(apps, storage, { inFront = [], variables = {}, cf, isQuiet = false } = {}) {
+  constructor(apps, storage, { inFront = [], variables = {}, cf, isQuiet = false, tellsCounts = false } = {}) {
     this.isQuiet = isQuiet;
+    this.tellsCounts = tellsCounts;
     this.inFront = inFront;
     this.apps = apps;
     this.storage = storage;
@@ -75,12 +79,14 @@ export class Runtime {
   /** After `kill`: starts again on the same storage and port, where clients that reconnect will look. */
   async start() {
     if (!this.#child.connected) this.#child = this.#fork();
-    const { apps, storage, inFront, cf, port } = this;
+    const child = this.#child;
+    const { apps, storage, inFront, cf, port, tellsCounts } = this;
     const variables = apps === demoApps ? { EVENT_KEY: 'demo.event', ...this.variables } : this.variables;
     const started = await this.#call('start', {
-      apps, storage, inFront, variables, cf, port, workerOptions: this.#workerOptions,
+      apps, storage, inFront, variables, cf, port, tellsCounts, workerOptions: this.#workerOptions,
     });
     [this.url, this.#workerOptions] = [started.url, started.workerOptions];
+    if (isEvicting) void evictAtRandom(() => this.#evictAll(child));
   }
 
   /** What the `ably` SDK needs to find this runtime. */
@@ -101,7 +107,18 @@ export class Runtime {
    * @returns {Promise<number>} how many objects were evicted: those that were running
    */
   async evict(className, name, webSockets = 'hibernate') {
-    return this.#call('evict', { className, name, webSockets });
+    const evicted = await this.#call('evict', { className, name, webSockets });
+    // What lost its memory by itself just before has lost it.
+    return isEvicting ? Math.max(evicted, 1) : evicted;
+  }
+
+  /**
+   * Answers how many have lost their memory since it asked last.
+   * @param {import('node:child_process').ChildProcess} child the one that is asked, until another takes its place
+   */
+  async #evictAll(child) {
+    if (child !== this.#child) throw new Error('the runtime ended');
+    return this.#call('evictAll', {});
   }
 
   /** The process of the runtime itself, for those who measure it (Linux only). */
@@ -134,8 +151,8 @@ export class Runtime {
   /** @param {keyof typeof commands} command @param {object} values @returns {Promise<any>} */
   async #call(command, values) {
     const id = this.#calls++;
-    this.#child.send({ id, command, values });
     return new Promise((resolve, reject) => {
+      this.#child.send({ id, command, values }, (error) => { if (error) reject(new Error('the runtime ended')); });
       const leave = () => reject(new Error('the runtime ended'));
       const listen = (/** @type {any} */ answer) => {
         if (answer.id !== id) return;
@@ -148,6 +165,19 @@ export class Runtime {
   }
 }
 
+/** A module that stands before the built worker. @param {string} file @param {string} [contents] */
+function moduleOf(file, contents = fs.readFileSync(file, 'utf8')) {
+  return { type: /** @type {const} */ ('ESModule'), path: path.join(root, 'build', path.basename(file)), contents };
+}
+
+/** Before an entry: its objects are soon idle. @param {string} entry */
+function evictableAt(entry) {
+  const from = `'./${path.basename(entry)}'`;
+  const contents = `import { evictable } from './idle.mjs'; import * as built from ${from}; export * from ${from};
+    export const [App, Channel, Relay] = [built.App, built.Channel, built.Relay].map(evictable); export { default } from ${from};`;
+  return [moduleOf('evictable.mjs', contents), moduleOf(path.join(import.meta.dirname, 'entries/idle.mjs'))];
+}
+
 // The child: holds the runtime, does what it is told, and ends with its parent.
 
 /** @type {import('miniflare').Miniflare} */
@@ -157,10 +187,10 @@ const commands = {
   /**
    * @param {{
    *   apps: object | null, storage: string, inFront: string[], variables: Record<string, string>,
-   *   cf?: Record<string, unknown>, port: number, workerOptions?: object
+   *   cf?: Record<string, unknown>, port: number, tellsCounts: boolean, workerOptions?: object
    * }} options
    */
-  async start({ apps, storage, inFront, variables, cf, port, workerOptions }) {
+  async start({ apps, storage, inFront, variables, cf, port, tellsCounts, workerOptions }) {
     const { Miniflare, Log, LogLevel, convertV4MiniflareOptions } = await import('miniflare');
     if (!workerOptions) {
       const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
@@ -171,8 +201,8 @@ const commands = {
       name: 'courtside',
       modulesRoot: path.join(root, 'build'),
       modules: [
-        ...inFront.map((file) => ({ type: /** @type {const} */ ('ESModule'), path: path.join(root, 'build', path.basename(file)),
-          contents: fs.readFileSync(file, 'utf8') })),
+        ...(isEvicting && !tellsCounts ? evictableAt(inFront[0] ?? 'index.js') : []),
+        ...inFront.map((file) => moduleOf(file)),
         { type: 'ESModule', path: path.join(root, 'build/index.js') },
         { type: 'CompiledWasm', path: path.join(root, 'build/index_bg.wasm') },
       ],
@@ -203,11 +233,34 @@ const commands = {
     }
     return evicted;
   },
+
+  /** Every object loses its memory when it is idle next. Answers how many have, since it was asked last. */
+  async evictAll() {
+    for (const className of ['App', 'Relay', 'Channel']) {
+      for (const id of await miniflare.listDurableObjectIds(className)) {
+        const key = `${className} ${id}`;
+        if (evicting.has(key)) continue;
+        evicting.add(key);
+        miniflare.unsafeEvictDurableObject('courtside', className, { id, webSockets: 'hibernate' })
+          .then(() => { evicted++; }, (error) => {
+            if (!/not currently running|active references|disposed instance/.test(String(error))) process.stderr.write(`${error}\n`);
+          })
+          .finally(() => evicting.delete(key));
+      }
+    }
+    const count = evicted;
+    evicted = 0;
+    return count;
+  },
 };
+
+/** Objects that will lose their memory when they are idle. @type {Set<string>} */
+const evicting = new Set();
+let evicted = 0;
 
 if (process.send && process.argv[1] === import.meta.filename) {
   // Nobody hears the answer of a call that was under way when the parent left.
-  const answer = (/** @type {object} */ message) => process.connected && process.send?.(message);
+  const answer = (/** @type {object} */ message) => process.connected && process.send?.(message, () => {});
   process.on('message', async (/** @type {{ id: number, command: keyof typeof commands, values: any }} */ call) => {
     try {
       answer({ id: call.id, result: await commands[call.command](call.values) });

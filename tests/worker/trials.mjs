@@ -54,8 +54,8 @@ export async function certainly(again, act) {
   }
 }
 
-/** Whether a refusal says so; whether it was done is then unknown. @param {any} error */
-export const mayBeTriedAgain = ({ statusCode, code }) => statusCode >= 500 || code === 42911;
+/** Whether a refusal says so, or no answer came; whether it was done is then unknown. @param {any} error */
+export const mayBeTriedAgain = ({ statusCode, code }) => statusCode >= 500 || statusCode === 408 || code === 42911;
 
 export const TYPES = ['r:total.v1', 'r:flag.v1', 'r:distinct.v1', 'r:unique.v1', 'r:multiple.v1'];
 export const NAMES = ['👍', '👎', '🎾'];
