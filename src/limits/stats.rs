@@ -1,9 +1,8 @@
 //! Statistics and metrics.
 
 /// How long an object counts before it looks whether to report. Within the ten idle seconds after which the platform
-/// lets an object sleep, so that to report keeps none awake. No other timer takes as long: tests know it by that, see
-/// tests/worker/entries/idle.mjs.
-pub const STATS_LOOK_MS: u64 = 1_001;
+/// lets an object sleep, so that to report keeps none awake.
+pub const STATS_LOOK_MS: u64 = 1_000;
 
 /// Between two reports of an object that falls quiet again and again: 12 a minute, each of which replaces one row.
 pub const STATS_QUIET_MS: u64 = 5_000;
@@ -49,9 +48,6 @@ pub const STATS_FIXTURES_KEPT_MAX: usize = 10_000;
 
 /// Apps for which one isolate counts requests at a time; each takes 2 KB. Those of others count for the deployment.
 pub const COUNTED_APPS_MAX: usize = 1_000;
-
-/// Between two looks of a router.
-pub const STATS_ROUTER_LOOK_MS: u64 = 1_000;
 
 /// How long a router goes on to report after a request was answered: the platform allows 30 seconds.
 pub const STATS_ROUTER_MS: u64 = 20_000;

@@ -23,7 +23,7 @@ use crate::http::addresses::Addresses;
 use crate::http::uploads::{Body, Uploads};
 use crate::http::{self, Browser, Reply, url};
 use crate::intake::parameters;
-use crate::limits::{STATS_ROUTER_LOOK_MS, STATS_ROUTER_MS};
+use crate::limits::{STATS_LOOK_MS, STATS_ROUTER_MS};
 use crate::model::Format;
 use crate::model::name::{AppId, ChannelName};
 use crate::protocol;
@@ -219,11 +219,11 @@ fn tell_counts(env: &Env, context: &Context) {
     if is_seen_to || !COUNTED.with_borrow(Requests::has_news) {
         return;
     }
-    TELLS_UNTIL_MS.set(now_ms() + STATS_ROUTER_MS + STATS_ROUTER_LOOK_MS);
+    TELLS_UNTIL_MS.set(now_ms() + STATS_ROUTER_MS + STATS_LOOK_MS);
     let (env, until_ms) = (env.clone(), now_ms() + STATS_ROUTER_MS);
     context.wait_until(async move {
         while COUNTED.with_borrow(Requests::has_news) && now_ms() < until_ms {
-            Delay::from(Duration::from_millis(STATS_ROUTER_LOOK_MS)).await;
+            Delay::from(Duration::from_millis(STATS_LOOK_MS)).await;
             let reports = COUNTED.with_borrow_mut(|counted| counted.look(now_ms()));
             join_all(reports.into_iter().map(|(app, report)| tell_one(&env, app, report))).await;
         }

@@ -4,8 +4,8 @@
  * idle as soon as it has answered, and may lose its memory then. Only after a request over HTTP it has to be left in
  * peace for a while, as it is on the platform: who polls comes back for the next answer.
  */
-/** STATS_LOOK_MS of src/limits. */
-const LOOK_MS = 1_001;
+/** STATS_LOOK_MS of src/limits. Routers wait as long, and tell nothing either. */
+const LOOK_MS = 1_000;
 const PEACE_MS = 200;
 
 const { setTimeout } = globalThis;
