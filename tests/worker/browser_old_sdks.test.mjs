@@ -5,6 +5,7 @@ import test, { after } from 'node:test';
 import { launch, skip } from './browser.mjs';
 import { proxy, refuse } from './browser_proxy.mjs';
 import { Inbox, connected, demoKey, rest, wholeHistory } from './clients.mjs';
+import { unlessEvicted } from './evictions.mjs';
 import { startRuntime } from './runtime.mjs';
 
 const runtime = await startRuntime();
@@ -23,8 +24,11 @@ const versions = [
   { version: '1.2.30', blocked: false, transport: 'xhr_polling' },
 ];
 
+const polling = unlessEvicted('a client of version 1 whose connection goes between two polls gets a new one, and is told of the gap');
+
 for (const { version, blocked, transport } of versions) {
-  test(`a browser with version ${version} changes to ${transport} at load, and loses nothing`, { skip }, async (t) => {
+  const skipped = skip || (transport === 'xhr_polling' && polling.skip);
+  test(`a browser with version ${version} changes to ${transport} at load, and loses nothing`, { skip: skipped }, async (t) => {
     const name = `browser-${version}-${transport}`;
     const { port } = blocked ? new URL(await proxy(t, runtime, refuse)) : runtime;
     const watcher = (await connected(t, runtime)).channels.get(name);

@@ -240,7 +240,9 @@ for (const { door, channel, last, hearsItself, acknowledges, resumes, wrongKey, 
   const named = (name) => channel(`${name}-${door.replace(/\W/g, '')}`);
   const portOf = (/** @type {Network} */ network) => ({ port: network.clientOptions.port });
 
-  test(`${door}: what is published arrives everywhere in one order, and is there when it is acknowledged`, async (t) => {
+  const once = door.startsWith('MQTT') ? unlessEvicted('what is on its way by QoS 1 when the memory goes comes again') : {};
+
+  test(`${door}: what is published arrives everywhere in one order, and is there when it is acknowledged`, once, async (t) => {
     const name = named('order');
     const clients = [await come(t, runtime, name), await come(t, runtime, name)];
     const ably = (await connected(t, runtime)).channels.get(name);
