@@ -22,7 +22,7 @@ pub fn text(input: &mut Input) {
     let text = input.text("capability", GOOD);
     if let Ok(capability) = Capability::parse(&text) {
         let canonical = capability.text();
-        let again = Capability::parse(&canonical).expect("the canonical text is one");
+        let again = Capability::parse(canonical).expect("the canonical text is one");
         assert_eq!((again.text(), &again), (canonical, &capability));
     }
 }
@@ -43,6 +43,6 @@ pub fn intersection(input: &mut Input) {
     }
     if let Ok(both) = both {
         assert_eq!(both.intersect(&one).as_ref(), Ok(&both), "it is idempotent");
-        assert_eq!(Capability::parse(&both.text()), Ok(both));
+        assert_eq!(Capability::parse(both.text()), Ok(both));
     }
 }
