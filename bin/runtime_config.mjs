@@ -36,9 +36,6 @@ using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
   logging = (structuredLogging = true),
-  # WebAssembly is compiled well once it has run a little, and not for a minute's work first: the budget is a hundredth
-  # of what is usual. A crowd often comes to a server that has just been started.
-  v8Flags = ["--wasm-tiering-budget=100000"],
   services = [
     (name = "courtside", worker = (
       compatibilityDate = ${text(compatibilityDate())},
