@@ -318,7 +318,7 @@ impl Apps {
         Apps { operated: Some(Operated { operators, deployment }), ..self }
     }
 
-    /// What signs the tokens of operators, if there are any.
+    /// The signer of operators' tokens, if the deployment has an admin token.
     pub fn operators(&self) -> Option<&Operators> {
         self.operated.as_ref().map(|operated| &operated.operators)
     }

@@ -56,7 +56,7 @@ pub struct Credentials {
     proof: Proof,
     client_id: Option<String>,
     surface: Surface,
-    /// What signs such a token, if it is one of an operator and may be.
+    /// The key to check an operator's token against. Absent for other credentials, and where operators may not come in.
     operators: Option<Key>,
 }
 
@@ -103,7 +103,7 @@ impl Credentials {
         Ok(Credentials { proof: Proof::Named(name), client_id: None, surface: Surface::Realtime, operators: None })
     }
 
-    /// The same where an operator may come by its token: over a connection, which is all that it is good for.
+    /// Admits an operator's token, if that is what was presented. Only connections call this: REST takes no such token.
     pub fn or_of(self, operators: Option<&Operators>) -> Credentials {
         let is_one = matches!(&self.proof, Proof::Token(token) if token.key_name.is_operators());
         let operators = operators.filter(|_| is_one).map(|operators| operators.key(self.app_id()));

@@ -43,7 +43,7 @@ impl KeyName {
         &*self.id == NOBODYS
     }
 
-    /// Of what signs the tokens of operators in an app, or in the deployment itself.
+    /// The name of the key that signs operators' tokens for an app, or for the deployment itself.
     pub(super) fn operators(app: AppId) -> KeyName {
         KeyName { app, id: OPERATORS.into() }
     }

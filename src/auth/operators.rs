@@ -1,5 +1,5 @@
 //! Tokens of operators: whoever has the admin token belongs to no app, and hears what happens in one by a token of it
-//! (protocol.md § 11.9). Owns what signs them and what they allow.
+//! (protocol.md § 11.9). Owns their signature and what they allow.
 //!
 //! They are signed as any token is, by a key that each app has and nobody is given. Its secret comes of the admin
 //! token: it ends with that, cannot be had from the keys of an app, and leads back to neither.
@@ -14,7 +14,7 @@ use crate::model::name::{AppId, LOG, STATISTICS};
 /// Keeps what signs these tokens apart from whatever else the admin token may sign.
 const PURPOSE: &[u8] = b"courtside operators";
 
-/// What signs the tokens of operators.
+/// The signer of operators' tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operators(Secret);
 

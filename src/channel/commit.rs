@@ -61,8 +61,8 @@ impl Channel {
         calls >= BUSY_CALLS || (2..BUSY_PUBLISHES).contains(&publishes)
     }
 
-    /// Whether what waits needs no company. A relay makes one such call at a time. If it made the only call of the last
-    /// commit, it has had the answer to that, so the turn of that commit is over.
+    /// Whether one relay alone publishes: it made the only call of the last commit, and the only one that waits. It
+    /// makes one call at a time, so it has the answer to the last, and the turn of that commit is over.
     pub fn is_alone(&self) -> bool {
         let alone = only(&self.pending);
         alone.is_some() && alone == self.last_alone.as_ref()

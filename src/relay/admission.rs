@@ -22,7 +22,7 @@ impl Relay {
         self.bounds = bounds;
     }
 
-    /// Who may renew a token of theirs here.
+    /// Lets operators renew their tokens here, by this signer.
     pub fn set_operators(&mut self, operators: Option<Operators>) {
         self.operators = operators;
     }

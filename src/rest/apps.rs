@@ -30,7 +30,7 @@ impl Admin {
         matches!(self, Admin::Closed)
     }
 
-    /// What signs the tokens of whoever has the admin token, if there is one.
+    /// The signer of operators' tokens. There is one where there is an admin token.
     pub fn operators(&self) -> Option<Operators> {
         match self {
             Admin::Token(admin_token) => Some(Operators::of(admin_token)),

@@ -18,7 +18,7 @@ fn ask(path: &str) -> Asked {
     post(path, "{}").bearer(ADMIN)
 }
 
-/// What a token gives on a connection to its app.
+/// Verifies a token on a connection to its app.
 fn entered(token: &str) -> Grant {
     let query = [("accessToken".to_owned(), token.to_owned())];
     let presented = Presented { query: &query, ..Presented::default() };

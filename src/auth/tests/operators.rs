@@ -24,7 +24,7 @@ fn token(app: &str) -> String {
     ours().issue(&AppId::parse(app).unwrap(), NOW_MS, [7; 8]).token
 }
 
-/// What a token gives on a connection to an app, where operators are those.
+/// Verifies a token on a connection to an app, in a deployment with this signer.
 fn enter(token: &str, app: &App, operators: Option<&Operators>, now_ms: u64) -> Result<Grant, ErrorInfo> {
     let query = [("accessToken".to_owned(), token.to_owned())];
     let presented = Presented { query: &query, ..Presented::default() };
