@@ -1,7 +1,8 @@
 //! An app tells on its metachannels what happens in it (protocol.md § 16.3), as long as somebody reads them. A
 //! metachannel with readers is on the list of channels in use, as any other. For one without, nothing is prepared.
 //!
-//! It goes with the memory. What was not told when that goes is told by nobody.
+//! It goes with the memory, and what waited with it is told by nobody. Only the last minutes are told again: whether
+//! they changed meanwhile is not known.
 
 use std::collections::BTreeSet;
 
@@ -37,10 +38,14 @@ pub struct Meta {
 }
 
 impl Meta {
-    pub fn load(store: &mut impl Store) -> Result<Meta, StoreError> {
+    pub fn load(store: &mut impl Store, now_ms: u64) -> Result<Meta, StoreError> {
         let listed = store.listed(META, "", METACHANNELS.len())?;
         let read = METACHANNELS.into_iter().filter(|name| listed.lines().any(|listed| listed == *name)).collect();
-        Ok(Meta { read, ..Meta::default() })
+        let mut meta = Meta { read, ..Meta::default() };
+        // An alarm that is to tell of the end of a minute may ring somewhat late.
+        let from = now_ms.saturating_sub(2 * STATS_OBSERVED_MS) / MINUTE_MS;
+        (from..=now_ms / MINUTE_MS).for_each(|minute| meta.count(minute));
+        Ok(meta)
     }
 
     pub fn is_read(&self, metachannel: &str) -> bool {

@@ -115,7 +115,7 @@ impl Registrar {
         let bans = admin::restored(stored.bans.into_iter().map(|(_, ban)| ban));
         let watcher = |(relay, ticket, told)| Watcher { relay, ticket, told, due_ms: 0 };
         let watchers = stored.watchers.into_iter().map(watcher).collect();
-        let (statistics, meta) = (Statistics::default(), Meta::load(store)?);
+        let (statistics, meta) = (Statistics::default(), Meta::load(store, now_ms)?);
         let mut registrar = Registrar {
             state,
             nonces: stored.nonces,
@@ -276,12 +276,12 @@ impl Registrar {
         Ok(())
     }
 
-    /// When [`Registrar::tick`], [`Registrar::notices`] and [`Meta::take`] are next needed.
+    /// When [`Registrar::tick`] and [`Registrar::notices`] are next needed.
     pub fn deadline(&self) -> Option<u64> {
         let behind = self.watchers.iter().filter(|watcher| watcher.told < self.revision);
         // One that waits for room is told when another has answered.
         let notices = behind.map(|watcher| watcher.due_ms).filter(|due_ms| *due_ms > 0);
-        notices.chain(self.sweep_at_ms).chain(self.meta.deadline()).min()
+        notices.chain(self.sweep_at_ms).min()
     }
 
     /// Of an app made at run time.

@@ -135,6 +135,12 @@ impl<S: Store + push::Store> AppHost<S> {
         self
     }
 
+    /// With the id of the app, where the platform knows it before somebody calls.
+    pub fn called(mut self, app: Option<AppId>) -> AppHost<S> {
+        self.outlets.app = app;
+        self
+    }
+
     pub fn store(&self) -> &S {
         &self.store
     }
@@ -146,7 +152,7 @@ impl<S: Store + push::Store> AppHost<S> {
 
     /// One turn of the event loop.
     pub fn turn(&mut self, input: AppInput, now_ms: u64) -> Vec<AppOutput> {
-        if let AppInput::Call { call, .. } = &input {
+        if let (AppInput::Call { call, .. }, None) = (&input, &self.outlets.app) {
             self.outlets.app = Some(call.app.clone());
         }
         match input {
@@ -236,7 +242,8 @@ impl<S: Store + push::Store> AppHost<S> {
     fn keep_alarm(&mut self, now_ms: u64) {
         let retry_ms = now_ms + NOTICE_RETRY_MS;
         let notices_ms = self.registrar.as_ref().map_or(Some(retry_ms), Registrar::deadline);
-        let needed_ms = notices_ms.into_iter().chain(self.push_deadline(retry_ms)).min();
+        let meta_ms = self.meta_deadline();
+        let needed_ms = notices_ms.into_iter().chain(self.push_deadline(retry_ms)).chain(meta_ms).min();
         let needed_ms = needed_ms.map(|needed_ms| needed_ms.max(now_ms));
         let set_ms = self.alarm_at_ms;
         if let Some(at_ms) = needed_ms.filter(|needed_ms| set_ms.is_none_or(|set_ms| *needed_ms < set_ms)) {

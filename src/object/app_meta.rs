@@ -15,7 +15,7 @@ use crate::rpc::{Address, ChannelCall, Publish, PublishKey, Request, Rules, Subm
 
 #[derive(Default)]
 pub(super) struct Outlets {
-    /// Whose metachannels: that of the last call.
+    /// Whose metachannels.
     pub app: Option<AppId>,
     of: BTreeMap<&'static str, Outlet>,
     /// Numbers messages, so that a call that is made again says nothing twice.
@@ -37,6 +37,11 @@ impl<S: Store + push::Store> AppHost<S> {
         }
         let calls = self.outlets.calls(&app);
         self.outputs.extend(calls.into_iter().map(AppOutput::Publish));
+    }
+
+    /// When [`AppHost::pursue_meta`] is next needed, and can do anything.
+    pub(super) fn meta_deadline(&self) -> Option<u64> {
+        self.outlets.app.as_ref().and(self.registrar.as_ref()).and_then(|registrar| registrar.meta.deadline())
     }
 }
 

@@ -17,6 +17,7 @@ use super::sql::Database;
 use super::{alarm, calls, config, measures, push};
 use crate::app::push::Attempt;
 use crate::base::pinned;
+use crate::model::name::AppId;
 use crate::object::{AppHost, AppInput, AppOutput, CallerId};
 use crate::rpc::{self, Answer, AppResponse};
 
@@ -83,6 +84,7 @@ fn register(state: ObjectState, env: Env) -> Registration<Object> {
     let host = host.with_push(config::push(&env)).with_private_receivers(config::private_receivers(&env));
     let host = host.with_secrets_of(config::secret_min_bytes(&env));
     let host = host.with_measures(measures::is_bound(&env));
+    let host = host.called(state.id().name().and_then(|name| AppId::parse(&name).ok()));
     let object = Object { state, env, host, callers: Callers::default() };
     Registration::new(&REGISTRY, id, object)
 }

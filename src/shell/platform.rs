@@ -67,6 +67,10 @@ extern "C" {
     #[wasm_bindgen(method, js_name = toString)]
     pub fn text(this: &ObjectId) -> String;
 
+    /// What the object was called by; nothing where the platform does not know it.
+    #[wasm_bindgen(method, getter)]
+    pub fn name(this: &ObjectId) -> Option<String>;
+
     #[derive(Clone)]
     pub type ObjectStorage;
 

@@ -98,7 +98,8 @@ impl Stage {
 }
 
 fn host(store: AppMemory) -> AppHost<AppMemory> {
-    AppHost::new(Settings { apps: Ok(Default::default()), bounds: Default::default() }, store)
+    let settings = Settings { apps: Ok(Default::default()), bounds: Default::default() };
+    AppHost::new(settings, store).called(AppId::parse("demo").ok())
 }
 
 fn noted(action: &str) -> AppRequest {
@@ -195,6 +196,31 @@ fn a_minute_is_told_as_it_grows_every_two_seconds_at_most_and_once_more_when_it_
     stage.list(STATISTICS, false, 2);
     stage.report(50);
     assert_eq!((stage.answer.take(), stage.told()), (Some(AppResponse::Done), vec![]));
+}
+
+#[test]
+fn a_minute_is_told_though_the_memory_goes_before() {
+    let mut stage = Stage::read_by(&[STATISTICS]);
+    let told = |stage: &mut Stage| -> Vec<(Value, bool)> {
+        let one = |(_, _, item): &(String, String, Value)| {
+            (item["entries"]["apiRequests.all.succeeded"].clone(), item.get("inProgress").is_some())
+        };
+        stage.told().iter().map(one).collect()
+    };
+    stage.report(1);
+    stage.wait(META_STATS_MS);
+    assert_eq!(told(&mut stage), [(json!(1), true)]);
+    stage.report(2);
+    stage.forget();
+    stage.wait(META_STATS_MS);
+    assert_eq!(told(&mut stage), [(json!(2), true)], "by the alarm, which nobody has called");
+    stage.forget();
+    stage.wait(60_000 + STATS_OBSERVED_MS);
+    assert_eq!(told(&mut stage), [(json!(2), false)], "and that it is over");
+    stage.forget();
+    stage.wait(3_600_000);
+    stage.ask(AppRequest::Config);
+    assert_eq!((told(&mut stage), stage.alarm_ms), (vec![], None), "an hour later there is nothing to tell");
 }
 
 #[test]

@@ -54,9 +54,15 @@ for (const { version, protocolVersion } of versions) {
   });
 
   test(`${version}: objects that lose their memory lose no session and no message`, async (t) => {
-    const options = keptOptions(protocolVersion, `evicted${protocolVersion}`);
     const topic = `evicted/${protocolVersion}`;
+    // Its acknowledgement may come after the loss: it is sent away then, and gets the message again.
+    const options = { ...keptOptions(protocolVersion, `evicted${protocolVersion}`), reconnectPeriod: 10 };
     const client = await connect(t, runtime, options);
+    const different = async (/** @type {number} */ count) => {
+      const texts = () => [...new Set(client.all.map(({ text }) => text))];
+      while (texts().length < count) await client.first(client.all.length + 1);
+      return texts();
+    };
     await client.client.subscribeAsync(topic, { qos: 1 });
     const channel = rest(runtime).channels.get(topic.replace('/', ':'));
     await channel.publish('x', '1');
@@ -64,9 +70,9 @@ for (const { version, protocolVersion } of versions) {
     await runtime.evict('Relay');
     await runtime.evict('Channel');
     await channel.publish('x', '2');
-    assert.deepEqual(await client.texts(2), ['1', '2']);
+    assert.deepEqual(await different(2), ['1', '2']);
     await client.client.publishAsync(topic, '3', { qos: 1 });
-    assert.deepEqual(await client.texts(3), ['1', '2', '3']);
+    assert.deepEqual(await different(3), ['1', '2', '3']);
   });
 
   test(`${version}: a will is published when its client is gone without a word, and else not`, async (t) => {
