@@ -368,13 +368,17 @@ impl Relay {
 
     fn send_heartbeats(&mut self) {
         let mut alike: BTreeMap<(Dialect, u8), Vec<SocketId>> = BTreeMap::new();
+        let mut pinged = Vec::new();
         for (socket, session) in &mut self.sessions {
             if session.wants_heartbeat(self.now_ms) {
                 alike.entry((session.dialect, session.heartbeat())).or_default().push(*socket);
                 session.last_sent_ms = self.now_ms;
-                session.pinged(self.now_ms);
+                if session.pinged(self.now_ms) {
+                    pinged.push(*socket);
+                }
             }
         }
+        pinged.into_iter().for_each(|socket| self.touch(socket));
         for ((dialect, action), sockets) in alike {
             let frame = dialect.encode(&Outbound { action, ..Outbound::default() });
             self.effects.push(Effect::Send { sockets, frame });

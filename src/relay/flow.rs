@@ -131,6 +131,7 @@ impl Relay {
         if session.unheard > half && session.bounce.as_ref().is_some_and(|bounce| bounce.answered) {
             session.pinged(self.now_ms);
             let due_ms = session.due_ms();
+            self.touch(socket);
             self.lower_due(due_ms);
             self.send(socket, &Outbound { action: action::PING, ..Outbound::default() });
         }

@@ -216,9 +216,10 @@ impl Relay {
     pub fn frame(&mut self, socket: SocketId, bytes: &[u8], format: Format, now_ms: u64) -> Vec<Effect> {
         self.now_ms = now_ms;
         if let Some(session) = self.sessions.get_mut(&socket) {
-            session.heard();
+            let has_answered = session.heard();
             let (dialect, has_door) = (session.dialect, session.door.is_some());
-            if session.generations.replaces().is_none() && session.generations.before.take().is_some() {
+            let has_arrived = session.generations.replaces().is_none() && session.generations.before.take().is_some();
+            if has_answered || has_arrived {
                 self.touch(socket);
             }
             if has_door {

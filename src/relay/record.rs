@@ -52,16 +52,19 @@ pub struct Record {
     is_secure: bool,
     door: Option<Rc<Door>>,
     since_ms: Option<NonZeroU64>,
+    /// When it was sent the heartbeat that it had not answered.
+    pinged_ms: Option<NonZeroU64>,
 }
 
 impl Versioned for Record {
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Record, Unreadable> {
         match version {
             1 => pinned::take::<first::Record>(bytes).map(Record::from),
             2 => pinned::take::<second::Record>(bytes).map(Record::from),
             3 => pinned::take::<third::Record>(bytes).map(Record::from),
+            4 => pinned::take::<fourth::Record>(bytes).map(Record::from),
             _ => Err(Unreadable::Version(version)),
         }
     }
@@ -155,6 +158,11 @@ impl Session {
             is_secure: self.is_secure,
             door: self.door.clone(),
             since_ms: self.since_ms,
+            pinged_ms: self
+                .bounce
+                .as_ref()
+                .filter(|bounce| !bounce.answered)
+                .and_then(|it| NonZeroU64::new(it.pinged_ms)),
         }
     }
 
@@ -198,7 +206,7 @@ impl Record {
     }
 
     /// The session again; `row` gives what its rows have. `None` if one is missing, or a filter is none any more.
-    /// Nothing was sent since, as far as it knows, so a heartbeat is due.
+    /// Nothing was sent since, as far as it knows, so a heartbeat is due, or the answer to the last.
     pub fn restore(self, mut row: impl FnMut(u16) -> Option<Vec<u8>>) -> Option<Restored> {
         let mut attachments = Vec::new();
         let mut checkpoints = Vec::new();
@@ -227,7 +235,10 @@ impl Record {
             door: self.door,
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
-            bounce: self.bounces.then(|| Box::new(Bounce { pinged_ms: 0, answered: true })),
+            bounce: self.bounces.then(|| {
+                let pinged_ms = self.pinged_ms.map_or(0, NonZeroU64::get);
+                Box::new(Bounce { pinged_ms, answered: self.pinged_ms.is_none() })
+            }),
             grace_ms: self.grace_ms,
             attachments: attachments.into_iter().collect(),
             outbox: Outbox::default(),
@@ -248,6 +259,27 @@ impl Record {
             dirty: false,
         };
         Some(Restored { session, checkpoints })
+    }
+}
+
+/// Version 4: whether a heartbeat was answered went with the memory.
+mod fourth {
+    use std::num::NonZeroU64;
+
+    use serde::Deserialize;
+
+    use super::third;
+
+    #[derive(Deserialize)]
+    pub struct Record {
+        before: third::Record,
+        since_ms: Option<NonZeroU64>,
+    }
+
+    impl From<Record> for super::Record {
+        fn from(earlier: Record) -> super::Record {
+            super::Record { since_ms: earlier.since_ms, ..earlier.before.into() }
+        }
     }
 }
 
@@ -317,6 +349,7 @@ mod second {
                 is_secure: earlier.is_secure,
                 door: None,
                 since_ms: None,
+                pinged_ms: None,
             }
         }
     }
@@ -396,6 +429,7 @@ mod first {
                 is_secure: earlier.is_secure,
                 door: None,
                 since_ms: None,
+                pinged_ms: None,
             }
         }
     }

@@ -334,12 +334,10 @@ impl Session {
         self.door.as_ref().map(|door| door.mark()).unwrap_or_default()
     }
 
-    /// Its client has said something.
-    pub fn heard(&mut self) {
+    /// Its client has said something. Gives whether that answers a heartbeat.
+    pub fn heard(&mut self) -> bool {
         self.unheard = 0;
-        if let Some(bounce) = &mut self.bounce {
-            bounce.answered = true;
-        }
+        self.bounce.as_mut().is_some_and(|bounce| !std::mem::replace(&mut bounce.answered, true))
     }
 
     /// When it was sent the last of what counts as a heartbeat.
@@ -382,9 +380,9 @@ impl Session {
         if self.bounce.is_some() { action::PING } else { action::HEARTBEAT }
     }
 
-    pub fn pinged(&mut self, now_ms: u64) {
-        if let Some(bounce) = &mut self.bounce {
-            **bounce = Bounce { pinged_ms: now_ms, answered: false };
-        }
+    /// It was sent a heartbeat. Gives whether that is to be answered.
+    pub fn pinged(&mut self, now_ms: u64) -> bool {
+        let bounce = self.bounce.as_mut().map(|bounce| **bounce = Bounce { pinged_ms: now_ms, answered: false });
+        bounce.is_some()
     }
 }

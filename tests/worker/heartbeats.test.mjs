@@ -2,16 +2,13 @@
 import assert from 'node:assert/strict';
 import test, { after, describe } from 'node:test';
 import { demoKey, formats } from './clients.mjs';
-import { unlessEvicted } from './evictions.mjs';
 import { RawClient, action } from './raw_client.mjs';
 import { startRuntime } from './runtime.mjs';
 
 const runtime = await startRuntime();
 after(() => runtime.stop());
 
-const silence = 'whether its last heartbeat was answered is known to the memory alone';
-
-describe('heartbeats that are answered', { concurrency: true, ...unlessEvicted(silence) }, () => {
+describe('heartbeats that are answered', { concurrency: true }, () => {
   for (const { format, useBinaryProtocol } of formats) {
     test(`who answers them stays, and who doesn't is told to come back (${format})`, async (t) => {
       const query = {
