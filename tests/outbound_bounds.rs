@@ -225,7 +225,7 @@ fn a_client_that_answers_heartbeats_and_only_listens_goes_on() {
             if told.iter().any(|frame| frame["action"] == 22) {
                 asked += 1;
                 if answers {
-                    assert_eq!(send(&mut relay, 1, r#"{"action":23}"#), []);
+                    assert!(parsed(&send(&mut relay, 1, r#"{"action":23}"#), 1).is_empty());
                 }
             }
         }
