@@ -48,6 +48,8 @@ pub struct Disk {
     turn: Vec<Write>,
     pending: VecDeque<Vec<Write>>,
     written: Vec<Row>,
+    /// Relays of which nobody knows whether they are stored.
+    unsure: BTreeSet<RelayName>,
     random: Random,
     /// How many of a thousand accesses fail.
     pub failures: u64,
@@ -122,6 +124,7 @@ impl Disk {
             turn: Vec::new(),
             pending: VecDeque::new(),
             written: Vec::new(),
+            unsure: BTreeSet::new(),
             random,
             failures: 0,
         }
@@ -197,8 +200,18 @@ impl Disk {
         self.failures > 0 && self.random.chance(self.failures)
     }
 
+    /// The relays that a channel is stored to feed, but for those of which the last write failed, and was done all the
+    /// same: they are asked when the channel wakes next.
+    pub fn relays(&self) -> BTreeSet<&RelayName> {
+        self.live.relays.iter().filter(|relay| !self.unsure.contains(*relay)).collect()
+    }
+
     fn write(&mut self, write: Write) -> Result<(), StoreError> {
         let fails = self.fails();
+        if let Write::AddRelay(relay, _) | Write::RemoveRelay(relay, _) = &write {
+            self.unsure.remove(relay);
+            self.unsure.extend(fails.then(|| relay.clone()));
+        }
         if !fails || self.random.chance(500) {
             write.apply(&mut self.live)?;
             write.apply_beside(&mut self.live_beside);

@@ -382,9 +382,10 @@ fn check_pushes(world: &World) -> usize {
 fn check_listing(world: &World) {
     for channel in &world.hosts[..world.channels] {
         let name = channel.address.as_ref().expect("a channel's object").channel.as_str();
-        let is_used = !channel.disk().stored().relays.is_empty() || !channel.disk().present().is_empty();
+        let (relays, present) = (channel.disk().relays(), channel.disk().present());
         let is_listed = world.app.stored().listed.contains_key(name);
-        assert!(is_listed || !is_used, "{name} is in use, and the app does not list it");
+        let is_used = !relays.is_empty() || !present.is_empty();
+        assert!(is_listed || !is_used, "{name} is used by {relays:?} and {present:?}, and the app does not list it");
     }
 }
 
