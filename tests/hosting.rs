@@ -127,13 +127,12 @@ fn what_is_published_to_a_quiet_channel_is_written_in_that_turn() {
     assert_eq!((turned.wrote, objects.hosts[CHANNEL].disk().stored().rows.len()), (true, 1));
 }
 
-/// What comes in a later millisecond than the last, or from the relay that has the answer to it, shares its turn with
-/// nobody who waits.
+/// What a relay publishes after the answer to what it alone published shares its turn with nobody who waits.
 #[test]
-fn who_publishes_alone_is_served_without_a_timer_and_others_wait_for_the_end_of_the_turn() {
+fn a_lone_relay_is_served_without_a_timer_and_others_wait_for_the_end_of_the_turn() {
     let mut host = objects().hosts.swap_remove(CHANNEL);
     let mut publishes = 0;
-    let mut publish = |host: &mut Host, relay: u16, now_ms: u64| {
+    let mut publish = |host: &mut Host, relay: u16| {
         publishes += 1;
         let relay = RelayName::shard(&address().app, relay);
         let message = Publish {
@@ -146,18 +145,13 @@ fn who_publishes_alone_is_served_without_a_timer_and_others_wait_for_the_end_of_
         let request = Request::PublishBy(standing, vec![message]);
         let call = ChannelCall { to: address(), rules: Rules::of(NamespaceRules::NONE), request };
         let call = Input::Object(object::Input::Call { caller: CallerId(publishes), call });
-        let turned = host.turn(call, now_ms);
+        let turned = host.turn(call, 1_000_000);
         (turned.wrote, turned.started.contains(&(Timer::Commit, 0)))
     };
-    let (alone, first, after) = ((true, false), (true, true), (false, false));
-    let now_ms = 1_000_000;
-    assert_eq!([0, 0, 1, 0].map(|relay| publish(&mut host, relay, now_ms)), [alone, alone, first, after]);
-    host.turn(Input::Object(object::Input::Rang(Timer::Commit)), now_ms);
-    assert_eq!([0, 1, 0, 2].map(|relay| publish(&mut host, relay, now_ms)), [alone, first, after, after]);
-    host.turn(Input::Object(object::Input::Rang(Timer::Commit)), now_ms);
-    assert_eq!(publish(&mut host, 1, now_ms + 1), (false, true), "more may come, as the last time");
-    host.turn(Input::Object(object::Input::Rang(Timer::Commit)), now_ms + 1);
-    assert_eq!([2, 0].map(|relay| publish(&mut host, relay, now_ms + 2)), [alone, first]);
+    assert_eq!([0, 0].map(|relay| publish(&mut host, relay)), [(true, true), (false, false)]);
+    host.turn(Input::Object(object::Input::Rang(Timer::Commit)), 1_000_000);
+    let expected = [(true, false), (true, false), (true, true), (false, false)];
+    assert_eq!([0, 0, 1, 0].map(|relay| publish(&mut host, relay)), expected);
 }
 
 /// So that whoever is attached to a metachannel hears all that happens from then on.

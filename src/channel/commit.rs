@@ -61,12 +61,11 @@ impl Channel {
         calls >= BUSY_CALLS || (2..BUSY_PUBLISHES).contains(&publishes)
     }
 
-    /// Whether one call waits, as at the last commit, and the turn of that is over. A relay makes one call at a time,
-    /// so the one that made that call has its answer; whoever else calls does so in a later millisecond.
-    pub fn is_alone(&self, now_ms: u64) -> bool {
+    /// Whether one relay alone publishes: it made the only call of the last commit, and the only one that waits. It
+    /// makes one call at a time, so it has the answer to the last, and the turn of that commit is over.
+    pub fn is_alone(&self) -> bool {
         let alone = only(&self.pending);
-        let is_same = alone.is_some() && alone == self.last_alone.as_ref();
-        is_same || self.pending.len() == 1 && self.last_commit.0 <= 1 && now_ms > self.committed_at_ms
+        alone.is_some() && alone == self.last_alone.as_ref()
     }
 
     /// Whether the namespace says how often there may be a commit. Acknowledgements wait for it, too.

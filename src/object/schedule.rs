@@ -41,7 +41,7 @@ impl<S: Store + RelayStore> Host<S> {
     fn schedule_commit(&mut self) -> bool {
         let Some(channel) = self.channel.as_ref().filter(|channel| channel.has_pending()) else { return false };
         let (wait_ms, is_paced) = (channel.commits_in_ms(self.now_ms), channel.is_paced());
-        let (is_alone, awaits_more) = (channel.is_alone(self.now_ms), channel.awaits_more());
+        let (is_alone, awaits_more) = (channel.is_alone(), channel.awaits_more());
         // A timer costs a tenth of a lone message.
         let needs_timer = wait_ms > 0 || awaits_more || !is_alone || self.timers.runs(Timer::Commit);
         let is_new = !needs_timer || self.start(Timer::Commit, wait_ms);
