@@ -62,7 +62,8 @@ impl Channel {
     }
 
     /// Whether one relay alone publishes: it made the only call of the last commit, and the only one that waits. It
-    /// makes one call at a time, so it has the answer to the last, and the turn of that commit is over.
+    /// makes one call at a time, so it has the answer to the last, and the turn of that commit is over. Time that has
+    /// passed shows nothing: it takes more than a millisecond to send a crowd a message, and what came meanwhile waits.
     pub fn is_alone(&self) -> bool {
         let alone = only(&self.pending);
         alone.is_some() && alone == self.last_alone.as_ref()
