@@ -6,7 +6,7 @@ import { Heard, closed, connected, inState, realtime, rest } from './clients.mjs
 import { demoApps, startRuntime } from './runtime.mjs';
 
 const ADMIN_TOKEN = 'admin-token-of-this-test';
-const runtime = await startRuntime(demoApps, { variables: { ADMIN_TOKEN } });
+const runtime = await startRuntime(demoApps, { variables: { ADMIN_TOKEN }, tellsCounts: true });
 test.after(() => runtime.stop());
 
 const [log, statistics] = ['[meta]log', '[meta]stats:minute'];
