@@ -42,6 +42,8 @@ export async function setUp() {
   await wasmTarget();
   const lacksGlue = read(glueStamp) !== glueInputs();
   if (lacksGlue) linker();
+  // Of two compilers that begin at once and both make this, one may fail.
+  fs.mkdirSync(tools, { recursive: true });
   await Promise.all([packages, lacksGlue && compileGlue(), lacksGlue && fs.existsSync(at('src')) && compile()]);
 }
 
