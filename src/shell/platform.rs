@@ -67,7 +67,7 @@ extern "C" {
     #[wasm_bindgen(method, js_name = toString)]
     pub fn text(this: &ObjectId) -> String;
 
-    /// What the object was called by; nothing where the platform does not know it.
+    /// The name that the object was called by, where the platform knows it.
     #[wasm_bindgen(method, getter)]
     pub fn name(this: &ObjectId) -> Option<String>;
 
