@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { Inbox, connected, rest } from './clients.mjs';
-import { unlessEvicted } from './evictions.mjs';
+import { isEvicting, unlessEvicted } from './evictions.mjs';
 import { Raw, apps, connect, versions } from './mqtt_clients.mjs';
 import { startRuntime } from './runtime.mjs';
 
@@ -73,6 +73,7 @@ for (const { version, protocolVersion } of versions) {
     assert.deepEqual(await different(2), ['1', '2']);
     await client.client.publishAsync(topic, '3', { qos: 1 });
     assert.deepEqual(await different(3), ['1', '2', '3']);
+    if (!isEvicting) assert.equal(client.all.length, 3, 'each came once');
   });
 
   test(`${version}: a will is published when its client is gone without a word, and else not`, async (t) => {
