@@ -373,9 +373,8 @@ impl Relay {
             if session.wants_heartbeat(self.now_ms) {
                 alike.entry((session.dialect, session.heartbeat())).or_default().push(*socket);
                 session.last_sent_ms = self.now_ms;
-                if session.pinged(self.now_ms) {
-                    pinged.push(*socket);
-                }
+                session.pinged(self.now_ms);
+                pinged.extend(session.bounce.is_some().then_some(*socket));
             }
         }
         pinged.into_iter().for_each(|socket| self.touch(socket));

@@ -380,9 +380,9 @@ impl Session {
         if self.bounce.is_some() { action::PING } else { action::HEARTBEAT }
     }
 
-    /// It was sent a heartbeat. Gives whether that is to be answered.
-    pub fn pinged(&mut self, now_ms: u64) -> bool {
-        let bounce = self.bounce.as_mut().map(|bounce| **bounce = Bounce { pinged_ms: now_ms, answered: false });
-        bounce.is_some()
+    pub fn pinged(&mut self, now_ms: u64) {
+        if let Some(bounce) = &mut self.bounce {
+            **bounce = Bounce { pinged_ms: now_ms, answered: false };
+        }
     }
 }
