@@ -149,6 +149,28 @@ fn clients_come_in_and_who_is_banned_leaves_once_the_app_is_reached() {
     assert_eq!((scene.heard(3), scene.asked()), ((vec![], true), None), "the watch has begun");
 }
 
+/// Of the connections of one client, the last to come in may be the one that stays.
+#[test]
+fn who_waits_for_the_app_comes_in_before_who_comes_later_and_need_not_wait() {
+    let mut scene = Scene::of_a_plain_key();
+    scene.connect(1, "ann", true);
+    scene.unanswered();
+    scene.now_ms += WATCH_PAUSE_MS;
+    scene.connect(2, "bob", true);
+    assert_eq!(scene.heard(2), (vec![], false), "it waits for the app");
+    scene.ring();
+    scene.connect(3, "bob", true);
+    let came = scene.said.iter().filter_map(|output| match output {
+        Output::Frame { link, .. } if *link != LinkId(1) => Some(link.0),
+        _ => None,
+    });
+    assert_eq!(came.collect::<Vec<_>>(), [2, 3]);
+    for _ in 0..2 {
+        scene.unanswered();
+    }
+    assert_eq!((scene.heard(2), scene.heard(3)), ((vec![CONNECTED], false), (vec![CONNECTED], false)), "once");
+}
+
 /// Its memory held that the app was to be asked again.
 #[test]
 fn a_relay_that_forgot_all_asks_again() {

@@ -28,7 +28,10 @@ impl<S: Store + RelayStore> Host<S> {
     /// Whether a client may come in, and sees that it can be sent away again.
     pub(super) fn connect(&mut self, caller: CallerId, entrance: Box<Entrance>) {
         match self.knock(&entrance) {
-            Ok(None) => self.enter(Entrant { caller, entrance }),
+            Ok(None) => {
+                self.enter_before();
+                self.enter(Entrant { caller, entrance });
+            }
             Ok(Some(call)) => self.enter_later(Entrant { caller, entrance }, call),
             Err(refusal) => self.reply(caller, Reply::Refused(refusal)),
         }
@@ -54,14 +57,29 @@ impl<S: Store + RelayStore> Host<S> {
 
     /// Once the app has answered, which is asked once for all who come meanwhile.
     fn enter_later(&mut self, entrant: Entrant, call: AppCall) {
-        let waiting = self.asked.values_mut().find_map(|asked| match asked {
-            Asked::Enter(entrants) => Some(entrants),
-            _ => None,
-        });
-        match waiting {
+        match self.entrants() {
             Some(entrants) => entrants.push(entrant),
             None => self.ask_app(Asked::Enter(vec![entrant]), call),
         }
+    }
+
+    /// Those who wait for the app and need not wait any more come in before who came later: of the connections that
+    /// a client begins, the last to come in is the one that stays.
+    fn enter_before(&mut self) {
+        for entrant in self.entrants().map(std::mem::take).unwrap_or_default() {
+            let must_wait = !matches!(self.knock(&entrant.entrance), Ok(None));
+            match self.entrants().filter(|_| must_wait) {
+                Some(entrants) => entrants.push(entrant),
+                None => self.enter(entrant),
+            }
+        }
+    }
+
+    fn entrants(&mut self) -> Option<&mut Vec<Entrant>> {
+        self.asked.values_mut().find_map(|asked| match asked {
+            Asked::Enter(entrants) => Some(entrants),
+            _ => None,
+        })
     }
 
     pub(super) fn enter_watched(&mut self, entrants: Vec<Entrant>, answer: Answer<AppResponse>) {
