@@ -57,13 +57,14 @@ impl<S: Store + RelayStore> Host<S> {
     #[cfg(feature = "mqtt")]
     fn find_kept(&mut self) {
         let Ok(kept) = self.store.kept() else { return };
+        if let Some(first) = kept.iter().find_map(|(_, row)| relay::mqtt::Kept::decode(row)) {
+            let now_ms = self.now_ms;
+            // A relay that cannot be built, or whose app is not known any more, has not found them.
+            let Ok(relay) = self.relay_for(first.app(), first.shard(), None) else { return };
+            let effects = relay.recall_kept(kept, now_ms);
+            self.relay_effects(effects);
+        }
         self.has_kept = true;
-        let Some(first) = kept.iter().find_map(|(_, row)| relay::mqtt::Kept::decode(row)) else { return };
-        let now_ms = self.now_ms;
-        // One whose app is not known any more is looked at when a client of it comes.
-        let Ok(relay) = self.relay_for(first.app(), first.shard(), None) else { return };
-        let effects = relay.recall_kept(kept, now_ms);
-        self.relay_effects(effects);
     }
 
     /// The connections that webhooks know of are gone: the object was killed. If that can't be read, or the app is not

@@ -19,13 +19,19 @@ pub fn come(relay: &mut Relay, socket: u32, client_id: &str, has_will: bool, now
 
 /// The same by credentials of its own.
 pub fn come_by(
-    mut grant: Grant,
+    grant: Grant,
     relay: &mut Relay,
     socket: u32,
     client_id: &str,
     has_will: bool,
     now_ms: u64,
 ) -> Vec<Effect> {
+    let opening = opening(grant, client_id, has_will, now_ms);
+    relay.open(SocketId(socket), opening, format!("connection{socket}"), now_ms)
+}
+
+/// What such a client comes with.
+pub fn opening(mut grant: Grant, client_id: &str, has_will: bool, now_ms: u64) -> Opening {
     let id = [&[0, client_id.len() as u8], client_id.as_bytes()].concat();
     let will: &[u8] = if has_will { b"\0\0\x05wills\0\x03off" } else { b"" };
     let rest = [&b"\x05\x11\0\0\0\x3c"[..], &id, will].concat();
@@ -36,7 +42,7 @@ pub fn come_by(
     let client = mqtt::admit(*connect, &mut grant, &app, ("fresh", true)).expect("it may come in");
     let mut opening = Opening::from_query(grant, &[], true);
     opening.enter_by(Door::Mqtt(client.into()));
-    relay.open(SocketId(socket), opening, format!("connection{socket}"), now_ms)
+    opening
 }
 
 pub fn say(relay: &mut Relay, socket: u32, packet: &[u8], now_ms: u64) -> Vec<Effect> {
