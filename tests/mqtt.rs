@@ -120,6 +120,22 @@ fn a_client_that_comes_back_to_a_killed_relay_has_its_session_and_no_will_is_pub
     assert_eq!(wills(&relay.tick(NOW_MS + GRACE_MS + 2)), []);
 }
 
+/// CONNACK may be lost, and with it that the session is new: its client would take it for the one that it had.
+#[test]
+fn a_session_is_said_to_be_there_once_its_client_has_said_something() {
+    let mut relay = relay();
+    let is_there = |relay: &mut Relay, socket| sent(&come(relay, socket, "ann", false, NOW_MS), socket)[0][2] == 1;
+    for socket in [1, 2] {
+        assert!(!is_there(&mut relay, socket));
+        relay.lost(SocketId(socket), NOW_MS);
+    }
+    assert!(!is_there(&mut relay, 3));
+    let stored = rows(&say(&mut relay, 3, b"\xc0\0", NOW_MS));
+    relay.lost(SocketId(3), NOW_MS);
+    assert!(is_there(&mut relay, 4));
+    assert!(is_there(&mut killed(stored, NOW_MS).0, 5), "also if the relay was killed");
+}
+
 /// Else it would go on without what it was told that it has, should the relay be killed.
 #[test]
 fn a_row_that_could_not_be_written_is_written_with_what_happens_next() {
@@ -157,8 +173,9 @@ fn a_channel_that_cannot_be_reached_costs_the_connection_and_not_the_session() {
 #[test]
 fn what_comes_again_to_a_killed_relay_is_not_taken_for_what_it_took_behind_its_row() {
     let mut first = relay();
-    let stored = rows(&come(&mut first, 1, "ann", false, NOW_MS));
-    let known = keys(&say(&mut first, 1, b"\x32\x07\0\x01a\0\x01\0x", NOW_MS));
+    come(&mut first, 1, "ann", false, NOW_MS);
+    let said = say(&mut first, 1, b"\x32\x07\0\x01a\0\x01\0x", NOW_MS);
+    let (known, stored) = (keys(&said), rows(&said));
     assert_eq!(known.len(), 1);
     assert_eq!(rows(&say(&mut first, 1, b"\x32\x07\0\x01b\0\x02\0y", NOW_MS)), []);
     let (mut relay, _) = killed(stored, NOW_MS);

@@ -223,6 +223,8 @@ impl Relay {
                 self.touch(socket);
             }
             if has_door {
+                #[cfg(feature = "mqtt")]
+                self.hear_mqtt(socket);
                 self.hear_at_door(socket, bytes, format);
                 return self.finish();
             }

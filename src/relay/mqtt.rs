@@ -6,13 +6,14 @@
 //! channels' logs: the row has places there and no messages. A relay that was killed finds rows whose connections are
 //! gone.
 
+mod wills;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
 use super::attachment::{Attachment, Start, State};
-use super::publisher::Item;
 use super::session::{Attach, Session};
 use super::{Effect, Relay, SocketId};
 use crate::auth::Source;
@@ -27,8 +28,8 @@ use crate::protocol::door::Door;
 use crate::protocol::mqtt::Mqtt;
 use crate::protocol::mqtt::flight::Sent;
 use crate::protocol::mqtt::session::{Taken, Testament};
+use crate::rpc::ReadFrom;
 use crate::rpc::placement::Shard;
-use crate::rpc::{Publish, PublishKey, ReadFrom, Submission};
 
 /// What a subscription began with, and does not go on with.
 const REWIND: &str = "rewind";
@@ -79,6 +80,12 @@ impl Kept {
 
     pub fn shard(&self) -> Shard {
         Shard(self.shard)
+    }
+
+    /// Whether its client may be told that it is there: it has said something since the session began. A session gets
+    /// its name with that; what is subscribed to was said, too.
+    fn is_known(&self) -> bool {
+        !self.taken.session.is_empty() || !self.subscriptions.is_empty()
     }
 
     /// When the session ends, if its client does not come back.
@@ -219,6 +226,7 @@ impl Relay {
         let mut attach = Vec::new();
         match earlier {
             Some(kept) if goes_on(&kept) => {
+                mqtt.session_present = kept.is_known();
                 attach.extend(kept.subscriptions.into_iter().map(|subscribed| subscribed.attach(mqtt)));
                 mqtt.go_on(kept.taken, kept.unacknowledged);
             }
@@ -236,7 +244,7 @@ impl Relay {
                 connection_id,
                 parted: None,
                 expiry_s: mqtt.expiry_s,
-                taken: mqtt.taken.clone(),
+                taken: if mqtt.session_present { mqtt.taken.clone() } else { Taken::default() },
                 subscriptions: attach.iter().map(Subscribed::of).collect(),
                 unacknowledged: mqtt.flight.unacknowledged(),
                 will,
@@ -256,6 +264,16 @@ impl Relay {
             mqtt.remember(name.as_str(), &attachment.params.accepted);
         }
         self.mqtt.holders.insert(mqtt.client_id.clone(), socket);
+    }
+
+    /// A client that says something knows of its session. One that was never told that it begins, as when CONNACK was
+    /// lost, would take it for the one that it had before, and miss in silence what that was subscribed to.
+    pub(super) fn hear_mqtt(&mut self, socket: SocketId) {
+        let is_kept = |mqtt: &&Mqtt| mqtt.is_kept() && self.mqtt.holders.get(&mqtt.client_id) == Some(&socket);
+        let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt).filter(is_kept) else { return };
+        let Some(kept) = self.mqtt.kept.get_mut(&mqtt.client_id).filter(|kept| !kept.is_known()) else { return };
+        kept.taken = mqtt.taken.clone();
+        self.mqtt.changed.insert(mqtt.client_id.clone());
     }
 
     /// The rows that outlived the relay's memory. Comes before [`Relay::restore`].
@@ -286,7 +304,9 @@ impl Relay {
             if let Some(kept) = self.mqtt.kept.get_mut(&client_id).filter(|kept| kept.parted.is_none()) {
                 kept.parted = Some(Parted { at_ms: self.now_ms, by_server: true });
                 // It has taken more than its row says: under another name, nothing new has the id of what it had.
-                kept.taken = Taken::default();
+                if kept.is_known() {
+                    kept.taken = Taken::named(format!("{}+", kept.connection_id));
+                }
                 self.mqtt.changed.insert(client_id);
             }
         }
@@ -308,7 +328,9 @@ impl Relay {
         let Some(mut kept) = self.mqtt.take(&client_id) else { return };
         kept.parted = Some(Parted { at_ms: self.now_ms, by_server });
         kept.expiry_s = if has_gap { 0 } else { expiry_s };
-        kept.taken = taken;
+        if kept.is_known() {
+            kept.taken = taken;
+        }
         // What was stored before lies behind nothing that was not acknowledged.
         if !is_unsure {
             (kept.unacknowledged, kept.subscriptions) = (unacknowledged, subscriptions);
@@ -344,33 +366,6 @@ impl Relay {
         let watches = self.mqtt.kept.values().any(|kept| kept.parted.is_none() && kept.will.is_some());
         let watch_ms = watches.then_some(self.now_ms + MQTT_WATCH_MS);
         self.mqtt.due_ms = self.mqtt.kept.values().filter_map(Kept::due_ms).chain(watch_ms).min();
-    }
-
-    fn publish_will(&mut self, kept: Kept) {
-        let Some(will) = kept.will else { return };
-        if !self.admits_will(&will, kept.by.is_key) {
-            return;
-        }
-        let key = PublishKey::Request(format!("will!{}", kept.connection_id));
-        let content = Submission::Messages(vec![will.message]);
-        let publish = Publish { key, connection_id: None, by: kept.by, content };
-        let bytes = publish.weight();
-        let item = Item { socket: SocketId(0), connection_id: String::new(), place: None, publish, bytes };
-        self.enqueue(will.channel.owner(), item);
-    }
-
-    /// Whether its client may say it: it may be banned or silent since it left it here. Nobody is there to be told.
-    fn admits_will(&mut self, will: &Testament, has_key: bool) -> bool {
-        let name = will.message.client_id.as_deref();
-        if self.bans.admit(name, Some(&will.channel), self.now_ms).is_err() {
-            return false;
-        }
-        let silence = self.bans.silence(name, &will.channel, has_key, self.now_ms);
-        match (silence.map(|silence| silence.interval_ms.unwrap_or_default()), name) {
-            (None, _) => true,
-            (Some(0), _) | (_, None) => false,
-            (Some(ms), Some(name)) => self.said.take_turn(name, &will.channel, 1, ms, self.now_ms).is_ok(),
-        }
     }
 
     /// Counts what waits for those who were told something. One that would let too much wait comes back later.

@@ -39,6 +39,11 @@ pub struct Subscription {
 }
 
 impl Taken {
+    /// Nothing yet, of a session that has a name.
+    pub fn named(session: String) -> Taken {
+        Taken { session, ..Taken::default() }
+    }
+
     /// The message id of a publish.
     pub fn id(&mut self, packet_id: u16, is_duplicate: bool) -> String {
         let again = self.recent.iter().rev().position(|known| *known == packet_id).filter(|_| is_duplicate);

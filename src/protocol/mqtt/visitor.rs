@@ -123,7 +123,7 @@ impl Mqtt {
 
     /// It goes on with a session of before, of which this was not acknowledged.
     pub fn go_on(&mut self, taken: Taken, unacknowledged: Vec<Sent>) {
-        (self.session_present, self.taken, self.flight) = (true, taken, Flight::after(unacknowledged));
+        (self.taken, self.flight) = (taken, Flight::after(unacknowledged));
     }
 
     fn publish(&mut self, publish: Publish, setting: Setting<'_>) -> Heard {
