@@ -226,6 +226,10 @@ impl Client {
             frame.error_code()
         );
         let is_known = self.alive_ms + SURELY_KNOWN_MS > now_ms;
+        if let Some(before) = self.connection_id.as_ref().filter(|_| !is_resumed) {
+            let without_echo = self.subscriptions.iter_mut().filter(|at| !self.echo || at.no_echo);
+            without_echo.for_each(|at| at.goes_on_without(before));
+        }
         self.transport = Transport::Connected;
         (self.key, self.connection_id, self.alive_ms) = (Some(key.clone()), frame.connection_id.clone(), now_ms);
         if !is_resumed {

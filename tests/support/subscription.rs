@@ -274,6 +274,11 @@ impl Subscription {
         self.view.attached(frame.flags & HAS_PRESENCE != 0);
     }
 
+    /// Its client has another connection, and did not hear what the one before did itself.
+    pub fn goes_on_without(&mut self, connection_id: &str) {
+        self.views.goes_on_without(connection_id, self.cursor);
+    }
+
     /// It begins anew at a place. Gives what it had before.
     fn views_behind(&mut self, position: Position) -> Views {
         std::mem::replace(&mut self.views, Views::since(position))

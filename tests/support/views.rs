@@ -18,6 +18,8 @@ pub struct Views {
     messages: BTreeMap<Target, Shown>,
     /// What each message's annotations come to, as it was told last.
     summaries: BTreeMap<Target, Extras>,
+    /// Connections that it had before, whose own doings it did not hear, up to where another one went on.
+    own: Vec<(String, Position)>,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,16 @@ impl Views {
         Some(self.messages.get(&target)?.text.clone() + text)
     }
 
+    /// It goes on behind a place by another connection, and did not hear what this one did itself.
+    pub fn goes_on_without(&mut self, connection_id: &str, after: Position) {
+        self.own.push((connection_id.to_owned(), after));
+    }
+
+    fn is_own(&self, logged: &Logged) -> bool {
+        let is_by = |id: &String| logged.connection_id.as_ref() == Some(id);
+        self.own.iter().any(|(id, through)| is_by(id) && logged.position <= *through)
+    }
+
     pub fn sum_up(&mut self, target: Target, summary: Extras) {
         self.summaries.insert(target, summary);
     }
@@ -53,7 +65,7 @@ impl Views {
     /// hear itself is in that.
     pub fn check(&self, who: &dyn Debug, channel: usize, heard: impl Fn(&Logged) -> bool, ledger: &Ledger) {
         for (target, shown) in &self.messages {
-            let counts = |logged: &Logged| heard(logged) || logged.position <= shown.version;
+            let counts = |logged: &Logged| (heard(logged) && !self.is_own(logged)) || logged.position <= shown.version;
             let Some(wanted) = ledger.last_text(channel, *target, counts) else { continue };
             assert_eq!(shown.text, wanted, "{target:?} as {who:?} sees it, since {:?}", self.since);
         }
