@@ -69,7 +69,6 @@ pub struct Course {
     pub retry_at_ms: u64,
     pub received: usize,
     pub gaps: usize,
-    pub conflated: usize,
     /// It began with the last messages, as they were then.
     pub rewound: bool,
     pub views: Views,
@@ -257,7 +256,6 @@ impl Course {
             retry_at_ms: 0,
             received: 0,
             gaps: 0,
-            conflated: 0,
             rewound: false,
             views: Views::default(),
             manner: Manner::default(),
@@ -377,23 +375,30 @@ impl Course {
     }
 
     /// All messages before a place, or up to it, were replaced by later ones or deleted, and all operations are over.
-    fn passes_to(&mut self, place: Place, inclusive: bool, ledger: &Ledger) {
-        let Some(mut at) = self.place else { return };
-        while let Some((next, _)) = ledger.next_message(self.channel, at)
-            && (next < place || (inclusive && next == place))
-        {
-            let is_over = ledger.may_be_left_out(self.channel, next) || self.is_own(next.0, ledger);
-            assert!(is_over, "{} misses {next:?} between {:?} and {place:?}", self.name, self.place);
-            (at, self.conflated) = (next, self.conflated + 1);
-        }
-        let owed = self.place.and_then(|at| self.owed(at.0, ledger)).filter(|owed| *owed < place.0);
+    fn passes_to(&self, place: Place, inclusive: bool, ledger: &Ledger) {
+        let missed = self.missed(place, inclusive, ledger);
+        assert_eq!(missed, None, "{} misses it between {:?} and {place:?}", self.name, self.place);
+        let owed = self.owed_before(place, ledger);
         assert_eq!(owed, None, "{} is not told of an operation between {:?} and {place:?}", self.name, self.place);
+    }
+
+    /// The first message before a place, or up to it, that it does not have and must have been given.
+    fn missed(&self, place: Place, inclusive: bool, ledger: &Ledger) -> Option<Place> {
+        let next = |at: Place| ledger.next_message(self.channel, at).map(|(next, _)| next);
+        let passed = std::iter::successors(self.place.and_then(next), |at| next(*at));
+        let mut passed = passed.take_while(|at| *at < place || (inclusive && *at == place));
+        passed.find(|at| !self.need_not_come(*at, ledger))
+    }
+
+    fn owed_before(&self, place: Place, ledger: &Ledger) -> Option<Position> {
+        self.place.and_then(|at| self.owed(at.0, ledger)).filter(|owed| *owed < place.0)
     }
 
     /// The next operation that it must be told of.
     fn owed(&self, after: Position, ledger: &Ledger) -> Option<Position> {
         let is_due = |position: Position, revision: &Revision| {
             let is_known = self.views.has(revision.target, position)
+                || self.may_have((position, 0))
                 || self.rewound && !self.views.has(revision.target, Position::ZERO);
             !is_known && self.is_told(revision) && !ledger.is_over(self.channel, position, revision)
         };

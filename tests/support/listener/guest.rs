@@ -29,6 +29,8 @@ pub struct Manner {
     /// Behind this it began, at the earliest; and at the latest behind that, since when it was told so.
     pub begun: Option<Place>,
     told: Option<Place>,
+    /// Where a text that it was given stands again: which of them it has, the text does not say.
+    perhaps: Vec<Place>,
 }
 
 impl Course {
@@ -39,7 +41,15 @@ impl Course {
 
     /// Whether it need not begin with a message that lies behind where it begins.
     pub(super) fn need_not_begin(&self, place: Place, ledger: &Ledger) -> bool {
-        self.manner.is_fed && (ledger.may_be_left_out(self.channel, place) || self.is_own(place.0, ledger))
+        self.manner.is_fed && self.need_not_come(place, ledger)
+    }
+
+    pub(super) fn need_not_come(&self, place: Place, ledger: &Ledger) -> bool {
+        ledger.may_be_left_out(self.channel, place) || self.is_own(place.0, ledger) || self.may_have(place)
+    }
+
+    pub(super) fn may_have(&self, place: Place) -> bool {
+        self.manner.perhaps.contains(&place)
     }
 
     pub(super) fn is_told(&self, revision: &Revision) -> bool {
@@ -59,7 +69,7 @@ impl Course {
     pub fn begins(&mut self, ledger: &Ledger) {
         (self.place, self.serial, self.views) = (None, None, Views::default());
         self.floor = Some(ledger.durable_end(self.channel));
-        self.manner.told = self.floor;
+        (self.manner.told, self.manner.perhaps) = (self.floor, Vec::new());
     }
 
     /// It is not fed any more, and knows no place to go on from.
@@ -92,35 +102,57 @@ impl Course {
         self.stands_at(offset, ledger);
     }
 
-    /// A message by its text alone, which tells its place, unless it was published again.
+    /// A message by its text alone, which tells its place, unless it was published again. Then it is the first that can
+    /// be next; and it may be a later one, if all before that need not come.
     pub fn hears_text(&mut self, text: &str, ledger: &mut Ledger) {
         let candidates = ledger.places_of(self.channel, text);
         assert!(!candidates.is_empty(), "{} hears what nobody said: {text}", self.name);
-        let is_next = |(target, version): &(Target, Position)| {
-            self.place.is_none_or(|at| place_of(*target) > at || *version > target.position && *version > at.0)
-        };
-        let mut next = candidates.iter().copied().filter(is_next);
-        let may_come = |found: &(Target, Position)| !ledger.may_be_left_out(self.channel, place_of(found.0));
-        let found = next.clone().find(may_come).or(next.next()).unwrap_or(candidates[0]);
         if self.place.is_none() && candidates.len() > 1 {
             // Which of them it is cannot be known: so it begins behind it.
             self.floor = None;
             return;
         }
+        let behind = candidates.iter().copied().filter(|found| self.is_ahead(*found));
+        let mut next = behind.clone().filter(|found| self.can_be_next(*found, ledger));
+        let found = next.next().or(behind.clone().next()).unwrap_or(candidates[0]);
+        let perhaps: Vec<Place> = next.map(|found| self.told_at(found)).collect();
+        self.manner.perhaps.extend(perhaps);
         let (target, version) = found;
         let is_before = |at: Option<Place>| at.is_some_and(|at| at >= place_of(target));
-        let is_older = is_before(self.place.or(self.manner.begun));
-        if version > target.position && self.place.is_none() && !is_older && is_before(self.floor) {
+        if version > target.position && self.place.is_none() && !self.is_older(target) && is_before(self.floor) {
             // An operation, or a message as it is now: so it begins behind it, and what comes next of that message is
             // an operation.
             (self.floor, self.manner.begun) = (None, self.manner.begun.max(Some(place_of(target))));
             return;
         }
         assert!(!self.is_own(version, ledger), "{} hears itself: {text}", self.name);
-        match version > target.position && is_older {
+        match version > target.position && self.is_older(target) {
             true => self.hears_operation(version, 1, text, ledger),
             false => self.hears(place_of(target), version, None, text, ledger),
         }
+    }
+
+    /// Whether it has got to a message before, or began behind it.
+    fn is_older(&self, target: Target) -> bool {
+        self.place.or(self.manner.begun).is_some_and(|at| at >= place_of(target))
+    }
+
+    /// Where it is told something: a message at its place, an operation on one that it got to before at its own.
+    fn told_at(&self, (target, version): (Target, Position)) -> Place {
+        match version > target.position && self.is_older(target) {
+            true => (version, 0),
+            false => place_of(target),
+        }
+    }
+
+    fn is_ahead(&self, found: (Target, Position)) -> bool {
+        self.place.is_none_or(|at| self.told_at(found) > at)
+    }
+
+    /// Whether it may be told this next, for nothing lies before it that must come.
+    fn can_be_next(&self, found: (Target, Position), ledger: &Ledger) -> bool {
+        let place = self.told_at(found);
+        self.missed(place, false, ledger).is_none() && self.owed_before(place, ledger).is_none()
     }
 
     /// Whether something is behind what it has that it must be told.
@@ -128,7 +160,7 @@ impl Course {
         let Some(mut at) = self.place.or(self.floor) else { return false };
         let from = at;
         while let Some(next) = ledger.next_unreplaced(self.channel, at) {
-            if !self.is_own(next.0, ledger) {
+            if !self.need_not_come(next, ledger) {
                 return true;
             }
             at = next;
