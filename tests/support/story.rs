@@ -25,6 +25,9 @@ use super::world::{Home, KINDS, World, channel_name};
 /// How long the longest backoffs, timeouts and clock skews take to pass.
 const CALM_MS: u64 = 200_000;
 
+/// About what a message and what is said of it take in frames.
+const SAID_BYTES: u64 = 400;
+
 /// What a run amounted to, to see that it was worth it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
@@ -286,6 +289,7 @@ fn fault(world: &mut World) {
 /// Nothing fails any more: in time everything must come to rest where it should be.
 fn settle(world: &mut World) {
     note(world.now_ms, format_args!("all calm"));
+    ease(world);
     (world.weather, world.cut) = (Weather::calm(), None);
     for home in &mut world.homes {
         home.client.connect_at_ms = home.client.connect_at_ms.min(world.now_ms + 1_000);
@@ -305,6 +309,20 @@ fn settle(world: &mut World) {
     world.guests.iter_mut().for_each(|guest| guest.calm = true);
     pass(world, CALM_MS / 2);
     crowd::check_occupancy(world, pass);
+}
+
+/// Relays that give out little must bring each reader all that was said within the calm, again and again if it comes
+/// anew meanwhile. If more was said, they give out what is usual.
+fn ease(world: &mut World) {
+    let said = |channel: usize| world.ledger.book(channel).entries().iter().map(|logged| logged.messages.len()).sum();
+    let most: usize = (0..world.channels).map(said).max().unwrap_or_default();
+    let given = world.weather.bounds().connection.per_second * CALM_MS / 4 / 1_000;
+    if most as u64 * SAID_BYTES > given {
+        for host in 0..world.hosts.len() {
+            world.forget(host);
+            world.hosts[host].set_bounds(Weather::calm().bounds());
+        }
+    }
 }
 
 fn pass(world: &mut World, ms: u64) {
