@@ -46,17 +46,9 @@ pub struct Guest {
     /// What it got and has not acknowledged.
     owes: VecDeque<(u16, usize, Option<Place>)>,
     /// By course: what it acknowledged last.
-    acknowledged: Vec<Acknowledged>,
+    acknowledged: Vec<Option<Place>>,
     was_killed: bool,
     spoke_ms: u64,
-}
-
-#[derive(Clone, Copy)]
-enum Acknowledged {
-    Nothing,
-    To(Place),
-    /// Something of which its text does not say where it is.
-    Something,
 }
 
 struct Published {
@@ -86,7 +78,7 @@ impl Guest {
             last_id: 0,
             published: VecDeque::new(),
             owes: VecDeque::new(),
-            acknowledged: vec![Acknowledged::Nothing; count],
+            acknowledged: vec![None; count],
             was_killed: false,
             spoke_ms: 0,
         }
@@ -155,10 +147,7 @@ impl Guest {
     fn begins_anew(&mut self, scene: &mut Scene<'_>) {
         if self.is_kept && self.is_in.contains(&true) && !scene.disk_fails {
             let is_gone = |(at, course): (usize, &Course)| {
-                let has = match self.acknowledged[at] {
-                    Acknowledged::To(place) => Some(place),
-                    _ => course.manner.begun,
-                };
+                let has = self.acknowledged[at].or(course.manner.begun);
                 self.is_in[at] && scene.ledger.may_be_gone(course.channel, has.expect("it is in").0)
             };
             let mut courses = self.courses.iter().enumerate();
@@ -168,7 +157,7 @@ impl Guest {
         self.published.clear();
         self.has_asked = false;
         self.is_in.fill(false);
-        self.acknowledged.fill(Acknowledged::Nothing);
+        self.acknowledged.fill(None);
         self.courses.iter_mut().for_each(Course::stops);
     }
 
@@ -215,7 +204,7 @@ impl Guest {
         course.hears_text(payload, scene.ledger);
         let Some(packet_id) = packet_id else { return };
         assert!(self.owes.iter().all(|(open, ..)| *open != packet_id), "a packet id is used twice");
-        self.owes.push_back((packet_id, at, course.place()));
+        self.owes.push_back((packet_id, at, course.reached()));
         let most = if self.version == 5 { usize::from(self.receive_maximum) } else { 128 };
         assert!(self.owes.len() <= most, "more are on their way than it takes");
         if scene.is_settled || scene.random.chance(600) {
@@ -225,7 +214,7 @@ impl Guest {
 
     fn acknowledge(&mut self, scene: &mut Scene<'_>) {
         for (packet_id, at, place) in std::mem::take(&mut self.owes) {
-            self.acknowledged[at] = place.map_or(Acknowledged::Something, Acknowledged::To);
+            self.acknowledged[at] = place;
             scene.say_packet(packet(0x40, &packet_id.to_be_bytes()));
         }
     }
@@ -328,15 +317,11 @@ impl Visitor for Guest {
         if !self.is_kept {
             self.is_in.fill(false);
             self.courses.iter_mut().for_each(Course::stops);
-            self.acknowledged.fill(Acknowledged::Nothing);
+            self.acknowledged.fill(None);
             return;
         }
         for (at, course) in self.courses.iter_mut().enumerate().filter(|(at, _)| self.is_in[*at]) {
-            match self.acknowledged[at] {
-                Acknowledged::Nothing => course.goes_on(None),
-                Acknowledged::To(place) => course.goes_on(Some(place)),
-                Acknowledged::Something => course.stops(),
-            }
+            course.goes_on(self.acknowledged[at]);
         }
     }
 

@@ -94,6 +94,11 @@ impl Course {
         self.place
     }
 
+    /// Behind this nothing may be missing.
+    pub fn reached(&self) -> Option<Place> {
+        self.place.or(self.floor)
+    }
+
     /// A message whose place is told by an offset.
     pub fn hears_at(&mut self, offset: &str, data: &str, ledger: &mut Ledger) {
         let position = ledger.parse(self.channel, offset);
@@ -108,8 +113,8 @@ impl Course {
         let candidates = ledger.places_of(self.channel, text);
         assert!(!candidates.is_empty(), "{} hears what nobody said: {text}", self.name);
         if self.place.is_none() && candidates.len() > 1 {
-            // Which of them it is cannot be known: so it begins behind it.
-            self.floor = None;
+            // Which of them it is cannot be known: it has begun, and behind the last of them nothing may be missing.
+            self.floor = self.floor.max(candidates.iter().map(|found| self.told_at(*found)).max());
             return;
         }
         let behind = candidates.iter().copied().filter(|found| self.is_ahead(*found));
@@ -120,9 +125,8 @@ impl Course {
         let (target, version) = found;
         let is_before = |at: Option<Place>| at.is_some_and(|at| at >= place_of(target));
         if version > target.position && self.place.is_none() && !self.is_older(target) && is_before(self.floor) {
-            // An operation, or a message as it is now: so it begins behind it, and what comes next of that message is
-            // an operation.
-            (self.floor, self.manner.begun) = (None, self.manner.begun.max(Some(place_of(target))));
+            // An operation, or a message as it is now: what comes next of that message is an operation.
+            self.manner.begun = self.manner.begun.max(Some(place_of(target)));
             return;
         }
         assert!(!self.is_own(version, ledger), "{} hears itself: {text}", self.name);
