@@ -22,9 +22,16 @@ export const launch = () => chromium.launch({
 
 const widths = { phone: { width: 390, height: 844 }, laptop: { width: 1280, height: 800 } };
 
+/** Buttons whose text does not stand on one line. It runs in the page. */
+const brokenButtons = () => [...document.querySelectorAll('button')].filter((button) => {
+  const range = document.createRange();
+  range.selectNodeContents(button);
+  return new Set([...range.getClientRects()].map(({ top }) => top)).size > 1;
+}).map(({ textContent }) => textContent);
+
 /**
- * Nothing of a page of the console is cut off in either width. The pictures are there to be looked at; `PHOTOGRAPHS`
- * says where, and then there are dark ones, too.
+ * Nothing of a page of the console is cut off in either width, and no button breaks. The pictures are there to be
+ * looked at; `PHOTOGRAPHS` says where, and then there are dark ones, too.
  * @param {import('playwright-core').Page} page @param {string} name
  */
 export async function fits(page, name) {
@@ -32,6 +39,7 @@ export async function fits(page, name) {
   for (const [width, size] of Object.entries(widths)) {
     await page.setViewportSize(size);
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), size.width, `${name} on a ${width}`);
+    assert.deepEqual(await page.evaluate(brokenButtons), [], `${name} on a ${width}`);
     const shoot = (/** @type {string} */ more) =>
       page.screenshot({ path: path.join(folder ?? os.tmpdir(), `courtside-console-${name}-${width}${more}.png`) });
     await shoot('');

@@ -62,6 +62,9 @@ test('an app is watched with its key', { skip, timeout: 90_000 }, async (t) => {
   await rest(runtime).channels.get('mutable:room').publish('goal', 'one');
   await page.locator('div.card', { hasText: 'In, last hour' }).getByText('1', { exact: true }).or(
     page.locator('div.card', { hasText: 'In, last hour' }).getByText('2', { exact: true })).waitFor();
+  await page.getByText(/^most: [12] in, \d+ out$/).waitFor();
+  await assert.rejects(rest(runtime).channels.get('mutable:room').getMessage('none'), { statusCode: 400 });
+  await page.locator('div.card', { hasText: 'Errors, last hour' }).getByText('1', { exact: true }).waitFor();
   await fits(page, 'overview');
 
   await page.getByRole('link', { name: 'Channels' }).focus();
@@ -89,7 +92,11 @@ test('an app is watched with its key', { skip, timeout: 90_000 }, async (t) => {
   await messages.getByRole('button', { name: 'Edit' }).first().click();
   await messages.getByText('changed', { exact: true }).waitFor();
   assert.match(await attached.innerText(), /, [\d.]+ messages a second$/);
+  await rest(runtime).channels.get('mutable:room').publish('long', 'x'.repeat(30_000));
+  const long = messages.locator('tbody tr', { hasText: 'long' });
+  await long.waitFor();
   await fits(page, 'channel');
+  assert.ok(((await long.boundingBox())?.height ?? Infinity) < 300, 'a long message leaves room for others');
   await messages.getByRole('button', { name: 'Edit' }).last().focus();
   await rest(runtime).channels.get('mutable:room').publish('goal', 'three');
   await messages.getByText('three', { exact: true }).waitFor();

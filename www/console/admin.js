@@ -1,6 +1,6 @@
 /** The pages of an app's operator: who is connected, who is kept out, its keys and namespaces, and who did what. */
 import { json, signed } from './api.js';
-import { bounded, button, card, field, make, renew, ROWS_MAX, table } from './elements.js';
+import { bounded, button, card, field, make, renew, ROWS_MAX, table, written } from './elements.js';
 import { deployment, log, statistics } from './live.js';
 
 /** @typedef {import('./console.js').Shown} Shown */
@@ -75,7 +75,7 @@ export const connections = ofApp('Connections', 'connections', async (place, at,
   };
   const row = (/** @type {any} */ one) => [
     one.clientId ?? '(no name)', make('code', {}, one.connectionId), `${one.transport}, ${one.protocol}, ${one.keyName}`, time(one.since),
-    one.channels.join(', ') + (one.channelCount > one.channels.length ? ` and ${one.channelCount - one.channels.length} more` : ''),
+    written(one.channels.join(', ') + (one.channelCount > one.channels.length ? ` and ${one.channelCount - one.channels.length} more` : '')),
     `${number.format(one.unreadBytes)} B`,
     make('span', { className: 'actions' }, button('Reconnect', trying(say, end(one.connectionId, true))), ' ',
       button('Disconnect', trying(say, end(one.connectionId, false)), 'danger'),

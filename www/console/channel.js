@@ -1,6 +1,6 @@
 /** The page of one channel: what comes as it comes, history, members, and what an operator does about them. */
 import { ask, json, signed } from './api.js';
-import { bounded, button, card, counted, field, make, renew, ROWS_MAX, shown, table, together } from './elements.js';
+import { bounded, button, card, counted, field, make, renew, ROWS_MAX, shown, table, together, written } from './elements.js';
 import { isHeard, realtime } from './live.js';
 
 const most = 100;
@@ -148,7 +148,7 @@ function messageTable(messages, open, failed) {
       if (confirm('Delete this message?')) await open().deleteMessage({ serial: message.serial });
     });
     return [new Date(message.timestamp ?? 0).toLocaleTimeString(), make('code', {}, message.serial ?? ''),
-      message.name ?? '', message.action === 'message.delete' ? '(deleted)' : shown(message.data),
+      message.name ?? '', message.action === 'message.delete' ? '(deleted)' : written(shown(message.data)),
       latency === undefined ? 'history' : `${Math.round(latency)} ms`,
       make('span', { className: 'actions' }, button('Edit', edit), ' ', button('Delete', remove, 'danger'))];
   };
@@ -179,7 +179,7 @@ function memberActs(key, channel, failed, then) {
 
 /** @param {Member[]} members @param {ReturnType<typeof memberActs>} acts */
 function memberTable(members, { disconnect, ban }) {
-  const row = (/** @type {Member} */ member) => [member.clientId, make('code', {}, member.connectionId), shown(member.data),
+  const row = (/** @type {Member} */ member) => [member.clientId, make('code', {}, member.connectionId), written(shown(member.data)),
     make('span', { className: 'actions' }, button('Disconnect', () => disconnect(member), 'danger'), ' ',
       button('Ban', () => ban(member), 'danger'))];
   return table(['Client', 'Connection', 'Data', ''], members.map(row), 'Nobody is present.');

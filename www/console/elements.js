@@ -85,15 +85,19 @@ export const field = (label, properties) => make('label', {}, label, make('input
 /** @param {string} text @param {() => Promise<void> | void} press @param {string} [className] */
 export const button = (text, press, className = '') => make('button', { type: 'button', className, onclick: press }, text);
 
-/** Two lines over time. @param {number[]} into @param {number[]} out @param {string} what they are of */
-export function sparkline(into, out, what) {
-  const most = Math.max(1, ...into, ...out);
+/**
+ * Two lines over time, with what they reach and how far back they go.
+ * @param {number[]} into @param {number[]} out @param {string} what they are of @param {string} since
+ */
+export function sparkline(into, out, what, since) {
+  const [mostIn, mostOut] = [into, out].map((values) => Math.max(0, ...values));
+  const most = Math.max(1, mostIn, mostOut);
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   svg.setAttribute('viewBox', '0 0 600 100');
   svg.setAttribute('preserveAspectRatio', 'none');
   svg.setAttribute('class', 'spark');
   svg.setAttribute('role', 'img');
-  svg.setAttribute('aria-label', `${what}: at most ${Math.max(0, ...into)} in, ${Math.max(0, ...out)} out`);
+  svg.setAttribute('aria-label', `${what}: at most ${mostIn} in, ${mostOut} out`);
   for (const [name, values] of /** @type {[string, number[]][]} */ ([['out', out], ['in', into]])) {
     const line = document.createElementNS('http://www.w3.org/2000/svg', 'polyline');
     const step = 600 / Math.max(1, values.length - 1);
@@ -101,7 +105,9 @@ export function sparkline(into, out, what) {
     line.setAttribute('class', name);
     svg.append(line);
   }
-  return svg;
+  const number = new Intl.NumberFormat();
+  const reach = `most: ${number.format(mostIn)} in, ${number.format(mostOut)} out`;
+  return make('figure', {}, svg, make('figcaption', {}, ...[since, reach, 'now'].map((text) => make('span', {}, text))));
 }
 
 /** What is done once a while after it was asked for, however often. @param {() => void} act @param {number} afterMs */
@@ -115,6 +121,9 @@ export function together(act, afterMs) {
     isDue = true;
   };
 }
+
+/** What somebody else wrote, however long. @param {string} text */
+export const written = (text) => make('div', { className: 'written' }, text);
 
 /** @param {unknown} data */
 export const shown = (data) => typeof data === 'string' ? data : JSON.stringify(data) ?? '';

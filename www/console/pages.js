@@ -50,7 +50,8 @@ function shownHour(minutes) {
     ['In, last hour', number.format(sum(into))],
     ['Out, last hour', number.format(sum(out))],
     ['Refused, last hour', number.format(sum(refusals))],
-  ]), card('Messages a minute, last hour', sparkline(into, out, 'Messages a minute in the last hour'),
+    ['Errors, last hour', number.format(sum(of('apiRequests.all.failed')))],
+  ]), card('Messages a minute, last hour', sparkline(into, out, 'Messages a minute in the last hour', 'an hour ago'),
     make('p', { className: 'quiet' }, 'The line is what came in, the dashes what went out.'))];
 }
 
