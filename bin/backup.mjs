@@ -8,6 +8,8 @@ import path from 'node:path';
 import { BadData, objectsIn, openData } from './data.mjs';
 import { sqliteCopy } from './sqlite.mjs';
 
+/** @typedef {(part: number, what: () => string) => void} Tell how far it is, of 1 */
+
 /** Of the manifest. */
 const VERSION = 1;
 const MANIFEST = 'manifest.json';
@@ -16,16 +18,19 @@ const MANIFEST = 'manifest.json';
  * @param {string} data
  * @param {string} destination a directory that is empty, or that is not there yet
  * @param {string} version of Courtside, for the reader of the manifest
+ * @param {Tell} tell
  * @returns {Promise<{ objects: number, damaged: string[] }>}
  */
-export async function backup(data, destination, version) {
+export async function backup(data, destination, version, tell) {
   const objects = objectsIn(path.resolve(data));
   if (!fs.existsSync(objects)) throw new BadData(`${data} holds no data of Courtside`);
   mustBeEmpty(destination);
   const copy = await sqliteCopy();
   const damaged = [];
   let count = 0;
-  for (const file of databases(objects)) {
+  const all = databases(objects);
+  for (const [index, file] of all.entries()) {
+    tell(index / all.length, () => `${index} of ${all.length} objects`);
     const to = path.join(destination, 'objects', file);
     fs.mkdirSync(path.dirname(to), { recursive: true, mode: 0o700 });
     try {
@@ -47,9 +52,10 @@ export async function backup(data, destination, version) {
 /**
  * @param {string} data a data directory that is empty, or that is not there yet
  * @param {string} source
+ * @param {Tell} tell
  * @returns {Promise<{ objects: number }>}
  */
-export async function restore(data, source) {
+export async function restore(data, source, tell) {
   let manifest;
   try {
     manifest = JSON.parse(fs.readFileSync(path.join(source, MANIFEST), 'utf8'));
@@ -74,7 +80,10 @@ export async function restore(data, source) {
     if (files.length !== manifest.objects) {
       throw new BadData(`${source} should have ${manifest.objects} objects, and has ${files.length}`);
     }
-    files.forEach((file) => sync(path.join(half, file)));
+    for (const [index, file] of files.entries()) {
+      tell(index / files.length, () => `${index} of ${files.length} objects`);
+      sync(path.join(half, file));
+    }
     fs.rmdirSync(objects);
     fs.renameSync(half, objects);
     sync(resolved);

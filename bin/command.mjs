@@ -73,7 +73,9 @@ function parsed(name, options, args) {
   try {
     return parseArgs({ args, options: kinds, allowPositionals: true });
   } catch (error) {
-    const [what] = /** @type {Error} */ (error).message.split('. ');
+    const { message } = /** @type {Error} */ (error);
+    const [, dashed] = message.match(/^Option '(--[\w-]+)[^']*' argument is ambiguous/) ?? [];
+    const what = dashed ? `a value of ${dashed} that begins with a dash is written ${dashed}=…` : message.split('. ')[0];
     const names = options.map((option) => `--${option.name}`).join(', ');
     throw new BadOption(`${what}; courtside ${name} has ${names}`);
   }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command `courtside`. */
 import fs from 'node:fs';
+import { Progress } from './client/terminal.mjs';
 import { commands as others, help as helpOf, load, read, summary } from './command.mjs';
 import { Log } from './log.mjs';
 import { BadOption, readOptions, readPlaces, usage } from './options.mjs';
@@ -69,7 +70,8 @@ async function serve(args) {
 /** @param {string[]} args */
 async function backup(args) {
   const { data, place } = readPlaces(args, process.env, 'DEST');
-  const { objects, damaged } = await (await import('./backup.mjs')).backup(data, place, version());
+  const copied = await import('./backup.mjs');
+  const { objects, damaged } = await withProgress((tell) => copied.backup(data, place, version(), tell));
   process.stdout.write(`${objects} objects copied\n`);
   if (damaged.length > 0) throw new Error(`some could not be read, and are not in the backup:\n${damaged.join('\n')}`);
 }
@@ -77,8 +79,19 @@ async function backup(args) {
 /** @param {string[]} args */
 async function restore(args) {
   const { data, place } = readPlaces(args, process.env, 'FROM');
-  const { objects } = await (await import('./backup.mjs')).restore(data, place);
+  const copied = await import('./backup.mjs');
+  const { objects } = await withProgress((tell) => copied.restore(data, place, tell));
   process.stdout.write(`${objects} objects restored\n`);
+}
+
+/** @template T @param {(tell: import('./backup.mjs').Tell) => Promise<T>} act */
+async function withProgress(act) {
+  const progress = new Progress();
+  try {
+    return await act((part, what) => progress.tell(part, what));
+  } finally {
+    progress.end();
+  }
 }
 
 function version() {

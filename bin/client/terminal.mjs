@@ -36,8 +36,18 @@ export function bars(values) {
   return values.map((value) => blocks[most > 0 ? Math.ceil(value / most * 8) : 0]).join('');
 }
 
+/** Of the bar that shows how far something is. */
+const BAR_COLUMNS = 20;
+
+/** A bar that is full at 1. @param {number} part */
+export function bar(part) {
+  const whole = Math.floor(Math.min(1, Math.max(0, part || 0)) * BAR_COLUMNS);
+  return '█'.repeat(whole) + '░'.repeat(BAR_COLUMNS - whole);
+}
+
 /**
- * Tells how far something is: in one line of a terminal, which it writes again and again, or now and then in a line.
+ * Tells how far something is: by a bar in one line of a terminal, which it writes again and again, or now and then in a
+ * line.
  */
 export class Progress {
   #toldAt = -Infinity;
@@ -47,12 +57,12 @@ export class Progress {
     this.#everyMs = process.stderr.isTTY ? 200 : 5_000;
   }
 
-  /** @param {() => string} what */
-  tell(what) {
+  /** @param {number} part what is done, of 1 @param {() => string} what */
+  tell(part, what) {
     const now = performance.now();
     if (now - this.#toldAt < this.#everyMs) return;
     this.#toldAt = now;
-    process.stderr.write(process.stderr.isTTY ? `\r\u001b[K${what()}` : `${what()}\n`);
+    process.stderr.write(process.stderr.isTTY ? `\r\u001b[K${bar(part)} ${what()}` : `${what()}\n`);
   }
 
   end() {

@@ -73,6 +73,8 @@ export class Line {
       if (this.#unheardBytes > SIGN_OF_LIFE_BYTES) this.send({ action: action.heartbeat });
       if (frame.error && [action.disconnected, action.error].includes(frame.action)) {
         refused = new Refused(frame.error.statusCode, frame.error);
+        // Of its one channel: the connection alone is of no use.
+        if (frame.channel) this.#socket?.close();
         return;
       }
       if (frame.action === action.connected) this.isUp = true;

@@ -44,7 +44,7 @@ export class Run {
   #plan;
   #id = randomBytes(6).toString('hex');
 
-  /** @param {Plan} plan @param {(what: () => string) => void} tell */
+  /** @param {Plan} plan @param {(part: number, what: () => string) => void} tell how far each of its parts is */
   constructor(plan, tell) {
     this.#plan = plan;
     this.tell = tell;
@@ -85,7 +85,7 @@ export class Run {
       const due = Math.min(viewers, Math.floor((performance.now() - began) / 1_000 * connects) + 1);
       const room = this.ready + CONNECTING_AT_ONCE;
       while (this.viewers.length < Math.min(due, room)) this.#add(this.viewers, new Viewer(watched, ready));
-      this.tell(() => `${Math.max(0, this.ready - count)} of ${viewers} viewers are in`);
+      this.tell(this.ready / all, () => `${Math.max(0, this.ready - count)} of ${viewers} viewers are in`);
       await pause(PACE_MS);
     }
     this.#connectingMs = performance.now() - began;
@@ -108,7 +108,7 @@ export class Run {
       for (const due = Math.min(all, Math.ceil(passed * rate)); sent < due; sent++) {
         if (!this.publishers[sent % this.publishers.length]?.publish()) this.#heldBack += 1;
       }
-      this.tell(() => `${Math.floor(passed)} of ${seconds} s: ${sent} sent, ${this.delivered.count} delivered, p99 ${
+      this.tell(sent / all, () => `${Math.floor(passed)} of ${seconds} s: ${sent} sent, ${this.delivered.count} delivered, p99 ${
         this.delivered.quantile(0.99).toFixed(1)} ms`);
       await pause(PACE_MS);
     }
@@ -121,7 +121,7 @@ export class Run {
     while (!this.#isComplete() && performance.now() - since < this.#patienceMs() && !this.#failure) {
       const progress = this.delivered.count + this.#acknowledged();
       if (progress !== before) [before, since] = [progress, performance.now()];
-      this.tell(() => `waiting for the last: ${this.delivered.count} delivered`);
+      this.tell(this.delivered.count / this.#expected(), () => `waiting for the last: ${this.delivered.count} delivered`);
       await pause(PACE_MS);
     }
     if (this.#failure) throw this.#failure;
@@ -133,7 +133,11 @@ export class Run {
 
   #isComplete() {
     return this.publishers.every((publisher) => publisher.isDone)
-      && this.delivered.count >= this.#acknowledged() * this.viewers.length;
+      && this.delivered.count >= this.#expected();
+  }
+
+  #expected() {
+    return this.#acknowledged() * this.viewers.length;
   }
 
   #acknowledged() {

@@ -8,6 +8,7 @@ import path from 'node:path';
 import test, { after } from 'node:test';
 import Ably from 'ably';
 import { operations, roles } from '../../bin/client/capability.mjs';
+import { bar } from '../../bin/client/terminal.mjs';
 import { commands, help, load } from '../../bin/command.mjs';
 import { Running, adminToken, cli, key, plainKey, serve, surroundings } from './cli.mjs';
 import { Served, command, folder } from './served.mjs';
@@ -353,7 +354,20 @@ test('load touches nothing that was not named', async () => {
   await refused(['load', '--viewers', '20001', '--rate', '1'], /--viewers must be a number from 1 to 20000/);
   await refused(['load', '--viewers', '1', '--rate', '1', '--url', 'http://127.0.0.1:9'], /cannot be reached/, 1);
   await refused(['load', '--viewers', '1'], /give --rate/);
+  await refused(['load', '--viewers', '-1'], /a value of --viewers that begins with a dash is written --viewers=…; courtside load/);
   await refused(['load', '--viewers', '1', '--rate', '1', '--key', 'demo.key1:a-wrong-secret'], /\(40101\)/, 1);
+});
+
+test('load says at once that its channel is not allowed', { timeout: 30_000 }, async () => {
+  const { out: token } = await done(['token', '--capability', '{"elsewhere":["subscribe"]}']);
+  const args = ['load', '--viewers', '2', '--rate', '1', '--token', token.trim()];
+  const { code, err } = await cli(args, { ...environment, COURTSIDE_KEY: '' });
+  assert.deepEqual([code, /allows nothing on this channel \(40160\)/.test(err)], [1, true], err);
+});
+
+test('a bar is as long as what is done', () => {
+  assert.deepEqual([0, 0.26, 1, 2, NaN].map(bar).map((text) => [text.length, text.indexOf('░')]),
+    [[20, 0], [20, 5], [20, -1], [20, -1], [20, 0]]);
 });
 
 test('a price is the sum of what it lists', async () => {
