@@ -84,9 +84,13 @@ test('an app is watched with its key', { skip, timeout: 90_000 }, async (t) => {
   await page.locator('section', { hasText: 'Members' }).getByText('ann').waitFor();
   const attached = page.getByText(/^2 connections, 2 subscribers, 1 member, /);
   await attached.waitFor();
+  await page.getByLabel('Data').fill('x'.repeat(70_000));
+  await page.getByRole('button', { name: 'Publish' }).click();
+  await page.getByRole('alert').getByText('(40009)').waitFor();
   await page.getByLabel('Data').fill('<b>two</b>');
   await page.getByRole('button', { name: 'Publish' }).click();
   await messages.getByText('<b>two</b>', { exact: true }).waitFor();
+  await page.getByRole('alert').getByText('(40009)').waitFor({ state: 'detached' });
   assert.match(await messages.locator('tbody tr').first().locator('td').nth(4).innerText(), /^\d+ ms$/);
   page.once('dialog', (dialog) => dialog.accept('changed'));
   await messages.getByRole('button', { name: 'Edit' }).first().click();
@@ -160,6 +164,9 @@ test('a deployment is watched with the admin token', { skip, timeout: 90_000 }, 
   const { runtime, page } = await opened(t);
   await signIn(page, 'not-the-admin-token');
   await page.getByRole('alert').getByText('40101').waitFor();
+  await signIn(page, 'schlüssel: 鍵');
+  await page.getByRole('alert').getByText('this is no admin token (40101)').waitFor();
+  await page.goto(`${runtime.url}/console/#/constructor`);
   await signIn(page, ADMIN_TOKEN);
   await page.getByRole('heading', { name: 'Overview: all apps' }).waitFor();
   await fits(page, 'deployment');

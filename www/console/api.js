@@ -34,6 +34,8 @@ export class Refused extends Error {
 export async function ask(path, init = {}) {
   const { key, adminToken } = signed() ?? {};
   const bytes = new TextEncoder().encode(key ?? '');
+  // No header holds it, and no admin token has it.
+  if (adminToken && /[^\x20-\x7e]/.test(adminToken)) throw new Refused(40101, 'this is no admin token');
   const authorization = key ? `Basic ${btoa(String.fromCharCode(...bytes))}` : `Bearer ${adminToken}`;
   const headers = { authorization, 'content-type': 'application/json', ...init.headers };
   const response = await fetch(path, { ...init, headers });

@@ -1,5 +1,5 @@
 /** The page of one channel: what comes as it comes, history, members, and what an operator does about them. */
-import { ask, json, signed } from './api.js';
+import { ask, json, Refused, signed } from './api.js';
 import { bounded, button, card, counted, field, make, renew, ROWS_MAX, shown, table, together, written } from './elements.js';
 import { isHeard, realtime } from './live.js';
 
@@ -19,17 +19,22 @@ export async function channel(place, name) {
   const path = `/channels/${encodeURIComponent(name)}`;
   const open = () => realtime().channels.get(name);
   const problem = make('p', { role: 'alert', className: 'problem' });
-  const failed = (/** @type {unknown} */ error) => { problem.textContent = error instanceof Error ? error.message : `${error}`; };
-  const [state, log, members] = [stateLine(name), messageLog(open, failed), make('div')];
-  const purge = async () => {
-    if (!confirm(`Delete all messages of ${name}, for good?`)) return;
-    await ask(`${path}/messages`, { method: 'DELETE' }).then(log.clear, failed);
+  const failed = (/** @type {unknown} */ error) => { problem.textContent = reason(error); };
+  const trying = (/** @type {() => Promise<unknown>} */ act) => {
+    problem.textContent = '';
+    return act().then(() => {}, failed);
   };
+  const [state, log, members] = [stateLine(name), messageLog(open, trying), make('div')];
+  const purge = () => trying(async () => {
+    if (!confirm(`Delete all messages of ${name}, for good?`)) return;
+    await ask(`${path}/messages`, { method: 'DELETE' });
+    log.clear();
+  });
   place.replaceChildren(make('h2', {}, make('a', { href: '#/channels' }, 'Channels'), ' / ', name), state.line, problem,
-    publisher(open, failed), make('p', {}, button('Purge all messages', purge, 'danger')),
+    publisher(open, trying), make('p', {}, button('Purge all messages', purge, 'danger')),
     make('div', { className: 'columns wide' }, card('Messages', log.list), card('Members', members)));
 
-  const acts = memberActs(key, name, failed, () => again());
+  const acts = memberActs(key, name, trying, () => again());
   const drawMembers = (/** @type {Member[]} */ here) => renew(members, memberTable(here.slice(0, ROWS_MAX), acts), bounded(here));
   const count = async () => {
     drawMembers(await json(`${path}/presence?limit=${ROWS_MAX}`));
@@ -51,6 +56,14 @@ export async function channel(place, name) {
   await again();
   return { again, hears: () => [{ name, options: { params: { occupancy: 'metrics' } }, heard, members: come }] };
 }
+
+/** What failed, with its code. @param {unknown} error */
+function reason(error) {
+  const { message, code } = /** @type {{ message?: string, code?: number }} */ (Object(error));
+  return error instanceof Refused || !code ? message ?? `${error}` : `${message} (${code})`;
+}
+
+/** @typedef {(act: () => Promise<unknown>) => Promise<void>} Trying what shows why it failed, if it did */
 
 /** The line that says how many are there, and how many messages come. @param {string} name */
 function stateLine(name) {
@@ -86,9 +99,9 @@ function stateLine(name) {
 
 /**
  * The messages: what is heard, and what there was before.
- * @param {() => import('ably').RealtimeChannel} open @param {(error: unknown) => void} failed
+ * @param {() => import('ably').RealtimeChannel} open @param {Trying} trying
  */
-function messageLog(open, failed) {
+function messageLog(open, trying) {
   const list = make('div');
   /** @type {{ message: Message, latency?: number }[]} */
   let messages = [];
@@ -96,7 +109,7 @@ function messageLog(open, failed) {
   // However many come, they are drawn once a frame.
   const show = (/** @type {typeof messages} */ now) => {
     messages = now.slice(0, most);
-    if (!isDue) requestAnimationFrame(() => { isDue = false; renew(list, messageTable(messages, open, failed)); });
+    if (!isDue) requestAnimationFrame(() => { isDue = false; renew(list, messageTable(messages, open, trying)); });
     isDue = true;
   };
   show([]);
@@ -116,18 +129,16 @@ function messageLog(open, failed) {
   };
 }
 
-/** @param {() => import('ably').RealtimeChannel} open @param {(error: unknown) => void} failed */
-function publisher(open, failed) {
-  const publish = async (/** @type {SubmitEvent} */ event) => {
+/** @param {() => import('ably').RealtimeChannel} open @param {Trying} trying */
+function publisher(open, trying) {
+  const publish = (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const form = /** @type {HTMLFormElement} */ (event.target);
     const said = new FormData(form);
-    try {
+    return trying(async () => {
       await open().publish(/** @type {string} */ (said.get('name')), said.get('data'));
       form.reset();
-    } catch (error) {
-      failed(error);
-    }
+    });
   };
   return make('form', { onsubmit: publish }, field('Name', { name: 'name' }), field('Data', { name: 'data', required: true }),
     make('button', { className: 'main' }, 'Publish'));
@@ -135,10 +146,10 @@ function publisher(open, failed) {
 
 /**
  * @param {{ message: Message, latency?: number }[]} messages @param {any} open
- * @param {(error: unknown) => void} failed
+ * @param {Trying} trying
  */
-function messageTable(messages, open, failed) {
-  const act = (/** @type {() => Promise<unknown>} */ act) => () => act().then(() => {}, failed);
+function messageTable(messages, open, trying) {
+  const act = (/** @type {() => Promise<unknown>} */ act) => () => trying(act);
   const row = (/** @type {{ message: Message, latency?: number }} */ { message, latency }) => {
     const edit = act(async () => {
       const data = prompt('New data', shown(message.data));
@@ -157,12 +168,12 @@ function messageTable(messages, open, failed) {
 
 /**
  * What an operator does about a member.
- * @param {string} key @param {string} channel @param {(error: unknown) => void} failed @param {() => unknown} then
+ * @param {string} key @param {string} channel @param {Trying} trying @param {() => unknown} then
  */
-function memberActs(key, channel, failed, then) {
+function memberActs(key, channel, trying, then) {
   const at = `/apps/${key.split('.')[0]}`;
   const post = (/** @type {string} */ path, /** @type {object} */ body) =>
-    json(at + path, { method: 'POST', body: JSON.stringify(body) }).then(then, failed);
+    trying(() => json(at + path, { method: 'POST', body: JSON.stringify(body) }).then(then));
   return {
     disconnect: async (/** @type {Member} */ { clientId, connectionId }) => {
       if (!confirm(`End the connection of ${clientId}?`)) return;

@@ -134,7 +134,7 @@ async function show() {
   const place = make('div');
   ui.main.replaceChildren(place);
   try {
-    const shown = await (pages[name ?? ''] ?? overview)(place, decodeURIComponent(rest.join('/')));
+    const shown = await (Object.hasOwn(pages, name ?? '') ? pages[name ?? ''] : overview)(place, decodeURIComponent(rest.join('/')));
     if (turn !== showing) return shown.end?.();
     current = shown;
     follow();
