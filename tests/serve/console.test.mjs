@@ -1,0 +1,62 @@
+/** The console of `courtside serve` in a real browser: each page, by a key and by the admin token. */
+import assert from 'node:assert/strict';
+import test, { after } from 'node:test';
+import Ably from 'ably';
+import { launch, skip } from '../worker/browser.mjs';
+import { adminToken, key, serve } from './cli.mjs';
+
+const served = await serve({ after });
+
+/** What each page shows, by its link; what it has of the app's member and message, and of the operator. */
+const pages = {
+  key: {
+    Overview: 'Messages a minute', Channels: 'room', Connections: 'ann', Bans: 'Nobody is banned', 'Apps and keys': 'demo.key1',
+    Audit: 'Nothing was done yet', Errors: '40101',
+  },
+  operator: {
+    Overview: 'Messages a minute', Channels: 'sign in with one of its keys', Connections: 'demo', Bans: 'demo',
+    'Apps and keys': 'in the configuration', Audit: 'Nothing was done yet', Errors: 'No webhook fails',
+  },
+};
+
+for (const [secret, shown] of /** @type {const} */ ([[key, pages.key], [adminToken, pages.operator]])) {
+  const who = secret === key ? 'a key' : 'the operator';
+  test(`each page is shown to ${who}, and live`, { skip, timeout: 90_000 }, async (t) => {
+    const ann = new Ably.Realtime({ ...served.clientOptions, key, clientId: 'ann' });
+    t.after(() => ann.close());
+    await ann.channels.get('room').presence.enter();
+    assert.equal((await fetch(`${served.url}/stats?key=demo.key1:wrong`)).status, 401);
+    const browser = await launch();
+    t.after(() => browser.close());
+    const page = await browser.newPage();
+    /** @type {string[]} */
+    const faults = [];
+    page.on('pageerror', ({ message }) => faults.push(message));
+    await page.goto(`${served.url}/console`);
+    await page.getByLabel('API key, or the admin token').fill(secret);
+    await page.keyboard.press('Enter');
+    for (const [link, what] of Object.entries(shown)) {
+      await page.getByRole('navigation').getByRole('link', { name: link, exact: true }).click();
+      await page.getByRole('heading', { name: link, level: 2 }).waitFor();
+      await page.getByRole('main').getByText(what).first().waitFor();
+    }
+    await page.getByRole('link', { name: 'Overview' }).click();
+    await page.getByText('Live').waitFor();
+    assert.equal(await page.getByRole('alert').isVisible(), false);
+    assert.deepEqual(faults, []);
+  });
+}
+
+test('one channel is shown, and what is said there as it comes', { skip, timeout: 60_000 }, async (t) => {
+  const browser = await launch();
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  await page.goto(`${served.url}/console#/channel/room`);
+  await page.getByLabel('API key, or the admin token').fill(key);
+  await page.keyboard.press('Enter');
+  await page.getByText('Live').waitFor();
+  const ably = new Ably.Rest({ ...served.clientOptions, key });
+  await ably.channels.get('room').publish('goal', 'one to nil');
+  const row = page.getByRole('row', { name: 'one to nil' });
+  await row.getByText(/^\d+ ms$/).waitFor();
+});
