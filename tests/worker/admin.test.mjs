@@ -383,7 +383,9 @@ test('the namespaces of a run-time app change for those who are connected', asyn
   assert.equal((await ask('DELETE', `${at}/namespaces/a`)).status, 404);
   const all = await ask('PATCH', at, { namespaces: [{ id: 'b', tlsOnly: true }] });
   assert.deepEqual(all.body.namespaces.map((/** @type {any} */ one) => one.id), ['b']);
-  assert.equal((await ask('PATCH', at, { keys: [] })).code, 40000);
+  const wrong = await ask('PATCH', at, { keys: [] });
+  assert.equal(wrong.code, 40000);
+  assert.match(wrong.body.error.message, /namespaces or push alone/);
   assert.equal((await ask('PUT', `${at}/namespaces/c`, { persited: true })).code, 40000);
 });
 

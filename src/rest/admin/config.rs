@@ -99,10 +99,10 @@ fn plan(request: &Request, matter: &Matter, now_ms: u64, random: &[u8; 32]) -> R
         (Matter::App, _) => {
             let body = body::value(request)?;
             if body.get("push").is_some() {
-                let push = only(body, "push")?;
+                let push = only(body, "push", "push")?;
                 (Change::Push(push.to_string()), "change push credentials", "all".to_owned(), Answer::All)
             } else {
-                let all = only(body, "namespaces")?;
+                let all = only(body, "namespaces", "namespaces or push")?;
                 (Change::Namespaces(all.to_string()), "change namespaces", "all".to_owned(), Answer::All)
             }
         }
@@ -147,7 +147,7 @@ fn rotation(
     };
     let overlap = match optional_body(request)? {
         body if body.as_object().is_some_and(serde_json::Map::is_empty) => Value::Null,
-        body => only(body, "overlap")?,
+        body => only(body, "overlap", "overlap")?,
     };
     let overlap_ms = if overlap.is_null() { KEY_OVERLAP_MS } else { overlap.as_u64().ok_or_else(wrong)? };
     if overlap_ms > KEY_OVERLAP_MAX_MS {
@@ -187,9 +187,9 @@ fn key_fields(body: Value) -> Result<Value, ErrorInfo> {
     }
 }
 
-/// The one field that a body has.
-fn only(mut body: Value, name: &str) -> Result<Value, ErrorInfo> {
-    let wrong = || Code::BadRequest.because(format!("the body must be an object with {name} alone"));
+/// The one field that a body has. `may_have` says which it may have, where it has another.
+fn only(mut body: Value, name: &str, may_have: &str) -> Result<Value, ErrorInfo> {
+    let wrong = || Code::BadRequest.because(format!("the body must be an object with {may_have} alone"));
     let fields = body.as_object_mut().filter(|fields| fields.len() == 1).ok_or_else(wrong)?;
     fields.remove(name).ok_or_else(wrong)
 }
