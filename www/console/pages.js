@@ -133,17 +133,28 @@ export async function errors(place) {
   const hooks = make('div');
   /** @type {Map<string, number>} */
   const before = new Map();
+  const means = await meanings().catch(() => new Map());
   place.append(list, hooks);
   const again = async () => {
-    renew(list, await codes(before));
+    renew(list, await codes(before, means));
     if (!signed()?.key) renew(hooks, await webhooks());
   };
   await again();
   return { again, hears: () => [statistics(), ...signed()?.key ? [] : [webhooksLog]] };
 }
 
-/** @param {Map<string, number>} before how often each was told when it was first looked at */
-async function codes(before) {
+/** What each code means, as the page of errors has it. @returns {Promise<Map<string, string>>} */
+async function meanings() {
+  const page = new DOMParser().parseFromString(await (await fetch('/errors')).text(), 'text/html');
+  const rows = /** @type {NodeListOf<HTMLTableRowElement>} */ (page.querySelectorAll('tr[id]'));
+  return new Map([...rows].map((row) => [row.id, row.cells[2]?.textContent ?? '']));
+}
+
+/**
+ * @param {Map<string, number>} before how often each was told when it was first looked at
+ * @param {Map<string, string>} means
+ */
+async function codes(before, means) {
   const isFirst = before.size === 0;
   const found = [...await metrics()].flatMap(([name, count]) => {
     const code = name.match(/^courtside_refusals_total\{code="(\d+)"\}$/)?.[1];
@@ -154,6 +165,6 @@ async function codes(before) {
   before.set('', 0);
   const lately = (/** @type {any} */ [code, count]) => count - (before.get(code) ?? 0);
   const rows = found.sort((a, b) => lately(b) - lately(a) || Number(b[1]) - Number(a[1])).map((one) => [
-    make('a', { href: `/errors#${one[0]}` }, one[0]), number.format(Number(one[1])), number.format(lately(one))]);
-  return table(['Code', 'Times', 'Since this page was opened'], rows, 'No client was told an error.');
+    make('a', { href: `/errors#${one[0]}` }, one[0]), means.get(`${one[0]}`) ?? '', number.format(Number(one[1])), number.format(lately(one))]);
+  return table(['Code', 'Means', 'Times', 'Since this page was opened'], rows, 'No client was told an error.');
 }
