@@ -55,6 +55,8 @@ export class Progress {
 
   constructor() {
     this.#everyMs = process.stderr.isTTY ? 200 : 5_000;
+    // What is done soon is no news for a log.
+    if (!process.stderr.isTTY) this.#toldAt = performance.now();
   }
 
   /** @param {number} part what is done, of 1 @param {() => string} what */
