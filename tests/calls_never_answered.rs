@@ -68,6 +68,36 @@ fn late(relay: &mut Relay, ticket: Ticket, response: Response) {
     assert_eq!(relay.answered(ticket, Some(Ok(response)), OVER_MS), []);
 }
 
+/// An object that is just being moved or restarted is there a moment later: its clients need not know.
+#[test]
+fn what_clients_wait_for_is_asked_once_more_when_a_call_fails() {
+    let mut relay = relay();
+    connect(&mut relay, 1);
+    let resumes = ATTACH.replace("}", &format!(r#","channelSerial":"{}"}}"#, Position(5).serial(EPOCH)));
+    let (ticket, subscribe) = call(&send(&mut relay, 1, &resumes));
+    let again = relay.answered(ticket, None, NOW_MS);
+    assert_eq!(call(&again), (ticket, subscribe));
+    let (ticket, read) = call(&relay.answered(ticket, fed(1, false), NOW_MS));
+    assert!(matches!(read, Request::Read(_)), "{read:?}");
+    assert_eq!(call(&relay.answered(ticket, None, NOW_MS)), (ticket, read));
+    assert!(detached(&relay.answered(ticket, None, NOW_MS)), "and no more than once");
+
+    let (mut relay, effects) = attached(1);
+    let (ticket, members) = call(&effects);
+    assert!(matches!(members, Request::Members(_)), "{members:?}");
+    assert_eq!(call(&relay.answered(ticket, None, NOW_MS)), (ticket, members));
+}
+
+/// They are sent again in their time, as one that is not known.
+#[test]
+fn a_publish_is_not_asked_once_more_by_that() {
+    let (mut relay, _) = attached(0);
+    let (ticket, request) =
+        call(&send(&mut relay, 1, r#"{"action":15,"msgSerial":0,"channel":"room","messages":[{}]}"#));
+    assert!(request.publishes().is_some(), "{request:?}");
+    assert!(!relay.answered(ticket, None, NOW_MS).iter().any(is_call));
+}
+
 #[test]
 fn a_subscription_ends_and_a_late_answer_places_nobody() {
     let mut relay = relay();

@@ -20,7 +20,7 @@ use courtside::model::packed::Packed;
 use courtside::model::serial::Position;
 use courtside::protocol::mqtt::gate::packets as packets_of;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::rpc::{Answer, Backlog, Delivery, Publish, PublishKey, ReadFrom, RelayName, Request, Response};
+use courtside::rpc::{Answer, Backlog, Delivery, Publish, PublishKey, ReadFrom, RelayName, Request, Response, Ticket};
 use serde_json::json;
 use support::bench::{EPOCH, NOW_MS, address, call, delivery, entries, relay, subscribed};
 use support::grant::grant;
@@ -338,6 +338,42 @@ fn a_subscription_that_cannot_be_renewed_now_costs_the_connection_and_not_the_se
     let (ticket, _) = call(&come(&mut relay, 4, "ann", false, NOW_MS));
     let (_, request) = call(&relay.answered(ticket, subscribed(5_002), NOW_MS));
     assert_eq!(request, Request::Read(ReadFrom::After { position: Position(5_000), epoch: EPOCH.to_owned() }));
+}
+
+/// It had what came on the others, and acknowledged it.
+#[test]
+fn a_subscription_that_the_server_gives_up_does_not_take_the_others_back() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    subscribe(&mut relay, 1, 1, NOW_MS);
+    let (ticket, _) = call(&say(&mut relay, 1, b"\x82\x0a\0\x02\0\0\x04hall\x01", NOW_MS));
+    relay.answered(ticket, subscribed(5_000), NOW_MS);
+    relay.lost(SocketId(1), NOW_MS);
+
+    let [hall, room] = two_calls(&come(&mut relay, 2, "ann", false, NOW_MS));
+    relay.answered(room, subscribed(5_000), NOW_MS);
+    relay.deliver(&delivery(5_000, &[5_001]), NOW_MS);
+    say(&mut relay, 2, b"\x40\x02\0\x01", NOW_MS);
+    let effects = relay.answered(hall, Some(Err(Code::TimedOut.into())), NOW_MS);
+    assert!(effects.contains(&Effect::Close { socket: SocketId(2) }), "{effects:?}");
+
+    let [hall, room] = two_calls(&come(&mut relay, 3, "ann", false, NOW_MS));
+    for (ticket, has) in [(hall, 5_000), (room, 5_001)] {
+        let (_, request) = call(&relay.answered(ticket, subscribed(5_002), NOW_MS));
+        assert_eq!(request, Request::Read(ReadFrom::After { position: Position(has), epoch: EPOCH.to_owned() }));
+    }
+}
+
+/// The calls for a client of two channels, in the order of their names.
+fn two_calls(effects: &[Effect]) -> [Ticket; 2] {
+    let ticket = |effect: &Effect| match effect {
+        Effect::Call { ticket, call } => Some((call.to.channel.as_str().to_owned(), *ticket)),
+        _ => None,
+    };
+    let mut calls: Vec<_> = effects.iter().filter_map(ticket).collect();
+    calls.sort();
+    let tickets: Vec<Ticket> = calls.into_iter().map(|(_, ticket)| ticket).collect();
+    tickets.try_into().expect("two calls")
 }
 
 #[test]

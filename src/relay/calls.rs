@@ -8,7 +8,7 @@ use crate::base::maps::HashMap;
 use crate::limits::CALL_ANSWER_MS;
 use crate::model::name::ChannelName;
 use crate::rpc::Ticket;
-use crate::rpc::{ReadFrom, RelayName, Subscribed};
+use crate::rpc::{ReadFrom, RelayName, Request, Subscribed};
 
 /// What a call in flight was for.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct Calls {
     pending: HashMap<Ticket, Pending>,
     /// When calls began, from the oldest in flight on. Some behind it may be answered.
     begun: VecDeque<(u64, Ticket)>,
+    /// Questions that clients wait for and that may be asked again, of which each is asked once more at most.
+    again: HashMap<Ticket, (ChannelName, Request)>,
     last_ticket: u64,
 }
 
@@ -37,6 +39,19 @@ impl Calls {
     pub fn next_ticket(&mut self) -> Ticket {
         self.last_ticket += 1;
         Ticket(self.last_ticket)
+    }
+
+    /// Keeps what is asked, if it is to be asked once more when it fails. The others are repeated by who asks them, or
+    /// need not be.
+    pub fn keep(&mut self, ticket: Ticket, channel: &ChannelName, request: &Request) {
+        if let Request::Subscribe(..) | Request::Read(_) | Request::Members(_) | Request::Objects(_) = request {
+            self.again.insert(ticket, (channel.clone(), request.clone()));
+        }
+    }
+
+    /// What is to be asked again in place of a call that failed without an answer. The answer to that is one to both.
+    pub fn again(&mut self, ticket: Ticket) -> Option<(ChannelName, Request)> {
+        self.again.remove(&ticket)
     }
 
     pub fn begin(&mut self, ticket: Ticket, pending: Pending, now_ms: u64) {
@@ -47,6 +62,7 @@ impl Calls {
     /// What the call was for; `None` when its answer comes too late.
     pub fn end(&mut self, ticket: Ticket) -> Option<Pending> {
         let pending = self.pending.remove(&ticket)?;
+        self.again.remove(&ticket);
         while self.begun.pop_front_if(|(_, ticket)| !self.pending.contains_key(ticket)).is_some() {}
         Some(pending)
     }

@@ -263,7 +263,10 @@ impl Relay {
     /// The answer to [`Effect::Call`], or `None` when the call failed without one.
     pub fn answered(&mut self, ticket: Ticket, answer: Option<Answer<Response>>, now_ms: u64) -> Vec<Effect> {
         self.now_ms = now_ms;
-        self.settle(ticket, answer);
+        match self.calls.again(ticket) {
+            Some((channel, request)) if answer.is_none() => self.ask(ticket, &channel, request),
+            _ => self.settle(ticket, answer),
+        }
         self.finish()
     }
 
@@ -361,9 +364,14 @@ impl Relay {
     }
 
     fn call_as(&mut self, ticket: Ticket, channel: &ChannelName, pending: Pending, request: Request) {
+        self.calls.begin(ticket, pending, self.now_ms);
+        self.calls.keep(ticket, channel, &request);
+        self.ask(ticket, channel, request);
+    }
+
+    fn ask(&mut self, ticket: Ticket, channel: &ChannelName, request: Request) {
         let to = Address { app: self.app.id().clone(), channel: channel.clone() };
         let rules = self.rules(channel);
-        self.calls.begin(ticket, pending, self.now_ms);
         self.effects.push(Effect::Call { ticket, call: ChannelCall { to, rules, request } });
     }
 

@@ -409,7 +409,7 @@ impl Relay {
     }
 
     /// What its client subscribed to and was told of, and where each goes on: where it is not known how far its feed
-    /// is, as when the relay has lost its memory, that is where it went on before.
+    /// is, as when the relay has lost its memory, or the channel could not be reached, that is where it went on before.
     fn subscriptions_of(&self, socket: SocketId) -> Vec<Subscribed> {
         let Some(session) = self.sessions.get(&socket) else { return Vec::new() };
         let Some(mqtt) = session.mqtt() else { return Vec::new() };
@@ -428,7 +428,9 @@ impl Relay {
             params.remove(REWIND);
             Some(Subscribed { channel: name.as_str().to_owned(), params, serial })
         };
-        session.attachments.iter().filter_map(subscribed).collect()
+        let is_given_up = |subscribed: &&Subscribed| mqtt.given_up.iter().any(|name| **name == *subscribed.channel);
+        let given_up = earlier.into_iter().flat_map(|kept| kept.subscriptions.iter().filter(is_given_up)).cloned();
+        session.attachments.iter().filter_map(subscribed).chain(given_up).collect()
     }
 
     /// A client that subscribes again to what it is subscribed to loses nothing by that: it goes on from where it is,

@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { Inbox, connected, inState, realtime, rest, wholeHistory } from './clients.mjs';
-import { unlessEvicted } from './evictions.mjs';
 import { demoApps, startRuntime } from './runtime.mjs';
 import { certainly } from './trials.mjs';
 
@@ -84,14 +83,11 @@ test('a slow disk delays acknowledgements, and nothing else comes of it', async 
   assert.ok(await endures(t, 'slow', [{ disk: 'slow' }]) > 0);
 });
 
-/** A relay asks once for a client, which then attaches again; after two failures it is an SDK that waits. */
-const attaching = unlessEvicted('who loses memory has to ask again, and after two calls that failed an SDK tries again after 15 s only');
-
-test('calls that do not arrive are made again', attaching, async (t) => {
+test('calls that do not arrive are made again', async (t) => {
   assert.ok(await endures(t, 'lost', [{ calls: 'lost', of: 'Channel', each: '3' }, { calls: 'lost', of: 'Relay', each: '3' }]) > 0);
 });
 
-test('calls whose answers are lost are not done twice', attaching, async (t) => {
+test('calls whose answers are lost are not done twice', async (t) => {
   const weather = ['Channel', 'Relay', 'App'].map((of) => ({ calls: 'unanswered', of, each: '3' }));
   assert.ok(await endures(t, 'unanswered', weather) > 0);
 });

@@ -55,6 +55,9 @@ pub struct Mqtt {
     /// Where its session goes on is not known any more, but for what was stored before.
     #[serde(skip)]
     pub is_unsure: bool,
+    /// Subscriptions that the server could not go on with, and which the session keeps.
+    #[serde(skip)]
+    pub given_up: Vec<Rc<str>>,
     /// By channel. Stands in the attachments' parameters.
     #[serde(skip)]
     pub subscriptions: SortedMap<Rc<str>, Subscription>,
@@ -99,6 +102,7 @@ impl Mqtt {
             ended_by_server: false,
             session_present: false,
             is_unsure: false,
+            given_up: Vec::new(),
             subscriptions: SortedMap::default(),
             flight: Flight::default(),
             waiting: VecDeque::new(),
@@ -326,17 +330,15 @@ impl Mqtt {
             self.forget(channel);
             return self.subscribing.answers(self.version);
         }
-        match self.forget(channel) {
-            true => {
-                // What the server could not do it may do when its client comes back.
-                match error.may_pass() {
-                    true => self.is_unsure = true,
-                    false => self.has_gap = true,
-                }
-                self.end(reason::of_disconnect(error), &error.message, Vec::new())
-            }
-            false => Encoded::NOTHING,
+        if !self.forget(channel) {
+            return Encoded::NOTHING;
         }
+        // What the server could not do it may do when its client comes back.
+        match error.may_pass() {
+            true => self.given_up.push(channel.into()),
+            false => self.has_gap = true,
+        }
+        self.end(reason::of_disconnect(error), &error.message, Vec::new())
     }
 
     fn messages(&mut self, frame: &Outbound<'_>) -> Encoded {
