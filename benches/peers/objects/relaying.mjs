@@ -7,8 +7,15 @@ import { DurableObject } from 'cloudflare:workers';
 
 const [HEARTBEAT, ACK, CONNECTED, ATTACH, ATTACHED, MESSAGE] = [0, 1, 4, 10, 11, 15];
 
-/** Holds the sockets, and remembers with each what it must know of it after it slept. */
+/**
+ * Holds the sockets, and remembers with each what it must know of it after it slept. What is published goes in one
+ * call and in one frame with as many as went the last time, if they come within a few milliseconds.
+ */
 export class Relay extends DurableObject {
+  published = [];
+  calling = false;
+  enough = 1;
+
   fetch() {
     const { 0: client, 1: server } = new WebSocketPair();
     const connectionId = crypto.randomUUID();
@@ -23,10 +30,8 @@ export class Relay extends DurableObject {
     if (action === HEARTBEAT) return;
     const room = this.env.ROOM.get(this.env.ROOM.idFromName(channel));
     if (action === MESSAGE) {
-      const first = await room.publish(JSON.stringify(messages));
-      const frame = JSON.stringify({ action: MESSAGE, channel, channelSerial: `${first}`, messages });
-      for (const subscriber of this.subscribers ?? this.restored()) subscriber.send(frame);
-      socket.send(JSON.stringify({ action: ACK, msgSerial, count: 1 }));
+      this.published.push({ socket, msgSerial, messages });
+      await this.publish(room, channel);
     } else if (action === ATTACH) {
       this.tip ??= room.subscribe();
       const channelSerial = `${await this.tip}`;
@@ -34,6 +39,29 @@ export class Relay extends DurableObject {
       (this.subscribers ?? this.restored()).add(socket);
       socket.send(JSON.stringify({ action: ATTACHED, channel, channelSerial, flags: 0 }));
     }
+  }
+
+  async publish(room, channel) {
+    if (this.calling) return;
+    if (this.published.length < this.enough) {
+      this.timer ??= setTimeout(() => { this.enough = 1; this.publish(room, channel); }, 8);
+      return;
+    }
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.calling = true;
+    const published = this.published.splice(0);
+    const last = await room.publish(published.map(({ messages }) => JSON.stringify(messages)));
+    this.calling = false;
+    const messages = published.flatMap((each) => each.messages);
+    const frame = JSON.stringify({ action: MESSAGE, channel, channelSerial: `${last}`, messages });
+    for (const subscriber of this.subscribers ?? this.restored()) subscriber.send(frame);
+    for (const [socket, acknowledged] of Map.groupBy(published, (each) => each.socket)) {
+      socket.send(JSON.stringify({ action: ACK, msgSerial: acknowledged[0].msgSerial, count: acknowledged.length }));
+    }
+    // Those who wait for these, and those who came meanwhile.
+    this.enough = published.length + this.published.length;
+    if (this.published.length > 0) await this.publish(room, channel);
   }
 
   restored() {
@@ -49,8 +77,9 @@ export class Room extends DurableObject {
     ctx.storage.sql.exec('CREATE TABLE IF NOT EXISTS log (serial INTEGER PRIMARY KEY, data TEXT)');
   }
 
-  publish(data) {
-    return this.ctx.storage.sql.exec('INSERT INTO log (data) VALUES (?) RETURNING serial', data).one().serial;
+  publish(published) {
+    const insert = 'INSERT INTO log (data) VALUES (?) RETURNING serial';
+    return published.map((data) => this.ctx.storage.sql.exec(insert, data).one().serial).at(-1);
   }
 
   subscribe() {
