@@ -24,7 +24,7 @@ use courtside::rpc::{Answer, Backlog, Delivery, Publish, PublishKey, ReadFrom, R
 use serde_json::json;
 use support::bench::{EPOCH, NOW_MS, address, call, delivery, entries, relay, subscribed};
 use support::grant::grant;
-use support::mqtt::{come, come_by, rows, say, sent, subscribe};
+use support::mqtt::{come, come_by, opening_for, rows, say, sent, subscribe};
 
 /// A relay of an app whose channels keep their last message.
 fn relay_that_keeps_the_last() -> Relay {
@@ -202,6 +202,24 @@ fn a_relay_that_loses_its_memory_keeps_subscriptions_though_it_does_not_know_how
     let effects = come(&mut relay, 2, "ann", false, NOW_MS + 1);
     assert_eq!(sent(&effects, 2)[0][2], 1);
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Call { .. })), "it is not subscribed: {effects:?}");
+}
+
+/// It may still acknowledge what it was sent before.
+#[test]
+fn a_relay_that_loses_its_memory_gives_packet_ids_that_its_clients_have_not_seen() {
+    let mut first = relay();
+    first.open(SocketId(1), opening_for(0, grant(), "ann", false, NOW_MS), "connection1".to_owned(), NOW_MS);
+    subscribe(&mut first, 1, 1, NOW_MS);
+    let id = |effects: &[Effect]| sent(effects, 1).first().map(|packet| u16::from_be_bytes([packet[8], packet[9]]));
+    let (_, effects) = first.deliver(&delivery(5_000, &[5_001]), NOW_MS);
+    assert_eq!(id(&effects), Some(1));
+    let kept = record(&effects, 1);
+
+    let mut relay = relay();
+    relay.restore(SocketId(1), &kept, NOW_MS);
+    relay.restored(NOW_MS);
+    let (_, effects) = relay.deliver(&delivery(5_001, &[5_002]), NOW_MS);
+    assert_eq!(id(&effects), Some(0x100));
 }
 
 #[test]

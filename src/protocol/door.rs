@@ -182,6 +182,25 @@ impl Door {
         }
     }
 
+    /// Up to which packet ids may have been used, where what its client is sent has some.
+    pub fn packet_ids(&self) -> u16 {
+        match self {
+            #[cfg(feature = "mqtt")]
+            Door::Mqtt(mqtt) => mqtt.flight.packet_ids(),
+            _ => 0,
+        }
+    }
+
+    /// What was sent is not known any more, and what is sent from now on has other packet ids.
+    pub fn go_on_behind(&mut self, packet_ids: u16) {
+        let _ = packet_ids;
+        match self {
+            #[cfg(feature = "mqtt")]
+            Door::Mqtt(mqtt) => mqtt.flight = super::mqtt::flight::Flight::behind(packet_ids),
+            _ => {}
+        }
+    }
+
     pub fn name(&self) -> &'static str {
         match self {
             Door::Pusher(_) => "pusher",

@@ -54,10 +54,12 @@ pub struct Record {
     since_ms: Option<NonZeroU64>,
     /// When it was sent the heartbeat that it had not answered.
     pinged_ms: Option<NonZeroU64>,
+    /// See [`Door::packet_ids`].
+    packet_ids: u16,
 }
 
 impl Versioned for Record {
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 6;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Record, Unreadable> {
         match version {
@@ -65,6 +67,7 @@ impl Versioned for Record {
             2 => pinned::take::<second::Record>(bytes).map(Record::from),
             3 => pinned::take::<third::Record>(bytes).map(Record::from),
             4 => pinned::take::<fourth::Record>(bytes).map(Record::from),
+            5 => pinned::take::<fifth::Record>(bytes).map(Record::from),
             _ => Err(Unreadable::Version(version)),
         }
     }
@@ -163,6 +166,7 @@ impl Session {
                 .as_ref()
                 .filter(|bounce| !bounce.answered)
                 .and_then(|it| NonZeroU64::new(it.pinged_ms)),
+            packet_ids: self.door.as_ref().map_or(0, |door| door.packet_ids()),
         }
     }
 
@@ -207,7 +211,7 @@ impl Record {
 
     /// The session again; `row` gives what its rows have. `None` if one is missing, or a filter is none any more.
     /// Nothing was sent since, as far as it knows, so a heartbeat is due, or the answer to the last.
-    pub fn restore(self, mut row: impl FnMut(u16) -> Option<Vec<u8>>) -> Option<Restored> {
+    pub fn restore(mut self, mut row: impl FnMut(u16) -> Option<Vec<u8>>) -> Option<Restored> {
         let mut attachments = Vec::new();
         let mut checkpoints = Vec::new();
         for record in self.attachments {
@@ -226,6 +230,9 @@ impl Record {
             shard: self.shard,
             generation: self.generations.current,
         };
+        if let Some(door) = &mut self.door {
+            Rc::make_mut(door).go_on_behind(self.packet_ids);
+        }
         let mark = self.door.as_ref().map(|door| door.mark()).unwrap_or_default();
         let session = Session {
             key,
@@ -259,6 +266,27 @@ impl Record {
             dirty: false,
         };
         Some(Restored { session, checkpoints })
+    }
+}
+
+/// Version 5: which packet ids were used went with the memory.
+mod fifth {
+    use std::num::NonZeroU64;
+
+    use serde::Deserialize;
+
+    use super::fourth;
+
+    #[derive(Deserialize)]
+    pub struct Record {
+        before: fourth::Record,
+        pinged_ms: Option<NonZeroU64>,
+    }
+
+    impl From<Record> for super::Record {
+        fn from(earlier: Record) -> super::Record {
+            super::Record { pinged_ms: earlier.pinged_ms, ..earlier.before.into() }
+        }
     }
 }
 
@@ -350,6 +378,7 @@ mod second {
                 door: None,
                 since_ms: None,
                 pinged_ms: None,
+                packet_ids: 0,
             }
         }
     }
@@ -430,6 +459,7 @@ mod first {
                 door: None,
                 since_ms: None,
                 pinged_ms: None,
+                packet_ids: 0,
             }
         }
     }

@@ -31,10 +31,15 @@ pub fn come_by(
 }
 
 /// What such a client comes with.
-pub fn opening(mut grant: Grant, client_id: &str, has_will: bool, now_ms: u64) -> Opening {
+pub fn opening(grant: Grant, client_id: &str, has_will: bool, now_ms: u64) -> Opening {
+    opening_for(60, grant, client_id, has_will, now_ms)
+}
+
+/// The same of one whose session is kept for so long.
+pub fn opening_for(kept_s: u8, mut grant: Grant, client_id: &str, has_will: bool, now_ms: u64) -> Opening {
     let id = [&[0, client_id.len() as u8], client_id.as_bytes()].concat();
     let will: &[u8] = if has_will { b"\0\0\x05wills\0\x03off" } else { b"" };
-    let rest = [&b"\x05\x11\0\0\0\x3c"[..], &id, will].concat();
+    let rest = [&[5, 0x11, 0, 0, 0, kept_s][..], &id, will].concat();
     let body = [&b"\0\x04MQTT\x05"[..], &[if has_will { 4 } else { 0 }], b"\0\x1e", &rest].concat();
     let packet = [&[0x10, body.len() as u8], body.as_slice()].concat();
     let Some(Step::Enter(connect)) = Gate::new(now_ms).knock(&packet) else { panic!("a good CONNECT") };

@@ -1,8 +1,9 @@
 //! What a client was sent and has not acknowledged, and what waits until it may be sent.
 //!
 //! A client acknowledges in the order in which it was sent; one that does not is believed for what lies in between only
-//! when that is acknowledged too. Nothing of this is stored: a session that is to be kept is told to come back when its
-//! object loses its memory, and has what follows the last that is known to be acknowledged.
+//! when that is acknowledged too. Of this, no more is stored than in which block of packet ids the last is. When its
+//! object loses its memory, a session that is to be kept is told to come back, and has what follows the last that is
+//! known to be acknowledged; another goes on with ids that its client has not seen.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -41,6 +42,9 @@ pub struct Waiting {
     pub id_at: Option<usize>,
 }
 
+/// Of a block of packet ids, all are taken for used where only the block is known. It ends with these bits.
+const BLOCK: u16 = 0xff;
+
 /// Nothing of it is kept with the session, and so no change of it is one to keep.
 impl PartialEq for Flight {
     fn eq(&self, _: &Flight) -> bool {
@@ -53,6 +57,16 @@ impl Flight {
         let last_id = before.iter().map(|sent| sent.packet_id).max().unwrap_or(0);
         let used = before.iter().map(|sent| sent.packet_id).collect();
         Flight { before, last_id, used, ..Flight::default() }
+    }
+
+    /// Behind those that may have been used.
+    pub fn behind(packet_ids: u16) -> Flight {
+        Flight { last_id: packet_ids, ..Flight::default() }
+    }
+
+    /// Up to which packet ids may have been used: the end of a block, or 0.
+    pub fn packet_ids(&self) -> u16 {
+        if self.last_id == 0 { 0 } else { self.last_id | BLOCK }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -222,5 +236,26 @@ mod tests {
         assert_eq!(flight.release(1), [0x32, 3, 0, 1, 1]);
         flight.drop_channel("a");
         assert_eq!(flight.release(1), [0x30]);
+    }
+
+    #[test]
+    fn packet_ids_are_known_by_blocks() {
+        let mut flight = Flight::default();
+        assert_eq!(flight.packet_ids(), 0);
+        let mut blocks = BTreeSet::new();
+        for position in 0..600 {
+            flight.push(waiting("room", position));
+            let packet = flight.release(1);
+            let packet_id = u16::from_be_bytes([packet[2], packet[3]]);
+            assert!(packet_id <= flight.packet_ids());
+            blocks.insert(flight.packet_ids());
+            flight.acknowledge(packet_id);
+        }
+        assert_eq!(blocks, [0xff, 0x1ff, 0x2ff].into());
+        for (block, next) in [(0x2ff, 0x300), (u16::MAX, 1)] {
+            let mut flight = Flight::behind(block);
+            flight.push(waiting("room", 0));
+            assert_eq!(flight.release(1)[2..4], u16::to_be_bytes(next));
+        }
     }
 }

@@ -440,7 +440,8 @@ impl Visitor for Mqtt {
 
     fn mark(&self) -> Mark {
         let flags = [self.is_leaving, self.has_gap, self.ended_by_server, self.will.is_some()];
-        [self.said, flags.iter().fold(u64::from(self.expiry_s), |mark, flag| mark << 1 | u64::from(*flag))]
+        let flags = flags.iter().fold(u64::from(self.expiry_s), |mark, flag| mark << 1 | u64::from(*flag));
+        [self.said, flags << 16 | u64::from(self.flight.packet_ids())]
     }
 
     fn orders(&mut self) -> Vec<Inbound> {
