@@ -48,7 +48,7 @@ export function markdown(head, rows) {
 }
 
 const columns = ['case', 'peer', 'deliveries/s', '×', 'p50 ms', '×', 'p99 ms', 'p99.9 ms',
-  'messages/frame', 'CPU µs/delivery', 'CPU µs/frame', 'KB/subscriber', 'connects/s', 'server cores', 'generator cores', 'other cores'];
+  'messages/frame', 'bytes/delivery', 'CPU µs/delivery', 'CPU µs/frame', 'KB/subscriber', 'connects/s', 'server cores', 'generator cores', 'other cores'];
 
 /**
  * @param {Run[]} runs
@@ -67,7 +67,7 @@ export function fanoutTable(runs, cases, contestants, baseline) {
       cellWithSpread(measured.ratio('deliveries_per_second', base)),
       cellWithSpread(measured.spread('latency.p50_ms')),
       cellWithSpread(measured.ratio('latency.p50_ms', base)),
-      figure('latency.p99_ms'), figure('latency.p999_ms'), figure('messages_per_frame'),
+      figure('latency.p99_ms'), figure('latency.p999_ms'), figure('messages_per_frame'), figure('bytes_per_delivery'),
       figure('server_cpu_us_per_delivery'), figure('server_cpu_us_per_frame'),
       figure('server_bytes_per_subscriber', (bytes) => short(bytes / 1024)),
       figure('connects_per_second'), figure('server_cpu_cores'), figure('generator_cpu_cores'),

@@ -89,6 +89,7 @@ impl World {
     /// Comes back after a while, by another way it may be.
     fn leave_way(&mut self, ear: usize) {
         let away_ms = match self.random.below(100) {
+            _ if self.ears[ear].listener.is_settled => 2_000,
             0..3 => 250_000,
             3..13 => 30_000,
             _ => 2_000,
