@@ -375,9 +375,14 @@ fn a_subscription_that_the_server_gives_up_does_not_take_the_others_back() {
     let effects = relay.answered(hall, Some(Err(Code::TimedOut.into())), NOW_MS);
     assert!(effects.contains(&Effect::Close { socket: SocketId(2) }), "{effects:?}");
 
-    let [hall, room] = two_calls(&come(&mut relay, 3, "ann", false, NOW_MS));
+    // At once, since time passes: they are given up together.
+    come(&mut relay, 3, "ann", false, NOW_MS);
+    let later_ms = NOW_MS + CALL_ANSWER_MS;
+    relay.tick(later_ms);
+
+    let [hall, room] = two_calls(&come(&mut relay, 4, "ann", false, later_ms));
     for (ticket, has) in [(hall, 5_000), (room, 5_001)] {
-        let (_, request) = call(&relay.answered(ticket, subscribed(5_002), NOW_MS));
+        let (_, request) = call(&relay.answered(ticket, subscribed(5_002), later_ms));
         assert_eq!(request, Request::Read(ReadFrom::After { position: Position(has), epoch: EPOCH.to_owned() }));
     }
 }

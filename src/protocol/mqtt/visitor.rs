@@ -284,13 +284,8 @@ impl Mqtt {
         let before = if before.is_empty() { Encoded::NOTHING } else { Encoded::Binary(before) };
         match (before, self.disconnect(reason, why)) {
             (Encoded::Binary(before), Encoded::Binary(last)) => Encoded::Binary([before, last].concat()),
-            (before, last) => {
-                if last.is_nothing() {
-                    before
-                } else {
-                    last
-                }
-            }
+            (before, last) if last.is_nothing() => before,
+            (_, last) => last,
         }
     }
 
@@ -323,7 +318,7 @@ impl Mqtt {
     fn refused(&mut self, channel: &str, error: Option<&ErrorInfo>) -> Encoded {
         let unasked = Code::Disconnected.into();
         let error = error.unwrap_or(&unasked);
-        let is_settled = self.subscribing.settle(channel, reason::of_subscribe(error));
+        let is_settled = !self.is_over && self.subscribing.settle(channel, reason::of_subscribe(error));
         // One that was there before is not lost by that.
         let is_kept = error.may_pass() && self.subscriptions.get(channel).is_some_and(|one| one.is_renewed);
         if is_settled && !is_kept {
@@ -338,7 +333,10 @@ impl Mqtt {
             true => self.given_up.push(channel.into()),
             false => self.has_gap = true,
         }
-        self.end(reason::of_disconnect(error), &error.message, Vec::new())
+        match self.is_over {
+            true => Encoded::NOTHING,
+            false => self.end(reason::of_disconnect(error), &error.message, Vec::new()),
+        }
     }
 
     fn messages(&mut self, frame: &Outbound<'_>) -> Encoded {
@@ -423,12 +421,13 @@ impl Visitor for Mqtt {
 
     fn tell(&mut self, frame: &Outbound<'_>) -> Encoded {
         match (frame.action, frame.channel) {
+            // More than one may be.
+            (action::ERROR | action::DETACHED, Some(channel)) => self.refused(channel, frame.error),
             _ if self.is_over => Encoded::NOTHING,
             (action::CONNECTED, _) => self.connack(),
             (action::ACK | action::NACK, _) => self.outcomes(frame),
             (action::ATTACHED, _) => self.attached(frame),
             (action::MESSAGE, _) => self.messages(frame),
-            (action::ERROR | action::DETACHED, Some(channel)) => self.refused(channel, frame.error),
             (action::ERROR | action::DISCONNECTED, None) => {
                 let error = frame.error.cloned().unwrap_or_else(|| Code::Disconnected.into());
                 self.ended_by_server |= error.is(Code::Disconnected);
