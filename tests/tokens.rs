@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use courtside::auth::{
-    App, Credentials, Grant, KeyName, Operators, Presented, Revocation, Secret, Surface, Target, TokenRequest,
+    App, Credentials, Grant, KeyName, Operators, Presented, Reach, Revocation, Secret, Surface, Target, TokenRequest,
 };
 use courtside::error::Code;
 use courtside::model::Format;
@@ -271,7 +271,7 @@ fn operators(admin_token: &str) -> Operators {
 
 /// Connects with such a token of the app where `known` is the admin token; gives another of a minute later.
 fn watched_by_an_operator(scene: &mut Scene, known: &str) -> String {
-    let issue = |now_ms| operators("admin-token").issue(app().id(), now_ms, [7; 8]).token;
+    let issue = |now_ms| operators("admin-token").issue(app().id(), Reach::Metachannels, now_ms, [7; 8]).token;
     let query = [("accessToken".to_owned(), issue(NOW_MS))];
     let presented = Presented { query: &query, ..Presented::default() };
     let credentials = Credentials::parse(&presented, Surface::Realtime).unwrap();

@@ -168,7 +168,7 @@ impl App {
     /// comes.
     pub fn is_revocable(&self, grant: &Grant) -> bool {
         let is_revocable = |key: &Key| key.revocable_tokens;
-        let may_be = !grant.basic && !grant.key_name.is_operators();
+        let may_be = !grant.basic && grant.key_name.reach().is_none();
         may_be && self.key(&grant.key_name).map_or_else(|| self.keys.iter().any(is_revocable), is_revocable)
     }
 

@@ -7,7 +7,7 @@ use super::encoding::text_from_base64;
 use super::jwt::{self, DecodedJwt, PresentedJwt};
 use super::key::PresentedKey;
 use super::token::PresentedToken;
-use super::{App, Grant, Key, KeyName, Operators, Secret};
+use super::{App, Grant, Key, KeyName, Operators, Reach, Secret};
 use crate::error::{Code, ErrorInfo};
 use crate::model::name::AppId;
 
@@ -103,11 +103,16 @@ impl Credentials {
         Ok(Credentials { proof: Proof::Named(name), client_id: None, surface: Surface::Realtime, operators: None })
     }
 
-    /// Admits an operator's token, if that is what was presented. Only connections call this: REST takes no such token.
+    /// Admits an operator's token, if that is what was presented. REST calls this for those that reach channels, and
+    /// takes no others.
     pub fn or_of(self, operators: Option<&Operators>) -> Credentials {
-        let is_one = matches!(&self.proof, Proof::Token(token) if token.key_name.is_operators());
-        let operators = operators.filter(|_| is_one).map(|operators| operators.key(self.app_id()));
+        let operators = operators.zip(self.reach()).map(|(operators, reach)| operators.key(self.app_id(), reach));
         Credentials { operators, ..self }
+    }
+
+    /// How far they reach, if they are said to be a token of an operator.
+    pub fn reach(&self) -> Option<Reach> {
+        if let Proof::Token(token) = &self.proof { token.key_name.reach() } else { None }
     }
 
     /// Whose app to ask for, before verifying.

@@ -5,15 +5,12 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Capability, Secret};
+use super::{Capability, Reach, Secret};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{KEY_ID_MAX_BYTES, REVOCABLE_TOKEN_MAX_TTL_MS, TOKEN_MAX_TTL_MS};
 use crate::model::name::AppId;
 
 const NOBODYS: &str = "-";
-
-/// No key of an app can have this id: it is no text that [`KeyName::new`] takes.
-const OPERATORS: &str = "[operator]";
 
 /// What names a key everywhere: `appId.keyId`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,20 +40,22 @@ impl KeyName {
         &*self.id == NOBODYS
     }
 
-    /// The name of the key that signs operators' tokens for an app, or for the deployment itself.
-    pub(super) fn operators(app: AppId) -> KeyName {
-        KeyName { app, id: OPERATORS.into() }
+    /// The name of the key that signs operators' tokens for an app, or for the deployment itself. No key of an app can
+    /// have its id: it is no text that [`KeyName::new`] takes.
+    pub(super) fn operators(app: AppId, reach: Reach) -> KeyName {
+        KeyName { app, id: reach.key_id().into() }
     }
 
-    pub fn is_operators(&self) -> bool {
-        &*self.id == OPERATORS
+    /// How far it reaches, if it is what operators come by.
+    pub fn reach(&self) -> Option<Reach> {
+        Reach::of_key(&self.id)
     }
 
     /// As tokens and stored grants have it. Fails with 40005 for what names neither a key nor what operators come by.
     pub(super) fn stored(app: &str, id: &str) -> Result<KeyName, ErrorInfo> {
-        match id {
-            OPERATORS => AppId::try_from(app.to_owned()).map(KeyName::operators),
-            _ => KeyName::new(AppId::parse(app)?, id),
+        match Reach::of_key(id) {
+            Some(reach) => AppId::try_from(app.to_owned()).map(|app| KeyName::operators(app, reach)),
+            None => KeyName::new(AppId::parse(app)?, id),
         }
     }
 
@@ -160,11 +159,12 @@ mod tests {
 
     #[test]
     fn no_client_names_what_operators_come_by() {
-        for app in [AppId::parse("demo").unwrap(), AppId::deployment()] {
-            let name = KeyName::operators(app);
+        let reaches = [Reach::Metachannels, Reach::Channels];
+        for (app, reach) in [AppId::parse("demo").unwrap(), AppId::deployment()].iter().zip(reaches) {
+            let name = KeyName::operators(app.clone(), reach);
             assert!(KeyName::parse(&name.to_string()).unwrap_err().is(Code::BadKey), "{name}");
             let stored: KeyName = serde_json::from_str(&format!("\"{name}\"")).unwrap();
-            assert!(stored == name && stored.is_operators(), "{name} is stored as it is");
+            assert!(stored == name && stored.reach() == Some(reach), "{name} is stored as it is");
         }
         assert!(serde_json::from_str::<KeyName>("\"*.key\"").is_err(), "and no key is of the deployment");
     }

@@ -48,7 +48,7 @@ pub use identity::Identity;
 pub use key::{Key, KeyName};
 pub use namespace::{Namespace, Rules};
 pub use operations::{MODERATOR, Operations};
-pub use operators::Operators;
+pub use operators::{Operators, Reach};
 pub use push::{Algorithm, ApnsKey, FcmAccount, PushCredentials, SigningKey};
 pub use pusher::Signed;
 pub use request::{ApprovedToken, NonceUse, TokenDetails, TokenRequest};

@@ -1,5 +1,5 @@
-//! Tokens of operators: whoever has the admin token belongs to no app, and hears what happens in one by a token of it
-//! (protocol.md § 11.9). Owns their signature and what they allow.
+//! Tokens of operators: whoever has the admin token belongs to no app, and hears what happens in one, or sees its
+//! channels, by a token of it (protocol.md § 11.9). Owns their signature and what they allow.
 //!
 //! They are signed as any token is, by a key that each app has and nobody is given. Its secret comes of the admin
 //! token: it ends with that, cannot be had from the keys of an app, and leads back to neither.
@@ -9,10 +9,50 @@ use base64::Engine;
 use super::encoding::URL;
 use super::request::ApprovedToken;
 use super::{Capability, Identity, Key, KeyName, Secret, TokenDetails};
-use crate::model::name::{AppId, LOG, STATISTICS};
+use crate::limits::{CONSOLE_TOKEN_TTL_MS, TOKEN_DEFAULT_TTL_MS};
+use crate::model::name::{AppId, LIFECYCLE, LOG, STATISTICS};
 
 /// Keeps what signs these tokens apart from whatever else the admin token may sign.
 const PURPOSE: &[u8] = b"courtside operators";
+
+/// Who an operator is on an app's channels: what is said and changed there is not said by nobody.
+const CLIENT_ID: &str = "[operator]";
+
+/// How much of an app a token of an operator is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To hear what the admin token may ask for at any time: what was done and counted. On connections alone.
+    Metachannels,
+    /// What the console does on channels: to see, publish, change and delete. Over REST too, and not for long.
+    Channels,
+}
+
+impl Reach {
+    pub(super) fn of_key(id: &str) -> Option<Reach> {
+        [Reach::Metachannels, Reach::Channels].into_iter().find(|reach| reach.key_id() == id)
+    }
+
+    /// The two have keys of their own, so that neither kind of token passes for the other.
+    pub(super) fn key_id(self) -> &'static str {
+        match self {
+            Reach::Metachannels => "[operator]",
+            Reach::Channels => "[console]",
+        }
+    }
+
+    fn capability(self) -> Capability {
+        let heard = |metachannels: [&str; 2]| metachannels.map(|name| format!(r#""{name}":["subscribe"]"#)).join(",");
+        let text = match self {
+            Reach::Metachannels => heard([LOG, STATISTICS]),
+            Reach::Channels => {
+                let done =
+                    r#"["channel-metadata","history","message-delete-any","message-update-any","publish","subscribe"]"#;
+                format!(r#""*":{done},{}"#, heard([LIFECYCLE, STATISTICS]))
+            }
+        };
+        Capability::parse(&format!("{{{text}}}")).expect("these are resources and operations")
+    }
+}
 
 /// The signer of operators' tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,29 +63,24 @@ impl Operators {
         Operators(Secret::presented(&URL.encode(admin_token.mac(PURPOSE))))
     }
 
-    /// A token of an app, or of the deployment itself, for as long as one usually lives. `random` only keeps it from
-    /// being another's.
-    pub fn issue(&self, app: &AppId, now_ms: u64, random: [u8; 8]) -> TokenDetails {
-        ApprovedToken::of(self.key(app), Identity::Anonymous, now_ms).issue(random)
+    /// A token of an app, or of the deployment itself. `random` only keeps it from being another's.
+    pub fn issue(&self, app: &AppId, reach: Reach, now_ms: u64, random: [u8; 8]) -> TokenDetails {
+        let (client_id, ttl_ms) = match reach {
+            Reach::Metachannels => (Identity::Anonymous, TOKEN_DEFAULT_TTL_MS),
+            Reach::Channels => (Identity::Named(CLIENT_ID.into()), CONSOLE_TOKEN_TTL_MS),
+        };
+        ApprovedToken::of(self.key(app, reach), client_id, now_ms).lasting(ttl_ms).issue(random)
     }
 
-    /// The key that signs those of an app. The MAC is over its name, and so over the app.
-    pub(super) fn key(&self, app: &AppId) -> Key {
+    /// The key that signs those of an app. The MAC is over its name, and so over the app and the reach.
+    pub(super) fn key(&self, app: &AppId, reach: Reach) -> Key {
         Key {
-            name: KeyName::operators(app.clone()),
+            name: KeyName::operators(app.clone(), reach),
             secret: self.0.clone(),
-            capability: Capability::of_operators(),
+            capability: reach.capability(),
             revocable_tokens: false,
             valid_until_ms: None,
             pusher: false,
         }
-    }
-}
-
-impl Capability {
-    /// To hear what the admin token may ask for at any time: what was done and counted.
-    fn of_operators() -> Capability {
-        let heard = [LOG, STATISTICS].map(|metachannel| format!(r#""{metachannel}":["subscribe"]"#));
-        Capability::parse(&format!("{{{}}}", heard.join(","))).expect("metachannels are resources")
     }
 }

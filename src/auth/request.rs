@@ -184,6 +184,10 @@ impl ApprovedToken {
         ApprovedToken { key, capability: None, client_id, issued_at_ms: now_ms, ttl_ms, nonce: None }
     }
 
+    pub fn lasting(self, ttl_ms: u64) -> ApprovedToken {
+        ApprovedToken { ttl_ms, ..self }
+    }
+
     /// Signs it. `random` only keeps two tokens from being the same.
     pub fn issue(self, random: [u8; 8]) -> TokenDetails {
         let capability = self.capability.as_ref().unwrap_or(&self.key.capability).text().to_owned();

@@ -1,4 +1,4 @@
-//! Tokens of operators: who gets them, and what they are good for over REST, which is nothing.
+//! Tokens of operators: who gets them, and what they are good for over REST: nothing, or an app's channels.
 
 use courtside::auth::{App, Credentials, Grant, Operators, Presented, Secret, Surface};
 use courtside::error::Code;
@@ -6,7 +6,7 @@ use courtside::model::name::AppId;
 use courtside::rest::Admin;
 use serde_json::json;
 
-use crate::world::{Asked, NOW_MS, World, get, post};
+use crate::world::{Asked, NOW_MS, World, delete, get, post};
 
 const ADMIN: &str = "admin-token-of-this-deployment";
 
@@ -85,6 +85,76 @@ fn without_an_admin_token_there_are_none() {
             assert_eq!(world.send(ask(path).anonymous()).code(), code.number(), "{path}");
         }
     }
+}
+
+fn console(world: &mut World, app: &str) -> String {
+    let issued = world.send(post(&format!("/apps/{app}/tokens"), r#"{"scope": "channels"}"#).bearer(ADMIN));
+    assert_eq!((issued.status, &issued.json["keyName"]), (201, &json!(format!("{app}.[console]"))));
+    issued.json["token"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn one_of_channels_is_noted_and_sees_those_of_its_app_alone() {
+    let mut world = world();
+    let made = world.send(ask("/apps")).json["appId"].as_str().unwrap().to_owned();
+    let [token, others] = ["demo", &made].map(|app| console(&mut world, app));
+    let published = world.send(post("/channels/room/messages", r#"{"data": "said"}"#).bearer(&token));
+    assert_eq!(published.status, 201);
+    let said = world.send(get("/channels/room/messages").bearer(&token));
+    assert_eq!((&said.json[0]["data"], &said.json[0]["clientId"]), (&json!("said"), &json!("[operator]")));
+    assert_eq!(world.send(get("/channels/room/messages").bearer(&others)).json, json!([]), "of another app");
+    let as_another = post("/channels/room/messages", r#"{"data": "x", "clientId": "ann"}"#);
+    assert_eq!(world.send(as_another.bearer(&token)).code(), Code::BadClientId.number());
+    for app in ["demo", &made] {
+        let audit = world.send(get(&format!("/apps/{app}/audit")).bearer(ADMIN)).json;
+        assert_eq!((&audit[0]["by"], &audit[0]["action"]), (&json!("operator"), &json!("issue token")));
+        assert!(!audit.to_string().contains(&token) && !audit.to_string().contains(&others), "{audit}");
+    }
+    for (asked, code) in [
+        (get("/stats"), Code::NotPermitted),
+        (delete("/channels/room/messages"), Code::BasicRequired),
+        (get("/channels/%5Bmeta%5Dlog/messages"), Code::NotPermitted),
+        (post("/channels/%5Bmeta%5Dlog/messages", "{}"), Code::NotPermitted),
+        (post("/keys/demo.full/requestToken", r#"{"keyName": "demo.full"}"#), Code::TokenUnrecognized),
+        (post("/keys/demo.full/revokeTokens", r#"{"targets": ["clientId:a"]}"#), Code::BasicRequired),
+        (post("/apps/demo/tokens", r#"{"scope": "channels"}"#), Code::BadCredentials),
+        (get("/apps/demo"), Code::BadCredentials),
+        (get("/apps/demo/audit"), Code::BadCredentials),
+        (post("/apps/demo/bans", r#"{"clientId": "ann"}"#), Code::BadCredentials),
+        (get("/apps"), Code::BadCredentials),
+        (get("/metrics"), Code::BadCredentials),
+    ] {
+        let path = asked.request.path.clone();
+        assert_eq!(world.send(asked.bearer(&token)).code(), code.number(), "{path}");
+    }
+}
+
+#[test]
+fn one_of_channels_is_kept_out_by_a_ban_and_by_another_admin_token() {
+    let mut world = world();
+    let token = console(&mut world, "demo");
+    let ban = post("/apps/demo/bans", r#"{"clientId": "[operator]", "reason": "enough"}"#);
+    assert_eq!(world.send(ban.bearer(ADMIN)).status, 201);
+    let publish = || post("/channels/room/messages", r#"{"data": "said"}"#).bearer(&token);
+    assert_eq!(world.send(publish()).code(), Code::Forbidden.number());
+    world.admin = Admin::Token(Secret::presented("another-admin-token-of-it"));
+    assert_eq!(world.send(publish()).code(), Code::TokenUnrecognized.number());
+    world.admin = Admin::Closed;
+    assert_eq!(world.send(publish()).code(), Code::TokenUnrecognized.number());
+}
+
+#[test]
+fn there_is_one_scope() {
+    let mut world = world();
+    for (path, body) in [
+        ("/apps/demo/tokens", r#"{"scope": "all"}"#),
+        ("/apps/demo/tokens", r#"{"scope": "channels", "ttl": 1}"#),
+        ("/apps/demo/tokens", "[]"),
+        ("/tokens", r#"{"scope": "channels"}"#),
+    ] {
+        assert_eq!(world.send(post(path, body).bearer(ADMIN)).code(), Code::BadRequest.number(), "{path} {body}");
+    }
+    assert_eq!(world.send(get("/apps/demo/audit").bearer(ADMIN)).json, json!([]));
 }
 
 #[test]

@@ -3,36 +3,9 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { fits, launch, skip } from './browser.mjs';
 import { Heard, realtime, rest } from './clients.mjs';
+import { ADMIN_TOKEN, banAndPurge, holders, key, opened, operate, signIn } from './console.mjs';
 import { unlessEvicted } from './evictions.mjs';
 import { demoApps, startRuntime } from './runtime.mjs';
-
-const ADMIN_TOKEN = 'admin-token-of-this-test';
-const key = 'demo.key1:local-only';
-
-/** @param {import('node:test').TestContext} t */
-async function opened(t) {
-  const runtime = await startRuntime(demoApps, { variables: { ADMIN_TOKEN }, tellsCounts: true });
-  t.after(() => runtime.stop());
-  const browser = await launch();
-  t.after(() => browser.close());
-  const page = await browser.newPage();
-  /** @type {string[]} */
-  const faults = [];
-  page.on('pageerror', (error) => faults.push(error.message));
-  // What a policy forbids is said here; a request that is refused is said to the user.
-  page.on('console', (message) => message.text().includes('Content Security Policy') && faults.push(message.text()));
-  t.after(() => assert.deepEqual(faults, []));
-  await page.goto(`${runtime.url}/console/`);
-  return { runtime, page };
-}
-
-/** @param {import('playwright-core').Page} page @param {string} secret */
-async function signIn(page, secret) {
-  await page.getByLabel('API key, or the admin token').waitFor();
-  // It has the keyboard from the start, and still after a refusal.
-  await page.keyboard.insertText(secret);
-  await page.keyboard.press('Enter');
-}
 
 /**
  * Has the page look again at once, as it does every few seconds.
@@ -107,17 +80,7 @@ test('an app is watched with its key', { skip, timeout: 90_000 }, async (t) => {
   assert.equal(await held(page), 'Edit', 'what has the keyboard keeps it');
   const zoe = realtime(t, runtime, { clientId: 'zoe' });
   await zoe.channels.get('mutable:room').presence.enter();
-  const member = page.locator('section', { hasText: 'Members' }).getByRole('row', { name: 'zoe' });
-  await member.waitFor();
-  const kept = zoe.channels.get('mutable:room').once('failed');
-  page.once('dialog', (dialog) => dialog.accept('rude'));
-  await member.getByRole('button', { name: 'Ban' }).click();
-  assert.match((await kept).reason?.message ?? '', /rude/);
-  await member.waitFor({ state: 'detached' });
-
-  page.once('dialog', (dialog) => dialog.accept());
-  await page.getByRole('button', { name: 'Purge all messages' }).click();
-  await messages.getByText('Nothing yet.').waitFor();
+  await banAndPurge(page, zoe.channels.get('mutable:room'), 'zoe');
   assert.deepEqual((await rest(runtime).channels.get('mutable:room').history()).items, []);
 
   await page.getByRole('link', { name: 'Connections' }).click();
@@ -285,20 +248,6 @@ test('a page shows what others do as it happens', { skip, timeout: 90_000 }, asy
   // Two events of presence, and a message.
   await page.locator('div.card', { hasText: 'In, last hour' }).getByText('3', { exact: true }).waitFor();
 });
-
-/** As an operator. @param {string} method @param {string} url @param {object} [body] */
-async function operate(method, url, body = {}) {
-  const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' };
-  const response = await fetch(url, { method, headers, body: method === 'GET' ? undefined : JSON.stringify(body) });
-  return response.json().catch(() => undefined);
-}
-
-/**
- * Who holds connections to an app, by their keys.
- * @param {import('./runtime.mjs').Runtime} runtime @param {string} app
- */
-const holders = async (runtime, app) =>
-  (await operate('GET', `${runtime.url}/apps/${app}/connections`)).map((/** @type {any} */ { keyName }) => keyName);
 
 const quiet = unlessEvicted('an app tells of the last minutes again after each loss, and the page asks for what there is');
 

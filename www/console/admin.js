@@ -1,43 +1,14 @@
 /** The pages of an app's operator: who is connected, who is kept out, its keys and namespaces, and who did what. */
-import { json, signed } from './api.js';
+import { json } from './api.js';
 import { bounded, button, card, field, make, renew, ROWS_MAX, table, written } from './elements.js';
 import { deployment, log, statistics } from './live.js';
+import { linkTo, ofApp } from './of_app.js';
 
 /** @typedef {import('./console.js').Shown} Shown */
 
 const short = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', hour: 'numeric', minute: 'numeric' });
 const time = (/** @type {number | null} */ ms) => ms === null ? '' : short.format(ms);
 const number = new Intl.NumberFormat();
-
-/** The app that a page is of: that of the key, or the one that its address names. @param {string} rest */
-const appOf = (rest) => signed()?.key?.split('.')[0] ?? rest.split('/')[0];
-
-/**
- * Where an operator has not said of which app.
- * @param {HTMLElement} place @param {string} page @returns {Promise<Shown>}
- */
-async function choose(place, page) {
-  const all = await json('/apps');
-  const link = (/** @type {any} */ { id }) => [make('a', { href: `#/${page}/${id}` }, id)];
-  place.append(card('Of which app?', table(['App'], all.map(link), 'There are no apps.')));
-  return {};
-}
-
-/**
- * A page of one app.
- * @param {string} title @param {string} page
- * @param {(place: HTMLElement, at: string, say: (text: unknown) => void) => Promise<Shown>} draw
- */
-const ofApp = (title, page, draw) => async (/** @type {HTMLElement} */ place, /** @type {string} */ rest) => {
-  place.replaceChildren(make('h2', {}, title));
-  const app = appOf(rest);
-  if (!app) return choose(place, page);
-  if (!signed()?.key) place.replaceChildren(make('h2', {}, title, ' / ', make('a', { href: `#/app/${app}` }, app)));
-  const state = make('p', { role: 'status', className: 'quiet' });
-  place.append(state);
-  const say = (/** @type {unknown} */ text) => { state.textContent = text instanceof Error ? text.message : `${text}`; };
-  return { ...await draw(place, `/apps/${app}`, say), app };
-};
 
 /** @param {(error: unknown) => void} say @param {() => Promise<unknown>} act */
 const trying = (say, act) => () => act().then(() => {}, say);
@@ -149,8 +120,7 @@ export async function audit(place) {
 }
 
 /** One app: its keys and namespaces, which change where it was made by a request. */
-export const app = ofApp('App', 'app', async (place, at, say) => {
-  const id = at.split('/')[2];
+export const app = ofApp('App', 'app', async (place, at, say, id) => {
   const [keys, namespaces, fresh] = [make('div'), make('div'), make('div', { role: 'status' })];
   const again = async () => {
     const shown = await json(at);
@@ -180,8 +150,8 @@ export const app = ofApp('App', 'app', async (place, at, say) => {
     const of = said(event);
     return did(async () => post(`${at}/namespaces/${encodeURIComponent(of('id'))}`, JSON.parse(of('rules') || '{}'), 'PUT'))();
   };
-  const links = ['Connections', 'Bans'].map((page) => make('a', { href: `#/${page.toLowerCase()}/${id}` }, page));
-  place.append(make('p', {}, links[0], ' · ', links[1]), fresh,
+  const links = ['Channels', 'Connections', 'Bans'].map((page) => make('a', { href: linkTo(page.toLowerCase(), id) }, page));
+  place.append(make('p', {}, links[0], ' · ', links[1], ' · ', links[2]), fresh,
     card('Keys', keys, make('form', { onsubmit: add },
       field('Capability of another key', { name: 'capability', placeholder: '{"*":["subscribe"]}' }), make('button', {}, 'Add a key'))),
     card('Namespaces', namespaces, make('form', { onsubmit: put }, field('Namespace', { name: 'id', required: true }),

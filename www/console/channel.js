@@ -1,7 +1,8 @@
 /** The page of one channel: what comes as it comes, history, members, and what an operator does about them. */
 import { ask, json, Refused, signed } from './api.js';
 import { bounded, button, card, counted, field, make, renew, ROWS_MAX, shown, table, together, written } from './elements.js';
-import { isHeard, realtime } from './live.js';
+import { insideOf, isHeard, read, realtime } from './live.js';
+import { linkTo, named } from './of_app.js';
 
 const most = 100;
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
@@ -12,49 +13,63 @@ const rateMs = 10_000;
 /** @typedef {import('ably').InboundMessage} Message */
 /** @typedef {Record<'connections' | 'subscribers' | 'presenceMembers', number>} Counts */
 
-/** @param {HTMLElement} place @param {string} name @returns {Promise<import('./console.js').Shown>} */
-export async function channel(place, name) {
-  const key = signed()?.key;
-  if (!key) return place.append(make('p', { className: 'quiet' }, 'Sign in with a key of the app to see a channel.')), {};
+/** @param {HTMLElement} place @param {string} rest @returns {Promise<import('./console.js').Shown>} */
+export async function channel(place, rest) {
+  const [app, name] = named(rest);
+  const inside = insideOf(app);
   const path = `/channels/${encodeURIComponent(name)}`;
-  const open = () => realtime().channels.get(name);
+  const open = () => realtime(inside).channels.get(name);
   const problem = make('p', { role: 'alert', className: 'problem' });
   const failed = (/** @type {unknown} */ error) => { problem.textContent = reason(error); };
   const trying = (/** @type {() => Promise<unknown>} */ act) => {
     problem.textContent = '';
     return act().then(() => {}, failed);
   };
-  const [state, log, members] = [stateLine(name), messageLog(open, trying), make('div')];
+  const [state, members] = [stateLine(inside, name), make('div')];
+  const log = messageLog(open, await isMutable(app, name) ? trying : undefined);
   const purge = () => trying(async () => {
     if (!confirm(`Delete all messages of ${name}, for good?`)) return;
-    await ask(`${path}/messages`, { method: 'DELETE' });
+    await ask(`${signed()?.key ? '' : `/apps/${app}`}${path}/messages`, { method: 'DELETE' });
     log.clear();
   });
-  place.replaceChildren(make('h2', {}, make('a', { href: '#/channels' }, 'Channels'), ' / ', name), state.line, problem,
+  const above = signed()?.key ? [] : [make('a', { href: linkTo('app', app) }, app), ' / '];
+  place.replaceChildren(make('h2', {}, make('a', { href: linkTo('channels', app) }, 'Channels'), ' / ', ...above, name), state.line, problem,
     publisher(open, trying), make('p', {}, button('Purge all messages', purge, 'danger')),
     make('div', { className: 'columns wide' }, card('Messages', log.list), card('Members', members)));
 
-  const acts = memberActs(key, name, trying, () => again());
+  const acts = memberActs(app, name, trying, () => again());
   const drawMembers = (/** @type {Member[]} */ here) => renew(members, memberTable(here.slice(0, ROWS_MAX), acts), bounded(here));
   const count = async () => {
-    drawMembers(await json(`${path}/presence?limit=${ROWS_MAX}`));
-    const { status: { occupancy: { metrics }, messagesPerSecond } } = await json(path);
+    drawMembers(await read(inside, `${path}/presence`, { limit: ROWS_MAX }));
+    const [{ status: { occupancy: { metrics }, messagesPerSecond } }] = await read(inside, path);
     state.counted(metrics, messagesPerSecond);
   };
   // Who may not see the members, the counts or what was said before may hear what is said.
   const again = async () => { await Promise.all([log.read().catch(failed), count().catch(failed)]); };
-  const offset = Date.now() - await realtime().time();
+  const offset = Date.now() - await realtime(inside).time();
   const heard = (/** @type {Message} */ message) => {
     if (message.name === '[meta]occupancy') state.counted(message.data.metrics);
     else {
-      log.heard(message, Math.max(0, Date.now() - offset - (message.timestamp ?? 0)));
+      log.heard(message, Math.max(0, Date.now() - offset - (message.version?.timestamp ?? message.timestamp ?? 0)));
       state.heard();
     }
     return false;
   };
-  const come = together(() => { if (isHeard(name)) open().presence.get().then(drawMembers, failed); }, 500);
+  const come = together(() => { if (isHeard(inside, name)) open().presence.get().then(drawMembers, failed); }, 500);
   await again();
-  return { again, hears: () => [{ name, options: { params: { occupancy: 'metrics' } }, heard, members: come }] };
+  return { again, hears: () => [{ name, options: { params: { occupancy: 'metrics' } }, heard, members: come }], app: inside };
+}
+
+/**
+ * Whether messages may be changed there, as far as whoever signed in may know.
+ * @param {string} app @param {string} name
+ */
+async function isMutable(app, name) {
+  /** @type {{ id: string, mutableMessages: boolean }[] | undefined} */
+  const all = await json(`/apps/${app}/namespaces`).catch(() => undefined);
+  const [id] = name.split(':');
+  const rules = all?.find((one) => one.id === id) ?? all?.find((one) => one.id === '*');
+  return !all || name.endsWith('::$chat') || rules?.mutableMessages === true;
 }
 
 /** What failed, with its code. @param {unknown} error */
@@ -65,8 +80,8 @@ function reason(error) {
 
 /** @typedef {(act: () => Promise<unknown>) => Promise<void>} Trying what shows why it failed, if it did */
 
-/** The line that says how many are there, and how many messages come. @param {string} name */
-function stateLine(name) {
+/** The line that says how many are there, and how many messages come. @param {string} inside @param {string} name */
+function stateLine(inside, name) {
   const line = make('p', { className: 'quiet' });
   /** @type {Counts | undefined} */
   let counts;
@@ -77,7 +92,7 @@ function stateLine(name) {
   const draw = () => {
     const now = Date.now();
     heardMs = heardMs.filter((ms) => ms > now - rateMs);
-    const rate = isHeard(name) && now - sinceMs > rateMs ? heardMs.length * 1_000 / rateMs : askedRate;
+    const rate = isHeard(inside, name) && now - sinceMs > rateMs ? heardMs.length * 1_000 / rateMs : askedRate;
     if (counts) line.textContent = [counted(counts.connections, 'connection'), counted(counts.subscribers, 'subscriber'),
       counted(counts.presenceMembers, 'member'), `${number.format(rate)} messages a second`].join(', ');
   };
@@ -99,7 +114,7 @@ function stateLine(name) {
 
 /**
  * The messages: what is heard, and what there was before.
- * @param {() => import('ably').RealtimeChannel} open @param {Trying} trying
+ * @param {() => import('ably').RealtimeChannel} open @param {Trying} [trying] where they may be changed
  */
 function messageLog(open, trying) {
   const list = make('div');
@@ -146,10 +161,10 @@ function publisher(open, trying) {
 
 /**
  * @param {{ message: Message, latency?: number }[]} messages @param {any} open
- * @param {Trying} trying
+ * @param {Trying} [trying] where they may be changed
  */
 function messageTable(messages, open, trying) {
-  const act = (/** @type {() => Promise<unknown>} */ act) => () => trying(act);
+  const act = (/** @type {() => Promise<unknown>} */ act) => () => trying?.(act);
   const row = (/** @type {{ message: Message, latency?: number }} */ { message, latency }) => {
     const edit = act(async () => {
       const data = prompt('New data', shown(message.data));
@@ -161,17 +176,17 @@ function messageTable(messages, open, trying) {
     return [new Date(message.timestamp ?? 0).toLocaleTimeString(), make('code', {}, message.serial ?? ''),
       message.name ?? '', message.action === 'message.delete' ? '(deleted)' : written(shown(message.data)),
       latency === undefined ? 'history' : `${Math.round(latency)} ms`,
-      make('span', { className: 'actions' }, button('Edit', edit), ' ', button('Delete', remove, 'danger'))];
+      ...trying ? [make('span', { className: 'actions' }, button('Edit', edit), ' ', button('Delete', remove, 'danger'))] : []];
   };
-  return table(['Time', 'Serial', 'Name', 'Data', 'Latency', ''], messages.map(row), 'Nothing yet.');
+  return table(['Time', 'Serial', 'Name', 'Data', 'Latency', ...trying ? [''] : []], messages.map(row), 'Nothing yet.');
 }
 
 /**
  * What an operator does about a member.
- * @param {string} key @param {string} channel @param {Trying} trying @param {() => unknown} then
+ * @param {string} app @param {string} channel @param {Trying} trying @param {() => unknown} then
  */
-function memberActs(key, channel, trying, then) {
-  const at = `/apps/${key.split('.')[0]}`;
+function memberActs(app, channel, trying, then) {
+  const at = `/apps/${app}`;
   const post = (/** @type {string} */ path, /** @type {object} */ body) =>
     trying(() => json(at + path, { method: 'POST', body: JSON.stringify(body) }).then(then));
   return {

@@ -10,9 +10,9 @@ import { hangUp, hear } from './live.js';
 import { apps, channels, errors, overview } from './pages.js';
 
 /**
- * A page: draws itself into its place, and gives how to ask again, what says when, of which app, and what to do at its
- * end. Asking may give after how many milliseconds to ask again though nothing is heard. What is of no app is of all
- * that who signed in may see.
+ * A page: draws itself into its place, and gives how to ask again, what says when, over which app's connection, and
+ * what to do at its end. Asking may give after how many milliseconds to ask again though nothing is heard. What is of
+ * no app is of all that who signed in may see.
  * @typedef {{
  *   again?: () => Promise<number | void>, hears?: () => import('./live.js').Source[], app?: string, end?: () => void
  * }} Shown
@@ -151,7 +151,7 @@ function door() {
     make('form', { onsubmit: enter }, secret, make('button', { className: 'main' }, 'Sign in')),
     make('p', { className: 'quiet' }, 'A key shows its own app, as far as its capability allows: “stats” for numbers, ',
       '“channel-metadata” for channels, “admin” on all channels for the rest, and “subscribe” on [meta]* to see changes at once. ',
-      'The admin token shows what all apps do together. ',
+      'The admin token shows what all apps do together, and the channels of each. ',
       'Either is kept in this tab only, and gone when it closes.'));
 }
 

@@ -34,6 +34,9 @@ const retryMs = 15_000;
 /** By app; that of a key has no name. @type {Map<string, import('ably').Realtime>} */
 const clients = new Map();
 
+/** Where channels of an app are seen, which an operator does by a token of their own. @param {string} app */
+export const insideOf = (app) => signed()?.key ? '' : `${app}/channels`;
+
 /** @param {string} [app] which, for who has the admin token */
 export function realtime(app = '') {
   const known = clients.get(app);
@@ -52,16 +55,27 @@ export function realtime(app = '') {
 
 /** @param {string} app @returns {NonNullable<import('ably').ClientOptions['authCallback']>} */
 const tokenOf = (app) => (_, done) => {
-  const path = app === deployment ? '/tokens' : `/apps/${app}/tokens`;
-  json(path, { method: 'POST', body: '{}' }).then((token) => done(null, token), (error) => {
+  const [id, scope] = app.split('/');
+  const path = id === deployment ? '/tokens' : `/apps/${id}/tokens`;
+  json(path, { method: 'POST', body: JSON.stringify({ scope }) }).then((token) => done(null, token), (error) => {
     // Another admin token, or no such app: to ask again would not help.
     const isFinal = error instanceof Refused && [40101, 40400].includes(error.code);
     done(new Ably.ErrorInfo(error.message, error.code ?? 40170, isFinal ? 403 : 401), null);
   });
 };
 
-/** Whether a channel of the key's app is heard now. @param {string} name */
-export const isHeard = (name) => clients.get('')?.channels.get(name).state === 'attached';
+/**
+ * What there is at a path, asked by whom the connection is of.
+ * @param {string} app @param {string} path @param {Record<string, string | number>} [query] @returns {Promise<any[]>}
+ */
+export async function read(app, path, query) {
+  const { success, items, errorCode, errorMessage, statusCode } = await realtime(app).request('GET', path, 3, query, null, {});
+  if (!success) throw new Refused(errorCode ?? statusCode, errorMessage);
+  return items;
+}
+
+/** Whether a channel is heard now. @param {string} app @param {string} name */
+export const isHeard = (app, name) => clients.get(app)?.channels.get(name).state === 'attached';
 
 export const hangUp = () => keep([]);
 

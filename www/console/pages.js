@@ -1,7 +1,8 @@
 /** The pages of the console, but for that of one channel. */
 import { json, lastHour, metrics, minutes, signed } from './api.js';
 import { bounded, button, card, field, make, renew, ROWS_MAX, sparkline, table, tiles } from './elements.js';
-import { deployment, lifecycle, log, statistics, webhooksLog } from './live.js';
+import { deployment, insideOf, lifecycle, log, read, statistics, webhooksLog } from './live.js';
+import { linkTo, ofApp } from './of_app.js';
 import { webhooks } from './webhooks.js';
 
 /** @typedef {import('./console.js').Shown} Shown */
@@ -58,20 +59,16 @@ function shownHour(minutes) {
 /** Rates are those of so many milliseconds. */
 const RATE_MS = 10_000;
 
-const needsKey = () => make('p', { className: 'quiet' }, 'Channels are an app\'s own: sign in with one of its keys.');
-
-/** @param {HTMLElement} place @returns {Promise<Shown>} */
-export async function channels(place) {
-  place.replaceChildren(make('h2', {}, 'Channels'));
-  if (!signed()?.key) return place.append(needsKey()), {};
+export const channels = ofApp('Channels', 'channels', async (place, _at, _say, app) => {
+  const inside = insideOf(app);
   let prefix = '';
   const list = make('div');
   const again = async () => {
     const asked = prefix;
-    const found = await json(`/channels?limit=${ROWS_MAX}&prefix=${encodeURIComponent(asked)}`);
+    const found = await read(inside, '/channels', { limit: ROWS_MAX, prefix: asked });
     if (asked !== prefix) return;
     const row = (/** @type {any} */ { channelId, status: { occupancy: { metrics }, messagesPerSecond } }) => [
-      make('a', { href: `#/channel/${encodeURIComponent(channelId)}` }, channelId), number.format(metrics.connections),
+      make('a', { href: linkTo('channel', app, channelId) }, channelId), number.format(metrics.connections),
       number.format(metrics.subscribers), number.format(metrics.presenceMembers), rate(messagesPerSecond)];
     const none = prefix ? 'No channel in use has such a name.' : 'No channel is in use.';
     renew(list, table(['Channel', 'Connections', 'Subscribers', 'Members', 'Messages a second'], found.map(row), none), bounded(found));
@@ -84,12 +81,12 @@ export async function channels(place) {
     prefix = /** @type {string} */ (new FormData(/** @type {HTMLFormElement} */ (event.target)).get('prefix'));
     return again();
   };
-  const go = () => { location.hash = `#/channel/${encodeURIComponent(search.querySelector('input').value)}`; };
+  const go = () => { location.hash = linkTo('channel', app, search.querySelector('input').value); };
   place.append(make('form', { onsubmit: open, role: 'search' }, search, make('button', {}, 'Search'), button('Open this channel', go)),
     make('section', { className: 'card' }, list));
   await again();
-  return { again, hears: () => [lifecycle, statistics()] };
-}
+  return { again, hears: () => [lifecycle, statistics()], app: inside };
+});
 
 /** @param {HTMLElement} place @returns {Promise<Shown>} */
 export async function apps(place) {

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::{NOW_MS, SECRET, URL, demo, jwt, key_name, present_token};
 use crate::auth::token::{self, Terms};
-use crate::auth::{App, Apps, Credentials, Grant, Identity, Key, Operators, Presented, Secret, Surface};
+use crate::auth::{App, Apps, Credentials, Grant, Identity, Key, Operators, Presented, Reach, Secret, Surface};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::TOKEN_DEFAULT_TTL_MS;
+use crate::limits::{CONSOLE_TOKEN_TTL_MS, TOKEN_DEFAULT_TTL_MS};
 use crate::model::name::{AppId, ChannelName, LIFECYCLE, LOG, STATISTICS};
 
 const ADMIN_TOKEN: &str = "admin-token-of-this-deployment";
@@ -21,7 +21,11 @@ fn ours() -> Operators {
 }
 
 fn token(app: &str) -> String {
-    ours().issue(&AppId::parse(app).unwrap(), NOW_MS, [7; 8]).token
+    token_of(app, Reach::Metachannels)
+}
+
+fn token_of(app: &str, reach: Reach) -> String {
+    ours().issue(&AppId::parse(app).unwrap(), reach, NOW_MS, [7; 8]).token
 }
 
 /// Verifies a token on a connection to an app, in a deployment with this signer.
@@ -37,7 +41,7 @@ fn named(id: &str) -> App {
 
 #[test]
 fn it_hears_what_is_done_and_counted_and_may_do_nothing() {
-    let details = ours().issue(&AppId::parse("demo").unwrap(), NOW_MS, [7; 8]);
+    let details = ours().issue(&AppId::parse("demo").unwrap(), Reach::Metachannels, NOW_MS, [7; 8]);
     assert_eq!(details.capability, r#"{"[meta]log":["subscribe"],"[meta]stats:minute":["subscribe"]}"#);
     assert_eq!((details.issued, details.expires, details.client_id), (NOW_MS, NOW_MS + TOKEN_DEFAULT_TTL_MS, None));
     let grant = enter(&details.token, &demo(), Some(&ours()), NOW_MS).unwrap();
@@ -69,7 +73,7 @@ fn it_is_good_for_its_app_and_its_time_and_as_long_as_the_admin_token() {
     refused(&token, &demo, None, NOW_MS, Code::TokenUnrecognized);
     refused(&token, &other, Some(&ours), NOW_MS, Code::BadCredentials);
     refused(&token.replacen("demo.", "other.", 1), &other, Some(&ours), NOW_MS, Code::TokenUnrecognized);
-    let of_deployment = ours.issue(&AppId::deployment(), NOW_MS, [7; 8]).token;
+    let of_deployment = ours.issue(&AppId::deployment(), Reach::Metachannels, NOW_MS, [7; 8]).token;
     refused(&of_deployment.replacen("*.", "demo.", 1), &demo, Some(&ours), NOW_MS, Code::TokenUnrecognized);
 }
 
@@ -79,7 +83,7 @@ fn the_deployment_is_heard_too_and_is_no_app() {
     assert!(configured.get(&AppId::deployment()).is_none());
     let operated = configured.operated_by(ours());
     let deployment = operated.get(&AppId::deployment()).unwrap();
-    let token = ours().issue(&AppId::deployment(), NOW_MS, [7; 8]).token;
+    let token = ours().issue(&AppId::deployment(), Reach::Metachannels, NOW_MS, [7; 8]).token;
     assert!(token.starts_with("*."));
     assert!(enter(&token, deployment, operated.operators(), NOW_MS).is_ok());
     assert_eq!(operated.iter().map(|app| app.id().as_str()).collect::<Vec<_>>(), ["demo"], "nobody lists it");
@@ -88,7 +92,7 @@ fn the_deployment_is_heard_too_and_is_no_app() {
 /// Whoever has all keys of an app knows no secret that makes such a token.
 #[test]
 fn no_key_of_the_app_makes_one() {
-    let real = ours().key(demo().id());
+    let real = ours().key(demo().id(), Reach::Channels);
     for secret in [SECRET, ADMIN_TOKEN] {
         let forged = Key { secret: Secret::presented(secret), ..real.clone() };
         let terms = || Terms { capability: None, client_id: Identity::Anonymous, issued_at_ms: NOW_MS, ttl_ms: 60_000 };
@@ -110,6 +114,44 @@ fn it_opens_connections_and_nothing_else() {
     let own = super::token("demo.full", json!({}));
     let grant = enter(&own, &demo(), Some(&ours()), NOW_MS).unwrap();
     assert_eq!(grant.key_name, key_name("demo.full"), "a key's own token is what it was");
+}
+
+#[test]
+fn one_of_channels_is_short_names_who_does_it_and_administers_nothing() {
+    let details = ours().issue(&AppId::parse("demo").unwrap(), Reach::Channels, NOW_MS, [7; 8]);
+    assert_eq!((details.key_name.as_str(), details.client_id.as_deref()), ("demo.[console]", Some("[operator]")));
+    assert_eq!(details.expires, NOW_MS + CONSOLE_TOKEN_TTL_MS);
+    let grant = enter(&details.token, &demo(), Some(&ours()), NOW_MS).unwrap();
+    let named = |name: &str| {
+        let operations = grant.capability.operations(&ChannelName::parse(name).unwrap());
+        operations.names().collect::<Vec<_>>().join(" ")
+    };
+    let done = "channel-metadata history message-delete-any message-update-any publish subscribe";
+    for channel in ["room", "chat:a", "room::$chat"] {
+        assert_eq!(named(channel), done);
+    }
+    assert_eq!([LIFECYCLE, STATISTICS, LOG].map(named), ["subscribe", "subscribe", ""]);
+    assert!(!grant.basic && !demo().is_revocable(&grant), "no key is presented, and none can end it");
+    let end_ms = NOW_MS + CONSOLE_TOKEN_TTL_MS;
+    assert!(enter(&details.token, &demo(), Some(&ours()), end_ms).unwrap_err().is(Code::TokenExpired));
+}
+
+/// One secret signs both.
+#[test]
+fn neither_kind_passes_for_the_other() {
+    let ids = [Reach::Metachannels, Reach::Channels].map(|reach| ours().key(demo().id(), reach).name.id().to_owned());
+    for (one, other, token) in [
+        (&ids[0], &ids[1], token_of("demo", Reach::Metachannels)),
+        (&ids[1], &ids[0], token_of("demo", Reach::Channels)),
+    ] {
+        let mut bytes = URL.decode(token.strip_prefix("demo.").unwrap()).unwrap();
+        let at = bytes.windows(one.len()).position(|part| part == one.as_bytes()).unwrap();
+        assert_eq!(usize::from(bytes[at - 1]), one.len());
+        bytes[at - 1] = other.len() as u8;
+        bytes.splice(at..at + one.len(), other.bytes());
+        let renamed = format!("demo.{}", URL.encode(bytes));
+        assert!(enter(&renamed, &demo(), Some(&ours()), NOW_MS).unwrap_err().is(Code::TokenUnrecognized), "{one}");
+    }
 }
 
 #[test]

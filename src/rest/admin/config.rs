@@ -172,7 +172,7 @@ fn put_namespace(mut namespace: Value, id: Option<&str>) -> Result<Planned, Erro
     Ok((Change::PutNamespace(namespace.to_string()), "put namespace", id.clone(), Answer::Namespace(id)))
 }
 
-fn optional_body(request: &Request) -> Result<Value, ErrorInfo> {
+pub(super) fn optional_body(request: &Request) -> Result<Value, ErrorInfo> {
     if request.body.is_empty() { Ok(json!({})) } else { body::value(request) }
 }
 
