@@ -1,22 +1,21 @@
 //! `GET /apps/{id}/webhooks`: where webhooks of an app fail, and which events were given up, and
-//! `…/webhooks/dead-letters`: the same with the events, for whoever runs the deployment (docs/webhooks.md).
+//! `…/webhooks/dead-letters`: the same with the events, for whoever operates the app (docs/webhooks.md).
 
 use serde_json::{Value, json};
 
 use super::history::limit;
 use super::page::{Links, before};
 use super::step::another_answer;
-use super::{Context, Step, apps};
-use crate::error::{Code, ErrorInfo};
+use super::{Context, Operator, Step};
+use crate::error::ErrorInfo;
 use crate::http::{Form, Request};
 use crate::limits::HOOK_DEAD_PAGE_MAX;
 use crate::model::name::AppId;
 use crate::rpc::{AppCall, AppRequest, AppResponse, DeadEvents, DeadLetter, HookPage};
 
-/// Fails as [`apps::require_maker`] does, and with 40400 for an app that there is not.
+/// Fails as [`Operator::authenticate`] does.
 pub fn begin(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    apps::require_maker(request, context)?;
-    let known = context.apps.get(&app).cloned().ok_or_else(|| Code::NotFound.because("no such app"))?;
+    let known = Operator::authenticate(request, &app, context)?.app;
     Ok(form.ask(AppCall { app, request: AppRequest::Hooks }, move |response| match response {
         AppResponse::Hooks(mut page) => {
             // A webhook that is no more fails nowhere.
@@ -29,8 +28,7 @@ pub fn begin(request: &Request, app: AppId, form: Form, context: &mut Context<'_
 
 /// Fails as [`begin`] does, and with 40003 for a limit or a cursor that is none.
 pub fn dead_letters(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    apps::require_maker(request, context)?;
-    context.apps.get(&app).ok_or_else(|| Code::NotFound.because("no such app"))?;
+    Operator::authenticate(request, &app, context)?;
     let limit = limit(request)?.min(HOOK_DEAD_PAGE_MAX);
     let before = before(request)?;
     let links = Links::of(request, "dead-letters", &["limit", "format"]);

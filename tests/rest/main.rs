@@ -29,4 +29,5 @@ mod traces;
 mod unenveloped;
 mod revocations;
 mod waiting;
+mod webhooks;
 mod world;

@@ -200,9 +200,11 @@ describe('a receiver that fails', { concurrency: true }, () => {
     const [dead] = deadLetters.filter((/** @type {any} */ dead) => dead.webhookId === 'refusing');
     assert.deepEqual([dead.channel, dead.count, dead.error.code], ['refusing:room', 1, 70002]);
     const path = `${runtime.url}/apps/demo/webhooks/dead-letters`;
-    const letters = await fetch(path, { headers: { authorization: `Bearer ${adminToken}` } });
-    const [letter] = (await letters.json()).filter((/** @type {any} */ one) => one.webhookId === 'refusing');
-    assert.deepEqual([letter.count, letter.events[0].id, letter.events[0].data.messages[0].data], [1, dead.first, 'wrong']);
+    for (const authorization of [`Bearer ${adminToken}`, `Basic ${btoa('demo.key1:local-only')}`]) {
+      const letters = await fetch(path, { headers: { authorization } });
+      const [letter] = (await letters.json()).filter((/** @type {any} */ one) => one.webhookId === 'refusing');
+      assert.deepEqual([letter.count, letter.events[0].id, letter.events[0].data.messages[0].data], [1, dead.first, 'wrong']);
+    }
     assert.equal((await fetch(path)).status, 401);
   });
 
@@ -273,6 +275,12 @@ test('an operator sees in the console where webhooks fail and what was given up'
   assert.equal(await page.evaluate(() => document.activeElement?.tagName), 'SUMMARY');
   await letter.getByText('"data": "wrong"').waitFor();
   await fits(page, 'webhooks-open');
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByLabel('API key, or the admin token').fill('demo.key1:local-only');
+  await page.keyboard.press('Enter');
+  await letter.locator('summary').click();
+  await letter.getByText('"data": "wrong"').waitFor();
+  await fits(page, 'webhooks-of-a-key');
 });
 
 test('webhooks are counted, and of no app in particular', async () => {

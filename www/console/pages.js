@@ -132,12 +132,17 @@ export async function errors(place) {
   const before = new Map();
   const means = await meanings().catch(() => new Map());
   place.append(list, hooks);
+  // A key that may not see them asks once: a refusal is an error that this page counts.
+  let seesHooks = true;
   const again = async () => {
+    if (seesHooks) await webhooks().then((card) => renew(hooks, card), (error) => {
+      if (error.code !== 40160) throw error;
+      seesHooks = false;
+    });
     renew(list, await codes(before, means));
-    if (!signed()?.key) renew(hooks, await webhooks());
   };
   await again();
-  return { again, hears: () => [statistics(), ...signed()?.key ? [] : [webhooksLog]] };
+  return { again, hears: () => [statistics(), ...seesHooks ? [webhooksLog] : []] };
 }
 
 /** What each code means, as the page of errors has it. @returns {Promise<Map<string, string>>} */

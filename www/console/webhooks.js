@@ -1,6 +1,7 @@
-/** Where webhooks fail, and what was given up: for whoever has the admin token. */
+/** Where webhooks fail, and what was given up: for whoever has the admin token, or a key that may `admin`. */
 import { json } from './api.js';
 import { card, make, table } from './elements.js';
+import { named } from './of_app.js';
 
 /** How many apps are asked for one look. */
 const APPS_MAX = 50;
@@ -17,9 +18,10 @@ function events({ count, events: kept }) {
 
 const time = (/** @type {number} */ ms) => new Date(ms).toLocaleString();
 
-/** A card with the webhooks of all apps. */
+/** A card with the webhooks of the key's app, or of all. */
 export async function webhooks() {
-  const apps = (await json('/apps')).slice(0, APPS_MAX);
+  const [own] = named('');
+  const apps = own ? [{ id: own }] : (await json('/apps')).slice(0, APPS_MAX);
   const told = await Promise.all(apps.map(async (/** @type {any} */ { id }) => [id, await json(`/apps/${id}/webhooks`)]));
   const where = (/** @type {any} */ { app, webhookId, channel }) => [app, make('code', {}, webhookId), channel];
   const failing = told.flatMap(([app, page]) => page.troubled.map((/** @type {any} */ one) => ({ app, ...one })));

@@ -1,0 +1,46 @@
+//! Who sees how webhooks of an app fare: its operators, and nobody else.
+
+use courtside::error::Code;
+use serde_json::json;
+
+use crate::world::{World, get, post};
+
+const ADMIN: &str = "admin-token-of-this-deployment";
+const PATHS: [&str; 2] = ["/apps/demo/webhooks", "/apps/demo/webhooks/dead-letters"];
+
+#[test]
+fn an_operator_of_the_app_sees_them_by_the_admin_token_or_a_key() {
+    let mut world = World::new().with_admin_token(ADMIN);
+    let nothing = [json!({"troubled": [], "deadLetters": []}), json!([])];
+    for (path, nothing) in PATHS.iter().zip(nothing) {
+        assert_eq!(world.send(get(path).bearer(ADMIN)).json, nothing);
+        assert_eq!(world.send(get(path).key("demo.full:local-only")).json, nothing);
+    }
+    let mut world = World::new();
+    assert_eq!(world.send(get(PATHS[0]).key("demo.full:local-only")).status, 200, "also where there is no admin token");
+}
+
+#[test]
+fn nobody_else_does() {
+    let mut world = World::new().with_admin_token(ADMIN);
+    let made = world.send(post("/apps", "{}").bearer(ADMIN)).json;
+    let others = made["keys"][0]["keyStr"].as_str().unwrap();
+    let token = world.send(post("/keys/demo.full/requestToken", r#"{"keyName": "demo.full"}"#)).json;
+    let token = token["token"].as_str().unwrap();
+    for path in PATHS {
+        for (asked, code) in [
+            (get(path).key("demo.reader:local-only"), Code::NotPermitted),
+            (get(path).key("demo.open:local-only"), Code::NotPermitted),
+            (get(path).key(others), Code::NotPermitted),
+            (get(path).key("demo.full:wrong"), Code::BadCredentials),
+            (get(path).bearer(token), Code::BadCredentials),
+            (get(path).anonymous(), Code::NoCredentials),
+        ] {
+            let refused = world.send(asked);
+            assert_eq!((refused.status, refused.code()), (401, code.number()), "{path}");
+        }
+        let of_none = path.replace("demo", "nowhere");
+        assert_eq!(world.send(get(&of_none).bearer(ADMIN)).code(), Code::NotFound.number());
+        assert_eq!(world.send(get(&of_none).key("demo.full:local-only")).code(), Code::NotPermitted.number());
+    }
+}
