@@ -23,7 +23,7 @@ export const commands = {
   top: 'show what happens now: connections, channels, rates',
   stats: 'show what happened, by minute, hour, day or month',
   kick: 'end the connections and tokens of a client',
-  apps: 'list, make and end apps while the server runs',
+  apps: 'list, make and end apps while the server runs, and change their keys and namespaces',
   load: 'let viewers watch a channel, and say what they get and how late',
   cost: 'what an event costs on Cloudflare',
 };

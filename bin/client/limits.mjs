@@ -90,3 +90,6 @@ export const INTERVAL_MAX_MS = 1_000;
 
 /** Of a ban that has an end: ten years. */
 export const BAN_SECONDS_MAX = 10 * 365 * 24 * 3_600;
+
+/** For which a key that is replaced goes on, as src/limits has it: 90 days. */
+export const OVERLAP_SECONDS_MAX = 90 * 24 * 3_600;

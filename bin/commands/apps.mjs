@@ -1,57 +1,163 @@
-/** `courtside apps`: apps that are made and ended while a server runs (docs/protocol.md § 12.4). */
+/**
+ * `courtside apps`: apps that are made and ended while a server runs, and their keys and namespaces (docs/protocol.md
+ * § 12.4, § 12.7).
+ */
 import fs from 'node:fs';
+import { OVERLAP_SECONDS_MAX } from '../client/limits.mjs';
 import { Place, withAdmin } from '../client/place.mjs';
 import { ask } from '../client/request.mjs';
 import { table } from '../client/terminal.mjs';
-import { BadOption, contents, flag, json, option } from '../readers.mjs';
+import { BadOption, contents, flag, json, option, seconds } from '../readers.mjs';
 
-const actions = { list, create, end };
+/**
+ * What is done by its name: what stands behind that, how much of it must, and the options that it alone takes.
+ * @typedef {object} Action
+ * @property {string} form
+ * @property {[number, number]} takes
+ * @property {string} what
+ * @property {string[]} [options]
+ * @property {(server: Place, places: string[], values: any) => Promise<void>} act
+ */
+
+/** @type {Record<string, Action>} */
+const actions = {
+  list: { form: '', takes: [0, 0], what: 'the apps, and where each comes from', act: list },
+  create: { form: '[FILE|-|JSON]', takes: [0, 1], what: 'make an app, and print its keys', act: create },
+  end: { form: 'APP', takes: [1, 1], what: 'end an app and its connections', act: end },
+  keys: { form: 'APP', takes: [1, 1], what: 'its keys, without their secrets', act: keys },
+  'add-key': { form: 'APP [CAPABILITY]', takes: [1, 2], what: 'add a key, and print it', options: ['revocable'], act: addKey },
+  'rotate-key': { form: 'APP KEY', takes: [2, 2], what: 'print a key that takes the place of another', options: ['overlap'], act: rotateKey },
+  'remove-key': { form: 'APP KEY', takes: [2, 2], what: 'remove a key; its clients are sent away', act: removeKey },
+  namespaces: { form: 'APP', takes: [1, 1], what: 'its namespaces and their rules', act: namespaces },
+  'set-namespace': { form: 'APP NAMESPACE [FILE|-|JSON]', takes: [2, 3], what: 'add a namespace, or change all its rules', act: setNamespace },
+  'remove-namespace': { form: 'APP NAMESPACE', takes: [2, 2], what: 'remove a namespace', act: removeNamespace },
+};
+
+/** @param {string} name */
+const formOf = (name) => `${name} ${actions[name]?.form ?? ''}`.trim();
+
+const width = Math.max(...Object.keys(actions).map((name) => formOf(name).length)) + 2;
+const listed = Object.entries(actions).map(([name, { what }]) => `  ${formOf(name).padEnd(width)}${what}`).join('\n');
 
 /** @type {import('../command.mjs').Command} */
 export default {
-  form: 'list | create [FILE|-|JSON] | end APP  [options]',
-  takes: [1, 2],
-  options: [...withAdmin, option('json', undefined, flag, false, 'the answer as JSON')],
-  notes: `create takes {"keys": [{"capability": …, "revocableTokens": true}], "namespaces": [{"id": …}]};
-without it, the app has one key that may do everything. It prints the keys, which nobody can ask for again. end ends
-all connections.`,
-  async run(values, [action = '', place]) {
-    const isKnown = Object.hasOwn(actions, action);
-    if (!isKnown) throw new BadOption(`there is no apps ${action}; there are list, create and end`);
-    await actions[/** @type {keyof typeof actions} */ (action)](Place.ofAdmin(values), place, values);
+  form: 'ACTION …  [options]',
+  takes: [1, 4],
+  options: [
+    ...withAdmin,
+    option('revocable', undefined, flag, false, 'with add-key: its tokens can be revoked'),
+    option('overlap', 'TIME', seconds(0, OVERLAP_SECONDS_MAX), undefined, 'with rotate-key: how long the old one goes on, a day otherwise'),
+    option('json', undefined, flag, false, 'the answer as JSON'),
+  ],
+  notes: `${listed}
+
+create takes {"keys": [{"capability": …, "revocableTokens": true}], "namespaces": [{"id": …}]};
+without it, the app has one key that may do everything. A key that is made is printed once: nobody can ask for it
+again. KEY is what stands behind the point of a key's name. Keys and namespaces change for apps made at run time.`,
+  async run(values, [name = '', ...places]) {
+    const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
+    if (!action) throw new BadOption(`there is no apps ${name}; there are ${Object.keys(actions).join(', ')}`);
+    const [least, most] = action.takes;
+    if (places.length < least || places.length > most) throw new BadOption(`say courtside apps ${formOf(name)}`);
+    for (const [other, { options = [] }] of Object.entries(actions)) {
+      const alien = options.find((option) => other !== name && values[option] !== undefined && values[option] !== false);
+      if (alien) throw new BadOption(`--${alien} goes with ${other}`);
+    }
+    await action.act(Place.ofAdmin(values), places, values);
   },
 };
 
-/** @typedef {(server: Place, place: string | undefined, values: any) => Promise<void>} Action */
+/** @param {string[]} parts */
+const path = (...parts) => `/apps/${parts.map(encodeURIComponent).join('/')}`;
 
-/** @type {Action} */
-async function list(server, place, values) {
-  if (place) throw new BadOption('say courtside apps list, and nothing behind it');
+/** @param {any} values @param {unknown} answer @param {string} otherwise */
+const print = ({ json }, answer, otherwise) => process.stdout.write(json ? `${JSON.stringify(answer)}\n` : otherwise);
+
+/** @param {unknown[]} [rules] */
+function warn(rules = []) {
+  for (const rule of rules) process.stderr.write(`courtside: without effect: ${JSON.stringify(rule)}\n`);
+}
+
+/** @type {Action['act']} */
+async function list(server, _, values) {
   const apps = await ask(server, '/apps');
   const rows = apps.map((/** @type {any} */ { id, madeAtRunTime }) =>
     [id, madeAtRunTime ? 'run time' : 'configuration']);
-  process.stdout.write(values.json ? `${JSON.stringify(apps)}\n` : table(['app', 'made by'], rows));
+  print(values, apps, table(['app', 'made by'], rows));
 }
 
-/** @type {Action} */
-async function create(server, place, values) {
-  const app = await ask(server, '/apps', { method: 'POST', body: place === undefined ? {} : description(place) });
-  if (values.json) return void process.stdout.write(`${JSON.stringify(app)}\n`);
-  process.stdout.write(table(['app', 'key'], app.keys.map((/** @type {any} */ { keyStr }) => [app.appId, keyStr])));
-  for (const rule of app.notEffective ?? []) {
-    process.stderr.write(`courtside: without effect: ${JSON.stringify(rule)}\n`);
-  }
+/** @type {Action['act']} */
+async function create(server, [place], values) {
+  const app = await ask(server, '/apps', { method: 'POST', body: described('the app', place) });
+  print(values, app, table(['app', 'key'], app.keys.map((/** @type {any} */ { keyStr }) => [app.appId, keyStr])));
+  if (!values.json) warn(app.notEffective);
 }
 
-/** @type {Action} */
-async function end(server, id, values) {
-  if (!id) throw new BadOption('which? Say courtside apps end APP');
-  await ask(server, `/apps/${encodeURIComponent(id)}`, { method: 'DELETE' });
-  process.stdout.write(values.json ? `${JSON.stringify({ ended: id })}\n` : `${id} is ended\n`);
+/** @type {Action['act']} */
+async function end(server, [app = ''], values) {
+  await ask(server, path(app), { method: 'DELETE' });
+  print(values, { ended: app }, `${app} is ended\n`);
 }
 
-/** @param {string} place a file, standard input, or JSON */
-function description(place) {
-  if (place.trimStart().startsWith('{')) return json(place, 'the app');
+/** @type {Action['act']} */
+async function keys(server, [app = ''], values) {
+  const all = await ask(server, path(app, 'keys'));
+  const rows = all.map((/** @type {any} */ { id, capability, revocableTokens, validUntil }) =>
+    [id, capability, revocableTokens ? 'revocable' : '', validUntil === null ? '' : new Date(validUntil).toISOString()]);
+  print(values, all, table(['key', 'may', 'tokens', 'until'], rows));
+}
+
+/** @param {any} values @param {string} app @param {any} key */
+const printKey = (values, app, key) => print(values, key, table(['app', 'key'], [[app, key.keyStr]]));
+
+/** @type {Action['act']} */
+async function addKey(server, [app = '', capability], values) {
+  const body = {
+    ...capability !== undefined && { capability: json(capability, 'CAPABILITY') }, ...values.revocable && { revocableTokens: true },
+  };
+  printKey(values, app, await ask(server, path(app, 'keys'), { method: 'POST', body }));
+}
+
+/** @type {Action['act']} */
+async function rotateKey(server, [app = '', key = ''], values) {
+  const body = values.overlap === undefined ? {} : { overlap: values.overlap * 1_000 };
+  printKey(values, app, await ask(server, path(app, 'keys', key, 'rotate'), { method: 'POST', body }));
+}
+
+/** @type {Action['act']} */
+async function removeKey(server, [app = '', key = ''], values) {
+  await ask(server, path(app, 'keys', key), { method: 'DELETE' });
+  print(values, { removed: key }, `${app}.${key} is removed\n`);
+}
+
+/** What of its rules is not as usual. @param {any} namespace */
+const rulesOf = ({ id, notEffective, ...rules }) =>
+  JSON.stringify(Object.fromEntries(Object.entries(rules).filter(([, value]) => value !== false && value !== null)));
+
+/** @type {Action['act']} */
+async function namespaces(server, [app = ''], values) {
+  const all = await ask(server, path(app, 'namespaces'));
+  print(values, all, table(['namespace', 'rules'], all.map((/** @type {any} */ one) => [one.id, rulesOf(one)])));
+}
+
+/** @type {Action['act']} */
+async function setNamespace(server, [app = '', id = '', place], values) {
+  const namespace = await ask(server, path(app, 'namespaces', id), { method: 'PUT', body: described('the namespace', place) });
+  print(values, namespace, table(['namespace', 'rules'], [[namespace.id, rulesOf(namespace)]]));
+  if (!values.json) warn(namespace.notEffective);
+}
+
+/** @type {Action['act']} */
+async function removeNamespace(server, [app = '', id = ''], values) {
+  await ask(server, path(app, 'namespaces', id), { method: 'DELETE' });
+  print(values, { removed: id }, `the namespace ${id} is removed\n`);
+}
+
+/**
+ * What a file, standard input or a text of JSON says; without any it is an object without fields.
+ * @param {string} what @param {string} [place]
+ */
+function described(what, place = '{}') {
+  if (place.trimStart().startsWith('{')) return json(place, what);
   return place === '-' ? json(fs.readFileSync(0, 'utf8'), 'standard input') : json(contents('FILE', place), place);
 }

@@ -274,12 +274,59 @@ test('apps are made, listed and ended', async () => {
   assert.equal(own.code, 0);
   assert.equal((await done(['apps', 'end', made.appId])).out, `${made.appId} is ended\n`);
   await refused(['apps', 'end', 'demo'], /\(40[34]00\)/, 1);
-  await refused(['apps', 'end'], /which\?/);
-  await refused(['apps', 'make'], /there are list, create and end/);
+  await refused(['apps', 'end'], /say courtside apps end APP/);
+  await refused(['apps', 'list', 'x'], /say courtside apps list$/m);
+  await refused(['apps', 'make'], /there is no apps make; there are list, create, end, keys, /);
   await refused(['apps', 'create', '{'], /the app must be JSON/);
   await refused(['apps', 'list', '--admin-token', 'wrong-admin-token'], /\(40101\)/, 1);
   const none = await cli(['apps', 'list'], { ...environment, COURTSIDE_ADMIN_TOKEN: '' });
   assert.match(none.err, /only the operator may/);
+});
+
+test('keys of an app are added, rotated and removed', async () => {
+  const { appId: app } = JSON.parse((await done(['apps', 'create', '--json'])).out);
+  const keyOf = (/** @type {string[]} */ lines) => lines[1]?.split('\t')[1] ?? '';
+  const works = async (/** @type {string} */ key) => (await cli(['publish', 'x', 'y', '--key', key], environment)).code === 0;
+  const added = keyOf((await done(['apps', 'add-key', app, '{"*":["publish"]}', '--revocable'])).lines);
+  assert.ok(added.startsWith(`${app}.`) && await works(added));
+  const id = added.slice(app.length + 1).split(':')[0] ?? '';
+  const listed = async () => (await done(['apps', 'keys', app])).lines.slice(1).map((line) => line.split('\t'));
+  assert.deepEqual((await listed()).at(-1), [id, '{"*":["publish"]}', 'revocable', '']);
+  const next = keyOf((await done(['apps', 'rotate-key', app, id, '--overlap', '1h'])).lines);
+  assert.ok(await works(next) && await works(added), 'both are good for an hour');
+  const [, , , until = ''] = (await listed()).find(([one]) => one === id) ?? [];
+  assert.ok(Math.abs(Date.parse(until) - Date.now() - 3_600_000) < 60_000, until);
+  assert.equal((await done(['apps', 'remove-key', app, id])).out, `${app}.${id} is removed\n`);
+  assert.deepEqual([await works(added), await works(next)], [false, true]);
+  const at = JSON.parse((await done(['apps', 'rotate-key', app, next.slice(app.length + 1).split(':')[0] ?? '', '--overlap', '0', '--json'])).out);
+  assert.deepEqual([await works(next), await works(at.keyStr)], [false, true], 'without an overlap at once');
+  await refused(['apps', 'remove-key', app], /say courtside apps remove-key APP KEY/);
+  await refused(['apps', 'remove-key', app, 'none'], /\(40400\)/, 1);
+  await refused(['apps', 'add-key', app, '{"*":["fly"]}'], /is no operation/, 1);
+  await refused(['apps', 'add-key', app, 'all'], /CAPABILITY must be JSON/);
+  await refused(['apps', 'add-key', app, '--overlap', '1h'], /--overlap goes with rotate-key/);
+  await refused(['apps', 'keys', app, '--revocable'], /--revocable goes with add-key/);
+  await refused(['apps', 'rotate-key', app, id, '--overlap', '91d'], /--overlap must be a time such as/);
+  await refused(['apps', 'add-key', 'demo'], /\(40300\)/, 1);
+  await refused(['apps', 'keys', 'no-such-app'], /no such app \(40400\)/, 1);
+  assert.doesNotMatch((await done(['apps', 'keys', 'demo', '--json'])).out, /secret/i);
+});
+
+test('namespaces of an app are set and removed', async () => {
+  const { appId: app } = JSON.parse((await done(['apps', 'create', '--json'])).out);
+  const set = await done(['apps', 'set-namespace', app, 'chat', '{"persisted":true,"mutableMessages":true}']);
+  assert.match(set.out, /^namespace\trules\nchat\t\{.*"persisted":true.*\}\n$/);
+  await done(['apps', 'set-namespace', app, 'chat', '-'], '{"maxMembers":10}');
+  await done(['apps', 'set-namespace', app, 'bare']);
+  const { out } = await done(['apps', 'namespaces', app]);
+  assert.equal(out, 'namespace\trules\nchat\t{"maxMembers":10}\nbare\t{}\n', 'all rules are those that were given last');
+  assert.equal((await done(['apps', 'remove-namespace', app, 'bare'])).out, 'the namespace bare is removed\n');
+  assert.deepEqual(JSON.parse((await done(['apps', 'namespaces', app, '--json'])).out).map((/** @type {any} */ one) => one.id), ['chat']);
+  await refused(['apps', 'set-namespace', app, 'chat', '{"persistd":true}'], /persistd.*\(40000\)/, 1);
+  await refused(['apps', 'set-namespace', app, 'chat', '{'], /the namespace must be JSON/);
+  await refused(['apps', 'set-namespace', app, 'chat', '{"id":"other"}'], /another than the path's/, 1);
+  await refused(['apps', 'remove-namespace', app, 'none'], /\(40400\)/, 1);
+  await refused(['apps', 'set-namespace', 'demo', 'chat', '{}'], /\(40300\)/, 1);
 });
 
 test('check-apps says what the server says, and where', async (t) => {
