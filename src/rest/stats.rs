@@ -18,7 +18,7 @@ use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, StatsQuery};
 use crate::stats::interval::{MINUTE_MS, minute_of};
 use crate::stats::{Tally, Unit, fixtures, item};
 
-const CARRIED: [&str; 7] = ["start", "end", "direction", "limit", "unit", "by", "format"];
+const CARRIED: [&str; 8] = ["start", "end", "direction", "limit", "unit", "by", "format", "v"];
 
 /// Fails with 40160 for who may not see them, and with 40003 for a parameter that is not what it must be.
 pub fn begin(request: &Request, caller: &Caller, form: Form, now_ms: u64) -> Result<Step, ErrorInfo> {
@@ -26,7 +26,7 @@ pub fn begin(request: &Request, caller: &Caller, form: Form, now_ms: u64) -> Res
     let now = now_ms / MINUTE_MS;
     let query = query(request, now)?;
     let app = caller.app().id().clone();
-    let page = StatsPage { app: app.clone(), query, now, links: Links::of(request, "stats", &CARRIED) };
+    let page = StatsPage::new(app.clone(), query, now, request);
     Ok(form.ask(AppCall { app, request: AppRequest::Stats(query) }, move |response| match response {
         AppResponse::Stats(intervals) => Ok(Step::Reply(page.answered(form, &intervals, 0))),
         _ => Err(another_answer()),
@@ -38,7 +38,7 @@ pub fn begin(request: &Request, caller: &Caller, form: Form, now_ms: u64) -> Res
 pub fn of_deployment(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
     let now = context.now_ms / MINUTE_MS;
     let query = query(request, now)?;
-    let page = StatsPage { app: AppId::deployment(), query, now, links: Links::of(request, "stats", &CARRIED) };
+    let page = StatsPage::new(AppId::deployment(), query, now, request);
     metrics::survey(request, form, context, move |configured, made| {
         metrics::ask_all(configured, made, &AppRequest::Stats(query), form, move |_, missing, answers| {
             let (intervals, missing) = summed(&query, missing, answers);
@@ -96,9 +96,16 @@ struct StatsPage {
     /// The present minute.
     now: u64,
     links: Links,
+    /// Whether the client speaks a version whose items are trees.
+    is_nested: bool,
 }
 
 impl StatsPage {
+    fn new(app: AppId, query: StatsQuery, now: u64, request: &Request) -> StatsPage {
+        let links = Links::of(request, "stats", &CARRIED);
+        StatsPage { app, query, now, links, is_nested: request.version() <= 2 }
+    }
+
     /// Items say how many apps are missing in them, if any are.
     fn answered(self, form: Form, intervals: &[(u64, Tally)], missing: usize) -> Reply {
         let StatsQuery { unit, limit, .. } = self.query;
@@ -108,7 +115,7 @@ impl StatsPage {
             if missing > 0 {
                 item["appsMissing"] = missing.into();
             }
-            item
+            if self.is_nested { item::nested(item) } else { item }
         };
         form.page(&intervals.iter().take(limit).map(item).collect::<Vec<_>>(), self.links.header(next))
     }

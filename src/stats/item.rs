@@ -1,4 +1,5 @@
-//! One interval as `GET /stats` tells it: flat names, and only what is not zero (protocol.md § 21).
+//! One interval as `GET /stats` tells it: flat names, or as a tree to clients of version 2, and only what is not zero
+//! (protocol.md § 21).
 
 use std::collections::BTreeMap;
 
@@ -32,6 +33,23 @@ pub fn item(app: &AppId, unit: Unit, minute: u64, tally: &Tally, now: u64) -> Va
     }
     item.insert("entries".to_owned(), entries(tally).into());
     Value::Object(item)
+}
+
+/// The item as clients up to version 2 read it: without `entries`, whose names are paths of a tree instead, and with
+/// token requests beside all others, as [`fixtures`](super::fixtures) has them.
+pub fn nested(mut item: Value) -> Value {
+    let Some(Value::Object(entries)) = item.as_object_mut().and_then(|item| item.remove("entries")) else {
+        return item;
+    };
+    for (name, count) in entries {
+        let path = match name.strip_prefix("apiRequests.") {
+            Some(requests) if requests.starts_with("all.") => continue,
+            Some(requests) => requests.replace("other.", "apiRequests."),
+            None => name.strip_prefix("messages.").map_or(name.clone(), str::to_owned),
+        };
+        *path.split('.').fold(&mut item, |node, key| &mut node[key]) = count;
+    }
+    item
 }
 
 fn entries(tally: &Tally) -> Map<String, Value> {
@@ -138,6 +156,32 @@ mod tests {
         });
         assert_eq!(shown(&tally), expected);
         assert_eq!(shown(&Tally::default()), json!({}));
+    }
+
+    #[test]
+    fn for_version_2_the_names_are_a_tree() {
+        let mut tally = Tally::default();
+        tally.connections = Gauge::minute(8, 2, 4_500);
+        tally.add(Counter::TokensSucceeded, 2);
+        tally.add(Counter::RequestsFailed, 3);
+        tally.add(Counter::ChannelsOpened, 1);
+        tally.add_traffic(Way::RestIn, Kind::Messages, Metric::Count, 70);
+        tally.add_traffic(Way::Persisted, Kind::Presence, Metric::Data, 20);
+        let (app, minute) = (AppId::parse("demo").unwrap(), interval::minute_of("2025-02-03:15").unwrap());
+        let of_kinds = json!({ "messages": { "count": 70 }, "all": { "count": 70 } });
+        let expected = json!({
+            "intervalId": "2025-02-03:15", "unit": "hour", "schema": SCHEMA, "appId": "demo",
+            "inbound": { "rest": of_kinds, "all": of_kinds },
+            "all": of_kinds,
+            "persisted": { "presence": { "data": 20 }, "all": { "data": 20 } },
+            "connections": { "all": { "peak": 8, "min": 2, "mean": 4.5 } },
+            "channels": { "opened": 1 },
+            "apiRequests": { "failed": 3 },
+            "tokenRequests": { "succeeded": 2 },
+        });
+        assert_eq!(nested(item(&app, Unit::Hour, minute, &tally, minute + 60)), expected);
+        let empty = nested(item(&app, Unit::Hour, minute, &Tally::default(), minute + 60));
+        assert_eq!(empty.as_object().map(Map::len), Some(4), "{empty}");
     }
 
     #[test]

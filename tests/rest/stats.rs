@@ -78,6 +78,32 @@ fn intervals_are_those_that_have_data_and_sum_up() {
 }
 
 #[test]
+fn clients_up_to_version_2_get_trees() {
+    let mut world = with_fixtures();
+    let mut asked_as = |version: &str| {
+        let mut asked = get("/stats").query("unit", "hour").query("end", "2025-02-03:15").query("limit", "1");
+        asked.request.headers.x_ably_version = Some(version.into());
+        let mut page = world.send(asked);
+        assert!(page.next().is_some(), "{}", page.json);
+        page.json[0].take()
+    };
+    for old in ["1.2", "2"] {
+        let item = asked_as(old);
+        assert_eq!(item["inbound"]["realtime"]["messages"], json!({ "count": 110, "data": 11_000 }));
+        assert_eq!(item["all"]["all"]["count"], 110);
+        assert_eq!(item["connections"]["all"]["peak"], 60);
+        assert_eq!((&item["intervalId"], &item["unit"]), (&json!("2025-02-03:15"), &json!("hour")));
+        assert_eq!(item.get("entries"), None);
+    }
+    let item = asked_as("3");
+    assert_eq!(item["entries"]["messages.inbound.realtime.messages.count"], 110);
+    assert_eq!(item.get("inbound"), None);
+    let page = world.send(get("/stats").query("limit", "1").query("v", "2"));
+    let next = page.next().expect("three minutes are more than one page");
+    assert!(next.contains(&("v".into(), "2".into())), "the next page is of the same version: {next:?}");
+}
+
+#[test]
 fn both_ends_are_rounded_down_and_the_last_interval_is_whole() {
     let mut world = with_fixtures();
     let at = |start, end, unit| [("start", start), ("end", end), ("unit", unit)];
