@@ -39,6 +39,9 @@ pub const STATS_CLOSED_AT_ONCE: usize = 20;
 pub const STATS_MINUTES_KEPT: u64 = 7 * 24 * 60;
 pub const STATS_HOURS_KEPT_MINUTES: u64 = 400 * 24 * 60;
 
+/// Error codes of which an interval tells how often clients were told each, the most frequent: 250 bytes of JSON.
+pub const STATS_CODES_MAX: usize = 10;
+
 /// Intervals in a page.
 pub const STATS_PAGE_MAX: usize = 1_000;
 

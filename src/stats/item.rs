@@ -1,12 +1,14 @@
 //! One interval as `GET /stats` tells it: flat names, or as a tree to clients of version 2, and only what is not zero
 //! (protocol.md § 21).
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
 use super::interval::{self, Unit};
 use super::tally::{Counter, Gauge, KINDS, Metric, Tally, Way};
+use crate::limits::STATS_CODES_MAX;
 use crate::model::message::Kind;
 use crate::model::name::AppId;
 
@@ -75,6 +77,9 @@ fn entries(tally: &Tally) -> Map<String, Value> {
         add(format!("{what}.min"), gauge.min);
     }
     add("connections.all.refused".to_owned(), tally.get(Counter::ConnectionsRefused));
+    let mut codes: Vec<_> = tally.refusals.iter().collect();
+    codes.sort_by_key(|(_, count)| Reverse(**count));
+    codes.into_iter().take(STATS_CODES_MAX).for_each(|(code, count)| add(format!("errors.{code}"), *count));
     let mut entries: Map<String, Value> =
         counts.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name, count.into())).collect();
     for (name, gauge) in [("connections.all.mean", tally.connections), ("channels.mean", tally.channels)] {
@@ -182,6 +187,17 @@ mod tests {
         assert_eq!(nested(item(&app, Unit::Hour, minute, &tally, minute + 60)), expected);
         let empty = nested(item(&app, Unit::Hour, minute, &Tally::default(), minute + 60));
         assert_eq!(empty.as_object().map(Map::len), Some(4), "{empty}");
+    }
+
+    #[test]
+    fn the_most_frequent_errors_have_their_codes() {
+        let mut tally = Tally::default();
+        for code in 40_000..40_000 + STATS_CODES_MAX as u32 + 5 {
+            (40_000..=code).for_each(|_| tally.refuse_code(code));
+        }
+        let shown = shown(&tally);
+        assert_eq!(shown.as_object().unwrap().len(), STATS_CODES_MAX);
+        assert_eq!((&shown["errors.40014"], &shown["errors.40005"]), (&json!(15), &json!(6)));
     }
 
     #[test]

@@ -158,7 +158,9 @@ async function meanings() {
  */
 async function codes(before, means) {
   const isFirst = before.size === 0;
-  const found = [...await metrics()].flatMap(([name, count]) => {
+  const [counted, hour] = await Promise.all([metrics(), lastHour()]);
+  const inHour = (/** @type {any} */ code) => [...minutes(hour)].reduce((sum, entries) => sum + (entries[`errors.${code}`] ?? 0), 0);
+  const found = [...counted].flatMap(([name, count]) => {
     const code = name.match(/^courtside_refusals_total\{code="(\d+)"\}$/)?.[1];
     return code ? [[code, count]] : [];
   });
@@ -167,6 +169,6 @@ async function codes(before, means) {
   before.set('', 0);
   const lately = (/** @type {any} */ [code, count]) => count - (before.get(code) ?? 0);
   const rows = found.sort((a, b) => lately(b) - lately(a) || Number(b[1]) - Number(a[1])).map((one) => [
-    make('a', { href: `/errors#${one[0]}` }, one[0]), means.get(`${one[0]}`) ?? '', number.format(Number(one[1])), number.format(lately(one))]);
-  return table(['Code', 'Means', 'Times', 'Since this page was opened'], rows, 'No client was told an error.');
+    make('a', { href: `/errors#${one[0]}` }, one[0]), means.get(`${one[0]}`) ?? '', number.format(lately(one)), number.format(inHour(one[0])), number.format(Number(one[1]))]);
+  return table(['Code', 'Means', 'Since this page was opened', 'In the last hour', 'In all'], rows, 'No client was told an error.');
 }
