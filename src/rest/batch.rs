@@ -207,19 +207,21 @@ impl SpecResult {
     }
 }
 
-/// The answer before version 3: any failure fails the whole, whose body still says what succeeded.
+/// The answer before version 3: any failure fails the whole.
 fn flat(form: Form, results: Vec<SpecResult>) -> Reply {
+    let failures = results.iter().map(|result| result.failure_count).sum();
+    let results: Vec<ChannelResult> = results.into_iter().flat_map(|result| result.results).collect();
+    if failures == 0 { form.created(&results) } else { partly_failed(form, failures, &results) }
+}
+
+/// The answer before version 3 to a batch of which some failed; its body still says what succeeded.
+pub fn partly_failed(form: Form, failures: usize, results: &impl Serialize) -> Reply {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Failure<'a> {
+    struct Failure<'a, R> {
         error: &'a ErrorInfo,
-        batch_response: Vec<ChannelResult>,
+        batch_response: &'a R,
     }
-    let failures: usize = results.iter().map(|result| result.failure_count).sum();
-    let batch_response: Vec<ChannelResult> = results.into_iter().flat_map(|result| result.results).collect();
-    if failures == 0 {
-        return form.created(&batch_response);
-    }
-    let error = Code::BatchFailed.because(format!("{failures} of the batch's publishes failed"));
-    form.failure(&error, vec![], &Failure { error: &error, batch_response })
+    let error = Code::BatchFailed.because(format!("{failures} of the batch's requests failed"));
+    form.failure(&error, vec![], &Failure { error: &error, batch_response: results })
 }

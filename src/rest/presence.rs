@@ -4,11 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde::Serialize;
 
-use super::Step;
 use super::caller::Caller;
 use super::history::limit;
 use super::page::{Links, bad_cursor};
 use super::step::unanswered;
+use super::{Step, batch};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request};
 use crate::limits::{BATCH_MAX_CHANNELS, MEMBERS_MAX_LIMIT};
@@ -60,7 +60,8 @@ fn members(page: &MembersPage) -> Result<Vec<Entry>, ErrorInfo> {
 
 /// Fails with 40000 when no channels are named, or too many; what is wrong with one fails for that one alone.
 pub fn begin_batch(request: &Request, caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
-    let names: Vec<&str> = request.parameter("channels").unwrap_or_default().split(',').collect();
+    let separator = request.parameter("separator").filter(|separator| !separator.is_empty()).unwrap_or(",");
+    let names: Vec<&str> = request.parameter("channels").unwrap_or_default().split(separator).collect();
     if names == [""] || names.len() > BATCH_MAX_CHANNELS {
         return Err(Code::BadRequest.because(format!("'channels' names from 1 to {BATCH_MAX_CHANNELS} channels")));
     }
@@ -74,7 +75,7 @@ pub fn begin_batch(request: &Request, caller: &Caller, form: Form) -> Result<Ste
         });
         slots.push((name.to_owned(), place));
     }
-    let pending = Batch { slots };
+    let pending = Batch { slots, is_flat: request.version() <= 2 };
     match calls.is_empty() {
         true => Ok(Step::Reply(pending.answered(form, Vec::new()))),
         false => Ok(form.calls(calls, move |answers| Ok(pending.answered(form, answers)))),
@@ -91,6 +92,8 @@ fn call(name: &str, caller: &Caller) -> Result<ChannelCall, ErrorInfo> {
 /// Channels, each with the place of its call, or why it was not made.
 struct Batch {
     slots: Vec<(String, Result<usize, ErrorInfo>)>,
+    /// Whether the client speaks a version whose answer is one flat list.
+    is_flat: bool,
 }
 
 impl Batch {
@@ -100,7 +103,13 @@ impl Batch {
         let results: Vec<ChannelResult> =
             self.slots.iter().map(|(channel, place)| result(channel, place, &sets, form.format)).collect();
         let failure_count = results.iter().filter(|result| result.error.is_some()).count();
-        form.ok(&BatchResult { success_count: results.len() - failure_count, failure_count, results })
+        match (self.is_flat, failure_count) {
+            (true, 0) => form.ok(&results),
+            (true, failures) => batch::partly_failed(form, failures, &results),
+            (false, _) => {
+                form.ok(&BatchResult { success_count: results.len() - failure_count, failure_count, results })
+            }
+        }
     }
 }
 

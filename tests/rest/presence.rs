@@ -102,6 +102,26 @@ fn a_batch_asks_for_several_channels() {
 }
 
 #[test]
+fn version_two_gets_a_flat_list_of_members() {
+    let mut world = World::new();
+    let mut asked_for = |channels: &str, version: &str| {
+        let mut asked = get("/presence").query("channels", channels).query("separator", "|");
+        asked.request.headers.x_ably_version = Some(version.into());
+        world.send(asked)
+    };
+    for old in ["2", "1.2"] {
+        let reply = asked_for("a|b,c", old);
+        let empty = json!([{ "channel": "a", "presence": [] }, { "channel": "b,c", "presence": [] }]);
+        assert_eq!((reply.status, &reply.json), (200, &empty));
+        let reply = asked_for("a|:bad", old);
+        assert_eq!((reply.status, reply.code()), (400, Code::BatchFailed.number()));
+        assert_eq!(reply.json["batchResponse"][0]["channel"], "a");
+        assert_eq!(reply.json["batchResponse"][1]["error"]["code"], Code::BadChannelName.number());
+    }
+    assert_eq!(asked_for("a|:bad", "3").json["failureCount"], 1);
+}
+
+#[test]
 fn status_counts_members() {
     let mut world = room();
     let metrics = world.send(get("/channels/room")).json["status"]["occupancy"]["metrics"].clone();
