@@ -56,7 +56,7 @@ pub fn begin(request: &Request, caller: &Caller, form: Form, random: &[u8; 32]) 
         let place = |channel: String| batch.place(channel, checked.as_ref());
         outcomes.push(spec.channels.into_iter().map(place).collect());
     }
-    let pending = Pending { specs: outcomes, is_list, is_flat: request.version() <= 2 };
+    let pending = Pending { specs: outcomes, is_list, is_flat: is_flat(request) };
     let calls = batch.calls();
     match calls.is_empty() {
         true => Ok(Step::Reply(pending.answered(form, Vec::new()))),
@@ -205,6 +205,11 @@ impl SpecResult {
         let failure_count = results.iter().filter(|result| matches!(result, ChannelResult::Failed { .. })).count();
         SpecResult { success_count: results.len() - failure_count, failure_count, results }
     }
+}
+
+/// Whether the client reads the answers to batches as they were before version 3. Some of version 2 ask for the newer.
+pub fn is_flat(request: &Request) -> bool {
+    request.version() <= 2 && request.parameter("newBatchResponse") != Some("true")
 }
 
 /// The answer before version 3: any failure fails the whole.

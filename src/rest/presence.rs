@@ -75,7 +75,7 @@ pub fn begin_batch(request: &Request, caller: &Caller, form: Form) -> Result<Ste
         });
         slots.push((name.to_owned(), place));
     }
-    let pending = Batch { slots, is_flat: request.version() <= 2 };
+    let pending = Batch { slots, is_flat: batch::is_flat(request) };
     match calls.is_empty() {
         true => Ok(Step::Reply(pending.answered(form, Vec::new()))),
         false => Ok(form.calls(calls, move |answers| Ok(pending.answered(form, answers)))),

@@ -43,6 +43,8 @@ fn version_two_gets_a_flat_list() {
         old.request.headers.x_ably_version = Some(version.into());
         let reply = World::new().send(old.clone());
         assert_eq!((reply.status, &reply.json[1]["channel"]), (201, &json!("b")), "{version}");
+        let reply = World::new().send(old.clone().query("newBatchResponse", "true"));
+        assert_eq!((reply.status, &reply.json["successCount"]), (201, &json!(2)), "{version}");
     }
     old.request.body = br#"{"channels":["a",":b"],"messages":{}}"#.to_vec();
     let reply = World::new().send(old);

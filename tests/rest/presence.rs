@@ -119,6 +119,9 @@ fn version_two_gets_a_flat_list_of_members() {
         assert_eq!(reply.json["batchResponse"][1]["error"]["code"], Code::BadChannelName.number());
     }
     assert_eq!(asked_for("a|:bad", "3").json["failureCount"], 1);
+    let mut newer = get("/presence").query("channels", "a").query("newBatchResponse", "true");
+    newer.request.headers.x_ably_version = Some("2".into());
+    assert_eq!(world.send(newer).json["successCount"], 1);
 }
 
 #[test]

@@ -299,6 +299,17 @@ test('a batch publishes on many channels', async () => {
   }
 });
 
+test('an SDK of version 2 publishes in batches, and asks for the members of many channels', async () => {
+  const { default: { Rest } } = await import('ably-1.2.50');
+  const { port } = new URL(runtime.url);
+  /** @type {any} its types say otherwise what it gives */
+  const client = new Rest.Promise({ key: demoKey, restHost: '127.0.0.1', port: Number(port), tls: false });
+  const [published] = await client.batchPublish([{ channels: ['old-a', 'old-b'], messages: [{ data: 'x' }] }]);
+  assert.deepEqual([published.successCount, published.failureCount], [2, 0]);
+  const members = await client.batchPresence(['old-a', 'old-b']);
+  assert.deepEqual([members.successCount, members.results.length], [2, 2]);
+});
+
 /** Until the clock has passed a time, so that the next message has a later one. @param {number} time */
 async function laterThan(time) {
   while (Date.now() <= time + 1) await new Promise((resolve) => setImmediate(resolve));
