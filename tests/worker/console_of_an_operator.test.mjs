@@ -44,6 +44,7 @@ test('an operator sees the channels of an app, and what is done there', { skip, 
   page.once('dialog', (dialog) => dialog.accept());
   await messages.getByRole('row', { name: 'one' }).getByRole('button', { name: 'Delete' }).click();
   await messages.getByText('(deleted)').waitFor();
+  assert.equal(await messages.getByRole('row', { name: '(deleted)' }).getByRole('button').count(), 0, 'it is not there to be changed');
   await fits(page, 'channel-of-an-operator');
 
   await banAndPurge(page, room, 'ann');

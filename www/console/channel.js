@@ -173,10 +173,12 @@ function messageTable(messages, open, trying) {
     const remove = act(async () => {
       if (confirm('Delete this message?')) await open().deleteMessage({ serial: message.serial });
     });
+    const isDeleted = message.action === 'message.delete';
+    const acts = isDeleted ? [] : [button('Edit', edit), ' ', button('Delete', remove, 'danger')];
     return [new Date(message.timestamp ?? 0).toLocaleTimeString(), make('code', {}, message.serial ?? ''),
-      message.name ?? '', message.action === 'message.delete' ? '(deleted)' : written(shown(message.data)),
+      message.name ?? '', isDeleted ? '(deleted)' : written(shown(message.data)),
       latency === undefined ? 'history' : `${Math.round(latency)} ms`,
-      ...trying ? [make('span', { className: 'actions' }, button('Edit', edit), ' ', button('Delete', remove, 'danger'))] : []];
+      ...trying ? [make('span', { className: 'actions' }, ...acts)] : []];
   };
   return table(['Time', 'Serial', 'Name', 'Data', 'Latency', ...trying ? [''] : []], messages.map(row), 'Nothing yet.');
 }
