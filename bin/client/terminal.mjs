@@ -55,7 +55,7 @@ export class Progress {
 
   constructor() {
     this.#everyMs = process.stderr.isTTY ? 200 : 5_000;
-    // What is done soon is no news for a log.
+    // A log needs no news of short work.
     if (!process.stderr.isTTY) this.#toldAt = performance.now();
   }
 

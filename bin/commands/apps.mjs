@@ -10,7 +10,7 @@ import { table } from '../client/terminal.mjs';
 import { BadOption, contents, flag, json, option, seconds } from '../readers.mjs';
 
 /**
- * What is done by its name: what stands behind that, how much of it must, and the options that it alone takes.
+ * An action of the command: the words that follow its name, how many there must be, and the options of its own.
  * @typedef {object} Action
  * @property {string} form
  * @property {[number, number]} takes
@@ -130,7 +130,7 @@ async function removeKey(server, [app = '', key = ''], values) {
   print(values, { removed: key }, `${app}.${key} is removed\n`);
 }
 
-/** What of its rules is not as usual. @param {any} namespace */
+/** The rules of a namespace that differ from the defaults. @param {any} namespace */
 const rulesOf = ({ id, notEffective, ...rules }) =>
   JSON.stringify(Object.fromEntries(Object.entries(rules).filter(([, value]) => value !== false && value !== null)));
 
@@ -154,7 +154,7 @@ async function removeNamespace(server, [app = '', id = ''], values) {
 }
 
 /**
- * What a file, standard input or a text of JSON says; without any it is an object without fields.
+ * Reads JSON from a file, from standard input or from the text itself; without any of them it is an empty object.
  * @param {string} what @param {string} [place]
  */
 function described(what, place = '{}') {

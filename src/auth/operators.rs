@@ -15,7 +15,7 @@ use crate::model::name::{AppId, LIFECYCLE, LOG, STATISTICS};
 /// Keeps what signs these tokens apart from whatever else the admin token may sign.
 const PURPOSE: &[u8] = b"courtside operators";
 
-/// Who an operator is on an app's channels: what is said and changed there is not said by nobody.
+/// The clientId of operators on an app's channels: members see who said or changed something.
 const CLIENT_ID: &str = "[operator]";
 
 /// How much of an app a token of an operator is good for.
@@ -23,7 +23,7 @@ const CLIENT_ID: &str = "[operator]";
 pub enum Reach {
     /// To hear what the admin token may ask for at any time: what was done and counted. On connections alone.
     Metachannels,
-    /// What the console does on channels: to see, publish, change and delete. Over REST too, and not for long.
+    /// To see channels, to publish, change and delete there, as the console does. Over REST too, and not for long.
     Channels,
 }
 

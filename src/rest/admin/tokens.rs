@@ -14,8 +14,8 @@ use crate::http::{Form, Request};
 use crate::model::name::AppId;
 use crate::rpc::Act;
 
-/// Of the deployment itself, where the audit of all apps is kept. Fails as [`apps::require_maker`] does, with 40000 for
-/// a scope, and with 40400 where anybody may make apps: there is no admin token then.
+/// Issues one of the deployment itself, where the audit of all apps is kept. Fails as [`apps::require_maker`] does,
+/// with 40000 for a scope, and with 40400 where anybody may make apps: there is no admin token then.
 pub fn of_deployment(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
     apps::require_maker(request, context)?;
     match reach(request)? {
