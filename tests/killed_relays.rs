@@ -55,7 +55,7 @@ fn comes(host: &mut Host, link: u64) -> bool {
     packets.first().expect("a CONNACK")[2] == 1
 }
 
-/// What it could not read it must not take for absent.
+/// Rows that could not be read are not taken for absent.
 #[test]
 fn a_session_outlives_storage_that_fails_while_its_relay_is_built_again() {
     for seed in 0..100 {

@@ -42,8 +42,8 @@ pub const TOKEN_DEFAULT_TTL_MS: u64 = 60 * 60 * 1000;
 pub const TOKEN_MAX_TTL_MS: u64 = 24 * 60 * 60 * 1000;
 pub const REVOCABLE_TOKEN_MAX_TTL_MS: u64 = 60 * 60 * 1000;
 
-/// The life of an operator's token of an app's channels. The console asks for the next, and each is in the audit, which
-/// keeps 1,000 entries: a day of watching adds 96.
+/// The life of an operator's token of an app's channels. The console asks for the next, and each is in the audit,
+/// which keeps 1,000 entries: a day of watching adds 96.
 pub const CONSOLE_TOKEN_TTL_MS: u64 = 15 * 60 * 1000;
 
 /// How far a client's clock may be from ours in what it signs.

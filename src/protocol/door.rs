@@ -191,7 +191,7 @@ impl Door {
         }
     }
 
-    /// What was sent is not known any more, and what is sent from now on has other packet ids.
+    /// The packets sent before are not known any more. Those sent from now on have other packet ids.
     pub fn go_on_behind(&mut self, packet_ids: u16) {
         let _ = packet_ids;
         match self {

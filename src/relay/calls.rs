@@ -49,7 +49,7 @@ impl Calls {
         }
     }
 
-    /// What is to be asked again in place of a call that failed without an answer. The answer to that is one to both.
+    /// The question to ask again after a call that failed without an answer. The next answer is one to both.
     pub fn again(&mut self, ticket: Ticket) -> Option<(ChannelName, Request)> {
         self.again.remove(&ticket)
     }

@@ -60,7 +60,7 @@ fn members(page: &MembersPage) -> Result<Vec<Entry>, ErrorInfo> {
 
 /// Fails with 40000 when no channels are named, or too many; what is wrong with one fails for that one alone.
 pub fn begin_batch(request: &Request, caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
-    let separator = request.parameter("separator").filter(|separator| !separator.is_empty()).unwrap_or(",");
+    let separator = request.parameter("separator").unwrap_or(",");
     let names: Vec<&str> = request.parameter("channels").unwrap_or_default().split(separator).collect();
     if names == [""] || names.len() > BATCH_MAX_CHANNELS {
         return Err(Code::BadRequest.because(format!("'channels' names from 1 to {BATCH_MAX_CHANNELS} channels")));

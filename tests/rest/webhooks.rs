@@ -1,4 +1,4 @@
-//! Who sees how webhooks of an app fare: its operators, and nobody else.
+//! The state of an app's webhooks is for its operators, and for nobody else.
 
 use courtside::error::Code;
 use serde_json::json;

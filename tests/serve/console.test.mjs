@@ -7,7 +7,7 @@ import { adminToken, key, serve } from './cli.mjs';
 
 const served = await serve({ after });
 
-/** What each page shows, by its link; what it has of the app's member and message, and of the operator. */
+/** By the link of each page, the text that it shows: of the app's member and message, or of the operator. */
 const pages = {
   key: {
     Overview: 'Messages a minute', Channels: 'room', Connections: 'ann', Bans: 'Nobody is banned', 'Apps and keys': 'demo.key1',

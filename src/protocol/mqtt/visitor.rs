@@ -328,7 +328,7 @@ impl Mqtt {
         if !self.forget(channel) {
             return Encoded::NOTHING;
         }
-        // What the server could not do it may do when its client comes back.
+        // The session keeps it: the server may well go on with it when its client comes back.
         match error.may_pass() {
             true => self.given_up.push(channel.into()),
             false => self.has_gap = true,

@@ -29,7 +29,7 @@ pub struct Manner {
     /// Behind this it began, at the earliest; and at the latest behind that, since when it was told so.
     pub begun: Option<Place>,
     told: Option<Place>,
-    /// Where a text that it was given stands again: which of them it has, the text does not say.
+    /// The places of a text that stands in the log more than once: the text does not say which of them came.
     perhaps: Vec<Place>,
 }
 
