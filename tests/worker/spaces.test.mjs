@@ -101,13 +101,17 @@ for (const { format, useBinaryProtocol } of formats) {
     const { space: ann, client } = await inSpace(t, `cursors-${format}`, { clientId: 'ann', useBinaryProtocol });
     const { space: bob, client: other } = await inSpace(t, `cursors-${format}`, { clientId: 'bob', useBinaryProtocol });
     const seen = once(bob.cursors, 'update', ({ position }) => position.x === 9);
+    const last = once(bob.cursors, 'update', ({ position }) => position.x === 10);
     // The SDK sends none before it knows of another member, which may be any number of moves away.
-    const move = () => ann.cursors.set({ position: { x: 9, y: 1 }, data: { state: 'drag' } });
-    const moving = setInterval(move, 20);
+    const move = (/** @type {number} */ x) => ann.cursors.set({ position: { x, y: 1 }, data: { state: 'drag' } });
+    const moving = setInterval(() => move(9), 20);
     await seen.finally(() => clearInterval(moving));
+    // The SDK sends by a timer of its own: after this one it has no more to send.
+    await move(10);
+    await last;
     assert.deepEqual([(await seen).clientId, (await seen).data], ['ann', { state: 'drag' }]);
-    const last = (await bob.cursors.getAll())[String(client.connection.id)];
-    assert.deepEqual([last?.clientId, last?.position], ['ann', { x: 9, y: 1 }]);
+    const stored = (await bob.cursors.getAll())[String(client.connection.id)];
+    assert.deepEqual([stored?.clientId, stored?.position], ['ann', { x: 10, y: 1 }]);
     // What the SDK does without waiting is acknowledged before this is.
     for (const one of [client, other]) await one.channels.get(`cursors-${format}::$cursors`).publish('done', null);
   });
