@@ -3,6 +3,7 @@
 
 pub mod addresses;
 mod form;
+mod head;
 pub mod percent;
 mod reply;
 mod request;

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::reply::{ERROR_CODE, Reply};
+use super::reply::{Browser, ERROR_CODE, Reply};
 use crate::model::trace::Trace;
+use crate::rpc::placement::Region;
 
 /// An HTTP request: what of it the API looks at.
 #[derive(Clone, Default)]
@@ -21,6 +22,7 @@ pub struct Request {
     pub is_secure: bool,
     /// Where it came from; empty when that is not known.
     pub address: String,
+    pub region: Region,
     /// At most as many bytes as [`body_bound`] gives, and one more: the shell need read no further, because that is
     /// refused.
     pub body: Vec<u8>,
@@ -33,6 +35,11 @@ pub struct Headers {
     pub content_type: Option<String>,
     pub content_encoding: Option<String>,
     pub accept: Option<String>,
+    pub access_control_request_headers: Option<String>,
+    /// What a stream of events has had last.
+    pub last_event_id: Option<String>,
+    pub sec_websocket_protocol: Option<String>,
+    pub upgrade: Option<String>,
     pub x_ably_clientid: Option<String>,
     pub x_ably_connectionkey: Option<String>,
     pub x_ably_devicesecret: Option<String>,
@@ -50,6 +57,15 @@ pub struct Headers {
 impl Headers {
     pub fn name_an_sdk(&self) -> bool {
         self.ably_agent.is_some() || self.x_ably_version.is_some()
+    }
+
+    pub fn browser(&self) -> Browser {
+        Browser { origin: self.origin.clone(), wanted_headers: self.access_control_request_headers.clone() }
+    }
+
+    /// Whether a WebSocket is asked for.
+    pub fn ask_for_a_socket(&self) -> bool {
+        self.upgrade.as_deref().is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
     }
 }
 

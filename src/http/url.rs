@@ -6,6 +6,13 @@ pub fn query(url: &str) -> Vec<(String, String)> {
     form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 
+/// What stands behind the host.
+pub fn path(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.find(['/', '?', '#']).map_or("", |start| &rest[start..]);
+    if path.starts_with('/') { before(path, &['?', '#']) } else { "/" }
+}
+
 /// The host and port, without those that the scheme implies.
 pub fn host(url: &str) -> &str {
     let authority = before(url.split_once("://").map_or("", |(_, rest)| rest), &['/', '?', '#']);
@@ -43,6 +50,20 @@ mod tests {
         }
         assert_eq!(host("http://[::1]:8787/"), "[::1]:8787");
         assert_eq!(host("about:blank"), "");
+    }
+
+    #[test]
+    fn a_path_is_all_between_host_and_query() {
+        for (url, wanted) in [
+            ("https://a/", "/"),
+            ("https://a/b/c%3F?d=/e#/f", "/b/c%3F"),
+            ("wss://a:1/b#?c", "/b"),
+            ("/b?c", "/b"),
+            ("http://a", "/"),
+            ("http://a?b=/c", "/"),
+        ] {
+            assert_eq!(path(url), wanted, "{url}");
+        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl DurableObject for App {
 impl App {
     pub fn ask(&self, _about: &str, question: &[u8], done: Done) {
         let object = self.registration.find();
-        let caller = object.borrow_mut().callers.call(done);
+        let caller = object.borrow_mut().callers.begin(done);
         match rpc::decode(question) {
             Ok(call) => turn(&object, AppInput::Call { caller, call }),
             Err(error) => answer(&object, caller, &Err(error)),

@@ -7,14 +7,14 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use js_sys::{Object, Promise, Reflect, Uint8Array};
+use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use worker::worker_sys::web_sys::Response as RawResponse;
+use worker::worker_sys::web_sys::{Request as RawRequest, Response as RawResponse};
 use worker::{Delay, Env, console_error};
 
-use super::platform::{Asked, ObjectNamespace, Stub, object};
+use super::platform::{self, Asked};
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CALL_PATIENCE_MS, CALL_PAUSES_MS};
@@ -43,27 +43,24 @@ pub const NOTICE: &str = "notice";
 /// The status of an object's answer to the router that it does not take a client in, with a [`Refusal`].
 pub const REFUSED: u16 = 421;
 
-/// The host is never looked up.
-const CONNECT_URL: &str = "https://object/connect";
-
-/// Where a request of a connection over HTTP goes.
-pub fn comet_url(verb: Verb) -> &'static str {
+/// The path of a request that belongs to a connection over HTTP.
+fn comet_path(verb: Verb) -> &'static str {
     match verb {
-        Verb::Connect => CONNECT_URL,
-        Verb::Recv => "https://object/recv",
-        Verb::Send => "https://object/send",
-        Verb::Close => "https://object/close",
-        Verb::Disconnect => "https://object/disconnect",
+        Verb::Connect => "/connect",
+        Verb::Recv => "/recv",
+        Verb::Send => "/send",
+        Verb::Close => "/close",
+        Verb::Disconnect => "/disconnect",
         #[cfg(feature = "socketio")]
-        Verb::Engine(Ask::Poll) => "https://object/engine/poll",
+        Verb::Engine(Ask::Poll) => "/engine/poll",
         #[cfg(feature = "socketio")]
-        Verb::Engine(Ask::Post) => "https://object/engine/post",
+        Verb::Engine(Ask::Post) => "/engine/post",
         #[cfg(feature = "socketio")]
-        Verb::Engine(Ask::Upgrade) => "https://object/engine/upgrade",
+        Verb::Engine(Ask::Upgrade) => "/engine/upgrade",
     }
 }
 
-/// What a request to such an address is for.
+/// What a request with such a path is for.
 pub fn comet_verb(path: &str) -> Verb {
     match path {
         "/connect" => Verb::Connect,
@@ -219,8 +216,7 @@ fn object_of(relay: &RelayName) -> (&'static str, &str) {
 }
 
 fn post<T>(env: &Env, class: &str, name: &str, about: &str, question: &[u8]) -> Call<T> {
-    let asked = stub(env, class, name, &object([])).and_then(|stub| stub.ask(about, &Uint8Array::from(question)));
-    Call(asked.ok(), PhantomData)
+    Call(platform::ask(env, class, name, about, question).ok(), PhantomData)
 }
 
 /// Asks an object to take a connection in, near the place that the hint says, if it must be made for that. Gives the
@@ -230,12 +226,12 @@ pub async fn connect(
     env: &Env,
     relay: &RelayName,
     hint: Option<&str>,
-    headers: Object,
+    upgrade: &str,
+    handover: &str,
 ) -> Result<RawResponse, Refusal> {
     let (class, name) = object_of(relay);
-    let hint = hint.map_or_else(|| object([]), |hint| object([("locationHint", hint.into())]));
     let unreachable = || Code::TimedOut.because("the server could not be reached; try again");
-    let response = fetch(env, class, name, &hint, CONNECT_URL, &object([("headers", headers.into())])).await;
+    let response = response(platform::connect(env, class, name, hint, upgrade, handover)).await;
     let response = response.map_err(|_| unreachable())?;
     match response.status() {
         101 | 200 => Ok(response),
@@ -248,30 +244,16 @@ pub async fn connect(
 }
 
 /// Brings a request of a connection over HTTP to the object that holds it.
-pub async fn pass_on(env: &Env, relay: &RelayName, verb: Verb, init: &Object) -> Answer<RawResponse> {
+pub async fn pass_on(env: &Env, relay: &RelayName, verb: Verb, key: &str, request: &RawRequest) -> Answer<RawResponse> {
     let (class, name) = object_of(relay);
-    let passed = fetch(env, class, name, &object([]), comet_url(verb), init).await;
-    passed.map_err(|_| unreachable())
+    response(platform::pass_on(env, class, name, comet_path(verb), key, request)).await.map_err(|_| unreachable())
+}
+
+async fn response(promise: Result<Promise, JsValue>) -> Result<RawResponse, JsValue> {
+    JsFuture::from(promise?).await.map(JsCast::unchecked_into)
 }
 
 async fn read(response: RawResponse) -> Option<Vec<u8>> {
     let body = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
     Some(Uint8Array::new(&body).to_vec())
-}
-
-async fn fetch(
-    env: &Env,
-    class: &str,
-    name: &str,
-    options: &Object,
-    url: &str,
-    init: &Object,
-) -> Result<RawResponse, JsValue> {
-    let response = JsFuture::from(stub(env, class, name, options)?.fetch(url, init)?).await?;
-    Ok(response.unchecked_into())
-}
-
-fn stub(env: &Env, class: &str, name: &str, options: &Object) -> Result<Stub, JsValue> {
-    let namespace: ObjectNamespace = Reflect::get(env, &class.into())?.unchecked_into();
-    namespace.get_by_name(name, options)
 }

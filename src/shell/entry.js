@@ -53,6 +53,16 @@ const objectOf = (name) => class extends DurableObject {
     inside(() => this.inner());
   }
 
+  /** What the router says of a request goes by headers that no client's own come through. */
+  fetch(request) {
+    const handover = request.headers.get('courtside-handover') ?? undefined;
+    const key = request.headers.get('courtside-connection-key') ?? undefined;
+    return new Promise((resolve, reject) => {
+      const done = (response) => (response ? resolve(response) : reject(new Error('no response could be made')));
+      inside(() => this.inner().hear(request, handover, key, done));
+    });
+  }
+
   /** What another object or the router asks, and gets as bytes. */
   ask(about, question) {
     return new Promise((resolve) => inside(() => this.inner().ask(about, question, resolve)));
@@ -68,7 +78,7 @@ const objectOf = (name) => class extends DurableObject {
 
   static {
     // Only those that there are: whether a class hears of WebSockets decides how the platform treats them.
-    for (const event of ['fetch', 'alarm', 'webSocketMessage', 'webSocketClose', 'webSocketError']) {
+    for (const event of ['alarm', 'webSocketMessage', 'webSocketClose', 'webSocketError']) {
       if (!built[name].prototype[event]) continue;
       this.prototype[event] = function hear(...args) {
         return inside(() => this.inner()[event](...args));

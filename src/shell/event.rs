@@ -4,24 +4,23 @@ use worker::{Env, Request, Response, Result};
 
 use super::config;
 use super::platform::{now_ms, random_bytes};
-use super::router::{read_body, read_head, refuse_unread, take, write_reply};
+use super::router::{Arrival, read_body, refuse_unread, take, write_reply};
 use crate::event;
 use crate::http;
 use crate::limits::EVENT_BODY_MAX_BYTES;
 
-pub async fn page(request: Request, env: &Env) -> Result<Response> {
+pub async fn page(Arrival { raw, head }: Arrival, env: &Env) -> Result<Response> {
     match config::event_key(env) {
-        Ok(_) => env.assets("ASSETS")?.fetch_request(request).await,
-        Err(error) => write_reply(http::refuse(&read_head(&request)?, &error)),
+        Ok(_) => env.assets("ASSETS")?.fetch_request(Request::from(raw)).await,
+        Err(error) => write_reply(http::refuse(&head, &error)),
     }
 }
 
-pub async fn token(mut raw: Request, env: &Env) -> Result<Response> {
-    let mut request = read_head(&raw)?;
+pub async fn token(Arrival { raw, head: mut request }: Arrival, env: &Env) -> Result<Response> {
     let key = take(&request.address).and_then(|()| config::event_key(env));
     let body = match key {
-        Ok(_) => read_body(&mut raw, EVENT_BODY_MAX_BYTES).await?,
-        Err(error) => return refuse_unread(&mut raw, http::refuse(&request, &error)).await,
+        Ok(_) => read_body(&raw, EVENT_BODY_MAX_BYTES).await?,
+        Err(error) => return refuse_unread(&raw, http::refuse(&request, &error)).await,
     };
     let (bytes, _held) = match body {
         Ok(body) => body.split(),

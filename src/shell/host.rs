@@ -4,9 +4,8 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 
-use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
-use worker::{Env, Error, Response, Result, WebSocketPair};
+use worker::{Env, Error, Response, Result};
 
 use super::callers::Callers;
 use super::platform::{self, Done, ObjectState, Socket, now_ms, random_id};
@@ -89,16 +88,9 @@ pub fn told(object: &ObjectRef, path: &str, body: &str) -> Option<Input> {
     }
 }
 
-/// A request that the driver answers, now or later.
-pub async fn ask(object: &ObjectRef, input: impl FnOnce(CallerId) -> Input) -> Result<Response> {
-    let (caller, answered) = object.borrow_mut().callers.request();
-    turn(object, input(caller));
-    answered.await.unwrap_or_else(|_| Err(Error::RustError("the object was interrupted".to_owned())))
-}
-
-/// A call from another object or the router, that the driver answers, now or later.
-pub fn call(object: &ObjectRef, done: Done, input: impl FnOnce(CallerId) -> Input) {
-    let caller = object.borrow_mut().callers.call(done);
+/// A request, or a call from another object or the router, that the driver answers, now or later.
+pub fn ask(object: &ObjectRef, done: Done, input: impl FnOnce(CallerId) -> Input) {
+    let caller = object.borrow_mut().callers.begin(done);
     turn(object, input(caller));
 }
 
@@ -225,21 +217,13 @@ fn hear<T, F: FnOnce(T) -> Input>(object: &ObjectRef, input: F) -> impl FnOnce(T
 }
 
 fn accept(object: &ObjectRef, caller: CallerId, socket: SocketId) {
-    let pair = WebSocketPair::new().and_then(|pair| {
-        let Object { sockets, state, .. } = &mut *object.borrow_mut();
-        let server: Socket = JsValue::from(pair.server.as_ref()).unchecked_into();
-        sockets.accept(state, server, socket).map_err(Error::from)?;
-        Ok(pair.client)
-    });
-    let response = match pair {
-        Ok(client) => Response::from_websocket(client),
-        Err(_) => {
-            // The object holds all that the platform allows.
-            later(object, async move { Input::Lost { socket } });
-            refused(&Refusal::Full)
-        }
-    };
-    object.borrow_mut().callers.respond(caller, response);
+    let Object { sockets, state, callers, .. } = &mut *object.borrow_mut();
+    let Some(done) = callers.end(caller) else { return };
+    if sockets.accept(state, socket, &done).is_err() {
+        // The object holds all that the platform allows.
+        later(object, async move { Input::Lost { socket } });
+        platform::respond(&done, refused(&Refusal::Full));
+    }
 }
 
 fn set_alarm(object: &ObjectRef, at_ms: u64) {

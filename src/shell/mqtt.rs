@@ -9,14 +9,14 @@ use js_sys::{ArrayBuffer, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use worker::worker_sys::web_sys::{MessageEvent, Response as RawResponse};
-use worker::{Delay, Env, EventStream, Request, Response, Result, WebSocket, WebSocketPair, WebsocketEvent};
+use worker::{Delay, Env, EventStream, Response, Result, WebSocket, WebSocketPair, WebsocketEvent};
 
-use super::platform::{self, Socket, now_ms, random_id};
+use super::platform::{Socket, now_ms, random_id};
 use super::router::{ATTEMPTS, COUNTED, Entrance, hand_over, take};
 use super::{config, directory};
 use crate::auth::{Credentials, Presented, Surface};
 use crate::error::Code;
-use crate::http::url;
+use crate::http;
 use crate::intake::mqtt;
 use crate::protocol::door::Door;
 use crate::protocol::mqtt::connect::Connect;
@@ -38,15 +38,12 @@ pub struct Knocker {
 }
 
 /// Whether a request for a WebSocket is one for MQTT.
-pub fn at(request: &Request) -> Result<Option<Knocker>> {
-    let asked = request.headers().get(PROTOCOL)?.unwrap_or_default();
-    let protocol = gate::subprotocol(&asked);
-    if !gate::is_at(&request.path(), protocol.is_some()) {
-        return Ok(None);
-    }
-    let address = platform::address(request)?;
-    let is_secure = url::is_secure(&request.inner().url());
-    Ok(Some(Knocker { address, is_secure, region: platform::region(request), protocol }))
+pub fn at(head: &http::Request) -> Option<Knocker> {
+    let protocol = gate::subprotocol(head.headers.sec_websocket_protocol.as_deref().unwrap_or_default());
+    gate::is_at(&head.path, protocol.is_some()).then(|| {
+        let http::Request { address, is_secure, region, .. } = head;
+        Knocker { address: address.clone(), is_secure: *is_secure, region: *region, protocol }
+    })
 }
 
 pub fn connect(knocker: Knocker, env: &Env) -> Result<RawResponse> {

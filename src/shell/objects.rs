@@ -2,18 +2,22 @@
 
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use worker::worker_sys::web_sys::Request as RawRequest;
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use super::calls::{self, CALL, DELIVER, FOLLOW, IDENTIFY, INSPECT, NOTICE, PROBE};
 use super::host::{self, ObjectRef};
 use super::platform::{self, Done, ObjectState, Socket, random_id};
 use super::registry::Registration;
-use super::router::{CONNECTION_KEY, Handover, read_body, refuse_unread, write_reply};
+use super::router::{Handover, read_body, refuse_unread, write_reply};
 use crate::base::pinned;
 use crate::http::uploads::Body;
+use crate::http::url;
 use crate::model::Format;
 use crate::object::{CallerId, Class, Entrance, Input};
 use crate::rpc::{self, Answer, ChannelCall, Delivery, Follow, Inspection, Notice, Probe};
+use crate::transport::comet::Verb;
 
 /// One channel: its order and log, and the sockets that named it when they connected.
 #[durable_object(alarm)]
@@ -37,8 +41,9 @@ macro_rules! object {
                 Self { registration: host::register(state, env, Class::$name) }
             }
 
-            async fn fetch(&self, request: Request) -> Result<Response> {
-                fetch(&self.registration, request).await
+            /// Requests come by `hear`.
+            async fn fetch(&self, _: Request) -> Result<Response> {
+                Response::error("", 404)
             }
 
             async fn alarm(&self) -> Result<Response> {
@@ -47,10 +52,16 @@ macro_rules! object {
             }
         }
 
-        /// Not by the `worker` crate's macro: it makes a promise and a task of every frame, though no frame waits for
-        /// anything.
+        /// Not by the `worker` crate's macro: it makes a promise and a task of every frame and every request, though
+        /// frames and new connections wait for nothing.
         #[wasm_bindgen]
         impl $name {
+            /// A request, and what the router says of it: the connection that it begins, or the key of the one that it
+            /// belongs to.
+            pub fn hear(&self, request: RawRequest, handover: Option<String>, key: Option<String>, done: Done) {
+                hear(host::find(&self.registration), request, handover, key, done);
+            }
+
             /// A call from another object or the router.
             pub fn ask(&self, about: &str, question: &[u8], done: Done) {
                 ask(&host::find(&self.registration), about, question, done);
@@ -86,45 +97,63 @@ macro_rules! object {
 object!(Channel);
 object!(Relay);
 
-async fn fetch(registration: &Registration<host::Object>, mut request: Request) -> Result<Response> {
-    let object = host::find(registration);
-    if let Some(key) = request.headers().get(CONNECTION_KEY)? {
-        return comet(&object, &mut request, key).await;
+fn hear(object: ObjectRef, request: RawRequest, handover: Option<String>, key: Option<String>, done: Done) {
+    let Some(handover) = handover else {
+        return spawn_local(async move {
+            match read(&object, &request, key).await {
+                Ok(Heard::Comet { verb, key, body }) => {
+                    host::ask(&object, done, |caller| Input::Comet { caller, verb, key, body });
+                }
+                Ok(Heard::Answered(response)) => platform::respond(&done, Ok(response)),
+                Err(error) => platform::respond(&done, Err(error)),
+            }
+        });
+    };
+    match Handover::read(&handover) {
+        Ok(Handover { opening, shard, channel, mode }) => {
+            let entrance = Box::new(Entrance { opening, shard, channel, mode, fresh_id: random_id() });
+            host::ask(&object, done, |caller| Input::Connect { caller, entrance });
+        }
+        Err(error) => platform::respond(&done, Err(error)),
     }
-    if let Some(Handover { opening, shard, channel, mode }) = Handover::read(request.headers())? {
-        let entrance = Box::new(Entrance { opening, shard, channel, mode, fresh_id: random_id() });
-        return host::ask(&object, |caller| Input::Connect { caller, entrance }).await;
+}
+
+/// A request that begins no connection, whose body has been read.
+enum Heard {
+    Comet { verb: Verb, key: String, body: Vec<u8> },
+    Answered(Response),
+}
+
+async fn read(object: &ObjectRef, request: &RawRequest, key: Option<String>) -> Result<Heard> {
+    let address = request.url();
+    let Some(key) = key else {
+        let body = JsFuture::from(request.text()?).await?.as_string().unwrap_or_default();
+        let Some(input) = host::told(object, url::path(&address), &body) else {
+            return Response::error("", 404).map(Heard::Answered);
+        };
+        host::turn(object, input);
+        return Response::empty().map(Heard::Answered);
+    };
+    let verb = calls::comet_verb(url::path(&address));
+    let body = match host::comet_bound(object, verb, &key) {
+        Ok(max_bytes) => read_body(request, max_bytes).await?,
+        Err(reply) => return refuse_unread(request, reply).await.map(Heard::Answered),
+    };
+    match body.map(Body::split) {
+        // It is not held for longer: the driver takes it in this turn.
+        Ok((body, _held)) => Ok(Heard::Comet { verb, key, body }),
+        Err(error) => write_reply(verb.refuse(&error)).map(Heard::Answered),
     }
-    let body = request.bytes().await?;
-    let path = request.path();
-    if let Some(input) = host::told(&object, &path, &String::from_utf8_lossy(&body)) {
-        host::turn(&object, input);
-        return Response::empty();
-    }
-    Response::error("", 404)
 }
 
 fn ask(object: &ObjectRef, about: &str, question: &[u8], done: Done) {
     match decode(about, question) {
-        Ok(called) => host::call(object, done, |caller| called.input(caller)),
+        Ok(called) => host::ask(object, done, |caller| called.input(caller)),
         // Who calls a channel reads why; the others learn that there is no answer.
         Err(error) => {
             let told = (about == CALL).then(|| pinned::encode(&Answer::<rpc::Response>::Err(error)));
             platform::answer(&done, told.as_deref());
         }
-    }
-}
-
-/// A request that belongs to a connection over HTTP.
-async fn comet(object: &ObjectRef, request: &mut Request, key: String) -> Result<Response> {
-    let verb = calls::comet_verb(&request.path());
-    let body = match host::comet_bound(object, verb, &key) {
-        Ok(max_bytes) => read_body(request, max_bytes).await?,
-        Err(reply) => return refuse_unread(request, reply).await,
-    };
-    match body.map(Body::split) {
-        Ok((body, _held)) => host::ask(object, |caller| Input::Comet { caller, verb, key, body }).await,
-        Err(error) => write_reply(verb.refuse(&error)),
     }
 }
 

@@ -1,17 +1,52 @@
 //! The platform's interfaces that the `worker` crate does not give as we need them: sockets that take one shared value
 //! for many sends, storage whose failures are errors and not exceptions thrown through Rust, and an object's own state.
 
-use js_sys::{Array, Date, Number, Object, Promise, Reflect, Uint8Array};
+use js_sys::{Array, Date, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
-use worker::worker_sys::web_sys::{ReadableStream, Response as RawResponse};
-use worker::{Env, Response};
+use worker::worker_sys::web_sys::{ReadableStream, Request as RawRequest, Response as RawResponse};
+use worker::{Env, Response, console_error};
 
 use super::config;
 use crate::base::maps;
 use crate::error;
 use crate::model::name::alphanumeric;
 use crate::protocol::Encoded;
-use crate::rpc::placement::Region;
+
+#[wasm_bindgen(module = "/src/shell/platform.js")]
+extern "C" {
+    /// What [`http::Request::read`](crate::http::Request::read) reads.
+    pub fn head(request: &RawRequest) -> String;
+
+    #[wasm_bindgen(catch)]
+    pub fn connect(
+        env: &Env,
+        binding: &str,
+        name: &str,
+        hint: Option<&str>,
+        upgrade: &str,
+        handover: &str,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = passOn)]
+    pub fn pass_on(
+        env: &Env,
+        binding: &str,
+        name: &str,
+        path: &str,
+        key: &str,
+        request: &RawRequest,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    pub fn ask(env: &Env, binding: &str, name: &str, about: &str, question: &[u8]) -> Result<Asked, JsValue>;
+
+    /// Fails when the object holds all that the platform allows.
+    #[wasm_bindgen(catch)]
+    pub fn accept(state: &ObjectState, id: u32, done: &Done) -> Result<Socket, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    pub fn save(socket: &Socket, record: &[u8]) -> Result<(), JsValue>;
+}
 
 #[wasm_bindgen]
 extern "C" {
@@ -38,12 +73,6 @@ extern "C" {
     #[wasm_bindgen(method, setter, structural, js_name = courtsideId)]
     pub fn mark_id(this: &Socket, id: u32);
 
-    type Incoming;
-
-    /// Where a request came from, as what stands before the worker says: it is not made anew for the sake of a header.
-    #[wasm_bindgen(method, getter, structural, js_name = courtsideAddress)]
-    fn said_address(this: &Incoming) -> Option<String>;
-
     /// `DurableObjectState`.
     pub type ObjectState;
 
@@ -52,9 +81,6 @@ extern "C" {
 
     #[wasm_bindgen(method, getter)]
     pub fn id(this: &ObjectState) -> ObjectId;
-
-    #[wasm_bindgen(method, catch, js_name = acceptWebSocket)]
-    pub fn accept_web_socket(this: &ObjectState, socket: &Socket, tags: &Array) -> Result<(), JsValue>;
 
     #[wasm_bindgen(method, js_name = getWebSockets)]
     pub fn web_sockets(this: &ObjectState) -> Array;
@@ -93,34 +119,17 @@ extern "C" {
         writes: &Closure<dyn FnMut() -> Result<(), JsValue>>,
     ) -> Result<(), JsValue>;
 
-    /// A class of objects.
-    pub type ObjectNamespace;
-
-    /// `options` may hold a `locationHint`, which counts when the object is made.
-    #[wasm_bindgen(method, catch, js_name = getByName)]
-    pub fn get_by_name(this: &ObjectNamespace, name: &str, options: &Object) -> Result<Stub, JsValue>;
-
-    /// One object, to be called.
-    pub type Stub;
-
-    #[wasm_bindgen(method, catch)]
-    pub fn fetch(this: &Stub, url: &str, init: &Object) -> Result<Promise, JsValue>;
-
-    /// The object's method of that name, in src/shell/entry.js.
-    #[wasm_bindgen(method, catch)]
-    pub fn ask(this: &Stub, about: &str, question: &Uint8Array) -> Result<Asked, JsValue>;
-
     /// The promise of an answer.
     pub type Asked;
 
     #[wasm_bindgen(method)]
     pub fn then(this: &Asked, answered: &JsValue, failed: &JsValue);
 
-    /// Takes the answer to a call from another object: bytes, or nothing when there is none.
+    /// Takes the answer to a call from another object, in bytes, or to a request, a response; or nothing.
     pub type Done;
 
     #[wasm_bindgen(method, catch)]
-    fn call(this: &Done, of: &JsValue, answer: Option<Uint8Array>) -> Result<(), JsValue>;
+    fn call(this: &Done, of: &JsValue, answer: &JsValue) -> Result<(), JsValue>;
 
     /// A response's body that takes as much as is read: a write is done when the reader has it.
     #[wasm_bindgen(js_name = IdentityTransformStream)]
@@ -168,26 +177,22 @@ extern "C" {
     pub fn to_array(this: &Cursor) -> Result<Array, JsValue>;
 }
 
-/// Where a request came from, as far as the platform knows.
-pub fn region(request: &worker::Request) -> Region {
-    let about = Reflect::get(request.inner(), &"cf".into()).ok().filter(JsValue::is_object);
-    let known = |name: &str| Reflect::get(about.as_ref()?, &name.into()).ok()?.as_string();
-    let longitude = known("longitude").map(|text| Number::parse_float(&text));
-    Region::of(known("continent").as_deref(), longitude)
-}
-
-/// Where a request came from: as what stands before the worker says, or the platform. Empty where nobody knows.
-pub fn address(request: &worker::Request) -> Result<String, worker::Error> {
-    match request.inner().unchecked_ref::<Incoming>().said_address() {
-        Some(address) => Ok(address),
-        None => Ok(request.headers().get("cf-connecting-ip")?.unwrap_or_default()),
-    }
-}
-
 /// Answers a call. The promise takes it later, so it gets a copy.
 pub fn answer(done: &Done, answer: Option<&[u8]>) {
     // To settle a promise doesn't fail.
-    drop(done.call(&JsValue::UNDEFINED, answer.map(Uint8Array::from)));
+    drop(done.call(&JsValue::UNDEFINED, &answer.map_or(JsValue::UNDEFINED, |bytes| Uint8Array::from(bytes).into())));
+}
+
+/// Answers a request.
+pub fn respond(done: &Done, response: Result<Response, worker::Error>) {
+    let response = response.map_or_else(
+        |error| {
+            console_error!("no response could be made: {error}");
+            JsValue::UNDEFINED
+        },
+        |response| RawResponse::from(response).into(),
+    );
+    drop(done.call(&JsValue::UNDEFINED, &response));
 }
 
 /// A plain object of these entries.

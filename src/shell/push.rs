@@ -10,7 +10,7 @@ use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Env, Response};
 
 use super::calls;
-use super::platform::{Stub, object, random_bytes};
+use super::platform::{object, random_bytes};
 use crate::app::push::web::{self, Cipher, Parties, VapidKeys};
 use crate::app::push::{Answered, Authorise, Outcome, Post, To, WebPush};
 use crate::auth::{Algorithm, SigningKey};
@@ -45,6 +45,12 @@ extern "C" {
 
     #[wasm_bindgen(catch, js_name = fetch)]
     fn fetch(url: &str, init: &Object) -> Result<Promise, JsValue>;
+
+    /// One that requests can go by.
+    type Service;
+
+    #[wasm_bindgen(method, catch, js_name = fetch)]
+    fn fetch_by(this: &Service, url: &str, init: &Object) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(js_namespace = AbortSignal, js_name = timeout)]
     fn abort_after(ms: f64) -> JsValue;
@@ -97,7 +103,7 @@ async fn ask(env: &Env, post: &Post) -> Result<Outcome, JsValue> {
     ]);
     let via = Reflect::get(env, &HTTP2.into())?;
     let asked = match post.needs_http2 && !via.is_undefined() {
-        true => via.unchecked_into::<Stub>().fetch(&post.url, &init),
+        true => via.unchecked_into::<Service>().fetch_by(&post.url, &init),
         false => fetch(&post.url, &init),
     };
     let response: RawResponse = done(asked).await?.unchecked_into();

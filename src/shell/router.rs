@@ -8,12 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use futures_util::StreamExt;
 use futures_util::future::{Either, join_all, select};
 use serde::{Deserialize, Serialize};
-use wasm_bindgen::JsValue;
-use worker::worker_sys::web_sys::Response as RawResponse;
-use worker::{Context, Delay, Env, Headers, Method, Request, Response, Result, console_error, event};
+use worker::worker_sys::web_sys::{Request as RawRequest, Response as RawResponse};
+use worker::{ByteStream, Context, Delay, Env, Headers, Response, Result, console_error, event};
 
 use super::directory::{self, Found};
-use super::platform::{self, now_ms, object, random_bytes, random_id};
+use super::platform::{self, now_ms, random_bytes, random_id};
 use super::way::Way;
 use super::{asking, calls, config};
 use crate::auth::{Apps, Attempts, Credentials, Grant, Presented, Surface};
@@ -21,7 +20,7 @@ use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::http::addresses::Addresses;
 use crate::http::uploads::{Body, Uploads};
-use crate::http::{self, Browser, Reply, url};
+use crate::http::{self, Reply};
 use crate::intake::parameters;
 use crate::limits::{STATS_LOOK_MS, STATS_ROUTER_MS};
 use crate::model::Format;
@@ -40,12 +39,6 @@ use crate::transport::comet::{self, Verb};
 #[cfg(feature = "socketio")]
 use crate::transport::engine;
 use crate::transport::events;
-
-/// Carries a [`Handover`] from the router to an object. Set by us on every upgrade, so a client's own is overwritten.
-const HANDOVER: &str = "courtside-handover";
-
-/// Carries the connection's key, to an object that holds connections over HTTP.
-pub const CONNECTION_KEY: &str = "courtside-connection-key";
 
 thread_local! {
     static UPLOADS: Uploads = Uploads::default();
@@ -77,10 +70,9 @@ impl Versioned for Handover {
 }
 
 impl Handover {
-    pub fn read(headers: &Headers) -> Result<Option<Handover>> {
-        let Some(text) = headers.get(HANDOVER)? else { return Ok(None) };
+    pub fn read(text: &str) -> Result<Handover> {
         let bytes = BASE64URL.decode(text).map_err(|error| worker::Error::RustError(error.to_string()))?;
-        rpc::decode(&bytes).map(Some).map_err(|error| worker::Error::RustError(error.message))
+        rpc::decode(&bytes).map_err(|error| worker::Error::RustError(error.message))
     }
 }
 
@@ -89,71 +81,72 @@ fn start() {
     console_error_panic_hook::set_once();
 }
 
+/// A request, and all of it but the body as the core reads it.
+pub struct Arrival {
+    pub raw: RawRequest,
+    pub head: http::Request,
+}
+
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, context: Context) -> Result<RawResponse> {
+async fn fetch(raw: RawRequest, env: Env, context: Context) -> Result<RawResponse> {
     platform::prepare(&env);
-    let response = respond(request, &env).await;
+    let head = http::Request::read(&platform::head(&raw));
+    let response = respond(Arrival { raw, head }, &env).await;
     tell_counts(&env, &context);
     response
 }
 
-async fn respond(request: Request, env: &Env) -> Result<RawResponse> {
-    let upgrade = request.headers().get("upgrade")?;
-    if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
+async fn respond(arrival: Arrival, env: &Env) -> Result<RawResponse> {
+    let head = &arrival.head;
+    if head.headers.ask_for_a_socket() {
         #[cfg(feature = "socketio")]
-        if engine::is_engine(&request.path()) {
-            return super::engine::respond(request, env, true).await;
+        if engine::is_engine(&head.path) {
+            return super::engine::respond(&arrival, env).await;
         }
         #[cfg(feature = "mqtt")]
-        if let Some(knocker) = super::mqtt::at(&request)? {
+        if let Some(knocker) = super::mqtt::at(head) {
             return super::mqtt::connect(knocker, env);
         }
-        if let Some(door) = protocol::door::Door::at(&request.path()) {
-            return connect(request, env, Way::Door(door)).await;
+        if let Some(door) = protocol::door::Door::at(&head.path) {
+            return connect(&arrival, env, Way::Door(door)).await;
         }
-        let msgpack =
-            url::query(&request.inner().url()).iter().any(|(name, value)| name == "format" && value == "msgpack");
-        return connect(request, env, Way::WebSocket(if msgpack { Format::Msgpack } else { Format::Json })).await;
+        let msgpack = head.query.iter().any(|(name, value)| name == "format" && value == "msgpack");
+        return connect(&arrival, env, Way::WebSocket(if msgpack { Format::Msgpack } else { Format::Json })).await;
     }
-    if crate::event::is_page(&request.path()) && matches!(request.method(), Method::Get | Method::Head) {
-        return super::event::page(request, env).await.map(RawResponse::from);
+    if crate::event::is_page(&head.path) && matches!(head.method.as_str(), "GET" | "HEAD") {
+        return super::event::page(arrival, env).await.map(RawResponse::from);
     }
-    let header = |name: &str| request.headers().get(name);
-    let browser = Browser { origin: header("origin")?, wanted_headers: header("access-control-request-headers")? };
-    platform::with_headers(answer(request, env).await?, &browser.headers())
+    let browser = head.headers.browser();
+    platform::with_headers(answer(arrival, env).await?, &browser.headers())
 }
 
 /// The answer to a request that is neither a WebSocket's nor for the page.
-async fn answer(request: Request, env: &Env) -> Result<RawResponse> {
-    if request.path().starts_with("/comet/") {
-        return match comet::route(&request.inner().method(), &request.path()) {
-            Ok((verb, key)) => connect(request, env, Way::Comet(verb, key)).await,
+async fn answer(arrival: Arrival, env: &Env) -> Result<RawResponse> {
+    let head = &arrival.head;
+    if head.path.starts_with("/comet/") {
+        return match comet::route(&head.method, &head.path) {
+            Ok((verb, key)) => connect(&arrival, env, Way::Comet(verb, key)).await,
             Err(reply) => write_reply(reply).map(RawResponse::from),
         };
     }
     #[cfg(feature = "socketio")]
-    if engine::is_engine(&request.path()) {
-        return super::engine::respond(request, env, false).await;
+    if engine::is_engine(&head.path) {
+        return super::engine::respond(&arrival, env).await;
     }
-    if events::is_stream(&request.path()) {
-        return match events::route(
-            &request.inner().method(),
-            &request.path(),
-            request.headers().get("accept")?.as_deref(),
-        ) {
-            Ok(lines) => connect(request, env, Way::Events { lines }).await,
+    if events::is_stream(&head.path) {
+        return match events::route(&head.method, &head.path, head.headers.accept.as_deref()) {
+            Ok(lines) => connect(&arrival, env, Way::Events { lines }).await,
             Err(reply) => write_reply(reply).map(RawResponse::from),
         };
     }
-    if request.path() == crate::event::TOKEN_PATH && request.method() != Method::Options {
-        return super::event::token(request, env).await.map(RawResponse::from);
+    if head.path == crate::event::TOKEN_PATH && head.method != "OPTIONS" {
+        return super::event::token(arrival, env).await.map(RawResponse::from);
     }
-    rest(request, env).await.map(RawResponse::from)
+    rest(arrival, env).await.map(RawResponse::from)
 }
 
 /// A REST request, which is counted.
-async fn rest(request: Request, env: &Env) -> Result<Response> {
-    let head = read_head(&request)?;
+async fn rest(Arrival { raw, head }: Arrival, env: &Env) -> Result<Response> {
     let (named, is_for_token) = (rest::apps_named(&head), rest::is_for_token(&head));
     let apps = match take(&head.address) {
         Ok(()) => find_apps(env, &named, &head.address).await.and_then(|found| match rest::is_of_deployment(&head) {
@@ -164,8 +157,8 @@ async fn rest(request: Request, env: &Env) -> Result<Response> {
     };
     let app = named.into_iter().find(|id| apps.as_ref().is_ok_and(|apps| apps.get(id).is_some()));
     let response = match apps {
-        Ok(apps) => exchange(request, head, env, &apps).await,
-        Err(error) => refuse_unread(&mut { request }, http::refuse(&head, &error)).await,
+        Ok(apps) => exchange(&raw, head, env, &apps).await,
+        Err(error) => refuse_unread(&raw, http::refuse(&head, &error)).await,
     }?;
     let code = response.headers().get("x-ably-errorcode")?.and_then(|code| code.parse().ok());
     let answered = Answered { is_for_token, status: response.status_code(), code };
@@ -174,14 +167,14 @@ async fn rest(request: Request, env: &Env) -> Result<Response> {
 }
 
 /// The core says what to do, step by step.
-async fn exchange(mut raw: Request, mut request: http::Request, env: &Env, apps: &Apps) -> Result<Response> {
+async fn exchange(raw: &RawRequest, mut request: http::Request, env: &Env, apps: &Apps) -> Result<Response> {
     let (admin, random) = (config::admin(env), random_bytes());
     let bound = ATTEMPTS.with_borrow_mut(|attempts| {
         rest::body_bound(&request, &mut rest::Context { apps, attempts, admin: &admin, now_ms: now_ms(), random })
     });
     let body = match bound {
-        Ok(max_bytes) => read_body(&mut raw, max_bytes).await?,
-        Err(reply) => return refuse_unread(&mut raw, reply).await,
+        Ok(max_bytes) => read_body(raw, max_bytes).await?,
+        Err(reply) => return refuse_unread(raw, reply).await,
     };
     let (bytes, _held) = match body {
         Ok(body) => body.split(),
@@ -251,43 +244,11 @@ async fn find_apps(env: &Env, ids: &[AppId], address: &str) -> std::result::Resu
     Ok(Apps::of(found.into_iter().flatten().map(|found| found.app)))
 }
 
-/// All of a request but its body.
-pub fn read_head(request: &Request) -> Result<http::Request> {
-    let header = |name: &str| request.headers().get(name);
-    let url = request.inner().url();
-    let headers = http::Headers {
-        authorization: header("authorization")?,
-        content_type: header("content-type")?,
-        content_encoding: header("content-encoding")?,
-        accept: header("accept")?,
-        x_ably_clientid: header("x-ably-clientid")?,
-        x_ably_connectionkey: header("x-ably-connectionkey")?,
-        x_ably_devicesecret: header("x-ably-devicesecret")?,
-        x_ably_devicetoken: header("x-ably-devicetoken")?,
-        x_ably_encoding: header("x-ably-encoding")?,
-        x_ably_messageid: header("x-ably-messageid")?,
-        x_ably_name: header("x-ably-name")?,
-        x_ably_version: header("x-ably-version")?,
-        ably_agent: header("ably-agent")?,
-        origin: header("origin")?,
-        traceparent: header("traceparent")?,
-    };
-    Ok(http::Request {
-        method: request.method().to_string(),
-        path: request.path(),
-        query: url::query(&url),
-        address: platform::address(request)?,
-        headers,
-        host: url::host(&url).to_owned(),
-        is_secure: url::is_secure(&url),
-        body: Vec::new(),
-    })
-}
-
 /// A body, as far as it may be kept; see [`Uploads`].
-pub async fn read_body(request: &mut Request, max_bytes: usize) -> Result<Answer<Body>> {
+pub async fn read_body(request: &RawRequest, max_bytes: usize) -> Result<Answer<Body>> {
     let mut upload = UPLOADS.with(|uploads| uploads.begin(max_bytes, now_ms()));
-    let Ok(mut stream) = request.stream() else { return Ok(upload.end()) };
+    let Some(body) = request.body() else { return Ok(upload.end()) };
+    let mut stream = ByteStream::from(body);
     while !upload.is_enough() {
         let patience = Delay::from(Duration::from_millis(upload.until_ms().saturating_sub(now_ms())));
         match select(stream.next(), patience).await {
@@ -300,7 +261,7 @@ pub async fn read_body(request: &mut Request, max_bytes: usize) -> Result<Answer
 }
 
 /// The answer to a request whose body nobody wants. A client that is cut off while it sends would never see it.
-pub async fn refuse_unread(request: &mut Request, reply: Reply) -> Result<Response> {
+pub async fn refuse_unread(request: &RawRequest, reply: Reply) -> Result<Response> {
     read_body(request, 0).await.map(drop)?;
     write_reply(reply)
 }
@@ -323,31 +284,28 @@ pub fn write_reply(reply: Reply) -> Result<Response> {
 }
 
 /// A connection that begins, or a request that belongs to one.
-async fn connect(request: Request, env: &Env, way: Way) -> Result<RawResponse> {
-    let url = request.inner().url();
-    let query = url::query(&url);
-    let header = |name: &str| request.headers().get(name);
-    let authorization = header("authorization")?;
-    let arrival = Arrival {
-        presented: Presented { authorization: authorization.as_deref(), client_id: None, query: &query },
-        address: platform::address(&request)?,
-        is_secure: url::is_secure(&url),
-        is_sdk: header("ably-agent")?.or(header("x-ably-version")?).is_some(),
-        last_event_id: if let Way::Events { .. } = way { header("last-event-id")? } else { None },
-        content_encoding: if let Way::Comet(..) = way { header("content-encoding")? } else { None },
-        credentials: way.credentials(&request.path()),
+async fn connect(arrival: &Arrival, env: &Env, way: Way) -> Result<RawResponse> {
+    let Arrival { raw, head } = arrival;
+    let client = Client {
+        head,
+        presented: Presented {
+            authorization: head.headers.authorization.as_deref(),
+            client_id: None,
+            query: &head.query,
+        },
+        of_path: way.credentials(&head.path),
     };
-    let passed = match (enter(env, &arrival, &way).await, &way) {
+    let passed = match (enter(env, &client, &way).await, &way) {
         (Ok(Entrance { opening, .. }), Way::Comet(verb, key)) if *verb != Verb::Connect => {
-            pass_on(&request, env, opening.grant.app(), *verb, key).await
+            pass_on(raw, env, opening.grant.app(), *verb, key).await
         }
-        (Ok(entrance), _) => hand_over(env, entrance, platform::region(&request)).await,
+        (Ok(entrance), _) => hand_over(env, entrance, head.region).await,
         (Err(error), _) => Err(error),
     };
     match passed {
         Ok(response) => Ok(response),
         Err(error) => {
-            count_refused(known_app(env, &arrival).as_ref(), &error);
+            count_refused(known_app(env, &client).as_ref(), &error);
             way.refuse(&error).map(RawResponse::from)
         }
     }
@@ -358,14 +316,14 @@ pub fn count_refused(app: Option<&AppId>, error: &ErrorInfo) {
 }
 
 /// The app that a client names, if it is known to be there.
-fn known_app(env: &Env, arrival: &Arrival<'_>) -> Option<AppId> {
-    let credentials = arrival.credentials().ok()?;
+fn known_app(env: &Env, client: &Client<'_>) -> Option<AppId> {
+    let credentials = client.credentials().ok()?;
     directory::is_known(env, credentials.app_id()).then(|| credentials.app_id().clone())
 }
 
 /// A request of a connection over HTTP, to the relay that holds it. Fails with 80003 for a key that none can have.
 pub async fn pass_on(
-    request: &Request,
+    request: &RawRequest,
     env: &Env,
     app: &AppId,
     verb: Verb,
@@ -374,30 +332,20 @@ pub async fn pass_on(
     let Some(relay) = placement::holder(app, key) else {
         return Err(Code::Disconnected.because("this is no connection's key"));
     };
-    let body = request.inner().body().map_or(JsValue::UNDEFINED, JsValue::from);
-    // A WebSocket that belongs to a connection is one for the object, too.
-    let upgrade = request.headers().get("upgrade").ok().flatten().unwrap_or_default();
-    let headers = object([(CONNECTION_KEY, key.into()), ("upgrade", upgrade.into())]);
-    let init = object([("method", request.inner().method().into()), ("headers", headers.into()), ("body", body)]);
-    calls::pass_on(env, &relay, verb, &init).await
+    calls::pass_on(env, &relay, verb, key, request).await
 }
 
 /// A client at the door, by what its request says.
-struct Arrival<'a> {
+struct Client<'a> {
+    head: &'a http::Request,
     presented: Presented<'a>,
-    address: String,
-    is_secure: bool,
-    /// A header names an SDK.
-    is_sdk: bool,
-    last_event_id: Option<String>,
-    content_encoding: Option<String>,
     /// Those that the path is.
-    credentials: Option<std::result::Result<Credentials, ErrorInfo>>,
+    of_path: Option<std::result::Result<Credentials, ErrorInfo>>,
 }
 
-impl Arrival<'_> {
+impl Client<'_> {
     fn credentials(&self) -> std::result::Result<Credentials, ErrorInfo> {
-        let of_path = self.credentials.clone();
+        let of_path = self.of_path.clone();
         of_path.unwrap_or_else(|| Credentials::parse(&self.presented, Surface::Realtime))
     }
 }
@@ -420,15 +368,17 @@ pub async fn verify(env: &Env, credentials: &Credentials, address: &str) -> Answ
     Ok((grant, found.ok_or(Code::BadCredentials)?))
 }
 
-async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Result<Entrance, ErrorInfo> {
+async fn enter(env: &Env, client: &Client<'_>, way: &Way) -> std::result::Result<Entrance, ErrorInfo> {
+    let http::Request { query, headers, address, is_secure, .. } = client.head;
     let apps = config::serving(env)?;
-    take(&arrival.address)?;
-    let credentials = arrival.credentials()?.or_of(apps.operators());
-    let (grant, found) = verify(env, &credentials, &arrival.address).await?;
-    let query = arrival.presented.query;
-    parameters::check(way.door(), query, arrival.is_sdk)?;
-    rest::check_coding(arrival.content_encoding.as_deref())?;
-    let mut opening = Opening::from_query(grant, query, arrival.is_secure);
+    take(address)?;
+    let credentials = client.credentials()?.or_of(apps.operators());
+    let (grant, found) = verify(env, &credentials, address).await?;
+    parameters::check(way.door(), query, headers.name_an_sdk())?;
+    if let Way::Comet(..) = way {
+        rest::check_coding(headers.content_encoding.as_deref())?;
+    }
+    let mut opening = Opening::from_query(grant, query, *is_secure);
     let named = || {
         let named = query.iter().find(|(name, _)| name == "channel");
         named.map(|(_, value)| ChannelName::parse(value)).transpose()
@@ -441,7 +391,7 @@ async fn enter(env: &Env, arrival: &Arrival<'_>, way: &Way) -> std::result::Resu
         }
         Way::Comet(..) => (Some(comet::open(query, &mut opening)), named()?),
         Way::Events { lines } => {
-            let last = arrival.last_event_id.as_deref();
+            let last = headers.last_event_id.as_deref();
             let (style, only) = events::open(query, *lines, last, &found.app, &mut opening)?;
             (Some(Mode::Events(style)), only)
         }
@@ -478,8 +428,8 @@ pub async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::re
             Place::Channel(_) => (Shard::CHANNEL, channel.clone()),
             Place::Relay(shard) => (shard, None),
         };
-        let headers = [("upgrade", upgrade.into()), (HANDOVER, BASE64URL.encode(pinned::encode(&handover)).into())];
-        match calls::connect(env, &name, hint, object(headers)).await {
+        let text = BASE64URL.encode(pinned::encode(&handover));
+        match calls::connect(env, &name, hint, upgrade, &text).await {
             Ok(response) => return Ok(response),
             Err(refusal) => {
                 LOAD_MAP.with_borrow_mut(|load_map| load_map.refused(&mut placement, &place, refusal, now_ms()))?

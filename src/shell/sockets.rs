@@ -4,10 +4,10 @@
 //! keeps one that was closed for as long as the other end does not answer that, though its connection has gone on by
 //! another socket, or has ended: such a one is not to come back, so its record says that it was closed.
 
-use js_sys::{Array, Uint8Array};
+use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
 
-use super::platform::{self, ObjectState, Socket};
+use super::platform::{self, Done, ObjectState, Socket};
 use crate::base::maps::HashMap;
 use crate::object::Kept;
 use crate::protocol::Encoded;
@@ -36,11 +36,9 @@ impl Sockets {
         restored
     }
 
-    /// Takes a socket in, to sleep with the object. Fails when the object holds all that the platform allows.
-    pub fn accept(&mut self, state: &ObjectState, socket: Socket, id: SocketId) -> Result<(), JsValue> {
-        state.accept_web_socket(&socket, &Array::of1(&id.0.to_string().into()))?;
-        socket.mark_id(id.0);
-        self.sockets.insert(id, socket);
+    /// Answers a request by a socket, which sleeps with the object. Fails when that holds all that the platform allows.
+    pub fn accept(&mut self, state: &ObjectState, id: SocketId, done: &Done) -> Result<(), JsValue> {
+        self.sockets.insert(id, platform::accept(state, id.0, done)?);
         Ok(())
     }
 
@@ -57,7 +55,7 @@ impl Sockets {
 
     pub fn save(&self, id: SocketId, record: &[u8]) {
         if let Some(socket) = self.sockets.get(&id) {
-            let _ = socket.serialize_attachment(&Uint8Array::from(record));
+            let _ = platform::save(socket, record);
         }
     }
 
