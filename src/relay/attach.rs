@@ -102,6 +102,7 @@ impl Relay {
             return Err(error);
         }
         self.feeds.entry(name.owner()).or_default().members.insert((socket, name.clone()));
+        self.arrived(socket, name);
         Ok(())
     }
 
@@ -198,6 +199,7 @@ impl Relay {
     pub(super) fn detach(&mut self, socket: SocketId, channel: &str) {
         if let Ok(name) = ChannelName::parse(channel) {
             self.remove_attachment(socket, &name, ConnectionOutcome::Left);
+            self.departed_ahead(socket, ConnectionOutcome::Left, |ahead| *ahead == name);
         }
         let frame = Outbound { action: action::DETACHED, channel: Some(channel), ..Outbound::default() };
         self.send(socket, &frame);

@@ -269,6 +269,9 @@ impl Relay {
     pub(super) fn requalify(&mut self, socket: SocketId, is_renamed: bool) {
         let Some(session) = self.sessions.get(&socket) else { return };
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
+        let capability = session.grant.capability.clone();
+        let may_not = |name: &ChannelName| !capability.operations(name).contains(Operations::PRESENCE);
+        self.departed_ahead(socket, ConnectionOutcome::Left, |name| is_renamed || may_not(name));
         for name in names {
             self.plan_report(&name.owner());
             if let Err(error) = self.admit_to(socket, &name).and_then(|()| self.admit_listening(socket, &name)) {
@@ -315,6 +318,7 @@ impl Relay {
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
         let outcome = if closed { ConnectionOutcome::Left } else { ConnectionOutcome::Gone };
         names.iter().for_each(|name| self.remove_attachment(socket, name, outcome));
+        self.departed_ahead(socket, outcome, |_| true);
         self.said.forget(socket);
         let Some(session) = self.sessions.remove(&socket) else { return };
         if self.known.connections.get(session.connection_id()) == Some(&socket) {

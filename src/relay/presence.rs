@@ -10,8 +10,9 @@ use super::publishing::Admitted;
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
 use crate::auth::{Operations, Source};
-use crate::error::Code;
+use crate::error::{Code, ErrorInfo};
 use crate::intake::presence;
+use crate::limits::CHANNELS_PER_CONNECTION_MAX;
 use crate::model::flags::Modes;
 use crate::model::name::ChannelName;
 use crate::protocol::inbound::PublishFrame;
@@ -27,8 +28,8 @@ impl Relay {
         });
     }
 
-    /// Fails with 40010 (name), 40000 (a filtered channel), 40160 (capability), 91001 (not attached), 40165 (mode), and
-    /// as [`presence::check`] does.
+    /// Fails with 40010 (name), 40000 (a filtered channel), 40160 (capability), 91001 (not attached, and not resumed),
+    /// 40165 (mode), and as [`Relay::admit_to`] and [`presence::check`] do.
     fn admit_presence(&mut self, socket: SocketId, frame: PublishFrame) -> Admitted {
         let name = ChannelName::parse(&frame.channel)?;
         name.refuse_view()?;
@@ -37,9 +38,12 @@ impl Relay {
         if !session.grant.permits(&name, Operations::PRESENCE) {
             return Err(Code::NotPermitted.because("the capability does not allow to be present on this channel"));
         }
-        let attachment = session.attachments.get(&name).ok_or(Code::PresenceNotAttached)?;
-        if !attachment.requested.contains(Modes::PRESENCE) {
-            return Err(Code::ModeNotGranted.because("the channel was attached without the mode to be present"));
+        match session.attachments.get(&name) {
+            Some(attachment) if attachment.requested.contains(Modes::PRESENCE) => {}
+            Some(_) => {
+                return Err(Code::ModeNotGranted.because("the channel was attached without the mode to be present"));
+            }
+            None => self.admit_ahead(socket, session, &name)?,
         }
         let connection_id = session.connection_id().to_owned();
         let claim = session.grant.user_claim(&name);
@@ -54,8 +58,51 @@ impl Relay {
         let item = self.item(socket, &name, PublishKey::Serial(frame.msg_serial), content)?;
         if self.mark_present(socket, &name) {
             self.touch(socket);
+        } else {
+            self.mark_ahead(socket, &name);
         }
         Ok(item)
+    }
+
+    /// Many SDKs send again what was not acknowledged as soon as they have resumed, and attach only then.
+    fn admit_ahead(&self, socket: SocketId, session: &Session, name: &ChannelName) -> Result<(), ErrorInfo> {
+        let is_known = session.present_ahead.contains(name);
+        let has_room = session.attachments.len() + session.present_ahead.len() < CHANNELS_PER_CONNECTION_MAX;
+        if !session.is_resumed() || !(is_known || has_room) {
+            return Err(Code::PresenceNotAttached.into());
+        }
+        self.admit_to(socket, name)
+    }
+
+    fn mark_ahead(&mut self, socket: SocketId, name: &ChannelName) {
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        if !session.attachments.contains_key(name) && !session.present_ahead.contains(name) {
+            session.present_ahead.push(name.clone());
+        }
+    }
+
+    /// An attachment begins where the connection may have members already.
+    pub(super) fn arrived(&mut self, socket: SocketId, name: &ChannelName) {
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let before = session.present_ahead.len();
+        session.present_ahead.retain(|ahead| ahead != name);
+        if session.present_ahead.len() < before {
+            self.mark_present(socket, name);
+        }
+    }
+
+    /// The connection's members leave some of the channels that it has not attached to again.
+    pub(super) fn departed_ahead(
+        &mut self,
+        socket: SocketId,
+        outcome: ConnectionOutcome,
+        leaves: impl Fn(&ChannelName) -> bool,
+    ) {
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let (left, stay) = std::mem::take(&mut session.present_ahead).into_iter().partition(leaves);
+        session.present_ahead = stay;
+        let left: Vec<ChannelName> = left;
+        left.iter().for_each(|name| self.tell_outcome(socket, name, outcome));
     }
 
     /// The connection may have members from now on. Gives whether that is new.
@@ -67,7 +114,7 @@ impl Relay {
     /// A resumed connection may have members of before. The channel is told that it is here, before its grace is over.
     /// With a token that does not let it be present, they leave. A filtered channel has no members to come back for.
     pub(super) fn returned(&mut self, socket: SocketId, name: &ChannelName, members: usize) {
-        let is_resumed = self.sessions.get(&socket).is_some_and(|session| session.key.generation > 0);
+        let is_resumed = self.sessions.get(&socket).is_some_and(Session::is_resumed);
         if is_resumed && members > 0 && name.filter().is_none() && self.mark_present(socket, name) {
             self.tell_outcome(socket, name, ConnectionOutcome::Here);
             self.touch(socket);

@@ -177,6 +177,9 @@ pub struct Session {
     pub bounce: Option<Box<Bounce>>,
     pub grace_ms: u32,
     pub attachments: SortedMap<ChannelName, Attachment>,
+    /// Channels where it may have members, though it is not attached there again since it resumed. Not kept with the
+    /// socket: a channel finds out who is not attached.
+    pub present_ahead: Vec<ChannelName>,
     pub outbox: Outbox,
     /// The key's own is the current one.
     pub generations: Generations,
@@ -249,6 +252,7 @@ impl Session {
             bounce: opening.bounces.then(|| Box::new(Bounce { pinged_ms: now_ms, answered: true })),
             grace_ms: opening.grace_ms as u32,
             attachments: SortedMap::default(),
+            present_ahead: Vec::new(),
             outbox: Outbox::default(),
             last_sent_ms: now_ms,
             debt: Debt::default(),
@@ -276,6 +280,11 @@ impl Session {
 
     pub fn connection_id(&self) -> &str {
         &self.key.connection_id
+    }
+
+    /// Whether it goes on with a connection that had a transport before.
+    pub fn is_resumed(&self) -> bool {
+        self.key.generation > 0
     }
 
     pub fn connected(&mut self, connection_key: &str, bounds: &Bounds, error: Option<&ErrorInfo>) -> Encoded {

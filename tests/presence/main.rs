@@ -14,6 +14,7 @@ mod support {
 #[allow(dead_code, reason = "the tests of objects use more of it")]
 mod world;
 
+mod ahead;
 mod events;
 mod ghosts;
 mod occupancy;

