@@ -67,7 +67,7 @@ fn read_message(node: Node) -> Result<Proposal, ErrorInfo> {
 }
 
 fn read_operation(node: Node) -> Result<Operation, ErrorInfo> {
-    let (mut number, mut object_id, mut payload) = (None, None, None);
+    let (mut number, mut object_id, mut payload, mut is_earlier) = (None, None, None, false);
     for (name, node) in fields(node, "operation")? {
         match &*name {
             _ if node == Node::Null => {}
@@ -75,13 +75,16 @@ fn read_operation(node: Node) -> Result<Operation, ErrorInfo> {
             "objectId" => object_id = Some(text(node, "objectId")?),
             name if is_payload(name) && payload.is_some() => return bad("an operation has one payload"),
             name if is_payload(name) => payload = Some((name.to_owned(), node)),
-            _ => {}
+            name => is_earlier |= EARLIER_PAYLOADS.contains(&name),
         }
     }
     let Some(object_id) = object_id else { return bad("an operation needs an 'objectId'") };
     let action = match (payload, number) {
         (Some((name, node)), _) => read_payload(&name, node, Some(&object_id))?,
         (None, Some(6)) => Action::MapClear,
+        (None, _) if is_earlier => {
+            return bad("objects need an SDK of protocol version 6, such as ably-js from 2.20 on");
+        }
         (None, _) => return bad("an operation needs the payload of its action, such as 'mapSet'"),
     };
     if number != Some(action.number().into()) {
@@ -103,6 +106,9 @@ const PAYLOADS: [&str; 9] = [
     "objectDelete",
     "mapClear",
 ];
+
+/// What payloads were called up to version 5. Readers of that would need to be told these names, too.
+const EARLIER_PAYLOADS: [&str; 5] = ["mapOp", "counterOp", "map", "counter", "initialValue"];
 
 pub fn is_payload(name: &str) -> bool {
     PAYLOADS.contains(&name)
