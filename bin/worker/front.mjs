@@ -78,9 +78,9 @@ export const Channel = noted(BuiltChannel, 'CHANNEL');
 export const Relay = noted(BuiltRelay, 'RELAY');
 
 export default class extends Built {
-  async fetch(request) {
-    const { pathname } = new URL(request.url);
+  fetch(request) {
     if (request.headers.get('upgrade') === null && (request.method === 'GET' || request.method === 'HEAD')) {
+      const { pathname } = new URL(request.url);
       const asset = this.env.ASSETS[pathname];
       // Without an event its pages are not there, and the worker says so.
       if (asset && (this.env.EVENT_KEY || !EVENT_PAGE.test(pathname))) return file(asset, request, this.env);
