@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { closed, Inbox, inState, realtime, rest } from './clients.mjs';
+import { unlessKilled } from './kills.mjs';
 import { RawClient, action } from './raw_client.mjs';
 import { demoApps, startRuntime } from './runtime.mjs';
 
@@ -57,7 +58,9 @@ test('two apps with the same channel name never meet', async (t) => {
   assert.equal(refused.status, 401);
 });
 
-test('an app outlives the memory of its object, of its relay, and of the whole server', async (t) => {
+const kept = unlessKilled('its sockets go with the process');
+
+test('an app outlives the memory of its object, of its relay, and of the whole server', kept, async (t) => {
   const server = await startRuntime(demoApps, { variables: { SANDBOX: 'true' } });
   t.after(() => server.stop());
   const app = await (await postApp(server)).json();

@@ -5,6 +5,7 @@ import { launch, skip } from './browser.mjs';
 import { proxy, refuse } from './browser_proxy.mjs';
 import { connected, rest, wholeHistory } from './clients.mjs';
 import { unlessEvicted } from './evictions.mjs';
+import { unlessKilled } from './kills.mjs';
 import { startRuntime } from './runtime.mjs';
 import { Venue, part } from './venue.mjs';
 
@@ -36,8 +37,9 @@ for (const [what, onUpgrade, score] of blocks) {
 
 /** A loaded machine takes longer from one poll to the next than its relay is left in peace. */
 const once = unlessEvicted('who polls is sent back as often as its relay loses its memory in between');
+const kept = unlessKilled('what ends its connection is not its token alone');
 
-test('a browser that polls does all that others do, from a page of another origin too', { skip: skip || once.skip }, async (t) => {
+test('a browser that polls does all that others do, from a page of another origin too', { skip: skip || once.skip || kept.skip }, async (t) => {
   const browser = await launch();
   t.after(() => browser.close());
   const blocked = await proxy(t, runtime, refuse);

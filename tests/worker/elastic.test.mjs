@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { Inbox, closed, connected, demoKey, inState, realtime, rest } from './clients.mjs';
+import { unlessKilled } from './kills.mjs';
 import { RawClient, action } from './raw_client.mjs';
 import { startRuntime } from './runtime.mjs';
 
@@ -130,7 +131,9 @@ test('a channel that holds its clients itself has them held by relays once it is
   await Promise.all(inboxes.map((inbox) => inbox.until('to all')));
 });
 
-test('a relay that lost its memory is still the same relay', async (t) => {
+const places = unlessKilled('who is away for a moment leaves its place to another');
+
+test('a relay that lost its memory is still the same relay', places, async (t) => {
   const clients = await crowd(t, 4, 'seconds.key1:local-only');
   const inbox = await Inbox.of(clients[3].channels.get('c'));
   const { key } = clients[3].connection;
@@ -141,7 +144,7 @@ test('a relay that lost its memory is still the same relay', async (t) => {
   assert.equal(shardOf(await connected(t, runtime, { key: 'seconds.key1:local-only' })), 1);
 });
 
-test('a storm of connects is spread, and those who are connected are not disturbed', async (t) => {
+test('a storm of connects is spread, and those who are connected are not disturbed', unlessKilled('everybody is'), async (t) => {
   const paced = await startRuntime(undefined, { variables: { RELAY_CONNECTS_PER_SECOND: '4' } });
   t.after(() => paced.stop());
   const settled = await connected(t, paced);
@@ -205,7 +208,7 @@ test('over HTTP a refusal is an answer that says the same', async (t) => {
   }
 });
 
-test('where a channel has many relays they feed each other, whatever they forget', async (t) => {
+test('where a channel has many relays they feed each other, whatever they forget', places, async (t) => {
   const wide = await startRuntime(apps, { variables: { RELAY_CONNECTIONS: '1' } });
   t.after(() => wide.stop());
   /** @type {Client[]} */

@@ -1,6 +1,7 @@
 /** A reader of event streams: no more than HTTP, as curl has it. */
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import { cannotComeBack } from './kills.mjs';
 
 /** @typedef {{ id?: string, event?: string, data?: any, raw: string }} StreamEvent */
 
@@ -30,6 +31,7 @@ export class EventReader {
    * @param {{ path?: string, headers?: Record<string, string>, method?: string }} [options]
    */
   static async open(runtime, query, { path = '/sse', headers = {}, method = 'GET' } = {}) {
+    cannotComeBack();
     const request = http.request(`${runtime.url}${path}?${new URLSearchParams(query)}`, { headers, method, agent: false });
     request.end();
     const response = await new Promise((resolve, reject) => request.on('response', resolve).on('error', reject));

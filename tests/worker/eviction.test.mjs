@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { Inbox, connected, demoKey, formats, inState, rest, wholeHistory } from './clients.mjs';
+import { unlessKilled } from './kills.mjs';
 import { Network } from './network.mjs';
 import { RawClient, action } from './raw_client.mjs';
 import { startRuntime } from './runtime.mjs';
@@ -22,8 +23,10 @@ const evictions = (channel) => [
   },
 ];
 
+const noticed = unlessKilled('sockets go with the process, and clients notice');
+
 for (const [index, { what }] of evictions('').entries()) {
-  test(`after ${what} lost its memory, messages go on both ways, again and again`, async (t) => {
+  test(`after ${what} lost its memory, messages go on both ways, again and again`, noticed, async (t) => {
     const name = `evicted-${index}`;
     const { evict } = evictions(name)[index];
     const publisher = await connected(t, runtime, formats[0]);

@@ -1,6 +1,7 @@
 /** Clients of MQTT: the usual one, and one that says packets as a test spells them. */
 import mqtt from 'mqtt';
 import packets from 'mqtt-packet';
+import { cannotComeBack } from './kills.mjs';
 
 /** @typedef {import('./runtime.mjs').Runtime} Runtime */
 /** @typedef {Pick<import('node:test').TestContext, 'after'>} Scope who closes what it opened */
@@ -73,6 +74,7 @@ export class Client extends Heard {
  */
 export async function connect(t, runtime, options) {
   const all = { username: 'demo.key1', password: 'local-only', reconnectPeriod: 0, ...options };
+  if (all.reconnectPeriod === 0) cannotComeBack();
   const client = new Client(mqtt.connect(addressOf(runtime), all));
   t.after(() => client.client.endAsync(true));
   await new Promise((resolve, reject) => client.client.once('connect', resolve).once('error', reject));
@@ -87,6 +89,7 @@ export class Raw extends Heard {
    */
   constructor(runtime, { protocolVersion = 5, path, protocols = ['mqtt'] } = {}) {
     super();
+    cannotComeBack();
     this.protocolVersion = protocolVersion;
     this.socket = new WebSocket(addressOf(runtime, path), protocols);
     this.socket.binaryType = 'arraybuffer';

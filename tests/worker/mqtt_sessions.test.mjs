@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { Inbox, connected, rest } from './clients.mjs';
 import { isEvicting, unlessEvicted } from './evictions.mjs';
+import { unlessKilled } from './kills.mjs';
 import { Raw, apps, connect, versions } from './mqtt_clients.mjs';
 import { startRuntime } from './runtime.mjs';
 
@@ -23,6 +24,8 @@ async function cut({ client }) {
   /** @type {any} */ (client.stream).destroy();
   await closed;
 }
+
+const whole = unlessKilled('mqtt.js gives up a subscription whose connection goes');
 
 for (const { version, protocolVersion } of versions) {
   test(`${version}: a session goes on where it was, and nothing is missed`, async (t) => {
@@ -53,7 +56,7 @@ for (const { version, protocolVersion } of versions) {
     assert.equal(anew.connacks[0].sessionPresent, false, 'a clean start ends it');
   });
 
-  test(`${version}: objects that lose their memory lose no session and no message`, async (t) => {
+  test(`${version}: objects that lose their memory lose no session and no message`, whole, async (t) => {
     const topic = `evicted/${protocolVersion}`;
     // Its acknowledgement may come after the loss: it is sent away then, and gets the message again.
     const options = { ...keptOptions(protocolVersion, `evicted${protocolVersion}`), reconnectPeriod: 10 };

@@ -1,5 +1,6 @@
 /** A client of the wire itself: sends what no SDK would, and hears every frame. */
 import assert from 'node:assert/strict';
+import { cannotComeBack } from './kills.mjs';
 import { decode, encode } from './msgpack.mjs';
 
 /** Actions of protocol frames that these tests name. */
@@ -26,6 +27,7 @@ export class RawClient {
    * @param {Record<string, string>} [query]
    */
   constructor(runtime, query = {}) {
+    cannotComeBack();
     const url = `${runtime.url.replace('http', 'ws')}/?${new URLSearchParams(query)}`;
     this.#msgpack = query.format === 'msgpack';
     this.#socket = new WebSocket(url);

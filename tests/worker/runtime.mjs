@@ -11,6 +11,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { evictAtRandom, isEvicting } from './evictions.mjs';
+import { Front, isKilling } from './kills.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
@@ -44,6 +45,12 @@ export class Runtime {
   #calls = 0;
   /** What wrangler.toml says. Reading it takes most of a start, so the first start does it for the later ones. */
   #workerOptions = undefined;
+  /** The port of the process itself; 0 before it first listens. */
+  #ownPort = 0;
+  /** A front that clients reach instead, where runtimes are killed by themselves. */
+  #front;
+  /** The next process is there, when one ended by itself. */
+  #back = /** @type {Promise<unknown>} */ (Promise.resolve());
   /** Where it listens, such as `http://127.0.0.1:40123`; the same after `kill` and `start`. */
   url = 'http://127.0.0.1:0';
   /** All that it has printed; tests look for what must not be in a log. */
@@ -62,6 +69,7 @@ export class Runtime {
     this.storage = storage;
     this.variables = variables;
     this.cf = cf;
+    this.#front = isKilling ? new Front() : undefined;
     this.#child = this.#fork();
   }
 
@@ -80,13 +88,22 @@ export class Runtime {
   async start() {
     if (!this.#child.connected) this.#child = this.#fork();
     const child = this.#child;
-    const { apps, storage, inFront, cf, port, tellsCounts } = this;
+    const { apps, storage, inFront, cf, tellsCounts } = this;
     const variables = apps === demoApps ? { EVENT_KEY: 'demo.event', ...this.variables } : this.variables;
-    const started = await this.#call('start', {
-      apps, storage, inFront, variables, cf, port, tellsCounts, workerOptions: this.#workerOptions,
+    const { url, workerOptions } = await this.#call('start', {
+      apps, storage, inFront, variables, cf, port: this.#ownPort, tellsCounts, workerOptions: this.#workerOptions,
     });
-    [this.url, this.#workerOptions] = [started.url, started.workerOptions];
+    this.#ownPort = Number(new URL(url).port);
+    this.#workerOptions = workerOptions;
+    this.url = this.#front ? `http://127.0.0.1:${await this.#front.open(this.#ownPort, () => this.#restart())}` : url;
     if (isEvicting) void evictAtRandom(() => this.#evictAll(child));
+  }
+
+  /** The runtime is killed, and is there again. */
+  async #restart() {
+    this.#front?.hold();
+    this.#back = this.#call('restart', {}).then(() => this.#front?.open(this.#ownPort, () => this.#restart()));
+    await this.#back;
   }
 
   /** What the `ably` SDK needs to find this runtime. */
@@ -107,9 +124,11 @@ export class Runtime {
    * @returns {Promise<number>} how many objects were evicted: those that were running
    */
   async evict(className, name, webSockets = 'hibernate') {
-    const evicted = await this.#call('evict', { className, name, webSockets });
+    await this.#back;
+    const evicting = this.#call('evict', { className, name, webSockets });
+    const evicted = await (this.#front?.spare(evicting) ?? evicting);
     // What lost its memory by itself just before has lost it.
-    return isEvicting ? Math.max(evicted, 1) : evicted;
+    return isEvicting || isKilling ? Math.max(evicted, 1) : evicted;
   }
 
   /**
@@ -130,6 +149,8 @@ export class Runtime {
 
   /** Ends the runtime in order and removes its storage. */
   async stop() {
+    await this.#back;
+    this.#front?.close();
     if (this.#child.connected) {
       this.#child.disconnect();
       await once(this.#child, 'exit');
@@ -139,8 +160,10 @@ export class Runtime {
 
   /** Ends the runtime as `kill -9` does, with no chance to finish anything. Its storage stays, for `start`. */
   async kill() {
+    await this.#back;
+    this.#front?.hold();
     // This socket closes when the runtime itself is gone, which outlives its parent by an instant.
-    const witness = net.connect(this.port, '127.0.0.1');
+    const witness = net.connect(this.#ownPort, '127.0.0.1');
     await once(witness, 'connect');
     const closed = new Promise((resolve) => witness.on('error', () => {}).on('close', resolve));
     const gone = Promise.all([once(this.#child, 'exit'), once(this.#child, 'disconnect'), closed]);
@@ -182,6 +205,8 @@ function evictableAt(entry) {
 
 /** @type {import('miniflare').Miniflare} */
 let miniflare;
+/** @type {import('miniflare').MiniflareOptions} */
+let miniflareOptions;
 
 const commands = {
   /**
@@ -196,7 +221,7 @@ const commands = {
       const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
       ({ workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml')));
     }
-    miniflare = new Miniflare(convertV4MiniflareOptions({
+    miniflareOptions = convertV4MiniflareOptions({
       ...workerOptions,
       name: 'courtside',
       modulesRoot: path.join(root, 'build'),
@@ -213,8 +238,16 @@ const commands = {
       cf: cf ?? {},
       log: new Log(LogLevel.ERROR),
       resourcePersistencePath: storage,
-    }));
-    return { url: (await miniflare.ready).origin, workerOptions };
+    });
+    miniflare = new Miniflare(miniflareOptions);
+    const { origin, port: ownPort } = await miniflare.ready;
+    miniflareOptions.port = Number(ownPort);
+    return { url: origin, workerOptions };
+  },
+
+  /** Miniflare ends a runtime with SIGKILL before it starts one with other options, and these are the same. */
+  async restart() {
+    await miniflare.setOptions(miniflareOptions);
   },
 
   /** @param {{ className: string, name?: string, webSockets: 'hibernate' | 'close' }} values */
