@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { connected, demoKey, formats, rest } from './clients.mjs';
+import { unlessKilled } from './kills.mjs';
 import { startRuntime } from './runtime.mjs';
 
 /** @typedef {Record<string, number>} Metrics */
@@ -33,8 +34,10 @@ async function metrics(channel) {
   return body.status.occupancy.metrics;
 }
 
+const there = unlessKilled('who comes back is counted when it is there');
+
 for (const { format, useBinaryProtocol } of formats) {
-  test(`a channel knows how many are on it, on whatever object holds them (${format})`, async (t) => {
+  test(`a channel knows how many are on it, on whatever object holds them (${format})`, there, async (t) => {
     const name = `status-${format}`;
     const fan = await connected(t, runtime, { clientId: 'fan', useBinaryProtocol });
     const reader = await connected(t, runtime, { useBinaryProtocol });

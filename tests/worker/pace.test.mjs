@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { connected, demoKey, Inbox, rest, wholeHistory } from './clients.mjs';
 import { EventReader } from './event_reader.mjs';
+import { unlessKilled } from './kills.mjs';
 import { action, RawClient } from './raw_client.mjs';
 import { demoApps, startRuntime } from './runtime.mjs';
 
@@ -56,8 +57,10 @@ for (const held of ['relay', 'channel']) {
   });
 }
 
+const resumed = unlessKilled('who resumes gets all that the log has');
+
 for (const useBinaryProtocol of [false, true]) {
-  test(`of each market the latest comes, and the log has all (${useBinaryProtocol ? 'msgpack' : 'JSON'})`, async (t) => {
+  test(`of each market the latest comes, and the log has all (${useBinaryProtocol ? 'msgpack' : 'JSON'})`, resumed, async (t) => {
     const name = `odds:match-${useBinaryProtocol}`;
     const readers = await inboxes(t, name, { useBinaryProtocol });
     const channel = (await connected(t, runtime, { useBinaryProtocol })).channels.get(name);
