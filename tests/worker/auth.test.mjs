@@ -245,7 +245,9 @@ test('a client cannot become somebody else', async (t) => {
   await assert.rejects(ann.auth.authorize(undefined, { token: bob }), { code: 40102 });
 });
 
-test('a revoked client is sent away, renews, and goes on; others are not touched', async (t) => {
+const alone = unlessKilled('the process takes its connections along, and what it knows of guesses');
+
+test('a revoked client is sent away, renews, and goes on; others are not touched', alone, async (t) => {
   const give = (/** @type {string} */ clientId) => client(t,
     { authCallback: (_, done) => void tokenOf(brief, { clientId }).then((token) => done(null, token)) });
   const [ann, bob] = [give('ann'), give('bob')];
@@ -355,7 +357,7 @@ test('an identified namespace wants a name', async (t) => {
   await channel({ token: await tokenOf(full, { clientId: 'ann' }) }).attach();
 });
 
-test('who guesses a key is told to stop, and what is right passes, from the same address', async (t) => {
+test('who guesses a key is told to stop, and what is right passes, from the same address', alone, async (t) => {
   const guess = async (/** @type {number} */ number) => (await fetch(`${runtime.url}/channels/c/messages?key=demo.guessed:guess-${number}`)).status;
   const statuses = [];
   for (let number = 0; number < 100; number++) statuses.push(await guess(number));

@@ -35,11 +35,13 @@ const SDK = /^(?:@ably\/.*|ably(?:[-/].*)?|pusher(?:-js)?|socket\.io-client|mqtt
 const OWN = 'chaos.test.mjs';
 const COUNTS = 'what a process has counted and not told yet goes with it';
 const BREAKS = 'what was broken on purpose is whole in the next process';
+const ACKS = 'clients of Socket.IO give up what they emitted when their connection goes';
 const WIRE = 'a connection that is spoken by hand does not come back';
 /** Files in which nothing is killed, and why. @type {Record<string, string>} */
 const SPARED_FILES = Object.fromEntries(Object.entries({
   analytics: COUNTS, console: COUNTS, console_of_an_operator: COUNTS, cost: COUNTS, doors: COUNTS, hooks: COUNTS,
   metachannels: COUNTS, operator_tokens: COUNTS, stats: COUNTS,
+  admin: 'what an operator does to a connection needs it to be there', browser_socketio: ACKS, socketio: ACKS,
   boundary: BREAKS, faults: BREAKS, panic: BREAKS,
   comet: WIRE, flow: WIRE, heartbeats: WIRE, sse: WIRE,
   pusher: 'clients of Pusher are never told what they missed',

@@ -11,6 +11,7 @@ import test, { after } from 'node:test';
 import { greeting } from '../../scripts/greeting.mjs';
 import { launch, skip as noBrowser } from './browser.mjs';
 import { rest } from './clients.mjs';
+import { unlessKilled } from './kills.mjs';
 import { startRuntime } from './runtime.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -126,7 +127,9 @@ test('on a server of one\'s own', { timeout: 120_000 }, async (t) => {
   await inShell(`cd ${folder} && ${command} --port 0 --drain 0`, /"event":"ready"/);
 });
 
-test('in a browser', { skip: noBrowser, timeout: 120_000 }, async (t) => {
+const plain = unlessKilled('a plain WebSocket does not come back').skip;
+
+test('in a browser', { skip: noBrowser || plain, timeout: 120_000 }, async (t) => {
   const browser = await launch();
   t.after(() => browser.close());
   /** A page, and what its console says next. @param {string} url */

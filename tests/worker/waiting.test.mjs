@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { appsWithFewRights, demoKey, rest } from './clients.mjs';
+import { unlessKilled } from './kills.mjs';
 import { startRuntime } from './runtime.mjs';
 
 const runtime = await startRuntime(appsWithFewRights);
@@ -41,7 +42,9 @@ async function crowd(channel, query, signalOf = () => undefined) {
   return readers;
 }
 
-test('all who wait get what comes, and too many are told to try again', async () => {
+const lasting = unlessKilled('what is asked anew of the next process waits anew, and never for so long');
+
+test('all who wait get what comes, and too many are told to try again', lasting, async () => {
   const channel = rest(runtime).channels.get('crowd');
   const { serials: [serial] } = await channel.publish('a', 'before');
   const readers = await crowd('crowd', { wait: '30', from_serial: String(serial) });
@@ -51,7 +54,7 @@ test('all who wait get what comes, and too many are told to try again', async ()
   for (const page of pages) assert.deepEqual(data(page), ['after']);
 });
 
-test('of those who leave without a word nothing is left when their time is over', async () => {
+test('of those who leave without a word nothing is left when their time is over', lasting, async () => {
   const channel = rest(runtime).channels.get('left');
   const { serials: [serial] } = await channel.publish('a', 'before');
   const from = { from_serial: String(serial) };
