@@ -90,7 +90,7 @@ test('channels in use are listed, those of others and those that nobody uses are
   assert.deepEqual((await /** @type {any} */ (await pages.next()).items), ['list:published']);
 });
 
-test('objects that lose their memory count as before', async (t) => {
+test('objects that lose their memory count as before', there, async (t) => {
   const client = await connected(t, runtime);
   const listener = await connected(t, runtime, { transportParams: { channel: 'evicted' } });
   /** @type {Metrics[]} */
