@@ -46,7 +46,7 @@ for (const { version, blocked, transport } of versions) {
     const page = await (await browser.newContext({ bypassCSP: true })).newPage();
     await page.goto(`${runtime.url}/event/event.css`);
     await page.addScriptTag({ path: bundle(version) });
-    const did = page.evaluate(inBrowser, { port: Number(port), key: demoKey, name, count, transport, isKilling });
+    const did = page.evaluate(inBrowser, { port: Number(port), key: demoKey, name, count, transport });
     const other = rest(runtime).channels.get(name);
     await inbox.until('own 0');
     for (let index = 0; index < 20; index += 1) await other.publish('a', `other ${index}`);
@@ -68,11 +68,9 @@ const count = 60;
 
 /**
  * What a page does from the start, while its SDK looks for a better transport.
- * @param {{
- *   port: number, key: string, name: string, count: number, transport: string, isKilling: boolean
- * }} of
+ * @param {{ port: number, key: string, name: string, count: number, transport: string }} of
  */
-async function inBrowser({ port, key, name, count, transport, isKilling }) {
+async function inBrowser({ port, key, name, count, transport }) {
   const { Realtime } = /** @type {any} */ (window).Ably;
   const client = new Realtime.Promise({
     key, clientId: 'ann', realtimeHost: '127.0.0.1', restHost: '127.0.0.1', port, tls: false, fallbackHosts: [], logLevel: 0,
@@ -91,17 +89,7 @@ async function inBrowser({ port, key, name, count, transport, isKilling }) {
   const waiting = { until: '', resolve: () => {} };
   const manager = client.connection.connectionManager;
   const used = () => manager.activeProtocol?.getTransport().shortName;
-  // An older SDK enters again before it attaches again, and is refused; so it is by Ably (ably-js, issue 2220).
-  const enter = async () => {
-    for (;;) {
-      try {
-        return await channel.presence.enter();
-      } catch (/** @type {any} */ error) {
-        if (!isKilling || error.code !== 91001) throw error;
-      }
-    }
-  };
-  const entered = enter();
+  const entered = channel.presence.enter();
   await channel.subscribe((/** @type {any} */ message) => {
     received.push(message.data);
     if (message.data === waiting.until) waiting.resolve();
