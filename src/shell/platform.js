@@ -26,8 +26,19 @@ export function head(request) {
   return text;
 }
 
+/** Ids of objects, by class and name: to make one of a name takes longer than all the rest of a stub. */
+const ids = new Map();
+const IDS_MAX = 10_000;
+
 /** One object of a class, made near the place that the hint says if it must be made for this. */
-const stub = (env, binding, name, locationHint) => env[binding].getByName(name, locationHint ? { locationHint } : {});
+function stub(env, binding, name, locationHint) {
+  const [objects, key] = [env[binding], `${binding} ${name}`];
+  if (!ids.has(key)) {
+    if (ids.size >= IDS_MAX) ids.clear();
+    ids.set(key, objects.idFromName(name));
+  }
+  return objects.get(ids.get(key), locationHint ? { locationHint } : {});
+}
 
 /** Brings a new connection to an object. The host is never looked up. */
 export function connect(env, binding, name, locationHint, upgrade, handover) {

@@ -39,9 +39,10 @@ async function call(name, make) {
 function unreliable(env) {
   const classes = { APP: 'App', CHANNEL: 'Channel', RELAY: 'Relay' };
   const caller = (name, namespace) => ({
-    getByName: (...where) => ({
-      fetch: (...request) => call(name, () => namespace.getByName(...where).fetch(...request)),
-      ask: (...asked) => call(name, () => namespace.getByName(...where).ask(...asked)),
+    idFromName: (of) => namespace.idFromName(of),
+    get: (...where) => ({
+      fetch: (...request) => call(name, () => namespace.get(...where).fetch(...request)),
+      ask: (...asked) => call(name, () => namespace.get(...where).ask(...asked)),
     }),
   });
   return new Proxy(env, {
