@@ -16,6 +16,7 @@ mod support {
     pub mod crowd;
     pub mod describe;
     pub mod disk;
+    pub mod earlier_names;
     pub mod frames;
     pub mod guests;
     pub mod host;

@@ -11,6 +11,7 @@ use super::inbound::{self, Inbound};
 use super::lines;
 #[cfg(feature = "mqtt")]
 use super::mqtt;
+use super::objects::in_earlier_names;
 use super::outbound::Outbound;
 #[cfg(feature = "pusher")]
 use super::pusher;
@@ -24,6 +25,8 @@ use crate::model::Format;
 pub enum Dialect {
     /// The protocol itself.
     Frames(Format),
+    /// The same, with the names that objects had up to version 5.
+    Earlier(Format),
     /// Events, for who only listens.
     Events(Style),
     /// That of a door, for what all its readers are told.
@@ -39,10 +42,22 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    pub fn of_frames(format: Format, earlier_objects: bool) -> Dialect {
+        if earlier_objects { Dialect::Earlier(format) } else { Dialect::Frames(format) }
+    }
+
+    /// What says the same, of frames without objects.
+    pub fn without_objects(self) -> Dialect {
+        match self {
+            Dialect::Earlier(format) => Dialect::Frames(format),
+            another => another,
+        }
+    }
+
     /// How payloads are carried: as bytes, or in base64.
     pub fn payloads(self) -> Format {
         match self {
-            Dialect::Frames(format) => format,
+            Dialect::Frames(format) | Dialect::Earlier(format) => format,
             Dialect::Events(_) => Format::Json,
             #[cfg(feature = "pusher")]
             Dialect::Pusher => Format::Json,
@@ -59,7 +74,7 @@ impl Dialect {
     /// apart by how the frame came, as text or as bytes.
     pub fn decode(self, bytes: &[u8], came: Format) -> Result<Inbound, ErrorInfo> {
         match self {
-            Dialect::Frames(_) => inbound::decode(bytes, came),
+            Dialect::Frames(_) | Dialect::Earlier(_) => inbound::decode(bytes, came),
             Dialect::Events(_) => Ok(Inbound::Unknown),
             #[cfg(feature = "pusher")]
             Dialect::Pusher => Ok(Inbound::Unknown),
@@ -76,6 +91,10 @@ impl Dialect {
         match self {
             Dialect::Frames(Format::Json) => Encoded::Text(to_json(frame)),
             Dialect::Frames(Format::Msgpack) => Encoded::Binary(to_msgpack(frame)),
+            Dialect::Earlier(format) => {
+                let renamed = in_earlier_names(frame);
+                Dialect::Frames(format).encode(renamed.as_ref().unwrap_or(frame))
+            }
             Dialect::Events(style) => Encoded::Events(events::said(frame, style)),
             #[cfg(feature = "pusher")]
             Dialect::Pusher => pusher::encode(frame),

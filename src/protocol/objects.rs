@@ -1,5 +1,7 @@
 //! Objects on the wire: what clients send of operations, and what they get of operations and objects (protocol.md §
-//! 19).
+//! 19). What versions up to 5 call otherwise is in `earlier`.
+
+mod earlier;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -8,6 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Number;
 
+use self::earlier::Earlier;
+pub use self::earlier::in_earlier_names;
 use super::stated::object;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::PUBLISH_MAX_MESSAGES;
@@ -67,7 +71,7 @@ fn read_message(node: Node) -> Result<Proposal, ErrorInfo> {
 }
 
 fn read_operation(node: Node) -> Result<Operation, ErrorInfo> {
-    let (mut number, mut object_id, mut payload, mut is_earlier) = (None, None, None, false);
+    let (mut number, mut object_id, mut payload, mut earlier) = (None, None, None, Earlier::default());
     for (name, node) in fields(node, "operation")? {
         match &*name {
             _ if node == Node::Null => {}
@@ -75,17 +79,14 @@ fn read_operation(node: Node) -> Result<Operation, ErrorInfo> {
             "objectId" => object_id = Some(text(node, "objectId")?),
             name if is_payload(name) && payload.is_some() => return bad("an operation has one payload"),
             name if is_payload(name) => payload = Some((name.to_owned(), node)),
-            name => is_earlier |= EARLIER_PAYLOADS.contains(&name),
+            name => earlier.take(name, node),
         }
     }
     let Some(object_id) = object_id else { return bad("an operation needs an 'objectId'") };
     let action = match (payload, number) {
         (Some((name, node)), _) => read_payload(&name, node, Some(&object_id))?,
         (None, Some(6)) => Action::MapClear,
-        (None, _) if is_earlier => {
-            return bad("objects need an SDK of protocol version 6, such as ably-js from 2.20 on");
-        }
-        (None, _) => return bad("an operation needs the payload of its action, such as 'mapSet'"),
+        (None, _) => earlier.read(number, &object_id)?,
     };
     if number != Some(action.number().into()) {
         return bad("'action' must be the number of the operation that the payload is for");
@@ -107,9 +108,6 @@ const PAYLOADS: [&str; 9] = [
     "mapClear",
 ];
 
-/// What payloads were called up to version 5. Readers of that would need to be told these names, too.
-const EARLIER_PAYLOADS: [&str; 5] = ["mapOp", "counterOp", "map", "counter", "initialValue"];
-
 pub fn is_payload(name: &str) -> bool {
     PAYLOADS.contains(&name)
 }
@@ -123,17 +121,18 @@ pub fn read_payload(name: &str, node: Node, object_id: Option<&str>) -> Result<A
         ("mapCreateWithObjectId" | "counterCreateWithObjectId", None) => bad("'objectId' is missing"),
         ("mapCreateWithObjectId", Some(id)) => read_initial(node, Kind::Map, id),
         ("counterCreateWithObjectId", Some(id)) => read_initial(node, Kind::Counter, id),
-        ("mapSet", _) => read_set(node),
+        ("mapSet", _) => read_set(node, "value"),
         ("mapRemove", _) => read_key(node).map(|key| Action::MapRemove { key }),
-        ("counterInc", _) => read_number(node, "number")?.map_or_else(|| bad("'number' is missing"), inc),
+        ("counterInc", _) => read_inc(node, "number"),
         ("mapClear", _) => fields(node, "mapClear").map(|_| Action::MapClear),
         ("objectDelete", _) => bad("objects are deleted by the server, when nobody can reach them"),
         _ => bad("there is no such operation"),
     }
 }
 
-fn inc(number: f64) -> Result<Action, ErrorInfo> {
-    Ok(Action::CounterInc(number))
+fn read_inc(node: Node, place: &'static str) -> Result<Action, ErrorInfo> {
+    let number = read_number(node, place)?;
+    number.map_or_else(|| bad(["'", place, "' is missing"].concat()), |number| Ok(Action::CounterInc(number)))
 }
 
 /// Fails with 92000 for an operation on an object of another kind, a malformed id, and a clear of another map than the
@@ -227,17 +226,19 @@ fn finite(node: Node, place: &'static str) -> Result<f64, ErrorInfo> {
     number.as_f64().filter(|number| number.is_finite()).ok_or_else(|| wanted(place)("a finite number"))
 }
 
-fn read_set(node: Node) -> Result<Action, ErrorInfo> {
+fn read_set(node: Node, value_name: &'static str) -> Result<Action, ErrorInfo> {
     let (mut key, mut value) = (None, None);
     for (name, node) in fields(node, "mapSet")? {
         match &*name {
             "key" => key = Some(text(node, "key")?),
-            "value" => value = Some(read_value(node)?),
+            name if name == value_name => value = Some(read_value(node)?),
             _ => {}
         }
     }
-    let (Some(key), Some(value)) = (key, value) else { return bad("'mapSet' needs 'key' and 'value'") };
-    Ok(Action::MapSet { key, value })
+    match (key, value) {
+        (Some(key), Some(value)) => Ok(Action::MapSet { key, value }),
+        _ => bad(["a set needs 'key' and '", value_name, "'"].concat()),
+    }
 }
 
 fn read_key(node: Node) -> Result<String, ErrorInfo> {

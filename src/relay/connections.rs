@@ -375,7 +375,7 @@ impl Relay {
         let mut pinged = Vec::new();
         for (socket, session) in &mut self.sessions {
             if session.wants_heartbeat(self.now_ms) {
-                alike.entry((session.dialect, session.heartbeat())).or_default().push(*socket);
+                alike.entry((session.dialect.without_objects(), session.heartbeat())).or_default().push(*socket);
                 session.last_sent_ms = self.now_ms;
                 session.pinged(self.now_ms);
                 pinged.extend(session.bounce.is_some().then_some(*socket));

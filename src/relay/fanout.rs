@@ -137,6 +137,7 @@ impl Relay {
         let appended_to = appended_to(entries).filter(|prior| Some(*prior) > feed.since);
         let (mut alike, mut alike_singly): ([Alike; 4], Alike) = Default::default();
         let (mut groups, mut sieve, mut sieve_singly) = (Vec::new(), Sieve::new(entries), Sieve::new(singly));
+        let has_objects = sieve.kinds().has(Kind::Objects);
         for (socket, name) in &feed.members {
             let Some(session) = self.sessions.get_mut(socket) else { continue };
             let list = sums.as_ref().map_or(List::Usual, |sums| sums.list(session, name));
@@ -151,7 +152,8 @@ impl Relay {
                 true if deltas.follow(feed.base.as_ref()) => Way::DeltasAfterBase,
                 true => Way::Deltas,
             };
-            let (dialect, name, is_alone) = (session.dialect, name.clone(), session.hears_alone(name));
+            let dialect = if has_objects { session.dialect } else { session.dialect.without_objects() };
+            let (name, is_alone) = (name.clone(), session.hears_alone(name));
             match share {
                 Share::Nothing => continue,
                 Share::All if !is_alone && list.is_usual() => {

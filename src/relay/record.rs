@@ -4,6 +4,8 @@
 //! asked for when it attached, a channel's name and parameters, is there too as long as it fits, and else in a row of
 //! the object's storage, which is written once and goes with the attachment.
 
+mod earlier;
+
 use std::num::NonZeroU64;
 use std::rc::Rc;
 
@@ -56,18 +58,21 @@ pub struct Record {
     pinged_ms: Option<NonZeroU64>,
     /// See [`Door::packet_ids`].
     packet_ids: u16,
+    /// See [`Dialect::Earlier`].
+    earlier_objects: bool,
 }
 
 impl Versioned for Record {
-    const VERSION: u8 = 6;
+    const VERSION: u8 = 7;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Record, Unreadable> {
         match version {
-            1 => pinned::take::<first::Record>(bytes).map(Record::from),
-            2 => pinned::take::<second::Record>(bytes).map(Record::from),
-            3 => pinned::take::<third::Record>(bytes).map(Record::from),
-            4 => pinned::take::<fourth::Record>(bytes).map(Record::from),
-            5 => pinned::take::<fifth::Record>(bytes).map(Record::from),
+            1 => pinned::take::<earlier::first::Record>(bytes).map(Record::from),
+            2 => pinned::take::<earlier::second::Record>(bytes).map(Record::from),
+            3 => pinned::take::<earlier::third::Record>(bytes).map(Record::from),
+            4 => pinned::take::<earlier::fourth::Record>(bytes).map(Record::from),
+            5 => pinned::take::<earlier::fifth::Record>(bytes).map(Record::from),
+            6 => pinned::take::<earlier::sixth::Record>(bytes).map(Record::from),
             _ => Err(Unreadable::Version(version)),
         }
     }
@@ -167,6 +172,7 @@ impl Session {
                 .filter(|bounce| !bounce.answered)
                 .and_then(|it| NonZeroU64::new(it.pinged_ms)),
             packet_ids: self.door.as_ref().map_or(0, |door| door.packet_ids()),
+            earlier_objects: matches!(self.dialect, Dialect::Earlier(_)),
         }
     }
 
@@ -233,12 +239,13 @@ impl Record {
         if let Some(door) = &mut self.door {
             Rc::make_mut(door).go_on_behind(self.packet_ids);
         }
+        let frames = Dialect::of_frames(self.format, self.earlier_objects);
         let mark = self.door.as_ref().map(|door| door.mark()).unwrap_or_default();
         let session = Session {
             key,
             generations: self.generations,
             grant: self.grant,
-            dialect: self.door.as_ref().map_or(Dialect::Frames(self.format), |door| door.dialect()),
+            dialect: self.door.as_ref().map_or(frames, |door| door.dialect()),
             door: self.door,
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
@@ -267,225 +274,5 @@ impl Record {
             dirty: false,
         };
         Some(Restored { session, checkpoints })
-    }
-}
-
-/// Version 5: which packet ids were used went with the memory.
-mod fifth {
-    use std::num::NonZeroU64;
-
-    use serde::Deserialize;
-
-    use super::fourth;
-
-    #[derive(Deserialize)]
-    pub struct Record {
-        before: fourth::Record,
-        pinged_ms: Option<NonZeroU64>,
-    }
-
-    impl From<Record> for super::Record {
-        fn from(earlier: Record) -> super::Record {
-            super::Record { pinged_ms: earlier.pinged_ms, ..earlier.before.into() }
-        }
-    }
-}
-
-/// Version 4: whether a heartbeat was answered went with the memory.
-mod fourth {
-    use std::num::NonZeroU64;
-
-    use serde::Deserialize;
-
-    use super::third;
-
-    #[derive(Deserialize)]
-    pub struct Record {
-        before: third::Record,
-        since_ms: Option<NonZeroU64>,
-    }
-
-    impl From<Record> for super::Record {
-        fn from(earlier: Record) -> super::Record {
-            super::Record { since_ms: earlier.since_ms, ..earlier.before.into() }
-        }
-    }
-}
-
-/// Version 3: nobody remembered since when.
-mod third {
-    use std::rc::Rc;
-
-    use serde::Deserialize;
-
-    use super::second;
-    use crate::protocol::door::Door;
-
-    #[derive(Deserialize)]
-    pub struct Record {
-        before: second::Record,
-        door: Option<Door>,
-    }
-
-    impl From<Record> for super::Record {
-        fn from(earlier: Record) -> super::Record {
-            super::Record { door: earlier.door.map(Rc::new), ..earlier.before.into() }
-        }
-    }
-}
-
-/// Version 2: no client came in by another door.
-mod second {
-    use serde::Deserialize;
-
-    use super::AttachmentRecord;
-    use crate::auth::Grant;
-    use crate::model::Format;
-    use crate::rpc::connection_key::Generations;
-
-    #[derive(Deserialize)]
-    pub struct Record {
-        connection_id: String,
-        shard: u16,
-        generations: Generations,
-        grant: Grant,
-        format: Format,
-        echo: bool,
-        heartbeat_interval_ms: u32,
-        bounces: bool,
-        grace_ms: u32,
-        prompted: bool,
-        busy: bool,
-        attachments: Vec<AttachmentRecord>,
-        is_secure: bool,
-    }
-
-    impl From<Record> for super::Record {
-        fn from(earlier: Record) -> super::Record {
-            super::Record {
-                connection_id: earlier.connection_id,
-                shard: earlier.shard,
-                generations: earlier.generations,
-                grant: earlier.grant,
-                format: earlier.format,
-                echo: earlier.echo,
-                heartbeat_interval_ms: earlier.heartbeat_interval_ms,
-                bounces: earlier.bounces,
-                grace_ms: earlier.grace_ms,
-                prompted: earlier.prompted,
-                busy: earlier.busy,
-                attachments: earlier.attachments,
-                is_secure: earlier.is_secure,
-                door: None,
-                since_ms: None,
-                pinged_ms: None,
-                packet_ids: 0,
-            }
-        }
-    }
-}
-
-/// Version 1: no attachment had a row, and a token's revocation key stood alone in its grant.
-mod first {
-    use std::rc::Rc;
-
-    use serde::Deserialize;
-
-    use super::{AttachmentRecord, Wanted};
-    use crate::auth::{Capability, Grant, Identity, KeyName, Target};
-    use crate::model::Format;
-    use crate::model::flags::Modes;
-    use crate::model::name::ChannelName;
-    use crate::model::serial::Position;
-    use crate::relay::attachment::AttachParams;
-    use crate::relay::record::{Ask, Checkpoint};
-    use crate::rpc::connection_key::{Generations, TakeoverKind};
-
-    #[derive(Deserialize)]
-    pub struct Record {
-        connection_id: String,
-        shard: u16,
-        generation: u32,
-        grant: EarlierGrant,
-        format: Format,
-        echo: bool,
-        heartbeat_interval_ms: u64,
-        grace_ms: u64,
-        prompted: bool,
-        busy: bool,
-        attachments: Vec<EarlierAttachment>,
-        resumed: Option<u32>,
-        is_secure: bool,
-    }
-
-    #[derive(Deserialize)]
-    struct EarlierGrant {
-        key_name: KeyName,
-        capability: Capability,
-        client_id: Identity,
-        basic: bool,
-        issued_at_ms: Option<u64>,
-        expires_at_ms: Option<u64>,
-        revocation_key: Option<Rc<str>>,
-        user_claims: Option<Rc<str>>,
-    }
-
-    #[derive(Deserialize)]
-    struct EarlierAttachment {
-        name: ChannelName,
-        requested: Modes,
-        params: AttachParams,
-        present: bool,
-        checkpoint: Option<Checkpoint>,
-        ahead: Position,
-    }
-
-    impl From<Record> for super::Record {
-        fn from(earlier: Record) -> super::Record {
-            let before = earlier.resumed.map(|generation| (generation, TakeoverKind::Resume));
-            super::Record {
-                connection_id: earlier.connection_id,
-                shard: earlier.shard,
-                generations: Generations { current: earlier.generation, before, last: earlier.generation },
-                grant: earlier.grant.into(),
-                format: earlier.format,
-                echo: earlier.echo,
-                heartbeat_interval_ms: earlier.heartbeat_interval_ms as u32,
-                bounces: false,
-                grace_ms: earlier.grace_ms as u32,
-                prompted: earlier.prompted,
-                busy: earlier.busy,
-                attachments: earlier.attachments.into_iter().map(AttachmentRecord::from).collect(),
-                is_secure: earlier.is_secure,
-                door: None,
-                since_ms: None,
-                pinged_ms: None,
-                packet_ids: 0,
-            }
-        }
-    }
-
-    impl From<EarlierGrant> for Grant {
-        fn from(earlier: EarlierGrant) -> Grant {
-            let target = |key: Rc<str>| Rc::from([Target::RevocationKey(key.to_string())]);
-            Grant {
-                key_name: earlier.key_name,
-                capability: earlier.capability,
-                client_id: earlier.client_id,
-                basic: earlier.basic,
-                issued_at_ms: earlier.issued_at_ms,
-                expires_at_ms: earlier.expires_at_ms,
-                also_revoked_by: earlier.revocation_key.map(target),
-                user_claims: earlier.user_claims,
-            }
-        }
-    }
-
-    impl From<EarlierAttachment> for AttachmentRecord {
-        fn from(earlier: EarlierAttachment) -> AttachmentRecord {
-            let ask = Ask { name: earlier.name, modes: earlier.requested, params: earlier.params };
-            let (present, checkpoint, ahead) = (earlier.present, earlier.checkpoint, earlier.ahead);
-            AttachmentRecord { wanted: Wanted::Here(ask), present, checkpoint, ahead }
-        }
     }
 }

@@ -36,6 +36,8 @@ use crate::rpc::placement;
 pub struct Opening {
     pub grant: Grant,
     pub format: Format,
+    /// Whether objects have the names of version 5 there ([`Dialect::Earlier`]).
+    pub earlier_objects: bool,
     pub echo: bool,
     pub heartbeat_interval_ms: u64,
     /// Whether its client answers heartbeats (`heartbeats=bounce`).
@@ -120,8 +122,10 @@ impl Opening {
             let channel = filter::named(value("channel").unwrap_or_default(), query);
             Attach::from_query(&channel, value("channelSerial").map(str::to_owned), query)
         });
+        let major = value("v").and_then(|version| version.split('.').next()?.parse::<u32>().ok());
         Opening {
             grant,
+            earlier_objects: major.is_some_and(|major| major <= 5),
             format: if value("format") == Some("msgpack") { Format::Msgpack } else { Format::Json },
             echo: value("echo") != Some("false"),
             heartbeat_interval_ms: interval.clamp(HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS),
@@ -154,7 +158,10 @@ impl Opening {
 
     pub fn dialect(&self) -> Dialect {
         let of_door = self.door.as_ref().map(Door::dialect);
-        of_door.or(self.spoken).unwrap_or(Dialect::Frames(self.format))
+        match of_door.or(self.spoken).unwrap_or(Dialect::Frames(self.format)) {
+            Dialect::Frames(format) => Dialect::of_frames(format, self.earlier_objects),
+            another => another,
+        }
     }
 
     /// The channel whose own object may hold the connection: the one that it names, or that its key leads to. None that

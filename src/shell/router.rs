@@ -66,7 +66,7 @@ pub struct Handover {
 }
 
 impl Versioned for Handover {
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 }
 
 impl Handover {

@@ -42,6 +42,11 @@ fn frames() -> Vec<Value> {
             {"operation": {"action": 4, "objectId": "counter:x@1", "counterInc": {"number": 1.5}}},
             {"operation": {"action": 0, "objectId": "map:x@1", "mapCreateWithObjectId": {
                 "initialValue": "{\"semantics\":0,\"entries\":{}}", "nonce": "0123456789abcdef"}}}]}),
+        json!({"action": 19, "channel": "room", "msgSerial": 5, "state": [
+            {"operation": {"action": 1, "objectId": "root", "mapOp": {"key": "k", "data": {"bytes": "AP8="}}}},
+            {"operation": {"action": 4, "objectId": "counter:x@1", "counterOp": {"amount": 1.5}}},
+            {"operation": {"action": 0, "objectId": "map:x@1", "nonce": "0123456789abcdef", "initialValue": "e30=",
+                "initialValueEncoding": "msgpack"}}]}),
         json!({"action": 12, "channel": "room"}),
         json!({"action": 16, "channel": "room", "channelSerial": "1:2"}),
         json!({"action": 17, "auth": {"accessToken": "demo.AAAA"}}),

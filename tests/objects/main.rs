@@ -33,6 +33,7 @@ mod world;
 
 mod converge;
 mod crowd;
+mod earlier_names;
 mod keeping;
 mod pacing;
 mod refusals;

@@ -54,19 +54,6 @@ fn operations_are_read_alike_in_both_formats() {
 }
 
 #[test]
-fn an_earlier_sdk_is_told_that_it_is_too_old() {
-    let fails = |operation: serde_json::Value| {
-        let frame = frame(json!([{ "operation": operation }]));
-        let error = decode(&serde_json::to_vec(&frame).unwrap(), Format::Json);
-        format!("{error:?}").contains("protocol version 6")
-    };
-    assert!(fails(json!({"action": 1, "objectId": "root", "mapOp": {"key": "k", "data": {"string": "v"}}})));
-    assert!(fails(json!({"action": 4, "objectId": "counter:x@1", "counterOp": {"amount": 1}})));
-    assert!(fails(json!({"action": 3, "objectId": "counter:x@1", "nonce": "n", "initialValue": "{}", "counter": {}})));
-    assert!(!fails(json!({"action": 1, "objectId": "root"})), "is another mistake");
-}
-
-#[test]
 fn a_create_is_told_in_its_plain_form() {
     let nonce = "0123456789abcdef";
     let initial = r#"{"semantics":0,"entries":{"a":{"data":{"string":"x"}},"b":{"data":{"number":1}},"a":{"data":{"boolean":false}}}}"#;

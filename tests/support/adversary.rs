@@ -75,6 +75,7 @@ impl World {
         let opening = Opening {
             grant: listener(),
             format: Format::Json,
+            earlier_objects: false,
             echo: true,
             heartbeat_interval_ms: 5_000,
             grace_ms: 5_000,

@@ -19,6 +19,7 @@ use courtside::rpc::{Answer, AppResponse, Delivered, Noticed, Probed, RelayName,
 use courtside::transport::Mode;
 
 use super::client::{PresenceUpdate, Transport};
+use super::earlier_names;
 use super::frames::{self, Frame};
 use super::host::{Input, LinkId};
 use super::trace::note;
@@ -170,8 +171,13 @@ impl World {
     }
 
     pub fn perform(&mut self, client: usize, updates: Vec<PresenceUpdate>) {
-        for update in updates {
+        for mut update in updates {
             note(self.now_ms, format_args!("client {client}: {update}"));
+            if let PresenceUpdate::Send(frame) = &mut update
+                && earlier_names::has_them(client)
+            {
+                earlier_names::write(frame);
+            }
             match update {
                 PresenceUpdate::Connect { resume } => self.connect(client, resume),
                 PresenceUpdate::Send(frame) if self.is_over_http(client) => self.post(client, &frame),
@@ -202,6 +208,7 @@ impl World {
         let opening = Opening {
             grant: grant(),
             format,
+            earlier_objects: earlier_names::has_them(client),
             echo: home.client.echo,
             heartbeat_interval_ms: 15_000,
             grace_ms: home.client.grace_ms,
@@ -259,7 +266,10 @@ impl World {
             Owner::Listener(ear) => return self.listener_gets(ear, id, frame),
             Owner::Guest(guest) => return self.guest_gets(guest, id, frame),
         };
-        let frame = Frame::read(frame);
+        let mut frame = Frame::read(frame);
+        if earlier_names::has_them(client) {
+            earlier_names::read(&mut frame.state);
+        }
         note(self.now_ms, format_args!("client {client} <- {frame}"));
         let updates = self.homes[client].client.receive(&frame, self.now_ms, &mut self.ledger);
         self.perform(client, updates);

@@ -38,15 +38,23 @@ pub fn is_current(id: &str, now_ms: u64) -> bool {
 }
 
 /// The id of an object that is created with this value.
-pub fn make(kind: Kind, initial_value: &str, nonce: &str, now_ms: u64) -> String {
-    format!("{}:{}@{now_ms}", kind.name(), hash(initial_value, nonce))
+pub fn make(kind: Kind, initial_value: &(impl AsRef<[u8]> + ?Sized), nonce: &str, now_ms: u64) -> String {
+    format!("{}:{}@{now_ms}", kind.name(), hash(initial_value.as_ref(), nonce))
 }
 
 /// Fails with 92000 when an id is not that of an object that is created with this value and nonce.
 pub fn verify(id: &str, kind: Kind, initial_value: &str, nonce: &str) -> Result<(), ErrorInfo> {
-    if nonce.chars().count() < OBJECT_NONCE_MIN_CHARS || nonce.len() > OBJECT_NONCE_MAX_BYTES {
-        let bound = format!("a nonce has from {OBJECT_NONCE_MIN_CHARS} to {OBJECT_NONCE_MAX_BYTES} characters");
-        return Err(Code::BadObject.because(bound));
+    if nonce.chars().count() < OBJECT_NONCE_MIN_CHARS {
+        return Err(bad_nonce());
+    }
+    verify_earlier(id, kind, initial_value.as_bytes(), nonce)
+}
+
+/// The same for SDKs up to version 5. Their nonce is what follows the point of a random number: as many digits as that
+/// has, in one of fourteen too few.
+pub fn verify_earlier(id: &str, kind: Kind, initial_value: &[u8], nonce: &str) -> Result<(), ErrorInfo> {
+    if nonce.len() > OBJECT_NONCE_MAX_BYTES {
+        return Err(bad_nonce());
     }
     match parse(id) {
         Some((known, hashed, _)) if known == kind && hashed == hash(initial_value, nonce) => Ok(()),
@@ -54,7 +62,11 @@ pub fn verify(id: &str, kind: Kind, initial_value: &str, nonce: &str) -> Result<
     }
 }
 
-fn hash(initial_value: &str, nonce: &str) -> String {
+fn bad_nonce() -> ErrorInfo {
+    Code::BadObject.because(format!("a nonce has from {OBJECT_NONCE_MIN_CHARS} to {OBJECT_NONCE_MAX_BYTES} characters"))
+}
+
+fn hash(initial_value: &[u8], nonce: &str) -> String {
     BASE64URL.encode(Sha256::new().chain_update(initial_value).chain_update(":").chain_update(nonce).finalize())
 }
 
