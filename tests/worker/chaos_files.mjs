@@ -110,11 +110,10 @@ export async function strike(weather, files, seed) {
 /**
  * One file after another, in an order that the seed decides, until the time is over.
  * @param {Weather} weather
- * @param {{ seconds: number, seed: number, say?: (text: string) => void }} options
+ * @param {{ files?: string[], seconds: number, seed: number, say?: (text: string) => void }} options
  */
-export async function strikeFor(weather, { seconds, seed, say = () => {} }) {
+export async function strikeFor(weather, { files = filesWithSdk(weather), seconds, seed, say = () => {} }) {
   const [began, random] = [performance.now(), randomFrom(seed)];
-  const files = filesWithSdk(weather);
   /** @type {Figures} */
   const sum = { files: 0, passed: 0, failed: 0, skipped: [], strikes: 0, seconds: 0, failures: '' };
   do {
