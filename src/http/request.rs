@@ -36,7 +36,7 @@ pub struct Headers {
     pub content_encoding: Option<String>,
     pub accept: Option<String>,
     pub access_control_request_headers: Option<String>,
-    /// What a stream of events has had last.
+    /// The last event that a stream's reader has had.
     pub last_event_id: Option<String>,
     pub sec_websocket_protocol: Option<String>,
     pub upgrade: Option<String>,

@@ -6,7 +6,7 @@ pub fn query(url: &str) -> Vec<(String, String)> {
     form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 
-/// What stands behind the host.
+/// The path, which stands behind the host.
 pub fn path(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let path = rest.find(['/', '?', '#']).map_or("", |start| &rest[start..]);

@@ -46,7 +46,7 @@ impl Dialect {
         if earlier_objects { Dialect::Earlier(format) } else { Dialect::Frames(format) }
     }
 
-    /// What says the same, of frames without objects.
+    /// A dialect that says the same, of frames without objects.
     pub fn without_objects(self) -> Dialect {
         match self {
             Dialect::Earlier(format) => Dialect::Frames(format),

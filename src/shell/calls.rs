@@ -60,7 +60,7 @@ fn comet_path(verb: Verb) -> &'static str {
     }
 }
 
-/// What a request with such a path is for.
+/// The purpose of a request with such a path.
 pub fn comet_verb(path: &str) -> Verb {
     match path {
         "/connect" => Verb::Connect,

@@ -53,7 +53,7 @@ const objectOf = (name) => class extends DurableObject {
     inside(() => this.inner());
   }
 
-  /** What the router says of a request goes by headers that no client's own come through. */
+  /** The router says what a request is for by headers, and no client's own come through. */
   fetch(request) {
     const handover = request.headers.get('courtside-handover') ?? undefined;
     const key = request.headers.get('courtside-connection-key') ?? undefined;

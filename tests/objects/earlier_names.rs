@@ -31,7 +31,7 @@ fn plain(value: serde_json::Value) -> Node<'static> {
     Node::of_value(value)
 }
 
-/// What a client is taken to say by an operation that it sends in this format, which has bytes in its own way.
+/// An operation as the server reads it in a frame of this format, which has bytes in its own way.
 fn read(operation: Node, format: Format) -> Result<Operation, ErrorInfo> {
     let state = Node::List(vec![map([("operation", operation)])]);
     let frame = map([

@@ -40,7 +40,7 @@ impl<'de> Earlier<'de> {
         *field = Some(node);
     }
 
-    /// What an operation with this number says is to be done. Fails with 92000.
+    /// The action of an operation with this number. Fails with 92000.
     pub fn read(self, number: Option<u64>, object_id: &str) -> Result<Action, ErrorInfo> {
         match (number, self) {
             (Some(0), earlier @ Earlier { initial: Some(_), .. }) => earlier.create(Kind::Map, object_id),
