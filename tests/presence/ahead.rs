@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::world::{Client, World};
 
-/// A watcher at another relay, and a client that entered unless it is `late`, lost its transport before it knew, and has
-/// resumed and not attached.
+/// A watcher at another relay, and a client that entered unless it is `late`, lost its transport before it knew, and
+/// has resumed and not attached.
 fn resumed(late: bool) -> (World, Client, Client) {
     let mut world = World::new(2);
     let (watcher, ann) = (world.connect(1, "watcher"), world.connect(0, "ann"));
