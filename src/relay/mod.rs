@@ -132,6 +132,9 @@ pub struct Relay {
     bans: Bans,
     operators: Option<Operators>,
     sessions: HashMap<SocketId, Session>,
+    /// Channels where connections may have members, to which they have not attached again since they resumed. Not kept
+    /// with the sockets: a channel finds out who is not attached.
+    ahead: HashMap<SocketId, Vec<ChannelName>>,
     known: Known,
     feeds: HashMap<ChannelName, Feed>,
     filters: Filters,
@@ -176,6 +179,7 @@ impl Relay {
             bans: Bans::default(),
             operators: None,
             sessions: HashMap::default(),
+            ahead: HashMap::default(),
             feeds: HashMap::default(),
             filters: Filters::default(),
             base_bytes: Rc::default(),

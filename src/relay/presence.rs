@@ -66,29 +66,31 @@ impl Relay {
 
     /// Many SDKs send again what was not acknowledged as soon as they have resumed, and attach only then.
     fn admit_ahead(&self, socket: SocketId, session: &Session, name: &ChannelName) -> Result<(), ErrorInfo> {
-        let is_known = session.present_ahead.contains(name);
-        let has_room = session.attachments.len() + session.present_ahead.len() < CHANNELS_PER_CONNECTION_MAX;
-        if !session.is_resumed() || !(is_known || has_room) {
+        let ahead = self.ahead.get(&socket).map_or(&[][..], Vec::as_slice);
+        let has_room = session.attachments.len() + ahead.len() < CHANNELS_PER_CONNECTION_MAX;
+        if !session.is_resumed() || !(ahead.contains(name) || has_room) {
             return Err(Code::PresenceNotAttached.into());
         }
         self.admit_to(socket, name)
     }
 
     fn mark_ahead(&mut self, socket: SocketId, name: &ChannelName) {
-        let Some(session) = self.sessions.get_mut(&socket) else { return };
-        if !session.attachments.contains_key(name) && !session.present_ahead.contains(name) {
-            session.present_ahead.push(name.clone());
+        let is_attached = |session: &Session| session.attachments.contains_key(name);
+        if self.sessions.get(&socket).is_none_or(is_attached) {
+            return;
+        }
+        let ahead = self.ahead.entry(socket).or_default();
+        if !ahead.contains(name) {
+            ahead.push(name.clone());
         }
     }
 
     /// An attachment begins where the connection may have members already.
     pub(super) fn arrived(&mut self, socket: SocketId, name: &ChannelName) {
-        let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let before = session.present_ahead.len();
-        session.present_ahead.retain(|ahead| ahead != name);
-        if session.present_ahead.len() < before {
-            self.mark_present(socket, name);
+        if self.take_ahead(socket, |ahead| ahead == name).is_empty() {
+            return;
         }
+        self.mark_present(socket, name);
     }
 
     /// The connection's members leave some of the channels that it has not attached to again.
@@ -98,11 +100,17 @@ impl Relay {
         outcome: ConnectionOutcome,
         leaves: impl Fn(&ChannelName) -> bool,
     ) {
-        let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let (left, stay) = std::mem::take(&mut session.present_ahead).into_iter().partition(leaves);
-        session.present_ahead = stay;
-        let left: Vec<ChannelName> = left;
+        let left = self.take_ahead(socket, leaves);
         left.iter().for_each(|name| self.tell_outcome(socket, name, outcome));
+    }
+
+    fn take_ahead(&mut self, socket: SocketId, is_meant: impl Fn(&ChannelName) -> bool) -> Vec<ChannelName> {
+        let Some(ahead) = self.ahead.remove(&socket) else { return Vec::new() };
+        let (meant, others): (Vec<_>, Vec<_>) = ahead.into_iter().partition(is_meant);
+        if !others.is_empty() {
+            self.ahead.insert(socket, others);
+        }
+        meant
     }
 
     /// The connection may have members from now on. Gives whether that is new.

@@ -255,7 +255,6 @@ impl Record {
             }),
             grace_ms: self.grace_ms,
             attachments: attachments.into_iter().collect(),
-            present_ahead: Vec::new(),
             outbox: Outbox::default(),
             last_sent_ms: 0,
             debt: Debt::default(),

@@ -184,9 +184,6 @@ pub struct Session {
     pub bounce: Option<Box<Bounce>>,
     pub grace_ms: u32,
     pub attachments: SortedMap<ChannelName, Attachment>,
-    /// Channels where it may have members, though it is not attached there again since it resumed. Not kept with the
-    /// socket: a channel finds out who is not attached.
-    pub present_ahead: Vec<ChannelName>,
     pub outbox: Outbox,
     /// The key's own is the current one.
     pub generations: Generations,
@@ -259,7 +256,6 @@ impl Session {
             bounce: opening.bounces.then(|| Box::new(Bounce { pinged_ms: now_ms, answered: true })),
             grace_ms: opening.grace_ms as u32,
             attachments: SortedMap::default(),
-            present_ahead: Vec::new(),
             outbox: Outbox::default(),
             last_sent_ms: now_ms,
             debt: Debt::default(),
