@@ -87,10 +87,9 @@ impl Relay {
 
     /// An attachment begins where the connection may have members already.
     pub(super) fn arrived(&mut self, socket: SocketId, name: &ChannelName) {
-        if self.take_ahead(socket, |ahead| ahead == name).is_empty() {
-            return;
+        if !self.take_ahead(socket, |ahead| ahead == name).is_empty() {
+            self.mark_present(socket, name);
         }
-        self.mark_present(socket, name);
     }
 
     /// The connection's members leave some of the channels that it has not attached to again.

@@ -1,4 +1,4 @@
-//! What a resumed connection says again before it attaches again, as many SDKs do.
+//! Presence that a resumed connection says again before it attaches again, as many SDKs do.
 
 use courtside::limits::{CHANNELS_PER_CONNECTION_MAX, GHOST_MAX_MS, GRACE_MS};
 use serde_json::json;

@@ -43,7 +43,7 @@ if (isKilling && !process.send) afterEach(({ name }) => {
   held = undefined;
 });
 
-/** What clients reach instead of the runtime. */
+/** A stand-in that clients reach instead of the runtime. */
 export class Front {
   #server = http.createServer({ maxHeaderSize, keepAliveTimeout: 0, requestTimeout: 0 });
   #random = randomFrom(Number(seed));
