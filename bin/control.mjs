@@ -22,6 +22,11 @@ export class Control {
     return Number(await this.#ask('PUT', '/apps', apps));
   }
 
+  /** Lets no more than so many connections in until it is told again. @param {number} connections */
+  async setRoom(connections) {
+    await this.#ask('PUT', '/room', String(connections));
+  }
+
   /**
    * Lets no connection in any more, and sends one in so many of those that are there away. Says how many objects were
    * told.

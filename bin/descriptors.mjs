@@ -1,6 +1,6 @@
 /**
  * How many descriptors the runtime has open, and may. Each connection takes two. The runtime ends when it cannot take a
- * connection for want of one: it starts anew, and clients resume, but an operator wants to know before.
+ * connection for want of one, so before that no more are let in.
  */
 import fs from 'node:fs';
 

@@ -63,8 +63,14 @@ export const LOOK_MS = 1_000;
 /** The least that `--memory` may be: the runtime takes 60 MB itself. */
 export const MEMORY_MIN_MB = 128;
 
-/** An operator is told when the runtime has more than this share of its descriptors open. */
+/**
+ * The share of its descriptors that the runtime may have open and still let connections in. The rest is for objects and
+ * for those who come without a word.
+ */
 export const DESCRIPTORS_SHARE = 0.9;
+
+/** With room for fewer connections the worker counts them, too: more than come between two looks. */
+export const ROOM_TOLD = 5_000;
 
 /** With fewer, for 5,000 connections, a server says so at its start. */
 export const DESCRIPTORS_FEW = 10_000;

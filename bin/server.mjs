@@ -10,8 +10,8 @@ import { openData, removeEmpty, setAside } from './data.mjs';
 import { Http2, http2In } from './http2.mjs';
 import { descriptorsOf } from './descriptors.mjs';
 import {
-  DESCRIPTORS_FEW, DESCRIPTORS_SHARE, EXIT_MS, LEAVE_STEPS, LOOK_MS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX,
-  STEADY_MS,
+  DESCRIPTORS_FEW, DESCRIPTORS_SHARE, EXIT_MS, LEAVE_STEPS, LOOK_MS, RESTART_MAX_MS, RESTART_MIN_MS, ROOM_TOLD,
+  SOCKET_PATH_MAX, STEADY_MS,
 } from './limits.mjs';
 import { secretsOf } from './log.mjs';
 import { memoryOf } from './memory.mjs';
@@ -45,6 +45,8 @@ export class Server {
   /** @type {Runtime | undefined} */
   #runtime;
   #port;
+  /** How many connections may come before the next look at the descriptors. */
+  #room = Infinity;
   /** Whether clients may have come. */
   #serves = false;
   /** @type {Promise<void> | undefined} */
@@ -201,6 +203,7 @@ export class Server {
       throw reason ? new Error(`--host ${host} and --port ${this.#port} cannot be had: ${reason}`) : error;
     });
     this.#port = this.#runtime.port;
+    await this.#boundConnections();
   }
 
   /** Until the server is to stop. */
@@ -226,25 +229,25 @@ export class Server {
 
   /** Looks at the memory and the descriptors of the runtime. */
   async #watch() {
-    let isTold = false;
     while (!this.#stopping) {
-      const pid = this.#runtime?.pid;
-      const descriptors = pid === undefined ? undefined : await descriptorsOf(pid);
-      isTold = this.#sayFew(descriptors, isTold);
-      if (pid !== undefined) await this.#boundMemory(pid);
+      await this.#boundConnections();
+      if (this.#runtime?.pid !== undefined) await this.#boundMemory(this.#runtime.pid);
       await pause(LOOK_MS, undefined, { signal: this.#stopped.signal, ref: false }).catch(() => {});
     }
   }
 
-  /**
-   * Says that there are few descriptors, once for each time. Gives whether it was said.
-   * @param {import('./descriptors.mjs').Descriptors | undefined} descriptors
-   * @param {boolean} isTold
-   */
-  #sayFew(descriptors, isTold) {
-    const isFew = descriptors !== undefined && descriptors.open > descriptors.allowed * DESCRIPTORS_SHARE;
-    if (isFew && !isTold) this.#log.say('error', 'few descriptors left', descriptors);
-    return isFew;
+  /** Says to the worker how many connections may come before the next look, where descriptors may run out by then. */
+  async #boundConnections() {
+    const { pid, control } = this.#current;
+    const descriptors = await descriptorsOf(Number(pid));
+    if (!descriptors) return;
+    const room = Math.floor((descriptors.allowed * DESCRIPTORS_SHARE - descriptors.open) / 2);
+    const [wasFull, wasTight] = [this.#room <= 0, this.#room < Infinity];
+    this.#room = room < ROOM_TOLD ? room : Infinity;
+    const note = 'no more connections are let in: raise the limit of open files';
+    if (room <= 0 && !wasFull) this.#log.say('error', 'few descriptors left', { ...descriptors, note });
+    // It may have ended; the next one hears it at its start.
+    if (wasTight || room < ROOM_TOLD) await control.setRoom(this.#room).catch(() => {});
   }
 
   /**

@@ -4,7 +4,7 @@
  * and a control socket for the process that supervises the runtime.
  *
  * `env` is one object for all requests and objects of the process. The supervisor changes what of it may change: the
- * apps, and whether the server is stopping.
+ * apps, and whether the server is stopping or full.
  */
 import Built, { App, Channel as BuiltChannel, Relay as BuiltRelay } from './index.js';
 
@@ -30,6 +30,14 @@ const known = new Map();
 const LOOK_AT_LEAST = 1_024;
 let lookAt = LOOK_AT_LEAST;
 
+/** How many more connections may come until the supervisor looks again. */
+let room = Infinity;
+
+function allow(connections, env) {
+  room = connections;
+  env.FULL = String(room <= 0);
+}
+
 const noted = (Class, binding) => class extends Class {
   #entry;
 
@@ -47,7 +55,10 @@ const noted = (Class, binding) => class extends Class {
   async fetch(request) {
     this.#entry.hasClients = true;
     const response = await super.fetch(request);
-    if (response.webSocket) this.#entry.sockets++;
+    if (response.webSocket) {
+      this.#entry.sockets++;
+      if (room < Infinity) allow(room - 1, this.env);
+    }
     return response;
   }
 
@@ -63,6 +74,7 @@ const noted = (Class, binding) => class extends Class {
 
   #left(socket) {
     this.#entry.sockets--;
+    if (room < Infinity) allow(room + 1, this.env);
     // To look each time who is there would take too long when a crowd leaves.
     if (this.#entry.sockets > 0) return;
     this.#entry.sockets = this.ctx.getWebSockets().filter((other) => other !== socket).length;
@@ -129,6 +141,9 @@ export const Control = {
         env.APPS = apps;
         return tell(env, ({ sockets, inMemory }) => sockets > 0 || inMemory.deref(), '/reconfigure', before);
       }
+      case 'PUT /room':
+        allow(Number(await request.text()), env);
+        return said(200, 'ok');
       case 'POST /leave':
         env.STOPPING = 'true';
         return tell(env, ({ sockets, hasClients, inMemory }) => sockets > 0 || (hasClients && inMemory.deref()),

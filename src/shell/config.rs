@@ -74,6 +74,15 @@ pub fn serving(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
     }
 }
 
+/// Whether one more connection can be held. A server of one's own has only so many descriptors: its supervisor says by
+/// `FULL` when few are left. Fails with 50320 then.
+pub fn has_room(env: &Env) -> Result<(), ErrorInfo> {
+    match variable(env, "FULL") == "true" {
+        true => Err(Code::Unavailable.because("the server holds as many connections as it can; try again")),
+        false => Ok(()),
+    }
+}
+
 /// The apps as they were configured before, if that can be read.
 pub fn read(text: &str) -> Option<Apps> {
     Apps::parse(text, SHORT_SECRET_MIN_BYTES).ok()

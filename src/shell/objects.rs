@@ -77,18 +77,20 @@ macro_rules! object {
             }
 
             #[wasm_bindgen(js_name = webSocketClose)]
-            pub fn closed(&self, socket: &Socket, _code: u32, _reason: &JsValue, was_clean: bool) {
-                host::closed(&host::find(&self.registration), socket);
-                // The runtime leaves the answer to us; without one the client waits. It fails when we closed first. Who
-                // broke off hears none, and to try costs the runtime more than all the rest.
-                if was_clean {
-                    let _ = socket.close(1000, "");
-                }
+            pub fn closed(&self, socket: &Socket) {
+                self.lost(socket);
             }
 
             #[wasm_bindgen(js_name = webSocketError)]
             pub fn failed(&self, socket: &Socket) {
+                self.lost(socket);
+            }
+
+            /// The runtime leaves it to us to close our end. Until then a client that said farewell waits for the
+            /// answer, and of one that broke off the runtime keeps the descriptors. It fails when we closed first.
+            fn lost(&self, socket: &Socket) {
                 host::closed(&host::find(&self.registration), socket);
+                let _ = socket.close(1000, "");
             }
         }
     };
