@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::ptr;
 use std::rc::Rc;
 
 use super::attachment::{Attachment, State};
@@ -301,18 +302,27 @@ impl Relay {
         sieve.pick(attachment.filter(), Some(picked))
     }
 
-    pub(super) fn send_entries(&mut self, socket: SocketId, name: &ChannelName, epoch: &str, entries: &[&Entry]) {
+    pub(super) fn send_entries(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        epoch: &str,
+        entries: &[&Entry],
+        rendered: &mut Rendered,
+    ) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         session.last_sent_ms = self.now_ms;
         let attachment = session.attachments.get_mut(name);
-        let (mut fed, mut linked) = (false, None);
+        let (mut fed, mut linked, mut is_alike) = (false, None, session.door.is_none());
         if let Some(attachment) = attachment {
             fed = attachment.fell_behind;
+            is_alike &= attachment.filter().is_none();
             linked = attachment.deltas.are_wanted().then(|| link(None, entries));
             attachment.deltas.pass(entries);
         }
         let frames = match &linked {
             Some(deltas) => render(name, epoch, &deltas.iter().collect::<Vec<_>>(), session),
+            None if is_alike => rendered.frames(name, epoch, entries, session.dialect),
             None => render(name, epoch, entries, session),
         };
         self.note_orders(socket);
@@ -330,6 +340,28 @@ impl Relay {
             let loads = entries.iter().map(|entry| Load::of(entry));
             loads.for_each(|load| self.tally.add_load(stats::Way::RealtimeOut, load, connections as u64));
         }
+    }
+}
+
+/// The frames of one page of the log, for those who get the same of it: a crowd that lost its connections together
+/// resumes together.
+#[derive(Default)]
+pub(super) struct Rendered(BTreeMap<(Dialect, ChannelName), Page>);
+
+#[derive(Default)]
+struct Page {
+    of: Vec<*const Entry>,
+    frames: Vec<Encoded>,
+}
+
+impl Rendered {
+    fn frames(&mut self, name: &ChannelName, epoch: &str, entries: &[&Entry], dialect: Dialect) -> Vec<Encoded> {
+        let picked: Vec<*const Entry> = entries.iter().map(|entry| ptr::from_ref(*entry)).collect();
+        let page = self.0.entry((dialect, name.clone())).or_default();
+        if page.of != picked {
+            *page = Page { frames: render(name, epoch, entries, dialect), of: picked };
+        }
+        page.frames.clone()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::attachment::{Attachment, Replay, Rewind, State};
 use super::calls::Pending;
+use super::fanout::Rendered;
 use super::feed::Feed;
 use super::filters::Sieve;
 use super::sync::Of;
@@ -61,13 +62,13 @@ impl Relay {
             let error = Code::InternalChannel.because("the channel's log could not be read");
             return self.read_failed(ticket, read, &error);
         };
-        let mut sieve = Sieve::new(&entries);
+        let (mut sieve, mut rendered) = (Sieve::new(&entries), Rendered::default());
         for (socket, name) in &read.readers {
             let Some(replay) = self.reading(*socket, name, ticket) else { continue };
             if !self.allows(*socket, backlog.entries.len()) {
                 self.hold(*socket, name, read.from.clone(), replay);
             } else {
-                self.catch_up(*socket, name, backlog, &mut sieve, replay);
+                self.catch_up(*socket, name, backlog, (&mut sieve, &mut rendered), replay);
             }
         }
     }
@@ -85,7 +86,7 @@ impl Relay {
         socket: SocketId,
         name: &ChannelName,
         backlog: &Backlog,
-        sieve: &mut Sieve<'_>,
+        (sieve, rendered): (&mut Sieve<'_>, &mut Rendered),
         replay: Replay,
     ) {
         let Some(position) = self.feeds.get(&name.owner()).and_then(Feed::position) else { return };
@@ -117,7 +118,7 @@ impl Relay {
                 },
             );
         }
-        self.send_entries(socket, name, &backlog.epoch, &entries);
+        self.send_entries(socket, name, &backlog.epoch, &entries, rendered);
         if let Some(from) = self.attachment(socket, name).and_then(|attachment| attachment.goes_on.take()) {
             return self.read(socket, name, *from, Replay { resumes: true, announced: true });
         }
