@@ -110,6 +110,11 @@ impl Credentials {
         Credentials { operators, ..self }
     }
 
+    /// The key that an operator's token was checked against.
+    pub fn into_operators(self) -> Option<Key> {
+        self.operators
+    }
+
     /// How far they reach, if they are said to be a token of an operator.
     pub fn reach(&self) -> Option<Reach> {
         if let Proof::Token(token) = &self.proof { token.key_name.reach() } else { None }

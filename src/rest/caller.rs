@@ -9,7 +9,7 @@ use super::Context;
 use super::page::bad_cursor;
 #[cfg(feature = "pusher")]
 use crate::auth::KeyName;
-use crate::auth::{App, Credentials, Grant, Identity, Operations, Presented, Reach, Surface};
+use crate::auth::{App, Credentials, Grant, Identity, Key, Operations, Presented, Reach, Surface};
 use crate::error::{Code, ErrorInfo};
 use crate::http::Request;
 use crate::intake::publish::check_rules;
@@ -20,6 +20,8 @@ use crate::rpc::{self, Address, AppCall, AppRequest, ChannelCall, Publish, Rules
 
 pub struct Caller {
     grant: Grant,
+    /// The key of an operator's token, which no app has.
+    operators: Option<Key>,
     app: Rc<App>,
     is_secure: bool,
     /// The trace that the request is part of.
@@ -36,24 +38,30 @@ impl Caller {
         let app = context.apps.get(credentials.app_id());
         let grant = context.attempts.verify(&credentials, app.map(Rc::as_ref), &request.address, context.now_ms)?;
         let app = app.cloned().ok_or(Code::BadCredentials)?;
-        Ok(Caller { grant, app, is_secure: request.is_secure, trace: traced(request) })
+        let operators = credentials.into_operators();
+        Ok(Caller { grant, operators, app, is_secure: request.is_secure, trace: traced(request) })
     }
 
     /// Who proved by a signature to have the secret of a key.
     #[cfg(feature = "pusher")]
     pub fn of_key(app: Rc<App>, name: &KeyName, request: &Request) -> Option<Caller> {
         let grant = Grant::of_key(name.clone(), app.key(name)?.capability.clone());
-        Some(Caller { grant, app, is_secure: request.is_secure, trace: traced(request) })
+        Some(Caller { grant, operators: None, app, is_secure: request.is_secure, trace: traced(request) })
     }
 
     pub fn grant(&self) -> &Grant {
         &self.grant
     }
 
+    /// The key that it has, or that signed its token. `None` for one that is no more.
+    fn key(&self) -> Option<&Key> {
+        self.operators.as_ref().or_else(|| self.app.key(&self.grant.key_name))
+    }
+
     /// The cursor of the next page, which names an entry that the caller may not be allowed to see. So only those who
     /// have this key, or its tokens, can bring it back, and they cannot read it. `None` for a key that is no more.
     pub fn cursor(&self, purpose: &str, text: &str) -> Option<String> {
-        let key = self.app.key(&self.grant.key_name)?;
+        let key = self.key()?;
         Some(BASE64URL.encode(key.secret.seal(&format!("{purpose} {}", key.name), text)))
     }
 
@@ -62,7 +70,7 @@ impl Caller {
     pub fn after(&self, purpose: &str, request: &Request) -> Result<Option<String>, ErrorInfo> {
         let Some(cursor) = request.parameter("cursor") else { return Ok(None) };
         let open = || {
-            let key = self.app.key(&self.grant.key_name)?;
+            let key = self.key()?;
             key.secret.open(&format!("{purpose} {}", key.name), &BASE64URL.decode(cursor).ok()?)
         };
         open().map(Some).ok_or_else(bad_cursor)

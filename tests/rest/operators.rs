@@ -130,6 +130,27 @@ fn one_of_channels_is_noted_and_sees_those_of_its_app_alone() {
 }
 
 #[test]
+fn one_of_channels_lists_them_page_by_page() {
+    let mut world = world();
+    let made = world.send(ask("/apps")).json["appId"].as_str().unwrap().to_owned();
+    let [token, others] = ["demo", &made].map(|app| console(&mut world, app));
+    for name in ["a", "b", "c"] {
+        world.publish(name, &["m"]);
+    }
+    let asked = get("/channels").query("by", "id").query("limit", "1");
+    let (mut seen, mut cursors) = (Vec::new(), Vec::new());
+    world.walk(asked.clone().bearer(&token), |page| {
+        seen.push(page.json.clone());
+        cursors.extend(page.next().into_iter().flatten().find(|(name, _)| name == "cursor"));
+    });
+    assert_eq!(seen, [json!(["a"]), json!(["b"]), json!(["c"])]);
+    let (_, cursor) = &cursors[0];
+    for credentials in [asked.clone().bearer(&others), asked.clone().key("demo.full:local-only")] {
+        assert_eq!(world.send(credentials.query("cursor", cursor)).code(), Code::BadParameter.number());
+    }
+}
+
+#[test]
 fn one_of_channels_is_kept_out_by_a_ban_and_by_another_admin_token() {
     let mut world = world();
     let token = console(&mut world, "demo");
