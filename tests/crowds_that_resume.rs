@@ -2,44 +2,57 @@
 
 #[allow(dead_code, reason = "other tests need more of the bench")]
 mod support {
-    pub mod allocations;
     pub mod bench;
     pub mod grant;
     pub mod memory_store;
 }
 
-use std::collections::BTreeSet;
-
 use courtside::model::serial::Position;
+use courtside::relay::{Effect, Relay, SocketId};
 use courtside::rpc::{Backlog, Request, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use support::allocations::ALLOCATIONS;
 use support::bench::*;
+
+fn attach(relay: &mut Relay, socket: u32, params: &Value) -> Vec<Effect> {
+    let serial = Position(10).serial(EPOCH);
+    let frame = json!({"action": 10, "channel": "room", "channelSerial": serial, "params": params});
+    send(relay, socket, &frame.to_string())
+}
+
+/// What the relay does once it has the page after 10, which the sockets wait for. A second ATTACH has some wait twice.
+fn resumed(plain: u32, as_deltas: u32) -> Vec<Effect> {
+    let mut relay = relay();
+    let mut asked = Vec::new();
+    for socket in 0..plain + as_deltas {
+        connect(&mut relay, socket);
+        let params = if socket < plain { json!({}) } else { json!({"delta": "vcdiff"}) };
+        asked.extend(attach(&mut relay, socket, &params));
+    }
+    let (read, request) = call(&relay.answered(call(&asked).0, subscribed(13), NOW_MS));
+    assert!(matches!(request, Request::Read(_)));
+    let again = attach(&mut relay, 0, &json!({}));
+    assert!(!again.iter().any(|effect| matches!(effect, Effect::Call { .. })), "it waits for the same page");
+    let (epoch, entries) = (EPOCH.to_owned(), entries(&[11, 12, 13]));
+    let (after, through) = (Position(10), Position(13));
+    let backlog = Backlog { epoch, lost: None, after, entries, through, more: false, members: 0 };
+    relay.answered(read, Some(Ok(Response::Backlog(backlog))), NOW_MS)
+}
 
 #[test]
 fn a_crowd_that_resumes_is_written_its_backlog_once() {
-    let places: Vec<u64> = (11..=110).collect();
-    let cost = |crowd: u32| {
-        let mut relay = relay();
-        let attach = json!({"action": 10, "channel": "room", "channelSerial": Position(10).serial(EPOCH)}).to_string();
-        let mut asked = Vec::new();
-        for socket in 0..crowd {
-            connect(&mut relay, socket);
-            asked.extend(send(&mut relay, socket, &attach));
-        }
-        let (read, request) = call(&relay.answered(call(&asked).0, subscribed(110), NOW_MS));
-        assert!(matches!(request, Request::Read(_)));
-        let (epoch, after, through) = (EPOCH.to_owned(), Position(10), Position(110));
-        let backlog = Backlog { epoch, lost: None, after, entries: entries(&places), through, more: false, members: 0 };
-        let before = ALLOCATIONS.get();
-        let effects = relay.answered(read, Some(Ok(Response::Backlog(backlog))), NOW_MS);
-        let cost = ALLOCATIONS.get() - before;
-        let told: BTreeSet<String> = (0..crowd).map(|socket| frames(&effects, socket).pop().unwrap()).collect();
-        assert_eq!(told.len(), 1, "all get the same");
-        assert!(told.iter().all(|frame| places.iter().all(|place| frame.contains(&format!("at {place}\"")))));
-        cost
-    };
-    let (one, more) = (cost(1), cost(11));
-    assert!(more - one < 10 * one / 4, "{more} for eleven, {one} for one");
+    let effects = resumed(10, 2);
+    for socket in 0..12 {
+        let told: Vec<Value> =
+            frames(&effects, socket).iter().map(|frame| serde_json::from_str(frame).unwrap()).collect();
+        let actions: Vec<_> = told.iter().map(|frame| frame["action"].as_u64().unwrap()).collect();
+        assert_eq!(actions, [11, 15], "ATTACHED first, to {socket}");
+        assert_eq!(told[1]["messages"].as_array().unwrap().len(), 3);
+    }
+    let shared = effects.iter().filter_map(|effect| match effect {
+        Effect::Send { sockets, .. } if sockets.len() > 1 => Some(sockets.clone()),
+        _ => None,
+    });
+    let plain: Vec<SocketId> = (0..10).map(SocketId).collect();
+    assert_eq!(shared.collect::<Vec<_>>(), [plain], "who gets deltas is told apart");
 }

@@ -2,7 +2,6 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::ptr;
 use std::rc::Rc;
 
 use super::attachment::{Attachment, State};
@@ -271,7 +270,7 @@ impl Relay {
         }
     }
 
-    fn push_frames(&mut self, sockets: Vec<SocketId>, frames: Vec<Encoded>) {
+    pub(super) fn push_frames(&mut self, sockets: Vec<SocketId>, frames: Vec<Encoded>) {
         if !sockets.is_empty() {
             self.effects.extend(frames.into_iter().map(|frame| Effect::Send { sockets: sockets.clone(), frame }));
         }
@@ -302,66 +301,12 @@ impl Relay {
         sieve.pick(attachment.filter(), Some(picked))
     }
 
-    pub(super) fn send_entries(
-        &mut self,
-        socket: SocketId,
-        name: &ChannelName,
-        epoch: &str,
-        entries: &[&Entry],
-        rendered: &mut Rendered,
-    ) {
-        let Some(session) = self.sessions.get_mut(&socket) else { return };
-        session.last_sent_ms = self.now_ms;
-        let attachment = session.attachments.get_mut(name);
-        let (mut fed, mut linked, mut is_alike) = (false, None, session.door.is_none());
-        if let Some(attachment) = attachment {
-            fed = attachment.fell_behind;
-            is_alike &= attachment.filter().is_none();
-            linked = attachment.deltas.are_wanted().then(|| link(None, entries));
-            attachment.deltas.pass(entries);
-        }
-        let frames = match &linked {
-            Some(deltas) => render(name, epoch, &deltas.iter().collect::<Vec<_>>(), session),
-            None if is_alike => rendered.frames(name, epoch, entries, session.dialect),
-            None => render(name, epoch, entries, session),
-        };
-        self.note_orders(socket);
-        match fed {
-            true => self.charge_fed(socket, bytes_of(&frames)),
-            false => self.charge_answer(socket, bytes_of(&frames)),
-        }
-        self.count_sent(name, entries, 1);
-        self.push_frames(vec![socket], frames);
-    }
-
     /// Counts what so many connections are sent. That statistics are sent would be another statistic to send.
-    fn count_sent(&mut self, name: &ChannelName, entries: &[&Entry], connections: usize) {
+    pub(super) fn count_sent(&mut self, name: &ChannelName, entries: &[&Entry], connections: usize) {
         if connections > 0 && name.is_of_clients() {
             let loads = entries.iter().map(|entry| Load::of(entry));
             loads.for_each(|load| self.tally.add_load(stats::Way::RealtimeOut, load, connections as u64));
         }
-    }
-}
-
-/// The frames of one page of the log, for those who get the same of it: a crowd that lost its connections together
-/// resumes together.
-#[derive(Default)]
-pub(super) struct Rendered(BTreeMap<(Dialect, ChannelName), Page>);
-
-#[derive(Default)]
-struct Page {
-    of: Vec<*const Entry>,
-    frames: Vec<Encoded>,
-}
-
-impl Rendered {
-    fn frames(&mut self, name: &ChannelName, epoch: &str, entries: &[&Entry], dialect: Dialect) -> Vec<Encoded> {
-        let picked: Vec<*const Entry> = entries.iter().map(|entry| ptr::from_ref(*entry)).collect();
-        let page = self.0.entry((dialect, name.clone())).or_default();
-        if page.of != picked {
-            *page = Page { frames: render(name, epoch, entries, dialect), of: picked };
-        }
-        page.frames.clone()
     }
 }
 
@@ -387,12 +332,12 @@ fn fragments_of(entries: &[Entry]) -> Vec<Entry> {
     entries.iter().map(|entry| entry.fragment().unwrap_or_else(|| entry.clone())).collect()
 }
 
-fn render(name: &ChannelName, epoch: &str, entries: &[&Entry], mut voice: impl Voice) -> Vec<Encoded> {
+pub(super) fn render(name: &ChannelName, epoch: &str, entries: &[&Entry], mut voice: impl Voice) -> Vec<Encoded> {
     let frames = frames_of(entries).filter_map(|chunk| entries_frame(name.as_str(), epoch, chunk, &mut voice));
     frames.filter(|frame| !frame.is_nothing()).collect()
 }
 
-fn bytes_of(frames: &[Encoded]) -> usize {
+pub(super) fn bytes_of(frames: &[Encoded]) -> usize {
     frames.iter().map(Encoded::len).sum()
 }
 

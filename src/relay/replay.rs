@@ -1,18 +1,25 @@
 //! Replays: what the log has is given to attachments that resume or rewind, page by page, until they are live
 //! (protocol.md §§ 6, 7).
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ptr;
+
 use super::attachment::{Attachment, Replay, Rewind, State};
 use super::calls::Pending;
-use super::fanout::Rendered;
+use super::deltas::link;
+use super::fanout::{bytes_of, render};
 use super::feed::Feed;
 use super::filters::Sieve;
 use super::sync::Of;
 use super::{Relay, SocketId};
 use crate::error::{Code, ErrorInfo};
 use crate::model::flags::{HAS_BACKLOG, HAS_OBJECTS, HAS_PRESENCE, Modes, RESUMED};
+use crate::model::message::Entry;
 use crate::model::name::ChannelName;
 use crate::model::serial::Position;
+use crate::protocol::Encoded;
 use crate::protocol::action;
+use crate::protocol::dialect::Dialect;
 use crate::protocol::outbound::Outbound;
 use crate::rpc::Ticket;
 use crate::rpc::{Backlog, ReadFrom, Request};
@@ -23,6 +30,38 @@ pub struct Read {
     pub owner: ChannelName,
     pub from: ReadFrom,
     pub readers: Vec<(SocketId, ChannelName)>,
+}
+
+/// What readers of one page of the log are to be sent, with those who get the same of it: a crowd that lost its
+/// connections together resumes together.
+#[derive(Default)]
+struct Replays(BTreeMap<(Dialect, ChannelName), Replayed>);
+
+#[derive(Default)]
+struct Replayed {
+    of: Vec<*const Entry>,
+    frames: Vec<Encoded>,
+    sockets: Vec<SocketId>,
+}
+
+impl Replays {
+    /// The page of who gets these entries, and one that is to be sent before: of another part of them.
+    fn page(
+        &mut self,
+        name: &ChannelName,
+        epoch: &str,
+        entries: &[&Entry],
+        dialect: Dialect,
+    ) -> (&mut Replayed, Replayed) {
+        let of: Vec<*const Entry> = entries.iter().map(|entry| ptr::from_ref(*entry)).collect();
+        let page = self.0.entry((dialect, name.clone())).or_default();
+        let mut before = Replayed::default();
+        if page.of != of {
+            let frames = render(name, epoch, entries, dialect);
+            before = std::mem::replace(page, Replayed { of, frames, sockets: Vec::new() });
+        }
+        (page, before)
+    }
 }
 
 /// What an ATTACHED says besides the granted modes.
@@ -62,15 +101,22 @@ impl Relay {
             let error = Code::InternalChannel.because("the channel's log could not be read");
             return self.read_failed(ticket, read, &error);
         };
-        let (mut sieve, mut rendered) = (Sieve::new(&entries), Rendered::default());
+        let (mut sieve, mut replays) = (Sieve::new(&entries), Replays::default());
+        let (mut given, mut seen) = (Vec::new(), BTreeSet::new());
         for (socket, name) in &read.readers {
             let Some(replay) = self.reading(*socket, name, ticket) else { continue };
+            // One that attached again meanwhile waits twice.
+            if !seen.insert((*socket, name)) {
+                continue;
+            }
             if !self.allows(*socket, backlog.entries.len()) {
                 self.hold(*socket, name, read.from.clone(), replay);
-            } else {
-                self.catch_up(*socket, name, backlog, (&mut sieve, &mut rendered), replay);
+            } else if self.give_page(*socket, name, backlog, (&mut sieve, &mut replays), replay) {
+                given.push((*socket, name, replay));
             }
         }
+        self.send_replays(replays);
+        given.into_iter().for_each(|(socket, name, replay)| self.after_page(socket, name, backlog, replay));
     }
 
     fn reading(&mut self, socket: SocketId, name: &ChannelName, ticket: Ticket) -> Option<Replay> {
@@ -80,16 +126,16 @@ impl Relay {
         }
     }
 
-    /// One page for one attachment: ATTACHED before the first, live after the last.
-    fn catch_up(
+    /// One page for one attachment, after ATTACHED if it is the first. Whether it goes on from there.
+    fn give_page(
         &mut self,
         socket: SocketId,
         name: &ChannelName,
         backlog: &Backlog,
-        (sieve, rendered): (&mut Sieve<'_>, &mut Rendered),
+        (sieve, replays): (&mut Sieve<'_>, &mut Replays),
         replay: Replay,
-    ) {
-        let Some(position) = self.feeds.get(&name.owner()).and_then(Feed::position) else { return };
+    ) -> bool {
+        let Some(position) = self.feeds.get(&name.owner()).and_then(Feed::position) else { return false };
         if let Some(error) = &backlog.lost {
             // The later of both knows who is there: what lies before it is never delivered to this one.
             let (at, members) = match self.feeds.get(&name.owner()) {
@@ -98,7 +144,8 @@ impl Relay {
             };
             let what = Announcement { epoch: &backlog.epoch, position: at, flags: 0, error: Some(error), members };
             self.announce(socket, name, &what);
-            return self.go_live(socket, name, at, members);
+            self.go_live(socket, name, at, members);
+            return false;
         }
         let entries = self.for_reader(socket, name, sieve, replay.resumes);
         if !replay.announced {
@@ -118,7 +165,63 @@ impl Relay {
                 },
             );
         }
-        self.send_entries(socket, name, &backlog.epoch, &entries, rendered);
+        self.give_entries(socket, name, &backlog.epoch, &entries, replays);
+        true
+    }
+
+    /// Entries of a replay for one reader: at once, or with the page that others get, too.
+    fn give_entries(
+        &mut self,
+        socket: SocketId,
+        name: &ChannelName,
+        epoch: &str,
+        entries: &[&Entry],
+        replays: &mut Replays,
+    ) {
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        session.last_sent_ms = self.now_ms;
+        let attachment = session.attachments.get_mut(name);
+        let (mut fed, mut linked, mut is_alike) = (false, None, session.door.is_none());
+        if let Some(attachment) = attachment {
+            fed = attachment.fell_behind;
+            is_alike &= attachment.filter().is_none();
+            linked = attachment.deltas.are_wanted().then(|| link(None, entries));
+            attachment.deltas.pass(entries);
+        }
+        let bytes = if is_alike && linked.is_none() {
+            let (page, before) = replays.page(name, epoch, entries, session.dialect);
+            page.sockets.push(socket);
+            let bytes = bytes_of(&page.frames);
+            self.send_replayed(before);
+            bytes
+        } else {
+            let frames = match &linked {
+                Some(deltas) => render(name, epoch, &deltas.iter().collect::<Vec<_>>(), session),
+                None => render(name, epoch, entries, session),
+            };
+            let bytes = bytes_of(&frames);
+            self.push_frames(vec![socket], frames);
+            bytes
+        };
+        self.note_orders(socket);
+        match fed {
+            true => self.charge_fed(socket, bytes),
+            false => self.charge_answer(socket, bytes),
+        }
+        self.count_sent(name, entries, 1);
+    }
+
+    fn send_replays(&mut self, replays: Replays) {
+        replays.0.into_values().for_each(|page| self.send_replayed(page));
+    }
+
+    fn send_replayed(&mut self, page: Replayed) {
+        self.push_frames(page.sockets, page.frames);
+    }
+
+    /// Live after the last page.
+    fn after_page(&mut self, socket: SocketId, name: &ChannelName, backlog: &Backlog, replay: Replay) {
+        let Some(position) = self.feeds.get(&name.owner()).and_then(Feed::position) else { return };
         if let Some(from) = self.attachment(socket, name).and_then(|attachment| attachment.goes_on.take()) {
             return self.read(socket, name, *from, Replay { resumes: true, announced: true });
         }
