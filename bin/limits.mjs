@@ -64,10 +64,11 @@ export const LOOK_MS = 1_000;
 export const MEMORY_MIN_MB = 128;
 
 /**
- * The share of its descriptors that the runtime may have open and still let connections in. The rest is for objects and
- * for those who come without a word.
+ * Descriptors that are left to objects, three for each, and to those who come without a word: no connections are let in
+ * when there are no more. A fiftieth; of few a tenth.
+ * @param {number} allowed
  */
-export const DESCRIPTORS_SHARE = 0.9;
+export const spareDescriptors = (allowed) => Math.max(allowed / 50, Math.min(allowed / 10, 400));
 
 /** With room for fewer connections the worker counts them, too: more than come between two looks. */
 export const ROOM_TOLD = 5_000;

@@ -10,8 +10,8 @@ import { openData, removeEmpty, setAside } from './data.mjs';
 import { Http2, http2In } from './http2.mjs';
 import { descriptorsOf } from './descriptors.mjs';
 import {
-  DESCRIPTORS_FEW, DESCRIPTORS_SHARE, EXIT_MS, LEAVE_STEPS, LOOK_MS, RESTART_MAX_MS, RESTART_MIN_MS, ROOM_TOLD,
-  SOCKET_PATH_MAX, STEADY_MS,
+  DESCRIPTORS_FEW, EXIT_MS, LEAVE_STEPS, LOOK_MS, RESTART_MAX_MS, RESTART_MIN_MS, ROOM_TOLD, SOCKET_PATH_MAX, STEADY_MS,
+  spareDescriptors,
 } from './limits.mjs';
 import { secretsOf } from './log.mjs';
 import { memoryOf } from './memory.mjs';
@@ -241,7 +241,8 @@ export class Server {
     const { pid, control } = this.#current;
     const descriptors = await descriptorsOf(Number(pid));
     if (!descriptors) return;
-    const room = Math.floor((descriptors.allowed * DESCRIPTORS_SHARE - descriptors.open) / 2);
+    const { open, allowed } = descriptors;
+    const room = Math.floor((allowed - spareDescriptors(allowed) - open) / 2);
     const [wasFull, wasTight] = [this.#room <= 0, this.#room < Infinity];
     this.#room = room < ROOM_TOLD ? room : Infinity;
     const note = 'no more connections are let in: raise the limit of open files';
