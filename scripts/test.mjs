@@ -31,7 +31,7 @@ const suites = [
     ['clippy', '--quiet', '--lib', '--no-default-features', '--target', wasm, '--', ...strict]),
   await native(),
   // Its files wait more than they work: three at once, at least.
-  await suite('The worker in its runtime', 'node', ['--test', '--test-timeout=400000',
+  await suite('The worker in its runtime', 'node', ['--test', '--test-timeout=600000',
     `--test-concurrency=${Math.max(3, os.availableParallelism())}`,
     '--test-reporter=spec', '--test-reporter-destination=stdout',
     '--test-reporter=tap', `--test-reporter-destination=${tap}`,
