@@ -20,7 +20,7 @@ fn attach(relay: &mut Relay, socket: u32, params: &Value) -> Vec<Effect> {
     send(relay, socket, &frame.to_string())
 }
 
-/// What the relay does once it has the page after 10, which the sockets wait for. A second ATTACH has some wait twice.
+/// Effects of the page after 10, for which the sockets wait, and one of them twice.
 fn resumed(plain: u32, as_deltas: u32) -> Vec<Effect> {
     let mut relay = relay();
     let mut asked = Vec::new();

@@ -32,8 +32,7 @@ pub struct Read {
     pub readers: Vec<(SocketId, ChannelName)>,
 }
 
-/// What readers of one page of the log are to be sent, with those who get the same of it: a crowd that lost its
-/// connections together resumes together.
+/// Frames of one page of the log, and who gets which: a crowd that lost its connections together gets the same.
 #[derive(Default)]
 struct Replays(BTreeMap<(Dialect, ChannelName), Replayed>);
 

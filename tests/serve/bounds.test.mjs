@@ -99,7 +99,7 @@ test('a server with few descriptors left lets nobody in, until others have left'
   assert.deepEqual([reason.code, reason.statusCode], [50320, 503]);
   assert.ok(inside.length >= 40, `${inside.length} are let in`);
   await served.heard('few descriptors left');
-  // Who is inside is served, and who asks without a connection.
+  // Those inside are served, and so are requests.
   const inbox = await Inbox.of(inside[0].channels.get('full'));
   await rest(served).channels.get('full').publish('a', 'to all');
   await inbox.until('to all');
