@@ -1,6 +1,6 @@
 /** What the supervisor says to the worker, over a socket that only its user can open. */
 import http from 'node:http';
-import { CONTROL_MS } from './limits.mjs';
+import { CONTROL_MS, LOOK_MS } from './limits.mjs';
 
 export class Control {
   /** @param {string} socketPath */
@@ -22,9 +22,13 @@ export class Control {
     return Number(await this.#ask('PUT', '/apps', apps));
   }
 
-  /** Lets no more than so many connections in until it is told again. @param {number} connections */
+  /**
+   * Lets no more than so many connections in until it is told again. Not waited for beyond the next look: the memory is
+   * looked at, too.
+   * @param {number} connections
+   */
   async setRoom(connections) {
-    await this.#ask('PUT', '/room', String(connections));
+    await this.#ask('PUT', '/room', String(connections), LOOK_MS);
   }
 
   /**
