@@ -463,7 +463,7 @@ fn versions_go_with_their_message() {
     publish(&mut channel, &mut store, vec![act("u", Act::Update, &serial, "x")]);
     let error = channel.versions(&mut store, &all_versions(&serial), NOW_MS + RETENTION_MS + 1_000).unwrap_err();
     assert!(error.is(Code::NotFound), "{error}");
-    let late_ms = NOW_MS + RETENTION_MS + RETENTION_SLACK_MS + 2_000;
+    let late_ms = NOW_MS + RETENTION_MS + 2 * RETENTION_SLACK_MS + 2_000;
     channel.publish(Ticket(0), vec![say("late", &["late"])]).expect("there is room");
     channel.commit(&mut store, late_ms);
     channel.tick(&mut store, late_ms);

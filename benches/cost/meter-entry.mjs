@@ -94,8 +94,8 @@ export default {
       return new courtside(context, env).fetch(request);
     }
     settle();
-    const awake = [...objects.entries()].reduce((sum, [, { awake }]) => sum + awake, 0) / 1000;
+    const awake = (kind) => [...objects].filter(([id]) => id.startsWith(kind)).reduce((sum, [, { awake }]) => sum + awake, 0) / 1000;
     const relays = [...objects.keys()].filter((id) => id.startsWith('Relay')).length;
-    return Response.json({ ...counts, 'awake seconds': awake, objects: objects.size, relays });
+    return Response.json({ ...counts, 'awake seconds': awake(''), 'App awake seconds': awake('App'), objects: objects.size, relays });
   },
 };

@@ -60,6 +60,7 @@ const odds = {
   rules: [
     { title: '500 ms conflation', channel: 'conflated' },
     { title: '500 ms conflation, `commitInterval` of 500 ms', channel: 'conflated-committed' },
+    { title: '500 ms conflation, `commitInterval` of a second', channel: 'conflated-by-second' },
   ],
 };
 
@@ -84,7 +85,7 @@ buildLoad();
 /** @type {Priced[]} */
 const priced = [];
 for (const channelInUrl of [false, true]) {
-  for (const by of [-1, 0, 1]) {
+  for (const by of [-1, 0, 1, 2]) {
     const events = [chat, odds].filter(({ rules }) => by < rules.length);
     // Counting is not timing: the small one may run beside the large one.
     priced.push(...await Promise.all(events.map((event) => price(event, channelInUrl, event.rules[by]))));
@@ -103,6 +104,9 @@ async function price(event, channelInUrl, rule) {
     path.join(directory, `cost-state-${event.viewers}`));
   const connecting = times(usage(counted.connecting), event.viewers / viewers);
   const used = times(sum(connecting, times(usage(counted.perSecond), event.seconds)), event.channels);
+  // All channels have one app, which cannot be awake for longer than the event.
+  const app = counted.perSecond['App awake seconds'] * event.seconds * event.channels;
+  used.awakeSeconds -= Math.max(0, app - event.seconds);
   return { event, channelInUrl, rule, viewers, counted, used };
 }
 

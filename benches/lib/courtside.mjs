@@ -23,6 +23,8 @@ const apps = {
       { id: 'conflated', conflationEnabled: true, conflationInterval: 500, conflationKey: '#{message.name}' },
       { id: 'conflated-committed', conflationEnabled: true, conflationInterval: 500, conflationKey: '#{message.name}',
         commitInterval: 500 },
+      { id: 'conflated-by-second', conflationEnabled: true, conflationInterval: 500, conflationKey: '#{message.name}',
+        commitInterval: 1_000 },
     ],
   }],
 };

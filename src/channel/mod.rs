@@ -347,9 +347,7 @@ impl Channel {
             window.forget_before(now_ms);
         }
         self.repeats.forget();
-        // A clock that was set back must not put it off.
-        let may_trim = self.trim_at_ms <= now_ms || self.trim_at_ms > now_ms + TRIM_PAUSE_MS;
-        if may_trim && self.trim(store, now_ms).is_err() {
+        if self.trims_now(now_ms) && self.trim(store, now_ms).is_err() {
             self.trim_at_ms = now_ms + TRIM_PAUSE_MS;
             self.forget(now_ms);
         }
@@ -359,6 +357,13 @@ impl Channel {
         self.tick_spent(now_ms, &mut effects);
         effects.extend(self.follow_up(store, now_ms));
         effects
+    }
+
+    /// Not at each tick: rows that were spared, to write others in their place, are deleted the next time.
+    fn trims_now(&self, now_ms: u64) -> bool {
+        // A clock that was set back must not put it off.
+        let may_trim = self.trim_at_ms <= now_ms || self.trim_at_ms > now_ms + TRIM_PAUSE_MS;
+        may_trim && self.log.deadline(&self.meta.rules).is_some_and(|due_ms| due_ms <= now_ms)
     }
 
     /// When [`Channel::tick`] is next needed.
