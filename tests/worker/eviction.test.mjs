@@ -192,8 +192,9 @@ test('an object whose sockets are lost with its memory is found again', async (t
   const inboxes = await Promise.all(clients.map((client, index) => Inbox.of(client.channels.get(names[index]))));
   const ids = clients.map((client) => client.connection.id);
   const gone = clients.map((client) => client.connection.once('disconnected'));
-  await runtime.evict('Relay', 'demo/0', 'close');
-  await runtime.evict('Channel', 'demo/lost-direct', 'close');
+  const wake = (/** @type {number} */ index) => () => clients[index].connection.ping().catch(() => {});
+  await runtime.cut('Relay', 'demo/0', wake(0));
+  await runtime.cut('Channel', 'demo/lost-direct', wake(1));
   for (const name of names) await rest(runtime).channels.get(name).publish('a', 'missed');
   await Promise.all(gone);
   await Promise.all(clients.map((client) => inState(client.connection, 'connected')));

@@ -332,7 +332,7 @@ test('a connection that names its channel lives in that channel\'s object, and r
 
   // Without its channel's object it is gone; the other clients' relay goes on.
   const gone = direct.connection.once('disconnected');
-  await runtime.evict('Channel', 'demo/home', 'close');
+  await runtime.cut('Channel', 'demo/home', () => direct.connection.ping().catch(() => {}));
   await gone;
   assert.equal(usual.connection.state, 'connected');
 });

@@ -124,11 +124,26 @@ export class Runtime {
    * @returns {Promise<number>} how many objects were evicted: those that were running
    */
   async evict(className, name, webSockets = 'hibernate') {
-    await this.#back;
-    const evicting = this.#call('evict', { className, name, webSockets });
-    const evicted = await (this.#front?.spare(evicting) ?? evicting);
+    const evicted = await this.#evict({ className, name, webSockets });
     // What lost its memory by itself just before has lost it.
     return isEvicting || isKilling ? Math.max(evicted, 1) : evicted;
+  }
+
+  /**
+   * Evicts one object with its sockets. One that lost its memory by itself just before still has them: it is woken.
+   * @param {'Channel' | 'Relay'} className
+   * @param {string} name
+   * @param {() => Promise<unknown>} wake
+   */
+  async cut(className, name, wake) {
+    while (await this.#evict({ className, name, webSockets: 'close' }) === 0 && isEvicting) await wake();
+  }
+
+  /** @param {{ className: string, name?: string, webSockets: 'hibernate' | 'close' }} values @returns {Promise<number>} */
+  async #evict(values) {
+    await this.#back;
+    const evicting = this.#call('evict', values);
+    return this.#front?.spare(evicting) ?? evicting;
   }
 
   /**
