@@ -31,6 +31,11 @@ pub fn switched_off() -> ErrorInfo {
     Code::NotFound.because("the event page is switched off here: EVENT_KEY names the key that switches it on")
 }
 
+/// The error of a path that leads to none of the pages.
+pub fn no_page() -> ErrorInfo {
+    Code::NotFound.because("no page is here: those of an event are /, /stage and /embed/, and then its parts")
+}
+
 /// Answers a request for a token. `key` is the one that `EVENT_KEY` names, or why there is none.
 pub fn answer(request: &Request, key: Result<Key, ErrorInfo>, now_ms: u64, random: [u8; 8]) -> Reply {
     match key.and_then(|key| token(request, &key, now_ms, random)) {

@@ -10,10 +10,16 @@ use crate::http;
 use crate::limits::EVENT_BODY_MAX_BYTES;
 
 pub async fn page(Arrival { raw, head }: Arrival, env: &Env) -> Result<Response> {
-    match config::event_key(env) {
-        Ok(_) => env.assets("ASSETS")?.fetch_request(Request::from(raw)).await,
-        Err(error) => write_reply(http::refuse(&head, &error)),
-    }
+    let error = match (config::event_key(env), env.assets("ASSETS")) {
+        (Err(error), _) => error,
+        (Ok(_), Ok(assets)) => match assets.fetch_request(Request::from(raw)).await? {
+            response if response.status_code() == 404 => event::no_page(),
+            response => return Ok(response),
+        },
+        // A server of one's own gives its files itself: what comes here is none of them.
+        (Ok(_), Err(_)) => event::no_page(),
+    };
+    write_reply(http::refuse(&head, &error))
 }
 
 pub async fn token(Arrival { raw, head: mut request }: Arrival, env: &Env) -> Result<Response> {

@@ -39,6 +39,10 @@ test('without apps it serves the demo app and the page, and says so', async (t) 
     const again = await fetch(served.url + name, { headers: { 'if-none-match': response.headers.get('etag') ?? '' } });
     assert.equal(again.status, 304);
   }
+  for (const nothing of ['/embed/', '/embed/nope', '/embed/score/']) {
+    const answer = await fetch(`${served.url}${nothing}`);
+    assert.deepEqual([answer.status, (await answer.json()).error.code], [404, 40400], nothing);
+  }
   const embedded = await fetch(`${served.url}/embed/score`);
   assert.match(embedded.headers.get('content-security-policy') ?? '', /frame-ancestors \*$/);
   assert.equal(embedded.headers.get('x-frame-options'), null);
