@@ -88,13 +88,18 @@ pub fn set_claim(extras: &mut Option<Extras>, claim: Option<&Value>) -> Result<(
 }
 
 /// What a message's extras may hold. Headers are what filters look at, by their names (protocol.md § 8.6); what a name
-/// stands for is the publisher's: SDKs write a list that has a hole in it. Fails with 40032 for headers without names.
+/// stands for is the publisher's: SDKs write a list that has a hole in it. Fails with 40032 for headers without names,
+/// and where it isn't clear whether a message is to be kept.
 pub fn check_extras(extras: &mut Extras) -> Result<(), ErrorInfo> {
     // What a server says of a message that it gave out as a delta, and who gives it back doesn't mean.
     extras.remove("delta");
     match extras.get("headers") {
-        None | Some(Value::Null | Value::Object(_)) => Ok(()),
-        Some(_) => Err(Code::BadExtras.because("extras.headers must be an object")),
+        None | Some(Value::Null | Value::Object(_)) => {}
+        Some(_) => return Err(Code::BadExtras.because("extras.headers must be an object")),
+    }
+    match extras.get("ephemeral") {
+        None | Some(Value::Null | Value::Bool(_)) => Ok(()),
+        Some(_) => Err(Code::BadExtras.because("extras.ephemeral must be true or false")),
     }
 }
 
@@ -246,12 +251,24 @@ mod tests {
         }
     }
 
+    fn with_extra(name: &str, value: Value) -> Result<Checked, ErrorInfo> {
+        let message = InboundMessage { extras: Some(json!({ name: value })), ..InboundMessage::default() };
+        check(vec![message], &Params::default(), &Identity::Anonymous)
+    }
+
+    #[test]
+    fn ephemeral_is_said_by_true_or_false() {
+        for good in [json!(true), json!(false), Value::Null] {
+            assert!(with_extra("ephemeral", good.clone()).is_ok(), "{good}");
+        }
+        for bad in [json!("true"), json!(1), json!([]), json!({})] {
+            assert!(with_extra("ephemeral", bad.clone()).unwrap_err().is(Code::BadExtras), "{bad}");
+        }
+    }
+
     #[test]
     fn headers_are_an_object() {
-        let with = |headers: Value| {
-            let message = InboundMessage { extras: Some(json!({"headers": headers})), ..InboundMessage::default() };
-            check(vec![message], &Params::default(), &Identity::Anonymous)
-        };
+        let with = |headers: Value| with_extra("headers", headers);
         for good in [json!({}), json!({"a": "b", "c": 1.5, "d": [null]}), Value::Null] {
             assert!(with(good.clone()).is_ok(), "{good}");
         }
