@@ -23,12 +23,13 @@ export class Control {
   }
 
   /**
-   * Lets no more than so many connections in until it is told again. Not waited for beyond the next look: the memory is
-   * looked at, too.
-   * @param {number} connections
+   * Lets no more than so many connections in until it is told again, and says how many it has counted. Not waited for
+   * beyond the next look: the memory is looked at, too.
+   * @param {{ room: number | null, spare: number, after?: number }} bound `room`: for how many there is, of those that
+   *   it counts beyond `after`, and `spare`: for how many more who resume
    */
-  async setRoom(connections) {
-    await this.#ask('PUT', '/room', String(connections), LOOK_MS);
+  async setRoom(bound) {
+    return Number(await this.#ask('PUT', '/room', JSON.stringify(bound), LOOK_MS));
   }
 
   /**

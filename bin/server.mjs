@@ -18,6 +18,7 @@ import { memoryOf } from './memory.mjs';
 import { isLoopback, readApps } from './options.mjs';
 import { Runtime, controlIn } from './runtime.mjs';
 import { runtimeConfig } from './runtime_config.mjs';
+import { checkVariables } from './variables.mjs';
 
 /** The variables of a deployment, besides its apps: see docs/operating.md, docs/push.md and docs/webhooks.md. */
 const variables = [
@@ -45,8 +46,12 @@ export class Server {
   /** @type {Runtime | undefined} */
   #runtime;
   #port;
-  /** How many connections may come before the next look at the descriptors. */
-  #room = Infinity;
+  /** Whether there is room for no more connections. */
+  #isFull = false;
+  /** Whether the worker may have been told of a bound. */
+  #isBounded = false;
+  /** How many connections it counted when it was last told of one. @type {number | undefined} */
+  #counted;
   /** Whether clients may have come. */
   #serves = false;
   /** @type {Promise<void> | undefined} */
@@ -166,7 +171,9 @@ export class Server {
     const note = 'its key is known to all; give --apps to serve your own';
     if (this.isDemo) this.#log.say('warn', 'demo app', { note });
     const set = Object.entries(told).flatMap(([name, value]) => (value ? [[name, value]] : []));
-    return Object.fromEntries(set);
+    const all = Object.fromEntries(set);
+    checkVariables(all);
+    return all;
   }
 
   /** Whether the operator allows private addresses. @param {string} variable */
@@ -203,6 +210,7 @@ export class Server {
       throw reason ? new Error(`--host ${host} and --port ${this.#port} cannot be had: ${reason}`) : error;
     });
     this.#port = this.#runtime.port;
+    [this.#isBounded, this.#counted] = [false, undefined];
     await this.#boundConnections();
   }
 
@@ -242,13 +250,22 @@ export class Server {
     const descriptors = await descriptorsOf(Number(pid));
     if (!descriptors) return;
     const { open, allowed } = descriptors;
-    const room = Math.floor((allowed - spareDescriptors(allowed) - open) / 2);
-    const [wasFull, wasTight] = [this.#room <= 0, this.#room < Infinity];
-    this.#room = room < ROOM_TOLD ? room : Infinity;
+    const spare = spareDescriptors(allowed);
+    const room = Math.floor((allowed - spare - open) / 2);
+    const isTight = room < ROOM_TOLD;
     const note = 'no more connections are let in: raise the limit of open files';
-    if (room <= 0 && !wasFull) this.#log.say('error', 'few descriptors left', { ...descriptors, note });
-    // It may have ended; the next one hears it at its start.
-    if (wasTight || room < ROOM_TOLD) await control.setRoom(this.#room).catch(() => {});
+    if (room <= 0 && !this.#isFull) this.#log.say('error', 'few descriptors left', { ...descriptors, note });
+    this.#isFull = room <= 0;
+    if (!isTight && !this.#isBounded) return;
+    // Told at the next look, too, if it isn't heard now: it may have been heard late.
+    this.#isBounded = true;
+    try {
+      const bound = { room: isTight ? room : null, spare: Math.floor(spare / 4), after: this.#counted };
+      const counted = await control.setRoom(bound);
+      [this.#isBounded, this.#counted] = [isTight, isTight ? counted : undefined];
+    } catch {
+      // The runtime is busy, or has ended.
+    }
   }
 
   /**

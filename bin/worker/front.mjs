@@ -30,12 +30,18 @@ const known = new Map();
 const LOOK_AT_LEAST = 1_024;
 let lookAt = LOOK_AT_LEAST;
 
-/** How many more connections may come until the supervisor looks again. */
-let room = Infinity;
+/**
+ * Connections that have come, less those that have left; how many there may be until the supervisor looks again; and how
+ * many more by those who resume, since they may have a place here.
+ */
+let connections = 0;
+let most = Infinity;
+let spare = 0;
 
-function allow(connections, env) {
-  room = connections;
-  env.FULL = String(room <= 0);
+function count(change, env) {
+  connections += change;
+  if (connections < most) env.FULL = 'false';
+  else env.FULL = connections < most + spare ? 'to newcomers' : 'true';
 }
 
 const noted = (Class, binding) => class extends Class {
@@ -57,7 +63,7 @@ const noted = (Class, binding) => class extends Class {
     const response = await super.fetch(request);
     if (response.webSocket) {
       this.#entry.sockets++;
-      if (room < Infinity) allow(room - 1, this.env);
+      count(1, this.env);
     }
     return response;
   }
@@ -74,7 +80,7 @@ const noted = (Class, binding) => class extends Class {
 
   #left(socket) {
     this.#entry.sockets--;
-    if (room < Infinity) allow(room + 1, this.env);
+    count(-1, this.env);
     // To look each time who is there would take too long when a crowd leaves.
     if (this.#entry.sockets > 0) return;
     this.#entry.sockets = this.ctx.getWebSockets().filter((other) => other !== socket).length;
@@ -141,9 +147,14 @@ export const Control = {
         env.APPS = apps;
         return tell(env, ({ sockets, inMemory }) => sockets > 0 || inMemory.deref(), '/reconfigure', before);
       }
-      case 'PUT /room':
-        allow(Number(await request.text()), env);
-        return said(200, 'ok');
+      case 'PUT /room': {
+        const told = await request.json();
+        // What has come since the supervisor last heard of it may have come before it looked, or after.
+        most = told.room === null ? Infinity : (told.after ?? connections) + told.room;
+        spare = told.spare;
+        count(0, env);
+        return said(200, String(connections));
+      }
       case 'POST /leave':
         env.STOPPING = 'true';
         return tell(env, ({ sockets, hasClients, inMemory }) => sockets > 0 || (hasClients && inMemory.deref()),

@@ -75,12 +75,14 @@ pub fn serving(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
 }
 
 /// Whether one more connection can be held. A server of one's own has only so many descriptors: its supervisor says by
-/// `FULL` when few are left. Fails with 50320 then.
-pub fn has_room(env: &Env) -> Result<(), ErrorInfo> {
-    match variable(env, "FULL") == "true" {
-        true => Err(Code::Unavailable.because("the server holds as many connections as it can; try again")),
-        false => Ok(()),
+/// `FULL` when few are left. Who resumes may have a place, which is free at once. Fails with 50320 when there is none.
+pub fn has_room(env: &Env, resumes: bool) -> Result<(), ErrorInfo> {
+    match variable(env, "FULL").as_str() {
+        "true" => {}
+        "to newcomers" if !resumes => {}
+        _ => return Ok(()),
     }
+    Err(Code::Unavailable.because("the server holds as many connections as it can; try again"))
 }
 
 /// The apps as they were configured before, if that can be read.

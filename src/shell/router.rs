@@ -408,8 +408,8 @@ async fn enter(env: &Env, client: &Client<'_>, way: &Way) -> std::result::Result
 
 /// Asks one object after another, until one takes the connection in or there is none left to ask.
 pub async fn hand_over(env: &Env, entrance: Entrance, region: Region) -> std::result::Result<RawResponse, ErrorInfo> {
-    config::has_room(env)?;
     let Entrance { opening, channel, mode, home } = entrance;
+    config::has_room(env, opening.takeover.is_some())?;
     let app = opening.grant.app().clone();
     let claimed = opening.takeover.as_ref().and_then(|takeover| ConnectionKey::claimed(&takeover.key));
     let claimed = claimed.map(|key| key.shard).or(home.map(|(shard, _)| shard.0));

@@ -102,6 +102,25 @@ test('a variable of the deployment that cannot be so keeps it from starting', as
   assert.match(output, /RELAY_CONNECTIONS can't be many: it must be a whole number from 1 to 32768/);
 });
 
+test('nor does a server start with one that it would pass over, or tell each client', async (t) => {
+  const live = JSON.stringify({ apps: [{ id: 'live', keys: [{ name: 'main', secret: 'x'.repeat(16), capability: {} }] }] });
+  const cases = /** @type {[Record<string, string>, RegExp][]} */ ([
+    [{ COURTSIDE_ADMIN_TOKEN: 'short' }, /the admin token must have 16 bytes at least/],
+    [{ EVENT_KEY: 'live.other' }, /EVENT_KEY names none of the keys of the apps/],
+    [{ WEBHOOK_PRIVATE_ADDRESSES: '1' }, /WEBHOOK_PRIVATE_ADDRESSES must be true or false/],
+    [{ PUSH_PRIVATE_ADDRESSES: 'yes' }, /PUSH_PRIVATE_ADDRESSES must be true or false/],
+    [{ PUSH_CONTACT: 'me@example.com' }, /PUSH_CONTACT must be mailto: and an address, or an https URL/],
+    [{ ERRORS_URL: 'zz' }, /ERRORS_URL must be a URL/],
+  ]);
+  const data = folder(t);
+  for (const [environment, why] of cases) {
+    const { code, output } = await run(['serve', '--data', data, '--port', '0', '--apps', live], environment);
+    assert.equal(code, 1, output);
+    assert.match(output, why);
+    assert.doesNotMatch(output, /at .*\.mjs/);
+  }
+});
+
 test('what clients cause again and again fills no disk with lines', () => {
   /** @type {string[]} */
   const lines = [];

@@ -1,0 +1,39 @@
+/** What the environment of the worker may say. It reads more itself, and says what is wrong there. */
+
+/** As src/limits/credentials.rs has it. */
+const SECRET_MIN_BYTES = 16;
+
+/** @type {[RegExp, string]} */
+const boolean = [/^(true|false)$/, 'must be true or false'];
+
+/** @type {Record<string, [RegExp, string]>} */
+const forms = {
+  PUSH_PRIVATE_ADDRESSES: boolean,
+  WEBHOOK_PRIVATE_ADDRESSES: boolean,
+  PUSH_CONTACT: [/^(mailto:[^@]+@[^@]+|https:\/\/.+)$/, 'must be mailto: and an address, or an https URL'],
+  ERRORS_URL: [/^https?:\/\/.+$/, 'must be a URL, to which the number of an error is added'],
+};
+
+/**
+ * Fails with what a worker would pass over, or say to each client.
+ * @param {Record<string, string>} told
+ */
+export function checkVariables(told) {
+  for (const [name, [form, must]] of Object.entries(forms)) {
+    if (told[name] !== undefined && !form.test(told[name])) throw new Error(`${name} ${must}`);
+  }
+  const { ADMIN_TOKEN: token, APPS: apps, EVENT_KEY: key } = told;
+  if (token && Buffer.byteLength(token) < SECRET_MIN_BYTES && !told.SHORT_SECRETS) {
+    throw new Error(`the admin token must have ${SECRET_MIN_BYTES} bytes at least; make one with \`openssl rand -hex 16\``);
+  }
+  if (key && apps && keyNames(apps)?.includes(key) === false) throw new Error('EVENT_KEY names none of the keys of the apps');
+}
+
+/** Of apps that can be read; the worker says what is wrong with others. @param {string} apps @returns {string[] | undefined} */
+function keyNames(apps) {
+  try {
+    return JSON.parse(apps).apps.flatMap((/** @type {any} */ app) => app.keys.map((/** @type {any} */ key) => `${app.id}.${key.name}`));
+  } catch {
+    return undefined;
+  }
+}
