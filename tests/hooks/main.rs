@@ -22,7 +22,7 @@ use courtside::limits::{
     HOOK_BATCH_MAX_EVENTS, HOOK_BEHIND_MAX_MESSAGES, HOOK_DEAD_MAX_BYTES, HOOK_GIVE_UP_MS, HOOK_LEASE_MS,
     HOOK_RETRY_MAX_MS, RETENTION_MS,
 };
-use courtside::rpc::{HookStanding, LocalOccupancy, RelayName, Request, Rules};
+use courtside::rpc::{HistoryQuery, HookStanding, LocalOccupancy, RelayName, Request, Rules};
 use serde_json::json;
 use support::bench;
 use support::memory_store::MemoryStore;
@@ -299,4 +299,23 @@ fn a_million_events_wait_in_bounded_storage() {
     let [dead] = &report.dead[..] else { panic!("{report:?}") };
     assert_eq!((dead.count, dead.error.code), (HOOK_BEHIND_MAX_MESSAGES / 3, 70003));
     assert!(store.hooks.expect("a row").len() < before + 300, "however many wait");
+}
+
+/// Somebody listens, so the channel stays; nobody publishes any more.
+#[test]
+fn what_waited_for_a_webhook_that_is_taken_away_goes() {
+    let mut world = World::new(10, &json!({}), |_| Does::Answers(503));
+    world.attached = 1;
+    world.call(Request::Subscribe(RelayName::shard(world.app.id(), 0), LocalOccupancy::default()));
+    for number in 0..20 {
+        world.publish(number.to_string());
+        world.run_for(RETENTION_MS);
+    }
+    assert_eq!(world.host.disk().stored().rows.len(), 20, "they wait");
+    let namespaces = json!([{"id": "room", "mutableMessages": false}]);
+    world.app = Rc::new(serde_json::from_value(json!({"id": "demo", "keys": [], "namespaces": namespaces})).unwrap());
+    // A reader brings the rules along.
+    world.call(Request::History(HistoryQuery { limit: 1, ..HistoryQuery::default() }));
+    world.run_for(2 * RETENTION_MS);
+    assert_eq!(world.host.disk().stored().rows.len(), 1, "the newest, which holds the tip");
 }

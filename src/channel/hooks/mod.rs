@@ -317,9 +317,13 @@ impl Channel {
         let is_same = |sending: &Sending| rule(row, &sending.hook) == rule(&kept, &sending.hook);
         let sending = std::mem::take(&mut self.states.hooks.sending);
         self.states.hooks.sending = sending.into_iter().filter(is_same).collect();
-        self.states.hooks.row = kept;
-        let saved = self.save_hooks(store);
-        self.states.hooks.are_kept = saved.is_ok();
+        let before = std::mem::replace(&mut self.states.hooks.row, kept);
+        // Rows may have waited for a webhook that is no more.
+        let saved = self.save_hooks(store).and_then(|()| self.release(store));
+        if saved.is_err() {
+            // The next call does it again.
+            (self.states.hooks.row, self.states.hooks.are_kept) = (before, false);
+        }
         saved
     }
 
@@ -377,9 +381,9 @@ impl Channel {
     /// Lets rows go that were kept for webhooks alone.
     fn release(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
         let floor = self.meta.floor;
-        let active = self.states.hooks.row.cursors.iter().filter(|cursor| cursor.is_active());
-        if self.states.hooks.holds && active.map(|cursor| cursor.mark.position).min().is_none_or(|least| least >= floor)
-        {
+        let mut active = self.states.hooks.row.cursors.iter().filter(|cursor| cursor.is_active());
+        let may_hold = self.states.hooks.holds && floor > Position::ZERO;
+        if may_hold && active.all(|cursor| cursor.mark.position >= floor) {
             store.trim(floor)?;
             self.states.hooks.holds = false;
         }
