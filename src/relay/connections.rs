@@ -269,9 +269,10 @@ impl Relay {
     pub(super) fn requalify(&mut self, socket: SocketId, is_renamed: bool) {
         let Some(session) = self.sessions.get(&socket) else { return };
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
-        let capability = session.grant.capability.clone();
-        let may_not = |name: &ChannelName| !capability.operations(name).contains(Operations::PRESENCE);
-        self.departed_ahead(socket, ConnectionOutcome::Left, |name| is_renamed || may_not(name));
+        let may = |name: &ChannelName| session.grant.permits(name, Operations::PRESENCE);
+        let leaves = |name: &&ChannelName| is_renamed || !may(name) || self.admit_to(socket, name).is_err();
+        let ahead: Vec<ChannelName> = self.ahead.get(&socket).into_iter().flatten().filter(leaves).cloned().collect();
+        self.departed_ahead(socket, ConnectionOutcome::Left, |name| ahead.contains(name));
         for name in names {
             self.plan_report(&name.owner());
             if let Err(error) = self.admit_to(socket, &name).and_then(|()| self.admit_listening(socket, &name)) {

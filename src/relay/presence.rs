@@ -99,8 +99,11 @@ impl Relay {
         outcome: ConnectionOutcome,
         leaves: impl Fn(&ChannelName) -> bool,
     ) {
-        let left = self.take_ahead(socket, leaves);
-        left.iter().for_each(|name| self.tell_outcome(socket, name, outcome));
+        for name in self.take_ahead(socket, leaves) {
+            if !self.keeps_members(socket, &name.owner()) {
+                self.tell_outcome(socket, &name, outcome);
+            }
+        }
     }
 
     fn take_ahead(&mut self, socket: SocketId, is_meant: impl Fn(&ChannelName) -> bool) -> Vec<ChannelName> {
@@ -145,7 +148,7 @@ impl Relay {
         }
     }
 
-    /// An attachment has ended, or its connection. Another attachment to the same channel keeps the members.
+    /// An attachment has ended.
     pub(super) fn departed(
         &mut self,
         socket: SocketId,
@@ -153,15 +156,21 @@ impl Relay {
         attachment: &Attachment,
         outcome: ConnectionOutcome,
     ) {
-        if !attachment.present {
-            return;
+        if attachment.present && !self.keeps_members(socket, &name.owner()) {
+            self.tell_outcome(socket, name, outcome);
         }
-        let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let other = session.attachments.iter_mut().find(|(other, _)| may_have_members(other, &name.owner()));
-        match other {
-            Some((_, other)) => other.present = true,
-            None => self.tell_outcome(socket, name, outcome),
+    }
+
+    /// Whether the connection is on the channel by another name, attached or ahead of that, which keeps the members.
+    fn keeps_members(&mut self, socket: SocketId, owner: &ChannelName) -> bool {
+        let Some(session) = self.sessions.get_mut(&socket) else { return false };
+        let other = session.attachments.iter_mut().find(|(name, _)| may_have_members(name, owner));
+        if let Some((_, other)) = other {
+            other.present = true;
+            self.touch(socket);
+            return true;
         }
+        self.ahead.get(&socket).is_some_and(|ahead| ahead.iter().any(|name| name.is_of(owner)))
     }
 
     fn tell_outcome(&mut self, socket: SocketId, name: &ChannelName, outcome: ConnectionOutcome) {

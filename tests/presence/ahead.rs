@@ -71,6 +71,23 @@ fn who_ends_before_it_attaches_leaves_as_it_ends() {
     assert_eq!(world.events(watcher), ["enter ann", "leave ann"]);
 }
 
+/// The other name may be attached, or ahead as well.
+#[test]
+fn who_detaches_one_name_stays_by_another() {
+    const OTHER: &str = "[?rewind=1]room";
+    let detach = |name: &str| json!({"action": 12, "channel": name});
+    for (attached, first) in [(None, "room"), (Some(OTHER), "room"), (Some("room"), "room")] {
+        let (mut world, ann, watcher) = resumed(true);
+        attached.iter().for_each(|name| world.send(ann, json!({"action": 10, "channel": name})));
+        world.act(ann, 0, 2, json!({}));
+        world.send(ann, json!({"action": 14, "channel": OTHER, "msgSerial": 1, "presence": [{"action": 4}]}));
+        world.send(ann, detach(first));
+        assert_eq!(world.events(watcher), ["enter ann", "update ann"], "{attached:?} is attached");
+        world.send(ann, detach(OTHER));
+        assert_eq!(world.events(watcher), ["leave ann"], "{attached:?} is attached");
+    }
+}
+
 #[test]
 fn who_may_no_longer_be_present_leaves() {
     let (mut world, ann, watcher) = resumed(true);
