@@ -47,6 +47,42 @@ fn what_had_arrived_is_acknowledged_and_says_nothing() {
     assert_eq!(world.present(), ["ann"]);
 }
 
+/// It resumes at the end of its grace and attaches after that, when what it says again was acknowledged.
+#[test]
+fn who_says_again_that_it_is_there_within_its_grace_stays() {
+    let (mut world, ann, watcher) = resumed(true);
+    world.attach(ann);
+    world.act(ann, 0, 2, json!({"data": "here"}));
+    let key = world.key(ann);
+    world.lose(ann);
+    world.pass(GRACE_MS - 500);
+    let ann = world.resume(ann, "ann", &key);
+    world.act(ann, 0, 2, json!({"data": "here"}));
+    assert_eq!(world.outcome(ann), 0);
+    world.pass(1_000);
+    world.attach(ann);
+    world.pass(10 * GRACE_MS);
+    assert_eq!((world.events(watcher), world.present()), (vec!["enter ann: here".into()], vec!["ann".into()]));
+}
+
+/// What it says again comes when its members have left: they stay away until it enters anew.
+#[test]
+fn who_says_again_too_late_that_it_was_there_has_left() {
+    let (mut world, ann, watcher) = resumed(true);
+    world.attach(ann);
+    world.act(ann, 0, 2, json!({}));
+    let key = world.key(ann);
+    world.lose(ann);
+    world.pass(GRACE_MS + 1_000);
+    let ann = world.resume(ann, "ann", &key);
+    world.act(ann, 0, 2, json!({}));
+    assert_eq!(world.outcome(ann), 0);
+    world.attach(ann);
+    assert_eq!(world.events(watcher), ["enter ann", "leave ann"]);
+    world.act(ann, 1, 2, json!({}));
+    assert_eq!(world.events(watcher), ["enter ann"]);
+}
+
 #[test]
 fn who_does_not_attach_then_leaves() {
     let (mut world, ann, watcher) = resumed(true);
