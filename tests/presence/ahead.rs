@@ -133,6 +133,24 @@ fn who_may_no_longer_be_present_leaves() {
 }
 
 #[test]
+fn who_is_banned_leaves_whether_attached_or_not() {
+    for is_attached in [false, true] {
+        let (mut world, ann, watcher) = resumed(true);
+        if is_attached {
+            world.attach(ann);
+            world.act(ann, 1, 2, json!({}));
+        }
+        world.send(
+            ann,
+            json!({"action": 14, "channel": "[?rewind=1]room", "msgSerial": 2, "presence": [{"action": 2}]}),
+        );
+        world.take(watcher);
+        world.ban(ann, "ann");
+        assert_eq!(world.events(watcher), ["leave ann"], "attached: {is_attached}");
+    }
+}
+
+#[test]
 fn so_many_channels_and_no_more() {
     let (mut world, ann, _) = resumed(true);
     let enter = |world: &mut World, number: usize| {

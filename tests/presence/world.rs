@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use courtside::app::fixtures;
-use courtside::auth::{App, Capability, Grant, Identity, KeyName, TokenRequest};
+use courtside::auth::{App, Ban, Capability, Grant, Identity, KeyName, TokenRequest};
 use courtside::base::rate::Flow;
 use courtside::model::Format;
 use courtside::model::name::ChannelName;
+use courtside::object::store::RelayStore;
 use courtside::object::{self, CallerId, Reply};
 use courtside::protocol::Encoded;
 use courtside::relay::bounds::Bounds;
 use courtside::relay::session::Opening;
-use courtside::rpc::{Address, ChannelCall, Occupancy, RelayName, Request, Response, Rules};
+use courtside::rpc::{
+    Address, Changes, ChannelCall, News, Notice, Occupancy, RelayName, Request, Response, Rules, Watched, Watching,
+};
 use serde_json::{Value, json};
 
 use crate::support::disk::Disk;
@@ -151,6 +154,19 @@ impl World {
         let now_ms = self.objects.now_ms;
         let approved = request.approve(&key, Some(&self.app), Some(&authority), now_ms).expect("approved");
         self.send(client, json!({"action": 17, "auth": {"accessToken": approved.issue([7; 8]).token}}));
+    }
+
+    /// The app tells the client's relay that the client is kept out of the channel.
+    pub fn ban(&mut self, client: Client, client_id: &str) {
+        let watched = Watched { ticket: 1, config: None, revocations: Vec::new() };
+        let disk = self.objects.hosts[object_of(client.0)].disk_mut();
+        disk.begin_watch(&Watching { watched, bans: Vec::new() }).expect("it works");
+        let changes = Changes {
+            bans: vec![Ban { until_ms: None, ..Ban::lifted(client_id, Some("room")) }],
+            ..Changes::default()
+        };
+        let notice = Notice { ticket: 1, news: News::Changed(changes.into()) };
+        self.turn(client.0, Input::Object(object::Input::Notice { caller: CallerId(0), notice }));
     }
 
     pub fn send(&mut self, client: Client, frame: Value) {
