@@ -29,10 +29,15 @@ export function checkVariables(told) {
   if (key && apps && keyNames(apps)?.includes(key) === false) throw new Error('EVENT_KEY names none of the keys of the apps');
 }
 
-/** Of apps that can be read; the worker says what is wrong with others. @param {string} apps @returns {string[] | undefined} */
-function keyNames(apps) {
+/**
+ * Of apps that can be read; the worker says what is wrong with others.
+ * @param {string} text
+ * @returns {string[] | undefined}
+ */
+function keyNames(text) {
   try {
-    return JSON.parse(apps).apps.flatMap((/** @type {any} */ app) => app.keys.map((/** @type {any} */ key) => `${app.id}.${key.name}`));
+    const { apps } = JSON.parse(text);
+    return apps.flatMap((/** @type {any} */ { id, keys }) => keys.map((/** @type {any} */ { name }) => `${id}.${name}`));
   } catch {
     return undefined;
   }

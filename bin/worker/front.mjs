@@ -31,8 +31,8 @@ const LOOK_AT_LEAST = 1_024;
 let lookAt = LOOK_AT_LEAST;
 
 /**
- * Connections that have come, less those that have left; how many there may be until the supervisor looks again; and how
- * many more by those who resume, since they may have a place here.
+ * Connections that have come, less those that have left; how many there may be until the supervisor looks again; and
+ * how many more by those who resume, since they may have a place here.
  */
 let connections = 0;
 let most = Infinity;

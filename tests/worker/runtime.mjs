@@ -139,7 +139,10 @@ export class Runtime {
     while (await this.#evict({ className, name, webSockets: 'close' }) === 0 && isEvicting) await wake();
   }
 
-  /** @param {{ className: string, name?: string, webSockets: 'hibernate' | 'close' }} values @returns {Promise<number>} */
+  /**
+   * @param {{ className: string, name?: string, webSockets: 'hibernate' | 'close' }} values
+   * @returns {Promise<number>}
+   */
   async #evict(values) {
     await this.#back;
     const evicting = this.#call('evict', values);
