@@ -20,9 +20,9 @@ export class Refused extends Error {
 
 /** Something else that answers. */
 export class NotOurs extends Error {
-  /** @param {URL} url */
-  constructor(url) {
-    super(`${url.origin} does not answer as Courtside does: is the URL right?`);
+  /** @param {URL} url @param {string} [how] what it does instead */
+  constructor(url, how) {
+    super(`${url.origin} does not answer as Courtside does${how ? ` (${how})` : ''}: is the URL right?`);
   }
 }
 
@@ -42,26 +42,64 @@ export class Unreachable extends Error {
 }
 
 /**
- * @typedef {{ method?: string, query?: Record<string, string | undefined>, body?: unknown }} Asked
+ * @typedef {object} Asked
+ * @property {string} [method]
+ * @property {Record<string, string | undefined>} [query]
+ * @property {unknown} [body]
+ * @property {unknown} [like] what Courtside answers has these fields; without one, it answers 204
  */
 
 /**
- * What a server answers, as JSON. Fails with {@link Refused} or {@link Unreachable}.
+ * What a server answers, as JSON. Fails with {@link Refused}, {@link Unreachable} or {@link NotOurs}.
  * @param {import('./place.mjs').Place} place
  * @param {string} path
  * @param {Asked} [asked]
  */
-export async function ask(place, path, asked) {
-  const text = await askText(place, path, asked);
+export async function ask(place, path, asked = {}) {
+  const { status, text } = await answered(place, path, asked);
+  if (status === 204 && asked.like === undefined) return undefined;
+  const answer = parsed(text);
+  if (asked.like === undefined || !isLike(answer, asked.like)) throw new NotOurs(place.at(path));
+  return answer;
+}
+
+/**
+ * The same as it stands, of which a line must begin with `like`.
+ * @param {import('./place.mjs').Place} place
+ * @param {string} path
+ * @param {string} like
+ */
+export async function askText(place, path, like) {
+  const { text } = await answered(place, path, {});
+  if (!`\n${text}`.includes(`\n${like}`)) throw new NotOurs(place.at(path));
+  return text;
+}
+
+/** @param {string} text */
+function parsed(text) {
   try {
-    return text === '' ? undefined : JSON.parse(text);
+    return JSON.parse(text);
   } catch {
-    throw new NotOurs(place.at(path));
+    return undefined;
   }
 }
 
-/** The same as it stands. @param {import('./place.mjs').Place} place @param {string} path @param {Asked} [asked] */
-export async function askText(place, path, { method = 'GET', query, body } = {}) {
+/**
+ * Whether a value has the fields of an example, and each item of a list those of the example's item.
+ * @param {any} value
+ * @param {any} example
+ * @returns {boolean}
+ */
+function isLike(value, example) {
+  if (Array.isArray(example)) {
+    return Array.isArray(value) && (example.length === 0 || value.every((item) => isLike(item, example[0])));
+  }
+  if (typeof value !== typeof example || value === null || Array.isArray(value)) return false;
+  return typeof example !== 'object' || Object.keys(example).every((name) => isLike(value[name], example[name]));
+}
+
+/** @param {import('./place.mjs').Place} place @param {string} path @param {Asked} asked */
+async function answered(place, path, { method = 'GET', query, body }) {
   const url = place.at(path, query);
   const { headers } = place;
   if (body !== undefined) headers['content-type'] = 'application/json';
@@ -78,7 +116,7 @@ export async function askText(place, path, { method = 'GET', query, body } = {})
     throw new Unreachable(url, error, place.wasThere);
   }
   if (!response.ok) throw new Refused(response.status, errorOf(text));
-  return text;
+  return { status: response.status, text };
 }
 
 /** The same until it is answered, for what may be asked twice. @param {Parameters<typeof ask>} asked */

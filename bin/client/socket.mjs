@@ -6,12 +6,15 @@ import { createHash, randomBytes } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 import { CONNECT_MS, FRAME_MAX_BYTES } from './limits.mjs';
+import { NotOurs } from './request.mjs';
 
 const TEXT = 1;
 const CLOSE = 8;
 const PING = 9;
 const PONG = 10;
 const NOTHING = Buffer.alloc(0);
+
+const NO_WEBSOCKET = 'it speaks no WebSocket';
 
 /** Masking is for proxies that could be deceived by what a page sends; what we send is our own. */
 const MASK = Buffer.alloc(4);
@@ -47,7 +50,7 @@ export class Socket {
   }
 
   /**
-   * Connects. Fails when the server cannot be reached or speaks no WebSocket.
+   * Connects. Fails when the server cannot be reached, and with {@link NotOurs} when it speaks no WebSocket.
    * @param {URL} url
    * @param {Record<string, string>} headers
    * @param {Hears} hears
@@ -62,10 +65,11 @@ export class Socket {
           timeout: CONNECT_MS });
       const failed = (/** @type {Error} */ error) => { request.destroy(); reject(error); };
       request.on('error', failed).on('timeout', () => failed(new Error('it does not answer')))
-        .on('response', ({ statusCode }) => failed(new Error(`it answers with status ${statusCode}`)))
+        .on('response', ({ statusCode = 0 }) =>
+          failed(refusal(url, statusCode)))
         .on('upgrade', (response, socket, head) => {
           const expected = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
-          if (response.headers['sec-websocket-accept'] !== expected) return failed(new Error('it speaks no WebSocket'));
+          if (response.headers['sec-websocket-accept'] !== expected) return failed(new NotOurs(url, NO_WEBSOCKET));
           socket.setTimeout(0);
           const opened = new Socket(/** @type {import('node:net').Socket} */ (socket), hears);
           hears.opened(opened);
@@ -140,6 +144,10 @@ export class Socket {
     this.hears.text(whole);
   }
 }
+
+/** A proxy whose server is away answers with an error, and not with a page. @param {URL} url @param {number} status */
+const refusal = (url, status) =>
+  status < 400 ? new NotOurs(url, NO_WEBSOCKET) : new Error(`it answers with status ${status}`);
 
 /**
  * Where the payload of the first frame begins and ends; of one whose head is not there yet, how far that goes.

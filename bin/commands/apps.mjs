@@ -67,6 +67,11 @@ again. KEY is what stands behind the point of a key's name. Keys and namespaces 
   },
 };
 
+/** What the server answers, as far as it is printed. */
+const likeKey = { id: '', capability: '' };
+const likeNewKey = { keyStr: '' };
+const likeNamespace = { id: '' };
+
 /** @param {string[]} parts */
 const path = (...parts) => `/apps/${parts.map(encodeURIComponent).join('/')}`;
 
@@ -80,7 +85,7 @@ function warn(rules = []) {
 
 /** @type {Action['act']} */
 async function list(server, _, values) {
-  const apps = await ask(server, '/apps');
+  const apps = await ask(server, '/apps', { like: [{ id: '' }] });
   const rows = apps.map((/** @type {any} */ { id, madeAtRunTime }) =>
     [id, madeAtRunTime ? 'run time' : 'configuration']);
   print(values, apps, table(['app', 'made by'], rows));
@@ -88,7 +93,8 @@ async function list(server, _, values) {
 
 /** @type {Action['act']} */
 async function create(server, [place], values) {
-  const app = await ask(server, '/apps', { method: 'POST', body: described('the app', place) });
+  const like = { appId: '', keys: [likeNewKey] };
+  const app = await ask(server, '/apps', { method: 'POST', body: described('the app', place), like });
   print(values, app, table(['app', 'key'], app.keys.map((/** @type {any} */ { keyStr }) => [app.appId, keyStr])));
   if (!values.json) warn(app.notEffective);
 }
@@ -101,7 +107,7 @@ async function end(server, [app = ''], values) {
 
 /** @type {Action['act']} */
 async function keys(server, [app = ''], values) {
-  const all = await ask(server, path(app, 'keys'));
+  const all = await ask(server, path(app, 'keys'), { like: [likeKey] });
   const rows = all.map((/** @type {any} */ { id, capability, revocableTokens, validUntil }) =>
     [id, capability, revocableTokens ? 'revocable' : '', validUntil === null ? '' : new Date(validUntil).toISOString()]);
   print(values, all, table(['key', 'may', 'tokens', 'until'], rows));
@@ -115,13 +121,13 @@ async function addKey(server, [app = '', capability], values) {
   const body = {
     ...capability !== undefined && { capability: json(capability, 'CAPABILITY') }, ...values.revocable && { revocableTokens: true },
   };
-  printKey(values, app, await ask(server, path(app, 'keys'), { method: 'POST', body }));
+  printKey(values, app, await ask(server, path(app, 'keys'), { method: 'POST', body, like: likeNewKey }));
 }
 
 /** @type {Action['act']} */
 async function rotateKey(server, [app = '', key = ''], values) {
   const body = values.overlap === undefined ? {} : { overlap: values.overlap * 1_000 };
-  printKey(values, app, await ask(server, path(app, 'keys', key, 'rotate'), { method: 'POST', body }));
+  printKey(values, app, await ask(server, path(app, 'keys', key, 'rotate'), { method: 'POST', body, like: likeNewKey }));
 }
 
 /** @type {Action['act']} */
@@ -136,13 +142,14 @@ const rulesOf = ({ id, notEffective, ...rules }) =>
 
 /** @type {Action['act']} */
 async function namespaces(server, [app = ''], values) {
-  const all = await ask(server, path(app, 'namespaces'));
+  const all = await ask(server, path(app, 'namespaces'), { like: [likeNamespace] });
   print(values, all, table(['namespace', 'rules'], all.map((/** @type {any} */ one) => [one.id, rulesOf(one)])));
 }
 
 /** @type {Action['act']} */
 async function setNamespace(server, [app = '', id = '', place], values) {
-  const namespace = await ask(server, path(app, 'namespaces', id), { method: 'PUT', body: described('the namespace', place) });
+  const body = described('the namespace', place);
+  const namespace = await ask(server, path(app, 'namespaces', id), { method: 'PUT', body, like: likeNamespace });
   print(values, namespace, table(['namespace', 'rules'], [[namespace.id, rulesOf(namespace)]]));
   if (!values.json) warn(namespace.notEffective);
 }

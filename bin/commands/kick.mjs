@@ -67,22 +67,24 @@ async function revoke(values, target) {
   if (!values.key) throw new BadOption('the key that signed the tokens ends them: give --key, or set COURTSIDE_KEY');
   const place = Place.ofClient(values);
   const body = { targets: [target], allowReauthMargin: values.grace };
-  const answer = await ask(place, `/keys/${nameOf(values.key)}/revokeTokens`, { method: 'POST', body });
-  const [result] = answer.results;
-  if (result.error) throw new Refused(result.error.statusCode, result.error);
+  const like = { results: [{}] };
+  const answer = await ask(place, `/keys/${nameOf(values.key)}/revokeTokens`, { method: 'POST', body, like });
+  const failed = answer.results.find((/** @type {any} */ { error }) => error);
+  if (failed) throw new Refused(failed.error.statusCode, failed.error);
   return answer;
 }
 
 /** @param {any} values @param {string} connection */
 function disconnect(values, connection) {
   const path = `connections/${encodeURIComponent(connection)}/disconnect`;
-  return asOperator(values, path, { method: 'POST', body: {} });
+  return asOperator(values, path, { method: 'POST', body: {}, like: { disconnected: 0 } });
 }
 
 /** @param {any} values */
 function banned({ ban, reason, clientId, channel, ...who }) {
   const duration = ban === 'forever' ? undefined : ban * 1_000;
-  return asOperator(who, 'bans', { method: 'POST', body: { clientId, channel, duration, reason } });
+  const body = { clientId, channel, duration, reason };
+  return asOperator(who, 'bans', { method: 'POST', body, like: { clientId: '' } });
 }
 
 /** @param {any} values */

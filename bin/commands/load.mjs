@@ -38,7 +38,7 @@ On a channel that conflates, messages are left out, and count as lost. Ctrl-C en
     const place = Place.ofClient(values);
     const plan = { place, channel, viewers, rate, seconds: lasts, connects, bytes, direct };
     // Later on, a server that is away for a moment is waited for.
-    await ask(place, '/time');
+    await ask(place, '/time', { like: [0] });
     const run = new Run(plan, (part, what) => progress.tell(part, what));
     process.once('SIGINT', () => run.stop());
     try {

@@ -24,7 +24,7 @@ once. It prints the serial of each message: its place in the channel.`,
     const place = Place.ofClient(values);
     const path = `/channels/${encodeURIComponent(channel)}/messages`;
     const send = async (/** @type {Message[]} */ messages) => {
-      const { serials } = await askAgain(place, path, { method: 'POST', body: messages });
+      const { serials } = await askAgain(place, path, { method: 'POST', body: messages, like: { serials: [''] } });
       process.stdout.write(serials.map((/** @type {string} */ serial) => `${serial}\n`).join(''));
     };
     if (data === '-') return lines(values, send);

@@ -31,7 +31,7 @@ export default {
   async run(values) {
     const { unit, start, end, limit } = values;
     const query = { unit, start, end, limit: String(limit) };
-    const items = await ask(Place.ofClient(values), '/stats', { query });
+    const items = await ask(Place.ofClient(values), '/stats', { query, like: [{ intervalId: '', entries: {} }] });
     if (values.json) return void process.stdout.write(`${JSON.stringify(items)}\n`);
     const rows = items.toReversed().map((/** @type {any} */ { intervalId, entries }) =>
       [intervalId, ...Object.values(columns).map((name) => entries[name] ?? 0)]);

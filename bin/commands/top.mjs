@@ -68,7 +68,8 @@ async function tolerant(read) {
 
 /** @param {Place} place @returns {Promise<Reading>} */
 async function metrics(place) {
-  const lines = (await askText(place, '/metrics')).split('\n').filter((line) => line && !line.startsWith('#'));
+  const lines = (await askText(place, '/metrics', '# HELP courtside_')).split('\n')
+    .filter((line) => line && !line.startsWith('#'));
   const sum = (/** @type {string} */ prefix) => lines.filter((line) => line.startsWith(prefix))
     .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' '))), 0);
   const values = Object.fromEntries(Object.entries(rates).map(([name, prefix]) => [name, sum(prefix)]));
@@ -89,8 +90,10 @@ function gained(before, { at, values, connections, channels }) {
 /** @param {Place} place @param {number} most @returns {Promise<Channel[]>} */
 async function fullest(place, most) {
   /** @type {any[]} */
-  const channels = await ask(place, '/channels', { query: { limit: String(TOP_CHANNELS_ASKED) } });
-  if (channels.some((channel) => typeof channel !== 'object')) throw new BadOption('this server lists no occupancy');
+  const channels = await ask(place, '/channels', { query: { limit: String(TOP_CHANNELS_ASKED) }, like: [] });
+  if (channels.some((channel) => !channel?.status?.occupancy?.metrics)) {
+    throw new BadOption('this server lists no occupancy');
+  }
   const found = channels.map(({ name, status }) => ({ name, occupancy: status.occupancy.metrics }));
   // Those that are equally full stay in the order of their names.
   return found.sort((one, other) => other.occupancy.connections - one.occupancy.connections).slice(0, most);

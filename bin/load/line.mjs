@@ -1,6 +1,6 @@
 /** A connection that comes back by itself, for viewers and publishers alike (docs/protocol.md §§ 3–6). */
 import { setTimeout as pause } from 'node:timers/promises';
-import { Refused } from '../client/request.mjs';
+import { NotOurs, Refused } from '../client/request.mjs';
 import { Socket } from '../client/socket.mjs';
 import { COMES_BACK_MAX_MS, COMES_BACK_MS, SIGN_OF_LIFE_BYTES } from '../client/limits.mjs';
 
@@ -36,11 +36,12 @@ export class Line {
     this.hear = hear;
   }
 
-  /** Goes on until it is closed. Fails when the server refuses it for good. */
+  /** Goes on until it is closed. Fails when the server refuses it for good, or is none of ours. */
   async run() {
     for (let wait = COMES_BACK_MS; !this.#isClosed; wait = Math.min(wait * 2, COMES_BACK_MAX_MS)) {
       const refused = await this.#once();
       if (this.#isClosed) return;
+      if (refused instanceof NotOurs) throw refused;
       if (refused && !refused.passes && !isOfTransport(refused)) throw refused;
       // Nobody waits for it when the run is over.
       await pause(wait * (0.5 + Math.random()), undefined, { ref: false });
@@ -59,15 +60,29 @@ export class Line {
     this.#socket?.close();
   }
 
-  /** One transport, until it ends. @returns {Promise<Refused | undefined>} why the server ended it */
+  /** Nothing where it is no frame. @param {Buffer} bytes */
+  #frame(bytes) {
+    try {
+      return this.read(bytes);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** One transport, until it ends. @returns {Promise<Refused | NotOurs | undefined>} why the server ended it */
   async #once() {
     const url = this.#place.at('/', { v: '4', ...this.#query });
-    /** @type {Refused | undefined} */
+    /** @type {Refused | NotOurs | undefined} */
     let refused;
     const ended = /** @type {{ promise: Promise<void>, resolve: () => void }} */ ({});
     ended.promise = new Promise((resolve) => { ended.resolve = resolve; });
     const text = (/** @type {Buffer} */ bytes) => {
-      const frame = this.read(bytes);
+      const frame = this.#frame(bytes);
+      if (!frame) {
+        refused = new NotOurs(url);
+        this.#socket?.close();
+        return;
+      }
       this.#unheardBytes += bytes.length;
       // Else the server takes a client that only listens for one that does not read.
       if (this.#unheardBytes > SIGN_OF_LIFE_BYTES) this.send({ action: action.heartbeat });
@@ -87,6 +102,7 @@ export class Line {
       await ended.promise;
       return refused;
     } catch (error) {
+      if (error instanceof NotOurs) return error;
       const { code, message } = /** @type {NodeJS.ErrnoException} */ (error);
       if (code === 'EMFILE') throw new Error('this process may open no more connections: raise the limit, ulimit -n');
       return new Refused(503, { code: 50003, message: `${url.origin} cannot be reached: ${code ?? message}` });

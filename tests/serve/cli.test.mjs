@@ -73,14 +73,34 @@ test('where a server is and who asks is told in one way, and no key goes astray'
   assert.deepEqual([own.code, own.err], [0, '']);
 });
 
-test('who answers is not taken for a server without a reason', async (t) => {
-  const page = http.createServer((_, response) => response.end('<html>')).listen(0, '127.0.0.1');
+/** What answers everything with one text. @param {import('node:test').TestContext} t @param {string} text */
+async function another(t, text) {
+  const page = http.createServer((_, response) => response.end(text)).listen(0, '127.0.0.1');
   await once(page, 'listening');
   t.after(() => page.close());
-  const url = `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (page.address()).port}`;
-  await refused(['stats', '--url', url], /does not answer as Courtside does/, 1);
-  await refused(['load', '--url', url, '--viewers', '1', '--rate', '1'], /does not answer as Courtside does/, 1);
-  await refused(['tail', 'x', '--url', url], /does not answer as Courtside does/, 1);
+  return `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (page.address()).port}`;
+}
+
+const asking = [
+  ['publish', 'x', 'y'], ['stats'], ['tail', 'x'], ['top', '--count', '1'], ['top', '--count', '1', '--channels', '0'],
+  ['kick', '--client-id', 'a'], ['kick', '--client-id', 'a', '--ban', '1h'], ['kick', '--client-id', 'a', '--lift'],
+  ['kick', '--connection', 'a'], ['load', '--viewers', '2', '--rate', '1', '--seconds', '1'], ['apps', 'list'],
+  ['apps', 'create'], ['apps', 'end', 'a'], ['apps', 'keys', 'a'], ['apps', 'add-key', 'a'],
+  ['apps', 'rotate-key', 'a', 'b'], ['apps', 'namespaces', 'a'], ['apps', 'set-namespace', 'a', 'b'],
+];
+
+for (const text of ['', '<html>', '{}', 'null', '[null]', '{"serials":1,"results":{}}']) {
+  test(`who answers ${text || 'nothing'} is not taken for a server`, async (t) => {
+    const url = await another(t, text);
+    const why = /^courtside: http:\S+ does not answer as Courtside does: is the URL right\?\n$/;
+    await Promise.all(asking.map((args) => refused([...args, '--url', url], why, 1)));
+  });
+}
+
+test('load gives up at once where no WebSocket is spoken', { timeout: 30_000 }, async (t) => {
+  const url = await another(t, '[1764500000000]');
+  const why = /does not answer as Courtside does \(it speaks no WebSocket\): is the URL right\?\n$/;
+  await refused(['load', '--viewers', '2', '--rate', '1', '--seconds', '1', '--url', url], why, 1);
 });
 
 test('a token lets its client do what its role may, as its name, and nothing else', async (t) => {

@@ -72,6 +72,13 @@ for (const [way, write] of Object.entries(ways)) {
   });
 }
 
+test('load ends where frames are none', { timeout: 30_000 }, async (t) => {
+  const url = await faultyServer(t, { write: () => whole('hello') });
+  const args = ['load', '--url', url, '--viewers', '2', '--rate', '1', '--seconds', '1'];
+  const { code, err } = await cli(args, { COURTSIDE_KEY: 'demo.key1:a-secret-of-nobody' });
+  assert.deepEqual([code, /^courtside: \S+ does not answer as Courtside does: .*\n$/.test(err)], [1, true], err);
+});
+
 test('a part of all took no longer than it says, by four percent', () => {
   const histogram = new Histogram();
   assert.equal(histogram.quantile(0.99), 0);
