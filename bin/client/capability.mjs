@@ -1,5 +1,6 @@
 /** The operations of a capability, checked as far as is possible without a server, and roles for people at an event. */
 import { BadOption, json } from '../readers.mjs';
+import { CAPABILITY_MAX_BYTES, CAPABILITY_MAX_RESOURCES, CHANNEL_NAME_MAX_BYTES } from './limits.mjs';
 
 /** All of them; a test compares them with those of the server. */
 export const operations = [
@@ -26,6 +27,41 @@ export const needsName = (role) => role !== 'viewer';
 /** @param {Role} role @param {string[]} channels */
 export function ofRole(role, channels) {
   return Object.fromEntries(channels.map((channel) => [channel, roles[role]]));
+}
+
+/** What may stand in brackets before a name, as src/auth/resource.rs has it. */
+const qualifiers = ['*', 'filter', 'meta', 'queue'];
+
+/**
+ * Fails with {@link BadOption} when the server would take no such names, or not so many.
+ * @param {Record<string, string[]>} allowed
+ * @param {string} from
+ */
+export function checkNames(allowed, from) {
+  const names = Object.keys(allowed);
+  for (const name of names) {
+    const why = fault(name);
+    if (why) throw new BadOption(`${from} has a channel ${JSON.stringify(name.slice(0, 100))}, ${why}`);
+  }
+  if (names.length > CAPABILITY_MAX_RESOURCES) {
+    throw new BadOption(`${from} names ${names.length} channels; a token names ${CAPABILITY_MAX_RESOURCES} at most`);
+  }
+  const bytes = Buffer.byteLength(JSON.stringify(allowed));
+  if (bytes <= CAPABILITY_MAX_BYTES) return;
+  throw new BadOption(`${from} makes a capability of ${bytes} bytes; a token has ${CAPABILITY_MAX_BYTES} at most`);
+}
+
+/** What is wrong with the name or pattern of a channel. @param {string} name */
+function fault(name) {
+  const [, qualifier, plain = name] = name.match(/^\[([^\]]*)\]([^]*)$/) ?? [];
+  if (plain.startsWith('[') && qualifier === undefined) return 'whose [ is not closed';
+  if (qualifier !== undefined && !qualifiers.includes(qualifier)) {
+    return `but only ${qualifiers.map((one) => `[${one}]`).join(', ')} may precede a name`;
+  }
+  if (plain === '') return 'which names none';
+  if (/\p{Cc}/u.test(name)) return 'which holds a control character';
+  if (Buffer.byteLength(name) > CHANNEL_NAME_MAX_BYTES) return `which has more than ${CHANNEL_NAME_MAX_BYTES} bytes`;
+  return undefined;
 }
 
 /** Reads one, to refuse at once what a server would refuse later. @param {string} text @param {string} from */

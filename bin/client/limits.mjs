@@ -4,6 +4,13 @@
 export const TOKEN_SECONDS = 3_600;
 export const TOKEN_SECONDS_MAX = 24 * 3_600;
 
+/** What a token may name, as src/limits has it. */
+export const CLIENT_ID_MAX_BYTES = 255;
+export const REVOCATION_KEY_MAX_BYTES = 255;
+export const CHANNEL_NAME_MAX_BYTES = 2_048;
+export const CAPABILITY_MAX_BYTES = 4 * 1024;
+export const CAPABILITY_MAX_RESOURCES = 100;
+
 /** One request of a command, whose answer is a page at most: the slowest asks each app of a deployment. */
 export const REQUEST_MS = 30_000;
 export const ANSWER_MAX_BYTES = 64 * 1024 * 1024;

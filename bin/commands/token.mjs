@@ -1,8 +1,8 @@
 /** `courtside token`: a token for a client, signed here. */
-import { capability, needsName, ofRole, roles } from '../client/capability.mjs';
+import { capability, checkNames, needsName, ofRole, roles } from '../client/capability.mjs';
 import { keyOption, split } from '../client/place.mjs';
 import { request, signed } from '../client/tokens.mjs';
-import { TOKEN_SECONDS, TOKEN_SECONDS_MAX } from '../client/limits.mjs';
+import { CLIENT_ID_MAX_BYTES, REVOCATION_KEY_MAX_BYTES, TOKEN_SECONDS, TOKEN_SECONDS_MAX } from '../client/limits.mjs';
 import { BadOption, flag, oneOf, option, seconds, text } from '../readers.mjs';
 
 const names = Object.keys(roles);
@@ -16,9 +16,9 @@ export default {
     option('role', 'ROLE', oneOf(names), undefined, `what its client may do: ${names.join(', ')}`),
     { ...option('channel', 'NAME', text, undefined, 'with --role: on which, such as chat:*; else on all'), many: true },
     option('capability', 'JSON', capability, undefined, 'what it may do, instead of a role'),
-    option('client-id', 'NAME', text, undefined, 'who its client is; * may be anybody'),
+    option('client-id', 'NAME', clientName, undefined, 'who its client is; * may be anybody'),
     option('ttl', 'TIME', seconds(1, TOKEN_SECONDS_MAX), TOKEN_SECONDS, 'how long it lasts: 90s, 30m, 1h'),
-    option('revocation-key', 'NAME', text, undefined, 'what it can be revoked by, besides its clientId'),
+    option('revocation-key', 'NAME', short(REVOCATION_KEY_MAX_BYTES), undefined, 'what it can be revoked by, besides its clientId'),
     option('request', undefined, flag, false, 'a token request, which the client exchanges once within two minutes'),
   ],
   notes: `A viewer may ${roles.viewer.join(', ')};
@@ -30,11 +30,26 @@ Without a role and a capability it may do what the key may.`,
     checked(values);
     const { key, role, channel, clientId, ttl, revocationKey } = values;
     const allowed = role ? ofRole(role, channel.length > 0 ? channel : ['*']) : values.capability;
+    if (allowed) checkNames(allowed, role ? '--channel' : '--capability');
     const claims = { seconds: ttl, capability: allowed, clientId, revocationKey };
     const made = values.request ? JSON.stringify(request(split(key), claims)) : signed(split(key), claims);
     process.stdout.write(`${made}\n`);
   },
 };
+
+/** @param {number} most bytes */
+function short(most) {
+  return (/** @type {string} */ given, /** @type {string} */ from) => {
+    if (Buffer.byteLength(text(given, from)) <= most) return given;
+    throw new BadOption(`${from} has more than ${most} bytes`);
+  };
+}
+
+/** As src/auth/identity.rs takes it. @param {string} given @param {string} from */
+function clientName(given, from) {
+  if (!/\p{Cc}/u.test(given)) return short(CLIENT_ID_MAX_BYTES)(given, from);
+  throw new BadOption(`${from} must hold no control character, such as a line end`);
+}
 
 /** @param {string[]} less @param {string[]} may */
 function more(less, may) {

@@ -133,6 +133,20 @@ test('a token that could not work is refused at once', async () => {
   await refused(['token', '--capability', '{'], /--capability must be JSON/);
   await refused(['token', '--ttl', '2d'], /--ttl must be a time such as 90s, 30m or 1h, from 1 to 86400/);
   await refused(['token', '--key', 'demo'], /the key must be APP\.KEY:SECRET/);
+  await refused(['token', '--client-id', 'a\nb'], /--client-id must hold no control character/);
+  await refused(['token', '--client-id', 'a\u0085'], /--client-id must hold no control character/);
+  await refused(['token', '--client-id', 'é'.repeat(128)], /--client-id has more than 255 bytes/);
+  await refused(['token', '--revocation-key', 'x'.repeat(256)], /--revocation-key has more than 255 bytes/);
+  const named = (/** @type {string[]} */ ...channels) =>
+    ['token', '--role', 'viewer', ...channels.flatMap((channel) => ['--channel', channel])];
+  await refused(named('x', '[bad'), /--channel has a channel "\[bad", whose \[ is not closed/);
+  await refused(named('[what]x'), /but only \[\*\], \[filter\], \[meta\], \[queue\] may precede a name/);
+  await refused(named('[*]'), /which names none/);
+  await refused(named('a\tb'), /"a\\tb", which holds a control character/);
+  await refused(named('x'.repeat(2_049)), /which has more than 2048 bytes/);
+  await refused(named(...Array.from({ length: 101 }, (_, index) => `${index}`)), /names 101 channels; .* 100 at most/);
+  await refused(named('x'.repeat(2_000), 'y'.repeat(2_048)), /capability of \d+ bytes; a token has 4096 at most/);
+  await refused(['token', '--capability', '{"[bad":["publish"]}'], /--capability has a channel "\[bad"/);
 });
 
 test('the operations are those of the server', () => {

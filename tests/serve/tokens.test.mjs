@@ -10,6 +10,9 @@ import test, { after } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import Ably from 'ably';
 import { operations, roles } from '../../bin/client/capability.mjs';
+import {
+  CAPABILITY_MAX_BYTES, CAPABILITY_MAX_RESOURCES, CHANNEL_NAME_MAX_BYTES, CLIENT_ID_MAX_BYTES, REVOCATION_KEY_MAX_BYTES,
+} from '../../bin/client/limits.mjs';
 import { cli, key, serve, surroundings } from './cli.mjs';
 import { folder } from './served.mjs';
 
@@ -74,6 +77,36 @@ test('a callback gets a token request, which is good for once', async (t) => {
   await bob.connection.whenState('connected');
   assert.equal(bob.auth.clientId, 'bob');
   await assert.rejects(bob.auth.authorize(), { code: 40105 });
+});
+
+test('a token that has as much as it may is taken', async () => {
+  const channel = `[*]${'x'.repeat(2_045)}`;
+  const many = Array.from({ length: 100 }, (_, index) => ['--channel', `n${index}`]).flat();
+  const most = [
+    ['--client-id', 'é'.repeat(127), '--revocation-key', 'a\n'.repeat(127), '--role', 'viewer', '--channel', channel],
+    ['--capability', JSON.stringify(Object.fromEntries(many.filter((_, at) => at % 2).map((name) => [name, ['*']])))],
+    ['--capability', JSON.stringify({ ['x'.repeat(2_000)]: ['*'], ['y'.repeat(2_048)]: ['subscribe', 'history'] })],
+  ];
+  for (const args of most) {
+    const { out, err } = await cli(['token', ...args], surroundings(served));
+    assert.equal(err, '');
+    const headers = { authorization: `Bearer ${out.trim()}` };
+    const answer = await fetch(`${served.url}/channels/elsewhere/messages`, { headers });
+    // The token is good, for other channels.
+    assert.equal(answer.headers.get('x-ably-errorcode'), '40160', args.join(' ').slice(0, 100));
+  }
+});
+
+test('what a token may name is bounded as by the server', () => {
+  const root = path.resolve(import.meta.dirname, '../..');
+  const source = ['mod', 'credentials'].map((name) => fs.readFileSync(`${root}/src/limits/${name}.rs`, 'utf8')).join('');
+  const bounds = { CLIENT_ID_MAX_BYTES, REVOCATION_KEY_MAX_BYTES, CHANNEL_NAME_MAX_BYTES, CAPABILITY_MAX_RESOURCES };
+  for (const [name, bound] of Object.entries(bounds)) {
+    const [, stated = ''] = source.match(new RegExp(`pub const ${name}: usize = ([\\d_]+);`)) ?? [];
+    assert.equal(bound, Number(stated.replaceAll('_', '')), name);
+  }
+  assert.match(source, /CAPABILITY_MAX_BYTES: usize = 4 \* 1024;/);
+  assert.equal(CAPABILITY_MAX_BYTES, 4 * 1024);
 });
 
 test('a token ends when its client is kicked, and a later one does not', { timeout: 60_000 }, async (t) => {
