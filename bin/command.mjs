@@ -3,12 +3,13 @@
  * command line wins over the environment, which has only what says where the server is and who asks.
  */
 import { parseArgs } from 'node:util';
-import { BadOption, described, variable } from './readers.mjs';
+import { BadOption, described, misread, variable } from './readers.mjs';
 
 /**
  * @typedef {object} Command
  * @property {string} form what stands behind its name: places and `[options]`
  * @property {[number, number]} takes how many places there are
+ * @property {string} [atMost] how many places there may be, where they are many
  * @property {import('./readers.mjs').Option[]} options
  * @property {string} [notes] what `--help` says below the options
  * @property {(values: any, places: string[]) => Promise<number | void> | number | void} run its exit code; 0 for none
@@ -54,11 +55,12 @@ export function help(name, { form, options, notes }) {
  * @param {string[]} args
  * @param {Record<string, string | undefined>} environment
  */
-export function read(name, { form, takes, options }, args, environment) {
+export function read(name, { form, takes, atMost, options }, args, environment) {
   const { values: given, positionals } = parsed(name, options, args);
   const [least, most] = takes;
   if (positionals.length < least || positionals.length > most) {
-    throw new BadOption(`say courtside ${`${name} ${form}`.trim()}; see courtside ${name} --help`);
+    const why = atMost && positionals.length > most ? `${atMost}: ` : '';
+    throw new BadOption(`${why}say courtside ${`${name} ${form}`.trim()}; see courtside ${name} --help`);
   }
   /** @type {Record<string, unknown>} */
   const values = {};
@@ -73,11 +75,8 @@ function parsed(name, options, args) {
   try {
     return parseArgs({ args, options: kinds, allowPositionals: true });
   } catch (error) {
-    const { message } = /** @type {Error} */ (error);
-    const [, dashed] = message.match(/^Option '(--[\w-]+)[^']*' argument is ambiguous/) ?? [];
-    const what = dashed ? `a value of ${dashed} that begins with a dash is written ${dashed}=…` : message.split('. ')[0];
     const names = options.map((option) => `--${option.name}`).join(', ');
-    throw new BadOption(`${what}; courtside ${name} has ${names}`);
+    throw new BadOption(`${misread(error)}; courtside ${name} has ${names}`);
   }
 }
 

@@ -8,7 +8,7 @@ import { APPS_MAX_BYTES, DRAIN_SECONDS, DRAIN_SECONDS_MAX, MEMORY_MIN_MB } from 
 import { levels } from './log.mjs';
 import { usualMemoryMax } from './memory.mjs';
 import {
-  BadOption, address, contents, described, flag, isLoopback, number, oneOf, option, secret, text, variable,
+  BadOption, address, contents, described, flag, isLoopback, misread, number, oneOf, option, secret, text, variable,
 } from './readers.mjs';
 
 export { BadOption, isLoopback };
@@ -104,7 +104,7 @@ export function readPlaces(args, environment, name) {
   try {
     read = parseArgs({ args, options: { data: { type: 'string' } }, allowPositionals: true });
   } catch (error) {
-    throw new BadOption(`${/** @type {Error} */ (error).message.split('. ')[0]}; see courtside --help`);
+    throw new BadOption(`${misread(error)}; see courtside --help`);
   }
   const [place, ...more] = read.positionals;
   if (!place || more.length > 0) throw new BadOption(`give one ${name}; see courtside --help`);
@@ -126,6 +126,7 @@ export function readApps(apps) {
   } catch (error) {
     throw new BadOption(`${where} is not JSON${placeOf(text, /** @type {Error} */ (error).message)}`);
   }
+  if (!line.startsWith('{')) throw new BadOption(`${where} is no object, such as {"apps": [{"id": "live"}]}`);
   if (Buffer.byteLength(line) > APPS_MAX_BYTES) {
     const instead = 'with an admin token, further apps can be made by request';
     throw new BadOption(`${where} has more than ${APPS_MAX_BYTES} bytes; ${instead}`);
@@ -152,7 +153,7 @@ function commandLine(args) {
     const all = /** @type {any} */ ({ ...options, config: { type: 'string' } });
     return /** @type {any} */ (parseArgs({ args, options: all }).values);
   } catch (error) {
-    throw new BadOption(`${/** @type {Error} */ (error).message.split('. ')[0]}; see courtside serve --help`);
+    throw new BadOption(`${misread(error)}; see courtside serve --help`);
   }
 }
 

@@ -41,6 +41,13 @@ export function described(options) {
   }).join('\n');
 }
 
+/** What is wrong with a command line, in one sentence. @param {unknown} error of Node's parser */
+export function misread(error) {
+  const { message } = /** @type {Error} */ (error);
+  const [, dashed] = message.match(/^Option '(--[\w-]+)[^']*' argument is ambiguous/) ?? [];
+  return dashed ? `a value of ${dashed} that begins with a dash is written ${dashed}=…` : message.split('. ')[0];
+}
+
 /** The variable of the environment that says the same. @param {string} name */
 export const variable = (name) => `COURTSIDE_${name.toUpperCase().replaceAll('-', '_')}`;
 

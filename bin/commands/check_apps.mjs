@@ -7,6 +7,8 @@ import { readApps, readObject } from '../options.mjs';
 import { BadOption, flag, option } from '../readers.mjs';
 import { table } from '../client/terminal.mjs';
 
+const EXAMPLE = '{"apps": [{"id": "live"}]}';
+
 /** @type {import('../command.mjs').Command} */
 export default {
   form: 'FILE|-|JSON [options]',
@@ -56,5 +58,15 @@ function contentsOf(text) {
 function piped() {
   const text = fs.readFileSync(0, 'utf8').trim();
   if (text.startsWith('{')) return text;
-  throw new BadOption('standard input is not JSON');
+  throw new BadOption(`standard input ${isJson(text) ? `is no object, such as ${EXAMPLE}` : 'is not JSON'}`);
+}
+
+/** @param {string} text */
+function isJson(text) {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

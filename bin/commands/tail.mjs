@@ -9,10 +9,13 @@ import { BadOption, flag, number, option, text } from '../readers.mjs';
 const actions = ['', 'update', 'delete', '', 'summary', 'append'];
 const presence = ['absent', 'present', 'enter', 'leave', 'update'];
 
+const atMost = `it follows ${CHANNELS_OF_STREAM} channels at most`;
+
 /** @type {import('../command.mjs').Command} */
 export default {
   form: 'CHANNEL... [options]',
   takes: [1, CHANNELS_OF_STREAM],
+  atMost,
   options: [
     ...withKey,
     option('rewind', 'COUNT|TIME', text, undefined, 'begin with the last messages: 10, or 2m'),
@@ -21,8 +24,8 @@ export default {
     option('count', 'N', number(1, COUNT_MAX), undefined, 'end after so many'),
     option('json', undefined, flag, false, 'each as a line of JSON'),
   ],
-  notes: `It goes on by itself where it was cut off, and says on standard error if something may be missing. Without a
-terminal, tabs stand between time, channel, name, clientId and data.`,
+  notes: `It follows ${CHANNELS_OF_STREAM} channels at most. It goes on by itself where it was cut off, and says on standard error if something
+may be missing. Without a terminal, tabs stand between time, channel, name, clientId and data.`,
   async run(values, channels) {
     const place = Place.ofClient(values);
     let left = values.count ?? Infinity;

@@ -386,6 +386,11 @@ test('check-apps says what the server says, and where', async (t) => {
   assert.deepEqual([code, err, JSON.parse(out)], [1, '', { ok: false, error: 'apps: two apps have one id' }]);
   fs.writeFileSync(file, '{"apps": [\n  {"id": "live",}\n]}');
   await refused(['check-apps', file], /is not JSON at line 2, column 17/);
+  fs.writeFileSync(file, '[]');
+  await refused(['check-apps', file], /apps\.json is no object, such as/);
+  assert.match((await cli(['check-apps', '-'], environment, '[]')).err, /standard input is no object, such as/);
+  assert.match((await cli(['check-apps', '-'], environment, 'no')).err, /standard input is not JSON/);
+  await refused(['tail', ...new Array(21).fill('x')], /it follows 20 channels at most: say courtside tail/);
   await refused(['check-apps', `${file}.not`], /cannot be read \(ENOENT\)/);
   assert.deepEqual(fs.readdirSync(path.dirname(file)), ['apps.json']);
 });

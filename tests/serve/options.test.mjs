@@ -15,7 +15,8 @@ test('a wrong value is refused with what is allowed', () => {
   const cases = [
     [['--port', 'http'], /--port must be a number from 0 to 65535/],
     [['--port', '65536'], /--port must be a number from 0 to 65535/],
-    [['--port', '-1'], /--port/],
+    [['--port', '-1'], /a value of --port that begins with a dash is written --port=…; see courtside serve --help$/],
+    [['--drain=-1'], /--drain must be a number from 0 to 60/],
     [['--host', '127.0.0.1:80'], /--host must be an IP address or a name, without a port/],
     [['--data', ' '], /--data must not be empty/],
     [['--drain', '61'], /--drain must be a number from 0 to 60/],
