@@ -127,7 +127,8 @@ async function addKey(server, [app = '', capability], values) {
 /** @type {Action['act']} */
 async function rotateKey(server, [app = '', key = ''], values) {
   const body = values.overlap === undefined ? {} : { overlap: values.overlap * 1_000 };
-  printKey(values, app, await ask(server, path(app, 'keys', key, 'rotate'), { method: 'POST', body, like: likeNewKey }));
+  const asked = { method: 'POST', body, like: likeNewKey };
+  printKey(values, app, await ask(server, path(app, 'keys', key, 'rotate'), asked));
 }
 
 /** @type {Action['act']} */

@@ -24,8 +24,9 @@ export default {
     option('count', 'N', number(1, COUNT_MAX), undefined, 'end after so many'),
     option('json', undefined, flag, false, 'each as a line of JSON'),
   ],
-  notes: `It follows ${CHANNELS_OF_STREAM} channels at most. It goes on by itself where it was cut off, and says on standard error if something
-may be missing. Without a terminal, tabs stand between time, channel, name, clientId and data.`,
+  notes: `It follows ${CHANNELS_OF_STREAM} channels at most. It goes on by itself where it was cut off, and says on
+standard error if something may be missing. Without a terminal, tabs stand between time, channel, name, clientId and
+data.`,
   async run(values, channels) {
     const place = Place.ofClient(values);
     let left = values.count ?? Infinity;

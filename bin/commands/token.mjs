@@ -18,7 +18,8 @@ export default {
     option('capability', 'JSON', capability, undefined, 'what it may do, instead of a role'),
     option('client-id', 'NAME', clientName, undefined, 'who its client is; * may be anybody'),
     option('ttl', 'TIME', seconds(1, TOKEN_SECONDS_MAX), TOKEN_SECONDS, 'how long it lasts: 90s, 30m, 1h'),
-    option('revocation-key', 'NAME', short(REVOCATION_KEY_MAX_BYTES), undefined, 'what it can be revoked by, besides its clientId'),
+    option('revocation-key', 'NAME', short(REVOCATION_KEY_MAX_BYTES), undefined,
+      'what it can be revoked by, besides its clientId'),
     option('request', undefined, flag, false, 'a token request, which the client exchanges once within two minutes'),
   ],
   notes: `A viewer may ${roles.viewer.join(', ')};
