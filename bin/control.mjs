@@ -23,13 +23,20 @@ export class Control {
   }
 
   /**
-   * Lets no more than so many connections in until it is told again, and says how many it has counted. Not waited for
-   * beyond the next look: the memory is looked at, too.
-   * @param {{ room: number | null, spare: number, after?: number }} bound `room`: for how many there is, of those that
-   *   it counts beyond `after`, and `spare`: for how many more who resume
+   * How many connections it has counted. Not waited for beyond the next look, nor is what follows: the memory is looked
+   * at, too.
+   */
+  async connections() {
+    return Number(await this.#ask('GET', '/room', undefined, LOOK_MS));
+  }
+
+  /**
+   * Lets no more than so many connections in until it is told again.
+   * @param {{ room: number | null, spare: number, after?: number }} bound `room`: for how many there is beyond those that
+   *   it had counted with `after`, and `spare`: for how many more who resume
    */
   async setRoom(bound) {
-    return Number(await this.#ask('PUT', '/room', JSON.stringify(bound), LOOK_MS));
+    await this.#ask('PUT', '/room', JSON.stringify(bound), LOOK_MS);
   }
 
   /**

@@ -50,8 +50,6 @@ export class Server {
   #isFull = false;
   /** Whether the worker may have been told of a bound. */
   #isBounded = false;
-  /** How many connections it counted when it was last told of one. @type {number | undefined} */
-  #counted;
   /** Whether clients may have come. */
   #serves = false;
   /** @type {Promise<void> | undefined} */
@@ -210,7 +208,7 @@ export class Server {
       throw reason ? new Error(`--host ${host} and --port ${this.#port} cannot be had: ${reason}`) : error;
     });
     this.#port = this.#runtime.port;
-    [this.#isBounded, this.#counted] = [false, undefined];
+    this.#isBounded = false;
     await this.#boundConnections();
   }
 
@@ -247,6 +245,8 @@ export class Server {
   /** Says to the worker how many connections may come before the next look, where descriptors may run out by then. */
   async #boundConnections() {
     const { pid, control } = this.#current;
+    // Before the look: whoever comes while it lasts is counted twice, and not missed.
+    const after = this.#isBounded ? await control.connections().catch(() => undefined) : undefined;
     const descriptors = await descriptorsOf(Number(pid));
     if (!descriptors) return;
     const { open, allowed } = descriptors;
@@ -260,9 +260,8 @@ export class Server {
     // Told at the next look, too, if it isn't heard now: it may have been heard late.
     this.#isBounded = true;
     try {
-      const bound = { room: isTight ? room : null, spare: Math.floor(spare / 4), after: this.#counted };
-      const counted = await control.setRoom(bound);
-      [this.#isBounded, this.#counted] = [isTight, isTight ? counted : undefined];
+      await control.setRoom({ room: isTight ? room : null, spare: Math.floor(spare / 4), after });
+      this.#isBounded = isTight;
     } catch {
       // The runtime is busy, or has ended.
     }

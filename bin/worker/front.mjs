@@ -147,13 +147,14 @@ export const Control = {
         env.APPS = apps;
         return tell(env, ({ sockets, inMemory }) => sockets > 0 || inMemory.deref(), '/reconfigure', before);
       }
+      case 'GET /room':
+        return said(200, String(connections));
       case 'PUT /room': {
         const told = await request.json();
-        // What has come since the supervisor last heard of it may have come before it looked, or after.
         most = told.room === null ? Infinity : (told.after ?? connections) + told.room;
         spare = told.spare;
         count(0, env);
-        return said(200, String(connections));
+        return said(200, 'ok');
       }
       case 'POST /leave':
         env.STOPPING = 'true';

@@ -109,7 +109,7 @@ function decided({ connection }) {
 }
 
 test('a server with few descriptors left lets nobody in, until others have left', { timeout: 60_000 }, async (t) => {
-  const served = await Served.start(t, { wrapper: ['prlimit', '--nofile=200:200'] });
+  const served = await Served.start(t, { wrapper: ['prlimit', '--nofile=400:400'] });
   const { runtimePid } = served;
   const inside = [];
   const come = () => realtime(t, served, { disconnectedRetryTimeout: 100 });
