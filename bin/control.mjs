@@ -32,8 +32,8 @@ export class Control {
 
   /**
    * Lets no more than so many connections in until it is told again.
-   * @param {{ room: number | null, spare: number, after?: number }} bound `room`: for how many there is beyond those that
-   *   it had counted with `after`, and `spare`: for how many more who resume
+   * @param {{ room: number | null, spare: number, after?: number }} bound `room`: for how many there is beyond those
+   *   that it had counted with `after`, and `spare`: for how many more who resume
    */
   async setRoom(bound) {
     await this.#ask('PUT', '/room', JSON.stringify(bound), LOOK_MS);

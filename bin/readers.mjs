@@ -41,7 +41,7 @@ export function described(options) {
   }).join('\n');
 }
 
-/** What is wrong with a command line, in one sentence. @param {unknown} error of Node's parser */
+/** The fault of a command line, in one sentence. @param {unknown} error of Node's parser */
 export function misread(error) {
   const { message } = /** @type {Error} */ (error);
   const [, dashed] = message.match(/^Option '(--[\w-]+)[^']*' argument is ambiguous/) ?? [];

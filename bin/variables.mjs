@@ -1,4 +1,4 @@
-/** What the environment of the worker may say. It reads more itself, and says what is wrong there. */
+/** The variables of the worker that it would pass over itself, or not tell before a client comes. */
 
 /** As src/limits/credentials.rs has it. */
 const SECRET_MIN_BYTES = 16;

@@ -29,7 +29,7 @@ export function ofRole(role, channels) {
   return Object.fromEntries(channels.map((channel) => [channel, roles[role]]));
 }
 
-/** What may stand in brackets before a name, as src/auth/resource.rs has it. */
+/** Qualifiers that may precede a name in brackets, as in src/auth/resource.rs. */
 const qualifiers = ['*', 'filter', 'meta', 'queue'];
 
 /**
@@ -51,7 +51,7 @@ export function checkNames(allowed, from) {
   throw new BadOption(`${from} makes a capability of ${bytes} bytes; a token has ${CAPABILITY_MAX_BYTES} at most`);
 }
 
-/** What is wrong with the name or pattern of a channel. @param {string} name */
+/** The fault of a channel's name or pattern. @param {string} name */
 function fault(name) {
   const [, qualifier, plain = name] = name.match(/^\[([^\]]*)\]([^]*)$/) ?? [];
   if (plain.startsWith('[') && qualifier === undefined) return 'whose [ is not closed';

@@ -4,7 +4,7 @@
 export const TOKEN_SECONDS = 3_600;
 export const TOKEN_SECONDS_MAX = 24 * 3_600;
 
-/** What a token may name, as src/limits has it. */
+/** Bounds of what a token names, as in src/limits. */
 export const CLIENT_ID_MAX_BYTES = 255;
 export const REVOCATION_KEY_MAX_BYTES = 255;
 export const CHANNEL_NAME_MAX_BYTES = 2_048;

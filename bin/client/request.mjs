@@ -50,7 +50,7 @@ export class Unreachable extends Error {
  */
 
 /**
- * What a server answers, as JSON. Fails with {@link Refused}, {@link Unreachable} or {@link NotOurs}.
+ * A server's answer, as JSON. Fails with {@link Refused}, {@link Unreachable} or {@link NotOurs}.
  * @param {import('./place.mjs').Place} place
  * @param {string} path
  * @param {Asked} [asked]

@@ -67,7 +67,7 @@ again. KEY is what stands behind the point of a key's name. Keys and namespaces 
   },
 };
 
-/** What the server answers, as far as it is printed. */
+/** The server's answers, as far as they are printed. */
 const likeKey = { id: '', capability: '' };
 const likeNewKey = { keyStr: '' };
 const likeNamespace = { id: '' };

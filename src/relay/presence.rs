@@ -82,7 +82,7 @@ impl Relay {
         let ahead = self.ahead.entry(socket).or_default();
         if !ahead.contains(name) {
             ahead.push(name.clone());
-            // What the channel knows already changes nothing there, and would not end the connection's grace.
+            // An event that the channel knows already would not end the connection's grace.
             self.tell_outcome(socket, name, ConnectionOutcome::Here);
         }
     }
