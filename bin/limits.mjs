@@ -70,7 +70,7 @@ export const MEMORY_MIN_MB = 128;
  */
 export const spareDescriptors = (allowed) => Math.max(allowed / 50, Math.min(allowed / 10, 400));
 
-/** With room for fewer connections the worker counts them, too: more than come between two looks. */
+/** With room for fewer connections the worker is told, which counts them: more than come between two looks. */
 export const ROOM_TOLD = 5_000;
 
 /** With fewer, for 5,000 connections, a server says so at its start. */

@@ -1,7 +1,8 @@
 /** The variables of the worker that it would pass over itself, or not tell before a client comes. */
 
-/** As src/limits/credentials.rs has it. */
+/** As src/limits/credentials.rs has them. */
 const SECRET_MIN_BYTES = 16;
+const SHORT_SECRET_MIN_BYTES = 8;
 
 /** @type {[RegExp, string]} */
 const boolean = [/^(true|false)$/, 'must be true or false'];
@@ -23,8 +24,9 @@ export function checkVariables(told) {
     if (told[name] !== undefined && !form.test(told[name])) throw new Error(`${name} ${must}`);
   }
   const { ADMIN_TOKEN: token, APPS: apps, EVENT_KEY: key } = told;
-  if (token && Buffer.byteLength(token) < SECRET_MIN_BYTES && !told.SHORT_SECRETS) {
-    throw new Error(`the admin token must have ${SECRET_MIN_BYTES} bytes at least; make one with \`openssl rand -hex 16\``);
+  const least = told.SHORT_SECRETS ? SHORT_SECRET_MIN_BYTES : SECRET_MIN_BYTES;
+  if (token && Buffer.byteLength(token) < least) {
+    throw new Error(`the admin token must have ${least} bytes at least; make one with \`openssl rand -hex 16\``);
   }
   if (key && apps && keyNames(apps)?.includes(key) === false) throw new Error('EVENT_KEY names none of the keys of the apps');
 }

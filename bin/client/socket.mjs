@@ -65,8 +65,7 @@ export class Socket {
           timeout: CONNECT_MS });
       const failed = (/** @type {Error} */ error) => { request.destroy(); reject(error); };
       request.on('error', failed).on('timeout', () => failed(new Error('it does not answer')))
-        .on('response', ({ statusCode = 0 }) =>
-          failed(refusal(url, statusCode)))
+        .on('response', ({ statusCode = 0 }) => failed(refusal(url, statusCode)))
         .on('upgrade', (response, socket, head) => {
           const expected = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
           if (response.headers['sec-websocket-accept'] !== expected) return failed(new NotOurs(url, NO_WEBSOCKET));

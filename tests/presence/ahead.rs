@@ -65,7 +65,7 @@ fn who_says_again_that_it_is_there_within_its_grace_stays() {
     assert_eq!((world.events(watcher), world.present()), (vec!["enter ann: here".into()], vec!["ann".into()]));
 }
 
-/// What it says again comes when its members have left: they stay away until it enters anew.
+/// Its members have left when it says so again: they stay away until it enters anew.
 #[test]
 fn who_says_again_too_late_that_it_was_there_has_left() {
     let (mut world, ann, watcher) = resumed(true);

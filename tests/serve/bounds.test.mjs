@@ -124,7 +124,7 @@ test('a server with few descriptors left lets nobody in, until others have left'
   assert.deepEqual([reason.code, reason.statusCode], [50320, 503]);
   assert.ok(inside.length >= 40, `${inside.length} are let in`);
   await served.heard('few descriptors left');
-  // Who has a place keeps it, also by another socket before the first is seen to be gone.
+  // A client inside may resume by another socket, before its first is seen to be gone.
   const { key } = inside[1].connection;
   const back = new WebSocket(`${served.url.replace('http', 'ws')}/?key=${demoKey}&v=5&format=json&resume=${key}`);
   const [frame] = await once(back, 'message');

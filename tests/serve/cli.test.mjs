@@ -73,7 +73,7 @@ test('where a server is and who asks is told in one way, and no key goes astray'
   assert.deepEqual([own.code, own.err], [0, '']);
 });
 
-/** What answers everything with one text. @param {import('node:test').TestContext} t @param {string} text */
+/** A server that answers everything with one text. @param {import('node:test').TestContext} t @param {string} text */
 async function another(t, text) {
   const page = http.createServer((_, response) => response.end(text)).listen(0, '127.0.0.1');
   await once(page, 'listening');

@@ -148,7 +148,7 @@ test('in a browser', { skip: noBrowser || plain, timeout: 120_000 }, async (t) =
   const plain = await open(`${runtime.url}/time`);
   await plain.page.addScriptTag({ content: snippet('socket') });
   await plain.page.waitForFunction('socket.readyState === 1');
-  // What the other snippets said comes by its rewind.
+  // Its rewind brings what the other snippets said.
   const said = plain.page.waitForEvent('console', (message) => message.text() === 'score 30-15');
   await plain.page.evaluate('publish("score", "30-15")');
   await said;
