@@ -47,8 +47,8 @@ test('an operator hears what is done and counted, in each app and in all togethe
   const made = (await ask('POST', '/apps')).body.appId;
   const [all, demo, other] = await Promise.all(['*', 'demo', made].map((app) => connected(t, runtime, options(app))));
   const [ofAll, ofDemo, ofOther] = await Promise.all([all, demo, other].map((client) => heard(client, log)));
-  await ask('POST', '/apps/demo/bans', key, { clientId: 'eve' });
-  await ask('POST', `/apps/${made}/bans`, operator, { clientId: 'pat' });
+  assert.equal((await ask('POST', '/apps/demo/bans', key, { clientId: 'eve' })).status, 201);
+  assert.equal((await ask('POST', `/apps/${made}/bans`, operator, { clientId: 'pat' })).status, 201);
   const next = (await ask('POST', '/apps')).body.appId;
   await ofAll.until(({ data }) => data.action === 'create app' && data.target === next);
   await ofDemo.until(({ data }) => data.target === 'clientId eve');
@@ -62,6 +62,8 @@ test('an operator hears what is done and counted, in each app and in all togethe
   await connected(t, runtime, options(made));
   await counted.until(({ data }) => data.appId === made && data.entries['connections.all.opened'] >= 1);
   const ofNone = await heard(all, statistics);
+  // Here, too.
+  await connected(t, runtime, options('*'));
   await ofNone.until(({ data }) => data.appId === '*');
 
   const held = (await ask('GET', `/apps/${made}/connections`)).body.find((/** @type {any} */ { channels }) => channels.length > 0);
