@@ -10,7 +10,8 @@ mod support {
     pub mod mqtt;
 }
 
-use courtside::limits::MQTT_WINDOW;
+use courtside::limits::{MQTT_PACKET_FLOW, MQTT_WINDOW};
+use courtside::protocol::mqtt::gate::{Gate, Step};
 use courtside::relay::{Effect, Relay};
 use support::allocations::ALLOCATIONS;
 use support::bench::{NOW_MS, delivery, relay};
@@ -18,6 +19,7 @@ use support::mqtt::{come, say, sent, subscribe};
 
 const PUBLISH: &[u8] = b"\x32\x07\0\x01a\0\x01\0x";
 const PUBACK: &[u8] = b"\x40\x02\0\x01";
+const CONNECT: &[u8] = b"\x10\x10\0\x04MQTT\x05\x02\0\x1e\0\0\x03ann";
 const PING: &[u8] = b"\xc0\0";
 
 /// A relay with a client that was sent so many messages and has acknowledged none.
@@ -44,6 +46,24 @@ fn a_packet_costs_no_more_because_more_is_on_its_way_or_waits() {
             .map(|messages| cost(&mut owed(messages), packet));
         let (least, most) = (costs.iter().min().unwrap(), costs.iter().max().unwrap());
         assert!(*most <= least + 12, "{packet:02x?} costs {costs:?}");
+    }
+}
+
+/// However many packets a frame has: none is taken apart by a copy of those behind it, or answered by itself.
+#[test]
+fn a_frame_costs_its_gate_no_more_because_it_has_many_packets() {
+    for packet in [PUBLISH, PUBACK, PING] {
+        let [few, many] = [10, MQTT_PACKET_FLOW.burst as usize].map(|packets| {
+            let frame = packet.repeat(packets);
+            let mut gate = Gate::new(NOW_MS);
+            let Some(Step::Enter(connect)) = gate.knock(CONNECT) else { panic!("a good CONNECT") };
+            gate.enter(&connect, NOW_MS);
+            let before = ALLOCATIONS.get();
+            assert_eq!(gate.take(&frame, NOW_MS).len(), 1);
+            ALLOCATIONS.get() - before
+        });
+        // A list that grows is moved whenever it has doubled.
+        assert!(many <= few + 20, "{packet:02x?} costs {many} instead of {few}");
     }
 }
 

@@ -1,9 +1,17 @@
 //! MQTT.
 
-use super::{DIRECT_RELAYS_MAX, MESSAGE_MAX_BYTES};
+use super::{DIRECT_RELAYS_MAX, MESSAGE_MAX_BYTES, UNACKNOWLEDGED_MAX};
+use crate::base::rate::Flow;
 
 /// Bytes of a packet, which CONNACK states: the largest message, with the longest topic and what stands beside it.
 pub const MQTT_PACKET_MAX_BYTES: usize = MESSAGE_MAX_BYTES + 8 * 1024;
+
+/// Bytes that a client may send before it is let in: CONNECT, and packets behind it, for whose answer it need not wait.
+pub const MQTT_EARLY_MAX_BYTES: usize = 2 * MQTT_PACKET_MAX_BYTES;
+
+/// Packets of one connection, of any kind: at once as many as publishes may wait, since MQTT.js puts all that it has
+/// into one frame; and twice as many a second as a thread can send with QoS 1, each of which is acknowledged.
+pub const MQTT_PACKET_FLOW: Flow = Flow { burst: UNACKNOWLEDGED_MAX as u64, per_second: 8_000 };
 
 /// How long a client may take to say CONNECT: three times what one on a bad network needs.
 pub const MQTT_CONNECT_WAIT_MS: u64 = 10 * 1_000;

@@ -18,6 +18,7 @@ use crate::auth::{Credentials, Presented, Surface};
 use crate::error::Code;
 use crate::http;
 use crate::intake::mqtt;
+use crate::limits::{MQTT_EARLY_MAX_BYTES, MQTT_PACKET_MAX_BYTES};
 use crate::protocol::door::Door;
 use crate::protocol::mqtt::connect::Connect;
 use crate::protocol::mqtt::gate::{self, Gate, Step};
@@ -162,7 +163,7 @@ async fn knock(client: &mut Line<'_>, gate: &mut Gate) -> Option<Connect> {
     loop {
         let due = Delay::from(Duration::from_millis(gate.due_ms()?.saturating_sub(now_ms())));
         let step = match select(client.next().boxed_local(), due).await {
-            Either::Left((Came::Bytes(data), _)) => gate.knock(&bytes(&data)),
+            Either::Left((Came::Bytes(data), _)) => gate.knock(&early(&data)),
             Either::Left((Came::Text | Came::End, _)) | Either::Right(_) => return None,
         };
         match step {
@@ -181,7 +182,7 @@ async fn knock(client: &mut Line<'_>, gate: &mut Gate) -> Option<Connect> {
 async fn wait<T>(client: &mut Line<'_>, gate: &mut Gate, mut entering: impl Future<Output = T> + Unpin) -> Option<T> {
     loop {
         match select(client.next().boxed_local(), &mut entering).await {
-            Either::Left((Came::Bytes(data), _)) if gate.keep(&bytes(&data)) => {}
+            Either::Left((Came::Bytes(data), _)) if gate.keep(&early(&data)) => {}
             Either::Left(_) => return None,
             Either::Right((entered, _)) => return Some(entered),
         }
@@ -195,7 +196,10 @@ async fn pass(client: &mut Line<'_>, gate: &mut Gate, connect: &Connect, respons
     let mut goes_on = perform(client, &object, gate.enter(connect, now_ms()));
     while goes_on {
         let steps = match hear(client, &mut object, gate.due_ms()).await {
-            Heard::Client(Came::Bytes(data)) => gate.take(&bytes(&data), now_ms()),
+            Heard::Client(Came::Bytes(data)) => {
+                goes_on = pieces(&data).all(|piece| perform(client, &object, gate.take(&piece, now_ms())));
+                continue;
+            }
             Heard::Client(Came::Text) => vec![gate.text()],
             Heard::Client(Came::End) | Heard::Object(Came::End) => break,
             Heard::Object(Came::Bytes(data)) => {
@@ -249,6 +253,14 @@ fn perform(client: &Line<'_>, object: &Line<'_>, steps: Vec<Step>) -> bool {
     true
 }
 
-fn bytes(data: &JsValue) -> Vec<u8> {
-    Uint8Array::new(data).to_vec()
+/// What came of a client that is not in yet: no more than shows that it is too much.
+fn early(data: &JsValue) -> Vec<u8> {
+    Uint8Array::new(data).subarray(0, MQTT_EARLY_MAX_BYTES as u32 + 1).to_vec()
+}
+
+/// What came, piece by piece: a frame may have all that the platform takes, and memory that was needed once stays
+/// taken.
+fn pieces(data: &JsValue) -> impl Iterator<Item = Vec<u8>> {
+    let (frame, most) = (Uint8Array::new(data), MQTT_PACKET_MAX_BYTES as u32);
+    (0..frame.length()).step_by(MQTT_PACKET_MAX_BYTES).map(move |at| frame.subarray(at, at + most).to_vec())
 }

@@ -125,6 +125,25 @@ test('what is not there ends the connection with its own code', async (t) => {
   assert.equal(await endOf(three, { ...publish, qos: 2, messageId: 1 }), 'connack', 'without a word');
 });
 
+test('who says too much at once is sent away, and nobody else waits for that', async (t) => {
+  const other = await enter(t);
+  assert.equal(await endOf(await enter(t), Buffer.alloc(1 << 20, Buffer.from([0xc0, 0]))), 0x96);
+  const early = new Raw(runtime, { protocolVersion: 4 });
+  await early.opened;
+  early.say(Buffer.concat([early.bytes(early.connectPacket()), Buffer.alloc(1 << 20, Buffer.from([0xc0, 0]))]));
+  assert.equal((await early.closed)[0].returnCode, 3, 'what comes ahead of the answer to CONNECT has a bound, too');
+  assert.deepEqual(await other.subscribe([{ topic: 'open/news', qos: 1 }]), [1]);
+});
+
+test('a frame may have more than a packet may, as browsers send what has waited', async (t) => {
+  const raw = await enter(t);
+  await raw.subscribe([{ topic: 'large', qos: 0 }]);
+  const packets = Array.from({ length: 20 }, (_, at) => raw.bytes({ ...publish, topic: 'large', payload: `${at} `.padEnd(50_000) }));
+  raw.say(Buffer.concat(packets));
+  const told = (await raw.first(22)).slice(2).map(({ payload }) => parseInt(payload, 10));
+  assert.deepEqual(told, Array.from({ length: 20 }, (_, at) => at));
+});
+
 test('a publish of version 5 that is wrong is refused by its number', async (t) => {
   const raw = await enter(t);
   const refused = [

@@ -7,7 +7,10 @@
 use super::connect::{self, Connect, Refused};
 use super::wire::length;
 use super::{Fault, Version, encode, kind, reason};
-use crate::limits::{MQTT_CONNECT_WAIT_MS, MQTT_KEEP_ALIVE_MAX_S, MQTT_PACKET_MAX_BYTES};
+use crate::base::rate::Debt;
+use crate::limits::{
+    MQTT_CONNECT_WAIT_MS, MQTT_EARLY_MAX_BYTES, MQTT_KEEP_ALIVE_MAX_S, MQTT_PACKET_FLOW, MQTT_PACKET_MAX_BYTES,
+};
 
 #[derive(Debug)]
 pub struct Gate {
@@ -18,6 +21,8 @@ pub struct Gate {
     heard_ms: u64,
     /// The object has sent something since its client was last heard there.
     owes_ping: bool,
+    /// Packets that came lately, pings too.
+    packets: Debt,
 }
 
 /// What is to be done.
@@ -41,23 +46,29 @@ impl Gate {
             patience_ms: Some(MQTT_CONNECT_WAIT_MS),
             heard_ms: now_ms,
             owes_ping: false,
+            packets: Debt::default(),
         }
     }
 
     /// What the client sends before it is let in. Nothing comes of it until the first packet is whole; what follows
     /// that is kept until [`Gate::enter`].
     pub fn knock(&mut self, bytes: &[u8]) -> Option<Step> {
-        self.held.extend(bytes);
         let refused =
             |Refused { version, fault }: Refused| Step::End(encode::refusal(version, fault.reason, &fault.why));
+        if !self.keep(bytes) {
+            let fault = Fault::new(reason::TOO_LARGE, "too much comes before the answer to CONNECT");
+            return Some(refused(Refused { version: Version::V3, fault }));
+        }
         if self.held.first().is_some_and(|first| *first != kind::CONNECT << 4) {
             return Some(Step::End(None));
         }
-        match self.next() {
+        match next(&self.held) {
             Ok(None) => None,
             Ok(Some((first, packet))) => {
-                let body = body(&packet);
-                Some(connect::read(first, body).map_or_else(refused, |connect| Step::Enter(connect.into())))
+                let step =
+                    connect::read(first, body(packet)).map_or_else(refused, |connect| Step::Enter(connect.into()));
+                self.held.drain(..packet.len());
+                Some(step)
             }
             Err(fault) => Some(refused(Refused { version: Version::V3, fault })),
         }
@@ -65,8 +76,11 @@ impl Gate {
 
     /// Keeps what a client sends that is not in yet. Gives whether it may go on.
     pub fn keep(&mut self, bytes: &[u8]) -> bool {
-        self.held.extend(bytes);
-        self.held.len() <= 2 * MQTT_PACKET_MAX_BYTES
+        let has_room = self.held.len() + bytes.len() <= MQTT_EARLY_MAX_BYTES;
+        if has_room {
+            self.held.extend(bytes);
+        }
+        has_room
     }
 
     /// The client is in, and is looked after from now on. Gives what it has said already.
@@ -81,29 +95,32 @@ impl Gate {
     pub fn take(&mut self, bytes: &[u8], now_ms: u64) -> Vec<Step> {
         self.heard_ms = now_ms;
         self.held.extend(bytes);
-        let (mut steps, mut passed) = (Vec::new(), Vec::new());
-        loop {
-            match self.next() {
-                Ok(None) => break,
-                Ok(Some((first, packet))) if first == kind::PINGREQ << 4 && packet.len() == 2 => {
-                    steps.push(Step::Tell(encode::pingresp()));
-                    if std::mem::take(&mut self.owes_ping) {
-                        passed.extend(packet);
-                    }
-                }
-                Ok(Some((_, packet))) => {
-                    self.owes_ping = false;
-                    passed.extend(packet);
-                }
-                Err(fault) => {
-                    steps.extend(pass(&mut passed));
-                    steps.push(Step::End(encode::disconnect(self.version, fault.reason, &fault.why)));
-                    self.held.clear();
-                    break;
-                }
+        let room = MQTT_PACKET_FLOW.burst.saturating_sub(self.packets.left(MQTT_PACKET_FLOW, now_ms)) as usize;
+        let (mut pings, mut passed, mut taken, mut count) = (0, Vec::new(), 0, 0);
+        let fault = loop {
+            let (first, packet) = match next(&self.held[taken..]) {
+                Ok(None) => break None,
+                Ok(Some(_)) if count == room => break Some(Fault::new(reason::RATE, "packets come too fast")),
+                Ok(Some(next)) => next,
+                Err(fault) => break Some(fault),
+            };
+            (taken, count) = (taken + packet.len(), count + 1);
+            let is_ping = first == kind::PINGREQ << 4 && packet.len() == 2;
+            pings += usize::from(is_ping);
+            if std::mem::take(&mut self.owes_ping) || !is_ping {
+                passed.extend_from_slice(packet);
             }
+        };
+        self.packets.add(count, MQTT_PACKET_FLOW, now_ms);
+        // Once for all packets: what follows is moved.
+        self.held.drain(..taken);
+        let mut steps = Vec::new();
+        steps.extend((pings > 0).then(|| Step::Tell(encode::pingresp().repeat(pings))));
+        steps.extend((!passed.is_empty()).then_some(Step::Pass(passed)));
+        if let Some(fault) = fault {
+            self.held.clear();
+            steps.push(Step::End(encode::disconnect(self.version, fault.reason, &fault.why)));
         }
-        steps.extend(pass(&mut passed));
         steps
     }
 
@@ -130,22 +147,6 @@ impl Gate {
             reason::KEEP_ALIVE,
             "nothing came for one and a half times the keep alive",
         )))
-    }
-
-    /// The next whole packet, and its first byte.
-    fn next(&mut self) -> Result<Option<(u8, Vec<u8>)>, Fault> {
-        let Some(first) = self.held.first().copied() else { return Ok(None) };
-        let Some((length, taken)) = length(&self.held[1..])? else { return Ok(None) };
-        let end = 1 + taken + length;
-        if end > MQTT_PACKET_MAX_BYTES {
-            let why = format!("a packet has at most {MQTT_PACKET_MAX_BYTES} bytes, this one {end}");
-            return Err(Fault::new(reason::TOO_LARGE, why));
-        }
-        if self.held.len() < end {
-            return Ok(None);
-        }
-        let rest = self.held.split_off(end);
-        Ok(Some((first, std::mem::replace(&mut self.held, rest))))
     }
 }
 
@@ -187,8 +188,16 @@ pub fn packets(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
     packets
 }
 
-fn pass(passed: &mut Vec<u8>) -> Option<Step> {
-    (!passed.is_empty()).then(|| Step::Pass(std::mem::take(passed)))
+/// The first of these packets, if it is whole, and its first byte.
+fn next(bytes: &[u8]) -> Result<Option<(u8, &[u8])>, Fault> {
+    let Some(first) = bytes.first().copied() else { return Ok(None) };
+    let Some((length, taken)) = length(&bytes[1..])? else { return Ok(None) };
+    let end = 1 + taken + length;
+    if end > MQTT_PACKET_MAX_BYTES {
+        let why = format!("a packet has at most {MQTT_PACKET_MAX_BYTES} bytes, this one {end}");
+        return Err(Fault::new(reason::TOO_LARGE, why));
+    }
+    Ok(bytes.get(..end).map(|packet| (first, packet)))
 }
 
 fn body(packet: &[u8]) -> &[u8] {
@@ -247,6 +256,30 @@ mod tests {
         gate.sent();
         assert_eq!(gate.take(b"\xc0\0", 2), [pong(), Step::Pass(b"\xc0\0".to_vec())]);
         assert_eq!(gate.take(b"\xc0\0", 3), [pong()]);
+    }
+
+    #[test]
+    fn so_many_packets_come_at_once_and_then_so_many_a_second_pings_too() {
+        let ping: &[u8] = b"\xc0\0";
+        let often = |gate: &mut Gate, packets: usize, now_ms| gate.take(&ping.repeat(packets), now_ms);
+        let most = MQTT_PACKET_FLOW.burst as usize;
+        let mut gate = entered(5);
+        assert_eq!(often(&mut gate, most, 0), [Step::Tell(b"\xd0\0".repeat(most))], "answered together");
+        let second = MQTT_PACKET_FLOW.per_second as usize;
+        assert_eq!(often(&mut gate, second, 1_000).len(), 1);
+        let told = often(&mut gate, 1, 1_000);
+        assert!(matches!(&told[..], [Step::End(Some(said))] if said[2] == reason::RATE), "{told:?}");
+        assert_eq!(often(&mut entered(4), most + 1, 0)[1..], [Step::End(None)]);
+    }
+
+    #[test]
+    fn so_much_may_come_before_its_client_is_let_in() {
+        let early = [connect(4), vec![0xc0; MQTT_EARLY_MAX_BYTES]].concat();
+        let refusal = Step::End(encode::refusal(Version::V3, reason::TOO_LARGE, ""));
+        assert_eq!(Gate::new(0).knock(&early), Some(refusal));
+        let mut gate = Gate::new(0);
+        assert!(matches!(gate.knock(&early[..MQTT_EARLY_MAX_BYTES]), Some(Step::Enter(_))));
+        assert!(gate.keep(b"x") && !gate.keep(&early), "and not more later");
     }
 
     #[test]
