@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use courtside::auth::{App, Ban, Grant, Identity};
 use courtside::error::Code;
-use courtside::limits::{CALL_ANSWER_MS, GRACE_MS, MQTT_WAITING_MAX_BYTES};
+use courtside::limits::{CALL_ANSWER_MS, GRACE_MS, MQTT_FILTERS_MAX, MQTT_WAITING_MAX_BYTES, MQTT_WINDOW};
 use courtside::model::data::Data;
 use courtside::model::message::{Content, Entry, Message};
 use courtside::model::packed::Packed;
@@ -291,6 +291,33 @@ fn who_is_told_that_the_connection_ends_is_told_nothing_more() {
     let ends = sent(&effects, 1).iter().filter(|packet| packet[0] == 0xe0).count();
     assert_eq!(ends, 1, "{effects:?}");
     assert!(effects.contains(&Effect::Close { socket: SocketId(1) }));
+}
+
+/// With which reason a connection is sent away, if it is.
+fn end_of(effects: &[Effect], socket: u32) -> Option<u8> {
+    sent(effects, socket).iter().find(|packet| packet[0] == 0xe0).map(|packet| packet[2])
+}
+
+/// Each answer of a channel is looked for among them.
+#[test]
+fn so_many_topics_may_wait_for_their_channels() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    let subscribe =
+        |number: usize| [&b"\x82\x0a\0\x01\0\0\x04"[..], format!("t{number:03}").as_bytes(), b"\0"].concat();
+    let all: Vec<u8> = (0..MQTT_FILTERS_MAX).flat_map(subscribe).collect();
+    assert_eq!(end_of(&say(&mut relay, 1, &all, NOW_MS), 1), None);
+    assert_eq!(end_of(&say(&mut relay, 1, &subscribe(0), NOW_MS), 1), Some(0x97));
+}
+
+#[test]
+fn only_publishes_that_are_to_be_acknowledged_count_as_those() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    let publish: &[u8] = b"\x32\x07\0\x01a\0\x01\0x";
+    assert_eq!(end_of(&say(&mut relay, 1, &publish.repeat(MQTT_WINDOW), NOW_MS), 1), None);
+    assert_eq!(end_of(&say(&mut relay, 1, b"\x30\x05\0\x01a\0x", NOW_MS), 1), None);
+    assert_eq!(end_of(&say(&mut relay, 1, publish, NOW_MS), 1), Some(0x93));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! MQTT.
 
-use super::{DIRECT_RELAYS_MAX, MESSAGE_MAX_BYTES, UNACKNOWLEDGED_MAX};
+use super::{CHANNELS_PER_CONNECTION_MAX, DIRECT_RELAYS_MAX, MESSAGE_MAX_BYTES, UNACKNOWLEDGED_MAX};
 use crate::base::rate::Flow;
 
 /// Bytes of a packet, which CONNACK states: the largest message, with the longest topic and what stands beside it.
@@ -27,6 +27,14 @@ pub const MQTT_SESSION_MAX_S: u32 = 24 * 60 * 60;
 /// Messages on their way to one client, and publishes of one client that wait for their acknowledgement, as CONNACK
 /// states: with 64 KB each half of what a connection may be sent at once.
 pub const MQTT_WINDOW: usize = 128;
+
+/// User properties of a packet, each of which is compared with those before it: 5,000 times at most. More than the few
+/// that clients send.
+pub const MQTT_USER_PROPERTIES_MAX: usize = 100;
+
+/// Topics of a packet, and of all SUBSCRIBEs of a connection that wait for their answer: twice as many as it may be
+/// subscribed to. Each answer of a channel is looked for among them.
+pub const MQTT_FILTERS_MAX: usize = 2 * CHANNELS_PER_CONNECTION_MAX;
 
 /// Publishes that a session remembers by their packet ids, of two bytes: twice as many as may wait for their
 /// acknowledgement.

@@ -4,6 +4,7 @@ use super::message::Carried;
 use super::properties::{self as property, Properties};
 use super::wire::Reader;
 use super::{Fault, Version, kind, reason};
+use crate::limits::MQTT_FILTERS_MAX;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Packet {
@@ -156,11 +157,20 @@ fn subscribe(version: Version, reader: &mut Reader<'_>) -> Result<Subscribe, Fau
     while !reader.is_empty() {
         let filter = reader.text()?.to_owned();
         filters.push((filter, wishes(version, reader.byte()?)?));
+        admit_filters(filters.len())?;
     }
     match filters.is_empty() {
         true => Err(Fault::protocol("SUBSCRIBE needs a topic")),
         false => Ok(Subscribe { packet_id, subscription_id, filters }),
     }
+}
+
+/// Of so many filters of a packet, or of packets that wait for their answer.
+pub fn admit_filters(count: usize) -> Result<(), Fault> {
+    if count <= MQTT_FILTERS_MAX {
+        return Ok(());
+    }
+    Err(Fault::new(reason::QUOTA, format!("at most {MQTT_FILTERS_MAX} topics of subscriptions are asked for at once")))
 }
 
 fn wishes(version: Version, options: u8) -> Result<Wishes, Fault> {
@@ -184,6 +194,7 @@ fn unsubscribe(version: Version, reader: &mut Reader<'_>) -> Result<Unsubscribe,
     let mut filters = Vec::new();
     while !reader.is_empty() {
         filters.push(reader.text()?.to_owned());
+        admit_filters(filters.len())?;
     }
     match filters.is_empty() {
         true => Err(Fault::protocol("UNSUBSCRIBE needs a topic")),
@@ -207,6 +218,7 @@ fn disconnect(version: Version, reader: &mut Reader<'_>) -> Result<Disconnect, F
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MQTT_USER_PROPERTIES_MAX;
 
     fn refused(version: Version, first: u8, body: &[u8]) -> u8 {
         read(version, first, body).unwrap_err().reason
@@ -254,6 +266,27 @@ mod tests {
         }
         for (first, body) in [(0x32, &b"\0\x01a\0\0"[..]), (0x82, b"\0\x01"), (0xa2, b"\0\x01"), (0x40, b"\0\0")] {
             assert_eq!(refused(Version::V3, first, body), reason::PROTOCOL_ERROR, "{first:#x} {body:?}");
+        }
+    }
+
+    /// Each is looked for among the others.
+    #[test]
+    fn a_packet_has_so_many_topics_and_user_properties() {
+        let subscribe = |filters| [&b"\0\x01\0"[..], &b"\0\x01a\0".repeat(filters)].concat();
+        let unsubscribe = |filters| [&b"\0\x01\0"[..], &b"\0\x01a".repeat(filters)].concat();
+        let publish = |properties| {
+            let pairs: String = (0..properties).map(|at| format!("&\0\x03{at:03}\0\0")).collect();
+            let mut packet = b"\0\x01a".to_vec();
+            crate::protocol::mqtt::wire::put_length(pairs.len(), &mut packet);
+            [packet, pairs.into_bytes()].concat()
+        };
+        for (first, most, more) in [
+            (0x82, subscribe(MQTT_FILTERS_MAX), subscribe(MQTT_FILTERS_MAX + 1)),
+            (0xa2, unsubscribe(MQTT_FILTERS_MAX), unsubscribe(MQTT_FILTERS_MAX + 1)),
+            (0x30, publish(MQTT_USER_PROPERTIES_MAX), publish(MQTT_USER_PROPERTIES_MAX + 1)),
+        ] {
+            assert!(read(Version::V5, first, &most).is_ok(), "{first:#x}");
+            assert_eq!(refused(Version::V5, first, &more), reason::QUOTA, "{first:#x}");
         }
     }
 

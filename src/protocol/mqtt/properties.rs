@@ -1,7 +1,8 @@
 //! Properties of MQTT 5, by their numbers: which there are, of what kind, and that none stands where it has no meaning.
 
-use super::Fault;
 use super::wire::Reader;
+use super::{Fault, reason};
+use crate::limits::MQTT_USER_PROPERTIES_MAX;
 
 pub const PAYLOAD_FORMAT: u8 = 0x01;
 pub const MESSAGE_EXPIRY: u8 = 0x02;
@@ -43,11 +44,12 @@ pub struct Properties<'a> {
 }
 
 impl<'a> Properties<'a> {
-    /// Fails for one that is not among these, and for one that stands twice, unless it is a user property.
+    /// Fails for one that is not among these, for one that stands twice, unless it is a user property, and for too many
+    /// of those.
     pub fn read(reader: &mut Reader<'a>, allowed: &[u8]) -> Result<Properties<'a>, Fault> {
         let length = reader.length()?;
         let mut reader = Reader::new(reader.take(length)?);
-        let mut properties = Properties::default();
+        let (mut properties, mut of_user) = (Properties::default(), 0);
         while !reader.is_empty() {
             let id = reader.byte()?;
             if !allowed.contains(&id) {
@@ -55,6 +57,11 @@ impl<'a> Properties<'a> {
             }
             if id != USER_PROPERTY && properties.value(id).is_some() {
                 return Err(Fault::protocol(&format!("the property {id:#04x} stands twice")));
+            }
+            of_user += usize::from(id == USER_PROPERTY);
+            if of_user > MQTT_USER_PROPERTIES_MAX {
+                let why = format!("a packet has at most {MQTT_USER_PROPERTIES_MAX} user properties");
+                return Err(Fault::new(reason::QUOTA, why));
             }
             properties.all.push((id, value(id, &mut reader)?));
         }

@@ -96,6 +96,11 @@ impl Subscribing {
         self.waiting.is_empty()
     }
 
+    /// Topics of all of them.
+    pub fn topics(&self) -> usize {
+        self.waiting.iter().map(|subscribe| subscribe.channels.len()).sum()
+    }
+
     /// Channels, and the codes of those that are refused already.
     pub fn push(&mut self, packet_id: u16, channels: Vec<(String, Option<u8>)>) {
         self.waiting.push_back(Waiting { packet_id, channels });

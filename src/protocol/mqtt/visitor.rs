@@ -1,5 +1,7 @@
 //! One connection that speaks MQTT: what its packets ask for, and what it is told.
 
+mod subscribing;
+
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::connect::Connect;
 use super::flight::{Flight, Sent, Waiting};
 use super::message::{Manner, Message, Said};
-use super::packet::{self, Packet, Publish, Retained, Subscribe, Unsubscribe, Wishes};
+use super::packet::{self, Packet, Publish};
 use super::session::{Subscribing, Subscription, Taken, Testament};
 use super::{Fault, Version, encode, gate, reason, topic};
 use crate::base::maps::SortedMap;
@@ -66,6 +68,9 @@ pub struct Mqtt {
     /// Publishes that wait for their outcome, by their number, and the packet ids of those that want to know it.
     #[serde(skip)]
     waiting: VecDeque<(u64, Option<u16>)>,
+    /// How many of these want to know it.
+    #[serde(skip)]
+    unacknowledged: usize,
     #[serde(skip)]
     subscribing: Subscribing,
     #[serde(skip)]
@@ -106,6 +111,7 @@ impl Mqtt {
             subscriptions: SortedMap::default(),
             flight: Flight::default(),
             waiting: VecDeque::new(),
+            unacknowledged: 0,
             subscribing: Subscribing::default(),
             orders: Vec::new(),
             now_ms: 0,
@@ -134,6 +140,7 @@ impl Mqtt {
         let msg_serial = self.said;
         self.said += 1;
         self.waiting.push_back((msg_serial, publish.packet_id));
+        self.unacknowledged += usize::from(publish.packet_id.is_some());
         let admitted = topic::channel(&publish.topic).and_then(|channel| {
             admit_retain(&channel, publish.retain, setting)?;
             Ok(channel)
@@ -152,68 +159,7 @@ impl Mqtt {
 
     /// One of version 5 was told how many may.
     fn has_too_many_waiting(&self) -> bool {
-        self.version == Version::V5 && self.waiting.iter().filter(|(_, id)| id.is_some()).count() >= MQTT_WINDOW
-    }
-
-    fn subscribe(&mut self, subscribe: Subscribe, setting: Setting<'_>) -> Vec<Heard> {
-        let mut heard = Vec::new();
-        let mut channels = Vec::new();
-        for (filter, wishes) in subscribe.filters {
-            match topic::subscribed(&filter) {
-                Ok(channel) => {
-                    let frame = self.attach(&channel, wishes, subscribe.subscription_id, setting);
-                    heard.push(Heard::Do(frame));
-                    channels.push((channel, None));
-                }
-                Err(fault) => channels.push((filter, Some(fault.reason))),
-            }
-        }
-        self.subscribing.push(subscribe.packet_id, channels);
-        if heard.is_empty() {
-            heard.push(Heard::Say(self.subscribing.answers(self.version)));
-        }
-        heard
-    }
-
-    fn attach(&mut self, channel: &str, wishes: Wishes, id: Option<u32>, setting: Setting<'_>) -> Inbound {
-        let is_new = !self.subscriptions.contains_key(channel);
-        let wants_retained = match wishes.retained {
-            Retained::Always => true,
-            Retained::IfNew => is_new,
-            Retained::Never => false,
-        };
-        let subscription = Subscription { qos: wishes.qos, id, expects_retained: false, is_renewed: !is_new };
-        let mut params = Params::default();
-        params.insert(ASKED.to_owned(), subscription.text());
-        params.insert("appendMode".to_owned(), "full".to_owned());
-        // Who is subscribed may publish there as before.
-        params.insert("modes".to_owned(), "publish,subscribe".to_owned());
-        if wishes.no_local {
-            params.insert("echo".to_owned(), "false".to_owned());
-        }
-        if wants_retained && keeps_last(channel, setting) {
-            params.insert("rewind".to_owned(), "1".to_owned());
-        }
-        self.subscriptions.insert(channel.into(), subscription);
-        Inbound::Attach { channel: channel.to_owned(), serial: None, flags: 0, params }
-    }
-
-    fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Vec<Heard> {
-        let (mut heard, mut codes) = (Vec::new(), Vec::new());
-        for filter in unsubscribe.filters {
-            let channel = topic::subscribed(&filter).ok().filter(|channel| self.forget(channel));
-            codes.push(if channel.is_some() { reason::SUCCESS } else { reason::NO_SUBSCRIPTION });
-            heard.extend(channel.map(|channel| Heard::Do(Inbound::Detach { channel })));
-        }
-        let unsuback = encode::unsuback(self.version, unsubscribe.packet_id, &codes);
-        heard.push(Heard::Say(Encoded::Binary(unsuback)));
-        heard
-    }
-
-    /// Gives whether it was subscribed to.
-    fn forget(&mut self, channel: &str) -> bool {
-        self.flight.drop_channel(channel);
-        self.subscriptions.remove(channel).is_some()
+        self.version == Version::V5 && self.unacknowledged >= MQTT_WINDOW
     }
 
     fn acknowledged(&mut self, packet_id: u16) -> Option<Heard> {
@@ -264,6 +210,7 @@ impl Mqtt {
         let end = first + frame.count.unwrap_or(1);
         let mut told = Vec::new();
         while let Some((_, packet_id)) = self.waiting.pop_front_if(|(serial, _)| *serial < end) {
+            self.unacknowledged -= usize::from(packet_id.is_some());
             match (frame.error, packet_id) {
                 (None, Some(id)) => told.extend(encode::puback(self.version, id, reason::SUCCESS, "")),
                 (None, None) => {}
@@ -392,14 +339,20 @@ impl Visitor for Mqtt {
         let mut heard = Vec::new();
         for (first, body) in gate::packets(bytes) {
             match packet::read(self.version, first, body) {
-                Ok(Packet::Publish(_)) if self.has_too_many_waiting() => {
+                Ok(Packet::Publish(Publish { packet_id: Some(_), .. })) if self.has_too_many_waiting() => {
                     let why = "more publishes wait for their acknowledgement than the receive maximum";
                     heard.extend(self.broken(Fault::new(reason::RECEIVE_MAXIMUM, why)));
                     break;
                 }
                 Ok(Packet::Publish(publish)) => heard.push(self.publish(publish, setting)),
                 Ok(Packet::Puback { packet_id }) => heard.extend(self.acknowledged(packet_id)),
-                Ok(Packet::Subscribe(subscribe)) => heard.extend(self.subscribe(subscribe, setting)),
+                Ok(Packet::Subscribe(subscribe)) => match self.subscribe(subscribe, setting) {
+                    Ok(asked) => heard.extend(asked),
+                    Err(fault) => {
+                        heard.extend(self.broken(fault));
+                        break;
+                    }
+                },
                 Ok(Packet::Unsubscribe(unsubscribe)) => heard.extend(self.unsubscribe(unsubscribe)),
                 Ok(Packet::Pingreq) => {}
                 Ok(Packet::Disconnect(said)) => {
