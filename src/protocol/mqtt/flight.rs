@@ -104,7 +104,9 @@ impl Flight {
         let mut packets = Vec::new();
         while let Some(mut next) = self.waiting.pop_front() {
             if let Some(at) = next.id_at {
-                if self.on_their_way() >= most {
+                // Also those behind the first that is not acknowledged: a client does so in their order, and what it
+                // holds back must not pile up here.
+                if self.sent.len() >= most {
                     self.waiting.push_front(next);
                     break;
                 }
@@ -129,10 +131,6 @@ impl Flight {
         next.packet[at..at + 2].copy_from_slice(&packet_id.to_be_bytes());
         let sent = Sent { packet_id, channel: next.channel.clone(), position: next.position };
         self.sent.push_back((sent, false));
-    }
-
-    fn on_their_way(&self) -> usize {
-        self.sent.iter().filter(|(_, done)| !done).count()
     }
 
     /// One that is not used. There are far more than may be on their way.
@@ -195,6 +193,16 @@ mod tests {
         assert!(flight.acknowledge(2) && flight.acknowledge(3));
         assert_eq!(flight.release(2), [0x32, 3, 0, 4, 4]);
         assert!(!flight.is_full() && flight.acknowledge(4) && flight.is_empty());
+    }
+
+    #[test]
+    fn who_never_acknowledges_the_first_is_sent_no_more_than_may_be_on_their_way() {
+        let mut flight = flight(1..9);
+        flight.release(3);
+        assert!(flight.acknowledge(2) && flight.acknowledge(3));
+        assert_eq!((flight.release(3), flight.sent.len()), (Vec::new(), 3));
+        assert!(flight.acknowledge(1));
+        assert_eq!(flight.release(3).len(), 3 * 5);
     }
 
     #[test]
