@@ -144,8 +144,9 @@ impl Grant {
         })
     }
 
-    /// What a client gets that asks to be `requested`. Fails as [`Identity::for_connection`] does.
-    pub(super) fn of_client(self, requested: Option<&str>, key: &Key) -> Result<Grant, ErrorInfo> {
+    /// What a client gets that asks to be `requested`; `key` is that of its credentials. Fails as
+    /// [`Identity::for_connection`] does.
+    pub fn of_client(self, requested: Option<&str>, key: &Key) -> Result<Grant, ErrorInfo> {
         let client_id = self.client_id.for_connection(requested)?;
         let mut also_revoked_by = self.also_revoked_by;
         if self.client_id == Identity::Wildcard && client_id.name().is_some() && !self.basic && key.revocable_tokens {

@@ -25,15 +25,17 @@ pub fn presented(connect: &Connect) -> Vec<(String, String)> {
     }
 }
 
-/// Lets in a client with good credentials. Fails with 40012 for a client id that it may not have, with 40009 for a will
-/// that is too large, and as a publish of that would.
+/// Lets in a client with good credentials of this app. Fails with 40012 for a client id that it may not have, with
+/// 40009 for a will that is too large, and as a publish of that would.
 pub fn admit(
     mut connect: Connect,
     grant: &mut Grant,
     app: &App,
     (fresh_id, is_secure): (&str, bool),
 ) -> Result<Mqtt, ErrorInfo> {
-    grant.client_id = identity(&grant.client_id, &connect.client_id)?;
+    let key = app.key(&grant.key_name).ok_or(Code::BadCredentials)?;
+    let requested = requested(&grant.client_id, &connect.client_id)?;
+    *grant = grant.clone().of_client(requested, key)?;
     let will = connect.will.take().map(|will| testament(will, grant, app, is_secure)).transpose()?;
     let mut mqtt = Mqtt::of(connect, fresh_id);
     mqtt.will = will;
@@ -42,22 +44,19 @@ pub fn admit(
 
 /// A client id is its client's identity where the credentials leave that open. Where they name one, it is that, or
 /// begins with it and a slash, for each device of a user; where they name none, it only tells sessions apart.
-fn identity(granted: &Identity, client_id: &str) -> Result<Identity, ErrorInfo> {
+fn requested<'a>(granted: &Identity, client_id: &'a str) -> Result<Option<&'a str>, ErrorInfo> {
     if client_id.len() > CLIENT_ID_MAX_BYTES {
         return Err(Code::BadClientId.because(format!("a client id has at most {CLIENT_ID_MAX_BYTES} bytes")));
     }
     match granted {
-        Identity::Wildcard if client_id.is_empty() => Ok(Identity::Wildcard),
-        Identity::Wildcard => match Identity::parse(Some(client_id))? {
-            Identity::Wildcard => Err(Code::BadClientId.because("no client is called '*'")),
-            named => Ok(named),
-        },
-        Identity::Anonymous => Ok(Identity::Anonymous),
+        Identity::Wildcard if client_id == "*" => Err(Code::BadClientId.because("no client is called '*'")),
+        Identity::Wildcard => Ok(Some(client_id)),
+        Identity::Anonymous => Ok(None),
         Identity::Named(name) => {
             let rest = client_id.strip_prefix(&**name);
             let is_theirs = client_id.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             let why = "the client id must be the token's clientId, or begin with it and '/'";
-            if is_theirs { Ok(granted.clone()) } else { Err(Code::BadClientId.because(why)) }
+            if is_theirs { Ok(None) } else { Err(Code::BadClientId.because(why)) }
         }
     }
 }
@@ -85,7 +84,7 @@ fn testament(will: Will, grant: &Grant, app: &App, is_secure: bool) -> Result<Te
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{Capability, KeyName};
+    use crate::auth::{Capability, Revocation, Revocations, Target};
     use crate::protocol::mqtt::connect;
     use crate::protocol::mqtt::connect::tests::body;
 
@@ -111,7 +110,10 @@ mod tests {
     #[test]
     fn credentials_say_what_a_client_may_be_called() {
         let named = |name: &str| Identity::parse(Some(name)).unwrap();
-        let is = |granted: &Identity, client_id: &str| identity(granted, client_id).map_err(|error| error.code);
+        let is = |granted: &Identity, client_id: &str| {
+            let identity = requested(granted, client_id).and_then(|requested| granted.for_connection(requested));
+            identity.map_err(|error| error.code)
+        };
         assert_eq!(is(&Identity::Wildcard, "ann"), Ok(named("ann")));
         assert_eq!(is(&Identity::Wildcard, ""), Ok(Identity::Wildcard));
         assert_eq!(is(&Identity::Anonymous, "mqttjs_1"), Ok(Identity::Anonymous));
@@ -123,9 +125,34 @@ mod tests {
         assert_eq!(is(&Identity::Wildcard, "a\nb"), Err(Code::BadClientId.number()));
     }
 
+    fn app() -> App {
+        let key = r#"{"name":"key","secret":"local-only","revocableTokens":true}"#;
+        serde_json::from_str(&format!(r#"{{"id":"demo","keys":[{key}],"namespaces":[]}}"#)).unwrap()
+    }
+
+    /// As at every door: who takes a name by a token for `*` ends with that.
+    #[test]
+    fn a_client_that_took_its_name_can_be_revoked_as_one_who_may_be_anybody() {
+        let key_name = KeyName::parse("demo.key").unwrap();
+        let revoked = |token: &str, client_id: &str| {
+            let client_id = [&[0, client_id.len() as u8], client_id.as_bytes()].concat();
+            let grant = Grant::of_key(key_name.clone(), Capability::full());
+            let client = Identity::parse(Some(token)).unwrap();
+            let mut grant = Grant { basic: false, client_id: client, issued_at_ms: Some(1), ..grant };
+            admit(connect(0x02, &client_id), &mut grant, &app(), ("fresh", true)).unwrap();
+            let mut revocations = Revocations::default();
+            let target = Target::ClientId("*".to_owned());
+            let revocation = Revocation { key_name: key_name.clone(), target, issued_before_ms: 2, applies_at_ms: 2 };
+            revocations.insert(revocation).unwrap();
+            revocations.revokes(&grant, 2)
+        };
+        assert!(revoked("*", "ann") && revoked("*", ""));
+        assert!(!revoked("ann", "ann") && !revoked("", "ann"));
+    }
+
     #[test]
     fn a_will_is_checked_as_a_publish_is() {
-        let app: App = serde_json::from_str(r#"{"id":"demo","keys":[],"namespaces":[]}"#).unwrap();
+        let app = app();
         let admits = |capability: &str, topic: &str, payload: &[u8]| {
             let capability = Capability::parse(capability).unwrap();
             let mut grant = Grant::of_key(KeyName::parse("demo.key").unwrap(), capability);

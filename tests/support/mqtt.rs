@@ -9,7 +9,9 @@ use courtside::protocol::mqtt::gate::{Gate, Step};
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
 
-use super::bench::{app, call, subscribed};
+use serde_json::json;
+
+use super::bench::{call, subscribed};
 use super::grant::grant;
 
 /// A client of version 5 whose session is kept for a minute, and whose will, if it has one, is 'off' on 'wills'.
@@ -43,7 +45,8 @@ pub fn opening_for(kept_s: u8, mut grant: Grant, client_id: &str, has_will: bool
     let body = [&b"\0\x04MQTT\x05"[..], &[if has_will { 4 } else { 0 }], b"\0\x1e", &rest].concat();
     let packet = [&[0x10, body.len() as u8], body.as_slice()].concat();
     let Some(Step::Enter(connect)) = Gate::new(now_ms).knock(&packet) else { panic!("a good CONNECT") };
-    let app: std::rc::Rc<App> = app();
+    let key = json!({"name": "key", "secret": "local-only"});
+    let app: App = serde_json::from_value(json!({"id": "demo", "keys": [key], "namespaces": []})).expect("an app");
     let client = mqtt::admit(*connect, &mut grant, &app, ("fresh", true)).expect("it may come in");
     let mut opening = Opening::from_query(grant, &[], true);
     opening.enter_by(Door::Mqtt(client.into()));
