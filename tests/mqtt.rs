@@ -24,7 +24,7 @@ use courtside::rpc::{Answer, Backlog, Delivery, Publish, PublishKey, ReadFrom, R
 use serde_json::json;
 use support::bench::{EPOCH, NOW_MS, address, call, delivery, entries, relay, subscribed};
 use support::grant::grant;
-use support::mqtt::{come, come_by, opening_for, rows, say, sent, subscribe};
+use support::mqtt::{ANN, come, come_by, opening_for, rows, say, sent, subscribe};
 
 /// A relay of an app whose channels keep their last message.
 fn relay_that_keeps_the_last() -> Relay {
@@ -146,7 +146,7 @@ fn a_row_that_could_not_be_written_is_written_with_what_happens_next() {
     relay.not_kept(&failed);
     assert_eq!(rows(&relay.tick(NOW_MS + 1)), failed);
     assert_eq!(rows(&relay.tick(NOW_MS + 2)), []);
-    let removed = vec![("ann".to_owned(), None)];
+    let removed = vec![(ANN.to_owned(), None)];
     relay.not_kept(&removed);
     relay.lost(SocketId(1), NOW_MS + 2);
     let over_ms = relay.deadline().expect("the session ends");
@@ -195,7 +195,7 @@ fn a_relay_that_loses_its_memory_keeps_subscriptions_though_it_does_not_know_how
     let effects = subscribe(&mut first, 1, 1, NOW_MS);
     let (stored, record) = (rows(&effects), record(&effects, 1));
     let mut relay = relay();
-    relay.found_kept(vec![("ann".to_owned(), stored.last().and_then(|(_, row)| row.clone()).expect("a row"))]);
+    relay.found_kept(vec![(ANN.to_owned(), stored.last().and_then(|(_, row)| row.clone()).expect("a row"))]);
     let effects = [relay.restore(SocketId(1), &record, NOW_MS), relay.restored(NOW_MS)].concat();
     assert!(sent(&effects, 1).iter().any(|packet| packet[0] == 0xe0), "it must come back: {effects:?}");
     relay.lost(SocketId(1), NOW_MS);
@@ -228,7 +228,7 @@ fn a_session_ends_in_its_time() {
     come(&mut relay, 1, "ann", false, NOW_MS);
     assert!(matches!(rows(&relay.lost(SocketId(1), NOW_MS))[..], [(_, Some(_))]));
     assert_eq!(relay.deadline(), Some(NOW_MS + 60_000));
-    assert_eq!(rows(&relay.tick(NOW_MS + 60_000)), [("ann".to_owned(), None)]);
+    assert_eq!(rows(&relay.tick(NOW_MS + 60_000)), [(ANN.to_owned(), None)]);
     assert_eq!(sent(&come(&mut relay, 2, "ann", false, NOW_MS + 60_001), 2)[0][2], 0);
 }
 
@@ -275,7 +275,7 @@ fn a_row_that_cannot_be_read_stays_as_it_is() {
     let (good, damaged) = (rows(&come(&mut relay(), 1, "ann", true, NOW_MS)), vec![9, 9, 9]);
     let row = good[0].1.clone().expect("a row");
     for bytes in [damaged, [&[99], &row[1..]].concat(), row[..row.len() - 1].to_vec()] {
-        let (mut relay, effects) = killed(vec![("ann".to_owned(), Some(bytes))], NOW_MS);
+        let (mut relay, effects) = killed(vec![(ANN.to_owned(), Some(bytes))], NOW_MS);
         assert_eq!(rows(&effects), []);
         assert_eq!(rows(&relay.tick(NOW_MS + 1_000_000)), []);
     }

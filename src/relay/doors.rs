@@ -65,7 +65,7 @@ impl Relay {
         #[cfg(feature = "mqtt")]
         if let Some(mqtt) = session.mqtt() {
             self.mqtt.told.push(socket);
-            changed |= mqtt.is_kept() && self.mqtt.is_due(&mqtt.client_id, self.now_ms);
+            changed |= mqtt.is_kept() && self.mqtt.is_due(&mqtt.session_id, self.now_ms);
         }
         if changed {
             self.touch(socket);

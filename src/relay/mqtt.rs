@@ -1,11 +1,12 @@
 //! Sessions of MQTT clients, which outlive their connections, and wills, which are published when these end badly.
 //!
 //! A client's connections all come to one relay, by its client id ([`placement`](crate::rpc::placement)); so its
-//! session is a row of that relay, written when it begins, when its subscriptions change, now and then while it goes
-//! on, and when its connection is gone. What was published since its client last acknowledged anything is in the
-//! channels' logs: the row has places there and no messages. A relay that was killed finds rows whose connections are
-//! gone.
+//! session is a row of that relay, whose name says whose it is ([`identity`]). It is written when the session begins,
+//! when its subscriptions change, now and then while it goes on, and when its connection is gone. What was published
+//! since its client last acknowledged anything is in the channels' logs: the row has places there and no messages. A
+//! relay that was killed finds rows whose connections are gone.
 
+mod identity;
 mod wills;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ use super::session::{Attach, Session};
 use super::{Effect, Relay, SocketId};
 use crate::auth::Source;
 use crate::base::maps::HashMap;
-use crate::base::pinned::{self, Versioned};
+use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::error::Code;
 use crate::limits::{GRACE_MS, MQTT_KEPT_MAX_BYTES, MQTT_SAVE_MS, MQTT_WAITING_MAX_BYTES, MQTT_WATCH_MS};
 use crate::model::message::Params;
@@ -48,6 +49,9 @@ pub struct Kept {
     unacknowledged: Vec<Sent>,
     will: Option<Testament>,
     by: Source,
+    /// Its row says by its name no more than which client id it has.
+    #[serde(skip)]
+    is_earlier: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,7 +70,14 @@ struct Subscribed {
 }
 
 impl Versioned for Kept {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Kept, Unreadable> {
+        match version {
+            1 => pinned::take(bytes).map(|kept| Kept { is_earlier: true, ..kept }),
+            _ => Err(Unreadable::Version(version)),
+        }
+    }
 }
 
 impl Kept {
@@ -124,6 +135,7 @@ impl Kept {
 /// Those of one relay.
 #[derive(Debug, Default)]
 pub struct Sessions {
+    /// By their names, as all that follows.
     kept: BTreeMap<String, Kept>,
     /// Bytes of the rows.
     bytes: usize,
@@ -140,25 +152,25 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    fn put(&mut self, client_id: &str, kept: Kept, now_ms: u64) {
+    fn put(&mut self, id: &str, kept: Kept, now_ms: u64) {
         self.lower_due(kept.due_ms());
         if kept.will.is_some() {
             self.lower_due(Some(now_ms + MQTT_WATCH_MS));
         }
-        self.saved_ms.insert(client_id.to_owned(), now_ms);
-        self.kept.insert(client_id.to_owned(), kept);
-        self.changed.insert(client_id.to_owned());
+        self.saved_ms.insert(id.to_owned(), now_ms);
+        self.kept.insert(id.to_owned(), kept);
+        self.changed.insert(id.to_owned());
     }
 
     /// Whether it is time to store how far a session that goes on has come.
-    pub fn is_due(&self, client_id: &str, now_ms: u64) -> bool {
-        self.saved_ms.get(client_id).is_some_and(|saved_ms| now_ms >= saved_ms + MQTT_SAVE_MS)
+    pub fn is_due(&self, id: &str, now_ms: u64) -> bool {
+        self.saved_ms.get(id).is_some_and(|saved_ms| now_ms >= saved_ms + MQTT_SAVE_MS)
     }
 
-    fn take(&mut self, client_id: &str) -> Option<Kept> {
-        self.changed.insert(client_id.to_owned());
-        self.saved_ms.remove(client_id);
-        self.kept.remove(client_id)
+    fn take(&mut self, id: &str) -> Option<Kept> {
+        self.changed.insert(id.to_owned());
+        self.saved_ms.remove(id);
+        self.kept.remove(id)
     }
 
     fn lower_due(&mut self, due_ms: Option<u64>) {
@@ -168,15 +180,15 @@ impl Sessions {
     /// Rows to be written, and those to be removed.
     fn take_changes(&mut self) -> Vec<(String, Option<Vec<u8>>)> {
         let mut changes = Vec::new();
-        for client_id in std::mem::take(&mut self.changed) {
-            let row = self.kept.get(&client_id).map(pinned::encode);
+        for id in std::mem::take(&mut self.changed) {
+            let row = self.kept.get(&id).map(pinned::encode);
             let before = match &row {
-                Some(row) => self.sizes.insert(client_id.clone(), row.len()),
-                None => self.sizes.remove(&client_id),
+                Some(row) => self.sizes.insert(id.clone(), row.len()),
+                None => self.sizes.remove(&id),
             };
             self.bytes = self.bytes + row.as_ref().map_or(0, Vec::len) - before.unwrap_or(0);
             if row.is_some() || before.is_some() {
-                changes.push((client_id, row));
+                changes.push((id, row));
             }
         }
         changes
@@ -216,12 +228,12 @@ impl Relay {
     /// The client of a connection that begins has no other from now on. Gives what it goes on with.
     pub(super) fn begin_mqtt(&mut self, socket: SocketId, session: &mut Session) -> Vec<Attach> {
         let (connection_id, by) = (session.connection_id().to_owned(), session.grant.source());
-        let Some(mqtt) = session.mqtt_mut() else { return Vec::new() };
-        let client_id = mqtt.client_id.clone();
-        if let Some(other) = self.mqtt.holders.insert(client_id.clone(), socket) {
+        let Some(id) = identity::name(session) else { return Vec::new() };
+        if let Some(other) = self.mqtt.holders.insert(id.clone(), socket) {
             self.disconnect(other, &Code::Superseded.into());
         }
-        let earlier = self.mqtt.take(&client_id);
+        let Some(mqtt) = session.mqtt_mut() else { return Vec::new() };
+        let earlier = self.mqtt.take(&id).or_else(|| self.mqtt.take_earlier(&mqtt.client_id, |kept| kept.by == by));
         let goes_on = |kept: &Kept| !mqtt.clean_start && kept.ends_at_ms().is_some_and(|at_ms| at_ms > self.now_ms);
         let mut attach = Vec::new();
         match earlier {
@@ -249,65 +261,48 @@ impl Relay {
                 unacknowledged: mqtt.flight.unacknowledged(),
                 will,
                 by,
+                is_earlier: false,
             };
-            self.mqtt.put(&client_id, kept, self.now_ms);
+            self.mqtt.put(&id, kept, self.now_ms);
         }
         attach
     }
 
     /// A connection that outlived the relay's memory.
     pub(super) fn recall_mqtt(&mut self, socket: SocketId, session: &mut Session, was_busy: bool) {
+        let Some(id) = identity::name(session) else { return };
+        self.own_earlier(&id, session);
         let Session { attachments, door: Some(door), .. } = session else { return };
         let Door::Mqtt(mqtt) = Rc::make_mut(door) else { return };
         mqtt.is_unsure = was_busy;
         for (name, attachment) in attachments.iter() {
             mqtt.remember(name.as_str(), &attachment.params.accepted);
         }
-        self.mqtt.holders.insert(mqtt.client_id.clone(), socket);
+        self.mqtt.holders.insert(id, socket);
     }
 
     /// A client that says something knows of its session. One that was never told that it begins, as when CONNACK was
     /// lost, would take it for the one that it had before, and miss in silence what that was subscribed to.
     pub(super) fn hear_mqtt(&mut self, socket: SocketId) {
-        let is_kept = |mqtt: &&Mqtt| mqtt.is_kept() && self.mqtt.holders.get(&mqtt.client_id) == Some(&socket);
+        let is_kept = |mqtt: &&Mqtt| mqtt.is_kept() && self.mqtt.holders.get(&mqtt.session_id) == Some(&socket);
         let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt).filter(is_kept) else { return };
-        let Some(kept) = self.mqtt.kept.get_mut(&mqtt.client_id).filter(|kept| !kept.is_known()) else { return };
+        let Some(kept) = self.mqtt.kept.get_mut(&mqtt.session_id).filter(|kept| !kept.is_known()) else { return };
         kept.taken = mqtt.taken.clone();
-        self.mqtt.changed.insert(mqtt.client_id.clone());
-    }
-
-    /// The rows that outlived the relay's memory. Comes before [`Relay::restore`].
-    pub fn found_kept(&mut self, rows: Vec<(String, Vec<u8>)>) {
-        for (client_id, row) in rows {
-            // One that cannot be read stays as it is.
-            let Some(kept) = Kept::decode(&row) else { continue };
-            self.mqtt.sizes.insert(client_id.clone(), row.len());
-            self.mqtt.bytes += row.len();
-            self.mqtt.lower_due(Some(0));
-            self.mqtt.kept.insert(client_id, kept);
-        }
-    }
-
-    /// The rows of a relay whose connections are all gone.
-    pub fn recall_kept(&mut self, rows: Vec<(String, Vec<u8>)>, now_ms: u64) -> Vec<Effect> {
-        self.now_ms = now_ms;
-        self.found_kept(rows);
-        self.part_lost_mqtt();
-        self.finish()
+        self.mqtt.changed.insert(mqtt.session_id.clone());
     }
 
     /// All sockets were restored: whose connection is not among them has lost it.
     pub(super) fn part_lost_mqtt(&mut self) {
-        let is_lost = |client_id: &&String| !self.mqtt.holders.contains_key(*client_id);
+        let is_lost = |id: &&String| !self.mqtt.holders.contains_key(*id);
         let lost: Vec<String> = self.mqtt.kept.keys().filter(is_lost).cloned().collect();
-        for client_id in lost {
-            if let Some(kept) = self.mqtt.kept.get_mut(&client_id).filter(|kept| kept.parted.is_none()) {
+        for id in lost {
+            if let Some(kept) = self.mqtt.kept.get_mut(&id).filter(|kept| kept.parted.is_none()) {
                 kept.parted = Some(Parted { at_ms: self.now_ms, by_server: true });
                 // It has taken more than its row says: under another name, nothing new has the id of what it had.
                 if kept.is_known() {
                     kept.taken = Taken::named(format!("{}+", kept.connection_id));
                 }
-                self.mqtt.changed.insert(client_id);
+                self.mqtt.changed.insert(id);
             }
         }
         self.tick_mqtt();
@@ -316,16 +311,16 @@ impl Relay {
     /// A connection ends. Comes before its attachments go.
     pub(super) fn part_mqtt(&mut self, socket: SocketId) {
         let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt) else { return };
-        let client_id = mqtt.client_id.clone();
+        let id = mqtt.session_id.clone();
         self.mqtt.wait(socket, 0);
         let (expiry_s, taken, unacknowledged) = (mqtt.expiry_s, mqtt.taken.clone(), mqtt.flight.unacknowledged());
         let (is_leaving, has_gap, by_server) = (mqtt.is_leaving, mqtt.has_gap, mqtt.ended_by_server);
         let is_unsure = mqtt.is_unsure;
         let subscriptions = self.subscriptions_of(socket);
-        if self.mqtt.holders.get(&client_id) == Some(&socket) {
-            self.mqtt.holders.remove(&client_id);
+        if self.mqtt.holders.get(&id) == Some(&socket) {
+            self.mqtt.holders.remove(&id);
         }
-        let Some(mut kept) = self.mqtt.take(&client_id) else { return };
+        let Some(mut kept) = self.mqtt.take(&id) else { return };
         kept.parted = Some(Parted { at_ms: self.now_ms, by_server });
         kept.expiry_s = if has_gap { 0 } else { expiry_s };
         if kept.is_known() {
@@ -336,18 +331,18 @@ impl Relay {
             (kept.unacknowledged, kept.subscriptions) = (unacknowledged, subscriptions);
         }
         kept.will = kept.will.filter(|_| !is_leaving);
-        self.settle_mqtt(client_id, kept);
+        self.settle_mqtt(id, kept);
     }
 
     /// Does what is due for a session without a connection, and keeps what is left of it.
-    fn settle_mqtt(&mut self, client_id: String, mut kept: Kept) {
+    fn settle_mqtt(&mut self, id: String, mut kept: Kept) {
         if kept.will_at_ms().is_some_and(|at_ms| at_ms <= self.now_ms) {
             let will = kept.will.take();
             self.publish_will(Kept { will, ..kept.clone() });
         }
         let is_over = kept.ends_at_ms().is_some_and(|at_ms| at_ms <= self.now_ms);
         if !is_over || kept.will.is_some() {
-            self.mqtt.put(&client_id, kept, self.now_ms);
+            self.mqtt.put(&id, kept, self.now_ms);
         }
     }
 
@@ -356,10 +351,10 @@ impl Relay {
             return;
         }
         let is_due = |(_, kept): &(&String, &Kept)| kept.due_ms().is_some_and(|due_ms| due_ms <= self.now_ms);
-        let due: Vec<String> = self.mqtt.kept.iter().filter(is_due).map(|(client_id, _)| client_id.clone()).collect();
-        for client_id in due {
-            if let Some(kept) = self.mqtt.take(&client_id) {
-                self.settle_mqtt(client_id, kept);
+        let due: Vec<String> = self.mqtt.kept.iter().filter(is_due).map(|(id, _)| id.clone()).collect();
+        for id in due {
+            if let Some(kept) = self.mqtt.take(&id) {
+                self.settle_mqtt(id, kept);
             }
         }
         // An alarm finds the connections of a relay that was killed: see `part_lost_mqtt`.
@@ -390,22 +385,21 @@ impl Relay {
         let is_kept = |mqtt: &&Mqtt| mqtt.is_kept() && !mqtt.is_unsure;
         let Some(session) = self.sessions.get(&socket) else { return };
         let Some(mqtt) = session.mqtt().filter(is_kept) else { return };
-        let is_due = self.mqtt.is_due(&mqtt.client_id, self.now_ms);
-        let has_all = self.mqtt.kept.get(&mqtt.client_id).is_none_or(|kept| kept.has_all(session));
+        let is_due = self.mqtt.is_due(&mqtt.session_id, self.now_ms);
+        let has_all = self.mqtt.kept.get(&mqtt.session_id).is_none_or(|kept| kept.has_all(session));
         if has_all && !is_due {
             return;
         }
-        let (client_id, taken, unacknowledged) =
-            (mqtt.client_id.clone(), mqtt.taken.clone(), mqtt.flight.unacknowledged());
+        let (id, taken, unacknowledged) = (mqtt.session_id.clone(), mqtt.taken.clone(), mqtt.flight.unacknowledged());
         let subscriptions = self.subscriptions_of(socket);
-        let Some(kept) = self.mqtt.kept.get_mut(&client_id) else { return };
+        let Some(kept) = self.mqtt.kept.get_mut(&id) else { return };
         // One that waits for its channel does not stand there yet.
         if kept.same_but_for_places(&subscriptions) && !is_due {
             return;
         }
         (kept.taken, kept.unacknowledged, kept.subscriptions) = (taken, unacknowledged, subscriptions);
-        self.mqtt.saved_ms.insert(client_id.clone(), self.now_ms);
-        self.mqtt.changed.insert(client_id);
+        self.mqtt.saved_ms.insert(id.clone(), self.now_ms);
+        self.mqtt.changed.insert(id);
     }
 
     /// What its client subscribed to and was told of, and where each goes on: where it is not known how far its feed
@@ -413,7 +407,7 @@ impl Relay {
     fn subscriptions_of(&self, socket: SocketId) -> Vec<Subscribed> {
         let Some(session) = self.sessions.get(&socket) else { return Vec::new() };
         let Some(mqtt) = session.mqtt() else { return Vec::new() };
-        let earlier = self.mqtt.kept.get(&mqtt.client_id);
+        let earlier = self.mqtt.kept.get(&mqtt.session_id);
         let stored = |name: &ChannelName| {
             let subscribed = earlier?.subscriptions.iter().find(|subscribed| subscribed.channel == name.as_str())?;
             Some(subscribed.serial.clone())
@@ -468,11 +462,11 @@ impl Relay {
     /// These rows could not be written, and are with what changes next: a session whose row lacks a subscription would
     /// go on without it, should the relay be killed.
     pub fn not_kept(&mut self, rows: &[(String, Option<Vec<u8>>)]) {
-        for (client_id, row) in rows {
+        for (id, row) in rows {
             if row.is_none() {
-                self.mqtt.sizes.insert(client_id.clone(), 0);
+                self.mqtt.sizes.insert(id.clone(), 0);
             }
-            self.mqtt.changed.insert(client_id.clone());
+            self.mqtt.changed.insert(id.clone());
         }
     }
 

@@ -14,6 +14,9 @@ use serde_json::json;
 use super::bench::{call, subscribed};
 use super::grant::grant;
 
+/// What the session of such a client is called, if its client id is 'ann'.
+pub const ANN: &str = "\nkey\nann";
+
 /// A client of version 5 whose session is kept for a minute, and whose will, if it has one, is 'off' on 'wills'.
 pub fn come(relay: &mut Relay, socket: u32, client_id: &str, has_will: bool, now_ms: u64) -> Vec<Effect> {
     come_by(grant(), relay, socket, client_id, has_will, now_ms)

@@ -247,3 +247,20 @@ test('a server that is killed loses no session, no message and no will', async (
   const heard = await Inbox.of((await connected(t, runtime)).channels.get('[?rewind=2m]killed:will'));
   await heard.until('killed');
 });
+
+test('a token that names nobody takes no session of a client whose id it knows', async (t) => {
+  const { auth, channels } = rest(runtime);
+  const signed = async (/** @type {string | void} */ clientId) => (await auth.requestToken({ clientId: clientId || undefined, capability: '{"*":["*"]}' })).token;
+  const options = keptOptions(5, 'ann/phone');
+  const ann = await connect(t, runtime, { ...options, username: 'token', password: await signed('ann') });
+  await ann.client.subscribeAsync('hers', { qos: 1 });
+  for (const clean of [false, true]) {
+    const other = await connect(t, runtime, { ...options, clean, username: 'token', password: await signed() });
+    assert.equal(other.connacks[0].sessionPresent, false);
+  }
+  await channels.get('hers').publish('x', 'still hers');
+  assert.deepEqual(await ann.texts(1), ['still hers']);
+  await cut(ann);
+  const again = await connect(t, runtime, { ...options, username: 'token', password: await signed('ann') });
+  assert.equal(again.connacks[0].sessionPresent, true);
+});

@@ -29,7 +29,6 @@ use crate::protocol::{Encoded, action};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mqtt {
     version: Version,
-    /// By which its session is known.
     pub client_id: String,
     pub clean_start: bool,
     /// How long its session is kept when the connection is gone.
@@ -52,6 +51,9 @@ pub struct Mqtt {
     pub has_gap: bool,
     /// The server sent it away, and it will be back.
     pub ended_by_server: bool,
+    /// By which its relay knows its session.
+    #[serde(skip)]
+    pub session_id: String,
     #[serde(skip)]
     pub session_present: bool,
     /// Where its session goes on is not known any more, but for what was stored before.
@@ -105,6 +107,7 @@ impl Mqtt {
             is_leaving: false,
             has_gap: false,
             ended_by_server: false,
+            session_id: String::new(),
             session_present: false,
             is_unsure: false,
             given_up: Vec::new(),
