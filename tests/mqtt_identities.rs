@@ -81,9 +81,9 @@ fn a_client_has_its_session_by_whichever_credentials_say_who_it_is() {
 /// It was told which, and comes back as that.
 #[test]
 fn who_has_its_client_id_from_the_server_has_its_session_when_it_comes_back() {
-    for grant in [key(), token("*"), token("")] {
+    for (grant, given) in [(key(), "fresh"), (token("*"), "fresh"), (token(""), "fresh"), (token("ann"), "ann/fresh")] {
         let (mut relay, _) = with(grant.clone(), "");
-        assert!(goes_on(grant, &mut relay, 2, "fresh"));
+        assert!(goes_on(grant, &mut relay, 2, given));
     }
 }
 

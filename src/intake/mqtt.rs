@@ -37,7 +37,9 @@ pub fn admit(
     let requested = requested(&grant.client_id, &connect.client_id)?;
     *grant = grant.clone().of_client(requested, key)?;
     let will = connect.will.take().map(|will| testament(will, grant, app, is_secure)).transpose()?;
-    let mut mqtt = Mqtt::of(connect, fresh_id);
+    // Its client may come back as that.
+    let fresh_id = grant.client_id.name().map_or_else(|| fresh_id.to_owned(), |name| format!("{name}/{fresh_id}"));
+    let mut mqtt = Mqtt::of(connect, &fresh_id);
     mqtt.will = will;
     Ok(mqtt)
 }
@@ -148,6 +150,17 @@ mod tests {
         };
         assert!(revoked("*", "ann") && revoked("*", ""));
         assert!(!revoked("ann", "ann") && !revoked("", "ann"));
+    }
+
+    #[test]
+    fn a_client_may_come_back_by_the_client_id_that_it_was_given() {
+        for token in ["ann", "*", ""] {
+            let key = Grant::of_key(KeyName::parse("demo.key").unwrap(), Capability::full());
+            let grant = Grant { client_id: Identity::parse(Some(token)).unwrap(), ..key };
+            let given = admit(connect(0x02, b"\0\0"), &mut grant.clone(), &app(), ("fresh", true)).unwrap().client_id;
+            assert_eq!(given, if token == "ann" { "ann/fresh" } else { "fresh" });
+            assert!(requested(&grant.client_id, &given).is_ok(), "{token}");
+        }
     }
 
     #[test]
