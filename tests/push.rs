@@ -11,7 +11,7 @@ use std::rc::Rc;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64URL};
 use courtside::app::push::{Attempt, Outcome, To};
-use courtside::auth::Apps;
+use courtside::auth::{Apps, Identity};
 use courtside::error::Code;
 use courtside::limits::{
     PUSH_DELAY_MS, PUSH_EXPAND_STEP, PUSH_FULL_WAIT_MS, PUSH_IN_FLIGHT_MAX, PUSH_LEASE_MS, PUSH_RETRY_MS,
@@ -181,7 +181,7 @@ fn app() -> AppId {
 }
 
 fn admin() -> PushCaller {
-    PushCaller { is_admin: true, proof: None }
+    PushCaller { is_admin: true, proof: None, client_id: Identity::Wildcard }
 }
 
 fn direct(key: &str, target: PushTarget) -> DirectPush {

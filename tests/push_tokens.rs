@@ -9,7 +9,7 @@ mod support {
 use std::rc::Rc;
 
 use courtside::app::push::{Answered, Attempt, Outcome, Post, To};
-use courtside::auth::Apps;
+use courtside::auth::{Apps, Identity};
 use courtside::limits::{
     APNS_TOKEN_TTL_MS, PUSH_DELAY_MS, PUSH_DEVICES_MAX, PUSH_REFUSED_MS, PUSH_RETRY_MS, PUSH_TOKEN_MARGIN_MS,
     SHORT_SECRET_MIN_BYTES,
@@ -62,7 +62,7 @@ impl Scene {
     fn device(&mut self, id: &str, recipient: Value) {
         let push = json!({ "recipient": recipient });
         let device = json!({"id": id, "platform": "android", "formFactor": "phone", "push": push});
-        let by = PushCaller { is_admin: true, proof: None };
+        let by = PushCaller { is_admin: true, proof: None, client_id: Identity::Wildcard };
         self.ask(AppRequest::Push(Box::new(PushRequest::Save(by, Device::read(&device, None).unwrap()))));
     }
 

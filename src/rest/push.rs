@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use super::caller::Caller;
 use super::step::another_answer;
 use super::{Context, Step};
-use crate::auth::{Operations, from_base64};
+use crate::auth::{Identity, Operations, from_base64};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request, percent};
 use crate::intake::parameters::Door;
@@ -121,7 +121,14 @@ impl Asker {
 
     /// As a caller of devices, whose rights are not those of channels.
     fn of_devices(&self) -> PushCaller {
-        PushCaller { is_admin: self.has(Operations::PUSH_ADMIN), proof: self.proof.clone() }
+        self.by(self.has(Operations::PUSH_ADMIN))
+    }
+
+    /// Who may register a device of its own may say that another is its own.
+    fn by(&self, is_admin: bool) -> PushCaller {
+        let caller = self.caller.as_ref().filter(|_| self.has(Operations::PUSH_SUBSCRIBE));
+        let client_id = caller.map_or(Identity::Anonymous, |caller| caller.identity().clone());
+        PushCaller { is_admin, proof: self.proof.clone(), client_id }
     }
 
     fn require_admin(&self) -> Result<&Caller, ErrorInfo> {

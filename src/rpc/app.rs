@@ -206,22 +206,21 @@ pub enum Noticed {
     Unwatched,
 }
 
-/// Each version before lacks the last variants, and before version 5 a ban was another: calls with one are refused, to
-/// be tried again.
+/// Each version before lacks the last variants. Before version 5 a ban was another, and before version 6 a caller of
+/// push: calls with one are refused, to be tried again.
 impl Versioned for AppCall {
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 6;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<AppCall, Unreadable> {
-        earlier(
-            (2..=4).contains(&version),
-            version,
-            bytes,
-            |call: &AppCall| matches!(&call.request, AppRequest::Admin(call) if matches!(call.act, Act::Ban(_))),
-        )
+        earlier((2..=5).contains(&version), version, bytes, |call: &AppCall| match &call.request {
+            AppRequest::Admin(call) => version < 5 && matches!(call.act, Act::Ban(_)),
+            AppRequest::Push(request) => request.by().is_some(),
+            _ => false,
+        })
     }
 }
 
-/// The same.
+/// The same of bans.
 impl Versioned for Answer<AppResponse> {
     const VERSION: u8 = 5;
 
@@ -236,7 +235,7 @@ impl Versioned for Answer<AppResponse> {
     }
 }
 
-/// The same.
+/// The same of bans.
 impl Versioned for Notice {
     const VERSION: u8 = 3;
 
@@ -250,21 +249,22 @@ impl Versioned for Notice {
     }
 }
 
-/// What an earlier version wrote, unless it has bans, which were others then.
+/// What an earlier version wrote, unless it has something that was another then.
 fn earlier<T: serde::de::DeserializeOwned>(
     is_readable: bool,
     version: u8,
     bytes: &mut &[u8],
-    has_bans: impl Fn(&T) -> bool,
+    is_another: impl Fn(&T) -> bool,
 ) -> Result<T, Unreadable> {
     let value = if is_readable { pinned::take(bytes)? } else { return Err(Unreadable::Version(version)) };
-    if has_bans(&value) { Err(Unreadable::Version(version)) } else { Ok(value) }
+    if is_another(&value) { Err(Unreadable::Version(version)) } else { Ok(value) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{KeyName, Target};
+    use crate::auth::{Identity, KeyName, Target};
+    use crate::rpc::PushCaller;
 
     fn revocation() -> Revocation {
         Revocation {
@@ -280,9 +280,9 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let call = AppCall { app, request: AppRequest::Revoke(vec![revocation()]) };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x05\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
+        assert_eq!(bytes, b"\x06\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
         assert_eq!(pinned::decode(&bytes), Ok(call.clone()));
-        for version in [b"\x02", b"\x03", b"\x04"] {
+        for version in [b"\x02", b"\x03", b"\x04", b"\x05"] {
             let earlier = [version, &bytes[1..]].concat();
             assert_eq!(pinned::decode(&earlier), Ok(call.clone()), "as the version before wrote it");
         }
@@ -293,10 +293,10 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let query = StatsQuery { unit: Unit::Hour, from: 1, to: 2, forwards: true, limit: 3 };
         let call = AppCall { app: app.clone(), request: AppRequest::Stats(query) };
-        assert_eq!(pinned::encode(&call), b"\x05\x04demo\x0b\x01\x01\x02\x01\x03");
+        assert_eq!(pinned::encode(&call), b"\x06\x04demo\x0b\x01\x01\x02\x01\x03");
         let report = Report { minute: 5, revision: 6, tally: Tally::default() };
         let call = AppCall { app, request: AppRequest::Report { reporter: "r".to_owned(), report: report.into() } };
-        assert_eq!(pinned::encode(&call), b"\x05\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(pinned::encode(&call), b"\x06\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
     }
 
     #[test]
@@ -323,6 +323,19 @@ mod tests {
             let earlier = [version, &bytes[1..]].concat();
             assert_eq!(pinned::decode(&earlier).as_ref(), Ok(&answer), "as the version before wrote it");
         }
+    }
+
+    #[test]
+    fn callers_of_push_of_an_earlier_build_are_refused() {
+        let app = AppId::parse("demo").unwrap();
+        let by = PushCaller { is_admin: false, proof: None, client_id: Identity::Named("ann".into()) };
+        let of = |request: PushRequest| AppCall { app: app.clone(), request: AppRequest::Push(request.into()) };
+        let asked = pinned::encode(&of(PushRequest::Device(by, "d1".into())));
+        assert_eq!(asked, b"\x06\x04demo\x09\x04\x00\x00\x01\x03ann\x02d1");
+        assert_eq!(pinned::decode::<AppCall>(&[&[5], &asked[1..]].concat()), Err(Unreadable::Version(5)));
+        let key = of(PushRequest::Key { contact: "mailto:a@example.com".into() });
+        let asked = pinned::encode(&key);
+        assert_eq!(pinned::decode(&[&[5], &asked[1..]].concat()), Ok(key));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
+use crate::auth::Identity;
 use crate::push::{Device, DevicePatch, Proof, Subscription};
 
 /// Who asks.
@@ -12,6 +13,8 @@ pub struct PushCaller {
     pub is_admin: bool,
     /// What it brings to show that it is a device.
     pub proof: Option<Proof>,
+    /// Whose device it may say that one is.
+    pub client_id: Identity,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +48,28 @@ pub enum PushRequest {
     /// The public key by which push services know the app. `contact` is whom they may write to, if nobody else is
     /// named. Answered by [`PushResponse::Key`].
     Key { contact: String },
+}
+
+impl PushRequest {
+    /// Who asks, where that matters.
+    pub fn by(&self) -> Option<&PushCaller> {
+        match self {
+            PushRequest::Register(by, _)
+            | PushRequest::Save(by, _)
+            | PushRequest::Patch(by, ..)
+            | PushRequest::Renew(by, ..)
+            | PushRequest::Device(by, _)
+            | PushRequest::Remove(by, _)
+            | PushRequest::Subscribe(by, _)
+            | PushRequest::Unsubscribe(by, _)
+            | PushRequest::Subscriptions(by, _) => Some(by),
+            PushRequest::Devices(_)
+            | PushRequest::Channels { .. }
+            | PushRequest::Publish { .. }
+            | PushRequest::Said(_)
+            | PushRequest::Key { .. } => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -170,6 +170,36 @@ fn a_device_by_its_token_has_its_own_registration_and_no_more() {
     assert_eq!(refused(&world.send(get(&path))), (404, 40400));
 }
 
+/// What is pushed to a client goes to all of its devices: nobody makes another's of their own.
+#[test]
+fn a_device_gets_the_clientid_of_its_own_credentials_and_no_other() {
+    let mut world = World::new();
+    let path = format!("{DEVICES}/d1");
+    let token = registered(&mut world, "d1", None);
+    let to =
+        |client_id: &str| [put(&path, &device("d1", Some(client_id))), patch(&path, &json!({"clientId": client_id}))];
+    for asked in to("ben") {
+        assert_eq!(refused(&world.send(as_device(asked.clone(), &token))), (401, 40160), "nobody's credentials");
+        let another = with_token(asked.clone().bearer_of_ann(), &token);
+        assert_eq!(refused(&world.send(another)), (401, 40160), "those of another");
+        let reader = with_token(asked.key("demo.reader:local-only"), &token);
+        assert_eq!(refused(&world.send(reader)), (401, 40160), "those that register no device");
+    }
+    assert_eq!(world.send(get(&path)).json["clientId"], Value::Null);
+    for asked in to("ann") {
+        assert_eq!(
+            world.send(with_token(asked.bearer_of_ann(), &token)).json["clientId"],
+            "ann",
+            "its client came later"
+        );
+    }
+    let whole = put(&path, &device("d1", Some("ann")));
+    assert_eq!(world.send(as_device(whole.clone(), &token)).json["clientId"], "ann", "SDKs send what they have");
+    assert_eq!(world.send(with_token(whole.key("demo.reader:local-only"), &token)).json["clientId"], "ann");
+    assert_eq!(world.send(put(&path, &device("d1", Some("ben")))).json["clientId"], "ben", "an administrator may");
+    assert_eq!(world.send(as_device(put(&path, &device("d1", None)), &token)).json["clientId"], Value::Null);
+}
+
 #[test]
 fn a_token_is_renewed() {
     let mut world = World::new();

@@ -204,7 +204,7 @@ pub fn push_store() -> AppMemory {
     });
     let mut device = Device::read(&device, None).expect("a device");
     device.state = State::Failing(Code::PushUnreachable.into());
-    let by = PushCaller { is_admin: true, proof: None };
+    let by = PushCaller { is_admin: true, proof: None, client_id: courtside::auth::Identity::Wildcard };
     let target = PushTarget::Device("d1".into());
     let push = DirectPush { key: "key".into(), target, payload: r#"{"data":{"a":"b"}}"#.into() };
     for request in [

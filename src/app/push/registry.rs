@@ -52,7 +52,7 @@ impl Registry {
         })
     }
 
-    /// Fails with 40101 when a device of this id has another secret: ids are no secrets.
+    /// Fails with 40101 when a device of this id has another secret: ids are no secrets. Fails as [`may_name`] does.
     fn register(
         &mut self,
         store: &mut impl Store,
@@ -60,16 +60,20 @@ impl Registry {
         device: &Device,
         settings: &Settings,
     ) -> Stored<PushResponse> {
-        if let Some(known) = store.device(&device.id)? {
-            let is_same = device.secret.clone().map(Proof::Secret).is_some_and(|secret| secret.is_of(&known));
-            if !is_same && !is_allowed(by, &known) {
+        let known = store.device(&device.id)?;
+        if let Some(known) = &known {
+            let is_same = device.secret.clone().map(Proof::Secret).is_some_and(|secret| secret.is_of(known));
+            if !is_same && !is_allowed(by, known) {
                 return Ok(Err(Code::BadCredentials.because("a device of this id has another secret")));
             }
+        }
+        if let Err(error) = may_name(by, known.as_ref(), device.client_id.as_deref()) {
+            return Ok(Err(error));
         }
         self.put(store, device.clone(), settings)
     }
 
-    /// What the body does not say of secrets stays.
+    /// What the body does not say of secrets stays. Fails as [`may_name`] does.
     fn save(
         &mut self,
         store: &mut impl Store,
@@ -82,6 +86,9 @@ impl Registry {
             None if !by.is_admin => return Ok(Err(not_the_device())),
             known => known,
         };
+        if let Err(error) = may_name(by, known.as_ref(), device.client_id.as_deref()) {
+            return Ok(Err(error));
+        }
         let (secret, token) = known.map_or((None, None), |known| (known.secret, known.token));
         let device = Device { secret: device.secret.clone().or(secret), token, ..device.clone() };
         self.put(store, device, settings)
@@ -236,10 +243,23 @@ fn is_allowed(by: &PushCaller, device: &Device) -> bool {
     by.is_admin || by.proof.as_ref().is_some_and(|proof| proof.is_of(device))
 }
 
-fn patched(device: &mut Device, patch: &DevicePatch, by: &PushCaller, settings: &Settings) -> Result<(), ErrorInfo> {
-    if !by.is_admin && (patch.client_id.is_some() || patch.metadata.is_some()) {
-        return Err(Code::NotPermitted.because("a device may change its recipient, and nothing else"));
+/// What is pushed to a client goes to all devices that name it. So who is no administrator gives a device the name of
+/// its own credentials, or takes a name away; the one that the device has may stay, since SDKs send all that they have.
+/// Fails with 40160.
+fn may_name(by: &PushCaller, device: Option<&Device>, client_id: Option<&str>) -> Result<(), ErrorInfo> {
+    let is_known = device.is_some_and(|device| device.client_id.as_deref() == client_id);
+    let is_own = client_id.is_none_or(|id| by.client_id.for_message(Some(id)).is_ok());
+    match by.is_admin || is_known || is_own {
+        true => Ok(()),
+        false => Err(Code::NotPermitted.because("a client can register devices of its own only")),
     }
+}
+
+fn patched(device: &mut Device, patch: &DevicePatch, by: &PushCaller, settings: &Settings) -> Result<(), ErrorInfo> {
+    if !by.is_admin && patch.metadata.is_some() {
+        return Err(Code::NotPermitted.because("a device may change its recipient and clientId, and nothing else"));
+    }
+    patch.client_id.as_ref().map_or(Ok(()), |id| may_name(by, Some(device), id.as_deref()))?;
     patch.recipient.as_deref().map_or(Ok(()), |recipient| check_address(recipient, settings))?;
     patch.clone().apply(device);
     Ok(())

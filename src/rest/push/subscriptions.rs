@@ -45,7 +45,7 @@ fn subscribe(request: &Request, asker: &Asker, form: Form) -> Result<Step, Error
         Subscriber::Device(_) if !is_admin && asker.proof.is_none() => return Err(unproven()),
         _ => {}
     }
-    let by = PushCaller { is_admin, proof: asker.proof.clone() };
+    let by = asker.by(is_admin);
     let shown = to_json(&subscription);
     Ok(ask(asker, PushRequest::Subscribe(by, subscription), form, move |response| match response {
         PushResponse::Done => Ok(form.created(&shown)),
@@ -122,7 +122,7 @@ fn permitted<'a>(
         Some(channel) => is_administered(caller, channel),
         None => without_channel(caller),
     };
-    let by = PushCaller { is_admin, proof: asker.proof.clone() };
+    let by = asker.by(is_admin);
     if is_admin {
         return Ok((by, caller));
     }
