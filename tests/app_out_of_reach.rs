@@ -55,7 +55,8 @@ impl Scene {
     }
 
     fn connect(&mut self, link: u64, client_id: &str, basic: bool) {
-        let grant = Grant { client_id: Identity::Named(client_id.into()), basic, ..support::grant::grant() };
+        let (client_id, issued_at_ms) = (Identity::Named(client_id.into()), (!basic).then_some(self.now_ms));
+        let grant = Grant { client_id, basic, issued_at_ms, ..support::grant::grant() };
         let opening = Opening::from_query(grant, &[], true);
         self.turn(Input::Open { link: LinkId(link), mode: None, opening, fresh_id: format!("conn{link}") });
     }

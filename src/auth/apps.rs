@@ -169,7 +169,8 @@ impl App {
     pub fn is_revocable(&self, grant: &Grant) -> bool {
         let is_revocable = |key: &Key| key.revocable_tokens;
         let may_be = !grant.basic && grant.key_name.reach().is_none();
-        may_be && self.key(&grant.key_name).map_or_else(|| self.keys.iter().any(is_revocable), is_revocable)
+        let of_key = |key: &Key| grant.issued_at_ms.is_some() && is_revocable(key);
+        may_be && self.key(&grant.key_name).map_or_else(|| self.keys.iter().any(is_revocable), of_key)
     }
 
     /// The rules of a channel: those of its namespace, else of the namespace `*`, else none. A metachannel has none.

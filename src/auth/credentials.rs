@@ -162,7 +162,8 @@ impl Credentials {
             return Err(wrong(guess(&key.name), self.proof.wrong()));
         }
         let grant = match &self.proof {
-            Proof::Key(_) | Proof::Named(_) => Grant::of_key(key.name.clone(), key.capability.clone()),
+            Proof::Key(_) => Grant::of_key(key.name.clone(), key.capability.clone()),
+            Proof::Named(_) => Grant::of_key_name(key.name.clone(), key.capability.clone()),
             Proof::Token(token) => token.grant(key, now_ms)?,
             Proof::Jwt(jwt) => jwt.grant(key, now_ms)?,
         };

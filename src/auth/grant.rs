@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::resource::Resource;
-use super::{Capability, Identity, Key, KeyName, Operations, Target};
+use super::{Capability, Identity, Key, KeyName, MODERATOR, Operations, Target};
 use crate::error::{Code, ErrorInfo};
 use crate::model::name::{AppId, ChannelName};
 use crate::model::node;
@@ -24,7 +24,7 @@ pub struct Grant {
     pub client_id: Identity,
     /// Whether an API key was presented, not a token.
     pub basic: bool,
-    /// Absent for an API key.
+    /// Absent for an API key, and for who names one and shows no secret.
     pub issued_at_ms: Option<u64>,
     pub expires_at_ms: Option<u64>,
     /// What the token can be revoked by besides what it says here: its revocation key, the `*` by which its client took
@@ -44,10 +44,16 @@ impl Grant {
         self.capability.operations(channel).contains(operations)
     }
 
-    /// The clientId that CONNECTED tells the client: none for an API key that names none, though it may claim any.
+    /// Whether it moderates a channel: an API key does, and a token that allows it. Who only names a key does not, of
+    /// whom nothing is known.
+    pub fn moderates(&self, channel: &ChannelName) -> bool {
+        self.basic || self.issued_at_ms.is_some() && self.permits(channel, MODERATOR)
+    }
+
+    /// The clientId that CONNECTED tells the client: none without a token that names one, though it may claim any.
     pub fn connection_client_id(&self) -> Option<&str> {
         match self.client_id {
-            Identity::Wildcard if self.basic => None,
+            Identity::Wildcard if self.issued_at_ms.is_none() => None,
             _ => self.client_id.as_str(),
         }
     }
@@ -113,6 +119,11 @@ impl Grant {
             also_revoked_by: None,
             user_claims: None,
         }
+    }
+
+    /// What a client may do that names an API key and shows no secret. The key is not its own.
+    pub fn of_key_name(key_name: KeyName, capability: Capability) -> Grant {
+        Grant { basic: false, ..Grant::of_key(key_name, capability) }
     }
 
     /// Never more than the key allows now: narrowing a key narrows the tokens that it signed before. Fails with 40142

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Grant;
 
-/// All that comes by one API key; or by its tokens, from one client where they name it. What the server does itself
-/// counts as a key's. Two sources that meet in one number share a share.
+/// All that comes by one API key; or else under its name, from one client where that is known. What the server does
+/// itself counts as a key's. Two sources that meet in one number share a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Source {
     number: u32,
@@ -19,7 +19,12 @@ impl Source {
 
 impl Grant {
     pub fn source(&self) -> Source {
-        let client = if self.basic { None } else { self.client_id.name() };
+        self.source_of(self.client_id.name())
+    }
+
+    /// Of the client who it is said to be.
+    pub fn source_of(&self, client: Option<&str>) -> Source {
+        let client = client.filter(|_| !self.basic);
         let texts = [self.key_name.app().as_str(), self.key_name.id(), client.unwrap_or_default()];
         // FNV-1a. No text has a zero byte, so none can pass for two.
         let bytes = texts.iter().flat_map(|text| text.bytes().chain([0]));

@@ -56,6 +56,8 @@ pub enum Heard {
     Do(Inbound),
     /// The client is told this at once.
     Say(Encoded),
+    /// The client has shown to be this user, one of [`Visitor::users`] from now on.
+    User(String),
     /// The client may do this from now on. It is told CONNECTED; or, where it cannot be, what is wrong, as an error of
     /// this channel.
     Grant { grant: Box<Grant>, channel: String },
@@ -128,6 +130,11 @@ pub trait Visitor {
     /// keeps in [`ASKED`].
     fn speaks_as<'a>(&'a self, _asked: Option<&'a str>) -> Option<&'a str> {
         None
+    }
+
+    /// Whom its client has shown to be, beside the clientId of its credentials.
+    fn users(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(std::iter::empty())
     }
 
     /// Whether the connection's key is one of who has it now: not where a client says later who it is.
@@ -261,6 +268,10 @@ impl Visitor for Door {
 
     fn speaks_as<'a>(&'a self, asked: Option<&'a str>) -> Option<&'a str> {
         at!(self, visitor => visitor.speaks_as(asked))
+    }
+
+    fn users(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        at!(self, visitor => visitor.users())
     }
 
     fn has_named_key(&self) -> bool {

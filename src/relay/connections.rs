@@ -308,7 +308,7 @@ impl Relay {
         if name.filter().is_some() && !operations.contains(Operations::SUBSCRIBE) {
             return Err(Code::NotPermitted.because("the capability does not allow to subscribe through a filter here"));
         }
-        self.bans.admit(session.grant.client_id.name(), Some(name), self.now_ms)?;
+        self.admit_names(session, Some(name))?;
         self.app.rules(name).admit(session.grant.client_id.name().is_some(), session.is_secure)
     }
 

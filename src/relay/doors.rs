@@ -32,7 +32,21 @@ impl Relay {
             _ if !self.holds(socket) => {}
             Heard::Do(frame) => self.dispatch(socket, frame),
             Heard::Say(frame) => self.send_encoded(socket, frame),
+            Heard::User(name) => self.meet(socket, &name),
             Heard::Grant { grant, channel } => self.grant(socket, *grant, &channel),
+        }
+    }
+
+    /// A client has shown to be this user, who may be banned: from all of the app, or from where it is already.
+    fn meet(&mut self, socket: SocketId, name: &str) {
+        let Some(session) = self.sessions.get(&socket).filter(|_| !self.bans.is_empty()) else { return };
+        let admit = |channel| self.bans.admit(Some(name), channel, self.now_ms);
+        match admit(None) {
+            Err(error) => self.fail(socket, &error),
+            Ok(()) if session.attachments.keys().any(|channel| admit(Some(channel)).is_err()) => {
+                self.requalify(socket, false);
+            }
+            Ok(()) => {}
         }
     }
 
@@ -88,95 +102,4 @@ impl Relay {
 }
 
 #[cfg(all(test, feature = "pusher"))]
-mod tests {
-    use std::rc::Rc;
-
-    use crate::auth::{App, Credentials, Signed};
-    use crate::model::Format;
-    use crate::model::message::{Content, Entry};
-    use crate::model::name::ChannelName;
-    use crate::model::packed::Packed;
-    use crate::model::presence::{PresenceAction, PresenceMessage};
-    use crate::model::serial::Position;
-    use crate::protocol::door::Door;
-    use crate::relay::record::Record;
-    use crate::relay::session::Opening;
-    use crate::relay::{Effect, Relay, SocketId};
-    use crate::rpc::{Delivery, Outcome, Published, RelayName, Request, Response, Submission, Subscribed, Ticket};
-
-    const NOW_MS: u64 = 1_000_000;
-    const SOCKET: SocketId = SocketId(1);
-
-    fn call(effects: &[Effect]) -> (Ticket, Request) {
-        let called = |effect: &Effect| match effect {
-            Effect::Call { ticket, call } => Some((*ticket, call.request.clone())),
-            _ => None,
-        };
-        effects.iter().find_map(called).expect("a call")
-    }
-
-    /// Whether its record, written last, says that something was begun.
-    fn is_busy(effects: &[Effect]) -> bool {
-        let record = |effect: &Effect| match effect {
-            Effect::Save { socket: SOCKET, record } => Record::decode(record),
-            _ => None,
-        };
-        effects.iter().rev().find_map(record).expect("a record").busy
-    }
-
-    /// A client that joins must come back when the relay loses its memory, and one that has joined must not.
-    #[test]
-    fn a_record_says_whether_its_client_is_joining() {
-        let app: App = serde_json::from_str(
-            r#"{"id":"demo","keys":[{"name":"key","secret":"local-only","pusher":true}],"namespaces":[]}"#,
-        )
-        .unwrap();
-        let app = Rc::new(app);
-        let grant = Credentials::named("demo.key").unwrap().verify(Some(&app), NOW_MS).unwrap();
-        let mut opening = Opening::from_query(grant.clone(), &[], true);
-        opening.enter_by(Door::at("/app/demo.key").unwrap());
-        let mut relay = Relay::new(RelayName::shard(app.id(), 0), 0, app.clone(), b"secret".to_vec());
-        // Another remembers for the relay how far it is: nothing but what it is told changes the record of the first.
-        let other = SocketId(2);
-        relay.open(other, Opening::from_query(grant, &[], true), "other".to_owned(), NOW_MS);
-        let asked = relay.frame(other, br#"{"action":10,"channel":"presence-a"}"#, Format::Json, NOW_MS);
-        let (epoch, position) = ("life".to_owned(), Position(0));
-        let subscribed = Subscribed { epoch: epoch.clone(), position, members: 0, reports: false, direct: true };
-        relay.answered(call(&asked).0, Some(Ok(Response::Subscribed(subscribed))), NOW_MS);
-
-        assert!(!is_busy(&relay.open(SOCKET, opening, "random".to_owned(), NOW_MS)));
-        let id = relay.sessions[&SOCKET].connection_id().to_owned();
-        let (channel, data) = ("presence-a", r#"{"user_id":"ann"}"#);
-        let auth = app.keys()[0].sign_for_pusher(&id, Signed::Channel { channel, channel_data: Some(data) });
-        let data = serde_json::json!({ "channel": channel, "auth": auth, "channel_data": data });
-        let frame = serde_json::json!({ "event": "pusher:subscribe", "data": data }).to_string();
-        let effects = relay.frame(SOCKET, frame.as_bytes(), Format::Json, NOW_MS);
-        assert!(is_busy(&effects));
-        let (ticket, request) = call(&effects);
-        let publishes = request.publishes().expect("it enters");
-        let Submission::Presence { updates, .. } = &publishes[0].content else { panic!("it enters") };
-        let event = PresenceMessage { action: PresenceAction::Enter, ..updates[0].event.clone() };
-        let accepted = Outcome::Accepted { position: Position(1), count: 0 };
-        let published = Published { epoch: epoch.clone(), outcomes: vec![accepted] };
-        assert!(is_busy(&relay.answered(ticket, Some(Ok(Response::Published(published))), NOW_MS)));
-
-        let entry = Entry {
-            position: Position(1),
-            id: "x".to_owned(),
-            connection_id: Some(id),
-            content: Content::Presence(vec![event]),
-        };
-        let delivery = Delivery {
-            channel: ChannelName::parse(channel).unwrap(),
-            epoch,
-            prior: Position(0),
-            through: Position(1),
-            gap: false,
-            entries: Packed::one(&entry),
-            members: 1,
-        };
-        let effects = relay.deliver(&delivery, NOW_MS).1;
-        assert!(format!("{effects:?}").contains("subscription_succeeded"), "{effects:?}");
-        assert!(!is_busy(&effects));
-    }
-}
+mod tests;

@@ -32,7 +32,7 @@ impl Relay {
         let channels = session.attachments.keys().take(CONNECTION_CHANNELS_SHOWN);
         HeldConnection {
             connection_id: session.connection_id().to_owned(),
-            client_id: session.grant.client_id.name().map(str::to_owned),
+            client_id: session.name().map(str::to_owned),
             key_name: session.grant.key_name.to_string(),
             transport: spoken(session),
             since_ms: session.since_ms.map(NonZeroU64::get),
@@ -62,7 +62,7 @@ impl Relay {
 fn is_meant(session: &Session, of: &Selector) -> bool {
     let Selector { connection_id, client_id, channel } = of;
     connection_id.as_deref().is_none_or(|id| session.connection_id() == id)
-        && client_id.as_deref().is_none_or(|name| session.grant.client_id.name() == Some(name))
+        && client_id.as_deref().is_none_or(|name| session.names().any(|known| known == name))
         && channel.as_ref().is_none_or(|channel| session.attachments.keys().any(|name| name.is_of(channel)))
 }
 

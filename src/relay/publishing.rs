@@ -154,7 +154,7 @@ impl Relay {
         self.admit_said(&content, name)?;
         publish::check_rules(&content, self.app.rules(name))?;
         let (connection_id, speaks_as) = (session.connection_id().to_owned(), session.speaks_as(name).to_owned());
-        let by = session.grant.source();
+        let by = session.grant.source_of(session.name());
         let publish = Publish { key, connection_id: Some(speaks_as), by, content };
         let bytes = publish.weight();
         self.admit_queued(session, bytes)?;

@@ -147,7 +147,7 @@ impl Relay {
         let Some(session) = self.sessions.get(&socket).filter(|session| !session.grant.basic) else {
             return Vec::new();
         };
-        let anywhere = session.grant.client_id.name().filter(|_| session.repeats == 0).map(|name| Share {
+        let anywhere = session.name().filter(|_| session.repeats == 0).map(|name| Share {
             key: name.to_owned(),
             flow: self.bounds.messages,
             code: Code::PublishRateLimited,
@@ -187,7 +187,7 @@ impl Relay {
         let session = self.sessions.get(&socket).filter(|session| !session.grant.basic && session.repeats == 0)?;
         let rate = rate?;
         let namespace = channel.plain().split(':').next().unwrap_or_default();
-        let name = session.grant.client_id.name().unwrap_or(session.connection_id());
+        let name = session.name().unwrap_or(session.connection_id());
         let key = [namespace, what, name].join("\n");
         Some(Share { key, flow: Flow { burst: rate.max(1), per_second: rate }, code, what })
     }

@@ -316,6 +316,16 @@ impl Session {
         say(self.door.as_mut().map(Rc::make_mut), self.dialect, &frame)
     }
 
+    /// Whom its client has shown to be: the client of its credentials, and whom its door knows it as.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let users = self.door.as_ref().map(|door| door.users());
+        self.grant.client_id.name().into_iter().chain(users.into_iter().flatten())
+    }
+
+    pub fn name(&self) -> Option<&str> {
+        self.names().next()
+    }
+
     /// The clientId that its key is good for.
     pub fn key_holder(&self) -> Option<&str> {
         let is_named = self.door.as_ref().is_none_or(|door| door.has_named_key());

@@ -6,7 +6,7 @@
 
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
-use crate::auth::{Ban, Bans, Grant, MODERATOR, Revocation, Revocations};
+use crate::auth::{Ban, Bans, Grant, Revocation, Revocations};
 use crate::error::{Code, ErrorInfo};
 use crate::model::name::ChannelName;
 use crate::rpc::{RelayName, Submission};
@@ -46,23 +46,27 @@ impl Relay {
         let mut names: Vec<String> = bans.iter().map(|ban| ban.client_id.clone()).collect();
         names.sort_unstable();
         bans.into_iter().for_each(|ban| self.bans.put(ban));
-        let is_named = |session: &Session| {
-            session
-                .grant
-                .client_id
-                .name()
-                .is_some_and(|name| names.binary_search_by(|known| (**known).cmp(name)).is_ok())
-        };
+        let is_banned = |name: &str| names.binary_search_by(|known| (**known).cmp(name)).is_ok();
+        let is_named = |session: &Session| session.names().any(is_banned);
         let sockets: Vec<SocketId> =
             self.sessions.iter().filter(|(_, session)| is_named(session)).map(|(socket, _)| *socket).collect();
         for socket in sockets {
             let Some(session) = self.sessions.get(&socket) else { continue };
-            match self.bans.admit(session.grant.client_id.name(), None, now_ms) {
+            match self.admit_names(session, None) {
                 Ok(()) => self.requalify(socket, false),
                 Err(error) => self.fail(socket, &error),
             }
         }
         self.finish()
+    }
+
+    /// Whether a connection may be here, or on a channel. Fails with 40300 when one of those is banned whom its client
+    /// has shown to be.
+    pub(super) fn admit_names(&self, session: &Session, channel: Option<&ChannelName>) -> Result<(), ErrorInfo> {
+        if self.bans.is_empty() {
+            return Ok(());
+        }
+        session.names().try_for_each(|name| self.bans.admit(Some(name), channel, self.now_ms))
     }
 
     /// Whether those may say it here whom a publish names. Fails with 40300 when one of them is banned.
@@ -83,10 +87,16 @@ impl Relay {
         content: &Submission,
     ) -> Result<(), ErrorInfo> {
         let Some(session) = self.sessions.get(&socket).filter(|_| !self.bans.is_empty()) else { return Ok(()) };
-        let grant = &session.grant;
-        let is_moderator = grant.basic || grant.capability.operations(channel).contains(MODERATOR);
-        let name = grant.client_id.name();
-        let Some(silence) = self.bans.silence(name, channel, is_moderator, self.now_ms) else { return Ok(()) };
+        let is_moderator = session.grant.moderates(channel);
+        let silence = |name, is_exempt| Some((name, self.bans.silence(name, channel, is_exempt, self.now_ms)?));
+        let nobody = session.name().is_none().then_some(None);
+        let own = session.names().map(Some).chain(nobody).filter_map(|name| silence(name, is_moderator));
+        // A moderator may speak for others in slow mode, as over REST, and for nobody who is mute.
+        let binds = |said: &(_, &Ban)| !is_moderator || said.1.interval_ms == Some(0);
+        let is_another = |name: &&str| session.names().all(|own| own != *name);
+        let others = content.clients().filter(is_another).filter_map(|name| silence(Some(name), true)).filter(binds);
+        let strictest = own.chain(others).max_by_key(|(_, silence)| silence.strictness());
+        let Some((name, silence)) = strictest else { return Ok(()) };
         match (silence.interval_ms.unwrap_or_default(), content) {
             (0, _) => Err(silence.refusal(self.now_ms)),
             (interval_ms, Submission::Messages(messages)) if session.repeats == 0 => {

@@ -54,6 +54,13 @@ impl Guard {
         }
     }
 
+    /// The same of what makes no call, and is asked for the app, or for a channel of it.
+    #[cfg(feature = "pusher")]
+    pub fn admit(self, form: Form, channel: Option<&ChannelName>, step: Step) -> Step {
+        let name = self.client_id.name().map(|name| (name.to_owned(), channel.cloned()));
+        self.unless_barred(form, name.into_iter().collect(), Speech::None, step)
+    }
+
     /// Who says or asks it, on which channel, each once.
     fn subjects(&self, calls: &[ChannelCall]) -> Vec<(String, Option<ChannelName>)> {
         let mut subjects = Vec::new();

@@ -206,6 +206,9 @@ test('a silent client reads and says nothing, by any door, under any name of its
   for (const client of [fan, renamed, rest(runtime, { key: undefined, token: loud }), rest(runtime, { key: undefined, token: again })]) {
     for (const attempt of attempts(client.channels.get(channel))) await assert.rejects(attempt, refused);
   }
+  for (const client of [await connected(t, runtime, { key: key('one') }), rest(runtime, { key: key('one') })]) {
+    await assert.rejects(client.channels.get(channel).publish({ name: 'a', clientId: 'loud~1' }), refused, 'nor in its name');
+  }
   assert.ok((await rest(runtime, { key: undefined, token: loud }).channels.get(channel).history()).items.length > 0);
   await fan.channels.get('edited:elsewhere').publish('a', 'b');
   await rest(runtime, { key: undefined, token: calm }).channels.get(channel).publish('a', 'of another');

@@ -294,6 +294,56 @@ test('a token of Courtside is as good as a server of one\'s own', async (t) => {
   assert.deepEqual([refused.status, (await refused.json()).error.code], [401, 40160]);
 });
 
+/** @param {object} body */
+async function ban(body) {
+  const authorization = `Basic ${Buffer.from('demo.key1:local-only').toString('base64')}`;
+  const headers = { authorization, 'content-type': 'application/json' };
+  const answer = await fetch(`${runtime.url}/apps/demo/bans`, { method: 'POST', headers, body: JSON.stringify(body) });
+  assert.equal(answer.status, 201, await answer.text());
+}
+
+test('a banned user is sent away, comes in nowhere and is signed for no more', async (t) => {
+  const [eva, fay] = ['eva', 'fay'].map((user_id) => pusherClient(t, runtime, { user: { user_id } }));
+  await subscribed(eva, 'presence-banned');
+  const { channel } = await subscribed(fay, 'presence-banned');
+  const ably = await connected(t, runtime);
+  const { token } = await ably.auth.requestToken({ clientId: 'eva' });
+  const gone = next(channel, 'pusher:member_removed');
+  const ended = next(eva.connection, 'disconnected');
+  await ban({ clientId: 'eva', reason: 'spam' });
+  await ended;
+  assert.equal((await gone).id, 'eva');
+  const again = pusherClient(t, runtime, { user: { user_id: 'eva' } });
+  const refused = next(again.connection, 'error');
+  again.subscribe('presence-banned');
+  assert.match((await refused).data.message, /banned from this app \(spam\).*40300/s);
+  for (const [path, asked] of [['auth', { channel_name: 'private-x' }], ['user-auth', {}]]) {
+    const body = new URLSearchParams({ socket_id: '1.2', .../** @type {object} */ (asked) });
+    const headers = { authorization: `Bearer ${Buffer.from(token).toString('base64')}` };
+    const answer = await fetch(`${runtime.url}/pusher/${path}`, { method: 'POST', body, headers });
+    assert.deepEqual([answer.status, (await answer.json()).error.code], [403, 40300]);
+  }
+});
+
+test('a mute user says nothing, and hears on', async (t) => {
+  const [gil, hal] = ['gil', 'hal'].map((user_id) => pusherClient(t, runtime, { user: { user_id } }));
+  const { channel: mute } = await subscribed(gil, 'presence-mute');
+  const { channel: other } = await subscribed(hal, 'presence-mute');
+  await ban({ clientId: 'gil', channel: 'presence-mute', publishInterval: 0 });
+  const refused = next(gil.connection, 'error');
+  // Until the ban has arrived.
+  let error;
+  while (!error) {
+    const heard = next(other, 'client-said').then(() => undefined);
+    mute.trigger('client-said', 'x');
+    error = await Promise.race([refused, heard]);
+  }
+  assert.match(error.data.message, /muted on this channel.*40300/s);
+  const heard = next(mute, 'client-said');
+  other.trigger('client-said', 'y');
+  assert.equal(await heard, 'y');
+});
+
 test('Laravel Echo listens, whispers and sees who is there', async (t) => {
   const { default: Echo } = await import('laravel-echo');
   const echo = (/** @type {string} */ name) => {

@@ -78,7 +78,10 @@ fn subscribe(pusher: &mut Pusher, data: &Fields, setting: Setting<'_>) -> Vec<He
         Err(error) => return vec![Heard::Say(words::error(&error, 4009))],
     };
     match admit(pusher, channel, data, setting) {
-        Ok(attach) => vec![Heard::Do(attach)],
+        Ok(attach) => {
+            let user = pusher.users.get(channel).cloned().map(Heard::User);
+            user.into_iter().chain([Heard::Do(attach)]).collect()
+        }
         Err(error) => vec![Heard::Say(words::no_subscription(channel, &error))],
     }
 }
@@ -183,8 +186,9 @@ fn sign_in(pusher: &mut Pusher, data: &Fields, setting: Setting<'_>) -> Result<V
         return Err(Code::BadRequest.because("this connection is signed in as another user"));
     }
     let channel = channel_of(&user);
-    pusher.user = Some(user);
+    pusher.user = Some(user.clone());
     let mut heard = vec![
+        Heard::User(user),
         Heard::Say(words::own("pusher:signin_success", None, &json!({ "user_data": user_data }))),
         Heard::Do(attach(&channel, Modes::SUBSCRIBE)),
     ];

@@ -137,6 +137,10 @@ impl Visitor for Pusher {
         self.joining.contains_key(channel) || self.user.as_deref().is_some_and(|user| channel == channel_of(user))
     }
 
+    fn users(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.user.iter().chain(self.users.values()).map(String::as_str))
+    }
+
     fn is_busy(&self) -> bool {
         !self.awaited.is_empty() || !self.joining.is_empty()
     }

@@ -15,12 +15,14 @@ use crate::model::node;
 use crate::model::presence::is_of_users;
 use crate::protocol::pusher::is_socket_id;
 use crate::rest::Step;
+use crate::rest::barred::Guard;
 use crate::rest::body::Body;
 use crate::rest::caller::Caller;
 
 /// Fails with 40001 and 40003 for what is not as clients send it, with 40160 when the capability allows less there than
-/// the key's does, and with 40012 for a presence channel and a client without a name.
-pub fn channel(request: &Request, caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
+/// the key's does, with 40012 for a presence channel and a client without a name, and with 40300 for one that is
+/// banned.
+pub fn channel(request: &Request, caller: &Caller, form: Form, guard: Guard) -> Result<Step, ErrorInfo> {
     let fields = Fields::of(request)?;
     let socket_id = fields.socket_id()?;
     let name = fields.text("channel_name")?;
@@ -40,16 +42,16 @@ pub fn channel(request: &Request, caller: &Caller, form: Form) -> Result<Step, E
     if let Some(data) = &channel_data {
         answer["channel_data"] = data.as_str().into();
     }
-    Ok(Step::Reply(form.ok(&answer)))
+    Ok(guard.admit(form, Some(&channel), Step::Reply(form.ok(&answer))))
 }
 
 /// Fails as [`channel`] does.
-pub fn user(request: &Request, caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
+pub fn user(request: &Request, caller: &Caller, form: Form, guard: Guard) -> Result<Step, ErrorInfo> {
     let fields = Fields::of(request)?;
     let socket_id = fields.socket_id()?;
     let user_data = json!({ "id": user_of(caller)? }).to_string();
     let auth = key(caller)?.sign_for_pusher(socket_id, Signed::User { user_data: &user_data });
-    Ok(Step::Reply(form.ok(&json!({ "auth": auth, "user_data": user_data }))))
+    Ok(guard.admit(form, None, Step::Reply(form.ok(&json!({ "auth": auth, "user_data": user_data })))))
 }
 
 fn key(caller: &Caller) -> Result<&Key, ErrorInfo> {

@@ -8,6 +8,7 @@ mod channels;
 mod events;
 mod signed;
 
+use super::barred::Guard;
 use super::caller::Caller;
 use super::{Context, Step};
 use crate::error::{Code, ErrorInfo};
@@ -102,6 +103,7 @@ pub fn begin(request: &Request, route: PusherRoute, form: Form, context: &mut Co
         signed::check_body(request)?;
     }
     let check = caller.check();
+    let guard = Guard::of(&caller, context.now_ms);
     let step = match route {
         PusherRoute::Events(_) => events::one(request, caller, form, &context.random),
         PusherRoute::BatchEvents(_) => events::batch(request, caller, form, &context.random),
@@ -109,8 +111,8 @@ pub fn begin(request: &Request, route: PusherRoute, form: Form, context: &mut Co
         PusherRoute::Channels(_) => channels::list(request, caller, form),
         PusherRoute::Channel(_, channel) => channels::one(request, &channel, &caller, form),
         PusherRoute::Users(_, channel) => channels::users(channel, caller, form),
-        PusherRoute::AuthoriseChannel => authorise::channel(request, &caller, form),
-        PusherRoute::AuthenticateUser => authorise::user(request, &caller, form),
+        PusherRoute::AuthoriseChannel => authorise::channel(request, &caller, form, guard),
+        PusherRoute::AuthenticateUser => authorise::user(request, &caller, form, guard),
     }?;
     Ok(form.unless_revoked(check, step))
 }
